@@ -1,0 +1,102 @@
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HostStatus {
+    Online,
+    Offline,
+}
+
+/// A host as lists show it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Host {
+    pub created_at: DateTime<Utc>,
+    pub updated_at: DateTime<Utc>,
+    pub id: i64,
+    pub detail_updated_at: DateTime<Utc>,
+    pub label_updated_at: DateTime<Utc>,
+    pub policy_updated_at: DateTime<Utc>,
+    pub last_enrolled_at: DateTime<Utc>,
+    pub seen_time: DateTime<Utc>,
+    pub refetch_requested: bool,
+    pub hostname: String,
+    pub uuid: String,
+    pub platform: String,
+    pub osquery_version: String,
+    pub os_version: String,
+    pub build: String,
+    pub platform_like: String,
+    pub code_name: String,
+    /// Nanoseconds.
+    pub uptime: i64,
+    /// Bytes.
+    pub memory: i64,
+    pub cpu_type: String,
+    pub cpu_subtype: String,
+    pub cpu_brand: String,
+    pub cpu_physical_cores: i64,
+    pub cpu_logical_cores: i64,
+    pub hardware_vendor: String,
+    pub hardware_model: String,
+    pub hardware_version: String,
+    pub hardware_serial: String,
+    pub computer_name: String,
+    pub primary_ip: String,
+    pub primary_mac: String,
+    /// Seconds.
+    pub distributed_interval: i64,
+    /// Seconds.
+    pub config_tls_refresh: i64,
+    /// Seconds.
+    pub logger_tls_period: i64,
+    pub team_id: Option<i64>,
+    pub team_name: Option<String>,
+    pub gigs_disk_space_available: f64,
+    pub percent_disk_space_available: f64,
+    pub status: HostStatus,
+    pub display_text: String,
+    pub display_name: String,
+}
+
+/// One host with what it belongs to.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct HostDetail {
+    #[serde(flatten)]
+    pub host: Host,
+    pub labels: Vec<HostLabel>,
+    pub packs: Vec<HostPack>,
+    /// Set when two machines were found to share this identity: what the operator should do about it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clone_warning: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostLabel {
+    pub id: i64,
+    pub name: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostPack {
+    pub id: i64,
+    pub name: String,
+}
+
+/// `GET hosts`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Hosts {
+    pub hosts: Vec<Host>,
+}
+
+/// `GET hosts/{id}` and `GET hosts/identifier/{x}`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct HostEnvelope {
+    pub host: HostDetail,
+}
+
+/// `GET hosts/count`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostCount {
+    pub count: u64,
+}

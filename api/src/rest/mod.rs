@@ -1,0 +1,18 @@
+//! What the operators' REST API speaks. Field names and nesting are those existing Fleet clients expect.
+
+mod account;
+mod apply;
+mod error;
+mod host;
+mod spec;
+
+pub use account::{
+    Login, LoggedIn, Me, NewAdmin, OrgInfo, Role, SetUp, SetUpDone, User, Version,
+};
+pub use apply::{Action, Applied, Apply, Change};
+pub use error::{ErrorBody, FieldError};
+pub use host::{Host, HostCount, HostDetail, HostEnvelope, HostLabel, HostPack, HostStatus, Hosts};
+pub use spec::{SecretsSpec, SpecByName, Specs};
+
+/// Every REST path is served under each of these.
+pub const BASES: [&str; 3] = ["/api/v1/fleet", "/api/latest/fleet", "/api/2022-04/fleet"];

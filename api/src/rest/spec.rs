@@ -1,0 +1,23 @@
+use serde::{Deserialize, Serialize};
+
+use crate::spec::EnrollSecretSpec;
+
+/// `GET`/`POST spec/queries`, `spec/packs`, `spec/labels`: all of a kind.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Specs<T> {
+    pub specs: Vec<T>,
+}
+
+/// `GET spec/queries/{name}` and its like: one object, under the plural key all the same.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SpecByName<T> {
+    pub specs: T,
+}
+
+/// `GET`/`POST spec/enroll_secret`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SecretsSpec {
+    pub spec: EnrollSecretSpec,
+}

@@ -1,0 +1,90 @@
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::{API_VERSION, EnrollSecretSpec, LabelSpec, PackSpec, QuerySpec};
+
+/// What a document describes. Written in lower case; read in any case, plurals and 3.x words included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    Query,
+    Pack,
+    Label,
+    Config,
+    /// Agent options alone, as Fleet 3.x kept them.
+    Options,
+    EnrollSecret,
+}
+
+impl Kind {
+    pub const ALL: [Self; 6] = [
+        Self::Query,
+        Self::Pack,
+        Self::Label,
+        Self::Config,
+        Self::Options,
+        Self::EnrollSecret,
+    ];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Query => "query",
+            Self::Pack => "pack",
+            Self::Label => "label",
+            Self::Config => "config",
+            Self::Options => "options",
+            Self::EnrollSecret => "enroll_secret",
+        }
+    }
+
+    /// Finds the kind a word names, whatever its case.
+    pub fn parse(word: &str) -> Option<Self> {
+        let word = word.to_ascii_lowercase();
+        Self::ALL.into_iter().find(|kind| kind.as_str() == word)
+    }
+
+    /// Config, options and secrets may stand once in one apply; the others as often as there are names.
+    pub fn is_singleton(self) -> bool {
+        matches!(self, Self::Config | Self::Options | Self::EnrollSecret)
+    }
+}
+
+/// A document as it was read: the kind is known, the spec not yet looked into.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Document {
+    #[serde(rename = "apiVersion", default = "api_version")]
+    pub api_version: String,
+    pub kind: String,
+    #[serde(default, skip_serializing_if = "Value::is_null")]
+    pub spec: Value,
+}
+
+fn api_version() -> String {
+    API_VERSION.to_owned()
+}
+
+/// A document whose spec has the type its kind asks for.
+#[derive(Debug, Clone, PartialEq)]
+pub enum SpecDocument {
+    Query(QuerySpec),
+    Pack(PackSpec),
+    Label(LabelSpec),
+    /// Any subset of the configuration object; merged into what is there.
+    Config(Value),
+    Options(Value),
+    EnrollSecret(EnrollSecretSpec),
+}
+
+impl SpecDocument {
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::Query(_) => Kind::Query,
+            Self::Pack(_) => Kind::Pack,
+            Self::Label(_) => Kind::Label,
+            Self::Config(_) => Kind::Config,
+            Self::Options(_) => Kind::Options,
+            Self::EnrollSecret(_) => Kind::EnrollSecret,
+        }
+    }
+}

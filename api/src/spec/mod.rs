@@ -1,0 +1,18 @@
+//! The documents operators keep in files: one type per `kind`, the same for reading and writing.
+//!
+//! Every type refuses unknown keys, so a misspelt key is an error and never silently ignored.
+
+mod document;
+mod label;
+mod pack;
+mod query;
+mod secret;
+
+pub use document::{Document, Kind, SpecDocument};
+pub use label::{LabelMembership, LabelSpec, LabelType};
+pub use pack::{PackQuery, PackSpec, PackTargets};
+pub use query::QuerySpec;
+pub use secret::{EnrollSecretSpec, SecretSpec};
+
+/// The only `apiVersion` there is.
+pub const API_VERSION: &str = "v1";

@@ -1,0 +1,86 @@
+use serde::{Deserialize, Serialize};
+
+/// A set of scheduled queries and the labels whose hosts run them.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PackSpec {
+    #[serde(default)]
+    pub description: String,
+    #[serde(default)]
+    pub disabled: bool,
+    /// SQL that must all return a row on the agent before the pack is active there.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub discovery: Vec<String>,
+    /// Ignored on apply; what the server says of itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<i64>,
+    pub name: String,
+    #[serde(default)]
+    pub platform: String,
+    /// Replaces all scheduled queries of the pack.
+    #[serde(default)]
+    pub queries: Vec<PackQuery>,
+    /// 0 = no host, 1–100 = the agents' own hash decides.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shard: Option<u8>,
+    #[serde(default)]
+    pub targets: PackTargets,
+    /// Least agent version; empty means any.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub version: String,
+}
+
+/// Who gets a pack. Replaces all targets on apply.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PackTargets {
+    /// Names of labels; a host gets the pack when it is in any of them. Null counts as none.
+    #[serde(default, deserialize_with = "null_is_empty")]
+    pub labels: Vec<String>,
+    /// Accepted when empty, so that exported files still apply; there are no teams.
+    #[serde(default, deserialize_with = "null_is_empty", skip_serializing_if = "Vec::is_empty")]
+    pub teams: Vec<String>,
+}
+
+fn null_is_empty<'de, D>(deserializer: D) -> Result<Vec<String>, D::Error>
+where
+    D: serde::Deserializer<'de>,
+{
+    Ok(Option::<Vec<String>>::deserialize(deserializer)?.unwrap_or_default())
+}
+
+/// One scheduled query of a pack.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PackQuery {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub denylist: Option<bool>,
+    #[serde(default)]
+    pub description: String,
+    /// Seconds, 1–604800.
+    pub interval: u32,
+    /// Name in the schedule; the query's own name if absent. Unique within the pack.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub name: String,
+    #[serde(default)]
+    pub platform: String,
+    /// Name of the saved query.
+    pub query: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub removed: Option<bool>,
+    /// 0 = no host, 1–100 = the agents' own hash decides.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shard: Option<u8>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub snapshot: Option<bool>,
+    /// Least agent version; empty means any.
+    #[serde(default)]
+    pub version: String,
+}
+
+impl PackQuery {
+    /// The name the query has in the schedule.
+    pub fn scheduled_name(&self) -> &str {
+        if self.name.is_empty() { &self.query } else { &self.name }
+    }
+}

@@ -1,0 +1,14 @@
+use serde::{Deserialize, Serialize};
+
+/// A saved query: SQL under a name that packs and people refer to.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct QuerySpec {
+    #[serde(default)]
+    pub description: String,
+    pub name: String,
+    /// Observers may run it as a live query.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub observer_can_run: bool,
+    pub query: String,
+}
