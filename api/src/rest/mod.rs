@@ -6,9 +6,7 @@ mod error;
 mod host;
 mod spec;
 
-pub use account::{
-    Login, LoggedIn, Me, NewAdmin, OrgInfo, Role, SetUp, SetUpDone, User, Version,
-};
+pub use account::{LoggedIn, Login, Me, NewAdmin, OrgInfo, Role, SetUp, SetUpDone, User, Version};
 pub use apply::{Action, Applied, Apply, Change};
 pub use error::{ErrorBody, FieldError};
 pub use host::{Host, HostCount, HostDetail, HostEnvelope, HostLabel, HostPack, HostStatus, Hosts};

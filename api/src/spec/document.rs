@@ -17,14 +17,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    pub const ALL: [Self; 6] = [
-        Self::Query,
-        Self::Pack,
-        Self::Label,
-        Self::Config,
-        Self::Options,
-        Self::EnrollSecret,
-    ];
+    pub const ALL: [Self; 6] = [Self::Query, Self::Pack, Self::Label, Self::Config, Self::Options, Self::EnrollSecret];
 
     pub fn as_str(self) -> &'static str {
         match self {

@@ -1,0 +1,67 @@
+//! What osqueryd says over its TLS API, and what it must hear back.
+//!
+//! The readers take a whole request body as bytes and promise:
+//!
+//! - **Tolerant of content, strict about structure.** Bytes inside JSON strings may be anything:
+//!   agents send BLOBs and ill-formed text unescaped. A body that is cut off, or is not one JSON
+//!   object, is a [`ReadError`].
+//! - **Any member order.** `node_key` may come last. Where a member is given twice, the last one
+//!   counts.
+//! - **Loose types.** Agents before 3.2 write numbers as strings and empty lists as `""`; both
+//!   forms are read.
+//! - **Linear time, no recursion, bounded memory.** Large parts (log lines, result rows) stay where
+//!   they are in the body and are decoded only when asked for. What is copied has a named limit.
+//!
+//! Inflating a compressed body and limiting its size are the caller's.
+
+pub mod answer;
+mod cursor;
+mod distributed;
+mod enroll;
+mod error;
+mod log;
+mod rows;
+pub mod scan;
+mod text;
+
+#[cfg(test)]
+mod tests;
+
+use std::borrow::Cow;
+
+pub use distributed::{DistributedWrite, FAILED, MAX_RESULTS, QueryResult, Stats};
+pub use enroll::{Columns, Enroll, HostDetails, MAX_COLUMNS, MAX_NAME_BYTES, MAX_VALUE_BYTES};
+pub use error::{Problem, ReadError};
+pub use log::{Elements, Log, LogType, MAX_LOG_TYPE_BYTES, write_line};
+pub use rows::{Row, Rows};
+pub use scan::MAX_DEPTH;
+
+use scan::{Kind, Value};
+
+/// The node key of any body that carries one; all there is to read in a config or a distributed
+/// read request.
+///
+/// `None` if the member is absent or null, `Some("")` from an agent that has no key yet. A key that
+/// is not a string is refused: keys are made by the server, and none was ever a number. The whole
+/// body is checked, so a truncated one is an error even if its key came through.
+pub fn node_key(body: &[u8]) -> Result<Option<Cow<'_, str>>, ReadError> {
+    let mut key = None;
+    for member in scan::members(body) {
+        let member = member?;
+        if member.key.is("node_key") {
+            key = Some(member.value);
+        }
+    }
+    key_text(key)
+}
+
+fn key_text(key: Option<Value<'_>>) -> Result<Option<Cow<'_, str>>, ReadError> {
+    match key {
+        Some(value) => match value.kind() {
+            Kind::String => Ok(value.text()),
+            Kind::Null => Ok(None),
+            _ => Err(value.wrong_type("node_key", "a string")),
+        },
+        None => Ok(None),
+    }
+}

@@ -1,0 +1,7 @@
+mod answer;
+mod distributed;
+mod enroll;
+mod log;
+mod properties;
+mod rows;
+mod scan;

@@ -1,0 +1,60 @@
+//! Changing what hosts run: all documents in one request, or one kind at a time for clients that know no better.
+
+use actix_web::web::{Data, Json};
+use muster_api::rest::{Apply, SecretsSpec, Specs};
+use muster_api::spec::Kind;
+use serde_json::{Value, json};
+
+use super::AdminDoor;
+use super::answer::{done, ok};
+use super::auth::Caller;
+use super::error::Outcome;
+use crate::fleet::{Error, Problem};
+
+pub(super) async fn apply(door: Data<AdminDoor>, caller: Caller, request: Json<Apply>) -> Outcome {
+    Ok(ok(&door.fleet.applier.apply(&caller.0, &request.documents, request.dry_run).await?))
+}
+
+pub(super) async fn queries(door: Data<AdminDoor>, caller: Caller, request: Json<Specs<Value>>) -> Outcome {
+    one_kind(&door, &caller, Kind::Query, request.into_inner().specs).await
+}
+
+pub(super) async fn packs(door: Data<AdminDoor>, caller: Caller, request: Json<Specs<Value>>) -> Outcome {
+    one_kind(&door, &caller, Kind::Pack, request.into_inner().specs).await
+}
+
+pub(super) async fn labels(door: Data<AdminDoor>, caller: Caller, request: Json<Specs<Value>>) -> Outcome {
+    one_kind(&door, &caller, Kind::Label, request.into_inner().specs).await
+}
+
+pub(super) async fn enroll_secret(door: Data<AdminDoor>, caller: Caller, request: Json<SecretsSpec>) -> Outcome {
+    let spec = serde_json::to_value(&request.spec).map_err(|error| Error::Internal(Box::new(error)))?;
+    one_kind(&door, &caller, Kind::EnrollSecret, vec![spec]).await
+}
+
+/// Merges a part of the configuration and answers with the whole.
+pub(super) async fn patch_config(door: Data<AdminDoor>, caller: Caller, request: Json<Value>) -> Outcome {
+    one_kind(&door, &caller, Kind::Config, vec![request.into_inner()]).await?;
+    Ok(ok(&door.fleet.specs.config(&caller.0).await?))
+}
+
+async fn one_kind(door: &AdminDoor, caller: &Caller, kind: Kind, specs: Vec<Value>) -> Outcome {
+    let documents: Vec<Value> = specs
+        .into_iter()
+        .map(|spec| json!({ "apiVersion": "v1", "kind": kind.as_str(), "spec": spec }))
+        .collect();
+    let applied = door.fleet.applier.apply(&caller.0, &documents, false).await;
+    applied.map_err(|error| with_short_places(error, kind))?;
+    Ok(done())
+}
+
+/// Callers of these operations sent specs, not documents, and look for their problems there.
+fn with_short_places(error: Error, kind: Kind) -> Error {
+    let Error::Invalid(problems) = error else { return error };
+    let shorten = |problem: Problem| {
+        let place = problem.place.replace("documents[", "specs[").replacen("].spec", "]", 1);
+        let place = if kind.is_singleton() { place.trim_start_matches("specs[0].").to_owned() } else { place };
+        Problem { place, ..problem }
+    };
+    Error::Invalid(problems.into_iter().map(shorten).collect())
+}

@@ -1,0 +1,102 @@
+//! From what went wrong to the status and body Fleet's clients expect, in one place.
+
+use actix_web::body::BoxBody;
+use actix_web::error::JsonPayloadError;
+use actix_web::http::StatusCode;
+use actix_web::http::header::RETRY_AFTER;
+use actix_web::{HttpRequest, HttpResponse, ResponseError};
+use muster_api::rest::{ErrorBody, FieldError};
+use uuid::Uuid;
+
+use super::answer::json;
+use crate::fleet::Error;
+
+/// A failed operation.
+#[derive(Debug)]
+pub(super) struct Failed(pub Error);
+
+pub(super) type Outcome = Result<HttpResponse, Failed>;
+
+impl From<Error> for Failed {
+    fn from(error: Error) -> Self {
+        Self(error)
+    }
+}
+
+impl std::fmt::Display for Failed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl ResponseError for Failed {
+    fn status_code(&self) -> StatusCode {
+        match &self.0 {
+            Error::NotFound { .. } => StatusCode::NOT_FOUND,
+            Error::Invalid(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            Error::Conflict { .. } => StatusCode::CONFLICT,
+            Error::Forbidden => StatusCode::FORBIDDEN,
+            Error::Unauthenticated => StatusCode::UNAUTHORIZED,
+            Error::TooMany { .. } => StatusCode::TOO_MANY_REQUESTS,
+            Error::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Error::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    fn error_response(&self) -> HttpResponse<BoxBody> {
+        let base = |reason: &str| vec![FieldError { name: "base".to_owned(), reason: reason.to_owned() }];
+        let mut uuid = None;
+        let (message, errors) = match &self.0 {
+            Error::NotFound { .. } => ("Resource Not Found", base(&self.0.to_string())),
+            Error::Invalid(problems) => (
+                "Validation Failed",
+                problems.iter().map(|p| FieldError { name: p.place.clone(), reason: p.reason.clone() }).collect(),
+            ),
+            Error::Conflict { .. } => ("Resource Already Exists", base(&self.0.to_string())),
+            Error::Forbidden => ("Permission Denied", base("forbidden")),
+            Error::Unauthenticated => ("Authentication Failed", base("Authentication failed")),
+            Error::TooMany { .. } => ("Too many requests", base("too many requests; wait and try again")),
+            Error::Unavailable(reason) => ("Temporarily Unavailable", base(&format!("{reason}; try again"))),
+            Error::Internal(cause) => {
+                let id = Uuid::new_v4().to_string();
+                tracing::error!(error = cause.as_ref(), uuid = id, "a REST request failed");
+                uuid = Some(id);
+                ("Unknown Error", base("internal error; the server's log has the cause under this uuid"))
+            }
+        };
+        let mut response = json(self.status_code(), &ErrorBody { message: message.to_owned(), errors, uuid });
+        if let Error::TooMany { retry_after } = &self.0 {
+            let seconds = retry_after.as_secs().max(1);
+            response.headers_mut().insert(RETRY_AFTER, seconds.into());
+        }
+        response
+    }
+}
+
+fn bad_request(status: StatusCode, reason: String) -> HttpResponse {
+    let errors = vec![FieldError { name: "base".to_owned(), reason }];
+    json(status, &ErrorBody { message: "Bad request".to_owned(), errors, uuid: None })
+}
+
+/// A body that is not the JSON an operation expects.
+pub(super) fn bad_json(error: JsonPayloadError, _request: &HttpRequest) -> actix_web::Error {
+    let status = match &error {
+        JsonPayloadError::Overflow { .. } | JsonPayloadError::OverflowKnownLength { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+        JsonPayloadError::ContentType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        _ => StatusCode::BAD_REQUEST,
+    };
+    let reason = error.to_string();
+    actix_web::error::InternalError::from_response(error, bad_request(status, reason)).into()
+}
+
+/// What is wrong with the query string or path.
+pub(super) fn bad_parameter(reason: impl Into<String>) -> actix_web::Error {
+    let reason = reason.into();
+    actix_web::error::InternalError::from_response(reason.clone(), bad_request(StatusCode::BAD_REQUEST, reason)).into()
+}
+
+/// A path or method that is not part of the API.
+pub(super) async fn no_such_operation() -> HttpResponse {
+    let errors = vec![FieldError { name: "base".to_owned(), reason: "no such operation".to_owned() }];
+    json(StatusCode::NOT_FOUND, &ErrorBody { message: "Resource Not Found".to_owned(), errors, uuid: None })
+}

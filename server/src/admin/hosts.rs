@@ -1,0 +1,70 @@
+//! Listing and showing hosts.
+
+use actix_web::web::{Data, Path};
+use actix_web::{HttpRequest, HttpResponse};
+use muster_api::rest::{HostCount, HostEnvelope, HostStatus, Hosts};
+
+use super::AdminDoor;
+use super::answer::ok;
+use super::auth::Caller;
+use super::error::{Failed, Outcome, bad_parameter};
+use super::params::Params;
+use crate::fleet::hosts::{Filter, HostQuery, Order};
+
+pub(super) async fn list(
+    door: Data<AdminDoor>,
+    caller: Caller,
+    request: HttpRequest,
+) -> Result<HttpResponse, actix_web::Error> {
+    let query = host_query(&request)?;
+    let hosts = door.fleet.hosts.list(&caller.0, &query).await.map_err(Failed)?;
+    Ok(ok(&Hosts { hosts }))
+}
+
+pub(super) async fn count(
+    door: Data<AdminDoor>,
+    caller: Caller,
+    request: HttpRequest,
+) -> Result<HttpResponse, actix_web::Error> {
+    let query = host_query(&request)?;
+    let count = door.fleet.hosts.count(&caller.0, &query).await.map_err(Failed)?;
+    Ok(ok(&HostCount { count }))
+}
+
+pub(super) async fn by_id(door: Data<AdminDoor>, caller: Caller, id: Path<i64>) -> Outcome {
+    Ok(ok(&HostEnvelope { host: door.fleet.hosts.by_id(&caller.0, *id).await? }))
+}
+
+pub(super) async fn by_name(door: Data<AdminDoor>, caller: Caller, word: Path<String>) -> Outcome {
+    Ok(ok(&HostEnvelope { host: door.fleet.hosts.by_name(&caller.0, &word).await? }))
+}
+
+fn host_query(request: &HttpRequest) -> Result<HostQuery, actix_web::Error> {
+    let mut params = Params::of(request)?;
+    let (offset, limit) = params.page()?;
+    let (order_key, is_descending) = params.order()?;
+    let order = match order_key.as_deref() {
+        None | Some("id") => Order::Id,
+        Some("hostname" | "display_name") => Order::Hostname,
+        Some("uuid") => Order::Uuid,
+        Some("platform") => Order::Platform,
+        Some("osquery_version") => Order::OsqueryVersion,
+        Some("seen_time") => Order::SeenTime,
+        Some("created_at") => Order::CreatedAt,
+        Some(other) => {
+            return Err(bad_parameter(format!(
+                "unknown order_key {other}; known are id, hostname, uuid, platform, osquery_version, seen_time, created_at"
+            )));
+        }
+    };
+    let (status, only_new) = match params.text("status").as_deref() {
+        None => (None, false),
+        Some("online") => (Some(HostStatus::Online), false),
+        Some("offline") => (Some(HostStatus::Offline), false),
+        Some("new") => (None, true),
+        Some(other) => return Err(bad_parameter(format!("unknown status {other}; known are online, offline, new"))),
+    };
+    let text = params.text("query").unwrap_or_default();
+    params.finish()?;
+    Ok(HostQuery { filter: Filter { text, offset, limit, order, is_descending }, status, only_new })
+}

@@ -1,0 +1,94 @@
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
+use std::time::Instant;
+
+use actix_web::body::BoxBody;
+use actix_web::http::StatusCode;
+use actix_web::http::header::ContentType;
+use actix_web::{HttpRequest, HttpResponse};
+use bytes::Bytes;
+use futures_util::FutureExt as _;
+use muster_api::osquery::{ReadError, answer};
+
+use super::AgentDoor;
+use crate::fleet::Error;
+
+/// Why an agent does not get what it asked for.
+#[derive(Debug)]
+pub(super) enum Refusal {
+    /// The database has said that there is no such node key: the agent enrolls again.
+    InvalidKey(&'static str),
+    /// The agent keeps what it sent and tries again.
+    Error(StatusCode, String),
+}
+
+pub(super) type Answer = Result<Bytes, Refusal>;
+
+impl From<Error> for Refusal {
+    fn from(error: Error) -> Self {
+        let status = match &error {
+            Error::Invalid(problems) => {
+                let reason = problems.first().map_or_else(|| error.to_string(), |problem| problem.reason.clone());
+                return Self::Error(StatusCode::BAD_REQUEST, reason);
+            }
+            Error::TooMany { .. } => StatusCode::TOO_MANY_REQUESTS,
+            Error::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Error::Forbidden | Error::Unauthenticated => StatusCode::FORBIDDEN,
+            Error::NotFound { .. } => StatusCode::NOT_FOUND,
+            Error::Conflict { .. } => StatusCode::CONFLICT,
+            Error::Internal(cause) => {
+                tracing::error!(error = cause.as_ref(), "an agent's request failed");
+                StatusCode::INTERNAL_SERVER_ERROR
+            }
+        };
+        Self::Error(status, error.to_string())
+    }
+}
+
+impl From<ReadError> for Refusal {
+    fn from(error: ReadError) -> Self {
+        Self::Error(StatusCode::BAD_REQUEST, error.to_string())
+    }
+}
+
+/// Answers within the time limit, whatever becomes of `work`, and counts it under `handler`.
+pub(super) async fn answer(
+    door: &AgentDoor,
+    request: &HttpRequest,
+    handler: &'static str,
+    work: impl Future<Output = Answer>,
+) -> HttpResponse<BoxBody> {
+    let start = Instant::now();
+    let outcome = match tokio::time::timeout(door.answer_timeout, AssertUnwindSafe(work).catch_unwind()).await {
+        Ok(Ok(outcome)) => outcome,
+        Ok(Err(_panic)) => {
+            tracing::error!(handler, "a request ran into a fault of the server");
+            Err(Refusal::Error(StatusCode::INTERNAL_SERVER_ERROR, "internal error".to_owned()))
+        }
+        Err(_) => {
+            door.metrics.limit_hit("answer_timeout");
+            Err(Refusal::Error(StatusCode::SERVICE_UNAVAILABLE, "not done in time; try again".to_owned()))
+        }
+    };
+    let (status, body) = match outcome {
+        Ok(body) => (StatusCode::OK, body),
+        Err(Refusal::InvalidKey(reason)) => (StatusCode::UNAUTHORIZED, answer::invalid_key(reason).into()),
+        Err(Refusal::Error(status, reason)) => (status, answer::refused(&reason).into()),
+    };
+    door.metrics.requests.with_label_values(&[handler, status.as_str()]).inc();
+    door.metrics.timer(handler).observe(start.elapsed().as_secs_f64());
+    let mut response = HttpResponse::build(status);
+    response.content_type(ContentType::json());
+    if !door.keepalive.keeps(request.peer_addr()) {
+        response.force_close();
+    }
+    response.body(body)
+}
+
+/// A path or method agents have no business with.
+pub(super) async fn no_such_endpoint() -> HttpResponse<BoxBody> {
+    HttpResponse::NotFound()
+        .content_type(ContentType::json())
+        .force_close()
+        .body(answer::refused("no such endpoint; check the agent's *_tls_endpoint flags, and that it sends POST"))
+}

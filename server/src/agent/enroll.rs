@@ -1,0 +1,26 @@
+use actix_web::http::StatusCode;
+use actix_web::{HttpRequest, HttpResponse, web};
+use muster_api::osquery::{Enroll, answer::enrolled};
+
+use super::answer::{Refusal, answer};
+use super::{AgentDoor, body};
+use crate::fleet::Error;
+
+/// Gives a host with a good secret a node key.
+pub(super) async fn enroll(door: web::Data<AgentDoor>, request: HttpRequest, mut payload: web::Payload) -> HttpResponse {
+    answer(&door, &request, "enroll_agent", async {
+        let body =
+            body::read(&request, &mut payload, door.caps.enroll, "max_enroll_body", &door.budget, &door.metrics).await?;
+        let enroll = Enroll::read(&body.bytes)?;
+        match door.fleet.hosts.enroll(&enroll).await {
+            Ok(key) => Ok(enrolled(key.reveal()).into()),
+            Err(Error::Unauthenticated) => Err(Refusal::InvalidKey("enroll failed: no matching secret found")),
+            Err(Error::TooMany { .. }) => Err(Refusal::Error(
+                StatusCode::TOO_MANY_REQUESTS,
+                "enroll failed: too many hosts enroll at one time; try again".to_owned(),
+            )),
+            Err(other) => Err(other.into()),
+        }
+    })
+    .await
+}

@@ -1,0 +1,116 @@
+//! Door 1: what osqueryd calls. Agents ignore the HTTP status, so every answer is a JSON object, every refusal has
+//! `error`, and success is said only when it is true.
+
+mod answer;
+mod body;
+mod config;
+mod distributed;
+mod enroll;
+mod inflate;
+mod log;
+mod node_key;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::web::{self, ServiceConfig};
+
+use self::body::Budget;
+use crate::config::{Osquery, Server};
+use crate::fleet::Fleet;
+use crate::telemetry::Metrics;
+
+/// Where agents' endpoints begin.
+const BASES: [&str; 2] = ["/api/v1/osquery", "/api/osquery"];
+
+/// What the endpoints share.
+#[derive(Debug, Clone)]
+pub struct AgentDoor {
+    fleet: Fleet,
+    metrics: Arc<Metrics>,
+    caps: Caps,
+    answer_timeout: Duration,
+    keepalive: KeepAlive,
+    budget: Budget,
+}
+
+/// Largest bodies, in bytes.
+#[derive(Debug, Clone, Copy)]
+struct Caps {
+    enroll: usize,
+    config: usize,
+    distributed_read: usize,
+    distributed_write: usize,
+    log: usize,
+    log_inflated: usize,
+}
+
+/// Whose connections stay open after an answer. Stock agents never use one again, load balancers do.
+#[derive(Debug, Clone)]
+struct KeepAlive {
+    mode: KeepAliveMode,
+    is_tls: bool,
+    proxies: Vec<std::net::IpAddr>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum KeepAliveMode {
+    Auto,
+    Always,
+    Never,
+}
+
+impl KeepAlive {
+    fn of(server: &Server) -> Self {
+        let mode = match server.agent_keepalive.as_str() {
+            "always" => KeepAliveMode::Always,
+            "never" => KeepAliveMode::Never,
+            _ => KeepAliveMode::Auto,
+        };
+        let proxies = server.trusted_proxies.iter().filter_map(|proxy| proxy.parse().ok()).collect();
+        Self { mode, is_tls: server.tls, proxies }
+    }
+
+    fn keeps(&self, peer: Option<std::net::SocketAddr>) -> bool {
+        match self.mode {
+            KeepAliveMode::Always => true,
+            KeepAliveMode::Never => false,
+            KeepAliveMode::Auto => !self.is_tls || peer.is_some_and(|peer| self.proxies.contains(&peer.ip())),
+        }
+    }
+}
+
+impl AgentDoor {
+    pub fn new(fleet: Fleet, metrics: Arc<Metrics>, osquery: &Osquery, server: &Server) -> Self {
+        Self {
+            fleet,
+            budget: Budget::new(osquery.max_bodies_in_flight.0),
+            metrics,
+            caps: Caps {
+                enroll: osquery.max_enroll_body.0,
+                config: osquery.max_config_body.0,
+                distributed_read: osquery.max_distributed_read_body.0,
+                distributed_write: osquery.max_distributed_write_body.0,
+                log: osquery.max_log_body.0,
+                log_inflated: osquery.max_log_inflated.0,
+            },
+            answer_timeout: osquery.answer_timeout,
+            keepalive: KeepAlive::of(server),
+        }
+    }
+}
+
+/// Adds the endpoints. They route on the path alone: agents may put their enroll secret into the query string.
+pub fn routes(services: &mut ServiceConfig) {
+    for base in BASES {
+        services.service(
+            web::scope(base)
+                .route("/enroll", web::post().to(enroll::enroll))
+                .route("/config", web::post().to(config::config))
+                .route("/distributed/read", web::post().to(distributed::read))
+                .route("/distributed/write", web::post().to(distributed::write))
+                .route("/log", web::post().to(log::log))
+                .default_service(web::to(answer::no_such_endpoint)),
+        );
+    }
+}

@@ -1,0 +1,38 @@
+use std::sync::Arc;
+
+use actix_web::HttpRequest;
+use actix_web::http::header::AUTHORIZATION;
+
+use super::AgentDoor;
+use super::answer::Refusal;
+use crate::fleet::hosts::{Authenticated, Host};
+
+/// The key in the `Authorization` header, which agents send from 5.23 on.
+pub(super) fn in_header(request: &HttpRequest) -> Option<&str> {
+    let (scheme, key) = request.headers().get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("NodeKey").then_some(key.trim())
+}
+
+/// The host a request is from: by the key in the body, or where there is none, by the one in the header.
+pub(super) async fn authenticate(
+    door: &AgentDoor,
+    request: &HttpRequest,
+    in_body: Option<&str>,
+) -> Result<Arc<Host>, Refusal> {
+    let key = in_body.filter(|key| !key.is_empty()).or_else(|| in_header(request)).unwrap_or_default();
+    if key.is_empty() {
+        return Err(Refusal::InvalidKey("authentication error: missing node key"));
+    }
+    match door.fleet.hosts.authenticate(key).await? {
+        Authenticated::Host(host) => Ok(host),
+        Authenticated::Unknown => Err(Refusal::InvalidKey("authentication error: invalid node key")),
+    }
+}
+
+/// Turns away a large body whose header already shows a key nobody has, before it is read.
+pub(super) async fn check_header(door: &AgentDoor, request: &HttpRequest) -> Result<(), Refusal> {
+    if in_header(request).is_some() {
+        authenticate(door, request, None).await?;
+    }
+    Ok(())
+}

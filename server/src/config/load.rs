@@ -1,0 +1,204 @@
+//! Puts the layers together: default < file < variable < flag.
+
+use std::collections::BTreeMap;
+use std::fmt::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use serde_json::Value as Json;
+
+use super::{Config, Key};
+
+/// Where settings come from, so that tests can give them without touching the process.
+#[derive(Debug, Default)]
+pub struct Sources {
+    pub file: Option<PathBuf>,
+    /// Environment variables; only those that start with `FLEET_` are looked at.
+    pub variables: Vec<(String, String)>,
+    /// Flags by `section_key`.
+    pub flags: Vec<(String, String)>,
+}
+
+/// Everything that is wrong with the settings, one line each.
+#[derive(Debug, PartialEq, Eq)]
+pub struct ConfigErrors(pub Vec<String>);
+
+impl fmt::Display for ConfigErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the configuration has problems:")?;
+        for problem in &self.0 {
+            write!(f, "\n  - {problem}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for ConfigErrors {}
+
+/// Names the program itself reads from the environment, besides the keys.
+const OTHER_VARIABLES: [&str; 1] = ["FLEET_CONFIG"];
+
+/// Reads all layers and checks them.
+///
+/// # Errors
+/// Unknown keys, values that cannot be read and values that contradict each other, all together.
+pub fn load(sources: &Sources) -> Result<Config, ConfigErrors> {
+    let keys = Config::keys();
+    let mut config = Config::default();
+    let mut problems = Vec::new();
+
+    if let Some(path) = &sources.file {
+        for (dotted, text) in read_file(path, &mut problems) {
+            let Some(key) = keys.iter().find(|key| key.dotted() == dotted) else {
+                problems.push(format!("{}: unknown key {dotted}{}", path.display(), suggestion(&keys, &dotted)));
+                continue;
+            };
+            if let Err(reason) = config.set(key.section, key.name, &text) {
+                problems.push(format!("{}: {dotted}: {reason}", path.display()));
+            }
+        }
+    }
+    let mut variables: Vec<_> = sources.variables.iter().filter(|(name, _)| name.starts_with("FLEET_")).collect();
+    variables.sort();
+    for (name, text) in variables {
+        if OTHER_VARIABLES.contains(&name.as_str()) {
+            continue;
+        }
+        let Some(key) = keys.iter().find(|key| key.variable() == *name) else {
+            problems.push(format!("variable {name}: no such setting; unset it or see `muster config keys`"));
+            continue;
+        };
+        if let Err(reason) = config.set(key.section, key.name, text) {
+            problems.push(format!("variable {name}: {reason}"));
+        }
+    }
+    for (flag, text) in &sources.flags {
+        let Some(key) = keys.iter().find(|key| key.flag() == *flag) else {
+            problems.push(format!("flag --{flag}: no such setting"));
+            continue;
+        };
+        if let Err(reason) = config.set(key.section, key.name, text) {
+            problems.push(format!("flag --{flag}: {reason}"));
+        }
+    }
+    problems.extend(config.contradictions());
+    if problems.is_empty() { Ok(config) } else { Err(ConfigErrors(problems)) }
+}
+
+/// Every key with its default and help, as Markdown table rows for the documentation.
+pub fn describe() -> String {
+    let mut text = String::from("| key | default | meaning |\n|---|---|---|\n");
+    for key in Config::keys() {
+        let default = if key.default.is_empty() { "–".to_owned() } else { format!("`{}`", key.default) };
+        let _ = writeln!(text, "| `{}` | {default} | {} |", key.dotted(), key.help);
+    }
+    text
+}
+
+/// `section.key` with its value as text, for every scalar of the file.
+fn read_file(path: &Path, problems: &mut Vec<String>) -> BTreeMap<String, String> {
+    let mut found = BTreeMap::new();
+    let text = match std::fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) => {
+            problems.push(format!("{}: cannot be read: {error}", path.display()));
+            return found;
+        }
+    };
+    let sections: Option<BTreeMap<String, Option<BTreeMap<String, Json>>>> = match serde_yaml::from_str(&text) {
+        Ok(sections) => sections,
+        Err(error) => {
+            problems.push(format!("{}: {error}", path.display()));
+            return found;
+        }
+    };
+    for (section, values) in sections.into_iter().flatten() {
+        for (name, value) in values.into_iter().flatten() {
+            let text = match value {
+                Json::String(text) => text,
+                Json::Null => String::new(),
+                Json::Array(items) => items
+                    .iter()
+                    .map(|item| item.as_str().map_or_else(|| item.to_string(), str::to_owned))
+                    .collect::<Vec<_>>()
+                    .join(","),
+                other => other.to_string(),
+            };
+            found.insert(format!("{section}.{name}"), text);
+        }
+    }
+    found
+}
+
+/// Names the closest key when one differs by a letter or two.
+fn suggestion(keys: &[Key], dotted: &str) -> String {
+    keys.iter()
+        .map(|key| (distance(&key.dotted(), dotted), key))
+        .min_by_key(|(distance, _)| *distance)
+        .filter(|(distance, _)| *distance <= 3)
+        .map(|(_, key)| format!(" (did you mean {}?)", key.dotted()))
+        .unwrap_or_default()
+}
+
+/// Edit distance.
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, y) in b.iter().enumerate() {
+            let replaced = diagonal + usize::from(x != *y);
+            diagonal = row[j + 1];
+            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use super::*;
+
+    fn pairs(items: &[(&str, &str)]) -> Vec<(String, String)> {
+        items.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect()
+    }
+
+    #[test]
+    fn later_layers_win() {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        write!(file, "server:\n  address: 1.1.1.1:1\n  workers: 3\nsqlite:\n  path: from-file.db\n").unwrap();
+        let config = load(&Sources {
+            file: Some(file.path().to_owned()),
+            variables: pairs(&[("FLEET_SERVER_ADDRESS", "2.2.2.2:2"), ("FLEET_SQLITE_PATH", "from-env.db"), ("HOME", "/")]),
+            flags: pairs(&[("server_address", "3.3.3.3:3")]),
+        })
+        .unwrap();
+        assert_eq!(config.server.address, "3.3.3.3:3");
+        assert_eq!(config.sqlite.path, PathBuf::from("from-env.db"));
+        assert_eq!(config.server.workers, 3);
+    }
+
+    #[test]
+    fn all_problems_come_together() {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        write!(file, "server:\n  adress: x\n").unwrap();
+        let ConfigErrors(problems) = load(&Sources {
+            file: Some(file.path().to_owned()),
+            variables: pairs(&[("FLEET_SERVER_WORKERS", "many"), ("FLEET_NO_SUCH", "1")]),
+            flags: pairs(&[("server_cert", "only-one.pem")]),
+        })
+        .unwrap_err();
+        assert_eq!(problems.len(), 4, "{problems:#?}");
+        assert!(problems[0].contains("did you mean server.address?"), "{problems:#?}");
+    }
+
+    #[test]
+    fn defaults_read_back() {
+        let mut config = Config::default();
+        for key in Config::keys() {
+            config.set(key.section, key.name, &key.default).unwrap_or_else(|reason| panic!("{}: {reason}", key.dotted()));
+        }
+    }
+}

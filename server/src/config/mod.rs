@@ -1,0 +1,68 @@
+//! Settings of the server process: one section per file, read from defaults, a YAML file, `FLEET_*` variables and
+//! flags, each stronger than the one before. Whatever is wrong anywhere is reported together and stops the start.
+
+mod filesystem;
+mod load;
+mod logging;
+mod osquery;
+mod section;
+mod server;
+mod session;
+mod sqlite;
+mod value;
+
+pub use filesystem::Filesystem;
+pub use load::{ConfigErrors, Sources, describe, load};
+pub use logging::Logging;
+pub use osquery::{HostIdentifier, LogPlugin, Osquery};
+pub use section::Key;
+pub use server::Server;
+pub use session::Session;
+pub use sqlite::Sqlite;
+pub use value::{Bytes, Secret};
+
+/// All settings. Build it with [`load`], or start from `Config::default()` in tests.
+#[derive(Debug, Clone, Default)]
+pub struct Config {
+    pub server: Server,
+    pub sqlite: Sqlite,
+    pub osquery: Osquery,
+    pub filesystem: Filesystem,
+    pub session: Session,
+    pub logging: Logging,
+}
+
+impl Config {
+    /// Every key of every section, in the order they are shown.
+    pub fn keys() -> Vec<Key> {
+        [
+            Server::keys(),
+            Sqlite::keys(),
+            Osquery::keys(),
+            Filesystem::keys(),
+            Session::keys(),
+            Logging::keys(),
+        ]
+        .concat()
+    }
+
+    /// Sets one key from text.
+    fn set(&mut self, section: &str, name: &str, text: &str) -> Result<(), String> {
+        match section {
+            "server" => self.server.set(name, text),
+            "sqlite" => self.sqlite.set(name, text),
+            "osquery" => self.osquery.set(name, text),
+            "filesystem" => self.filesystem.set(name, text),
+            "session" => self.session.set(name, text),
+            "logging" => self.logging.set(name, text),
+            _ => Err("unknown section".to_owned()),
+        }
+    }
+
+    /// What is wrong with values that are each fine alone.
+    fn contradictions(&self) -> Vec<String> {
+        let mut problems = self.server.contradictions();
+        problems.extend(self.osquery.contradictions());
+        problems
+    }
+}

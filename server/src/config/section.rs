@@ -1,0 +1,74 @@
+//! One way to declare a section: each key has its type, default and help in one line, and everything else follows.
+
+/// What operators need to know of a key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Key {
+    pub section: &'static str,
+    pub name: &'static str,
+    pub default: String,
+    pub help: &'static str,
+    pub is_switch: bool,
+}
+
+impl Key {
+    /// `server.address`.
+    pub fn dotted(&self) -> String {
+        format!("{}.{}", self.section, self.name)
+    }
+
+    /// `server_address`, the flag without its dashes.
+    pub fn flag(&self) -> String {
+        format!("{}_{}", self.section, self.name)
+    }
+
+    /// `FLEET_SERVER_ADDRESS`.
+    pub fn variable(&self) -> String {
+        format!("FLEET_{}", self.flag().to_ascii_uppercase())
+    }
+}
+
+macro_rules! section {
+    (
+        $(#[$meta:meta])*
+        $section:literal $struct:ident {
+            $( #[doc = $help:literal] $name:ident : $type:ty = $default:expr, )*
+        }
+    ) => {
+        $(#[$meta])*
+        #[derive(Debug, Clone)]
+        pub struct $struct {
+            $( #[doc = $help] pub $name: $type, )*
+        }
+
+        impl Default for $struct {
+            fn default() -> Self {
+                Self { $( $name: $default, )* }
+            }
+        }
+
+        impl $struct {
+            pub(super) fn keys() -> Vec<$crate::config::Key> {
+                use $crate::config::value::Value as _;
+                let default = Self::default();
+                vec![$( $crate::config::Key {
+                    section: $section,
+                    name: stringify!($name),
+                    default: default.$name.show(),
+                    help: $help.trim_ascii(),
+                    is_switch: <$type>::IS_SWITCH,
+                }, )*]
+            }
+
+            pub(super) fn set(&mut self, name: &str, text: &str) -> Result<(), String> {
+                use $crate::config::value::Value as _;
+                match name {
+                    $( stringify!($name) => self.$name = <$type>::read(text)?, )*
+                    _ => return Err("unknown key".to_owned()),
+                }
+                Ok(())
+            }
+        }
+    };
+}
+
+pub(super) use section;

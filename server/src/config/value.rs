@@ -1,0 +1,210 @@
+//! How the text of a setting becomes a value, and how a value is shown again.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// A type a setting can have.
+pub(super) trait Value: Sized {
+    /// The flag may stand without a value.
+    const IS_SWITCH: bool = false;
+    /// Errors say what is expected; the caller names the key.
+    fn read(text: &str) -> Result<Self, String>;
+    /// The text that reads back as this value; secrets hide.
+    fn show(&self) -> String;
+}
+
+impl Value for String {
+    fn read(text: &str) -> Result<Self, String> {
+        Ok(text.to_owned())
+    }
+    fn show(&self) -> String {
+        self.clone()
+    }
+}
+
+impl Value for PathBuf {
+    fn read(text: &str) -> Result<Self, String> {
+        if text.is_empty() { Err("expects a path".to_owned()) } else { Ok(Self::from(text)) }
+    }
+    fn show(&self) -> String {
+        self.display().to_string()
+    }
+}
+
+impl Value for Option<PathBuf> {
+    fn read(text: &str) -> Result<Self, String> {
+        Ok((!text.is_empty()).then(|| PathBuf::from(text)))
+    }
+    fn show(&self) -> String {
+        self.as_ref().map(|path| path.display().to_string()).unwrap_or_default()
+    }
+}
+
+impl Value for bool {
+    const IS_SWITCH: bool = true;
+    fn read(text: &str) -> Result<Self, String> {
+        match text {
+            "true" | "1" => Ok(true),
+            "false" | "0" => Ok(false),
+            _ => Err("expects true or false".to_owned()),
+        }
+    }
+    fn show(&self) -> String {
+        self.to_string()
+    }
+}
+
+macro_rules! whole_numbers {
+    ($($type:ty),*) => {$(
+        impl Value for $type {
+            fn read(text: &str) -> Result<Self, String> {
+                text.parse().map_err(|_| format!("expects a whole number from {} to {}", <$type>::MIN, <$type>::MAX))
+            }
+            fn show(&self) -> String {
+                self.to_string()
+            }
+        }
+    )*};
+}
+whole_numbers!(u8, u16, u32, u64, usize);
+
+impl Value for Vec<String> {
+    fn read(text: &str) -> Result<Self, String> {
+        Ok(text.split(',').map(str::trim).filter(|item| !item.is_empty()).map(str::to_owned).collect())
+    }
+    fn show(&self) -> String {
+        self.join(",")
+    }
+}
+
+/// Durations are written as Go writes them: `90s`, `1h30m`, `250ms`, and days as `5d`.
+impl Value for Duration {
+    fn read(text: &str) -> Result<Self, String> {
+        let expected = || "expects a duration such as 90s, 1h30m, 250ms or 5d".to_owned();
+        let mut rest = text;
+        let mut total = Self::ZERO;
+        if rest == "0" {
+            return Ok(total);
+        }
+        if rest.is_empty() {
+            return Err(expected());
+        }
+        while !rest.is_empty() {
+            let digits = rest.find(|c: char| !c.is_ascii_digit()).ok_or_else(expected)?;
+            let amount: u64 = rest[..digits].parse().map_err(|_| expected())?;
+            rest = &rest[digits..];
+            let end = rest.find(|c: char| c.is_ascii_digit()).unwrap_or(rest.len());
+            let millis = match &rest[..end] {
+                "ms" => 1,
+                "s" => 1_000,
+                "m" => 60_000,
+                "h" => 3_600_000,
+                "d" => 86_400_000,
+                _ => return Err(expected()),
+            };
+            rest = &rest[end..];
+            total = amount
+                .checked_mul(millis)
+                .and_then(|millis| total.checked_add(Self::from_millis(millis)))
+                .ok_or_else(expected)?;
+        }
+        Ok(total)
+    }
+    fn show(&self) -> String {
+        let millis = self.as_millis();
+        for (unit, size) in [("h", 3_600_000), ("m", 60_000), ("s", 1_000)] {
+            if millis > 0 && millis % size == 0 {
+                return format!("{}{unit}", millis / size);
+            }
+        }
+        if millis == 0 { "0".to_owned() } else { format!("{millis}ms") }
+    }
+}
+
+/// A size in bytes, written plainly or as `64KiB`, `16MiB`, `2GiB`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Bytes(pub usize);
+
+impl Bytes {
+    pub const fn kib(n: usize) -> Self {
+        Self(n * 1024)
+    }
+    pub const fn mib(n: usize) -> Self {
+        Self(n * 1024 * 1024)
+    }
+}
+
+impl Value for Bytes {
+    fn read(text: &str) -> Result<Self, String> {
+        let expected = || "expects a size such as 65536, 64KiB, 16MiB or 2GiB".to_owned();
+        let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+        let amount: usize = text[..digits].parse().map_err(|_| expected())?;
+        let unit = match text[digits..].trim_start() {
+            "" | "B" => 1,
+            "KiB" => 1 << 10,
+            "MiB" => 1 << 20,
+            "GiB" => 1 << 30,
+            _ => return Err(expected()),
+        };
+        amount.checked_mul(unit).map(Self).ok_or_else(expected)
+    }
+    fn show(&self) -> String {
+        for (unit, shift) in [("GiB", 30), ("MiB", 20), ("KiB", 10)] {
+            if self.0 > 0 && self.0.trailing_zeros() >= shift {
+                return format!("{}{unit}", self.0 >> shift);
+            }
+        }
+        self.0.to_string()
+    }
+}
+
+/// Text that neither `Debug` nor any listing of settings prints.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+    /// The text itself; name the place where it goes.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_empty() { "Secret(empty)" } else { "Secret(********)" })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_read_as_go_writes_them() {
+        assert_eq!(Duration::read("1h30m"), Ok(Duration::from_secs(5400)));
+        assert_eq!(Duration::read("250ms"), Ok(Duration::from_millis(250)));
+        assert_eq!(Duration::read("5d"), Ok(Duration::from_secs(432_000)));
+        for bad in ["", "5", "h", "1x", "-1s", "1.5h"] {
+            assert!(Duration::read(bad).is_err(), "{bad} should be refused");
+        }
+        assert_eq!(Duration::from_secs(90).show(), "90s");
+    }
+
+    #[test]
+    fn sizes_read_and_show() {
+        for text in ["512", "64KiB", "16MiB", "2GiB"] {
+            assert_eq!(Bytes::read(text).map(|bytes| bytes.show()), Ok(text.to_owned()));
+        }
+        assert!(Bytes::read("12 apples").is_err());
+        assert!(Bytes::read("99999999999999999999GiB").is_err());
+    }
+
+    #[test]
+    fn secrets_do_not_print() {
+        assert!(!format!("{:?}", Secret::new("hunter2")).contains("hunter2"));
+    }
+}

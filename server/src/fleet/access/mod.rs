@@ -1,0 +1,176 @@
+//! Who operators are and what they may do.
+
+mod password;
+mod principal;
+mod set_up;
+
+pub use principal::{Permission, Principal};
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use governor::clock::{Clock as _, DefaultClock};
+use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
+use muster_api::rest::{LoggedIn, Login, User};
+use rand::Rng as _;
+use sha2::{Digest as _, Sha256};
+
+use self::password::Passwords;
+use self::principal::role_of;
+use super::schedule::Schedule;
+use super::{Error, Result};
+use crate::clock::{Clock, Moment};
+use crate::config;
+use crate::store::activities::Actor;
+use crate::store::{Store, activities, entity, users};
+
+/// Random bytes of a session token.
+const TOKEN_BYTES: usize = 64;
+
+/// A session's last use is written when the database's own is older than this.
+const ACCESS_STALENESS: Duration = Duration::from_secs(60);
+
+/// Users and their sessions.
+#[derive(Debug)]
+pub struct Access {
+    store: Store,
+    clock: Clock,
+    config: config::Session,
+    passwords: Passwords,
+    log_ins: DefaultDirectRateLimiter,
+    schedule: Arc<Schedule>,
+}
+
+impl Access {
+    pub fn new(store: Store, clock: Clock, config: config::Session, schedule: Arc<Schedule>) -> Self {
+        let per_minute = NonZeroU32::new(config.logins_per_minute).unwrap_or(NonZeroU32::MIN);
+        Self {
+            store,
+            clock,
+            config,
+            passwords: Passwords::default(),
+            log_ins: RateLimiter::direct(Quota::per_minute(per_minute)),
+            schedule,
+        }
+    }
+
+    /// Checks a password and starts a session.
+    ///
+    /// # Errors
+    /// [`Error::Unauthenticated`], the same for an unknown user and a wrong password; [`Error::TooMany`] beyond the limit.
+    pub async fn log_in(&self, login: &Login) -> Result<LoggedIn> {
+        if let Err(wait) = self.log_ins.check() {
+            return Err(Error::TooMany { retry_after: wait.wait_time_from(DefaultClock::default().now()) });
+        }
+        let email = normal_email(&login.email);
+        let user = users::by_email(self.store.reader(), &email).await?;
+        let hash = match &user {
+            Some(user) => users::password_hash(self.store.reader(), user.id).await?,
+            None => None,
+        };
+        let is_right = self.passwords.verify(login.password.clone(), hash).await?;
+        let (true, Some(user)) = (is_right, user) else { return Err(Error::Unauthenticated) };
+        let token = self.start_session(&user).await?;
+        Ok(LoggedIn { user: show(&user)?, token })
+    }
+
+    /// Finds out who a session token belongs to.
+    ///
+    /// # Errors
+    /// [`Error::Unauthenticated`] for an unknown or ended session.
+    pub async fn authenticate(&self, token: &str) -> Result<Principal> {
+        let hash = hash_token(token);
+        let Some((session, user)) = users::session(self.store.reader(), hash).await? else {
+            return Err(Error::Unauthenticated);
+        };
+        let now = self.clock.now();
+        if now.since(session.accessed_at) > self.config.duration {
+            return Err(Error::Unauthenticated);
+        }
+        if now.since(session.accessed_at) > ACCESS_STALENESS {
+            self.store.write(async |tx| users::touch_session(tx, session.token_hash.clone(), now).await).await?;
+        }
+        Ok(Principal { role: role_of(&user)?, user: show(&user)?, token_hash: hash })
+    }
+
+    /// Ends the session a request came with.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn log_out(&self, principal: &Principal) -> Result<()> {
+        let hash = principal.token_hash;
+        Ok(self.store.write(async |tx| users::end_session(tx, hash).await).await?)
+    }
+
+    /// Removes sessions that have ended.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn sweep(&self) -> Result<()> {
+        let before = self.clock.now().minus(self.config.duration);
+        Ok(self.store.write(async |tx| users::end_idle_sessions(tx, before).await).await?)
+    }
+
+    async fn start_session(&self, user: &entity::users::Model) -> Result<String> {
+        let token = random_text(TOKEN_BYTES);
+        let hash = hash_token(&token);
+        let now = self.clock.now();
+        let actor = Actor { id: Some(user.id), name: user.name.clone(), email: user.email.clone() };
+        self.store
+            .write(async |tx| {
+                users::add_session(tx, hash, user.id, now).await?;
+                activities::add(tx, now, &actor, "user_logged_in", &serde_json::json!({})).await
+            })
+            .await?;
+        Ok(token)
+    }
+}
+
+/// Random bytes as base64 text.
+pub(super) fn random_text(bytes: usize) -> String {
+    let mut buffer = vec![0_u8; bytes];
+    rand::rng().fill_bytes(&mut buffer);
+    STANDARD.encode(buffer)
+}
+
+fn hash_token(token: &str) -> [u8; 32] {
+    Sha256::digest(token.as_bytes()).into()
+}
+
+/// Addresses are compared without regard to capitals and spaces around them.
+fn normal_email(email: &str) -> String {
+    email.trim().to_lowercase()
+}
+
+fn show(user: &entity::users::Model) -> Result<User> {
+    Ok(User {
+        created_at: user.created_at.to_utc(),
+        updated_at: user.updated_at.to_utc(),
+        id: user.id,
+        name: user.name.clone(),
+        email: user.email.clone(),
+        force_password_reset: false,
+        gravatar_url: String::new(),
+        sso_enabled: false,
+        global_role: Some(role_of(user)?),
+        api_only: user.api_only,
+        teams: Vec::new(),
+    })
+}
+
+/// A new user's row.
+fn new_user(email: &str, name: &str, role: &str, now: Moment) -> entity::users::ActiveModel {
+    use sea_orm::Set;
+    entity::users::ActiveModel {
+        email: Set(normal_email(email)),
+        name: Set(name.to_owned()),
+        global_role: Set(role.to_owned()),
+        api_only: Set(false),
+        created_at: Set(now),
+        updated_at: Set(now),
+        ..Default::default()
+    }
+}

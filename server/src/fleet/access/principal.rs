@@ -1,0 +1,66 @@
+use muster_api::rest::{Role, User};
+
+use crate::fleet::{Error, Result};
+use crate::store::activities::Actor;
+use crate::store::{self, entity};
+
+/// Who makes a request.
+#[derive(Debug, Clone)]
+pub struct Principal {
+    pub user: User,
+    pub(super) role: Role,
+    pub(super) token_hash: [u8; 32],
+}
+
+/// What somebody may or may not do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Permission {
+    ReadHosts,
+    ReadQueries,
+    ReadLabels,
+    ReadPacks,
+    /// The whole configuration, agent options included.
+    ReadConfig,
+    ReadSecrets,
+    /// Queries, packs and labels.
+    WriteSchedule,
+    WriteConfig,
+    WriteSecrets,
+}
+
+impl Permission {
+    /// The least role that has it.
+    fn least_role(self) -> Role {
+        match self {
+            Self::ReadHosts | Self::ReadQueries | Self::ReadLabels => Role::Observer,
+            Self::ReadPacks | Self::ReadSecrets | Self::WriteSchedule => Role::Maintainer,
+            Self::ReadConfig | Self::WriteConfig | Self::WriteSecrets => Role::Admin,
+        }
+    }
+}
+
+impl Principal {
+    /// # Errors
+    /// [`Error::Forbidden`] when the role does not allow it.
+    pub fn may(&self, permission: Permission) -> Result<()> {
+        if self.role >= permission.least_role() { Ok(()) } else { Err(Error::Forbidden) }
+    }
+
+    pub(in crate::fleet) fn actor(&self) -> Actor {
+        Actor { id: Some(self.user.id), name: self.user.name.clone(), email: self.user.email.clone() }
+    }
+}
+
+pub(super) fn role_of(user: &entity::users::Model) -> Result<Role> {
+    match user.global_role.as_str() {
+        "admin" => Ok(Role::Admin),
+        "maintainer" => Ok(Role::Maintainer),
+        "observer" => Ok(Role::Observer),
+        other => Err(store::Error::Corrupt {
+            table: "users",
+            key: user.id.to_string(),
+            reason: format!("unknown role {other:?}"),
+        }
+        .into()),
+    }
+}

@@ -1,0 +1,98 @@
+//! The first administrator and what a new server starts with.
+
+use muster_api::rest::{SetUp, SetUpDone};
+use serde_json::{Value, json};
+
+use super::{Access, new_user, password, random_text, show};
+use crate::fleet::schedule::default_agent_options;
+use crate::fleet::{Error, Problem, Result};
+use crate::store::activities::Actor;
+use crate::store::{activities, generations, secrets, settings, users};
+
+/// Random bytes of the first enroll secret.
+const SECRET_BYTES: usize = 24;
+
+impl Access {
+    /// Whether there is an administrator yet.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn is_set_up(&self) -> Result<bool> {
+        Ok(users::count(self.store.reader()).await? > 0)
+    }
+
+    /// Makes the first administrator, the organisation's settings and an enroll secret, and logs the administrator in.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] once it has been done; [`Error::Invalid`] for what is missing or weak.
+    pub async fn set_up(&self, request: &SetUp) -> Result<SetUpDone> {
+        if self.is_set_up().await? {
+            return Err(already_done());
+        }
+        check(request)?;
+        let hash = self.passwords.hash(request.admin.password.clone()).await?;
+        let now = self.clock.now();
+        let name = if request.admin.name.is_empty() { &request.admin.email } else { &request.admin.name };
+        let config = first_config(request);
+        let secret = random_text(SECRET_BYTES);
+        let done = self
+            .store
+            .write(async |tx| {
+                if users::count(tx).await? > 0 {
+                    return Ok(false);
+                }
+                let id = users::insert(tx, new_user(&request.admin.email, name, "admin", now), hash.clone()).await?;
+                settings::set(tx, settings::APP_CONFIG, &config, now).await?;
+                if secrets::all(tx).await?.is_empty() {
+                    secrets::insert(tx, &secret, now).await?;
+                }
+                generations::bump(tx, generations::SCHEDULE).await?;
+                let actor = Actor { id: Some(id), name: name.clone(), email: request.admin.email.clone() };
+                activities::add(tx, now, &actor, "set_up", &json!({})).await?;
+                Ok(true)
+            })
+            .await?;
+        if !done {
+            return Err(already_done());
+        }
+        self.schedule.refresh().await?;
+        let user = users::by_email(self.store.reader(), &super::normal_email(&request.admin.email)).await?;
+        let user = user.ok_or_else(|| Error::Unavailable("the new administrator is not readable yet".to_owned()))?;
+        let token = self.start_session(&user).await?;
+        Ok(SetUpDone {
+            admin: show(&user)?,
+            org_info: request.org_info.clone(),
+            server_url: request.server_url.clone(),
+            osquery_enroll_secret: None,
+            token,
+        })
+    }
+}
+
+fn already_done() -> Error {
+    Error::NotFound { kind: "Setup", key: "has been done already, so it".to_owned() }
+}
+
+fn check(request: &SetUp) -> Result<()> {
+    let mut problems = Vec::new();
+    let email = request.admin.email.trim();
+    if email.is_empty() || email.chars().count() > 255 || !email.contains('@') {
+        problems.push(Problem::new("admin.email", "expects an e-mail address of at most 255 characters"));
+    }
+    if request.admin.name.chars().count() > 255 {
+        problems.push(Problem::new("admin.name", "is longer than 255 characters"));
+    }
+    password::check("admin.password", &request.admin.password, &mut problems);
+    if request.admin.password_confirmation.as_ref().is_some_and(|again| *again != request.admin.password) {
+        problems.push(Problem::new("admin.password_confirmation", "differs from the password"));
+    }
+    if problems.is_empty() { Ok(()) } else { Err(Error::Invalid(problems)) }
+}
+
+fn first_config(request: &SetUp) -> Value {
+    json!({
+        "org_info": request.org_info,
+        "server_settings": { "server_url": request.server_url },
+        "agent_options": default_agent_options(),
+    })
+}

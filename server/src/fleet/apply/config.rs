@@ -1,0 +1,103 @@
+use muster_api::rest::Action;
+use muster_api::spec::SpecDocument;
+use serde_json::{Map, Value, json};
+
+use super::{Located, Run};
+use crate::fleet::schedule::check_agent_options;
+use crate::fleet::{Problem, Result, specs};
+use crate::store::settings;
+
+/// Parts of the configuration and the keys of each; agent options have their own check.
+const PARTS: [(&str, &[&str]); 2] =
+    [("org_info", &["org_name", "org_logo_url"]), ("server_settings", &["server_url"])];
+
+/// Longest text of a setting, in bytes.
+const MAX_TEXT: usize = 4096;
+
+impl Run<'_> {
+    pub(super) async fn config(&mut self, documents: &[Located]) -> Result<()> {
+        for document in documents {
+            let change = match &document.spec {
+                SpecDocument::Config(config) => {
+                    check_config(&format!("documents[{}].spec", document.index), config, &mut self.problems);
+                    config.clone()
+                }
+                SpecDocument::Options(options) => {
+                    let place = format!("documents[{}].spec", document.index);
+                    check_agent_options(&place, options, &mut self.problems);
+                    json!({ "agent_options": options })
+                }
+                _ => continue,
+            };
+            let old = specs::app_config(self.tx).await?;
+            let mut new = old.clone();
+            merge(&mut new, change);
+            new.sort_all_objects();
+            let action = self.note(document, "", Some(&old), &new)?;
+            if action != Action::Unchanged && self.problems.is_empty() {
+                settings::set(self.tx, settings::APP_CONFIG, &new, self.now).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn check_config(place: &str, config: &Value, problems: &mut Vec<Problem>) {
+    let Some(parts) = config.as_object() else {
+        problems.push(Problem::new(place, "expects an object"));
+        return;
+    };
+    for (key, value) in parts {
+        let place = format!("{place}.{key}");
+        if key == "agent_options" {
+            check_agent_options(&place, value, problems);
+        } else if let Some((_, keys)) = PARTS.iter().find(|(part, _)| part == key) {
+            check_texts(&place, value, keys, problems);
+        } else {
+            let known: Vec<&str> = PARTS.iter().map(|(part, _)| *part).collect();
+            problems.push(Problem::new(place, format!("unknown key; known are agent_options, {}", known.join(", "))));
+        }
+    }
+}
+
+fn check_texts(place: &str, value: &Value, keys: &[&str], problems: &mut Vec<Problem>) {
+    let Some(members) = value.as_object() else {
+        problems.push(Problem::new(place, "expects an object"));
+        return;
+    };
+    for (key, value) in members {
+        let place = format!("{place}.{key}");
+        if !keys.contains(&key.as_str()) {
+            problems.push(Problem::new(place, format!("unknown key; known are {}", keys.join(", "))));
+        } else if !value.as_str().is_some_and(|text| text.len() <= MAX_TEXT) {
+            problems.push(Problem::new(place, format!("expects text of at most {MAX_TEXT} bytes")));
+        }
+    }
+}
+
+/// Puts `change` into `config`, part by part. Agent options are replaced as a whole: what is no longer in the file is
+/// no longer served.
+fn merge(config: &mut Value, change: Value) {
+    let (Value::Object(config), Value::Object(change)) = (config, change) else { return };
+    for (key, value) in change {
+        match (config.get_mut(&key), value) {
+            (Some(Value::Object(old)), Value::Object(new)) if key != "agent_options" => old.extend(new),
+            (_, value) => {
+                config.insert(key, with_overrides(value));
+            }
+        }
+    }
+}
+
+/// Agent options always show both of their parts.
+fn with_overrides(mut options: Value) -> Value {
+    if let Some(parts) = options.as_object_mut()
+        && parts.contains_key("config")
+    {
+        let overrides = parts.entry("overrides").or_insert(Value::Null);
+        if overrides.is_null() {
+            *overrides = Value::Object(Map::new());
+        }
+    }
+    options
+}

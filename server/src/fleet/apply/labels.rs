@@ -1,0 +1,135 @@
+use std::collections::{BTreeSet, HashMap};
+
+use muster_api::rest::Action;
+use muster_api::spec::{LabelMembership, LabelSpec, LabelType, SpecDocument};
+use sea_orm::{Set, Unchanged};
+
+use super::names::{check_description, check_name, check_sql};
+use super::{Located, Run, of_kind};
+use crate::fleet::{Result, specs};
+use crate::store::{self, entity::labels, hosts::Named};
+
+impl Run<'_> {
+    pub(super) async fn labels(&mut self, documents: &[Located]) -> Result<()> {
+        if of_kind!(documents, Label).next().is_none() {
+            return Ok(());
+        }
+        let existing: HashMap<String, LabelSpec> =
+            specs::labels(self.tx).await?.into_iter().map(|spec| (spec.name.clone(), spec)).collect();
+        for (document, spec) in of_kind!(documents, Label) {
+            self.check_label(document, spec);
+            let old = existing.get(&spec.name);
+            let Some((spec, members)) = self.with_members(document, spec, old).await? else { continue };
+            let action = self.note(document, &spec.name, old, &spec)?;
+            if action == Action::Unchanged {
+                continue;
+            }
+            if spec.label_type == LabelType::Builtin || old.is_some_and(|old| old.label_type == LabelType::Builtin) {
+                self.problem(document.place("name"), format!("label {:?} is built in and cannot be changed", spec.name));
+            }
+            if !self.problems.is_empty() {
+                continue;
+            }
+            let label_id = self.write_label(&spec, old).await?;
+            if let Some(members) = members {
+                self.set_members(label_id, members).await?;
+            }
+        }
+        Ok(())
+    }
+
+    fn check_label(&mut self, document: &Located, spec: &LabelSpec) {
+        check_name(&document.place("name"), &spec.name, &mut self.problems);
+        check_description(&document.place("description"), &spec.description, &mut self.problems);
+        match spec.label_membership_type {
+            LabelMembership::Dynamic => {
+                check_sql(&document.place("query"), &spec.query, &mut self.problems);
+                if spec.hosts.is_some() {
+                    self.problem(document.place("hosts"), "a dynamic label finds its hosts by its query; remove hosts, or set label_membership_type: manual");
+                }
+            }
+            LabelMembership::Manual => {
+                if !spec.query.is_empty() {
+                    self.problem(document.place("query"), "a manual label has no query; remove it, or set label_membership_type: dynamic");
+                }
+            }
+        }
+    }
+
+    /// The spec with its hosts under their identifiers, as it will read back, and their ids. `None` if a host is unknown.
+    async fn with_members(
+        &mut self,
+        document: &Located,
+        spec: &LabelSpec,
+        old: Option<&LabelSpec>,
+    ) -> Result<Option<(LabelSpec, Option<BTreeSet<i64>>)>> {
+        // An id in the file is what some server said once; it changes nothing.
+        let mut spec = LabelSpec { id: old.and_then(|old| old.id), ..spec.clone() };
+        if spec.label_membership_type == LabelMembership::Dynamic {
+            spec.hosts = None;
+            return Ok(Some((spec, old.and_then(|old| old.hosts.is_some().then(BTreeSet::new)))));
+        }
+        let Some(words) = spec.hosts.take() else {
+            spec.hosts = Some(old.and_then(|old| old.hosts.clone()).unwrap_or_default());
+            return Ok(Some((spec, None)));
+        };
+        let found = store::hosts::named_many(self.tx, &words).await?;
+        let mut members = BTreeSet::new();
+        let mut identifiers = BTreeSet::new();
+        let mut is_complete = true;
+        for (position, word) in words.iter().enumerate() {
+            let place = document.place(&format!("hosts[{position}]"));
+            match found.get(word) {
+                Some(Named::One { id, identifier }) => {
+                    members.insert(*id);
+                    identifiers.insert(identifier.clone());
+                }
+                Some(Named::Several) => {
+                    is_complete = false;
+                    self.problem(place, format!("more than one host is called {word:?}; use its identifier or UUID"));
+                }
+                None => {
+                    is_complete = false;
+                    self.problem(place, format!("no host is called {word:?}; see `fleetctl get hosts`"));
+                }
+            }
+        }
+        spec.hosts = Some(identifiers.into_iter().collect());
+        Ok(is_complete.then_some((spec, Some(members))))
+    }
+
+    async fn write_label(&mut self, spec: &LabelSpec, old: Option<&LabelSpec>) -> Result<i64> {
+        let is_manual = spec.label_membership_type == LabelMembership::Manual;
+        let mut label = labels::ActiveModel {
+            name: Set(spec.name.clone()),
+            description: Set(spec.description.clone()),
+            query: Set(spec.query.clone()),
+            platform: Set(spec.platform.clone()),
+            label_type: Set("regular".to_owned()),
+            membership_type: Set(if is_manual { "manual" } else { "dynamic" }.to_owned()),
+            updated_at: Set(self.now),
+            ..Default::default()
+        };
+        match old.and_then(|old| old.id) {
+            Some(id) => {
+                label.id = Unchanged(id);
+                store::labels::update(self.tx, label).await?;
+                Ok(id)
+            }
+            None => {
+                label.created_at = Set(self.now);
+                Ok(store::labels::insert(self.tx, label).await?)
+            }
+        }
+    }
+
+    async fn set_members(&mut self, label_id: i64, wanted: BTreeSet<i64>) -> Result<()> {
+        let current: BTreeSet<i64> = store::labels::members(self.tx, label_id).await?.into_iter().collect();
+        let added: Vec<i64> = wanted.difference(&current).copied().collect();
+        let removed: Vec<i64> = current.difference(&wanted).copied().collect();
+        self.touched_hosts.extend(added.iter().chain(&removed));
+        store::labels::add_members(self.tx, label_id, added).await?;
+        store::labels::remove_members(self.tx, label_id, removed).await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,111 @@
+//! From JSON to typed documents, each knowing its place.
+
+use std::collections::HashMap;
+
+use muster_api::spec::{API_VERSION, Document, Kind, SpecDocument};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use crate::fleet::{Error, Problem, Result};
+
+/// A document and where it stood among those that were sent.
+#[derive(Debug)]
+pub(super) struct Located {
+    pub index: usize,
+    pub spec: SpecDocument,
+}
+
+impl Located {
+    /// The path of a part of the spec.
+    pub fn place(&self, path: &str) -> String {
+        format!("documents[{}].spec.{path}", self.index)
+    }
+}
+
+/// Reads all documents, or says everything that is wrong with them. Repeats of the same document are dropped.
+pub(super) fn documents(values: &[Value]) -> Result<Vec<Located>> {
+    let mut problems = Vec::new();
+    let mut located: Vec<Located> = Vec::new();
+    for (index, value) in values.iter().enumerate() {
+        match document(index, value) {
+            Ok(spec) => located.push(Located { index, spec }),
+            Err(problem) => problems.push(problem),
+        }
+    }
+    drop_repeats(&mut located, &mut problems);
+    if problems.is_empty() { Ok(located) } else { Err(Error::Invalid(problems)) }
+}
+
+fn document(index: usize, value: &Value) -> std::result::Result<SpecDocument, Problem> {
+    let place = format!("documents[{index}]");
+    let document: Document = typed(&place, value)?;
+    if document.api_version != API_VERSION {
+        return Err(Problem::new(format!("{place}.apiVersion"), format!("expects {API_VERSION}")));
+    }
+    let Some(kind) = Kind::parse(&document.kind) else {
+        let known: Vec<&str> = Kind::ALL.iter().map(|kind| kind.as_str()).collect();
+        return Err(Problem::new(
+            format!("{place}.kind"),
+            format!("unknown kind {:?}; known are {}", document.kind, known.join(", ")),
+        ));
+    };
+    if document.spec.is_null() {
+        let reason = format!("Missing required fields (\"spec\") on provided \"{}\" configuration.", kind.as_str());
+        return Err(Problem::new(place, reason));
+    }
+    let place = format!("{place}.spec");
+    Ok(match kind {
+        Kind::Query => SpecDocument::Query(typed(&place, &document.spec)?),
+        Kind::Pack => SpecDocument::Pack(typed(&place, &document.spec)?),
+        Kind::Label => SpecDocument::Label(typed(&place, &document.spec)?),
+        Kind::Config => SpecDocument::Config(document.spec),
+        Kind::Options => SpecDocument::Options(document.spec),
+        Kind::EnrollSecret => SpecDocument::EnrollSecret(typed(&place, &document.spec)?),
+    })
+}
+
+/// Reads a typed value; an error names the path of the key or value that is wrong.
+fn typed<T: DeserializeOwned>(place: &str, value: &Value) -> std::result::Result<T, Problem> {
+    serde_path_to_error::deserialize(value).map_err(|error| {
+        let path = error.path().to_string();
+        let place = if path == "." || path.is_empty() { place.to_owned() } else { format!("{place}.{path}") };
+        Problem::new(place, error.inner().to_string())
+    })
+}
+
+/// The same thing may be said twice, but not two different things under one name.
+fn drop_repeats(located: &mut Vec<Located>, problems: &mut Vec<Problem>) {
+    let mut first: HashMap<(Kind, String), SpecDocument> = HashMap::new();
+    located.retain(|document| {
+        let (kind, name) = key(&document.spec);
+        match first.get(&(kind, name.clone())) {
+            None => {
+                first.insert((kind, name), document.spec.clone());
+                true
+            }
+            Some(earlier) if *earlier == document.spec && !kind.is_singleton() => false,
+            Some(_) if kind.is_singleton() => {
+                let reason = format!("{} defined twice; merge the two documents into one", kind.as_str());
+                problems.push(Problem::new(format!("documents[{}].kind", document.index), reason));
+                false
+            }
+            Some(_) => {
+                let reason = format!("another {} document gives {name:?} different contents; keep one of them", kind.as_str());
+                problems.push(Problem::new(document.place("name"), reason));
+                false
+            }
+        }
+    });
+}
+
+fn key(spec: &SpecDocument) -> (Kind, String) {
+    match spec {
+        SpecDocument::Query(query) => (Kind::Query, query.name.clone()),
+        SpecDocument::Pack(pack) => (Kind::Pack, pack.name.clone()),
+        SpecDocument::Label(label) => (Kind::Label, label.name.clone()),
+        // Options are a part of the configuration.
+        SpecDocument::Config(config) if config.get("agent_options").is_none() => (Kind::Config, String::new()),
+        SpecDocument::Config(_) | SpecDocument::Options(_) => (Kind::Options, String::new()),
+        SpecDocument::EnrollSecret(_) => (Kind::EnrollSecret, String::new()),
+    }
+}

@@ -1,0 +1,46 @@
+//! A config that no agent could load is refused before it is saved.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use sea_orm::DatabaseTransaction;
+
+use crate::fleet::hosts::Assignment;
+use crate::fleet::schedule::{MAX_CONFIG_BYTES, Plan};
+use crate::fleet::{Problem, Result};
+
+/// Assembles what the hosts in memory would get, and the options of every platform alone.
+pub(super) async fn check(
+    tx: &DatabaseTransaction,
+    assignments: &HashSet<Arc<Assignment>>,
+    problems: &mut Vec<Problem>,
+) -> Result<()> {
+    let plan = Plan::load(tx).await?;
+    let platforms = plan.agent_options.get("overrides").and_then(|overrides| overrides.get("platforms"));
+    let alone = platforms
+        .and_then(serde_json::Value::as_object)
+        .into_iter()
+        .flatten()
+        .map(|(platform, _)| Assignment { platform: platform.as_str().into(), label_ids: Box::default() })
+        .chain([Assignment::default()]);
+    let every_pack = plan.packs.iter().map(|pack| Assignment {
+        platform: Box::default(),
+        label_ids: pack.label_ids.first().copied().into_iter().collect(),
+    });
+    let mut largest: Option<usize> = None;
+    for assignment in alone.chain(every_pack).chain(assignments.iter().map(|assignment| (**assignment).clone())) {
+        let bytes = plan.assemble_bytes(&assignment).len();
+        if bytes > MAX_CONFIG_BYTES {
+            largest = largest.max(Some(bytes));
+        }
+    }
+    if let Some(bytes) = largest {
+        problems.push(Problem::new(
+            "base",
+            format!(
+                "some hosts' config would have {bytes} bytes, and agents load at most {MAX_CONFIG_BYTES}; split packs over labels or shorten queries"
+            ),
+        ));
+    }
+    Ok(())
+}

@@ -1,0 +1,66 @@
+use std::time::Duration;
+
+use crate::store;
+
+/// Why something was not done, by what the caller can do next.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// There is no such thing, or the caller may not see it.
+    #[error("{kind} {key} was not found in the datastore")]
+    NotFound { kind: &'static str, key: String },
+    /// What was sent is wrong; each problem names its place.
+    #[error("validation failed: {}", .0.first().map_or_else(String::new, ToString::to_string))]
+    Invalid(Vec<Problem>),
+    #[error("{kind} {name} already exists in the datastore")]
+    Conflict { kind: &'static str, name: String },
+    #[error("forbidden")]
+    Forbidden,
+    #[error("authentication failed")]
+    Unauthenticated,
+    /// Too often; try again later.
+    #[error("too many requests")]
+    TooMany { retry_after: Duration },
+    /// A part that is needed does not answer now.
+    #[error("{0}; try again")]
+    Unavailable(String),
+    /// A fault of the server.
+    #[error("internal error")]
+    Internal(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// One thing that is wrong and where: a path such as `documents[2].spec.name`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    pub place: String,
+    pub reason: String,
+}
+
+impl Problem {
+    pub fn new(place: impl Into<String>, reason: impl Into<String>) -> Self {
+        Self { place: place.into(), reason: reason.into() }
+    }
+}
+
+impl std::fmt::Display for Problem {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.place, self.reason)
+    }
+}
+
+impl Error {
+    pub fn invalid(place: impl Into<String>, reason: impl Into<String>) -> Self {
+        Self::Invalid(vec![Problem::new(place, reason)])
+    }
+}
+
+impl From<store::Error> for Error {
+    fn from(error: store::Error) -> Self {
+        match error {
+            store::Error::Busy(_) => Self::Unavailable("the database is busy".to_owned()),
+            store::Error::Unavailable(_) => Self::Unavailable("the database is unavailable".to_owned()),
+            other => Self::Internal(Box::new(other)),
+        }
+    }
+}

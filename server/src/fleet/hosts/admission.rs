@@ -1,0 +1,28 @@
+use std::num::NonZeroU32;
+
+use governor::{DefaultDirectRateLimiter, DefaultKeyedRateLimiter, Quota, RateLimiter};
+
+use crate::config;
+
+/// How many enrollments get as far as the database: so many a second over all, and so many with any one secret. Never
+/// by address, since whole sites stand behind one.
+#[derive(Debug)]
+pub struct Admission {
+    all: DefaultDirectRateLimiter,
+    per_secret: DefaultKeyedRateLimiter<i64>,
+}
+
+impl Admission {
+    pub fn new(config: &config::Osquery) -> Self {
+        let quota = |per_second: u32| Quota::per_second(NonZeroU32::new(per_second).unwrap_or(NonZeroU32::MIN));
+        Self {
+            all: RateLimiter::direct(quota(config.enrolls_per_second)),
+            per_secret: RateLimiter::keyed(quota(config.enrolls_per_second_per_secret)),
+        }
+    }
+
+    /// Whether one more with this secret may pass now.
+    pub fn admits(&self, secret_id: i64) -> bool {
+        self.per_secret.check_key(&secret_id).is_ok() && self.all.check().is_ok()
+    }
+}

@@ -1,0 +1,192 @@
+//! Enrollment. The same host gets the same row and a new key, and its older keys stay good: agents enroll several times
+//! at once, repeat lost requests, and go on with whichever key they stored last.
+
+use muster_api::osquery::Enroll;
+use sea_orm::{ActiveValue::NotSet, DatabaseTransaction, Set};
+
+use super::builtin_labels::Family;
+use super::identity::Identity;
+use super::{Hosts, NodeKey, details};
+use crate::clock::Moment;
+use crate::fleet::schedule::Plan;
+use crate::fleet::{Error, Result, within};
+use crate::store::entity::hosts;
+use crate::store::node_keys::KeyHash;
+use crate::store::{self, entity};
+
+/// Keys a host may have at one time.
+const MAX_KEYS: usize = 8;
+
+/// An enrollment that was read from a request.
+pub type EnrollRequest = Enroll;
+
+impl Hosts {
+    /// Enrolls a host and gives it a key.
+    ///
+    /// # Errors
+    /// [`Error::Unauthenticated`] for a wrong secret, [`Error::Invalid`] for a host without identity or one that enrolls
+    /// too often, [`Error::TooMany`] beyond the limits, [`Error::Unavailable`] when the database does not answer.
+    pub async fn enroll(&self, request: &EnrollRequest) -> Result<NodeKey> {
+        let plan = self.schedule.plan();
+        let Some(secret_id) = plan.secret_id(request.enroll_secret.as_deref().unwrap_or_default()) else {
+            self.metrics.enrolls.with_label_values(&["wrong_secret"]).inc();
+            return Err(Error::Unauthenticated);
+        };
+        let identity = Identity::of(request, self.config.host_identifier)?;
+        if !self.admission.admits(secret_id) {
+            self.metrics.limit_hit("enrolls_per_second");
+            return Err(Error::TooMany { retry_after: std::time::Duration::from_secs(1) });
+        }
+        let key = NodeKey::generate();
+        let hash = NodeKey::hash(key.reveal());
+        let now = self.clock.now();
+        let enrolled = within(self.config.store_timeout, async {
+            let enrolled = self
+                .store
+                .write(async |tx| self.write_enrollment(tx, request, &identity, &plan, secret_id, &hash, now).await)
+                .await?;
+            match enrolled {
+                Written::Enrolled { host_id, dropped } => {
+                    let known = store::hosts::known(self.store.reader(), host_id).await?;
+                    Ok(known.map(|known| (known, dropped)))
+                }
+                Written::TooSoon => Err(Error::invalid(
+                    "host_identifier",
+                    format!("host identified by {} enrolling too often", identity.identifier),
+                )),
+            }
+        })
+        .await?;
+        if let Some((known, dropped)) = enrolled {
+            for hash in dropped {
+                self.index.forget_key(&hash);
+            }
+            let row = entity::node_keys::Model {
+                key_hash: hash.to_vec(),
+                host_id: known.host.id,
+                instance_id: identity.instance_id.clone(),
+                created_at: now,
+                used_at: None,
+            };
+            self.index.add_key(&row, hash, self.index.host(&known));
+        }
+        self.metrics.enrolls.with_label_values(&["enrolled"]).inc();
+        Ok(key)
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "one transaction needs all of it, and nobody else calls it")]
+    async fn write_enrollment(
+        &self,
+        tx: &DatabaseTransaction,
+        request: &EnrollRequest,
+        identity: &Identity,
+        plan: &Plan,
+        secret_id: i64,
+        key: &KeyHash,
+        now: Moment,
+    ) -> store::Result<Written> {
+        let row = find_row(tx, identity).await?;
+        if let Some(host) = &row
+            && !self.config.enroll_cooldown.is_zero()
+            && now.since(host.enrolled_at) < self.config.enroll_cooldown
+        {
+            return Ok(Written::TooSoon);
+        }
+        let is_new = row.is_none();
+        let is_separated = matches!(find_claimed(tx, identity).await?, Some(claimed) if claimed.cloned_at.is_some());
+        let mut host = match &row {
+            Some(host) => hosts::ActiveModel { id: sea_orm::Unchanged(host.id), ..Default::default() },
+            None => new_host(identity, is_separated, now),
+        };
+        details::set(&mut host, &request.host_details);
+        host.enrolled_at = Set(now);
+        host.updated_at = Set(now);
+        host.enroll_secret_id = Set(Some(secret_id));
+        if !identity.instance_id.is_empty() && row.as_ref().is_none_or(|row| row.cloned_at.is_none()) {
+            host.instance_id = Set(identity.instance_id.clone());
+        }
+        let platform = match (&host.platform, &row) {
+            (Set(platform), _) => platform.clone(),
+            (_, Some(row)) => row.platform.clone(),
+            _ => String::new(),
+        };
+        let host_id = match row {
+            Some(row) => {
+                store::hosts::update(tx, host).await?;
+                row.id
+            }
+            None => store::hosts::insert(tx, host).await?,
+        };
+        let family = Family::of(request.platform_type.as_deref(), &platform);
+        set_builtin_labels(tx, plan, host_id, is_new, &platform, family).await?;
+        let dropped = make_room(tx, host_id).await?;
+        store::node_keys::insert(tx, key, host_id, &identity.instance_id, now).await?;
+        Ok(Written::Enrolled { host_id, dropped })
+    }
+}
+
+enum Written {
+    Enrolled { host_id: i64, dropped: Vec<KeyHash> },
+    TooSoon,
+}
+
+async fn find_claimed(tx: &DatabaseTransaction, identity: &Identity) -> store::Result<Option<hosts::Model>> {
+    store::hosts::by_identifier(tx, &identity.identifier).await
+}
+
+/// The row of this host: by identifier, unless that was found to be shared and this is not the machine that kept it.
+async fn find_row(tx: &DatabaseTransaction, identity: &Identity) -> store::Result<Option<hosts::Model>> {
+    match find_claimed(tx, identity).await? {
+        Some(host) if host.cloned_at.is_some() && host.instance_id != identity.instance_id && !identity.instance_id.is_empty() => {
+            store::hosts::by_identifier(tx, &identity.separated()).await
+        }
+        found => Ok(found),
+    }
+}
+
+fn new_host(identity: &Identity, is_separated: bool, now: Moment) -> hosts::ActiveModel {
+    let identifier = if is_separated { identity.separated() } else { identity.identifier.clone() };
+    hosts::ActiveModel {
+        id: NotSet,
+        identifier: Set(identifier),
+        claimed_identifier: Set(identity.identifier.clone()),
+        created_at: Set(now),
+        seen_at: Set(now),
+        ..Default::default()
+    }
+}
+
+/// Puts the host into the built-in labels its platform says, and out of the others.
+async fn set_builtin_labels(
+    tx: &DatabaseTransaction,
+    plan: &Plan,
+    host_id: i64,
+    is_new: bool,
+    platform: &str,
+    family: Family,
+) -> store::Result<()> {
+    let builtin: Vec<i64> = plan.builtin_labels().iter().map(|(id, _)| *id).collect();
+    let current = if is_new { Vec::new() } else { store::labels::of_host(tx, host_id, &builtin).await? };
+    for (label_id, label) in plan.builtin_labels() {
+        match (label.has(platform, family), current.contains(label_id)) {
+            (true, false) => store::labels::add_members(tx, *label_id, vec![host_id]).await?,
+            (false, true) => store::labels::remove_members(tx, *label_id, vec![host_id]).await?,
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Drops keys so that one more fits: first those never used, then those unused for longest.
+async fn make_room(tx: &DatabaseTransaction, host_id: i64) -> store::Result<Vec<KeyHash>> {
+    let mut keys = store::node_keys::of_host(tx, host_id).await?;
+    if keys.len() < MAX_KEYS {
+        return Ok(Vec::new());
+    }
+    keys.sort_by_key(|key| (key.used_at, key.created_at));
+    keys.truncate(keys.len() + 1 - MAX_KEYS);
+    let hashes: Vec<Vec<u8>> = keys.into_iter().map(|key| key.key_hash).collect();
+    let dropped = hashes.iter().filter_map(|hash| KeyHash::try_from(hash.as_slice()).ok()).collect();
+    store::node_keys::delete(tx, hashes).await?;
+    Ok(dropped)
+}

@@ -1,0 +1,96 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use arc_swap::{ArcSwap, ArcSwapOption};
+use bytes::Bytes;
+use tokio::sync::Mutex;
+
+use crate::clock::Moment;
+use crate::fleet::logs::{LastBatch, Stream};
+use crate::store::hosts::{Intervals, Known};
+
+/// What decides about a host's config. Replaced as a whole when any of it changes.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub struct Assignment {
+    /// `os_version.platform`, which picks the override of the agent options.
+    pub platform: Box<str>,
+    /// Sorted.
+    pub label_ids: Box<[i64]>,
+}
+
+/// A config that was served, and what it was made for.
+#[derive(Debug)]
+pub struct Served {
+    pub generation: i64,
+    pub assignment: Arc<Assignment>,
+    pub bytes: Bytes,
+}
+
+/// A host as check-ins need it: everything in memory, shared by all its keys.
+#[derive(Debug)]
+pub struct Host {
+    pub id: i64,
+    pub assignment: ArcSwap<Assignment>,
+    pub served: ArcSwapOption<Served>,
+    /// What its config told it, and what the database knows of that.
+    pub intervals: ArcSwap<(Intervals, Intervals)>,
+    seen: AtomicI64,
+    written_seen: AtomicI64,
+    results: Mutex<LastBatch>,
+    statuses: Mutex<LastBatch>,
+}
+
+impl Host {
+    pub fn new(known: &Known) -> Self {
+        let row = &known.host;
+        let intervals =
+            Intervals { distributed: row.distributed_interval, config_refresh: row.config_refresh, logger: row.logger_tls_period };
+        Self {
+            id: row.id,
+            assignment: ArcSwap::from_pointee(Self::assignment_of(known)),
+            served: ArcSwapOption::empty(),
+            intervals: ArcSwap::from_pointee((intervals, intervals)),
+            seen: AtomicI64::new(row.seen_at.0),
+            written_seen: AtomicI64::new(row.seen_at.0),
+            results: Mutex::default(),
+            statuses: Mutex::default(),
+        }
+    }
+
+    fn assignment_of(known: &Known) -> Assignment {
+        Assignment { platform: known.host.platform.as_str().into(), label_ids: known.label_ids.clone().into() }
+    }
+
+    /// Takes over what the database says now.
+    pub fn refresh(&self, known: &Known) {
+        let fresh = Self::assignment_of(known);
+        if **self.assignment.load() != fresh {
+            self.assignment.store(Arc::new(fresh));
+        }
+    }
+
+    /// The lines last accepted; hold the lock while new ones are being kept.
+    pub fn last_batch(&self, stream: Stream) -> &Mutex<LastBatch> {
+        match stream {
+            Stream::Result => &self.results,
+            Stream::Status => &self.statuses,
+        }
+    }
+
+    pub fn mark_seen(&self, now: Moment) {
+        self.seen.fetch_max(now.0, Ordering::Relaxed);
+    }
+
+    pub fn seen(&self) -> Moment {
+        Moment(self.seen.load(Ordering::Relaxed))
+    }
+
+    pub fn written_seen(&self) -> Moment {
+        Moment(self.written_seen.load(Ordering::Relaxed))
+    }
+
+    /// The database knows of a contact at `moment`.
+    pub fn seen_was_written(&self, moment: Moment) {
+        self.written_seen.fetch_max(moment.0, Ordering::Relaxed);
+    }
+}

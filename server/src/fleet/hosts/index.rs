@@ -1,0 +1,187 @@
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use super::{Assignment, Host, Hosts, NodeKey};
+use crate::clock::Moment;
+use crate::fleet::{Result, within};
+use crate::store::node_keys::KeyHash;
+use crate::store::{self, entity};
+
+/// For so long a key the database did not know is not asked for again.
+const UNKNOWN_FOR: Duration = Duration::from_secs(10);
+
+/// Unknown keys remembered at most; a flood of made-up keys costs lookups, never memory.
+const MAX_UNKNOWN: usize = 100_000;
+
+/// Node keys and hosts that have checked in since the start, by hash of the key.
+#[derive(Debug, Default)]
+pub struct HostIndex {
+    keys: papaya::HashMap<KeyHash, Arc<Key>>,
+    hosts: papaya::HashMap<i64, Arc<Host>>,
+    unknown: papaya::HashMap<KeyHash, Moment>,
+}
+
+/// A node key that is good.
+#[derive(Debug)]
+pub(super) struct Key {
+    pub hash: KeyHash,
+    pub host: Arc<Host>,
+    /// Tells machines apart that share an identity.
+    pub instance_id: Box<str>,
+    pub created_at: Moment,
+    first_used: AtomicI64,
+    used: AtomicI64,
+    written_used: AtomicI64,
+}
+
+impl Key {
+    fn new(row: &entity::node_keys::Model, hash: KeyHash, host: Arc<Host>) -> Self {
+        let used = row.used_at.unwrap_or(Moment::NEVER).0;
+        Self {
+            hash,
+            host,
+            instance_id: row.instance_id.as_str().into(),
+            created_at: row.created_at,
+            first_used: AtomicI64::new(used),
+            used: AtomicI64::new(used),
+            written_used: AtomicI64::new(used),
+        }
+    }
+
+    fn mark_used(&self, now: Moment) {
+        if self.used.fetch_max(now.0, Ordering::Relaxed) == Moment::NEVER.0 {
+            self.first_used.store(now.0, Ordering::Relaxed);
+        }
+    }
+
+    pub fn first_used(&self) -> Moment {
+        Moment(self.first_used.load(Ordering::Relaxed))
+    }
+
+    pub fn used(&self) -> Moment {
+        Moment(self.used.load(Ordering::Relaxed))
+    }
+
+    pub fn written_used(&self) -> Moment {
+        Moment(self.written_used.load(Ordering::Relaxed))
+    }
+
+    pub fn use_was_written(&self, moment: Moment) {
+        self.written_used.fetch_max(moment.0, Ordering::Relaxed);
+    }
+}
+
+/// Who a node key belongs to.
+#[derive(Debug)]
+pub enum Authenticated {
+    Host(Arc<Host>),
+    /// The database has said that there is no such key.
+    Unknown,
+}
+
+impl HostIndex {
+    /// Hosts that have checked in since the start.
+    pub fn all(&self) -> Vec<Arc<Host>> {
+        self.hosts.pin().values().cloned().collect()
+    }
+
+    pub(super) fn all_keys(&self) -> Vec<Arc<Key>> {
+        self.keys.pin().values().cloned().collect()
+    }
+
+    pub fn get(&self, host_id: i64) -> Option<Arc<Host>> {
+        self.hosts.pin().get(&host_id).cloned()
+    }
+
+    /// The shared host of this id, made or brought up to date.
+    pub(super) fn host(&self, known: &store::hosts::Known) -> Arc<Host> {
+        let hosts = self.hosts.pin();
+        let host = hosts.get_or_insert_with(known.host.id, || Arc::new(Host::new(known)));
+        host.refresh(known);
+        Arc::clone(host)
+    }
+
+    pub(super) fn add_key(&self, row: &entity::node_keys::Model, hash: KeyHash, host: Arc<Host>) -> Arc<Key> {
+        self.unknown.pin().remove(&hash);
+        let keys = self.keys.pin();
+        Arc::clone(keys.get_or_insert_with(hash, || Arc::new(Key::new(row, hash, host))))
+    }
+
+    pub(super) fn forget_key(&self, hash: &KeyHash) {
+        self.keys.pin().remove(hash);
+    }
+
+    fn remember_unknown(&self, hash: KeyHash, now: Moment) {
+        let unknown = self.unknown.pin();
+        if unknown.len() >= MAX_UNKNOWN {
+            unknown.clear();
+        }
+        unknown.insert(hash, now.plus(UNKNOWN_FOR));
+    }
+
+    /// Drops unknown keys that may be asked for again.
+    pub fn sweep_unknown(&self, now: Moment) {
+        self.unknown.pin().retain(|_, until| *until > now);
+    }
+}
+
+impl Hosts {
+    /// Finds the host of a node key and marks it seen. In memory, but for the first time a key is shown.
+    ///
+    /// # Errors
+    /// When the database is needed and does not answer: that says nothing about the key.
+    pub async fn authenticate(&self, node_key: &str) -> Result<Authenticated> {
+        if node_key.is_empty() {
+            return Ok(Authenticated::Unknown);
+        }
+        let hash = NodeKey::hash(node_key);
+        let now = self.clock.now();
+        if let Some(key) = self.index.keys.pin().get(&hash) {
+            key.mark_used(now);
+            key.host.mark_seen(now);
+            return Ok(Authenticated::Host(Arc::clone(&key.host)));
+        }
+        if self.index.unknown.pin().get(&hash).is_some_and(|until| *until > now) {
+            return Ok(Authenticated::Unknown);
+        }
+        self.metrics.key_lookups.inc();
+        let found = within(self.config.store_timeout, self.look_up(&hash)).await?;
+        let Some((row, known)) = found else {
+            self.index.remember_unknown(hash, now);
+            return Ok(Authenticated::Unknown);
+        };
+        let key = self.index.add_key(&row, hash, self.index.host(&known));
+        key.mark_used(now);
+        key.host.mark_seen(now);
+        Ok(Authenticated::Host(Arc::clone(&key.host)))
+    }
+
+    /// The distinct assignments of the hosts in memory.
+    pub fn assignments(&self) -> HashSet<Arc<Assignment>> {
+        self.index.hosts.pin().values().map(|host| host.assignment.load_full()).collect()
+    }
+
+    async fn look_up(&self, hash: &KeyHash) -> Result<Option<(entity::node_keys::Model, store::hosts::Known)>> {
+        let db = self.store.reader();
+        let Some(row) = store::node_keys::by_hash(db, hash).await? else { return Ok(None) };
+        let known = store::hosts::known(db, row.host_id).await?;
+        Ok(known.map(|known| (row, known)))
+    }
+
+    /// Brings hosts in memory up to date with the database, after their labels have changed.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn refresh(&self, host_ids: &[i64]) -> Result<()> {
+        for host_id in host_ids {
+            if let Some(host) = self.index.get(*host_id)
+                && let Some(known) = store::hosts::known(self.store.reader(), *host_id).await?
+            {
+                host.refresh(&known);
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,57 @@
+//! Hosts: who they are, how they enroll and authenticate, when they were seen.
+
+mod admission;
+mod builtin_labels;
+mod clones;
+mod details;
+mod enroll;
+mod host;
+mod identity;
+mod index;
+mod key;
+mod seen;
+mod view;
+
+pub use admission::Admission;
+pub use builtin_labels::{BUILTIN, BuiltinLabel, Family, ensure as ensure_builtin_labels};
+pub use enroll::EnrollRequest;
+pub use host::{Assignment, Host, Served};
+pub use index::{Authenticated, HostIndex};
+pub use key::NodeKey;
+pub use view::{HostQuery, status};
+
+pub use crate::store::hosts::{Filter, Order};
+
+use std::sync::Arc;
+
+use crate::clock::Clock;
+use crate::config;
+use crate::fleet::schedule::Schedule;
+use crate::store::Store;
+use crate::telemetry::Metrics;
+
+/// Everything about hosts.
+#[derive(Debug)]
+pub struct Hosts {
+    pub index: HostIndex,
+    admission: Admission,
+    store: Store,
+    clock: Clock,
+    config: config::Osquery,
+    schedule: Arc<Schedule>,
+    metrics: Arc<Metrics>,
+}
+
+impl Hosts {
+    pub fn new(store: Store, clock: Clock, config: config::Osquery, schedule: Arc<Schedule>, metrics: Arc<Metrics>) -> Self {
+        Self {
+            index: HostIndex::default(),
+            admission: Admission::new(&config),
+            store,
+            clock,
+            config,
+            schedule,
+            metrics,
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! Hosts as operators see them.
+
+use std::time::Duration;
+
+use muster_api::rest::{Host, HostDetail, HostLabel, HostPack, HostStatus};
+
+use super::Hosts;
+use crate::clock::Moment;
+use crate::fleet::access::{Permission, Principal};
+use crate::fleet::{Error, Result};
+use crate::store::entity::hosts::Model;
+use crate::store::{self, hosts::Filter};
+
+/// Which hosts an operator asks for.
+#[derive(Debug, Clone, Default)]
+pub struct HostQuery {
+    pub filter: Filter,
+    pub status: Option<HostStatus>,
+    /// Only hosts enrolled within a day.
+    pub only_new: bool,
+}
+
+/// How long after it should have called a host counts as online, as Fleet's users know it.
+const ONLINE_BUFFER: Duration = Duration::from_secs(60);
+
+/// A host is new for so long.
+const NEW_FOR: Duration = Duration::from_secs(24 * 3600);
+
+/// Whether a host is online: it has called within its own interval and a minute.
+pub fn status(host: &Model, seen: Moment, now: Moment) -> HostStatus {
+    let interval = match (host.distributed_interval, host.config_refresh) {
+        (0, 0) => 0,
+        (0, other) | (other, 0) => other,
+        (a, b) => a.min(b),
+    };
+    let interval = Duration::from_secs(u64::try_from(interval).unwrap_or(0));
+    if seen.plus(interval).plus(ONLINE_BUFFER) > now { HostStatus::Online } else { HostStatus::Offline }
+}
+
+impl Hosts {
+    /// Lists hosts.
+    ///
+    /// # Errors
+    /// [`Error::Forbidden`] to who may not read hosts.
+    pub async fn list(&self, principal: &Principal, query: &HostQuery) -> Result<Vec<Host>> {
+        principal.may(Permission::ReadHosts)?;
+        if query.status.is_none() && !query.only_new {
+            let rows = store::hosts::list(self.store.reader(), &query.filter).await?;
+            return Ok(rows.iter().map(|row| self.show(row)).collect());
+        }
+        // Status depends on contacts that may not be written yet, so it is decided here and the page cut afterwards.
+        let everything = Filter { offset: 0, limit: None, ..query.filter.clone() };
+        let rows = store::hosts::list(self.store.reader(), &everything).await?;
+        let wanted = rows
+            .iter()
+            .map(|row| (row, self.show(row)))
+            .filter(|(_, host)| query.status.is_none_or(|status| host.status == status))
+            .filter(|(row, _)| !query.only_new || row.created_at.plus(NEW_FOR) >= self.clock.now())
+            .map(|(_, host)| host)
+            .skip(usize::try_from(query.filter.offset).unwrap_or(usize::MAX));
+        let limit = query.filter.limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX);
+        Ok(wanted.take(limit).collect())
+    }
+
+    /// Counts what [`Hosts::list`] would list without a page.
+    ///
+    /// # Errors
+    /// As for listing.
+    pub async fn count(&self, principal: &Principal, query: &HostQuery) -> Result<u64> {
+        principal.may(Permission::ReadHosts)?;
+        if query.status.is_none() && !query.only_new {
+            return Ok(store::hosts::count(self.store.reader(), &query.filter).await?);
+        }
+        let everything = HostQuery { filter: Filter { offset: 0, limit: None, ..query.filter.clone() }, ..query.clone() };
+        Ok(self.list(principal, &everything).await?.len() as u64)
+    }
+
+    /// One host by id.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] when there is none.
+    pub async fn by_id(&self, principal: &Principal, id: i64) -> Result<HostDetail> {
+        principal.may(Permission::ReadHosts)?;
+        let row = store::hosts::by_id(self.store.reader(), id).await?;
+        let row = row.ok_or_else(|| Error::NotFound { kind: "Host", key: format!("with id={id}") })?;
+        self.detail(row).await
+    }
+
+    /// One host by what an operator calls it: identifier, UUID, host name or computer name.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] when there is none, [`Error::Invalid`] when several hosts go by that name.
+    pub async fn by_name(&self, principal: &Principal, word: &str) -> Result<HostDetail> {
+        principal.may(Permission::ReadHosts)?;
+        let mut rows = store::hosts::named(self.store.reader(), word).await?;
+        if let Some(exact) = rows.iter().position(|row| row.identifier == word) {
+            rows.swap(0, exact);
+            rows.truncate(1);
+        }
+        match rows.len() {
+            0 => Err(Error::NotFound { kind: "Host", key: word.to_owned() }),
+            1 => self.detail(rows.swap_remove(0)).await,
+            n => Err(Error::invalid(
+                "identifier",
+                format!("{n} hosts are called {word}; use one of their identifiers: {}", identifiers(&rows)),
+            )),
+        }
+    }
+
+    async fn detail(&self, row: Model) -> Result<HostDetail> {
+        let plan = self.schedule.plan();
+        let known = store::hosts::known(self.store.reader(), row.id).await?;
+        let label_ids = known.map(|known| known.label_ids).unwrap_or_default();
+        let labels = label_ids
+            .iter()
+            .filter_map(|id| plan.label_name(*id).map(|name| HostLabel { id: *id, name: name.to_owned() }))
+            .collect();
+        let packs = plan
+            .packs_for(&label_ids)
+            .map(|pack| HostPack { id: pack.id, name: pack.name.clone() })
+            .collect();
+        let clone_warning = row.cloned_at.map(|_| {
+            format!(
+                "more than one machine calls itself {}: they are told apart by their agents' instance ids; give cloned machines their own UUID, or set osquery.host_identifier to instance",
+                row.claimed_identifier
+            )
+        });
+        Ok(HostDetail { host: self.show(&row), labels, packs, clone_warning })
+    }
+
+    fn show(&self, row: &Model) -> Host {
+        let seen = self.index.get(row.id).map_or(row.seen_at, |host| host.seen().max(row.seen_at));
+        Host {
+            created_at: row.created_at.to_utc(),
+            updated_at: row.updated_at.to_utc(),
+            id: row.id,
+            detail_updated_at: row.detail_updated_at.to_utc(),
+            label_updated_at: row.label_updated_at.to_utc(),
+            policy_updated_at: Moment::NEVER.to_utc(),
+            last_enrolled_at: row.enrolled_at.to_utc(),
+            seen_time: seen.to_utc(),
+            refetch_requested: row.refetch_requested,
+            hostname: row.hostname.clone(),
+            uuid: row.uuid.clone(),
+            platform: row.platform.clone(),
+            osquery_version: row.osquery_version.clone(),
+            os_version: row.os_version.clone(),
+            build: row.build.clone(),
+            platform_like: row.platform_like.clone(),
+            code_name: row.code_name.clone(),
+            uptime: row.uptime_secs.saturating_mul(1_000_000_000),
+            memory: row.memory,
+            cpu_type: row.cpu_type.clone(),
+            cpu_subtype: row.cpu_subtype.clone(),
+            cpu_brand: row.cpu_brand.clone(),
+            cpu_physical_cores: row.cpu_physical_cores,
+            cpu_logical_cores: row.cpu_logical_cores,
+            hardware_vendor: row.hardware_vendor.clone(),
+            hardware_model: row.hardware_model.clone(),
+            hardware_version: row.hardware_version.clone(),
+            hardware_serial: row.hardware_serial.clone(),
+            computer_name: row.computer_name.clone(),
+            primary_ip: row.primary_ip.clone(),
+            primary_mac: row.primary_mac.clone(),
+            distributed_interval: row.distributed_interval,
+            config_tls_refresh: row.config_refresh,
+            logger_tls_period: row.logger_tls_period,
+            team_id: None,
+            team_name: None,
+            gigs_disk_space_available: row.gigs_disk_space_available,
+            percent_disk_space_available: row.percent_disk_space_available,
+            status: status(row, seen, self.clock.now()),
+            display_text: row.hostname.clone(),
+            display_name: if row.computer_name.is_empty() { row.hostname.clone() } else { row.computer_name.clone() },
+        }
+    }
+}
+
+fn identifiers(rows: &[Model]) -> String {
+    const SHOWN: usize = 5;
+    let mut text = rows.iter().take(SHOWN).map(|row| row.identifier.as_str()).collect::<Vec<_>>().join(", ");
+    if rows.len() > SHOWN {
+        text.push_str(", …");
+    }
+    text
+}

@@ -1,0 +1,114 @@
+//! Agents' log lines: kept before they are acknowledged, and kept once.
+
+mod lines;
+mod replay;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tokio::sync::Semaphore;
+
+pub use lines::Lines;
+pub use replay::LastBatch;
+
+use super::hosts::Host;
+use super::{Error, Result};
+use crate::sinks::Sink;
+use crate::telemetry::Metrics;
+
+/// Line hashes remembered over all hosts: 32 million, 256 MiB.
+const MAX_REMEMBERED: usize = 32 << 20;
+
+/// Which of an agent's two logs a line belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Stream {
+    /// Rows of scheduled queries.
+    Result,
+    /// What the agent says about itself.
+    Status,
+}
+
+/// Takes log lines to their sinks.
+#[derive(Debug)]
+pub struct Logs {
+    results: Arc<dyn Sink>,
+    statuses: Arc<dyn Sink>,
+    in_flight: Arc<Semaphore>,
+    max_in_flight: usize,
+    remembered: AtomicUsize,
+    metrics: Arc<Metrics>,
+}
+
+impl Logs {
+    pub fn new(results: Arc<dyn Sink>, statuses: Arc<dyn Sink>, max_in_flight_bytes: usize, metrics: Arc<Metrics>) -> Self {
+        let max_in_flight = max_in_flight_bytes.min(Semaphore::MAX_PERMITS);
+        Self {
+            results,
+            statuses,
+            in_flight: Arc::new(Semaphore::new(max_in_flight)),
+            max_in_flight,
+            remembered: AtomicUsize::new(0),
+            metrics,
+        }
+    }
+
+    /// Keeps the lines of one request, each once. `Ok` means that all of them are durable. Runs to its end even when
+    /// the caller stops waiting, so that a repeat of the request finds out what became of the first.
+    ///
+    /// # Errors
+    /// When a sink cannot keep them, or too much is waiting for the disk; then none of the new lines is kept and the
+    /// agent still has all of them.
+    pub async fn accept(self: &Arc<Self>, host: Arc<Host>, stream: Stream, lines: Lines) -> Result<()> {
+        let permits = u32::try_from(lines.total_bytes().min(self.max_in_flight)).unwrap_or(u32::MAX);
+        let Ok(permit) = self.in_flight.clone().try_acquire_many_owned(permits) else {
+            self.metrics.limit_hit("max_log_in_flight");
+            return Err(Error::Unavailable("too many log lines are waiting for the disk".to_owned()));
+        };
+        let logs = Arc::clone(self);
+        let kept = tokio::spawn(async move {
+            let outcome = logs.keep(&host, stream, lines).await;
+            drop(permit);
+            outcome
+        });
+        kept.await.map_err(|error| Error::Internal(Box::new(error)))?
+    }
+
+    async fn keep(&self, host: &Host, stream: Stream, lines: Lines) -> Result<()> {
+        // One batch of a host and type at a time: a repeat waits here until the first has been kept or refused.
+        let mut last = host.last_batch(stream).lock().await;
+        let (batch, new_lines) = last.without_repeats(lines);
+        let count = new_lines.len() as u64;
+        let repeated = batch.len() as u64 - count;
+        if !new_lines.is_empty() {
+            let sink = match stream {
+                Stream::Result => &self.results,
+                Stream::Status => &self.statuses,
+            };
+            sink.append(new_lines.into_bytes()).await.map_err(|error| Error::Unavailable(error.0))?;
+        }
+        self.remember(&mut last, batch);
+        self.metrics.log_lines(stream, count, repeated);
+        Ok(())
+    }
+
+    /// Keeps the batch in mind, unless all hosts together have used up the room for it.
+    fn remember(&self, last: &mut LastBatch, batch: LastBatch) {
+        let before = last.len();
+        let after = batch.len();
+        let total = self.remembered.fetch_add(after, Ordering::Relaxed) + after - before.min(after);
+        if total > MAX_REMEMBERED {
+            self.metrics.limit_hit("remembered_log_lines");
+            *last = LastBatch::default();
+            self.remembered.fetch_sub(after + before, Ordering::Relaxed);
+        } else {
+            *last = batch;
+            self.remembered.fetch_sub(before, Ordering::Relaxed);
+        }
+    }
+
+    /// Opens the destinations anew.
+    pub fn reopen(&self) {
+        self.results.reopen();
+        self.statuses.reopen();
+    }
+}

@@ -1,0 +1,104 @@
+//! When an acknowledgement is lost, the agent sends the same lines again, with newer ones among them. A batch that
+//! holds all of the last accepted one, each line as often, is such a repeat; anything less is not, because equal lines
+//! within and between batches can be meant.
+
+use std::hash::{BuildHasher as _, RandomState};
+use std::sync::LazyLock;
+
+use super::Lines;
+
+/// Keyed per process, so that nobody outside can prepare lines that look the same.
+static HASHER: LazyLock<RandomState> = LazyLock::new(RandomState::new);
+
+/// The lines of the last batch a host had accepted, as hashes.
+#[derive(Debug, Default)]
+pub struct LastBatch {
+    /// Sorted; equal lines stand as often as they came.
+    hashes: Box<[u64]>,
+}
+
+impl LastBatch {
+    pub fn len(&self) -> usize {
+        self.hashes.len()
+    }
+
+    /// Splits `lines` into what to remember of them all and those that are not repeats of this batch.
+    pub fn without_repeats(&self, lines: Lines) -> (Self, Lines) {
+        let mut hashed: Vec<(u64, usize)> =
+            lines.iter().enumerate().map(|(index, line)| (HASHER.hash_one(line), index)).collect();
+        hashed.sort_unstable();
+        let batch = Self { hashes: hashed.iter().map(|(hash, _)| *hash).collect() };
+        let Some(repeats) = self.found_in(&hashed) else { return (batch, lines) };
+        let new_lines = lines.iter().zip(repeats).filter(|(_, is_repeat)| !is_repeat).map(|(line, _)| line).collect();
+        (batch, new_lines)
+    }
+
+    /// Marks the lines of this batch in a sorted one, or `None` unless all of them are there.
+    fn found_in(&self, sorted: &[(u64, usize)]) -> Option<Vec<bool>> {
+        if self.hashes.is_empty() || self.hashes.len() > sorted.len() {
+            return None;
+        }
+        let mut repeats = vec![false; sorted.len()];
+        let mut rest = sorted.iter();
+        for hash in &self.hashes {
+            let (_, index) = rest.find(|(found, _)| found >= hash).filter(|(found, _)| found == hash)?;
+            repeats[*index] = true;
+        }
+        Some(repeats)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn lines(text: &str) -> Lines {
+        text.as_bytes().chunks(1).collect()
+    }
+
+    fn new_after(last: &str, batch: &str) -> String {
+        let (remembered, _) = LastBatch::default().without_repeats(lines(last));
+        let (_, new) = remembered.without_repeats(lines(batch));
+        new.iter().map(|line| char::from(line[0])).collect()
+    }
+
+    #[test]
+    fn a_repeat_with_newer_lines_gives_the_newer_ones() {
+        assert_eq!(new_after("abc", "abcde"), "de");
+        assert_eq!(new_after("abc", "dacbe"), "de");
+        assert_eq!(new_after("abc", "abc"), "");
+    }
+
+    #[test]
+    fn equal_lines_count() {
+        assert_eq!(new_after("aa", "a"), "a");
+        assert_eq!(new_after("aa", "aa"), "");
+        assert_eq!(new_after("aa", "aaa"), "a");
+        assert_eq!(new_after("a", "aa"), "a");
+    }
+
+    #[test]
+    fn part_of_the_last_batch_is_no_repeat() {
+        assert_eq!(new_after("abc", "abd"), "abd");
+        assert_eq!(new_after("", "ab"), "ab");
+    }
+
+    proptest! {
+        #[test]
+        fn a_repeat_loses_exactly_the_last_batch(last in "[a-e]{1,12}", newer in "[a-e]{0,12}", seed in any::<u64>()) {
+            let mut batch: Vec<char> = last.chars().chain(newer.chars()).collect();
+            let length = batch.len();
+            for i in 0..length {
+                batch.swap(i, (seed as usize).wrapping_mul(i + 7) % length);
+            }
+            let text: String = batch.iter().collect();
+            let mut left: Vec<char> = new_after(&last, &text).chars().collect();
+            let mut expected: Vec<char> = newer.chars().collect();
+            left.sort_unstable();
+            expected.sort_unstable();
+            prop_assert_eq!(left, expected);
+        }
+    }
+}

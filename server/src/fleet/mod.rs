@@ -1,0 +1,33 @@
+//! What the product does, once, behind all doors.
+
+pub mod access;
+pub mod apply;
+mod deadline;
+mod error;
+pub mod hosts;
+pub mod logs;
+pub mod schedule;
+pub mod specs;
+
+use std::sync::Arc;
+
+pub use deadline::within;
+pub use error::{Error, Problem, Result};
+
+use self::access::Access;
+use self::apply::Applier;
+use self::hosts::Hosts;
+use self::logs::Logs;
+use self::schedule::Schedule;
+use self::specs::Specs;
+
+/// All that the doors may ask for.
+#[derive(Debug, Clone)]
+pub struct Fleet {
+    pub access: Arc<Access>,
+    pub applier: Arc<Applier>,
+    pub hosts: Arc<Hosts>,
+    pub logs: Arc<Logs>,
+    pub schedule: Arc<Schedule>,
+    pub specs: Specs,
+}

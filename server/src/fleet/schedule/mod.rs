@@ -1,0 +1,97 @@
+//! What hosts run: the plan of packs, labels and options held in memory, and the configs assembled from it.
+
+mod assemble;
+mod options;
+mod plan;
+mod pack;
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+
+pub use assemble::{MAX_CONFIG_BYTES, pack_json};
+pub use options::{check as check_agent_options, default_agent_options};
+pub use pack::{Pack, ScheduledQuery};
+pub use plan::Plan;
+
+use super::hosts::{Host, Served};
+use super::{Error, Result};
+use crate::store::{Store, generations};
+use crate::telemetry::Metrics;
+
+/// The current plan. Readers never wait and never see half a change.
+#[derive(Debug)]
+pub struct Schedule {
+    store: Store,
+    plan: ArcSwap<Plan>,
+    max_cache_bytes: usize,
+    metrics: Arc<Metrics>,
+}
+
+impl Schedule {
+    /// Loads the plan.
+    ///
+    /// # Errors
+    /// When the database does not answer or holds what cannot be read.
+    pub async fn load(store: Store, max_cache_bytes: usize, metrics: Arc<Metrics>) -> Result<Self> {
+        let plan = Plan::load(store.reader()).await?;
+        Ok(Self { store, plan: ArcSwap::from_pointee(plan), max_cache_bytes, metrics })
+    }
+
+    pub fn plan(&self) -> Arc<Plan> {
+        self.plan.load_full()
+    }
+
+    /// Takes over what has changed in the database, if anything has.
+    ///
+    /// # Errors
+    /// When the database does not answer; the plan stays as it was.
+    pub async fn refresh(&self) -> Result<()> {
+        let generation = generations::current(self.store.reader(), generations::SCHEDULE).await?;
+        if generation != self.plan.load().generation {
+            let fresh = Arc::new(Plan::load(self.store.reader()).await?);
+            // A slower reader must not put an older plan back.
+            self.plan.rcu(|current| if current.generation < fresh.generation { Arc::clone(&fresh) } else { Arc::clone(current) });
+        }
+        Ok(())
+    }
+
+    /// The config of a host. From memory; assembled when nobody with the same platform and packs has asked before.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] for a config no agent could load, when the host has no earlier one to go on with.
+    pub fn config_for(&self, host: &Host) -> Result<Bytes> {
+        let plan = self.plan.load();
+        let assignment = host.assignment.load();
+        let served = host.served.load();
+        if let Some(served) = &*served
+            && served.generation == plan.generation
+            && Arc::ptr_eq(&served.assignment, &assignment)
+        {
+            return Ok(served.bytes.clone());
+        }
+        let config = plan.config(&assignment, self.max_cache_bytes);
+        let bytes = if config.bytes.len() <= MAX_CONFIG_BYTES {
+            config.bytes
+        } else {
+            self.metrics.limit_hit("config_too_big");
+            tracing::error!(
+                host_id = host.id, bytes = config.bytes.len(), limit = MAX_CONFIG_BYTES,
+                "the packs of a host make a config no agent can load; it keeps its last one. Target fewer packs at its labels"
+            );
+            match &*served {
+                Some(last) => last.bytes.clone(),
+                None => return Err(Error::Unavailable("the config for this host is too big for any agent".to_owned())),
+            }
+        };
+        let (_, written) = **host.intervals.load();
+        host.intervals.store(Arc::new((config.intervals, written)));
+        host.served.store(Some(Arc::new(Served {
+            generation: plan.generation,
+            assignment: Arc::clone(&assignment),
+            bytes: bytes.clone(),
+        })));
+        Ok(bytes)
+    }
+}

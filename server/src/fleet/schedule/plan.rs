@@ -1,0 +1,185 @@
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Mutex;
+
+use bytes::Bytes;
+use sea_orm::ConnectionTrait;
+use serde_json::{Map, Value};
+use subtle::ConstantTimeEq as _;
+
+use super::assemble::{self, Assembled};
+use super::{Pack, ScheduledQuery, default_agent_options};
+use crate::fleet::Result;
+use crate::fleet::hosts::{Assignment, BUILTIN, BuiltinLabel};
+use crate::store::{self, Error, generations, settings};
+
+/// Everything that decides what hosts run and who may enroll, as of one generation.
+#[derive(Debug, Default)]
+pub struct Plan {
+    pub generation: i64,
+    /// `{config, overrides}`.
+    pub agent_options: Value,
+    /// Sorted by name.
+    pub packs: Vec<Pack>,
+    labels: BTreeMap<i64, String>,
+    builtin: Vec<(i64, BuiltinLabel)>,
+    secrets: Vec<(i64, crate::config::Secret)>,
+    assembled: Mutex<Assembly>,
+}
+
+/// Configs assembled so far and their size together.
+#[derive(Debug, Default)]
+struct Assembly {
+    configs: HashMap<AssemblyKey, Assembled>,
+    bytes: usize,
+}
+
+/// All that a config depends on within one plan.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct AssemblyKey {
+    /// The platform whose override replaces the options, if there is one.
+    variant: Option<Box<str>>,
+    /// Positions in `packs`.
+    packs: Box<[usize]>,
+}
+
+impl Plan {
+    /// Reads the plan. The generation is read first, so that a change meanwhile makes it look old, never new.
+    pub async fn load(db: &impl ConnectionTrait) -> Result<Self> {
+        let generation = generations::current(db, generations::SCHEDULE).await?;
+        let app_config = settings::get(db, settings::APP_CONFIG).await?.unwrap_or_default();
+        let agent_options = app_config.get("agent_options").cloned().unwrap_or_else(default_agent_options);
+        let labels = store::labels::all(db).await?;
+        let builtin = BUILTIN
+            .iter()
+            .filter_map(|builtin| {
+                let row = labels.iter().find(|label| label.name == builtin.name && label.label_type == "builtin")?;
+                Some((row.id, *builtin))
+            })
+            .collect();
+        let secrets = store::secrets::all(db)
+            .await?
+            .into_iter()
+            .map(|row| (row.id, crate::config::Secret::new(row.secret)))
+            .collect();
+        Ok(Self {
+            generation,
+            agent_options,
+            packs: load_packs(db).await?,
+            labels: labels.into_iter().map(|label| (label.id, label.name)).collect(),
+            builtin,
+            secrets,
+            assembled: Mutex::default(),
+        })
+    }
+
+    pub fn label_name(&self, id: i64) -> Option<&str> {
+        self.labels.get(&id).map(String::as_str)
+    }
+
+    pub fn builtin_labels(&self) -> &[(i64, BuiltinLabel)] {
+        &self.builtin
+    }
+
+    /// The id of an enroll secret. Takes as long whichever it is.
+    pub fn secret_id(&self, given: &str) -> Option<i64> {
+        if given.is_empty() {
+            return None;
+        }
+        let mut found = None;
+        for (id, secret) in &self.secrets {
+            if bool::from(secret.reveal().as_bytes().ct_eq(given.as_bytes())) {
+                found = Some(*id);
+            }
+        }
+        found
+    }
+
+    /// Packs that hosts with these labels (sorted) get, by name.
+    pub fn packs_for<'a>(&'a self, label_ids: &'a [i64]) -> impl Iterator<Item = &'a Pack> {
+        self.packs.iter().filter(|pack| pack.targets(label_ids))
+    }
+
+    /// The override that replaces the options for a platform, if there is one.
+    fn variant(&self, platform: &str) -> Option<&Value> {
+        self.agent_options.get("overrides")?.get("platforms")?.get(platform)
+    }
+
+    /// The options document for a platform.
+    pub fn options_for(&self, platform: &str) -> Map<String, Value> {
+        self.variant(platform)
+            .or_else(|| self.agent_options.get("config"))
+            .and_then(Value::as_object)
+            .cloned()
+            .unwrap_or_default()
+    }
+
+    /// The config for an assignment, remembered while the cache has room.
+    pub fn config(&self, assignment: &Assignment, max_cache_bytes: usize) -> Assembled {
+        let key = AssemblyKey {
+            variant: self.variant(&assignment.platform).map(|_| assignment.platform.clone()),
+            packs: (0..self.packs.len()).filter(|i| self.packs[*i].targets(&assignment.label_ids)).collect(),
+        };
+        if let Some(found) = lock(&self.assembled).configs.get(&key) {
+            return found.clone();
+        }
+        let config = self.assemble(assignment);
+        let mut cache = lock(&self.assembled);
+        if cache.bytes + config.bytes.len() <= max_cache_bytes {
+            cache.bytes += config.bytes.len();
+            cache.configs.insert(key, config.clone());
+        }
+        config
+    }
+
+    /// The config for an assignment, made anew.
+    pub fn assemble(&self, assignment: &Assignment) -> Assembled {
+        assemble::assemble(self.options_for(&assignment.platform), self.packs_for(&assignment.label_ids))
+    }
+
+    /// The config bytes for an assignment, made anew.
+    pub fn assemble_bytes(&self, assignment: &Assignment) -> Bytes {
+        self.assemble(assignment).bytes
+    }
+}
+
+/// A panic while holding the lock leaves a cache that is still whole, so it is used on.
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+async fn load_packs(db: &impl ConnectionTrait) -> Result<Vec<Pack>> {
+    let sql: HashMap<i64, String> =
+        store::queries::all(db).await?.into_iter().map(|query| (query.id, query.query)).collect();
+    let mut targets: HashMap<i64, Vec<i64>> = HashMap::new();
+    for target in store::packs::all_targets(db).await? {
+        targets.entry(target.pack_id).or_default().push(target.label_id);
+    }
+    let mut scheduled: HashMap<i64, Vec<ScheduledQuery>> = HashMap::new();
+    for row in store::packs::all_scheduled(db).await? {
+        let Some(sql) = sql.get(&row.query_id) else {
+            let reason = format!("names query {}, which is not there", row.query_id);
+            return Err(Error::Corrupt { table: "scheduled_queries", key: row.id.to_string(), reason }.into());
+        };
+        scheduled.entry(row.pack_id).or_default().push(ScheduledQuery {
+            name: row.name,
+            sql: sql.clone(),
+            interval_secs: row.interval_secs,
+            snapshot: row.snapshot,
+            removed: row.removed,
+            denylist: row.denylist,
+            shard: row.shard,
+            platform: row.platform,
+            version: row.version,
+        });
+    }
+    let mut packs = Vec::new();
+    for row in store::packs::all(db).await? {
+        let mut queries = scheduled.remove(&row.id).unwrap_or_default();
+        queries.sort_by(|a, b| a.name.cmp(&b.name));
+        let mut label_ids = targets.remove(&row.id).unwrap_or_default();
+        label_ids.sort_unstable();
+        packs.push(Pack::of(row, label_ids, queries)?);
+    }
+    packs.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(packs)
+}

@@ -1,0 +1,185 @@
+//! Appends lines to a file. All requests that come while the disk is busy share the next write and the next flush.
+
+mod log_file;
+
+use std::future::Future;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::thread;
+
+use tokio::sync::{mpsc, oneshot};
+
+use self::log_file::LogFile;
+use super::{Sink, SinkError};
+
+/// Bytes that share one flush at most, so that one slow flush does not hold everybody.
+const GROUP_BYTES: usize = 16 << 20;
+
+/// When a file is put aside.
+#[derive(Debug, Clone, Copy)]
+pub struct Rotation {
+    pub size_bytes: u64,
+    /// Old files that are kept, as `NAME.1` (newest) to `NAME.N`.
+    pub keep: u32,
+}
+
+enum Command {
+    Append(Vec<u8>, oneshot::Sender<Result<(), SinkError>>),
+    Reopen,
+}
+
+/// A file that lines are appended to. `Ok` means written and flushed to the disk.
+#[derive(Debug)]
+pub struct FileSink {
+    path: PathBuf,
+    commands: mpsc::UnboundedSender<Command>,
+}
+
+impl FileSink {
+    /// Opens the file, making it and its folder, and takes it for this process alone. The end of a line that a crash
+    /// cut off is removed: it was never acknowledged and comes again whole.
+    ///
+    /// # Errors
+    /// When the file cannot be opened or another process holds it.
+    pub fn open(path: &Path, rotation: Option<Rotation>) -> io::Result<Self> {
+        let mut file = LogFile::open(path, rotation)?;
+        let (commands, mut queue) = mpsc::unbounded_channel();
+        thread::Builder::new().name("log-file".to_owned()).spawn(move || {
+            while let Some(command) = queue.blocking_recv() {
+                serve(&mut file, command, &mut queue);
+            }
+        })?;
+        Ok(Self { path: path.to_owned(), commands })
+    }
+}
+
+/// Handles one command and every append that is waiting behind it.
+fn serve(file: &mut LogFile, first: Command, queue: &mut mpsc::UnboundedReceiver<Command>) {
+    let mut group = Vec::new();
+    let mut waiting = Vec::new();
+    let mut is_reopen_asked = false;
+    let mut next = Some(first);
+    while let Some(command) = next {
+        match command {
+            Command::Append(lines, answer) => {
+                if group.is_empty() {
+                    group = lines;
+                } else {
+                    group.extend_from_slice(&lines);
+                }
+                waiting.push(answer);
+            }
+            Command::Reopen => is_reopen_asked = true,
+        }
+        next = if group.len() < GROUP_BYTES { queue.try_recv().ok() } else { None };
+    }
+    if !waiting.is_empty() {
+        let outcome = file.append(&group).map_err(|error| SinkError(format!("{}: {error}", file.path().display())));
+        if let Err(error) = &outcome {
+            tracing::error!(%error, requests = waiting.len(), "log lines could not be kept; agents will send them again");
+        }
+        for answer in waiting {
+            // Whoever asked may have gone; the lines are kept all the same.
+            let _ = answer.send(outcome.clone());
+        }
+    }
+    if is_reopen_asked {
+        file.reopen_at_next_append();
+    }
+}
+
+impl Sink for FileSink {
+    fn append(&self, lines: Vec<u8>) -> Pin<Box<dyn Future<Output = Result<(), SinkError>> + Send + '_>> {
+        Box::pin(async move {
+            let (answer, outcome) = oneshot::channel();
+            let gone = || SinkError(format!("{}: the writer has stopped", self.path.display()));
+            self.commands.send(Command::Append(lines, answer)).map_err(|_| gone())?;
+            outcome.await.map_err(|_| gone())?
+        })
+    }
+
+    fn reopen(&self) {
+        // A writer that has stopped says so at the next append.
+        let _ = self.commands.send(Command::Reopen);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn lines_are_there_when_it_says_so() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("deep/result");
+        let sink = FileSink::open(&path, None).unwrap();
+        let appends = (0..50).map(|n| sink.append(format!("line {n}\n").into_bytes()));
+        for outcome in futures_util::future::join_all(appends).await {
+            outcome.unwrap();
+        }
+        let text = fs::read_to_string(&path).unwrap();
+        assert_eq!(text.lines().count(), 50);
+    }
+
+    #[tokio::test]
+    async fn a_file_has_one_owner() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("result");
+        let _first = FileSink::open(&path, None).unwrap();
+        let error = FileSink::open(&path, None).unwrap_err();
+        assert!(error.to_string().contains("another process"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_cut_line_is_removed_at_the_start() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("result");
+        fs::write(&path, "whole\nhal").unwrap();
+        let sink = FileSink::open(&path, None).unwrap();
+        sink.append(b"next\n".to_vec()).await.unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "whole\nnext\n");
+    }
+
+    #[tokio::test]
+    async fn reopen_follows_a_file_that_was_moved() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("result");
+        let sink = FileSink::open(&path, None).unwrap();
+        sink.append(b"one\n".to_vec()).await.unwrap();
+        fs::rename(&path, folder.path().join("moved")).unwrap();
+        sink.reopen();
+        sink.append(b"two\n".to_vec()).await.unwrap();
+        sink.append(b"three\n".to_vec()).await.unwrap();
+        assert_eq!(fs::read_to_string(folder.path().join("moved")).unwrap(), "one\n");
+        assert_eq!(fs::read_to_string(&path).unwrap(), "two\nthree\n");
+    }
+
+    #[tokio::test]
+    async fn a_removed_file_is_made_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("result");
+        let sink = FileSink::open(&path, None).unwrap();
+        sink.append(b"one\n".to_vec()).await.unwrap();
+        fs::remove_file(&path).unwrap();
+        sink.append(b"two\n".to_vec()).await.unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "two\n");
+    }
+
+    #[tokio::test]
+    async fn rotation_keeps_every_line_of_the_files_it_keeps() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("result");
+        let sink = FileSink::open(&path, Some(Rotation { size_bytes: 20, keep: 2 })).unwrap();
+        for n in 0..8 {
+            sink.append(format!("line number {n}\n").into_bytes()).await.unwrap();
+        }
+        let read = |name: &str| fs::read_to_string(folder.path().join(name)).unwrap_or_default();
+        assert_eq!(read("result.2"), "line number 4\nline number 5\n");
+        assert_eq!(read("result.1"), "line number 6\nline number 7\n");
+        assert_eq!(read("result"), "");
+        assert!(!folder.path().join("result.3").exists());
+    }
+}

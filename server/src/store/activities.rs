@@ -1,0 +1,32 @@
+//! What operators did, newest last. Rows are only ever added.
+
+use sea_orm::{ActiveModelTrait, ActiveValue::NotSet, ConnectionTrait, Set};
+use serde_json::Value;
+
+use super::Result;
+use super::entity::activities;
+use crate::clock::Moment;
+
+/// Who did it; `None` for the server itself.
+#[derive(Debug, Clone, Default)]
+pub struct Actor {
+    pub id: Option<i64>,
+    pub name: String,
+    pub email: String,
+}
+
+/// Adds a row, in the transaction of the change it tells about.
+pub async fn add(db: &impl ConnectionTrait, now: Moment, actor: &Actor, kind: &str, details: &Value) -> Result<()> {
+    activities::ActiveModel {
+        id: NotSet,
+        created_at: Set(now),
+        actor_id: Set(actor.id),
+        actor_name: Set(actor.name.clone()),
+        actor_email: Set(actor.email.clone()),
+        kind: Set(kind.to_owned()),
+        details: Set(details.to_string()),
+    }
+    .insert(db)
+    .await?;
+    Ok(())
+}

@@ -1,0 +1,40 @@
+//! What differs between databases, all of it.
+
+use sea_orm::sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
+use sea_orm::{ConnectOptions, Database, DatabaseConnection, SqliteTransactionMode, TransactionOptions};
+
+use super::{Error, Result};
+use crate::config;
+
+/// Connects to the SQLite file. Every commit is flushed to the disk, because answers promise durability.
+pub(super) async fn connect_sqlite(config: &config::Sqlite, connections: u32) -> Result<DatabaseConnection> {
+    if let Some(folder) = config.path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        std::fs::create_dir_all(folder)
+            .map_err(|error| Error::Unavailable(format!("cannot make the folder {}: {error}", folder.display())))?;
+    }
+    let mut options = ConnectOptions::new(format!("sqlite://{}?mode=rwc", config.path.display()));
+    let busy_timeout = config.busy_timeout;
+    options
+        .max_connections(connections)
+        .min_connections(1)
+        .acquire_timeout(busy_timeout)
+        .idle_timeout(None)
+        .max_lifetime(None)
+        .sqlx_logging(false)
+        .map_sqlx_sqlite_opts(move |sqlite| {
+            sqlite
+                .journal_mode(SqliteJournalMode::Wal)
+                .synchronous(SqliteSynchronous::Full)
+                .busy_timeout(busy_timeout)
+                .foreign_keys(false)
+        });
+    Ok(Database::connect(options).await?)
+}
+
+/// A transaction that is going to write says so at its start: a reader that turns writer fails at once on SQLite.
+pub(super) fn write_options() -> TransactionOptions {
+    TransactionOptions { sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate), ..Default::default() }
+}
+
+/// SQLite's code for a file that another connection holds.
+pub(super) const SQLITE_BUSY: i32 = 5;

@@ -1,0 +1,17 @@
+//! One file per table.
+
+pub mod activities;
+pub mod enroll_secrets;
+pub mod generations;
+pub mod hosts;
+pub mod label_members;
+pub mod labels;
+pub mod node_keys;
+pub mod pack_labels;
+pub mod packs;
+pub mod queries;
+pub mod scheduled_queries;
+pub mod sessions;
+pub mod settings;
+pub mod user_passwords;
+pub mod users;

@@ -1,0 +1,244 @@
+//! Host rows and when they were last seen.
+
+use std::collections::{BTreeSet, HashMap};
+
+use sea_orm::sea_query::{CaseStatement, Expr, ExprTrait};
+use sea_orm::{
+    ActiveModelTrait, ColumnTrait, ConnectionTrait, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect,
+};
+
+use super::entity::{hosts, label_members, node_keys};
+use super::{MAX_PARAMETERS, Result};
+use crate::clock::Moment;
+
+pub async fn by_id(db: &impl ConnectionTrait, id: i64) -> Result<Option<hosts::Model>> {
+    Ok(hosts::Entity::find_by_id(id).one(db).await?)
+}
+
+pub async fn by_identifier(db: &impl ConnectionTrait, identifier: &str) -> Result<Option<hosts::Model>> {
+    Ok(hosts::Entity::find().filter(hosts::Column::Identifier.eq(identifier)).one(db).await?)
+}
+
+/// Finds hosts an operator means by a word: identifier, UUID, host name or computer name.
+pub async fn named(db: &impl ConnectionTrait, word: &str) -> Result<Vec<hosts::Model>> {
+    let is_meant = hosts::Column::Identifier
+        .eq(word)
+        .or(hosts::Column::Uuid.eq(word))
+        .or(hosts::Column::Hostname.eq(word))
+        .or(hosts::Column::ComputerName.eq(word));
+    Ok(hosts::Entity::find().filter(is_meant).order_by_asc(hosts::Column::Id).all(db).await?)
+}
+
+/// What a word an operator uses stands for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Named {
+    One { id: i64, identifier: String },
+    /// More than one host goes by it.
+    Several,
+}
+
+/// Finds the host of each word: by identifier or, where no host has that, by UUID, host name or computer name.
+pub async fn named_many(db: &impl ConnectionTrait, words: &[String]) -> Result<HashMap<String, Named>> {
+    let mut found = HashMap::new();
+    for batch in words.chunks(MAX_PARAMETERS / 4) {
+        let is_meant = hosts::Column::Identifier
+            .is_in(batch)
+            .or(hosts::Column::Uuid.is_in(batch))
+            .or(hosts::Column::Hostname.is_in(batch))
+            .or(hosts::Column::ComputerName.is_in(batch));
+        let rows: Vec<(i64, String, String, String, String)> = hosts::Entity::find()
+            .filter(is_meant)
+            .select_only()
+            .columns([
+                hosts::Column::Id,
+                hosts::Column::Identifier,
+                hosts::Column::Uuid,
+                hosts::Column::Hostname,
+                hosts::Column::ComputerName,
+            ])
+            .into_tuple()
+            .all(db)
+            .await?;
+        let mut by_word: HashMap<&str, Vec<&(i64, String, String, String, String)>> = HashMap::new();
+        for row in &rows {
+            for word in BTreeSet::from([&row.1, &row.2, &row.3, &row.4]) {
+                by_word.entry(word).or_default().push(row);
+            }
+        }
+        for word in batch {
+            let Some(rows) = by_word.get(word.as_str()) else { continue };
+            let exact = rows.iter().find(|row| row.1 == *word);
+            let named = match (exact, rows.as_slice()) {
+                (Some(row), _) | (None, [row]) => Named::One { id: row.0, identifier: row.1.clone() },
+                _ => Named::Several,
+            };
+            found.insert(word.clone(), named);
+        }
+    }
+    Ok(found)
+}
+
+/// What a list of hosts is narrowed to.
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
+    /// Part of a host name, UUID, serial number or address; capitals do not matter.
+    pub text: String,
+    /// Leaves out the first ones.
+    pub offset: u64,
+    pub limit: Option<u64>,
+    pub order: Order,
+    pub is_descending: bool,
+}
+
+/// What a list of hosts may be ordered by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Order {
+    #[default]
+    Id,
+    Hostname,
+    Uuid,
+    Platform,
+    OsqueryVersion,
+    SeenTime,
+    CreatedAt,
+}
+
+impl Order {
+    fn column(self) -> hosts::Column {
+        match self {
+            Self::Id => hosts::Column::Id,
+            Self::Hostname => hosts::Column::Hostname,
+            Self::Uuid => hosts::Column::Uuid,
+            Self::Platform => hosts::Column::Platform,
+            Self::OsqueryVersion => hosts::Column::OsqueryVersion,
+            Self::SeenTime => hosts::Column::SeenAt,
+            Self::CreatedAt => hosts::Column::CreatedAt,
+        }
+    }
+}
+
+fn matching(filter: &Filter) -> sea_orm::Select<hosts::Entity> {
+    let select = hosts::Entity::find();
+    if filter.text.is_empty() {
+        return select;
+    }
+    let escaped = filter.text.to_lowercase().replace('!', "!!").replace('%', "!%").replace('_', "!_");
+    let pattern = sea_orm::sea_query::LikeExpr::new(format!("%{escaped}%")).escape('!');
+    let has = |column: hosts::Column| {
+        Expr::expr(sea_orm::sea_query::Func::lower(Expr::col(column))).like(pattern.clone())
+    };
+    select.filter(
+        has(hosts::Column::Hostname)
+            .or(has(hosts::Column::ComputerName))
+            .or(has(hosts::Column::Uuid))
+            .or(has(hosts::Column::HardwareSerial))
+            .or(has(hosts::Column::PrimaryIp)),
+    )
+}
+
+pub async fn list(db: &impl ConnectionTrait, filter: &Filter) -> Result<Vec<hosts::Model>> {
+    let direction = if filter.is_descending { sea_orm::Order::Desc } else { sea_orm::Order::Asc };
+    let select = matching(filter)
+        .order_by(filter.order.column(), direction)
+        .order_by_asc(hosts::Column::Id)
+        // SQLite knows an offset only behind a limit.
+        .limit(filter.limit.unwrap_or(i64::MAX as u64))
+        .offset(filter.offset);
+    Ok(select.all(db).await?)
+}
+
+pub async fn count(db: &impl ConnectionTrait, filter: &Filter) -> Result<u64> {
+    Ok(matching(filter).count(db).await?)
+}
+
+/// Adds a host and tells its id.
+pub async fn insert(db: &impl ConnectionTrait, host: hosts::ActiveModel) -> Result<i64> {
+    Ok(hosts::Entity::insert(host).exec(db).await?.last_insert_id)
+}
+
+/// Writes the columns that are set.
+pub async fn update(db: &impl ConnectionTrait, host: hosts::ActiveModel) -> Result<()> {
+    host.update(db).await?;
+    Ok(())
+}
+
+/// A host as the index in memory needs it.
+#[derive(Debug, Clone)]
+pub struct Known {
+    pub host: hosts::Model,
+    /// Sorted.
+    pub label_ids: Vec<i64>,
+}
+
+/// Reads a host with its labels.
+pub async fn known(db: &impl ConnectionTrait, id: i64) -> Result<Option<Known>> {
+    let Some(host) = by_id(db, id).await? else { return Ok(None) };
+    let label_ids = label_members::Entity::find()
+        .filter(label_members::Column::HostId.eq(id))
+        .select_only()
+        .column(label_members::Column::LabelId)
+        .order_by_asc(label_members::Column::LabelId)
+        .into_tuple()
+        .all(db)
+        .await?;
+    Ok(Some(Known { host, label_ids }))
+}
+
+/// A host's contact to be written down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Seen {
+    pub host_id: i64,
+    pub at: Moment,
+}
+
+/// Writes many contacts in few statements. Rows that are gone are left alone.
+pub async fn mark_seen(db: &impl ConnectionTrait, mut seen: Vec<Seen>) -> Result<()> {
+    seen.sort_unstable();
+    // Three parameters a host: two in the CASE, one in the IN.
+    for batch in seen.chunks(MAX_PARAMETERS / 3 / 10) {
+        let mut at = CaseStatement::new();
+        for contact in batch {
+            at = at.case(Expr::col(hosts::Column::Id).eq(contact.host_id), contact.at);
+        }
+        hosts::Entity::update_many()
+            .col_expr(hosts::Column::SeenAt, at.finally(Expr::col(hosts::Column::SeenAt)).into())
+            .filter(hosts::Column::Id.is_in(batch.iter().map(|contact| contact.host_id)))
+            .exec(db)
+            .await?;
+    }
+    Ok(())
+}
+
+/// What a host's config tells it about its own intervals, in seconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Intervals {
+    pub distributed: i64,
+    pub config_refresh: i64,
+    pub logger: i64,
+}
+
+/// Writes one set of intervals to all hosts that have it.
+pub async fn set_intervals(db: &impl ConnectionTrait, intervals: Intervals, mut host_ids: Vec<i64>) -> Result<()> {
+    host_ids.sort_unstable();
+    for batch in host_ids.chunks(MAX_PARAMETERS / 10) {
+        hosts::Entity::update_many()
+            .col_expr(hosts::Column::DistributedInterval, intervals.distributed.into())
+            .col_expr(hosts::Column::ConfigRefresh, intervals.config_refresh.into())
+            .col_expr(hosts::Column::LoggerTlsPeriod, intervals.logger.into())
+            .filter(hosts::Column::Id.is_in(batch.iter().copied()))
+            .exec(db)
+            .await?;
+    }
+    Ok(())
+}
+
+/// Gives the keys of one agent instance to another host row.
+pub async fn move_keys(db: &impl ConnectionTrait, from: i64, instance_id: &str, to: i64) -> Result<()> {
+    node_keys::Entity::update_many()
+        .col_expr(node_keys::Column::HostId, to.into())
+        .filter(node_keys::Column::HostId.eq(from))
+        .filter(node_keys::Column::InstanceId.eq(instance_id))
+        .exec(db)
+        .await?;
+    Ok(())
+}

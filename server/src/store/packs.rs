@@ -1,0 +1,61 @@
+//! Packs with their targets and scheduled queries.
+
+use sea_orm::{ActiveModelTrait, ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, Set};
+
+use super::Result;
+use super::entity::{pack_labels, packs, scheduled_queries};
+
+pub async fn all(db: &impl ConnectionTrait) -> Result<Vec<packs::Model>> {
+    Ok(packs::Entity::find().order_by_asc(packs::Column::Name).all(db).await?)
+}
+
+/// Every target of every pack.
+pub async fn all_targets(db: &impl ConnectionTrait) -> Result<Vec<pack_labels::Model>> {
+    Ok(pack_labels::Entity::find()
+        .order_by_asc(pack_labels::Column::PackId)
+        .order_by_asc(pack_labels::Column::LabelId)
+        .all(db)
+        .await?)
+}
+
+/// Every scheduled query of every pack, in the order the operator wrote them.
+pub async fn all_scheduled(db: &impl ConnectionTrait) -> Result<Vec<scheduled_queries::Model>> {
+    Ok(scheduled_queries::Entity::find()
+        .order_by_asc(scheduled_queries::Column::PackId)
+        .order_by_asc(scheduled_queries::Column::Id)
+        .all(db)
+        .await?)
+}
+
+pub async fn insert(db: &impl ConnectionTrait, pack: packs::ActiveModel) -> Result<i64> {
+    Ok(packs::Entity::insert(pack).exec(db).await?.last_insert_id)
+}
+
+pub async fn update(db: &impl ConnectionTrait, pack: packs::ActiveModel) -> Result<()> {
+    pack.update(db).await?;
+    Ok(())
+}
+
+/// Replaces the labels a pack is targeted at.
+pub async fn set_targets(db: &impl ConnectionTrait, pack_id: i64, label_ids: &[i64]) -> Result<()> {
+    pack_labels::Entity::delete_many().filter(pack_labels::Column::PackId.eq(pack_id)).exec(db).await?;
+    if !label_ids.is_empty() {
+        let rows = label_ids.iter().map(|label_id| pack_labels::ActiveModel { pack_id: Set(pack_id), label_id: Set(*label_id) });
+        pack_labels::Entity::insert_many(rows).exec_without_returning(db).await?;
+    }
+    Ok(())
+}
+
+/// Replaces the scheduled queries of a pack.
+pub async fn set_scheduled(
+    db: &impl ConnectionTrait,
+    pack_id: i64,
+    scheduled: Vec<scheduled_queries::ActiveModel>,
+) -> Result<()> {
+    scheduled_queries::Entity::delete_many().filter(scheduled_queries::Column::PackId.eq(pack_id)).exec(db).await?;
+    // Thirteen parameters a row.
+    for batch in scheduled.chunks(super::MAX_PARAMETERS / 13) {
+        scheduled_queries::Entity::insert_many(batch.to_vec()).exec_without_returning(db).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,66 @@
+//! Users, their password hashes and their sessions.
+
+use sea_orm::{ActiveModelTrait, ColumnTrait, ConnectionTrait, EntityTrait, PaginatorTrait, QueryFilter, Set};
+
+use super::Result;
+use super::entity::{sessions, user_passwords, users};
+use crate::clock::Moment;
+
+pub async fn count(db: &impl ConnectionTrait) -> Result<u64> {
+    Ok(users::Entity::find().count(db).await?)
+}
+
+/// `email` in lower case, as it is stored.
+pub async fn by_email(db: &impl ConnectionTrait, email: &str) -> Result<Option<users::Model>> {
+    Ok(users::Entity::find().filter(users::Column::Email.eq(email)).one(db).await?)
+}
+
+pub async fn insert(db: &impl ConnectionTrait, user: users::ActiveModel, password_hash: String) -> Result<i64> {
+    let id = users::Entity::insert(user).exec(db).await?.last_insert_id;
+    let password = user_passwords::ActiveModel { user_id: Set(id), hash: Set(password_hash) };
+    user_passwords::Entity::insert(password).exec_without_returning(db).await?;
+    Ok(id)
+}
+
+pub async fn password_hash(db: &impl ConnectionTrait, user_id: i64) -> Result<Option<String>> {
+    Ok(user_passwords::Entity::find_by_id(user_id).one(db).await?.map(|row| row.hash))
+}
+
+pub async fn add_session(db: &impl ConnectionTrait, token_hash: [u8; 32], user_id: i64, now: Moment) -> Result<()> {
+    let session = sessions::ActiveModel {
+        token_hash: Set(token_hash.to_vec()),
+        user_id: Set(user_id),
+        created_at: Set(now),
+        accessed_at: Set(now),
+    };
+    sessions::Entity::insert(session).exec_without_returning(db).await?;
+    Ok(())
+}
+
+/// The session and whose it is.
+pub async fn session(db: &impl ConnectionTrait, token_hash: [u8; 32]) -> Result<Option<(sessions::Model, users::Model)>> {
+    let Some(session) = sessions::Entity::find_by_id(token_hash.to_vec()).one(db).await? else { return Ok(None) };
+    let user = users::Entity::find_by_id(session.user_id).one(db).await?;
+    Ok(user.map(|user| (session, user)))
+}
+
+pub async fn touch_session(db: &impl ConnectionTrait, token_hash: Vec<u8>, now: Moment) -> Result<()> {
+    let session = sessions::ActiveModel {
+        token_hash: sea_orm::Unchanged(token_hash),
+        accessed_at: Set(now),
+        ..Default::default()
+    };
+    session.update(db).await?;
+    Ok(())
+}
+
+pub async fn end_session(db: &impl ConnectionTrait, token_hash: [u8; 32]) -> Result<()> {
+    sessions::Entity::delete_by_id(token_hash.to_vec()).exec(db).await?;
+    Ok(())
+}
+
+/// Removes sessions not used since `before`.
+pub async fn end_idle_sessions(db: &impl ConnectionTrait, before: Moment) -> Result<()> {
+    sessions::Entity::delete_many().filter(sessions::Column::AccessedAt.lt(before)).exec(db).await?;
+    Ok(())
+}

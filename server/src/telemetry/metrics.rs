@@ -1,0 +1,91 @@
+use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder};
+
+use crate::fleet::logs::Stream;
+
+/// Every number the server publishes. One per server, so that two in one process do not mix.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    /// Requests answered, by door, route, and outcome.
+    pub requests: IntCounterVec,
+    /// Seconds from the first byte of a request to its answer, by route.
+    pub request_seconds: HistogramVec,
+    /// Enrollments, by outcome.
+    pub enrolls: IntCounterVec,
+    /// Node keys that had to be looked up in the database.
+    pub key_lookups: IntCounter,
+    /// Answers to questions nobody asks any more.
+    pub unknown_answers: IntCounter,
+    /// Identities found to be shared by two machines.
+    pub clones: IntCounter,
+    /// Hosts that have checked in since the start.
+    pub hosts_in_memory: IntGauge,
+    log_lines: IntCounterVec,
+    limit_hits: IntCounterVec,
+}
+
+impl Metrics {
+    /// # Errors
+    /// When two numbers have one name: a fault of the program.
+    pub fn new() -> Result<Self, prometheus::Error> {
+        let registry = Registry::new();
+        let counters = |name: &str, help: &str, labels: &[&str]| -> Result<IntCounterVec, prometheus::Error> {
+            let counters = IntCounterVec::new(Opts::new(name, help), labels)?;
+            registry.register(Box::new(counters.clone()))?;
+            Ok(counters)
+        };
+        let counter = |name: &str, help: &str| -> Result<IntCounter, prometheus::Error> {
+            let counter = IntCounter::new(name, help)?;
+            registry.register(Box::new(counter.clone()))?;
+            Ok(counter)
+        };
+        let requests = counters("http_requests_total", "Requests answered.", &["handler", "code"])?;
+        let request_seconds = HistogramVec::new(
+            HistogramOpts::new("http_request_duration_seconds", "Time from the start of a request to its answer."),
+            &["handler"],
+        )?;
+        registry.register(Box::new(request_seconds.clone()))?;
+        let enrolls = counters("muster_enrolls_total", "Enrollments by outcome.", &["outcome"])?;
+        let key_lookups = counter("muster_key_lookups_total", "Node keys looked up in the database.")?;
+        let clones = counter("muster_clones_separated_total", "Identities found to be shared by two machines.")?;
+        let unknown_answers =
+            counter("muster_unknown_answers_total", "Answers of agents to questions nobody asks any more.")?;
+        let log_lines = counters("muster_log_lines_total", "Log lines by type and fate.", &["type", "fate"])?;
+        let limit_hits =
+            counters("muster_limit_hits_total", "Times a limit refused or cut something, by the limit's name.", &["limit"])?;
+        let hosts_in_memory = IntGauge::new("muster_hosts_in_memory", "Hosts that have checked in since the start.")?;
+        registry.register(Box::new(hosts_in_memory.clone()))?;
+        registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
+        Ok(Self {
+            registry, requests, request_seconds, enrolls, key_lookups, unknown_answers, clones, hosts_in_memory, log_lines, limit_hits,
+        })
+    }
+
+    /// A limit did its work.
+    pub fn limit_hit(&self, limit: &str) {
+        self.limit_hits.with_label_values(&[limit]).inc();
+    }
+
+    /// Lines of one request were kept, some of which had been kept before.
+    pub fn log_lines(&self, stream: Stream, kept: u64, repeated: u64) {
+        let stream = match stream {
+            Stream::Result => "result",
+            Stream::Status => "status",
+        };
+        self.log_lines.with_label_values(&[stream, "kept"]).inc_by(kept);
+        self.log_lines.with_label_values(&[stream, "repeated"]).inc_by(repeated);
+    }
+
+    /// The timer of a route.
+    pub fn timer(&self, handler: &str) -> Histogram {
+        self.request_seconds.with_label_values(&[handler])
+    }
+
+    /// All numbers in Prometheus' text format.
+    ///
+    /// # Errors
+    /// When a number cannot be written as text.
+    pub fn render(&self) -> Result<String, prometheus::Error> {
+        TextEncoder::new().encode_to_string(&self.registry.gather())
+    }
+}
