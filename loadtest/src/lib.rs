@@ -1,0 +1,18 @@
+//! One model of an osquery agent, and what is built on it.
+//!
+//! - [`agent`] is the model itself: it decides what to send and when, judges answers the way osqueryd does, and
+//!   performs no input or output. Time is always an argument.
+//! - [`tables`] answers the SQL that the server sends: [`tables::SqliteHost`] runs it for real on small tables.
+//! - [`transport`] carries requests: [`transport::Direct`] opens a connection per request, as stock agents do.
+//! - [`live`] lets one agent live in real time.
+//! - [`TestAgent`] drives one agent step by step, for tests.
+
+pub mod agent;
+pub mod live;
+pub mod tables;
+mod test_agent;
+pub mod transport;
+
+pub use agent::{Agent, Flags, Identity, Platform, Verdict};
+pub use tables::{SqliteHost, Tables};
+pub use test_agent::{Exchange, LiveRound, TestAgent};
