@@ -5,12 +5,34 @@ use sea_orm_migration::prelude::*;
 use crate::columns::{drop_tables, flag, hash_key, id, index, long_text, moment, name, number, optional_number, table};
 
 const TEXT: [&str; 20] = [
-    "instance_id", "hostname", "computer_name", "uuid", "platform", "platform_like", "os_version", "build",
-    "code_name", "osquery_version", "cpu_type", "cpu_subtype", "cpu_brand", "hardware_vendor", "hardware_model",
-    "hardware_version", "hardware_serial", "primary_ip", "primary_mac", "shard_hostname",
+    "instance_id",
+    "hostname",
+    "computer_name",
+    "uuid",
+    "platform",
+    "platform_like",
+    "os_version",
+    "build",
+    "code_name",
+    "osquery_version",
+    "cpu_type",
+    "cpu_subtype",
+    "cpu_brand",
+    "hardware_vendor",
+    "hardware_model",
+    "hardware_version",
+    "hardware_serial",
+    "primary_ip",
+    "primary_mac",
+    "shard_hostname",
 ];
 const NUMBERS: [&str; 7] = [
-    "memory", "cpu_physical_cores", "cpu_logical_cores", "uptime_secs", "distributed_interval", "config_refresh",
+    "memory",
+    "cpu_physical_cores",
+    "cpu_logical_cores",
+    "uptime_secs",
+    "distributed_interval",
+    "config_refresh",
     "logger_tls_period",
 ];
 const MOMENTS: [&str; 6] =
@@ -60,11 +82,7 @@ impl MigrationTrait for Migration {
 
         manager
             .create_table(
-                table(manager, "enroll_secrets")
-                    .col(id())
-                    .col(name("secret"))
-                    .col(moment("created_at"))
-                    .take(),
+                table(manager, "enroll_secrets").col(id()).col(name("secret")).col(moment("created_at")).take(),
             )
             .await?;
         index(manager, "enroll_secrets", &["secret"], true).await?;

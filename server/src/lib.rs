@@ -1,8 +1,180 @@
 //! The Muster server: osquery's TLS API for agents, a REST API for operators, and what stands between them.
 
+mod admin;
+mod agent;
+mod app;
 pub mod clock;
 pub mod config;
 mod fleet;
+mod lifecycle;
+mod ops;
 mod sinks;
 mod store;
-mod telemetry;
+mod tasks;
+pub mod telemetry;
+mod tls;
+
+use std::net::{SocketAddr, TcpListener, ToSocketAddrs as _};
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::dev::ServerHandle;
+use actix_web::web::{self, Data};
+use actix_web::{App as HttpApp, HttpServer};
+use anyhow::{Context as _, Result, anyhow};
+use tokio::sync::oneshot;
+use tokio::task::{LocalSet, spawn_local};
+
+use crate::app::App;
+use crate::clock::Clock;
+use crate::config::Config;
+pub use crate::lifecycle::Lifecycle;
+
+/// Longest a client may take to send the head of a request.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Connections that wait to be taken.
+const BACKLOG: u32 = 4096;
+
+/// A server that is up.
+#[derive(Debug)]
+pub struct Running {
+    address: SocketAddr,
+    finished: oneshot::Receiver<Result<()>>,
+}
+
+impl Running {
+    /// Where it listens: the real port, also when port 0 was asked for.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Waits until the server has stopped and everything is written.
+    ///
+    /// # Errors
+    /// What went wrong while it ran or stopped.
+    pub async fn finished(self) -> Result<()> {
+        self.finished.await.context("the server has crashed")?
+    }
+}
+
+/// Starts a server and returns once it takes requests. It runs until `lifecycle` says stop.
+///
+/// # Errors
+/// Whatever keeps it from starting, with what to do about it.
+pub async fn serve(config: Config, clock: Clock, lifecycle: Lifecycle) -> Result<Running> {
+    let tls = if config.server.tls { Some(tls::server_config(&config.server)?) } else { None };
+    let listener = listen(&config.server.address)?;
+    let address = listener.local_addr()?;
+    let app = App::build(&config, clock).await?;
+    let server = http_server(&config, &app, listener, tls)?;
+    let finished = on_own_thread(move || run(app, server, lifecycle))?;
+    tracing::info!(%address, transport = if config.server.tls { "https" } else { "http" }, "listening");
+    Ok(Running { address, finished })
+}
+
+/// Runs the server's own work on a thread of its own, beside the workers that answer requests.
+fn on_own_thread<W>(work: impl FnOnce() -> W + Send + 'static) -> Result<oneshot::Receiver<Result<()>>>
+where
+    W: Future<Output = Result<()>>,
+{
+    let (done, finished) = oneshot::channel();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    std::thread::Builder::new().name("muster".to_owned()).spawn(move || {
+        let outcome = runtime.block_on(LocalSet::new().run_until(work()));
+        // Nobody may be waiting for the end.
+        let _ = done.send(outcome);
+    })?;
+    Ok(finished)
+}
+
+fn listen(address: &str) -> Result<TcpListener> {
+    let resolved = address
+        .to_socket_addrs()
+        .map_err(|error| {
+            anyhow!("server.address: {address:?} is not an address and port such as 0.0.0.0:8080: {error}")
+        })?
+        .next()
+        .ok_or_else(|| anyhow!("server.address: {address:?} names no address"))?;
+    TcpListener::bind(resolved).map_err(|error| {
+        anyhow!("cannot listen on {resolved}: {error}; stop what uses the port, or set server.address to another one")
+    })
+}
+
+fn http_server(
+    config: &Config,
+    app: &App,
+    listener: TcpListener,
+    tls: Option<rustls::ServerConfig>,
+) -> Result<actix_web::dev::Server> {
+    let (agent, admin, ops) = (Data::new(app.agent.clone()), Data::new(app.admin.clone()), Data::new(app.ops.clone()));
+    let prefix = config.server.url_prefix.clone();
+    let json = admin::json_config(config.server.max_rest_body.0);
+    let factory = move || {
+        HttpApp::new()
+            .app_data(agent.clone())
+            .app_data(admin.clone())
+            .app_data(ops.clone())
+            .app_data(json.clone())
+            .service(web::scope(&prefix).configure(agent::routes).configure(admin::routes).configure(ops::routes))
+            .default_service(web::to(admin::no_such_operation))
+    };
+    let mut server = HttpServer::new(factory)
+        .disable_signals()
+        .backlog(BACKLOG)
+        .max_connections(config.server.max_connections)
+        .keep_alive(config.server.idle_timeout)
+        .client_request_timeout(HEAD_TIMEOUT)
+        .shutdown_timeout(config.server.shutdown_timeout.as_secs().max(1));
+    if config.server.workers > 0 {
+        server = server.workers(config.server.workers);
+    }
+    let server = match tls {
+        Some(tls) => server.listen_rustls_0_23(listener, tls)?,
+        None => server.listen(listener)?,
+    };
+    Ok(server.run())
+}
+
+/// Serves until told to stop, then drains, writes what is only in memory, and closes.
+async fn run(app: App, server: actix_web::dev::Server, lifecycle: Lifecycle) -> Result<()> {
+    let handle = server.handle();
+    let stopper = spawn_local(stop_when_asked(handle, lifecycle.clone()));
+    let logs = Arc::clone(&app.fleet.logs);
+    let reopener = spawn_local({
+        let lifecycle = lifecycle.clone();
+        async move {
+            loop {
+                lifecycle.reopen_asked().await;
+                logs.reopen();
+            }
+        }
+    });
+    let tasks = spawn_local({
+        let (fleet, metrics, lifecycle) = (app.fleet.clone(), Arc::clone(&app.metrics), lifecycle.clone());
+        async move {
+            tasks::run(fleet, metrics, lifecycle.clone()).await;
+            // Tasks end when the server stops; if one has crashed, the server must not go on without it.
+            lifecycle.stop();
+        }
+    });
+    let served = server.await;
+    lifecycle.stop();
+    let _ = tasks.await;
+    reopener.abort();
+    stopper.abort();
+    if let Err(error) = app.fleet.hosts.write_seen(true).await {
+        tracing::warn!(%error, "when hosts were last seen could not be written; seconds of it are lost");
+    }
+    app.store.close().await;
+    tracing::info!("stopped");
+    served.context("the listener has failed")
+}
+
+async fn stop_when_asked(handle: ServerHandle, lifecycle: Lifecycle) {
+    lifecycle.stopped().await;
+    tokio::select! {
+        () = handle.stop(true) => {}
+        () = lifecycle.aborted() => handle.stop(false).await,
+    }
+}

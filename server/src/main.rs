@@ -1,1 +1,122 @@
-fn main() {}
+//! The `muster` command.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result};
+use clap::{Arg, ArgAction, ArgMatches, Command};
+use muster::clock::Clock;
+use muster::config::{self, Config, Sources};
+use muster::{Lifecycle, serve, telemetry};
+
+fn main() -> ExitCode {
+    let matches = command().get_matches();
+    match run(&matches) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("Failed to start: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn command() -> Command {
+    let settings = |command: Command| {
+        let command = command.arg(
+            Arg::new("config")
+                .long("config")
+                .short('c')
+                .env("FLEET_CONFIG")
+                .value_name("FILE")
+                .value_parser(clap::value_parser!(PathBuf))
+                .help("YAML file with settings"),
+        );
+        Config::keys().into_iter().fold(command, |command, key| {
+            let flag = Arg::new(key.flag()).long(key.flag()).value_name("VALUE").help(format!(
+                "{} [default: {}] [env: {}]",
+                key.help,
+                key.default,
+                key.variable()
+            ));
+            command.arg(if key.is_switch { flag.num_args(0..=1).default_missing_value("true") } else { flag })
+        })
+    };
+    Command::new("muster")
+        .about("Management server for osquery")
+        .version(env!("CARGO_PKG_VERSION"))
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .subcommand(settings(
+            Command::new("serve").about("Run the server").arg(
+                Arg::new("until-stdin-closes")
+                    .long("until-stdin-closes")
+                    .action(ArgAction::SetTrue)
+                    .help("Also stop when standard input ends, as when the program that started it goes away"),
+            ),
+        ))
+        .subcommand(
+            Command::new("config")
+                .about("Look at settings")
+                .subcommand_required(true)
+                .subcommand(settings(Command::new("check").about("Read all settings and say what is wrong with them")))
+                .subcommand(Command::new("keys").about("List every setting with its default, as a Markdown table")),
+        )
+        .subcommand(Command::new("version").about("Print the version"))
+}
+
+fn run(matches: &ArgMatches) -> Result<()> {
+    match matches.subcommand() {
+        Some(("serve", matches)) => serve_until_stopped(load(matches)?, matches.get_flag("until-stdin-closes")),
+        Some(("config", matches)) => match matches.subcommand() {
+            Some(("check", matches)) => {
+                load(matches)?;
+                print("The configuration is fine.\n")
+            }
+            _ => print(&config::describe()),
+        },
+        _ => print(&format!("muster {}\n", env!("CARGO_PKG_VERSION"))),
+    }
+}
+
+fn load(matches: &ArgMatches) -> Result<Config> {
+    let flags = Config::keys()
+        .iter()
+        .filter_map(|key| Some((key.flag(), matches.get_one::<String>(&key.flag())?.clone())))
+        .collect();
+    let sources =
+        Sources { file: matches.get_one::<PathBuf>("config").cloned(), variables: std::env::vars().collect(), flags };
+    Ok(config::load(&sources)?)
+}
+
+fn serve_until_stopped(config: Config, until_stdin_closes: bool) -> Result<()> {
+    telemetry::init(&config.logging);
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start the runtime")?;
+    let outcome = runtime.block_on(async {
+        let lifecycle = Lifecycle::default();
+        lifecycle.follow_signals().context("cannot listen to signals")?;
+        if until_stdin_closes {
+            stop_when_stdin_closes(lifecycle.clone());
+        }
+        serve(config, Clock::system(), lifecycle).await?.finished().await
+    });
+    // The thread that waits for standard input may never return.
+    runtime.shutdown_background();
+    outcome
+}
+
+fn stop_when_stdin_closes(lifecycle: Lifecycle) {
+    std::thread::spawn(move || {
+        // Whatever is written there means nothing; only its end does.
+        let _ = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());
+        lifecycle.stop();
+    });
+}
+
+fn print(text: &str) -> Result<()> {
+    use std::io::Write as _;
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        other => Ok(other?),
+    }
+}

@@ -39,10 +39,8 @@ pub(super) async fn patch_config(door: Data<AdminDoor>, caller: Caller, request:
 }
 
 async fn one_kind(door: &AdminDoor, caller: &Caller, kind: Kind, specs: Vec<Value>) -> Outcome {
-    let documents: Vec<Value> = specs
-        .into_iter()
-        .map(|spec| json!({ "apiVersion": "v1", "kind": kind.as_str(), "spec": spec }))
-        .collect();
+    let documents: Vec<Value> =
+        specs.into_iter().map(|spec| json!({ "apiVersion": "v1", "kind": kind.as_str(), "spec": spec })).collect();
     let applied = door.fleet.applier.apply(&caller.0, &documents, false).await;
     applied.map_err(|error| with_short_places(error, kind))?;
     Ok(done())

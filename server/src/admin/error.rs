@@ -34,7 +34,6 @@ impl ResponseError for Failed {
         match &self.0 {
             Error::NotFound { .. } => StatusCode::NOT_FOUND,
             Error::Invalid(_) => StatusCode::UNPROCESSABLE_ENTITY,
-            Error::Conflict { .. } => StatusCode::CONFLICT,
             Error::Forbidden => StatusCode::FORBIDDEN,
             Error::Unauthenticated => StatusCode::UNAUTHORIZED,
             Error::TooMany { .. } => StatusCode::TOO_MANY_REQUESTS,
@@ -52,7 +51,6 @@ impl ResponseError for Failed {
                 "Validation Failed",
                 problems.iter().map(|p| FieldError { name: p.place.clone(), reason: p.reason.clone() }).collect(),
             ),
-            Error::Conflict { .. } => ("Resource Already Exists", base(&self.0.to_string())),
             Error::Forbidden => ("Permission Denied", base("forbidden")),
             Error::Unauthenticated => ("Authentication Failed", base("Authentication failed")),
             Error::TooMany { .. } => ("Too many requests", base("too many requests; wait and try again")),
@@ -81,7 +79,9 @@ fn bad_request(status: StatusCode, reason: String) -> HttpResponse {
 /// A body that is not the JSON an operation expects.
 pub(super) fn bad_json(error: JsonPayloadError, _request: &HttpRequest) -> actix_web::Error {
     let status = match &error {
-        JsonPayloadError::Overflow { .. } | JsonPayloadError::OverflowKnownLength { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+        JsonPayloadError::Overflow { .. } | JsonPayloadError::OverflowKnownLength { .. } => {
+            StatusCode::PAYLOAD_TOO_LARGE
+        }
         JsonPayloadError::ContentType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
         _ => StatusCode::BAD_REQUEST,
     };
@@ -96,7 +96,7 @@ pub(super) fn bad_parameter(reason: impl Into<String>) -> actix_web::Error {
 }
 
 /// A path or method that is not part of the API.
-pub(super) async fn no_such_operation() -> HttpResponse {
+pub async fn no_such_operation() -> HttpResponse {
     let errors = vec![FieldError { name: "base".to_owned(), reason: "no such operation".to_owned() }];
     json(StatusCode::NOT_FOUND, &ErrorBody { message: "Resource Not Found".to_owned(), errors, uuid: None })
 }

@@ -12,6 +12,7 @@ mod specs;
 use actix_web::web::{self, ServiceConfig};
 use muster_api::rest::BASES;
 
+pub use self::error::no_such_operation;
 use crate::fleet::Fleet;
 
 /// What the operations share.
@@ -26,9 +27,13 @@ impl AdminDoor {
     }
 }
 
+/// How bodies are read: of at most `max_bytes`, and refused in the API's own words.
+pub fn json_config(max_bytes: usize) -> web::JsonConfig {
+    web::JsonConfig::default().limit(max_bytes).error_handler(error::bad_json)
+}
+
 /// Adds all operations under every base.
 pub fn routes(services: &mut ServiceConfig) {
-    services.app_data(web::JsonConfig::default().error_handler(error::bad_json));
     for path in ["/api/v1/setup", "/api/setup"] {
         services.route(path, web::post().to(account::set_up));
     }

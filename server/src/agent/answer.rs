@@ -35,7 +35,6 @@ impl From<Error> for Refusal {
             Error::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
             Error::Forbidden | Error::Unauthenticated => StatusCode::FORBIDDEN,
             Error::NotFound { .. } => StatusCode::NOT_FOUND,
-            Error::Conflict { .. } => StatusCode::CONFLICT,
             Error::Internal(cause) => {
                 tracing::error!(error = cause.as_ref(), "an agent's request failed");
                 StatusCode::INTERNAL_SERVER_ERROR

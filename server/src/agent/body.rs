@@ -41,7 +41,10 @@ impl Budget {
             Ok(Ok(piece)) => Ok(piece),
             _ => {
                 metrics.limit_hit("max_bodies_in_flight");
-                Err(Refusal::Error(StatusCode::SERVICE_UNAVAILABLE, "too many large requests at one time; try again".to_owned()))
+                Err(Refusal::Error(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    "too many large requests at one time; try again".to_owned(),
+                ))
             }
         }
     }
@@ -78,10 +81,7 @@ pub(super) async fn read(
     budget: &Budget,
     metrics: &Metrics,
 ) -> Result<Body, Refusal> {
-    let announced = request
-        .headers()
-        .get(CONTENT_LENGTH)
-        .and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
+    let announced = request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
     if announced.is_some_and(|length| length > cap) {
         return Err(too_large(payload, cap, limit, metrics).await);
     }
@@ -111,5 +111,8 @@ async fn too_large(payload: &mut Payload, cap: usize, limit: &'static str, metri
     };
     // However much of it came: the refusal is the same.
     let _ = tokio::time::timeout(DRAIN_TIME, drain).await;
-    Refusal::Error(StatusCode::PAYLOAD_TOO_LARGE, format!("the body is larger than osquery.{limit} allows ({cap} bytes)"))
+    Refusal::Error(
+        StatusCode::PAYLOAD_TOO_LARGE,
+        format!("the body is larger than osquery.{limit} allows ({cap} bytes)"),
+    )
 }

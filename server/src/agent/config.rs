@@ -6,10 +6,14 @@ use super::node_key::authenticate;
 use super::{AgentDoor, body};
 
 /// Answers with the config of the host itself.
-pub(super) async fn config(door: web::Data<AgentDoor>, request: HttpRequest, mut payload: web::Payload) -> HttpResponse {
+pub(super) async fn config(
+    door: web::Data<AgentDoor>,
+    request: HttpRequest,
+    mut payload: web::Payload,
+) -> HttpResponse {
     answer(&door, &request, "get_client_config", async {
-        let body =
-            body::read(&request, &mut payload, door.caps.config, "max_config_body", &door.budget, &door.metrics).await?;
+        let body = body::read(&request, &mut payload, door.caps.config, "max_config_body", &door.budget, &door.metrics)
+            .await?;
         let host = authenticate(&door, &request, node_key(&body.bytes)?.as_deref()).await?;
         Ok(door.fleet.schedule.config_for(&host)?)
     })

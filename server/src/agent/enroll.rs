@@ -7,10 +7,14 @@ use super::{AgentDoor, body};
 use crate::fleet::Error;
 
 /// Gives a host with a good secret a node key.
-pub(super) async fn enroll(door: web::Data<AgentDoor>, request: HttpRequest, mut payload: web::Payload) -> HttpResponse {
+pub(super) async fn enroll(
+    door: web::Data<AgentDoor>,
+    request: HttpRequest,
+    mut payload: web::Payload,
+) -> HttpResponse {
     answer(&door, &request, "enroll_agent", async {
-        let body =
-            body::read(&request, &mut payload, door.caps.enroll, "max_enroll_body", &door.budget, &door.metrics).await?;
+        let body = body::read(&request, &mut payload, door.caps.enroll, "max_enroll_body", &door.budget, &door.metrics)
+            .await?;
         let enroll = Enroll::read(&body.bytes)?;
         match door.fleet.hosts.enroll(&enroll).await {
             Ok(key) => Ok(enrolled(key.reveal()).into()),

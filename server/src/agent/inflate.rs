@@ -18,11 +18,10 @@ pub(super) async fn inflate(door: &AgentDoor, compressed: Body) -> Result<Body, 
     loop {
         inflated.grow(STEP.min(cap + 1 - inflated.bytes.len()), &door.budget, &door.metrics).await?;
         let step = STEP.min(cap + 1 - inflated.bytes.len());
-        let read = decoder
-            .by_ref()
-            .take(step as u64)
-            .read_to_end(&mut inflated.bytes)
-            .map_err(|error| Refusal::Error(StatusCode::BAD_REQUEST, format!("the body is not valid gzip: {error}")))?;
+        let read =
+            decoder.by_ref().take(step as u64).read_to_end(&mut inflated.bytes).map_err(|error| {
+                Refusal::Error(StatusCode::BAD_REQUEST, format!("the body is not valid gzip: {error}"))
+            })?;
         if inflated.bytes.len() > cap {
             door.metrics.limit_hit("max_log_inflated");
             return Err(Refusal::Error(

@@ -5,11 +5,11 @@ use bytes::Bytes;
 use muster_api::osquery::answer::ACCEPTED;
 use muster_api::osquery::{Log, LogType, write_line};
 
+use super::AgentDoor;
 use super::answer::{Refusal, answer};
 use super::body::{self, Body};
 use super::inflate::inflate;
 use super::node_key::{authenticate, check_header};
-use super::AgentDoor;
 use crate::fleet::logs::{Lines, Stream};
 
 /// Bodies above this size are taken apart away from the threads that answer requests.
@@ -30,9 +30,9 @@ pub(super) async fn log(door: web::Data<AgentDoor>, request: HttpRequest, mut pa
             Batch::read(body)?
         };
         let host = authenticate(&door, &request, batch.node_key.as_deref()).await?;
-        let stream = batch.stream.map_err(|unknown| {
-            Refusal::Error(StatusCode::BAD_REQUEST, format!("unknown log type: {unknown}"))
-        })?;
+        let stream = batch
+            .stream
+            .map_err(|unknown| Refusal::Error(StatusCode::BAD_REQUEST, format!("unknown log type: {unknown}")))?;
         if !batch.lines.is_empty() {
             door.fleet.logs.accept(host, stream, batch.lines).await?;
         }

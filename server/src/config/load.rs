@@ -171,7 +171,11 @@ mod tests {
         write!(file, "server:\n  address: 1.1.1.1:1\n  workers: 3\nsqlite:\n  path: from-file.db\n").unwrap();
         let config = load(&Sources {
             file: Some(file.path().to_owned()),
-            variables: pairs(&[("FLEET_SERVER_ADDRESS", "2.2.2.2:2"), ("FLEET_SQLITE_PATH", "from-env.db"), ("HOME", "/")]),
+            variables: pairs(&[
+                ("FLEET_SERVER_ADDRESS", "2.2.2.2:2"),
+                ("FLEET_SQLITE_PATH", "from-env.db"),
+                ("HOME", "/"),
+            ]),
             flags: pairs(&[("server_address", "3.3.3.3:3")]),
         })
         .unwrap();
@@ -198,7 +202,9 @@ mod tests {
     fn defaults_read_back() {
         let mut config = Config::default();
         for key in Config::keys() {
-            config.set(key.section, key.name, &key.default).unwrap_or_else(|reason| panic!("{}: {reason}", key.dotted()));
+            config
+                .set(key.section, key.name, &key.default)
+                .unwrap_or_else(|reason| panic!("{}: {reason}", key.dotted()));
         }
     }
 }

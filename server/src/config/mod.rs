@@ -35,15 +35,7 @@ pub struct Config {
 impl Config {
     /// Every key of every section, in the order they are shown.
     pub fn keys() -> Vec<Key> {
-        [
-            Server::keys(),
-            Sqlite::keys(),
-            Osquery::keys(),
-            Filesystem::keys(),
-            Session::keys(),
-            Logging::keys(),
-        ]
-        .concat()
+        [Server::keys(), Sqlite::keys(), Osquery::keys(), Filesystem::keys(), Session::keys(), Logging::keys()].concat()
     }
 
     /// Sets one key from text.

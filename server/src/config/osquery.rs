@@ -113,14 +113,18 @@ impl Osquery {
             problems.push("osquery.store_timeout: must be shorter than osquery.answer_timeout".to_owned());
         }
         if self.enrolls_per_second == 0 || self.enrolls_per_second_per_secret == 0 {
-            problems.push("osquery.enrolls_per_second and osquery.enrolls_per_second_per_secret: must be at least 1".to_owned());
+            problems.push(
+                "osquery.enrolls_per_second and osquery.enrolls_per_second_per_secret: must be at least 1".to_owned(),
+            );
         }
         let largest = [self.max_distributed_write_body, self.max_log_body, self.max_log_inflated]
             .into_iter()
             .max()
             .unwrap_or(Bytes(0));
         if self.max_bodies_in_flight < largest {
-            problems.push("osquery.max_bodies_in_flight: must hold at least one body of the largest size allowed".to_owned());
+            problems.push(
+                "osquery.max_bodies_in_flight: must hold at least one body of the largest size allowed".to_owned(),
+            );
         }
         if self.max_log_in_flight < self.max_log_inflated {
             problems.push("osquery.max_log_in_flight: must be at least osquery.max_log_inflated".to_owned());

@@ -11,8 +11,6 @@ pub enum Error {
     /// What was sent is wrong; each problem names its place.
     #[error("validation failed: {}", .0.first().map_or_else(String::new, ToString::to_string))]
     Invalid(Vec<Problem>),
-    #[error("{kind} {name} already exists in the datastore")]
-    Conflict { kind: &'static str, name: String },
     #[error("forbidden")]
     Forbidden,
     #[error("authentication failed")]

@@ -27,9 +27,7 @@ impl OpsDoor {
 }
 
 pub fn routes(services: &mut ServiceConfig) {
-    services
-        .route("/healthz", web::get().to(healthz))
-        .route("/metrics", web::get().to(metrics));
+    services.route("/healthz", web::get().to(healthz)).route("/metrics", web::get().to(metrics));
 }
 
 /// 200 when the server can serve, 503 with the reason when it cannot.

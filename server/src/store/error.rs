@@ -47,13 +47,17 @@ impl From<DbErr> for Error {
             DbErr::Exec(RuntimeErr::SqlxError(cause)) | DbErr::Query(RuntimeErr::SqlxError(cause)) => {
                 match cause.as_ref() {
                     sqlx::Error::Database(cause)
-                        if cause.code().and_then(|code| code.parse::<i32>().ok()).is_some_and(|code| code & 0xff == SQLITE_BUSY) =>
+                        if cause
+                            .code()
+                            .and_then(|code| code.parse::<i32>().ok())
+                            .is_some_and(|code| code & 0xff == SQLITE_BUSY) =>
                     {
                         Self::Busy(error)
                     }
-                    sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::Io(_) | sqlx::Error::WorkerCrashed => {
-                        Self::Unavailable(error.to_string())
-                    }
+                    sqlx::Error::PoolTimedOut
+                    | sqlx::Error::PoolClosed
+                    | sqlx::Error::Io(_)
+                    | sqlx::Error::WorkerCrashed => Self::Unavailable(error.to_string()),
                     _ => Self::Db(error),
                 }
             }

@@ -32,7 +32,10 @@ pub async fn named(db: &impl ConnectionTrait, word: &str) -> Result<Vec<hosts::M
 /// What a word an operator uses stands for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Named {
-    One { id: i64, identifier: String },
+    One {
+        id: i64,
+        identifier: String,
+    },
     /// More than one host goes by it.
     Several,
 }
@@ -124,9 +127,8 @@ fn matching(filter: &Filter) -> sea_orm::Select<hosts::Entity> {
     }
     let escaped = filter.text.to_lowercase().replace('!', "!!").replace('%', "!%").replace('_', "!_");
     let pattern = sea_orm::sea_query::LikeExpr::new(format!("%{escaped}%")).escape('!');
-    let has = |column: hosts::Column| {
-        Expr::expr(sea_orm::sea_query::Func::lower(Expr::col(column))).like(pattern.clone())
-    };
+    let has =
+        |column: hosts::Column| Expr::expr(sea_orm::sea_query::Func::lower(Expr::col(column))).like(pattern.clone());
     select.filter(
         has(hosts::Column::Hostname)
             .or(has(hosts::Column::ComputerName))

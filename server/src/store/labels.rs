@@ -68,7 +68,8 @@ pub async fn manual_members(db: &impl ConnectionTrait) -> Result<BTreeMap<i64, V
 pub async fn add_members(db: &impl ConnectionTrait, label_id: i64, mut host_ids: Vec<i64>) -> Result<()> {
     host_ids.sort_unstable();
     for batch in host_ids.chunks(MAX_PARAMETERS / 2) {
-        let rows = batch.iter().map(|host_id| label_members::ActiveModel { label_id: Set(label_id), host_id: Set(*host_id) });
+        let rows =
+            batch.iter().map(|host_id| label_members::ActiveModel { label_id: Set(label_id), host_id: Set(*host_id) });
         label_members::Entity::insert_many(rows).exec_without_returning(db).await?;
     }
     Ok(())

@@ -55,15 +55,6 @@ impl Store {
         Migrator::up(&self.writer, None).await.map_err(Error::from)
     }
 
-    /// Names of steps the database has not seen.
-    ///
-    /// # Errors
-    /// [`Error`] when the database does not answer.
-    pub async fn pending_migrations(&self) -> Result<Vec<String>> {
-        let pending = Migrator::get_pending_migrations(&self.readers).await?;
-        Ok(pending.iter().map(|step| step.name().to_owned()).collect())
-    }
-
     /// For reading. What was written before is seen.
     pub fn reader(&self) -> &DatabaseConnection {
         &self.readers

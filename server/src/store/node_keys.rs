@@ -23,7 +23,13 @@ pub async fn of_host(db: &impl ConnectionTrait, host_id: i64) -> Result<Vec<node
         .await?)
 }
 
-pub async fn insert(db: &impl ConnectionTrait, hash: &KeyHash, host_id: i64, instance_id: &str, now: Moment) -> Result<()> {
+pub async fn insert(
+    db: &impl ConnectionTrait,
+    hash: &KeyHash,
+    host_id: i64,
+    instance_id: &str,
+    now: Moment,
+) -> Result<()> {
     let key = node_keys::ActiveModel {
         key_hash: Set(hash.to_vec()),
         host_id: Set(host_id),
@@ -37,10 +43,7 @@ pub async fn insert(db: &impl ConnectionTrait, hash: &KeyHash, host_id: i64, ins
 
 pub async fn delete(db: &impl ConnectionTrait, hashes: Vec<Vec<u8>>) -> Result<()> {
     for batch in hashes.chunks(MAX_PARAMETERS / 10) {
-        node_keys::Entity::delete_many()
-            .filter(node_keys::Column::KeyHash.is_in(batch.to_vec()))
-            .exec(db)
-            .await?;
+        node_keys::Entity::delete_many().filter(node_keys::Column::KeyHash.is_in(batch.to_vec())).exec(db).await?;
     }
     Ok(())
 }

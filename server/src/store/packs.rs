@@ -40,7 +40,9 @@ pub async fn update(db: &impl ConnectionTrait, pack: packs::ActiveModel) -> Resu
 pub async fn set_targets(db: &impl ConnectionTrait, pack_id: i64, label_ids: &[i64]) -> Result<()> {
     pack_labels::Entity::delete_many().filter(pack_labels::Column::PackId.eq(pack_id)).exec(db).await?;
     if !label_ids.is_empty() {
-        let rows = label_ids.iter().map(|label_id| pack_labels::ActiveModel { pack_id: Set(pack_id), label_id: Set(*label_id) });
+        let rows = label_ids
+            .iter()
+            .map(|label_id| pack_labels::ActiveModel { pack_id: Set(pack_id), label_id: Set(*label_id) });
         pack_labels::Entity::insert_many(rows).exec_without_returning(db).await?;
     }
     Ok(())

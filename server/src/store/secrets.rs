@@ -11,7 +11,8 @@ pub async fn all(db: &impl ConnectionTrait) -> Result<Vec<enroll_secrets::Model>
 }
 
 pub async fn insert(db: &impl ConnectionTrait, secret: &str, now: Moment) -> Result<()> {
-    let row = enroll_secrets::ActiveModel { secret: Set(secret.to_owned()), created_at: Set(now), ..Default::default() };
+    let row =
+        enroll_secrets::ActiveModel { secret: Set(secret.to_owned()), created_at: Set(now), ..Default::default() };
     enroll_secrets::Entity::insert(row).exec_without_returning(db).await?;
     Ok(())
 }

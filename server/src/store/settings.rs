@@ -12,14 +12,15 @@ pub const APP_CONFIG: &str = "app_config";
 
 pub async fn get(db: &impl ConnectionTrait, name: &'static str) -> Result<Option<Value>> {
     let Some(row) = settings::Entity::find_by_id(name).one(db).await? else { return Ok(None) };
-    serde_json::from_str(&row.value)
-        .map(Some)
-        .map_err(|error| Error::Corrupt { table: "settings", key: name.to_owned(), reason: error.to_string() })
+    serde_json::from_str(&row.value).map(Some).map_err(|error| Error::Corrupt {
+        table: "settings",
+        key: name.to_owned(),
+        reason: error.to_string(),
+    })
 }
 
 pub async fn set(db: &impl ConnectionTrait, name: &str, value: &Value, now: Moment) -> Result<()> {
-    let row =
-        settings::ActiveModel { name: Set(name.to_owned()), value: Set(value.to_string()), updated_at: Set(now) };
+    let row = settings::ActiveModel { name: Set(name.to_owned()), value: Set(value.to_string()), updated_at: Set(now) };
     if settings::Entity::find_by_id(name).one(db).await?.is_some() {
         row.update(db).await?;
     } else {

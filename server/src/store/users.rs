@@ -38,7 +38,10 @@ pub async fn add_session(db: &impl ConnectionTrait, token_hash: [u8; 32], user_i
 }
 
 /// The session and whose it is.
-pub async fn session(db: &impl ConnectionTrait, token_hash: [u8; 32]) -> Result<Option<(sessions::Model, users::Model)>> {
+pub async fn session(
+    db: &impl ConnectionTrait,
+    token_hash: [u8; 32],
+) -> Result<Option<(sessions::Model, users::Model)>> {
     let Some(session) = sessions::Entity::find_by_id(token_hash.to_vec()).one(db).await? else { return Ok(None) };
     let user = users::Entity::find_by_id(session.user_id).one(db).await?;
     Ok(user.map(|user| (session, user)))

@@ -1,4 +1,6 @@
-use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder};
+use prometheus::{
+    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder,
+};
 
 use crate::fleet::logs::Stream;
 
@@ -51,13 +53,25 @@ impl Metrics {
         let unknown_answers =
             counter("muster_unknown_answers_total", "Answers of agents to questions nobody asks any more.")?;
         let log_lines = counters("muster_log_lines_total", "Log lines by type and fate.", &["type", "fate"])?;
-        let limit_hits =
-            counters("muster_limit_hits_total", "Times a limit refused or cut something, by the limit's name.", &["limit"])?;
+        let limit_hits = counters(
+            "muster_limit_hits_total",
+            "Times a limit refused or cut something, by the limit's name.",
+            &["limit"],
+        )?;
         let hosts_in_memory = IntGauge::new("muster_hosts_in_memory", "Hosts that have checked in since the start.")?;
         registry.register(Box::new(hosts_in_memory.clone()))?;
         registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
         Ok(Self {
-            registry, requests, request_seconds, enrolls, key_lookups, unknown_answers, clones, hosts_in_memory, log_lines, limit_hits,
+            registry,
+            requests,
+            request_seconds,
+            enrolls,
+            key_lookups,
+            unknown_answers,
+            clones,
+            hosts_in_memory,
+            log_lines,
+            limit_hits,
         })
     }
 

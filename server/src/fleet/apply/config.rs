@@ -8,8 +8,7 @@ use crate::fleet::{Problem, Result, specs};
 use crate::store::settings;
 
 /// Parts of the configuration and the keys of each; agent options have their own check.
-const PARTS: [(&str, &[&str]); 2] =
-    [("org_info", &["org_name", "org_logo_url"]), ("server_settings", &["server_url"])];
+const PARTS: [(&str, &[&str]); 2] = [("org_info", &["org_name", "org_logo_url"]), ("server_settings", &["server_url"])];
 
 /// Longest text of a setting, in bytes.
 const MAX_TEXT: usize = 4096;

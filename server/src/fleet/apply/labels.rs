@@ -1,7 +1,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use muster_api::rest::Action;
-use muster_api::spec::{LabelMembership, LabelSpec, LabelType, SpecDocument};
+use muster_api::spec::{LabelMembership, LabelSpec, LabelType};
 use sea_orm::{Set, Unchanged};
 
 use super::names::{check_description, check_name, check_sql};
@@ -25,7 +25,10 @@ impl Run<'_> {
                 continue;
             }
             if spec.label_type == LabelType::Builtin || old.is_some_and(|old| old.label_type == LabelType::Builtin) {
-                self.problem(document.place("name"), format!("label {:?} is built in and cannot be changed", spec.name));
+                self.problem(
+                    document.place("name"),
+                    format!("label {:?} is built in and cannot be changed", spec.name),
+                );
             }
             if !self.problems.is_empty() {
                 continue;
@@ -50,7 +53,10 @@ impl Run<'_> {
             }
             LabelMembership::Manual => {
                 if !spec.query.is_empty() {
-                    self.problem(document.place("query"), "a manual label has no query; remove it, or set label_membership_type: dynamic");
+                    self.problem(
+                        document.place("query"),
+                        "a manual label has no query; remove it, or set label_membership_type: dynamic",
+                    );
                 }
             }
         }

@@ -13,7 +13,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use muster_api::rest::{Action, Applied, Change};
-use muster_api::spec::{Kind, SpecDocument};
+use muster_api::spec::Kind;
 use sea_orm::DatabaseTransaction;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -85,7 +85,10 @@ impl Applier {
     /// has changed. [`Error::Forbidden`] if any of the documents is not the caller's to change.
     pub async fn apply(&self, principal: &Principal, documents: &[Value], dry_run: bool) -> Result<Applied> {
         if documents.len() > MAX_DOCUMENTS {
-            return Err(Error::invalid("documents", format!("more than {MAX_DOCUMENTS} documents; apply them in parts")));
+            return Err(Error::invalid(
+                "documents",
+                format!("more than {MAX_DOCUMENTS} documents; apply them in parts"),
+            ));
         }
         let located = parse::documents(documents)?;
         for document in &located {
@@ -201,7 +204,7 @@ fn in_order(mut changes: Vec<(usize, Change)>) -> Vec<Change> {
 macro_rules! of_kind {
     ($documents:expr, $kind:ident) => {
         $documents.iter().filter_map(|document| match &document.spec {
-            SpecDocument::$kind(spec) => Some((document, spec)),
+            muster_api::spec::SpecDocument::$kind(spec) => Some((document, spec)),
             _ => None,
         })
     };

@@ -34,7 +34,10 @@ pub(super) fn check_scheduled_name(place: &str, name: &str, problems: &mut Vec<P
         problems.push(Problem::new(place, "has a ':' in it, which breaks the agents' denylist; use another character"));
     }
     if let Some(ending) = RESERVED_ENDINGS.iter().find(|ending| name.ends_with(**ending)) {
-        problems.push(Problem::new(place, format!("ends in {ending:?}, which agents keep for themselves; choose another name")));
+        problems.push(Problem::new(
+            place,
+            format!("ends in {ending:?}, which agents keep for themselves; choose another name"),
+        ));
     }
 }
 

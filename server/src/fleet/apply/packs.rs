@@ -1,7 +1,7 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use muster_api::rest::Action;
-use muster_api::spec::{PackQuery, PackSpec, SpecDocument};
+use muster_api::spec::{PackQuery, PackSpec};
 use sea_orm::{Set, Unchanged};
 
 use super::names::{
@@ -59,7 +59,10 @@ impl Run<'_> {
         let problems = &mut self.problems;
         check_scheduled_name(&document.place("name"), &spec.name, problems);
         if spec.name == "main" {
-            self.problem(document.place("name"), "agents keep the name \"main\" for the schedule outside packs; choose another");
+            self.problem(
+                document.place("name"),
+                "agents keep the name \"main\" for the schedule outside packs; choose another",
+            );
         }
         let problems = &mut self.problems;
         check_description(&document.place("description"), &spec.description, problems);
@@ -78,7 +81,10 @@ impl Run<'_> {
             self.check_scheduled(&place, query);
             if !names.insert(query.scheduled_name()) {
                 let key = if query.name.is_empty() { "query" } else { "name" };
-                self.problem(place(key), format!("{:?} is scheduled twice in this pack; give one another name", query.scheduled_name()));
+                self.problem(
+                    place(key),
+                    format!("{:?} is scheduled twice in this pack; give one another name", query.scheduled_name()),
+                );
             }
         }
     }
@@ -86,13 +92,18 @@ impl Run<'_> {
     fn check_scheduled(&mut self, place: &impl Fn(&str) -> String, query: &PackQuery) {
         let problems = &mut self.problems;
         check_name(&place("query"), &query.query, problems);
-        check_scheduled_name(&place(if query.name.is_empty() { "query" } else { "name" }), query.scheduled_name(), problems);
+        check_scheduled_name(
+            &place(if query.name.is_empty() { "query" } else { "name" }),
+            query.scheduled_name(),
+            problems,
+        );
         check_description(&place("description"), &query.description, problems);
         check_platform(&place("platform"), &query.platform, problems);
         check_version(&place("version"), &query.version, problems);
         check_shard(&place("shard"), query.shard, problems);
         if !INTERVALS.contains(&query.interval) {
-            let reason = format!("expects {} to {} seconds; agents skip anything else", INTERVALS.start(), INTERVALS.end());
+            let reason =
+                format!("expects {} to {} seconds; agents skip anything else", INTERVALS.start(), INTERVALS.end());
             self.problem(place("interval"), reason);
         }
     }

@@ -90,7 +90,8 @@ fn drop_repeats(located: &mut Vec<Located>, problems: &mut Vec<Problem>) {
                 false
             }
             Some(_) => {
-                let reason = format!("another {} document gives {name:?} different contents; keep one of them", kind.as_str());
+                let reason =
+                    format!("another {} document gives {name:?} different contents; keep one of them", kind.as_str());
                 problems.push(Problem::new(document.place("name"), reason));
                 false
             }

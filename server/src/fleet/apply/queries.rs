@@ -1,7 +1,7 @@
 use std::collections::HashMap;
 
 use muster_api::rest::Action;
-use muster_api::spec::{QuerySpec, SpecDocument};
+use muster_api::spec::QuerySpec;
 use sea_orm::{Set, Unchanged};
 
 use super::names::{check_description, check_name, check_sql};

@@ -1,7 +1,6 @@
 use std::collections::HashSet;
 
 use muster_api::rest::Action;
-use muster_api::spec::SpecDocument;
 use serde_json::json;
 
 use super::{Located, Run, of_kind};

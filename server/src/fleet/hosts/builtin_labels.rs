@@ -8,7 +8,7 @@ use crate::store::entity::labels;
 use crate::store::{self, Store, generations};
 
 /// A label every server has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 pub struct BuiltinLabel {
     pub name: &'static str,
     pub description: &'static str,
@@ -157,7 +157,9 @@ mod tests {
 
     #[test]
     fn families_follow_the_bits_agents_send() {
-        for (bits, family) in [("9", Family::Linux), ("21", Family::MacOs), ("2", Family::Windows), ("37", Family::Other)] {
+        for (bits, family) in
+            [("9", Family::Linux), ("21", Family::MacOs), ("2", Family::Windows), ("37", Family::Other)]
+        {
             assert_eq!(Family::of(Some(bits), ""), family, "{bits}");
         }
         assert_eq!(Family::of(None, "arch"), Family::Linux);

@@ -82,12 +82,17 @@ impl Hosts {
             })
             .await?;
         let Some((identifier, new_id)) = moved else { return Ok(()) };
-        for key in self.index.all_keys().into_iter().filter(|key| key.host.id == host_id && *key.instance_id == *leaves) {
+        for key in self.index.all_keys().into_iter().filter(|key| key.host.id == host_id && *key.instance_id == *leaves)
+        {
             self.index.forget_key(&key.hash);
         }
         self.metrics.clones.inc();
         tracing::warn!(
-            identifier, host_id, new_host_id = new_id, instance_id = stays, new_instance_id = leaves,
+            identifier,
+            host_id,
+            new_host_id = new_id,
+            instance_id = stays,
+            new_instance_id = leaves,
             "two machines share one identity and are now two hosts; give cloned machines their own UUID, or set osquery.host_identifier to instance"
         );
         Ok(())

@@ -17,16 +17,13 @@ use crate::store::{self, entity};
 /// Keys a host may have at one time.
 const MAX_KEYS: usize = 8;
 
-/// An enrollment that was read from a request.
-pub type EnrollRequest = Enroll;
-
 impl Hosts {
     /// Enrolls a host and gives it a key.
     ///
     /// # Errors
     /// [`Error::Unauthenticated`] for a wrong secret, [`Error::Invalid`] for a host without identity or one that enrolls
     /// too often, [`Error::TooMany`] beyond the limits, [`Error::Unavailable`] when the database does not answer.
-    pub async fn enroll(&self, request: &EnrollRequest) -> Result<NodeKey> {
+    pub async fn enroll(&self, request: &Enroll) -> Result<NodeKey> {
         let plan = self.schedule.plan();
         let Some(secret_id) = plan.secret_id(request.enroll_secret.as_deref().unwrap_or_default()) else {
             self.metrics.enrolls.with_label_values(&["wrong_secret"]).inc();
@@ -78,7 +75,7 @@ impl Hosts {
     async fn write_enrollment(
         &self,
         tx: &DatabaseTransaction,
-        request: &EnrollRequest,
+        request: &Enroll,
         identity: &Identity,
         plan: &Plan,
         secret_id: i64,
@@ -137,7 +134,11 @@ async fn find_claimed(tx: &DatabaseTransaction, identity: &Identity) -> store::R
 /// The row of this host: by identifier, unless that was found to be shared and this is not the machine that kept it.
 async fn find_row(tx: &DatabaseTransaction, identity: &Identity) -> store::Result<Option<hosts::Model>> {
     match find_claimed(tx, identity).await? {
-        Some(host) if host.cloned_at.is_some() && host.instance_id != identity.instance_id && !identity.instance_id.is_empty() => {
+        Some(host)
+            if host.cloned_at.is_some()
+                && host.instance_id != identity.instance_id
+                && !identity.instance_id.is_empty() =>
+        {
             store::hosts::by_identifier(tx, &identity.separated()).await
         }
         found => Ok(found),

@@ -43,8 +43,11 @@ pub struct Host {
 impl Host {
     pub fn new(known: &Known) -> Self {
         let row = &known.host;
-        let intervals =
-            Intervals { distributed: row.distributed_interval, config_refresh: row.config_refresh, logger: row.logger_tls_period };
+        let intervals = Intervals {
+            distributed: row.distributed_interval,
+            config_refresh: row.config_refresh,
+            logger: row.logger_tls_period,
+        };
         Self {
             id: row.id,
             assignment: ArcSwap::from_pointee(Self::assignment_of(known)),

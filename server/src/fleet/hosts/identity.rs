@@ -29,10 +29,15 @@ impl Identity {
             HostIdentifier::Hostname => details.get("system_info", "hostname"),
         };
         if wanted.is_none() && provided.is_some() {
-            tracing::info!("an enrolling host lacks the name osquery.host_identifier asks for; its own host_identifier is used");
+            tracing::info!(
+                "an enrolling host lacks the name osquery.host_identifier asks for; its own host_identifier is used"
+            );
         }
         let Some(identifier) = wanted.or(provided) else {
-            return Err(Error::invalid("host_identifier", "enroll failed: the host has no identifier; set --host_identifier"));
+            return Err(Error::invalid(
+                "host_identifier",
+                "enroll failed: the host has no identifier; set --host_identifier",
+            ));
         };
         if identifier.chars().count() > MAX_IDENTIFIER {
             return Err(Error::invalid(

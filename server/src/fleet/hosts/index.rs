@@ -87,6 +87,10 @@ impl HostIndex {
         self.hosts.pin().values().cloned().collect()
     }
 
+    pub fn len(&self) -> usize {
+        self.hosts.len()
+    }
+
     pub(super) fn all_keys(&self) -> Vec<Arc<Key>> {
         self.keys.pin().values().cloned().collect()
     }

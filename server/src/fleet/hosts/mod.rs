@@ -13,12 +13,11 @@ mod seen;
 mod view;
 
 pub use admission::Admission;
-pub use builtin_labels::{BUILTIN, BuiltinLabel, Family, ensure as ensure_builtin_labels};
-pub use enroll::EnrollRequest;
+pub use builtin_labels::{BUILTIN, BuiltinLabel, ensure as ensure_builtin_labels};
 pub use host::{Assignment, Host, Served};
 pub use index::{Authenticated, HostIndex};
 pub use key::NodeKey;
-pub use view::{HostQuery, status};
+pub use view::HostQuery;
 
 pub use crate::store::hosts::{Filter, Order};
 
@@ -43,7 +42,13 @@ pub struct Hosts {
 }
 
 impl Hosts {
-    pub fn new(store: Store, clock: Clock, config: config::Osquery, schedule: Arc<Schedule>, metrics: Arc<Metrics>) -> Self {
+    pub fn new(
+        store: Store,
+        clock: Clock,
+        config: config::Osquery,
+        schedule: Arc<Schedule>,
+        metrics: Arc<Metrics>,
+    ) -> Self {
         Self {
             index: HostIndex::default(),
             admission: Admission::new(&config),

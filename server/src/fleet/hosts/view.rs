@@ -71,7 +71,8 @@ impl Hosts {
         if query.status.is_none() && !query.only_new {
             return Ok(store::hosts::count(self.store.reader(), &query.filter).await?);
         }
-        let everything = HostQuery { filter: Filter { offset: 0, limit: None, ..query.filter.clone() }, ..query.clone() };
+        let everything =
+            HostQuery { filter: Filter { offset: 0, limit: None, ..query.filter.clone() }, ..query.clone() };
         Ok(self.list(principal, &everything).await?.len() as u64)
     }
 
@@ -115,10 +116,7 @@ impl Hosts {
             .iter()
             .filter_map(|id| plan.label_name(*id).map(|name| HostLabel { id: *id, name: name.to_owned() }))
             .collect();
-        let packs = plan
-            .packs_for(&label_ids)
-            .map(|pack| HostPack { id: pack.id, name: pack.name.clone() })
-            .collect();
+        let packs = plan.packs_for(&label_ids).map(|pack| HostPack { id: pack.id, name: pack.name.clone() }).collect();
         let clone_warning = row.cloned_at.map(|_| {
             format!(
                 "more than one machine calls itself {}: they are told apart by their agents' instance ids; give cloned machines their own UUID, or set osquery.host_identifier to instance",

@@ -40,7 +40,12 @@ pub struct Logs {
 }
 
 impl Logs {
-    pub fn new(results: Arc<dyn Sink>, statuses: Arc<dyn Sink>, max_in_flight_bytes: usize, metrics: Arc<Metrics>) -> Self {
+    pub fn new(
+        results: Arc<dyn Sink>,
+        statuses: Arc<dyn Sink>,
+        max_in_flight_bytes: usize,
+        metrics: Arc<Metrics>,
+    ) -> Self {
         let max_in_flight = max_in_flight_bytes.min(Semaphore::MAX_PERMITS);
         Self {
             results,

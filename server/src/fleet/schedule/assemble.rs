@@ -30,7 +30,7 @@ pub(super) fn assemble<'a>(mut config: Map<String, Value>, packs: impl Iterator<
 }
 
 /// A pack as agents read it.
-pub fn pack_json(pack: &Pack) -> Value {
+fn pack_json(pack: &Pack) -> Value {
     let mut json = Map::new();
     set_text(&mut json, "platform", &pack.platform);
     set_text(&mut json, "version", &pack.version);

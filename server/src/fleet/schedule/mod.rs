@@ -2,15 +2,15 @@
 
 mod assemble;
 mod options;
-mod plan;
 mod pack;
+mod plan;
 
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 
-pub use assemble::{MAX_CONFIG_BYTES, pack_json};
+pub use assemble::MAX_CONFIG_BYTES;
 pub use options::{check as check_agent_options, default_agent_options};
 pub use pack::{Pack, ScheduledQuery};
 pub use plan::Plan;
@@ -52,7 +52,9 @@ impl Schedule {
         if generation != self.plan.load().generation {
             let fresh = Arc::new(Plan::load(self.store.reader()).await?);
             // A slower reader must not put an older plan back.
-            self.plan.rcu(|current| if current.generation < fresh.generation { Arc::clone(&fresh) } else { Arc::clone(current) });
+            self.plan.rcu(
+                |current| if current.generation < fresh.generation { Arc::clone(&fresh) } else { Arc::clone(current) },
+            );
         }
         Ok(())
     }
@@ -77,7 +79,9 @@ impl Schedule {
         } else {
             self.metrics.limit_hit("config_too_big");
             tracing::error!(
-                host_id = host.id, bytes = config.bytes.len(), limit = MAX_CONFIG_BYTES,
+                host_id = host.id,
+                bytes = config.bytes.len(),
+                limit = MAX_CONFIG_BYTES,
                 "the packs of a host make a config no agent can load; it keeps its last one. Target fewer packs at its labels"
             );
             match &*served {

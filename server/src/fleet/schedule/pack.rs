@@ -1,6 +1,6 @@
 use crate::fleet::Result;
-use crate::store::entity;
 use crate::store::Error;
+use crate::store::entity;
 
 /// A pack as it is served.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,8 +33,11 @@ pub struct ScheduledQuery {
 
 impl Pack {
     pub(super) fn of(row: entity::packs::Model, label_ids: Vec<i64>, queries: Vec<ScheduledQuery>) -> Result<Self> {
-        let discovery = serde_json::from_str(&row.discovery)
-            .map_err(|error| Error::Corrupt { table: "packs", key: row.name.clone(), reason: error.to_string() })?;
+        let discovery = serde_json::from_str(&row.discovery).map_err(|error| Error::Corrupt {
+            table: "packs",
+            key: row.name.clone(),
+            reason: error.to_string(),
+        })?;
         Ok(Self {
             id: row.id,
             name: row.name,
@@ -51,6 +54,8 @@ impl Pack {
     /// Whether hosts with these labels (sorted) are its targets.
     pub fn targets(&self, label_ids: &[i64]) -> bool {
         // Shard 0 means nobody; osquery would take it for everybody.
-        !self.is_disabled && self.shard != Some(0) && self.label_ids.iter().any(|id| label_ids.binary_search(id).is_ok())
+        !self.is_disabled
+            && self.shard != Some(0)
+            && self.label_ids.iter().any(|id| label_ids.binary_search(id).is_ok())
     }
 }

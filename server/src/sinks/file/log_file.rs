@@ -64,8 +64,7 @@ impl LogFile {
 
     fn ensure_open(&mut self) -> io::Result<&mut File> {
         if self.open.is_none() {
-            let mut file =
-                OpenOptions::new().create(true).append(true).read(true).mode(0o640).open(&self.path)?;
+            let mut file = OpenOptions::new().create(true).append(true).read(true).mode(0o640).open(&self.path)?;
             match file.try_lock() {
                 Ok(()) => {}
                 Err(TryLockError::WouldBlock) => {
@@ -113,7 +112,9 @@ impl LogFile {
             PathBuf::from(name)
         };
         if rotation.keep == 0 {
-            return Err(io::Error::other("filesystem.rotate_keep is 0, which would delete every line; set it to 1 or more"));
+            return Err(io::Error::other(
+                "filesystem.rotate_keep is 0, which would delete every line; set it to 1 or more",
+            ));
         }
         for n in (1..rotation.keep).rev() {
             if numbered(n).exists() {

@@ -1,0 +1,121 @@
+//! The services, built once from the configuration.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+
+use crate::admin::AdminDoor;
+use crate::agent::AgentDoor;
+use crate::clock::Clock;
+use crate::config::{Config, LogPlugin};
+use crate::fleet::Fleet;
+use crate::fleet::access::Access;
+use crate::fleet::apply::Applier;
+use crate::fleet::hosts::{Hosts, ensure_builtin_labels};
+use crate::fleet::logs::Logs;
+use crate::fleet::schedule::Schedule;
+use crate::fleet::specs::Specs;
+use crate::ops::{Health, OpsDoor};
+use crate::sinks::{FileSink, Rotation, Sink, StdoutSink};
+use crate::store::Store;
+use crate::telemetry::Metrics;
+
+/// Everything a server is made of.
+#[derive(Debug)]
+pub struct App {
+    pub agent: AgentDoor,
+    pub admin: AdminDoor,
+    pub ops: OpsDoor,
+    pub fleet: Fleet,
+    pub store: Store,
+    pub metrics: Arc<Metrics>,
+}
+
+impl App {
+    /// Opens the database and the log files and loads what hosts run.
+    ///
+    /// # Errors
+    /// Whatever cannot be opened, with what to do about it.
+    pub async fn build(config: &Config, clock: Clock) -> Result<Self> {
+        let metrics = Arc::new(Metrics::new()?);
+        let path = config.sqlite.path.display();
+        let store =
+            Store::open_sqlite(&config.sqlite).await.with_context(|| format!("cannot open the database {path}"))?;
+        store.migrate().await.with_context(|| format!("cannot bring the database {path} up to date"))?;
+        ensure_builtin_labels(&store, clock.now()).await.context("cannot make the built-in labels")?;
+        let osquery = &config.osquery;
+        let schedule = Schedule::load(store.clone(), osquery.max_config_cache.0, Arc::clone(&metrics))
+            .await
+            .context("cannot read packs, labels and options")?;
+        let schedule = Arc::new(schedule);
+        let hosts = Arc::new(Hosts::new(
+            store.clone(),
+            clock.clone(),
+            osquery.clone(),
+            Arc::clone(&schedule),
+            Arc::clone(&metrics),
+        ));
+        let logs = Arc::new(Logs::new(
+            sink(config, osquery.result_log_plugin, &config.filesystem.result_log_file)?,
+            sink(config, osquery.status_log_plugin, &config.filesystem.status_log_file)?,
+            osquery.max_log_in_flight.0,
+            Arc::clone(&metrics),
+        ));
+        let access = Access::new(store.clone(), clock.clone(), config.session.clone(), Arc::clone(&schedule));
+        let applier = Applier::new(store.clone(), clock, Arc::clone(&schedule), Arc::clone(&hosts));
+        let fleet = Fleet {
+            access: Arc::new(access),
+            applier: Arc::new(applier),
+            hosts,
+            logs,
+            schedule,
+            specs: Specs::new(store.clone()),
+        };
+        Ok(Self {
+            agent: AgentDoor::new(fleet.clone(), Arc::clone(&metrics), osquery, &config.server),
+            admin: AdminDoor::new(fleet.clone()),
+            ops: OpsDoor::new(Arc::clone(&metrics), Arc::new(StoreHealth(store.clone()))),
+            fleet,
+            store,
+            metrics,
+        })
+    }
+}
+
+fn sink(config: &Config, plugin: LogPlugin, path: &std::path::Path) -> Result<Arc<dyn Sink>> {
+    match plugin {
+        LogPlugin::Filesystem => {
+            let files = &config.filesystem;
+            let rotation = files
+                .enable_log_rotation
+                .then_some(Rotation { size_bytes: files.rotate_size.0 as u64, keep: files.rotate_keep });
+            let sink = FileSink::open(path, rotation)
+                .with_context(|| format!("cannot open the log file {}", path.display()))?;
+            Ok(Arc::new(sink))
+        }
+        LogPlugin::Stdout => {
+            tracing::warn!("log lines go to stdout: what its reader loses is lost");
+            Ok(Arc::new(StdoutSink))
+        }
+    }
+}
+
+/// How long the database may take to say that it is there.
+const HEALTH_TIMEOUT: Duration = Duration::from_secs(2);
+
+#[derive(Debug)]
+struct StoreHealth(Store);
+
+impl Health for StoreHealth {
+    fn check(&self) -> Pin<Box<dyn Future<Output = Result<(), String>> + Send + '_>> {
+        Box::pin(async {
+            match tokio::time::timeout(HEALTH_TIMEOUT, self.0.ping()).await {
+                Ok(Ok(())) => Ok(()),
+                Ok(Err(error)) => Err(error.to_string()),
+                Err(_) => Err("the database does not answer".to_owned()),
+            }
+        })
+    }
+}

@@ -1,0 +1,101 @@
+//! The server's certificate: the operator's, or a self-signed one made on first start.
+
+use std::fs;
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result, anyhow};
+use rcgen::{CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, KeyPair, PKCS_ECDSA_P256_SHA256};
+use rustls::ServerConfig;
+use rustls_pki_types::pem::PemObject as _;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+
+use crate::config::Server;
+
+/// Makes what the listener needs.
+///
+/// # Errors
+/// When a file cannot be read or written, or certificate and key do not belong together.
+pub fn server_config(config: &Server) -> Result<ServerConfig> {
+    let (cert, key) = match (&config.cert, &config.key) {
+        (Some(cert), Some(key)) => (cert.clone(), key.clone()),
+        _ => self_signed(config)?,
+    };
+    let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_file_iter(&cert)
+        .and_then(Iterator::collect)
+        .map_err(|error| anyhow!("the certificate {} cannot be read as PEM: {error}", cert.display()))?;
+    let key_der = PrivateKeyDer::from_pem_file(&key)
+        .map_err(|error| anyhow!("the private key {} cannot be read as PEM: {error}", key.display()))?;
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .with_no_client_auth()
+        .with_single_cert(chain, key_der)
+        .with_context(|| format!("{} and {} cannot be used together", cert.display(), key.display()))
+}
+
+/// The paths of the self-signed certificate, made unless it is there.
+fn self_signed(config: &Server) -> Result<(PathBuf, PathBuf)> {
+    let folder = &config.tls_dir;
+    let (cert, key) = (folder.join("server.crt"), folder.join("server.key"));
+    match (cert.exists(), key.exists()) {
+        (true, true) => return Ok((cert, key)),
+        (false, false) => {}
+        _ => {
+            return Err(anyhow!(
+                "{} has only one of server.crt and server.key; restore the other, or remove both to have new ones made (agents then need the new certificate)",
+                folder.display()
+            ));
+        }
+    }
+    fs::create_dir_all(folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
+    let mut names = vec!["localhost".to_owned(), "127.0.0.1".to_owned(), "::1".to_owned()];
+    names.extend(fs::read_to_string("/proc/sys/kernel/hostname").ok().map(|name| name.trim().to_owned()));
+    names.extend(config.tls_names.iter().cloned());
+    names.retain(|name| !name.is_empty());
+    names.sort_unstable();
+    names.dedup();
+    let mut params =
+        CertificateParams::new(names.clone()).context("server.tls_names has a name no certificate can have")?;
+    params.distinguished_name = DistinguishedName::new();
+    params.distinguished_name.push(DnType::CommonName, "Muster self-signed");
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    let key_pair = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
+    let certificate = params.self_signed(&key_pair)?;
+    write_new(&key, &key_pair.serialize_pem(), 0o600)?;
+    write_new(&cert, &certificate.pem(), 0o644)?;
+    tracing::info!(
+        path = %cert.display(), names = names.join(", "),
+        "a self-signed certificate was made; give it to agents as --tls_server_certs"
+    );
+    Ok((cert, key))
+}
+
+fn write_new(path: &Path, text: &str, mode: u32) -> Result<()> {
+    let mut file = fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(mode)
+        .open(path)
+        .with_context(|| format!("cannot make {}", path.display()))?;
+    file.write_all(text.as_bytes()).with_context(|| format!("cannot write {}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_self_signed_certificate_is_made_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = Server { tls_dir: folder.path().join("tls"), ..Server::default() };
+        server_config(&config).unwrap();
+        let first = fs::read(folder.path().join("tls/server.crt")).unwrap();
+        server_config(&config).unwrap();
+        assert_eq!(fs::read(folder.path().join("tls/server.crt")).unwrap(), first);
+        fs::remove_file(folder.path().join("tls/server.key")).unwrap();
+        assert!(server_config(&config).unwrap_err().to_string().contains("only one of"));
+    }
+}
