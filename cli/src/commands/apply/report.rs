@@ -1,0 +1,115 @@
+use std::fmt::Write;
+
+use muster_api::rest::{Action, Applied, Change};
+use muster_api::spec::Kind;
+
+/// Kinds in the order they are applied in.
+const ORDER: [Kind; 6] = [Kind::Query, Kind::Label, Kind::Pack, Kind::Config, Kind::Options, Kind::EnrollSecret];
+
+/// Tells what was applied, or would be: a line per kind, then a line per thing that differs.
+pub fn render(applied: &Applied) -> String {
+    let mut text = String::new();
+    let mut kinds: Vec<&str> = ORDER.iter().map(|kind| kind.as_str()).collect();
+    for change in &applied.changes {
+        if !kinds.contains(&change.kind.as_str()) {
+            kinds.push(&change.kind);
+        }
+    }
+    for kind in kinds {
+        let changes: Vec<&Change> = applied.changes.iter().filter(|change| change.kind == kind).collect();
+        if !changes.is_empty() {
+            group(&mut text, kind, &changes, applied.dry_run);
+        }
+    }
+    if applied.changes.iter().all(|change| change.action == Action::Unchanged) {
+        text.push_str("no changes\n");
+    }
+    text
+}
+
+fn group(text: &mut String, kind: &str, changes: &[&Change], dry_run: bool) {
+    let verb = if dry_run { "would've applied" } else { "applied" };
+    let count = changes.len();
+    let what = match Kind::parse(kind) {
+        Some(Kind::Query) => format!("{count} queries"),
+        Some(Kind::Label) => format!("{count} labels"),
+        Some(Kind::Pack) => format!("{count} packs"),
+        Some(Kind::Config) => "fleet config".to_owned(),
+        Some(Kind::Options) => "options".to_owned(),
+        Some(Kind::EnrollSecret) => "enroll secrets".to_owned(),
+        None => format!("{count} {kind}"),
+    };
+    let _ = writeln!(text, "[+] {verb} {what} ({})", counts(changes));
+    for change in changes {
+        let name = if change.name.is_empty() { String::new() } else { format!(" {:?}", change.name) };
+        let fields = if change.fields.is_empty() { String::new() } else { format!(": {}", change.fields.join(", ")) };
+        match change.action {
+            Action::Unchanged => {}
+            // One of its kind, with nothing to add to the line above.
+            _ if name.is_empty() && fields.is_empty() => {}
+            action => {
+                let _ = writeln!(text, "    {} {kind}{name}{fields}", word(action));
+            }
+        }
+    }
+}
+
+fn counts(changes: &[&Change]) -> String {
+    let parts = [Action::Created, Action::Changed, Action::Unchanged].into_iter().filter_map(|action| {
+        match changes.iter().filter(|change| change.action == action).count() {
+            0 => None,
+            _ if changes.len() == 1 && changes[0].name.is_empty() => Some(word(action).to_owned()),
+            count => Some(format!("{count} {}", word(action))),
+        }
+    });
+    parts.collect::<Vec<_>>().join(", ")
+}
+
+fn word(action: Action) -> &'static str {
+    match action {
+        Action::Created => "created",
+        Action::Changed => "changed",
+        Action::Unchanged => "unchanged",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn change(kind: &str, name: &str, action: Action, fields: &[&str]) -> Change {
+        let fields = fields.iter().map(|&field| field.to_owned()).collect();
+        Change { kind: kind.to_owned(), name: name.to_owned(), action, fields }
+    }
+
+    #[test]
+    fn groups_are_counted_and_changes_named() {
+        let changes = vec![
+            change("config", "", Action::Changed, &["agent_options"]),
+            change("pack", "p", Action::Unchanged, &[]),
+            change("query", "a", Action::Unchanged, &[]),
+            change("query", "b", Action::Changed, &["query", "description"]),
+            change("query", "c\n", Action::Created, &[]),
+            change("enroll_secret", "", Action::Created, &[]),
+        ];
+        assert_eq!(
+            render(&Applied { dry_run: false, changes }),
+            "[+] applied 3 queries (1 created, 1 changed, 1 unchanged)\n    \
+             changed query \"b\": query, description\n    \
+             created query \"c\\n\"\n\
+             [+] applied 1 packs (1 unchanged)\n\
+             [+] applied fleet config (changed)\n    \
+             changed config: agent_options\n\
+             [+] applied enroll secrets (created)\n"
+        );
+    }
+
+    #[test]
+    fn no_difference_is_said() {
+        let changes = vec![change("label", "a", Action::Unchanged, &[])];
+        assert_eq!(
+            render(&Applied { dry_run: true, changes }),
+            "[+] would've applied 1 labels (1 unchanged)\nno changes\n"
+        );
+    }
+}

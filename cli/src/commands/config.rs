@@ -1,0 +1,126 @@
+use clap::builder::BoolishValueParser;
+use clap::{CommandFactory as _, Subcommand, ValueEnum};
+
+use super::Session;
+use crate::args::Cli;
+use crate::contexts::Context;
+use crate::output;
+use crate::rest::check_address;
+
+#[derive(Subcommand)]
+pub enum Command {
+    /// Change keys of a context, creating it if need be
+    Set(Box<Set>),
+    /// Show a key of a context
+    Get { key: Key },
+}
+
+#[derive(clap::Args)]
+pub struct Set {
+    /// Where the server is, such as https://localhost:8080
+    #[arg(long, env = "ADDRESS", value_name = "URL")]
+    address: Option<String>,
+    #[arg(long, env = "EMAIL")]
+    email: Option<String>,
+    /// Session or API token
+    #[arg(long, env = "TOKEN", hide_env_values = true)]
+    token: Option<String>,
+    /// Believe any certificate
+    #[arg(long, env = "INSECURE", value_name = "BOOL", num_args = 0..=1, require_equals = true,
+          default_missing_value = "true", value_parser = BoolishValueParser::new())]
+    tls_skip_verify: Option<bool>,
+    /// PEM file of the authorities to trust instead of the system's
+    #[arg(long, env = "ROOTCA", value_name = "FILE")]
+    rootca: Option<String>,
+    /// Path that a proxy puts before the API
+    #[arg(long, env = "URL_PREFIX", value_name = "PATH")]
+    url_prefix: Option<String>,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub enum Key {
+    Address,
+    Email,
+    Token,
+    #[value(name = "tls-skip-verify")]
+    TlsSkipVerify,
+    Rootca,
+    #[value(name = "url-prefix")]
+    UrlPrefix,
+}
+
+impl Key {
+    fn read(self, context: &Context) -> String {
+        match self {
+            Self::Address => context.address.clone(),
+            Self::Email => context.email.clone(),
+            Self::Token => context.token.clone(),
+            Self::TlsSkipVerify => context.tls_skip_verify.to_string(),
+            Self::Rootca => context.rootca.clone(),
+            Self::UrlPrefix => context.url_prefix.clone(),
+        }
+    }
+
+    fn name(self) -> String {
+        self.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
+    }
+}
+
+pub fn run(session: &mut Session, command: Command) -> anyhow::Result<()> {
+    match command {
+        Command::Set(set) => change(session, *set),
+        Command::Get { key } => {
+            let context = session.contexts.current()?;
+            output::line(&format!("  {}.{} => {}", session.contexts.chosen(), key.name(), key.read(&context)))
+        }
+    }
+}
+
+fn change(session: &mut Session, set: Set) -> anyhow::Result<()> {
+    let chosen = session.contexts.chosen().to_owned();
+    let is_new = !session.contexts.is_known();
+    let context = session.contexts.edit();
+    let mut lines = Vec::new();
+    let mut changed = |key: &str, shown: &str| {
+        lines.push(format!("[+] Set the {key} config key to {shown:?} in the {chosen:?} context"));
+    };
+    if let Some(skip) = set.tls_skip_verify {
+        context.tls_skip_verify = skip;
+        changed("tls-skip-verify", &skip.to_string());
+    }
+    if let Some(address) = set.address {
+        check_address(&address, context.tls_skip_verify)?;
+        context.address = address.trim_end_matches('/').to_owned();
+        changed("address", &context.address);
+    }
+    if let Some(email) = set.email {
+        changed("email", &email);
+        context.email = email;
+    }
+    if let Some(token) = set.token {
+        changed("token", "********");
+        context.token = token;
+    }
+    if let Some(mut path) = set.rootca {
+        if !path.is_empty() {
+            // A relative name would mean another file in the next folder.
+            path = std::path::absolute(&path)?.display().to_string();
+        }
+        context.rootca = path;
+        changed("rootca", &context.rootca);
+    }
+    if let Some(prefix) = set.url_prefix {
+        changed("url-prefix", &prefix);
+        context.url_prefix = prefix;
+    }
+    if lines.is_empty() {
+        let mut cli = Cli::command();
+        let help = cli.find_subcommand_mut("config").and_then(|config| config.find_subcommand_mut("set"));
+        return output::data(&help.map(|help| help.render_help().to_string()).unwrap_or_default());
+    }
+    session.contexts.save()?;
+    if is_new {
+        output::line(&format!("[+] Context {chosen:?} not found, creating it with default values"))?;
+    }
+    output::line(&lines.join("\n"))
+}

@@ -1,0 +1,24 @@
+use anyhow::bail;
+use muster_api::rest::{SpecByName, Specs};
+use serde::de::DeserializeOwned;
+
+use crate::rest::{RestError, Server, segment};
+
+/// All of a kind, or the one that is named.
+pub async fn specs<T: DeserializeOwned>(
+    server: &Server,
+    plural: &str,
+    kind: &str,
+    name: Option<&str>,
+) -> anyhow::Result<Vec<T>> {
+    let Some(name) = name else {
+        return Ok(server.get::<Specs<T>>(&format!("spec/{plural}")).await?.specs);
+    };
+    match server.get::<SpecByName<T>>(&format!("spec/{plural}/{}", segment(name))).await {
+        Ok(found) => Ok(vec![found.specs]),
+        Err(RestError::NotFound(_)) => {
+            bail!("there is no {kind} {name:?}; list what there is with: fleetctl get {plural}")
+        }
+        Err(error) => Err(error.into()),
+    }
+}

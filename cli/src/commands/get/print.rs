@@ -1,0 +1,54 @@
+use anyhow::Context as _;
+use muster_api::spec::API_VERSION;
+use serde::Serialize;
+use serde_json::Value;
+
+use super::Format;
+use crate::{documents, output};
+
+/// A document to print.
+pub struct Item {
+    kind: &'static str,
+    spec: Value,
+}
+
+impl Item {
+    pub fn new<T: Serialize>(kind: &'static str, spec: &T) -> anyhow::Result<Self> {
+        let spec = serde_json::to_value(spec).context("cannot print the answer")?;
+        Ok(Self { kind, spec })
+    }
+
+    pub fn all<T: Serialize>(kind: &'static str, specs: &[T]) -> anyhow::Result<Vec<Self>> {
+        specs.iter().map(|spec| Self::new(kind, spec)).collect()
+    }
+}
+
+#[derive(Serialize)]
+struct Line<'a> {
+    kind: &'a str,
+    #[serde(rename = "apiVersion")]
+    api_version: &'a str,
+    spec: &'a Value,
+}
+
+/// Prints documents one after the other.
+pub fn items(items: &[Item], format: Format) -> anyhow::Result<()> {
+    let mut text = String::new();
+    for item in items {
+        if format.json {
+            let line = Line { kind: item.kind, api_version: API_VERSION, spec: &item.spec };
+            text.push_str(&serde_json::to_string(&line).context("cannot print the answer")?);
+            text.push('\n');
+        } else {
+            text.push_str(&documents::document(item.kind, &item.spec)?);
+        }
+    }
+    output::data(&text)
+}
+
+impl Format {
+    /// Whether documents are wanted; lists are tables otherwise.
+    pub fn is_documents(self, one_is_named: bool) -> bool {
+        self.yaml || self.json || one_is_named
+    }
+}

@@ -1,0 +1,67 @@
+use std::collections::HashSet;
+
+use muster_api::spec::{LabelSpec, PackSpec, QuerySpec};
+
+use super::print::{self, Item};
+use super::{Args, PackArgs, fetch};
+use crate::rest::Server;
+use crate::{output, table};
+
+pub async fn queries(server: &Server, args: Args) -> anyhow::Result<()> {
+    let name = args.name.as_deref();
+    let found: Vec<QuerySpec> = fetch::specs(server, "queries", "query", name).await?;
+    if args.format.is_documents(name.is_some()) {
+        return print::items(&Item::all("query", &found)?, args.format);
+    }
+    if found.is_empty() {
+        output::note("No queries found");
+        return Ok(());
+    }
+    let rows = found.into_iter().map(|query| vec![query.name, query.description, query.query]);
+    output::data(&table::grid(&["name", "description", "query"], rows))
+}
+
+pub async fn labels(server: &Server, args: Args) -> anyhow::Result<()> {
+    let name = args.name.as_deref();
+    let found: Vec<LabelSpec> = fetch::specs(server, "labels", "label", name).await?;
+    if args.format.is_documents(name.is_some()) {
+        return print::items(&Item::all("label", &found)?, args.format);
+    }
+    if found.is_empty() {
+        output::note("No labels found");
+        return Ok(());
+    }
+    let rows = found.into_iter().map(|label| vec![label.name, label.platform, label.description, label.query]);
+    output::data(&table::grid(&["name", "platform", "description", "query"], rows))
+}
+
+pub async fn packs(server: &Server, args: PackArgs) -> anyhow::Result<()> {
+    let PackArgs { args, with_queries } = args;
+    let name = args.name.as_deref();
+    let found: Vec<PackSpec> = fetch::specs(server, "packs", "pack", name).await?;
+    if args.format.is_documents(name.is_some()) {
+        let mut items = Item::all("pack", &found)?;
+        if with_queries {
+            items.extend(Item::all("query", &scheduled(server, &found).await?)?);
+        }
+        return print::items(&items, args.format);
+    }
+    if found.is_empty() {
+        output::note("No packs found");
+        return Ok(());
+    }
+    let rows =
+        found.into_iter().map(|pack| vec![pack.name, pack.platform, pack.description, pack.disabled.to_string()]);
+    output::data(&table::grid(&["name", "platform", "description", "disabled"], rows))
+}
+
+/// The saved queries that packs refer to.
+async fn scheduled(server: &Server, packs: &[PackSpec]) -> anyhow::Result<Vec<QuerySpec>> {
+    let names: HashSet<&str> =
+        packs.iter().flat_map(|pack| &pack.queries).map(|scheduled| scheduled.query.as_str()).collect();
+    if names.is_empty() {
+        return Ok(Vec::new());
+    }
+    let all: Vec<QuerySpec> = fetch::specs(server, "queries", "query", None).await?;
+    Ok(all.into_iter().filter(|query| names.contains(query.name.as_str())).collect())
+}

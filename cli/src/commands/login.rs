@@ -1,0 +1,68 @@
+use std::io::BufRead;
+
+use anyhow::{Context as _, bail};
+use muster_api::rest::{LoggedIn, Login};
+
+use super::Session;
+use crate::output;
+use crate::rest::{RestError, Server};
+
+#[derive(clap::Args)]
+pub struct Args {
+    /// Who logs in; asked for if absent
+    #[arg(long, env = "EMAIL")]
+    email: Option<String>,
+    /// Asked for if absent
+    #[arg(long, env = "PASSWORD", hide_env_values = true)]
+    password: Option<String>,
+}
+
+pub async fn run(session: &mut Session, args: Args) -> anyhow::Result<()> {
+    let server = session.anonymous()?;
+    if args.email.is_none() || args.password.is_none() {
+        output::note("Log in using the standard Fleet credentials.");
+    }
+    let email = args.email.map_or_else(|| ask("Email: "), Ok)?;
+    let password = args.password.map_or_else(|| ask_secret("Password: "), Ok)?;
+    let done = log_in(&server, &email, &password).await?;
+    let context = session.contexts.edit();
+    context.email = email;
+    context.token = done.token;
+    session.contexts.save()?;
+    output::line("[+] Fleet login successful and context configured!")
+}
+
+pub async fn log_in(server: &Server, email: &str, password: &str) -> anyhow::Result<LoggedIn> {
+    let body = Login { email: email.to_owned(), password: password.to_owned() };
+    match server.post("login", &body).await {
+        Ok(done) => Ok(done),
+        Err(RestError::Unauthenticated) => {
+            bail!("Unable to log in: Authentication failed; check email and password")
+        }
+        Err(RestError::NotFound(_)) => {
+            bail!("The Fleet instance is not set up yet; do it with: fleetctl setup")
+        }
+        Err(error) => Err(error).context("Unable to log in"),
+    }
+}
+
+/// Reads a line from standard input.
+pub fn ask(question: &str) -> anyhow::Result<String> {
+    output::prompt(question);
+    let mut line = String::new();
+    std::io::stdin().lock().read_line(&mut line).context("cannot read the answer")?;
+    match line.trim() {
+        "" => bail!("nothing was entered; give it as a flag when nobody is there to ask"),
+        answer => Ok(answer.to_owned()),
+    }
+}
+
+/// Reads a password from the terminal, without showing it.
+pub fn ask_secret(question: &str) -> anyhow::Result<String> {
+    let password = rpassword::prompt_password(question)
+        .context("cannot ask for a password without a terminal; give it with --password or PASSWORD")?;
+    if password.is_empty() {
+        bail!("no password was entered");
+    }
+    Ok(password)
+}

@@ -1,0 +1,13 @@
+//! One file per command.
+
+pub mod apply;
+pub mod completion;
+pub mod config;
+pub mod get;
+pub mod login;
+pub mod logout;
+pub mod preview;
+mod session;
+pub mod setup;
+
+pub use session::Session;

@@ -1,0 +1,126 @@
+//! A whole fleet on one machine: a server, starter packs and simulated hosts, in one folder.
+
+mod dir;
+mod hosts;
+mod live;
+mod packs;
+mod progress;
+mod server_process;
+mod sign_in;
+mod stop_signal;
+mod summary;
+
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+use clap::Subcommand;
+
+use self::dir::Dir;
+use self::live::Plan;
+use self::progress::Progress;
+use self::server_process::ServerProcess;
+use self::stop_signal::StopSignal;
+use crate::output;
+
+#[derive(clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    command: Option<Command>,
+    /// Port on 127.0.0.1 that the server listens on
+    #[arg(long, default_value_t = 8412, value_parser = clap::value_parser!(u16).range(1..))]
+    port: u16,
+    /// How many hosts are simulated
+    #[arg(long, default_value_t = 25, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    hosts: u32,
+    /// Folder that holds everything the preview writes
+    #[arg(long, global = true, default_value = "./preview", value_name = "FOLDER")]
+    dir: PathBuf,
+    /// The server's program [default: muster beside fleetctl]
+    #[arg(long, value_name = "FILE")]
+    muster: Option<PathBuf>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Delete what earlier previews wrote
+    Reset,
+}
+
+pub async fn run(args: Args, debug: bool) -> anyhow::Result<()> {
+    match args.command {
+        Some(Command::Reset) => {
+            let done = Dir::at(&args.dir)?.reset()?;
+            output::line(&done)
+        }
+        None => start(args, debug).await,
+    }
+}
+
+async fn start(args: Args, debug: bool) -> anyhow::Result<()> {
+    let muster = find_muster(args.muster)?;
+    let dir = Dir::at(&args.dir)?;
+    let _lock = dir.create_and_lock()?;
+    check_port(args.port)?;
+    let mut stop = StopSignal::listen()?;
+    let progress = Progress::new();
+    let mut process = ServerProcess::start(&muster, &dir, args.port)?;
+    let plan = Plan { dir: &dir, progress: &progress, port: args.port, hosts: args.hosts, debug };
+    let mut hosts = None;
+    let outcome = tokio::select! {
+        () = stop.requested() => Ok(()),
+        error = process.exited() => Err(error),
+        error = live::live(&plan, &mut hosts) => Err(error),
+    };
+    progress.finish();
+    if let Some(hosts) = hosts {
+        hosts.stop(&dir).await;
+    }
+    let stopped = process.stop(&mut stop).await;
+    outcome.and(stopped)?;
+    output::note("The preview has stopped; start it again to go on where it was.");
+    Ok(())
+}
+
+fn find_muster(named: Option<PathBuf>) -> anyhow::Result<PathBuf> {
+    let path = match named {
+        Some(path) => path,
+        None => beside_fleetctl()?,
+    };
+    if !path.is_file() {
+        bail!("there is no server at {}; name it with --muster FILE", dir::shown(&path));
+    }
+    Ok(path)
+}
+
+fn beside_fleetctl() -> anyhow::Result<PathBuf> {
+    let own = std::env::current_exe().context("cannot tell where fleetctl is; name the server with --muster FILE")?;
+    let folder = own.parent().unwrap_or(Path::new("."));
+    Ok(folder.join("muster").with_extension(std::env::consts::EXE_EXTENSION))
+}
+
+fn check_port(port: u16) -> anyhow::Result<()> {
+    match TcpListener::bind(("127.0.0.1", port)) {
+        Ok(_) => Ok(()),
+        Err(error) => bail!("port {port} cannot be used ({error}); choose another one with --port"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_in_use_is_refused_with_the_flag_that_helps() {
+        let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = taken.local_addr().unwrap().port();
+        let error = check_port(port).unwrap_err().to_string();
+        assert!(error.starts_with(&format!("port {port} cannot be used")) && error.ends_with("--port"), "{error}");
+    }
+
+    #[test]
+    fn a_missing_server_is_refused_with_the_flag_that_helps() {
+        let error = find_muster(Some("/nowhere/muster".into())).unwrap_err().to_string();
+        assert_eq!(error, "there is no server at /nowhere/muster; name it with --muster FILE");
+    }
+}

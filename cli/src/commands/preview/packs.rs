@@ -1,0 +1,65 @@
+use muster_api::rest::{Action, Applied, Specs};
+use muster_api::spec::{Kind, PackSpec};
+
+use crate::commands::apply;
+use crate::documents::Documents;
+use crate::rest::Server;
+
+/// The starter packs of docs/packs, as (name, text).
+const STARTER_PACKS: &[(&str, &str)] = &include!(concat!(env!("OUT_DIR"), "/starter_packs.rs"));
+/// Frequent queries, so that something is seen to happen at once.
+const HEARTBEAT: (&str, &str) = ("heartbeat.yml", include_str!("heartbeat.yml"));
+
+/// Applies the starter packs to a server that has no pack yet; what is there is the operator's. Says what was done.
+pub async fn apply_starter_packs(server: &Server) -> anyhow::Result<String> {
+    let found: Specs<PackSpec> = server.get("spec/packs").await?;
+    if !found.specs.is_empty() {
+        return Ok(format!("{} packs are there from before", found.specs.len()));
+    }
+    let applied = apply::apply(server, &documents()?, false).await?;
+    let count = |kind| count(&applied, kind);
+    Ok(format!("{} starter packs with {} queries applied", count(Kind::Pack), count(Kind::Query)))
+}
+
+fn documents() -> anyhow::Result<Documents> {
+    let mut documents = Documents::default();
+    for (name, text) in STARTER_PACKS.iter().chain([&HEARTBEAT]) {
+        if let Err(problems) = documents.add(name, (*text).to_owned()) {
+            return Err(apply::refused(&problems));
+        }
+    }
+    Ok(documents)
+}
+
+fn count(applied: &Applied, kind: Kind) -> usize {
+    let of_kind = applied.changes.iter().filter(|change| change.kind == kind.as_str());
+    of_kind.filter(|change| change.action != Action::Unchanged).count()
+}
+
+#[cfg(test)]
+mod tests {
+    use muster_api::spec::{Document, Kind, PackSpec, QuerySpec};
+
+    use super::*;
+
+    #[test]
+    fn starter_packs_read_and_schedule_what_is_there() {
+        let mut queries = Vec::new();
+        let mut scheduled = Vec::new();
+        for value in documents().unwrap().to_json() {
+            let document: Document = serde_json::from_value(value).unwrap();
+            match Kind::parse(&document.kind).unwrap() {
+                Kind::Query => queries.push(serde_json::from_value::<QuerySpec>(document.spec).unwrap().name),
+                Kind::Pack => {
+                    let pack: PackSpec = serde_json::from_value(document.spec).unwrap();
+                    scheduled.extend(pack.queries.into_iter().map(|query| query.query));
+                }
+                _ => {}
+            }
+        }
+        assert!(!scheduled.is_empty());
+        for name in scheduled {
+            assert!(queries.contains(&name), "{name} is scheduled and not there");
+        }
+    }
+}

@@ -1,0 +1,52 @@
+use anyhow::bail;
+use muster_api::rest::Version;
+
+use crate::args::Globals;
+use crate::contexts::{self, Context, Contexts};
+use crate::output;
+use crate::rest::{RestError, Server};
+
+/// The chosen context, and the server it names.
+pub struct Session {
+    pub contexts: Contexts,
+    debug: bool,
+}
+
+impl Session {
+    pub fn open(globals: &Globals) -> anyhow::Result<Self> {
+        let path = match &globals.config {
+            Some(path) => path.clone(),
+            None => contexts::default_path()?,
+        };
+        Ok(Self { contexts: Contexts::open(path, &globals.context)?, debug: globals.debug })
+    }
+
+    /// The server, whether anyone is logged in or not.
+    pub fn anonymous(&self) -> anyhow::Result<Server> {
+        Server::new(&Context { token: String::new(), ..self.contexts.current()? }, self.debug)
+    }
+
+    /// The server, with a session that it accepts.
+    pub async fn authenticated(&self) -> anyhow::Result<Server> {
+        let context = self.contexts.current()?;
+        let server = Server::new(&context, self.debug)?;
+        if context.token.is_empty() {
+            bail!("Please log in with: fleetctl login");
+        }
+        match server.get::<Version>("version").await {
+            Ok(found) => compare_versions(&found.version),
+            Err(RestError::NotFound(_)) => {
+                bail!("The Fleet instance is not set up yet; do it with: fleetctl setup")
+            }
+            Err(error) => return Err(error.into()),
+        }
+        Ok(server)
+    }
+}
+
+fn compare_versions(server: &str) {
+    let client = env!("CARGO_PKG_VERSION");
+    if server != client {
+        output::note(&format!("Warning: Version mismatch.\nClient Version:   {client}\nServer Version:  {server}"));
+    }
+}

@@ -1,0 +1,63 @@
+use anyhow::{Context as _, bail};
+use muster_api::rest::{NewAdmin, OrgInfo, SetUp, SetUpDone};
+
+use super::Session;
+use super::login::{ask, ask_secret};
+use crate::output;
+use crate::rest::{RestError, Server};
+
+#[derive(clap::Args)]
+pub struct Args {
+    /// The administrator's address; asked for if absent
+    #[arg(long, env = "EMAIL")]
+    email: Option<String>,
+    /// The administrator's name; the email address if absent
+    #[arg(long, visible_alias = "username", env = "NAME")]
+    name: Option<String>,
+    /// At least 12 characters with a digit and a symbol; asked for twice if absent
+    #[arg(long, env = "PASSWORD", hide_env_values = true)]
+    password: Option<String>,
+    /// The organization's name
+    #[arg(long, env = "ORG_NAME", default_value = "")]
+    org_name: String,
+}
+
+pub async fn run(session: &mut Session, args: Args) -> anyhow::Result<()> {
+    let server = session.anonymous()?;
+    let server_url = session.contexts.current()?.address;
+    let email = args.email.map_or_else(|| ask("Email: "), Ok)?;
+    let password = args.password.map_or_else(ask_twice, Ok)?;
+    let name = args.name.unwrap_or_else(|| email.clone());
+    let admin = NewAdmin {
+        email: email.clone(),
+        name,
+        password: password.clone(),
+        password_confirmation: Some(password),
+        admin: Some(true),
+    };
+    let org_info = OrgInfo { org_name: args.org_name, org_logo_url: String::new() };
+    let done = set_up(&server, &SetUp { admin, org_info, server_url }).await?;
+    let context = session.contexts.edit();
+    context.email = email;
+    context.token = done.token;
+    session.contexts.save()?;
+    output::line("[+] Fleet setup successful and context configured!")
+}
+
+pub async fn set_up(server: &Server, body: &SetUp) -> anyhow::Result<SetUpDone> {
+    match server.post_root("/api/v1/setup", body).await {
+        Ok(done) => Ok(done),
+        Err(RestError::NotFound(_)) => {
+            bail!("Fleet has already been setup; log in with: fleetctl login")
+        }
+        Err(error) => Err(error).context("Unable to set up"),
+    }
+}
+
+fn ask_twice() -> anyhow::Result<String> {
+    let password = ask_secret("Password: ")?;
+    if ask_secret("Confirm Password: ")? != password {
+        bail!("the two passwords differ");
+    }
+    Ok(password)
+}

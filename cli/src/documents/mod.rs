@@ -1,0 +1,11 @@
+//! YAML documents on disk: read with the place of every value, checked, and written back.
+
+mod node;
+mod path;
+mod problem;
+mod read;
+mod write;
+
+pub use problem::Problem;
+pub use read::{Documents, parse};
+pub use write::{document, to_yaml};

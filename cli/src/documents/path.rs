@@ -1,0 +1,116 @@
+use serde_yaml::Location;
+
+use super::node::{Data, Node};
+
+/// One step of a field path such as `spec.queries[0]["odd key"]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Segment {
+    Key(String),
+    Index(usize),
+}
+
+/// Splits a field path. What does not read as a path ends it.
+pub fn segments(path: &str) -> Vec<Segment> {
+    let mut found = Vec::new();
+    let mut rest = path;
+    while !rest.is_empty() {
+        let (segment, after) = if let Some(inner) = rest.strip_prefix('[') {
+            let Some(step) = bracketed(inner) else { break };
+            step
+        } else {
+            let plain = rest.strip_prefix('.').unwrap_or(rest);
+            let end = plain.find(['.', '[']).unwrap_or(plain.len());
+            let (key, after) = plain.split_at(end);
+            (Segment::Key(key.to_owned()), after)
+        };
+        found.push(segment);
+        rest = after;
+    }
+    found
+}
+
+/// Reads `0]` or `"odd key"]`, and gives back what follows.
+fn bracketed(inner: &str) -> Option<(Segment, &str)> {
+    if inner.starts_with('"') {
+        let mut strings = serde_json::Deserializer::from_str(inner).into_iter::<String>();
+        let key = strings.next()?.ok()?;
+        let after = inner.get(strings.byte_offset()..)?.strip_prefix(']')?;
+        return Some((Segment::Key(key), after));
+    }
+    let (index, after) = inner.split_once(']')?;
+    Some((Segment::Index(index.parse().ok()?), after))
+}
+
+/// Where a path leads, or the nearest place above it that was written.
+#[derive(Debug)]
+pub struct Found<'a> {
+    /// The key for entries of mappings, the item for members of sequences.
+    pub at: Location,
+    /// What stands there.
+    pub node: &'a Node,
+    /// The part of the path that the file does not have.
+    pub missing: Option<String>,
+}
+
+/// Follows a path from a document's root.
+pub fn find<'a>(root: &'a Node, path: &[Segment]) -> Found<'a> {
+    let mut at = root.at;
+    let mut node = root;
+    for (depth, segment) in path.iter().enumerate() {
+        let next = match (segment, &node.data) {
+            (Segment::Index(index), Data::Sequence(items)) => items.get(*index).map(|item| (item.at, item)),
+            (Segment::Index(index), Data::Mapping(_)) => entry(node, &index.to_string()),
+            (Segment::Key(key), Data::Mapping(_)) => entry(node, key),
+            _ => None,
+        };
+        let Some(next) = next else {
+            return Found { at, node, missing: Some(join(&path[depth..])) };
+        };
+        (at, node) = next;
+    }
+    Found { at, node, missing: None }
+}
+
+fn entry<'a>(node: &'a Node, key: &str) -> Option<(Location, &'a Node)> {
+    let Data::Mapping(entries) = &node.data else {
+        return None;
+    };
+    let entry = entries.iter().find(|entry| entry.key == key)?;
+    Some((entry.key_at, &entry.value))
+}
+
+fn join(segments: &[Segment]) -> String {
+    let mut text = String::new();
+    for segment in segments {
+        match segment {
+            Segment::Key(key) if text.is_empty() => text.push_str(key),
+            Segment::Key(key) => text.extend([".", key]),
+            Segment::Index(index) => text.push_str(&format!("[{index}]")),
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(text: &str) -> Segment {
+        Segment::Key(text.to_owned())
+    }
+
+    #[test]
+    fn paths_split_at_dots_and_brackets() {
+        assert_eq!(
+            segments(r#"documents[2].spec["odd \"key\".x"][0].y"#),
+            [key("documents"), Segment::Index(2), key("spec"), key("odd \"key\".x"), Segment::Index(0), key("y")]
+        );
+    }
+
+    #[test]
+    fn what_is_no_path_ends_it() {
+        assert_eq!(segments("a[oops].b"), [key("a")]);
+        assert_eq!(segments(r#"a["open"#), [key("a")]);
+        assert_eq!(segments(""), []);
+    }
+}

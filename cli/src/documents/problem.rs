@@ -1,0 +1,151 @@
+use std::fmt;
+
+use serde_yaml::Location;
+
+/// Longest part of a line that is shown around a problem.
+const EXCERPT_CHARS: usize = 120;
+
+/// A file, or standard input, as it was read.
+#[derive(Debug, Clone)]
+pub struct Source {
+    pub name: String,
+    pub text: String,
+}
+
+/// Something wrong in a file, with the line it is on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    pub reason: String,
+    place: Option<Place>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Place {
+    file: String,
+    line: usize,
+    column: usize,
+    /// The source line, shortened around the problem.
+    excerpt: String,
+    /// What stands under the excerpt: blanks, then carets.
+    underline: String,
+}
+
+impl Problem {
+    /// A problem that is not about one place of a file.
+    pub fn general(reason: impl Into<String>) -> Self {
+        Self { reason: reason.into(), place: None }
+    }
+
+    pub fn at(source: &Source, at: Location, reason: impl Into<String>) -> Self {
+        let position = |value: u64| usize::try_from(value).unwrap_or(usize::MAX);
+        let (line, column) = (position(at.line()), position(at.column()));
+        if line == 0 || column == 0 {
+            return Self::general(format!("{}: {}", source.name, reason.into()));
+        }
+        let text = source.text.lines().nth(line - 1).unwrap_or_default();
+        let (excerpt, underline) = excerpt(text, column - 1, position(at.span().len()));
+        let place = Place { file: source.name.clone(), line, column, excerpt, underline };
+        Self { reason: reason.into(), place: Some(place) }
+    }
+
+    /// What the YAML reader had to say.
+    pub fn yaml(source: &Source, error: &serde_yaml::Error) -> Self {
+        let reason = reason(error.without_snippet());
+        match error.location() {
+            Some(at) => Self::at(source, at, reason),
+            None => Self::general(format!("{}: {reason}", source.name)),
+        }
+    }
+
+    /// Line and column, for putting problems in order.
+    pub fn position(&self) -> (usize, usize) {
+        self.place.as_ref().map_or((0, 0), |place| (place.line, place.column))
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(place) = &self.place else {
+            return f.write_str(&self.reason);
+        };
+        let number = place.line.to_string();
+        let gap = " ".repeat(number.len());
+        writeln!(f, "{}:{}:{}: {}", place.file, place.line, place.column, self.reason)?;
+        writeln!(f, "  {number} | {}", place.excerpt)?;
+        write!(f, "  {gap} | {}", place.underline)
+    }
+}
+
+/// Cuts the line to what fits around `start`, and underlines `width` characters from there.
+fn excerpt(line: &str, start: usize, width: usize) -> (String, String) {
+    let chars: Vec<char> = line.chars().collect();
+    let start = start.min(chars.len());
+    let from = if chars.len() <= EXCERPT_CHARS { 0 } else { start.saturating_sub(EXCERPT_CHARS / 2) };
+    let to = chars.len().min(from + EXCERPT_CHARS);
+    let (head, tail) = (if from > 0 { "…" } else { "" }, if to < chars.len() { "…" } else { "" });
+    let shown = |c: &char| {
+        if c.is_control() && *c != '\t' { char::REPLACEMENT_CHARACTER } else { *c }
+    };
+    let body: String = chars[from..to].iter().map(shown).collect();
+    // Tabs stay tabs, so that the caret stands under its character however wide they are drawn.
+    let blanks = chars[from..start].iter().map(|c| if *c == '\t' { '\t' } else { ' ' });
+    let carets = width.clamp(1, to.saturating_sub(start).max(1));
+    let underline = head.chars().map(|_| ' ').chain(blanks).collect::<String>() + &"^".repeat(carets);
+    (format!("{head}{body}{tail}"), underline)
+}
+
+fn reason(error: &serde_yaml::Error) -> String {
+    use serde_yaml::Error;
+    match error {
+        Error::DuplicateMappingKey { key: Some(key), .. } => {
+            format!("the key {key:?} is already there; remove one of the two")
+        }
+        Error::DuplicateMappingKey { key: None, .. } => "the key is already there; remove one of the two".to_owned(),
+        Error::NullIntoString { .. } => "a key must not be null".to_owned(),
+        Error::NonFiniteFloat { value, .. } => {
+            format!("{value} is not a number that can be sent; quote it if it is text")
+        }
+        Error::RecursiveReferencesRequireWeakTypes { .. } => "the anchor contains itself".to_owned(),
+        Error::UnknownAnchor { .. } => "there is no such anchor before this".to_owned(),
+        Error::SerdeUnknownField { field, expected, .. } => {
+            format!("unknown key {field:?}; known are: {}", expected.join(", "))
+        }
+        other => {
+            let text = other.render();
+            let Some(at) = other.location() else {
+                return text;
+            };
+            let suffix = format!(" at line {}, column {}", at.line(), at.column());
+            text.strip_suffix(&suffix).unwrap_or(&text).to_owned()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::excerpt;
+
+    #[test]
+    fn short_lines_are_shown_whole() {
+        assert_eq!(excerpt("  interval: 0", 2, 8), ("  interval: 0".to_owned(), "  ^^^^^^^^".to_owned()));
+    }
+
+    #[test]
+    fn tabs_keep_the_caret_in_place() {
+        assert_eq!(excerpt("\ta: b", 1, 1).1, "\t^");
+    }
+
+    #[test]
+    fn long_lines_are_cut_around_the_problem() {
+        let line = format!("{}HERE{}", "a".repeat(500), "b".repeat(500));
+        let (text, underline) = excerpt(&line, 500, 4);
+        assert_eq!(text.chars().count(), 122);
+        let at = underline.find('^').unwrap();
+        assert_eq!(text.chars().skip(at).take(4).collect::<String>(), "HERE");
+    }
+
+    #[test]
+    fn the_end_of_a_line_can_be_pointed_at() {
+        assert_eq!(excerpt("a: [", 4, 0).1, "    ^");
+    }
+}

@@ -1,0 +1,174 @@
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::node::{Data, Node};
+use super::path::{self, Segment};
+use super::problem::{Problem, Source};
+
+/// The documents of some files, in the order they were added.
+#[derive(Debug, Default)]
+pub struct Documents {
+    sources: Vec<Source>,
+    documents: Vec<Document>,
+}
+
+#[derive(Debug)]
+struct Document {
+    source: usize,
+    root: Node,
+}
+
+impl Documents {
+    /// Reads a file. Empty documents are skipped; a file with problems adds nothing.
+    pub fn add(&mut self, name: &str, text: String) -> Result<(), Vec<Problem>> {
+        let text = text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text);
+        let source = Source { name: name.to_owned(), text };
+        let mut roots: Vec<Node> = serde_yaml::from_multiple_with_options(&source.text, options())
+            .map_err(|error| vec![Problem::yaml(&source, &error)])?;
+        let mut problems = Vec::new();
+        for root in &mut roots {
+            check(root, &source, &mut problems);
+        }
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        let index = self.sources.len();
+        let written = roots.into_iter().filter(|root| !root.is_null());
+        self.documents.extend(written.map(|root| Document { source: index, root }));
+        self.sources.push(source);
+        Ok(())
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.documents.is_empty()
+    }
+
+    /// The documents as they are sent.
+    pub fn to_json(&self) -> Vec<Value> {
+        self.documents.iter().map(|document| document.root.to_json()).collect()
+    }
+
+    /// Shows where each (path, reason) of a refusal was written, in the order of the files. Paths are like
+    /// `documents[2].spec.name`; what has no place comes last.
+    pub fn problems(&self, errors: &[(&str, &str)]) -> Vec<Problem> {
+        let mut placed: Vec<_> = errors.iter().map(|(path, reason)| self.problem(path, reason)).collect();
+        placed.sort_by_key(|(source, problem)| (*source, problem.position()));
+        placed.into_iter().map(|(_, problem)| problem).collect()
+    }
+
+    fn problem(&self, path: &str, reason: &str) -> (usize, Problem) {
+        let segments = path::segments(path);
+        let (document, inner) = match segments.as_slice() {
+            [Segment::Key(first), Segment::Index(index), inner @ ..] if first == "documents" => {
+                (self.documents.get(*index), inner)
+            }
+            _ => (None, [].as_slice()),
+        };
+        let Some(document) = document else {
+            let prefix = if path.is_empty() || path == "base" { String::new() } else { format!("{path}: ") };
+            return (usize::MAX, Problem::general(format!("{prefix}{reason}")));
+        };
+        let source = &self.sources[document.source];
+        let found = path::find(&document.root, inner);
+        let reason = match found.missing {
+            Some(missing) if !reason.contains(&missing) => format!("{missing}: {reason}"),
+            Some(_) => reason.to_owned(),
+            None => format!("{reason}{}", remedy(found.node, source, reason)),
+        };
+        (document.source, Problem::at(source, found.at, reason))
+    }
+}
+
+/// What helps with the two values that YAML reads otherwise than people do.
+fn remedy(node: &Node, source: &Source, reason: &str) -> String {
+    match &node.data {
+        Data::Scalar(Value::Number(_)) if reason.contains("string") => {
+            format!("; in quotes it is text: \"{}\"", written(node.at, source))
+        }
+        Data::Scalar(Value::String(text))
+            if reason.contains("bool") && ["yes", "no", "on", "off"].contains(&text.to_lowercase().as_str()) =>
+        {
+            "; write true or false".to_owned()
+        }
+        _ => String::new(),
+    }
+}
+
+/// Reads one document of a known type; `None` if the text holds nothing.
+pub fn parse<T: DeserializeOwned>(name: &str, text: &str) -> Result<Option<T>, Problem> {
+    let read = serde_yaml::from_multiple_with_options::<T>(text, options());
+    let source = || Source { name: name.to_owned(), text: text.to_owned() };
+    let mut documents = read.map_err(|error| Problem::yaml(&source(), &error))?;
+    if documents.len() > 1 {
+        return Err(Problem::general(format!("{name}: one document is expected here, not {}", documents.len())));
+    }
+    Ok(documents.pop())
+}
+
+fn options() -> serde_yaml::Options {
+    // A whole fleet's configuration is one stream; what bounds depth and aliases stays as it is.
+    let budget = serde_yaml::budget! {
+        max_documents: 1_000_000,
+        max_events: 50_000_000,
+        max_nodes: 20_000_000,
+        max_total_scalar_bytes: 1 << 30,
+    };
+    // Booleans are `true` and `false`: `on` and `yes` are text since YAML 1.2.
+    serde_yaml::options! { strict_booleans: true, with_snippet: false, budget: budget }
+}
+
+/// Finds what reads as YAML but cannot be sent as it was meant.
+fn check(node: &mut Node, source: &Source, problems: &mut Vec<Problem>) {
+    match &mut node.data {
+        Data::Scalar(value @ Value::Number(_)) => match whole_number(value, written(node.at, source)) {
+            Ok(Some(exact)) => *value = exact,
+            Ok(None) => {}
+            Err(reason) => problems.push(Problem::at(source, node.at, reason)),
+        },
+        Data::Scalar(_) => {}
+        Data::Sequence(items) => {
+            for item in items {
+                check(item, source, problems);
+            }
+        }
+        Data::Mapping(entries) => {
+            let mut seen = std::collections::HashSet::new();
+            for entry in entries {
+                // Keys of different types, such as 1 and "1", are one key once they are text.
+                if !seen.insert(entry.key.clone()) {
+                    let reason = format!("the key {:?} is already there; remove one of the two", entry.key);
+                    problems.push(Problem::at(source, entry.key_at, reason));
+                }
+                check(&mut entry.value, source, problems);
+            }
+        }
+    }
+}
+
+fn written(at: serde_yaml::Location, source: &Source) -> &str {
+    let slice = || {
+        let start = usize::try_from(at.span().byte_offset()?).ok()?;
+        let length = usize::try_from(at.span().byte_len()?).ok()?;
+        source.text.get(start..start.checked_add(length)?)
+    };
+    slice().unwrap_or_default()
+}
+
+/// The reader turns whole numbers with leading zeros or more than 64 bits into fractions; this undoes the first and
+/// refuses the second.
+fn whole_number(value: &Value, written: &str) -> Result<Option<Value>, String> {
+    let digits = written.strip_prefix(['-', '+']).unwrap_or(written);
+    if !value.is_f64() || digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit() || b == b'_') {
+        return Ok(None);
+    }
+    let plain = written.replace('_', "");
+    let exact = plain.parse::<i64>().map(Value::from).or_else(|_| plain.parse::<u64>().map(Value::from));
+    match exact {
+        Ok(exact) => Ok(Some(exact)),
+        Err(_) => Err(format!("{written} does not fit in 64 bits; quote it if it is text")),
+    }
+}
+
+#[cfg(test)]
+#[path = "read_tests.rs"]
+mod tests;

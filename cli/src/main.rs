@@ -1,0 +1,15 @@
+//! The command line of Muster.
+
+mod args;
+mod commands;
+mod contexts;
+mod documents;
+mod output;
+mod private_file;
+mod rest;
+mod run;
+mod table;
+
+fn main() -> std::process::ExitCode {
+    run::run(std::env::args_os())
+}

@@ -1,0 +1,33 @@
+use std::fs;
+use std::io::{ErrorKind, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::Path;
+
+/// Replaces a file in one step; nobody but the owner can read it, or a folder that is made for it.
+pub fn write(path: &Path, text: &str) -> std::io::Result<()> {
+    // A link stays a link: what it points at is replaced.
+    let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
+    let dir = match path.parent() {
+        Some(dir) if !dir.as_os_str().is_empty() => dir,
+        _ => Path::new("."),
+    };
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
+    let name = path.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
+    let fresh = dir.join(format!(".{name}.{}", std::process::id()));
+    let written = write_new(&fresh, text).and_then(|()| fs::rename(&fresh, &path));
+    if written.is_err() {
+        let _ = fs::remove_file(&fresh);
+    }
+    written
+}
+
+fn write_new(path: &Path, text: &str) -> std::io::Result<()> {
+    // One left behind by a killed process of the same number may be in the way.
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()
+}

@@ -1,0 +1,115 @@
+use std::error::Error;
+
+use muster_api::rest::{ErrorBody, FieldError};
+use reqwest::StatusCode;
+
+/// Why a request brought no result. Messages say what to do about it.
+#[derive(Debug, thiserror::Error)]
+pub enum RestError {
+    #[error("cannot reach {address}: {cause}{remedy}")]
+    Unreachable { address: String, cause: String, remedy: &'static str },
+    #[error("unauthenticated, or invalid token")]
+    Unauthenticated,
+    #[error(
+        "Password reset required. Please sign into the Fleet UI to update your password, then log in again with: fleetctl login."
+    )]
+    PasswordReset,
+    #[error("your role does not allow this ({0}); ask an administrator")]
+    Forbidden(String),
+    #[error("{0}")]
+    NotFound(String),
+    #[error("{}", fields(.0))]
+    Invalid(Vec<FieldError>),
+    #[error("too many requests; try again in {retry_after} seconds")]
+    Busy { retry_after: String },
+    #[error("the server answered {status}: {message}")]
+    Refused { status: StatusCode, message: String },
+    #[error("{url} answered {status} and not as a Fleet server does; check address and url-prefix of the context")]
+    NotFleet { url: String, status: StatusCode },
+    #[error("the answer of {url} is not understood; are fleetctl and the server of the same version?")]
+    Strange {
+        url: String,
+        #[source]
+        cause: serde_json::Error,
+    },
+}
+
+impl RestError {
+    pub(super) fn unreachable(address: &str, error: reqwest::Error) -> Self {
+        let timed_out = error.is_timeout();
+        // Only the innermost cause says something; what is around it repeats the address.
+        let mut cause: &dyn Error = &error;
+        while let Some(inner) = cause.source() {
+            cause = inner;
+        }
+        let cause = if timed_out { "no answer in time".to_owned() } else { cause.to_string() };
+        let remedy = if cause.contains("certificate") {
+            "; if the server has a certificate of its own, name its CA with: fleetctl config set --rootca FILE"
+        } else {
+            "; is the server running there?"
+        };
+        Self::Unreachable { address: address.to_owned(), cause, remedy }
+    }
+
+    pub(super) fn from_answer(url: &str, status: StatusCode, retry_after: Option<String>, body: &[u8]) -> Self {
+        let Ok(body) = serde_json::from_slice::<ErrorBody>(body) else {
+            return Self::NotFleet { url: url.to_owned(), status };
+        };
+        let reason = body.errors.first().map_or_else(|| body.message.clone(), |error| error.reason.clone());
+        match status {
+            StatusCode::UNAUTHORIZED => Self::Unauthenticated,
+            StatusCode::FORBIDDEN if reason.eq_ignore_ascii_case("password reset required") => Self::PasswordReset,
+            StatusCode::FORBIDDEN => Self::Forbidden(reason),
+            StatusCode::NOT_FOUND => Self::NotFound(reason),
+            StatusCode::UNPROCESSABLE_ENTITY if !body.errors.is_empty() => Self::Invalid(body.errors),
+            StatusCode::TOO_MANY_REQUESTS => Self::Busy { retry_after: retry_after.unwrap_or_else(|| "60".to_owned()) },
+            status => Self::Refused { status, message: refused(&body, &reason) },
+        }
+    }
+}
+
+fn refused(body: &ErrorBody, reason: &str) -> String {
+    let mut message = body.message.clone();
+    if reason != body.message {
+        message = format!("{message}: {reason}");
+    }
+    if let Some(uuid) = &body.uuid {
+        message = format!("{message} (look for {uuid} in the server's log)");
+    }
+    message
+}
+
+fn fields(errors: &[FieldError]) -> String {
+    let one = |error: &FieldError| match error.name.as_str() {
+        "" | "base" => error.reason.clone(),
+        name => format!("{name}: {}", error.reason),
+    };
+    errors.iter().map(one).collect::<Vec<_>>().join("; ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(status: u16, body: &str) -> String {
+        let status = StatusCode::from_u16(status).unwrap();
+        RestError::from_answer("https://x/api", status, None, body.as_bytes()).to_string()
+    }
+
+    #[test]
+    fn answers_become_messages_with_a_remedy() {
+        let body = r#"{"message":"Validation Failed","errors":[{"name":"name","reason":"cannot be empty"},{"name":"base","reason":"x"}]}"#;
+        assert_eq!(message(422, body), "name: cannot be empty; x");
+        let body =
+            r#"{"message":"Unknown Error","errors":[{"name":"base","reason":"database is locked"}],"uuid":"u-1"}"#;
+        assert_eq!(
+            message(500, body),
+            "the server answered 500 Internal Server Error: Unknown Error: database is locked (look for u-1 in the server's log)"
+        );
+        assert!(message(502, "<html>").starts_with("https://x/api answered 502 Bad Gateway and not as"));
+        assert_eq!(
+            message(429, r#"{"message":"slow down","errors":[]}"#),
+            "too many requests; try again in 60 seconds"
+        );
+    }
+}

@@ -1,0 +1,197 @@
+//! The server's REST API, as far as the command line uses it.
+
+mod error;
+mod tls;
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use reqwest::{Client, Method, Url};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+pub use error::RestError;
+
+use crate::contexts::Context;
+use crate::output;
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// Applying thousands of documents takes the server a while.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(300);
+
+const HEALTH_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// A server and the session on it.
+#[derive(Clone)]
+pub struct Server {
+    http: Client,
+    address: String,
+    token: String,
+    debug: bool,
+}
+
+impl Server {
+    /// Prepares requests to a context's server; nothing is sent yet.
+    pub fn new(context: &Context, debug: bool) -> anyhow::Result<Self> {
+        let url = check_address(&context.address, context.tls_skip_verify)?;
+        // A second installation in one process is refused, and the first one serves as well.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let mut builder = Client::builder()
+            .user_agent(concat!("fleetctl/", env!("CARGO_PKG_VERSION")))
+            .connect_timeout(CONNECT_TIMEOUT)
+            .timeout(ANSWER_TIMEOUT)
+            // A redirect would carry the token elsewhere or turn a change into a read.
+            .redirect(reqwest::redirect::Policy::none())
+            .default_headers(headers(context)?)
+            .tls_danger_accept_invalid_certs(context.tls_skip_verify);
+        if is_loopback(&url) {
+            builder = builder.no_proxy();
+        }
+        if !context.rootca.is_empty() && !context.tls_skip_verify {
+            builder = builder.tls_backend_preconfigured(tls::trusting(&context.rootca)?);
+        }
+        let http = builder.build().context("cannot prepare TLS")?;
+        let address = format!("{}{}", context.address.trim_end_matches('/'), prefix(&context.url_prefix));
+        Ok(Self { http, address, token: context.token.clone(), debug })
+    }
+
+    /// The same server, with another session.
+    pub fn with_token(&self, token: &str) -> Self {
+        Self { token: token.to_owned(), ..self.clone() }
+    }
+
+    pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, RestError> {
+        self.send::<(), T>(Method::GET, &fleet(path), None).await
+    }
+
+    pub async fn post<B: Serialize, T: DeserializeOwned>(&self, path: &str, body: &B) -> Result<T, RestError> {
+        self.send(Method::POST, &fleet(path), Some(body)).await
+    }
+
+    /// Posts outside the versioned part of the API.
+    pub async fn post_root<B: Serialize, T: DeserializeOwned>(&self, path: &str, body: &B) -> Result<T, RestError> {
+        self.send(Method::POST, path, Some(body)).await
+    }
+
+    /// Whether the server says that it is alive.
+    pub async fn is_healthy(&self) -> bool {
+        let request = self.http.get(format!("{}/healthz", self.address)).timeout(HEALTH_TIMEOUT);
+        let answer = request.send().await;
+        answer.is_ok_and(|answer| answer.status().is_success())
+    }
+
+    async fn send<B: Serialize, T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&B>,
+    ) -> Result<T, RestError> {
+        let url = format!("{}{path}", self.address);
+        let started = Instant::now();
+        let mut request = self.http.request(method.clone(), &url);
+        if !self.token.is_empty() {
+            request = request.bearer_auth(&self.token);
+        }
+        if let Some(body) = body {
+            request = request.json(body);
+        }
+        let unreachable = |error| RestError::unreachable(&self.address, error);
+        let answer = request.send().await.map_err(unreachable)?;
+        let status = answer.status();
+        let retry_after = answer.headers().get("retry-after").and_then(|value| value.to_str().ok()).map(str::to_owned);
+        let bytes = answer.bytes().await.map_err(unreachable)?;
+        if self.debug {
+            let took = started.elapsed().as_millis();
+            output::note(&format!("{method} {url}: {status}, {} bytes in {took} ms", bytes.len()));
+        }
+        if !status.is_success() {
+            return Err(RestError::from_answer(&url, status, retry_after, &bytes));
+        }
+        serde_json::from_slice(&bytes).map_err(|cause| RestError::Strange { url, cause })
+    }
+}
+
+fn fleet(path: &str) -> String {
+    format!("{}/{path}", muster_api::rest::BASES[0])
+}
+
+/// Makes one path segment of a name, whatever characters it has.
+pub fn segment(name: &str) -> String {
+    let mut encoded = String::with_capacity(name.len());
+    for byte in name.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {
+            encoded.push(char::from(byte));
+        } else {
+            encoded.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    encoded
+}
+
+/// Accepts https anywhere, and http where nobody listens in or the operator said that it does not matter.
+pub fn check_address(address: &str, insecure: bool) -> anyhow::Result<Url> {
+    if address.is_empty() {
+        bail!("set the Fleet API address with: fleetctl config set --address https://localhost:8080");
+    }
+    let url = Url::parse(address).with_context(|| format!("the address {address:?} is not a URL"))?;
+    match url.scheme() {
+        "https" => Ok(url),
+        "http" if insecure || is_loopback(&url) => Ok(url),
+        _ => bail!("Address must start with https://; http is accepted for localhost and with --tls-skip-verify"),
+    }
+}
+
+fn is_loopback(url: &Url) -> bool {
+    let Some(host) = url.host_str() else {
+        return false;
+    };
+    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<std::net::IpAddr>();
+    host == "localhost" || address.is_ok_and(|address| address.is_loopback())
+}
+
+fn prefix(url_prefix: &str) -> String {
+    match url_prefix.trim_matches('/') {
+        "" => String::new(),
+        inner => format!("/{inner}"),
+    }
+}
+
+fn headers(context: &Context) -> anyhow::Result<HeaderMap> {
+    let mut headers = HeaderMap::new();
+    for (name, value) in &context.custom_headers {
+        let key = HeaderName::from_bytes(name.as_bytes())
+            .with_context(|| format!("custom-headers: {name:?} cannot be the name of a header"))?;
+        let value = HeaderValue::from_str(value)
+            .with_context(|| format!("custom-headers: the value of {name:?} cannot be sent"))?;
+        headers.insert(key, value);
+    }
+    Ok(headers)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_become_one_segment() {
+        assert_eq!(segment("a/b ü?%"), "a%2Fb%20%C3%BC%3F%25");
+        assert_eq!(segment("plain-Name_1.2~"), "plain-Name_1.2~");
+    }
+
+    #[test]
+    fn http_is_for_the_same_machine() {
+        assert!(check_address("https://fleet.example.com", false).is_ok());
+        assert!(check_address("http://localhost:8080", false).is_ok());
+        assert!(check_address("http://[::1]:8080", false).is_ok());
+        assert!(check_address("http://fleet.example.com", false).is_err());
+        assert!(check_address("http://fleet.example.com", true).is_ok());
+        assert!(check_address("ftp://fleet.example.com", true).is_err());
+        assert!(check_address("fleet.example.com", false).is_err());
+    }
+
+    #[test]
+    fn prefixes_have_one_slash() {
+        assert_eq!((prefix(""), prefix("/"), prefix("a/b/")), (String::new(), String::new(), "/a/b".to_owned()));
+    }
+}

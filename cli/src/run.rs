@@ -1,0 +1,82 @@
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::Parser as _;
+use clap::error::ErrorKind;
+
+use crate::args::{Cli, Command};
+use crate::commands::{self, Session};
+use crate::output::{self, Closed};
+use crate::rest::RestError;
+
+/// What an unknown command exits with; every other failure exits with 1.
+const UNKNOWN_COMMAND: u8 = 3;
+
+/// Runs a command line and tells how it ended.
+pub fn run(args: impl Iterator<Item = OsString>) -> ExitCode {
+    let cli = match Cli::try_parse_from(args) {
+        Ok(cli) => cli,
+        Err(error) => return misused(&error),
+    };
+    match start(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) if error.is::<Closed>() => ExitCode::SUCCESS,
+        Err(error) => {
+            if let Some(RestError::Unauthenticated) = error.downcast_ref() {
+                output::note("Token invalid or session expired. Please log in with: fleetctl login");
+            }
+            output::note(&format!("Error: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start(cli: Cli) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Runtime::new().context("cannot start")?;
+    runtime.block_on(dispatch(cli))
+}
+
+async fn dispatch(cli: Cli) -> anyhow::Result<()> {
+    let globals = &cli.globals;
+    match cli.command {
+        Command::Setup(args) => commands::setup::run(&mut Session::open(globals)?, args).await,
+        Command::Login(args) => commands::login::run(&mut Session::open(globals)?, args).await,
+        Command::Logout => commands::logout::run(&mut Session::open(globals)?).await,
+        Command::Config(command) => commands::config::run(&mut Session::open(globals)?, command),
+        Command::Apply(args) => commands::apply::run(&Session::open(globals)?, args).await,
+        Command::Get(resource) => commands::get::run(&Session::open(globals)?, resource).await,
+        Command::Completion(args) => commands::completion::run(&args),
+        Command::Preview(args) => commands::preview::run(args, globals.debug).await,
+    }
+}
+
+/// Shows help where it was asked for, and otherwise what is wrong with the command line.
+fn misused(error: &clap::Error) -> ExitCode {
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            let _ = output::data(&error.render().to_string());
+            return ExitCode::SUCCESS;
+        }
+        _ => {}
+    }
+    let text = error.render().to_string();
+    let text = text.strip_prefix("error: ").unwrap_or(&text);
+    output::note(&format!("Error: {}", text.trim_end()));
+    match error.kind() {
+        ErrorKind::InvalidSubcommand => ExitCode::from(UNKNOWN_COMMAND),
+        _ => ExitCode::FAILURE,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::Cli;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}
