@@ -22,7 +22,7 @@ use actix_web::dev::ServerHandle;
 use actix_web::web::{self, Data};
 use actix_web::{App as HttpApp, HttpServer};
 use anyhow::{Context as _, Result, anyhow};
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::{LocalSet, spawn_local};
 
 use crate::app::App;
@@ -41,12 +41,22 @@ const BACKLOG: u32 = 4096;
 pub struct Running {
     address: SocketAddr,
     finished: oneshot::Receiver<Result<()>>,
+    nudges: mpsc::UnboundedSender<tasks::Nudge>,
 }
 
 impl Running {
     /// Where it listens: the real port, also when port 0 was asked for.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Runs all periodic work now and waits for it.
+    pub async fn run_tasks(&self) {
+        let (done, ran) = oneshot::channel();
+        // A server that has stopped has no work left.
+        if self.nudges.send(done).is_ok() {
+            let _ = ran.await;
+        }
     }
 
     /// Waits until the server has stopped and everything is written.
@@ -68,9 +78,10 @@ pub async fn serve(config: Config, clock: Clock, lifecycle: Lifecycle) -> Result
     let address = listener.local_addr()?;
     let app = App::build(&config, clock).await?;
     let server = http_server(&config, &app, listener, tls)?;
-    let finished = on_own_thread(move || run(app, server, lifecycle))?;
+    let (nudges, nudged) = mpsc::unbounded_channel();
+    let finished = on_own_thread(move || run(app, server, lifecycle, nudged))?;
     tracing::info!(%address, transport = if config.server.tls { "https" } else { "http" }, "listening");
-    Ok(Running { address, finished })
+    Ok(Running { address, finished, nudges })
 }
 
 /// Runs the server's own work on a thread of its own, beside the workers that answer requests.
@@ -137,7 +148,12 @@ fn http_server(
 }
 
 /// Serves until told to stop, then drains, writes what is only in memory, and closes.
-async fn run(app: App, server: actix_web::dev::Server, lifecycle: Lifecycle) -> Result<()> {
+async fn run(
+    app: App,
+    server: actix_web::dev::Server,
+    lifecycle: Lifecycle,
+    nudges: mpsc::UnboundedReceiver<tasks::Nudge>,
+) -> Result<()> {
     let handle = server.handle();
     let stopper = spawn_local(stop_when_asked(handle, lifecycle.clone()));
     let logs = Arc::clone(&app.fleet.logs);
@@ -153,7 +169,7 @@ async fn run(app: App, server: actix_web::dev::Server, lifecycle: Lifecycle) -> 
     let tasks = spawn_local({
         let (fleet, metrics, lifecycle) = (app.fleet.clone(), Arc::clone(&app.metrics), lifecycle.clone());
         async move {
-            tasks::run(fleet, metrics, lifecycle.clone()).await;
+            tasks::run(fleet, metrics, lifecycle.clone(), nudges).await;
             // Tasks end when the server stops; if one has crashed, the server must not go on without it.
             lifecycle.stop();
         }

@@ -114,7 +114,7 @@ impl Value for Duration {
     fn show(&self) -> String {
         let millis = self.as_millis();
         for (unit, size) in [("h", 3_600_000), ("m", 60_000), ("s", 1_000)] {
-            if millis > 0 && millis % size == 0 {
+            if millis > 0 && millis.is_multiple_of(size) {
                 return format!("{}{unit}", millis / size);
             }
         }

@@ -4,7 +4,8 @@ use std::collections::{BTreeSet, HashMap};
 
 use sea_orm::sea_query::{CaseStatement, Expr, ExprTrait};
 use sea_orm::{
-    ActiveModelTrait, ColumnTrait, ConnectionTrait, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect,
+    ActiveModelTrait, ColumnTrait, ConnectionTrait, EntityTrait, FromQueryResult, PaginatorTrait, QueryFilter,
+    QueryOrder, QuerySelect,
 };
 
 use super::entity::{hosts, label_members, node_keys};
@@ -40,6 +41,16 @@ pub enum Named {
     Several,
 }
 
+/// All that a host may be called.
+#[derive(Debug, FromQueryResult)]
+struct Names {
+    id: i64,
+    identifier: String,
+    uuid: String,
+    hostname: String,
+    computer_name: String,
+}
+
 /// Finds the host of each word: by identifier or, where no host has that, by UUID, host name or computer name.
 pub async fn named_many(db: &impl ConnectionTrait, words: &[String]) -> Result<HashMap<String, Named>> {
     let mut found = HashMap::new();
@@ -49,7 +60,7 @@ pub async fn named_many(db: &impl ConnectionTrait, words: &[String]) -> Result<H
             .or(hosts::Column::Uuid.is_in(batch))
             .or(hosts::Column::Hostname.is_in(batch))
             .or(hosts::Column::ComputerName.is_in(batch));
-        let rows: Vec<(i64, String, String, String, String)> = hosts::Entity::find()
+        let rows: Vec<Names> = hosts::Entity::find()
             .filter(is_meant)
             .select_only()
             .columns([
@@ -59,20 +70,20 @@ pub async fn named_many(db: &impl ConnectionTrait, words: &[String]) -> Result<H
                 hosts::Column::Hostname,
                 hosts::Column::ComputerName,
             ])
-            .into_tuple()
+            .into_model()
             .all(db)
             .await?;
-        let mut by_word: HashMap<&str, Vec<&(i64, String, String, String, String)>> = HashMap::new();
+        let mut by_word: HashMap<&str, Vec<&Names>> = HashMap::new();
         for row in &rows {
-            for word in BTreeSet::from([&row.1, &row.2, &row.3, &row.4]) {
+            for word in BTreeSet::from([&row.identifier, &row.uuid, &row.hostname, &row.computer_name]) {
                 by_word.entry(word).or_default().push(row);
             }
         }
         for word in batch {
             let Some(rows) = by_word.get(word.as_str()) else { continue };
-            let exact = rows.iter().find(|row| row.1 == *word);
+            let exact = rows.iter().find(|row| row.identifier == *word);
             let named = match (exact, rows.as_slice()) {
-                (Some(row), _) | (None, [row]) => Named::One { id: row.0, identifier: row.1.clone() },
+                (Some(row), _) | (None, [row]) => Named::One { id: row.id, identifier: row.identifier.clone() },
                 _ => Named::Several,
             };
             found.insert(word.clone(), named);

@@ -1,7 +1,9 @@
 //! Work that comes round: no input, safe to repeat, reads the state anew each time.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
 use crate::fleet::{Fleet, Result};
@@ -32,6 +34,12 @@ impl Task {
         })
     }
 
+    async fn attempt(self, fleet: &Fleet, metrics: &Metrics) {
+        if let Err(error) = self.run(fleet, metrics).await {
+            tracing::warn!(task = ?self, %error, "a task failed and is tried again");
+        }
+    }
+
     async fn run(self, fleet: &Fleet, metrics: &Metrics) -> Result<()> {
         match self {
             Self::WriteSeen => {
@@ -46,9 +54,13 @@ impl Task {
     }
 }
 
+/// Asks for all tasks to be run at once; answered when they are done.
+pub type Nudge = oneshot::Sender<()>;
+
 /// Runs all tasks on the calling thread until the server stops. Returns early only if one of them has crashed.
-pub async fn run(fleet: Fleet, metrics: std::sync::Arc<Metrics>, lifecycle: Lifecycle) {
+pub async fn run(fleet: Fleet, metrics: Arc<Metrics>, lifecycle: Lifecycle, nudges: mpsc::UnboundedReceiver<Nudge>) {
     let mut running = JoinSet::new();
+    running.spawn_local(follow_nudges(fleet.clone(), Arc::clone(&metrics), lifecycle.clone(), nudges));
     for task in Task::ALL {
         let (fleet, metrics, lifecycle) = (fleet.clone(), metrics.clone(), lifecycle.clone());
         running.spawn_local(async move {
@@ -59,9 +71,7 @@ pub async fn run(fleet: Fleet, metrics: std::sync::Arc<Metrics>, lifecycle: Life
                     () = lifecycle.stopped() => return,
                     _ = round.tick() => {}
                 }
-                if let Err(error) = task.run(&fleet, &metrics).await {
-                    tracing::warn!(?task, %error, "a task failed and is tried again");
-                }
+                task.attempt(&fleet, &metrics).await;
             }
         });
     }
@@ -70,5 +80,25 @@ pub async fn run(fleet: Fleet, metrics: std::sync::Arc<Metrics>, lifecycle: Life
             tracing::error!(%error, "a task has crashed; the server stops");
             return;
         }
+    }
+}
+
+async fn follow_nudges(
+    fleet: Fleet,
+    metrics: Arc<Metrics>,
+    lifecycle: Lifecycle,
+    mut nudges: mpsc::UnboundedReceiver<Nudge>,
+) {
+    loop {
+        let nudge = tokio::select! {
+            () = lifecycle.stopped() => return,
+            nudge = nudges.recv() => nudge,
+        };
+        let Some(done) = nudge else { return lifecycle.stopped().await };
+        for task in Task::ALL {
+            task.attempt(&fleet, &metrics).await;
+        }
+        // Whoever asked may have gone.
+        let _ = done.send(());
     }
 }

@@ -68,7 +68,7 @@ fn check_texts(place: &str, value: &Value, keys: &[&str], problems: &mut Vec<Pro
         let place = format!("{place}.{key}");
         if !keys.contains(&key.as_str()) {
             problems.push(Problem::new(place, format!("unknown key; known are {}", keys.join(", "))));
-        } else if !value.as_str().is_some_and(|text| text.len() <= MAX_TEXT) {
+        } else if value.as_str().is_none_or(|text| text.len() > MAX_TEXT) {
             problems.push(Problem::new(place, format!("expects text of at most {MAX_TEXT} bytes")));
         }
     }
