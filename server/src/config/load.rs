@@ -199,6 +199,12 @@ mod tests {
     }
 
     #[test]
+    fn the_documentation_lists_every_setting() {
+        let page = include_str!("../../../docs/operations.md");
+        assert!(page.contains(&describe()), "docs/operations.md is not up to date; put in what `muster config keys` prints");
+    }
+
+    #[test]
     fn defaults_read_back() {
         let mut config = Config::default();
         for key in Config::keys() {
