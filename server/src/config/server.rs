@@ -21,7 +21,7 @@ section! {
         tls_names: Vec<String> = Vec::new(),
         /// Path put before every address the server answers, such as /muster.
         url_prefix: String = String::new(),
-        /// Proxies whose X-Forwarded-For is believed, as addresses, comma separated.
+        /// Addresses of load balancers, comma separated: their connections are kept open, those of agents are not.
         trusted_proxies: Vec<String> = Vec::new(),
         /// Keep agents' connections open: auto keeps those of trusted proxies and of plain HTTP, always and never do as they say.
         agent_keepalive: String = "auto".to_owned(),
