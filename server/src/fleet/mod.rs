@@ -2,6 +2,7 @@
 
 pub mod access;
 pub mod apply;
+pub mod checkin;
 mod deadline;
 mod error;
 pub mod hosts;
@@ -16,6 +17,7 @@ pub use error::{Error, Problem, Result};
 
 use self::access::Access;
 use self::apply::Applier;
+use self::checkin::Checkin;
 use self::hosts::Hosts;
 use self::logs::Logs;
 use self::schedule::Schedule;
@@ -26,6 +28,7 @@ use self::specs::Specs;
 pub struct Fleet {
     pub access: Arc<Access>,
     pub applier: Arc<Applier>,
+    pub checkin: Arc<Checkin>,
     pub hosts: Arc<Hosts>,
     pub logs: Arc<Logs>,
     pub schedule: Arc<Schedule>,

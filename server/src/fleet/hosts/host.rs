@@ -6,8 +6,11 @@ use bytes::Bytes;
 use tokio::sync::Mutex;
 
 use crate::clock::Moment;
+use crate::fleet::checkin::Housekeeping;
 use crate::fleet::logs::{LastBatch, Stream};
+use crate::store::entity;
 use crate::store::hosts::{Intervals, Known};
+use crate::store::reports::Asked;
 
 /// What decides about a host's config. Replaced as a whole when any of it changes.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
@@ -34,6 +37,8 @@ pub struct Host {
     pub served: ArcSwapOption<Served>,
     /// What its config told it, and what the database knows of that.
     pub intervals: ArcSwap<(Intervals, Intervals)>,
+    /// What it was asked about itself and will be.
+    pub housekeeping: Housekeeping,
     seen: AtomicI64,
     written_seen: AtomicI64,
     results: Mutex<LastBatch>,
@@ -53,6 +58,7 @@ impl Host {
             assignment: ArcSwap::from_pointee(Self::assignment_of(known)),
             served: ArcSwapOption::empty(),
             intervals: ArcSwap::from_pointee((intervals, intervals)),
+            housekeeping: Housekeeping::new(asked(row)),
             seen: AtomicI64::new(row.seen_at.0),
             written_seen: AtomicI64::new(row.seen_at.0),
             results: Mutex::default(),
@@ -95,5 +101,13 @@ impl Host {
     /// The database knows of a contact at `moment`.
     pub fn seen_was_written(&self, moment: Moment) {
         self.written_seen.fetch_max(moment.0, Ordering::Relaxed);
+    }
+}
+
+fn asked(row: &entity::hosts::Model) -> Asked {
+    Asked {
+        detail_updated_at: row.detail_updated_at,
+        label_updated_at: row.label_updated_at,
+        refetch_requested: row.refetch_requested,
     }
 }

@@ -8,8 +8,9 @@ use subtle::ConstantTimeEq as _;
 
 use super::assemble::{self, Assembled};
 use super::{Pack, ScheduledQuery, default_agent_options};
+use crate::clock::Moment;
 use crate::fleet::Result;
-use crate::fleet::hosts::{Assignment, BUILTIN, BuiltinLabel};
+use crate::fleet::hosts::{Assignment, BUILTIN, BuiltinLabel, Family};
 use crate::store::{self, Error, generations, settings};
 
 /// Everything that decides what hosts run and who may enroll, as of one generation.
@@ -21,9 +22,35 @@ pub struct Plan {
     /// Sorted by name.
     pub packs: Vec<Pack>,
     labels: BTreeMap<i64, String>,
+    dynamic: Vec<DynamicLabel>,
     builtin: Vec<(i64, BuiltinLabel)>,
     secrets: Vec<(i64, crate::config::Secret)>,
     assembled: Mutex<Assembly>,
+}
+
+/// A label whose members are the hosts its query returns a row on.
+#[derive(Debug, Clone)]
+pub struct DynamicLabel {
+    pub id: i64,
+    pub sql: String,
+    pub changed_at: Moment,
+    platform: String,
+}
+
+impl DynamicLabel {
+    fn of(row: &store::entity::labels::Model) -> Self {
+        Self { id: row.id, sql: row.query.clone(), changed_at: row.updated_at, platform: row.platform.clone() }
+    }
+
+    /// Whether hosts of a platform are asked. `linux` means every distribution.
+    pub fn is_for(&self, platform: &str) -> bool {
+        self.platform.is_empty()
+            || self
+                .platform
+                .split(',')
+                .map(str::trim)
+                .any(|word| word == platform || (word == "linux" && Family::of(None, platform) == Family::Linux))
+    }
 }
 
 /// Configs assembled so far and their size together.
@@ -61,7 +88,13 @@ impl Plan {
             .into_iter()
             .map(|row| (row.id, crate::config::Secret::new(row.secret)))
             .collect();
+        let dynamic = labels
+            .iter()
+            .filter(|label| label.membership_type == "dynamic" && label.label_type == "regular")
+            .map(DynamicLabel::of)
+            .collect();
         Ok(Self {
+            dynamic,
             generation,
             agent_options,
             packs: load_packs(db).await?,
@@ -74,6 +107,20 @@ impl Plan {
 
     pub fn label_name(&self, id: i64) -> Option<&str> {
         self.labels.get(&id).map(String::as_str)
+    }
+
+    /// Labels hosts are asked about, sorted by id.
+    pub fn dynamic_labels(&self) -> &[DynamicLabel] {
+        &self.dynamic
+    }
+
+    pub fn dynamic_label(&self, id: i64) -> Option<&DynamicLabel> {
+        self.dynamic.binary_search_by_key(&id, |label| label.id).ok().map(|position| &self.dynamic[position])
+    }
+
+    /// When the youngest of them was made or changed.
+    pub fn newest_label(&self) -> Moment {
+        self.dynamic.iter().map(|label| label.changed_at).max().unwrap_or(Moment::NEVER)
     }
 
     pub fn builtin_labels(&self) -> &[(i64, BuiltinLabel)] {
