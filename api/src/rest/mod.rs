@@ -4,12 +4,17 @@ mod account;
 mod apply;
 mod error;
 mod host;
+mod live;
 mod spec;
 
 pub use account::{LoggedIn, Login, Me, NewAdmin, OrgInfo, Role, SetUp, SetUpDone, User, Version};
 pub use apply::{Action, Applied, Apply, Change};
 pub use error::{ErrorBody, FieldError};
 pub use host::{Host, HostCount, HostDetail, HostEnvelope, HostLabel, HostPack, HostStatus, Hosts, ParkedQuery};
+pub use live::{
+    LiveAnswer, LiveCost, LiveCounts, LiveHost, LiveHosts, LiveQueries, LiveQuery, LiveQueryEnvelope, LiveStats,
+    LiveStatus, LiveTargets, NewLiveQuery, Percentiles, TargetState,
+};
 pub use spec::{SecretsSpec, SpecByName, Specs};
 
 /// Every REST path is served under each of these.
