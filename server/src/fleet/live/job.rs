@@ -83,6 +83,12 @@ impl Job {
         self.lock().states.hosts(state).collect()
     }
 
+    /// Targets that have not answered and may still.
+    pub fn waiting(&self) -> Vec<i64> {
+        let progress = self.lock();
+        [TargetState::Pending, TargetState::Sent].into_iter().flat_map(|state| progress.states.hosts(state)).collect()
+    }
+
     pub fn targets(&self) -> Vec<i64> {
         self.lock().states.targets().collect()
     }

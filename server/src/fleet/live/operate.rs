@@ -200,6 +200,7 @@ impl Live {
             stop_reason: (!stop_reason.is_empty()).then_some(stop_reason),
             counts: job.counts(),
             online: self.hosts.online(&job.targets()),
+            online_waiting: self.hosts.online(&job.waiting()),
             cost: job.cost(),
         }
     }
