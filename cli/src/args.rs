@@ -3,7 +3,7 @@ use std::path::PathBuf;
 use clap::builder::FalseyValueParser;
 use clap::{ArgAction, Args, Parser, Subcommand};
 
-use crate::commands::{apply, completion, config, get, login, preview, setup};
+use crate::commands::{apply, completion, config, delete, get, login, preview, setup};
 use crate::contexts::DEFAULT_CONTEXT;
 
 /// Controls a Muster server: queries, packs, labels, configuration and hosts.
@@ -45,6 +45,8 @@ pub enum Command {
     Config(config::Command),
     /// Create and change what YAML files describe
     Apply(apply::Args),
+    /// Delete the queries, packs and labels that YAML files name
+    Delete(delete::Args),
     /// Show what the server has
     #[command(subcommand, arg_required_else_help = true)]
     Get(get::Resource),

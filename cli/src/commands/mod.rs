@@ -3,10 +3,12 @@
 pub mod apply;
 pub mod completion;
 pub mod config;
+pub mod delete;
 pub mod get;
 pub mod login;
 pub mod logout;
 pub mod preview;
+pub mod send;
 mod session;
 pub mod setup;
 
