@@ -58,7 +58,7 @@ mod tests {
             change("pack", "y\n", Action::Absent),
             change("config", "", Action::Ignored),
         ];
-        let mut deleted = Applied { dry_run: false, changes };
+        let mut deleted = Applied { dry_run: false, changes, warnings: Vec::new() };
         assert_eq!(
             render(&deleted),
             "[+] deleting query \"x\"\n\

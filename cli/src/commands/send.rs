@@ -68,11 +68,16 @@ impl Files {
     }
 }
 
-/// Has the server do it with all documents or none. What it finds wrong is shown where it was written.
+/// Has the server do it with all documents or none. What it finds wrong or odd is shown where it was written.
 pub async fn send(server: &Server, deed: Deed, documents: &Documents, dry_run: bool) -> anyhow::Result<Applied> {
     let body = Apply { documents: documents.to_json(), dry_run };
     match server.post::<_, Applied>(&format!("spec/{}", deed.word()), &body).await {
-        Ok(applied) => Ok(applied),
+        Ok(applied) => {
+            for problem in located(documents, &applied.warnings) {
+                output::note(&problem.into_warning().to_string());
+            }
+            Ok(applied)
+        }
         Err(RestError::Invalid(errors)) => Err(refused(&located(documents, &errors), deed.done())),
         Err(error) => Err(error.into()),
     }

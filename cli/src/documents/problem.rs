@@ -48,6 +48,11 @@ impl Problem {
         Self { reason: reason.into(), place: Some(place) }
     }
 
+    /// The same, as something to think about that stops nothing.
+    pub fn into_warning(self) -> Self {
+        Self { reason: format!("warning: {}", self.reason), ..self }
+    }
+
     /// What the YAML reader had to say.
     pub fn yaml(source: &Source, error: &serde_yaml::Error) -> Self {
         let reason = reason(error.without_snippet());

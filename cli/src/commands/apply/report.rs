@@ -3,7 +3,7 @@ use std::fmt::Write;
 use muster_api::rest::{Action, Applied, Change};
 
 /// Kinds in the order they are applied in.
-const ORDER: [&str; 6] = ["query", "label", "pack", "config", "options", "enroll_secret"];
+const ORDER: [&str; 7] = ["query", "label", "pack", "config", "options", "enroll_secret", "user_roles"];
 
 /// What an apply does with a document, in the order it is counted in.
 const COUNTED: [Action; 3] = [Action::Created, Action::Changed, Action::Unchanged];
@@ -39,6 +39,7 @@ fn group(text: &mut String, kind: &str, changes: &[&Change], dry_run: bool) {
         "config" => "fleet config".to_owned(),
         "options" => "options".to_owned(),
         "enroll_secret" => "enroll secrets".to_owned(),
+        "user_roles" => "user roles".to_owned(),
         _ => format!("{count} {kind}"),
     };
     let _ = writeln!(text, "[+] {verb} {what} ({})", counts(changes));
@@ -95,17 +96,19 @@ mod tests {
             change("query", "a", Action::Unchanged, &[]),
             change("query", "b", Action::Changed, &["query", "description"]),
             change("query", "c\n", Action::Created, &[]),
+            change("user_roles", "", Action::Changed, &[]),
             change("enroll_secret", "", Action::Created, &[]),
         ];
         assert_eq!(
-            render(&Applied { dry_run: false, changes }),
+            render(&Applied { dry_run: false, changes, warnings: Vec::new() }),
             "[+] applied 3 queries (1 created, 1 changed, 1 unchanged)\n    \
              changed query \"b\": query, description\n    \
              created query \"c\\n\"\n\
              [+] applied 1 packs (1 unchanged)\n\
              [+] applied fleet config (changed)\n    \
              changed config: agent_options\n\
-             [+] applied enroll secrets (created)\n"
+             [+] applied enroll secrets (created)\n\
+             [+] applied user roles (changed)\n"
         );
     }
 
@@ -113,7 +116,7 @@ mod tests {
     fn no_difference_is_said() {
         let changes = vec![change("label", "a", Action::Unchanged, &[])];
         assert_eq!(
-            render(&Applied { dry_run: true, changes }),
+            render(&Applied { dry_run: true, changes, warnings: Vec::new() }),
             "[+] would've applied 1 labels (1 unchanged)\nno changes\n"
         );
     }
