@@ -3,7 +3,7 @@ use std::path::PathBuf;
 use clap::builder::FalseyValueParser;
 use clap::{ArgAction, Args, Parser, Subcommand};
 
-use crate::commands::{apply, completion, config, delete, get, login, preview, setup};
+use crate::commands::{apply, completion, config, convert, delete, get, login, preview, setup};
 use crate::contexts::DEFAULT_CONTEXT;
 
 /// Controls a Muster server: queries, packs, labels, configuration and hosts.
@@ -47,6 +47,8 @@ pub enum Command {
     Apply(apply::Args),
     /// Delete the queries, packs and labels that YAML files name
     Delete(delete::Args),
+    /// Make documents of osquery's pack files
+    Convert(convert::Args),
     /// Show what the server has
     #[command(subcommand, arg_required_else_help = true)]
     Get(get::Resource),

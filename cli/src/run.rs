@@ -47,6 +47,7 @@ async fn dispatch(cli: Cli) -> anyhow::Result<()> {
         Command::Apply(args) => commands::apply::run(&Session::open(globals)?, args).await,
         Command::Delete(args) => commands::delete::run(&Session::open(globals)?, args).await,
         Command::Get(resource) => commands::get::run(&Session::open(globals)?, resource).await,
+        Command::Convert(args) => commands::convert::run(&args),
         Command::Completion(args) => commands::completion::run(&args),
         Command::Preview(args) => commands::preview::run(args, globals.debug).await,
     }

@@ -3,6 +3,7 @@
 pub mod apply;
 pub mod completion;
 pub mod config;
+pub mod convert;
 pub mod delete;
 pub mod get;
 pub mod login;
