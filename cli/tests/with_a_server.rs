@@ -79,3 +79,71 @@ fn what_cannot_be_deleted_is_shown_where_it_was_written() {
         "d.yml:3:3: comes with the server\n  3 |   name: All Hosts\n    |   ^^^^\nError: 1 problem, nothing was deleted\n"
     );
 }
+
+#[test]
+fn roles_are_shown_as_a_table_and_as_the_document_that_apply_takes() {
+    let fleetctl = Fleetctl::new();
+    let answer =
+        r#"{"spec":{"roles":{"b@b.c":{"global_role":null,"teams":[]},"a@b.c":{"global_role":"admin","teams":[]}}}}"#;
+    let _server = Canned::start(&fleetctl, &[("GET users/roles/spec", 200, answer)]);
+    let table = "+-------+-------------+\n\
+                 | USER  | GLOBAL ROLE |\n\
+                 +-------+-------------+\n\
+                 | a@b.c | admin       |\n\
+                 +-------+-------------+\n\
+                 | b@b.c |             |\n\
+                 +-------+-------------+\n";
+    assert_eq!(fleetctl.run(&["get", "ur"]).stdout, table);
+    assert_eq!(
+        fleetctl.run(&["get", "user_roles", "--yaml"]).stdout,
+        "---\napiVersion: v1\nkind: user_roles\nspec:\n  roles:\n    a@b.c:\n      global_role: admin\n      teams: []\n    \
+         b@b.c:\n      global_role: null\n      teams: []\n"
+    );
+    let mut document = json(&fleetctl.run(&["get", "user_role", "--json"]).stdout);
+    assert_eq!(document["spec"].take(), json(answer)["spec"]);
+}
+
+#[test]
+fn users_are_created() {
+    let fleetctl = Fleetctl::new();
+    let answer = r#"{"user":{"id":2},"token":"xyz"}"#;
+    let server = Canned::start(&fleetctl, &[("POST users/admin", 200, answer)]);
+    let create =
+        ["user", "create", "--email", "bot@b.c", "--password", "p", "--api-only", "--global-role", "maintainer"];
+    let run = fleetctl.run(&create);
+    assert_eq!(run.code, Some(0), "{run:?}");
+    assert_eq!(run.stdout, "Success! The API token for your new user is: xyz\n");
+    assert_eq!(run.stderr, "[+] created user \"bot@b.c\" as maintainer\n");
+    let body = json!({"email": "bot@b.c", "name": "bot@b.c", "password": "p", "sso_enabled": false, "api_only": true,
+                      "global_role": "maintainer", "admin_forced_password_reset": false});
+    assert_eq!(json(&server.asked()[0].1), body);
+
+    let stderr = |args: &[&str]| fleetctl.run(&[["user", "create", "--email", "x"].as_slice(), args].concat()).stderr;
+    let unknown = "Error: 'boss' is not a valid global role; roles are observer, maintainer and admin\n";
+    assert_eq!(stderr(&["--global-role", "boss"]), unknown);
+    assert_eq!(stderr(&["--sso", "--password", "p"]), "Error: Password may not be provided for SSO users.\n");
+    assert!(stderr(&[]).starts_with("Error: cannot ask for a password without a terminal"));
+    assert!(server.asked().is_empty());
+}
+
+#[test]
+fn refused_users_are_explained() {
+    let fleetctl = Fleetctl::new();
+    let answer = r#"{"message":"Validation Failed","errors":[{"name":"password","reason":"is too short"}]}"#;
+    let _server = Canned::start(&fleetctl, &[("POST users/admin", 422, answer)]);
+    let run = fleetctl.run(&["user", "create", "--email", "x@b.c", "--password", "p"]);
+    assert_eq!((run.code, run.stdout.as_str()), (Some(1), ""));
+    assert_eq!(run.stderr, "Error: Failed to create user: password: is too short\n");
+}
+
+#[test]
+fn users_are_deleted_by_their_address() {
+    let fleetctl = Fleetctl::new();
+    let users = r#"{"users":[{"id":1,"email":"a@b.c"},{"id":7,"email":"B@b.c"}]}"#;
+    let server = Canned::start(&fleetctl, &[("GET users", 200, users), ("DELETE users/7", 200, "{}")]);
+    let run = fleetctl.run(&["user", "delete", "--email", "b@b.c"]);
+    assert_eq!((run.code, run.stdout.as_str()), (Some(0), "[+] deleted user \"B@b.c\"\n"), "{run:?}");
+    assert_eq!(server.asked().last().unwrap().0, "DELETE users/7");
+    let run = fleetctl.run(&["user", "delete", "--email", "c@b.c"]);
+    assert!(run.stderr.starts_with("Error: there is no user \"c@b.c\"; list"), "{run:?}");
+}

@@ -12,5 +12,6 @@ pub mod preview;
 pub mod send;
 mod session;
 pub mod setup;
+pub mod user;
 
 pub use session::Session;

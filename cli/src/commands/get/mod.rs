@@ -3,6 +3,7 @@ mod hosts;
 mod print;
 mod settings;
 mod specs;
+mod user_roles;
 
 use clap::Subcommand;
 
@@ -25,6 +26,9 @@ pub enum Resource {
     /// Secrets that agents may enroll with
     #[command(name = "enroll_secret", visible_aliases = ["enroll_secrets", "enroll-secret", "enroll-secrets"])]
     EnrollSecret(Format),
+    /// What users may do
+    #[command(name = "user_roles", visible_aliases = ["user_role", "ur"])]
+    UserRoles(Format),
     /// The server's configuration, as `apply` takes it
     Config(ConfigArgs),
 }
@@ -73,6 +77,7 @@ pub async fn run(session: &Session, resource: Resource) -> anyhow::Result<()> {
         Resource::Labels(args) => specs::labels(&server, args).await,
         Resource::Hosts(args) => hosts::hosts(&server, args).await,
         Resource::EnrollSecret(format) => settings::enroll_secret(&server, format).await,
+        Resource::UserRoles(format) => user_roles::user_roles(&server, format).await,
         Resource::Config(args) => settings::config(&server, args).await,
     }
 }
