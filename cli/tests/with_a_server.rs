@@ -147,3 +147,56 @@ fn users_are_deleted_by_their_address() {
     let run = fleetctl.run(&["user", "delete", "--email", "c@b.c"]);
     assert!(run.stderr.starts_with("Error: there is no user \"c@b.c\"; list"), "{run:?}");
 }
+
+const HOST: &str =
+    r#"{"host":{"id":3,"hostname":"web 1","labels":[{"id":1,"name":"All Hosts"}],"packs":[],"new":{"b":1}}}"#;
+const EXPLAINED: &str = r#"{"config":{"schedule":{}},"config_hash":"abc","schedule":[
+    {"pack":"p","name":"a","full_name":"pack/p/a","query":"select 1","interval":60,"runs":true,"reason":"label All Hosts"},
+    {"pack":"p","name":"b","full_name":"pack/p/b","query":"select 2","interval":60,"runs":false,"reason":"platform darwin"}]}"#;
+
+#[test]
+fn a_host_is_shown_with_what_it_runs() {
+    let fleetctl = Fleetctl::new();
+    let answers =
+        [("GET hosts/identifier/web%201", 200, HOST), ("GET hosts/identifier/web%201/config", 200, EXPLAINED)];
+    let _server = Canned::start(&fleetctl, &answers);
+    let run = fleetctl.run(&["get", "host", "web 1", "--json"]);
+    assert_eq!(run.code, Some(0), "{run:?}");
+    let mut wanted = json(HOST)["host"].take();
+    let explained = json(EXPLAINED);
+    wanted["effective_config"] = explained["config"].clone();
+    wanted["config_hash"] = explained["config_hash"].clone();
+    wanted["schedule"] = explained["schedule"].clone();
+    assert_eq!(json(&run.stdout)["spec"], wanted);
+    let yaml = fleetctl.run(&["get", "host", "web 1"]).stdout;
+    assert!(
+        yaml.starts_with("---\napiVersion: v1\nkind: host\nspec:\n  config_hash: abc\n  effective_config:\n"),
+        "{yaml}"
+    );
+
+    let table = "+----------+------+-----------------+\n\
+                 | QUERY    | RUNS | WHY             |\n\
+                 +----------+------+-----------------+\n\
+                 | pack/p/a | yes  | label All Hosts |\n\
+                 +----------+------+-----------------+\n\
+                 | pack/p/b | no   | platform darwin |\n\
+                 +----------+------+-----------------+\n";
+    assert_eq!(fleetctl.run(&["get", "host", "web 1", "--why"]).stdout, table);
+    let run = fleetctl.run(&["get", "host", "other", "--why"]);
+    assert!(run.stderr.starts_with("Error: there is no host \"other\"; list"), "{run:?}");
+    assert_eq!(fleetctl.run(&["get", "hosts", "--why"]).code, Some(1));
+}
+
+#[test]
+fn observers_see_a_host_without_what_it_runs() {
+    let fleetctl = Fleetctl::new();
+    let forbidden = r#"{"message":"Forbidden","errors":[{"name":"base","reason":"forbidden"}]}"#;
+    let answers = [("GET hosts/identifier/x", 200, HOST), ("GET hosts/identifier/x/config", 403, forbidden)];
+    let _server = Canned::start(&fleetctl, &answers);
+    let run = fleetctl.run(&["get", "host", "x", "--json"]);
+    assert_eq!((run.code, json(&run.stdout)["spec"].clone()), (Some(0), json(HOST)["host"].clone()), "{run:?}");
+    let note = "what the host runs is left out: your role does not allow this (forbidden); ask an administrator\n";
+    assert_eq!(run.stderr, note);
+    let run = fleetctl.run(&["get", "host", "x", "--why"]);
+    assert_eq!((run.code, run.stdout.as_str()), (Some(1), ""), "{run:?}");
+}

@@ -1,4 +1,5 @@
 mod fetch;
+mod host;
 mod hosts;
 mod print;
 mod settings;
@@ -22,7 +23,7 @@ pub enum Resource {
     Labels(Args),
     /// Hosts, or one of them by UUID, host name or identifier
     #[command(visible_aliases = ["host", "h"])]
-    Hosts(Args),
+    Hosts(HostArgs),
     /// Secrets that agents may enroll with
     #[command(name = "enroll_secret", visible_aliases = ["enroll_secrets", "enroll-secret", "enroll-secrets"])]
     EnrollSecret(Format),
@@ -39,6 +40,17 @@ pub struct Args {
     name: Option<String>,
     #[command(flatten)]
     format: Format,
+}
+
+#[derive(clap::Args)]
+pub struct HostArgs {
+    /// Show only this one, as YAML unless --json is given
+    name: Option<String>,
+    #[command(flatten)]
+    format: Format,
+    /// Show which scheduled queries the host runs, and why or why not
+    #[arg(long, requires = "name", conflicts_with_all = ["yaml", "json"])]
+    why: bool,
 }
 
 #[derive(clap::Args)]
