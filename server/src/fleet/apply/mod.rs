@@ -134,7 +134,7 @@ impl Applier {
             Err(Stop::DryRun(changes)) => changes,
             Err(Stop::Failed(error)) => return Err(error),
         };
-        Ok(Applied { dry_run, changes: in_order(changes) })
+        Ok(Applied { dry_run, changes: in_order(changes), warnings: Vec::new() })
     }
 
     async fn catch_up(&self, touched_hosts: BTreeSet<i64>) -> Result<()> {
