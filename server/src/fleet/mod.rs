@@ -6,6 +6,7 @@ mod deadline;
 mod error;
 pub mod hosts;
 pub mod logs;
+mod place;
 pub mod schedule;
 pub mod specs;
 

@@ -93,7 +93,7 @@ mod tests {
             change("enroll_secret", "", Action::Created, &[]),
         ];
         assert_eq!(
-            render(&Applied { dry_run: false, changes }),
+            render(&Applied { dry_run: false, changes, warnings: Vec::new() }),
             "[+] applied 3 queries (1 created, 1 changed, 1 unchanged)\n    \
              changed query \"b\": query, description\n    \
              created query \"c\\n\"\n\
@@ -108,7 +108,7 @@ mod tests {
     fn no_difference_is_said() {
         let changes = vec![change("label", "a", Action::Unchanged, &[])];
         assert_eq!(
-            render(&Applied { dry_run: true, changes }),
+            render(&Applied { dry_run: true, changes, warnings: Vec::new() }),
             "[+] would've applied 1 labels (1 unchanged)\nno changes\n"
         );
     }

@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::{Located, Run};
 use crate::fleet::schedule::check_agent_options;
-use crate::fleet::{Problem, Result, specs};
+use crate::fleet::{Problem, Result, place, specs};
 use crate::store::settings;
 
 /// Parts of the configuration and the keys of each; agent options have their own check.
@@ -18,11 +18,11 @@ impl Run<'_> {
         for document in documents {
             let change = match &document.spec {
                 SpecDocument::Config(config) => {
-                    check_config(&format!("documents[{}].spec", document.index), config, &mut self.problems);
+                    check_config(&document.root(), config, &mut self.problems);
                     config.clone()
                 }
                 SpecDocument::Options(options) => {
-                    let place = format!("documents[{}].spec", document.index);
+                    let place = document.root();
                     check_agent_options(&place, options, &mut self.problems);
                     json!({ "agent_options": options })
                 }
@@ -47,7 +47,7 @@ fn check_config(place: &str, config: &Value, problems: &mut Vec<Problem>) {
         return;
     };
     for (key, value) in parts {
-        let place = format!("{place}.{key}");
+        let place = place::member(place, key);
         if key == "agent_options" {
             check_agent_options(&place, value, problems);
         } else if let Some((_, keys)) = PARTS.iter().find(|(part, _)| part == key) {
@@ -65,7 +65,7 @@ fn check_texts(place: &str, value: &Value, keys: &[&str], problems: &mut Vec<Pro
         return;
     };
     for (key, value) in members {
-        let place = format!("{place}.{key}");
+        let place = place::member(place, key);
         if !keys.contains(&key.as_str()) {
             problems.push(Problem::new(place, format!("unknown key; known are {}", keys.join(", "))));
         } else if value.as_str().is_none_or(|text| text.len() > MAX_TEXT) {
