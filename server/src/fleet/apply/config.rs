@@ -18,12 +18,12 @@ impl Run<'_> {
         for document in documents {
             let change = match &document.spec {
                 SpecDocument::Config(config) => {
-                    check_config(&document.root(), config, &mut self.problems);
+                    check_config(&document.root(), config, &mut self.problems, &mut self.warnings);
                     config.clone()
                 }
                 SpecDocument::Options(options) => {
                     let place = document.root();
-                    check_agent_options(&place, options, &mut self.problems);
+                    check_agent_options(&place, options, &mut self.problems, &mut self.warnings);
                     json!({ "agent_options": options })
                 }
                 _ => continue,
@@ -41,7 +41,7 @@ impl Run<'_> {
     }
 }
 
-fn check_config(place: &str, config: &Value, problems: &mut Vec<Problem>) {
+fn check_config(place: &str, config: &Value, problems: &mut Vec<Problem>, warnings: &mut Vec<Problem>) {
     let Some(parts) = config.as_object() else {
         problems.push(Problem::new(place, "expects an object"));
         return;
@@ -49,7 +49,7 @@ fn check_config(place: &str, config: &Value, problems: &mut Vec<Problem>) {
     for (key, value) in parts {
         let place = place::member(place, key);
         if key == "agent_options" {
-            check_agent_options(&place, value, problems);
+            check_agent_options(&place, value, problems, warnings);
         } else if let Some((_, keys)) = PARTS.iter().find(|(part, _)| part == key) {
             check_texts(&place, value, keys, problems);
         } else {

@@ -16,12 +16,9 @@ pub(super) async fn check(
     problems: &mut Vec<Problem>,
 ) -> Result<()> {
     let plan = Plan::load(tx).await?;
-    let platforms = plan.agent_options.get("overrides").and_then(|overrides| overrides.get("platforms"));
-    let alone = platforms
-        .and_then(serde_json::Value::as_object)
-        .into_iter()
-        .flatten()
-        .map(|(platform, _)| Assignment { platform: platform.as_str().into(), label_ids: Box::default() })
+    let alone = plan
+        .platforms()
+        .map(|platform| Assignment { platform: platform.into(), label_ids: Box::default() })
         .chain([Assignment::default()]);
     let every_pack = plan.packs.iter().map(|pack| Assignment {
         platform: Box::default(),

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use subtle::ConstantTimeEq as _;
 
 use super::assemble::{self, Assembled};
-use super::{Pack, ScheduledQuery, default_agent_options};
+use super::{Pack, ScheduledQuery, default_agent_options, options};
 use crate::fleet::Result;
 use crate::fleet::hosts::{Assignment, BUILTIN, BuiltinLabel};
 use crate::store::{self, Error, generations, settings};
@@ -99,24 +99,21 @@ impl Plan {
         self.packs.iter().filter(|pack| pack.targets(label_ids))
     }
 
-    /// The override that replaces the options for a platform, if there is one.
-    fn variant(&self, platform: &str) -> Option<&Value> {
-        self.agent_options.get("overrides")?.get("platforms")?.get(platform)
+    /// Platforms whose hosts get options of their own.
+    pub fn platforms(&self) -> impl Iterator<Item = &str> {
+        options::overridden_platforms(&self.agent_options).map(String::as_str)
     }
 
     /// The options document for a platform.
-    pub fn options_for(&self, platform: &str) -> Map<String, Value> {
-        self.variant(platform)
-            .or_else(|| self.agent_options.get("config"))
-            .and_then(Value::as_object)
-            .cloned()
-            .unwrap_or_default()
+    fn options_for(&self, platform: &str) -> Map<String, Value> {
+        options::document_for(&self.agent_options, platform).cloned().unwrap_or_default()
     }
 
     /// The config for an assignment, remembered while the cache has room.
     pub fn config(&self, assignment: &Assignment, max_cache_bytes: usize) -> Assembled {
         let key = AssemblyKey {
-            variant: self.variant(&assignment.platform).map(|_| assignment.platform.clone()),
+            variant: options::override_for(&self.agent_options, &assignment.platform)
+                .map(|_| assignment.platform.clone()),
             packs: (0..self.packs.len()).filter(|i| self.packs[*i].targets(&assignment.label_ids)).collect(),
         };
         if let Some(found) = lock(&self.assembled).configs.get(&key) {
