@@ -2,8 +2,8 @@ use muster_api::rest::Action;
 use muster_api::spec::SpecDocument;
 use serde_json::{Map, Value, json};
 
-use super::{Located, Run};
-use crate::fleet::schedule::check_agent_options;
+use super::{Located, Run, to_value};
+use crate::fleet::schedule::{Lasting, check_agent_options, load_retired};
 use crate::fleet::{Problem, Result, place, specs};
 use crate::store::settings;
 
@@ -35,7 +35,32 @@ impl Run<'_> {
             let action = self.note(document, "", Some(&old), &new)?;
             if action != Action::Unchanged && self.problems.is_empty() {
                 settings::set(self.tx, settings::APP_CONFIG, &new, self.now).await?;
+                let place = match &document.spec {
+                    SpecDocument::Options(_) => document.root(),
+                    _ => document.place("agent_options"),
+                };
+                self.retire(&place, &old, &new).await?;
             }
+        }
+        Ok(())
+    }
+
+    /// Remembers which options are gone, because hosts still have them.
+    async fn retire(&mut self, place: &str, old: &Value, new: &Value) -> Result<()> {
+        let (old, new) = (&old["agent_options"], &new["agent_options"]);
+        if old == new {
+            return Ok(());
+        }
+        let (before, _) = load_retired(self.tx).await?.at(self.now);
+        let (retired, lasting) = before.after(old, new, self.now);
+        settings::set(self.tx, settings::RETIRED_OPTIONS, &to_value(&retired)?, self.now).await?;
+        for Lasting { platform, flag } in lasting {
+            let document = match platform {
+                Some(platform) => place::member(&format!("{place}.overrides.platforms"), &platform),
+                None => format!("{place}.config"),
+            };
+            let reason = "removed, but agents keep its value until they restart, and the server has no default to send instead; put the key back with the value you want";
+            self.warnings.push(Problem::new(place::member(&format!("{document}.options"), &flag), reason));
         }
         Ok(())
     }

@@ -119,7 +119,7 @@ impl Applier {
                 run.all(&located).await?;
                 if run.problems.is_empty() && run.has_changes() {
                     generations::bump(tx, generations::SCHEDULE).await?;
-                    sizes::check(tx, &assignments, &mut run.problems).await?;
+                    sizes::check(tx, &assignments, now, &mut run.problems).await?;
                     let details = json!({ "changes": run.changes.iter().map(|(_, change)| change).filter(|change| change.action != Action::Unchanged).collect::<Vec<_>>() });
                     activities::add(tx, now, &principal.actor(), "applied_documents", &details).await?;
                 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use sea_orm::DatabaseTransaction;
 
+use crate::clock::Moment;
 use crate::fleet::hosts::Assignment;
 use crate::fleet::schedule::{MAX_CONFIG_BYTES, Plan};
 use crate::fleet::{Problem, Result};
@@ -13,11 +14,13 @@ use crate::fleet::{Problem, Result};
 pub(super) async fn check(
     tx: &DatabaseTransaction,
     assignments: &HashSet<Arc<Assignment>>,
+    now: Moment,
     problems: &mut Vec<Problem>,
 ) -> Result<()> {
-    let plan = Plan::load(tx).await?;
+    let plan = Plan::load(tx, now).await?;
     let alone = plan
         .platforms()
+        .into_iter()
         .map(|platform| Assignment { platform: platform.into(), label_ids: Box::default() })
         .chain([Assignment::default()]);
     let every_pack = plan.packs.iter().map(|pack| Assignment {

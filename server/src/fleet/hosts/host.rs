@@ -7,6 +7,7 @@ use tokio::sync::Mutex;
 
 use crate::clock::Moment;
 use crate::fleet::logs::{LastBatch, Stream};
+use crate::fleet::schedule::Edition;
 use crate::store::hosts::{Intervals, Known};
 
 /// What decides about a host's config. Replaced as a whole when any of it changes.
@@ -21,7 +22,7 @@ pub struct Assignment {
 /// A config that was served, and what it was made for.
 #[derive(Debug)]
 pub struct Served {
-    pub generation: i64,
+    pub edition: Edition,
     pub assignment: Arc<Assignment>,
     pub bytes: Bytes,
 }
@@ -48,13 +49,17 @@ impl Host {
             config_refresh: row.config_refresh,
             logger: row.logger_tls_period,
         };
+        Self::with(row.id, Self::assignment_of(known), intervals, row.seen_at)
+    }
+
+    pub(in crate::fleet) fn with(id: i64, assignment: Assignment, intervals: Intervals, seen: Moment) -> Self {
         Self {
-            id: row.id,
-            assignment: ArcSwap::from_pointee(Self::assignment_of(known)),
+            id,
+            assignment: ArcSwap::from_pointee(assignment),
             served: ArcSwapOption::empty(),
             intervals: ArcSwap::from_pointee((intervals, intervals)),
-            seen: AtomicI64::new(row.seen_at.0),
-            written_seen: AtomicI64::new(row.seen_at.0),
+            seen: AtomicI64::new(seen.0),
+            written_seen: AtomicI64::new(seen.0),
             results: Mutex::default(),
             statuses: Mutex::default(),
         }

@@ -52,7 +52,7 @@ const ALIASES: [(&str, &str); 2] =
     [("config_refresh", "config_tls_refresh"), ("config_accelerated_refresh", "config_tls_accelerated_refresh")];
 
 /// Whether agents ignore the flag in a config.
-pub(super) fn is_cli_only(flag: &str) -> bool {
+pub(in crate::fleet::schedule) fn is_cli_only(flag: &str) -> bool {
     // The one of its family that they take.
     let is_exception = flag == "extensions_default_index";
     !is_exception && (FLAGS.contains(&flag) || PREFIXES.iter().any(|prefix| flag.starts_with(prefix)))

@@ -18,6 +18,9 @@ use self::shape::Findings;
 use crate::fleet::apply::names::meant_platform;
 use crate::fleet::{Problem, place};
 
+pub(super) use cli_only::is_cli_only;
+pub(super) use known_flags::default_of;
+
 /// Keys agents read at the root of a config. `packs` and `schedule` may also be served from here.
 const ROOT_KEYS: [&str; 16] = [
     "options",
@@ -67,9 +70,17 @@ pub(super) fn override_for<'a>(agent_options: &'a Value, platform: &str) -> Opti
     agent_options.get("overrides")?.get("platforms")?.get(platform)
 }
 
+/// The options document of hosts whose platform has none of its own.
+pub(super) fn general_document(agent_options: &Value) -> Option<&Map<String, Value>> {
+    agent_options.get("config")?.as_object()
+}
+
 /// The options document hosts of a platform get.
 pub(super) fn document_for<'a>(agent_options: &'a Value, platform: &str) -> Option<&'a Map<String, Value>> {
-    override_for(agent_options, platform).or_else(|| agent_options.get("config")).and_then(Value::as_object)
+    match override_for(agent_options, platform) {
+        Some(document) => document.as_object(),
+        None => general_document(agent_options),
+    }
 }
 
 /// Platforms whose hosts get a document of their own.
