@@ -3,12 +3,14 @@
 mod account;
 mod apply;
 mod error;
+mod explain;
 mod host;
 mod spec;
 
 pub use account::{LoggedIn, Login, Me, NewAdmin, OrgInfo, Role, SetUp, SetUpDone, User, Version};
 pub use apply::{Action, Applied, Apply, Change};
 pub use error::{ErrorBody, FieldError};
+pub use explain::{Explained, ExplainedQuery};
 pub use host::{Host, HostCount, HostDetail, HostEnvelope, HostLabel, HostPack, HostStatus, Hosts};
 pub use spec::{SecretsSpec, SpecByName, Specs};
 

@@ -4,6 +4,7 @@ pub mod access;
 pub mod apply;
 mod deadline;
 mod error;
+mod explain;
 pub mod hosts;
 pub mod logs;
 mod place;

@@ -18,8 +18,10 @@ pub use options::{check as check_agent_options, default_agent_options};
 pub use pack::{Pack, ScheduledQuery};
 pub use plan::{Edition, Plan, load_retired};
 pub use retired::Lasting;
+#[cfg(test)]
+pub use retired::Retired;
 
-use super::hosts::{Host, Served};
+use super::hosts::{Assignment, Host, Served};
 use super::{Error, Result};
 use crate::clock::Clock;
 use crate::store::{Store, generations};
@@ -93,7 +95,7 @@ impl Schedule {
             );
             match &*served {
                 Some(last) => last.bytes.clone(),
-                None => return Err(Error::Unavailable("the config for this host is too big for any agent".to_owned())),
+                None => return Err(too_big()),
             }
         };
         let (_, written) = **host.intervals.load();
@@ -105,4 +107,23 @@ impl Schedule {
         })));
         Ok(bytes)
     }
+
+    /// What [`Schedule::config_for`] would answer a host with this assignment, without answering it.
+    ///
+    /// # Errors
+    /// As there; a host that has not called since the start counts as one without an earlier config.
+    pub fn look_up(&self, plan: &Plan, assignment: &Assignment, host: Option<&Host>) -> Result<Bytes> {
+        let bytes = plan.config(assignment, self.max_cache_bytes).bytes;
+        if bytes.len() <= MAX_CONFIG_BYTES {
+            return Ok(bytes);
+        }
+        match host.and_then(|host| host.served.load_full()) {
+            Some(last) => Ok(last.bytes.clone()),
+            None => Err(too_big()),
+        }
+    }
+}
+
+fn too_big() -> Error {
+    Error::Unavailable("the config for this host is too big for any agent".to_owned())
 }

@@ -87,7 +87,7 @@ impl Plan {
 
     /// A plan of these alone.
     #[cfg(test)]
-    pub(super) fn of(edition: Edition, agent_options: Value, retired: Retired, packs: Vec<Pack>) -> Self {
+    pub(in crate::fleet) fn of(edition: Edition, agent_options: Value, retired: Retired, packs: Vec<Pack>) -> Self {
         Self { edition, agent_options, retired, packs, ..Self::default() }
     }
 
@@ -128,7 +128,7 @@ impl Plan {
     }
 
     /// The options document for a platform.
-    fn options_for(&self, platform: &str) -> Map<String, Value> {
+    pub fn options_for(&self, platform: &str) -> Map<String, Value> {
         let mut document = options::document_for(&self.agent_options, platform).cloned().unwrap_or_default();
         self.retired.of(platform).put_into(&mut document);
         document
