@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use super::{Located, Run, to_value};
 use crate::fleet::schedule::{Lasting, check_agent_options, load_retired};
 use crate::fleet::{Problem, Result, place, specs};
-use crate::store::settings;
+use crate::store::{hosts, settings};
 
 /// Parts of the configuration and the keys of each; agent options have their own check.
 const PARTS: [(&str, &[&str]); 2] = [("org_info", &["org_name", "org_logo_url"]), ("server_settings", &["server_url"])];
@@ -48,7 +48,8 @@ impl Run<'_> {
     /// Remembers which options are gone, because hosts still have them.
     async fn retire(&mut self, place: &str, old: &Value, new: &Value) -> Result<()> {
         let (old, new) = (&old["agent_options"], &new["agent_options"]);
-        if old == new {
+        // Where there is no host, nobody has anything to forget.
+        if old == new || hosts::count(self.tx, &hosts::Filter::default()).await? == 0 {
             return Ok(());
         }
         let (before, _) = load_retired(self.tx).await?.at(self.now);
