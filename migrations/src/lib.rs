@@ -7,6 +7,7 @@ mod m0001_accounts;
 mod m0002_hosts;
 mod m0003_schedule;
 mod m0004_settings;
+mod m0005_parked_queries;
 
 pub use sea_orm_migration::MigratorTrait;
 use sea_orm_migration::prelude::*;
@@ -22,6 +23,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0002_hosts::Migration),
             Box::new(m0003_schedule::Migration),
             Box::new(m0004_settings::Migration),
+            Box::new(m0005_parked_queries::Migration),
         ]
     }
 }

@@ -13,6 +13,7 @@ use crate::config::{Config, LogPlugin};
 use crate::fleet::Fleet;
 use crate::fleet::access::Access;
 use crate::fleet::apply::Applier;
+use crate::fleet::checkin::Checkin;
 use crate::fleet::hosts::{Hosts, ensure_builtin_labels};
 use crate::fleet::logs::Logs;
 use crate::fleet::schedule::Schedule;
@@ -57,6 +58,14 @@ impl App {
             Arc::clone(&schedule),
             Arc::clone(&metrics),
         ));
+        let checkin = Arc::new(Checkin::new(
+            store.clone(),
+            clock.clone(),
+            osquery,
+            Arc::clone(&schedule),
+            Arc::clone(&hosts),
+            Arc::clone(&metrics),
+        ));
         let logs = Arc::new(Logs::new(
             sink(config, osquery.result_log_plugin, &config.filesystem.result_log_file)?,
             sink(config, osquery.status_log_plugin, &config.filesystem.status_log_file)?,
@@ -68,6 +77,7 @@ impl App {
         let fleet = Fleet {
             access: Arc::new(access),
             applier: Arc::new(applier),
+            checkin,
             hosts,
             logs,
             schedule,

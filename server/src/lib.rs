@@ -182,6 +182,9 @@ async fn run(
     if let Err(error) = app.fleet.hosts.write_seen(true).await {
         tracing::warn!(%error, "when hosts were last seen could not be written; seconds of it are lost");
     }
+    if let Err(error) = app.fleet.checkin.write_reports().await {
+        tracing::warn!(%error, "what hosts said last could not be written; they are asked again");
+    }
     app.store.close().await;
     tracing::info!("stopped");
     served.context("the listener has failed")

@@ -42,4 +42,9 @@ pub enum Action {
     Created,
     Changed,
     Unchanged,
+    Deleted,
+    /// Was to be deleted and was not there.
+    Absent,
+    /// Of a kind that cannot be deleted.
+    Ignored,
 }

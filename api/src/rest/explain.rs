@@ -4,6 +4,7 @@ use serde_json::Value;
 /// `GET hosts/{id}/config` and `GET hosts/identifier/{word}/config`: what a host is served, and what it makes of it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Explained {
+    /// As the agent gets it.
     pub config: Value,
     /// What `osquery_info.config_hash` shows once the host has loaded it.
     pub config_hash: String,
@@ -11,6 +12,7 @@ pub struct Explained {
     pub schedule: Vec<ExplainedQuery>,
 }
 
+/// One scheduled query, and whether this host runs it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExplainedQuery {
     /// Empty for queries of the options' own `schedule`.
@@ -20,7 +22,7 @@ pub struct ExplainedQuery {
     pub full_name: String,
     pub query: String,
     /// Seconds, before the host's own deviation.
-    pub interval: u64,
+    pub interval: u32,
     /// Also true where only the pack's discovery queries, which run on the host, stand in between.
     pub runs: bool,
     /// Why, or why not.

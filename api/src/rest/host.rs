@@ -66,9 +66,21 @@ pub struct HostDetail {
     pub host: Host,
     pub labels: Vec<HostLabel>,
     pub packs: Vec<HostPack>,
+    /// Questions the host is not asked any more, because they seem to stop its agent.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parked_queries: Vec<ParkedQuery>,
     /// Set when two machines were found to share this identity: what the operator should do about it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clone_warning: Option<String>,
+}
+
+/// A question put aside. It is asked again when the label's query changes, or after a refetch.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ParkedQuery {
+    /// Such as `label web servers` or `detail os_version`.
+    pub name: String,
+    pub reason: String,
+    pub parked_at: DateTime<Utc>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

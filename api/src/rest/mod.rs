@@ -11,7 +11,7 @@ pub use account::{LoggedIn, Login, Me, NewAdmin, OrgInfo, Role, SetUp, SetUpDone
 pub use apply::{Action, Applied, Apply, Change};
 pub use error::{ErrorBody, FieldError};
 pub use explain::{Explained, ExplainedQuery};
-pub use host::{Host, HostCount, HostDetail, HostEnvelope, HostLabel, HostPack, HostStatus, Hosts};
+pub use host::{Host, HostCount, HostDetail, HostEnvelope, HostLabel, HostPack, HostStatus, Hosts, ParkedQuery};
 pub use spec::{SecretsSpec, SpecByName, Specs};
 
 /// Every REST path is served under each of these.

@@ -1,20 +1,20 @@
 use actix_web::{HttpRequest, HttpResponse, web};
 use bytes::Bytes;
-use muster_api::osquery::answer::{ACCEPTED, NO_WORK};
+use muster_api::osquery::answer::ACCEPTED;
 use muster_api::osquery::{DistributedWrite, node_key};
 
 use super::answer::answer;
 use super::node_key::{authenticate, check_header};
 use super::{AgentDoor, body};
 
-/// Tells a host what it is asked, which is nothing yet.
+/// Tells a host what it is asked.
 pub(super) async fn read(door: web::Data<AgentDoor>, request: HttpRequest, mut payload: web::Payload) -> HttpResponse {
     answer(&door, &request, "get_distributed_queries", async {
         let cap = door.caps.distributed_read;
         let body =
             body::read(&request, &mut payload, cap, "max_distributed_read_body", &door.budget, &door.metrics).await?;
-        authenticate(&door, &request, node_key(&body.bytes)?.as_deref()).await?;
-        Ok(Bytes::from_static(NO_WORK))
+        let host = authenticate(&door, &request, node_key(&body.bytes)?.as_deref()).await?;
+        Ok(door.fleet.checkin.read(&host).await)
     })
     .await
 }
@@ -28,8 +28,8 @@ pub(super) async fn write(door: web::Data<AgentDoor>, request: HttpRequest, mut 
         let body =
             body::read(&request, &mut payload, cap, "max_distributed_write_body", &door.budget, &door.metrics).await?;
         let write = DistributedWrite::read(&body.bytes)?;
-        authenticate(&door, &request, write.node_key.as_deref()).await?;
-        door.metrics.unknown_answers.inc_by(write.results.len() as u64);
+        let host = authenticate(&door, &request, write.node_key.as_deref()).await?;
+        door.fleet.checkin.write(&host, &write);
         Ok(Bytes::from_static(ACCEPTED))
     })
     .await

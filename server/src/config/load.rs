@@ -201,7 +201,10 @@ mod tests {
     #[test]
     fn the_documentation_lists_every_setting() {
         let page = include_str!("../../../docs/operations.md");
-        assert!(page.contains(&describe()), "docs/operations.md is not up to date; put in what `muster config keys` prints");
+        assert!(
+            page.contains(&describe()),
+            "docs/operations.md is not up to date; put in what `muster config keys` prints"
+        );
     }
 
     #[test]

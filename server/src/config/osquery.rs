@@ -69,6 +69,10 @@ section! {
         enrolls_per_second: u32 = 200,
         /// Enrollments a second with any one secret.
         enrolls_per_second_per_secret: u32 = 100,
+        /// How often a host is asked about itself.
+        detail_update_interval: Duration = Duration::from_secs(3600),
+        /// How often a host is asked which labels it is in.
+        label_update_interval: Duration = Duration::from_secs(3600),
         /// A node key stays good for so long after its last use once a newer one is in use.
         old_key_grace: Duration = Duration::from_secs(600),
         /// Every request of an agent is answered within this time; agents give up after 16 s.

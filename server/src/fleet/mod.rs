@@ -2,6 +2,7 @@
 
 pub mod access;
 pub mod apply;
+pub mod checkin;
 mod deadline;
 mod error;
 mod explain;
@@ -18,6 +19,7 @@ pub use error::{Error, Problem, Result};
 
 use self::access::Access;
 use self::apply::Applier;
+use self::checkin::Checkin;
 use self::hosts::Hosts;
 use self::logs::Logs;
 use self::schedule::Schedule;
@@ -28,6 +30,7 @@ use self::specs::Specs;
 pub struct Fleet {
     pub access: Arc<Access>,
     pub applier: Arc<Applier>,
+    pub checkin: Arc<Checkin>,
     pub hosts: Arc<Hosts>,
     pub logs: Arc<Logs>,
     pub schedule: Arc<Schedule>,

@@ -14,6 +14,7 @@ use crate::telemetry::Metrics;
 #[derive(Debug, Clone, Copy)]
 enum Task {
     WriteSeen,
+    WriteReports,
     RefreshSchedule,
     RetireKeys,
     SeparateClones,
@@ -21,12 +22,19 @@ enum Task {
 }
 
 impl Task {
-    const ALL: [Self; 5] =
-        [Self::WriteSeen, Self::RefreshSchedule, Self::RetireKeys, Self::SeparateClones, Self::SweepSessions];
+    const ALL: [Self; 6] = [
+        Self::WriteSeen,
+        Self::WriteReports,
+        Self::RefreshSchedule,
+        Self::RetireKeys,
+        Self::SeparateClones,
+        Self::SweepSessions,
+    ];
 
     fn every(self) -> Duration {
         Duration::from_secs(match self {
             Self::RefreshSchedule => 2,
+            Self::WriteReports => 1,
             Self::WriteSeen => 5,
             Self::RetireKeys => 60,
             Self::SeparateClones => 30,
@@ -46,6 +54,7 @@ impl Task {
                 metrics.hosts_in_memory.set(i64::try_from(fleet.hosts.index.len()).unwrap_or(i64::MAX));
                 fleet.hosts.write_seen(false).await
             }
+            Self::WriteReports => fleet.checkin.write_reports().await,
             Self::RefreshSchedule => fleet.schedule.refresh().await,
             Self::RetireKeys => fleet.hosts.retire_keys().await,
             Self::SeparateClones => fleet.hosts.separate_clones().await,

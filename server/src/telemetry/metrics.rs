@@ -16,6 +16,12 @@ pub struct Metrics {
     pub enrolls: IntCounterVec,
     /// Node keys that had to be looked up in the database.
     pub key_lookups: IntCounter,
+    /// Questions put to hosts about themselves.
+    pub questions: IntCounter,
+    /// Questions not put to a host any more, because they seem to stop its agent.
+    pub parked_queries: IntCounter,
+    /// Label memberships written.
+    pub label_changes: IntCounterVec,
     /// Answers to questions nobody asks any more.
     pub unknown_answers: IntCounter,
     /// Identities found to be shared by two machines.
@@ -50,6 +56,9 @@ impl Metrics {
         let enrolls = counters("muster_enrolls_total", "Enrollments by outcome.", &["outcome"])?;
         let key_lookups = counter("muster_key_lookups_total", "Node keys looked up in the database.")?;
         let clones = counter("muster_clones_separated_total", "Identities found to be shared by two machines.")?;
+        let questions = counter("muster_questions_total", "Questions put to hosts about themselves.")?;
+        let parked_queries = counter("muster_parked_queries_total", "Questions a host is not asked any more.")?;
+        let label_changes = counters("muster_label_changes_total", "Label memberships written.", &["change"])?;
         let unknown_answers =
             counter("muster_unknown_answers_total", "Answers of agents to questions nobody asks any more.")?;
         let log_lines = counters("muster_log_lines_total", "Log lines by type and fate.", &["type", "fate"])?;
@@ -67,6 +76,9 @@ impl Metrics {
             request_seconds,
             enrolls,
             key_lookups,
+            questions,
+            parked_queries,
+            label_changes,
             unknown_answers,
             clones,
             hosts_in_memory,

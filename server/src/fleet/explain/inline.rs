@@ -8,7 +8,7 @@ use super::facts::{Facts, Limits};
 use super::{Assignment, Plan, Verdict};
 
 /// The flag's own default, in seconds.
-const DEFAULT_INTERVAL: u64 = 3600;
+const DEFAULT_INTERVAL: u32 = 3600;
 
 /// A pack as it stands in the options.
 struct InlinePack<'a> {
@@ -27,7 +27,7 @@ pub(super) fn explain(
 ) -> Vec<ExplainedQuery> {
     let document = plan.options_for(&assignment.platform);
     let is_replaced = plan.packs_for(&assignment.label_ids).next().is_some();
-    let interval = config.get("options").and_then(|options| whole(options.get("schedule_default_interval")?));
+    let interval = config.get("options").and_then(|options| seconds(options.get("schedule_default_interval")?));
     let mut explained = Vec::new();
     for pack in packs(&document) {
         for (name, query) in pack.queries.into_iter().flatten() {
@@ -43,7 +43,7 @@ pub(super) fn explain(
                 name: name.clone(),
                 full_name: full_name(pack.name, name, delimiter),
                 query: text(query, "query").to_owned(),
-                interval: query.get("interval").and_then(whole).or(interval).unwrap_or(DEFAULT_INTERVAL),
+                interval: query.get("interval").and_then(seconds).or(interval).unwrap_or(DEFAULT_INTERVAL),
                 runs: verdict.runs,
                 reason: verdict.reason,
             });
@@ -90,6 +90,10 @@ fn limits(members: &Map<String, Value>) -> Limits<'_> {
 
 fn text<'a>(members: &'a Map<String, Value>, key: &str) -> &'a str {
     members.get(key).and_then(Value::as_str).unwrap_or_default()
+}
+
+fn seconds(value: &Value) -> Option<u32> {
+    whole(value)?.try_into().ok()
 }
 
 /// A number, also one written as text.

@@ -88,7 +88,7 @@ fn explain_plan(plan: &Plan, assignment: &Assignment, config: &Value, facts: &Fa
                 name: query.name.clone(),
                 full_name: full_name(&pack.name, &query.name, delimiter),
                 query: query.sql.clone(),
-                interval: u64::try_from(query.interval_secs).unwrap_or(0),
+                interval: u32::try_from(query.interval_secs).unwrap_or(0),
                 runs: verdict.runs,
                 reason: verdict.reason,
             });

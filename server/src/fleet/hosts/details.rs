@@ -14,7 +14,7 @@ pub(super) fn fit(text: &str) -> String {
 }
 
 /// Sets what `details` has; what it does not have stays as it is.
-pub(super) fn set(host: &mut ActiveModel, details: &HostDetails) {
+pub fn set(host: &mut ActiveModel, details: &HostDetails) {
     macro_rules! texts {
         ($($field:ident = $table:literal . $column:literal),* $(,)?) => {$(
             if let Some(text) = details.get($table, $column) {

@@ -6,9 +6,12 @@ use bytes::Bytes;
 use tokio::sync::Mutex;
 
 use crate::clock::Moment;
+use crate::fleet::checkin::Housekeeping;
 use crate::fleet::logs::{LastBatch, Stream};
 use crate::fleet::schedule::Edition;
+use crate::store::entity;
 use crate::store::hosts::{Intervals, Known};
+use crate::store::reports::Asked;
 
 /// What decides about a host's config. Replaced as a whole when any of it changes.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
@@ -35,6 +38,8 @@ pub struct Host {
     pub served: ArcSwapOption<Served>,
     /// What its config told it, and what the database knows of that.
     pub intervals: ArcSwap<(Intervals, Intervals)>,
+    /// What it was asked about itself and will be.
+    pub housekeeping: Housekeeping,
     seen: AtomicI64,
     written_seen: AtomicI64,
     results: Mutex<LastBatch>,
@@ -49,15 +54,22 @@ impl Host {
             config_refresh: row.config_refresh,
             logger: row.logger_tls_period,
         };
-        Self::with(row.id, Self::assignment_of(known), intervals, row.seen_at)
+        Self::with(row.id, Self::assignment_of(known), intervals, asked(row), row.seen_at)
     }
 
-    pub(in crate::fleet) fn with(id: i64, assignment: Assignment, intervals: Intervals, seen: Moment) -> Self {
+    pub(in crate::fleet) fn with(
+        id: i64,
+        assignment: Assignment,
+        intervals: Intervals,
+        asked: Asked,
+        seen: Moment,
+    ) -> Self {
         Self {
             id,
             assignment: ArcSwap::from_pointee(assignment),
             served: ArcSwapOption::empty(),
             intervals: ArcSwap::from_pointee((intervals, intervals)),
+            housekeeping: Housekeeping::new(asked),
             seen: AtomicI64::new(seen.0),
             written_seen: AtomicI64::new(seen.0),
             results: Mutex::default(),
@@ -100,5 +112,13 @@ impl Host {
     /// The database knows of a contact at `moment`.
     pub fn seen_was_written(&self, moment: Moment) {
         self.written_seen.fetch_max(moment.0, Ordering::Relaxed);
+    }
+}
+
+fn asked(row: &entity::hosts::Model) -> Asked {
+    Asked {
+        detail_updated_at: row.detail_updated_at,
+        label_updated_at: row.label_updated_at,
+        refetch_requested: row.refetch_requested,
     }
 }

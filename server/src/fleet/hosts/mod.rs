@@ -14,6 +14,7 @@ mod view;
 
 pub use admission::Admission;
 pub use builtin_labels::{BUILTIN, BuiltinLabel, Family, ensure as ensure_builtin_labels};
+pub use details::set as set_details;
 pub use host::{Assignment, Host, Served};
 pub use index::{Authenticated, HostIndex};
 pub use key::NodeKey;

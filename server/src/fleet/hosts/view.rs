@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
-use muster_api::rest::{Host, HostDetail, HostLabel, HostPack, HostStatus};
+use muster_api::rest::{Host, HostDetail, HostLabel, HostPack, HostStatus, ParkedQuery};
 
 use super::Hosts;
 use crate::clock::Moment;
 use crate::fleet::access::{Permission, Principal};
+use crate::fleet::checkin::Name;
+use crate::fleet::schedule::Plan;
 use crate::fleet::{Error, Result};
 use crate::store::entity::hosts::Model;
 use crate::store::{self, hosts::Filter};
@@ -129,13 +131,22 @@ impl Hosts {
             .filter_map(|id| plan.label_name(*id).map(|name| HostLabel { id: *id, name: name.to_owned() }))
             .collect();
         let packs = plan.packs_for(&label_ids).map(|pack| HostPack { id: pack.id, name: pack.name.clone() }).collect();
+        let parked = store::parked_queries::of_host(self.store.reader(), row.id).await?;
+        let parked_queries = parked
+            .into_iter()
+            .map(|parked| ParkedQuery {
+                name: question_name(&plan, &parked.name),
+                reason: parked.reason,
+                parked_at: parked.parked_at.to_utc(),
+            })
+            .collect();
         let clone_warning = row.cloned_at.map(|_| {
             format!(
                 "more than one machine calls itself {}: they are told apart by their agents' instance ids; give cloned machines their own UUID, or set osquery.host_identifier to instance",
                 row.claimed_identifier
             )
         });
-        Ok(HostDetail { host: self.show(&row), labels, packs, clone_warning })
+        Ok(HostDetail { host: self.show(&row), labels, packs, parked_queries, clone_warning })
     }
 
     fn show(&self, row: &Model) -> Host {
@@ -183,6 +194,15 @@ impl Hosts {
             display_text: row.hostname.clone(),
             display_name: if row.computer_name.is_empty() { row.hostname.clone() } else { row.computer_name.clone() },
         }
+    }
+}
+
+/// What operators call a question agents know by its id.
+fn question_name(plan: &Plan, id: &str) -> String {
+    match Name::parse(id) {
+        Some(Name::Label(label_id)) => format!("label {}", plan.label_name(label_id).unwrap_or("that is gone")),
+        Some(Name::Detail(name)) => format!("detail {name}"),
+        None => id.to_owned(),
     }
 }
 

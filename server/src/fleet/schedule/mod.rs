@@ -59,11 +59,12 @@ impl Schedule {
         let generation = generations::current(self.store.reader(), generations::SCHEDULE).await?;
         let now = self.clock.now();
         let plan = self.plan.load();
-        if generation != plan.edition.generation || plan.edition.outdated_at <= now {
+        if generation != plan.generation || plan.edition().outdated_at <= now {
             let fresh = Arc::new(Plan::load(self.store.reader(), now).await?);
             // A slower reader must not put an older plan back.
-            self.plan
-                .rcu(|current| if current.edition < fresh.edition { Arc::clone(&fresh) } else { Arc::clone(current) });
+            self.plan.rcu(
+                |current| if current.edition() < fresh.edition() { Arc::clone(&fresh) } else { Arc::clone(current) },
+            );
         }
         Ok(())
     }
@@ -77,7 +78,7 @@ impl Schedule {
         let assignment = host.assignment.load();
         let served = host.served.load();
         if let Some(served) = &*served
-            && served.edition == plan.edition
+            && served.edition == plan.edition()
             && Arc::ptr_eq(&served.assignment, &assignment)
         {
             return Ok(served.bytes.clone());
@@ -101,7 +102,7 @@ impl Schedule {
         let (_, written) = **host.intervals.load();
         host.intervals.store(Arc::new((config.intervals, written)));
         host.served.store(Some(Arc::new(Served {
-            edition: plan.edition,
+            edition: plan.edition(),
             assignment: Arc::clone(&assignment),
             bytes: bytes.clone(),
         })));

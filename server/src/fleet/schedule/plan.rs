@@ -11,7 +11,7 @@ use super::retired::Retired;
 use super::{Pack, ScheduledQuery, default_agent_options, options};
 use crate::clock::Moment;
 use crate::fleet::Result;
-use crate::fleet::hosts::{Assignment, BUILTIN, BuiltinLabel};
+use crate::fleet::hosts::{Assignment, BUILTIN, BuiltinLabel, Family};
 use crate::store::{self, Error, generations, settings};
 
 /// Tells a newer plan from an older one.
@@ -25,16 +25,43 @@ pub struct Edition {
 /// Everything that decides what hosts run and who may enroll, as of one generation.
 #[derive(Debug, Default)]
 pub struct Plan {
-    pub edition: Edition,
+    pub generation: i64,
+    outdated_at: Moment,
     /// `{config, overrides}`.
     pub agent_options: Value,
     pub(super) retired: Retired,
     /// Sorted by name.
     pub packs: Vec<Pack>,
     labels: BTreeMap<i64, String>,
+    dynamic: Vec<DynamicLabel>,
     builtin: Vec<(i64, BuiltinLabel)>,
     secrets: Vec<(i64, crate::config::Secret)>,
     assembled: Mutex<Assembly>,
+}
+
+/// A label whose members are the hosts its query returns a row on.
+#[derive(Debug, Clone)]
+pub struct DynamicLabel {
+    pub id: i64,
+    pub sql: String,
+    pub changed_at: Moment,
+    platform: String,
+}
+
+impl DynamicLabel {
+    fn of(row: &store::entity::labels::Model) -> Self {
+        Self { id: row.id, sql: row.query.clone(), changed_at: row.updated_at, platform: row.platform.clone() }
+    }
+
+    /// Whether hosts of a platform are asked. `linux` means every distribution.
+    pub fn is_for(&self, platform: &str) -> bool {
+        self.platform.is_empty()
+            || self
+                .platform
+                .split(',')
+                .map(str::trim)
+                .any(|word| word == platform || (word == "linux" && Family::of(None, platform) == Family::Linux))
+    }
 }
 
 /// Configs assembled so far and their size together.
@@ -73,8 +100,15 @@ impl Plan {
             .into_iter()
             .map(|row| (row.id, crate::config::Secret::new(row.secret)))
             .collect();
+        let dynamic = labels
+            .iter()
+            .filter(|label| label.membership_type == "dynamic" && label.label_type == "regular")
+            .map(DynamicLabel::of)
+            .collect();
         Ok(Self {
-            edition: Edition { generation, outdated_at },
+            generation,
+            outdated_at,
+            dynamic,
             agent_options,
             retired,
             packs: load_packs(db).await?,
@@ -88,11 +122,30 @@ impl Plan {
     /// A plan of these alone.
     #[cfg(test)]
     pub(in crate::fleet) fn of(edition: Edition, agent_options: Value, retired: Retired, packs: Vec<Pack>) -> Self {
-        Self { edition, agent_options, retired, packs, ..Self::default() }
+        let Edition { generation, outdated_at } = edition;
+        Self { generation, outdated_at, agent_options, retired, packs, ..Self::default() }
+    }
+
+    pub fn edition(&self) -> Edition {
+        Edition { generation: self.generation, outdated_at: self.outdated_at }
     }
 
     pub fn label_name(&self, id: i64) -> Option<&str> {
         self.labels.get(&id).map(String::as_str)
+    }
+
+    /// Labels hosts are asked about, sorted by id.
+    pub fn dynamic_labels(&self) -> &[DynamicLabel] {
+        &self.dynamic
+    }
+
+    pub fn dynamic_label(&self, id: i64) -> Option<&DynamicLabel> {
+        self.dynamic.binary_search_by_key(&id, |label| label.id).ok().map(|position| &self.dynamic[position])
+    }
+
+    /// When the youngest of them was made or changed.
+    pub fn newest_label(&self) -> Moment {
+        self.dynamic.iter().map(|label| label.changed_at).max().unwrap_or(Moment::NEVER)
     }
 
     pub fn builtin_labels(&self) -> &[(i64, BuiltinLabel)] {

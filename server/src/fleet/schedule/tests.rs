@@ -11,11 +11,15 @@ use crate::clock::Moment;
 use crate::config;
 use crate::fleet::hosts::Assignment;
 use crate::store::hosts::Intervals;
+use crate::store::reports::Asked;
 
 const PLATFORMS: [&str; 3] = ["ubuntu", "darwin", ""];
 
 /// Half of what fits a config, so that two packs together can be too much.
 const LONG_SQL_BYTES: usize = 600_000;
+
+const NEVER_ASKED: Asked =
+    Asked { detail_updated_at: Moment::NEVER, label_updated_at: Moment::NEVER, refetch_requested: false };
 
 /// One change of what hosts run, or of the hosts.
 #[derive(Debug, Clone)]
@@ -118,7 +122,7 @@ impl World {
     fn new(store: Store) -> Self {
         let hosts = (0..4).zip(PLATFORMS.into_iter().cycle()).map(|(id, platform)| {
             let assignment = Assignment { platform: platform.into(), label_ids: Box::default() };
-            Host::with(id, assignment, Intervals::default(), Moment::NEVER)
+            Host::with(id, assignment, Intervals::default(), NEVER_ASKED, Moment::NEVER)
         });
         let schedule = Schedule {
             store,
@@ -157,7 +161,7 @@ impl World {
             Edit::Days(days) => {
                 self.now = self.now.plus(Duration::from_secs(24 * 3600) * days);
                 // Nothing has changed: a plan that is not outdated goes on.
-                if self.now < self.schedule.plan().edition.outdated_at {
+                if self.now < self.schedule.plan().edition().outdated_at {
                     return;
                 }
                 self.load();

@@ -9,6 +9,7 @@ pub mod labels;
 pub mod node_keys;
 pub mod pack_labels;
 pub mod packs;
+pub mod parked_queries;
 pub mod queries;
 pub mod scheduled_queries;
 pub mod sessions;

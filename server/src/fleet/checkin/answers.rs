@@ -1,0 +1,77 @@
+use std::sync::Arc;
+
+use muster_api::osquery::{DistributedWrite, QueryResult};
+use sea_orm::Set;
+
+use super::{Checkin, Name, details};
+use crate::fleet::hosts::{Family, Host};
+use crate::fleet::schedule::Plan;
+use crate::store::entity::hosts::ActiveModel;
+use crate::store::reports::Report;
+
+/// What agents from 5.5 on say of a query that has stopped their worker before.
+const DENYLISTED: &str = "distributed query is denylisted";
+
+impl Checkin {
+    /// Takes the answers of a host. Those to questions nobody asks any more are dropped: an agent that is refused keeps
+    /// them and sends more each time.
+    pub fn write(&self, host: &Arc<Host>, write: &DistributedWrite<'_>) {
+        let now = self.clock.now();
+        let plan = self.schedule.plan();
+        let mut report = Report { host_id: host.id, ..Report::default() };
+        for (id, result) in &write.results {
+            let Some(name) = Name::parse(id) else {
+                self.metrics.unknown_answers.inc();
+                continue;
+            };
+            host.housekeeping.answered(name);
+            if result.message.as_deref() == Some(DENYLISTED) {
+                self.metrics.parked_queries.inc();
+                self.reports.park(
+                    host,
+                    name,
+                    "the agent has denylisted it after it stopped the worker".to_owned(),
+                    now,
+                );
+            } else {
+                take(&mut report, name, result, |label_id| plan.dynamic_label(label_id).is_some());
+            }
+        }
+        note_builtin_labels(&mut report, &plan);
+        self.reports.add(report);
+        if let Some(done) = host.housekeeping.is_round_done() {
+            self.reports.finish(host, done);
+            host.housekeeping.finished(done, host.id, &plan, self.intervals, now);
+        }
+    }
+}
+
+/// A host's platform decides about the built-in labels.
+fn note_builtin_labels(report: &mut Report, plan: &Plan) {
+    if let Set(platform) = &report.details.platform {
+        let family = Family::of(None, platform);
+        for (label_id, label) in plan.builtin_labels() {
+            report.labels.insert(*label_id, label.has(platform, family));
+        }
+    }
+}
+
+/// Notes an answer. One that failed changes nothing.
+fn take(report: &mut Report, name: Name, result: &QueryResult<'_>, is_dynamic: impl Fn(i64) -> bool) {
+    if !result.succeeded() {
+        return;
+    }
+    match name {
+        Name::Label(label_id) if is_dynamic(label_id) => {
+            report.labels.insert(label_id, !result.rows.is_empty());
+        }
+        Name::Label(_) => {}
+        Name::Detail(name) => {
+            if let Some(query) = details::named(name) {
+                let mut columns: ActiveModel = std::mem::take(&mut report.details);
+                (query.fill)(&mut columns, result.rows);
+                report.details = columns;
+            }
+        }
+    }
+}

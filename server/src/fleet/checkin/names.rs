@@ -1,0 +1,31 @@
+use std::fmt;
+
+/// What agents call a question; the prefixes are those Fleet's users see in their agents' logs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Name {
+    Detail(&'static str),
+    Label(i64),
+}
+
+const DETAIL: &str = "fleet_detail_query_";
+const LABEL: &str = "fleet_label_query_";
+
+impl Name {
+    /// Reads a name an agent sends back. `None` for what was never asked.
+    pub fn parse(text: &str) -> Option<Self> {
+        if let Some(id) = text.strip_prefix(LABEL) {
+            return id.parse().ok().map(Self::Label);
+        }
+        let detail = text.strip_prefix(DETAIL)?;
+        super::details::ALL.iter().find(|query| query.name == detail).map(|query| Self::Detail(query.name))
+    }
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Detail(name) => write!(f, "{DETAIL}{name}"),
+            Self::Label(id) => write!(f, "{LABEL}{id}"),
+        }
+    }
+}

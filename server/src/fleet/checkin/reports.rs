@@ -1,0 +1,145 @@
+//! Answers on their way to the database, for many hosts in one transaction.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use sea_orm::{ActiveModelTrait as _, ActiveValue, Iterable as _, Set};
+
+use super::Name;
+use super::round::Finished;
+use crate::clock::Moment;
+use crate::fleet::Result;
+use crate::fleet::hosts::{Host, Hosts};
+use crate::store::entity::hosts::Column;
+use crate::store::entity::parked_queries;
+use crate::store::reports::Report;
+use crate::store::{self, Store};
+use crate::telemetry::Metrics;
+
+/// Hosts written in one transaction, so that none holds the writer for long.
+const BATCH: usize = 500;
+
+/// What waits to be written. A crash loses it, and the hosts are asked again.
+#[derive(Debug, Default)]
+pub(super) struct Reports(Mutex<Waiting>);
+
+#[derive(Debug, Default, Clone)]
+struct Waiting {
+    reports: BTreeMap<i64, Report>,
+    parked: Vec<parked_queries::Model>,
+    /// Hosts whose new labels are written but not in memory yet.
+    moved: BTreeSet<i64>,
+}
+
+impl Reports {
+    pub(super) fn waiting(&self) -> usize {
+        self.lock().reports.len()
+    }
+
+    /// Adds what a host has said to what it said before.
+    pub(super) fn add(&self, report: Report) {
+        if report.labels.is_empty() && !report.details.is_changed() {
+            return;
+        }
+        let mut waiting = self.lock();
+        merge(waiting.reports.entry(report.host_id).or_insert_with(|| empty(report.host_id)), report);
+    }
+
+    /// Notes that a round of questions is over.
+    pub(super) fn finish(&self, host: &Host, done: Finished) {
+        let mut report = empty(host.id);
+        if done.due.details {
+            report.details.detail_updated_at = Set(done.started_at);
+            report.details.refetch_requested = Set(false);
+        }
+        if done.due.labels {
+            report.details.label_updated_at = Set(done.started_at);
+        }
+        self.add(report);
+    }
+
+    pub(super) fn park(&self, host: &Host, name: Name, reason: String, now: Moment) {
+        let parked = parked_queries::Model { host_id: host.id, name: name.to_string(), reason, parked_at: now };
+        self.lock().parked.push(parked);
+    }
+
+    /// Writes what waits; what cannot be written goes on waiting.
+    pub(super) async fn write(&self, store: &Store, hosts: &Hosts, metrics: &Metrics) -> Result<()> {
+        loop {
+            let batch = self.take_batch();
+            if batch.reports.is_empty() && batch.parked.is_empty() {
+                return self.move_hosts(hosts).await;
+            }
+            let written = store
+                .write(async |tx| {
+                    for parked in &batch.parked {
+                        store::parked_queries::park(tx, parked.clone()).await?;
+                    }
+                    store::reports::write(tx, &batch.reports).await
+                })
+                .await;
+            match written {
+                Ok(written) => {
+                    metrics.label_changes.with_label_values(&["added"]).inc_by(written.added);
+                    metrics.label_changes.with_label_values(&["removed"]).inc_by(written.removed);
+                    self.lock().moved.extend(written.moved);
+                }
+                Err(error) => {
+                    self.put_back(batch);
+                    return Err(error.into());
+                }
+            }
+        }
+    }
+
+    /// Lets hosts in memory follow their new labels.
+    async fn move_hosts(&self, hosts: &Hosts) -> Result<()> {
+        let moved = std::mem::take(&mut self.lock().moved);
+        let outcome = hosts.refresh(&moved.iter().copied().collect::<Vec<_>>()).await;
+        if outcome.is_err() {
+            self.lock().moved.extend(moved);
+        }
+        outcome
+    }
+
+    fn take_batch(&self) -> Waiting {
+        let mut waiting = self.lock();
+        let rest = match waiting.reports.keys().nth(BATCH).copied() {
+            Some(first_of_rest) => waiting.reports.split_off(&first_of_rest),
+            None => BTreeMap::new(),
+        };
+        let reports = std::mem::replace(&mut waiting.reports, rest);
+        Waiting { reports, parked: std::mem::take(&mut waiting.parked), moved: BTreeSet::new() }
+    }
+
+    /// What has come meanwhile is newer and stays on top.
+    fn put_back(&self, batch: Waiting) {
+        let mut waiting = self.lock();
+        for (host_id, mut older) in batch.reports {
+            if let Some(newer) = waiting.reports.remove(&host_id) {
+                merge(&mut older, newer);
+            }
+            waiting.reports.insert(host_id, older);
+        }
+        waiting.parked.extend(batch.parked);
+    }
+
+    /// A panic while holding the lock leaves whole reports, so they are used on.
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn empty(host_id: i64) -> Report {
+    Report { host_id, ..Report::default() }
+}
+
+/// Puts a newer report over an older one.
+fn merge(older: &mut Report, newer: Report) {
+    older.labels.extend(newer.labels);
+    for column in Column::iter() {
+        if let ActiveValue::Set(value) = newer.details.get(column) {
+            older.details.set(column, value);
+        }
+    }
+}

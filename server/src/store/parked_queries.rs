@@ -1,0 +1,23 @@
+//! Questions a host is not asked any more.
+
+use sea_orm::{ActiveModelTrait, ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder};
+
+use super::Result;
+use super::entity::parked_queries::{ActiveModel, Column, Entity, Model};
+
+pub async fn of_host(db: &impl ConnectionTrait, host_id: i64) -> Result<Vec<Model>> {
+    Ok(Entity::find().filter(Column::HostId.eq(host_id)).order_by_asc(Column::Name).all(db).await?)
+}
+
+/// Adds or renews an entry.
+pub async fn park(db: &impl ConnectionTrait, parked: Model) -> Result<()> {
+    Entity::delete_by_id((parked.host_id, parked.name.clone())).exec(db).await?;
+    Entity::insert(ActiveModel::from(parked).reset_all()).exec_without_returning(db).await?;
+    Ok(())
+}
+
+/// Removes all entries of a host, which is then asked everything again.
+pub async fn release(db: &impl ConnectionTrait, host_id: i64) -> Result<()> {
+    Entity::delete_many().filter(Column::HostId.eq(host_id)).exec(db).await?;
+    Ok(())
+}
