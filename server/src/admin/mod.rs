@@ -5,6 +5,7 @@ mod answer;
 mod apply;
 mod auth;
 mod error;
+mod explain;
 mod hosts;
 mod params;
 mod specs;
@@ -61,7 +62,9 @@ pub fn routes(services: &mut ServiceConfig) {
                 .route("/hosts", web::get().to(hosts::list))
                 .route("/hosts/count", web::get().to(hosts::count))
                 .route("/hosts/identifier/{word}", web::get().to(hosts::by_name))
+                .route("/hosts/identifier/{word}/config", web::get().to(explain::by_name))
                 .route("/hosts/{id}", web::get().to(hosts::by_id))
+                .route("/hosts/{id}/config", web::get().to(explain::by_id))
                 .default_service(web::to(error::no_such_operation)),
         );
     }

@@ -5,8 +5,10 @@ pub mod apply;
 pub mod checkin;
 mod deadline;
 mod error;
+mod explain;
 pub mod hosts;
 pub mod logs;
+mod place;
 pub mod schedule;
 pub mod specs;
 

@@ -8,6 +8,7 @@ use tokio::sync::Mutex;
 use crate::clock::Moment;
 use crate::fleet::checkin::Housekeeping;
 use crate::fleet::logs::{LastBatch, Stream};
+use crate::fleet::schedule::Edition;
 use crate::store::entity;
 use crate::store::hosts::{Intervals, Known};
 use crate::store::reports::Asked;
@@ -24,7 +25,7 @@ pub struct Assignment {
 /// A config that was served, and what it was made for.
 #[derive(Debug)]
 pub struct Served {
-    pub generation: i64,
+    pub edition: Edition,
     pub assignment: Arc<Assignment>,
     pub bytes: Bytes,
 }
@@ -53,14 +54,24 @@ impl Host {
             config_refresh: row.config_refresh,
             logger: row.logger_tls_period,
         };
+        Self::with(row.id, Self::assignment_of(known), intervals, asked(row), row.seen_at)
+    }
+
+    pub(in crate::fleet) fn with(
+        id: i64,
+        assignment: Assignment,
+        intervals: Intervals,
+        asked: Asked,
+        seen: Moment,
+    ) -> Self {
         Self {
-            id: row.id,
-            assignment: ArcSwap::from_pointee(Self::assignment_of(known)),
+            id,
+            assignment: ArcSwap::from_pointee(assignment),
             served: ArcSwapOption::empty(),
             intervals: ArcSwap::from_pointee((intervals, intervals)),
-            housekeeping: Housekeeping::new(asked(row)),
-            seen: AtomicI64::new(row.seen_at.0),
-            written_seen: AtomicI64::new(row.seen_at.0),
+            housekeeping: Housekeeping::new(asked),
+            seen: AtomicI64::new(seen.0),
+            written_seen: AtomicI64::new(seen.0),
             results: Mutex::default(),
             statuses: Mutex::default(),
         }
