@@ -4,6 +4,7 @@ mod account;
 mod answer;
 mod apply;
 mod auth;
+mod body;
 mod error;
 mod explain;
 mod hosts;
@@ -31,6 +32,11 @@ impl AdminDoor {
 /// How bodies are read: of at most `max_bytes`, and refused in the API's own words.
 pub fn json_config(max_bytes: usize) -> web::JsonConfig {
     web::JsonConfig::default().limit(max_bytes).error_handler(error::bad_json)
+}
+
+/// How ids in paths are read: what is none is refused in the API's own words.
+pub fn path_config() -> web::PathConfig {
+    web::PathConfig::default().error_handler(|error, _| error::bad_parameter(error.to_string()))
 }
 
 /// Adds all operations under every base.

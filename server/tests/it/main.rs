@@ -7,6 +7,7 @@ mod agent_config;
 mod bad_input;
 mod checkin;
 mod crash;
+mod crowd;
 mod disk_full;
 mod enrollment;
 mod lifecycle;

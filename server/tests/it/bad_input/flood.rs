@@ -19,7 +19,7 @@ async fn a_flood_of_bombs_takes_little_memory() {
 
     let before = server.peak_bytes();
     let bomb = bytes::Bytes::from(gzip(&vec![b' '; 256 << 20]));
-    let nest = bytes::Bytes::from("[".repeat(15 << 20));
+    let nest = bytes::Bytes::from("[".repeat(12 << 20));
     let agents: Vec<_> = (0..24).map(|index| site.address().agent(index)).collect();
     let sending = agents.iter().zip(DOORS.into_iter().cycle()).map(async |(agent, door)| {
         let compressed = [("Content-Encoding", "gzip")];

@@ -75,6 +75,8 @@ pub fn all() -> Vec<Operation> {
         get("/hosts/count", Observer),
         named("/hosts/identifier/{word}", "hosts/identifier/the-host", Observer),
         named("/hosts/{id}", "hosts/1", Observer),
+        named("/hosts/identifier/{word}/config", "hosts/identifier/the-host/config", Maintainer),
+        named("/hosts/{id}/config", "hosts/1/config", Maintainer),
         // Last, since it ends the session it is tried with.
         post("/logout", Observer, json!({})),
     ]
