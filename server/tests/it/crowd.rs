@@ -9,14 +9,14 @@ use crate::support::{Ledger, Lines, TestServer, assert_refused};
 /// However little room there is for bodies, each wave must bring some of them through.
 #[tokio::test]
 async fn large_bodies_beyond_the_room_for_them_get_through_in_turn() {
-    const AGENTS: u32 = 40;
-    const LINES: usize = 30;
+    const AGENTS: u32 = 24;
+    const LINES: usize = 20;
     let server = TestServer::with(|config| {
         config.server.tls = false;
         config.osquery.max_log_body = Bytes::mib(8);
         config.osquery.max_log_inflated = Bytes::mib(8);
-        config.osquery.max_bodies_in_flight = Bytes::mib(24);
-        config.osquery.max_log_in_flight = Bytes::mib(24);
+        config.osquery.max_bodies_in_flight = Bytes::mib(12);
+        config.osquery.max_log_in_flight = Bytes::mib(12);
     })
     .await;
     let ledger = Ledger::default();
@@ -46,6 +46,6 @@ async fn large_bodies_beyond_the_room_for_them_get_through_in_turn() {
         assert!(accepted > 0, "nobody got through in a wave: {waves:?}");
         assert!(start.elapsed() < Duration::from_secs(60), "{waves:?}");
     }
-    eprintln!("{AGENTS} agents with 3 MiB each: (accepted, refused) by wave {waves:?}, {:?}", start.elapsed());
+    eprintln!("{AGENTS} agents with 2 MiB each: (accepted, refused) by wave {waves:?}, {:?}", start.elapsed());
     assert_eq!(Lines::read(&server.results()), ledger.results());
 }

@@ -11,6 +11,7 @@ async fn a_flood_of_bombs_takes_little_memory() {
     let mut site_flags = vec!["server_tls=false", "osquery_max_distributed_write_body=16MiB"];
     site_flags.extend(["osquery_max_log_body=16MiB", "osquery_max_log_inflated=32MiB"]);
     site_flags.extend(["osquery_max_bodies_in_flight=64MiB", "osquery_max_log_in_flight=64MiB"]);
+    site_flags.push("osquery_answer_timeout=3s");
     let site = Site::new(&site_flags);
     let mut server = site.start().await;
     Rest::new(&site.address()).set_up().await;
