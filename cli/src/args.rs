@@ -3,7 +3,7 @@ use std::path::PathBuf;
 use clap::builder::FalseyValueParser;
 use clap::{ArgAction, Args, Parser, Subcommand};
 
-use crate::commands::{apply, completion, config, get, login, preview, setup};
+use crate::commands::{apply, completion, config, convert, delete, get, login, preview, setup, user};
 use crate::contexts::DEFAULT_CONTEXT;
 
 /// Controls a Muster server: queries, packs, labels, configuration and hosts.
@@ -45,9 +45,16 @@ pub enum Command {
     Config(config::Command),
     /// Create and change what YAML files describe
     Apply(apply::Args),
+    /// Delete the queries, packs and labels that YAML files name
+    Delete(delete::Args),
+    /// Make documents of osquery's pack files
+    Convert(convert::Args),
     /// Show what the server has
     #[command(subcommand, arg_required_else_help = true)]
     Get(get::Resource),
+    /// Let people and programs in, or keep them out
+    #[command(subcommand, arg_required_else_help = true)]
+    User(user::Command),
     /// Run a server with simulated hosts on this machine
     Preview(preview::Args),
     /// Print a script that completes command lines, as in: source <(fleetctl completion bash)

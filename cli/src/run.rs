@@ -45,7 +45,10 @@ async fn dispatch(cli: Cli) -> anyhow::Result<()> {
         Command::Logout => commands::logout::run(&mut Session::open(globals)?).await,
         Command::Config(command) => commands::config::run(&mut Session::open(globals)?, command),
         Command::Apply(args) => commands::apply::run(&Session::open(globals)?, args).await,
+        Command::Delete(args) => commands::delete::run(&Session::open(globals)?, args).await,
         Command::Get(resource) => commands::get::run(&Session::open(globals)?, resource).await,
+        Command::Convert(args) => commands::convert::run(&args),
+        Command::User(command) => commands::user::run(&Session::open(globals)?, command).await,
         Command::Completion(args) => commands::completion::run(&args),
         Command::Preview(args) => commands::preview::run(args, globals.debug).await,
     }

@@ -49,7 +49,7 @@ impl App {
         store.migrate().await.with_context(|| format!("cannot bring the database {path} up to date"))?;
         ensure_builtin_labels(&store, clock.now()).await.context("cannot make the built-in labels")?;
         let osquery = &config.osquery;
-        let schedule = Schedule::load(store.clone(), osquery.max_config_cache.0, Arc::clone(&metrics))
+        let schedule = Schedule::load(store.clone(), clock.clone(), osquery.max_config_cache.0, Arc::clone(&metrics))
             .await
             .context("cannot read packs, labels and options")?;
         let schedule = Arc::new(schedule);

@@ -31,8 +31,9 @@ use crate::clock::Clock;
 use crate::config::Config;
 pub use crate::lifecycle::Lifecycle;
 
-/// Longest a client may take to send the head of a request.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// Longest a client may take to send the head of a request. It is then turned away without a body, which agents take for
+/// success, so this must lie beyond the 16 s after which they do not listen any more.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Connections that wait to be taken.
 const BACKLOG: u32 = 4096;
@@ -128,6 +129,7 @@ fn http_server(
             .app_data(admin.clone())
             .app_data(ops.clone())
             .app_data(json.clone())
+            .app_data(admin::path_config())
             .service(web::scope(&prefix).configure(agent::routes).configure(admin::routes).configure(ops::routes))
             .default_service(web::to(admin::no_such_operation))
     };
@@ -175,7 +177,10 @@ async fn run(
             lifecycle.stop();
         }
     });
-    let served = server.await;
+    let served = tokio::select! {
+        served = server => served,
+        () = lifecycle.aborted() => Ok(()),
+    };
     lifecycle.stop();
     let _ = tasks.await;
     reopener.abort();
@@ -193,8 +198,5 @@ async fn run(
 
 async fn stop_when_asked(handle: ServerHandle, lifecycle: Lifecycle) {
     lifecycle.stopped().await;
-    tokio::select! {
-        () = handle.stop(true) => {}
-        () = lifecycle.aborted() => handle.stop(false).await,
-    }
+    handle.stop(true).await;
 }

@@ -15,10 +15,12 @@
 //! Inflating a compressed body and limiting its size are the caller's.
 
 pub mod answer;
+pub mod config;
 mod cursor;
 mod distributed;
 mod enroll;
 mod error;
+pub mod filters;
 mod log;
 mod rows;
 pub mod scan;

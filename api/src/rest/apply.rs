@@ -1,6 +1,8 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::FieldError;
+
 /// `POST spec/apply`: all documents or none, in one transaction.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -18,6 +20,9 @@ pub struct Applied {
     pub dry_run: bool,
     /// One per document, in the order they were sent.
     pub changes: Vec<Change>,
+    /// What is no mistake for certain but probably not what was meant; nothing is refused for it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<FieldError>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,4 +42,9 @@ pub enum Action {
     Created,
     Changed,
     Unchanged,
+    Deleted,
+    /// Was to be deleted and was not there.
+    Absent,
+    /// Of a kind that cannot be deleted.
+    Ignored,
 }

@@ -3,6 +3,7 @@
 mod account;
 mod apply;
 mod error;
+mod explain;
 mod host;
 mod live;
 mod spec;
@@ -10,6 +11,7 @@ mod spec;
 pub use account::{LoggedIn, Login, Me, NewAdmin, OrgInfo, Role, SetUp, SetUpDone, User, Version};
 pub use apply::{Action, Applied, Apply, Change};
 pub use error::{ErrorBody, FieldError};
+pub use explain::{Explained, ExplainedQuery};
 pub use host::{Host, HostCount, HostDetail, HostEnvelope, HostLabel, HostPack, HostStatus, Hosts, ParkedQuery};
 pub use live::{
     LiveAnswer, LiveCost, LiveCounts, LiveHost, LiveHosts, LiveQueries, LiveQuery, LiveQueryEnvelope, LiveStats,

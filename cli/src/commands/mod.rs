@@ -3,11 +3,15 @@
 pub mod apply;
 pub mod completion;
 pub mod config;
+pub mod convert;
+pub mod delete;
 pub mod get;
 pub mod login;
 pub mod logout;
 pub mod preview;
+pub mod send;
 mod session;
 pub mod setup;
+pub mod user;
 
 pub use session::Session;

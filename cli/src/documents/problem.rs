@@ -38,14 +38,23 @@ impl Problem {
 
     pub fn at(source: &Source, at: Location, reason: impl Into<String>) -> Self {
         let position = |value: u64| usize::try_from(value).unwrap_or(usize::MAX);
-        let (line, column) = (position(at.line()), position(at.column()));
+        Self::at_line(source, position(at.line()), position(at.column()), position(at.span().len()), reason)
+    }
+
+    /// A problem with `width` characters of a line; lines and columns count from 1.
+    pub fn at_line(source: &Source, line: usize, column: usize, width: usize, reason: impl Into<String>) -> Self {
         if line == 0 || column == 0 {
             return Self::general(format!("{}: {}", source.name, reason.into()));
         }
         let text = source.text.lines().nth(line - 1).unwrap_or_default();
-        let (excerpt, underline) = excerpt(text, column - 1, position(at.span().len()));
+        let (excerpt, underline) = excerpt(text, column - 1, width);
         let place = Place { file: source.name.clone(), line, column, excerpt, underline };
         Self { reason: reason.into(), place: Some(place) }
+    }
+
+    /// The same, as something to think about that stops nothing.
+    pub fn into_warning(self) -> Self {
+        Self { reason: format!("warning: {}", self.reason), ..self }
     }
 
     /// What the YAML reader had to say.

@@ -53,6 +53,8 @@ impl Documents {
     pub fn problems(&self, errors: &[(&str, &str)]) -> Vec<Problem> {
         let mut placed: Vec<_> = errors.iter().map(|(path, reason)| self.problem(path, reason)).collect();
         placed.sort_by_key(|(source, problem)| (*source, problem.position()));
+        // Two paths may lead to one place, where the same thing is wrong once.
+        placed.dedup();
         placed.into_iter().map(|(_, problem)| problem).collect()
     }
 

@@ -173,3 +173,10 @@ fn values_that_yaml_reads_otherwise_get_a_remedy() {
     assert_eq!(reason("documents[0].snapshot", "must be a boolean"), "must be a boolean; write true or false");
     assert_eq!(reason("documents[0].snapshot", "unknown key"), "unknown key");
 }
+
+#[test]
+fn one_problem_is_told_once() {
+    let documents = read("a: 1\nb: 2\n");
+    let found = documents.problems(&[("documents[0].a", "x"), ("documents[0].b", "x"), ("documents[0].a", "x")]);
+    assert_eq!(found.len(), 2);
+}

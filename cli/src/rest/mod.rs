@@ -69,6 +69,10 @@ impl Server {
         self.send(Method::POST, &fleet(path), Some(body)).await
     }
 
+    pub async fn delete<T: DeserializeOwned>(&self, path: &str) -> Result<T, RestError> {
+        self.send::<(), T>(Method::DELETE, &fleet(path), None).await
+    }
+
     /// Posts outside the versioned part of the API.
     pub async fn post_root<B: Serialize, T: DeserializeOwned>(&self, path: &str, body: &B) -> Result<T, RestError> {
         self.send(Method::POST, path, Some(body)).await

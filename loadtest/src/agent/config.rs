@@ -1,24 +1,23 @@
 //! Applying a configuration.
 
-use std::{fmt::Write as _, sync::Arc};
+use std::sync::Arc;
 
+use muster_api::osquery::{
+    config::{MAX_CONFIG_DEPTH, compact, config_hash, depth, full_name},
+    filters::{platform_allows, shard_allows, shard_of, version_allows},
+};
 use serde_json::Value;
-use sha1::{Digest, Sha1};
 
 use super::{
     Agent,
     decorations::Moment,
-    document::{Document, Filter, depth},
-    filters::{platform_allows, shard_allows, shard_of, version_allows},
-    json::compact,
+    document::{Document, Filter},
     lines::Severity,
     options::Applied,
     schedule::{Entry, PackState, interval_s, splayed_s},
     shared,
 };
 
-/// Deepest nesting that is applied.
-const MAX_DEPTH: usize = 32;
 /// How much of a refused configuration is repeated in the error line.
 const QUOTED_BYTES: usize = 30_000;
 
@@ -38,7 +37,7 @@ impl Agent {
     pub(super) fn apply_config(&mut self, value: &Value, now_ms: u64) {
         self.counters.last_config_ms = Some(now_ms);
         let bytes = compact(value);
-        let hash = sha1_hex(sha1_hex(&bytes).as_bytes());
+        let hash = config_hash(&bytes);
         if hash == self.config.hash {
             return;
         }
@@ -46,7 +45,7 @@ impl Agent {
         self.config.hash = hash;
         self.counters.configs_applied += 1;
         let limits = self.version.max_config_bytes();
-        let too_big = limits.is_some_and(|max| bytes.len() > max || depth(value) > MAX_DEPTH);
+        let too_big = limits.is_some_and(|max| bytes.len() > max || depth(value) > MAX_CONFIG_DEPTH);
         let Some(root) = value.as_object().filter(|_| !too_big) else {
             self.refuse_config(&bytes, now_ms);
             return;
@@ -128,7 +127,7 @@ impl Agent {
     }
 
     fn admits(&self, filter: &Filter) -> bool {
-        platform_allows(&filter.platform, self.identity.platform)
+        platform_allows(&filter.platform, self.identity.platform.filtered())
             && version_allows(&filter.version, &self.identity.osquery_version)
             && shard_allows(filter.shard, shard_of(&self.identity.hostname))
     }
@@ -173,16 +172,4 @@ impl Agent {
         }
         true
     }
-}
-
-fn full_name(pack: &str, query: &str, delimiter: &str) -> String {
-    if pack == "main" { query.to_owned() } else { format!("pack{delimiter}{pack}{delimiter}{query}") }
-}
-
-fn sha1_hex(bytes: &[u8]) -> String {
-    let mut hex = String::with_capacity(40);
-    for byte in Sha1::digest(bytes) {
-        let _ = write!(hex, "{byte:02x}");
-    }
-    hex
 }

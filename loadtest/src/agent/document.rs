@@ -205,15 +205,6 @@ fn read_interval(value: Option<&Value>) -> Interval {
     }
 }
 
-/// How deeply objects and arrays are nested.
-pub(super) fn depth(value: &Value) -> usize {
-    match value {
-        Value::Object(members) => 1 + members.values().map(depth).max().unwrap_or(0),
-        Value::Array(items) => 1 + items.iter().map(depth).max().unwrap_or(0),
-        _ => 0,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -277,10 +268,5 @@ mod tests {
         assert_eq!(document.decorators.load, ["select 1"]);
         assert!(document.decorators.always.is_empty());
         assert_eq!(document.decorators.interval, [(60, "select 2".to_owned())]);
-    }
-
-    #[test]
-    fn depth_counts_nested_containers() {
-        assert_eq!(depth(&json!({"a": [{"b": 1}]})), 3);
     }
 }

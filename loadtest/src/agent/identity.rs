@@ -1,5 +1,7 @@
 //! Who an agent claims to be.
 
+use muster_api::osquery::filters;
+
 use crate::tables::Row;
 
 /// An operating system family.
@@ -14,14 +16,20 @@ pub enum Platform {
 }
 
 impl Platform {
+    /// As `platform` filters know it.
+    #[must_use]
+    pub fn filtered(self) -> filters::Platform {
+        match self {
+            Self::Linux => filters::Platform::Linux,
+            Self::Darwin => filters::Platform::Darwin,
+            Self::Windows => filters::Platform::Windows,
+        }
+    }
+
     /// The agent's own word for it: `linux`, `darwin` or `windows`.
     #[must_use]
     pub fn word(self) -> &'static str {
-        match self {
-            Self::Linux => "linux",
-            Self::Darwin => "darwin",
-            Self::Windows => "windows",
-        }
+        self.filtered().word()
     }
 
     /// The decimal bit mask sent as `platform_type`.
@@ -37,7 +45,7 @@ impl Platform {
     /// Whether it is a POSIX system.
     #[must_use]
     pub fn is_posix(self) -> bool {
-        self != Self::Windows
+        self.filtered().is_posix()
     }
 }
 

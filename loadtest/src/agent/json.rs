@@ -1,62 +1,22 @@
 //! JSON text byte for byte as the agent's writer produces it.
 
-use std::io::{self, Write};
-
-use serde::Serialize;
-use serde_json::{
-    Value,
-    ser::{CharEscape, Formatter, Serializer},
-};
+use muster_api::osquery::config::push_json_str;
 
 use crate::tables::Row;
-
-/// Compact output whose control characters are `\u00XX` with upper-case digits.
-struct AgentFormatter;
-
-impl Formatter for AgentFormatter {
-    fn write_char_escape<W: ?Sized + Write>(&mut self, writer: &mut W, escape: CharEscape) -> io::Result<()> {
-        let short = match escape {
-            CharEscape::Quote => "\\\"",
-            CharEscape::ReverseSolidus => "\\\\",
-            CharEscape::Solidus => "\\/",
-            CharEscape::Backspace => "\\b",
-            CharEscape::FormFeed => "\\f",
-            CharEscape::LineFeed => "\\n",
-            CharEscape::CarriageReturn => "\\r",
-            CharEscape::Tab => "\\t",
-            CharEscape::AsciiControl(byte) => return write!(writer, "\\u{byte:04X}"),
-        };
-        writer.write_all(short.as_bytes())
-    }
-}
-
-/// The compact form over which an agent computes the hash of its configuration.
-#[must_use]
-pub fn compact(value: &Value) -> Vec<u8> {
-    let mut out = Vec::new();
-    // Writing a Value to memory has no way to fail.
-    let _ = value.serialize(&mut Serializer::with_formatter(&mut out, AgentFormatter));
-    out
-}
-
-/// Appends `text` as a JSON string.
-pub fn push_str(out: &mut Vec<u8>, text: &str) {
-    let _ = text.serialize(&mut Serializer::with_formatter(out, AgentFormatter));
-}
 
 /// Appends `"name":`, with a comma before it unless an object was just opened.
 pub fn push_name(out: &mut Vec<u8>, name: &str) {
     if out.last().is_some_and(|last| *last != b'{') {
         out.push(b',');
     }
-    push_str(out, name);
+    push_json_str(out, name);
     out.push(b':');
 }
 
 /// Appends a member whose value is a string.
 pub fn push_text_member(out: &mut Vec<u8>, name: &str, text: &str) {
     push_name(out, name);
-    push_str(out, text);
+    push_json_str(out, text);
 }
 
 /// Appends a member whose value is written as is.
@@ -108,9 +68,9 @@ pub fn sorted_row(row: &Row, style: RowStyle) -> String {
         if style.numerics && is_plain_number(value) {
             out.extend_from_slice(value.as_bytes());
         } else if let Some(escape) = style.escape {
-            push_str(&mut out, &hide_bytes(value, escape));
+            push_json_str(&mut out, &hide_bytes(value, escape));
         } else {
-            push_str(&mut out, value);
+            push_json_str(&mut out, value);
         }
     }
     out.push(b'}');
@@ -144,12 +104,6 @@ mod tests {
 
     fn row(columns: &[(&str, &str)]) -> Row {
         columns.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
-    }
-
-    #[test]
-    fn compact_keeps_order_and_writes_control_characters_in_upper_case() {
-        let value: Value = serde_json::from_str(r#"{ "b": "\u001f/é", "a": [1e3, 2] }"#).unwrap();
-        assert_eq!(String::from_utf8(compact(&value)).unwrap(), "{\"b\":\"\\u001F/é\",\"a\":[1000.0,2]}");
     }
 
     #[test]

@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use muster_api::osquery::config::push_json_str;
+
 use super::{
     Agent,
     calendar::calendar_time,
-    json::{push_name, push_raw_member, push_str, push_text_member},
+    json::{push_name, push_raw_member, push_text_member},
     log_buffer::LineKind,
     version::Version,
 };
@@ -143,9 +145,9 @@ fn push_decorations(out: &mut Vec<u8>, decorations: &BTreeMap<&str, &str>, top_l
         if at > 0 {
             out.push(b',');
         }
-        push_str(out, name);
+        push_json_str(out, name);
         out.push(b':');
-        push_str(out, value);
+        push_json_str(out, value);
     }
     out.push(b'}');
 }

@@ -12,7 +12,6 @@ mod differential;
 mod distributed;
 mod document;
 mod enroll;
-pub mod filters;
 mod flags;
 mod identity;
 mod json;

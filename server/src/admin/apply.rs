@@ -1,6 +1,6 @@
 //! Changing what hosts run: all documents in one request, or one kind at a time for clients that know no better.
 
-use actix_web::web::{Data, Json};
+use actix_web::web::Data;
 use muster_api::rest::{Apply, SecretsSpec, Specs};
 use muster_api::spec::Kind;
 use serde_json::{Value, json};
@@ -8,32 +8,33 @@ use serde_json::{Value, json};
 use super::AdminDoor;
 use super::answer::{done, ok};
 use super::auth::Caller;
+use super::body::Body;
 use super::error::Outcome;
 use crate::fleet::{Error, Problem};
 
-pub(super) async fn apply(door: Data<AdminDoor>, caller: Caller, request: Json<Apply>) -> Outcome {
+pub(super) async fn apply(door: Data<AdminDoor>, caller: Caller, request: Body<Apply>) -> Outcome {
     Ok(ok(&door.fleet.applier.apply(&caller.0, &request.documents, request.dry_run).await?))
 }
 
-pub(super) async fn queries(door: Data<AdminDoor>, caller: Caller, request: Json<Specs<Value>>) -> Outcome {
+pub(super) async fn queries(door: Data<AdminDoor>, caller: Caller, request: Body<Specs<Value>>) -> Outcome {
     one_kind(&door, &caller, Kind::Query, request.into_inner().specs).await
 }
 
-pub(super) async fn packs(door: Data<AdminDoor>, caller: Caller, request: Json<Specs<Value>>) -> Outcome {
+pub(super) async fn packs(door: Data<AdminDoor>, caller: Caller, request: Body<Specs<Value>>) -> Outcome {
     one_kind(&door, &caller, Kind::Pack, request.into_inner().specs).await
 }
 
-pub(super) async fn labels(door: Data<AdminDoor>, caller: Caller, request: Json<Specs<Value>>) -> Outcome {
+pub(super) async fn labels(door: Data<AdminDoor>, caller: Caller, request: Body<Specs<Value>>) -> Outcome {
     one_kind(&door, &caller, Kind::Label, request.into_inner().specs).await
 }
 
-pub(super) async fn enroll_secret(door: Data<AdminDoor>, caller: Caller, request: Json<SecretsSpec>) -> Outcome {
+pub(super) async fn enroll_secret(door: Data<AdminDoor>, caller: Caller, request: Body<SecretsSpec>) -> Outcome {
     let spec = serde_json::to_value(&request.spec).map_err(|error| Error::Internal(Box::new(error)))?;
     one_kind(&door, &caller, Kind::EnrollSecret, vec![spec]).await
 }
 
 /// Merges a part of the configuration and answers with the whole.
-pub(super) async fn patch_config(door: Data<AdminDoor>, caller: Caller, request: Json<Value>) -> Outcome {
+pub(super) async fn patch_config(door: Data<AdminDoor>, caller: Caller, request: Body<Value>) -> Outcome {
     one_kind(&door, &caller, Kind::Config, vec![request.into_inner()]).await?;
     Ok(ok(&door.fleet.specs.config(&caller.0).await?))
 }

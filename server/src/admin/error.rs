@@ -62,7 +62,7 @@ impl ResponseError for Failed {
                 ("Unknown Error", base("internal error; the server's log has the cause under this uuid"))
             }
         };
-        let mut response = json(self.status_code(), &ErrorBody { message: message.to_owned(), errors, uuid });
+        let mut response = json(self.status_code(), &ErrorBody { uuid, ..ErrorBody::new(message, errors) });
         if let Error::TooMany { retry_after } = &self.0 {
             let seconds = retry_after.as_secs().max(1);
             response.headers_mut().insert(RETRY_AFTER, seconds.into());
@@ -73,7 +73,7 @@ impl ResponseError for Failed {
 
 fn bad_request(status: StatusCode, reason: String) -> HttpResponse {
     let errors = vec![FieldError { name: "base".to_owned(), reason }];
-    json(status, &ErrorBody { message: "Bad request".to_owned(), errors, uuid: None })
+    json(status, &ErrorBody::new("Bad request", errors))
 }
 
 /// A body that is not the JSON an operation expects.
@@ -98,5 +98,5 @@ pub(super) fn bad_parameter(reason: impl Into<String>) -> actix_web::Error {
 /// A path or method that is not part of the API.
 pub async fn no_such_operation() -> HttpResponse {
     let errors = vec![FieldError { name: "base".to_owned(), reason: "no such operation".to_owned() }];
-    json(StatusCode::NOT_FOUND, &ErrorBody { message: "Resource Not Found".to_owned(), errors, uuid: None })
+    json(StatusCode::NOT_FOUND, &ErrorBody::new("Resource Not Found", errors))
 }

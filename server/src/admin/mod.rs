@@ -4,7 +4,9 @@ mod account;
 mod answer;
 mod apply;
 mod auth;
+mod body;
 mod error;
+mod explain;
 mod hosts;
 mod params;
 mod specs;
@@ -30,6 +32,11 @@ impl AdminDoor {
 /// How bodies are read: of at most `max_bytes`, and refused in the API's own words.
 pub fn json_config(max_bytes: usize) -> web::JsonConfig {
     web::JsonConfig::default().limit(max_bytes).error_handler(error::bad_json)
+}
+
+/// How ids in paths are read: what is none is refused in the API's own words.
+pub fn path_config() -> web::PathConfig {
+    web::PathConfig::default().error_handler(|error, _| error::bad_parameter(error.to_string()))
 }
 
 /// Adds all operations under every base.
@@ -61,7 +68,9 @@ pub fn routes(services: &mut ServiceConfig) {
                 .route("/hosts", web::get().to(hosts::list))
                 .route("/hosts/count", web::get().to(hosts::count))
                 .route("/hosts/identifier/{word}", web::get().to(hosts::by_name))
+                .route("/hosts/identifier/{word}/config", web::get().to(explain::by_name))
                 .route("/hosts/{id}", web::get().to(hosts::by_id))
+                .route("/hosts/{id}/config", web::get().to(explain::by_id))
                 .default_service(web::to(error::no_such_operation)),
         );
     }

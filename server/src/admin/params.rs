@@ -7,6 +7,9 @@ use super::error::bad_parameter;
 /// Rows of a page when only its number is given.
 const DEFAULT_PER_PAGE: u64 = 20;
 
+/// The last row a database can count to.
+const MAX_ROW: u64 = i64::MAX.unsigned_abs();
+
 /// The parameters of a request. What an operation does not take it must refuse: see [`Params::finish`].
 pub(super) struct Params(BTreeMap<String, String>);
 
@@ -41,7 +44,7 @@ impl Params {
             return Ok((0, None));
         }
         let rows = per_page.unwrap_or(DEFAULT_PER_PAGE);
-        Ok((page.unwrap_or(0).saturating_mul(rows), Some(rows)))
+        Ok((page.unwrap_or(0).saturating_mul(rows).min(MAX_ROW), Some(rows.min(MAX_ROW))))
     }
 
     /// The column to order by and whether downwards.

@@ -1,5 +1,9 @@
 //! What differs between databases, all of it.
 
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+
 use sea_orm::sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
 use sea_orm::{ConnectOptions, Database, DatabaseConnection, SqliteTransactionMode, TransactionOptions};
 
@@ -12,6 +16,7 @@ pub(super) async fn connect_sqlite(config: &config::Sqlite, connections: u32) ->
         std::fs::create_dir_all(folder)
             .map_err(|error| Error::Unavailable(format!("cannot make the folder {}: {error}", folder.display())))?;
     }
+    make_private(&config.path)?;
     let mut options = ConnectOptions::new(format!("sqlite://{}?mode=rwc", config.path.display()));
     let busy_timeout = config.busy_timeout;
     options
@@ -29,6 +34,12 @@ pub(super) async fn connect_sqlite(config: &config::Sqlite, connections: u32) ->
                 .foreign_keys(false)
         });
     Ok(Database::connect(options).await?)
+}
+
+/// Makes the file for its owner alone: it holds enroll secrets. What SQLite puts beside it follows its mode.
+fn make_private(path: &Path) -> Result<()> {
+    let made = OpenOptions::new().append(true).create(true).mode(0o600).open(path);
+    made.map(drop).map_err(|error| Error::Unavailable(format!("cannot open {}: {error}", path.display())))
 }
 
 /// A transaction that is going to write says so at its start: a reader that turns writer fails at once on SQLite.

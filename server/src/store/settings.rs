@@ -10,6 +10,9 @@ use crate::clock::Moment;
 /// What operators configure with `kind: config`, agent options included.
 pub const APP_CONFIG: &str = "app_config";
 
+/// Agent options that were removed and that hosts may still have.
+pub const RETIRED_OPTIONS: &str = "retired_options";
+
 pub async fn get(db: &impl ConnectionTrait, name: &'static str) -> Result<Option<Value>> {
     let Some(row) = settings::Entity::find_by_id(name).one(db).await? else { return Ok(None) };
     serde_json::from_str(&row.value).map(Some).map_err(|error| Error::Corrupt {

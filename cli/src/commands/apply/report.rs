@@ -1,15 +1,17 @@
 use std::fmt::Write;
 
 use muster_api::rest::{Action, Applied, Change};
-use muster_api::spec::Kind;
 
 /// Kinds in the order they are applied in.
-const ORDER: [Kind; 6] = [Kind::Query, Kind::Label, Kind::Pack, Kind::Config, Kind::Options, Kind::EnrollSecret];
+const ORDER: [&str; 7] = ["query", "label", "pack", "config", "options", "enroll_secret", "user_roles"];
+
+/// What an apply does with a document, in the order it is counted in.
+const COUNTED: [Action; 3] = [Action::Created, Action::Changed, Action::Unchanged];
 
 /// Tells what was applied, or would be: a line per kind, then a line per thing that differs.
 pub fn render(applied: &Applied) -> String {
     let mut text = String::new();
-    let mut kinds: Vec<&str> = ORDER.iter().map(|kind| kind.as_str()).collect();
+    let mut kinds: Vec<&str> = ORDER.to_vec();
     for change in &applied.changes {
         if !kinds.contains(&change.kind.as_str()) {
             kinds.push(&change.kind);
@@ -30,14 +32,15 @@ pub fn render(applied: &Applied) -> String {
 fn group(text: &mut String, kind: &str, changes: &[&Change], dry_run: bool) {
     let verb = if dry_run { "would've applied" } else { "applied" };
     let count = changes.len();
-    let what = match Kind::parse(kind) {
-        Some(Kind::Query) => format!("{count} queries"),
-        Some(Kind::Label) => format!("{count} labels"),
-        Some(Kind::Pack) => format!("{count} packs"),
-        Some(Kind::Config) => "fleet config".to_owned(),
-        Some(Kind::Options) => "options".to_owned(),
-        Some(Kind::EnrollSecret) => "enroll secrets".to_owned(),
-        None => format!("{count} {kind}"),
+    let what = match kind {
+        "query" => format!("{count} queries"),
+        "label" => format!("{count} labels"),
+        "pack" => format!("{count} packs"),
+        "config" => "fleet config".to_owned(),
+        "options" => "options".to_owned(),
+        "enroll_secret" => "enroll secrets".to_owned(),
+        "user_roles" => "user roles".to_owned(),
+        _ => format!("{count} {kind}"),
     };
     let _ = writeln!(text, "[+] {verb} {what} ({})", counts(changes));
     for change in changes {
@@ -55,7 +58,7 @@ fn group(text: &mut String, kind: &str, changes: &[&Change], dry_run: bool) {
 }
 
 fn counts(changes: &[&Change]) -> String {
-    let parts = [Action::Created, Action::Changed, Action::Unchanged].into_iter().filter_map(|action| {
+    let parts = COUNTED.into_iter().filter_map(|action| {
         match changes.iter().filter(|change| change.action == action).count() {
             0 => None,
             _ if changes.len() == 1 && changes[0].name.is_empty() => Some(word(action).to_owned()),
@@ -70,6 +73,9 @@ fn word(action: Action) -> &'static str {
         Action::Created => "created",
         Action::Changed => "changed",
         Action::Unchanged => "unchanged",
+        Action::Deleted => "deleted",
+        Action::Absent => "absent",
+        Action::Ignored => "ignored",
     }
 }
 
@@ -90,17 +96,19 @@ mod tests {
             change("query", "a", Action::Unchanged, &[]),
             change("query", "b", Action::Changed, &["query", "description"]),
             change("query", "c\n", Action::Created, &[]),
+            change("user_roles", "", Action::Changed, &[]),
             change("enroll_secret", "", Action::Created, &[]),
         ];
         assert_eq!(
-            render(&Applied { dry_run: false, changes }),
+            render(&Applied { dry_run: false, changes, warnings: Vec::new() }),
             "[+] applied 3 queries (1 created, 1 changed, 1 unchanged)\n    \
              changed query \"b\": query, description\n    \
              created query \"c\\n\"\n\
              [+] applied 1 packs (1 unchanged)\n\
              [+] applied fleet config (changed)\n    \
              changed config: agent_options\n\
-             [+] applied enroll secrets (created)\n"
+             [+] applied enroll secrets (created)\n\
+             [+] applied user roles (changed)\n"
         );
     }
 
@@ -108,7 +116,7 @@ mod tests {
     fn no_difference_is_said() {
         let changes = vec![change("label", "a", Action::Unchanged, &[])];
         assert_eq!(
-            render(&Applied { dry_run: true, changes }),
+            render(&Applied { dry_run: true, changes, warnings: Vec::new() }),
             "[+] would've applied 1 labels (1 unchanged)\nno changes\n"
         );
     }

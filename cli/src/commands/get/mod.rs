@@ -1,8 +1,10 @@
 mod fetch;
+mod host;
 mod hosts;
 mod print;
 mod settings;
 mod specs;
+mod user_roles;
 
 use clap::Subcommand;
 
@@ -21,10 +23,13 @@ pub enum Resource {
     Labels(Args),
     /// Hosts, or one of them by UUID, host name or identifier
     #[command(visible_aliases = ["host", "h"])]
-    Hosts(Args),
+    Hosts(HostArgs),
     /// Secrets that agents may enroll with
     #[command(name = "enroll_secret", visible_aliases = ["enroll_secrets", "enroll-secret", "enroll-secrets"])]
     EnrollSecret(Format),
+    /// What users may do
+    #[command(name = "user_roles", visible_aliases = ["user_role", "ur"])]
+    UserRoles(Format),
     /// The server's configuration, as `apply` takes it
     Config(ConfigArgs),
 }
@@ -35,6 +40,17 @@ pub struct Args {
     name: Option<String>,
     #[command(flatten)]
     format: Format,
+}
+
+#[derive(clap::Args)]
+pub struct HostArgs {
+    /// Show only this one, as YAML unless --json is given
+    name: Option<String>,
+    #[command(flatten)]
+    format: Format,
+    /// Show which scheduled queries the host runs, and why or why not
+    #[arg(long, requires = "name", conflicts_with_all = ["yaml", "json"])]
+    why: bool,
 }
 
 #[derive(clap::Args)]
@@ -73,6 +89,7 @@ pub async fn run(session: &Session, resource: Resource) -> anyhow::Result<()> {
         Resource::Labels(args) => specs::labels(&server, args).await,
         Resource::Hosts(args) => hosts::hosts(&server, args).await,
         Resource::EnrollSecret(format) => settings::enroll_secret(&server, format).await,
+        Resource::UserRoles(format) => user_roles::user_roles(&server, format).await,
         Resource::Config(args) => settings::config(&server, args).await,
     }
 }

@@ -1,7 +1,7 @@
 use muster_api::rest::{Action, Applied, Specs};
 use muster_api::spec::{Kind, PackSpec};
 
-use crate::commands::apply;
+use crate::commands::send::{self, Deed};
 use crate::documents::Documents;
 use crate::rest::Server;
 
@@ -16,7 +16,7 @@ pub async fn apply_starter_packs(server: &Server) -> anyhow::Result<String> {
     if !found.specs.is_empty() {
         return Ok(format!("{} packs are there from before", found.specs.len()));
     }
-    let applied = apply::apply(server, &documents()?, false).await?;
+    let applied = send::send(server, Deed::Apply, &documents()?, false).await?;
     let count = |kind| count(&applied, kind);
     Ok(format!("{} starter packs with {} queries applied", count(Kind::Pack), count(Kind::Query)))
 }
@@ -25,7 +25,7 @@ fn documents() -> anyhow::Result<Documents> {
     let mut documents = Documents::default();
     for (name, text) in STARTER_PACKS.iter().chain([&HEARTBEAT]) {
         if let Err(problems) = documents.add(name, (*text).to_owned()) {
-            return Err(apply::refused(&problems));
+            return Err(send::refused(&problems, Deed::Apply.done()));
         }
     }
     Ok(documents)

@@ -2,10 +2,10 @@ use muster_api::rest::Action;
 use muster_api::spec::SpecDocument;
 use serde_json::{Map, Value, json};
 
-use super::{Located, Run};
-use crate::fleet::schedule::check_agent_options;
-use crate::fleet::{Problem, Result, specs};
-use crate::store::settings;
+use super::{Located, Run, to_value};
+use crate::fleet::schedule::{Lasting, check_agent_options, load_retired};
+use crate::fleet::{Problem, Result, place, specs};
+use crate::store::{hosts, settings};
 
 /// Parts of the configuration and the keys of each; agent options have their own check.
 const PARTS: [(&str, &[&str]); 2] = [("org_info", &["org_name", "org_logo_url"]), ("server_settings", &["server_url"])];
@@ -18,12 +18,12 @@ impl Run<'_> {
         for document in documents {
             let change = match &document.spec {
                 SpecDocument::Config(config) => {
-                    check_config(&format!("documents[{}].spec", document.index), config, &mut self.problems);
+                    check_config(&document.root(), config, &mut self.problems, &mut self.warnings);
                     config.clone()
                 }
                 SpecDocument::Options(options) => {
-                    let place = format!("documents[{}].spec", document.index);
-                    check_agent_options(&place, options, &mut self.problems);
+                    let place = document.root();
+                    check_agent_options(&place, options, &mut self.problems, &mut self.warnings);
                     json!({ "agent_options": options })
                 }
                 _ => continue,
@@ -35,21 +35,47 @@ impl Run<'_> {
             let action = self.note(document, "", Some(&old), &new)?;
             if action != Action::Unchanged && self.problems.is_empty() {
                 settings::set(self.tx, settings::APP_CONFIG, &new, self.now).await?;
+                let place = match &document.spec {
+                    SpecDocument::Options(_) => document.root(),
+                    _ => document.place("agent_options"),
+                };
+                self.retire(&place, &old, &new).await?;
             }
+        }
+        Ok(())
+    }
+
+    /// Remembers which options are gone, because hosts still have them.
+    async fn retire(&mut self, place: &str, old: &Value, new: &Value) -> Result<()> {
+        let (old, new) = (&old["agent_options"], &new["agent_options"]);
+        // Where there is no host, nobody has anything to forget.
+        if old == new || hosts::count(self.tx, &hosts::Filter::default()).await? == 0 {
+            return Ok(());
+        }
+        let (before, _) = load_retired(self.tx).await?.at(self.now);
+        let (retired, lasting) = before.after(old, new, self.now);
+        settings::set(self.tx, settings::RETIRED_OPTIONS, &to_value(&retired)?, self.now).await?;
+        for Lasting { platform, flag } in lasting {
+            let document = match platform {
+                Some(platform) => place::member(&format!("{place}.overrides.platforms"), &platform),
+                None => format!("{place}.config"),
+            };
+            let reason = "removed, but agents keep its value until they restart, and the server has no default to send instead; put the key back with the value you want";
+            self.warnings.push(Problem::new(place::member(&format!("{document}.options"), &flag), reason));
         }
         Ok(())
     }
 }
 
-fn check_config(place: &str, config: &Value, problems: &mut Vec<Problem>) {
+fn check_config(place: &str, config: &Value, problems: &mut Vec<Problem>, warnings: &mut Vec<Problem>) {
     let Some(parts) = config.as_object() else {
         problems.push(Problem::new(place, "expects an object"));
         return;
     };
     for (key, value) in parts {
-        let place = format!("{place}.{key}");
+        let place = place::member(place, key);
         if key == "agent_options" {
-            check_agent_options(&place, value, problems);
+            check_agent_options(&place, value, problems, warnings);
         } else if let Some((_, keys)) = PARTS.iter().find(|(part, _)| part == key) {
             check_texts(&place, value, keys, problems);
         } else {
@@ -65,7 +91,7 @@ fn check_texts(place: &str, value: &Value, keys: &[&str], problems: &mut Vec<Pro
         return;
     };
     for (key, value) in members {
-        let place = format!("{place}.{key}");
+        let place = place::member(place, key);
         if !keys.contains(&key.as_str()) {
             problems.push(Problem::new(place, format!("unknown key; known are {}", keys.join(", "))));
         } else if value.as_str().is_none_or(|text| text.len() > MAX_TEXT) {

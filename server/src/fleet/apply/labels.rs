@@ -6,7 +6,7 @@ use sea_orm::{Set, Unchanged};
 
 use super::names::{check_description, check_name, check_sql};
 use super::{Located, Run, of_kind};
-use crate::fleet::{Result, specs};
+use crate::fleet::{Result, place, specs};
 use crate::store::{self, entity::labels, hosts::Named};
 
 impl Run<'_> {
@@ -84,7 +84,7 @@ impl Run<'_> {
         let mut identifiers = BTreeSet::new();
         let mut is_complete = true;
         for (position, word) in words.iter().enumerate() {
-            let place = document.place(&format!("hosts[{position}]"));
+            let place = place::item(&document.place("hosts"), position);
             match found.get(word) {
                 Some(Named::One { id, identifier }) => {
                     members.insert(*id);

@@ -2,7 +2,7 @@
 
 mod config;
 mod labels;
-mod names;
+pub(super) mod names;
 mod packs;
 mod parse;
 mod queries;
@@ -12,7 +12,7 @@ mod sizes;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use muster_api::rest::{Action, Applied, Change};
+use muster_api::rest::{Action, Applied, Change, FieldError};
 use muster_api::spec::Kind;
 use sea_orm::DatabaseTransaction;
 use serde::Serialize;
@@ -44,6 +44,7 @@ struct Run<'a> {
     now: Moment,
     author_id: i64,
     problems: Vec<Problem>,
+    warnings: Vec<Problem>,
     changes: Vec<(usize, Change)>,
     /// Hosts whose labels change.
     touched_hosts: BTreeSet<i64>,
@@ -52,7 +53,14 @@ struct Run<'a> {
 /// Why the transaction is not committed.
 enum Stop {
     Failed(Error),
-    DryRun(Vec<(usize, Change)>),
+    DryRun(Outcome),
+}
+
+/// What a run has to tell.
+struct Outcome {
+    changes: Vec<(usize, Change)>,
+    warnings: Vec<Problem>,
+    touched_hosts: BTreeSet<i64>,
 }
 
 impl From<store::Error> for Stop {
@@ -104,37 +112,38 @@ impl Applier {
                     now,
                     author_id: principal.user.id,
                     problems: Vec::new(),
+                    warnings: Vec::new(),
                     changes: Vec::new(),
                     touched_hosts: BTreeSet::new(),
                 };
                 run.all(&located).await?;
                 if run.problems.is_empty() && run.has_changes() {
                     generations::bump(tx, generations::SCHEDULE).await?;
-                    sizes::check(tx, &assignments, &mut run.problems).await?;
+                    sizes::check(tx, &assignments, now, &mut run.problems).await?;
                     let details = json!({ "changes": run.changes.iter().map(|(_, change)| change).filter(|change| change.action != Action::Unchanged).collect::<Vec<_>>() });
                     activities::add(tx, now, &principal.actor(), "applied_documents", &details).await?;
                 }
                 if !run.problems.is_empty() {
                     return Err(Error::Invalid(run.problems).into());
                 }
-                if dry_run || !run.has_changes() {
-                    return Err(Stop::DryRun(run.changes));
-                }
-                Ok((run.changes, run.touched_hosts))
+                let has_changes = run.has_changes();
+                let outcome =
+                    Outcome { changes: run.changes, warnings: run.warnings, touched_hosts: run.touched_hosts };
+                if dry_run || !has_changes { Err(Stop::DryRun(outcome)) } else { Ok(outcome) }
             })
             .await;
-        let changes = match outcome {
-            Ok((changes, touched_hosts)) => {
+        let outcome = match outcome {
+            Ok(mut outcome) => {
                 // The change is made; a memory that cannot follow now does so at the next refresh.
-                if let Err(error) = self.catch_up(touched_hosts).await {
+                if let Err(error) = self.catch_up(std::mem::take(&mut outcome.touched_hosts)).await {
                     tracing::warn!(%error, "applied documents take effect once the database answers again");
                 }
-                changes
+                outcome
             }
-            Err(Stop::DryRun(changes)) => changes,
+            Err(Stop::DryRun(outcome)) => outcome,
             Err(Stop::Failed(error)) => return Err(error),
         };
-        Ok(Applied { dry_run, changes: in_order(changes) })
+        Ok(outcome.told(dry_run))
     }
 
     async fn catch_up(&self, touched_hosts: BTreeSet<i64>) -> Result<()> {
@@ -195,9 +204,17 @@ fn differing_fields(old: &Value, new: &Value) -> Vec<String> {
     names.into_iter().filter(|name| old.get(*name) != new.get(*name)).cloned().collect()
 }
 
-fn in_order(mut changes: Vec<(usize, Change)>) -> Vec<Change> {
-    changes.sort_by_key(|(index, _)| *index);
-    changes.into_iter().map(|(_, change)| change).collect()
+impl Outcome {
+    fn told(mut self, dry_run: bool) -> Applied {
+        self.changes.sort_by_key(|(index, _)| *index);
+        let warnings =
+            self.warnings.into_iter().map(|warning| FieldError { name: warning.place, reason: warning.reason });
+        Applied {
+            dry_run,
+            changes: self.changes.into_iter().map(|(_, change)| change).collect(),
+            warnings: warnings.collect(),
+        }
+    }
 }
 
 /// The documents of one kind with their specs.

@@ -1,5 +1,7 @@
 //! What names and other short texts may be, so that agents understand them and columns hold them.
 
+use muster_api::osquery::filters;
+
 use crate::fleet::Problem;
 
 /// As the columns are.
@@ -11,11 +13,12 @@ const MAX_SQL_BYTES: usize = 256 * 1024;
 /// Longest description.
 const MAX_DESCRIPTION_BYTES: usize = 64 * 1024;
 
-/// Endings agents from 5.19 on refuse, and older ones stumble over.
+/// Beginnings and endings agents from 5.19 on refuse, and older ones stumble over.
+const RESERVED_BEGINNINGS: [&str; 3] = ["query.", "cache.", "config_views."];
 const RESERVED_ENDINGS: [&str; 2] = ["epoch", "counter"];
 
 /// A name of anything.
-pub(super) fn check_name(place: &str, name: &str, problems: &mut Vec<Problem>) {
+pub(in crate::fleet) fn check_name(place: &str, name: &str, problems: &mut Vec<Problem>) {
     if name.is_empty() {
         problems.push(Problem::new(place, "cannot be empty"));
     } else if name.trim() != name {
@@ -28,10 +31,16 @@ pub(super) fn check_name(place: &str, name: &str, problems: &mut Vec<Problem>) {
 }
 
 /// A name that agents use in their schedule.
-pub(super) fn check_scheduled_name(place: &str, name: &str, problems: &mut Vec<Problem>) {
+pub(in crate::fleet) fn check_scheduled_name(place: &str, name: &str, problems: &mut Vec<Problem>) {
     check_name(place, name, problems);
     if name.contains(':') {
         problems.push(Problem::new(place, "has a ':' in it, which breaks the agents' denylist; use another character"));
+    }
+    if let Some(beginning) = RESERVED_BEGINNINGS.iter().find(|beginning| name.starts_with(**beginning)) {
+        problems.push(Problem::new(
+            place,
+            format!("begins with {beginning:?}, which agents keep for themselves; choose another name"),
+        ));
     }
     if let Some(ending) = RESERVED_ENDINGS.iter().find(|ending| name.ends_with(**ending)) {
         problems.push(Problem::new(
@@ -41,8 +50,17 @@ pub(super) fn check_scheduled_name(place: &str, name: &str, problems: &mut Vec<P
     }
 }
 
+/// A name of a pack.
+pub(in crate::fleet) fn check_pack_name(place: &str, name: &str, problems: &mut Vec<Problem>) {
+    check_scheduled_name(place, name, problems);
+    if name == "main" {
+        let reason = "agents keep the name \"main\" for the schedule outside packs; choose another";
+        problems.push(Problem::new(place, reason));
+    }
+}
+
 /// SQL of a query.
-pub(super) fn check_sql(place: &str, sql: &str, problems: &mut Vec<Problem>) {
+pub(in crate::fleet) fn check_sql(place: &str, sql: &str, problems: &mut Vec<Problem>) {
     if sql.trim().is_empty() {
         problems.push(Problem::new(place, "cannot be empty"));
     } else if sql.len() > MAX_SQL_BYTES {
@@ -52,7 +70,7 @@ pub(super) fn check_sql(place: &str, sql: &str, problems: &mut Vec<Problem>) {
     }
 }
 
-pub(super) fn check_description(place: &str, text: &str, problems: &mut Vec<Problem>) {
+pub(in crate::fleet) fn check_description(place: &str, text: &str, problems: &mut Vec<Problem>) {
     if text.len() > MAX_DESCRIPTION_BYTES {
         problems.push(Problem::new(place, format!("is longer than {MAX_DESCRIPTION_BYTES} bytes")));
     }
@@ -70,20 +88,40 @@ const MISTAKEN_PLATFORMS: [(&str, &str); 8] = [
     ("gnu/linux", "linux"),
 ];
 
+/// What is meant by a word that no agent calls its platform.
+pub(in crate::fleet) fn meant_platform(word: &str) -> Option<&'static str> {
+    MISTAKEN_PLATFORMS.iter().find(|(wrong, _)| word.eq_ignore_ascii_case(wrong)).map(|(_, meant)| *meant)
+}
+
 /// The platform filter of a pack or scheduled query, which agents compare.
-pub(super) fn check_platform(place: &str, platform: &str, problems: &mut Vec<Problem>) {
+pub(in crate::fleet) fn check_platform(
+    place: &str,
+    platform: &str,
+    problems: &mut Vec<Problem>,
+    warnings: &mut Vec<Problem>,
+) {
     if platform.chars().count() > MAX_NAME {
         problems.push(Problem::new(place, format!("is longer than {MAX_NAME} characters")));
     }
+    let mut is_mistaken = false;
     for word in platform.split(',').map(str::trim) {
-        if let Some((_, meant)) = MISTAKEN_PLATFORMS.iter().find(|(wrong, _)| word.eq_ignore_ascii_case(wrong)) {
+        if let Some(meant) = meant_platform(word) {
+            is_mistaken = true;
             problems.push(Problem::new(place, format!("no agent's platform is {word:?}; write {meant}")));
         }
+    }
+    if !is_mistaken && !filters::Platform::ALL.iter().any(|agent| filters::platform_allows(platform, *agent)) {
+        warnings.push(Problem::new(
+            place,
+            format!(
+                "no agent's platform matches {platform:?}, so no host runs it; agents know linux, darwin, windows, freebsd, posix, ubuntu, centos, any, all"
+            ),
+        ));
     }
 }
 
 /// The least agent version of a pack or scheduled query.
-pub(super) fn check_version(place: &str, version: &str, problems: &mut Vec<Problem>) {
+pub(in crate::fleet) fn check_version(place: &str, version: &str, problems: &mut Vec<Problem>) {
     let is_number = |part: &str| part.starts_with(|c: char| c.is_ascii_digit());
     if version.chars().count() > MAX_NAME {
         problems.push(Problem::new(place, format!("is longer than {MAX_NAME} characters")));
@@ -93,8 +131,42 @@ pub(super) fn check_version(place: &str, version: &str, problems: &mut Vec<Probl
 }
 
 /// The share of hosts a pack or query runs on.
-pub(super) fn check_shard(place: &str, shard: Option<u8>, problems: &mut Vec<Problem>) {
+pub(in crate::fleet) fn check_shard(place: &str, shard: Option<u8>, problems: &mut Vec<Problem>) {
     if shard.is_some_and(|shard| shard > 100) {
         problems.push(Problem::new(place, "expects 0 (no host) to 100 (all hosts)"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn platforms_nobody_has_are_mistakes_or_doubtful() {
+        for (filter, problems, warnings) in [
+            ("", 0, 0),
+            ("darwin,linux", 0, 0),
+            ("gentoo,linux", 0, 0),
+            ("macos", 1, 0),
+            ("OSX, linux", 1, 0),
+            ("gentoo", 0, 1),
+            ("debian,rhel", 0, 1),
+        ] {
+            let (mut wrong, mut doubtful) = (Vec::new(), Vec::new());
+            check_platform("platform", filter, &mut wrong, &mut doubtful);
+            assert_eq!((wrong.len(), doubtful.len()), (problems, warnings), "{filter}");
+        }
+    }
+
+    #[test]
+    fn names_agents_keep_are_refused() {
+        for name in ["query.x", "cache.y", "config_views.z", "my_epoch", "counter", "a:b", "", " x"] {
+            let mut problems = Vec::new();
+            check_scheduled_name("name", name, &mut problems);
+            assert_eq!(problems.len(), 1, "{name:?}");
+        }
+        let mut problems = Vec::new();
+        check_scheduled_name("name", "queries.counter_of_x", &mut problems);
+        assert_eq!(problems, []);
     }
 }

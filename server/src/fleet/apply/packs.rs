@@ -5,10 +5,11 @@ use muster_api::spec::{PackQuery, PackSpec};
 use sea_orm::{Set, Unchanged};
 
 use super::names::{
-    check_description, check_name, check_platform, check_scheduled_name, check_shard, check_sql, check_version,
+    check_description, check_name, check_pack_name, check_platform, check_scheduled_name, check_shard, check_sql,
+    check_version,
 };
 use super::{Located, Run, of_kind, to_value};
-use crate::fleet::{Result, specs};
+use crate::fleet::{Result, place, specs};
 use crate::store::{
     self,
     entity::{packs, scheduled_queries},
@@ -34,13 +35,13 @@ impl Run<'_> {
             self.check_pack(document, spec);
             for (position, query) in spec.queries.iter().enumerate() {
                 if !queries.contains_key(&query.query) && !applied.contains(query.query.as_str()) {
-                    let place = document.place(&format!("queries[{position}].query"));
+                    let place = place::member(&place::item(&document.place("queries"), position), "query");
                     self.problem(place, format!("cannot schedule unknown query {:?}", query.query));
                 }
             }
             for (position, label) in spec.targets.labels.iter().enumerate() {
                 if !labels.contains_key(label) && !applied_labels.contains(label.as_str()) {
-                    let place = document.place(&format!("targets.labels[{position}]"));
+                    let place = place::item(&document.place("targets.labels"), position);
                     self.problem(place, format!("there is no label {label:?}; see `fleetctl get labels`"));
                 }
             }
@@ -57,27 +58,20 @@ impl Run<'_> {
 
     fn check_pack(&mut self, document: &Located, spec: &PackSpec) {
         let problems = &mut self.problems;
-        check_scheduled_name(&document.place("name"), &spec.name, problems);
-        if spec.name == "main" {
-            self.problem(
-                document.place("name"),
-                "agents keep the name \"main\" for the schedule outside packs; choose another",
-            );
-        }
-        let problems = &mut self.problems;
+        check_pack_name(&document.place("name"), &spec.name, problems);
         check_description(&document.place("description"), &spec.description, problems);
-        check_platform(&document.place("platform"), &spec.platform, problems);
+        check_platform(&document.place("platform"), &spec.platform, problems, &mut self.warnings);
         check_version(&document.place("version"), &spec.version, problems);
         check_shard(&document.place("shard"), spec.shard, problems);
         for (position, sql) in spec.discovery.iter().enumerate() {
-            check_sql(&document.place(&format!("discovery[{position}]")), sql, problems);
+            check_sql(&place::item(&document.place("discovery"), position), sql, problems);
         }
         if !spec.targets.teams.is_empty() {
             self.problem(document.place("targets.teams"), "there are no teams; target labels instead");
         }
         let mut names = HashSet::new();
         for (position, query) in spec.queries.iter().enumerate() {
-            let place = |key: &str| document.place(&format!("queries[{position}].{key}"));
+            let place = |key: &str| place::member(&place::item(&document.place("queries"), position), key);
             self.check_scheduled(&place, query);
             if !names.insert(query.scheduled_name()) {
                 let key = if query.name.is_empty() { "query" } else { "name" };
@@ -98,7 +92,7 @@ impl Run<'_> {
             problems,
         );
         check_description(&place("description"), &query.description, problems);
-        check_platform(&place("platform"), &query.platform, problems);
+        check_platform(&place("platform"), &query.platform, problems, &mut self.warnings);
         check_version(&place("version"), &query.version, problems);
         check_shard(&place("shard"), query.shard, problems);
         if !INTERVALS.contains(&query.interval) {

@@ -6,7 +6,7 @@ use muster_api::spec::{API_VERSION, Document, Kind, SpecDocument};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::fleet::{Error, Problem, Result};
+use crate::fleet::{Error, Problem, Result, place};
 
 /// A document and where it stood among those that were sent.
 #[derive(Debug)]
@@ -16,9 +16,14 @@ pub(super) struct Located {
 }
 
 impl Located {
+    /// The path of the spec.
+    pub fn root(&self) -> String {
+        format!("{}.spec", place::item("documents", self.index))
+    }
+
     /// The path of a part of the spec.
     pub fn place(&self, path: &str) -> String {
-        format!("documents[{}].spec.{path}", self.index)
+        format!("{}.{path}", self.root())
     }
 }
 
@@ -37,7 +42,7 @@ pub(super) fn documents(values: &[Value]) -> Result<Vec<Located>> {
 }
 
 fn document(index: usize, value: &Value) -> std::result::Result<SpecDocument, Problem> {
-    let place = format!("documents[{index}]");
+    let place = place::item("documents", index);
     let document: Document = typed(&place, value)?;
     if document.api_version != API_VERSION {
         return Err(Problem::new(format!("{place}.apiVersion"), format!("expects {API_VERSION}")));
@@ -67,9 +72,8 @@ fn document(index: usize, value: &Value) -> std::result::Result<SpecDocument, Pr
 /// Reads a typed value; an error names the path of the key or value that is wrong.
 fn typed<T: DeserializeOwned>(place: &str, value: &Value) -> std::result::Result<T, Problem> {
     serde_path_to_error::deserialize(value).map_err(|error| {
-        let path = error.path().to_string();
-        let place = if path == "." || path.is_empty() { place.to_owned() } else { format!("{place}.{path}") };
-        Problem::new(place, error.inner().to_string())
+        let place = place::of_error(place, error.path());
+        Problem::new(place, error.into_inner().to_string())
     })
 }
 
@@ -86,7 +90,7 @@ fn drop_repeats(located: &mut Vec<Located>, problems: &mut Vec<Problem>) {
             Some(earlier) if *earlier == document.spec && !kind.is_singleton() => false,
             Some(_) if kind.is_singleton() => {
                 let reason = format!("{} defined twice; merge the two documents into one", kind.as_str());
-                problems.push(Problem::new(format!("documents[{}].kind", document.index), reason));
+                problems.push(Problem::new(format!("{}.kind", place::item("documents", document.index)), reason));
                 false
             }
             Some(_) => {

@@ -4,7 +4,7 @@ use muster_api::rest::Action;
 use serde_json::json;
 
 use super::{Located, Run, of_kind};
-use crate::fleet::Result;
+use crate::fleet::{Result, place};
 use crate::store;
 
 /// As the column is.
@@ -15,7 +15,7 @@ impl Run<'_> {
         for (document, spec) in of_kind!(documents, EnrollSecret) {
             let mut wanted = HashSet::new();
             for (position, secret) in spec.secrets.iter().enumerate() {
-                let place = document.place(&format!("secrets[{position}].secret"));
+                let place = place::member(&place::item(&document.place("secrets"), position), "secret");
                 let text = secret.secret.as_str();
                 if text.is_empty() || text.chars().count() > MAX_SECRET {
                     self.problem(place, format!("expects 1 to {MAX_SECRET} characters"));

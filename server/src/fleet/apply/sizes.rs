@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use sea_orm::DatabaseTransaction;
 
+use crate::clock::Moment;
 use crate::fleet::hosts::Assignment;
 use crate::fleet::schedule::{MAX_CONFIG_BYTES, Plan};
 use crate::fleet::{Problem, Result};
@@ -13,15 +14,14 @@ use crate::fleet::{Problem, Result};
 pub(super) async fn check(
     tx: &DatabaseTransaction,
     assignments: &HashSet<Arc<Assignment>>,
+    now: Moment,
     problems: &mut Vec<Problem>,
 ) -> Result<()> {
-    let plan = Plan::load(tx).await?;
-    let platforms = plan.agent_options.get("overrides").and_then(|overrides| overrides.get("platforms"));
-    let alone = platforms
-        .and_then(serde_json::Value::as_object)
+    let plan = Plan::load(tx, now).await?;
+    let alone = plan
+        .platforms()
         .into_iter()
-        .flatten()
-        .map(|(platform, _)| Assignment { platform: platform.as_str().into(), label_ids: Box::default() })
+        .map(|platform| Assignment { platform: platform.into(), label_ids: Box::default() })
         .chain([Assignment::default()]);
     let every_pack = plan.packs.iter().map(|pack| Assignment {
         platform: Box::default(),

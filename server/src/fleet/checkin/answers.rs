@@ -49,7 +49,7 @@ impl Checkin {
         note_builtin_labels(&mut report, &plan);
         self.reports.add(report);
         if let Some(done) = host.housekeeping.is_round_done() {
-            self.reports.finish(host, done, now);
+            self.reports.finish(host, done);
             host.housekeeping.finished(done, host.id, &plan, self.intervals, now);
         }
         Ok(())

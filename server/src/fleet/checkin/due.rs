@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 
 use super::Name;
-use super::round::{Next, Round, Step};
+use super::round::{Finished, Next, Round, Step};
 use crate::clock::Moment;
 use crate::fleet::schedule::Plan;
 use crate::store::reports::Asked;
@@ -117,18 +117,18 @@ impl Housekeeping {
     }
 
     /// What the round was for, if its last answer has come.
-    pub(super) fn is_round_done(&self) -> Option<Due> {
+    pub(super) fn is_round_done(&self) -> Option<Finished> {
         self.lock().as_ref().and_then(Round::is_done)
     }
 
     /// Ends the round and notes when the next is due.
-    pub(super) fn finished(&self, done: Due, host_id: i64, plan: &Plan, intervals: Intervals, now: Moment) {
+    pub(super) fn finished(&self, done: Finished, host_id: i64, plan: &Plan, intervals: Intervals, now: Moment) {
         *self.lock() = None;
-        if done.details {
-            self.details_at.fetch_max(now.0, Ordering::Relaxed);
+        if done.due.details {
+            self.details_at.fetch_max(done.started_at.0, Ordering::Relaxed);
         }
-        if done.labels {
-            self.labels_at.fetch_max(now.0, Ordering::Relaxed);
+        if done.due.labels {
+            self.labels_at.fetch_max(done.started_at.0, Ordering::Relaxed);
         }
         self.is_refetch_asked.store(false, Ordering::Relaxed);
         self.due(host_id, plan, intervals, now);

@@ -130,7 +130,7 @@ impl Checkin {
             let changed_at = changed_at(*name, plan);
             !parked.iter().any(|parked| parked.name == text && changed_at <= parked.parked_at)
         });
-        host.housekeeping.start(Round::new(names, due));
+        host.housekeeping.start(Round::new(names, due, now));
         true
     }
 
@@ -161,7 +161,7 @@ impl Checkin {
             }
             Next::Wait => Bytes::from_static(NO_WORK),
             Next::Done(done) => {
-                self.reports.finish(host, done, now);
+                self.reports.finish(host, done);
                 host.housekeeping.finished(done, host.id, plan, self.intervals, now);
                 Bytes::from_static(NO_WORK)
             }

@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use sea_orm::{ActiveModelTrait as _, ActiveValue, Iterable as _, Set};
 
 use super::Name;
-use super::due::Due;
+use super::round::Finished;
 use crate::clock::Moment;
 use crate::fleet::Result;
 use crate::fleet::hosts::{Host, Hosts};
@@ -46,14 +46,14 @@ impl Reports {
     }
 
     /// Notes that a round of questions is over.
-    pub(super) fn finish(&self, host: &Host, done: Due, now: Moment) {
+    pub(super) fn finish(&self, host: &Host, done: Finished) {
         let mut report = empty(host.id);
-        if done.details {
-            report.details.detail_updated_at = Set(now);
+        if done.due.details {
+            report.details.detail_updated_at = Set(done.started_at);
             report.details.refetch_requested = Set(false);
         }
-        if done.labels {
-            report.details.label_updated_at = Set(now);
+        if done.due.labels {
+            report.details.label_updated_at = Set(done.started_at);
         }
         self.add(report);
     }

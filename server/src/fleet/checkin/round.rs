@@ -25,6 +25,8 @@ pub(super) struct Round {
     is_careful: bool,
     losses: BTreeMap<Name, u8>,
     due: Due,
+    /// Labels made after this are not in it.
+    started_at: Moment,
 }
 
 #[derive(Debug)]
@@ -40,7 +42,14 @@ pub(super) enum Next {
     /// Answers are still owed.
     Wait,
     /// All is answered or parked.
-    Done(Due),
+    Done(Finished),
+}
+
+/// A round that is over: what it was for, and when it started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Finished {
+    pub due: Due,
+    pub started_at: Moment,
 }
 
 /// The next step, and what it found to be parked, with the reason.
@@ -51,8 +60,15 @@ pub(super) struct Step {
 }
 
 impl Round {
-    pub(super) fn new(names: Vec<Name>, due: Due) -> Self {
-        Self { open: names.into_iter().collect(), sent: None, is_careful: false, losses: BTreeMap::new(), due }
+    pub(super) fn new(names: Vec<Name>, due: Due, started_at: Moment) -> Self {
+        Self {
+            open: names.into_iter().collect(),
+            sent: None,
+            is_careful: false,
+            losses: BTreeMap::new(),
+            due,
+            started_at,
+        }
     }
 
     pub(super) fn next(&mut self, now: Moment) -> Step {
@@ -91,7 +107,7 @@ impl Round {
             false => self.open.iter().copied().collect(),
         };
         if names.is_empty() {
-            return Step { step: Next::Done(self.due), parked };
+            return Step { step: Next::Done(self.finished()), parked };
         }
         self.sent = Some(Sent { at: now, names: names.clone() });
         Step { step: Next::Send(names), parked }
@@ -104,8 +120,12 @@ impl Round {
     }
 
     /// Whether nothing is open any more; then it was for this.
-    pub(super) fn is_done(&self) -> Option<Due> {
-        self.open.is_empty().then_some(self.due)
+    pub(super) fn is_done(&self) -> Option<Finished> {
+        self.open.is_empty().then(|| self.finished())
+    }
+
+    fn finished(&self) -> Finished {
+        Finished { due: self.due, started_at: self.started_at }
     }
 }
 
@@ -113,14 +133,14 @@ impl Round {
 mod tests {
     use super::*;
 
-    const ALL: Due = Due { details: true, labels: true };
+    const ALL: Finished = Finished { due: Due { details: true, labels: true }, started_at: Moment(7) };
 
     fn seconds(n: i64) -> Moment {
         Moment(n * 1_000_000)
     }
 
     fn round(labels: std::ops::RangeInclusive<i64>) -> Round {
-        Round::new(labels.map(Name::Label).collect(), ALL)
+        Round::new(labels.map(Name::Label).collect(), ALL.due, ALL.started_at)
     }
 
     #[test]

@@ -10,6 +10,7 @@ use crate::clock::Moment;
 use crate::fleet::checkin::Housekeeping;
 use crate::fleet::live::Turns;
 use crate::fleet::logs::{LastBatch, Stream};
+use crate::fleet::schedule::Edition;
 use crate::store::entity;
 use crate::store::hosts::{Intervals, Known};
 use crate::store::reports::Asked;
@@ -26,7 +27,7 @@ pub struct Assignment {
 /// A config that was served, and what it was made for.
 #[derive(Debug)]
 pub struct Served {
-    pub generation: i64,
+    pub edition: Edition,
     pub assignment: Arc<Assignment>,
     pub bytes: Bytes,
 }
@@ -59,17 +60,29 @@ impl Host {
             config_refresh: row.config_refresh,
             logger: row.logger_tls_period,
         };
+        let host = Self::with(row.id, Self::assignment_of(known), intervals, asked(row), row.seen_at);
+        host.hostname.store(Arc::new(row.hostname.clone()));
+        host
+    }
+
+    pub(in crate::fleet) fn with(
+        id: i64,
+        assignment: Assignment,
+        intervals: Intervals,
+        asked: Asked,
+        seen: Moment,
+    ) -> Self {
         Self {
-            id: row.id,
-            assignment: ArcSwap::from_pointee(Self::assignment_of(known)),
+            id,
+            assignment: ArcSwap::from_pointee(assignment),
             served: ArcSwapOption::empty(),
             intervals: ArcSwap::from_pointee((intervals, intervals)),
             turns: Turns::default(),
-            hostname: ArcSwap::from_pointee(row.hostname.clone()),
+            hostname: ArcSwap::default(),
             restarts: Restarts::default(),
-            housekeeping: Housekeeping::new(asked(row)),
-            seen: AtomicI64::new(row.seen_at.0),
-            written_seen: AtomicI64::new(row.seen_at.0),
+            housekeeping: Housekeeping::new(asked),
+            seen: AtomicI64::new(seen.0),
+            written_seen: AtomicI64::new(seen.0),
             results: Mutex::default(),
             statuses: Mutex::default(),
         }

@@ -101,9 +101,7 @@ impl Hosts {
     /// [`Error::NotFound`] when there is none.
     pub async fn by_id(&self, principal: &Principal, id: i64) -> Result<HostDetail> {
         principal.may(Permission::ReadHosts)?;
-        let row = store::hosts::by_id(self.store.reader(), id).await?;
-        let row = row.ok_or_else(|| Error::NotFound { kind: "Host", key: format!("with id={id}") })?;
-        self.detail(row).await
+        self.detail(self.row_by_id(id).await?).await
     }
 
     /// One host by what an operator calls it: identifier, UUID, host name or computer name.
@@ -112,6 +110,15 @@ impl Hosts {
     /// [`Error::NotFound`] when there is none, [`Error::Invalid`] when several hosts go by that name.
     pub async fn by_name(&self, principal: &Principal, word: &str) -> Result<HostDetail> {
         principal.may(Permission::ReadHosts)?;
+        self.detail(self.row_by_name(word).await?).await
+    }
+
+    pub(in crate::fleet) async fn row_by_id(&self, id: i64) -> Result<Model> {
+        let row = store::hosts::by_id(self.store.reader(), id).await?;
+        row.ok_or_else(|| Error::NotFound { kind: "Host", key: format!("with id={id}") })
+    }
+
+    pub(in crate::fleet) async fn row_by_name(&self, word: &str) -> Result<Model> {
         let mut rows = store::hosts::named(self.store.reader(), word).await?;
         if let Some(exact) = rows.iter().position(|row| row.identifier == word) {
             rows.swap(0, exact);
@@ -119,7 +126,7 @@ impl Hosts {
         }
         match rows.len() {
             0 => Err(Error::NotFound { kind: "Host", key: word.to_owned() }),
-            1 => self.detail(rows.swap_remove(0)).await,
+            1 => Ok(rows.swap_remove(0)),
             n => Err(Error::invalid(
                 "identifier",
                 format!("{n} hosts are called {word}; use one of their identifiers: {}", identifiers(&rows)),
@@ -127,10 +134,15 @@ impl Hosts {
         }
     }
 
+    /// The labels a host is in, sorted.
+    pub(in crate::fleet) async fn label_ids(&self, host_id: i64) -> Result<Vec<i64>> {
+        let known = store::hosts::known(self.store.reader(), host_id).await?;
+        Ok(known.map(|known| known.label_ids).unwrap_or_default())
+    }
+
     async fn detail(&self, row: Model) -> Result<HostDetail> {
         let plan = self.schedule.plan();
-        let known = store::hosts::known(self.store.reader(), row.id).await?;
-        let label_ids = known.map(|known| known.label_ids).unwrap_or_default();
+        let label_ids = self.label_ids(row.id).await?;
         let labels = label_ids
             .iter()
             .filter_map(|id| plan.label_name(*id).map(|name| HostLabel { id: *id, name: name.to_owned() }))

@@ -85,7 +85,8 @@ fn intervals(config: &Value) -> Intervals {
     };
     Intervals {
         distributed: option("distributed_interval"),
-        config_refresh: option("config_refresh"),
+        // The alias that agents take from a config; they take the flag itself only from their flagfile.
+        config_refresh: option("config_tls_refresh"),
         logger: option("logger_tls_period"),
     }
 }

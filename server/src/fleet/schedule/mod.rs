@@ -4,6 +4,9 @@ mod assemble;
 mod options;
 mod pack;
 mod plan;
+mod retired;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
@@ -13,10 +16,14 @@ use bytes::Bytes;
 pub use assemble::MAX_CONFIG_BYTES;
 pub use options::{check as check_agent_options, default_agent_options};
 pub use pack::{Pack, ScheduledQuery};
-pub use plan::Plan;
+pub use plan::{Edition, Plan, load_retired};
+pub use retired::Lasting;
+#[cfg(test)]
+pub use retired::Retired;
 
-use super::hosts::{Host, Served};
+use super::hosts::{Assignment, Host, Served};
 use super::{Error, Result};
+use crate::clock::Clock;
 use crate::store::{Store, generations};
 use crate::telemetry::Metrics;
 
@@ -24,6 +31,7 @@ use crate::telemetry::Metrics;
 #[derive(Debug)]
 pub struct Schedule {
     store: Store,
+    clock: Clock,
     plan: ArcSwap<Plan>,
     max_cache_bytes: usize,
     metrics: Arc<Metrics>,
@@ -34,26 +42,28 @@ impl Schedule {
     ///
     /// # Errors
     /// When the database does not answer or holds what cannot be read.
-    pub async fn load(store: Store, max_cache_bytes: usize, metrics: Arc<Metrics>) -> Result<Self> {
-        let plan = Plan::load(store.reader()).await?;
-        Ok(Self { store, plan: ArcSwap::from_pointee(plan), max_cache_bytes, metrics })
+    pub async fn load(store: Store, clock: Clock, max_cache_bytes: usize, metrics: Arc<Metrics>) -> Result<Self> {
+        let plan = Plan::load(store.reader(), clock.now()).await?;
+        Ok(Self { store, clock, plan: ArcSwap::from_pointee(plan), max_cache_bytes, metrics })
     }
 
     pub fn plan(&self) -> Arc<Plan> {
         self.plan.load_full()
     }
 
-    /// Takes over what has changed in the database, if anything has.
+    /// Takes over what has changed in the database or by the passing of time, if anything has.
     ///
     /// # Errors
     /// When the database does not answer; the plan stays as it was.
     pub async fn refresh(&self) -> Result<()> {
         let generation = generations::current(self.store.reader(), generations::SCHEDULE).await?;
-        if generation != self.plan.load().generation {
-            let fresh = Arc::new(Plan::load(self.store.reader()).await?);
+        let now = self.clock.now();
+        let plan = self.plan.load();
+        if generation != plan.generation || plan.edition().outdated_at <= now {
+            let fresh = Arc::new(Plan::load(self.store.reader(), now).await?);
             // A slower reader must not put an older plan back.
             self.plan.rcu(
-                |current| if current.generation < fresh.generation { Arc::clone(&fresh) } else { Arc::clone(current) },
+                |current| if current.edition() < fresh.edition() { Arc::clone(&fresh) } else { Arc::clone(current) },
             );
         }
         Ok(())
@@ -68,7 +78,7 @@ impl Schedule {
         let assignment = host.assignment.load();
         let served = host.served.load();
         if let Some(served) = &*served
-            && served.generation == plan.generation
+            && served.edition == plan.edition()
             && Arc::ptr_eq(&served.assignment, &assignment)
         {
             return Ok(served.bytes.clone());
@@ -86,16 +96,35 @@ impl Schedule {
             );
             match &*served {
                 Some(last) => last.bytes.clone(),
-                None => return Err(Error::Unavailable("the config for this host is too big for any agent".to_owned())),
+                None => return Err(too_big()),
             }
         };
         let (_, written) = **host.intervals.load();
         host.intervals.store(Arc::new((config.intervals, written)));
         host.served.store(Some(Arc::new(Served {
-            generation: plan.generation,
+            edition: plan.edition(),
             assignment: Arc::clone(&assignment),
             bytes: bytes.clone(),
         })));
         Ok(bytes)
     }
+
+    /// What [`Schedule::config_for`] would answer a host with this assignment, without answering it.
+    ///
+    /// # Errors
+    /// As there; a host that has not called since the start counts as one without an earlier config.
+    pub fn look_up(&self, plan: &Plan, assignment: &Assignment, host: Option<&Host>) -> Result<Bytes> {
+        let bytes = plan.config(assignment, self.max_cache_bytes).bytes;
+        if bytes.len() <= MAX_CONFIG_BYTES {
+            return Ok(bytes);
+        }
+        match host.and_then(|host| host.served.load_full()) {
+            Some(last) => Ok(last.bytes.clone()),
+            None => Err(too_big()),
+        }
+    }
+}
+
+fn too_big() -> Error {
+    Error::Unavailable("the config for this host is too big for any agent".to_owned())
 }

@@ -1,4 +1,4 @@
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Mutex;
 
 use bytes::Bytes;
@@ -7,18 +7,29 @@ use serde_json::{Map, Value};
 use subtle::ConstantTimeEq as _;
 
 use super::assemble::{self, Assembled};
-use super::{Pack, ScheduledQuery, default_agent_options};
+use super::retired::Retired;
+use super::{Pack, ScheduledQuery, default_agent_options, options};
 use crate::clock::Moment;
 use crate::fleet::Result;
 use crate::fleet::hosts::{Assignment, BUILTIN, BuiltinLabel, Family};
 use crate::store::{self, Error, generations, settings};
 
+/// Tells a newer plan from an older one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub struct Edition {
+    pub generation: i64,
+    /// From then on, less of what was removed is served: that changes without a change of anything else.
+    pub outdated_at: Moment,
+}
+
 /// Everything that decides what hosts run and who may enroll, as of one generation.
 #[derive(Debug, Default)]
 pub struct Plan {
     pub generation: i64,
+    outdated_at: Moment,
     /// `{config, overrides}`.
     pub agent_options: Value,
+    pub(super) retired: Retired,
     /// Sorted by name.
     pub packs: Vec<Pack>,
     labels: BTreeMap<i64, String>,
@@ -63,7 +74,7 @@ struct Assembly {
 /// All that a config depends on within one plan.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct AssemblyKey {
-    /// The platform whose override replaces the options, if there is one.
+    /// The platform, if its hosts do not get the same options as all others.
     variant: Option<Box<str>>,
     /// Positions in `packs`.
     packs: Box<[usize]>,
@@ -71,10 +82,11 @@ struct AssemblyKey {
 
 impl Plan {
     /// Reads the plan. The generation is read first, so that a change meanwhile makes it look old, never new.
-    pub async fn load(db: &impl ConnectionTrait) -> Result<Self> {
+    pub async fn load(db: &impl ConnectionTrait, now: Moment) -> Result<Self> {
         let generation = generations::current(db, generations::SCHEDULE).await?;
         let app_config = settings::get(db, settings::APP_CONFIG).await?.unwrap_or_default();
         let agent_options = app_config.get("agent_options").cloned().unwrap_or_else(default_agent_options);
+        let (retired, outdated_at) = load_retired(db).await?.at(now);
         let labels = store::labels::all(db).await?;
         let builtin = BUILTIN
             .iter()
@@ -94,15 +106,28 @@ impl Plan {
             .map(DynamicLabel::of)
             .collect();
         Ok(Self {
-            dynamic,
             generation,
+            outdated_at,
+            dynamic,
             agent_options,
+            retired,
             packs: load_packs(db).await?,
             labels: labels.into_iter().map(|label| (label.id, label.name)).collect(),
             builtin,
             secrets,
             assembled: Mutex::default(),
         })
+    }
+
+    /// A plan of these alone.
+    #[cfg(test)]
+    pub(in crate::fleet) fn of(edition: Edition, agent_options: Value, retired: Retired, packs: Vec<Pack>) -> Self {
+        let Edition { generation, outdated_at } = edition;
+        Self { generation, outdated_at, agent_options, retired, packs, ..Self::default() }
+    }
+
+    pub fn edition(&self) -> Edition {
+        Edition { generation: self.generation, outdated_at: self.outdated_at }
     }
 
     pub fn label_name(&self, id: i64) -> Option<&str> {
@@ -150,24 +175,26 @@ impl Plan {
         self.packs.iter().filter(|pack| pack.targets(label_ids))
     }
 
-    /// The override that replaces the options for a platform, if there is one.
-    fn variant(&self, platform: &str) -> Option<&Value> {
-        self.agent_options.get("overrides")?.get("platforms")?.get(platform)
+    /// Platforms whose hosts do not get the same options as all others.
+    pub fn platforms(&self) -> BTreeSet<&str> {
+        options::overridden_platforms(&self.agent_options).chain(self.retired.platforms()).map(String::as_str).collect()
+    }
+
+    fn has_own_options(&self, platform: &str) -> bool {
+        options::override_for(&self.agent_options, platform).is_some() || self.retired.is_apart(platform)
     }
 
     /// The options document for a platform.
     pub fn options_for(&self, platform: &str) -> Map<String, Value> {
-        self.variant(platform)
-            .or_else(|| self.agent_options.get("config"))
-            .and_then(Value::as_object)
-            .cloned()
-            .unwrap_or_default()
+        let mut document = options::document_for(&self.agent_options, platform).cloned().unwrap_or_default();
+        self.retired.of(platform).put_into(&mut document);
+        document
     }
 
     /// The config for an assignment, remembered while the cache has room.
     pub fn config(&self, assignment: &Assignment, max_cache_bytes: usize) -> Assembled {
         let key = AssemblyKey {
-            variant: self.variant(&assignment.platform).map(|_| assignment.platform.clone()),
+            variant: self.has_own_options(&assignment.platform).then(|| assignment.platform.clone()),
             packs: (0..self.packs.len()).filter(|i| self.packs[*i].targets(&assignment.label_ids)).collect(),
         };
         if let Some(found) = lock(&self.assembled).configs.get(&key) {
@@ -196,6 +223,17 @@ impl Plan {
 /// A panic while holding the lock leaves a cache that is still whole, so it is used on.
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+/// Agent options that were removed and that hosts may still have, the oldest ones included.
+pub async fn load_retired(db: &impl ConnectionTrait) -> Result<Retired> {
+    let Some(stored) = settings::get(db, settings::RETIRED_OPTIONS).await? else { return Ok(Retired::default()) };
+    let retired = serde_json::from_value(stored).map_err(|error| Error::Corrupt {
+        table: "settings",
+        key: settings::RETIRED_OPTIONS.to_owned(),
+        reason: error.to_string(),
+    })?;
+    Ok(retired)
 }
 
 async fn load_packs(db: &impl ConnectionTrait) -> Result<Vec<Pack>> {

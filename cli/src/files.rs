@@ -4,18 +4,21 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 
-/// Reads all files named, those of folders included, as (name, text).
-pub fn read(named: &[PathBuf]) -> anyhow::Result<Vec<(String, String)>> {
+/// The name that standard input goes by.
+pub const STDIN: &str = "<stdin>";
+
+/// Reads all files named as (name, text); of folders those that end in one of `extensions`.
+pub fn read(named: &[PathBuf], extensions: &[&str]) -> anyhow::Result<Vec<(String, String)>> {
     let mut read = Vec::new();
     for path in named {
         if path.as_os_str() == "-" {
             let mut bytes = Vec::new();
             std::io::stdin().lock().read_to_end(&mut bytes).context("cannot read standard input")?;
-            read.push(("<stdin>".to_owned(), text("standard input", bytes)?));
+            read.push((STDIN.to_owned(), text("standard input", bytes)?));
         } else if path.is_dir() {
-            let files = yaml_files(path)?;
+            let files = files_below(path, extensions)?;
             if files.is_empty() {
-                bail!("{} holds no .yml or .yaml file", path.display());
+                bail!("{} holds no .{} file", path.display(), extensions.join(" or ."));
             }
             for file in &files {
                 read.push(file_text(file)?);
@@ -42,8 +45,8 @@ fn text(name: &str, bytes: Vec<u8>) -> anyhow::Result<String> {
     })
 }
 
-/// All YAML files under a folder in the order of their names; hidden entries and linked folders are left out.
-fn yaml_files(dir: &Path) -> anyhow::Result<Vec<PathBuf>> {
+/// All such files under a folder in the order of their names; hidden entries and linked folders are left out.
+fn files_below(dir: &Path, extensions: &[&str]) -> anyhow::Result<Vec<PathBuf>> {
     let entries = fs::read_dir(dir).and_then(Iterator::collect::<Result<Vec<_>, _>>);
     let mut entries = entries.with_context(|| format!("cannot read {}", dir.display()))?;
     entries.sort_by_key(fs::DirEntry::file_name);
@@ -55,8 +58,8 @@ fn yaml_files(dir: &Path) -> anyhow::Result<Vec<PathBuf>> {
         }
         let kind = entry.file_type().with_context(|| format!("cannot read {}", path.display()))?;
         if kind.is_dir() {
-            files.extend(yaml_files(&path)?);
-        } else if path.extension().is_some_and(|ext| ext == "yml" || ext == "yaml") && path.is_file() {
+            files.extend(files_below(&path, extensions)?);
+        } else if path.extension().is_some_and(|ext| extensions.iter().any(|known| ext == *known)) && path.is_file() {
             files.push(path);
         }
     }
@@ -67,6 +70,8 @@ fn yaml_files(dir: &Path) -> anyhow::Result<Vec<PathBuf>> {
 mod tests {
     use super::*;
 
+    const YAML: [&str; 2] = ["yml", "yaml"];
+
     #[test]
     fn folders_are_read_in_order() {
         let dir = tempfile::tempdir().unwrap();
@@ -76,7 +81,7 @@ mod tests {
             fs::write(path, name).unwrap();
         }
         std::os::unix::fs::symlink(dir.path(), dir.path().join("loop")).unwrap();
-        let read = read(&[dir.path().to_path_buf()]).unwrap();
+        let read = read(&[dir.path().to_path_buf()], &YAML).unwrap();
         let texts: Vec<_> = read.iter().map(|(_, text)| text.as_str()).collect();
         assert_eq!(texts, ["a/b.yml", "a/z.yaml", "b.yml"]);
     }
@@ -84,7 +89,7 @@ mod tests {
     #[test]
     fn what_cannot_be_read_is_named() {
         let dir = tempfile::tempdir().unwrap();
-        let error = |path: PathBuf| format!("{:#}", read(&[path]).unwrap_err());
+        let error = |path: PathBuf| format!("{:#}", read(&[path], &YAML).unwrap_err());
         assert!(error(dir.path().to_path_buf()).ends_with("holds no .yml or .yaml file"));
         assert!(error(dir.path().join("x.yml")).contains("x.yml: No such file"));
         let latin = dir.path().join("latin.yml");

@@ -1,24 +1,46 @@
-//! Which packs and queries concern a host.
+//! Which packs and queries concern a host: the tests agents make, the same in every version from 3.0 on.
 
 use sha1::{Digest, Sha1};
 
-use super::identity::Platform;
+/// The systems osquery is built for, as its `platform` filters know them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Platform {
+    Linux,
+    Darwin,
+    Windows,
+    FreeBsd,
+}
+
+impl Platform {
+    pub const ALL: [Self; 4] = [Self::Linux, Self::Darwin, Self::Windows, Self::FreeBsd];
+
+    /// The agent's own word for it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Linux => "linux",
+            Self::Darwin => "darwin",
+            Self::Windows => "windows",
+            Self::FreeBsd => "freebsd",
+        }
+    }
+
+    pub fn is_posix(self) -> bool {
+        self != Self::Windows
+    }
+}
 
 /// The 0 to 100 into which the agent sorts a host by the first byte of its hashed name.
-#[must_use]
 pub fn shard_of(hostname: &str) -> u64 {
     let digest = Sha1::digest(hostname.as_bytes());
     u64::from(digest.first().copied().unwrap_or_default()) * 100 / 255
 }
 
 /// Whether a host in `machine` runs something limited to `shard` (0 limits nothing).
-#[must_use]
 pub fn shard_allows(shard: u64, machine: u64) -> bool {
     shard == 0 || shard >= machine
 }
 
 /// The agent's substring test on a `platform` filter.
-#[must_use]
 pub fn platform_allows(filter: &str, platform: Platform) -> bool {
     let has = |word: &str| filter.contains(word);
     if filter.is_empty() || filter == "null" || has("any") || has("all") {
@@ -30,7 +52,6 @@ pub fn platform_allows(filter: &str, platform: Platform) -> bool {
 }
 
 /// Whether `version` reaches the `required` minimum.
-#[must_use]
 pub fn version_allows(required: &str, version: &str) -> bool {
     if matches!(required, "" | "null" | "0.0.0") {
         return true;
@@ -63,24 +84,24 @@ mod tests {
 
     #[test]
     fn platforms_are_substrings() {
-        for (filter, linux, darwin, windows) in [
-            ("", true, true, true),
-            ("null", true, true, true),
-            ("all", true, true, true),
-            ("any", true, true, true),
-            ("linux", true, false, false),
-            ("ubuntu", true, false, false),
-            ("centos", true, false, false),
-            ("posix", true, true, false),
-            ("darwin", false, true, false),
-            ("windows,darwin", false, true, true),
-            ("macos", false, false, false),
-            ("osx", false, false, false),
-            ("gentoo", false, false, false),
-            ("freebsd", false, false, false),
+        for (filter, linux, darwin, windows, freebsd) in [
+            ("", true, true, true, true),
+            ("null", true, true, true, true),
+            ("all", true, true, true, true),
+            ("any", true, true, true, true),
+            ("linux", true, false, false, false),
+            ("ubuntu", true, false, false, false),
+            ("centos", true, false, false, false),
+            ("posix", true, true, false, true),
+            ("darwin", false, true, false, false),
+            ("windows,darwin", false, true, true, false),
+            ("macos", false, false, false, false),
+            ("osx", false, false, false, false),
+            ("gentoo", false, false, false, false),
+            ("freebsd", false, false, false, true),
         ] {
-            let seen = [Platform::Linux, Platform::Darwin, Platform::Windows].map(|p| platform_allows(filter, p));
-            assert_eq!(seen, [linux, darwin, windows], "{filter}");
+            let seen = Platform::ALL.map(|platform| platform_allows(filter, platform));
+            assert_eq!(seen, [linux, darwin, windows, freebsd], "{filter}");
         }
     }
 

@@ -1,0 +1,49 @@
+//! What real osqueryd sent, byte for byte, against a real server: is it answered as the agent needs, and is what it
+//! sent kept as it was sent?
+
+mod config;
+mod connections;
+mod distributed;
+mod enroll;
+mod exceptions;
+mod keys;
+mod log;
+mod old_versions;
+mod osqueryd;
+mod poison;
+mod recordings;
+mod reenroll;
+mod retries;
+mod urls;
+
+use agent_compat::{Request, Site, golden};
+use anyhow::{Context as _, Result};
+
+/// Log lines without their newlines.
+type Lines = Vec<Vec<u8>>;
+
+/// One recorded single request.
+fn one(number: u32) -> Result<Request> {
+    golden(number..=number)?.pop().with_context(|| format!("no recorded request {number}"))
+}
+
+/// A server with one host, to which the keys in these requests belong.
+async fn site_knowing<'a>(requests: impl IntoIterator<Item = &'a Request>) -> Result<Site> {
+    let site = Site::start().await?;
+    let host_id = site.enroll_recorded(&one(1)?).await?;
+    for key in requests.into_iter().filter_map(|request| request.header_key.as_deref()) {
+        site.seed_key(key, host_id)?;
+    }
+    Ok(site)
+}
+
+/// Lines as text, for messages that can be read.
+fn shown(lines: &[Vec<u8>]) -> Vec<String> {
+    lines.iter().map(|line| String::from_utf8_lossy(line).into_owned()).collect()
+}
+
+/// Compares bytes, and shows text when they differ.
+#[track_caller]
+fn assert_lines(kept: &[Vec<u8>], sent: &[Vec<u8>], context: &str) {
+    assert!(kept == sent, "{context}\nkept: {:#?}\nsent: {:#?}", shown(kept), shown(sent));
+}

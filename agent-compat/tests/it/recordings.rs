@@ -1,0 +1,94 @@
+//! Whole recorded sequences.
+
+use agent_compat::{Recorded, Request, Sent, Site, lines_of, recording, recordings, unique_lines};
+use anyhow::Result;
+use loadtest::agent::Door;
+
+use crate::exceptions::NOT_SERVED_YET;
+use crate::{Lines, assert_lines, site_knowing};
+
+/// What was logged in a sequence, each line once: results and statuses.
+fn logged<'a>(requests: impl Iterator<Item = &'a Request>) -> Result<(Lines, Lines)> {
+    let (mut results, mut statuses) = (Vec::new(), Vec::new());
+    for request in requests.filter(|request| request.door() == Some(Door::Log)) {
+        let is_status = request.body.windows(19).any(|window| window == br#""log_type":"status""#);
+        if is_status { &mut statuses } else { &mut results }.push(lines_of(request)?);
+    }
+    Ok((unique_lines(results), unique_lines(statuses)))
+}
+
+fn is_as_needed(request: &Request, sent: &Sent) -> bool {
+    match request.header_key {
+        // Recorded before the agent had a key, or after it had lost it.
+        None if request.door() != Some(Door::Enroll) => sent.verdict.is_node_invalid(),
+        _ => sent.verdict.is_success(),
+    }
+}
+
+/// Sends a whole recording to a server that knows its keys; returns how many requests it has.
+async fn replay(name: &str) -> Result<usize> {
+    let recorded = recording(name)?;
+    let served: Vec<&Request> =
+        recorded.iter().map(|(_, request)| request).filter(|it| !NOT_SERVED_YET.contains(&it.path.as_str())).collect();
+    let site = site_knowing(served.iter().copied()).await?;
+    for request in &served {
+        let sent = site.send(request).await?;
+        assert!(is_as_needed(request, &sent), "{}: {}", request.name, sent.text());
+    }
+    let (results, statuses) = logged(served.iter().copied())?;
+    assert_lines(&site.result_lines()?, &results, name);
+    assert_lines(&site.status_lines()?, &statuses, name);
+    Ok(served.len())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_recorded_sequence_is_answered_as_the_agent_needs_and_each_line_is_kept_once() -> Result<()> {
+    let mut count = 0;
+    for name in recordings(43..=69)? {
+        count += replay(&name).await?;
+    }
+    assert!(count >= 343, "only {count} requests");
+    Ok(())
+}
+
+/// Sends a recording in which the server forgot keys to one that forgets them at the same moments.
+async fn replay_with_forgetting(name: &str) -> Result<()> {
+    let recorded = recording(name)?;
+    let mut site = Site::start().await?;
+    let host_id = site.enroll_recorded(&crate::one(2)?).await?;
+    let mut is_forgotten = false;
+    for (answer, request) in &recorded {
+        if *answer == Recorded::KeyRefused && !is_forgotten {
+            site.restart(agent_compat::Forgets::AllNodeKeys).await?;
+            is_forgotten = true;
+        }
+        if !is_forgotten && let Some(key) = &request.header_key {
+            site.seed_key(key, host_id)?;
+        }
+        let sent = site.send(request).await?;
+        match answer {
+            Recorded::KeyRefused => assert!(sent.verdict.is_node_invalid(), "{}: {}", request.name, sent.text()),
+            _ => assert!(sent.verdict.is_success(), "{}: {}", request.name, sent.text()),
+        }
+        if let Recorded::Enrolled(key) = answer {
+            assert_eq!(site.only_host()?, host_id, "the same row");
+            site.seed_key(key, host_id)?;
+        }
+    }
+    assert!(is_forgotten || name.starts_with("38") || name.starts_with("42"), "{name}");
+    let kept = recorded.iter().filter(|(answer, _)| *answer != Recorded::KeyRefused).map(|(_, request)| request);
+    let (results, statuses) = logged(kept)?;
+    assert_lines(&site.result_lines()?, &results, name);
+    assert_lines(&site.status_lines()?, &statuses, name);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn agents_whose_key_was_forgotten_come_back_as_recorded() -> Result<()> {
+    let names = recordings(37..=42)?;
+    assert_eq!(names.len(), 6);
+    for name in names {
+        replay_with_forgetting(&name).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,140 @@
+//! Values as agents read them: numbers and booleans may be text.
+
+use std::collections::HashSet;
+
+use serde_json::Value;
+
+use super::file::File;
+use super::tree::{At, Data, Node};
+use crate::documents::Problem;
+
+/// What agents allow, in seconds: up to a week.
+const INTERVALS: std::ops::RangeInclusive<u64> = 1..=604_800;
+
+/// Reads values of one file, and collects what is wrong with them.
+pub struct Reader<'a> {
+    pub file: &'a File,
+    pub problems: Vec<Problem>,
+    pub warnings: Vec<Problem>,
+}
+
+impl<'a> Reader<'a> {
+    pub fn new(file: &'a File) -> Self {
+        Self { file, problems: Vec::new(), warnings: file.warnings.clone() }
+    }
+
+    pub fn refuse(&mut self, at: At, reason: impl Into<String>) {
+        self.problems.push(self.file.problem(at, reason));
+    }
+
+    pub fn warn(&mut self, at: At, reason: impl Into<String>) {
+        self.warnings.push(self.file.problem(at, reason).into_warning());
+    }
+
+    /// The members of an object; those that are null count as absent.
+    pub fn object(&mut self, node: &'a Node, what: &str) -> Vec<(&'a str, &'a Node)> {
+        let Data::Object(members) = &node.data else {
+            self.refuse(node.at, format!("{what} is an object in braces"));
+            return Vec::new();
+        };
+        let mut seen = HashSet::new();
+        for (key, value) in members {
+            if !seen.insert(key) {
+                self.refuse(value.at, format!("the key {key:?} is already there; remove one of the two"));
+            }
+        }
+        let written = members.iter().filter(|(_, value)| !matches!(value.data, Data::Scalar(Value::Null)));
+        written.map(|(key, value)| (key.as_str(), value)).collect()
+    }
+
+    pub fn text(&mut self, node: &Node) -> Option<String> {
+        match &node.data {
+            Data::Scalar(Value::String(text)) => Some(text.clone()),
+            _ => {
+                self.refuse(node.at, "expects text in quotes");
+                None
+            }
+        }
+    }
+
+    /// Text for people, which may be a number or a boolean just as well.
+    pub fn words(&mut self, node: &Node) -> Option<String> {
+        match &node.data {
+            Data::Scalar(Value::String(text)) => Some(text.trim().to_owned()),
+            Data::Scalar(other) => Some(other.to_string()),
+            _ => {
+                self.refuse(node.at, "expects text in quotes");
+                None
+            }
+        }
+    }
+
+    pub fn sql(&mut self, node: &Node) -> Option<String> {
+        let sql = self.text(node)?;
+        if sql.trim().is_empty() {
+            self.refuse(node.at, "there is no SQL in it");
+            return None;
+        }
+        Some(sql)
+    }
+
+    pub fn sql_list(&mut self, node: &Node) -> Vec<String> {
+        let Data::Array(items) = &node.data else {
+            self.refuse(node.at, "expects a list of SQL in brackets");
+            return Vec::new();
+        };
+        items.iter().filter_map(|item| self.sql(item)).collect()
+    }
+
+    pub fn boolean(&mut self, node: &Node) -> Option<bool> {
+        let found = match &node.data {
+            Data::Scalar(Value::Bool(value)) => Some(*value),
+            Data::Scalar(Value::Number(number)) => number.as_i64().map(|number| number != 0),
+            Data::Scalar(Value::String(text)) => match text.to_ascii_lowercase().as_str() {
+                "true" | "t" => Some(true),
+                "false" | "f" => Some(false),
+                _ => None,
+            },
+            _ => None,
+        };
+        if found.is_none() {
+            self.refuse(node.at, "expects true or false; agents take any other text for false");
+        }
+        found
+    }
+
+    /// Seconds.
+    pub fn interval(&mut self, node: &Node) -> Option<u32> {
+        let found = whole(node).filter(|seconds| INTERVALS.contains(seconds)).and_then(|found| found.try_into().ok());
+        if found.is_none() {
+            let (least, most) = INTERVALS.into_inner();
+            let reason = format!("expects a whole number of seconds from {least} to {most}; agents skip anything else");
+            self.refuse(node.at, reason);
+        }
+        found
+    }
+
+    /// A percentage. The 0 of a pack file is the agents' word for all hosts, unlike that of a document.
+    pub fn shard(&mut self, node: &Node) -> Option<u8> {
+        match whole(node) {
+            Some(0) => {
+                self.warn(node.at, "agents take 0 for all hosts, while in a document it means none; it is left out");
+                None
+            }
+            Some(percent) if percent <= 100 => percent.try_into().ok(),
+            _ => {
+                self.refuse(node.at, "expects a whole number from 1 to 100");
+                None
+            }
+        }
+    }
+}
+
+/// A whole number, or text that is one.
+fn whole(node: &Node) -> Option<u64> {
+    match &node.data {
+        Data::Scalar(Value::Number(number)) => number.as_u64(),
+        Data::Scalar(Value::String(text)) if text.bytes().all(|byte| byte.is_ascii_digit()) => text.parse().ok(),
+        _ => None,
+    }
+}

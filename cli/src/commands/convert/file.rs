@@ -1,0 +1,81 @@
+use serde_json::Value;
+
+use super::clean::Clean;
+use super::tree::{At, Node};
+use crate::documents::{Problem, Source};
+
+/// A pack file that reads as JSON once it is cleaned as agents clean it.
+pub struct File {
+    source: Source,
+    clean: Clean,
+    pub root: Node,
+    /// What agents would not understand, and was understood all the same.
+    pub warnings: Vec<Problem>,
+}
+
+impl File {
+    pub fn read(name: &str, text: String) -> Result<Self, Problem> {
+        let text = text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text);
+        let source = Source { name: name.to_owned(), text };
+        let clean = Clean::from(&source.text);
+        let problem = |error: &serde_json::Error| {
+            let offset = offset(&clean.text, error);
+            place(&source, &clean, At { offset, width: 1 }, reason(error))
+        };
+        // The whole text first: what is looked at part by part later is known to be sound then.
+        let root = serde_json::from_str::<Value>(&clean.text).and_then(|_| Node::parse(&clean.text));
+        let root = root.map_err(|error| problem(&error))?;
+        let broken = clean.crlf_continuation.map(|offset| {
+            let (line, column) = position(&source.text, offset);
+            let reason = "agents understand no continuation that ends in CRLF, as lines here do; it is read as one";
+            Problem::at_line(&source, line, column, 1, reason).into_warning()
+        });
+        let warnings = broken.into_iter().collect();
+        Ok(Self { source, clean, root, warnings })
+    }
+
+    pub fn name(&self) -> &str {
+        &self.source.name
+    }
+
+    /// Something wrong at a place of the cleaned text.
+    pub fn problem(&self, at: At, reason: impl Into<String>) -> Problem {
+        place(&self.source, &self.clean, at, reason)
+    }
+}
+
+fn place(source: &Source, clean: &Clean, at: At, reason: impl Into<String>) -> Problem {
+    let (line, column) = position(&source.text, clean.origin(at.offset));
+    Problem::at_line(source, line, column, at.width, reason)
+}
+
+/// Line and column, both from 1, of a byte.
+fn position(text: &str, offset: usize) -> (usize, usize) {
+    let before = text.get(..offset).unwrap_or(text);
+    let line_start = before.rfind('\n').map_or(0, |end| end + 1);
+    (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
+}
+
+/// The byte that an error speaks of.
+fn offset(text: &str, error: &serde_json::Error) -> usize {
+    let before: usize = text.split_inclusive('\n').take(error.line().saturating_sub(1)).map(str::len).sum();
+    let mut offset = (before + error.column()).saturating_sub(1).min(text.len());
+    while !text.is_char_boundary(offset) {
+        offset -= 1;
+    }
+    if error.is_eof() { text.trim_end().len() } else { offset }
+}
+
+fn reason(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    let suffix = format!(" at line {} column {}", error.line(), error.column());
+    let text = text.strip_suffix(&suffix).unwrap_or(&text);
+    let remedy = match text {
+        "trailing comma" => "; remove the comma",
+        "control character (\\u0000-\\u001F) found while parsing a string" => {
+            "; a string that goes on in the next line needs a backslash at the very end of this one"
+        }
+        _ => "",
+    };
+    format!("not JSON as agents read it: {text}{remedy}")
+}

@@ -1,0 +1,150 @@
+//! Pack files of osquery as documents.
+
+mod clean;
+mod field;
+mod file;
+mod names;
+mod pack;
+mod tree;
+
+use std::fmt::Write;
+use std::fs;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+use serde_json::to_value;
+
+use self::field::Reader;
+use self::file::File;
+use self::names::Converted;
+use self::pack::Pack;
+use super::send::refused;
+use crate::documents::{Problem, document};
+use crate::{files, output};
+
+const EXTENSIONS: [&str; 2] = ["conf", "json"];
+/// More names than this are counted instead of listed.
+const NAMES_SHOWN: usize = 10;
+
+#[derive(clap::Args)]
+pub struct Args {
+    /// Pack file, folder of .conf and .json files, or - for standard input; may be given more than once
+    #[arg(short = 'f', value_name = "FILE", env = "FILENAME")]
+    files: Vec<PathBuf>,
+    /// Write to this file instead of standard output
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// Replace the file to write to if it exists
+    #[arg(long, requires = "output")]
+    force: bool,
+    /// Name of the pack [default: the file's name without extension]
+    #[arg(long)]
+    name: Option<String>,
+    /// Name every query PACK/NAME, so that it cannot replace one of another pack
+    #[arg(long)]
+    prefix_names: bool,
+}
+
+pub fn run(args: &Args) -> anyhow::Result<()> {
+    if args.files.is_empty() {
+        bail!("-f must be specified; name a pack file, a folder of them, or - for standard input");
+    }
+    let read = files::read(&args.files, &EXTENSIONS)?;
+    if args.name.is_some() && read.len() > 1 {
+        bail!("--name names the pack of one file, and {} are given", read.len());
+    }
+    let mut packs = Vec::new();
+    let mut problems = Vec::new();
+    for (file, text) in read {
+        let name = pack_name(&file, args.name.as_deref())?;
+        match read_packs(&file, &name, text) {
+            Ok(found) => packs.extend(found),
+            Err(found) => problems.extend(found),
+        }
+    }
+    if !problems.is_empty() {
+        return Err(refused(&problems, "converted"));
+    }
+    let converted = names::resolve(packs, args.prefix_names).map_err(|reasons| {
+        let problems: Vec<_> = reasons.into_iter().map(Problem::general).collect();
+        refused(&problems, "converted")
+    })?;
+    if converted.packs.is_empty() {
+        output::note("no packs found, nothing to convert");
+        return Ok(());
+    }
+    let text = render(&converted)?;
+    match &args.output {
+        Some(path) => write(path, &text, args.force)?,
+        None => output::data(&text)?,
+    }
+    explain(&converted);
+    Ok(())
+}
+
+fn pack_name(file: &str, name: Option<&str>) -> anyhow::Result<String> {
+    match (name, Path::new(file).file_stem()) {
+        (Some(name), _) => Ok(name.to_owned()),
+        (None, Some(stem)) if file != files::STDIN => Ok(stem.to_string_lossy().into_owned()),
+        _ => bail!("standard input has no name that the pack could have; name it with --name"),
+    }
+}
+
+/// Reads the packs of a file and shows what is lost of it.
+fn read_packs(file: &str, name: &str, text: String) -> Result<Vec<Pack>, Vec<Problem>> {
+    let file = File::read(file, text).map_err(|problem| vec![problem])?;
+    let mut reader = Reader::new(&file);
+    let packs = reader.packs(name);
+    for warning in &reader.warnings {
+        output::note(&warning.to_string());
+    }
+    if reader.problems.is_empty() { Ok(packs) } else { Err(reader.problems) }
+}
+
+fn render(converted: &Converted) -> anyhow::Result<String> {
+    let mut text = String::new();
+    for pack in &converted.packs {
+        text.push_str(&document("pack", &to_value(pack)?)?);
+    }
+    for query in &converted.queries {
+        text.push_str(&document("query", &to_value(query)?)?);
+    }
+    Ok(text)
+}
+
+fn write(path: &Path, text: &str, force: bool) -> anyhow::Result<()> {
+    let shown = path.display();
+    let opened = if force { fs::File::create(path) } else { fs::File::create_new(path) };
+    let mut file = match opened {
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
+            bail!("{shown} exists; replace it with --force")
+        }
+        opened => opened.with_context(|| format!("cannot write {shown}"))?,
+    };
+    file.write_all(text.as_bytes()).with_context(|| format!("cannot write {shown}"))
+}
+
+/// Says what is left to do.
+fn explain(converted: &Converted) {
+    let mut text = String::new();
+    if !converted.ambiguous.is_empty() {
+        let shown: Vec<_> = converted.ambiguous.iter().take(NAMES_SHOWN).map(|name| format!("{name:?}")).collect();
+        let more = converted.ambiguous.len() - shown.len();
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        let _ = writeln!(
+            text,
+            "Different SQL has the same name, and is kept apart as PACK/NAME: {}{more}",
+            shown.join(", ")
+        );
+    }
+    for pack in &converted.packs {
+        let _ = writeln!(text, "pack {:?}: {} queries, on no host yet", pack.name, pack.queries.len());
+    }
+    text.push_str("Choose the hosts before applying: fill in targets.labels of each pack, as in labels: [All Hosts]");
+    output::note(&text);
+}
+
+#[cfg(test)]
+#[path = "tests.rs"]
+mod tests;

@@ -1,0 +1,192 @@
+use std::collections::HashSet;
+
+use muster_api::spec::{PackQuery, PackSpec};
+use serde_json::Value;
+
+use super::field::Reader;
+use super::tree::{At, Data, Node};
+
+/// What agents use for a query that names no interval, unless `schedule_default_interval` says otherwise.
+const DEFAULT_INTERVAL: u32 = 3600;
+
+/// Keys of agents' configuration that are no queries.
+const AGENT_OPTIONS: [&str; 14] = [
+    "options",
+    "decorators",
+    "file_paths",
+    "file_paths_query",
+    "file_accesses",
+    "exclude_paths",
+    "yara",
+    "auto_table_construction",
+    "views",
+    "events",
+    "prometheus_targets",
+    "feature_vectors",
+    "kafka_topics",
+    "logger",
+];
+
+/// A pack that was read; its spec has no queries yet.
+pub struct Pack {
+    /// The file it was read from.
+    pub file: String,
+    pub spec: PackSpec,
+    pub queries: Vec<Scheduled>,
+}
+
+/// A query under the name that it has in its pack.
+pub struct Scheduled {
+    pub entry: PackQuery,
+    pub sql: String,
+}
+
+impl<'a> Reader<'a> {
+    /// Reads a pack file, or a whole configuration with a schedule and packs. What has no name of its own is called
+    /// `name`.
+    pub fn packs(&mut self, name: &str) -> Vec<Pack> {
+        let root = &self.file.root;
+        let members = self.object(root, "a pack file");
+        let has = |wanted: &str| members.iter().any(|(key, _)| *key == wanted);
+        if has("schedule") || has("packs") {
+            return self.configuration(name, &members);
+        }
+        if has("queries") {
+            return vec![self.pack(name, root)];
+        }
+        for (key, node) in members {
+            self.unknown(key, node.at);
+        }
+        if self.problems.is_empty() {
+            self.refuse(root.at, "there is nothing to convert: no queries, schedule or packs");
+        }
+        Vec::new()
+    }
+
+    fn configuration(&mut self, name: &str, members: &[(&str, &'a Node)]) -> Vec<Pack> {
+        let mut packs = Vec::new();
+        for (key, node) in members {
+            match *key {
+                "schedule" => {
+                    let reason = format!(
+                        "it becomes the pack {name:?}: results of its queries come as pack/{name}/NAME instead of NAME"
+                    );
+                    self.warn(node.at, reason);
+                    let spec = PackSpec { name: name.to_owned(), ..PackSpec::default() };
+                    packs.push(Pack { file: self.file.name().to_owned(), spec, queries: self.queries(node) });
+                }
+                "packs" => self.several(node, &mut packs),
+                _ => self.unknown(key, node.at),
+            }
+        }
+        packs
+    }
+
+    /// Reads packs by name; the name `*` holds packs by name in turn.
+    fn several(&mut self, node: &'a Node, packs: &mut Vec<Pack>) {
+        for (name, pack) in self.object(node, "\"packs\"") {
+            if let Data::Scalar(Value::String(path)) = &pack.data {
+                self.warn(pack.at, format!("the pack {name:?} is in another file, which is not read: convert {path}"));
+            } else if name == "*" {
+                self.several(pack, packs);
+            } else {
+                let name = self.name(name, pack.at);
+                packs.push(self.pack(&name, pack));
+            }
+        }
+    }
+
+    fn pack(&mut self, name: &str, node: &'a Node) -> Pack {
+        let mut spec = PackSpec { name: name.to_owned(), ..PackSpec::default() };
+        let mut queries = Vec::new();
+        for (key, node) in self.object(node, "a pack") {
+            match key {
+                "queries" => queries = self.queries(node),
+                "platform" => spec.platform = self.text(node).unwrap_or_default(),
+                "version" => spec.version = self.text(node).unwrap_or_default(),
+                "shard" => spec.shard = self.shard(node),
+                "discovery" => spec.discovery = self.sql_list(node),
+                "description" => spec.description = self.words(node).unwrap_or_default(),
+                _ => self.unknown(key, node.at),
+            }
+        }
+        if queries.is_empty() && self.problems.is_empty() {
+            self.warn(node.at, format!("the pack {name:?} has no queries"));
+        }
+        Pack { file: self.file.name().to_owned(), spec, queries }
+    }
+
+    fn queries(&mut self, node: &'a Node) -> Vec<Scheduled> {
+        let members = self.object(node, "what holds queries");
+        let mut names = HashSet::new();
+        let mut queries = Vec::new();
+        for (name, node) in members {
+            let name = self.name(name, node.at);
+            if !names.insert(name.clone()) {
+                self.refuse(node.at, format!("{name:?} is already there, spaces aside; rename one of the two"));
+            }
+            queries.extend(self.query(&name, node));
+        }
+        queries
+    }
+
+    /// A name as documents may have it: without spaces around.
+    fn name(&mut self, written: &str, at: At) -> String {
+        let name = written.trim();
+        if name != written {
+            self.warn(
+                at,
+                format!("the name becomes {name:?}, in results as well: it must not begin or end with a space"),
+            );
+        }
+        name.to_owned()
+    }
+
+    fn query(&mut self, name: &str, node: &'a Node) -> Option<Scheduled> {
+        let earlier = self.problems.len();
+        let members = self.object(node, "a query");
+        let has = |wanted: &str| members.iter().any(|(key, _)| *key == wanted);
+        let (no_sql, no_interval, denylist) = (!has("query"), !has("interval"), has("denylist"));
+        let mut entry = PackQuery { query: name.to_owned(), interval: DEFAULT_INTERVAL, ..PackQuery::default() };
+        let (mut sql, mut texts) = (None, [None, None]);
+        for (key, node) in members {
+            match key {
+                "query" => sql = self.sql(node),
+                "interval" => entry.interval = self.interval(node).unwrap_or_default(),
+                "snapshot" => entry.snapshot = self.boolean(node),
+                "removed" => entry.removed = self.boolean(node),
+                "denylist" => entry.denylist = self.boolean(node),
+                "blacklist" if denylist => self.warn(node.at, "\"denylist\" is there as well, and counts"),
+                "blacklist" => entry.denylist = self.boolean(node),
+                "shard" => entry.shard = self.shard(node),
+                "platform" => entry.platform = self.text(node).unwrap_or_default(),
+                "version" => entry.version = self.text(node).unwrap_or_default(),
+                "description" => texts[0] = self.words(node),
+                "value" => texts[1] = self.words(node),
+                _ => self.unknown(key, node.at),
+            }
+        }
+        if self.problems.len() == earlier {
+            if no_sql {
+                self.refuse(node.at, format!("{name:?} has no SQL; give it a \"query\""));
+            } else if no_interval {
+                self.warn(node.at, format!("there is no interval; {DEFAULT_INTERVAL} is the agents' default"));
+            }
+        }
+        let texts = texts.into_iter().flatten().filter(|text| !text.is_empty());
+        entry.description = texts.collect::<Vec<_>>().join("\n");
+        Some(Scheduled { entry, sql: sql? })
+    }
+
+    fn unknown(&mut self, key: &str, at: At) {
+        let reason = match key {
+            _ if AGENT_OPTIONS.contains(&key) => {
+                format!("{key:?} is left out; it belongs to agent_options.config of a config document")
+            }
+            "oncall" | "startup_priority" => format!("{key:?} is left out; documents have no such key"),
+            "queries" => "\"queries\" is left out; beside a schedule or packs agents do not read it".to_owned(),
+            _ => format!("the key {key:?} is not known, and left out"),
+        };
+        self.warn(at, reason);
+    }
+}

@@ -1,0 +1,71 @@
+use std::fmt::Write;
+
+use muster_api::rest::{Action, Applied};
+
+use super::Session;
+use super::send::{self, Deed, Files};
+use crate::output;
+
+#[derive(clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    files: Files,
+}
+
+pub async fn run(session: &Session, args: Args) -> anyhow::Result<()> {
+    let Some(documents) = args.files.read(Deed::Delete)? else {
+        return Ok(());
+    };
+    let server = session.authenticated().await?;
+    let deleted = send::send(&server, Deed::Delete, &documents, args.files.dry_run).await?;
+    output::data(&render(&deleted))
+}
+
+/// Tells what was deleted, or would be, document by document.
+fn render(deleted: &Applied) -> String {
+    let deleting = if deleted.dry_run { "would've deleted" } else { "deleting" };
+    let mut text = String::new();
+    for change in &deleted.changes {
+        let (kind, name) = (&change.kind, &change.name);
+        let _ = match change.action {
+            Action::Ignored if name.is_empty() => {
+                writeln!(text, "[!] ignoring {kind}: only queries, packs and labels can be deleted")
+            }
+            Action::Ignored => writeln!(text, "[!] ignoring {kind} {name:?}: it cannot be deleted"),
+            Action::Absent => writeln!(text, "[!] {kind} {name:?} doesn't exist"),
+            _ => writeln!(text, "[+] {deleting} {kind} {name:?}"),
+        };
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use muster_api::rest::Change;
+
+    use super::*;
+
+    #[test]
+    fn every_document_has_a_line() {
+        let change = |kind: &str, name: &str, action| Change {
+            kind: kind.to_owned(),
+            name: name.to_owned(),
+            action,
+            fields: Vec::new(),
+        };
+        let changes = vec![
+            change("query", "x", Action::Deleted),
+            change("pack", "y\n", Action::Absent),
+            change("config", "", Action::Ignored),
+        ];
+        let mut deleted = Applied { dry_run: false, changes, warnings: Vec::new() };
+        assert_eq!(
+            render(&deleted),
+            "[+] deleting query \"x\"\n\
+             [!] pack \"y\\n\" doesn't exist\n\
+             [!] ignoring config: only queries, packs and labels can be deleted\n"
+        );
+        deleted.dry_run = true;
+        assert!(render(&deleted).starts_with("[+] would've deleted query \"x\"\n"));
+    }
+}

@@ -1,0 +1,65 @@
+use anyhow::Context as _;
+use muster_api::rest::{Explained, ExplainedQuery};
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use super::HostArgs;
+use super::print::{self, Item};
+use crate::rest::{RestError, Server, segment};
+use crate::{output, table};
+
+/// As the server sends it: whatever else it tells of a host is shown as well.
+#[derive(Deserialize)]
+struct Found {
+    host: Map<String, Value>,
+}
+
+/// Shows a host and what it runs.
+pub async fn host(server: &Server, identifier: &str, args: &HostArgs) -> anyhow::Result<()> {
+    if args.why {
+        let explained = server.get(&config_path(identifier)).await;
+        let explained: Explained = explained.map_err(|error| not_found(identifier, error))?;
+        return why(&explained.schedule);
+    }
+    let found = server.get(&format!("hosts/identifier/{}", segment(identifier))).await;
+    let Found { mut host } = found.map_err(|error| not_found(identifier, error))?;
+    match server.get::<Explained>(&config_path(identifier)).await {
+        Ok(explained) => {
+            let schedule = serde_json::to_value(explained.schedule).context("cannot print the answer")?;
+            host.insert("effective_config".to_owned(), explained.config);
+            host.insert("config_hash".to_owned(), explained.config_hash.into());
+            host.insert("schedule".to_owned(), schedule);
+        }
+        // Observers may not see it, and servers before this version do not tell.
+        Err(error @ (RestError::Forbidden(_) | RestError::NotFound(_))) => {
+            output::note(&format!("what the host runs is left out: {error}"));
+        }
+        Err(error) => return Err(error.into()),
+    }
+    print::items(&[Item::new("host", &host)?], args.format)
+}
+
+fn config_path(identifier: &str) -> String {
+    format!("hosts/identifier/{}/config", segment(identifier))
+}
+
+fn not_found(identifier: &str, error: RestError) -> anyhow::Error {
+    match error {
+        RestError::NotFound(_) => {
+            anyhow::anyhow!("there is no host {identifier:?}; list what there is with: fleetctl get hosts")
+        }
+        error => error.into(),
+    }
+}
+
+fn why(schedule: &[ExplainedQuery]) -> anyhow::Result<()> {
+    if schedule.is_empty() {
+        output::note("No queries scheduled");
+        return Ok(());
+    }
+    let rows = schedule.iter().map(|query| {
+        let runs = if query.runs { "yes" } else { "no" };
+        vec![query.full_name.clone(), runs.to_owned(), query.reason.clone()]
+    });
+    output::data(&table::grid(&["Query", "Runs", "Why"], rows))
+}

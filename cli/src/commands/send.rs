@@ -1,0 +1,98 @@
+//! What `apply` and `delete` share: files full of documents, sent at once.
+
+use std::path::PathBuf;
+
+use anyhow::bail;
+use muster_api::rest::{Applied, Apply, FieldError};
+
+use crate::documents::{Documents, Problem};
+use crate::rest::{RestError, Server};
+use crate::{files, output};
+
+const EXTENSIONS: [&str; 2] = ["yml", "yaml"];
+
+#[derive(clap::Args)]
+pub struct Files {
+    /// File, folder, or - for standard input; may be given more than once
+    #[arg(short = 'f', value_name = "FILE", env = "FILENAME")]
+    files: Vec<PathBuf>,
+    /// Show what would change, and change nothing
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// What is to be done with documents.
+#[derive(Clone, Copy)]
+pub enum Deed {
+    Apply,
+    Delete,
+}
+
+impl Deed {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Apply => "apply",
+            Self::Delete => "delete",
+        }
+    }
+
+    pub fn done(self) -> &'static str {
+        match self {
+            Self::Apply => "applied",
+            Self::Delete => "deleted",
+        }
+    }
+}
+
+impl Files {
+    /// Reads all documents; `None`, and a word about it, if there are none.
+    pub fn read(&self, deed: Deed) -> anyhow::Result<Option<Documents>> {
+        if self.files.is_empty() {
+            bail!("-f must be specified; name a YAML file, a folder of them, or - for standard input");
+        }
+        let mut documents = Documents::default();
+        let mut problems = Vec::new();
+        for (name, text) in files::read(&self.files, &EXTENSIONS)? {
+            if let Err(found) = documents.add(&name, text) {
+                problems.extend(found);
+            }
+        }
+        if !problems.is_empty() {
+            return Err(refused(&problems, deed.done()));
+        }
+        if documents.is_empty() {
+            output::note(&format!("no documents found, nothing to {}", deed.word()));
+            return Ok(None);
+        }
+        Ok(Some(documents))
+    }
+}
+
+/// Has the server do it with all documents or none. What it finds wrong or odd is shown where it was written.
+pub async fn send(server: &Server, deed: Deed, documents: &Documents, dry_run: bool) -> anyhow::Result<Applied> {
+    let body = Apply { documents: documents.to_json(), dry_run };
+    match server.post::<_, Applied>(&format!("spec/{}", deed.word()), &body).await {
+        Ok(applied) => {
+            for problem in located(documents, &applied.warnings) {
+                output::note(&problem.into_warning().to_string());
+            }
+            Ok(applied)
+        }
+        Err(RestError::Invalid(errors)) => Err(refused(&located(documents, &errors), deed.done())),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn located(documents: &Documents, errors: &[FieldError]) -> Vec<Problem> {
+    let errors: Vec<_> = errors.iter().map(|error| (error.name.as_str(), error.reason.as_str())).collect();
+    documents.problems(&errors)
+}
+
+/// Shows problems, and sums them up: nothing was `done`.
+pub fn refused(problems: &[Problem], done: &str) -> anyhow::Error {
+    for problem in problems {
+        output::note(&problem.to_string());
+    }
+    let noun = if problems.len() == 1 { "problem" } else { "problems" };
+    anyhow::anyhow!("{} {noun}, nothing was {done}", problems.len())
+}

@@ -1,0 +1,123 @@
+use anyhow::{Context as _, bail};
+use clap::Subcommand;
+use muster_api::rest::Role;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::Session;
+use super::login::ask_secret;
+use crate::output;
+
+#[derive(Subcommand)]
+pub enum Command {
+    /// Let someone log in
+    Create(Create),
+    /// Take someone's access away
+    Delete(Delete),
+}
+
+#[derive(clap::Args)]
+pub struct Create {
+    /// The address to log in with
+    #[arg(long)]
+    email: String,
+    /// The name that others see [default: the email address]
+    #[arg(long)]
+    name: Option<String>,
+    /// At least 12 characters with a digit and a symbol; asked for twice if absent
+    #[arg(long)]
+    password: Option<String>,
+    /// What the user may do: observer, maintainer or admin
+    #[arg(long, value_name = "ROLE", default_value = "observer")]
+    global_role: String,
+    /// A user for programs, who cannot use the web pages
+    #[arg(long)]
+    api_only: bool,
+    /// A user without a password, who logs in by single sign-on
+    #[arg(long)]
+    sso: bool,
+}
+
+#[derive(clap::Args)]
+pub struct Delete {
+    /// The address the user logs in with
+    #[arg(long)]
+    email: String,
+}
+
+#[derive(Deserialize)]
+struct Created {
+    /// Given to users for programs.
+    token: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Users {
+    users: Vec<User>,
+}
+
+#[derive(Deserialize)]
+struct User {
+    id: i64,
+    email: String,
+}
+
+pub async fn run(session: &Session, command: Command) -> anyhow::Result<()> {
+    match command {
+        Command::Create(args) => create(session, args).await,
+        Command::Delete(args) => delete(session, &args.email).await,
+    }
+}
+
+async fn create(session: &Session, args: Create) -> anyhow::Result<()> {
+    let role = role(&args.global_role)?;
+    let password = match args.password {
+        Some(_) if args.sso => bail!("Password may not be provided for SSO users."),
+        None if args.sso => None,
+        None => Some(ask_twice()?),
+        given => given,
+    };
+    let server = session.authenticated().await?;
+    let body = json!({
+        "email": args.email,
+        "name": args.name.as_ref().unwrap_or(&args.email),
+        "password": password,
+        "sso_enabled": args.sso,
+        "api_only": args.api_only,
+        "global_role": role,
+        "admin_forced_password_reset": false,
+    });
+    let created: Created = server.post("users/admin", &body).await.context("Failed to create user")?;
+    if let Some(token) = created.token {
+        output::line(&format!("Success! The API token for your new user is: {token}"))?;
+    }
+    output::note(&format!("[+] created user {:?} as {}", args.email, args.global_role));
+    Ok(())
+}
+
+fn role(word: &str) -> anyhow::Result<Role> {
+    match word {
+        "observer" => Ok(Role::Observer),
+        "maintainer" => Ok(Role::Maintainer),
+        "admin" => Ok(Role::Admin),
+        _ => bail!("'{word}' is not a valid global role; roles are observer, maintainer and admin"),
+    }
+}
+
+fn ask_twice() -> anyhow::Result<String> {
+    let password = ask_secret("Enter password for user: ")?;
+    if ask_secret("Enter password for user (confirm): ")? != password {
+        bail!("Confirmation does not match");
+    }
+    Ok(password)
+}
+
+async fn delete(session: &Session, email: &str) -> anyhow::Result<()> {
+    let server = session.authenticated().await?;
+    let found: Users = server.get("users").await?;
+    let Some(user) = found.users.iter().find(|user| user.email.eq_ignore_ascii_case(email)) else {
+        bail!("there is no user {email:?}; list who there is with: fleetctl get user_roles");
+    };
+    let _: Value = server.delete(&format!("users/{}", user.id)).await.context("Failed to delete user")?;
+    output::line(&format!("[+] deleted user {:?}", user.email))
+}

@@ -1,0 +1,230 @@
+//! The built program against a real server.
+
+#![expect(clippy::unwrap_used, reason = "a step that fails is a failed test")]
+
+mod fleetctl;
+
+use std::io::Write as _;
+use std::process::Stdio;
+
+use fleetctl::{Fleetctl, Run};
+use loadtest::TestAgent;
+use loadtest::transport::Trust;
+use muster::clock::Clock;
+use muster::config::Config;
+use muster::{Lifecycle, serve};
+
+const SETUP: [&str; 7] =
+    ["setup", "--email", "admin@example.com", "--password", "only-for-tests-1!", "--org-name", "Tests"];
+
+const DOCUMENTS: &str = "\
+apiVersion: v1
+kind: query
+spec:
+  name: uptime
+  query: SELECT * FROM uptime
+---
+apiVersion: v1
+kind: label
+spec:
+  name: chosen
+  label_membership_type: manual
+  hosts: []
+---
+apiVersion: v1
+kind: pack
+spec:
+  name: base
+  targets:
+    labels: [chosen, All Hosts]
+  queries:
+    - query: uptime
+      interval: 3600
+      snapshot: true
+---
+apiVersion: v1
+kind: enroll_secret
+spec:
+  secrets:
+    - secret: not-so-secret
+";
+
+/// A server and a client that knows where it is.
+struct Console {
+    fleetctl: Fleetctl,
+    url: String,
+    lifecycle: Lifecycle,
+}
+
+impl Console {
+    /// A server nobody has set up yet.
+    async fn new() -> Self {
+        let fleetctl = Fleetctl::new();
+        let folder = fleetctl.path().join("server");
+        let mut config = Config::default();
+        config.server.address = "127.0.0.1:0".to_owned();
+        config.server.tls_dir = folder.join("tls");
+        config.server.workers = 1;
+        config.sqlite.path = folder.join("muster.db");
+        config.filesystem.result_log_file = folder.join("results");
+        config.filesystem.status_log_file = folder.join("statuses");
+        let lifecycle = Lifecycle::default();
+        let running = serve(config, Clock::system(), lifecycle.clone()).await.unwrap();
+        let url = format!("https://127.0.0.1:{}", running.address().port());
+        let console = Self { fleetctl, url, lifecycle };
+        console.good(&["config", "set", "--address", &console.url, "--rootca", "server/tls/server.crt"]);
+        console
+    }
+
+    /// A server that is set up, and a client that is logged in.
+    async fn set_up() -> Self {
+        let console = Self::new().await;
+        console.good(&SETUP);
+        console
+    }
+
+    /// Runs a command that must succeed, and tells what it printed.
+    fn good(&self, args: &[&str]) -> String {
+        let run = self.fleetctl.run(args);
+        assert_eq!(run.code, Some(0), "{args:?}: {run:?}");
+        run.stdout
+    }
+
+    /// Runs a command that must fail.
+    fn bad(&self, args: &[&str]) -> Run {
+        let run = self.fleetctl.run(args);
+        assert_eq!(run.code, Some(1), "{args:?}: {run:?}");
+        run
+    }
+
+    /// Applies what comes from standard input.
+    fn apply(&self, documents: &str) -> Run {
+        let mut command = self.fleetctl.command(&["apply", "-f", "-"]);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        child.stdin.take().unwrap().write_all(documents.as_bytes()).unwrap();
+        Run::from(child.wait_with_output().unwrap())
+    }
+}
+
+impl Drop for Console {
+    fn drop(&mut self) {
+        self.lifecycle.abort();
+    }
+}
+
+#[tokio::test]
+async fn a_server_is_set_up_once_and_the_session_is_remembered() {
+    let console = Console::new().await;
+    let before = console.bad(&["login", "--email", "a@b.c", "--password", "x"]);
+    assert!(before.stderr.starts_with("Error: "), "{before:?}");
+    assert_eq!(console.good(&SETUP), "[+] Fleet setup successful and context configured!\n");
+    assert!(console.good(&["get", "config"]).contains("org_name: Tests"));
+    let again = console.bad(&SETUP);
+    assert!(again.stderr.contains("already"), "{again:?}");
+}
+
+#[tokio::test]
+async fn who_logs_out_must_log_in_again() {
+    let console = Console::set_up().await;
+    assert_eq!(console.good(&["logout"]), "[+] Fleet logout successful and local token cleared!\n");
+    assert!(console.bad(&["get", "hosts"]).stderr.contains("fleetctl login"));
+    let wrong = console.bad(&["login", "--email", "admin@example.com", "--password", "wrong"]);
+    assert_eq!(wrong.stderr, "Error: Unable to log in: Authentication failed; check email and password\n");
+    let right = console.good(&["login", "--email", "admin@example.com", "--password", "only-for-tests-1!"]);
+    assert_eq!(right, "[+] Fleet login successful and context configured!\n");
+    console.good(&["get", "hosts"]);
+}
+
+#[tokio::test]
+async fn what_the_server_refuses_is_shown_where_it_was_written() {
+    let console = Console::set_up().await;
+    let bad = DOCUMENTS.replace("interval: 3600", "interval: 0").replace("[chosen, All Hosts]", "[chosen, Everybody]");
+    console.fleetctl.write("packs.yml", &bad);
+    let run = console.bad(&["apply", "-f", "packs.yml"]);
+    assert_eq!(run.stdout, "");
+    let line = |text: &str| bad.lines().position(|line| line.contains(text)).unwrap() + 1;
+    for (place, excerpt, carets) in [
+        (format!("packs.yml:{}:7: ", line("interval: 0")), "      interval: 0", " ^^^^^^^^\n"),
+        (format!("packs.yml:{}:22: ", line("Everybody")), "    labels: [chosen, Everybody]", " ^^^^^^^^^\n"),
+    ] {
+        for part in [place.as_str(), excerpt, carets] {
+            assert!(run.stderr.contains(part), "{part:?} is missing in {}", run.stderr);
+        }
+    }
+    assert!(run.stderr.ends_with("Error: 2 problems, nothing was applied\n"), "{run:?}");
+    assert_eq!(console.fleetctl.run(&["get", "queries", "--yaml"]).stdout, "", "the good documents were kept out too");
+}
+
+#[tokio::test]
+async fn a_misspelt_key_is_pointed_at() {
+    let console = Console::set_up().await;
+    console.fleetctl.write("packs.yml", &DOCUMENTS.replace("snapshot: true", "snapshoot: true"));
+    let run = console.bad(&["apply", "-f", "packs.yml"]);
+    assert!(run.stderr.contains("packs.yml:23:7: "), "{run:?}");
+    assert!(run.stderr.contains("      snapshoot: true\n"), "{run:?}");
+    assert!(run.stderr.contains("^^^^^^^^^\n"), "{run:?}");
+}
+
+#[tokio::test]
+async fn files_are_applied_and_applied_again() {
+    let console = Console::set_up().await;
+    console.fleetctl.write("all.yml", DOCUMENTS);
+    let dry = console.good(&["apply", "-f", "all.yml", "--dry-run"]);
+    assert!(dry.starts_with("[+] would've applied 1 queries (1 created)\n"), "{dry}");
+    let first = console.good(&["apply", "-f", "all.yml"]);
+    assert_eq!(
+        first,
+        "[+] applied 1 queries (1 created)\n    created query \"uptime\"\n\
+         [+] applied 1 labels (1 created)\n    created label \"chosen\"\n\
+         [+] applied 1 packs (1 created)\n    created pack \"base\"\n\
+         [+] applied enroll secrets (changed)\n    changed enroll_secret: secrets\n"
+    );
+    let again = console.good(&["apply", "-f", "all.yml"]);
+    assert!(again.ends_with("no changes\n"), "{again}");
+}
+
+#[tokio::test]
+async fn what_is_got_applies_without_change() {
+    let console = Console::set_up().await;
+    assert_eq!(console.apply(DOCUMENTS).code, Some(0));
+    for what in [
+        &["get", "queries", "--yaml"][..],
+        &["get", "packs", "--yaml", "--with-queries"],
+        &["get", "labels", "--yaml"],
+        &["get", "enroll_secret", "--yaml"],
+        &["get", "config", "--yaml"],
+        &["get", "pack", "base"],
+    ] {
+        let documents = console.good(what);
+        assert!(documents.contains("kind: "), "{what:?}: {documents}");
+        let run = console.apply(&documents);
+        assert_eq!(run.code, Some(0), "{what:?}: {run:?}\n{documents}");
+        assert!(run.stdout.ends_with("no changes\n"), "{what:?}: {run:?}");
+    }
+}
+
+#[tokio::test]
+async fn hosts_are_listed_and_shown() {
+    let console = Console::set_up().await;
+    assert_eq!(console.fleetctl.run(&["get", "hosts"]).stderr, "No hosts found\n");
+    assert_eq!(console.apply(DOCUMENTS).code, Some(0));
+    let trust = Trust::CaFile(console.fleetctl.path().join("server/tls/server.crt"));
+    let mut agent = TestAgent::simulated(1, "not-so-secret", &console.url, &trust).unwrap();
+    assert!(agent.enroll().await.verdict.is_success());
+    let identity = agent.agent().identity().clone();
+    let table = console.good(&["get", "hosts"]);
+    for text in ["UUID", "HOSTNAME", &identity.uuid, &identity.fqdn, &identity.osquery_version, "online"] {
+        assert!(table.to_uppercase().contains(&text.to_uppercase()), "{text} is missing in\n{table}");
+    }
+    let host = console.good(&["get", "host", &identity.fqdn]);
+    assert!(host.contains(&format!("hardware_serial: {}", identity.hardware.serial)), "{host}");
+    assert!(console.bad(&["get", "host", "none"]).stderr.contains("none"));
+
+    // A label's members are given by the names people know.
+    let label =
+        format!("kind: label\nspec:\n  name: chosen\n  label_membership_type: manual\n  hosts: [{}]\n", identity.fqdn);
+    let run = console.apply(&label);
+    assert_eq!(run.stdout, "[+] applied 1 labels (1 changed)\n    changed label \"chosen\": hosts\n", "{run:?}");
+    assert!(console.apply(&label).stdout.ends_with("no changes\n"));
+}

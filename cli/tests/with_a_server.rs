@@ -1,0 +1,202 @@
+//! What is sent to a server and made of its answers, shown with canned ones.
+
+#![expect(clippy::unwrap_used, reason = "a step that fails is a failed test")]
+
+mod canned;
+mod fleetctl;
+
+use canned::Canned;
+use fleetctl::Fleetctl;
+
+use serde_json::{Value, json};
+
+fn json(text: &str) -> Value {
+    serde_json::from_str(text).unwrap()
+}
+
+#[test]
+fn warnings_of_an_apply_are_shown_where_they_were_written() {
+    let fleetctl = Fleetctl::new();
+    fleetctl.write(
+        "c.yml",
+        "kind: config\nspec:\n  agent_options:\n    config:\n      decorators:\n        interval:\n          3600: [x]\n",
+    );
+    let answer = json!({"dry_run": false, "changes": [{"kind": "config", "name": "", "action": "changed"}], "warnings": [
+        {"name": r#"documents[0].spec.agent_options.config.decorators.interval["3600"]"#, "reason": "runs often"},
+        {"name": "base", "reason": "3 hosts are touched"},
+    ]});
+    let _server = Canned::start(&fleetctl, &[("POST spec/apply", 200, &answer.to_string())]);
+    let run = fleetctl.run(&["apply", "-f", "c.yml"]);
+    assert_eq!(run.code, Some(0), "{run:?}");
+    assert_eq!(run.stdout, "[+] applied fleet config (changed)\n");
+    assert_eq!(
+        run.stderr,
+        "c.yml:7:11: warning: runs often\n  7 |           3600: [x]\n    |           ^^^^\nwarning: 3 hosts are touched\n"
+    );
+}
+
+#[test]
+fn user_roles_are_applied() {
+    let fleetctl = Fleetctl::new();
+    fleetctl.write("r.yml", "kind: user_roles\nspec:\n  roles:\n    a@b.c: {global_role: admin, teams: []}\n");
+    let answer =
+        r#"{"dry_run":false,"changes":[{"kind":"user_roles","name":"","action":"changed","fields":["a@b.c"]}]}"#;
+    let server = Canned::start(&fleetctl, &[("POST spec/apply", 200, answer)]);
+    let run = fleetctl.run(&["apply", "-f", "r.yml"]);
+    assert_eq!(run.stdout, "[+] applied user roles (changed)\n    changed user_roles: a@b.c\n", "{run:?}");
+    assert_eq!(
+        json(&server.asked()[0].1),
+        json!({"documents": [{"kind": "user_roles", "spec": {"roles": {"a@b.c": {"global_role": "admin", "teams": []}}}}],
+               "dry_run": false})
+    );
+}
+
+#[test]
+fn documents_are_deleted() {
+    let fleetctl = Fleetctl::new();
+    fleetctl.write("d.yml", "kind: query\nspec: {name: x}\n---\nkind: label\nspec: {name: y}\n");
+    let answer = r#"{"dry_run":true,"changes":[{"kind":"query","name":"x","action":"deleted"},{"kind":"label","name":"y","action":"absent"}]}"#;
+    let server = Canned::start(&fleetctl, &[("POST spec/delete", 200, answer)]);
+    let run = fleetctl.run(&["delete", "-f", "d.yml", "--dry-run"]);
+    assert_eq!(run.code, Some(0), "{run:?}");
+    assert_eq!(run.stdout, "[+] would've deleted query \"x\"\n[!] label \"y\" doesn't exist\n");
+    let body = json!({"documents": [{"kind": "query", "spec": {"name": "x"}}, {"kind": "label", "spec": {"name": "y"}}],
+                      "dry_run": true});
+    assert_eq!(json(&server.asked()[0].1), body);
+}
+
+#[test]
+fn what_cannot_be_deleted_is_shown_where_it_was_written() {
+    let fleetctl = Fleetctl::new();
+    fleetctl.write("d.yml", "kind: label\nspec:\n  name: All Hosts\n");
+    let answer = json!({"message": "Validation Failed", "errors": [
+        {"name": "documents[0].spec.name", "reason": "comes with the server"}]});
+    let _server = Canned::start(&fleetctl, &[("POST spec/delete", 422, &answer.to_string())]);
+    let run = fleetctl.run(&["delete", "-f", "d.yml"]);
+    assert_eq!(run.code, Some(1));
+    assert_eq!(
+        run.stderr,
+        "d.yml:3:3: comes with the server\n  3 |   name: All Hosts\n    |   ^^^^\nError: 1 problem, nothing was deleted\n"
+    );
+}
+
+#[test]
+fn roles_are_shown_as_a_table_and_as_the_document_that_apply_takes() {
+    let fleetctl = Fleetctl::new();
+    let answer =
+        r#"{"spec":{"roles":{"b@b.c":{"global_role":null,"teams":[]},"a@b.c":{"global_role":"admin","teams":[]}}}}"#;
+    let _server = Canned::start(&fleetctl, &[("GET users/roles/spec", 200, answer)]);
+    let table = "+-------+-------------+\n\
+                 | USER  | GLOBAL ROLE |\n\
+                 +-------+-------------+\n\
+                 | a@b.c | admin       |\n\
+                 +-------+-------------+\n\
+                 | b@b.c |             |\n\
+                 +-------+-------------+\n";
+    assert_eq!(fleetctl.run(&["get", "ur"]).stdout, table);
+    assert_eq!(
+        fleetctl.run(&["get", "user_roles", "--yaml"]).stdout,
+        "---\napiVersion: v1\nkind: user_roles\nspec:\n  roles:\n    a@b.c:\n      global_role: admin\n      teams: []\n    \
+         b@b.c:\n      global_role: null\n      teams: []\n"
+    );
+    let mut document = json(&fleetctl.run(&["get", "user_role", "--json"]).stdout);
+    assert_eq!(document["spec"].take(), json(answer)["spec"]);
+}
+
+#[test]
+fn users_are_created() {
+    let fleetctl = Fleetctl::new();
+    let answer = r#"{"user":{"id":2},"token":"xyz"}"#;
+    let server = Canned::start(&fleetctl, &[("POST users/admin", 200, answer)]);
+    let create =
+        ["user", "create", "--email", "bot@b.c", "--password", "p", "--api-only", "--global-role", "maintainer"];
+    let run = fleetctl.run(&create);
+    assert_eq!(run.code, Some(0), "{run:?}");
+    assert_eq!(run.stdout, "Success! The API token for your new user is: xyz\n");
+    assert_eq!(run.stderr, "[+] created user \"bot@b.c\" as maintainer\n");
+    let body = json!({"email": "bot@b.c", "name": "bot@b.c", "password": "p", "sso_enabled": false, "api_only": true,
+                      "global_role": "maintainer", "admin_forced_password_reset": false});
+    assert_eq!(json(&server.asked()[0].1), body);
+
+    let stderr = |args: &[&str]| fleetctl.run(&[["user", "create", "--email", "x"].as_slice(), args].concat()).stderr;
+    let unknown = "Error: 'boss' is not a valid global role; roles are observer, maintainer and admin\n";
+    assert_eq!(stderr(&["--global-role", "boss"]), unknown);
+    assert_eq!(stderr(&["--sso", "--password", "p"]), "Error: Password may not be provided for SSO users.\n");
+    assert!(stderr(&[]).starts_with("Error: cannot ask for a password without a terminal"));
+    assert!(server.asked().is_empty());
+}
+
+#[test]
+fn refused_users_are_explained() {
+    let fleetctl = Fleetctl::new();
+    let answer = r#"{"message":"Validation Failed","errors":[{"name":"password","reason":"is too short"}]}"#;
+    let _server = Canned::start(&fleetctl, &[("POST users/admin", 422, answer)]);
+    let run = fleetctl.run(&["user", "create", "--email", "x@b.c", "--password", "p"]);
+    assert_eq!((run.code, run.stdout.as_str()), (Some(1), ""));
+    assert_eq!(run.stderr, "Error: Failed to create user: password: is too short\n");
+}
+
+#[test]
+fn users_are_deleted_by_their_address() {
+    let fleetctl = Fleetctl::new();
+    let users = r#"{"users":[{"id":1,"email":"a@b.c"},{"id":7,"email":"B@b.c"}]}"#;
+    let server = Canned::start(&fleetctl, &[("GET users", 200, users), ("DELETE users/7", 200, "{}")]);
+    let run = fleetctl.run(&["user", "delete", "--email", "b@b.c"]);
+    assert_eq!((run.code, run.stdout.as_str()), (Some(0), "[+] deleted user \"B@b.c\"\n"), "{run:?}");
+    assert_eq!(server.asked().last().unwrap().0, "DELETE users/7");
+    let run = fleetctl.run(&["user", "delete", "--email", "c@b.c"]);
+    assert!(run.stderr.starts_with("Error: there is no user \"c@b.c\"; list"), "{run:?}");
+}
+
+const HOST: &str =
+    r#"{"host":{"id":3,"hostname":"web 1","labels":[{"id":1,"name":"All Hosts"}],"packs":[],"new":{"b":1}}}"#;
+const EXPLAINED: &str = r#"{"config":{"schedule":{}},"config_hash":"abc","schedule":[
+    {"pack":"p","name":"a","full_name":"pack/p/a","query":"select 1","interval":60,"runs":true,"reason":"label All Hosts"},
+    {"pack":"p","name":"b","full_name":"pack/p/b","query":"select 2","interval":60,"runs":false,"reason":"platform darwin"}]}"#;
+
+#[test]
+fn a_host_is_shown_with_what_it_runs() {
+    let fleetctl = Fleetctl::new();
+    let answers =
+        [("GET hosts/identifier/web%201", 200, HOST), ("GET hosts/identifier/web%201/config", 200, EXPLAINED)];
+    let _server = Canned::start(&fleetctl, &answers);
+    let run = fleetctl.run(&["get", "host", "web 1", "--json"]);
+    assert_eq!(run.code, Some(0), "{run:?}");
+    let mut wanted = json(HOST)["host"].take();
+    let explained = json(EXPLAINED);
+    wanted["effective_config"] = explained["config"].clone();
+    wanted["config_hash"] = explained["config_hash"].clone();
+    wanted["schedule"] = explained["schedule"].clone();
+    assert_eq!(json(&run.stdout)["spec"], wanted);
+    let yaml = fleetctl.run(&["get", "host", "web 1"]).stdout;
+    assert!(
+        yaml.starts_with("---\napiVersion: v1\nkind: host\nspec:\n  config_hash: abc\n  effective_config:\n"),
+        "{yaml}"
+    );
+
+    let table = "+----------+------+-----------------+\n\
+                 | QUERY    | RUNS | WHY             |\n\
+                 +----------+------+-----------------+\n\
+                 | pack/p/a | yes  | label All Hosts |\n\
+                 +----------+------+-----------------+\n\
+                 | pack/p/b | no   | platform darwin |\n\
+                 +----------+------+-----------------+\n";
+    assert_eq!(fleetctl.run(&["get", "host", "web 1", "--why"]).stdout, table);
+    let run = fleetctl.run(&["get", "host", "other", "--why"]);
+    assert!(run.stderr.starts_with("Error: there is no host \"other\"; list"), "{run:?}");
+    assert_eq!(fleetctl.run(&["get", "hosts", "--why"]).code, Some(1));
+}
+
+#[test]
+fn observers_see_a_host_without_what_it_runs() {
+    let fleetctl = Fleetctl::new();
+    let forbidden = r#"{"message":"Forbidden","errors":[{"name":"base","reason":"forbidden"}]}"#;
+    let answers = [("GET hosts/identifier/x", 200, HOST), ("GET hosts/identifier/x/config", 403, forbidden)];
+    let _server = Canned::start(&fleetctl, &answers);
+    let run = fleetctl.run(&["get", "host", "x", "--json"]);
+    assert_eq!((run.code, json(&run.stdout)["spec"].clone()), (Some(0), json(HOST)["host"].clone()), "{run:?}");
+    let note = "what the host runs is left out: your role does not allow this (forbidden); ask an administrator\n";
+    assert_eq!(run.stderr, note);
+    let run = fleetctl.run(&["get", "host", "x", "--why"]);
+    assert_eq!((run.code, run.stdout.as_str()), (Some(1), ""), "{run:?}");
+}

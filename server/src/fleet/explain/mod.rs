@@ -1,0 +1,128 @@
+//! What a host is served, and which scheduled queries it runs and why.
+
+mod facts;
+mod inline;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use muster_api::osquery::config::{compact, config_hash, full_name};
+use muster_api::rest::{Explained, ExplainedQuery};
+use serde_json::Value;
+
+use self::facts::{Facts, Limits};
+use super::access::{Permission, Principal};
+use super::hosts::Assignment;
+use super::schedule::{Pack, Plan, ScheduledQuery};
+use super::{Error, Fleet, Result};
+use crate::store::entity::hosts::Model;
+
+impl Fleet {
+    /// Explains the host of this id.
+    ///
+    /// # Errors
+    /// [`Error::Forbidden`] to who may not read hosts and packs, [`Error::NotFound`] when there is no such host,
+    /// [`Error::Unavailable`] when its config is too big for any agent and it has no earlier one.
+    pub async fn explain_by_id(&self, principal: &Principal, id: i64) -> Result<Explained> {
+        may(principal)?;
+        self.explain(self.hosts.row_by_id(id).await?).await
+    }
+
+    /// Explains the host an operator means by a word.
+    ///
+    /// # Errors
+    /// As for an id, and [`Error::Invalid`] when several hosts go by that name.
+    pub async fn explain_by_name(&self, principal: &Principal, word: &str) -> Result<Explained> {
+        may(principal)?;
+        self.explain(self.hosts.row_by_name(word).await?).await
+    }
+
+    async fn explain(&self, row: Model) -> Result<Explained> {
+        let label_ids = self.hosts.label_ids(row.id).await?;
+        let plan = self.schedule.plan();
+        let assignment = Assignment { platform: row.platform.as_str().into(), label_ids: label_ids.into() };
+        let host = self.hosts.index.get(row.id);
+        let bytes = self.schedule.look_up(&plan, &assignment, host.as_ref().map(Arc::as_ref))?;
+        let config: Value = serde_json::from_slice(&bytes).map_err(|error| Error::Internal(Box::new(error)))?;
+        let schedule = explain_plan(&plan, &assignment, &config, &Facts::of(&row));
+        Ok(Explained { config_hash: config_hash(&compact(&config)), config, schedule })
+    }
+}
+
+fn may(principal: &Principal) -> Result<()> {
+    principal.may(Permission::ReadHosts)?;
+    principal.may(Permission::ReadPacks)
+}
+
+/// Whether a host runs something.
+#[derive(Debug, PartialEq, Eq)]
+struct Verdict {
+    runs: bool,
+    reason: String,
+}
+
+impl Verdict {
+    fn not(reason: impl Into<String>) -> Self {
+        Self { runs: false, reason: reason.into() }
+    }
+
+    fn runs(has_discovery: bool) -> Self {
+        let reason = if has_discovery {
+            "runs if each discovery query of the pack returns a row, which is decided on the host"
+        } else {
+            "runs"
+        };
+        Self { runs: true, reason: reason.to_owned() }
+    }
+}
+
+fn explain_plan(plan: &Plan, assignment: &Assignment, config: &Value, facts: &Facts<'_>) -> Vec<ExplainedQuery> {
+    let delimiter = text_option(config, "pack_delimiter").unwrap_or("_");
+    let mut explained = inline::explain(plan, assignment, config, delimiter, facts);
+    for pack in &plan.packs {
+        for query in &pack.queries {
+            let verdict = verdict(plan, assignment, facts, pack, query);
+            explained.push(ExplainedQuery {
+                pack: pack.name.clone(),
+                name: query.name.clone(),
+                full_name: full_name(&pack.name, &query.name, delimiter),
+                query: query.sql.clone(),
+                interval: u32::try_from(query.interval_secs).unwrap_or(0),
+                runs: verdict.runs,
+                reason: verdict.reason,
+            });
+        }
+    }
+    explained
+}
+
+fn verdict(plan: &Plan, assignment: &Assignment, facts: &Facts<'_>, pack: &Pack, query: &ScheduledQuery) -> Verdict {
+    if pack.is_disabled {
+        return Verdict::not("the pack is disabled");
+    }
+    if pack.shard == Some(0) || query.shard == Some(0) {
+        return Verdict::not("its shard is 0, which is no host");
+    }
+    if !pack.targets(&assignment.label_ids) {
+        let names: Vec<&str> = pack.label_ids.iter().filter_map(|id| plan.label_name(*id)).collect();
+        return Verdict::not(match names.as_slice() {
+            [] => "the pack has no target labels".to_owned(),
+            names => format!("the host is in none of the pack's target labels: {}", names.join(", ")),
+        });
+    }
+    let limits = |platform, version, shard: Option<i64>| Limits {
+        platform,
+        version,
+        shard: shard.and_then(|shard| u64::try_from(shard).ok()).unwrap_or(0),
+    };
+    facts
+        .excluded("pack", &limits(&pack.platform, &pack.version, pack.shard))
+        .or_else(|| facts.excluded("query", &limits(&query.platform, &query.version, query.shard)))
+        .map_or_else(|| Verdict::runs(!pack.discovery.is_empty()), Verdict::not)
+}
+
+/// A flag that is served as text.
+fn text_option<'a>(config: &'a Value, flag: &str) -> Option<&'a str> {
+    config.get("options")?.get(flag)?.as_str()
+}

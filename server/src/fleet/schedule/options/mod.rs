@@ -1,0 +1,155 @@
+//! Agent options: what operators may put into them. Whatever agents would misread or silently ignore is refused here.
+
+mod cli_only;
+mod flags;
+mod known_flags;
+mod packs;
+mod parts;
+mod shape;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeSet;
+
+use muster_api::osquery::config::{MAX_CONFIG_DEPTH, depth};
+use serde_json::{Map, Value, json};
+
+use self::shape::Findings;
+use crate::fleet::apply::names::meant_platform;
+use crate::fleet::{Problem, place};
+
+pub(super) use cli_only::is_cli_only;
+pub(super) use known_flags::default_of;
+
+/// Keys agents read at the root of a config. `packs` and `schedule` may also be served from here.
+const ROOT_KEYS: [&str; 16] = [
+    "options",
+    "schedule",
+    "packs",
+    "decorators",
+    "file_paths",
+    "file_paths_query",
+    "file_accesses",
+    "exclude_paths",
+    "yara",
+    "auto_table_construction",
+    "views",
+    "events",
+    "prometheus_targets",
+    "feature_vectors",
+    "kafka_topics",
+    "logger",
+];
+
+/// What a new server serves.
+pub fn default_agent_options() -> Value {
+    json!({
+        "config": {
+            "options": {
+                "pack_delimiter": "/",
+                "logger_tls_period": 10,
+                "distributed_plugin": "tls",
+                "disable_distributed": false,
+                "logger_tls_endpoint": "/api/v1/osquery/log",
+                "distributed_interval": 10,
+                "distributed_tls_max_attempts": 3,
+            },
+            "decorators": {
+                "load": [
+                    "SELECT uuid AS host_uuid FROM system_info;",
+                    "SELECT hostname AS hostname FROM system_info;",
+                ],
+            },
+        },
+        "overrides": {},
+    })
+}
+
+/// The options document that replaces `config` for hosts of a platform, if there is one.
+pub(super) fn override_for<'a>(agent_options: &'a Value, platform: &str) -> Option<&'a Value> {
+    agent_options.get("overrides")?.get("platforms")?.get(platform)
+}
+
+/// The options document of hosts whose platform has none of its own.
+pub(super) fn general_document(agent_options: &Value) -> Option<&Map<String, Value>> {
+    agent_options.get("config")?.as_object()
+}
+
+/// The options document hosts of a platform get.
+pub(super) fn document_for<'a>(agent_options: &'a Value, platform: &str) -> Option<&'a Map<String, Value>> {
+    match override_for(agent_options, platform) {
+        Some(document) => document.as_object(),
+        None => general_document(agent_options),
+    }
+}
+
+/// Platforms whose hosts get a document of their own.
+pub(super) fn overridden_platforms(agent_options: &Value) -> impl Iterator<Item = &String> {
+    let platforms = agent_options.get("overrides").and_then(|overrides| overrides.get("platforms"));
+    platforms.and_then(Value::as_object).into_iter().flat_map(Map::keys)
+}
+
+/// Checks `{config, overrides: {platforms: {NAME: …}}}` under `place`.
+pub fn check(place: &str, options: &Value, problems: &mut Vec<Problem>, warnings: &mut Vec<Problem>) {
+    let mut found = Findings { problems, warnings };
+    let Some(parts) = options.as_object() else {
+        found.problem(place, "expects an object with config and overrides");
+        return;
+    };
+    for (key, value) in parts {
+        let here = place::member(place, key);
+        match key.as_str() {
+            "config" => check_document(&here, value, &mut found),
+            "overrides" if value.is_null() => {}
+            "overrides" => check_overrides(&here, value, &mut found),
+            _ => found.unknown_key(place, key, "agent options have", &["config", "overrides"]),
+        }
+    }
+}
+
+fn check_overrides(place: &str, overrides: &Value, found: &mut Findings<'_>) {
+    for (here, key, value) in found.members(place, overrides) {
+        match key.as_str() {
+            "platforms" if value.is_null() => {}
+            "platforms" => {
+                for (here, platform, document) in found.members(&here, value) {
+                    if let Some(meant) = meant_platform(platform) {
+                        found.warn(&here, format!("no host calls its platform {platform:?}, so none gets this override; overrides go by os_version.platform, here {meant}"));
+                    }
+                    check_document(&here, document, found);
+                }
+            }
+            _ => found.unknown_key(place, key, "overrides have", &["platforms"]),
+        }
+    }
+}
+
+/// Checks a whole options document.
+fn check_document(place: &str, document: &Value, found: &mut Findings<'_>) {
+    let Some(members) = document.as_object() else {
+        found.problem(place, "expects an object");
+        return;
+    };
+    if depth(document) > MAX_CONFIG_DEPTH {
+        let deepest = members.iter().max_by_key(|(_, value)| depth(value)).map(|(key, _)| place::member(place, key));
+        found.problem(
+            deepest.unwrap_or_else(|| place.to_owned()),
+            format!("is nested deeper than the {MAX_CONFIG_DEPTH} levels agents read"),
+        );
+        return;
+    }
+    let categories = parts::categories(members);
+    for (key, value) in members {
+        let here = place::member(place, key);
+        match key.as_str() {
+            "options" => flags::check(&here, value, found),
+            "schedule" => packs::check_queries(&here, value, found),
+            "packs" => packs::check(&here, value, &categories, found),
+            _ if parts::check(&here, key, value, &categories, found) => {}
+            _ => found.unknown_key(place, key, "osquery reads", &ROOT_KEYS),
+        }
+    }
+}
+
+/// Names of the groups of files that are watched.
+type Categories<'a> = BTreeSet<&'a str>;

@@ -1,0 +1,138 @@
+//! What checks share: where they note what they find, and readers of the usual shapes.
+
+use serde_json::{Map, Value};
+
+use crate::fleet::apply::names::check_sql;
+use crate::fleet::{Problem, place};
+
+/// What a check found: problems stop an apply, warnings do not.
+pub(super) struct Findings<'a> {
+    pub problems: &'a mut Vec<Problem>,
+    pub warnings: &'a mut Vec<Problem>,
+}
+
+impl Findings<'_> {
+    pub fn problem(&mut self, place: impl Into<String>, reason: impl Into<String>) {
+        self.problems.push(Problem::new(place, reason));
+    }
+
+    pub fn warn(&mut self, place: impl Into<String>, reason: impl Into<String>) {
+        self.warnings.push(Problem::new(place, reason));
+    }
+
+    /// Refuses a key nobody reads, and names the one that was probably meant.
+    pub fn unknown_key(&mut self, place: &str, key: &str, reader: &str, known: &[&str]) {
+        let meant = nearest(key, known.iter().copied());
+        let hint = meant.map(|meant| format!("did you mean {meant:?}? ")).unwrap_or_default();
+        self.problem(place::member(place, key), format!("unknown key; {hint}{reader} {}", known.join(", ")));
+    }
+
+    /// The members of an object, each with its path.
+    pub fn members<'v>(&mut self, place: &str, value: &'v Value) -> Vec<(String, &'v String, &'v Value)> {
+        let Some(members) = value.as_object() else {
+            self.problem(place, "expects an object");
+            return Vec::new();
+        };
+        members.iter().map(|(key, value)| (place::member(place, key), key, value)).collect()
+    }
+
+    /// The elements of a list, each with its path.
+    pub fn items<'v>(&mut self, place: &str, value: &'v Value) -> Vec<(String, &'v Value)> {
+        let Some(items) = value.as_array() else {
+            self.problem(place, "expects a list");
+            return Vec::new();
+        };
+        items.iter().enumerate().map(|(position, item)| (place::item(place, position), item)).collect()
+    }
+
+    /// Text that is not empty.
+    pub fn text<'v>(&mut self, place: &str, value: &'v Value) -> Option<&'v str> {
+        let text = value.as_str().filter(|text| !text.trim().is_empty());
+        if text.is_none() {
+            self.problem(place, "expects text");
+        }
+        text
+    }
+
+    /// The texts of a list, each with its path.
+    pub fn texts<'v>(&mut self, place: &str, value: &'v Value) -> Vec<(String, &'v str)> {
+        let mut texts = Vec::new();
+        for (here, item) in self.items(place, value) {
+            if let Some(text) = self.text(&here, item) {
+                texts.push((here, text));
+            }
+        }
+        texts
+    }
+
+    pub fn sql(&mut self, place: &str, value: &Value) {
+        match value.as_str() {
+            Some(sql) => check_sql(place, sql, self.problems),
+            None => self.problem(place, "expects the text of a query"),
+        }
+    }
+
+    pub fn list_of_sql(&mut self, place: &str, value: &Value) {
+        for (here, item) in self.items(place, value) {
+            self.sql(&here, item);
+        }
+    }
+
+    /// Says when a member that must be there is not.
+    pub fn require(&mut self, place: &str, members: &Map<String, Value>, key: &str) {
+        if !members.contains_key(key) {
+            self.problem(place::member(place, key), "is missing");
+        }
+    }
+}
+
+/// Longer words are no misspelt names.
+const MAX_MISSPELT: usize = 100;
+
+/// The known word that was probably meant, if one comes near.
+pub(super) fn nearest<'k>(word: &str, known: impl Iterator<Item = &'k str>) -> Option<&'k str> {
+    if word.len() > MAX_MISSPELT {
+        return None;
+    }
+    // A third of the letters may be wrong: more would suggest words that have nothing to do with it.
+    let limit = (word.chars().count() / 3).clamp(1, 4);
+    let word = word.to_lowercase();
+    known.map(|other| (distance(&word, other), other)).filter(|(distance, _)| *distance <= limit).min().map(|(_, o)| o)
+}
+
+/// How many letters must be put in, taken out or replaced to make `b` of `a`.
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, from) in a.chars().enumerate() {
+        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
+        for (j, to) in b.iter().enumerate() {
+            let replaced = diagonal + usize::from(from != *to);
+            diagonal = row[j + 1];
+            row[j + 1] = replaced.min(diagonal + 1).min(row[j] + 1);
+        }
+    }
+    row[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nearest_word_is_close_or_none() {
+        let known = ["decorators", "schedule", "packs"];
+        assert_eq!(nearest("decorator", known.into_iter()), Some("decorators"));
+        assert_eq!(nearest("Pakcs", known.into_iter()), None);
+        assert_eq!(nearest("pack", known.into_iter()), Some("packs"));
+        assert_eq!(nearest("teams", known.into_iter()), None);
+        assert_eq!(nearest(&"x".repeat(10_000), known.into_iter()), None);
+    }
+
+    #[test]
+    fn distances_count_letters() {
+        for (a, b, expected) in [("", "abc", 3), ("kitten", "sitting", 3), ("same", "same", 0), ("ab", "ba", 2)] {
+            assert_eq!(distance(a, b), expected);
+        }
+    }
+}

@@ -1,0 +1,221 @@
+//! What hosts are served is always what would be made anew for them.
+
+use std::time::Duration;
+
+use muster_api::osquery::config::{MAX_CONFIG_DEPTH, depth};
+use proptest::prelude::*;
+use serde_json::{Map, Value, json};
+
+use super::*;
+use crate::clock::Moment;
+use crate::config;
+use crate::fleet::hosts::Assignment;
+use crate::store::hosts::Intervals;
+use crate::store::reports::Asked;
+
+const PLATFORMS: [&str; 3] = ["ubuntu", "darwin", ""];
+
+/// Half of what fits a config, so that two packs together can be too much.
+const LONG_SQL_BYTES: usize = 600_000;
+
+const NEVER_ASKED: Asked =
+    Asked { detail_updated_at: Moment::NEVER, label_updated_at: Moment::NEVER, refetch_requested: false };
+
+/// One change of what hosts run, or of the hosts.
+#[derive(Debug, Clone)]
+enum Edit {
+    Packs(Vec<Pack>),
+    Options(Value),
+    Labels { host: usize, label_ids: Vec<i64> },
+    Platform { host: usize, platform: &'static str },
+    Days(u32),
+}
+
+fn shard() -> impl Strategy<Value = Option<i64>> {
+    prop_oneof![4 => Just(None), 1 => Just(Some(0)), 1 => Just(Some(30))]
+}
+
+fn query() -> impl Strategy<Value = ScheduledQuery> {
+    let sql =
+        prop_oneof![9 => Just("select 1".to_owned()), 1 => Just(format!("select '{}'", "x".repeat(LONG_SQL_BYTES)))];
+    let flags = (any::<Option<bool>>(), any::<Option<bool>>(), any::<Option<bool>>());
+    ("[a-c]", sql, 1..604_800_i64, flags, shard()).prop_map(|(name, sql, interval_secs, flags, shard)| ScheduledQuery {
+        name,
+        sql,
+        interval_secs,
+        snapshot: flags.0,
+        removed: flags.1,
+        denylist: flags.2,
+        shard,
+        platform: "linux".to_owned(),
+        version: String::new(),
+    })
+}
+
+fn labels() -> impl Strategy<Value = Vec<i64>> {
+    prop::collection::btree_set(1..5_i64, 0..4).prop_map(|ids| ids.into_iter().collect())
+}
+
+fn packs() -> impl Strategy<Value = Vec<Pack>> {
+    let queries = prop::collection::vec(query(), 0..3);
+    let pack = (labels(), any::<bool>(), shard(), queries);
+    prop::collection::vec(pack, 0..5).prop_map(|packs| {
+        packs
+            .into_iter()
+            .zip(1..)
+            .map(|((label_ids, is_disabled, shard, queries), id)| Pack {
+                id,
+                name: format!("pack {id}"),
+                platform: String::new(),
+                version: "5.0.0".to_owned(),
+                shard,
+                discovery: vec!["select 1".to_owned()],
+                is_disabled,
+                label_ids,
+                queries,
+            })
+            .collect()
+    })
+}
+
+fn document() -> impl Strategy<Value = Value> {
+    let options = prop::collection::btree_map(
+        prop::sample::select(&["verbose", "events_optimize", "disable_audit"][..]),
+        any::<bool>(),
+        0..3,
+    );
+    (options, prop::option::of(Just(json!({"v": "select 1"}))), 1..34_usize).prop_map(|(options, views, levels)| {
+        let mut document = Map::new();
+        document.insert("options".to_owned(), json!(options));
+        document.extend(views.map(|views| ("views".to_owned(), views)));
+        document.insert("logger".to_owned(), (1..levels).fold(json!({}), |inner, _| json!({ "x": inner })));
+        document.into()
+    })
+}
+
+fn edit() -> impl Strategy<Value = Edit> {
+    let overrides = prop::collection::btree_map(prop::sample::select(&PLATFORMS[..2]), document(), 0..3);
+    prop_oneof![
+        2 => packs().prop_map(Edit::Packs),
+        3 => (document(), overrides).prop_map(|(config, platforms)| Edit::Options(
+            json!({"config": config, "overrides": {"platforms": platforms}})
+        )),
+        2 => (0..4_usize, labels()).prop_map(|(host, label_ids)| Edit::Labels { host, label_ids }),
+        1 => (0..4_usize, prop::sample::select(&PLATFORMS[..]))
+            .prop_map(|(host, platform)| Edit::Platform { host, platform }),
+        1 => (1..40_u32).prop_map(Edit::Days),
+    ]
+}
+
+/// A world in which edits happen as applying documents and refreshing make them happen.
+struct World {
+    schedule: Schedule,
+    now: Moment,
+    agent_options: Value,
+    retired: retired::Retired,
+    packs: Vec<Pack>,
+    generation: i64,
+    hosts: Vec<Host>,
+}
+
+impl World {
+    fn new(store: Store) -> Self {
+        let hosts = (0..4).zip(PLATFORMS.into_iter().cycle()).map(|(id, platform)| {
+            let assignment = Assignment { platform: platform.into(), label_ids: Box::default() };
+            Host::with(id, assignment, Intervals::default(), NEVER_ASKED, Moment::NEVER)
+        });
+        let schedule = Schedule {
+            store,
+            clock: Clock::default(),
+            plan: ArcSwap::default(),
+            // Room for a few small configs and no big one.
+            max_cache_bytes: 4096,
+            metrics: Arc::new(Metrics::new().unwrap()),
+        };
+        let (retired, packs) = (retired::Retired::default(), Vec::new());
+        Self {
+            schedule,
+            now: Moment(0),
+            agent_options: json!({}),
+            retired,
+            packs,
+            generation: 0,
+            hosts: hosts.collect(),
+        }
+    }
+
+    fn make(&mut self, edit: Edit) {
+        match edit {
+            Edit::Packs(packs) => self.packs = packs,
+            Edit::Options(options) => {
+                let (mut problems, mut warnings) = (Vec::new(), Vec::new());
+                check_agent_options("o", &options, &mut problems, &mut warnings);
+                if !problems.is_empty() {
+                    return;
+                }
+                self.retired = self.retired.clone().at(self.now).0.after(&self.agent_options, &options, self.now).0;
+                self.agent_options = options;
+            }
+            Edit::Labels { host, label_ids } => self.assign(host, |assignment| assignment.label_ids = label_ids.into()),
+            Edit::Platform { host, platform } => self.assign(host, |assignment| assignment.platform = platform.into()),
+            Edit::Days(days) => {
+                self.now = self.now.plus(Duration::from_secs(24 * 3600) * days);
+                // Nothing has changed: a plan that is not outdated goes on.
+                if self.now < self.schedule.plan().edition().outdated_at {
+                    return;
+                }
+                self.load();
+                return;
+            }
+        }
+        self.generation += 1;
+        self.load();
+    }
+
+    fn load(&self) {
+        let (retired, outdated_at) = self.retired.clone().at(self.now);
+        let edition = Edition { generation: self.generation, outdated_at };
+        self.schedule.plan.store(Arc::new(Plan::of(edition, self.agent_options.clone(), retired, self.packs.clone())));
+    }
+
+    fn assign(&self, host: usize, change: impl FnOnce(&mut Assignment)) {
+        let mut assignment = (**self.hosts[host].assignment.load()).clone();
+        change(&mut assignment);
+        self.hosts[host].assignment.store(Arc::new(assignment));
+    }
+
+    /// Every host gets what would be made anew, or goes on with what was good.
+    fn check(&self) -> std::result::Result<(), TestCaseError> {
+        let plan = self.schedule.plan();
+        for host in &self.hosts {
+            let before = host.served.load().as_ref().map(|served| served.bytes.clone());
+            let anew = plan.assemble_bytes(&host.assignment.load());
+            match self.schedule.config_for(host) {
+                Ok(bytes) if anew.len() <= MAX_CONFIG_BYTES => prop_assert_eq!(&bytes, &anew),
+                Ok(bytes) => prop_assert_eq!(Some(bytes), before),
+                Err(_) => prop_assert!(anew.len() > MAX_CONFIG_BYTES && before.is_none()),
+            }
+            let config: Value = serde_json::from_slice(&anew).unwrap();
+            prop_assert!(depth(&config) <= MAX_CONFIG_DEPTH);
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn served_is_what_would_be_made_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let sqlite = config::Sqlite { path: folder.path().join("muster.db"), ..config::Sqlite::default() };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    // The schedule has a store, but no edit below asks it.
+    let store = runtime.block_on(Store::open_sqlite(&sqlite)).unwrap();
+    let config = ProptestConfig { cases: 128, failure_persistence: None, ..ProptestConfig::default() };
+    proptest!(config, |(edits in prop::collection::vec(edit(), 1..16))| {
+        let mut world = World::new(store.clone());
+        for edit in edits {
+            world.make(edit);
+            world.check()?;
+        }
+    });
+    runtime.block_on(store.close());
+}

@@ -1,0 +1,221 @@
+//! What hosts are told to run.
+
+use bytes::Bytes;
+use loadtest::TestAgent;
+use loadtest::agent::{Identity, Platform};
+use serde_json::{Value, json};
+
+use crate::support::TestServer;
+
+async fn bytes_of(agent: &mut TestAgent) -> Bytes {
+    let exchange = agent.config().await;
+    assert!(exchange.verdict.is_success(), "{exchange:?}");
+    exchange.response.unwrap().body
+}
+
+async fn config_of(agent: &mut TestAgent) -> Value {
+    serde_json::from_slice(&bytes_of(agent).await).unwrap()
+}
+
+fn pack_names(config: &Value) -> Vec<&str> {
+    config["packs"].as_object().into_iter().flatten().map(|(name, _)| name.as_str()).collect()
+}
+
+fn query() -> Value {
+    json!({ "kind": "query", "spec": { "name": "q", "query": "SELECT 1" } })
+}
+
+fn pack(name: &str, labels: &[&str]) -> Value {
+    json!({ "kind": "pack", "spec": {
+        "name": name, "targets": { "labels": labels }, "queries": [{ "query": "q", "interval": 60 }],
+    } })
+}
+
+fn manual(name: &str, hosts: &[&str]) -> Value {
+    json!({ "kind": "label", "spec": { "name": name, "label_membership_type": "manual", "hosts": hosts } })
+}
+
+fn options(config: Value, platforms: Value) -> Value {
+    json!({ "kind": "config", "spec": { "agent_options": { "config": config, "overrides": { "platforms": platforms } } } })
+}
+
+async fn named(server: &TestServer, name: &str, platform: Platform) -> TestAgent {
+    let identity = Identity { host_identifier: name.to_owned(), ..Identity::simulated(1, 1, platform) };
+    let mut agent = server.address.agent_of(identity);
+    assert!(agent.enroll().await.verdict.is_success());
+    agent
+}
+
+#[tokio::test]
+async fn hosts_get_the_packs_of_their_labels() {
+    let server = TestServer::start().await;
+    let mut linux = named(&server, "linux", Platform::Linux).await;
+    let mut mac = named(&server, "mac", Platform::Darwin).await;
+    server
+        .rest
+        .apply(&[
+            query(),
+            manual("chosen", &["mac"]),
+            pack("everybody", &["All Hosts"]),
+            pack("linux", &["All Linux"]),
+            pack("chosen", &["chosen", "MS Windows"]),
+            pack("nobody", &[]),
+        ])
+        .await;
+    assert_eq!(pack_names(&config_of(&mut linux).await), ["everybody", "linux"]);
+    let config = config_of(&mut mac).await;
+    assert_eq!(pack_names(&config), ["chosen", "everybody"]);
+    assert_eq!(config["packs"]["chosen"]["queries"], json!({ "q": { "interval": 60, "query": "SELECT 1" } }));
+}
+
+#[tokio::test]
+async fn a_platform_may_have_options_of_its_own() {
+    let server = TestServer::start().await;
+    let platforms = json!({ "darwin": { "options": { "a": 2 }, "file_paths": { "x": ["/y"] } } });
+    server.rest.apply(&[options(json!({ "options": { "a": 1, "b": 1 } }), platforms)]).await;
+    let mut linux = named(&server, "linux", Platform::Linux).await;
+    let mut mac = named(&server, "mac", Platform::Darwin).await;
+    assert_eq!(config_of(&mut linux).await, json!({ "options": { "a": 1, "b": 1 } }));
+    assert_eq!(config_of(&mut mac).await, json!({ "options": { "a": 2 }, "file_paths": { "x": ["/y"] } }));
+}
+
+#[tokio::test]
+async fn hosts_with_the_same_packs_get_the_same_bytes_also_after_a_restart() {
+    let mut server = TestServer::start().await;
+    let mut one = named(&server, "one", Platform::Linux).await;
+    let mut two = named(&server, "two", Platform::Linux).await;
+    let packs: Vec<Value> = (0..20).rev().map(|n| pack(&format!("pack {n}"), &["All Linux", "All Hosts"])).collect();
+    server.rest.apply(&[vec![query()], packs].concat()).await;
+    let bytes = bytes_of(&mut one).await;
+    assert_eq!(bytes_of(&mut two).await, bytes);
+    assert_eq!(bytes_of(&mut one).await, bytes);
+    server.restart().await;
+    assert_eq!(bytes_of(&mut one).await, bytes);
+    assert_eq!(bytes_of(&mut two).await, bytes);
+    // Agents look at the hash of what they got: one config, however often it was fetched.
+    assert_eq!(one.counters().configs_applied, 1);
+}
+
+#[tokio::test]
+async fn a_manual_label_changes_the_configs_of_its_members_alone() {
+    let server = TestServer::start().await;
+    let mut inside = named(&server, "inside", Platform::Linux).await;
+    let mut outside = named(&server, "outside", Platform::Linux).await;
+    let documents = [query(), manual("l", &[]), pack("of the label", &["l"]), pack("everybody", &["All Hosts"])];
+    server.rest.apply(&documents).await;
+    let before = bytes_of(&mut outside).await;
+    assert_eq!(bytes_of(&mut inside).await, before);
+    server.rest.apply(&[manual("l", &["inside"])]).await;
+    assert_eq!(pack_names(&config_of(&mut inside).await), ["everybody", "of the label"], "at the very next request");
+    assert_eq!(bytes_of(&mut outside).await, before);
+    server.rest.apply(&[manual("l", &["outside"])]).await;
+    assert_eq!(bytes_of(&mut inside).await, before);
+    assert_eq!(pack_names(&config_of(&mut outside).await), ["everybody", "of the label"]);
+}
+
+/// Changing what one label gets leaves every other host's bytes as they are.
+#[tokio::test]
+async fn a_changed_pack_changes_the_configs_of_its_hosts_alone() {
+    let server = TestServer::start().await;
+    let mut linux = named(&server, "linux", Platform::Linux).await;
+    let mut mac = named(&server, "mac", Platform::Darwin).await;
+    server.rest.apply(&[query(), pack("linux", &["All Linux"]), pack("mac", &["macOS"])]).await;
+    let (before_linux, before_mac) = (bytes_of(&mut linux).await, bytes_of(&mut mac).await);
+    let mut changed = pack("mac", &["macOS"]);
+    changed["spec"]["queries"][0]["interval"] = json!(61);
+    server.rest.apply(&[changed]).await;
+    assert_eq!(bytes_of(&mut linux).await, before_linux);
+    assert_ne!(bytes_of(&mut mac).await, before_mac);
+}
+
+#[tokio::test]
+async fn what_is_switched_off_is_left_out() {
+    let server = TestServer::start().await;
+    let mut agent = named(&server, "host", Platform::Linux).await;
+    let mut disabled = pack("disabled", &["All Hosts"]);
+    disabled["spec"]["disabled"] = json!(true);
+    let mut no_shard = pack("shard 0", &["All Hosts"]);
+    no_shard["spec"]["shard"] = json!(0);
+    let mut some = pack("some", &["All Hosts"]);
+    some["spec"]["shard"] = json!(10);
+    some["spec"]["queries"] = json!([
+        { "query": "q", "name": "no shard", "interval": 60, "shard": 0 },
+        { "query": "q", "name": "a shard", "interval": 60, "shard": 5 },
+    ]);
+    server.rest.apply(&[query(), disabled, no_shard, some]).await;
+    let config = config_of(&mut agent).await;
+    assert_eq!(pack_names(&config), ["some"]);
+    assert_eq!(config["packs"]["some"]["shard"], 10);
+    assert_eq!(
+        config["packs"]["some"]["queries"],
+        json!({ "a shard": { "query": "SELECT 1", "interval": 60, "shard": 5 } })
+    );
+}
+
+#[tokio::test]
+async fn agents_run_what_they_are_given() {
+    let server = TestServer::start().await;
+    let mut agent = named(&server, "host", Platform::Linux).await;
+    let mut snapshot = pack("p", &["All Hosts"]);
+    snapshot["spec"]["queries"][0]["snapshot"] = json!(true);
+    server.rest.apply(&[query(), snapshot]).await;
+    config_of(&mut agent).await;
+    agent.run_scheduled("pack/p/q");
+    assert!(agent.flush_logs().await.iter().all(|exchange| exchange.verdict.is_success()));
+    let kept = std::fs::read_to_string(server.results()).unwrap();
+    let line: Value = serde_json::from_str(kept.lines().next().unwrap()).unwrap();
+    assert_eq!((&line["name"], &line["snapshot"]), (&json!("pack/p/q"), &json!([{ "1": "1" }])), "{kept}");
+}
+
+/// Agents load at most 1,048,575 bytes.
+#[tokio::test]
+async fn a_config_no_agent_could_load_is_refused_when_it_is_applied() {
+    let server = TestServer::start().await;
+    let mut agent = named(&server, "host", Platform::Linux).await;
+    let before = bytes_of(&mut agent).await;
+    let too_large = json!({ "options": { "x": "y".repeat(1_100_000) } });
+    let for_macs = options(json!({}), json!({ "darwin": too_large }));
+    let queries: Vec<Value> = (0..5)
+        .map(|n| json!({ "kind": "query", "spec": { "name": format!("q{n}"), "query": "z".repeat(250_000) } }))
+        .collect();
+    let scheduled: Vec<Value> = (0..5).map(|n| json!({ "query": format!("q{n}"), "interval": 60 })).collect();
+    let large_pack = json!({ "kind": "pack", "spec": {
+        "name": "large", "targets": { "labels": ["MS Windows"] }, "queries": scheduled,
+    } });
+    for documents in [vec![options(too_large.clone(), json!({}))], vec![for_macs], [queries, vec![large_pack]].concat()]
+    {
+        let answer = server.rest.try_apply(&documents, false).await;
+        assert_eq!(answer.status, 422, "{:.300}", answer.text);
+        assert!(answer.text.contains("1048575"), "{:.300}", answer.text);
+    }
+    assert_eq!(bytes_of(&mut agent).await, before);
+    assert_eq!(server.number("SELECT count(*) FROM queries"), 0);
+}
+
+/// Packs that fit each but not together: the host keeps the config it had.
+#[tokio::test]
+async fn a_host_whose_labels_make_too_large_a_config_keeps_its_last_one() {
+    let server = TestServer::start().await;
+    let mut agent = named(&server, "host", Platform::Linux).await;
+    let mut documents = Vec::new();
+    for half in ["first", "second"] {
+        let names: Vec<String> = (0..3).map(|n| format!("{half} {n}")).collect();
+        documents.extend(
+            names.iter().map(|name| json!({ "kind": "query", "spec": { "name": name, "query": "z".repeat(250_000) } })),
+        );
+        let scheduled: Vec<Value> = names.iter().map(|name| json!({ "query": name, "interval": 60 })).collect();
+        documents.push(manual(half, &[]));
+        documents.push(
+            json!({ "kind": "pack", "spec": { "name": half, "targets": { "labels": [half] }, "queries": scheduled } }),
+        );
+    }
+    server.rest.apply(&documents).await;
+    server.rest.apply(&[manual("first", &["host"])]).await;
+    let last_good = bytes_of(&mut agent).await;
+    assert_eq!(pack_names(&serde_json::from_slice(&last_good).unwrap()), ["first"]);
+    // The label's members are changed behind the server's back, as another server on the same database would.
+    server.database().execute("INSERT INTO label_members SELECT id, 1 FROM labels WHERE name = 'second'", []).unwrap();
+    let answer = server.rest.try_apply(&[manual("second", &["host"])], false).await;
+    assert!([200, 422].contains(&answer.status), "{:.300}", answer.text);
+    assert_eq!(bytes_of(&mut agent).await, last_good);
+}

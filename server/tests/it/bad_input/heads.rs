@@ -1,0 +1,14 @@
+use super::{assert_serving, small_caps};
+use crate::support::{Raw, TestServer};
+
+/// An agent reads an answer without a body as success. One whose request came only in part must not get any while it
+/// is still listening, for 16 s.
+#[tokio::test]
+async fn a_head_that_stops_halfway_is_never_answered_with_success() {
+    let server = TestServer::with(small_caps).await;
+    let mut raw = Raw::connect(&server.address.url).await;
+    raw.write(b"POST /api/v1/osquery/log HTTP/1.1\r\nHost: test\r\nContent-Le").await;
+    let exchange = raw.answer().await;
+    assert!(!exchange.verdict.is_success(), "an agent takes this for success: {exchange:?}");
+    assert_serving(&server).await;
+}

@@ -1,0 +1,93 @@
+use loadtest::agent::Door;
+
+use super::{CAP, assert_serving, cap, good_body, small_caps};
+use crate::support::{DOORS, Raw, TestServer, assert_refused};
+
+/// A good body made so long with white space.
+fn padded(good: &str, length: usize) -> String {
+    good.to_owned() + &" ".repeat(length - good.len())
+}
+
+#[tokio::test]
+async fn a_body_may_be_as_large_as_its_cap_and_no_larger() {
+    let server = TestServer::with(small_caps).await;
+    let agent = server.enrolled(1).await;
+    for door in DOORS {
+        let good = good_body(&agent, door);
+        let fits = agent.raw(door, padded(&good, cap(door)), &[]).await;
+        assert!(fits.verdict.is_success(), "{door:?}: {fits:?}");
+        let too_large = agent.raw(door, padded(&good, cap(door) + 1), &[]).await;
+        assert_refused(&too_large, &format!("a byte too many for {door:?}"));
+        assert_eq!(too_large.status(), 413);
+    }
+    assert!(server.metric("muster_limit_hits_total").await >= 5.0);
+    assert_serving(&server).await;
+}
+
+fn chunked(body: &str, chunk: usize) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for part in body.as_bytes().chunks(chunk) {
+        bytes.extend_from_slice(format!("{:x}\r\n", part.len()).as_bytes());
+        bytes.extend_from_slice(part);
+        bytes.extend_from_slice(b"\r\n");
+    }
+    bytes.extend_from_slice(b"0\r\n\r\n");
+    bytes
+}
+
+#[tokio::test]
+async fn a_body_without_a_length_has_the_same_cap() {
+    let server = TestServer::with(small_caps).await;
+    let agent = server.enrolled(1).await;
+    for door in DOORS {
+        let good = good_body(&agent, door);
+        for (length, fits) in [(cap(door), true), (cap(door) + 1, false), (cap(door) * 20, false)] {
+            let mut raw = Raw::connect(&server.address.url).await;
+            let head = Raw::head(&agent.agent().path(door), &[("Transfer-Encoding", "chunked")]);
+            raw.write(head.as_bytes()).await;
+            raw.write(&chunked(&padded(&good, length), 1000)).await;
+            let exchange = raw.answer().await;
+            if !fits {
+                assert_refused(&exchange, &format!("{length} bytes in chunks to {door:?}"));
+            } else if door != Door::Enroll {
+                assert!(exchange.verdict.is_success(), "{door:?}: {exchange:?}");
+            } else {
+                assert!(crate::support::object(&exchange).contains_key("node_key"), "{exchange:?}");
+            }
+        }
+    }
+    assert_serving(&server).await;
+}
+
+/// A client that sends all it has before it reads must find the answer, not a broken connection.
+#[tokio::test]
+async fn a_refusal_reaches_a_client_that_is_still_sending() {
+    let server = TestServer::with(small_caps).await;
+    let agent = server.enrolled(1).await;
+    for door in DOORS {
+        let body = vec![b' '; 4 * 1024 * 1024];
+        let exchange = agent.raw(door, body, &[]).await;
+        assert_refused(&exchange, &format!("4 MiB to {door:?}"));
+    }
+    assert_serving(&server).await;
+}
+
+/// Lengths that lie: the announced bytes never come.
+#[tokio::test]
+async fn a_body_that_does_not_come_is_given_up() {
+    let server = TestServer::with(|config| {
+        small_caps(config);
+        config.osquery.answer_timeout = std::time::Duration::from_millis(300);
+    })
+    .await;
+    let agent = server.enrolled(1).await;
+    for door in DOORS {
+        let mut raw = Raw::connect(&server.address.url).await;
+        let length = CAP.to_string();
+        let head = Raw::head(&agent.agent().path(door), &[("Content-Length", &length)]);
+        raw.write(head.as_bytes()).await;
+        raw.write(br#"{"node_key":""#).await;
+        assert_refused(&raw.answer().await, &format!("half a body to {door:?}"));
+    }
+    assert_serving(&server).await;
+}

@@ -1,0 +1,32 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{label, questions};
+use crate::support::TestServer;
+
+const KILLER: &str = "SELECT 1 FROM processes WHERE name = 'killer'";
+
+#[tokio::test]
+async fn a_label_query_that_stops_the_worker_is_parked_and_shown() {
+    let server = TestServer::start().await;
+    server.rest.apply(&[label("deadly", KILLER), label("harmless", "SELECT 1")]).await;
+    let mut host = server.enrolled(1).await;
+    host.agent_mut().set_killer(Some(Arc::new(|sql: &str| sql.contains("killer"))));
+    let mut asked_deadly = 0;
+    // Each read comes after the time an agent may still be retrying its answer.
+    for _ in 0..40 {
+        let names = questions(&host.distributed().await);
+        asked_deadly += names.iter().filter(|name| *name == "fleet_label_query_8").count();
+        server.clock.advance(Duration::from_secs(25));
+    }
+    server.run_tasks().await;
+    assert!((2..=3).contains(&asked_deadly), "the query that stops the worker was sent {asked_deadly} times");
+    assert_eq!(server.number("SELECT count(*) FROM label_members WHERE label_id = 9"), 1, "the others are answered");
+    let shown = server.rest.get("/api/v1/fleet/hosts/1").await.json();
+    assert_eq!(shown["host"]["parked_queries"][0]["name"], "label deadly", "{shown}");
+
+    // A changed query gets another chance.
+    server.rest.apply(&[label("deadly", "SELECT 2")]).await;
+    server.clock.advance(Duration::from_secs(61));
+    assert!(questions(&host.distributed().await).contains(&"fleet_label_query_8".to_owned()));
+}

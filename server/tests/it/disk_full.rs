@@ -1,0 +1,148 @@
+//! The disk has no room for log lines. Agents are told to keep them, and once there is room every line is in the file
+//! once and whole.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use loadtest::agent::Door;
+
+use crate::support::{
+    Address, Lines, Load, Rest, ServerProcess, Site, TestServer, assert_refused, deliver_all, eventually,
+};
+
+const LINE_BYTES: usize = 8 * 1024;
+
+async fn load(address: &Address) -> Load {
+    let mut agents = Vec::new();
+    for index in 0..8 {
+        agents.push(address.enrolled(index).await);
+    }
+    Load::start(agents, LINE_BYTES)
+}
+
+/// Waits until writing has failed, makes room, and checks what became of every line.
+async fn fill_and_recover(load: Load, results: &Path, size_when_full: u64, make_room: impl AsyncFnOnce()) {
+    eventually("the file is full", Duration::from_secs(30), async || {
+        let size = std::fs::metadata(results).unwrap().len();
+        assert!(size <= size_when_full, "{size} bytes");
+        (size + 2 * 1024 * 1024 > size_when_full).then_some(())
+    })
+    .await;
+    let rounds = load.rounds();
+    eventually("it stays full for a while", Duration::from_secs(20), async || {
+        (load.rounds() > rounds + 30).then_some(())
+    })
+    .await;
+    make_room().await;
+    let (mut agents, report, ledger) = load.finish().await;
+    assert!(!report.refused.is_empty(), "no write has failed");
+    assert!(report.refused.iter().all(|(door, _)| *door == Door::Log), "{:?}", report.refused);
+    assert_eq!((report.node_invalid, report.unanswered, report.empty), (0, 0, 0));
+    eprintln!("{} batches refused, such as: {}", report.refused.len(), report.refused[0].1);
+    deliver_all(&mut agents, Duration::from_secs(20)).await;
+    let kept = Lines::read(results);
+    assert_eq!(kept.missing_in(&ledger.results()), [""; 0], "lines nobody was told are kept");
+    assert_eq!(kept.total(), ledger.results().total());
+    assert_eq!(kept, ledger.results());
+}
+
+/// Starts a server whose writes fail beyond a limit, once there is one, instead of ending it by a signal.
+async fn limitable(site: &Site) -> ServerProcess {
+    let mut command = Command::new("bash");
+    command
+        .args(["-c", "trap '' XFSZ; exec \"$@\"", "bash"])
+        .args(site.words())
+        .env_clear()
+        .env("PATH", "/usr/bin:/bin");
+    let process = site.start_by(command).await;
+    Rest::new(&site.address()).set_up().await;
+    process
+}
+
+/// Sets how large the files of a process may grow.
+fn limit_files(process: &ServerProcess, bytes: &str) {
+    let (pid, limit) = (process.pid().to_string(), format!("--fsize={bytes}:unlimited"));
+    assert!(Command::new("prlimit").args(["--pid", &pid, &limit]).status().unwrap().success());
+}
+
+#[tokio::test]
+async fn a_file_that_may_not_grow_loses_and_doubles_nothing() {
+    const LIMIT: u64 = 6 * 1024 * 1024;
+    let site = Site::new(&[]);
+    let mut process = limitable(&site).await;
+    limit_files(&process, &LIMIT.to_string());
+    let load = load(&site.address()).await;
+    fill_and_recover(load, &site.results(), LIMIT, async || limit_files(&process, "unlimited")).await;
+    assert!(process.is_running());
+}
+
+/// Without room for the database nobody new can enroll, and nobody else notices.
+#[tokio::test]
+async fn a_database_that_may_not_grow_disturbs_only_enrollment() {
+    let site = Site::new(&[]);
+    let mut process = limitable(&site).await;
+    let mut known = site.address().enrolled(0).await;
+    let size = std::fs::metadata(site.folder().join("muster.db-wal")).unwrap().len();
+    limit_files(&process, &(size + 20_000).to_string());
+    let mut refused = None;
+    for index in 1..40 {
+        let mut agent = site.address().agent(index);
+        let exchange = agent.enroll().await;
+        if !exchange.verdict.is_success() {
+            assert_refused(&exchange, "enrollment without room");
+            refused = Some(agent);
+        }
+    }
+    let mut refused = refused.expect("every enrollment found room");
+    for _ in 0..3 {
+        assert!(known.config().await.verdict.is_success());
+        assert!(known.read().await.verdict.is_success());
+        known.push_result_line(r#"{"line":1}"#);
+        assert!(known.flush_logs().await.iter().all(|exchange| exchange.verdict.is_success()));
+    }
+    limit_files(&process, "unlimited");
+    let exchange = refused.enroll().await;
+    assert!(exchange.verdict.is_success(), "{exchange:?}; {}", process.said());
+    assert!(process.is_running());
+}
+
+/// A small file system in memory, unmounted when it goes out of scope.
+struct SmallDisk(PathBuf);
+
+impl SmallDisk {
+    /// None where mounting is not allowed.
+    fn mount(folder: &Path, bytes: usize) -> Option<Self> {
+        std::fs::create_dir(folder).unwrap();
+        let size = format!("size={bytes}");
+        let mount = Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(folder).output();
+        mount.is_ok_and(|output| output.status.success()).then(|| Self(folder.to_owned()))
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        // Lazily: the server may still be closing its files.
+        let _ = Command::new("umount").arg("--lazy").arg(&self.0).status();
+    }
+}
+
+#[tokio::test]
+async fn a_full_disk_loses_and_doubles_nothing() {
+    const SIZE: usize = 16 * 1024 * 1024;
+    const FILLER: usize = 12 * 1024 * 1024;
+    let folder = tempfile::tempdir().unwrap();
+    let Some(disk) = SmallDisk::mount(&folder.path().join("disk"), SIZE) else {
+        eprintln!("skipped: mounting a file system is not allowed here");
+        return;
+    };
+    let filler = disk.0.join("filler");
+    std::fs::write(&filler, vec![b'x'; FILLER]).unwrap();
+    let server = TestServer::with(|config| {
+        config.filesystem.result_log_file = disk.0.join("results");
+    })
+    .await;
+    let load = load(&server.address).await;
+    let full = (SIZE - FILLER) as u64;
+    fill_and_recover(load, &server.results(), full, async || std::fs::remove_file(&filler).unwrap()).await;
+}

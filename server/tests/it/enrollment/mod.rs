@@ -1,0 +1,23 @@
+//! How hosts come to their keys, keep them and lose them.
+
+mod admission;
+mod clones;
+mod identity;
+mod keys;
+
+use loadtest::agent::{Identity, Platform};
+use muster_api::rest::{HostDetail, HostEnvelope, Hosts};
+
+use crate::support::TestServer;
+
+fn identity(index: u32) -> Identity {
+    Identity::simulated(1, index, Platform::Linux)
+}
+
+async fn hosts(server: &TestServer) -> Vec<muster_api::rest::Host> {
+    server.rest.read::<Hosts>("hosts").await.hosts
+}
+
+async fn host(server: &TestServer, id: i64) -> HostDetail {
+    server.rest.read::<HostEnvelope>(&format!("hosts/{id}")).await.host
+}

@@ -1,0 +1,5 @@
+//! How the server's process starts, listens to signals, and ends.
+
+mod files;
+mod start;
+mod stop;

@@ -1,0 +1,18 @@
+//! The server as agents, operators and the operating system meet it: started whole, on a port of its own, with a
+//! database and log files in a folder of its own.
+
+#![expect(clippy::unwrap_used, reason = "a step that fails is a failed test")]
+
+mod agent_config;
+mod bad_input;
+mod checkin;
+mod crash;
+mod crowd;
+mod disk_full;
+mod enrollment;
+mod lifecycle;
+mod locked_store;
+mod ops;
+mod replays;
+mod rest;
+mod support;

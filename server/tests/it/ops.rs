@@ -1,0 +1,56 @@
+//! What machines ask.
+
+use crate::support::TestServer;
+
+#[tokio::test]
+async fn health_is_told_without_a_body() {
+    let server = TestServer::start().await;
+    let answer = server.rest.anonymous().get("/healthz").await;
+    assert_eq!((answer.status, answer.text.as_str()), (200, ""));
+}
+
+#[tokio::test]
+async fn metrics_count_what_agents_do() {
+    let server = TestServer::start().await;
+    let mut agent = server.enrolled(1).await;
+    for line in [r#"{"line":1}"#, r#"{"line":2}"#] {
+        agent.push_result_line(line);
+    }
+    agent.push_status_line(r#"{"status":1}"#);
+    assert!(agent.flush_logs().await.iter().all(|exchange| exchange.verdict.is_success()));
+    assert!(agent.config().await.verdict.is_success());
+    server.run_tasks().await;
+    for (metric, expected) in [
+        (r#"muster_log_lines_total{fate="kept",type="result"}"#, 2.0),
+        (r#"muster_log_lines_total{fate="kept",type="status"}"#, 1.0),
+        (r#"muster_enrolls_total{outcome="enrolled"}"#, 1.0),
+        (r#"http_requests_total{code="200",handler="enroll_agent"}"#, 1.0),
+        (r#"http_requests_total{code="200",handler="submit_logs"}"#, 2.0),
+        (r#"http_request_duration_seconds_count{handler="get_client_config"}"#, 1.0),
+        ("muster_hosts_in_memory", 1.0),
+        ("muster_clones_separated_total", 0.0),
+    ] {
+        assert_eq!(server.metric(metric).await, expected, "{metric}");
+    }
+    assert!(server.metric("process_resident_memory_bytes").await > 0.0);
+}
+
+#[tokio::test]
+async fn every_metric_says_what_it_is() {
+    let server = TestServer::start().await;
+    let answer = server.rest.anonymous().get("/metrics").await;
+    assert!(answer.headers["content-type"].to_str().unwrap().starts_with("text/plain"), "{:?}", answer.headers);
+    for line in answer.text.lines().filter(|line| line.starts_with("# TYPE ")) {
+        let name = line.split(' ').nth(2).unwrap();
+        assert!(answer.text.contains(&format!("# HELP {name} ")), "{name} has no help");
+    }
+}
+
+/// No numbers of one server in the other's.
+#[tokio::test]
+async fn two_servers_in_one_process_count_apart() {
+    let (one, two) = tokio::join!(TestServer::start(), TestServer::start());
+    one.enrolled(1).await;
+    let enrolled = r#"muster_enrolls_total{outcome="enrolled"}"#;
+    assert_eq!((one.metric(enrolled).await, two.metric(enrolled).await), (1.0, 0.0));
+}

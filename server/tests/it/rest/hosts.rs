@@ -1,0 +1,197 @@
+use std::time::Duration;
+
+use loadtest::agent::{Identity, Platform};
+use muster_api::rest::{HostCount, HostEnvelope, HostStatus, Hosts};
+
+use crate::support::TestServer;
+
+/// Hosts whose names, systems and times differ; the first is `host-0`.
+async fn fleet(server: &TestServer, count: u32) {
+    for index in 0..count {
+        server.clock.advance(Duration::from_secs(10));
+        let platform = [Platform::Linux, Platform::Darwin, Platform::Windows][index as usize % 3];
+        let identity = Identity {
+            host_identifier: format!("id-{index}"),
+            uuid: format!("UUID-{:02}", 50 - index),
+            fqdn: format!("host-{index}.example"),
+            computer_name: format!("Computer {index}"),
+            ..Identity::simulated(1, index, platform)
+        };
+        let mut agent = server.address.agent_of(identity);
+        assert!(agent.enroll().await.verdict.is_success());
+        assert!(agent.config().await.verdict.is_success());
+    }
+    // What hosts were told of their intervals decides when they count as offline.
+    server.run_tasks().await;
+}
+
+async fn names(server: &TestServer, query: &str) -> Vec<String> {
+    let found: Hosts = server.rest.read(&format!("hosts?{query}")).await;
+    let name = |name: String| name.trim_end_matches(".example").trim_start_matches("host-").to_owned();
+    found.hosts.into_iter().map(|host| name(host.hostname)).collect()
+}
+
+async fn count(server: &TestServer, query: &str) -> u64 {
+    server.rest.read::<HostCount>(&format!("hosts/count?{query}")).await.count
+}
+
+#[tokio::test]
+async fn hosts_come_in_pages() {
+    let server = TestServer::start().await;
+    fleet(&server, 7).await;
+    for (query, expected) in [
+        ("", "0 1 2 3 4 5 6"),
+        ("per_page=3", "0 1 2"),
+        ("page=0&per_page=3", "0 1 2"),
+        ("page=2&per_page=3", "6"),
+        ("page=3&per_page=3", ""),
+        ("page=1", ""),
+        ("page=0", "0 1 2 3 4 5 6"),
+        ("per_page=100&page=0&status=online", "0 1 2 3 4 5 6"),
+        ("per_page=2&page=1&status=online", "2 3"),
+    ] {
+        assert_eq!(names(&server, query).await.join(" "), expected, "{query}");
+    }
+}
+
+#[tokio::test]
+async fn hosts_come_in_the_order_asked_for() {
+    let server = TestServer::start().await;
+    fleet(&server, 4).await;
+    for (query, expected) in [
+        ("order_key=id&order_direction=desc", "3 2 1 0"),
+        ("order_key=hostname&order_direction=desc", "3 2 1 0"),
+        ("order_key=display_name", "0 1 2 3"),
+        ("order_key=uuid", "3 2 1 0"),
+        ("order_key=created_at&order_direction=desc", "3 2 1 0"),
+        ("order_key=seen_time&order_direction=asc", "0 1 2 3"),
+        ("order_key=platform&order_direction=desc&per_page=1", "2"),
+    ] {
+        assert_eq!(names(&server, query).await.join(" "), expected, "{query}");
+    }
+}
+
+#[tokio::test]
+async fn hosts_are_searched_by_what_people_call_them() {
+    let server = TestServer::start().await;
+    fleet(&server, 12).await;
+    for (text, expected) in [
+        ("host-1", "1 10 11"),
+        ("HOST-1.EXAMPLE", "1"),
+        ("uuid-45", "5"),
+        ("Computer%203", "3"),
+        ("%25", ""),
+        ("_", ""),
+        ("'", ""),
+        ("nothing", ""),
+    ] {
+        assert_eq!(names(&server, &format!("query={text}")).await.join(" "), expected, "{text}");
+        assert_eq!(count(&server, &format!("query={text}")).await, expected.split_whitespace().count() as u64);
+    }
+}
+
+#[tokio::test]
+async fn hosts_go_offline_and_cease_to_be_new() {
+    let server = TestServer::start().await;
+    fleet(&server, 2).await;
+    let states = async || {
+        let mut counts = Vec::new();
+        for status in ["online", "offline", "new"] {
+            counts.push(count(&server, &format!("status={status}")).await);
+        }
+        counts
+    };
+    assert_eq!(states().await, [2, 0, 2]);
+    server.clock.advance(Duration::from_secs(3600));
+    fleet(&server, 1).await;
+    assert_eq!(states().await, [1, 1, 2]);
+    let found: Hosts = server.rest.read("hosts?status=offline").await;
+    assert_eq!(found.hosts[0].status, HostStatus::Offline);
+    server.clock.advance(Duration::from_secs(25 * 3600));
+    assert_eq!(states().await, [0, 2, 0]);
+    assert_eq!(count(&server, "").await, 2);
+}
+
+#[tokio::test]
+async fn parameters_nobody_knows_are_refused() {
+    let server = TestServer::start().await;
+    for path in ["hosts", "hosts/count"] {
+        for bad in [
+            "statuss=online",
+            "status=sleeping",
+            "page=-1",
+            "page=x",
+            "per_page=0",
+            "per_page=-1",
+            "order_key=secret",
+            "order_direction=desc",
+            "order_key=id&order_direction=up",
+            "limit=5",
+            "a",
+        ] {
+            let answer = server.rest.get(&format!("{path}?{bad}")).await;
+            assert_eq!(answer.status, 400, "{path}?{bad}: {}", answer.text);
+            assert_eq!(answer.problems().len(), 1, "{path}?{bad}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_host_is_found_by_any_of_its_names() {
+    let server = TestServer::start().await;
+    fleet(&server, 3).await;
+    for word in ["id-1", "UUID-49", "host-1.example", "Computer%201"] {
+        let found: HostEnvelope = server.rest.read(&format!("hosts/identifier/{word}")).await;
+        assert_eq!(found.host.host.hostname, "host-1.example", "{word}");
+    }
+}
+
+#[tokio::test]
+async fn a_page_far_beyond_the_last_is_empty() {
+    let server = TestServer::start().await;
+    fleet(&server, 1).await;
+    for query in
+        ["page=9999999999999&per_page=9999999999", "page=1&per_page=9223372036854775807", "page=9223372036854775807"]
+    {
+        assert_eq!(names(&server, query).await, [""; 0], "{query}");
+    }
+    assert_eq!(names(&server, "per_page=9223372036854775807").await, ["0"]);
+}
+
+#[tokio::test]
+async fn an_id_that_is_none_is_refused_in_json() {
+    let server = TestServer::start().await;
+    for bad in ["hosts/x", "hosts/99999999999999999999", "hosts/-1", "hosts/1.5"] {
+        let answer = server.rest.get(bad).await;
+        assert!([400, 404].contains(&answer.status), "{bad}: {answer:?}");
+        assert_eq!(answer.problems().len(), 1, "{bad}");
+    }
+}
+
+#[tokio::test]
+async fn a_name_several_hosts_have_is_not_guessed() {
+    let server = TestServer::start().await;
+    for index in 0..2 {
+        let identity = Identity { fqdn: "same".to_owned(), ..Identity::simulated(1, index, Platform::Linux) };
+        assert!(server.address.agent_of(identity).enroll().await.verdict.is_success());
+    }
+    let answer = server.rest.get("hosts/identifier/same").await;
+    assert_eq!(answer.status, 422, "{}", answer.text);
+    let identifier = Identity::simulated(1, 0, Platform::Linux).host_identifier;
+    assert!(answer.text.contains(&identifier), "{}", answer.text);
+}
+
+#[tokio::test]
+async fn a_host_is_shown_with_what_it_said_of_itself() {
+    let server = TestServer::start().await;
+    server.rest.apply_yaml(super::DOCUMENTS).await;
+    let mut agent = server.agent(1);
+    let secret = agent.agent().flags().enroll_secret.to_string();
+    let secrets = serde_json::json!({ "kind": "enroll_secret", "spec": { "secrets": [{ "secret": secret }] } });
+    server.rest.apply(&[secrets]).await;
+    assert!(agent.enroll().await.verdict.is_success());
+    assert!(agent.config().await.verdict.is_success());
+    server.run_tasks().await;
+    insta::assert_snapshot!("host", server.rest.get("hosts/1").await.text);
+    insta::assert_snapshot!("hosts", server.rest.get("hosts").await.text);
+}

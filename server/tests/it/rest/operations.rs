@@ -1,0 +1,112 @@
+//! Every operation of the API: who may use it, and a request that means something. A route that is missing here fails
+//! the tests.
+
+use serde_json::{Value, json};
+
+use Least::{Admin, Maintainer, Nobody, Observer};
+
+/// The least role an operation needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Least {
+    Nobody,
+    Observer,
+    Maintainer,
+    Admin,
+}
+
+#[derive(Debug)]
+pub struct Operation {
+    pub method: &'static str,
+    /// As it is routed.
+    pub route: &'static str,
+    /// With the name of something that is there.
+    pub path: &'static str,
+    pub least: Least,
+    pub body: Option<Value>,
+}
+
+fn get(route: &'static str, least: Least) -> Operation {
+    Operation { method: "GET", route, path: route.trim_start_matches('/'), least, body: None }
+}
+
+fn post(route: &'static str, least: Least, body: Value) -> Operation {
+    Operation { method: "POST", body: Some(body), ..get(route, least) }
+}
+
+fn named(route: &'static str, path: &'static str, least: Least) -> Operation {
+    Operation { path, ..get(route, least) }
+}
+
+fn apply(least: Least, kind: &str, spec: Value) -> Operation {
+    post("/spec/apply", least, json!({ "documents": [{ "kind": kind, "spec": spec }] }))
+}
+
+pub fn all() -> Vec<Operation> {
+    let query = json!({ "name": "of the matrix", "query": "SELECT 1" });
+    let pack = json!({ "name": "of the matrix", "queries": [] });
+    let label = json!({ "name": "of the matrix", "query": "SELECT 1" });
+    let secrets = json!({ "secrets": [{ "secret": "of the matrix" }] });
+    let config = json!({ "org_info": { "org_name": "of the matrix" } });
+    let specs = |spec: &Value| json!({ "specs": [spec] });
+    vec![
+        post("/login", Nobody, json!({ "email": "admin@example.com", "password": crate::support::PASSWORD })),
+        get("/me", Observer),
+        get("/version", Observer),
+        get("/config", Observer),
+        Operation { method: "PATCH", ..post("/config", Admin, config.clone()) },
+        apply(Maintainer, "query", query.clone()),
+        apply(Maintainer, "label", label.clone()),
+        apply(Maintainer, "pack", pack.clone()),
+        apply(Admin, "config", config),
+        apply(Admin, "options", json!({ "config": {} })),
+        apply(Admin, "enroll_secret", secrets.clone()),
+        get("/spec/queries", Observer),
+        post("/spec/queries", Maintainer, specs(&query)),
+        named("/spec/queries/{name}", "spec/queries/uptime", Observer),
+        get("/spec/packs", Maintainer),
+        post("/spec/packs", Maintainer, specs(&pack)),
+        named("/spec/packs/{name}", "spec/packs/base", Maintainer),
+        get("/spec/labels", Observer),
+        post("/spec/labels", Maintainer, specs(&label)),
+        named("/spec/labels/{name}", "spec/labels/has%20docker", Observer),
+        get("/spec/enroll_secret", Maintainer),
+        post("/spec/enroll_secret", Admin, json!({ "spec": secrets })),
+        get("/hosts", Observer),
+        get("/hosts/count", Observer),
+        named("/hosts/identifier/{word}", "hosts/identifier/the-host", Observer),
+        named("/hosts/{id}", "hosts/1", Observer),
+        named("/hosts/identifier/{word}/config", "hosts/identifier/the-host/config", Maintainer),
+        named("/hosts/{id}/config", "hosts/1/config", Maintainer),
+        // Last, since it ends the session it is tried with.
+        post("/logout", Observer, json!({})),
+    ]
+}
+
+/// Method and path of every route the server's source declares.
+fn declared() -> Vec<(String, String)> {
+    let source = include_str!("../../../src/admin/mod.rs");
+    let mut routes = Vec::new();
+    for declaration in source.split(".route(").skip(1) {
+        let Some(path) = declaration.trim_start().strip_prefix('"').and_then(|rest| rest.split('"').next()) else {
+            continue;
+        };
+        let method = declaration.split("web::").nth(1).unwrap().split('(').next().unwrap();
+        routes.push((method.to_uppercase(), path.to_owned()));
+    }
+    routes
+}
+
+#[test]
+fn every_route_is_in_the_table() {
+    let declared = declared();
+    assert!(declared.len() > 20, "the routes are no longer where this test looks for them: {declared:?}");
+    let known = all();
+    for (method, path) in &declared {
+        let is_known = known.iter().any(|operation| operation.method == method && operation.route == path);
+        assert!(is_known, "{method} {path} is not in the table of operations");
+    }
+    for operation in &known {
+        let is_declared = declared.contains(&(operation.method.to_owned(), operation.route.to_owned()));
+        assert!(is_declared, "{operation:?} is no longer there");
+    }
+}

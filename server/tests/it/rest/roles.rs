@@ -1,0 +1,96 @@
+use loadtest::agent::{Identity, Platform};
+use muster_api::rest::BASES;
+
+use super::operations::{self, Least};
+use crate::support::TestServer;
+
+/// A server with everything in it that the table of operations names.
+async fn furnished() -> TestServer {
+    let server = TestServer::start().await;
+    let mut identity = Identity::simulated(1, 1, Platform::Linux);
+    "the-host".clone_into(&mut identity.host_identifier);
+    assert!(server.address.agent_of(identity).enroll().await.verdict.is_success());
+    server.rest.apply_yaml(super::DOCUMENTS).await;
+    server
+}
+
+#[tokio::test]
+async fn nobody_gets_in_without_a_good_token() {
+    let server = furnished().await;
+    for operation in operations::all().iter().filter(|operation| operation.least > Least::Nobody) {
+        for rest in [server.rest.anonymous(), server.rest.with_token("made-up"), server.rest.with_token("")] {
+            let answer = rest.send(operation.method, operation.path, operation.body.as_ref()).await;
+            assert_eq!(answer.status, 401, "{operation:?}: {answer:?}");
+            assert_eq!(answer.problems(), ["base: Authentication failed"], "{operation:?}");
+        }
+    }
+    assert_eq!(server.number("SELECT count(*) FROM queries WHERE name = 'of the matrix'"), 0);
+}
+
+#[tokio::test]
+async fn each_role_may_do_what_the_table_says_and_no_more() {
+    for (role, rank) in [("observer", Least::Observer), ("maintainer", Least::Maintainer), ("admin", Least::Admin)] {
+        let server = furnished().await;
+        let user = server.user(role);
+        for operation in operations::all() {
+            let answer = user.send(operation.method, operation.path, operation.body.as_ref()).await;
+            if rank >= operation.least {
+                assert_eq!(answer.status, 200, "{role}: {operation:?}: {}", answer.text);
+            } else {
+                assert_eq!(answer.status, 403, "{role}: {operation:?}: {}", answer.text);
+                assert_eq!(answer.json()["message"], "Permission Denied");
+            }
+        }
+    }
+}
+
+/// One document too many in an apply forbids all of it.
+#[tokio::test]
+async fn an_apply_is_forbidden_as_a_whole() {
+    let server = furnished().await;
+    let maintainer = server.user("maintainer");
+    let documents = [
+        serde_json::json!({ "kind": "query", "spec": { "name": "allowed", "query": "SELECT 1" } }),
+        serde_json::json!({ "kind": "config", "spec": { "org_info": { "org_name": "not allowed" } } }),
+    ];
+    for dry_run in [true, false] {
+        assert_eq!(maintainer.try_apply(&documents, dry_run).await.status, 403);
+    }
+    assert_eq!(server.number("SELECT count(*) FROM queries WHERE name = 'allowed'"), 0);
+}
+
+#[tokio::test]
+async fn agent_options_are_for_administrators() {
+    let server = furnished().await;
+    for role in ["observer", "maintainer"] {
+        let config = server.user(role).get("config").await.json();
+        assert_eq!(config["org_info"]["org_name"], "Documents");
+        assert!(config.get("agent_options").is_none(), "{role}: {config}");
+    }
+    assert!(server.rest.get("config").await.json()["agent_options"].is_object());
+}
+
+#[tokio::test]
+async fn every_base_serves_the_same() {
+    let server = furnished().await;
+    for operation in operations::all().iter().filter(|operation| operation.method == "GET") {
+        let mut answers = Vec::new();
+        for base in BASES {
+            answers.push(server.rest.get(&format!("{base}/{}", operation.path)).await.text);
+        }
+        assert!(answers.iter().all(|answer| *answer == answers[0]), "{operation:?}");
+    }
+}
+
+/// A role nobody knows is a fault of the database, not a way in.
+#[tokio::test]
+async fn an_unknown_role_may_nothing() {
+    let server = furnished().await;
+    let user = server.user("superuser");
+    for operation in operations::all().iter().filter(|operation| operation.least > Least::Nobody) {
+        let answer = user.send(operation.method, operation.path, operation.body.as_ref()).await;
+        assert_eq!(answer.status, 500, "{operation:?}: {}", answer.text);
+        assert!(answer.json()["uuid"].is_string());
+        assert!(!answer.text.contains("superuser"), "a 500 tells nothing of its cause");
+    }
+}

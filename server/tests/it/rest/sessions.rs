@@ -1,0 +1,101 @@
+use std::time::Duration;
+
+use muster_api::rest::LoggedIn;
+use serde_json::json;
+
+use crate::support::{Answer, PASSWORD, Rest, TestServer};
+
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+async fn log_in(rest: &Rest, email: &str, password: &str) -> Answer {
+    rest.anonymous().post("login", &json!({ "email": email, "password": password })).await
+}
+
+#[tokio::test]
+async fn a_login_opens_a_session_and_a_logout_ends_it_alone() {
+    let server = TestServer::start().await;
+    let mut tokens = Vec::new();
+    for email in ["admin@example.com", "  ADMIN@Example.com "] {
+        let done: LoggedIn = log_in(&server.rest, email, PASSWORD).await.read();
+        assert_eq!(done.user.email, "admin@example.com");
+        tokens.push(done.token);
+    }
+    assert_ne!(tokens[0], tokens[1]);
+    let (first, second) = (server.rest.with_token(&tokens[0]), server.rest.with_token(&tokens[1]));
+    assert_eq!(first.get("me").await.json()["user"]["name"], "Admin");
+    assert_eq!(first.post("logout", &json!({})).await.status, 200);
+    assert_eq!(first.get("me").await.status, 401);
+    assert_eq!(second.get("me").await.status, 200);
+    let user_name = server.rest.post("login", &json!({ "username": "admin@example.com", "password": PASSWORD })).await;
+    assert_eq!(user_name.status, 200, "older clients call it username");
+}
+
+#[tokio::test]
+async fn unknown_users_and_wrong_passwords_are_answered_alike() {
+    let server = TestServer::start().await;
+    let wrong = log_in(&server.rest, "admin@example.com", "wrong-password-1!").await;
+    let unknown = log_in(&server.rest, "nobody@example.com", PASSWORD).await;
+    let empty = log_in(&server.rest, "", "").await;
+    let odd = log_in(&server.rest, "' OR 1=1 --", PASSWORD).await;
+    for answer in [&wrong, &unknown, &empty, &odd] {
+        assert_eq!((answer.status, &answer.text), (401, &wrong.text));
+    }
+}
+
+#[tokio::test]
+async fn logins_have_a_limit_that_says_when_to_come_back() {
+    let server = TestServer::with(|config| config.session.logins_per_minute = 3).await;
+    for _ in 0..3 {
+        assert_eq!(log_in(&server.rest, "admin@example.com", "wrong").await.status, 401);
+    }
+    let answer = log_in(&server.rest, "admin@example.com", PASSWORD).await;
+    assert_eq!(answer.status, 429, "{}", answer.text);
+    let seconds: u64 = answer.headers["retry-after"].to_str().unwrap().parse().unwrap();
+    assert!((1..=60).contains(&seconds), "{seconds}");
+    assert_eq!(server.rest.get("me").await.status, 200, "sessions go on");
+}
+
+#[tokio::test]
+async fn a_session_lives_as_long_as_it_is_used() {
+    let server = TestServer::start().await;
+    for _ in 0..4 {
+        server.clock.advance(3 * DAY);
+        assert_eq!(server.rest.get("me").await.status, 200);
+    }
+    server.clock.advance(5 * DAY + Duration::from_secs(61));
+    assert_eq!(server.rest.get("me").await.status, 401);
+    server.run_tasks().await;
+    assert_eq!(server.number("SELECT count(*) FROM sessions"), 0);
+}
+
+#[tokio::test]
+async fn sessions_survive_a_restart() {
+    let mut server = TestServer::start().await;
+    server.restart().await;
+    assert_eq!(server.rest.get("me").await.status, 200);
+}
+
+#[tokio::test]
+async fn the_scheme_is_read_in_any_case_and_no_other_is() {
+    let server = TestServer::start().await;
+    let token = server.rest.token().to_owned();
+    let anonymous = server.rest.anonymous();
+    for good in ["Bearer ", "bearer ", "BEARER ", "Bearer   "] {
+        assert_eq!(anonymous.get_authorized("me", &format!("{good}{token}")).await.status, 200, "{good:?}");
+    }
+    for bad in ["", "Basic ", "NodeKey ", "Bearer", "Bearer Bearer "] {
+        assert_eq!(anonymous.get_authorized("me", &format!("{bad}{token}")).await.status, 401, "{bad:?}");
+    }
+}
+
+#[tokio::test]
+async fn tokens_and_passwords_are_not_stored_in_clear() {
+    let server = TestServer::start().await;
+    let database = std::fs::read(&server.config().sqlite.path).unwrap();
+    let wal = std::fs::read(server.config().sqlite.path.with_extension("db-wal")).unwrap_or_default();
+    for secret in [server.rest.token(), PASSWORD] {
+        for bytes in [&database, &wal] {
+            assert!(!bytes.windows(secret.len()).any(|part| part == secret.as_bytes()));
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! The operations for one kind at a time, as older clients use them.
+
+use serde_json::json;
+
+use super::DOCUMENTS;
+use crate::support::TestServer;
+
+#[tokio::test]
+async fn specs_are_written_and_read_kind_by_kind() {
+    let server = TestServer::start().await;
+    let queries = json!({ "specs": [{ "name": "q", "query": "SELECT 1" }] });
+    assert_eq!(server.rest.post("spec/queries", &queries).await.json(), json!({}));
+    let packs = json!({ "specs": [{ "name": "p", "queries": [{ "query": "q", "interval": 60 }] }] });
+    assert_eq!(server.rest.post("spec/packs", &packs).await.json(), json!({}));
+    let labels = json!({ "specs": [{ "name": "l", "query": "SELECT 1" }] });
+    assert_eq!(server.rest.post("spec/labels", &labels).await.json(), json!({}));
+    let secret = json!({ "spec": { "secrets": [{ "secret": "s" }] } });
+    assert_eq!(server.rest.post("spec/enroll_secret", &secret).await.json(), json!({}));
+
+    assert_eq!(server.rest.get("spec/queries/q").await.json()["specs"]["query"], "SELECT 1");
+    assert_eq!(server.rest.get("spec/packs/p").await.json()["specs"]["queries"][0]["interval"], 60);
+    assert_eq!(server.rest.get("spec/labels/l").await.json()["specs"]["label_type"], "regular");
+    assert_eq!(server.rest.get("spec/enroll_secret").await.json()["spec"]["secrets"][0]["secret"], "s");
+}
+
+#[tokio::test]
+async fn what_is_wrong_is_placed_in_the_specs_that_were_sent() {
+    let server = TestServer::start().await;
+    for (path, body, place) in [
+        (
+            "spec/queries",
+            json!({ "specs": [{ "name": "a", "query": "SELECT 1" }, { "name": "", "query": "x" }] }),
+            "specs[1].name",
+        ),
+        (
+            "spec/packs",
+            json!({ "specs": [{ "name": "p", "queries": [{ "query": "none", "interval": 1 }] }] }),
+            "specs[0].queries[0].query",
+        ),
+        ("spec/labels", json!({ "specs": [{ "name": "l" }] }), "specs[0].query"),
+        ("spec/enroll_secret", json!({ "spec": { "secrets": [{ "secret": "" }] } }), "secrets[0].secret"),
+    ] {
+        let answer = server.rest.post(path, &body).await;
+        assert_eq!(answer.status, 422, "{path}: {}", answer.text);
+        assert!(answer.problems()[0].starts_with(&format!("{place}: ")), "{path}: {}", answer.text);
+    }
+    assert_eq!(server.number("SELECT count(*) FROM queries"), 0);
+    let answer = server.rest.send("PATCH", "config", Some(&json!({ "org_info": { "org_nam": "x" } }))).await;
+    assert!(answer.problems()[0].starts_with("org_info.org_nam: "), "{}", answer.text);
+}
+
+#[tokio::test]
+async fn what_is_not_there_is_not_found() {
+    let server = TestServer::start().await;
+    for path in ["spec/queries/none", "spec/packs/none", "spec/labels/none", "hosts/77", "hosts/identifier/none"] {
+        let answer = server.rest.get(path).await;
+        assert_eq!(answer.status, 404, "{path}: {}", answer.text);
+        assert_eq!(answer.json()["message"], "Resource Not Found", "{path}");
+    }
+}
+
+#[tokio::test]
+async fn names_are_found_whatever_is_in_them() {
+    let server = TestServer::start().await;
+    for (name, in_path) in [("a b", "a%20b"), ("50% ä/ö?#", "50%25%20%C3%A4%2F%C3%B6%3F%23"), ("x.y", "x.y")] {
+        let body = json!({ "specs": [{ "name": name, "query": "SELECT 1" }] });
+        assert_eq!(server.rest.post("spec/queries", &body).await.status, 200, "{name}");
+        let found = server.rest.get(&format!("spec/queries/{in_path}")).await;
+        assert_eq!(found.json()["specs"]["name"], name, "{}", found.text);
+    }
+}
+
+#[tokio::test]
+async fn a_config_is_patched_part_by_part_but_agent_options_as_a_whole() {
+    let server = TestServer::start().await;
+    server.rest.apply_yaml(DOCUMENTS).await;
+    let patch = json!({
+        "org_info": { "org_logo_url": "https://example.com/logo.png" },
+        "agent_options": { "config": { "options": { "logger_tls_period": 5 } } },
+    });
+    let answer = server.rest.send("PATCH", "config", Some(&patch)).await;
+    let config = answer.json();
+    assert_eq!(config["org_info"]["org_name"], "Documents");
+    assert_eq!(config["org_info"]["org_logo_url"], "https://example.com/logo.png");
+    assert_eq!(
+        config["agent_options"],
+        json!({ "config": { "options": { "logger_tls_period": 5 } }, "overrides": {} })
+    );
+    assert_eq!(server.rest.get("config").await.json(), config);
+}
+
+#[tokio::test]
+async fn what_the_server_has_is_shown_as_documents() {
+    let server = TestServer::start().await;
+    server.rest.apply_yaml(DOCUMENTS).await;
+    for path in ["spec/queries", "spec/packs", "spec/labels", "spec/enroll_secret", "config", "spec/packs/base"] {
+        insta::assert_snapshot!(path.replace('/', "_"), server.rest.get(path).await.text);
+    }
+}

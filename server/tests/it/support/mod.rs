@@ -1,0 +1,19 @@
+//! What the tests are written with. Everything a test starts or makes goes away with it.
+
+mod agents;
+mod lines;
+mod load;
+mod process;
+mod raw;
+mod rest;
+mod server;
+mod wait;
+
+pub use agents::{Address, DOORS, ENROLL_SECRET, assert_refused, log_body, object};
+pub use lines::{Ledger, Lines};
+pub use load::{Load, Report, deliver_all};
+pub use process::{ServerProcess, Site};
+pub use raw::Raw;
+pub use rest::{Answer, PASSWORD, Rest};
+pub use server::TestServer;
+pub use wait::{eventually, eventually_ok};

@@ -1,0 +1,75 @@
+use std::time::Duration;
+
+use loadtest::transport::Response;
+use loadtest::{Exchange, Verdict};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+/// Longest wait for an answer: longer than agents wait.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A plain connection on which a test writes what it likes.
+pub struct Raw(TcpStream);
+
+impl Raw {
+    /// Connects to `http://HOST:PORT`.
+    pub async fn connect(url: &str) -> Self {
+        Self(TcpStream::connect(url.strip_prefix("http://").unwrap()).await.unwrap())
+    }
+
+    /// The head of a POST with these headers besides `Host`.
+    pub fn head(path: &str, headers: &[(&str, &str)]) -> String {
+        let mut head = format!("POST {path} HTTP/1.1\r\nHost: test\r\n");
+        for (name, value) in headers {
+            head.push_str(&format!("{name}: {value}\r\n"));
+        }
+        head + "\r\n"
+    }
+
+    /// Writes; `false` when the other side has closed.
+    pub async fn write(&mut self, bytes: &[u8]) -> bool {
+        self.0.write_all(bytes).await.is_ok()
+    }
+
+    /// Reads one answer to its end, judged as an agent judges it; none when the connection ends first.
+    pub async fn answer(&mut self) -> Exchange {
+        let response = tokio::time::timeout(PATIENCE, self.response()).await.ok().flatten();
+        let verdict = match &response {
+            Some(response) => judge(&response.body),
+            None => Verdict::Failure("no answer".to_owned()),
+        };
+        Exchange { verdict, response }
+    }
+
+    async fn response(&mut self) -> Option<Response> {
+        let mut bytes = Vec::new();
+        loop {
+            if let Some(response) = parse(&bytes) {
+                return Some(response);
+            }
+            if self.0.read_buf(&mut bytes).await.unwrap_or(0) == 0 {
+                return None;
+            }
+        }
+    }
+}
+
+fn parse(bytes: &[u8]) -> Option<Response> {
+    let end = bytes.windows(4).position(|four| four == b"\r\n\r\n")?;
+    let head = String::from_utf8_lossy(&bytes[..end]).into_owned();
+    let status = head.split(' ').nth(1)?.parse().ok()?;
+    let headers: Vec<(String, String)> = head
+        .lines()
+        .filter_map(|line| line.split_once(": ").map(|(name, value)| (name.to_owned(), value.to_owned())))
+        .collect();
+    let response = Response { status, headers, body: Default::default() };
+    let length: usize = response.header("Content-Length")?.parse().ok()?;
+    let body = bytes.get(end + 4..end + 4 + length)?.to_vec();
+    Some(Response { body: body.into(), ..response })
+}
+
+fn judge(body: &[u8]) -> Verdict {
+    let identity = loadtest::Identity::simulated(1, 0, loadtest::Platform::Linux);
+    let tables = Box::new(loadtest::SqliteHost::new());
+    loadtest::Agent::new(identity, loadtest::Flags::default(), tables, 0).judge(body)
+}

@@ -1,0 +1,176 @@
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use loadtest::TestAgent;
+use loadtest::transport::Trust;
+use muster::clock::{Clock, Moment};
+use muster::config::Config;
+use muster::{Lifecycle, Running, serve};
+use rusqlite::params;
+use sha2::{Digest as _, Sha256};
+use tempfile::TempDir;
+
+use super::{Address, Rest, eventually_ok};
+
+/// When manual clocks start: 2026-01-15 12:00 UTC.
+const START: Moment = Moment(1_768_478_400_000_000);
+
+/// How long an address may stay taken after a restart.
+const RESTART: Duration = Duration::from_secs(10);
+
+/// A server in this process, with TLS, on a free port, whose clock stands still until it is moved.
+pub struct TestServer {
+    config: Config,
+    pub clock: Clock,
+    /// As the administrator.
+    pub rest: Rest,
+    pub address: Address,
+    running: Option<(Running, Lifecycle)>,
+    folder: TempDir,
+}
+
+impl TestServer {
+    /// A server that is set up and knows [`super::ENROLL_SECRET`].
+    pub async fn start() -> Self {
+        Self::with(|_| {}).await
+    }
+
+    /// A server with other settings, set up.
+    pub async fn with(change: impl FnOnce(&mut Config)) -> Self {
+        let mut server = Self::empty(change).await;
+        server.rest = server.rest.clone().set_up().await;
+        server
+    }
+
+    /// A server nobody has set up yet.
+    pub async fn empty(change: impl FnOnce(&mut Config)) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let mut config = config_in(folder.path());
+        change(&mut config);
+        let clock = Clock::manual(START);
+        let (running, lifecycle) = run(&config, &clock).await.unwrap();
+        let address = address_of(&config, &running);
+        // Those who know the address find it again after a restart.
+        config.server.address = running.address().to_string();
+        let rest = Rest::new(&address);
+        Self { config, clock, rest, address, running: Some((running, lifecycle)), folder }
+    }
+
+    pub fn agent(&self, index: u32) -> TestAgent {
+        self.address.agent(index)
+    }
+
+    pub async fn enrolled(&self, index: u32) -> TestAgent {
+        self.address.enrolled(index).await
+    }
+
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    pub fn results(&self) -> PathBuf {
+        self.config.filesystem.result_log_file.clone()
+    }
+
+    pub fn statuses(&self) -> PathBuf {
+        self.config.filesystem.status_log_file.clone()
+    }
+
+    /// The database, from outside.
+    pub fn database(&self) -> rusqlite::Connection {
+        let database = rusqlite::Connection::open(&self.config.sqlite.path).unwrap();
+        database.busy_timeout(Duration::from_secs(5)).unwrap();
+        database
+    }
+
+    /// One number out of the database.
+    pub fn number(&self, sql: &str) -> i64 {
+        self.database().query_row(sql, [], |row| row.get(0)).unwrap()
+    }
+
+    /// The sum of all metrics whose line begins so.
+    pub async fn metric(&self, begins: &str) -> f64 {
+        let text = self.rest.get("/metrics").await.text;
+        let lines = text.lines().filter(|line| line.starts_with(begins));
+        lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
+    }
+
+    /// Somebody with this role, logged in.
+    pub fn user(&self, role: &str) -> Rest {
+        let (database, token) = (self.database(), format!("token-of-{role}"));
+        let user = "INSERT INTO users (email, name, global_role, api_only, created_at, updated_at) \
+                    VALUES (?1, ?2, ?2, 0, ?3, ?3)";
+        database.execute(user, params![format!("{role}-user@example.com"), role, START.0]).unwrap();
+        let session = "INSERT INTO sessions (token_hash, user_id, created_at, accessed_at) VALUES (?1, ?2, ?3, ?3)";
+        let hash = Sha256::digest(token.as_bytes()).to_vec();
+        database.execute(session, params![hash, database.last_insert_rowid(), self.clock.now().0]).unwrap();
+        self.rest.with_token(&token)
+    }
+
+    pub async fn run_tasks(&self) {
+        self.running.as_ref().unwrap().0.run_tasks().await;
+    }
+
+    /// Stops and waits until everything is written.
+    pub async fn stop(&mut self) {
+        if let Some((running, lifecycle)) = self.running.take() {
+            lifecycle.stop();
+            running.finished().await.unwrap();
+        }
+    }
+
+    /// Starts again at the same address, if it can.
+    pub async fn try_start(&mut self) -> anyhow::Result<()> {
+        assert!(self.running.is_none());
+        self.running = Some(run(&self.config, &self.clock).await?);
+        Ok(())
+    }
+
+    /// Stops, and starts again at the same address.
+    pub async fn restart(&mut self) {
+        self.stop().await;
+        let (config, clock) = (self.config.clone(), self.clock.clone());
+        self.running = Some(eventually_ok(RESTART, async || run(&config, &clock).await).await.unwrap());
+    }
+}
+
+impl Drop for TestServer {
+    fn drop(&mut self) {
+        if let Some((_, lifecycle)) = &self.running {
+            lifecycle.abort();
+        }
+    }
+}
+
+async fn run(config: &Config, clock: &Clock) -> anyhow::Result<(Running, Lifecycle)> {
+    let lifecycle = Lifecycle::default();
+    Ok((serve(config.clone(), clock.clone(), lifecycle.clone()).await?, lifecycle))
+}
+
+fn address_of(config: &Config, running: &Running) -> Address {
+    let port = running.address().port();
+    if config.server.tls {
+        let trust = Trust::CaFile(config.server.tls_dir.join("server.crt"));
+        Address { url: format!("https://127.0.0.1:{port}"), trust }
+    } else {
+        Address { url: format!("http://127.0.0.1:{port}"), trust: Trust::Anyone }
+    }
+}
+
+/// Settings for a server whose files are all in one folder.
+pub fn config_in(folder: &Path) -> Config {
+    let mut config = Config::default();
+    config.server.address = "127.0.0.1:0".to_owned();
+    config.server.tls_dir = folder.join("tls");
+    config.server.workers = 2;
+    config.server.shutdown_timeout = Duration::from_secs(2);
+    config.sqlite.path = folder.join("muster.db");
+    config.filesystem.result_log_file = folder.join("logs/results");
+    config.filesystem.status_log_file = folder.join("logs/statuses");
+    config.session.logins_per_minute = 10_000;
+    config
+}
