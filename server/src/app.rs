@@ -20,6 +20,7 @@ use crate::fleet::live::{self, Live};
 use crate::fleet::logs::Logs;
 use crate::fleet::schedule::Schedule;
 use crate::fleet::specs::Specs;
+use crate::lifecycle::Lifecycle;
 use crate::ops::{Health, OpsDoor};
 use crate::sinks::{FileSink, Rotation, Sink, StdoutSink};
 use crate::store::Store;
@@ -41,7 +42,7 @@ impl App {
     ///
     /// # Errors
     /// Whatever cannot be opened, with what to do about it.
-    pub async fn build(config: &Config, clock: Clock) -> Result<Self> {
+    pub async fn build(config: &Config, clock: Clock, lifecycle: &Lifecycle) -> Result<Self> {
         let metrics = Arc::new(Metrics::new()?);
         let path = config.sqlite.path.display();
         let store =
@@ -104,7 +105,7 @@ impl App {
         };
         Ok(Self {
             agent: AgentDoor::new(fleet.clone(), Arc::clone(&metrics), osquery, &config.server),
-            admin: AdminDoor::new(fleet.clone()),
+            admin: AdminDoor::new(fleet.clone(), lifecycle.clone()),
             ops: OpsDoor::new(Arc::clone(&metrics), Arc::new(StoreHealth(store.clone()))),
             fleet,
             store,

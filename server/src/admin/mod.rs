@@ -8,6 +8,7 @@ mod body;
 mod error;
 mod explain;
 mod hosts;
+mod live;
 mod params;
 mod specs;
 
@@ -16,16 +17,19 @@ use muster_api::rest::BASES;
 
 pub use self::error::no_such_operation;
 use crate::fleet::Fleet;
+use crate::lifecycle::Lifecycle;
 
 /// What the operations share.
 #[derive(Debug, Clone)]
 pub struct AdminDoor {
     fleet: Fleet,
+    lifecycle: Lifecycle,
 }
 
 impl AdminDoor {
-    pub fn new(fleet: Fleet) -> Self {
-        Self { fleet }
+    /// `lifecycle` ends what would go on as long as somebody listens.
+    pub fn new(fleet: Fleet, lifecycle: Lifecycle) -> Self {
+        Self { fleet, lifecycle }
     }
 }
 
@@ -47,6 +51,7 @@ pub fn routes(services: &mut ServiceConfig) {
     for base in BASES {
         services.service(
             web::scope(base)
+                .configure(live::routes)
                 .route("/login", web::post().to(account::log_in))
                 .route("/logout", web::post().to(account::log_out))
                 .route("/me", web::get().to(account::me))

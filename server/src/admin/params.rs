@@ -25,11 +25,20 @@ impl Params {
         self.0.remove(name).filter(|text| !text.is_empty())
     }
 
-    fn number(&mut self, name: &str) -> Result<Option<u64>, actix_web::Error> {
+    pub(super) fn number(&mut self, name: &str) -> Result<Option<u64>, actix_web::Error> {
         let Some(text) = self.text(name) else { return Ok(None) };
         match text.parse::<i64>() {
             Ok(number) => u64::try_from(number).map(Some).map_err(|_| bad_parameter(format!("negative {name} value"))),
             Err(_) => Err(bad_parameter(format!("non-int {name} value"))),
+        }
+    }
+
+    /// A switch; off when absent.
+    pub(super) fn switch(&mut self, name: &str) -> Result<bool, actix_web::Error> {
+        match self.text(name).as_deref() {
+            None | Some("false" | "0") => Ok(false),
+            Some("true" | "1") => Ok(true),
+            Some(other) => Err(bad_parameter(format!("{name} expects true or false, not {other}"))),
         }
     }
 

@@ -92,9 +92,14 @@ impl Stream {
     fn read(&self, cursor: u64, max_bytes: usize) -> io::Result<Piece> {
         let end = *self.end.borrow();
         let mut file = File::open(&self.path)?;
-        file.seek(SeekFrom::Start(cursor.min(end)))?;
-        let mut reader = BufReader::with_capacity(STEP, file.take(end.saturating_sub(cursor)));
-        let mut piece = Piece { lines: Vec::new(), next: cursor.min(end) };
+        // From the newline before: a cursor that is not one of ours must still give whole lines.
+        let start = cursor.min(end).saturating_sub(1);
+        file.seek(SeekFrom::Start(start))?;
+        let mut reader = BufReader::with_capacity(STEP, file.take(end.saturating_sub(start)));
+        let mut piece = Piece { lines: Vec::new(), next: start };
+        if cursor > 0 {
+            piece.next += reader.skip_until(b'\n')? as u64;
+        }
         let mut bytes = 0;
         while bytes < max_bytes {
             let mut text = Vec::new();
@@ -204,6 +209,24 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().to_owned();
         super::super::contract_tests::run(MemoryBus::new(&path).unwrap(), || MemoryBus::new(&path).unwrap()).await;
+    }
+
+    #[tokio::test]
+    async fn any_cursor_gives_whole_lines() {
+        let folder = tempfile::tempdir().unwrap();
+        let bus = MemoryBus::new(folder.path()).unwrap();
+        bus.open(1).await.unwrap();
+        bus.answer(1, 1, b"{\"host_id\":1}".to_vec()).await.unwrap();
+        bus.answer(1, 2, b"{\"host_id\":2}".to_vec()).await.unwrap();
+        let all = bus.read(1, 0, usize::MAX).await.unwrap();
+        let first = all.lines[0].cursor;
+        for cursor in 1..=first {
+            assert_eq!(bus.read(1, cursor, usize::MAX).await.unwrap().lines, all.lines[1..], "{cursor}");
+        }
+        for cursor in first + 1..first + 100 {
+            let piece = bus.read(1, cursor, usize::MAX).await.unwrap();
+            assert_eq!((piece.lines.len(), piece.next), (0, all.next), "{cursor}");
+        }
     }
 
     #[tokio::test]

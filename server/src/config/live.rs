@@ -21,5 +21,7 @@ section! {
         max_deadline: Duration = Duration::from_secs(7 * 24 * 3600),
         /// Live queries open at one time.
         max_open: usize = 500,
+        /// Live queries followed at one time, over all operators; each follower may hold some MiB of answers.
+        max_followers: usize = 200,
     }
 }

@@ -48,9 +48,9 @@ fn is_online(distributed_interval: i64, config_refresh: i64, seen: Moment, now: 
 
 impl Hosts {
     /// How many of these hosts are online, as far as memory knows: who has not called since the start is not.
-    pub fn online(&self, host_ids: &[i64]) -> u64 {
+    pub fn online(&self, host_ids: impl IntoIterator<Item = i64>) -> u64 {
         let now = self.clock.now();
-        let online = host_ids.iter().filter_map(|id| self.index.get(*id)).filter(|host| {
+        let online = host_ids.into_iter().filter_map(|id| self.index.get(id)).filter(|host| {
             let told = host.intervals.load().0;
             is_online(told.distributed, told.config_refresh, host.seen(), now)
         });

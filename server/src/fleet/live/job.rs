@@ -4,7 +4,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use muster_api::osquery::Stats;
 use muster_api::rest::{LiveAnswer, LiveCost, LiveCounts, LiveStatus, Percentiles, TargetState};
+use roaring::RoaringTreemap;
 use sketches_ddsketch::{Config, DDSketch};
+use tokio_util::sync::CancellationToken;
 
 use super::states::States;
 use crate::clock::Moment;
@@ -24,6 +26,7 @@ pub struct Job {
     pub created_at: Moment,
     pub deadline: Moment,
     progress: Mutex<Progress>,
+    ended: CancellationToken,
 }
 
 #[derive(Debug)]
@@ -39,7 +42,12 @@ struct Progress {
 impl Job {
     pub(super) fn new(row: Model, states: States) -> Self {
         let status = status_of(&row.status);
+        let ended = CancellationToken::new();
+        if status != LiveStatus::Open {
+            ended.cancel();
+        }
         Self {
+            ended,
             id: row.id,
             sql: row.query,
             query_name: row.query_name,
@@ -60,6 +68,11 @@ impl Job {
 
     pub fn is_open(&self) -> bool {
         self.lock().status == LiveStatus::Open
+    }
+
+    /// Waits until nobody is asked any more.
+    pub async fn ended(&self) {
+        self.ended.cancelled().await;
     }
 
     pub fn status(&self) -> (LiveStatus, String) {
@@ -83,10 +96,9 @@ impl Job {
         self.lock().states.hosts(state).collect()
     }
 
-    /// Targets that have not answered and may still.
-    pub fn waiting(&self) -> Vec<i64> {
-        let progress = self.lock();
-        [TargetState::Pending, TargetState::Sent].into_iter().flat_map(|state| progress.states.hosts(state)).collect()
+    /// Targets that have still to fetch it or to answer.
+    pub fn waiting(&self) -> RoaringTreemap {
+        self.lock().states.waiting()
     }
 
     pub fn targets(&self) -> Vec<i64> {
@@ -169,6 +181,9 @@ impl Job {
         let mut progress = self.lock();
         let changed = change(&mut progress);
         progress.is_dirty |= changed;
+        if progress.status != LiveStatus::Open {
+            self.ended.cancel();
+        }
         changed
     }
 

@@ -1,6 +1,7 @@
 //! Live queries: durable jobs that ask hosts now and account for every one of them. Watching is a view on a job.
 
 mod answers;
+mod follow;
 mod job;
 mod operate;
 mod questions;
@@ -11,7 +12,10 @@ mod turns;
 
 use std::sync::Arc;
 
-pub use answers::{READ_BYTES, show as show_line};
+use tokio::sync::Semaphore;
+
+pub use answers::show as show_line;
+pub use follow::Follower;
 pub use job::Job;
 pub use questions::PREFIX;
 pub use turns::Turns;
@@ -20,6 +24,7 @@ use self::states::States;
 use super::hosts::Hosts;
 use super::schedule::Schedule;
 use super::{Error, Result};
+pub use crate::bus::Line;
 use crate::bus::{BusError, LiveBus};
 use crate::clock::Clock;
 use crate::config;
@@ -38,6 +43,8 @@ pub struct Live {
     metrics: Arc<Metrics>,
     /// Open jobs, and those that ended since the start and are still kept.
     jobs: papaya::HashMap<i64, Arc<Job>>,
+    /// One permit per follower.
+    followers: Arc<Semaphore>,
 }
 
 /// What the service is made of.
@@ -59,7 +66,17 @@ impl Live {
     /// When the database or a file of answers cannot be read.
     pub async fn load(parts: Parts) -> Result<Self> {
         let Parts { store, bus, clock, config, hosts, schedule, metrics } = parts;
-        let live = Self { store, bus, clock, config, hosts, schedule, metrics, jobs: papaya::HashMap::new() };
+        let live = Self {
+            followers: Arc::new(Semaphore::new(config.max_followers.min(Semaphore::MAX_PERMITS))),
+            jobs: papaya::HashMap::new(),
+            store,
+            bus,
+            clock,
+            config,
+            hosts,
+            schedule,
+            metrics,
+        };
         for row in store::live_queries::open(live.store.reader()).await? {
             let id = row.id;
             let job = live.restore(row).await?;

@@ -4,11 +4,9 @@ use std::sync::Arc;
 
 use muster_api::rest::{LiveHost, LiveQuery, LiveStatus, NewLiveQuery, TargetState};
 use serde_json::json;
-use tokio::sync::watch;
 
 use super::job::status_name;
 use super::{Job, Live, States, targets};
-use crate::bus::Piece;
 use crate::fleet::access::{Permission, Principal};
 use crate::fleet::{Error, Result, sql};
 use crate::store::{self, activities, entity::live_queries};
@@ -171,20 +169,6 @@ impl Live {
             .collect())
     }
 
-    /// Answers behind a cursor; [`super::answers::show`] turns a line into what is sent.
-    ///
-    /// # Errors
-    /// As for [`Live::job`], and when the answers cannot be read.
-    pub async fn read(&self, principal: &Principal, id: i64, cursor: u64, max_bytes: usize) -> Result<Piece> {
-        self.job(principal, id).await?;
-        Ok(self.bus.read(id, cursor, max_bytes).await?)
-    }
-
-    /// Follows the end of a job's answers.
-    pub fn watch(&self, id: i64) -> Option<watch::Receiver<u64>> {
-        self.bus.watch(id)
-    }
-
     /// A job as operators see it.
     pub fn show(&self, job: &Job) -> LiveQuery {
         let (status, stop_reason) = job.status();
@@ -199,8 +183,8 @@ impl Live {
             status,
             stop_reason: (!stop_reason.is_empty()).then_some(stop_reason),
             counts: job.counts(),
-            online: self.hosts.online(&job.targets()),
-            online_waiting: self.hosts.online(&job.waiting()),
+            online: self.hosts.online(job.targets()),
+            online_waiting: self.hosts.online(job.waiting().iter().map(u64::cast_signed)),
             cost: job.cost(),
         }
     }

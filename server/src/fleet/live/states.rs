@@ -69,6 +69,11 @@ impl States {
         self.hosts[position(state)].iter().map(u64::cast_signed)
     }
 
+    /// Targets without a final state.
+    pub fn waiting(&self) -> RoaringTreemap {
+        &self.hosts[position(TargetState::Pending)] | &self.hosts[position(TargetState::Sent)]
+    }
+
     pub fn targets(&self) -> impl Iterator<Item = i64> + '_ {
         self.hosts.iter().flat_map(RoaringTreemap::iter).map(u64::cast_signed)
     }

@@ -1,0 +1,70 @@
+//! Starting, listing and ending live queries.
+
+use actix_web::web::{Data, Json, Path};
+use actix_web::{HttpRequest, HttpResponse};
+use muster_api::rest::{LiveHosts, LiveQueries, LiveQueryEnvelope, NewLiveQuery, TargetState};
+use serde::Deserialize as _;
+use serde::de::IntoDeserializer as _;
+
+use crate::admin::AdminDoor;
+use crate::admin::answer::ok;
+use crate::admin::auth::Caller;
+use crate::admin::error::{Failed, Outcome, bad_parameter};
+use crate::admin::params::Params;
+
+pub(super) async fn start(door: Data<AdminDoor>, caller: Caller, request: Json<NewLiveQuery>) -> Outcome {
+    Ok(ok(&LiveQueryEnvelope { live_query: door.fleet.live.start(&caller.0, &request).await? }))
+}
+
+pub(super) async fn list(
+    door: Data<AdminDoor>,
+    caller: Caller,
+    request: HttpRequest,
+) -> Result<HttpResponse, actix_web::Error> {
+    let mut params = Params::of(&request)?;
+    let open_only = match params.text("status").as_deref() {
+        None | Some("open") => true,
+        Some("all") => false,
+        Some(other) => return Err(bad_parameter(format!("unknown status {other}; known are open, all"))),
+    };
+    params.finish()?;
+    let live_queries = door.fleet.live.list(&caller.0, open_only).await.map_err(Failed)?;
+    Ok(ok(&LiveQueries { live_queries }))
+}
+
+pub(super) async fn by_id(door: Data<AdminDoor>, caller: Caller, id: Path<i64>) -> Outcome {
+    Ok(ok(&LiveQueryEnvelope { live_query: door.fleet.live.get(&caller.0, *id).await? }))
+}
+
+pub(super) async fn cancel(door: Data<AdminDoor>, caller: Caller, id: Path<i64>) -> Outcome {
+    Ok(ok(&LiveQueryEnvelope { live_query: door.fleet.live.cancel(&caller.0, *id).await? }))
+}
+
+pub(super) async fn hosts(
+    door: Data<AdminDoor>,
+    caller: Caller,
+    id: Path<i64>,
+    request: HttpRequest,
+) -> Result<HttpResponse, actix_web::Error> {
+    let mut params = Params::of(&request)?;
+    let state = params.text("state").ok_or_else(|| bad_parameter("state is missing; give one, such as pending"))?;
+    params.finish()?;
+    let state = state_of(&state).map_err(|reason| bad_parameter(format!("state: {reason}")))?;
+    let hosts = door.fleet.live.hosts_in(&caller.0, *id, state).await.map_err(Failed)?;
+    Ok(ok(&LiveHosts { hosts }))
+}
+
+fn state_of(word: &str) -> Result<TargetState, serde::de::value::Error> {
+    TargetState::deserialize(word.into_deserializer())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn states_go_by_the_names_of_the_counts() {
+        assert_eq!(state_of("denylisted"), Ok(TargetState::Denylisted));
+        assert!(state_of("asleep").unwrap_err().to_string().contains("expected one of `pending`, `sent`, `answered`"));
+    }
+}

@@ -1,0 +1,17 @@
+//! Live queries: as jobs, and as the campaigns Fleet's clients know.
+
+mod jobs;
+mod results;
+
+use actix_web::web::{self, ServiceConfig};
+
+/// Adds the operations. They come before those of saved queries, one of which would take `run` for a name.
+pub(super) fn routes(services: &mut ServiceConfig) {
+    services
+        .route("/live_queries", web::get().to(jobs::list))
+        .route("/live_queries", web::post().to(jobs::start))
+        .route("/live_queries/{id}", web::get().to(jobs::by_id))
+        .route("/live_queries/{id}/cancel", web::post().to(jobs::cancel))
+        .route("/live_queries/{id}/hosts", web::get().to(jobs::hosts))
+        .route("/live_queries/{id}/results", web::get().to(results::results));
+}

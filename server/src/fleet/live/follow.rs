@@ -1,0 +1,75 @@
+//! Reading a job's answers while they come, at the reader's own pace: the answers wait in the job's stream, never in
+//! memory, so that a slow reader slows nobody.
+
+use std::sync::Arc;
+
+use tokio::sync::{OwnedSemaphorePermit, watch};
+
+use super::answers::READ_BYTES;
+use super::{Job, Live};
+use crate::bus::Line;
+use crate::fleet::access::Principal;
+use crate::fleet::{Error, Result};
+
+/// Reads the answers of a job from a cursor on, each once, and waits for more.
+#[derive(Debug)]
+pub struct Follower {
+    live: Arc<Live>,
+    job: Arc<Job>,
+    cursor: u64,
+    end: watch::Receiver<u64>,
+    is_over: bool,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Live {
+    /// Follows a job from a cursor on; 0 is its beginning.
+    ///
+    /// # Errors
+    /// As for [`Live::job`], and [`Error::Unavailable`] when too many are followed.
+    pub async fn follow(self: &Arc<Self>, principal: &Principal, id: i64, cursor: u64) -> Result<Follower> {
+        let job = self.job(principal, id).await?;
+        let Ok(place) = Arc::clone(&self.followers).try_acquire_owned() else {
+            self.metrics.limit_hit("live_max_followers");
+            return Err(Error::Unavailable(format!(
+                "{} live queries are followed (live.max_followers); end some first",
+                self.config.max_followers
+            )));
+        };
+        let gone = || Error::NotFound { kind: "Live query", key: format!("with id={id}") };
+        let end = self.bus.watch(id).ok_or_else(gone)?;
+        Ok(Follower { live: Arc::clone(self), job, cursor, end, is_over: false, _place: place })
+    }
+}
+
+impl Follower {
+    pub fn job(&self) -> &Arc<Job> {
+        &self.job
+    }
+
+    /// The next answers, about a MiB of them; none when all that are there were read.
+    ///
+    /// # Errors
+    /// When the answers cannot be read.
+    pub async fn read(&mut self) -> Result<Vec<Line>> {
+        // Looked at first: hosts are settled after their answers are kept, so whatever is there then is read now.
+        let has_ended = !self.job.is_open();
+        let piece = self.live.bus.read(self.job.id, self.cursor, READ_BYTES).await?;
+        self.cursor = piece.next;
+        self.is_over = has_ended && piece.lines.is_empty();
+        Ok(piece.lines)
+    }
+
+    /// Waits until there may be more to read. False when everything was read and nothing will come.
+    pub async fn more(&mut self) -> bool {
+        if self.is_over {
+            return false;
+        }
+        tokio::select! {
+            // The stream is gone when the job is forgotten.
+            changed = self.end.changed() => self.is_over = changed.is_err(),
+            () = self.job.ended() => {}
+        }
+        !self.is_over
+    }
+}
