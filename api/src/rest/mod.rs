@@ -2,6 +2,7 @@
 
 mod account;
 mod apply;
+mod campaign;
 mod error;
 mod explain;
 mod host;
@@ -10,6 +11,9 @@ mod spec;
 
 pub use account::{LoggedIn, Login, Me, NewAdmin, OrgInfo, Role, SetUp, SetUpDone, User, Version};
 pub use apply::{Action, Applied, Apply, Change};
+pub use campaign::{
+    Campaign, CampaignEnvelope, CampaignMetrics, CampaignStatus, CampaignTotals, NewCampaign, Selected,
+};
 pub use error::{ErrorBody, FieldError};
 pub use explain::{Explained, ExplainedQuery};
 pub use host::{Host, HostCount, HostDetail, HostEnvelope, HostLabel, HostPack, HostStatus, Hosts, ParkedQuery};

@@ -178,18 +178,59 @@ pub async fn platforms(db: &impl ConnectionTrait) -> Result<Vec<(i64, String)>> 
 
 /// Host names by id; hosts that are gone have none.
 pub async fn hostnames(db: &impl ConnectionTrait, ids: &[i64]) -> Result<HashMap<i64, String>> {
+    names(db, ids, hosts::Column::Hostname).await
+}
+
+/// Computer names by id; hosts that are gone have none.
+pub async fn computer_names(db: &impl ConnectionTrait, ids: &[i64]) -> Result<HashMap<i64, String>> {
+    names(db, ids, hosts::Column::ComputerName).await
+}
+
+async fn names(db: &impl ConnectionTrait, ids: &[i64], column: hosts::Column) -> Result<HashMap<i64, String>> {
     let mut names = HashMap::new();
     for batch in ids.chunks(MAX_PARAMETERS) {
         let rows: Vec<(i64, String)> = hosts::Entity::find()
             .filter(hosts::Column::Id.is_in(batch.iter().copied()))
             .select_only()
-            .columns([hosts::Column::Id, hosts::Column::Hostname])
+            .columns([hosts::Column::Id, column])
             .into_tuple()
             .all(db)
             .await?;
         names.extend(rows);
     }
     Ok(names)
+}
+
+/// When a host was last heard of, and how often it is to call.
+#[derive(Debug, Clone, FromQueryResult)]
+pub struct Contact {
+    pub id: i64,
+    pub created_at: Moment,
+    pub seen_at: Moment,
+    pub distributed_interval: i64,
+    pub config_refresh: i64,
+}
+
+/// Contacts of these hosts; those that are gone have none.
+pub async fn contacts(db: &impl ConnectionTrait, ids: &[i64]) -> Result<Vec<Contact>> {
+    let mut contacts = Vec::new();
+    for batch in ids.chunks(MAX_PARAMETERS) {
+        let rows: Vec<Contact> = hosts::Entity::find()
+            .filter(hosts::Column::Id.is_in(batch.iter().copied()))
+            .select_only()
+            .columns([
+                hosts::Column::Id,
+                hosts::Column::CreatedAt,
+                hosts::Column::SeenAt,
+                hosts::Column::DistributedInterval,
+                hosts::Column::ConfigRefresh,
+            ])
+            .into_model()
+            .all(db)
+            .await?;
+        contacts.extend(rows);
+    }
+    Ok(contacts)
 }
 
 /// Adds a host and tells its id.

@@ -9,6 +9,7 @@ mod host;
 mod identity;
 mod index;
 mod key;
+mod presence;
 mod restarts;
 mod seen;
 mod view;
@@ -19,6 +20,7 @@ pub use details::set as set_details;
 pub use host::{Assignment, Host, Served};
 pub use index::{Authenticated, HostIndex};
 pub use key::NodeKey;
+pub use presence::Presence;
 pub use view::HostQuery;
 
 pub use crate::store::hosts::{Filter, Order};

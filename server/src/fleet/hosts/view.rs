@@ -26,7 +26,7 @@ pub struct HostQuery {
 const ONLINE_BUFFER: Duration = Duration::from_secs(60);
 
 /// A host is new for so long.
-const NEW_FOR: Duration = Duration::from_secs(24 * 3600);
+pub(super) const NEW_FOR: Duration = Duration::from_secs(24 * 3600);
 
 /// Whether a host is online: it has called within its own interval and a minute.
 pub fn status(host: &Model, seen: Moment, now: Moment) -> HostStatus {
@@ -36,7 +36,7 @@ pub fn status(host: &Model, seen: Moment, now: Moment) -> HostStatus {
     }
 }
 
-fn is_online(distributed_interval: i64, config_refresh: i64, seen: Moment, now: Moment) -> bool {
+pub(super) fn is_online(distributed_interval: i64, config_refresh: i64, seen: Moment, now: Moment) -> bool {
     let interval = match (distributed_interval, config_refresh) {
         (0, 0) => 0,
         (0, other) | (other, 0) => other,

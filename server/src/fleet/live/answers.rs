@@ -1,9 +1,12 @@
 //! The agent's side: answers, and how they are kept.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use muster_api::osquery::{QueryResult, Rows, Stats};
 use muster_api::rest::{LiveAnswer, LiveStats, TargetState};
+use serde::Deserialize;
+use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use super::{Job, Live};
@@ -145,6 +148,30 @@ pub fn show(line: &Line) -> Vec<u8> {
     text.extend_from_slice(line.text.get(1..).unwrap_or_default());
     text.push(b'\n');
     text
+}
+
+/// A kept answer to be passed on: its rows stay the text they are.
+#[derive(Debug, Deserialize)]
+pub struct Brief<'a> {
+    pub host_id: i64,
+    #[serde(borrow)]
+    pub hostname: Cow<'a, str>,
+    #[serde(borrow)]
+    pub rows: Vec<&'a RawValue>,
+    #[serde(default)]
+    pub rows_sent: Option<u64>,
+    #[serde(default)]
+    pub truncated: bool,
+    #[serde(default)]
+    pub error: Option<String>,
+}
+
+impl<'a> Brief<'a> {
+    /// # Errors
+    /// When the line is not an answer.
+    pub fn of(line: &'a Line) -> serde_json::Result<Self> {
+        serde_json::from_slice(&line.text)
+    }
 }
 
 /// Reads a kept answer.

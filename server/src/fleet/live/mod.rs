@@ -1,10 +1,12 @@
 //! Live queries: durable jobs that ask hosts now and account for every one of them. Watching is a view on a job.
 
 mod answers;
+mod campaigns;
 mod follow;
 mod job;
 mod operate;
 mod questions;
+mod selection;
 mod states;
 mod sweep;
 mod targets;
@@ -14,12 +16,17 @@ use std::sync::Arc;
 
 use tokio::sync::Semaphore;
 
-pub use answers::show as show_line;
+pub use answers::{Brief, show as show_line};
+pub use campaigns::Attendance;
 pub use follow::Follower;
 pub use job::Job;
+pub use operate::Ask;
 pub use questions::PREFIX;
+pub use selection::Selection;
+pub use targets::NO_HOSTS;
 pub use turns::Turns;
 
+use self::campaigns::Campaigns;
 use self::states::States;
 use super::hosts::Hosts;
 use super::schedule::Schedule;
@@ -45,6 +52,7 @@ pub struct Live {
     jobs: papaya::HashMap<i64, Arc<Job>>,
     /// One permit per follower.
     followers: Arc<Semaphore>,
+    campaigns: Campaigns,
 }
 
 /// What the service is made of.
@@ -69,6 +77,7 @@ impl Live {
         let live = Self {
             followers: Arc::new(Semaphore::new(config.max_followers.min(Semaphore::MAX_PERMITS))),
             jobs: papaya::HashMap::new(),
+            campaigns: Campaigns::default(),
             store,
             bus,
             clock,

@@ -1,6 +1,9 @@
 //! The operators' side: starting, watching and ending live queries.
 
+use std::collections::BTreeSet;
+use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use muster_api::rest::{LiveHost, LiveQuery, LiveStatus, NewLiveQuery, TargetState};
 use serde_json::json;
@@ -14,9 +17,26 @@ use crate::store::{self, activities, entity::live_queries};
 /// Live queries a list shows.
 const LISTED: u64 = 100;
 
-/// What is asked: SQL of the operator's own, or a saved query.
+/// What an operator asks: SQL of their own, or a saved query by name or id.
+#[derive(Debug, Clone, Copy)]
+pub enum Ask<'a> {
+    Sql(&'a str),
+    Named(&'a str),
+    Numbered(i64),
+}
+
+impl fmt::Display for Ask<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Sql(text) | Self::Named(text) => write!(f, "{text:?}"),
+            Self::Numbered(id) => write!(f, "with id {id}"),
+        }
+    }
+}
+
+/// What hosts are asked.
 #[derive(Debug)]
-struct Question {
+pub(super) struct Question {
     sql: String,
     query_name: String,
 }
@@ -28,9 +48,16 @@ impl Live {
     /// [`Error::Invalid`] for SQL that cannot be parsed and targets nobody knows; [`Error::Forbidden`] to observers,
     /// except for saved queries they may run; [`Error::Unavailable`] when too many are open.
     pub async fn start(&self, principal: &Principal, request: &NewLiveQuery) -> Result<LiveQuery> {
-        let question = self.question(principal, request).await?;
-        let plan = self.schedule.plan();
-        let deadline = match request.deadline_seconds.map(std::time::Duration::from_secs) {
+        let ask = match (&request.query, &request.query_name) {
+            (Some(_), Some(_)) => {
+                return Err(Error::invalid("query", "query and query_name must not be given together"));
+            }
+            (Some(sql), None) => Ask::Sql(sql),
+            (None, Some(name)) => Ask::Named(name),
+            (None, None) => return Err(Error::invalid("query", "cannot be empty; give query or query_name")),
+        };
+        let question = self.question(principal, ask).await?;
+        let deadline = match request.deadline_seconds.map(Duration::from_secs) {
             Some(deadline) if deadline.is_zero() || deadline > self.config.max_deadline => {
                 let reason = format!("expects 1 to {} seconds (live.max_deadline)", self.config.max_deadline.as_secs());
                 return Err(Error::invalid("deadline_seconds", reason));
@@ -38,14 +65,32 @@ impl Live {
             Some(deadline) => deadline,
             None => self.config.deadline,
         };
-        if self.open_jobs().len() >= self.config.max_open {
-            self.metrics.limit_hit("live_max_open");
-            return Err(Error::Unavailable(format!(
-                "{} live queries are open (live.max_open); cancel some first",
-                self.config.max_open
-            )));
+        self.check_room()?;
+        let hosts = targets::resolve(self.store.reader(), &self.schedule.plan(), request).await?;
+        let job = self.begin(principal, question, &hosts, deadline).await?;
+        Ok(self.show(&job))
+    }
+
+    /// Whether one more job may be open.
+    pub(super) fn check_room(&self) -> Result<()> {
+        if self.open_jobs().len() < self.config.max_open {
+            return Ok(());
         }
-        let hosts = targets::resolve(self.store.reader(), &plan, request).await?;
+        self.metrics.limit_hit("live_max_open");
+        Err(Error::Unavailable(format!(
+            "{} live queries are open (live.max_open); cancel some first",
+            self.config.max_open
+        )))
+    }
+
+    /// Makes a job of what has been checked, and lets its hosts have it.
+    pub(super) async fn begin(
+        &self,
+        principal: &Principal,
+        question: Question,
+        hosts: &BTreeSet<i64>,
+        deadline: Duration,
+    ) -> Result<Arc<Job>> {
         let now = self.clock.now();
         let states = States::pending(hosts.iter().copied());
         let row = live_queries::Model {
@@ -79,27 +124,25 @@ impl Live {
         for host in hosts.iter().filter_map(|id| self.hosts.index.get(*id)).filter(|host| host.turns.is_attached()) {
             host.turns.add(id);
         }
-        Ok(self.show(&job))
+        Ok(job)
     }
 
-    async fn question(&self, principal: &Principal, request: &NewLiveQuery) -> Result<Question> {
-        match (&request.query, &request.query_name) {
-            (Some(_), Some(_)) => Err(Error::invalid("query", "query and query_name must not be given together")),
-            (Some(text), None) => {
-                principal.may(Permission::RunLiveQueries)?;
-                sql::check(text).map_err(|reason| Error::invalid("query", reason))?;
-                Ok(Question { sql: text.clone(), query_name: String::new() })
-            }
-            (None, Some(name)) => {
-                let saved = store::queries::all(self.store.reader()).await?;
-                let saved = saved.into_iter().find(|query| query.name == *name);
-                let saved = saved.ok_or_else(|| Error::invalid("query_name", format!("there is no query {name:?}")))?;
-                let needed = if saved.observer_can_run { Permission::ReadQueries } else { Permission::RunLiveQueries };
-                principal.may(needed)?;
-                Ok(Question { sql: saved.query, query_name: saved.name })
-            }
-            (None, None) => Err(Error::invalid("query", "cannot be empty; give query or query_name")),
+    /// Finds what is asked and whether this operator may ask it.
+    pub(super) async fn question(&self, principal: &Principal, ask: Ask<'_>) -> Result<Question> {
+        if let Ask::Sql(text) = ask {
+            principal.may(Permission::RunLiveQueries)?;
+            sql::check(text).map_err(|reason| Error::invalid("query", reason))?;
+            return Ok(Question { sql: text.to_owned(), query_name: String::new() });
         }
+        let mut saved = store::queries::all(self.store.reader()).await?.into_iter();
+        let (place, found) = match ask {
+            Ask::Numbered(id) => ("query_id", saved.find(|query| query.id == id)),
+            Ask::Named(name) | Ask::Sql(name) => ("query_name", saved.find(|query| query.name == name)),
+        };
+        let saved = found.ok_or_else(|| Error::invalid(place, format!("there is no query {ask}")))?;
+        let needed = if saved.observer_can_run { Permission::ReadQueries } else { Permission::RunLiveQueries };
+        principal.may(needed)?;
+        Ok(Question { sql: saved.query, query_name: saved.name })
     }
 
     /// The latest jobs, newest first.

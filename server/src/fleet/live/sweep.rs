@@ -9,12 +9,13 @@ use crate::fleet::Result;
 use crate::store::{self, entity::live_queries};
 
 impl Live {
-    /// Ends jobs whose deadline has passed, and writes how far all of them are.
+    /// Ends jobs whose deadline has passed and campaigns nobody watches, and writes how far all of them are.
     ///
     /// # Errors
     /// When the database does not answer; the next call writes it.
     pub async fn sweep(&self) -> Result<()> {
         let now = self.clock.now();
+        self.end_unwatched(now);
         let jobs: Vec<_> = self.jobs.pin().values().cloned().collect();
         for job in &jobs {
             if job.is_open() && job.deadline <= now {

@@ -3,13 +3,16 @@
 use std::collections::BTreeSet;
 use std::hash::{BuildHasher as _, RandomState};
 
-use muster_api::rest::{LiveTargets, NewLiveQuery};
+use muster_api::rest::NewLiveQuery;
 use sea_orm::ConnectionTrait;
 
 use crate::fleet::hosts::Family;
 use crate::fleet::schedule::Plan;
 use crate::fleet::{Error, Problem, Result};
 use crate::store::{self, hosts::Named};
+
+/// Said of targets that are all known and hold no host.
+pub const NO_HOSTS: &str = "no hosts targeted";
 
 /// Finds the targets.
 ///
@@ -19,15 +22,16 @@ pub(super) async fn resolve(db: &impl ConnectionTrait, plan: &Plan, request: &Ne
     let mut problems = Vec::new();
     let targets = &request.targets;
     check(request, &mut problems);
-    let hosts = named_hosts(db, "hosts", &targets.hosts, &mut problems).await?;
-    let excluded = named_hosts(db, "exclude_hosts", &targets.exclude_hosts, &mut problems).await?;
-    let labels = label_ids(plan, "labels", &targets.labels, &mut problems);
-    let excluded_labels = label_ids(plan, "exclude_labels", &targets.exclude_labels, &mut problems);
+    let hosts = named_hosts(db, "targets.hosts", &targets.hosts, &mut problems).await?;
+    let excluded = named_hosts(db, "targets.exclude_hosts", &targets.exclude_hosts, &mut problems).await?;
+    let labels = named_labels(plan, "targets.labels", &targets.labels, &mut problems);
+    let excluded_labels = named_labels(plan, "targets.exclude_labels", &targets.exclude_labels, &mut problems);
     if !problems.is_empty() {
         return Err(Error::Invalid(problems));
     }
-    let mut chosen = if targets.all { store::hosts::ids(db).await? } else { groups(db, targets, &labels).await? };
-    chosen.extend(hosts);
+    let label_lists = if labels.is_empty() { Vec::new() } else { vec![labels] };
+    let groups = Groups { all: targets.all, label_lists, platforms: targets.platforms.clone(), hosts };
+    let mut chosen = groups.members(db).await?;
     for label in excluded_labels {
         for host in store::labels::members(db, label).await? {
             chosen.remove(&host);
@@ -35,7 +39,7 @@ pub(super) async fn resolve(db: &impl ConnectionTrait, plan: &Plan, request: &Ne
     }
     chosen.retain(|host| !excluded.contains(host));
     let sampled = sample(chosen, request.percent, request.max_hosts);
-    if sampled.is_empty() { Err(Error::invalid("targets", "no hosts targeted")) } else { Ok(sampled) }
+    if sampled.is_empty() { Err(Error::invalid("targets", NO_HOSTS)) } else { Ok(sampled) }
 }
 
 fn check(request: &NewLiveQuery, problems: &mut Vec<Problem>) {
@@ -55,7 +59,8 @@ fn check(request: &NewLiveQuery, problems: &mut Vec<Problem>) {
     }
 }
 
-async fn named_hosts(
+/// Ids of the hosts of these names; `list` is where they stand in the request.
+pub(super) async fn named_hosts(
     db: &impl ConnectionTrait,
     list: &str,
     words: &[String],
@@ -72,18 +77,19 @@ async fn named_hosts(
             Some(Named::Several) => format!("more than one host is called {word:?}; use its identifier or UUID"),
             None => format!("no host is called {word:?}; see `fleetctl get hosts`"),
         };
-        problems.push(Problem::new(format!("targets.{list}[{position}]"), reason));
+        problems.push(Problem::new(format!("{list}[{position}]"), reason));
     }
     Ok(ids)
 }
 
-fn label_ids(plan: &Plan, list: &str, names: &[String], problems: &mut Vec<Problem>) -> Vec<i64> {
+/// Ids of the labels of these names; `list` is where they stand in the request.
+pub(super) fn named_labels(plan: &Plan, list: &str, names: &[String], problems: &mut Vec<Problem>) -> Vec<i64> {
     let mut ids = Vec::new();
     for (position, name) in names.iter().enumerate() {
         match plan.label_id(name) {
             Some(id) => ids.push(id),
             None => problems.push(Problem::new(
-                format!("targets.{list}[{position}]"),
+                format!("{list}[{position}]"),
                 format!("there is no label {name:?}; see `fleetctl get labels`"),
             )),
         }
@@ -91,26 +97,46 @@ fn label_ids(plan: &Plan, list: &str, names: &[String], problems: &mut Vec<Probl
     ids
 }
 
-/// In any of the labels, and of any of the platforms; a list that is not given leaves nobody out.
-async fn groups(db: &impl ConnectionTrait, targets: &LiveTargets, labels: &[i64]) -> Result<BTreeSet<i64>> {
-    let mut by_label: Option<BTreeSet<i64>> = None;
-    for label in labels {
-        by_label.get_or_insert_default().extend(store::labels::members(db, *label).await?);
+/// Hosts by what they have in common, names resolved.
+#[derive(Debug, Default)]
+pub(super) struct Groups {
+    pub all: bool,
+    /// A host must be in one label of each list; a list that is not there leaves nobody out.
+    pub label_lists: Vec<Vec<i64>>,
+    /// And of any of the platforms, if there are any.
+    pub platforms: Vec<String>,
+    /// These come on top.
+    pub hosts: BTreeSet<i64>,
+}
+
+impl Groups {
+    pub async fn members(self, db: &impl ConnectionTrait) -> Result<BTreeSet<i64>> {
+        let mut members = if self.all { store::hosts::ids(db).await? } else { self.common(db).await? };
+        members.extend(self.hosts);
+        Ok(members)
     }
-    if targets.platforms.is_empty() {
-        return Ok(by_label.unwrap_or_default());
-    }
-    let mut by_platform = BTreeSet::new();
-    for (id, platform) in store::hosts::platforms(db).await? {
-        let family = Family::of(None, &platform);
-        if targets.platforms.iter().any(|word| *word == platform || (word == "linux" && family == Family::Linux)) {
-            by_platform.insert(id);
+
+    async fn common(&self, db: &impl ConnectionTrait) -> Result<BTreeSet<i64>> {
+        let mut lists = Vec::new();
+        for labels in &self.label_lists {
+            let mut members = BTreeSet::new();
+            for label in labels {
+                members.extend(store::labels::members(db, *label).await?);
+            }
+            lists.push(members);
         }
+        if !self.platforms.is_empty() {
+            let all = store::hosts::platforms(db).await?;
+            lists.push(all.into_iter().filter(|(_, platform)| self.has_platform(platform)).map(|(id, _)| id).collect());
+        }
+        let common = lists.into_iter().reduce(|some, others| some.intersection(&others).copied().collect());
+        Ok(common.unwrap_or_default())
     }
-    Ok(match by_label {
-        Some(by_label) => by_label.intersection(&by_platform).copied().collect(),
-        None => by_platform,
-    })
+
+    fn has_platform(&self, platform: &str) -> bool {
+        let is_linux = Family::of(None, platform) == Family::Linux;
+        self.platforms.iter().any(|word| word == platform || (word == "linux" && is_linux))
+    }
 }
 
 /// A fair part of the hosts, another one each time.

@@ -1,0 +1,95 @@
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
+
+/// `POST queries/run` with ids and `queries/run_by_names` with names: starts a live query that lasts as long as somebody
+/// watches it.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct NewCampaign<T> {
+    #[serde(default)]
+    pub query: Option<String>,
+    /// A saved query; then `query` does not count.
+    #[serde(default)]
+    pub query_id: Option<i64>,
+    pub selected: Selected<T>,
+}
+
+/// Hosts, and labels whose members are meant.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, bound = "T: Deserialize<'de>")]
+pub struct Selected<T> {
+    #[serde(default = "Vec::new", deserialize_with = "null_is_empty")]
+    pub hosts: Vec<T>,
+    #[serde(default = "Vec::new", deserialize_with = "null_is_empty")]
+    pub labels: Vec<T>,
+    #[serde(default = "Vec::new", deserialize_with = "null_is_empty")]
+    pub teams: Vec<Value>,
+}
+
+/// Fleet's clients write an empty list as null.
+fn null_is_empty<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Vec<T>, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CampaignEnvelope {
+    pub campaign: Campaign,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Campaign {
+    pub created_at: DateTime<Utc>,
+    pub updated_at: DateTime<Utc>,
+    #[serde(rename = "Metrics")]
+    pub metrics: CampaignMetrics,
+    /// Also the id of the live query it is.
+    pub id: i64,
+    /// 0 for SQL that is not saved.
+    pub query_id: i64,
+    /// 0: waits for somebody to watch.
+    pub status: u8,
+    pub user_id: i64,
+}
+
+/// Targets by whether they are there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct CampaignMetrics {
+    pub total_hosts: u64,
+    pub online_hosts: u64,
+    pub offline_hosts: u64,
+    pub missing_in_action_hosts: u64,
+    pub new_hosts: u64,
+}
+
+/// Told to who watches a campaign, first and when it changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CampaignTotals {
+    pub count: u64,
+    pub online: u64,
+    pub offline: u64,
+    pub missing_in_action: u64,
+}
+
+/// Told to who watches a campaign, first and when it changes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CampaignStatus {
+    /// Targets that are online.
+    pub expected_results: u64,
+    pub actual_results: u64,
+    /// `pending` or `finished`; hosts that come later are told of all the same.
+    pub status: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn selections_are_read_as_fleets_clients_write_them() {
+        let body = r#"{"query":"select 1","query_id":null,"selected":{"hosts":null,"labels":["A"]}}"#;
+        let campaign: NewCampaign<String> = serde_json::from_str(body).unwrap();
+        assert_eq!(campaign.selected, Selected { hosts: vec![], labels: vec!["A".to_owned()], teams: vec![] });
+        assert!(serde_json::from_str::<NewCampaign<i64>>(r#"{"query":"x","selected":{"hots":[1]}}"#).is_err());
+    }
+}

@@ -1,0 +1,86 @@
+//! Starting a live query as Fleet's clients do; they watch it through a socket, and it ends when they leave.
+
+use actix_web::HttpResponse;
+use actix_web::web::{Data, Json};
+use muster_api::rest::{Campaign, CampaignEnvelope, CampaignMetrics, NewCampaign, Selected};
+
+use crate::admin::AdminDoor;
+use crate::admin::answer::ok;
+use crate::admin::auth::Caller;
+use crate::admin::error::{Failed, bad_parameter};
+use crate::fleet::access::Principal;
+use crate::fleet::live::{Ask, NO_HOSTS, Selection};
+use crate::fleet::{self, Error};
+
+pub(super) async fn run(
+    door: Data<AdminDoor>,
+    caller: Caller,
+    request: Json<NewCampaign<i64>>,
+) -> Result<HttpResponse, actix_web::Error> {
+    let NewCampaign { query, query_id, selected } = request.into_inner();
+    let selection = check_teams(&selected).map(|()| Selection::Ids { hosts: selected.hosts, labels: selected.labels });
+    answer(start(&door, &caller.0, query, query_id, selection).await)
+}
+
+pub(super) async fn run_by_names(
+    door: Data<AdminDoor>,
+    caller: Caller,
+    request: Json<NewCampaign<String>>,
+) -> Result<HttpResponse, actix_web::Error> {
+    let NewCampaign { query, query_id, selected } = request.into_inner();
+    let selection =
+        check_teams(&selected).map(|()| Selection::Names { hosts: selected.hosts, labels: selected.labels });
+    answer(start(&door, &caller.0, query, query_id, selection).await)
+}
+
+/// Teams that are asked for must not be left out in silence.
+pub(super) fn check_teams<T>(selected: &Selected<T>) -> fleet::Result<()> {
+    if selected.teams.is_empty() {
+        return Ok(());
+    }
+    Err(Error::invalid("selected.teams", "there are no teams here; use labels"))
+}
+
+async fn start(
+    door: &AdminDoor,
+    principal: &Principal,
+    query: Option<String>,
+    query_id: Option<i64>,
+    selection: fleet::Result<Selection>,
+) -> fleet::Result<Campaign> {
+    // Ids begin at 1, and some clients write 0 for none.
+    let query_id = query_id.filter(|id| *id != 0);
+    let ask = match (query_id, &query) {
+        (Some(id), _) => Ask::Numbered(id),
+        (None, Some(sql)) => Ask::Sql(sql),
+        (None, None) => return Err(Error::invalid("query", "cannot be empty; give query or query_id")),
+    };
+    let job = door.fleet.live.start_campaign(principal, ask, &selection?).await?;
+    let tally = door.fleet.hosts.tally(&door.fleet.hosts.presence(&job.targets()).await?);
+    Ok(Campaign {
+        created_at: job.created_at.to_utc(),
+        updated_at: job.created_at.to_utc(),
+        metrics: CampaignMetrics {
+            total_hosts: tally.total,
+            online_hosts: tally.online,
+            offline_hosts: tally.offline,
+            missing_in_action_hosts: tally.missing,
+            new_hosts: tally.new,
+        },
+        id: job.id,
+        query_id: query_id.unwrap_or(0),
+        status: 0,
+        user_id: principal.user.id,
+    })
+}
+
+/// Fleet's clients know 400 for a selection without hosts, not 422.
+fn answer(outcome: fleet::Result<Campaign>) -> Result<HttpResponse, actix_web::Error> {
+    match outcome {
+        Ok(campaign) => Ok(ok(&CampaignEnvelope { campaign })),
+        Err(Error::Invalid(problems)) if problems.iter().any(|problem| problem.reason == NO_HOSTS) => {
+            Err(bad_parameter(NO_HOSTS))
+        }
+        Err(error) => Err(Failed(error).into()),
+    }
+}

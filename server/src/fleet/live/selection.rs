@@ -1,0 +1,81 @@
+//! Who is asked, as Fleet's clients pick them.
+
+use std::collections::BTreeSet;
+
+use sea_orm::ConnectionTrait;
+
+use super::targets::{Groups, NO_HOSTS, named_hosts, named_labels};
+use crate::fleet::schedule::Plan;
+use crate::fleet::{Error, Problem, Result};
+use crate::store;
+
+/// The built-in label every host is in.
+const ALL_HOSTS: &str = "All Hosts";
+
+/// Where the lists stand in a request.
+pub(super) const HOSTS: &str = "selected.hosts";
+const LABELS: &str = "selected.labels";
+
+/// Hosts and labels by id or by name. The hosts come on top of those that are in any of the labels and, where labels of
+/// platforms are among them, of any of these platforms.
+#[derive(Debug, Clone)]
+pub enum Selection {
+    Ids { hosts: Vec<i64>, labels: Vec<i64> },
+    Names { hosts: Vec<String>, labels: Vec<String> },
+}
+
+impl Selection {
+    /// Finds the hosts.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] naming every host and label nobody knows, and with [`NO_HOSTS`] when no host is left.
+    pub(super) async fn resolve(&self, db: &impl ConnectionTrait, plan: &Plan) -> Result<BTreeSet<i64>> {
+        let mut problems = Vec::new();
+        let (hosts, labels) = match self {
+            Self::Ids { hosts, labels } => (
+                numbered_hosts(db, HOSTS, hosts, &mut problems).await?,
+                numbered_labels(plan, LABELS, labels, &mut problems),
+            ),
+            Self::Names { hosts, labels } => {
+                (named_hosts(db, HOSTS, hosts, &mut problems).await?, named_labels(plan, LABELS, labels, &mut problems))
+            }
+        };
+        if !problems.is_empty() {
+            return Err(Error::Invalid(problems));
+        }
+        let chosen = groups(plan, hosts, &labels).members(db).await?;
+        if chosen.is_empty() { Err(Error::invalid("selected", NO_HOSTS)) } else { Ok(chosen) }
+    }
+}
+
+/// Ids of the hosts that are there; `list` is where they stand in the request.
+async fn numbered_hosts(
+    db: &impl ConnectionTrait,
+    list: &str,
+    ids: &[i64],
+    problems: &mut Vec<Problem>,
+) -> Result<BTreeSet<i64>> {
+    let known: BTreeSet<i64> = store::hosts::contacts(db, ids).await?.into_iter().map(|contact| contact.id).collect();
+    for (position, id) in ids.iter().enumerate().filter(|(_, id)| !known.contains(id)) {
+        problems.push(Problem::new(format!("{list}[{position}]"), format!("there is no host with id {id}")));
+    }
+    Ok(known)
+}
+
+fn numbered_labels(plan: &Plan, list: &str, ids: &[i64], problems: &mut Vec<Problem>) -> Vec<i64> {
+    for (position, id) in ids.iter().enumerate().filter(|(_, id)| plan.label_name(**id).is_none()) {
+        problems.push(Problem::new(format!("{list}[{position}]"), format!("there is no label with id {id}")));
+    }
+    ids.to_vec()
+}
+
+fn groups(plan: &Plan, hosts: BTreeSet<i64>, labels: &[i64]) -> Groups {
+    let is_builtin = |id: &i64| plan.builtin_labels().iter().any(|(builtin, _)| builtin == id);
+    let (platforms, others): (Vec<i64>, Vec<i64>) = labels.iter().partition(|id| is_builtin(id));
+    Groups {
+        all: labels.iter().any(|id| plan.label_name(*id) == Some(ALL_HOSTS)),
+        label_lists: [platforms, others].into_iter().filter(|list| !list.is_empty()).collect(),
+        platforms: Vec::new(),
+        hosts,
+    }
+}
