@@ -9,5 +9,6 @@ pub mod logout;
 pub mod preview;
 mod session;
 pub mod setup;
+mod stop_signal;
 
 pub use session::Session;
