@@ -3,7 +3,7 @@ use std::path::PathBuf;
 use clap::builder::FalseyValueParser;
 use clap::{ArgAction, Args, Parser, Subcommand};
 
-use crate::commands::{apply, completion, config, get, login, preview, setup};
+use crate::commands::{apply, completion, config, get, login, preview, query, setup};
 use crate::contexts::DEFAULT_CONTEXT;
 
 /// Controls a Muster server: queries, packs, labels, configuration and hosts.
@@ -48,6 +48,8 @@ pub enum Command {
     /// Show what the server has
     #[command(subcommand, arg_required_else_help = true)]
     Get(get::Resource),
+    /// Ask hosts now, and show their answers as they come
+    Query(query::Args),
     /// Run a server with simulated hosts on this machine
     Preview(preview::Args),
     /// Print a script that completes command lines, as in: source <(fleetctl completion bash)

@@ -46,6 +46,7 @@ async fn dispatch(cli: Cli) -> anyhow::Result<()> {
         Command::Config(command) => commands::config::run(&mut Session::open(globals)?, command),
         Command::Apply(args) => commands::apply::run(&Session::open(globals)?, args).await,
         Command::Get(resource) => commands::get::run(&Session::open(globals)?, resource).await,
+        Command::Query(args) => commands::query::run(&Session::open(globals)?, args).await,
         Command::Completion(args) => commands::completion::run(&args),
         Command::Preview(args) => commands::preview::run(args, globals.debug).await,
     }

@@ -7,6 +7,7 @@ pub mod get;
 pub mod login;
 pub mod logout;
 pub mod preview;
+pub mod query;
 mod session;
 pub mod setup;
 mod stop_signal;
