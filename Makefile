@@ -2,7 +2,7 @@
 
 CARGO ?= cargo
 
-.PHONY: run test lint fmt ci clean dist install-test-tools
+.PHONY: run test lint docs fmt ci clean dist
 
 ## Build quickly, start a server with a small simulated fleet, and show where to look. Ctrl-C stops all of it.
 run:
@@ -18,6 +18,10 @@ lint:
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets --quiet -- -D warnings
 	scripts/check-imports
+
+## Put what the programs print about themselves into the documentation.
+docs:
+	scripts/update-docs
 
 fmt:
 	$(CARGO) fmt --all

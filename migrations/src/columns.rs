@@ -58,6 +58,17 @@ pub fn long_text(manager: &SchemaManager<'_>, column: &'static str) -> ColumnDef
     definition.not_null().take()
 }
 
+/// Bytes of any length.
+pub fn long_bytes(manager: &SchemaManager<'_>, column: &'static str) -> ColumnDef {
+    let mut definition = ColumnDef::new(column);
+    if manager.get_database_backend() == DatabaseBackend::MySql {
+        definition.custom("longblob");
+    } else {
+        definition.blob();
+    }
+    definition.not_null().take()
+}
+
 /// A SHA-256 digest as primary key.
 pub fn hash_key(column: &'static str) -> ColumnDef {
     ColumnDef::new(column).var_binary(32).not_null().primary_key().take()

@@ -8,6 +8,7 @@ mod m0002_hosts;
 mod m0003_schedule;
 mod m0004_settings;
 mod m0005_parked_queries;
+mod m0006_live_queries;
 
 pub use sea_orm_migration::MigratorTrait;
 use sea_orm_migration::prelude::*;
@@ -24,6 +25,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0003_schedule::Migration),
             Box::new(m0004_settings::Migration),
             Box::new(m0005_parked_queries::Migration),
+            Box::new(m0006_live_queries::Migration),
         ]
     }
 }

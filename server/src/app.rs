@@ -8,6 +8,7 @@ use anyhow::{Context as _, Result};
 
 use crate::admin::AdminDoor;
 use crate::agent::AgentDoor;
+use crate::bus::MemoryBus;
 use crate::clock::Clock;
 use crate::config::{Config, LogPlugin};
 use crate::fleet::Fleet;
@@ -15,6 +16,7 @@ use crate::fleet::access::Access;
 use crate::fleet::apply::Applier;
 use crate::fleet::checkin::Checkin;
 use crate::fleet::hosts::{Hosts, ensure_builtin_labels};
+use crate::fleet::live::{self, Live};
 use crate::fleet::logs::Logs;
 use crate::fleet::schedule::Schedule;
 use crate::fleet::specs::Specs;
@@ -58,12 +60,28 @@ impl App {
             Arc::clone(&schedule),
             Arc::clone(&metrics),
         ));
+        let live_dir = config.live.dir.clone().unwrap_or_else(|| config.sqlite.path.with_file_name("live"));
+        let bus = MemoryBus::new(&live_dir)
+            .with_context(|| format!("cannot use the folder of live queries {}", live_dir.display()))?;
+        let live = Live::load(live::Parts {
+            store: store.clone(),
+            bus: Arc::new(bus),
+            clock: clock.clone(),
+            config: config.live.clone(),
+            hosts: Arc::clone(&hosts),
+            schedule: Arc::clone(&schedule),
+            metrics: Arc::clone(&metrics),
+        })
+        .await
+        .context("cannot take up the open live queries")?;
+        let live = Arc::new(live);
         let checkin = Arc::new(Checkin::new(
             store.clone(),
             clock.clone(),
             osquery,
             Arc::clone(&schedule),
             Arc::clone(&hosts),
+            Arc::clone(&live),
             Arc::clone(&metrics),
         ));
         let logs = Arc::new(Logs::new(
@@ -79,6 +97,7 @@ impl App {
             applier: Arc::new(applier),
             checkin,
             hosts,
+            live,
             logs,
             schedule,
             specs: Specs::new(store.clone()),

@@ -64,6 +64,8 @@ pub struct LiveQuery {
     pub counts: LiveCounts,
     /// Targets that are online now.
     pub online: u64,
+    /// Targets that are online now and have not answered: what somebody who does not wait for the others waits for.
+    pub online_waiting: u64,
     /// What it cost the hosts that said so; absent until one has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cost: Option<LiveCost>,

@@ -15,6 +15,7 @@ pub(super) async fn config(
         let body = body::read(&request, &mut payload, door.caps.config, "max_config_body", &door.budget, &door.metrics)
             .await?;
         let host = authenticate(&door, &request, node_key(&body.bytes)?.as_deref()).await?;
+        door.fleet.hosts.config_fetched(&host);
         Ok(door.fleet.schedule.config_for(&host)?)
     })
     .await

@@ -29,7 +29,7 @@ pub(super) async fn write(door: web::Data<AgentDoor>, request: HttpRequest, mut 
             body::read(&request, &mut payload, cap, "max_distributed_write_body", &door.budget, &door.metrics).await?;
         let write = DistributedWrite::read(&body.bytes)?;
         let host = authenticate(&door, &request, write.node_key.as_deref()).await?;
-        door.fleet.checkin.write(&host, &write);
+        door.fleet.checkin.write(&host, &write).await?;
         Ok(Bytes::from_static(ACCEPTED))
     })
     .await

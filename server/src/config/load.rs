@@ -203,7 +203,7 @@ mod tests {
         let page = include_str!("../../../docs/operations.md");
         assert!(
             page.contains(&describe()),
-            "docs/operations.md is not up to date; put in what `muster config keys` prints"
+            "docs/operations.md is not up to date; run `make docs`"
         );
     }
 

@@ -2,6 +2,7 @@
 //! flags, each stronger than the one before. Whatever is wrong anywhere is reported together and stops the start.
 
 mod filesystem;
+mod live;
 mod load;
 mod logging;
 mod osquery;
@@ -12,6 +13,7 @@ mod sqlite;
 mod value;
 
 pub use filesystem::Filesystem;
+pub use live::Live;
 pub use load::{ConfigErrors, Sources, describe, load};
 pub use logging::Logging;
 pub use osquery::{HostIdentifier, LogPlugin, Osquery};
@@ -28,6 +30,7 @@ pub struct Config {
     pub sqlite: Sqlite,
     pub osquery: Osquery,
     pub filesystem: Filesystem,
+    pub live: Live,
     pub session: Session,
     pub logging: Logging,
 }
@@ -35,7 +38,16 @@ pub struct Config {
 impl Config {
     /// Every key of every section, in the order they are shown.
     pub fn keys() -> Vec<Key> {
-        [Server::keys(), Sqlite::keys(), Osquery::keys(), Filesystem::keys(), Session::keys(), Logging::keys()].concat()
+        [
+            Server::keys(),
+            Sqlite::keys(),
+            Osquery::keys(),
+            Filesystem::keys(),
+            Live::keys(),
+            Session::keys(),
+            Logging::keys(),
+        ]
+        .concat()
     }
 
     /// Sets one key from text.
@@ -45,6 +57,7 @@ impl Config {
             "sqlite" => self.sqlite.set(name, text),
             "osquery" => self.osquery.set(name, text),
             "filesystem" => self.filesystem.set(name, text),
+            "live" => self.live.set(name, text),
             "session" => self.session.set(name, text),
             "logging" => self.logging.set(name, text),
             _ => Err("unknown section".to_owned()),

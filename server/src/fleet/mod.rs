@@ -6,9 +6,11 @@ pub mod checkin;
 mod deadline;
 mod error;
 pub mod hosts;
+pub mod live;
 pub mod logs;
 pub mod schedule;
 pub mod specs;
+mod sql;
 
 use std::sync::Arc;
 
@@ -19,6 +21,7 @@ use self::access::Access;
 use self::apply::Applier;
 use self::checkin::Checkin;
 use self::hosts::Hosts;
+use self::live::Live;
 use self::logs::Logs;
 use self::schedule::Schedule;
 use self::specs::Specs;
@@ -30,6 +33,7 @@ pub struct Fleet {
     pub applier: Arc<Applier>,
     pub checkin: Arc<Checkin>,
     pub hosts: Arc<Hosts>,
+    pub live: Arc<Live>,
     pub logs: Arc<Logs>,
     pub schedule: Arc<Schedule>,
     pub specs: Specs,

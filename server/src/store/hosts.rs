@@ -164,6 +164,34 @@ pub async fn count(db: &impl ConnectionTrait, filter: &Filter) -> Result<u64> {
     Ok(matching(filter).count(db).await?)
 }
 
+/// Ids of all hosts.
+pub async fn ids(db: &impl ConnectionTrait) -> Result<BTreeSet<i64>> {
+    let ids: Vec<i64> = hosts::Entity::find().select_only().column(hosts::Column::Id).into_tuple().all(db).await?;
+    Ok(ids.into_iter().collect())
+}
+
+/// The platform of every host.
+pub async fn platforms(db: &impl ConnectionTrait) -> Result<Vec<(i64, String)>> {
+    let select = hosts::Entity::find().select_only().columns([hosts::Column::Id, hosts::Column::Platform]);
+    Ok(select.into_tuple().all(db).await?)
+}
+
+/// Host names by id; hosts that are gone have none.
+pub async fn hostnames(db: &impl ConnectionTrait, ids: &[i64]) -> Result<HashMap<i64, String>> {
+    let mut names = HashMap::new();
+    for batch in ids.chunks(MAX_PARAMETERS) {
+        let rows: Vec<(i64, String)> = hosts::Entity::find()
+            .filter(hosts::Column::Id.is_in(batch.iter().copied()))
+            .select_only()
+            .columns([hosts::Column::Id, hosts::Column::Hostname])
+            .into_tuple()
+            .all(db)
+            .await?;
+        names.extend(rows);
+    }
+    Ok(names)
+}
+
 /// Adds a host and tells its id.
 pub async fn insert(db: &impl ConnectionTrait, host: hosts::ActiveModel) -> Result<i64> {
     Ok(hosts::Entity::insert(host).exec(db).await?.last_insert_id)

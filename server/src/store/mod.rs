@@ -7,6 +7,7 @@ mod error;
 pub mod generations;
 pub mod hosts;
 pub mod labels;
+pub mod live_queries;
 pub mod node_keys;
 pub mod packs;
 pub mod parked_queries;

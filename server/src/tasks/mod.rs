@@ -15,6 +15,8 @@ use crate::telemetry::Metrics;
 enum Task {
     WriteSeen,
     WriteReports,
+    SweepLiveQueries,
+    ForgetLiveQueries,
     RefreshSchedule,
     RetireKeys,
     SeparateClones,
@@ -22,9 +24,11 @@ enum Task {
 }
 
 impl Task {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 8] = [
         Self::WriteSeen,
         Self::WriteReports,
+        Self::SweepLiveQueries,
+        Self::ForgetLiveQueries,
         Self::RefreshSchedule,
         Self::RetireKeys,
         Self::SeparateClones,
@@ -34,7 +38,8 @@ impl Task {
     fn every(self) -> Duration {
         Duration::from_secs(match self {
             Self::RefreshSchedule => 2,
-            Self::WriteReports => 1,
+            Self::WriteReports | Self::SweepLiveQueries => 1,
+            Self::ForgetLiveQueries => 600,
             Self::WriteSeen => 5,
             Self::RetireKeys => 60,
             Self::SeparateClones => 30,
@@ -54,6 +59,8 @@ impl Task {
                 metrics.hosts_in_memory.set(i64::try_from(fleet.hosts.index.len()).unwrap_or(i64::MAX));
                 fleet.hosts.write_seen(false).await
             }
+            Self::SweepLiveQueries => fleet.live.sweep().await,
+            Self::ForgetLiveQueries => fleet.live.forget_old().await,
             Self::WriteReports => fleet.checkin.write_reports().await,
             Self::RefreshSchedule => fleet.schedule.refresh().await,
             Self::RetireKeys => fleet.hosts.retire_keys().await,

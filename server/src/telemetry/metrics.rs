@@ -16,6 +16,10 @@ pub struct Metrics {
     pub enrolls: IntCounterVec,
     /// Node keys that had to be looked up in the database.
     pub key_lookups: IntCounter,
+    /// Live queries handed to hosts.
+    pub live_questions: IntCounter,
+    /// Live queries that have probably stopped an agent.
+    pub suspects: IntCounter,
     /// Questions put to hosts about themselves.
     pub questions: IntCounter,
     /// Questions not put to a host any more, because they seem to stop its agent.
@@ -56,6 +60,8 @@ impl Metrics {
         let enrolls = counters("muster_enrolls_total", "Enrollments by outcome.", &["outcome"])?;
         let key_lookups = counter("muster_key_lookups_total", "Node keys looked up in the database.")?;
         let clones = counter("muster_clones_separated_total", "Identities found to be shared by two machines.")?;
+        let live_questions = counter("muster_live_questions_total", "Live queries handed to hosts.")?;
+        let suspects = counter("muster_live_suspects_total", "Live queries that have probably stopped an agent.")?;
         let questions = counter("muster_questions_total", "Questions put to hosts about themselves.")?;
         let parked_queries = counter("muster_parked_queries_total", "Questions a host is not asked any more.")?;
         let label_changes = counters("muster_label_changes_total", "Label memberships written.", &["change"])?;
@@ -76,6 +82,8 @@ impl Metrics {
             request_seconds,
             enrolls,
             key_lookups,
+            live_questions,
+            suspects,
             questions,
             parked_queries,
             label_changes,

@@ -4,22 +4,31 @@ use muster_api::osquery::{DistributedWrite, QueryResult};
 use sea_orm::Set;
 
 use super::{Checkin, Name, details};
+use crate::fleet::Result;
 use crate::fleet::hosts::{Family, Host};
+use crate::fleet::live;
 use crate::fleet::schedule::Plan;
 use crate::store::entity::hosts::ActiveModel;
 use crate::store::reports::Report;
 
 /// What agents from 5.5 on say of a query that has stopped their worker before.
-const DENYLISTED: &str = "distributed query is denylisted";
+pub const DENYLISTED: &str = "distributed query is denylisted";
 
 impl Checkin {
     /// Takes the answers of a host. Those to questions nobody asks any more are dropped: an agent that is refused keeps
     /// them and sends more each time.
-    pub fn write(&self, host: &Arc<Host>, write: &DistributedWrite<'_>) {
+    ///
+    /// # Errors
+    /// When the answer to a live query cannot be kept now; the agent sends all of them again.
+    pub async fn write(&self, host: &Arc<Host>, write: &DistributedWrite<'_>) -> Result<()> {
         let now = self.clock.now();
         let plan = self.schedule.plan();
         let mut report = Report { host_id: host.id, ..Report::default() };
         for (id, result) in &write.results {
+            if let Some(live_query) = id.strip_prefix(live::PREFIX).and_then(|id| id.parse().ok()) {
+                self.live.answer(host, live_query, result).await?;
+                continue;
+            }
             let Some(name) = Name::parse(id) else {
                 self.metrics.unknown_answers.inc();
                 continue;
@@ -43,6 +52,7 @@ impl Checkin {
             self.reports.finish(host, done, now);
             host.housekeeping.finished(done, host.id, &plan, self.intervals, now);
         }
+        Ok(())
     }
 }
 

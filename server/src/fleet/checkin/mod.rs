@@ -14,12 +14,14 @@ use bytes::Bytes;
 use muster_api::osquery::answer::NO_WORK;
 use serde_json::{Map, Value};
 
+pub use answers::DENYLISTED;
 pub use due::Housekeeping;
 pub use names::Name;
 
 use self::reports::Reports;
 use self::round::{Next, Round};
 use super::hosts::{Host, Hosts};
+use super::live::Live;
 use super::schedule::{Plan, Schedule};
 use super::within;
 use crate::clock::{Clock, Moment};
@@ -37,6 +39,7 @@ pub struct Checkin {
     clock: Clock,
     schedule: Arc<Schedule>,
     hosts: Arc<Hosts>,
+    live: Arc<Live>,
     reports: Reports,
     intervals: due::Intervals,
     store_timeout: Duration,
@@ -50,6 +53,7 @@ impl Checkin {
         config: &config::Osquery,
         schedule: Arc<Schedule>,
         hosts: Arc<Hosts>,
+        live: Arc<Live>,
         metrics: Arc<Metrics>,
     ) -> Self {
         Self {
@@ -57,6 +61,7 @@ impl Checkin {
             clock,
             schedule,
             hosts,
+            live,
             reports: Reports::default(),
             intervals: due::Intervals { details: config.detail_update_interval, labels: config.label_update_interval },
             store_timeout: config.store_timeout,
@@ -64,8 +69,12 @@ impl Checkin {
         }
     }
 
-    /// The answer to a host that asks for work. Without anything due it looks at two numbers in memory.
+    /// The answer to a host that asks for work. Without anything due it looks at three numbers in memory. Live queries go
+    /// first and alone: all answers to one read come together, after the slowest.
     pub async fn read(&self, host: &Arc<Host>) -> Bytes {
+        if let Some(questions) = self.live.questions(host).await {
+            return questions;
+        }
         let now = self.clock.now();
         let plan = self.schedule.plan();
         if !host.housekeeping.may_be_due(&plan, now) {

@@ -65,7 +65,9 @@ impl Hosts {
                 created_at: now,
                 used_at: None,
             };
-            self.index.add_key(&row, hash, self.index.host(&known));
+            let host = self.index.host(&known);
+            host.enrolled(now);
+            self.index.add_key(&row, hash, host);
         }
         self.metrics.enrolls.with_label_values(&["enrolled"]).inc();
         Ok(key)

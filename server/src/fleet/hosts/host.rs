@@ -5,8 +5,10 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use bytes::Bytes;
 use tokio::sync::Mutex;
 
+use super::restarts::Restarts;
 use crate::clock::Moment;
 use crate::fleet::checkin::Housekeeping;
+use crate::fleet::live::Turns;
 use crate::fleet::logs::{LastBatch, Stream};
 use crate::store::entity;
 use crate::store::hosts::{Intervals, Known};
@@ -37,6 +39,10 @@ pub struct Host {
     pub served: ArcSwapOption<Served>,
     /// What its config told it, and what the database knows of that.
     pub intervals: ArcSwap<(Intervals, Intervals)>,
+    /// Live queries it has still to fetch or answer.
+    pub turns: Turns,
+    hostname: ArcSwap<String>,
+    restarts: Restarts,
     /// What it was asked about itself and will be.
     pub housekeeping: Housekeeping,
     seen: AtomicI64,
@@ -58,6 +64,9 @@ impl Host {
             assignment: ArcSwap::from_pointee(Self::assignment_of(known)),
             served: ArcSwapOption::empty(),
             intervals: ArcSwap::from_pointee((intervals, intervals)),
+            turns: Turns::default(),
+            hostname: ArcSwap::from_pointee(row.hostname.clone()),
+            restarts: Restarts::default(),
             housekeeping: Housekeeping::new(asked(row)),
             seen: AtomicI64::new(row.seen_at.0),
             written_seen: AtomicI64::new(row.seen_at.0),
@@ -72,6 +81,9 @@ impl Host {
 
     /// Takes over what the database says now.
     pub fn refresh(&self, known: &Known) {
+        if **self.hostname.load() != known.host.hostname {
+            self.hostname.store(Arc::new(known.host.hostname.clone()));
+        }
         let fresh = Self::assignment_of(known);
         if **self.assignment.load() != fresh {
             self.assignment.store(Arc::new(fresh));
@@ -84,6 +96,25 @@ impl Host {
             Stream::Result => &self.results,
             Stream::Status => &self.statuses,
         }
+    }
+
+    pub fn hostname(&self) -> String {
+        self.hostname.load().to_string()
+    }
+
+    /// It has fetched its config.
+    pub fn config_fetched(&self, now: Moment) {
+        self.restarts.config_fetched(now);
+    }
+
+    /// It has enrolled again, which agents do when they have lost their database or were started anew.
+    pub fn enrolled(&self, now: Moment) {
+        self.restarts.seen(now);
+    }
+
+    /// Whether there has been a sign of a restart since a moment.
+    pub fn has_restarted_since(&self, moment: Moment) -> bool {
+        self.restarts.since(moment)
     }
 
     pub fn mark_seen(&self, now: Moment) {

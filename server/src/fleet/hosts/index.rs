@@ -162,6 +162,11 @@ impl Hosts {
         Ok(Authenticated::Host(Arc::clone(&key.host)))
     }
 
+    /// Notes that a host has fetched its config.
+    pub fn config_fetched(&self, host: &Host) {
+        host.config_fetched(self.clock.now());
+    }
+
     /// The distinct assignments of the hosts in memory.
     pub fn assignments(&self) -> HashSet<Arc<Assignment>> {
         self.index.hosts.pin().values().map(|host| host.assignment.load_full()).collect()

@@ -9,6 +9,7 @@ mod host;
 mod identity;
 mod index;
 mod key;
+mod restarts;
 mod seen;
 mod view;
 

@@ -30,16 +30,33 @@ const NEW_FOR: Duration = Duration::from_secs(24 * 3600);
 
 /// Whether a host is online: it has called within its own interval and a minute.
 pub fn status(host: &Model, seen: Moment, now: Moment) -> HostStatus {
-    let interval = match (host.distributed_interval, host.config_refresh) {
+    match is_online(host.distributed_interval, host.config_refresh, seen, now) {
+        true => HostStatus::Online,
+        false => HostStatus::Offline,
+    }
+}
+
+fn is_online(distributed_interval: i64, config_refresh: i64, seen: Moment, now: Moment) -> bool {
+    let interval = match (distributed_interval, config_refresh) {
         (0, 0) => 0,
         (0, other) | (other, 0) => other,
         (a, b) => a.min(b),
     };
     let interval = Duration::from_secs(u64::try_from(interval).unwrap_or(0));
-    if seen.plus(interval).plus(ONLINE_BUFFER) > now { HostStatus::Online } else { HostStatus::Offline }
+    seen.plus(interval).plus(ONLINE_BUFFER) > now
 }
 
 impl Hosts {
+    /// How many of these hosts are online, as far as memory knows: who has not called since the start is not.
+    pub fn online(&self, host_ids: &[i64]) -> u64 {
+        let now = self.clock.now();
+        let online = host_ids.iter().filter_map(|id| self.index.get(*id)).filter(|host| {
+            let told = host.intervals.load().0;
+            is_online(told.distributed, told.config_refresh, host.seen(), now)
+        });
+        online.count() as u64
+    }
+
     /// Lists hosts.
     ///
     /// # Errors

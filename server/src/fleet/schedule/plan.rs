@@ -109,6 +109,10 @@ impl Plan {
         self.labels.get(&id).map(String::as_str)
     }
 
+    pub fn label_id(&self, name: &str) -> Option<i64> {
+        self.labels.iter().find(|(_, label)| *label == name).map(|(id, _)| *id)
+    }
+
     /// Labels hosts are asked about, sorted by id.
     pub fn dynamic_labels(&self) -> &[DynamicLabel] {
         &self.dynamic

@@ -6,6 +6,7 @@ pub mod generations;
 pub mod hosts;
 pub mod label_members;
 pub mod labels;
+pub mod live_queries;
 pub mod node_keys;
 pub mod pack_labels;
 pub mod packs;

@@ -1,0 +1,219 @@
+//! The bus of a single process: turns in memory, answers in one append-only file per job. The cursor is the offset.
+
+use std::collections::HashMap;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufRead as _, BufReader, Read as _, Seek as _, SeekFrom, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use roaring::RoaringTreemap;
+use tokio::sync::watch;
+
+use super::{BusError, BusFuture, Line, LiveBus, Piece};
+
+/// Lines are read in steps of this size.
+const STEP: usize = 64 * 1024;
+
+/// See the module.
+#[derive(Debug)]
+pub struct MemoryBus {
+    folder: PathBuf,
+    jobs: Mutex<HashMap<i64, Arc<Stream>>>,
+}
+
+#[derive(Debug)]
+struct Stream {
+    path: PathBuf,
+    inner: Mutex<Inner>,
+    end: watch::Sender<u64>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    file: File,
+    claimed: RoaringTreemap,
+    answered: RoaringTreemap,
+}
+
+impl MemoryBus {
+    /// Keeps answers in `folder`, which is made.
+    ///
+    /// # Errors
+    /// When the folder cannot be made.
+    pub fn new(folder: &Path) -> io::Result<Self> {
+        fs::create_dir_all(folder)?;
+        Ok(Self { folder: folder.to_owned(), jobs: Mutex::default() })
+    }
+
+    fn stream(&self, job: i64) -> Result<Arc<Stream>, BusError> {
+        let found = lock(&self.jobs).get(&job).cloned();
+        found.ok_or_else(|| BusError(format!("live query {job} has no results")))
+    }
+
+    fn path(&self, job: i64) -> PathBuf {
+        self.folder.join(format!("{job}.ndjson"))
+    }
+}
+
+impl Stream {
+    /// Opens the file, cuts off a line that a crash left unfinished, and notes who has answered.
+    fn open(path: PathBuf) -> io::Result<Self> {
+        let mut file = OpenOptions::new().create(true).append(true).read(true).open(&path)?;
+        let mut answered = RoaringTreemap::new();
+        let mut end = 0;
+        let mut reader = BufReader::new(&mut file);
+        let mut line = Vec::new();
+        while reader.read_until(b'\n', &mut line)? > 0 && line.ends_with(b"\n") {
+            end += line.len() as u64;
+            answered.extend(host_of(&line));
+            line.clear();
+        }
+        file.set_len(end)?;
+        let inner = Inner { file, claimed: RoaringTreemap::new(), answered };
+        Ok(Self { path, inner: Mutex::new(inner), end: watch::Sender::new(end) })
+    }
+
+    fn answer(&self, host: u64, mut line: Vec<u8>) -> io::Result<bool> {
+        let mut inner = lock(&self.inner);
+        if inner.answered.contains(host) {
+            return Ok(false);
+        }
+        line.push(b'\n');
+        let end = *self.end.borrow();
+        if let Err(error) = inner.file.write_all(&line) {
+            inner.file.set_len(end)?;
+            return Err(error);
+        }
+        inner.answered.insert(host);
+        self.end.send_replace(end + line.len() as u64);
+        Ok(true)
+    }
+
+    fn read(&self, cursor: u64, max_bytes: usize) -> io::Result<Piece> {
+        let end = *self.end.borrow();
+        let mut file = File::open(&self.path)?;
+        file.seek(SeekFrom::Start(cursor.min(end)))?;
+        let mut reader = BufReader::with_capacity(STEP, file.take(end.saturating_sub(cursor)));
+        let mut piece = Piece { lines: Vec::new(), next: cursor.min(end) };
+        let mut bytes = 0;
+        while bytes < max_bytes {
+            let mut text = Vec::new();
+            let read = reader.read_until(b'\n', &mut text)?;
+            if read == 0 {
+                break;
+            }
+            text.pop();
+            bytes += read;
+            piece.next += read as u64;
+            piece.lines.push(Line { cursor: piece.next, text });
+        }
+        Ok(piece)
+    }
+}
+
+/// The host a line is from: lines begin with it.
+fn host_of(line: &[u8]) -> Option<u64> {
+    let digits = line.strip_prefix(b"{\"host_id\":")?;
+    let end = digits.iter().position(|byte| !byte.is_ascii_digit())?;
+    std::str::from_utf8(&digits[..end]).ok()?.parse().ok()
+}
+
+impl LiveBus for MemoryBus {
+    fn open(&self, job: i64) -> BusFuture<'_, ()> {
+        Box::pin(async move {
+            if lock(&self.jobs).contains_key(&job) {
+                return Ok(());
+            }
+            let path = self.path(job);
+            let stream = blocking(move || Stream::open(path)).await?;
+            lock(&self.jobs).entry(job).or_insert_with(|| Arc::new(stream));
+            Ok(())
+        })
+    }
+
+    fn claim(&self, job: i64, host: i64) -> BusFuture<'_, bool> {
+        Box::pin(async move {
+            let stream = self.stream(job)?;
+            let mut inner = lock(&stream.inner);
+            let host = host.cast_unsigned();
+            Ok(!inner.answered.contains(host) && inner.claimed.insert(host))
+        })
+    }
+
+    fn unclaim(&self, job: i64, host: i64) -> BusFuture<'_, ()> {
+        Box::pin(async move {
+            let stream = self.stream(job)?;
+            lock(&stream.inner).claimed.remove(host.cast_unsigned());
+            Ok(())
+        })
+    }
+
+    fn answer(&self, job: i64, host: i64, line: Vec<u8>) -> BusFuture<'_, bool> {
+        Box::pin(async move {
+            let stream = self.stream(job)?;
+            blocking(move || stream.answer(host.cast_unsigned(), line)).await
+        })
+    }
+
+    fn read(&self, job: i64, cursor: u64, max_bytes: usize) -> BusFuture<'_, Piece> {
+        Box::pin(async move {
+            let stream = self.stream(job)?;
+            blocking(move || stream.read(cursor, max_bytes)).await
+        })
+    }
+
+    fn watch(&self, job: i64) -> Option<watch::Receiver<u64>> {
+        self.stream(job).ok().map(|stream| stream.end.subscribe())
+    }
+
+    fn length(&self, job: i64) -> u64 {
+        self.stream(job).map_or(0, |stream| *stream.end.borrow())
+    }
+
+    fn remove(&self, job: i64) -> BusFuture<'_, ()> {
+        Box::pin(async move {
+            lock(&self.jobs).remove(&job);
+            let path = self.path(job);
+            blocking(move || match fs::remove_file(path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+                _ => Ok(()),
+            })
+            .await
+        })
+    }
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> Result<T, BusError> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(outcome) => outcome.map_err(|error| BusError(format!("the file of a live query's results: {error}"))),
+        Err(error) => Err(BusError(error.to_string())),
+    }
+}
+
+/// A panic while holding a lock leaves whole values behind, so they are used on.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn it_keeps_what_a_bus_promises() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().to_owned();
+        super::super::contract_tests::run(MemoryBus::new(&path).unwrap(), || MemoryBus::new(&path).unwrap()).await;
+    }
+
+    #[tokio::test]
+    async fn a_line_cut_by_a_crash_is_not_an_answer() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("3.ndjson"), "{\"host_id\":1}\n{\"host_id\":2,\"rows\"").unwrap();
+        let bus = MemoryBus::new(folder.path()).unwrap();
+        bus.open(3).await.unwrap();
+        assert_eq!(bus.read(3, 0, usize::MAX).await.unwrap().lines.len(), 1);
+        assert!(bus.answer(3, 2, b"{\"host_id\":2}".to_vec()).await.unwrap());
+        assert_eq!(bus.read(3, 0, usize::MAX).await.unwrap().lines.len(), 2);
+    }
+}

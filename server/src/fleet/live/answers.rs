@@ -1,0 +1,165 @@
+//! The agent's side: answers, and how they are kept.
+
+use std::sync::Arc;
+
+use muster_api::osquery::{QueryResult, Rows, Stats};
+use muster_api::rest::{LiveAnswer, LiveStats, TargetState};
+use serde_json::{Map, Value};
+
+use super::{Job, Live};
+use crate::bus::Line;
+use crate::clock::Moment;
+use crate::fleet::checkin::DENYLISTED;
+use crate::fleet::hosts::Host;
+use crate::fleet::{Error, Result};
+
+/// Answers are read in pieces of about this size.
+pub const READ_BYTES: usize = 1 << 20;
+
+impl Live {
+    /// Takes a host's answer to a live query. An answer to one that is over, or a repeat, is taken and dropped.
+    ///
+    /// # Errors
+    /// When the answer cannot be kept now and the host's last one could: the agent sends it again. Never twice in a row.
+    pub async fn answer(&self, host: &Arc<Host>, id: i64, result: &QueryResult<'_>) -> Result<()> {
+        let job = self.jobs.pin().get(&id).cloned();
+        let Some(job) = job.filter(|job| job.is_open()) else {
+            host.turns.dropped(id);
+            self.metrics.unknown_answers.inc();
+            return Ok(());
+        };
+        if !matches!(job.state_of(host.id), Some(TargetState::Pending | TargetState::Sent)) {
+            self.metrics.unknown_answers.inc();
+            return Ok(());
+        }
+        let now = self.clock.now();
+        let answer = self.read_answer(host, &job, result, now);
+        match self.bus.answer(id, host.id, line(&answer)).await {
+            Ok(_) => {
+                host.turns.refuse(false);
+            }
+            Err(error) if !host.turns.refuse(true) => return Err(Error::Unavailable(error.0)),
+            Err(error) => {
+                host.turns.refuse(false);
+                tracing::error!(%error, live_query = id, host_id = host.id, "an answer could not be kept and is only counted");
+                let counted = LiveAnswer { rows: Vec::new(), truncated: true, ..answer };
+                job.settled(&counted, result.stats, now);
+                host.turns.dropped(id);
+                return Ok(());
+            }
+        }
+        job.settled(&answer, result.stats, now);
+        host.turns.dropped(id);
+        Ok(())
+    }
+
+    /// Keeps what is known of a host that does not answer.
+    pub(super) async fn settle(&self, job: &Job, answer: LiveAnswer, now: Moment) {
+        if let Err(error) = self.bus.answer(job.id, answer.host_id, line(&answer)).await {
+            tracing::warn!(%error, live_query = job.id, "what became of a host is only counted");
+        }
+        job.settled(&answer, None, now);
+    }
+
+    fn read_answer(&self, host: &Host, job: &Job, result: &QueryResult<'_>, now: Moment) -> LiveAnswer {
+        let message = result.message.as_deref().map(str::to_owned);
+        let state = match (result.succeeded(), message.as_deref()) {
+            (true, _) => TargetState::Answered,
+            (false, Some(DENYLISTED)) => TargetState::Denylisted,
+            (false, _) => TargetState::Failed,
+        };
+        let room =
+            self.config.max_results.0.saturating_sub(usize::try_from(self.bus.length(job.id)).unwrap_or(usize::MAX));
+        let (rows, is_cut) = rows_within(result.rows, self.config.max_answer.0.min(room));
+        if is_cut {
+            self.metrics.limit_hit("live_answer");
+        }
+        let error = match state {
+            TargetState::Failed => Some(message.unwrap_or_else(|| "the agent did not say why".to_owned())),
+            _ => message.filter(|_| state != TargetState::Answered),
+        };
+        LiveAnswer {
+            cursor: 0,
+            host_id: host.id,
+            hostname: host.hostname(),
+            state,
+            rows,
+            rows_sent: is_cut.then_some(result.rows.row_count() as u64),
+            truncated: is_cut,
+            error,
+            stats: result.stats.map(|stats| LiveStats {
+                wall_time_ms: stats.wall_time_ms,
+                user_time_ms: stats.user_time,
+                system_time_ms: stats.system_time,
+                memory_bytes: stats.memory,
+            }),
+            at: now.to_utc(),
+        }
+    }
+}
+
+/// The first rows that together stay within `max_bytes` of values and names, and whether that left any out.
+fn rows_within(rows: Rows<'_>, max_bytes: usize) -> (Vec<Value>, bool) {
+    let mut kept = Vec::new();
+    let mut bytes = 0;
+    for row in rows.iter() {
+        bytes += row.raw().len();
+        if bytes > max_bytes {
+            return (kept, true);
+        }
+        let columns: Map<String, Value> =
+            row.columns().map(|(column, text)| (column.into_owned(), text.into_owned().into())).collect();
+        kept.push(Value::Object(columns));
+    }
+    (kept, false)
+}
+
+/// What is known of a host that does not answer.
+pub(super) fn unanswered(host: &Host, state: TargetState, reason: &str, now: Moment) -> LiveAnswer {
+    LiveAnswer {
+        cursor: 0,
+        host_id: host.id,
+        hostname: host.hostname(),
+        state,
+        rows: Vec::new(),
+        rows_sent: None,
+        truncated: false,
+        error: Some(reason.to_owned()),
+        stats: None,
+        at: now.to_utc(),
+    }
+}
+
+/// An answer as it is kept: all but the cursor, which is where it stands. The host comes first.
+fn line(answer: &LiveAnswer) -> Vec<u8> {
+    let mut json = serde_json::to_value(answer).unwrap_or_default();
+    if let Some(members) = json.as_object_mut() {
+        members.shift_remove("cursor");
+    }
+    json.to_string().into_bytes()
+}
+
+/// A kept answer as it is shown: with the cursor in front.
+pub fn show(line: &Line) -> Vec<u8> {
+    let mut text = format!("{{\"cursor\":{},", line.cursor).into_bytes();
+    text.extend_from_slice(line.text.get(1..).unwrap_or_default());
+    text.push(b'\n');
+    text
+}
+
+/// Reads a kept answer.
+///
+/// # Errors
+/// When the line is not one.
+pub fn parse(line: &Line) -> serde_json::Result<LiveAnswer> {
+    serde_json::from_slice(&show(line))
+}
+
+pub(super) fn cost(stats: LiveStats) -> Stats {
+    Stats {
+        wall_time_ms: stats.wall_time_ms,
+        user_time: stats.user_time_ms,
+        system_time: stats.system_time_ms,
+        memory: stats.memory_bytes,
+    }
+}

@@ -1,0 +1,127 @@
+//! Live queries: durable jobs that ask hosts now and account for every one of them. Watching is a view on a job.
+
+mod answers;
+mod job;
+mod operate;
+mod questions;
+mod states;
+mod sweep;
+mod targets;
+mod turns;
+
+use std::sync::Arc;
+
+pub use answers::{READ_BYTES, show as show_line};
+pub use job::Job;
+pub use questions::PREFIX;
+pub use turns::Turns;
+
+use self::states::States;
+use super::hosts::Hosts;
+use super::schedule::Schedule;
+use super::{Error, Result};
+use crate::bus::{BusError, LiveBus};
+use crate::clock::Clock;
+use crate::config;
+use crate::store::{self, Store};
+use crate::telemetry::Metrics;
+
+/// Everything about live queries.
+#[derive(Debug)]
+pub struct Live {
+    store: Store,
+    bus: Arc<dyn LiveBus>,
+    clock: Clock,
+    config: config::Live,
+    hosts: Arc<Hosts>,
+    schedule: Arc<Schedule>,
+    metrics: Arc<Metrics>,
+    /// Open jobs, and those that ended since the start and are still kept.
+    jobs: papaya::HashMap<i64, Arc<Job>>,
+}
+
+/// What the service is made of.
+#[derive(Debug)]
+pub struct Parts {
+    pub store: Store,
+    pub bus: Arc<dyn LiveBus>,
+    pub clock: Clock,
+    pub config: config::Live,
+    pub hosts: Arc<Hosts>,
+    pub schedule: Arc<Schedule>,
+    pub metrics: Arc<Metrics>,
+}
+
+impl Live {
+    /// Takes up the jobs that were open when the server stopped, from their last checkpoint and their answers.
+    ///
+    /// # Errors
+    /// When the database or a file of answers cannot be read.
+    pub async fn load(parts: Parts) -> Result<Self> {
+        let Parts { store, bus, clock, config, hosts, schedule, metrics } = parts;
+        let live = Self { store, bus, clock, config, hosts, schedule, metrics, jobs: papaya::HashMap::new() };
+        for row in store::live_queries::open(live.store.reader()).await? {
+            let id = row.id;
+            let job = live.restore(row).await?;
+            live.take_up(&job).await?;
+            tracing::info!(live_query = id, "a live query goes on");
+        }
+        Ok(live)
+    }
+
+    /// A job from its row, with its stream open.
+    async fn restore(&self, row: store::entity::live_queries::Model) -> Result<Arc<Job>> {
+        let states = States::from_bytes(&row.states).ok_or_else(|| store::Error::Corrupt {
+            table: "live_queries",
+            key: row.id.to_string(),
+            reason: "its states cannot be read".to_owned(),
+        })?;
+        self.bus.open(row.id).await?;
+        let job = Arc::new(Job::new(row, states));
+        self.jobs.pin().insert(job.id, Arc::clone(&job));
+        Ok(job)
+    }
+
+    /// Brings a job up to its answers, which may be newer than the checkpoint, and lets hosts that were asked and owe an
+    /// answer be asked again.
+    async fn take_up(&self, job: &Job) -> Result<()> {
+        let now = self.clock.now();
+        let mut cursor = 0;
+        loop {
+            let piece = self.bus.read(job.id, cursor, answers::READ_BYTES).await?;
+            if piece.lines.is_empty() {
+                break;
+            }
+            cursor = piece.next;
+            for line in &piece.lines {
+                if let Ok(answer) = answers::parse(line) {
+                    job.settled(&answer, answer.stats.map(answers::cost), now);
+                }
+            }
+        }
+        for host in job.hosts(muster_api::rest::TargetState::Sent) {
+            job.again(host);
+        }
+        Ok(())
+    }
+
+    fn open_jobs(&self) -> Vec<Arc<Job>> {
+        self.jobs.pin().values().filter(|job| job.is_open()).cloned().collect()
+    }
+
+    /// A job in memory, or one that ended before the start.
+    async fn find(&self, id: i64) -> Result<Arc<Job>> {
+        if let Some(job) = self.jobs.pin().get(&id).cloned() {
+            return Ok(job);
+        }
+        let not_found = || Error::NotFound { kind: "Live query", key: format!("with id={id}") };
+        let row = store::live_queries::by_id(self.store.reader(), id).await?.ok_or_else(not_found)?;
+        self.restore(row).await
+    }
+}
+
+impl From<BusError> for Error {
+    fn from(error: BusError) -> Self {
+        Self::Unavailable(error.0)
+    }
+}

@@ -1,0 +1,141 @@
+//! What became of every target: each is in exactly one state, so the counts always add up.
+
+use muster_api::rest::{LiveCounts, TargetState};
+use roaring::RoaringTreemap;
+
+/// All states, in the order they are stored.
+const STATES: [TargetState; 10] = [
+    TargetState::Pending,
+    TargetState::Sent,
+    TargetState::Answered,
+    TargetState::Failed,
+    TargetState::Denylisted,
+    TargetState::Suspect,
+    TargetState::Lost,
+    TargetState::Expired,
+    TargetState::Cancelled,
+    TargetState::Gone,
+];
+
+/// Hosts by state.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct States {
+    hosts: [RoaringTreemap; STATES.len()],
+    truncated: RoaringTreemap,
+}
+
+fn position(state: TargetState) -> usize {
+    STATES.iter().position(|other| *other == state).unwrap_or(0)
+}
+
+impl States {
+    /// All targets, not asked yet.
+    pub fn pending(targets: impl IntoIterator<Item = i64>) -> Self {
+        let mut states = Self::default();
+        states.hosts[position(TargetState::Pending)].extend(targets.into_iter().map(i64::cast_unsigned));
+        states
+    }
+
+    /// `None` for a host that is no target.
+    pub fn of(&self, host: i64) -> Option<TargetState> {
+        let host = host.cast_unsigned();
+        STATES.into_iter().find(|state| self.hosts[position(*state)].contains(host))
+    }
+
+    /// Moves a host on, if it is in one of `from`. Says whether it was.
+    pub fn advance(&mut self, host: i64, from: &[TargetState], to: TargetState) -> bool {
+        let id = host.cast_unsigned();
+        let was = from.iter().find(|state| self.hosts[position(**state)].remove(id));
+        if was.is_some() {
+            self.hosts[position(to)].insert(id);
+        }
+        was.is_some()
+    }
+
+    /// Moves everybody who is in one of `from`.
+    pub fn advance_all(&mut self, from: &[TargetState], to: TargetState) {
+        for state in from {
+            let moved = std::mem::take(&mut self.hosts[position(*state)]);
+            self.hosts[position(to)] |= moved;
+        }
+    }
+
+    pub fn mark_truncated(&mut self, host: i64) {
+        self.truncated.insert(host.cast_unsigned());
+    }
+
+    /// Hosts in a state, in order of their ids.
+    pub fn hosts(&self, state: TargetState) -> impl Iterator<Item = i64> + '_ {
+        self.hosts[position(state)].iter().map(u64::cast_signed)
+    }
+
+    pub fn targets(&self) -> impl Iterator<Item = i64> + '_ {
+        self.hosts.iter().flat_map(RoaringTreemap::iter).map(u64::cast_signed)
+    }
+
+    /// Whether nobody is left to answer.
+    pub fn is_settled(&self) -> bool {
+        self.hosts[position(TargetState::Pending)].is_empty() && self.hosts[position(TargetState::Sent)].is_empty()
+    }
+
+    pub fn counts(&self) -> LiveCounts {
+        let count = |state| self.hosts[position(state)].len();
+        LiveCounts {
+            targets: self.hosts.iter().map(RoaringTreemap::len).sum(),
+            pending: count(TargetState::Pending),
+            sent: count(TargetState::Sent),
+            answered: count(TargetState::Answered),
+            failed: count(TargetState::Failed),
+            denylisted: count(TargetState::Denylisted),
+            suspect: count(TargetState::Suspect),
+            lost: count(TargetState::Lost),
+            expired: count(TargetState::Expired),
+            cancelled: count(TargetState::Cancelled),
+            gone: count(TargetState::Gone),
+            truncated: self.truncated.len(),
+        }
+    }
+
+    /// As it is stored.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        for hosts in self.hosts.iter().chain([&self.truncated]) {
+            // Writing into memory does not fail.
+            let _ = hosts.serialize_into(&mut bytes);
+        }
+        bytes
+    }
+
+    /// `None` for bytes that are not states.
+    pub fn from_bytes(mut bytes: &[u8]) -> Option<Self> {
+        let mut states = Self::default();
+        for hosts in states.hosts.iter_mut().chain([&mut states.truncated]) {
+            *hosts = RoaringTreemap::deserialize_from(&mut bytes).ok()?;
+        }
+        Some(states)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn states_add_up_whatever_happens(steps in proptest::collection::vec((0_i64..40, 0_usize..10, 0_usize..10), 0..300)) {
+            let mut states = States::pending(0..30);
+            for (host, from, to) in steps {
+                let before = states.of(host);
+                let moved = states.advance(host, &[STATES[from]], STATES[to]);
+                prop_assert_eq!(moved, before == Some(STATES[from]));
+                let counts = states.counts();
+                prop_assert_eq!(counts.targets, 30);
+                let sum: u64 = STATES.iter().map(|state| states.hosts(*state).count() as u64).sum();
+                prop_assert_eq!(sum, 30);
+            }
+            prop_assert_eq!(States::from_bytes(&states.to_bytes()), Some(states));
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! Who is asked. The set is fixed when the job starts.
+
+use std::collections::BTreeSet;
+use std::hash::{BuildHasher as _, RandomState};
+
+use muster_api::rest::{LiveTargets, NewLiveQuery};
+use sea_orm::ConnectionTrait;
+
+use crate::fleet::hosts::Family;
+use crate::fleet::schedule::Plan;
+use crate::fleet::{Error, Problem, Result};
+use crate::store::{self, hosts::Named};
+
+/// Finds the targets.
+///
+/// # Errors
+/// [`Error::Invalid`] naming every host, label or platform nobody knows, and when no host is left.
+pub(super) async fn resolve(db: &impl ConnectionTrait, plan: &Plan, request: &NewLiveQuery) -> Result<BTreeSet<i64>> {
+    let mut problems = Vec::new();
+    let targets = &request.targets;
+    check(request, &mut problems);
+    let hosts = named_hosts(db, "hosts", &targets.hosts, &mut problems).await?;
+    let excluded = named_hosts(db, "exclude_hosts", &targets.exclude_hosts, &mut problems).await?;
+    let labels = label_ids(plan, "labels", &targets.labels, &mut problems);
+    let excluded_labels = label_ids(plan, "exclude_labels", &targets.exclude_labels, &mut problems);
+    if !problems.is_empty() {
+        return Err(Error::Invalid(problems));
+    }
+    let mut chosen = if targets.all { store::hosts::ids(db).await? } else { groups(db, targets, &labels).await? };
+    chosen.extend(hosts);
+    for label in excluded_labels {
+        for host in store::labels::members(db, label).await? {
+            chosen.remove(&host);
+        }
+    }
+    chosen.retain(|host| !excluded.contains(host));
+    let sampled = sample(chosen, request.percent, request.max_hosts);
+    if sampled.is_empty() { Err(Error::invalid("targets", "no hosts targeted")) } else { Ok(sampled) }
+}
+
+fn check(request: &NewLiveQuery, problems: &mut Vec<Problem>) {
+    let targets = &request.targets;
+    let is_narrowed = !targets.hosts.is_empty() || !targets.labels.is_empty() || !targets.platforms.is_empty();
+    if targets.all && is_narrowed {
+        problems.push(Problem::new("targets.all", "asks every host, so hosts, labels and platforms must be left out"));
+    }
+    if !targets.all && !is_narrowed {
+        problems.push(Problem::new("targets", "no hosts targeted; name hosts, labels or platforms, or set all"));
+    }
+    if request.percent.is_some_and(|percent| !(1..=100).contains(&percent)) {
+        problems.push(Problem::new("percent", "expects 1 to 100"));
+    }
+    if request.max_hosts == Some(0) {
+        problems.push(Problem::new("max_hosts", "expects at least 1"));
+    }
+}
+
+async fn named_hosts(
+    db: &impl ConnectionTrait,
+    list: &str,
+    words: &[String],
+    problems: &mut Vec<Problem>,
+) -> Result<BTreeSet<i64>> {
+    let found = store::hosts::named_many(db, words).await?;
+    let mut ids = BTreeSet::new();
+    for (position, word) in words.iter().enumerate() {
+        let reason = match found.get(word) {
+            Some(Named::One { id, .. }) => {
+                ids.insert(*id);
+                continue;
+            }
+            Some(Named::Several) => format!("more than one host is called {word:?}; use its identifier or UUID"),
+            None => format!("no host is called {word:?}; see `fleetctl get hosts`"),
+        };
+        problems.push(Problem::new(format!("targets.{list}[{position}]"), reason));
+    }
+    Ok(ids)
+}
+
+fn label_ids(plan: &Plan, list: &str, names: &[String], problems: &mut Vec<Problem>) -> Vec<i64> {
+    let mut ids = Vec::new();
+    for (position, name) in names.iter().enumerate() {
+        match plan.label_id(name) {
+            Some(id) => ids.push(id),
+            None => problems.push(Problem::new(
+                format!("targets.{list}[{position}]"),
+                format!("there is no label {name:?}; see `fleetctl get labels`"),
+            )),
+        }
+    }
+    ids
+}
+
+/// In any of the labels, and of any of the platforms; a list that is not given leaves nobody out.
+async fn groups(db: &impl ConnectionTrait, targets: &LiveTargets, labels: &[i64]) -> Result<BTreeSet<i64>> {
+    let mut by_label: Option<BTreeSet<i64>> = None;
+    for label in labels {
+        by_label.get_or_insert_default().extend(store::labels::members(db, *label).await?);
+    }
+    if targets.platforms.is_empty() {
+        return Ok(by_label.unwrap_or_default());
+    }
+    let mut by_platform = BTreeSet::new();
+    for (id, platform) in store::hosts::platforms(db).await? {
+        let family = Family::of(None, &platform);
+        if targets.platforms.iter().any(|word| *word == platform || (word == "linux" && family == Family::Linux)) {
+            by_platform.insert(id);
+        }
+    }
+    Ok(match by_label {
+        Some(by_label) => by_label.intersection(&by_platform).copied().collect(),
+        None => by_platform,
+    })
+}
+
+/// A fair part of the hosts, another one each time.
+fn sample(hosts: BTreeSet<i64>, percent: Option<u8>, max_hosts: Option<u64>) -> BTreeSet<i64> {
+    if percent.is_none() && max_hosts.is_none() {
+        return hosts;
+    }
+    let salt = RandomState::new();
+    let mut ranked: Vec<(u64, i64)> = hosts.into_iter().map(|host| (salt.hash_one(host), host)).collect();
+    ranked.sort_unstable();
+    let share = percent.map_or(ranked.len(), |percent| (ranked.len() * usize::from(percent)).div_ceil(100));
+    let limit = max_hosts.and_then(|max| usize::try_from(max).ok()).unwrap_or(usize::MAX);
+    ranked.into_iter().take(share.min(limit)).map(|(_, host)| host).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn samples_have_the_size_they_should() {
+        let hosts: BTreeSet<i64> = (0..1000).collect();
+        assert_eq!(sample(hosts.clone(), Some(10), None).len(), 100);
+        assert_eq!(sample(hosts.clone(), Some(10), Some(7)).len(), 7);
+        assert_eq!(sample(hosts.clone(), None, Some(5000)).len(), 1000);
+        assert_eq!(sample((0..3).collect(), Some(1), None).len(), 1, "never nobody");
+        assert_ne!(sample(hosts.clone(), Some(10), None), sample(hosts, Some(10), None));
+    }
+}

@@ -1,0 +1,98 @@
+//! What SQLite can tell about a query without the agent's tables.
+
+use rusqlite::Connection;
+
+/// Words in SQLite's message when the text itself is at fault, and not a table it does not know.
+const SYNTAX_ERRORS: [&str; 3] = ["syntax error", "incomplete input", "unrecognized token"];
+
+/// Checks that `sql` is one statement that SQLite can parse.
+///
+/// # Errors
+/// What is wrong, in words for operators.
+pub fn check(sql: &str) -> Result<(), String> {
+    if sql.contains('\0') {
+        return Err("has a NUL character in it".to_owned());
+    }
+    match statements(sql) {
+        0 => return Err("cannot be empty".to_owned()),
+        1 => {}
+        n => return Err(format!("holds {n} statements; agents run one")),
+    }
+    let Ok(connection) = Connection::open_in_memory() else { return Ok(()) };
+    match connection.prepare(sql) {
+        Err(error) if SYNTAX_ERRORS.iter().any(|words| error.to_string().contains(words)) => {
+            let reason = error.to_string();
+            Err(format!("is not SQL that SQLite can parse: {}", reason.split(" in ").next().unwrap_or(&reason)))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// How many statements there are: parts between semicolons that hold more than space and comments.
+fn statements(sql: &str) -> usize {
+    let mut count = 0;
+    let mut is_in_statement = false;
+    let mut rest = sql.chars().peekable();
+    while let Some(c) = rest.next() {
+        match (c, rest.peek()) {
+            ('-', Some('-')) => while rest.next().is_some_and(|c| c != '\n') {},
+            ('/', Some('*')) => {
+                let mut last = ' ';
+                for c in rest.by_ref().skip(1) {
+                    if last == '*' && c == '/' {
+                        break;
+                    }
+                    last = c;
+                }
+            }
+            ('\'' | '"' | '`', _) => {
+                is_in_statement = true;
+                while rest.next().is_some_and(|other| other != c) {}
+            }
+            ('[', _) => {
+                is_in_statement = true;
+                while rest.next().is_some_and(|c| c != ']') {}
+            }
+            (';', _) => {
+                count += usize::from(is_in_statement);
+                is_in_statement = false;
+            }
+            (c, _) if c.is_whitespace() => {}
+            _ => is_in_statement = true,
+        }
+    }
+    count + usize::from(is_in_statement)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tables_nobody_knows_here_are_fine() {
+        for good in [
+            "select * from osquery_info",
+            "SELECT 1;",
+            "select ';' as a -- and a comment; with one\n;",
+            "/* note; */ select name from processes where path like '%;%'",
+            "with recursive n(i) as (select 1 union all select i + 1 from n limit 3) select * from n",
+        ] {
+            assert_eq!(check(good), Ok(()), "{good}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_run_is_refused() {
+        for (bad, reason) in [
+            ("", "empty"),
+            ("  -- nothing\n", "empty"),
+            ("selct 1", "parse"),
+            ("select (1", "parse"),
+            ("select 'open", "parse"),
+            ("select 1; select 2", "2 statements"),
+        ] {
+            let error = check(bad).unwrap_err();
+            assert!(error.contains(reason), "{bad}: {error}");
+        }
+    }
+}

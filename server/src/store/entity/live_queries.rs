@@ -1,0 +1,31 @@
+use sea_orm::entity::prelude::*;
+
+use crate::clock::Moment;
+
+#[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+#[sea_orm(table_name = "live_queries")]
+pub struct Model {
+    #[sea_orm(primary_key)]
+    pub id: i64,
+    #[sea_orm(column_type = "Text")]
+    pub query: String,
+    /// Empty for SQL of its own.
+    pub query_name: String,
+    pub author_id: Option<i64>,
+    pub author_email: String,
+    pub created_at: Moment,
+    pub deadline: Moment,
+    pub finished_at: Option<Moment>,
+    /// `open`, `complete`, `cancelled`, `stopped` or `expired`.
+    pub status: String,
+    #[sea_orm(column_type = "Text")]
+    pub stop_reason: String,
+    /// One compressed bitmap of host ids per state.
+    #[sea_orm(column_type = "Blob")]
+    pub states: Vec<u8>,
+}
+
+#[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+pub enum Relation {}
+
+impl ActiveModelBehavior for ActiveModel {}

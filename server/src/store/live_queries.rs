@@ -1,0 +1,47 @@
+//! Live queries.
+
+use sea_orm::{ActiveModelTrait, ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
+
+use super::Result;
+use super::entity::live_queries::{ActiveModel, Column, Entity, Model};
+use crate::clock::Moment;
+
+pub async fn insert(db: &impl ConnectionTrait, job: ActiveModel) -> Result<i64> {
+    Ok(Entity::insert(job).exec(db).await?.last_insert_id)
+}
+
+pub async fn update(db: &impl ConnectionTrait, job: ActiveModel) -> Result<()> {
+    job.update(db).await?;
+    Ok(())
+}
+
+pub async fn by_id(db: &impl ConnectionTrait, id: i64) -> Result<Option<Model>> {
+    Ok(Entity::find_by_id(id).one(db).await?)
+}
+
+/// Those still going on.
+pub async fn open(db: &impl ConnectionTrait) -> Result<Vec<Model>> {
+    Ok(Entity::find().filter(Column::Status.eq("open")).order_by_asc(Column::Id).all(db).await?)
+}
+
+/// The latest, newest first.
+pub async fn latest(db: &impl ConnectionTrait, limit: u64) -> Result<Vec<Model>> {
+    Ok(Entity::find().order_by_desc(Column::Id).limit(limit).all(db).await?)
+}
+
+/// Those that ended before `moment`.
+pub async fn finished_before(db: &impl ConnectionTrait, moment: Moment) -> Result<Vec<i64>> {
+    Ok(Entity::find()
+        .filter(Column::FinishedAt.lt(moment))
+        .select_only()
+        .column(Column::Id)
+        .order_by_asc(Column::Id)
+        .into_tuple()
+        .all(db)
+        .await?)
+}
+
+pub async fn delete(db: &impl ConnectionTrait, id: i64) -> Result<()> {
+    Entity::delete_by_id(id).exec(db).await?;
+    Ok(())
+}
