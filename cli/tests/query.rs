@@ -48,9 +48,11 @@ fn job(status: &str, online: u64, counts: Value) -> Value {
         "expired": 0, "cancelled": 0, "gone": 0, "truncated": 0,
     });
     all.as_object_mut().unwrap().extend(counts.as_object().unwrap().clone());
+    let accounted = all["targets"].as_u64().unwrap() - all["pending"].as_u64().unwrap();
     json!({
         "id": 7, "query": "select 1 as x", "created_at": "2026-08-01T12:00:00Z", "deadline": "2026-08-01T13:00:00Z",
         "author_id": 1, "author_email": "a@b.c", "status": status, "counts": all, "online": online,
+        "online_waiting": online.saturating_sub(accounted),
     })
 }
 

@@ -6,7 +6,6 @@ mod ask;
 mod duration;
 mod interrupts;
 mod jobs;
-mod online;
 mod progress;
 mod request;
 mod states;

@@ -10,11 +10,6 @@ use crate::output;
 const PLAIN_GAP: Duration = Duration::from_secs(10);
 const TICK: Duration = Duration::from_millis(120);
 
-/// Targets that are no longer waited for.
-pub fn accounted(job: &LiveQuery) -> u64 {
-    job.counts.targets.saturating_sub(job.counts.pending + job.counts.sent)
-}
-
 /// How far a live query is, in the words of Fleet.
 pub fn progress(job: &LiveQuery) -> String {
     let targets = job.counts.targets;
@@ -116,6 +111,7 @@ pub mod tests {
         let job = json!({
             "id": 7, "query": "select 1", "created_at": "2026-08-01T12:00:00Z", "deadline": "2026-08-01T13:00:00Z",
             "author_id": 1, "author_email": "a@b.c", "status": "open", "counts": counts, "online": online,
+            "online_waiting": 0,
         });
         serde_json::from_value(job).unwrap()
     }

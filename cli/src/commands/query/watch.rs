@@ -1,6 +1,6 @@
 use std::collections::HashSet;
 use std::future::pending;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{anyhow, bail};
 use muster_api::rest::{LiveAnswer, LiveQuery, LiveStatus};
@@ -9,7 +9,6 @@ use tokio::time::sleep;
 
 use super::answers::{self, Answers, Event, Reading};
 use super::interrupts::Interrupts;
-use super::online::OnlineHosts;
 use super::progress::{Screen, progress};
 use super::summary::{ended, summary};
 use super::tally::{Tally, complaint, is_shown};
@@ -70,7 +69,6 @@ impl Running {
     async fn follow(&mut self, interrupts: &mut Interrupts) -> anyhow::Result<Reason> {
         let mut answers = Answers::read(self.reading(true, PATIENCE));
         let mut polled = poll(self.watch.server.clone(), self.watch.job.id);
-        let mut online = OnlineHosts::default();
         let limit = self.watch.timeout;
         let timeout = async { if let Some(limit) = limit { sleep(limit).await } else { pending().await } };
         tokio::pin!(timeout);
@@ -79,7 +77,7 @@ impl Running {
             if self.watch.job.status != LiveStatus::Open {
                 return Ok(Reason::Over);
             }
-            if self.watch.exit && online.are_done(&self.watch.job, Instant::now()) {
+            if self.watch.exit && self.watch.job.online_waiting == 0 {
                 return Ok(Reason::OnlineHostsAreDone);
             }
             tokio::select! {
