@@ -3,7 +3,7 @@ use std::path::PathBuf;
 use clap::builder::FalseyValueParser;
 use clap::{ArgAction, Args, Parser, Subcommand};
 
-use crate::commands::{apply, completion, config, convert, delete, get, login, preview, setup, user};
+use crate::commands::{apply, completion, config, convert, delete, get, login, preview, query, setup, user};
 use crate::contexts::DEFAULT_CONTEXT;
 
 /// Controls a Muster server: queries, packs, labels, configuration and hosts.
@@ -55,6 +55,8 @@ pub enum Command {
     /// Let people and programs in, or keep them out
     #[command(subcommand, arg_required_else_help = true)]
     User(user::Command),
+    /// Ask hosts now, and show their answers as they come
+    Query(query::Args),
     /// Run a server with simulated hosts on this machine
     Preview(preview::Args),
     /// Print a script that completes command lines, as in: source <(fleetctl completion bash)

@@ -49,6 +49,7 @@ async fn dispatch(cli: Cli) -> anyhow::Result<()> {
         Command::Get(resource) => commands::get::run(&Session::open(globals)?, resource).await,
         Command::Convert(args) => commands::convert::run(&args),
         Command::User(command) => commands::user::run(&Session::open(globals)?, command).await,
+        Command::Query(args) => commands::query::run(&Session::open(globals)?, args).await,
         Command::Completion(args) => commands::completion::run(&args),
         Command::Preview(args) => commands::preview::run(args, globals.debug).await,
     }

@@ -9,9 +9,11 @@ pub mod get;
 pub mod login;
 pub mod logout;
 pub mod preview;
+pub mod query;
 pub mod send;
 mod session;
 pub mod setup;
+mod stop_signal;
 pub mod user;
 
 pub use session::Session;

@@ -32,6 +32,8 @@ pub enum RestError {
         #[source]
         cause: serde_json::Error,
     },
+    #[error("a line of {url} is longer than {limit_mib} MiB; ask for fewer columns or rows")]
+    LongLine { url: String, limit_mib: usize },
 }
 
 impl RestError {

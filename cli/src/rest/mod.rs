@@ -1,6 +1,7 @@
 //! The server's REST API, as far as the command line uses it.
 
 mod error;
+mod lines;
 mod tls;
 
 use std::time::{Duration, Instant};
@@ -12,6 +13,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 pub use error::RestError;
+pub use lines::Lines;
 
 use crate::contexts::Context;
 use crate::output;

@@ -7,7 +7,6 @@ mod packs;
 mod progress;
 mod server_process;
 mod sign_in;
-mod stop_signal;
 mod summary;
 
 use std::net::TcpListener;
@@ -20,7 +19,7 @@ use self::dir::Dir;
 use self::live::Plan;
 use self::progress::Progress;
 use self::server_process::ServerProcess;
-use self::stop_signal::StopSignal;
+use super::stop_signal::StopSignal;
 use crate::output;
 
 #[derive(clap::Args)]

@@ -8,7 +8,7 @@ use tokio::process::{Child, ChildStdin, Command};
 use tokio::time::timeout;
 
 use super::dir::{Dir, shown};
-use super::stop_signal::StopSignal;
+use crate::commands::stop_signal::StopSignal;
 use crate::output::{self, printable};
 
 /// How long the server may take to finish what it is doing.

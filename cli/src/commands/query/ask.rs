@@ -1,0 +1,78 @@
+use std::io::IsTerminal;
+use std::time::Duration;
+
+use anyhow::bail;
+use muster_api::rest::{LiveQuery, LiveQueryEnvelope};
+
+use super::args::{AskArgs, AttachArgs, Output, WatchArgs};
+use super::interrupts::Interrupts;
+use super::progress::Screen;
+use super::request::{refusal, request};
+use super::watch::Watch;
+use super::writers::writer;
+use super::{answers, jobs};
+use crate::commands::Session;
+use crate::output;
+use crate::rest::Server;
+
+/// Asks hosts, and shows what they answer.
+pub async fn ask(session: &Session, args: AskArgs) -> anyhow::Result<()> {
+    let request = request(&args)?;
+    let output = format(&args.watch)?;
+    let server = session.authenticated().await?;
+    let mut interrupts = Interrupts::listen()?;
+    let made = server.post::<_, LiveQueryEnvelope>("live_queries", &request).await;
+    let job = made.map_err(|error| refusal(error, &request))?.live_query;
+    if args.detach {
+        return detached(&job, args.watch.quiet);
+    }
+    watch(server, job, 0, &args.watch, output, !args.keep).run(&mut interrupts).await
+}
+
+/// Shows what hosts answer to a live query that was asked before. It goes on when nobody watches any more.
+pub async fn attach(session: &Session, args: AttachArgs) -> anyhow::Result<()> {
+    let output = format(&args.watch)?;
+    let server = session.authenticated().await?;
+    let mut interrupts = Interrupts::listen()?;
+    let id = args.job.id;
+    let job = answers::job(&server, id).await.map_err(|error| jobs::refusal(error, id))?;
+    watch(server, job, args.cursor, &args.watch, output, false).run(&mut interrupts).await
+}
+
+fn detached(job: &LiveQuery, is_quiet: bool) -> anyhow::Result<()> {
+    output::line(&job.id.to_string())?;
+    if !is_quiet {
+        let (id, hosts) = (job.id, job.counts.targets);
+        output::note(&format!("Live query {id} asks {hosts} hosts; attach to it with: fleetctl query attach {id}"));
+    }
+    Ok(())
+}
+
+fn watch(
+    server: Server,
+    job: LiveQuery,
+    cursor: u64,
+    args: &WatchArgs,
+    output: Option<Output>,
+    cancels: bool,
+) -> Watch {
+    Watch {
+        server,
+        job,
+        cursor,
+        exit: args.exit,
+        timeout: args.timeout.filter(|timeout| *timeout > Duration::ZERO),
+        cancels,
+        writer: writer(output, std::io::stdout().is_terminal()),
+        screen: Screen::new(args.quiet),
+    }
+}
+
+/// The format that is wanted; `None` is a table per host.
+fn format(args: &WatchArgs) -> anyhow::Result<Option<Output>> {
+    match (args.pretty, args.output) {
+        (true, Some(_)) => bail!("--pretty and --output must not be provided together"),
+        (true, None) => Ok(None),
+        (false, output) => Ok(Some(output.unwrap_or(Output::Ndjson))),
+    }
+}

@@ -1,0 +1,30 @@
+//! Live queries: asked now, as jobs on the server that this program watches.
+
+mod answers;
+mod args;
+mod ask;
+mod duration;
+mod interrupts;
+mod jobs;
+mod progress;
+mod request;
+mod states;
+mod summary;
+mod tally;
+mod watch;
+mod writers;
+
+pub use args::Args;
+use args::Command;
+
+use super::Session;
+
+pub async fn run(session: &Session, args: Args) -> anyhow::Result<()> {
+    match args.command {
+        None => ask::ask(session, args.ask).await,
+        Some(Command::Attach(attach)) => ask::attach(session, attach).await,
+        Some(Command::List(list)) => jobs::list(&session.authenticated().await?, list).await,
+        Some(Command::Show(show)) => jobs::show(&session.authenticated().await?, show).await,
+        Some(Command::Cancel(job)) => jobs::cancel(&session.authenticated().await?, job.id).await,
+    }
+}

@@ -1,0 +1,132 @@
+//! What the answers that went by said, as far as the summary needs it.
+
+use std::collections::HashMap;
+
+use muster_api::rest::{LiveAnswer, TargetState};
+
+use crate::output::printable;
+
+/// Different messages that are told apart.
+const MESSAGES: usize = 20;
+/// Characters of a message that are kept.
+const MESSAGE_LENGTH: usize = 300;
+/// Suspects that are named.
+const NAMES: usize = 20;
+
+#[derive(Default)]
+pub struct Tally {
+    pub answered: u64,
+    /// Failures by message.
+    pub failures: HashMap<String, u64>,
+    /// Failures with messages that were too many to keep.
+    pub other_failures: u64,
+    pub suspects: Vec<String>,
+}
+
+impl Tally {
+    pub fn count(&mut self, answer: &LiveAnswer) {
+        match answer.state {
+            TargetState::Answered => self.answered += 1,
+            TargetState::Failed => self.count_failure(answer),
+            TargetState::Suspect if self.suspects.len() < NAMES => {
+                self.suspects.push(one_line(&answer.hostname));
+            }
+            _ => {}
+        }
+    }
+
+    fn count_failure(&mut self, answer: &LiveAnswer) {
+        let message = error(answer).unwrap_or_default();
+        let message: String = one_line(message).chars().take(MESSAGE_LENGTH).collect();
+        if let Some(count) = self.failures.get_mut(&message) {
+            *count += 1;
+        } else if self.failures.len() < MESSAGES {
+            self.failures.insert(message, 1);
+        } else {
+            self.other_failures += 1;
+        }
+    }
+}
+
+/// Whether an answer is shown: hosts that were never reached have none, as in Fleet.
+pub fn is_shown(answer: &LiveAnswer) -> bool {
+    answer.state == TargetState::Answered || error(answer).is_some()
+}
+
+/// Why a host has no rows.
+pub fn error(answer: &LiveAnswer) -> Option<&str> {
+    let known = match answer.state {
+        TargetState::Failed => "the agent could not run the query, and did not say why",
+        TargetState::Denylisted => "the agent refuses the query, because it has stopped its worker before",
+        TargetState::Suspect => "the agent's worker probably died of the query",
+        TargetState::Lost => "the agent took the query twice and never answered",
+        TargetState::Answered
+        | TargetState::Pending
+        | TargetState::Sent
+        | TargetState::Expired
+        | TargetState::Cancelled
+        | TargetState::Gone => return None,
+    };
+    Some(answer.error.as_deref().filter(|said| !said.is_empty()).unwrap_or(known))
+}
+
+/// What must be said of an answer besides its rows.
+pub fn complaint(answer: &LiveAnswer) -> Option<String> {
+    let host = one_line(&answer.hostname);
+    if let Some(error) = error(answer) {
+        return Some(format!("{host}: {}", one_line(error)));
+    }
+    let rows = answer.rows.len();
+    match answer.rows_sent {
+        Some(sent) if answer.truncated => Some(format!("{host}: truncated, {rows} of {sent} rows are here")),
+        None if answer.truncated => Some(format!("{host}: truncated, only {rows} rows are here")),
+        _ => None,
+    }
+}
+
+fn one_line(text: &str) -> String {
+    printable(&text.replace(['\r', '\n'], " "))
+}
+
+#[cfg(test)]
+pub mod tests {
+    use muster_api::rest::LiveAnswer;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    pub fn answer(hostname: &str, state: &str, rows: Value, error: Option<&str>) -> LiveAnswer {
+        let at = "2026-08-01T12:00:05Z";
+        let answer = json!({
+            "cursor": 1, "host_id": 1, "hostname": hostname, "state": state, "rows": rows, "error": error, "at": at,
+        });
+        serde_json::from_value(answer).unwrap()
+    }
+
+    #[test]
+    fn failures_are_never_silent() {
+        let none = || json!([]);
+        let say = |state, error| complaint(&answer("h\n", state, none(), error));
+        assert_eq!(say("failed", Some("no such\ntable: \u{1b}x")).unwrap(), "h : no such table: \u{fffd}x");
+        assert_eq!(say("failed", Some("")).unwrap(), "h : the agent could not run the query, and did not say why");
+        assert!(say("suspect", None).unwrap().contains("probably died"));
+        assert_eq!(say("answered", None), None);
+        assert_eq!(say("expired", None), None);
+        let mut cut = answer("h", "answered", json!([{}]), None);
+        cut.truncated = true;
+        assert_eq!(complaint(&cut).unwrap(), "h: truncated, only 1 rows are here");
+        cut.rows_sent = Some(9);
+        assert_eq!(complaint(&cut).unwrap(), "h: truncated, 1 of 9 rows are here");
+    }
+
+    #[test]
+    fn messages_are_counted_within_a_bound() {
+        let mut tally = Tally::default();
+        for index in 0..MESSAGES + 5 {
+            let message = format!("message {index}");
+            tally.count(&answer("h", "failed", json!([]), Some(&message)));
+        }
+        tally.count(&answer("h", "failed", json!([]), Some("message 3")));
+        assert_eq!((tally.failures.len(), tally.failures["message 3"], tally.other_failures), (MESSAGES, 2, 5));
+    }
+}

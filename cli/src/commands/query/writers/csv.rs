@@ -1,0 +1,93 @@
+use muster_api::rest::LiveAnswer;
+
+use super::spool::Spool;
+use super::{Emit, Writer};
+use crate::output::printable;
+
+/// Most that is kept until the columns are known.
+const LIMIT: u64 = 4 << 30;
+/// How much text is printed at once.
+const BLOCK: usize = 64 << 10;
+/// What makes spreadsheets take text for a formula, with the wide forms that some of them fold.
+const FORMULA: [char; 8] = ['=', '+', '-', '@', '＝', '＋', '－', '＠'];
+
+/// Comma-separated values as in RFC 4180, that are safe to open in a spreadsheet.
+pub struct Csv {
+    spool: Spool,
+    is_terminal: bool,
+}
+
+impl Csv {
+    pub fn new(is_terminal: bool) -> Self {
+        Self { spool: Spool::new("csv", LIMIT), is_terminal }
+    }
+}
+
+impl Writer for Csv {
+    fn answer(&mut self, answer: LiveAnswer, _emit: Emit<'_>) -> anyhow::Result<()> {
+        self.spool.add(&answer)
+    }
+
+    fn finish(&mut self, emit: Emit<'_>) -> anyhow::Result<()> {
+        let is_terminal = self.is_terminal;
+        let mut text = line(self.spool.columns(), is_terminal);
+        for row in self.spool.rows()? {
+            text.push_str(&line(&row?, is_terminal));
+            if text.len() >= BLOCK {
+                emit(&text)?;
+                text.clear();
+            }
+        }
+        emit(&text)
+    }
+}
+
+fn line(cells: &[String], is_terminal: bool) -> String {
+    let cells = cells.iter().map(|cell| if is_terminal { field(&printable(cell)) } else { field(cell) });
+    cells.collect::<Vec<_>>().join(",") + "\r\n"
+}
+
+fn field(cell: &str) -> String {
+    let guard = if is_formula(cell) { "'" } else { "" };
+    let is_plain = !cell.contains([',', ';', '"', '\t', '\r', '\n']) && cell.trim() == cell;
+    if is_plain {
+        return format!("{guard}{cell}");
+    }
+    format!("\"{guard}{}\"", cell.replace('"', "\"\""))
+}
+
+/// Whether a spreadsheet may take a cell for a formula. A number with a sign is what it says.
+fn is_formula(cell: &str) -> bool {
+    cell.trim_start().starts_with(FORMULA) && !is_number(cell)
+}
+
+fn is_number(cell: &str) -> bool {
+    let digits = cell.strip_prefix(['+', '-']).unwrap_or(cell);
+    digits.starts_with(|c: char| c.is_ascii_digit()) && digits.parse::<f64>().is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::field;
+
+    #[test]
+    fn formulas_are_guarded_and_numbers_are_not() {
+        for harmless in ["-1", "+1.5", "-1e9", "1-2", "a=b", "", "'=x"] {
+            assert_eq!(field(harmless), harmless);
+        }
+        for formula in ["=1+1", "+A1", "-A1", "@SUM(A1)", "-", "-1+A1", "-inf", "＝1"] {
+            assert_eq!(field(formula), format!("'{formula}"));
+        }
+        assert_eq!(field("\t=1"), "\"'\t=1\"");
+        assert_eq!(field("\r=\"x\""), "\"'\r=\"\"x\"\"\"");
+    }
+
+    #[test]
+    fn separators_quotes_and_ends_of_lines_are_quoted() {
+        assert_eq!(field("a,b"), "\"a,b\"");
+        assert_eq!(field("a;=b"), "\"a;=b\"");
+        assert_eq!(field("say \"x\""), "\"say \"\"x\"\"\"");
+        assert_eq!(field("a\nb"), "\"a\nb\"");
+        assert_eq!(field(" a"), "\" a\"");
+    }
+}

@@ -1,0 +1,121 @@
+//! Rows that are kept until all columns are known.
+
+use std::collections::HashMap;
+use std::io::{BufRead, BufReader, Seek, SeekFrom, Write};
+
+use anyhow::Context as _;
+use muster_api::rest::LiveAnswer;
+use tempfile::SpooledTempFile;
+
+use super::{HOST_COLUMN, cells};
+
+/// What is kept in memory; more goes to a file without a name.
+const MEMORY: usize = 8 << 20;
+
+/// There is more than a format can hold.
+#[derive(Debug, thiserror::Error)]
+#[error("the answers are larger than {limit_mib} MiB, which is too much for {format}")]
+pub struct Full {
+    format: &'static str,
+    limit_mib: u64,
+}
+
+/// Rows of all hosts with the union of their columns, in the order they came.
+pub struct Spool {
+    format: &'static str,
+    file: SpooledTempFile,
+    written: u64,
+    limit: u64,
+    columns: Vec<String>,
+    places: HashMap<String, usize>,
+}
+
+impl Spool {
+    pub fn new(format: &'static str, limit: u64) -> Self {
+        let file = SpooledTempFile::new(MEMORY);
+        let columns = vec![HOST_COLUMN.to_owned()];
+        Self { format, file, written: 0, limit, columns, places: HashMap::new() }
+    }
+
+    /// Keeps an answer's rows. Fails with `Full` before it keeps more than it may.
+    pub fn add(&mut self, answer: &LiveAnswer) -> anyhow::Result<()> {
+        for row in &answer.rows {
+            let mut kept = vec![answer.hostname.clone()];
+            for (column, cell) in cells(row) {
+                let place = self.place(column);
+                if kept.len() <= place {
+                    kept.resize(place + 1, String::new());
+                }
+                kept[place] = cell;
+            }
+            let mut line = serde_json::to_vec(&kept).context("cannot keep a row")?;
+            line.push(b'\n');
+            if self.written + line.len() as u64 > self.limit {
+                return Err(Full { format: self.format, limit_mib: self.limit >> 20 }.into());
+            }
+            self.written += line.len() as u64;
+            self.file.write_all(&line).context("cannot keep rows in a temporary file")?;
+        }
+        Ok(())
+    }
+
+    fn place(&mut self, column: &str) -> usize {
+        if let Some(place) = self.places.get(column) {
+            return *place;
+        }
+        let place = self.columns.len();
+        self.columns.push(column.to_owned());
+        self.places.insert(column.to_owned(), place);
+        place
+    }
+
+    pub fn columns(&self) -> &[String] {
+        &self.columns
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.written == 0
+    }
+
+    /// All rows, each with a cell for every column.
+    pub fn rows(&mut self) -> anyhow::Result<impl Iterator<Item = anyhow::Result<Vec<String>>>> {
+        let back = "cannot read rows back from a temporary file";
+        self.file.seek(SeekFrom::Start(0)).context(back)?;
+        let width = self.columns.len();
+        Ok(BufReader::new(&mut self.file).lines().map(move |line| {
+            let mut row: Vec<String> = serde_json::from_str(&line.context(back)?).context(back)?;
+            row.resize(width, String::new());
+            Ok(row)
+        }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::commands::query::tally::tests::answer;
+
+    #[test]
+    fn a_spool_has_a_limit_and_keeps_what_was_before() {
+        let mut spool = Spool::new("csv", 40);
+        spool.add(&answer("a", "answered", json!([{"x": "1", "host_hostname": "forged"}]), None)).unwrap();
+        let long = answer("b", "answered", json!([{"x": "2".repeat(40)}]), None);
+        assert!(spool.add(&long).unwrap_err().is::<Full>());
+        let rows: Vec<_> = spool.rows().unwrap().map(Result::unwrap).collect();
+        assert_eq!(rows, [["a", "1"]]);
+    }
+
+    #[test]
+    fn many_rows_go_through_a_file() {
+        let mut spool = Spool::new("csv", u64::MAX);
+        let text = "x".repeat(1 << 20);
+        for index in 0..10 {
+            spool.add(&answer(&index.to_string(), "answered", json!([{"x": text}]), None)).unwrap();
+        }
+        assert!(spool.file.is_rolled());
+        let hosts: Vec<_> = spool.rows().unwrap().map(|row| row.unwrap()[0].clone()).collect();
+        assert_eq!(hosts.concat(), "0123456789");
+    }
+}

@@ -1,0 +1,63 @@
+use muster_api::rest::LiveAnswer;
+
+use super::spool::Spool;
+use super::{Emit, Writer};
+use crate::commands::query::tally::error;
+use crate::output::printable;
+use crate::table;
+
+/// More than this is not for people to read.
+const LIMIT: u64 = 32 << 20;
+
+/// A table for each host, when it answers.
+pub struct PerHost;
+
+/// One table of all hosts, at the end.
+pub struct All {
+    spool: Spool,
+}
+
+impl All {
+    pub fn new() -> Self {
+        Self { spool: Spool::new("a table", LIMIT) }
+    }
+}
+
+impl Writer for PerHost {
+    fn answer(&mut self, answer: LiveAnswer, emit: Emit<'_>) -> anyhow::Result<()> {
+        if answer.rows.is_empty() {
+            // Failures are told elsewhere.
+            return match error(&answer) {
+                Some(_) => Ok(()),
+                None => emit(&format!("{}: no rows\n", printable(&answer.hostname))),
+            };
+        }
+        let mut spool = Spool::new("a table", u64::MAX);
+        spool.add(&answer)?;
+        emit(&grid(&mut spool)?)
+    }
+
+    fn finish(&mut self, _emit: Emit<'_>) -> anyhow::Result<()> {
+        Ok(())
+    }
+}
+
+impl Writer for All {
+    fn answer(&mut self, answer: LiveAnswer, _emit: Emit<'_>) -> anyhow::Result<()> {
+        self.spool.add(&answer)
+    }
+
+    fn finish(&mut self, emit: Emit<'_>) -> anyhow::Result<()> {
+        if self.spool.is_empty() {
+            return Ok(());
+        }
+        emit(&grid(&mut self.spool)?)
+    }
+}
+
+fn grid(spool: &mut Spool) -> anyhow::Result<String> {
+    let columns: Vec<String> = spool.columns().iter().map(|column| printable(column)).collect();
+    let columns: Vec<&str> = columns.iter().map(String::as_str).collect();
+    let rows = spool.rows()?.collect::<anyhow::Result<Vec<_>>>()?;
+    Ok(table::grid(&columns, rows))
+}
