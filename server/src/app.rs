@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result};
 
 use crate::admin::AdminDoor;
 use crate::agent::AgentDoor;
-use crate::bus::MemoryBus;
+use crate::bus::{Counted, MemoryBus};
 use crate::clock::Clock;
 use crate::config::{Config, LogPlugin};
 use crate::fleet::Fleet;
@@ -66,7 +66,7 @@ impl App {
             .with_context(|| format!("cannot use the folder of live queries {}", live_dir.display()))?;
         let live = Live::load(live::Parts {
             store: store.clone(),
-            bus: Arc::new(bus),
+            bus: Arc::new(Counted::new(bus, metrics.bus_commands.clone())),
             clock: clock.clone(),
             config: config.live.clone(),
             hosts: Arc::clone(&hosts),

@@ -1,5 +1,6 @@
 //! What replicas share while a live query goes on: who has been asked, who has answered, and the answers in order.
 
+mod counted;
 mod memory;
 
 use std::future::Future;
@@ -7,6 +8,7 @@ use std::pin::Pin;
 
 use tokio::sync::watch;
 
+pub use counted::Counted;
 pub use memory::MemoryBus;
 
 /// Why something could not be shared.

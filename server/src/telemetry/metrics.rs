@@ -16,6 +16,8 @@ pub struct Metrics {
     pub enrolls: IntCounterVec,
     /// Node keys that had to be looked up in the database.
     pub key_lookups: IntCounter,
+    /// Commands to the bus, by name.
+    pub bus_commands: IntCounterVec,
     /// Live queries handed to hosts.
     pub live_questions: IntCounter,
     /// Live queries that have probably stopped an agent.
@@ -60,6 +62,7 @@ impl Metrics {
         let enrolls = counters("muster_enrolls_total", "Enrollments by outcome.", &["outcome"])?;
         let key_lookups = counter("muster_key_lookups_total", "Node keys looked up in the database.")?;
         let clones = counter("muster_clones_separated_total", "Identities found to be shared by two machines.")?;
+        let bus_commands = counters("muster_bus_commands_total", "Commands to the bus.", &["command"])?;
         let live_questions = counter("muster_live_questions_total", "Live queries handed to hosts.")?;
         let suspects = counter("muster_live_suspects_total", "Live queries that have probably stopped an agent.")?;
         let questions = counter("muster_questions_total", "Questions put to hosts about themselves.")?;
@@ -82,6 +85,7 @@ impl Metrics {
             request_seconds,
             enrolls,
             key_lookups,
+            bus_commands,
             live_questions,
             suspects,
             questions,

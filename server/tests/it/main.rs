@@ -11,6 +11,7 @@ mod crowd;
 mod disk_full;
 mod enrollment;
 mod lifecycle;
+mod live;
 mod locked_store;
 mod ops;
 mod replays;

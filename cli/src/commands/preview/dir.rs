@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail};
 
 const LOCK: &str = "preview.lock";
-const FOLDERS: [&str; 2] = ["tls", "logs"];
+const FOLDERS: [&str; 3] = ["tls", "logs", "live"];
 const FILES: [&str; 4] = [LOCK, "fleetctl.yml", "hosts.json", "muster.log"];
 /// The database, and what SQLite keeps beside it.
 const DATABASE: &str = "muster.db";

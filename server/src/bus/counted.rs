@@ -1,0 +1,56 @@
+use prometheus::IntCounterVec;
+use tokio::sync::watch;
+
+use super::{BusFuture, LiveBus, Piece};
+
+/// A bus whose commands are counted by name.
+#[derive(Debug)]
+pub struct Counted<B> {
+    bus: B,
+    commands: IntCounterVec,
+}
+
+impl<B: LiveBus> Counted<B> {
+    pub fn new(bus: B, commands: IntCounterVec) -> Self {
+        Self { bus, commands }
+    }
+
+    fn count(&self, command: &str) -> &B {
+        self.commands.with_label_values(&[command]).inc();
+        &self.bus
+    }
+}
+
+impl<B: LiveBus> LiveBus for Counted<B> {
+    fn open(&self, job: i64) -> BusFuture<'_, ()> {
+        self.count("open").open(job)
+    }
+
+    fn claim(&self, job: i64, host: i64) -> BusFuture<'_, bool> {
+        self.count("claim").claim(job, host)
+    }
+
+    fn unclaim(&self, job: i64, host: i64) -> BusFuture<'_, ()> {
+        self.count("unclaim").unclaim(job, host)
+    }
+
+    fn answer(&self, job: i64, host: i64, line: Vec<u8>) -> BusFuture<'_, bool> {
+        self.count("answer").answer(job, host, line)
+    }
+
+    fn read(&self, job: i64, cursor: u64, max_bytes: usize) -> BusFuture<'_, Piece> {
+        self.count("read").read(job, cursor, max_bytes)
+    }
+
+    fn watch(&self, job: i64) -> Option<watch::Receiver<u64>> {
+        self.bus.watch(job)
+    }
+
+    fn length(&self, job: i64) -> u64 {
+        self.bus.length(job)
+    }
+
+    fn remove(&self, job: i64) -> BusFuture<'_, ()> {
+        self.count("remove").remove(job)
+    }
+}

@@ -1,0 +1,122 @@
+use std::sync::Arc;
+
+use loadtest::agent::Door;
+use muster::config::Bytes;
+use muster_api::rest::{LiveStatus, TargetState};
+use serde_json::json;
+
+use super::{ENVELOPE, answers, ask, counts, hosts, job};
+use crate::support::TestServer;
+
+#[tokio::test]
+async fn a_failing_query_says_why_and_spoils_no_other() {
+    let server = TestServer::start().await;
+    let mut agents = hosts(&server, 1).await;
+    let bad = ask(&server, "SELECT * FROM no_such_table").await.id;
+    let good = ask(&server, "SELECT 1 AS one").await.id;
+    agents[0].distributed().await;
+    let failed = &answers(&server, bad, 0).await[0];
+    assert_eq!(failed.state, TargetState::Failed);
+    assert!(failed.error.as_deref().unwrap().contains("no_such_table"), "{failed:?}");
+    assert_eq!(answers(&server, good, 0).await[0].rows, [json!({ "one": "1" })]);
+}
+
+/// What real agents were seen to send: a message for several statements in one, raw bytes in text, a denylisted query.
+#[tokio::test]
+async fn recorded_shapes_end_in_the_right_state() {
+    let server = TestServer::start().await;
+    let agents = hosts(&server, 1).await;
+    for (rows, status, message, state) in [
+        (&b"[]"[..], 1, "map::at", TargetState::Failed),
+        (b"[{\"path\":\"A\xffB\"}]", 0, "", TargetState::Answered),
+        (b"[]", 1, "distributed query is denylisted", TargetState::Denylisted),
+        (b"\"\"", 0, "", TargetState::Answered),
+    ] {
+        let id = ask(&server, &format!("SELECT {status}, '{message}'")).await.id;
+        agents[0].raw(Door::DistributedRead, json!({ "node_key": agents[0].node_key() }).to_string(), &[]).await;
+        let name = format!("fleet_distributed_query_{id}");
+        let mut body = format!("{{\"queries\":{{\"{name}\":").into_bytes();
+        body.extend_from_slice(rows);
+        body.extend_from_slice(
+            format!(
+                "}},\"statuses\":{{\"{name}\":{status}}},\"messages\":{{\"{name}\":\"{message}\"}},\"node_key\":\"{}\"}}",
+                agents[0].node_key()
+            )
+            .as_bytes(),
+        );
+        assert!(agents[0].raw(Door::DistributedWrite, body.clone(), &[]).await.verdict.is_success());
+        assert!(agents[0].raw(Door::DistributedWrite, body, &[]).await.verdict.is_success(), "a repeat is taken");
+        let kept = answers(&server, id, 0).await;
+        assert_eq!(kept.len(), 1, "and kept once");
+        assert_eq!(kept[0].state, state, "{message}");
+    }
+}
+
+#[tokio::test]
+async fn three_agents_that_die_of_it_stop_the_job() {
+    let server = TestServer::start().await;
+    let mut agents = hosts(&server, 5).await;
+    for agent in &mut agents {
+        agent.agent_mut().set_killer(Some(Arc::new(|sql: &str| sql.contains("deadly"))));
+        // The server learns how often they fetch their config.
+        for _ in 0..3 {
+            agent.config().await;
+            server.clock.advance(std::time::Duration::from_secs(60));
+        }
+    }
+    let id = ask(&server, "SELECT 'deadly'").await.id;
+    for agent in &mut agents {
+        agent.distributed().await;
+        // The new worker fetches its config at once, and asks for work when it is past repeating an answer.
+        agent.config().await;
+        server.clock.advance(std::time::Duration::from_secs(5));
+        agent.config().await;
+        server.clock.advance(ENVELOPE);
+        agent.distributed().await;
+    }
+    let job = job(&server, id).await;
+    assert_eq!(job.status, LiveStatus::Stopped, "{job:?}");
+    assert_eq!(job.counts.suspect, 3, "{job:?}");
+    assert!(job.stop_reason.unwrap().contains("1, 2, 3"));
+    let suspects = answers(&server, id, 0).await;
+    assert!(suspects.iter().all(|answer| answer.state == TargetState::Suspect), "{suspects:?}");
+    counts(&server, id).await;
+}
+
+#[tokio::test]
+async fn a_host_that_never_answers_is_asked_twice_and_lost() {
+    let server = TestServer::start().await;
+    let agents = hosts(&server, 1).await;
+    let id = ask(&server, "SELECT 1").await.id;
+    let read = json!({ "node_key": agents[0].node_key() }).to_string();
+    let mut given = 0;
+    for _ in 0..6 {
+        let exchange = agents[0].raw(Door::DistributedRead, read.clone(), &[]).await;
+        given += usize::from(!exchange.verdict.value().unwrap()["queries"].as_object().unwrap().is_empty());
+        server.clock.advance(ENVELOPE);
+    }
+    assert_eq!(given, 2);
+    assert_eq!(counts(&server, id).await.lost, 1);
+}
+
+#[tokio::test]
+async fn answers_beyond_the_caps_are_cut_and_counted() {
+    let server = TestServer::with(|config| {
+        config.live.max_answer = Bytes::kib(1);
+        config.live.max_results = Bytes::kib(3);
+    })
+    .await;
+    let mut agents = hosts(&server, 8).await;
+    let sql = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 500) SELECT i FROM n";
+    let id = ask(&server, sql).await.id;
+    for agent in &mut agents {
+        let round = agent.distributed().await;
+        assert!(round.write.unwrap().verdict.is_success());
+    }
+    let of = counts(&server, id).await;
+    assert_eq!((of.answered, of.truncated), (8, 8));
+    let kept = answers(&server, id, 0).await;
+    assert_eq!(kept.len(), 8, "everybody is accounted for, with or without rows");
+    assert!(kept.iter().all(|answer| answer.truncated && answer.rows_sent == Some(500)));
+    assert!(kept[0].rows.len() > 10 && kept[7].rows.is_empty());
+}

@@ -1,0 +1,116 @@
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use loadtest::TestAgent;
+use loadtest::agent::Door;
+use muster_api::rest::LiveStatus;
+use rand::rngs::StdRng;
+use rand::{RngExt as _, SeedableRng as _};
+use serde_json::{Map, Value, json};
+
+use super::{answers, ask, counts, hosts, job};
+use crate::support::{TestServer, object};
+
+const HOSTS: u32 = 5;
+
+/// What an agent holds: queries it has fetched, and the last answer it sent.
+#[derive(Default)]
+struct Held {
+    queries: BTreeSet<String>,
+    sent: Option<Value>,
+}
+
+async fn read(agent: &TestAgent, held: &mut Held) {
+    let exchange = agent.raw(Door::DistributedRead, json!({ "node_key": agent.node_key() }).to_string(), &[]).await;
+    if exchange.verdict.is_success() {
+        held.queries.extend(crate::checkin::names(&object(&exchange)));
+    }
+}
+
+fn answer_to(agent: &TestAgent, held: &mut Held, random: &mut StdRng) -> Value {
+    let (mut queries, mut statuses) = (Map::new(), Map::new());
+    for name in std::mem::take(&mut held.queries) {
+        queries.insert(name.clone(), json!([{ "a": "b" }]));
+        statuses.insert(name, Value::from(u8::from(random.random_bool(0.3))));
+    }
+    json!({ "node_key": agent.node_key(), "queries": queries, "statuses": statuses })
+}
+
+/// After whatever happens, every job's states add up, and its answers are as many as the hosts that are accounted for
+/// by one.
+async fn check(server: &TestServer, jobs: &[i64], with_answers: bool) {
+    for id in jobs {
+        let counts = counts(server, *id).await;
+        if !with_answers {
+            continue;
+        }
+        let kept = answers(server, *id, 0).await;
+        let hosts: BTreeSet<i64> = kept.iter().map(|answer| answer.host_id).collect();
+        assert_eq!(hosts.len(), kept.len(), "a host has answered twice");
+        let with_answer = counts.answered + counts.failed + counts.denylisted + counts.suspect + counts.lost;
+        assert_eq!(kept.len() as u64, with_answer, "{counts:?}");
+    }
+}
+
+async fn run(seed: u64) {
+    let mut random = StdRng::seed_from_u64(seed);
+    let mut server = TestServer::with(|config| config.server.tls = false).await;
+    let agents = hosts(&server, HOSTS).await;
+    let mut held: BTreeMap<usize, Held> = BTreeMap::new();
+    let mut jobs = vec![ask(&server, "SELECT 1").await.id];
+    for step in 0..80 {
+        let who = random.random_range(0..agents.len());
+        let (agent, holds) = (&agents[who], held.entry(who).or_default());
+        match random.random_range(0..100) {
+            0..40 => read(agent, holds).await,
+            40..70 if !holds.queries.is_empty() => {
+                let body = answer_to(agent, holds, &mut random);
+                agent.raw(Door::DistributedWrite, body.to_string(), &[]).await;
+                holds.sent = Some(body);
+            }
+            70..76 => {
+                if let Some(body) = &holds.sent {
+                    agent.raw(Door::DistributedWrite, body.to_string(), &[]).await;
+                }
+            }
+            // The worker dies, and the new one fetches its config.
+            76..82 => {
+                holds.queries.clear();
+                agent.raw(Door::Config, json!({ "node_key": agent.node_key() }).to_string(), &[]).await;
+            }
+            82..90 => server.clock.advance(Duration::from_secs(random.random_range(1..40))),
+            90..95 if jobs.len() < 6 => jobs.push(ask(&server, &format!("SELECT {step}")).await.id),
+            95..97 => {
+                let id = jobs[random.random_range(0..jobs.len())];
+                server.rest.post(&format!("live_queries/{id}/cancel"), &json!({})).await;
+            }
+            97..99 => {
+                server.run_tasks().await;
+                server.restart().await;
+            }
+            _ => server.run_tasks().await,
+        }
+        check(&server, &jobs, step % 8 == 0).await;
+    }
+    // Left alone with willing hosts, whatever is still open comes to its end.
+    for _ in 0..12 {
+        for (who, agent) in agents.iter().enumerate() {
+            let holds = held.entry(who).or_default();
+            read(agent, holds).await;
+            let body = answer_to(agent, holds, &mut random);
+            agent.raw(Door::DistributedWrite, body.to_string(), &[]).await;
+        }
+        server.clock.advance(Duration::from_secs(25));
+    }
+    for id in &jobs {
+        assert_ne!(job(&server, *id).await.status, LiveStatus::Open, "seed {seed}: job {id} never ends");
+    }
+    check(&server, &jobs, true).await;
+}
+
+#[tokio::test]
+async fn the_numbers_add_up_whatever_happens_in_whatever_order() {
+    for seed in 0..4 {
+        run(seed).await;
+    }
+}
