@@ -8,6 +8,7 @@ pub mod config;
 mod fleet;
 mod lifecycle;
 mod ops;
+mod panics;
 mod sinks;
 mod store;
 mod tasks;
@@ -129,6 +130,7 @@ fn http_server(
             .app_data(ops.clone())
             .app_data(json.clone())
             .app_data(admin::path_config())
+            .wrap_fn(panics::caught)
             .service(web::scope(&prefix).configure(agent::routes).configure(admin::routes).configure(ops::routes))
             .default_service(web::to(admin::no_such_operation))
     };
