@@ -13,6 +13,7 @@ use crate::config::{Config, LogPlugin};
 use crate::fleet::Fleet;
 use crate::fleet::access::Access;
 use crate::fleet::apply::Applier;
+use crate::fleet::changes::Changes;
 use crate::fleet::checkin::Checkin;
 use crate::fleet::hosts::{Hosts, ensure_builtin_labels};
 use crate::fleet::logs::Logs;
@@ -73,10 +74,10 @@ impl App {
             Arc::clone(&metrics),
         ));
         let access = Access::new(store.clone(), clock.clone(), config.session.clone(), Arc::clone(&schedule));
-        let applier = Applier::new(store.clone(), clock, Arc::clone(&schedule), Arc::clone(&hosts));
+        let changes = Changes::new(store.clone(), clock, Arc::clone(&schedule), Arc::clone(&hosts));
         let fleet = Fleet {
             access: Arc::new(access),
-            applier: Arc::new(applier),
+            applier: Arc::new(Applier::new(changes)),
             checkin,
             hosts,
             logs,

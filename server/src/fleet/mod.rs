@@ -2,14 +2,20 @@
 
 pub mod access;
 pub mod apply;
+pub mod changes;
 pub mod checkin;
 mod deadline;
 mod error;
 mod explain;
 pub mod hosts;
+mod labels;
 pub mod logs;
+mod names;
+mod packs;
 mod place;
+mod queries;
 pub mod schedule;
+mod scheduled;
 pub mod specs;
 
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
@@ -172,6 +172,23 @@ impl Hosts {
         let Some(row) = store::node_keys::by_hash(db, hash).await? else { return Ok(None) };
         let known = store::hosts::known(db, row.host_id).await?;
         Ok(known.map(|known| (row, known)))
+    }
+
+    /// Takes labels that are no more off the hosts in memory.
+    pub fn drop_labels(&self, label_ids: &BTreeSet<i64>) {
+        if label_ids.is_empty() {
+            return;
+        }
+        for host in self.index.all() {
+            host.assignment.rcu(|assignment| {
+                let (dropped, kept): (Vec<i64>, Vec<i64>) =
+                    assignment.label_ids.iter().partition(|id| label_ids.contains(id));
+                if dropped.is_empty() {
+                    return Arc::clone(assignment);
+                }
+                Arc::new(Assignment { platform: assignment.platform.clone(), label_ids: kept.into() })
+            });
+        }
     }
 
     /// Brings hosts in memory up to date with the database, after their labels have changed.
