@@ -16,8 +16,12 @@ use crate::fleet::apply::Applier;
 use crate::fleet::changes::Changes;
 use crate::fleet::checkin::Checkin;
 use crate::fleet::hosts::{Hosts, ensure_builtin_labels};
+use crate::fleet::labels::Labels;
 use crate::fleet::logs::Logs;
+use crate::fleet::packs::Packs;
+use crate::fleet::queries::Queries;
 use crate::fleet::schedule::Schedule;
+use crate::fleet::scheduled::Schedules;
 use crate::fleet::specs::Specs;
 use crate::ops::{Health, OpsDoor};
 use crate::sinks::{FileSink, Rotation, Sink, StdoutSink};
@@ -77,11 +81,15 @@ impl App {
         let changes = Changes::new(store.clone(), clock, Arc::clone(&schedule), Arc::clone(&hosts));
         let fleet = Fleet {
             access: Arc::new(access),
-            applier: Arc::new(Applier::new(changes)),
+            applier: Arc::new(Applier::new(changes.clone())),
             checkin,
             hosts,
+            labels: Labels::new(changes.clone()),
             logs,
+            packs: Packs::new(changes.clone()),
+            queries: Queries::new(changes.clone()),
             schedule,
+            scheduled: Schedules::new(changes),
             specs: Specs::new(store.clone()),
         };
         Ok(Self {

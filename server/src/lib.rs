@@ -13,6 +13,8 @@ mod sinks;
 mod store;
 mod tasks;
 pub mod telemetry;
+#[cfg(test)]
+mod tests;
 mod tls;
 
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs as _};

@@ -5,6 +5,11 @@ mod apply;
 mod error;
 mod explain;
 mod host;
+mod label;
+mod pack;
+mod query;
+mod scheduled;
+mod sent;
 mod spec;
 
 pub use account::{LoggedIn, Login, Me, NewAdmin, OrgInfo, Role, SetUp, SetUpDone, User, Version};
@@ -12,6 +17,10 @@ pub use apply::{Action, Applied, Apply, Change};
 pub use error::{ErrorBody, FieldError};
 pub use explain::{Explained, ExplainedQuery};
 pub use host::{Host, HostCount, HostDetail, HostEnvelope, HostLabel, HostPack, HostStatus, Hosts, ParkedQuery};
+pub use label::{Label, LabelEnvelope, LabelInput, LabelSummaries, LabelSummary, Labels};
+pub use pack::{Pack, PackEnvelope, PackInput, Packs};
+pub use query::{Deleted, Queries, Query, QueryEnvelope, QueryIds, QueryInput, QueryPack};
+pub use scheduled::{GlobalSchedule, Scheduled, ScheduledEnvelope, ScheduledInput, ScheduledQueries};
 pub use spec::{SecretsSpec, SpecByName, Specs};
 
 /// Every REST path is served under each of these.

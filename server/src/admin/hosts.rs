@@ -39,7 +39,8 @@ pub(super) async fn by_name(door: Data<AdminDoor>, caller: Caller, word: Path<St
     Ok(ok(&HostEnvelope { host: door.fleet.hosts.by_name(&caller.0, &word).await? }))
 }
 
-fn host_query(request: &HttpRequest) -> Result<HostQuery, actix_web::Error> {
+/// What the list parameters of hosts ask for.
+pub(super) fn host_query(request: &HttpRequest) -> Result<HostQuery, actix_web::Error> {
     let mut params = Params::of(request)?;
     let (offset, limit) = params.page()?;
     let (order_key, is_descending) = params.order()?;
@@ -66,5 +67,5 @@ fn host_query(request: &HttpRequest) -> Result<HostQuery, actix_web::Error> {
     };
     let text = params.text("query").unwrap_or_default();
     params.finish()?;
-    Ok(HostQuery { filter: Filter { text, offset, limit, order, is_descending }, status, only_new })
+    Ok(HostQuery { filter: Filter { text, label_id: None, offset, limit, order, is_descending }, status, only_new })
 }

@@ -8,7 +8,11 @@ mod body;
 mod error;
 mod explain;
 mod hosts;
+mod labels;
+mod packs;
 mod params;
+mod queries;
+mod scheduled;
 mod specs;
 
 use actix_web::web::{self, ServiceConfig};
@@ -71,6 +75,37 @@ pub fn routes(services: &mut ServiceConfig) {
                 .route("/hosts/identifier/{word}/config", web::get().to(explain::by_name))
                 .route("/hosts/{id}", web::get().to(hosts::by_id))
                 .route("/hosts/{id}/config", web::get().to(explain::by_id))
+                .route("/labels", web::get().to(labels::list))
+                .route("/labels", web::post().to(labels::create))
+                .route("/labels/summary", web::get().to(labels::summary))
+                .route("/labels/id/{id}", web::delete().to(labels::delete))
+                .route("/labels/{id}/hosts", web::get().to(labels::hosts))
+                .route("/labels/{id}", web::get().to(labels::by_id))
+                .route("/labels/{id}", web::patch().to(labels::edit))
+                .route("/labels/{name}", web::delete().to(labels::delete_named))
+                .route("/queries", web::get().to(queries::list))
+                .route("/queries", web::post().to(queries::create))
+                .route("/queries/delete", web::post().to(queries::delete_many))
+                .route("/queries/id/{id}", web::delete().to(queries::delete))
+                .route("/queries/{id}", web::get().to(queries::by_id))
+                .route("/queries/{id}", web::patch().to(queries::edit))
+                .route("/queries/{name}", web::delete().to(queries::delete_named))
+                .route("/packs", web::get().to(packs::list))
+                .route("/packs", web::post().to(packs::create))
+                .route("/packs/schedule", web::post().to(scheduled::add))
+                .route("/packs/id/{id}", web::delete().to(packs::delete))
+                .route("/packs/{id}/scheduled", web::get().to(scheduled::of_pack))
+                .route("/packs/{id}", web::get().to(packs::by_id))
+                .route("/packs/{id}", web::patch().to(packs::edit))
+                .route("/packs/{name}", web::delete().to(packs::delete_named))
+                .route("/schedule", web::post().to(scheduled::add))
+                .route("/schedule/{id}", web::get().to(scheduled::by_id))
+                .route("/schedule/{id}", web::patch().to(scheduled::edit))
+                .route("/schedule/{id}", web::delete().to(scheduled::delete))
+                .route("/global/schedule", web::get().to(scheduled::global))
+                .route("/global/schedule", web::post().to(scheduled::add_global))
+                .route("/global/schedule/{id}", web::patch().to(scheduled::edit_global))
+                .route("/global/schedule/{id}", web::delete().to(scheduled::delete_global))
                 .default_service(web::to(error::no_such_operation)),
         );
     }

@@ -32,6 +32,7 @@ impl From<Error> for Refusal {
             Error::TooMany { .. } => StatusCode::TOO_MANY_REQUESTS,
             Error::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
             Error::Forbidden | Error::Unauthenticated => StatusCode::FORBIDDEN,
+            Error::AlreadyExists { .. } => StatusCode::CONFLICT,
             Error::NotFound { .. } => StatusCode::NOT_FOUND,
             Error::Internal(cause) => {
                 tracing::error!(error = cause.as_ref(), "an agent's request failed");

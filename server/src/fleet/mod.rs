@@ -8,14 +8,15 @@ mod deadline;
 mod error;
 mod explain;
 pub mod hosts;
-mod labels;
+pub mod labels;
+pub mod listing;
 pub mod logs;
 mod names;
-mod packs;
+pub mod packs;
 mod place;
-mod queries;
+pub mod queries;
 pub mod schedule;
-mod scheduled;
+pub mod scheduled;
 pub mod specs;
 
 use std::sync::Arc;
@@ -27,8 +28,12 @@ use self::access::Access;
 use self::apply::Applier;
 use self::checkin::Checkin;
 use self::hosts::Hosts;
+use self::labels::Labels;
 use self::logs::Logs;
+use self::packs::Packs;
+use self::queries::Queries;
 use self::schedule::Schedule;
+use self::scheduled::Schedules;
 use self::specs::Specs;
 
 /// All that the doors may ask for.
@@ -38,7 +43,11 @@ pub struct Fleet {
     pub applier: Arc<Applier>,
     pub checkin: Arc<Checkin>,
     pub hosts: Arc<Hosts>,
+    pub labels: Labels,
     pub logs: Arc<Logs>,
+    pub packs: Packs,
+    pub queries: Queries,
     pub schedule: Arc<Schedule>,
+    pub scheduled: Schedules,
     pub specs: Specs,
 }

@@ -130,7 +130,7 @@ pub(super) async fn packs(db: &impl ConnectionTrait) -> Result<Vec<PackSpec>> {
             scheduled.entry(row.pack_id).or_default().push(pack_query(row, query));
         }
     }
-    let rows = store::packs::all(db).await?;
+    let rows = super::packs::visible(db).await?;
     rows.into_iter()
         .map(|row| {
             let mut labels = targets.remove(&row.id).unwrap_or_default();

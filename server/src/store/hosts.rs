@@ -97,6 +97,8 @@ pub async fn named_many(db: &impl ConnectionTrait, words: &[String]) -> Result<H
 pub struct Filter {
     /// Part of a host name, UUID, serial number or address; capitals do not matter.
     pub text: String,
+    /// Only hosts in this label.
+    pub label_id: Option<i64>,
     /// Leaves out the first ones.
     pub offset: u64,
     pub limit: Option<u64>,
@@ -132,7 +134,15 @@ impl Order {
 }
 
 fn matching(filter: &Filter) -> sea_orm::Select<hosts::Entity> {
-    let select = hosts::Entity::find();
+    let mut select = hosts::Entity::find();
+    if let Some(label_id) = filter.label_id {
+        let members = sea_orm::sea_query::Query::select()
+            .column(label_members::Column::HostId)
+            .from(label_members::Entity)
+            .and_where(label_members::Column::LabelId.eq(label_id))
+            .take();
+        select = select.filter(hosts::Column::Id.in_subquery(members));
+    }
     if filter.text.is_empty() {
         return select;
     }

@@ -1,6 +1,8 @@
 //! Users, their password hashes and their sessions.
 
-use sea_orm::{ActiveModelTrait, ColumnTrait, ConnectionTrait, EntityTrait, PaginatorTrait, QueryFilter, Set};
+use sea_orm::{
+    ActiveModelTrait, ColumnTrait, ConnectionTrait, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder, Set,
+};
 
 use super::Result;
 use super::entity::{sessions, user_passwords, users};
@@ -8,6 +10,10 @@ use crate::clock::Moment;
 
 pub async fn count(db: &impl ConnectionTrait) -> Result<u64> {
     Ok(users::Entity::find().count(db).await?)
+}
+
+pub async fn all(db: &impl ConnectionTrait) -> Result<Vec<users::Model>> {
+    Ok(users::Entity::find().order_by_asc(users::Column::Id).all(db).await?)
 }
 
 /// `email` in lower case, as it is stored.

@@ -5,7 +5,7 @@ mod sizes;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use sea_orm::DatabaseTransaction;
+use sea_orm::{DatabaseConnection, DatabaseTransaction};
 use serde_json::Value;
 
 use super::access::Principal;
@@ -70,6 +70,11 @@ impl<T> WriteError for Stop<T> {
 impl Changes {
     pub fn new(store: Store, clock: Clock, schedule: Arc<Schedule>, hosts: Arc<Hosts>) -> Self {
         Self { store, clock, schedule, hosts }
+    }
+
+    /// For reading what is there.
+    pub(super) fn reader(&self) -> &DatabaseConnection {
+        self.store.reader()
     }
 
     /// Makes a change for `principal`, whose right to it the caller has checked; or tries it and takes it back.

@@ -13,7 +13,7 @@ mod seen;
 mod view;
 
 pub use admission::Admission;
-pub use builtin_labels::{BUILTIN, BuiltinLabel, Family, ensure as ensure_builtin_labels};
+pub use builtin_labels::{ALL_HOSTS, BUILTIN, BuiltinLabel, Family, ensure as ensure_builtin_labels};
 pub use details::set as set_details;
 pub use host::{Assignment, Host, Served};
 pub use index::{Authenticated, HostIndex};

@@ -37,6 +37,14 @@ fn named(route: &'static str, path: &'static str, least: Least) -> Operation {
     Operation { path, ..get(route, least) }
 }
 
+fn patch(route: &'static str, path: &'static str, least: Least, body: Value) -> Operation {
+    Operation { method: "PATCH", body: Some(body), ..named(route, path, least) }
+}
+
+fn delete(route: &'static str, path: &'static str, least: Least) -> Operation {
+    Operation { method: "DELETE", ..named(route, path, least) }
+}
+
 fn apply(least: Least, kind: &str, spec: Value) -> Operation {
     post("/spec/apply", least, json!({ "documents": [{ "kind": kind, "spec": spec }] }))
 }
@@ -53,7 +61,7 @@ pub fn all() -> Vec<Operation> {
         get("/me", Observer),
         get("/version", Observer),
         get("/config", Observer),
-        Operation { method: "PATCH", ..post("/config", Admin, config.clone()) },
+        patch("/config", "config", Admin, config.clone()),
         apply(Maintainer, "query", query.clone()),
         apply(Maintainer, "label", label.clone()),
         apply(Maintainer, "pack", pack.clone()),
@@ -77,6 +85,37 @@ pub fn all() -> Vec<Operation> {
         named("/hosts/{id}", "hosts/1", Observer),
         named("/hosts/identifier/{word}/config", "hosts/identifier/the-host/config", Maintainer),
         named("/hosts/{id}/config", "hosts/1/config", Maintainer),
+        get("/queries", Observer),
+        post("/queries", Maintainer, json!({ "name": "made", "query": "SELECT 1" })),
+        named("/queries/{id}", "queries/1", Observer),
+        patch("/queries/{id}", "queries/1", Maintainer, json!({ "description": "changed" })),
+        delete("/queries/{name}", "queries/made", Maintainer),
+        delete("/queries/id/{id}", "queries/id/3", Maintainer),
+        post("/queries/delete", Maintainer, json!({ "ids": [] })),
+        get("/labels", Observer),
+        get("/labels/summary", Observer),
+        post("/labels", Maintainer, json!({ "name": "made", "query": "SELECT 1" })),
+        named("/labels/{id}", "labels/9", Observer),
+        named("/labels/{id}/hosts", "labels/9/hosts", Observer),
+        patch("/labels/{id}", "labels/9", Maintainer, json!({ "description": "changed" })),
+        delete("/labels/{name}", "labels/made", Maintainer),
+        delete("/labels/id/{id}", "labels/id/10", Maintainer),
+        get("/packs", Maintainer),
+        post("/packs", Maintainer, json!({ "name": "made" })),
+        named("/packs/{id}", "packs/1", Maintainer),
+        patch("/packs/{id}", "packs/1", Maintainer, json!({ "description": "changed" })),
+        named("/packs/{id}/scheduled", "packs/1/scheduled", Maintainer),
+        post("/schedule", Maintainer, json!({ "pack_id": 1, "query_id": 1, "interval": 60 })),
+        post("/packs/schedule", Maintainer, json!({ "pack_id": 1, "query_id": 1, "interval": 60 })),
+        named("/schedule/{id}", "schedule/1", Maintainer),
+        patch("/schedule/{id}", "schedule/1", Maintainer, json!({ "interval": 60 })),
+        delete("/schedule/{id}", "schedule/3", Maintainer),
+        get("/global/schedule", Maintainer),
+        post("/global/schedule", Maintainer, json!({ "query_id": 1, "interval": 60 })),
+        patch("/global/schedule/{id}", "global/schedule/5", Maintainer, json!({ "interval": 90 })),
+        delete("/global/schedule/{id}", "global/schedule/5", Maintainer),
+        delete("/packs/{name}", "packs/made", Maintainer),
+        delete("/packs/id/{id}", "packs/id/2", Maintainer),
         // Last, since it ends the session it is tried with.
         post("/logout", Observer, json!({})),
     ]

@@ -1,18 +1,20 @@
-//! Scheduled queries of packs.
+//! What a scheduled query may be, whichever way it comes.
 
 use muster_api::spec::PackQuery;
 use sea_orm::Set;
 
-use super::Problem;
-use super::names::{check_description, check_name, check_platform, check_scheduled_name, check_shard, check_version};
 use crate::clock::Moment;
+use crate::fleet::Problem;
+use crate::fleet::names::{
+    check_description, check_name, check_platform, check_scheduled_name, check_shard, check_version,
+};
 use crate::store::entity::scheduled_queries;
 
 /// What agents allow, in seconds: up to a week.
 const INTERVALS: std::ops::RangeInclusive<u32> = 1..=604_800;
 
 /// Says what is wrong or doubtful with a scheduled query; `place` gives the path of each of its keys.
-pub(super) fn check(
+pub(in crate::fleet) fn check(
     place: impl Fn(&str) -> String,
     query: &PackQuery,
     problems: &mut Vec<Problem>,
@@ -35,7 +37,7 @@ pub(super) fn check(
 }
 
 /// The scheduled query as it is stored, without what only a new one has.
-pub(super) fn row(query_id: i64, query: &PackQuery, now: Moment) -> scheduled_queries::ActiveModel {
+pub(in crate::fleet) fn row(query_id: i64, query: &PackQuery, now: Moment) -> scheduled_queries::ActiveModel {
     scheduled_queries::ActiveModel {
         query_id: Set(query_id),
         name: Set(query.scheduled_name().to_owned()),

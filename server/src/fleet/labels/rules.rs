@@ -1,15 +1,15 @@
-//! Labels: named groups of hosts.
+//! What a label may be, whichever way it comes.
 
 use muster_api::spec::{LabelMembership, LabelSpec};
 use sea_orm::Set;
 
-use super::Problem;
-use super::names::{check_description, check_name, check_short, check_sql, meant_platform};
 use crate::clock::Moment;
+use crate::fleet::Problem;
+use crate::fleet::names::{check_description, check_name, check_short, check_sql, meant_platform};
 use crate::store::entity::labels;
 
 /// Says what is wrong with a label; `place` gives the path of each of its keys.
-pub(super) fn check(place: impl Fn(&str) -> String, spec: &LabelSpec, problems: &mut Vec<Problem>) {
+pub(in crate::fleet) fn check(place: impl Fn(&str) -> String, spec: &LabelSpec, problems: &mut Vec<Problem>) {
     check_name(&place("name"), &spec.name, problems);
     check_description(&place("description"), &spec.description, problems);
     check_short(&place("platform"), &spec.platform, problems);
@@ -40,12 +40,12 @@ pub(super) fn check(place: impl Fn(&str) -> String, spec: &LabelSpec, problems: 
 }
 
 /// What is said to who wants to change or delete a label that comes with the server.
-pub(super) fn is_built_in(place: impl Into<String>, name: &str) -> Problem {
+pub(in crate::fleet) fn is_built_in(place: impl Into<String>, name: &str) -> Problem {
     Problem::new(place, format!("label {name:?} is built in and cannot be changed or deleted"))
 }
 
 /// The label as it is stored, without what only a new one has.
-pub(super) fn row(spec: &LabelSpec, now: Moment) -> labels::ActiveModel {
+pub(in crate::fleet) fn row(spec: &LabelSpec, now: Moment) -> labels::ActiveModel {
     let is_manual = spec.label_membership_type == LabelMembership::Manual;
     labels::ActiveModel {
         name: Set(spec.name.clone()),

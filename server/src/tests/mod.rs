@@ -1,0 +1,7 @@
+//! REST operations on a server's real services and a real database, without a network between.
+
+mod labels;
+mod packs;
+mod queries;
+mod schedules;
+mod world;
