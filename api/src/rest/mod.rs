@@ -16,7 +16,9 @@ pub use account::{LoggedIn, Login, Me, NewAdmin, OrgInfo, Role, SetUp, SetUpDone
 pub use apply::{Action, Applied, Apply, Change};
 pub use error::{ErrorBody, FieldError};
 pub use explain::{Explained, ExplainedQuery};
-pub use host::{Host, HostCount, HostDetail, HostEnvelope, HostLabel, HostPack, HostStatus, Hosts, ParkedQuery};
+pub use host::{
+    Host, HostCount, HostDetail, HostEnvelope, HostIds, HostLabel, HostPack, HostStatus, Hosts, ParkedQuery,
+};
 pub use label::{Label, LabelEnvelope, LabelInput, LabelSummaries, LabelSummary, Labels};
 pub use pack::{Pack, PackEnvelope, PackInput, Packs};
 pub use query::{Deleted, Queries, Query, QueryEnvelope, QueryIds, QueryInput, QueryPack};

@@ -1,12 +1,13 @@
-//! Listing and showing hosts.
+//! Listing, showing and deleting hosts.
 
 use actix_web::web::{Data, Path};
 use actix_web::{HttpRequest, HttpResponse};
-use muster_api::rest::{HostCount, HostEnvelope, HostStatus, Hosts};
+use muster_api::rest::{HostCount, HostEnvelope, HostIds, HostStatus, Hosts};
 
 use super::AdminDoor;
-use super::answer::ok;
+use super::answer::{done, ok};
 use super::auth::Caller;
+use super::body::Body;
 use super::error::{Failed, Outcome, bad_parameter};
 use super::params::Params;
 use crate::fleet::hosts::{Filter, HostQuery, Order};
@@ -37,6 +38,21 @@ pub(super) async fn by_id(door: Data<AdminDoor>, caller: Caller, id: Path<i64>) 
 
 pub(super) async fn by_name(door: Data<AdminDoor>, caller: Caller, word: Path<String>) -> Outcome {
     Ok(ok(&HostEnvelope { host: door.fleet.hosts.by_name(&caller.0, &word).await? }))
+}
+
+pub(super) async fn refetch(door: Data<AdminDoor>, caller: Caller, id: Path<i64>) -> Outcome {
+    door.fleet.hosts.refetch(&caller.0, *id).await?;
+    Ok(done())
+}
+
+pub(super) async fn delete(door: Data<AdminDoor>, caller: Caller, id: Path<i64>) -> Outcome {
+    door.fleet.hosts.delete(&caller.0, *id).await?;
+    Ok(done())
+}
+
+pub(super) async fn delete_many(door: Data<AdminDoor>, caller: Caller, request: Body<HostIds>) -> Outcome {
+    door.fleet.hosts.delete_many(&caller.0, &request.ids).await?;
+    Ok(done())
 }
 
 /// What the list parameters of hosts ask for.

@@ -134,6 +134,14 @@ impl World {
         self.app.fleet.hosts.enroll(&request).await.unwrap().reveal().to_owned()
     }
 
+    /// The id of the host of a node key; `None` for a key that is not good.
+    pub async fn host_of(&self, key: &str) -> Option<i64> {
+        match self.app.fleet.hosts.authenticate(key).await.unwrap() {
+            Authenticated::Host(host) => Some(host.id),
+            Authenticated::Unknown => None,
+        }
+    }
+
     /// The packs in the config of a host, as agents read them.
     pub async fn packs_of(&self, key: &str) -> Value {
         let Authenticated::Host(host) = self.app.fleet.hosts.authenticate(key).await.unwrap() else {

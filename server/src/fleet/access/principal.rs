@@ -22,6 +22,8 @@ pub enum Permission {
     /// The whole configuration, agent options included.
     ReadConfig,
     ReadSecrets,
+    /// Deleting hosts and asking them about themselves.
+    WriteHosts,
     /// Queries, packs and labels.
     WriteSchedule,
     WriteConfig,
@@ -33,7 +35,7 @@ impl Permission {
     fn least_role(self) -> Role {
         match self {
             Self::ReadHosts | Self::ReadQueries | Self::ReadLabels => Role::Observer,
-            Self::ReadPacks | Self::ReadSecrets | Self::WriteSchedule => Role::Maintainer,
+            Self::ReadPacks | Self::ReadSecrets | Self::WriteHosts | Self::WriteSchedule => Role::Maintainer,
             Self::ReadConfig | Self::WriteConfig | Self::WriteSecrets => Role::Admin,
         }
     }

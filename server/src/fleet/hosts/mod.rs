@@ -3,12 +3,14 @@
 mod admission;
 mod builtin_labels;
 mod clones;
+mod delete;
 mod details;
 mod enroll;
 mod host;
 mod identity;
 mod index;
 mod key;
+mod refetch;
 mod seen;
 mod view;
 

@@ -85,6 +85,7 @@ pub fn all() -> Vec<Operation> {
         named("/hosts/{id}", "hosts/1", Observer),
         named("/hosts/identifier/{word}/config", "hosts/identifier/the-host/config", Maintainer),
         named("/hosts/{id}/config", "hosts/1/config", Maintainer),
+        Operation { path: "hosts/1/refetch", ..post("/hosts/{id}/refetch", Maintainer, json!({})) },
         get("/queries", Observer),
         post("/queries", Maintainer, json!({ "name": "made", "query": "SELECT 1" })),
         named("/queries/{id}", "queries/1", Observer),
@@ -116,6 +117,8 @@ pub fn all() -> Vec<Operation> {
         delete("/global/schedule/{id}", "global/schedule/5", Maintainer),
         delete("/packs/{name}", "packs/made", Maintainer),
         delete("/packs/id/{id}", "packs/id/2", Maintainer),
+        post("/hosts/delete", Maintainer, json!({ "ids": [] })),
+        delete("/hosts/{id}", "hosts/1", Maintainer),
         // Last, since it ends the session it is tried with.
         post("/logout", Observer, json!({})),
     ]
