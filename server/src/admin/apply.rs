@@ -16,6 +16,10 @@ pub(super) async fn apply(door: Data<AdminDoor>, caller: Caller, request: Body<A
     Ok(ok(&door.fleet.applier.apply(&caller.0, &request.documents, request.dry_run).await?))
 }
 
+pub(super) async fn delete(door: Data<AdminDoor>, caller: Caller, request: Body<Apply>) -> Outcome {
+    Ok(ok(&door.fleet.applier.delete(&caller.0, &request.documents, request.dry_run).await?))
+}
+
 pub(super) async fn queries(door: Data<AdminDoor>, caller: Caller, request: Body<Specs<Value>>) -> Outcome {
     one_kind(&door, &caller, Kind::Query, request.into_inner().specs).await
 }

@@ -58,6 +58,7 @@ pub fn routes(services: &mut ServiceConfig) {
                 .route("/config", web::get().to(specs::config))
                 .route("/config", web::patch().to(apply::patch_config))
                 .route("/spec/apply", web::post().to(apply::apply))
+                .route("/spec/delete", web::post().to(apply::delete))
                 .route("/spec/queries", web::get().to(specs::queries))
                 .route("/spec/queries", web::post().to(apply::queries))
                 .route("/spec/queries/{name}", web::get().to(specs::query))

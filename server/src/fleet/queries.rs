@@ -8,7 +8,7 @@ use sea_orm::{ConnectionTrait, DatabaseTransaction, Set, Unchanged};
 use serde_json::json;
 
 use super::access::{Permission, Principal};
-use super::changes::Changes;
+use super::changes::{Changes, Draft};
 use super::error::none_of;
 use super::listing::Listing;
 use super::names::{check_description, check_name, check_sql};
@@ -39,19 +39,20 @@ pub(super) fn row(spec: &QuerySpec, now: Moment) -> queries::ActiveModel {
     }
 }
 
-/// Refuses to let go of a query that a pack schedules.
-pub(super) async fn check_unused(
-    db: &impl ConnectionTrait,
+/// Deletes a query, or says why it has to stay.
+pub(super) async fn delete(
+    draft: &Draft<'_>,
     place: impl Fn() -> String,
     query: &queries::Model,
     problems: &mut Vec<Problem>,
 ) -> Result<()> {
-    let packs = store::packs::scheduling(db, query.id).await?;
+    let packs = store::packs::scheduling(draft.tx, query.id).await?;
     if !packs.is_empty() {
         let reason = format!("query {:?} is scheduled by {}; remove it there first", query.name, packs::quoted(&packs));
         problems.push(Problem::new(place(), reason));
+        return Ok(());
     }
-    Ok(())
+    Ok(store::queries::delete(draft.tx, query.id).await?)
 }
 
 /// Reads and changes saved queries.
@@ -155,9 +156,8 @@ impl Queries {
             .make(principal, false, async |draft| {
                 let query = find(draft.tx).await?;
                 let mut problems = Vec::new();
-                check_unused(draft.tx, || "query".to_owned(), &query, &mut problems).await?;
+                delete(draft, || "query".to_owned(), &query, &mut problems).await?;
                 none_of(problems)?;
-                store::queries::delete(draft.tx, query.id).await?;
                 draft.tell("deleted_saved_query", json!({ "query_name": query.name }));
                 Ok(())
             })
@@ -177,13 +177,10 @@ impl Queries {
                 let mut found = Vec::new();
                 for id in &ids {
                     let Some(query) = store::queries::by_id(draft.tx, *id).await? else { continue };
-                    check_unused(draft.tx, || "ids".to_owned(), &query, &mut problems).await?;
+                    delete(draft, || "ids".to_owned(), &query, &mut problems).await?;
                     found.push(query.id);
                 }
                 none_of(problems)?;
-                for id in &found {
-                    store::queries::delete(draft.tx, *id).await?;
-                }
                 if !found.is_empty() {
                     draft.tell("deleted_multiple_saved_query", json!({ "query_ids": found }));
                 }

@@ -1,6 +1,7 @@
 //! Applies documents: all of them in one transaction, or none.
 
 mod config;
+mod delete;
 mod labels;
 mod packs;
 mod parse;
@@ -22,7 +23,7 @@ use super::specs::to_value;
 use super::{Error, Problem, Result};
 use crate::clock::Moment;
 
-/// Documents one apply may have.
+/// Documents one request may have.
 const MAX_DOCUMENTS: usize = 20_000;
 
 /// Applies documents.
@@ -54,12 +55,7 @@ impl Applier {
     /// [`Error::Invalid`] with every problem found, each under its path such as `documents[2].spec.name`; then nothing
     /// has changed. [`Error::Forbidden`] if any of the documents is not the caller's to change.
     pub async fn apply(&self, principal: &Principal, documents: &[Value], dry_run: bool) -> Result<Applied> {
-        if documents.len() > MAX_DOCUMENTS {
-            return Err(Error::invalid(
-                "documents",
-                format!("more than {MAX_DOCUMENTS} documents; apply them in parts"),
-            ));
-        }
+        check_count(documents)?;
         let located = parse::documents(documents)?;
         for document in &located {
             principal.may(permission(document.spec.kind()))?;
@@ -122,6 +118,14 @@ impl Run<'_> {
         self.changes.push((document.index, Change { kind, name: name.to_owned(), action, fields }));
         Ok(action)
     }
+}
+
+fn check_count(documents: &[Value]) -> Result<()> {
+    if documents.len() > MAX_DOCUMENTS {
+        let reason = format!("more than {MAX_DOCUMENTS} documents; send them in parts");
+        return Err(Error::invalid("documents", reason));
+    }
+    Ok(())
 }
 
 fn permission(kind: Kind) -> Permission {

@@ -153,11 +153,8 @@ impl Packs {
     /// # Errors
     /// The same.
     pub async fn delete_named(&self, principal: &Principal, name: &str) -> Result<()> {
-        let found = async |db: &DatabaseTransaction| {
-            let pack = store::packs::by_name(db, name).await?.filter(|pack| pack.name != GLOBAL);
-            pack.ok_or_else(|| Error::NotFound { kind: KIND, key: name.to_owned() })
-        };
-        self.delete_one(principal, found).await
+        let missing = || Error::NotFound { kind: KIND, key: name.to_owned() };
+        self.delete_one(principal, async |db| named(db, name).await?.ok_or_else(missing)).await
     }
 
     async fn delete_one(
@@ -215,6 +212,11 @@ impl Packs {
 pub(super) async fn find(db: &impl ConnectionTrait, id: i64) -> Result<packs::Model> {
     let pack = store::packs::by_id(db, id).await?.filter(|pack| pack.name != GLOBAL);
     pack.ok_or_else(|| Error::no_such(KIND, id))
+}
+
+/// The pack of a name, unless that is the global schedule.
+pub(super) async fn named(db: &impl ConnectionTrait, name: &str) -> Result<Option<packs::Model>> {
+    Ok(store::packs::by_name(db, name).await?.filter(|pack| pack.name != GLOBAL))
 }
 
 /// Label ids of every pack, sorted.

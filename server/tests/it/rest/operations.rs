@@ -68,6 +68,7 @@ pub fn all() -> Vec<Operation> {
         apply(Admin, "config", config),
         apply(Admin, "options", json!({ "config": {} })),
         apply(Admin, "enroll_secret", secrets.clone()),
+        post("/spec/delete", Maintainer, json!({ "documents": [{ "kind": "query", "spec": { "name": "not there" } }] })),
         get("/spec/queries", Observer),
         post("/spec/queries", Maintainer, specs(&query)),
         named("/spec/queries/{name}", "spec/queries/uptime", Observer),
