@@ -11,6 +11,7 @@ mod query;
 mod scheduled;
 mod sent;
 mod spec;
+mod user;
 
 pub use account::{LoggedIn, Login, Me, NewAdmin, OrgInfo, Role, SetUp, SetUpDone, User, Version};
 pub use apply::{Action, Applied, Apply, Change};
@@ -23,7 +24,8 @@ pub use label::{Label, LabelEnvelope, LabelInput, LabelSummaries, LabelSummary, 
 pub use pack::{Pack, PackEnvelope, PackInput, Packs};
 pub use query::{Deleted, Queries, Query, QueryEnvelope, QueryIds, QueryInput, QueryPack};
 pub use scheduled::{GlobalSchedule, Scheduled, ScheduledEnvelope, ScheduledInput, ScheduledQueries};
-pub use spec::{SecretsSpec, SpecByName, Specs};
+pub use spec::{SecretsSpec, SpecByName, Specs, UserRoles};
+pub use user::{ChangePassword, NewUser, UserEdit, UserEnvelope, Users};
 
 /// Every REST path is served under each of these.
 pub const BASES: [&str; 3] = ["/api/v1/fleet", "/api/latest/fleet", "/api/2022-04/fleet"];

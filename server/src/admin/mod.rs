@@ -14,6 +14,7 @@ mod params;
 mod queries;
 mod scheduled;
 mod specs;
+mod users;
 
 use actix_web::web::{self, ServiceConfig};
 use muster_api::rest::BASES;
@@ -54,6 +55,7 @@ pub fn routes(services: &mut ServiceConfig) {
                 .route("/login", web::post().to(account::log_in))
                 .route("/logout", web::post().to(account::log_out))
                 .route("/me", web::get().to(account::me))
+                .route("/change_password", web::post().to(users::change_password))
                 .route("/version", web::get().to(account::version))
                 .route("/config", web::get().to(specs::config))
                 .route("/config", web::patch().to(apply::patch_config))
@@ -70,6 +72,13 @@ pub fn routes(services: &mut ServiceConfig) {
                 .route("/spec/labels/{name}", web::get().to(specs::label))
                 .route("/spec/enroll_secret", web::get().to(specs::enroll_secret))
                 .route("/spec/enroll_secret", web::post().to(apply::enroll_secret))
+                .route("/users", web::get().to(users::list))
+                .route("/users/admin", web::post().to(users::create))
+                .route("/users/roles/spec", web::get().to(users::roles))
+                .route("/users/roles/spec", web::post().to(apply::user_roles))
+                .route("/users/{id}", web::get().to(users::by_id))
+                .route("/users/{id}", web::patch().to(users::edit))
+                .route("/users/{id}", web::delete().to(users::delete))
                 .route("/hosts", web::get().to(hosts::list))
                 .route("/hosts/count", web::get().to(hosts::count))
                 .route("/hosts/delete", web::post().to(hosts::delete_many))

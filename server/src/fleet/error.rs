@@ -71,6 +71,12 @@ impl From<store::Error> for Error {
     }
 }
 
+impl store::WriteError for Error {
+    fn is_lost_race(&self) -> bool {
+        false
+    }
+}
+
 /// All is well if there are no problems.
 pub(super) fn none_of(problems: Vec<Problem>) -> Result<()> {
     if problems.is_empty() { Ok(()) } else { Err(Error::Invalid(problems)) }

@@ -6,4 +6,6 @@ mod labels;
 mod packs;
 mod queries;
 mod schedules;
+mod user_roles;
+mod users;
 mod world;

@@ -28,6 +28,8 @@ pub enum Permission {
     WriteSchedule,
     WriteConfig,
     WriteSecrets,
+    /// Reading and changing users; everybody may see and change oneself.
+    ManageUsers,
 }
 
 impl Permission {
@@ -36,7 +38,7 @@ impl Permission {
         match self {
             Self::ReadHosts | Self::ReadQueries | Self::ReadLabels => Role::Observer,
             Self::ReadPacks | Self::ReadSecrets | Self::WriteHosts | Self::WriteSchedule => Role::Maintainer,
-            Self::ReadConfig | Self::WriteConfig | Self::WriteSecrets => Role::Admin,
+            Self::ReadConfig | Self::WriteConfig | Self::WriteSecrets | Self::ManageUsers => Role::Admin,
         }
     }
 }
@@ -53,7 +55,16 @@ impl Principal {
     }
 }
 
-pub(super) fn role_of(user: &entity::users::Model) -> Result<Role> {
+/// A role as it is stored.
+pub(in crate::fleet) fn role_word(role: Role) -> &'static str {
+    match role {
+        Role::Admin => "admin",
+        Role::Maintainer => "maintainer",
+        Role::Observer => "observer",
+    }
+}
+
+pub(in crate::fleet) fn role_of(user: &entity::users::Model) -> Result<Role> {
     match user.global_role.as_str() {
         "admin" => Ok(Role::Admin),
         "maintainer" => Ok(Role::Maintainer),

@@ -10,7 +10,7 @@ use super::{Applier, parse, told};
 use crate::fleet::access::{Permission, Principal};
 use crate::fleet::changes::Draft;
 use crate::fleet::error::none_of;
-use crate::fleet::{Problem, Result, labels, packs, queries};
+use crate::fleet::{Problem, Result, labels, packs, place, queries};
 use crate::store;
 
 /// Kinds that can be deleted, in an order that lets a file with a pack, its queries and its labels go as a whole.
@@ -80,7 +80,7 @@ fn read(documents: &[Value]) -> Result<Vec<Named>> {
             Err(problem) => problems.push(problem),
             Ok((kind, _)) if !ORDER.contains(&kind) => named.push(Named { index, kind, name: String::new() }),
             Ok((kind, spec)) => match spec.get("name").and_then(Value::as_str).filter(|name| !name.is_empty()) {
-                None => problems.push(Problem::new(format!("documents[{index}].spec.name"), "cannot be empty")),
+                None => problems.push(Problem::new(place(index), "cannot be empty")),
                 Some(name) => {
                     if seen.insert((kind, name.to_owned())) {
                         named.push(Named { index, kind, name: name.to_owned() });
@@ -93,9 +93,13 @@ fn read(documents: &[Value]) -> Result<Vec<Named>> {
     Ok(named)
 }
 
+fn place(index: usize) -> String {
+    format!("{}.spec.name", place::item("documents", index))
+}
+
 /// Whether it was there.
 async fn delete(draft: &mut Draft<'_>, document: &Named, problems: &mut Vec<Problem>) -> Result<bool> {
-    let place = || format!("documents[{}].spec.name", document.index);
+    let place = || place(document.index);
     let name = &document.name;
     match document.kind {
         Kind::Pack => {

@@ -7,6 +7,7 @@ mod packs;
 mod parse;
 mod queries;
 mod secrets;
+mod user_roles;
 
 use std::collections::BTreeSet;
 
@@ -94,7 +95,8 @@ impl Run<'_> {
         self.labels(documents).await?;
         self.packs(documents).await?;
         self.config(documents).await?;
-        self.secrets(documents).await
+        self.secrets(documents).await?;
+        self.user_roles(documents).await
     }
 
     fn has_changes(&self) -> bool {
@@ -133,6 +135,7 @@ fn permission(kind: Kind) -> Permission {
         Kind::Query | Kind::Pack | Kind::Label => Permission::WriteSchedule,
         Kind::Config | Kind::Options => Permission::WriteConfig,
         Kind::EnrollSecret => Permission::WriteSecrets,
+        Kind::UserRoles => Permission::ManageUsers,
     }
 }
 

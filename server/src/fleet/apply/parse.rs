@@ -51,6 +51,7 @@ fn document(index: usize, value: &Value) -> std::result::Result<SpecDocument, Pr
         Kind::Config => SpecDocument::Config(spec),
         Kind::Options => SpecDocument::Options(spec),
         Kind::EnrollSecret => SpecDocument::EnrollSecret(typed(&place, &spec)?),
+        Kind::UserRoles => SpecDocument::UserRoles(typed(&place, &spec)?),
     })
 }
 
@@ -118,5 +119,6 @@ fn key(spec: &SpecDocument) -> (Kind, String) {
         SpecDocument::Config(config) if config.get("agent_options").is_none() => (Kind::Config, String::new()),
         SpecDocument::Config(_) | SpecDocument::Options(_) => (Kind::Options, String::new()),
         SpecDocument::EnrollSecret(_) => (Kind::EnrollSecret, String::new()),
+        SpecDocument::UserRoles(_) => (Kind::UserRoles, String::new()),
     }
 }

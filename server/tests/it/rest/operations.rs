@@ -3,6 +3,7 @@
 
 use serde_json::{Value, json};
 
+use crate::support::PASSWORD;
 use Least::{Admin, Maintainer, Nobody, Observer};
 
 /// The least role an operation needs.
@@ -56,8 +57,10 @@ pub fn all() -> Vec<Operation> {
     let secrets = json!({ "secrets": [{ "secret": "of the matrix" }] });
     let config = json!({ "org_info": { "org_name": "of the matrix" } });
     let specs = |spec: &Value| json!({ "specs": [spec] });
+    let new_user = json!({ "email": "made@example.com", "password": PASSWORD, "global_role": "observer" });
+    let passwords = json!({ "old_password": PASSWORD, "new_password": format!("{PASSWORD}2") });
     vec![
-        post("/login", Nobody, json!({ "email": "admin@example.com", "password": crate::support::PASSWORD })),
+        post("/login", Nobody, json!({ "email": "admin@example.com", "password": PASSWORD })),
         get("/me", Observer),
         get("/version", Observer),
         get("/config", Observer),
@@ -68,7 +71,12 @@ pub fn all() -> Vec<Operation> {
         apply(Admin, "config", config),
         apply(Admin, "options", json!({ "config": {} })),
         apply(Admin, "enroll_secret", secrets.clone()),
-        post("/spec/delete", Maintainer, json!({ "documents": [{ "kind": "query", "spec": { "name": "not there" } }] })),
+        apply(Admin, "user_roles", json!({ "roles": {} })),
+        post(
+            "/spec/delete",
+            Maintainer,
+            json!({ "documents": [{ "kind": "query", "spec": { "name": "not there" } }] }),
+        ),
         get("/spec/queries", Observer),
         post("/spec/queries", Maintainer, specs(&query)),
         named("/spec/queries/{name}", "spec/queries/uptime", Observer),
@@ -118,6 +126,14 @@ pub fn all() -> Vec<Operation> {
         delete("/global/schedule/{id}", "global/schedule/5", Maintainer),
         delete("/packs/{name}", "packs/made", Maintainer),
         delete("/packs/id/{id}", "packs/id/2", Maintainer),
+        get("/users", Admin),
+        post("/users/admin", Admin, new_user),
+        named("/users/{id}", "users/1", Admin),
+        patch("/users/{id}", "users/3", Admin, json!({ "name": "changed" })),
+        delete("/users/{id}", "users/3", Admin),
+        get("/users/roles/spec", Admin),
+        post("/users/roles/spec", Admin, json!({ "spec": { "roles": {} } })),
+        post("/change_password", Observer, passwords),
         post("/hosts/delete", Maintainer, json!({ "ids": [] })),
         delete("/hosts/{id}", "hosts/1", Maintainer),
         // Last, since it ends the session it is tried with.
