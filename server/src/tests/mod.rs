@@ -8,4 +8,4 @@ mod queries;
 mod schedules;
 mod user_roles;
 mod users;
-mod world;
+pub mod world;

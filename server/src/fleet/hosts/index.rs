@@ -237,3 +237,25 @@ impl Hosts {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tests::world::World;
+
+    #[actix_web::test]
+    async fn a_look_up_that_comes_after_the_deletion_brings_nothing_back() {
+        let world = World::new().await;
+        let hash = NodeKey::hash(&world.enroll("h", "ubuntu").await);
+        let db = world.app.store.reader();
+        let row = store::node_keys::by_hash(db, &hash).await.unwrap().unwrap();
+        let known = store::hosts::known(db, row.host_id).await.unwrap().unwrap();
+
+        let index = HostIndex::default();
+        index.forget_hosts(BTreeSet::from([row.host_id]), Moment(0));
+        assert!(index.add_key(&row, hash, index.host(&known)).is_none());
+        assert_eq!((index.len(), index.all_keys().len()), (0, 0));
+        index.sweep(Moment(0).plus(GONE_FOR));
+        assert!(index.add_key(&row, hash, index.host(&known)).is_some());
+    }
+}
