@@ -14,11 +14,16 @@ use crate::config::{Config, LogPlugin};
 use crate::fleet::Fleet;
 use crate::fleet::access::Access;
 use crate::fleet::apply::Applier;
+use crate::fleet::changes::Changes;
 use crate::fleet::checkin::Checkin;
 use crate::fleet::hosts::{Hosts, ensure_builtin_labels};
+use crate::fleet::labels::Labels;
 use crate::fleet::live::{self, Live};
 use crate::fleet::logs::Logs;
+use crate::fleet::packs::Packs;
+use crate::fleet::queries::Queries;
 use crate::fleet::schedule::Schedule;
+use crate::fleet::scheduled::Schedules;
 use crate::fleet::specs::Specs;
 use crate::lifecycle::Lifecycle;
 use crate::ops::{Health, OpsDoor};
@@ -92,15 +97,19 @@ impl App {
             Arc::clone(&metrics),
         ));
         let access = Access::new(store.clone(), clock.clone(), config.session.clone(), Arc::clone(&schedule));
-        let applier = Applier::new(store.clone(), clock, Arc::clone(&schedule), Arc::clone(&hosts));
+        let changes = Changes::new(store.clone(), clock, Arc::clone(&schedule), Arc::clone(&hosts));
         let fleet = Fleet {
             access: Arc::new(access),
-            applier: Arc::new(applier),
+            applier: Arc::new(Applier::new(changes.clone())),
             checkin,
             hosts,
             live,
+            labels: Labels::new(changes.clone()),
             logs,
+            packs: Packs::new(changes.clone()),
+            queries: Queries::new(changes.clone()),
             schedule,
+            scheduled: Schedules::new(changes),
             specs: Specs::new(store.clone()),
         };
         Ok(Self {

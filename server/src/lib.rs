@@ -9,10 +9,13 @@ pub mod config;
 mod fleet;
 mod lifecycle;
 mod ops;
+mod panics;
 mod sinks;
 mod store;
 mod tasks;
 pub mod telemetry;
+#[cfg(test)]
+mod tests;
 mod tls;
 
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs as _};
@@ -130,6 +133,7 @@ fn http_server(
             .app_data(ops.clone())
             .app_data(json.clone())
             .app_data(admin::path_config())
+            .wrap_fn(panics::caught)
             .service(web::scope(&prefix).configure(agent::routes).configure(admin::routes).configure(ops::routes))
             .default_service(web::to(admin::no_such_operation))
     };

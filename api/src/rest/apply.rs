@@ -3,7 +3,7 @@ use serde_json::Value;
 
 use super::FieldError;
 
-/// `POST spec/apply`: all documents or none, in one transaction.
+/// `POST spec/apply` and `POST spec/delete`: all documents or none, in one transaction.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Apply {
@@ -14,7 +14,7 @@ pub struct Apply {
     pub dry_run: bool,
 }
 
-/// What an apply did, or would do.
+/// What an apply or a delete did, or would do.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Applied {
     pub dry_run: bool,

@@ -112,3 +112,10 @@ pub struct HostEnvelope {
 pub struct HostCount {
     pub count: u64,
 }
+
+/// `POST hosts/delete`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HostIds {
+    pub ids: Vec<i64>,
+}

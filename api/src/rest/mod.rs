@@ -6,8 +6,14 @@ mod campaign;
 mod error;
 mod explain;
 mod host;
+mod label;
 mod live;
+mod pack;
+mod query;
+mod scheduled;
+mod sent;
 mod spec;
+mod user;
 
 pub use account::{LoggedIn, Login, Me, NewAdmin, OrgInfo, Role, SetUp, SetUpDone, User, Version};
 pub use apply::{Action, Applied, Apply, Change};
@@ -16,12 +22,19 @@ pub use campaign::{
 };
 pub use error::{ErrorBody, FieldError};
 pub use explain::{Explained, ExplainedQuery};
-pub use host::{Host, HostCount, HostDetail, HostEnvelope, HostLabel, HostPack, HostStatus, Hosts, ParkedQuery};
+pub use host::{
+    Host, HostCount, HostDetail, HostEnvelope, HostIds, HostLabel, HostPack, HostStatus, Hosts, ParkedQuery,
+};
+pub use label::{Label, LabelEnvelope, LabelInput, LabelSummaries, LabelSummary, Labels};
 pub use live::{
     LiveAnswer, LiveCost, LiveCounts, LiveHost, LiveHosts, LiveQueries, LiveQuery, LiveQueryEnvelope, LiveStats,
     LiveStatus, LiveTargets, NewLiveQuery, Percentiles, TargetState,
 };
-pub use spec::{SecretsSpec, SpecByName, Specs};
+pub use pack::{Pack, PackEnvelope, PackInput, Packs};
+pub use query::{Deleted, Queries, Query, QueryEnvelope, QueryIds, QueryInput, QueryPack};
+pub use scheduled::{GlobalSchedule, Scheduled, ScheduledEnvelope, ScheduledInput, ScheduledQueries};
+pub use spec::{SecretsSpec, SpecByName, Specs, UserRoles};
+pub use user::{ChangePassword, NewUser, UserEdit, UserEnvelope, Users};
 
 /// Every REST path is served under each of these.
 pub const BASES: [&str; 3] = ["/api/v1/fleet", "/api/latest/fleet", "/api/2022-04/fleet"];

@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use crate::spec::EnrollSecretSpec;
+use crate::spec::{EnrollSecretSpec, UserRolesSpec};
 
 /// `GET`/`POST spec/queries`, `spec/packs`, `spec/labels`: all of a kind.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,4 +20,11 @@ pub struct SpecByName<T> {
 #[serde(deny_unknown_fields)]
 pub struct SecretsSpec {
     pub spec: EnrollSecretSpec,
+}
+
+/// `GET`/`POST users/roles/spec`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UserRoles {
+    pub spec: UserRolesSpec,
 }

@@ -1,7 +1,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{API_VERSION, EnrollSecretSpec, LabelSpec, PackSpec, QuerySpec};
+use super::{API_VERSION, EnrollSecretSpec, LabelSpec, PackSpec, QuerySpec, UserRolesSpec};
 
 /// What a document describes. Written in lower case; read in any case, plurals and 3.x words included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -14,10 +14,12 @@ pub enum Kind {
     /// Agent options alone, as Fleet 3.x kept them.
     Options,
     EnrollSecret,
+    UserRoles,
 }
 
 impl Kind {
-    pub const ALL: [Self; 6] = [Self::Query, Self::Pack, Self::Label, Self::Config, Self::Options, Self::EnrollSecret];
+    pub const ALL: [Self; 7] =
+        [Self::Query, Self::Pack, Self::Label, Self::Config, Self::Options, Self::EnrollSecret, Self::UserRoles];
 
     pub fn as_str(self) -> &'static str {
         match self {
@@ -27,6 +29,7 @@ impl Kind {
             Self::Config => "config",
             Self::Options => "options",
             Self::EnrollSecret => "enroll_secret",
+            Self::UserRoles => "user_roles",
         }
     }
 
@@ -36,9 +39,9 @@ impl Kind {
         Self::ALL.into_iter().find(|kind| kind.as_str() == word)
     }
 
-    /// Config, options and secrets may stand once in one apply; the others as often as there are names.
+    /// Config, options, secrets and roles may stand once in one apply; the others as often as there are names.
     pub fn is_singleton(self) -> bool {
-        matches!(self, Self::Config | Self::Options | Self::EnrollSecret)
+        matches!(self, Self::Config | Self::Options | Self::EnrollSecret | Self::UserRoles)
     }
 }
 
@@ -67,6 +70,7 @@ pub enum SpecDocument {
     Config(Value),
     Options(Value),
     EnrollSecret(EnrollSecretSpec),
+    UserRoles(UserRolesSpec),
 }
 
 impl SpecDocument {
@@ -78,6 +82,7 @@ impl SpecDocument {
             Self::Config(_) => Kind::Config,
             Self::Options(_) => Kind::Options,
             Self::EnrollSecret(_) => Kind::EnrollSecret,
+            Self::UserRoles(_) => Kind::UserRoles,
         }
     }
 }

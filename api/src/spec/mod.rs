@@ -7,12 +7,14 @@ mod label;
 mod pack;
 mod query;
 mod secret;
+mod user_roles;
 
 pub use document::{Document, Kind, SpecDocument};
 pub use label::{LabelMembership, LabelSpec, LabelType};
 pub use pack::{PackQuery, PackSpec, PackTargets};
 pub use query::QuerySpec;
 pub use secret::{EnrollSecretSpec, SecretSpec};
+pub use user_roles::{UserRoleSpec, UserRolesSpec};
 
 /// The only `apiVersion` there is.
 pub const API_VERSION: &str = "v1";

@@ -1,7 +1,7 @@
 //! Changing what hosts run: all documents in one request, or one kind at a time for clients that know no better.
 
 use actix_web::web::Data;
-use muster_api::rest::{Apply, SecretsSpec, Specs};
+use muster_api::rest::{Apply, SecretsSpec, Specs, UserRoles};
 use muster_api::spec::Kind;
 use serde_json::{Value, json};
 
@@ -14,6 +14,10 @@ use crate::fleet::{Error, Problem};
 
 pub(super) async fn apply(door: Data<AdminDoor>, caller: Caller, request: Body<Apply>) -> Outcome {
     Ok(ok(&door.fleet.applier.apply(&caller.0, &request.documents, request.dry_run).await?))
+}
+
+pub(super) async fn delete(door: Data<AdminDoor>, caller: Caller, request: Body<Apply>) -> Outcome {
+    Ok(ok(&door.fleet.applier.delete(&caller.0, &request.documents, request.dry_run).await?))
 }
 
 pub(super) async fn queries(door: Data<AdminDoor>, caller: Caller, request: Body<Specs<Value>>) -> Outcome {
@@ -31,6 +35,11 @@ pub(super) async fn labels(door: Data<AdminDoor>, caller: Caller, request: Body<
 pub(super) async fn enroll_secret(door: Data<AdminDoor>, caller: Caller, request: Body<SecretsSpec>) -> Outcome {
     let spec = serde_json::to_value(&request.spec).map_err(|error| Error::Internal(Box::new(error)))?;
     one_kind(&door, &caller, Kind::EnrollSecret, vec![spec]).await
+}
+
+pub(super) async fn user_roles(door: Data<AdminDoor>, caller: Caller, request: Body<UserRoles>) -> Outcome {
+    let spec = serde_json::to_value(&request.spec).map_err(|error| Error::Internal(Box::new(error)))?;
+    one_kind(&door, &caller, Kind::UserRoles, vec![spec]).await
 }
 
 /// Merges a part of the configuration and answers with the whole.

@@ -33,6 +33,7 @@ impl ResponseError for Failed {
     fn status_code(&self) -> StatusCode {
         match &self.0 {
             Error::NotFound { .. } => StatusCode::NOT_FOUND,
+            Error::AlreadyExists { .. } => StatusCode::CONFLICT,
             Error::Invalid(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Error::Forbidden => StatusCode::FORBIDDEN,
             Error::Unauthenticated => StatusCode::UNAUTHORIZED,
@@ -47,6 +48,7 @@ impl ResponseError for Failed {
         let mut uuid = None;
         let (message, errors) = match &self.0 {
             Error::NotFound { .. } => ("Resource Not Found", base(&self.0.to_string())),
+            Error::AlreadyExists { .. } => ("Resource Already Exists", base(&self.0.to_string())),
             Error::Invalid(problems) => (
                 "Validation Failed",
                 problems.iter().map(|p| FieldError { name: p.place.clone(), reason: p.reason.clone() }).collect(),

@@ -1,14 +1,16 @@
-//! Listing and showing hosts.
+//! Listing, showing and deleting hosts.
 
 use actix_web::web::{Data, Path};
 use actix_web::{HttpRequest, HttpResponse};
-use muster_api::rest::{HostCount, HostEnvelope, HostStatus, Hosts};
+use muster_api::rest::{HostCount, HostEnvelope, HostIds, HostStatus, Hosts};
 
 use super::AdminDoor;
-use super::answer::ok;
+use super::answer::{done, ok};
 use super::auth::Caller;
+use super::body::Body;
 use super::error::{Failed, Outcome, bad_parameter};
 use super::params::Params;
+use crate::fleet::Error;
 use crate::fleet::hosts::{Filter, HostQuery, Order};
 
 pub(super) async fn list(
@@ -39,7 +41,25 @@ pub(super) async fn by_name(door: Data<AdminDoor>, caller: Caller, word: Path<St
     Ok(ok(&HostEnvelope { host: door.fleet.hosts.by_name(&caller.0, &word).await? }))
 }
 
-fn host_query(request: &HttpRequest) -> Result<HostQuery, actix_web::Error> {
+pub(super) async fn refetch(door: Data<AdminDoor>, caller: Caller, id: Path<i64>) -> Outcome {
+    door.fleet.hosts.refetch(&caller.0, *id).await?;
+    Ok(done())
+}
+
+pub(super) async fn delete(door: Data<AdminDoor>, caller: Caller, id: Path<i64>) -> Outcome {
+    if door.fleet.delete_hosts(&caller.0, &[*id]).await? == 0 {
+        return Err(Error::no_such("Host", *id).into());
+    }
+    Ok(done())
+}
+
+pub(super) async fn delete_many(door: Data<AdminDoor>, caller: Caller, request: Body<HostIds>) -> Outcome {
+    door.fleet.delete_hosts(&caller.0, &request.ids).await?;
+    Ok(done())
+}
+
+/// What the list parameters of hosts ask for.
+pub(super) fn host_query(request: &HttpRequest) -> Result<HostQuery, actix_web::Error> {
     let mut params = Params::of(request)?;
     let (offset, limit) = params.page()?;
     let (order_key, is_descending) = params.order()?;
@@ -66,5 +86,5 @@ fn host_query(request: &HttpRequest) -> Result<HostQuery, actix_web::Error> {
     };
     let text = params.text("query").unwrap_or_default();
     params.finish()?;
-    Ok(HostQuery { filter: Filter { text, offset, limit, order, is_descending }, status, only_new })
+    Ok(HostQuery { filter: Filter { text, label_id: None, offset, limit, order, is_descending }, status, only_new })
 }

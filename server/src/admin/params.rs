@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::error::bad_parameter;
+use crate::fleet::listing::{ListOrder, Listing};
 
 /// Rows of a page when only its number is given.
 const DEFAULT_PER_PAGE: u64 = 20;
@@ -66,6 +67,26 @@ impl Params {
             Some(other) => return Err(bad_parameter(format!("unknown order_direction: {other}"))),
         };
         Ok((key, is_descending))
+    }
+
+    /// The parameters every list has, and no others.
+    pub(super) fn listing(request: &actix_web::HttpRequest) -> Result<Listing, actix_web::Error> {
+        let mut params = Self::of(request)?;
+        let (offset, limit) = params.page()?;
+        let (order_key, is_descending) = params.order()?;
+        let order = match order_key.as_deref() {
+            None | Some("id") => ListOrder::Id,
+            Some("name") => ListOrder::Name,
+            Some("created_at") => ListOrder::CreatedAt,
+            Some("updated_at") => ListOrder::UpdatedAt,
+            Some(other) => {
+                let known = "id, name, created_at, updated_at";
+                return Err(bad_parameter(format!("unknown order_key {other}; known are {known}")));
+            }
+        };
+        let text = params.text("query").unwrap_or_default();
+        params.finish()?;
+        Ok(Listing { text, order, is_descending, offset, limit })
     }
 
     /// Refuses what nobody has asked for, so that a misspelt filter never lists everything.

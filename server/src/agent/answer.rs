@@ -1,5 +1,4 @@
 use std::future::Future;
-use std::panic::AssertUnwindSafe;
 use std::time::Instant;
 
 use actix_web::body::BoxBody;
@@ -7,7 +6,6 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::ContentType;
 use actix_web::{HttpRequest, HttpResponse};
 use bytes::Bytes;
-use futures_util::FutureExt as _;
 use muster_api::osquery::{ReadError, answer};
 
 use super::AgentDoor;
@@ -34,6 +32,7 @@ impl From<Error> for Refusal {
             Error::TooMany { .. } => StatusCode::TOO_MANY_REQUESTS,
             Error::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
             Error::Forbidden | Error::Unauthenticated => StatusCode::FORBIDDEN,
+            Error::AlreadyExists { .. } => StatusCode::CONFLICT,
             Error::NotFound { .. } => StatusCode::NOT_FOUND,
             Error::Internal(cause) => {
                 tracing::error!(error = cause.as_ref(), "an agent's request failed");
@@ -58,12 +57,8 @@ pub(super) async fn answer(
     work: impl Future<Output = Answer>,
 ) -> HttpResponse<BoxBody> {
     let start = Instant::now();
-    let outcome = match tokio::time::timeout(door.answer_timeout, AssertUnwindSafe(work).catch_unwind()).await {
-        Ok(Ok(outcome)) => outcome,
-        Ok(Err(_panic)) => {
-            tracing::error!(handler, "a request ran into a fault of the server");
-            Err(Refusal::Error(StatusCode::INTERNAL_SERVER_ERROR, "internal error".to_owned()))
-        }
+    let outcome = match tokio::time::timeout(door.answer_timeout, work).await {
+        Ok(outcome) => outcome,
         Err(_) => {
             door.metrics.limit_hit("answer_timeout");
             Err(Refusal::Error(StatusCode::SERVICE_UNAVAILABLE, "not done in time; try again".to_owned()))

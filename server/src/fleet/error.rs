@@ -8,6 +8,9 @@ pub enum Error {
     /// There is no such thing, or the caller may not see it.
     #[error("{kind} {key} was not found in the datastore")]
     NotFound { kind: &'static str, key: String },
+    /// Another thing has that name.
+    #[error("{kind} {name} already exists in the datastore")]
+    AlreadyExists { kind: &'static str, name: String },
     /// What was sent is wrong; each problem names its place.
     #[error("validation failed: {}", .0.first().map_or_else(String::new, ToString::to_string))]
     Invalid(Vec<Problem>),
@@ -51,6 +54,11 @@ impl Error {
     pub fn invalid(place: impl Into<String>, reason: impl Into<String>) -> Self {
         Self::Invalid(vec![Problem::new(place, reason)])
     }
+
+    /// There is no `kind` of this id.
+    pub fn no_such(kind: &'static str, id: i64) -> Self {
+        Self::NotFound { kind, key: format!("with id={id}") }
+    }
 }
 
 impl From<store::Error> for Error {
@@ -61,4 +69,15 @@ impl From<store::Error> for Error {
             other => Self::Internal(Box::new(other)),
         }
     }
+}
+
+impl store::WriteError for Error {
+    fn is_lost_race(&self) -> bool {
+        false
+    }
+}
+
+/// All is well if there are no problems.
+pub(super) fn none_of(problems: Vec<Problem>) -> Result<()> {
+    if problems.is_empty() { Ok(()) } else { Err(Error::Invalid(problems)) }
 }

@@ -2,15 +2,22 @@
 
 pub mod access;
 pub mod apply;
+pub mod changes;
 pub mod checkin;
 mod deadline;
 mod error;
 mod explain;
 pub mod hosts;
+pub mod labels;
+pub mod listing;
 pub mod live;
 pub mod logs;
+mod names;
+pub mod packs;
 mod place;
+pub mod queries;
 pub mod schedule;
+pub mod scheduled;
 pub mod specs;
 mod sql;
 
@@ -19,13 +26,17 @@ use std::sync::Arc;
 pub use deadline::within;
 pub use error::{Error, Problem, Result};
 
-use self::access::Access;
+use self::access::{Access, Principal};
 use self::apply::Applier;
 use self::checkin::Checkin;
 use self::hosts::Hosts;
+use self::labels::Labels;
 use self::live::Live;
 use self::logs::Logs;
+use self::packs::Packs;
+use self::queries::Queries;
 use self::schedule::Schedule;
+use self::scheduled::Schedules;
 use self::specs::Specs;
 
 /// All that the doors may ask for.
@@ -36,7 +47,25 @@ pub struct Fleet {
     pub checkin: Arc<Checkin>,
     pub hosts: Arc<Hosts>,
     pub live: Arc<Live>,
+    pub labels: Labels,
     pub logs: Arc<Logs>,
+    pub packs: Packs,
+    pub queries: Queries,
     pub schedule: Arc<Schedule>,
+    pub scheduled: Schedules,
     pub specs: Specs,
+}
+
+impl Fleet {
+    /// Deletes those of these hosts that there are, all or none, and tells how many. No live query waits for them any more.
+    ///
+    /// # Errors
+    /// [`Error::Forbidden`] to who may not change hosts.
+    pub async fn delete_hosts(&self, principal: &Principal, ids: &[i64]) -> Result<u64> {
+        let deleted = self.hosts.delete_many(principal, ids).await?;
+        for id in ids {
+            self.live.forget_host(*id);
+        }
+        Ok(deleted)
+    }
 }

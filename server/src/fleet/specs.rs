@@ -6,6 +6,7 @@ use muster_api::spec::{
     EnrollSecretSpec, LabelMembership, LabelSpec, LabelType, PackQuery, PackSpec, PackTargets, QuerySpec, SecretSpec,
 };
 use sea_orm::ConnectionTrait;
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::access::{Permission, Principal};
@@ -78,15 +79,11 @@ pub fn named<T>(specs: Vec<T>, kind: &'static str, name: &str, name_of: impl Fn(
 
 pub(super) async fn queries(db: &impl ConnectionTrait) -> Result<Vec<QuerySpec>> {
     let rows = store::queries::all(db).await?;
-    Ok(rows
-        .into_iter()
-        .map(|row| QuerySpec {
-            description: row.description,
-            name: row.name,
-            observer_can_run: row.observer_can_run,
-            query: row.query,
-        })
-        .collect())
+    Ok(rows.into_iter().map(query_spec).collect())
+}
+
+pub(super) fn query_spec(row: entity::queries::Model) -> QuerySpec {
+    QuerySpec { description: row.description, name: row.name, observer_can_run: row.observer_can_run, query: row.query }
 }
 
 pub(super) async fn labels(db: &impl ConnectionTrait) -> Result<Vec<LabelSpec>> {
@@ -95,19 +92,25 @@ pub(super) async fn labels(db: &impl ConnectionTrait) -> Result<Vec<LabelSpec>> 
     Ok(rows
         .into_iter()
         .map(|row| {
-            let is_manual = row.membership_type == "manual";
-            LabelSpec {
-                hosts: is_manual.then(|| members.remove(&row.id).unwrap_or_default()),
-                id: Some(row.id),
-                label_membership_type: if is_manual { LabelMembership::Manual } else { LabelMembership::Dynamic },
-                label_type: if row.label_type == "builtin" { LabelType::Builtin } else { LabelType::Regular },
-                description: row.description,
-                name: row.name,
-                platform: row.platform,
-                query: row.query,
-            }
+            let hosts = (row.membership_type == "manual").then(|| members.remove(&row.id).unwrap_or_default());
+            LabelSpec { hosts, ..label_spec(row) }
         })
         .collect())
+}
+
+/// The label without its hosts.
+pub(super) fn label_spec(row: entity::labels::Model) -> LabelSpec {
+    let is_manual = row.membership_type == "manual";
+    LabelSpec {
+        hosts: None,
+        id: Some(row.id),
+        label_membership_type: if is_manual { LabelMembership::Manual } else { LabelMembership::Dynamic },
+        label_type: if row.label_type == "builtin" { LabelType::Builtin } else { LabelType::Regular },
+        description: row.description,
+        name: row.name,
+        platform: row.platform,
+        query: row.query,
+    }
 }
 
 pub(super) async fn packs(db: &impl ConnectionTrait) -> Result<Vec<PackSpec>> {
@@ -127,33 +130,39 @@ pub(super) async fn packs(db: &impl ConnectionTrait) -> Result<Vec<PackSpec>> {
             scheduled.entry(row.pack_id).or_default().push(pack_query(row, query));
         }
     }
-    let rows = store::packs::all(db).await?;
+    let rows = super::packs::visible(db).await?;
     rows.into_iter()
         .map(|row| {
-            let discovery = serde_json::from_str(&row.discovery).map_err(|error| store::Error::Corrupt {
-                table: "packs",
-                key: row.name.clone(),
-                reason: error.to_string(),
-            })?;
             let mut labels = targets.remove(&row.id).unwrap_or_default();
             labels.sort_unstable();
-            Ok(PackSpec {
-                queries: scheduled.remove(&row.id).unwrap_or_default(),
-                targets: PackTargets { labels, teams: Vec::new() },
-                description: row.description,
-                disabled: row.disabled,
-                discovery,
-                id: Some(row.id),
-                name: row.name,
-                platform: row.platform,
-                shard: row.shard.and_then(|shard| u8::try_from(shard).ok()),
-                version: row.version,
-            })
+            let queries = scheduled.remove(&row.id).unwrap_or_default();
+            Ok(PackSpec { queries, targets: PackTargets { labels, teams: Vec::new() }, ..pack_spec(row)? })
         })
         .collect()
 }
 
-fn pack_query(row: entity::scheduled_queries::Model, query: &str) -> PackQuery {
+/// The pack without its targets and queries.
+pub(super) fn pack_spec(row: entity::packs::Model) -> Result<PackSpec> {
+    let discovery = serde_json::from_str(&row.discovery).map_err(|error| store::Error::Corrupt {
+        table: "packs",
+        key: row.name.clone(),
+        reason: error.to_string(),
+    })?;
+    Ok(PackSpec {
+        queries: Vec::new(),
+        targets: PackTargets::default(),
+        description: row.description,
+        disabled: row.disabled,
+        discovery,
+        id: Some(row.id),
+        name: row.name,
+        platform: row.platform,
+        shard: row.shard.and_then(|shard| u8::try_from(shard).ok()),
+        version: row.version,
+    })
+}
+
+pub(super) fn pack_query(row: entity::scheduled_queries::Model, query: &str) -> PackQuery {
     PackQuery {
         denylist: row.denylist,
         description: row.description,
@@ -187,4 +196,8 @@ pub(super) async fn app_config(db: &impl ConnectionTrait) -> Result<Value> {
     }
     config.sort_all_objects();
     Ok(config)
+}
+
+pub(super) fn to_value(spec: &impl Serialize) -> Result<Value> {
+    serde_json::to_value(spec).map_err(|error| Error::Internal(Box::new(error)))
 }

@@ -30,3 +30,11 @@ pub async fn add(db: &impl ConnectionTrait, now: Moment, actor: &Actor, kind: &s
     .await?;
     Ok(())
 }
+
+/// The kinds of all activities, oldest first.
+#[cfg(test)]
+pub async fn kinds(db: &impl ConnectionTrait) -> Result<Vec<String>> {
+    use sea_orm::{EntityTrait as _, QueryOrder as _, QuerySelect as _};
+    let select = activities::Entity::find().select_only().column(activities::Column::Kind);
+    Ok(select.order_by_asc(activities::Column::Id).into_tuple().all(db).await?)
+}

@@ -1,6 +1,6 @@
 //! Host rows and when they were last seen.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use sea_orm::sea_query::{CaseStatement, Expr, ExprTrait};
 use sea_orm::{
@@ -8,7 +8,7 @@ use sea_orm::{
     QueryOrder, QuerySelect,
 };
 
-use super::entity::{hosts, label_members, node_keys};
+use super::entity::{hosts, label_members, node_keys, parked_queries};
 use super::{MAX_PARAMETERS, Result};
 use crate::clock::Moment;
 
@@ -97,6 +97,8 @@ pub async fn named_many(db: &impl ConnectionTrait, words: &[String]) -> Result<H
 pub struct Filter {
     /// Part of a host name, UUID, serial number or address; capitals do not matter.
     pub text: String,
+    /// Only hosts in this label.
+    pub label_id: Option<i64>,
     /// Leaves out the first ones.
     pub offset: u64,
     pub limit: Option<u64>,
@@ -132,7 +134,15 @@ impl Order {
 }
 
 fn matching(filter: &Filter) -> sea_orm::Select<hosts::Entity> {
-    let select = hosts::Entity::find();
+    let mut select = hosts::Entity::find();
+    if let Some(label_id) = filter.label_id {
+        let members = sea_orm::sea_query::Query::select()
+            .column(label_members::Column::HostId)
+            .from(label_members::Entity)
+            .and_where(label_members::Column::LabelId.eq(label_id))
+            .take();
+        select = select.filter(hosts::Column::Id.in_subquery(members));
+    }
     if filter.text.is_empty() {
         return select;
     }
@@ -242,6 +252,29 @@ pub async fn insert(db: &impl ConnectionTrait, host: hosts::ActiveModel) -> Resu
 pub async fn update(db: &impl ConnectionTrait, host: hosts::ActiveModel) -> Result<()> {
     host.update(db).await?;
     Ok(())
+}
+
+/// Deletes hosts with their keys, their place in labels and what they are not asked any more. Gives the identifiers of
+/// those there were.
+pub async fn delete(db: &impl ConnectionTrait, ids: &BTreeSet<i64>) -> Result<BTreeMap<i64, String>> {
+    let mut deleted = BTreeMap::new();
+    let ids: Vec<i64> = ids.iter().copied().collect();
+    for batch in ids.chunks(MAX_PARAMETERS) {
+        let batch = || batch.iter().copied();
+        let found: Vec<(i64, String)> = hosts::Entity::find()
+            .filter(hosts::Column::Id.is_in(batch()))
+            .select_only()
+            .columns([hosts::Column::Id, hosts::Column::Identifier])
+            .into_tuple()
+            .all(db)
+            .await?;
+        deleted.extend(found);
+        node_keys::Entity::delete_many().filter(node_keys::Column::HostId.is_in(batch())).exec(db).await?;
+        label_members::Entity::delete_many().filter(label_members::Column::HostId.is_in(batch())).exec(db).await?;
+        parked_queries::Entity::delete_many().filter(parked_queries::Column::HostId.is_in(batch())).exec(db).await?;
+        hosts::Entity::delete_many().filter(hosts::Column::Id.is_in(batch())).exec(db).await?;
+    }
+    Ok(deleted)
 }
 
 /// A host as the index in memory needs it.

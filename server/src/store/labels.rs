@@ -1,7 +1,8 @@
 //! Labels and who is in them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
+use sea_orm::sea_query::{Expr, Func};
 use sea_orm::{ActiveModelTrait, ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Set};
 
 use super::entity::{hosts, label_members, labels};
@@ -11,6 +12,14 @@ pub async fn all(db: &impl ConnectionTrait) -> Result<Vec<labels::Model>> {
     Ok(labels::Entity::find().order_by_asc(labels::Column::Id).all(db).await?)
 }
 
+pub async fn by_id(db: &impl ConnectionTrait, id: i64) -> Result<Option<labels::Model>> {
+    Ok(labels::Entity::find_by_id(id).one(db).await?)
+}
+
+pub async fn by_name(db: &impl ConnectionTrait, name: &str) -> Result<Option<labels::Model>> {
+    Ok(labels::Entity::find().filter(labels::Column::Name.eq(name)).one(db).await?)
+}
+
 pub async fn insert(db: &impl ConnectionTrait, label: labels::ActiveModel) -> Result<i64> {
     Ok(labels::Entity::insert(label).exec(db).await?.last_insert_id)
 }
@@ -18,6 +27,38 @@ pub async fn insert(db: &impl ConnectionTrait, label: labels::ActiveModel) -> Re
 pub async fn update(db: &impl ConnectionTrait, label: labels::ActiveModel) -> Result<()> {
     label.update(db).await?;
     Ok(())
+}
+
+/// Deletes a label that no pack is targeted at, and who is in it; the caller has looked inside this transaction.
+pub async fn delete(db: &impl ConnectionTrait, id: i64) -> Result<()> {
+    label_members::Entity::delete_many().filter(label_members::Column::LabelId.eq(id)).exec(db).await?;
+    labels::Entity::delete_by_id(id).exec(db).await?;
+    Ok(())
+}
+
+/// How many hosts are in each label that has any.
+pub async fn counts(db: &impl ConnectionTrait) -> Result<HashMap<i64, u64>> {
+    let rows: Vec<(i64, i64)> = label_members::Entity::find()
+        .select_only()
+        .column(label_members::Column::LabelId)
+        .column_as(label_members::Column::HostId.count(), "hosts")
+        .group_by(label_members::Column::LabelId)
+        .into_tuple()
+        .all(db)
+        .await?;
+    Ok(rows.into_iter().map(|(label_id, hosts)| (label_id, u64::try_from(hosts).unwrap_or(0))).collect())
+}
+
+/// How many hosts are in any of the labels.
+pub async fn count_in_any(db: &impl ConnectionTrait, label_ids: &[i64]) -> Result<u64> {
+    let count: Option<i64> = label_members::Entity::find()
+        .filter(label_members::Column::LabelId.is_in(label_ids.iter().copied()))
+        .select_only()
+        .expr_as(Func::count_distinct(Expr::col(label_members::Column::HostId)), "hosts")
+        .into_tuple()
+        .one(db)
+        .await?;
+    Ok(count.and_then(|count| u64::try_from(count).ok()).unwrap_or(0))
 }
 
 /// Ids of the members, sorted.

@@ -13,6 +13,7 @@ pub mod packs;
 pub mod parked_queries;
 pub mod queries;
 pub mod reports;
+pub mod scheduled;
 pub mod secrets;
 pub mod settings;
 pub mod users;

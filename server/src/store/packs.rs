@@ -1,12 +1,62 @@
 //! Packs with their targets and scheduled queries.
 
-use sea_orm::{ActiveModelTrait, ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, Set};
+use sea_orm::{ActiveModelTrait, ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Set};
 
-use super::Result;
 use super::entity::{pack_labels, packs, scheduled_queries};
+use super::{MAX_PARAMETERS, Result};
 
 pub async fn all(db: &impl ConnectionTrait) -> Result<Vec<packs::Model>> {
     Ok(packs::Entity::find().order_by_asc(packs::Column::Name).all(db).await?)
+}
+
+pub async fn by_id(db: &impl ConnectionTrait, id: i64) -> Result<Option<packs::Model>> {
+    Ok(packs::Entity::find_by_id(id).one(db).await?)
+}
+
+pub async fn by_name(db: &impl ConnectionTrait, name: &str) -> Result<Option<packs::Model>> {
+    Ok(packs::Entity::find().filter(packs::Column::Name.eq(name)).one(db).await?)
+}
+
+/// Names of the packs that schedule a query, sorted.
+pub async fn scheduling(db: &impl ConnectionTrait, query_id: i64) -> Result<Vec<String>> {
+    let pack_ids: Vec<i64> = scheduled_queries::Entity::find()
+        .filter(scheduled_queries::Column::QueryId.eq(query_id))
+        .select_only()
+        .column(scheduled_queries::Column::PackId)
+        .distinct()
+        .into_tuple()
+        .all(db)
+        .await?;
+    names(db, pack_ids).await
+}
+
+/// Names of the packs that are targeted at a label, sorted.
+pub async fn targeting(db: &impl ConnectionTrait, label_id: i64) -> Result<Vec<String>> {
+    let pack_ids: Vec<i64> = pack_labels::Entity::find()
+        .filter(pack_labels::Column::LabelId.eq(label_id))
+        .select_only()
+        .column(pack_labels::Column::PackId)
+        .into_tuple()
+        .all(db)
+        .await?;
+    names(db, pack_ids).await
+}
+
+async fn names(db: &impl ConnectionTrait, mut pack_ids: Vec<i64>) -> Result<Vec<String>> {
+    pack_ids.sort_unstable();
+    let mut names = Vec::new();
+    for batch in pack_ids.chunks(MAX_PARAMETERS) {
+        let found: Vec<String> = packs::Entity::find()
+            .filter(packs::Column::Id.is_in(batch.iter().copied()))
+            .select_only()
+            .column(packs::Column::Name)
+            .into_tuple()
+            .all(db)
+            .await?;
+        names.extend(found);
+    }
+    names.sort_unstable();
+    Ok(names)
 }
 
 /// Every target of every pack.
@@ -56,8 +106,16 @@ pub async fn set_scheduled(
 ) -> Result<()> {
     scheduled_queries::Entity::delete_many().filter(scheduled_queries::Column::PackId.eq(pack_id)).exec(db).await?;
     // Thirteen parameters a row.
-    for batch in scheduled.chunks(super::MAX_PARAMETERS / 13) {
+    for batch in scheduled.chunks(MAX_PARAMETERS / 13) {
         scheduled_queries::Entity::insert_many(batch.to_vec()).exec_without_returning(db).await?;
     }
+    Ok(())
+}
+
+/// Deletes a pack with its targets and its schedule.
+pub async fn delete(db: &impl ConnectionTrait, id: i64) -> Result<()> {
+    scheduled_queries::Entity::delete_many().filter(scheduled_queries::Column::PackId.eq(id)).exec(db).await?;
+    pack_labels::Entity::delete_many().filter(pack_labels::Column::PackId.eq(id)).exec(db).await?;
+    packs::Entity::delete_by_id(id).exec(db).await?;
     Ok(())
 }

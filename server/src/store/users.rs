@@ -1,6 +1,9 @@
 //! Users, their password hashes and their sessions.
 
-use sea_orm::{ActiveModelTrait, ColumnTrait, ConnectionTrait, EntityTrait, PaginatorTrait, QueryFilter, Set};
+use sea_orm::{
+    ActiveModelTrait, ColumnTrait, ConnectionTrait, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder, Set,
+    Unchanged,
+};
 
 use super::Result;
 use super::entity::{sessions, user_passwords, users};
@@ -10,9 +13,34 @@ pub async fn count(db: &impl ConnectionTrait) -> Result<u64> {
     Ok(users::Entity::find().count(db).await?)
 }
 
+pub async fn all(db: &impl ConnectionTrait) -> Result<Vec<users::Model>> {
+    Ok(users::Entity::find().order_by_asc(users::Column::Id).all(db).await?)
+}
+
 /// `email` in lower case, as it is stored.
 pub async fn by_email(db: &impl ConnectionTrait, email: &str) -> Result<Option<users::Model>> {
     Ok(users::Entity::find().filter(users::Column::Email.eq(email)).one(db).await?)
+}
+
+pub async fn by_id(db: &impl ConnectionTrait, id: i64) -> Result<Option<users::Model>> {
+    Ok(users::Entity::find_by_id(id).one(db).await?)
+}
+
+pub async fn count_with_role(db: &impl ConnectionTrait, role: &str) -> Result<u64> {
+    Ok(users::Entity::find().filter(users::Column::GlobalRole.eq(role)).count(db).await?)
+}
+
+pub async fn update(db: &impl ConnectionTrait, user: users::ActiveModel) -> Result<()> {
+    user.update(db).await?;
+    Ok(())
+}
+
+/// Deletes a user with password and sessions.
+pub async fn delete(db: &impl ConnectionTrait, id: i64) -> Result<()> {
+    end_sessions(db, id, None).await?;
+    user_passwords::Entity::delete_by_id(id).exec(db).await?;
+    users::Entity::delete_by_id(id).exec(db).await?;
+    Ok(())
 }
 
 pub async fn insert(db: &impl ConnectionTrait, user: users::ActiveModel, password_hash: String) -> Result<i64> {
@@ -37,6 +65,11 @@ pub async fn add_session(db: &impl ConnectionTrait, token_hash: [u8; 32], user_i
     Ok(())
 }
 
+pub async fn set_password(db: &impl ConnectionTrait, user_id: i64, hash: String) -> Result<()> {
+    user_passwords::ActiveModel { user_id: Unchanged(user_id), hash: Set(hash) }.update(db).await?;
+    Ok(())
+}
+
 /// The session and whose it is.
 pub async fn session(
     db: &impl ConnectionTrait,
@@ -48,17 +81,24 @@ pub async fn session(
 }
 
 pub async fn touch_session(db: &impl ConnectionTrait, token_hash: Vec<u8>, now: Moment) -> Result<()> {
-    let session = sessions::ActiveModel {
-        token_hash: sea_orm::Unchanged(token_hash),
-        accessed_at: Set(now),
-        ..Default::default()
-    };
+    let session =
+        sessions::ActiveModel { token_hash: Unchanged(token_hash), accessed_at: Set(now), ..Default::default() };
     session.update(db).await?;
     Ok(())
 }
 
 pub async fn end_session(db: &impl ConnectionTrait, token_hash: [u8; 32]) -> Result<()> {
     sessions::Entity::delete_by_id(token_hash.to_vec()).exec(db).await?;
+    Ok(())
+}
+
+/// Ends all sessions of a user, but for one.
+pub async fn end_sessions(db: &impl ConnectionTrait, user_id: i64, except: Option<[u8; 32]>) -> Result<()> {
+    let mut ended = sessions::Entity::delete_many().filter(sessions::Column::UserId.eq(user_id));
+    if let Some(token_hash) = except {
+        ended = ended.filter(sessions::Column::TokenHash.ne(token_hash.to_vec()));
+    }
+    ended.exec(db).await?;
     Ok(())
 }
 

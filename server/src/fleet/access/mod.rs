@@ -1,10 +1,14 @@
 //! Who operators are and what they may do.
 
+mod manage_users;
 mod password;
 mod principal;
 mod set_up;
+mod user_rules;
 
+pub(super) use manage_users::is_an_admin_left;
 pub use principal::{Permission, Principal};
+pub(super) use principal::{role_of, role_word};
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -13,13 +17,12 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use governor::clock::{Clock as _, DefaultClock};
-use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
-use muster_api::rest::{LoggedIn, Login, User};
+use governor::{DefaultDirectRateLimiter, NotUntil, Quota, RateLimiter};
+use muster_api::rest::{LoggedIn, Login, Role, User};
 use rand::Rng as _;
 use sha2::{Digest as _, Sha256};
 
 use self::password::Passwords;
-use self::principal::role_of;
 use super::schedule::Schedule;
 use super::{Error, Result};
 use crate::clock::{Clock, Moment};
@@ -62,9 +65,7 @@ impl Access {
     /// # Errors
     /// [`Error::Unauthenticated`], the same for an unknown user and a wrong password; [`Error::TooMany`] beyond the limit.
     pub async fn log_in(&self, login: &Login) -> Result<LoggedIn> {
-        if let Err(wait) = self.log_ins.check() {
-            return Err(Error::TooMany { retry_after: wait.wait_time_from(DefaultClock::default().now()) });
-        }
+        self.limit_guesses()?;
         let email = normal_email(&login.email);
         let user = users::by_email(self.store.reader(), &email).await?;
         let hash = match &user {
@@ -114,6 +115,12 @@ impl Access {
         Ok(self.store.write(async |tx| users::end_idle_sessions(tx, before).await).await?)
     }
 
+    /// Lets only so many passwords be tried.
+    fn limit_guesses(&self) -> Result<()> {
+        let too_many = |wait: NotUntil<_>| wait.wait_time_from(DefaultClock::default().now());
+        self.log_ins.check().map_err(|wait| Error::TooMany { retry_after: too_many(wait) })
+    }
+
     async fn start_session(&self, user: &entity::users::Model) -> Result<String> {
         let token = random_text(TOKEN_BYTES);
         let hash = hash_token(&token);
@@ -141,7 +148,7 @@ fn hash_token(token: &str) -> [u8; 32] {
 }
 
 /// Addresses are compared without regard to capitals and spaces around them.
-fn normal_email(email: &str) -> String {
+pub(super) fn normal_email(email: &str) -> String {
     email.trim().to_lowercase()
 }
 
@@ -162,12 +169,12 @@ fn show(user: &entity::users::Model) -> Result<User> {
 }
 
 /// A new user's row.
-fn new_user(email: &str, name: &str, role: &str, now: Moment) -> entity::users::ActiveModel {
+fn new_user(email: &str, name: &str, role: Role, now: Moment) -> entity::users::ActiveModel {
     use sea_orm::Set;
     entity::users::ActiveModel {
         email: Set(normal_email(email)),
         name: Set(name.to_owned()),
-        global_role: Set(role.to_owned()),
+        global_role: Set(role_word(role).to_owned()),
         api_only: Set(false),
         created_at: Set(now),
         updated_at: Set(now),

@@ -24,10 +24,14 @@ pub enum Permission {
     ReadSecrets,
     /// Live queries with SQL of one's own, and the live queries of others.
     RunLiveQueries,
+    /// Deleting hosts and asking them about themselves.
+    WriteHosts,
     /// Queries, packs and labels.
     WriteSchedule,
     WriteConfig,
     WriteSecrets,
+    /// Reading and changing users; everybody may see and change oneself.
+    ManageUsers,
 }
 
 impl Permission {
@@ -35,8 +39,10 @@ impl Permission {
     fn least_role(self) -> Role {
         match self {
             Self::ReadHosts | Self::ReadQueries | Self::ReadLabels => Role::Observer,
-            Self::ReadPacks | Self::ReadSecrets | Self::RunLiveQueries | Self::WriteSchedule => Role::Maintainer,
-            Self::ReadConfig | Self::WriteConfig | Self::WriteSecrets => Role::Admin,
+            Self::ReadPacks | Self::ReadSecrets | Self::RunLiveQueries | Self::WriteHosts | Self::WriteSchedule => {
+                Role::Maintainer
+            }
+            Self::ReadConfig | Self::WriteConfig | Self::WriteSecrets | Self::ManageUsers => Role::Admin,
         }
     }
 }
@@ -53,7 +59,16 @@ impl Principal {
     }
 }
 
-pub(super) fn role_of(user: &entity::users::Model) -> Result<Role> {
+/// A role as it is stored.
+pub(in crate::fleet) fn role_word(role: Role) -> &'static str {
+    match role {
+        Role::Admin => "admin",
+        Role::Maintainer => "maintainer",
+        Role::Observer => "observer",
+    }
+}
+
+pub(in crate::fleet) fn role_of(user: &entity::users::Model) -> Result<Role> {
     match user.global_role.as_str() {
         "admin" => Ok(Role::Admin),
         "maintainer" => Ok(Role::Maintainer),

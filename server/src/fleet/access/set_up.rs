@@ -1,9 +1,11 @@
 //! The first administrator and what a new server starts with.
 
-use muster_api::rest::{SetUp, SetUpDone};
+use muster_api::rest::{Role, SetUp, SetUpDone};
 use serde_json::{Value, json};
 
+use super::user_rules::{check_email, check_name};
 use super::{Access, new_user, password, random_text, show};
+use crate::fleet::error::none_of;
 use crate::fleet::schedule::default_agent_options;
 use crate::fleet::{Error, Problem, Result};
 use crate::store::activities::Actor;
@@ -41,7 +43,8 @@ impl Access {
                 if users::count(tx).await? > 0 {
                     return Ok(false);
                 }
-                let id = users::insert(tx, new_user(&request.admin.email, name, "admin", now), hash.clone()).await?;
+                let id =
+                    users::insert(tx, new_user(&request.admin.email, name, Role::Admin, now), hash.clone()).await?;
                 settings::set(tx, settings::APP_CONFIG, &config, now).await?;
                 if secrets::all(tx).await?.is_empty() {
                     secrets::insert(tx, &secret, now).await?;
@@ -75,18 +78,13 @@ fn already_done() -> Error {
 
 fn check(request: &SetUp) -> Result<()> {
     let mut problems = Vec::new();
-    let email = request.admin.email.trim();
-    if email.is_empty() || email.chars().count() > 255 || !email.contains('@') {
-        problems.push(Problem::new("admin.email", "expects an e-mail address of at most 255 characters"));
-    }
-    if request.admin.name.chars().count() > 255 {
-        problems.push(Problem::new("admin.name", "is longer than 255 characters"));
-    }
+    check_email("admin.email", &request.admin.email, &mut problems);
+    check_name("admin.name", &request.admin.name, &mut problems);
     password::check("admin.password", &request.admin.password, &mut problems);
     if request.admin.password_confirmation.as_ref().is_some_and(|again| *again != request.admin.password) {
         problems.push(Problem::new("admin.password_confirmation", "differs from the password"));
     }
-    if problems.is_empty() { Ok(()) } else { Err(Error::Invalid(problems)) }
+    none_of(problems)
 }
 
 fn first_config(request: &SetUp) -> Value {

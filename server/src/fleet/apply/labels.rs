@@ -4,10 +4,10 @@ use muster_api::rest::Action;
 use muster_api::spec::{LabelMembership, LabelSpec, LabelType};
 use sea_orm::{Set, Unchanged};
 
-use super::names::{check_description, check_name, check_sql};
 use super::{Located, Run, of_kind};
+use crate::fleet::labels::{check, is_built_in, row};
 use crate::fleet::{Result, place, specs};
-use crate::store::{self, entity::labels, hosts::Named};
+use crate::store::{self, hosts::Named};
 
 impl Run<'_> {
     pub(super) async fn labels(&mut self, documents: &[Located]) -> Result<()> {
@@ -17,7 +17,7 @@ impl Run<'_> {
         let existing: HashMap<String, LabelSpec> =
             specs::labels(self.tx).await?.into_iter().map(|spec| (spec.name.clone(), spec)).collect();
         for (document, spec) in of_kind!(documents, Label) {
-            self.check_label(document, spec);
+            check(|key| document.place(key), spec, &mut self.problems);
             let old = existing.get(&spec.name);
             let Some((spec, members)) = self.with_members(document, spec, old).await? else { continue };
             let action = self.note(document, &spec.name, old, &spec)?;
@@ -25,10 +25,7 @@ impl Run<'_> {
                 continue;
             }
             if spec.label_type == LabelType::Builtin || old.is_some_and(|old| old.label_type == LabelType::Builtin) {
-                self.problem(
-                    document.place("name"),
-                    format!("label {:?} is built in and cannot be changed", spec.name),
-                );
+                self.problems.push(is_built_in(document.place("name"), &spec.name));
             }
             if !self.problems.is_empty() {
                 continue;
@@ -39,27 +36,6 @@ impl Run<'_> {
             }
         }
         Ok(())
-    }
-
-    fn check_label(&mut self, document: &Located, spec: &LabelSpec) {
-        check_name(&document.place("name"), &spec.name, &mut self.problems);
-        check_description(&document.place("description"), &spec.description, &mut self.problems);
-        match spec.label_membership_type {
-            LabelMembership::Dynamic => {
-                check_sql(&document.place("query"), &spec.query, &mut self.problems);
-                if spec.hosts.is_some() {
-                    self.problem(document.place("hosts"), "a dynamic label finds its hosts by its query; remove hosts, or set label_membership_type: manual");
-                }
-            }
-            LabelMembership::Manual => {
-                if !spec.query.is_empty() {
-                    self.problem(
-                        document.place("query"),
-                        "a manual label has no query; remove it, or set label_membership_type: dynamic",
-                    );
-                }
-            }
-        }
     }
 
     /// The spec with its hosts under their identifiers, as it will read back, and their ids. `None` if a host is unknown.
@@ -105,17 +81,7 @@ impl Run<'_> {
     }
 
     async fn write_label(&mut self, spec: &LabelSpec, old: Option<&LabelSpec>) -> Result<i64> {
-        let is_manual = spec.label_membership_type == LabelMembership::Manual;
-        let mut label = labels::ActiveModel {
-            name: Set(spec.name.clone()),
-            description: Set(spec.description.clone()),
-            query: Set(spec.query.clone()),
-            platform: Set(spec.platform.clone()),
-            label_type: Set("regular".to_owned()),
-            membership_type: Set(if is_manual { "manual" } else { "dynamic" }.to_owned()),
-            updated_at: Set(self.now),
-            ..Default::default()
-        };
+        let mut label = row(spec, self.now);
         match old.and_then(|old| old.id) {
             Some(id) => {
                 label.id = Unchanged(id);

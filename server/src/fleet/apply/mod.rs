@@ -1,16 +1,15 @@
 //! Applies documents: all of them in one transaction, or none.
 
 mod config;
+mod delete;
 mod labels;
-pub(super) mod names;
 mod packs;
 mod parse;
 mod queries;
 mod secrets;
-mod sizes;
+mod user_roles;
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
 use muster_api::rest::{Action, Applied, Change, FieldError};
 use muster_api::spec::Kind;
@@ -20,22 +19,18 @@ use serde_json::{Value, json};
 
 use self::parse::Located;
 use super::access::{Permission, Principal};
-use super::hosts::Hosts;
-use super::schedule::Schedule;
+use super::changes::Changes;
+use super::specs::to_value;
 use super::{Error, Problem, Result};
-use crate::clock::{Clock, Moment};
-use crate::store::{self, Store, WriteError, activities, generations};
+use crate::clock::Moment;
 
-/// Documents one apply may have.
+/// Documents one request may have.
 const MAX_DOCUMENTS: usize = 20_000;
 
 /// Applies documents.
 #[derive(Debug)]
 pub struct Applier {
-    store: Store,
-    clock: Clock,
-    schedule: Arc<Schedule>,
-    hosts: Arc<Hosts>,
+    changes: Changes,
 }
 
 /// One apply under way.
@@ -50,40 +45,9 @@ struct Run<'a> {
     touched_hosts: BTreeSet<i64>,
 }
 
-/// Why the transaction is not committed.
-enum Stop {
-    Failed(Error),
-    DryRun(Outcome),
-}
-
-/// What a run has to tell.
-struct Outcome {
-    changes: Vec<(usize, Change)>,
-    warnings: Vec<Problem>,
-    touched_hosts: BTreeSet<i64>,
-}
-
-impl From<store::Error> for Stop {
-    fn from(error: store::Error) -> Self {
-        Self::Failed(error.into())
-    }
-}
-
-impl From<Error> for Stop {
-    fn from(error: Error) -> Self {
-        Self::Failed(error)
-    }
-}
-
-impl WriteError for Stop {
-    fn is_lost_race(&self) -> bool {
-        false
-    }
-}
-
 impl Applier {
-    pub fn new(store: Store, clock: Clock, schedule: Arc<Schedule>, hosts: Arc<Hosts>) -> Self {
-        Self { store, clock, schedule, hosts }
+    pub fn new(changes: Changes) -> Self {
+        Self { changes }
     }
 
     /// Applies `documents`, or says what applying them would change.
@@ -92,24 +56,16 @@ impl Applier {
     /// [`Error::Invalid`] with every problem found, each under its path such as `documents[2].spec.name`; then nothing
     /// has changed. [`Error::Forbidden`] if any of the documents is not the caller's to change.
     pub async fn apply(&self, principal: &Principal, documents: &[Value], dry_run: bool) -> Result<Applied> {
-        if documents.len() > MAX_DOCUMENTS {
-            return Err(Error::invalid(
-                "documents",
-                format!("more than {MAX_DOCUMENTS} documents; apply them in parts"),
-            ));
-        }
+        check_count(documents)?;
         let located = parse::documents(documents)?;
         for document in &located {
             principal.may(permission(document.spec.kind()))?;
         }
-        let now = self.clock.now();
-        let assignments = self.hosts.assignments();
-        let outcome = self
-            .store
-            .write_with(async |tx| -> std::result::Result<_, Stop> {
+        self.changes
+            .make(principal, dry_run, async |draft| {
                 let mut run = Run {
-                    tx,
-                    now,
+                    tx: draft.tx,
+                    now: draft.now,
                     author_id: principal.user.id,
                     problems: Vec::new(),
                     warnings: Vec::new(),
@@ -117,38 +73,18 @@ impl Applier {
                     touched_hosts: BTreeSet::new(),
                 };
                 run.all(&located).await?;
-                if run.problems.is_empty() && run.has_changes() {
-                    generations::bump(tx, generations::SCHEDULE).await?;
-                    sizes::check(tx, &assignments, now, &mut run.problems).await?;
-                    let details = json!({ "changes": run.changes.iter().map(|(_, change)| change).filter(|change| change.action != Action::Unchanged).collect::<Vec<_>>() });
-                    activities::add(tx, now, &principal.actor(), "applied_documents", &details).await?;
-                }
                 if !run.problems.is_empty() {
-                    return Err(Error::Invalid(run.problems).into());
+                    return Err(Error::Invalid(run.problems));
                 }
-                let has_changes = run.has_changes();
-                let outcome =
-                    Outcome { changes: run.changes, warnings: run.warnings, touched_hosts: run.touched_hosts };
-                if dry_run || !has_changes { Err(Stop::DryRun(outcome)) } else { Ok(outcome) }
+                if run.has_changes() {
+                    let changed = |change: &&Change| change.action != Action::Unchanged;
+                    let changes: Vec<&Change> = run.changes.iter().map(|(_, change)| change).filter(changed).collect();
+                    draft.tell("applied_documents", json!({ "changes": changes }));
+                }
+                draft.touched_hosts = run.touched_hosts;
+                Ok(told(run.changes, run.warnings, dry_run))
             })
-            .await;
-        let outcome = match outcome {
-            Ok(mut outcome) => {
-                // The change is made; a memory that cannot follow now does so at the next refresh.
-                if let Err(error) = self.catch_up(std::mem::take(&mut outcome.touched_hosts)).await {
-                    tracing::warn!(%error, "applied documents take effect once the database answers again");
-                }
-                outcome
-            }
-            Err(Stop::DryRun(outcome)) => outcome,
-            Err(Stop::Failed(error)) => return Err(error),
-        };
-        Ok(outcome.told(dry_run))
-    }
-
-    async fn catch_up(&self, touched_hosts: BTreeSet<i64>) -> Result<()> {
-        self.schedule.refresh().await?;
-        self.hosts.refresh(&touched_hosts.into_iter().collect::<Vec<_>>()).await
+            .await
     }
 }
 
@@ -159,7 +95,8 @@ impl Run<'_> {
         self.labels(documents).await?;
         self.packs(documents).await?;
         self.config(documents).await?;
-        self.secrets(documents).await
+        self.secrets(documents).await?;
+        self.user_roles(documents).await
     }
 
     fn has_changes(&self) -> bool {
@@ -185,16 +122,21 @@ impl Run<'_> {
     }
 }
 
+fn check_count(documents: &[Value]) -> Result<()> {
+    if documents.len() > MAX_DOCUMENTS {
+        let reason = format!("more than {MAX_DOCUMENTS} documents; send them in parts");
+        return Err(Error::invalid("documents", reason));
+    }
+    Ok(())
+}
+
 fn permission(kind: Kind) -> Permission {
     match kind {
         Kind::Query | Kind::Pack | Kind::Label => Permission::WriteSchedule,
         Kind::Config | Kind::Options => Permission::WriteConfig,
         Kind::EnrollSecret => Permission::WriteSecrets,
+        Kind::UserRoles => Permission::ManageUsers,
     }
-}
-
-fn to_value(spec: &impl Serialize) -> Result<Value> {
-    serde_json::to_value(spec).map_err(|error| Error::Internal(Box::new(error)))
 }
 
 /// Names of the members that are not the same in both.
@@ -204,17 +146,11 @@ fn differing_fields(old: &Value, new: &Value) -> Vec<String> {
     names.into_iter().filter(|name| old.get(*name) != new.get(*name)).cloned().collect()
 }
 
-impl Outcome {
-    fn told(mut self, dry_run: bool) -> Applied {
-        self.changes.sort_by_key(|(index, _)| *index);
-        let warnings =
-            self.warnings.into_iter().map(|warning| FieldError { name: warning.place, reason: warning.reason });
-        Applied {
-            dry_run,
-            changes: self.changes.into_iter().map(|(_, change)| change).collect(),
-            warnings: warnings.collect(),
-        }
-    }
+/// What is answered, in the order of the documents.
+fn told(mut changes: Vec<(usize, Change)>, warnings: Vec<Problem>, dry_run: bool) -> Applied {
+    changes.sort_by_key(|(index, _)| *index);
+    let warnings = warnings.into_iter().map(|warning| FieldError { name: warning.place, reason: warning.reason });
+    Applied { dry_run, changes: changes.into_iter().map(|(_, change)| change).collect(), warnings: warnings.collect() }
 }
 
 /// The documents of one kind with their specs.

@@ -4,19 +4,10 @@ use muster_api::rest::Action;
 use muster_api::spec::{PackQuery, PackSpec};
 use sea_orm::{Set, Unchanged};
 
-use super::names::{
-    check_description, check_name, check_pack_name, check_platform, check_scheduled_name, check_shard, check_sql,
-    check_version,
-};
-use super::{Located, Run, of_kind, to_value};
-use crate::fleet::{Result, place, specs};
-use crate::store::{
-    self,
-    entity::{packs, scheduled_queries},
-};
-
-/// What agents allow, in seconds: up to a week.
-const INTERVALS: std::ops::RangeInclusive<u32> = 1..=604_800;
+use super::{Located, Run, of_kind};
+use crate::fleet::packs::{check, row};
+use crate::fleet::{Result, place, scheduled, specs};
+use crate::store::{self, entity::scheduled_queries};
 
 impl Run<'_> {
     pub(super) async fn packs(&mut self, documents: &[Located]) -> Result<()> {
@@ -32,7 +23,7 @@ impl Run<'_> {
             store::labels::all(self.tx).await?.into_iter().map(|row| (row.name, row.id)).collect();
         let applied_labels: HashSet<&str> = of_kind!(documents, Label).map(|(_, spec)| spec.name.as_str()).collect();
         for (document, spec) in of_kind!(documents, Pack) {
-            self.check_pack(document, spec);
+            check(|key| document.place(key), spec, &mut self.problems, &mut self.warnings);
             for (position, query) in spec.queries.iter().enumerate() {
                 if !queries.contains_key(&query.query) && !applied.contains(query.query.as_str()) {
                     let place = place::member(&place::item(&document.place("queries"), position), "query");
@@ -56,52 +47,6 @@ impl Run<'_> {
         Ok(())
     }
 
-    fn check_pack(&mut self, document: &Located, spec: &PackSpec) {
-        let problems = &mut self.problems;
-        check_pack_name(&document.place("name"), &spec.name, problems);
-        check_description(&document.place("description"), &spec.description, problems);
-        check_platform(&document.place("platform"), &spec.platform, problems, &mut self.warnings);
-        check_version(&document.place("version"), &spec.version, problems);
-        check_shard(&document.place("shard"), spec.shard, problems);
-        for (position, sql) in spec.discovery.iter().enumerate() {
-            check_sql(&place::item(&document.place("discovery"), position), sql, problems);
-        }
-        if !spec.targets.teams.is_empty() {
-            self.problem(document.place("targets.teams"), "there are no teams; target labels instead");
-        }
-        let mut names = HashSet::new();
-        for (position, query) in spec.queries.iter().enumerate() {
-            let place = |key: &str| place::member(&place::item(&document.place("queries"), position), key);
-            self.check_scheduled(&place, query);
-            if !names.insert(query.scheduled_name()) {
-                let key = if query.name.is_empty() { "query" } else { "name" };
-                self.problem(
-                    place(key),
-                    format!("{:?} is scheduled twice in this pack; give one another name", query.scheduled_name()),
-                );
-            }
-        }
-    }
-
-    fn check_scheduled(&mut self, place: &impl Fn(&str) -> String, query: &PackQuery) {
-        let problems = &mut self.problems;
-        check_name(&place("query"), &query.query, problems);
-        check_scheduled_name(
-            &place(if query.name.is_empty() { "query" } else { "name" }),
-            query.scheduled_name(),
-            problems,
-        );
-        check_description(&place("description"), &query.description, problems);
-        check_platform(&place("platform"), &query.platform, problems, &mut self.warnings);
-        check_version(&place("version"), &query.version, problems);
-        check_shard(&place("shard"), query.shard, problems);
-        if !INTERVALS.contains(&query.interval) {
-            let reason =
-                format!("expects {} to {} seconds; agents skip anything else", INTERVALS.start(), INTERVALS.end());
-            self.problem(place("interval"), reason);
-        }
-    }
-
     async fn write_pack(
         &mut self,
         spec: &PackSpec,
@@ -109,17 +54,7 @@ impl Run<'_> {
         queries: &HashMap<String, i64>,
         labels: &HashMap<String, i64>,
     ) -> Result<()> {
-        let mut pack = packs::ActiveModel {
-            name: Set(spec.name.clone()),
-            description: Set(spec.description.clone()),
-            platform: Set(spec.platform.clone()),
-            version: Set(spec.version.clone()),
-            shard: Set(spec.shard.map(i64::from)),
-            discovery: Set(to_value(&spec.discovery)?.to_string()),
-            disabled: Set(spec.disabled),
-            updated_at: Set(self.now),
-            ..Default::default()
-        };
+        let mut pack = row(spec, self.now)?;
         let pack_id = match old.and_then(|old| old.id) {
             Some(id) => {
                 pack.id = Unchanged(id);
@@ -145,19 +80,8 @@ impl Run<'_> {
     fn scheduled_row(&self, pack_id: i64, query_id: i64, query: &PackQuery) -> scheduled_queries::ActiveModel {
         scheduled_queries::ActiveModel {
             pack_id: Set(pack_id),
-            query_id: Set(query_id),
-            name: Set(query.scheduled_name().to_owned()),
-            description: Set(query.description.clone()),
-            interval_secs: Set(i64::from(query.interval)),
-            snapshot: Set(query.snapshot),
-            removed: Set(query.removed),
-            denylist: Set(query.denylist),
-            shard: Set(query.shard.map(i64::from)),
-            platform: Set(query.platform.clone()),
-            version: Set(query.version.clone()),
             created_at: Set(self.now),
-            updated_at: Set(self.now),
-            ..Default::default()
+            ..scheduled::row(query_id, query, self.now)
         }
     }
 }

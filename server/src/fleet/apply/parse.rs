@@ -42,6 +42,21 @@ pub(super) fn documents(values: &[Value]) -> Result<Vec<Located>> {
 }
 
 fn document(index: usize, value: &Value) -> std::result::Result<SpecDocument, Problem> {
+    let (kind, spec) = of_known_kind(index, value)?;
+    let place = format!("{}.spec", place::item("documents", index));
+    Ok(match kind {
+        Kind::Query => SpecDocument::Query(typed(&place, &spec)?),
+        Kind::Pack => SpecDocument::Pack(typed(&place, &spec)?),
+        Kind::Label => SpecDocument::Label(typed(&place, &spec)?),
+        Kind::Config => SpecDocument::Config(spec),
+        Kind::Options => SpecDocument::Options(spec),
+        Kind::EnrollSecret => SpecDocument::EnrollSecret(typed(&place, &spec)?),
+        Kind::UserRoles => SpecDocument::UserRoles(typed(&place, &spec)?),
+    })
+}
+
+/// The kind of a document and its spec, not yet looked into.
+pub(super) fn of_known_kind(index: usize, value: &Value) -> std::result::Result<(Kind, Value), Problem> {
     let place = place::item("documents", index);
     let document: Document = typed(&place, value)?;
     if document.api_version != API_VERSION {
@@ -58,15 +73,7 @@ fn document(index: usize, value: &Value) -> std::result::Result<SpecDocument, Pr
         let reason = format!("Missing required fields (\"spec\") on provided \"{}\" configuration.", kind.as_str());
         return Err(Problem::new(place, reason));
     }
-    let place = format!("{place}.spec");
-    Ok(match kind {
-        Kind::Query => SpecDocument::Query(typed(&place, &document.spec)?),
-        Kind::Pack => SpecDocument::Pack(typed(&place, &document.spec)?),
-        Kind::Label => SpecDocument::Label(typed(&place, &document.spec)?),
-        Kind::Config => SpecDocument::Config(document.spec),
-        Kind::Options => SpecDocument::Options(document.spec),
-        Kind::EnrollSecret => SpecDocument::EnrollSecret(typed(&place, &document.spec)?),
-    })
+    Ok((kind, document.spec))
 }
 
 /// Reads a typed value; an error names the path of the key or value that is wrong.
@@ -112,5 +119,6 @@ fn key(spec: &SpecDocument) -> (Kind, String) {
         SpecDocument::Config(config) if config.get("agent_options").is_none() => (Kind::Config, String::new()),
         SpecDocument::Config(_) | SpecDocument::Options(_) => (Kind::Options, String::new()),
         SpecDocument::EnrollSecret(_) => (Kind::EnrollSecret, String::new()),
+        SpecDocument::UserRoles(_) => (Kind::UserRoles, String::new()),
     }
 }

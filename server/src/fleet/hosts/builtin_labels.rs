@@ -62,10 +62,13 @@ impl Family {
     }
 }
 
+/// The label every host is in.
+pub const ALL_HOSTS: &str = "All Hosts";
+
 /// All of them, in the order they are made.
 pub const BUILTIN: [BuiltinLabel; 7] = [
     BuiltinLabel {
-        name: "All Hosts",
+        name: ALL_HOSTS,
         description: "All hosts which have enrolled",
         query: "select 1;",
         platform: "",

@@ -1,4 +1,4 @@
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
@@ -15,12 +15,17 @@ const UNKNOWN_FOR: Duration = Duration::from_secs(10);
 /// Unknown keys remembered at most; a flood of made-up keys costs lookups, never memory.
 const MAX_UNKNOWN: usize = 100_000;
 
+/// For so long a deleted host is kept out of memory: longer than any look-up that has found it before can take.
+const GONE_FOR: Duration = Duration::from_secs(600);
+
 /// Node keys and hosts that have checked in since the start, by hash of the key.
 #[derive(Debug, Default)]
 pub struct HostIndex {
     keys: papaya::HashMap<KeyHash, Arc<Key>>,
     hosts: papaya::HashMap<i64, Arc<Host>>,
     unknown: papaya::HashMap<KeyHash, Moment>,
+    /// Deleted hosts, until when they are remembered. Their ids are not used again.
+    gone: papaya::HashMap<i64, Moment>,
 }
 
 /// A node key that is good.
@@ -107,14 +112,36 @@ impl HostIndex {
         Arc::clone(host)
     }
 
-    pub(super) fn add_key(&self, row: &entity::node_keys::Model, hash: KeyHash, host: Arc<Host>) -> Arc<Key> {
+    /// Takes a key into memory; `None` if its host has been deleted since the database was asked.
+    pub(super) fn add_key(&self, row: &entity::node_keys::Model, hash: KeyHash, host: Arc<Host>) -> Option<Arc<Key>> {
+        let host_id = host.id;
         self.unknown.pin().remove(&hash);
-        let keys = self.keys.pin();
-        Arc::clone(keys.get_or_insert_with(hash, || Arc::new(Key::new(row, hash, host))))
+        let key = Arc::clone(self.keys.pin().get_or_insert_with(hash, || Arc::new(Key::new(row, hash, host))));
+        if self.gone.pin().contains_key(&host_id) {
+            self.forget_key(&hash);
+            self.hosts.pin().remove(&host_id);
+            return None;
+        }
+        Some(key)
     }
 
     pub(super) fn forget_key(&self, hash: &KeyHash) {
         self.keys.pin().remove(hash);
+    }
+
+    /// Forgets hosts that have been deleted, with all their keys.
+    pub(super) fn forget_hosts(&self, host_ids: BTreeSet<i64>, now: Moment) {
+        if host_ids.is_empty() {
+            return;
+        }
+        // Before the keys go: a look-up that is under way adds its key first and looks here then.
+        for host_id in &host_ids {
+            self.gone.pin().insert(*host_id, now.plus(GONE_FOR));
+        }
+        self.keys.pin().retain(|_, key| !host_ids.contains(&key.host.id));
+        for host_id in &host_ids {
+            self.hosts.pin().remove(host_id);
+        }
     }
 
     fn remember_unknown(&self, hash: KeyHash, now: Moment) {
@@ -125,9 +152,10 @@ impl HostIndex {
         unknown.insert(hash, now.plus(UNKNOWN_FOR));
     }
 
-    /// Drops unknown keys that may be asked for again.
-    pub fn sweep_unknown(&self, now: Moment) {
+    /// Drops unknown keys that may be asked for again, and deleted hosts nobody can come with any more.
+    pub fn sweep(&self, now: Moment) {
         self.unknown.pin().retain(|_, until| *until > now);
+        self.gone.pin().retain(|_, until| *until > now);
     }
 }
 
@@ -156,7 +184,10 @@ impl Hosts {
             self.index.remember_unknown(hash, now);
             return Ok(Authenticated::Unknown);
         };
-        let key = self.index.add_key(&row, hash, self.index.host(&known));
+        let Some(key) = self.index.add_key(&row, hash, self.index.host(&known)) else {
+            self.index.remember_unknown(hash, now);
+            return Ok(Authenticated::Unknown);
+        };
         key.mark_used(now);
         key.host.mark_seen(now);
         Ok(Authenticated::Host(Arc::clone(&key.host)))
@@ -179,6 +210,23 @@ impl Hosts {
         Ok(known.map(|known| (row, known)))
     }
 
+    /// Takes labels that are no more off the hosts in memory.
+    pub fn drop_labels(&self, label_ids: &BTreeSet<i64>) {
+        if label_ids.is_empty() {
+            return;
+        }
+        for host in self.index.all() {
+            host.assignment.rcu(|assignment| {
+                let (dropped, kept): (Vec<i64>, Vec<i64>) =
+                    assignment.label_ids.iter().partition(|id| label_ids.contains(id));
+                if dropped.is_empty() {
+                    return Arc::clone(assignment);
+                }
+                Arc::new(Assignment { platform: assignment.platform.clone(), label_ids: kept.into() })
+            });
+        }
+    }
+
     /// Brings hosts in memory up to date with the database, after their labels have changed.
     ///
     /// # Errors
@@ -192,5 +240,27 @@ impl Hosts {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tests::world::World;
+
+    #[actix_web::test]
+    async fn a_look_up_that_comes_after_the_deletion_brings_nothing_back() {
+        let world = World::new().await;
+        let hash = NodeKey::hash(&world.enroll("h", "ubuntu").await);
+        let db = world.app.store.reader();
+        let row = store::node_keys::by_hash(db, &hash).await.unwrap().unwrap();
+        let known = store::hosts::known(db, row.host_id).await.unwrap().unwrap();
+
+        let index = HostIndex::default();
+        index.forget_hosts(BTreeSet::from([row.host_id]), Moment(0));
+        assert!(index.add_key(&row, hash, index.host(&known)).is_none());
+        assert_eq!((index.len(), index.all_keys().len()), (0, 0));
+        index.sweep(Moment(0).plus(GONE_FOR));
+        assert!(index.add_key(&row, hash, index.host(&known)).is_some());
     }
 }

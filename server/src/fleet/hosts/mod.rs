@@ -3,6 +3,7 @@
 mod admission;
 mod builtin_labels;
 mod clones;
+mod delete;
 mod details;
 mod enroll;
 mod host;
@@ -10,12 +11,13 @@ mod identity;
 mod index;
 mod key;
 mod presence;
+mod refetch;
 mod restarts;
 mod seen;
 mod view;
 
 pub use admission::Admission;
-pub use builtin_labels::{BUILTIN, BuiltinLabel, Family, ensure as ensure_builtin_labels};
+pub use builtin_labels::{ALL_HOSTS, BUILTIN, BuiltinLabel, Family, ensure as ensure_builtin_labels};
 pub use details::set as set_details;
 pub use host::{Assignment, Host, Served};
 pub use index::{Authenticated, HostIndex};

@@ -85,7 +85,7 @@ impl Hosts {
     /// When the database does not answer.
     pub async fn retire_keys(&self) -> Result<()> {
         let now = self.clock.now();
-        self.index.sweep_unknown(now);
+        self.index.sweep(now);
         let mut by_host: BTreeMap<i64, Vec<_>> = BTreeMap::new();
         for key in self.index.all_keys() {
             by_host.entry(key.host.id).or_default().push(key);

@@ -115,7 +115,7 @@ impl Hosts {
 
     pub(in crate::fleet) async fn row_by_id(&self, id: i64) -> Result<Model> {
         let row = store::hosts::by_id(self.store.reader(), id).await?;
-        row.ok_or_else(|| Error::NotFound { kind: "Host", key: format!("with id={id}") })
+        row.ok_or_else(|| Error::no_such("Host", id))
     }
 
     pub(in crate::fleet) async fn row_by_name(&self, word: &str) -> Result<Model> {

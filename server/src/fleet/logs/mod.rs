@@ -89,7 +89,11 @@ impl Logs {
                 Stream::Result => &self.results,
                 Stream::Status => &self.statuses,
             };
-            sink.append(new_lines.into_bytes()).await.map_err(|error| Error::Unavailable(error.0))?;
+            sink.append(new_lines.into_bytes()).await.map_err(|error| {
+                // The sink has told the operator where and why; agents need not know.
+                tracing::debug!(%error, host_id = host.id, "log lines were refused");
+                Error::Unavailable("the log lines could not be kept".to_owned())
+            })?;
         }
         self.remember(&mut last, batch);
         self.metrics.log_lines(stream, count, repeated);

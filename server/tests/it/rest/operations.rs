@@ -3,6 +3,7 @@
 
 use serde_json::{Value, json};
 
+use crate::support::PASSWORD;
 use Least::{Admin, Maintainer, Nobody, Observer};
 
 /// The least role an operation needs.
@@ -37,6 +38,14 @@ fn named(route: &'static str, path: &'static str, least: Least) -> Operation {
     Operation { path, ..get(route, least) }
 }
 
+fn patch(route: &'static str, path: &'static str, least: Least, body: Value) -> Operation {
+    Operation { method: "PATCH", body: Some(body), ..named(route, path, least) }
+}
+
+fn delete(route: &'static str, path: &'static str, least: Least) -> Operation {
+    Operation { method: "DELETE", ..named(route, path, least) }
+}
+
 fn apply(least: Least, kind: &str, spec: Value) -> Operation {
     post("/spec/apply", least, json!({ "documents": [{ "kind": kind, "spec": spec }] }))
 }
@@ -48,18 +57,26 @@ pub fn all() -> Vec<Operation> {
     let secrets = json!({ "secrets": [{ "secret": "of the matrix" }] });
     let config = json!({ "org_info": { "org_name": "of the matrix" } });
     let specs = |spec: &Value| json!({ "specs": [spec] });
+    let new_user = json!({ "email": "made@example.com", "password": PASSWORD, "global_role": "observer" });
+    let passwords = json!({ "old_password": PASSWORD, "new_password": format!("{PASSWORD}2") });
     vec![
-        post("/login", Nobody, json!({ "email": "admin@example.com", "password": crate::support::PASSWORD })),
+        post("/login", Nobody, json!({ "email": "admin@example.com", "password": PASSWORD })),
         get("/me", Observer),
         get("/version", Observer),
         get("/config", Observer),
-        Operation { method: "PATCH", ..post("/config", Admin, config.clone()) },
+        patch("/config", "config", Admin, config.clone()),
         apply(Maintainer, "query", query.clone()),
         apply(Maintainer, "label", label.clone()),
         apply(Maintainer, "pack", pack.clone()),
         apply(Admin, "config", config),
         apply(Admin, "options", json!({ "config": {} })),
         apply(Admin, "enroll_secret", secrets.clone()),
+        apply(Admin, "user_roles", json!({ "roles": {} })),
+        post(
+            "/spec/delete",
+            Maintainer,
+            json!({ "documents": [{ "kind": "query", "spec": { "name": "not there" } }] }),
+        ),
         get("/spec/queries", Observer),
         post("/spec/queries", Maintainer, specs(&query)),
         named("/spec/queries/{name}", "spec/queries/uptime", Observer),
@@ -77,6 +94,48 @@ pub fn all() -> Vec<Operation> {
         named("/hosts/{id}", "hosts/1", Observer),
         named("/hosts/identifier/{word}/config", "hosts/identifier/the-host/config", Maintainer),
         named("/hosts/{id}/config", "hosts/1/config", Maintainer),
+        Operation { path: "hosts/1/refetch", ..post("/hosts/{id}/refetch", Maintainer, json!({})) },
+        get("/queries", Observer),
+        post("/queries", Maintainer, json!({ "name": "made", "query": "SELECT 1" })),
+        named("/queries/{id}", "queries/1", Observer),
+        patch("/queries/{id}", "queries/1", Maintainer, json!({ "description": "changed" })),
+        delete("/queries/{name}", "queries/made", Maintainer),
+        delete("/queries/id/{id}", "queries/id/3", Maintainer),
+        post("/queries/delete", Maintainer, json!({ "ids": [] })),
+        get("/labels", Observer),
+        get("/labels/summary", Observer),
+        post("/labels", Maintainer, json!({ "name": "made", "query": "SELECT 1" })),
+        named("/labels/{id}", "labels/9", Observer),
+        named("/labels/{id}/hosts", "labels/9/hosts", Observer),
+        patch("/labels/{id}", "labels/9", Maintainer, json!({ "description": "changed" })),
+        delete("/labels/{name}", "labels/made", Maintainer),
+        delete("/labels/id/{id}", "labels/id/10", Maintainer),
+        get("/packs", Maintainer),
+        post("/packs", Maintainer, json!({ "name": "made" })),
+        named("/packs/{id}", "packs/1", Maintainer),
+        patch("/packs/{id}", "packs/1", Maintainer, json!({ "description": "changed" })),
+        named("/packs/{id}/scheduled", "packs/1/scheduled", Maintainer),
+        post("/schedule", Maintainer, json!({ "pack_id": 1, "query_id": 1, "interval": 60 })),
+        post("/packs/schedule", Maintainer, json!({ "pack_id": 1, "query_id": 1, "interval": 60 })),
+        named("/schedule/{id}", "schedule/1", Maintainer),
+        patch("/schedule/{id}", "schedule/1", Maintainer, json!({ "interval": 60 })),
+        delete("/schedule/{id}", "schedule/3", Maintainer),
+        get("/global/schedule", Maintainer),
+        post("/global/schedule", Maintainer, json!({ "query_id": 1, "interval": 60 })),
+        patch("/global/schedule/{id}", "global/schedule/5", Maintainer, json!({ "interval": 90 })),
+        delete("/global/schedule/{id}", "global/schedule/5", Maintainer),
+        delete("/packs/{name}", "packs/made", Maintainer),
+        delete("/packs/id/{id}", "packs/id/2", Maintainer),
+        get("/users", Admin),
+        post("/users/admin", Admin, new_user),
+        named("/users/{id}", "users/1", Admin),
+        patch("/users/{id}", "users/3", Admin, json!({ "name": "changed" })),
+        delete("/users/{id}", "users/3", Admin),
+        get("/users/roles/spec", Admin),
+        post("/users/roles/spec", Admin, json!({ "spec": { "roles": {} } })),
+        post("/change_password", Observer, passwords),
+        post("/hosts/delete", Maintainer, json!({ "ids": [] })),
+        delete("/hosts/{id}", "hosts/1", Maintainer),
         // Last, since it ends the session it is tried with.
         post("/logout", Observer, json!({})),
     ]

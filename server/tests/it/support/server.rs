@@ -99,15 +99,19 @@ impl TestServer {
         lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
     }
 
-    /// Somebody with this role, logged in.
+    /// Somebody with this role and the administrator's password, logged in.
     pub fn user(&self, role: &str) -> Rest {
         let (database, token) = (self.database(), format!("token-of-{role}"));
         let user = "INSERT INTO users (email, name, global_role, api_only, created_at, updated_at) \
                     VALUES (?1, ?2, ?2, 0, ?3, ?3)";
         database.execute(user, params![format!("{role}-user@example.com"), role, START.0]).unwrap();
+        let user_id = database.last_insert_rowid();
+        let password =
+            "INSERT INTO user_passwords (user_id, hash) SELECT ?1, hash FROM user_passwords ORDER BY user_id LIMIT 1";
+        database.execute(password, params![user_id]).unwrap();
         let session = "INSERT INTO sessions (token_hash, user_id, created_at, accessed_at) VALUES (?1, ?2, ?3, ?3)";
         let hash = Sha256::digest(token.as_bytes()).to_vec();
-        database.execute(session, params![hash, database.last_insert_rowid(), self.clock.now().0]).unwrap();
+        database.execute(session, params![hash, user_id, self.clock.now().0]).unwrap();
         self.rest.with_token(&token)
     }
 

@@ -15,7 +15,7 @@ use muster_api::osquery::config::{MAX_CONFIG_DEPTH, depth};
 use serde_json::{Map, Value, json};
 
 use self::shape::Findings;
-use crate::fleet::apply::names::meant_platform;
+use crate::fleet::names::meant_platform;
 use crate::fleet::{Problem, place};
 
 pub(super) use cli_only::is_cli_only;

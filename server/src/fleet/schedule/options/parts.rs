@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 
 use super::Categories;
 use super::shape::Findings;
-use crate::fleet::apply::names::check_platform;
+use crate::fleet::names::check_platform;
 use crate::fleet::place;
 
 /// Intervals of decorators are whole minutes.

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use crate::fleet::apply::names::check_sql;
+use crate::fleet::names::check_sql;
 use crate::fleet::{Problem, place};
 
 /// What a check found: problems stop an apply, warnings do not.

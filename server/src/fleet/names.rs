@@ -76,6 +76,13 @@ pub(in crate::fleet) fn check_description(place: &str, text: &str, problems: &mu
     }
 }
 
+/// Text that need not be there but must fit its column.
+pub(in crate::fleet) fn check_short(place: &str, text: &str, problems: &mut Vec<Problem>) {
+    if text.chars().count() > MAX_NAME {
+        problems.push(Problem::new(place, format!("is longer than {MAX_NAME} characters")));
+    }
+}
+
 /// Words people write for a platform that no agent answers to, and what they mean.
 const MISTAKEN_PLATFORMS: [(&str, &str); 8] = [
     ("macos", "darwin"),
@@ -100,9 +107,7 @@ pub(in crate::fleet) fn check_platform(
     problems: &mut Vec<Problem>,
     warnings: &mut Vec<Problem>,
 ) {
-    if platform.chars().count() > MAX_NAME {
-        problems.push(Problem::new(place, format!("is longer than {MAX_NAME} characters")));
-    }
+    check_short(place, platform, problems);
     let mut is_mistaken = false;
     for word in platform.split(',').map(str::trim) {
         if let Some(meant) = meant_platform(word) {

@@ -8,15 +8,10 @@ use sea_orm::DatabaseTransaction;
 use crate::clock::Moment;
 use crate::fleet::hosts::Assignment;
 use crate::fleet::schedule::{MAX_CONFIG_BYTES, Plan};
-use crate::fleet::{Problem, Result};
+use crate::fleet::{Error, Result};
 
 /// Assembles what the hosts in memory would get, and the options of every platform alone.
-pub(super) async fn check(
-    tx: &DatabaseTransaction,
-    assignments: &HashSet<Arc<Assignment>>,
-    now: Moment,
-    problems: &mut Vec<Problem>,
-) -> Result<()> {
+pub(super) async fn check(tx: &DatabaseTransaction, assignments: &HashSet<Arc<Assignment>>, now: Moment) -> Result<()> {
     let plan = Plan::load(tx, now).await?;
     let alone = plan
         .platforms()
@@ -34,13 +29,13 @@ pub(super) async fn check(
             largest = largest.max(Some(bytes));
         }
     }
-    if let Some(bytes) = largest {
-        problems.push(Problem::new(
+    match largest {
+        None => Ok(()),
+        Some(bytes) => Err(Error::invalid(
             "base",
             format!(
                 "some hosts' config would have {bytes} bytes, and agents load at most {MAX_CONFIG_BYTES}; split packs over labels or shorten queries"
             ),
-        ));
+        )),
     }
-    Ok(())
 }

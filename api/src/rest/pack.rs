@@ -1,0 +1,58 @@
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+/// A pack.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pack {
+    pub created_at: DateTime<Utc>,
+    pub updated_at: DateTime<Utc>,
+    pub id: i64,
+    pub name: String,
+    pub description: String,
+    pub platform: String,
+    pub disabled: bool,
+    /// Always null: the global schedule is not among the packs.
+    #[serde(rename = "type")]
+    pub pack_type: Option<String>,
+    pub query_count: u64,
+    /// Hosts in any of its labels.
+    pub total_hosts_count: u64,
+    /// Always empty: packs are targeted at labels.
+    pub host_ids: Vec<i64>,
+    pub label_ids: Vec<i64>,
+    /// Always empty: there are no teams.
+    pub team_ids: Vec<i64>,
+}
+
+/// `POST packs`, and `PATCH packs/{id}` with any part of it. A list replaces the one that is there.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PackInput {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub platform: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disabled: Option<bool>,
+    /// Accepted when empty.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host_ids: Option<Vec<i64>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label_ids: Option<Vec<i64>>,
+    /// Accepted when empty.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub team_ids: Option<Vec<i64>>,
+}
+
+/// `GET packs`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Packs {
+    pub packs: Vec<Pack>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PackEnvelope {
+    pub pack: Pack,
+}

@@ -1,0 +1,73 @@
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// A saved query.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Query {
+    pub created_at: DateTime<Utc>,
+    pub updated_at: DateTime<Utc>,
+    pub id: i64,
+    pub name: String,
+    pub description: String,
+    pub query: String,
+    /// Always true.
+    pub saved: bool,
+    pub observer_can_run: bool,
+    pub author_id: Option<i64>,
+    pub author_name: String,
+    pub author_email: String,
+    /// Packs that schedule it; empty for those who may not read packs.
+    pub packs: Vec<QueryPack>,
+    pub stats: Option<Value>,
+}
+
+/// A pack as its queries show it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QueryPack {
+    pub created_at: DateTime<Utc>,
+    pub updated_at: DateTime<Utc>,
+    pub id: i64,
+    pub name: String,
+    pub description: String,
+    pub platform: String,
+    pub disabled: bool,
+}
+
+/// `POST queries`, and `PATCH queries/{id}` with any part of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct QueryInput {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub query: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observer_can_run: Option<bool>,
+}
+
+/// `GET queries`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Queries {
+    pub queries: Vec<Query>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QueryEnvelope {
+    pub query: Query,
+}
+
+/// `POST queries/delete`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct QueryIds {
+    pub ids: Vec<i64>,
+}
+
+/// How many were deleted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Deleted {
+    pub deleted: u64,
+}

@@ -1,0 +1,213 @@
+//! Users as administrators manage them, and one's own password.
+
+use muster_api::rest::{ChangePassword, NewUser, Role, User, UserEdit};
+use muster_api::spec::{UserRoleSpec, UserRolesSpec};
+use sea_orm::{ConnectionTrait, Set, Unchanged};
+use serde_json::{Value, json};
+
+use super::user_rules::{check_absent, check_email, check_name, check_role};
+use super::{Access, Permission, Principal, new_user, normal_email, password, role_of, role_word, show};
+use crate::fleet::error::none_of;
+use crate::fleet::listing::Listing;
+use crate::fleet::{Error, Result};
+use crate::store::{self, activities, entity::users};
+
+/// What a user is called in errors.
+const KIND: &str = "User";
+
+impl Access {
+    /// # Errors
+    /// [`Error::Forbidden`] to who may not manage users.
+    pub async fn users(&self, principal: &Principal, listing: &Listing) -> Result<Vec<User>> {
+        principal.may(Permission::ManageUsers)?;
+        let rows = store::users::all(self.store.reader()).await?;
+        listing.page(rows).iter().map(show).collect()
+    }
+
+    /// # Errors
+    /// [`Error::NotFound`] when there is none.
+    pub async fn user(&self, principal: &Principal, id: i64) -> Result<User> {
+        principal.may(Permission::ManageUsers)?;
+        show(&find(self.store.reader(), id).await?)
+    }
+
+    /// What every user may do, as a document.
+    ///
+    /// # Errors
+    /// [`Error::Forbidden`] to who may not manage users.
+    pub async fn roles(&self, principal: &Principal) -> Result<UserRolesSpec> {
+        principal.may(Permission::ManageUsers)?;
+        let rows = store::users::all(self.store.reader()).await?;
+        let entry = |user: users::Model| {
+            Ok((user.email.clone(), UserRoleSpec { global_role: Some(role_of(&user)?), teams: Vec::new() }))
+        };
+        Ok(UserRolesSpec { roles: rows.into_iter().map(entry).collect::<Result<_>>()? })
+    }
+
+    /// Makes a user.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for what a user cannot be, [`Error::AlreadyExists`] when the address is taken.
+    pub async fn create_user(&self, principal: &Principal, request: &NewUser) -> Result<User> {
+        principal.may(Permission::ManageUsers)?;
+        let mut problems = Vec::new();
+        let password = request.password.clone().unwrap_or_default();
+        check_email("email", &request.email, &mut problems);
+        check_name("name", &request.name, &mut problems);
+        password::check("password", &password, &mut problems);
+        let role = check_role(request.global_role, &mut problems);
+        let teams = request.teams.as_deref();
+        check_absent(request.sso_enabled, request.admin_forced_password_reset, teams, &mut problems);
+        none_of(problems)?;
+        let name = if request.name.is_empty() { request.email.trim() } else { &request.name };
+        let hash = self.passwords.hash(password).await?;
+        let now = self.clock.now();
+        let row = users::ActiveModel { api_only: Set(request.api_only), ..new_user(&request.email, name, role, now) };
+        let user = self
+            .store
+            .write_with(async |tx| -> Result<_> {
+                check_free(tx, &request.email, None).await?;
+                let id = store::users::insert(tx, row.clone(), hash.clone()).await?;
+                let user = find(tx, id).await?;
+                activities::add(tx, now, &principal.actor(), "created_user", &told(&user)).await?;
+                Ok(user)
+            })
+            .await?;
+        show(&user)
+    }
+
+    /// Changes what `edit` has. A new password ends the user's sessions, but not the one that asks for it.
+    ///
+    /// # Errors
+    /// As for making one, and [`Error::NotFound`]; [`Error::Invalid`] for who is the last administrator.
+    pub async fn edit_user(&self, principal: &Principal, id: i64, edit: &UserEdit) -> Result<User> {
+        principal.may(Permission::ManageUsers)?;
+        let mut problems = Vec::new();
+        let new_password = edit.new_password.as_ref().or(edit.password.as_ref());
+        if let Some(email) = &edit.email {
+            check_email("email", email, &mut problems);
+        }
+        if let Some(name) = &edit.name {
+            check_name("name", name, &mut problems);
+        }
+        if let Some(password) = new_password {
+            let place = if edit.new_password.is_some() { "new_password" } else { "password" };
+            password::check(place, password, &mut problems);
+        }
+        check_absent(edit.sso_enabled.unwrap_or(false), false, edit.teams.as_deref(), &mut problems);
+        none_of(problems)?;
+        let hash = match new_password {
+            Some(password) => Some(self.passwords.hash(password.clone()).await?),
+            None => None,
+        };
+        let now = self.clock.now();
+        let user = self
+            .store
+            .write_with(async |tx| -> Result<_> {
+                let old = find(tx, id).await?;
+                let mut new = old.clone();
+                new.email = edit.email.as_ref().map_or(new.email, |email| normal_email(email));
+                new.name = edit.name.clone().unwrap_or(new.name);
+                new.global_role = edit.global_role.map_or(new.global_role, |role| role_word(role).to_owned());
+                new.api_only = edit.api_only.unwrap_or(new.api_only);
+                if new == old && hash.is_none() {
+                    return Ok(old);
+                }
+                check_free(tx, &new.email, Some(id)).await?;
+                new.updated_at = now;
+                let row = users::ActiveModel {
+                    id: Unchanged(id),
+                    email: Set(new.email.clone()),
+                    name: Set(new.name.clone()),
+                    global_role: Set(new.global_role.clone()),
+                    api_only: Set(new.api_only),
+                    updated_at: Set(now),
+                    ..Default::default()
+                };
+                store::users::update(tx, row).await?;
+                check_an_admin_is_left(tx, "global_role").await?;
+                if let Some(hash) = &hash {
+                    store::users::set_password(tx, id, hash.clone()).await?;
+                    store::users::end_sessions(tx, id, Some(principal.token_hash)).await?;
+                }
+                activities::add(tx, now, &principal.actor(), "edited_user", &told(&new)).await?;
+                Ok(new)
+            })
+            .await?;
+        show(&user)
+    }
+
+    /// Deletes a user and ends the sessions.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], and [`Error::Invalid`] for who is the last administrator.
+    pub async fn delete_user(&self, principal: &Principal, id: i64) -> Result<()> {
+        principal.may(Permission::ManageUsers)?;
+        let now = self.clock.now();
+        self.store
+            .write_with(async |tx| {
+                let user = find(tx, id).await?;
+                store::users::delete(tx, id).await?;
+                check_an_admin_is_left(tx, "user").await?;
+                activities::add(tx, now, &principal.actor(), "deleted_user", &told(&user)).await?;
+                Ok(())
+            })
+            .await
+    }
+
+    /// Changes one's own password and ends all one's other sessions.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] when the old one is wrong or the new one weak, [`Error::TooMany`] as for logging in.
+    pub async fn change_password(&self, principal: &Principal, request: &ChangePassword) -> Result<()> {
+        self.limit_guesses()?;
+        let id = principal.user.id;
+        let hash = store::users::password_hash(self.store.reader(), id).await?;
+        if !self.passwords.verify(request.old_password.clone(), hash).await? {
+            return Err(Error::invalid("old_password", "old password does not match"));
+        }
+        let mut problems = Vec::new();
+        password::check("new_password", &request.new_password, &mut problems);
+        none_of(problems)?;
+        let hash = self.passwords.hash(request.new_password.clone()).await?;
+        let now = self.clock.now();
+        self.store
+            .write(async |tx| {
+                store::users::set_password(tx, id, hash.clone()).await?;
+                store::users::end_sessions(tx, id, Some(principal.token_hash)).await?;
+                activities::add(tx, now, &principal.actor(), "changed_password", &json!({})).await
+            })
+            .await?;
+        Ok(())
+    }
+}
+
+/// Whether anybody is an administrator.
+pub(in crate::fleet) async fn is_an_admin_left(db: &impl ConnectionTrait) -> Result<bool> {
+    Ok(store::users::count_with_role(db, role_word(Role::Admin)).await? > 0)
+}
+
+async fn check_an_admin_is_left(db: &impl ConnectionTrait, place: &str) -> Result<()> {
+    if is_an_admin_left(db).await? {
+        return Ok(());
+    }
+    Err(Error::invalid(place, "nobody would be an administrator any more; make another user one first"))
+}
+
+async fn find(db: &impl ConnectionTrait, id: i64) -> Result<users::Model> {
+    store::users::by_id(db, id).await?.ok_or_else(|| Error::no_such(KIND, id))
+}
+
+/// Refuses an address that another user has.
+async fn check_free(db: &impl ConnectionTrait, email: &str, own_id: Option<i64>) -> Result<()> {
+    let email = normal_email(email);
+    match store::users::by_email(db, &email).await? {
+        Some(other) if Some(other.id) != own_id => Err(Error::AlreadyExists { kind: KIND, name: email }),
+        _ => Ok(()),
+    }
+}
+
+/// What an activity tells of a user.
+fn told(user: &users::Model) -> Value {
+    json!({ "user_id": user.id, "user_name": user.name, "user_email": user.email, "global_role": user.global_role })
+}

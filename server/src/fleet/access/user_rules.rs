@@ -1,0 +1,44 @@
+//! What may be said of a user.
+
+use muster_api::rest::Role;
+use serde_json::Value;
+
+use crate::fleet::Problem;
+
+/// As the columns are.
+const MAX_TEXT: usize = 255;
+
+pub(super) fn check_email(place: &str, email: &str, problems: &mut Vec<Problem>) {
+    let email = email.trim();
+    if email.is_empty() || email.chars().count() > MAX_TEXT || !email.contains('@') {
+        problems.push(Problem::new(place, format!("expects an e-mail address of at most {MAX_TEXT} characters")));
+    }
+}
+
+pub(super) fn check_name(place: &str, name: &str, problems: &mut Vec<Problem>) {
+    if name.chars().count() > MAX_TEXT {
+        problems.push(Problem::new(place, format!("is longer than {MAX_TEXT} characters")));
+    }
+}
+
+/// The role of a user who must have one.
+pub(super) fn check_role(role: Option<Role>, problems: &mut Vec<Problem>) -> Role {
+    role.unwrap_or_else(|| {
+        problems.push(Problem::new("global_role", "expects observer, maintainer or admin"));
+        Role::Observer
+    })
+}
+
+/// Refuses what Fleet's clients can ask for and this server does not have.
+pub(super) fn check_absent(sso: bool, forced_reset: bool, teams: Option<&[Value]>, problems: &mut Vec<Problem>) {
+    if sso {
+        problems.push(Problem::new("sso_enabled", "there is no single sign-on; give the user a password"));
+    }
+    if forced_reset {
+        let reason = "users cannot be made to choose another password; send false, and have them use change_password";
+        problems.push(Problem::new("admin_forced_password_reset", reason));
+    }
+    if teams.is_some_and(|teams| !teams.is_empty()) {
+        problems.push(Problem::new("teams", "there are no teams; give a global_role alone"));
+    }
+}

@@ -1,0 +1,120 @@
+//! Deletes what documents name: all of it in one transaction, or nothing.
+
+use std::collections::HashSet;
+
+use muster_api::rest::{Action, Applied, Change};
+use muster_api::spec::Kind;
+use serde_json::{Value, json};
+
+use super::{Applier, parse, told};
+use crate::fleet::access::{Permission, Principal};
+use crate::fleet::changes::Draft;
+use crate::fleet::error::none_of;
+use crate::fleet::{Problem, Result, labels, packs, place, queries};
+use crate::store;
+
+/// Kinds that can be deleted, in an order that lets a file with a pack, its queries and its labels go as a whole.
+const ORDER: [Kind; 3] = [Kind::Pack, Kind::Query, Kind::Label];
+
+/// What a document names.
+#[derive(Debug)]
+struct Named {
+    index: usize,
+    kind: Kind,
+    /// Empty for kinds that cannot be deleted.
+    name: String,
+}
+
+impl Applier {
+    /// Deletes the queries, packs and labels that `documents` name, or says what would be deleted. Of a spec only the
+    /// name matters; documents of other kinds are left alone and reported as ignored.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`](crate::fleet::Error::Invalid) with every problem, each under its path; then nothing is
+    /// deleted.
+    pub async fn delete(&self, principal: &Principal, documents: &[Value], dry_run: bool) -> Result<Applied> {
+        principal.may(Permission::WriteSchedule)?;
+        super::check_count(documents)?;
+        let named = read(documents)?;
+        self.changes
+            .make(principal, dry_run, async |draft| {
+                let mut problems = Vec::new();
+                let mut changes = Vec::new();
+                for kind in ORDER {
+                    for document in named.iter().filter(|document| document.kind == kind) {
+                        let was_there = delete(draft, document, &mut problems).await?;
+                        changes.push(document.change(if was_there { Action::Deleted } else { Action::Absent }));
+                    }
+                }
+                none_of(problems)?;
+                let deleted: Vec<&Change> = changes
+                    .iter()
+                    .map(|(_, change)| change)
+                    .filter(|change| change.action == Action::Deleted)
+                    .collect();
+                if !deleted.is_empty() {
+                    draft.tell("deleted_documents", json!({ "changes": deleted }));
+                }
+                let ignored = named.iter().filter(|document| !ORDER.contains(&document.kind));
+                changes.extend(ignored.map(|document| document.change(Action::Ignored)));
+                Ok(told(changes, Vec::new(), dry_run))
+            })
+            .await
+    }
+}
+
+impl Named {
+    fn change(&self, action: Action) -> (usize, Change) {
+        let kind = self.kind.as_str().to_owned();
+        (self.index, Change { kind, name: self.name.clone(), action, fields: Vec::new() })
+    }
+}
+
+/// Reads what the documents name, or says everything that is wrong with them. Repeats are dropped.
+fn read(documents: &[Value]) -> Result<Vec<Named>> {
+    let mut problems = Vec::new();
+    let mut seen = HashSet::new();
+    let mut named = Vec::new();
+    for (index, value) in documents.iter().enumerate() {
+        match parse::of_known_kind(index, value) {
+            Err(problem) => problems.push(problem),
+            Ok((kind, _)) if !ORDER.contains(&kind) => named.push(Named { index, kind, name: String::new() }),
+            Ok((kind, spec)) => match spec.get("name").and_then(Value::as_str).filter(|name| !name.is_empty()) {
+                None => problems.push(Problem::new(place(index), "cannot be empty")),
+                Some(name) => {
+                    if seen.insert((kind, name.to_owned())) {
+                        named.push(Named { index, kind, name: name.to_owned() });
+                    }
+                }
+            },
+        }
+    }
+    none_of(problems)?;
+    Ok(named)
+}
+
+fn place(index: usize) -> String {
+    format!("{}.spec.name", place::item("documents", index))
+}
+
+/// Whether it was there.
+async fn delete(draft: &mut Draft<'_>, document: &Named, problems: &mut Vec<Problem>) -> Result<bool> {
+    let place = || place(document.index);
+    let name = &document.name;
+    match document.kind {
+        Kind::Pack => {
+            let Some(pack) = packs::named(draft.tx, name).await? else { return Ok(false) };
+            store::packs::delete(draft.tx, pack.id).await?;
+        }
+        Kind::Query => {
+            let Some(query) = store::queries::by_name(draft.tx, name).await? else { return Ok(false) };
+            queries::delete(draft, place, &query, problems).await?;
+        }
+        Kind::Label => {
+            let Some(label) = store::labels::by_name(draft.tx, name).await? else { return Ok(false) };
+            labels::delete(draft, place, &label, problems).await?;
+        }
+        _ => return Ok(false),
+    }
+    Ok(true)
+}

@@ -1,0 +1,75 @@
+use std::collections::BTreeMap;
+
+use muster_api::rest::{Action, Role};
+use sea_orm::{Set, Unchanged};
+
+use super::{Located, Run, of_kind};
+use crate::fleet::access::{is_an_admin_left, normal_email, role_of, role_word};
+use crate::fleet::{Result, place};
+use crate::store::{
+    self,
+    entity::{self, users},
+};
+
+impl Run<'_> {
+    pub(super) async fn user_roles(&mut self, documents: &[Located]) -> Result<()> {
+        for (document, spec) in of_kind!(documents, UserRoles) {
+            let mut users: BTreeMap<String, (users::Model, Role)> = BTreeMap::new();
+            // Where an administrator is about to become something else.
+            let mut demotion = None;
+            for (email, role) in &spec.roles {
+                let place = place::member(&document.place("roles"), email);
+                if !role.teams.is_empty() {
+                    self.problem(place::member(&place, "teams"), "there are no teams; give a global_role alone");
+                }
+                let Some(user) = store::users::by_email(self.tx, &normal_email(email)).await? else {
+                    self.problem(place, format!("there is no user {email:?}; make one with `fleetctl user create`"));
+                    continue;
+                };
+                let Some(wanted) = role.global_role else {
+                    let reason = "there are no teams, so a user must be observer, maintainer or admin";
+                    self.problem(place::member(&place, "global_role"), reason);
+                    continue;
+                };
+                if demotion.is_none() && role_of(&user)? == Role::Admin && wanted != Role::Admin {
+                    demotion = Some(place::member(&place, "global_role"));
+                }
+                if users.insert(user.email.clone(), (user, wanted)).is_some() {
+                    self.problem(place, "is the same user as another entry; keep one of them");
+                }
+            }
+            let mut old = BTreeMap::new();
+            let mut new = BTreeMap::new();
+            for (email, (user, wanted)) in &users {
+                old.insert(email, role_of(user)?);
+                new.insert(email, *wanted);
+            }
+            let action = self.note(document, "", Some(&old), &new)?;
+            if action == Action::Unchanged || !self.problems.is_empty() {
+                continue;
+            }
+            for (user, wanted) in users.into_values() {
+                self.set_role(user, wanted).await?;
+            }
+            if let Some(place) = demotion
+                && !is_an_admin_left(self.tx).await?
+            {
+                self.problem(place, "nobody would be an administrator any more; make another user one first");
+            }
+        }
+        Ok(())
+    }
+
+    async fn set_role(&self, user: entity::users::Model, wanted: Role) -> Result<()> {
+        if role_of(&user)? == wanted {
+            return Ok(());
+        }
+        let change = users::ActiveModel {
+            id: Unchanged(user.id),
+            global_role: Set(role_word(wanted).to_owned()),
+            updated_at: Set(self.now),
+            ..Default::default()
+        };
+        Ok(store::users::update(self.tx, change).await?)
+    }
+}

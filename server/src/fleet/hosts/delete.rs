@@ -1,0 +1,40 @@
+//! Deleting hosts. One that is still alive is told that its key is not good, and enrolls as a new host.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+
+use super::Hosts;
+use crate::fleet::Result;
+use crate::fleet::access::{Permission, Principal};
+use crate::store::{self, activities};
+
+impl Hosts {
+    /// Deletes those of these hosts that there are, with their keys and their places in labels, all or none, and tells
+    /// how many. `Fleet::delete_hosts` is for operators: it also lets live queries know.
+    ///
+    /// # Errors
+    /// [`Error::Forbidden`](crate::fleet::Error::Forbidden) to who may not change hosts.
+    pub(in crate::fleet) async fn delete_many(&self, principal: &Principal, ids: &[i64]) -> Result<u64> {
+        principal.may(Permission::WriteHosts)?;
+        let ids: BTreeSet<i64> = ids.iter().copied().collect();
+        let now = self.clock.now();
+        let deleted = self
+            .store
+            .write(async |tx| {
+                let deleted = store::hosts::delete(tx, &ids).await?;
+                if !deleted.is_empty() {
+                    let hosts: Vec<Value> = deleted
+                        .iter()
+                        .map(|(id, identifier)| json!({ "host_id": id, "identifier": identifier }))
+                        .collect();
+                    let details = json!({ "hosts": hosts });
+                    activities::add(tx, now, &principal.actor(), "deleted_hosts", &details).await?;
+                }
+                Ok(deleted)
+            })
+            .await?;
+        self.index.forget_hosts(deleted.keys().copied().collect(), now);
+        Ok(deleted.len() as u64)
+    }
+}

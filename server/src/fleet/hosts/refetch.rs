@@ -1,0 +1,40 @@
+//! Asking a host about itself before its time.
+
+use sea_orm::{Set, Unchanged};
+use serde_json::json;
+
+use super::Hosts;
+use crate::fleet::access::{Permission, Principal};
+use crate::fleet::{Error, Result};
+use crate::store::{self, activities, entity::hosts};
+
+impl Hosts {
+    /// Has a host asked everything at its next check-in, what it was not asked any more included.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] when there is no such host.
+    pub async fn refetch(&self, principal: &Principal, id: i64) -> Result<()> {
+        principal.may(Permission::WriteHosts)?;
+        let now = self.clock.now();
+        let found = self
+            .store
+            .write(async |tx| {
+                if store::hosts::by_id(tx, id).await?.is_none() {
+                    return Ok(false);
+                }
+                let host = hosts::ActiveModel { id: Unchanged(id), refetch_requested: Set(true), ..Default::default() };
+                store::hosts::update(tx, host).await?;
+                store::parked_queries::release(tx, id).await?;
+                activities::add(tx, now, &principal.actor(), "refetched_host", &json!({ "host_id": id })).await?;
+                Ok(true)
+            })
+            .await?;
+        if !found {
+            return Err(Error::no_such("Host", id));
+        }
+        if let Some(host) = self.index.get(id) {
+            host.housekeeping.ask_again();
+        }
+        Ok(())
+    }
+}

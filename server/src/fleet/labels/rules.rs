@@ -1,0 +1,60 @@
+//! What a label may be, whichever way it comes.
+
+use muster_api::spec::{LabelMembership, LabelSpec};
+use sea_orm::Set;
+
+use crate::clock::Moment;
+use crate::fleet::Problem;
+use crate::fleet::names::{check_description, check_name, check_short, check_sql, meant_platform};
+use crate::store::entity::labels;
+
+/// Says what is wrong with a label; `place` gives the path of each of its keys.
+pub(in crate::fleet) fn check(place: impl Fn(&str) -> String, spec: &LabelSpec, problems: &mut Vec<Problem>) {
+    check_name(&place("name"), &spec.name, problems);
+    check_description(&place("description"), &spec.description, problems);
+    check_short(&place("platform"), &spec.platform, problems);
+    for word in spec.platform.split(',').map(str::trim) {
+        if let Some(meant) = meant_platform(word) {
+            problems.push(Problem::new(place("platform"), format!("no host's platform is {word:?}; write {meant}")));
+        }
+    }
+    match spec.label_membership_type {
+        LabelMembership::Dynamic => {
+            check_sql(&place("query"), &spec.query, problems);
+            if spec.hosts.is_some() {
+                problems.push(Problem::new(
+                    place("hosts"),
+                    "a dynamic label finds its hosts by its query; remove hosts, or set label_membership_type: manual",
+                ));
+            }
+        }
+        LabelMembership::Manual => {
+            if !spec.query.is_empty() {
+                problems.push(Problem::new(
+                    place("query"),
+                    "a manual label has no query; remove it, or set label_membership_type: dynamic",
+                ));
+            }
+        }
+    }
+}
+
+/// What is said to who wants to change or delete a label that comes with the server.
+pub(in crate::fleet) fn is_built_in(place: impl Into<String>, name: &str) -> Problem {
+    Problem::new(place, format!("label {name:?} is built in and cannot be changed or deleted"))
+}
+
+/// The label as it is stored, without what only a new one has.
+pub(in crate::fleet) fn row(spec: &LabelSpec, now: Moment) -> labels::ActiveModel {
+    let is_manual = spec.label_membership_type == LabelMembership::Manual;
+    labels::ActiveModel {
+        name: Set(spec.name.clone()),
+        description: Set(spec.description.clone()),
+        query: Set(spec.query.clone()),
+        platform: Set(spec.platform.clone()),
+        label_type: Set("regular".to_owned()),
+        membership_type: Set(if is_manual { "manual" } else { "dynamic" }.to_owned()),
+        updated_at: Set(now),
+        ..Default::default()
+    }
+}

@@ -1,0 +1,133 @@
+//! Pages of lists that fit into memory.
+
+use std::cmp::Ordering;
+
+use crate::clock::Moment;
+use crate::store::entity::{labels, packs, queries, scheduled_queries, users};
+
+/// What a list is narrowed to and ordered by.
+#[derive(Debug, Clone, Default)]
+pub struct Listing {
+    /// Part of a name; capitals do not matter.
+    pub text: String,
+    pub order: ListOrder,
+    pub is_descending: bool,
+    /// Leaves out the first ones.
+    pub offset: u64,
+    pub limit: Option<u64>,
+}
+
+/// What a list may be ordered by; what is equal, by id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ListOrder {
+    #[default]
+    Id,
+    Name,
+    CreatedAt,
+    UpdatedAt,
+}
+
+/// A row that lists are made of.
+pub(super) trait Listed {
+    fn id(&self) -> i64;
+    fn name(&self) -> &str;
+    fn created_at(&self) -> Moment;
+    fn updated_at(&self) -> Moment;
+
+    fn has(&self, lower_text: &str) -> bool {
+        self.name().to_lowercase().contains(lower_text)
+    }
+}
+
+macro_rules! listed {
+    ($model:ty $(, $more:item)?) => {
+        impl Listed for $model {
+            fn id(&self) -> i64 {
+                self.id
+            }
+
+            fn name(&self) -> &str {
+                &self.name
+            }
+
+            fn created_at(&self) -> Moment {
+                self.created_at
+            }
+
+            fn updated_at(&self) -> Moment {
+                self.updated_at
+            }
+
+            $($more)?
+        }
+    };
+}
+
+listed!(labels::Model);
+listed!(packs::Model);
+listed!(queries::Model);
+listed!(scheduled_queries::Model);
+listed!(
+    users::Model,
+    fn has(&self, lower_text: &str) -> bool {
+        self.name.to_lowercase().contains(lower_text) || self.email.contains(lower_text)
+    }
+);
+
+impl Listing {
+    /// The page of `rows` that was asked for.
+    pub(super) fn page<T: Listed>(&self, mut rows: Vec<T>) -> Vec<T> {
+        let text = self.text.to_lowercase();
+        rows.retain(|row| row.has(&text));
+        rows.sort_by(|a, b| {
+            let order = match self.order {
+                ListOrder::Id => Ordering::Equal,
+                ListOrder::Name => a.name().cmp(b.name()),
+                ListOrder::CreatedAt => a.created_at().cmp(&b.created_at()),
+                ListOrder::UpdatedAt => a.updated_at().cmp(&b.updated_at()),
+            }
+            .then(a.id().cmp(&b.id()));
+            if self.is_descending { order.reverse() } else { order }
+        });
+        let count = |rows: u64| usize::try_from(rows).unwrap_or(usize::MAX);
+        rows.into_iter().skip(count(self.offset)).take(self.limit.map_or(usize::MAX, count)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn user(id: i64, name: &str) -> users::Model {
+        users::Model {
+            id,
+            email: format!("{id}@example.com"),
+            name: name.to_owned(),
+            global_role: "observer".to_owned(),
+            api_only: false,
+            created_at: Moment(10 - id),
+            updated_at: Moment(0),
+        }
+    }
+
+    fn ids(listing: &Listing) -> Vec<i64> {
+        let rows = vec![user(3, "Ann"), user(1, "bob"), user(2, "Ann")];
+        listing.page(rows).iter().map(|row| row.id).collect()
+    }
+
+    #[test]
+    fn pages_are_ordered_and_cut() {
+        assert_eq!(ids(&Listing::default()), [1, 2, 3]);
+        let by_name = Listing { order: ListOrder::Name, ..Listing::default() };
+        assert_eq!(ids(&by_name), [2, 3, 1]);
+        assert_eq!(ids(&Listing { is_descending: true, ..by_name.clone() }), [1, 3, 2]);
+        assert_eq!(ids(&Listing { offset: 1, limit: Some(1), ..by_name }), [3]);
+        assert_eq!(ids(&Listing { order: ListOrder::CreatedAt, ..Listing::default() }), [3, 2, 1]);
+    }
+
+    #[test]
+    fn text_is_looked_for_in_names_and_addresses() {
+        assert_eq!(ids(&Listing { text: "aN".to_owned(), ..Listing::default() }), [2, 3]);
+        assert_eq!(ids(&Listing { text: "1@EX".to_owned(), ..Listing::default() }), [1]);
+    }
+}

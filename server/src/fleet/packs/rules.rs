@@ -1,0 +1,72 @@
+//! What a pack may be, whichever way it comes.
+
+use std::collections::HashSet;
+
+use muster_api::spec::PackSpec;
+use sea_orm::Set;
+
+use crate::clock::Moment;
+use crate::fleet::names::{check_description, check_pack_name, check_platform, check_shard, check_sql, check_version};
+use crate::fleet::{Problem, Result, place, scheduled, specs};
+use crate::store::entity::packs;
+
+/// The pack that holds the global schedule. Agents see it under this name, operators do not see it among packs.
+pub(in crate::fleet) const GLOBAL: &str = "Global";
+
+/// Says what is wrong or doubtful with a pack and its queries; `place` gives the path of each of its keys.
+pub(in crate::fleet) fn check(
+    place: impl Fn(&str) -> String,
+    spec: &PackSpec,
+    problems: &mut Vec<Problem>,
+    warnings: &mut Vec<Problem>,
+) {
+    check_pack_name(&place("name"), &spec.name, problems);
+    if spec.name == GLOBAL {
+        problems.push(Problem::new(place("name"), format!("{GLOBAL:?} is the global schedule's name; choose another")));
+    }
+    check_description(&place("description"), &spec.description, problems);
+    check_platform(&place("platform"), &spec.platform, problems, warnings);
+    check_version(&place("version"), &spec.version, problems);
+    check_shard(&place("shard"), spec.shard, problems);
+    for (position, sql) in spec.discovery.iter().enumerate() {
+        check_sql(&place::item(&place("discovery"), position), sql, problems);
+    }
+    if !spec.targets.teams.is_empty() {
+        problems.push(Problem::new(place("targets.teams"), "there are no teams; target labels instead"));
+    }
+    let mut names = HashSet::new();
+    for (position, query) in spec.queries.iter().enumerate() {
+        let place = |key: &str| place::member(&place::item(&place("queries"), position), key);
+        scheduled::check(place, query, problems, warnings);
+        if !names.insert(query.scheduled_name()) {
+            problems.push(Problem::new(
+                place(if query.name.is_empty() { "query" } else { "name" }),
+                format!("{:?} is scheduled twice in this pack; give one another name", query.scheduled_name()),
+            ));
+        }
+    }
+}
+
+/// The pack as it is stored, without what only a new one has.
+pub(in crate::fleet) fn row(spec: &PackSpec, now: Moment) -> Result<packs::ActiveModel> {
+    Ok(packs::ActiveModel {
+        name: Set(spec.name.clone()),
+        description: Set(spec.description.clone()),
+        platform: Set(spec.platform.clone()),
+        version: Set(spec.version.clone()),
+        shard: Set(spec.shard.map(i64::from)),
+        discovery: Set(specs::to_value(&spec.discovery)?.to_string()),
+        disabled: Set(spec.disabled),
+        updated_at: Set(now),
+        ..Default::default()
+    })
+}
+
+/// How packs are named in a reason.
+pub(in crate::fleet) fn quoted(names: &[String]) -> String {
+    let quote = |name: &String| match name.as_str() {
+        GLOBAL => "the global schedule".to_owned(),
+        name => format!("the pack {name:?}"),
+    };
+    names.iter().map(quote).collect::<Vec<_>>().join(" and ")
+}

@@ -1,0 +1,261 @@
+//! Scheduled queries of packs.
+
+mod rules;
+
+pub(super) use rules::{check, row};
+
+use std::collections::HashMap;
+
+use muster_api::rest::{Scheduled, ScheduledInput};
+use muster_api::spec::PackQuery;
+use sea_orm::{ConnectionTrait, Set, Unchanged};
+use serde_json::json;
+
+use super::access::{Permission, Principal};
+use super::changes::{Changes, Draft};
+use super::error::none_of;
+use super::listing::Listing;
+use super::packs::GLOBAL;
+use super::{Error, Result, packs, specs};
+use crate::store::{
+    self,
+    entity::{self, scheduled_queries},
+};
+
+/// What a scheduled query is called in errors.
+const KIND: &str = "ScheduledQuery";
+
+/// Which schedule an operation is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Within {
+    /// That of any pack, the global one included.
+    AnyPack,
+    /// The one all hosts have.
+    Global,
+}
+
+/// Reads and changes schedules.
+#[derive(Debug, Clone)]
+pub struct Schedules {
+    changes: Changes,
+}
+
+impl Schedules {
+    pub fn new(changes: Changes) -> Self {
+        Self { changes }
+    }
+
+    /// The schedule of a pack.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] when there is no such pack.
+    pub async fn of_pack(&self, principal: &Principal, pack_id: i64, listing: &Listing) -> Result<Vec<Scheduled>> {
+        principal.may(Permission::ReadPacks)?;
+        let db = self.changes.reader();
+        let pack = packs::find(db, pack_id).await?;
+        self.show(listing.page(store::scheduled::of_pack(db, pack.id).await?)).await
+    }
+
+    /// The global schedule; empty until something is put into it.
+    ///
+    /// # Errors
+    /// [`Error::Forbidden`] to who may not read packs.
+    pub async fn global(&self, principal: &Principal, listing: &Listing) -> Result<Vec<Scheduled>> {
+        principal.may(Permission::ReadPacks)?;
+        let db = self.changes.reader();
+        let Some(pack) = store::packs::by_name(db, GLOBAL).await? else { return Ok(Vec::new()) };
+        self.show(listing.page(store::scheduled::of_pack(db, pack.id).await?)).await
+    }
+
+    /// # Errors
+    /// [`Error::NotFound`] when there is none.
+    pub async fn by_id(&self, principal: &Principal, id: i64) -> Result<Scheduled> {
+        principal.may(Permission::ReadPacks)?;
+        let (row, _) = find(self.changes.reader(), Within::AnyPack, id).await?;
+        self.show(vec![row]).await?.pop().ok_or_else(|| Error::no_such(KIND, id))
+    }
+
+    /// Puts a query into a schedule.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for what it cannot be, [`Error::AlreadyExists`] when the schedule has the name already.
+    pub async fn add(&self, principal: &Principal, within: Within, input: &ScheduledInput) -> Result<Scheduled> {
+        principal.may(Permission::WriteSchedule)?;
+        let id = self
+            .changes
+            .make(principal, false, async |draft| {
+                let pack = target(draft, within, input.pack_id).await?;
+                let query = named_query(draft.tx, input.query_id).await?;
+                let taken = store::scheduled::of_pack(draft.tx, pack.id).await?;
+                let is_taken = |name: &str| taken.iter().any(|row| row.name == name);
+                let mut spec = PackQuery { query: query.name.clone(), ..PackQuery::default() };
+                if input.name.is_none() {
+                    let mut name = query.name.clone();
+                    while is_taken(&name) {
+                        name.push_str("-1");
+                    }
+                    spec.name = name;
+                }
+                let spec = put_over(spec, input)?;
+                if is_taken(spec.scheduled_name()) {
+                    return Err(already_exists(&spec));
+                }
+                let scheduled = scheduled_queries::ActiveModel {
+                    pack_id: Set(pack.id),
+                    created_at: Set(draft.now),
+                    ..row(query.id, &spec, draft.now)
+                };
+                let id = store::scheduled::insert(draft.tx, scheduled).await?;
+                tell(draft, &pack);
+                Ok(id)
+            })
+            .await?;
+        self.by_id(principal, id).await
+    }
+
+    /// Changes what `input` has.
+    ///
+    /// # Errors
+    /// As for adding, and [`Error::NotFound`].
+    pub async fn edit(
+        &self,
+        principal: &Principal,
+        within: Within,
+        id: i64,
+        input: &ScheduledInput,
+    ) -> Result<Scheduled> {
+        principal.may(Permission::WriteSchedule)?;
+        self.changes
+            .make(principal, false, async |draft| {
+                let (old, pack) = find(draft.tx, within, id).await?;
+                if input.pack_id.is_some_and(|pack_id| pack_id != pack.id) {
+                    return Err(Error::invalid("pack_id", "cannot be changed; schedule the query in the other pack"));
+                }
+                let query = named_query(draft.tx, input.query_id.or(Some(old.query_id))).await?;
+                let mut old_spec = specs::pack_query(old.clone(), &query.name);
+                // Kept when another query takes the place under the same name.
+                old_spec.name = old.name.clone();
+                let spec = put_over(old_spec.clone(), input)?;
+                if spec == old_spec && query.id == old.query_id {
+                    return Ok(());
+                }
+                let others = store::scheduled::of_pack(draft.tx, pack.id).await?;
+                if others.iter().any(|other| other.id != id && other.name == spec.scheduled_name()) {
+                    return Err(already_exists(&spec));
+                }
+                let scheduled = scheduled_queries::ActiveModel { id: Unchanged(id), ..row(query.id, &spec, draft.now) };
+                store::scheduled::update(draft.tx, scheduled).await?;
+                tell(draft, &pack);
+                Ok(())
+            })
+            .await?;
+        self.by_id(principal, id).await
+    }
+
+    /// Takes a query out of a schedule.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] when it is not in there.
+    pub async fn delete(&self, principal: &Principal, within: Within, id: i64) -> Result<()> {
+        principal.may(Permission::WriteSchedule)?;
+        self.changes
+            .make(principal, false, async |draft| {
+                let (row, pack) = find(draft.tx, within, id).await?;
+                store::scheduled::delete(draft.tx, row.id).await?;
+                tell(draft, &pack);
+                Ok(())
+            })
+            .await
+    }
+
+    async fn show(&self, rows: Vec<scheduled_queries::Model>) -> Result<Vec<Scheduled>> {
+        let queries: HashMap<i64, entity::queries::Model> =
+            store::queries::all(self.changes.reader()).await?.into_iter().map(|query| (query.id, query)).collect();
+        let show = |row: scheduled_queries::Model| {
+            let query = queries.get(&row.query_id);
+            let (created_at, updated_at) = (row.created_at.to_utc(), row.updated_at.to_utc());
+            let (id, pack_id, query_id, name) = (row.id, row.pack_id, row.query_id, row.name.clone());
+            let query_name = query.map(|query| query.name.clone()).unwrap_or_default();
+            let spec = specs::pack_query(row, &query_name);
+            Scheduled {
+                created_at,
+                updated_at,
+                id,
+                pack_id,
+                name,
+                query_id,
+                query_name,
+                query: query.map(|query| query.query.clone()).unwrap_or_default(),
+                description: spec.description,
+                interval: spec.interval,
+                snapshot: spec.snapshot,
+                removed: spec.removed,
+                platform: spec.platform,
+                version: spec.version,
+                shard: spec.shard,
+                denylist: spec.denylist,
+                stats: None,
+            }
+        };
+        Ok(rows.into_iter().map(show).collect())
+    }
+}
+
+/// The pack to schedule in; the global one is made when it is first needed.
+async fn target(draft: &Draft<'_>, within: Within, pack_id: Option<i64>) -> Result<entity::packs::Model> {
+    match (within, pack_id) {
+        (Within::AnyPack, Some(id)) => match packs::find(draft.tx, id).await {
+            Err(Error::NotFound { .. }) => Err(Error::invalid("pack_id", format!("there is no pack {id}"))),
+            outcome => outcome,
+        },
+        (Within::AnyPack, None) => Err(Error::invalid("pack_id", "cannot be empty")),
+        (Within::Global, Some(_)) => Err(Error::invalid("pack_id", "the global schedule has no pack; remove it")),
+        (Within::Global, None) => packs::global(draft.tx, draft.now).await,
+    }
+}
+
+async fn named_query(db: &impl ConnectionTrait, id: Option<i64>) -> Result<entity::queries::Model> {
+    let id = id.ok_or_else(|| Error::invalid("query_id", "cannot be empty"))?;
+    let query = store::queries::by_id(db, id).await?;
+    query.ok_or_else(|| Error::invalid("query_id", format!("there is no query {id}")))
+}
+
+async fn find(
+    db: &impl ConnectionTrait,
+    within: Within,
+    id: i64,
+) -> Result<(scheduled_queries::Model, entity::packs::Model)> {
+    let missing = || Error::no_such(KIND, id);
+    let row = store::scheduled::by_id(db, id).await?.ok_or_else(missing)?;
+    let pack = store::packs::by_id(db, row.pack_id).await?.ok_or_else(missing)?;
+    if within == Within::Global && pack.name != GLOBAL {
+        return Err(missing());
+    }
+    Ok((row, pack))
+}
+
+fn tell(draft: &mut Draft<'_>, pack: &entity::packs::Model) {
+    draft.tell("edited_pack", json!({ "pack_id": pack.id, "pack_name": pack.name }));
+}
+
+fn already_exists(spec: &PackQuery) -> Error {
+    Error::AlreadyExists { kind: KIND, name: spec.scheduled_name().to_owned() }
+}
+
+/// The scheduled query with what `input` has put in, if it can be one.
+fn put_over(mut spec: PackQuery, input: &ScheduledInput) -> Result<PackQuery> {
+    spec.name = input.name.clone().unwrap_or(spec.name);
+    spec.description = input.description.clone().unwrap_or(spec.description);
+    spec.interval = input.interval.unwrap_or(spec.interval);
+    spec.snapshot = input.snapshot.unwrap_or(spec.snapshot);
+    spec.removed = input.removed.unwrap_or(spec.removed);
+    spec.platform = input.platform.clone().map_or(spec.platform, Option::unwrap_or_default);
+    spec.version = input.version.clone().map_or(spec.version, Option::unwrap_or_default);
+    spec.shard = input.shard.unwrap_or(spec.shard);
+    spec.denylist = input.denylist.unwrap_or(spec.denylist);
+    let mut problems = Vec::new();
+    // Fleet's answers have no place for warnings.
+    check(str::to_owned, &spec, &mut problems, &mut Vec::new());
+    none_of(problems)?;
+    Ok(spec)
+}

@@ -1,0 +1,83 @@
+use actix_web::http::Method;
+use muster_api::osquery::answer::NO_WORK;
+use sea_orm::{Set, Unchanged};
+use serde_json::json;
+
+use super::world::World;
+use crate::fleet::hosts::Authenticated;
+use crate::store::{self, entity};
+
+#[actix_web::test]
+async fn a_deleted_host_has_to_enroll_again() {
+    let world = World::new().await;
+    let (key, other) = (world.enroll("h", "ubuntu").await, world.enroll("other", "ubuntu").await);
+    assert_eq!((world.host_of(&key).await, world.host_of(&other).await), (Some(1), Some(2)));
+    let counted = world.get("labels/1").await.expect(200)["label"]["count"].clone();
+    assert_eq!(counted, 2);
+
+    world.delete("hosts/1").await.expect(200);
+    assert_eq!((world.host_of(&key).await, world.host_of(&other).await), (None, Some(2)));
+    assert!(world.app.fleet.hosts.index.get(1).is_none());
+    world.get("hosts/1").await.expect(404);
+    world.delete("hosts/1").await.expect(404);
+    assert_eq!(world.get("labels/1").await.expect(200)["label"]["count"], 1);
+
+    let key = world.enroll("h", "ubuntu").await;
+    assert_eq!(world.host_of(&key).await, Some(3));
+}
+
+#[actix_web::test]
+async fn many_hosts_are_deleted_at_once() {
+    let world = World::new().await;
+    let mut keys = Vec::new();
+    for name in ["a", "b", "c"] {
+        keys.push(world.enroll(name, "ubuntu").await);
+    }
+    world.post("hosts/delete", json!({ "ids": [1, 3, 3, 99] })).await.expect(200);
+    let mut left = Vec::new();
+    for key in &keys {
+        left.push(world.host_of(key).await);
+    }
+    assert_eq!(left, [None, Some(2), None]);
+    assert_eq!(world.get("hosts/count").await.expect(200)["count"], 1);
+    world.post("hosts/delete", json!({ "filters": {} })).await.expect(400);
+    assert_eq!(world.activities().await.last().unwrap(), "deleted_hosts");
+}
+
+#[actix_web::test]
+async fn a_host_that_is_asked_for_again_is_asked_everything() {
+    let world = World::new().await;
+    let key = world.enroll("h", "ubuntu").await;
+    let Authenticated::Host(host) = world.app.fleet.hosts.authenticate(&key).await.unwrap() else { panic!() };
+    let now = host.seen();
+    let asked_now = entity::hosts::ActiveModel {
+        id: Unchanged(1),
+        detail_updated_at: Set(now),
+        label_updated_at: Set(now),
+        ..Default::default()
+    };
+    let store = &world.app.store;
+    store.write(async |tx| store::hosts::update(tx, asked_now.clone()).await).await.unwrap();
+    assert_eq!(world.app.fleet.checkin.read(&host).await, NO_WORK);
+
+    world.post("hosts/1/refetch", json!({})).await.expect(200);
+    assert_eq!(world.get("hosts/1").await.expect(200)["host"]["refetch_requested"], true);
+    let asked = world.app.fleet.checkin.read(&host).await;
+    assert!(String::from_utf8_lossy(&asked).contains("fleet_detail_query_"));
+    world.post("hosts/9/refetch", json!({})).await.expect(404);
+}
+
+#[actix_web::test]
+async fn observers_change_no_hosts() {
+    let world = World::new().await;
+    world.enroll("h", "ubuntu").await;
+    let (observer, maintainer) = (world.log_in_as("observer").await, world.log_in_as("maintainer").await);
+    for (method, path, body) in [
+        (Method::POST, "hosts/1/refetch", None),
+        (Method::DELETE, "hosts/1", None),
+        (Method::POST, "hosts/delete", Some(json!({ "ids": [1] }))),
+    ] {
+        world.as_user(&observer, method, path, body).await.expect(403);
+    }
+    world.as_user(&maintainer, Method::DELETE, "hosts/1", None).await.expect(200);
+}

@@ -1,0 +1,86 @@
+use serde_json::json;
+
+use super::world::World;
+
+#[actix_web::test]
+async fn labels_are_made_renamed_and_deleted() {
+    let world = World::new().await;
+    let body = json!({ "name": "docker", "query": "select 1 from docker_version", "platform": "ubuntu" });
+    let label = world.post("labels", body.clone()).await.expect(200)["label"].clone();
+    let id = label["id"].as_i64().unwrap();
+    assert_eq!((&label["label_type"], &label["label_membership_type"]), (&json!("regular"), &json!("dynamic")));
+    assert_eq!((label.get("host_count"), &label["count"]), (None, &json!(0)));
+    assert_eq!(world.app.fleet.schedule.plan().label_name(id), Some("docker"));
+    world.post("labels", body).await.expect(409);
+    world.post("labels", json!({ "name": "x" })).await.expect(422);
+
+    let path = format!("labels/{id}");
+    let renamed = world.patch(&path, json!({ "name": "containers", "platform": "ubuntu" })).await.expect(200);
+    assert_eq!(renamed["label"]["query"], "select 1 from docker_version");
+    assert_eq!(world.app.fleet.schedule.plan().label_name(id), Some("containers"));
+    let (place, _) = world.patch(&path, json!({ "query": "select 2" })).await.problem(422);
+    assert_eq!(place, "query");
+
+    world.delete("labels/containers").await.expect(200);
+    world.get(&path).await.expect(404);
+    assert_eq!(world.app.fleet.schedule.plan().label_name(id), None);
+}
+
+#[actix_web::test]
+async fn built_in_labels_stay_as_they_are() {
+    let world = World::new().await;
+    world.patch("labels/1", json!({ "name": "x" })).await.expect(422);
+    world.delete("labels/id/1").await.expect(422);
+    let (_, reason) = world.delete("labels/All%20Hosts").await.problem(422);
+    assert_eq!(reason, "label \"All Hosts\" is built in and cannot be changed or deleted");
+    let summary = world.get("labels/summary").await.expect(200)["labels"].clone();
+    assert_eq!(summary.as_array().unwrap().len(), 7);
+    assert_eq!(
+        summary[0],
+        json!({ "id": 1, "name": "All Hosts", "description": "All hosts which have enrolled", "label_type": "builtin" })
+    );
+}
+
+#[actix_web::test]
+async fn the_hosts_of_a_label_are_listed_as_hosts_are() {
+    let world = World::new().await;
+    for (name, platform) in [("u1", "ubuntu"), ("u2", "ubuntu"), ("m1", "darwin")] {
+        world.enroll(name, platform).await;
+    }
+    let labels = world.get("labels?query=ubuntu").await.expect(200)["labels"].clone();
+    assert_eq!((&labels[0]["name"], &labels[0]["host_count"]), (&json!("Ubuntu Linux"), &json!(2)));
+    let path = format!("labels/{}/hosts", labels[0]["id"]);
+    let names = async |path: &str| {
+        let body = world.get(path).await.expect(200);
+        body["hosts"].as_array().unwrap().iter().map(|h| h["hostname"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(names(&path).await, ["u1", "u2"]);
+    assert_eq!(names(&format!("{path}?order_key=hostname&order_direction=desc&per_page=1")).await, ["u2"]);
+    assert_eq!(names(&format!("{path}?query=u1")).await, ["u1"]);
+    assert_eq!(names(&format!("{path}?status=offline")).await, [""; 0]);
+    world.get(&format!("{path}?stauts=online")).await.expect(400);
+    world.get("labels/99/hosts").await.expect(404);
+}
+
+#[actix_web::test]
+async fn a_deleted_label_leaves_its_hosts_and_their_configs() {
+    let world = World::new().await;
+    let key = world.enroll("h", "ubuntu").await;
+    world
+        .apply(json!([
+            { "kind": "label", "spec": { "name": "l", "label_membership_type": "manual", "hosts": ["h"] } },
+            { "kind": "pack", "spec": { "name": "p", "targets": { "labels": ["l"] } } },
+        ]))
+        .await;
+    assert_eq!(world.packs_of(&key).await, json!({ "p": { "queries": {} } }));
+    let (_, reason) = world.delete("labels/l").await.problem(422);
+    assert_eq!(reason, "label \"l\" is a target of the pack \"p\"; remove it there first");
+
+    world.patch("packs/1", json!({ "label_ids": [] })).await.expect(200);
+    let id = world.get("labels?query=l&order_key=id&order_direction=desc").await.expect(200)["labels"][0]["id"].clone();
+    world.delete(&format!("labels/id/{id}")).await.expect(200);
+    let host = world.app.fleet.hosts.index.get(1).unwrap();
+    assert!(!host.assignment.load().label_ids.contains(&id.as_i64().unwrap()));
+    assert_eq!(world.packs_of(&key).await, json!({}));
+    assert_eq!(world.get("hosts/1").await.expect(200)["host"]["labels"].as_array().unwrap().len(), 3);
+}

@@ -1,0 +1,11 @@
+//! REST operations on a server's real services and a real database, without a network between.
+
+mod delete;
+mod hosts;
+mod labels;
+mod packs;
+mod queries;
+mod schedules;
+mod user_roles;
+mod users;
+pub mod world;
