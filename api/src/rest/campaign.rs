@@ -1,6 +1,7 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 /// `POST queries/run` with ids and `queries/run_by_names` with names: starts a live query that lasts as long as somebody
 /// watches it.
@@ -79,6 +80,44 @@ pub struct CampaignStatus {
     pub actual_results: u64,
     /// `pending` or `finished`; hosts that come later are told of all the same.
     pub status: String,
+}
+
+/// `GET queries/run`: asks hosts saved queries and waits for the answers.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LiveRun {
+    pub query_ids: Vec<i64>,
+    pub host_ids: Vec<i64>,
+}
+
+#[derive(Debug, Serialize)]
+pub struct LiveRunDone {
+    pub summary: LiveRunSummary,
+    /// One per query, as they were asked for.
+    pub live_query_results: Vec<LiveRunQuery>,
+}
+
+#[derive(Debug, Serialize)]
+pub struct LiveRunSummary {
+    pub targeted_host_count: usize,
+    /// Hosts that have answered at least one query.
+    pub responded_host_count: usize,
+}
+
+#[derive(Debug, Serialize)]
+pub struct LiveRunQuery {
+    pub query_id: i64,
+    pub results: Vec<LiveRunAnswer>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+pub struct LiveRunAnswer {
+    pub host_id: i64,
+    /// A list of objects, as the text it is.
+    pub rows: Box<RawValue>,
+    pub error: Option<String>,
 }
 
 #[cfg(test)]

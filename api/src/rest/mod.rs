@@ -18,7 +18,8 @@ mod user;
 pub use account::{LoggedIn, Login, Me, NewAdmin, OrgInfo, Role, SetUp, SetUpDone, User, Version};
 pub use apply::{Action, Applied, Apply, Change};
 pub use campaign::{
-    Campaign, CampaignEnvelope, CampaignMetrics, CampaignStatus, CampaignTotals, NewCampaign, Selected,
+    Campaign, CampaignEnvelope, CampaignMetrics, CampaignStatus, CampaignTotals, LiveRun, LiveRunAnswer, LiveRunDone,
+    LiveRunQuery, LiveRunSummary, NewCampaign, Selected,
 };
 pub use error::{ErrorBody, FieldError};
 pub use explain::{Explained, ExplainedQuery};

@@ -23,5 +23,9 @@ section! {
         max_open: usize = 500,
         /// Live queries followed at one time, over all operators; each follower may hold some MiB of answers.
         max_followers: usize = 200,
+        /// How long GET queries/run waits for hosts that are online.
+        rest_period: Duration = Duration::from_secs(90),
+        /// Bytes of answers that all GET queries/run together hold in memory; more are left out, which is said.
+        max_rest_results: Bytes = Bytes::mib(64),
     }
 }

@@ -4,6 +4,10 @@ use actix_web::HttpResponse;
 use actix_web::web::{Data, Json};
 use muster_api::rest::{Campaign, CampaignEnvelope, CampaignMetrics, NewCampaign, Selected};
 
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::run;
 use crate::admin::AdminDoor;
 use crate::admin::answer::ok;
 use crate::admin::auth::Caller;
@@ -12,12 +16,16 @@ use crate::fleet::access::Principal;
 use crate::fleet::live::{Ask, NO_HOSTS, Selection};
 use crate::fleet::{self, Error};
 
+/// Two operations share this address: with `query_ids` it waits for the answers.
 pub(super) async fn run(
     door: Data<AdminDoor>,
     caller: Caller,
-    request: Json<NewCampaign<i64>>,
+    request: Json<Value>,
 ) -> Result<HttpResponse, actix_web::Error> {
-    let NewCampaign { query, query_id, selected } = request.into_inner();
+    if request.get("query_ids").is_some() {
+        return Ok(run::wait(&door, &caller, &read(request.into_inner())?).await?);
+    }
+    let NewCampaign::<i64> { query, query_id, selected } = read(request.into_inner())?;
     let selection = check_teams(&selected).map(|()| Selection::Ids { hosts: selected.hosts, labels: selected.labels });
     answer(start(&door, &caller.0, query, query_id, selection).await)
 }
@@ -31,6 +39,10 @@ pub(super) async fn run_by_names(
     let selection =
         check_teams(&selected).map(|()| Selection::Names { hosts: selected.hosts, labels: selected.labels });
     answer(start(&door, &caller.0, query, query_id, selection).await)
+}
+
+fn read<T: DeserializeOwned>(body: Value) -> Result<T, actix_web::Error> {
+    serde_json::from_value(body).map_err(|error| bad_parameter(error.to_string()))
 }
 
 /// Teams that are asked for must not be left out in silence.

@@ -3,6 +3,7 @@
 mod campaigns;
 mod jobs;
 mod results;
+mod run;
 mod socket;
 
 use actix_web::web::{self, ServiceConfig};
@@ -11,6 +12,7 @@ use actix_web::web::{self, ServiceConfig};
 pub(super) fn routes(services: &mut ServiceConfig) {
     services
         .route("/queries/run", web::post().to(campaigns::run))
+        .route("/queries/run", web::get().to(run::run))
         .route("/queries/run_by_names", web::post().to(campaigns::run_by_names))
         .route("/results/websocket", web::get().to(socket::plain))
         .route("/results/info", web::get().to(socket::sock_js_info))

@@ -2,6 +2,7 @@
 
 mod answers;
 mod campaigns;
+mod collect;
 mod follow;
 mod job;
 mod operate;
@@ -53,6 +54,8 @@ pub struct Live {
     /// One permit per follower.
     followers: Arc<Semaphore>,
     campaigns: Campaigns,
+    /// One permit per byte of answers that are collected in memory.
+    collecting: Arc<Semaphore>,
 }
 
 /// What the service is made of.
@@ -78,6 +81,7 @@ impl Live {
             followers: Arc::new(Semaphore::new(config.max_followers.min(Semaphore::MAX_PERMITS))),
             jobs: papaya::HashMap::new(),
             campaigns: Campaigns::default(),
+            collecting: Arc::new(Semaphore::new(config.max_rest_results.0.min(Semaphore::MAX_PERMITS))),
             store,
             bus,
             clock,

@@ -1,0 +1,212 @@
+//! Asking hosts and waiting for the answers in one request.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::try_join_all;
+use muster_api::rest::{LiveRun, LiveRunAnswer, LiveRunDone, LiveRunQuery, LiveRunSummary};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, interval, sleep_until};
+
+use super::selection::HOSTS;
+use super::{Ask, Attendance, Follower, Live, Selection};
+use crate::bus::Line;
+use crate::fleet::access::Principal;
+use crate::fleet::{Error, Problem, Result};
+
+/// How often it is looked at whether anybody who is waited for is still online.
+const CHECK: Duration = Duration::from_millis(250);
+
+/// The room collected answers take, given back when it is dropped.
+#[derive(Debug)]
+pub struct Room(#[expect(dead_code, reason = "held for its drop")] Vec<OwnedSemaphorePermit>);
+
+/// A query that is being asked, or why it is not.
+enum Asked {
+    Running(Running),
+    Refused(LiveRunQuery),
+}
+
+struct Running {
+    query_id: i64,
+    follower: Follower,
+    /// Ends the query when it is dropped.
+    _attendance: Attendance,
+}
+
+impl Live {
+    /// Asks hosts saved queries and waits until all that are online have answered, or `live.rest_period` is over. Then
+    /// the queries end.
+    ///
+    /// # Errors
+    /// As for [`Live::start`], except that a query nobody knows is noted in its place.
+    pub async fn run(self: &Arc<Self>, principal: &Principal, request: &LiveRun) -> Result<(LiveRunDone, Room)> {
+        check(request)?;
+        let deadline = Instant::now() + self.config.rest_period;
+        let mut seen = BTreeSet::new();
+        let mut asked = Vec::new();
+        for query_id in request.query_ids.iter().copied().filter(|id| seen.insert(*id)) {
+            asked.push(self.ask(principal, query_id, &request.host_ids).await?);
+        }
+        let collected = try_join_all(asked.into_iter().map(async |asked| match asked {
+            Asked::Running(running) => self.collect(running, deadline).await,
+            Asked::Refused(refused) => Ok((refused, Collected::new(&self.collecting)?.room)),
+        }));
+        let (live_query_results, rooms): (Vec<_>, Vec<_>) = collected.await?.into_iter().unzip();
+        let responded = live_query_results.iter().flat_map(|query| query.results.iter().map(|answer| answer.host_id));
+        let summary = LiveRunSummary {
+            targeted_host_count: request.host_ids.iter().collect::<BTreeSet<_>>().len(),
+            responded_host_count: responded.collect::<BTreeSet<_>>().len(),
+        };
+        Ok((LiveRunDone { summary, live_query_results }, Room(rooms)))
+    }
+
+    async fn ask(self: &Arc<Self>, principal: &Principal, query_id: i64, host_ids: &[i64]) -> Result<Asked> {
+        let selection = Selection::Ids { hosts: host_ids.to_vec(), labels: Vec::new() };
+        let job = match self.start_campaign(principal, Ask::Numbered(query_id), &selection).await {
+            Ok(job) => job,
+            Err(Error::Invalid(problems)) => return refused(query_id, problems),
+            Err(error) => return Err(error),
+        };
+        let attendance = self.attend(job.id);
+        let follower = self.follow(principal, job.id, 0).await?;
+        Ok(Asked::Running(Running { query_id, follower, _attendance: attendance }))
+    }
+
+    async fn collect(&self, mut running: Running, deadline: Instant) -> Result<(LiveRunQuery, OwnedSemaphorePermit)> {
+        let follower = &mut running.follower;
+        let presence = self.hosts.presence(&follower.job().targets()).await?;
+        let mut collected = Collected::new(&self.collecting)?;
+        let mut check = interval(CHECK);
+        let mut is_done = false;
+        loop {
+            // After the decision to stop once more: answers are there before their hosts are settled.
+            loop {
+                let lines = follower.read().await?;
+                if lines.is_empty() {
+                    break;
+                }
+                lines.iter().for_each(|line| collected.take(line));
+            }
+            if is_done {
+                break;
+            }
+            tokio::select! {
+                is_more = follower.more() => is_done = !is_more,
+                _ = check.tick() => {
+                    let waiting = follower.job().waiting();
+                    is_done = !self.hosts.is_any_online(&presence, |id| waiting.contains(id.cast_unsigned()));
+                }
+                () = sleep_until(deadline) => is_done = true,
+            }
+        }
+        if collected.left_out > 0 {
+            self.metrics.limit_hit("live_max_rest_results");
+        }
+        Ok(collected.done(running.query_id))
+    }
+}
+
+fn check(request: &LiveRun) -> Result<()> {
+    let mut problems = Vec::new();
+    for (list, ids) in [("query_ids", &request.query_ids), ("host_ids", &request.host_ids)] {
+        if ids.is_empty() {
+            problems.push(Problem::new(list, "cannot be empty"));
+        }
+    }
+    if problems.is_empty() { Ok(()) } else { Err(Error::Invalid(problems)) }
+}
+
+/// A query nobody knows is noted in its place; hosts nobody knows refuse the whole request, by their place in it.
+fn refused(query_id: i64, problems: Vec<Problem>) -> Result<Asked> {
+    if let Some(problem) = problems.iter().find(|problem| problem.place == "query_id") {
+        let error = Some(problem.reason.clone());
+        return Ok(Asked::Refused(LiveRunQuery { query_id, results: Vec::new(), error }));
+    }
+    let renamed = |problem: Problem| Problem { place: problem.place.replace(HOSTS, "host_ids"), ..problem };
+    Err(Error::Invalid(problems.into_iter().map(renamed).collect()))
+}
+
+/// What is read of a kept answer.
+#[derive(Deserialize)]
+struct Kept {
+    host_id: i64,
+    rows: Box<RawValue>,
+    rows_sent: Option<u64>,
+    error: Option<String>,
+}
+
+fn no_rows() -> Box<RawValue> {
+    serde_json::value::to_raw_value(&[(); 0]).unwrap_or_default()
+}
+
+/// Answers in memory, as far as there is room.
+struct Collected {
+    answers: Vec<LiveRunAnswer>,
+    left_out: usize,
+    room: OwnedSemaphorePermit,
+}
+
+impl Collected {
+    fn new(room: &Arc<Semaphore>) -> Result<Self> {
+        let room = Arc::clone(room).try_acquire_many_owned(0).map_err(|error| Error::Internal(Box::new(error)))?;
+        Ok(Self { answers: Vec::new(), left_out: 0, room })
+    }
+
+    fn take(&mut self, line: &Line) {
+        let Ok(Kept { host_id, mut rows, rows_sent, mut error }) = serde_json::from_slice(&line.text) else {
+            tracing::error!(cursor = line.cursor, "a kept answer cannot be read");
+            return;
+        };
+        let size = u32::try_from(line.text.len()).unwrap_or(u32::MAX);
+        match Arc::clone(self.room.semaphore()).try_acquire_many_owned(size) {
+            Ok(more) => self.room.merge(more),
+            Err(_) => {
+                self.left_out += 1;
+                rows = no_rows();
+                error = Some("truncated: there is no room for this answer (live.max_rest_results)".to_owned());
+            }
+        }
+        if let (None, Some(sent)) = (&error, rows_sent) {
+            error = Some(format!("truncated: the host sent {sent} rows (live.max_answer, live.max_results)"));
+        }
+        self.answers.push(LiveRunAnswer { host_id, rows, error });
+    }
+
+    fn done(self, query_id: i64) -> (LiveRunQuery, OwnedSemaphorePermit) {
+        let error = (self.left_out > 0).then(|| {
+            format!("truncated: there was no room for the answers of {} hosts (live.max_rest_results)", self.left_out)
+        });
+        (LiveRunQuery { query_id, results: self.answers, error }, self.room)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(text: &str) -> Line {
+        Line { cursor: 0, text: text.as_bytes().to_vec() }
+    }
+
+    #[test]
+    fn what_has_no_room_is_said() {
+        let room = Arc::new(Semaphore::new(100));
+        let mut collected = Collected::new(&room).unwrap();
+        collected.take(&line(r#"{"host_id":1,"rows":[{"a":"1"}],"error":null}"#));
+        collected.take(&line(&format!(r#"{{"host_id":2,"rows":[{{"a":"{}"}}]}}"#, "x".repeat(100))));
+        collected.take(&line(r#"{"host_id":3,"rows":[],"rows_sent":9}"#));
+        let (query, taken) = collected.done(7);
+        let shown = serde_json::to_value(&query).unwrap();
+        assert_eq!(shown["results"][0], serde_json::json!({ "host_id": 1, "rows": [{ "a": "1" }], "error": null }));
+        assert!(shown["results"][1]["error"].as_str().unwrap().contains("live.max_rest_results"), "{shown:#}");
+        assert!(shown["results"][2]["error"].as_str().unwrap().contains("9 rows"), "{shown:#}");
+        assert!(shown["error"].as_str().unwrap().contains("1 hosts"), "{shown:#}");
+        assert!(room.available_permits() < 60);
+        drop(taken);
+        assert_eq!(room.available_permits(), 100);
+    }
+}
