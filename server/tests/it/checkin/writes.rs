@@ -13,7 +13,7 @@ const LABELS: u32 = 50;
 /// Whether a host is in a label: half are, and one in twenty changes from hour to hour.
 fn is_member(host: u32, label: u32, hour: u32) -> bool {
     let flips = (1..=hour).filter(|hour| (host * 31 + label * 17 + hour * 7).is_multiple_of(20)).count();
-    ((host + label) % 2 == 0) ^ (flips % 2 == 1)
+    (host + label).is_multiple_of(2) ^ !flips.is_multiple_of(2)
 }
 
 /// Answers whatever the host is asked. Says how many labels it was asked about.
