@@ -6,10 +6,13 @@ mod fleetctl;
 
 use std::io::Write as _;
 use std::process::Stdio;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use fleetctl::{Fleetctl, Run};
-use loadtest::TestAgent;
-use loadtest::transport::Trust;
+use loadtest::agent::{Flags, Identity, Platform};
+use loadtest::transport::{Direct, Trust};
+use loadtest::{SqliteHost, TestAgent};
 use muster::clock::Clock;
 use muster::config::Config;
 use muster::{Lifecycle, serve};
@@ -227,4 +230,42 @@ async fn hosts_are_listed_and_shown() {
     let run = console.apply(&label);
     assert_eq!(run.stdout, "[+] applied 1 labels (1 changed)\n    changed label \"chosen\": hosts\n", "{run:?}");
     assert!(console.apply(&label).stdout.ends_with("no changes\n"));
+}
+
+/// Hosts that go on living until the test ends.
+fn living(console: &Console, count: u32) -> tokio::sync::watch::Sender<bool> {
+    let (stop, stopped) = tokio::sync::watch::channel(false);
+    let trust = Trust::CaFile(console.fleetctl.path().join("server/tls/server.crt"));
+    for index in 0..count {
+        let flags = Flags { enroll_secret: "not-so-secret".into(), distributed_interval: 1, ..Flags::default() };
+        let platform = [Platform::Linux, Platform::Darwin, Platform::Windows][index as usize % 3];
+        let identity = Identity::simulated(7, index, platform);
+        let agent = loadtest::Agent::new(identity, flags, Box::new(SqliteHost::new()), loadtest::live::now_ms());
+        let transport = Direct::new(&console.url, &trust).unwrap();
+        tokio::spawn(loadtest::live::run(Arc::new(Mutex::new(agent)), transport, stopped.clone()));
+    }
+    stop
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_whole_fleet_answers_a_question() {
+    const HOSTS: u32 = 9;
+    let console = Console::set_up().await;
+    assert_eq!(console.apply(DOCUMENTS).code, Some(0));
+    let _living = living(&console, HOSTS);
+    let enrolled = || console.good(&["get", "hosts", "--json"]).lines().count() == HOSTS as usize;
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while !enrolled() {
+        assert!(Instant::now() < deadline, "the hosts do not enroll");
+        tokio::task::yield_now().await;
+    }
+    let question = ["--labels", "All Hosts", "--query", "select * from osquery_info", "--timeout", "60s"];
+    let lines = console.good(&[&["query"], &question[..]].concat());
+    assert_eq!(lines.lines().count(), HOSTS as usize, "{lines}");
+    assert!(lines.lines().all(|line| line.starts_with("{\"host\":") && line.contains("\"build_platform\"")), "{lines}");
+    let csv = console.good(&[&["query"], &question[..], &["--output", "csv"]].concat());
+    assert_eq!(csv.lines().count(), HOSTS as usize + 1, "{csv}");
+    assert!(csv.starts_with("host_hostname,"), "{csv}");
+    let listed = console.good(&["query", "list", "--all", "--json"]);
+    assert_eq!(listed.matches("\"complete\"").count(), 2, "{listed}");
 }

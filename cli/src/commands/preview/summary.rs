@@ -21,7 +21,7 @@ pub fn summary(dir: &Dir, address: &str, online: usize) -> String {
          Try:\n\
          \n  \
          {fleetctl} --config {contexts} get hosts\n  \
-         {fleetctl} --config {contexts} get packs --with-queries --yaml\n  \
+         {fleetctl} --config {contexts} query --labels 'All Hosts' --query 'select * from osquery_info'\n  \
          tail -f {results}\n\
          \n\
          Ctrl-C stops it. Begin anew with: {fleetctl} preview reset{}\n",
