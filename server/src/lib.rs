@@ -195,6 +195,9 @@ async fn run(
     if let Err(error) = app.fleet.checkin.write_reports().await {
         tracing::warn!(%error, "what hosts said last could not be written; they are asked again");
     }
+    if let Err(error) = app.fleet.live.sweep().await {
+        tracing::warn!(%error, "how far live queries are could not be written; they go on from their last checkpoint");
+    }
     app.store.close().await;
     tracing::info!("stopped");
     served.context("the listener has failed")

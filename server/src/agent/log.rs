@@ -15,6 +15,9 @@ use crate::fleet::logs::{Lines, Stream};
 /// Bodies above this size are taken apart away from the threads that answer requests.
 const LARGE: usize = 1 << 20;
 
+/// Lines one batch may have, 256 times what stock agents send, so that tiny lines cannot cost more than large ones.
+const MAX_LINES: usize = 256 * 1024;
+
 /// Keeps log lines. Success means that they are durable.
 pub(super) async fn log(door: web::Data<AgentDoor>, request: HttpRequest, mut payload: web::Payload) -> HttpResponse {
     answer(&door, &request, "submit_logs", async {
@@ -22,46 +25,45 @@ pub(super) async fn log(door: web::Data<AgentDoor>, request: HttpRequest, mut pa
         let body =
             body::read(&request, &mut payload, door.caps.log, "max_log_body", &door.budget, &door.metrics).await?;
         let body = if is_gzip(&request)? { inflate(&door, body).await? } else { body };
-        let batch = if body.bytes.len() > LARGE {
-            tokio::task::spawn_blocking(move || Batch::read(body))
+        let (host, stream) = {
+            let log = Log::read(&body.bytes)?;
+            let host = authenticate(&door, &request, log.node_key.as_deref()).await?;
+            if log.elements.len() > MAX_LINES {
+                door.metrics.limit_hit("log_lines");
+                let reason = format!("more than {MAX_LINES} lines; lower the agent's logger_tls_max_lines");
+                return Err(Refusal::Error(StatusCode::PAYLOAD_TOO_LARGE, reason));
+            }
+            match log.log_type {
+                LogType::Result => (host, Stream::Result),
+                LogType::Status => (host, Stream::Status),
+                LogType::Unknown(word) => {
+                    return Err(Refusal::Error(StatusCode::BAD_REQUEST, format!("unknown log type: {word}")));
+                }
+            }
+        };
+        let lines = if body.bytes.len() > LARGE {
+            tokio::task::spawn_blocking(move || split(&body))
                 .await
                 .map_err(|_| Refusal::Error(StatusCode::INTERNAL_SERVER_ERROR, "internal error".to_owned()))??
         } else {
-            Batch::read(body)?
+            split(&body)?
         };
-        let host = authenticate(&door, &request, batch.node_key.as_deref()).await?;
-        let stream = batch
-            .stream
-            .map_err(|unknown| Refusal::Error(StatusCode::BAD_REQUEST, format!("unknown log type: {unknown}")))?;
-        if !batch.lines.is_empty() {
-            door.fleet.logs.accept(host, stream, batch.lines).await?;
+        if !lines.is_empty() {
+            door.fleet.logs.accept(host, stream, lines).await?;
         }
         Ok(Bytes::from_static(ACCEPTED))
     })
     .await
 }
 
-/// A batch taken apart; an unknown type waits for the key to be checked.
-struct Batch {
-    node_key: Option<String>,
-    stream: Result<Stream, String>,
-    lines: Lines,
-}
-
-impl Batch {
-    fn read(body: Body) -> Result<Self, Refusal> {
-        let log = Log::read(&body.bytes)?;
-        let mut lines = Lines::with_capacity(body.bytes.len());
-        for element in log.elements.iter() {
-            lines.push(|line| write_line(element, line));
-        }
-        let stream = match log.log_type {
-            LogType::Result => Ok(Stream::Result),
-            LogType::Status => Ok(Stream::Status),
-            LogType::Unknown(word) => Err(word),
-        };
-        Ok(Self { node_key: log.node_key.map(std::borrow::Cow::into_owned), stream, lines })
+/// Takes a batch apart into its lines.
+fn split(body: &Body) -> Result<Lines, Refusal> {
+    let log = Log::read(&body.bytes)?;
+    let mut lines = Lines::with_capacity(body.bytes.len());
+    for element in log.elements.iter() {
+        lines.push(|line| write_line(element, line));
     }
+    Ok(lines)
 }
 
 fn is_gzip(request: &HttpRequest) -> Result<bool, Refusal> {

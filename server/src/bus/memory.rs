@@ -1,8 +1,9 @@
 //! The bus of a single process: turns in memory, answers in one append-only file per job. The cursor is the offset.
 
 use std::collections::HashMap;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, BufRead as _, BufReader, Read as _, Seek as _, SeekFrom, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -30,7 +31,6 @@ struct Stream {
 
 #[derive(Debug)]
 struct Inner {
-    file: File,
     claimed: RoaringTreemap,
     answered: RoaringTreemap,
 }
@@ -41,7 +41,7 @@ impl MemoryBus {
     /// # Errors
     /// When the folder cannot be made.
     pub fn new(folder: &Path) -> io::Result<Self> {
-        fs::create_dir_all(folder)?;
+        DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
         Ok(Self { folder: folder.to_owned(), jobs: Mutex::default() })
     }
 
@@ -58,7 +58,7 @@ impl MemoryBus {
 impl Stream {
     /// Opens the file, cuts off a line that a crash left unfinished, and notes who has answered.
     fn open(path: PathBuf) -> io::Result<Self> {
-        let mut file = OpenOptions::new().create(true).append(true).read(true).open(&path)?;
+        let mut file = OpenOptions::new().create(true).append(true).read(true).mode(0o600).open(&path)?;
         let mut answered = RoaringTreemap::new();
         let mut end = 0;
         let mut reader = BufReader::new(&mut file);
@@ -69,7 +69,7 @@ impl Stream {
             line.clear();
         }
         file.set_len(end)?;
-        let inner = Inner { file, claimed: RoaringTreemap::new(), answered };
+        let inner = Inner { claimed: RoaringTreemap::new(), answered };
         Ok(Self { path, inner: Mutex::new(inner), end: watch::Sender::new(end) })
     }
 
@@ -80,8 +80,10 @@ impl Stream {
         }
         line.push(b'\n');
         let end = *self.end.borrow();
-        if let Err(error) = inner.file.write_all(&line) {
-            inner.file.set_len(end)?;
+        // Opened for each answer: thousands of live queries may be kept, and open files are few.
+        let mut file = OpenOptions::new().append(true).open(&self.path)?;
+        if let Err(error) = file.write_all(&line) {
+            file.set_len(end)?;
             return Err(error);
         }
         inner.answered.insert(host);

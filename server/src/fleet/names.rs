@@ -8,7 +8,7 @@ use crate::fleet::Problem;
 const MAX_NAME: usize = 255;
 
 /// Longest SQL text: what still fits a config with room for others.
-const MAX_SQL_BYTES: usize = 256 * 1024;
+pub(super) const MAX_SQL_BYTES: usize = 256 * 1024;
 
 /// Longest description.
 const MAX_DESCRIPTION_BYTES: usize = 64 * 1024;

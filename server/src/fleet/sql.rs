@@ -2,14 +2,22 @@
 
 use rusqlite::Connection;
 
+use super::names::MAX_SQL_BYTES;
+
 /// Words in SQLite's message when the text itself is at fault, and not a table it does not know.
 const SYNTAX_ERRORS: [&str; 3] = ["syntax error", "incomplete input", "unrecognized token"];
+
+/// How a query begins.
+const READING: [&str; 3] = ["SELECT", "WITH", "VALUES"];
 
 /// Checks that `sql` is one statement that SQLite can parse.
 ///
 /// # Errors
 /// What is wrong, in words for operators.
 pub fn check(sql: &str) -> Result<(), String> {
+    if sql.len() > MAX_SQL_BYTES {
+        return Err(format!("is longer than {MAX_SQL_BYTES} bytes"));
+    }
     if sql.contains('\0') {
         return Err("has a NUL character in it".to_owned());
     }
@@ -18,6 +26,10 @@ pub fn check(sql: &str) -> Result<(), String> {
         1 => {}
         n => return Err(format!("holds {n} statements; agents run one")),
     }
+    // Agents only read; and SQLite carries out some pragmas while it parses them, for the whole process.
+    if !READING.contains(&first_word(sql).to_ascii_uppercase().as_str()) {
+        return Err(format!("does not begin with {}; agents only read", READING.join(" or ")));
+    }
     let Ok(connection) = Connection::open_in_memory() else { return Ok(()) };
     match connection.prepare(sql) {
         Err(error) if SYNTAX_ERRORS.iter().any(|words| error.to_string().contains(words)) => {
@@ -25,6 +37,21 @@ pub fn check(sql: &str) -> Result<(), String> {
             Err(format!("is not SQL that SQLite can parse: {}", reason.split(" in ").next().unwrap_or(&reason)))
         }
         _ => Ok(()),
+    }
+}
+
+/// The first word that is no comment.
+fn first_word(sql: &str) -> &str {
+    let mut rest = sql.trim_start_matches(|c: char| c.is_whitespace() || c == ';' || c == '(');
+    loop {
+        rest = if let Some(comment) = rest.strip_prefix("--") {
+            comment.split_once('\n').map_or("", |(_, after)| after)
+        } else if let Some(comment) = rest.strip_prefix("/*") {
+            comment.split_once("*/").map_or("", |(_, after)| after)
+        } else {
+            return rest.split(|c: char| !c.is_ascii_alphabetic()).next().unwrap_or_default();
+        };
+        rest = rest.trim_start_matches(|c: char| c.is_whitespace() || c == ';' || c == '(');
     }
 }
 
@@ -86,7 +113,11 @@ mod tests {
         for (bad, reason) in [
             ("", "empty"),
             ("  -- nothing\n", "empty"),
-            ("selct 1", "parse"),
+            ("selct 1", "only read"),
+            ("select 1 frm x y z", "parse"),
+            ("PRAGMA hard_heap_limit=1000", "only read"),
+            ("/* a */ explain pragma soft_heap_limit=1", "only read"),
+            ("attach 'x' as y", "only read"),
             ("select (1", "parse"),
             ("select 'open", "parse"),
             ("select 1; select 2", "2 statements"),

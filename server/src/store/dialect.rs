@@ -3,12 +3,16 @@
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
+use std::time::Duration;
 
 use sea_orm::sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
 use sea_orm::{ConnectOptions, Database, DatabaseConnection, SqliteTransactionMode, TransactionOptions};
 
 use super::{Error, Result};
 use crate::config;
+
+/// How long a change waits for its turn behind others. Who cannot wait so long, as agents cannot, gives up by itself.
+const TURN_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Connects to the SQLite file. Every commit is flushed to the disk, because answers promise durability.
 pub(super) async fn connect_sqlite(config: &config::Sqlite, connections: u32) -> Result<DatabaseConnection> {
@@ -22,7 +26,7 @@ pub(super) async fn connect_sqlite(config: &config::Sqlite, connections: u32) ->
     options
         .max_connections(connections)
         .min_connections(1)
-        .acquire_timeout(busy_timeout)
+        .acquire_timeout(TURN_TIMEOUT)
         .idle_timeout(None)
         .max_lifetime(None)
         .sqlx_logging(false)

@@ -64,6 +64,14 @@ impl Store {
         &self.readers
     }
 
+    /// For several readings that must fit together: they all see the database as it is at the first of them.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn snapshot(&self) -> Result<DatabaseTransaction> {
+        Ok(self.readers.begin().await?)
+    }
+
     /// Runs `change` in a transaction: all of it or nothing. Lost races are retried a bounded number of times, so
     /// `change` may run more than once and must not do anything but talk to the database.
     ///

@@ -107,8 +107,9 @@ impl Changes {
         match outcome {
             Ok((value, touched_hosts, dropped_labels)) => {
                 self.hosts.drop_labels(&dropped_labels);
-                // The change is made; a memory that cannot follow now does so at the next refresh.
-                if let Err(error) = self.catch_up(touched_hosts).await {
+                self.hosts.mark_stale(touched_hosts);
+                // The change is made; a memory that cannot follow now does so at the next round of the tasks.
+                if let Err(error) = self.catch_up().await {
                     tracing::warn!(%error, "a change takes effect once the database answers again");
                 }
                 Ok(value)
@@ -118,8 +119,8 @@ impl Changes {
         }
     }
 
-    async fn catch_up(&self, touched_hosts: BTreeSet<i64>) -> Result<()> {
+    async fn catch_up(&self) -> Result<()> {
         self.schedule.refresh().await?;
-        self.hosts.refresh(&touched_hosts.into_iter().collect::<Vec<_>>()).await
+        self.hosts.refresh_stale().await
     }
 }

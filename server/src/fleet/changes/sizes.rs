@@ -24,7 +24,7 @@ pub(super) async fn check(tx: &DatabaseTransaction, assignments: &HashSet<Arc<As
     });
     let mut largest: Option<usize> = None;
     for assignment in alone.chain(every_pack).chain(assignments.iter().map(|assignment| (**assignment).clone())) {
-        let bytes = plan.assemble_bytes(&assignment).len();
+        let bytes = plan.config(&assignment, usize::MAX).bytes.len();
         if bytes > MAX_CONFIG_BYTES {
             largest = largest.max(Some(bytes));
         }

@@ -33,8 +33,8 @@ impl Checkin {
                 self.metrics.unknown_answers.inc();
                 continue;
             };
-            host.housekeeping.answered(name);
-            if result.message.as_deref() == Some(DENYLISTED) {
+            let was_owed = host.housekeeping.answered(name);
+            if was_owed && result.message.as_deref() == Some(DENYLISTED) {
                 self.metrics.parked_queries.inc();
                 self.reports.park(
                     host,

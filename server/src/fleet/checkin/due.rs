@@ -110,10 +110,9 @@ impl Housekeeping {
         }
     }
 
-    pub(super) fn answered(&self, name: Name) {
-        if let Some(round) = &mut *self.lock() {
-            round.answered(name);
-        }
+    /// Says whether the answer was owed.
+    pub(super) fn answered(&self, name: Name) -> bool {
+        self.lock().as_mut().is_some_and(|round| round.answered(name))
     }
 
     /// What the round was for, if its last answer has come.

@@ -149,7 +149,9 @@ impl Checkin {
                 if queries.len() < names.len() {
                     // A label that is gone is owed no answer.
                     let gone = names.iter().filter(|name| sql_of(**name, plan).is_none());
-                    gone.for_each(|name| host.housekeeping.answered(*name));
+                    for name in gone {
+                        host.housekeeping.answered(*name);
+                    }
                 }
                 if queries.is_empty() {
                     return Bytes::from_static(NO_WORK);

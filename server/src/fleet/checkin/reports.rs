@@ -1,6 +1,6 @@
 //! Answers on their way to the database, for many hosts in one transaction.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use sea_orm::{ActiveModelTrait as _, ActiveValue, Iterable as _, Set};
@@ -27,8 +27,6 @@ pub(super) struct Reports(Mutex<Waiting>);
 struct Waiting {
     reports: BTreeMap<i64, Report>,
     parked: Vec<parked_queries::Model>,
-    /// Hosts whose new labels are written but not in memory yet.
-    moved: BTreeSet<i64>,
 }
 
 impl Reports {
@@ -68,7 +66,7 @@ impl Reports {
         loop {
             let batch = self.take_batch();
             if batch.reports.is_empty() && batch.parked.is_empty() {
-                return self.move_hosts(hosts).await;
+                return hosts.refresh_stale().await;
             }
             let written = store
                 .write(async |tx| {
@@ -82,7 +80,7 @@ impl Reports {
                 Ok(written) => {
                     metrics.label_changes.with_label_values(&["added"]).inc_by(written.added);
                     metrics.label_changes.with_label_values(&["removed"]).inc_by(written.removed);
-                    self.lock().moved.extend(written.moved);
+                    hosts.mark_stale(written.moved);
                 }
                 Err(error) => {
                     self.put_back(batch);
@@ -92,16 +90,6 @@ impl Reports {
         }
     }
 
-    /// Lets hosts in memory follow their new labels.
-    async fn move_hosts(&self, hosts: &Hosts) -> Result<()> {
-        let moved = std::mem::take(&mut self.lock().moved);
-        let outcome = hosts.refresh(&moved.iter().copied().collect::<Vec<_>>()).await;
-        if outcome.is_err() {
-            self.lock().moved.extend(moved);
-        }
-        outcome
-    }
-
     fn take_batch(&self) -> Waiting {
         let mut waiting = self.lock();
         let rest = match waiting.reports.keys().nth(BATCH).copied() {
@@ -109,7 +97,7 @@ impl Reports {
             None => BTreeMap::new(),
         };
         let reports = std::mem::replace(&mut waiting.reports, rest);
-        Waiting { reports, parked: std::mem::take(&mut waiting.parked), moved: BTreeSet::new() }
+        Waiting { reports, parked: std::mem::take(&mut waiting.parked) }
     }
 
     /// What has come meanwhile is newer and stays on top.

@@ -114,9 +114,10 @@ impl Round {
     }
 
     /// A question was answered, however.
-    pub(super) fn answered(&mut self, name: Name) {
-        self.open.remove(&name);
+    /// Says whether the answer was owed.
+    pub(super) fn answered(&mut self, name: Name) -> bool {
         self.losses.remove(&name);
+        self.open.remove(&name)
     }
 
     /// Whether nothing is open any more; then it was for this.
@@ -148,7 +149,7 @@ mod tests {
         let mut round = round(1..=3);
         assert_eq!(round.next(seconds(0)).step, Next::Send((1..=3).map(Name::Label).collect()));
         assert_eq!(round.next(seconds(10)).step, Next::Wait);
-        (1..=3).for_each(|id| round.answered(Name::Label(id)));
+        (1..=3).for_each(|id| assert!(round.answered(Name::Label(id))));
         assert_eq!(round.is_done(), Some(ALL));
         assert_eq!(round.next(seconds(11)).step, Next::Done(ALL));
     }
@@ -169,7 +170,7 @@ mod tests {
                 Next::Wait => panic!("the host has read again after the envelope"),
                 // Question 2 stops the worker: nothing of that read is ever answered.
                 Next::Send(names) if names.contains(&Name::Label(2)) => {}
-                Next::Send(names) => names.into_iter().for_each(|name| round.answered(name)),
+                Next::Send(names) => names.into_iter().for_each(|name| assert!(round.answered(name))),
             }
             now += 25;
         }
@@ -184,7 +185,7 @@ mod tests {
         for day in 1..=3 {
             match round.next(seconds(day * 86_400)).step {
                 Next::Send(names) => {
-                    names.iter().for_each(|name| round.answered(*name));
+                    names.iter().for_each(|name| assert!(round.answered(*name)));
                     asked.extend(names);
                 }
                 other => assert_eq!(other, Next::Done(ALL)),

@@ -14,7 +14,7 @@ use crate::store::entity::hosts;
 use crate::store::node_keys::KeyHash;
 use crate::store::{self, entity};
 
-/// Keys a host may have at one time.
+/// Keys an agent instance may have at one time.
 const MAX_KEYS: usize = 8;
 
 impl Hosts {
@@ -118,7 +118,7 @@ impl Hosts {
         };
         let family = Family::of(request.platform_type.as_deref(), &platform);
         set_builtin_labels(tx, plan, host_id, is_new, &platform, family).await?;
-        let dropped = make_room(tx, host_id).await?;
+        let dropped = make_room(tx, host_id, &identity.instance_id).await?;
         store::node_keys::insert(tx, key, host_id, &identity.instance_id, now).await?;
         Ok(Written::Enrolled { host_id, dropped })
     }
@@ -181,8 +181,10 @@ async fn set_builtin_labels(
 }
 
 /// Drops keys so that one more fits: first those never used, then those unused for longest.
-async fn make_room(tx: &DatabaseTransaction, host_id: i64) -> store::Result<Vec<KeyHash>> {
+async fn make_room(tx: &DatabaseTransaction, host_id: i64, instance_id: &str) -> store::Result<Vec<KeyHash>> {
     let mut keys = store::node_keys::of_host(tx, host_id).await?;
+    // Never those of another machine with this identity: it would enroll again, and take these in turn.
+    keys.retain(|key| key.instance_id == instance_id);
     if keys.len() < MAX_KEYS {
         return Ok(Vec::new());
     }

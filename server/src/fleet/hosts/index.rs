@@ -1,6 +1,6 @@
 use std::collections::{BTreeSet, HashSet};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use super::{Assignment, Host, Hosts, NodeKey};
@@ -188,6 +188,8 @@ impl Hosts {
             self.index.remember_unknown(hash, now);
             return Ok(Authenticated::Unknown);
         };
+        // A change between the reading and now has found no host in memory to tell.
+        self.mark_stale([key.host.id]);
         key.mark_used(now);
         key.host.mark_seen(now);
         Ok(Authenticated::Host(Arc::clone(&key.host)))
@@ -227,40 +229,32 @@ impl Hosts {
         }
     }
 
-    /// Brings hosts in memory up to date with the database, after their labels have changed.
+    /// Notes hosts whose labels or platform in the database may be others than in memory.
+    pub fn mark_stale(&self, host_ids: impl IntoIterator<Item = i64>) {
+        self.stale.lock().unwrap_or_else(PoisonError::into_inner).extend(host_ids);
+    }
+
+    /// Brings the noted hosts in memory up to date with the database. One caller at a time, so that an older reading
+    /// never lands on top of a newer one.
     ///
     /// # Errors
-    /// When the database does not answer.
-    pub async fn refresh(&self, host_ids: &[i64]) -> Result<()> {
-        for host_id in host_ids {
-            if let Some(host) = self.index.get(*host_id)
-                && let Some(known) = store::hosts::known(self.store.reader(), *host_id).await?
-            {
-                host.refresh(&known);
+    /// When the database does not answer; what is left is done by the next call.
+    pub async fn refresh_stale(&self) -> Result<()> {
+        let _turn = self.refreshing.lock().await;
+        loop {
+            let next = self.stale.lock().unwrap_or_else(PoisonError::into_inner).first().copied();
+            let Some(host_id) = next else { return Ok(()) };
+            // Taken off before it is read: whoever notes it meanwhile has it read once more.
+            self.stale.lock().unwrap_or_else(PoisonError::into_inner).remove(&host_id);
+            let Some(host) = self.index.get(host_id) else { continue };
+            match store::hosts::known(self.store.reader(), host_id).await {
+                Ok(Some(known)) => host.refresh(&known),
+                Ok(None) => {}
+                Err(error) => {
+                    self.mark_stale([host_id]);
+                    return Err(error.into());
+                }
             }
         }
-        Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::tests::world::World;
-
-    #[actix_web::test]
-    async fn a_look_up_that_comes_after_the_deletion_brings_nothing_back() {
-        let world = World::new().await;
-        let hash = NodeKey::hash(&world.enroll("h", "ubuntu").await);
-        let db = world.app.store.reader();
-        let row = store::node_keys::by_hash(db, &hash).await.unwrap().unwrap();
-        let known = store::hosts::known(db, row.host_id).await.unwrap().unwrap();
-
-        let index = HostIndex::default();
-        index.forget_hosts(BTreeSet::from([row.host_id]), Moment(0));
-        assert!(index.add_key(&row, hash, index.host(&known)).is_none());
-        assert_eq!((index.len(), index.all_keys().len()), (0, 0));
-        index.sweep(Moment(0).plus(GONE_FOR));
-        assert!(index.add_key(&row, hash, index.host(&known)).is_some());
     }
 }

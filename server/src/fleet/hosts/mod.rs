@@ -27,7 +27,8 @@ pub use view::HostQuery;
 
 pub use crate::store::hosts::{Filter, Order};
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
 
 use crate::clock::Clock;
 use crate::config;
@@ -45,6 +46,8 @@ pub struct Hosts {
     config: config::Osquery,
     schedule: Arc<Schedule>,
     metrics: Arc<Metrics>,
+    stale: Mutex<BTreeSet<i64>>,
+    refreshing: tokio::sync::Mutex<()>,
 }
 
 impl Hosts {
@@ -63,6 +66,8 @@ impl Hosts {
             config,
             schedule,
             metrics,
+            stale: Mutex::default(),
+            refreshing: tokio::sync::Mutex::default(),
         }
     }
 }

@@ -16,6 +16,9 @@ use crate::fleet::checkin::DENYLISTED;
 use crate::fleet::hosts::Host;
 use crate::fleet::{Error, Result};
 
+/// Longest message of an agent that is kept, in characters.
+const MAX_MESSAGE: usize = 4096;
+
 /// Answers are read in pieces of about this size.
 pub const READ_BYTES: usize = 1 << 20;
 
@@ -65,7 +68,7 @@ impl Live {
     }
 
     fn read_answer(&self, host: &Host, job: &Job, result: &QueryResult<'_>, now: Moment) -> LiveAnswer {
-        let message = result.message.as_deref().map(str::to_owned);
+        let message = result.message.as_deref().map(|text| text.chars().take(MAX_MESSAGE).collect::<String>());
         let state = match (result.succeeded(), message.as_deref()) {
             (true, _) => TargetState::Answered,
             (false, Some(DENYLISTED)) => TargetState::Denylisted,
@@ -101,12 +104,15 @@ impl Live {
     }
 }
 
+/// What a row costs besides its text, so that many empty ones are not free.
+const ROW_OVERHEAD: usize = 16;
+
 /// The first rows that together stay within `max_bytes` of values and names, and whether that left any out.
 fn rows_within(rows: Rows<'_>, max_bytes: usize) -> (Vec<Value>, bool) {
     let mut kept = Vec::new();
     let mut bytes = 0;
     for row in rows.iter() {
-        bytes += row.raw().len();
+        bytes += row.raw().len() + ROW_OVERHEAD;
         if bytes > max_bytes {
             return (kept, true);
         }

@@ -118,7 +118,10 @@ impl Live {
                 Ok(id)
             })
             .await?;
-        self.bus.open(id).await?;
+        if let Err(error) = self.bus.open(id).await {
+            self.store.write(async |tx| store::live_queries::delete(tx, id).await).await?;
+            return Err(error.into());
+        }
         let job = Arc::new(Job::new(live_queries::Model { id, ..row }, states));
         self.jobs.pin().insert(id, Arc::clone(&job));
         for host in hosts.iter().filter_map(|id| self.hosts.index.get(*id)).filter(|host| host.turns.is_attached()) {

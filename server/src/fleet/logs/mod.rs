@@ -28,6 +28,9 @@ pub enum Stream {
     Status,
 }
 
+/// Line hashes remembered of one batch, 64 times what stock agents send, so that no host uses up the room of all.
+const MAX_REMEMBERED_PER_BATCH: usize = 64 * 1024;
+
 /// Takes log lines to their sinks.
 #[derive(Debug)]
 pub struct Logs {
@@ -102,6 +105,7 @@ impl Logs {
 
     /// Keeps the batch in mind, unless all hosts together have used up the room for it.
     fn remember(&self, last: &mut LastBatch, batch: LastBatch) {
+        let batch = if batch.len() > MAX_REMEMBERED_PER_BATCH { LastBatch::default() } else { batch };
         let before = last.len();
         let after = batch.len();
         let total = self.remembered.fetch_add(after, Ordering::Relaxed) + after - before.min(after);

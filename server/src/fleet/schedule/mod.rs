@@ -43,7 +43,7 @@ impl Schedule {
     /// # Errors
     /// When the database does not answer or holds what cannot be read.
     pub async fn load(store: Store, clock: Clock, max_cache_bytes: usize, metrics: Arc<Metrics>) -> Result<Self> {
-        let plan = Plan::load(store.reader(), clock.now()).await?;
+        let plan = Plan::load(&store.snapshot().await?, clock.now()).await?;
         Ok(Self { store, clock, plan: ArcSwap::from_pointee(plan), max_cache_bytes, metrics })
     }
 
@@ -60,7 +60,7 @@ impl Schedule {
         let now = self.clock.now();
         let plan = self.plan.load();
         if generation != plan.generation || plan.edition().outdated_at <= now {
-            let fresh = Arc::new(Plan::load(self.store.reader(), now).await?);
+            let fresh = Arc::new(Plan::load(&self.store.snapshot().await?, now).await?);
             // A slower reader must not put an older plan back.
             self.plan.rcu(
                 |current| if current.edition() < fresh.edition() { Arc::clone(&fresh) } else { Arc::clone(current) },

@@ -213,11 +213,6 @@ impl Plan {
     pub fn assemble(&self, assignment: &Assignment) -> Assembled {
         assemble::assemble(self.options_for(&assignment.platform), self.packs_for(&assignment.label_ids))
     }
-
-    /// The config bytes for an assignment, made anew.
-    pub fn assemble_bytes(&self, assignment: &Assignment) -> Bytes {
-        self.assemble(assignment).bytes
-    }
 }
 
 /// A panic while holding the lock leaves a cache that is still whole, so it is used on.

@@ -1,6 +1,7 @@
 //! What operators and their clients are told.
 
 mod apply;
+mod apply_faults;
 mod apply_problems;
 mod errors;
 mod hosts;
