@@ -3,6 +3,8 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use super::{Host, Label};
+
 /// `POST queries/run` with ids and `queries/run_by_names` with names: starts a live query that lasts as long as somebody
 /// watches it.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -25,6 +27,47 @@ pub struct Selected<T> {
     pub labels: Vec<T>,
     #[serde(default = "Vec::new", deserialize_with = "null_is_empty")]
     pub teams: Vec<Value>,
+}
+
+impl<T> Default for Selected<T> {
+    fn default() -> Self {
+        Self { hosts: Vec::new(), labels: Vec::new(), teams: Vec::new() }
+    }
+}
+
+/// `POST targets` and `POST targets/count`: what could be selected, and how many hosts the selection has.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct TargetSearch {
+    /// Part of a name.
+    #[serde(default)]
+    pub query: Option<String>,
+    #[serde(default)]
+    pub selected: Option<Selected<i64>>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FoundTargets {
+    pub targets: Targets,
+    #[serde(flatten)]
+    pub counts: TargetCounts,
+}
+
+/// What is not selected yet.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Targets {
+    /// Ten at most.
+    pub hosts: Vec<Host>,
+    pub labels: Vec<Label>,
+    pub teams: Vec<Value>,
+}
+
+/// Selected hosts by whether they are there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TargetCounts {
+    pub targets_count: u64,
+    pub targets_online: u64,
+    pub targets_offline: u64,
+    pub targets_missing_in_action: u64,
 }
 
 /// Fleet's clients write an empty list as null.

@@ -18,8 +18,8 @@ mod user;
 pub use account::{LoggedIn, Login, Me, NewAdmin, OrgInfo, Role, SetUp, SetUpDone, User, Version};
 pub use apply::{Action, Applied, Apply, Change};
 pub use campaign::{
-    Campaign, CampaignEnvelope, CampaignMetrics, CampaignStatus, CampaignTotals, LiveRun, LiveRunAnswer, LiveRunDone,
-    LiveRunQuery, LiveRunSummary, NewCampaign, Selected,
+    Campaign, CampaignEnvelope, CampaignMetrics, CampaignStatus, CampaignTotals, FoundTargets, LiveRun, LiveRunAnswer,
+    LiveRunDone, LiveRunQuery, LiveRunSummary, NewCampaign, Selected, TargetCounts, TargetSearch, Targets,
 };
 pub use error::{ErrorBody, FieldError};
 pub use explain::{Explained, ExplainedQuery};

@@ -1,7 +1,7 @@
 //! Starting a live query as Fleet's clients do; they watch it through a socket, and it ends when they leave.
 
 use actix_web::HttpResponse;
-use actix_web::web::{Data, Json};
+use actix_web::web::Data;
 use muster_api::rest::{Campaign, CampaignEnvelope, CampaignMetrics, NewCampaign, Selected};
 
 use serde::de::DeserializeOwned;
@@ -11,6 +11,7 @@ use super::run;
 use crate::admin::AdminDoor;
 use crate::admin::answer::ok;
 use crate::admin::auth::Caller;
+use crate::admin::body::Body;
 use crate::admin::error::{Failed, bad_parameter};
 use crate::fleet::access::Principal;
 use crate::fleet::live::{Ask, NO_HOSTS, Selection};
@@ -20,7 +21,7 @@ use crate::fleet::{self, Error};
 pub(super) async fn run(
     door: Data<AdminDoor>,
     caller: Caller,
-    request: Json<Value>,
+    request: Body<Value>,
 ) -> Result<HttpResponse, actix_web::Error> {
     if request.get("query_ids").is_some() {
         return Ok(run::wait(&door, &caller, &read(request.into_inner())?).await?);
@@ -33,7 +34,7 @@ pub(super) async fn run(
 pub(super) async fn run_by_names(
     door: Data<AdminDoor>,
     caller: Caller,
-    request: Json<NewCampaign<String>>,
+    request: Body<NewCampaign<String>>,
 ) -> Result<HttpResponse, actix_web::Error> {
     let NewCampaign { query, query_id, selected } = request.into_inner();
     let selection =

@@ -1,6 +1,6 @@
 //! Starting, listing and ending live queries.
 
-use actix_web::web::{Data, Json, Path};
+use actix_web::web::{Data, Path};
 use actix_web::{HttpRequest, HttpResponse};
 use muster_api::rest::{LiveHosts, LiveQueries, LiveQueryEnvelope, NewLiveQuery, TargetState};
 use serde::Deserialize as _;
@@ -9,10 +9,11 @@ use serde::de::IntoDeserializer as _;
 use crate::admin::AdminDoor;
 use crate::admin::answer::ok;
 use crate::admin::auth::Caller;
+use crate::admin::body::Body;
 use crate::admin::error::{Failed, Outcome, bad_parameter};
 use crate::admin::params::Params;
 
-pub(super) async fn start(door: Data<AdminDoor>, caller: Caller, request: Json<NewLiveQuery>) -> Outcome {
+pub(super) async fn start(door: Data<AdminDoor>, caller: Caller, request: Body<NewLiveQuery>) -> Outcome {
     Ok(ok(&LiveQueryEnvelope { live_query: door.fleet.live.start(&caller.0, &request).await? }))
 }
 

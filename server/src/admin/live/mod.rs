@@ -5,6 +5,7 @@ mod jobs;
 mod results;
 mod run;
 mod socket;
+mod targets;
 
 use actix_web::web::{self, ServiceConfig};
 
@@ -14,6 +15,10 @@ pub(super) fn routes(services: &mut ServiceConfig) {
         .route("/queries/run", web::post().to(campaigns::run))
         .route("/queries/run", web::get().to(run::run))
         .route("/queries/run_by_names", web::post().to(campaigns::run_by_names))
+        .route("/targets", web::post().to(targets::search))
+        .route("/targets/count", web::post().to(targets::count))
+        .route("/status/live_query", web::get().to(targets::status))
+        .route("/status/result_store", web::get().to(targets::status))
         .route("/results/websocket", web::get().to(socket::plain))
         .route("/results/info", web::get().to(socket::sock_js_info))
         .route("/results/{server}/{session}/websocket", web::get().to(socket::sock_js))

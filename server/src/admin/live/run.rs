@@ -4,19 +4,20 @@ use std::convert::Infallible;
 
 use actix_web::HttpResponse;
 use actix_web::body::SizedStream;
-use actix_web::web::{Bytes, Data, Json};
+use actix_web::web::{Bytes, Data};
 use futures_util::stream;
 use muster_api::rest::LiveRun;
 
 use crate::admin::AdminDoor;
 use crate::admin::auth::Caller;
+use crate::admin::body::Body;
 use crate::admin::error::{Failed, Outcome};
 use crate::fleet::Error;
 
 /// Pieces the answer is sent in.
 const PIECE: usize = 64 * 1024;
 
-pub(super) async fn run(door: Data<AdminDoor>, caller: Caller, request: Json<LiveRun>) -> Outcome {
+pub(super) async fn run(door: Data<AdminDoor>, caller: Caller, request: Body<LiveRun>) -> Outcome {
     wait(&door, &caller, &request).await
 }
 

@@ -23,7 +23,7 @@ pub use follow::Follower;
 pub use job::Job;
 pub use operate::Ask;
 pub use questions::PREFIX;
-pub use selection::Selection;
+pub use selection::{ALL_HOSTS, Selection};
 pub use targets::NO_HOSTS;
 pub use turns::Turns;
 

@@ -4,13 +4,16 @@ use std::collections::BTreeSet;
 
 use sea_orm::ConnectionTrait;
 
+use super::Live;
 use super::targets::{Groups, NO_HOSTS, named_hosts, named_labels};
+use crate::fleet::access::{Permission, Principal};
+use crate::fleet::hosts::Presence;
 use crate::fleet::schedule::Plan;
 use crate::fleet::{Error, Problem, Result};
 use crate::store;
 
 /// The built-in label every host is in.
-const ALL_HOSTS: &str = "All Hosts";
+pub const ALL_HOSTS: &str = "All Hosts";
 
 /// Where the lists stand in a request.
 pub(super) const HOSTS: &str = "selected.hosts";
@@ -24,12 +27,29 @@ pub enum Selection {
     Names { hosts: Vec<String>, labels: Vec<String> },
 }
 
+impl Live {
+    /// Who would be asked now.
+    ///
+    /// # Errors
+    /// [`Error::Forbidden`] to who may not read hosts; [`Error::Invalid`] naming every host and label nobody knows.
+    pub async fn would_ask(&self, principal: &Principal, selection: &Selection) -> Result<Presence> {
+        principal.may(Permission::ReadHosts)?;
+        let chosen = selection.find(self.store.reader(), &self.schedule.plan()).await?;
+        self.hosts.presence(&chosen.into_iter().collect::<Vec<i64>>()).await
+    }
+}
+
 impl Selection {
     /// Finds the hosts.
     ///
     /// # Errors
     /// [`Error::Invalid`] naming every host and label nobody knows, and with [`NO_HOSTS`] when no host is left.
     pub(super) async fn resolve(&self, db: &impl ConnectionTrait, plan: &Plan) -> Result<BTreeSet<i64>> {
+        let chosen = self.find(db, plan).await?;
+        if chosen.is_empty() { Err(Error::invalid("selected", NO_HOSTS)) } else { Ok(chosen) }
+    }
+
+    async fn find(&self, db: &impl ConnectionTrait, plan: &Plan) -> Result<BTreeSet<i64>> {
         let mut problems = Vec::new();
         let (hosts, labels) = match self {
             Self::Ids { hosts, labels } => (
@@ -43,8 +63,7 @@ impl Selection {
         if !problems.is_empty() {
             return Err(Error::Invalid(problems));
         }
-        let chosen = groups(plan, hosts, &labels).members(db).await?;
-        if chosen.is_empty() { Err(Error::invalid("selected", NO_HOSTS)) } else { Ok(chosen) }
+        groups(plan, hosts, &labels).members(db).await
     }
 }
 

@@ -2,9 +2,11 @@
 
 mod accounting;
 mod answers;
+mod campaigns;
 mod interleavings;
 mod quiet;
 mod restarts;
+mod sockets;
 mod viewers;
 
 use std::time::Duration;

@@ -126,6 +126,24 @@ pub fn all() -> Vec<Operation> {
         delete("/global/schedule/{id}", "global/schedule/5", Maintainer),
         delete("/packs/{name}", "packs/made", Maintainer),
         delete("/packs/id/{id}", "packs/id/2", Maintainer),
+        post("/live_queries", Observer, json!({ "query_name": "ports", "targets": { "all": true } })),
+        post("/live_queries", Maintainer, json!({ "query": "SELECT 1", "targets": { "all": true } })),
+        get("/live_queries", Observer),
+        named("/live_queries/{id}", "live_queries/1", Observer),
+        named("/live_queries/{id}/hosts", "live_queries/1/hosts?state=pending", Observer),
+        named("/live_queries/{id}/results", "live_queries/1/results", Observer),
+        Operation { path: "live_queries/1/cancel", ..post("/live_queries/{id}/cancel", Observer, json!({})) },
+        post("/queries/run", Maintainer, json!({ "query": "SELECT 1", "selected": { "hosts": [1] } })),
+        post(
+            "/queries/run_by_names",
+            Maintainer,
+            json!({ "query": "SELECT 1", "selected": { "hosts": ["the-host"] } }),
+        ),
+        Operation { method: "GET", ..post("/queries/run", Observer, json!({ "query_ids": [999], "host_ids": [1] })) },
+        post("/targets", Observer, json!({ "query": "", "selected": { "hosts": [1] } })),
+        post("/targets/count", Observer, json!({ "selected": { "hosts": [1] } })),
+        get("/status/live_query", Observer),
+        get("/status/result_store", Observer),
         get("/users", Admin),
         post("/users/admin", Admin, new_user),
         named("/users/{id}", "users/1", Admin),
@@ -143,14 +161,17 @@ pub fn all() -> Vec<Operation> {
 
 /// Method and path of every route the server's source declares.
 fn declared() -> Vec<(String, String)> {
-    let source = include_str!("../../../src/admin/mod.rs");
+    let sources = [include_str!("../../../src/admin/mod.rs"), include_str!("../../../src/admin/live/mod.rs")];
     let mut routes = Vec::new();
-    for declaration in source.split(".route(").skip(1) {
+    for declaration in sources.iter().flat_map(|source| source.split(".route(").skip(1)) {
         let Some(path) = declaration.trim_start().strip_prefix('"').and_then(|rest| rest.split('"').next()) else {
             continue;
         };
         let method = declaration.split("web::").nth(1).unwrap().split('(').next().unwrap();
-        routes.push((method.to_uppercase(), path.to_owned()));
+        // Sockets are told in their first message who opens them: see `live::sockets`.
+        if !path.starts_with("/results/") {
+            routes.push((method.to_uppercase(), path.to_owned()));
+        }
     }
     routes
 }

@@ -3,7 +3,7 @@ use std::sync::Once;
 use loadtest::transport::Trust;
 use muster_api::rest::{Applied, ErrorBody, SetUpDone};
 use reqwest::header::HeaderMap;
-use reqwest::{Certificate, Client, Method};
+use reqwest::{Certificate, Client, Method, RequestBuilder};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
@@ -120,7 +120,13 @@ impl Rest {
         Self::finish(request.bearer_auth(self.token())).await
     }
 
-    async fn finish(request: reqwest::RequestBuilder) -> Answer {
+    /// A GET that a test goes on with itself.
+    pub fn getting(&self, path: &str) -> RequestBuilder {
+        let request = self.client.get(format!("{}/api/v1/fleet/{path}", self.root));
+        request.bearer_auth(self.token())
+    }
+
+    async fn finish(request: RequestBuilder) -> Answer {
         let response = request.send().await.unwrap();
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         Answer { status, headers, text: response.text().await.unwrap() }

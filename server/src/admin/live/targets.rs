@@ -1,0 +1,67 @@
+//! Finding whom to ask, for those who type and pick.
+
+use actix_web::web::Data;
+use muster_api::rest::{FoundTargets, Host, Label, Selected, TargetCounts, TargetSearch, Targets};
+
+use super::campaigns::check_teams;
+use crate::admin::AdminDoor;
+use crate::admin::answer::{done, ok};
+use crate::admin::auth::Caller;
+use crate::admin::body::Body;
+use crate::admin::error::Outcome;
+use crate::fleet;
+use crate::fleet::access::Principal;
+use crate::fleet::hosts::{Filter, HostQuery};
+use crate::fleet::listing::Listing;
+use crate::fleet::live::{ALL_HOSTS, Selection};
+
+/// Hosts that are shown.
+const SHOWN: usize = 10;
+
+pub(super) async fn search(door: Data<AdminDoor>, caller: Caller, request: Body<TargetSearch>) -> Outcome {
+    let TargetSearch { query, selected } = request.into_inner();
+    let (text, selected) = (query.unwrap_or_default(), selected.unwrap_or_default());
+    let counts = counts(&door, &caller.0, &selected).await?;
+    let hosts = hosts(&door, &caller.0, text.clone(), &selected.hosts).await?;
+    let labels = labels(&door, &caller.0, &text, &selected.labels).await?;
+    Ok(ok(&FoundTargets { targets: Targets { hosts, labels, teams: Vec::new() }, counts }))
+}
+
+pub(super) async fn count(door: Data<AdminDoor>, caller: Caller, request: Body<TargetSearch>) -> Outcome {
+    let selected = request.into_inner().selected.unwrap_or_default();
+    Ok(ok(&counts(&door, &caller.0, &selected).await?))
+}
+
+/// Live queries are never switched off, and what keeps their results is part of the server.
+pub(super) async fn status(_caller: Caller) -> Outcome {
+    Ok(done())
+}
+
+async fn counts(door: &AdminDoor, principal: &Principal, selected: &Selected<i64>) -> fleet::Result<TargetCounts> {
+    check_teams(selected)?;
+    let selection = Selection::Ids { hosts: selected.hosts.clone(), labels: selected.labels.clone() };
+    let tally = door.fleet.hosts.tally(&door.fleet.live.would_ask(principal, &selection).await?);
+    Ok(TargetCounts {
+        targets_count: tally.total,
+        targets_online: tally.online,
+        targets_offline: tally.offline,
+        targets_missing_in_action: tally.missing,
+    })
+}
+
+async fn hosts(door: &AdminDoor, principal: &Principal, text: String, chosen: &[i64]) -> fleet::Result<Vec<Host>> {
+    let filter = Filter { text, limit: Some((SHOWN + chosen.len()) as u64), ..Filter::default() };
+    let found = door.fleet.hosts.list(principal, &HostQuery { filter, ..HostQuery::default() }).await?;
+    Ok(found.into_iter().filter(|host| !chosen.contains(&host.id)).take(SHOWN).collect())
+}
+
+/// Labels of such names, and the one with all hosts in any case.
+async fn labels(door: &AdminDoor, principal: &Principal, text: &str, chosen: &[i64]) -> fleet::Result<Vec<Label>> {
+    let mut found = door.fleet.labels.list(principal, &Listing::default()).await?;
+    let text = text.to_lowercase();
+    found.retain(|label| {
+        let is_meant = label.name == ALL_HOSTS || label.name.to_lowercase().contains(&text);
+        is_meant && !chosen.contains(&label.id)
+    });
+    Ok(found)
+}
