@@ -92,7 +92,7 @@ proptest! {
         let os = identity.os.platform.clone();
         let assignment = Assignment { platform: os.as_str().into(), label_ids: Box::from([1]) };
         let plan = Plan::of(Edition::default(), agent_options, Retired::default(), packs);
-        let bytes = plan.assemble_bytes(&assignment);
+        let bytes = plan.assemble(&assignment).bytes;
         let config: Value = serde_json::from_slice(&bytes).unwrap();
         let facts = Facts {
             platform: facts::platform(&os),

@@ -1,7 +1,6 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Mutex;
 
-use bytes::Bytes;
 use sea_orm::ConnectionTrait;
 use serde_json::{Map, Value};
 use subtle::ConstantTimeEq as _;

@@ -189,7 +189,7 @@ impl World {
         let plan = self.schedule.plan();
         for host in &self.hosts {
             let before = host.served.load().as_ref().map(|served| served.bytes.clone());
-            let anew = plan.assemble_bytes(&host.assignment.load());
+            let anew = plan.assemble(&host.assignment.load()).bytes;
             match self.schedule.config_for(host) {
                 Ok(bytes) if anew.len() <= MAX_CONFIG_BYTES => prop_assert_eq!(&bytes, &anew),
                 Ok(bytes) => prop_assert_eq!(Some(bytes), before),
