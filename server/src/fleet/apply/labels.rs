@@ -81,7 +81,7 @@ impl Run<'_> {
     }
 
     async fn write_label(&mut self, spec: &LabelSpec, old: Option<&LabelSpec>) -> Result<i64> {
-        let mut label = row(spec, self.now);
+        let mut label = row(spec, old, self.now);
         match old.and_then(|old| old.id) {
             Some(id) => {
                 label.id = Unchanged(id);

@@ -2,7 +2,7 @@
 //! came back at one moment does not stay together.
 
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use super::Name;
@@ -39,7 +39,8 @@ impl Due {
 pub struct Housekeeping {
     details_at: AtomicI64,
     labels_at: AtomicI64,
-    is_refetch_asked: AtomicBool,
+    /// When an operator last asked for everything anew; 0 when that has been done.
+    refetch_asked_at: AtomicI64,
     /// Nothing is due before this moment, as long as the labels are those of `generation`.
     quiet_until: AtomicI64,
     generation: AtomicI64,
@@ -58,13 +59,14 @@ impl Housekeeping {
         self.details_at.fetch_max(asked.detail_updated_at.0, Ordering::Relaxed);
         self.labels_at.fetch_max(asked.label_updated_at.0, Ordering::Relaxed);
         if asked.refetch_requested {
-            self.ask_again();
+            // When, the database does not say: before whatever is asked from now on.
+            self.ask_again(Moment(1));
         }
     }
 
     /// Asks everything at the next check-in.
-    pub fn ask_again(&self) {
-        self.is_refetch_asked.store(true, Ordering::Relaxed);
+    pub fn ask_again(&self, now: Moment) {
+        self.refetch_asked_at.fetch_max(now.0, Ordering::Relaxed);
         self.quiet_until.store(0, Ordering::Relaxed);
     }
 
@@ -79,7 +81,7 @@ impl Housekeeping {
 
     /// What is due now. When nothing is, notes until when.
     pub(super) fn due(&self, host_id: i64, plan: &Plan, intervals: Intervals, now: Moment) -> Due {
-        let is_asked = self.is_refetch_asked.load(Ordering::Relaxed);
+        let is_asked = self.refetch_asked_at.load(Ordering::Relaxed) > 0;
         let details_at = Moment(self.details_at.load(Ordering::Relaxed));
         let labels_at = Moment(self.labels_at.load(Ordering::Relaxed));
         let place = spread(host_id);
@@ -120,6 +122,11 @@ impl Housekeeping {
         self.lock().as_ref().and_then(Round::is_done)
     }
 
+    /// Whether a round was what an operator asked for, and not begun before that.
+    pub(super) fn has_refetched(&self, done: Finished) -> bool {
+        done.due.details && self.refetch_asked_at.load(Ordering::Relaxed) <= done.started_at.0
+    }
+
     /// Ends the round and notes when the next is due.
     pub(super) fn finished(&self, done: Finished, host_id: i64, plan: &Plan, intervals: Intervals, now: Moment) {
         *self.lock() = None;
@@ -129,7 +136,9 @@ impl Housekeeping {
         if done.due.labels {
             self.labels_at.fetch_max(done.started_at.0, Ordering::Relaxed);
         }
-        self.is_refetch_asked.store(false, Ordering::Relaxed);
+        if self.has_refetched(done) {
+            self.refetch_asked_at.store(0, Ordering::Relaxed);
+        }
         self.due(host_id, plan, intervals, now);
     }
 

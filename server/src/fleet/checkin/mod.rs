@@ -121,9 +121,10 @@ impl Checkin {
             names.extend(details::for_platform(&platform).map(|query| Name::Detail(query.name)));
         }
         if due.labels {
-            names.extend(
-                plan.dynamic_labels().iter().filter(|label| label.is_for(&platform)).map(|label| Name::Label(label.id)),
-            );
+            let (asked, ruled_out): (Vec<_>, Vec<_>) =
+                plan.dynamic_labels().iter().partition(|label| label.is_for(&platform));
+            names.extend(asked.into_iter().map(|label| Name::Label(label.id)));
+            self.reports.rule_out(host, ruled_out.into_iter().map(|label| label.id));
         }
         names.retain(|name| {
             let text = name.to_string();

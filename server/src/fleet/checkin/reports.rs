@@ -34,6 +34,12 @@ impl Reports {
         self.lock().reports.len()
     }
 
+    /// Notes labels a host cannot be in, whatever it was in before.
+    pub(super) fn rule_out(&self, host: &Host, labels: impl IntoIterator<Item = i64>) {
+        let labels = labels.into_iter().map(|label| (label, false)).collect();
+        self.add(Report { labels, ..empty(host.id) });
+    }
+
     /// Adds what a host has said to what it said before.
     pub(super) fn add(&self, report: Report) {
         if report.labels.is_empty() && !report.details.is_changed() {
@@ -48,6 +54,8 @@ impl Reports {
         let mut report = empty(host.id);
         if done.due.details {
             report.details.detail_updated_at = Set(done.started_at);
+        }
+        if host.housekeeping.has_refetched(done) {
             report.details.refetch_requested = Set(false);
         }
         if done.due.labels {

@@ -33,7 +33,7 @@ impl Hosts {
             return Err(Error::no_such("Host", id));
         }
         if let Some(host) = self.index.get(id) {
-            host.housekeeping.ask_again();
+            host.housekeeping.ask_again(now);
         }
         Ok(())
     }

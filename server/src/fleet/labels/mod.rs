@@ -117,7 +117,7 @@ impl Labels {
             .changes
             .make(principal, false, async |draft| {
                 check_free(draft.tx, &spec.name, None).await?;
-                let label = labels::ActiveModel { created_at: Set(draft.now), ..row(&spec, draft.now) };
+                let label = labels::ActiveModel { created_at: Set(draft.now), ..row(&spec, None, draft.now) };
                 let id = store::labels::insert(draft.tx, label).await?;
                 draft.tell("created_label", json!({ "label_id": id, "label_name": spec.name }));
                 Ok(id)
@@ -143,7 +143,7 @@ impl Labels {
                     return Ok(());
                 }
                 check_free(draft.tx, &spec.name, Some(id)).await?;
-                let label = labels::ActiveModel { id: Unchanged(id), ..row(&spec, draft.now) };
+                let label = labels::ActiveModel { id: Unchanged(id), ..row(&spec, Some(&old), draft.now) };
                 store::labels::update(draft.tx, label).await?;
                 draft.tell("edited_label", json!({ "label_id": id, "label_name": spec.name }));
                 Ok(())

@@ -1,7 +1,7 @@
 //! What a label may be, whichever way it comes.
 
 use muster_api::spec::{LabelMembership, LabelSpec};
-use sea_orm::Set;
+use sea_orm::ActiveValue::{NotSet, Set};
 
 use crate::clock::Moment;
 use crate::fleet::Problem;
@@ -44,8 +44,13 @@ pub(in crate::fleet) fn is_built_in(place: impl Into<String>, name: &str) -> Pro
     Problem::new(place, format!("label {name:?} is built in and cannot be changed or deleted"))
 }
 
-/// The label as it is stored, without what only a new one has.
-pub(in crate::fleet) fn row(spec: &LabelSpec, now: Moment) -> labels::ActiveModel {
+/// The label as it is stored, without what only a new one has. Its time of change moves only with what decides about its
+/// members: hosts are then asked anew, and a question that was parked gets another chance.
+pub(in crate::fleet) fn row(spec: &LabelSpec, old: Option<&LabelSpec>, now: Moment) -> labels::ActiveModel {
+    let is_same = old.is_some_and(|old| {
+        (&old.query, &old.platform, old.label_membership_type)
+            == (&spec.query, &spec.platform, spec.label_membership_type)
+    });
     let is_manual = spec.label_membership_type == LabelMembership::Manual;
     labels::ActiveModel {
         name: Set(spec.name.clone()),
@@ -54,7 +59,7 @@ pub(in crate::fleet) fn row(spec: &LabelSpec, now: Moment) -> labels::ActiveMode
         platform: Set(spec.platform.clone()),
         label_type: Set("regular".to_owned()),
         membership_type: Set(if is_manual { "manual" } else { "dynamic" }.to_owned()),
-        updated_at: Set(now),
+        updated_at: if is_same { NotSet } else { Set(now) },
         ..Default::default()
     }
 }

@@ -60,3 +60,20 @@ async fn a_failing_label_query_changes_nothing() {
     server.run_tasks().await;
     assert_eq!(server.number("SELECT count(*) FROM label_members WHERE label_id = 8"), 1);
 }
+
+#[tokio::test]
+async fn a_label_for_another_platform_lets_its_old_members_go() {
+    let server = TestServer::start().await;
+    let mut host = server.enrolled(1).await;
+    server.rest.apply(&[label("l", "SELECT 1")]).await;
+    settle(&mut host).await;
+    server.run_tasks().await;
+    assert_eq!(server.number("SELECT count(*) FROM label_members WHERE label_id = 8"), 1);
+    server.clock.advance(std::time::Duration::from_secs(10));
+    let for_macs = json!({ "kind": "label", "spec": { "name": "l", "query": "SELECT 1", "platform": "darwin" } });
+    server.rest.apply(&[for_macs]).await;
+    server.clock.advance(std::time::Duration::from_secs(61));
+    settle(&mut host).await;
+    server.run_tasks().await;
+    assert_eq!(server.number("SELECT count(*) FROM label_members WHERE label_id = 8"), 0);
+}

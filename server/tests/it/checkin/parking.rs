@@ -30,3 +30,22 @@ async fn a_label_query_that_stops_the_worker_is_parked_and_shown() {
     server.clock.advance(Duration::from_secs(61));
     assert!(questions(&host.distributed().await).contains(&"fleet_label_query_8".to_owned()));
 }
+
+#[tokio::test]
+async fn what_was_never_asked_is_not_parked() {
+    let server = TestServer::start().await;
+    let agent = server.enrolled(1).await;
+    let mut statuses = serde_json::Map::new();
+    let mut messages = serde_json::Map::new();
+    for id in 0..500 {
+        let name = format!("fleet_label_query_{id}");
+        statuses.insert(name.clone(), 1.into());
+        messages.insert(name, "distributed query is denylisted".into());
+    }
+    let body =
+        serde_json::json!({ "node_key": agent.node_key(), "queries": {}, "statuses": statuses, "messages": messages });
+    let write = agent.raw(loadtest::agent::Door::DistributedWrite, body.to_string(), &[]).await;
+    assert!(write.verdict.is_success());
+    server.run_tasks().await;
+    assert_eq!(server.number("SELECT count(*) FROM parked_queries"), 0);
+}

@@ -84,7 +84,14 @@ async fn run(seed: u64) {
                 let id = jobs[random.random_range(0..jobs.len())];
                 server.rest.post(&format!("live_queries/{id}/cancel"), &json!({})).await;
             }
-            97..99 => {
+            97 => {
+                let id = server.number("SELECT max(id) FROM hosts");
+                if server.number("SELECT count(*) FROM hosts") > 3 {
+                    let answer = server.rest.send("DELETE", &format!("hosts/{id}"), None).await;
+                    assert_eq!(answer.status, 200, "{}", answer.text);
+                }
+            }
+            98 => {
                 server.run_tasks().await;
                 server.restart().await;
             }
