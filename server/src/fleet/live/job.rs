@@ -36,7 +36,9 @@ struct Progress {
     stop_reason: String,
     finished_at: Option<Moment>,
     cost: Cost,
-    is_dirty: bool,
+    /// How often it has changed, and how many of these changes are written.
+    changes: u64,
+    written: u64,
 }
 
 impl Job {
@@ -61,7 +63,8 @@ impl Job {
                 stop_reason: row.stop_reason,
                 finished_at: row.finished_at,
                 cost: Cost::default(),
-                is_dirty: false,
+                changes: 0,
+                written: 0,
             }),
         }
     }
@@ -163,8 +166,9 @@ impl Job {
 
     /// What is to be written, if anything has changed since the last time.
     pub(super) fn checkpoint(&self) -> Option<Checkpoint> {
-        let mut progress = self.lock();
-        std::mem::take(&mut progress.is_dirty).then(|| Checkpoint {
+        let progress = self.lock();
+        (progress.changes > progress.written).then(|| Checkpoint {
+            changes: progress.changes,
             states: progress.states.to_bytes(),
             status: progress.status,
             stop_reason: progress.stop_reason.clone(),
@@ -172,15 +176,16 @@ impl Job {
         })
     }
 
-    /// The last checkpoint was not written.
-    pub(super) fn is_unwritten(&self) {
-        self.lock().is_dirty = true;
+    /// A checkpoint is in the database.
+    pub(super) fn was_written(&self, checkpoint: &Checkpoint) {
+        let mut progress = self.lock();
+        progress.written = progress.written.max(checkpoint.changes);
     }
 
     fn change(&self, change: impl FnOnce(&mut Progress) -> bool) -> bool {
         let mut progress = self.lock();
         let changed = change(&mut progress);
-        progress.is_dirty |= changed;
+        progress.changes += u64::from(changed);
         if progress.status != LiveStatus::Open {
             self.ended.cancel();
         }
@@ -205,6 +210,7 @@ impl Progress {
 /// How far a job is, as it is stored.
 #[derive(Debug)]
 pub(super) struct Checkpoint {
+    changes: u64,
     pub states: Vec<u8>,
     pub status: LiveStatus,
     pub stop_reason: String,

@@ -51,6 +51,7 @@ pub struct Live {
     metrics: Arc<Metrics>,
     /// Open jobs, and those that ended since the start and are still kept.
     jobs: papaya::HashMap<i64, Arc<Job>>,
+    checkpointing: tokio::sync::Mutex<()>,
     /// One permit per follower.
     followers: Arc<Semaphore>,
     campaigns: Campaigns,
@@ -80,6 +81,7 @@ impl Live {
         let live = Self {
             followers: Arc::new(Semaphore::new(config.max_followers.min(Semaphore::MAX_PERMITS))),
             jobs: papaya::HashMap::new(),
+            checkpointing: tokio::sync::Mutex::default(),
             campaigns: Campaigns::default(),
             collecting: Arc::new(Semaphore::new(config.max_rest_results.0.min(Semaphore::MAX_PERMITS))),
             store,

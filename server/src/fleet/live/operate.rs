@@ -155,10 +155,12 @@ impl Live {
     pub async fn list(&self, principal: &Principal, open_only: bool) -> Result<Vec<LiveQuery>> {
         principal.may(Permission::ReadQueries)?;
         let mut shown = Vec::new();
-        for row in store::live_queries::latest(self.store.reader(), LISTED).await? {
-            if open_only && row.status != status_name(LiveStatus::Open) {
-                continue;
-            }
+        let db = self.store.reader();
+        let rows = match open_only {
+            true => store::live_queries::open(db).await?,
+            false => store::live_queries::latest(db, LISTED).await?,
+        };
+        for row in rows {
             let job = match self.jobs.pin().get(&row.id).cloned() {
                 Some(job) => job,
                 None => self.restore(row).await?,

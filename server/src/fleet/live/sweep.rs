@@ -22,10 +22,12 @@ impl Live {
                 job.end(LiveStatus::Expired, String::new(), TargetState::Expired, now);
             }
         }
+        let mut outcome = Ok(());
         for job in &jobs {
-            self.write_checkpoint(job).await?;
+            // One that cannot be written keeps none of the others from it.
+            outcome = outcome.and(self.write_checkpoint(job).await);
         }
-        Ok(())
+        outcome
     }
 
     /// Removes jobs that ended longer ago than `live.retention`, with their answers.
@@ -51,9 +53,10 @@ impl Live {
     }
 
     pub(super) async fn write_checkpoint(&self, job: &Job) -> Result<()> {
+        // One writer at a time, so that an older checkpoint never lands on top of a newer one.
+        let _turn = self.checkpointing.lock().await;
         let Some(checkpoint) = job.checkpoint() else { return Ok(()) };
-        let written = self
-            .store
+        self.store
             .write(async |tx| {
                 let row = live_queries::ActiveModel {
                     id: Unchanged(job.id),
@@ -65,10 +68,8 @@ impl Live {
                 };
                 store::live_queries::update(tx, row).await
             })
-            .await;
-        if written.is_err() {
-            job.is_unwritten();
-        }
-        Ok(written?)
+            .await?;
+        job.was_written(&checkpoint);
+        Ok(())
     }
 }
