@@ -8,6 +8,9 @@ use loadtest::agent::Door;
 
 use crate::support::{Lines, Load, Report, TestServer, assert_refused, deliver_all, eventually};
 
+/// How long the database is held.
+const HELD: Duration = Duration::from_secs(10);
+
 /// An enrollment is refused after `osquery.store_timeout` (1.5 s); machines may be slow.
 const REFUSED_WITHIN: Duration = Duration::from_secs(4);
 
@@ -69,6 +72,7 @@ async fn a_locked_database_disturbs_only_enrollment() {
     // Tasks that write must not get in the way either.
     server.run_tasks().await;
     eventually("the agents go on", Duration::from_secs(10), async || (load.rounds() > rounds + 20).then_some(())).await;
+    eventually("the time is up", HELD * 2, async || (start.elapsed() >= HELD).then_some(())).await;
     eprintln!("locked for {:?}; enrollment refused after at most {slowest:?}", start.elapsed());
     drop(lock);
 
