@@ -8,6 +8,7 @@ pub mod clock;
 pub mod config;
 mod fleet;
 mod lifecycle;
+mod lock;
 mod ops;
 mod panics;
 mod sinks;

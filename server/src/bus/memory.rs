@@ -1,11 +1,12 @@
 //! The bus of a single process: turns in memory, answers in one append-only file per job. The cursor is the offset.
 
+use crate::lock::lock;
 use std::collections::HashMap;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, BufRead as _, BufReader, Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use roaring::RoaringTreemap;
 use tokio::sync::watch;
@@ -195,11 +196,6 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send
         Ok(outcome) => outcome.map_err(|error| BusError(format!("the file of a live query's results: {error}"))),
         Err(error) => Err(BusError(error.to_string())),
     }
-}
-
-/// A panic while holding a lock leaves whole values behind, so they are used on.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

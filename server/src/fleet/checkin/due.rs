@@ -9,6 +9,7 @@ use super::Name;
 use super::round::{Finished, Next, Round, Step};
 use crate::clock::Moment;
 use crate::fleet::schedule::Plan;
+use crate::lock::lock;
 use crate::store::reports::Asked;
 
 /// A new or changed label is put to the fleet within this time.
@@ -142,9 +143,8 @@ impl Housekeeping {
         self.due(host_id, plan, intervals, now);
     }
 
-    /// A panic while holding the lock leaves a round that is still whole, so it is used on.
     fn lock(&self) -> std::sync::MutexGuard<'_, Option<Round>> {
-        self.round.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        lock(&self.round)
     }
 }
 

@@ -29,6 +29,10 @@ use crate::config;
 use crate::store::{self, Store};
 use crate::telemetry::Metrics;
 
+/// An agent tries a write three times, pausing 1 s and 4 s between, and does not read meanwhile. One that reads again
+/// this long after it was asked, and has not answered, has lost the questions.
+pub const ENVELOPE: Duration = Duration::from_secs(20);
+
 /// Reports that may wait for the database before hosts are asked nothing more.
 const MAX_WAITING: usize = 20_000;
 

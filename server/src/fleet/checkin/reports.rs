@@ -1,7 +1,7 @@
 //! Answers on their way to the database, for many hosts in one transaction.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 
 use sea_orm::{ActiveModelTrait as _, ActiveValue, Iterable as _, Set};
 
@@ -10,6 +10,7 @@ use super::round::Finished;
 use crate::clock::Moment;
 use crate::fleet::Result;
 use crate::fleet::hosts::{Host, Hosts};
+use crate::lock::lock;
 use crate::store::entity::hosts::Column;
 use crate::store::entity::parked_queries;
 use crate::store::reports::Report;
@@ -120,9 +121,8 @@ impl Reports {
         waiting.parked.extend(batch.parked);
     }
 
-    /// A panic while holding the lock leaves whole reports, so they are used on.
     fn lock(&self) -> MutexGuard<'_, Waiting> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 }
 

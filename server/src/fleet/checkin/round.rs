@@ -3,15 +3,11 @@
 //! what stays unanswered alone is parked.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
 use super::Name;
 use super::due::Due;
 use crate::clock::Moment;
-
-/// An agent tries a write three times, pausing 1 s and 4 s between, and does not read meanwhile. One that reads again
-/// this long after it was asked, and has not answered, has lost the questions.
-const ENVELOPE: Duration = Duration::from_secs(20);
+use crate::fleet::checkin::ENVELOPE;
 
 /// A question lost so often when it was asked alone is parked: once can be a laptop that was closed.
 const LOSSES: u8 = 2;

@@ -1,11 +1,12 @@
 use std::collections::{BTreeSet, HashSet};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use super::{Assignment, Host, Hosts, NodeKey};
 use crate::clock::Moment;
 use crate::fleet::{Result, within};
+use crate::lock::lock;
 use crate::store::node_keys::KeyHash;
 use crate::store::{self, entity};
 
@@ -231,7 +232,7 @@ impl Hosts {
 
     /// Notes hosts whose labels or platform in the database may be others than in memory.
     pub fn mark_stale(&self, host_ids: impl IntoIterator<Item = i64>) {
-        self.stale.lock().unwrap_or_else(PoisonError::into_inner).extend(host_ids);
+        lock(&self.stale).extend(host_ids);
     }
 
     /// Brings the noted hosts in memory up to date with the database. One caller at a time, so that an older reading
@@ -242,10 +243,9 @@ impl Hosts {
     pub async fn refresh_stale(&self) -> Result<()> {
         let _turn = self.refreshing.lock().await;
         loop {
-            let next = self.stale.lock().unwrap_or_else(PoisonError::into_inner).first().copied();
-            let Some(host_id) = next else { return Ok(()) };
             // Taken off before it is read: whoever notes it meanwhile has it read once more.
-            self.stale.lock().unwrap_or_else(PoisonError::into_inner).remove(&host_id);
+            let next = lock(&self.stale).pop_first();
+            let Some(host_id) = next else { return Ok(()) };
             let Some(host) = self.index.get(host_id) else { continue };
             match store::hosts::known(self.store.reader(), host_id).await {
                 Ok(Some(known)) => host.refresh(&known),

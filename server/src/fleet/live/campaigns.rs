@@ -2,7 +2,7 @@
 //! a campaign ends by its deadline.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use muster_api::rest::{LiveStatus, TargetState};
@@ -11,6 +11,7 @@ use super::{Ask, Job, Live, Selection};
 use crate::clock::Moment;
 use crate::fleet::Result;
 use crate::fleet::access::Principal;
+use crate::lock::lock;
 
 /// A campaign ends by then whoever watches.
 const DEADLINE: Duration = Duration::from_secs(3600);
@@ -106,9 +107,8 @@ impl Campaigns {
         ids
     }
 
-    /// A panic while holding the lock leaves whole values, so they are used on.
     fn lock(&self) -> MutexGuard<'_, BTreeMap<i64, Audience>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 }
 

@@ -1,6 +1,6 @@
 //! One live query.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 
 use muster_api::osquery::Stats;
 use muster_api::rest::{LiveAnswer, LiveCost, LiveCounts, LiveStatus, Percentiles, TargetState};
@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::states::States;
 use crate::clock::Moment;
+use crate::lock::lock;
 use crate::store::entity::live_queries::Model;
 
 /// Hosts whose agent a query may stop before it is stopped itself.
@@ -192,9 +193,8 @@ impl Job {
         changed
     }
 
-    /// A panic while holding the lock leaves whole states, so they are used on.
     fn lock(&self) -> MutexGuard<'_, Progress> {
-        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.progress)
     }
 }
 

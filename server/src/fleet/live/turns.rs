@@ -2,16 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 use crate::clock::Moment;
+use crate::fleet::checkin::ENVELOPE;
+use crate::lock::lock;
 
 /// Queries in one read: all their answers come together, after the slowest.
 const AT_ONE_TIME: usize = 8;
-
-/// An agent tries a write three times, pausing 1 s and 4 s between, and does not read meanwhile.
-const ENVELOPE: Duration = Duration::from_secs(20);
 
 /// Held by the host, so that a check-in without live queries costs one look at a flag, however many are open.
 #[derive(Debug, Default)]
@@ -144,9 +143,8 @@ impl Turns {
         self.has_any.store(!inner.waiting.is_empty() || !inner.owed.is_empty(), Ordering::Release);
     }
 
-    /// A panic while holding the lock leaves whole sets, so they are used on.
     fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.inner)
     }
 }
 

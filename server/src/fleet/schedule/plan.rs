@@ -11,6 +11,7 @@ use super::{Pack, ScheduledQuery, default_agent_options, options};
 use crate::clock::Moment;
 use crate::fleet::Result;
 use crate::fleet::hosts::{Assignment, BUILTIN, BuiltinLabel, Family};
+use crate::lock::lock;
 use crate::store::{self, Error, generations, settings};
 
 /// Tells a newer plan from an older one.
@@ -212,11 +213,6 @@ impl Plan {
     pub fn assemble(&self, assignment: &Assignment) -> Assembled {
         assemble::assemble(self.options_for(&assignment.platform), self.packs_for(&assignment.label_ids))
     }
-}
-
-/// A panic while holding the lock leaves a cache that is still whole, so it is used on.
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
 /// Agent options that were removed and that hosts may still have, the oldest ones included.
