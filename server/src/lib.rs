@@ -82,7 +82,8 @@ pub async fn serve(config: Config, clock: Clock, lifecycle: Lifecycle) -> Result
     let tls = if config.server.tls { Some(tls::server_config(&config.server)?) } else { None };
     let listener = listen(&config.server.address)?;
     let address = listener.local_addr()?;
-    let app = App::build(&config, clock, &lifecycle).await?;
+    // Boxed: what callers hold would else be as deep as the database's drivers.
+    let app = Box::pin(App::build(&config, clock, &lifecycle)).await?;
     let server = http_server(&config, &app, listener, tls)?;
     let (nudges, nudged) = mpsc::unbounded_channel();
     let finished = on_own_thread(move || run(app, server, lifecycle, nudged))?;
