@@ -12,6 +12,10 @@ mod m0006_live_queries;
 
 pub use sea_orm_migration::MigratorTrait;
 use sea_orm_migration::prelude::*;
+use sea_orm_migration::sea_orm::{ConnectionTrait, DatabaseConnection};
+
+/// Where sea-orm writes down which steps were taken.
+const TABLE: &str = "seaql_migrations";
 
 /// All steps, oldest first.
 #[derive(Debug)]
@@ -28,4 +32,30 @@ impl MigratorTrait for Migrator {
             Box::new(m0006_live_queries::Migration),
         ]
     }
+}
+
+/// Names of the steps the database has had; none when it has never been prepared. Changes nothing.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn applied(db: &DatabaseConnection) -> Result<Vec<String>, DbErr> {
+    let manager = SchemaManager::new(db);
+    if !manager.has_table(TABLE).await? {
+        return Ok(Vec::new());
+    }
+    let select = Query::select().column("version").from(TABLE).order_by("version", Order::Asc).take();
+    db.query_all(&select).await?.into_iter().map(|row| row.try_get("", "version")).collect()
+}
+
+/// Makes the table that says which steps were taken, so that its text compares byte by byte as all other does.
+///
+/// # Errors
+/// When the database refuses it.
+pub async fn prepare(db: &DatabaseConnection) -> Result<(), DbErr> {
+    let manager = SchemaManager::new(db);
+    let mut statement = columns::table(&manager, TABLE);
+    statement
+        .col(ColumnDef::new("version").string_len(columns::NAME_LENGTH).not_null().primary_key())
+        .col(ColumnDef::new("applied_at").big_integer().not_null());
+    manager.create_table(statement.take()).await
 }

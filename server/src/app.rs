@@ -4,7 +4,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 
 use crate::admin::AdminDoor;
 use crate::agent::AgentDoor;
@@ -28,7 +28,7 @@ use crate::fleet::specs::Specs;
 use crate::lifecycle::Lifecycle;
 use crate::ops::{Health, OpsDoor};
 use crate::sinks::{FileSink, Rotation, Sink, StdoutSink};
-use crate::store::Store;
+use crate::store::{Counters, Store};
 use crate::telemetry::Metrics;
 
 /// Everything a server is made of.
@@ -49,10 +49,7 @@ impl App {
     /// Whatever cannot be opened, with what to do about it.
     pub async fn build(config: &Config, clock: Clock, lifecycle: &Lifecycle) -> Result<Self> {
         let metrics = Arc::new(Metrics::new()?);
-        let path = config.sqlite.path.display();
-        let store =
-            Store::open_sqlite(&config.sqlite).await.with_context(|| format!("cannot open the database {path}"))?;
-        store.migrate().await.with_context(|| format!("cannot bring the database {path} up to date"))?;
+        let store = open_store(config, &metrics).await?;
         ensure_builtin_labels(&store, clock.now()).await.context("cannot make the built-in labels")?;
         let osquery = &config.osquery;
         let schedule = Schedule::load(store.clone(), clock.clone(), osquery.max_config_cache.0, Arc::clone(&metrics))
@@ -120,6 +117,55 @@ impl App {
             store,
             metrics,
         })
+    }
+}
+
+/// Opens the database, whose schema is then up to date.
+async fn open_store(config: &Config, metrics: &Metrics) -> Result<Store> {
+    if config.mysql.is_on() {
+        return open_mysql(config, metrics).await;
+    }
+    let store = open_sqlite(config, metrics).await?;
+    migrate_sqlite(config, &store).await?;
+    Ok(store)
+}
+
+async fn open_mysql(config: &Config, metrics: &Metrics) -> Result<Store> {
+    let place = format!("{} at {}", config.mysql.database, config.mysql.address);
+    let opened = Store::open_mysql(&config.mysql, counters(metrics)).await;
+    let store = opened.with_context(|| format!("cannot open the database {place}"))?;
+    let migrations = store.migrations().await.with_context(|| format!("cannot look at the database {place}"))?;
+    if !migrations.missing.is_empty() {
+        bail!(
+            "the database {place} is not up to date: run `muster prepare db` with the same settings, then start again \
+             (missing: {})",
+            migrations.missing.join(", ")
+        );
+    }
+    if !migrations.unknown.is_empty() {
+        tracing::warn!(
+            unknown = migrations.unknown.join(", "),
+            "the database was prepared by a newer version of Muster; update this server soon"
+        );
+    }
+    Ok(store)
+}
+
+pub(crate) async fn open_sqlite(config: &Config, metrics: &Metrics) -> Result<Store> {
+    let opened = Store::open_sqlite(&config.sqlite, counters(metrics)).await;
+    opened.with_context(|| format!("cannot open the database {}", config.sqlite.path.display()))
+}
+
+pub(crate) async fn migrate_sqlite(config: &Config, store: &Store) -> Result<()> {
+    let migrated = store.migrate().await;
+    migrated.with_context(|| format!("cannot bring the database {} up to date", config.sqlite.path.display()))
+}
+
+fn counters(metrics: &Metrics) -> Counters {
+    Counters {
+        statements: metrics.sql_statements.clone(),
+        rows_written: metrics.rows_written.clone(),
+        retries: metrics.db_retries.clone(),
     }
 }
 

@@ -91,6 +91,25 @@ pub async fn serve(config: Config, clock: Clock, lifecycle: Lifecycle) -> Result
     Ok(Running { address, finished, nudges })
 }
 
+/// Brings the database up to date, telling each step, and gives how many there were. Safe to run more than once, also at
+/// one time and beside servers.
+///
+/// # Errors
+/// What the database refuses; running it again continues there.
+pub async fn prepare(config: &Config, mut tell: impl FnMut(&str)) -> Result<usize> {
+    if config.mysql.is_on() {
+        let place = format!("{} at {}", config.mysql.database, config.mysql.address);
+        let taken = store::prepare_mysql(&config.mysql, tell).await;
+        return taken.with_context(|| format!("cannot bring the database {place} up to date"));
+    }
+    let store = app::open_sqlite(config, &telemetry::Metrics::new()?).await?;
+    let missing = store.migrations().await?.missing;
+    missing.iter().for_each(|name| tell(name));
+    app::migrate_sqlite(config, &store).await?;
+    store.close().await;
+    Ok(missing.len())
+}
+
 /// Runs the server's own work on a thread of its own, beside the workers that answer requests.
 fn on_own_thread<W>(work: impl FnOnce() -> W + Send + 'static) -> Result<oneshot::Receiver<Result<()>>>
 where

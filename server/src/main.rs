@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result};
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use muster::clock::Clock;
 use muster::config::{self, Config, Sources};
-use muster::{Lifecycle, serve, telemetry};
+use muster::{Lifecycle, prepare, serve, telemetry};
 
 fn main() -> ExitCode {
     let matches = command().get_matches();
@@ -55,6 +55,18 @@ fn command() -> Command {
             ),
         ))
         .subcommand(
+            Command::new("prepare").about("Get ready to run the server").subcommand_required(true).subcommand(
+                settings(
+                    Command::new("db").about("Bring the database up to date; safe to run again").arg(
+                        Arg::new("no-prompt")
+                            .long("no-prompt")
+                            .action(ArgAction::SetTrue)
+                            .help("Do not ask anything, which it never does"),
+                    ),
+                ),
+            ),
+        )
+        .subcommand(
             Command::new("config")
                 .about("Look at settings")
                 .subcommand_required(true)
@@ -67,6 +79,10 @@ fn command() -> Command {
 fn run(matches: &ArgMatches) -> Result<()> {
     match matches.subcommand() {
         Some(("serve", matches)) => serve_until_stopped(load(matches)?, matches.get_flag("until-stdin-closes")),
+        Some(("prepare", matches)) => match matches.subcommand() {
+            Some((_, matches)) => prepare_db(&load(matches)?),
+            None => Ok(()),
+        },
         Some(("config", matches)) => match matches.subcommand() {
             Some(("check", matches)) => {
                 load(matches)?;
@@ -86,6 +102,12 @@ fn load(matches: &ArgMatches) -> Result<Config> {
     let sources =
         Sources { file: matches.get_one::<PathBuf>("config").cloned(), variables: std::env::vars().collect(), flags };
     Ok(config::load(&sources)?)
+}
+
+fn prepare_db(config: &Config) -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let steps = runtime.block_on(prepare(config, |step| eprintln!("Migrating: {step}")))?;
+    print(if steps == 0 { "Migrations already completed. Nothing to do.\n" } else { "Migrations completed.\n" })
 }
 
 fn serve_until_stopped(config: Config, until_stdin_closes: bool) -> Result<()> {

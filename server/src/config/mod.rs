@@ -5,6 +5,7 @@ mod filesystem;
 mod live;
 mod load;
 mod logging;
+mod mysql;
 mod osquery;
 mod section;
 mod server;
@@ -16,6 +17,7 @@ pub use filesystem::Filesystem;
 pub use live::Live;
 pub use load::{ConfigErrors, Sources, describe, load};
 pub use logging::Logging;
+pub use mysql::{Endpoint, Mysql, MysqlReadReplica, MysqlTls};
 pub use osquery::{HostIdentifier, LogPlugin, Osquery};
 pub use section::Key;
 pub use server::Server;
@@ -28,6 +30,8 @@ pub use value::{Bytes, Secret};
 pub struct Config {
     pub server: Server,
     pub sqlite: Sqlite,
+    pub mysql: Mysql,
+    pub mysql_read_replica: MysqlReadReplica,
     pub osquery: Osquery,
     pub filesystem: Filesystem,
     pub live: Live,
@@ -41,6 +45,8 @@ impl Config {
         [
             Server::keys(),
             Sqlite::keys(),
+            Mysql::keys(),
+            MysqlReadReplica::keys(),
             Osquery::keys(),
             Filesystem::keys(),
             Live::keys(),
@@ -55,6 +61,8 @@ impl Config {
         match section {
             "server" => self.server.set(name, text),
             "sqlite" => self.sqlite.set(name, text),
+            "mysql" => self.mysql.set(name, text),
+            "mysql_read_replica" => self.mysql_read_replica.set(name, text),
             "osquery" => self.osquery.set(name, text),
             "filesystem" => self.filesystem.set(name, text),
             "live" => self.live.set(name, text),
@@ -67,6 +75,8 @@ impl Config {
     /// What is wrong with values that are each fine alone.
     fn contradictions(&self) -> Vec<String> {
         let mut problems = self.server.contradictions();
+        problems.extend(self.mysql.contradictions());
+        problems.extend(self.mysql_read_replica.contradictions());
         problems.extend(self.osquery.contradictions());
         problems
     }

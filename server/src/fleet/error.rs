@@ -71,11 +71,7 @@ impl From<store::Error> for Error {
     }
 }
 
-impl store::WriteError for Error {
-    fn is_lost_race(&self) -> bool {
-        false
-    }
-}
+impl store::WriteError for Error {}
 
 /// All is well if there are no problems.
 pub(super) fn none_of(problems: Vec<Problem>) -> Result<()> {

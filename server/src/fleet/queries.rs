@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use muster_api::rest::{Query, QueryInput};
 use muster_api::spec::QuerySpec;
-use sea_orm::{ConnectionTrait, DatabaseTransaction, Set, Unchanged};
+use sea_orm::{ConnectionTrait, Set, Unchanged};
 use serde_json::json;
 
 use super::access::{Permission, Principal};
@@ -149,7 +149,7 @@ impl Queries {
     async fn delete_one(
         &self,
         principal: &Principal,
-        find: impl AsyncFn(&DatabaseTransaction) -> Result<queries::Model>,
+        find: impl AsyncFn(&store::Tx) -> Result<queries::Model>,
     ) -> Result<()> {
         principal.may(Permission::WriteSchedule)?;
         self.changes

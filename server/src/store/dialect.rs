@@ -3,16 +3,38 @@
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
-use std::time::Duration;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
+use sea_orm::sqlx::mysql::{MySqlConnectOptions, MySqlDatabaseError, MySqlSslMode};
 use sea_orm::sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
-use sea_orm::{ConnectOptions, Database, DatabaseConnection, SqliteTransactionMode, TransactionOptions};
+use sea_orm::sqlx::{self, ConnectOptions as _, Executor as _};
+use sea_orm::{
+    ConnectOptions, Database, DatabaseConnection, DbErr, IsolationLevel, RuntimeErr, SqlErr, SqliteTransactionMode,
+    TransactionOptions,
+};
 
 use super::{Error, Result};
 use crate::config;
+use crate::lock::lock;
 
 /// How long a change waits for its turn behind others. Who cannot wait so long, as agents cannot, gives up by itself.
 const TURN_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long anything waits for a connection to MySQL, a new one included.
+const MYSQL_CONNECTION_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Every connection to MySQL begins with this. The comments name what only MySQL and only MariaDB know.
+const MYSQL_SESSION: &str = "SET SESSION \
+    sql_mode='STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION,ERROR_FOR_DIVISION_BY_ZERO', \
+    time_zone='+00:00', innodb_lock_wait_timeout=2, lock_wait_timeout=10 \
+    /*!80000 , max_execution_time=30000 */ /*M!101100 , max_statement_time=30 */";
+const MYSQL_ISOLATION: &str = "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED";
+
+/// The same for a connection that changes tables, which may take hours.
+const MYSQL_MIGRATION_SESSION: &str = "SET SESSION \
+    sql_mode='STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION,ERROR_FOR_DIVISION_BY_ZERO', \
+    time_zone='+00:00', wait_timeout=86400, lock_wait_timeout=60";
 
 /// Connects to the SQLite file. Every commit is flushed to the disk, because answers promise durability.
 pub(super) async fn connect_sqlite(config: &config::Sqlite, connections: u32) -> Result<DatabaseConnection> {
@@ -46,10 +68,165 @@ fn make_private(path: &Path) -> Result<()> {
     made.map(drop).map_err(|error| Error::Unavailable(format!("cannot open {}: {error}", path.display())))
 }
 
+/// What a connection to MySQL is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Use {
+    Serve,
+    /// One connection that stays, without time limits: locks taken on it are kept.
+    Migrate,
+}
+
+/// Connects to MySQL or MariaDB. Connections that `trust` does not trust any more are replaced.
+pub(super) async fn connect_mysql(
+    config: &config::Mysql,
+    usage: Use,
+    trust: &Arc<Trust>,
+) -> Result<DatabaseConnection> {
+    let password = config.password().map_err(Error::Unavailable)?;
+    let mut options = ConnectOptions::new("mysql://localhost");
+    let is_lean = config.max_idle_conns < config.max_open_conns;
+    let lifetime = Some(config.conn_max_lifetime.0).filter(|lifetime| !lifetime.is_zero());
+    options
+        .max_connections(if usage == Use::Migrate { 1 } else { config.max_open_conns.max(1) })
+        .min_connections(1)
+        .acquire_timeout(MYSQL_CONNECTION_TIMEOUT)
+        .idle_timeout((usage == Use::Serve).then(|| Duration::from_secs(if is_lean { 60 } else { 600 })))
+        .max_lifetime(lifetime.filter(|_| usage == Use::Serve))
+        .sqlx_logging(false);
+    let server = mysql_server(config, password.reveal());
+    options.map_sqlx_mysql_opts(move |_| server.clone().disable_statement_logging());
+    options.map_sqlx_mysql_pool_opts(move |pool| {
+        pool.after_connect(move |connection, _| {
+            Box::pin(async move {
+                connection.execute(if usage == Use::Migrate { MYSQL_MIGRATION_SESSION } else { MYSQL_SESSION }).await?;
+                connection.execute(MYSQL_ISOLATION).await?;
+                Ok(())
+            })
+        })
+    });
+    let trust = Arc::clone(trust);
+    options.map_sqlx_mysql_before_acquire(move |_, met| {
+        let is_trusted = trust.covers(met.age);
+        Box::pin(async move { Ok(is_trusted) })
+    });
+    Ok(Database::connect(options).await?)
+}
+
+fn mysql_server(config: &config::Mysql, password: &str) -> MySqlConnectOptions {
+    let server = MySqlConnectOptions::new()
+        .username(&config.username)
+        .password(password)
+        .database(&config.database)
+        .charset("utf8mb4")
+        .collation("utf8mb4_bin")
+        .timezone(None)
+        .pipes_as_concat(false)
+        .no_engine_substitution(false);
+    let server = match config.endpoint() {
+        Ok(config::Endpoint::Socket(path)) => server.socket(path),
+        Ok(config::Endpoint::Tcp { host, port }) => server.host(&host).port(port),
+        // Reading the settings has refused this.
+        Err(_) => server,
+    };
+    let mut server = server.ssl_mode(match config.tls() {
+        config::MysqlTls::Off => MySqlSslMode::Disabled,
+        config::MysqlTls::Unverified => MySqlSslMode::Required,
+        config::MysqlTls::Verified => MySqlSslMode::VerifyIdentity,
+    });
+    if let Some(ca) = &config.tls_ca {
+        server = server.ssl_ca(ca);
+    }
+    if let (Some(cert), Some(key)) = (&config.tls_cert, &config.tls_key) {
+        server = server.ssl_client_cert(cert).ssl_client_key(key);
+    }
+    server
+}
+
+/// Which connections may be used: none that is older than the last sign that its server takes no writes any more, as
+/// after a failover, so that the next ones find the server that does.
+#[derive(Debug, Default)]
+pub(super) struct Trust(Mutex<Option<Instant>>);
+
+impl Trust {
+    pub fn withdraw(&self) {
+        *lock(&self.0) = Some(Instant::now());
+    }
+
+    fn covers(&self, age: Duration) -> bool {
+        lock(&self.0).is_none_or(|withdrawn| withdrawn.elapsed() > age)
+    }
+}
+
 /// A transaction that is going to write says so at its start: a reader that turns writer fails at once on SQLite.
 pub(super) fn write_options() -> TransactionOptions {
     TransactionOptions { sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate), ..Default::default() }
 }
 
+/// A transaction whose readings fit together.
+pub(super) fn snapshot_options() -> TransactionOptions {
+    TransactionOptions { isolation_level: Some(IsolationLevel::RepeatableRead), ..Default::default() }
+}
+
+/// What a failed statement means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Failure {
+    /// A value that must be unique is there already; who has looked before has lost a race.
+    Duplicate,
+    /// Another transaction was first, and trying again may help.
+    LostRace,
+    /// A SQLite file is held by another process. It has been waited for already, by the busy time-out.
+    Busy,
+    /// The server takes no writes.
+    ReadOnly,
+    Unavailable,
+}
+
 /// SQLite's code for a file that another connection holds.
-pub(super) const SQLITE_BUSY: i32 = 5;
+const SQLITE_BUSY: i32 = 5;
+
+/// Tells what a failure means, if it means anything that callers act on.
+pub(super) fn failure(error: &DbErr) -> Option<Failure> {
+    if let Some(SqlErr::UniqueConstraintViolation(_)) = error.sql_err() {
+        return Some(Failure::Duplicate);
+    }
+    match error {
+        DbErr::ConnectionAcquire(_) => Some(Failure::Unavailable),
+        // The row was there a moment ago, in this very transaction.
+        DbErr::RecordNotUpdated => Some(Failure::LostRace),
+        DbErr::Exec(RuntimeErr::SqlxError(cause))
+        | DbErr::Query(RuntimeErr::SqlxError(cause))
+        | DbErr::Conn(RuntimeErr::SqlxError(cause)) => match cause.as_ref() {
+            sqlx::Error::Database(database) => match database.try_downcast_ref::<MySqlDatabaseError>() {
+                Some(mysql) => mysql_failure(mysql.number()),
+                None => database
+                    .code()
+                    .and_then(|code| code.parse::<i32>().ok())
+                    .is_some_and(|code| code & 0xff == SQLITE_BUSY)
+                    .then_some(Failure::Busy),
+            }
+            .or(matches!(error, DbErr::Conn(_)).then_some(Failure::Unavailable)),
+            sqlx::Error::PoolTimedOut
+            | sqlx::Error::PoolClosed
+            | sqlx::Error::Io(_)
+            | sqlx::Error::Tls(_)
+            | sqlx::Error::Protocol(_)
+            | sqlx::Error::WorkerCrashed => Some(Failure::Unavailable),
+            _ => matches!(error, DbErr::Conn(_)).then_some(Failure::Unavailable),
+        },
+        DbErr::Conn(_) => Some(Failure::Unavailable),
+        _ => None,
+    }
+}
+
+fn mysql_failure(number: u16) -> Option<Failure> {
+    match number {
+        // Waited too long for a lock; deadlock; changed since it was read.
+        1205 | 1213 | 1020 => Some(Failure::LostRace),
+        // read_only and its kin; InnoDB in read-only mode.
+        1290 | 1836 => Some(Failure::ReadOnly),
+        // Too many connections, of all, of this user, in an hour; shutting down; killed; interrupted; out of time, on
+        // MariaDB and on MySQL; out of memory, disk and table space.
+        1040 | 1203 | 1226 | 1053 | 1927 | 1317 | 1969 | 3024 | 1037 | 1041 | 1021 | 1114 => Some(Failure::Unavailable),
+        _ => None,
+    }
+}

@@ -8,6 +8,7 @@ pub mod generations;
 pub mod hosts;
 pub mod labels;
 pub mod live_queries;
+mod migrations;
 pub mod node_keys;
 pub mod packs;
 pub mod parked_queries;
@@ -16,15 +17,19 @@ pub mod reports;
 pub mod scheduled;
 pub mod secrets;
 pub mod settings;
+mod tx;
 pub mod users;
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use muster_migrations::{Migrator, MigratorTrait};
 use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseTransaction, TransactionTrait};
 
 pub use error::{Error, Result, WriteError};
+pub use migrations::prepare_mysql;
+pub use tx::{Counters, Tx};
 
+use self::dialect::Trust;
 use crate::config;
 
 /// How often a transaction is tried when the database says that it lost a race.
@@ -38,6 +43,8 @@ pub(crate) const MAX_PARAMETERS: usize = 30_000;
 pub struct Store {
     readers: DatabaseConnection,
     writer: DatabaseConnection,
+    trust: Arc<Trust>,
+    counters: Counters,
 }
 
 impl Store {
@@ -45,18 +52,33 @@ impl Store {
     ///
     /// # Errors
     /// [`Error`] when the file cannot be opened.
-    pub async fn open_sqlite(config: &config::Sqlite) -> Result<Self> {
+    pub async fn open_sqlite(config: &config::Sqlite, counters: Counters) -> Result<Self> {
         let writer = dialect::connect_sqlite(config, 1).await?;
         let readers = dialect::connect_sqlite(config, config.readers.max(1)).await?;
-        Ok(Self { readers, writer })
+        Ok(Self::on(readers, writer, Arc::default(), counters))
     }
 
-    /// Brings the schema up to date. On a current schema it changes nothing.
+    /// Connects to MySQL or MariaDB.
     ///
     /// # Errors
-    /// [`Error`] when a step fails; running it again continues there.
-    pub async fn migrate(&self) -> Result<()> {
-        Migrator::up(&self.writer, None).await.map_err(Error::from)
+    /// [`Error`] when it cannot be reached or does not let this user in.
+    pub async fn open_mysql(config: &config::Mysql, counters: Counters) -> Result<Self> {
+        let trust = Arc::default();
+        let pool = dialect::connect_mysql(config, dialect::Use::Serve, &trust).await?;
+        Ok(Self::on(pool.clone(), pool, trust, counters))
+    }
+
+    fn on(
+        mut readers: DatabaseConnection,
+        mut writer: DatabaseConnection,
+        trust: Arc<Trust>,
+        counters: Counters,
+    ) -> Self {
+        for connection in [&mut readers, &mut writer] {
+            let statements = counters.statements.clone();
+            connection.set_metric_callback(move |_| statements.inc());
+        }
+        Self { readers, writer, trust, counters }
     }
 
     /// For reading. What was written before is seen.
@@ -69,7 +91,7 @@ impl Store {
     /// # Errors
     /// When the database does not answer.
     pub async fn snapshot(&self) -> Result<DatabaseTransaction> {
-        Ok(self.readers.begin().await?)
+        Ok(self.readers.begin_with_options(dialect::snapshot_options()).await?)
     }
 
     /// Runs `change` in a transaction: all of it or nothing. Lost races are retried a bounded number of times, so
@@ -79,7 +101,7 @@ impl Store {
     /// What `change` says, or that the database is busy or gone.
     pub async fn write<T, F>(&self, change: F) -> Result<T>
     where
-        F: AsyncFn(&DatabaseTransaction) -> Result<T>,
+        F: AsyncFn(&Tx) -> Result<T>,
     {
         self.write_with(change).await
     }
@@ -90,36 +112,43 @@ impl Store {
     /// What `change` says, or that the database is busy or gone.
     pub async fn write_with<T, E, F>(&self, change: F) -> std::result::Result<T, E>
     where
-        F: AsyncFn(&DatabaseTransaction) -> std::result::Result<T, E>,
+        F: AsyncFn(&Tx) -> std::result::Result<T, E>,
         E: WriteError,
     {
         let mut attempt = 1;
         loop {
             match self.write_once(&change).await {
-                Err(error) if error.is_lost_race() && attempt < WRITE_ATTEMPTS => {
-                    tokio::time::sleep(Duration::from_millis(5 << attempt)).await;
+                Err(Tried::Lost(_)) if attempt < WRITE_ATTEMPTS => {
+                    self.counters.retries.inc();
+                    // Jitter parts those that have met; it grows, because they may be many.
+                    let longest_ms = 10 << attempt;
+                    tokio::time::sleep(Duration::from_millis(rand::random_range(1..=longest_ms))).await;
                     attempt += 1;
                 }
-                outcome => return outcome,
+                Err(Tried::Lost(error) | Tried::Failed(error)) => return Err(error),
+                Ok(value) => return Ok(value),
             }
         }
     }
 
-    async fn write_once<T, E, F>(&self, change: &F) -> std::result::Result<T, E>
+    async fn write_once<T, E, F>(&self, change: &F) -> std::result::Result<T, Tried<E>>
     where
-        F: AsyncFn(&DatabaseTransaction) -> std::result::Result<T, E>,
+        F: AsyncFn(&Tx) -> std::result::Result<T, E>,
         E: WriteError,
     {
-        let tx = self.writer.begin_with_options(dialect::write_options()).await.map_err(Error::from)?;
+        let begun = self.writer.begin_with_options(dialect::write_options()).await;
+        let tx = Tx::new(begun.map_err(|error| Tried::of(Error::from(error).into(), false))?, Arc::clone(&self.trust));
         match change(&tx).await {
             Ok(value) => {
-                tx.commit().await.map_err(Error::from)?;
+                let rows = tx.commit().await.map_err(|error| Tried::of(Error::from(error).into(), false))?;
+                self.counters.rows_written.inc_by(rows);
                 Ok(value)
             }
             Err(error) => {
+                let has_lost_race = tx.has_lost_race();
                 // A failed rollback is told by the next statement on the connection; the first error matters more.
                 let _ = tx.rollback().await;
-                Err(error)
+                Err(Tried::of(error, has_lost_race))
             }
         }
     }
@@ -140,5 +169,18 @@ impl Store {
                 tracing::warn!(error = %error, "the database did not close cleanly");
             }
         }
+    }
+}
+
+/// Why a transaction was not committed.
+enum Tried<E> {
+    /// Trying again may help.
+    Lost(E),
+    Failed(E),
+}
+
+impl<E: WriteError> Tried<E> {
+    fn of(error: E, has_lost_race: bool) -> Self {
+        if has_lost_race || error.is_lost_race() { Self::Lost(error) } else { Self::Failed(error) }
     }
 }

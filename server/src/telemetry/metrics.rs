@@ -16,6 +16,10 @@ pub struct Metrics {
     pub enrolls: IntCounterVec,
     /// Node keys that had to be looked up in the database.
     pub key_lookups: IntCounter,
+    /// Statements sent to the database, rows written there, and transactions tried again.
+    pub sql_statements: IntCounter,
+    pub rows_written: IntCounter,
+    pub db_retries: IntCounter,
     /// Commands to the bus, by name.
     pub bus_commands: IntCounterVec,
     /// Live queries handed to hosts.
@@ -62,6 +66,10 @@ impl Metrics {
         let enrolls = counters("muster_enrolls_total", "Enrollments by outcome.", &["outcome"])?;
         let key_lookups = counter("muster_key_lookups_total", "Node keys looked up in the database.")?;
         let clones = counter("muster_clones_separated_total", "Identities found to be shared by two machines.")?;
+        let sql_statements = counter("muster_sql_statements_total", "SQL statements sent, without BEGIN and COMMIT.")?;
+        let rows_written = counter("muster_rows_written_total", "Rows inserted, updated or deleted.")?;
+        let db_retries =
+            counter("muster_db_retries_total", "Transactions tried again, because another one was in their way.")?;
         let bus_commands = counters("muster_bus_commands_total", "Commands to the bus.", &["command"])?;
         let live_questions = counter("muster_live_questions_total", "Live queries handed to hosts.")?;
         let suspects = counter("muster_live_suspects_total", "Live queries that have probably stopped an agent.")?;
@@ -85,6 +93,9 @@ impl Metrics {
             request_seconds,
             enrolls,
             key_lookups,
+            sql_statements,
+            rows_written,
+            db_retries,
             bus_commands,
             live_questions,
             suspects,

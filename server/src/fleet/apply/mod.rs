@@ -13,7 +13,6 @@ use std::collections::BTreeSet;
 
 use muster_api::rest::{Action, Applied, Change, FieldError};
 use muster_api::spec::Kind;
-use sea_orm::DatabaseTransaction;
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -23,6 +22,7 @@ use super::changes::Changes;
 use super::specs::to_value;
 use super::{Error, Problem, Result};
 use crate::clock::Moment;
+use crate::store;
 
 /// Documents one request may have.
 const MAX_DOCUMENTS: usize = 20_000;
@@ -35,7 +35,7 @@ pub struct Applier {
 
 /// One apply under way.
 struct Run<'a> {
-    tx: &'a DatabaseTransaction,
+    tx: &'a store::Tx,
     now: Moment,
     author_id: i64,
     problems: Vec<Problem>,

@@ -5,7 +5,7 @@ mod sizes;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use sea_orm::{DatabaseConnection, DatabaseTransaction};
+use sea_orm::DatabaseConnection;
 use serde_json::Value;
 
 use super::access::Principal;
@@ -26,7 +26,7 @@ pub struct Changes {
 
 /// A change under way, inside its transaction.
 pub(super) struct Draft<'a> {
-    pub tx: &'a DatabaseTransaction,
+    pub tx: &'a store::Tx,
     pub now: Moment,
     /// Hosts whose labels change.
     pub touched_hosts: BTreeSet<i64>,
@@ -61,11 +61,7 @@ impl<T> From<Error> for Stop<T> {
     }
 }
 
-impl<T> WriteError for Stop<T> {
-    fn is_lost_race(&self) -> bool {
-        false
-    }
-}
+impl<T> WriteError for Stop<T> {}
 
 impl Changes {
     pub fn new(store: Store, clock: Clock, schedule: Arc<Schedule>, hosts: Arc<Hosts>) -> Self {

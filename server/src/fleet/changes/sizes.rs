@@ -3,15 +3,14 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use sea_orm::DatabaseTransaction;
-
 use crate::clock::Moment;
 use crate::fleet::hosts::Assignment;
 use crate::fleet::schedule::{MAX_CONFIG_BYTES, Plan};
 use crate::fleet::{Error, Result};
+use crate::store;
 
 /// Assembles what the hosts in memory would get, and the options of every platform alone.
-pub(super) async fn check(tx: &DatabaseTransaction, assignments: &HashSet<Arc<Assignment>>, now: Moment) -> Result<()> {
+pub(super) async fn check(tx: &store::Tx, assignments: &HashSet<Arc<Assignment>>, now: Moment) -> Result<()> {
     let plan = Plan::load(tx, now).await?;
     let alone = plan
         .platforms()

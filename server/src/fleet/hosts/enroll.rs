@@ -2,7 +2,7 @@
 //! at once, repeat lost requests, and go on with whichever key they stored last.
 
 use muster_api::osquery::Enroll;
-use sea_orm::{ActiveValue::NotSet, DatabaseTransaction, Set};
+use sea_orm::{ActiveValue::NotSet, Set};
 
 use super::builtin_labels::Family;
 use super::identity::Identity;
@@ -76,7 +76,7 @@ impl Hosts {
     #[expect(clippy::too_many_arguments, reason = "one transaction needs all of it, and nobody else calls it")]
     async fn write_enrollment(
         &self,
-        tx: &DatabaseTransaction,
+        tx: &store::Tx,
         request: &Enroll,
         identity: &Identity,
         plan: &Plan,
@@ -129,12 +129,12 @@ enum Written {
     TooSoon,
 }
 
-async fn find_claimed(tx: &DatabaseTransaction, identity: &Identity) -> store::Result<Option<hosts::Model>> {
+async fn find_claimed(tx: &store::Tx, identity: &Identity) -> store::Result<Option<hosts::Model>> {
     store::hosts::by_identifier(tx, &identity.identifier).await
 }
 
 /// The row of this host: by identifier, unless that was found to be shared and this is not the machine that kept it.
-async fn find_row(tx: &DatabaseTransaction, identity: &Identity) -> store::Result<Option<hosts::Model>> {
+async fn find_row(tx: &store::Tx, identity: &Identity) -> store::Result<Option<hosts::Model>> {
     match find_claimed(tx, identity).await? {
         Some(host)
             if host.cloned_at.is_some()
@@ -161,7 +161,7 @@ fn new_host(identity: &Identity, is_separated: bool, now: Moment) -> hosts::Acti
 
 /// Puts the host into the built-in labels its platform says, and out of the others.
 async fn set_builtin_labels(
-    tx: &DatabaseTransaction,
+    tx: &store::Tx,
     plan: &Plan,
     host_id: i64,
     is_new: bool,
@@ -181,7 +181,7 @@ async fn set_builtin_labels(
 }
 
 /// Drops keys so that one more fits: first those never used, then those unused for longest.
-async fn make_room(tx: &DatabaseTransaction, host_id: i64, instance_id: &str) -> store::Result<Vec<KeyHash>> {
+async fn make_room(tx: &store::Tx, host_id: i64, instance_id: &str) -> store::Result<Vec<KeyHash>> {
     let mut keys = store::node_keys::of_host(tx, host_id).await?;
     // Never those of another machine with this identity: it would enroll again, and take these in turn.
     keys.retain(|key| key.instance_id == instance_id);

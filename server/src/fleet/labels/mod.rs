@@ -6,7 +6,7 @@ pub(super) use rules::{check, is_built_in, row};
 
 use muster_api::rest::{Host, Label, LabelInput, LabelSummary};
 use muster_api::spec::{LabelSpec, LabelType};
-use sea_orm::{ConnectionTrait, DatabaseTransaction, Set, Unchanged};
+use sea_orm::{ConnectionTrait, Set, Unchanged};
 use serde_json::json;
 
 use super::access::{Permission, Principal};
@@ -172,7 +172,7 @@ impl Labels {
     async fn delete_one(
         &self,
         principal: &Principal,
-        find: impl AsyncFn(&DatabaseTransaction) -> Result<labels::Model>,
+        find: impl AsyncFn(&store::Tx) -> Result<labels::Model>,
     ) -> Result<()> {
         principal.may(Permission::WriteSchedule)?;
         self.changes

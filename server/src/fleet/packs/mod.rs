@@ -8,7 +8,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use muster_api::rest::{Pack, PackInput, QueryPack};
 use muster_api::spec::PackSpec;
-use sea_orm::{ConnectionTrait, DatabaseTransaction, Set, Unchanged};
+use sea_orm::{ConnectionTrait, Set, Unchanged};
 use serde_json::json;
 
 use super::access::{Permission, Principal};
@@ -160,7 +160,7 @@ impl Packs {
     async fn delete_one(
         &self,
         principal: &Principal,
-        find: impl AsyncFn(&DatabaseTransaction) -> Result<packs::Model>,
+        find: impl AsyncFn(&store::Tx) -> Result<packs::Model>,
     ) -> Result<()> {
         principal.may(Permission::WriteSchedule)?;
         self.changes

@@ -10,6 +10,7 @@ use super::*;
 use crate::clock::Moment;
 use crate::config;
 use crate::fleet::hosts::Assignment;
+use crate::store::Counters;
 use crate::store::hosts::Intervals;
 use crate::store::reports::Asked;
 
@@ -208,7 +209,7 @@ fn served_is_what_would_be_made_anew() {
     let sqlite = config::Sqlite { path: folder.path().join("muster.db"), ..config::Sqlite::default() };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     // The schedule has a store, but no edit below asks it.
-    let store = runtime.block_on(Store::open_sqlite(&sqlite)).unwrap();
+    let store = runtime.block_on(Store::open_sqlite(&sqlite, Counters::default())).unwrap();
     let config = ProptestConfig { cases: 128, failure_persistence: None, ..ProptestConfig::default() };
     proptest!(config, |(edits in prop::collection::vec(edit(), 1..16))| {
         let mut world = World::new(store.clone());

@@ -1,0 +1,75 @@
+//! The steps that build the schema: which the database has had, and taking those that are missing.
+
+use muster_migrations::{Migrator, MigratorTrait};
+use sea_orm::{ConnectionTrait, DatabaseConnection, Statement};
+
+use super::dialect::{self, Use};
+use super::{Error, Result, Store};
+use crate::config;
+
+/// How the steps this program knows compare to those the database has had.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Migrations {
+    /// To be taken, in order.
+    pub missing: Vec<String>,
+    /// Taken by a newer version of this program.
+    pub unknown: Vec<String>,
+}
+
+impl Store {
+    /// Looks, and changes nothing.
+    ///
+    /// # Errors
+    /// [`Error`] when the database does not answer.
+    pub async fn migrations(&self) -> Result<Migrations> {
+        Ok(compare(muster_migrations::applied(self.reader()).await?))
+    }
+
+    /// Brings the schema of the embedded database up to date. On a current schema it changes nothing.
+    ///
+    /// # Errors
+    /// [`Error`] when a step fails; running it again continues there.
+    pub async fn migrate(&self) -> Result<()> {
+        Ok(Migrator::up(&self.writer, None).await?)
+    }
+}
+
+fn compare(applied: Vec<String>) -> Migrations {
+    let known: Vec<String> = Migrator::migrations().iter().map(|step| step.name().to_owned()).collect();
+    Migrations {
+        missing: known.iter().filter(|name| !applied.contains(name)).cloned().collect(),
+        unknown: applied.into_iter().filter(|name| !known.contains(name)).collect(),
+    }
+}
+
+/// Brings a MySQL or MariaDB database up to date, telling each step as it is taken. Of several that do so at one time
+/// one works while the others wait. Gives how many steps were taken.
+///
+/// # Errors
+/// [`Error`] when a step fails; running it again continues there.
+pub async fn prepare_mysql(config: &config::Mysql, mut tell: impl FnMut(&str)) -> Result<usize> {
+    let db = dialect::connect_mysql(config, Use::Migrate, &Default::default()).await?;
+    take_turn(&db).await?;
+    let missing = compare(muster_migrations::applied(&db).await?).missing;
+    muster_migrations::prepare(&db).await?;
+    for name in &missing {
+        tell(name);
+        Migrator::up(&db, Some(1)).await?;
+    }
+    // Closing the connection gives the turn back.
+    db.close().await?;
+    Ok(missing.len())
+}
+
+/// Waits until nobody else changes the schema of this database.
+async fn take_turn(db: &DatabaseConnection) -> Result<()> {
+    let statement = Statement::from_string(
+        db.get_database_backend(),
+        "SELECT CAST(COALESCE(GET_LOCK(CONCAT('muster ', SHA1(DATABASE())), 600), 0) AS SIGNED) AS turn",
+    );
+    let row = db.query_one_raw(statement).await?;
+    match row.map(|row| row.try_get::<i64>("", "turn")).transpose()? {
+        Some(1) => Ok(()),
+        _ => Err(Error::Unavailable("another `muster prepare db` has been at work for ten minutes".to_owned())),
+    }
+}

@@ -1,0 +1,103 @@
+//! A transaction under way, which counts what it does and remembers what only the database can know.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use prometheus::IntCounter;
+use sea_orm::prelude::async_trait::async_trait;
+use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, ExecResult, QueryResult, Statement};
+
+use super::dialect::{Failure, Trust, failure};
+
+/// What the store counts.
+#[derive(Debug, Clone)]
+pub struct Counters {
+    /// Statements sent, without those that begin and end transactions.
+    pub statements: IntCounter,
+    /// Rows that committed transactions inserted, updated or deleted.
+    pub rows_written: IntCounter,
+    /// Transactions that were tried again because they had lost a race.
+    pub retries: IntCounter,
+}
+
+#[cfg(test)]
+impl Default for Counters {
+    fn default() -> Self {
+        let counter = || IntCounter::new("a", "b").unwrap();
+        Self { statements: counter(), rows_written: counter(), retries: counter() }
+    }
+}
+
+/// A transaction under way.
+#[derive(Debug)]
+pub struct Tx {
+    inner: DatabaseTransaction,
+    rows_written: AtomicU64,
+    has_lost_race: AtomicBool,
+    trust: Arc<Trust>,
+}
+
+impl Tx {
+    pub(super) fn new(inner: DatabaseTransaction, trust: Arc<Trust>) -> Self {
+        Self { inner, rows_written: AtomicU64::new(0), has_lost_race: AtomicBool::new(false), trust }
+    }
+
+    /// Whether a statement lost against another transaction, whatever was made of its error since.
+    pub(super) fn has_lost_race(&self) -> bool {
+        self.has_lost_race.load(Ordering::Relaxed)
+    }
+
+    /// Gives the number of rows written.
+    pub(super) async fn commit(self) -> Result<u64, DbErr> {
+        let (rows, trust) = (self.rows_written.into_inner(), self.trust);
+        let committed = self.inner.commit().await;
+        if let Err(error) = &committed
+            && failure(error) == Some(Failure::ReadOnly)
+        {
+            trust.withdraw();
+        }
+        committed.map(|()| rows)
+    }
+
+    pub(super) async fn rollback(self) -> Result<(), DbErr> {
+        self.inner.rollback().await
+    }
+
+    fn noted<T>(&self, outcome: Result<T, DbErr>) -> Result<T, DbErr> {
+        match outcome.as_ref().err().and_then(failure) {
+            Some(Failure::LostRace | Failure::Duplicate) => self.has_lost_race.store(true, Ordering::Relaxed),
+            Some(Failure::ReadOnly) => self.trust.withdraw(),
+            _ => {}
+        }
+        outcome
+    }
+
+    fn written(&self, outcome: Result<ExecResult, DbErr>) -> Result<ExecResult, DbErr> {
+        let outcome = self.noted(outcome)?;
+        self.rows_written.fetch_add(outcome.rows_affected(), Ordering::Relaxed);
+        Ok(outcome)
+    }
+}
+
+#[async_trait]
+impl ConnectionTrait for Tx {
+    fn get_database_backend(&self) -> DbBackend {
+        self.inner.get_database_backend()
+    }
+
+    async fn execute_raw(&self, statement: Statement) -> Result<ExecResult, DbErr> {
+        self.written(self.inner.execute_raw(statement).await)
+    }
+
+    async fn execute_unprepared(&self, sql: &str) -> Result<ExecResult, DbErr> {
+        self.written(self.inner.execute_unprepared(sql).await)
+    }
+
+    async fn query_one_raw(&self, statement: Statement) -> Result<Option<QueryResult>, DbErr> {
+        self.noted(self.inner.query_one_raw(statement).await)
+    }
+
+    async fn query_all_raw(&self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
+        self.noted(self.inner.query_all_raw(statement).await)
+    }
+}
