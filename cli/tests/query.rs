@@ -44,8 +44,8 @@ fn signal(name: &str, process: u32) {
 
 fn job(status: &str, online: u64, counts: Value) -> Value {
     let mut all = json!({
-        "targets": 0, "pending": 0, "sent": 0, "answered": 0, "failed": 0, "denylisted": 0, "suspect": 0, "lost": 0,
-        "expired": 0, "cancelled": 0, "gone": 0, "truncated": 0,
+        "targets": 0, "pending": 0, "sent": 0, "answered": 0, "failed": 0, "denylisted": 0, "skipped": 0, "suspect": 0,
+        "lost": 0, "expired": 0, "cancelled": 0, "gone": 0, "truncated": 0,
     });
     all.as_object_mut().unwrap().extend(counts.as_object().unwrap().clone());
     let accounted = all["targets"].as_u64().unwrap() - all["pending"].as_u64().unwrap();
@@ -232,16 +232,44 @@ fn jobs_are_listed_shown_and_cancelled() {
 }
 
 #[test]
+fn skipped_hosts_are_counted_and_not_shown() {
+    let skipped = json!({
+        "cursor": 0, "host_id": 4, "hostname": "d", "state": "skipped", "rows": [], "at": "2026-08-01T12:00:01Z",
+        "error": "the discovery query found nothing there",
+    });
+    let mut script = three_hosts(
+        job("open", 4, json!({"targets": 4, "pending": 4})),
+        job("complete", 4, json!({"targets": 4, "answered": 3, "skipped": 1})),
+    );
+    script.answers.push(skipped);
+    let server = LiveServer::start(script);
+    let run = query(&server, &[&ASK[..], &["--discovery", "select 2"]].concat());
+    assert_eq!((run.code, run.stdout), (Some(0), three_lines()), "{}", run.stderr);
+    assert_eq!(server.asked()["discovery"], "select 2");
+    assert!(run.stderr.contains(" 100% responded (100% online) | 4/4 targeted hosts"), "{}", run.stderr);
+    assert!(
+        run.stderr.contains("skipped       1 (the discovery query found nothing) fleetctl query show 7"),
+        "{}",
+        run.stderr
+    );
+    assert!(!run.stderr.contains("d: "), "{}", run.stderr);
+}
+
+#[test]
 fn refusals_name_flags() {
     let errors = json!([
         {"name": "targets.hosts[0]", "reason": "no host is called \"nobody\""},
         {"name": "query", "reason": "near \"selec\": syntax error"},
+        {"name": "discovery", "reason": "cannot be empty"},
     ]);
     let refusal = Some((422, json!({"message": "Validation Failed", "errors": errors})));
     let server = LiveServer::start(Script { refusal, ..Script::default() });
     let run = query(&server, &["--hosts", "nobody", "--query", "selec 1"]);
     assert_eq!(run.code, Some(1));
-    assert_eq!(run.stderr, "Error: --hosts: no host is called \"nobody\"\n--query: near \"selec\": syntax error\n");
+    assert_eq!(
+        run.stderr,
+        "Error: --hosts: no host is called \"nobody\"\n--query: near \"selec\": syntax error\n--discovery: cannot be empty\n"
+    );
 }
 
 #[test]

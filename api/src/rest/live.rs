@@ -12,6 +12,10 @@ pub struct NewLiveQuery {
     /// A saved query.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub query_name: Option<String>,
+    /// SQL that decides on each host whether it is asked: a host where it finds no rows is `skipped`. A host where it
+    /// cannot run reports nothing at all and is `lost`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub discovery: Option<String>,
     pub targets: LiveTargets,
     /// At most so many of the hosts, those with the lowest salted hash.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -53,6 +57,9 @@ pub struct LiveQuery {
     pub query: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub query_name: Option<String>,
+    /// Decides on each host whether it is asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub discovery: Option<String>,
     pub created_at: DateTime<Utc>,
     pub deadline: DateTime<Utc>,
     pub author_id: Option<i64>,
@@ -94,6 +101,8 @@ pub struct LiveCounts {
     pub answered: u64,
     pub failed: u64,
     pub denylisted: u64,
+    #[serde(default)]
+    pub skipped: u64,
     pub suspect: u64,
     pub lost: u64,
     pub expired: u64,
@@ -115,6 +124,8 @@ pub enum TargetState {
     Failed,
     /// The agent refuses it, because it has stopped its worker before.
     Denylisted,
+    /// Its discovery query found nothing there.
+    Skipped,
     /// The agent's worker probably died of it.
     Suspect,
     /// Fetched twice and never answered, without a sign of a restart.
@@ -158,7 +169,7 @@ pub struct LiveAnswer {
     pub rows_sent: Option<u64>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub truncated: bool,
-    /// The agent's message, or what is known of a suspect.
+    /// The agent's message, or what is known of a host that gave no answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]

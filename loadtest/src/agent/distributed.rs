@@ -61,6 +61,11 @@ impl Agent {
             let Some(sql) = sql.as_str().filter(|sql| !sql.is_empty()) else {
                 return;
             };
+            // There is no denylist for these: one that kills the process does so each time, and nothing was stored.
+            if self.killer.as_ref().is_some_and(|kills| kills(sql)) {
+                self.restart(now_ms);
+                return;
+            }
             // One failing discovery query voids the whole read.
             let (Ok(rows), _) = self.ask(sql, now_ms) else {
                 return;

@@ -155,8 +155,12 @@ impl Agent {
             return Some(Done { step: Step::Enroll, verdict });
         }
         let step = lane.step;
+        let restarts = self.counters.restarts;
         let verdict = self.absorb(step, &outcome, now_ms);
-        self.after_step(thread, step, &verdict, now_ms);
+        // A new process has begun its threads anew.
+        if self.counters.restarts == restarts {
+            self.after_step(thread, step, &verdict, now_ms);
+        }
         Some(Done { step, verdict })
     }
 

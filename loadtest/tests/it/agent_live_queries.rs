@@ -199,3 +199,15 @@ fn writes_wait_until_the_queries_have_run() {
     assert_eq!(world.times(Door::DistributedWrite), [8]);
     assert_eq!(world.times(Door::DistributedRead), [0, 68]);
 }
+
+#[test]
+fn a_discovery_query_that_kills_the_process_leaves_nothing_behind() {
+    let reads = r#"{"queries":{"a":"1"},"discovery":{"a":"deadly"}}"#;
+    let mut world = World::with_tables("5.12.0", flags(), Box::new(free), first_read(reads));
+    world.agent.set_killer(Some(Arc::new(|sql: &str| sql == "deadly")));
+    world.pass(70);
+    assert_eq!(world.agent.counters().restarts, 1);
+    assert_eq!(world.agent.pending_live_queries(), 0);
+    assert!(world.bodies(Door::DistributedWrite).is_empty());
+    assert!(world.times(Door::DistributedRead).len() > 1, "the new process asks again");
+}

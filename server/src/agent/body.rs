@@ -81,21 +81,91 @@ pub(super) async fn read(
     budget: &Budget,
     metrics: &Metrics,
 ) -> Result<Body, Refusal> {
+    match read_within(request, payload, cap, budget, metrics).await? {
+        Ok(body) => Ok(body),
+        Err(_) => Err(too_large(payload, cap, limit, metrics).await),
+    }
+}
+
+/// Reads a body of at most `cap` bytes. One that is larger is given back as far as it was read, the rest unread.
+pub(super) async fn read_within(
+    request: &HttpRequest,
+    payload: &mut Payload,
+    cap: usize,
+    budget: &Budget,
+    metrics: &Metrics,
+) -> Result<Result<Body, Ends>, Refusal> {
     let announced = request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
     if announced.is_some_and(|length| length > cap) {
-        return Err(too_large(payload, cap, limit, metrics).await);
+        return Ok(Err(Ends::default()));
     }
     let mut body = Body { bytes: Vec::with_capacity(announced.unwrap_or(0).min(SMALL)), room: None };
     while let Some(chunk) = payload.next().await {
-        let chunk = chunk.map_err(|_| Refusal::Error(StatusCode::BAD_REQUEST, "the body was cut off".to_owned()))?;
+        let chunk = chunk.map_err(|_| cut_off())?;
         if body.bytes.len() + chunk.len() > cap {
-            drop(body);
-            return Err(too_large(payload, cap, limit, metrics).await);
+            let mut ends = Ends::default();
+            ends.take(&body.bytes);
+            ends.take(&chunk);
+            return Ok(Err(ends));
         }
         body.grow(chunk.len(), budget, metrics).await?;
         body.bytes.extend_from_slice(&chunk);
     }
-    Ok(body)
+    Ok(Ok(body))
+}
+
+/// The first and the last bytes of a body, among which agents write their node key.
+#[derive(Debug, Default)]
+pub(super) struct Ends {
+    first: Vec<u8>,
+    last: Vec<u8>,
+}
+
+/// Longer than a node key with all that stands around it.
+const END: usize = 1024;
+
+impl Ends {
+    fn take(&mut self, bytes: &[u8]) {
+        let missing = END.saturating_sub(self.first.len()).min(bytes.len());
+        self.first.extend_from_slice(&bytes[..missing]);
+        self.last.extend_from_slice(&bytes[bytes.len().saturating_sub(END)..]);
+        let surplus = self.last.len().saturating_sub(END);
+        self.last.drain(..surplus);
+    }
+
+    /// Reads the rest of the body and throws it away, but for the last bytes.
+    pub(super) async fn drain(&mut self, payload: &mut Payload) -> Result<(), Refusal> {
+        while let Some(chunk) = payload.next().await {
+            self.take(&chunk.map_err(|_| cut_off())?);
+        }
+        Ok(())
+    }
+
+    /// The node key of an object whose first or last member it is. Inside a string these quotes would be escaped, and an
+    /// inner object neither begins nor ends the body.
+    pub(super) fn node_key(&self) -> Option<&str> {
+        // The bytes end anywhere, also inside a character.
+        let first = self.first.utf8_chunks().next()?.valid();
+        let in_front = first.trim_start().strip_prefix('{').and_then(key_behind);
+        in_front.map(|(key, _)| key).or_else(|| {
+            let start = self.last.windows(NODE_KEY.len()).rposition(|bytes| bytes == NODE_KEY.as_bytes())?;
+            let (key, rest) = key_behind(std::str::from_utf8(&self.last[start..]).ok()?)?;
+            (rest.trim() == "}").then_some(key)
+        })
+    }
+}
+
+const NODE_KEY: &str = "\"node_key\"";
+
+/// The key of a member at the beginning of a text, and what follows it.
+fn key_behind(text: &str) -> Option<(&str, &str)> {
+    let value = text.trim_start().strip_prefix(NODE_KEY)?.trim_start().strip_prefix(':')?.trim_start();
+    let (key, rest) = value.strip_prefix('"')?.split_once('"')?;
+    (!key.is_empty() && !key.contains('\\')).then_some((key, rest))
+}
+
+fn cut_off() -> Refusal {
+    Refusal::Error(StatusCode::BAD_REQUEST, "the body was cut off".to_owned())
 }
 
 async fn too_large(payload: &mut Payload, cap: usize, limit: &'static str, metrics: &Metrics) -> Refusal {
@@ -111,8 +181,47 @@ async fn too_large(payload: &mut Payload, cap: usize, limit: &'static str, metri
     };
     // However much of it came: the refusal is the same.
     let _ = tokio::time::timeout(DRAIN_TIME, drain).await;
+    is_too_large(cap, limit)
+}
+
+/// What is said of a body that is too large.
+pub(super) fn is_too_large(cap: usize, limit: &str) -> Refusal {
     Refusal::Error(
         StatusCode::PAYLOAD_TOO_LARGE,
         format!("the body is larger than osquery.{limit} allows ({cap} bytes)"),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(body: &[u8], piece: usize) -> Option<String> {
+        let mut ends = Ends::default();
+        body.chunks(piece).for_each(|chunk| ends.take(chunk));
+        ends.node_key().map(str::to_owned)
+    }
+
+    #[test]
+    fn the_key_is_found_at_either_end_and_nowhere_else() {
+        let rows = format!(r#""queries":{{"a":[{{"x":"{}"}}]}}"#, "é\u{1}".repeat(2_000));
+        for piece in [1, 7, 1_000, 1 << 20] {
+            let written = format!("{{{rows},\"node_key\":\"k_1-Z\"}}");
+            assert_eq!(key(written.as_bytes(), piece).as_deref(), Some("k_1-Z"), "as agents write it");
+            let written = format!(" {{ \"node_key\" : \"k1\", {rows} }}");
+            assert_eq!(key(written.as_bytes(), piece).as_deref(), Some("k1"), "in front");
+            for hostile in [
+                format!("{{{rows},\"z\":{{\"node_key\":\"k1\"}}}}"),
+                format!("{{{rows},\"z\":\"\\\"node_key\\\":\\\"k1\\\"}}\"}}"),
+                format!("{{\"z\":{{\"node_key\":\"k1\"}},{rows}}}"),
+                format!("{{{rows},\"node_key\":\"\"}}"),
+                format!("{{{rows},\"node_key\":\"k1"),
+                format!("{{{rows},\"node_key\":7}}"),
+            ] {
+                assert_eq!(key(hostile.as_bytes(), piece), None, "{hostile}");
+            }
+        }
+        assert_eq!(key(b"", 1), None);
+        assert_eq!(key(b"{\"node_key\":\"k\xff\"", 3), None);
+    }
 }

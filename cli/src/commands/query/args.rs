@@ -36,6 +36,9 @@ pub struct AskArgs {
     /// A saved query instead of SQL
     #[arg(long, env = "QUERYNAME", value_name = "NAME")]
     pub query_name: Option<String>,
+    /// Ask only hosts where this SQL finds rows; the others are counted as skipped
+    #[arg(long, value_name = "SQL")]
+    pub discovery: Option<String>,
     #[command(flatten)]
     pub targets: TargetArgs,
     /// Give up hosts that have not answered by then, such as 1h; the server's default if absent

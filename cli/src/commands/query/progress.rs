@@ -13,7 +13,7 @@ const TICK: Duration = Duration::from_millis(120);
 /// How far a live query is, in the words of Fleet.
 pub fn progress(job: &LiveQuery) -> String {
     let targets = job.counts.targets;
-    let responded = job.counts.answered + job.counts.failed + job.counts.denylisted;
+    let responded = job.counts.answered + job.counts.failed + job.counts.denylisted + job.counts.skipped;
     // A host that has responded was online, whatever it did since.
     let online = job.online.max(responded);
     let percent = |whole: u64| (responded * 100).checked_div(whole).unwrap_or(0);

@@ -7,7 +7,7 @@ use super::args::{AskArgs, TargetArgs};
 use crate::rest::RestError;
 
 /// Where a part of the request comes from on the command line; longer paths first.
-const FLAGS: [(&str, &str); 10] = [
+const FLAGS: [(&str, &str); 11] = [
     ("targets.exclude_hosts", "--exclude-hosts"),
     ("targets.exclude_labels", "--exclude-labels"),
     ("targets.platforms", "--platforms"),
@@ -16,6 +16,7 @@ const FLAGS: [(&str, &str); 10] = [
     ("targets.all", "--all"),
     ("deadline_seconds", "--deadline"),
     ("max_hosts", "--max-hosts"),
+    ("discovery", "--discovery"),
     ("percent", "--percent"),
     ("query", "--query"),
 ];
@@ -49,7 +50,8 @@ pub fn request(args: &AskArgs) -> anyhow::Result<NewLiveQuery> {
     if deadline_seconds == Some(0) {
         bail!("--deadline must be longer than 0; leave it out for the server's default");
     }
-    Ok(NewLiveQuery { query, query_name, targets, max_hosts, percent, deadline_seconds })
+    let discovery = given(&args.discovery);
+    Ok(NewLiveQuery { query, query_name, discovery, targets, max_hosts, percent, deadline_seconds })
 }
 
 fn names(given: &[String]) -> Vec<String> {

@@ -27,12 +27,12 @@ fn flags_become_a_request() {
         ["--labels", "x"].as_slice(),
         &["--labels", "y", "--platforms", "linux,darwin", "--exclude-hosts", "c"],
         &["--exclude-labels", "z", "--max-hosts", "10", "--percent", "5", "--deadline", "1m1500ms"],
-        &["--query-name", "uptime"],
+        &["--query-name", "uptime", "--discovery", "select 2"],
     ];
     assert_eq!(
         serde_json::to_value(asked(&flags.concat()).unwrap()).unwrap(),
         json!({
-            "query_name": "uptime",
+            "query_name": "uptime", "discovery": "select 2",
             "targets": {
                 "labels": ["x", "y"], "platforms": ["linux", "darwin"],
                 "exclude_hosts": ["c"], "exclude_labels": ["z"],

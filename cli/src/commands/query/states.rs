@@ -2,10 +2,11 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use muster_api::rest::{LiveCounts, LiveStatus, TargetState};
 
 /// States in the order they are told, with their names on the wire.
-pub const STATES: [(TargetState, &str); 10] = [
+pub const STATES: [(TargetState, &str); 11] = [
     (TargetState::Answered, "answered"),
     (TargetState::Failed, "failed"),
     (TargetState::Denylisted, "denylisted"),
+    (TargetState::Skipped, "skipped"),
     (TargetState::Suspect, "suspect"),
     (TargetState::Lost, "lost"),
     (TargetState::Sent, "sent"),
@@ -34,6 +35,7 @@ pub fn count(counts: &LiveCounts, state: TargetState) -> u64 {
         TargetState::Answered => counts.answered,
         TargetState::Failed => counts.failed,
         TargetState::Denylisted => counts.denylisted,
+        TargetState::Skipped => counts.skipped,
         TargetState::Suspect => counts.suspect,
         TargetState::Lost => counts.lost,
         TargetState::Expired => counts.expired,

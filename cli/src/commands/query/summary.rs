@@ -68,6 +68,7 @@ fn meaning(state: TargetState) -> &'static str {
         TargetState::Sent => "(asked, an answer is owed) ",
         TargetState::Pending => "(offline, or not asked yet) ",
         TargetState::Gone => "(deleted) ",
+        TargetState::Skipped => "(the discovery query found nothing) ",
         _ => "",
     }
 }
@@ -142,8 +143,8 @@ mod tests {
     #[test]
     fn every_other_group_is_told() {
         let mut job = job(2, 0, 4, 4);
-        job.counts.targets = 12;
         (job.counts.failed, job.counts.suspect, job.counts.lost, job.counts.truncated) = (4, 2, 1, 1);
+        (job.counts.targets, job.counts.skipped) = (15, 3);
         job.cost = serde_json::from_value(json!({
             "hosts": 3,
             "wall_time_ms": {"p50": 2.0, "p95": 12.4, "max": 3210.0},
@@ -158,11 +159,12 @@ mod tests {
         tally.count(&answer("web-1", "suspect", json!([]), None));
         assert_eq!(
             summary(&job, &tally),
-            "Live query 7 goes on: 4 of 12 targeted hosts answered\n  \
+            "Live query 7 goes on: 4 of 15 targeted hosts answered\n  \
              failed        4 fleetctl query show 7 --state failed\n\
              \x20                 2x no such table: y\n\
              \x20                 1x near \"x\"\n\
              \x20                 1x other messages\n  \
+             skipped       3 (the discovery query found nothing) fleetctl query show 7 --state skipped\n  \
              suspect       2 fleetctl query show 7 --state suspect\n\
              \x20                 web-1 and 1 more\n  \
              lost          1 fleetctl query show 7 --state lost\n  \

@@ -61,6 +61,7 @@ pub fn error(answer: &LiveAnswer) -> Option<&str> {
         TargetState::Suspect => "the agent's worker probably died of the query",
         TargetState::Lost => "the agent took the query twice and never answered",
         TargetState::Answered
+        | TargetState::Skipped
         | TargetState::Pending
         | TargetState::Sent
         | TargetState::Expired
@@ -112,6 +113,7 @@ pub mod tests {
         assert!(say("suspect", None).unwrap().contains("probably died"));
         assert_eq!(say("answered", None), None);
         assert_eq!(say("expired", None), None);
+        assert_eq!(say("skipped", Some("the discovery query found nothing there")), None);
         let mut cut = answer("h", "answered", json!([{}]), None);
         cut.truncated = true;
         assert_eq!(complaint(&cut).unwrap(), "h: truncated, only 1 rows are here");

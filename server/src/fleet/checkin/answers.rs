@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use muster_api::osquery::{DistributedWrite, QueryResult};
@@ -24,9 +25,15 @@ impl Checkin {
         let now = self.clock.now();
         let plan = self.schedule.plan();
         let mut report = Report { host_id: host.id, ..Report::default() };
+        let (mut answered, mut sentinels) = (BTreeSet::new(), BTreeSet::new());
         for (id, result) in &write.results {
             if let Some(live_query) = id.strip_prefix(live::PREFIX).and_then(|id| id.parse().ok()) {
                 self.live.answer(host, live_query, result).await?;
+                answered.insert(live_query);
+                continue;
+            }
+            if let Some(live_query) = id.strip_prefix(live::SENTINEL).and_then(|id| id.parse::<i64>().ok()) {
+                sentinels.insert(live_query);
                 continue;
             }
             let Some(name) = Name::parse(id) else {
@@ -45,6 +52,10 @@ impl Checkin {
             } else {
                 take(&mut report, name, result, |label_id| plan.dynamic_label(label_id).is_some());
             }
+        }
+        // What is not there may also be among the results that were too many to read.
+        for live_query in sentinels.difference(&answered).filter(|_| !write.truncated) {
+            self.live.skipped(host, *live_query).await;
         }
         note_builtin_labels(&mut report, &plan);
         self.reports.add(report);

@@ -59,12 +59,26 @@ impl Live {
         Ok(())
     }
 
-    /// Keeps what is known of a host that does not answer.
-    pub(super) async fn settle(&self, job: &Job, answer: LiveAnswer, now: Moment) {
+    /// A host has answered a read in which this job's discovery query was, and says nothing of the job itself.
+    pub async fn skipped(&self, host: &Arc<Host>, id: i64) {
+        let job = self.jobs.pin().get(&id).cloned();
+        let is_owed = |job: &Job| {
+            matches!(job.state_of(host.id), Some(TargetState::Pending | TargetState::Sent)) && job.discovery.is_some()
+        };
+        if let Some(job) = job.filter(|job| job.is_open() && is_owed(job)) {
+            let now = self.clock.now();
+            let reason = "the discovery query found nothing there";
+            self.settle(&job, unanswered(host, TargetState::Skipped, reason, now), now).await;
+        }
+        host.turns.dropped(id);
+    }
+
+    /// Keeps what is known of a host that does not answer. False when it has been settled before.
+    pub(super) async fn settle(&self, job: &Job, answer: LiveAnswer, now: Moment) -> bool {
         if let Err(error) = self.bus.answer(job.id, answer.host_id, line(&answer)).await {
             tracing::warn!(%error, live_query = job.id, "what became of a host is only counted");
         }
-        job.settled(&answer, None, now);
+        job.settled(&answer, None, now)
     }
 
     fn read_answer(&self, host: &Host, job: &Job, result: &QueryResult<'_>, now: Moment) -> LiveAnswer {

@@ -22,7 +22,7 @@ pub use campaigns::Attendance;
 pub use follow::Follower;
 pub use job::Job;
 pub use operate::Ask;
-pub use questions::PREFIX;
+pub use questions::{PREFIX, SENTINEL};
 pub use selection::{ALL_HOSTS, Selection};
 pub use targets::NO_HOSTS;
 pub use turns::Turns;

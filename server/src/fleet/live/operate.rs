@@ -39,6 +39,7 @@ impl fmt::Display for Ask<'_> {
 pub(super) struct Question {
     sql: String,
     query_name: String,
+    discovery: Option<String>,
 }
 
 impl Live {
@@ -56,7 +57,13 @@ impl Live {
             (None, Some(name)) => Ask::Named(name),
             (None, None) => return Err(Error::invalid("query", "cannot be empty; give query or query_name")),
         };
-        let question = self.question(principal, ask).await?;
+        let mut question = self.question(principal, ask).await?;
+        if let Some(text) = &request.discovery {
+            // It is SQL of their own, also beside a saved query.
+            principal.may(Permission::RunLiveQueries)?;
+            sql::check(text).map_err(|reason| Error::invalid("discovery", reason))?;
+            question.discovery = Some(text.clone());
+        }
         let deadline = match request.deadline_seconds.map(Duration::from_secs) {
             Some(deadline) if deadline.is_zero() || deadline > self.config.max_deadline => {
                 let reason = format!("expects 1 to {} seconds (live.max_deadline)", self.config.max_deadline.as_secs());
@@ -96,17 +103,22 @@ impl Live {
         let row = live_queries::Model {
             id: 0,
             query: question.sql,
+            discovery: question.discovery,
             query_name: question.query_name,
             author_id: Some(principal.user.id),
             author_email: principal.user.email.clone(),
             created_at: now,
             deadline: now.plus(deadline),
             finished_at: None,
+            watched_until: None,
             status: status_name(LiveStatus::Open).to_owned(),
             stop_reason: String::new(),
             states: states.to_bytes(),
         };
-        let details = json!({ "targets_count": hosts.len(), "query_sql": row.query, "query_name": row.query_name });
+        let mut details = json!({ "targets_count": hosts.len(), "query_sql": row.query, "query_name": row.query_name });
+        if let Some(discovery) = &row.discovery {
+            details["discovery_sql"] = discovery.as_str().into();
+        }
         let id = self
             .store
             .write(async |tx| {
@@ -125,7 +137,7 @@ impl Live {
         let job = Arc::new(Job::new(live_queries::Model { id, ..row }, states));
         self.jobs.pin().insert(id, Arc::clone(&job));
         for host in hosts.iter().filter_map(|id| self.hosts.index.get(*id)).filter(|host| host.turns.is_attached()) {
-            host.turns.add(id);
+            host.turns.add(id, job.discovery.is_some());
         }
         Ok(job)
     }
@@ -135,7 +147,7 @@ impl Live {
         if let Ask::Sql(text) = ask {
             principal.may(Permission::RunLiveQueries)?;
             sql::check(text).map_err(|reason| Error::invalid("query", reason))?;
-            return Ok(Question { sql: text.to_owned(), query_name: String::new() });
+            return Ok(Question { sql: text.to_owned(), query_name: String::new(), discovery: None });
         }
         let mut saved = store::queries::all(self.store.reader()).await?.into_iter();
         let (place, found) = match ask {
@@ -145,7 +157,7 @@ impl Live {
         let saved = found.ok_or_else(|| Error::invalid(place, format!("there is no query {ask}")))?;
         let needed = if saved.observer_can_run { Permission::ReadQueries } else { Permission::RunLiveQueries };
         principal.may(needed)?;
-        Ok(Question { sql: saved.query, query_name: saved.name })
+        Ok(Question { sql: saved.query, query_name: saved.name, discovery: None })
     }
 
     /// The latest jobs, newest first.
@@ -224,6 +236,7 @@ impl Live {
             id: job.id,
             query: job.sql.clone(),
             query_name: (!job.query_name.is_empty()).then(|| job.query_name.clone()),
+            discovery: job.discovery.clone(),
             created_at: job.created_at.to_utc(),
             deadline: job.deadline.to_utc(),
             author_id: job.author_id,

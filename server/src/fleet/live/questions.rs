@@ -15,6 +15,13 @@ use crate::fleet::hosts::Host;
 /// What agents call a live query; the prefix is the one Fleet's users see in their agents' logs.
 pub const PREFIX: &str = "fleet_distributed_query_";
 
+/// What agents call the sentinel of a live query with a discovery query. It comes before the query itself in the order of
+/// bytes, in which agents run what they have: a write with the sentinel then has the query too, unless it was left out.
+pub const SENTINEL: &str = "fleet_discovery_query_";
+
+/// Finds a row wherever it runs.
+const ALWAYS: &str = "SELECT 1";
+
 /// For so long a host that was asked comes back every five seconds, so that an operator's next question is quick.
 const ACCELERATE_SECS: u64 = 60;
 
@@ -36,17 +43,17 @@ impl Live {
         }
         let now = self.clock.now();
         self.settle_overdue(host, now).await;
-        let mut queries = Map::new();
+        let mut read = Read::default();
         for id in host.turns.candidates() {
-            if let Some(sql) = self.claim(host, id, now).await {
-                queries.insert(format!("{PREFIX}{id}"), sql.into());
+            if let Some(job) = self.claim(host, id, now).await {
+                read.add(&job);
             }
         }
-        if queries.is_empty() {
+        if read.queries.is_empty() {
             return None;
         }
-        self.metrics.live_questions.inc_by(queries.len() as u64);
-        let mut answer = json!({ "queries": Value::Object(queries) });
+        self.metrics.live_questions.inc_by(read.queries.len() as u64);
+        let mut answer = read.answer();
         let interval = host.intervals.load().0.distributed;
         if interval > QUICK_ENOUGH && host.turns.accelerate(now, ACCELERATE_EVERY) {
             answer["accelerate"] = ACCELERATE_SECS.into();
@@ -60,12 +67,12 @@ impl Live {
         host.turns.attach();
         for job in self.open_jobs() {
             if job.state_of(host.id) == Some(TargetState::Pending) {
-                host.turns.add(job.id);
+                host.turns.add(job.id, job.discovery.is_some());
             }
         }
     }
 
-    async fn claim(&self, host: &Host, id: i64, now: Moment) -> Option<String> {
+    async fn claim(&self, host: &Host, id: i64, now: Moment) -> Option<Arc<Job>> {
         let job = self.jobs.pin().get(&id).cloned();
         let Some(job) = job.filter(|job| job.is_open() && job.state_of(host.id) == Some(TargetState::Pending)) else {
             host.turns.dropped(id);
@@ -74,7 +81,7 @@ impl Live {
         match self.bus.claim(id, host.id).await {
             Ok(true) if job.sent(host.id) => {
                 host.turns.taken(id, now);
-                Some(job.sql.clone())
+                Some(job)
             }
             Ok(_) => {
                 host.turns.dropped(id);
@@ -87,32 +94,58 @@ impl Live {
         }
     }
 
+    /// The answers a host owes are larger than the server takes, and were thrown away: it must not send them again.
+    pub async fn answers_too_large(&self, host: &Arc<Host>) {
+        let verdicts = host.turns.too_large();
+        self.carry_out(host, verdicts, self.clock.now()).await;
+    }
+
     /// Decides about answers that are owed for too long.
     async fn settle_overdue(&self, host: &Arc<Host>, now: Moment) {
-        for (id, verdict) in host.turns.overdue(now, |since| host.has_restarted_since(since)) {
-            let Some(job) = self.jobs.pin().get(&id).cloned() else { continue };
-            match verdict {
+        let verdicts = host.turns.overdue(now, |since| host.has_restarted_since(since));
+        self.carry_out(host, verdicts, now).await;
+    }
+
+    /// Acts on verdicts. Each stands until it was acted on, so that it does no harm to be given up half-way.
+    async fn carry_out(&self, host: &Arc<Host>, verdicts: Vec<(i64, Verdict)>, now: Moment) {
+        for (id, verdict) in verdicts {
+            let job = self.jobs.pin().get(&id).cloned();
+            let Some(job) = job.filter(|job| job.is_open()) else {
+                host.turns.dropped(id);
+                continue;
+            };
+            let (state, reason) = match verdict {
                 Verdict::Again => {
-                    if self.bus.unclaim(id, host.id).await.is_ok() {
+                    if self.bus.unclaim(id, host.id).await.is_ok() && host.turns.carried_out(id) {
                         job.again(host.id);
                     }
+                    continue;
                 }
-                Verdict::Lost => {
-                    let reason = "was asked twice and did not answer";
-                    self.settle(&job, answers::unanswered(host, TargetState::Lost, reason, now), now).await;
-                }
-                Verdict::Suspect => {
-                    let reason = "the agent restarted while it ran the query: it probably stopped the agent's worker";
-                    self.settle(&job, answers::unanswered(host, TargetState::Suspect, reason, now), now).await;
-                    self.metrics.suspects.inc();
-                    tracing::warn!(
-                        live_query = id,
-                        host_id = host.id,
-                        "a live query has probably stopped an agent's worker"
-                    );
-                    if job.is_dangerous() {
-                        self.stop(&job, now);
-                    }
+                Verdict::Lost if job.discovery.is_some() => (
+                    TargetState::Lost,
+                    "was asked twice and did not answer; perhaps its discovery query cannot run there",
+                ),
+                Verdict::Lost => (TargetState::Lost, "was asked twice and did not answer"),
+                Verdict::TooLarge => (
+                    TargetState::Failed,
+                    "its answer was larger than osquery.max_distributed_write_body allows, and was thrown away",
+                ),
+                Verdict::Suspect => (
+                    TargetState::Suspect,
+                    "the agent restarted while it ran the query: it probably stopped the agent's worker",
+                ),
+            };
+            let is_news = self.settle(&job, answers::unanswered(host, state, reason, now), now).await;
+            host.turns.carried_out(id);
+            if is_news && verdict == Verdict::Suspect {
+                self.metrics.suspects.inc();
+                tracing::warn!(
+                    live_query = id,
+                    host_id = host.id,
+                    "a live query has probably stopped an agent's worker"
+                );
+                if job.is_dangerous() {
+                    self.stop(&job, now);
                 }
             }
         }
@@ -124,5 +157,47 @@ impl Live {
         let reason = format!("stopped, because it probably stopped the agents of hosts {}", hosts.join(", "));
         tracing::error!(live_query = job.id, reason, "a live query was stopped");
         job.end(LiveStatus::Stopped, reason, TargetState::Cancelled, now);
+    }
+}
+
+/// What one read hands out.
+#[derive(Default)]
+struct Read {
+    queries: Map<String, Value>,
+    discovery: Map<String, Value>,
+}
+
+impl Read {
+    /// A query with a discovery query comes with a sentinel: a write always follows then, and says by what it leaves out
+    /// that the discovery query found nothing. Agents before 5.8 also need it, since they run everything when no
+    /// discovery query finds anything.
+    fn add(&mut self, job: &Job) {
+        let name = format!("{PREFIX}{}", job.id);
+        self.queries.insert(name.clone(), job.sql.as_str().into());
+        if let Some(discovery) = &job.discovery {
+            let sentinel = format!("{SENTINEL}{}", job.id);
+            self.discovery.insert(name, discovery.as_str().into());
+            self.discovery.insert(sentinel.clone(), ALWAYS.into());
+            // Stored last: an agent stopped between the two has the query then, not the sentinel alone.
+            self.queries.insert(sentinel, ALWAYS.into());
+        }
+    }
+
+    fn answer(self) -> Value {
+        let mut answer = json!({ "queries": Value::Object(self.queries) });
+        if !self.discovery.is_empty() {
+            answer["discovery"] = Value::Object(self.discovery);
+        }
+        answer
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn agents_run_the_sentinel_first() {
+        assert!(SENTINEL < PREFIX);
     }
 }

@@ -3,8 +3,8 @@
 use muster_api::rest::{LiveCounts, TargetState};
 use roaring::RoaringTreemap;
 
-/// All states, in the order they are stored.
-const STATES: [TargetState; 10] = [
+/// All states, in the order they are stored. What comes later goes to the end: rows that were stored before end earlier.
+const STATES: [TargetState; 11] = [
     TargetState::Pending,
     TargetState::Sent,
     TargetState::Answered,
@@ -15,7 +15,11 @@ const STATES: [TargetState; 10] = [
     TargetState::Expired,
     TargetState::Cancelled,
     TargetState::Gone,
+    TargetState::Skipped,
 ];
+
+/// So many states are stored before the truncated hosts, the others behind them.
+const FIRST: usize = 10;
 
 /// Hosts by state.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -92,6 +96,7 @@ impl States {
             answered: count(TargetState::Answered),
             failed: count(TargetState::Failed),
             denylisted: count(TargetState::Denylisted),
+            skipped: count(TargetState::Skipped),
             suspect: count(TargetState::Suspect),
             lost: count(TargetState::Lost),
             expired: count(TargetState::Expired),
@@ -104,7 +109,8 @@ impl States {
     /// As it is stored.
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = Vec::new();
-        for hosts in self.hosts.iter().chain([&self.truncated]) {
+        let (first, later) = self.hosts.split_at(FIRST);
+        for hosts in first.iter().chain([&self.truncated]).chain(later) {
             // Writing into memory does not fail.
             let _ = hosts.serialize_into(&mut bytes);
         }
@@ -114,7 +120,14 @@ impl States {
     /// `None` for bytes that are not states.
     pub fn from_bytes(mut bytes: &[u8]) -> Option<Self> {
         let mut states = Self::default();
-        for hosts in states.hosts.iter_mut().chain([&mut states.truncated]) {
+        let (first, later) = states.hosts.split_at_mut(FIRST);
+        for hosts in first.iter_mut().chain([&mut states.truncated]) {
+            *hosts = RoaringTreemap::deserialize_from(&mut bytes).ok()?;
+        }
+        for hosts in later {
+            if bytes.is_empty() {
+                break;
+            }
             *hosts = RoaringTreemap::deserialize_from(&mut bytes).ok()?;
         }
         Some(states)
@@ -129,7 +142,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn states_add_up_whatever_happens(steps in proptest::collection::vec((0_i64..40, 0_usize..10, 0_usize..10), 0..300)) {
+        fn states_add_up_whatever_happens(steps in proptest::collection::vec((0_i64..40, 0_usize..11, 0_usize..11), 0..300)) {
             let mut states = States::pending(0..30);
             for (host, from, to) in steps {
                 let before = states.of(host);
@@ -142,5 +155,18 @@ mod tests {
             }
             prop_assert_eq!(States::from_bytes(&states.to_bytes()), Some(states));
         }
+    }
+
+    #[test]
+    fn rows_stored_before_there_were_skips_are_read() {
+        let mut states = States::pending(0..4);
+        states.advance(1, &[TargetState::Pending], TargetState::Gone);
+        states.mark_truncated(2);
+        let mut bytes = Vec::new();
+        for hosts in states.hosts[..FIRST].iter().chain([&states.truncated]) {
+            hosts.serialize_into(&mut bytes).unwrap();
+        }
+        assert_eq!(States::from_bytes(&bytes), Some(states));
+        assert_eq!(States::from_bytes(&bytes[..bytes.len() - 1]), None, "cut off");
     }
 }

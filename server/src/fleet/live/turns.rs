@@ -25,7 +25,11 @@ struct Inner {
     waiting: BTreeSet<i64>,
     /// Lost once; asked alone the second time.
     careful: BTreeSet<i64>,
+    /// With a discovery query: one that cannot run voids the whole read, so these are always asked alone.
+    discovering: BTreeSet<i64>,
     owed: BTreeMap<i64, Moment>,
+    /// What owed answers have become, until that is carried out.
+    verdicts: BTreeMap<i64, Verdict>,
     was_refused: bool,
     accelerated_at: Moment,
 }
@@ -39,6 +43,8 @@ pub(super) enum Verdict {
     Again,
     /// Asked twice, no answer, no sign of a restart.
     Lost,
+    /// It came alone, and was larger than the server takes.
+    TooLarge,
 }
 
 impl Turns {
@@ -55,26 +61,28 @@ impl Turns {
         self.has_any.load(Ordering::Acquire)
     }
 
-    pub(super) fn add(&self, job: i64) {
+    pub(super) fn add(&self, job: i64, is_discovering: bool) {
         let mut inner = self.lock();
-        if !inner.owed.contains_key(&job) {
+        if !inner.owed.contains_key(&job) && !inner.verdicts.contains_key(&job) {
             inner.waiting.insert(job);
+            if is_discovering {
+                inner.discovering.insert(job);
+            }
         }
         self.has_any.store(true, Ordering::Release);
     }
 
-    /// Owed answers that will not come, given whether the agent shows signs of a restart since a moment.
+    /// Owed answers that will not come, given whether the agent shows signs of a restart since a moment. Each is given
+    /// again until `carried_out`, so that a request that is given up on the way loses none.
     pub(super) fn overdue(&self, now: Moment, restarted_since: impl Fn(Moment) -> bool) -> Vec<(i64, Verdict)> {
         let mut inner = self.lock();
         let mut by_read: BTreeMap<Moment, Vec<i64>> = BTreeMap::new();
         for (job, sent_at) in inner.owed.iter().filter(|(_, sent_at)| now > sent_at.plus(ENVELOPE)) {
             by_read.entry(*sent_at).or_default().push(*job);
         }
-        let mut verdicts = Vec::new();
         for (sent_at, jobs) in by_read {
             let was_alone = jobs.len() == 1;
             for job in jobs {
-                inner.owed.remove(&job);
                 let verdict = if was_alone && restarted_since(sent_at) {
                     Verdict::Suspect
                 } else if inner.careful.contains(&job) {
@@ -82,30 +90,46 @@ impl Turns {
                 } else {
                     Verdict::Again
                 };
-                match verdict {
-                    Verdict::Again => {
-                        inner.careful.insert(job);
-                        inner.waiting.insert(job);
-                    }
-                    _ => {
-                        inner.careful.remove(&job);
-                    }
-                }
-                verdicts.push((job, verdict));
+                inner.owed.remove(&job);
+                inner.verdicts.insert(job, verdict);
             }
         }
-        self.note(&inner);
-        verdicts
+        inner.verdicts.iter().map(|(job, verdict)| (*job, *verdict)).collect()
     }
 
-    /// Jobs for the next read; `taken` or `dropped` must follow for each. One that was lost before goes alone.
+    /// The agent's answers were too large to be taken. Which one it was shows when each is asked alone.
+    pub(super) fn too_large(&self) -> Vec<(i64, Verdict)> {
+        let mut inner = self.lock();
+        let owed = std::mem::take(&mut inner.owed);
+        let verdict = if owed.len() == 1 { Verdict::TooLarge } else { Verdict::Again };
+        inner.verdicts.extend(owed.into_keys().map(|job| (job, verdict)));
+        inner.verdicts.iter().map(|(job, verdict)| (*job, *verdict)).collect()
+    }
+
+    /// A verdict was acted on. False when that has been said before, or the job was over in between.
+    pub(super) fn carried_out(&self, job: i64) -> bool {
+        let mut inner = self.lock();
+        let verdict = inner.verdicts.remove(&job);
+        if verdict == Some(Verdict::Again) {
+            inner.careful.insert(job);
+            inner.waiting.insert(job);
+        } else {
+            inner.careful.remove(&job);
+            inner.discovering.remove(&job);
+        }
+        self.note(&inner);
+        verdict.is_some()
+    }
+
+    /// Jobs for the next read; `taken` or `dropped` must follow for each.
     pub(super) fn candidates(&self) -> Vec<i64> {
         let inner = self.lock();
-        let (careful, fresh): (Vec<i64>, Vec<i64>) = inner.waiting.iter().partition(|job| inner.careful.contains(job));
-        if fresh.is_empty() {
-            return careful.into_iter().take(usize::from(inner.owed.is_empty())).collect();
+        let is_alone = |job: &&i64| inner.careful.contains(job) || inner.discovering.contains(job);
+        let (alone, together): (Vec<i64>, Vec<i64>) = inner.waiting.iter().partition(is_alone);
+        if together.is_empty() {
+            return alone.into_iter().take(usize::from(inner.owed.is_empty())).collect();
         }
-        fresh.into_iter().take(AT_ONE_TIME).collect()
+        together.into_iter().take(AT_ONE_TIME).collect()
     }
 
     pub(super) fn taken(&self, job: i64, now: Moment) {
@@ -120,7 +144,9 @@ impl Turns {
         let mut inner = self.lock();
         inner.waiting.remove(&job);
         inner.owed.remove(&job);
+        inner.verdicts.remove(&job);
         inner.careful.remove(&job);
+        inner.discovering.remove(&job);
         self.note(&inner);
     }
 
@@ -140,7 +166,8 @@ impl Turns {
     }
 
     fn note(&self, inner: &Inner) {
-        self.has_any.store(!inner.waiting.is_empty() || !inner.owed.is_empty(), Ordering::Release);
+        let has_any = !(inner.waiting.is_empty() && inner.owed.is_empty() && inner.verdicts.is_empty());
+        self.has_any.store(has_any, Ordering::Release);
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -162,11 +189,18 @@ mod tests {
         jobs
     }
 
+    /// What is decided, carried out at once.
+    fn settle(turns: &Turns, now: Moment, has_restarted: bool) -> Vec<(i64, Verdict)> {
+        let verdicts = turns.overdue(now, |_| has_restarted);
+        assert!(verdicts.iter().all(|(job, _)| turns.carried_out(*job)));
+        verdicts
+    }
+
     #[test]
     fn an_empty_check_in_looks_at_one_flag() {
         let turns = Turns::default();
         assert!(!turns.has_any());
-        turns.add(1);
+        turns.add(1, false);
         assert!(turns.has_any());
         take_all(&turns, at(0));
         turns.dropped(1);
@@ -176,22 +210,22 @@ mod tests {
     #[test]
     fn a_restart_after_a_lone_query_makes_it_suspect() {
         let turns = Turns::default();
-        turns.add(1);
+        turns.add(1, false);
         take_all(&turns, at(0));
-        assert_eq!(turns.overdue(at(10), |_| true), [], "still within the time an agent retries");
-        assert_eq!(turns.overdue(at(30), |_| true), [(1, Verdict::Suspect)]);
+        assert_eq!(settle(&turns, at(10), true), [], "still within the time an agent retries");
+        assert_eq!(settle(&turns, at(30), true), [(1, Verdict::Suspect)]);
     }
 
     #[test]
     fn several_lost_at_once_are_asked_again_one_by_one() {
         let turns = Turns::default();
-        (1..=3).for_each(|job| turns.add(job));
+        (1..=3).for_each(|job| turns.add(job, false));
         assert_eq!(take_all(&turns, at(0)), [1, 2, 3]);
         turns.dropped(3);
-        assert_eq!(turns.overdue(at(30), |_| true), [(1, Verdict::Again), (2, Verdict::Again)]);
+        assert_eq!(settle(&turns, at(30), true), [(1, Verdict::Again), (2, Verdict::Again)]);
         assert_eq!(take_all(&turns, at(30)), [1]);
         assert_eq!(turns.candidates(), [0; 0], "the second waits for the first");
-        assert_eq!(turns.overdue(at(60), |_| true), [(1, Verdict::Suspect)]);
+        assert_eq!(settle(&turns, at(60), true), [(1, Verdict::Suspect)]);
         assert_eq!(take_all(&turns, at(60)), [2]);
         turns.dropped(2);
         assert!(!turns.has_any());
@@ -200,11 +234,54 @@ mod tests {
     #[test]
     fn two_losses_without_a_restart_are_lost() {
         let turns = Turns::default();
-        turns.add(1);
+        turns.add(1, false);
         take_all(&turns, at(0));
-        assert_eq!(turns.overdue(at(30), |_| false), [(1, Verdict::Again)]);
+        assert_eq!(settle(&turns, at(30), false), [(1, Verdict::Again)]);
         take_all(&turns, at(30));
-        assert_eq!(turns.overdue(at(60), |_| false), [(1, Verdict::Lost)]);
+        assert_eq!(settle(&turns, at(60), false), [(1, Verdict::Lost)]);
         assert!(!turns.has_any());
+    }
+
+    #[test]
+    fn a_verdict_stands_until_it_is_carried_out() {
+        let turns = Turns::default();
+        (1..=2).for_each(|job| turns.add(job, false));
+        take_all(&turns, at(0));
+        let both = [(1, Verdict::Again), (2, Verdict::Again)];
+        assert_eq!(turns.overdue(at(30), |_| true), both);
+        assert!(turns.has_any());
+        assert_eq!(turns.candidates(), [0; 0], "nothing is asked again before that");
+        assert!(turns.carried_out(1));
+        assert_eq!(turns.overdue(at(60), |_| true), both[1..], "the one that is left was not alone");
+        turns.dropped(2);
+        assert!(!turns.carried_out(2), "its answer has come after all");
+        assert_eq!(turns.candidates(), [1]);
+    }
+
+    #[test]
+    fn what_has_a_discovery_query_is_asked_alone() {
+        let turns = Turns::default();
+        (1..=4).for_each(|job| turns.add(job, job % 2 == 0));
+        assert_eq!(take_all(&turns, at(0)), [1, 3]);
+        assert_eq!(turns.candidates(), [0; 0]);
+        turns.dropped(1);
+        turns.dropped(3);
+        assert_eq!(take_all(&turns, at(1)), [2]);
+        assert_eq!(turns.candidates(), [0; 0]);
+        turns.dropped(2);
+        assert_eq!(take_all(&turns, at(2)), [4]);
+    }
+
+    #[test]
+    fn of_several_that_were_too_large_together_each_is_asked_alone() {
+        let turns = Turns::default();
+        (1..=2).for_each(|job| turns.add(job, false));
+        take_all(&turns, at(0));
+        assert_eq!(turns.too_large(), [(1, Verdict::Again), (2, Verdict::Again)]);
+        assert!(turns.carried_out(1) && turns.carried_out(2));
+        assert_eq!(take_all(&turns, at(1)), [1]);
+        assert_eq!(turns.too_large(), [(1, Verdict::TooLarge)]);
+        assert!(turns.carried_out(1));
+        assert_eq!(take_all(&turns, at(2)), [2]);
     }
 }

@@ -9,6 +9,9 @@ pub struct Model {
     pub id: i64,
     #[sea_orm(column_type = "Text")]
     pub query: String,
+    /// Hosts where it finds nothing are not asked.
+    #[sea_orm(column_type = "Text", nullable)]
+    pub discovery: Option<String>,
     /// Empty for SQL of its own.
     pub query_name: String,
     pub author_id: Option<i64>,
@@ -16,6 +19,8 @@ pub struct Model {
     pub created_at: Moment,
     pub deadline: Moment,
     pub finished_at: Option<Moment>,
+    /// Campaigns only: it ends then, unless somebody who watches has put it off.
+    pub watched_until: Option<Moment>,
     /// `open`, `complete`, `cancelled`, `stopped` or `expired`.
     pub status: String,
     #[sea_orm(column_type = "Text")]

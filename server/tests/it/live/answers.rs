@@ -6,7 +6,7 @@ use muster_api::rest::{LiveStatus, TargetState};
 use serde_json::json;
 
 use super::{ENVELOPE, answers, ask, counts, hosts, job};
-use crate::support::TestServer;
+use crate::support::{TestServer, assert_refused, object};
 
 #[tokio::test]
 async fn a_failing_query_says_why_and_spoils_no_other() {
@@ -119,4 +119,35 @@ async fn answers_beyond_the_caps_are_cut_and_counted() {
     assert_eq!(kept.len(), 8, "everybody is accounted for, with or without rows");
     assert!(kept.iter().all(|answer| answer.truncated && answer.rows_sent == Some(500)));
     assert!(kept[0].rows.len() > 10 && kept[7].rows.is_empty());
+}
+
+/// As large as an agent can make it, a write is taken off its hands, and what was in it is accounted for.
+#[tokio::test]
+async fn a_write_that_is_too_large_is_taken_and_its_queries_fail() {
+    let server = TestServer::with(|config| config.osquery.max_distributed_write_body = Bytes::kib(64)).await;
+    let mut agents = hosts(&server, 2).await;
+    let sql = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 20000) SELECT i FROM n";
+    let (large, small) = (ask(&server, sql).await.id, ask(&server, "SELECT 1").await.id);
+    // Together they are thrown away; then each is asked alone, and one of them can be told.
+    for _ in 0..3 {
+        for agent in &mut agents {
+            if let Some(write) = agent.distributed().await.write {
+                assert!(write.verdict.is_success(), "{write:?}");
+            }
+            assert!(agent.agent().unsent_live_results().is_empty(), "the agent keeps nothing");
+        }
+    }
+    assert_eq!(counts(&server, small).await.answered, 2);
+    assert_eq!(counts(&server, large).await.failed, 2);
+    let failed = &answers(&server, large, 0).await[0];
+    assert!(failed.error.as_deref().unwrap().contains("max_distributed_write_body"), "{failed:?}");
+    assert_eq!(job(&server, large).await.status, LiveStatus::Complete);
+    // Whoever shows no key, or one that nobody has, is told.
+    let body = format!("{{\"queries\":{{\"a\":[{}{{}}]}}}}", "{},".repeat(30_000));
+    let strip = [("Authorization", "none")];
+    let unknown = agents[0].raw(Door::DistributedWrite, body.clone(), &strip).await;
+    assert_refused(&unknown, "without a key");
+    let body = body.replacen('{', "{\"node_key\":\"made-up\",", 1);
+    let unknown = agents[0].raw(Door::DistributedWrite, body, &strip).await;
+    assert!(object(&unknown)["node_invalid"].as_bool().unwrap(), "{unknown:?}");
 }

@@ -3,6 +3,7 @@
 mod accounting;
 mod answers;
 mod campaigns;
+mod discovery;
 mod interleavings;
 mod quiet;
 mod restarts;
@@ -56,6 +57,7 @@ pub async fn counts(server: &TestServer, id: i64) -> LiveCounts {
         answered,
         failed,
         denylisted,
+        skipped,
         suspect,
         lost,
         expired,
@@ -63,7 +65,7 @@ pub async fn counts(server: &TestServer, id: i64) -> LiveCounts {
         gone,
         ..
     } = counts;
-    let sum = pending + sent + answered + failed + denylisted + suspect + lost + expired + cancelled + gone;
+    let sum = pending + sent + answered + failed + denylisted + skipped + suspect + lost + expired + cancelled + gone;
     assert_eq!(sum, targets, "{counts:?}");
     counts
 }
