@@ -37,8 +37,10 @@ impl Live {
         let now = self.clock.now();
         self.settle_overdue(host, now).await;
         let mut queries = Map::new();
-        for id in host.turns.candidates() {
-            if let Some(sql) = self.claim(host, id, now).await {
+        let candidates = host.turns.candidates();
+        let is_alone = candidates.len() == 1;
+        for id in candidates {
+            if let Some(sql) = self.claim(host, id, now, is_alone).await {
                 queries.insert(format!("{PREFIX}{id}"), sql.into());
             }
         }
@@ -65,13 +67,13 @@ impl Live {
         }
     }
 
-    async fn claim(&self, host: &Host, id: i64, now: Moment) -> Option<String> {
+    async fn claim(&self, host: &Host, id: i64, now: Moment, is_alone: bool) -> Option<String> {
         let job = self.jobs.pin().get(&id).cloned();
         let Some(job) = job.filter(|job| job.is_open() && job.state_of(host.id) == Some(TargetState::Pending)) else {
             host.turns.dropped(id);
             return None;
         };
-        match self.bus.claim(id, host.id).await {
+        match self.bus.claim(id, host.id, now, is_alone).await {
             Ok(true) if job.sent(host.id) => {
                 host.turns.taken(id, now);
                 Some(job.sql.clone())
