@@ -1,7 +1,8 @@
 use prometheus::IntCounterVec;
 use tokio::sync::watch;
 
-use super::{BusFuture, LiveBus, Piece};
+use super::{BusFuture, Event, LiveBus, Opened, Piece, Start};
+use crate::clock::Moment;
 
 /// A bus whose commands are counted by name.
 #[derive(Debug)]
@@ -22,20 +23,28 @@ impl<B: LiveBus> Counted<B> {
 }
 
 impl<B: LiveBus> LiveBus for Counted<B> {
-    fn open(&self, job: i64) -> BusFuture<'_, ()> {
-        self.count("open").open(job)
+    fn open(&self, job: i64, start: Start) -> BusFuture<'_, Opened> {
+        self.count("open").open(job, start)
     }
 
-    fn claim(&self, job: i64, host: i64) -> BusFuture<'_, bool> {
-        self.count("claim").claim(job, host)
+    fn claim(&self, job: i64, host: i64, at: Moment, is_alone: bool) -> BusFuture<'_, bool> {
+        self.count("claim").claim(job, host, at, is_alone)
     }
 
-    fn unclaim(&self, job: i64, host: i64) -> BusFuture<'_, ()> {
+    fn unclaim(&self, job: i64, host: i64) -> BusFuture<'_, bool> {
         self.count("unclaim").unclaim(job, host)
     }
 
-    fn answer(&self, job: i64, host: i64, line: Vec<u8>) -> BusFuture<'_, bool> {
-        self.count("answer").answer(job, host, line)
+    fn answer(&self, job: i64, host: i64, line: Vec<u8>, note: Vec<u8>) -> BusFuture<'_, bool> {
+        self.count("answer").answer(job, host, line, note)
+    }
+
+    fn close(&self, job: i64, note: Vec<u8>) -> BusFuture<'_, bool> {
+        self.count("close").close(job, note)
+    }
+
+    fn events(&self, job: i64, after: u64) -> BusFuture<'_, Vec<Event>> {
+        self.count("events").events(job, after)
     }
 
     fn read(&self, job: i64, cursor: u64, max_bytes: usize) -> BusFuture<'_, Piece> {

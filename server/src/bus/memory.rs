@@ -1,4 +1,5 @@
-//! The bus of a single process: turns in memory, answers in one append-only file per job. The cursor is the offset.
+//! The bus of a single process: turns in memory, answers in one append-only file per job. The cursor is the offset. It
+//! has no events to tell: the one process there is has caused them all, and after a restart the answers say who is settled.
 
 use crate::lock::lock;
 use std::collections::HashMap;
@@ -11,7 +12,8 @@ use std::sync::{Arc, Mutex};
 use roaring::RoaringTreemap;
 use tokio::sync::watch;
 
-use super::{BusError, BusFuture, Line, LiveBus, Piece};
+use super::{BusError, BusFuture, Event, Line, LiveBus, Opened, Piece, Start};
+use crate::clock::Moment;
 
 /// Lines are read in steps of this size.
 const STEP: usize = 64 * 1024;
@@ -21,6 +23,8 @@ const STEP: usize = 64 * 1024;
 pub struct MemoryBus {
     folder: PathBuf,
     jobs: Mutex<HashMap<i64, Arc<Stream>>>,
+    /// One file is opened at a time, so that only one caller makes it.
+    opening: tokio::sync::Mutex<()>,
 }
 
 #[derive(Debug)]
@@ -33,7 +37,8 @@ struct Stream {
 #[derive(Debug)]
 struct Inner {
     claimed: RoaringTreemap,
-    answered: RoaringTreemap,
+    settled: RoaringTreemap,
+    is_closed: bool,
 }
 
 impl MemoryBus {
@@ -43,12 +48,12 @@ impl MemoryBus {
     /// When the folder cannot be made.
     pub fn new(folder: &Path) -> io::Result<Self> {
         DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-        Ok(Self { folder: folder.to_owned(), jobs: Mutex::default() })
+        Ok(Self { folder: folder.to_owned(), jobs: Mutex::default(), opening: tokio::sync::Mutex::default() })
     }
 
     fn stream(&self, job: i64) -> Result<Arc<Stream>, BusError> {
         let found = lock(&self.jobs).get(&job).cloned();
-        found.ok_or_else(|| BusError(format!("live query {job} has no results")))
+        found.ok_or(BusError::Lost(job))
     }
 
     fn path(&self, job: i64) -> PathBuf {
@@ -57,26 +62,31 @@ impl MemoryBus {
 }
 
 impl Stream {
-    /// Opens the file, cuts off a line that a crash left unfinished, and notes who has answered.
-    fn open(path: PathBuf) -> io::Result<Self> {
+    /// Opens the file, cuts off a line that a crash left unfinished, and notes who has answered. Says whether it made it.
+    fn open(path: PathBuf, start: Start) -> io::Result<(Self, Opened)> {
+        let opened = if path.exists() { Opened::Found } else { Opened::Made };
         let mut file = OpenOptions::new().create(true).append(true).read(true).mode(0o600).open(&path)?;
-        let mut answered = RoaringTreemap::new();
+        // What the checkpoint says is no less true when the file is there: it may be of before a loss of power.
+        let mut settled = match start {
+            Start::New => RoaringTreemap::new(),
+            Start::Checkpoint { settled } => settled,
+        };
         let mut end = 0;
         let mut reader = BufReader::new(&mut file);
         let mut line = Vec::new();
         while reader.read_until(b'\n', &mut line)? > 0 && line.ends_with(b"\n") {
             end += line.len() as u64;
-            answered.extend(host_of(&line));
+            settled.extend(host_of(&line));
             line.clear();
         }
         file.set_len(end)?;
-        let inner = Inner { claimed: RoaringTreemap::new(), answered };
-        Ok(Self { path, inner: Mutex::new(inner), end: watch::Sender::new(end) })
+        let inner = Inner { claimed: RoaringTreemap::new(), settled, is_closed: false };
+        Ok((Self { path, inner: Mutex::new(inner), end: watch::Sender::new(end) }, opened))
     }
 
     fn answer(&self, host: u64, mut line: Vec<u8>) -> io::Result<bool> {
         let mut inner = lock(&self.inner);
-        if inner.answered.contains(host) {
+        if inner.is_closed || inner.settled.contains(host) {
             return Ok(false);
         }
         line.push(b'\n');
@@ -87,7 +97,8 @@ impl Stream {
             file.set_len(end)?;
             return Err(error);
         }
-        inner.answered.insert(host);
+        inner.claimed.remove(host);
+        inner.settled.insert(host);
         self.end.send_replace(end + line.len() as u64);
         Ok(true)
     }
@@ -127,40 +138,52 @@ fn host_of(line: &[u8]) -> Option<u64> {
 }
 
 impl LiveBus for MemoryBus {
-    fn open(&self, job: i64) -> BusFuture<'_, ()> {
+    fn open(&self, job: i64, start: Start) -> BusFuture<'_, Opened> {
         Box::pin(async move {
+            let _turn = self.opening.lock().await;
             if lock(&self.jobs).contains_key(&job) {
-                return Ok(());
+                return Ok(Opened::Found);
             }
             let path = self.path(job);
-            let stream = blocking(move || Stream::open(path)).await?;
-            lock(&self.jobs).entry(job).or_insert_with(|| Arc::new(stream));
-            Ok(())
+            let (stream, opened) = blocking(move || Stream::open(path, start)).await?;
+            lock(&self.jobs).insert(job, Arc::new(stream));
+            Ok(opened)
         })
     }
 
-    fn claim(&self, job: i64, host: i64) -> BusFuture<'_, bool> {
+    fn claim(&self, job: i64, host: i64, _at: Moment, _is_alone: bool) -> BusFuture<'_, bool> {
         Box::pin(async move {
             let stream = self.stream(job)?;
             let mut inner = lock(&stream.inner);
             let host = host.cast_unsigned();
-            Ok(!inner.answered.contains(host) && inner.claimed.insert(host))
+            Ok(!inner.is_closed && !inner.settled.contains(host) && inner.claimed.insert(host))
         })
     }
 
-    fn unclaim(&self, job: i64, host: i64) -> BusFuture<'_, ()> {
+    fn unclaim(&self, job: i64, host: i64) -> BusFuture<'_, bool> {
         Box::pin(async move {
             let stream = self.stream(job)?;
-            lock(&stream.inner).claimed.remove(host.cast_unsigned());
-            Ok(())
+            let mut inner = lock(&stream.inner);
+            Ok(!inner.is_closed && inner.claimed.remove(host.cast_unsigned()))
         })
     }
 
-    fn answer(&self, job: i64, host: i64, line: Vec<u8>) -> BusFuture<'_, bool> {
+    fn answer(&self, job: i64, host: i64, line: Vec<u8>, _note: Vec<u8>) -> BusFuture<'_, bool> {
         Box::pin(async move {
             let stream = self.stream(job)?;
             blocking(move || stream.answer(host.cast_unsigned(), line)).await
         })
+    }
+
+    fn close(&self, job: i64, _note: Vec<u8>) -> BusFuture<'_, bool> {
+        Box::pin(async move {
+            let stream = self.stream(job)?;
+            Ok(!std::mem::replace(&mut lock(&stream.inner).is_closed, true))
+        })
+    }
+
+    fn events(&self, job: i64, _after: u64) -> BusFuture<'_, Vec<Event>> {
+        Box::pin(async move { self.stream(job).map(|_| Vec::new()) })
     }
 
     fn read(&self, job: i64, cursor: u64, max_bytes: usize) -> BusFuture<'_, Piece> {
@@ -193,8 +216,10 @@ impl LiveBus for MemoryBus {
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> Result<T, BusError> {
     match tokio::task::spawn_blocking(work).await {
-        Ok(outcome) => outcome.map_err(|error| BusError(format!("the file of a live query's results: {error}"))),
-        Err(error) => Err(BusError(error.to_string())),
+        Ok(outcome) => {
+            outcome.map_err(|error| BusError::Unavailable(format!("the file of a live query's results: {error}")))
+        }
+        Err(error) => Err(BusError::Unavailable(error.to_string())),
     }
 }
 
@@ -206,25 +231,14 @@ mod tests {
     async fn it_keeps_what_a_bus_promises() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().to_owned();
-        super::super::contract_tests::run(MemoryBus::new(&path).unwrap(), || MemoryBus::new(&path).unwrap()).await;
+        super::super::contract_tests::run(MemoryBus::new(&path).unwrap(), async || MemoryBus::new(&path).unwrap())
+            .await;
     }
 
-    #[tokio::test]
-    async fn any_cursor_gives_whole_lines() {
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn each_turn_has_one_winner() {
         let folder = tempfile::tempdir().unwrap();
-        let bus = MemoryBus::new(folder.path()).unwrap();
-        bus.open(1).await.unwrap();
-        bus.answer(1, 1, b"{\"host_id\":1}".to_vec()).await.unwrap();
-        bus.answer(1, 2, b"{\"host_id\":2}".to_vec()).await.unwrap();
-        let all = bus.read(1, 0, usize::MAX).await.unwrap();
-        let first = all.lines[0].cursor;
-        for cursor in 1..=first {
-            assert_eq!(bus.read(1, cursor, usize::MAX).await.unwrap().lines, all.lines[1..], "{cursor}");
-        }
-        for cursor in first + 1..first + 100 {
-            let piece = bus.read(1, cursor, usize::MAX).await.unwrap();
-            assert_eq!((piece.lines.len(), piece.next), (0, all.next), "{cursor}");
-        }
+        super::super::contract_tests::races(vec![Arc::new(MemoryBus::new(folder.path()).unwrap())], 1).await;
     }
 
     #[tokio::test]
@@ -232,9 +246,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("3.ndjson"), "{\"host_id\":1}\n{\"host_id\":2,\"rows\"").unwrap();
         let bus = MemoryBus::new(folder.path()).unwrap();
-        bus.open(3).await.unwrap();
+        assert_eq!(bus.open(3, Start::New).await.unwrap(), Opened::Found);
         assert_eq!(bus.read(3, 0, usize::MAX).await.unwrap().lines.len(), 1);
-        assert!(bus.answer(3, 2, b"{\"host_id\":2}".to_vec()).await.unwrap());
+        assert!(bus.answer(3, 2, b"{\"host_id\":2}".to_vec(), Vec::new()).await.unwrap());
         assert_eq!(bus.read(3, 0, usize::MAX).await.unwrap().lines.len(), 2);
     }
 }

@@ -1,22 +1,55 @@
-//! What replicas share while a live query goes on: who has been asked, who has answered, and the answers in order.
+//! What replicas share: live queries while they go on (who has been asked, who has answered, the answers in order), and
+//! a bell that tells the others to look again.
 
 mod counted;
+mod doorbell;
+mod event;
 mod memory;
 
 use std::future::Future;
 use std::pin::Pin;
 
+use roaring::RoaringTreemap;
 use tokio::sync::watch;
 
 pub use counted::Counted;
+pub use doorbell::{Bell, Bells, Doorbell, LocalDoorbell};
+pub use event::{Change, Event};
 pub use memory::MemoryBus;
 
+use crate::clock::Moment;
+
 /// Why something could not be shared.
-#[derive(Debug, Clone, thiserror::Error)]
-#[error("{0}")]
-pub struct BusError(pub String);
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BusError {
+    /// Try again later; nothing is known of what became of it.
+    #[error("{0}")]
+    Unavailable(String),
+    /// The bus works and does not know the job (any more). Opening it from its checkpoint makes it anew.
+    #[error("live query {0} is not on the bus")]
+    Lost(i64),
+}
 
 pub type BusFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, BusError>> + Send + 'a>>;
+
+/// Where a job begins that the bus does not have.
+#[derive(Debug, Clone)]
+pub enum Start {
+    /// With nobody asked.
+    New,
+    /// After these hosts, which are neither asked nor heard again, have been settled. Its cursors lie beyond those that
+    /// were given out before, so that who goes on from one misses nothing.
+    Checkpoint { settled: RoaringTreemap },
+}
+
+/// What became of opening a job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Opened {
+    /// There was none; nobody else has made it.
+    Made,
+    /// It was there, with whatever has happened to it.
+    Found,
+}
 
 /// Whole lines of a stream, and where to go on.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -34,75 +67,37 @@ pub struct Line {
 
 /// Promises of every implementation; `contract_tests` holds them to it.
 ///
-/// - `claim` gives a host's turn to one caller only, until `unclaim` or an answer.
+/// - `claim` gives a host's turn to one caller of one replica only, until `unclaim`, and to none after an answer.
 /// - `answer` takes the first answer of a host and no other, and appends it whole.
+/// - after `close` there are no more turns and no more answers.
 /// - `read` gives lines in the order they were appended, each under the same cursor every time.
+/// - a job the bus does not have is [`BusError::Lost`], never mistaken for one without answers.
 pub trait LiveBus: std::fmt::Debug + Send + Sync {
-    /// Makes or finds the stream of a job.
-    fn open(&self, job: i64) -> BusFuture<'_, ()>;
-    /// Whether the caller may ask this host now.
-    fn claim(&self, job: i64, host: i64) -> BusFuture<'_, bool>;
-    /// The host may be asked again.
-    fn unclaim(&self, job: i64, host: i64) -> BusFuture<'_, ()>;
-    /// Appends a host's answer, unless it has answered before.
-    fn answer(&self, job: i64, host: i64, line: Vec<u8>) -> BusFuture<'_, bool>;
+    /// Makes or finds a job. Of several replicas that open it at one time, one makes it.
+    fn open(&self, job: i64, start: Start) -> BusFuture<'_, Opened>;
+    /// Whether the caller may ask this host now. The rest is for [`Change::Sent`].
+    fn claim(&self, job: i64, host: i64, at: Moment, is_alone: bool) -> BusFuture<'_, bool>;
+    /// Lets a host that has its turn be asked again. False when it had none.
+    fn unclaim(&self, job: i64, host: i64) -> BusFuture<'_, bool>;
+    /// Appends a host's answer, unless it is settled already; `note` is for [`Change::Settled`].
+    fn answer(&self, job: i64, host: i64, line: Vec<u8>, note: Vec<u8>) -> BusFuture<'_, bool>;
+    /// Ends turns and answers; `note` is for [`Change::Closed`]. True for the first who does it.
+    fn close(&self, job: i64, note: Vec<u8>) -> BusFuture<'_, bool>;
+    /// What has happened behind a position, in its order and at most [`EVENTS_AT_ONCE`]; none when there is no more.
+    /// A bus of one process has none to tell: whoever caused them knows.
+    fn events(&self, job: i64, after: u64) -> BusFuture<'_, Vec<Event>>;
     /// Lines behind `cursor` of about `max_bytes`, at least one if there is one.
     fn read(&self, job: i64, cursor: u64, max_bytes: usize) -> BusFuture<'_, Piece>;
-    /// Follows the end of the stream. `None` for a job that is not there.
+    /// Follows the end of the stream, whichever replica appends. `None` for a job that was not opened here.
     fn watch(&self, job: i64) -> Option<watch::Receiver<u64>>;
-    /// Bytes of the stream.
+    /// Bytes of the stream, as far as this replica has heard.
     fn length(&self, job: i64) -> u64;
     /// Forgets a job and its answers.
     fn remove(&self, job: i64) -> BusFuture<'_, ()>;
 }
 
+/// Events given at one time.
+pub const EVENTS_AT_ONCE: usize = 10_000;
+
 #[cfg(test)]
-pub(crate) mod contract_tests {
-    use super::LiveBus;
-
-    /// Everything a bus promises. `reopen` gives the same bus after its process was restarted.
-    pub async fn run<B: LiveBus>(bus: B, reopen: impl Fn() -> B) {
-        bus.open(1).await.unwrap();
-        assert!(bus.claim(1, 7).await.unwrap());
-        assert!(!bus.claim(1, 7).await.unwrap(), "a turn is given once");
-        bus.unclaim(1, 7).await.unwrap();
-        assert!(bus.claim(1, 7).await.unwrap(), "and again when it was given back");
-
-        let mut end = bus.watch(1).unwrap();
-        assert!(bus.answer(1, 7, b"{\"host_id\":7,\"n\":1}".to_vec()).await.unwrap());
-        assert!(end.has_changed().unwrap(), "watchers hear of it");
-        end.mark_unchanged();
-        assert!(!bus.answer(1, 7, b"{\"host_id\":7,\"n\":2}".to_vec()).await.unwrap(), "the first answer counts");
-        assert!(!bus.claim(1, 7).await.unwrap(), "who has answered is not asked");
-        for host in 8..=20 {
-            assert!(bus.answer(1, host, format!("{{\"host_id\":{host}}}").into_bytes()).await.unwrap());
-        }
-
-        let all = bus.read(1, 0, usize::MAX).await.unwrap();
-        assert_eq!(all.lines.len(), 14);
-        assert_eq!(all.lines[0].text, b"{\"host_id\":7,\"n\":1}");
-        let mut cursor = 0;
-        let mut seen = Vec::new();
-        loop {
-            let piece = bus.read(1, cursor, 1).await.unwrap();
-            if piece.lines.is_empty() {
-                break;
-            }
-            assert_eq!(piece.lines.last().unwrap().cursor, piece.next);
-            cursor = piece.next;
-            seen.extend(piece.lines);
-        }
-        assert_eq!(seen, all.lines, "small pieces give the same lines");
-        drop(bus);
-
-        let bus = reopen();
-        bus.open(1).await.unwrap();
-        assert_eq!(bus.read(1, 0, usize::MAX).await.unwrap(), all, "a restart loses no answer");
-        assert!(!bus.answer(1, 9, b"{\"host_id\":9}".to_vec()).await.unwrap(), "nor who has answered");
-        assert!(bus.claim(1, 99).await.unwrap());
-        bus.remove(1).await.unwrap();
-        assert!(bus.watch(1).is_none());
-        bus.open(1).await.unwrap();
-        assert!(bus.read(1, 0, usize::MAX).await.unwrap().lines.is_empty(), "a removed job has no answers");
-    }
-}
+pub(crate) mod contract_tests;

@@ -14,7 +14,7 @@ use crate::bus::Line;
 use crate::clock::Moment;
 use crate::fleet::checkin::DENYLISTED;
 use crate::fleet::hosts::Host;
-use crate::fleet::{Error, Result};
+use crate::fleet::Result;
 
 /// Longest message of an agent that is kept, in characters.
 const MAX_MESSAGE: usize = 4096;
@@ -40,11 +40,11 @@ impl Live {
         }
         let now = self.clock.now();
         let answer = self.read_answer(host, &job, result, now);
-        match self.bus.answer(id, host.id, line(&answer)).await {
+        match self.bus.answer(id, host.id, line(&answer), Vec::new()).await {
             Ok(_) => {
                 host.turns.refuse(false);
             }
-            Err(error) if !host.turns.refuse(true) => return Err(Error::Unavailable(error.0)),
+            Err(error) if !host.turns.refuse(true) => return Err(error.into()),
             Err(error) => {
                 host.turns.refuse(false);
                 tracing::error!(%error, live_query = id, host_id = host.id, "an answer could not be kept and is only counted");
@@ -75,7 +75,7 @@ impl Live {
 
     /// Keeps what is known of a host that does not answer. False when it has been settled before.
     pub(super) async fn settle(&self, job: &Job, answer: LiveAnswer, now: Moment) -> bool {
-        if let Err(error) = self.bus.answer(job.id, answer.host_id, line(&answer)).await {
+        if let Err(error) = self.bus.answer(job.id, answer.host_id, line(&answer), Vec::new()).await {
             tracing::warn!(%error, live_query = job.id, "what became of a host is only counted");
         }
         job.settled(&answer, None, now)

@@ -33,7 +33,7 @@ use super::hosts::Hosts;
 use super::schedule::Schedule;
 use super::{Error, Result};
 pub use crate::bus::Line;
-use crate::bus::{BusError, LiveBus};
+use crate::bus::{BusError, LiveBus, Start};
 use crate::clock::Clock;
 use crate::config;
 use crate::store::{self, Store};
@@ -108,7 +108,7 @@ impl Live {
             key: row.id.to_string(),
             reason: "its states cannot be read".to_owned(),
         })?;
-        self.bus.open(row.id).await?;
+        self.bus.open(row.id, Start::Checkpoint { settled: states.settled() }).await?;
         let job = Arc::new(Job::new(row, states));
         self.jobs.pin().insert(job.id, Arc::clone(&job));
         Ok(job)
@@ -154,6 +154,6 @@ impl Live {
 
 impl From<BusError> for Error {
     fn from(error: BusError) -> Self {
-        Self::Unavailable(error.0)
+        Self::Unavailable(error.to_string())
     }
 }

@@ -10,6 +10,7 @@ use serde_json::json;
 
 use super::job::status_name;
 use super::{Job, Live, States, targets};
+use crate::bus::Start;
 use crate::fleet::access::{Permission, Principal};
 use crate::fleet::{Error, Result, sql};
 use crate::store::{self, activities, entity::live_queries};
@@ -130,7 +131,7 @@ impl Live {
                 Ok(id)
             })
             .await?;
-        if let Err(error) = self.bus.open(id).await {
+        if let Err(error) = self.bus.open(id, Start::New).await {
             self.store.write(async |tx| store::live_queries::delete(tx, id).await).await?;
             return Err(error.into());
         }

@@ -44,8 +44,10 @@ impl Live {
         let now = self.clock.now();
         self.settle_overdue(host, now).await;
         let mut read = Read::default();
-        for id in host.turns.candidates() {
-            if let Some(job) = self.claim(host, id, now).await {
+        let candidates = host.turns.candidates();
+        let is_alone = candidates.len() == 1;
+        for id in candidates {
+            if let Some(job) = self.claim(host, id, now, is_alone).await {
                 read.add(&job);
             }
         }
@@ -72,13 +74,13 @@ impl Live {
         }
     }
 
-    async fn claim(&self, host: &Host, id: i64, now: Moment) -> Option<Arc<Job>> {
+    async fn claim(&self, host: &Host, id: i64, now: Moment, is_alone: bool) -> Option<Arc<Job>> {
         let job = self.jobs.pin().get(&id).cloned();
         let Some(job) = job.filter(|job| job.is_open() && job.state_of(host.id) == Some(TargetState::Pending)) else {
             host.turns.dropped(id);
             return None;
         };
-        match self.bus.claim(id, host.id).await {
+        match self.bus.claim(id, host.id, now, is_alone).await {
             Ok(true) if job.sent(host.id) => {
                 host.turns.taken(id, now);
                 Some(job)

@@ -78,6 +78,12 @@ impl States {
         &self.hosts[position(TargetState::Pending)] | &self.hosts[position(TargetState::Sent)]
     }
 
+    /// Targets with a final state.
+    pub fn settled(&self) -> RoaringTreemap {
+        let all = self.hosts.iter().fold(RoaringTreemap::new(), |all, hosts| all | hosts);
+        all - self.waiting()
+    }
+
     pub fn targets(&self) -> impl Iterator<Item = i64> + '_ {
         self.hosts.iter().flat_map(RoaringTreemap::iter).map(u64::cast_signed)
     }

@@ -1,0 +1,236 @@
+//! Everything a bus promises, run on each implementation.
+
+use std::sync::Arc;
+
+use roaring::RoaringTreemap;
+
+use super::{BusError, Change, LiveBus, Opened, Start};
+use crate::clock::Moment;
+
+const AT: Moment = Moment(1_768_478_400_000_000);
+
+/// Runs all of them. `again` gives the same bus as another replica has it, or as it is after a restart.
+pub async fn run<B: LiveBus + 'static>(bus: B, again: impl AsyncFn() -> B) {
+    turns(&bus, 1).await;
+    answers(&bus, 2).await;
+    let bus = pieces_and_restart(bus, 3, &again).await;
+    unknown_jobs(&bus, 4).await;
+    checkpoints(&bus, 5).await;
+    closing(&bus, 6).await;
+    large_ids(&bus, 7).await;
+}
+
+fn line(host: i64) -> Vec<u8> {
+    format!("{{\"host_id\":{host}}}").into_bytes()
+}
+
+pub async fn claim<B: LiveBus>(bus: &B, job: i64, host: i64) -> bool {
+    bus.claim(job, host, AT, false).await.unwrap()
+}
+
+async fn turns<B: LiveBus>(bus: &B, job: i64) {
+    assert_eq!(bus.open(job, Start::New).await.unwrap(), Opened::Made);
+    assert_eq!(bus.open(job, Start::New).await.unwrap(), Opened::Found);
+    assert!(!bus.unclaim(job, 7).await.unwrap(), "there is no turn to give back");
+    assert!(claim(bus, job, 7).await);
+    assert!(!claim(bus, job, 7).await, "a turn is given once");
+    assert!(claim(bus, job, 8).await, "to each host");
+    assert!(bus.unclaim(job, 7).await.unwrap());
+    assert!(!bus.unclaim(job, 7).await.unwrap(), "a turn is given back once");
+    assert!(claim(bus, job, 7).await, "and is then given again");
+}
+
+async fn answers<B: LiveBus>(bus: &B, job: i64) {
+    bus.open(job, Start::New).await.unwrap();
+    assert!(claim(bus, job, 7).await);
+    let mut end = bus.watch(job).unwrap();
+    end.mark_unchanged();
+    assert!(bus.answer(job, 7, line(7), b"note".to_vec()).await.unwrap());
+    assert!(end.has_changed().unwrap(), "watchers hear of it");
+    assert_eq!(bus.length(job), *end.borrow());
+    assert!(!bus.answer(job, 7, line(70), Vec::new()).await.unwrap(), "the first answer counts");
+    assert!(!claim(bus, job, 7).await, "who has answered is not asked");
+    assert!(!bus.unclaim(job, 7).await.unwrap(), "nor asked again");
+    assert!(bus.answer(job, 8, line(8), Vec::new()).await.unwrap(), "an answer needs no turn");
+    let lines = bus.read(job, 0, usize::MAX).await.unwrap().lines;
+    assert_eq!(lines.iter().map(|line| line.text.clone()).collect::<Vec<_>>(), [line(7), line(8)]);
+}
+
+async fn pieces_and_restart<B: LiveBus>(bus: B, job: i64, again: &impl AsyncFn() -> B) -> B {
+    bus.open(job, Start::New).await.unwrap();
+    assert!(bus.read(job, 0, usize::MAX).await.unwrap().lines.is_empty());
+    for host in 7..=20 {
+        assert!(bus.answer(job, host, line(host), Vec::new()).await.unwrap());
+    }
+    let odd = [b"\xff\xfe\x00".to_vec(), vec![b'x'; 300_000], b"small".to_vec()];
+    for (host, text) in (21..).zip(&odd) {
+        assert!(bus.answer(job, host, text.clone(), Vec::new()).await.unwrap());
+    }
+    let all = bus.read(job, 0, usize::MAX).await.unwrap();
+    assert_eq!(all.lines.len(), 17);
+    assert_eq!(all.lines.iter().skip(14).map(|line| &line.text).collect::<Vec<_>>(), odd.iter().collect::<Vec<_>>());
+    for max_bytes in [1, 40, 100_000] {
+        let mut cursor = 0;
+        let mut seen = Vec::new();
+        loop {
+            let piece = bus.read(job, cursor, max_bytes).await.unwrap();
+            let Some(last) = piece.lines.last() else { break };
+            assert_eq!(last.cursor, piece.next);
+            cursor = piece.next;
+            seen.extend(piece.lines);
+        }
+        assert_eq!(seen, all.lines, "pieces of {max_bytes} give the same lines");
+        assert_eq!(bus.read(job, cursor, max_bytes).await.unwrap().next, cursor);
+    }
+    // Cursors that were never given out still give whole lines.
+    let first = all.lines[0].cursor;
+    for cursor in 1..first {
+        assert_eq!(bus.read(job, cursor, usize::MAX).await.unwrap().lines, all.lines[1..], "{cursor}");
+    }
+    assert!(bus.read(job, all.next + 1, usize::MAX).await.unwrap().lines.is_empty());
+    drop(bus);
+
+    let bus = again().await;
+    assert_eq!(bus.open(job, Start::New).await.unwrap(), Opened::Found);
+    assert_eq!(bus.read(job, 0, usize::MAX).await.unwrap(), all, "a restart loses no answer");
+    assert_eq!(bus.length(job), all.next);
+    assert!(!bus.answer(job, 9, line(9), Vec::new()).await.unwrap(), "nor who has answered");
+    assert!(claim(&bus, job, 99).await);
+    bus
+}
+
+async fn unknown_jobs<B: LiveBus>(bus: &B, job: i64) {
+    assert!(bus.watch(job).is_none());
+    let lost = BusError::Lost(job);
+    assert_eq!(bus.claim(job, 1, AT, true).await.unwrap_err(), lost);
+    assert_eq!(bus.unclaim(job, 1).await.unwrap_err(), lost);
+    assert_eq!(bus.answer(job, 1, line(1), Vec::new()).await.unwrap_err(), lost);
+    assert_eq!(bus.close(job, Vec::new()).await.unwrap_err(), lost);
+    assert_eq!(bus.events(job, 0).await.unwrap_err(), lost);
+    assert_eq!(bus.read(job, 0, 1).await.unwrap_err(), lost);
+    bus.remove(job).await.unwrap();
+
+    bus.open(job, Start::New).await.unwrap();
+    assert!(bus.answer(job, 1, line(1), Vec::new()).await.unwrap());
+    bus.remove(job).await.unwrap();
+    assert!(bus.watch(job).is_none());
+    assert_eq!(bus.read(job, 0, 1).await.unwrap_err(), lost);
+    assert_eq!(bus.open(job, Start::New).await.unwrap(), Opened::Made);
+    assert!(bus.read(job, 0, usize::MAX).await.unwrap().lines.is_empty(), "a removed job has no answers");
+    assert!(claim(bus, job, 1).await, "and asks anew");
+}
+
+async fn checkpoints<B: LiveBus>(bus: &B, job: i64) {
+    let settled: RoaringTreemap = [1, 40_000, 70_000].into_iter().collect();
+    assert_eq!(bus.open(job, Start::Checkpoint { settled }).await.unwrap(), Opened::Made);
+    for host in [1, 40_000, 70_000] {
+        assert!(!claim(bus, job, host).await, "{host} is settled");
+        assert!(!bus.answer(job, host, line(host), Vec::new()).await.unwrap());
+    }
+    for host in [2, 39_999, 40_001, 69_999, 70_001] {
+        assert!(claim(bus, job, host).await, "{host} is not");
+        assert!(bus.answer(job, host, line(host), Vec::new()).await.unwrap());
+    }
+    assert_eq!(bus.read(job, 0, usize::MAX).await.unwrap().lines.len(), 5);
+    let settled = (0..100).collect();
+    assert_eq!(bus.open(job, Start::Checkpoint { settled }).await.unwrap(), Opened::Found);
+    assert!(claim(bus, job, 3).await, "a checkpoint does not change a job that is there");
+}
+
+async fn closing<B: LiveBus>(bus: &B, job: i64) {
+    bus.open(job, Start::New).await.unwrap();
+    assert!(claim(bus, job, 1).await);
+    assert!(bus.answer(job, 2, line(2), Vec::new()).await.unwrap());
+    assert!(bus.close(job, b"why".to_vec()).await.unwrap());
+    assert!(!bus.close(job, b"later".to_vec()).await.unwrap(), "the first reason counts");
+    assert!(!claim(bus, job, 3).await);
+    assert!(!bus.answer(job, 1, line(1), Vec::new()).await.unwrap());
+    assert!(!bus.unclaim(job, 1).await.unwrap());
+    assert_eq!(bus.read(job, 0, usize::MAX).await.unwrap().lines.len(), 1, "what was answered stays");
+}
+
+async fn large_ids<B: LiveBus>(bus: &B, job: i64) {
+    bus.open(job, Start::New).await.unwrap();
+    for host in [1, i64::from(u32::MAX) + 5, i64::MAX] {
+        assert!(claim(bus, job, host).await, "{host}");
+        assert!(!claim(bus, job, host).await, "{host}");
+        assert!(bus.answer(job, host, line(host), Vec::new()).await.unwrap());
+        assert!(!bus.answer(job, host, line(host), Vec::new()).await.unwrap());
+    }
+}
+
+/// Many callers at one time, over one or two replicas: each turn and each answer has one winner.
+pub async fn races<B: LiveBus + 'static>(buses: Vec<Arc<B>>, job: i64) {
+    const HOSTS: i64 = 40;
+    const CALLERS: usize = 8;
+    let mut opening = tokio::task::JoinSet::new();
+    for caller in 0..CALLERS {
+        let bus = Arc::clone(&buses[caller % buses.len()]);
+        opening.spawn(async move { bus.open(job, Start::New).await.unwrap() });
+    }
+    let opened = opening.join_all().await;
+    assert_eq!(opened.iter().filter(|opened| **opened == Opened::Made).count(), 1, "one makes it");
+
+    let mut callers = tokio::task::JoinSet::new();
+    for caller in 0..CALLERS {
+        let bus = Arc::clone(&buses[caller % buses.len()]);
+        callers.spawn(async move {
+            let (mut turns, mut again, mut kept) = (0, 0, 0);
+            for step in 0..HOSTS {
+                // Half of them begin at the other end.
+                let host = if caller < CALLERS / 2 { step } else { HOSTS - 1 - step };
+                turns += usize::from(claim(&*bus, job, host).await);
+                if host % 4 == 0 {
+                    again += usize::from(bus.unclaim(job, host).await.unwrap());
+                }
+                kept += usize::from(bus.answer(job, host, line(host), line(host)).await.unwrap());
+            }
+            (turns, again, kept, usize::from(bus.close(job, Vec::new()).await.unwrap()))
+        });
+    }
+    let done = callers.join_all().await;
+    let hosts = usize::try_from(HOSTS).unwrap();
+    let again: usize = done.iter().map(|done| done.1).sum();
+    let closed: usize = done.iter().map(|done| done.3).sum();
+    assert_eq!(closed, 1);
+    let turns: usize = done.iter().map(|done| done.0).sum();
+    let kept: usize = done.iter().map(|done| done.2).sum();
+    assert!(turns >= again && turns <= hosts + again, "{turns} turns, {again} given back");
+    let lines = buses[0].read(job, 0, usize::MAX).await.unwrap().lines;
+    assert_eq!(lines.len(), kept);
+    let mut texts: Vec<_> = lines.iter().map(|line| line.text.clone()).collect();
+    texts.sort();
+    texts.dedup();
+    assert_eq!(texts.len(), kept, "each host once");
+    for bus in &buses[1..] {
+        assert_eq!(bus.read(job, 0, usize::MAX).await.unwrap().lines, lines, "replicas agree");
+        assert_eq!(bus.events(job, 0).await.unwrap(), buses[0].events(job, 0).await.unwrap());
+    }
+}
+
+/// What replicas tell each other adds up to what happened.
+pub async fn events<B: LiveBus>(bus: &B, other: &B, job: i64) {
+    bus.open(job, Start::New).await.unwrap();
+    assert!(other.events(job, 0).await.unwrap().is_empty());
+    assert!(bus.claim(job, 7, AT, true).await.unwrap());
+    assert!(bus.unclaim(job, 7).await.unwrap());
+    assert!(other.claim(job, 7, AT, false).await.unwrap());
+    assert!(!bus.claim(job, 7, AT, true).await.unwrap());
+    assert!(bus.answer(job, 7, line(7), b"note \xff".to_vec()).await.unwrap());
+    assert!(!other.answer(job, 7, line(7), Vec::new()).await.unwrap());
+    assert!(other.close(job, b"why".to_vec()).await.unwrap());
+    let expected = [
+        Change::Sent { host: 7, at: AT, is_alone: true },
+        Change::Again { host: 7 },
+        Change::Sent { host: 7, at: AT, is_alone: false },
+        Change::Settled { host: 7, note: b"note \xff".to_vec() },
+        Change::Closed { note: b"why".to_vec() },
+    ];
+    for replica in [bus, other] {
+        let events = replica.events(job, 0).await.unwrap();
+        assert_eq!(events.iter().map(|event| event.position).collect::<Vec<_>>(), [1, 2, 3, 4, 5]);
+        assert_eq!(events.iter().map(|event| event.change.clone()).collect::<Vec<_>>(), expected);
+        assert_eq!(replica.events(job, 3).await.unwrap(), events[3..]);
+        assert!(replica.events(job, 5).await.unwrap().is_empty());
+    }
+}
