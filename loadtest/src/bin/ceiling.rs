@@ -95,7 +95,8 @@ async fn serve(options: Options) -> Result<()> {
         close: options.close,
         log: options.log_file.as_deref().map(LogFile::open).transpose()?,
     });
-    let listener = TcpListener::bind(&options.address).with_context(|| format!("cannot listen on {}", options.address))?;
+    let listener =
+        TcpListener::bind(&options.address).with_context(|| format!("cannot listen on {}", options.address))?;
     let address = listener.local_addr()?;
     let factory = move || {
         let app = App::new().app_data(answers.clone()).app_data(web::PayloadConfig::new(MAX_BODY));

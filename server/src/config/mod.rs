@@ -6,6 +6,8 @@ mod live;
 mod load;
 mod logging;
 mod osquery;
+#[cfg(feature = "planted-faults")]
+mod planted;
 mod section;
 mod server;
 mod session;
@@ -17,6 +19,8 @@ pub use live::Live;
 pub use load::{ConfigErrors, Sources, describe, load};
 pub use logging::Logging;
 pub use osquery::{HostIdentifier, LogPlugin, Osquery};
+#[cfg(feature = "planted-faults")]
+pub use planted::Planted;
 pub use section::Key;
 pub use server::Server;
 pub use session::Session;
@@ -33,6 +37,8 @@ pub struct Config {
     pub live: Live,
     pub session: Session,
     pub logging: Logging,
+    #[cfg(feature = "planted-faults")]
+    pub planted: Planted,
 }
 
 impl Config {
@@ -46,6 +52,8 @@ impl Config {
             Live::keys(),
             Session::keys(),
             Logging::keys(),
+            #[cfg(feature = "planted-faults")]
+            Planted::keys(),
         ]
         .concat()
     }
@@ -60,6 +68,8 @@ impl Config {
             "live" => self.live.set(name, text),
             "session" => self.session.set(name, text),
             "logging" => self.logging.set(name, text),
+            #[cfg(feature = "planted-faults")]
+            "planted" => self.planted.set(name, text),
             _ => Err("unknown section".to_owned()),
         }
     }
