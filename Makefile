@@ -2,7 +2,7 @@
 
 CARGO ?= cargo
 
-.PHONY: run test lint docs fmt ci clean dist
+.PHONY: run test lint docs fmt ci clean dist bench bench-quick
 
 ## Build quickly, start a server with a small simulated fleet, and show where to look. Ctrl-C stops all of it.
 run:
@@ -32,6 +32,17 @@ ci: lint test
 ## The binaries that are shipped.
 dist:
 	$(CARGO) build --profile dist -p muster -p fleetctl
+
+## Measure what the server costs (up to 30 minutes) and write docs/performance.md. BENCH_ARGS="--backend mariadb" for MariaDB and Redis.
+bench: bench-programs
+	$(CARGO) run --quiet --release -p loadtest --bin bench -- --command 'make bench$(if $(BENCH_ARGS), BENCH_ARGS="$(BENCH_ARGS)")' $(BENCH_ARGS)
+
+## The same in short (3 minutes), shown and not written.
+bench-quick: bench-programs
+	$(CARGO) run --quiet --release -p loadtest --bin bench -- --quick --command 'make bench-quick$(if $(BENCH_ARGS), BENCH_ARGS="$(BENCH_ARGS)")' $(BENCH_ARGS)
+
+bench-programs:
+	$(CARGO) build --quiet --release -p muster -p loadtest
 
 clean:
 	$(CARGO) clean

@@ -7,6 +7,7 @@ use std::io::{self, Write as _};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
@@ -78,7 +79,12 @@ struct Answers {
     accepted: Bytes,
     close: bool,
     log: Option<LogFile>,
+    requests: [AtomicU64; HANDLERS.len()],
 }
+
+/// The endpoints, by the names under which the server counts them.
+const HANDLERS: [&str; 5] =
+    ["enroll_agent", "get_client_config", "get_distributed_queries", "submit_distributed_query_results", "submit_logs"];
 
 async fn serve(options: Options) -> Result<()> {
     let constant = |path: &Option<PathBuf>, otherwise: &'static str| match path {
@@ -94,12 +100,16 @@ async fn serve(options: Options) -> Result<()> {
         accepted: Bytes::from_static(b"{}"),
         close: options.close,
         log: options.log_file.as_deref().map(LogFile::open).transpose()?,
+        requests: Default::default(),
     });
     let listener =
         TcpListener::bind(&options.address).with_context(|| format!("cannot listen on {}", options.address))?;
     let address = listener.local_addr()?;
     let factory = move || {
-        let app = App::new().app_data(answers.clone()).app_data(web::PayloadConfig::new(MAX_BODY));
+        let app = App::new()
+            .app_data(answers.clone())
+            .app_data(web::PayloadConfig::new(MAX_BODY))
+            .route("/metrics", web::get().to(metrics));
         ["/api/v1/osquery", "/api/osquery"].into_iter().fold(app, |app, base| {
             app.service(
                 web::scope(base)
@@ -150,19 +160,19 @@ fn tls(cert: &Path, key: &Path) -> Result<ServerConfig> {
 }
 
 async fn enroll(answers: Data<Answers>, _body: Bytes) -> HttpResponse {
-    answer(&answers, &answers.enroll)
+    answer(&answers, 0, &answers.enroll)
 }
 
 async fn config(answers: Data<Answers>, _body: Bytes) -> HttpResponse {
-    answer(&answers, &answers.config)
+    answer(&answers, 1, &answers.config)
 }
 
 async fn read(answers: Data<Answers>, _body: Bytes) -> HttpResponse {
-    answer(&answers, &answers.read)
+    answer(&answers, 2, &answers.read)
 }
 
 async fn write(answers: Data<Answers>, _body: Bytes) -> HttpResponse {
-    answer(&answers, &answers.accepted)
+    answer(&answers, 3, &answers.accepted)
 }
 
 async fn log(answers: Data<Answers>, body: Bytes) -> HttpResponse {
@@ -171,19 +181,29 @@ async fn log(answers: Data<Answers>, body: Bytes) -> HttpResponse {
         None => true,
     };
     if kept {
-        answer(&answers, &answers.accepted)
+        answer(&answers, 4, &answers.accepted)
     } else {
         HttpResponse::ServiceUnavailable().content_type(ContentType::json()).body(r#"{"error":"not kept"}"#)
     }
 }
 
-fn answer(answers: &Answers, body: &Bytes) -> HttpResponse {
+fn answer(answers: &Answers, handler: usize, body: &Bytes) -> HttpResponse {
+    answers.requests[handler].fetch_add(1, Ordering::Relaxed);
     let mut response = HttpResponse::Ok();
     response.content_type(ContentType::json());
     if answers.close {
         response.force_close();
     }
     response.body(body.clone())
+}
+
+/// How many requests were answered, as the server says it.
+async fn metrics(answers: Data<Answers>) -> HttpResponse {
+    let counts = HANDLERS.iter().zip(&answers.requests);
+    let lines = counts.map(|(handler, count)| {
+        format!("http_requests_total{{code=\"200\",handler=\"{handler}\"}} {}\n", count.load(Ordering::Relaxed))
+    });
+    HttpResponse::Ok().content_type("text/plain; version=0.0.4").body(lines.collect::<String>())
 }
 
 /// A file whose one writer puts everything that waits into one write and one flush.
