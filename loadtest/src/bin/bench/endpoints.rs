@@ -227,3 +227,21 @@ async fn answers(programs: &Programs, kind: Kind) -> Result<Answers> {
     server.stop().await?;
     Ok(answers)
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a step that fails is a failed test")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_other_requests_cost_is_subtracted() {
+        let numbers = [(READS, 100.0), (WRITES, 40.0)]
+            .map(|(handler, count)| (format!("http_requests_total{{code=\"200\",handler=\"{handler}\"}}"), count));
+        let after = Snapshot { cpu_us: 10_000, numbers: numbers.into(), ..Snapshot::default() };
+        let known = BTreeMap::from([(Endpoint::ReadEmpty, 20.0)]);
+        let cost = Endpoint::Round.cost(&Snapshot::default(), &after, &known).unwrap();
+        // 60 reads were empty.
+        assert!((cost - (10_000.0 - 60.0 * 20.0) / 40.0).abs() < 1e-9);
+        assert!(Endpoint::Log.cost(&Snapshot::default(), &after, &known).is_err());
+    }
+}

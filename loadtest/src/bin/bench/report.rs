@@ -184,3 +184,55 @@ fn grouped(number: u64) -> String {
     }
     text
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a step that fails is a failed test")]
+mod tests {
+    use super::*;
+
+    fn row(endpoint: Endpoint, server_us: f64) -> endpoints::Row {
+        endpoints::Row {
+            endpoint: endpoint.title().to_owned(),
+            mode: Mode::DirectTls.title().to_owned(),
+            server_us,
+            ceiling_us: server_us / 2.0,
+            ratio: 2.0,
+            generator_us: 1.0,
+            runs: 3,
+        }
+    }
+
+    #[test]
+    fn hosts_per_core_are_a_core_divided_by_what_a_host_costs() {
+        let mut rows = vec![row(Endpoint::ReadEmpty, 100.0), row(Endpoint::Config, 60.0), row(Endpoint::Log, 200.0)];
+        assert_eq!(hosts_per_core(&rows), "", "a mode that was not measured whole is left out");
+        // 10 + 1 + 2 + 1 = 14 us a second.
+        rows.push(row(Endpoint::Round, 3600.0));
+        let text = hosts_per_core(&rows);
+        assert!(text.contains("= 14.00 µs") && text.contains("**71,000 hosts**"), "{text}");
+    }
+
+    #[test]
+    fn tables_are_replaced_and_what_is_around_them_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let (book, page) = (folder.path().join("book.json"), folder.path().join("page.md"));
+        std::fs::write(&page, format!("before\n{BEGIN}`make bench` -->\nold\n{END}\nafter\n")).unwrap();
+        let measured = Measured {
+            machine: "A machine".to_owned(),
+            endpoints: vec![row(Endpoint::ReadEmpty, 100.0)],
+            ..Measured::default()
+        };
+        for _ in 0..2 {
+            let mut all = read(&book).unwrap();
+            all.insert("SQLite + memory".to_owned(), measured.clone());
+            write(&book, &page, &all).unwrap();
+        }
+        let text = std::fs::read_to_string(&page).unwrap();
+        assert!(
+            text.starts_with("before\n<!-- measured: `make bench` -->\n\n## SQLite + memory\n\nA machine"),
+            "{text}"
+        );
+        assert!(text.ends_with("<!-- end of measured -->\nafter\n") && !text.contains("old"), "{text}");
+        assert!(text.contains("| read, empty | direct, TLS | 100.0 | 50.0 | 2.00 | 1.0 | 3 |"), "{text}");
+    }
+}
