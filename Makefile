@@ -2,7 +2,7 @@
 
 CARGO ?= cargo
 
-.PHONY: run test lint docs fmt ci clean dist bench bench-quick
+.PHONY: run test test-faults lint docs fmt ci clean dist bench bench-quick
 
 ## Build quickly, start a server with a small simulated fleet, and show where to look. Ctrl-C stops all of it.
 run:
@@ -12,6 +12,11 @@ run:
 ## Run every test.
 test:
 	$(CARGO) test --workspace --no-fail-fast
+	$(MAKE) test-faults
+
+## Show that the load generator finds the faults planted in a build of the server that is made for it alone.
+test-faults:
+	$(CARGO) test --workspace --features loadtest/planted-faults --test planted
 
 ## Check formatting, lints, import rules and documentation.
 lint:
