@@ -2,7 +2,7 @@
 
 CARGO ?= cargo
 
-.PHONY: run test lint docs fmt ci clean dist
+.PHONY: run test test-faults lint docs fmt ci clean dist bench bench-quick
 
 ## Build quickly, start a server with a small simulated fleet, and show where to look. Ctrl-C stops all of it.
 run:
@@ -12,6 +12,11 @@ run:
 ## Run every test.
 test:
 	$(CARGO) test --workspace --no-fail-fast
+	$(MAKE) test-faults
+
+## Show that the load generator finds the faults planted in a build of the server that is made for it alone.
+test-faults:
+	$(CARGO) test --workspace --features loadtest/planted-faults --test planted
 
 ## Check formatting, lints, import rules and documentation.
 lint:
@@ -32,6 +37,17 @@ ci: lint test
 ## The binaries that are shipped.
 dist:
 	$(CARGO) build --profile dist -p muster -p fleetctl
+
+## Measure what the server costs (up to 30 minutes) and write docs/performance.md. BENCH_ARGS="--backend mariadb" for MariaDB and Redis.
+bench: bench-programs
+	$(CARGO) run --quiet --release -p loadtest --bin bench -- --command 'make bench$(if $(BENCH_ARGS), BENCH_ARGS="$(BENCH_ARGS)")' $(BENCH_ARGS)
+
+## The same in short (3 minutes), shown and not written.
+bench-quick: bench-programs
+	$(CARGO) run --quiet --release -p loadtest --bin bench -- --quick --command 'make bench-quick$(if $(BENCH_ARGS), BENCH_ARGS="$(BENCH_ARGS)")' $(BENCH_ARGS)
+
+bench-programs:
+	$(CARGO) build --quiet --release -p muster -p loadtest
 
 clean:
 	$(CARGO) clean

@@ -5,10 +5,12 @@
 //! - [`tables`] answers the SQL that the server sends: [`tables::SqliteHost`] runs it for real on small tables.
 //! - [`transport`] carries requests: [`transport::Direct`] opens a connection per request, as stock agents do.
 //! - [`live`] lets one agent live in real time.
+//! - [`load`] drives light agents by the hundred thousand; what they send is written by the model.
 //! - [`TestAgent`] drives one agent step by step, for tests.
 
 pub mod agent;
 pub mod live;
+pub mod load;
 pub mod tables;
 mod test_agent;
 pub mod transport;

@@ -110,7 +110,7 @@ impl App {
             specs: Specs::new(store.clone()),
         };
         Ok(Self {
-            agent: AgentDoor::new(fleet.clone(), Arc::clone(&metrics), osquery, &config.server),
+            agent: AgentDoor::new(fleet.clone(), Arc::clone(&metrics), config),
             admin: AdminDoor::new(fleet.clone(), lifecycle.clone()),
             ops: OpsDoor::new(Arc::clone(&metrics), Arc::new(StoreHealth(store.clone()))),
             fleet,

@@ -9,6 +9,13 @@ use muster::clock::Clock;
 use muster::config::{self, Config, Sources};
 use muster::{Lifecycle, prepare, serve, telemetry};
 
+/// What the program says that it is.
+const VERSION: &str = if cfg!(feature = "planted-faults") {
+    concat!(env!("CARGO_PKG_VERSION"), " WITH PLANTED FAULTS: only for tests of the load generator")
+} else {
+    env!("CARGO_PKG_VERSION")
+};
+
 fn main() -> ExitCode {
     let matches = command().get_matches();
     match run(&matches) {
@@ -43,7 +50,7 @@ fn command() -> Command {
     };
     Command::new("muster")
         .about("Management server for osquery")
-        .version(env!("CARGO_PKG_VERSION"))
+        .version(VERSION)
         .subcommand_required(true)
         .arg_required_else_help(true)
         .subcommand(settings(
@@ -90,7 +97,7 @@ fn run(matches: &ArgMatches) -> Result<()> {
             }
             _ => print(&config::describe()),
         },
-        _ => print(&format!("muster {}\n", env!("CARGO_PKG_VERSION"))),
+        _ => print(&format!("muster {VERSION}\n")),
     }
 }
 

@@ -10,7 +10,7 @@ mod counters;
 mod decorations;
 mod differential;
 mod distributed;
-mod document;
+pub(crate) mod document;
 mod enroll;
 mod flags;
 mod identity;
@@ -22,7 +22,7 @@ mod logger;
 mod options;
 mod own_tables;
 mod request;
-mod schedule;
+pub(crate) mod schedule;
 mod scheduler;
 mod shared;
 mod simulated;
@@ -37,6 +37,7 @@ pub use counters::{Counters, DoorCounters, LineCounters};
 pub use distributed::LiveResult;
 pub use flags::{Flags, Paths};
 pub use identity::{Hardware, Identity, OsVersion, Platform};
+pub(crate) use json::push_row as distributed_row;
 pub use lane::Done;
 pub use log_buffer::LineKind;
 pub use request::{Door, Next, Outcome, REQUEST_DEADLINE_MS, Request, Thread};
@@ -224,7 +225,7 @@ impl Agent {
     }
 
     /// Runs SQL on this host's tables.
-    fn ask(&mut self, sql: &str, now_ms: u64) -> (Result<Vec<Row>, String>, Cost) {
+    pub(crate) fn ask(&mut self, sql: &str, now_ms: u64) -> (Result<Vec<Row>, String>, Cost) {
         let own = OwnView {
             identity: &self.identity,
             version: self.version,

@@ -1,8 +1,8 @@
 //! Carrying an agent's requests to the server.
 
 mod direct;
-mod http1;
-mod tls;
+pub(crate) mod http1;
+pub(crate) mod tls;
 
 use std::{future::Future, time::Duration};
 

@@ -7,6 +7,7 @@ mod agent_enroll;
 mod agent_live_queries;
 mod agent_logs;
 mod agent_schedule;
+mod ceiling;
 mod over_the_wire;
 mod sqlite_host;
 mod world;

@@ -57,6 +57,8 @@ pub(super) async fn answer(
     work: impl Future<Output = Answer>,
 ) -> HttpResponse<BoxBody> {
     let start = Instant::now();
+    #[cfg(feature = "planted-faults")]
+    door.planted.delay().await;
     let outcome = match tokio::time::timeout(door.answer_timeout, work).await {
         Ok(outcome) => outcome,
         Err(_) => {

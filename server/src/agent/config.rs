@@ -16,7 +16,10 @@ pub(super) async fn config(
             .await?;
         let host = authenticate(&door, &request, node_key(&body.bytes)?.as_deref()).await?;
         door.fleet.hosts.config_fetched(&host);
-        Ok(door.fleet.schedule.config_for(&host)?)
+        let config = door.fleet.schedule.config_for(&host)?;
+        #[cfg(feature = "planted-faults")]
+        let config = door.planted.config(config);
+        Ok(config)
     })
     .await
 }

@@ -48,6 +48,8 @@ pub(super) async fn log(door: web::Data<AgentDoor>, request: HttpRequest, mut pa
         } else {
             split(&body)?
         };
+        #[cfg(feature = "planted-faults")]
+        let lines = door.planted.lines(lines);
         if !lines.is_empty() {
             door.fleet.logs.accept(host, stream, lines).await?;
         }

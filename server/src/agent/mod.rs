@@ -9,6 +9,8 @@ mod enroll;
 mod inflate;
 mod log;
 mod node_key;
+#[cfg(feature = "planted-faults")]
+mod planted;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +18,7 @@ use std::time::Duration;
 use actix_web::web::{self, ServiceConfig};
 
 use self::body::Budget;
-use crate::config::{Osquery, Server};
+use crate::config::{Config, Server};
 use crate::fleet::Fleet;
 use crate::telemetry::Metrics;
 
@@ -32,6 +34,8 @@ pub struct AgentDoor {
     answer_timeout: Duration,
     keepalive: KeepAlive,
     budget: Budget,
+    #[cfg(feature = "planted-faults")]
+    planted: Arc<planted::Planted>,
 }
 
 /// Largest bodies, in bytes.
@@ -81,7 +85,8 @@ impl KeepAlive {
 }
 
 impl AgentDoor {
-    pub fn new(fleet: Fleet, metrics: Arc<Metrics>, osquery: &Osquery, server: &Server) -> Self {
+    pub fn new(fleet: Fleet, metrics: Arc<Metrics>, config: &Config) -> Self {
+        let osquery = &config.osquery;
         Self {
             fleet,
             budget: Budget::new(osquery.max_bodies_in_flight.0),
@@ -95,7 +100,9 @@ impl AgentDoor {
                 log_inflated: osquery.max_log_inflated.0,
             },
             answer_timeout: osquery.answer_timeout,
-            keepalive: KeepAlive::of(server),
+            keepalive: KeepAlive::of(&config.server),
+            #[cfg(feature = "planted-faults")]
+            planted: Arc::new(planted::Planted::new(config.planted.clone())),
         }
     }
 }

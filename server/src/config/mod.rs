@@ -7,6 +7,8 @@ mod load;
 mod logging;
 mod mysql;
 mod osquery;
+#[cfg(feature = "planted-faults")]
+mod planted;
 mod section;
 mod server;
 mod session;
@@ -19,6 +21,8 @@ pub use load::{ConfigErrors, Sources, describe, load};
 pub use logging::Logging;
 pub use mysql::{Endpoint, Mysql, MysqlReadReplica, MysqlTls};
 pub use osquery::{HostIdentifier, LogPlugin, Osquery};
+#[cfg(feature = "planted-faults")]
+pub use planted::Planted;
 pub use section::Key;
 pub use server::Server;
 pub use session::Session;
@@ -37,6 +41,8 @@ pub struct Config {
     pub live: Live,
     pub session: Session,
     pub logging: Logging,
+    #[cfg(feature = "planted-faults")]
+    pub planted: Planted,
 }
 
 impl Config {
@@ -52,6 +58,8 @@ impl Config {
             Live::keys(),
             Session::keys(),
             Logging::keys(),
+            #[cfg(feature = "planted-faults")]
+            Planted::keys(),
         ]
         .concat()
     }
@@ -68,6 +76,8 @@ impl Config {
             "live" => self.live.set(name, text),
             "session" => self.session.set(name, text),
             "logging" => self.logging.set(name, text),
+            #[cfg(feature = "planted-faults")]
+            "planted" => self.planted.set(name, text),
             _ => Err("unknown section".to_owned()),
         }
     }

@@ -1,0 +1,247 @@
+//! Server CPU per request: one kind of request at a time, on a server and on the ceiling in turn.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result};
+use loadtest::TestAgent;
+use loadtest::transport::Trust;
+use serde::{Deserialize, Serialize};
+
+use crate::backend::Kind;
+use crate::load::{Load, flags, prepare};
+use crate::proc::median;
+use crate::process::Cores;
+use crate::subject::{Answers, Mode, Programs, Snapshot, Subject};
+
+/// From the last enrollment to the window: first configs and first questions are over.
+const SETTLE: Duration = Duration::from_millis(1500);
+
+/// How long agents may take to enroll.
+const ENROLL: Duration = Duration::from_secs(60);
+
+const ENROLLS: &str = "enroll_agent";
+const CONFIGS: &str = "get_client_config";
+const READS: &str = "get_distributed_queries";
+const WRITES: &str = "submit_distributed_query_results";
+const LOGS: &str = "submit_logs";
+
+/// One kind of request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Endpoint {
+    /// distributed/read with nothing to do.
+    ReadEmpty,
+    /// config.
+    Config,
+    /// log, five lines of 400 bytes.
+    Log,
+    /// distributed/read with questions and the distributed/write that answers them.
+    Round,
+    /// enroll.
+    Enroll,
+}
+
+impl Endpoint {
+    /// In an order in which each needs only what was measured before.
+    pub const ALL: [Self; 5] = [Self::ReadEmpty, Self::Config, Self::Log, Self::Round, Self::Enroll];
+
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::ReadEmpty => "read, empty",
+            Self::Config => "config",
+            Self::Log => "log, 5 lines of 400 bytes",
+            Self::Round => "read with work + its write",
+            Self::Enroll => "enroll",
+        }
+    }
+
+    /// Agents, and what each does how often.
+    fn load(self, mode: Mode) -> (u32, &'static str) {
+        match (self, mode.is_direct()) {
+            (Self::ReadEmpty, false) => (1500, "--distributed-interval=100ms --config-interval=0 --log-interval=0"),
+            (Self::ReadEmpty, true) => (150, "--distributed-interval=100ms --config-interval=0 --log-interval=0"),
+            (Self::Config, false) => (1500, "--distributed-interval=0 --config-interval=100ms --log-interval=0"),
+            (Self::Config, true) => (150, "--distributed-interval=0 --config-interval=100ms --log-interval=0"),
+            (Self::Log, false) => (
+                1000,
+                "--distributed-interval=0 --config-interval=0 --log-interval=200ms --log-share=1 --status-share=0 --lines=5",
+            ),
+            (Self::Log, true) => (
+                300,
+                "--distributed-interval=0 --config-interval=0 --log-interval=200ms --log-share=1 --status-share=0 --lines=5",
+            ),
+            (Self::Round, false) => (400, "--distributed-interval=250ms --config-interval=0 --log-interval=0"),
+            (Self::Round, true) => (200, "--distributed-interval=250ms --config-interval=0 --log-interval=0"),
+            (Self::Enroll, _) => (1500, "--distributed-interval=0 --config-interval=0 --log-interval=0"),
+        }
+    }
+
+    fn settings(self) -> Vec<String> {
+        match self {
+            Self::Round => flags("--osquery_detail_update_interval=1s --osquery_label_update_interval=1s"),
+            _ => Vec::new(),
+        }
+    }
+
+    /// CPU of one such request, from what a window saw; `known` is what was measured before.
+    fn cost(self, before: &Snapshot, after: &Snapshot, known: &BTreeMap<Self, f64>) -> Result<f64> {
+        let cpu_us = (after.cpu_us - before.cpu_us) as f64;
+        let count = |handler| after.requests(handler) - before.requests(handler);
+        let known = |endpoint| known.get(&endpoint).copied().context("an endpoint that is measured before is missing");
+        let (counted, rest_us) = match self {
+            Self::ReadEmpty => (count(READS), 0.0),
+            Self::Config => (count(CONFIGS), 0.0),
+            Self::Log => (count(LOGS), 0.0),
+            Self::Round => (count(WRITES), (count(READS) - count(WRITES)).max(0.0) * known(Self::ReadEmpty)?),
+            Self::Enroll => (count(ENROLLS), count(CONFIGS) * known(Self::Config)?),
+        };
+        anyhow::ensure!(counted > 0.0, "no request of {:?} was answered", self);
+        Ok((cpu_us - rest_us) / counted)
+    }
+}
+
+/// What one endpoint costs in one mode.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Row {
+    pub endpoint: String,
+    pub mode: String,
+    pub server_us: f64,
+    pub ceiling_us: f64,
+    /// Median of the ratios of the runs, each within itself.
+    pub ratio: f64,
+    pub generator_us: f64,
+    pub runs: usize,
+}
+
+/// How thoroughly.
+#[derive(Debug, Clone, Copy)]
+pub struct Effort {
+    pub runs: usize,
+    pub window: Duration,
+}
+
+/// Measures all endpoints in these modes.
+pub async fn measure(programs: &Programs, kind: Kind, modes: &[Mode], effort: Effort) -> Result<Vec<Row>> {
+    let answers = answers(programs, kind).await.context("cannot ask a server for what the ceiling is to answer")?;
+    let mut rows = Vec::new();
+    for mode in modes {
+        let mut runs: BTreeMap<Endpoint, Vec<(Cost, Cost)>> = BTreeMap::new();
+        for run in 1..=effort.runs {
+            let (mut of_server, mut of_ceiling) = (BTreeMap::new(), BTreeMap::new());
+            for endpoint in Endpoint::ALL {
+                let server = Subject::server(programs, kind, *mode, Cores::server(), &endpoint.settings()).await?;
+                let secret = prepare(programs, &server).await?;
+                let served = one(programs, server, endpoint, &secret, effort.window, &of_server).await?;
+                of_server.insert(endpoint, served.us);
+                let ceiling = Subject::ceiling(programs, *mode, &answers).await?;
+                let constant = one(programs, ceiling, endpoint, "any", effort.window, &of_ceiling).await?;
+                of_ceiling.insert(endpoint, constant.us);
+                eprintln!(
+                    "run {run}: {}, {}: {:.1} us, ceiling {:.1} us, generator {:.1} us, {:.0} and {:.0} requests/s",
+                    endpoint.title(),
+                    mode.title(),
+                    served.us,
+                    constant.us,
+                    served.generator_us,
+                    served.rate,
+                    constant.rate
+                );
+                runs.entry(endpoint).or_default().push((served, constant));
+            }
+        }
+        rows.extend(runs.into_iter().map(|(endpoint, runs)| Row {
+            endpoint: endpoint.title().to_owned(),
+            mode: mode.title().to_owned(),
+            server_us: median(runs.iter().map(|(server, _)| server.us)),
+            ceiling_us: median(runs.iter().map(|(_, ceiling)| ceiling.us)),
+            ratio: median(runs.iter().map(|(server, ceiling)| server.us / ceiling.us)),
+            generator_us: median(runs.iter().map(|(server, _)| server.generator_us)),
+            runs: runs.len(),
+        }));
+    }
+    Ok(rows)
+}
+
+struct Cost {
+    us: f64,
+    generator_us: f64,
+    rate: f64,
+}
+
+async fn one(
+    programs: &Programs,
+    subject: Subject,
+    endpoint: Endpoint,
+    secret: &str,
+    window: Duration,
+    known: &BTreeMap<Endpoint, f64>,
+) -> Result<Cost> {
+    let (agents, words) = endpoint.load(subject.mode);
+    let mut load_flags = flags(words);
+    load_flags.extend([format!("--agents={agents}"), format!("--enroll-secret={secret}")]);
+    let is_enroll = endpoint == Endpoint::Enroll;
+    // An enrollment is what the ramp consists of; the others begin when it is over.
+    let (ramp, duration) = if is_enroll {
+        (window, Duration::from_secs(1))
+    } else {
+        (Duration::from_secs(2), SETTLE + window + Duration::from_secs(2))
+    };
+    load_flags.extend([format!("--ramp={}ms", ramp.as_millis()), format!("--duration={}ms", duration.as_millis())]);
+    let mut before = subject.open().await?;
+    let mut begun = Instant::now();
+    let mut load = Load::start(programs, &subject, Cores::generator(), &load_flags)?;
+    load.enrolled(&subject, agents, ENROLL).await?;
+    if !is_enroll {
+        tokio::time::sleep(SETTLE).await;
+        before = subject.open().await?;
+        begun = Instant::now();
+        tokio::time::sleep(window).await;
+        load.check_running().context("the load ended before the window did")?;
+    }
+    let after = subject.close().await?;
+    let seconds = begun.elapsed().as_secs_f64();
+    let results = load.results().await?;
+    if results.total.errors > 0 {
+        eprintln!("{}: {} errors: {:?}", endpoint.title(), results.total.errors, results.failed);
+    }
+    let us = endpoint.cost(&before, &after, known)?;
+    let requests =
+        [ENROLLS, CONFIGS, READS, WRITES, LOGS].map(|handler| after.requests(handler) - before.requests(handler));
+    subject.stop().await?;
+    let rate = requests.iter().sum::<f64>() / seconds;
+    Ok(Cost { us, generator_us: results.generator.cpu_us_per_request, rate })
+}
+
+/// What a real server with the standard profile answers a host that has just enrolled.
+async fn answers(programs: &Programs, kind: Kind) -> Result<Answers> {
+    let server = Subject::server(programs, kind, Mode::BalancedTls, Cores::All, &[]).await?;
+    let secret = prepare(programs, &server).await?;
+    let (cert, key) = (server.folder().join("tls/server.crt"), server.folder().join("tls/server.key"));
+    let mut agent = TestAgent::simulated(1, &secret, &server.address.url(), &Trust::CaFile(cert.clone()))?;
+    agent.enroll().await;
+    let config = agent.config().await.body().to_vec();
+    let read = agent.read().await.body().to_vec();
+    let answers = Answers { cert: std::fs::read(cert)?, key: std::fs::read(key)?, config, read };
+    anyhow::ensure!(answers.config.len() > 100, "the server gave no config");
+    anyhow::ensure!(answers.read.len() > 100, "the server asked nothing");
+    server.stop().await?;
+    Ok(answers)
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a step that fails is a failed test")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_other_requests_cost_is_subtracted() {
+        let numbers = [(READS, 100.0), (WRITES, 40.0)]
+            .map(|(handler, count)| (format!("http_requests_total{{code=\"200\",handler=\"{handler}\"}}"), count));
+        let after = Snapshot { cpu_us: 10_000, numbers: numbers.into(), ..Snapshot::default() };
+        let known = BTreeMap::from([(Endpoint::ReadEmpty, 20.0)]);
+        let cost = Endpoint::Round.cost(&Snapshot::default(), &after, &known).unwrap();
+        // 60 reads were empty.
+        assert!((cost - (10_000.0 - 60.0 * 20.0) / 40.0).abs() < 1e-9);
+        assert!(Endpoint::Log.cost(&Snapshot::default(), &after, &known).is_err());
+    }
+}

@@ -1,0 +1,119 @@
+//! Load from the `loadtest` program.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+use serde::Deserialize;
+
+use crate::process::{Cores, Process};
+use crate::subject::{EMAIL, PASSWORD, Programs, Subject};
+
+/// A run of `loadtest` under way.
+pub struct Load {
+    process: Process,
+    results: PathBuf,
+}
+
+/// What is read of its results.
+#[derive(Debug, Deserialize)]
+pub struct LoadResults {
+    pub endpoints: BTreeMap<String, Endpoint>,
+    pub total: Total,
+    pub generator: Generator,
+    pub verify: Option<Verify>,
+    #[serde(default)]
+    pub failed: Vec<String>,
+}
+
+#[derive(Debug, Deserialize)]
+pub struct Endpoint {
+    pub requests: u64,
+    pub latency_ms: Latency,
+}
+
+#[derive(Debug, Deserialize)]
+pub struct Latency {
+    pub p50: f64,
+    pub p99: f64,
+}
+
+#[derive(Debug, Deserialize)]
+pub struct Total {
+    pub requests: u64,
+    pub errors: u64,
+    pub late: u64,
+}
+
+#[derive(Debug, Deserialize)]
+pub struct Generator {
+    pub cpu_us_per_request: f64,
+}
+
+#[derive(Debug, Deserialize)]
+pub struct Verify {
+    pub acknowledged: u64,
+    pub lost: u64,
+    pub doubled: u64,
+}
+
+impl Load {
+    pub fn start(programs: &Programs, subject: &Subject, cores: Cores, flags: &[String]) -> Result<Self> {
+        let results = subject.folder().join("load.json");
+        let mut words = vec![programs.loadtest.display().to_string(), "run".to_owned(), "--quiet".to_owned()];
+        words.extend(subject.target());
+        words.push(format!("--json={}", results.display()));
+        words.extend(flags.iter().cloned());
+        let process = Process::start("loadtest", &words, cores, subject.folder())?;
+        Ok(Self { process, results })
+    }
+
+    /// Waits until the subject has answered so many enrollments.
+    pub async fn enrolled(&mut self, subject: &Subject, agents: u32, within: Duration) -> Result<()> {
+        let deadline = Instant::now() + within;
+        loop {
+            let enrolled = subject.open().await?.requests("enroll_agent");
+            if enrolled >= f64::from(agents) {
+                return Ok(());
+            }
+            self.check_running()?;
+            if Instant::now() > deadline {
+                bail!("only {enrolled} of {agents} agents have enrolled within {within:?}");
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    pub fn check_running(&mut self) -> Result<()> {
+        self.process.check_running()
+    }
+
+    /// Waits for its end and reads its results. Thresholds that were passed are among them.
+    pub async fn results(mut self) -> Result<LoadResults> {
+        let status = self.process.ended().await?;
+        // 1 says that a threshold was passed.
+        if !matches!(status.code(), Some(0 | 1)) {
+            bail!("loadtest ended ({status}): {}", self.process.said());
+        }
+        let text = std::fs::read(&self.results)
+            .with_context(|| format!("loadtest left no results: {}", self.process.said()))?;
+        serde_json::from_slice(&text).context("the results of loadtest are not as expected")
+    }
+}
+
+/// Makes the operator, applies the standard profile, and returns the enroll secret.
+pub async fn prepare(programs: &Programs, subject: &Subject) -> Result<String> {
+    let secret = subject.set_up().await?;
+    let mut flags = vec![format!("--email={EMAIL}"), format!("--password={PASSWORD}"), "--setup".to_owned()];
+    // One agent that hardly lives: the profile is what matters here.
+    flags.extend(["--agents=1", "--ramp=100ms", "--duration=200ms", "--first-agent=9000000"].map(str::to_owned));
+    let results = Load::start(programs, subject, Cores::generator(), &flags)?.results().await?;
+    anyhow::ensure!(results.failed.is_empty(), "the standard profile does not work: {:?}", results.failed);
+    Ok(secret)
+}
+
+/// Flags from words divided by spaces.
+pub fn flags(words: &str) -> Vec<String> {
+    words.split_whitespace().map(str::to_owned).collect()
+}

@@ -1,0 +1,164 @@
+//! Measures what the server costs, beside the least it could cost, and writes docs/performance.md.
+
+#![expect(clippy::cast_precision_loss, reason = "counts and times of minutes are far below what a float holds exactly")]
+
+mod backend;
+mod endpoints;
+mod folder;
+mod http;
+mod load;
+mod memory;
+mod proc;
+mod process;
+mod report;
+mod standard;
+mod subject;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result};
+use clap::Parser;
+use tokio::process::Command;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::backend::Kind;
+use crate::endpoints::Effort;
+use crate::process::Cores;
+use crate::report::Measured;
+use crate::standard::Plan;
+use crate::subject::{Mode, Programs};
+
+/// Measures `muster` with `loadtest`, beside `ceiling`. All three are taken from the folder this program is in.
+#[derive(Debug, Parser)]
+#[command(name = "bench", version)]
+struct Options {
+    /// What the server keeps its data in.
+    #[arg(long, value_enum, default_value = "sqlite")]
+    backend: Kind,
+    /// One short run of the most important numbers, shown and not written.
+    #[arg(long)]
+    quick: bool,
+    /// Measure these parts only, and show them.
+    #[arg(long, value_enum, value_delimiter = ',')]
+    only: Vec<Part>,
+    /// Folder of performance.md and performance.json, where the numbers go.
+    #[arg(long, default_value = "docs")]
+    docs: PathBuf,
+    /// The command to name beside the numbers.
+    #[arg(long, default_value = "make bench")]
+    command: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Part {
+    Endpoints,
+    Standard,
+    Memory,
+}
+
+fn main() -> ExitCode {
+    let options = Options::parse();
+    let outcome = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")
+        .and_then(|runtime| runtime.block_on(until_stopped(&options)));
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("bench: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Dropping the work ends what it has started and removes its folders.
+async fn until_stopped(options: &Options) -> Result<()> {
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    tokio::select! {
+        outcome = bench(options) => outcome,
+        _ = interrupt.recv() => anyhow::bail!("stopped"),
+        _ = terminate.recv() => anyhow::bail!("stopped"),
+    }
+}
+
+async fn bench(options: &Options) -> Result<()> {
+    folder::sweep();
+    let beside = std::env::current_exe()?;
+    let beside = beside.parent().context("this program is in no folder")?;
+    let programs =
+        Programs { muster: beside.join("muster"), ceiling: beside.join("ceiling"), loadtest: beside.join("loadtest") };
+    let keys = Command::new(&programs.muster).args(["config", "keys"]).output().await;
+    let keys = keys.with_context(|| format!("cannot run {}", programs.muster.display()))?;
+    let keys = String::from_utf8_lossy(&keys.stdout).into_owned();
+    if !options.backend.is_known_by(&keys) {
+        eprintln!("skipped: this server cannot use {} yet", options.backend.title());
+        return Ok(());
+    }
+    let begun = Instant::now();
+    let measured = measure(options, &programs).await?;
+    eprintln!("took {:.0} s", begun.elapsed().as_secs_f64());
+    let title = options.backend.title();
+    if options.quick || !options.only.is_empty() {
+        return print(&report::render(title, &measured));
+    }
+    let (book, page) = (options.docs.join("performance.json"), options.docs.join("performance.md"));
+    let mut all = report::read(&book)?;
+    all.insert(title.to_owned(), measured);
+    report::write(&book, &page, &all)
+}
+
+async fn measure(options: &Options, programs: &Programs) -> Result<Measured> {
+    let is_asked = |part| {
+        if options.only.is_empty() { !(options.quick && part == Part::Memory) } else { options.only.contains(&part) }
+    };
+    let kind = options.backend;
+    let pinning = match Cores::server() {
+        Cores::Only(_) => {
+            "Server or ceiling on the first core, generator on the second, except for whole fleets and memory, where both share all cores."
+        }
+        Cores::All => "One core for everything: server and generator disturb each other.",
+    };
+    let mut measured = Measured {
+        command: options.command.clone(),
+        machine: proc::machine(),
+        pinning: pinning.to_owned(),
+        ..Measured::default()
+    };
+    if is_asked(Part::Endpoints) {
+        let (modes, effort): (&[Mode], _) = if options.quick {
+            (&[Mode::BalancedTls], Effort { runs: 1, window: Duration::from_secs(2) })
+        } else {
+            (
+                &[Mode::BalancedTls, Mode::BalancedPlain, Mode::DirectTls],
+                Effort { runs: 3, window: Duration::from_secs(4) },
+            )
+        };
+        measured.endpoints = endpoints::measure(programs, kind, modes, effort).await?;
+    }
+    if is_asked(Part::Memory) {
+        measured.memory = Some(memory::measure(programs, kind).await?);
+    }
+    if is_asked(Part::Standard) {
+        for (agents, mode) in [(20_000, Mode::BalancedTls), (3_000, Mode::DirectTls)] {
+            let (runs, settle, window) = if options.quick { (1, 5, 15) } else { (3, 80, 40) };
+            let plan = Plan {
+                agents: if options.quick { agents / 10 } else { agents },
+                mode,
+                runs,
+                ramp: Duration::from_secs(if options.quick { 5 } else { 15 }),
+                settle: Duration::from_secs(settle),
+                window: Duration::from_secs(window),
+            };
+            measured.standard.push(standard::measure(programs, kind, plan).await?);
+        }
+    }
+    Ok(measured)
+}
+
+fn print(text: &str) -> Result<()> {
+    use std::io::Write as _;
+    Ok(std::io::stdout().write_all(text.as_bytes())?)
+}

@@ -1,0 +1,71 @@
+//! Memory per host and per connection.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use serde::{Deserialize, Serialize};
+
+use crate::backend::Kind;
+use crate::load::{Load, flags, prepare};
+use crate::proc::rss_bytes;
+use crate::process::Cores;
+use crate::subject::{Mode, Programs, Subject};
+
+/// Hosts that are there before the counting begins: pools, caches and buffers have their size.
+const FIRST: u32 = 2_000;
+const MORE: u32 = 10_000;
+const CONNECTIONS: u32 = 1_000;
+
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub struct Memory {
+    /// Resident after the start and the first 2,000 hosts.
+    pub first_bytes: u64,
+    /// What 10,000 hosts more add.
+    pub per_10_000_hosts_bytes: u64,
+    pub per_connection_tls_bytes: u64,
+    pub per_connection_plain_bytes: u64,
+}
+
+pub async fn measure(programs: &Programs, kind: Kind) -> Result<Memory> {
+    let server = Subject::server(programs, kind, Mode::BalancedTls, Cores::All, &[]).await?;
+    let secret = prepare(programs, &server).await?;
+    live(programs, &server, &secret, 0, FIRST).await?;
+    let first_bytes = rss_bytes(server.process.pid)?;
+    live(programs, &server, &secret, FIRST, MORE).await?;
+    let per_10_000_hosts_bytes = rss_bytes(server.process.pid)?.saturating_sub(first_bytes);
+    server.stop().await?;
+    Ok(Memory {
+        first_bytes,
+        per_10_000_hosts_bytes,
+        per_connection_tls_bytes: per_connection(programs, kind, Mode::BalancedTls).await?,
+        per_connection_plain_bytes: per_connection(programs, kind, Mode::BalancedPlain).await?,
+    })
+}
+
+/// Lets hosts enroll, take their config, answer the first questions and deliver some lines.
+async fn live(programs: &Programs, server: &Subject, secret: &str, first: u32, agents: u32) -> Result<()> {
+    let mut words = flags("--ramp=10s --duration=8s --distributed-interval=2s --config-interval=0 --log-interval=4s");
+    words.extend([format!("--agents={agents}"), format!("--first-agent={first}"), format!("--enroll-secret={secret}")]);
+    let mut load = Load::start(programs, server, Cores::All, &words)?;
+    let before = server.open().await?.requests("enroll_agent");
+    load.enrolled(server, agents + if first == 0 { 0 } else { before as u32 }, Duration::from_secs(120)).await?;
+    load.results().await?;
+    Ok(())
+}
+
+async fn per_connection(programs: &Programs, kind: Kind, mode: Mode) -> Result<u64> {
+    let server = Subject::server(programs, kind, mode, Cores::All, &[]).await?;
+    let mut open = Vec::new();
+    // Some first, so that what they need once is there.
+    for _ in 0..CONNECTIONS / 10 {
+        open.push(server.address.used_connection().await?);
+    }
+    let before = rss_bytes(server.process.pid)?;
+    for _ in 0..CONNECTIONS {
+        open.push(server.address.used_connection().await?);
+    }
+    let after = rss_bytes(server.process.pid)?;
+    drop(open);
+    server.stop().await?;
+    Ok(after.saturating_sub(before) / u64::from(CONNECTIONS))
+}

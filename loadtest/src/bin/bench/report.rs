@@ -1,0 +1,238 @@
+//! The tables of docs/performance.md.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+use serde::{Deserialize, Serialize};
+
+use crate::endpoints::{self, Endpoint};
+use crate::memory::Memory;
+use crate::standard;
+use crate::subject::Mode;
+
+const BEGIN: &str = "<!-- measured: ";
+const END: &str = "<!-- end of measured -->";
+
+/// What one command has measured.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Measured {
+    pub command: String,
+    pub machine: String,
+    pub pinning: String,
+    pub endpoints: Vec<endpoints::Row>,
+    pub memory: Option<Memory>,
+    pub standard: Vec<standard::Row>,
+}
+
+/// Measurements by what the server keeps its data in.
+pub type Book = BTreeMap<String, Measured>;
+
+/// Reads the measurements that `page` was made from, if it was.
+pub fn read(book: &Path) -> Result<Book> {
+    if !book.exists() {
+        return Ok(Book::new());
+    }
+    let text = std::fs::read(book).with_context(|| format!("cannot read {}", book.display()))?;
+    serde_json::from_slice(&text).with_context(|| format!("{} is not as expected; remove it", book.display()))
+}
+
+/// Writes the measurements, and puts their tables between the marks of `page`.
+pub fn write(book: &Path, page: &Path, measured: &Book) -> Result<()> {
+    let text = std::fs::read_to_string(page).with_context(|| format!("cannot read {}", page.display()))?;
+    let begin = text.find(BEGIN).with_context(|| format!("{} has no line {BEGIN}", page.display()))?;
+    let end = text.find(END).with_context(|| format!("{} has no line {END}", page.display()))?;
+    let line_end = begin + text[begin..].find('\n').context("the mark is not a line")? + 1;
+    let tables: String = measured.iter().map(|(backend, measured)| render(backend, measured)).collect();
+    std::fs::write(page, format!("{}\n{tables}{}", &text[..line_end], &text[end..]))?;
+    std::fs::write(book, serde_json::to_string_pretty(measured)? + "\n")?;
+    Ok(())
+}
+
+/// All tables of one backend.
+pub fn render(backend: &str, measured: &Measured) -> String {
+    let mut text = String::new();
+    let _ = writeln!(text, "## {backend}\n\n{}. {}\n", measured.machine, measured.pinning);
+    if !measured.endpoints.is_empty() {
+        let _ = writeln!(text, "### Server CPU per request\n\n`{}`\n", measured.command);
+        text += &endpoints_table(&measured.endpoints);
+        let _ = writeln!(text, "\n### Hosts per core\n");
+        text += &hosts_per_core(&measured.endpoints);
+        text.push('\n');
+    }
+    if !measured.standard.is_empty() {
+        let _ = writeln!(text, "### A fleet at the standard profile\n\n`{}`\n", measured.command);
+        text += &standard_table(&measured.standard);
+        text.push('\n');
+    }
+    if let Some(memory) = measured.memory {
+        let _ = writeln!(text, "### Memory\n\n`{}`\n", measured.command);
+        let mib = |bytes: u64| bytes as f64 / (1024.0 * 1024.0);
+        let kib = |bytes: u64| bytes as f64 / 1024.0;
+        let _ = writeln!(text, "| what | resident |\n|---|---:|");
+        let _ = writeln!(text, "| after the start and the first 2,000 hosts | {:.0} MiB |", mib(memory.first_bytes));
+        let _ = writeln!(text, "| 10,000 hosts more | {:.1} MiB |", mib(memory.per_10_000_hosts_bytes));
+        let _ = writeln!(text, "| an idle connection, TLS | {:.1} KiB |", kib(memory.per_connection_tls_bytes));
+        let _ = writeln!(text, "| an idle connection, plain | {:.1} KiB |\n", kib(memory.per_connection_plain_bytes));
+    }
+    text
+}
+
+fn endpoints_table(rows: &[endpoints::Row]) -> String {
+    let mut text = String::from(
+        "| request | connections | server µs | ceiling µs | ratio | generator µs | runs |\n|---|---|---:|---:|---:|---:|---:|\n",
+    );
+    for row in rows {
+        let _ = writeln!(
+            text,
+            "| {} | {} | {:.1} | {:.1} | {:.2} | {:.1} | {} |",
+            row.endpoint, row.mode, row.server_us, row.ceiling_us, row.ratio, row.generator_us, row.runs
+        );
+    }
+    text
+}
+
+/// Requests a host makes in a second at the standard profile.
+const RATES: [(Endpoint, f64, &str); 4] = [
+    (Endpoint::ReadEmpty, 1.0 / 10.0, "1/10 s"),
+    (Endpoint::Config, 1.0 / 60.0, "1/60 s"),
+    (Endpoint::Log, 0.1 / 10.0, "0.1/10 s"),
+    (Endpoint::Round, 1.0 / 3600.0, "1/3600 s"),
+];
+
+fn hosts_per_core(rows: &[endpoints::Row]) -> String {
+    let mut text = String::new();
+    for mode in [Mode::BalancedTls, Mode::BalancedPlain, Mode::DirectTls] {
+        let cost = |endpoint: Endpoint| {
+            rows.iter()
+                .find(|row| row.endpoint == endpoint.title() && row.mode == mode.title())
+                .map(|row| row.server_us)
+        };
+        let terms: Option<Vec<_>> =
+            RATES.iter().map(|(endpoint, rate, shown)| Some((cost(*endpoint)?, rate, shown))).collect();
+        let Some(terms) = terms else { continue };
+        let us_per_second: f64 = terms.iter().map(|(us, rate, _)| us * **rate).sum();
+        let shown: Vec<String> = terms.iter().map(|(us, _, shown)| format!("{us:.1} × {shown}")).collect();
+        let hosts = (1e6 / us_per_second / 1000.0).round() as u64;
+        let _ = writeln!(
+            text,
+            "- {}: {} = {us_per_second:.2} µs of CPU a second for each host, so 1,000,000 / {us_per_second:.2} ≈ **{hosts},000 hosts** to a core.",
+            mode.title(),
+            shown.join(" + ")
+        );
+    }
+    text
+}
+
+fn standard_table(rows: &[standard::Row]) -> String {
+    let columns = |value: &dyn Fn(&standard::Row) -> String| -> String {
+        rows.iter().map(|row| format!(" {} |", value(row))).collect()
+    };
+    let mut text = String::new();
+    let mut line = |name: &str, value: &dyn Fn(&standard::Row) -> String| {
+        let _ = writeln!(text, "| {name} |{}", columns(value));
+    };
+    line("", &|row| format!("{} {}", grouped(u64::from(row.agents)), row.mode));
+    line("---", &|_| "---:".to_owned());
+    line("runs", &|row| row.runs.to_string());
+    line("requests/s", &|row| format!("{:.0}", row.requests_per_second));
+    line("server CPU per request, µs", &|row| format!("{:.1}", row.server_us_per_request));
+    line("cores the server kept busy", &|row| format!("{:.3}", row.server_cores));
+    line("hosts per core, from that", &|row| grouped((f64::from(row.agents) / row.server_cores) as u64));
+    line("generator CPU per request, µs", &|row| format!("{:.1}", row.generator_us_per_request));
+    let names: std::collections::BTreeSet<&String> = rows.iter().flat_map(|row| row.latency_ms.keys()).collect();
+    for name in names {
+        line(&format!("{name}: p50 / p99, ms"), &|row| match row.latency_ms.get(name) {
+            Some((p50, p99)) => format!("{p50:.1} / {p99:.1}"),
+            None => "–".to_owned(),
+        });
+    }
+    let known = [
+        ("SQL statements per 1,000 requests", "muster_sql_statements_total"),
+        ("rows written per 1,000 requests", "muster_rows_written_total"),
+        ("bus commands per 1,000 requests", "muster_bus_commands_total"),
+    ];
+    for (title, name) in known {
+        // A number the server does not have is not 0.
+        line(title, &|row| {
+            row.per_1000.get(name).map_or_else(|| "not counted".to_owned(), |count| format!("{count:.1}"))
+        });
+    }
+    line("database CPU per 1,000 requests, ms", &|row| match row.database_us_per_1000 {
+        Some(us) => format!("{:.2}", us / 1000.0),
+        None => "in the server's".to_owned(),
+    });
+    line("resident, MiB", &|row| format!("{:.0}", row.rss_bytes / (1024.0 * 1024.0)));
+    line("requests in all runs", &|row| grouped(row.requests));
+    line("errors in all runs", &|row| grouped(row.errors));
+    line("started more than 100 ms late", &|row| grouped(row.late));
+    line("log lines acknowledged / lost / doubled", &|row| {
+        format!("{} / {} / {}", grouped(row.acknowledged), grouped(row.lost), grouped(row.doubled))
+    });
+    text
+}
+
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a step that fails is a failed test")]
+mod tests {
+    use super::*;
+
+    fn row(endpoint: Endpoint, server_us: f64) -> endpoints::Row {
+        endpoints::Row {
+            endpoint: endpoint.title().to_owned(),
+            mode: Mode::DirectTls.title().to_owned(),
+            server_us,
+            ceiling_us: server_us / 2.0,
+            ratio: 2.0,
+            generator_us: 1.0,
+            runs: 3,
+        }
+    }
+
+    #[test]
+    fn hosts_per_core_are_a_core_divided_by_what_a_host_costs() {
+        let mut rows = vec![row(Endpoint::ReadEmpty, 100.0), row(Endpoint::Config, 60.0), row(Endpoint::Log, 200.0)];
+        assert_eq!(hosts_per_core(&rows), "", "a mode that was not measured whole is left out");
+        // 10 + 1 + 2 + 1 = 14 us a second.
+        rows.push(row(Endpoint::Round, 3600.0));
+        let text = hosts_per_core(&rows);
+        assert!(text.contains("= 14.00 µs") && text.contains("**71,000 hosts**"), "{text}");
+    }
+
+    #[test]
+    fn tables_are_replaced_and_what_is_around_them_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let (book, page) = (folder.path().join("book.json"), folder.path().join("page.md"));
+        std::fs::write(&page, format!("before\n{BEGIN}`make bench` -->\nold\n{END}\nafter\n")).unwrap();
+        let measured = Measured {
+            machine: "A machine".to_owned(),
+            endpoints: vec![row(Endpoint::ReadEmpty, 100.0)],
+            ..Measured::default()
+        };
+        for _ in 0..2 {
+            let mut all = read(&book).unwrap();
+            all.insert("SQLite + memory".to_owned(), measured.clone());
+            write(&book, &page, &all).unwrap();
+        }
+        let text = std::fs::read_to_string(&page).unwrap();
+        assert!(
+            text.starts_with("before\n<!-- measured: `make bench` -->\n\n## SQLite + memory\n\nA machine"),
+            "{text}"
+        );
+        assert!(text.ends_with("<!-- end of measured -->\nafter\n") && !text.contains("old"), "{text}");
+        assert!(text.contains("| read, empty | direct, TLS | 100.0 | 50.0 | 2.00 | 1.0 | 3 |"), "{text}");
+    }
+}

@@ -1,0 +1,184 @@
+//! The standard profile as a whole: what a server with a fleet on it costs.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result};
+use serde::{Deserialize, Serialize};
+
+use crate::backend::Kind;
+use crate::load::{Load, flags, prepare};
+use crate::proc::{median, rss_bytes};
+use crate::process::Cores;
+use crate::subject::{EMAIL, Mode, PASSWORD, Programs, Snapshot, Subject};
+
+const HANDLERS: [&str; 5] =
+    ["enroll_agent", "get_client_config", "get_distributed_queries", "submit_distributed_query_results", "submit_logs"];
+
+/// How many, how, and for how long.
+#[derive(Debug, Clone, Copy)]
+pub struct Plan {
+    pub agents: u32,
+    pub mode: Mode,
+    pub runs: usize,
+    pub ramp: Duration,
+    /// From the end of the ramp to the window. Questions about the host come again a quarter of their interval after
+    /// the first ones, so 75 s and more show the steady state.
+    pub settle: Duration,
+    pub window: Duration,
+}
+
+/// Medians over the runs; sums where it says so.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Row {
+    pub mode: String,
+    pub agents: u32,
+    pub runs: usize,
+    pub requests_per_second: f64,
+    pub server_us_per_request: f64,
+    /// Cores the server kept busy.
+    pub server_cores: f64,
+    pub generator_us_per_request: f64,
+    /// Median and 99th percentile in milliseconds, by endpoint, counted from when the request was due.
+    pub latency_ms: BTreeMap<String, (f64, f64)>,
+    /// Sums over all runs.
+    pub errors: u64,
+    pub late: u64,
+    pub requests: u64,
+    pub acknowledged: u64,
+    pub lost: u64,
+    pub doubled: u64,
+    pub per_1000: BTreeMap<String, f64>,
+    pub database_us_per_1000: Option<f64>,
+    pub rss_bytes: f64,
+}
+
+pub async fn measure(programs: &Programs, kind: Kind, plan: Plan) -> Result<Row> {
+    let mut runs = Vec::new();
+    for run in 1..=plan.runs {
+        let row = one(programs, kind, plan).await?;
+        eprintln!(
+            "run {run}: {} agents {}: {:.0} requests/s, {:.1} us of server CPU per request, {} errors, {} late, {} lost, {} doubled",
+            plan.agents,
+            row.mode,
+            row.requests_per_second,
+            row.server_us_per_request,
+            row.errors,
+            row.late,
+            row.lost,
+            row.doubled
+        );
+        runs.push(row);
+    }
+    Ok(merge(&runs))
+}
+
+async fn one(programs: &Programs, kind: Kind, plan: Plan) -> Result<Row> {
+    let settings = flags("--osquery_detail_update_interval=5m --osquery_label_update_interval=5m");
+    let server = Subject::server(programs, kind, plan.mode, Cores::All, &settings).await?;
+    prepare(programs, &server).await?;
+    let duration = plan.settle + plan.window + Duration::from_secs(5);
+    let path = |name: &str| server.folder().join(name).display().to_string();
+    let words = vec![
+        "--setup".to_owned(),
+        format!("--email={EMAIL}"),
+        format!("--password={PASSWORD}"),
+        format!("--agents={}", plan.agents),
+        format!("--ramp={}s", plan.ramp.as_secs()),
+        format!("--duration={}s", duration.as_secs()),
+        format!("--ledger={}", path("ledger")),
+        "--destination".to_owned(),
+        path("results"),
+        path("statuses"),
+    ];
+    let mut load = Load::start(programs, &server, Cores::All, &words)?;
+    load.enrolled(&server, plan.agents, plan.ramp + Duration::from_secs(120)).await?;
+    tokio::time::sleep(plan.settle).await;
+    let before = server.open().await?;
+    let begun = Instant::now();
+    tokio::time::sleep(plan.window).await;
+    load.check_running().context("the load ended before the window did")?;
+    let seconds = begun.elapsed().as_secs_f64();
+    let after = server.close().await?;
+    let rss_bytes = rss_bytes(server.process.pid)? as f64;
+    let results = load.results().await?;
+    for failed in &results.failed {
+        eprintln!("loadtest: {failed}");
+    }
+    server.stop().await?;
+    let requests: f64 = HANDLERS.iter().map(|handler| after.requests(handler) - before.requests(handler)).sum();
+    anyhow::ensure!(requests > 0.0, "no request was answered in the window");
+    let cpu_us = (after.cpu_us - before.cpu_us) as f64;
+    let database_us = after.database_cpu_us.zip(before.database_cpu_us).map(|(after, before)| (after - before) as f64);
+    let verify = results.verify.as_ref();
+    Ok(Row {
+        mode: plan.mode.title().to_owned(),
+        agents: plan.agents,
+        runs: 1,
+        requests_per_second: requests / seconds,
+        server_us_per_request: cpu_us / requests,
+        server_cores: cpu_us / 1e6 / seconds,
+        generator_us_per_request: results.generator.cpu_us_per_request,
+        latency_ms: results
+            .endpoints
+            .iter()
+            .filter(|(_, endpoint)| endpoint.requests > 0)
+            .map(|(name, endpoint)| (name.clone(), (endpoint.latency_ms.p50, endpoint.latency_ms.p99)))
+            .collect(),
+        errors: results.total.errors,
+        late: results.total.late,
+        requests: results.total.requests,
+        acknowledged: verify.map_or(0, |verify| verify.acknowledged),
+        lost: verify.map_or(0, |verify| verify.lost),
+        doubled: verify.map_or(0, |verify| verify.doubled),
+        per_1000: per_1000(&before, &after, requests),
+        database_us_per_1000: database_us.map(|us| us * 1000.0 / requests),
+        rss_bytes,
+    })
+}
+
+/// What the server counts of its work behind requests, where it counts it.
+fn per_1000(before: &Snapshot, after: &Snapshot, requests: f64) -> BTreeMap<String, f64> {
+    ["muster_sql_statements_total", "muster_rows_written_total", "muster_bus_commands_total"]
+        .into_iter()
+        // A counter appears when it is first counted.
+        .filter_map(|name| Some((name.to_owned(), after.number(name)? - before.number(name).unwrap_or(0.0))))
+        .map(|(name, count)| (name, count * 1000.0 / requests))
+        .collect()
+}
+
+fn merge(runs: &[Row]) -> Row {
+    let Some(first) = runs.first() else { return Row::default() };
+    let mid = |value: fn(&Row) -> f64| median(runs.iter().map(value));
+    let sum = |value: fn(&Row) -> u64| runs.iter().map(value).sum();
+    let latency = |name: &String| {
+        let of =
+            |pick: fn(&(f64, f64)) -> f64| median(runs.iter().filter_map(|run| run.latency_ms.get(name).map(pick)));
+        (of(|pair| pair.0), of(|pair| pair.1))
+    };
+    Row {
+        mode: first.mode.clone(),
+        agents: first.agents,
+        runs: runs.len(),
+        requests_per_second: mid(|run| run.requests_per_second),
+        server_us_per_request: mid(|run| run.server_us_per_request),
+        server_cores: mid(|run| run.server_cores),
+        generator_us_per_request: mid(|run| run.generator_us_per_request),
+        latency_ms: first.latency_ms.keys().map(|name| (name.clone(), latency(name))).collect(),
+        errors: sum(|run| run.errors),
+        late: sum(|run| run.late),
+        requests: sum(|run| run.requests),
+        acknowledged: sum(|run| run.acknowledged),
+        lost: sum(|run| run.lost),
+        doubled: sum(|run| run.doubled),
+        per_1000: first
+            .per_1000
+            .keys()
+            .map(|name| (name.clone(), median(runs.iter().filter_map(|run| run.per_1000.get(name).copied()))))
+            .collect(),
+        database_us_per_1000: first
+            .database_us_per_1000
+            .map(|_| median(runs.iter().filter_map(|run| run.database_us_per_1000))),
+        rss_bytes: mid(|run| run.rss_bytes),
+    }
+}

@@ -1,0 +1,245 @@
+//! What is measured: a server or the ceiling, with its address, its numbers and its costs.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::backend::{Backend, Kind};
+use crate::http::Address;
+use crate::process::{Cores, Process};
+use crate::{folder, proc};
+
+/// The operator the bench makes on each server.
+pub const EMAIL: &str = "bench@example.com";
+pub const PASSWORD: &str = "correct horse battery 1!";
+
+/// Where the programs are.
+#[derive(Debug, Clone)]
+pub struct Programs {
+    pub muster: PathBuf,
+    pub ceiling: PathBuf,
+    pub loadtest: PathBuf,
+}
+
+/// How connections are made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    BalancedTls,
+    BalancedPlain,
+    DirectTls,
+}
+
+impl Mode {
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::BalancedTls => "balanced, TLS",
+            Self::BalancedPlain => "balanced, plain",
+            Self::DirectTls => "direct, TLS",
+        }
+    }
+
+    pub fn is_tls(self) -> bool {
+        self != Self::BalancedPlain
+    }
+
+    pub fn is_direct(self) -> bool {
+        self == Self::DirectTls
+    }
+}
+
+/// A running server or ceiling.
+pub struct Subject {
+    pub process: Process,
+    pub address: Address,
+    pub mode: Mode,
+    backend: Option<Backend>,
+    folder: TempDir,
+}
+
+/// Counters at one moment, taken so that the taking costs what lies outside of two of them.
+#[derive(Debug, Clone, Default)]
+pub struct Snapshot {
+    pub cpu_us: u64,
+    pub database_cpu_us: Option<u64>,
+    pub numbers: BTreeMap<String, f64>,
+}
+
+impl Snapshot {
+    /// The sum of the numbers whose line begins so; `None` if there is none.
+    pub fn number(&self, begins: &str) -> Option<f64> {
+        let found: Vec<f64> =
+            self.numbers.iter().filter(|(name, _)| name.starts_with(begins)).map(|(_, value)| *value).collect();
+        (!found.is_empty()).then(|| found.iter().sum())
+    }
+
+    /// Requests answered by a handler.
+    pub fn requests(&self, handler: &str) -> f64 {
+        let mark = format!("handler=\"{handler}\"");
+        let lines =
+            self.numbers.iter().filter(|(name, _)| name.starts_with("http_requests_total") && name.contains(&mark));
+        lines.map(|(_, value)| value).sum()
+    }
+}
+
+impl Subject {
+    /// A fresh server with these settings besides.
+    pub async fn server(
+        programs: &Programs,
+        kind: Kind,
+        mode: Mode,
+        cores: Cores,
+        settings: &[String],
+    ) -> Result<Self> {
+        let folder = folder::new()?;
+        let backend = Backend::start(kind, &programs.muster, folder.path()).await?;
+        let path = |name: &str| folder.path().join(name).display().to_string();
+        let mut words = vec![
+            programs.muster.display().to_string(),
+            "serve".to_owned(),
+            "--until-stdin-closes".to_owned(),
+            "--server_address=127.0.0.1:0".to_owned(),
+            format!("--server_tls={}", mode.is_tls()),
+            format!("--server_tls_dir={}", path("tls")),
+            format!("--server_agent_keepalive={}", if mode.is_direct() { "never" } else { "always" }),
+            format!("--filesystem_result_log_file={}", path("results")),
+            format!("--filesystem_status_log_file={}", path("statuses")),
+            // Fleets of the bench come faster than real ones.
+            "--osquery_enrolls_per_second=100000".to_owned(),
+            "--osquery_enrolls_per_second_per_secret=100000".to_owned(),
+        ];
+        if cores != Cores::All {
+            words.push("--server_workers=1".to_owned());
+        }
+        words.extend(backend.flags.iter().cloned());
+        words.extend(settings.iter().cloned());
+        let mut process = Process::start("muster", &words, cores, folder.path())?;
+        let host = process.says("listening address=").await?;
+        let ca = folder.path().join("tls/server.crt");
+        let address = Address::new(&host, mode.is_tls().then_some(ca.as_path()))?;
+        Ok(Self { process, address, mode, backend: Some(backend), folder })
+    }
+
+    /// A ceiling that answers with the constants of `answers`, with the certificate of a server.
+    pub async fn ceiling(programs: &Programs, mode: Mode, answers: &Answers) -> Result<Self> {
+        let folder = folder::new()?;
+        let put = |name: &str, bytes: &[u8]| -> Result<PathBuf> {
+            let path = folder.path().join(name);
+            std::fs::write(&path, bytes)?;
+            Ok(path)
+        };
+        let ca = put("server.crt", &answers.cert)?;
+        let key = put("server.key", &answers.key)?;
+        let mut words = vec![
+            programs.ceiling.display().to_string(),
+            "--until-stdin-closes".to_owned(),
+            format!("--log-file={}", folder.path().join("results").display()),
+            format!("--config-answer={}", put("config.json", &answers.config)?.display()),
+            format!("--read-answer={}", put("read.json", &answers.read)?.display()),
+        ];
+        if mode.is_tls() {
+            words.extend([format!("--cert={}", ca.display()), format!("--key={}", key.display())]);
+        }
+        if mode.is_direct() {
+            words.push("--close".to_owned());
+        }
+        let mut process = Process::start("ceiling", &words, Cores::server(), folder.path())?;
+        let host = process.says("listening on ").await?;
+        let address = Address::new(&host, mode.is_tls().then_some(ca.as_path()))?;
+        Ok(Self { process, address, mode, backend: None, folder })
+    }
+
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Flags with which loadtest reaches it.
+    pub fn target(&self) -> Vec<String> {
+        let mut flags = vec![format!("--server={}", self.address.url())];
+        if self.mode.is_tls() {
+            flags.push(format!("--ca={}", self.ca().display()));
+        }
+        flags.push(format!("--mode={}", if self.mode.is_direct() { "direct" } else { "balanced" }));
+        flags
+    }
+
+    fn ca(&self) -> PathBuf {
+        let made = self.folder().join("tls/server.crt");
+        if made.exists() { made } else { self.folder().join("server.crt") }
+    }
+
+    /// Numbers first, CPU time last.
+    pub async fn open(&self) -> Result<Snapshot> {
+        let numbers = self.numbers().await?;
+        Ok(Snapshot { cpu_us: self.cpu_us()?, database_cpu_us: self.database_cpu_us()?, numbers })
+    }
+
+    /// CPU time first, numbers last, so that what asking for them costs is outside.
+    pub async fn close(&self) -> Result<Snapshot> {
+        let (cpu_us, database_cpu_us) = (self.cpu_us()?, self.database_cpu_us()?);
+        Ok(Snapshot { cpu_us, database_cpu_us, numbers: self.numbers().await? })
+    }
+
+    fn cpu_us(&self) -> Result<u64> {
+        proc::cpu_us(self.process.pid)
+    }
+
+    fn database_cpu_us(&self) -> Result<Option<u64>> {
+        self.backend.as_ref().and_then(Backend::database_pid).map(proc::cpu_us).transpose()
+    }
+
+    async fn numbers(&self) -> Result<BTreeMap<String, f64>> {
+        let text = String::from_utf8(self.address.ask("GET", "/metrics", None, "").await?)?;
+        let lines = text.lines().filter(|line| !line.starts_with('#'));
+        Ok(lines
+            .filter_map(|line| line.rsplit_once(' '))
+            .filter_map(|(name, value)| Some((name.to_owned(), value.parse().ok()?)))
+            .collect())
+    }
+
+    /// Makes the operator and returns the enroll secret.
+    pub async fn set_up(&self) -> Result<String> {
+        let body = json!({
+            "admin": { "email": EMAIL, "name": "Bench", "password": PASSWORD },
+            "org_info": { "org_name": "Bench" },
+            "server_url": self.address.url(),
+        });
+        let done = self.address.ask("POST", "/api/v1/setup", None, &body.to_string()).await?;
+        let done: Value = serde_json::from_slice(&done)?;
+        let token = done["token"].as_str().context("setting up gave no token")?;
+        let secrets = self.address.ask("GET", "/api/v1/fleet/spec/enroll_secret", Some(token), "").await?;
+        let secrets: Value = serde_json::from_slice(&secrets)?;
+        let secret = secrets["spec"]["secrets"][0]["secret"].as_str().context("the server has no enroll secret")?;
+        Ok(secret.to_owned())
+    }
+
+    pub async fn stop(self) -> Result<()> {
+        self.process.stop().await?;
+        match self.backend {
+            Some(backend) => backend.stop().await,
+            None => Ok(()),
+        }
+    }
+}
+
+impl Cores {
+    /// Where the server runs: alone on the first core, if the machine has more than one.
+    pub fn server() -> Self {
+        if proc::cores() > 1 { Self::Only(0) } else { Self::All }
+    }
+
+    /// Where the load comes from.
+    pub fn generator() -> Self {
+        if proc::cores() > 1 { Self::Only(1) } else { Self::All }
+    }
+}
+
+/// What a real server answers, for the ceiling to repeat, and the certificate it answers with.
+pub struct Answers {
+    pub cert: Vec<u8>,
+    pub key: Vec<u8>,
+    pub config: Vec<u8>,
+    pub read: Vec<u8>,
+}

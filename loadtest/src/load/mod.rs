@@ -1,0 +1,432 @@
+//! Load: a fleet of light agents in one process, measured from when each request was due.
+//!
+//! [`run`] makes a run and returns its [`Report`]; [`Verifier`] counts afterwards what became of every log line. The
+//! agents send what [`crate::Agent`] sends: requests are written once per kind of host by the model and kept as templates.
+
+mod buffer;
+mod engine;
+mod fleet;
+mod given;
+mod ledger;
+mod lines;
+mod live;
+mod measure;
+mod options;
+mod process;
+mod profile;
+mod report;
+mod rest;
+mod setup;
+mod template;
+mod verify;
+mod wheel;
+mod wire;
+mod work;
+
+use std::{
+    collections::HashMap,
+    fs::File,
+    io::BufWriter,
+    path::Path,
+    rc::Rc,
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::Duration,
+};
+
+use anyhow::{Context as _, bail};
+use rustls_pki_types::ServerName;
+use serde_json::json;
+use tokio::time::{Instant, sleep_until};
+
+pub use self::{
+    buffer::LineCount,
+    ledger::{Account, Ledger},
+    lines::Stream,
+    live::LiveCurve,
+    measure::{Endpoint, Fault, Tally},
+    options::{Mode, Options},
+    process::Usage,
+    report::Report,
+    verify::{Examples, Verified, Verifier},
+};
+use self::{
+    engine::{Engine, Gauges, micros},
+    fleet::{Fleet, Outcomes},
+    options::Place,
+    profile::Profile,
+    rest::Rest,
+    setup::Intervals,
+    template::{Ground, Template},
+    wire::Target,
+};
+use crate::{
+    live::now_ms,
+    transport::{Trust, tls::client_config},
+};
+
+/// Files a process needs besides its connections.
+const OTHER_FILES: u64 = 64;
+/// How long preparations may take between the choice of a start and the start itself.
+const HEAD_START: Duration = Duration::from_millis(200);
+
+/// Receives lines about what is going on.
+pub type Say<'a> = &'a (dyn Fn(&str) + Sync);
+
+/// Bad input: what is wrong with the options, in words.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", .0.join("\n"))]
+pub struct BadOptions(pub Vec<String>);
+
+/// Makes a run. `say` is told news, `progress` how it goes, every second.
+///
+/// # Errors
+/// [`BadOptions`] for contradicting options; otherwise when the run could not be made.
+pub async fn run(options: &Options, say: Say<'_>, progress: Say<'_>) -> anyhow::Result<Report> {
+    let (place, target) = target(options)?;
+    let rest = Rest::new(target.clone(), &place.host, &place.prefix);
+    let (rest, secret) = prepare(options, rest, say).await?;
+    let run = uuid::Uuid::new_v4().as_fields().0;
+    let mut fleets = Vec::new();
+    let start = Instant::now() + HEAD_START;
+    let start_unix_ms = now_ms() + u64::try_from(HEAD_START.as_millis()).unwrap_or(0);
+    let end = options.ramp + options.duration;
+    for part in 0..options.threads {
+        let gauges = Arc::new(Gauges::default());
+        let engine = Engine {
+            target: target.clone(),
+            connections: part_of(options.connections(), part, options.threads) as usize,
+            keeps: options.mode == Mode::Balanced,
+            start: start.into_std(),
+            end: micros(end),
+            gauges: Arc::clone(&gauges),
+        };
+        let (options, place, secret) = (options.clone(), place.clone(), secret.clone());
+        let thread = std::thread::Builder::new().name(format!("agents-{part}")).spawn(move || {
+            let profile = profile(&options, &place, run, start_unix_ms);
+            let seconds = |time: Duration| time.as_secs();
+            let flags = template::flags(
+                &secret,
+                seconds(options.distributed_interval),
+                seconds(options.config_interval),
+                seconds(options.log_interval),
+            );
+            let ground = Ground { seed: options.seed, flags: &flags, prefix: &place.prefix, now_ms: start_unix_ms };
+            let templates = Template::all(&ground, &options.platforms);
+            engine.run(Fleet::new(Rc::new(profile), templates, part, options.threads))
+        });
+        fleets.push((thread.context("cannot start a thread")?, gauges));
+    }
+    let gauges: Vec<_> = fleets.iter().map(|(_, gauges)| Arc::clone(gauges)).collect();
+    let steady_from = start + options.ramp;
+    let live = ask(options, rest.as_ref(), start);
+    let watched = watch(options, start, steady_from, &gauges, progress);
+    let (live, (before, after)) = tokio::join!(live, watched);
+    let outcomes = tokio::task::spawn_blocking(move || {
+        let joined = fleets.into_iter().map(|(thread, _)| match thread.join() {
+            Ok(outcomes) => outcomes.context("a thread of agents ended"),
+            Err(_) => bail!("a thread of agents panicked"),
+        });
+        joined.collect::<anyhow::Result<Vec<Outcomes>>>()
+    })
+    .await
+    .context("waiting for the agents")??;
+    let sum =
+        |gauge: fn(&Gauges) -> &std::sync::atomic::AtomicU64| gauges.iter().map(|all| gauge(all).load(Relaxed)).sum();
+    let mut report = Report {
+        settings: settings(options),
+        run,
+        mode: options.mode,
+        elapsed: start.elapsed(),
+        steady: options.duration,
+        agents: [options.agents.into(), sum(|gauges| &gauges.enrolled_agents), sum(|gauges| &gauges.configured)],
+        tallies: Default::default(),
+        lines: Default::default(),
+        generator: before.own.zip(after.own),
+        connections_opened: sum(|gauges| &gauges.connections),
+        server: options
+            .server_pid
+            .zip(before.server)
+            .zip(after.server)
+            .map(|((pid, before), after)| (pid, before, after)),
+        live,
+        verified: None,
+        failed: Vec::new(),
+    };
+    let ledger = collect(&mut report, outcomes);
+    if let Some(path) = &options.ledger {
+        let file = File::create(path).with_context(|| format!("--ledger {}", path.display()))?;
+        ledger.write(BufWriter::new(file)).with_context(|| format!("--ledger {}", path.display()))?;
+    }
+    if !options.destination.is_empty() {
+        report.verified = Some(verify([ledger], &options.destination)?);
+    }
+    report.judge(options);
+    Ok(report)
+}
+
+/// Reads destinations and compares them with ledgers.
+///
+/// # Errors
+/// If a file cannot be read.
+pub fn verify(
+    ledgers: impl IntoIterator<Item = Ledger>,
+    destinations: &[impl AsRef<Path>],
+) -> anyhow::Result<Verified> {
+    let mut verifier = Verifier::new(ledgers);
+    for path in destinations.iter().map(AsRef::as_ref) {
+        verifier.read_file(path).with_context(|| format!("--destination {}", path.display()))?;
+    }
+    Ok(verifier.finish())
+}
+
+/// Judges the options and finds the server.
+fn target(options: &Options) -> anyhow::Result<(Place, Target)> {
+    let mut problems = options.problems();
+    let place = match Place::find(&options.server) {
+        Ok(place) => place,
+        Err(problem) => {
+            problems.push(problem);
+            bail!(BadOptions(problems));
+        }
+    };
+    if !place.address.ip().is_loopback() && !options.allow_remote {
+        problems.push(format!(
+            "{} is not a loopback address. A load test of a server that is not yours is an attack; say --allow-remote if it is",
+            place.address.ip()
+        ));
+    }
+    if options.source_addresses > 1 && !(place.address.is_ipv4() && place.address.ip().is_loopback()) {
+        problems.push("--source-addresses needs a server on 127.0.0.0/8".to_owned());
+    }
+    if let Some(max) = process::max_open_files()
+        && u64::from(options.connections()) + OTHER_FILES > max
+    {
+        problems.push(format!(
+            "--connections {} are more than the {max} files this process may have open: raise `ulimit -n`",
+            options.connections()
+        ));
+    }
+    if options.server_pid.is_some_and(|pid| Usage::of(pid).is_none()) {
+        problems.push("--server-pid: there is no such process, or this is not Linux".to_owned());
+    }
+    let mut tls = None;
+    if place.is_https {
+        let trust = options.ca.clone().map_or(Trust::Anyone, Trust::CaFile);
+        match (client_config(&trust), ServerName::try_from(place.name.clone())) {
+            (Ok(config), Ok(name)) => tls = Some((config, name)),
+            (Err(error), _) => problems.push(error.to_string()),
+            (_, Err(_)) => problems.push(format!("--server: {:?} is no name for a certificate", place.name)),
+        }
+    }
+    if !problems.is_empty() {
+        bail!(BadOptions(problems));
+    }
+    let target = Target { address: place.address, tls, sources: options.source_addresses };
+    Ok((place, target))
+}
+
+/// Logs in and sets up as far as the options ask for it; gives the operator, if there is one, and the enroll secret.
+async fn prepare(options: &Options, rest: Rest, say: Say<'_>) -> anyhow::Result<(Option<Rest>, String)> {
+    let mut operator = None;
+    if let Some(token) = &options.token {
+        operator = Some(rest.with_token(token));
+    } else if options.setup {
+        let made_up = format!("Load-{}!1", uuid::Uuid::new_v4().simple());
+        let password = options.password.as_ref().unwrap_or(&made_up);
+        operator = match rest.set_up(&options.email, password).await? {
+            Some(operator) => {
+                if options.password.is_none() {
+                    say(&format!("made the first user {} with the password {password}", options.email));
+                }
+                Some(operator)
+            }
+            None if options.password.is_none() => {
+                bail!(BadOptions(vec!["the server is set up already: --setup needs --password or --token".to_owned()]))
+            }
+            None => Some(rest.log_in(&options.email, password).await?),
+        };
+    } else if let Some(password) = &options.password {
+        operator = Some(rest.log_in(&options.email, password).await?);
+    }
+    let wished = options.enroll_secret.as_deref();
+    let secret = match (&operator, wished) {
+        (Some(operator), _) if options.setup => {
+            let intervals = Intervals {
+                distributed_s: options.distributed_interval.as_secs(),
+                config_s: options.config_interval.as_secs(),
+                log_s: options.log_interval.as_secs(),
+            };
+            setup::apply(operator, wished, &intervals).await?
+        }
+        (Some(operator), None) => setup::enroll_secret(operator, None).await?,
+        (_, Some(wished)) => wished.to_owned(),
+        (None, None) => String::new(),
+    };
+    Ok((operator, secret))
+}
+
+/// Asks the live queries, each at its time.
+async fn ask(options: &Options, rest: Option<&Rest>, start: Instant) -> Vec<LiveCurve> {
+    let Some(rest) = rest else { return Vec::new() };
+    let end = start + options.ramp + options.duration;
+    let mut asking = tokio::task::JoinSet::new();
+    for number in 0..options.live {
+        // The last one has as much time as there is between two.
+        let at = start + options.ramp + options.duration * number / options.live.max(1);
+        let rest = rest.clone();
+        asking.spawn(async move {
+            sleep_until(at).await;
+            (number, live::watch(&rest, number, start, end).await)
+        });
+    }
+    let mut curves = asking.join_all().await;
+    curves.sort_by_key(|curve| curve.0);
+    curves.into_iter().map(|curve| curve.1).collect()
+}
+
+#[derive(Clone, Copy, Default)]
+struct Usages {
+    own: Option<Usage>,
+    server: Option<Usage>,
+}
+
+/// Tells how it goes each second; what the processes used at the beginning and at the end of the steady phase.
+async fn watch(
+    options: &Options,
+    start: Instant,
+    steady_from: Instant,
+    gauges: &[Arc<Gauges>],
+    progress: Say<'_>,
+) -> (Usages, Usages) {
+    let usages = || Usages { own: Usage::own(), server: options.server_pid.and_then(Usage::of) };
+    let end = steady_from + options.duration;
+    let mut before = None;
+    let mut last = (start, 0);
+    let mut next = start + Duration::from_secs(1);
+    loop {
+        let due = if before.is_none() { steady_from.min(next) } else { next.min(end) };
+        sleep_until(due).await;
+        let now = Instant::now();
+        if before.is_none() && now >= steady_from {
+            before = Some(usages());
+        }
+        if now >= end {
+            return (before.unwrap_or_default(), usages());
+        }
+        if now < next {
+            continue;
+        }
+        next += Duration::from_secs(1);
+        let sum = |gauge: fn(&Gauges) -> &std::sync::atomic::AtomicU64| {
+            gauges.iter().map(|all| gauge(all).load(Relaxed)).sum::<u64>()
+        };
+        let requests = sum(|gauges| &gauges.requests);
+        let rate = (requests - last.1) as f64 / now.duration_since(last.0).as_secs_f64();
+        last = (now, requests);
+        progress(&format!(
+            "{:>4} s {}  {rate:>7.0}/s  enrolled {}  configured {}  in flight {}  waiting {}  late {}  slow {}  errors {}",
+            now.duration_since(start).as_secs(),
+            if now < steady_from { "ramp  " } else { "steady" },
+            sum(|gauges| &gauges.enrolled_agents),
+            sum(|gauges| &gauges.configured),
+            sum(|gauges| &gauges.in_flight),
+            sum(|gauges| &gauges.waiting),
+            sum(|gauges| &gauges.late),
+            sum(|gauges| &gauges.slow),
+            sum(|gauges| &gauges.errors),
+        ));
+    }
+}
+
+fn collect(report: &mut Report, outcomes: Vec<Outcomes>) -> Ledger {
+    let mut accounts = HashMap::new();
+    let none = || Endpoint::ALL.iter().map(|_| Tally::default()).collect::<Vec<_>>();
+    report.tallies = [none(), none()];
+    for outcome in outcomes {
+        for (mine, theirs) in report.tallies.iter_mut().flatten().zip(outcome.tallies.iter().flatten()) {
+            mine.add(theirs);
+        }
+        for (mine, theirs) in report.lines.iter_mut().zip(outcome.lines) {
+            mine.made += theirs.made;
+            mine.acknowledged += theirs.acknowledged;
+            mine.dropped += theirs.dropped;
+        }
+        for (agent, stream, made, acknowledged) in outcome.ledger {
+            accounts.insert((agent, stream), Account { made, acknowledged });
+        }
+    }
+    Ledger { run: report.run, accounts }
+}
+
+fn profile(options: &Options, place: &Place, run: u32, start_unix_ms: u64) -> Profile {
+    Profile {
+        seed: options.seed,
+        run,
+        start_unix_ms,
+        agents: options.agents,
+        first_agent: options.first_agent,
+        clones: options.clones,
+        slow_hosts: options.slow_hosts,
+        slow_by: micros(options.slow_by),
+        storm: options.storm,
+        ramp: micros(options.ramp),
+        distributed_interval: micros(options.distributed_interval),
+        config_interval: micros(options.config_interval),
+        log_interval: micros(options.log_interval),
+        log_share: options.log_share,
+        lines: options.lines,
+        line_bytes: options.line_bytes as usize,
+        status_share: options.status_share,
+        label_flips: options.label_flips,
+        query_fails: options.query_fails,
+        query_empty: options.query_empty,
+        live_bytes: options.live_bytes as usize,
+        slow: Duration::from_millis(options.slow_ms),
+        check_config: options.check_config || options.setup,
+        is_balanced: options.mode == Mode::Balanced,
+        host: place.host.clone(),
+    }
+}
+
+fn settings(options: &Options) -> serde_json::Value {
+    let ms = |time: Duration| micros(time) as f64 / 1000.0;
+    let platforms: serde_json::Map<_, _> =
+        options.platforms.iter().map(|(word, weight)| (word.clone(), (*weight).into())).collect();
+    json!({
+        "server": options.server,
+        "mode": if options.mode == Mode::Balanced { "balanced" } else { "direct" },
+        "agents": options.agents,
+        "platforms": platforms,
+        "connections": options.connections(),
+        "source_addresses": options.source_addresses,
+        "threads": options.threads,
+        "seed": options.seed,
+        "first_agent": options.first_agent,
+        "clones": options.clones,
+        "slow_hosts": options.slow_hosts,
+        "slow_by_ms": ms(options.slow_by),
+        "ramp_ms": ms(options.ramp),
+        "storm": options.storm,
+        "duration_ms": ms(options.duration),
+        "distributed_interval_ms": ms(options.distributed_interval),
+        "config_interval_ms": ms(options.config_interval),
+        "log_interval_ms": ms(options.log_interval),
+        "log_share": options.log_share,
+        "lines": options.lines,
+        "line_bytes": options.line_bytes,
+        "status_share": options.status_share,
+        "label_flips": options.label_flips,
+        "query_fails": options.query_fails,
+        "query_empty": options.query_empty,
+        "live": options.live,
+        "live_bytes": options.live_bytes,
+        "slow_ms": options.slow_ms,
+        "setup": options.setup,
+        "check_config": options.check_config || options.setup,
+    })
+}
+
+/// The share of one part when things are dealt out.
+fn part_of(all: u32, part: u32, parts: u32) -> u32 {
+    all / parts + u32::from(part < all % parts)
+}

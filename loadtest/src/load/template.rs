@@ -1,0 +1,325 @@
+//! Requests written once per kind of host by the model agent, with gaps for what differs between hosts.
+
+use std::{collections::HashMap, fmt::Write as _, rc::Rc, sync::Arc};
+
+use muster_api::osquery::{config::push_json_str, filters};
+
+use crate::{
+    Agent, Flags, Identity, Platform, SqliteHost,
+    agent::{
+        Door, Step, Version,
+        chance::{below, mix, uuid},
+        distributed_row,
+    },
+};
+
+/// Everything that is a host's own. The names stand in the model's identity and are found again in what it writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Gap {
+    Uuid,
+    Instance,
+    Hostname,
+    Fqdn,
+    ComputerName,
+    Serial,
+}
+
+const GAPS: [(Gap, &str); 6] = [
+    (Gap::Uuid, "@gap-uuid@"),
+    (Gap::Instance, "@gap-instance@"),
+    (Gap::Hostname, "@gap-hostname@"),
+    (Gap::Fqdn, "@gap-fqdn@"),
+    (Gap::ComputerName, "@gap-computer-name@"),
+    (Gap::Serial, "@gap-serial@"),
+];
+
+/// A text with gaps.
+#[derive(Debug, Default)]
+pub(super) struct Gapped {
+    pieces: Vec<(Box<[u8]>, Option<Gap>)>,
+}
+
+impl Gapped {
+    /// Finds the gaps in what the model wrote.
+    fn find(text: &[u8]) -> Self {
+        let mut pieces = Vec::new();
+        let mut rest = text;
+        loop {
+            let first = GAPS
+                .iter()
+                .filter_map(|(gap, word)| Some((find(rest, word.as_bytes())?, *gap, word)))
+                .min_by_key(|found| found.0);
+            let Some((at, gap, word)) = first else { break };
+            pieces.push((rest[..at].into(), Some(gap)));
+            rest = &rest[at + word.len()..];
+        }
+        pieces.push((rest.into(), None));
+        Self { pieces }
+    }
+
+    pub fn fill(&self, out: &mut Vec<u8>, names: &Names) {
+        for (text, gap) in &self.pieces {
+            out.extend_from_slice(text);
+            let name = match gap {
+                None => continue,
+                Some(Gap::Uuid) => &names.uuid,
+                Some(Gap::Instance) => &names.instance,
+                Some(Gap::Hostname | Gap::ComputerName) => &names.hostname,
+                Some(Gap::Fqdn) => &names.fqdn,
+                Some(Gap::Serial) => &names.serial,
+            };
+            out.extend_from_slice(name.as_bytes());
+        }
+    }
+}
+
+/// Where `word` begins in `text`.
+pub(super) fn find(text: &[u8], word: &[u8]) -> Option<usize> {
+    let first = *word.first()?;
+    let mut from = 0;
+    while let Some(at) = text.get(from..)?.iter().position(|byte| *byte == first) {
+        if text[from + at..].starts_with(word) {
+            return Some(from + at);
+        }
+        from += at + 1;
+    }
+    None
+}
+
+/// The names of one host; all are safe inside JSON strings.
+#[derive(Debug, Default)]
+pub(super) struct Names {
+    pub uuid: String,
+    pub instance: String,
+    pub hostname: String,
+    pub fqdn: String,
+    pub serial: String,
+}
+
+/// What the rows of one query are on one kind of host.
+#[derive(Debug)]
+pub(super) enum Rows {
+    Fine { json: Gapped, empty: bool },
+    Failed(String),
+}
+
+/// One kind of host: a platform, and a release of osquery.
+pub(super) struct Template {
+    pub word: &'static str,
+    pub platform: Platform,
+    pub version: String,
+    /// The release sends its key in a header too.
+    pub has_header: bool,
+    /// Markers that the configs of such hosts hold.
+    pub markers: &'static [&'static str],
+    heads: [Vec<u8>; 5],
+    enroll: Gapped,
+    model: Agent,
+    answers: HashMap<Box<str>, Rc<Rows>>,
+}
+
+/// Words, families and markers of the platforms that can be simulated, with their `os_version`.
+const FLAVOURS: [(&str, Platform, &[&str], Option<[&str; 10]>); 6] = [
+    (
+        "ubuntu",
+        Platform::Linux,
+        &["marker_linux", "marker_ubuntu"],
+        Some(["Ubuntu", "24.04.2 LTS (Noble Numbat)", "24", "4", "0", "", "ubuntu", "debian", "noble", "x86_64"]),
+    ),
+    (
+        "debian",
+        Platform::Linux,
+        &["marker_linux"],
+        Some(["Debian GNU/Linux", "12 (bookworm)", "12", "0", "0", "", "debian", "", "bookworm", "x86_64"]),
+    ),
+    (
+        "rhel",
+        Platform::Linux,
+        &["marker_linux", "marker_rhel"],
+        Some(["Red Hat Enterprise Linux", "9.5 (Plow)", "9", "5", "0", "", "rhel", "fedora", "Plow", "x86_64"]),
+    ),
+    (
+        "centos",
+        Platform::Linux,
+        &["marker_linux", "marker_centos"],
+        Some(["CentOS Stream", "9", "9", "0", "0", "", "centos", "rhel fedora", "", "x86_64"]),
+    ),
+    ("darwin", Platform::Darwin, &["marker_darwin"], None),
+    ("windows", Platform::Windows, &["marker_windows"], None),
+];
+
+/// Words that `--platforms` takes.
+pub fn platform_words() -> impl Iterator<Item = &'static str> {
+    FLAVOURS.iter().map(|flavour| flavour.0)
+}
+
+/// Every marker there is, with the built-in label whose hosts have it.
+pub(super) const MARKERS: [(&str, &str); 6] = [
+    ("marker_linux", "All Linux"),
+    ("marker_darwin", "macOS"),
+    ("marker_windows", "MS Windows"),
+    ("marker_ubuntu", "Ubuntu Linux"),
+    ("marker_centos", "CentOS Linux"),
+    ("marker_rhel", "Red Hat Linux"),
+];
+
+/// The releases hosts run, by how many of eight.
+const VERSIONS: [(&str, u64); 3] = [("5.12.2", 1), ("5.22.1", 3), ("5.23.1", 4)];
+
+/// What templates are made from.
+pub(super) struct Ground<'a> {
+    pub seed: u64,
+    pub flags: &'a Flags,
+    /// Put before the path of every endpoint.
+    pub prefix: &'a str,
+    pub now_ms: u64,
+}
+
+impl Template {
+    /// All kinds of hosts of these platforms with their weights.
+    pub fn all(ground: &Ground<'_>, platforms: &[(String, u64)]) -> Vec<(Self, u64)> {
+        let mut all = Vec::new();
+        for (word, weight) in platforms {
+            for flavour in FLAVOURS.iter().filter(|flavour| flavour.0 == word) {
+                for (version, eighths) in VERSIONS {
+                    all.push((Self::new(ground, flavour, version), weight * eighths));
+                }
+            }
+        }
+        all
+    }
+
+    fn new(
+        ground: &Ground<'_>,
+        (word, platform, markers, os): &(&'static str, Platform, &'static [&'static str], Option<[&str; 10]>),
+        version: &str,
+    ) -> Self {
+        let mut identity = Identity::simulated(ground.seed, 0, *platform);
+        for (gap, text) in GAPS {
+            let place = match gap {
+                Gap::Uuid => &mut identity.uuid,
+                Gap::Instance => &mut identity.instance_id,
+                Gap::Hostname => &mut identity.hostname,
+                Gap::Fqdn => &mut identity.fqdn,
+                Gap::ComputerName => &mut identity.computer_name,
+                Gap::Serial => &mut identity.hardware.serial,
+            };
+            text.clone_into(place);
+        }
+        identity.host_identifier.clone_from(&identity.uuid);
+        version.clone_into(&mut identity.osquery_version);
+        if let Some(os) = os {
+            let [name, version, major, minor, patch, build, platform, platform_like, codename, arch] =
+                os.map(str::to_owned);
+            identity.os = crate::agent::OsVersion {
+                name,
+                version,
+                major,
+                minor,
+                patch,
+                build,
+                platform,
+                platform_like,
+                codename,
+                arch,
+            };
+        }
+        let model = Agent::new(identity, ground.flags.clone(), Box::new(SqliteHost::new()), ground.now_ms);
+        let heads = Door::ALL.map(|door| {
+            let mut head = format!("POST {}{} HTTP/1.1\r\n", ground.prefix, model.path(door));
+            for (name, value) in model.headers(door, false) {
+                let _ = write!(head, "{name}: {value}\r\n");
+            }
+            head.into_bytes()
+        });
+        Self {
+            word,
+            platform: *platform,
+            version: version.to_owned(),
+            has_header: Version::parse(version).at_least(5, 23, 0),
+            markers,
+            heads,
+            enroll: Gapped::find(&model.request(Step::Enroll, ground.now_ms).body),
+            model,
+            answers: HashMap::new(),
+        }
+    }
+
+    /// The head up to the headers that differ between hosts.
+    pub fn head(&self, door: Door) -> &[u8] {
+        &self.heads[door as usize]
+    }
+
+    pub fn enroll(&self, out: &mut Vec<u8>, names: &Names) {
+        self.enroll.fill(out, names);
+    }
+
+    /// What such hosts answer to this SQL; the model is asked once.
+    pub fn answer(&mut self, sql: &str, now_ms: u64) -> Rc<Rows> {
+        if let Some(known) = self.answers.get(sql) {
+            return Rc::clone(known);
+        }
+        let rows = match self.model.ask(sql, now_ms).0 {
+            Ok(rows) => {
+                let mut json = vec![b'['];
+                for (at, row) in rows.iter().enumerate() {
+                    if at > 0 {
+                        json.push(b',');
+                    }
+                    distributed_row(&mut json, row);
+                }
+                json.push(b']');
+                Rows::Fine { json: Gapped::find(&json), empty: rows.is_empty() }
+            }
+            Err(message) => Rows::Failed(message),
+        };
+        let rows = Rc::new(rows);
+        if self.answers.len() >= MAX_ANSWERS {
+            self.answers.clear();
+        }
+        self.answers.insert(sql.into(), Rc::clone(&rows));
+        rows
+    }
+
+    pub fn filtered(&self) -> filters::Platform {
+        self.platform.filtered()
+    }
+
+    /// The names of a host. A clone has those of `identity` and an instance id of its own.
+    pub fn names(&self, seed: u64, identity: u32, number: u32) -> Names {
+        let own = mix(seed, u64::from(identity));
+        let hostname = match self.platform {
+            Platform::Linux => format!("srv-{identity:06}"),
+            Platform::Darwin => format!("mac-{identity:06}"),
+            Platform::Windows => format!("DESKTOP-{identity:06}"),
+        };
+        let fqdn =
+            if self.platform == Platform::Windows { hostname.clone() } else { format!("{hostname}.corp.example") };
+        Names {
+            uuid: uuid(own, 3),
+            instance: uuid(mix(seed, u64::from(number)), 4),
+            serial: format!("{:010X}", below(own, 22, 1 << 40)),
+            hostname,
+            fqdn,
+        }
+    }
+}
+
+/// Answers kept per kind of host: live queries are new texts each time.
+const MAX_ANSWERS: usize = 4096;
+
+/// Text as a JSON string.
+pub(super) fn push_text(out: &mut Vec<u8>, text: &str) {
+    push_json_str(out, text);
+}
+
+/// Flags as hosts of this load have them.
+pub(super) fn flags(enroll_secret: &str, distributed_s: u64, config_s: u64, log_s: u64) -> Flags {
+    Flags {
+        enroll_secret: Arc::from(enroll_secret),
+        distributed_interval: distributed_s.max(1),
+        config_refresh: config_s,
+        logger_tls_period: log_s.max(1),
+        ..Flags::default()
+    }
+}
