@@ -18,6 +18,8 @@ mod report;
 mod rest;
 mod setup;
 mod template;
+#[cfg(test)]
+mod tests;
 mod verify;
 mod wheel;
 mod wire;
