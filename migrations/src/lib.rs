@@ -9,6 +9,7 @@ mod m0003_schedule;
 mod m0004_settings;
 mod m0005_parked_queries;
 mod m0006_live_queries;
+mod m0008_replicas;
 
 pub use sea_orm_migration::MigratorTrait;
 use sea_orm_migration::prelude::*;
@@ -26,6 +27,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0004_settings::Migration),
             Box::new(m0005_parked_queries::Migration),
             Box::new(m0006_live_queries::Migration),
+            Box::new(m0008_replicas::Migration),
         ]
     }
 }

@@ -18,6 +18,7 @@ use actix_web::web::{self, ServiceConfig};
 use self::body::Budget;
 use crate::config::{Osquery, Server};
 use crate::fleet::Fleet;
+use crate::lifecycle::Lifecycle;
 use crate::telemetry::Metrics;
 
 /// Where agents' endpoints begin.
@@ -27,6 +28,7 @@ const BASES: [&str; 2] = ["/api/v1/osquery", "/api/osquery"];
 #[derive(Debug, Clone)]
 pub struct AgentDoor {
     fleet: Fleet,
+    lifecycle: Lifecycle,
     metrics: Arc<Metrics>,
     caps: Caps,
     answer_timeout: Duration,
@@ -81,9 +83,10 @@ impl KeepAlive {
 }
 
 impl AgentDoor {
-    pub fn new(fleet: Fleet, metrics: Arc<Metrics>, osquery: &Osquery, server: &Server) -> Self {
+    pub fn new(fleet: Fleet, lifecycle: Lifecycle, metrics: Arc<Metrics>, osquery: &Osquery, server: &Server) -> Self {
         Self {
             fleet,
+            lifecycle,
             budget: Budget::new(osquery.max_bodies_in_flight.0),
             metrics,
             caps: Caps {
