@@ -10,6 +10,7 @@ mod m0004_settings;
 mod m0005_parked_queries;
 mod m0006_live_queries;
 mod m0007_live_discovery;
+mod m0008_replicas;
 
 pub use sea_orm_migration::MigratorTrait;
 use sea_orm_migration::prelude::*;
@@ -32,6 +33,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0005_parked_queries::Migration),
             Box::new(m0006_live_queries::Migration),
             Box::new(m0007_live_discovery::Migration),
+            Box::new(m0008_replicas::Migration),
         ]
     }
 }

@@ -11,10 +11,9 @@ use crate::agent::AgentDoor;
 use crate::bus::{Counted, MemoryBus};
 use crate::clock::Clock;
 use crate::config::{Config, LogPlugin};
-use crate::fleet::Fleet;
 use crate::fleet::access::Access;
 use crate::fleet::apply::Applier;
-use crate::fleet::changes::Changes;
+use crate::fleet::changes::{Bell, Changes};
 use crate::fleet::checkin::Checkin;
 use crate::fleet::hosts::{Hosts, ensure_builtin_labels};
 use crate::fleet::labels::Labels;
@@ -25,8 +24,9 @@ use crate::fleet::queries::Queries;
 use crate::fleet::schedule::Schedule;
 use crate::fleet::scheduled::Schedules;
 use crate::fleet::specs::Specs;
+use crate::fleet::{Fleet, Replica};
 use crate::lifecycle::Lifecycle;
-use crate::ops::{Health, OpsDoor};
+use crate::ops::{Health, OpsDoor, Part};
 use crate::sinks::{FileSink, Rotation, Sink, StdoutSink};
 use crate::store::{Counters, Store};
 use crate::telemetry::Metrics;
@@ -56,12 +56,15 @@ impl App {
             .await
             .context("cannot read packs, labels and options")?;
         let schedule = Arc::new(schedule);
+        let (bell, replica) = (Bell::default(), Arc::new(Replica::new(store.clone(), clock.clone())));
         let hosts = Arc::new(Hosts::new(
             store.clone(),
             clock.clone(),
             osquery.clone(),
             Arc::clone(&schedule),
             Arc::clone(&metrics),
+            Arc::clone(&replica),
+            bell.clone(),
         ));
         let live_dir = config.live.dir.clone().unwrap_or_else(|| config.sqlite.path.with_file_name("live"));
         let bus = MemoryBus::new(&live_dir)
@@ -94,10 +97,11 @@ impl App {
             Arc::clone(&metrics),
         ));
         let access = Access::new(store.clone(), clock.clone(), config.session.clone(), Arc::clone(&schedule));
-        let changes = Changes::new(store.clone(), clock, Arc::clone(&schedule), Arc::clone(&hosts));
+        let changes = Changes::new(store.clone(), clock, Arc::clone(&schedule), Arc::clone(&hosts), bell.clone());
         let fleet = Fleet {
             access: Arc::new(access),
             applier: Arc::new(Applier::new(changes.clone())),
+            bell,
             checkin,
             hosts,
             live,
@@ -105,14 +109,15 @@ impl App {
             logs,
             packs: Packs::new(changes.clone()),
             queries: Queries::new(changes.clone()),
+            replica,
             schedule,
             scheduled: Schedules::new(changes),
             specs: Specs::new(store.clone()),
         };
         Ok(Self {
-            agent: AgentDoor::new(fleet.clone(), Arc::clone(&metrics), config),
+            agent: AgentDoor::new(fleet.clone(), lifecycle.clone(), Arc::clone(&metrics), config),
             admin: AdminDoor::new(fleet.clone(), lifecycle.clone()),
-            ops: OpsDoor::new(Arc::clone(&metrics), Arc::new(StoreHealth(store.clone()))),
+            ops: OpsDoor::new(Arc::clone(&metrics), Arc::new(StoreHealth(store.clone())), lifecycle.clone()),
             fleet,
             store,
             metrics,
@@ -194,7 +199,11 @@ const HEALTH_TIMEOUT: Duration = Duration::from_secs(2);
 struct StoreHealth(Store);
 
 impl Health for StoreHealth {
-    fn check(&self) -> Pin<Box<dyn Future<Output = Result<(), String>> + Send + '_>> {
+    fn parts(&self) -> &[Part] {
+        &[Part { name: "database", aliases: &["mysql"] }]
+    }
+
+    fn check(&self, _: &Part) -> Pin<Box<dyn Future<Output = Result<(), String>> + Send + '_>> {
         Box::pin(async {
             match tokio::time::timeout(HEALTH_TIMEOUT, self.0.ping()).await {
                 Ok(Ok(())) => Ok(()),

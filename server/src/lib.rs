@@ -21,7 +21,7 @@ mod tls;
 
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs as _};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use actix_web::dev::ServerHandle;
 use actix_web::web::{self, Data};
@@ -86,7 +86,8 @@ pub async fn serve(config: Config, clock: Clock, lifecycle: Lifecycle) -> Result
     let app = Box::pin(App::build(&config, clock, &lifecycle)).await?;
     let server = http_server(&config, &app, listener, tls)?;
     let (nudges, nudged) = mpsc::unbounded_channel();
-    let finished = on_own_thread(move || run(app, server, lifecycle, nudged))?;
+    let ending = Ending::of(&config.server);
+    let finished = on_own_thread(move || run(app, server, lifecycle, nudged, ending))?;
     tracing::info!(%address, transport = if config.server.tls { "https" } else { "http" }, "listening");
     Ok(Running { address, finished, nudges })
 }
@@ -164,7 +165,7 @@ fn http_server(
         .max_connections(config.server.max_connections)
         .keep_alive(config.server.idle_timeout)
         .client_request_timeout(HEAD_TIMEOUT)
-        .shutdown_timeout(config.server.shutdown_timeout.as_secs().max(1));
+        .shutdown_timeout(Ending::of(&config.server).requests_secs());
     if config.server.workers > 0 {
         server = server.workers(config.server.workers);
     }
@@ -181,9 +182,11 @@ async fn run(
     server: actix_web::dev::Server,
     lifecycle: Lifecycle,
     nudges: mpsc::UnboundedReceiver<tasks::Nudge>,
+    ending: Ending,
 ) -> Result<()> {
     let handle = server.handle();
-    let stopper = spawn_local(stop_when_asked(handle, lifecycle.clone()));
+    let (deadline, known_deadline) = oneshot::channel();
+    let stopper = spawn_local(stop_when_asked(handle, lifecycle.clone(), ending, deadline));
     let logs = Arc::clone(&app.fleet.logs);
     let reopener = spawn_local({
         let lifecycle = lifecycle.clone();
@@ -200,6 +203,7 @@ async fn run(
             tasks::run(fleet, metrics, lifecycle.clone(), nudges).await;
             // Tasks end when the server stops; if one has crashed, the server must not go on without it.
             lifecycle.stop();
+            lifecycle.close();
         }
     });
     let served = tokio::select! {
@@ -207,9 +211,25 @@ async fn run(
         () = lifecycle.aborted() => Ok(()),
     };
     lifecycle.stop();
+    lifecycle.close();
+    lifecycle.end();
     let _ = tasks.await;
     reopener.abort();
+    let deadline = tokio::time::timeout(Duration::ZERO, known_deadline).await;
     stopper.abort();
+    let left = match deadline {
+        Ok(Ok(deadline)) => deadline.saturating_duration_since(Instant::now()),
+        _ => ending.timeout,
+    };
+    if tokio::time::timeout(left.max(ending.reserve()), finish(&app)).await.is_err() {
+        tracing::warn!("not all that was only in memory could be written in time; seconds of it are lost");
+    }
+    tracing::info!("stopped");
+    served.context("the listener has failed")
+}
+
+/// Writes what is only in memory, gives up the lead, and closes the database.
+async fn finish(app: &App) {
     if let Err(error) = app.fleet.hosts.write_seen(true).await {
         tracing::warn!(%error, "when hosts were last seen could not be written; seconds of it are lost");
     }
@@ -219,12 +239,57 @@ async fn run(
     if let Err(error) = app.fleet.live.sweep().await {
         tracing::warn!(%error, "how far live queries are could not be written; they go on from their last checkpoint");
     }
+    if let Err(error) = app.fleet.replica.leave().await {
+        tracing::warn!(%error, "other servers were not told that this one stops; they find out by themselves");
+    }
     app.store.close().await;
-    tracing::info!("stopped");
-    served.context("the listener has failed")
 }
 
-async fn stop_when_asked(handle: ServerHandle, lifecycle: Lifecycle) {
-    lifecycle.stopped().await;
-    handle.stop(true).await;
+/// How long each part of a stop may take.
+#[derive(Debug, Clone, Copy)]
+struct Ending {
+    drain: Duration,
+    timeout: Duration,
+}
+
+impl Ending {
+    fn of(config: &config::Server) -> Self {
+        Self { drain: config.drain, timeout: config.shutdown_timeout }
+    }
+
+    /// What is kept of the time for refusing the rest in words, and for writing what is only in memory.
+    fn reserve(&self) -> Duration {
+        (self.timeout / 4).min(Duration::from_secs(3))
+    }
+
+    /// How long requests under way may take once no new ones are taken, the refusal of the rest included.
+    fn requests_secs(&self) -> u64 {
+        let time = self.timeout.saturating_sub(self.drain).saturating_sub(self.reserve() / 2);
+        time.as_secs_f64().ceil().max(1.0) as u64
+    }
+}
+
+async fn stop_when_asked(
+    handle: ServerHandle,
+    lifecycle: Lifecycle,
+    ending: Ending,
+    deadline: oneshot::Sender<Instant>,
+) {
+    lifecycle.asked_to_stop().await;
+    let end = Instant::now() + ending.timeout;
+    // Nobody listens any more when the server has ended by itself.
+    let _ = deadline.send(end);
+    if !ending.drain.is_zero() {
+        tracing::info!(drain = ?ending.drain, "not ready any more; load balancers have time to notice");
+        tokio::select! {
+            () = tokio::time::sleep(ending.drain) => {}
+            () = lifecycle.stopped() => {}
+        }
+    }
+    lifecycle.close();
+    let hurry = async {
+        tokio::time::sleep_until((end - ending.reserve()).into()).await;
+        lifecycle.hurry();
+    };
+    tokio::join!(handle.stop(true), hurry);
 }

@@ -1,4 +1,9 @@
 //! Start, drain, stop: who may end the process and how.
+//!
+//! Asked to stop, a server says that it is not ready and goes on for `server.drain`, so that load balancers notice. Then
+//! it takes no new connections and finishes what is under way; what is not finished shortly before
+//! `server.shutdown_timeout` is refused in words, since agents take an answer without a body for success. What is only in
+//! memory is written last.
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -6,21 +11,59 @@ use tokio_util::sync::CancellationToken;
 /// Handed to everything that runs: tells when to stop. Clones share one fate.
 #[derive(Debug, Clone, Default)]
 pub struct Lifecycle {
-    stop: CancellationToken,
+    asked: CancellationToken,
+    close: CancellationToken,
+    hurry: CancellationToken,
+    end: CancellationToken,
     abort: CancellationToken,
     reopen_logs: std::sync::Arc<tokio::sync::Notify>,
 }
 
 impl Lifecycle {
-    /// Asks for a graceful stop: requests under way are finished, new ones refused.
+    /// Asks for a graceful stop.
     pub fn stop(&self) {
-        self.stop.cancel();
+        self.asked.cancel();
     }
 
     /// Ends at once.
     pub fn abort(&self) {
-        self.stop.cancel();
-        self.abort.cancel();
+        for token in [&self.asked, &self.close, &self.hurry, &self.end, &self.abort] {
+            token.cancel();
+        }
+    }
+
+    /// Whether it is to stop: nothing new should be sent to this server.
+    pub fn is_stopping(&self) -> bool {
+        self.asked.is_cancelled()
+    }
+
+    pub(crate) async fn asked_to_stop(&self) {
+        self.asked.cancelled().await;
+    }
+
+    /// Load balancers have had their time.
+    pub(crate) fn close(&self) {
+        self.close.cancel();
+    }
+
+    /// Time is up for requests under way.
+    pub(crate) fn hurry(&self) {
+        self.hurry.cancel();
+    }
+
+    /// Refuse what is not finished.
+    pub(crate) async fn hurried(&self) {
+        self.hurry.cancelled().await;
+    }
+
+    /// No requests are under way any more.
+    pub(crate) fn end(&self) {
+        self.end.cancel();
+    }
+
+    /// Periodic work ends.
+    pub(crate) async fn ended(&self) {
+        self.end.cancelled().await;
     }
 
     /// Asks for the log files to be opened anew.
@@ -28,8 +71,9 @@ impl Lifecycle {
         self.reopen_logs.notify_one();
     }
 
+    /// No new connections are taken, and what goes on for long ends.
     pub async fn stopped(&self) {
-        self.stop.cancelled().await;
+        self.close.cancelled().await;
     }
 
     pub async fn aborted(&self) {

@@ -57,13 +57,18 @@ pub(super) async fn answer(
     work: impl Future<Output = Answer>,
 ) -> HttpResponse<BoxBody> {
     let start = Instant::now();
+    let unavailable = |reason: &str| Err(Refusal::Error(StatusCode::SERVICE_UNAVAILABLE, reason.to_owned()));
     #[cfg(feature = "planted-faults")]
     door.planted.delay().await;
-    let outcome = match tokio::time::timeout(door.answer_timeout, work).await {
-        Ok(outcome) => outcome,
-        Err(_) => {
+    let outcome = tokio::select! {
+        biased;
+        outcome = tokio::time::timeout(door.answer_timeout, work) => outcome.unwrap_or_else(|_| {
             door.metrics.limit_hit("answer_timeout");
-            Err(Refusal::Error(StatusCode::SERVICE_UNAVAILABLE, "not done in time; try again".to_owned()))
+            unavailable("not done in time; try again")
+        }),
+        () = door.lifecycle.hurried() => {
+            door.metrics.limit_hit("shutdown_timeout");
+            unavailable("the server is stopping; try again")
         }
     };
     let (status, body) = match outcome {

@@ -20,6 +20,7 @@ use actix_web::web::{self, ServiceConfig};
 use self::body::Budget;
 use crate::config::{Config, Server};
 use crate::fleet::Fleet;
+use crate::lifecycle::Lifecycle;
 use crate::telemetry::Metrics;
 
 /// Where agents' endpoints begin.
@@ -29,6 +30,7 @@ const BASES: [&str; 2] = ["/api/v1/osquery", "/api/osquery"];
 #[derive(Debug, Clone)]
 pub struct AgentDoor {
     fleet: Fleet,
+    lifecycle: Lifecycle,
     metrics: Arc<Metrics>,
     caps: Caps,
     answer_timeout: Duration,
@@ -85,10 +87,11 @@ impl KeepAlive {
 }
 
 impl AgentDoor {
-    pub fn new(fleet: Fleet, metrics: Arc<Metrics>, config: &Config) -> Self {
+    pub fn new(fleet: Fleet, lifecycle: Lifecycle, metrics: Arc<Metrics>, config: &Config) -> Self {
         let osquery = &config.osquery;
         Self {
             fleet,
+            lifecycle,
             budget: Budget::new(osquery.max_bodies_in_flight.0),
             metrics,
             caps: Caps {

@@ -31,7 +31,9 @@ section! {
         workers: usize = 0,
         /// Open connections per worker before new ones wait.
         max_connections: usize = 25_000,
-        /// On stop, how long requests under way may take to finish.
+        /// On stop, how long to go on as before while GET /healthz and /readyz say that the server is stopping: as long as load balancers need to notice.
+        drain: Duration = Duration::ZERO,
+        /// On stop, how long all of it may take, server.drain included.
         shutdown_timeout: Duration = Duration::from_secs(12),
         /// Largest body of a REST request.
         max_rest_body: Bytes = Bytes::mib(16),
@@ -52,6 +54,9 @@ impl Server {
         }
         if !["auto", "always", "never"].contains(&self.agent_keepalive.as_str()) {
             problems.push("server.agent_keepalive: expects auto, always or never".to_owned());
+        }
+        if self.drain + Duration::from_secs(1) > self.shutdown_timeout {
+            problems.push("server.drain: must leave at least 1s of server.shutdown_timeout".to_owned());
         }
         for proxy in &self.trusted_proxies {
             if proxy.parse::<std::net::IpAddr>().is_err() {

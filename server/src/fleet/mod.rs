@@ -16,6 +16,7 @@ mod names;
 pub mod packs;
 mod place;
 pub mod queries;
+mod replica;
 pub mod schedule;
 pub mod scheduled;
 pub mod specs;
@@ -25,9 +26,11 @@ use std::sync::Arc;
 
 pub use deadline::within;
 pub use error::{Error, Problem, Result};
+pub use replica::{RENEW_EVERY, Replica};
 
 use self::access::{Access, Principal};
 use self::apply::Applier;
+use self::changes::Bell;
 use self::checkin::Checkin;
 use self::hosts::Hosts;
 use self::labels::Labels;
@@ -44,6 +47,7 @@ use self::specs::Specs;
 pub struct Fleet {
     pub access: Arc<Access>,
     pub applier: Arc<Applier>,
+    pub bell: Bell,
     pub checkin: Arc<Checkin>,
     pub hosts: Arc<Hosts>,
     pub live: Arc<Live>,
@@ -51,6 +55,7 @@ pub struct Fleet {
     pub logs: Arc<Logs>,
     pub packs: Packs,
     pub queries: Queries,
+    pub replica: Arc<Replica>,
     pub schedule: Arc<Schedule>,
     pub scheduled: Schedules,
     pub specs: Specs,
@@ -67,5 +72,18 @@ impl Fleet {
             self.live.forget_host(*id);
         }
         Ok(deleted)
+    }
+
+    /// Takes over what other servers have changed: what hosts run, and what happened to single hosts.
+    ///
+    /// # Errors
+    /// When the database does not answer; the next call takes it over.
+    pub async fn follow(&self) -> Result<()> {
+        let labels = self.schedule.refresh().await?;
+        self.hosts.drop_labels(&labels);
+        for host_id in self.hosts.follow().await? {
+            self.live.forget_host(host_id);
+        }
+        Ok(())
     }
 }

@@ -299,6 +299,31 @@ pub async fn known(db: &impl ConnectionTrait, id: i64) -> Result<Option<Known>> 
     Ok(Some(Known { host, label_ids }))
 }
 
+/// As [`known`], for many hosts; those that are gone are left out.
+pub async fn known_many(db: &impl ConnectionTrait, ids: &[i64]) -> Result<Vec<Known>> {
+    let mut known = Vec::with_capacity(ids.len());
+    for batch in ids.chunks(MAX_PARAMETERS / 30) {
+        let members: Vec<(i64, i64)> = label_members::Entity::find()
+            .filter(label_members::Column::HostId.is_in(batch.iter().copied()))
+            .select_only()
+            .columns([label_members::Column::HostId, label_members::Column::LabelId])
+            .order_by_asc(label_members::Column::LabelId)
+            .into_tuple()
+            .all(db)
+            .await?;
+        let mut labels: HashMap<i64, Vec<i64>> = HashMap::new();
+        for (host_id, label_id) in members {
+            labels.entry(host_id).or_default().push(label_id);
+        }
+        let rows = hosts::Entity::find().filter(hosts::Column::Id.is_in(batch.iter().copied())).all(db).await?;
+        known.extend(rows.into_iter().map(|host| {
+            let label_ids = labels.remove(&host.id).unwrap_or_default();
+            Known { host, label_ids }
+        }));
+    }
+    Ok(known)
+}
+
 /// A host's contact to be written down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Seen {
@@ -306,14 +331,16 @@ pub struct Seen {
     pub at: Moment,
 }
 
-/// Writes many contacts in few statements. Rows that are gone are left alone.
+/// Writes many contacts in few statements, none over a later one. Rows that are gone are left alone.
 pub async fn mark_seen(db: &impl ConnectionTrait, mut seen: Vec<Seen>) -> Result<()> {
     seen.sort_unstable();
-    // Three parameters a host: two in the CASE, one in the IN.
-    for batch in seen.chunks(MAX_PARAMETERS / 3 / 10) {
+    // Four parameters a host: three in the CASE, one in the IN.
+    for batch in seen.chunks(MAX_PARAMETERS / 4 / 10) {
         let mut at = CaseStatement::new();
         for contact in batch {
-            at = at.case(Expr::col(hosts::Column::Id).eq(contact.host_id), contact.at);
+            let is_older =
+                Expr::col(hosts::Column::Id).eq(contact.host_id).and(Expr::col(hosts::Column::SeenAt).lt(contact.at));
+            at = at.case(is_older, contact.at);
         }
         hosts::Entity::update_many()
             .col_expr(hosts::Column::SeenAt, at.finally(Expr::col(hosts::Column::SeenAt)).into())

@@ -1,7 +1,9 @@
 //! Hashes of the keys agents authenticate with. The keys themselves are nowhere.
 
+use std::collections::{BTreeMap, HashMap};
+
 use sea_orm::sea_query::{CaseStatement, Expr, ExprTrait};
-use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, Set};
+use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Set};
 
 use super::entity::node_keys;
 use super::{MAX_PARAMETERS, Result};
@@ -36,6 +38,7 @@ pub async fn insert(
         instance_id: Set(instance_id.to_owned()),
         created_at: Set(now),
         used_at: Set(None),
+        first_used_at: Set(None),
     };
     node_keys::Entity::insert(key).exec_without_returning(db).await?;
     Ok(())
@@ -48,17 +51,85 @@ pub async fn delete(db: &impl ConnectionTrait, hashes: Vec<Vec<u8>>) -> Result<(
     Ok(())
 }
 
-/// Writes down when keys were last used.
-pub async fn mark_used(db: &impl ConnectionTrait, mut used: Vec<(KeyHash, Moment)>) -> Result<()> {
-    used.sort_unstable();
-    for batch in used.chunks(MAX_PARAMETERS / 3 / 10) {
-        let mut at = CaseStatement::new();
-        for (hash, moment) in batch {
-            at = at.case(Expr::col(node_keys::Column::KeyHash).eq(hash.to_vec()), *moment);
+/// Those of these keys that there are, with the hosts they belong to.
+pub async fn owners(db: &impl ConnectionTrait, hashes: &[KeyHash]) -> Result<HashMap<KeyHash, i64>> {
+    let mut owners = HashMap::new();
+    for batch in hashes.chunks(MAX_PARAMETERS / 10) {
+        let rows: Vec<(Vec<u8>, i64)> = node_keys::Entity::find()
+            .filter(node_keys::Column::KeyHash.is_in(batch.iter().map(|hash| hash.to_vec())))
+            .select_only()
+            .columns([node_keys::Column::KeyHash, node_keys::Column::HostId])
+            .into_tuple()
+            .all(db)
+            .await?;
+        let known = rows.into_iter().filter_map(|(hash, host_id)| Some((hash.try_into().ok()?, host_id)));
+        owners.extend(known);
+    }
+    Ok(owners)
+}
+
+/// All keys of hosts that have more than one, oldest first.
+pub async fn of_hosts_with_several(db: &impl ConnectionTrait) -> Result<BTreeMap<i64, Vec<node_keys::Model>>> {
+    let host_ids: Vec<i64> = node_keys::Entity::find()
+        .select_only()
+        .column(node_keys::Column::HostId)
+        .group_by(node_keys::Column::HostId)
+        .having(node_keys::Column::KeyHash.count().gt(1))
+        .order_by_asc(node_keys::Column::HostId)
+        .into_tuple()
+        .all(db)
+        .await?;
+    let mut by_host: BTreeMap<i64, Vec<node_keys::Model>> = BTreeMap::new();
+    for batch in host_ids.chunks(MAX_PARAMETERS / 10) {
+        let rows = node_keys::Entity::find()
+            .filter(node_keys::Column::HostId.is_in(batch.iter().copied()))
+            .order_by_asc(node_keys::Column::CreatedAt)
+            .all(db)
+            .await?;
+        for row in rows {
+            by_host.entry(row.host_id).or_default().push(row);
+        }
+    }
+    Ok(by_host)
+}
+
+/// Drops those of these keys that have not been used since a moment.
+pub async fn delete_idle(db: &impl ConnectionTrait, hashes: &[Vec<u8>], since: Moment) -> Result<()> {
+    for batch in hashes.chunks(MAX_PARAMETERS / 10) {
+        node_keys::Entity::delete_many()
+            .filter(node_keys::Column::KeyHash.is_in(batch.to_vec()))
+            .filter(node_keys::Column::UsedAt.is_null().or(node_keys::Column::UsedAt.lt(since)))
+            .exec(db)
+            .await?;
+    }
+    Ok(())
+}
+
+/// When a key was used, first and last, as one server has seen it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Use {
+    pub hash: KeyHash,
+    pub first: Moment,
+    pub last: Moment,
+}
+
+/// Writes down when keys were used, none over a later use, and no first use over an earlier one.
+pub async fn mark_used(db: &impl ConnectionTrait, mut uses: Vec<Use>) -> Result<()> {
+    uses.sort_unstable();
+    let (used, first) = (node_keys::Column::UsedAt, node_keys::Column::FirstUsedAt);
+    for batch in uses.chunks(MAX_PARAMETERS / 7 / 10) {
+        let (mut last_at, mut first_at) = (CaseStatement::new(), CaseStatement::new());
+        for key in batch {
+            let is_it = || Expr::col(node_keys::Column::KeyHash).eq(key.hash.to_vec());
+            let is_later = Expr::col(used).is_null().or(Expr::col(used).lt(key.last));
+            last_at = last_at.case(is_it().and(is_later), key.last);
+            let is_earlier = Expr::col(first).is_null().or(Expr::col(first).gt(key.first));
+            first_at = first_at.case(is_it().and(is_earlier), key.first);
         }
         node_keys::Entity::update_many()
-            .col_expr(node_keys::Column::UsedAt, at.finally(Expr::col(node_keys::Column::UsedAt)).into())
-            .filter(node_keys::Column::KeyHash.is_in(batch.iter().map(|(hash, _)| hash.to_vec())))
+            .col_expr(used, last_at.finally(Expr::col(used)).into())
+            .col_expr(first, first_at.finally(Expr::col(first)).into())
+            .filter(node_keys::Column::KeyHash.is_in(batch.iter().map(|key| key.hash.to_vec())))
             .exec(db)
             .await?;
     }

@@ -1,9 +1,11 @@
 //! What hosts have said about themselves, written for many of them at one time.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
+use sea_orm::sea_query::Expr;
 use sea_orm::{
-    ActiveModelTrait, ColumnTrait, ConnectionTrait, EntityTrait, FromQueryResult, QueryFilter, QueryOrder, QuerySelect,
+    ActiveModelTrait, ActiveValue, ColumnTrait, ConnectionTrait, EntityTrait, FromQueryResult, QueryFilter, QueryOrder,
+    QuerySelect,
 };
 
 use super::entity::{hosts, label_members, labels};
@@ -18,12 +20,14 @@ pub struct Report {
     pub details: hosts::ActiveModel,
     /// Whether it is in a label, for every label it was asked about and answered.
     pub labels: BTreeMap<i64, bool>,
+    /// Questions it has answered, and whether by saying that it does not run them any more.
+    pub answered: BTreeMap<String, bool>,
 }
 
 /// What writing reports has changed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Written {
-    /// Hosts whose labels are others now.
+    /// Hosts whose labels, platform or name are others now.
     pub moved: BTreeSet<i64>,
     pub added: u64,
     pub removed: u64,
@@ -35,13 +39,20 @@ pub async fn write(db: &impl ConnectionTrait, reports: &BTreeMap<i64, Report>) -
     let existing = existing_hosts(db, reports.keys().copied().collect()).await?;
     let mut written = Written::default();
     for (host_id, report) in reports {
-        if existing.contains(host_id) && report.details.is_changed() {
+        if let Some(host) = existing.get(host_id)
+            && report.details.is_changed()
+        {
+            if differs(&report.details.platform, &host.platform) || differs(&report.details.hostname, &host.hostname) {
+                written.moved.insert(*host_id);
+            }
             let mut details = report.details.clone();
             details.id = sea_orm::Unchanged(*host_id);
             details.update(db).await?;
         }
     }
+    // Who is in a manual label, agents have no say in.
     let known_labels: HashSet<i64> = labels::Entity::find()
+        .filter(labels::Column::MembershipType.eq("dynamic"))
         .select_only()
         .column(labels::Column::Id)
         .into_tuple()
@@ -52,7 +63,7 @@ pub async fn write(db: &impl ConnectionTrait, reports: &BTreeMap<i64, Report>) -
     let current = current_members(db, reports, &existing).await?;
     let mut added: BTreeMap<i64, Vec<i64>> = BTreeMap::new();
     let mut removed: BTreeMap<i64, Vec<i64>> = BTreeMap::new();
-    for (host_id, report) in reports.iter().filter(|(host_id, _)| existing.contains(*host_id)) {
+    for (host_id, report) in reports.iter().filter(|(host_id, _)| existing.contains_key(*host_id)) {
         for (label_id, is_member) in report.labels.iter().filter(|(label_id, _)| known_labels.contains(*label_id)) {
             let changes = match (is_member, current.contains(&(*label_id, *host_id))) {
                 (true, false) => &mut added,
@@ -74,17 +85,29 @@ pub async fn write(db: &impl ConnectionTrait, reports: &BTreeMap<i64, Report>) -
     Ok(written)
 }
 
-async fn existing_hosts(db: &impl ConnectionTrait, host_ids: Vec<i64>) -> Result<HashSet<i64>> {
-    let mut existing = HashSet::new();
+fn differs(said: &ActiveValue<String>, known: &str) -> bool {
+    matches!(said, ActiveValue::Set(said) if said != known)
+}
+
+/// What memory holds of a host's row.
+#[derive(Debug, FromQueryResult)]
+struct Identified {
+    id: i64,
+    platform: String,
+    hostname: String,
+}
+
+async fn existing_hosts(db: &impl ConnectionTrait, host_ids: Vec<i64>) -> Result<HashMap<i64, Identified>> {
+    let mut existing = HashMap::new();
     for batch in host_ids.chunks(MAX_PARAMETERS / 2) {
-        let rows: Vec<i64> = hosts::Entity::find()
+        let rows: Vec<Identified> = hosts::Entity::find()
             .filter(hosts::Column::Id.is_in(batch.iter().copied()))
             .select_only()
-            .column(hosts::Column::Id)
-            .into_tuple()
+            .columns([hosts::Column::Id, hosts::Column::Platform, hosts::Column::Hostname])
+            .into_model()
             .all(db)
             .await?;
-        existing.extend(rows);
+        existing.extend(rows.into_iter().map(|host| (host.id, host)));
     }
     Ok(existing)
 }
@@ -93,11 +116,11 @@ async fn existing_hosts(db: &impl ConnectionTrait, host_ids: Vec<i64>) -> Result
 async fn current_members(
     db: &impl ConnectionTrait,
     reports: &BTreeMap<i64, Report>,
-    existing: &HashSet<i64>,
+    existing: &HashMap<i64, Identified>,
 ) -> Result<HashSet<(i64, i64)>> {
     let asked: Vec<i64> = reports
         .values()
-        .filter(|report| !report.labels.is_empty() && existing.contains(&report.host_id))
+        .filter(|report| !report.labels.is_empty() && existing.contains_key(&report.host_id))
         .map(|report| report.host_id)
         .collect();
     let mut current = HashSet::new();
@@ -117,18 +140,54 @@ async fn current_members(
 }
 
 /// When a host was last asked, as the database knows it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, FromQueryResult)]
+#[derive(Debug, Clone, PartialEq, Eq, FromQueryResult)]
 pub struct Asked {
+    pub id: i64,
     pub detail_updated_at: Moment,
     pub label_updated_at: Moment,
     pub refetch_requested: bool,
+    /// Questions it was sent and has not all answered.
+    pub open_round: Option<String>,
+}
+
+fn asked_of(host_ids: &[i64]) -> sea_orm::Select<hosts::Entity> {
+    hosts::Entity::find()
+        .filter(hosts::Column::Id.is_in(host_ids.iter().copied()))
+        .order_by_asc(hosts::Column::Id)
+        .select_only()
+        .columns([
+            hosts::Column::Id,
+            hosts::Column::DetailUpdatedAt,
+            hosts::Column::LabelUpdatedAt,
+            hosts::Column::RefetchRequested,
+            hosts::Column::OpenRound,
+        ])
 }
 
 pub async fn asked(db: &impl ConnectionTrait, host_id: i64) -> Result<Option<Asked>> {
-    Ok(hosts::Entity::find_by_id(host_id)
-        .select_only()
-        .columns([hosts::Column::DetailUpdatedAt, hosts::Column::LabelUpdatedAt, hosts::Column::RefetchRequested])
-        .into_model()
-        .one(db)
-        .await?)
+    Ok(asked_of(&[host_id]).into_model().one(db).await?)
+}
+
+/// What hosts were asked; nobody else changes it until the transaction is over. Ask for this first in it, so that
+/// whatever is read afterwards is as new.
+pub async fn asked_alone(tx: &super::Tx, host_ids: &[i64]) -> Result<HashMap<i64, Asked>> {
+    let mut all = HashMap::new();
+    for batch in host_ids.chunks(MAX_PARAMETERS / 10) {
+        let rows: Vec<Asked> = asked_of(batch).lock_exclusive().into_model().all(tx).await?;
+        all.extend(rows.into_iter().map(|asked| (asked.id, asked)));
+    }
+    Ok(all)
+}
+
+/// Writes down what a host was asked.
+pub async fn set_asked(db: &impl ConnectionTrait, asked: &Asked) -> Result<()> {
+    hosts::Entity::update_many()
+        .col_expr(hosts::Column::DetailUpdatedAt, asked.detail_updated_at.into())
+        .col_expr(hosts::Column::LabelUpdatedAt, asked.label_updated_at.into())
+        .col_expr(hosts::Column::RefetchRequested, asked.refetch_requested.into())
+        .col_expr(hosts::Column::OpenRound, Expr::value(asked.open_round.clone()))
+        .filter(hosts::Column::Id.eq(asked.id))
+        .exec(db)
+        .await?;
+    Ok(())
 }

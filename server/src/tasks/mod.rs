@@ -1,55 +1,88 @@
-//! Work that comes round: no input, safe to repeat, reads the state anew each time.
+//! Work that comes round: no input, safe to repeat, reads the state anew each time. Some of it every server does for
+//! itself, some the one that leads does for all.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
-use crate::fleet::{Fleet, Result};
+use crate::fleet::{Fleet, RENEW_EVERY, Result};
 use crate::lifecycle::Lifecycle;
 use crate::telemetry::Metrics;
 
 /// Name and pace of a task. All of them are listed here.
 #[derive(Debug, Clone, Copy)]
 enum Task {
+    SeekLead,
+    Follow,
     WriteSeen,
     WriteReports,
     SweepLiveQueries,
     ForgetLiveQueries,
-    RefreshSchedule,
     RetireKeys,
     SeparateClones,
     SweepSessions,
+    PruneFeed,
 }
 
 impl Task {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 10] = [
+        Self::SeekLead,
+        Self::Follow,
         Self::WriteSeen,
         Self::WriteReports,
         Self::SweepLiveQueries,
         Self::ForgetLiveQueries,
-        Self::RefreshSchedule,
         Self::RetireKeys,
         Self::SeparateClones,
         Self::SweepSessions,
+        Self::PruneFeed,
     ];
+
+    /// As operators see it in the metrics.
+    fn name(self) -> &'static str {
+        match self {
+            Self::SeekLead => "seek_lead",
+            Self::Follow => "follow",
+            Self::WriteSeen => "write_seen",
+            Self::WriteReports => "write_reports",
+            Self::SweepLiveQueries => "sweep_live_queries",
+            Self::ForgetLiveQueries => "forget_live_queries",
+            Self::RetireKeys => "retire_keys",
+            Self::SeparateClones => "separate_clones",
+            Self::SweepSessions => "sweep_sessions",
+            Self::PruneFeed => "prune_feed",
+        }
+    }
+
+    /// Whether one server does it for all. What the others know is in the database.
+    fn is_for_leader(self) -> bool {
+        matches!(self, Self::RetireKeys | Self::SeparateClones | Self::SweepSessions | Self::PruneFeed)
+    }
 
     fn every(self) -> Duration {
         Duration::from_secs(match self {
-            Self::RefreshSchedule => 2,
+            Self::SeekLead => return RENEW_EVERY,
+            Self::Follow => 2,
             Self::WriteReports | Self::SweepLiveQueries => 1,
             Self::ForgetLiveQueries => 600,
             Self::WriteSeen => 5,
-            Self::RetireKeys => 60,
+            Self::RetireKeys | Self::PruneFeed => 60,
             Self::SeparateClones => 30,
             Self::SweepSessions => 3600,
         })
     }
 
     async fn attempt(self, fleet: &Fleet, metrics: &Metrics) {
-        if let Err(error) = self.run(fleet, metrics).await {
-            tracing::warn!(task = ?self, %error, "a task failed and is tried again");
+        if self.is_for_leader() && !fleet.replica.leads() {
+            return;
+        }
+        let start = Instant::now();
+        let outcome = self.run(fleet, metrics).await;
+        metrics.task_ran(self.name(), outcome.is_ok(), start.elapsed());
+        if let Err(error) = outcome {
+            tracing::warn!(task = self.name(), %error, "a task failed and is tried again");
         }
     }
 
@@ -57,12 +90,19 @@ impl Task {
         match self {
             Self::WriteSeen => {
                 metrics.hosts_in_memory.set(i64::try_from(fleet.hosts.index.len()).unwrap_or(i64::MAX));
+                fleet.hosts.sweep_index();
                 fleet.hosts.write_seen(false).await
             }
             Self::SweepLiveQueries => fleet.live.sweep().await,
             Self::ForgetLiveQueries => fleet.live.forget_old().await,
             Self::WriteReports => fleet.checkin.write_reports().await,
-            Self::RefreshSchedule => fleet.schedule.refresh().await,
+            Self::SeekLead => {
+                let outcome = fleet.replica.seek_lead().await;
+                metrics.leads.set(i64::from(fleet.replica.leads()));
+                outcome
+            }
+            Self::Follow => fleet.follow().await,
+            Self::PruneFeed => fleet.hosts.prune_feed().await,
             Self::RetireKeys => fleet.hosts.retire_keys().await,
             Self::SeparateClones => fleet.hosts.separate_clones().await,
             Self::SweepSessions => fleet.access.sweep().await,
@@ -84,8 +124,9 @@ pub async fn run(fleet: Fleet, metrics: Arc<Metrics>, lifecycle: Lifecycle, nudg
             round.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
             loop {
                 tokio::select! {
-                    () = lifecycle.stopped() => return,
+                    () = lifecycle.ended() => return,
                     _ = round.tick() => {}
+                    () = fleet.bell.heard(), if matches!(task, Task::Follow) => {}
                 }
                 task.attempt(&fleet, &metrics).await;
             }
@@ -107,10 +148,10 @@ async fn follow_nudges(
 ) {
     loop {
         let nudge = tokio::select! {
-            () = lifecycle.stopped() => return,
+            () = lifecycle.ended() => return,
             nudge = nudges.recv() => nudge,
         };
-        let Some(done) = nudge else { return lifecycle.stopped().await };
+        let Some(done) = nudge else { return lifecycle.ended().await };
         for task in Task::ALL {
             task.attempt(&fleet, &metrics).await;
         }

@@ -1,7 +1,11 @@
+use std::time::Duration;
+
 use prometheus::{
-    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder,
+    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    TextEncoder,
 };
 
+use crate::clock::Clock;
 use crate::fleet::logs::Stream;
 
 /// Every number the server publishes. One per server, so that two in one process do not mix.
@@ -38,6 +42,11 @@ pub struct Metrics {
     pub clones: IntCounter,
     /// Hosts that have checked in since the start.
     pub hosts_in_memory: IntGauge,
+    /// Whether this server does the work of all.
+    pub leads: IntGauge,
+    task_runs: IntCounterVec,
+    task_seconds: HistogramVec,
+    task_succeeded: IntGaugeVec,
     log_lines: IntCounterVec,
     limit_hits: IntCounterVec,
 }
@@ -84,6 +93,20 @@ impl Metrics {
             "Times a limit refused or cut something, by the limit's name.",
             &["limit"],
         )?;
+        let leads = IntGauge::new("muster_leads", "1 while this server does the tasks that one does for all.")?;
+        registry.register(Box::new(leads.clone()))?;
+        let task_runs =
+            counters("muster_task_runs_total", "Runs of periodic work on this server.", &["task", "outcome"])?;
+        let task_seconds = HistogramVec::new(
+            HistogramOpts::new("muster_task_duration_seconds", "Time a run of periodic work took."),
+            &["task"],
+        )?;
+        registry.register(Box::new(task_seconds.clone()))?;
+        let task_succeeded = IntGaugeVec::new(
+            Opts::new("muster_task_last_success_timestamp_seconds", "When periodic work was last done on this server."),
+            &["task"],
+        )?;
+        registry.register(Box::new(task_succeeded.clone()))?;
         let hosts_in_memory = IntGauge::new("muster_hosts_in_memory", "Hosts that have checked in since the start.")?;
         registry.register(Box::new(hosts_in_memory.clone()))?;
         registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
@@ -105,9 +128,23 @@ impl Metrics {
             unknown_answers,
             clones,
             hosts_in_memory,
+            leads,
+            task_runs,
+            task_seconds,
+            task_succeeded,
             log_lines,
             limit_hits,
         })
+    }
+
+    /// Periodic work was done, or failed.
+    pub fn task_ran(&self, task: &str, succeeded: bool, took: Duration) {
+        self.task_runs.with_label_values(&[task, if succeeded { "done" } else { "failed" }]).inc();
+        self.task_seconds.with_label_values(&[task]).observe(took.as_secs_f64());
+        if succeeded {
+            let now = Clock::system().now().0 / 1_000_000;
+            self.task_succeeded.with_label_values(&[task]).set(now);
+        }
     }
 
     /// A limit did its work.

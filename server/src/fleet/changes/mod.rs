@@ -1,6 +1,9 @@
 //! The one way to change what hosts run.
 
+mod bell;
 mod sizes;
+
+pub use bell::Bell;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -13,7 +16,7 @@ use super::hosts::Hosts;
 use super::schedule::Schedule;
 use super::{Error, Result};
 use crate::clock::{Clock, Moment};
-use crate::store::{self, Store, WriteError, activities, generations};
+use crate::store::{self, Store, WriteError, activities, feed, generations};
 
 /// Makes changes. Each is one transaction with its activity and the next generation, and memory follows at once.
 #[derive(Debug, Clone)]
@@ -22,6 +25,7 @@ pub struct Changes {
     clock: Clock,
     schedule: Arc<Schedule>,
     hosts: Arc<Hosts>,
+    bell: Bell,
 }
 
 /// A change under way, inside its transaction.
@@ -64,8 +68,8 @@ impl<T> From<Error> for Stop<T> {
 impl<T> WriteError for Stop<T> {}
 
 impl Changes {
-    pub fn new(store: Store, clock: Clock, schedule: Arc<Schedule>, hosts: Arc<Hosts>) -> Self {
-        Self { store, clock, schedule, hosts }
+    pub fn new(store: Store, clock: Clock, schedule: Arc<Schedule>, hosts: Arc<Hosts>, bell: Bell) -> Self {
+        Self { store, clock, schedule, hosts, bell }
     }
 
     /// For reading what is there.
@@ -97,11 +101,13 @@ impl Changes {
                 if dry_run {
                     return Err(Stop::Undone(value));
                 }
+                feed::append(tx, feed::Kind::Changed, draft.touched_hosts.iter().copied(), now).await?;
                 Ok((value, draft.touched_hosts, draft.dropped_labels))
             })
             .await;
         match outcome {
             Ok((value, touched_hosts, dropped_labels)) => {
+                self.bell.ring();
                 self.hosts.drop_labels(&dropped_labels);
                 self.hosts.mark_stale(touched_hosts);
                 // The change is made; a memory that cannot follow now does so at the next round of the tasks.

@@ -15,6 +15,9 @@ use crate::store::reports::Report;
 /// What agents from 5.5 on say of a query that has stopped their worker before.
 pub const DENYLISTED: &str = "distributed query is denylisted";
 
+/// Answers to labels this server does not know yet, in one request.
+const MAX_NEWER_LABELS: usize = 256;
+
 impl Checkin {
     /// Takes the answers of a host. Those to questions nobody asks any more are dropped: an agent that is refused keeps
     /// them and sends more each time.
@@ -22,8 +25,8 @@ impl Checkin {
     /// # Errors
     /// When the answer to a live query cannot be kept now; the agent sends all of them again.
     pub async fn write(&self, host: &Arc<Host>, write: &DistributedWrite<'_>) -> Result<()> {
-        let now = self.clock.now();
         let plan = self.schedule.plan();
+        let mut newer_labels = 0;
         let mut report = Report { host_id: host.id, ..Report::default() };
         let (mut answered, mut sentinels) = (BTreeSet::new(), BTreeSet::new());
         for (id, result) in &write.results {
@@ -40,18 +43,22 @@ impl Checkin {
                 self.metrics.unknown_answers.inc();
                 continue;
             };
-            let was_owed = host.housekeeping.answered(name);
-            if was_owed && result.message.as_deref() == Some(DENYLISTED) {
-                self.metrics.parked_queries.inc();
-                self.reports.park(
-                    host,
-                    name,
-                    "the agent has denylisted it after it stopped the worker".to_owned(),
-                    now,
-                );
-            } else {
-                take(&mut report, name, result, |label_id| plan.dynamic_label(label_id).is_some());
+            let is_denylisted = result.message.as_deref() == Some(DENYLISTED);
+            let is_known = match name {
+                Name::Detail(_) => true,
+                Name::Label(label_id) if plan.label_name(label_id).is_some() => plan.dynamic_label(label_id).is_some(),
+                // It may have been asked by a server that knew of a new label first. The database will tell.
+                Name::Label(_) => {
+                    newer_labels += 1;
+                    newer_labels <= MAX_NEWER_LABELS
+                }
+            };
+            if !is_known {
+                self.metrics.unknown_answers.inc();
+                continue;
             }
+            report.answered.insert(name.to_string(), is_denylisted);
+            take(&mut report, name, result);
         }
         // What is not there may also be among the results that were too many to read.
         for live_query in sentinels.difference(&answered).filter(|_| !write.truncated) {
@@ -59,10 +66,6 @@ impl Checkin {
         }
         note_builtin_labels(&mut report, &plan);
         self.reports.add(report);
-        if let Some(done) = host.housekeeping.is_round_done() {
-            self.reports.finish(host, done);
-            host.housekeeping.finished(done, host.id, &plan, self.intervals, now);
-        }
         Ok(())
     }
 }
@@ -78,15 +81,14 @@ fn note_builtin_labels(report: &mut Report, plan: &Plan) {
 }
 
 /// Notes an answer. One that failed changes nothing.
-fn take(report: &mut Report, name: Name, result: &QueryResult<'_>, is_dynamic: impl Fn(i64) -> bool) {
+fn take(report: &mut Report, name: Name, result: &QueryResult<'_>) {
     if !result.succeeded() {
         return;
     }
     match name {
-        Name::Label(label_id) if is_dynamic(label_id) => {
+        Name::Label(label_id) => {
             report.labels.insert(label_id, !result.rows.is_empty());
         }
-        Name::Label(_) => {}
         Name::Detail(name) => {
             if let Some(query) = details::named(name) {
                 let mut columns: ActiveModel = std::mem::take(&mut report.details);

@@ -1,19 +1,18 @@
 //! When a host is asked about itself again. Each host has its own place in the hour, so that a fleet that enrolled or
 //! came back at one moment does not stay together.
 
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 
-use super::Name;
-use super::round::{Finished, Next, Round, Step};
 use crate::clock::Moment;
 use crate::fleet::schedule::Plan;
-use crate::lock::lock;
 use crate::store::reports::Asked;
 
 /// A new or changed label is put to the fleet within this time.
 const NEW_LABEL_SPREAD: Duration = Duration::from_secs(60);
+
+/// A host that could not be asked because the database did not answer is left alone for so long at least.
+const RETRY: Duration = Duration::from_secs(10);
 
 /// How often each kind of question is put.
 #[derive(Debug, Clone, Copy)]
@@ -35,40 +34,51 @@ impl Due {
     }
 }
 
-/// What a host was asked and will be, in memory.
+/// What a host was asked and will be, as far as memory knows: enough to say that nothing is due. That something is, the
+/// database decides.
 #[derive(Debug, Default)]
 pub struct Housekeeping {
     details_at: AtomicI64,
     labels_at: AtomicI64,
-    /// When an operator last asked for everything anew; 0 when that has been done.
-    refetch_asked_at: AtomicI64,
+    /// An operator wants everything asked anew.
+    is_refetch: AtomicBool,
     /// Nothing is due before this moment, as long as the labels are those of `generation`.
     quiet_until: AtomicI64,
     generation: AtomicI64,
-    round: Mutex<Option<Round>>,
 }
 
 impl Housekeeping {
-    pub fn new(asked: Asked) -> Self {
+    pub fn new(asked: &Asked) -> Self {
         let housekeeping = Self::default();
         housekeeping.take_over(asked);
         housekeeping
     }
 
     /// Takes what the database knows where it is newer.
-    pub(super) fn take_over(&self, asked: Asked) {
+    pub fn take_over(&self, asked: &Asked) {
         self.details_at.fetch_max(asked.detail_updated_at.0, Ordering::Relaxed);
         self.labels_at.fetch_max(asked.label_updated_at.0, Ordering::Relaxed);
-        if asked.refetch_requested {
-            // When, the database does not say: before whatever is asked from now on.
-            self.ask_again(Moment(1));
+        let is_known = self.is_refetch.swap(asked.refetch_requested, Ordering::Relaxed);
+        if asked.refetch_requested && !is_known {
+            self.look_again();
         }
     }
 
     /// Asks everything at the next check-in.
-    pub fn ask_again(&self, now: Moment) {
-        self.refetch_asked_at.fetch_max(now.0, Ordering::Relaxed);
+    pub fn ask_again(&self) {
+        self.is_refetch.store(true, Ordering::Relaxed);
+        self.look_again();
+    }
+
+    /// Has the next check-in look whether something is due.
+    pub(super) fn look_again(&self) {
         self.quiet_until.store(0, Ordering::Relaxed);
+    }
+
+    /// Nothing is to be done before a moment.
+    pub(super) fn rest_until(&self, moment: Moment, plan: &Plan) {
+        self.quiet_until.store(moment.0, Ordering::Relaxed);
+        self.generation.store(plan.generation, Ordering::Relaxed);
     }
 
     /// The cheap test of every check-in: false when certainly nothing is due.
@@ -76,76 +86,39 @@ impl Housekeeping {
         self.quiet_until.load(Ordering::Relaxed) <= now.0 || self.generation.load(Ordering::Relaxed) != plan.generation
     }
 
-    pub(super) fn has_round(&self) -> bool {
-        self.lock().is_some()
-    }
-
     /// What is due now. When nothing is, notes until when.
     pub(super) fn due(&self, host_id: i64, plan: &Plan, intervals: Intervals, now: Moment) -> Due {
-        let is_asked = self.refetch_asked_at.load(Ordering::Relaxed) > 0;
-        let details_at = Moment(self.details_at.load(Ordering::Relaxed));
-        let labels_at = Moment(self.labels_at.load(Ordering::Relaxed));
-        let place = spread(host_id);
-        let details_due = next_place(details_at, intervals.details, place);
-        let mut labels_due = next_place(labels_at, intervals.labels, place);
-        if plan.newest_label() > labels_at {
-            labels_due = labels_due.min(plan.newest_label().plus(share(NEW_LABEL_SPREAD, place)));
-        }
-        let due = Due { details: is_asked || details_due <= now, labels: is_asked || labels_due <= now };
+        let asked = Asked {
+            id: host_id,
+            detail_updated_at: Moment(self.details_at.load(Ordering::Relaxed)),
+            label_updated_at: Moment(self.labels_at.load(Ordering::Relaxed)),
+            refetch_requested: self.is_refetch.load(Ordering::Relaxed),
+            open_round: None,
+        };
+        let (due, next) = due(&asked, plan, intervals, now);
         if !due.any() {
-            self.quiet_until.store(details_due.min(labels_due).0, Ordering::Relaxed);
-            self.generation.store(plan.generation, Ordering::Relaxed);
+            self.rest_until(next, plan);
         }
         due
     }
+}
 
-    pub(super) fn start(&self, round: Round) {
-        let mut current = self.lock();
-        if current.is_none() {
-            *current = Some(round);
-        }
+/// What is due now for a host that was asked like this, and when something will be.
+pub(super) fn due(asked: &Asked, plan: &Plan, intervals: Intervals, now: Moment) -> (Due, Moment) {
+    let place = spread(asked.id);
+    let details_due = next_place(asked.detail_updated_at, intervals.details, place);
+    let mut labels_due = next_place(asked.label_updated_at, intervals.labels, place);
+    if plan.newest_label() > asked.label_updated_at {
+        labels_due = labels_due.min(plan.newest_label().plus(share(NEW_LABEL_SPREAD, place)));
     }
+    let is_asked = asked.refetch_requested;
+    let due = Due { details: is_asked || details_due <= now, labels: is_asked || labels_due <= now };
+    (due, details_due.min(labels_due))
+}
 
-    pub(super) fn next(&self, now: Moment) -> Step {
-        match &mut *self.lock() {
-            Some(round) => round.next(now),
-            None => Step { step: Next::Wait, parked: Vec::new() },
-        }
-    }
-
-    /// Says whether the answer was owed.
-    pub(super) fn answered(&self, name: Name) -> bool {
-        self.lock().as_mut().is_some_and(|round| round.answered(name))
-    }
-
-    /// What the round was for, if its last answer has come.
-    pub(super) fn is_round_done(&self) -> Option<Finished> {
-        self.lock().as_ref().and_then(Round::is_done)
-    }
-
-    /// Whether a round was what an operator asked for, and not begun before that.
-    pub(super) fn has_refetched(&self, done: Finished) -> bool {
-        done.due.details && self.refetch_asked_at.load(Ordering::Relaxed) <= done.started_at.0
-    }
-
-    /// Ends the round and notes when the next is due.
-    pub(super) fn finished(&self, done: Finished, host_id: i64, plan: &Plan, intervals: Intervals, now: Moment) {
-        *self.lock() = None;
-        if done.due.details {
-            self.details_at.fetch_max(done.started_at.0, Ordering::Relaxed);
-        }
-        if done.due.labels {
-            self.labels_at.fetch_max(done.started_at.0, Ordering::Relaxed);
-        }
-        if self.has_refetched(done) {
-            self.refetch_asked_at.store(0, Ordering::Relaxed);
-        }
-        self.due(host_id, plan, intervals, now);
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Round>> {
-        lock(&self.round)
-    }
+/// When to try again what the database had no answer for: not all hosts at one time.
+pub(super) fn retry_at(host_id: i64, now: Moment) -> Moment {
+    now.plus(RETRY).plus(share(RETRY * 2, spread(host_id)))
 }
 
 /// A fixed number for a host that looks random among hosts (Fibonacci hashing).

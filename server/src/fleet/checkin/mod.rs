@@ -1,6 +1,7 @@
 //! What a host is asked when it checks in, and what becomes of its answers.
 
 mod answers;
+mod ask;
 mod details;
 mod due;
 mod names;
@@ -18,8 +19,9 @@ pub use answers::DENYLISTED;
 pub use due::Housekeeping;
 pub use names::Name;
 
+use self::ask::{Asker, Given, Wanted};
 use self::reports::Reports;
-use self::round::{Next, Round};
+use self::round::Round;
 use super::hosts::{Host, Hosts};
 use super::live::Live;
 use super::schedule::{Plan, Schedule};
@@ -45,6 +47,7 @@ pub struct Checkin {
     hosts: Arc<Hosts>,
     live: Arc<Live>,
     reports: Reports,
+    asker: Asker,
     intervals: due::Intervals,
     store_timeout: Duration,
     metrics: Arc<Metrics>,
@@ -67,6 +70,7 @@ impl Checkin {
             hosts,
             live,
             reports: Reports::default(),
+            asker: Asker::default(),
             intervals: due::Intervals { details: config.detail_update_interval, labels: config.label_update_interval },
             store_timeout: config.store_timeout,
             metrics,
@@ -88,91 +92,61 @@ impl Checkin {
             self.metrics.limit_hit("waiting_reports");
             return Bytes::from_static(NO_WORK);
         }
-        let is_asked = host.housekeeping.has_round()
-            || (host.housekeeping.due(host.id, &plan, self.intervals, now).any() && self.begin(host, &plan, now).await);
-        if !is_asked {
+        if !host.housekeeping.due(host.id, &plan, self.intervals, now).any() || self.reports.has_answers_of(host.id) {
             return Bytes::from_static(NO_WORK);
         }
-        self.go_on(host, &plan, now)
-    }
-
-    /// Starts a round of questions if the database says that they are due.
-    async fn begin(&self, host: &Arc<Host>, plan: &Plan, now: Moment) -> bool {
-        let confirmed = within(self.store_timeout, async {
-            Ok((
-                store::reports::asked(self.store.reader(), host.id).await?,
-                store::parked_queries::of_host(self.store.reader(), host.id).await?,
-            ))
-        })
-        .await;
-        let (asked, parked) = match confirmed {
-            Ok((Some(asked), parked)) => (asked, parked),
-            // The host is gone, and its next request will say so.
-            Ok((None, _)) => return false,
+        match within(self.store_timeout, self.ask(host, &plan, now)).await {
+            Ok(given) => self.send(host, &plan, given, now),
             Err(error) => {
                 tracing::debug!(%error, host_id = host.id, "a host is not asked about itself, because the database does not answer");
-                return false;
-            }
-        };
-        host.housekeeping.take_over(asked);
-        let due = host.housekeeping.due(host.id, plan, self.intervals, now);
-        if !due.any() {
-            return false;
-        }
-        let platform = host.assignment.load().platform.clone();
-        let mut names = Vec::new();
-        if due.details {
-            names.extend(details::for_platform(&platform).map(|query| Name::Detail(query.name)));
-        }
-        if due.labels {
-            let (asked, ruled_out): (Vec<_>, Vec<_>) =
-                plan.dynamic_labels().iter().partition(|label| label.is_for(&platform));
-            names.extend(asked.into_iter().map(|label| Name::Label(label.id)));
-            self.reports.rule_out(host, ruled_out.into_iter().map(|label| label.id));
-        }
-        names.retain(|name| {
-            let text = name.to_string();
-            let changed_at = changed_at(*name, plan);
-            !parked.iter().any(|parked| parked.name == text && changed_at <= parked.parked_at)
-        });
-        host.housekeeping.start(Round::new(names, due, now));
-        true
-    }
-
-    /// Sends what the round has next, and takes note of what was lost.
-    fn go_on(&self, host: &Arc<Host>, plan: &Plan, now: Moment) -> Bytes {
-        let next = host.housekeeping.next(now);
-        for (name, reason) in next.parked {
-            tracing::warn!(host_id = host.id, query = %name, reason, "a question is not put to a host any more");
-            self.metrics.parked_queries.inc();
-            self.reports.park(host, name, reason, now);
-        }
-        match next.step {
-            Next::Send(names) => {
-                let queries: Map<String, Value> =
-                    names.iter().filter_map(|name| Some((name.to_string(), sql_of(*name, plan)?.into()))).collect();
-                if queries.len() < names.len() {
-                    // A label that is gone is owed no answer.
-                    let gone = names.iter().filter(|name| sql_of(**name, plan).is_none());
-                    for name in gone {
-                        host.housekeeping.answered(*name);
-                    }
-                }
-                if queries.is_empty() {
-                    return Bytes::from_static(NO_WORK);
-                }
-                self.metrics.questions.inc_by(queries.len() as u64);
-                let mut answer = Map::new();
-                answer.insert("queries".to_owned(), Value::Object(queries));
-                Bytes::from(Value::Object(answer).to_string())
-            }
-            Next::Wait => Bytes::from_static(NO_WORK),
-            Next::Done(done) => {
-                self.reports.finish(host, done);
-                host.housekeeping.finished(done, host.id, plan, self.intervals, now);
+                host.housekeeping.rest_until(due::retry_at(host.id, now), &plan);
                 Bytes::from_static(NO_WORK)
             }
         }
+    }
+
+    /// Decides by the host's row. Most of the time that says to wait, and nothing is written.
+    async fn ask(&self, host: &Arc<Host>, plan: &Arc<Plan>, now: Moment) -> super::Result<Given> {
+        let Some(asked) = store::reports::asked(self.store.reader(), host.id).await? else {
+            // The host is gone, and its next request will say so.
+            return Ok(Given::default());
+        };
+        host.housekeeping.take_over(&asked);
+        let round = asked.open_round.as_deref().and_then(Round::of_text);
+        let rest_until = match round {
+            Some(round) => round.waits_until(),
+            None => {
+                let (due, next) = due::due(&asked, plan, self.intervals, now);
+                if due.any() { Moment::NEVER } else { next }
+            }
+        };
+        if now < rest_until {
+            return Ok(Given { rest_until: Some(rest_until), ..Given::default() });
+        }
+        let platform = host.assignment.load().platform.clone();
+        let wanted = Wanted { host_id: host.id, platform, plan: Arc::clone(plan), intervals: self.intervals, now };
+        self.asker.ask(&self.store, wanted).await
+    }
+
+    fn send(&self, host: &Arc<Host>, plan: &Plan, given: Given, now: Moment) -> Bytes {
+        for parked in &given.parked {
+            tracing::warn!(host_id = host.id, query = %parked.name, reason = parked.reason, "a question is not put to a host any more");
+            self.metrics.parked_queries.inc();
+        }
+        self.reports.rule_out(host, given.ruled_out);
+        let sql = |name: &Name| Some((name.to_string(), sql_of(*name, plan)?.into()));
+        let queries: Map<String, Value> = given.names.iter().filter_map(sql).collect();
+        if queries.is_empty() {
+            if let Some(moment) = given.rest_until {
+                host.housekeeping.rest_until(moment, plan);
+            }
+            return Bytes::from_static(NO_WORK);
+        }
+        host.housekeeping.rest_until(now.plus(ENVELOPE), plan);
+        self.metrics.questions.inc_by(queries.len() as u64);
+        let mut answer = Map::new();
+        answer.insert("queries".to_owned(), Value::Object(queries));
+        Bytes::from(Value::Object(answer).to_string())
     }
 
     /// Writes what has been reported since the last time.
@@ -180,7 +154,7 @@ impl Checkin {
     /// # Errors
     /// When the database does not answer; then the next call writes it.
     pub async fn write_reports(&self) -> super::Result<()> {
-        self.reports.write(&self.store, &self.hosts, &self.metrics).await
+        self.reports.write(&self.store, &self.hosts, &self.metrics, self.clock.now()).await
     }
 }
 

@@ -1,20 +1,20 @@
 //! Answers on their way to the database, for many hosts in one transaction.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard};
 
-use sea_orm::{ActiveModelTrait as _, ActiveValue, Iterable as _, Set};
+use sea_orm::{ActiveModelTrait as _, ActiveValue, Iterable as _};
 
 use super::Name;
-use super::round::Finished;
+use super::round::Round;
 use crate::clock::Moment;
 use crate::fleet::Result;
 use crate::fleet::hosts::{Host, Hosts};
 use crate::lock::lock;
 use crate::store::entity::hosts::Column;
 use crate::store::entity::parked_queries;
-use crate::store::reports::Report;
-use crate::store::{self, Store};
+use crate::store::reports::{Asked, Report, asked_alone};
+use crate::store::{self, Store, feed};
 use crate::telemetry::Metrics;
 
 /// Hosts written in one transaction, so that none holds the writer for long.
@@ -22,17 +22,21 @@ const BATCH: usize = 500;
 
 /// What waits to be written. A crash loses it, and the hosts are asked again.
 #[derive(Debug, Default)]
-pub(super) struct Reports(Mutex<Waiting>);
-
-#[derive(Debug, Default, Clone)]
-struct Waiting {
-    reports: BTreeMap<i64, Report>,
-    parked: Vec<parked_queries::Model>,
+pub(super) struct Reports {
+    waiting: Mutex<BTreeMap<i64, Report>>,
+    /// Hosts whose reports are being written.
+    under_way: Mutex<BTreeSet<i64>>,
+    turn: tokio::sync::Mutex<()>,
 }
 
 impl Reports {
     pub(super) fn waiting(&self) -> usize {
-        self.lock().reports.len()
+        self.lock().len()
+    }
+
+    /// Whether a host has said what the database does not know yet.
+    pub(super) fn has_answers_of(&self, host_id: i64) -> bool {
+        self.lock().contains_key(&host_id) || lock(&self.under_way).contains(&host_id)
     }
 
     /// Notes labels a host cannot be in, whatever it was in before.
@@ -43,87 +47,116 @@ impl Reports {
 
     /// Adds what a host has said to what it said before.
     pub(super) fn add(&self, report: Report) {
-        if report.labels.is_empty() && !report.details.is_changed() {
+        if report.labels.is_empty() && report.answered.is_empty() && !report.details.is_changed() {
             return;
         }
         let mut waiting = self.lock();
-        merge(waiting.reports.entry(report.host_id).or_insert_with(|| empty(report.host_id)), report);
-    }
-
-    /// Notes that a round of questions is over.
-    pub(super) fn finish(&self, host: &Host, done: Finished) {
-        let mut report = empty(host.id);
-        if done.due.details {
-            report.details.detail_updated_at = Set(done.started_at);
-        }
-        if host.housekeeping.has_refetched(done) {
-            report.details.refetch_requested = Set(false);
-        }
-        if done.due.labels {
-            report.details.label_updated_at = Set(done.started_at);
-        }
-        self.add(report);
-    }
-
-    pub(super) fn park(&self, host: &Host, name: Name, reason: String, now: Moment) {
-        let parked = parked_queries::Model { host_id: host.id, name: name.to_string(), reason, parked_at: now };
-        self.lock().parked.push(parked);
+        merge(waiting.entry(report.host_id).or_insert_with(|| empty(report.host_id)), report);
     }
 
     /// Writes what waits; what cannot be written goes on waiting.
-    pub(super) async fn write(&self, store: &Store, hosts: &Hosts, metrics: &Metrics) -> Result<()> {
+    pub(super) async fn write(&self, store: &Store, hosts: &Hosts, metrics: &Metrics, now: Moment) -> Result<()> {
+        let _turn = self.turn.lock().await;
         loop {
             let batch = self.take_batch();
-            if batch.reports.is_empty() && batch.parked.is_empty() {
+            if batch.is_empty() {
                 return hosts.refresh_stale().await;
             }
             let written = store
                 .write(async |tx| {
-                    for parked in &batch.parked {
-                        store::parked_queries::park(tx, parked.clone()).await?;
-                    }
-                    store::reports::write(tx, &batch.reports).await
+                    let settled = settle(tx, &batch, now).await?;
+                    let written = store::reports::write(tx, &batch).await?;
+                    feed::append(tx, feed::Kind::Changed, written.moved.iter().copied(), now).await?;
+                    Ok((settled, written))
                 })
                 .await;
-            match written {
-                Ok(written) => {
+            let outcome: Result<()> = match written {
+                Ok((settled, written)) => {
                     metrics.label_changes.with_label_values(&["added"]).inc_by(written.added);
                     metrics.label_changes.with_label_values(&["removed"]).inc_by(written.removed);
-                    hosts.mark_stale(written.moved);
+                    metrics.parked_queries.inc_by(settled.parked);
+                    if !written.moved.is_empty() {
+                        hosts.have_changed(written.moved);
+                    }
+                    for asked in &settled.asked {
+                        if let Some(host) = hosts.index.get(asked.id) {
+                            host.housekeeping.take_over(asked);
+                            host.housekeeping.look_again();
+                        }
+                    }
+                    Ok(())
                 }
                 Err(error) => {
                     self.put_back(batch);
-                    return Err(error.into());
+                    Err(error.into())
                 }
-            }
+            };
+            lock(&self.under_way).clear();
+            outcome?;
         }
     }
 
-    fn take_batch(&self) -> Waiting {
+    fn take_batch(&self) -> BTreeMap<i64, Report> {
         let mut waiting = self.lock();
-        let rest = match waiting.reports.keys().nth(BATCH).copied() {
-            Some(first_of_rest) => waiting.reports.split_off(&first_of_rest),
+        let rest = match waiting.keys().nth(BATCH).copied() {
+            Some(first_of_rest) => waiting.split_off(&first_of_rest),
             None => BTreeMap::new(),
         };
-        let reports = std::mem::replace(&mut waiting.reports, rest);
-        Waiting { reports, parked: std::mem::take(&mut waiting.parked) }
+        let batch = std::mem::replace(&mut *waiting, rest);
+        lock(&self.under_way).extend(batch.keys());
+        batch
     }
 
     /// What has come meanwhile is newer and stays on top.
-    fn put_back(&self, batch: Waiting) {
+    fn put_back(&self, batch: BTreeMap<i64, Report>) {
         let mut waiting = self.lock();
-        for (host_id, mut older) in batch.reports {
-            if let Some(newer) = waiting.reports.remove(&host_id) {
+        for (host_id, mut older) in batch {
+            if let Some(newer) = waiting.remove(&host_id) {
                 merge(&mut older, newer);
             }
-            waiting.reports.insert(host_id, older);
+            waiting.insert(host_id, older);
         }
-        waiting.parked.extend(batch.parked);
     }
 
-    fn lock(&self) -> MutexGuard<'_, Waiting> {
-        lock(&self.0)
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<i64, Report>> {
+        lock(&self.waiting)
     }
+}
+
+/// What answers have done to the rounds they belong to.
+struct Settled {
+    asked: Vec<Asked>,
+    parked: u64,
+}
+
+/// Takes answers off the rounds of their hosts, and ends those that have them all. An answer nobody waits for changes no
+/// round.
+async fn settle(tx: &store::Tx, batch: &BTreeMap<i64, Report>, now: Moment) -> store::Result<Settled> {
+    let mut settled = Settled { asked: Vec::new(), parked: 0 };
+    let answered = |report: &&Report| !report.answered.is_empty();
+    let host_ids: Vec<i64> = batch.values().filter(answered).map(|report| report.host_id).collect();
+    let mut asked = asked_alone(tx, &host_ids).await?;
+    for report in batch.values().filter(answered) {
+        let Some(mut asked) = asked.remove(&report.host_id) else { continue };
+        let Some(mut round) = asked.open_round.as_deref().and_then(Round::of_text) else { continue };
+        for (text, is_denylisted) in &report.answered {
+            let was_owed = Name::parse(text).is_some_and(|name| round.answered(name));
+            if was_owed && *is_denylisted {
+                settled.parked += 1;
+                let reason = "the agent has denylisted it after it stopped the worker".to_owned();
+                let parked =
+                    parked_queries::Model { host_id: report.host_id, name: text.clone(), reason, parked_at: now };
+                store::parked_queries::park(tx, parked).await?;
+            }
+        }
+        match round.is_done() {
+            Some(done) => done.note(&mut asked),
+            None => asked.open_round = Some(round.to_text()),
+        }
+        store::reports::set_asked(tx, &asked).await?;
+        settled.asked.push(asked);
+    }
+    Ok(settled)
 }
 
 fn empty(host_id: i64) -> Report {
@@ -133,6 +166,7 @@ fn empty(host_id: i64) -> Report {
 /// Puts a newer report over an older one.
 fn merge(older: &mut Report, newer: Report) {
     older.labels.extend(newer.labels);
+    older.answered.extend(newer.answered);
     for column in Column::iter() {
         if let ActiveValue::Set(value) = newer.details.get(column) {
             older.details.set(column, value);

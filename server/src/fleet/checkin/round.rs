@@ -1,19 +1,25 @@
 //! One round of questions to a host. Everything that was sent is owed an answer: a query that stops the agent's worker
 //! is never reported, and agents below 5.5 do not remember it either. So what stays unanswered is asked one by one, and
 //! what stays unanswered alone is parked.
+//!
+//! A round stands in the row of its host while it is open: a host's requests may come to any server, and whichever
+//! it is goes on with it.
 
 use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
 
 use super::Name;
 use super::due::Due;
 use crate::clock::Moment;
 use crate::fleet::checkin::ENVELOPE;
+use crate::store::reports::Asked;
 
 /// A question lost so often when it was asked alone is parked: once can be a laptop that was closed.
 const LOSSES: u8 = 2;
 
 /// Questions to a host that are not all answered.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Round {
     open: BTreeSet<Name>,
     sent: Option<Sent>,
@@ -23,12 +29,15 @@ pub(super) struct Round {
     due: Due,
     /// Labels made after this are not in it.
     started_at: Moment,
+    /// The plan it was made from: one that is older does not know what it asks.
+    generation: i64,
 }
 
-#[derive(Debug)]
+/// What was sent last and when: all that is open, or one alone.
+#[derive(Debug, Clone, PartialEq, Eq)]
 struct Sent {
     at: Moment,
-    names: Vec<Name>,
+    alone: Option<Name>,
 }
 
 /// What to do when the host asks for work.
@@ -48,6 +57,20 @@ pub(super) struct Finished {
     pub started_at: Moment,
 }
 
+impl Finished {
+    /// Notes in a host's row what it has been asked.
+    pub(super) fn note(self, asked: &mut Asked) {
+        if self.due.details {
+            asked.detail_updated_at = asked.detail_updated_at.max(self.started_at);
+            asked.refetch_requested = false;
+        }
+        if self.due.labels {
+            asked.label_updated_at = asked.label_updated_at.max(self.started_at);
+        }
+        asked.open_round = None;
+    }
+}
+
 /// The next step, and what it found to be parked, with the reason.
 #[derive(Debug)]
 pub(super) struct Step {
@@ -56,7 +79,7 @@ pub(super) struct Step {
 }
 
 impl Round {
-    pub(super) fn new(names: Vec<Name>, due: Due, started_at: Moment) -> Self {
+    pub(super) fn new(names: Vec<Name>, due: Due, started_at: Moment, generation: i64) -> Self {
         Self {
             open: names.into_iter().collect(),
             sent: None,
@@ -64,20 +87,34 @@ impl Round {
             losses: BTreeMap::new(),
             due,
             started_at,
+            generation,
         }
+    }
+
+    pub(super) fn generation(&self) -> i64 {
+        self.generation
+    }
+
+    /// Before this, nothing but an answer takes it further.
+    pub(super) fn waits_until(&self) -> Moment {
+        match &self.sent {
+            Some(sent) if self.owes_any(sent) => sent.at.plus(ENVELOPE),
+            _ => Moment::NEVER,
+        }
+    }
+
+    fn owes_any(&self, sent: &Sent) -> bool {
+        sent.alone.map_or(!self.open.is_empty(), |name| self.open.contains(&name))
     }
 
     pub(super) fn next(&mut self, now: Moment) -> Step {
         let mut parked = Vec::new();
-        if let Some(sent) = &self.sent {
-            let lost: Vec<Name> = sent.names.iter().filter(|name| self.open.contains(*name)).copied().collect();
-            if !lost.is_empty() && now < sent.at.plus(ENVELOPE) {
-                return Step { step: Next::Wait, parked };
-            }
-            let was_alone = sent.names.len() == 1;
-            self.sent = None;
-            self.is_careful |= !lost.is_empty();
-            for name in lost.into_iter().filter(|_| was_alone) {
+        if now < self.waits_until() {
+            return Step { step: Next::Wait, parked };
+        }
+        if let Some(sent) = self.sent.take() {
+            self.is_careful |= self.owes_any(&sent);
+            if let Some(name) = sent.alone.filter(|name| self.open.contains(name)) {
                 let losses = self.losses.entry(name).or_default();
                 *losses += 1;
                 if *losses >= LOSSES {
@@ -105,7 +142,8 @@ impl Round {
         if names.is_empty() {
             return Step { step: Next::Done(self.finished()), parked };
         }
-        self.sent = Some(Sent { at: now, names: names.clone() });
+        let alone = names.first().copied().filter(|_| names.len() == 1);
+        self.sent = Some(Sent { at: now, alone });
         Step { step: Next::Send(names), parked }
     }
 
@@ -116,6 +154,11 @@ impl Round {
         self.open.remove(&name)
     }
 
+    /// Drops questions that are gone: they are owed no answer.
+    pub(super) fn keep(&mut self, is_asked: impl Fn(Name) -> bool) {
+        self.open.retain(|name| is_asked(*name));
+    }
+
     /// Whether nothing is open any more; then it was for this.
     pub(super) fn is_done(&self) -> Option<Finished> {
         self.open.is_empty().then(|| self.finished())
@@ -124,6 +167,48 @@ impl Round {
     fn finished(&self) -> Finished {
         Finished { due: self.due, started_at: self.started_at }
     }
+
+    /// As it stands in the row of its host.
+    pub(super) fn to_text(&self) -> String {
+        let stored = Stored {
+            open: self.open.iter().map(Name::to_string).collect(),
+            sent: self.sent.as_ref().map(|sent| (sent.at.0, sent.alone.map(|name| name.to_string()))),
+            is_careful: self.is_careful,
+            losses: self.losses.iter().map(|(name, losses)| (name.to_string(), *losses)).collect(),
+            details: self.due.details,
+            labels: self.due.labels,
+            started_at: self.started_at.0,
+            generation: self.generation,
+        };
+        serde_json::to_string(&stored).unwrap_or_default()
+    }
+
+    /// Reads what [`Round::to_text`] has written. What cannot be read is no round, and the host is asked anew.
+    pub(super) fn of_text(text: &str) -> Option<Self> {
+        let stored: Stored = serde_json::from_str(text).ok()?;
+        let names = |all: &[String]| all.iter().filter_map(|name| Name::parse(name)).collect();
+        Some(Self {
+            open: names(&stored.open),
+            sent: stored.sent.map(|(at, alone)| Sent { at: Moment(at), alone: alone.as_deref().and_then(Name::parse) }),
+            is_careful: stored.is_careful,
+            losses: stored.losses.iter().filter_map(|(name, losses)| Some((Name::parse(name)?, *losses))).collect(),
+            due: Due { details: stored.details, labels: stored.labels },
+            started_at: Moment(stored.started_at),
+            generation: stored.generation,
+        })
+    }
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Stored {
+    open: Vec<String>,
+    sent: Option<(i64, Option<String>)>,
+    is_careful: bool,
+    losses: Vec<(String, u8)>,
+    details: bool,
+    labels: bool,
+    started_at: i64,
+    generation: i64,
 }
 
 #[cfg(test)]
@@ -137,17 +222,25 @@ mod tests {
     }
 
     fn round(labels: std::ops::RangeInclusive<i64>) -> Round {
-        Round::new(labels.map(Name::Label).collect(), ALL.due, ALL.started_at)
+        Round::new(labels.map(Name::Label).collect(), ALL.due, ALL.started_at, 3)
+    }
+
+    /// Takes a step as another server would: with what stands in the database.
+    fn step(round: &mut Round, now: Moment) -> Step {
+        let read = Round::of_text(&round.to_text()).unwrap();
+        assert_eq!(read, *round);
+        *round = read;
+        round.next(now)
     }
 
     #[test]
     fn answered_questions_end_the_round() {
         let mut round = round(1..=3);
-        assert_eq!(round.next(seconds(0)).step, Next::Send((1..=3).map(Name::Label).collect()));
-        assert_eq!(round.next(seconds(10)).step, Next::Wait);
+        assert_eq!(step(&mut round, seconds(0)).step, Next::Send((1..=3).map(Name::Label).collect()));
+        assert_eq!(step(&mut round, seconds(10)).step, Next::Wait);
         (1..=3).for_each(|id| assert!(round.answered(Name::Label(id))));
         assert_eq!(round.is_done(), Some(ALL));
-        assert_eq!(round.next(seconds(11)).step, Next::Done(ALL));
+        assert_eq!(step(&mut round, seconds(11)).step, Next::Done(ALL));
     }
 
     #[test]
@@ -159,7 +252,7 @@ mod tests {
         loop {
             rounds += 1;
             assert!(rounds < 12, "the round does not end");
-            let step = round.next(seconds(now));
+            let step = step(&mut round, seconds(now));
             parked.extend(step.parked.into_iter().map(|(name, _)| name));
             match step.step {
                 Next::Done(_) => break,
@@ -176,10 +269,10 @@ mod tests {
     #[test]
     fn a_host_that_was_away_once_loses_nothing() {
         let mut round = round(1..=2);
-        round.next(seconds(0));
+        step(&mut round, seconds(0));
         let mut asked = Vec::new();
         for day in 1..=3 {
-            match round.next(seconds(day * 86_400)).step {
+            match step(&mut round, seconds(day * 86_400)).step {
                 Next::Send(names) => {
                     names.iter().for_each(|name| assert!(round.answered(*name)));
                     asked.extend(names);

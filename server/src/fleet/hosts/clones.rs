@@ -1,15 +1,15 @@
 //! Two machines with one identity, as cloned disks and badly imaged virtual machines are: the same identifier, but agent
 //! instances of their own. An agent that lost its database looks the same at first, but then its old key falls silent.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use sea_orm::{ActiveModelTrait as _, ActiveValue::NotSet, Set};
 
-use super::{Hosts, index::Key};
+use super::Hosts;
 use crate::fleet::Result;
-use crate::store::{self, activities};
+use crate::store::entity::node_keys::Model as Key;
+use crate::store::{self, activities, feed};
 
 /// A key that is still in use so long after a key of another instance came into use belongs to another machine:
 /// requests under way, and their repeats, are over by then.
@@ -22,12 +22,8 @@ impl Hosts {
     /// # Errors
     /// When the database does not answer; the next call finds them again.
     pub async fn separate_clones(&self) -> Result<()> {
-        let mut by_host: BTreeMap<i64, Vec<Arc<Key>>> = BTreeMap::new();
-        for key in self.index.all_keys().into_iter().filter(|key| !key.instance_id.is_empty() && key.used().0 > 0) {
-            by_host.entry(key.host.id).or_default().push(key);
-        }
-        for (host_id, mut keys) in by_host {
-            keys.sort_by_key(|key| key.created_at);
+        // From the database: each server sees only some of the uses of a key.
+        for (host_id, keys) in store::node_keys::of_hosts_with_several(self.store.reader()).await? {
             let Some((first, newcomer)) = overlapping(&keys) else { continue };
             self.separate(host_id, &first.instance_id, &newcomer.instance_id).await?;
         }
@@ -50,6 +46,7 @@ impl Hosts {
                             created_at: now,
                             updated_at: now,
                             cloned_at: Some(now),
+                            open_round: None,
                             ..host.clone()
                         };
                         let mut copy = store::entity::hosts::ActiveModel::from(row).reset_all();
@@ -78,14 +75,13 @@ impl Hosts {
                     "instance_id": stays, "new_instance_id": leaves,
                 });
                 activities::add(tx, now, &activities::Actor::default(), "separated_cloned_hosts", &details).await?;
+                feed::append(tx, feed::Kind::Keys, [host_id, new_id], now).await?;
                 Ok(Some((host.claimed_identifier, new_id)))
             })
             .await?;
         let Some((identifier, new_id)) = moved else { return Ok(()) };
-        for key in self.index.all_keys().into_iter().filter(|key| key.host.id == host_id && *key.instance_id == *leaves)
-        {
-            self.index.forget_key(&key.hash);
-        }
+        self.bell.ring();
+        self.check_keys(&BTreeSet::from([host_id])).await?;
         self.metrics.clones.inc();
         tracing::warn!(
             identifier,
@@ -100,11 +96,13 @@ impl Hosts {
 }
 
 /// The oldest key that is in use beside a newer one of another instance.
-fn overlapping(keys: &[Arc<Key>]) -> Option<(&Key, &Key)> {
-    keys.iter().enumerate().find_map(|(i, first)| {
-        keys[i + 1..]
-            .iter()
-            .find(|later| later.instance_id != first.instance_id && first.used() > later.first_used().plus(OVERLAP))
-            .map(|later| (first.as_ref(), later.as_ref()))
-    })
+fn overlapping(keys: &[Key]) -> Option<(&Key, &Key)> {
+    let is_beside = |first: &Key, later: &Key| {
+        let (Some(used), Some(since)) = (first.used_at, later.first_used_at) else { return false };
+        later.instance_id != first.instance_id && used > since.plus(OVERLAP)
+    };
+    let keys = || keys.iter().filter(|key| !key.instance_id.is_empty());
+    keys()
+        .enumerate()
+        .find_map(|(i, first)| keys().skip(i + 1).find(|later| is_beside(first, later)).map(|later| (first, later)))
 }

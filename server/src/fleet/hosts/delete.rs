@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::Hosts;
 use crate::fleet::Result;
 use crate::fleet::access::{Permission, Principal};
-use crate::store::{self, activities};
+use crate::store::{self, activities, feed};
 
 impl Hosts {
     /// Deletes those of these hosts that there are, with their keys and their places in labels, all or none, and tells
@@ -30,10 +30,12 @@ impl Hosts {
                         .collect();
                     let details = json!({ "hosts": hosts });
                     activities::add(tx, now, &principal.actor(), "deleted_hosts", &details).await?;
+                    feed::append(tx, feed::Kind::Deleted, deleted.keys().copied(), now).await?;
                 }
                 Ok(deleted)
             })
             .await?;
+        self.bell.ring();
         self.index.forget_hosts(deleted.keys().copied().collect(), now);
         Ok(deleted.len() as u64)
     }

@@ -12,7 +12,7 @@ use crate::fleet::schedule::Plan;
 use crate::fleet::{Error, Result, within};
 use crate::store::entity::hosts;
 use crate::store::node_keys::KeyHash;
-use crate::store::{self, entity};
+use crate::store::{self, entity, feed};
 
 /// Keys an agent instance may have at one time.
 const MAX_KEYS: usize = 8;
@@ -55,6 +55,7 @@ impl Hosts {
         })
         .await?;
         if let Some((known, dropped)) = enrolled {
+            self.bell.ring();
             for hash in dropped {
                 self.index.forget_key(&hash);
             }
@@ -64,6 +65,7 @@ impl Hosts {
                 instance_id: identity.instance_id.clone(),
                 created_at: now,
                 used_at: None,
+                first_used_at: None,
             };
             let host = self.index.host(&known);
             host.enrolled(now);
@@ -120,6 +122,9 @@ impl Hosts {
         set_builtin_labels(tx, plan, host_id, is_new, &platform, family).await?;
         let dropped = make_room(tx, host_id, &identity.instance_id).await?;
         store::node_keys::insert(tx, key, host_id, &identity.instance_id, now).await?;
+        if !is_new {
+            feed::append(tx, feed::Kind::Enrolled, [host_id], now).await?;
+        }
         Ok(Written::Enrolled { host_id, dropped })
     }
 }

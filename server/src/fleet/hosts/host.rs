@@ -60,7 +60,7 @@ impl Host {
             config_refresh: row.config_refresh,
             logger: row.logger_tls_period,
         };
-        let host = Self::with(row.id, Self::assignment_of(known), intervals, asked(row), row.seen_at);
+        let host = Self::with(row.id, Self::assignment_of(known), intervals, &asked(row), row.seen_at);
         host.hostname.store(Arc::new(row.hostname.clone()));
         host
     }
@@ -69,7 +69,7 @@ impl Host {
         id: i64,
         assignment: Assignment,
         intervals: Intervals,
-        asked: Asked,
+        asked: &Asked,
         seen: Moment,
     ) -> Self {
         Self {
@@ -101,6 +101,8 @@ impl Host {
         if **self.assignment.load() != fresh {
             self.assignment.store(Arc::new(fresh));
         }
+        self.housekeeping.take_over(&asked(&known.host));
+        self.seen_was_written(known.host.seen_at);
     }
 
     /// The lines last accepted; hold the lock while new ones are being kept.
@@ -117,7 +119,8 @@ impl Host {
 
     /// It has fetched its config.
     pub fn config_fetched(&self, now: Moment) {
-        self.restarts.config_fetched(now);
+        let told = self.intervals.load().0.config_refresh;
+        self.restarts.config_fetched(now, told);
     }
 
     /// It has enrolled again, which agents do when they have lost their database or were started anew.
@@ -150,8 +153,10 @@ impl Host {
 
 fn asked(row: &entity::hosts::Model) -> Asked {
     Asked {
+        id: row.id,
         detail_updated_at: row.detail_updated_at,
         label_updated_at: row.label_updated_at,
         refetch_requested: row.refetch_requested,
+        open_round: row.open_round.clone(),
     }
 }

@@ -1,8 +1,9 @@
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
+use super::follow::BATCH;
 use super::{Assignment, Host, Hosts, NodeKey};
 use crate::clock::Moment;
 use crate::fleet::{Result, within};
@@ -27,6 +28,8 @@ pub struct HostIndex {
     unknown: papaya::HashMap<KeyHash, Moment>,
     /// Deleted hosts, until when they are remembered. Their ids are not used again.
     gone: papaya::HashMap<i64, Moment>,
+    /// How often keys of hosts were doubted.
+    key_changes: AtomicU64,
 }
 
 /// A node key that is good.
@@ -34,9 +37,6 @@ pub struct HostIndex {
 pub(super) struct Key {
     pub hash: KeyHash,
     pub host: Arc<Host>,
-    /// Tells machines apart that share an identity.
-    pub instance_id: Box<str>,
-    pub created_at: Moment,
     first_used: AtomicI64,
     used: AtomicI64,
     written_used: AtomicI64,
@@ -48,9 +48,7 @@ impl Key {
         Self {
             hash,
             host,
-            instance_id: row.instance_id.as_str().into(),
-            created_at: row.created_at,
-            first_used: AtomicI64::new(used),
+            first_used: AtomicI64::new(row.first_used_at.or(row.used_at).unwrap_or(Moment::NEVER).0),
             used: AtomicI64::new(used),
             written_used: AtomicI64::new(used),
         }
@@ -130,6 +128,13 @@ impl HostIndex {
         self.keys.pin().remove(hash);
     }
 
+    /// The keys of some hosts, which may be theirs no more.
+    pub(super) fn doubted_keys(&self, host_ids: &BTreeSet<i64>) -> Vec<Arc<Key>> {
+        // Before they are listed: a look-up that is under way adds its key first and looks here then.
+        self.key_changes.fetch_add(1, Ordering::SeqCst);
+        self.keys.pin().values().filter(|key| host_ids.contains(&key.host.id)).cloned().collect()
+    }
+
     /// Forgets hosts that have been deleted, with all their keys.
     pub(super) fn forget_hosts(&self, host_ids: BTreeSet<i64>, now: Moment) {
         if host_ids.is_empty() {
@@ -180,15 +185,21 @@ impl Hosts {
             return Ok(Authenticated::Unknown);
         }
         self.metrics.key_lookups.inc();
+        let key_changes = self.index.key_changes.load(Ordering::SeqCst);
         let found = within(self.config.store_timeout, self.look_up(&hash)).await?;
         let Some((row, known)) = found else {
             self.index.remember_unknown(hash, now);
             return Ok(Authenticated::Unknown);
         };
+        // Its host has been deleted meanwhile.
         let Some(key) = self.index.add_key(&row, hash, self.index.host(&known)) else {
             self.index.remember_unknown(hash, now);
             return Ok(Authenticated::Unknown);
         };
+        if self.index.key_changes.load(Ordering::SeqCst) != key_changes {
+            // It may be another host's by now: this request is answered as it was found, the next looks again.
+            self.index.forget_key(&hash);
+        }
         // A change between the reading and now has found no host in memory to tell.
         self.mark_stale([key.host.id]);
         key.mark_used(now);
@@ -208,9 +219,15 @@ impl Hosts {
 
     async fn look_up(&self, hash: &KeyHash) -> Result<Option<(entity::node_keys::Model, store::hosts::Known)>> {
         let db = self.store.reader();
-        let Some(row) = store::node_keys::by_hash(db, hash).await? else { return Ok(None) };
-        let known = store::hosts::known(db, row.host_id).await?;
-        Ok(known.map(|known| (row, known)))
+        let mut found = store::node_keys::by_hash(db, hash).await?;
+        while let Some(row) = found {
+            if let Some(known) = store::hosts::known(db, row.host_id).await? {
+                return Ok(Some((row, known)));
+            }
+            // Its host went between the two readings: deleted with the key, or the key was given to another host first.
+            found = store::node_keys::by_hash(db, hash).await?.filter(|now| now.host_id != row.host_id);
+        }
+        Ok(None)
     }
 
     /// Takes labels that are no more off the hosts in memory.
@@ -230,6 +247,12 @@ impl Hosts {
         }
     }
 
+    /// Notes hosts whose row or labels were changed here, and tells other servers.
+    pub fn have_changed(&self, host_ids: impl IntoIterator<Item = i64>) {
+        self.mark_stale(host_ids);
+        self.bell.ring();
+    }
+
     /// Notes hosts whose labels or platform in the database may be others than in memory.
     pub fn mark_stale(&self, host_ids: impl IntoIterator<Item = i64>) {
         lock(&self.stale).extend(host_ids);
@@ -243,17 +266,20 @@ impl Hosts {
     pub async fn refresh_stale(&self) -> Result<()> {
         let _turn = self.refreshing.lock().await;
         loop {
-            // Taken off before it is read: whoever notes it meanwhile has it read once more.
-            let next = lock(&self.stale).pop_first();
-            let Some(host_id) = next else { return Ok(()) };
-            let Some(host) = self.index.get(host_id) else { continue };
-            match store::hosts::known(self.store.reader(), host_id).await {
-                Ok(Some(known)) => host.refresh(&known),
-                Ok(None) => {}
-                Err(error) => {
-                    self.mark_stale([host_id]);
-                    return Err(error.into());
-                }
+            // Taken off before they are read: whoever notes one meanwhile has it read once more.
+            let batch: Vec<i64> = {
+                let mut stale = lock(&self.stale);
+                let rest = stale.iter().nth(BATCH).copied();
+                let rest = rest.map(|first| stale.split_off(&first)).unwrap_or_default();
+                std::mem::replace(&mut *stale, rest).into_iter().collect()
+            };
+            if batch.is_empty() {
+                return Ok(());
+            }
+            let held: Vec<i64> = batch.into_iter().filter(|id| self.index.get(*id).is_some()).collect();
+            if let Err(error) = self.refresh_all(&held).await {
+                self.mark_stale(held);
+                return Err(error);
             }
         }
     }

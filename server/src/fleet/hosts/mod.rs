@@ -6,6 +6,7 @@ mod clones;
 mod delete;
 mod details;
 mod enroll;
+mod follow;
 mod host;
 mod identity;
 mod index;
@@ -28,10 +29,13 @@ pub use view::HostQuery;
 pub use crate::store::hosts::{Filter, Order};
 
 use std::collections::BTreeSet;
+use std::sync::atomic::AtomicI64;
 use std::sync::{Arc, Mutex};
 
 use crate::clock::Clock;
 use crate::config;
+use crate::fleet::Replica;
+use crate::fleet::changes::Bell;
 use crate::fleet::schedule::Schedule;
 use crate::store::Store;
 use crate::telemetry::Metrics;
@@ -46,6 +50,11 @@ pub struct Hosts {
     config: config::Osquery,
     schedule: Arc<Schedule>,
     metrics: Arc<Metrics>,
+    bell: Bell,
+    replica: Arc<Replica>,
+    reading: tokio::sync::Mutex<follow::Reading>,
+    /// When uses of keys were last written.
+    written_at: AtomicI64,
     stale: Mutex<BTreeSet<i64>>,
     refreshing: tokio::sync::Mutex<()>,
 }
@@ -57,6 +66,8 @@ impl Hosts {
         config: config::Osquery,
         schedule: Arc<Schedule>,
         metrics: Arc<Metrics>,
+        replica: Arc<Replica>,
+        bell: Bell,
     ) -> Self {
         Self {
             index: HostIndex::default(),
@@ -66,6 +77,10 @@ impl Hosts {
             config,
             schedule,
             metrics,
+            bell,
+            replica,
+            reading: tokio::sync::Mutex::default(),
+            written_at: AtomicI64::new(0),
             stale: Mutex::default(),
             refreshing: tokio::sync::Mutex::default(),
         }

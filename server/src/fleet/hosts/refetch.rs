@@ -6,7 +6,7 @@ use serde_json::json;
 use super::Hosts;
 use crate::fleet::access::{Permission, Principal};
 use crate::fleet::{Error, Result};
-use crate::store::{self, activities, entity::hosts};
+use crate::store::{self, activities, entity::hosts, feed};
 
 impl Hosts {
     /// Has a host asked everything at its next check-in, what it was not asked any more included.
@@ -22,18 +22,26 @@ impl Hosts {
                 if store::hosts::by_id(tx, id).await?.is_none() {
                     return Ok(false);
                 }
-                let host = hosts::ActiveModel { id: Unchanged(id), refetch_requested: Set(true), ..Default::default() };
+                // Answers still owed were asked for before: they are not what is wanted now.
+                let host = hosts::ActiveModel {
+                    id: Unchanged(id),
+                    refetch_requested: Set(true),
+                    open_round: Set(None),
+                    ..Default::default()
+                };
                 store::hosts::update(tx, host).await?;
                 store::parked_queries::release(tx, id).await?;
                 activities::add(tx, now, &principal.actor(), "refetched_host", &json!({ "host_id": id })).await?;
+                feed::append(tx, feed::Kind::Refetch, [id], now).await?;
                 Ok(true)
             })
             .await?;
         if !found {
             return Err(Error::no_such("Host", id));
         }
+        self.bell.ring();
         if let Some(host) = self.index.get(id) {
-            host.housekeeping.ask_again(now);
+            host.housekeeping.ask_again();
         }
         Ok(())
     }

@@ -3,29 +3,41 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use crate::clock::Moment;
 
 /// Signs that an agent has restarted: nothing says so, but a new worker fetches its config at once, out of the cadence
-/// of the one before.
+/// of the one before. Each server may see only some of the fetches, so what it sees are multiples of the cadence, and
+/// only a gap shorter than the cadence is a sign.
 #[derive(Debug, Default)]
 pub struct Restarts {
     fetched: AtomicI64,
     gap: AtomicI64,
-    /// The cadence: a gap that came twice in a row.
+    /// What seems to be the cadence: a gap that came twice in a row. It may be a multiple of it.
     usual_gap: AtomicI64,
     sign: AtomicI64,
 }
 
 impl Restarts {
-    pub fn config_fetched(&self, now: Moment) {
+    /// `told_secs`: the cadence its config sets, 0 if that does not.
+    pub fn config_fetched(&self, now: Moment, told_secs: i64) {
         let before = self.fetched.swap(now.0, Ordering::Relaxed);
         if before == 0 {
             return;
         }
         let gap = now.0 - before;
-        let usual = self.usual_gap.load(Ordering::Relaxed);
-        if usual > 0 && gap < usual / 10 * 9 {
-            self.sign.fetch_max(now.0, Ordering::Relaxed);
+        let learnt = self.usual_gap.load(Ordering::Relaxed);
+        if told_secs > 0 {
+            if gap < told_secs.saturating_mul(1_000_000) / 10 * 9 {
+                self.sign.fetch_max(now.0, Ordering::Relaxed);
+            }
+        } else if learnt > 0 && gap < learnt / 10 * 9 {
+            match cadence_behind(learnt, gap) {
+                Some(cadence) => self.usual_gap.store(cadence, Ordering::Relaxed),
+                None => {
+                    self.sign.fetch_max(now.0, Ordering::Relaxed);
+                }
+            }
         }
         let last = self.gap.swap(gap, Ordering::Relaxed);
-        if (gap - last).abs() <= last / 5 {
+        let is_multiple = |known: i64| known > 0 && gap > known / 10 * 11;
+        if (gap - last).abs() <= last / 5 && !is_multiple(self.usual_gap.load(Ordering::Relaxed)) {
             self.usual_gap.store(gap, Ordering::Relaxed);
         }
     }
@@ -39,6 +51,14 @@ impl Restarts {
     }
 }
 
+/// The cadence both gaps are multiples of, if they seem to be: small multiples, within a twentieth.
+fn cadence_behind(longer: i64, shorter: i64) -> Option<i64> {
+    (2..=4).map(|parts| longer / parts).find(|cadence| {
+        let multiple = (shorter + cadence / 2) / cadence;
+        multiple > 0 && (shorter - multiple * cadence).abs() <= cadence / 20
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -47,24 +67,41 @@ mod tests {
         Moment(seconds * 1_000_000)
     }
 
+    fn fetched(restarts: &Restarts, told_secs: i64, all: impl IntoIterator<Item = i64>) {
+        all.into_iter().for_each(|seconds| restarts.config_fetched(at(seconds), told_secs));
+    }
+
     #[test]
     fn a_fetch_out_of_cadence_is_a_sign() {
-        let restarts = Restarts::default();
-        for seconds in [1000, 1060, 1120, 1181] {
-            restarts.config_fetched(at(seconds));
+        for told_secs in [0, 60] {
+            let restarts = Restarts::default();
+            fetched(&restarts, told_secs, [1000, 1060, 1120, 1181]);
+            assert!(!restarts.since(at(0)));
+            fetched(&restarts, told_secs, [1206]);
+            assert!(restarts.since(at(1190)));
+            assert!(!restarts.since(at(1207)));
         }
-        assert!(!restarts.since(at(0)));
-        restarts.config_fetched(at(1200));
-        assert!(restarts.since(at(1190)));
-        assert!(!restarts.since(at(1201)));
     }
 
     #[test]
     fn a_host_that_slept_shows_no_sign() {
         let restarts = Restarts::default();
-        for seconds in [1000, 1060, 1120, 30_000, 30_060, 30_120] {
-            restarts.config_fetched(at(seconds));
-        }
+        fetched(&restarts, 0, [1000, 1060, 1120, 30_000, 30_060, 30_120]);
         assert!(!restarts.since(at(0)));
+    }
+
+    /// As one of several servers sees it, whichever fetches it is that come to this one.
+    #[test]
+    fn fetches_that_went_elsewhere_are_no_sign() {
+        for told_secs in [0, 60] {
+            for pattern in 1..1_u32 << 14 {
+                let restarts = Restarts::default();
+                fetched(&restarts, told_secs, (0..14).filter(|n| pattern >> n & 1 == 1).map(|n| 1000 + 60 * n));
+                let gaps: Vec<i64> = (0..14).filter(|n| pattern >> n & 1 == 1).collect();
+                if gaps.windows(2).all(|pair| pair[1] - pair[0] <= 4) {
+                    assert!(!restarts.since(at(0)), "{told_secs} {gaps:?}");
+                }
+            }
+        }
     }
 }

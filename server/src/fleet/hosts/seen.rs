@@ -1,15 +1,21 @@
 //! Contacts are noted in memory and written down in batches.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::Hosts;
+use super::follow::GONE_AFTER;
+use crate::clock::Moment;
 use crate::fleet::Result;
-use crate::store;
 use crate::store::hosts::{Intervals, Seen};
+use crate::store::{self, entity, feed, node_keys, replicas};
 
 /// A contact is written when the database's own is older than this. A crash may lose as much.
 const SEEN_STALENESS: Duration = Duration::from_secs(30);
+
+/// Uses of keys are said to be written at least this often, even when there were none.
+const SAID_EVERY: Duration = Duration::from_secs(30);
 
 /// A key's last use is written when the database's own is older than this.
 const KEY_STALENESS: Duration = Duration::from_secs(120);
@@ -21,6 +27,7 @@ impl Hosts {
     /// # Errors
     /// When the database does not answer; then the next call writes them.
     pub async fn write_seen(&self, everything: bool) -> Result<()> {
+        let now = self.clock.now();
         let staleness = |limit: Duration| if everything { Duration::ZERO } else { limit };
         let hosts = self.index.all();
         let seen: Vec<Seen> = hosts
@@ -44,30 +51,32 @@ impl Hosts {
             .all_keys()
             .into_iter()
             .filter(|key| key.used() > key.written_used().plus(staleness(KEY_STALENESS)))
-            .map(|key| (key.used(), key))
+            .map(|key| (node_keys::Use { hash: key.hash, first: key.first_used(), last: key.used() }, key))
             .collect();
-        if seen.is_empty() && intervals.is_empty() && keys.is_empty() {
+        let said = Moment(self.written_at.load(Ordering::Relaxed));
+        if seen.is_empty() && intervals.is_empty() && keys.is_empty() && now < said.plus(SAID_EVERY) {
             return Ok(());
         }
-        let used: Vec<_> = keys.iter().map(|(at, key)| (key.hash, *at)).collect();
+        let used: Vec<_> = keys.iter().map(|(used, _)| *used).collect();
         let changed: Vec<_> = intervals.into_values().collect();
         self.store
             .write(async |tx| {
                 store::hosts::mark_seen(tx, seen.clone()).await?;
-                store::node_keys::mark_used(tx, used.clone()).await?;
+                node_keys::mark_used(tx, used.clone()).await?;
                 for (intervals, host_ids) in &changed {
                     store::hosts::set_intervals(tx, *intervals, host_ids.clone()).await?;
                 }
-                Ok(())
+                replicas::has_written(tx, self.replica.id(), now).await
             })
             .await?;
+        self.written_at.store(now.0, Ordering::Relaxed);
         for contact in seen {
             if let Some(host) = self.index.get(contact.host_id) {
                 host.seen_was_written(contact.at);
             }
         }
-        for (at, key) in keys {
-            key.use_was_written(at);
+        for (used, key) in keys {
+            key.use_was_written(used.last);
         }
         for (intervals, host_ids) in changed {
             for host in host_ids.iter().filter_map(|id| self.index.get(*id)) {
@@ -78,37 +87,44 @@ impl Hosts {
         Ok(())
     }
 
-    /// Drops keys that a newer one has replaced, and forgets unknown ones that may be asked for again. A key dies when a
-    /// newer one of its host has been used and it has been idle for `osquery.old_key_grace`.
+    /// Forgets what is kept for a while only: unknown keys that may be asked for again, and deleted hosts.
+    pub fn sweep_index(&self) {
+        self.index.sweep(self.clock.now());
+    }
+
+    /// Drops keys that a newer one has replaced: those idle for `osquery.old_key_grace` while a newer one of their host
+    /// has been used. For one server at a time. What counts is what all servers have written: one that cannot write
+    /// may know of uses, so as long as it may be there, nothing it has not reported on is taken for idle.
     ///
     /// # Errors
     /// When the database does not answer.
     pub async fn retire_keys(&self) -> Result<()> {
         let now = self.clock.now();
-        self.index.sweep(now);
-        let mut by_host: BTreeMap<i64, Vec<_>> = BTreeMap::new();
-        for key in self.index.all_keys() {
-            by_host.entry(key.host.id).or_default().push(key);
-        }
-        let idle_since = now.minus(self.config.old_key_grace);
-        let mut dead = Vec::new();
-        for keys in by_host.values().filter(|keys| keys.len() > 1) {
-            let newest_used = keys.iter().filter(|key| key.used().0 > 0).map(|key| key.created_at).max();
-            dead.extend(
-                keys.iter()
-                    .filter(|key| newest_used.is_some_and(|newest| key.created_at < newest))
-                    .filter(|key| key.used().max(key.created_at) < idle_since)
-                    .map(|key| key.hash),
-            );
+        let reported = replicas::written_by_all(self.store.reader(), now.minus(GONE_AFTER)).await?;
+        let Some(reported) = reported else { return Ok(()) };
+        let idle_since = now.min(reported).minus(KEY_STALENESS).minus(self.config.old_key_grace);
+        let (mut dead, mut host_ids) = (Vec::new(), BTreeSet::new());
+        for (host_id, keys) in node_keys::of_hosts_with_several(self.store.reader()).await? {
+            let newest_used = keys.iter().filter(|key| key.used_at.is_some()).map(|key| key.created_at).max();
+            let is_dead = |key: &entity::node_keys::Model| {
+                newest_used.is_some_and(|newest| key.created_at < newest)
+                    && key.used_at.unwrap_or_default().max(key.created_at) < idle_since
+            };
+            for key in keys.into_iter().filter(is_dead) {
+                dead.push(key.key_hash);
+                host_ids.insert(host_id);
+            }
         }
         if dead.is_empty() {
             return Ok(());
         }
-        let hashes: Vec<Vec<u8>> = dead.iter().map(|hash| hash.to_vec()).collect();
-        self.store.write(async |tx| store::node_keys::delete(tx, hashes.clone()).await).await?;
-        for hash in &dead {
-            self.index.forget_key(hash);
-        }
-        Ok(())
+        self.store
+            .write(async |tx| {
+                node_keys::delete_idle(tx, &dead, idle_since).await?;
+                feed::append(tx, feed::Kind::Keys, host_ids.iter().copied(), now).await
+            })
+            .await?;
+        self.bell.ring();
+        self.check_keys(&host_ids).await
     }
 }

@@ -8,6 +8,7 @@ mod retired;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -51,11 +52,12 @@ impl Schedule {
         self.plan.load_full()
     }
 
-    /// Takes over what has changed in the database or by the passing of time, if anything has.
+    /// Takes over what has changed in the database or by the passing of time, if anything has. Tells which labels are no
+    /// more.
     ///
     /// # Errors
     /// When the database does not answer; the plan stays as it was.
-    pub async fn refresh(&self) -> Result<()> {
+    pub async fn refresh(&self) -> Result<BTreeSet<i64>> {
         let generation = generations::current(self.store.reader(), generations::SCHEDULE).await?;
         let now = self.clock.now();
         let plan = self.plan.load();
@@ -65,8 +67,9 @@ impl Schedule {
             self.plan.rcu(
                 |current| if current.edition() < fresh.edition() { Arc::clone(&fresh) } else { Arc::clone(current) },
             );
+            return Ok(plan.labels_gone_in(&fresh));
         }
-        Ok(())
+        Ok(BTreeSet::new())
     }
 
     /// The config of a host. From memory; assembled when nobody with the same platform and packs has asked before.

@@ -130,6 +130,11 @@ impl Plan {
         Edition { generation: self.generation, outdated_at: self.outdated_at }
     }
 
+    /// Labels of this plan that a later one does not have.
+    pub fn labels_gone_in(&self, later: &Self) -> BTreeSet<i64> {
+        self.labels.keys().filter(|id| !later.labels.contains_key(id)).copied().collect()
+    }
+
     pub fn label_name(&self, id: i64) -> Option<&str> {
         self.labels.get(&id).map(String::as_str)
     }

@@ -19,8 +19,13 @@ const PLATFORMS: [&str; 3] = ["ubuntu", "darwin", ""];
 /// Half of what fits a config, so that two packs together can be too much.
 const LONG_SQL_BYTES: usize = 600_000;
 
-const NEVER_ASKED: Asked =
-    Asked { detail_updated_at: Moment::NEVER, label_updated_at: Moment::NEVER, refetch_requested: false };
+const NEVER_ASKED: Asked = Asked {
+    id: 0,
+    open_round: None,
+    detail_updated_at: Moment::NEVER,
+    label_updated_at: Moment::NEVER,
+    refetch_requested: false,
+};
 
 /// One change of what hosts run, or of the hosts.
 #[derive(Debug, Clone)]
@@ -123,7 +128,7 @@ impl World {
     fn new(store: Store) -> Self {
         let hosts = (0..4).zip(PLATFORMS.into_iter().cycle()).map(|(id, platform)| {
             let assignment = Assignment { platform: platform.into(), label_ids: Box::default() };
-            Host::with(id, assignment, Intervals::default(), NEVER_ASKED, Moment::NEVER)
+            Host::with(id, assignment, Intervals::default(), &NEVER_ASKED, Moment::NEVER)
         });
         let schedule = Schedule {
             store,

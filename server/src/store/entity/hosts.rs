@@ -51,6 +51,9 @@ pub struct Model {
     pub enroll_secret_id: Option<i64>,
     /// When two machines were found to share the identity.
     pub cloned_at: Option<Moment>,
+    /// Questions it was sent and has not all answered.
+    #[sea_orm(column_type = "Text", nullable)]
+    pub open_round: Option<String>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

@@ -11,6 +11,7 @@ pub struct Model {
     pub instance_id: String,
     pub created_at: Moment,
     pub used_at: Option<Moment>,
+    pub first_used_at: Option<Moment>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

@@ -34,6 +34,7 @@ async fn a_host_is_asked_once_and_again_after_an_hour() {
     let mut agent = server.enrolled(1).await;
     assert!(questions(&agent.distributed().await).contains(&"fleet_detail_query_uptime".to_owned()));
     assert!(questions(&agent.distributed().await).is_empty());
+    server.run_tasks().await;
     // A quarter of the interval is never too late, and twice the interval never too soon.
     server.clock.advance(HOUR / 5);
     assert!(questions(&agent.distributed().await).is_empty());

@@ -10,6 +10,7 @@ async fn a_label_brings_its_pack_to_its_members_alone() {
     for host in &mut hosts {
         settle(host).await;
     }
+    server.run_tasks().await;
     server.clock.advance(std::time::Duration::from_secs(1));
     let named = hosts[0].agent().identity().hostname.clone();
     let sql = format!("SELECT 1 FROM system_info WHERE computer_name = '{named}' OR hostname LIKE '{named}%'");

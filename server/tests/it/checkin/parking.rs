@@ -17,6 +17,7 @@ async fn a_label_query_that_stops_the_worker_is_parked_and_shown() {
     for _ in 0..40 {
         let names = questions(&host.distributed().await);
         asked_deadly += names.iter().filter(|name| *name == "fleet_label_query_8").count();
+        server.run_tasks().await;
         server.clock.advance(Duration::from_secs(25));
     }
     server.run_tasks().await;

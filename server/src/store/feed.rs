@@ -1,0 +1,94 @@
+//! The feed of hosts: what changed about which, for the servers that hold it in memory.
+
+use sea_orm::{
+    ActiveValue::NotSet, ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Set,
+};
+
+use super::entity::host_changes::{ActiveModel, Column, Entity};
+use super::{MAX_PARAMETERS, Result};
+use crate::clock::Moment;
+
+/// What happened to a host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Its labels, platform or name are others.
+    Changed,
+    /// Keys of it are gone or belong to another host.
+    Keys,
+    /// It has enrolled again.
+    Enrolled,
+    /// It is to be asked everything anew.
+    Refetch,
+    Deleted,
+}
+
+impl Kind {
+    const ALL: [Self; 5] = [Self::Changed, Self::Keys, Self::Enrolled, Self::Refetch, Self::Deleted];
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Changed => "changed",
+            Self::Keys => "keys",
+            Self::Enrolled => "enrolled",
+            Self::Refetch => "refetch",
+            Self::Deleted => "deleted",
+        }
+    }
+}
+
+/// One row of the feed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Change {
+    pub id: i64,
+    pub host_id: i64,
+    pub kind: Kind,
+    pub at: Moment,
+}
+
+/// Tells of a change. Call it last in the transaction that makes it, so that its place in the feed is visible soon.
+pub async fn append(
+    db: &impl ConnectionTrait,
+    kind: Kind,
+    host_ids: impl IntoIterator<Item = i64>,
+    now: Moment,
+) -> Result<()> {
+    let host_ids: Vec<i64> = host_ids.into_iter().collect();
+    for batch in host_ids.chunks(MAX_PARAMETERS / 10) {
+        let rows = batch.iter().map(|host_id| ActiveModel {
+            id: NotSet,
+            host_id: Set(*host_id),
+            kind: Set(kind.word().to_owned()),
+            changed_at: Set(now),
+        });
+        Entity::insert_many(rows).exec_without_returning(db).await?;
+    }
+    Ok(())
+}
+
+/// Up to `limit` changes behind a place. Kinds of later versions count as any change and every care is taken.
+pub async fn after(db: &impl ConnectionTrait, id: i64, limit: u64) -> Result<Vec<Change>> {
+    let rows = Entity::find().filter(Column::Id.gt(id)).order_by_asc(Column::Id).limit(limit).all(db).await?;
+    let change = |row: super::entity::host_changes::Model| {
+        let kind = Kind::ALL.into_iter().find(|kind| kind.word() == row.kind).unwrap_or(Kind::Keys);
+        Change { id: row.id, host_id: row.host_id, kind, at: row.changed_at }
+    };
+    Ok(rows.into_iter().map(change).collect())
+}
+
+/// The place before all changes made since a moment.
+pub async fn place_before(db: &impl ConnectionTrait, since: Moment) -> Result<i64> {
+    let newest = Entity::find().select_only().column_as(Column::Id.max(), "newest").filter(Column::ChangedAt.lt(since));
+    let newest: Option<Option<i64>> = newest.into_tuple().one(db).await?;
+    let first = Entity::find().select_only().column_as(Column::Id.min(), "first").filter(Column::ChangedAt.gte(since));
+    let first: Option<Option<i64>> = first.into_tuple().one(db).await?;
+    Ok(match first.flatten() {
+        Some(first) => first - 1,
+        None => newest.flatten().unwrap_or(0),
+    })
+}
+
+/// Removes changes made before a moment.
+pub async fn prune(db: &impl ConnectionTrait, before: Moment) -> Result<()> {
+    Entity::delete_many().filter(Column::ChangedAt.lt(before)).exec(db).await?;
+    Ok(())
+}

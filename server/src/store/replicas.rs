@@ -1,0 +1,89 @@
+//! Who serves over this database, and who of them does the work that only one has to do.
+
+use sea_orm::sea_query::ExprTrait as _;
+use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QuerySelect, Set};
+
+use super::entity::{leases, replicas};
+use super::{Error, Result};
+use crate::clock::Moment;
+
+/// Takes or renews a lease: it goes to whoever holds it already, or to anybody when it ended before `free_before`.
+pub async fn take_lease(
+    db: &impl ConnectionTrait,
+    name: &str,
+    holder: &str,
+    free_before: Moment,
+    expires_at: Moment,
+) -> Result<bool> {
+    let taken = leases::Entity::update_many()
+        .col_expr(leases::Column::Holder, holder.into())
+        .col_expr(leases::Column::ExpiresAt, expires_at.into())
+        .filter(leases::Column::Name.eq(name))
+        .filter(leases::Column::Holder.eq(holder).or(leases::Column::ExpiresAt.lt(free_before)))
+        .exec(db)
+        .await?;
+    if taken.rows_affected > 0 {
+        return Ok(true);
+    }
+    if leases::Entity::find_by_id(name).one(db).await?.is_some() {
+        return Ok(false);
+    }
+    let first =
+        leases::ActiveModel { name: Set(name.to_owned()), holder: Set(holder.to_owned()), expires_at: Set(expires_at) };
+    match leases::Entity::insert(first).exec_without_returning(db).await.map_err(Error::from) {
+        Ok(_) => Ok(true),
+        // Another one was first.
+        Err(Error::Conflict(_)) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Gives a lease back, if this is still its holder.
+pub async fn release_lease(db: &impl ConnectionTrait, name: &str, holder: &str) -> Result<()> {
+    leases::Entity::update_many()
+        .col_expr(leases::Column::Holder, "".into())
+        .col_expr(leases::Column::ExpiresAt, Moment::NEVER.into())
+        .filter(leases::Column::Name.eq(name))
+        .filter(leases::Column::Holder.eq(holder))
+        .exec(db)
+        .await?;
+    Ok(())
+}
+
+/// Notes up to when a server has written what it knows of keys.
+pub async fn has_written(db: &impl ConnectionTrait, id: &str, at: Moment) -> Result<()> {
+    let moved = replicas::Entity::update_many()
+        .col_expr(replicas::Column::WrittenAt, at.into())
+        .filter(replicas::Column::Id.eq(id))
+        .exec(db)
+        .await?;
+    if moved.rows_affected == 0 {
+        let first = replicas::ActiveModel { id: Set(id.to_owned()), written_at: Set(at) };
+        replicas::Entity::insert(first).exec_without_returning(db).await?;
+    }
+    Ok(())
+}
+
+/// Up to when every server has written, leaving out those not heard of since `gone_before`.
+pub async fn written_by_all(db: &impl ConnectionTrait, gone_before: Moment) -> Result<Option<Moment>> {
+    let oldest: Option<Option<Moment>> = replicas::Entity::find()
+        .filter(replicas::Column::WrittenAt.gte(gone_before))
+        .select_only()
+        .column_as(replicas::Column::WrittenAt.min(), "oldest")
+        .into_tuple()
+        .one(db)
+        .await?;
+    Ok(oldest.flatten())
+}
+
+/// Removes a server that has stopped.
+pub async fn leave(db: &impl ConnectionTrait, id: &str) -> Result<()> {
+    replicas::Entity::delete_by_id(id).exec(db).await?;
+    Ok(())
+}
+
+/// Removes servers not heard of since.
+pub async fn forget_gone(db: &impl ConnectionTrait, gone_before: Moment) -> Result<()> {
+    replicas::Entity::delete_many().filter(replicas::Column::WrittenAt.lt(gone_before)).exec(db).await?;
+    Ok(())
+}
