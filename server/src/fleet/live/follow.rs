@@ -37,6 +37,7 @@ impl Live {
             )));
         };
         let gone = || Error::NotFound { kind: "Live query", key: format!("with id={id}") };
+        self.bus.open(id).await?;
         let end = self.bus.watch(id).ok_or_else(gone)?;
         Ok(Follower { live: Arc::clone(self), job, cursor, end, is_over: false, _place: place })
     }
