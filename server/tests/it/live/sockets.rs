@@ -8,7 +8,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::campaigns::campaign;
 use super::{ask, hosts, job};
-use crate::support::{TestServer, eventually};
+use crate::support::{ENROLL_SECRET, TestServer, eventually};
 
 /// Longest wait for a message.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -280,8 +280,9 @@ async fn a_client_that_says_nothing_is_turned_away_and_one_that_watches_is_kept_
 #[tokio::test]
 async fn sockets_and_streams_are_under_the_prefix_too() {
     let server = TestServer::with(|config| config.server.url_prefix = "/fleet-of-ours".to_owned()).await;
-    let agents = hosts(&server, 1).await;
-    let id = everybody(&server, &agents).await;
+    let enroll = json!({ "enroll_secret": ENROLL_SECRET, "host_identifier": "one" });
+    assert_eq!(server.rest.post("/api/v1/osquery/enroll", &enroll).await.status, 200);
+    let id = campaign(&server, &["one".to_owned()]).await;
     let mut socket = Socket::watch(&server, id).await;
     assert_eq!(socket.next().await["type"], "totals");
     let mut framed = Socket::open(&server, "results/1/abcdefgh/websocket").await;
