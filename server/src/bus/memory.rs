@@ -1,5 +1,8 @@
 //! The bus of a single process: turns in memory, answers in one append-only file per job. The cursor is the offset. It
 //! has no events to tell: the one process there is has caused them all, and after a restart the answers say who is settled.
+//!
+//! An answer is kept when it is flushed. Whoever waits for the flush of a file shares the next one, and answers can be
+//! read only then, so that no cursor ever points at what a loss of power takes away.
 
 use crate::lock::lock;
 use std::collections::HashMap;
@@ -31,6 +34,9 @@ pub struct MemoryBus {
 struct Stream {
     path: PathBuf,
     inner: Mutex<Inner>,
+    /// Held by whoever flushes, for all that was written before.
+    flushing: tokio::sync::Mutex<()>,
+    /// What is flushed.
     end: watch::Sender<u64>,
 }
 
@@ -39,6 +45,19 @@ struct Inner {
     claimed: RoaringTreemap,
     settled: RoaringTreemap,
     is_closed: bool,
+    /// Where the file ends, and who has answered behind what is flushed, each with the end of the answer.
+    written: u64,
+    unflushed: Vec<(u64, u64)>,
+    /// Flushes that failed; each takes away what was not flushed.
+    failures: u64,
+}
+
+/// What must be flushed for an answer to be kept.
+#[derive(Debug, Clone, Copy)]
+struct Written {
+    is_first: bool,
+    end: u64,
+    failures: u64,
 }
 
 impl MemoryBus {
@@ -80,27 +99,90 @@ impl Stream {
             line.clear();
         }
         file.set_len(end)?;
-        let inner = Inner { claimed: RoaringTreemap::new(), settled, is_closed: false };
-        Ok((Self { path, inner: Mutex::new(inner), end: watch::Sender::new(end) }, opened))
+        file.sync_all()?;
+        if let (0, Some(folder)) = (end, path.parent()) {
+            File::open(folder)?.sync_all()?;
+        }
+        let inner = Inner {
+            claimed: RoaringTreemap::new(),
+            settled,
+            is_closed: false,
+            written: end,
+            unflushed: Vec::new(),
+            failures: 0,
+        };
+        let flushing = tokio::sync::Mutex::default();
+        Ok((Self { path, inner: Mutex::new(inner), flushing, end: watch::Sender::new(end) }, opened))
     }
 
-    fn answer(&self, host: u64, mut line: Vec<u8>) -> io::Result<bool> {
+    fn write(&self, host: u64, mut line: Vec<u8>) -> io::Result<Written> {
         let mut inner = lock(&self.inner);
         if inner.is_closed || inner.settled.contains(host) {
-            return Ok(false);
+            return Ok(Written { is_first: false, end: inner.written, failures: inner.failures });
         }
         line.push(b'\n');
-        let end = *self.end.borrow();
+        let end = inner.written;
         // Opened for each answer: thousands of live queries may be kept, and open files are few.
         let mut file = OpenOptions::new().append(true).open(&self.path)?;
+        // What could not be cut off when it should have been.
+        if file.metadata()?.len() > end {
+            file.set_len(end)?;
+        }
         if let Err(error) = file.write_all(&line) {
             file.set_len(end)?;
             return Err(error);
         }
         inner.claimed.remove(host);
         inner.settled.insert(host);
-        self.end.send_replace(end + line.len() as u64);
-        Ok(true)
+        inner.written = end + line.len() as u64;
+        let behind = inner.written;
+        inner.unflushed.push((behind, host));
+        Ok(Written { is_first: true, end: inner.written, failures: inner.failures })
+    }
+
+    /// Waits until what was written is flushed, with all that others have written meanwhile.
+    async fn flush(self: &Arc<Self>, written: Written) -> Result<bool, BusError> {
+        let _turn = self.flushing.lock().await;
+        if lock(&self.inner).failures != written.failures {
+            return Err(BusError::Unavailable("the file of a live query's results could not be flushed".to_owned()));
+        }
+        if *self.end.borrow() < written.end {
+            let stream = Arc::clone(self);
+            blocking(move || stream.flush_now(File::sync_data)).await?;
+        }
+        Ok(written.is_first)
+    }
+
+    /// A flush that failed is not believed when it is repeated: what it was for is taken back.
+    fn flush_now(&self, sync: impl FnOnce(&File) -> io::Result<()>) -> io::Result<()> {
+        let file = OpenOptions::new().append(true).open(&self.path)?;
+        let (written, failures) = {
+            let inner = lock(&self.inner);
+            (inner.written, inner.failures)
+        };
+        let outcome = sync(&file);
+        let mut inner = lock(&self.inner);
+        // A flush goes on when the one who waits for it is gone, so that two may overlap.
+        if inner.failures != failures {
+            return Err(io::Error::other("another flush has failed"));
+        }
+        if let Err(error) = outcome {
+            let end = *self.end.borrow();
+            for (_, host) in std::mem::take(&mut inner.unflushed) {
+                inner.settled.remove(host);
+            }
+            inner.failures += 1;
+            inner.written = end;
+            file.set_len(end)?;
+            return Err(error);
+        }
+        inner.unflushed.retain(|(behind, _)| *behind > written);
+        self.end.send_if_modified(|end| {
+            let is_news = *end < written;
+            *end = (*end).max(written);
+            is_news
+        });
+        Ok(())
     }
 
     fn read(&self, cursor: u64, max_bytes: usize) -> io::Result<Piece> {
@@ -171,7 +253,9 @@ impl LiveBus for MemoryBus {
     fn answer(&self, job: i64, host: i64, line: Vec<u8>, _note: Vec<u8>) -> BusFuture<'_, bool> {
         Box::pin(async move {
             let stream = self.stream(job)?;
-            blocking(move || stream.answer(host.cast_unsigned(), line)).await
+            let writing = Arc::clone(&stream);
+            let written = blocking(move || writing.write(host.cast_unsigned(), line)).await?;
+            stream.flush(written).await
         })
     }
 
@@ -239,6 +323,40 @@ mod tests {
     async fn each_turn_has_one_winner() {
         let folder = tempfile::tempdir().unwrap();
         super::super::contract_tests::races(vec![Arc::new(MemoryBus::new(folder.path()).unwrap())], 1).await;
+    }
+
+    #[tokio::test]
+    async fn an_answer_is_there_when_it_is_flushed_and_taken_back_when_it_cannot_be() {
+        let folder = tempfile::tempdir().unwrap();
+        let bus = MemoryBus::new(folder.path()).unwrap();
+        bus.open(1, Start::New).await.unwrap();
+        assert!(bus.answer(1, 1, b"{\"host_id\":1}".to_vec(), Vec::new()).await.unwrap());
+        let kept = bus.read(1, 0, usize::MAX).await.unwrap();
+        let stream = bus.stream(1).unwrap();
+        let first = stream.write(2, b"{\"host_id\":2}".to_vec()).unwrap();
+        let repeat = stream.write(2, b"{\"host_id\":2}".to_vec()).unwrap();
+        assert!(first.is_first && !repeat.is_first);
+        assert_eq!(bus.read(1, 0, usize::MAX).await.unwrap(), kept, "nobody sees what may go away");
+        stream.flush_now(|_| Err(io::Error::other("the disk is broken"))).unwrap_err();
+        assert!(stream.flush(first).await.is_err() && stream.flush(repeat).await.is_err(), "neither was kept");
+        assert!(bus.claim(1, 2, Moment(0), true).await.unwrap(), "the host has not answered");
+        assert!(bus.answer(1, 2, b"{\"host_id\":2,\"n\":2}".to_vec(), Vec::new()).await.unwrap());
+        let text = fs::read_to_string(folder.path().join("1.ndjson")).unwrap();
+        assert_eq!(text, "{\"host_id\":1}\n{\"host_id\":2,\"n\":2}\n");
+    }
+
+    #[tokio::test]
+    async fn one_flush_is_for_everybody_who_waits() {
+        let folder = tempfile::tempdir().unwrap();
+        let bus = MemoryBus::new(folder.path()).unwrap();
+        bus.open(1, Start::New).await.unwrap();
+        let stream = bus.stream(1).unwrap();
+        let one = stream.write(1, b"{\"host_id\":1}".to_vec()).unwrap();
+        let two = stream.write(2, b"{\"host_id\":2}".to_vec()).unwrap();
+        stream.flush_now(File::sync_data).unwrap();
+        // With the file gone, a flush of their own would fail.
+        fs::remove_file(folder.path().join("1.ndjson")).unwrap();
+        assert!(stream.flush(one).await.unwrap() && stream.flush(two).await.unwrap());
     }
 
     #[tokio::test]

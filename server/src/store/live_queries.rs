@@ -1,6 +1,8 @@
 //! Live queries.
 
-use sea_orm::{ActiveModelTrait, ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
+use sea_orm::{
+    ActiveModelTrait, ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Set, Unchanged,
+};
 
 use super::Result;
 use super::entity::live_queries::{ActiveModel, Column, Entity, Model};
@@ -17,6 +19,19 @@ pub async fn update(db: &impl ConnectionTrait, job: ActiveModel) -> Result<()> {
 
 pub async fn by_id(db: &impl ConnectionTrait, id: i64) -> Result<Option<Model>> {
     Ok(Entity::find_by_id(id).one(db).await?)
+}
+
+/// Puts off the end of a campaign.
+pub async fn watch_until(db: &impl ConnectionTrait, id: i64, until: Moment) -> Result<()> {
+    let row = ActiveModel { id: Unchanged(id), watched_until: Set(Some(until)), ..Default::default() };
+    update(db, row).await
+}
+
+/// Until when a campaign goes on. `None` when there is no such campaign.
+pub async fn watched_until(db: &impl ConnectionTrait, id: i64) -> Result<Option<Moment>> {
+    let found: Option<Option<Moment>> =
+        Entity::find_by_id(id).select_only().column(Column::WatchedUntil).into_tuple().one(db).await?;
+    Ok(found.flatten())
 }
 
 /// Those still going on.

@@ -1,5 +1,5 @@
-//! Fleet's campaigns: jobs that go on as long as somebody watches. Who watches is known in memory only; after a restart
-//! a campaign ends by its deadline.
+//! Fleet's campaigns: jobs that go on as long as somebody watches. Who watches is known in memory; that somebody does is
+//! noted in the database from time to time, so that after a restart a campaign ends as soon as nobody can.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -12,12 +12,16 @@ use crate::clock::Moment;
 use crate::fleet::Result;
 use crate::fleet::access::Principal;
 use crate::lock::lock;
+use crate::store;
 
 /// A campaign ends by then whoever watches.
 const DEADLINE: Duration = Duration::from_secs(3600);
 
-/// Somebody must come to watch within this time.
+/// Somebody must come to watch within this time, also after a restart.
 const WATCH_WITHIN: Duration = Duration::from_secs(60);
+
+/// That somebody watches is noted when no more than this is left.
+const PROLONG_AT: Duration = Duration::from_secs(30);
 
 /// The open campaigns.
 #[derive(Debug, Default)]
@@ -25,7 +29,8 @@ pub(super) struct Campaigns(Mutex<BTreeMap<i64, Audience>>);
 
 #[derive(Debug)]
 struct Audience {
-    started_at: Moment,
+    /// It ends then when nobody watches, as the database has it.
+    until: Moment,
     watchers: usize,
 }
 
@@ -45,8 +50,10 @@ impl Live {
         let question = self.question(principal, ask).await?;
         self.check_room()?;
         let hosts = selection.resolve(self.store.reader(), &self.schedule.plan()).await?;
-        let job = self.begin(principal, question, &hosts, DEADLINE.min(self.config.max_deadline)).await?;
-        self.campaigns.started(job.id, self.clock.now());
+        let until = self.clock.now().plus(WATCH_WITHIN);
+        let deadline = DEADLINE.min(self.config.max_deadline);
+        let job = self.begin(principal, question, &hosts, deadline, Some(until)).await?;
+        self.campaigns.took_up(job.id, until);
         Ok(job)
     }
 
@@ -56,11 +63,29 @@ impl Live {
         Attendance { live: Arc::clone(self), id }
     }
 
-    /// Ends campaigns nobody came to watch.
-    pub(super) fn end_unwatched(&self, now: Moment) {
-        for id in self.campaigns.unwatched_since(now.minus(WATCH_WITHIN)) {
-            self.end_campaign(id, format!("nobody came to watch it within {} s", WATCH_WITHIN.as_secs()));
+    /// Ends campaigns nobody watches.
+    pub(super) async fn end_unwatched(&self, now: Moment) -> Result<()> {
+        for id in self.campaigns.unwatched_at(now) {
+            // Somebody may watch it by another server.
+            match store::live_queries::watched_until(self.store.reader(), id).await? {
+                Some(until) if until > now => self.campaigns.took_up(id, until),
+                _ if self.campaigns.ended(id) => {
+                    self.end_campaign(id, format!("nobody came to watch it within {} s", WATCH_WITHIN.as_secs()));
+                }
+                _ => {}
+            }
         }
+        Ok(())
+    }
+
+    /// Notes in the database which campaigns are watched.
+    pub(super) async fn prolong_watched(&self, now: Moment) -> Result<()> {
+        let until = now.plus(WATCH_WITHIN);
+        for id in self.campaigns.watched_ending_by(now.plus(PROLONG_AT)) {
+            self.store.write(async |tx| store::live_queries::watch_until(tx, id, until).await).await?;
+            self.campaigns.prolonged(id, until);
+        }
+        Ok(())
     }
 
     /// Ends it in memory; the next sweep writes it.
@@ -80,8 +105,15 @@ impl Drop for Attendance {
 }
 
 impl Campaigns {
-    fn started(&self, id: i64, now: Moment) {
-        self.lock().insert(id, Audience { started_at: now, watchers: 0 });
+    /// It is there, and may have watchers already.
+    pub(super) fn took_up(&self, id: i64, until: Moment) {
+        self.lock().entry(id).or_insert(Audience { until, watchers: 0 }).until = until;
+    }
+
+    fn prolonged(&self, id: i64, until: Moment) {
+        if let Some(audience) = self.lock().get_mut(&id) {
+            audience.until = until;
+        }
     }
 
     fn joined(&self, id: i64) {
@@ -98,13 +130,23 @@ impl Campaigns {
         audience.watchers == 0 && campaigns.remove(&id).is_some()
     }
 
-    /// Takes out those that began before a moment and have no watchers.
-    fn unwatched_since(&self, moment: Moment) -> Vec<i64> {
-        let is_unwatched = |audience: &Audience| audience.watchers == 0 && audience.started_at <= moment;
+    fn unwatched_at(&self, now: Moment) -> Vec<i64> {
+        self.find(|audience| audience.watchers == 0 && audience.until <= now)
+    }
+
+    fn watched_ending_by(&self, moment: Moment) -> Vec<i64> {
+        self.find(|audience| audience.watchers > 0 && audience.until <= moment)
+    }
+
+    fn find(&self, is_meant: impl Fn(&Audience) -> bool) -> Vec<i64> {
+        self.lock().iter().filter(|(_, audience)| is_meant(audience)).map(|(id, _)| *id).collect()
+    }
+
+    /// Forgets it, unless somebody has come, and says whether it did.
+    fn ended(&self, id: i64) -> bool {
         let mut campaigns = self.lock();
-        let ids = campaigns.iter().filter(|(_, audience)| is_unwatched(audience)).map(|(id, _)| *id).collect();
-        campaigns.retain(|_, audience| !is_unwatched(audience));
-        ids
+        let is_alone = campaigns.get(&id).is_some_and(|audience| audience.watchers == 0);
+        is_alone && campaigns.remove(&id).is_some()
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<i64, Audience>> {
@@ -119,7 +161,7 @@ mod tests {
     #[test]
     fn the_last_watcher_ends_a_campaign() {
         let campaigns = Campaigns::default();
-        campaigns.started(1, Moment(0));
+        campaigns.took_up(1, Moment(60));
         campaigns.joined(1);
         campaigns.joined(1);
         assert!(!campaigns.left(1));
@@ -130,14 +172,19 @@ mod tests {
     }
 
     #[test]
-    fn a_campaign_nobody_comes_to_watch_is_found_once() {
+    fn who_watches_puts_off_the_end() {
         let campaigns = Campaigns::default();
-        campaigns.started(1, Moment(10));
-        campaigns.started(2, Moment(10));
+        campaigns.took_up(1, Moment(10));
+        campaigns.took_up(2, Moment(10));
         campaigns.joined(2);
-        assert_eq!(campaigns.unwatched_since(Moment(9)), [0; 0]);
-        assert_eq!(campaigns.unwatched_since(Moment(10)), [1]);
-        assert_eq!(campaigns.unwatched_since(Moment(10)), [0; 0]);
-        assert!(campaigns.left(2));
+        assert_eq!(campaigns.unwatched_at(Moment(9)), [0; 0]);
+        assert_eq!(campaigns.unwatched_at(Moment(10)), [1]);
+        assert!(campaigns.ended(1));
+        assert!(!campaigns.ended(2), "somebody watches");
+        assert_eq!(campaigns.unwatched_at(Moment(10)), [0; 0]);
+        assert_eq!(campaigns.watched_ending_by(Moment(10)), [2]);
+        campaigns.prolonged(2, Moment(20));
+        assert_eq!(campaigns.watched_ending_by(Moment(10)), [0; 0]);
+        assert!(campaigns.left(2), "and is still there");
     }
 }

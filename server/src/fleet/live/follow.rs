@@ -8,6 +8,7 @@ use tokio::sync::{OwnedSemaphorePermit, watch};
 use super::answers::READ_BYTES;
 use super::{Job, Live};
 use crate::bus::Line;
+use crate::bus::Start;
 use crate::fleet::access::Principal;
 use crate::fleet::{Error, Result};
 
@@ -37,6 +38,7 @@ impl Live {
             )));
         };
         let gone = || Error::NotFound { kind: "Live query", key: format!("with id={id}") };
+        self.bus.open(id, Start::Checkpoint { settled: job.settled_hosts() }).await?;
         let end = self.bus.watch(id).ok_or_else(gone)?;
         Ok(Follower { live: Arc::clone(self), job, cursor, end, is_over: false, _place: place })
     }

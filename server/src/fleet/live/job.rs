@@ -111,6 +111,11 @@ impl Job {
         self.lock().states.targets().collect()
     }
 
+    /// Hosts in a final state.
+    pub(super) fn settled_hosts(&self) -> RoaringTreemap {
+        self.lock().states.settled()
+    }
+
     /// A host has fetched the query. False when it is not its turn any more.
     pub(super) fn sent(&self, host: i64) -> bool {
         self.change(|progress| progress.states.advance(host, &[TargetState::Pending], TargetState::Sent))

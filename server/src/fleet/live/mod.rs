@@ -36,6 +36,7 @@ pub use crate::bus::Line;
 use crate::bus::{BusError, LiveBus, Start};
 use crate::clock::Clock;
 use crate::config;
+use crate::store::entity::live_queries::Model;
 use crate::store::{self, Store};
 use crate::telemetry::Metrics;
 
@@ -93,23 +94,23 @@ impl Live {
             metrics,
         };
         for row in store::live_queries::open(live.store.reader()).await? {
-            let id = row.id;
+            let (id, watched_until) = (row.id, row.watched_until);
             let job = live.restore(row).await?;
             live.take_up(&job).await?;
+            if let Some(until) = watched_until {
+                live.campaigns.took_up(id, until);
+            }
             tracing::info!(live_query = id, "a live query goes on");
         }
+        live.end_unwatched(live.clock.now()).await?;
         Ok(live)
     }
 
     /// A job from its row, with its stream open.
-    async fn restore(&self, row: store::entity::live_queries::Model) -> Result<Arc<Job>> {
-        let states = States::from_bytes(&row.states).ok_or_else(|| store::Error::Corrupt {
-            table: "live_queries",
-            key: row.id.to_string(),
-            reason: "its states cannot be read".to_owned(),
-        })?;
-        self.bus.open(row.id, Start::Checkpoint { settled: states.settled() }).await?;
-        let job = Arc::new(Job::new(row, states));
+    async fn restore(&self, row: Model) -> Result<Arc<Job>> {
+        let job = from_row(row)?;
+        self.bus.open(job.id, Start::Checkpoint { settled: job.settled_hosts() }).await?;
+        let job = Arc::new(job);
         self.jobs.pin().insert(job.id, Arc::clone(&job));
         Ok(job)
     }
@@ -141,6 +142,14 @@ impl Live {
         self.jobs.pin().values().filter(|job| job.is_open()).cloned().collect()
     }
 
+    /// A job in memory, or as its row tells. Of one that is over nothing but the row is needed until it is followed.
+    async fn recall(&self, row: Model) -> Result<Arc<Job>> {
+        if let Some(job) = self.jobs.pin().get(&row.id).cloned() {
+            return Ok(job);
+        }
+        if row.finished_at.is_some() { Ok(Arc::new(from_row(row)?)) } else { self.restore(row).await }
+    }
+
     /// A job in memory, or one that ended before the start.
     async fn find(&self, id: i64) -> Result<Arc<Job>> {
         if let Some(job) = self.jobs.pin().get(&id).cloned() {
@@ -148,8 +157,17 @@ impl Live {
         }
         let not_found = || Error::NotFound { kind: "Live query", key: format!("with id={id}") };
         let row = store::live_queries::by_id(self.store.reader(), id).await?.ok_or_else(not_found)?;
-        self.restore(row).await
+        self.recall(row).await
     }
+}
+
+fn from_row(row: Model) -> Result<Job> {
+    let states = States::from_bytes(&row.states).ok_or_else(|| store::Error::Corrupt {
+        table: "live_queries",
+        key: row.id.to_string(),
+        reason: "its states cannot be read".to_owned(),
+    })?;
+    Ok(Job::new(row, states))
 }
 
 impl From<BusError> for Error {

@@ -11,6 +11,7 @@ use serde_json::json;
 use super::job::status_name;
 use super::{Job, Live, States, targets};
 use crate::bus::Start;
+use crate::clock::Moment;
 use crate::fleet::access::{Permission, Principal};
 use crate::fleet::{Error, Result, sql};
 use crate::store::{self, activities, entity::live_queries};
@@ -75,7 +76,7 @@ impl Live {
         };
         self.check_room()?;
         let hosts = targets::resolve(self.store.reader(), &self.schedule.plan(), request).await?;
-        let job = self.begin(principal, question, &hosts, deadline).await?;
+        let job = self.begin(principal, question, &hosts, deadline, None).await?;
         Ok(self.show(&job))
     }
 
@@ -98,6 +99,7 @@ impl Live {
         question: Question,
         hosts: &BTreeSet<i64>,
         deadline: Duration,
+        watched_until: Option<Moment>,
     ) -> Result<Arc<Job>> {
         let now = self.clock.now();
         let states = States::pending(hosts.iter().copied());
@@ -111,7 +113,7 @@ impl Live {
             created_at: now,
             deadline: now.plus(deadline),
             finished_at: None,
-            watched_until: None,
+            watched_until,
             status: status_name(LiveStatus::Open).to_owned(),
             stop_reason: String::new(),
             states: states.to_bytes(),
@@ -174,10 +176,7 @@ impl Live {
             false => store::live_queries::latest(db, LISTED).await?,
         };
         for row in rows {
-            let job = match self.jobs.pin().get(&row.id).cloned() {
-                Some(job) => job,
-                None => self.restore(row).await?,
-            };
+            let job = self.recall(row).await?;
             if may_see(principal, &job) && (!open_only || job.is_open()) {
                 shown.push(self.show(&job));
             }

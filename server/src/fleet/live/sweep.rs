@@ -15,14 +15,14 @@ impl Live {
     /// When the database does not answer; the next call writes it.
     pub async fn sweep(&self) -> Result<()> {
         let now = self.clock.now();
-        self.end_unwatched(now);
+        let watched = self.end_unwatched(now).await.and(self.prolong_watched(now).await);
         let jobs: Vec<_> = self.jobs.pin().values().cloned().collect();
         for job in &jobs {
             if job.is_open() && job.deadline <= now {
                 job.end(LiveStatus::Expired, String::new(), TargetState::Expired, now);
             }
         }
-        let mut outcome = Ok(());
+        let mut outcome = watched;
         for job in &jobs {
             // One that cannot be written keeps none of the others from it.
             outcome = outcome.and(self.write_checkpoint(job).await);

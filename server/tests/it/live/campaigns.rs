@@ -92,16 +92,44 @@ async fn a_campaign_nobody_watches_ends() {
     assert!(job.stop_reason.unwrap().contains("nobody came to watch"));
 }
 
-/// Who is known of a restart is nobody, so the deadline ends it.
+/// As after a `kill -9`: the last that is known is that somebody watched.
 #[tokio::test]
-async fn a_campaign_that_a_restart_left_alone_ends_after_an_hour() {
+async fn a_campaign_that_a_restart_left_alone_ends_when_nobody_can_be_watching() {
     let mut server = TestServer::start().await;
     let agents = hosts(&server, 1).await;
-    let id = campaign(&server, &[agents[0].agent().identity().uuid.clone()]).await;
+    let uuid = agents[0].agent().identity().uuid.clone();
+    let (soon, late) = (campaign(&server, std::slice::from_ref(&uuid)).await, campaign(&server, &[uuid]).await);
+    let own = super::ask(&server, SQL).await.id;
     server.restart().await;
-    server.clock.advance(Duration::from_secs(3_600));
     server.run_tasks().await;
-    assert_eq!(job(&server, id).await.status, LiveStatus::Expired);
+    assert_eq!(job(&server, soon).await.status, LiveStatus::Open, "whoever watched may come back");
+    server.clock.advance(Duration::from_secs(60));
+    server.run_tasks().await;
+    assert_eq!(job(&server, soon).await.status, LiveStatus::Cancelled);
+    // The other one ended while the server was away.
+    server
+        .database()
+        .execute("UPDATE live_queries SET status = 'open', finished_at = NULL WHERE id = ?1", [late])
+        .unwrap();
+    server.restart().await;
+    assert_eq!(job(&server, late).await.status, LiveStatus::Cancelled, "at once");
+    assert_eq!(job(&server, own).await.status, LiveStatus::Open, "what is no campaign goes on");
+}
+
+#[tokio::test]
+async fn that_a_campaign_is_watched_is_noted() {
+    let server = TestServer::start().await;
+    let agents = hosts(&server, 1).await;
+    let id = campaign(&server, &[agents[0].agent().identity().uuid.clone()]).await;
+    let mut socket = super::sockets::Socket::watch(&server, id).await;
+    socket.next().await;
+    for _ in 0..4 {
+        server.clock.advance(Duration::from_secs(40));
+        server.run_tasks().await;
+        let left = server.number("SELECT watched_until FROM live_queries") - server.clock.now().0;
+        assert!(left > 0, "{left}");
+    }
+    assert_eq!(job(&server, id).await.status, LiveStatus::Open);
 }
 
 /// Lets the agents answer as soon as there is something to answer.

@@ -8,13 +8,13 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::campaigns::campaign;
 use super::{ask, hosts, job};
-use crate::support::{TestServer, eventually};
+use crate::support::{ENROLL_SECRET, TestServer, eventually};
 
 /// Longest wait for a message.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A client of WebSockets, as small as can be.
-struct Socket(reqwest::Upgraded);
+pub struct Socket(reqwest::Upgraded);
 
 impl Socket {
     async fn open(server: &TestServer, path: &str) -> Self {
@@ -34,6 +34,20 @@ impl Socket {
         frame.extend_from_slice(text.as_bytes());
         self.0.write_all(&frame).await.unwrap();
         self.0.flush().await.unwrap();
+    }
+
+    /// Waits for a ping.
+    async fn ping(&mut self) {
+        loop {
+            let first = self.0.read_u8().await.unwrap();
+            let length = usize::from(self.0.read_u8().await.unwrap());
+            assert!(length < 126, "short messages only");
+            let mut payload = vec![0; length];
+            self.0.read_exact(&mut payload).await.unwrap();
+            if first & 0x0f == 0x9 {
+                return;
+            }
+        }
     }
 
     /// The next text; none when the server takes leave.
@@ -59,13 +73,13 @@ impl Socket {
         }
     }
 
-    async fn next(&mut self) -> Value {
+    pub async fn next(&mut self) -> Value {
         let text = tokio::time::timeout(PATIENCE, self.text()).await.unwrap().unwrap();
         serde_json::from_str(&text).unwrap()
     }
 
     /// Says who one is and picks a campaign.
-    async fn watch(server: &TestServer, campaign: i64) -> Self {
+    pub async fn watch(server: &TestServer, campaign: i64) -> Self {
         let mut socket = Self::open(server, "results/websocket").await;
         socket.send(&auth(server.rest.token())).await;
         socket.send(&select(campaign)).await;
@@ -229,4 +243,52 @@ async fn a_server_that_stops_takes_leave() {
     server.stop().await;
     assert_eq!(socket.text().await, None);
     assert!(followed.text().await.is_err(), "what was sent must not pass for everything");
+}
+
+/// Real time passes: these wait for as long as a client may be silent, and for a sign of life.
+#[tokio::test]
+async fn a_client_that_says_nothing_is_turned_away_and_one_that_watches_is_kept_alive() {
+    let server = TestServer::start().await;
+    let agents = hosts(&server, 1).await;
+    let id = everybody(&server, &agents).await;
+    let long = Duration::from_secs(60);
+    let silent = async {
+        let mut socket = Socket::open(&server, "results/websocket").await;
+        let said = tokio::time::timeout(long, socket.text()).await.unwrap().unwrap();
+        assert_eq!(said, json!({ "type": "error", "data": "unauthorized" }).to_string());
+        assert_eq!(socket.text().await, None);
+    };
+    let undecided = async {
+        let mut socket = Socket::open(&server, "results/websocket").await;
+        socket.send(&auth(server.rest.token())).await;
+        let said = tokio::time::timeout(long, socket.text()).await.unwrap().unwrap();
+        assert_eq!(said, json!({ "type": "error", "data": "error reading select_campaign" }).to_string());
+    };
+    let plain = async {
+        let mut socket = Socket::watch(&server, id).await;
+        tokio::time::timeout(long, socket.ping()).await.unwrap();
+    };
+    let sock_js = async {
+        let mut socket = Socket::open(&server, "results/1/abcdefgh/websocket").await;
+        socket.send(&json!([auth(server.rest.token()), select(id)]).to_string()).await;
+        let beat = async { while socket.text().await.unwrap() != "h" {} };
+        tokio::time::timeout(long, beat).await.unwrap();
+    };
+    tokio::join!(silent, undecided, plain, sock_js);
+}
+
+#[tokio::test]
+async fn sockets_and_streams_are_under_the_prefix_too() {
+    let server = TestServer::with(|config| config.server.url_prefix = "/fleet-of-ours".to_owned()).await;
+    let enroll = json!({ "enroll_secret": ENROLL_SECRET, "host_identifier": "one" });
+    assert_eq!(server.rest.post("/api/v1/osquery/enroll", &enroll).await.status, 200);
+    let id = campaign(&server, &["one".to_owned()]).await;
+    let mut socket = Socket::watch(&server, id).await;
+    assert_eq!(socket.next().await["type"], "totals");
+    let mut framed = Socket::open(&server, "results/1/abcdefgh/websocket").await;
+    assert_eq!(framed.text().await.unwrap(), "o");
+    let followed = server.rest.getting(&format!("live_queries/{id}/results?follow=true")).send().await.unwrap();
+    assert_eq!(followed.status(), 200);
+    drop(socket);
+    assert_eq!(followed.text().await.unwrap(), "", "it ends with the campaign");
 }

@@ -52,3 +52,23 @@ async fn others_do_not_see_it() {
     let request = serde_json::json!({ "query": "SELECT 1", "targets": { "all": true } });
     assert_eq!(observer.post("live_queries", &request).await.status, 403);
 }
+
+#[tokio::test]
+async fn more_followers_than_allowed_are_told_to_come_back() {
+    let server = TestServer::with(|config| config.live.max_followers = 1).await;
+    hosts(&server, 1).await;
+    let id = ask(&server, "SELECT 1").await.id;
+    let path = format!("live_queries/{id}/results?follow=true");
+    let first = server.rest.getting(&path).send().await.unwrap();
+    assert_eq!(first.status(), 200);
+    let second = server.rest.get(&path).await;
+    assert_eq!(second.status, 503);
+    assert!(second.text.contains("live.max_followers"), "{}", second.text);
+    assert!(server.metric("muster_limit_hits_total{limit=\"live_max_followers\"}").await >= 1.0);
+    server.rest.post(&format!("live_queries/{id}/cancel"), &serde_json::json!({})).await;
+    first.text().await.unwrap();
+    crate::support::eventually("the place is free again", std::time::Duration::from_secs(20), async || {
+        (server.rest.get(&path).await.status == 200).then_some(())
+    })
+    .await;
+}

@@ -156,12 +156,12 @@ async fn run(config: &Config, clock: &Clock) -> anyhow::Result<(Running, Lifecyc
 }
 
 fn address_of(config: &Config, running: &Running) -> Address {
-    let port = running.address().port();
+    let (port, prefix) = (running.address().port(), &config.server.url_prefix);
     if config.server.tls {
         let trust = Trust::CaFile(config.server.tls_dir.join("server.crt"));
-        Address { url: format!("https://127.0.0.1:{port}"), trust }
+        Address { url: format!("https://127.0.0.1:{port}{prefix}"), trust }
     } else {
-        Address { url: format!("http://127.0.0.1:{port}"), trust: Trust::Anyone }
+        Address { url: format!("http://127.0.0.1:{port}{prefix}"), trust: Trust::Anyone }
     }
 }
 
