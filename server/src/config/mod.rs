@@ -6,6 +6,7 @@ mod live;
 mod load;
 mod logging;
 mod osquery;
+mod redis;
 mod section;
 mod server;
 mod session;
@@ -17,6 +18,7 @@ pub use live::Live;
 pub use load::{ConfigErrors, Sources, describe, load};
 pub use logging::Logging;
 pub use osquery::{HostIdentifier, LogPlugin, Osquery};
+pub use redis::{Redis, split_address};
 pub use section::Key;
 pub use server::Server;
 pub use session::Session;
@@ -31,6 +33,7 @@ pub struct Config {
     pub osquery: Osquery,
     pub filesystem: Filesystem,
     pub live: Live,
+    pub redis: Redis,
     pub session: Session,
     pub logging: Logging,
 }
@@ -44,6 +47,7 @@ impl Config {
             Osquery::keys(),
             Filesystem::keys(),
             Live::keys(),
+            Redis::keys(),
             Session::keys(),
             Logging::keys(),
         ]
@@ -58,6 +62,7 @@ impl Config {
             "osquery" => self.osquery.set(name, text),
             "filesystem" => self.filesystem.set(name, text),
             "live" => self.live.set(name, text),
+            "redis" => self.redis.set(name, text),
             "session" => self.session.set(name, text),
             "logging" => self.logging.set(name, text),
             _ => Err("unknown section".to_owned()),
@@ -68,6 +73,7 @@ impl Config {
     fn contradictions(&self) -> Vec<String> {
         let mut problems = self.server.contradictions();
         problems.extend(self.osquery.contradictions());
+        problems.extend(self.redis.contradictions());
         problems
     }
 }

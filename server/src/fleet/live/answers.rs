@@ -12,9 +12,9 @@ use serde_json::{Map, Value};
 use super::{Job, Live};
 use crate::bus::Line;
 use crate::clock::Moment;
+use crate::fleet::Result;
 use crate::fleet::checkin::DENYLISTED;
 use crate::fleet::hosts::Host;
-use crate::fleet::Result;
 
 /// Longest message of an agent that is kept, in characters.
 const MAX_MESSAGE: usize = 4096;

@@ -94,9 +94,18 @@ impl Live {
         };
         for row in store::live_queries::open(live.store.reader()).await? {
             let id = row.id;
-            let job = live.restore(row).await?;
-            live.take_up(&job).await?;
-            tracing::info!(live_query = id, "a live query goes on");
+            let taken_up = match live.restore(row).await {
+                Ok(job) => live.take_up(&job).await,
+                Err(error) => Err(error),
+            };
+            match taken_up {
+                Ok(()) => tracing::info!(live_query = id, "a live query goes on"),
+                // The bus may be away at the start; everything else must not wait for it.
+                Err(error @ Error::Unavailable(_)) => {
+                    tracing::warn!(%error, live_query = id, "a live query cannot be taken up now");
+                }
+                Err(error) => return Err(error),
+            }
         }
         Ok(live)
     }
