@@ -9,8 +9,9 @@ run:
 	$(CARGO) build --quiet --profile preview -p muster -p fleetctl
 	exec target/preview/fleetctl preview $(ARGS)
 
-## Run every test.
+## Run every test; installs the databases they start, if they are missing.
 test:
+	scripts/install-test-services
 	$(CARGO) test --workspace --no-fail-fast
 	$(MAKE) test-faults
 

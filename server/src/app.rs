@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::admin::AdminDoor;
 use crate::agent::AgentDoor;
-use crate::bus::{Counted, MemoryBus};
+use crate::bus::{Counted, LiveBus, MemoryBus, RedisShare};
 use crate::clock::Clock;
 use crate::config::{Config, LogPlugin};
 use crate::fleet::access::Access;
@@ -18,7 +18,7 @@ use crate::fleet::checkin::Checkin;
 use crate::fleet::hosts::{Hosts, ensure_builtin_labels};
 use crate::fleet::labels::Labels;
 use crate::fleet::live::{self, Live};
-use crate::fleet::logs::Logs;
+use crate::fleet::logs::{self, Logs};
 use crate::fleet::packs::Packs;
 use crate::fleet::queries::Queries;
 use crate::fleet::schedule::Schedule;
@@ -30,6 +30,9 @@ use crate::ops::{Health, OpsDoor, Part};
 use crate::sinks::{FileSink, Rotation, Sink, StdoutSink};
 use crate::store::{Counters, Store};
 use crate::telemetry::Metrics;
+
+/// Redis forgets a live query so long after the server should have.
+const SPARE_LIFETIME: Duration = Duration::from_secs(24 * 3600);
 
 /// Everything a server is made of.
 #[derive(Debug)]
@@ -66,12 +69,10 @@ impl App {
             Arc::clone(&replica),
             bell.clone(),
         ));
-        let live_dir = config.live.dir.clone().unwrap_or_else(|| config.sqlite.path.with_file_name("live"));
-        let bus = MemoryBus::new(&live_dir)
-            .with_context(|| format!("cannot use the folder of live queries {}", live_dir.display()))?;
+        let shared = Shared::build(config, &metrics, &store, &clock).await?;
         let live = Live::load(live::Parts {
             store: store.clone(),
-            bus: Arc::new(Counted::new(bus, metrics.bus_commands.clone())),
+            bus: shared.bus,
             clock: clock.clone(),
             config: config.live.clone(),
             hosts: Arc::clone(&hosts),
@@ -94,6 +95,7 @@ impl App {
             sink(config, osquery.result_log_plugin, &config.filesystem.result_log_file)?,
             sink(config, osquery.status_log_plugin, &config.filesystem.status_log_file)?,
             osquery.max_log_in_flight.0,
+            shared.batches,
             Arc::clone(&metrics),
         ));
         let access = Access::new(store.clone(), clock.clone(), config.session.clone(), Arc::clone(&schedule));
@@ -171,6 +173,32 @@ fn counters(metrics: &Metrics) -> Counters {
         statements: metrics.sql_statements.clone(),
         rows_written: metrics.rows_written.clone(),
         retries: metrics.db_retries.clone(),
+    }
+}
+
+/// What this server shares with others, or keeps to itself when it is the only one.
+struct Shared {
+    bus: Arc<dyn LiveBus>,
+    batches: Option<logs::Sharing>,
+}
+
+impl Shared {
+    async fn build(config: &Config, metrics: &Metrics, store: &Store, clock: &Clock) -> Result<Self> {
+        if config.redis.is_used() {
+            let without_effect = config.redis.without_effect();
+            if !without_effect.is_empty() {
+                tracing::info!(keys = without_effect.join(", "), "these settings are accepted and have no effect");
+            }
+            let lifetime = config.live.max_deadline + config.live.retention + SPARE_LIFETIME;
+            let redis = RedisShare::new(&config.redis, lifetime, metrics.redis()?).context("cannot use Redis")?;
+            let batches = logs::Sharing::new(redis.batches, store, clock);
+            let batches = batches.await.context("cannot read the key of log hashes")?;
+            return Ok(Self { bus: Arc::new(redis.bus), batches: Some(batches) });
+        }
+        let live_dir = config.live.dir.clone().unwrap_or_else(|| config.sqlite.path.with_file_name("live"));
+        let bus = MemoryBus::new(&live_dir)
+            .with_context(|| format!("cannot use the folder of live queries {}", live_dir.display()))?;
+        Ok(Self { bus: Arc::new(Counted::new(bus, metrics.bus_commands.clone())), batches: None })
     }
 }
 

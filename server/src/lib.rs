@@ -11,6 +11,9 @@ mod lifecycle;
 mod lock;
 mod ops;
 mod panics;
+#[cfg(test)]
+#[path = "../tests/it/support/redis.rs"]
+mod redis_processes;
 mod sinks;
 mod store;
 mod tasks;

@@ -85,7 +85,8 @@ async fn pieces_and_restart<B: LiveBus>(bus: B, job: i64, again: &impl AsyncFn()
     // Cursors that were never given out still give whole lines.
     let first = all.lines[0].cursor;
     for cursor in 1..first {
-        assert_eq!(bus.read(job, cursor, usize::MAX).await.unwrap().lines, all.lines[1..], "{cursor}");
+        let lines = bus.read(job, cursor, usize::MAX).await.unwrap().lines;
+        assert!(lines == all.lines || lines == all.lines[1..], "{cursor}");
     }
     assert!(bus.read(job, all.next + 1, usize::MAX).await.unwrap().lines.is_empty());
     drop(bus);

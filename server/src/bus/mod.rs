@@ -1,10 +1,16 @@
 //! What replicas share: live queries while they go on (who has been asked, who has answered, the answers in order), and
 //! a bell that tells the others to look again.
 
+#![cfg_attr(
+    not(test),
+    expect(dead_code, reason = "events, closing and bells are there for the views of several servers")
+)]
+
 mod counted;
 mod doorbell;
 mod event;
 mod memory;
+mod redis;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -16,6 +22,7 @@ pub use counted::Counted;
 pub use doorbell::{Bell, Bells, Doorbell, LocalDoorbell};
 pub use event::{Change, Event};
 pub use memory::MemoryBus;
+pub use redis::{BatchTurn, LinkMetrics, RedisShare, SharedBatches};
 
 use crate::clock::Moment;
 

@@ -9,6 +9,7 @@ mod mysql;
 mod osquery;
 #[cfg(feature = "planted-faults")]
 mod planted;
+mod redis;
 mod section;
 mod server;
 mod session;
@@ -23,6 +24,7 @@ pub use mysql::{Endpoint, Mysql, MysqlReadReplica, MysqlTls};
 pub use osquery::{HostIdentifier, LogPlugin, Osquery};
 #[cfg(feature = "planted-faults")]
 pub use planted::Planted;
+pub use redis::{Redis, split_address};
 pub use section::Key;
 pub use server::Server;
 pub use session::Session;
@@ -39,6 +41,7 @@ pub struct Config {
     pub osquery: Osquery,
     pub filesystem: Filesystem,
     pub live: Live,
+    pub redis: Redis,
     pub session: Session,
     pub logging: Logging,
     #[cfg(feature = "planted-faults")]
@@ -56,6 +59,7 @@ impl Config {
             Osquery::keys(),
             Filesystem::keys(),
             Live::keys(),
+            Redis::keys(),
             Session::keys(),
             Logging::keys(),
             #[cfg(feature = "planted-faults")]
@@ -74,6 +78,7 @@ impl Config {
             "osquery" => self.osquery.set(name, text),
             "filesystem" => self.filesystem.set(name, text),
             "live" => self.live.set(name, text),
+            "redis" => self.redis.set(name, text),
             "session" => self.session.set(name, text),
             "logging" => self.logging.set(name, text),
             #[cfg(feature = "planted-faults")]
@@ -88,6 +93,7 @@ impl Config {
         problems.extend(self.mysql.contradictions());
         problems.extend(self.mysql_read_replica.contradictions());
         problems.extend(self.osquery.contradictions());
+        problems.extend(self.redis.contradictions());
         problems
     }
 }

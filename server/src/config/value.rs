@@ -171,12 +171,16 @@ impl Secret {
     pub fn reveal(&self) -> &str {
         &self.0
     }
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
 }
 
 impl Value for Secret {
     fn read(text: &str) -> Result<Self, String> {
         Ok(Self::new(text))
     }
+    /// Always nothing: what is shown ends up in listings. All secrets are empty by default, so that reads back.
     fn show(&self) -> String {
         String::new()
     }

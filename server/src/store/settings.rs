@@ -13,6 +13,9 @@ pub const APP_CONFIG: &str = "app_config";
 /// Agent options that were removed and that hosts may still have.
 pub const RETIRED_OPTIONS: &str = "retired_options";
 
+/// The key under which all servers hash log lines.
+pub const LOG_HASH_KEY: &str = "log_hash_key";
+
 pub async fn get(db: &impl ConnectionTrait, name: &'static str) -> Result<Option<Value>> {
     let Some(row) = settings::Entity::find_by_id(name).one(db).await? else { return Ok(None) };
     serde_json::from_str(&row.value).map(Some).map_err(|error| Error::Corrupt {

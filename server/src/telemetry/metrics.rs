@@ -5,6 +5,7 @@ use prometheus::{
     TextEncoder,
 };
 
+use crate::bus::LinkMetrics;
 use crate::clock::Clock;
 use crate::fleet::logs::Stream;
 
@@ -145,6 +146,30 @@ impl Metrics {
             let now = Clock::system().now().0 / 1_000_000;
             self.task_succeeded.with_label_values(&[task]).set(now);
         }
+    }
+
+    /// The numbers about Redis, which are there when it is used.
+    ///
+    /// # Errors
+    /// When it is called twice: a fault of the program.
+    pub fn redis(&self) -> Result<LinkMetrics, prometheus::Error> {
+        let counters = |name: &str, help: &str, label: &str| {
+            let counters = IntCounterVec::new(Opts::new(name, help), &[label])?;
+            self.registry.register(Box::new(counters.clone()))?;
+            Ok::<_, prometheus::Error>(counters)
+        };
+        let is_up = IntGauge::new("muster_redis_up", "1 while Redis answers.")?;
+        self.registry.register(Box::new(is_up.clone()))?;
+        Ok(LinkMetrics {
+            commands: self.bus_commands.clone(),
+            failures: counters("muster_redis_failures_total", "Commands Redis did not answer, by name.", "command")?,
+            bells: counters(
+                "muster_bells_total",
+                "Bells between servers: rung, failed, heard, and times some may have been missed.",
+                "outcome",
+            )?,
+            is_up,
+        })
     }
 
     /// A limit did its work.

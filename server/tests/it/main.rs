@@ -17,4 +17,5 @@ mod locked_store;
 mod ops;
 mod replays;
 mod rest;
+mod shared_logs;
 mod support;

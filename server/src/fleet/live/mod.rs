@@ -95,12 +95,23 @@ impl Live {
         };
         for row in store::live_queries::open(live.store.reader()).await? {
             let (id, watched_until) = (row.id, row.watched_until);
-            let job = live.restore(row).await?;
-            live.take_up(&job).await?;
-            if let Some(until) = watched_until {
-                live.campaigns.took_up(id, until);
+            let taken_up = match live.restore(row).await {
+                Ok(job) => live.take_up(&job).await,
+                Err(error) => Err(error),
+            };
+            match taken_up {
+                Ok(()) => {
+                    if let Some(until) = watched_until {
+                        live.campaigns.took_up(id, until);
+                    }
+                    tracing::info!(live_query = id, "a live query goes on");
+                }
+                // The bus may be away at the start; everything else must not wait for it.
+                Err(error @ Error::Unavailable(_)) => {
+                    tracing::warn!(%error, live_query = id, "a live query cannot be taken up now");
+                }
+                Err(error) => return Err(error),
             }
-            tracing::info!(live_query = id, "a live query goes on");
         }
         live.end_unwatched(live.clock.now()).await?;
         Ok(live)

@@ -2,6 +2,7 @@
 
 mod lines;
 mod replay;
+mod turn;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -9,7 +10,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::sync::Semaphore;
 
 pub use lines::Lines;
-pub use replay::LastBatch;
+pub use replay::{LastBatch, LineHasher};
+pub use turn::Sharing;
+
+use self::turn::Turn;
 
 use super::hosts::Host;
 use super::{Error, Result};
@@ -39,6 +43,8 @@ pub struct Logs {
     in_flight: Arc<Semaphore>,
     max_in_flight: usize,
     remembered: AtomicUsize,
+    hasher: LineHasher,
+    sharing: Option<Sharing>,
     metrics: Arc<Metrics>,
 }
 
@@ -47,6 +53,7 @@ impl Logs {
         results: Arc<dyn Sink>,
         statuses: Arc<dyn Sink>,
         max_in_flight_bytes: usize,
+        sharing: Option<Sharing>,
         metrics: Arc<Metrics>,
     ) -> Self {
         let max_in_flight = max_in_flight_bytes.min(Semaphore::MAX_PERMITS);
@@ -56,6 +63,8 @@ impl Logs {
             in_flight: Arc::new(Semaphore::new(max_in_flight)),
             max_in_flight,
             remembered: AtomicUsize::new(0),
+            hasher: sharing.as_ref().map_or_else(LineHasher::random, |sharing| sharing.hasher),
+            sharing,
             metrics,
         }
     }
@@ -84,28 +93,55 @@ impl Logs {
     async fn keep(&self, host: &Host, stream: Stream, lines: Lines) -> Result<()> {
         // One batch of a host and type at a time: a repeat waits here until the first has been kept or refused.
         let mut last = host.last_batch(stream).lock().await;
-        let (batch, new_lines) = last.without_repeats(lines);
+        let turn = match &self.sharing {
+            Some(sharing) => sharing.begin(host.id, stream).await,
+            None => Turn::Alone,
+        };
+        let told = match &turn {
+            Turn::Mine { last } => last.as_ref(),
+            Turn::Alone => None,
+            Turn::Taken => {
+                self.metrics.limit_hit("log_turn");
+                return Err(Error::Unavailable("another server is keeping lines of this host".to_owned()));
+            }
+        };
+        // What others know is older than what they could not be told.
+        let known = told.filter(|_| !last.is_untold).unwrap_or(&last);
+        let (mut batch, new_lines) = known.without_repeats(self.hasher, lines);
         let count = new_lines.len() as u64;
         let repeated = batch.len() as u64 - count;
-        if !new_lines.is_empty() {
-            let sink = match stream {
-                Stream::Result => &self.results,
-                Stream::Status => &self.statuses,
-            };
-            sink.append(new_lines.into_bytes()).await.map_err(|error| {
-                // The sink has told the operator where and why; agents need not know.
-                tracing::debug!(%error, host_id = host.id, "log lines were refused");
-                Error::Unavailable("the log lines could not be kept".to_owned())
-            })?;
+        if batch.len() > MAX_REMEMBERED_PER_BATCH {
+            batch = LastBatch::default();
         }
+        let kept = self.append(host, stream, new_lines).await;
+        if let Some(sharing) = &self.sharing {
+            let is_told =
+                matches!(turn, Turn::Mine { .. }) && sharing.end(host.id, stream, kept.is_ok().then_some(&batch)).await;
+            batch.is_untold = !is_told;
+        }
+        kept?;
         self.remember(&mut last, batch);
         self.metrics.log_lines(stream, count, repeated);
         Ok(())
     }
 
+    async fn append(&self, host: &Host, stream: Stream, lines: Lines) -> Result<()> {
+        if lines.is_empty() {
+            return Ok(());
+        }
+        let sink = match stream {
+            Stream::Result => &self.results,
+            Stream::Status => &self.statuses,
+        };
+        sink.append(lines.into_bytes()).await.map_err(|error| {
+            // The sink has told the operator where and why; agents need not know.
+            tracing::debug!(%error, host_id = host.id, "log lines were refused");
+            Error::Unavailable("the log lines could not be kept".to_owned())
+        })
+    }
+
     /// Keeps the batch in mind, unless all hosts together have used up the room for it.
     fn remember(&self, last: &mut LastBatch, batch: LastBatch) {
-        let batch = if batch.len() > MAX_REMEMBERED_PER_BATCH { LastBatch::default() } else { batch };
         let before = last.len();
         let after = batch.len();
         let total = self.remembered.fetch_add(after, Ordering::Relaxed) + after - before.min(after);

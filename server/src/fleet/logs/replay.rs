@@ -2,32 +2,74 @@
 //! holds all of the last accepted one, each line as often, is such a repeat; anything less is not, because equal lines
 //! within and between batches can be meant.
 
-use std::hash::{BuildHasher as _, RandomState};
-use std::sync::LazyLock;
+use std::hash::Hasher as _;
+#[expect(
+    deprecated,
+    reason = "the only hash of the standard library whose keys can be given, and is the same everywhere"
+)]
+use std::hash::SipHasher;
 
 use super::Lines;
 
-/// Keyed per process, so that nobody outside can prepare lines that look the same.
-static HASHER: LazyLock<RandomState> = LazyLock::new(RandomState::new);
+/// Hashes lines under a key, so that nobody outside can prepare lines that look the same.
+#[derive(Clone, Copy)]
+pub struct LineHasher(u64, u64);
+
+impl std::fmt::Debug for LineHasher {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("LineHasher(..)")
+    }
+}
+
+impl LineHasher {
+    /// Of this process alone.
+    pub fn random() -> Self {
+        Self(rand::random(), rand::random())
+    }
+
+    /// Gives the same hashes wherever the key is the same.
+    pub fn with_key(key: (u64, u64)) -> Self {
+        Self(key.0, key.1)
+    }
+
+    #[expect(deprecated, reason = "see its import")]
+    fn hash(self, line: &[u8]) -> u64 {
+        let mut hasher = SipHasher::new_with_keys(self.0, self.1);
+        hasher.write(line);
+        hasher.finish()
+    }
+}
 
 /// The lines of the last batch a host had accepted, as hashes.
 #[derive(Debug, Default)]
 pub struct LastBatch {
     /// Sorted; equal lines stand as often as they came.
     hashes: Box<[u64]>,
+    /// Other replicas could not be told of it, so what they know is older.
+    pub is_untold: bool,
 }
 
 impl LastBatch {
+    /// A batch another replica has kept.
+    pub fn of(mut hashes: Vec<u64>) -> Self {
+        hashes.sort_unstable();
+        Self { hashes: hashes.into(), is_untold: false }
+    }
+
     pub fn len(&self) -> usize {
         self.hashes.len()
     }
 
+    pub fn hashes(&self) -> &[u64] {
+        &self.hashes
+    }
+
     /// Splits `lines` into what to remember of them all and those that are not repeats of this batch.
-    pub fn without_repeats(&self, lines: Lines) -> (Self, Lines) {
+    pub fn without_repeats(&self, hasher: LineHasher, lines: Lines) -> (Self, Lines) {
         let mut hashed: Vec<(u64, usize)> =
-            lines.iter().enumerate().map(|(index, line)| (HASHER.hash_one(line), index)).collect();
+            lines.iter().enumerate().map(|(index, line)| (hasher.hash(line), index)).collect();
         hashed.sort_unstable();
-        let batch = Self { hashes: hashed.iter().map(|(hash, _)| *hash).collect() };
+        let batch = Self { hashes: hashed.iter().map(|(hash, _)| *hash).collect(), is_untold: false };
         let Some(repeats) = self.found_in(&hashed) else { return (batch, lines) };
         let new_lines = lines.iter().zip(repeats).filter(|(_, is_repeat)| !is_repeat).map(|(line, _)| line).collect();
         (batch, new_lines)
@@ -59,8 +101,9 @@ mod tests {
     }
 
     fn new_after(last: &str, batch: &str) -> String {
-        let (remembered, _) = LastBatch::default().without_repeats(lines(last));
-        let (_, new) = remembered.without_repeats(lines(batch));
+        let hasher = LineHasher::random();
+        let (remembered, _) = LastBatch::default().without_repeats(hasher, lines(last));
+        let (_, new) = remembered.without_repeats(hasher, lines(batch));
         new.iter().map(|line| char::from(line[0])).collect()
     }
 

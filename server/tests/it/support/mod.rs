@@ -5,6 +5,8 @@ mod lines;
 mod load;
 mod process;
 mod raw;
+#[expect(dead_code, reason = "the tests of the bus, inside the server, use the rest")]
+mod redis;
 mod rest;
 mod server;
 mod wait;
@@ -14,6 +16,7 @@ pub use lines::{Ledger, Lines};
 pub use load::{Load, Report, deliver_all};
 pub use process::{ServerProcess, Site};
 pub use raw::Raw;
+pub use redis::RedisProcess;
 pub use rest::{Answer, PASSWORD, Rest};
 pub use server::TestServer;
 pub use wait::{eventually, eventually_ok};

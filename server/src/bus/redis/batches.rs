@@ -1,0 +1,75 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::link::{Link, Purpose};
+use super::script::{Call, Step};
+
+/// How long one replica may take to keep a batch before another may go on without waiting for it.
+const TURN: Duration = Duration::from_secs(20);
+
+/// How long the hashes of a host's last batch are kept.
+const KEPT: Duration = Duration::from_secs(24 * 3600);
+
+/// What replicas know of the last log batch of each host: one of them keeps a batch at a time, and the next one to get a
+/// batch of the host knows the hashes of the last. Without Redis each replica only knows what it has kept itself.
+#[derive(Debug)]
+pub struct SharedBatches {
+    link: Arc<Link>,
+    replica: String,
+    begin: Step,
+    end: Step,
+}
+
+/// Whether a batch may be kept now.
+#[derive(Debug, PartialEq, Eq)]
+pub enum BatchTurn {
+    /// Nobody else keeps one of this host; `end` must follow. The hashes are none when none are known.
+    Mine { last: Vec<u64> },
+    /// Another replica is about to keep one of this host.
+    Taken,
+    /// Redis does not answer: nobody can tell.
+    Unknown,
+}
+
+impl SharedBatches {
+    pub(super) fn new(link: Arc<Link>, replica: &str) -> Self {
+        Self {
+            link,
+            replica: replica.to_owned(),
+            begin: Step::new(include_str!("scripts/begin_batch.lua")),
+            end: Step::new(include_str!("scripts/end_batch.lua")),
+        }
+    }
+
+    /// Asks for the turn to keep a batch of a host's log.
+    pub async fn begin(&self, host: i64, log: &str) -> BatchTurn {
+        let turn = TURN.as_millis().to_string();
+        let arguments = [self.replica.as_bytes(), turn.as_bytes()];
+        let call = Call::Step { step: &self.begin, keys: &keys(host, log), arguments: &arguments };
+        let begun: Result<(i64, Vec<u8>), _> = self.link.call(Purpose::Logs, "logs_begin", host, call).await;
+        match begun {
+            Ok((1, bytes)) => {
+                let hashes = bytes.chunks_exact(8).filter_map(|chunk| chunk.try_into().ok()).map(u64::from_le_bytes);
+                BatchTurn::Mine { last: hashes.collect() }
+            }
+            Ok(_) => BatchTurn::Taken,
+            Err(_) => BatchTurn::Unknown,
+        }
+    }
+
+    /// Ends a turn: with the hashes of the batch if it was kept, none of them if there were too many to remember. Says
+    /// whether the others know of it now.
+    pub async fn end(&self, host: i64, log: &str, kept: Option<&[u64]>) -> bool {
+        let bytes: Vec<u8> = kept.unwrap_or_default().iter().flat_map(|hash| hash.to_le_bytes()).collect();
+        let lifetime = KEPT.as_millis().to_string();
+        let is_kept = if kept.is_some() { b"1" } else { b"0" };
+        let arguments = [self.replica.as_bytes(), is_kept, &bytes, lifetime.as_bytes()];
+        let call = Call::Step { step: &self.end, keys: &keys(host, log), arguments: &arguments };
+        let ended: Result<i64, _> = self.link.call(Purpose::Logs, "logs_end", host, call).await;
+        matches!(ended, Ok(1))
+    }
+}
+
+fn keys(host: i64, log: &str) -> [String; 2] {
+    [format!("{{muster:logs:{host}:{log}}}:turn"), format!("{{muster:logs:{host}:{log}}}:last")]
+}

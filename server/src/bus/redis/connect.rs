@@ -1,0 +1,120 @@
+use std::time::Duration;
+
+use deadpool_redis::redis::aio::{ConnectionLike, MultiplexedConnection};
+use deadpool_redis::redis::cluster_async::ClusterConnection;
+use deadpool_redis::redis::{Cmd, ErrorKind, Pipeline, RedisError, RedisFuture, RedisResult, Value, cmd};
+
+use super::settings::{Node, Settings};
+
+/// Between attempts to connect.
+const BETWEEN_ATTEMPTS: Duration = Duration::from_millis(100);
+
+/// A connection that many callers use at one time.
+#[derive(Clone)]
+pub(super) enum Connection {
+    One(MultiplexedConnection),
+    Cluster(ClusterConnection),
+}
+
+impl ConnectionLike for Connection {
+    fn req_packed_command<'a>(&'a mut self, cmd: &'a Cmd) -> RedisFuture<'a, Value> {
+        match self {
+            Self::One(connection) => connection.req_packed_command(cmd),
+            Self::Cluster(connection) => connection.req_packed_command(cmd),
+        }
+    }
+
+    fn req_packed_commands<'a>(
+        &'a mut self,
+        cmd: &'a Pipeline,
+        offset: usize,
+        count: usize,
+    ) -> RedisFuture<'a, Vec<Value>> {
+        match self {
+            Self::One(connection) => connection.req_packed_commands(cmd, offset, count),
+            Self::Cluster(connection) => connection.req_packed_commands(cmd, offset, count),
+        }
+    }
+
+    fn get_db(&self) -> i64 {
+        match self {
+            Self::One(connection) => connection.get_db(),
+            Self::Cluster(connection) => connection.get_db(),
+        }
+    }
+}
+
+/// Connects to Redis: to the master the Sentinels name, to the whole cluster, or to the one there is.
+pub(super) async fn connect(settings: &Settings) -> RedisResult<Connection> {
+    let mut attempt = 1;
+    loop {
+        match connect_once(settings).await {
+            Err(_) if attempt < settings.connect_attempts => attempt += 1,
+            outcome => return outcome,
+        }
+        tokio::time::sleep(BETWEEN_ATTEMPTS).await;
+    }
+}
+
+async fn connect_once(settings: &Settings) -> RedisResult<Connection> {
+    if !settings.sentinels.is_empty() {
+        let master = master(settings).await?;
+        return Ok(Connection::One(to_node(settings, &master).await?));
+    }
+    let mut failure = None;
+    for node in &settings.nodes {
+        match to_node(settings, node).await {
+            Ok(mut connection) => {
+                return match is_cluster(&mut connection).await {
+                    true => Ok(Connection::Cluster(settings.cluster()?.get_async_connection().await?)),
+                    false => Ok(Connection::One(connection)),
+                };
+            }
+            Err(error) => failure = Some(error),
+        }
+    }
+    Err(failure.unwrap_or_else(|| (ErrorKind::InvalidClientConfig, "redis.address is empty").into()))
+}
+
+async fn to_node(settings: &Settings, node: &Node) -> RedisResult<MultiplexedConnection> {
+    settings.client(node)?.get_multiplexed_async_connection_with_config(&settings.connection_config(node)).await
+}
+
+/// One that does not say what it is, because its users may not ask, is none.
+async fn is_cluster(connection: &mut MultiplexedConnection) -> bool {
+    let said = cmd("INFO").arg("cluster").query_async::<String>(connection).await;
+    said.is_ok_and(|text| text.contains("cluster_enabled:1"))
+}
+
+/// Asks the Sentinels one after the other, and makes sure of what they say: for a while after a failover some of them
+/// still name the old master.
+pub(super) async fn master(settings: &Settings) -> RedisResult<Node> {
+    let mut failure: RedisError = (ErrorKind::InvalidClientConfig, "no Sentinel knows redis.sentinel_master").into();
+    for sentinel in &settings.sentinels {
+        match ask(settings, sentinel).await {
+            Ok(Some(node)) => match is_master(settings, &node).await {
+                Ok(true) => return Ok(node),
+                Ok(false) => failure = (ErrorKind::Client, "the Sentinels name a master that is none").into(),
+                Err(error) => failure = error,
+            },
+            Ok(None) => {}
+            Err(error) => failure = error,
+        }
+    }
+    Err(failure)
+}
+
+async fn ask(settings: &Settings, sentinel: &Node) -> RedisResult<Option<Node>> {
+    let client = settings.sentinel(sentinel)?;
+    let config = settings.connection_config(sentinel);
+    let mut connection = client.get_multiplexed_async_connection_with_config(&config).await?;
+    let mut question = cmd("SENTINEL");
+    question.arg("GET-MASTER-ADDR-BY-NAME").arg(&settings.sentinel_master);
+    question.query_async(&mut connection).await
+}
+
+async fn is_master(settings: &Settings, node: &Node) -> RedisResult<bool> {
+    let mut connection = to_node(settings, node).await?;
+    let role: Vec<Value> = cmd("ROLE").query_async(&mut connection).await?;
+    Ok(matches!(role.first(), Some(Value::BulkString(name)) if name == b"master"))
+}

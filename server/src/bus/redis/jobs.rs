@@ -1,0 +1,343 @@
+//! Live queries on Redis. Each job has a few keys under one hash tag, so that it lies on one node of a cluster: its state
+//! (`meta`), pages with two bits for each host, and two streams: events, and lines whose id is where they end.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, Weak};
+use std::time::Duration;
+
+use deadpool_redis::redis::{Value, cmd, from_redis_value};
+use roaring::RoaringTreemap;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::MissedTickBehavior;
+
+use super::bells::RedisDoorbell;
+use super::link::{Link, Purpose};
+use super::script::{Call, Step};
+use crate::bus::{
+    Bell, BusError, BusFuture, Change, Doorbell as _, EVENTS_AT_ONCE, Event, Line, LiveBus, Opened, Piece, Start,
+};
+use crate::clock::Moment;
+use crate::lock::lock;
+
+/// Hosts of one page, which then has at most 8 KiB.
+const PAGE: u64 = 32 * 1024;
+
+/// Lines read at one time, however short they are.
+const LINES_AT_ONCE: usize = 10_000;
+
+/// How often the ends of watched streams are looked at, should bells be missed.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// A host that is settled, in its two bits; 1 is one that has its turn.
+const SETTLED: u8 = 2;
+
+/// The [`LiveBus`] of several replicas.
+#[derive(Debug)]
+pub struct RedisBus {
+    jobs: Arc<Jobs>,
+    _looking: JoinSet<()>,
+}
+
+#[derive(Debug)]
+struct Jobs {
+    link: Arc<Link>,
+    door: Arc<RedisDoorbell>,
+    /// The ends of the streams opened here, as far as heard of.
+    ends: Mutex<HashMap<i64, watch::Sender<u64>>>,
+    lifetime: Duration,
+    steps: Steps,
+}
+
+#[derive(Debug)]
+struct Steps {
+    open: Step,
+    claim: Step,
+    unclaim: Step,
+    answer: Step,
+    close: Step,
+    events: Step,
+    read: Step,
+}
+
+impl RedisBus {
+    /// Redis forgets a job by itself after `lifetime`, which must be longer than any job is needed.
+    pub(super) fn new(link: Arc<Link>, door: Arc<RedisDoorbell>, lifetime: Duration) -> Self {
+        let steps = Steps {
+            open: Step::new(include_str!("scripts/open.lua")),
+            claim: Step::new(include_str!("scripts/claim.lua")),
+            unclaim: Step::new(include_str!("scripts/unclaim.lua")),
+            answer: Step::new(include_str!("scripts/answer.lua")),
+            close: Step::new(include_str!("scripts/close.lua")),
+            events: Step::new(include_str!("scripts/events.lua")),
+            read: Step::new(include_str!("scripts/read.lua")),
+        };
+        let jobs = Arc::new(Jobs { link, door, ends: Mutex::default(), lifetime, steps });
+        let mut looking = JoinSet::new();
+        looking.spawn_on(look(Arc::downgrade(&jobs)), jobs.link.runtime());
+        Self { jobs, _looking: looking }
+    }
+}
+
+/// Follows the ends of streams that are watched here.
+async fn look(jobs: Weak<Jobs>) {
+    let Some(mut bells) = jobs.upgrade().map(|jobs| jobs.door.listen()) else { return };
+    let mut tick = tokio::time::interval(LOOK);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        let bell = tokio::select! {
+            bell = bells.next() => bell,
+            _ = tick.tick() => Some(Bell::Missed),
+        };
+        let (Some(jobs), Some(bell)) = (jobs.upgrade(), bell) else { return };
+        let watched: Vec<i64> = lock(&jobs.ends)
+            .iter()
+            .filter(|(job, end)| {
+                end.receiver_count() > 0 && matches!(bell, Bell::Missed | Bell::Events(_)) && {
+                    !matches!(bell, Bell::Events(other) if other != **job)
+                }
+            })
+            .map(|(job, _)| *job)
+            .collect();
+        for job in watched {
+            // Watchers find out what is wrong when they read.
+            let _ = jobs.look_at(job).await;
+        }
+    }
+}
+
+fn key(job: i64, name: &str) -> String {
+    format!("{{muster:live:{job}}}:{name}")
+}
+
+fn page_key(job: i64, page: u64) -> String {
+    key(job, &format!("hosts:{page}"))
+}
+
+/// The key of a host's page, and the host's place in it.
+fn place(job: i64, host: i64) -> (String, String) {
+    let host = host.cast_unsigned();
+    (page_key(job, host / PAGE), format!("#{}", host % PAGE))
+}
+
+/// Pages in which these hosts are settled.
+fn pages(settled: &RoaringTreemap) -> BTreeMap<u64, Vec<u8>> {
+    let mut pages: BTreeMap<u64, Vec<u8>> = BTreeMap::new();
+    for host in settled {
+        let page = pages.entry(host / PAGE).or_default();
+        let bit = usize::try_from(host % PAGE).unwrap_or(0) * 2;
+        if page.len() <= bit / 8 {
+            page.resize(bit / 8 + 1, 0);
+        }
+        // Redis counts bits from the highest of each byte.
+        page[bit / 8] |= SETTLED << (6 - bit % 8);
+    }
+    pages
+}
+
+impl Jobs {
+    async fn step<T: deadpool_redis::redis::FromRedisValue>(
+        &self,
+        (purpose, name, step): (Purpose, &str, &Step),
+        job: i64,
+        keys: &[String],
+        arguments: &[&[u8]],
+    ) -> Result<T, BusError> {
+        self.link.call(purpose, name, job, Call::Step { step, keys, arguments }).await
+    }
+
+    /// A step that says yes (1), no (0) or that there is no such job (-1), and that others want to hear of.
+    async fn decide(
+        &self,
+        name: &str,
+        step: &Step,
+        job: i64,
+        keys: &[String],
+        arguments: &[&[u8]],
+    ) -> Result<bool, BusError> {
+        match self.step::<i64>((Purpose::Step, name, step), job, keys, arguments).await? {
+            1 => {
+                self.door.ring(Bell::Events(job));
+                Ok(true)
+            }
+            0 => Ok(false),
+            _ => Err(BusError::Lost(job)),
+        }
+    }
+
+    async fn open(&self, job: i64, start: Start) -> Result<Opened, BusError> {
+        let (goes_on, pages) = match &start {
+            Start::New => ("0", BTreeMap::new()),
+            Start::Checkpoint { settled } => ("1", pages(settled)),
+        };
+        let mut keys = vec![key(job, "meta"), key(job, "events"), key(job, "lines")];
+        keys.extend(pages.keys().map(|page| page_key(job, *page)));
+        let lifetime = self.lifetime.as_millis().to_string();
+        let mut arguments = vec![lifetime.as_bytes(), goes_on.as_bytes()];
+        arguments.extend(pages.values().map(Vec::as_slice));
+        let (made, end): (i64, u64) =
+            self.step((Purpose::Step, "open", &self.steps.open), job, &keys, &arguments).await?;
+        lock(&self.ends).entry(job).or_insert_with(|| watch::Sender::new(0));
+        self.heard(job, end);
+        Ok(if made == 1 { Opened::Made } else { Opened::Found })
+    }
+
+    async fn answer(&self, job: i64, host: i64, line: &[u8], note: Vec<u8>) -> Result<bool, BusError> {
+        let (page, place) = place(job, host);
+        let keys = [key(job, "meta"), key(job, "events"), page, key(job, "lines")];
+        let event = Change::Settled { host, note }.to_bytes();
+        let arguments = [place.as_bytes(), &event, line];
+        let (taken, end): (i64, u64) =
+            self.step((Purpose::Step, "answer", &self.steps.answer), job, &keys, &arguments).await?;
+        if taken < 0 {
+            return Err(BusError::Lost(job));
+        }
+        self.heard(job, end);
+        if taken == 1 {
+            self.door.ring(Bell::Events(job));
+        }
+        Ok(taken == 1)
+    }
+
+    async fn events(&self, job: i64, after: u64) -> Result<Vec<Event>, BusError> {
+        let keys = [key(job, "meta"), key(job, "events")];
+        let (first, most) = (after.saturating_add(1).to_string(), EVENTS_AT_ONCE.to_string());
+        let step = (Purpose::Read, "events", &self.steps.events);
+        let (found, entries): (i64, Vec<Value>) =
+            self.step(step, job, &keys, &[first.as_bytes(), most.as_bytes()]).await?;
+        if found < 0 {
+            return Err(BusError::Lost(job));
+        }
+        let mut events = Vec::with_capacity(entries.len());
+        for entry in entries {
+            let (position, bytes) = entry_of(entry)?;
+            match Change::from_bytes(&bytes) {
+                Some(change) => events.push(Event { position, change }),
+                None => tracing::warn!(live_query = job, position, "an event of a live query cannot be read"),
+            }
+        }
+        Ok(events)
+    }
+
+    async fn read(&self, job: i64, cursor: u64, max_bytes: usize) -> Result<Piece, BusError> {
+        let keys = [key(job, "meta"), key(job, "lines")];
+        let first = cursor.saturating_add(1).to_string();
+        let last = cursor.saturating_add(max_bytes as u64).to_string();
+        let most = LINES_AT_ONCE.to_string();
+        let step = (Purpose::Read, "read", &self.steps.read);
+        let (end, entries): (String, Vec<Value>) =
+            self.step(step, job, &keys, &[first.as_bytes(), last.as_bytes(), most.as_bytes()]).await?;
+        let Ok(end) = end.parse::<u64>() else { return Err(BusError::Lost(job)) };
+        self.heard(job, end);
+        let mut lines = Vec::with_capacity(entries.len());
+        for entry in entries {
+            let (cursor, text) = entry_of(entry)?;
+            lines.push(Line { cursor, text });
+        }
+        // One that lies ahead, as after a failover that lost the last lines, must not skip what comes now.
+        let next = lines.last().map_or_else(|| cursor.min(end), |line| line.cursor);
+        Ok(Piece { lines, next })
+    }
+
+    async fn look_at(&self, job: i64) -> Result<(), BusError> {
+        let mut ask = cmd("HGET");
+        ask.arg(key(job, "meta")).arg("end");
+        if let Some(end) = self.link.call(Purpose::Step, "end", job, Call::Command(&ask)).await? {
+            self.heard(job, end);
+        }
+        Ok(())
+    }
+
+    /// Pages that hosts are noted in are named in the state.
+    async fn remove(&self, job: i64) -> Result<(), BusError> {
+        lock(&self.ends).remove(&job);
+        let (meta, prefix) = (key(job, "meta"), key(job, "hosts:"));
+        let mut list = cmd("HKEYS");
+        list.arg(&meta);
+        let fields: Vec<String> = self.link.call(Purpose::Step, "remove", job, Call::Command(&list)).await?;
+        let mut unlink = cmd("UNLINK");
+        unlink.arg(&meta).arg(key(job, "events")).arg(key(job, "lines"));
+        unlink.arg(fields.into_iter().filter(|field| field.starts_with(&prefix)).collect::<Vec<_>>());
+        self.link.call::<i64>(Purpose::Step, "remove", job, Call::Command(&unlink)).await?;
+        Ok(())
+    }
+
+    /// Tells watchers of an end, unless they have heard of a later one.
+    fn heard(&self, job: i64, end: u64) {
+        if let Some(sender) = lock(&self.ends).get(&job) {
+            sender.send_if_modified(|known| {
+                let is_news = end > *known;
+                *known = end.max(*known);
+                is_news
+            });
+        }
+    }
+}
+
+/// The number and the one value of a stream's entry.
+fn entry_of(entry: Value) -> Result<(u64, Vec<u8>), BusError> {
+    let read = || -> Option<(u64, Vec<u8>)> {
+        let (id, fields): (String, Vec<Vec<u8>>) = from_redis_value(entry).ok()?;
+        let number = id.split('-').next()?.parse().ok()?;
+        Some((number, fields.into_iter().nth(1)?))
+    };
+    read().ok_or_else(|| BusError::Unavailable("Redis holds something else than was put there".to_owned()))
+}
+
+impl LiveBus for RedisBus {
+    fn open(&self, job: i64, start: Start) -> BusFuture<'_, Opened> {
+        Box::pin(self.jobs.open(job, start))
+    }
+
+    fn claim(&self, job: i64, host: i64, at: Moment, is_alone: bool) -> BusFuture<'_, bool> {
+        Box::pin(async move {
+            let (page, place) = place(job, host);
+            let keys = [key(job, "meta"), key(job, "events"), page];
+            let event = Change::Sent { host, at, is_alone }.to_bytes();
+            let claim = &self.jobs.steps.claim;
+            self.jobs.decide("claim", claim, job, &keys, &[place.as_bytes(), &event]).await
+        })
+    }
+
+    fn unclaim(&self, job: i64, host: i64) -> BusFuture<'_, bool> {
+        Box::pin(async move {
+            let (page, place) = place(job, host);
+            let keys = [key(job, "meta"), key(job, "events"), page];
+            let event = Change::Again { host }.to_bytes();
+            let unclaim = &self.jobs.steps.unclaim;
+            self.jobs.decide("unclaim", unclaim, job, &keys, &[place.as_bytes(), &event]).await
+        })
+    }
+
+    fn answer(&self, job: i64, host: i64, line: Vec<u8>, note: Vec<u8>) -> BusFuture<'_, bool> {
+        Box::pin(async move { self.jobs.answer(job, host, &line, note).await })
+    }
+
+    fn close(&self, job: i64, note: Vec<u8>) -> BusFuture<'_, bool> {
+        Box::pin(async move {
+            let keys = [key(job, "meta"), key(job, "events")];
+            let event = Change::Closed { note }.to_bytes();
+            self.jobs.decide("close", &self.jobs.steps.close, job, &keys, &[&event]).await
+        })
+    }
+
+    fn events(&self, job: i64, after: u64) -> BusFuture<'_, Vec<Event>> {
+        Box::pin(self.jobs.events(job, after))
+    }
+
+    fn read(&self, job: i64, cursor: u64, max_bytes: usize) -> BusFuture<'_, Piece> {
+        Box::pin(self.jobs.read(job, cursor, max_bytes))
+    }
+
+    fn watch(&self, job: i64) -> Option<watch::Receiver<u64>> {
+        lock(&self.jobs.ends).get(&job).map(watch::Sender::subscribe)
+    }
+
+    fn length(&self, job: i64) -> u64 {
+        lock(&self.jobs.ends).get(&job).map_or(0, |end| *end.borrow())
+    }
+
+    fn remove(&self, job: i64) -> BusFuture<'_, ()> {
+        Box::pin(self.jobs.remove(job))
+    }
+}

@@ -1,0 +1,47 @@
+//! The bus over Redis: single, behind Sentinels, or a cluster; plain or TLS. Everything here can be lost: what counts is
+//! in the database, and a Redis that is away costs a caller at most one timeout a second.
+
+mod batches;
+mod bells;
+mod breaker;
+mod connect;
+mod jobs;
+mod link;
+mod script;
+mod settings;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use batches::{BatchTurn, SharedBatches};
+pub use bells::RedisDoorbell;
+pub use jobs::RedisBus;
+pub use link::LinkMetrics;
+
+use self::link::Link;
+use crate::config;
+
+/// What a server shares with others over Redis.
+#[derive(Debug)]
+pub struct RedisShare {
+    pub bus: RedisBus,
+    pub door: Arc<RedisDoorbell>,
+    pub batches: Arc<SharedBatches>,
+}
+
+impl RedisShare {
+    /// Jobs of live queries are forgotten by Redis after `lifetime`, whatever happens.
+    ///
+    /// # Errors
+    /// When a file of the configuration cannot be read. A Redis that is away is no error.
+    pub fn new(config: &config::Redis, lifetime: Duration, metrics: LinkMetrics) -> anyhow::Result<Self> {
+        let replica = uuid::Uuid::new_v4().simple().to_string();
+        let rung = metrics.bells.clone();
+        let link = Arc::new(Link::new(config, metrics)?);
+        let door = Arc::new(RedisDoorbell::new(Arc::clone(&link), &replica, rung));
+        let bus = RedisBus::new(Arc::clone(&link), Arc::clone(&door), lifetime);
+        Ok(Self { bus, door, batches: Arc::new(SharedBatches::new(link, &replica)) })
+    }
+}

@@ -1,0 +1,53 @@
+use deadpool_redis::redis::{Cmd, ErrorKind, RedisResult, Script, ServerErrorKind, Value, cmd};
+
+use super::connect::Connection;
+
+/// Text that Redis runs as one step.
+#[derive(Debug)]
+pub(super) struct Step {
+    text: &'static str,
+    hash: String,
+}
+
+impl Step {
+    pub fn new(text: &'static str) -> Self {
+        Self { text, hash: Script::new(text).get_hash().to_owned() }
+    }
+}
+
+/// What Redis is asked to do.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Call<'a> {
+    Command(&'a Cmd),
+    Step { step: &'a Step, keys: &'a [String], arguments: &'a [&'a [u8]] },
+}
+
+impl Call<'_> {
+    /// The whole text of a step is only sent to a node that does not know it yet; `SCRIPT LOAD` would go to all nodes of
+    /// a cluster, so that one that is down would keep the others from working.
+    pub async fn make(&self, connection: &mut Connection) -> RedisResult<Value> {
+        match self {
+            Self::Command(command) => command.query_async(connection).await,
+            Self::Step { step, keys, arguments } => {
+                match command("EVALSHA", &step.hash, keys, arguments).query_async(connection).await {
+                    Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
+                        command("EVAL", step.text, keys, arguments).query_async(connection).await
+                    }
+                    outcome => outcome,
+                }
+            }
+        }
+    }
+}
+
+fn command(name: &str, script: &str, keys: &[String], arguments: &[&[u8]]) -> Cmd {
+    let mut command = cmd(name);
+    command.arg(script).arg(keys.len());
+    for key in keys {
+        command.arg(key);
+    }
+    for argument in arguments {
+        command.arg(*argument);
+    }
+    command
+}

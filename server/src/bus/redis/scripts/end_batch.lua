@@ -1,0 +1,8 @@
+-- KEYS: turn, last batch. ARGV: the replica, whether the batch was kept, its hashes, how long they are kept in ms.
+-- Gives 0 when the turn was over before.
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+redis.call('DEL', KEYS[1])
+if ARGV[2] == '1' then
+    if ARGV[3] == '' then redis.call('DEL', KEYS[2]) else redis.call('SET', KEYS[2], ARGV[3], 'PX', ARGV[4]) end
+end
+return 1

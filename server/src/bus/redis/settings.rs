@@ -1,0 +1,184 @@
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use deadpool_redis::redis::cluster::ClusterClient;
+use deadpool_redis::redis::io::AsyncDNSResolver;
+use deadpool_redis::redis::io::tcp::{TcpSettings, socket2::TcpKeepalive};
+use deadpool_redis::redis::{
+    AsyncConnectionConfig, Client, ClientTlsConfig, ConnectionAddr, ConnectionInfo, IntoConnectionInfo as _,
+    ProtocolVersion, RedisConnectionInfo, RedisFuture, RedisResult, TlsCertificates, TlsMode,
+};
+
+use crate::config::{self, Secret, split_address};
+
+/// Host and port.
+pub(super) type Node = (String, u16);
+
+/// How to reach Redis, with all files read.
+#[derive(Debug)]
+pub(super) struct Settings {
+    /// Redis itself, or nodes of the cluster. Empty with Sentinels.
+    pub nodes: Vec<Node>,
+    pub sentinels: Vec<Node>,
+    pub sentinel_master: String,
+    redis_login: RedisConnectionInfo,
+    sentinel_login: RedisConnectionInfo,
+    certificates: Option<TlsCertificates>,
+    server_name: String,
+    tcp: TcpSettings,
+    /// Time a connection may take, its TLS handshake included.
+    pub connect_timeout: Duration,
+    pub connect_attempts: u32,
+    /// Time a command may take.
+    pub command_timeout: Duration,
+}
+
+impl Settings {
+    /// # Errors
+    /// When a file of the configuration cannot be read.
+    pub fn read(config: &config::Redis) -> Result<Self> {
+        let nodes = |list: &[String]| list.iter().filter_map(|address| split_address(address)).collect();
+        let password = match &config.password_path {
+            Some(path) => {
+                let text = std::fs::read_to_string(path)
+                    .with_context(|| format!("redis.password_path: cannot read {}", path.display()))?;
+                Secret::new(text.trim_end_matches(['\n', '\r']))
+            }
+            None => config.password.clone(),
+        };
+        let file = |key: &str, path: &std::path::Path| {
+            std::fs::read(path).with_context(|| format!("redis.{key}: cannot read {}", path.display()))
+        };
+        let certificates = if config.use_tls {
+            // A second server in this process has installed it already.
+            let _ = rustls::crypto::ring::default_provider().install_default();
+            let client_tls = match (&config.tls_cert, &config.tls_key) {
+                (Some(cert), Some(key)) => {
+                    Some(ClientTlsConfig { client_cert: file("tls_cert", cert)?, client_key: file("tls_key", key)? })
+                }
+                _ => None,
+            };
+            let root_cert = config.tls_ca.as_ref().map(|path| file("tls_ca", path)).transpose()?;
+            Some(TlsCertificates { client_tls, root_cert })
+        } else {
+            None
+        };
+        let keep_alive = TcpKeepalive::new().with_time(config.keep_alive.max(Duration::from_secs(1)));
+        let handshake = if config.use_tls { config.tls_handshake_timeout } else { Duration::ZERO };
+        let settings = Self {
+            nodes: nodes(&config.address),
+            sentinels: nodes(&config.sentinel_addresses),
+            sentinel_master: config.sentinel_master.clone(),
+            redis_login: login(&config.username, &password).set_db(i64::from(config.database)),
+            sentinel_login: login(&config.sentinel_username, &config.sentinel_password),
+            certificates,
+            server_name: config.tls_server_name.clone(),
+            tcp: TcpSettings::default().set_nodelay(true).set_keepalive(keep_alive),
+            connect_timeout: config.connect_timeout + handshake,
+            connect_attempts: config.connect_retry_attempts.saturating_add(1),
+            command_timeout: config.read_timeout,
+        };
+        ensure!(!settings.nodes.is_empty() || !settings.sentinels.is_empty(), "redis.address: is empty");
+        // Says now what is wrong with the certificates.
+        settings
+            .client(settings.nodes.first().or(settings.sentinels.first()).unwrap_or(&("localhost".to_owned(), 1)))?;
+        Ok(settings)
+    }
+
+    /// What Redis is called in messages.
+    pub fn name(&self) -> String {
+        let list = |nodes: &[Node]| nodes.iter().map(|(host, port)| format!("{host}:{port}")).collect::<Vec<_>>();
+        match self.sentinels.is_empty() {
+            true => list(&self.nodes).join(","),
+            false => format!("{} of the Sentinels {}", self.sentinel_master, list(&self.sentinels).join(",")),
+        }
+    }
+
+    pub fn database(&self) -> i64 {
+        self.redis_login.db()
+    }
+
+    fn info(&self, (host, port): &Node, login: &RedisConnectionInfo) -> RedisResult<ConnectionInfo> {
+        let address = match &self.certificates {
+            None => ConnectionAddr::Tcp(host.clone(), *port),
+            Some(_) => {
+                let name = if self.server_name.is_empty() { host } else { &self.server_name };
+                ConnectionAddr::TcpTls { host: name.clone(), port: *port, insecure: false, tls_params: None }
+            }
+        };
+        Ok(address.into_connection_info()?.set_redis_settings(login.clone()).set_tcp_settings(self.tcp.clone()))
+    }
+
+    fn client_of(&self, info: ConnectionInfo) -> RedisResult<Client> {
+        match &self.certificates {
+            Some(certificates) => Client::build_with_tls(info, certificates.clone()),
+            None => Client::open(info),
+        }
+    }
+
+    pub fn client(&self, node: &Node) -> RedisResult<Client> {
+        self.client_of(self.info(node, &self.redis_login)?)
+    }
+
+    /// A client of the newer protocol, in which what is published comes on the same connection as answers.
+    pub fn subscriber(&self, node: &Node) -> RedisResult<Client> {
+        self.client_of(self.info(node, &self.redis_login.clone().set_protocol(ProtocolVersion::RESP3))?)
+    }
+
+    pub fn sentinel(&self, node: &Node) -> RedisResult<Client> {
+        self.client_of(self.info(node, &self.sentinel_login)?)
+    }
+
+    pub fn cluster(&self) -> RedisResult<ClusterClient> {
+        let nodes: Vec<ConnectionInfo> =
+            self.nodes.iter().map(|node| self.info(node, &self.redis_login)).collect::<RedisResult<_>>()?;
+        let mut builder = ClusterClient::builder(nodes)
+            .connection_timeout(self.connect_timeout)
+            .response_timeout(self.command_timeout)
+            .overall_response_timeout(Some(self.command_timeout))
+            .tcp_settings(self.tcp.clone());
+        if let Some(certificates) = &self.certificates {
+            builder = builder.tls(TlsMode::Secure).certs(certificates.clone());
+        }
+        builder.build()
+    }
+
+    pub fn connection_config(&self, node: &Node) -> AsyncConnectionConfig {
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(self.connect_timeout))
+            .set_response_timeout(Some(self.command_timeout));
+        match self.server_name.is_empty() {
+            true => config,
+            // The certificate is checked against the name; the connection goes to the node.
+            false => config.set_dns_resolver(At(node.clone())),
+        }
+    }
+}
+
+fn login(username: &str, password: &Secret) -> RedisConnectionInfo {
+    let mut login = RedisConnectionInfo::default();
+    if !username.is_empty() {
+        login = login.set_username(username);
+    }
+    if !password.is_empty() {
+        login = login.set_password(password.reveal());
+    }
+    login
+}
+
+/// Finds one node, whatever it is called.
+struct At(Node);
+
+impl AsyncDNSResolver for At {
+    fn resolve<'a, 'b: 'a>(
+        &'a self,
+        _host: &'b str,
+        _port: u16,
+    ) -> RedisFuture<'a, Box<dyn Iterator<Item = SocketAddr> + Send + 'a>> {
+        Box::pin(async {
+            let found: Vec<SocketAddr> = tokio::net::lookup_host((self.0.0.as_str(), self.0.1)).await?.collect();
+            Ok(Box::new(found.into_iter()) as Box<dyn Iterator<Item = SocketAddr> + Send>)
+        })
+    }
+}

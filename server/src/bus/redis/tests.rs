@@ -1,0 +1,351 @@
+//! The bus on real Redis processes, whole and while they fail.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use prometheus::{IntCounterVec, IntGauge, Opts};
+
+use super::{BatchTurn, LinkMetrics, RedisBus, RedisShare};
+use crate::bus::contract_tests::{self, claim};
+use crate::bus::{Bell, Bells, BusError, Doorbell as _, LiveBus as _, Opened, Start};
+use crate::config::{self, Sources};
+use crate::redis_processes::{ClusterRedis, RedisProcess, SentinelRedis, Settings, TlsRedis, outside};
+
+/// Longest wait for something to come right again.
+const SOON: Duration = Duration::from_secs(20);
+
+fn share(settings: &Settings) -> RedisShare {
+    let counters = |name| IntCounterVec::new(Opts::new(name, "Help."), &["what"]).unwrap();
+    let metrics = LinkMetrics {
+        commands: counters("commands"),
+        failures: counters("failures"),
+        bells: counters("bells"),
+        is_up: IntGauge::new("up", "Help.").unwrap(),
+    };
+    let sources = Sources { flags: settings.clone(), ..Sources::default() };
+    let config = config::load(&sources).unwrap().redis;
+    RedisShare::new(&config, Duration::from_secs(3600), metrics).unwrap()
+}
+
+fn bus(settings: &Settings) -> RedisBus {
+    share(settings).bus
+}
+
+async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + SOON;
+    loop {
+        if let Some(found) = look().await {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "{what}: not within {SOON:?}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// Everything, on one kind of Redis.
+async fn whole_contract(settings: &Settings) {
+    // Another Redis than our own may have seen these jobs before.
+    let first = bus(settings);
+    for job in 1..200 {
+        first.remove(job).await.unwrap();
+    }
+    contract_tests::run(first, async || bus(settings)).await;
+    let (one, two) = (Arc::new(bus(settings)), Arc::new(bus(settings)));
+    // Many jobs, so that those of a cluster lie on all of its nodes.
+    for job in 100..110 {
+        contract_tests::events(&*one, &*two, job).await;
+        contract_tests::races(vec![Arc::clone(&one), Arc::clone(&two)], job + 50).await;
+    }
+    watching(&one, &two, 120).await;
+    bells(settings).await;
+    batches(settings).await;
+}
+
+/// Who watches here hears of what is appended there.
+async fn watching(one: &RedisBus, two: &RedisBus, job: i64) {
+    assert_eq!(one.open(job, Start::New).await.unwrap(), Opened::Made);
+    assert_eq!(two.open(job, Start::New).await.unwrap(), Opened::Found);
+    let mut end = one.watch(job).unwrap();
+    assert_eq!(*end.borrow_and_update(), 0);
+    assert!(two.answer(job, 7, b"{}".to_vec(), Vec::new()).await.unwrap());
+    tokio::time::timeout(SOON, end.changed()).await.unwrap().unwrap();
+    assert_eq!(one.length(job), two.length(job));
+    assert_eq!(one.length(job), 3);
+}
+
+async fn hears(bells: &mut Bells, wanted: Bell) {
+    let hear = async { while bells.next().await.unwrap() != wanted {} };
+    tokio::time::timeout(SOON, hear).await.unwrap_or_else(|_| panic!("{wanted:?} was not heard"));
+}
+
+/// Rings until it is heard: there may be no subscription yet.
+async fn rings_through(from: &RedisShare, bells: &mut Bells, bell: Bell) {
+    eventually("a bell is heard", async || {
+        from.door.ring(bell);
+        tokio::time::timeout(Duration::from_millis(100), hears(bells, bell)).await.ok()
+    })
+    .await;
+}
+
+async fn bells(settings: &Settings) {
+    let (one, two) = (share(settings), share(settings));
+    let (mut here, mut there) = (one.door.listen(), two.door.listen());
+    rings_through(&one, &mut there, Bell::Events(1)).await;
+    for bell in [Bell::Schedule, Bell::Hosts, Bell::Sessions, Bell::Jobs, Bell::Events(7)] {
+        one.door.ring(bell);
+        hears(&mut here, bell).await;
+        hears(&mut there, bell).await;
+    }
+}
+
+async fn batches(settings: &Settings) {
+    let (one, two) = (share(settings).batches, share(settings).batches);
+    let host = rand::random_range(1..i64::MAX);
+    assert_eq!(one.begin(host, "r").await, BatchTurn::Mine { last: vec![] });
+    assert_eq!(two.begin(host, "r").await, BatchTurn::Taken);
+    assert_eq!(two.begin(host, "s").await, BatchTurn::Mine { last: vec![] }, "logs are apart");
+    assert!(!two.end(host, "r", Some(&[9])).await, "whose turn it is not cannot end it");
+    assert!(one.end(host, "r", Some(&[1, u64::MAX])).await);
+    assert_eq!(two.begin(host, "r").await, BatchTurn::Mine { last: vec![1, u64::MAX] });
+    assert!(two.end(host, "r", None).await);
+    assert_eq!(
+        one.begin(host, "r").await,
+        BatchTurn::Mine { last: vec![1, u64::MAX] },
+        "a refused batch changes nothing"
+    );
+    assert!(one.end(host, "r", Some(&[])).await);
+    assert_eq!(two.begin(host, "r").await, BatchTurn::Mine { last: vec![] });
+    assert!(two.end(host, "r", None).await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_single_redis_keeps_the_contract() {
+    match outside() {
+        Some(settings) => whole_contract(&settings).await,
+        None => whole_contract(&RedisProcess::start().await.settings()).await,
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_redis_with_tls_keeps_the_contract() {
+    let redis = TlsRedis::start().await;
+    whole_contract(&redis.settings()).await;
+    // Without the certificate, or under another name, there is no connection.
+    for key in ["redis_tls_cert", "redis_tls_server_name"] {
+        let mut settings = redis.settings();
+        settings.retain(|(name, _)| name != key && !(key == "redis_tls_cert" && name == "redis_tls_key"));
+        let refused = bus(&settings).open(1, Start::New).await.unwrap_err();
+        assert!(matches!(refused, BusError::Unavailable(_)), "{key}: {refused:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_redis_behind_a_sentinel_keeps_the_contract() {
+    let redis = SentinelRedis::start().await;
+    whole_contract(&redis.settings()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cluster_keeps_the_contract() {
+    let redis = ClusterRedis::start().await;
+    whole_contract(&redis.settings()).await;
+    for node in &redis.nodes {
+        let keys: u64 = node.ask(&["dbsize"]).trim().parse().unwrap();
+        assert!(keys > 10, "jobs lie on every node: {keys}");
+    }
+}
+
+#[tokio::test]
+async fn a_password_is_needed_and_used() {
+    let redis = RedisProcess::with(&["--requirepass", "hunter2"]).await;
+    let mut settings = redis.settings();
+    let error = bus(&settings).open(1, Start::New).await.unwrap_err().to_string();
+    assert!(error.contains("NOAUTH") || error.contains("uthentication"), "{error}");
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), "hunter2\n").unwrap();
+    settings.push(("redis_password_path".to_owned(), file.path().display().to_string()));
+    settings.push(("redis_database".to_owned(), "3".to_owned()));
+    assert_eq!(bus(&settings).open(1, Start::New).await.unwrap(), Opened::Made);
+}
+
+/// Calls that fail say so soon; the first of them may have to find out.
+async fn is_unavailable(bus: &RedisBus, job: i64) {
+    let refused = bus.claim(job, 1, crate::clock::Moment(0), true).await;
+    assert!(matches!(refused, Err(BusError::Unavailable(_))), "{refused:?}");
+}
+
+/// Waits until turns are given again, and takes one: of a host nobody else asks.
+async fn works_again(bus: &RedisBus, job: i64) {
+    let host = rand::random_range(1000..1_000_000);
+    eventually("Redis is used again", async || {
+        match bus.claim(job, host, crate::clock::Moment(0), true).await {
+            // One that was carried out before its answer was lost is not given again.
+            Ok(_) => Some(()),
+            Err(BusError::Unavailable(_)) => None,
+            Err(error) => panic!("{error}"),
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_redis_that_hangs_is_left_alone_until_it_goes_on() {
+    let redis = RedisProcess::start().await;
+    let shared = share(&redis.settings());
+    let mut bells = shared.door.listen();
+    shared.bus.open(1, Start::New).await.unwrap();
+    assert!(shared.bus.answer(1, 7, b"{}".to_vec(), Vec::new()).await.unwrap());
+
+    redis.pause();
+    is_unavailable(&shared.bus, 1).await;
+    // Nobody else waits: a thousand calls that each took their second would not be through.
+    let began = Instant::now();
+    for _ in 0..1000 {
+        if began.elapsed() < Duration::from_millis(500) {
+            is_unavailable(&shared.bus, 1).await;
+        }
+    }
+    assert!(matches!(shared.bus.read(1, 0, 1).await, Err(BusError::Unavailable(_))));
+    assert_eq!(shared.batches.begin(7, "r").await, BatchTurn::Unknown);
+    assert!(!shared.batches.end(7, "r", Some(&[1])).await);
+    shared.door.ring(Bell::Jobs);
+    hears(&mut bells, Bell::Jobs).await;
+
+    redis.resume();
+    works_again(&shared.bus, 1).await;
+    let lines = eventually("answers are read again", async || shared.bus.read(1, 0, 100).await.ok()).await.lines;
+    assert_eq!(lines.len(), 1, "it has lost nothing");
+    eventually("log batches are shared again", async || {
+        matches!(shared.batches.begin(8, "r").await, BatchTurn::Mine { .. }).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_redis_that_came_back_empty_has_lost_its_jobs() {
+    let mut redis = RedisProcess::start().await;
+    let (shared, other) = (share(&redis.settings()), share(&redis.settings()));
+    let (mut here, mut there) = (shared.door.listen(), other.door.listen());
+    rings_through(&other, &mut here, Bell::Jobs).await;
+    rings_through(&shared, &mut there, Bell::Sessions).await;
+    shared.bus.open(1, Start::New).await.unwrap();
+    for host in 1..=3 {
+        assert!(shared.bus.answer(1, host, b"{}".to_vec(), Vec::new()).await.unwrap());
+    }
+    let before = shared.bus.length(1);
+
+    redis.kill();
+    is_unavailable(&shared.bus, 1).await;
+    redis.restart().await;
+    let lost = eventually("Redis is used again", async || {
+        let claimed = shared.bus.claim(1, 9, crate::clock::Moment(0), true).await;
+        claimed.err().filter(|error| !matches!(error, BusError::Unavailable(_)))
+    })
+    .await;
+    assert_eq!(lost, BusError::Lost(1));
+    hears(&mut here, Bell::Missed).await;
+    hears(&mut there, Bell::Missed).await;
+
+    let checkpoint = || Start::Checkpoint { settled: (1..=2).collect() };
+    let opened = [
+        shared.bus.open(1, checkpoint()).await.unwrap(),
+        eventually("the other one is back", async || other.bus.open(1, checkpoint()).await.ok()).await,
+    ];
+    assert_eq!(opened, [Opened::Made, Opened::Found]);
+    assert!(!claim(&other.bus, 1, 1).await, "who was settled stays so");
+    assert!(claim(&other.bus, 1, 3).await, "who was not yet written down is asked again");
+    // Who has read up to the old end goes on from there and misses nothing.
+    assert!(shared.bus.answer(1, 3, b"new".to_vec(), Vec::new()).await.unwrap());
+    let piece = shared.bus.read(1, before, 1).await.unwrap();
+    assert_eq!(piece.lines.len(), 1);
+    assert!(piece.next > before);
+    shared.door.ring(Bell::Schedule);
+    hears(&mut there, Bell::Schedule).await;
+}
+
+/// The server starts first, and Redis comes later.
+#[tokio::test]
+async fn redis_need_not_be_there_first() {
+    let mut redis = RedisProcess::start().await;
+    redis.kill();
+    let shared = share(&redis.settings());
+    let mut bells = shared.door.listen();
+    is_unavailable(&shared.bus, 1).await;
+    redis.restart().await;
+    let opened = eventually("it is found", async || shared.bus.open(1, Start::New).await.ok()).await;
+    assert_eq!(opened, Opened::Made);
+    hears(&mut bells, Bell::Missed).await;
+}
+
+#[tokio::test]
+async fn connections_that_were_cut_are_made_anew() {
+    let redis = RedisProcess::start().await;
+    let shared = share(&redis.settings());
+    shared.bus.open(1, Start::New).await.unwrap();
+    for host in 1..10 {
+        redis.ask(&["client", "kill", "type", "normal"]);
+        redis.ask(&["script", "flush"]);
+        // At once, not only after a pause.
+        assert!(claim(&shared.bus, 1, host).await);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_failover_is_followed() {
+    let mut redis = SentinelRedis::start().await;
+    let (shared, other) = (share(&redis.settings()), share(&redis.settings()));
+    let mut there = other.door.listen();
+    rings_through(&shared, &mut there, Bell::Sessions).await;
+    shared.bus.open(1, Start::New).await.unwrap();
+    assert!(shared.bus.answer(1, 7, b"{}".to_vec(), Vec::new()).await.unwrap());
+    // What the replica does not have yet is lost with the master.
+    redis.redis[1].until("1", &["xlen", "{muster:live:1}:lines"]).await;
+    redis.redis[0].kill();
+    redis.failed_over_to(1).await;
+    works_again(&shared.bus, 1).await;
+    assert!(!claim(&shared.bus, 1, 7).await, "the replica knew of the answer");
+    assert_eq!(shared.bus.read(1, 0, 100).await.unwrap().lines.len(), 1);
+    hears(&mut there, Bell::Missed).await;
+    shared.door.ring(Bell::Hosts);
+    hears(&mut there, Bell::Hosts).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_of_a_cluster_may_restart() {
+    const JOBS: std::ops::Range<i64> = 1..30;
+    let mut redis = ClusterRedis::start().await;
+    let shared = share(&redis.settings());
+    for job in JOBS {
+        assert_eq!(shared.bus.open(job, Start::New).await.unwrap(), Opened::Made);
+    }
+    redis.nodes[1].kill();
+    // Jobs of the other nodes go on, those of this one have to wait.
+    let (mut going_on, mut waiting) = (0, 0);
+    for job in JOBS {
+        match shared.bus.claim(job, 1, crate::clock::Moment(0), true).await {
+            Ok(true) => going_on += 1,
+            Err(BusError::Unavailable(_)) => waiting += 1,
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!(going_on > 0 && waiting > 0, "{going_on} go on, {waiting} wait");
+    redis.nodes[1].restart().await;
+    redis.is_whole().await;
+    let mut lost = 0;
+    for job in JOBS {
+        let claimed = eventually("the job is there again", async || {
+            match shared.bus.claim(job, 2, crate::clock::Moment(0), true).await {
+                Err(BusError::Unavailable(_)) => None,
+                outcome => Some(outcome),
+            }
+        })
+        .await;
+        if claimed == Err(BusError::Lost(job)) {
+            lost += 1;
+            let opened = shared.bus.open(job, Start::Checkpoint { settled: (1..2).collect() }).await.unwrap();
+            assert_eq!(opened, Opened::Made);
+            assert!(claim(&shared.bus, job, 2).await);
+        }
+    }
+    assert_eq!(lost, waiting, "what the node had was in memory only");
+}

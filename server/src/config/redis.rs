@@ -1,0 +1,164 @@
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::section::section;
+use super::value::Secret;
+
+section! {
+    /// What several servers share; a single one needs none of it.
+    "redis" Redis {
+        /// Redis as host:port; of a cluster, which is recognised, several nodes, comma separated. Empty (not localhost:6379 as with Fleet): this server is the only one.
+        address: Vec<String> = Vec::new(),
+        /// User of an access control list.
+        username: String = String::new(),
+        /// Password.
+        password: Secret = Secret::default(),
+        /// File that holds the password.
+        password_path: Option<PathBuf> = None,
+        /// Number of the database; a cluster has only 0.
+        database: u32 = 0,
+        /// Connect by TLS, to Sentinels too.
+        use_tls: bool = false,
+        /// Certificate (PEM) to show to Redis.
+        tls_cert: Option<PathBuf> = None,
+        /// Private key (PEM) of redis.tls_cert.
+        tls_key: Option<PathBuf> = None,
+        /// Certificate (PEM) that has signed the one of Redis. Empty: those the system trusts.
+        tls_ca: Option<PathBuf> = None,
+        /// Name that stands in the certificate of Redis, if it is not that of the address; not for clusters.
+        tls_server_name: String = String::new(),
+        /// Time a TLS handshake may take, besides redis.connect_timeout.
+        tls_handshake_timeout: Duration = Duration::from_secs(10),
+        /// Time a connection may take; nobody waits for one longer than redis.read_timeout.
+        connect_timeout: Duration = Duration::from_secs(5),
+        /// Idle connections are probed so often.
+        keep_alive: Duration = Duration::from_secs(10),
+        /// Further attempts to connect before it counts as a failure.
+        connect_retry_attempts: u32 = 0,
+        /// A command has to be answered within this time (Fleet: 10s); then Redis is left alone for a second.
+        read_timeout: Duration = Duration::from_secs(1),
+        /// Sentinels as host:port, comma separated; they say where Redis is, instead of redis.address.
+        sentinel_addresses: Vec<String> = Vec::new(),
+        /// What the Sentinels call Redis.
+        sentinel_master: String = "mymaster".to_owned(),
+        /// User the Sentinels want, if they want one.
+        sentinel_username: String = String::new(),
+        /// Password the Sentinels want, if they want one.
+        sentinel_password: Secret = Secret::default(),
+        /// Accepted and without effect: redis.read_timeout includes sending.
+        write_timeout: Duration = Duration::from_secs(1),
+        /// Accepted and without effect: commands share three connections.
+        max_open_conns: u32 = 0,
+        /// Accepted and without effect: commands share three connections.
+        max_idle_conns: u32 = 3,
+        /// Accepted and without effect: connections are kept.
+        conn_max_lifetime: Duration = Duration::ZERO,
+        /// Accepted and without effect: connections are kept.
+        idle_timeout: Duration = Duration::from_secs(240),
+        /// Accepted and without effect: nobody waits for a connection to become free.
+        conn_wait_timeout: Duration = Duration::ZERO,
+        /// Accepted and without effect: redirections of a cluster are always followed.
+        cluster_follow_redirections: bool = false,
+        /// Accepted and without effect: a replica may lag behind, so it is never read.
+        cluster_read_from_replica: bool = false,
+        /// Accepted and without effect: answers of live queries are read by REST, any number of times.
+        duplicate_results: bool = false,
+    }
+}
+
+impl Redis {
+    /// Whether several servers may share something.
+    pub fn is_used(&self) -> bool {
+        !self.address.is_empty() || !self.sentinel_addresses.is_empty()
+    }
+
+    /// The keys that are set and have no effect.
+    pub fn without_effect(&self) -> Vec<&'static str> {
+        let default = Self::default();
+        [
+            ("redis.write_timeout", self.write_timeout != default.write_timeout),
+            ("redis.max_open_conns", self.max_open_conns != default.max_open_conns),
+            ("redis.max_idle_conns", self.max_idle_conns != default.max_idle_conns),
+            ("redis.conn_max_lifetime", self.conn_max_lifetime != default.conn_max_lifetime),
+            ("redis.idle_timeout", self.idle_timeout != default.idle_timeout),
+            ("redis.conn_wait_timeout", self.conn_wait_timeout != default.conn_wait_timeout),
+            ("redis.cluster_read_from_replica", self.cluster_read_from_replica),
+            ("redis.duplicate_results", self.duplicate_results),
+        ]
+        .into_iter()
+        .filter_map(|(key, is_set)| is_set.then_some(key))
+        .collect()
+    }
+
+    pub(super) fn contradictions(&self) -> Vec<String> {
+        let mut problems = Vec::new();
+        for (key, list) in [("redis.address", &self.address), ("redis.sentinel_addresses", &self.sentinel_addresses)] {
+            for address in list {
+                if split_address(address).is_none() {
+                    problems.push(format!("{key}: {address:?} is not a host and port such as redis.example.com:6379"));
+                }
+            }
+        }
+        if !self.address.is_empty() && !self.sentinel_addresses.is_empty() {
+            problems.push("redis.address and redis.sentinel_addresses exclude each other: set one of them".to_owned());
+        }
+        if self.password_path.is_some() && !self.password.is_empty() {
+            problems.push("redis.password and redis.password_path exclude each other: set one of them".to_owned());
+        }
+        if self.tls_cert.is_some() != self.tls_key.is_some() {
+            problems.push("redis.tls_cert and redis.tls_key belong together: set both or neither".to_owned());
+        }
+        let names_tls = self.tls_cert.is_some() || self.tls_ca.is_some() || !self.tls_server_name.is_empty();
+        if names_tls && !self.use_tls {
+            problems.push("redis.tls_*: have no effect without redis.use_tls=true".to_owned());
+        }
+        if self.read_timeout.is_zero() || self.connect_timeout.is_zero() {
+            problems.push("redis.read_timeout and redis.connect_timeout: must be longer than 0".to_owned());
+        }
+        problems
+    }
+}
+
+/// Host and port of `host:port` or `[address]:port`.
+pub fn split_address(text: &str) -> Option<(String, u16)> {
+    let (host, port) = text.rsplit_once(':')?;
+    let inner = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+    let host = match inner {
+        Some(host) => host,
+        None if host.contains([':', '/']) => return None,
+        None => host,
+    };
+    let port = port.parse().ok().filter(|port| *port > 0)?;
+    (!host.is_empty()).then(|| (host.to_owned(), port))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_have_a_host_and_a_port() {
+        assert_eq!(split_address("redis:6379"), Some(("redis".to_owned(), 6379)));
+        assert_eq!(split_address("[::1]:6379"), Some(("::1".to_owned(), 6379)));
+        for bad in ["redis", "redis:", ":6379", "redis:0", "redis://host:6379", "::1:6379", "redis:70000"] {
+            assert_eq!(split_address(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn contradictions_are_named() {
+        let redis = Redis {
+            address: vec!["one".to_owned()],
+            sentinel_addresses: vec!["two:26379".to_owned()],
+            password: Secret::new("hunter2"),
+            password_path: Some(PathBuf::from("file")),
+            tls_cert: Some(PathBuf::from("cert")),
+            ..Redis::default()
+        };
+        let problems = redis.contradictions();
+        assert_eq!(problems.len(), 5, "{problems:#?}");
+        assert!(!format!("{redis:?}{problems:?}").contains("hunter2"));
+        assert_eq!(Redis::default().contradictions(), [""; 0]);
+        assert_eq!(Redis::default().without_effect(), [""; 0]);
+    }
+}

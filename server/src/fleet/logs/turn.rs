@@ -1,0 +1,92 @@
+//! What replicas agree on before one of them keeps a batch of log lines.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rand::random;
+use serde_json::json;
+
+use super::{LastBatch, LineHasher, Stream};
+use crate::bus::{BatchTurn, SharedBatches};
+use crate::clock::Clock;
+use crate::fleet::Result;
+use crate::store::{Store, settings};
+
+/// How long a batch waits for one of the same host that another replica is about to keep; then the agent sends it again.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Between two looks.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// What replicas share about log batches; all of them hash lines under the same key.
+#[derive(Debug)]
+pub struct Sharing {
+    pub(super) batches: Arc<SharedBatches>,
+    pub(super) hasher: LineHasher,
+}
+
+/// The turn to keep a batch.
+#[derive(Debug)]
+pub(super) enum Turn {
+    /// Nobody else keeps one; `end` must follow.
+    Mine { last: Option<LastBatch> },
+    /// Nobody can be asked.
+    Alone,
+    /// Another replica took too long.
+    Taken,
+}
+
+impl Sharing {
+    /// Uses the key the first replica has put into the database.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn new(batches: Arc<SharedBatches>, store: &Store, clock: &Clock) -> Result<Self> {
+        let stored = async || -> Result<Option<(u64, u64)>> {
+            let value = settings::get(store.reader(), settings::LOG_HASH_KEY).await?;
+            Ok(value.and_then(|value| serde_json::from_value(value).ok()))
+        };
+        let key = match stored().await? {
+            Some(key) => key,
+            None => {
+                let key: (u64, u64) = (random(), random());
+                let now = clock.now();
+                let outcome =
+                    store.write(async |tx| settings::set(tx, settings::LOG_HASH_KEY, &json!(key), now).await).await;
+                // Another replica may have been first, before or after.
+                match (stored().await?, outcome) {
+                    (Some(key), _) => key,
+                    (None, Err(error)) => return Err(error.into()),
+                    (None, Ok(())) => key,
+                }
+            }
+        };
+        Ok(Self { batches, hasher: LineHasher::with_key(key) })
+    }
+
+    pub(super) async fn begin(&self, host: i64, stream: Stream) -> Turn {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            match self.batches.begin(host, name(stream)).await {
+                BatchTurn::Mine { last } => {
+                    return Turn::Mine { last: (!last.is_empty()).then(|| LastBatch::of(last)) };
+                }
+                BatchTurn::Unknown => return Turn::Alone,
+                BatchTurn::Taken if Instant::now() >= deadline => return Turn::Taken,
+                BatchTurn::Taken => tokio::time::sleep(PAUSE).await,
+            }
+        }
+    }
+
+    /// Ends a turn; `kept` is the batch, unless it was refused. Says whether the others know of it.
+    pub(super) async fn end(&self, host: i64, stream: Stream, kept: Option<&LastBatch>) -> bool {
+        self.batches.end(host, name(stream), kept.map(LastBatch::hashes)).await
+    }
+}
+
+fn name(stream: Stream) -> &'static str {
+    match stream {
+        Stream::Result => "r",
+        Stream::Status => "s",
+    }
+}

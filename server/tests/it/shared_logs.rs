@@ -1,0 +1,111 @@
+//! Two servers with one database and one Redis: a batch that is repeated to the other server is kept once.
+
+use std::time::{Duration, Instant};
+
+use loadtest::TestAgent;
+use loadtest::agent::Door;
+use serde_json::{Value, json};
+
+use crate::support::{Lines, RedisProcess, TestServer, eventually, log_body};
+
+struct Two {
+    redis: RedisProcess,
+    servers: [TestServer; 2],
+    /// One host, as it talks to each of them.
+    agents: [TestAgent; 2],
+}
+
+impl Two {
+    async fn start() -> Self {
+        let redis = RedisProcess::start().await;
+        let address = redis.address();
+        let one = TestServer::with(|config| config.redis.address = vec![address.clone()]).await;
+        let database = one.config().sqlite.path.clone();
+        let two = TestServer::empty(|config| {
+            config.redis.address = vec![address.clone()];
+            config.sqlite.path = database;
+        })
+        .await;
+        let agents = [one.enrolled(1).await, two.agent(1)];
+        Self { redis, servers: [one, two], agents }
+    }
+
+    async fn send(&self, server: usize, lines: &[Value]) -> Duration {
+        let began = Instant::now();
+        let exchange = self.agents[server].raw(Door::Log, log_body(&self.agents[0], "result", lines), &[]).await;
+        assert!(exchange.verdict.is_success(), "{exchange:?}");
+        began.elapsed()
+    }
+
+    /// Lines in the files of both.
+    fn kept(&self) -> usize {
+        self.servers.iter().map(|server| Lines::read(&server.results()).total()).sum()
+    }
+
+    async fn commands(&self) -> f64 {
+        let mut sum = 0.0;
+        for server in &self.servers {
+            sum += server.metric("muster_bus_commands_total{command=\"logs_").await;
+        }
+        sum
+    }
+}
+
+fn line(n: usize) -> Value {
+    json!({ "line": n })
+}
+
+#[tokio::test]
+async fn a_repeat_to_another_server_adds_nothing() {
+    let two = Two::start().await;
+    two.send(0, &[line(1), line(2)]).await;
+    two.send(1, &[line(1), line(2)]).await;
+    assert_eq!(two.kept(), 2);
+    two.send(1, &[line(1), line(2), line(3)]).await;
+    two.send(0, &[line(3), line(1), line(2), line(4)]).await;
+    assert_eq!(two.kept(), 4);
+    assert_eq!(two.commands().await, 8.0, "two for each batch");
+    // What one server remembers itself does not count when the other has kept a newer batch.
+    two.send(1, &[line(5)]).await;
+    two.send(0, &[line(1), line(2), line(3), line(4)]).await;
+    assert_eq!(two.kept(), 9);
+}
+
+#[tokio::test]
+async fn a_batch_sent_to_both_at_one_time_is_kept_once() {
+    let two = Two::start().await;
+    for round in 0..20 {
+        let lines: Vec<Value> = (round * 100..round * 100 + 50).map(line).collect();
+        tokio::join!(two.send(0, &lines), two.send(1, &lines), two.send(0, &lines), two.send(1, &lines));
+    }
+    assert_eq!(two.kept(), 1000);
+}
+
+#[tokio::test]
+async fn without_redis_logs_are_kept_and_nobody_waits_long() {
+    let mut two = Two::start().await;
+    two.send(0, &[line(1)]).await;
+    two.redis.pause();
+    let mut waited = Duration::ZERO;
+    for n in 2..50 {
+        waited += two.send(0, &[line(n)]).await;
+    }
+    // Each of these would wait a quarter of a second twice if Redis was asked for each.
+    assert!(waited < Duration::from_secs(12), "{waited:?}");
+    assert!(two.commands().await < 40.0, "Redis is left alone");
+    two.send(0, &[line(49)]).await;
+    assert_eq!(two.kept(), 49, "the server still knows its own batches");
+
+    two.redis.resume();
+    two.redis.kill();
+    two.redis.restart().await;
+    let mut n = 100;
+    eventually("batches are shared again", Duration::from_secs(20), async || {
+        n += 1;
+        two.send(0, &[line(n)]).await;
+        let before = two.kept();
+        two.send(1, &[line(n)]).await;
+        (two.kept() == before).then_some(())
+    })
+    .await;
+}
