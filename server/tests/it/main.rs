@@ -15,5 +15,6 @@ mod live;
 mod locked_store;
 mod ops;
 mod replays;
+mod replicas;
 mod rest;
 mod support;
