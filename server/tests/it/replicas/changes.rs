@@ -207,3 +207,48 @@ async fn users_and_sessions_at_once() {
     assert_eq!(one.rest.send("DELETE", &format!("users/{id}"), None).await.status, 200);
     assert_eq!(other.rest.with_token(&token).get("me").await.status, 401);
 }
+
+/// A place in the feed is taken before the change is committed: a later one may be seen first.
+#[tokio::test]
+async fn a_change_that_is_committed_late() {
+    let (one, other) = two().await;
+    let mut agent = known_to_both(&one, &other, 1).await;
+    one.rest
+        .apply(&[json!({ "kind": "label", "spec": { "name": "m", "label_membership_type": "manual", "hosts": [] } })])
+        .await;
+    one.rest.apply(&pack("p", &["m"], 60)).await;
+    let database = one.database();
+    let append = |place: i64| {
+        let row = "INSERT INTO host_changes (id, host_id, kind, changed_at) VALUES (?1, 1, 'changed', ?2)";
+        database.execute(row, [place, one.clock.now().0]).unwrap();
+    };
+    append(1_000);
+    other.run_tasks().await;
+    assert!(config_at(&other, &mut agent).await["packs"]["p"].is_null());
+    one.clock.advance(Duration::from_secs(20));
+    database.execute("INSERT INTO label_members (label_id, host_id) VALUES (8, 1)", []).unwrap();
+    append(999);
+    other.run_tasks().await;
+    assert!(config_at(&other, &mut agent).await["packs"]["p"].is_object());
+}
+
+#[tokio::test]
+async fn a_server_that_was_away_for_longer_than_the_feed_is_kept() {
+    let (one, other) = two().await;
+    let mut deleted = known_to_both(&one, &other, 1).await;
+    let mut moved = known_to_both(&one, &other, 2).await;
+    other.run_tasks().await;
+    one.rest
+        .apply(&[json!({ "kind": "label", "spec": { "name": "m", "label_membership_type": "manual", "hosts": [] } })])
+        .await;
+    one.rest.apply(&pack("p", &["m"], 60)).await;
+    assert_eq!(one.rest.send("DELETE", "hosts/1", None).await.status, 200);
+    let database = one.database();
+    database.execute("INSERT INTO label_members (label_id, host_id) VALUES (8, 2)", []).unwrap();
+    database.execute("DELETE FROM host_changes", []).unwrap();
+    one.clock.advance(Duration::from_secs(301));
+    other.run_tasks().await;
+    assert!(config_at(&other, &mut moved).await["packs"]["p"].is_object());
+    other.address.draw(&mut deleted);
+    assert!(deleted.config().await.verdict.is_node_invalid());
+}
