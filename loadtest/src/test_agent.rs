@@ -116,6 +116,11 @@ impl TestAgent {
         self.now_ms = now_ms;
     }
 
+    /// Goes on with another server, as behind a load balancer.
+    pub fn go_by(&mut self, transport: Direct) {
+        self.transport = transport;
+    }
+
     /// How long a request may take; 16 s at first, as with every agent.
     pub fn set_timeout(&mut self, timeout: Duration) {
         self.timeout = timeout;

@@ -260,15 +260,15 @@ impl Ending {
         Self { drain: config.drain, timeout: config.shutdown_timeout }
     }
 
-    /// What is kept of the time for refusing the rest in words, and for writing what is only in memory.
+    /// What is kept of the time for refusing the rest in words, and as much for writing what is only in memory.
     fn reserve(&self) -> Duration {
-        (self.timeout / 4).min(Duration::from_secs(3))
+        (self.timeout / 8).min(Duration::from_millis(1_500))
     }
 
-    /// How long requests under way may take once no new ones are taken, the refusal of the rest included.
+    /// How long requests under way may take once no new ones are taken, the refusal of the rest included. In whole
+    /// seconds, because the listener counts in them.
     fn requests_secs(&self) -> u64 {
-        let time = self.timeout.saturating_sub(self.drain).saturating_sub(self.reserve() / 2);
-        time.as_secs_f64().ceil().max(1.0) as u64
+        self.timeout.saturating_sub(self.drain).saturating_sub(self.reserve()).as_secs().max(1)
     }
 }
 
@@ -291,7 +291,7 @@ async fn stop_when_asked(
     }
     lifecycle.close();
     let hurry = async {
-        tokio::time::sleep_until((end - ending.reserve()).into()).await;
+        tokio::time::sleep(Duration::from_secs(ending.requests_secs()).saturating_sub(ending.reserve())).await;
         lifecycle.hurry();
     };
     tokio::join!(handle.stop(true), hurry);

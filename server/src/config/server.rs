@@ -55,8 +55,8 @@ impl Server {
         if !["auto", "always", "never"].contains(&self.agent_keepalive.as_str()) {
             problems.push("server.agent_keepalive: expects auto, always or never".to_owned());
         }
-        if self.drain + Duration::from_secs(1) > self.shutdown_timeout {
-            problems.push("server.drain: must leave at least 1s of server.shutdown_timeout".to_owned());
+        if !self.drain.is_zero() && self.drain + Duration::from_secs(2) > self.shutdown_timeout {
+            problems.push("server.drain: must leave at least 2s of server.shutdown_timeout".to_owned());
         }
         for proxy in &self.trusted_proxies {
             if proxy.parse::<std::net::IpAddr>().is_err() {

@@ -1,5 +1,6 @@
 //! REST operations on a server's real services and a real database, without a network between.
 
+mod away;
 mod delete;
 mod hosts;
 mod labels;

@@ -16,6 +16,7 @@ mod load;
 mod locked_store;
 mod ops;
 mod replays;
+mod replicas;
 mod rest;
 mod shared_logs;
 mod support;

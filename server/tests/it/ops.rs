@@ -10,6 +10,24 @@ async fn health_is_told_without_a_body() {
 }
 
 #[tokio::test]
+async fn parts_can_be_checked_by_name() {
+    let server = TestServer::start().await;
+    let rest = server.rest.anonymous();
+    for (path, status) in [
+        ("/healthz?check=database", 200),
+        ("/healthz?check=mysql", 200),
+        ("/healthz?check=database&check=nonsense", 400),
+        ("/healthz?other=1", 200),
+    ] {
+        assert_eq!(rest.get(path).await.status, status, "{path}");
+    }
+    let ready = rest.get("/readyz").await;
+    assert_eq!(ready.status, 200);
+    assert_eq!(ready.json()["status"], "ready");
+    assert_eq!(ready.json()["checks"]["database"], "ok");
+}
+
+#[tokio::test]
 async fn metrics_count_what_agents_do() {
     let server = TestServer::start().await;
     let mut agent = server.enrolled(1).await;

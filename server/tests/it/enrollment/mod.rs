@@ -10,7 +10,7 @@ use muster_api::rest::{HostDetail, HostEnvelope, Hosts};
 
 use crate::support::TestServer;
 
-fn identity(index: u32) -> Identity {
+pub fn identity(index: u32) -> Identity {
     Identity::simulated(1, index, Platform::Linux)
 }
 

@@ -30,6 +30,50 @@ async fn a_server_that_is_told_to_stop_under_load_keeps_its_word() {
     assert!(kept.doubled_over(&ledger.results()) <= report.unsure_lines);
 }
 
+/// Load balancers learn that it stops before anybody is refused.
+#[tokio::test]
+async fn a_server_that_stops_says_so_and_goes_on_until_that_has_been_noticed() {
+    let site = Site::new(&["server_drain=60s", "server_shutdown_timeout=70s"]);
+    let mut server = site.start().await;
+    let rest = Rest::new(&site.address()).set_up().await;
+    let mut agent = site.address().enrolled(1).await;
+    assert_eq!(rest.get("/readyz").await.status, 200);
+    server.signal("TERM");
+    let health = eventually("the server says that it stops", Duration::from_secs(5), async || {
+        Some(rest.get("/healthz").await).filter(|answer| answer.status == 503)
+    })
+    .await;
+    assert!(health.json()["error"].is_string());
+    let ready = rest.get("/readyz").await;
+    assert_eq!((ready.status, ready.json()["status"].clone()), (503, "stopping".into()));
+    assert!(agent.config().await.verdict.is_success());
+    agent.push_result_line(r#"{"line":1}"#);
+    assert!(agent.flush_logs().await[0].verdict.is_success());
+    assert!(site.address().agent(2).enroll().await.verdict.is_success());
+    // Whoever cannot wait says it again.
+    server.signal("TERM");
+    server.ended(STOPPED_WITHIN).await;
+}
+
+/// What cannot be finished in time is refused in words, and not cut off.
+#[tokio::test]
+async fn a_request_that_does_not_end_is_refused_in_words() {
+    let site = Site::new(&["server_tls=false", "server_shutdown_timeout=4s"]);
+    let mut server = site.start().await;
+    Rest::new(&site.address()).set_up().await;
+    let mut raw = Raw::connect(&site.address().url).await;
+    let head = Raw::head("/api/v1/osquery/log", &[("Content-Length", "100")]);
+    raw.write((head + r#"{"data":[{"late":1}],"#).as_bytes()).await;
+    // The request has been seen when another one, sent later, has been answered.
+    assert_eq!(Rest::new(&site.address()).get("/healthz").await.status, 200);
+    server.signal("TERM");
+    let exchange = raw.answer().await;
+    let body: serde_json::Value = serde_json::from_slice(exchange.body()).unwrap();
+    assert!(body["error"].as_str().is_some_and(|error| error.contains("stopping")), "{body}");
+    assert!(body.get("node_invalid").is_none(), "{body}");
+    assert_eq!(server.ended(STOPPED_WITHIN).await.code(), Some(0), "{}", server.said());
+}
+
 /// A request whose body is still on its way is answered before the server ends.
 #[tokio::test]
 async fn a_request_under_way_is_answered() {

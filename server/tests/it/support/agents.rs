@@ -39,6 +39,11 @@ impl Address {
         agent
     }
 
+    /// Sends an agent here from now on.
+    pub fn draw(&self, agent: &mut TestAgent) {
+        agent.go_by(Direct::new(&self.url, &self.trust).unwrap());
+    }
+
     /// An agent that lives by its own timers, for [`loadtest::live::run`].
     pub fn living(&self, index: u32, flags: Flags) -> (loadtest::Agent, Direct) {
         let identity = Arc::new(Identity::simulated(1, index, Platform::Linux));

@@ -56,6 +56,22 @@ impl TestServer {
         Self { config, clock, rest, address, running: Some((running, lifecycle)), folder }
     }
 
+    /// Another server over the same database, with the same clock and files of its own.
+    pub async fn replica_of(first: &Self) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let own = config_in(folder.path());
+        let mut config = first.config.clone();
+        config.server.address = own.server.address;
+        config.filesystem = own.filesystem;
+        config.live.dir = Some(folder.path().join("live"));
+        let clock = first.clock.clone();
+        let (running, lifecycle) = run(&config, &clock).await.unwrap();
+        let address = address_of(&config, &running);
+        config.server.address = running.address().to_string();
+        let rest = Rest::new(&address).with_token(first.rest.token());
+        Self { config, clock, rest, address, running: Some((running, lifecycle)), folder }
+    }
+
     pub fn agent(&self, index: u32) -> TestAgent {
         self.address.agent(index)
     }
