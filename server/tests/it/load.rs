@@ -47,7 +47,7 @@ async fn two_thousand_agents_lose_nothing_and_answer_live_queries() {
     let (site, destination) = site(&["server_trusted_proxies=127.0.0.1"]);
     let server = site.start().await;
     let mut options = options(&format!(
-        "--server {} --insecure --setup --password {PASSWORD} --agents 2000 --ramp 10s --duration 30s --live 1 \
+        "--server {} --insecure --setup --password {PASSWORD} --agents 2000 --ramp 20s --duration 30s --live 1 --connections 32 \
          --clones {CLONES} --log-interval 2s --log-share 0.2 --server-pid {}",
         site.address().url,
         server.pid(),
