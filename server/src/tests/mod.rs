@@ -3,6 +3,8 @@
 mod delete;
 mod hosts;
 mod labels;
+#[path = "../../tests/it/support/mariadb.rs"]
+mod mariadb;
 mod packs;
 mod queries;
 mod schedules;
