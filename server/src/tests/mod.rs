@@ -4,6 +4,8 @@ mod away;
 mod delete;
 mod hosts;
 mod labels;
+#[path = "../../tests/it/support/mariadb.rs"]
+mod mariadb;
 mod packs;
 mod queries;
 mod schedules;

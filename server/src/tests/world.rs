@@ -11,9 +11,10 @@ use crate::Lifecycle;
 use crate::admin;
 use crate::app::App;
 use crate::clock::{Clock, Moment};
-use crate::config::Config;
+use crate::config::{Config, Secret};
 use crate::fleet::hosts::Authenticated;
 use crate::store::{activities, entity, secrets, users};
+use crate::tests::mariadb;
 
 pub const PASSWORD: &str = "not-a-real-secret-1";
 
@@ -40,6 +41,9 @@ impl World {
         config.filesystem.status_log_file = folder.path().join("status.log");
         config.filesystem.result_log_file = folder.path().join("result.log");
         config.session.logins_per_minute = 1000;
+        if mariadb::is_chosen() {
+            on_mariadb(&mut config).await;
+        }
         let app =
             App::build(&config, Clock::manual(Moment(1_600_000_000_000_000)), &Lifecycle::default()).await.unwrap();
         let mut world = Self { app, token: String::new(), _folder: folder };
@@ -162,6 +166,17 @@ impl World {
     pub fn generation(&self) -> i64 {
         self.app.fleet.schedule.plan().generation
     }
+}
+
+/// Points a server to a fresh database, ready to be served from.
+async fn on_mariadb(config: &mut Config) {
+    let address = mariadb::shared();
+    config.mysql.address.clone_from(&address.address);
+    config.mysql.username.clone_from(&address.username);
+    config.mysql.password = Secret::new(&address.password);
+    config.mysql.database = address.new_database();
+    config.mysql.max_open_conns = 10;
+    crate::prepare(config, |_| {}).await.unwrap();
 }
 
 impl Answered {

@@ -214,7 +214,9 @@ async fn a_host_whose_labels_make_too_large_a_config_keeps_its_last_one() {
     let last_good = bytes_of(&mut agent).await;
     assert_eq!(pack_names(&serde_json::from_slice(&last_good).unwrap()), ["first"]);
     // The label's members are changed behind the server's back, as another server on the same database would.
-    server.database().execute("INSERT INTO label_members SELECT id, 1 FROM labels WHERE name = 'second'", []).unwrap();
+    server
+        .database()
+        .execute("INSERT INTO label_members (label_id, host_id) SELECT id, 1 FROM labels WHERE name = 'second'");
     let answer = server.rest.try_apply(&[manual("second", &["host"])], false).await;
     assert!([200, 422].contains(&answer.status), "{:.300}", answer.text);
     assert_eq!(bytes_of(&mut agent).await, last_good);

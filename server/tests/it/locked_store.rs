@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use loadtest::TestAgent;
 use loadtest::agent::Door;
 
-use crate::support::{Lines, Load, Report, TestServer, assert_refused, deliver_all, eventually};
+use crate::support::{Database, Lines, Load, Report, TestServer, assert_refused, deliver_all, eventually};
 
 /// How long the database is held.
 const HELD: Duration = Duration::from_secs(10);
@@ -15,19 +15,19 @@ const HELD: Duration = Duration::from_secs(10);
 const REFUSED_WITHIN: Duration = Duration::from_secs(4);
 
 /// Keeps writers out of the database while it lives.
-struct Lock(rusqlite::Connection);
+struct Lock(Database);
 
 impl Lock {
     fn take(server: &TestServer) -> Self {
         let database = server.database();
-        database.execute_batch("BEGIN EXCLUSIVE").unwrap();
+        database.hold();
         Self(database)
     }
 }
 
 impl Drop for Lock {
     fn drop(&mut self) {
-        self.0.execute_batch("ROLLBACK").unwrap();
+        self.0.release();
     }
 }
 
@@ -107,7 +107,7 @@ async fn a_key_the_database_cannot_look_up_is_not_called_unknown() {
     let mut agents = fleet(&server, 2).await;
     server.restart().await;
     let database = server.database();
-    database.execute_batch("ALTER TABLE node_keys RENAME TO node_keys_away").unwrap();
+    database.execute("ALTER TABLE node_keys RENAME TO node_keys_away");
     for agent in &mut agents {
         assert_refused(&agent.config().await, "config");
         assert_refused(&agent.read().await, "distributed/read");
@@ -117,7 +117,7 @@ async fn a_key_the_database_cannot_look_up_is_not_called_unknown() {
         assert!(!agent.node_key().is_empty());
     }
     assert_refused(&server.agent(7).enroll().await, "enrollment");
-    database.execute_batch("ALTER TABLE node_keys_away RENAME TO node_keys").unwrap();
+    database.execute("ALTER TABLE node_keys_away RENAME TO node_keys");
     for agent in &mut agents {
         assert!(agent.config().await.verdict.is_success());
         assert!(agent.flush_logs().await[0].verdict.is_success());

@@ -59,11 +59,11 @@ async fn an_empty_check_in_asks_the_database_nothing() {
     settle(&mut agent).await;
     server.run_tasks().await;
     let database = server.database();
-    database.execute_batch("BEGIN EXCLUSIVE").unwrap();
+    database.hold();
     for _ in 0..20 {
         assert!(questions(&agent.distributed().await).is_empty());
         assert!(agent.config().await.verdict.is_success());
     }
-    database.execute_batch("ROLLBACK").unwrap();
+    database.release();
     assert_eq!(server.metric("muster_key_lookups_total").await, 0.0);
 }

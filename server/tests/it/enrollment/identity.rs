@@ -72,8 +72,7 @@ async fn the_configured_name_decides_what_host_it_is() {
         let found: HostEnvelope = server.rest.read(&format!("hosts/identifier/{expected}")).await;
         assert_eq!(found.host.host.uuid, "the-uuid");
         let database = server.database();
-        let identifier: String = database.query_row("SELECT identifier FROM hosts", [], |row| row.get(0)).unwrap();
-        assert_eq!(identifier, expected);
+        assert_eq!(database.text("SELECT identifier FROM hosts"), expected);
     }
 }
 

@@ -17,11 +17,11 @@ async fn two_hundred_open_jobs_leave_other_hosts_check_ins_as_they_are() {
     let lookups = server.metric("muster_key_lookups_total").await;
     // With the database held by somebody else, a check-in that needed it could not succeed.
     let database = server.database();
-    database.execute_batch("BEGIN EXCLUSIVE").unwrap();
+    database.hold();
     for _ in 0..50 {
         assert!(questions(&agents[0].distributed().await).is_empty());
     }
-    database.execute_batch("ROLLBACK").unwrap();
+    database.release();
     assert_eq!(server.metric("muster_bus_commands_total").await, before, "no question to the bus");
     assert_eq!(server.metric("muster_key_lookups_total").await, lookups);
     let mut answered = 0;

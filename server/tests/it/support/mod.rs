@@ -1,8 +1,10 @@
 //! What the tests are written with. Everything a test starts or makes goes away with it.
 
 mod agents;
+mod database;
 mod lines;
 mod load;
+pub mod mariadb;
 mod process;
 mod raw;
 #[expect(dead_code, reason = "the tests of the bus, inside the server, use the rest")]
@@ -12,6 +14,7 @@ mod server;
 mod wait;
 
 pub use agents::{Address, DOORS, ENROLL_SECRET, assert_refused, log_body, object};
+pub use database::{Database, on_mariadb};
 pub use lines::{Ledger, Lines};
 pub use load::{Load, Report, deliver_all};
 pub use process::{ServerProcess, Site};

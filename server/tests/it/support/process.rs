@@ -8,7 +8,7 @@ use std::time::Duration;
 use loadtest::transport::Trust;
 use tempfile::TempDir;
 
-use super::{Address, eventually};
+use super::{Address, eventually, mariadb, on_mariadb};
 
 /// How long a start may take on a busy machine.
 const START: Duration = Duration::from_secs(30);
@@ -35,6 +35,16 @@ impl Site {
             format!("--filesystem_result_log_file={}", path("logs/results")),
             format!("--filesystem_status_log_file={}", path("logs/statuses")),
         ];
+        if mariadb::is_chosen() {
+            let mut config = muster::config::Config::default();
+            on_mariadb(&mut config, mariadb::shared());
+            let mysql = config.mysql;
+            all.push(format!("--mysql_address={}", mysql.address));
+            all.push(format!("--mysql_username={}", mysql.username));
+            all.push(format!("--mysql_password={}", mysql.password.reveal()));
+            all.push(format!("--mysql_database={}", mysql.database));
+            all.push(format!("--mysql_max_open_conns={}", mysql.max_open_conns));
+        }
         for flag in flags {
             let (name, _) = flag.split_once('=').unwrap();
             all.retain(|other| !other.starts_with(&format!("--{name}=")));

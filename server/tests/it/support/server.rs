@@ -6,11 +6,10 @@ use loadtest::transport::Trust;
 use muster::clock::{Clock, Moment};
 use muster::config::Config;
 use muster::{Lifecycle, Running, serve};
-use rusqlite::params;
 use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 
-use super::{Address, Rest, eventually_ok};
+use super::{Address, Database, Rest, eventually_ok, mariadb, on_mariadb};
 
 /// When manual clocks start: 2026-01-15 12:00 UTC.
 const START: Moment = Moment(1_768_478_400_000_000);
@@ -46,6 +45,9 @@ impl TestServer {
     pub async fn empty(change: impl FnOnce(&mut Config)) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut config = config_in(folder.path());
+        if mariadb::is_chosen() {
+            on_mariadb(&mut config, mariadb::shared());
+        }
         change(&mut config);
         let clock = Clock::manual(START);
         let (running, lifecycle) = run(&config, &clock).await.unwrap();
@@ -97,15 +99,13 @@ impl TestServer {
     }
 
     /// The database, from outside.
-    pub fn database(&self) -> rusqlite::Connection {
-        let database = rusqlite::Connection::open(&self.config.sqlite.path).unwrap();
-        database.busy_timeout(Duration::from_secs(5)).unwrap();
-        database
+    pub fn database(&self) -> Database {
+        Database::of(&self.config)
     }
 
     /// One number out of the database.
     pub fn number(&self, sql: &str) -> i64 {
-        self.database().query_row(sql, [], |row| row.get(0)).unwrap()
+        self.database().number(sql)
     }
 
     /// The sum of all metrics whose line begins so.
@@ -117,17 +117,21 @@ impl TestServer {
 
     /// Somebody with this role and the administrator's password, logged in.
     pub fn user(&self, role: &str) -> Rest {
-        let (database, token) = (self.database(), format!("token-of-{role}"));
-        let user = "INSERT INTO users (email, name, global_role, api_only, created_at, updated_at) \
-                    VALUES (?1, ?2, ?2, 0, ?3, ?3)";
-        database.execute(user, params![format!("{role}-user@example.com"), role, START.0]).unwrap();
-        let user_id = database.last_insert_rowid();
-        let password =
-            "INSERT INTO user_passwords (user_id, hash) SELECT ?1, hash FROM user_passwords ORDER BY user_id LIMIT 1";
-        database.execute(password, params![user_id]).unwrap();
-        let session = "INSERT INTO sessions (token_hash, user_id, created_at, accessed_at) VALUES (?1, ?2, ?3, ?3)";
-        let hash = Sha256::digest(token.as_bytes()).to_vec();
-        database.execute(session, params![hash, user_id, self.clock.now().0]).unwrap();
+        let (database, token, now) = (self.database(), format!("token-of-{role}"), self.clock.now().0);
+        let email = format!("{role}-user@example.com");
+        database.execute(&format!(
+            "INSERT INTO users (email, name, global_role, api_only, created_at, updated_at) \
+             VALUES ('{email}', '{role}', '{role}', 0, {now}, {now})"
+        ));
+        let user_id = database.number(&format!("SELECT id FROM users WHERE email = '{email}'"));
+        database.execute(&format!(
+            "INSERT INTO user_passwords (user_id, hash) \
+             SELECT {user_id}, hash FROM user_passwords ORDER BY user_id LIMIT 1"
+        ));
+        let hash: String = Sha256::digest(token.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
+        database.execute(&format!(
+            "INSERT INTO sessions (token_hash, user_id, created_at, accessed_at) VALUES (X'{hash}', {user_id}, {now}, {now})"
+        ));
         self.rest.with_token(&token)
     }
 
