@@ -107,10 +107,8 @@ async fn a_campaign_that_a_restart_left_alone_ends_when_nobody_can_be_watching()
     server.run_tasks().await;
     assert_eq!(job(&server, soon).await.status, LiveStatus::Cancelled);
     // The other one ended while the server was away.
-    server
-        .database()
-        .execute("UPDATE live_queries SET status = 'open', finished_at = NULL WHERE id = ?1", [late])
-        .unwrap();
+    let reopen = format!("UPDATE live_queries SET status = 'open', finished_at = NULL WHERE id = {late}");
+    server.database().execute(&reopen);
     server.restart().await;
     assert_eq!(job(&server, late).await.status, LiveStatus::Cancelled, "at once");
     assert_eq!(job(&server, own).await.status, LiveStatus::Open, "what is no campaign goes on");

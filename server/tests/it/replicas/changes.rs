@@ -219,14 +219,16 @@ async fn a_change_that_is_committed_late() {
     one.rest.apply(&pack("p", &["m"], 60)).await;
     let database = one.database();
     let append = |place: i64| {
-        let row = "INSERT INTO host_changes (id, host_id, kind, changed_at) VALUES (?1, 1, 'changed', ?2)";
-        database.execute(row, [place, one.clock.now().0]).unwrap();
+        let now = one.clock.now().0;
+        database.execute(&format!(
+            "INSERT INTO host_changes (id, host_id, kind, changed_at) VALUES ({place}, 1, 'changed', {now})"
+        ));
     };
     append(1_000);
     other.run_tasks().await;
     assert!(config_at(&other, &mut agent).await["packs"]["p"].is_null());
     one.clock.advance(Duration::from_secs(20));
-    database.execute("INSERT INTO label_members (label_id, host_id) VALUES (8, 1)", []).unwrap();
+    database.execute("INSERT INTO label_members (label_id, host_id) VALUES (8, 1)");
     append(999);
     other.run_tasks().await;
     assert!(config_at(&other, &mut agent).await["packs"]["p"].is_object());
@@ -244,8 +246,8 @@ async fn a_server_that_was_away_for_longer_than_the_feed_is_kept() {
     one.rest.apply(&pack("p", &["m"], 60)).await;
     assert_eq!(one.rest.send("DELETE", "hosts/1", None).await.status, 200);
     let database = one.database();
-    database.execute("INSERT INTO label_members (label_id, host_id) VALUES (8, 2)", []).unwrap();
-    database.execute("DELETE FROM host_changes", []).unwrap();
+    database.execute("INSERT INTO label_members (label_id, host_id) VALUES (8, 2)");
+    database.execute("DELETE FROM host_changes");
     one.clock.advance(Duration::from_secs(301));
     other.run_tasks().await;
     assert!(config_at(&other, &mut moved).await["packs"]["p"].is_object());

@@ -56,8 +56,8 @@ async fn keys_wait_for_a_server_that_cannot_write() {
     let long_ago = one.clock.now();
     one.clock.advance(GRACE * 10);
     let database = one.database();
-    database.execute("UPDATE node_keys SET used_at = ?1", [long_ago.0]).unwrap();
-    database.execute("INSERT INTO replicas (id, written_at) VALUES ('silent', ?1)", [long_ago.0]).unwrap();
+    database.execute(&format!("UPDATE node_keys SET used_at = {}", long_ago.0));
+    database.execute(&format!("INSERT INTO replicas (id, written_at) VALUES ('silent', {})", long_ago.0));
     one.run_tasks().await;
     assert_eq!(one.number("SELECT count(*) FROM node_keys"), 2);
     // After a day it counts as gone.

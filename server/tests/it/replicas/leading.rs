@@ -35,7 +35,7 @@ async fn a_leader_that_falls_silent_is_followed_when_its_lease_is_over() {
     // As if it had died: it does not come to renew.
     let database = other.database();
     let hold = |until: i64| {
-        database.execute("UPDATE leases SET holder = 'silent', expires_at = ?1", [until]).unwrap();
+        database.execute(&format!("UPDATE leases SET holder = 'silent', expires_at = {until}"));
     };
     let until = other.clock.now().plus(Duration::from_secs(30));
     hold(until.0);
