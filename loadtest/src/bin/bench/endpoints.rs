@@ -133,7 +133,7 @@ pub async fn measure(programs: &Programs, kind: Kind, modes: &[Mode], effort: Ef
                 let secret = prepare(programs, &server).await?;
                 let served = one(programs, server, endpoint, &secret, effort.window, &of_server).await?;
                 of_server.insert(endpoint, served.us);
-                let ceiling = Subject::ceiling(programs, *mode, &answers).await?;
+                let ceiling = Subject::ceiling(programs, *mode, &answers, endpoint == Endpoint::Round).await?;
                 let constant = one(programs, ceiling, endpoint, "any", effort.window, &of_ceiling).await?;
                 of_ceiling.insert(endpoint, constant.us);
                 eprintln!(
@@ -179,6 +179,8 @@ async fn one(
     let (agents, words) = endpoint.load(subject.mode);
     let mut load_flags = flags(words);
     load_flags.extend([format!("--agents={agents}"), format!("--enroll-secret={secret}")]);
+    // The ceiling has the questions and the config for hosts of one kind only.
+    load_flags.push("--platforms=ubuntu=1".to_owned());
     let is_enroll = endpoint == Endpoint::Enroll;
     // An enrollment is what the ramp consists of; the others begin when it is over.
     let (ramp, duration) = if is_enroll {

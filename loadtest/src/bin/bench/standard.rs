@@ -139,12 +139,14 @@ async fn one(programs: &Programs, kind: Kind, plan: Plan) -> Result<Row> {
 
 /// What the server counts of its work behind requests, where it counts it.
 fn per_1000(before: &Snapshot, after: &Snapshot, requests: f64) -> BTreeMap<String, f64> {
-    ["muster_sql_statements_total", "muster_rows_written_total", "muster_bus_commands_total"]
-        .into_iter()
-        // A counter appears when it is first counted.
-        .filter_map(|name| Some((name.to_owned(), after.number(name)? - before.number(name).unwrap_or(0.0))))
-        .map(|(name, count)| (name, count * 1000.0 / requests))
-        .collect()
+    let names = ["muster_sql_statements_total", "muster_rows_written_total", "muster_bus_commands_total"];
+    let counted = names.into_iter().filter_map(|name| {
+        let is_by_command = name == "muster_bus_commands_total";
+        // A counter by command does not show before the first of one.
+        let end = after.number(name).or(is_by_command.then_some(0.0))?;
+        Some((name.to_owned(), (end - before.number(name).unwrap_or(0.0)) * 1000.0 / requests))
+    });
+    counted.collect()
 }
 
 fn merge(runs: &[Row]) -> Row {

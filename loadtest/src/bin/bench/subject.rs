@@ -122,8 +122,9 @@ impl Subject {
         Ok(Self { process, address, mode, backend: Some(backend), folder })
     }
 
-    /// A ceiling that answers with the constants of `answers`, with the certificate of a server.
-    pub async fn ceiling(programs: &Programs, mode: Mode, answers: &Answers) -> Result<Self> {
+    /// A ceiling that answers with the constants of `answers`, with the certificate of a server. It has questions at
+    /// every read if `asks`, and none otherwise.
+    pub async fn ceiling(programs: &Programs, mode: Mode, answers: &Answers, asks: bool) -> Result<Self> {
         let folder = folder::new()?;
         let put = |name: &str, bytes: &[u8]| -> Result<PathBuf> {
             let path = folder.path().join(name);
@@ -137,8 +138,10 @@ impl Subject {
             "--until-stdin-closes".to_owned(),
             format!("--log-file={}", folder.path().join("results").display()),
             format!("--config-answer={}", put("config.json", &answers.config)?.display()),
-            format!("--read-answer={}", put("read.json", &answers.read)?.display()),
         ];
+        if asks {
+            words.push(format!("--read-answer={}", put("read.json", &answers.read)?.display()));
+        }
         if mode.is_tls() {
             words.extend([format!("--cert={}", ca.display()), format!("--key={}", key.display())]);
         }
