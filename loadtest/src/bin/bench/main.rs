@@ -40,6 +40,9 @@ struct Options {
     /// One short run of the most important numbers, shown and not written.
     #[arg(long)]
     quick: bool,
+    /// Runs whose median is taken.
+    #[arg(long, default_value_t = 3)]
+    runs: usize,
     /// Measure these parts only; what was written of the others stays.
     #[arg(long, value_enum, value_delimiter = ',')]
     only: Vec<Part>,
@@ -130,7 +133,7 @@ async fn measure(options: &Options, programs: &Programs, before: Measured) -> Re
         } else {
             (
                 &[Mode::BalancedTls, Mode::BalancedPlain, Mode::DirectTls],
-                Effort { runs: 3, window: Duration::from_secs(3) },
+                Effort { runs: options.runs, window: Duration::from_secs(3) },
             )
         };
         measured.endpoints = endpoints::measure(programs, kind, modes, effort).await?;
@@ -140,13 +143,13 @@ async fn measure(options: &Options, programs: &Programs, before: Measured) -> Re
     }
     if is_asked(Part::Standard) {
         measured.standard.clear();
-        for (agents, mode) in [(20_000, Mode::BalancedTls), (3_000, Mode::DirectTls)] {
-            let (runs, settle, window) = if options.quick { (1, 5, 15) } else { (3, 75, 30) };
+        for (agents, mode, ramp) in [(20_000, Mode::BalancedTls, 40), (3_000, Mode::DirectTls, 10)] {
+            let (settle, window) = if options.quick { (5, 15) } else { (75, 30) };
             let plan = Plan {
                 agents: if options.quick { agents / 10 } else { agents },
                 mode,
-                runs,
-                ramp: Duration::from_secs(if options.quick { 5 } else { 15 }),
+                runs: if options.quick { 1 } else { options.runs },
+                ramp: Duration::from_secs(if options.quick { 5 } else { ramp }),
                 settle: Duration::from_secs(settle),
                 window: Duration::from_secs(window),
             };

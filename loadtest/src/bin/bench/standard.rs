@@ -77,7 +77,8 @@ async fn one(programs: &Programs, kind: Kind, plan: Plan) -> Result<Row> {
     let settings = flags("--osquery_detail_update_interval=5m --osquery_label_update_interval=5m");
     let server = Subject::server(programs, kind, plan.mode, Cores::All, &settings).await?;
     prepare(programs, &server).await?;
-    let duration = plan.settle + plan.window + Duration::from_secs(5);
+    // Some more for what lies before the ramp: logging in and applying the profile.
+    let duration = plan.settle + plan.window + Duration::from_secs(8);
     let path = |name: &str| server.folder().join(name).display().to_string();
     let words = vec![
         "--setup".to_owned(),
@@ -92,9 +93,15 @@ async fn one(programs: &Programs, kind: Kind, plan: Plan) -> Result<Row> {
         path("statuses"),
     ];
     let mut load = Load::start(programs, &server, Cores::All, &words)?;
-    load.enrolled(&server, plan.agents, plan.ramp + Duration::from_secs(120)).await?;
-    tokio::time::sleep(plan.settle).await;
+    tokio::time::sleep(plan.ramp + plan.settle).await;
     let before = server.open().await?;
+    let enrolled = before.requests("enroll_agent");
+    anyhow::ensure!(
+        enrolled >= f64::from(plan.agents),
+        "only {enrolled} of {} agents have enrolled within {:?}",
+        plan.agents,
+        plan.ramp + plan.settle
+    );
     let begun = Instant::now();
     tokio::time::sleep(plan.window).await;
     load.check_running().context("the load ended before the window did")?;
