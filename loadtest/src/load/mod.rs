@@ -4,6 +4,7 @@
 //! agents send what [`crate::Agent`] sends: requests are written once per kind of host by the model and kept as templates.
 
 mod buffer;
+mod careless;
 mod engine;
 mod fleet;
 mod given;
@@ -12,12 +13,15 @@ mod lines;
 mod live;
 mod measure;
 mod options;
+mod prepare;
 mod process;
 mod profile;
 mod report;
 mod rest;
 mod setup;
 mod template;
+#[cfg(test)]
+mod tests;
 mod verify;
 mod wheel;
 mod wire;
@@ -34,8 +38,6 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
-use rustls_pki_types::ServerName;
-use serde_json::json;
 use tokio::time::{Instant, sleep_until};
 
 pub use self::{
@@ -52,22 +54,16 @@ pub use self::{
 use self::{
     engine::{Engine, Gauges, micros},
     fleet::{Fleet, Outcomes},
-    options::Place,
-    profile::Profile,
     rest::Rest,
-    setup::Intervals,
     template::{Ground, Template},
-    wire::Target,
 };
-use crate::{
-    live::now_ms,
-    transport::{Trust, tls::client_config},
-};
+use crate::live::now_ms;
 
-/// Files a process needs besides its connections.
-const OTHER_FILES: u64 = 64;
 /// How long preparations may take between the choice of a start and the start itself.
 const HEAD_START: Duration = Duration::from_millis(200);
+
+/// How often it is looked whether all agents have come.
+const LOOK: Duration = Duration::from_millis(100);
 
 /// Receives lines about what is going on.
 pub type Say<'a> = &'a (dyn Fn(&str) + Sync);
@@ -82,9 +78,9 @@ pub struct BadOptions(pub Vec<String>);
 /// # Errors
 /// [`BadOptions`] for contradicting options; otherwise when the run could not be made.
 pub async fn run(options: &Options, say: Say<'_>, progress: Say<'_>) -> anyhow::Result<Report> {
-    let (place, target) = target(options)?;
+    let (place, target) = prepare::target(options)?;
     let rest = Rest::new(target.clone(), &place.host, &place.prefix);
-    let (rest, secret) = prepare(options, rest, say).await?;
+    let (rest, secret) = prepare::operator(options, rest, say).await?;
     let run = uuid::Uuid::new_v4().as_fields().0;
     let mut fleets = Vec::new();
     let start = Instant::now() + HEAD_START;
@@ -102,7 +98,7 @@ pub async fn run(options: &Options, say: Say<'_>, progress: Say<'_>) -> anyhow::
         };
         let (options, place, secret) = (options.clone(), place.clone(), secret.clone());
         let thread = std::thread::Builder::new().name(format!("agents-{part}")).spawn(move || {
-            let profile = profile(&options, &place, run, start_unix_ms);
+            let profile = prepare::profile(&options, &place, run, start_unix_ms);
             let seconds = |time: Duration| time.as_secs();
             let flags = template::flags(
                 &secret,
@@ -118,7 +114,7 @@ pub async fn run(options: &Options, say: Say<'_>, progress: Say<'_>) -> anyhow::
     }
     let gauges: Vec<_> = fleets.iter().map(|(_, gauges)| Arc::clone(gauges)).collect();
     let steady_from = start + options.ramp;
-    let live = ask(options, rest.as_ref(), start);
+    let live = ask(options, rest.as_ref(), start, &gauges);
     let watched = watch(options, start, steady_from, &gauges, progress);
     let (live, (before, after)) = tokio::join!(live, watched);
     let outcomes = tokio::task::spawn_blocking(move || {
@@ -133,7 +129,7 @@ pub async fn run(options: &Options, say: Say<'_>, progress: Say<'_>) -> anyhow::
     let sum =
         |gauge: fn(&Gauges) -> &std::sync::atomic::AtomicU64| gauges.iter().map(|all| gauge(all).load(Relaxed)).sum();
     let mut report = Report {
-        settings: settings(options),
+        settings: prepare::settings(options),
         run,
         mode: options.mode,
         elapsed: start.elapsed(),
@@ -179,103 +175,22 @@ pub fn verify(
     Ok(verifier.finish())
 }
 
-/// Judges the options and finds the server.
-fn target(options: &Options) -> anyhow::Result<(Place, Target)> {
-    let mut problems = options.problems();
-    let place = match Place::find(&options.server) {
-        Ok(place) => place,
-        Err(problem) => {
-            problems.push(problem);
-            bail!(BadOptions(problems));
-        }
-    };
-    if !place.address.ip().is_loopback() && !options.allow_remote {
-        problems.push(format!(
-            "{} is not a loopback address. A load test of a server that is not yours is an attack; say --allow-remote if it is",
-            place.address.ip()
-        ));
-    }
-    if options.source_addresses > 1 && !(place.address.is_ipv4() && place.address.ip().is_loopback()) {
-        problems.push("--source-addresses needs a server on 127.0.0.0/8".to_owned());
-    }
-    if let Some(max) = process::max_open_files()
-        && u64::from(options.connections()) + OTHER_FILES > max
-    {
-        problems.push(format!(
-            "--connections {} are more than the {max} files this process may have open: raise `ulimit -n`",
-            options.connections()
-        ));
-    }
-    if options.server_pid.is_some_and(|pid| Usage::of(pid).is_none()) {
-        problems.push("--server-pid: there is no such process, or this is not Linux".to_owned());
-    }
-    let mut tls = None;
-    if place.is_https {
-        let trust = options.ca.clone().map_or(Trust::Anyone, Trust::CaFile);
-        match (client_config(&trust), ServerName::try_from(place.name.clone())) {
-            (Ok(config), Ok(name)) => tls = Some((config, name)),
-            (Err(error), _) => problems.push(error.to_string()),
-            (_, Err(_)) => problems.push(format!("--server: {:?} is no name for a certificate", place.name)),
-        }
-    }
-    if !problems.is_empty() {
-        bail!(BadOptions(problems));
-    }
-    let target = Target { address: place.address, tls, sources: options.source_addresses };
-    Ok((place, target))
-}
-
-/// Logs in and sets up as far as the options ask for it; gives the operator, if there is one, and the enroll secret.
-async fn prepare(options: &Options, rest: Rest, say: Say<'_>) -> anyhow::Result<(Option<Rest>, String)> {
-    let mut operator = None;
-    if let Some(token) = &options.token {
-        operator = Some(rest.with_token(token));
-    } else if options.setup {
-        let made_up = format!("Load-{}!1", uuid::Uuid::new_v4().simple());
-        let password = options.password.as_ref().unwrap_or(&made_up);
-        operator = match rest.set_up(&options.email, password).await? {
-            Some(operator) => {
-                if options.password.is_none() {
-                    say(&format!("made the first user {} with the password {password}", options.email));
-                }
-                Some(operator)
-            }
-            None if options.password.is_none() => {
-                bail!(BadOptions(vec!["the server is set up already: --setup needs --password or --token".to_owned()]))
-            }
-            None => Some(rest.log_in(&options.email, password).await?),
-        };
-    } else if let Some(password) = &options.password {
-        operator = Some(rest.log_in(&options.email, password).await?);
-    }
-    let wished = options.enroll_secret.as_deref();
-    let secret = match (&operator, wished) {
-        (Some(operator), _) if options.setup => {
-            let intervals = Intervals {
-                distributed_s: options.distributed_interval.as_secs(),
-                config_s: options.config_interval.as_secs(),
-                log_s: options.log_interval.as_secs(),
-            };
-            setup::apply(operator, wished, &intervals).await?
-        }
-        (Some(operator), None) => setup::enroll_secret(operator, None).await?,
-        (_, Some(wished)) => wished.to_owned(),
-        (None, None) => String::new(),
-    };
-    Ok((operator, secret))
-}
-
-/// Asks the live queries, each at its time.
-async fn ask(options: &Options, rest: Option<&Rest>, start: Instant) -> Vec<LiveCurve> {
+/// Asks the live queries, each at its time; but while agents are still to come, not in the first half of it.
+async fn ask(options: &Options, rest: Option<&Rest>, start: Instant, gauges: &[Arc<Gauges>]) -> Vec<LiveCurve> {
     let Some(rest) = rest else { return Vec::new() };
     let end = start + options.ramp + options.duration;
     let mut asking = tokio::task::JoinSet::new();
     for number in 0..options.live {
         // The last one has as much time as there is between two.
         let at = start + options.ramp + options.duration * number / options.live.max(1);
-        let rest = rest.clone();
+        let latest = at + options.duration / (options.live * 2);
+        let (rest, gauges, agents) = (rest.clone(), gauges.to_vec(), u64::from(options.agents));
         asking.spawn(async move {
             sleep_until(at).await;
+            let configured = || gauges.iter().map(|all| all.configured.load(Relaxed)).sum::<u64>();
+            while configured() < agents && Instant::now() < latest {
+                sleep_until(Instant::now() + LOOK).await;
+            }
             (number, live::watch(&rest, number, start, end).await)
         });
     }
@@ -356,74 +271,6 @@ fn collect(report: &mut Report, outcomes: Vec<Outcomes>) -> Ledger {
         }
     }
     Ledger { run: report.run, accounts }
-}
-
-fn profile(options: &Options, place: &Place, run: u32, start_unix_ms: u64) -> Profile {
-    Profile {
-        seed: options.seed,
-        run,
-        start_unix_ms,
-        agents: options.agents,
-        first_agent: options.first_agent,
-        clones: options.clones,
-        slow_hosts: options.slow_hosts,
-        slow_by: micros(options.slow_by),
-        storm: options.storm,
-        ramp: micros(options.ramp),
-        distributed_interval: micros(options.distributed_interval),
-        config_interval: micros(options.config_interval),
-        log_interval: micros(options.log_interval),
-        log_share: options.log_share,
-        lines: options.lines,
-        line_bytes: options.line_bytes as usize,
-        status_share: options.status_share,
-        label_flips: options.label_flips,
-        query_fails: options.query_fails,
-        query_empty: options.query_empty,
-        live_bytes: options.live_bytes as usize,
-        slow: Duration::from_millis(options.slow_ms),
-        check_config: options.check_config || options.setup,
-        is_balanced: options.mode == Mode::Balanced,
-        host: place.host.clone(),
-    }
-}
-
-fn settings(options: &Options) -> serde_json::Value {
-    let ms = |time: Duration| micros(time) as f64 / 1000.0;
-    let platforms: serde_json::Map<_, _> =
-        options.platforms.iter().map(|(word, weight)| (word.clone(), (*weight).into())).collect();
-    json!({
-        "server": options.server,
-        "mode": if options.mode == Mode::Balanced { "balanced" } else { "direct" },
-        "agents": options.agents,
-        "platforms": platforms,
-        "connections": options.connections(),
-        "source_addresses": options.source_addresses,
-        "threads": options.threads,
-        "seed": options.seed,
-        "first_agent": options.first_agent,
-        "clones": options.clones,
-        "slow_hosts": options.slow_hosts,
-        "slow_by_ms": ms(options.slow_by),
-        "ramp_ms": ms(options.ramp),
-        "storm": options.storm,
-        "duration_ms": ms(options.duration),
-        "distributed_interval_ms": ms(options.distributed_interval),
-        "config_interval_ms": ms(options.config_interval),
-        "log_interval_ms": ms(options.log_interval),
-        "log_share": options.log_share,
-        "lines": options.lines,
-        "line_bytes": options.line_bytes,
-        "status_share": options.status_share,
-        "label_flips": options.label_flips,
-        "query_fails": options.query_fails,
-        "query_empty": options.query_empty,
-        "live": options.live,
-        "live_bytes": options.live_bytes,
-        "slow_ms": options.slow_ms,
-        "setup": options.setup,
-        "check_config": options.check_config || options.setup,
-    })
 }
 
 /// The share of one part when things are dealt out.

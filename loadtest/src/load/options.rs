@@ -24,7 +24,7 @@ pub struct Options {
     /// Trust the certificates in this PEM file.
     #[arg(long, value_name = "FILE", conflicts_with = "insecure", help_heading = "Server")]
     pub ca: Option<PathBuf>,
-    /// Trust any certificate.
+    /// Trust any certificate, and verify no signature.
     #[arg(long, help_heading = "Server")]
     pub insecure: bool,
     /// Take a target that is not a loopback address. Load hurts: make sure that it is yours.
@@ -90,7 +90,7 @@ pub struct Options {
     /// How agents reach the server.
     #[arg(long, value_enum, default_value = "balanced", help_heading = "Transport")]
     pub mode: Mode,
-    /// Connections at one time, over all threads [default: 64 balanced, 1024 direct].
+    /// Connections at one time, over all threads [default: 256 balanced, 1024 direct].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000), help_heading = "Transport")]
     pub connections: Option<u32>,
     /// Rotate over so many addresses of 127.0.0.0/8, each with ports of its own (direct mode).
@@ -187,7 +187,7 @@ impl Options {
     #[must_use]
     pub fn connections(&self) -> u32 {
         self.connections.unwrap_or(match self.mode {
-            Mode::Balanced => 64,
+            Mode::Balanced => 256,
             Mode::Direct => 1024,
         })
     }

@@ -7,7 +7,7 @@ use muster_api::osquery::{config::push_json_str, filters};
 use crate::{
     Agent, Flags, Identity, Platform, SqliteHost,
     agent::{
-        Door, Step, Version,
+        Door, OsVersion, Step, Version,
         chance::{below, mix, uuid},
         distributed_row,
     },
@@ -194,36 +194,10 @@ impl Template {
         (word, platform, markers, os): &(&'static str, Platform, &'static [&'static str], Option<[&str; 10]>),
         version: &str,
     ) -> Self {
-        let mut identity = Identity::simulated(ground.seed, 0, *platform);
-        for (gap, text) in GAPS {
-            let place = match gap {
-                Gap::Uuid => &mut identity.uuid,
-                Gap::Instance => &mut identity.instance_id,
-                Gap::Hostname => &mut identity.hostname,
-                Gap::Fqdn => &mut identity.fqdn,
-                Gap::ComputerName => &mut identity.computer_name,
-                Gap::Serial => &mut identity.hardware.serial,
-            };
-            text.clone_into(place);
-        }
-        identity.host_identifier.clone_from(&identity.uuid);
-        version.clone_into(&mut identity.osquery_version);
-        if let Some(os) = os {
-            let [name, version, major, minor, patch, build, platform, platform_like, codename, arch] =
-                os.map(str::to_owned);
-            identity.os = crate::agent::OsVersion {
-                name,
-                version,
-                major,
-                minor,
-                patch,
-                build,
-                platform,
-                platform_like,
-                codename,
-                arch,
-            };
-        }
+        let flavour = &(*word, *platform, *markers, *os);
+        let identity = identity(ground.seed, flavour, version, |gap| {
+            GAPS.iter().find(|(other, _)| *other == gap).map_or("", |(_, text)| text).to_owned()
+        });
         let model = Agent::new(identity, ground.flags.clone(), Box::new(SqliteHost::new()), ground.now_ms);
         let heads = Door::ALL.map(|door| {
             let mut head = format!("POST {}{} HTTP/1.1\r\n", ground.prefix, model.path(door));
@@ -305,6 +279,30 @@ impl Template {
     }
 }
 
+/// A host of a kind, with these names.
+fn identity(
+    seed: u64,
+    (_, platform, _, os): &(&str, Platform, &[&str], Option<[&str; 10]>),
+    version: &str,
+    name: impl Fn(Gap) -> String,
+) -> Identity {
+    let mut identity = Identity::simulated(seed, 0, *platform);
+    identity.uuid = name(Gap::Uuid);
+    identity.host_identifier = name(Gap::Uuid);
+    identity.instance_id = name(Gap::Instance);
+    identity.hostname = name(Gap::Hostname);
+    identity.fqdn = name(Gap::Fqdn);
+    identity.computer_name = name(Gap::ComputerName);
+    identity.hardware.serial = name(Gap::Serial);
+    version.clone_into(&mut identity.osquery_version);
+    if let Some(os) = os {
+        let [name, version, major, minor, patch, build, platform, platform_like, codename, arch] =
+            os.map(str::to_owned);
+        identity.os = OsVersion { name, version, major, minor, patch, build, platform, platform_like, codename, arch };
+    }
+    identity
+}
+
 /// Answers kept per kind of host: live queries are new texts each time.
 const MAX_ANSWERS: usize = 4096;
 
@@ -321,5 +319,56 @@ pub(super) fn flags(enroll_secret: &str, distributed_s: u64, config_s: u64, log_
         config_refresh: config_s,
         logger_tls_period: log_s.max(1),
         ..Flags::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_of_host_says_what_the_model_says() {
+        let flags = flags("secret", 10, 60, 10);
+        let ground = Ground { seed: 3, flags: &flags, prefix: "/muster", now_ms: 1_795_190_018_000 };
+        for flavour in &FLAVOURS {
+            for (version, _) in VERSIONS {
+                let mut template = Template::new(&ground, flavour, version);
+                let names = template.names(3, 17, 18);
+                let identity = identity(3, flavour, version, |gap| match gap {
+                    Gap::Uuid => names.uuid.clone(),
+                    Gap::Instance => names.instance.clone(),
+                    Gap::Hostname | Gap::ComputerName => names.hostname.clone(),
+                    Gap::Fqdn => names.fqdn.clone(),
+                    Gap::Serial => names.serial.clone(),
+                });
+                let mut model = Agent::new(identity, flags.clone(), Box::new(SqliteHost::new()), ground.now_ms);
+                let mut body = Vec::new();
+                template.enroll(&mut body, &names);
+                assert_eq!(body, model.request(Step::Enroll, ground.now_ms).body, "{}", flavour.0);
+                let sql = "SELECT * FROM system_info, osquery_info, os_version";
+                let mut expected = Vec::new();
+                let (rows, _) = model.ask(sql, ground.now_ms);
+                distributed_row(&mut expected, &rows.unwrap()[0]);
+                body.clear();
+                match &*template.answer(sql, ground.now_ms) {
+                    Rows::Fine { json, empty: false } => json.fill(&mut body, &names),
+                    other => panic!("{other:?}"),
+                }
+                assert_eq!(body, [b"[", expected.as_slice(), b"]"].concat(), "{}", flavour.0);
+            }
+        }
+    }
+
+    #[test]
+    fn words_are_found_wherever_they_stand() {
+        for (text, word, at) in [
+            ("abc", "abc", Some(0)),
+            ("aabab", "ab", Some(1)),
+            ("abab", "ba", Some(1)),
+            ("a", "ab", None),
+            ("", "a", None),
+        ] {
+            assert_eq!(find(text.as_bytes(), word.as_bytes()), at, "{text} {word}");
+        }
     }
 }

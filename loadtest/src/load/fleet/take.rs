@@ -1,0 +1,118 @@
+//! Judging answers.
+
+use std::time::Duration;
+
+use super::{Exchange, Fleet, Job, Micros, Outcome, Then, endpoint, split};
+use crate::{
+    Verdict,
+    agent::{Step, Version},
+    load::measure::{Fault, record},
+};
+
+impl Fleet {
+    /// Takes in what came of a request, and says what is next for the job.
+    pub fn done(&mut self, job: Job, exchange: &Exchange, outcome: &Outcome<'_>) -> Then {
+        let (at, lane) = split(job);
+        let phase = usize::from(exchange.due >= self.profile.ramp);
+        let endpoint = endpoint(exchange.step) as usize;
+        let tally = &mut self.tallies[phase][endpoint];
+        let since = |from: Micros| Duration::from_micros(exchange.done.saturating_sub(from));
+        tally.requests += 1;
+        record(&mut tally.latency, since(exchange.due));
+        record(&mut tally.service, since(exchange.sent));
+        tally.lateness(Duration::from_micros(exchange.sent.saturating_sub(exchange.due)));
+        tally.slow += u64::from(since(exchange.due) >= self.profile.slow);
+        tally.resent += u64::from(exchange.resent);
+        tally.bytes_out += exchange.bytes_out as u64;
+        tally.bytes_in += exchange.bytes_in as u64;
+        let result = match outcome {
+            Outcome::Answer(body) => self.take(at, exchange, body),
+            Outcome::Timeout => Err((Fault::Timeout, "no answer within 16 s".to_owned())),
+            Outcome::Broken(reason) => Err((Fault::Connection, reason.clone())),
+        };
+        let failure = result.err();
+        if let Some((fault, example)) = &failure {
+            self.tallies[phase][endpoint].fault(*fault, || example.clone());
+        }
+        let misled = matches!(failure, Some((Fault::WrongConfig | Fault::WrongWork, _)));
+        // An agent takes an empty answer for success, and so does this one; it is counted as bad nevertheless.
+        let is_empty = matches!(outcome, Outcome::Answer([])) && exchange.step != Step::Enroll;
+        if failure.is_none() || misled || is_empty {
+            self.after_success(at, lane, exchange)
+        } else {
+            self.after_failure(at, lane, exchange)
+        }
+    }
+
+    /// Judges an answer as agents do and takes what is in it.
+    fn take(&mut self, at: usize, exchange: &Exchange, body: &[u8]) -> Result<(), (Fault, String)> {
+        let agent = &mut self.agents[at];
+        let template = &self.templates[agent.kind as usize];
+        if exchange.step == Step::Enroll {
+            let key = Verdict::judge_enroll(body).map_err(|reason| {
+                match serde_json::from_slice::<serde_json::Value>(body) {
+                    Ok(value) if value.get("error").is_some() => (Fault::Refused, text_of(&value["error"])),
+                    _ => (Fault::BadBody, reason),
+                }
+            })?;
+            // Keys travel in a header, and are written into bodies as they are.
+            if key.bytes().any(|byte| !byte.is_ascii_graphic() || byte == b'"' || byte == b'\\') {
+                return Err((Fault::BadBody, "the node key is no word".to_owned()));
+            }
+            agent.node_key = key.into();
+            return Ok(());
+        }
+        if body.is_empty() {
+            return Err((Fault::BadBody, "an empty answer".to_owned()));
+        }
+        let is_known = match exchange.step {
+            Step::Config => agent.given.as_ref().is_some_and(|given| given.is(body)),
+            Step::Read => self.works.known(body),
+            _ => body == b"{}",
+        };
+        if !is_known {
+            match Verdict::judge(body, Version::parse(&template.version)) {
+                Verdict::Success(_) => {}
+                Verdict::NodeInvalid => {
+                    agent.node_key = "".into();
+                    return Err((Fault::NodeInvalid, String::from_utf8_lossy(body).into_owned()));
+                }
+                Verdict::Failure(reason) if reason.starts_with("the answer is not JSON") => {
+                    return Err((Fault::BadBody, reason));
+                }
+                Verdict::Failure(reason) => return Err((Fault::Refused, reason)),
+            }
+        }
+        match exchange.step {
+            Step::Config => {
+                if !is_known {
+                    agent.given = self.configs.given(body, agent.kind, template);
+                }
+                let Some(given) = &agent.given else {
+                    return Err((Fault::BadBody, "the config is no object".to_owned()));
+                };
+                if self.profile.check_config
+                    && let Some(misfit) = given.misfit(template)
+                {
+                    return Err((Fault::WrongConfig, format!("agent {}: {misfit}", agent.number)));
+                }
+            }
+            Step::Read => {
+                let Some(work) = self.works.of(body) else {
+                    return Err((Fault::BadBody, "the questions are no object of texts".to_owned()));
+                };
+                let misfit = work.misfit(template);
+                agent.work = (work.len() > 0).then_some(work);
+                if let Some(misfit) = misfit {
+                    return Err((Fault::WrongWork, format!("agent {}: {misfit}", agent.number)));
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+fn text_of(value: &serde_json::Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}

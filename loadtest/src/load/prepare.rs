@@ -1,0 +1,179 @@
+//! From options to what a run needs: the server, an operator, the enroll secret, the profile.
+
+use std::time::Duration;
+
+use anyhow::bail;
+use rustls_pki_types::ServerName;
+use serde_json::json;
+
+use super::{
+    BadOptions, Say, careless,
+    engine::micros,
+    options::{Mode, Options, Place},
+    process::{self, Usage},
+    profile::Profile,
+    rest::Rest,
+    setup::{self, Intervals},
+    wire::Target,
+};
+use crate::transport::{Trust, tls::client_config};
+
+/// Files a process needs besides its connections.
+const OTHER_FILES: u64 = 64;
+/// Judges the options and finds the server.
+pub(super) fn target(options: &Options) -> anyhow::Result<(Place, Target)> {
+    let mut problems = options.problems();
+    let place = match Place::find(&options.server) {
+        Ok(place) => place,
+        Err(problem) => {
+            problems.push(problem);
+            bail!(BadOptions(problems));
+        }
+    };
+    if !place.address.ip().is_loopback() && !options.allow_remote {
+        problems.push(format!(
+            "{} is not a loopback address. A load test of a server that is not yours is an attack; say --allow-remote if it is",
+            place.address.ip()
+        ));
+    }
+    if options.source_addresses > 1 && !(place.address.is_ipv4() && place.address.ip().is_loopback()) {
+        problems.push("--source-addresses needs a server on 127.0.0.0/8".to_owned());
+    }
+    if let Some(max) = process::max_open_files()
+        && u64::from(options.connections()) + OTHER_FILES > max
+    {
+        problems.push(format!(
+            "--connections {} are more than the {max} files this process may have open: raise `ulimit -n`",
+            options.connections()
+        ));
+    }
+    if options.server_pid.is_some_and(|pid| Usage::of(pid).is_none()) {
+        problems.push("--server-pid: there is no such process, or this is not Linux".to_owned());
+    }
+    let mut tls = None;
+    if place.is_https {
+        let config = match &options.ca {
+            Some(path) => client_config(&Trust::CaFile(path.clone())).map_err(|error| error.to_string()),
+            None => careless::client_config().map_err(|error| error.to_string()),
+        };
+        match (config, ServerName::try_from(place.name.clone())) {
+            (Ok(config), Ok(name)) => tls = Some((config, name)),
+            (Err(problem), _) => problems.push(problem),
+            (_, Err(_)) => problems.push(format!("--server: {:?} is no name for a certificate", place.name)),
+        }
+    }
+    if !problems.is_empty() {
+        bail!(BadOptions(problems));
+    }
+    let target = Target { address: place.address, tls, sources: options.source_addresses };
+    Ok((place, target))
+}
+
+/// Logs in and sets up as far as the options ask for it; gives the operator, if there is one, and the enroll secret.
+pub(super) async fn operator(options: &Options, rest: Rest, say: Say<'_>) -> anyhow::Result<(Option<Rest>, String)> {
+    let mut operator = None;
+    if let Some(token) = &options.token {
+        operator = Some(rest.with_token(token));
+    } else if options.setup {
+        let made_up = format!("Load-{}!1", uuid::Uuid::new_v4().simple());
+        let password = options.password.as_ref().unwrap_or(&made_up);
+        operator = match rest.set_up(&options.email, password).await? {
+            Some(operator) => {
+                if options.password.is_none() {
+                    say(&format!("made the first user {} with the password {password}", options.email));
+                }
+                Some(operator)
+            }
+            None if options.password.is_none() => {
+                bail!(BadOptions(vec!["the server is set up already: --setup needs --password or --token".to_owned()]))
+            }
+            None => Some(rest.log_in(&options.email, password).await?),
+        };
+    } else if let Some(password) = &options.password {
+        operator = Some(rest.log_in(&options.email, password).await?);
+    }
+    let wished = options.enroll_secret.as_deref();
+    let secret = match (&operator, wished) {
+        (Some(operator), _) if options.setup => {
+            let intervals = Intervals {
+                distributed_s: options.distributed_interval.as_secs(),
+                config_s: options.config_interval.as_secs(),
+                log_s: options.log_interval.as_secs(),
+            };
+            setup::apply(operator, wished, &intervals).await?
+        }
+        (Some(operator), None) => setup::enroll_secret(operator, None).await?,
+        (_, Some(wished)) => wished.to_owned(),
+        (None, None) => String::new(),
+    };
+    Ok((operator, secret))
+}
+
+pub(super) fn profile(options: &Options, place: &Place, run: u32, start_unix_ms: u64) -> Profile {
+    Profile {
+        seed: options.seed,
+        run,
+        start_unix_ms,
+        agents: options.agents,
+        first_agent: options.first_agent,
+        clones: options.clones,
+        slow_hosts: options.slow_hosts,
+        slow_by: micros(options.slow_by),
+        storm: options.storm,
+        ramp: micros(options.ramp),
+        distributed_interval: micros(options.distributed_interval),
+        config_interval: micros(options.config_interval),
+        log_interval: micros(options.log_interval),
+        log_share: options.log_share,
+        lines: options.lines,
+        line_bytes: options.line_bytes as usize,
+        status_share: options.status_share,
+        label_flips: options.label_flips,
+        query_fails: options.query_fails,
+        query_empty: options.query_empty,
+        live_bytes: options.live_bytes as usize,
+        slow: Duration::from_millis(options.slow_ms),
+        check_config: options.check_config || options.setup,
+        is_balanced: options.mode == Mode::Balanced,
+        host: place.host.clone(),
+    }
+}
+
+/// The options that shape the load, as results show them.
+pub(super) fn settings(options: &Options) -> serde_json::Value {
+    let ms = |time: Duration| micros(time) as f64 / 1000.0;
+    let platforms: serde_json::Map<_, _> =
+        options.platforms.iter().map(|(word, weight)| (word.clone(), (*weight).into())).collect();
+    json!({
+        "server": options.server,
+        "mode": if options.mode == Mode::Balanced { "balanced" } else { "direct" },
+        "agents": options.agents,
+        "platforms": platforms,
+        "connections": options.connections(),
+        "source_addresses": options.source_addresses,
+        "threads": options.threads,
+        "seed": options.seed,
+        "first_agent": options.first_agent,
+        "clones": options.clones,
+        "slow_hosts": options.slow_hosts,
+        "slow_by_ms": ms(options.slow_by),
+        "ramp_ms": ms(options.ramp),
+        "storm": options.storm,
+        "duration_ms": ms(options.duration),
+        "distributed_interval_ms": ms(options.distributed_interval),
+        "config_interval_ms": ms(options.config_interval),
+        "log_interval_ms": ms(options.log_interval),
+        "log_share": options.log_share,
+        "lines": options.lines,
+        "line_bytes": options.line_bytes,
+        "status_share": options.status_share,
+        "label_flips": options.label_flips,
+        "query_fails": options.query_fails,
+        "query_empty": options.query_empty,
+        "live": options.live,
+        "live_bytes": options.live_bytes,
+        "slow_ms": options.slow_ms,
+        "setup": options.setup,
+        "check_config": options.check_config || options.setup,
+    })
+}
