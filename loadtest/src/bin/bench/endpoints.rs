@@ -133,7 +133,8 @@ pub async fn measure(programs: &Programs, kind: Kind, modes: &[Mode], effort: Ef
                 let secret = prepare(programs, &server).await?;
                 let served = one(programs, server, endpoint, &secret, effort.window, &of_server).await?;
                 of_server.insert(endpoint, served.us);
-                let ceiling = Subject::ceiling(programs, *mode, &answers, endpoint == Endpoint::Round).await?;
+                let ceiling =
+                    Subject::ceiling(programs, *mode, Cores::server(), &answers, endpoint == Endpoint::Round).await?;
                 let constant = one(programs, ceiling, endpoint, "any", effort.window, &of_ceiling).await?;
                 of_ceiling.insert(endpoint, constant.us);
                 eprintln!(
@@ -203,9 +204,7 @@ async fn one(
     let after = subject.close().await?;
     let seconds = begun.elapsed().as_secs_f64();
     let results = load.results().await?;
-    if results.total.errors > 0 {
-        eprintln!("{}: {} errors: {:?}", endpoint.title(), results.total.errors, results.failed);
-    }
+    results.warn(endpoint.title());
     let us = endpoint.cost(&before, &after, known)?;
     let requests =
         [ENROLLS, CONFIGS, READS, WRITES, LOGS].map(|handler| after.requests(handler) - before.requests(handler));
@@ -215,7 +214,7 @@ async fn one(
 }
 
 /// What a real server with the standard profile answers a host that has just enrolled.
-async fn answers(programs: &Programs, kind: Kind) -> Result<Answers> {
+pub async fn answers(programs: &Programs, kind: Kind) -> Result<Answers> {
     let server = Subject::server(programs, kind, Mode::BalancedTls, Cores::All, &[]).await?;
     let secret = prepare(programs, &server).await?;
     let (cert, key) = (server.folder().join("tls/server.crt"), server.folder().join("tls/server.key"));

@@ -45,6 +45,11 @@ impl Mode {
         self != Self::BalancedPlain
     }
 
+    /// A connection for every request uses up the ports of one address.
+    pub fn source_addresses(self) -> u32 {
+        if self.is_direct() { 8 } else { 1 }
+    }
+
     pub fn is_direct(self) -> bool {
         self == Self::DirectTls
     }
@@ -124,7 +129,7 @@ impl Subject {
 
     /// A ceiling that answers with the constants of `answers`, with the certificate of a server. It has questions at
     /// every read if `asks`, and none otherwise.
-    pub async fn ceiling(programs: &Programs, mode: Mode, answers: &Answers, asks: bool) -> Result<Self> {
+    pub async fn ceiling(programs: &Programs, mode: Mode, cores: Cores, answers: &Answers, asks: bool) -> Result<Self> {
         let folder = folder::new()?;
         let put = |name: &str, bytes: &[u8]| -> Result<PathBuf> {
             let path = folder.path().join(name);
@@ -145,10 +150,13 @@ impl Subject {
         if mode.is_tls() {
             words.extend([format!("--cert={}", ca.display()), format!("--key={}", key.display())]);
         }
+        if cores == Cores::All {
+            words.push(format!("--workers={}", proc::cores()));
+        }
         if mode.is_direct() {
             words.push("--close".to_owned());
         }
-        let mut process = Process::start("ceiling", &words, Cores::server(), folder.path())?;
+        let mut process = Process::start("ceiling", &words, cores, folder.path())?;
         let host = process.says("listening on ").await?;
         let address = Address::new(&host, mode.is_tls().then_some(ca.as_path()))?;
         Ok(Self { process, address, mode, backend: None, folder })
