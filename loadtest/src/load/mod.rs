@@ -266,9 +266,7 @@ fn collect(report: &mut Report, outcomes: Vec<Outcomes>) -> Ledger {
             mine.acknowledged += theirs.acknowledged;
             mine.dropped += theirs.dropped;
         }
-        for (agent, stream, made, acknowledged) in outcome.ledger {
-            accounts.insert((agent, stream), Account { made, acknowledged });
-        }
+        accounts.extend(outcome.ledger);
     }
     Ledger { run: report.run, accounts }
 }

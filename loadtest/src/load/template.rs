@@ -118,8 +118,11 @@ pub(super) struct Template {
     answers: HashMap<Box<str>, Rc<Rows>>,
 }
 
-/// Words, families and markers of the platforms that can be simulated, with their `os_version`.
-const FLAVOURS: [(&str, Platform, &[&str], Option<[&str; 10]>); 6] = [
+/// Word, family and markers of a platform, and its `os_version` if the model has no better one.
+type Flavour = (&'static str, Platform, &'static [&'static str], Option<[&'static str; 10]>);
+
+/// The platforms that can be simulated.
+const FLAVOURS: [Flavour; 6] = [
     (
         "ubuntu",
         Platform::Linux,
@@ -189,11 +192,7 @@ impl Template {
         all
     }
 
-    fn new(
-        ground: &Ground<'_>,
-        (word, platform, markers, os): &(&'static str, Platform, &'static [&'static str], Option<[&str; 10]>),
-        version: &str,
-    ) -> Self {
+    fn new(ground: &Ground<'_>, (word, platform, markers, os): &Flavour, version: &str) -> Self {
         let flavour = &(*word, *platform, *markers, *os);
         let identity = identity(ground.seed, flavour, version, |gap| {
             GAPS.iter().find(|(other, _)| *other == gap).map_or("", |(_, text)| text).to_owned()
@@ -280,12 +279,7 @@ impl Template {
 }
 
 /// A host of a kind, with these names.
-fn identity(
-    seed: u64,
-    (_, platform, _, os): &(&str, Platform, &[&str], Option<[&str; 10]>),
-    version: &str,
-    name: impl Fn(Gap) -> String,
-) -> Identity {
+fn identity(seed: u64, (_, platform, _, os): &Flavour, version: &str, name: impl Fn(Gap) -> String) -> Identity {
     let mut identity = Identity::simulated(seed, 0, *platform);
     identity.uuid = name(Gap::Uuid);
     identity.host_identifier = name(Gap::Uuid);

@@ -218,7 +218,7 @@ fn lines_that_were_refused_come_again_with_newer_ones_and_none_is_forgotten() {
     assert_eq!((log.requests, log.faults_of(Fault::Refused), log.faults_of(Fault::Connection)), (3, 1, 1));
     assert_eq!(log.examples[Fault::Refused as usize].as_deref(), Some("disk full"));
     assert_eq!((outcomes.lines[0].made, outcomes.lines[0].acknowledged), (count, count));
-    assert_eq!(outcomes.ledger[0].3, [(0, count as u32 - 1)]);
+    assert_eq!(outcomes.ledger[0].1.acknowledged, [(0, count as u32 - 1)]);
 }
 
 #[test]

@@ -9,6 +9,7 @@ use std::{rc::Rc, time::Duration};
 use super::{
     buffer::{Buffer, LineCount},
     given::{Configs, Given},
+    ledger::Account,
     lines::{Calendar, Stream},
     measure::{Endpoint, LATE, Tally, record},
     profile::Profile,
@@ -248,7 +249,8 @@ impl Fleet {
         for agent in self.agents {
             for (stream, buffer) in [(Stream::Results, agent.results), (Stream::Statuses, agent.statuses)] {
                 if buffer.next() > 0 {
-                    ledger.push((agent.number, stream, buffer.next(), buffer.acknowledged));
+                    let account = Account { made: buffer.next(), acknowledged: buffer.acknowledged };
+                    ledger.push(((agent.number, stream), account));
                 }
             }
         }
@@ -260,7 +262,7 @@ impl Fleet {
 pub(super) struct Outcomes {
     pub tallies: [Vec<Tally>; 2],
     pub lines: [LineCount; 2],
-    pub ledger: Vec<(u32, Stream, u32, Vec<(u32, u32)>)>,
+    pub ledger: Vec<((u32, Stream), Account)>,
 }
 
 fn endpoint(step: Step) -> Endpoint {
