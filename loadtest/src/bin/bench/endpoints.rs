@@ -230,7 +230,6 @@ pub async fn answers(programs: &Programs, kind: Kind) -> Result<Answers> {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a step that fails is a failed test")]
 mod tests {
     use super::*;
 

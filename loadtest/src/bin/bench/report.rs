@@ -193,7 +193,6 @@ fn grouped(number: u64) -> String {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a step that fails is a failed test")]
 mod tests {
     use super::*;
 
