@@ -23,6 +23,7 @@ test-faults:
 lint:
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets --quiet -- -D warnings
+	$(CARGO) clippy --workspace --features loadtest/planted-faults --test planted --quiet -- -D warnings
 	scripts/check-imports
 
 ## Put what the programs print about themselves into the documentation.

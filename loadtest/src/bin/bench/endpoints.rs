@@ -133,7 +133,8 @@ pub async fn measure(programs: &Programs, kind: Kind, modes: &[Mode], effort: Ef
                 let secret = prepare(programs, &server).await?;
                 let served = one(programs, server, endpoint, &secret, effort.window, &of_server).await?;
                 of_server.insert(endpoint, served.us);
-                let ceiling = Subject::ceiling(programs, *mode, &answers).await?;
+                let ceiling =
+                    Subject::ceiling(programs, *mode, Cores::server(), &answers, endpoint == Endpoint::Round).await?;
                 let constant = one(programs, ceiling, endpoint, "any", effort.window, &of_ceiling).await?;
                 of_ceiling.insert(endpoint, constant.us);
                 eprintln!(
@@ -179,6 +180,8 @@ async fn one(
     let (agents, words) = endpoint.load(subject.mode);
     let mut load_flags = flags(words);
     load_flags.extend([format!("--agents={agents}"), format!("--enroll-secret={secret}")]);
+    // The ceiling has the questions and the config for hosts of one kind only.
+    load_flags.push("--platforms=ubuntu=1".to_owned());
     let is_enroll = endpoint == Endpoint::Enroll;
     // An enrollment is what the ramp consists of; the others begin when it is over.
     let (ramp, duration) = if is_enroll {
@@ -201,9 +204,7 @@ async fn one(
     let after = subject.close().await?;
     let seconds = begun.elapsed().as_secs_f64();
     let results = load.results().await?;
-    if results.total.errors > 0 {
-        eprintln!("{}: {} errors: {:?}", endpoint.title(), results.total.errors, results.failed);
-    }
+    results.warn(endpoint.title());
     let us = endpoint.cost(&before, &after, known)?;
     let requests =
         [ENROLLS, CONFIGS, READS, WRITES, LOGS].map(|handler| after.requests(handler) - before.requests(handler));
@@ -213,7 +214,7 @@ async fn one(
 }
 
 /// What a real server with the standard profile answers a host that has just enrolled.
-async fn answers(programs: &Programs, kind: Kind) -> Result<Answers> {
+pub async fn answers(programs: &Programs, kind: Kind) -> Result<Answers> {
     let server = Subject::server(programs, kind, Mode::BalancedTls, Cores::All, &[]).await?;
     let secret = prepare(programs, &server).await?;
     let (cert, key) = (server.folder().join("tls/server.crt"), server.folder().join("tls/server.key"));
@@ -229,7 +230,6 @@ async fn answers(programs: &Programs, kind: Kind) -> Result<Answers> {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a step that fails is a failed test")]
 mod tests {
     use super::*;
 

@@ -31,6 +31,10 @@ pub struct LoadResults {
 pub struct Endpoint {
     pub requests: u64,
     pub latency_ms: Latency,
+    #[serde(default)]
+    pub errors_by_kind: BTreeMap<String, u64>,
+    #[serde(default)]
+    pub examples: BTreeMap<String, String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -42,7 +46,6 @@ pub struct Latency {
 #[derive(Debug, Deserialize)]
 pub struct Total {
     pub requests: u64,
-    pub errors: u64,
     pub late: u64,
 }
 
@@ -56,6 +59,29 @@ pub struct Verify {
     pub acknowledged: u64,
     pub lost: u64,
     pub doubled: u64,
+}
+
+impl LoadResults {
+    /// Errors of all endpoints by kind.
+    pub fn errors(&self) -> BTreeMap<String, u64> {
+        let mut all = BTreeMap::new();
+        for (kind, count) in self.endpoints.values().flat_map(|endpoint| &endpoint.errors_by_kind) {
+            if *count > 0 {
+                *all.entry(kind.clone()).or_default() += count;
+            }
+        }
+        all
+    }
+
+    /// Says what went wrong, so that numbers are not taken for better than they are.
+    pub fn warn(&self, of: &str) {
+        for failed in &self.failed {
+            eprintln!("{of}: {failed}");
+        }
+        for (name, endpoint) in self.endpoints.iter().filter(|(_, endpoint)| !endpoint.examples.is_empty()) {
+            eprintln!("{of}: {name}: {:?}, such as {:?}", endpoint.errors_by_kind, endpoint.examples);
+        }
+    }
 }
 
 impl Load {

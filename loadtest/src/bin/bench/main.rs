@@ -40,7 +40,10 @@ struct Options {
     /// One short run of the most important numbers, shown and not written.
     #[arg(long)]
     quick: bool,
-    /// Measure these parts only, and show them.
+    /// Runs whose median is taken.
+    #[arg(long, default_value_t = 3)]
+    runs: usize,
+    /// Measure these parts only; what was written of the others stays.
     #[arg(long, value_enum, value_delimiter = ',')]
     only: Vec<Part>,
     /// Folder of performance.md and performance.json, where the numbers go.
@@ -98,19 +101,20 @@ async fn bench(options: &Options) -> Result<()> {
         return Ok(());
     }
     let begun = Instant::now();
-    let measured = measure(options, &programs).await?;
-    eprintln!("took {:.0} s", begun.elapsed().as_secs_f64());
     let title = options.backend.title();
-    if options.quick || !options.only.is_empty() {
-        return print(&report::render(title, &measured));
-    }
     let (book, page) = (options.docs.join("performance.json"), options.docs.join("performance.md"));
     let mut all = report::read(&book)?;
+    let before = if options.quick { None } else { all.remove(title) };
+    let measured = measure(options, &programs, before.unwrap_or_default()).await?;
+    eprintln!("took {:.0} s", begun.elapsed().as_secs_f64());
+    if options.quick {
+        return print(&report::render(title, &measured));
+    }
     all.insert(title.to_owned(), measured);
     report::write(&book, &page, &all)
 }
 
-async fn measure(options: &Options, programs: &Programs) -> Result<Measured> {
+async fn measure(options: &Options, programs: &Programs, before: Measured) -> Result<Measured> {
     let is_asked = |part| {
         if options.only.is_empty() { !(options.quick && part == Part::Memory) } else { options.only.contains(&part) }
     };
@@ -121,19 +125,15 @@ async fn measure(options: &Options, programs: &Programs) -> Result<Measured> {
         }
         Cores::All => "One core for everything: server and generator disturb each other.",
     };
-    let mut measured = Measured {
-        command: options.command.clone(),
-        machine: proc::machine(),
-        pinning: pinning.to_owned(),
-        ..Measured::default()
-    };
+    let mut measured =
+        Measured { command: options.command.clone(), machine: proc::machine(), pinning: pinning.to_owned(), ..before };
     if is_asked(Part::Endpoints) {
         let (modes, effort): (&[Mode], _) = if options.quick {
             (&[Mode::BalancedTls], Effort { runs: 1, window: Duration::from_secs(2) })
         } else {
             (
                 &[Mode::BalancedTls, Mode::BalancedPlain, Mode::DirectTls],
-                Effort { runs: 3, window: Duration::from_secs(4) },
+                Effort { runs: options.runs, window: Duration::from_secs(3) },
             )
         };
         measured.endpoints = endpoints::measure(programs, kind, modes, effort).await?;
@@ -142,13 +142,14 @@ async fn measure(options: &Options, programs: &Programs) -> Result<Measured> {
         measured.memory = Some(memory::measure(programs, kind).await?);
     }
     if is_asked(Part::Standard) {
-        for (agents, mode) in [(20_000, Mode::BalancedTls), (3_000, Mode::DirectTls)] {
-            let (runs, settle, window) = if options.quick { (1, 5, 15) } else { (3, 80, 40) };
+        measured.standard.clear();
+        for (agents, mode, ramp) in [(20_000, Mode::BalancedTls, 40), (3_000, Mode::DirectTls, 10)] {
+            let (settle, window) = if options.quick { (5, 15) } else { (75, 30) };
             let plan = Plan {
                 agents: if options.quick { agents / 10 } else { agents },
                 mode,
-                runs,
-                ramp: Duration::from_secs(if options.quick { 5 } else { 15 }),
+                runs: if options.quick { 1 } else { options.runs },
+                ramp: Duration::from_secs(if options.quick { 5 } else { ramp }),
                 settle: Duration::from_secs(settle),
                 window: Duration::from_secs(window),
             };

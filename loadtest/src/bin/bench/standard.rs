@@ -7,10 +7,11 @@ use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 
 use crate::backend::Kind;
+use crate::endpoints;
 use crate::load::{Load, flags, prepare};
 use crate::proc::{median, rss_bytes};
 use crate::process::Cores;
-use crate::subject::{EMAIL, Mode, PASSWORD, Programs, Snapshot, Subject};
+use crate::subject::{Answers, EMAIL, Mode, PASSWORD, Programs, Snapshot, Subject};
 
 const HANDLERS: [&str; 5] =
     ["enroll_agent", "get_client_config", "get_distributed_queries", "submit_distributed_query_results", "submit_logs"];
@@ -36,13 +37,15 @@ pub struct Row {
     pub runs: usize,
     pub requests_per_second: f64,
     pub server_us_per_request: f64,
+    /// The ceiling's under the same requests, except those about the host; one run.
+    pub ceiling_us_per_request: f64,
     /// Cores the server kept busy.
     pub server_cores: f64,
     pub generator_us_per_request: f64,
     /// Median and 99th percentile in milliseconds, by endpoint, counted from when the request was due.
     pub latency_ms: BTreeMap<String, (f64, f64)>,
     /// Sums over all runs.
-    pub errors: u64,
+    pub errors: BTreeMap<String, u64>,
     pub late: u64,
     pub requests: u64,
     pub acknowledged: u64,
@@ -58,7 +61,7 @@ pub async fn measure(programs: &Programs, kind: Kind, plan: Plan) -> Result<Row>
     for run in 1..=plan.runs {
         let row = one(programs, kind, plan).await?;
         eprintln!(
-            "run {run}: {} agents {}: {:.0} requests/s, {:.1} us of server CPU per request, {} errors, {} late, {} lost, {} doubled",
+            "run {run}: {} agents {}: {:.0} requests/s, {:.1} us of server CPU per request, errors {:?}, {} late, {} lost, {} doubled",
             plan.agents,
             row.mode,
             row.requests_per_second,
@@ -70,14 +73,41 @@ pub async fn measure(programs: &Programs, kind: Kind, plan: Plan) -> Result<Row>
         );
         runs.push(row);
     }
-    Ok(merge(&runs))
+    let answers = endpoints::answers(programs, kind).await?;
+    Ok(Row { ceiling_us_per_request: ceiling(programs, plan, &answers).await?, ..merge(&runs) })
+}
+
+/// CPU per request of the ceiling under the profile; it has no state to become steady, so it needs less time.
+async fn ceiling(programs: &Programs, plan: Plan, answers: &Answers) -> Result<f64> {
+    let (settle, window) = (Duration::from_secs(5), plan.window.min(Duration::from_secs(20)));
+    let subject = Subject::ceiling(programs, plan.mode, Cores::All, answers, false).await?;
+    let words = vec![
+        "--enroll-secret=any".to_owned(),
+        "--platforms=ubuntu=1".to_owned(),
+        format!("--agents={}", plan.agents),
+        format!("--source-addresses={}", plan.mode.source_addresses()),
+        format!("--ramp={}s", plan.ramp.as_secs()),
+        format!("--duration={}s", (settle + window).as_secs() + 5),
+    ];
+    let mut load = Load::start(programs, &subject, Cores::All, &words)?;
+    tokio::time::sleep(plan.ramp + settle).await;
+    let before = subject.open().await?;
+    tokio::time::sleep(window).await;
+    load.check_running().context("the load ended before the window did")?;
+    let after = subject.close().await?;
+    load.results().await?.warn("ceiling");
+    subject.stop().await?;
+    let requests: f64 = HANDLERS.iter().map(|handler| after.requests(handler) - before.requests(handler)).sum();
+    anyhow::ensure!(requests > 0.0, "the ceiling answered no request in the window");
+    Ok((after.cpu_us - before.cpu_us) as f64 / requests)
 }
 
 async fn one(programs: &Programs, kind: Kind, plan: Plan) -> Result<Row> {
     let settings = flags("--osquery_detail_update_interval=5m --osquery_label_update_interval=5m");
     let server = Subject::server(programs, kind, plan.mode, Cores::All, &settings).await?;
     prepare(programs, &server).await?;
-    let duration = plan.settle + plan.window + Duration::from_secs(5);
+    // Some more for what lies before the ramp: logging in and applying the profile.
+    let duration = plan.settle + plan.window + Duration::from_secs(8);
     let path = |name: &str| server.folder().join(name).display().to_string();
     let words = vec![
         "--setup".to_owned(),
@@ -87,14 +117,21 @@ async fn one(programs: &Programs, kind: Kind, plan: Plan) -> Result<Row> {
         format!("--ramp={}s", plan.ramp.as_secs()),
         format!("--duration={}s", duration.as_secs()),
         format!("--ledger={}", path("ledger")),
+        format!("--source-addresses={}", plan.mode.source_addresses()),
         "--destination".to_owned(),
         path("results"),
         path("statuses"),
     ];
     let mut load = Load::start(programs, &server, Cores::All, &words)?;
-    load.enrolled(&server, plan.agents, plan.ramp + Duration::from_secs(120)).await?;
-    tokio::time::sleep(plan.settle).await;
+    tokio::time::sleep(plan.ramp + plan.settle).await;
     let before = server.open().await?;
+    let enrolled = before.requests("enroll_agent");
+    anyhow::ensure!(
+        enrolled >= f64::from(plan.agents),
+        "only {enrolled} of {} agents have enrolled within {:?}",
+        plan.agents,
+        plan.ramp + plan.settle
+    );
     let begun = Instant::now();
     tokio::time::sleep(plan.window).await;
     load.check_running().context("the load ended before the window did")?;
@@ -102,9 +139,7 @@ async fn one(programs: &Programs, kind: Kind, plan: Plan) -> Result<Row> {
     let after = server.close().await?;
     let rss_bytes = rss_bytes(server.process.pid)? as f64;
     let results = load.results().await?;
-    for failed in &results.failed {
-        eprintln!("loadtest: {failed}");
-    }
+    results.warn(plan.mode.title());
     server.stop().await?;
     let requests: f64 = HANDLERS.iter().map(|handler| after.requests(handler) - before.requests(handler)).sum();
     anyhow::ensure!(requests > 0.0, "no request was answered in the window");
@@ -117,6 +152,7 @@ async fn one(programs: &Programs, kind: Kind, plan: Plan) -> Result<Row> {
         runs: 1,
         requests_per_second: requests / seconds,
         server_us_per_request: cpu_us / requests,
+        ceiling_us_per_request: 0.0,
         server_cores: cpu_us / 1e6 / seconds,
         generator_us_per_request: results.generator.cpu_us_per_request,
         latency_ms: results
@@ -125,7 +161,7 @@ async fn one(programs: &Programs, kind: Kind, plan: Plan) -> Result<Row> {
             .filter(|(_, endpoint)| endpoint.requests > 0)
             .map(|(name, endpoint)| (name.clone(), (endpoint.latency_ms.p50, endpoint.latency_ms.p99)))
             .collect(),
-        errors: results.total.errors,
+        errors: results.errors(),
         late: results.total.late,
         requests: results.total.requests,
         acknowledged: verify.map_or(0, |verify| verify.acknowledged),
@@ -139,12 +175,14 @@ async fn one(programs: &Programs, kind: Kind, plan: Plan) -> Result<Row> {
 
 /// What the server counts of its work behind requests, where it counts it.
 fn per_1000(before: &Snapshot, after: &Snapshot, requests: f64) -> BTreeMap<String, f64> {
-    ["muster_sql_statements_total", "muster_rows_written_total", "muster_bus_commands_total"]
-        .into_iter()
-        // A counter appears when it is first counted.
-        .filter_map(|name| Some((name.to_owned(), after.number(name)? - before.number(name).unwrap_or(0.0))))
-        .map(|(name, count)| (name, count * 1000.0 / requests))
-        .collect()
+    let names = ["muster_sql_statements_total", "muster_rows_written_total", "muster_bus_commands_total"];
+    let counted = names.into_iter().filter_map(|name| {
+        let is_by_command = name == "muster_bus_commands_total";
+        // A counter by command does not show before the first of one.
+        let end = after.number(name).or(is_by_command.then_some(0.0))?;
+        Some((name.to_owned(), (end - before.number(name).unwrap_or(0.0)) * 1000.0 / requests))
+    });
+    counted.collect()
 }
 
 fn merge(runs: &[Row]) -> Row {
@@ -156,16 +194,21 @@ fn merge(runs: &[Row]) -> Row {
             |pick: fn(&(f64, f64)) -> f64| median(runs.iter().filter_map(|run| run.latency_ms.get(name).map(pick)));
         (of(|pair| pair.0), of(|pair| pair.1))
     };
+    let mut errors = BTreeMap::new();
+    for (kind, count) in runs.iter().flat_map(|run| &run.errors) {
+        *errors.entry(kind.clone()).or_default() += count;
+    }
     Row {
         mode: first.mode.clone(),
         agents: first.agents,
         runs: runs.len(),
         requests_per_second: mid(|run| run.requests_per_second),
         server_us_per_request: mid(|run| run.server_us_per_request),
+        ceiling_us_per_request: mid(|run| run.ceiling_us_per_request),
         server_cores: mid(|run| run.server_cores),
         generator_us_per_request: mid(|run| run.generator_us_per_request),
         latency_ms: first.latency_ms.keys().map(|name| (name.clone(), latency(name))).collect(),
-        errors: sum(|run| run.errors),
+        errors,
         late: sum(|run| run.late),
         requests: sum(|run| run.requests),
         acknowledged: sum(|run| run.acknowledged),

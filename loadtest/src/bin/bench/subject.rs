@@ -45,6 +45,11 @@ impl Mode {
         self != Self::BalancedPlain
     }
 
+    /// A connection for every request uses up the ports of one address.
+    pub fn source_addresses(self) -> u32 {
+        if self.is_direct() { 8 } else { 1 }
+    }
+
     pub fn is_direct(self) -> bool {
         self == Self::DirectTls
     }
@@ -122,8 +127,9 @@ impl Subject {
         Ok(Self { process, address, mode, backend: Some(backend), folder })
     }
 
-    /// A ceiling that answers with the constants of `answers`, with the certificate of a server.
-    pub async fn ceiling(programs: &Programs, mode: Mode, answers: &Answers) -> Result<Self> {
+    /// A ceiling that answers with the constants of `answers`, with the certificate of a server. It has questions at
+    /// every read if `asks`, and none otherwise.
+    pub async fn ceiling(programs: &Programs, mode: Mode, cores: Cores, answers: &Answers, asks: bool) -> Result<Self> {
         let folder = folder::new()?;
         let put = |name: &str, bytes: &[u8]| -> Result<PathBuf> {
             let path = folder.path().join(name);
@@ -137,15 +143,20 @@ impl Subject {
             "--until-stdin-closes".to_owned(),
             format!("--log-file={}", folder.path().join("results").display()),
             format!("--config-answer={}", put("config.json", &answers.config)?.display()),
-            format!("--read-answer={}", put("read.json", &answers.read)?.display()),
         ];
+        if asks {
+            words.push(format!("--read-answer={}", put("read.json", &answers.read)?.display()));
+        }
         if mode.is_tls() {
             words.extend([format!("--cert={}", ca.display()), format!("--key={}", key.display())]);
+        }
+        if cores == Cores::All {
+            words.push(format!("--workers={}", proc::cores()));
         }
         if mode.is_direct() {
             words.push("--close".to_owned());
         }
-        let mut process = Process::start("ceiling", &words, Cores::server(), folder.path())?;
+        let mut process = Process::start("ceiling", &words, cores, folder.path())?;
         let host = process.says("listening on ").await?;
         let address = Address::new(&host, mode.is_tls().then_some(ca.as_path()))?;
         Ok(Self { process, address, mode, backend: None, folder })
