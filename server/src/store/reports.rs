@@ -37,8 +37,9 @@ pub async fn write(db: &impl ConnectionTrait, reports: &BTreeMap<i64, Report>) -
     for (host_id, report) in reports {
         if existing.contains(host_id) && report.details.is_changed() {
             let mut details = report.details.clone();
-            details.id = sea_orm::Unchanged(*host_id);
-            details.update(db).await?;
+            details.id = sea_orm::NotSet;
+            // A host that has been deleted meanwhile stays so, and the others' reports are written.
+            hosts::Entity::update_many().set(details).filter(hosts::Column::Id.eq(*host_id)).exec(db).await?;
         }
     }
     let known_labels: HashSet<i64> = labels::Entity::find()

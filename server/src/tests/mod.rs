@@ -1,6 +1,7 @@
 //! REST operations on a server's real services and a real database, without a network between.
 
 mod delete;
+mod flipping;
 mod hosts;
 mod labels;
 #[path = "../../tests/it/support/mariadb.rs"]
