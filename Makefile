@@ -9,9 +9,10 @@ run:
 	$(CARGO) build --quiet --profile preview -p muster -p fleetctl
 	exec target/preview/fleetctl preview $(ARGS)
 
-## Run every test.
+## Run every test, and those of the server a second time on MariaDB.
 test:
 	$(CARGO) test --workspace --no-fail-fast
+	MUSTER_TEST_DB=mariadb $(CARGO) test -p muster -p muster-migrations --no-fail-fast
 
 ## Check formatting, lints, import rules and documentation.
 lint:

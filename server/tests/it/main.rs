@@ -16,4 +16,5 @@ mod locked_store;
 mod ops;
 mod replays;
 mod rest;
+mod shared_database;
 mod support;
