@@ -1,5 +1,7 @@
 //! The steps build the database, take it down and build it again.
 
+#![expect(clippy::unwrap_used, reason = "a step that fails is a failed test")]
+
 #[path = "../../server/tests/it/support/mariadb.rs"]
 mod mariadb;
 
