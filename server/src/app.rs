@@ -149,6 +149,9 @@ async fn open_mysql(config: &Config, metrics: &Metrics) -> Result<Store> {
             migrations.missing.join(", ")
         );
     }
+    if store.is_half_filled().await? {
+        bail!("the database {place} is not complete: run the same `muster migrate-data` again until it has finished");
+    }
     if !migrations.unknown.is_empty() {
         tracing::warn!(
             unknown = migrations.unknown.join(", "),

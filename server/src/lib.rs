@@ -37,6 +37,7 @@ use crate::app::App;
 use crate::clock::Clock;
 use crate::config::Config;
 pub use crate::lifecycle::Lifecycle;
+pub use crate::store::Copied;
 
 /// Longest a client may take to send the head of a request. It is then turned away without a body, which agents take for
 /// success, so this must lie beyond the 16 s after which they do not listen any more.
@@ -112,6 +113,16 @@ pub async fn prepare(config: &Config, mut tell: impl FnMut(&str)) -> Result<usiz
     app::migrate_sqlite(config, &store).await?;
     store.close().await;
     Ok(missing.len())
+}
+
+/// Copies the embedded database to MySQL or MariaDB, as the settings name them, and tells each table.
+///
+/// # Errors
+/// What stands in the way; running it again continues.
+pub async fn migrate_data(config: &Config, tell: impl FnMut(&str)) -> Result<Copied> {
+    let place = format!("{} at {}", config.mysql.database, config.mysql.address);
+    let copied = store::migrate_data(&config.sqlite, &config.mysql, tell).await;
+    copied.with_context(|| format!("cannot copy {} to the database {place}", config.sqlite.path.display()))
 }
 
 /// Runs the server's own work on a thread of its own, beside the workers that answer requests.

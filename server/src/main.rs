@@ -3,11 +3,11 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use muster::clock::Clock;
 use muster::config::{self, Config, Sources};
-use muster::{Lifecycle, prepare, serve, telemetry};
+use muster::{Lifecycle, migrate_data, prepare, serve, telemetry};
 
 /// What the program says that it is.
 const VERSION: &str = if cfg!(feature = "planted-faults") {
@@ -73,6 +73,20 @@ fn command() -> Command {
                 ),
             ),
         )
+        .subcommand(settings(
+            Command::new("migrate-data")
+                .about("Copy the embedded database to MySQL or MariaDB; can be run again after an interruption")
+                .arg(
+                    Arg::new("from")
+                        .long("from")
+                        .required(true)
+                        .value_name("sqlite:FILE")
+                        .help("The database of a server that has been stopped"),
+                )
+                .arg(Arg::new("to").long("to").required(true).value_name("mysql:[HOST:PORT/DATABASE]").help(
+                    "An empty database; what is not said here, such as the password, is taken from the mysql settings",
+                )),
+        ))
         .subcommand(
             Command::new("config")
                 .about("Look at settings")
@@ -90,6 +104,7 @@ fn run(matches: &ArgMatches) -> Result<()> {
             Some((_, matches)) => prepare_db(&load(matches)?),
             None => Ok(()),
         },
+        Some(("migrate-data", matches)) => copy_data(load(matches)?, matches),
         Some(("config", matches)) => match matches.subcommand() {
             Some(("check", matches)) => {
                 load(matches)?;
@@ -115,6 +130,24 @@ fn prepare_db(config: &Config) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let steps = runtime.block_on(prepare(config, |step| eprintln!("Migrating: {step}")))?;
     print(if steps == 0 { "Migrations already completed. Nothing to do.\n" } else { "Migrations completed.\n" })
+}
+
+fn copy_data(mut config: Config, matches: &ArgMatches) -> Result<()> {
+    let word = |name: &str| matches.get_one::<String>(name).map(String::as_str).unwrap_or_default();
+    config.sqlite.path = word("from").strip_prefix("sqlite:").context("--from expects sqlite:FILE")?.into();
+    let to = word("to").strip_prefix("mysql:").context("--to expects mysql: or mysql:HOST:PORT/DATABASE")?;
+    if let Some((address, database)) = to.trim_start_matches('/').rsplit_once('/') {
+        address.clone_into(&mut config.mysql.address);
+        database.clone_into(&mut config.mysql.database);
+    } else if !to.is_empty() {
+        bail!("--to expects mysql: or mysql:HOST:PORT/DATABASE");
+    }
+    if !config.mysql.is_on() {
+        bail!("set mysql.address, or name the database as --to mysql:HOST:PORT/DATABASE");
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let copied = runtime.block_on(migrate_data(&config, |table| eprintln!("Copied {table}")))?;
+    print(&format!("Copied and compared {} rows in {} tables.\n", copied.rows, copied.tables))
 }
 
 fn serve_until_stopped(config: Config, until_stdin_closes: bool) -> Result<()> {

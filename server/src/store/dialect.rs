@@ -117,6 +117,8 @@ fn mysql_server(config: &config::Mysql, password: &str) -> MySqlConnectOptions {
         .username(&config.username)
         .password(password)
         .database(&config.database)
+        // Servers keep 16,382 prepared statements for everybody.
+        .statement_cache_capacity(40)
         .charset("utf8mb4")
         .collation("utf8mb4_bin")
         .timezone(None)

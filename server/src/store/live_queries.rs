@@ -1,8 +1,6 @@
 //! Live queries.
 
-use sea_orm::{
-    ActiveModelTrait, ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Set, Unchanged,
-};
+use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Set, Unchanged};
 
 use super::Result;
 use super::entity::live_queries::{ActiveModel, Column, Entity, Model};
@@ -12,8 +10,10 @@ pub async fn insert(db: &impl ConnectionTrait, job: ActiveModel) -> Result<i64> 
     Ok(Entity::insert(job).exec(db).await?.last_insert_id)
 }
 
+/// Writes the columns that are set. One that has been deleted meanwhile stays so.
 pub async fn update(db: &impl ConnectionTrait, job: ActiveModel) -> Result<()> {
-    job.update(db).await?;
+    let id = job.id.clone().into_value().unwrap_or_else(|| 0.into());
+    Entity::update_many().set(job).filter(Column::Id.eq(id)).exec(db).await?;
     Ok(())
 }
 

@@ -25,6 +25,14 @@ impl Store {
         Ok(compare(muster_migrations::applied(self.reader()).await?))
     }
 
+    /// Whether `muster migrate-data` has begun to fill this database and not ended.
+    ///
+    /// # Errors
+    /// [`Error`] when the database does not answer.
+    pub async fn is_half_filled(&self) -> Result<bool> {
+        super::migrate_data::is_unfinished(self.reader()).await
+    }
+
     /// Brings the schema of the embedded database up to date. On a current schema it changes nothing.
     ///
     /// # Errors
@@ -62,7 +70,7 @@ pub async fn prepare_mysql(config: &config::Mysql, mut tell: impl FnMut(&str)) -
 }
 
 /// Waits until nobody else changes the schema of this database.
-async fn take_turn(db: &DatabaseConnection) -> Result<()> {
+pub(super) async fn take_turn(db: &DatabaseConnection) -> Result<()> {
     let statement = Statement::from_string(
         db.get_database_backend(),
         "SELECT CAST(COALESCE(GET_LOCK(CONCAT('muster ', SHA1(DATABASE())), 600), 0) AS SIGNED) AS turn",

@@ -9,6 +9,7 @@ pub mod generations;
 pub mod hosts;
 pub mod labels;
 pub mod live_queries;
+mod migrate_data;
 mod migrations;
 pub mod node_keys;
 pub mod packs;
@@ -28,6 +29,7 @@ use std::time::Duration;
 use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseTransaction, TransactionTrait};
 
 pub use error::{Error, Result, WriteError};
+pub use migrate_data::{Copied, migrate_data};
 pub use migrations::prepare_mysql;
 pub use tx::{Counters, Tx};
 

@@ -105,8 +105,8 @@ pub async fn set_scheduled(
     scheduled: Vec<scheduled_queries::ActiveModel>,
 ) -> Result<()> {
     scheduled_queries::Entity::delete_many().filter(scheduled_queries::Column::PackId.eq(pack_id)).exec(db).await?;
-    // Thirteen parameters a row.
-    for batch in scheduled.chunks(MAX_PARAMETERS / 13) {
+    // Few, because their descriptions may be long and MySQL bounds a statement's bytes.
+    for batch in scheduled.chunks(200) {
         scheduled_queries::Entity::insert_many(batch.to_vec()).exec_without_returning(db).await?;
     }
     Ok(())

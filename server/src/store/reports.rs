@@ -46,8 +46,9 @@ pub async fn write(db: &impl ConnectionTrait, reports: &BTreeMap<i64, Report>) -
                 written.moved.insert(*host_id);
             }
             let mut details = report.details.clone();
-            details.id = sea_orm::Unchanged(*host_id);
-            details.update(db).await?;
+            details.id = sea_orm::NotSet;
+            // A host that has been deleted meanwhile stays so, and the others' reports are written.
+            hosts::Entity::update_many().set(details).filter(hosts::Column::Id.eq(*host_id)).exec(db).await?;
         }
     }
     // Who is in a manual label, agents have no say in.

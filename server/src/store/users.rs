@@ -1,8 +1,8 @@
 //! Users, their password hashes and their sessions.
 
 use sea_orm::{
-    ActiveModelTrait, ColumnTrait, ConnectionTrait, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder, Set,
-    Unchanged,
+    ActiveModelTrait, ColumnTrait, ConnectionTrait, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect,
+    Set, Unchanged,
 };
 
 use super::Result;
@@ -27,7 +27,10 @@ pub async fn by_id(db: &impl ConnectionTrait, id: i64) -> Result<Option<users::M
 }
 
 pub async fn count_with_role(db: &impl ConnectionTrait, role: &str) -> Result<u64> {
-    Ok(users::Entity::find().filter(users::Column::GlobalRole.eq(role)).count(db).await?)
+    // Locked, so that of two that look at one time the second waits for what the first does.
+    let select = users::Entity::find().filter(users::Column::GlobalRole.eq(role)).lock_exclusive();
+    let ids: Vec<i64> = select.select_only().column(users::Column::Id).into_tuple().all(db).await?;
+    Ok(ids.len() as u64)
 }
 
 pub async fn update(db: &impl ConnectionTrait, user: users::ActiveModel) -> Result<()> {
@@ -81,9 +84,10 @@ pub async fn session(
 }
 
 pub async fn touch_session(db: &impl ConnectionTrait, token_hash: Vec<u8>, now: Moment) -> Result<()> {
-    let session =
-        sessions::ActiveModel { token_hash: Unchanged(token_hash), accessed_at: Set(now), ..Default::default() };
-    session.update(db).await?;
+    let touched = sessions::ActiveModel { accessed_at: Set(now), ..Default::default() };
+    // One that has been ended meanwhile stays so.
+    let of = sessions::Column::TokenHash.eq(token_hash);
+    sessions::Entity::update_many().set(touched).filter(of).exec(db).await?;
     Ok(())
 }
 

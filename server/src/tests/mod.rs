@@ -2,6 +2,7 @@
 
 mod away;
 mod delete;
+mod flipping;
 mod hosts;
 mod labels;
 #[path = "../../tests/it/support/mariadb.rs"]

@@ -170,7 +170,10 @@ impl World {
 
 /// Points a server to a fresh database, ready to be served from.
 async fn on_mariadb(config: &mut Config) {
-    let address = mariadb::shared();
+    on_mariadb_at(config, mariadb::shared()).await;
+}
+
+pub async fn on_mariadb_at(config: &mut Config, address: &mariadb::Address) {
     config.mysql.address.clone_from(&address.address);
     config.mysql.username.clone_from(&address.username);
     config.mysql.password = Secret::new(&address.password);

@@ -18,5 +18,6 @@ mod ops;
 mod replays;
 mod replicas;
 mod rest;
+mod shared_database;
 mod shared_logs;
 mod support;

@@ -91,11 +91,12 @@ impl Changes {
         let outcome = self
             .store
             .write_with(async |tx| -> std::result::Result<_, Stop<T>> {
+                // First, because it makes changes on all servers wait for each other: each looks before it writes.
+                generations::bump(tx, generations::SCHEDULE).await?;
                 let mut draft =
                     Draft { tx, now, touched_hosts: BTreeSet::new(), dropped_labels: BTreeSet::new(), activity: None };
                 let value = change(&mut draft).await?;
                 let Some((kind, details)) = &draft.activity else { return Err(Stop::Undone(value)) };
-                generations::bump(tx, generations::SCHEDULE).await?;
                 sizes::check(tx, &assignments, now).await?;
                 activities::add(tx, now, &principal.actor(), kind, details).await?;
                 if dry_run {

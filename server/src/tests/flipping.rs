@@ -1,0 +1,143 @@
+use std::collections::BTreeMap;
+
+use sea_orm::{ConnectionTrait as _, DbBackend, NotSet, Set, Statement};
+
+use super::{mariadb, world};
+use crate::clock::Moment;
+use crate::config::Config;
+use crate::store::reports::{self, Report};
+use crate::store::{Counters, Store, entity, feed, generations, hosts, labels};
+
+const HOSTS: i64 = 5_000;
+const LABELS: i64 = 8;
+const ROUNDS: i64 = 6;
+/// Hosts written in one transaction.
+const BATCH: i64 = 250;
+
+/// Reports of some hosts in one round: every host changes half of its labels.
+fn batch(first: i64, round: i64) -> BTreeMap<i64, Report> {
+    let report = |host_id: i64| Report {
+        host_id,
+        details: entity::hosts::ActiveModel { uptime_secs: Set(round), ..Default::default() },
+        labels: (1..=LABELS).map(|label| (label, (host_id + label + round) % 2 == 0)).collect(),
+        answered: BTreeMap::new(),
+    };
+    (first..first + BATCH).map(|host_id| (host_id, report(host_id))).collect()
+}
+
+/// Writes all batches, which half of the hosts share with the other store in this round.
+async fn flip(store: &Store, shift: i64) {
+    for round in 0..ROUNDS {
+        for first in (0..HOSTS / BATCH).map(|at| (at * BATCH + shift) % HOSTS + 1) {
+            let reports = batch(first.min(HOSTS - BATCH + 1), round);
+            store
+                .write(async |tx| {
+                    // As check-ins are written: rows are locked first, and who has moved is told last.
+                    let host_ids: Vec<i64> = reports.keys().copied().collect();
+                    reports::asked_alone(tx, &host_ids).await?;
+                    reports::write(tx, &reports).await?;
+                    feed::append(tx, feed::Kind::Changed, host_ids, Moment(round)).await
+                })
+                .await
+                .unwrap();
+        }
+    }
+}
+
+/// How often InnoDB has found transactions waiting for each other.
+async fn deadlocks(store: &Store) -> u64 {
+    let sql = "SELECT CAST(`count` AS SIGNED) FROM information_schema.innodb_metrics WHERE name = 'lock_deadlocks'";
+    let row = store.reader().query_one_raw(Statement::from_string(DbBackend::MySql, sql)).await.unwrap().unwrap();
+    row.try_get_by_index::<i64>(0).unwrap() as u64
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_stores_with_flipping_labels_lose_nothing_to_deadlocks() {
+    if !mariadb::is_chosen() {
+        eprintln!("skipped: set MUSTER_TEST_DB=mariadb");
+        return;
+    }
+    let own = mariadb::Mariadb::start(&["--innodb-monitor-enable=lock_deadlocks"]);
+    let mut config = Config::default();
+    world::on_mariadb_at(&mut config, &own.address()).await;
+    own.admin().execute(&format!("GRANT PROCESS ON *.* TO {}@'%'", own.address().username)).unwrap();
+    let counters = [Counters::default(), Counters::default()];
+    let one = Store::open_mysql(&config.mysql, counters[0].clone()).await.unwrap();
+    let other = Store::open_mysql(&config.mysql, counters[1].clone()).await.unwrap();
+    one.write(async |tx| {
+        for at in 0..LABELS {
+            let label = entity::labels::ActiveModel {
+                id: NotSet,
+                name: Set(format!("label {at}")),
+                description: Set(String::new()),
+                query: Set("SELECT 1".to_owned()),
+                platform: Set(String::new()),
+                label_type: Set("regular".to_owned()),
+                membership_type: Set("dynamic".to_owned()),
+                created_at: Set(Moment(0)),
+                updated_at: Set(Moment(0)),
+            };
+            labels::insert(tx, label).await?;
+        }
+        for at in 0..HOSTS {
+            let host = entity::hosts::ActiveModel { identifier: Set(format!("host {at}")), ..Default::default() };
+            hosts::insert(tx, host).await?;
+        }
+        Ok(())
+    })
+    .await
+    .unwrap();
+    let before = deadlocks(&one).await;
+    tokio::join!(flip(&one, 0), flip(&other, HOSTS / 2 + 100));
+    let found = deadlocks(&one).await - before;
+    let retries = counters[0].retries.get() + counters[1].retries.get();
+    let rows = counters[0].rows_written.get() + counters[1].rows_written.get();
+    eprintln!("{HOSTS} hosts, {ROUNDS} rounds, two stores: {found} deadlocks, {retries} retries, {rows} rows written");
+    assert!(retries >= found, "{found} deadlocks but only {retries} retries");
+    // Both have written the last round last, so that it stands.
+    let sql = "SELECT count(*) FROM label_members WHERE (host_id + label_id) % 2 <> 1";
+    let row = one.reader().query_one_raw(Statement::from_string(DbBackend::MySql, sql)).await.unwrap().unwrap();
+    assert_eq!(row.try_get_by_index::<i64>(0).unwrap(), 0);
+    let members: i64 = labels::counts(one.reader()).await.unwrap().values().map(|count| *count as i64).sum();
+    assert_eq!(members, HOSTS * LABELS / 2);
+    one.close().await;
+    other.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn transactions_that_wait_for_each_other_are_both_written_in_the_end() {
+    if !mariadb::is_chosen() {
+        eprintln!("skipped: set MUSTER_TEST_DB=mariadb");
+        return;
+    }
+    let mut config = Config::default();
+    world::on_mariadb_at(&mut config, mariadb::shared()).await;
+    let counters = Counters::default();
+    let store = Store::open_mysql(&config.mysql, counters.clone()).await.unwrap();
+    store
+        .write(async |tx| {
+            generations::bump(tx, "one").await?;
+            generations::bump(tx, "two").await
+        })
+        .await
+        .unwrap();
+    let (met, is_first) = (tokio::sync::Barrier::new(2), [true, true].map(std::sync::atomic::AtomicBool::new));
+    let both = async |first: &'static str, second: &'static str, own: usize| {
+        store
+            .write(async |tx| {
+                generations::bump(tx, first).await?;
+                if is_first[own].swap(false, std::sync::atomic::Ordering::Relaxed) {
+                    met.wait().await;
+                }
+                generations::bump(tx, second).await
+            })
+            .await
+    };
+    let (forth, back) = tokio::join!(both("one", "two", 0), both("two", "one", 1));
+    assert!(forth.is_ok() && back.is_ok(), "{forth:?} {back:?}");
+    assert!(counters.retries.get() >= 1);
+    for name in ["one", "two"] {
+        assert_eq!(generations::current(store.reader(), name).await.unwrap(), 3);
+    }
+    store.close().await;
+}
