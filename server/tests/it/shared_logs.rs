@@ -20,12 +20,7 @@ impl Two {
         let redis = RedisProcess::start().await;
         let address = redis.address();
         let one = TestServer::with(|config| config.redis.address = vec![address.clone()]).await;
-        let database = one.config().sqlite.path.clone();
-        let two = TestServer::empty(|config| {
-            config.redis.address = vec![address.clone()];
-            config.sqlite.path = database;
-        })
-        .await;
+        let two = TestServer::replica_of(&one).await;
         let agents = [one.enrolled(1).await, two.agent(1)];
         Self { redis, servers: [one, two], agents }
     }
