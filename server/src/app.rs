@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::admin::AdminDoor;
 use crate::agent::AgentDoor;
-use crate::bus::{Counted, LiveBus, MemoryBus, RedisShare};
+use crate::bus::{Counted, Doorbell, LiveBus, MemoryBus, RedisShare};
 use crate::clock::Clock;
 use crate::config::{Config, LogPlugin};
 use crate::fleet::access::Access;
@@ -41,6 +41,8 @@ pub struct App {
     pub admin: AdminDoor,
     pub ops: OpsDoor,
     pub fleet: Fleet,
+    /// To the other servers, if there can be any.
+    pub door: Option<Arc<dyn Doorbell>>,
     pub store: Store,
     pub metrics: Arc<Metrics>,
 }
@@ -121,6 +123,7 @@ impl App {
             admin: AdminDoor::new(fleet.clone(), lifecycle.clone()),
             ops: OpsDoor::new(Arc::clone(&metrics), Arc::new(StoreHealth(store.clone())), lifecycle.clone()),
             fleet,
+            door: shared.door,
             store,
             metrics,
         })
@@ -182,6 +185,7 @@ fn counters(metrics: &Metrics) -> Counters {
 /// What this server shares with others, or keeps to itself when it is the only one.
 struct Shared {
     bus: Arc<dyn LiveBus>,
+    door: Option<Arc<dyn Doorbell>>,
     batches: Option<logs::Sharing>,
 }
 
@@ -196,12 +200,12 @@ impl Shared {
             let redis = RedisShare::new(&config.redis, lifetime, metrics.redis()?).context("cannot use Redis")?;
             let batches = logs::Sharing::new(redis.batches, store, clock);
             let batches = batches.await.context("cannot read the key of log hashes")?;
-            return Ok(Self { bus: Arc::new(redis.bus), batches: Some(batches) });
+            return Ok(Self { bus: Arc::new(redis.bus), door: Some(redis.door), batches: Some(batches) });
         }
         let live_dir = config.live.dir.clone().unwrap_or_else(|| config.sqlite.path.with_file_name("live"));
         let bus = MemoryBus::new(&live_dir)
             .with_context(|| format!("cannot use the folder of live queries {}", live_dir.display()))?;
-        Ok(Self { bus: Arc::new(Counted::new(bus, metrics.bus_commands.clone())), batches: None })
+        Ok(Self { bus: Arc::new(Counted::new(bus, metrics.bus_commands.clone())), door: None, batches: None })
     }
 }
 

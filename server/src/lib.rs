@@ -3,6 +3,7 @@
 mod admin;
 mod agent;
 mod app;
+mod bells;
 mod bus;
 pub mod clock;
 pub mod config;
@@ -211,6 +212,7 @@ async fn run(
             }
         }
     });
+    let bells = app.door.clone().map(|door| spawn_local(bells::carry(app.fleet.clone(), door)));
     let tasks = spawn_local({
         let (fleet, metrics, lifecycle) = (app.fleet.clone(), Arc::clone(&app.metrics), lifecycle.clone());
         async move {
@@ -229,6 +231,9 @@ async fn run(
     lifecycle.end();
     let _ = tasks.await;
     reopener.abort();
+    if let Some(bells) = bells {
+        bells.abort();
+    }
     let deadline = tokio::time::timeout(Duration::ZERO, known_deadline).await;
     stopper.abort();
     let left = match deadline {

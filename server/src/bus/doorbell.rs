@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 use tokio::sync::broadcast;
 
 /// What to look at again.
@@ -69,6 +71,18 @@ impl Bells {
             Err(broadcast::error::RecvError::Closed) => None,
         }
     }
+
+    /// This one and those that are waiting, each once.
+    pub fn with_waiting(&mut self, first: Bell) -> BTreeSet<Bell> {
+        let mut all = BTreeSet::from([first]);
+        loop {
+            match self.0.try_recv() {
+                Ok(bell) => all.insert(bell),
+                Err(broadcast::error::TryRecvError::Lagged(_)) => all.insert(Bell::Missed),
+                Err(_) => return all,
+            };
+        }
+    }
 }
 
 /// The bell of a single process.
@@ -113,9 +127,9 @@ mod tests {
         (0..=WAITING).for_each(|_| door.ring(Bell::Hosts));
         assert_eq!(bells.next().await, Some(Bell::Missed));
         assert_eq!(bells.next().await, Some(Bell::Hosts));
+        door.ring(Bell::Jobs);
+        assert_eq!(bells.with_waiting(Bell::Schedule), [Bell::Schedule, Bell::Hosts, Bell::Jobs].into());
         drop(door);
-        while let Some(bell) = bells.next().await {
-            assert_eq!(bell, Bell::Hosts);
-        }
+        assert_eq!(bells.next().await, None);
     }
 }

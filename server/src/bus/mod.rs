@@ -1,10 +1,7 @@
 //! What replicas share: live queries while they go on (who has been asked, who has answered, the answers in order), and
 //! a bell that tells the others to look again.
 
-#![cfg_attr(
-    not(test),
-    expect(dead_code, reason = "events, closing and bells are there for the views of several servers")
-)]
+#![cfg_attr(not(test), expect(dead_code, reason = "events and closing are there for the views of several servers"))]
 
 mod counted;
 mod doorbell;

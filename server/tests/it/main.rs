@@ -12,6 +12,7 @@ mod disk_full;
 mod enrollment;
 mod lifecycle;
 mod live;
+mod live_replicas;
 mod load;
 mod locked_store;
 mod ops;

@@ -2,8 +2,8 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use deadpool_redis::redis::aio::MultiplexedConnection;
-use deadpool_redis::redis::{PushInfo, PushKind, RedisResult, Value, cmd};
+use ::redis::aio::MultiplexedConnection;
+use ::redis::{PushInfo, PushKind, RedisResult, Value, cmd};
 use prometheus::IntCounterVec;
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
-use deadpool_redis::redis::{Value, cmd, from_redis_value};
+use ::redis::{Value, cmd, from_redis_value};
 use roaring::RoaringTreemap;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -136,7 +136,7 @@ fn pages(settled: &RoaringTreemap) -> BTreeMap<u64, Vec<u8>> {
 }
 
 impl Jobs {
-    async fn step<T: deadpool_redis::redis::FromRedisValue>(
+    async fn step<T: ::redis::FromRedisValue>(
         &self,
         (purpose, name, step): (Purpose, &str, &Step),
         job: i64,

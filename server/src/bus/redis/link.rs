@@ -2,10 +2,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use ::redis::{ErrorKind, FromRedisValue, RedisError, RedisResult, ServerErrorKind, Value, from_redis_value};
 use anyhow::Result;
-use deadpool_redis::redis::{
-    ErrorKind, FromRedisValue, RedisError, RedisResult, ServerErrorKind, Value, from_redis_value,
-};
 use prometheus::{IntCounterVec, IntGauge};
 use tokio::runtime::Handle;
 use tokio::time::timeout;

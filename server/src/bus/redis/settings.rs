@@ -1,14 +1,14 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
-use deadpool_redis::redis::cluster::ClusterClient;
-use deadpool_redis::redis::io::AsyncDNSResolver;
-use deadpool_redis::redis::io::tcp::{TcpSettings, socket2::TcpKeepalive};
-use deadpool_redis::redis::{
+use ::redis::cluster::ClusterClient;
+use ::redis::io::AsyncDNSResolver;
+use ::redis::io::tcp::{TcpSettings, socket2::TcpKeepalive};
+use ::redis::{
     AsyncConnectionConfig, Client, ClientTlsConfig, ConnectionAddr, ConnectionInfo, IntoConnectionInfo as _,
     ProtocolVersion, RedisConnectionInfo, RedisFuture, RedisResult, TlsCertificates, TlsMode,
 };
+use anyhow::{Context as _, Result, ensure};
 
 use crate::config::{self, Secret, split_address};
 
