@@ -6,7 +6,7 @@ use super::{answers, ask, counts, hosts, job};
 use crate::checkin::settle;
 use crate::support::{Rest, Site, TestServer, assert_refused};
 
-const HOSTS: u32 = 12;
+const HOSTS: u32 = 6;
 
 /// Every body may be in memory at one time, and of each what is kept of it; the rest is room for what an allocator keeps.
 const MAX_GROWTH: u64 = (HOSTS as u64 * (10 + 8) + 64) << 20;
@@ -32,6 +32,7 @@ async fn many_large_answers_at_once_take_as_much_memory_as_the_bounds_allow() {
         "osquery_max_distributed_write_body=16MiB",
         "osquery_max_bodies_in_flight=192MiB",
         "live_max_answer=8MiB",
+        "osquery_answer_timeout=15s",
     ]);
     let mut server = site.start().await;
     let rest = Rest::new(&site.address()).set_up().await;
