@@ -40,6 +40,13 @@ use crate::config::Config;
 pub use crate::lifecycle::Lifecycle;
 pub use crate::store::Copied;
 
+/// What the program says that it is.
+pub const VERSION: &str = if cfg!(feature = "planted-faults") {
+    concat!(env!("CARGO_PKG_VERSION"), " WITH PLANTED FAULTS: only for tests of the load generator")
+} else {
+    env!("CARGO_PKG_VERSION")
+};
+
 /// Longest a client may take to send the head of a request. It is then turned away without a body, which agents take for
 /// success, so this must lie beyond the 16 s after which they do not listen any more.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);

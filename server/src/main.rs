@@ -7,14 +7,7 @@ use anyhow::{Context as _, Result, bail};
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use muster::clock::Clock;
 use muster::config::{self, Config, Sources};
-use muster::{Lifecycle, migrate_data, prepare, serve, telemetry};
-
-/// What the program says that it is.
-const VERSION: &str = if cfg!(feature = "planted-faults") {
-    concat!(env!("CARGO_PKG_VERSION"), " WITH PLANTED FAULTS: only for tests of the load generator")
-} else {
-    env!("CARGO_PKG_VERSION")
-};
+use muster::{Lifecycle, VERSION, migrate_data, prepare, serve, telemetry};
 
 fn main() -> ExitCode {
     let matches = command().get_matches();

@@ -21,6 +21,7 @@ mod distributed;
 mod enroll;
 mod error;
 pub mod filters;
+mod json_text;
 mod log;
 mod rows;
 pub mod scan;
@@ -35,7 +36,7 @@ pub use distributed::{DistributedWrite, FAILED, MAX_RESULTS, QueryResult, Stats}
 pub use enroll::{Columns, Enroll, HostDetails, MAX_COLUMNS, MAX_NAME_BYTES, MAX_VALUE_BYTES};
 pub use error::{Problem, ReadError};
 pub use log::{Elements, Log, LogType, MAX_LOG_TYPE_BYTES, write_line};
-pub use rows::{Row, Rows};
+pub use rows::{Names, Row, Rows};
 pub use scan::MAX_DEPTH;
 
 use scan::{Kind, Value};

@@ -1,5 +1,8 @@
 use std::borrow::Cow;
+use std::collections::HashMap;
+use std::hash::{BuildHasher as _, RandomState};
 
+use super::json_text;
 use super::scan::{Kind, Value};
 
 /// The rows of one live query's answer, left in the body until they are asked for: a huge answer
@@ -70,4 +73,73 @@ impl<'a> Row<'a> {
             (member.key.text().unwrap_or_default(), value)
         })
     }
+
+    /// Appends the row as JSON text: an object of strings that says what [`Row::columns`] says, and where a name is
+    /// repeated only what it says last. Valid whatever the agent sent. False, and nothing is appended, when `out` would
+    /// become longer than `max_len`. Besides `out` it takes a few bytes for each column, and a copy of one value where
+    /// that is not JSON text as it came.
+    pub fn write_json(&self, out: &mut Vec<u8>, names: &mut Names, max_len: usize) -> bool {
+        let start = out.len();
+        let fits = self.write_within(out, names, max_len);
+        if !fits {
+            out.truncate(start);
+        }
+        fits
+    }
+
+    fn write_within(&self, out: &mut Vec<u8>, names: &mut Names, max_len: usize) -> bool {
+        names.count(self);
+        let mut before: &[u8] = b"{";
+        for member in self.0.members() {
+            if names.comes_again(member.key) {
+                continue;
+            }
+            let fits = json_text::within(out, before, max_len)
+                && json_text::write(member.key, out, max_len)
+                && json_text::within(out, b":", max_len)
+                && json_text::write(member.value, out, max_len);
+            if !fits {
+                return false;
+            }
+            before = b",";
+        }
+        json_text::within(out, if before == b"{" { b"{}" } else { b"}" }, max_len)
+    }
+}
+
+/// The names of the columns of one row after the other, to find those that are repeated. A name is known by a hash that
+/// nobody can foresee.
+#[derive(Debug, Default)]
+pub struct Names {
+    hasher: RandomState,
+    hashes: Vec<u64>,
+    /// Those of one row that are repeated, with how often they are still to come.
+    repeated: HashMap<u64, usize>,
+}
+
+impl Names {
+    fn count(&mut self, row: &Row<'_>) {
+        self.hashes.clear();
+        self.repeated.clear();
+        self.hashes.extend(row.0.members().map(|member| hash(&self.hasher, member.key)));
+        self.hashes.sort_unstable();
+        for same in self.hashes.chunk_by(|a, b| a == b) {
+            if let [hash, _, ..] = same {
+                self.repeated.insert(*hash, same.len());
+            }
+        }
+    }
+
+    fn comes_again(&mut self, name: Value<'_>) -> bool {
+        if self.repeated.is_empty() {
+            return false;
+        }
+        let Some(left) = self.repeated.get_mut(&hash(&self.hasher, name)) else { return false };
+        *left -= 1;
+        *left > 0
+    }
+}
+
+fn hash(hasher: &RandomState, name: Value<'_>) -> u64 {
+    hasher.hash_one(name.text().unwrap_or_default().as_ref())
 }

@@ -27,7 +27,7 @@ pub struct Report {
 /// What writing reports has changed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Written {
-    /// Hosts whose labels, platform or name are others now.
+    /// Hosts whose labels, platform, name or intervals are others now.
     pub moved: BTreeSet<i64>,
     pub added: u64,
     pub removed: u64,
@@ -42,7 +42,7 @@ pub async fn write(db: &impl ConnectionTrait, reports: &BTreeMap<i64, Report>) -
         if let Some(host) = existing.get(host_id)
             && report.details.is_changed()
         {
-            if differs(&report.details.platform, &host.platform) || differs(&report.details.hostname, &host.hostname) {
+            if host.differs_from(&report.details) {
                 written.moved.insert(*host_id);
             }
             let mut details = report.details.clone();
@@ -86,7 +86,7 @@ pub async fn write(db: &impl ConnectionTrait, reports: &BTreeMap<i64, Report>) -
     Ok(written)
 }
 
-fn differs(said: &ActiveValue<String>, known: &str) -> bool {
+fn differs<T: PartialEq + Into<sea_orm::Value>>(said: &ActiveValue<T>, known: &T) -> bool {
     matches!(said, ActiveValue::Set(said) if said != known)
 }
 
@@ -96,6 +96,17 @@ struct Identified {
     id: i64,
     platform: String,
     hostname: String,
+    distributed_interval: i64,
+    config_refresh: i64,
+}
+
+impl Identified {
+    fn differs_from(&self, said: &hosts::ActiveModel) -> bool {
+        differs(&said.platform, &self.platform)
+            || differs(&said.hostname, &self.hostname)
+            || differs(&said.distributed_interval, &self.distributed_interval)
+            || differs(&said.config_refresh, &self.config_refresh)
+    }
 }
 
 async fn existing_hosts(db: &impl ConnectionTrait, host_ids: Vec<i64>) -> Result<HashMap<i64, Identified>> {
@@ -104,7 +115,13 @@ async fn existing_hosts(db: &impl ConnectionTrait, host_ids: Vec<i64>) -> Result
         let rows: Vec<Identified> = hosts::Entity::find()
             .filter(hosts::Column::Id.is_in(batch.iter().copied()))
             .select_only()
-            .columns([hosts::Column::Id, hosts::Column::Platform, hosts::Column::Hostname])
+            .columns([
+                hosts::Column::Id,
+                hosts::Column::Platform,
+                hosts::Column::Hostname,
+                hosts::Column::DistributedInterval,
+                hosts::Column::ConfigRefresh,
+            ])
             .into_model()
             .all(db)
             .await?;

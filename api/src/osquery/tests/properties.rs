@@ -3,7 +3,7 @@ use proptest::prelude::*;
 use serde_json::{Map, Value};
 
 use super::super::scan::members;
-use super::super::{DistributedWrite, Enroll, Log, node_key, write_line};
+use super::super::{DistributedWrite, Enroll, Log, Names, Rows, node_key, write_line};
 
 fn values() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
@@ -69,8 +69,60 @@ fn read_everything(body: &[u8]) {
     if let Ok(write) = DistributedWrite::read(body) {
         for (_, result) in write.results {
             assert_eq!(result.rows.decode().len(), result.rows.row_count());
+            assert_written_as_decoded(&result.rows);
         }
     }
+}
+
+/// Text that is written says what decoding says, the last of a repeated name.
+fn assert_written_as_decoded(rows: &Rows<'_>) {
+    let mut names = Names::default();
+    for row in rows.iter() {
+        let decoded: Map<String, Value> =
+            row.columns().map(|(name, value)| (name.into_owned(), value.into_owned().into())).collect();
+        let mut text = b"before".to_vec();
+        assert!(row.write_json(&mut text, &mut names, usize::MAX));
+        let (mut within, max_len) = (b"before".to_vec(), text.len());
+        assert!(!row.write_json(&mut within, &mut names, max_len - 1) && within == b"before");
+        assert!(row.write_json(&mut within, &mut names, max_len) && within == text);
+        let text = std::str::from_utf8(&text).unwrap().strip_prefix("before").unwrap();
+        assert_eq!(serde_json::from_str::<Map<String, Value>>(text).unwrap(), decoded, "{text}");
+        assert!(text.len() <= 6 * row.raw().len() + 2 * row.column_count() + 2, "{text}");
+    }
+}
+
+/// A name or a text as agents that are broken or hostile send it: bytes that are no UTF-8, halves of pairs, control
+/// characters.
+fn scraps() -> impl Strategy<Value = Vec<u8>> {
+    let scraps: Vec<&'static [u8]> = vec![
+        b"a",
+        b"a",
+        b"\xff",
+        b"\xc3\xa9",
+        b"\xe2\x82",
+        b"\x00",
+        b"\n",
+        br"\n",
+        br"\/",
+        br#"\""#,
+        br"\\",
+        br"\u0041",
+        br"\u0000",
+        br"\ud83d",
+        br"\ude00",
+        br"\ud83d\ude00",
+    ];
+    vec(proptest::sample::select(scraps), 0..4).prop_map(|scraps| [b"\"", scraps.concat().as_slice(), b"\""].concat())
+}
+
+fn odd_rows() -> impl Strategy<Value = Vec<u8>> {
+    let value = prop_oneof![
+        4 => scraps(),
+        1 => values().prop_map(|value| value.to_string().into_bytes()),
+    ];
+    let column = (scraps(), value).prop_map(|(name, value)| [name, b":".to_vec(), value].concat());
+    let row = vec(column, 0..7).prop_map(|columns| [b"{".as_slice(), &columns.join(&b", "[..]), b"}"].concat());
+    vec(row, 0..5).prop_map(|rows| [b"[".as_slice(), &rows.join(&b","[..]), b"]"].concat())
 }
 
 /// Bytes that look enough like a body to get far into the readers.
@@ -110,6 +162,13 @@ fn pieces() -> impl Strategy<Value = Vec<u8>> {
 }
 
 proptest! {
+    #[test]
+    fn rows_are_written_as_they_are_decoded(rows in odd_rows()) {
+        let body = [b"{\"queries\":{\"q\":".as_slice(), &rows, b"}}"].concat();
+        let write = DistributedWrite::read(&body).unwrap();
+        assert_written_as_decoded(&write.results[0].1.rows);
+    }
+
     #[test]
     fn scanning_agrees_with_parsing(object in objects()) {
         let object = Value::Object(object);

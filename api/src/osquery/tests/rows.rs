@@ -1,4 +1,4 @@
-use super::super::{DistributedWrite, Stats};
+use super::super::{DistributedWrite, Names, Stats};
 
 fn read(body: &[u8]) -> DistributedWrite<'_> {
     DistributedWrite::read(body).unwrap()
@@ -37,4 +37,22 @@ fn costs_are_read_in_any_form() {
     );
     assert_eq!(stats(r#"{"memory":[],"user_time":"x","system_time":"inf"}"#), Some(Stats::default()));
     assert_eq!((stats("{}"), stats("null"), stats("[]"), stats("3")), (None, None, None, None));
+}
+
+fn written(body: &[u8]) -> String {
+    let (mut out, mut names) = (Vec::new(), Names::default());
+    for row in read(body).results[0].1.rows.iter() {
+        assert!(row.write_json(&mut out, &mut names, usize::MAX));
+    }
+    String::from_utf8(out).unwrap()
+}
+
+#[test]
+fn rows_are_written_as_text_that_any_reader_takes() {
+    let body =
+        br#"{"queries":{"q":[{"n":1e300,"b":false,"z":null,"l":["x"],"\u00e9":"a\/b","d":"1","s":"\ud800","d":"2"},{}]}}"#;
+    let expected = r#"{"n":"1e300","b":"false","z":"","l":"[\"x\"]","é":"a\/b","s":"REPLACED","d":"2"}{}"#;
+    assert_eq!(written(body), expected.replace("REPLACED", "\u{fffd}"));
+    let raw = b"{\"queries\":{\"q\":[{\"A\xffB\":\"\x01\xff\"}]}}";
+    assert_eq!(written(raw), "{\"A\u{fffd}B\":\"\\u0001\u{fffd}\"}");
 }

@@ -38,7 +38,7 @@ pub struct Host {
     pub id: i64,
     pub assignment: ArcSwap<Assignment>,
     pub served: ArcSwapOption<Served>,
-    /// What its config told it, and what the database knows of that.
+    /// What its config told it, or else it said itself, and what the database knows of that.
     pub intervals: ArcSwap<(Intervals, Intervals)>,
     /// Live queries it has still to fetch or answer.
     pub turns: Turns,
@@ -55,11 +55,7 @@ pub struct Host {
 impl Host {
     pub fn new(known: &Known) -> Self {
         let row = &known.host;
-        let intervals = Intervals {
-            distributed: row.distributed_interval,
-            config_refresh: row.config_refresh,
-            logger: row.logger_tls_period,
-        };
+        let intervals = intervals_in(row);
         let host = Self::with(row.id, Self::assignment_of(known), intervals, &asked(row), row.seen_at);
         host.hostname.store(Arc::new(row.hostname.clone()));
         host
@@ -101,8 +97,35 @@ impl Host {
         if **self.assignment.load() != fresh {
             self.assignment.store(Arc::new(fresh));
         }
+        self.take_over_intervals(intervals_in(&known.host));
         self.housekeeping.take_over(&asked(&known.host));
         self.seen_was_written(known.host.seen_at);
+    }
+
+    /// What the database says now of its intervals counts where its config has not said something since.
+    fn take_over_intervals(&self, row: Intervals) {
+        let (told, written) = **self.intervals.load();
+        if row != written {
+            let newer = |told: i64, written: i64, row: i64| if told == written { row } else { told };
+            let told = Intervals {
+                distributed: newer(told.distributed, written.distributed, row.distributed),
+                config_refresh: newer(told.config_refresh, written.config_refresh, row.config_refresh),
+                logger: newer(told.logger, written.logger, row.logger),
+            };
+            self.intervals.store(Arc::new((told, row)));
+        }
+    }
+
+    /// It is served a config that names these intervals; 0 is one that it does not name, which goes on as it is.
+    pub fn told_intervals(&self, named: Intervals) {
+        let (told, written) = **self.intervals.load();
+        let or = |named: i64, told: i64| if named > 0 { named } else { told };
+        let told = Intervals {
+            distributed: or(named.distributed, told.distributed),
+            config_refresh: or(named.config_refresh, told.config_refresh),
+            logger: or(named.logger, told.logger),
+        };
+        self.intervals.store(Arc::new((told, written)));
     }
 
     /// The lines last accepted; hold the lock while new ones are being kept.
@@ -148,6 +171,14 @@ impl Host {
     /// The database knows of a contact at `moment`.
     pub fn seen_was_written(&self, moment: Moment) {
         self.written_seen.fetch_max(moment.0, Ordering::Relaxed);
+    }
+}
+
+fn intervals_in(row: &entity::hosts::Model) -> Intervals {
+    Intervals {
+        distributed: row.distributed_interval,
+        config_refresh: row.config_refresh,
+        logger: row.logger_tls_period,
     }
 }
 

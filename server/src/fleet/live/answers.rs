@@ -3,11 +3,11 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use muster_api::osquery::{QueryResult, Rows, Stats};
+use chrono::{DateTime, Utc};
+use muster_api::osquery::{Names, QueryResult, Rows, Stats};
 use muster_api::rest::{LiveAnswer, LiveStats, TargetState};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use serde_json::{Map, Value};
 
 use super::{Job, Live};
 use crate::bus::Line;
@@ -39,8 +39,8 @@ impl Live {
             return Ok(());
         }
         let now = self.clock.now();
-        let answer = self.read_answer(host, &job, result, now);
-        match self.bus.answer(id, host.id, line(&answer), Vec::new()).await {
+        let (answer, line) = self.read_answer(host, &job, result, now).await;
+        match self.bus.answer(id, host.id, line, Vec::new()).await {
             Ok(_) => {
                 host.turns.refuse(false);
             }
@@ -48,7 +48,7 @@ impl Live {
             Err(error) => {
                 host.turns.refuse(false);
                 tracing::error!(%error, live_query = id, host_id = host.id, "an answer could not be kept and is only counted");
-                let counted = LiveAnswer { rows: Vec::new(), truncated: true, ..answer };
+                let counted = LiveAnswer { truncated: true, ..answer };
                 job.settled(&counted, result.stats, now);
                 host.turns.dropped(id);
                 return Ok(());
@@ -81,31 +81,32 @@ impl Live {
         job.settled(&answer, None, now)
     }
 
-    fn read_answer(&self, host: &Host, job: &Job, result: &QueryResult<'_>, now: Moment) -> LiveAnswer {
+    /// An answer without its rows, and the line that is kept of it, with them.
+    async fn read_answer(
+        &self,
+        host: &Host,
+        job: &Job,
+        result: &QueryResult<'_>,
+        now: Moment,
+    ) -> (LiveAnswer, Vec<u8>) {
         let message = result.message.as_deref().map(|text| text.chars().take(MAX_MESSAGE).collect::<String>());
         let state = match (result.succeeded(), message.as_deref()) {
             (true, _) => TargetState::Answered,
             (false, Some(DENYLISTED)) => TargetState::Denylisted,
             (false, _) => TargetState::Failed,
         };
-        let room =
-            self.config.max_results.0.saturating_sub(usize::try_from(self.bus.length(job.id)).unwrap_or(usize::MAX));
-        let (rows, is_cut) = rows_within(result.rows, self.config.max_answer.0.min(room));
-        if is_cut {
-            self.metrics.limit_hit("live_answer");
-        }
         let error = match state {
             TargetState::Failed => Some(message.unwrap_or_else(|| "the agent did not say why".to_owned())),
             _ => message.filter(|_| state != TargetState::Answered),
         };
-        LiveAnswer {
+        let mut answer = LiveAnswer {
             cursor: 0,
             host_id: host.id,
             hostname: host.hostname(),
             state,
-            rows,
-            rows_sent: is_cut.then_some(result.rows.row_count() as u64),
-            truncated: is_cut,
+            rows: Vec::new(),
+            rows_sent: None,
+            truncated: false,
             error,
             stats: result.stats.map(|stats| LiveStats {
                 wall_time_ms: stats.wall_time_ms,
@@ -114,27 +115,58 @@ impl Live {
                 memory_bytes: stats.memory,
             }),
             at: now.to_utc(),
+        };
+        let room =
+            self.config.max_results.0.saturating_sub(usize::try_from(self.bus.length(job.id)).unwrap_or(usize::MAX));
+        let mut line = begin_line(&answer);
+        if write_rows(result.rows, self.config.max_answer.0.min(room), &mut line).await {
+            self.metrics.limit_hit("live_answer");
+            answer.truncated = true;
+            answer.rows_sent = Some(result.rows.row_count() as u64);
         }
+        end_line(&answer, &mut line);
+        (answer, line)
     }
 }
 
 /// What a row costs besides its text, so that many empty ones are not free.
 const ROW_OVERHEAD: usize = 16;
 
-/// The first rows that together stay within `max_bytes` of values and names, and whether that left any out.
-fn rows_within(rows: Rows<'_>, max_bytes: usize) -> (Vec<Value>, bool) {
-    let mut kept = Vec::new();
-    let mut bytes = 0;
+/// So much of an answer is written before others have their turn: a large one takes longer than they may wait.
+const PIECE_BYTES: usize = 256 * 1024;
+
+/// What stands behind the rows, and the end of a line.
+const TAIL_BYTES: usize = 1024;
+
+/// Appends the first rows that together stay within `max_bytes`, as they came and as they are written. Says whether that
+/// left any out.
+async fn write_rows(rows: Rows<'_>, max_bytes: usize, line: &mut Vec<u8>) -> bool {
+    line.reserve(rows.raw().len().min(max_bytes) + TAIL_BYTES);
+    let mut names = Names::default();
+    let (mut bytes, mut piece) = (0, 0);
+    let is_first = line.len();
     for row in rows.iter() {
-        bytes += row.raw().len() + ROW_OVERHEAD;
-        if bytes > max_bytes {
-            return (kept, true);
+        let came = row.raw().len() + ROW_OVERHEAD;
+        let room = max_bytes.saturating_sub(bytes + ROW_OVERHEAD);
+        if bytes + came > max_bytes {
+            return true;
         }
-        let columns: Map<String, Value> =
-            row.columns().map(|(column, text)| (column.into_owned(), text.into_owned().into())).collect();
-        kept.push(Value::Object(columns));
+        let start = line.len();
+        let comma = usize::from(start > is_first);
+        line.extend_from_slice(&b","[..comma]);
+        if !row.write_json(line, &mut names, start + comma + room) {
+            line.truncate(start);
+            return true;
+        }
+        let cost = came.max(line.len() - start - comma + ROW_OVERHEAD);
+        bytes += cost;
+        piece += cost;
+        if piece > PIECE_BYTES {
+            piece = 0;
+            tokio::task::yield_now().await;
+        }
     }
-    (kept, false)
+    false
 }
 
 /// What is known of a host that does not answer.
@@ -155,11 +187,47 @@ pub(super) fn unanswered(host: &Host, state: TargetState, reason: &str, now: Mom
 
 /// An answer as it is kept: all but the cursor, which is where it stands. The host comes first.
 fn line(answer: &LiveAnswer) -> Vec<u8> {
-    let mut json = serde_json::to_value(answer).unwrap_or_default();
-    if let Some(members) = json.as_object_mut() {
-        members.shift_remove("cursor");
-    }
-    json.to_string().into_bytes()
+    let mut line = begin_line(answer);
+    end_line(answer, &mut line);
+    line
+}
+
+/// What stands before the rows.
+#[derive(Serialize)]
+struct Head<'a> {
+    host_id: i64,
+    hostname: &'a str,
+    state: TargetState,
+}
+
+/// What stands behind them.
+#[derive(Serialize)]
+struct Tail<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rows_sent: Option<u64>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    truncated: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stats: Option<LiveStats>,
+    at: DateTime<Utc>,
+}
+
+fn begin_line(answer: &LiveAnswer) -> Vec<u8> {
+    let head = Head { host_id: answer.host_id, hostname: &answer.hostname, state: answer.state };
+    let mut line = serde_json::to_vec(&head).unwrap_or_default();
+    line.pop();
+    line.extend_from_slice(b",\"rows\":[");
+    line
+}
+
+fn end_line(answer: &LiveAnswer, line: &mut Vec<u8>) {
+    let LiveAnswer { rows_sent, truncated, error, stats, at, .. } = answer;
+    let tail = Tail { rows_sent: *rows_sent, truncated: *truncated, error: error.as_deref(), stats: *stats, at: *at };
+    let tail = serde_json::to_vec(&tail).unwrap_or_default();
+    line.extend_from_slice(b"],");
+    line.extend_from_slice(tail.get(1..).unwrap_or_default());
 }
 
 /// A kept answer as it is shown: with the cursor in front.
@@ -210,3 +278,7 @@ pub(super) fn cost(stats: LiveStats) -> Stats {
         memory: stats.memory_bytes,
     }
 }
+
+#[cfg(test)]
+#[path = "answers_tests.rs"]
+mod tests;

@@ -102,8 +102,7 @@ impl Schedule {
                 None => return Err(too_big()),
             }
         };
-        let (_, written) = **host.intervals.load();
-        host.intervals.store(Arc::new((config.intervals, written)));
+        host.told_intervals(config.intervals);
         host.served.store(Some(Arc::new(Served {
             edition: plan.edition(),
             assignment: Arc::clone(&assignment),

@@ -1,12 +1,16 @@
 //! Live queries: every target is accounted for, and every answer can be read, whoever watches and whenever.
 
+mod accelerate;
 mod accounting;
 mod answers;
 mod campaigns;
 mod discovery;
 mod interleavings;
+mod memory;
 mod quiet;
 mod restarts;
+mod retention;
+mod samples;
 mod sockets;
 mod viewers;
 
