@@ -130,11 +130,13 @@ impl Mariadb {
         let installed = Command::new("mariadb-install-db")
             .args(["--no-defaults", "--auth-root-authentication-method=normal", "--skip-test-db", "--user=root"])
             .arg(format!("--datadir={}", folder.path().join("data").display()))
+            // Two at one time would take the same names in the usual one.
+            .env("TMPDIR", folder.path())
             .output()
             .expect("mariadb-install-db cannot be run: install mariadb-server");
         assert!(installed.status.success(), "{}", String::from_utf8_lossy(&installed.stderr));
         let users = "CREATE USER IF NOT EXISTS admin@'%';\n\
-                     GRANT ALL ON *.* TO admin@'%';\n\
+                     GRANT ALL ON *.* TO admin@'%' WITH GRANT OPTION;\n\
                      CREATE USER IF NOT EXISTS muster@'%' IDENTIFIED BY 'not-a-secret';\n\
                      GRANT ALL ON `muster\\_test\\_%`.* TO muster@'%';\n";
         std::fs::write(folder.path().join("users.sql"), users).unwrap();
@@ -167,6 +169,7 @@ impl Mariadb {
     }
 
     /// Starts it again, at the same address.
+    #[expect(clippy::disallowed_methods, reason = "waits for another process, outside of any runtime")]
     pub fn resume(&mut self) {
         let path = |name: &str| self.folder.path().join(name).display().to_string();
         let mut command = Command::new("sh");
@@ -184,6 +187,7 @@ impl Mariadb {
             .arg(format!("--log-error={}", path("log")))
             .arg(format!("--init-file={}", path("users.sql")))
             .args(&self.options)
+            .env("TMPDIR", self.folder.path())
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::null())

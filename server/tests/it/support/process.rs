@@ -23,6 +23,24 @@ pub struct Site {
 impl Site {
     /// A folder and a free port, with these settings as flags besides (`section_key=value`).
     pub fn new(flags: &[&str]) -> Self {
+        let mut site = Self::on_sqlite(flags);
+        if mariadb::is_chosen() {
+            let mut config = muster::config::Config::default();
+            on_mariadb(&mut config, mariadb::shared());
+            let mysql = config.mysql;
+            site.flags.extend([
+                format!("--mysql_address={}", mysql.address),
+                format!("--mysql_username={}", mysql.username),
+                format!("--mysql_password={}", mysql.password.reveal()),
+                format!("--mysql_database={}", mysql.database),
+                format!("--mysql_max_open_conns={}", mysql.max_open_conns),
+            ]);
+        }
+        site
+    }
+
+    /// As [`Site::new`], on SQLite in any case.
+    pub fn on_sqlite(flags: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let port = free_port();
         let path = |name: &str| folder.path().join(name).display().to_string();
@@ -35,16 +53,6 @@ impl Site {
             format!("--filesystem_result_log_file={}", path("logs/results")),
             format!("--filesystem_status_log_file={}", path("logs/statuses")),
         ];
-        if mariadb::is_chosen() {
-            let mut config = muster::config::Config::default();
-            on_mariadb(&mut config, mariadb::shared());
-            let mysql = config.mysql;
-            all.push(format!("--mysql_address={}", mysql.address));
-            all.push(format!("--mysql_username={}", mysql.username));
-            all.push(format!("--mysql_password={}", mysql.password.reveal()));
-            all.push(format!("--mysql_database={}", mysql.database));
-            all.push(format!("--mysql_max_open_conns={}", mysql.max_open_conns));
-        }
         for flag in flags {
             let (name, _) = flag.split_once('=').unwrap();
             all.retain(|other| !other.starts_with(&format!("--{name}=")));
@@ -63,6 +71,10 @@ impl Site {
 
     pub fn results(&self) -> PathBuf {
         self.folder().join("logs/results")
+    }
+
+    pub fn statuses(&self) -> PathBuf {
+        self.folder().join("logs/statuses")
     }
 
     /// Where agents find it once it has been started.

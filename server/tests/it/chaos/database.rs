@@ -1,0 +1,208 @@
+use std::time::{Duration, Instant};
+
+use loadtest::TestAgent;
+use loadtest::agent::{Counters, Door};
+
+use super::cluster::Cluster;
+use super::fleet::Fleet;
+use super::invariants::{Doubled, check};
+use super::{AGENTS, RECOVERED_WITHIN, REFUSED_WITHIN, turn};
+use crate::support::{Passage, assert_refused, eventually};
+
+/// How long the database is away.
+const AWAY: Duration = Duration::from_secs(10);
+
+/// Hosts that only the first server has met.
+const STRANGERS: u32 = 3;
+
+/// A fleet at work, and agents that need the database.
+struct Site {
+    cluster: Cluster,
+    fleet: Fleet,
+    strangers: Vec<TestAgent>,
+    newcomers: Vec<TestAgent>,
+}
+
+/// How far the database is away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reach {
+    Away,
+    ReadOnly,
+    /// What is short enough is done.
+    Slow,
+}
+
+/// The longest that anybody waited while the database was away.
+#[derive(Debug, Default)]
+struct Waited {
+    newcomers: Duration,
+    strangers: Duration,
+    operators: Duration,
+}
+
+impl Site {
+    async fn start(flags: &[&str]) -> Self {
+        let cluster = Cluster::start(flags).await;
+        let fleet = Fleet::start(&cluster, AGENTS).await;
+        let mut strangers = Vec::new();
+        for index in 0..STRANGERS {
+            let mut agent = cluster.address(0).enrolled(500 + index).await;
+            cluster.address(1).draw(&mut agent);
+            strangers.push(agent);
+        }
+        fleet.book.take();
+        Self { cluster, fleet, strangers, newcomers: Vec::new() }
+    }
+
+    /// What everybody gets for as long as the database is away.
+    async fn endure(&mut self, what: &str, reach: Reach) {
+        let (began, mut waited, mut index) = (Instant::now(), Waited::default(), 600);
+        let counters = self.fleet.counters();
+        while began.elapsed() < AWAY {
+            for server in [0, 1] {
+                let mut newcomer = self.cluster.address(server).agent(index);
+                index += 1;
+                let asked = Instant::now();
+                assert_refused(&newcomer.enroll().await, what);
+                waited.newcomers = waited.newcomers.max(asked.elapsed());
+                self.newcomers.push(newcomer);
+            }
+            if reach == Reach::Away {
+                for stranger in &mut self.strangers {
+                    stranger.push_status_line(format!(r#"{{"stranger":{index}}}"#));
+                    let asked = Instant::now();
+                    assert_refused(&stranger.config().await, what);
+                    assert_refused(&stranger.read().await, what);
+                    assert_refused(&stranger.flush_logs().await[0], what);
+                    waited.strangers = waited.strangers.max(asked.elapsed() / 3);
+                }
+            }
+            let asked = Instant::now();
+            let status = self.cluster.log_in(0).await;
+            assert!(status >= 500 || reach == Reach::Slow, "{what}: a log-in writes: {status}");
+            waited.operators = waited.operators.max(asked.elapsed());
+            let alive = self.cluster.rest[1].anonymous().get("/healthz").await.status;
+            assert_eq!(alive, 200, "{what}: a restart would help nobody");
+            if reach == Reach::Away {
+                let (status, body) = self.cluster.readiness(0).await;
+                assert_eq!((status, &body["status"]), (503, &"unavailable".into()), "{what}: {body}");
+            }
+        }
+        self.fleet.all_succeed("known hosts are served without the database", AWAY * 2).await;
+        let after = self.fleet.counters();
+        let configs = |counters: &Counters| counters.door(Door::Config).successes;
+        let gained = after.iter().zip(&counters).map(|(after, before)| configs(after) - configs(before));
+        let (fewest, page) = (gained.min().unwrap(), self.fleet.book.take());
+        eprintln!("{what}, {} ms: known hosts: at least {fewest} configs each; {page}", began.elapsed().as_millis());
+        eprintln!("{what}: waited at most: {waited:?}");
+        page.assert_undisturbed();
+        assert!(page.slowest() < REFUSED_WITHIN, "{what}: {page}");
+        let slowest = waited.newcomers.max(waited.strangers).max(waited.operators);
+        assert!(slowest < REFUSED_WITHIN, "{what}: refused after {slowest:?}");
+    }
+
+    /// Everything works again without help, and holds what it must.
+    async fn recovers(mut self, what: &str) {
+        let began = Instant::now();
+        self.cluster.is_ready().await;
+        for agent in self.newcomers.iter_mut() {
+            eventually("new hosts enroll again", RECOVERED_WITHIN, async || {
+                agent.enroll().await.verdict.is_success().then_some(())
+            })
+            .await;
+        }
+        for agent in &mut self.strangers {
+            eventually("hosts that were refused are served again", RECOVERED_WITHIN, async || {
+                agent.config().await.verdict.is_success().then_some(())
+            })
+            .await;
+            agent.flush_logs().await;
+            assert_eq!((agent.agent().buffered_lines(), agent.counters().node_invalid()), (0, 0));
+        }
+        for server in [0, 1] {
+            eventually("operators log in again", RECOVERED_WITHIN, async || {
+                (self.cluster.log_in(server).await == 200).then_some(())
+            })
+            .await;
+        }
+        self.fleet.all_succeed("all agents work", RECOVERED_WITHIN).await;
+        eprintln!("{what}: everything works again after {} ms", began.elapsed().as_millis());
+        let page = self.fleet.book.take();
+        eprintln!("{what}: afterwards {page}");
+        page.assert_undisturbed();
+        let others = STRANGERS + u32::try_from(self.newcomers.len()).unwrap();
+        check(what, &self.cluster, self.fleet, others, Doubled::No).await;
+    }
+}
+
+/// With intervals of 20 s about half of the fleet comes due while the database is away.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_killed_database_is_used_again_without_a_herd() {
+    const INTERVALS: [&str; 2] = ["osquery_detail_update_interval=20s", "osquery_label_update_interval=20s"];
+    let _turn = turn().await;
+    let mut site = Site::start(&INTERVALS).await;
+    site.cluster.mariadb.kill();
+    site.endure("database killed", Reach::Away).await;
+    let asked_before = site.cluster.metric("muster_questions_total").await;
+    let now = "SELECT CAST(UNIX_TIMESTAMP(NOW(6)) * 1000000 AS SIGNED)";
+    tokio::task::block_in_place(|| site.cluster.mariadb.resume());
+    let back = eventually("the database is there", RECOVERED_WITHIN, async || Some(site.cluster.number(now))).await;
+
+    // Questions per host are the same for all, and so tell hosts.
+    let (mut peak, mut last, mut looked) = (0.0_f64, asked_before, Instant::now());
+    eventually("all hosts are asked again", 3 * RECOVERED_WITHIN, async || {
+        if looked.elapsed() >= Duration::from_secs(1) {
+            let asked = site.cluster.metric("muster_questions_total").await;
+            peak = peak.max((asked - last) / looked.elapsed().as_secs_f64());
+            (last, looked) = (asked, Instant::now());
+        }
+        let due = format!("SELECT count(*) FROM hosts WHERE detail_updated_at < {back}");
+        (site.cluster.number(&due) <= i64::from(STRANGERS)).then_some(())
+    })
+    .await;
+    let of_one = (last - asked_before) / f64::from(AGENTS);
+    let hosts = peak / of_one;
+    eprintln!("database killed: at most {hosts:.1} of {AGENTS} hosts were asked in a second after its return");
+    assert!(of_one > 5.0, "{of_one} questions to a host");
+    assert!(hosts < f64::from(AGENTS) / 3.0, "{hosts} hosts a second are a herd");
+    site.recovers("database killed").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_that_takes_no_writes_keeps_serving_known_hosts() {
+    let _turn = turn().await;
+    let mut site = Site::start(&[]).await;
+    site.cluster.mariadb.admin().execute("SET GLOBAL read_only = 1").unwrap();
+    site.endure("database read-only", Reach::ReadOnly).await;
+    for stranger in &mut site.strangers {
+        assert!(stranger.config().await.verdict.is_success(), "keys can be read");
+    }
+    site.cluster.mariadb.admin().execute("SET GLOBAL read_only = 0").unwrap();
+    site.recovers("database read-only").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_slow_database_delays_no_known_host() {
+    let _turn = turn().await;
+    let mut site = Site::start(&[]).await;
+    site.cluster.database_way.set(Passage::Slow(Duration::from_secs(1)));
+    site.endure("database 1 s slower", Reach::Slow).await;
+    site.cluster.database_way.set(Passage::Open);
+    site.recovers("database 1 s slower").await;
+}
+
+/// As when the network loses everything, until connections are found to be broken.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_silent_database_is_not_waited_for() {
+    let _turn = turn().await;
+    let mut site = Site::start(&[]).await;
+    site.cluster.database_way.set(Passage::Frozen);
+    site.endure("database silent", Reach::Away).await;
+    site.cluster.database_way.set(Passage::Cut);
+    eventually("the servers find out", RECOVERED_WITHIN, async || {
+        (site.cluster.readiness(0).await.0 == 503).then_some(())
+    })
+    .await;
+    site.cluster.database_way.set(Passage::Open);
+    site.recovers("database silent").await;
+}
