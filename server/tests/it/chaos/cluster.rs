@@ -17,6 +17,8 @@ const FLAGS: [&str; 4] = [
     "session_logins_per_minute=1000",
 ];
 
+const FOLLOWED: &str = r#"muster_task_runs_total{outcome="done",task="follow"}"#;
+
 /// Two real servers with TLS over one MariaDB and one Redis, both reached through proxies.
 pub struct Cluster {
     pub mariadb: Mariadb,
@@ -33,12 +35,13 @@ pub struct Cluster {
 impl Cluster {
     /// Both servers up and set up. `flags` are further settings of both.
     pub async fn start(flags: &[&str]) -> Self {
-        let mariadb = Mariadb::start(&[]);
+        // What is committed outlives the process.
+        let mariadb = tokio::task::block_in_place(|| Mariadb::start(&["--innodb-flush-log-at-trx-commit=2"]));
         let redis = RedisProcess::start().await;
         let mut config = Config::default();
         on_mariadb(&mut config, &mariadb.address());
-        let database_way = Proxy::to(&config.mysql.address).await;
-        let redis_way = Proxy::to(&redis.address()).await;
+        let database_way = Proxy::to(&config.mysql.address);
+        let redis_way = Proxy::to(&redis.address());
         let mysql = &config.mysql;
         let shared = [
             format!("mysql_address={}", database_way.address()),
@@ -57,7 +60,24 @@ impl Cluster {
         let options = json!({ "distributed_interval": 1, "logger_tls_period": 1, "logger_tls_backoff_max": 1 });
         let spec = json!({ "agent_options": { "config": { "options": options } } });
         first.apply(&[json!({ "kind": "config", "spec": spec })]).await;
-        Self { mariadb, redis, database_way, redis_way, sites, servers, rest, config }
+        let cluster = Self { mariadb, redis, database_way, redis_way, sites, servers, rest, config };
+        cluster.has_followed(1).await;
+        cluster
+    }
+
+    /// Waits until a server knows what was changed at the other one before.
+    async fn has_followed(&self, server: usize) {
+        let followed = async || {
+            let text = self.rest[server].get("/metrics").await.text;
+            let line = text.lines().find(|line| line.starts_with(FOLLOWED)).unwrap_or_default();
+            line.rsplit(' ').next().unwrap().parse::<f64>().unwrap_or(0.0)
+        };
+        let before = followed().await;
+        // One may have been under way.
+        eventually("the other server follows", Duration::from_secs(20), async || {
+            (followed().await >= before + 2.0).then_some(())
+        })
+        .await;
     }
 
     pub fn address(&self, server: usize) -> Address {

@@ -67,6 +67,8 @@ impl Fleet {
             fleet.all_succeed("a new fleet is at work", Duration::from_secs(60)).await;
         }
         fleet.front.set(0, true);
+        let page = fleet.book.take();
+        assert!(page.wrong.is_empty(), "{page}: {:?}", page.wrong);
         eventually("all hosts have told about themselves", Duration::from_secs(60), async || {
             let told = "SELECT count(*) FROM hosts WHERE detail_updated_at > 0";
             (cluster.number(told) == i64::from(count)).then_some(())

@@ -7,8 +7,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, mpsc, watch};
-use tokio::task::JoinHandle;
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::time::Instant;
 
 /// Connections at one time; more wait.
@@ -30,21 +29,33 @@ pub enum Passage {
     Cut,
 }
 
-/// Listens on a port of its own while it lives.
+/// Listens on a port of its own while it lives, on a thread of its own, so that nothing a test does makes it slow.
 pub struct Proxy {
     port: u16,
     passage: watch::Sender<Passage>,
-    listening: JoinHandle<()>,
+    /// Ends with the proxy.
+    _life: oneshot::Sender<()>,
 }
 
 impl Proxy {
     /// A way to the service at this host and port, open at first.
-    pub async fn to(service: &str) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    pub fn to(service: &str) -> Self {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
         let port = listener.local_addr().unwrap().port();
-        let (passage, watched) = watch::channel(Passage::Open);
-        let listening = tokio::spawn(listen(listener, service.to_owned(), watched));
-        Self { port, passage, listening }
+        let ((passage, watched), (life, ended)) = (watch::channel(Passage::Open), oneshot::channel::<()>());
+        let service = service.to_owned();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        std::thread::spawn(move || {
+            runtime.block_on(async {
+                let listener = TcpListener::from_std(listener).unwrap();
+                tokio::select! {
+                    () = listen(listener, service, watched) => {}
+                    _ = ended => {}
+                }
+            });
+        });
+        Self { port, passage, _life: life }
     }
 
     pub fn address(&self) -> String {
@@ -53,13 +64,6 @@ impl Proxy {
 
     pub fn set(&self, passage: Passage) {
         self.passage.send_replace(passage);
-    }
-}
-
-impl Drop for Proxy {
-    fn drop(&mut self) {
-        self.passage.send_replace(Passage::Cut);
-        self.listening.abort();
     }
 }
 
@@ -148,7 +152,7 @@ async fn a_passage_is_open_slow_frozen_and_cut() {
             });
         }
     });
-    let proxy = Proxy::to(&address).await;
+    let proxy = Proxy::to(&address);
     let mut stream = TcpStream::connect(proxy.address()).await.unwrap();
     let mut answer = [0; 4];
     stream.write_all(b"ping").await.unwrap();
