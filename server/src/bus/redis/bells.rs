@@ -19,7 +19,7 @@ use crate::lock::lock;
 /// Bells are rung together when they come faster than this.
 const GAP: Duration = Duration::from_millis(20);
 
-/// The subscription is tested so often.
+/// The subscription is tested so often, and so is whether Redis answers when nobody needs it.
 const TEST: Duration = Duration::from_secs(5);
 
 /// Between attempts to subscribe: the first and the longest.
@@ -71,10 +71,13 @@ impl Doorbell for RedisDoorbell {
 
 /// Publishes what is waiting. What cannot be published is dropped: who was away looks at everything when back.
 async fn publish(link: Arc<Link>, waiting: Arc<Waiting>, channel: String, replica: String, rung: IntCounterVec) {
-    // Whether Redis is there shows before anybody needs it.
-    let _ = link.call::<Value>(Purpose::Bell, "ping", 0, Call::Command(&cmd("PING"))).await;
+    let mut pause = Duration::ZERO;
     loop {
-        waiting.news.notified().await;
+        // Whether Redis is there shows before anybody needs it, and when nobody does. The link keeps the outcome.
+        while timeout(pause, waiting.news.notified()).await.is_err() {
+            let _ = link.call::<Value>(Purpose::Bell, "ping", 0, Call::Command(&cmd("PING"))).await;
+            pause = TEST;
+        }
         let bells = std::mem::take(&mut *lock(&waiting.bells));
         let texts: Vec<String> = bells.iter().map(|bell| bell.to_text()).collect();
         let message = format!("{replica}\n{}", texts.join("\n"));

@@ -26,6 +26,12 @@ impl Lines {
         *self.0.entry(line.to_owned()).or_default() += 1;
     }
 
+    pub fn add_all(&mut self, others: &Self) {
+        for (line, count) in &others.0 {
+            *self.0.entry(line.clone()).or_default() += count;
+        }
+    }
+
     pub fn count(&self, line: &str) -> usize {
         self.0.get(line).copied().unwrap_or(0)
     }

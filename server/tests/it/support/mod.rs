@@ -6,6 +6,7 @@ mod lines;
 mod load;
 pub mod mariadb;
 mod process;
+mod proxy;
 mod raw;
 #[expect(dead_code, reason = "the tests of the bus, inside the server, use the rest")]
 mod redis;
@@ -18,6 +19,7 @@ pub use database::{Database, on_mariadb};
 pub use lines::{Ledger, Lines};
 pub use load::{Load, Report, deliver_all};
 pub use process::{ServerProcess, Site};
+pub use proxy::{Passage, Proxy};
 pub use raw::Raw;
 pub use redis::RedisProcess;
 pub use rest::{Answer, PASSWORD, Rest};

@@ -73,6 +73,10 @@ impl Site {
         self.folder().join("logs/results")
     }
 
+    pub fn statuses(&self) -> PathBuf {
+        self.folder().join("logs/statuses")
+    }
+
     /// Where agents find it once it has been started.
     pub fn address(&self) -> Address {
         if self.flags.iter().any(|flag| flag == "--server_tls=false") {

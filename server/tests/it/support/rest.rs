@@ -95,9 +95,7 @@ impl Rest {
 
     /// Sends a request; a path without a leading slash stands under the newest base.
     pub async fn send(&self, method: &str, path: &str, body: Option<&Value>) -> Answer {
-        let path = if path.starts_with('/') { path.to_owned() } else { format!("/api/v1/fleet/{path}") };
-        let mut request =
-            self.client.request(Method::from_bytes(method.as_bytes()).unwrap(), self.root.clone() + &path);
+        let mut request = self.client.request(Method::from_bytes(method.as_bytes()).unwrap(), self.url(path));
         if let Some(token) = &self.token {
             request = request.bearer_auth(token);
         }
@@ -122,8 +120,11 @@ impl Rest {
 
     /// A GET that a test goes on with itself.
     pub fn getting(&self, path: &str) -> RequestBuilder {
-        let request = self.client.get(format!("{}/api/v1/fleet/{path}", self.root));
-        request.bearer_auth(self.token())
+        self.client.get(self.url(path)).bearer_auth(self.token())
+    }
+
+    fn url(&self, path: &str) -> String {
+        if path.starts_with('/') { self.root.clone() + path } else { format!("{}/api/v1/fleet/{path}", self.root) }
     }
 
     async fn finish(request: RequestBuilder) -> Answer {

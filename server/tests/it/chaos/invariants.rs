@@ -1,0 +1,56 @@
+use loadtest::live;
+
+use super::cluster::Cluster;
+use super::fleet::Fleet;
+use crate::support::{Lines, Site, eventually};
+
+/// Whether lines may stand twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Doubled {
+    No,
+    /// A server died: at most those in requests without an answer.
+    InFlight,
+}
+
+/// What holds after every fault, from the agents' ledgers, the log files and the database. `others` are hosts there are
+/// besides the fleet.
+pub async fn check(what: &str, cluster: &Cluster, fleet: Fleet, others: u32, doubled: Doubled) {
+    fleet.is_delivered().await;
+    cluster.is_ready().await;
+    assert_eq!(fleet.book.wrong_answers(), 0, "answers that no agent must get");
+    for agent in &fleet.agents {
+        let agent = live::lock(agent);
+        let counters = agent.counters();
+        assert_eq!((counters.node_invalid(), counters.enrollments), (0, 1), "{counters:?}");
+        for lines in [counters.results, counters.statuses] {
+            assert_eq!(lines.produced, lines.acknowledged, "{counters:?}");
+        }
+    }
+    let read = |path: fn(&Site) -> std::path::PathBuf| {
+        let mut kept = Lines::default();
+        cluster.sites.iter().for_each(|site| kept.add_all(&Lines::read(&path(site))));
+        kept
+    };
+    let (results, statuses) = (read(Site::results), read(Site::statuses));
+    let (told_results, told_statuses) = (fleet.ledger.results(), fleet.ledger.statuses());
+    assert!(told_results.total() > 100 && told_statuses.total() > 10, "too few lines");
+    assert_eq!(told_results.missing_in(&results), [""; 0], "result lines that were told to be kept are lost");
+    assert_eq!(told_statuses.missing_in(&statuses), [""; 0], "status lines that were told to be kept are lost");
+    let twice = results.doubled_over(&told_results) + statuses.doubled_over(&told_statuses);
+    let told = told_results.total() + told_statuses.total();
+    let unsure = fleet.book.unsure_lines();
+    eprintln!("{what}: {told} lines, 0 lost, {twice} doubled of {unsure} in batches without an answer");
+    let allowed = if doubled == Doubled::InFlight { unsure } else { 0 };
+    assert!(twice as u64 <= allowed, "{twice} lines doubled, {allowed} may be");
+
+    let hosts = i64::try_from(fleet.agents.len()).unwrap() + i64::from(others);
+    assert_eq!(cluster.number("SELECT count(*) FROM hosts"), hosts, "hosts in the database");
+    assert_eq!(cluster.number("SELECT count(DISTINCT host_id) FROM node_keys"), hosts, "hosts with a key");
+    assert_eq!(cluster.number("SELECT count(*) FROM parked_queries"), 0, "an outage is no agent's fault");
+    // Who leads has said so since: periodic work goes on.
+    eventually("one server leads", super::RECOVERED_WITHIN, async || {
+        (cluster.metric("muster_leads ").await == 1.0).then_some(())
+    })
+    .await;
+    fleet.stop().await;
+}
