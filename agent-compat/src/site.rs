@@ -36,6 +36,7 @@ pub struct Site {
     /// Removed when the site is dropped.
     _folder: TempDir,
     config: Config,
+    clock: Clock,
     running: Option<(Running, Lifecycle)>,
     base_url: String,
     token: String,
@@ -47,8 +48,17 @@ impl Site {
     /// # Errors
     /// When it does not start.
     pub async fn start() -> Result<Self> {
+        Self::start_by(Clock::system()).await
+    }
+
+    /// The same by a clock of the test's.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub async fn start_by(clock: Clock) -> Result<Self> {
         let template = Template::get().await?;
         let mut site = Self::not_running()?;
+        site.clock = clock;
         site.token.clone_from(&template.token);
         template.write_to(&site.config)?;
         site.run().await?;
@@ -76,12 +86,19 @@ impl Site {
         config.sqlite.busy_timeout = Duration::from_secs(8);
         config.filesystem.result_log_file = folder.path().join("logs/results");
         config.filesystem.status_log_file = folder.path().join("logs/statuses");
-        Ok(Self { _folder: folder, config, running: None, base_url: String::new(), token: String::new() })
+        Ok(Self {
+            _folder: folder,
+            config,
+            clock: Clock::system(),
+            running: None,
+            base_url: String::new(),
+            token: String::new(),
+        })
     }
 
     async fn run(&mut self) -> Result<()> {
         let lifecycle = Lifecycle::default();
-        let running = serve(self.config.clone(), Clock::system(), lifecycle.clone()).await?;
+        let running = serve(self.config.clone(), self.clock.clone(), lifecycle.clone()).await?;
         self.base_url = format!("https://localhost:{}", running.address().port());
         // The agents know this address: it stays over restarts.
         self.config.server.address = running.address().to_string();
@@ -252,6 +269,15 @@ impl Site {
         let sent = self.send(request).await?;
         anyhow::ensure!(sent.verdict.is_success(), "{}: {}", request.name, sent.text());
         self.only_host()
+    }
+
+    /// What is kept of the answers to a live query, in the order they came.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn live_answers(&self, id: i64) -> Result<Vec<Value>> {
+        let lines = files::lines(&self.config.sqlite.path.with_file_name("live").join(format!("{id}.ndjson")))?;
+        lines.iter().map(|line| Ok(serde_json::from_slice(line)?)).collect()
     }
 
     /// The result lines kept so far, without their newlines.

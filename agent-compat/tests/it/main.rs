@@ -7,6 +7,7 @@ mod distributed;
 mod enroll;
 mod exceptions;
 mod keys;
+mod live_states;
 mod log;
 mod old_versions;
 mod osqueryd;

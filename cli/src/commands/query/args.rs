@@ -110,7 +110,7 @@ pub enum Output {
     Ndjson,
     /// One JSON array with an object per host
     Json,
-    /// One table for spreadsheets, at the end
+    /// One table for spreadsheets, at the end; text that one would take for a formula gets a ' in front
     Csv,
     /// One table for people, at the end
     Table,
