@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use loadtest::TestAgent;
 use loadtest::agent::Door;
+use muster::config::Redis;
 use serde_json::{Value, json};
 
 use crate::support::{Lines, RedisProcess, TestServer, eventually, log_body};
@@ -19,7 +20,10 @@ impl Two {
     async fn start() -> Self {
         let redis = RedisProcess::start().await;
         let address = redis.address();
-        let one = TestServer::with(|config| config.redis.address = vec![address.clone()]).await;
+        let one = TestServer::with(|config| {
+            config.redis = Redis { address: vec![address], ..Redis::default() };
+        })
+        .await;
         let two = TestServer::replica_of(&one).await;
         let agents = [one.enrolled(1).await, two.agent(1)];
         Self { redis, servers: [one, two], agents }

@@ -4,6 +4,12 @@ use super::{hosts, start};
 use crate::checkin::questions;
 use crate::support::TestServer;
 
+/// Commands to the bus, but for looking whether it is there.
+async fn commands(server: &TestServer) -> f64 {
+    let all = server.metric("muster_bus_commands_total").await;
+    all - server.metric(r#"muster_bus_commands_total{command="ping"}"#).await
+}
+
 #[tokio::test]
 async fn two_hundred_open_jobs_leave_other_hosts_check_ins_as_they_are() {
     let server = TestServer::start().await;
@@ -13,7 +19,7 @@ async fn two_hundred_open_jobs_leave_other_hosts_check_ins_as_they_are() {
         start(&server, json!({ "query": format!("SELECT {n}"), "targets": { "hosts": [asked] } })).await;
     }
     server.run_tasks().await;
-    let before = server.metric("muster_bus_commands_total").await;
+    let before = commands(&server).await;
     let lookups = server.metric("muster_key_lookups_total").await;
     // With the database held by somebody else, a check-in that needed it could not succeed.
     let database = server.database();
@@ -22,7 +28,7 @@ async fn two_hundred_open_jobs_leave_other_hosts_check_ins_as_they_are() {
         assert!(questions(&agents[0].distributed().await).is_empty());
     }
     database.release();
-    assert_eq!(server.metric("muster_bus_commands_total").await, before, "no question to the bus");
+    assert_eq!(commands(&server).await, before, "no question to the bus");
     assert_eq!(server.metric("muster_key_lookups_total").await, lookups);
     let mut answered = 0;
     for _ in 0..30 {

@@ -12,6 +12,7 @@ mod raw;
 mod redis;
 mod rest;
 mod server;
+mod shared_redis;
 mod wait;
 
 pub use agents::{Address, DOORS, ENROLL_SECRET, assert_refused, log_body, object};
@@ -24,4 +25,5 @@ pub use raw::Raw;
 pub use redis::RedisProcess;
 pub use rest::{Answer, PASSWORD, Rest};
 pub use server::TestServer;
+pub use shared_redis::on_redis;
 pub use wait::{eventually, eventually_ok};

@@ -8,7 +8,7 @@ use std::time::Duration;
 use loadtest::transport::Trust;
 use tempfile::TempDir;
 
-use super::{Address, eventually, mariadb, on_mariadb};
+use super::{Address, eventually, mariadb, on_mariadb, on_redis};
 
 /// How long a start may take on a busy machine.
 const START: Duration = Duration::from_secs(30);
@@ -27,13 +27,16 @@ impl Site {
         if mariadb::is_chosen() {
             let mut config = muster::config::Config::default();
             on_mariadb(&mut config, mariadb::shared());
-            let mysql = config.mysql;
+            on_redis(&mut config.redis);
+            let (mysql, redis) = (config.mysql, config.redis);
             site.flags.extend([
                 format!("--mysql_address={}", mysql.address),
                 format!("--mysql_username={}", mysql.username),
                 format!("--mysql_password={}", mysql.password.reveal()),
                 format!("--mysql_database={}", mysql.database),
                 format!("--mysql_max_open_conns={}", mysql.max_open_conns),
+                format!("--redis_address={}", redis.address[0]),
+                format!("--redis_database={}", redis.database),
             ]);
         }
         site

@@ -279,7 +279,7 @@ pub fn outside() -> Option<Settings> {
     Some(settings)
 }
 
-fn common_arguments(folder: &Path) -> Vec<String> {
+pub(super) fn common_arguments(folder: &Path) -> Vec<String> {
     let path = folder.display().to_string();
     let log = folder.join("log").display().to_string();
     ["--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", &path, "--logfile", &log]
@@ -288,7 +288,7 @@ fn common_arguments(folder: &Path) -> Vec<String> {
 }
 
 /// A folder of its own, named after this process.
-fn new_folder() -> PathBuf {
+pub(super) fn new_folder() -> PathBuf {
     let all = std::env::temp_dir().join("muster-test-redis");
     std::fs::create_dir_all(&all).unwrap();
     sweep(&all);
@@ -317,7 +317,7 @@ fn sweep(all: &Path) {
 
 /// A port that is free, as is the one 10,000 above it, which nodes of a cluster use among themselves. Both lie below
 /// those the system gives to outgoing connections.
-fn free_port() -> u16 {
+pub(super) fn free_port() -> u16 {
     let is_free = |port: u16| TcpListener::bind(("127.0.0.1", port)).is_ok();
     let mut candidates = std::iter::repeat_with(|| rand::random_range(10_000..20_000));
     candidates.find(|port| is_free(*port) && is_free(port + 10_000)).unwrap()

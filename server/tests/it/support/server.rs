@@ -9,7 +9,7 @@ use muster::{Lifecycle, Running, serve};
 use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 
-use super::{Address, Database, Rest, eventually_ok, mariadb, on_mariadb};
+use super::{Address, Database, Rest, eventually_ok, mariadb, on_mariadb, on_redis};
 
 /// When manual clocks start: 2026-01-15 12:00 UTC.
 const START: Moment = Moment(1_768_478_400_000_000);
@@ -47,6 +47,7 @@ impl TestServer {
         let mut config = config_in(folder.path());
         if mariadb::is_chosen() {
             on_mariadb(&mut config, mariadb::shared());
+            on_redis(&mut config.redis);
         }
         change(&mut config);
         let clock = Clock::manual(START);
