@@ -3,14 +3,16 @@
 use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use muster_api::rest::{LiveHost, LiveQuery, LiveStatus, NewLiveQuery, TargetState};
 use serde_json::json;
 
 use super::job::status_name;
+use super::notes::Ending;
 use super::{Job, Live, States, targets};
-use crate::bus::Start;
+use crate::bus::{Bell, BusError};
 use crate::clock::Moment;
 use crate::fleet::access::{Permission, Principal};
 use crate::fleet::{Error, Result, sql};
@@ -101,6 +103,12 @@ impl Live {
         deadline: Duration,
         watched_until: Option<Moment>,
     ) -> Result<Arc<Job>> {
+        // Before anything is written, so that nothing has to be taken back.
+        if let Err(error @ BusError::Unavailable(_)) = self.bus.events(0, 0).await {
+            return Err(Error::Unavailable(format!(
+                "live queries need Redis, which is away now; try again later: {error}"
+            )));
+        }
         let now = self.clock.now();
         let states = States::pending(hosts.iter().copied());
         let row = live_queries::Model {
@@ -133,14 +141,20 @@ impl Live {
                 Ok(id)
             })
             .await?;
-        if let Err(error) = self.bus.open(id, Start::New).await {
-            self.store.write(async |tx| store::live_queries::delete(tx, id).await).await?;
-            return Err(error.into());
-        }
         let job = Arc::new(Job::new(live_queries::Model { id, ..row }, states));
-        self.jobs.pin().insert(id, Arc::clone(&job));
-        for host in hosts.iter().filter_map(|id| self.hosts.index.get(*id)).filter(|host| host.turns.is_attached()) {
-            host.turns.add(id, job.discovery.is_some());
+        if let Err(error) = self.open_new(&job).await {
+            self.store.write(async |tx| store::live_queries::delete(tx, id).await).await?;
+            return Err(error);
+        }
+        // It may have been found in the database meanwhile.
+        let job = Arc::clone(self.jobs.pin().get_or_insert(id, job));
+        self.newest.fetch_max(id, Ordering::Relaxed);
+        if let Some(until) = watched_until {
+            self.campaigns.took_up(id, until);
+        }
+        self.tell_hosts(&job);
+        if let Some(door) = &self.door {
+            door.ring(Bell::Jobs);
         }
         Ok(job)
     }
@@ -210,8 +224,10 @@ impl Live {
     pub async fn cancel(&self, principal: &Principal, id: i64) -> Result<LiveQuery> {
         let job = self.job(principal, id).await?;
         let reason = format!("cancelled by {}", principal.user.email);
-        job.end(LiveStatus::Cancelled, reason, TargetState::Cancelled, self.clock.now());
-        self.write_checkpoint(&job).await?;
+        if job.is_open() {
+            let (status, rest) = (LiveStatus::Cancelled, TargetState::Cancelled);
+            self.close(&job, Ending { status, reason, rest, at: self.clock.now().0 }).await?;
+        }
         Ok(self.show(&job))
     }
 
