@@ -34,7 +34,7 @@ pub use turns::Turns;
 
 use self::campaigns::Campaigns;
 use self::states::States;
-use super::hosts::Hosts;
+use super::hosts::{Hosts, Presence};
 use super::schedule::Schedule;
 use super::{Error, Replica, Result};
 pub use crate::bus::Line;
@@ -74,6 +74,8 @@ pub struct Live {
     newest: AtomicI64,
     /// When it was looked for one that only an agent knew of.
     looked_at: tokio::sync::Mutex<Option<Instant>>,
+    /// Who has called any server lately, and when that was read.
+    recent: tokio::sync::Mutex<Option<(Instant, Presence)>>,
     /// Deleted hosts that jobs may still wait for.
     gone: Mutex<BTreeSet<i64>>,
 }
@@ -108,6 +110,7 @@ impl Live {
             collecting: Arc::new(Semaphore::new(config.max_rest_results.0.min(Semaphore::MAX_PERMITS))),
             newest: AtomicI64::new(0),
             looked_at: tokio::sync::Mutex::default(),
+            recent: tokio::sync::Mutex::default(),
             gone: Mutex::default(),
             store,
             bus,

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use muster_api::rest::{LiveHost, LiveQuery, LiveStatus, NewLiveQuery, TargetState};
 use serde_json::json;
@@ -17,6 +17,9 @@ use crate::clock::Moment;
 use crate::fleet::access::{Permission, Principal};
 use crate::fleet::{Error, Result, sql};
 use crate::store::{self, activities, entity::live_queries};
+
+/// For so long it is not looked again who is online at all servers.
+const RECENT_FOR: Duration = Duration::from_secs(5);
 
 /// Live queries a list shows.
 const LISTED: u64 = 100;
@@ -79,7 +82,7 @@ impl Live {
         self.check_room()?;
         let hosts = targets::resolve(self.store.reader(), &self.schedule.plan(), request).await?;
         let job = self.begin(principal, question, &hosts, deadline, None).await?;
-        Ok(self.show(&job))
+        self.show(&job).await
     }
 
     /// Whether one more job may be open.
@@ -192,7 +195,7 @@ impl Live {
         for row in rows {
             let job = self.recall(row).await?;
             if may_see(principal, &job) && (!open_only || job.is_open()) {
-                shown.push(self.show(&job));
+                shown.push(self.show(&job).await?);
             }
         }
         Ok(shown)
@@ -214,7 +217,7 @@ impl Live {
     /// # Errors
     /// As for [`Live::job`].
     pub async fn get(&self, principal: &Principal, id: i64) -> Result<LiveQuery> {
-        Ok(self.show(&*self.job(principal, id).await?))
+        self.show(&*self.job(principal, id).await?).await
     }
 
     /// Ends a job; whoever has not answered is counted as cancelled. Doing it twice does no harm.
@@ -228,7 +231,7 @@ impl Live {
             let (status, rest) = (LiveStatus::Cancelled, TargetState::Cancelled);
             self.close(&job, Ending { status, reason, rest, at: self.clock.now().0 }).await?;
         }
-        Ok(self.show(&job))
+        self.show(&job).await
     }
 
     /// The targets in a state.
@@ -245,10 +248,31 @@ impl Live {
             .collect())
     }
 
+    /// How many of the targets are online, and of those that are waited for. Memory knows who has called this server; of
+    /// several servers the database knows, half a minute later.
+    async fn online(&self, job: &Job) -> Result<(u64, u64)> {
+        let waiting = job.waiting();
+        if self.door.is_none() {
+            let of_waiting = self.hosts.online(waiting.iter().map(u64::cast_signed));
+            return Ok((self.hosts.online(job.targets()), of_waiting));
+        }
+        let mut recent = self.recent.lock().await;
+        let presence = match recent.take().filter(|(at, _)| at.elapsed() < RECENT_FOR) {
+            Some(known) => known,
+            None => (Instant::now(), self.hosts.recent().await?),
+        };
+        let targets: BTreeSet<i64> = job.targets().into_iter().collect();
+        let online = self.hosts.count_online(&presence.1, |id| targets.contains(&id));
+        let of_waiting = self.hosts.count_online(&presence.1, |id| waiting.contains(id.cast_unsigned()));
+        *recent = Some(presence);
+        Ok((online, of_waiting))
+    }
+
     /// A job as operators see it.
-    pub fn show(&self, job: &Job) -> LiveQuery {
+    async fn show(&self, job: &Job) -> Result<LiveQuery> {
         let (status, stop_reason) = job.status();
-        LiveQuery {
+        let (online, online_waiting) = self.online(job).await?;
+        Ok(LiveQuery {
             id: job.id,
             query: job.sql.clone(),
             query_name: (!job.query_name.is_empty()).then(|| job.query_name.clone()),
@@ -260,10 +284,10 @@ impl Live {
             status,
             stop_reason: (!stop_reason.is_empty()).then_some(stop_reason),
             counts: job.counts(),
-            online: self.hosts.online(job.targets()),
-            online_waiting: self.hosts.online(job.waiting().iter().map(u64::cast_signed)),
+            online,
+            online_waiting,
             cost: job.cost(),
-        }
+        })
     }
 }
 

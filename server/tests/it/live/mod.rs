@@ -2,12 +2,12 @@
 
 mod accounting;
 mod answers;
-mod campaigns;
+pub mod campaigns;
 mod discovery;
 mod interleavings;
 mod quiet;
 mod restarts;
-mod sockets;
+pub mod sockets;
 mod viewers;
 
 use std::time::Duration;

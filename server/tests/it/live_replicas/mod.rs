@@ -2,7 +2,9 @@
 
 mod accounting;
 mod bells;
+mod campaigns;
 mod outages;
+mod quiet;
 
 use std::time::Duration;
 
