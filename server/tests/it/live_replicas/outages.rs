@@ -1,5 +1,6 @@
 use std::time::{Duration, SystemTime};
 
+use loadtest::agent::Door;
 use muster_api::rest::LiveStatus;
 use serde_json::json;
 
@@ -26,6 +27,15 @@ async fn a_redis_that_comes_back_empty_loses_answers_and_says_so() {
     // The counts are still known, and nobody is refused for long.
     assert_eq!(counts(&two.a, id).await.answered, 1);
     assert!(agents[2].read().await.verdict.is_success());
+    // One that has the query is refused once, and then rid of its answer: it is asked again.
+    let body = json!({ "node_key": agents[1].node_key(), "queries": { format!("fleet_distributed_query_{id}"): [{ "a": "1" }] },
+        "statuses": { format!("fleet_distributed_query_{id}"): 0 } });
+    let mut refusals = 0;
+    for _ in 0..4 {
+        let exchange = agents[1].raw(Door::DistributedWrite, body.to_string(), &[]).await;
+        refusals += u32::from(!exchange.verdict.is_success());
+    }
+    assert_eq!(refusals, 2, "never twice in a row");
 
     two.redis.restart().await;
     eventually("it goes on", SOON, async || {
@@ -77,7 +87,11 @@ async fn a_server_that_is_killed_leaves_its_jobs_to_the_other() {
     one.clock.advance(since_1970 - Duration::from_micros(one.clock.now().0.cast_unsigned()));
     one.rest = one.rest.clone().set_up().await;
     let database = one.config().sqlite.path.display().to_string();
-    let flags = ["server_tls=false".to_owned(), format!("redis_address={address}"), format!("sqlite_path={database}")];
+    let mut flags =
+        vec!["server_tls=false".to_owned(), format!("redis_address={address}"), format!("sqlite_path={database}")];
+    if one.config().mysql.is_on() {
+        flags.push(format!("mysql_database={}", one.config().mysql.database));
+    }
     let site = Site::new(&flags.iter().map(String::as_str).collect::<Vec<_>>());
     let process = site.start().await;
     let mut agents = hosts(&one, 3).await;
