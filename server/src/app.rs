@@ -75,6 +75,8 @@ impl App {
         let live = Live::load(live::Parts {
             store: store.clone(),
             bus: shared.bus,
+            door: shared.door.clone(),
+            replica: Arc::clone(&replica),
             clock: clock.clone(),
             config: config.live.clone(),
             hosts: Arc::clone(&hosts),

@@ -30,10 +30,17 @@ async fn back(fleet: &Fleet, door: &dyn Doorbell) {
     while let Some(first) = bells.next().await {
         tokio::time::sleep(GAP).await;
         for bell in bells.with_waiting(first) {
-            match bell {
-                Bell::Schedule | Bell::Hosts | Bell::Missed => fleet.bell.hear(),
+            if matches!(bell, Bell::Schedule | Bell::Hosts | Bell::Missed) {
+                fleet.bell.hear();
+            }
+            let looked = match bell {
+                Bell::Jobs | Bell::Missed => fleet.live.look().await,
+                Bell::Events(job) => fleet.live.look_at(job).await,
                 // Sessions are read with every request.
-                Bell::Sessions | Bell::Jobs | Bell::Events(_) => {}
+                Bell::Schedule | Bell::Hosts | Bell::Sessions => Ok(()),
+            };
+            if let Err(error) = looked {
+                tracing::debug!(%error, ?bell, "what a bell is about is seen at the next look");
             }
         }
     }

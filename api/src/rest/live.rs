@@ -109,6 +109,9 @@ pub struct LiveCounts {
     pub cancelled: u64,
     pub gone: u64,
     pub truncated: u64,
+    /// Hosts that are counted by what they said, while their answers could not be kept or were lost.
+    #[serde(default)]
+    pub results_lost: u64,
 }
 
 /// What became of one target.

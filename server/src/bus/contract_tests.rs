@@ -123,7 +123,7 @@ async fn unknown_jobs<B: LiveBus>(bus: &B, job: i64) {
 
 async fn checkpoints<B: LiveBus>(bus: &B, job: i64) {
     let settled: RoaringTreemap = [1, 40_000, 70_000].into_iter().collect();
-    assert_eq!(bus.open(job, Start::Checkpoint { settled }).await.unwrap(), Opened::Made);
+    assert_eq!(bus.open(job, Start::Checkpoint { settled, note: b"states".to_vec() }).await.unwrap(), Opened::Made);
     for host in [1, 40_000, 70_000] {
         assert!(!claim(bus, job, host).await, "{host} is settled");
         assert!(!bus.answer(job, host, line(host), Vec::new()).await.unwrap());
@@ -132,9 +132,18 @@ async fn checkpoints<B: LiveBus>(bus: &B, job: i64) {
         assert!(claim(bus, job, host).await, "{host} is not");
         assert!(bus.answer(job, host, line(host), Vec::new()).await.unwrap());
     }
-    assert_eq!(bus.read(job, 0, usize::MAX).await.unwrap().lines.len(), 5);
+    let lines = bus.read(job, 0, usize::MAX).await.unwrap().lines;
+    assert_eq!(lines.len(), 5);
+    let kept: usize = lines.iter().map(|line| line.text.len() + 1).sum();
+    assert_eq!(bus.length(job), kept as u64, "wherever the cursors begin");
+    let events = bus.events(job, 0).await.unwrap();
+    assert_eq!(events[0].change, Change::Restored { note: b"states".to_vec() });
+    assert!(events.windows(2).all(|pair| pair[0].position + 1 == pair[1].position));
+    assert!(bus.answer(job, 9, Vec::new(), b"only counted".to_vec()).await.unwrap());
+    assert!(!bus.answer(job, 9, line(9), Vec::new()).await.unwrap(), "it is settled");
+    assert_eq!(bus.read(job, 0, usize::MAX).await.unwrap().lines, lines, "without an answer");
     let settled = (0..100).collect();
-    assert_eq!(bus.open(job, Start::Checkpoint { settled }).await.unwrap(), Opened::Found);
+    assert_eq!(bus.open(job, Start::Checkpoint { settled, note: b"states".to_vec() }).await.unwrap(), Opened::Found);
     assert!(claim(bus, job, 3).await, "a checkpoint does not change a job that is there");
 }
 

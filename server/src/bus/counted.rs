@@ -44,7 +44,8 @@ impl<B: LiveBus> LiveBus for Counted<B> {
     }
 
     fn events(&self, job: i64, after: u64) -> BusFuture<'_, Vec<Event>> {
-        self.count("events").events(job, after)
+        // Looked for all the time, in memory.
+        self.bus.events(job, after)
     }
 
     fn read(&self, job: i64, cursor: u64, max_bytes: usize) -> BusFuture<'_, Piece> {

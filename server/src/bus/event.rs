@@ -3,7 +3,7 @@ use crate::clock::Moment;
 /// Something that happened to a job, for replicas that hold a view of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event {
-    /// Grows by one with each event of a job, from 1 on.
+    /// Grows by one with each event of a job, from 1 on. A job that is made anew begins far beyond.
     pub position: u64,
     pub change: Change,
 }
@@ -19,6 +19,8 @@ pub enum Change {
     Settled { host: i64, note: Vec<u8> },
     /// The job has ended.
     Closed { note: Vec<u8> },
+    /// The job was made anew, and begins as this note says: what is missing in between has not happened.
+    Restored { note: Vec<u8> },
 }
 
 impl Change {
@@ -31,6 +33,7 @@ impl Change {
             Self::Again { host } => (format!("a{host}").into_bytes(), &[][..]),
             Self::Settled { host, note } => (format!("d{host} ").into_bytes(), &note[..]),
             Self::Closed { note } => (b"c".to_vec(), &note[..]),
+            Self::Restored { note } => (b"r".to_vec(), &note[..]),
         };
         bytes.extend_from_slice(note);
         bytes
@@ -53,6 +56,7 @@ impl Change {
                 Some(Self::Settled { host, note: rest[space + 1..].to_vec() })
             }
             b'c' => Some(Self::Closed { note: rest.to_vec() }),
+            b'r' => Some(Self::Restored { note: rest.to_vec() }),
             _ => None,
         }
     }
@@ -71,6 +75,7 @@ mod tests {
             Change::Settled { host: 7, note: b"a \xff\n".to_vec() },
             Change::Settled { host: 7, note: Vec::new() },
             Change::Closed { note: b"why".to_vec() },
+            Change::Restored { note: b"\x00 states".to_vec() },
         ] {
             assert_eq!(Change::from_bytes(&change.to_bytes()), Some(change));
         }

@@ -1,11 +1,11 @@
-//! The bus of a single process: turns in memory, answers in one append-only file per job. The cursor is the offset. It
-//! has no events to tell: the one process there is has caused them all, and after a restart the answers say who is settled.
+//! The bus of a single process: turns in memory, answers in one append-only file per job. The cursor is the offset. Events
+//! are kept until they were looked at; after a restart the answers say who is settled.
 //!
 //! An answer is kept when it is flushed. Whoever waits for the flush of a file shares the next one, and answers can be
 //! read only then, so that no cursor ever points at what a loss of power takes away.
 
 use crate::lock::lock;
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, BufRead as _, BufReader, Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex};
 use roaring::RoaringTreemap;
 use tokio::sync::watch;
 
-use super::{BusError, BusFuture, Event, Line, LiveBus, Opened, Piece, Start};
+use super::{BusError, BusFuture, Change, EVENTS_AT_ONCE, Event, Line, LiveBus, Opened, Piece, Start};
 use crate::clock::Moment;
 
 /// Lines are read in steps of this size.
@@ -47,9 +47,20 @@ struct Inner {
     is_closed: bool,
     /// Where the file ends, and who has answered behind what is flushed, each with the end of the answer.
     written: u64,
-    unflushed: Vec<(u64, u64)>,
+    unflushed: Vec<Unflushed>,
     /// Flushes that failed; each takes away what was not flushed.
     failures: u64,
+    /// What nobody has asked to go beyond yet, and how many there were before.
+    events: VecDeque<Change>,
+    forgotten: u64,
+}
+
+#[derive(Debug)]
+struct Unflushed {
+    end: u64,
+    host: u64,
+    was_claimed: bool,
+    note: Vec<u8>,
 }
 
 /// What must be flushed for an answer to be kept.
@@ -86,9 +97,9 @@ impl Stream {
         let opened = if path.exists() { Opened::Found } else { Opened::Made };
         let mut file = OpenOptions::new().create(true).append(true).read(true).mode(0o600).open(&path)?;
         // What the checkpoint says is no less true when the file is there: it may be of before a loss of power.
-        let mut settled = match start {
-            Start::New => RoaringTreemap::new(),
-            Start::Checkpoint { settled } => settled,
+        let (mut settled, restored) = match start {
+            Start::New => (RoaringTreemap::new(), None),
+            Start::Checkpoint { settled, note } => (settled, Some(Change::Restored { note })),
         };
         let mut end = 0;
         let mut reader = BufReader::new(&mut file);
@@ -110,15 +121,23 @@ impl Stream {
             written: end,
             unflushed: Vec::new(),
             failures: 0,
+            events: restored.filter(|_| opened == Opened::Made).into_iter().collect(),
+            forgotten: 0,
         };
         let flushing = tokio::sync::Mutex::default();
         Ok((Self { path, inner: Mutex::new(inner), flushing, end: watch::Sender::new(end) }, opened))
     }
 
-    fn write(&self, host: u64, mut line: Vec<u8>) -> io::Result<Written> {
+    fn write(&self, host: u64, mut line: Vec<u8>, note: Vec<u8>) -> io::Result<Written> {
         let mut inner = lock(&self.inner);
         if inner.is_closed || inner.settled.contains(host) {
             return Ok(Written { is_first: false, end: inner.written, failures: inner.failures });
+        }
+        if line.is_empty() {
+            inner.claimed.remove(host);
+            inner.settled.insert(host);
+            inner.events.push_back(Change::Settled { host: host.cast_signed(), note });
+            return Ok(Written { is_first: true, end: 0, failures: inner.failures });
         }
         line.push(b'\n');
         let end = inner.written;
@@ -132,11 +151,11 @@ impl Stream {
             file.set_len(end)?;
             return Err(error);
         }
-        inner.claimed.remove(host);
+        let was_claimed = inner.claimed.remove(host);
         inner.settled.insert(host);
         inner.written = end + line.len() as u64;
-        let behind = inner.written;
-        inner.unflushed.push((behind, host));
+        let end = inner.written;
+        inner.unflushed.push(Unflushed { end, host, was_claimed, note });
         Ok(Written { is_first: true, end: inner.written, failures: inner.failures })
     }
 
@@ -168,21 +187,39 @@ impl Stream {
         }
         if let Err(error) = outcome {
             let end = *self.end.borrow();
-            for (_, host) in std::mem::take(&mut inner.unflushed) {
+            for Unflushed { host, was_claimed, .. } in std::mem::take(&mut inner.unflushed) {
                 inner.settled.remove(host);
+                if was_claimed {
+                    inner.claimed.insert(host);
+                }
             }
             inner.failures += 1;
             inner.written = end;
             file.set_len(end)?;
             return Err(error);
         }
-        inner.unflushed.retain(|(behind, _)| *behind > written);
+        let rest = inner.unflushed.partition_point(|unflushed| unflushed.end <= written);
+        let kept: Vec<_> = inner.unflushed.drain(..rest).collect();
+        inner.events.extend(
+            kept.into_iter().map(|Unflushed { host, note, .. }| Change::Settled { host: host.cast_signed(), note }),
+        );
         self.end.send_if_modified(|end| {
             let is_news = *end < written;
             *end = (*end).max(written);
             is_news
         });
         Ok(())
+    }
+
+    fn events(&self, after: u64) -> Vec<Event> {
+        let mut inner = lock(&self.inner);
+        let seen = usize::try_from(after.saturating_sub(inner.forgotten)).unwrap_or(usize::MAX);
+        let seen = seen.min(inner.events.len());
+        inner.events.drain(..seen);
+        inner.forgotten += seen as u64;
+        let first = inner.forgotten + 1;
+        let changes = inner.events.iter().take(EVENTS_AT_ONCE).cloned();
+        (first..).zip(changes).map(|(position, change)| Event { position, change }).collect()
     }
 
     fn read(&self, cursor: u64, max_bytes: usize) -> io::Result<Piece> {
@@ -233,12 +270,16 @@ impl LiveBus for MemoryBus {
         })
     }
 
-    fn claim(&self, job: i64, host: i64, _at: Moment, _is_alone: bool) -> BusFuture<'_, bool> {
+    fn claim(&self, job: i64, host: i64, at: Moment, is_alone: bool) -> BusFuture<'_, bool> {
         Box::pin(async move {
             let stream = self.stream(job)?;
             let mut inner = lock(&stream.inner);
-            let host = host.cast_unsigned();
-            Ok(!inner.is_closed && !inner.settled.contains(host) && inner.claimed.insert(host))
+            let id = host.cast_unsigned();
+            let has_turn = !inner.is_closed && !inner.settled.contains(id) && inner.claimed.insert(id);
+            if has_turn {
+                inner.events.push_back(Change::Sent { host, at, is_alone });
+            }
+            Ok(has_turn)
         })
     }
 
@@ -246,28 +287,37 @@ impl LiveBus for MemoryBus {
         Box::pin(async move {
             let stream = self.stream(job)?;
             let mut inner = lock(&stream.inner);
-            Ok(!inner.is_closed && inner.claimed.remove(host.cast_unsigned()))
+            let had_turn = !inner.is_closed && inner.claimed.remove(host.cast_unsigned());
+            if had_turn {
+                inner.events.push_back(Change::Again { host });
+            }
+            Ok(had_turn)
         })
     }
 
-    fn answer(&self, job: i64, host: i64, line: Vec<u8>, _note: Vec<u8>) -> BusFuture<'_, bool> {
+    fn answer(&self, job: i64, host: i64, line: Vec<u8>, note: Vec<u8>) -> BusFuture<'_, bool> {
         Box::pin(async move {
             let stream = self.stream(job)?;
             let writing = Arc::clone(&stream);
-            let written = blocking(move || writing.write(host.cast_unsigned(), line)).await?;
+            let written = blocking(move || writing.write(host.cast_unsigned(), line, note)).await?;
             stream.flush(written).await
         })
     }
 
-    fn close(&self, job: i64, _note: Vec<u8>) -> BusFuture<'_, bool> {
+    fn close(&self, job: i64, note: Vec<u8>) -> BusFuture<'_, bool> {
         Box::pin(async move {
             let stream = self.stream(job)?;
-            Ok(!std::mem::replace(&mut lock(&stream.inner).is_closed, true))
+            let mut inner = lock(&stream.inner);
+            let is_first = !std::mem::replace(&mut inner.is_closed, true);
+            if is_first {
+                inner.events.push_back(Change::Closed { note });
+            }
+            Ok(is_first)
         })
     }
 
-    fn events(&self, job: i64, _after: u64) -> BusFuture<'_, Vec<Event>> {
-        Box::pin(async move { self.stream(job).map(|_| Vec::new()) })
+    fn events(&self, job: i64, after: u64) -> BusFuture<'_, Vec<Event>> {
+        Box::pin(async move { Ok(self.stream(job)?.events(after)) })
     }
 
     fn read(&self, job: i64, cursor: u64, max_bytes: usize) -> BusFuture<'_, Piece> {
@@ -326,6 +376,39 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn it_tells_what_has_happened_until_that_was_heard() {
+        let folder = tempfile::tempdir().unwrap();
+        let bus = MemoryBus::new(folder.path()).unwrap();
+        let start = Start::Checkpoint { settled: RoaringTreemap::new(), note: b"states".to_vec() };
+        bus.open(1, start.clone()).await.unwrap();
+        assert!(bus.claim(1, 7, Moment(5), true).await.unwrap());
+        assert!(bus.unclaim(1, 7).await.unwrap());
+        assert!(bus.answer(1, 7, b"{\"host_id\":7}".to_vec(), b"note".to_vec()).await.unwrap());
+        assert!(bus.answer(1, 8, Vec::new(), Vec::new()).await.unwrap());
+        assert!(bus.close(1, b"why".to_vec()).await.unwrap());
+        let expected = [
+            Change::Restored { note: b"states".to_vec() },
+            Change::Sent { host: 7, at: Moment(5), is_alone: true },
+            Change::Again { host: 7 },
+            Change::Settled { host: 7, note: b"note".to_vec() },
+            Change::Settled { host: 8, note: Vec::new() },
+            Change::Closed { note: b"why".to_vec() },
+        ];
+        for after in [0, 0, 2, 6] {
+            let events = bus.events(1, after).await.unwrap();
+            let positions: Vec<u64> = events.iter().map(|event| event.position).collect();
+            assert_eq!(positions, (after + 1..=6).collect::<Vec<_>>());
+            let heard = usize::try_from(after).unwrap();
+            assert!(events.into_iter().map(|event| event.change).eq(expected[heard..].iter().cloned()));
+        }
+        assert_eq!(bus.read(1, 0, 100).await.unwrap().lines.len(), 1, "an empty answer is no line");
+        drop(bus);
+        let bus = MemoryBus::new(folder.path()).unwrap();
+        assert_eq!(bus.open(1, start).await.unwrap(), Opened::Found);
+        assert_eq!(bus.events(1, 0).await.unwrap(), [], "what was there says who is settled");
+    }
+
+    #[tokio::test]
     async fn an_answer_is_there_when_it_is_flushed_and_taken_back_when_it_cannot_be() {
         let folder = tempfile::tempdir().unwrap();
         let bus = MemoryBus::new(folder.path()).unwrap();
@@ -333,8 +416,8 @@ mod tests {
         assert!(bus.answer(1, 1, b"{\"host_id\":1}".to_vec(), Vec::new()).await.unwrap());
         let kept = bus.read(1, 0, usize::MAX).await.unwrap();
         let stream = bus.stream(1).unwrap();
-        let first = stream.write(2, b"{\"host_id\":2}".to_vec()).unwrap();
-        let repeat = stream.write(2, b"{\"host_id\":2}".to_vec()).unwrap();
+        let first = stream.write(2, b"{\"host_id\":2}".to_vec(), Vec::new()).unwrap();
+        let repeat = stream.write(2, b"{\"host_id\":2}".to_vec(), Vec::new()).unwrap();
         assert!(first.is_first && !repeat.is_first);
         assert_eq!(bus.read(1, 0, usize::MAX).await.unwrap(), kept, "nobody sees what may go away");
         stream.flush_now(|_| Err(io::Error::other("the disk is broken"))).unwrap_err();
@@ -351,8 +434,8 @@ mod tests {
         let bus = MemoryBus::new(folder.path()).unwrap();
         bus.open(1, Start::New).await.unwrap();
         let stream = bus.stream(1).unwrap();
-        let one = stream.write(1, b"{\"host_id\":1}".to_vec()).unwrap();
-        let two = stream.write(2, b"{\"host_id\":2}".to_vec()).unwrap();
+        let one = stream.write(1, b"{\"host_id\":1}".to_vec(), Vec::new()).unwrap();
+        let two = stream.write(2, b"{\"host_id\":2}".to_vec(), Vec::new()).unwrap();
         stream.flush_now(File::sync_data).unwrap();
         // With the file gone, a flush of their own would fail.
         fs::remove_file(folder.path().join("1.ndjson")).unwrap();

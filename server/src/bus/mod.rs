@@ -1,8 +1,6 @@
 //! What replicas share: live queries while they go on (who has been asked, who has answered, the answers in order), and
 //! a bell that tells the others to look again.
 
-#![cfg_attr(not(test), expect(dead_code, reason = "events and closing are there for the views of several servers"))]
-
 mod counted;
 mod doorbell;
 mod event;
@@ -41,9 +39,10 @@ pub type BusFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, BusError>> + S
 pub enum Start {
     /// With nobody asked.
     New,
-    /// After these hosts, which are neither asked nor heard again, have been settled. Its cursors lie beyond those that
-    /// were given out before, so that who goes on from one misses nothing.
-    Checkpoint { settled: RoaringTreemap },
+    /// After these hosts, which are neither asked nor heard again, have been settled. Its cursors and events lie beyond
+    /// those that were given out before, so that who goes on from one misses nothing; the first event is
+    /// [`Change::Restored`] with this note.
+    Checkpoint { settled: RoaringTreemap, note: Vec<u8> },
 }
 
 /// What became of opening a job.
@@ -83,18 +82,19 @@ pub trait LiveBus: std::fmt::Debug + Send + Sync {
     fn claim(&self, job: i64, host: i64, at: Moment, is_alone: bool) -> BusFuture<'_, bool>;
     /// Lets a host that has its turn be asked again. False when it had none.
     fn unclaim(&self, job: i64, host: i64) -> BusFuture<'_, bool>;
-    /// Appends a host's answer, unless it is settled already; `note` is for [`Change::Settled`].
+    /// Settles a host, unless it is settled already, and appends its answer; an empty one only settles. `note` is for
+    /// [`Change::Settled`].
     fn answer(&self, job: i64, host: i64, line: Vec<u8>, note: Vec<u8>) -> BusFuture<'_, bool>;
     /// Ends turns and answers; `note` is for [`Change::Closed`]. True for the first who does it.
     fn close(&self, job: i64, note: Vec<u8>) -> BusFuture<'_, bool>;
     /// What has happened behind a position, in its order and at most [`EVENTS_AT_ONCE`]; none when there is no more.
-    /// A bus of one process has none to tell: whoever caused them knows.
+    /// A bus of one process tells what has happened since it was opened, and forgets what it was asked to go beyond.
     fn events(&self, job: i64, after: u64) -> BusFuture<'_, Vec<Event>>;
     /// Lines behind `cursor` of about `max_bytes`, at least one if there is one.
     fn read(&self, job: i64, cursor: u64, max_bytes: usize) -> BusFuture<'_, Piece>;
     /// Follows the end of the stream, whichever replica appends. `None` for a job that was not opened here.
     fn watch(&self, job: i64) -> Option<watch::Receiver<u64>>;
-    /// Bytes of the stream, as far as this replica has heard.
+    /// Bytes of the answers that are kept, as far as this replica has heard.
     fn length(&self, job: i64) -> u64;
     /// Forgets a job and its answers.
     fn remove(&self, job: i64) -> BusFuture<'_, ()>;

@@ -69,7 +69,7 @@ impl Fleet {
     pub async fn delete_hosts(&self, principal: &Principal, ids: &[i64]) -> Result<u64> {
         let deleted = self.hosts.delete_many(principal, ids).await?;
         for id in ids {
-            self.live.forget_host(*id);
+            self.live.forget_host(*id).await;
         }
         Ok(deleted)
     }
@@ -82,7 +82,7 @@ impl Fleet {
         let labels = self.schedule.refresh().await?;
         self.hosts.drop_labels(&labels);
         for host_id in self.hosts.follow().await? {
-            self.live.forget_host(host_id);
+            self.live.forget_host(host_id).await;
         }
         Ok(())
     }

@@ -221,6 +221,18 @@ pub struct Contact {
     pub config_refresh: i64,
 }
 
+/// Contacts of hosts heard of since a moment.
+pub async fn contacts_since(db: &impl ConnectionTrait, moment: Moment) -> Result<Vec<Contact>> {
+    let recent = hosts::Entity::find().filter(hosts::Column::SeenAt.gte(moment)).select_only().columns([
+        hosts::Column::Id,
+        hosts::Column::CreatedAt,
+        hosts::Column::SeenAt,
+        hosts::Column::DistributedInterval,
+        hosts::Column::ConfigRefresh,
+    ]);
+    Ok(recent.into_model().all(db).await?)
+}
+
 /// Contacts of these hosts; those that are gone have none.
 pub async fn contacts(db: &impl ConnectionTrait, ids: &[i64]) -> Result<Vec<Contact>> {
     let mut contacts = Vec::new();

@@ -34,6 +34,24 @@ pub async fn watched_until(db: &impl ConnectionTrait, id: i64) -> Result<Option<
     Ok(found.flatten())
 }
 
+/// Writes how far a job is, unless the database already knows how it ended.
+pub async fn checkpoint(db: &impl ConnectionTrait, id: i64, job: ActiveModel) -> Result<()> {
+    Entity::update_many().set(job).filter(Column::Id.eq(id)).filter(Column::Status.eq("open")).exec(db).await?;
+    Ok(())
+}
+
+/// Writes what became of the targets.
+pub async fn set_states(db: &impl ConnectionTrait, id: i64, states: Vec<u8>) -> Result<()> {
+    Entity::update_many().col_expr(Column::States, states.into()).filter(Column::Id.eq(id)).exec(db).await?;
+    Ok(())
+}
+
+/// Ids of those still going on, and until when campaigns among them are watched.
+pub async fn open_leases(db: &impl ConnectionTrait) -> Result<Vec<(i64, Option<Moment>)>> {
+    let ids = Entity::find().filter(Column::Status.eq("open")).select_only();
+    Ok(ids.columns([Column::Id, Column::WatchedUntil]).order_by_asc(Column::Id).into_tuple().all(db).await?)
+}
+
 /// Those still going on.
 pub async fn open(db: &impl ConnectionTrait) -> Result<Vec<Model>> {
     Ok(Entity::find().filter(Column::Status.eq("open")).order_by_asc(Column::Id).all(db).await?)

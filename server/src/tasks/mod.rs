@@ -18,6 +18,7 @@ enum Task {
     Follow,
     WriteSeen,
     WriteReports,
+    LookAtLiveQueries,
     SweepLiveQueries,
     ForgetLiveQueries,
     RetireKeys,
@@ -27,11 +28,12 @@ enum Task {
 }
 
 impl Task {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 11] = [
         Self::SeekLead,
         Self::Follow,
         Self::WriteSeen,
         Self::WriteReports,
+        Self::LookAtLiveQueries,
         Self::SweepLiveQueries,
         Self::ForgetLiveQueries,
         Self::RetireKeys,
@@ -47,6 +49,7 @@ impl Task {
             Self::Follow => "follow",
             Self::WriteSeen => "write_seen",
             Self::WriteReports => "write_reports",
+            Self::LookAtLiveQueries => "look_at_live_queries",
             Self::SweepLiveQueries => "sweep_live_queries",
             Self::ForgetLiveQueries => "forget_live_queries",
             Self::RetireKeys => "retire_keys",
@@ -64,7 +67,7 @@ impl Task {
     fn every(self) -> Duration {
         Duration::from_secs(match self {
             Self::SeekLead => return RENEW_EVERY,
-            Self::Follow => 2,
+            Self::Follow | Self::LookAtLiveQueries => 2,
             Self::WriteReports | Self::SweepLiveQueries => 1,
             Self::ForgetLiveQueries => 600,
             Self::WriteSeen => 5,
@@ -93,6 +96,7 @@ impl Task {
                 fleet.hosts.sweep_index();
                 fleet.hosts.write_seen(false).await
             }
+            Self::LookAtLiveQueries => fleet.live.look().await,
             Self::SweepLiveQueries => fleet.live.sweep().await,
             Self::ForgetLiveQueries => fleet.live.forget_old().await,
             Self::WriteReports => fleet.checkin.write_reports().await,
@@ -127,6 +131,7 @@ pub async fn run(fleet: Fleet, metrics: Arc<Metrics>, lifecycle: Lifecycle, nudg
                     () = lifecycle.ended() => return,
                     _ = round.tick() => {}
                     () = fleet.bell.heard(), if matches!(task, Task::Follow) => {}
+                    () = fleet.live.somebody_left(), if matches!(task, Task::SweepLiveQueries) => {}
                 }
                 task.attempt(&fleet, &metrics).await;
             }

@@ -38,6 +38,13 @@ pub fn summary(job: &LiveQuery, tally: &Tally) -> String {
             "truncated", counts.truncated
         );
     }
+    if counts.results_lost > 0 {
+        let _ = writeln!(
+            text,
+            "  {:<11}{:>4} counted, but their results could not be kept or were lost with Redis",
+            "no results", counts.results_lost
+        );
+    }
     if let Some(cost) = &job.cost {
         text.push_str(&costs(cost));
     }

@@ -44,9 +44,16 @@ struct Jobs {
     link: Arc<Link>,
     door: Arc<RedisDoorbell>,
     /// The ends of the streams opened here, as far as heard of.
-    ends: Mutex<HashMap<i64, watch::Sender<u64>>>,
+    ends: Mutex<HashMap<i64, Known>>,
     lifetime: Duration,
     steps: Steps,
+}
+
+/// What is known of a stream: where it begins, and its end.
+#[derive(Debug)]
+struct Known {
+    first: u64,
+    end: watch::Sender<u64>,
 }
 
 #[derive(Debug)]
@@ -92,8 +99,8 @@ async fn look(jobs: Weak<Jobs>) {
         let (Some(jobs), Some(bell)) = (jobs.upgrade(), bell) else { return };
         let watched: Vec<i64> = lock(&jobs.ends)
             .iter()
-            .filter(|(job, end)| {
-                end.receiver_count() > 0 && matches!(bell, Bell::Missed | Bell::Events(_)) && {
+            .filter(|(job, known)| {
+                known.end.receiver_count() > 0 && matches!(bell, Bell::Missed | Bell::Events(_)) && {
                     !matches!(bell, Bell::Events(other) if other != **job)
                 }
             })
@@ -166,19 +173,22 @@ impl Jobs {
     }
 
     async fn open(&self, job: i64, start: Start) -> Result<Opened, BusError> {
-        let (goes_on, pages) = match &start {
-            Start::New => ("0", BTreeMap::new()),
-            Start::Checkpoint { settled } => ("1", pages(settled)),
+        let (event, pages) = match start {
+            Start::New => (Vec::new(), BTreeMap::new()),
+            Start::Checkpoint { settled, note } => (Change::Restored { note }.to_bytes(), pages(&settled)),
         };
         let mut keys = vec![key(job, "meta"), key(job, "events"), key(job, "lines")];
         keys.extend(pages.keys().map(|page| page_key(job, *page)));
         let lifetime = self.lifetime.as_millis().to_string();
-        let mut arguments = vec![lifetime.as_bytes(), goes_on.as_bytes()];
+        let mut arguments = vec![lifetime.as_bytes(), event.as_slice()];
         arguments.extend(pages.values().map(Vec::as_slice));
-        let (made, end): (i64, u64) =
+        let (made, end, first): (i64, u64, u64) =
             self.step((Purpose::Step, "open", &self.steps.open), job, &keys, &arguments).await?;
-        lock(&self.ends).entry(job).or_insert_with(|| watch::Sender::new(0));
+        lock(&self.ends).entry(job).or_insert_with(|| Known { first, end: watch::Sender::new(0) }).first = first;
         self.heard(job, end);
+        if made == 1 {
+            self.door.ring(Bell::Events(job));
+        }
         Ok(if made == 1 { Opened::Made } else { Opened::Found })
     }
 
@@ -264,8 +274,8 @@ impl Jobs {
 
     /// Tells watchers of an end, unless they have heard of a later one.
     fn heard(&self, job: i64, end: u64) {
-        if let Some(sender) = lock(&self.ends).get(&job) {
-            sender.send_if_modified(|known| {
+        if let Some(known) = lock(&self.ends).get(&job) {
+            known.end.send_if_modified(|known| {
                 let is_news = end > *known;
                 *known = end.max(*known);
                 is_news
@@ -330,11 +340,11 @@ impl LiveBus for RedisBus {
     }
 
     fn watch(&self, job: i64) -> Option<watch::Receiver<u64>> {
-        lock(&self.jobs.ends).get(&job).map(watch::Sender::subscribe)
+        lock(&self.jobs.ends).get(&job).map(|known| known.end.subscribe())
     }
 
     fn length(&self, job: i64) -> u64 {
-        lock(&self.jobs.ends).get(&job).map_or(0, |end| *end.borrow())
+        lock(&self.jobs.ends).get(&job).map_or(0, |known| known.end.borrow().saturating_sub(known.first))
     }
 
     fn remove(&self, job: i64) -> BusFuture<'_, ()> {

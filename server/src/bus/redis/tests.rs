@@ -246,7 +246,7 @@ async fn a_redis_that_came_back_empty_has_lost_its_jobs() {
     hears(&mut here, Bell::Missed).await;
     hears(&mut there, Bell::Missed).await;
 
-    let checkpoint = || Start::Checkpoint { settled: (1..=2).collect() };
+    let checkpoint = || Start::Checkpoint { settled: (1..=2).collect(), note: Vec::new() };
     let opened = [
         shared.bus.open(1, checkpoint()).await.unwrap(),
         eventually("the other one is back", async || other.bus.open(1, checkpoint()).await.ok()).await,
@@ -342,7 +342,8 @@ async fn a_node_of_a_cluster_may_restart() {
         .await;
         if claimed == Err(BusError::Lost(job)) {
             lost += 1;
-            let opened = shared.bus.open(job, Start::Checkpoint { settled: (1..2).collect() }).await.unwrap();
+            let opened =
+                shared.bus.open(job, Start::Checkpoint { settled: (1..2).collect(), note: Vec::new() }).await.unwrap();
             assert_eq!(opened, Opened::Made);
             assert!(claim(&shared.bus, job, 2).await);
         }

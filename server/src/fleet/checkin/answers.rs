@@ -62,7 +62,7 @@ impl Checkin {
         }
         // What is not there may also be among the results that were too many to read.
         for live_query in sentinels.difference(&answered).filter(|_| !write.truncated) {
-            self.live.skipped(host, *live_query).await;
+            self.live.skipped(host, *live_query).await?;
         }
         note_builtin_labels(&mut report, &plan);
         self.reports.add(report);

@@ -13,6 +13,9 @@ use crate::store::hosts::Contact;
 /// A host counts as missing when it has not called for so long, as Fleet's users know it.
 const MISSING_AFTER: Duration = Duration::from_secs(30 * 24 * 3600);
 
+/// Hosts that have called within this time may be online.
+const RECENT: Duration = Duration::from_secs(24 * 3600);
+
 /// When some hosts were last heard of, as the database knew it at one moment. Memory adds what came since.
 #[derive(Debug)]
 pub struct Presence(Vec<Contact>);
@@ -32,6 +35,22 @@ impl Hosts {
     /// When the database does not answer.
     pub async fn presence(&self, ids: &[i64]) -> Result<Presence> {
         Ok(Presence(store::hosts::contacts(self.store.reader(), ids).await?))
+    }
+
+    /// Of all hosts that called any server lately: no agent that is online calls less often.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn recent(&self) -> Result<Presence> {
+        let since = self.clock.now().minus(RECENT);
+        Ok(Presence(store::hosts::contacts_since(self.store.reader(), since).await?))
+    }
+
+    /// How many of the hosts `is_meant` picks are online.
+    pub fn count_online(&self, presence: &Presence, is_meant: impl Fn(i64) -> bool) -> u64 {
+        let now = self.clock.now();
+        let meant = presence.0.iter().filter(|contact| is_meant(contact.id));
+        meant.filter(|contact| self.calls(contact, self.seen(contact), now)).count() as u64
     }
 
     /// Counts them now.

@@ -4,13 +4,14 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use muster_api::osquery::{Names, QueryResult, Rows, Stats};
+use muster_api::osquery::{Names, QueryResult, Rows};
 use muster_api::rest::{LiveAnswer, LiveStats, TargetState};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use super::notes::Settlement;
 use super::{Job, Live};
-use crate::bus::Line;
+use crate::bus::{BusError, Line};
 use crate::clock::Moment;
 use crate::fleet::Result;
 use crate::fleet::checkin::DENYLISTED;
@@ -28,57 +29,87 @@ impl Live {
     /// # Errors
     /// When the answer cannot be kept now and the host's last one could: the agent sends it again. Never twice in a row.
     pub async fn answer(&self, host: &Arc<Host>, id: i64, result: &QueryResult<'_>) -> Result<()> {
-        let job = self.jobs.pin().get(&id).cloned();
-        let Some(job) = job.filter(|job| job.is_open()) else {
+        let Some(job) = self.known(id).await?.filter(|job| job.is_open()) else {
             host.turns.dropped(id);
             self.metrics.unknown_answers.inc();
             return Ok(());
         };
-        if !matches!(job.state_of(host.id), Some(TargetState::Pending | TargetState::Sent)) {
+        if job.turn_of(host.id).is_none() {
             self.metrics.unknown_answers.inc();
             return Ok(());
         }
         let now = self.clock.now();
         let (answer, line) = self.read_answer(host, &job, result, now).await;
-        match self.bus.answer(id, host.id, line, Vec::new()).await {
+        let settlement = Settlement::of(&answer);
+        match self.keep(&job, host.id, line, &settlement).await {
             Ok(_) => {
                 host.turns.refuse(false);
             }
-            Err(error) if !host.turns.refuse(true) => return Err(error.into()),
+            Err(error) if !host.turns.refuse(true) => return Err(error),
             Err(error) => {
                 host.turns.refuse(false);
-                tracing::error!(%error, live_query = id, host_id = host.id, "an answer could not be kept and is only counted");
-                let counted = LiveAnswer { truncated: true, ..answer };
-                job.settled(&counted, result.stats, now);
-                host.turns.dropped(id);
+                let counted = Settlement { truncated: true, unkept: true, ..settlement };
+                let is_counted = self.keep(&job, host.id, Vec::new(), &counted).await.is_ok();
+                tracing::error!(%error, live_query = id, host_id = host.id, is_counted,
+                    "an answer could not be kept; it is only counted, or the host is asked again");
                 return Ok(());
             }
         }
-        job.settled(&answer, result.stats, now);
         host.turns.dropped(id);
         Ok(())
     }
 
     /// A host has answered a read in which this job's discovery query was, and says nothing of the job itself.
-    pub async fn skipped(&self, host: &Arc<Host>, id: i64) {
-        let job = self.jobs.pin().get(&id).cloned();
-        let is_owed = |job: &Job| {
-            matches!(job.state_of(host.id), Some(TargetState::Pending | TargetState::Sent)) && job.discovery.is_some()
+    ///
+    /// # Errors
+    /// As for [`Live::answer`].
+    pub async fn skipped(&self, host: &Arc<Host>, id: i64) -> Result<()> {
+        let job = self.known(id).await?.filter(|job| job.is_open() && job.discovery.is_some());
+        let Some(job) = job.filter(|job| job.turn_of(host.id).is_some()) else {
+            host.turns.dropped(id);
+            return Ok(());
         };
-        if let Some(job) = job.filter(|job| job.is_open() && is_owed(job)) {
-            let now = self.clock.now();
-            let reason = "the discovery query found nothing there";
-            self.settle(&job, unanswered(host, TargetState::Skipped, reason, now), now).await;
+        let reason = "the discovery query found nothing there";
+        match self.settle(&job, unanswered(host, TargetState::Skipped, reason, self.clock.now())).await {
+            Ok(_) => {
+                host.turns.refuse(false);
+                host.turns.dropped(id);
+                Ok(())
+            }
+            Err(error) if !host.turns.refuse(true) => Err(error),
+            Err(error) => {
+                host.turns.refuse(false);
+                tracing::error!(%error, live_query = id, host_id = host.id, "that a host was skipped could not be kept; it is asked again");
+                Ok(())
+            }
         }
-        host.turns.dropped(id);
     }
 
-    /// Keeps what is known of a host that does not answer. False when it has been settled before.
-    pub(super) async fn settle(&self, job: &Job, answer: LiveAnswer, now: Moment) -> bool {
-        if let Err(error) = self.bus.answer(job.id, answer.host_id, line(&answer), Vec::new()).await {
-            tracing::warn!(%error, live_query = job.id, "what became of a host is only counted");
+    /// Keeps what is known of a host that does not answer, or at least counts it. False when it was settled before.
+    pub(super) async fn settle(&self, job: &Job, answer: LiveAnswer) -> Result<bool> {
+        let settlement = Settlement::of(&answer);
+        match self.keep(job, answer.host_id, line(&answer), &settlement).await {
+            Ok(is_news) => Ok(is_news),
+            Err(error) => {
+                tracing::warn!(%error, live_query = job.id, "what became of a host is only counted");
+                self.keep(job, answer.host_id, Vec::new(), &Settlement { unkept: true, ..settlement }).await
+            }
         }
-        job.settled(&answer, None, now)
+    }
+
+    /// Settles a host, with a line unless it is empty. False when it was settled before.
+    pub(super) async fn keep(&self, job: &Job, host: i64, line: Vec<u8>, settlement: &Settlement) -> Result<bool> {
+        let mut outcome = self.bus.answer(job.id, host, line.clone(), settlement.to_bytes()).await;
+        if let Err(BusError::Lost(_)) = outcome {
+            self.fold(job).await?;
+            outcome = self.bus.answer(job.id, host, line, settlement.to_bytes()).await;
+        }
+        let is_news = outcome?;
+        // It is kept, whatever becomes of the view, which follows.
+        if let Err(error) = self.fold(job).await {
+            tracing::warn!(%error, live_query = job.id, "what becomes of a live query is seen later");
+        }
+        Ok(is_news)
     }
 
     /// An answer without its rows, and the line that is kept of it, with them.
@@ -268,15 +299,6 @@ impl<'a> Brief<'a> {
 /// When the line is not one.
 pub fn parse(line: &Line) -> serde_json::Result<LiveAnswer> {
     serde_json::from_slice(&show(line))
-}
-
-pub(super) fn cost(stats: LiveStats) -> Stats {
-    Stats {
-        wall_time_ms: stats.wall_time_ms,
-        user_time: stats.user_time_ms,
-        system_time: stats.system_time_ms,
-        memory: stats.memory_bytes,
-    }
 }
 
 #[cfg(test)]

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use muster_api::rest::{LiveStatus, TargetState};
 
+use super::notes::Ending;
 use super::{Ask, Job, Live, Selection};
+use crate::bus::Bell;
 use crate::clock::Moment;
 use crate::fleet::Result;
 use crate::fleet::access::Principal;
@@ -23,6 +25,12 @@ const WATCH_WITHIN: Duration = Duration::from_secs(60);
 /// That somebody watches is noted when no more than this is left.
 const PROLONG_AT: Duration = Duration::from_secs(30);
 
+/// When the last watcher at one server goes, the others have so long to say that they watch: a few looks and sweeps.
+const OTHERS_WITHIN: Duration = Duration::from_secs(5);
+
+/// Why a campaign ends.
+const GONE: &str = "nobody watches it any more";
+
 /// The open campaigns.
 #[derive(Debug, Default)]
 pub(super) struct Campaigns(Mutex<BTreeMap<i64, Audience>>);
@@ -32,6 +40,9 @@ struct Audience {
     /// It ends then when nobody watches, as the database has it.
     until: Moment,
     watchers: usize,
+    /// It had watchers, and what is to be done when the last one goes is done.
+    was_left: bool,
+    is_done: bool,
 }
 
 /// Somebody watches a job. When the last watcher of a campaign goes, it is cancelled; other jobs do not care.
@@ -53,7 +64,6 @@ impl Live {
         let until = self.clock.now().plus(WATCH_WITHIN);
         let deadline = DEADLINE.min(self.config.max_deadline);
         let job = self.begin(principal, question, &hosts, deadline, Some(until)).await?;
-        self.campaigns.took_up(job.id, until);
         Ok(job)
     }
 
@@ -63,16 +73,25 @@ impl Live {
         Attendance { live: Arc::clone(self), id }
     }
 
+    /// Waits until somebody has gone who was the last to watch a campaign here.
+    pub async fn somebody_left(&self) {
+        self.has_left.notified().await;
+    }
+
     /// Ends campaigns nobody watches.
     pub(super) async fn end_unwatched(&self, now: Moment) -> Result<()> {
         for id in self.campaigns.unwatched_at(now) {
             // Somebody may watch it by another server.
             match store::live_queries::watched_until(self.store.reader(), id).await? {
                 Some(until) if until > now => self.campaigns.took_up(id, until),
-                _ if self.campaigns.ended(id) => {
-                    self.end_campaign(id, format!("nobody came to watch it within {} s", WATCH_WITHIN.as_secs()));
-                }
-                _ => {}
+                _ => match self.campaigns.unwatched(id) {
+                    Some(true) => self.end_campaign(id, GONE.to_owned()).await?,
+                    Some(false) => {
+                        let reason = format!("nobody came to watch it within {} s", WATCH_WITHIN.as_secs());
+                        self.end_campaign(id, reason).await?;
+                    }
+                    None => {}
+                },
             }
         }
         Ok(())
@@ -88,18 +107,41 @@ impl Live {
         Ok(())
     }
 
-    /// Ends it in memory; the next sweep writes it.
-    fn end_campaign(&self, id: i64, reason: String) {
-        if let Some(job) = self.jobs.pin().get(&id) {
-            job.end(LiveStatus::Cancelled, reason, TargetState::Cancelled, self.clock.now());
+    /// The last watcher here has gone: the campaign ends, unless it is watched at another server, which has a moment to
+    /// say so.
+    pub(super) async fn give_back_leases(&self, now: Moment) -> Result<()> {
+        for id in self.campaigns.left_alone() {
+            match &self.door {
+                Some(door) => {
+                    let until = now.plus(OTHERS_WITHIN);
+                    self.store.write(async |tx| store::live_queries::watch_until(tx, id, until).await).await?;
+                    self.campaigns.prolonged(id, until);
+                    door.ring(Bell::Jobs);
+                }
+                None => self.end_campaign(id, GONE.to_owned()).await?,
+            }
+            self.campaigns.gave_back(id);
         }
+        Ok(())
+    }
+
+    async fn end_campaign(&self, id: i64, reason: String) -> Result<()> {
+        let job = self.jobs.pin().get(&id).cloned();
+        let Some(job) = job.filter(|job| job.is_open()) else {
+            self.campaigns.forget(id);
+            return Ok(());
+        };
+        let (status, rest) = (LiveStatus::Cancelled, TargetState::Cancelled);
+        self.close(&job, Ending { status, reason, rest, at: self.clock.now().0 }).await?;
+        self.campaigns.forget(id);
+        Ok(())
     }
 }
 
 impl Drop for Attendance {
     fn drop(&mut self) {
         if self.live.campaigns.left(self.id) {
-            self.live.end_campaign(self.id, "nobody watches it any more".to_owned());
+            self.live.has_left.notify_one();
         }
     }
 }
@@ -107,7 +149,8 @@ impl Drop for Attendance {
 impl Campaigns {
     /// It is there, and may have watchers already.
     pub(super) fn took_up(&self, id: i64, until: Moment) {
-        self.lock().entry(id).or_insert(Audience { until, watchers: 0 }).until = until;
+        let new = Audience { until, watchers: 0, was_left: false, is_done: false };
+        self.lock().entry(id).or_insert(new).until = until;
     }
 
     fn prolonged(&self, id: i64, until: Moment) {
@@ -127,7 +170,20 @@ impl Campaigns {
         let mut campaigns = self.lock();
         let Some(audience) = campaigns.get_mut(&id) else { return false };
         audience.watchers = audience.watchers.saturating_sub(1);
-        audience.watchers == 0 && campaigns.remove(&id).is_some()
+        audience.was_left |= audience.watchers == 0;
+        audience.is_done &= audience.watchers > 0;
+        audience.watchers == 0
+    }
+
+    /// Those whose last watcher here has gone since the last time.
+    fn left_alone(&self) -> Vec<i64> {
+        self.find(|audience| audience.was_left && !audience.is_done && audience.watchers == 0)
+    }
+
+    fn gave_back(&self, id: i64) {
+        if let Some(audience) = self.lock().get_mut(&id) {
+            audience.is_done = true;
+        }
     }
 
     fn unwatched_at(&self, now: Moment) -> Vec<i64> {
@@ -142,11 +198,14 @@ impl Campaigns {
         self.lock().iter().filter(|(_, audience)| is_meant(audience)).map(|(id, _)| *id).collect()
     }
 
-    /// Forgets it, unless somebody has come, and says whether it did.
-    fn ended(&self, id: i64) -> bool {
-        let mut campaigns = self.lock();
-        let is_alone = campaigns.get(&id).is_some_and(|audience| audience.watchers == 0);
-        is_alone && campaigns.remove(&id).is_some()
+    /// Whether nobody watches it, and if so whether somebody did.
+    fn unwatched(&self, id: i64) -> Option<bool> {
+        self.lock().get(&id).filter(|audience| audience.watchers == 0).map(|audience| audience.was_left)
+    }
+
+    /// It is over.
+    fn forget(&self, id: i64) {
+        self.lock().remove(&id);
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<i64, Audience>> {
@@ -165,8 +224,16 @@ mod tests {
         campaigns.joined(1);
         campaigns.joined(1);
         assert!(!campaigns.left(1));
+        assert_eq!(campaigns.left_alone(), [0; 0]);
         assert!(campaigns.left(1));
-        assert!(!campaigns.left(1), "it ends once");
+        assert_eq!(campaigns.left_alone(), [1]);
+        campaigns.gave_back(1);
+        assert_eq!(campaigns.left_alone(), [0; 0], "once");
+        campaigns.joined(1);
+        assert!(campaigns.left(1));
+        assert_eq!(campaigns.left_alone(), [1], "and each time");
+        campaigns.forget(1);
+        assert_eq!(campaigns.left_alone(), [0; 0]);
         campaigns.joined(2);
         assert!(!campaigns.left(2), "what is no campaign goes on");
     }
@@ -179,12 +246,12 @@ mod tests {
         campaigns.joined(2);
         assert_eq!(campaigns.unwatched_at(Moment(9)), [0; 0]);
         assert_eq!(campaigns.unwatched_at(Moment(10)), [1]);
-        assert!(campaigns.ended(1));
-        assert!(!campaigns.ended(2), "somebody watches");
-        assert_eq!(campaigns.unwatched_at(Moment(10)), [0; 0]);
+        assert_eq!(campaigns.unwatched(1), Some(false), "and nobody did");
+        assert_eq!(campaigns.unwatched(2), None, "somebody watches");
         assert_eq!(campaigns.watched_ending_by(Moment(10)), [2]);
         campaigns.prolonged(2, Moment(20));
         assert_eq!(campaigns.watched_ending_by(Moment(10)), [0; 0]);
         assert!(campaigns.left(2), "and is still there");
+        assert_eq!(campaigns.unwatched(2), Some(true));
     }
 }

@@ -20,6 +20,9 @@ use crate::fleet::{Error, Problem, Result};
 /// How often it is looked at whether anybody who is waited for is still online.
 const CHECK: Duration = Duration::from_millis(250);
 
+/// How often it is looked at who has called other servers.
+const LOOK: Duration = Duration::from_secs(10);
+
 /// The room collected answers take, given back when it is dropped.
 #[derive(Debug)]
 pub struct Room(#[expect(dead_code, reason = "held for its drop")] Vec<OwnedSemaphorePermit>);
@@ -56,6 +59,9 @@ impl Live {
             Asked::Refused(refused) => Ok((refused, Collected::new(&self.collecting)?.room)),
         }));
         let (live_query_results, rooms): (Vec<_>, Vec<_>) = collected.await?.into_iter().unzip();
+        if let Err(error) = self.give_back_leases(self.clock.now()).await {
+            tracing::debug!(%error, "live queries that have been answered end later");
+        }
         let responded = live_query_results.iter().flat_map(|query| query.results.iter().map(|answer| answer.host_id));
         let summary = LiveRunSummary {
             targeted_host_count: request.host_ids.iter().collect::<BTreeSet<_>>().len(),
@@ -78,9 +84,9 @@ impl Live {
 
     async fn collect(&self, mut running: Running, deadline: Instant) -> Result<(LiveRunQuery, OwnedSemaphorePermit)> {
         let follower = &mut running.follower;
-        let presence = self.hosts.presence(&follower.job().targets()).await?;
+        let mut presence = self.hosts.presence(&follower.job().targets()).await?;
         let mut collected = Collected::new(&self.collecting)?;
-        let mut check = interval(CHECK);
+        let (mut check, mut look) = (interval(CHECK), interval(LOOK));
         let mut is_done = false;
         loop {
             // After the decision to stop once more: answers are there before their hosts are settled.
@@ -99,6 +105,11 @@ impl Live {
                 _ = check.tick() => {
                     let waiting = follower.job().waiting();
                     is_done = !self.hosts.is_any_online(&presence, |id| waiting.contains(id.cast_unsigned()));
+                }
+                // What hosts have said to other servers is in the database.
+                _ = look.tick(), if self.door.is_some() => {
+                    let waiting: Vec<i64> = follower.job().waiting().iter().map(u64::cast_signed).collect();
+                    presence = self.hosts.presence(&waiting).await?;
                 }
                 () = sleep_until(deadline) => is_done = true,
             }

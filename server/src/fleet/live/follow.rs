@@ -7,8 +7,7 @@ use tokio::sync::{OwnedSemaphorePermit, watch};
 
 use super::answers::READ_BYTES;
 use super::{Job, Live};
-use crate::bus::Line;
-use crate::bus::Start;
+use crate::bus::{BusError, Line};
 use crate::fleet::access::Principal;
 use crate::fleet::{Error, Result};
 
@@ -38,9 +37,15 @@ impl Live {
             )));
         };
         let gone = || Error::NotFound { kind: "Live query", key: format!("with id={id}") };
-        self.bus.open(id, Start::Checkpoint { settled: job.settled_hosts() }).await?;
+        self.reopen(&job).await?;
         let end = self.bus.watch(id).ok_or_else(gone)?;
         Ok(Follower { live: Arc::clone(self), job, cursor, end, is_over: false, _place: place })
+    }
+}
+
+impl Live {
+    async fn reopen(&self, job: &Job) -> Result<()> {
+        if job.is_open() { self.fold(job).await } else { self.open_for_reading(job).await }
     }
 }
 
@@ -56,7 +61,13 @@ impl Follower {
     pub async fn read(&mut self) -> Result<Vec<Line>> {
         // Looked at first: hosts are settled after their answers are kept, so whatever is there then is read now.
         let has_ended = !self.job.is_open();
-        let piece = self.live.bus.read(self.job.id, self.cursor, READ_BYTES).await?;
+        let mut read = self.live.bus.read(self.job.id, self.cursor, READ_BYTES).await;
+        if let Err(BusError::Lost(_)) = read {
+            // What comes from now on has cursors beyond this one.
+            self.live.reopen(&self.job).await?;
+            read = self.live.bus.read(self.job.id, self.cursor, READ_BYTES).await;
+        }
+        let piece = read?;
         self.cursor = piece.next;
         self.is_over = has_ended && piece.lines.is_empty();
         Ok(piece.lines)

@@ -1,13 +1,15 @@
 //! One live query.
 
+use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard};
 
-use muster_api::osquery::Stats;
-use muster_api::rest::{LiveAnswer, LiveCost, LiveCounts, LiveStatus, Percentiles, TargetState};
+use muster_api::rest::{LiveCost, LiveCounts, LiveStats, LiveStatus, Percentiles, TargetState};
 use roaring::RoaringTreemap;
 use sketches_ddsketch::{Config, DDSketch};
 use tokio_util::sync::CancellationToken;
 
+use super::fold::Folding;
+use super::notes::{Ending, Settlement};
 use super::states::States;
 use crate::clock::Moment;
 use crate::lock::lock;
@@ -27,13 +29,27 @@ pub struct Job {
     pub author_email: String,
     pub created_at: Moment,
     pub deadline: Moment,
+    pub(super) folding: Folding,
     progress: Mutex<Progress>,
     ended: CancellationToken,
+}
+
+/// What a host that is waited for has to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Turn {
+    /// To fetch it; if it was lost once, alone.
+    Waiting { is_careful: bool },
+    /// To answer.
+    Owed { at: Moment, is_alone: bool, is_careful: bool },
 }
 
 #[derive(Debug)]
 struct Progress {
     states: States,
+    /// When hosts that owe an answer were asked, and whether that was all they were asked.
+    sent: BTreeMap<i64, (Moment, bool)>,
+    /// Hosts that were asked again.
+    careful: RoaringTreemap,
     status: LiveStatus,
     stop_reason: String,
     finished_at: Option<Moment>,
@@ -52,6 +68,7 @@ impl Job {
         }
         Self {
             ended,
+            folding: Folding::default(),
             id: row.id,
             sql: row.query,
             query_name: row.query_name,
@@ -62,6 +79,8 @@ impl Job {
             deadline: row.deadline,
             progress: Mutex::new(Progress {
                 states,
+                sent: BTreeMap::new(),
+                careful: RoaringTreemap::new(),
                 status,
                 stop_reason: row.stop_reason,
                 finished_at: row.finished_at,
@@ -94,10 +113,6 @@ impl Job {
         self.lock().cost.show()
     }
 
-    pub fn state_of(&self, host: i64) -> Option<TargetState> {
-        self.lock().states.of(host)
-    }
-
     pub fn hosts(&self, state: TargetState) -> Vec<i64> {
         self.lock().states.hosts(state).collect()
     }
@@ -116,41 +131,122 @@ impl Job {
         self.lock().states.settled()
     }
 
-    /// A host has fetched the query. False when it is not its turn any more.
-    pub(super) fn sent(&self, host: i64) -> bool {
-        self.change(|progress| progress.states.advance(host, &[TargetState::Pending], TargetState::Sent))
+    /// What a host has to do, if it is waited for.
+    pub(super) fn turn_of(&self, host: i64) -> Option<Turn> {
+        let progress = self.lock();
+        if progress.status != LiveStatus::Open {
+            return None;
+        }
+        let is_careful = progress.careful.contains(host.cast_unsigned());
+        match progress.states.of(host)? {
+            TargetState::Pending => Some(Turn::Waiting { is_careful }),
+            TargetState::Sent => {
+                let (at, is_alone) = progress.sent.get(&host).copied().unwrap_or((self.created_at, false));
+                Some(Turn::Owed { at, is_alone, is_careful })
+            }
+            _ => None,
+        }
+    }
+
+    /// A host has fetched the query. False when it was not its turn.
+    pub(super) fn sent(&self, host: i64, at: Moment, is_alone: bool) -> bool {
+        self.change(|progress| {
+            let open = [TargetState::Pending, TargetState::Sent];
+            let is_sent = progress.states.advance(host, &open, TargetState::Sent);
+            if is_sent {
+                progress.sent.insert(host, (at, is_alone));
+            }
+            is_sent
+        })
     }
 
     /// A host is to fetch it once more.
     pub(super) fn again(&self, host: i64) -> bool {
-        self.change(|progress| progress.states.advance(host, &[TargetState::Sent], TargetState::Pending))
+        self.change(|progress| {
+            progress.sent.remove(&host);
+            let is_again = progress.states.advance(host, &[TargetState::Sent], TargetState::Pending);
+            if is_again {
+                progress.careful.insert(host.cast_unsigned());
+            }
+            is_again
+        })
     }
 
     /// A host's final state, from its answer or from what is known of it.
-    pub(super) fn settled(&self, answer: &LiveAnswer, stats: Option<Stats>, now: Moment) -> bool {
+    pub(super) fn settled(&self, host: i64, settlement: &Settlement) -> bool {
         self.change(|progress| {
             let open = [TargetState::Pending, TargetState::Sent];
-            if !progress.states.advance(answer.host_id, &open, answer.state) {
+            if !progress.states.advance(host, &open, settlement.state) {
                 return false;
             }
-            if answer.truncated {
-                progress.states.mark_truncated(answer.host_id);
+            progress.sent.remove(&host);
+            if settlement.truncated {
+                progress.states.mark_truncated(host);
             }
-            if let Some(stats) = stats {
+            if settlement.unkept {
+                progress.states.mark_unkept(host);
+            }
+            if let Some(stats) = settlement.stats {
                 progress.cost.add(stats);
             }
+            progress.finish_if_settled(Moment(settlement.at));
+            true
+        })
+    }
+
+    /// What it goes on from when the bus has lost it: who owed an answer is asked again, and the answers that were there
+    /// are gone.
+    pub(super) fn restored(&self) -> States {
+        let mut states = self.lock().states.clone();
+        if states.is_settled() {
+            states.lose_answers();
+            return states;
+        }
+        states.advance_all(&[TargetState::Sent], TargetState::Pending);
+        states.lose_answers();
+        states
+    }
+
+    /// Goes on from what another server, or this one, has made it anew with.
+    pub(super) fn restore(&self, note: &[u8], now: Moment) -> bool {
+        let Some(states) = States::from_bytes(note) else {
+            tracing::error!(live_query = self.id, "what a live query goes on from cannot be read");
+            return false;
+        };
+        self.change(|progress| {
+            if progress.status != LiveStatus::Open {
+                return false;
+            }
+            progress.states = states;
+            progress.sent.clear();
+            progress.careful.clear();
             progress.finish_if_settled(now);
             true
         })
     }
 
-    /// A host was deleted.
-    pub(super) fn gone(&self, host: i64, now: Moment) {
+    /// Whether there are answers that can be read.
+    pub(super) fn has_answers(&self) -> bool {
+        self.lock().states.has_answers()
+    }
+
+    /// The answers of a job that is over are gone.
+    pub(super) fn lose_answers(&self) {
         self.change(|progress| {
-            let open = [TargetState::Pending, TargetState::Sent];
-            let moved = progress.states.advance(host, &open, TargetState::Gone);
-            progress.finish_if_settled(now);
-            moved
+            progress.states.lose_answers();
+            true
+        });
+    }
+
+    /// As the database has it: somebody else has ended it.
+    pub(super) fn adopt(&self, row: Model) {
+        let Some(states) = States::from_bytes(&row.states) else { return };
+        self.change(|progress| {
+            progress.states = states;
+            progress.status = status_of(&row.status);
+            progress.stop_reason = row.stop_reason;
+            progress.finished_at = row.finished_at;
+            true
         });
     }
 
@@ -159,17 +255,27 @@ impl Job {
         self.counts().suspect >= MAX_SUSPECTS
     }
 
-    /// Ends it; whoever has not answered is counted as `rest`.
-    pub(super) fn end(&self, status: LiveStatus, reason: String, rest: TargetState, now: Moment) {
+    /// Ends it, unless it is over.
+    pub(super) fn end(&self, ending: &Ending) {
         self.change(|progress| {
-            if progress.status == LiveStatus::Open {
-                progress.states.advance_all(&[TargetState::Pending, TargetState::Sent], rest);
-                progress.status = status;
-                progress.stop_reason = reason;
-                progress.finished_at = Some(now);
+            if progress.status != LiveStatus::Open {
+                return false;
             }
+            progress.states.advance_all(&[TargetState::Pending, TargetState::Sent], ending.rest);
+            progress.sent.clear();
+            progress.status = ending.status;
+            progress.stop_reason.clone_from(&ending.reason);
+            progress.finished_at = Some(Moment(ending.at));
             true
         });
+    }
+
+    pub(super) fn states_bytes(&self) -> Vec<u8> {
+        self.lock().states.to_bytes()
+    }
+
+    pub(super) fn finished_at(&self) -> Option<Moment> {
+        self.lock().finished_at
     }
 
     /// What is to be written, if anything has changed since the last time.
@@ -267,11 +373,11 @@ impl Default for Cost {
 
 impl Cost {
     #[expect(clippy::cast_precision_loss, reason = "costs are far below 2^52")]
-    fn add(&mut self, stats: Stats) {
+    fn add(&mut self, stats: LiveStats) {
         self.hosts += 1;
         self.wall.add(stats.wall_time_ms as f64);
-        self.cpu.add(stats.user_time.saturating_add(stats.system_time) as f64);
-        self.memory.add(stats.memory as f64);
+        self.cpu.add(stats.user_time_ms.saturating_add(stats.system_time_ms) as f64);
+        self.memory.add(stats.memory_bytes as f64);
     }
 
     fn show(&self) -> Option<LiveCost> {

@@ -3,8 +3,10 @@
 mod answers;
 mod campaigns;
 mod collect;
+mod fold;
 mod follow;
 mod job;
+mod notes;
 mod operate;
 mod questions;
 mod selection;
@@ -13,9 +15,12 @@ mod sweep;
 mod targets;
 mod turns;
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 
 pub use answers::{Brief, show as show_line};
 pub use campaigns::Attendance;
@@ -29,22 +34,28 @@ pub use turns::Turns;
 
 use self::campaigns::Campaigns;
 use self::states::States;
-use super::hosts::Hosts;
+use super::hosts::{Hosts, Presence};
 use super::schedule::Schedule;
-use super::{Error, Result};
+use super::{Error, Replica, Result};
 pub use crate::bus::Line;
-use crate::bus::{BusError, LiveBus, Start};
+use crate::bus::{BusError, Doorbell, LiveBus};
 use crate::clock::Clock;
 use crate::config;
 use crate::store::entity::live_queries::Model;
 use crate::store::{self, Store};
 use crate::telemetry::Metrics;
 
+/// Between two looks for jobs that only agents know of: what they make up must not cost a look each.
+const LOOK_AGAIN: Duration = Duration::from_millis(200);
+
 /// Everything about live queries.
 #[derive(Debug)]
 pub struct Live {
     store: Store,
     bus: Arc<dyn LiveBus>,
+    /// To the other servers, if there can be any.
+    door: Option<Arc<dyn Doorbell>>,
+    replica: Arc<Replica>,
     clock: Clock,
     config: config::Live,
     hosts: Arc<Hosts>,
@@ -56,8 +67,17 @@ pub struct Live {
     /// One permit per follower.
     followers: Arc<Semaphore>,
     campaigns: Campaigns,
+    has_left: Notify,
     /// One permit per byte of answers that are collected in memory.
     collecting: Arc<Semaphore>,
+    /// The newest job this server has heard of.
+    newest: AtomicI64,
+    /// When it was looked for one that only an agent knew of.
+    looked_at: tokio::sync::Mutex<Option<Instant>>,
+    /// Who has called any server lately, and when that was read.
+    recent: tokio::sync::Mutex<Option<(Instant, Presence)>>,
+    /// Deleted hosts that jobs may still wait for.
+    gone: Mutex<BTreeSet<i64>>,
 }
 
 /// What the service is made of.
@@ -65,6 +85,8 @@ pub struct Live {
 pub struct Parts {
     pub store: Store,
     pub bus: Arc<dyn LiveBus>,
+    pub door: Option<Arc<dyn Doorbell>>,
+    pub replica: Arc<Replica>,
     pub clock: Clock,
     pub config: config::Live,
     pub hosts: Arc<Hosts>,
@@ -78,15 +100,22 @@ impl Live {
     /// # Errors
     /// When the database or a file of answers cannot be read.
     pub async fn load(parts: Parts) -> Result<Self> {
-        let Parts { store, bus, clock, config, hosts, schedule, metrics } = parts;
+        let Parts { store, bus, door, replica, clock, config, hosts, schedule, metrics } = parts;
         let live = Self {
             followers: Arc::new(Semaphore::new(config.max_followers.min(Semaphore::MAX_PERMITS))),
             jobs: papaya::HashMap::new(),
             checkpointing: tokio::sync::Mutex::default(),
             campaigns: Campaigns::default(),
+            has_left: Notify::new(),
             collecting: Arc::new(Semaphore::new(config.max_rest_results.0.min(Semaphore::MAX_PERMITS))),
+            newest: AtomicI64::new(0),
+            looked_at: tokio::sync::Mutex::default(),
+            recent: tokio::sync::Mutex::default(),
+            gone: Mutex::default(),
             store,
             bus,
+            door,
+            replica,
             clock,
             config,
             hosts,
@@ -94,59 +123,53 @@ impl Live {
             metrics,
         };
         for row in store::live_queries::open(live.store.reader()).await? {
-            let (id, watched_until) = (row.id, row.watched_until);
-            let taken_up = match live.restore(row).await {
-                Ok(job) => live.take_up(&job).await,
-                Err(error) => Err(error),
-            };
-            match taken_up {
-                Ok(()) => {
-                    if let Some(until) = watched_until {
-                        live.campaigns.took_up(id, until);
-                    }
-                    tracing::info!(live_query = id, "a live query goes on");
-                }
+            let job = live.hold(row)?;
+            match live.fold(&job).await {
+                Ok(()) => tracing::info!(live_query = job.id, "a live query goes on"),
                 // The bus may be away at the start; everything else must not wait for it.
-                Err(error @ Error::Unavailable(_)) => {
-                    tracing::warn!(%error, live_query = id, "a live query cannot be taken up now");
+                Err(error @ Error::Unavailable(_)) if live.door.is_some() => {
+                    tracing::warn!(%error, live_query = job.id, "a live query cannot be taken up now");
                 }
                 Err(error) => return Err(error),
             }
         }
-        live.end_unwatched(live.clock.now()).await?;
+        match live.end_unwatched(live.clock.now()).await {
+            Err(Error::Unavailable(_)) if live.door.is_some() => {}
+            outcome => outcome?,
+        }
         Ok(live)
     }
 
-    /// A job from its row, with its stream open.
-    async fn restore(&self, row: Model) -> Result<Arc<Job>> {
-        let job = from_row(row)?;
-        self.bus.open(job.id, Start::Checkpoint { settled: job.settled_hosts() }).await?;
-        let job = Arc::new(job);
-        self.jobs.pin().insert(job.id, Arc::clone(&job));
+    /// Holds an open job in memory as its row tells; it is on the bus once it was folded.
+    fn hold(&self, row: Model) -> Result<Arc<Job>> {
+        let watched_until = row.watched_until;
+        let job = Arc::new(from_row(row)?);
+        let job = Arc::clone(self.jobs.pin().get_or_insert(job.id, job));
+        self.newest.fetch_max(job.id, Ordering::Relaxed);
+        if let Some(until) = watched_until {
+            self.campaigns.took_up(job.id, until);
+        }
         Ok(job)
     }
 
-    /// Brings a job up to its answers, which may be newer than the checkpoint, and lets hosts that were asked and owe an
-    /// answer be asked again.
-    async fn take_up(&self, job: &Job) -> Result<()> {
-        let now = self.clock.now();
-        let mut cursor = 0;
-        loop {
-            let piece = self.bus.read(job.id, cursor, answers::READ_BYTES).await?;
-            if piece.lines.is_empty() {
-                break;
-            }
-            cursor = piece.next;
-            for line in &piece.lines {
-                if let Ok(answer) = answers::parse(line) {
-                    job.settled(&answer, answer.stats.map(answers::cost), now);
-                }
-            }
+    /// A job in memory. One that is newer than all that are may have been started at another server just now.
+    async fn known(&self, id: i64) -> Result<Option<Arc<Job>>> {
+        if let Some(job) = self.jobs.pin().get(&id).cloned() {
+            return Ok(Some(job));
         }
-        for host in job.hosts(muster_api::rest::TargetState::Sent) {
-            job.again(host);
+        if self.door.is_none() || id <= self.newest.load(Ordering::Relaxed) {
+            return Ok(None);
         }
-        Ok(())
+        let asked_at = Instant::now();
+        let mut looked_at = self.looked_at.lock().await;
+        if looked_at.is_none_or(|at| at <= asked_at) {
+            if let Some(at) = *looked_at {
+                tokio::time::sleep_until((at + LOOK_AGAIN).into()).await;
+            }
+            *looked_at = Some(Instant::now());
+            self.look_for_jobs().await?;
+        }
+        Ok(self.jobs.pin().get(&id).cloned())
     }
 
     fn open_jobs(&self) -> Vec<Arc<Job>> {
@@ -158,7 +181,15 @@ impl Live {
         if let Some(job) = self.jobs.pin().get(&row.id).cloned() {
             return Ok(job);
         }
-        if row.finished_at.is_some() { Ok(Arc::new(from_row(row)?)) } else { self.restore(row).await }
+        if row.finished_at.is_some() {
+            return Ok(Arc::new(from_row(row)?));
+        }
+        let job = self.hold(row)?;
+        // Redis may be away; then it is shown as it was written last.
+        if let Err(error) = self.fold(&job).await {
+            tracing::debug!(%error, live_query = job.id, "a live query is shown as it was written last");
+        }
+        Ok(job)
     }
 
     /// A job in memory, or one that ended before the start.

@@ -3,18 +3,23 @@
 use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
 use muster_api::rest::{LiveHost, LiveQuery, LiveStatus, NewLiveQuery, TargetState};
 use serde_json::json;
 
 use super::job::status_name;
+use super::notes::Ending;
 use super::{Job, Live, States, targets};
-use crate::bus::Start;
+use crate::bus::{Bell, BusError};
 use crate::clock::Moment;
 use crate::fleet::access::{Permission, Principal};
 use crate::fleet::{Error, Result, sql};
 use crate::store::{self, activities, entity::live_queries};
+
+/// For so long it is not looked again who is online at all servers.
+const RECENT_FOR: Duration = Duration::from_secs(5);
 
 /// Live queries a list shows.
 const LISTED: u64 = 100;
@@ -77,7 +82,7 @@ impl Live {
         self.check_room()?;
         let hosts = targets::resolve(self.store.reader(), &self.schedule.plan(), request).await?;
         let job = self.begin(principal, question, &hosts, deadline, None).await?;
-        Ok(self.show(&job))
+        self.show(&job).await
     }
 
     /// Whether one more job may be open.
@@ -101,6 +106,12 @@ impl Live {
         deadline: Duration,
         watched_until: Option<Moment>,
     ) -> Result<Arc<Job>> {
+        // Before anything is written, so that nothing has to be taken back.
+        if let Err(error @ BusError::Unavailable(_)) = self.bus.events(0, 0).await {
+            return Err(Error::Unavailable(format!(
+                "live queries need Redis, which is away now; try again later: {error}"
+            )));
+        }
         let now = self.clock.now();
         let states = States::pending(hosts.iter().copied());
         let row = live_queries::Model {
@@ -133,14 +144,20 @@ impl Live {
                 Ok(id)
             })
             .await?;
-        if let Err(error) = self.bus.open(id, Start::New).await {
-            self.store.write(async |tx| store::live_queries::delete(tx, id).await).await?;
-            return Err(error.into());
-        }
         let job = Arc::new(Job::new(live_queries::Model { id, ..row }, states));
-        self.jobs.pin().insert(id, Arc::clone(&job));
-        for host in hosts.iter().filter_map(|id| self.hosts.index.get(*id)).filter(|host| host.turns.is_attached()) {
-            host.turns.add(id, job.discovery.is_some());
+        if let Err(error) = self.open_new(&job).await {
+            self.store.write(async |tx| store::live_queries::delete(tx, id).await).await?;
+            return Err(error);
+        }
+        // It may have been found in the database meanwhile.
+        let job = Arc::clone(self.jobs.pin().get_or_insert(id, job));
+        self.newest.fetch_max(id, Ordering::Relaxed);
+        if let Some(until) = watched_until {
+            self.campaigns.took_up(id, until);
+        }
+        self.tell_hosts(&job);
+        if let Some(door) = &self.door {
+            door.ring(Bell::Jobs);
         }
         Ok(job)
     }
@@ -178,7 +195,7 @@ impl Live {
         for row in rows {
             let job = self.recall(row).await?;
             if may_see(principal, &job) && (!open_only || job.is_open()) {
-                shown.push(self.show(&job));
+                shown.push(self.show(&job).await?);
             }
         }
         Ok(shown)
@@ -200,7 +217,7 @@ impl Live {
     /// # Errors
     /// As for [`Live::job`].
     pub async fn get(&self, principal: &Principal, id: i64) -> Result<LiveQuery> {
-        Ok(self.show(&*self.job(principal, id).await?))
+        self.show(&*self.job(principal, id).await?).await
     }
 
     /// Ends a job; whoever has not answered is counted as cancelled. Doing it twice does no harm.
@@ -210,9 +227,11 @@ impl Live {
     pub async fn cancel(&self, principal: &Principal, id: i64) -> Result<LiveQuery> {
         let job = self.job(principal, id).await?;
         let reason = format!("cancelled by {}", principal.user.email);
-        job.end(LiveStatus::Cancelled, reason, TargetState::Cancelled, self.clock.now());
-        self.write_checkpoint(&job).await?;
-        Ok(self.show(&job))
+        if job.is_open() {
+            let (status, rest) = (LiveStatus::Cancelled, TargetState::Cancelled);
+            self.close(&job, Ending { status, reason, rest, at: self.clock.now().0 }).await?;
+        }
+        self.show(&job).await
     }
 
     /// The targets in a state.
@@ -229,10 +248,31 @@ impl Live {
             .collect())
     }
 
+    /// How many of the targets are online, and of those that are waited for. Memory knows who has called this server; of
+    /// several servers the database knows, half a minute later.
+    async fn online(&self, job: &Job) -> Result<(u64, u64)> {
+        let waiting = job.waiting();
+        if self.door.is_none() {
+            let of_waiting = self.hosts.online(waiting.iter().map(u64::cast_signed));
+            return Ok((self.hosts.online(job.targets()), of_waiting));
+        }
+        let mut recent = self.recent.lock().await;
+        let presence = match recent.take().filter(|(at, _)| at.elapsed() < RECENT_FOR) {
+            Some(known) => known,
+            None => (Instant::now(), self.hosts.recent().await?),
+        };
+        let targets: BTreeSet<i64> = job.targets().into_iter().collect();
+        let online = self.hosts.count_online(&presence.1, |id| targets.contains(&id));
+        let of_waiting = self.hosts.count_online(&presence.1, |id| waiting.contains(id.cast_unsigned()));
+        *recent = Some(presence);
+        Ok((online, of_waiting))
+    }
+
     /// A job as operators see it.
-    pub fn show(&self, job: &Job) -> LiveQuery {
+    async fn show(&self, job: &Job) -> Result<LiveQuery> {
         let (status, stop_reason) = job.status();
-        LiveQuery {
+        let (online, online_waiting) = self.online(job).await?;
+        Ok(LiveQuery {
             id: job.id,
             query: job.sql.clone(),
             query_name: (!job.query_name.is_empty()).then(|| job.query_name.clone()),
@@ -244,10 +284,10 @@ impl Live {
             status,
             stop_reason: (!stop_reason.is_empty()).then_some(stop_reason),
             counts: job.counts(),
-            online: self.hosts.online(job.targets()),
-            online_waiting: self.hosts.online(job.waiting().iter().map(u64::cast_signed)),
+            online,
+            online_waiting,
             cost: job.cost(),
-        }
+        })
     }
 }
 

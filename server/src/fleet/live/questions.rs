@@ -4,12 +4,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::future::join_all;
 use muster_api::rest::{LiveStatus, TargetState};
 use serde_json::{Map, Value, json};
 
+use super::fold::tell;
+use super::job::Turn;
+use super::notes::Ending;
 use super::turns::Verdict;
 use super::{Job, Live, answers};
+use crate::bus::BusError;
 use crate::clock::Moment;
+use crate::fleet::Result;
 use crate::fleet::hosts::Host;
 
 /// What agents call a live query; the prefix is the one Fleet's users see in their agents' logs.
@@ -46,11 +52,8 @@ impl Live {
         let mut read = Read::default();
         let candidates = host.turns.candidates();
         let is_alone = candidates.len() == 1;
-        for id in candidates {
-            if let Some(job) = self.claim(host, id, now, is_alone).await {
-                read.add(&job);
-            }
-        }
+        let claims = join_all(candidates.into_iter().map(|id| self.claim(host, id, now, is_alone))).await;
+        claims.iter().flatten().for_each(|job| read.add(job));
         if read.queries.is_empty() {
             return None;
         }
@@ -68,32 +71,33 @@ impl Live {
         // Marked first: a job that starts meanwhile adds itself, and adding twice does no harm.
         host.turns.attach();
         for job in self.open_jobs() {
-            if job.state_of(host.id) == Some(TargetState::Pending) {
-                host.turns.add(job.id, job.discovery.is_some());
+            if job.turn_of(host.id).is_some() {
+                tell(host, &job);
             }
         }
     }
 
     async fn claim(&self, host: &Host, id: i64, now: Moment, is_alone: bool) -> Option<Arc<Job>> {
         let job = self.jobs.pin().get(&id).cloned();
-        let Some(job) = job.filter(|job| job.is_open() && job.state_of(host.id) == Some(TargetState::Pending)) else {
+        let Some(job) = job.filter(|job| job.is_open()) else {
             host.turns.dropped(id);
             return None;
         };
-        match self.bus.claim(id, host.id, now, is_alone).await {
-            Ok(true) if job.sent(host.id) => {
-                host.turns.taken(id, now);
-                Some(job)
-            }
-            Ok(_) => {
-                host.turns.dropped(id);
-                None
-            }
-            Err(error) => {
-                tracing::warn!(%error, live_query = id, "a live query could not be handed out; the host gets it next time");
-                None
-            }
+        if !matches!(job.turn_of(host.id), Some(Turn::Waiting { .. })) {
+            tell(host, &job);
+            return None;
         }
+        let claimed = self.bus.claim(id, host.id, now, is_alone).await;
+        if let Err(BusError::Unavailable(_)) = claimed {
+            tracing::warn!(live_query = id, "a live query could not be handed out; the host gets it next time");
+            return None;
+        }
+        // Also when the turn is another server's, or one whose reply was lost: then the host owes an answer.
+        match self.fold(&job).await {
+            Ok(()) => tell(host, &job),
+            Err(error) => tracing::warn!(%error, live_query = id, "what becomes of a live query is seen later"),
+        }
+        claimed.is_ok_and(|has_turn| has_turn).then_some(job)
     }
 
     /// The answers a host owes are larger than the server takes, and were thrown away: it must not send them again.
@@ -102,13 +106,26 @@ impl Live {
         self.carry_out(host, verdicts, self.clock.now()).await;
     }
 
-    /// Decides about answers that are owed for too long.
+    /// Decides about answers that are owed for too long, by what all servers know of them.
     async fn settle_overdue(&self, host: &Arc<Host>, now: Moment) {
+        for id in host.turns.doubtful(now) {
+            let job = self.jobs.pin().get(&id).cloned();
+            match job.filter(|job| job.is_open()) {
+                Some(job) => {
+                    if let Err(error) = self.fold(&job).await {
+                        tracing::debug!(%error, live_query = id, "an overdue answer is judged later");
+                        return;
+                    }
+                }
+                None => host.turns.dropped(id),
+            }
+        }
         let verdicts = host.turns.overdue(now, |since| host.has_restarted_since(since));
         self.carry_out(host, verdicts, now).await;
     }
 
-    /// Acts on verdicts. Each stands until it was acted on, so that it does no harm to be given up half-way.
+    /// Acts on verdicts. Each stands until it was acted on, so that it does no harm to be given up half-way. Of several
+    /// servers that judge, the bus lets one.
     async fn carry_out(&self, host: &Arc<Host>, verdicts: Vec<(i64, Verdict)>, now: Moment) {
         for (id, verdict) in verdicts {
             let job = self.jobs.pin().get(&id).cloned();
@@ -116,49 +133,72 @@ impl Live {
                 host.turns.dropped(id);
                 continue;
             };
-            let (state, reason) = match verdict {
-                Verdict::Again => {
-                    if self.bus.unclaim(id, host.id).await.is_ok() && host.turns.carried_out(id) {
-                        job.again(host.id);
-                    }
-                    continue;
-                }
-                Verdict::Lost if job.discovery.is_some() => (
-                    TargetState::Lost,
-                    "was asked twice and did not answer; perhaps its discovery query cannot run there",
-                ),
-                Verdict::Lost => (TargetState::Lost, "was asked twice and did not answer"),
-                Verdict::TooLarge => (
-                    TargetState::Failed,
-                    "its answer was larger than osquery.max_distributed_write_body allows, and was thrown away",
-                ),
-                Verdict::Suspect => (
-                    TargetState::Suspect,
-                    "the agent restarted while it ran the query: it probably stopped the agent's worker",
-                ),
+            if !matches!(job.turn_of(host.id), Some(Turn::Owed { .. })) {
+                tell(host, &job);
+                continue;
+            }
+            let outcome = match verdict {
+                Verdict::Again => self.ask_again(host, &job).await,
+                _ => self.give_up(host, &job, verdict, now).await,
             };
-            let is_news = self.settle(&job, answers::unanswered(host, state, reason, now), now).await;
-            host.turns.carried_out(id);
-            if is_news && verdict == Verdict::Suspect {
-                self.metrics.suspects.inc();
-                tracing::warn!(
-                    live_query = id,
-                    host_id = host.id,
-                    "a live query has probably stopped an agent's worker"
-                );
-                if job.is_dangerous() {
-                    self.stop(&job, now);
-                }
+            match outcome {
+                Ok(()) => tell(host, &job),
+                Err(error) => tracing::warn!(%error, live_query = id, "a lost answer is dealt with later"),
             }
         }
     }
 
+    async fn ask_again(&self, host: &Host, job: &Job) -> Result<()> {
+        let owed = job.turn_of(host.id);
+        let had_turn = match self.bus.unclaim(job.id, host.id).await {
+            Err(BusError::Lost(_)) => true,
+            outcome => outcome?,
+        };
+        self.fold(job).await?;
+        // The bus knows of no turn, so nobody will take it back.
+        if !had_turn && job.turn_of(host.id) == owed && owed.is_some() {
+            job.again(host.id);
+        }
+        Ok(())
+    }
+
+    async fn give_up(&self, host: &Host, job: &Arc<Job>, verdict: Verdict, now: Moment) -> Result<()> {
+        let (state, reason) = match verdict {
+            Verdict::Lost | Verdict::Again if job.discovery.is_some() => {
+                (TargetState::Lost, "was asked twice and did not answer; perhaps its discovery query cannot run there")
+            }
+            Verdict::Lost | Verdict::Again => (TargetState::Lost, "was asked twice and did not answer"),
+            Verdict::TooLarge => (
+                TargetState::Failed,
+                "its answer was larger than osquery.max_distributed_write_body allows, and was thrown away",
+            ),
+            Verdict::Suspect => (
+                TargetState::Suspect,
+                "the agent restarted while it ran the query: it probably stopped the agent's worker",
+            ),
+        };
+        let is_news = self.settle(job, answers::unanswered(host, state, reason, now)).await?;
+        if is_news && verdict == Verdict::Suspect {
+            self.metrics.suspects.inc();
+            tracing::warn!(
+                live_query = job.id,
+                host_id = host.id,
+                "a live query has probably stopped an agent's worker"
+            );
+            if job.is_dangerous() && job.is_open() {
+                self.stop(job, now).await?;
+            }
+        }
+        Ok(())
+    }
+
     /// Stops a job that seems to stop agents.
-    fn stop(&self, job: &Job, now: Moment) {
+    async fn stop(&self, job: &Arc<Job>, now: Moment) -> Result<()> {
         let hosts: Vec<String> = job.hosts(TargetState::Suspect).iter().map(i64::to_string).collect();
         let reason = format!("stopped, because it probably stopped the agents of hosts {}", hosts.join(", "));
         tracing::error!(live_query = job.id, reason, "a live query was stopped");
-        job.end(LiveStatus::Stopped, reason, TargetState::Cancelled, now);
+        let (status, rest) = (LiveStatus::Stopped, TargetState::Cancelled);
+        self.close(job, Ending { status, reason, rest, at: now.0 }).await
     }
 }
 

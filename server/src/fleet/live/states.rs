@@ -26,7 +26,19 @@ const FIRST: usize = 10;
 pub struct States {
     hosts: [RoaringTreemap; STATES.len()],
     truncated: RoaringTreemap,
+    /// Those that count by what they said, and whose answers are not there.
+    unkept: RoaringTreemap,
 }
+
+/// States of hosts whose answer, or what stands for it, can be read.
+const WITH_ANSWER: [TargetState; 6] = [
+    TargetState::Answered,
+    TargetState::Failed,
+    TargetState::Denylisted,
+    TargetState::Suspect,
+    TargetState::Lost,
+    TargetState::Skipped,
+];
 
 fn position(state: TargetState) -> usize {
     STATES.iter().position(|other| *other == state).unwrap_or(0)
@@ -66,6 +78,24 @@ impl States {
 
     pub fn mark_truncated(&mut self, host: i64) {
         self.truncated.insert(host.cast_unsigned());
+    }
+
+    pub fn mark_unkept(&mut self, host: i64) {
+        self.unkept.insert(host.cast_unsigned());
+    }
+
+    /// All answers are gone.
+    pub fn lose_answers(&mut self) {
+        self.unkept = self.said();
+    }
+
+    /// Whether any answer is there.
+    pub fn has_answers(&self) -> bool {
+        !(self.said() - &self.unkept).is_empty()
+    }
+
+    fn said(&self) -> RoaringTreemap {
+        WITH_ANSWER.iter().fold(RoaringTreemap::new(), |all, state| all | &self.hosts[position(*state)])
     }
 
     /// Hosts in a state, in order of their ids.
@@ -109,6 +139,7 @@ impl States {
             cancelled: count(TargetState::Cancelled),
             gone: count(TargetState::Gone),
             truncated: self.truncated.len(),
+            results_lost: self.unkept.len(),
         }
     }
 
@@ -116,7 +147,7 @@ impl States {
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = Vec::new();
         let (first, later) = self.hosts.split_at(FIRST);
-        for hosts in first.iter().chain([&self.truncated]).chain(later) {
+        for hosts in first.iter().chain([&self.truncated]).chain(later).chain([&self.unkept]) {
             // Writing into memory does not fail.
             let _ = hosts.serialize_into(&mut bytes);
         }
@@ -130,7 +161,7 @@ impl States {
         for hosts in first.iter_mut().chain([&mut states.truncated]) {
             *hosts = RoaringTreemap::deserialize_from(&mut bytes).ok()?;
         }
-        for hosts in later {
+        for hosts in later.iter_mut().chain([&mut states.unkept]) {
             if bytes.is_empty() {
                 break;
             }

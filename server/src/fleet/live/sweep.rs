@@ -1,55 +1,154 @@
-//! What comes round: deadlines, checkpoints, and forgetting what has been kept long enough.
+//! What comes round: looking at what other servers have done, deadlines, checkpoints, and forgetting what has been kept
+//! long enough.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use muster_api::rest::{LiveStatus, TargetState};
-use sea_orm::{Set, Unchanged};
+use sea_orm::Set;
 
 use super::job::status_name;
+use super::notes::{Ending, Settlement};
 use super::{Job, Live};
+use crate::bus::BusError;
 use crate::fleet::Result;
+use crate::lock::lock;
 use crate::store::{self, entity::live_queries};
 
 impl Live {
+    /// Takes up jobs that were started elsewhere, and brings all views up to date.
+    ///
+    /// # Errors
+    /// When the database or the bus does not answer; the next call does it.
+    pub async fn look(&self) -> Result<()> {
+        if self.door.is_some() {
+            self.look_for_jobs().await?;
+        }
+        let mut outcome = Ok(());
+        for job in self.open_jobs() {
+            outcome = outcome.and(self.fold(&job).await);
+        }
+        outcome
+    }
+
+    /// Brings one job up to date, if this server has it.
+    ///
+    /// # Errors
+    /// When the bus does not answer.
+    pub async fn look_at(&self, id: i64) -> Result<()> {
+        let job = self.jobs.pin().get(&id).cloned();
+        match job.filter(|job| job.is_open()) {
+            Some(job) => self.fold(&job).await,
+            None => Ok(()),
+        }
+    }
+
+    pub(super) async fn look_for_jobs(&self) -> Result<()> {
+        let open: BTreeMap<_, _> = store::live_queries::open_leases(self.store.reader()).await?.into_iter().collect();
+        for (id, watched_until) in &open {
+            if self.jobs.pin().get(id).is_none()
+                && let Some(row) = store::live_queries::by_id(self.store.reader(), *id).await?
+            {
+                self.hold(row)?;
+            } else if let Some(until) = watched_until {
+                self.campaigns.took_up(*id, *until);
+            }
+        }
+        for job in self.open_jobs().into_iter().filter(|job| !open.contains_key(&job.id)) {
+            match store::live_queries::by_id(self.store.reader(), job.id).await? {
+                Some(row) if row.finished_at.is_some() => job.adopt(row),
+                Some(_) => {}
+                None => {
+                    self.jobs.pin().remove(&job.id);
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Ends jobs whose deadline has passed and campaigns nobody watches, and writes how far all of them are.
     ///
     /// # Errors
-    /// When the database does not answer; the next call writes it.
+    /// When the database or the bus does not answer; the next call does it.
     pub async fn sweep(&self) -> Result<()> {
         let now = self.clock.now();
-        let watched = self.end_unwatched(now).await.and(self.prolong_watched(now).await);
+        let mut outcome = self.give_back_leases(now).await;
+        outcome = outcome.and(self.prolong_watched(now).await).and(self.end_unwatched(now).await);
+        outcome = outcome.and(self.settle_gone().await);
         let jobs: Vec<_> = self.jobs.pin().values().cloned().collect();
         for job in &jobs {
             if job.is_open() && job.deadline <= now {
-                job.end(LiveStatus::Expired, String::new(), TargetState::Expired, now);
+                let (status, rest) = (LiveStatus::Expired, TargetState::Expired);
+                outcome = outcome.and(self.close(job, Ending { status, reason: String::new(), rest, at: now.0 }).await);
             }
         }
-        let mut outcome = watched;
-        for job in &jobs {
+        for job in jobs.iter().filter(|_| self.does_all()) {
             // One that cannot be written keeps none of the others from it.
             outcome = outcome.and(self.write_checkpoint(job).await);
         }
         outcome
     }
 
+    /// Ends a job, unless it is over, and writes how. Of several servers that end it the first is right.
+    pub(super) async fn close(&self, job: &Arc<Job>, ending: Ending) -> Result<()> {
+        if let Err(error) = self.bus.close(job.id, ending.to_bytes()).await {
+            let BusError::Lost(_) = error else { return Err(error.into()) };
+            self.fold(job).await?;
+            self.bus.close(job.id, ending.to_bytes()).await?;
+        }
+        self.fold(job).await?;
+        self.write_checkpoint(job).await
+    }
+
     /// Removes jobs that ended longer ago than `live.retention`, with their answers.
     ///
     /// # Errors
-    /// When the database does not answer.
+    /// When the database or the bus does not answer.
     pub async fn forget_old(&self) -> Result<()> {
         let before = self.clock.now().minus(self.config.retention);
+        self.jobs.pin().retain(|_, job| job.finished_at().is_none_or(|at| at >= before));
+        if !self.does_all() {
+            return Ok(());
+        }
         for id in store::live_queries::finished_before(self.store.reader(), before).await? {
             self.bus.remove(id).await?;
-            self.jobs.pin().remove(&id);
             self.store.write(async |tx| store::live_queries::delete(tx, id).await).await?;
         }
         Ok(())
     }
 
     /// A host was deleted: nobody waits for it any more.
-    pub fn forget_host(&self, host_id: i64) {
-        let now = self.clock.now();
-        for job in self.open_jobs() {
-            job.gone(host_id, now);
+    pub async fn forget_host(&self, host_id: i64) {
+        lock(&self.gone).insert(host_id);
+        if let Err(error) = self.settle_gone().await {
+            tracing::warn!(%error, host_id, "live queries go on waiting for a deleted host for a while");
         }
+    }
+
+    async fn settle_gone(&self) -> Result<()> {
+        let hosts: Vec<i64> = lock(&self.gone).iter().copied().collect();
+        for host in hosts {
+            for job in self.open_jobs().into_iter().filter(|job| job.turn_of(host).is_some()) {
+                let at = self.clock.now().0;
+                let state = TargetState::Gone;
+                let gone = Settlement { state, truncated: false, unkept: false, stats: None, at };
+                self.keep(&job, host, Vec::new(), &gone).await?;
+            }
+            lock(&self.gone).remove(&host);
+        }
+        Ok(())
+    }
+
+    /// Whether this server does for all what only one has to do.
+    fn does_all(&self) -> bool {
+        self.door.is_none() || self.replica.leads()
+    }
+
+    /// The answers of a job that is over are gone, and that is said from now on.
+    pub(super) async fn write_lost_answers(&self, job: &Job) -> Result<()> {
+        let states = job.states_bytes();
+        self.store.write(async |tx| store::live_queries::set_states(tx, job.id, states.clone()).await).await?;
+        Ok(())
     }
 
     pub(super) async fn write_checkpoint(&self, job: &Job) -> Result<()> {
@@ -59,14 +158,13 @@ impl Live {
         self.store
             .write(async |tx| {
                 let row = live_queries::ActiveModel {
-                    id: Unchanged(job.id),
                     status: Set(status_name(checkpoint.status).to_owned()),
                     stop_reason: Set(checkpoint.stop_reason.clone()),
                     finished_at: Set(checkpoint.finished_at),
                     states: Set(checkpoint.states.clone()),
                     ..Default::default()
                 };
-                store::live_queries::update(tx, row).await
+                store::live_queries::checkpoint(tx, job.id, row).await
             })
             .await?;
         job.was_written(&checkpoint);

@@ -27,9 +27,10 @@ struct Inner {
     careful: BTreeSet<i64>,
     /// With a discovery query: one that cannot run voids the whole read, so these are always asked alone.
     discovering: BTreeSet<i64>,
-    owed: BTreeMap<i64, Moment>,
-    /// What owed answers have become, until that is carried out.
-    verdicts: BTreeMap<i64, Verdict>,
+    /// When it was asked, and whether it was asked nothing else then.
+    owed: BTreeMap<i64, (Moment, bool)>,
+    /// What owed answers have become, until that is carried out, with when they were asked for.
+    verdicts: BTreeMap<i64, (Verdict, Moment)>,
     was_refused: bool,
     accelerated_at: Moment,
 }
@@ -73,28 +74,22 @@ impl Turns {
     }
 
     /// Owed answers that will not come, given whether the agent shows signs of a restart since a moment. Each is given
-    /// again until `carried_out`, so that a request that is given up on the way loses none.
+    /// again until `again` or `dropped`, so that a request that is given up on the way loses none.
     pub(super) fn overdue(&self, now: Moment, restarted_since: impl Fn(Moment) -> bool) -> Vec<(i64, Verdict)> {
         let mut inner = self.lock();
-        let mut by_read: BTreeMap<Moment, Vec<i64>> = BTreeMap::new();
-        for (job, sent_at) in inner.owed.iter().filter(|(_, sent_at)| now > sent_at.plus(ENVELOPE)) {
-            by_read.entry(*sent_at).or_default().push(*job);
+        let overdue: Vec<_> = inner.overdue(now).collect();
+        for (job, sent_at, was_alone) in overdue {
+            let verdict = if was_alone && restarted_since(sent_at) {
+                Verdict::Suspect
+            } else if inner.careful.contains(&job) {
+                Verdict::Lost
+            } else {
+                Verdict::Again
+            };
+            inner.owed.remove(&job);
+            inner.verdicts.insert(job, (verdict, sent_at));
         }
-        for (sent_at, jobs) in by_read {
-            let was_alone = jobs.len() == 1;
-            for job in jobs {
-                let verdict = if was_alone && restarted_since(sent_at) {
-                    Verdict::Suspect
-                } else if inner.careful.contains(&job) {
-                    Verdict::Lost
-                } else {
-                    Verdict::Again
-                };
-                inner.owed.remove(&job);
-                inner.verdicts.insert(job, verdict);
-            }
-        }
-        inner.verdicts.iter().map(|(job, verdict)| (*job, *verdict)).collect()
+        inner.verdicts.iter().map(|(job, (verdict, _))| (*job, *verdict)).collect()
     }
 
     /// The agent's answers were too large to be taken. Which one it was shows when each is asked alone.
@@ -102,23 +97,27 @@ impl Turns {
         let mut inner = self.lock();
         let owed = std::mem::take(&mut inner.owed);
         let verdict = if owed.len() == 1 { Verdict::TooLarge } else { Verdict::Again };
-        inner.verdicts.extend(owed.into_keys().map(|job| (job, verdict)));
-        inner.verdicts.iter().map(|(job, verdict)| (*job, *verdict)).collect()
+        inner.verdicts.extend(owed.into_iter().map(|(job, (sent_at, _))| (job, (verdict, sent_at))));
+        inner.verdicts.iter().map(|(job, (verdict, _))| (*job, *verdict)).collect()
     }
 
-    /// A verdict was acted on. False when that has been said before, or the job was over in between.
-    pub(super) fn carried_out(&self, job: i64) -> bool {
+    /// Jobs whose answers are owed for too long, and those whose verdict is not carried out.
+    pub(super) fn doubtful(&self, now: Moment) -> Vec<i64> {
+        let inner = self.lock();
+        inner.overdue(now).map(|(job, ..)| job).chain(inner.verdicts.keys().copied()).collect()
+    }
+
+    /// To be asked once more, alone.
+    pub(super) fn again(&self, job: i64, is_discovering: bool) {
         let mut inner = self.lock();
-        let verdict = inner.verdicts.remove(&job);
-        if verdict == Some(Verdict::Again) {
-            inner.careful.insert(job);
-            inner.waiting.insert(job);
-        } else {
-            inner.careful.remove(&job);
-            inner.discovering.remove(&job);
+        inner.owed.remove(&job);
+        inner.verdicts.remove(&job);
+        inner.careful.insert(job);
+        inner.waiting.insert(job);
+        if is_discovering {
+            inner.discovering.insert(job);
         }
         self.note(&inner);
-        verdict.is_some()
     }
 
     /// Jobs for the next read; `taken` or `dropped` must follow for each.
@@ -132,10 +131,19 @@ impl Turns {
         together.into_iter().take(AT_ONE_TIME).collect()
     }
 
-    pub(super) fn taken(&self, job: i64, now: Moment) {
+    /// It was lost once, wherever that was found.
+    pub(super) fn was_asked_again(&self, job: i64) {
+        self.lock().careful.insert(job);
+    }
+
+    /// It was asked. A verdict about this very turn stands.
+    pub(super) fn taken(&self, job: i64, at: Moment, is_alone: bool) {
         let mut inner = self.lock();
         inner.waiting.remove(&job);
-        inner.owed.insert(job, now);
+        if inner.verdicts.get(&job).is_none_or(|(_, judged)| at > *judged) {
+            inner.verdicts.remove(&job);
+            inner.owed.insert(job, (at, is_alone));
+        }
         self.note(&inner);
     }
 
@@ -175,6 +183,13 @@ impl Turns {
     }
 }
 
+impl Inner {
+    fn overdue(&self, now: Moment) -> impl Iterator<Item = (i64, Moment, bool)> + '_ {
+        let overdue = self.owed.iter().filter(move |(_, (sent_at, _))| now > sent_at.plus(ENVELOPE));
+        overdue.map(|(job, (sent_at, is_alone))| (*job, *sent_at, *is_alone))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -185,14 +200,23 @@ mod tests {
 
     fn take_all(turns: &Turns, now: Moment) -> Vec<i64> {
         let jobs = turns.candidates();
-        jobs.iter().for_each(|job| turns.taken(*job, now));
+        jobs.iter().for_each(|job| turns.taken(*job, now, jobs.len() == 1));
         jobs
+    }
+
+    fn carry_out(turns: &Turns, verdicts: &[(i64, Verdict)]) {
+        for (job, verdict) in verdicts {
+            match verdict {
+                Verdict::Again => turns.again(*job, false),
+                _ => turns.dropped(*job),
+            }
+        }
     }
 
     /// What is decided, carried out at once.
     fn settle(turns: &Turns, now: Moment, has_restarted: bool) -> Vec<(i64, Verdict)> {
         let verdicts = turns.overdue(now, |_| has_restarted);
-        assert!(verdicts.iter().all(|(job, _)| turns.carried_out(*job)));
+        carry_out(turns, &verdicts);
         verdicts
     }
 
@@ -251,10 +275,10 @@ mod tests {
         assert_eq!(turns.overdue(at(30), |_| true), both);
         assert!(turns.has_any());
         assert_eq!(turns.candidates(), [0; 0], "nothing is asked again before that");
-        assert!(turns.carried_out(1));
+        carry_out(&turns, &both[..1]);
         assert_eq!(turns.overdue(at(60), |_| true), both[1..], "the one that is left was not alone");
         turns.dropped(2);
-        assert!(!turns.carried_out(2), "its answer has come after all");
+        assert_eq!(turns.overdue(at(90), |_| true), [], "its answer has come after all");
         assert_eq!(turns.candidates(), [1]);
     }
 
@@ -278,10 +302,10 @@ mod tests {
         (1..=2).for_each(|job| turns.add(job, false));
         take_all(&turns, at(0));
         assert_eq!(turns.too_large(), [(1, Verdict::Again), (2, Verdict::Again)]);
-        assert!(turns.carried_out(1) && turns.carried_out(2));
+        carry_out(&turns, &turns.overdue(at(0), |_| false));
         assert_eq!(take_all(&turns, at(1)), [1]);
         assert_eq!(turns.too_large(), [(1, Verdict::TooLarge)]);
-        assert!(turns.carried_out(1));
+        turns.dropped(1);
         assert_eq!(take_all(&turns, at(2)), [2]);
     }
 }

@@ -3,7 +3,7 @@
 mod accelerate;
 mod accounting;
 mod answers;
-mod campaigns;
+pub mod campaigns;
 mod discovery;
 mod interleavings;
 mod memory;
@@ -11,7 +11,7 @@ mod quiet;
 mod restarts;
 mod retention;
 mod samples;
-mod sockets;
+pub mod sockets;
 mod viewers;
 
 use std::time::Duration;

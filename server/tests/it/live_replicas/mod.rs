@@ -1,8 +1,18 @@
 //! Several servers over one database and one Redis behave as one, also in live queries.
 
+mod accounting;
 mod bells;
+mod campaigns;
+mod outages;
+mod quiet;
 
-use crate::support::{RedisProcess, TestServer};
+use std::time::Duration;
+
+use crate::live;
+use crate::support::{RedisProcess, TestServer, eventually};
+
+/// Longest wait for something one server tells another.
+const SOON: Duration = Duration::from_secs(20);
 
 /// Two servers, and the Redis between them.
 pub struct Two {
@@ -22,5 +32,20 @@ impl Two {
         .await;
         let b = TestServer::replica_of(&a).await;
         Self { redis, a, b }
+    }
+
+    fn servers(&self) -> [&TestServer; 2] {
+        [&self.a, &self.b]
+    }
+
+    /// Waits until both count the same for a job, as is wanted.
+    async fn both(&self, id: i64, what: &str, is_so: impl Fn(&muster_api::rest::LiveQuery) -> bool) {
+        for server in self.servers() {
+            eventually(what, SOON, async || {
+                live::counts(server, id).await;
+                is_so(&live::job(server, id).await).then_some(())
+            })
+            .await;
+        }
     }
 }

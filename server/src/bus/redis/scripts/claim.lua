@@ -7,6 +7,6 @@ if redis.call('HSETNX', KEYS[1], KEYS[3], '') == 1 then
     redis.call('PEXPIRE', KEYS[3], redis.call('PTTL', KEYS[1]))
 end
 local n = redis.call('HINCRBY', KEYS[1], 'n', 1)
-redis.call('XADD', KEYS[2], n .. '-0', 'e', ARGV[2])
+redis.call('XADD', KEYS[2], string.format('%.0f-0', n), 'e', ARGV[2])
 if n == 1 then redis.call('PEXPIRE', KEYS[2], redis.call('PTTL', KEYS[1])) end
 return 1

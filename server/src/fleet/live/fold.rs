@@ -1,0 +1,192 @@
+//! This server's view of the jobs, made of what all servers tell: who was asked, who is asked again, who is settled, and how
+//! a job ended. All changes of a view come by here, own ones too, in the one order the bus has put them in.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use muster_api::rest::TargetState;
+
+use super::job::Turn;
+use super::notes::{Ending, Settlement};
+use super::{Job, Live, answers};
+use crate::bus::{BusError, Change, EVENTS_AT_ONCE, Event, Opened, Start};
+use crate::fleet::Result;
+use crate::fleet::hosts::Host;
+
+/// How far a view is. One caller at a time brings it on, and for all who wait.
+#[derive(Debug, Default)]
+pub(super) struct Folding {
+    place: tokio::sync::Mutex<Place>,
+    asked: AtomicU64,
+    done: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct Place {
+    /// Whether this server has opened the job on the bus.
+    is_open: bool,
+    position: u64,
+}
+
+impl Live {
+    /// Opens a job nobody has asked anything of yet.
+    pub(super) async fn open_new(&self, job: &Job) -> Result<()> {
+        let mut place = job.folding.place.lock().await;
+        self.bus.open(job.id, Start::New).await?;
+        place.is_open = true;
+        Ok(())
+    }
+
+    /// Brings the view of a job up to all that had happened when this was called. A job that the bus does not have goes
+    /// on from this view.
+    ///
+    /// # Errors
+    /// When the bus does not answer; the view stays as it is.
+    pub(super) async fn fold(&self, job: &Job) -> Result<()> {
+        let folding = &job.folding;
+        let wanted = folding.asked.fetch_add(1, Ordering::SeqCst) + 1;
+        let mut place = folding.place.lock().await;
+        if folding.done.load(Ordering::SeqCst) >= wanted {
+            return Ok(());
+        }
+        let all = folding.asked.load(Ordering::SeqCst);
+        let mut is_new = !place.is_open;
+        if is_new {
+            self.open(job, &mut place).await?;
+        }
+        let mut was_lost = false;
+        loop {
+            match self.bus.events(job.id, place.position).await {
+                Ok(events) => {
+                    let Some(last) = events.last() else { break };
+                    let (position, is_last) = (last.position, events.len() < EVENTS_AT_ONCE);
+                    is_new |= self.apply(job, events);
+                    place.position = position;
+                    if is_last {
+                        break;
+                    }
+                }
+                Err(BusError::Lost(_)) if !was_lost => {
+                    was_lost = true;
+                    is_new = true;
+                    self.open(job, &mut place).await?;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        if is_new {
+            self.tell_hosts(job);
+        }
+        folding.done.store(all, Ordering::SeqCst);
+        Ok(())
+    }
+
+    /// Opens a job that is over, for its answers.
+    pub(super) async fn open_for_reading(&self, job: &Job) -> Result<()> {
+        let mut place = job.folding.place.lock().await;
+        self.open(job, &mut place).await
+    }
+
+    async fn open(&self, job: &Job, place: &mut Place) -> Result<()> {
+        place.is_open = false;
+        let start = Start::Checkpoint { settled: job.settled_hosts(), note: job.restored().to_bytes() };
+        match self.bus.open(job.id, start).await? {
+            Opened::Made if job.has_answers() => {
+                tracing::error!(live_query = job.id, "the answers to a live query that were there are lost");
+                if !job.is_open() {
+                    job.lose_answers();
+                    self.write_lost_answers(job).await?;
+                }
+            }
+            Opened::Made => {}
+            Opened::Found if job.is_open() => self.catch_up(job).await?,
+            Opened::Found => {}
+        }
+        place.is_open = true;
+        Ok(())
+    }
+
+    /// After a restart of a bus that tells no events of before, its answers say who is settled, and nobody has a turn.
+    async fn catch_up(&self, job: &Job) -> Result<()> {
+        if !self.bus.events(job.id, 0).await?.is_empty() {
+            return Ok(());
+        }
+        let mut cursor = 0;
+        loop {
+            let piece = self.bus.read(job.id, cursor, answers::READ_BYTES).await?;
+            if piece.lines.is_empty() {
+                break;
+            }
+            cursor = piece.next;
+            for line in &piece.lines {
+                if let Ok(answer) = answers::parse(line) {
+                    job.settled(answer.host_id, &Settlement::of(&answer));
+                }
+            }
+        }
+        for host in job.hosts(TargetState::Sent) {
+            job.again(host);
+        }
+        Ok(())
+    }
+
+    /// Takes over what has happened. Says whether it is another job now than it was.
+    fn apply(&self, job: &Job, events: Vec<Event>) -> bool {
+        let now = self.clock.now();
+        let mut touched = Vec::new();
+        let mut is_restored = false;
+        for event in events {
+            match event.change {
+                Change::Sent { host, at, is_alone } => {
+                    if job.sent(host, at, is_alone) {
+                        touched.push(host);
+                    }
+                }
+                Change::Again { host } => {
+                    if job.again(host) {
+                        touched.push(host);
+                    }
+                }
+                Change::Settled { host, note } => {
+                    if job.settled(host, &Settlement::from_bytes(&note, now)) {
+                        touched.push(host);
+                    }
+                }
+                Change::Closed { note } => job.end(&Ending::from_bytes(&note, now)),
+                Change::Restored { note } => is_restored |= job.restore(&note, now),
+            }
+        }
+        for host in touched {
+            if let Some(host) = self.hosts.index.get(host).filter(|host| host.turns.is_attached()) {
+                tell(&host, job);
+            }
+        }
+        is_restored
+    }
+
+    /// Lets the hosts in memory know of a job.
+    pub(super) fn tell_hosts(&self, job: &Job) {
+        if !job.is_open() {
+            return;
+        }
+        for host in job.waiting().iter().filter_map(|id| self.hosts.index.get(id.cast_signed())) {
+            if host.turns.is_attached() {
+                tell(&host, job);
+            }
+        }
+    }
+}
+
+/// Brings a host's turns up to the view of a job.
+pub(super) fn tell(host: &Host, job: &Job) {
+    match job.turn_of(host.id) {
+        Some(Turn::Waiting { is_careful: false }) => host.turns.add(job.id, job.discovery.is_some()),
+        Some(Turn::Waiting { is_careful: true }) => host.turns.again(job.id, job.discovery.is_some()),
+        Some(Turn::Owed { at, is_alone, is_careful }) => {
+            host.turns.taken(job.id, at, is_alone);
+            if is_careful {
+                host.turns.was_asked_again(job.id);
+            }
+        }
+        None => host.turns.dropped(job.id),
+    }
+}

@@ -1,0 +1,63 @@
+//! What servers tell each other with the events of a live query.
+
+use muster_api::rest::{LiveAnswer, LiveStats, LiveStatus, TargetState};
+use serde::{Deserialize, Serialize};
+
+use crate::clock::Moment;
+
+/// A host's final state.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Settlement {
+    pub state: TargetState,
+    #[serde(default)]
+    pub truncated: bool,
+    /// Its answer is only counted: it could not be kept, or was lost.
+    #[serde(default)]
+    pub unkept: bool,
+    #[serde(default)]
+    pub stats: Option<LiveStats>,
+    pub at: i64,
+}
+
+impl Settlement {
+    pub fn of(answer: &LiveAnswer) -> Self {
+        let at = answer.at.timestamp_micros();
+        Self { state: answer.state, truncated: answer.truncated, unkept: false, stats: answer.stats, at }
+    }
+
+    pub fn to_bytes(&self) -> Vec<u8> {
+        serde_json::to_vec(self).unwrap_or_default()
+    }
+
+    /// What cannot be read is of a newer version: the host is settled all the same.
+    pub fn from_bytes(bytes: &[u8], now: Moment) -> Self {
+        serde_json::from_slice(bytes).unwrap_or_else(|error| {
+            tracing::error!(%error, "what became of a host of a live query cannot be read; it counts as failed");
+            Self { state: TargetState::Failed, truncated: false, unkept: false, stats: None, at: now.0 }
+        })
+    }
+}
+
+/// How a job ended.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Ending {
+    pub status: LiveStatus,
+    pub reason: String,
+    /// What hosts count as that have not answered.
+    pub rest: TargetState,
+    pub at: i64,
+}
+
+impl Ending {
+    pub fn to_bytes(&self) -> Vec<u8> {
+        serde_json::to_vec(self).unwrap_or_default()
+    }
+
+    pub fn from_bytes(bytes: &[u8], now: Moment) -> Self {
+        serde_json::from_slice(bytes).unwrap_or_else(|error| {
+            tracing::error!(%error, "why a live query has ended cannot be read");
+            let rest = TargetState::Cancelled;
+            Self { status: LiveStatus::Stopped, reason: String::new(), rest, at: now.0 }
+        })
+    }
+}

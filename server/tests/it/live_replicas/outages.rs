@@ -1,0 +1,118 @@
+use std::time::{Duration, SystemTime};
+
+use loadtest::agent::Door;
+use muster_api::rest::LiveStatus;
+use serde_json::json;
+
+use super::{SOON, Two};
+use crate::live::{ENVELOPE, answers, ask, counts, hosts, job};
+use crate::support::{RedisProcess, Site, TestServer, eventually};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_redis_that_comes_back_empty_loses_answers_and_says_so() {
+    let mut two = Two::start().await;
+    let mut agents = hosts(&two.a, 4).await;
+    two.b.address.draw(&mut agents[3]);
+    let id = ask(&two.a, "SELECT 1").await.id;
+    agents[0].distributed().await;
+    agents[1].read().await;
+    two.both(id, "both know", |job| job.counts.answered == 1 && job.counts.sent == 1).await;
+
+    two.redis.kill();
+    let answer = two.a.rest.post("live_queries", &json!({ "query": "SELECT 1", "targets": { "all": true } })).await;
+    assert_eq!(answer.status, 503, "{}", answer.text);
+    assert!(answer.text.contains("live queries need Redis"), "{}", answer.text);
+    assert_eq!(two.a.rest.get(&format!("live_queries/{id}/results")).await.status, 503);
+    assert_eq!(two.a.number("SELECT count(*) FROM live_queries"), 1, "what was refused leaves nothing behind");
+    // The counts are still known, and nobody is refused for long.
+    assert_eq!(counts(&two.a, id).await.answered, 1);
+    assert!(agents[2].read().await.verdict.is_success());
+    // One that has the query is refused once, and then rid of its answer: it is asked again.
+    let body = json!({ "node_key": agents[1].node_key(), "queries": { format!("fleet_distributed_query_{id}"): [{ "a": "1" }] },
+        "statuses": { format!("fleet_distributed_query_{id}"): 0 } });
+    let mut refusals = 0;
+    for _ in 0..4 {
+        let exchange = agents[1].raw(Door::DistributedWrite, body.to_string(), &[]).await;
+        refusals += u32::from(!exchange.verdict.is_success());
+    }
+    assert_eq!(refusals, 2, "never twice in a row");
+
+    two.redis.restart().await;
+    eventually("it goes on", SOON, async || {
+        (two.a.rest.get(&format!("live_queries/{id}/results")).await.status == 200).then_some(())
+    })
+    .await;
+    two.both(id, "who owed an answer is asked again", |job| job.counts.results_lost == 1 && job.counts.pending == 3)
+        .await;
+    two.a.clock.advance(ENVELOPE);
+    for agent in &mut agents {
+        agent.distributed().await;
+    }
+    two.both(id, "the others answer", |job| job.status == LiveStatus::Complete && job.counts.answered == 4).await;
+    for server in two.servers() {
+        assert_eq!(answers(server, id, 0).await.len(), 3);
+        assert_eq!(counts(server, id).await.results_lost, 1, "one answer is gone, and that is said");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn jobs_are_taken_up_when_redis_comes_later() {
+    let mut two = Two::start().await;
+    let mut agents = hosts(&two.a, 1).await;
+    let id = ask(&two.a, "SELECT 1").await.id;
+    two.both(id, "both have it", |job| job.counts.pending == 1).await;
+    two.redis.kill();
+    two.b.restart().await;
+    two.redis.restart().await;
+    two.b.address.draw(&mut agents[0]);
+    eventually("the host is asked", SOON, async || {
+        agents[0].distributed().await;
+        (job(&two.b, id).await.status == LiveStatus::Complete).then_some(())
+    })
+    .await;
+    two.both(id, "both know", |job| job.counts.answered == 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_is_killed_leaves_its_jobs_to_the_other() {
+    let redis = RedisProcess::start().await;
+    let address = redis.address();
+    let mut one = TestServer::empty(|config| {
+        config.redis.address = vec![address.clone()];
+        config.server.tls = false;
+    })
+    .await;
+    // The other one is a process that goes by the machine's clock.
+    let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
+    one.clock.advance(since_1970 - Duration::from_micros(one.clock.now().0.cast_unsigned()));
+    one.rest = one.rest.clone().set_up().await;
+    let database = one.config().sqlite.path.display().to_string();
+    let mut flags =
+        vec!["server_tls=false".to_owned(), format!("redis_address={address}"), format!("sqlite_path={database}")];
+    if one.config().mysql.is_on() {
+        flags.push(format!("mysql_database={}", one.config().mysql.database));
+    }
+    let site = Site::new(&flags.iter().map(String::as_str).collect::<Vec<_>>());
+    let process = site.start().await;
+    let mut agents = hosts(&one, 3).await;
+    for agent in &mut agents {
+        site.address().draw(agent);
+    }
+    let id = ask(&one, "SELECT 1").await.id;
+    eventually("the other server hands it out", SOON, async || {
+        agents[0].distributed().await;
+        agents[1].read().await;
+        let of = counts(&one, id).await;
+        ((of.answered, of.sent) == (1, 1)).then_some(())
+    })
+    .await;
+    process.kill();
+    one.clock.advance(ENVELOPE);
+    for agent in &mut agents {
+        one.address.draw(agent);
+        agent.distributed().await;
+    }
+    let of = job(&one, id).await;
+    assert_eq!((of.status, of.counts.answered), (LiveStatus::Complete, 3), "{of:?}");
+    assert_eq!(answers(&one, id, 0).await.len(), 3, "also what the other had taken");
+}
