@@ -80,7 +80,7 @@ async fn a_file_that_may_not_grow_loses_and_doubles_nothing() {
 /// Without room for the database nobody new can enroll, and nobody else notices.
 #[tokio::test]
 async fn a_database_that_may_not_grow_disturbs_only_enrollment() {
-    let site = Site::new(&[]);
+    let site = Site::on_sqlite(&[]);
     let mut process = limitable(&site).await;
     let mut known = site.address().enrolled(0).await;
     let size = std::fs::metadata(site.folder().join("muster.db-wal")).unwrap().len();

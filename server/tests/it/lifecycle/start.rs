@@ -65,7 +65,7 @@ fn a_certificate_that_is_none_is_named() {
 
 #[test]
 fn a_database_that_is_none_is_named() {
-    let site = Site::new(&[]);
+    let site = Site::on_sqlite(&[]);
     std::fs::write(site.folder().join("muster.db"), "this is no database, but a text that is long enough ".repeat(50))
         .unwrap();
     let (code, said) = failed_start(&site, |_| {});
