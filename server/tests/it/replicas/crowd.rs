@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use loadtest::TestAgent;
+use loadtest::{TestAgent, Verdict};
 
 use crate::checkin::{label, questions};
-use crate::support::{Ledger, Lines, TestServer};
+use crate::support::{Ledger, Lines, TestServer, deliver_all};
 
 const AGENTS: u32 = 200;
 const ROUNDS: u32 = 12;
@@ -45,7 +45,8 @@ async fn hosts_that_pick_a_server_at_random_are_asked_once() {
                 assert!(agent.config().await.verdict.is_success());
                 go(agent);
                 agent.push_result_line(format!(r#"{{"agent":{index},"hour":{hour},"round":{round}}}"#));
-                assert!(agent.flush_logs().await[0].verdict.is_success());
+                // A server that is busy may refuse them in words; then they come again.
+                assert!(agent.flush_logs().await[0].verdict != Verdict::NodeInvalid);
                 go(agent);
                 asked.extend(
                     agent.read().await.verdict.value().unwrap()["queries"].as_object().unwrap().keys().cloned(),
@@ -76,6 +77,8 @@ async fn hosts_that_pick_a_server_at_random_are_asked_once() {
     assert_eq!(one.number("SELECT count(*) FROM hosts"), i64::from(AGENTS));
     assert_eq!(one.number("SELECT count(*) FROM node_keys"), i64::from(AGENTS), "nobody has enrolled again");
     assert_eq!(one.number("SELECT count(*) FROM parked_queries"), 0);
+    let mut agents: Vec<TestAgent> = agents.into_iter().map(|(_, agent, ..)| agent).collect();
+    deliver_all(&mut agents, Duration::from_secs(60)).await;
     let (here, there) = (Lines::read(&one.results()), Lines::read(&other.results()));
     assert_eq!(here.total() + there.total(), ledger.results().total());
     assert!(here.missing_in(&ledger.results()).is_empty() && there.missing_in(&ledger.results()).is_empty());
