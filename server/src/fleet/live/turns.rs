@@ -62,15 +62,17 @@ impl Turns {
         self.has_any.load(Ordering::Acquire)
     }
 
+    /// It waits to be asked, whatever was thought of it before: a job that was made anew owes nothing.
     pub(super) fn add(&self, job: i64, is_discovering: bool) {
         let mut inner = self.lock();
-        if !inner.owed.contains_key(&job) && !inner.verdicts.contains_key(&job) {
-            inner.waiting.insert(job);
-            if is_discovering {
-                inner.discovering.insert(job);
-            }
+        inner.owed.remove(&job);
+        inner.verdicts.remove(&job);
+        inner.careful.remove(&job);
+        inner.waiting.insert(job);
+        if is_discovering {
+            inner.discovering.insert(job);
         }
-        self.has_any.store(true, Ordering::Release);
+        self.note(&inner);
     }
 
     /// Owed answers that will not come, given whether the agent shows signs of a restart since a moment. Each is given
@@ -229,6 +231,17 @@ mod tests {
         take_all(&turns, at(0));
         turns.dropped(1);
         assert!(!turns.has_any());
+    }
+
+    #[test]
+    fn what_waits_anew_is_owed_no_more() {
+        let turns = Turns::default();
+        turns.add(1, false);
+        take_all(&turns, at(0));
+        assert_eq!(turns.overdue(at(30), |_| false), [(1, Verdict::Again)]);
+        turns.add(1, false);
+        assert_eq!(turns.doubtful(at(30)), [0; 0]);
+        assert_eq!(take_all(&turns, at(30)), [1]);
     }
 
     #[test]
