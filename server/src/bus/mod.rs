@@ -17,7 +17,7 @@ pub use counted::Counted;
 pub use doorbell::{Bell, Bells, Doorbell, LocalDoorbell};
 pub use event::{Change, Event};
 pub use memory::MemoryBus;
-pub use redis::{BatchTurn, LinkMetrics, RedisShare, SharedBatches};
+pub use redis::{BatchTurn, LinkMetrics, RedisShare, SharedBatches, TURN_RENEWED_EVERY};
 
 use crate::clock::Moment;
 

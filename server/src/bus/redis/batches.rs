@@ -4,8 +4,11 @@ use std::time::Duration;
 use super::link::{Link, Purpose};
 use super::script::{Call, Step};
 
-/// How long one replica may take to keep a batch before another may go on without waiting for it.
-const TURN: Duration = Duration::from_secs(20);
+/// How long a turn lasts that is not asked for again: so long a host is refused elsewhere when a replica dies with it.
+const TURN: Duration = Duration::from_secs(4);
+
+/// How often the one who has a turn asks for it again.
+pub const TURN_RENEWED_EVERY: Duration = Duration::from_secs(1);
 
 /// How long the hashes of a host's last batch are kept.
 const KEPT: Duration = Duration::from_secs(24 * 3600);
@@ -41,7 +44,7 @@ impl SharedBatches {
         }
     }
 
-    /// Asks for the turn to keep a batch of a host's log.
+    /// Asks for the turn to keep a batch of a host's log. Who has it and asks again has it for longer.
     pub async fn begin(&self, host: i64, log: &str) -> BatchTurn {
         let turn = TURN.as_millis().to_string();
         let arguments = [self.replica.as_bytes(), turn.as_bytes()];

@@ -113,7 +113,11 @@ impl Logs {
         if batch.len() > MAX_REMEMBERED_PER_BATCH {
             batch = LastBatch::default();
         }
-        let kept = self.append(host, stream, new_lines).await;
+        let append = self.append(host, stream, new_lines);
+        let kept = match (&self.sharing, &turn) {
+            (Some(sharing), Turn::Mine { .. }) => sharing.hold(host.id, stream, append).await,
+            _ => append.await,
+        };
         if let Some(sharing) = &self.sharing {
             let is_told =
                 matches!(turn, Turn::Mine { .. }) && sharing.end(host.id, stream, kept.is_ok().then_some(&batch)).await;

@@ -7,7 +7,7 @@ use rand::random;
 use serde_json::json;
 
 use super::{LastBatch, LineHasher, Stream};
-use crate::bus::{BatchTurn, SharedBatches};
+use crate::bus::{BatchTurn, SharedBatches, TURN_RENEWED_EVERY};
 use crate::clock::Clock;
 use crate::fleet::Result;
 use crate::store::{Store, settings};
@@ -74,6 +74,17 @@ impl Sharing {
                 BatchTurn::Unknown => return Turn::Alone,
                 BatchTurn::Taken if Instant::now() >= deadline => return Turn::Taken,
                 BatchTurn::Taken => tokio::time::sleep(PAUSE).await,
+            }
+        }
+    }
+
+    /// Keeps a turn until the work is done, however long the disk takes.
+    pub(super) async fn hold<T>(&self, host: i64, stream: Stream, work: impl Future<Output = T>) -> T {
+        let mut work = std::pin::pin!(work);
+        loop {
+            tokio::select! {
+                done = &mut work => return done,
+                () = tokio::time::sleep(TURN_RENEWED_EVERY) => drop(self.batches.begin(host, name(stream)).await),
             }
         }
     }
