@@ -25,6 +25,8 @@ struct Place {
     /// Whether this server has opened the job on the bus.
     is_open: bool,
     position: u64,
+    /// Whether hosts in memory are still to be told of the job.
+    must_tell: bool,
 }
 
 impl Live {
@@ -49,8 +51,8 @@ impl Live {
             return Ok(());
         }
         let all = folding.asked.load(Ordering::SeqCst);
-        let mut is_new = !place.is_open;
-        if is_new {
+        if !place.is_open {
+            place.must_tell = true;
             self.open(job, &mut place).await?;
         }
         let mut was_lost = false;
@@ -59,7 +61,7 @@ impl Live {
                 Ok(events) => {
                     let Some(last) = events.last() else { break };
                     let (position, is_last) = (last.position, events.len() < EVENTS_AT_ONCE);
-                    is_new |= self.apply(job, events);
+                    place.must_tell |= self.apply(job, events);
                     place.position = position;
                     if is_last {
                         break;
@@ -67,13 +69,14 @@ impl Live {
                 }
                 Err(BusError::Lost(_)) if !was_lost => {
                     was_lost = true;
-                    is_new = true;
+                    place.must_tell = true;
                     self.open(job, &mut place).await?;
                 }
                 Err(error) => return Err(error.into()),
             }
         }
-        if is_new {
+        // Kept until it is done: a fold may be given up half-way.
+        if std::mem::take(&mut place.must_tell) {
             self.tell_hosts(job);
         }
         folding.done.store(all, Ordering::SeqCst);

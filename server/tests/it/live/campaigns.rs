@@ -4,7 +4,7 @@ use muster_api::rest::LiveStatus;
 use serde_json::{Value, json};
 
 use super::{hosts, job};
-use crate::support::{Answer, TestServer, eventually};
+use crate::support::{Answer, TestServer, eventually, skipped_with_redis};
 
 const SQL: &str = "SELECT version FROM osquery_info";
 
@@ -144,6 +144,9 @@ async fn answer_when_asked(server: &TestServer, agents: &mut [loadtest::TestAgen
 
 #[tokio::test]
 async fn a_request_that_waits_answers_when_those_online_have() {
+    if skipped_with_redis("campaigns end by a lease there, see live_replicas") {
+        return;
+    }
     let server = TestServer::start().await;
     let mut agents = hosts(&server, 3).await;
     let query = server.rest.post("queries", &json!({ "name": "version", "query": SQL })).await.json();

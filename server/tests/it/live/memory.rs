@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::{answers, ask, counts, hosts, job};
 use crate::checkin::settle;
-use crate::support::{Rest, Site, TestServer, assert_refused};
+use crate::support::{Rest, Site, TestServer, assert_refused, skipped_with_redis};
 
 const HOSTS: u32 = 6;
 
@@ -27,6 +27,9 @@ fn large_answer(id: i64, key: &str) -> String {
 
 #[tokio::test]
 async fn many_large_answers_at_once_take_as_much_memory_as_the_bounds_allow() {
+    if skipped_with_redis("it is about the files of the embedded bus") {
+        return;
+    }
     let site = Site::new(&[
         "server_tls=false",
         "osquery_max_distributed_write_body=16MiB",
@@ -71,6 +74,9 @@ async fn many_large_answers_at_once_take_as_much_memory_as_the_bounds_allow() {
 /// What cannot be kept is refused once, as the next time it may; then it is only counted.
 #[tokio::test]
 async fn no_agent_is_refused_twice_in_a_row() {
+    if skipped_with_redis("it is about the files of the embedded bus") {
+        return;
+    }
     let folder = tempfile::tempdir().unwrap();
     let server = TestServer::with(|config| config.live.dir = Some(folder.path().to_owned())).await;
     let agents = hosts(&server, 1).await;

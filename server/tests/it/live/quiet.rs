@@ -2,7 +2,7 @@ use serde_json::json;
 
 use super::{hosts, start};
 use crate::checkin::questions;
-use crate::support::TestServer;
+use crate::support::{TestServer, skipped_with_redis};
 
 /// Commands to the bus, but for looking whether it is there.
 async fn commands(server: &TestServer) -> f64 {
@@ -12,6 +12,9 @@ async fn commands(server: &TestServer) -> f64 {
 
 #[tokio::test]
 async fn two_hundred_open_jobs_leave_other_hosts_check_ins_as_they_are() {
+    if skipped_with_redis("its tasks ask Redis meanwhile, see live_replicas") {
+        return;
+    }
     let server = TestServer::start().await;
     let mut agents = hosts(&server, 2).await;
     let asked = agents[1].agent().identity().uuid.clone();

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use crate::live;
 use crate::support::{RedisProcess, TestServer, eventually};
+use muster::config::Redis;
 
 /// Longest wait for something one server tells another.
 const SOON: Duration = Duration::from_secs(20);
@@ -26,7 +27,7 @@ impl Two {
         let redis = RedisProcess::start().await;
         let address = redis.address();
         let a = TestServer::with(|config| {
-            config.redis.address = vec![address];
+            config.redis = Redis { address: vec![address], ..Redis::default() };
             config.server.tls = false;
         })
         .await;

@@ -1,12 +1,13 @@
 use std::time::{Duration, SystemTime};
 
 use loadtest::agent::Door;
+use muster::config::Redis;
 use muster_api::rest::LiveStatus;
 use serde_json::json;
 
 use super::{SOON, Two};
 use crate::live::{ENVELOPE, answers, ask, counts, hosts, job};
-use crate::support::{RedisProcess, Site, TestServer, eventually};
+use crate::support::{RedisProcess, Site, TestServer, eventually, skipped_with_redis};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_redis_that_comes_back_empty_loses_answers_and_says_so() {
@@ -75,10 +76,13 @@ async fn jobs_are_taken_up_when_redis_comes_later() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_is_killed_leaves_its_jobs_to_the_other() {
+    if skipped_with_redis("see chaos for the same on MariaDB") {
+        return;
+    }
     let redis = RedisProcess::start().await;
     let address = redis.address();
     let mut one = TestServer::empty(|config| {
-        config.redis.address = vec![address.clone()];
+        config.redis = Redis { address: vec![address.clone()], ..Redis::default() };
         config.server.tls = false;
     })
     .await;
@@ -87,11 +91,12 @@ async fn a_server_that_is_killed_leaves_its_jobs_to_the_other() {
     one.clock.advance(since_1970 - Duration::from_micros(one.clock.now().0.cast_unsigned()));
     one.rest = one.rest.clone().set_up().await;
     let database = one.config().sqlite.path.display().to_string();
-    let mut flags =
-        vec!["server_tls=false".to_owned(), format!("redis_address={address}"), format!("sqlite_path={database}")];
-    if one.config().mysql.is_on() {
-        flags.push(format!("mysql_database={}", one.config().mysql.database));
-    }
+    let flags = [
+        "server_tls=false".to_owned(),
+        format!("redis_address={address}"),
+        "redis_database=0".to_owned(),
+        format!("sqlite_path={database}"),
+    ];
     let site = Site::new(&flags.iter().map(String::as_str).collect::<Vec<_>>());
     let process = site.start().await;
     let mut agents = hosts(&one, 3).await;

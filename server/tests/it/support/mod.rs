@@ -25,5 +25,5 @@ pub use raw::Raw;
 pub use redis::RedisProcess;
 pub use rest::{Answer, PASSWORD, Rest};
 pub use server::TestServer;
-pub use shared_redis::on_redis;
+pub use shared_redis::{on_redis, skipped_with_redis};
 pub use wait::{eventually, eventually_ok};

@@ -69,3 +69,12 @@ fn answers(address: &str) -> bool {
         })
         .is_ok_and(|()| answer == *b"+PONG")
 }
+
+/// Whether a test is left out because servers share a Redis in this run; says so.
+pub fn skipped_with_redis(why: &str) -> bool {
+    let is_skipped = super::mariadb::is_chosen();
+    if is_skipped {
+        eprintln!("skipped on MariaDB and Redis: {why}");
+    }
+    is_skipped
+}
