@@ -29,7 +29,7 @@ impl LiveJob {
     }
 
     /// Waits until it is over, and checks that both servers say the same and each host has answered once.
-    async fn is_complete(self, what: &str, cluster: &Cluster) {
+    pub(super) async fn is_complete(self, what: &str, cluster: &Cluster) {
         let (began, mut last): (Instant, Option<LiveQuery>) = (Instant::now(), None);
         let completed = tokio::time::timeout(
             COMPLETED_WITHIN,

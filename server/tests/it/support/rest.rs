@@ -1,4 +1,5 @@
 use std::sync::Once;
+use std::time::Duration;
 
 use loadtest::transport::Trust;
 use muster_api::rest::{Applied, ErrorBody, SetUpDone};
@@ -11,6 +12,9 @@ use super::{Address, ENROLL_SECRET};
 
 /// The administrator's.
 pub const PASSWORD: &str = "only-for-tests-1!";
+
+/// Longest a request may take, streams included: a test that waits for what never comes fails instead of hanging.
+const REQUEST_WITHIN: Duration = Duration::from_secs(180);
 
 /// A client of the REST API.
 #[derive(Debug, Clone)]
@@ -54,7 +58,7 @@ impl Rest {
             // Somebody else in this process may have been first; it is the same one.
             let _ = rustls::crypto::ring::default_provider().install_default();
         });
-        let builder = Client::builder();
+        let builder = Client::builder().timeout(REQUEST_WITHIN);
         let builder = match &address.trust {
             Trust::CaFile(path) if address.url.starts_with("https") => {
                 builder.tls_certs_only([Certificate::from_pem(&std::fs::read(path).unwrap()).unwrap()])
