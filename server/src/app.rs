@@ -145,7 +145,12 @@ async fn open_store(config: &Config, metrics: &Metrics) -> Result<Store> {
 async fn open_mysql(config: &Config, metrics: &Metrics) -> Result<Store> {
     let place = format!("{} at {}", config.mysql.database, config.mysql.address);
     let opened = Store::open_mysql(&config.mysql, counters(metrics)).await;
-    let store = opened.with_context(|| format!("cannot open the database {place}"))?;
+    let mut store = opened.with_context(|| format!("cannot open the database {place}"))?;
+    let replica = &config.mysql_read_replica.0;
+    if replica.is_on() {
+        let opened = store.with_replica(replica).await;
+        store = opened.with_context(|| format!("cannot use the read replica {}", replica.address))?;
+    }
     let migrations = store.migrations().await.with_context(|| format!("cannot look at the database {place}"))?;
     if !migrations.missing.is_empty() {
         bail!(
@@ -181,6 +186,7 @@ fn counters(metrics: &Metrics) -> Counters {
         statements: metrics.sql_statements.clone(),
         rows_written: metrics.rows_written.clone(),
         retries: metrics.db_retries.clone(),
+        replica_failures: metrics.replica_failures.clone(),
     }
 }
 

@@ -90,8 +90,8 @@ impl Config {
     /// What is wrong with values that are each fine alone.
     fn contradictions(&self) -> Vec<String> {
         let mut problems = self.server.contradictions();
-        problems.extend(self.mysql.contradictions());
-        problems.extend(self.mysql_read_replica.contradictions());
+        problems.extend(self.mysql.contradictions("mysql"));
+        problems.extend(self.mysql_read_replica.contradictions(&self.mysql));
         problems.extend(self.osquery.contradictions());
         problems.extend(self.redis.contradictions());
         problems

@@ -1,7 +1,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::section::section;
+use super::section::{Key, section};
 use super::value::{Secret, Value};
 
 section! {
@@ -9,7 +9,7 @@ section! {
     "mysql" Mysql {
         /// Host and port of MySQL 8 or MariaDB, such as db.example.com:3306. Empty: the embedded SQLite database.
         address: String = String::new(),
-        /// tcp, or unix: then mysql.address is the path of the socket.
+        /// tcp, or unix: then the address is the path of the socket.
         protocol: String = "tcp".to_owned(),
         /// Name of the database.
         database: String = "fleet".to_owned(),
@@ -19,32 +19,28 @@ section! {
         password: Secret = Secret::default(),
         /// File with the password of the user.
         password_path: Option<PathBuf> = None,
-        /// Encrypt: true checks the server's certificate, skip-verify does not. Empty: custom with mysql.tls_ca, else off.
+        /// Encrypt: true checks the server's certificate, skip-verify does not. Empty: custom with tls_ca, else off.
         tls_config: String = String::new(),
         /// CA certificates (PEM) that may vouch for the server, besides those the system trusts.
         tls_ca: Option<PathBuf> = None,
         /// Certificate (PEM) to show to the server.
         tls_cert: Option<PathBuf> = None,
-        /// Private key (PEM) of mysql.tls_cert.
+        /// Private key (PEM) of tls_cert.
         tls_key: Option<PathBuf> = None,
-        /// Name in the server's certificate; it must be the host in mysql.address.
+        /// Name in the server's certificate; it must be the host in the address.
         tls_server_name: String = String::new(),
         /// Connections at most; all servers together must stay below the database's own limit.
         max_open_conns: u32 = 50,
-        /// When less than mysql.max_open_conns, connections close after one idle minute rather than ten.
+        /// When less than max_open_conns, connections close after one idle minute rather than ten.
         max_idle_conns: u32 = 50,
         /// Close connections at this age, in seconds or as a duration; 0 never does.
         conn_max_lifetime: Lifetime = Lifetime(Duration::ZERO),
     }
 }
 
-section! {
-    /// Fleet reads from a replica where that may lag behind. Muster does not.
-    "mysql_read_replica" MysqlReadReplica {
-        /// Not supported yet: anything here stops the start. Readings go to mysql.address.
-        address: String = String::new(),
-    }
-}
+/// A replica of that database, with the same keys, for readings that may show how things were some seconds ago.
+#[derive(Debug, Clone, Default)]
+pub struct MysqlReadReplica(pub Mysql);
 
 /// A duration that may also be a number of seconds, as Fleet writes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,12 +81,12 @@ impl Mysql {
     }
 
     /// # Errors
-    /// What is wrong with the address.
+    /// What is wrong with the address, beginning with the key.
     pub fn endpoint(&self) -> Result<Endpoint, String> {
         if self.protocol == "unix" {
             return Ok(Endpoint::Socket(PathBuf::from(&self.address)));
         }
-        let wrong = || format!("mysql.address: expects a host and a port such as db:3306, not {:?}", self.address);
+        let wrong = || format!("address: expects a host and a port such as db:3306, not {:?}", self.address);
         let (host, port) = match self.address.rsplit_once(':') {
             // An IPv6 address without brackets has colons of its own.
             Some((host, port)) if !host.contains(':') || host.starts_with('[') => {
@@ -115,58 +111,81 @@ impl Mysql {
     /// The password, from its file if that is where it stands.
     ///
     /// # Errors
-    /// Why the file cannot be read.
+    /// Why the file cannot be read, beginning with the key.
     pub fn password(&self) -> Result<Secret, String> {
         let Some(path) = &self.password_path else { return Ok(self.password.clone()) };
         let text = std::fs::read_to_string(path)
-            .map_err(|error| format!("mysql.password_path: {} cannot be read: {error}", path.display()))?;
+            .map_err(|error| format!("password_path: {} cannot be read: {error}", path.display()))?;
         Ok(Secret::new(text.trim_end_matches(['\n', '\r'])))
     }
 
-    pub(super) fn contradictions(&self) -> Vec<String> {
+    /// Each with the key in front, as it stands in this section.
+    pub(super) fn contradictions(&self, section: &str) -> Vec<String> {
         if !self.is_on() {
             return Vec::new();
         }
         let mut problems: Vec<String> = [self.endpoint().err(), self.password().err()].into_iter().flatten().collect();
-        if !["tcp", "unix"].contains(&self.protocol.as_str()) {
-            problems.push("mysql.protocol: expects tcp or unix".to_owned());
-        }
-        if !["", "false", "true", "custom", "skip-verify"].contains(&self.tls_config.as_str()) {
-            problems.push("mysql.tls_config: expects true, custom, skip-verify or nothing".to_owned());
-        }
-        if self.tls_config == "custom" && self.tls_ca.is_none() {
-            problems.push("mysql.tls_config: custom needs mysql.tls_ca".to_owned());
-        }
-        if self.tls_cert.is_some() != self.tls_key.is_some() {
-            problems.push("mysql.tls_cert and mysql.tls_key belong together: set both or neither".to_owned());
-        }
-        if self.tls() == MysqlTls::Off && (self.tls_cert.is_some() || self.tls_ca.is_some()) {
-            problems.push("mysql.tls_config: set it to true or custom, or remove the certificates".to_owned());
-        }
-        if self.password_path.is_some() && !self.password.reveal().is_empty() {
-            problems.push("mysql.password and mysql.password_path exclude each other: set one".to_owned());
-        }
-        if self.max_open_conns == 0 {
-            problems.push("mysql.max_open_conns: expects at least 1".to_owned());
-        }
-        let named = |host: &str| self.tls_server_name.is_empty() || self.tls_server_name == host;
-        if matches!(self.endpoint(), Ok(Endpoint::Tcp { host, .. }) if !named(&host)) {
-            problems.push(
-                "mysql.tls_server_name: another name than the host in mysql.address is not supported; put the name \
-                 of the certificate into mysql.address"
-                    .to_owned(),
-            );
-        }
-        problems
+        let mut refuse = |is_wrong: bool, problem: &str| {
+            if is_wrong {
+                problems.push(problem.to_owned());
+            }
+        };
+        let is_one_of = |words: &[&str], word: &str| words.contains(&word);
+        let is_off = self.tls() == MysqlTls::Off;
+        refuse(!is_one_of(&["tcp", "unix"], &self.protocol), "protocol: expects tcp or unix");
+        refuse(
+            !is_one_of(&["", "false", "true", "custom", "skip-verify"], &self.tls_config),
+            "tls_config: expects true, custom, skip-verify or nothing",
+        );
+        refuse(self.tls_config == "custom" && self.tls_ca.is_none(), "tls_config: custom needs tls_ca");
+        refuse(
+            self.tls_cert.is_some() != self.tls_key.is_some(),
+            "tls_cert: it and tls_key belong together: set both or neither",
+        );
+        refuse(
+            is_off && (self.tls_cert.is_some() || self.tls_ca.is_some()),
+            "tls_config: set it to true or custom, or remove the certificates",
+        );
+        refuse(
+            self.password_path.is_some() && !self.password.reveal().is_empty(),
+            "password: it and password_path exclude each other: set one",
+        );
+        refuse(self.max_open_conns == 0, "max_open_conns: expects at least 1");
+        let is_named = |host: &str| self.tls_server_name.is_empty() || self.tls_server_name == host;
+        refuse(
+            matches!(self.endpoint(), Ok(Endpoint::Tcp { host, .. }) if !is_named(&host)),
+            "tls_server_name: another name than the host in the address is not supported; put the name of the \
+             certificate into the address",
+        );
+        problems.into_iter().map(|problem| format!("{section}.{problem}")).collect()
     }
 }
 
 impl MysqlReadReplica {
-    pub(super) fn contradictions(&self) -> Vec<String> {
-        if self.address.is_empty() {
-            return Vec::new();
+    const SECTION: &str = "mysql_read_replica";
+
+    pub(super) fn keys() -> Vec<Key> {
+        let of_replica = |key: Key| match key.name {
+            "address" => Key {
+                section: Self::SECTION,
+                help: "Host and port of a replica: lists of hosts and the sizes of labels are read there, and may be some seconds old. Empty: from mysql.address.",
+                ..key
+            },
+            _ => Key { section: Self::SECTION, ..key },
+        };
+        Mysql::keys().into_iter().map(of_replica).collect()
+    }
+
+    pub(super) fn set(&mut self, name: &str, text: &str) -> Result<(), String> {
+        self.0.set(name, text)
+    }
+
+    pub(super) fn contradictions(&self, mysql: &Mysql) -> Vec<String> {
+        let mut problems = self.0.contradictions(Self::SECTION);
+        if self.0.is_on() && !mysql.is_on() {
+            problems.push(format!("{}.address: needs mysql.address, of which it is a replica", Self::SECTION));
         }
-        vec!["mysql_read_replica.address: reading from a replica is not supported yet; remove the section".to_owned()]
+        problems
     }
 }
 
@@ -201,10 +220,24 @@ mod tests {
             max_open_conns: 0,
             ..at("db")
         };
-        let problems = wrong.contradictions();
+        let problems = wrong.contradictions("mysql");
         assert_eq!(problems.len(), 7, "{problems:#?}");
         assert!(!format!("{problems:?} {wrong:?}").contains("hunter2"));
-        assert_eq!(at("db").contradictions(), Vec::<String>::new());
+        assert!(problems.iter().all(|problem| problem.starts_with("mysql.")), "{problems:#?}");
+        assert_eq!(at("db").contradictions("mysql"), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_replica_has_the_same_keys_and_needs_what_it_is_one_of() {
+        let mut replica = MysqlReadReplica::default();
+        for key in MysqlReadReplica::keys() {
+            assert!(Mysql::default().set(key.name, &key.default).is_ok() && key.section == "mysql_read_replica");
+        }
+        assert_eq!(replica.contradictions(&at("db")), Vec::<String>::new());
+        replica.set("address", "copy:many").unwrap();
+        assert_eq!(replica.contradictions(&Mysql::default()).len(), 2);
+        replica.set("address", "copy:3307").unwrap();
+        assert_eq!(replica.contradictions(&at("db")), Vec::<String>::new());
     }
 
     #[test]

@@ -72,6 +72,8 @@ fn make_private(path: &Path) -> Result<()> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Use {
     Serve,
+    /// As above, from a database that need not be there at the start.
+    ReadLagging,
     /// One connection that stays, without time limits: locks taken on it are kept.
     Migrate,
 }
@@ -88,11 +90,12 @@ pub(super) async fn connect_mysql(
     let lifetime = Some(config.conn_max_lifetime.0).filter(|lifetime| !lifetime.is_zero());
     options
         .max_connections(if usage == Use::Migrate { 1 } else { config.max_open_conns.max(1) })
-        .min_connections(1)
+        .min_connections(u32::from(usage != Use::ReadLagging))
         .acquire_timeout(MYSQL_CONNECTION_TIMEOUT)
-        .idle_timeout((usage == Use::Serve).then(|| Duration::from_secs(if is_lean { 60 } else { 600 })))
-        .max_lifetime(lifetime.filter(|_| usage == Use::Serve))
+        .idle_timeout((usage != Use::Migrate).then(|| Duration::from_secs(if is_lean { 60 } else { 600 })))
+        .max_lifetime(lifetime.filter(|_| usage != Use::Migrate))
         .sqlx_logging(false);
+    options.connect_lazy(usage == Use::ReadLagging);
     let server = mysql_server(config, password.reveal());
     options.map_sqlx_mysql_opts(move |_| server.clone().disable_statement_logging());
     options.map_sqlx_mysql_pool_opts(move |pool| {

@@ -15,6 +15,7 @@ pub mod node_keys;
 pub mod packs;
 pub mod parked_queries;
 pub mod queries;
+mod read_replica;
 pub mod replicas;
 pub mod reports;
 pub mod scheduled;
@@ -34,6 +35,7 @@ pub use migrations::prepare_mysql;
 pub use tx::{Counters, Tx};
 
 use self::dialect::Trust;
+use self::read_replica::ReadReplica;
 use crate::config;
 
 /// How often a transaction is tried when the database says that it lost a race.
@@ -47,6 +49,7 @@ pub(crate) const MAX_PARAMETERS: usize = 30_000;
 pub struct Store {
     readers: DatabaseConnection,
     writer: DatabaseConnection,
+    replica: Option<Arc<ReadReplica>>,
     trust: Arc<Trust>,
     counters: Counters,
 }
@@ -72,6 +75,15 @@ impl Store {
         Ok(Self::on(pool.clone(), pool, trust, counters))
     }
 
+    /// Reads what may be old from this replica. It need not be there yet.
+    ///
+    /// # Errors
+    /// [`Error`] when its settings cannot be used.
+    pub async fn with_replica(mut self, config: &config::Mysql) -> Result<Self> {
+        self.replica = Some(Arc::new(ReadReplica::open(config, &self.counters).await?));
+        Ok(self)
+    }
+
     fn on(
         mut readers: DatabaseConnection,
         mut writer: DatabaseConnection,
@@ -82,12 +94,26 @@ impl Store {
             let statements = counters.statements.clone();
             connection.set_metric_callback(move |_| statements.inc());
         }
-        Self { readers, writer, trust, counters }
+        Self { readers, writer, replica: None, trust, counters }
     }
 
     /// For reading. What was written before is seen.
     pub fn reader(&self) -> &DatabaseConnection {
         &self.readers
+    }
+
+    /// For a reading that may show how things were some seconds ago: from the replica, if there is one that answers. What
+    /// decides anything must not be read so.
+    ///
+    /// # Errors
+    /// What the reading itself says of the database.
+    pub async fn read_lagging<T>(&self, read: impl AsyncFn(&DatabaseConnection) -> Result<T>) -> Result<T> {
+        if let Some(replica) = &self.replica
+            && let Some(found) = replica.read(&read).await
+        {
+            return Ok(found);
+        }
+        read(&self.readers).await
     }
 
     /// For several readings that must fit together: they all see the database as it is at the first of them.
@@ -168,7 +194,8 @@ impl Store {
 
     /// Closes all connections.
     pub async fn close(&self) {
-        for connection in [&self.readers, &self.writer] {
+        let replica = self.replica.iter().map(|replica| replica.connection());
+        for connection in [&self.readers, &self.writer].into_iter().chain(replica) {
             if let Err(error) = connection.close_by_ref().await {
                 tracing::warn!(error = %error, "the database did not close cleanly");
             }

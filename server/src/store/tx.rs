@@ -18,13 +18,15 @@ pub struct Counters {
     pub rows_written: IntCounter,
     /// Transactions that were tried again because they had lost a race.
     pub retries: IntCounter,
+    /// Readings the read replica did not answer.
+    pub replica_failures: IntCounter,
 }
 
 #[cfg(test)]
 impl Default for Counters {
     fn default() -> Self {
         let counter = || IntCounter::new("a", "b").unwrap();
-        Self { statements: counter(), rows_written: counter(), retries: counter() }
+        Self { statements: counter(), rows_written: counter(), retries: counter(), replica_failures: counter() }
     }
 }
 

@@ -25,6 +25,8 @@ pub struct Metrics {
     pub sql_statements: IntCounter,
     pub rows_written: IntCounter,
     pub db_retries: IntCounter,
+    /// Readings that the read replica did not answer.
+    pub replica_failures: IntCounter,
     /// Commands to the bus, by name.
     pub bus_commands: IntCounterVec,
     /// Live queries handed to hosts.
@@ -80,6 +82,10 @@ impl Metrics {
         let rows_written = counter("muster_rows_written_total", "Rows inserted, updated or deleted.")?;
         let db_retries =
             counter("muster_db_retries_total", "Transactions tried again, because another one was in their way.")?;
+        let replica_failures = counter(
+            "muster_read_replica_failures_total",
+            "Readings the read replica did not answer, and the database itself did.",
+        )?;
         let bus_commands = counters("muster_bus_commands_total", "Commands to the bus.", &["command"])?;
         let live_questions = counter("muster_live_questions_total", "Live queries handed to hosts.")?;
         let suspects = counter("muster_live_suspects_total", "Live queries that have probably stopped an agent.")?;
@@ -120,6 +126,7 @@ impl Metrics {
             sql_statements,
             rows_written,
             db_retries,
+            replica_failures,
             bus_commands,
             live_questions,
             suspects,

@@ -17,6 +17,7 @@ mod live_replicas;
 mod load;
 mod locked_store;
 mod ops;
+mod read_replica;
 mod replays;
 mod replicas;
 mod rest;

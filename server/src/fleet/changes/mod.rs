@@ -72,6 +72,10 @@ impl Changes {
         Self { store, clock, schedule, hosts, bell }
     }
 
+    pub(super) fn store(&self) -> &Store {
+        &self.store
+    }
+
     /// For reading what is there.
     pub(super) fn reader(&self) -> &DatabaseConnection {
         self.store.reader()

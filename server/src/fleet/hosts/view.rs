@@ -64,12 +64,12 @@ impl Hosts {
     pub async fn list(&self, principal: &Principal, query: &HostQuery) -> Result<Vec<Host>> {
         principal.may(Permission::ReadHosts)?;
         if query.status.is_none() && !query.only_new {
-            let rows = store::hosts::list(self.store.reader(), &query.filter).await?;
+            let rows = self.rows(&query.filter).await?;
             return Ok(rows.iter().map(|row| self.show(row)).collect());
         }
         // Status depends on contacts that may not be written yet, so it is decided here and the page cut afterwards.
         let everything = Filter { offset: 0, limit: None, ..query.filter.clone() };
-        let rows = store::hosts::list(self.store.reader(), &everything).await?;
+        let rows = self.rows(&everything).await?;
         let wanted = rows
             .iter()
             .map(|row| (row, self.show(row)))
@@ -81,6 +81,10 @@ impl Hosts {
         Ok(wanted.take(limit).collect())
     }
 
+    async fn rows(&self, filter: &Filter) -> Result<Vec<Model>> {
+        Ok(self.store.read_lagging(async |db| store::hosts::list(db, filter).await).await?)
+    }
+
     /// Counts what [`Hosts::list`] would list without a page.
     ///
     /// # Errors
@@ -88,7 +92,7 @@ impl Hosts {
     pub async fn count(&self, principal: &Principal, query: &HostQuery) -> Result<u64> {
         principal.may(Permission::ReadHosts)?;
         if query.status.is_none() && !query.only_new {
-            return Ok(store::hosts::count(self.store.reader(), &query.filter).await?);
+            return Ok(self.store.read_lagging(async |db| store::hosts::count(db, &query.filter).await).await?);
         }
         let everything =
             HostQuery { filter: Filter { offset: 0, limit: None, ..query.filter.clone() }, ..query.clone() };

@@ -188,7 +188,7 @@ impl Labels {
     }
 
     async fn show(&self, rows: Vec<labels::Model>) -> Result<Vec<Label>> {
-        let counts = store::labels::counts(self.changes.reader()).await?;
+        let counts = self.changes.store().read_lagging(async |db| store::labels::counts(db).await).await?;
         let show = |row: labels::Model| {
             let (created_at, updated_at, id) = (row.created_at.to_utc(), row.updated_at.to_utc(), row.id);
             let count = counts.get(&id).copied().unwrap_or(0);

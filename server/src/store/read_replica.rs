@@ -1,0 +1,55 @@
+//! A copy of the database that lags behind, for what may be old.
+
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use prometheus::IntCounter;
+use sea_orm::DatabaseConnection;
+
+use super::dialect::{self, Use};
+use super::{Counters, Result};
+use crate::config;
+use crate::lock::lock;
+
+/// How long it is left alone after it has failed.
+const PAUSE: Duration = Duration::from_secs(5);
+
+#[derive(Debug)]
+pub(super) struct ReadReplica {
+    connection: DatabaseConnection,
+    failures: IntCounter,
+    alone_until: Mutex<Option<Instant>>,
+}
+
+impl ReadReplica {
+    /// Connects when it is first read from, so that a server starts without it.
+    pub async fn open(config: &config::Mysql, counters: &Counters) -> Result<Self> {
+        let mut connection = dialect::connect_mysql(config, Use::ReadLagging, &Arc::default()).await?;
+        let statements = counters.statements.clone();
+        connection.set_metric_callback(move |_| statements.inc());
+        Ok(Self { connection, failures: counters.replica_failures.clone(), alone_until: Mutex::default() })
+    }
+
+    pub fn connection(&self) -> &DatabaseConnection {
+        &self.connection
+    }
+
+    /// `None` when it does not answer, or does not have yet what is asked for. Then it is left alone for a while.
+    pub async fn read<T>(&self, read: impl AsyncFn(&DatabaseConnection) -> Result<T>) -> Option<T> {
+        if lock(&self.alone_until).is_some_and(|until| Instant::now() < until) {
+            return None;
+        }
+        match read(&self.connection).await {
+            Ok(found) => Some(found),
+            Err(error) => {
+                self.failures.inc();
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "the read replica cannot be read; mysql.address is read instead"
+                );
+                *lock(&self.alone_until) = Some(Instant::now() + PAUSE);
+                None
+            }
+        }
+    }
+}
