@@ -138,7 +138,7 @@ fn standard_table(rows: &[standard::Row]) -> String {
     };
     line("", &|row| format!("{} {}", grouped(u64::from(row.agents)), row.mode));
     line("---", &|_| "---:".to_owned());
-    line("runs", &|row| row.runs.to_string());
+    line("windows", &|row| format!("{} of {} s", row.windows, row.window_secs));
     line("requests/s", &|row| format!("{:.0}", row.requests_per_second));
     line("server CPU per request, µs", &|row| format!("{:.1}", row.server_us_per_request));
     line("ceiling CPU per request, µs", &|row| format!("{:.1}", row.ceiling_us_per_request));
@@ -168,8 +168,8 @@ fn standard_table(rows: &[standard::Row]) -> String {
         None => "in the server's".to_owned(),
     });
     line("resident, MiB", &|row| format!("{:.0}", row.rss_bytes / (1024.0 * 1024.0)));
-    line("requests in all runs", &|row| grouped(row.requests));
-    line("errors in all runs", &|row| {
+    line("requests in the steady phase", &|row| grouped(row.requests));
+    line("errors in the steady phase", &|row| {
         let kinds = row.errors.iter().map(|(kind, count)| format!("{} {}", grouped(*count), kind.replace('_', " ")));
         if row.errors.is_empty() { "0".to_owned() } else { kinds.collect::<Vec<_>>().join(", ") }
     });

@@ -21,30 +21,31 @@ const HANDLERS: [&str; 5] =
 pub struct Plan {
     pub agents: u32,
     pub mode: Mode,
-    pub runs: usize,
     pub ramp: Duration,
-    /// From the end of the ramp to the window. Questions about the host come again a quarter of their interval after
-    /// the first ones, so 75 s and more show the steady state.
+    /// From the end of the ramp to the first window. Questions about the host come again a quarter of their interval
+    /// after the first ones, so 75 s and more show the steady state.
     pub settle: Duration,
+    /// How many there are, one after the other.
+    pub windows: usize,
     pub window: Duration,
 }
 
-/// Medians over the runs; sums where it says so.
+/// Medians over the windows; what the generator counts is of its whole steady phase, which they lie in.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Row {
     pub mode: String,
     pub agents: u32,
-    pub runs: usize,
+    pub windows: usize,
+    pub window_secs: u64,
     pub requests_per_second: f64,
     pub server_us_per_request: f64,
-    /// The ceiling's under the same requests, except those about the host; one run.
+    /// The ceiling's under the same requests, except those about the host; one window.
     pub ceiling_us_per_request: f64,
     /// Cores the server kept busy.
     pub server_cores: f64,
     pub generator_us_per_request: f64,
     /// Median and 99th percentile in milliseconds, by endpoint, counted from when the request was due.
     pub latency_ms: BTreeMap<String, (f64, f64)>,
-    /// Sums over all runs.
     pub errors: BTreeMap<String, u64>,
     pub late: u64,
     pub requests: u64,
@@ -57,29 +58,25 @@ pub struct Row {
 }
 
 pub async fn measure(programs: &Programs, kind: Kind, plan: Plan) -> Result<Row> {
-    let mut runs = Vec::new();
-    for run in 1..=plan.runs {
-        let row = one(programs, kind, plan).await?;
-        eprintln!(
-            "run {run}: {} agents {}: {:.0} requests/s, {:.1} us of server CPU per request, errors {:?}, {} late, {} lost, {} doubled",
-            plan.agents,
-            row.mode,
-            row.requests_per_second,
-            row.server_us_per_request,
-            row.errors,
-            row.late,
-            row.lost,
-            row.doubled
-        );
-        runs.push(row);
-    }
+    let row = fleet(programs, kind, plan).await?;
+    eprintln!(
+        "{} agents {}: {:.0} requests/s, {:.1} us of server CPU per request, errors {:?}, {} late, {} lost, {} doubled",
+        plan.agents,
+        row.mode,
+        row.requests_per_second,
+        row.server_us_per_request,
+        row.errors,
+        row.late,
+        row.lost,
+        row.doubled
+    );
     let answers = endpoints::answers(programs, kind).await?;
-    Ok(Row { ceiling_us_per_request: ceiling(programs, plan, &answers).await?, ..merge(&runs) })
+    Ok(Row { ceiling_us_per_request: ceiling(programs, plan, &answers).await?, ..row })
 }
 
 /// CPU per request of the ceiling under the profile; it has no state to become steady, so it needs less time.
 async fn ceiling(programs: &Programs, plan: Plan, answers: &Answers) -> Result<f64> {
-    let (settle, window) = (Duration::from_secs(5), plan.window.min(Duration::from_secs(20)));
+    let (settle, window) = (Duration::from_secs(3), plan.window.min(Duration::from_secs(20)));
     let subject = Subject::ceiling(programs, plan.mode, Cores::All, answers, false).await?;
     let words = vec![
         "--enroll-secret=any".to_owned(),
@@ -87,7 +84,7 @@ async fn ceiling(programs: &Programs, plan: Plan, answers: &Answers) -> Result<f
         format!("--agents={}", plan.agents),
         format!("--source-addresses={}", plan.mode.source_addresses()),
         format!("--ramp={}s", plan.ramp.as_secs()),
-        format!("--duration={}s", (settle + window).as_secs() + 5),
+        format!("--duration={}s", (settle + window).as_secs() + 3),
     ];
     let mut load = Load::start(programs, &subject, Cores::All, &words)?;
     tokio::time::sleep(plan.ramp + settle).await;
@@ -102,12 +99,37 @@ async fn ceiling(programs: &Programs, plan: Plan, answers: &Answers) -> Result<f
     Ok((after.cpu_us - before.cpu_us) as f64 / requests)
 }
 
-async fn one(programs: &Programs, kind: Kind, plan: Plan) -> Result<Row> {
+/// What was counted over one window.
+struct Window {
+    seconds: f64,
+    requests: f64,
+    cpu_us: f64,
+    database_us: Option<f64>,
+    per_1000: BTreeMap<String, f64>,
+}
+
+impl Window {
+    fn between(before: &Snapshot, after: &Snapshot, seconds: f64) -> Result<Self> {
+        let requests: f64 = HANDLERS.iter().map(|handler| after.requests(handler) - before.requests(handler)).sum();
+        anyhow::ensure!(requests > 0.0, "no request was answered in the window");
+        let database = after.database_cpu_us.zip(before.database_cpu_us);
+        Ok(Self {
+            seconds,
+            requests,
+            cpu_us: (after.cpu_us - before.cpu_us) as f64,
+            database_us: database.map(|(after, before)| (after - before) as f64),
+            per_1000: per_1000(before, after, requests),
+        })
+    }
+}
+
+async fn fleet(programs: &Programs, kind: Kind, plan: Plan) -> Result<Row> {
     let settings = flags("--osquery_detail_update_interval=5m --osquery_label_update_interval=5m");
     let server = Subject::server(programs, kind, plan.mode, Cores::All, &settings).await?;
     prepare(programs, &server).await?;
+    let all_windows = plan.window * u32::try_from(plan.windows)?;
     // Some more for what lies before the ramp: logging in and applying the profile.
-    let duration = plan.settle + plan.window + Duration::from_secs(8);
+    let duration = plan.settle + all_windows + Duration::from_secs(5);
     let path = |name: &str| server.folder().join(name).display().to_string();
     let words = vec![
         "--setup".to_owned(),
@@ -124,36 +146,39 @@ async fn one(programs: &Programs, kind: Kind, plan: Plan) -> Result<Row> {
     ];
     let mut load = Load::start(programs, &server, Cores::All, &words)?;
     tokio::time::sleep(plan.ramp + plan.settle).await;
-    let before = server.open().await?;
-    let enrolled = before.requests("enroll_agent");
+    let enrolled = server.open().await?.requests("enroll_agent");
     anyhow::ensure!(
         enrolled >= f64::from(plan.agents),
         "only {enrolled} of {} agents have enrolled within {:?}",
         plan.agents,
         plan.ramp + plan.settle
     );
-    let begun = Instant::now();
-    tokio::time::sleep(plan.window).await;
-    load.check_running().context("the load ended before the window did")?;
-    let seconds = begun.elapsed().as_secs_f64();
-    let after = server.close().await?;
+    let mut windows = Vec::new();
+    for _ in 0..plan.windows {
+        let (before, begun) = (server.open().await?, Instant::now());
+        tokio::time::sleep(plan.window).await;
+        load.check_running().context("the load ended before the window did")?;
+        let seconds = begun.elapsed().as_secs_f64();
+        windows.push(Window::between(&before, &server.close().await?, seconds)?);
+    }
     let rss_bytes = rss_bytes(server.process.pid)? as f64;
     let results = load.results().await?;
     results.warn(plan.mode.title());
     server.stop().await?;
-    let requests: f64 = HANDLERS.iter().map(|handler| after.requests(handler) - before.requests(handler)).sum();
-    anyhow::ensure!(requests > 0.0, "no request was answered in the window");
-    let cpu_us = (after.cpu_us - before.cpu_us) as f64;
-    let database_us = after.database_cpu_us.zip(before.database_cpu_us).map(|(after, before)| (after - before) as f64);
+    let mid = |value: fn(&Window) -> f64| median(windows.iter().map(value));
+    let of_all = |name: &String| median(windows.iter().filter_map(|window| window.per_1000.get(name).copied()));
+    let database: Vec<f64> =
+        windows.iter().filter_map(|window| Some(window.database_us? * 1000.0 / window.requests)).collect();
     let verify = results.verify.as_ref();
     Ok(Row {
         mode: plan.mode.title().to_owned(),
         agents: plan.agents,
-        runs: 1,
-        requests_per_second: requests / seconds,
-        server_us_per_request: cpu_us / requests,
+        windows: windows.len(),
+        window_secs: plan.window.as_secs(),
+        requests_per_second: mid(|window| window.requests / window.seconds),
+        server_us_per_request: mid(|window| window.cpu_us / window.requests),
         ceiling_us_per_request: 0.0,
-        server_cores: cpu_us / 1e6 / seconds,
+        server_cores: mid(|window| window.cpu_us / 1e6 / window.seconds),
         generator_us_per_request: results.generator.cpu_us_per_request,
         latency_ms: results
             .endpoints
@@ -167,8 +192,13 @@ async fn one(programs: &Programs, kind: Kind, plan: Plan) -> Result<Row> {
         acknowledged: verify.map_or(0, |verify| verify.acknowledged),
         lost: verify.map_or(0, |verify| verify.lost),
         doubled: verify.map_or(0, |verify| verify.doubled),
-        per_1000: per_1000(&before, &after, requests),
-        database_us_per_1000: database_us.map(|us| us * 1000.0 / requests),
+        per_1000: windows
+            .first()
+            .into_iter()
+            .flat_map(|window| window.per_1000.keys())
+            .map(|name| (name.clone(), of_all(name)))
+            .collect(),
+        database_us_per_1000: (!database.is_empty()).then(|| median(database)),
         rss_bytes,
     })
 }
@@ -183,45 +213,4 @@ fn per_1000(before: &Snapshot, after: &Snapshot, requests: f64) -> BTreeMap<Stri
         Some((name.to_owned(), (end - before.number(name).unwrap_or(0.0)) * 1000.0 / requests))
     });
     counted.collect()
-}
-
-fn merge(runs: &[Row]) -> Row {
-    let Some(first) = runs.first() else { return Row::default() };
-    let mid = |value: fn(&Row) -> f64| median(runs.iter().map(value));
-    let sum = |value: fn(&Row) -> u64| runs.iter().map(value).sum();
-    let latency = |name: &String| {
-        let of =
-            |pick: fn(&(f64, f64)) -> f64| median(runs.iter().filter_map(|run| run.latency_ms.get(name).map(pick)));
-        (of(|pair| pair.0), of(|pair| pair.1))
-    };
-    let mut errors = BTreeMap::new();
-    for (kind, count) in runs.iter().flat_map(|run| &run.errors) {
-        *errors.entry(kind.clone()).or_default() += count;
-    }
-    Row {
-        mode: first.mode.clone(),
-        agents: first.agents,
-        runs: runs.len(),
-        requests_per_second: mid(|run| run.requests_per_second),
-        server_us_per_request: mid(|run| run.server_us_per_request),
-        ceiling_us_per_request: mid(|run| run.ceiling_us_per_request),
-        server_cores: mid(|run| run.server_cores),
-        generator_us_per_request: mid(|run| run.generator_us_per_request),
-        latency_ms: first.latency_ms.keys().map(|name| (name.clone(), latency(name))).collect(),
-        errors,
-        late: sum(|run| run.late),
-        requests: sum(|run| run.requests),
-        acknowledged: sum(|run| run.acknowledged),
-        lost: sum(|run| run.lost),
-        doubled: sum(|run| run.doubled),
-        per_1000: first
-            .per_1000
-            .keys()
-            .map(|name| (name.clone(), median(runs.iter().filter_map(|run| run.per_1000.get(name).copied()))))
-            .collect(),
-        database_us_per_1000: first
-            .database_us_per_1000
-            .map(|_| median(runs.iter().filter_map(|run| run.database_us_per_1000))),
-        rss_bytes: mid(|run| run.rss_bytes),
-    }
 }
