@@ -9,6 +9,7 @@ mod chaos;
 mod checkin;
 mod crash;
 mod crowd;
+mod database_tls;
 mod disk_full;
 mod enrollment;
 mod lifecycle;

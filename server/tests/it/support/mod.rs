@@ -22,7 +22,7 @@ pub use load::{Load, Report, deliver_all};
 pub use process::{ServerProcess, Site};
 pub use proxy::{Passage, Proxy};
 pub use raw::Raw;
-pub use redis::RedisProcess;
+pub use redis::{RedisProcess, make_certificates};
 pub use rest::{Answer, PASSWORD, Rest};
 pub use server::TestServer;
 pub use shared_redis::{on_redis, skipped_with_redis};

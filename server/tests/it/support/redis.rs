@@ -137,7 +137,7 @@ const TLS_NAME: &str = "redis.test";
 impl TlsRedis {
     pub async fn start() -> Self {
         let (folder, port) = (new_folder(), free_port());
-        make_certificates(&folder);
+        make_certificates(&folder, TLS_NAME);
         let path = |name: &str| folder.join(name).display().to_string();
         let mut arguments: Vec<String> = ["--port", "0", "--tls-port", &port.to_string()].map(str::to_owned).to_vec();
         for (flag, file) in
@@ -166,7 +166,9 @@ impl TlsRedis {
     }
 }
 
-fn make_certificates(folder: &Path) {
+/// Puts `ca.pem` into a folder, and what it has signed: `server.pem` for a server of this name, `client.pem`, and the `.key`
+/// of each.
+pub fn make_certificates(folder: &Path, server: &str) {
     let ca_key = KeyPair::generate().unwrap();
     let mut ca = CertificateParams::new(vec!["Test CA".to_owned()]).unwrap();
     // With one name for all, certificates would look self-signed.
@@ -174,7 +176,7 @@ fn make_certificates(folder: &Path) {
     ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     std::fs::write(folder.join("ca.pem"), ca.self_signed(&ca_key).unwrap().pem()).unwrap();
     let issuer = Issuer::new(ca, ca_key);
-    for (name, subject) in [("server", TLS_NAME), ("client", "muster.test")] {
+    for (name, subject) in [("server", server), ("client", "muster.test")] {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::new(vec![subject.to_owned()]).unwrap();
         params.distinguished_name.push(DnType::CommonName, subject);
