@@ -83,7 +83,8 @@ pub(super) async fn read(
 ) -> Result<Body, Refusal> {
     match read_within(request, payload, cap, budget, metrics).await? {
         Ok(body) => Ok(body),
-        Err(_) => Err(too_large(payload, cap, limit, metrics).await),
+        // Boxed, because every request would otherwise carry room for it.
+        Err(_) => Err(Box::pin(too_large(payload, cap, limit, metrics)).await),
     }
 }
 

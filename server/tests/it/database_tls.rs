@@ -7,6 +7,9 @@ use muster::config::{Config, Secret};
 use crate::support::mariadb::{Address, Mariadb};
 use crate::support::{TestServer, make_certificates, on_mariadb};
 
+/// Another way to connect; the folder holds certificates of others.
+type Change = fn(&mut Config, &Path);
+
 /// Settings with which the database lets a server in.
 fn use_tls(config: &mut Config, address: &Address, folder: &Path) {
     let mysql = &mut config.mysql;
@@ -39,13 +42,13 @@ async fn only_who_can_be_trusted_is_trusted_with_the_data() {
     let mut agent = server.enrolled(1).await;
     assert!(agent.config().await.verdict.is_success());
 
-    let prepared = async |change: fn(&mut Config, &Path)| {
+    let prepared = async |change: Change| {
         let mut config = server.config().clone();
         change(&mut config, others.path());
         muster::prepare(&config, |_| {}).await.map_err(|error| format!("{error:#}"))
     };
     assert_eq!(prepared(|_, _| {}).await, Ok(0), "everything is done already");
-    let refused: [(&str, fn(&mut Config, &Path)); 4] = [
+    let refused: [(&str, Change); 4] = [
         ("in the clear", |config, _| {
             (config.mysql.tls_config, config.mysql.tls_ca) = (String::new(), None);
         }),

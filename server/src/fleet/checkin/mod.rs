@@ -95,7 +95,8 @@ impl Checkin {
         if !host.housekeeping.due(host.id, &plan, self.intervals, now).any() || self.reports.has_answers_of(host.id) {
             return Bytes::from_static(NO_WORK);
         }
-        match within(self.store_timeout, self.ask(host, &plan, now)).await {
+        // Boxed, because every check-in would otherwise carry room for it.
+        match Box::pin(within(self.store_timeout, self.ask(host, &plan, now))).await {
             Ok(given) => self.send(host, &plan, given, now),
             Err(error) => {
                 tracing::debug!(%error, host_id = host.id, "a host is not asked about itself, because the database does not answer");

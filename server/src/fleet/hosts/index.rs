@@ -184,6 +184,12 @@ impl Hosts {
         if self.index.unknown.pin().get(&hash).is_some_and(|until| *until > now) {
             return Ok(Authenticated::Unknown);
         }
+        // Boxed, because every request would otherwise carry room for it.
+        Box::pin(self.meet(hash, now)).await
+    }
+
+    /// Finds the host of a key that has not been shown here before.
+    async fn meet(&self, hash: KeyHash, now: Moment) -> Result<Authenticated> {
         self.metrics.key_lookups.inc();
         let key_changes = self.index.key_changes.load(Ordering::SeqCst);
         let found = within(self.config.store_timeout, self.look_up(&hash)).await?;
