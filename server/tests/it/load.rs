@@ -15,12 +15,12 @@ struct Arguments {
 }
 
 /// Options as they stand on the command line.
-fn options(words: &str) -> Options {
+pub fn options(words: &str) -> Options {
     let words = words.split_whitespace();
     Arguments::try_parse_from(std::iter::once("run").chain(words)).unwrap_or_else(|error| panic!("{error}")).options
 }
 
-async fn run(options: &Options) -> Report {
+pub async fn run(options: &Options) -> Report {
     load::run(options, &|_| {}, &|_| {}).await.unwrap()
 }
 
@@ -36,7 +36,7 @@ fn whole(report: &Report, endpoint: Endpoint) -> load::Tally {
     report.whole(endpoint)
 }
 
-fn errors(report: &Report) -> Vec<String> {
+pub fn errors(report: &Report) -> Vec<String> {
     let all = Endpoint::ALL.iter().flat_map(|endpoint| whole(report, *endpoint).examples.into_iter().flatten());
     all.collect()
 }

@@ -5,6 +5,7 @@
 mod cluster;
 mod database;
 mod fleet;
+mod flipping;
 mod invariants;
 mod live;
 mod redis;

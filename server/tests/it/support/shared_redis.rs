@@ -1,5 +1,5 @@
-//! The Redis that the servers of a test process use when the tests run on MariaDB: a throw-away one for all of them, in
-//! which each group of servers has a database of its own.
+//! The Redis that the servers of a test process use when the tests run on MariaDB: a throw-away one for all of them, or
+//! the one that `TEST_REDIS_URL` names. Each group of servers has a database of its own there, numbered from the URL's.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use muster::config;
 
-use super::redis::{common_arguments, free_port, new_folder};
+use super::redis::{Settings, common_arguments, free_port, new_folder, outside};
 
 /// How long it may take to start on a busy machine.
 const START: Duration = Duration::from_secs(30);
@@ -38,9 +38,37 @@ struct Shared {
 pub fn on_redis(config: &mut config::Redis) {
     static SHARED: OnceLock<Shared> = OnceLock::new();
     static NEXT: AtomicU32 = AtomicU32::new(0);
-    config.address = vec![SHARED.get_or_init(start).address.clone()];
-    config.database = NEXT.fetch_add(1, Ordering::Relaxed);
-    assert!(config.database < DATABASES, "more servers than databases");
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    assert!(number < DATABASES, "more servers than databases");
+    match outside() {
+        Some(settings) => use_outside(config, &settings, number),
+        None => {
+            config.address = vec![SHARED.get_or_init(start).address.clone()];
+            config.database = number;
+        }
+    }
+}
+
+/// Takes an empty database of the Redis that is there already.
+fn use_outside(config: &mut config::Redis, settings: &Settings, number: u32) {
+    let get = |name: &str| {
+        let found = settings.iter().find(|(key, _)| key.strip_prefix("redis_") == Some(name));
+        found.map(|(_, value)| value.clone()).unwrap_or_default()
+    };
+    config.address = vec![get("address")];
+    config.username = get("username");
+    config.password = config::Secret::new(get("password"));
+    config.use_tls = get("use_tls") == "true";
+    config.database = get("database").parse().unwrap_or(0) + number;
+    let url = std::env::var("TEST_REDIS_URL").unwrap_or_default();
+    let mut flush = Command::new("redis-cli");
+    flush.args(["-u", &url, "-n", &config.database.to_string(), "FLUSHDB"]);
+    let said = String::from_utf8_lossy(&flush.output().unwrap().stdout).into_owned();
+    assert_eq!(
+        said.trim(),
+        "OK",
+        "TEST_REDIS_URL: each group of servers needs a database, so set `databases {DATABASES}`"
+    );
 }
 
 #[expect(clippy::disallowed_methods, reason = "waits for another process, outside of any runtime")]
