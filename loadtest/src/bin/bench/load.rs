@@ -46,12 +46,14 @@ pub struct Latency {
 #[derive(Debug, Deserialize)]
 pub struct Total {
     pub requests: u64,
+    pub rate: f64,
     pub late: u64,
 }
 
 #[derive(Debug, Deserialize)]
 pub struct Generator {
     pub cpu_us_per_request: f64,
+    pub peak_rss_bytes: u64,
 }
 
 #[derive(Debug, Deserialize)]

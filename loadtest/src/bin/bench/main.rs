@@ -26,7 +26,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::backend::Kind;
 use crate::endpoints::Effort;
 use crate::process::Cores;
-use crate::report::Measured;
+use crate::report::{Book, Measured};
 use crate::standard::Plan;
 use crate::subject::{Mode, Programs};
 
@@ -102,63 +102,72 @@ async fn bench(options: &Options) -> Result<()> {
     }
     let begun = Instant::now();
     let title = options.backend.title();
-    if options.quick {
-        let measured = measure(options, &programs, Measured::default()).await?;
-        eprintln!("took {:.0} s", begun.elapsed().as_secs_f64());
-        return print(&report::render(title, &measured));
-    }
-    let (book, page) = (options.docs.join("performance.json"), options.docs.join("performance.md"));
-    let mut all = report::read(&book)?;
-    let before = all.remove(title).unwrap_or_default();
-    let measured = measure(options, &programs, before).await?;
-    eprintln!("took {:.0} s", begun.elapsed().as_secs_f64());
-    all.insert(title.to_owned(), measured);
-    report::write(&book, &page, &all)
-}
-
-async fn measure(options: &Options, programs: &Programs, before: Measured) -> Result<Measured> {
-    let is_asked = |part| {
-        if options.only.is_empty() { !(options.quick && part == Part::Memory) } else { options.only.contains(&part) }
-    };
-    let kind = options.backend;
     let pinning = match Cores::server() {
         Cores::Only(_) => {
             "Server or ceiling on the first core, generator on the second, except for whole fleets and memory, where both share all cores."
         }
         Cores::All => "One core for everything: server and generator disturb each other.",
     };
+    let (book, page) = (options.docs.join("performance.json"), options.docs.join("performance.md"));
+    let mut all = if options.quick { Book::new() } else { report::read(&book)? };
+    let before = all.remove(title).unwrap_or_default();
     let mut measured =
         Measured { command: options.command.clone(), machine: proc::machine(), pinning: pinning.to_owned(), ..before };
-    if is_asked(Part::Endpoints) {
-        let (modes, effort): (&[Mode], _) = if options.quick {
-            (&[Mode::BalancedTls], Effort { runs: 1, window: Duration::from_secs(2) })
-        } else {
-            (
-                &[Mode::BalancedTls, Mode::BalancedPlain, Mode::DirectTls],
-                Effort { runs: options.runs, window: Duration::from_secs(3) },
-            )
-        };
-        measured.endpoints = endpoints::measure(programs, kind, modes, effort).await?;
-    }
-    if is_asked(Part::Memory) {
-        measured.memory = Some(memory::measure(programs, kind).await?);
-    }
-    if is_asked(Part::Standard) {
-        measured.standard.clear();
-        for (agents, mode, ramp) in [(20_000, Mode::BalancedTls, 40), (3_000, Mode::DirectTls, 10)] {
-            let (settle, windows, window) = if options.quick { (3, 1, 8) } else { (75, 3, 30) };
-            let plan = Plan {
-                agents: if options.quick { agents / 10 } else { agents },
-                mode,
-                ramp: Duration::from_secs(if options.quick { 5 } else { ramp }),
-                settle: Duration::from_secs(settle),
-                windows,
-                window: Duration::from_secs(window),
-            };
-            measured.standard.push(standard::measure(programs, kind, plan).await?);
+    for part in options.parts() {
+        measure(part, options, &programs, &mut measured).await?;
+        if !options.quick {
+            // Written at once: a later part may fail, and this one took long.
+            all.insert(title.to_owned(), measured.clone());
+            report::write(&book, &page, &all)?;
         }
     }
-    Ok(measured)
+    eprintln!("took {:.0} s", begun.elapsed().as_secs_f64());
+    if options.quick { print(&report::render(title, &measured)) } else { Ok(()) }
+}
+
+impl Options {
+    fn parts(&self) -> Vec<Part> {
+        match (&*self.only, self.quick) {
+            ([], true) => vec![Part::Endpoints, Part::Standard],
+            ([], false) => vec![Part::Memory, Part::Standard, Part::Endpoints],
+            (only, _) => only.to_vec(),
+        }
+    }
+}
+
+async fn measure(part: Part, options: &Options, programs: &Programs, measured: &mut Measured) -> Result<()> {
+    let kind = options.backend;
+    match part {
+        Part::Endpoints => {
+            // How connections are made does not depend on what is behind the server.
+            let modes: &[Mode] = match kind {
+                Kind::Sqlite if !options.quick => &[Mode::BalancedTls, Mode::BalancedPlain, Mode::DirectTls],
+                _ => &[Mode::BalancedTls],
+            };
+            let effort = match options.quick {
+                true => Effort { runs: 1, window: Duration::from_secs(2) },
+                false => Effort { runs: options.runs, window: Duration::from_secs(3) },
+            };
+            measured.endpoints = endpoints::measure(programs, kind, modes, effort).await?;
+        }
+        Part::Memory => measured.memory = Some(memory::measure(programs, kind).await?),
+        Part::Standard => {
+            measured.standard.clear();
+            for (agents, mode, ramp) in [(20_000, Mode::BalancedTls, 40), (3_000, Mode::DirectTls, 10)] {
+                let (settle, windows, window) = if options.quick { (3, 1, 8) } else { (75, 3, 30) };
+                let plan = Plan {
+                    agents: if options.quick { agents / 10 } else { agents },
+                    mode,
+                    ramp: Duration::from_secs(if options.quick { 5 } else { ramp }),
+                    settle: Duration::from_secs(settle),
+                    windows,
+                    window: Duration::from_secs(window),
+                };
+                measured.standard.push(standard::measure(programs, kind, plan).await?);
+            }
+        }
+    }
+    Ok(())
 }
 
 fn print(text: &str) -> Result<()> {

@@ -1,4 +1,4 @@
-//! Memory per host and per connection.
+//! Memory per host and per connection, and of the generator itself.
 
 use std::time::Duration;
 
@@ -6,6 +6,7 @@ use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
 use crate::backend::Kind;
+use crate::endpoints;
 use crate::load::{Load, flags, prepare};
 use crate::proc::rss_bytes;
 use crate::process::Cores;
@@ -16,6 +17,9 @@ const FIRST: u32 = 2_000;
 const MORE: u32 = 10_000;
 const CONNECTIONS: u32 = 1_000;
 
+/// Agents of one generator, at the standard profile.
+const CROWD: u32 = 100_000;
+
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub struct Memory {
     /// Resident after the start and the first 2,000 hosts.
@@ -24,6 +28,27 @@ pub struct Memory {
     pub per_10_000_hosts_bytes: u64,
     pub per_connection_tls_bytes: u64,
     pub per_connection_plain_bytes: u64,
+    /// The most that the generator held with 100,000 agents, and how many requests a second it made.
+    pub generator_bytes: u64,
+    pub generator_rate: f64,
+}
+
+impl Memory {
+    /// As a table.
+    pub fn render(&self) -> String {
+        let mib = |bytes: u64| format!("{:.1} MiB", bytes as f64 / (1024.0 * 1024.0));
+        let kib = |bytes: u64| format!("{:.1} KiB", bytes as f64 / 1024.0);
+        let crowd = format!("the generator, with 100,000 agents that made {:.0} requests/s", self.generator_rate);
+        let rows = [
+            ("after the start and the first 2,000 hosts", mib(self.first_bytes)),
+            ("10,000 hosts more", mib(self.per_10_000_hosts_bytes)),
+            ("an idle connection, TLS", kib(self.per_connection_tls_bytes)),
+            ("an idle connection, plain", kib(self.per_connection_plain_bytes)),
+            (&crowd, mib(self.generator_bytes)),
+        ];
+        let rows: String = rows.iter().map(|(what, size)| format!("| {what} | {size} |\n")).collect();
+        format!("| what | resident |\n|---|---:|\n{rows}")
+    }
 }
 
 pub async fn measure(programs: &Programs, kind: Kind) -> Result<Memory> {
@@ -34,7 +59,10 @@ pub async fn measure(programs: &Programs, kind: Kind) -> Result<Memory> {
     live(programs, &server, &secret, FIRST, MORE).await?;
     let per_10_000_hosts_bytes = rss_bytes(server.process.pid)?.saturating_sub(first_bytes);
     server.stop().await?;
+    let (generator_bytes, generator_rate) = crowd(programs, kind).await?;
     Ok(Memory {
+        generator_bytes,
+        generator_rate,
         first_bytes,
         per_10_000_hosts_bytes,
         per_connection_tls_bytes: per_connection(programs, kind, Mode::BalancedTls).await?,
@@ -44,13 +72,25 @@ pub async fn measure(programs: &Programs, kind: Kind) -> Result<Memory> {
 
 /// Lets hosts enroll, take their config, answer the first questions and deliver some lines.
 async fn live(programs: &Programs, server: &Subject, secret: &str, first: u32, agents: u32) -> Result<()> {
-    let mut words = flags("--ramp=10s --duration=8s --distributed-interval=2s --config-interval=0 --log-interval=4s");
+    let mut words = flags("--ramp=20s --duration=20s --distributed-interval=2s --config-interval=0 --log-interval=4s");
     words.extend([format!("--agents={agents}"), format!("--first-agent={first}"), format!("--enroll-secret={secret}")]);
     let mut load = Load::start(programs, server, Cores::All, &words)?;
     let before = server.open().await?.requests("enroll_agent");
     load.enrolled(server, agents + if first == 0 { 0 } else { before as u32 }, Duration::from_secs(120)).await?;
     load.results().await?;
     Ok(())
+}
+
+/// The most that a generator of 100,000 agents holds, and its requests a second. The ceiling answers it.
+async fn crowd(programs: &Programs, kind: Kind) -> Result<(u64, f64)> {
+    let answers = endpoints::answers(programs, kind).await?;
+    let ceiling = Subject::ceiling(programs, Mode::BalancedTls, Cores::All, &answers, false).await?;
+    let mut words = flags("--enroll-secret=any --platforms=ubuntu=1 --ramp=30s --duration=20s");
+    words.push(format!("--agents={CROWD}"));
+    let results = Load::start(programs, &ceiling, Cores::All, &words)?.results().await?;
+    results.warn("100,000 agents");
+    ceiling.stop().await?;
+    Ok((results.generator.peak_rss_bytes, results.total.rate))
 }
 
 async fn per_connection(programs: &Programs, kind: Kind, mode: Mode) -> Result<u64> {

@@ -66,15 +66,10 @@ pub fn render(backend: &str, measured: &Measured) -> String {
         text += &standard_table(&measured.standard);
         text.push('\n');
     }
-    if let Some(memory) = measured.memory {
+    if let Some(memory) = &measured.memory {
         let _ = writeln!(text, "### Memory\n\n`{}`\n", measured.command);
-        let mib = |bytes: u64| bytes as f64 / (1024.0 * 1024.0);
-        let kib = |bytes: u64| bytes as f64 / 1024.0;
-        let _ = writeln!(text, "| what | resident |\n|---|---:|");
-        let _ = writeln!(text, "| after the start and the first 2,000 hosts | {:.0} MiB |", mib(memory.first_bytes));
-        let _ = writeln!(text, "| 10,000 hosts more | {:.1} MiB |", mib(memory.per_10_000_hosts_bytes));
-        let _ = writeln!(text, "| an idle connection, TLS | {:.1} KiB |", kib(memory.per_connection_tls_bytes));
-        let _ = writeln!(text, "| an idle connection, plain | {:.1} KiB |\n", kib(memory.per_connection_plain_bytes));
+        text += &memory.render();
+        text.push('\n');
     }
     text
 }
