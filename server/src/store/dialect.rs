@@ -118,7 +118,6 @@ pub(super) async fn connect_mysql(
 fn mysql_server(config: &config::Mysql, password: &str) -> MySqlConnectOptions {
     let server = MySqlConnectOptions::new()
         .username(&config.username)
-        .password(password)
         .database(&config.database)
         // Servers keep 16,382 prepared statements for everybody.
         .statement_cache_capacity(40)
@@ -133,6 +132,8 @@ fn mysql_server(config: &config::Mysql, password: &str) -> MySqlConnectOptions {
         // Reading the settings has refused this.
         Err(_) => server,
     };
+    // The driver would prove that it knows an empty one, which users without any are refused for.
+    let server = if password.is_empty() { server } else { server.password(password) };
     let mut server = server.ssl_mode(match config.tls() {
         config::MysqlTls::Off => MySqlSslMode::Disabled,
         config::MysqlTls::Unverified => MySqlSslMode::Required,

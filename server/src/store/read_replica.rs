@@ -7,9 +7,12 @@ use prometheus::IntCounter;
 use sea_orm::DatabaseConnection;
 
 use super::dialect::{self, Use};
-use super::{Counters, Result};
+use super::{Counters, Error, Result};
 use crate::config;
 use crate::lock::lock;
+
+/// A reading that takes longer counts as not answered: connections can fall silent.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// How long it is left alone after it has failed.
 const PAUSE: Duration = Duration::from_secs(5);
@@ -39,7 +42,9 @@ impl ReadReplica {
         if lock(&self.alone_until).is_some_and(|until| Instant::now() < until) {
             return None;
         }
-        match read(&self.connection).await {
+        let outcome = tokio::time::timeout(PATIENCE, read(&self.connection)).await;
+        let silent = || Error::Unavailable(format!("no answer within {} s", PATIENCE.as_secs()));
+        match outcome.unwrap_or_else(|_| Err(silent())) {
             Ok(found) => Some(found),
             Err(error) => {
                 self.failures.inc();

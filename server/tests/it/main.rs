@@ -9,7 +9,7 @@ mod chaos;
 mod checkin;
 mod crash;
 mod crowd;
-mod database_tls;
+mod database_access;
 mod disk_full;
 mod enrollment;
 mod lifecycle;

@@ -153,7 +153,7 @@ async fn measure(part: Part, options: &Options, programs: &Programs, measured: &
         Part::Memory => measured.memory = Some(memory::measure(programs, kind).await?),
         Part::Standard => {
             measured.standard.clear();
-            for (agents, mode, ramp) in [(20_000, Mode::BalancedTls, 40), (3_000, Mode::DirectTls, 10)] {
+            for (agents, mode, ramp) in [(20_000, Mode::BalancedTls, 80), (3_000, Mode::DirectTls, 10)] {
                 let (settle, windows, window) = if options.quick { (3, 1, 8) } else { (75, 3, 30) };
                 let plan = Plan {
                     agents: if options.quick { agents / 10 } else { agents },

@@ -1,4 +1,4 @@
-//! The database by TLS, with a password from a file.
+//! Who is let in by the database, and whom the server trusts with its data.
 
 use std::path::Path;
 
@@ -67,4 +67,14 @@ async fn only_who_can_be_trusted_is_trusted_with_the_data() {
         (config.mysql.tls_config, config.mysql.tls_ca) = ("skip-verify".to_owned(), Some(others.join("ca.pem")));
     });
     assert_eq!(unverified.await, Ok(0), "encrypted, to whoever answers");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_empty_password_is_none() {
+    let database = tokio::task::block_in_place(|| Mariadb::start(&[]));
+    let mut config = Config::default();
+    on_mariadb(&mut config, &database.address());
+    config.mysql.username = database.admin().username;
+    config.mysql.password = Secret::default();
+    assert_eq!(muster::prepare(&config, |_| {}).await.unwrap(), 0, "let in, and all is done already");
 }
