@@ -1,8 +1,5 @@
 //! What differs between databases, all of it.
 
-use std::fs::OpenOptions;
-use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -14,7 +11,7 @@ use sea_orm::{
     TransactionOptions,
 };
 
-use super::{Error, Result};
+use super::{Error, Result, sqlite_file};
 use crate::config;
 use crate::lock::lock;
 
@@ -42,7 +39,7 @@ pub(super) async fn connect_sqlite(config: &config::Sqlite, connections: u32) ->
         std::fs::create_dir_all(folder)
             .map_err(|error| Error::Unavailable(format!("cannot make the folder {}: {error}", folder.display())))?;
     }
-    make_private(&config.path)?;
+    sqlite_file::create_private(&config.path)?;
     let mut options = ConnectOptions::new(format!("sqlite://{}?mode=rwc", config.path.display()));
     let busy_timeout = config.busy_timeout;
     options
@@ -60,12 +57,6 @@ pub(super) async fn connect_sqlite(config: &config::Sqlite, connections: u32) ->
                 .foreign_keys(false)
         });
     Ok(Database::connect(options).await?)
-}
-
-/// Makes the file for its owner alone: it holds enroll secrets. What SQLite puts beside it follows its mode.
-fn make_private(path: &Path) -> Result<()> {
-    let made = OpenOptions::new().append(true).create(true).mode(0o600).open(path);
-    made.map(drop).map_err(|error| Error::Unavailable(format!("cannot open {}: {error}", path.display())))
 }
 
 /// What a connection to MySQL is for.

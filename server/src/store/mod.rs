@@ -21,6 +21,7 @@ pub mod reports;
 pub mod scheduled;
 pub mod secrets;
 pub mod settings;
+mod sqlite_file;
 mod tx;
 pub mod users;
 

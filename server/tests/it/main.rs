@@ -22,6 +22,7 @@ mod read_replica;
 mod replays;
 mod replicas;
 mod rest;
+mod second_process;
 mod shared_database;
 mod shared_logs;
 mod support;
