@@ -1,6 +1,6 @@
 //! What every answer to an agent must be, whatever it says.
 
-use loadtest::agent::{Door, Version};
+use loadtest::agent::{AgentEndpoint, Version};
 use loadtest::transport::Response;
 use loadtest::{Exchange, Verdict};
 use serde_json::Value;
@@ -19,10 +19,10 @@ pub struct Sent {
 
 impl Sent {
     /// Checks the answer and judges it as an agent would that sent a request of this kind.
-    pub fn judged(door: Option<Door>, response: Response, context: &str) -> Self {
+    pub fn judged(endpoint: Option<AgentEndpoint>, response: Response, context: &str) -> Self {
         check_answer(&response, context);
-        let verdict = match door {
-            Some(Door::Enroll) => match Verdict::judge_enroll(&response.body) {
+        let verdict = match endpoint {
+            Some(AgentEndpoint::Enroll) => match Verdict::judge_enroll(&response.body) {
                 Ok(key) => Verdict::Success(serde_json::json!({ "node_key": key })),
                 Err(reason) => Verdict::Failure(reason),
             },

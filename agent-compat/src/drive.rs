@@ -1,7 +1,7 @@
 //! The agent model living by its own timers, on a clock that jumps to whatever comes next.
 
 use anyhow::{Result, bail};
-use loadtest::agent::{Agent, Done, Door, Next, Outcome, Request, Step, Thread};
+use loadtest::agent::{Agent, Done, AgentEndpoint, Next, Outcome, Request, Step, Thread};
 use loadtest::transport::{Direct, Transport as _, outcome};
 
 use crate::answers::check_answer;
@@ -25,8 +25,8 @@ pub struct Drive<'a> {
     transport: Direct,
     now_ms: u64,
     fate: Box<dyn FnMut(&Request) -> Fate + 'a>,
-    /// Doors of all requests made, in order.
-    pub requests: Vec<Door>,
+    /// Endpoints of all requests made, in order.
+    pub requests: Vec<AgentEndpoint>,
 }
 
 impl<'a> Drive<'a> {
@@ -80,7 +80,7 @@ impl<'a> Drive<'a> {
     }
 
     async fn exchange(&mut self, thread: Thread, request: &Request) -> Option<Done> {
-        self.requests.push(request.door);
+        self.requests.push(request.endpoint);
         let result = self.transport.send(thread, request, std::time::Duration::from_secs(16)).await;
         if let Ok(response) = &result {
             check_answer(response, &request.path);

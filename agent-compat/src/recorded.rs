@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, anyhow};
-use loadtest::agent::Door;
+use loadtest::agent::AgentEndpoint;
 
 /// A request as it was on the wire, but for `Host` and `Content-Length`, which follow from where it is sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,15 +20,15 @@ pub struct Request {
 }
 
 impl Request {
-    /// What an agent wants with it. Carving is none of the doors that the agent model has.
-    pub fn door(&self) -> Option<Door> {
+    /// What an agent wants with it. Carving is none of the endpoints that the agent model has.
+    pub fn endpoint(&self) -> Option<AgentEndpoint> {
         let path = self.path.split('?').next().unwrap_or_default();
         match path.trim_start_matches("/api/v1/osquery").trim_start_matches("/api/osquery") {
-            "/enroll" => Some(Door::Enroll),
-            "/config" => Some(Door::Config),
-            "/log" => Some(Door::Log),
-            "/distributed/read" => Some(Door::DistributedRead),
-            "/distributed/write" => Some(Door::DistributedWrite),
+            "/enroll" => Some(AgentEndpoint::Enroll),
+            "/config" => Some(AgentEndpoint::Config),
+            "/log" => Some(AgentEndpoint::Log),
+            "/distributed/read" => Some(AgentEndpoint::DistributedRead),
+            "/distributed/write" => Some(AgentEndpoint::DistributedWrite),
             _ => None,
         }
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow};
 use loadtest::TestAgent;
-use loadtest::agent::{Door, Request as ModelRequest, Thread};
+use loadtest::agent::{AgentEndpoint, Request as ModelRequest, Thread};
 use loadtest::transport::{Direct, Response, Transport as _, Trust};
 use muster::clock::Clock;
 use muster::config::Config;
@@ -167,7 +167,7 @@ impl Site {
     /// When there is no answer.
     pub async fn send(&self, request: &Request) -> Result<Sent> {
         let response = self.send_within(request, AGENT_DEADLINE).await.with_context(|| request.name.clone())?;
-        Ok(Sent::judged(request.door(), response, &request.name))
+        Ok(Sent::judged(request.endpoint(), response, &request.name))
     }
 
     /// Sends a recorded request and gives up after some time.
@@ -190,9 +190,9 @@ impl Site {
         body: Vec<u8>,
         within: Duration,
     ) -> Result<Response> {
-        // The door matters only to the agent model, which is not asked here.
+        // The endpoint matters only to the agent model, which is not asked here.
         let request =
-            ModelRequest { door: Door::Log, path: path.into(), headers, body: body.into(), deadline_ms: u64::MAX };
+            ModelRequest { endpoint: AgentEndpoint::Log, path: path.into(), headers, body: body.into(), deadline_ms: u64::MAX };
         Ok(self.transport()?.send(Thread::Config, &request, within).await?)
     }
 

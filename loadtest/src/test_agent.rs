@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 
 use crate::{
-    agent::{Agent, Counters, Door, Flags, Identity, LiveResult, Platform, Request, Step, Thread, Verdict},
+    agent::{Agent, Counters, AgentEndpoint, Flags, Identity, LiveResult, Platform, Request, Step, Thread, Verdict},
     live::now_ms,
     tables::{SqliteHost, Tables},
     transport::{Direct, Response, SetupError, Transport, TransportError, Trust, outcome},
@@ -210,28 +210,28 @@ impl TestAgent {
         self.agent.run_scheduled(name, now_ms);
     }
 
-    /// Posts any body to a door. The agent's state does not change.
+    /// Posts any body to a endpoint. The agent's state does not change.
     ///
     /// The usual headers are sent too, except those of which `headers` has another value.
-    pub async fn raw(&self, door: Door, body: impl Into<Bytes>, headers: &[(&'static str, &str)]) -> Exchange {
-        self.post(&self.agent.path(door), door, body, headers).await
+    pub async fn raw(&self, endpoint: AgentEndpoint, body: impl Into<Bytes>, headers: &[(&'static str, &str)]) -> Exchange {
+        self.post(&self.agent.path(endpoint), endpoint, body, headers).await
     }
 
-    /// Posts any body to any path, judged like the answer of `door`. The agent's state does not change.
+    /// Posts any body to any path, judged like the answer of `endpoint`. The agent's state does not change.
     pub async fn post(
         &self,
         path: &str,
-        door: Door,
+        endpoint: AgentEndpoint,
         body: impl Into<Bytes>,
         headers: &[(&'static str, &str)],
     ) -> Exchange {
-        let mut all = self.agent.headers(door, false);
+        let mut all = self.agent.headers(endpoint, false);
         all.retain(|(usual, _)| !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case(usual)));
         all.extend(headers.iter().map(|(name, value)| (*name, (*value).to_owned())));
-        let request = Request { door, path: path.into(), headers: all, body: body.into(), deadline_ms: u64::MAX };
-        let result = self.transport.send(thread_of(door), &request, self.timeout).await;
+        let request = Request { endpoint, path: path.into(), headers: all, body: body.into(), deadline_ms: u64::MAX };
+        let result = self.transport.send(thread_of(endpoint), &request, self.timeout).await;
         let verdict = match &result {
-            Ok(response) if door == Door::Enroll => match Verdict::judge_enroll(&response.body) {
+            Ok(response) if endpoint == AgentEndpoint::Enroll => match Verdict::judge_enroll(&response.body) {
                 Ok(key) => Verdict::Success(serde_json::json!({ "node_key": key })),
                 Err(reason) => Verdict::Failure(reason),
             },
@@ -245,17 +245,17 @@ impl TestAgent {
         let request = self.agent.request(step, self.now_ms());
         self.agent.count_sent(&request);
         let result: Result<Response, TransportError> =
-            self.transport.send(thread_of(request.door), &request, self.timeout).await;
+            self.transport.send(thread_of(request.endpoint), &request, self.timeout).await;
         let now_ms = self.now_ms();
         let verdict = self.agent.absorb(step, &outcome(&result), now_ms);
         Exchange { verdict, response: result.ok() }
     }
 }
 
-fn thread_of(door: Door) -> Thread {
-    match door {
-        Door::Enroll | Door::Config => Thread::Config,
-        Door::Log => Thread::Logger,
-        Door::DistributedRead | Door::DistributedWrite => Thread::Distributed,
+fn thread_of(endpoint: AgentEndpoint) -> Thread {
+    match endpoint {
+        AgentEndpoint::Enroll | AgentEndpoint::Config => Thread::Config,
+        AgentEndpoint::Log => Thread::Logger,
+        AgentEndpoint::DistributedRead | AgentEndpoint::DistributedWrite => Thread::Distributed,
     }
 }

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::admin::AdminDoor;
-use crate::agent::AgentDoor;
+use crate::admin::AdminApi;
+use crate::agent::AgentApi;
 use crate::bus::{Counted, Doorbell, LiveBus, MemoryBus, RedisShare};
 use crate::clock::Clock;
 use crate::config::{Config, LogPlugin};
@@ -26,7 +26,7 @@ use crate::fleet::scheduled::Schedules;
 use crate::fleet::specs::Specs;
 use crate::fleet::{Fleet, Replica};
 use crate::lifecycle::Lifecycle;
-use crate::ops::{Health, OpsDoor, Part};
+use crate::ops::{Health, OpsApi, Part};
 use crate::sinks::{FileSink, Rotation, Sink, StdoutSink};
 use crate::store::{Counters, Store};
 use crate::telemetry::Metrics;
@@ -37,12 +37,12 @@ const SPARE_LIFETIME: Duration = Duration::from_secs(24 * 3600);
 /// Everything a server is made of.
 #[derive(Debug)]
 pub struct App {
-    pub agent: AgentDoor,
-    pub admin: AdminDoor,
-    pub ops: OpsDoor,
+    pub agent: AgentApi,
+    pub admin: AdminApi,
+    pub ops: OpsApi,
     pub fleet: Fleet,
     /// To the other servers, if there can be any.
-    pub door: Option<Arc<dyn Doorbell>>,
+    pub notifier: Option<Arc<dyn Doorbell>>,
     pub store: Store,
     pub metrics: Arc<Metrics>,
 }
@@ -75,7 +75,7 @@ impl App {
         let live = Live::load(live::Parts {
             store: store.clone(),
             bus: shared.bus,
-            door: shared.door.clone(),
+            notifier: shared.notifier.clone(),
             replica: Arc::clone(&replica),
             clock: clock.clone(),
             config: config.live.clone(),
@@ -121,11 +121,11 @@ impl App {
             specs: Specs::new(store.clone()),
         };
         Ok(Self {
-            agent: AgentDoor::new(fleet.clone(), lifecycle.clone(), Arc::clone(&metrics), config),
-            admin: AdminDoor::new(fleet.clone(), lifecycle.clone()),
-            ops: OpsDoor::new(Arc::clone(&metrics), Arc::new(StoreHealth(store.clone())), lifecycle.clone()),
+            agent: AgentApi::new(fleet.clone(), lifecycle.clone(), Arc::clone(&metrics), config),
+            admin: AdminApi::new(fleet.clone(), lifecycle.clone()),
+            ops: OpsApi::new(Arc::clone(&metrics), Arc::new(StoreHealth(store.clone())), lifecycle.clone()),
             fleet,
-            door: shared.door,
+            notifier: shared.notifier,
             store,
             metrics,
         })
@@ -193,7 +193,7 @@ fn counters(metrics: &Metrics) -> Counters {
 /// What this server shares with others, or keeps to itself when it is the only one.
 struct Shared {
     bus: Arc<dyn LiveBus>,
-    door: Option<Arc<dyn Doorbell>>,
+    notifier: Option<Arc<dyn Doorbell>>,
     batches: Option<logs::Sharing>,
 }
 
@@ -208,12 +208,12 @@ impl Shared {
             let redis = RedisShare::new(&config.redis, lifetime, metrics.redis()?).context("cannot use Redis")?;
             let batches = logs::Sharing::new(redis.batches, store, clock);
             let batches = batches.await.context("cannot read the key of log hashes")?;
-            return Ok(Self { bus: Arc::new(redis.bus), door: Some(redis.door), batches: Some(batches) });
+            return Ok(Self { bus: Arc::new(redis.bus), notifier: Some(redis.notifier), batches: Some(batches) });
         }
         let live_dir = config.live.dir.clone().unwrap_or_else(|| config.sqlite.path.with_file_name("live"));
         let bus = MemoryBus::new(&live_dir)
             .with_context(|| format!("cannot use the folder of live queries {}", live_dir.display()))?;
-        Ok(Self { bus: Arc::new(Counted::new(bus, metrics.bus_commands.clone())), door: None, batches: None })
+        Ok(Self { bus: Arc::new(Counted::new(bus, metrics.bus_commands.clone())), notifier: None, batches: None })
     }
 }
 

@@ -11,21 +11,21 @@ use crate::fleet::Fleet;
 const GAP: Duration = Duration::from_millis(20);
 
 /// Carries bells for ever.
-pub async fn carry(fleet: Fleet, door: Arc<dyn Doorbell>) {
-    tokio::join!(out(&fleet, &*door), back(&fleet, &*door));
+pub async fn carry(fleet: Fleet, notifier: Arc<dyn Doorbell>) {
+    tokio::join!(out(&fleet, &*notifier), back(&fleet, &*notifier));
 }
 
-async fn out(fleet: &Fleet, door: &dyn Doorbell) {
+async fn out(fleet: &Fleet, notifier: &dyn Doorbell) {
     loop {
         fleet.bell.rung().await;
         // One bell for both kinds of changes: whoever hears it looks at what all hosts share and at single hosts.
-        door.ring(Bell::Schedule);
+        notifier.ring(Bell::Schedule);
         tokio::time::sleep(GAP).await;
     }
 }
 
-async fn back(fleet: &Fleet, door: &dyn Doorbell) {
-    let mut bells = door.listen();
+async fn back(fleet: &Fleet, notifier: &dyn Doorbell) {
+    let mut bells = notifier.listen();
     // Nobody rings any more when the server has ended.
     while let Some(first) = bells.next().await {
         tokio::time::sleep(GAP).await;

@@ -219,7 +219,7 @@ async fn run(
             }
         }
     });
-    let bells = app.door.clone().map(|door| spawn_local(bells::carry(app.fleet.clone(), door)));
+    let bells = app.notifier.clone().map(|notifier| spawn_local(bells::carry(app.fleet.clone(), notifier)));
     let tasks = spawn_local({
         let (fleet, metrics, lifecycle) = (app.fleet.clone(), Arc::clone(&app.metrics), lifecycle.clone());
         async move {

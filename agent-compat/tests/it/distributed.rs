@@ -1,19 +1,19 @@
 use agent_compat::{Request, golden};
 use anyhow::Result;
-use loadtest::agent::Door;
+use loadtest::agent::AgentEndpoint;
 use serde_json::Value;
 
 use crate::{one, site_knowing};
 
-fn requests(door: Door) -> Result<Vec<Request>> {
+fn requests(endpoint: AgentEndpoint) -> Result<Vec<Request>> {
     let mut all = golden(17..=36)?;
-    all.retain(|request| request.door() == Some(door));
+    all.retain(|request| request.endpoint() == Some(endpoint));
     Ok(all)
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_recorded_read_is_answered_with_queries() -> Result<()> {
-    let requests = requests(Door::DistributedRead)?;
+    let requests = requests(AgentEndpoint::DistributedRead)?;
     assert_eq!(requests.len(), 3);
     let site = site_knowing(&requests).await?;
     for request in &requests {
@@ -30,7 +30,7 @@ async fn every_recorded_read_is_answered_with_queries() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_recorded_write_is_accepted() -> Result<()> {
-    let requests = requests(Door::DistributedWrite)?;
+    let requests = requests(AgentEndpoint::DistributedWrite)?;
     assert_eq!(requests.len(), 12);
     let site = site_knowing(&requests).await?;
     for request in &requests {

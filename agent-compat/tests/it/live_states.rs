@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use agent_compat::{Request, Site, recording};
 use anyhow::{Context as _, Result};
-use loadtest::agent::Door;
+use loadtest::agent::AgentEndpoint;
 use muster::clock::Clock;
 use serde_json::{Value, json};
 
@@ -161,7 +161,7 @@ async fn a_query_that_killed_the_worker_is_suspect_and_then_denylisted() -> Resu
     let writes: Vec<Request> = recording(name)?
         .into_iter()
         .map(|(_, request)| request)
-        .filter(|request| request.door() == Some(Door::DistributedWrite))
+        .filter(|request| request.endpoint() == Some(AgentEndpoint::DistributedWrite))
         .collect();
     let with = |text: &str| {
         let found = writes.iter().find(|write| String::from_utf8_lossy(&write.body).contains(text));

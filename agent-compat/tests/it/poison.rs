@@ -2,7 +2,7 @@
 
 use agent_compat::{Site, checked, lines_of, recording};
 use anyhow::{Context as _, Result};
-use loadtest::agent::Door;
+use loadtest::agent::AgentEndpoint;
 
 use crate::{assert_lines, one, site_knowing};
 
@@ -14,7 +14,7 @@ async fn results_that_are_not_utf8_are_accepted_every_time_they_are_sent() -> Re
     for (_, request) in &recorded {
         let sent = site.send(request).await?;
         assert!(sent.verdict.is_success(), "{}: {}", request.name, sent.text());
-        let is_write = request.door() == Some(Door::DistributedWrite);
+        let is_write = request.endpoint() == Some(AgentEndpoint::DistributedWrite);
         poisonous += usize::from(is_write && std::str::from_utf8(&request.body).is_err());
     }
     assert_eq!(poisonous, 15, "the recording has that many");

@@ -2,7 +2,7 @@
 
 use agent_compat::{Recorded, Request, Sent, Site, lines_of, recording, recordings, unique_lines};
 use anyhow::Result;
-use loadtest::agent::Door;
+use loadtest::agent::AgentEndpoint;
 
 use crate::exceptions::NOT_SERVED_YET;
 use crate::{Lines, assert_lines, site_knowing};
@@ -10,7 +10,7 @@ use crate::{Lines, assert_lines, site_knowing};
 /// What was logged in a sequence, each line once: results and statuses.
 fn logged<'a>(requests: impl Iterator<Item = &'a Request>) -> Result<(Lines, Lines)> {
     let (mut results, mut statuses) = (Vec::new(), Vec::new());
-    for request in requests.filter(|request| request.door() == Some(Door::Log)) {
+    for request in requests.filter(|request| request.endpoint() == Some(AgentEndpoint::Log)) {
         let is_status = request.body.windows(19).any(|window| window == br#""log_type":"status""#);
         if is_status { &mut statuses } else { &mut results }.push(lines_of(request)?);
     }
@@ -20,7 +20,7 @@ fn logged<'a>(requests: impl Iterator<Item = &'a Request>) -> Result<(Lines, Lin
 fn is_as_needed(request: &Request, sent: &Sent) -> bool {
     match request.header_key {
         // Recorded before the agent had a key, or after it had lost it.
-        None if request.door() != Some(Door::Enroll) => sent.verdict.is_node_invalid(),
+        None if request.endpoint() != Some(AgentEndpoint::Enroll) => sent.verdict.is_node_invalid(),
         _ => sent.verdict.is_success(),
     }
 }

@@ -3,7 +3,7 @@
 use agent_compat::{Drive, Forgets, Site, checked, lines_of, recording};
 use anyhow::{Context as _, Result};
 use loadtest::TestAgent;
-use loadtest::agent::{Door, LiveResult, Step};
+use loadtest::agent::{AgentEndpoint, LiveResult, Step};
 
 use crate::{Lines, assert_lines, one};
 
@@ -62,7 +62,7 @@ async fn after_a_write_was_refused_with_the_same_results() -> Result<()> {
 /// Results and statuses of recording 41, under way when the server forgot all keys.
 fn recorded_lines() -> Result<(Lines, Lines)> {
     let recorded = recording("41-reenroll-server-forgot-all-keys.tsv")?;
-    let mut logs = recorded.iter().map(|(_, request)| request).filter(|request| request.door() == Some(Door::Log));
+    let mut logs = recorded.iter().map(|(_, request)| request).filter(|request| request.endpoint() == Some(AgentEndpoint::Log));
     let results = logs.next().context("no results")?;
     let statuses = logs.next().context("no statuses")?;
     Ok((lines_of(results)?, lines_of(statuses)?))
@@ -111,7 +111,7 @@ async fn by_its_own_timers_the_agent_recovers_and_delivers_each_line_once() -> R
     drive.requests.clear();
     drive.until_success(Step::Results).await?;
     drive.until_success(Step::Config).await?;
-    let enrollments = drive.requests.iter().filter(|door| **door == Door::Enroll).count();
+    let enrollments = drive.requests.iter().filter(|endpoint| **endpoint == AgentEndpoint::Enroll).count();
     assert_eq!(enrollments, 1, "{:?}", drive.requests);
     let (mut kept, mut sent) = (site.result_lines()?, lines);
     kept.sort();

@@ -3,7 +3,7 @@
 use agent_compat::{Drive, Fate, Recorded, Site, lines_of, recording, unique_lines};
 use anyhow::Result;
 use loadtest::TestAgent;
-use loadtest::agent::{Door, Step};
+use loadtest::agent::{AgentEndpoint, Step};
 
 use crate::{Lines, assert_lines, one, site_knowing};
 
@@ -81,8 +81,8 @@ async fn drive_through(fates: &[Fate]) -> Result<()> {
     let now_ms = agent.now_ms();
     let mut left = fates.to_vec();
     left.reverse();
-    let fate = |request: &loadtest::agent::Request| match request.door {
-        Door::Log => left.pop().unwrap_or(Fate::Arrives),
+    let fate = |request: &loadtest::agent::Request| match request.endpoint {
+        AgentEndpoint::Log => left.pop().unwrap_or(Fate::Arrives),
         _ => Fate::Arrives,
     };
     let mut drive = Drive::new(agent.agent_mut(), site.transport()?, now_ms).with_fate(fate);

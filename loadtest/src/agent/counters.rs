@@ -1,10 +1,10 @@
 //! What an agent has done so far, for assertions and displays.
 
-use super::{log_buffer::LineKind, request::Door, verdict::Verdict};
+use super::{log_buffer::LineKind, request::AgentEndpoint, verdict::Verdict};
 
-/// Exchanges with one door of the server.
+/// Exchanges with one endpoint of the server.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct DoorCounters {
+pub struct EndpointCounters {
     /// Requests handed out for sending, immediate repetitions included.
     pub requests: u64,
     /// Answers judged a success.
@@ -31,7 +31,7 @@ pub struct LineCounters {
 /// Counts since the agent was created; a restart of its process does not reset them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
-    doors: [DoorCounters; Door::ALL.len()],
+    endpoints: [EndpointCounters; AgentEndpoint::ALL.len()],
     /// Successful enrollments.
     pub enrollments: u64,
     /// Result lines.
@@ -51,22 +51,22 @@ pub struct Counters {
 }
 
 impl Counters {
-    /// Exchanges with one door.
+    /// Exchanges with one endpoint.
     #[must_use]
-    pub fn door(&self, door: Door) -> DoorCounters {
-        self.doors[door as usize]
+    pub fn endpoint(&self, endpoint: AgentEndpoint) -> EndpointCounters {
+        self.endpoints[endpoint as usize]
     }
 
-    /// Requests sent to all doors.
+    /// Requests sent to all endpoints.
     #[must_use]
     pub fn requests(&self) -> u64 {
-        self.doors.iter().map(|door| door.requests).sum()
+        self.endpoints.iter().map(|endpoint| endpoint.requests).sum()
     }
 
-    /// Answers of all doors that dropped the node key.
+    /// Answers of all endpoints that dropped the node key.
     #[must_use]
     pub fn node_invalid(&self) -> u64 {
-        self.doors.iter().map(|door| door.node_invalid).sum()
+        self.endpoints.iter().map(|endpoint| endpoint.node_invalid).sum()
     }
 
     /// Lines of one kind.
@@ -85,16 +85,16 @@ impl Counters {
         }
     }
 
-    pub(super) fn sent(&mut self, door: Door) {
-        self.doors[door as usize].requests += 1;
+    pub(super) fn sent(&mut self, endpoint: AgentEndpoint) {
+        self.endpoints[endpoint as usize].requests += 1;
     }
 
-    pub(super) fn judged(&mut self, door: Door, verdict: &Verdict) {
-        let door = &mut self.doors[door as usize];
+    pub(super) fn judged(&mut self, endpoint: AgentEndpoint, verdict: &Verdict) {
+        let endpoint = &mut self.endpoints[endpoint as usize];
         match verdict {
-            Verdict::Success(_) => door.successes += 1,
-            Verdict::Failure(_) => door.failures += 1,
-            Verdict::NodeInvalid => door.node_invalid += 1,
+            Verdict::Success(_) => endpoint.successes += 1,
+            Verdict::Failure(_) => endpoint.failures += 1,
+            Verdict::NodeInvalid => endpoint.node_invalid += 1,
         }
     }
 }

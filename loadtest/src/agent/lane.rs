@@ -2,7 +2,7 @@
 
 use super::{
     Agent,
-    request::{Door, Next, Outcome, Request, Thread},
+    request::{AgentEndpoint, Next, Outcome, Request, Thread},
     step::Step,
     verdict::Verdict,
 };
@@ -116,7 +116,7 @@ impl Agent {
                 }
                 Phase::Repeat(request) => {
                     let request = request.clone();
-                    self.counters.sent(request.door);
+                    self.counters.sent(request.endpoint);
                     lane.phase = Phase::Flying { request: request.clone(), repeated: true };
                     return Next::Send(request);
                 }
@@ -149,7 +149,7 @@ impl Agent {
             lane.phase = Phase::Repeat(request);
             return None;
         }
-        if request.door == Door::Enroll {
+        if request.endpoint == AgentEndpoint::Enroll {
             let verdict = self.absorb(Step::Enroll, &outcome, now_ms);
             self.after_enroll(thread, verdict.is_success(), now_ms);
             return Some(Done { step: Step::Enroll, verdict });
@@ -165,7 +165,7 @@ impl Agent {
     }
 
     fn send(&mut self, thread: Thread, request: Request) -> Next {
-        self.counters.sent(request.door);
+        self.counters.sent(request.endpoint);
         self.lanes[thread as usize].phase = Phase::Flying { request: request.clone(), repeated: false };
         Next::Send(request)
     }

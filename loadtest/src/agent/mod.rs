@@ -33,14 +33,14 @@ mod version;
 use std::{fmt, sync::Arc};
 
 pub use calendar::{calendar_time, civil};
-pub use counters::{Counters, DoorCounters, LineCounters};
+pub use counters::{Counters, EndpointCounters, LineCounters};
 pub use distributed::LiveResult;
 pub use flags::{Flags, Paths};
 pub use identity::{Hardware, Identity, OsVersion, Platform};
 pub(crate) use json::push_row as distributed_row;
 pub use lane::Done;
 pub use log_buffer::LineKind;
-pub use request::{Door, Next, Outcome, REQUEST_DEADLINE_MS, Request, Thread};
+pub use request::{AgentEndpoint, Next, Outcome, REQUEST_DEADLINE_MS, Request, Thread};
 pub use step::Step;
 pub use verdict::Verdict;
 pub use version::Version;

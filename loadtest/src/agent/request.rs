@@ -9,7 +9,7 @@ pub const REQUEST_DEADLINE_MS: u64 = 16_000;
 
 /// The kinds of request an agent makes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Door {
+pub enum AgentEndpoint {
     /// Asks for a node key.
     Enroll,
     /// Fetches the configuration.
@@ -22,7 +22,7 @@ pub enum Door {
     DistributedWrite,
 }
 
-impl Door {
+impl AgentEndpoint {
     /// All of them.
     pub const ALL: [Self; 5] = [Self::Enroll, Self::Config, Self::Log, Self::DistributedRead, Self::DistributedWrite];
 }
@@ -31,7 +31,7 @@ impl Door {
 #[derive(Clone, Debug)]
 pub struct Request {
     /// What it is for.
-    pub door: Door,
+    pub endpoint: AgentEndpoint,
     /// Path on the server.
     pub path: Arc<str>,
     /// Headers in the order of the wire, without `Host` and `Content-Length`, which the transport adds.

@@ -6,7 +6,7 @@ use super::{
     Agent,
     json::push_text_member,
     log_buffer::LineKind,
-    request::{Door, Outcome, REQUEST_DEADLINE_MS, Request},
+    request::{AgentEndpoint, Outcome, REQUEST_DEADLINE_MS, Request},
     verdict::Verdict,
 };
 
@@ -28,15 +28,15 @@ pub enum Step {
 }
 
 impl Step {
-    /// The door it goes to.
+    /// The endpoint it goes to.
     #[must_use]
-    pub fn door(self) -> Door {
+    pub fn endpoint(self) -> AgentEndpoint {
         match self {
-            Self::Enroll => Door::Enroll,
-            Self::Config => Door::Config,
-            Self::Results | Self::Statuses => Door::Log,
-            Self::Read => Door::DistributedRead,
-            Self::Write => Door::DistributedWrite,
+            Self::Enroll => AgentEndpoint::Enroll,
+            Self::Config => AgentEndpoint::Config,
+            Self::Results | Self::Statuses => AgentEndpoint::Log,
+            Self::Read => AgentEndpoint::DistributedRead,
+            Self::Write => AgentEndpoint::DistributedWrite,
         }
     }
 }
@@ -63,9 +63,9 @@ impl Agent {
             Step::Write => self.write_body(),
         };
         Request {
-            door: step.door(),
-            path: self.path(step.door()),
-            headers: self.headers(step.door(), gzip),
+            endpoint: step.endpoint(),
+            path: self.path(step.endpoint()),
+            headers: self.headers(step.endpoint(), gzip),
             body: Bytes::from(body),
             deadline_ms: now_ms.saturating_add(REQUEST_DEADLINE_MS),
         }
@@ -105,29 +105,29 @@ impl Agent {
         Verdict::judge(body, self.version)
     }
 
-    /// The path of a door.
+    /// The path of a endpoint.
     #[must_use]
-    pub fn path(&self, door: Door) -> std::sync::Arc<str> {
+    pub fn path(&self, endpoint: AgentEndpoint) -> std::sync::Arc<str> {
         let paths = &self.flags.paths;
-        std::sync::Arc::clone(match door {
-            Door::Enroll => &paths.enroll,
-            Door::Config => &paths.config,
-            Door::Log => &paths.log,
-            Door::DistributedRead => &paths.distributed_read,
-            Door::DistributedWrite => &paths.distributed_write,
+        std::sync::Arc::clone(match endpoint {
+            AgentEndpoint::Enroll => &paths.enroll,
+            AgentEndpoint::Config => &paths.config,
+            AgentEndpoint::Log => &paths.log,
+            AgentEndpoint::DistributedRead => &paths.distributed_read,
+            AgentEndpoint::DistributedWrite => &paths.distributed_write,
         })
     }
 
     /// The headers of a request in the order of the wire, without `Host` and `Content-Length`.
     #[must_use]
-    pub fn headers(&self, door: Door, gzip: bool) -> Vec<(&'static str, String)> {
+    pub fn headers(&self, endpoint: AgentEndpoint, gzip: bool) -> Vec<(&'static str, String)> {
         let json = || "application/json".to_owned();
         let mut headers = vec![
             ("Content-Type", json()),
             ("Accept", json()),
             ("User-Agent", format!("osquery/{}", self.identity.osquery_version)),
         ];
-        if self.version.at_least(5, 23, 0) && door != Door::Enroll && !self.node_key.is_empty() {
+        if self.version.at_least(5, 23, 0) && endpoint != AgentEndpoint::Enroll && !self.node_key.is_empty() {
             headers.push(("Authorization", format!("NodeKey {}", self.node_key)));
         }
         if gzip {
@@ -141,11 +141,11 @@ impl Agent {
 
     /// Counts a request that was made outside the agent's threads.
     pub(crate) fn count_sent(&mut self, request: &Request) {
-        self.counters.sent(request.door);
+        self.counters.sent(request.endpoint);
     }
 
     fn judged(&mut self, step: Step, verdict: Verdict) -> Verdict {
-        self.counters.judged(step.door(), &verdict);
+        self.counters.judged(step.endpoint(), &verdict);
         verdict
     }
 }

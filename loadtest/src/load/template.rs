@@ -7,7 +7,7 @@ use muster_api::osquery::{config::push_json_str, filters};
 use crate::{
     Agent, Flags, Identity, Platform, SqliteHost,
     agent::{
-        Door, OsVersion, Step, Version,
+        AgentEndpoint, OsVersion, Step, Version,
         chance::{below, mix, uuid},
         distributed_row,
     },
@@ -198,9 +198,9 @@ impl Template {
             GAPS.iter().find(|(other, _)| *other == gap).map_or("", |(_, text)| text).to_owned()
         });
         let model = Agent::new(identity, ground.flags.clone(), Box::new(SqliteHost::new()), ground.now_ms);
-        let heads = Door::ALL.map(|door| {
-            let mut head = format!("POST {}{} HTTP/1.1\r\n", ground.prefix, model.path(door));
-            for (name, value) in model.headers(door, false) {
+        let heads = AgentEndpoint::ALL.map(|endpoint| {
+            let mut head = format!("POST {}{} HTTP/1.1\r\n", ground.prefix, model.path(endpoint));
+            for (name, value) in model.headers(endpoint, false) {
                 let _ = write!(head, "{name}: {value}\r\n");
             }
             head.into_bytes()
@@ -219,8 +219,8 @@ impl Template {
     }
 
     /// The head up to the headers that differ between hosts.
-    pub fn head(&self, door: Door) -> &[u8] {
-        &self.heads[door as usize]
+    pub fn head(&self, endpoint: AgentEndpoint) -> &[u8] {
+        &self.heads[endpoint as usize]
     }
 
     pub fn enroll(&self, out: &mut Vec<u8>, names: &Names) {

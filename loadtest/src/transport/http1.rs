@@ -172,7 +172,7 @@ fn broken(reason: &str) -> TransportError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::agent::Door;
+    use crate::agent::AgentEndpoint;
 
     async fn read(bytes: &[u8]) -> Result<Response, TransportError> {
         read_response(&mut &bytes[..], true).await
@@ -206,7 +206,7 @@ mod tests {
     #[test]
     fn the_head_has_the_agents_order() {
         let request = Request {
-            door: Door::Config,
+            endpoint: AgentEndpoint::Config,
             path: "/c".into(),
             headers: vec![("Accept", "application/json".to_owned()), ("Accept-Encoding", "gzip".to_owned())],
             body: Bytes::from_static(b"{}"),

@@ -1,4 +1,4 @@
-use loadtest::agent::Door;
+use loadtest::agent::AgentEndpoint;
 use sha1::{Digest, Sha1};
 
 use crate::world::{World, answer, flags, serving};
@@ -14,21 +14,21 @@ fn refreshes_are_regular_and_slower_after_a_failure() {
     let mut fails = false;
     let mut world = World::new("5.12.0", flags(), serving("{}"));
     world.pass(121);
-    assert_eq!(world.times(Door::Config), [0, 60, 120]);
+    assert_eq!(world.times(AgentEndpoint::Config), [0, 60, 120]);
     world.forget();
     world.set_server(move |request| {
-        if request.door == Door::Config && !fails {
+        if request.endpoint == AgentEndpoint::Config && !fails {
             fails = request.body.is_empty();
             return answer("<html>");
         }
         serving("{}")(request)
     });
     world.pass(490);
-    assert_eq!(world.times(Door::Config), [180, 181, 185, 485, 486, 490]);
+    assert_eq!(world.times(AgentEndpoint::Config), [180, 181, 185, 485, 486, 490]);
     world.forget();
     world.set_server(serving("{}"));
     world.pass(800);
-    assert_eq!(world.times(Door::Config)[..3], [790, 850, 910]);
+    assert_eq!(world.times(AgentEndpoint::Config)[..3], [790, 850, 910]);
 }
 
 #[test]
@@ -37,7 +37,7 @@ fn a_refresh_of_zero_fetches_once() {
     flags.config_refresh = 0;
     let mut world = World::new("5.12.0", flags, serving("{}"));
     world.pass(1000);
-    assert_eq!(world.times(Door::Config), [0]);
+    assert_eq!(world.times(AgentEndpoint::Config), [0]);
 }
 
 #[test]
@@ -109,5 +109,5 @@ fn live_queries_can_be_switched_off_by_the_first_configuration_only() {
     world.pass(10);
     world.set_server(serving(r#"{"options":{"disable_distributed":false}}"#));
     world.pass(200);
-    assert!(world.times(Door::DistributedRead).is_empty());
+    assert!(world.times(AgentEndpoint::DistributedRead).is_empty());
 }

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use loadtest::agent::{Door, Outcome, Request};
+use loadtest::agent::{AgentEndpoint, Outcome, Request};
 use serde_json::Value;
 
 use crate::world::{World, answer, flags, serving};
@@ -9,8 +9,8 @@ use crate::world::{World, answer, flags, serving};
 fn first_read(body: &str) -> impl FnMut(&Request) -> Outcome + 'static {
     let mut body = Some(body.to_owned());
     let mut rest = serving("{}");
-    move |request| match request.door {
-        Door::DistributedRead => body.take().map_or_else(|| answer("{}"), |body| answer(&body)),
+    move |request| match request.endpoint {
+        AgentEndpoint::DistributedRead => body.take().map_or_else(|| answer("{}"), |body| answer(&body)),
         _ => rest(request),
     }
 }
@@ -26,7 +26,7 @@ fn free(sql: &str) -> Result<Vec<Vec<(String, String)>>, String> {
 fn written(version: &str, read: &str) -> Vec<String> {
     let mut world = World::with_tables(version, flags(), Box::new(free), first_read(read));
     world.pass(2);
-    world.bodies(Door::DistributedWrite)
+    world.bodies(AgentEndpoint::DistributedWrite)
 }
 
 #[test]
@@ -96,21 +96,21 @@ fn refused_results_go_out_again_with_the_next_ones() {
     let mut reads = 0;
     let mut refuse = true;
     let mut rest = serving("{}");
-    let mut world = World::with_tables("5.12.0", flags(), Box::new(free), move |request| match request.door {
-        Door::DistributedRead => {
+    let mut world = World::with_tables("5.12.0", flags(), Box::new(free), move |request| match request.endpoint {
+        AgentEndpoint::DistributedRead => {
             reads += 1;
             let id = if reads == 1 { "y" } else { "b" };
             if reads < 3 { answer(&format!(r#"{{"queries":{{"{id}":"1"}}}}"#)) } else { answer("{}") }
         }
-        Door::DistributedWrite if reads == 1 && refuse => {
+        AgentEndpoint::DistributedWrite if reads == 1 && refuse => {
             refuse = true;
             answer("<busy>")
         }
         _ => rest(request),
     });
     world.pass(70);
-    assert_eq!(world.times(Door::DistributedWrite), [0, 1, 5, 65]);
-    let last: Value = serde_json::from_str(world.bodies(Door::DistributedWrite).last().unwrap()).unwrap();
+    assert_eq!(world.times(AgentEndpoint::DistributedWrite), [0, 1, 5, 65]);
+    let last: Value = serde_json::from_str(world.bodies(AgentEndpoint::DistributedWrite).last().unwrap()).unwrap();
     let ids: Vec<_> = last["queries"].as_object().unwrap().keys().cloned().collect();
     assert_eq!(ids, ["y", "b"]);
     assert!(world.agent.unsent_live_results().is_empty());
@@ -120,17 +120,17 @@ fn refused_results_go_out_again_with_the_next_ones() {
 fn results_survive_a_dropped_key() {
     let mut writes = 0;
     let mut read = first_read(r#"{"queries":{"a":"1"}}"#);
-    let mut world = World::with_tables("5.12.0", flags(), Box::new(free), move |request| match request.door {
-        Door::DistributedWrite => {
+    let mut world = World::with_tables("5.12.0", flags(), Box::new(free), move |request| match request.endpoint {
+        AgentEndpoint::DistributedWrite => {
             writes += 1;
             if writes == 1 { answer(r#"{"node_invalid":true}"#) } else { answer("{}") }
         }
-        Door::Enroll if writes == 1 => answer(r#"{"node_key":"k2"}"#),
+        AgentEndpoint::Enroll if writes == 1 => answer(r#"{"node_key":"k2"}"#),
         _ => read(request),
     });
     world.pass(3);
-    assert_eq!(world.times(Door::DistributedWrite), [0, 1]);
-    let bodies = world.bodies(Door::DistributedWrite);
+    assert_eq!(world.times(AgentEndpoint::DistributedWrite), [0, 1]);
+    let bodies = world.bodies(AgentEndpoint::DistributedWrite);
     assert_eq!(bodies[1], bodies[0].replace("k1", "k2"));
 }
 
@@ -138,12 +138,12 @@ fn results_survive_a_dropped_key() {
 fn acceleration_polls_every_five_seconds_until_it_ends() {
     let mut world = World::with_tables("5.12.0", flags(), Box::new(free), first_read(r#"{"accelerate":12}"#));
     world.pass(80);
-    assert_eq!(world.times(Door::DistributedRead), [0, 5, 10, 15, 75]);
+    assert_eq!(world.times(AgentEndpoint::DistributedRead), [0, 5, 10, 15, 75]);
     for (version, value, fast) in [("5.12.0", "\"12\"", false), ("3.2.0", "\"12\"", true), ("3.2.0", "12", false)] {
         let read = format!(r#"{{"accelerate":{value}}}"#);
         let mut world = World::with_tables(version, flags(), Box::new(free), first_read(&read));
         world.pass(6);
-        assert_eq!(world.times(Door::DistributedRead).len() == 2, fast, "{version} {value}");
+        assert_eq!(world.times(AgentEndpoint::DistributedRead).len() == 2, fast, "{version} {value}");
     }
 }
 
@@ -151,8 +151,8 @@ fn acceleration_polls_every_five_seconds_until_it_ends() {
 fn a_query_that_kills_the_process_is_lost_and_later_refused() {
     let mut reads = 0;
     let mut rest = serving("{}");
-    let mut world = World::with_tables("5.12.0", flags(), Box::new(free), move |request| match request.door {
-        Door::DistributedRead => {
+    let mut world = World::with_tables("5.12.0", flags(), Box::new(free), move |request| match request.endpoint {
+        AgentEndpoint::DistributedRead => {
             reads += 1;
             match reads {
                 1 => answer(r#"{"queries":{"a":"1","burn":"burn","z":"2"}}"#),
@@ -166,16 +166,16 @@ fn a_query_that_kills_the_process_is_lost_and_later_refused() {
     world.agent.set_killer(Some(Arc::new(|sql: &str| sql == "burn")));
     world.pass(2);
     assert_eq!(world.agent.counters().restarts, 1);
-    assert_eq!(world.times(Door::Config), [0, 0], "the new process fetches its configuration");
+    assert_eq!(world.times(AgentEndpoint::Config), [0, 0], "the new process fetches its configuration");
     let ids = |body: &str| {
         let write: Value = serde_json::from_str(body).unwrap();
         write["queries"].as_object().unwrap().keys().cloned().collect::<Vec<_>>()
     };
-    let bodies = world.bodies(Door::DistributedWrite);
+    let bodies = world.bodies(AgentEndpoint::DistributedWrite);
     assert_eq!(bodies.len(), 1);
     assert_eq!(ids(&bodies[0]), ["z"], "not yet started queries survive, finished ones do not");
     world.pass(62);
-    let last: Value = serde_json::from_str(world.bodies(Door::DistributedWrite).last().unwrap()).unwrap();
+    let last: Value = serde_json::from_str(world.bodies(AgentEndpoint::DistributedWrite).last().unwrap()).unwrap();
     assert_eq!(last["messages"]["again"], "distributed query is denylisted");
     assert_eq!((&last["statuses"]["again"], &last["stats"]["again"]), (&Value::from(1), &serde_json::json!({})));
     assert_eq!(last["statuses"]["other"], 0);
@@ -196,8 +196,8 @@ fn writes_wait_until_the_queries_have_run() {
     let read = first_read(r#"{"queries":{"a":"1","b":"2"}}"#);
     let mut world = World::with_tables("5.12.0", flags(), Box::new(Slow), read);
     world.pass(70);
-    assert_eq!(world.times(Door::DistributedWrite), [8]);
-    assert_eq!(world.times(Door::DistributedRead), [0, 68]);
+    assert_eq!(world.times(AgentEndpoint::DistributedWrite), [8]);
+    assert_eq!(world.times(AgentEndpoint::DistributedRead), [0, 68]);
 }
 
 #[test]
@@ -208,6 +208,6 @@ fn a_discovery_query_that_kills_the_process_leaves_nothing_behind() {
     world.pass(70);
     assert_eq!(world.agent.counters().restarts, 1);
     assert_eq!(world.agent.pending_live_queries(), 0);
-    assert!(world.bodies(Door::DistributedWrite).is_empty());
-    assert!(world.times(Door::DistributedRead).len() > 1, "the new process asks again");
+    assert!(world.bodies(AgentEndpoint::DistributedWrite).is_empty());
+    assert!(world.times(AgentEndpoint::DistributedRead).len() > 1, "the new process asks again");
 }

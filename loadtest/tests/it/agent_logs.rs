@@ -3,7 +3,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use loadtest::agent::{Door, LineKind, Observer, Outcome, Request};
+use loadtest::agent::{AgentEndpoint, LineKind, Observer, Outcome, Request};
 use serde_json::Value;
 
 use crate::world::{World, answer, flags, serving};
@@ -12,7 +12,7 @@ use crate::world::{World, answer, flags, serving};
 fn logs_answered(body: &'static str) -> impl FnMut(&Request) -> Outcome + 'static {
     let mut well = serving("{}");
     move |request| {
-        if request.door == Door::Log { answer(body) } else { well(request) }
+        if request.endpoint == AgentEndpoint::Log { answer(body) } else { well(request) }
     }
 }
 
@@ -24,7 +24,7 @@ fn results_go_first_and_bodies_have_the_agents_member_order() {
     world.agent.push_result_line(br#"{"r":1}"#.as_slice(), world.now_ms);
     world.pass(4);
     assert_eq!(
-        world.bodies(Door::Log),
+        world.bodies(AgentEndpoint::Log),
         [
             r#"{"data":[{"r":1}],"log_type":"result","node_key":"k1"}"#,
             r#"{"data":[{"s":1}],"log_type":"status","node_key":"k1"}"#
@@ -40,12 +40,12 @@ fn compressed_bodies_put_the_key_first() {
     world.agent.push_result_line(br#"{"r":1}"#.as_slice(), world.now_ms);
     world.pass(1);
     let sent = world.sent.borrow();
-    let (_, log) = sent.iter().find(|(_, request)| request.door == Door::Log).unwrap();
+    let (_, log) = sent.iter().find(|(_, request)| request.endpoint == AgentEndpoint::Log).unwrap();
     assert!(log.headers.contains(&("Content-Encoding", "gzip".to_owned())));
     let mut plain = String::new();
     flate2::read::GzDecoder::new(&log.body[..]).read_to_string(&mut plain).unwrap();
     assert_eq!(plain, r#"{"node_key":"k1","log_type":"result","data":[{"r":1}]}"#);
-    let (_, config) = sent.iter().find(|(_, request)| request.door == Door::Config).unwrap();
+    let (_, config) = sent.iter().find(|(_, request)| request.endpoint == AgentEndpoint::Config).unwrap();
     assert!(config.headers.iter().all(|(name, _)| *name != "Content-Encoding"));
 }
 
@@ -54,10 +54,10 @@ fn back_off_grows_by_squares_and_is_separate_per_kind() {
     let mut world = World::new("5.12.0", flags(), logs_answered("busy"));
     world.agent.push_result_line(b"{}".as_slice(), world.now_ms);
     world.pass(60);
-    assert_eq!(world.times(Door::Log), [0, 4, 20, 56]);
+    assert_eq!(world.times(AgentEndpoint::Log), [0, 4, 20, 56]);
     world.agent.push_status_line(b"{}".as_slice(), world.now_ms);
     world.pass(4);
-    assert!(world.bodies(Door::Log).last().unwrap().contains("status"));
+    assert!(world.bodies(AgentEndpoint::Log).last().unwrap().contains("status"));
     world.set_server(serving("{}"));
     world.pass(60);
     assert_eq!(world.agent.buffered_lines(), 0);
@@ -69,7 +69,7 @@ fn older_agents_try_every_period() {
     let mut world = World::new("5.11.0", flags(), logs_answered(r#"{"error":"x"}"#));
     world.agent.push_result_line(b"{}".as_slice(), world.now_ms);
     world.pass(13);
-    assert_eq!(world.times(Door::Log), [0, 4, 8, 12]);
+    assert_eq!(world.times(AgentEndpoint::Log), [0, 4, 8, 12]);
 }
 
 #[test]
@@ -80,7 +80,7 @@ fn back_off_has_a_cap_and_zero_disables_it() {
         let mut world = World::new("5.12.0", flags, logs_answered("busy"));
         world.agent.push_result_line(b"{}".as_slice(), world.now_ms);
         world.pass(30);
-        assert_eq!(world.times(Door::Log), expected, "cap {cap}");
+        assert_eq!(world.times(AgentEndpoint::Log), expected, "cap {cap}");
     }
 }
 
@@ -105,7 +105,7 @@ fn a_period_sends_at_most_max_lines_and_overflow_purges_the_oldest() {
         world.agent.push_result_line(format!("{{\"r\":{number}}}").into_bytes(), world.now_ms + number * 1000);
     }
     world.pass(1);
-    assert_eq!(world.bodies(Door::Log), [r#"{"data":[{"r":1},{"r":2},{"r":3}],"log_type":"result","node_key":"k1"}"#]);
+    assert_eq!(world.bodies(AgentEndpoint::Log), [r#"{"data":[{"r":1},{"r":2},{"r":3}],"log_type":"result","node_key":"k1"}"#]);
     // Seven lines were left; the oldest two were purged, which wrote one more status line.
     assert_eq!(world.agent.counters().results.purged + world.agent.counters().statuses.purged, 2);
     assert_eq!(world.agent.counters().statuses.purged, 1);
@@ -122,7 +122,7 @@ fn lines_that_are_too_long_or_not_json_are_dropped_unsent() {
     world.agent.push_result_line(b"{\"x\":\"A\xffB\"}".as_slice(), world.now_ms);
     world.pass(1);
     let sent = world.sent.borrow();
-    let (_, log) = sent.iter().find(|(_, request)| request.door == Door::Log).unwrap();
+    let (_, log) = sent.iter().find(|(_, request)| request.endpoint == AgentEndpoint::Log).unwrap();
     assert_eq!(&log.body[..], b"{\"data\":[{\"x\":\"A\xffB\"}],\"log_type\":\"result\",\"node_key\":\"k1\"}");
     assert_eq!((world.agent.counters().results.dropped, world.agent.counters().results.acknowledged), (2, 1));
 }
@@ -149,7 +149,7 @@ fn deliveries_in_8_s(world: &mut World) -> usize {
         world.agent.push_result_line(b"{}".as_slice(), world.now_ms);
         world.pass(1);
     }
-    world.bodies(Door::Log).iter().filter(|body| body.contains("result")).count()
+    world.bodies(AgentEndpoint::Log).iter().filter(|body| body.contains("result")).count()
 }
 
 #[test]
@@ -157,7 +157,7 @@ fn status_lines_are_typed_since_5_10() {
     for (version, severity) in [("5.9.1", r#""severity":"1""#), ("5.10.0", r#""severity":1,"#)] {
         let mut world = World::new(version, flags(), serving(r#"{"options":{"nonsense":1}}"#));
         world.pass(1);
-        let body = world.bodies(Door::Log).concat();
+        let body = world.bodies(AgentEndpoint::Log).concat();
         assert!(body.contains(severity), "{body}");
         let log: Value = serde_json::from_str(&body).unwrap();
         let members: Vec<_> = log["data"][0].as_object().unwrap().keys().map(String::as_str).collect();

@@ -5,7 +5,7 @@ use std::sync::{
 
 use loadtest::{
     Flags,
-    agent::Door,
+    agent::AgentEndpoint,
     tables::{Context, Cost, OwnTable, Row, Tables},
 };
 use serde_json::Value;
@@ -65,7 +65,7 @@ fn lines(version: &str, flags: Flags, config: &str, script: &Script) -> Vec<Stri
 
 fn result_lines(world: &World) -> Vec<String> {
     let mut lines = Vec::new();
-    for body in world.bodies(Door::Log) {
+    for body in world.bodies(AgentEndpoint::Log) {
         let log: Value = serde_json::from_str(&body).unwrap();
         if log["log_type"] == "result" {
             lines.extend(log["data"].as_array().unwrap().iter().map(ToString::to_string));
@@ -229,7 +229,7 @@ fn failing_queries_count_and_are_reported_as_status() {
         world("5.12.0", flags(), r#"{"schedule":{"q":{"query":"fail","interval":3000}}}"#, &Script::new(&[&[]]));
     world.agent.run_scheduled("q", world.now_ms);
     world.pass(5);
-    assert!(world.bodies(Door::Log).concat().contains("Error executing scheduled query q: no such table: x"));
+    assert!(world.bodies(AgentEndpoint::Log).concat().contains("Error executing scheduled query q: no such table: x"));
     assert_eq!(world.agent.counters().scheduled_runs, 1);
 }
 
@@ -241,7 +241,7 @@ fn a_query_that_kills_the_process_is_denied_for_a_day() {
     assert!(!world.agent.run_scheduled("q", world.now_ms));
     world.pass(5);
     assert_eq!(world.agent.counters().restarts, 1);
-    let status = world.bodies(Door::Log).concat();
+    let status = world.bodies(AgentEndpoint::Log).concat();
     assert!(status.contains("Scheduled query may have failed: q"), "{status}");
     assert!(world.agent.run_scheduled("q", world.now_ms), "refused, so nothing dies");
     world.forget();

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use loadtest::{
     Agent, Flags, SqliteHost, TestAgent, Verdict,
-    agent::{Door, LiveResult},
+    agent::{AgentEndpoint, LiveResult},
     live,
     transport::{Direct, Trust},
 };
@@ -94,8 +94,8 @@ async fn a_test_agent_does_each_step_when_told() {
     assert!(round.read.verdict.is_success() && round.write.unwrap().verdict.is_success());
     let result = LiveResult { id: "b".to_owned(), rows: Vec::new(), status: 1, message: "no".to_owned(), cost: None };
     assert!(agent.write([result]).await.verdict.is_success());
-    assert!(agent.raw(Door::Log, "poison", &[("Content-Type", "text/plain")]).await.verdict.value().is_none());
-    assert_eq!(agent.counters().door(Door::DistributedWrite).successes, 2);
+    assert!(agent.raw(AgentEndpoint::Log, "poison", &[("Content-Type", "text/plain")]).await.verdict.value().is_none());
+    assert_eq!(agent.counters().endpoint(AgentEndpoint::DistributedWrite).successes, 2);
     drop(agent);
     let mut heads = Vec::new();
     while let Ok((head, body)) = requests.try_recv() {
@@ -136,7 +136,7 @@ async fn a_living_agent_enrolls_answers_and_stops() {
     life.await.unwrap();
     let agent = live::lock(&agent);
     assert_eq!((agent.counters().enrollments, agent.export_key()), (1, Some("k1")));
-    assert!(agent.counters().door(Door::Config).successes == 1);
+    assert!(agent.counters().endpoint(AgentEndpoint::Config).successes == 1);
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use std::{cell::RefCell, rc::Rc, sync::Arc};
 use bytes::Bytes;
 use loadtest::{
     Agent, Flags, Identity, Platform, SqliteHost, Tables,
-    agent::{Door, Next, Outcome, Request, Thread},
+    agent::{AgentEndpoint, Next, Outcome, Request, Thread},
 };
 
 /// A multiple of 3600 s.
@@ -97,14 +97,14 @@ impl World {
     }
 
     /// Seconds at which requests of this kind were sent.
-    pub fn times(&self, door: Door) -> Vec<u64> {
-        self.sent.borrow().iter().filter(|(_, request)| request.door == door).map(|(at, _)| *at).collect()
+    pub fn times(&self, endpoint: AgentEndpoint) -> Vec<u64> {
+        self.sent.borrow().iter().filter(|(_, request)| request.endpoint == endpoint).map(|(at, _)| *at).collect()
     }
 
     /// Bodies of requests of this kind.
-    pub fn bodies(&self, door: Door) -> Vec<String> {
+    pub fn bodies(&self, endpoint: AgentEndpoint) -> Vec<String> {
         let sent = self.sent.borrow();
-        let requests = sent.iter().filter(|(_, request)| request.door == door);
+        let requests = sent.iter().filter(|(_, request)| request.endpoint == endpoint);
         requests.map(|(_, request)| String::from_utf8_lossy(&request.body).into_owned()).collect()
     }
 
@@ -116,9 +116,9 @@ impl World {
 /// A server that accepts everything and serves this configuration.
 pub fn serving(config: &str) -> impl FnMut(&Request) -> Outcome + 'static {
     let config = config.to_owned();
-    move |request| match request.door {
-        Door::Enroll => answer(r#"{"node_key":"k1"}"#),
-        Door::Config => answer(&config),
-        Door::Log | Door::DistributedRead | Door::DistributedWrite => answer("{}"),
+    move |request| match request.endpoint {
+        AgentEndpoint::Enroll => answer(r#"{"node_key":"k1"}"#),
+        AgentEndpoint::Config => answer(&config),
+        AgentEndpoint::Log | AgentEndpoint::DistributedRead | AgentEndpoint::DistributedWrite => answer("{}"),
     }
 }

@@ -3,21 +3,21 @@
 use actix_web::web::{Data, Json};
 use muster_api::rest::{Login, Me, SetUp, Version};
 
-use super::AdminDoor;
+use super::AdminApi;
 use super::answer::{done, ok};
 use super::auth::Caller;
 use super::error::Outcome;
 
-pub(super) async fn set_up(door: Data<AdminDoor>, request: Json<SetUp>) -> Outcome {
-    Ok(ok(&door.fleet.access.set_up(&request).await?))
+pub(super) async fn set_up(api: Data<AdminApi>, request: Json<SetUp>) -> Outcome {
+    Ok(ok(&api.fleet.access.set_up(&request).await?))
 }
 
-pub(super) async fn log_in(door: Data<AdminDoor>, request: Json<Login>) -> Outcome {
-    Ok(ok(&door.fleet.access.log_in(&request).await?))
+pub(super) async fn log_in(api: Data<AdminApi>, request: Json<Login>) -> Outcome {
+    Ok(ok(&api.fleet.access.log_in(&request).await?))
 }
 
-pub(super) async fn log_out(door: Data<AdminDoor>, caller: Caller) -> Outcome {
-    door.fleet.access.log_out(&caller.0).await?;
+pub(super) async fn log_out(api: Data<AdminApi>, caller: Caller) -> Outcome {
+    api.fleet.access.log_out(&caller.0).await?;
     Ok(done())
 }
 

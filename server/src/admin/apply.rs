@@ -5,53 +5,53 @@ use muster_api::rest::{Apply, SecretsSpec, Specs, UserRoles};
 use muster_api::spec::Kind;
 use serde_json::{Value, json};
 
-use super::AdminDoor;
+use super::AdminApi;
 use super::answer::{done, ok};
 use super::auth::Caller;
 use super::body::Body;
 use super::error::Outcome;
 use crate::fleet::{Error, Problem};
 
-pub(super) async fn apply(door: Data<AdminDoor>, caller: Caller, request: Body<Apply>) -> Outcome {
-    Ok(ok(&door.fleet.applier.apply(&caller.0, &request.documents, request.dry_run).await?))
+pub(super) async fn apply(api: Data<AdminApi>, caller: Caller, request: Body<Apply>) -> Outcome {
+    Ok(ok(&api.fleet.applier.apply(&caller.0, &request.documents, request.dry_run).await?))
 }
 
-pub(super) async fn delete(door: Data<AdminDoor>, caller: Caller, request: Body<Apply>) -> Outcome {
-    Ok(ok(&door.fleet.applier.delete(&caller.0, &request.documents, request.dry_run).await?))
+pub(super) async fn delete(api: Data<AdminApi>, caller: Caller, request: Body<Apply>) -> Outcome {
+    Ok(ok(&api.fleet.applier.delete(&caller.0, &request.documents, request.dry_run).await?))
 }
 
-pub(super) async fn queries(door: Data<AdminDoor>, caller: Caller, request: Body<Specs<Value>>) -> Outcome {
-    one_kind(&door, &caller, Kind::Query, request.into_inner().specs).await
+pub(super) async fn queries(api: Data<AdminApi>, caller: Caller, request: Body<Specs<Value>>) -> Outcome {
+    one_kind(&api, &caller, Kind::Query, request.into_inner().specs).await
 }
 
-pub(super) async fn packs(door: Data<AdminDoor>, caller: Caller, request: Body<Specs<Value>>) -> Outcome {
-    one_kind(&door, &caller, Kind::Pack, request.into_inner().specs).await
+pub(super) async fn packs(api: Data<AdminApi>, caller: Caller, request: Body<Specs<Value>>) -> Outcome {
+    one_kind(&api, &caller, Kind::Pack, request.into_inner().specs).await
 }
 
-pub(super) async fn labels(door: Data<AdminDoor>, caller: Caller, request: Body<Specs<Value>>) -> Outcome {
-    one_kind(&door, &caller, Kind::Label, request.into_inner().specs).await
+pub(super) async fn labels(api: Data<AdminApi>, caller: Caller, request: Body<Specs<Value>>) -> Outcome {
+    one_kind(&api, &caller, Kind::Label, request.into_inner().specs).await
 }
 
-pub(super) async fn enroll_secret(door: Data<AdminDoor>, caller: Caller, request: Body<SecretsSpec>) -> Outcome {
+pub(super) async fn enroll_secret(api: Data<AdminApi>, caller: Caller, request: Body<SecretsSpec>) -> Outcome {
     let spec = serde_json::to_value(&request.spec).map_err(|error| Error::Internal(Box::new(error)))?;
-    one_kind(&door, &caller, Kind::EnrollSecret, vec![spec]).await
+    one_kind(&api, &caller, Kind::EnrollSecret, vec![spec]).await
 }
 
-pub(super) async fn user_roles(door: Data<AdminDoor>, caller: Caller, request: Body<UserRoles>) -> Outcome {
+pub(super) async fn user_roles(api: Data<AdminApi>, caller: Caller, request: Body<UserRoles>) -> Outcome {
     let spec = serde_json::to_value(&request.spec).map_err(|error| Error::Internal(Box::new(error)))?;
-    one_kind(&door, &caller, Kind::UserRoles, vec![spec]).await
+    one_kind(&api, &caller, Kind::UserRoles, vec![spec]).await
 }
 
 /// Merges a part of the configuration and answers with the whole.
-pub(super) async fn patch_config(door: Data<AdminDoor>, caller: Caller, request: Body<Value>) -> Outcome {
-    one_kind(&door, &caller, Kind::Config, vec![request.into_inner()]).await?;
-    Ok(ok(&door.fleet.specs.config(&caller.0).await?))
+pub(super) async fn patch_config(api: Data<AdminApi>, caller: Caller, request: Body<Value>) -> Outcome {
+    one_kind(&api, &caller, Kind::Config, vec![request.into_inner()]).await?;
+    Ok(ok(&api.fleet.specs.config(&caller.0).await?))
 }
 
-async fn one_kind(door: &AdminDoor, caller: &Caller, kind: Kind, specs: Vec<Value>) -> Outcome {
+async fn one_kind(api: &AdminApi, caller: &Caller, kind: Kind, specs: Vec<Value>) -> Outcome {
     let documents: Vec<Value> =
         specs.into_iter().map(|spec| json!({ "apiVersion": "v1", "kind": kind.as_str(), "spec": spec })).collect();
-    let applied = door.fleet.applier.apply(&caller.0, &documents, false).await;
+    let applied = api.fleet.applier.apply(&caller.0, &documents, false).await;
     applied.map_err(|error| with_short_places(error, kind))?;
     Ok(done())
 }

@@ -6,7 +6,7 @@ use actix_web::http::header::AUTHORIZATION;
 use actix_web::web::Data;
 use actix_web::{FromRequest, HttpRequest};
 
-use super::AdminDoor;
+use super::AdminApi;
 use super::error::Failed;
 use crate::fleet::Error;
 use crate::fleet::access::Principal;
@@ -19,11 +19,11 @@ impl FromRequest for Caller {
     type Future = Pin<Box<dyn Future<Output = Result<Self, Failed>>>>;
 
     fn from_request(request: &HttpRequest, _payload: &mut Payload) -> Self::Future {
-        let door = request.app_data::<Data<AdminDoor>>().cloned();
+        let api = request.app_data::<Data<AdminApi>>().cloned();
         let token = bearer(request).map(str::to_owned);
         Box::pin(async move {
-            let (Some(door), Some(token)) = (door, token) else { return Err(Failed(Error::Unauthenticated)) };
-            Ok(Self(door.fleet.access.authenticate(&token).await?))
+            let (Some(api), Some(token)) = (api, token) else { return Err(Failed(Error::Unauthenticated)) };
+            Ok(Self(api.fleet.access.authenticate(&token).await?))
         })
     }
 }

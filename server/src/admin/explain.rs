@@ -2,15 +2,15 @@
 
 use actix_web::web::{Data, Path};
 
-use super::AdminDoor;
+use super::AdminApi;
 use super::answer::ok;
 use super::auth::Caller;
 use super::error::Outcome;
 
-pub(super) async fn by_id(door: Data<AdminDoor>, caller: Caller, id: Path<i64>) -> Outcome {
-    Ok(ok(&door.fleet.explain_by_id(&caller.0, *id).await?))
+pub(super) async fn by_id(api: Data<AdminApi>, caller: Caller, id: Path<i64>) -> Outcome {
+    Ok(ok(&api.fleet.explain_by_id(&caller.0, *id).await?))
 }
 
-pub(super) async fn by_name(door: Data<AdminDoor>, caller: Caller, word: Path<String>) -> Outcome {
-    Ok(ok(&door.fleet.explain_by_name(&caller.0, &word).await?))
+pub(super) async fn by_name(api: Data<AdminApi>, caller: Caller, word: Path<String>) -> Outcome {
+    Ok(ok(&api.fleet.explain_by_name(&caller.0, &word).await?))
 }

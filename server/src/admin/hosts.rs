@@ -4,7 +4,7 @@ use actix_web::web::{Data, Path};
 use actix_web::{HttpRequest, HttpResponse};
 use muster_api::rest::{HostCount, HostEnvelope, HostIds, HostStatus, Hosts};
 
-use super::AdminDoor;
+use super::AdminApi;
 use super::answer::{done, ok};
 use super::auth::Caller;
 use super::body::Body;
@@ -14,47 +14,47 @@ use crate::fleet::Error;
 use crate::fleet::hosts::{Filter, HostQuery, Order};
 
 pub(super) async fn list(
-    door: Data<AdminDoor>,
+    api: Data<AdminApi>,
     caller: Caller,
     request: HttpRequest,
 ) -> Result<HttpResponse, actix_web::Error> {
     let query = host_query(&request)?;
-    let hosts = door.fleet.hosts.list(&caller.0, &query).await.map_err(Failed)?;
+    let hosts = api.fleet.hosts.list(&caller.0, &query).await.map_err(Failed)?;
     Ok(ok(&Hosts { hosts }))
 }
 
 pub(super) async fn count(
-    door: Data<AdminDoor>,
+    api: Data<AdminApi>,
     caller: Caller,
     request: HttpRequest,
 ) -> Result<HttpResponse, actix_web::Error> {
     let query = host_query(&request)?;
-    let count = door.fleet.hosts.count(&caller.0, &query).await.map_err(Failed)?;
+    let count = api.fleet.hosts.count(&caller.0, &query).await.map_err(Failed)?;
     Ok(ok(&HostCount { count }))
 }
 
-pub(super) async fn by_id(door: Data<AdminDoor>, caller: Caller, id: Path<i64>) -> Outcome {
-    Ok(ok(&HostEnvelope { host: door.fleet.hosts.by_id(&caller.0, *id).await? }))
+pub(super) async fn by_id(api: Data<AdminApi>, caller: Caller, id: Path<i64>) -> Outcome {
+    Ok(ok(&HostEnvelope { host: api.fleet.hosts.by_id(&caller.0, *id).await? }))
 }
 
-pub(super) async fn by_name(door: Data<AdminDoor>, caller: Caller, word: Path<String>) -> Outcome {
-    Ok(ok(&HostEnvelope { host: door.fleet.hosts.by_name(&caller.0, &word).await? }))
+pub(super) async fn by_name(api: Data<AdminApi>, caller: Caller, word: Path<String>) -> Outcome {
+    Ok(ok(&HostEnvelope { host: api.fleet.hosts.by_name(&caller.0, &word).await? }))
 }
 
-pub(super) async fn refetch(door: Data<AdminDoor>, caller: Caller, id: Path<i64>) -> Outcome {
-    door.fleet.hosts.refetch(&caller.0, *id).await?;
+pub(super) async fn refetch(api: Data<AdminApi>, caller: Caller, id: Path<i64>) -> Outcome {
+    api.fleet.hosts.refetch(&caller.0, *id).await?;
     Ok(done())
 }
 
-pub(super) async fn delete(door: Data<AdminDoor>, caller: Caller, id: Path<i64>) -> Outcome {
-    if door.fleet.delete_hosts(&caller.0, &[*id]).await? == 0 {
+pub(super) async fn delete(api: Data<AdminApi>, caller: Caller, id: Path<i64>) -> Outcome {
+    if api.fleet.delete_hosts(&caller.0, &[*id]).await? == 0 {
         return Err(Error::no_such("Host", *id).into());
     }
     Ok(done())
 }
 
-pub(super) async fn delete_many(door: Data<AdminDoor>, caller: Caller, request: Body<HostIds>) -> Outcome {
-    door.fleet.delete_hosts(&caller.0, &request.ids).await?;
+pub(super) async fn delete_many(api: Data<AdminApi>, caller: Caller, request: Body<HostIds>) -> Outcome {
+    api.fleet.delete_hosts(&caller.0, &request.ids).await?;
     Ok(done())
 }
 

@@ -1,4 +1,4 @@
-//! Door 2: the REST API of operators and fleetctl.
+//! The REST API of operators and fleetctl.
 
 mod account;
 mod answer;
@@ -26,12 +26,12 @@ use crate::lifecycle::Lifecycle;
 
 /// What the operations share.
 #[derive(Debug, Clone)]
-pub struct AdminDoor {
+pub struct AdminApi {
     fleet: Fleet,
     lifecycle: Lifecycle,
 }
 
-impl AdminDoor {
+impl AdminApi {
     /// `lifecycle` ends what would go on as long as somebody listens.
     pub fn new(fleet: Fleet, lifecycle: Lifecycle) -> Self {
         Self { fleet, lifecycle }

@@ -4,7 +4,7 @@ use actix_web::web::{Data, Path};
 use actix_web::{HttpRequest, HttpResponse};
 use muster_api::rest::{PackEnvelope, PackInput, Packs};
 
-use super::AdminDoor;
+use super::AdminApi;
 use super::answer::{done, ok};
 use super::auth::Caller;
 use super::body::Body;
@@ -12,33 +12,33 @@ use super::error::{Failed, Outcome};
 use super::params::Params;
 
 pub(super) async fn list(
-    door: Data<AdminDoor>,
+    api: Data<AdminApi>,
     caller: Caller,
     request: HttpRequest,
 ) -> Result<HttpResponse, actix_web::Error> {
     let listing = Params::listing(&request)?;
-    let packs = door.fleet.packs.list(&caller.0, &listing).await.map_err(Failed)?;
+    let packs = api.fleet.packs.list(&caller.0, &listing).await.map_err(Failed)?;
     Ok(ok(&Packs { packs }))
 }
 
-pub(super) async fn by_id(door: Data<AdminDoor>, caller: Caller, id: Path<i64>) -> Outcome {
-    Ok(ok(&PackEnvelope { pack: door.fleet.packs.by_id(&caller.0, *id).await? }))
+pub(super) async fn by_id(api: Data<AdminApi>, caller: Caller, id: Path<i64>) -> Outcome {
+    Ok(ok(&PackEnvelope { pack: api.fleet.packs.by_id(&caller.0, *id).await? }))
 }
 
-pub(super) async fn create(door: Data<AdminDoor>, caller: Caller, input: Body<PackInput>) -> Outcome {
-    Ok(ok(&PackEnvelope { pack: door.fleet.packs.create(&caller.0, &input).await? }))
+pub(super) async fn create(api: Data<AdminApi>, caller: Caller, input: Body<PackInput>) -> Outcome {
+    Ok(ok(&PackEnvelope { pack: api.fleet.packs.create(&caller.0, &input).await? }))
 }
 
-pub(super) async fn edit(door: Data<AdminDoor>, caller: Caller, id: Path<i64>, input: Body<PackInput>) -> Outcome {
-    Ok(ok(&PackEnvelope { pack: door.fleet.packs.edit(&caller.0, *id, &input).await? }))
+pub(super) async fn edit(api: Data<AdminApi>, caller: Caller, id: Path<i64>, input: Body<PackInput>) -> Outcome {
+    Ok(ok(&PackEnvelope { pack: api.fleet.packs.edit(&caller.0, *id, &input).await? }))
 }
 
-pub(super) async fn delete(door: Data<AdminDoor>, caller: Caller, id: Path<i64>) -> Outcome {
-    door.fleet.packs.delete(&caller.0, *id).await?;
+pub(super) async fn delete(api: Data<AdminApi>, caller: Caller, id: Path<i64>) -> Outcome {
+    api.fleet.packs.delete(&caller.0, *id).await?;
     Ok(done())
 }
 
-pub(super) async fn delete_named(door: Data<AdminDoor>, caller: Caller, name: Path<String>) -> Outcome {
-    door.fleet.packs.delete_named(&caller.0, &name).await?;
+pub(super) async fn delete_named(api: Data<AdminApi>, caller: Caller, name: Path<String>) -> Outcome {
+    api.fleet.packs.delete_named(&caller.0, &name).await?;
     Ok(done())
 }

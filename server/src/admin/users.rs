@@ -4,7 +4,7 @@ use actix_web::web::{Data, Path};
 use actix_web::{HttpRequest, HttpResponse};
 use muster_api::rest::{ChangePassword, NewUser, UserEdit, UserEnvelope, UserRoles, Users};
 
-use super::AdminDoor;
+use super::AdminApi;
 use super::answer::{done, ok};
 use super::auth::Caller;
 use super::body::Body;
@@ -12,37 +12,37 @@ use super::error::{Failed, Outcome};
 use super::params::Params;
 
 pub(super) async fn list(
-    door: Data<AdminDoor>,
+    api: Data<AdminApi>,
     caller: Caller,
     request: HttpRequest,
 ) -> Result<HttpResponse, actix_web::Error> {
     let listing = Params::listing(&request)?;
-    let users = door.fleet.access.users(&caller.0, &listing).await.map_err(Failed)?;
+    let users = api.fleet.access.users(&caller.0, &listing).await.map_err(Failed)?;
     Ok(ok(&Users { users }))
 }
 
-pub(super) async fn by_id(door: Data<AdminDoor>, caller: Caller, id: Path<i64>) -> Outcome {
-    Ok(ok(&UserEnvelope { user: door.fleet.access.user(&caller.0, *id).await? }))
+pub(super) async fn by_id(api: Data<AdminApi>, caller: Caller, id: Path<i64>) -> Outcome {
+    Ok(ok(&UserEnvelope { user: api.fleet.access.user(&caller.0, *id).await? }))
 }
 
-pub(super) async fn create(door: Data<AdminDoor>, caller: Caller, request: Body<NewUser>) -> Outcome {
-    Ok(ok(&UserEnvelope { user: door.fleet.access.create_user(&caller.0, &request).await? }))
+pub(super) async fn create(api: Data<AdminApi>, caller: Caller, request: Body<NewUser>) -> Outcome {
+    Ok(ok(&UserEnvelope { user: api.fleet.access.create_user(&caller.0, &request).await? }))
 }
 
-pub(super) async fn edit(door: Data<AdminDoor>, caller: Caller, id: Path<i64>, request: Body<UserEdit>) -> Outcome {
-    Ok(ok(&UserEnvelope { user: door.fleet.access.edit_user(&caller.0, *id, &request).await? }))
+pub(super) async fn edit(api: Data<AdminApi>, caller: Caller, id: Path<i64>, request: Body<UserEdit>) -> Outcome {
+    Ok(ok(&UserEnvelope { user: api.fleet.access.edit_user(&caller.0, *id, &request).await? }))
 }
 
-pub(super) async fn delete(door: Data<AdminDoor>, caller: Caller, id: Path<i64>) -> Outcome {
-    door.fleet.access.delete_user(&caller.0, *id).await?;
+pub(super) async fn delete(api: Data<AdminApi>, caller: Caller, id: Path<i64>) -> Outcome {
+    api.fleet.access.delete_user(&caller.0, *id).await?;
     Ok(done())
 }
 
-pub(super) async fn roles(door: Data<AdminDoor>, caller: Caller) -> Outcome {
-    Ok(ok(&UserRoles { spec: door.fleet.access.roles(&caller.0).await? }))
+pub(super) async fn roles(api: Data<AdminApi>, caller: Caller) -> Outcome {
+    Ok(ok(&UserRoles { spec: api.fleet.access.roles(&caller.0).await? }))
 }
 
-pub(super) async fn change_password(door: Data<AdminDoor>, caller: Caller, request: Body<ChangePassword>) -> Outcome {
-    door.fleet.access.change_password(&caller.0, &request).await?;
+pub(super) async fn change_password(api: Data<AdminApi>, caller: Caller, request: Body<ChangePassword>) -> Outcome {
+    api.fleet.access.change_password(&caller.0, &request).await?;
     Ok(done())
 }

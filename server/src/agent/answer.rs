@@ -8,7 +8,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use bytes::Bytes;
 use muster_api::osquery::{ReadError, answer};
 
-use super::AgentDoor;
+use super::AgentApi;
 use crate::fleet::Error;
 
 /// Why an agent does not get what it asked for.
@@ -51,7 +51,7 @@ impl From<ReadError> for Refusal {
 
 /// Answers within the time limit, whatever becomes of `work`, and counts it under `handler`.
 pub(super) async fn answer(
-    door: &AgentDoor,
+    api: &AgentApi,
     request: &HttpRequest,
     handler: &'static str,
     work: impl Future<Output = Answer>,
@@ -59,15 +59,15 @@ pub(super) async fn answer(
     let start = Instant::now();
     let unavailable = |reason: &str| Err(Refusal::Error(StatusCode::SERVICE_UNAVAILABLE, reason.to_owned()));
     #[cfg(feature = "planted-faults")]
-    door.planted.delay().await;
+    api.planted.delay().await;
     let outcome = tokio::select! {
         biased;
-        outcome = tokio::time::timeout(door.answer_timeout, work) => outcome.unwrap_or_else(|_| {
-            door.metrics.limit_hit("answer_timeout");
+        outcome = tokio::time::timeout(api.answer_timeout, work) => outcome.unwrap_or_else(|_| {
+            api.metrics.limit_hit("answer_timeout");
             unavailable("not done in time; try again")
         }),
-        () = door.lifecycle.hurried() => {
-            door.metrics.limit_hit("shutdown_timeout");
+        () = api.lifecycle.hurried() => {
+            api.metrics.limit_hit("shutdown_timeout");
             unavailable("the server is stopping; try again")
         }
     };
@@ -76,11 +76,11 @@ pub(super) async fn answer(
         Err(Refusal::InvalidKey(reason)) => (StatusCode::UNAUTHORIZED, answer::invalid_key(reason).into()),
         Err(Refusal::Error(status, reason)) => (status, answer::refused(&reason).into()),
     };
-    door.metrics.requests.with_label_values(&[handler, status.as_str()]).inc();
-    door.metrics.timer(handler).observe(start.elapsed().as_secs_f64());
+    api.metrics.requests.with_label_values(&[handler, status.as_str()]).inc();
+    api.metrics.timer(handler).observe(start.elapsed().as_secs_f64());
     let mut response = HttpResponse::build(status);
     response.content_type(ContentType::json());
-    if !door.keepalive.keeps(request.peer_addr()) {
+    if !api.keepalive.keeps(request.peer_addr()) {
         response.force_close();
     }
     response.body(body)

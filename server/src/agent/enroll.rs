@@ -3,20 +3,20 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use muster_api::osquery::{Enroll, answer::enrolled};
 
 use super::answer::{Refusal, answer};
-use super::{AgentDoor, body};
+use super::{AgentApi, body};
 use crate::fleet::Error;
 
 /// Gives a host with a good secret a node key.
 pub(super) async fn enroll(
-    door: web::Data<AgentDoor>,
+    api: web::Data<AgentApi>,
     request: HttpRequest,
     mut payload: web::Payload,
 ) -> HttpResponse {
-    answer(&door, &request, "enroll_agent", async {
-        let body = body::read(&request, &mut payload, door.caps.enroll, "max_enroll_body", &door.budget, &door.metrics)
+    answer(&api, &request, "enroll_agent", async {
+        let body = body::read(&request, &mut payload, api.caps.enroll, "max_enroll_body", &api.budget, &api.metrics)
             .await?;
         let enroll = Enroll::read(&body.bytes)?;
-        match door.fleet.hosts.enroll(&enroll).await {
+        match api.fleet.hosts.enroll(&enroll).await {
             Ok(key) => Ok(enrolled(key.reveal()).into()),
             Err(Error::Unauthenticated) => Err(Refusal::InvalidKey("enroll failed: no matching secret found")),
             Err(Error::TooMany { .. }) => Err(Refusal::Error(

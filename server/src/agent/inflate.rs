@@ -3,7 +3,7 @@ use std::io::Read as _;
 use actix_web::http::StatusCode;
 use flate2::bufread::MultiGzDecoder;
 
-use super::AgentDoor;
+use super::AgentApi;
 use super::answer::Refusal;
 use super::body::Body;
 
@@ -11,19 +11,19 @@ use super::body::Body;
 const STEP: usize = 1 << 20;
 
 /// Inflates a gzip body of at most `osquery.max_log_inflated` bytes.
-pub(super) async fn inflate(door: &AgentDoor, compressed: Body) -> Result<Body, Refusal> {
-    let cap = door.caps.log_inflated;
+pub(super) async fn inflate(api: &AgentApi, compressed: Body) -> Result<Body, Refusal> {
+    let cap = api.caps.log_inflated;
     let mut inflated = Body::default();
     let mut decoder = MultiGzDecoder::new(compressed.bytes.as_slice());
     loop {
-        inflated.grow(STEP.min(cap + 1 - inflated.bytes.len()), &door.budget, &door.metrics).await?;
+        inflated.grow(STEP.min(cap + 1 - inflated.bytes.len()), &api.budget, &api.metrics).await?;
         let step = STEP.min(cap + 1 - inflated.bytes.len());
         let read =
             decoder.by_ref().take(step as u64).read_to_end(&mut inflated.bytes).map_err(|error| {
                 Refusal::Error(StatusCode::BAD_REQUEST, format!("the body is not valid gzip: {error}"))
             })?;
         if inflated.bytes.len() > cap {
-            door.metrics.limit_hit("max_log_inflated");
+            api.metrics.limit_hit("max_log_inflated");
             return Err(Refusal::Error(
                 StatusCode::PAYLOAD_TOO_LARGE,
                 format!("the inflated body is larger than osquery.max_log_inflated allows ({cap} bytes)"),

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use muster_api::osquery::answer::ACCEPTED;
 use muster_api::osquery::{Log, LogType, write_line};
 
-use super::AgentDoor;
+use super::AgentApi;
 use super::answer::{Refusal, answer};
 use super::body::{self, Body};
 use super::inflate::inflate;
@@ -19,17 +19,17 @@ const LARGE: usize = 1 << 20;
 const MAX_LINES: usize = 256 * 1024;
 
 /// Keeps log lines. Success means that they are durable.
-pub(super) async fn log(door: web::Data<AgentDoor>, request: HttpRequest, mut payload: web::Payload) -> HttpResponse {
-    answer(&door, &request, "submit_logs", async {
-        check_header(&door, &request).await?;
+pub(super) async fn log(api: web::Data<AgentApi>, request: HttpRequest, mut payload: web::Payload) -> HttpResponse {
+    answer(&api, &request, "submit_logs", async {
+        check_header(&api, &request).await?;
         let body =
-            body::read(&request, &mut payload, door.caps.log, "max_log_body", &door.budget, &door.metrics).await?;
-        let body = if is_gzip(&request)? { inflate(&door, body).await? } else { body };
+            body::read(&request, &mut payload, api.caps.log, "max_log_body", &api.budget, &api.metrics).await?;
+        let body = if is_gzip(&request)? { inflate(&api, body).await? } else { body };
         let (host, stream) = {
             let log = Log::read(&body.bytes)?;
-            let host = authenticate(&door, &request, log.node_key.as_deref()).await?;
+            let host = authenticate(&api, &request, log.node_key.as_deref()).await?;
             if log.elements.len() > MAX_LINES {
-                door.metrics.limit_hit("log_lines");
+                api.metrics.limit_hit("log_lines");
                 let reason = format!("more than {MAX_LINES} lines; lower the agent's logger_tls_max_lines");
                 return Err(Refusal::Error(StatusCode::PAYLOAD_TOO_LARGE, reason));
             }
@@ -49,9 +49,9 @@ pub(super) async fn log(door: web::Data<AgentDoor>, request: HttpRequest, mut pa
             split(&body)?
         };
         #[cfg(feature = "planted-faults")]
-        let lines = door.planted.lines(lines);
+        let lines = api.planted.lines(lines);
         if !lines.is_empty() {
-            door.fleet.logs.accept(host, stream, lines).await?;
+            api.fleet.logs.accept(host, stream, lines).await?;
         }
         Ok(Bytes::from_static(ACCEPTED))
     })

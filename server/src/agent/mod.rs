@@ -1,4 +1,4 @@
-//! Door 1: what osqueryd calls. Agents ignore the HTTP status, so every answer is a JSON object, every refusal has
+//! What osqueryd calls. Agents ignore the HTTP status, so every answer is a JSON object, every refusal has
 //! `error`, and success is said only when it is true.
 
 mod answer;
@@ -28,7 +28,7 @@ const BASES: [&str; 2] = ["/api/v1/osquery", "/api/osquery"];
 
 /// What the endpoints share.
 #[derive(Debug, Clone)]
-pub struct AgentDoor {
+pub struct AgentApi {
     fleet: Fleet,
     lifecycle: Lifecycle,
     metrics: Arc<Metrics>,
@@ -86,7 +86,7 @@ impl KeepAlive {
     }
 }
 
-impl AgentDoor {
+impl AgentApi {
     pub fn new(fleet: Fleet, lifecycle: Lifecycle, metrics: Arc<Metrics>, config: &Config) -> Self {
         let osquery = &config.osquery;
         Self {

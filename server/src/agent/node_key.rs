@@ -3,7 +3,7 @@ use std::sync::Arc;
 use actix_web::HttpRequest;
 use actix_web::http::header::AUTHORIZATION;
 
-use super::AgentDoor;
+use super::AgentApi;
 use super::answer::Refusal;
 use crate::fleet::hosts::{Authenticated, Host};
 
@@ -15,7 +15,7 @@ pub(super) fn in_header(request: &HttpRequest) -> Option<&str> {
 
 /// The host a request is from: by the key in the body, or where there is none, by the one in the header.
 pub(super) async fn authenticate(
-    door: &AgentDoor,
+    api: &AgentApi,
     request: &HttpRequest,
     in_body: Option<&str>,
 ) -> Result<Arc<Host>, Refusal> {
@@ -23,16 +23,16 @@ pub(super) async fn authenticate(
     if key.is_empty() {
         return Err(Refusal::InvalidKey("authentication error: missing node key"));
     }
-    match door.fleet.hosts.authenticate(key).await? {
+    match api.fleet.hosts.authenticate(key).await? {
         Authenticated::Host(host) => Ok(host),
         Authenticated::Unknown => Err(Refusal::InvalidKey("authentication error: invalid node key")),
     }
 }
 
 /// Turns away a large body whose header already shows a key nobody has, before it is read.
-pub(super) async fn check_header(door: &AgentDoor, request: &HttpRequest) -> Result<(), Refusal> {
+pub(super) async fn check_header(api: &AgentApi, request: &HttpRequest) -> Result<(), Refusal> {
     if in_header(request).is_some() {
-        authenticate(door, request, None).await?;
+        authenticate(api, request, None).await?;
     }
     Ok(())
 }

@@ -120,16 +120,16 @@ mod tests {
 
     #[tokio::test]
     async fn who_falls_behind_looks_at_everything() {
-        let door = LocalDoorbell::default();
-        let mut bells = door.listen();
-        door.ring(Bell::Jobs);
+        let notifier = LocalDoorbell::default();
+        let mut bells = notifier.listen();
+        notifier.ring(Bell::Jobs);
         assert_eq!(bells.next().await, Some(Bell::Jobs));
-        (0..=WAITING).for_each(|_| door.ring(Bell::Hosts));
+        (0..=WAITING).for_each(|_| notifier.ring(Bell::Hosts));
         assert_eq!(bells.next().await, Some(Bell::Missed));
         assert_eq!(bells.next().await, Some(Bell::Hosts));
-        door.ring(Bell::Jobs);
+        notifier.ring(Bell::Jobs);
         assert_eq!(bells.with_waiting(Bell::Schedule), [Bell::Schedule, Bell::Hosts, Bell::Jobs].into());
-        drop(door);
+        drop(notifier);
         assert_eq!(bells.next().await, None);
     }
 }

@@ -59,7 +59,7 @@ impl Value for LogPlugin {
 }
 
 section! {
-    /// The agents' door.
+    /// The osquery TLS API, as agents call it.
     "osquery" Osquery {
         /// Which name identifies a host: provided, instance, uuid or hostname.
         host_identifier: HostIdentifier = HostIdentifier::Provided,

@@ -1,4 +1,4 @@
-//! What the product does, once, behind all doors.
+//! What the product does, once, behind all HTTP APIs.
 
 pub mod access;
 pub mod apply;
@@ -42,7 +42,7 @@ use self::schedule::Schedule;
 use self::scheduled::Schedules;
 use self::specs::Specs;
 
-/// All that the doors may ask for.
+/// Everything the HTTP APIs may call.
 #[derive(Debug, Clone)]
 pub struct Fleet {
     pub access: Arc<Access>,

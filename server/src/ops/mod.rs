@@ -1,4 +1,4 @@
-//! Door 4: what machines ask.
+//! What machines ask: health checks, metrics and the version.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use crate::telemetry::Metrics;
 
 /// What the operations share.
 #[derive(Debug, Clone)]
-pub struct OpsDoor {
+pub struct OpsApi {
     metrics: Arc<Metrics>,
     health: Arc<dyn Health>,
     lifecycle: Lifecycle,
@@ -34,7 +34,7 @@ pub struct Part {
     pub aliases: &'static [&'static str],
 }
 
-impl OpsDoor {
+impl OpsApi {
     pub fn new(metrics: Arc<Metrics>, health: Arc<dyn Health>, lifecycle: Lifecycle) -> Self {
         Self { metrics, health, lifecycle }
     }
@@ -60,20 +60,20 @@ const STOPPING: &str = "the server is stopping";
 /// 200 without a body while the server is alive and not stopping: what load balancers and liveness checks ask. A database
 /// that is away does not change it: agents that are known are served all the same, and a restart would help nobody.
 /// `?check=` asks for single parts, as with Fleet.
-async fn healthz(door: Data<OpsDoor>, request: HttpRequest) -> HttpResponse {
-    if door.lifecycle.is_stopping() {
+async fn healthz(api: Data<OpsApi>, request: HttpRequest) -> HttpResponse {
+    if api.lifecycle.is_stopping() {
         return unavailable(STOPPING);
     }
     let asked = web::Query::<Vec<(String, String)>>::from_query(request.query_string())
         .map_or_else(|_| Vec::new(), web::Query::into_inner);
     for (_, name) in asked.iter().filter(|(key, _)| key == "check") {
-        let part = door.health.parts().iter().find(|part| part.name == name || part.aliases.contains(&name.as_str()));
+        let part = api.health.parts().iter().find(|part| part.name == name || part.aliases.contains(&name.as_str()));
         let Some(part) = part else {
-            let known: Vec<&str> = door.health.parts().iter().map(|part| part.name).collect();
+            let known: Vec<&str> = api.health.parts().iter().map(|part| part.name).collect();
             let reason = format!("nothing of that name can be checked; check knows {}", known.join(", "));
             return HttpResponse::BadRequest().json(json!({ "error": reason }));
         };
-        if let Err(reason) = door.check(part).await {
+        if let Err(reason) = api.check(part).await {
             return unavailable(&reason);
         }
     }
@@ -81,15 +81,15 @@ async fn healthz(door: Data<OpsDoor>, request: HttpRequest) -> HttpResponse {
 }
 
 /// Whether everything works here: 200 `ready`, or 503 with what does not.
-async fn readyz(door: Data<OpsDoor>) -> HttpResponse {
+async fn readyz(api: Data<OpsApi>) -> HttpResponse {
     let mut checks = Map::new();
-    let mut is_ready = !door.lifecycle.is_stopping();
-    for part in door.health.parts() {
-        let outcome = door.check(part).await;
+    let mut is_ready = !api.lifecycle.is_stopping();
+    for part in api.health.parts() {
+        let outcome = api.check(part).await;
         is_ready &= outcome.is_ok();
         checks.insert(part.name.to_owned(), outcome.err().unwrap_or_else(|| "ok".to_owned()).into());
     }
-    let status = match (is_ready, door.lifecycle.is_stopping()) {
+    let status = match (is_ready, api.lifecycle.is_stopping()) {
         (true, _) => "ready",
         (false, true) => "stopping",
         (false, false) => "unavailable",
@@ -102,8 +102,8 @@ fn unavailable(reason: &str) -> HttpResponse {
     HttpResponse::ServiceUnavailable().json(json!({ "error": reason }))
 }
 
-async fn metrics(door: Data<OpsDoor>) -> HttpResponse {
-    match door.metrics.render() {
+async fn metrics(api: Data<OpsApi>) -> HttpResponse {
+    match api.metrics.render() {
         Ok(text) => HttpResponse::Ok().content_type("text/plain; version=0.0.4").body(text),
         Err(error) => {
             tracing::error!(%error, "the metrics could not be written");

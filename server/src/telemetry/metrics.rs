@@ -13,7 +13,7 @@ use crate::fleet::logs::Stream;
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
-    /// Requests answered, by door, route, and outcome.
+    /// Requests answered, by API, route and outcome.
     pub requests: IntCounterVec,
     /// Seconds from the first byte of a request to its answer, by route.
     pub request_seconds: HistogramVec,

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use loadtest::agent::Door;
+use loadtest::agent::AgentEndpoint;
 
 use crate::support::{
     Address, Lines, Load, Rest, ServerProcess, Site, TestServer, assert_refused, deliver_all, eventually,
@@ -37,7 +37,7 @@ async fn fill_and_recover(load: Load, results: &Path, size_when_full: u64, make_
     make_room().await;
     let (mut agents, report, ledger) = load.finish().await;
     assert!(!report.refused.is_empty(), "no write has failed");
-    assert!(report.refused.iter().all(|(door, _)| *door == Door::Log), "{:?}", report.refused);
+    assert!(report.refused.iter().all(|(endpoint, _)| *endpoint == AgentEndpoint::Log), "{:?}", report.refused);
     assert_eq!((report.node_invalid, report.unanswered, report.empty), (0, 0, 0));
     eprintln!("{} batches refused, such as: {}", report.refused.len(), report.refused[0].1);
     deliver_all(&mut agents, Duration::from_secs(20)).await;

@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use loadtest::TestAgent;
-use loadtest::agent::Door;
+use loadtest::agent::AgentEndpoint;
 
 use crate::support::{Database, Lines, Load, Report, TestServer, assert_refused, deliver_all, eventually};
 
@@ -122,7 +122,7 @@ async fn a_key_the_database_cannot_look_up_is_not_called_unknown() {
         assert!(agent.config().await.verdict.is_success());
         assert!(agent.flush_logs().await[0].verdict.is_success());
         assert_eq!(agent.counters().node_invalid(), 0);
-        assert_eq!(agent.counters().door(Door::Enroll).requests, 1);
+        assert_eq!(agent.counters().endpoint(AgentEndpoint::Enroll).requests, 1);
     }
 }
 

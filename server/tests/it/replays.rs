@@ -4,13 +4,13 @@
 use std::time::Duration;
 
 use loadtest::TestAgent;
-use loadtest::agent::Door;
+use loadtest::agent::AgentEndpoint;
 use serde_json::{Value, json};
 
 use crate::support::{Lines, Raw, TestServer, eventually, log_body};
 
 async fn send(agent: &TestAgent, log_type: &str, lines: &[Value]) {
-    let exchange = agent.raw(Door::Log, log_body(agent, log_type, lines), &[]).await;
+    let exchange = agent.raw(AgentEndpoint::Log, log_body(agent, log_type, lines), &[]).await;
     assert!(exchange.verdict.is_success(), "{exchange:?}");
 }
 

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use loadtest::TestAgent;
-use loadtest::agent::Door;
+use loadtest::agent::AgentEndpoint;
 use muster::config::Redis;
 use serde_json::{Value, json};
 
@@ -31,7 +31,7 @@ impl Two {
 
     async fn send(&self, server: usize, lines: &[Value]) -> Duration {
         let began = Instant::now();
-        let exchange = self.agents[server].raw(Door::Log, log_body(&self.agents[0], "result", lines), &[]).await;
+        let exchange = self.agents[server].raw(AgentEndpoint::Log, log_body(&self.agents[0], "result", lines), &[]).await;
         assert!(exchange.verdict.is_success(), "{exchange:?}");
         began.elapsed()
     }

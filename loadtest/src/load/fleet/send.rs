@@ -4,7 +4,7 @@ use std::io::Write as _;
 
 use super::{Begin, Fleet, Lane, Micros, wheel_time};
 use crate::{
-    agent::{Door, Step, chance::mix},
+    agent::{AgentEndpoint, Step, chance::mix},
     load::{
         buffer::Buffer,
         lines::{self, Stream, Tag},
@@ -52,8 +52,8 @@ impl Fleet {
             }
         }
         out.clear();
-        out.extend_from_slice(template.head(step.door()));
-        if template.has_header && step.door() != Door::Enroll {
+        out.extend_from_slice(template.head(step.endpoint()));
+        if template.has_header && step.endpoint() != AgentEndpoint::Enroll {
             let _ = write!(out, "Authorization: NodeKey {}\r\n", agent.node_key);
         }
         if self.profile.is_balanced {

@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::run;
-use crate::admin::AdminDoor;
+use crate::admin::AdminApi;
 use crate::admin::answer::ok;
 use crate::admin::auth::Caller;
 use crate::admin::body::Body;
@@ -19,27 +19,27 @@ use crate::fleet::{self, Error};
 
 /// Two operations share this address: with `query_ids` it waits for the answers.
 pub(super) async fn run(
-    door: Data<AdminDoor>,
+    api: Data<AdminApi>,
     caller: Caller,
     request: Body<Value>,
 ) -> Result<HttpResponse, actix_web::Error> {
     if request.get("query_ids").is_some() {
-        return Ok(run::wait(&door, &caller, &read(request.into_inner())?).await?);
+        return Ok(run::wait(&api, &caller, &read(request.into_inner())?).await?);
     }
     let NewCampaign::<i64> { query, query_id, selected } = read(request.into_inner())?;
     let selection = check_teams(&selected).map(|()| Selection::Ids { hosts: selected.hosts, labels: selected.labels });
-    answer(start(&door, &caller.0, query, query_id, selection).await)
+    answer(start(&api, &caller.0, query, query_id, selection).await)
 }
 
 pub(super) async fn run_by_names(
-    door: Data<AdminDoor>,
+    api: Data<AdminApi>,
     caller: Caller,
     request: Body<NewCampaign<String>>,
 ) -> Result<HttpResponse, actix_web::Error> {
     let NewCampaign { query, query_id, selected } = request.into_inner();
     let selection =
         check_teams(&selected).map(|()| Selection::Names { hosts: selected.hosts, labels: selected.labels });
-    answer(start(&door, &caller.0, query, query_id, selection).await)
+    answer(start(&api, &caller.0, query, query_id, selection).await)
 }
 
 fn read<T: DeserializeOwned>(body: Value) -> Result<T, actix_web::Error> {
@@ -55,7 +55,7 @@ pub(super) fn check_teams<T>(selected: &Selected<T>) -> fleet::Result<()> {
 }
 
 async fn start(
-    door: &AdminDoor,
+    api: &AdminApi,
     principal: &Principal,
     query: Option<String>,
     query_id: Option<i64>,
@@ -68,8 +68,8 @@ async fn start(
         (None, Some(sql)) => Ask::Sql(sql),
         (None, None) => return Err(Error::invalid("query", "cannot be empty; give query or query_id")),
     };
-    let job = door.fleet.live.start_campaign(principal, ask, &selection?).await?;
-    let tally = door.fleet.hosts.tally(&door.fleet.hosts.presence(&job.targets()).await?);
+    let job = api.fleet.live.start_campaign(principal, ask, &selection?).await?;
+    let tally = api.fleet.hosts.tally(&api.fleet.hosts.presence(&job.targets()).await?);
     Ok(Campaign {
         created_at: job.created_at.to_utc(),
         updated_at: job.created_at.to_utc(),

@@ -6,19 +6,19 @@ use muster_api::rest::{LiveHosts, LiveQueries, LiveQueryEnvelope, NewLiveQuery, 
 use serde::Deserialize as _;
 use serde::de::IntoDeserializer as _;
 
-use crate::admin::AdminDoor;
+use crate::admin::AdminApi;
 use crate::admin::answer::ok;
 use crate::admin::auth::Caller;
 use crate::admin::body::Body;
 use crate::admin::error::{Failed, Outcome, bad_parameter};
 use crate::admin::params::Params;
 
-pub(super) async fn start(door: Data<AdminDoor>, caller: Caller, request: Body<NewLiveQuery>) -> Outcome {
-    Ok(ok(&LiveQueryEnvelope { live_query: door.fleet.live.start(&caller.0, &request).await? }))
+pub(super) async fn start(api: Data<AdminApi>, caller: Caller, request: Body<NewLiveQuery>) -> Outcome {
+    Ok(ok(&LiveQueryEnvelope { live_query: api.fleet.live.start(&caller.0, &request).await? }))
 }
 
 pub(super) async fn list(
-    door: Data<AdminDoor>,
+    api: Data<AdminApi>,
     caller: Caller,
     request: HttpRequest,
 ) -> Result<HttpResponse, actix_web::Error> {
@@ -29,20 +29,20 @@ pub(super) async fn list(
         Some(other) => return Err(bad_parameter(format!("unknown status {other}; known are open, all"))),
     };
     params.finish()?;
-    let live_queries = door.fleet.live.list(&caller.0, open_only).await.map_err(Failed)?;
+    let live_queries = api.fleet.live.list(&caller.0, open_only).await.map_err(Failed)?;
     Ok(ok(&LiveQueries { live_queries }))
 }
 
-pub(super) async fn by_id(door: Data<AdminDoor>, caller: Caller, id: Path<i64>) -> Outcome {
-    Ok(ok(&LiveQueryEnvelope { live_query: door.fleet.live.get(&caller.0, *id).await? }))
+pub(super) async fn by_id(api: Data<AdminApi>, caller: Caller, id: Path<i64>) -> Outcome {
+    Ok(ok(&LiveQueryEnvelope { live_query: api.fleet.live.get(&caller.0, *id).await? }))
 }
 
-pub(super) async fn cancel(door: Data<AdminDoor>, caller: Caller, id: Path<i64>) -> Outcome {
-    Ok(ok(&LiveQueryEnvelope { live_query: door.fleet.live.cancel(&caller.0, *id).await? }))
+pub(super) async fn cancel(api: Data<AdminApi>, caller: Caller, id: Path<i64>) -> Outcome {
+    Ok(ok(&LiveQueryEnvelope { live_query: api.fleet.live.cancel(&caller.0, *id).await? }))
 }
 
 pub(super) async fn hosts(
-    door: Data<AdminDoor>,
+    api: Data<AdminApi>,
     caller: Caller,
     id: Path<i64>,
     request: HttpRequest,
@@ -51,7 +51,7 @@ pub(super) async fn hosts(
     let state = params.text("state").ok_or_else(|| bad_parameter("state is missing; give one, such as pending"))?;
     params.finish()?;
     let state = state_of(&state).map_err(|reason| bad_parameter(format!("state: {reason}")))?;
-    let hosts = door.fleet.live.hosts_in(&caller.0, *id, state).await.map_err(Failed)?;
+    let hosts = api.fleet.live.hosts_in(&caller.0, *id, state).await.map_err(Failed)?;
     Ok(ok(&LiveHosts { hosts }))
 }
 

@@ -8,7 +8,7 @@ use actix_web::web::{Bytes, Data, Path};
 use actix_web::{HttpRequest, HttpResponse};
 use futures_util::{Stream, stream};
 
-use crate::admin::AdminDoor;
+use crate::admin::AdminApi;
 use crate::admin::auth::Caller;
 use crate::admin::error::Failed;
 use crate::admin::params::Params;
@@ -24,7 +24,7 @@ const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering
 /// One answer per line. With `follow=true` it goes on until the live query is over and everything was sent; a stream
 /// that breaks off is taken up again from the last line's cursor.
 pub(super) async fn results(
-    door: Data<AdminDoor>,
+    api: Data<AdminApi>,
     caller: Caller,
     id: Path<i64>,
     request: HttpRequest,
@@ -33,12 +33,12 @@ pub(super) async fn results(
     let cursor = params.number("cursor")?.unwrap_or(0);
     let is_following = params.switch("follow")?;
     params.finish()?;
-    let follower = door.fleet.live.follow(&caller.0, *id, cursor).await.map_err(Failed)?;
+    let follower = api.fleet.live.follow(&caller.0, *id, cursor).await.map_err(Failed)?;
     Ok(HttpResponse::Ok()
         .content_type("application/x-ndjson")
         .insert_header((CACHE_CONTROL, "no-store"))
         .insert_header((X_ACCEL_BUFFERING, "no"))
-        .streaming(lines(follower, is_following, door.lifecycle.clone())))
+        .streaming(lines(follower, is_following, api.lifecycle.clone())))
 }
 
 /// Pieces of whole lines. Each is read when the one before was taken, so what a slow reader costs is one piece.

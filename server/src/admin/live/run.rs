@@ -8,7 +8,7 @@ use actix_web::web::{Bytes, Data};
 use futures_util::stream;
 use muster_api::rest::LiveRun;
 
-use crate::admin::AdminDoor;
+use crate::admin::AdminApi;
 use crate::admin::auth::Caller;
 use crate::admin::body::Body;
 use crate::admin::error::{Failed, Outcome};
@@ -17,14 +17,14 @@ use crate::fleet::Error;
 /// Pieces the answer is sent in.
 const PIECE: usize = 64 * 1024;
 
-pub(super) async fn run(door: Data<AdminDoor>, caller: Caller, request: Body<LiveRun>) -> Outcome {
-    wait(&door, &caller, &request).await
+pub(super) async fn run(api: Data<AdminApi>, caller: Caller, request: Body<LiveRun>) -> Outcome {
+    wait(&api, &caller, &request).await
 }
 
-pub(super) async fn wait(door: &AdminDoor, caller: &Caller, request: &LiveRun) -> Outcome {
+pub(super) async fn wait(api: &AdminApi, caller: &Caller, request: &LiveRun) -> Outcome {
     let (done, room) = tokio::select! {
-        outcome = door.fleet.live.run(&caller.0, request) => outcome?,
-        () = door.lifecycle.stopped() => return Err(Failed(Error::Unavailable("the server stops".to_owned()))),
+        outcome = api.fleet.live.run(&caller.0, request) => outcome?,
+        () = api.lifecycle.stopped() => return Err(Failed(Error::Unavailable("the server stops".to_owned()))),
     };
     let mut text = serde_json::to_string_pretty(&done).map_err(|error| Error::Internal(Box::new(error)))?;
     text.push('\n');

@@ -4,7 +4,7 @@ use actix_web::web::Data;
 use muster_api::rest::{FoundTargets, Host, Label, Selected, TargetCounts, TargetSearch, Targets};
 
 use super::campaigns::check_teams;
-use crate::admin::AdminDoor;
+use crate::admin::AdminApi;
 use crate::admin::answer::{done, ok};
 use crate::admin::auth::Caller;
 use crate::admin::body::Body;
@@ -18,18 +18,18 @@ use crate::fleet::live::{ALL_HOSTS, Selection};
 /// Hosts that are shown.
 const SHOWN: usize = 10;
 
-pub(super) async fn search(door: Data<AdminDoor>, caller: Caller, request: Body<TargetSearch>) -> Outcome {
+pub(super) async fn search(api: Data<AdminApi>, caller: Caller, request: Body<TargetSearch>) -> Outcome {
     let TargetSearch { query, selected } = request.into_inner();
     let (text, selected) = (query.unwrap_or_default(), selected.unwrap_or_default());
-    let counts = counts(&door, &caller.0, &selected).await?;
-    let hosts = hosts(&door, &caller.0, text.clone(), &selected.hosts).await?;
-    let labels = labels(&door, &caller.0, &text, &selected.labels).await?;
+    let counts = counts(&api, &caller.0, &selected).await?;
+    let hosts = hosts(&api, &caller.0, text.clone(), &selected.hosts).await?;
+    let labels = labels(&api, &caller.0, &text, &selected.labels).await?;
     Ok(ok(&FoundTargets { targets: Targets { hosts, labels, teams: Vec::new() }, counts }))
 }
 
-pub(super) async fn count(door: Data<AdminDoor>, caller: Caller, request: Body<TargetSearch>) -> Outcome {
+pub(super) async fn count(api: Data<AdminApi>, caller: Caller, request: Body<TargetSearch>) -> Outcome {
     let selected = request.into_inner().selected.unwrap_or_default();
-    Ok(ok(&counts(&door, &caller.0, &selected).await?))
+    Ok(ok(&counts(&api, &caller.0, &selected).await?))
 }
 
 /// Live queries are never switched off, and what keeps their results is part of the server.
@@ -37,10 +37,10 @@ pub(super) async fn status(_caller: Caller) -> Outcome {
     Ok(done())
 }
 
-async fn counts(door: &AdminDoor, principal: &Principal, selected: &Selected<i64>) -> fleet::Result<TargetCounts> {
+async fn counts(api: &AdminApi, principal: &Principal, selected: &Selected<i64>) -> fleet::Result<TargetCounts> {
     check_teams(selected)?;
     let selection = Selection::Ids { hosts: selected.hosts.clone(), labels: selected.labels.clone() };
-    let tally = door.fleet.hosts.tally(&door.fleet.live.would_ask(principal, &selection).await?);
+    let tally = api.fleet.hosts.tally(&api.fleet.live.would_ask(principal, &selection).await?);
     Ok(TargetCounts {
         targets_count: tally.total,
         targets_online: tally.online,
@@ -49,15 +49,15 @@ async fn counts(door: &AdminDoor, principal: &Principal, selected: &Selected<i64
     })
 }
 
-async fn hosts(door: &AdminDoor, principal: &Principal, text: String, chosen: &[i64]) -> fleet::Result<Vec<Host>> {
+async fn hosts(api: &AdminApi, principal: &Principal, text: String, chosen: &[i64]) -> fleet::Result<Vec<Host>> {
     let filter = Filter { text, limit: Some((SHOWN + chosen.len()) as u64), ..Filter::default() };
-    let found = door.fleet.hosts.list(principal, &HostQuery { filter, ..HostQuery::default() }).await?;
+    let found = api.fleet.hosts.list(principal, &HostQuery { filter, ..HostQuery::default() }).await?;
     Ok(found.into_iter().filter(|host| !chosen.contains(&host.id)).take(SHOWN).collect())
 }
 
 /// Labels of such names, and the one with all hosts in any case.
-async fn labels(door: &AdminDoor, principal: &Principal, text: &str, chosen: &[i64]) -> fleet::Result<Vec<Label>> {
-    let mut found = door.fleet.labels.list(principal, &Listing::default()).await?;
+async fn labels(api: &AdminApi, principal: &Principal, text: &str, chosen: &[i64]) -> fleet::Result<Vec<Label>> {
+    let mut found = api.fleet.labels.list(principal, &Listing::default()).await?;
     let text = text.to_lowercase();
     found.retain(|label| {
         let is_meant = label.name == ALL_HOSTS || label.name.to_lowercase().contains(&text);

@@ -42,7 +42,7 @@ pub struct RedisBus {
 #[derive(Debug)]
 struct Jobs {
     link: Arc<Link>,
-    door: Arc<RedisDoorbell>,
+    notifier: Arc<RedisDoorbell>,
     /// The ends of the streams opened here, as far as heard of.
     ends: Mutex<HashMap<i64, Known>>,
     lifetime: Duration,
@@ -69,7 +69,7 @@ struct Steps {
 
 impl RedisBus {
     /// Redis forgets a job by itself after `lifetime`, which must be longer than any job is needed.
-    pub(super) fn new(link: Arc<Link>, door: Arc<RedisDoorbell>, lifetime: Duration) -> Self {
+    pub(super) fn new(link: Arc<Link>, notifier: Arc<RedisDoorbell>, lifetime: Duration) -> Self {
         let steps = Steps {
             open: Step::new(include_str!("scripts/open.lua")),
             claim: Step::new(include_str!("scripts/claim.lua")),
@@ -79,7 +79,7 @@ impl RedisBus {
             events: Step::new(include_str!("scripts/events.lua")),
             read: Step::new(include_str!("scripts/read.lua")),
         };
-        let jobs = Arc::new(Jobs { link, door, ends: Mutex::default(), lifetime, steps });
+        let jobs = Arc::new(Jobs { link, notifier, ends: Mutex::default(), lifetime, steps });
         let mut looking = JoinSet::new();
         looking.spawn_on(look(Arc::downgrade(&jobs)), jobs.link.runtime());
         Self { jobs, _looking: looking }
@@ -88,7 +88,7 @@ impl RedisBus {
 
 /// Follows the ends of streams that are watched here.
 async fn look(jobs: Weak<Jobs>) {
-    let Some(mut bells) = jobs.upgrade().map(|jobs| jobs.door.listen()) else { return };
+    let Some(mut bells) = jobs.upgrade().map(|jobs| jobs.notifier.listen()) else { return };
     let mut tick = tokio::time::interval(LOOK);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -164,7 +164,7 @@ impl Jobs {
     ) -> Result<bool, BusError> {
         match self.step::<i64>((Purpose::Step, name, step), job, keys, arguments).await? {
             1 => {
-                self.door.ring(Bell::Events(job));
+                self.notifier.ring(Bell::Events(job));
                 Ok(true)
             }
             0 => Ok(false),
@@ -187,7 +187,7 @@ impl Jobs {
         lock(&self.ends).entry(job).or_insert_with(|| Known { first, end: watch::Sender::new(0) }).first = first;
         self.heard(job, end);
         if made == 1 {
-            self.door.ring(Bell::Events(job));
+            self.notifier.ring(Bell::Events(job));
         }
         Ok(if made == 1 { Opened::Made } else { Opened::Found })
     }
@@ -204,7 +204,7 @@ impl Jobs {
         }
         self.heard(job, end);
         if taken == 1 {
-            self.door.ring(Bell::Events(job));
+            self.notifier.ring(Bell::Events(job));
         }
         Ok(taken == 1)
     }

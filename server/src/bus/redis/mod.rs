@@ -27,7 +27,7 @@ use crate::config;
 #[derive(Debug)]
 pub struct RedisShare {
     pub bus: RedisBus,
-    pub door: Arc<RedisDoorbell>,
+    pub notifier: Arc<RedisDoorbell>,
     pub batches: Arc<SharedBatches>,
 }
 
@@ -40,8 +40,8 @@ impl RedisShare {
         let replica = uuid::Uuid::new_v4().simple().to_string();
         let rung = metrics.bells.clone();
         let link = Arc::new(Link::new(config, metrics)?);
-        let door = Arc::new(RedisDoorbell::new(Arc::clone(&link), &replica, rung));
-        let bus = RedisBus::new(Arc::clone(&link), Arc::clone(&door), lifetime);
-        Ok(Self { bus, door, batches: Arc::new(SharedBatches::new(link, &replica)) })
+        let notifier = Arc::new(RedisDoorbell::new(Arc::clone(&link), &replica, rung));
+        let bus = RedisBus::new(Arc::clone(&link), Arc::clone(&notifier), lifetime);
+        Ok(Self { bus, notifier, batches: Arc::new(SharedBatches::new(link, &replica)) })
     }
 }

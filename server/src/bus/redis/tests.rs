@@ -81,7 +81,7 @@ async fn hears(bells: &mut Bells, wanted: Bell) {
 /// Rings until it is heard: there may be no subscription yet.
 async fn rings_through(from: &RedisShare, bells: &mut Bells, bell: Bell) {
     eventually("a bell is heard", async || {
-        from.door.ring(bell);
+        from.notifier.ring(bell);
         tokio::time::timeout(Duration::from_millis(100), hears(bells, bell)).await.ok()
     })
     .await;
@@ -89,10 +89,10 @@ async fn rings_through(from: &RedisShare, bells: &mut Bells, bell: Bell) {
 
 async fn bells(settings: &Settings) {
     let (one, two) = (share(settings), share(settings));
-    let (mut here, mut there) = (one.door.listen(), two.door.listen());
+    let (mut here, mut there) = (one.notifier.listen(), two.notifier.listen());
     rings_through(&one, &mut there, Bell::Events(1)).await;
     for bell in [Bell::Schedule, Bell::Hosts, Bell::Sessions, Bell::Jobs, Bell::Events(7)] {
-        one.door.ring(bell);
+        one.notifier.ring(bell);
         hears(&mut here, bell).await;
         hears(&mut there, bell).await;
     }
@@ -192,7 +192,7 @@ async fn works_again(bus: &RedisBus, job: i64) {
 async fn a_redis_that_hangs_is_left_alone_until_it_goes_on() {
     let redis = RedisProcess::start().await;
     let shared = share(&redis.settings());
-    let mut bells = shared.door.listen();
+    let mut bells = shared.notifier.listen();
     shared.bus.open(1, Start::New).await.unwrap();
     assert!(shared.bus.answer(1, 7, b"{}".to_vec(), Vec::new()).await.unwrap());
 
@@ -208,7 +208,7 @@ async fn a_redis_that_hangs_is_left_alone_until_it_goes_on() {
     assert!(matches!(shared.bus.read(1, 0, 1).await, Err(BusError::Unavailable(_))));
     assert_eq!(shared.batches.begin(7, "r").await, BatchTurn::Unknown);
     assert!(!shared.batches.end(7, "r", Some(&[1])).await);
-    shared.door.ring(Bell::Jobs);
+    shared.notifier.ring(Bell::Jobs);
     hears(&mut bells, Bell::Jobs).await;
 
     redis.resume();
@@ -225,7 +225,7 @@ async fn a_redis_that_hangs_is_left_alone_until_it_goes_on() {
 async fn a_redis_that_came_back_empty_has_lost_its_jobs() {
     let mut redis = RedisProcess::start().await;
     let (shared, other) = (share(&redis.settings()), share(&redis.settings()));
-    let (mut here, mut there) = (shared.door.listen(), other.door.listen());
+    let (mut here, mut there) = (shared.notifier.listen(), other.notifier.listen());
     rings_through(&other, &mut here, Bell::Jobs).await;
     rings_through(&shared, &mut there, Bell::Sessions).await;
     shared.bus.open(1, Start::New).await.unwrap();
@@ -259,7 +259,7 @@ async fn a_redis_that_came_back_empty_has_lost_its_jobs() {
     let piece = shared.bus.read(1, before, 1).await.unwrap();
     assert_eq!(piece.lines.len(), 1);
     assert!(piece.next > before);
-    shared.door.ring(Bell::Schedule);
+    shared.notifier.ring(Bell::Schedule);
     hears(&mut there, Bell::Schedule).await;
 }
 
@@ -269,7 +269,7 @@ async fn redis_need_not_be_there_first() {
     let mut redis = RedisProcess::start().await;
     redis.kill();
     let shared = share(&redis.settings());
-    let mut bells = shared.door.listen();
+    let mut bells = shared.notifier.listen();
     is_unavailable(&shared.bus, 1).await;
     redis.restart().await;
     let opened = eventually("it is found", async || shared.bus.open(1, Start::New).await.ok()).await;
@@ -294,7 +294,7 @@ async fn connections_that_were_cut_are_made_anew() {
 async fn a_failover_is_followed() {
     let mut redis = SentinelRedis::start().await;
     let (shared, other) = (share(&redis.settings()), share(&redis.settings()));
-    let mut there = other.door.listen();
+    let mut there = other.notifier.listen();
     rings_through(&shared, &mut there, Bell::Sessions).await;
     shared.bus.open(1, Start::New).await.unwrap();
     assert!(shared.bus.answer(1, 7, b"{}".to_vec(), Vec::new()).await.unwrap());
@@ -306,7 +306,7 @@ async fn a_failover_is_followed() {
     assert!(!claim(&shared.bus, 1, 7).await, "the replica knew of the answer");
     assert_eq!(shared.bus.read(1, 0, 100).await.unwrap().lines.len(), 1);
     hears(&mut there, Bell::Missed).await;
-    shared.door.ring(Bell::Hosts);
+    shared.notifier.ring(Bell::Hosts);
     hears(&mut there, Bell::Hosts).await;
 }
 

@@ -111,12 +111,12 @@ impl Live {
     /// say so.
     pub(super) async fn give_back_leases(&self, now: Moment) -> Result<()> {
         for id in self.campaigns.left_alone() {
-            match &self.door {
-                Some(door) => {
+            match &self.notifier {
+                Some(notifier) => {
                     let until = now.plus(OTHERS_WITHIN);
                     self.store.write(async |tx| store::live_queries::watch_until(tx, id, until).await).await?;
                     self.campaigns.prolonged(id, until);
-                    door.ring(Bell::Jobs);
+                    notifier.ring(Bell::Jobs);
                 }
                 None => self.end_campaign(id, GONE.to_owned()).await?,
             }

@@ -54,7 +54,7 @@ pub struct Live {
     store: Store,
     bus: Arc<dyn LiveBus>,
     /// To the other servers, if there can be any.
-    door: Option<Arc<dyn Doorbell>>,
+    notifier: Option<Arc<dyn Doorbell>>,
     replica: Arc<Replica>,
     clock: Clock,
     config: config::Live,
@@ -85,7 +85,7 @@ pub struct Live {
 pub struct Parts {
     pub store: Store,
     pub bus: Arc<dyn LiveBus>,
-    pub door: Option<Arc<dyn Doorbell>>,
+    pub notifier: Option<Arc<dyn Doorbell>>,
     pub replica: Arc<Replica>,
     pub clock: Clock,
     pub config: config::Live,
@@ -100,7 +100,7 @@ impl Live {
     /// # Errors
     /// When the database or a file of answers cannot be read.
     pub async fn load(parts: Parts) -> Result<Self> {
-        let Parts { store, bus, door, replica, clock, config, hosts, schedule, metrics } = parts;
+        let Parts { store, bus, notifier, replica, clock, config, hosts, schedule, metrics } = parts;
         let live = Self {
             followers: Arc::new(Semaphore::new(config.max_followers.min(Semaphore::MAX_PERMITS))),
             jobs: papaya::HashMap::new(),
@@ -114,7 +114,7 @@ impl Live {
             gone: Mutex::default(),
             store,
             bus,
-            door,
+            notifier,
             replica,
             clock,
             config,
@@ -127,14 +127,14 @@ impl Live {
             match live.fold(&job).await {
                 Ok(()) => tracing::info!(live_query = job.id, "a live query goes on"),
                 // The bus may be away at the start; everything else must not wait for it.
-                Err(error @ Error::Unavailable(_)) if live.door.is_some() => {
+                Err(error @ Error::Unavailable(_)) if live.notifier.is_some() => {
                     tracing::warn!(%error, live_query = job.id, "a live query cannot be taken up now");
                 }
                 Err(error) => return Err(error),
             }
         }
         match live.end_unwatched(live.clock.now()).await {
-            Err(Error::Unavailable(_)) if live.door.is_some() => {}
+            Err(Error::Unavailable(_)) if live.notifier.is_some() => {}
             outcome => outcome?,
         }
         Ok(live)
@@ -157,7 +157,7 @@ impl Live {
         if let Some(job) = self.jobs.pin().get(&id).cloned() {
             return Ok(Some(job));
         }
-        if self.door.is_none() || id <= self.newest.load(Ordering::Relaxed) {
+        if self.notifier.is_none() || id <= self.newest.load(Ordering::Relaxed) {
             return Ok(None);
         }
         let asked_at = Instant::now();

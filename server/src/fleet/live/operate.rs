@@ -156,8 +156,8 @@ impl Live {
             self.campaigns.took_up(id, until);
         }
         self.tell_hosts(&job);
-        if let Some(door) = &self.door {
-            door.ring(Bell::Jobs);
+        if let Some(notifier) = &self.notifier {
+            notifier.ring(Bell::Jobs);
         }
         Ok(job)
     }
@@ -252,7 +252,7 @@ impl Live {
     /// several servers the database knows, half a minute later.
     async fn online(&self, job: &Job) -> Result<(u64, u64)> {
         let waiting = job.waiting();
-        if self.door.is_none() {
+        if self.notifier.is_none() {
             let of_waiting = self.hosts.online(waiting.iter().map(u64::cast_signed));
             return Ok((self.hosts.online(job.targets()), of_waiting));
         }

@@ -1,22 +1,22 @@
-use loadtest::agent::Door;
+use loadtest::agent::AgentEndpoint;
 use rand::rngs::StdRng;
 use rand::{Rng as _, RngExt as _, SeedableRng as _};
 use serde_json::{Value, json};
 
 use super::{assert_serving, good_body, small_caps};
-use crate::support::{DOORS, Lines, TestServer, assert_refused};
+use crate::support::{AGENT_ENDPOINTS, Lines, TestServer, assert_refused};
 
 fn show(body: &[u8]) -> String {
     String::from_utf8_lossy(&body[..body.len().min(80)]).into_owned()
 }
 
-async fn assert_all_refused(name: &str, bodies: impl AsyncFn(Door, &loadtest::TestAgent) -> Vec<Vec<u8>>) {
+async fn assert_all_refused(name: &str, bodies: impl AsyncFn(AgentEndpoint, &loadtest::TestAgent) -> Vec<Vec<u8>>) {
     let server = TestServer::with(small_caps).await;
     let agent = server.enrolled(1).await;
-    for door in DOORS {
-        for body in bodies(door, &agent).await {
-            let what = format!("{name} to {door:?}: {}", show(&body));
-            assert_refused(&agent.raw(door, body, &[]).await, &what);
+    for endpoint in AGENT_ENDPOINTS {
+        for body in bodies(endpoint, &agent).await {
+            let what = format!("{name} to {endpoint:?}: {}", show(&body));
+            assert_refused(&agent.raw(endpoint, body, &[]).await, &what);
         }
     }
     assert_eq!(Lines::read(&server.results()).total(), 0, "lines of refused bodies were kept");
@@ -25,8 +25,8 @@ async fn assert_all_refused(name: &str, bodies: impl AsyncFn(Door, &loadtest::Te
 
 #[tokio::test]
 async fn random_bytes_are_refused() {
-    assert_all_refused("random bytes", async |door, _| {
-        let mut random = StdRng::seed_from_u64(door as u64);
+    assert_all_refused("random bytes", async |endpoint, _| {
+        let mut random = StdRng::seed_from_u64(endpoint as u64);
         let mut bodies = Vec::new();
         for _ in 0..25 {
             let mut body = vec![0; random.random_range(1..4000)];
@@ -42,8 +42,8 @@ async fn random_bytes_are_refused() {
 
 #[tokio::test]
 async fn bodies_that_are_cut_off_are_refused() {
-    assert_all_refused("a cut body", async |door, agent| {
-        let good = good_body(agent, door);
+    assert_all_refused("a cut body", async |endpoint, agent| {
+        let good = good_body(agent, endpoint);
         (1..good.len()).step_by(7).chain([good.len() - 1]).map(|end| good.as_bytes()[..end].to_vec()).collect()
     })
     .await;
@@ -51,8 +51,8 @@ async fn bodies_that_are_cut_off_are_refused() {
 
 #[tokio::test]
 async fn bodies_with_something_behind_them_are_refused() {
-    assert_all_refused("a body and more", async |door, agent| {
-        let good = good_body(agent, door);
+    assert_all_refused("a body and more", async |endpoint, agent| {
+        let good = good_body(agent, endpoint);
         ["x", "{}", ",", "\0"].iter().map(|more| (good.clone() + more).into_bytes()).collect()
     })
     .await;
@@ -69,18 +69,18 @@ async fn what_is_no_object_is_refused() {
 
 #[tokio::test]
 async fn wrong_types_are_refused() {
-    assert_all_refused("a wrong type", async |door, agent| {
+    assert_all_refused("a wrong type", async |endpoint, agent| {
         let mut bodies: Vec<Value> = [json!(7), json!(true), json!([]), json!({})]
             .into_iter()
-            .filter(|_| door != Door::Enroll)
+            .filter(|_| endpoint != AgentEndpoint::Enroll)
             .map(|key| json!({ "node_key": key, "log_type": "result", "data": [{ "x": 1 }] }))
             .collect();
         let key = agent.node_key();
-        match door {
-            Door::Enroll => {
+        match endpoint {
+            AgentEndpoint::Enroll => {
                 bodies.push(json!({ "enroll_secret": crate::support::ENROLL_SECRET, "host_identifier": [] }))
             }
-            Door::Log => {
+            AgentEndpoint::Log => {
                 for data in [json!("text"), json!({ "a": 1 }), json!(7), json!(true)] {
                     bodies.push(json!({ "node_key": key, "log_type": "result", "data": data }));
                 }
@@ -89,13 +89,13 @@ async fn wrong_types_are_refused() {
                 }
                 bodies.push(json!({ "node_key": key, "data": [{ "x": 1 }] }));
             }
-            Door::DistributedWrite => {
+            AgentEndpoint::DistributedWrite => {
                 for member in ["queries", "statuses"] {
                     bodies.push(json!({ "node_key": key, member: "text" }));
                     bodies.push(json!({ "node_key": key, member: 7 }));
                 }
             }
-            Door::Config | Door::DistributedRead => {}
+            AgentEndpoint::Config | AgentEndpoint::DistributedRead => {}
         }
         bodies.into_iter().map(|body| body.to_string().into_bytes()).collect()
     })
@@ -109,7 +109,7 @@ async fn an_enrollment_with_an_unreadable_secret_gets_no_key() {
     let agent = server.agent(1);
     for secret in [json!(7), json!(null), json!([]), json!({}), json!(true), json!("")] {
         let body = json!({ "enroll_secret": secret, "host_identifier": "x" }).to_string();
-        let exchange = agent.raw(Door::Enroll, body, &[]).await;
+        let exchange = agent.raw(AgentEndpoint::Enroll, body, &[]).await;
         let members = crate::support::object(&exchange);
         assert!(members.contains_key("error") && !members.contains_key("node_key"), "{secret}: {exchange:?}");
     }
@@ -130,13 +130,13 @@ async fn deep_nesting_is_refused() {
         for (open, close) in [("[", "]"), (r#"{"a":"#, "}")] {
             let nest = open.repeat(depth) + "1" + &close.repeat(depth);
             let unclosed = open.repeat(depth);
-            for door in DOORS {
-                let good = good_body(&agent, door);
+            for endpoint in AGENT_ENDPOINTS {
+                let good = good_body(&agent, endpoint);
                 let inside = format!(r#"{{"deep":{nest},{}"#, &good[1..]);
                 let line = good.replace(r#"{"good":1}"#, &nest);
                 for body in [nest.clone(), unclosed.clone(), inside, line].into_iter().filter(|body| *body != good) {
-                    let what = format!("{depth} levels of {open} to {door:?}");
-                    assert_refused(&agent.raw(door, body, &[]).await, &what);
+                    let what = format!("{depth} levels of {open} to {endpoint:?}");
+                    assert_refused(&agent.raw(endpoint, body, &[]).await, &what);
                 }
             }
         }
@@ -154,6 +154,6 @@ async fn odd_content_is_kept_as_it_is() {
     let line = b"{\"bytes\":\"A\xff\xfe\xc3(B\",\"nul\":\"\\u0000\"}";
     body.extend_from_slice(line);
     body.extend_from_slice(b"]}");
-    assert!(agent.raw(Door::Log, body, &[]).await.verdict.is_success());
+    assert!(agent.raw(AgentEndpoint::Log, body, &[]).await.verdict.is_success());
     assert_eq!(std::fs::read(server.results()).unwrap(), [line.as_slice(), b"\n"].concat());
 }

@@ -1,7 +1,7 @@
-use loadtest::agent::Door;
+use loadtest::agent::AgentEndpoint;
 
 use super::gzip;
-use crate::support::{DOORS, Rest, Site, assert_refused};
+use crate::support::{AGENT_ENDPOINTS, Rest, Site, assert_refused};
 
 /// More than the server may take up for all bodies together in this test, with room for what an allocator keeps.
 const MAX_GROWTH: u64 = 256 * 1024 * 1024;
@@ -22,11 +22,11 @@ async fn a_flood_of_bombs_takes_little_memory() {
     let bomb = bytes::Bytes::from(gzip(&vec![b' '; 256 << 20]));
     let nest = bytes::Bytes::from("[".repeat(12 << 20));
     let agents: Vec<_> = (0..24).map(|index| site.address().agent(index)).collect();
-    let sending = agents.iter().zip(DOORS.into_iter().cycle()).map(async |(agent, door)| {
+    let sending = agents.iter().zip(AGENT_ENDPOINTS.into_iter().cycle()).map(async |(agent, endpoint)| {
         let compressed = [("Content-Encoding", "gzip")];
-        assert_refused(&agent.raw(Door::Log, bomb.clone(), &compressed).await, "a bomb");
-        assert_refused(&agent.raw(door, nest.clone(), &[]).await, "a deep nest");
-        assert_refused(&agent.raw(Door::Log, bomb.clone(), &compressed).await, "a bomb");
+        assert_refused(&agent.raw(AgentEndpoint::Log, bomb.clone(), &compressed).await, "a bomb");
+        assert_refused(&agent.raw(endpoint, nest.clone(), &[]).await, "a deep nest");
+        assert_refused(&agent.raw(AgentEndpoint::Log, bomb.clone(), &compressed).await, "a bomb");
     });
     futures_util::future::join_all(sending).await;
     let growth = server.peak_bytes() - before;

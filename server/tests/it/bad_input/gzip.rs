@@ -1,13 +1,13 @@
 use loadtest::TestAgent;
-use loadtest::agent::Door;
+use loadtest::agent::AgentEndpoint;
 
 use super::{INFLATED_CAP, assert_serving, good_body, gzip, small_caps};
-use crate::support::{DOORS, Lines, TestServer, assert_refused};
+use crate::support::{AGENT_ENDPOINTS, Lines, TestServer, assert_refused};
 
 const GZIP: [(&str, &str); 1] = [("Content-Encoding", "gzip")];
 
 fn log_of_size(agent: &TestAgent, bytes: usize) -> Vec<u8> {
-    let good = good_body(agent, Door::Log);
+    let good = good_body(agent, AgentEndpoint::Log);
     (good.clone() + &" ".repeat(bytes - good.len())).into_bytes()
 }
 
@@ -15,12 +15,12 @@ fn log_of_size(agent: &TestAgent, bytes: usize) -> Vec<u8> {
 async fn the_inflated_size_has_a_cap_of_its_own() {
     let server = TestServer::with(small_caps).await;
     let agent = server.enrolled(1).await;
-    let fits = agent.raw(Door::Log, gzip(&log_of_size(&agent, INFLATED_CAP)), &GZIP).await;
+    let fits = agent.raw(AgentEndpoint::Log, gzip(&log_of_size(&agent, INFLATED_CAP)), &GZIP).await;
     assert!(fits.verdict.is_success(), "{fits:?}");
     assert_eq!(Lines::read(&server.results()).total(), 1);
     for bytes in [INFLATED_CAP + 1, 64 * INFLATED_CAP] {
         let bomb = gzip(&log_of_size(&agent, bytes));
-        let exchange = agent.raw(Door::Log, bomb, &GZIP).await;
+        let exchange = agent.raw(AgentEndpoint::Log, bomb, &GZIP).await;
         assert_refused(&exchange, &format!("{bytes} bytes inflated"));
         assert_eq!(exchange.status(), 413);
     }
@@ -31,12 +31,12 @@ async fn the_inflated_size_has_a_cap_of_its_own() {
 async fn broken_gzip_is_refused() {
     let server = TestServer::with(small_caps).await;
     let agent = server.enrolled(1).await;
-    let good = gzip(good_body(&agent, Door::Log).as_bytes());
+    let good = gzip(good_body(&agent, AgentEndpoint::Log).as_bytes());
     let mut wrong_sum = good.clone();
     let sum_at = wrong_sum.len() - 6;
     wrong_sum[sum_at] ^= 0xff;
     let bodies = [
-        ("no gzip", good_body(&agent, Door::Log).into_bytes()),
+        ("no gzip", good_body(&agent, AgentEndpoint::Log).into_bytes()),
         ("nothing", Vec::new()),
         ("only a header", good[..10].to_vec()),
         ("half", good[..good.len() / 2].to_vec()),
@@ -47,7 +47,7 @@ async fn broken_gzip_is_refused() {
         ("two bodies", [good.as_slice(), good.as_slice()].concat()),
     ];
     for (what, body) in bodies {
-        assert_refused(&agent.raw(Door::Log, body, &GZIP).await, what);
+        assert_refused(&agent.raw(AgentEndpoint::Log, body, &GZIP).await, what);
     }
     assert_eq!(Lines::read(&server.results()).total(), 0);
     assert_serving(&server).await;
@@ -57,14 +57,14 @@ async fn broken_gzip_is_refused() {
 async fn other_encodings_are_refused() {
     let server = TestServer::with(small_caps).await;
     let agent = server.enrolled(1).await;
-    let good = good_body(&agent, Door::Log);
+    let good = good_body(&agent, AgentEndpoint::Log);
     for encoding in ["deflate", "br", "zstd", "gzip, gzip", "gzip;q=1", "x"] {
-        let exchange = agent.raw(Door::Log, good.clone(), &[("Content-Encoding", encoding)]).await;
+        let exchange = agent.raw(AgentEndpoint::Log, good.clone(), &[("Content-Encoding", encoding)]).await;
         assert_refused(&exchange, encoding);
     }
     for encoding in ["identity", "", "GZIP"] {
         let body = if encoding == "GZIP" { gzip(good.as_bytes()) } else { good.clone().into_bytes() };
-        let exchange = agent.raw(Door::Log, body, &[("Content-Encoding", encoding)]).await;
+        let exchange = agent.raw(AgentEndpoint::Log, body, &[("Content-Encoding", encoding)]).await;
         assert!(exchange.verdict.is_success(), "{encoding}: {exchange:?}");
     }
     assert_serving(&server).await;
@@ -75,9 +75,9 @@ async fn other_encodings_are_refused() {
 async fn compression_belongs_to_logs() {
     let server = TestServer::with(small_caps).await;
     let agent = server.enrolled(1).await;
-    for door in DOORS.into_iter().filter(|door| *door != Door::Log) {
-        let body = gzip(good_body(&agent, door).as_bytes());
-        assert_refused(&agent.raw(door, body, &GZIP).await, &format!("gzip to {door:?}"));
+    for endpoint in AGENT_ENDPOINTS.into_iter().filter(|endpoint| *endpoint != AgentEndpoint::Log) {
+        let body = gzip(good_body(&agent, endpoint).as_bytes());
+        assert_refused(&agent.raw(endpoint, body, &GZIP).await, &format!("gzip to {endpoint:?}"));
     }
     assert_serving(&server).await;
 }

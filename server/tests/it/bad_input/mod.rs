@@ -11,7 +11,7 @@ mod sizes;
 use std::io::Write as _;
 
 use loadtest::TestAgent;
-use loadtest::agent::Door;
+use loadtest::agent::AgentEndpoint;
 use muster::config::{Bytes, Config};
 use serde_json::json;
 
@@ -34,8 +34,8 @@ fn small_caps(config: &mut Config) {
     config.osquery.max_log_inflated = Bytes(INFLATED_CAP);
 }
 
-fn cap(door: Door) -> usize {
-    if door == Door::Log { LOG_CAP } else { CAP }
+fn cap(endpoint: AgentEndpoint) -> usize {
+    if endpoint == AgentEndpoint::Log { LOG_CAP } else { CAP }
 }
 
 fn gzip(plain: &[u8]) -> Vec<u8> {
@@ -44,24 +44,24 @@ fn gzip(plain: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-/// A body that a door accepts from an enrolled agent.
-fn good_body(agent: &TestAgent, door: Door) -> String {
+/// A body that a endpoint accepts from an enrolled agent.
+fn good_body(agent: &TestAgent, endpoint: AgentEndpoint) -> String {
     let key = agent.node_key();
-    match door {
-        Door::Enroll => json!({
+    match endpoint {
+        AgentEndpoint::Enroll => json!({
             "enroll_secret": crate::support::ENROLL_SECRET, "host_identifier": "by-hand", "platform_type": "9",
             "host_details": { "os_version": { "platform": "debian" }, "osquery_info": { "version": "5.12.2" } },
         }),
-        Door::Config | Door::DistributedRead => json!({ "node_key": key }),
-        Door::Log => json!({ "data": [{ "good": 1 }], "log_type": "result", "node_key": key }),
-        Door::DistributedWrite => {
+        AgentEndpoint::Config | AgentEndpoint::DistributedRead => json!({ "node_key": key }),
+        AgentEndpoint::Log => json!({ "data": [{ "good": 1 }], "log_type": "result", "node_key": key }),
+        AgentEndpoint::DistributedWrite => {
             json!({ "queries": { "q": [{ "a": "1" }] }, "statuses": { "q": 0 }, "node_key": key })
         }
     }
     .to_string()
 }
 
-/// A host that has done nothing wrong is served at every door.
+/// A host that has done nothing wrong is served at every endpoint.
 async fn assert_serving(server: &TestServer) {
     let mut good = server.enrolled(4242).await;
     assert!(good.config().await.verdict.is_success());

@@ -1,4 +1,4 @@
-use loadtest::agent::Door;
+use loadtest::agent::AgentEndpoint;
 use loadtest::{TestAgent, Verdict};
 
 use super::{assert_serving, small_caps};
@@ -47,8 +47,8 @@ async fn a_mistaken_path_is_no_success_anywhere() {
         "/metrics",
         "/healthz",
     ] {
-        for door in [Door::Log, Door::Config] {
-            let exchange = agent.post(path, door, r#"{"node_key":"x"}"#, &[]).await;
+        for endpoint in [AgentEndpoint::Log, AgentEndpoint::Config] {
+            let exchange = agent.post(path, endpoint, r#"{"node_key":"x"}"#, &[]).await;
             if exchange.verdict.is_success() {
                 taken_for_success.push(format!(
                     "{path}: {} {:?}",
@@ -66,9 +66,9 @@ async fn a_mistaken_path_is_no_success_anywhere() {
 async fn a_secret_in_the_query_string_changes_nothing() {
     let server = TestServer::with(small_caps).await;
     let agent = server.enrolled(1).await;
-    let path = format!("{}?enroll_secret=abc", agent.agent().path(Door::Config));
-    let body = super::good_body(&agent, Door::Config);
-    assert!(agent.post(&path, Door::Config, body.clone(), &[]).await.verdict.is_success());
+    let path = format!("{}?enroll_secret=abc", agent.agent().path(AgentEndpoint::Config));
+    let body = super::good_body(&agent, AgentEndpoint::Config);
+    assert!(agent.post(&path, AgentEndpoint::Config, body.clone(), &[]).await.verdict.is_success());
     let other = server.agent(2);
-    assert!(matches!(other.post(&path, Door::Config, r#"{"node_key":""}"#, &[]).await.verdict, Verdict::NodeInvalid));
+    assert!(matches!(other.post(&path, AgentEndpoint::Config, r#"{"node_key":""}"#, &[]).await.verdict, Verdict::NodeInvalid));
 }

@@ -1,7 +1,7 @@
-use loadtest::agent::Door;
+use loadtest::agent::AgentEndpoint;
 
 use super::{CAP, assert_serving, cap, good_body, small_caps};
-use crate::support::{DOORS, Raw, TestServer, assert_refused};
+use crate::support::{AGENT_ENDPOINTS, Raw, TestServer, assert_refused};
 
 /// A good body made so long with white space.
 fn padded(good: &str, length: usize) -> String {
@@ -12,12 +12,12 @@ fn padded(good: &str, length: usize) -> String {
 async fn a_body_may_be_as_large_as_its_cap_and_no_larger() {
     let server = TestServer::with(small_caps).await;
     let agent = server.enrolled(1).await;
-    for door in DOORS {
-        let good = good_body(&agent, door);
-        let fits = agent.raw(door, padded(&good, cap(door)), &[]).await;
-        assert!(fits.verdict.is_success(), "{door:?}: {fits:?}");
-        let too_large = agent.raw(door, padded(&good, cap(door) + 1), &[]).await;
-        assert_refused(&too_large, &format!("a byte too many for {door:?}"));
+    for endpoint in AGENT_ENDPOINTS {
+        let good = good_body(&agent, endpoint);
+        let fits = agent.raw(endpoint, padded(&good, cap(endpoint)), &[]).await;
+        assert!(fits.verdict.is_success(), "{endpoint:?}: {fits:?}");
+        let too_large = agent.raw(endpoint, padded(&good, cap(endpoint) + 1), &[]).await;
+        assert_refused(&too_large, &format!("a byte too many for {endpoint:?}"));
         assert_eq!(too_large.status(), 413);
     }
     assert!(server.metric("muster_limit_hits_total").await >= 5.0);
@@ -39,18 +39,18 @@ fn chunked(body: &str, chunk: usize) -> Vec<u8> {
 async fn a_body_without_a_length_has_the_same_cap() {
     let server = TestServer::with(small_caps).await;
     let agent = server.enrolled(1).await;
-    for door in DOORS {
-        let good = good_body(&agent, door);
-        for (length, fits) in [(cap(door), true), (cap(door) + 1, false), (cap(door) * 20, false)] {
+    for endpoint in AGENT_ENDPOINTS {
+        let good = good_body(&agent, endpoint);
+        for (length, fits) in [(cap(endpoint), true), (cap(endpoint) + 1, false), (cap(endpoint) * 20, false)] {
             let mut raw = Raw::connect(&server.address.url).await;
-            let head = Raw::head(&agent.agent().path(door), &[("Transfer-Encoding", "chunked")]);
+            let head = Raw::head(&agent.agent().path(endpoint), &[("Transfer-Encoding", "chunked")]);
             raw.write(head.as_bytes()).await;
             raw.write(&chunked(&padded(&good, length), 1000)).await;
             let exchange = raw.answer().await;
             if !fits {
-                assert_refused(&exchange, &format!("{length} bytes in chunks to {door:?}"));
-            } else if door != Door::Enroll {
-                assert!(exchange.verdict.is_success(), "{door:?}: {exchange:?}");
+                assert_refused(&exchange, &format!("{length} bytes in chunks to {endpoint:?}"));
+            } else if endpoint != AgentEndpoint::Enroll {
+                assert!(exchange.verdict.is_success(), "{endpoint:?}: {exchange:?}");
             } else {
                 assert!(crate::support::object(&exchange).contains_key("node_key"), "{exchange:?}");
             }
@@ -64,10 +64,10 @@ async fn a_body_without_a_length_has_the_same_cap() {
 async fn a_refusal_reaches_a_client_that_is_still_sending() {
     let server = TestServer::with(small_caps).await;
     let agent = server.enrolled(1).await;
-    for door in DOORS {
+    for endpoint in AGENT_ENDPOINTS {
         let body = vec![b' '; 4 * 1024 * 1024];
-        let exchange = agent.raw(door, body, &[]).await;
-        assert_refused(&exchange, &format!("4 MiB to {door:?}"));
+        let exchange = agent.raw(endpoint, body, &[]).await;
+        assert_refused(&exchange, &format!("4 MiB to {endpoint:?}"));
     }
     assert_serving(&server).await;
 }
@@ -81,13 +81,13 @@ async fn a_body_that_does_not_come_is_given_up() {
     })
     .await;
     let agent = server.enrolled(1).await;
-    for door in DOORS {
+    for endpoint in AGENT_ENDPOINTS {
         let mut raw = Raw::connect(&server.address.url).await;
         let length = CAP.to_string();
-        let head = Raw::head(&agent.agent().path(door), &[("Content-Length", &length)]);
+        let head = Raw::head(&agent.agent().path(endpoint), &[("Content-Length", &length)]);
         raw.write(head.as_bytes()).await;
         raw.write(br#"{"node_key":""#).await;
-        assert_refused(&raw.answer().await, &format!("half a body to {door:?}"));
+        assert_refused(&raw.answer().await, &format!("half a body to {endpoint:?}"));
     }
     assert_serving(&server).await;
 }

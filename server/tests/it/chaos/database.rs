@@ -1,7 +1,7 @@
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
-use loadtest::agent::{Counters, Door};
+use loadtest::agent::{Counters, AgentEndpoint};
 use loadtest::{Exchange, TestAgent, Verdict};
 
 use super::cluster::Cluster;
@@ -71,11 +71,11 @@ impl Site {
             let meeting = join_all(self.strangers.iter_mut().map(async |stranger| {
                 stranger.push_status_line(format!(r#"{{"stranger":{round}}}"#));
                 let mut slowest = Duration::ZERO;
-                for door in [Door::Config, Door::DistributedRead, Door::Log] {
+                for endpoint in [AgentEndpoint::Config, AgentEndpoint::DistributedRead, AgentEndpoint::Log] {
                     let asked = Instant::now();
-                    let exchange = match door {
-                        Door::Config => stranger.config().await,
-                        Door::Log => stranger.flush_logs().await.remove(0),
+                    let exchange = match endpoint {
+                        AgentEndpoint::Config => stranger.config().await,
+                        AgentEndpoint::Log => stranger.flush_logs().await.remove(0),
                         _ => stranger.read().await,
                     };
                     slowest = slowest.max(asked.elapsed());
@@ -107,7 +107,7 @@ impl Site {
         }
         self.fleet.all_succeed("known hosts are served without the database", AWAY * 2).await;
         let after = self.fleet.counters();
-        let configs = |counters: &Counters| counters.door(Door::Config).successes;
+        let configs = |counters: &Counters| counters.endpoint(AgentEndpoint::Config).successes;
         let gained = after.iter().zip(&counters).map(|(after, before)| configs(after) - configs(before));
         let (fewest, page) = (gained.min().unwrap(), self.fleet.book.take());
         eprintln!("{what}, {} ms: known hosts: at least {fewest} configs each; {page}", began.elapsed().as_millis());

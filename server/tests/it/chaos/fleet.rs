@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use loadtest::Flags;
-use loadtest::agent::{Counters, Door, Request, Thread};
+use loadtest::agent::{Counters, AgentEndpoint, Request, Thread};
 use loadtest::live::{self, SharedAgent};
 use loadtest::transport::{Direct, Response, Transport, TransportError};
 use serde_json::Value;
@@ -87,9 +87,9 @@ impl Fleet {
         eventually(what, within, async || {
             let after = self.counters();
             let has_gone_on = |(before, after): (&Counters, &Counters)| {
-                [Door::Config, Door::Log, Door::DistributedRead]
+                [AgentEndpoint::Config, AgentEndpoint::Log, AgentEndpoint::DistributedRead]
                     .into_iter()
-                    .all(|door| after.door(door).successes > before.door(door).successes)
+                    .all(|endpoint| after.endpoint(endpoint).successes > before.endpoint(endpoint).successes)
             };
             before.iter().zip(&after).all(has_gone_on).then_some(())
         })
@@ -190,12 +190,12 @@ pub struct Book {
 #[derive(Debug, Default)]
 pub struct Page {
     pub accepted: usize,
-    pub refused: Vec<(Door, String)>,
+    pub refused: Vec<(AgentEndpoint, String)>,
     /// Requests without an answer.
-    pub unanswered: Vec<(Door, String)>,
+    pub unanswered: Vec<(AgentEndpoint, String)>,
     /// Answers of no bytes, or not what agents understand, or that a key is unknown.
-    pub wrong: Vec<(Door, String)>,
-    pub slowest: [Duration; Door::ALL.len()],
+    pub wrong: Vec<(AgentEndpoint, String)>,
+    pub slowest: [Duration; AgentEndpoint::ALL.len()],
 }
 
 impl Book {
@@ -214,16 +214,16 @@ impl Book {
 
     fn note(&self, request: &Request, result: &Result<Response, TransportError>, took: Duration) {
         let mut page = self.page.lock().unwrap_or_else(PoisonError::into_inner);
-        let door = request.door;
-        let slowest = &mut page.slowest[door as usize];
+        let endpoint = request.endpoint;
+        let slowest = &mut page.slowest[endpoint as usize];
         *slowest = took.max(*slowest);
         let response = match result {
             Ok(response) => response,
             Err(error) => {
-                if door == Door::Log {
+                if endpoint == AgentEndpoint::Log {
                     self.unsure_lines.fetch_add(lines_in(&request.body), Ordering::Relaxed);
                 }
-                page.unanswered.push((door, error.to_string()));
+                page.unanswered.push((endpoint, error.to_string()));
                 return;
             }
         };
@@ -232,12 +232,12 @@ impl Book {
             Ok(Value::Object(members)) if members.get("node_invalid").is_none_or(|is| is == &Value::Bool(false)) => {
                 match members.get("error") {
                     None => page.accepted += 1,
-                    Some(reason) => page.refused.push((door, reason.to_string())),
+                    Some(reason) => page.refused.push((endpoint, reason.to_string())),
                 }
             }
             _ => {
                 self.wrong.fetch_add(1, Ordering::Relaxed);
-                page.wrong.push((door, text));
+                page.wrong.push((endpoint, text));
             }
         }
     }
@@ -264,8 +264,8 @@ impl fmt::Display for Page {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (refused, unanswered, wrong) = (self.refused.len(), self.unanswered.len(), self.wrong.len());
         write!(f, "{} accepted, {refused} refused, {unanswered} unanswered, {wrong} wrong, slowest", self.accepted)?;
-        for (door, slowest) in Door::ALL.iter().zip(self.slowest) {
-            write!(f, " {door:?} {} ms", slowest.as_millis())?;
+        for (endpoint, slowest) in AgentEndpoint::ALL.iter().zip(self.slowest) {
+            write!(f, " {endpoint:?} {} ms", slowest.as_millis())?;
         }
         Ok(())
     }

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use loadtest::TestAgent;
-use loadtest::agent::Door;
+use loadtest::agent::AgentEndpoint;
 use serde_json::{Map, Value, json};
 
 use super::{label, names};
@@ -20,7 +20,7 @@ fn is_member(host: u32, label: u32, hour: u32) -> bool {
 async fn check_in(agent: &TestAgent, host: u32, hour: u32) -> usize {
     let key = agent.node_key().to_owned();
     let body = json!({ "node_key": key }).to_string();
-    let asked = names(&object(&agent.raw(Door::DistributedRead, body, &[]).await));
+    let asked = names(&object(&agent.raw(AgentEndpoint::DistributedRead, body, &[]).await));
     let mut queries = Map::new();
     let mut statuses = Map::new();
     let mut labels = 0;
@@ -37,7 +37,7 @@ async fn check_in(agent: &TestAgent, host: u32, hour: u32) -> usize {
         statuses.insert(name, Value::from(0));
     }
     let body = json!({ "node_key": key, "queries": queries, "statuses": statuses }).to_string();
-    assert!(agent.raw(Door::DistributedWrite, body, &[]).await.verdict.is_success());
+    assert!(agent.raw(AgentEndpoint::DistributedWrite, body, &[]).await.verdict.is_success());
     labels
 }
 

@@ -16,7 +16,7 @@ async fn another_key(server: &TestServer) -> TestAgent {
 async fn is_good(agent: &mut TestAgent) -> bool {
     // By request, without losing the key when it is refused.
     let body = format!(r#"{{"node_key":"{}"}}"#, agent.node_key());
-    match agent.raw(loadtest::agent::Door::Config, body, &[]).await.verdict {
+    match agent.raw(loadtest::agent::AgentEndpoint::Config, body, &[]).await.verdict {
         Verdict::Success(_) => true,
         Verdict::NodeInvalid => false,
         Verdict::Failure(reason) => panic!("{reason}"),
@@ -97,7 +97,7 @@ async fn a_host_has_at_most_eight_keys_and_the_newest_always() {
 }
 
 #[tokio::test]
-async fn unknown_and_missing_keys_are_called_invalid_at_every_door() {
+async fn unknown_and_missing_keys_are_called_invalid_at_every_endpoint() {
     let server = TestServer::start().await;
     let agent = server.agent(1);
     for key in ["", "never-given-out", "x' OR 1=1 --", &"k".repeat(3000)] {
@@ -108,7 +108,7 @@ async fn unknown_and_missing_keys_are_called_invalid_at_every_door() {
             ("log", serde_json::json!({ "data": [{ "a": 1 }], "log_type": "result", "node_key": key })),
         ] {
             let path = format!("/api/v1/osquery/{path}");
-            let exchange = agent.post(&path, loadtest::agent::Door::Config, body.to_string(), &[]).await;
+            let exchange = agent.post(&path, loadtest::agent::AgentEndpoint::Config, body.to_string(), &[]).await;
             assert!(exchange.verdict.is_node_invalid(), "{path} {key:.20}: {exchange:?}");
             assert!(!String::from_utf8_lossy(exchange.body()).contains("never-given-out"), "keys are not echoed");
         }
@@ -121,12 +121,12 @@ async fn unknown_and_missing_keys_are_called_invalid_at_every_door() {
 async fn the_header_stands_in_where_the_body_has_no_key() {
     let server = TestServer::start().await;
     let agent = server.enrolled(1).await;
-    let door = loadtest::agent::Door::Config;
+    let endpoint = loadtest::agent::AgentEndpoint::Config;
     let good = format!("NodeKey {}", agent.node_key());
-    let only_header = agent.raw(door, "{}", &[("Authorization", &good)]).await;
+    let only_header = agent.raw(endpoint, "{}", &[("Authorization", &good)]).await;
     assert!(only_header.verdict.is_success(), "{only_header:?}");
     let body = format!(r#"{{"node_key":"{}"}}"#, agent.node_key());
-    assert!(agent.raw(door, body, &[("Authorization", "NodeKey wrong")]).await.verdict.is_success());
-    let wrong_body = agent.raw(door, r#"{"node_key":"wrong"}"#, &[("Authorization", &good)]).await;
+    assert!(agent.raw(endpoint, body, &[("Authorization", "NodeKey wrong")]).await.verdict.is_success());
+    let wrong_body = agent.raw(endpoint, r#"{"node_key":"wrong"}"#, &[("Authorization", &good)]).await;
     assert!(wrong_body.verdict.is_node_invalid(), "{wrong_body:?}");
 }

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use loadtest::agent::Door;
+use loadtest::agent::AgentEndpoint;
 use muster::config::Bytes;
 use muster_api::rest::{LiveStatus, TargetState};
 use serde_json::json;
@@ -33,7 +33,7 @@ async fn recorded_shapes_end_in_the_right_state() {
         (b"\"\"", 0, "", TargetState::Answered),
     ] {
         let id = ask(&server, &format!("SELECT {status}, '{message}'")).await.id;
-        agents[0].raw(Door::DistributedRead, json!({ "node_key": agents[0].node_key() }).to_string(), &[]).await;
+        agents[0].raw(AgentEndpoint::DistributedRead, json!({ "node_key": agents[0].node_key() }).to_string(), &[]).await;
         let name = format!("fleet_distributed_query_{id}");
         let mut body = format!("{{\"queries\":{{\"{name}\":").into_bytes();
         body.extend_from_slice(rows);
@@ -44,8 +44,8 @@ async fn recorded_shapes_end_in_the_right_state() {
             )
             .as_bytes(),
         );
-        assert!(agents[0].raw(Door::DistributedWrite, body.clone(), &[]).await.verdict.is_success());
-        assert!(agents[0].raw(Door::DistributedWrite, body, &[]).await.verdict.is_success(), "a repeat is taken");
+        assert!(agents[0].raw(AgentEndpoint::DistributedWrite, body.clone(), &[]).await.verdict.is_success());
+        assert!(agents[0].raw(AgentEndpoint::DistributedWrite, body, &[]).await.verdict.is_success(), "a repeat is taken");
         let kept = answers(&server, id, 0).await;
         assert_eq!(kept.len(), 1, "and kept once");
         assert_eq!(kept[0].state, state, "{message}");
@@ -91,7 +91,7 @@ async fn a_host_that_never_answers_is_asked_twice_and_lost() {
     let read = json!({ "node_key": agents[0].node_key() }).to_string();
     let mut given = 0;
     for _ in 0..6 {
-        let exchange = agents[0].raw(Door::DistributedRead, read.clone(), &[]).await;
+        let exchange = agents[0].raw(AgentEndpoint::DistributedRead, read.clone(), &[]).await;
         given += usize::from(!exchange.verdict.value().unwrap()["queries"].as_object().unwrap().is_empty());
         server.clock.advance(ENVELOPE);
     }
@@ -145,9 +145,9 @@ async fn a_write_that_is_too_large_is_taken_and_its_queries_fail() {
     // Whoever shows no key, or one that nobody has, is told.
     let body = format!("{{\"queries\":{{\"a\":[{}{{}}]}}}}", "{},".repeat(30_000));
     let strip = [("Authorization", "none")];
-    let unknown = agents[0].raw(Door::DistributedWrite, body.clone(), &strip).await;
+    let unknown = agents[0].raw(AgentEndpoint::DistributedWrite, body.clone(), &strip).await;
     assert_refused(&unknown, "without a key");
     let body = body.replacen('{', "{\"node_key\":\"made-up\",", 1);
-    let unknown = agents[0].raw(Door::DistributedWrite, body, &strip).await;
+    let unknown = agents[0].raw(AgentEndpoint::DistributedWrite, body, &strip).await;
     assert!(object(&unknown)["node_invalid"].as_bool().unwrap(), "{unknown:?}");
 }

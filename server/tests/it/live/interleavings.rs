@@ -2,7 +2,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use loadtest::TestAgent;
-use loadtest::agent::Door;
+use loadtest::agent::AgentEndpoint;
 use muster_api::rest::LiveStatus;
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
@@ -25,7 +25,7 @@ struct Held {
 
 /// Of what has a discovery query, some of it finds something on this host now.
 async fn read(agent: &TestAgent, held: &mut Held, random: &mut StdRng) {
-    let exchange = agent.raw(Door::DistributedRead, json!({ "node_key": agent.node_key() }).to_string(), &[]).await;
+    let exchange = agent.raw(AgentEndpoint::DistributedRead, json!({ "node_key": agent.node_key() }).to_string(), &[]).await;
     if exchange.verdict.is_success() {
         let answer = object(&exchange);
         let names = crate::checkin::names(&answer);
@@ -83,18 +83,18 @@ async fn run(seed: u64) -> u64 {
             0..40 => read(agent, holds, &mut random).await,
             40..70 if !holds.queries.is_empty() => {
                 let body = answer_to(agent, holds, &mut random);
-                agent.raw(Door::DistributedWrite, body.to_string(), &[]).await;
+                agent.raw(AgentEndpoint::DistributedWrite, body.to_string(), &[]).await;
                 holds.sent = Some(body);
             }
             70..76 => {
                 if let Some(body) = &holds.sent {
-                    agent.raw(Door::DistributedWrite, body.to_string(), &[]).await;
+                    agent.raw(AgentEndpoint::DistributedWrite, body.to_string(), &[]).await;
                 }
             }
             // The worker dies, and the new one fetches its config.
             76..82 => {
                 holds.queries.clear();
-                agent.raw(Door::Config, json!({ "node_key": agent.node_key() }).to_string(), &[]).await;
+                agent.raw(AgentEndpoint::Config, json!({ "node_key": agent.node_key() }).to_string(), &[]).await;
             }
             82..90 => server.clock.advance(Duration::from_secs(random.random_range(1..40))),
             90..93 if jobs.len() < 6 => jobs.push(ask(&server, &format!("SELECT {step}")).await.id),
@@ -124,7 +124,7 @@ async fn run(seed: u64) -> u64 {
             let holds = held.entry(who).or_default();
             read(agent, holds, &mut random).await;
             let body = answer_to(agent, holds, &mut random);
-            agent.raw(Door::DistributedWrite, body.to_string(), &[]).await;
+            agent.raw(AgentEndpoint::DistributedWrite, body.to_string(), &[]).await;
         }
         server.clock.advance(Duration::from_secs(25));
     }

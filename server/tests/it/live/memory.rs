@@ -1,4 +1,4 @@
-use loadtest::agent::Door;
+use loadtest::agent::AgentEndpoint;
 use muster_api::rest::{LiveQueryEnvelope, LiveStatus};
 use serde_json::json;
 
@@ -49,13 +49,13 @@ async fn many_large_answers_at_once_take_as_much_memory_as_the_bounds_allow() {
     let id = asked.read::<LiveQueryEnvelope>().live_query.id;
     let mut bodies = Vec::new();
     for agent in &agents {
-        agent.raw(Door::DistributedRead, json!({ "node_key": agent.node_key() }).to_string(), &[]).await;
+        agent.raw(AgentEndpoint::DistributedRead, json!({ "node_key": agent.node_key() }).to_string(), &[]).await;
         bodies.push(bytes::Bytes::from(large_answer(id, agent.node_key())));
     }
 
     let before = server.peak_bytes();
     let sending = agents.iter().zip(&bodies).map(async |(agent, body)| {
-        let first = agent.raw(Door::DistributedWrite, body.clone(), &[]).await;
+        let first = agent.raw(AgentEndpoint::DistributedWrite, body.clone(), &[]).await;
         assert!(first.verdict.is_success(), "{first:?}");
     });
     futures_util::future::join_all(sending).await;
@@ -84,13 +84,13 @@ async fn no_agent_is_refused_twice_in_a_row() {
     let mut refusals = Vec::new();
     for _ in 0..2 {
         let id = ask(&server, "SELECT 1").await.id;
-        agent.raw(Door::DistributedRead, json!({ "node_key": agent.node_key() }).to_string(), &[]).await;
+        agent.raw(AgentEndpoint::DistributedRead, json!({ "node_key": agent.node_key() }).to_string(), &[]).await;
         // Nothing can be appended to it any more.
         std::fs::remove_file(folder.path().join(format!("{id}.ndjson"))).unwrap();
         let body = large_answer(id, agent.node_key());
-        let first = agent.raw(Door::DistributedWrite, body.clone(), &[]).await;
+        let first = agent.raw(AgentEndpoint::DistributedWrite, body.clone(), &[]).await;
         assert_refused(&first, "it cannot be kept");
-        let second = agent.raw(Door::DistributedWrite, body, &[]).await;
+        let second = agent.raw(AgentEndpoint::DistributedWrite, body, &[]).await;
         assert!(second.verdict.is_success(), "{second:?}");
         let of = counts(&server, id).await;
         assert_eq!((of.answered, of.truncated), (1, 1), "its rows are lost, and that is said");
@@ -100,8 +100,8 @@ async fn no_agent_is_refused_twice_in_a_row() {
     assert_eq!(refusals, [503, 200, 503, 200]);
     // What comes after is as ever.
     let id = ask(&server, "SELECT 1 AS one").await.id;
-    agent.raw(Door::DistributedRead, json!({ "node_key": agent.node_key() }).to_string(), &[]).await;
-    let last = agent.raw(Door::DistributedWrite, large_answer(id, agent.node_key()), &[]).await;
+    agent.raw(AgentEndpoint::DistributedRead, json!({ "node_key": agent.node_key() }).to_string(), &[]).await;
+    let last = agent.raw(AgentEndpoint::DistributedWrite, large_answer(id, agent.node_key()), &[]).await;
     assert!(last.verdict.is_success(), "{last:?}");
     assert!(answers(&server, id, 0).await[0].truncated);
 }

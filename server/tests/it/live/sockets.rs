@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use loadtest::agent::Door;
+use loadtest::agent::AgentEndpoint;
 use muster_api::rest::LiveStatus;
 use reqwest::header::{CONNECTION, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE};
 use serde_json::{Value, json};
@@ -148,11 +148,11 @@ async fn a_long_answer_arrives_whole() {
     let agents = hosts(&server, 1).await;
     let id = everybody(&server, &agents).await;
     let key = agents[0].node_key();
-    agents[0].raw(Door::DistributedRead, json!({ "node_key": key }).to_string(), &[]).await;
+    agents[0].raw(AgentEndpoint::DistributedRead, json!({ "node_key": key }).to_string(), &[]).await;
     let name = format!("fleet_distributed_query_{id}");
     let row = json!({ "text": "é\"}".repeat(500) });
     let body = json!({ "node_key": key, "queries": { &name: vec![&row; 3_000] }, "statuses": { &name: 0 } });
-    assert!(agents[0].raw(Door::DistributedWrite, body.to_string(), &[]).await.verdict.is_success());
+    assert!(agents[0].raw(AgentEndpoint::DistributedWrite, body.to_string(), &[]).await.verdict.is_success());
     let results = Socket::watch(&server, id).await.results().await;
     let rows = results[0]["rows"].as_array().unwrap();
     assert_eq!((rows.len(), &rows[2_999]["text"]), (3_000, &row["text"]));

@@ -1,7 +1,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use loadtest::agent::Door;
+use loadtest::agent::AgentEndpoint;
 use muster_api::rest::{LiveStatus, TargetState};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
@@ -128,7 +128,7 @@ async fn an_answer_that_is_lost_is_asked_for_again_by_the_other_server_once() {
     let read = async |server: &TestServer| {
         let there = server.address.agent(0);
         let body = json!({ "node_key": agent.node_key() }).to_string();
-        let answer = there.raw(Door::DistributedRead, body, &[]).await;
+        let answer = there.raw(AgentEndpoint::DistributedRead, body, &[]).await;
         answer.verdict.value().unwrap()["queries"].as_object().map_or(0, serde_json::Map::len)
     };
     assert_eq!(read(&two.a).await, 1);

@@ -1,6 +1,6 @@
 use std::time::{Duration, SystemTime};
 
-use loadtest::agent::Door;
+use loadtest::agent::AgentEndpoint;
 use muster::config::Redis;
 use muster_api::rest::LiveStatus;
 use serde_json::json;
@@ -33,7 +33,7 @@ async fn a_redis_that_comes_back_empty_loses_answers_and_says_so() {
         "statuses": { format!("fleet_distributed_query_{id}"): 0 } });
     let mut refusals = 0;
     for _ in 0..4 {
-        let exchange = agents[1].raw(Door::DistributedWrite, body.to_string(), &[]).await;
+        let exchange = agents[1].raw(AgentEndpoint::DistributedWrite, body.to_string(), &[]).await;
         refusals += u32::from(!exchange.verdict.is_success());
     }
     assert_eq!(refusals, 2, "never twice in a row");

@@ -136,7 +136,7 @@ async fn agents_have_no_say_in_manual_labels() {
                        "statuses": { "fleet_label_query_8": 0 } });
     let mut agent = agent;
     other.address.draw(&mut agent);
-    let write = agent.raw(loadtest::agent::Door::DistributedWrite, body.to_string(), &[]).await;
+    let write = agent.raw(loadtest::agent::AgentEndpoint::DistributedWrite, body.to_string(), &[]).await;
     assert!(write.verdict.is_success());
     other.run_tasks().await;
     assert_eq!(one.number("SELECT count(*) FROM label_members WHERE label_id = 8"), 0);

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use loadtest::agent::{Door, Flags, Identity, Platform};
+use loadtest::agent::{AgentEndpoint, Flags, Identity, Platform};
 use loadtest::transport::{Direct, Trust};
 use loadtest::{Exchange, SqliteHost, TestAgent, Verdict};
 use serde_json::{Map, Value, json};
@@ -60,7 +60,7 @@ pub fn object(exchange: &Exchange) -> Map<String, Value> {
     }
 }
 
-/// Checks that the server refused in words an agent understands, whatever the door, and said nothing about its key.
+/// Checks that the server refused in words an agent understands, whatever the endpoint, and said nothing about its key.
 pub fn assert_refused(exchange: &Exchange, what: &str) {
     assert!(matches!(exchange.verdict, Verdict::Failure(_)), "{what}: {exchange:?}");
     assert!(exchange.response.is_some(), "{what}: no answer: {exchange:?}");
@@ -77,4 +77,4 @@ pub fn log_body(agent: &TestAgent, log_type: &str, lines: &[Value]) -> String {
 }
 
 /// All endpoints of agents.
-pub const DOORS: [Door; 5] = Door::ALL;
+pub const AGENT_ENDPOINTS: [AgentEndpoint; 5] = AgentEndpoint::ALL;

@@ -2,7 +2,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use loadtest::agent::Door;
+use loadtest::agent::AgentEndpoint;
 use loadtest::{Exchange, TestAgent, Verdict};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -33,20 +33,20 @@ pub struct Report {
     pub unanswered: usize,
     /// Answers of no bytes, which agents take for success.
     pub empty: usize,
-    /// Refusals: door and words.
-    pub refused: Vec<(Door, String)>,
+    /// Refusals: endpoint and words.
+    pub refused: Vec<(AgentEndpoint, String)>,
     /// Result lines in log requests that got no answer: they may or may not have been kept.
     pub unsure_lines: usize,
 }
 
 impl Report {
-    fn note(&mut self, door: Door, exchange: &Exchange) {
+    fn note(&mut self, endpoint: AgentEndpoint, exchange: &Exchange) {
         match (&exchange.verdict, &exchange.response) {
             (_, None) => self.unanswered += 1,
             (_, Some(response)) if response.body.is_empty() => self.empty += 1,
             (Verdict::Success(_), _) => self.accepted += 1,
             (Verdict::NodeInvalid, _) => self.node_invalid += 1,
-            (Verdict::Failure(reason), _) => self.refused.push((door, reason.clone())),
+            (Verdict::Failure(reason), _) => self.refused.push((endpoint, reason.clone())),
         }
     }
 
@@ -109,7 +109,7 @@ async fn work(
         pace.tick().await;
         if agent.node_key().is_empty() {
             let exchange = agent.enroll().await;
-            report.note(Door::Enroll, &exchange);
+            report.note(AgentEndpoint::Enroll, &exchange);
             continue;
         }
         for _ in 0..5 {
@@ -120,15 +120,15 @@ async fn work(
         }
         let waiting = agent.agent().buffered_lines();
         for exchange in agent.flush_logs().await {
-            report.note(Door::Log, &exchange);
+            report.note(AgentEndpoint::Log, &exchange);
             if exchange.response.is_none() {
                 report.unsure_lines += waiting;
             }
         }
         let exchange = agent.config().await;
-        report.note(Door::Config, &exchange);
+        report.note(AgentEndpoint::Config, &exchange);
         let exchange = agent.read().await;
-        report.note(Door::DistributedRead, &exchange);
+        report.note(AgentEndpoint::DistributedRead, &exchange);
         rounds.fetch_add(1, Ordering::Relaxed);
     }
     (agent, report)

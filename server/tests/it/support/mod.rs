@@ -15,7 +15,7 @@ mod server;
 mod shared_redis;
 mod wait;
 
-pub use agents::{Address, DOORS, ENROLL_SECRET, assert_refused, log_body, object};
+pub use agents::{Address, AGENT_ENDPOINTS, ENROLL_SECRET, assert_refused, log_body, object};
 pub use database::{Database, on_mariadb};
 pub use lines::{Ledger, Lines};
 pub use load::{Load, Report, deliver_all};

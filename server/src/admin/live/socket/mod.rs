@@ -15,7 +15,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use self::message::Received;
 use self::transport::{Framing, Socket};
 use self::watch::Watch;
-use crate::admin::AdminDoor;
+use crate::admin::AdminApi;
 use crate::fleet::Error;
 use crate::fleet::access::Principal;
 use crate::fleet::live::Follower;
@@ -24,19 +24,19 @@ use crate::fleet::live::Follower;
 const NEXT_MESSAGE_WITHIN: Duration = Duration::from_secs(3);
 
 pub(super) async fn plain(
-    door: Data<AdminDoor>,
+    api: Data<AdminApi>,
     request: HttpRequest,
     body: Payload,
 ) -> Result<HttpResponse, actix_web::Error> {
-    open(door, &request, body, Framing::Plain)
+    open(api, &request, body, Framing::Plain)
 }
 
 pub(super) async fn sock_js(
-    door: Data<AdminDoor>,
+    api: Data<AdminApi>,
     request: HttpRequest,
     body: Payload,
 ) -> Result<HttpResponse, actix_web::Error> {
-    open(door, &request, body, Framing::SockJs)
+    open(api, &request, body, Framing::SockJs)
 }
 
 /// What SockJS clients ask for first.
@@ -45,13 +45,13 @@ pub(super) async fn sock_js_info() -> Json<sock_js::Info> {
 }
 
 fn open(
-    door: Data<AdminDoor>,
+    api: Data<AdminApi>,
     request: &HttpRequest,
     body: Payload,
     framing: Framing,
 ) -> Result<HttpResponse, actix_web::Error> {
     let (response, session, incoming) = actix_ws::handle(request, body)?;
-    actix_web::rt::spawn(talk(door, Socket::new(session, incoming, framing)));
+    actix_web::rt::spawn(talk(api, Socket::new(session, incoming, framing)));
     Ok(response)
 }
 
@@ -69,10 +69,10 @@ impl From<actix_ws::Closed> for End {
     }
 }
 
-async fn talk(door: Data<AdminDoor>, mut socket: Socket) {
+async fn talk(api: Data<AdminApi>, mut socket: Socket) {
     let end = tokio::select! {
-        end = converse(&door, &mut socket) => end,
-        () = door.lifecycle.stopped() => End::Stopping,
+        end = converse(&api, &mut socket) => end,
+        () = api.lifecycle.stopped() => End::Stopping,
     };
     if let End::Refused(reason) = &end {
         // The client may have gone without waiting for it.
@@ -81,12 +81,12 @@ async fn talk(door: Data<AdminDoor>, mut socket: Socket) {
     socket.close(end == End::Stopping).await;
 }
 
-async fn converse(door: &AdminDoor, socket: &mut Socket) -> End {
+async fn converse(api: &AdminApi, socket: &mut Socket) -> End {
     let watched = async {
         socket.open().await?;
-        let principal = authenticate(door, socket).await?;
-        let follower = select(door, socket, &principal).await?;
-        Watch::new(door, socket, follower).await?.run().await
+        let principal = authenticate(api, socket).await?;
+        let follower = select(api, socket, &principal).await?;
+        Watch::new(api, socket, follower).await?.run().await
     };
     match watched.await {
         Ok(never) => match never {},
@@ -94,17 +94,17 @@ async fn converse(door: &AdminDoor, socket: &mut Socket) -> End {
     }
 }
 
-async fn authenticate(door: &AdminDoor, socket: &mut Socket) -> Result<Principal, End> {
+async fn authenticate(api: &AdminApi, socket: &mut Socket) -> Result<Principal, End> {
     let unauthorized = || End::Refused("unauthorized".to_owned());
     let received = next_message(socket).await?.filter(|message| message.kind == "auth");
     let token = received.as_ref().and_then(|message| message.data["token"].as_str()).ok_or_else(unauthorized)?;
-    door.fleet.access.authenticate(token).await.map_err(|error| match error {
+    api.fleet.access.authenticate(token).await.map_err(|error| match error {
         Error::Unauthenticated => unauthorized(),
         other => refused(other),
     })
 }
 
-async fn select(door: &AdminDoor, socket: &mut Socket, principal: &Principal) -> Result<Follower, End> {
+async fn select(api: &AdminApi, socket: &mut Socket, principal: &Principal) -> Result<Follower, End> {
     let refuse = |reason: &str| End::Refused(reason.to_owned());
     let received = next_message(socket).await?.ok_or_else(|| refuse("error reading select_campaign"))?;
     if received.kind != "select_campaign" {
@@ -115,7 +115,7 @@ async fn select(door: &AdminDoor, socket: &mut Socket, principal: &Principal) ->
         return Err(refuse("0 is not a valid campaign ID"));
     }
     let not_found = || End::Refused(format!("cannot find campaign for ID {id}"));
-    let follower = door.fleet.live.follow(principal, id, 0).await.map_err(|error| match error {
+    let follower = api.fleet.live.follow(principal, id, 0).await.map_err(|error| match error {
         Error::NotFound { .. } => not_found(),
         other => refused(other),
     })?;

@@ -9,7 +9,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use super::progress::Progress;
 use super::transport::Socket;
 use super::{End, message, refused};
-use crate::admin::AdminDoor;
+use crate::admin::AdminApi;
 use crate::fleet::hosts::Presence;
 use crate::fleet::live::{Attendance, Brief, Follower, Line};
 
@@ -21,7 +21,7 @@ const HEARTBEAT: Duration = Duration::from_secs(25);
 
 /// A client that watches. Dropping it cancels the campaign, unless others watch too.
 pub(super) struct Watch<'a> {
-    door: &'a AdminDoor,
+    api: &'a AdminApi,
     socket: &'a mut Socket,
     follower: Follower,
     presence: Presence,
@@ -33,11 +33,11 @@ pub(super) struct Watch<'a> {
 }
 
 impl<'a> Watch<'a> {
-    pub async fn new(door: &'a AdminDoor, socket: &'a mut Socket, follower: Follower) -> Result<Self, End> {
-        let attendance = door.fleet.live.attend(follower.job().id);
-        let presence = door.fleet.hosts.presence(&follower.job().targets()).await.map_err(refused)?;
+    pub async fn new(api: &'a AdminApi, socket: &'a mut Socket, follower: Follower) -> Result<Self, End> {
+        let attendance = api.fleet.live.attend(follower.job().id);
+        let presence = api.fleet.hosts.presence(&follower.job().targets()).await.map_err(refused)?;
         Ok(Self {
-            door,
+            api,
             socket,
             follower,
             presence,
@@ -100,7 +100,7 @@ impl<'a> Watch<'a> {
             }
         }
         let ids: Vec<i64> = answers.iter().map(|answer| answer.host_id).collect();
-        let names = self.door.fleet.hosts.computer_names(&ids).await.map_err(refused)?;
+        let names = self.api.fleet.hosts.computer_names(&ids).await.map_err(refused)?;
         for answer in &answers {
             let display_name = names.get(&answer.host_id).map_or(&*answer.hostname, String::as_str);
             self.socket.send(message::result(campaign, answer, display_name)).await?;
@@ -110,7 +110,7 @@ impl<'a> Watch<'a> {
     }
 
     async fn tell_progress(&mut self) -> Result<(), End> {
-        let tally = self.door.fleet.hosts.tally(&self.presence);
+        let tally = self.api.fleet.hosts.tally(&self.presence);
         let totals = CampaignTotals {
             count: tally.total,
             online: tally.online,
