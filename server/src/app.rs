@@ -8,12 +8,12 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::admin::AdminApi;
 use crate::agent::AgentApi;
-use crate::bus::{Counted, Doorbell, LiveBus, MemoryBus, RedisShare};
+use crate::bus::{Counted, Notifier, LiveBus, MemoryBus, RedisShare};
 use crate::clock::Clock;
 use crate::config::{Config, LogPlugin};
 use crate::fleet::access::Access;
 use crate::fleet::apply::Applier;
-use crate::fleet::changes::{Bell, Changes};
+use crate::fleet::changes::{ChangeSignal, Changes};
 use crate::fleet::checkin::Checkin;
 use crate::fleet::hosts::{Hosts, ensure_builtin_labels};
 use crate::fleet::labels::Labels;
@@ -42,7 +42,7 @@ pub struct App {
     pub ops: OpsApi,
     pub fleet: Fleet,
     /// To the other servers, if there can be any.
-    pub notifier: Option<Arc<dyn Doorbell>>,
+    pub notifier: Option<Arc<dyn Notifier>>,
     pub store: Store,
     pub metrics: Arc<Metrics>,
 }
@@ -61,7 +61,7 @@ impl App {
             .await
             .context("cannot read packs, labels and options")?;
         let schedule = Arc::new(schedule);
-        let (bell, replica) = (Bell::default(), Arc::new(Replica::new(store.clone(), clock.clone())));
+        let (signal, replica) = (ChangeSignal::default(), Arc::new(Replica::new(store.clone(), clock.clone())));
         let hosts = Arc::new(Hosts::new(
             store.clone(),
             clock.clone(),
@@ -69,7 +69,7 @@ impl App {
             Arc::clone(&schedule),
             Arc::clone(&metrics),
             Arc::clone(&replica),
-            bell.clone(),
+            signal.clone(),
         ));
         let shared = Shared::build(config, &metrics, &store, &clock).await?;
         let live = Live::load(live::Parts {
@@ -103,11 +103,11 @@ impl App {
             Arc::clone(&metrics),
         ));
         let access = Access::new(store.clone(), clock.clone(), config.session.clone(), Arc::clone(&schedule));
-        let changes = Changes::new(store.clone(), clock, Arc::clone(&schedule), Arc::clone(&hosts), bell.clone());
+        let changes = Changes::new(store.clone(), clock, Arc::clone(&schedule), Arc::clone(&hosts), signal.clone());
         let fleet = Fleet {
             access: Arc::new(access),
             applier: Arc::new(Applier::new(changes.clone())),
-            bell,
+            signal,
             checkin,
             hosts,
             live,
@@ -193,7 +193,7 @@ fn counters(metrics: &Metrics) -> Counters {
 /// What this server shares with others, or keeps to itself when it is the only one.
 struct Shared {
     bus: Arc<dyn LiveBus>,
-    notifier: Option<Arc<dyn Doorbell>>,
+    notifier: Option<Arc<dyn Notifier>>,
     batches: Option<logs::Sharing>,
 }
 

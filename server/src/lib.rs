@@ -3,7 +3,7 @@
 mod admin;
 mod agent;
 mod app;
-mod bells;
+mod notifications;
 mod bus;
 pub mod clock;
 pub mod config;
@@ -219,7 +219,7 @@ async fn run(
             }
         }
     });
-    let bells = app.notifier.clone().map(|notifier| spawn_local(bells::carry(app.fleet.clone(), notifier)));
+    let notifications = app.notifier.clone().map(|notifier| spawn_local(notifications::relay(app.fleet.clone(), notifier)));
     let tasks = spawn_local({
         let (fleet, metrics, lifecycle) = (app.fleet.clone(), Arc::clone(&app.metrics), lifecycle.clone());
         async move {
@@ -238,8 +238,8 @@ async fn run(
     lifecycle.end();
     let _ = tasks.await;
     reopener.abort();
-    if let Some(bells) = bells {
-        bells.abort();
+    if let Some(notifications) = notifications {
+        notifications.abort();
     }
     let deadline = tokio::time::timeout(Duration::ZERO, known_deadline).await;
     stopper.abort();

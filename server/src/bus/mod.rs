@@ -1,8 +1,8 @@
 //! What replicas share: live queries while they go on (who has been asked, who has answered, the answers in order), and
-//! a bell that tells the others to look again.
+//! a event that tells the others to look again.
 
 mod counted;
-mod doorbell;
+mod notifier;
 mod event;
 mod memory;
 mod redis;
@@ -14,7 +14,7 @@ use roaring::RoaringTreemap;
 use tokio::sync::watch;
 
 pub use counted::Counted;
-pub use doorbell::{Bell, Bells, Doorbell, LocalDoorbell};
+pub use notifier::{ChangeEvent, ChangeEvents, Notifier, LocalNotifier};
 pub use event::{Change, Event};
 pub use memory::MemoryBus;
 pub use redis::{BatchTurn, LinkMetrics, RedisShare, SharedBatches, TURN_RENEWED_EVERY};

@@ -30,7 +30,7 @@ pub use replica::{RENEW_EVERY, Replica};
 
 use self::access::{Access, Principal};
 use self::apply::Applier;
-use self::changes::Bell;
+use self::changes::ChangeSignal;
 use self::checkin::Checkin;
 use self::hosts::Hosts;
 use self::labels::Labels;
@@ -47,7 +47,7 @@ use self::specs::Specs;
 pub struct Fleet {
     pub access: Arc<Access>,
     pub applier: Arc<Applier>,
-    pub bell: Bell,
+    pub signal: ChangeSignal,
     pub checkin: Arc<Checkin>,
     pub hosts: Arc<Hosts>,
     pub live: Arc<Live>,

@@ -130,7 +130,7 @@ pub async fn run(fleet: Fleet, metrics: Arc<Metrics>, lifecycle: Lifecycle, nudg
                 tokio::select! {
                     () = lifecycle.ended() => return,
                     _ = round.tick() => {}
-                    () = fleet.bell.heard(), if matches!(task, Task::Follow) => {}
+                    () = fleet.signal.heard(), if matches!(task, Task::Follow) => {}
                     () = fleet.live.somebody_left(), if matches!(task, Task::SweepLiveQueries) => {}
                 }
                 task.attempt(&fleet, &metrics).await;

@@ -170,9 +170,9 @@ impl Metrics {
         Ok(LinkMetrics {
             commands: self.bus_commands.clone(),
             failures: counters("muster_redis_failures_total", "Commands Redis did not answer, by name.", "command")?,
-            bells: counters(
-                "muster_bells_total",
-                "Bells between servers: rung, failed, heard, and times some may have been missed.",
+            notifications: counters(
+                "muster_notifications_total",
+                "Change events between nodes: published, failed, heard, and times some may have been missed.",
                 "outcome",
             )?,
             is_up,

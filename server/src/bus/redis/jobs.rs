@@ -11,11 +11,11 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 
-use super::bells::RedisDoorbell;
+use super::notifier::RedisNotifier;
 use super::link::{Link, Purpose};
 use super::script::{Call, Step};
 use crate::bus::{
-    Bell, BusError, BusFuture, Change, Doorbell as _, EVENTS_AT_ONCE, Event, Line, LiveBus, Opened, Piece, Start,
+    ChangeEvent, BusError, BusFuture, Change, Notifier as _, EVENTS_AT_ONCE, Event, Line, LiveBus, Opened, Piece, Start,
 };
 use crate::clock::Moment;
 use crate::lock::lock;
@@ -26,7 +26,7 @@ const PAGE: u64 = 32 * 1024;
 /// Lines read at one time, however short they are.
 const LINES_AT_ONCE: usize = 10_000;
 
-/// How often the ends of watched streams are looked at, should bells be missed.
+/// How often the ends of watched streams are looked at, should notifications be missed.
 const LOOK: Duration = Duration::from_secs(1);
 
 /// A host that is settled, in its two bits; 1 is one that has its turn.
@@ -42,7 +42,7 @@ pub struct RedisBus {
 #[derive(Debug)]
 struct Jobs {
     link: Arc<Link>,
-    notifier: Arc<RedisDoorbell>,
+    notifier: Arc<RedisNotifier>,
     /// The ends of the streams opened here, as far as heard of.
     ends: Mutex<HashMap<i64, Known>>,
     lifetime: Duration,
@@ -69,7 +69,7 @@ struct Steps {
 
 impl RedisBus {
     /// Redis forgets a job by itself after `lifetime`, which must be longer than any job is needed.
-    pub(super) fn new(link: Arc<Link>, notifier: Arc<RedisDoorbell>, lifetime: Duration) -> Self {
+    pub(super) fn new(link: Arc<Link>, notifier: Arc<RedisNotifier>, lifetime: Duration) -> Self {
         let steps = Steps {
             open: Step::new(include_str!("scripts/open.lua")),
             claim: Step::new(include_str!("scripts/claim.lua")),
@@ -88,20 +88,20 @@ impl RedisBus {
 
 /// Follows the ends of streams that are watched here.
 async fn look(jobs: Weak<Jobs>) {
-    let Some(mut bells) = jobs.upgrade().map(|jobs| jobs.notifier.listen()) else { return };
+    let Some(mut notifications) = jobs.upgrade().map(|jobs| jobs.notifier.subscribe()) else { return };
     let mut tick = tokio::time::interval(LOOK);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        let bell = tokio::select! {
-            bell = bells.next() => bell,
-            _ = tick.tick() => Some(Bell::Missed),
+        let event = tokio::select! {
+            event = notifications.next() => event,
+            _ = tick.tick() => Some(ChangeEvent::Missed),
         };
-        let (Some(jobs), Some(bell)) = (jobs.upgrade(), bell) else { return };
+        let (Some(jobs), Some(event)) = (jobs.upgrade(), event) else { return };
         let watched: Vec<i64> = lock(&jobs.ends)
             .iter()
             .filter(|(job, known)| {
-                known.end.receiver_count() > 0 && matches!(bell, Bell::Missed | Bell::Events(_)) && {
-                    !matches!(bell, Bell::Events(other) if other != **job)
+                known.end.receiver_count() > 0 && matches!(event, ChangeEvent::Missed | ChangeEvent::Events(_)) && {
+                    !matches!(event, ChangeEvent::Events(other) if other != **job)
                 }
             })
             .map(|(job, _)| *job)
@@ -164,7 +164,7 @@ impl Jobs {
     ) -> Result<bool, BusError> {
         match self.step::<i64>((Purpose::Step, name, step), job, keys, arguments).await? {
             1 => {
-                self.notifier.ring(Bell::Events(job));
+                self.notifier.publish(ChangeEvent::Events(job));
                 Ok(true)
             }
             0 => Ok(false),
@@ -187,7 +187,7 @@ impl Jobs {
         lock(&self.ends).entry(job).or_insert_with(|| Known { first, end: watch::Sender::new(0) }).first = first;
         self.heard(job, end);
         if made == 1 {
-            self.notifier.ring(Bell::Events(job));
+            self.notifier.publish(ChangeEvent::Events(job));
         }
         Ok(if made == 1 { Opened::Made } else { Opened::Found })
     }
@@ -204,7 +204,7 @@ impl Jobs {
         }
         self.heard(job, end);
         if taken == 1 {
-            self.notifier.ring(Bell::Events(job));
+            self.notifier.publish(ChangeEvent::Events(job));
         }
         Ok(taken == 1)
     }

@@ -26,7 +26,7 @@ pub(super) enum Purpose {
     /// Hashes of log batches: agents wait for them, and can do without.
     Logs,
     /// Ringing.
-    Bell,
+    ChangeEvent,
 }
 
 /// How long log requests may wait for Redis.
@@ -45,8 +45,8 @@ pub struct LinkMetrics {
     pub commands: IntCounterVec,
     /// Commands that were not answered, by name.
     pub failures: IntCounterVec,
-    /// Bells, by what became of them.
-    pub bells: IntCounterVec,
+    /// ChangeEvents, by what became of them.
+    pub notifications: IntCounterVec,
     /// Whether the last command was answered.
     pub is_up: IntGauge,
 }
@@ -175,7 +175,7 @@ impl Link {
 
     fn lane(&self, purpose: Purpose) -> &Arc<Lane> {
         match purpose {
-            Purpose::Step | Purpose::Bell => &self.lanes[0],
+            Purpose::Step | Purpose::Notify => &self.lanes[0],
             Purpose::Read => &self.lanes[1],
             Purpose::Logs => &self.lanes[2],
         }

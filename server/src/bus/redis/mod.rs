@@ -2,7 +2,7 @@
 //! in the database, and a Redis that is away costs a caller at most one timeout a second.
 
 mod batches;
-mod bells;
+mod notifier;
 mod breaker;
 mod connect;
 mod jobs;
@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use batches::{BatchTurn, SharedBatches, TURN_RENEWED_EVERY};
-pub use bells::RedisDoorbell;
+pub use notifier::RedisNotifier;
 pub use jobs::RedisBus;
 pub use link::LinkMetrics;
 
@@ -27,7 +27,7 @@ use crate::config;
 #[derive(Debug)]
 pub struct RedisShare {
     pub bus: RedisBus,
-    pub notifier: Arc<RedisDoorbell>,
+    pub notifier: Arc<RedisNotifier>,
     pub batches: Arc<SharedBatches>,
 }
 
@@ -38,9 +38,9 @@ impl RedisShare {
     /// When a file of the configuration cannot be read. A Redis that is away is no error.
     pub fn new(config: &config::Redis, lifetime: Duration, metrics: LinkMetrics) -> anyhow::Result<Self> {
         let replica = uuid::Uuid::new_v4().simple().to_string();
-        let rung = metrics.bells.clone();
+        let notifications = metrics.notifications.clone();
         let link = Arc::new(Link::new(config, metrics)?);
-        let notifier = Arc::new(RedisDoorbell::new(Arc::clone(&link), &replica, rung));
+        let notifier = Arc::new(RedisNotifier::new(Arc::clone(&link), &replica, notifications));
         let bus = RedisBus::new(Arc::clone(&link), Arc::clone(&notifier), lifetime);
         Ok(Self { bus, notifier, batches: Arc::new(SharedBatches::new(link, &replica)) })
     }

@@ -7,7 +7,7 @@ use prometheus::{IntCounterVec, IntGauge, Opts};
 
 use super::{BatchTurn, LinkMetrics, RedisBus, RedisShare};
 use crate::bus::contract_tests::{self, claim};
-use crate::bus::{Bell, Bells, BusError, Doorbell as _, LiveBus as _, Opened, Start};
+use crate::bus::{ChangeEvent, ChangeEvents, BusError, Notifier as _, LiveBus as _, Opened, Start};
 use crate::config::{self, Sources};
 use crate::redis_processes::{ClusterRedis, RedisProcess, SentinelRedis, Settings, TlsRedis, outside};
 
@@ -19,7 +19,7 @@ fn share(settings: &Settings) -> RedisShare {
     let metrics = LinkMetrics {
         commands: counters("commands"),
         failures: counters("failures"),
-        bells: counters("bells"),
+        notifications: counters("notifications"),
         is_up: IntGauge::new("up", "Help.").unwrap(),
     };
     let sources = Sources { flags: settings.clone(), ..Sources::default() };
@@ -57,7 +57,7 @@ async fn whole_contract(settings: &Settings) {
         contract_tests::races(vec![Arc::clone(&one), Arc::clone(&two)], job + 50).await;
     }
     watching(&one, &two, 120).await;
-    bells(settings).await;
+    notifications(settings).await;
     batches(settings).await;
 }
 
@@ -73,28 +73,28 @@ async fn watching(one: &RedisBus, two: &RedisBus, job: i64) {
     assert_eq!(one.length(job), 3);
 }
 
-async fn hears(bells: &mut Bells, wanted: Bell) {
-    let hear = async { while bells.next().await.unwrap() != wanted {} };
+async fn hears(events: &mut ChangeEvents, wanted: ChangeEvent) {
+    let hear = async { while notifications.next().await.unwrap() != wanted {} };
     tokio::time::timeout(SOON, hear).await.unwrap_or_else(|_| panic!("{wanted:?} was not heard"));
 }
 
 /// Rings until it is heard: there may be no subscription yet.
-async fn rings_through(from: &RedisShare, bells: &mut Bells, bell: Bell) {
-    eventually("a bell is heard", async || {
-        from.notifier.ring(bell);
-        tokio::time::timeout(Duration::from_millis(100), hears(bells, bell)).await.ok()
+async fn rings_through(from: &RedisShare, events: &mut ChangeEvents, event: ChangeEvent) {
+    eventually("a event is heard", async || {
+        from.notifier.publish(event);
+        tokio::time::timeout(Duration::from_millis(100), hears(notifications, event)).await.ok()
     })
     .await;
 }
 
-async fn bells(settings: &Settings) {
+async fn notifications(settings: &Settings) {
     let (one, two) = (share(settings), share(settings));
-    let (mut here, mut there) = (one.notifier.listen(), two.notifier.listen());
-    rings_through(&one, &mut there, Bell::Events(1)).await;
-    for bell in [Bell::Schedule, Bell::Hosts, Bell::Sessions, Bell::Jobs, Bell::Events(7)] {
-        one.notifier.ring(bell);
-        hears(&mut here, bell).await;
-        hears(&mut there, bell).await;
+    let (mut here, mut there) = (one.notifier.subscribe(), two.notifier.subscribe());
+    rings_through(&one, &mut there, ChangeEvent::Events(1)).await;
+    for event in [ChangeEvent::Schedule, ChangeEvent::Hosts, ChangeEvent::Sessions, ChangeEvent::Jobs, ChangeEvent::Events(7)] {
+        one.notifier.publish(event);
+        hears(&mut here, event).await;
+        hears(&mut there, event).await;
     }
 }
 
@@ -192,7 +192,7 @@ async fn works_again(bus: &RedisBus, job: i64) {
 async fn a_redis_that_hangs_is_left_alone_until_it_goes_on() {
     let redis = RedisProcess::start().await;
     let shared = share(&redis.settings());
-    let mut bells = shared.notifier.listen();
+    let mut notifications = shared.notifier.subscribe();
     shared.bus.open(1, Start::New).await.unwrap();
     assert!(shared.bus.answer(1, 7, b"{}".to_vec(), Vec::new()).await.unwrap());
 
@@ -208,8 +208,8 @@ async fn a_redis_that_hangs_is_left_alone_until_it_goes_on() {
     assert!(matches!(shared.bus.read(1, 0, 1).await, Err(BusError::Unavailable(_))));
     assert_eq!(shared.batches.begin(7, "r").await, BatchTurn::Unknown);
     assert!(!shared.batches.end(7, "r", Some(&[1])).await);
-    shared.notifier.ring(Bell::Jobs);
-    hears(&mut bells, Bell::Jobs).await;
+    shared.notifier.publish(ChangeEvent::Jobs);
+    hears(&mut notifications, ChangeEvent::Jobs).await;
 
     redis.resume();
     works_again(&shared.bus, 1).await;
@@ -225,9 +225,9 @@ async fn a_redis_that_hangs_is_left_alone_until_it_goes_on() {
 async fn a_redis_that_came_back_empty_has_lost_its_jobs() {
     let mut redis = RedisProcess::start().await;
     let (shared, other) = (share(&redis.settings()), share(&redis.settings()));
-    let (mut here, mut there) = (shared.notifier.listen(), other.notifier.listen());
-    rings_through(&other, &mut here, Bell::Jobs).await;
-    rings_through(&shared, &mut there, Bell::Sessions).await;
+    let (mut here, mut there) = (shared.notifier.subscribe(), other.notifier.subscribe());
+    rings_through(&other, &mut here, ChangeEvent::Jobs).await;
+    rings_through(&shared, &mut there, ChangeEvent::Sessions).await;
     shared.bus.open(1, Start::New).await.unwrap();
     for host in 1..=3 {
         assert!(shared.bus.answer(1, host, b"{}".to_vec(), Vec::new()).await.unwrap());
@@ -243,8 +243,8 @@ async fn a_redis_that_came_back_empty_has_lost_its_jobs() {
     })
     .await;
     assert_eq!(lost, BusError::Lost(1));
-    hears(&mut here, Bell::Missed).await;
-    hears(&mut there, Bell::Missed).await;
+    hears(&mut here, ChangeEvent::Missed).await;
+    hears(&mut there, ChangeEvent::Missed).await;
 
     let checkpoint = || Start::Checkpoint { settled: (1..=2).collect(), note: Vec::new() };
     let opened = [
@@ -259,8 +259,8 @@ async fn a_redis_that_came_back_empty_has_lost_its_jobs() {
     let piece = shared.bus.read(1, before, 1).await.unwrap();
     assert_eq!(piece.lines.len(), 1);
     assert!(piece.next > before);
-    shared.notifier.ring(Bell::Schedule);
-    hears(&mut there, Bell::Schedule).await;
+    shared.notifier.publish(ChangeEvent::Schedule);
+    hears(&mut there, ChangeEvent::Schedule).await;
 }
 
 /// The server starts first, and Redis comes later.
@@ -269,12 +269,12 @@ async fn redis_need_not_be_there_first() {
     let mut redis = RedisProcess::start().await;
     redis.kill();
     let shared = share(&redis.settings());
-    let mut bells = shared.notifier.listen();
+    let mut notifications = shared.notifier.subscribe();
     is_unavailable(&shared.bus, 1).await;
     redis.restart().await;
     let opened = eventually("it is found", async || shared.bus.open(1, Start::New).await.ok()).await;
     assert_eq!(opened, Opened::Made);
-    hears(&mut bells, Bell::Missed).await;
+    hears(&mut notifications, ChangeEvent::Missed).await;
 }
 
 #[tokio::test]
@@ -294,8 +294,8 @@ async fn connections_that_were_cut_are_made_anew() {
 async fn a_failover_is_followed() {
     let mut redis = SentinelRedis::start().await;
     let (shared, other) = (share(&redis.settings()), share(&redis.settings()));
-    let mut there = other.notifier.listen();
-    rings_through(&shared, &mut there, Bell::Sessions).await;
+    let mut there = other.notifier.subscribe();
+    rings_through(&shared, &mut there, ChangeEvent::Sessions).await;
     shared.bus.open(1, Start::New).await.unwrap();
     assert!(shared.bus.answer(1, 7, b"{}".to_vec(), Vec::new()).await.unwrap());
     // What the replica does not have yet is lost with the master.
@@ -305,9 +305,9 @@ async fn a_failover_is_followed() {
     works_again(&shared.bus, 1).await;
     assert!(!claim(&shared.bus, 1, 7).await, "the replica knew of the answer");
     assert_eq!(shared.bus.read(1, 0, 100).await.unwrap().lines.len(), 1);
-    hears(&mut there, Bell::Missed).await;
-    shared.notifier.ring(Bell::Hosts);
-    hears(&mut there, Bell::Hosts).await;
+    hears(&mut there, ChangeEvent::Missed).await;
+    shared.notifier.publish(ChangeEvent::Hosts);
+    hears(&mut there, ChangeEvent::Hosts).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

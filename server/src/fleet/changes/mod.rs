@@ -1,9 +1,9 @@
 //! The one way to change what hosts run.
 
-mod bell;
+mod signal;
 mod sizes;
 
-pub use bell::Bell;
+pub use signal::ChangeSignal;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -25,7 +25,7 @@ pub struct Changes {
     clock: Clock,
     schedule: Arc<Schedule>,
     hosts: Arc<Hosts>,
-    bell: Bell,
+    signal: ChangeSignal,
 }
 
 /// A change under way, inside its transaction.
@@ -68,8 +68,8 @@ impl<T> From<Error> for Stop<T> {
 impl<T> WriteError for Stop<T> {}
 
 impl Changes {
-    pub fn new(store: Store, clock: Clock, schedule: Arc<Schedule>, hosts: Arc<Hosts>, bell: Bell) -> Self {
-        Self { store, clock, schedule, hosts, bell }
+    pub fn new(store: Store, clock: Clock, schedule: Arc<Schedule>, hosts: Arc<Hosts>, signal: ChangeSignal) -> Self {
+        Self { store, clock, schedule, hosts, signal }
     }
 
     pub(super) fn store(&self) -> &Store {
@@ -112,7 +112,7 @@ impl Changes {
             .await;
         match outcome {
             Ok((value, touched_hosts, dropped_labels)) => {
-                self.bell.ring();
+                self.signal.raise();
                 self.hosts.drop_labels(&dropped_labels);
                 self.hosts.mark_stale(touched_hosts);
                 // The change is made; a memory that cannot follow now does so at the next round of the tasks.

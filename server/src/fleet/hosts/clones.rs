@@ -80,7 +80,7 @@ impl Hosts {
             })
             .await?;
         let Some((identifier, new_id)) = moved else { return Ok(()) };
-        self.bell.ring();
+        self.signal.raise();
         self.check_keys(&BTreeSet::from([host_id])).await?;
         self.metrics.clones.inc();
         tracing::warn!(

@@ -35,7 +35,7 @@ impl Hosts {
                 Ok(deleted)
             })
             .await?;
-        self.bell.ring();
+        self.signal.raise();
         self.index.forget_hosts(deleted.keys().copied().collect(), now);
         Ok(deleted.len() as u64)
     }

@@ -55,7 +55,7 @@ impl Hosts {
         })
         .await?;
         if let Some((known, dropped)) = enrolled {
-            self.bell.ring();
+            self.signal.raise();
             for hash in dropped {
                 self.index.forget_key(&hash);
             }

@@ -256,7 +256,7 @@ impl Hosts {
     /// Notes hosts whose row or labels were changed here, and tells other servers.
     pub fn have_changed(&self, host_ids: impl IntoIterator<Item = i64>) {
         self.mark_stale(host_ids);
-        self.bell.ring();
+        self.signal.raise();
     }
 
     /// Notes hosts whose labels or platform in the database may be others than in memory.

@@ -35,7 +35,7 @@ use std::sync::{Arc, Mutex};
 use crate::clock::Clock;
 use crate::config;
 use crate::fleet::Replica;
-use crate::fleet::changes::Bell;
+use crate::fleet::changes::ChangeSignal;
 use crate::fleet::schedule::Schedule;
 use crate::store::Store;
 use crate::telemetry::Metrics;
@@ -50,7 +50,7 @@ pub struct Hosts {
     config: config::Osquery,
     schedule: Arc<Schedule>,
     metrics: Arc<Metrics>,
-    bell: Bell,
+    signal: ChangeSignal,
     replica: Arc<Replica>,
     reading: tokio::sync::Mutex<follow::Reading>,
     /// When uses of keys were last written.
@@ -67,7 +67,7 @@ impl Hosts {
         schedule: Arc<Schedule>,
         metrics: Arc<Metrics>,
         replica: Arc<Replica>,
-        bell: Bell,
+        signal: ChangeSignal,
     ) -> Self {
         Self {
             index: HostIndex::default(),
@@ -77,7 +77,7 @@ impl Hosts {
             config,
             schedule,
             metrics,
-            bell,
+            signal,
             replica,
             reading: tokio::sync::Mutex::default(),
             written_at: AtomicI64::new(0),

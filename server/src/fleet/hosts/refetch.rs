@@ -39,7 +39,7 @@ impl Hosts {
         if !found {
             return Err(Error::no_such("Host", id));
         }
-        self.bell.ring();
+        self.signal.raise();
         if let Some(host) = self.index.get(id) {
             host.housekeeping.ask_again();
         }

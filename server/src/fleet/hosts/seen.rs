@@ -124,7 +124,7 @@ impl Hosts {
                 feed::append(tx, feed::Kind::Keys, host_ids.iter().copied(), now).await
             })
             .await?;
-        self.bell.ring();
+        self.signal.raise();
         self.check_keys(&host_ids).await
     }
 }

@@ -9,7 +9,7 @@ use muster_api::rest::{LiveStatus, TargetState};
 
 use super::notes::Ending;
 use super::{Ask, Job, Live, Selection};
-use crate::bus::Bell;
+use crate::bus::ChangeEvent;
 use crate::clock::Moment;
 use crate::fleet::Result;
 use crate::fleet::access::Principal;
@@ -116,7 +116,7 @@ impl Live {
                     let until = now.plus(OTHERS_WITHIN);
                     self.store.write(async |tx| store::live_queries::watch_until(tx, id, until).await).await?;
                     self.campaigns.prolonged(id, until);
-                    notifier.ring(Bell::Jobs);
+                    notifier.publish(ChangeEvent::Jobs);
                 }
                 None => self.end_campaign(id, GONE.to_owned()).await?,
             }

@@ -38,7 +38,7 @@ use super::hosts::{Hosts, Presence};
 use super::schedule::Schedule;
 use super::{Error, Replica, Result};
 pub use crate::bus::Line;
-use crate::bus::{BusError, Doorbell, LiveBus};
+use crate::bus::{BusError, Notifier, LiveBus};
 use crate::clock::Clock;
 use crate::config;
 use crate::store::entity::live_queries::Model;
@@ -54,7 +54,7 @@ pub struct Live {
     store: Store,
     bus: Arc<dyn LiveBus>,
     /// To the other servers, if there can be any.
-    notifier: Option<Arc<dyn Doorbell>>,
+    notifier: Option<Arc<dyn Notifier>>,
     replica: Arc<Replica>,
     clock: Clock,
     config: config::Live,
@@ -85,7 +85,7 @@ pub struct Live {
 pub struct Parts {
     pub store: Store,
     pub bus: Arc<dyn LiveBus>,
-    pub notifier: Option<Arc<dyn Doorbell>>,
+    pub notifier: Option<Arc<dyn Notifier>>,
     pub replica: Arc<Replica>,
     pub clock: Clock,
     pub config: config::Live,

@@ -12,7 +12,7 @@ use serde_json::json;
 use super::job::status_name;
 use super::notes::Ending;
 use super::{Job, Live, States, targets};
-use crate::bus::{Bell, BusError};
+use crate::bus::{ChangeEvent, BusError};
 use crate::clock::Moment;
 use crate::fleet::access::{Permission, Principal};
 use crate::fleet::{Error, Result, sql};
@@ -157,7 +157,7 @@ impl Live {
         }
         self.tell_hosts(&job);
         if let Some(notifier) = &self.notifier {
-            notifier.ring(Bell::Jobs);
+            notifier.publish(ChangeEvent::Jobs);
         }
         Ok(job)
     }

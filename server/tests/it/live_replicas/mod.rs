@@ -1,7 +1,7 @@
 //! Several servers over one database and one Redis behave as one, also in live queries.
 
 mod accounting;
-mod bells;
+mod notifications;
 mod campaigns;
 mod outages;
 mod quiet;

@@ -31,7 +31,7 @@ async fn the_bell_carries_changes_to_the_other_server() {
     let two = Two::start().await;
     let took = changes(&two.a, &two.b, 12).await;
     assert!(took < Duration::from_secs(12), "looks alone take 22 s: {took:?}");
-    assert!(two.b.metric("muster_bells_total{outcome=\"heard\"}").await > 0.0);
+    assert!(two.b.metric("muster_notifications_total{outcome=\"heard\"}").await > 0.0);
 }
 
 #[tokio::test]

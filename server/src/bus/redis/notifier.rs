@@ -13,10 +13,10 @@ use super::connect::master;
 use super::link::{Link, Purpose};
 use super::script::Call;
 use super::settings::{Node, Settings};
-use crate::bus::{Bell, Bells, Doorbell, LocalDoorbell};
+use crate::bus::{ChangeEvent, ChangeEvents, Notifier, LocalNotifier};
 use crate::lock::lock;
 
-/// Bells are rung together when they come faster than this.
+/// ChangeEvents are notifications together when they come faster than this.
 const GAP: Duration = Duration::from_millis(20);
 
 /// The subscription is tested so often, and so is whether Redis answers when nobody needs it.
@@ -25,70 +25,70 @@ const TEST: Duration = Duration::from_secs(5);
 /// Between attempts to subscribe: the first and the longest.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(1));
 
-/// Bells over Redis: published by whoever rings, and heard on one connection of each replica that does nothing else.
-/// The replica that rings hears its own bells at once, also when Redis is away; others hear [`Bell::Missed`] when
+/// Change events over Redis: published by whoever changes something, and received on one connection of each replica that does nothing else.
+/// The node that publishes receives its own events at once, also when Redis is away; others receive [`ChangeEvent::Missed`] when
 /// they are back.
 #[derive(Debug)]
-pub struct RedisDoorbell {
-    here: LocalDoorbell,
+pub struct RedisNotifier {
+    here: LocalNotifier,
     waiting: Arc<Waiting>,
     _tasks: JoinSet<()>,
 }
 
-/// Bells that are still to be published, each once.
+/// ChangeEvents that are still to be published, each once.
 #[derive(Debug, Default)]
 struct Waiting {
-    bells: Mutex<BTreeSet<Bell>>,
+    events: Mutex<BTreeSet<ChangeEvent>>,
     news: Notify,
 }
 
-impl RedisDoorbell {
-    /// `rung` counts bells by what became of them.
-    pub(super) fn new(link: Arc<Link>, replica: &str, rung: IntCounterVec) -> Self {
-        let (here, waiting) = (LocalDoorbell::default(), Arc::<Waiting>::default());
+impl RedisNotifier {
+    /// `notifications` counts notifications by what became of them.
+    pub(super) fn new(link: Arc<Link>, replica: &str, notifications: IntCounterVec) -> Self {
+        let (here, waiting) = (LocalNotifier::default(), Arc::<Waiting>::default());
         let channel = format!("muster:bells:{}", link.settings().database());
         let mut tasks = JoinSet::new();
         let (runtime, settings) = (link.runtime().clone(), Arc::clone(link.settings()));
-        let publishing = publish(link, Arc::clone(&waiting), channel.clone(), replica.to_owned(), rung.clone());
+        let publishing = publish(link, Arc::clone(&waiting), channel.clone(), replica.to_owned(), notifications.clone());
         tasks.spawn_on(publishing, &runtime);
-        let listener = Listener { settings, channel, replica: replica.to_owned(), here: here.clone(), rung };
+        let listener = Listener { settings, channel, replica: replica.to_owned(), here: here.clone(), notifications };
         tasks.spawn_on(listener.run(), &runtime);
         Self { here, waiting, _tasks: tasks }
     }
 }
 
-impl Doorbell for RedisDoorbell {
-    fn ring(&self, bell: Bell) {
-        self.here.ring(bell);
-        lock(&self.waiting.bells).insert(bell);
+impl Notifier for RedisNotifier {
+    fn publish(&self, event: ChangeEvent) {
+        self.here.publish(event);
+        lock(&self.waiting.events).insert(event);
         self.waiting.news.notify_one();
     }
 
-    fn listen(&self) -> Bells {
-        self.here.listen()
+    fn subscribe(&self) -> ChangeEvents {
+        self.here.subscribe()
     }
 }
 
 /// Publishes what is waiting. What cannot be published is dropped: who was away looks at everything when back.
-async fn publish(link: Arc<Link>, waiting: Arc<Waiting>, channel: String, replica: String, rung: IntCounterVec) {
+async fn publish(link: Arc<Link>, waiting: Arc<Waiting>, channel: String, replica: String, notifications: IntCounterVec) {
     let mut pause = Duration::ZERO;
     loop {
         // Whether Redis is there shows before anybody needs it, and when nobody does. The link keeps the outcome.
         while timeout(pause, waiting.news.notified()).await.is_err() {
-            let _ = link.call::<Value>(Purpose::Bell, "ping", 0, Call::Command(&cmd("PING"))).await;
+            let _ = link.call::<Value>(Purpose::Notify, "ping", 0, Call::Command(&cmd("PING"))).await;
             pause = TEST;
         }
-        let bells = std::mem::take(&mut *lock(&waiting.bells));
-        let texts: Vec<String> = bells.iter().map(|bell| bell.to_text()).collect();
+        let notifications = std::mem::take(&mut *lock(&waiting.events));
+        let texts: Vec<String> = notifications.iter().map(|event| event.to_text()).collect();
         let message = format!("{replica}\n{}", texts.join("\n"));
         let mut publish = cmd("PUBLISH");
         publish.arg(&channel).arg(&message);
         // The link tells operators when Redis is away.
-        let outcome = match link.call::<i64>(Purpose::Bell, "publish", 0, Call::Command(&publish)).await {
-            Ok(_) => "rung",
+        let outcome = match link.call::<i64>(Purpose::Notify, "publish", 0, Call::Command(&publish)).await {
+            Ok(_) => "published",
             Err(_) => "failed",
         };
-        rung.with_label_values(&[outcome]).inc_by(bells.len() as u64);
+        notifications.with_label_values(&[outcome]).inc_by(notifications.len() as u64);
         sleep(GAP).await;
     }
 }
@@ -97,8 +97,8 @@ struct Listener {
     settings: Arc<Settings>,
     channel: String,
     replica: String,
-    here: LocalDoorbell,
-    rung: IntCounterVec,
+    here: LocalNotifier,
+    notifications: IntCounterVec,
 }
 
 impl Listener {
@@ -110,16 +110,16 @@ impl Listener {
             match self.subscribe(turn).await {
                 Ok((connection, pushes)) => {
                     if std::mem::take(&mut has_failed) {
-                        tracing::info!("bells of other servers are heard again");
+                        tracing::info!("notifications of other servers are heard again");
                     }
                     pause = BACK_OFF.0;
-                    self.rung.with_label_values(&["missed"]).inc();
-                    self.here.ring(Bell::Missed);
+                    self.notifications.with_label_values(&["missed"]).inc();
+                    self.here.publish(ChangeEvent::Missed);
                     self.hear(connection, pushes).await;
                 }
                 Err(error) if !has_failed => {
                     has_failed = true;
-                    tracing::warn!(%error, redis = self.settings.name(), "bells of other servers cannot be heard");
+                    tracing::warn!(%error, redis = self.settings.name(), "notifications of other servers cannot be heard");
                 }
                 Err(_) => {}
             }
@@ -168,8 +168,8 @@ impl Listener {
             return;
         }
         for line in lines {
-            self.rung.with_label_values(&["heard"]).inc();
-            self.here.ring(Bell::from_text(line));
+            self.notifications.with_label_values(&["heard"]).inc();
+            self.here.publish(ChangeEvent::from_text(line));
         }
     }
 }
