@@ -24,7 +24,7 @@ use crate::fleet::queries::Queries;
 use crate::fleet::schedule::Schedule;
 use crate::fleet::scheduled::Schedules;
 use crate::fleet::specs::Specs;
-use crate::fleet::{Fleet, Replica};
+use crate::fleet::{Fleet, Node};
 use crate::lifecycle::Lifecycle;
 use crate::ops::{Health, OpsApi, Part};
 use crate::sinks::{FileSink, Rotation, Sink, StdoutSink};
@@ -61,14 +61,14 @@ impl App {
             .await
             .context("cannot read packs, labels and options")?;
         let schedule = Arc::new(schedule);
-        let (signal, replica) = (ChangeSignal::default(), Arc::new(Replica::new(store.clone(), clock.clone())));
+        let (signal, node) = (ChangeSignal::default(), Arc::new(Node::new(store.clone(), clock.clone())));
         let hosts = Arc::new(Hosts::new(
             store.clone(),
             clock.clone(),
             osquery.clone(),
             Arc::clone(&schedule),
             Arc::clone(&metrics),
-            Arc::clone(&replica),
+            Arc::clone(&node),
             signal.clone(),
         ));
         let shared = Shared::build(config, &metrics, &store, &clock).await?;
@@ -76,7 +76,7 @@ impl App {
             store: store.clone(),
             bus: shared.bus,
             notifier: shared.notifier.clone(),
-            replica: Arc::clone(&replica),
+            node: Arc::clone(&node),
             clock: clock.clone(),
             config: config.live.clone(),
             hosts: Arc::clone(&hosts),
@@ -115,7 +115,7 @@ impl App {
             logs,
             packs: Packs::new(changes.clone()),
             queries: Queries::new(changes.clone()),
-            replica,
+            node,
             schedule,
             scheduled: Schedules::new(changes),
             specs: Specs::new(store.clone()),
@@ -146,10 +146,10 @@ async fn open_mysql(config: &Config, metrics: &Metrics) -> Result<Store> {
     let place = format!("{} at {}", config.mysql.database, config.mysql.address);
     let opened = Store::open_mysql(&config.mysql, counters(metrics)).await;
     let mut store = opened.with_context(|| format!("cannot open the database {place}"))?;
-    let replica = &config.mysql_read_replica.0;
-    if replica.is_on() {
-        let opened = store.with_replica(replica).await;
-        store = opened.with_context(|| format!("cannot use the read replica {}", replica.address))?;
+    let read_replica = &config.mysql_read_replica.0;
+    if read_replica.is_on() {
+        let opened = store.with_read_replica(read_replica).await;
+        store = opened.with_context(|| format!("cannot use the read replica {}", read_replica.address))?;
     }
     let migrations = store.migrations().await.with_context(|| format!("cannot look at the database {place}"))?;
     if !migrations.missing.is_empty() {

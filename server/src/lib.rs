@@ -265,7 +265,7 @@ async fn finish(app: &App) {
     if let Err(error) = app.fleet.live.sweep().await {
         tracing::warn!(%error, "how far live queries are could not be written; they go on from their last checkpoint");
     }
-    if let Err(error) = app.fleet.replica.leave().await {
+    if let Err(error) = app.fleet.node.leave().await {
         tracing::warn!(%error, "other servers were not told that this one stops; they find out by themselves");
     }
     app.store.close().await;

@@ -4,7 +4,7 @@ use serde_yaml::{Location, Spanned};
 
 /// A YAML value that knows where it was written.
 #[derive(Debug, Clone)]
-pub struct Node {
+pub struct YamlNode {
     pub at: Location,
     pub data: Data,
 }
@@ -13,7 +13,7 @@ pub struct Node {
 pub enum Data {
     /// Null, a boolean, a number or a string.
     Scalar(Value),
-    Sequence(Vec<Node>),
+    Sequence(Vec<YamlNode>),
     Mapping(Vec<Entry>),
 }
 
@@ -21,10 +21,10 @@ pub enum Data {
 pub struct Entry {
     pub key: String,
     pub key_at: Location,
-    pub value: Node,
+    pub value: YamlNode,
 }
 
-impl Node {
+impl YamlNode {
     pub fn is_null(&self) -> bool {
         matches!(self.data, Data::Scalar(Value::Null))
     }
@@ -41,7 +41,7 @@ impl Node {
     }
 }
 
-impl<'de> Deserialize<'de> for Node {
+impl<'de> Deserialize<'de> for YamlNode {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         // For aliases and merges `defined` is the text to correct, `referenced` only where it is used.
         let spanned = Spanned::<Data>::deserialize(deserializer)?;

@@ -1,6 +1,6 @@
 use serde_yaml::Location;
 
-use super::node::{Data, Node};
+use super::node::{Data, YamlNode};
 
 /// One step of a field path such as `spec.queries[0]["odd key"]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,13 +47,13 @@ pub struct Found<'a> {
     /// The key for entries of mappings, the item for members of sequences.
     pub at: Location,
     /// What stands there.
-    pub node: &'a Node,
+    pub node: &'a YamlNode,
     /// The part of the path that the file does not have.
     pub missing: Option<String>,
 }
 
 /// Follows a path from a document's root.
-pub fn find<'a>(root: &'a Node, path: &[Segment]) -> Found<'a> {
+pub fn find<'a>(root: &'a YamlNode, path: &[Segment]) -> Found<'a> {
     let mut at = root.at;
     let mut node = root;
     for (depth, segment) in path.iter().enumerate() {
@@ -71,7 +71,7 @@ pub fn find<'a>(root: &'a Node, path: &[Segment]) -> Found<'a> {
     Found { at, node, missing: None }
 }
 
-fn entry<'a>(node: &'a Node, key: &str) -> Option<(Location, &'a Node)> {
+fn entry<'a>(node: &'a YamlNode, key: &str) -> Option<(Location, &'a YamlNode)> {
     let Data::Mapping(entries) = &node.data else {
         return None;
     };

@@ -1,7 +1,7 @@
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::node::{Data, Node};
+use super::node::{Data, YamlNode};
 use super::path::{self, Segment};
 use super::problem::{Problem, Source};
 
@@ -15,7 +15,7 @@ pub struct Documents {
 #[derive(Debug)]
 struct Document {
     source: usize,
-    root: Node,
+    root: YamlNode,
 }
 
 impl Documents {
@@ -23,7 +23,7 @@ impl Documents {
     pub fn add(&mut self, name: &str, text: String) -> Result<(), Vec<Problem>> {
         let text = text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text);
         let source = Source { name: name.to_owned(), text };
-        let mut roots: Vec<Node> = serde_yaml::from_multiple_with_options(&source.text, options())
+        let mut roots: Vec<YamlNode> = serde_yaml::from_multiple_with_options(&source.text, options())
             .map_err(|error| vec![Problem::yaml(&source, &error)])?;
         let mut problems = Vec::new();
         for root in &mut roots {
@@ -82,7 +82,7 @@ impl Documents {
 }
 
 /// What helps with the two values that YAML reads otherwise than people do.
-fn remedy(node: &Node, source: &Source, reason: &str) -> String {
+fn remedy(node: &YamlNode, source: &Source, reason: &str) -> String {
     match &node.data {
         Data::Scalar(Value::Number(_)) if reason.contains("string") => {
             format!("; in quotes it is text: \"{}\"", written(node.at, source))
@@ -120,7 +120,7 @@ fn options() -> serde_yaml::Options {
 }
 
 /// Finds what reads as YAML but cannot be sent as it was meant.
-fn check(node: &mut Node, source: &Source, problems: &mut Vec<Problem>) {
+fn check(node: &mut YamlNode, source: &Source, problems: &mut Vec<Problem>) {
     match &mut node.data {
         Data::Scalar(value @ Value::Number(_)) => match whole_number(value, written(node.at, source)) {
             Ok(Some(exact)) => *value = exact,

@@ -9,7 +9,7 @@ use crate::clock::Moment;
 
 const AT: Moment = Moment(1_768_478_400_000_000);
 
-/// Runs all of them. `again` gives the same bus as another replica has it, or as it is after a restart.
+/// Runs all of them. `again` gives the same bus as another node has it, or as it is after a restart.
 pub async fn run<B: LiveBus + 'static>(bus: B, again: impl AsyncFn() -> B) {
     turns(&bus, 1).await;
     answers(&bus, 2).await;
@@ -169,7 +169,7 @@ async fn large_ids<B: LiveBus>(bus: &B, job: i64) {
     }
 }
 
-/// Many callers at one time, over one or two replicas: each turn and each answer has one winner.
+/// Many callers at one time, over one or two nodes: each turn and each answer has one winner.
 pub async fn races<B: LiveBus + 'static>(buses: Vec<Arc<B>>, job: i64) {
     const HOSTS: i64 = 40;
     const CALLERS: usize = 8;
@@ -213,12 +213,12 @@ pub async fn races<B: LiveBus + 'static>(buses: Vec<Arc<B>>, job: i64) {
     texts.dedup();
     assert_eq!(texts.len(), kept, "each host once");
     for bus in &buses[1..] {
-        assert_eq!(bus.read(job, 0, usize::MAX).await.unwrap().lines, lines, "replicas agree");
+        assert_eq!(bus.read(job, 0, usize::MAX).await.unwrap().lines, lines, "nodes agree");
         assert_eq!(bus.events(job, 0).await.unwrap(), buses[0].events(job, 0).await.unwrap());
     }
 }
 
-/// What replicas tell each other adds up to what happened.
+/// What nodes tell each other adds up to what happened.
 pub async fn events<B: LiveBus>(bus: &B, other: &B, job: i64) {
     bus.open(job, Start::New).await.unwrap();
     assert!(other.events(job, 0).await.unwrap().is_empty());
@@ -236,11 +236,11 @@ pub async fn events<B: LiveBus>(bus: &B, other: &B, job: i64) {
         Change::Settled { host: 7, note: b"note \xff".to_vec() },
         Change::Closed { note: b"why".to_vec() },
     ];
-    for replica in [bus, other] {
-        let events = replica.events(job, 0).await.unwrap();
+    for node in [bus, other] {
+        let events = node.events(job, 0).await.unwrap();
         assert_eq!(events.iter().map(|event| event.position).collect::<Vec<_>>(), [1, 2, 3, 4, 5]);
         assert_eq!(events.iter().map(|event| event.change.clone()).collect::<Vec<_>>(), expected);
-        assert_eq!(replica.events(job, 3).await.unwrap(), events[3..]);
-        assert!(replica.events(job, 5).await.unwrap().is_empty());
+        assert_eq!(node.events(job, 3).await.unwrap(), events[3..]);
+        assert!(node.events(job, 5).await.unwrap().is_empty());
     }
 }

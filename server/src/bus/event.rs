@@ -1,6 +1,6 @@
 use crate::clock::Moment;
 
-/// Something that happened to a job, for replicas that hold a view of it.
+/// Something that happened to a job, for nodes that hold a view of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event {
     /// Grows by one with each event of a job, from 1 on. A job that is made anew begins far beyond.

@@ -1,4 +1,4 @@
-//! What replicas share: live queries while they go on (who has been asked, who has answered, the answers in order), and
+//! What nodes share: live queries while they go on (who has been asked, who has answered, the answers in order), and
 //! a event that tells the others to look again.
 
 mod counted;
@@ -70,13 +70,13 @@ pub struct Line {
 
 /// Promises of every implementation; `contract_tests` holds them to it.
 ///
-/// - `claim` gives a host's turn to one caller of one replica only, until `unclaim`, and to none after an answer.
+/// - `claim` gives a host's turn to one caller of one node only, until `unclaim`, and to none after an answer.
 /// - `answer` takes the first answer of a host and no other, and appends it whole.
 /// - after `close` there are no more turns and no more answers.
 /// - `read` gives lines in the order they were appended, each under the same cursor every time.
 /// - a job the bus does not have is [`BusError::Lost`], never mistaken for one without answers.
 pub trait LiveBus: std::fmt::Debug + Send + Sync {
-    /// Makes or finds a job. Of several replicas that open it at one time, one makes it.
+    /// Makes or finds a job. Of several nodes that open it at one time, one makes it.
     fn open(&self, job: i64, start: Start) -> BusFuture<'_, Opened>;
     /// Whether the caller may ask this host now. The rest is for [`Change::Sent`].
     fn claim(&self, job: i64, host: i64, at: Moment, is_alone: bool) -> BusFuture<'_, bool>;
@@ -92,9 +92,9 @@ pub trait LiveBus: std::fmt::Debug + Send + Sync {
     fn events(&self, job: i64, after: u64) -> BusFuture<'_, Vec<Event>>;
     /// Lines behind `cursor` of about `max_bytes`, at least one if there is one.
     fn read(&self, job: i64, cursor: u64, max_bytes: usize) -> BusFuture<'_, Piece>;
-    /// Follows the end of the stream, whichever replica appends. `None` for a job that was not opened here.
+    /// Follows the end of the stream, whichever node appends. `None` for a job that was not opened here.
     fn watch(&self, job: i64) -> Option<watch::Receiver<u64>>;
-    /// Bytes of the answers that are kept, as far as this replica has heard.
+    /// Bytes of the answers that are kept, as far as this node has heard.
     fn length(&self, job: i64) -> u64;
     /// Forgets a job and its answers.
     fn remove(&self, job: i64) -> BusFuture<'_, ()>;

@@ -46,7 +46,7 @@ impl ChangeEvent {
     }
 }
 
-/// Tells all replicas, the publisher included, to look again. It is a hint and never the truth: notifications can be
+/// Tells all nodes, the publisher included, to look again. It is a hint and never the truth: notifications can be
 /// missed, come twice or come late, so listeners also look by themselves from time to time.
 pub trait Notifier: std::fmt::Debug + Send + Sync {
     /// Never waits and never fails.

@@ -16,7 +16,7 @@ mod names;
 pub mod packs;
 mod place;
 pub mod queries;
-mod replica;
+mod node;
 pub mod schedule;
 pub mod scheduled;
 pub mod specs;
@@ -26,7 +26,7 @@ use std::sync::Arc;
 
 pub use deadline::within;
 pub use error::{Error, Problem, Result};
-pub use replica::{RENEW_EVERY, Replica};
+pub use node::{RENEW_EVERY, Node};
 
 use self::access::{Access, Principal};
 use self::apply::Applier;
@@ -55,7 +55,7 @@ pub struct Fleet {
     pub logs: Arc<Logs>,
     pub packs: Packs,
     pub queries: Queries,
-    pub replica: Arc<Replica>,
+    pub node: Arc<Node>,
     pub schedule: Arc<Schedule>,
     pub scheduled: Schedules,
     pub specs: Specs,

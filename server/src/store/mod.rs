@@ -16,7 +16,7 @@ pub mod packs;
 pub mod parked_queries;
 pub mod queries;
 mod read_replica;
-pub mod replicas;
+pub mod nodes;
 pub mod reports;
 pub mod scheduled;
 pub mod secrets;
@@ -50,7 +50,7 @@ pub(crate) const MAX_PARAMETERS: usize = 30_000;
 pub struct Store {
     readers: DatabaseConnection,
     writer: DatabaseConnection,
-    replica: Option<Arc<ReadReplica>>,
+    read_replica: Option<Arc<ReadReplica>>,
     trust: Arc<Trust>,
     counters: Counters,
 }
@@ -76,12 +76,12 @@ impl Store {
         Ok(Self::on(pool.clone(), pool, trust, counters))
     }
 
-    /// Reads what may be old from this replica. It need not be there yet.
+    /// Reads what may be some seconds old from this read replica. It need not be there yet.
     ///
     /// # Errors
     /// [`Error`] when its settings cannot be used.
-    pub async fn with_replica(mut self, config: &config::Mysql) -> Result<Self> {
-        self.replica = Some(Arc::new(ReadReplica::open(config, &self.counters).await?));
+    pub async fn with_read_replica(mut self, config: &config::Mysql) -> Result<Self> {
+        self.read_replica = Some(Arc::new(ReadReplica::open(config, &self.counters).await?));
         Ok(self)
     }
 
@@ -95,7 +95,7 @@ impl Store {
             let statements = counters.statements.clone();
             connection.set_metric_callback(move |_| statements.inc());
         }
-        Self { readers, writer, replica: None, trust, counters }
+        Self { readers, writer, read_replica: None, trust, counters }
     }
 
     /// For reading. What was written before is seen.
@@ -103,13 +103,13 @@ impl Store {
         &self.readers
     }
 
-    /// For a reading that may show how things were some seconds ago: from the replica, if there is one that answers. What
+    /// For a reading that may show how things were some seconds ago: from the read replica, if there is one that answers. What
     /// decides anything must not be read so.
     ///
     /// # Errors
     /// What the reading itself says of the database.
     pub async fn read_lagging<T>(&self, read: impl AsyncFn(&DatabaseConnection) -> Result<T>) -> Result<T> {
-        if let Some(replica) = &self.replica
+        if let Some(replica) = &self.read_replica
             && let Some(found) = replica.read(&read).await
         {
             return Ok(found);
@@ -195,8 +195,8 @@ impl Store {
 
     /// Closes all connections.
     pub async fn close(&self) {
-        let replica = self.replica.iter().map(|replica| replica.connection());
-        for connection in [&self.readers, &self.writer].into_iter().chain(replica) {
+        let read_replica = self.read_replica.iter().map(|replica| replica.connection());
+        for connection in [&self.readers, &self.writer].into_iter().chain(read_replica) {
             if let Err(error) = connection.close_by_ref().await {
                 tracing::warn!(error = %error, "the database did not close cleanly");
             }

@@ -14,7 +14,7 @@ use crate::telemetry::Metrics;
 /// Name and pace of a task. All of them are listed here.
 #[derive(Debug, Clone, Copy)]
 enum Task {
-    SeekLead,
+    RenewLease,
     Follow,
     WriteSeen,
     WriteReports,
@@ -29,7 +29,7 @@ enum Task {
 
 impl Task {
     const ALL: [Self; 11] = [
-        Self::SeekLead,
+        Self::RenewLease,
         Self::Follow,
         Self::WriteSeen,
         Self::WriteReports,
@@ -45,7 +45,7 @@ impl Task {
     /// As operators see it in the metrics.
     fn name(self) -> &'static str {
         match self {
-            Self::SeekLead => "seek_lead",
+            Self::RenewLease => "renew_lease",
             Self::Follow => "follow",
             Self::WriteSeen => "write_seen",
             Self::WriteReports => "write_reports",
@@ -66,7 +66,7 @@ impl Task {
 
     fn every(self) -> Duration {
         Duration::from_secs(match self {
-            Self::SeekLead => return RENEW_EVERY,
+            Self::RenewLease => return RENEW_EVERY,
             Self::Follow | Self::LookAtLiveQueries => 2,
             Self::WriteReports | Self::SweepLiveQueries => 1,
             Self::ForgetLiveQueries => 600,
@@ -78,7 +78,7 @@ impl Task {
     }
 
     async fn attempt(self, fleet: &Fleet, metrics: &Metrics) {
-        if self.is_for_leader() && !fleet.replica.leads() {
+        if self.is_for_leader() && !fleet.node.is_leader() {
             return;
         }
         let start = Instant::now();
@@ -100,9 +100,9 @@ impl Task {
             Self::SweepLiveQueries => fleet.live.sweep().await,
             Self::ForgetLiveQueries => fleet.live.forget_old().await,
             Self::WriteReports => fleet.checkin.write_reports().await,
-            Self::SeekLead => {
-                let outcome = fleet.replica.seek_lead().await;
-                metrics.leads.set(i64::from(fleet.replica.leads()));
+            Self::RenewLease => {
+                let outcome = fleet.node.renew_lease().await;
+                metrics.is_leader.set(i64::from(fleet.node.is_leader()));
                 outcome
             }
             Self::Follow => fleet.follow().await,

@@ -46,7 +46,7 @@ pub struct Metrics {
     /// Hosts that have checked in since the start.
     pub hosts_in_memory: IntGauge,
     /// Whether this server does the work of all.
-    pub leads: IntGauge,
+    pub is_leader: IntGauge,
     task_runs: IntCounterVec,
     task_seconds: HistogramVec,
     task_succeeded: IntGaugeVec,
@@ -100,8 +100,8 @@ impl Metrics {
             "Times a limit refused or cut something, by the limit's name.",
             &["limit"],
         )?;
-        let leads = IntGauge::new("muster_leads", "1 while this server does the tasks that one does for all.")?;
-        registry.register(Box::new(leads.clone()))?;
+        let is_leader = IntGauge::new("muster_is_leader", "1 if this node is the leader.")?;
+        registry.register(Box::new(is_leader.clone()))?;
         let task_runs =
             counters("muster_task_runs_total", "Runs of periodic work on this server.", &["task", "outcome"])?;
         let task_seconds = HistogramVec::new(
@@ -136,7 +136,7 @@ impl Metrics {
             unknown_answers,
             clones,
             hosts_in_memory,
-            leads,
+            is_leader,
             task_runs,
             task_seconds,
             task_succeeded,

@@ -24,7 +24,7 @@ impl Two {
             config.redis = Redis { address: vec![address], ..Redis::default() };
         })
         .await;
-        let two = TestServer::replica_of(&one).await;
+        let two = TestServer::beside(&one).await;
         let agents = [one.enrolled(1).await, two.agent(1)];
         Self { redis, servers: [one, two], agents }
     }

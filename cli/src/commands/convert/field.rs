@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use serde_json::Value;
 
 use super::file::File;
-use super::tree::{At, Data, Node};
+use super::tree::{At, Data, YamlNode};
 use crate::documents::Problem;
 
 /// What agents allow, in seconds: up to a week.
@@ -32,7 +32,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The members of an object; those that are null count as absent.
-    pub fn object(&mut self, node: &'a Node, what: &str) -> Vec<(&'a str, &'a Node)> {
+    pub fn object(&mut self, node: &'a YamlNode, what: &str) -> Vec<(&'a str, &'a YamlNode)> {
         let Data::Object(members) = &node.data else {
             self.refuse(node.at, format!("{what} is an object in braces"));
             return Vec::new();
@@ -47,7 +47,7 @@ impl<'a> Reader<'a> {
         written.map(|(key, value)| (key.as_str(), value)).collect()
     }
 
-    pub fn text(&mut self, node: &Node) -> Option<String> {
+    pub fn text(&mut self, node: &YamlNode) -> Option<String> {
         match &node.data {
             Data::Scalar(Value::String(text)) => Some(text.clone()),
             _ => {
@@ -58,7 +58,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Text for people, which may be a number or a boolean just as well.
-    pub fn words(&mut self, node: &Node) -> Option<String> {
+    pub fn words(&mut self, node: &YamlNode) -> Option<String> {
         match &node.data {
             Data::Scalar(Value::String(text)) => Some(text.trim().to_owned()),
             Data::Scalar(other) => Some(other.to_string()),
@@ -69,7 +69,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    pub fn sql(&mut self, node: &Node) -> Option<String> {
+    pub fn sql(&mut self, node: &YamlNode) -> Option<String> {
         let sql = self.text(node)?;
         if sql.trim().is_empty() {
             self.refuse(node.at, "there is no SQL in it");
@@ -78,7 +78,7 @@ impl<'a> Reader<'a> {
         Some(sql)
     }
 
-    pub fn sql_list(&mut self, node: &Node) -> Vec<String> {
+    pub fn sql_list(&mut self, node: &YamlNode) -> Vec<String> {
         let Data::Array(items) = &node.data else {
             self.refuse(node.at, "expects a list of SQL in brackets");
             return Vec::new();
@@ -86,7 +86,7 @@ impl<'a> Reader<'a> {
         items.iter().filter_map(|item| self.sql(item)).collect()
     }
 
-    pub fn boolean(&mut self, node: &Node) -> Option<bool> {
+    pub fn boolean(&mut self, node: &YamlNode) -> Option<bool> {
         let found = match &node.data {
             Data::Scalar(Value::Bool(value)) => Some(*value),
             Data::Scalar(Value::Number(number)) => number.as_i64().map(|number| number != 0),
@@ -104,7 +104,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Seconds.
-    pub fn interval(&mut self, node: &Node) -> Option<u32> {
+    pub fn interval(&mut self, node: &YamlNode) -> Option<u32> {
         let found = whole(node).filter(|seconds| INTERVALS.contains(seconds)).and_then(|found| found.try_into().ok());
         if found.is_none() {
             let (least, most) = INTERVALS.into_inner();
@@ -115,7 +115,7 @@ impl<'a> Reader<'a> {
     }
 
     /// A percentage. The 0 of a pack file is the agents' word for all hosts, unlike that of a document.
-    pub fn shard(&mut self, node: &Node) -> Option<u8> {
+    pub fn shard(&mut self, node: &YamlNode) -> Option<u8> {
         match whole(node) {
             Some(0) => {
                 self.warn(node.at, "agents take 0 for all hosts, while in a document it means none; it is left out");
@@ -131,7 +131,7 @@ impl<'a> Reader<'a> {
 }
 
 /// A whole number, or text that is one.
-fn whole(node: &Node) -> Option<u64> {
+fn whole(node: &YamlNode) -> Option<u64> {
     match &node.data {
         Data::Scalar(Value::Number(number)) => number.as_u64(),
         Data::Scalar(Value::String(text)) if text.bytes().all(|byte| byte.is_ascii_digit()) => text.parse().ok(),

@@ -1,14 +1,14 @@
 use serde_json::Value;
 
 use super::clean::Clean;
-use super::tree::{At, Node};
+use super::tree::{At, YamlNode};
 use crate::documents::{Problem, Source};
 
 /// A pack file that reads as JSON once it is cleaned as agents clean it.
 pub struct File {
     source: Source,
     clean: Clean,
-    pub root: Node,
+    pub root: YamlNode,
     /// What agents would not understand, and was understood all the same.
     pub warnings: Vec<Problem>,
 }
@@ -23,7 +23,7 @@ impl File {
             place(&source, &clean, At { offset, width: 1 }, reason(error))
         };
         // The whole text first: what is looked at part by part later is known to be sound then.
-        let root = serde_json::from_str::<Value>(&clean.text).and_then(|_| Node::parse(&clean.text));
+        let root = serde_json::from_str::<Value>(&clean.text).and_then(|_| YamlNode::parse(&clean.text));
         let root = root.map_err(|error| problem(&error))?;
         let broken = clean.crlf_continuation.map(|offset| {
             let (line, column) = position(&source.text, offset);

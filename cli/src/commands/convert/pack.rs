@@ -4,7 +4,7 @@ use muster_api::spec::{PackQuery, PackSpec};
 use serde_json::Value;
 
 use super::field::Reader;
-use super::tree::{At, Data, Node};
+use super::tree::{At, Data, YamlNode};
 
 /// What agents use for a query that names no interval, unless `schedule_default_interval` says otherwise.
 const DEFAULT_INTERVAL: u32 = 3600;
@@ -63,7 +63,7 @@ impl<'a> Reader<'a> {
         Vec::new()
     }
 
-    fn configuration(&mut self, name: &str, members: &[(&str, &'a Node)]) -> Vec<Pack> {
+    fn configuration(&mut self, name: &str, members: &[(&str, &'a YamlNode)]) -> Vec<Pack> {
         let mut packs = Vec::new();
         for (key, node) in members {
             match *key {
@@ -83,7 +83,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Reads packs by name; the name `*` holds packs by name in turn.
-    fn several(&mut self, node: &'a Node, packs: &mut Vec<Pack>) {
+    fn several(&mut self, node: &'a YamlNode, packs: &mut Vec<Pack>) {
         for (name, pack) in self.object(node, "\"packs\"") {
             if let Data::Scalar(Value::String(path)) = &pack.data {
                 self.warn(pack.at, format!("the pack {name:?} is in another file, which is not read: convert {path}"));
@@ -96,7 +96,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn pack(&mut self, name: &str, node: &'a Node) -> Pack {
+    fn pack(&mut self, name: &str, node: &'a YamlNode) -> Pack {
         let mut spec = PackSpec { name: name.to_owned(), ..PackSpec::default() };
         let mut queries = Vec::new();
         for (key, node) in self.object(node, "a pack") {
@@ -116,7 +116,7 @@ impl<'a> Reader<'a> {
         Pack { file: self.file.name().to_owned(), spec, queries }
     }
 
-    fn queries(&mut self, node: &'a Node) -> Vec<Scheduled> {
+    fn queries(&mut self, node: &'a YamlNode) -> Vec<Scheduled> {
         let members = self.object(node, "what holds queries");
         let mut names = HashSet::new();
         let mut queries = Vec::new();
@@ -142,7 +142,7 @@ impl<'a> Reader<'a> {
         name.to_owned()
     }
 
-    fn query(&mut self, name: &str, node: &'a Node) -> Option<Scheduled> {
+    fn query(&mut self, name: &str, node: &'a YamlNode) -> Option<Scheduled> {
         let earlier = self.problems.len();
         let members = self.object(node, "a query");
         let has = |wanted: &str| members.iter().any(|(key, _)| *key == wanted);

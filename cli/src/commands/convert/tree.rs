@@ -13,7 +13,7 @@ pub struct At {
 
 /// A JSON value that knows its place: that of the key for members of objects, its own otherwise.
 #[derive(Debug)]
-pub struct Node {
+pub struct YamlNode {
     pub at: At,
     pub data: Data,
 }
@@ -22,12 +22,12 @@ pub struct Node {
 pub enum Data {
     /// Null, a boolean, a number or a string.
     Scalar(Value),
-    Array(Vec<Node>),
+    Array(Vec<YamlNode>),
     /// Members in the order written; a key may be there twice.
-    Object(Vec<(String, Node)>),
+    Object(Vec<(String, YamlNode)>),
 }
 
-impl Node {
+impl YamlNode {
     /// Reads text that was found to be JSON, and of bounded depth.
     pub fn parse(text: &str) -> Result<Self, serde_json::Error> {
         Self::read(text, serde_json::from_str(text)?)
@@ -100,7 +100,7 @@ mod tests {
     #[test]
     fn members_stand_where_their_keys_do() {
         let text = r#" { "a": 1, "q\"\\" : ["x", {"ü": null, "ü": true}] } "#;
-        let Data::Object(members) = Node::parse(text).unwrap().data else { panic!("no object") };
+        let Data::Object(members) = YamlNode::parse(text).unwrap().data else { panic!("no object") };
         let [(a, one), (odd, list)] = members.as_slice() else { panic!("{members:?}") };
         assert_eq!((a.as_str(), one.at.offset, one.at.width), ("a", 3, 3));
         assert_eq!((odd.as_str(), list.at.offset, list.at.width), ("q\"\\", 11, 7));

@@ -22,7 +22,7 @@ const PLATFORMS: [Platform; 4] = [Platform::Linux, Platform::Darwin, Platform::L
 const START_GAP: Duration = Duration::from_millis(20);
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Node keys by host identifier.
+/// YamlNode keys by host identifier.
 type Keys = BTreeMap<String, String>;
 
 /// Simulated hosts, alive until they are stopped.

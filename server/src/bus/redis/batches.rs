@@ -4,7 +4,7 @@ use std::time::Duration;
 use super::link::{Link, Purpose};
 use super::script::{Call, Step};
 
-/// How long a turn lasts that is not asked for again: so long a host is refused elsewhere when a replica dies with it.
+/// How long a turn lasts that is not asked for again: so long a host is refused elsewhere when a node dies with it.
 const TURN: Duration = Duration::from_secs(4);
 
 /// How often the one who has a turn asks for it again.
@@ -13,12 +13,12 @@ pub const TURN_RENEWED_EVERY: Duration = Duration::from_secs(1);
 /// How long the hashes of a host's last batch are kept.
 const KEPT: Duration = Duration::from_secs(24 * 3600);
 
-/// What replicas know of the last log batch of each host: one of them keeps a batch at a time, and the next one to get a
-/// batch of the host knows the hashes of the last. Without Redis each replica only knows what it has kept itself.
+/// What nodes know of the last log batch of each host: one of them keeps a batch at a time, and the next one to get a
+/// batch of the host knows the hashes of the last. Without Redis each node only knows what it has kept itself.
 #[derive(Debug)]
 pub struct SharedBatches {
     link: Arc<Link>,
-    replica: String,
+    node: String,
     begin: Step,
     end: Step,
 }
@@ -28,17 +28,17 @@ pub struct SharedBatches {
 pub enum BatchTurn {
     /// Nobody else keeps one of this host; `end` must follow. The hashes are none when none are known.
     Mine { last: Vec<u64> },
-    /// Another replica is about to keep one of this host.
+    /// Another node is about to keep one of this host.
     Taken,
     /// Redis does not answer: nobody can tell.
     Unknown,
 }
 
 impl SharedBatches {
-    pub(super) fn new(link: Arc<Link>, replica: &str) -> Self {
+    pub(super) fn new(link: Arc<Link>, node: &str) -> Self {
         Self {
             link,
-            replica: replica.to_owned(),
+            node: node.to_owned(),
             begin: Step::new(include_str!("scripts/begin_batch.lua")),
             end: Step::new(include_str!("scripts/end_batch.lua")),
         }
@@ -47,7 +47,7 @@ impl SharedBatches {
     /// Asks for the turn to keep a batch of a host's log. Who has it and asks again has it for longer.
     pub async fn begin(&self, host: i64, log: &str) -> BatchTurn {
         let turn = TURN.as_millis().to_string();
-        let arguments = [self.replica.as_bytes(), turn.as_bytes()];
+        let arguments = [self.node.as_bytes(), turn.as_bytes()];
         let call = Call::Step { step: &self.begin, keys: &keys(host, log), arguments: &arguments };
         let begun: Result<(i64, Vec<u8>), _> = self.link.call(Purpose::Logs, "logs_begin", host, call).await;
         match begun {
@@ -66,7 +66,7 @@ impl SharedBatches {
         let bytes: Vec<u8> = kept.unwrap_or_default().iter().flat_map(|hash| hash.to_le_bytes()).collect();
         let lifetime = KEPT.as_millis().to_string();
         let is_kept = if kept.is_some() { b"1" } else { b"0" };
-        let arguments = [self.replica.as_bytes(), is_kept, &bytes, lifetime.as_bytes()];
+        let arguments = [self.node.as_bytes(), is_kept, &bytes, lifetime.as_bytes()];
         let call = Call::Step { step: &self.end, keys: &keys(host, log), arguments: &arguments };
         let ended: Result<i64, _> = self.link.call(Purpose::Logs, "logs_end", host, call).await;
         matches!(ended, Ok(1))

@@ -4,7 +4,7 @@ use ::redis::aio::{ConnectionLike, MultiplexedConnection};
 use ::redis::cluster_async::ClusterConnection;
 use ::redis::{Cmd, ErrorKind, Pipeline, RedisError, RedisFuture, RedisResult, Value, cmd};
 
-use super::settings::{Node, Settings};
+use super::settings::{RedisServer, Settings};
 
 /// Between attempts to connect.
 const BETWEEN_ATTEMPTS: Duration = Duration::from_millis(100);
@@ -76,7 +76,7 @@ async fn connect_once(settings: &Settings) -> RedisResult<Connection> {
     Err(failure.unwrap_or_else(|| (ErrorKind::InvalidClientConfig, "redis.address is empty").into()))
 }
 
-async fn to_node(settings: &Settings, node: &Node) -> RedisResult<MultiplexedConnection> {
+async fn to_node(settings: &Settings, node: &RedisServer) -> RedisResult<MultiplexedConnection> {
     settings.client(node)?.get_multiplexed_async_connection_with_config(&settings.connection_config(node)).await
 }
 
@@ -88,7 +88,7 @@ async fn is_cluster(connection: &mut MultiplexedConnection) -> bool {
 
 /// Asks the Sentinels one after the other, and makes sure of what they say: for a while after a failover some of them
 /// still name the old master.
-pub(super) async fn master(settings: &Settings) -> RedisResult<Node> {
+pub(super) async fn master(settings: &Settings) -> RedisResult<RedisServer> {
     let mut failure: RedisError = (ErrorKind::InvalidClientConfig, "no Sentinel knows redis.sentinel_master").into();
     for sentinel in &settings.sentinels {
         match ask(settings, sentinel).await {
@@ -104,7 +104,7 @@ pub(super) async fn master(settings: &Settings) -> RedisResult<Node> {
     Err(failure)
 }
 
-async fn ask(settings: &Settings, sentinel: &Node) -> RedisResult<Option<Node>> {
+async fn ask(settings: &Settings, sentinel: &RedisServer) -> RedisResult<Option<RedisServer>> {
     let client = settings.sentinel(sentinel)?;
     let config = settings.connection_config(sentinel);
     let mut connection = client.get_multiplexed_async_connection_with_config(&config).await?;
@@ -113,7 +113,7 @@ async fn ask(settings: &Settings, sentinel: &Node) -> RedisResult<Option<Node>> 
     question.query_async(&mut connection).await
 }
 
-async fn is_master(settings: &Settings, node: &Node) -> RedisResult<bool> {
+async fn is_master(settings: &Settings, node: &RedisServer) -> RedisResult<bool> {
     let mut connection = to_node(settings, node).await?;
     let role: Vec<Value> = cmd("ROLE").query_async(&mut connection).await?;
     Ok(matches!(role.first(), Some(Value::BulkString(name)) if name == b"master"))

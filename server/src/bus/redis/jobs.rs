@@ -32,7 +32,7 @@ const LOOK: Duration = Duration::from_secs(1);
 /// A host that is settled, in its two bits; 1 is one that has its turn.
 const SETTLED: u8 = 2;
 
-/// The [`LiveBus`] of several replicas.
+/// The [`LiveBus`] of several nodes.
 #[derive(Debug)]
 pub struct RedisBus {
     jobs: Arc<Jobs>,

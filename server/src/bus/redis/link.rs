@@ -25,8 +25,8 @@ pub(super) enum Purpose {
     Read,
     /// Hashes of log batches: agents wait for them, and can do without.
     Logs,
-    /// Ringing.
-    ChangeEvent,
+    /// Change events.
+    Notify,
 }
 
 /// How long log requests may wait for Redis.
@@ -45,7 +45,7 @@ pub struct LinkMetrics {
     pub commands: IntCounterVec,
     /// Commands that were not answered, by name.
     pub failures: IntCounterVec,
-    /// ChangeEvents, by what became of them.
+    /// Change events, by what became of them.
     pub notifications: IntCounterVec,
     /// Whether the last command was answered.
     pub is_up: IntGauge,
@@ -59,7 +59,7 @@ pub struct LinkMetrics {
 #[derive(Debug)]
 pub(super) struct Link {
     settings: Arc<Settings>,
-    lanes: [Arc<Lane>; 3],
+    shared: [Arc<SharedConnection>; 3],
     breakers: [Vec<Breaker>; 4],
     metrics: LinkMetrics,
     /// Whether operators have been told that Redis does not answer.
@@ -68,19 +68,19 @@ pub(super) struct Link {
     runtime: Handle,
 }
 
-struct Lane {
+struct SharedConnection {
     connection: Mutex<Option<Connection>>,
     answered_at: Mutex<Instant>,
     connecting: Arc<tokio::sync::Mutex<()>>,
 }
 
-impl std::fmt::Debug for Lane {
+impl std::fmt::Debug for SharedConnection {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Lane").field("is_connected", &lock(&self.connection).is_some()).finish_non_exhaustive()
+        f.debug_struct("SharedConnection").field("is_connected", &lock(&self.connection).is_some()).finish_non_exhaustive()
     }
 }
 
-impl Default for Lane {
+impl Default for SharedConnection {
     fn default() -> Self {
         Self { connection: Mutex::default(), answered_at: Mutex::new(Instant::now()), connecting: Arc::default() }
     }
@@ -93,7 +93,7 @@ impl Link {
         let breakers = || std::iter::repeat_with(Breaker::default).take(GROUPS).collect();
         Ok(Self {
             settings: Arc::new(Settings::read(config)?),
-            lanes: std::array::from_fn(|_| Arc::default()),
+            shared: std::array::from_fn(|_| Arc::default()),
             breakers: std::array::from_fn(|_| breakers()),
             metrics,
             is_down: AtomicBool::new(false),
@@ -120,7 +120,7 @@ impl Link {
         let group = usize::try_from(id.rem_euclid(i64::try_from(GROUPS).unwrap_or(1))).unwrap_or(0);
         let breakers = &self.breakers[purpose as usize];
         // Groups are for clusters; anything else is up or down as a whole.
-        let is_cluster = matches!(&*lock(&self.lane(purpose).connection), Some(Connection::Cluster(_)));
+        let is_cluster = matches!(&*lock(&self.shared(purpose).connection), Some(Connection::Cluster(_)));
         let Some(pass) = breakers[if is_cluster { group } else { 0 }].enter() else {
             return Err(BusError::Unavailable(format!("Redis ({}) does not answer", self.settings.name())));
         };
@@ -129,11 +129,11 @@ impl Link {
             Purpose::Logs => LOGS_TIMEOUT.min(self.settings.command_timeout),
             _ => self.settings.command_timeout,
         };
-        let lane = self.lane(purpose);
-        let why = match timeout(time, self.twice(lane, call)).await {
+        let shared = self.shared(purpose);
+        let why = match timeout(time, self.twice(shared, call)).await {
             Ok(Ok(value)) => {
                 pass.answered();
-                *lock(&lane.answered_at) = Instant::now();
+                *lock(&shared.answered_at) = Instant::now();
                 self.is_up();
                 return from_redis_value(value).map_err(|error| {
                     tracing::error!(command = name, %error, "Redis has given another answer than was expected");
@@ -152,7 +152,7 @@ impl Link {
         };
         self.metrics.failures.with_label_values(&[name]).inc();
         pass.failed();
-        self.give_up(lane);
+        self.give_up(shared);
         if purpose != Purpose::Logs {
             self.metrics.is_up.set(0);
             if !self.is_down.swap(true, Ordering::Relaxed) {
@@ -173,50 +173,50 @@ impl Link {
         }
     }
 
-    fn lane(&self, purpose: Purpose) -> &Arc<Lane> {
+    fn shared(&self, purpose: Purpose) -> &Arc<SharedConnection> {
         match purpose {
-            Purpose::Step | Purpose::Notify => &self.lanes[0],
-            Purpose::Read => &self.lanes[1],
-            Purpose::Logs => &self.lanes[2],
+            Purpose::Step | Purpose::Notify => &self.shared[0],
+            Purpose::Read => &self.shared[1],
+            Purpose::Logs => &self.shared[2],
         }
     }
 
     /// Tries again on a new connection when the old one turns out to be broken, or leads to what is no master any more.
-    async fn twice(&self, lane: &Arc<Lane>, call: Call<'_>) -> RedisResult<Value> {
-        let mut connection = self.connection(lane).await?;
+    async fn twice(&self, shared: &Arc<SharedConnection>, call: Call<'_>) -> RedisResult<Value> {
+        let mut connection = self.connection(shared).await?;
         match call.make(&mut connection).await {
             Err(error) if is_stale(&error) => {
-                *lock(&lane.connection) = None;
-                call.make(&mut self.connection(lane).await?).await
+                *lock(&shared.connection) = None;
+                call.make(&mut self.connection(shared).await?).await
             }
             outcome => outcome,
         }
     }
 
-    async fn connection(&self, lane: &Arc<Lane>) -> RedisResult<Connection> {
-        if let Some(connection) = lock(&lane.connection).clone() {
+    async fn connection(&self, shared: &Arc<SharedConnection>) -> RedisResult<Connection> {
+        if let Some(connection) = lock(&shared.connection).clone() {
             return Ok(connection);
         }
-        let turn = Arc::clone(&lane.connecting).lock_owned().await;
-        if let Some(connection) = lock(&lane.connection).clone() {
+        let turn = Arc::clone(&shared.connecting).lock_owned().await;
+        if let Some(connection) = lock(&shared.connection).clone() {
             return Ok(connection);
         }
-        let (settings, lane) = (Arc::clone(&self.settings), Arc::clone(lane));
+        let (settings, shared) = (Arc::clone(&self.settings), Arc::clone(shared));
         // Goes on when the caller stops waiting, so that a slow connection is there for the next one.
         let connecting = self.runtime.spawn(async move {
             let _turn = turn;
             let connection = connect(&settings).await?;
-            *lock(&lane.connection) = Some(connection.clone());
-            *lock(&lane.answered_at) = Instant::now();
+            *lock(&shared.connection) = Some(connection.clone());
+            *lock(&shared.answered_at) = Instant::now();
             Ok(connection)
         });
         connecting.await.unwrap_or_else(|error| Err(std::io::Error::other(error).into()))
     }
 
-    fn give_up(&self, lane: &Lane) {
-        let mut connection = lock(&lane.connection);
+    fn give_up(&self, shared: &SharedConnection) {
+        let mut connection = lock(&shared.connection);
         let is_cluster = matches!(*connection, Some(Connection::Cluster(_)));
-        if !is_cluster || lock(&lane.answered_at).elapsed() > PATIENCE {
+        if !is_cluster || lock(&shared.answered_at).elapsed() > PATIENCE {
             *connection = None;
         }
     }

@@ -37,11 +37,11 @@ impl RedisShare {
     /// # Errors
     /// When a file of the configuration cannot be read. A Redis that is away is no error.
     pub fn new(config: &config::Redis, lifetime: Duration, metrics: LinkMetrics) -> anyhow::Result<Self> {
-        let replica = uuid::Uuid::new_v4().simple().to_string();
+        let node = uuid::Uuid::new_v4().simple().to_string();
         let notifications = metrics.notifications.clone();
         let link = Arc::new(Link::new(config, metrics)?);
-        let notifier = Arc::new(RedisNotifier::new(Arc::clone(&link), &replica, notifications));
+        let notifier = Arc::new(RedisNotifier::new(Arc::clone(&link), &node, notifications));
         let bus = RedisBus::new(Arc::clone(&link), Arc::clone(&notifier), lifetime);
-        Ok(Self { bus, notifier, batches: Arc::new(SharedBatches::new(link, &replica)) })
+        Ok(Self { bus, notifier, batches: Arc::new(SharedBatches::new(link, &node)) })
     }
 }

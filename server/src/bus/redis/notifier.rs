@@ -12,7 +12,7 @@ use tokio::time::{sleep, timeout};
 use super::connect::master;
 use super::link::{Link, Purpose};
 use super::script::Call;
-use super::settings::{Node, Settings};
+use super::settings::{RedisServer, Settings};
 use crate::bus::{ChangeEvent, ChangeEvents, Notifier, LocalNotifier};
 use crate::lock::lock;
 
@@ -25,7 +25,7 @@ const TEST: Duration = Duration::from_secs(5);
 /// Between attempts to subscribe: the first and the longest.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(1));
 
-/// Change events over Redis: published by whoever changes something, and received on one connection of each replica that does nothing else.
+/// Change events over Redis: published by whoever changes something, and received on one connection of each node that does nothing else.
 /// The node that publishes receives its own events at once, also when Redis is away; others receive [`ChangeEvent::Missed`] when
 /// they are back.
 #[derive(Debug)]
@@ -44,14 +44,14 @@ struct Waiting {
 
 impl RedisNotifier {
     /// `notifications` counts notifications by what became of them.
-    pub(super) fn new(link: Arc<Link>, replica: &str, notifications: IntCounterVec) -> Self {
+    pub(super) fn new(link: Arc<Link>, node: &str, notifications: IntCounterVec) -> Self {
         let (here, waiting) = (LocalNotifier::default(), Arc::<Waiting>::default());
         let channel = format!("muster:bells:{}", link.settings().database());
         let mut tasks = JoinSet::new();
         let (runtime, settings) = (link.runtime().clone(), Arc::clone(link.settings()));
-        let publishing = publish(link, Arc::clone(&waiting), channel.clone(), replica.to_owned(), notifications.clone());
+        let publishing = publish(link, Arc::clone(&waiting), channel.clone(), node.to_owned(), notifications.clone());
         tasks.spawn_on(publishing, &runtime);
-        let listener = Listener { settings, channel, replica: replica.to_owned(), here: here.clone(), notifications };
+        let listener = Listener { settings, channel, node: node.to_owned(), here: here.clone(), notifications };
         tasks.spawn_on(listener.run(), &runtime);
         Self { here, waiting, _tasks: tasks }
     }
@@ -70,7 +70,7 @@ impl Notifier for RedisNotifier {
 }
 
 /// Publishes what is waiting. What cannot be published is dropped: who was away looks at everything when back.
-async fn publish(link: Arc<Link>, waiting: Arc<Waiting>, channel: String, replica: String, notifications: IntCounterVec) {
+async fn publish(link: Arc<Link>, waiting: Arc<Waiting>, channel: String, node: String, notifications: IntCounterVec) {
     let mut pause = Duration::ZERO;
     loop {
         // Whether Redis is there shows before anybody needs it, and when nobody does. The link keeps the outcome.
@@ -78,9 +78,9 @@ async fn publish(link: Arc<Link>, waiting: Arc<Waiting>, channel: String, replic
             let _ = link.call::<Value>(Purpose::Notify, "ping", 0, Call::Command(&cmd("PING"))).await;
             pause = TEST;
         }
-        let notifications = std::mem::take(&mut *lock(&waiting.events));
-        let texts: Vec<String> = notifications.iter().map(|event| event.to_text()).collect();
-        let message = format!("{replica}\n{}", texts.join("\n"));
+        let events = std::mem::take(&mut *lock(&waiting.events));
+        let texts: Vec<String> = events.iter().map(|event| event.to_text()).collect();
+        let message = format!("{node}\n{}", texts.join("\n"));
         let mut publish = cmd("PUBLISH");
         publish.arg(&channel).arg(&message);
         // The link tells operators when Redis is away.
@@ -88,7 +88,7 @@ async fn publish(link: Arc<Link>, waiting: Arc<Waiting>, channel: String, replic
             Ok(_) => "published",
             Err(_) => "failed",
         };
-        notifications.with_label_values(&[outcome]).inc_by(notifications.len() as u64);
+        notifications.with_label_values(&[outcome]).inc_by(events.len() as u64);
         sleep(GAP).await;
     }
 }
@@ -96,7 +96,7 @@ async fn publish(link: Arc<Link>, waiting: Arc<Waiting>, channel: String, replic
 struct Listener {
     settings: Arc<Settings>,
     channel: String,
-    replica: String,
+    node: String,
     here: LocalNotifier,
     notifications: IntCounterVec,
 }
@@ -129,7 +129,7 @@ impl Listener {
     }
 
     async fn subscribe(&self, turn: usize) -> RedisResult<(MultiplexedConnection, mpsc::UnboundedReceiver<PushInfo>)> {
-        let node: Node = match self.settings.nodes.get(turn % self.settings.nodes.len().max(1)) {
+        let node: RedisServer = match self.settings.nodes.get(turn % self.settings.nodes.len().max(1)) {
             Some(node) => node.clone(),
             None => master(&self.settings).await?,
         };
@@ -164,7 +164,7 @@ impl Listener {
         let Some(Value::BulkString(message)) = push.data.get(1) else { return };
         let message = String::from_utf8_lossy(message);
         let mut lines = message.lines();
-        if lines.next() == Some(&self.replica) {
+        if lines.next() == Some(&self.node) {
             return;
         }
         for line in lines {

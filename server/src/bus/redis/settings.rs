@@ -13,14 +13,14 @@ use anyhow::{Context as _, Result, ensure};
 use crate::config::{self, Secret, split_address};
 
 /// Host and port.
-pub(super) type Node = (String, u16);
+pub(super) type RedisServer = (String, u16);
 
 /// How to reach Redis, with all files read.
 #[derive(Debug)]
 pub(super) struct Settings {
     /// Redis itself, or nodes of the cluster. Empty with Sentinels.
-    pub nodes: Vec<Node>,
-    pub sentinels: Vec<Node>,
+    pub nodes: Vec<RedisServer>,
+    pub sentinels: Vec<RedisServer>,
     pub sentinel_master: String,
     redis_login: RedisConnectionInfo,
     sentinel_login: RedisConnectionInfo,
@@ -88,7 +88,7 @@ impl Settings {
 
     /// What Redis is called in messages.
     pub fn name(&self) -> String {
-        let list = |nodes: &[Node]| nodes.iter().map(|(host, port)| format!("{host}:{port}")).collect::<Vec<_>>();
+        let list = |nodes: &[RedisServer]| nodes.iter().map(|(host, port)| format!("{host}:{port}")).collect::<Vec<_>>();
         match self.sentinels.is_empty() {
             true => list(&self.nodes).join(","),
             false => format!("{} of the Sentinels {}", self.sentinel_master, list(&self.sentinels).join(",")),
@@ -99,7 +99,7 @@ impl Settings {
         self.redis_login.db()
     }
 
-    fn info(&self, (host, port): &Node, login: &RedisConnectionInfo) -> RedisResult<ConnectionInfo> {
+    fn info(&self, (host, port): &RedisServer, login: &RedisConnectionInfo) -> RedisResult<ConnectionInfo> {
         let address = match &self.certificates {
             None => ConnectionAddr::Tcp(host.clone(), *port),
             Some(_) => {
@@ -117,16 +117,16 @@ impl Settings {
         }
     }
 
-    pub fn client(&self, node: &Node) -> RedisResult<Client> {
+    pub fn client(&self, node: &RedisServer) -> RedisResult<Client> {
         self.client_of(self.info(node, &self.redis_login)?)
     }
 
     /// A client of the newer protocol, in which what is published comes on the same connection as answers.
-    pub fn subscriber(&self, node: &Node) -> RedisResult<Client> {
+    pub fn subscriber(&self, node: &RedisServer) -> RedisResult<Client> {
         self.client_of(self.info(node, &self.redis_login.clone().set_protocol(ProtocolVersion::RESP3))?)
     }
 
-    pub fn sentinel(&self, node: &Node) -> RedisResult<Client> {
+    pub fn sentinel(&self, node: &RedisServer) -> RedisResult<Client> {
         self.client_of(self.info(node, &self.sentinel_login)?)
     }
 
@@ -144,7 +144,7 @@ impl Settings {
         builder.build()
     }
 
-    pub fn connection_config(&self, node: &Node) -> AsyncConnectionConfig {
+    pub fn connection_config(&self, node: &RedisServer) -> AsyncConnectionConfig {
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(self.connect_timeout))
             .set_response_timeout(Some(self.command_timeout));
@@ -168,7 +168,7 @@ fn login(username: &str, password: &Secret) -> RedisConnectionInfo {
 }
 
 /// Finds one node, whatever it is called.
-struct At(Node);
+struct At(RedisServer);
 
 impl AsyncDNSResolver for At {
     fn resolve<'a, 'b: 'a>(

@@ -74,15 +74,15 @@ async fn watching(one: &RedisBus, two: &RedisBus, job: i64) {
 }
 
 async fn hears(events: &mut ChangeEvents, wanted: ChangeEvent) {
-    let hear = async { while notifications.next().await.unwrap() != wanted {} };
+    let hear = async { while events.next().await.unwrap() != wanted {} };
     tokio::time::timeout(SOON, hear).await.unwrap_or_else(|_| panic!("{wanted:?} was not heard"));
 }
 
 /// Rings until it is heard: there may be no subscription yet.
 async fn rings_through(from: &RedisShare, events: &mut ChangeEvents, event: ChangeEvent) {
-    eventually("a event is heard", async || {
+    eventually("an event is heard", async || {
         from.notifier.publish(event);
-        tokio::time::timeout(Duration::from_millis(100), hears(notifications, event)).await.ok()
+        tokio::time::timeout(Duration::from_millis(100), hears(events, event)).await.ok()
     })
     .await;
 }

@@ -151,7 +151,7 @@ impl Hosts {
         self.store
             .write(async |tx| {
                 feed::prune(tx, now.minus(KEPT)).await?;
-                store::replicas::forget_gone(tx, now.minus(GONE_AFTER)).await
+                store::nodes::forget_gone(tx, now.minus(GONE_AFTER)).await
             })
             .await?;
         Ok(())

@@ -34,7 +34,7 @@ use std::sync::{Arc, Mutex};
 
 use crate::clock::Clock;
 use crate::config;
-use crate::fleet::Replica;
+use crate::fleet::Node;
 use crate::fleet::changes::ChangeSignal;
 use crate::fleet::schedule::Schedule;
 use crate::store::Store;
@@ -51,7 +51,7 @@ pub struct Hosts {
     schedule: Arc<Schedule>,
     metrics: Arc<Metrics>,
     signal: ChangeSignal,
-    replica: Arc<Replica>,
+    node: Arc<Node>,
     reading: tokio::sync::Mutex<follow::Reading>,
     /// When uses of keys were last written.
     written_at: AtomicI64,
@@ -66,7 +66,7 @@ impl Hosts {
         config: config::Osquery,
         schedule: Arc<Schedule>,
         metrics: Arc<Metrics>,
-        replica: Arc<Replica>,
+        node: Arc<Node>,
         signal: ChangeSignal,
     ) -> Self {
         Self {
@@ -78,7 +78,7 @@ impl Hosts {
             schedule,
             metrics,
             signal,
-            replica,
+            node,
             reading: tokio::sync::Mutex::default(),
             written_at: AtomicI64::new(0),
             stale: Mutex::default(),

@@ -9,7 +9,7 @@ use super::follow::GONE_AFTER;
 use crate::clock::Moment;
 use crate::fleet::Result;
 use crate::store::hosts::{Intervals, Seen};
-use crate::store::{self, entity, feed, node_keys, replicas};
+use crate::store::{self, entity, feed, node_keys, nodes};
 
 /// A contact is written when the database's own is older than this. A crash may lose as much.
 const SEEN_STALENESS: Duration = Duration::from_secs(30);
@@ -66,7 +66,7 @@ impl Hosts {
                 for (intervals, host_ids) in &changed {
                     store::hosts::set_intervals(tx, *intervals, host_ids.clone()).await?;
                 }
-                replicas::has_written(tx, self.replica.id(), now).await
+                nodes::has_written(tx, self.node.id(), now).await
             })
             .await?;
         self.written_at.store(now.0, Ordering::Relaxed);
@@ -100,7 +100,7 @@ impl Hosts {
     /// When the database does not answer.
     pub async fn retire_keys(&self) -> Result<()> {
         let now = self.clock.now();
-        let reported = replicas::written_by_all(self.store.reader(), now.minus(GONE_AFTER)).await?;
+        let reported = nodes::written_by_all(self.store.reader(), now.minus(GONE_AFTER)).await?;
         let Some(reported) = reported else { return Ok(()) };
         let idle_since = now.min(reported).minus(KEY_STALENESS).minus(self.config.old_key_grace);
         let (mut dead, mut host_ids) = (Vec::new(), BTreeSet::new());

@@ -36,7 +36,7 @@ use self::campaigns::Campaigns;
 use self::states::States;
 use super::hosts::{Hosts, Presence};
 use super::schedule::Schedule;
-use super::{Error, Replica, Result};
+use super::{Error, Node, Result};
 pub use crate::bus::Line;
 use crate::bus::{BusError, Notifier, LiveBus};
 use crate::clock::Clock;
@@ -55,7 +55,7 @@ pub struct Live {
     bus: Arc<dyn LiveBus>,
     /// To the other servers, if there can be any.
     notifier: Option<Arc<dyn Notifier>>,
-    replica: Arc<Replica>,
+    node: Arc<Node>,
     clock: Clock,
     config: config::Live,
     hosts: Arc<Hosts>,
@@ -86,7 +86,7 @@ pub struct Parts {
     pub store: Store,
     pub bus: Arc<dyn LiveBus>,
     pub notifier: Option<Arc<dyn Notifier>>,
-    pub replica: Arc<Replica>,
+    pub node: Arc<Node>,
     pub clock: Clock,
     pub config: config::Live,
     pub hosts: Arc<Hosts>,
@@ -100,7 +100,7 @@ impl Live {
     /// # Errors
     /// When the database or a file of answers cannot be read.
     pub async fn load(parts: Parts) -> Result<Self> {
-        let Parts { store, bus, notifier, replica, clock, config, hosts, schedule, metrics } = parts;
+        let Parts { store, bus, notifier, node, clock, config, hosts, schedule, metrics } = parts;
         let live = Self {
             followers: Arc::new(Semaphore::new(config.max_followers.min(Semaphore::MAX_PERMITS))),
             jobs: papaya::HashMap::new(),
@@ -115,7 +115,7 @@ impl Live {
             store,
             bus,
             notifier,
-            replica,
+            node,
             clock,
             config,
             hosts,

@@ -141,7 +141,7 @@ impl Live {
 
     /// Whether this server does for all what only one has to do.
     fn does_all(&self) -> bool {
-        self.notifier.is_none() || self.replica.leads()
+        self.notifier.is_none() || self.node.is_leader()
     }
 
     /// The answers of a job that is over are gone, and that is said from now on.

@@ -45,12 +45,12 @@ impl LineHasher {
 pub struct LastBatch {
     /// Sorted; equal lines stand as often as they came.
     hashes: Box<[u64]>,
-    /// Other replicas could not be told of it, so what they know is older.
+    /// Other nodes could not be told of it, so what they know is older.
     pub is_untold: bool,
 }
 
 impl LastBatch {
-    /// A batch another replica has kept.
+    /// A batch another node has kept.
     pub fn of(mut hashes: Vec<u64>) -> Self {
         hashes.sort_unstable();
         Self { hashes: hashes.into(), is_untold: false }

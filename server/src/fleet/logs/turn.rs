@@ -1,4 +1,4 @@
-//! What replicas agree on before one of them keeps a batch of log lines.
+//! What nodes agree on before one of them keeps a batch of log lines.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,13 +12,13 @@ use crate::clock::Clock;
 use crate::fleet::Result;
 use crate::store::{Store, settings};
 
-/// How long a batch waits for one of the same host that another replica is about to keep; then the agent sends it again.
+/// How long a batch waits for one of the same host that another node is about to keep; then the agent sends it again.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Between two looks.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// What replicas share about log batches; all of them hash lines under the same key.
+/// What nodes share about log batches; all of them hash lines under the same key.
 #[derive(Debug)]
 pub struct Sharing {
     pub(super) batches: Arc<SharedBatches>,
@@ -32,12 +32,12 @@ pub(super) enum Turn {
     Mine { last: Option<LastBatch> },
     /// Nobody can be asked.
     Alone,
-    /// Another replica took too long.
+    /// Another node took too long.
     Taken,
 }
 
 impl Sharing {
-    /// Uses the key the first replica has put into the database.
+    /// Uses the key the first node has put into the database.
     ///
     /// # Errors
     /// When the database does not answer.
@@ -53,7 +53,7 @@ impl Sharing {
                 let now = clock.now();
                 let outcome =
                     store.write(async |tx| settings::set(tx, settings::LOG_HASH_KEY, &json!(key), now).await).await;
-                // Another replica may have been first, before or after.
+                // Another node may have been first, before or after.
                 match (stored().await?, outcome) {
                     (Some(key), _) => key,
                     (None, Err(error)) => return Err(error.into()),

@@ -14,7 +14,7 @@ pub mod pack_labels;
 pub mod packs;
 pub mod parked_queries;
 pub mod queries;
-pub mod replicas;
+pub mod nodes;
 pub mod scheduled_queries;
 pub mod sessions;
 pub mod settings;

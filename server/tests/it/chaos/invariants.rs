@@ -49,7 +49,7 @@ pub async fn check(what: &str, cluster: &Cluster, fleet: Fleet, others: u32, dou
     assert_eq!(cluster.number("SELECT count(*) FROM parked_queries"), 0, "an outage is no agent's fault");
     // Who leads has said so since: periodic work goes on.
     eventually("one server leads", super::RECOVERED_WITHIN, async || {
-        (cluster.metric("muster_leads ").await == 1.0).then_some(())
+        (cluster.metric("muster_is_leader ").await == 1.0).then_some(())
     })
     .await;
     fleet.stop().await;

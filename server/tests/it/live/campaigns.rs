@@ -144,7 +144,7 @@ async fn answer_when_asked(server: &TestServer, agents: &mut [loadtest::TestAgen
 
 #[tokio::test]
 async fn a_request_that_waits_answers_when_those_online_have() {
-    if skipped_with_redis("campaigns end by a lease there, see live_replicas") {
+    if skipped_with_redis("campaigns end by a lease there, see live_nodes") {
         return;
     }
     let server = TestServer::start().await;

@@ -12,7 +12,7 @@ async fn commands(server: &TestServer) -> f64 {
 
 #[tokio::test]
 async fn two_hundred_open_jobs_leave_other_hosts_check_ins_as_they_are() {
-    if skipped_with_redis("its tasks ask Redis meanwhile, see live_replicas") {
+    if skipped_with_redis("its tasks ask Redis meanwhile, see live_nodes") {
         return;
     }
     let server = TestServer::start().await;

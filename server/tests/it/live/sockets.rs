@@ -180,7 +180,7 @@ async fn sock_js_wraps_the_same_messages() {
 
 #[tokio::test]
 async fn the_last_watcher_who_leaves_ends_a_campaign() {
-    if skipped_with_redis("campaigns end by a lease there, see live_replicas") {
+    if skipped_with_redis("campaigns end by a lease there, see live_nodes") {
         return;
     }
     let server = TestServer::start().await;

@@ -60,7 +60,7 @@ impl TestServer {
     }
 
     /// Another server over the same database, with the same clock and files of its own.
-    pub async fn replica_of(first: &Self) -> Self {
+    pub async fn beside(first: &Self) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let own = config_in(folder.path());
         let mut config = first.config.clone();

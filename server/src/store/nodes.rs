@@ -3,7 +3,7 @@
 use sea_orm::sea_query::ExprTrait as _;
 use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QuerySelect, Set};
 
-use super::entity::{leases, replicas};
+use super::entity::{leases, nodes};
 use super::{Error, Result};
 use crate::clock::Moment;
 
@@ -52,24 +52,24 @@ pub async fn release_lease(db: &impl ConnectionTrait, name: &str, holder: &str) 
 
 /// Notes up to when a server has written what it knows of keys.
 pub async fn has_written(db: &impl ConnectionTrait, id: &str, at: Moment) -> Result<()> {
-    let moved = replicas::Entity::update_many()
-        .col_expr(replicas::Column::WrittenAt, at.into())
-        .filter(replicas::Column::Id.eq(id))
+    let moved = nodes::Entity::update_many()
+        .col_expr(nodes::Column::WrittenAt, at.into())
+        .filter(nodes::Column::Id.eq(id))
         .exec(db)
         .await?;
     if moved.rows_affected == 0 {
-        let first = replicas::ActiveModel { id: Set(id.to_owned()), written_at: Set(at) };
-        replicas::Entity::insert(first).exec_without_returning(db).await?;
+        let first = nodes::ActiveModel { id: Set(id.to_owned()), written_at: Set(at) };
+        nodes::Entity::insert(first).exec_without_returning(db).await?;
     }
     Ok(())
 }
 
 /// Up to when every server has written, leaving out those not heard of since `gone_before`.
 pub async fn written_by_all(db: &impl ConnectionTrait, gone_before: Moment) -> Result<Option<Moment>> {
-    let oldest: Option<Option<Moment>> = replicas::Entity::find()
-        .filter(replicas::Column::WrittenAt.gte(gone_before))
+    let oldest: Option<Option<Moment>> = nodes::Entity::find()
+        .filter(nodes::Column::WrittenAt.gte(gone_before))
         .select_only()
-        .column_as(replicas::Column::WrittenAt.min(), "oldest")
+        .column_as(nodes::Column::WrittenAt.min(), "oldest")
         .into_tuple()
         .one(db)
         .await?;
@@ -78,12 +78,12 @@ pub async fn written_by_all(db: &impl ConnectionTrait, gone_before: Moment) -> R
 
 /// Removes a server that has stopped.
 pub async fn leave(db: &impl ConnectionTrait, id: &str) -> Result<()> {
-    replicas::Entity::delete_by_id(id).exec(db).await?;
+    nodes::Entity::delete_by_id(id).exec(db).await?;
     Ok(())
 }
 
 /// Removes servers not heard of since.
 pub async fn forget_gone(db: &impl ConnectionTrait, gone_before: Moment) -> Result<()> {
-    replicas::Entity::delete_many().filter(replicas::Column::WrittenAt.lt(gone_before)).exec(db).await?;
+    nodes::Entity::delete_many().filter(nodes::Column::WrittenAt.lt(gone_before)).exec(db).await?;
     Ok(())
 }

@@ -6,7 +6,7 @@ use super::two;
 use crate::support::TestServer;
 
 async fn leads(server: &TestServer) -> bool {
-    server.metric("muster_leads ").await > 0.0
+    server.metric("muster_is_leader ").await > 0.0
 }
 
 async fn runs(server: &TestServer, task: &str) -> f64 {

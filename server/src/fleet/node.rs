@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::Result;
 use crate::clock::{Clock, Moment};
-use crate::store::{Store, replicas};
+use crate::store::{Store, nodes};
 
 /// Work that one server does for all.
 const LEASE: &str = "leader";
@@ -22,17 +22,17 @@ const MARGIN: Duration = Duration::from_secs(5);
 
 /// One server among several.
 #[derive(Debug)]
-pub struct Replica {
+pub struct Node {
     id: String,
     store: Store,
     clock: Clock,
-    leads_until: AtomicI64,
+    leader_until: AtomicI64,
 }
 
-impl Replica {
+impl Node {
     pub fn new(store: Store, clock: Clock) -> Self {
         let id = format!("{}-{:08x}", std::process::id(), rand::random::<u32>());
-        Self { id, store, clock, leads_until: AtomicI64::new(0) }
+        Self { id, store, clock, leader_until: AtomicI64::new(0) }
     }
 
     /// Differs from that of every other server, and from its own before a restart.
@@ -41,25 +41,25 @@ impl Replica {
     }
 
     /// Whether this server does the work of all now.
-    pub fn leads(&self) -> bool {
-        self.clock.now().0 < self.leads_until.load(Ordering::Relaxed)
+    pub fn is_leader(&self) -> bool {
+        self.clock.now().0 < self.leader_until.load(Ordering::Relaxed)
     }
 
     /// Renews the lease, or takes it when nobody has it.
     ///
     /// # Errors
     /// When the database does not answer; a lease that was held stays good until it ends.
-    pub async fn seek_lead(&self) -> Result<()> {
+    pub async fn renew_lease(&self) -> Result<()> {
         let now = self.clock.now();
         let (free_before, expires_at) = (now.minus(MARGIN), now.plus(LEASE_FOR));
-        let leads = self
+        let is_leader = self
             .store
-            .write(async |tx| replicas::take_lease(tx, LEASE, &self.id, free_before, expires_at).await)
+            .write(async |tx| nodes::take_lease(tx, LEASE, &self.id, free_before, expires_at).await)
             .await?;
-        let led = self.leads();
-        self.leads_until.store(if leads { expires_at.minus(MARGIN).0 } else { Moment::NEVER.0 }, Ordering::Relaxed);
-        if leads != led {
-            tracing::info!(replica = self.id, leads, "which server does the work of all has changed");
+        let was_leader = self.is_leader();
+        self.leader_until.store(if is_leader { expires_at.minus(MARGIN).0 } else { Moment::NEVER.0 }, Ordering::Relaxed);
+        if is_leader != was_leader {
+            tracing::info!(node = self.id, is_leader, "leadership changed");
         }
         Ok(())
     }
@@ -69,11 +69,11 @@ impl Replica {
     /// # Errors
     /// When the database does not answer; then others wait until they know by themselves.
     pub async fn leave(&self) -> Result<()> {
-        self.leads_until.store(Moment::NEVER.0, Ordering::Relaxed);
+        self.leader_until.store(Moment::NEVER.0, Ordering::Relaxed);
         self.store
             .write(async |tx| {
-                replicas::release_lease(tx, LEASE, &self.id).await?;
-                replicas::leave(tx, &self.id).await
+                nodes::release_lease(tx, LEASE, &self.id).await?;
+                nodes::leave(tx, &self.id).await
             })
             .await?;
         Ok(())

@@ -31,7 +31,7 @@ impl Two {
             config.server.tls = false;
         })
         .await;
-        let b = TestServer::replica_of(&a).await;
+        let b = TestServer::beside(&a).await;
         Self { redis, a, b }
     }
 

@@ -13,7 +13,7 @@ use crate::support::TestServer;
 /// Two servers over one database.
 async fn two() -> (TestServer, TestServer) {
     let one = TestServer::start().await;
-    let other = TestServer::replica_of(&one).await;
+    let other = TestServer::beside(&one).await;
     (one, other)
 }
 

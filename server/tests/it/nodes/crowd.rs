@@ -23,7 +23,7 @@ async fn hosts_that_pick_a_server_at_random_are_asked_once() {
         config.osquery.enrolls_per_second_per_secret = 10_000;
     })
     .await;
-    let other = TestServer::replica_of(&one).await;
+    let other = TestServer::beside(&one).await;
     one.rest.apply(&[label("l", "SELECT 1")]).await;
     other.run_tasks().await;
     let servers = [&one, &other];
