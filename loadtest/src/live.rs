@@ -37,7 +37,7 @@ pub fn lock(agent: &Mutex<Agent>) -> MutexGuard<'_, Agent> {
 
 /// Lets an agent live until `stop` becomes true or its sender is gone. Requests under way are then abandoned.
 ///
-/// Uses no tasks of its own: threads and scheduler of the agent take turns in the calling task.
+/// Uses no tasks of its own: threads and scheduler of the agent run one after the other in the calling task.
 pub async fn run<T: Transport>(agent: SharedAgent, transport: T, mut stop: watch::Receiver<bool>) {
     let wake = Notify::new();
     let living = async {

@@ -38,7 +38,7 @@ enum Phase {
     Idle(u64),
     /// Sends the request of its step at this time.
     Ready(u64),
-    /// Sends an enrollment at this time; this thread has the turn.
+    /// Sends an enrollment at this time; this thread holds the enrollment lock.
     EnrollReady(u64),
     /// Sends the same bytes once more.
     Repeat(Request),

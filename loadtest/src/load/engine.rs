@@ -152,7 +152,7 @@ fn report(shared: &Shared) {
 async fn work(shared: Rc<Shared>, number: u64) {
     let engine = &shared.engine;
     let gauges = &engine.gauges;
-    let mut wire = Wire { connection: None, turn: number, request: Vec::new(), answer: Vec::new() };
+    let mut wire = Wire { connection: None, connections: number, request: Vec::new(), answer: Vec::new() };
     while !shared.is_over.get() {
         let next = shared.queue.borrow_mut().pop_front();
         let Some(job) = next else {
@@ -203,7 +203,7 @@ async fn work(shared: Rc<Shared>, number: u64) {
 
 struct Wire {
     connection: Option<Connection>,
-    turn: u64,
+    connections: u64,
     request: Vec<u8>,
     answer: Vec<u8>,
 }
@@ -226,9 +226,9 @@ impl Wire {
         let mut connection = match self.connection.take() {
             Some(connection) => connection,
             None => {
-                self.turn = self.turn.wrapping_add(1);
+                self.connections = self.connections.wrapping_add(1);
                 engine.gauges.connections.fetch_add(1, Relaxed);
-                engine.target.connect(self.turn).await?
+                engine.target.connect(self.connections).await?
             }
         };
         let answer = connection.exchange(&self.request, &mut self.answer).await?;

@@ -48,10 +48,10 @@ pub(super) struct Answer {
 }
 
 impl Target {
-    pub async fn connect(&self, turn: u64) -> io::Result<Connection> {
+    pub async fn connect(&self, number: u64) -> io::Result<Connection> {
         let socket = if self.address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
         if self.sources > 1 {
-            let [_, a, b, c] = (2 + (turn % u64::from(self.sources)) as u32).to_be_bytes();
+            let [_, a, b, c] = (2 + (number % u64::from(self.sources)) as u32).to_be_bytes();
             // A port that waits for its connection to be forgotten can be taken for another one.
             socket.set_reuseaddr(true)?;
             socket.bind((IpAddr::V4(Ipv4Addr::new(127, a, b, c)), 0).into())?;

@@ -32,7 +32,7 @@ pub(super) async fn inflate(api: &AgentApi, compressed: Body) -> Result<Body, Re
         if read < step {
             return Ok(inflated);
         }
-        // Others on this worker get their turn.
+        // Lets other requests on this worker go on.
         tokio::task::yield_now().await;
     }
 }

@@ -49,9 +49,9 @@ impl Planted {
         }
         let mut kept = Lines::with_capacity(lines.total_bytes());
         for line in lines.iter() {
-            let copies = if is_turn(&self.dropped, self.rates.drop_one_line_in) {
+            let copies = if is_due(&self.dropped, self.rates.drop_one_line_in) {
                 0
-            } else if is_turn(&self.doubled, self.rates.double_one_line_in) {
+            } else if is_due(&self.doubled, self.rates.double_one_line_in) {
                 2
             } else {
                 1
@@ -63,14 +63,14 @@ impl Planted {
         kept
     }
 
-    /// Holds a request up when it is its turn.
+    /// Delays a request when one is due.
     pub(super) async fn delay(&self) {
-        if is_turn(&self.delayed, self.rates.delay_one_request_in) {
+        if is_due(&self.delayed, self.rates.delay_one_request_in) {
             tokio::time::sleep(DELAY).await;
         }
     }
 
-    /// The config that is served in place of the right one: when it is its turn, the last one that differs from it.
+    /// The config that is served in place of the right one: when one is due, the last one that differs from it.
     pub(super) fn config(&self, right: Bytes) -> Bytes {
         if self.rates.mix_one_config_in == 0 {
             return right;
@@ -81,13 +81,13 @@ impl Planted {
             configs[0] = Some(right.clone());
         }
         match &configs[1] {
-            Some(wrong) if *wrong != right && is_turn(&self.mixed, self.rates.mix_one_config_in) => wrong.clone(),
+            Some(wrong) if *wrong != right && is_due(&self.mixed, self.rates.mix_one_config_in) => wrong.clone(),
             _ => right,
         }
     }
 }
 
 /// True at every `rate`-th call; never at 0.
-fn is_turn(counter: &AtomicUsize, rate: usize) -> bool {
+fn is_due(counter: &AtomicUsize, rate: usize) -> bool {
     rate > 0 && (counter.fetch_add(1, Ordering::Relaxed) + 1).is_multiple_of(rate)
 }

@@ -11,7 +11,7 @@ const AT: Moment = Moment(1_768_478_400_000_000);
 
 /// Runs all of them. `again` gives the same bus as another node has it, or as it is after a restart.
 pub async fn run<B: LiveBus + 'static>(bus: B, again: impl AsyncFn() -> B) {
-    turns(&bus, 1).await;
+    claims(&bus, 1).await;
     answers(&bus, 2).await;
     let bus = pieces_and_restart(bus, 3, &again).await;
     unknown_jobs(&bus, 4).await;
@@ -28,15 +28,15 @@ pub async fn claim<B: LiveBus>(bus: &B, job: i64, host: i64) -> bool {
     bus.claim(job, host, AT, false).await.unwrap()
 }
 
-async fn turns<B: LiveBus>(bus: &B, job: i64) {
+async fn claims<B: LiveBus>(bus: &B, job: i64) {
     assert_eq!(bus.open(job, Start::New).await.unwrap(), Opened::Made);
     assert_eq!(bus.open(job, Start::New).await.unwrap(), Opened::Found);
-    assert!(!bus.unclaim(job, 7).await.unwrap(), "there is no turn to give back");
+    assert!(!bus.unclaim(job, 7).await.unwrap(), "there is no claim to give back");
     assert!(claim(bus, job, 7).await);
-    assert!(!claim(bus, job, 7).await, "a turn is given once");
+    assert!(!claim(bus, job, 7).await, "a claim is given once");
     assert!(claim(bus, job, 8).await, "to each host");
     assert!(bus.unclaim(job, 7).await.unwrap());
-    assert!(!bus.unclaim(job, 7).await.unwrap(), "a turn is given back once");
+    assert!(!bus.unclaim(job, 7).await.unwrap(), "a claim is given back once");
     assert!(claim(bus, job, 7).await, "and is then given again");
 }
 
@@ -51,7 +51,7 @@ async fn answers<B: LiveBus>(bus: &B, job: i64) {
     assert!(!bus.answer(job, 7, line(70), Vec::new()).await.unwrap(), "the first answer counts");
     assert!(!claim(bus, job, 7).await, "who has answered is not asked");
     assert!(!bus.unclaim(job, 7).await.unwrap(), "nor asked again");
-    assert!(bus.answer(job, 8, line(8), Vec::new()).await.unwrap(), "an answer needs no turn");
+    assert!(bus.answer(job, 8, line(8), Vec::new()).await.unwrap(), "an answer needs no claim");
     let lines = bus.read(job, 0, usize::MAX).await.unwrap().lines;
     assert_eq!(lines.iter().map(|line| line.text.clone()).collect::<Vec<_>>(), [line(7), line(8)]);
 }
@@ -169,7 +169,7 @@ async fn large_ids<B: LiveBus>(bus: &B, job: i64) {
     }
 }
 
-/// Many callers at one time, over one or two nodes: each turn and each answer has one winner.
+/// Many callers at one time, over one or two nodes: each claim and each answer has one winner.
 pub async fn races<B: LiveBus + 'static>(buses: Vec<Arc<B>>, job: i64) {
     const HOSTS: i64 = 40;
     const CALLERS: usize = 8;
@@ -185,17 +185,17 @@ pub async fn races<B: LiveBus + 'static>(buses: Vec<Arc<B>>, job: i64) {
     for caller in 0..CALLERS {
         let bus = Arc::clone(&buses[caller % buses.len()]);
         callers.spawn(async move {
-            let (mut turns, mut again, mut kept) = (0, 0, 0);
+            let (mut claims, mut again, mut kept) = (0, 0, 0);
             for step in 0..HOSTS {
                 // Half of them begin at the other end.
                 let host = if caller < CALLERS / 2 { step } else { HOSTS - 1 - step };
-                turns += usize::from(claim(&*bus, job, host).await);
+                claims += usize::from(claim(&*bus, job, host).await);
                 if host % 4 == 0 {
                     again += usize::from(bus.unclaim(job, host).await.unwrap());
                 }
                 kept += usize::from(bus.answer(job, host, line(host), line(host)).await.unwrap());
             }
-            (turns, again, kept, usize::from(bus.close(job, Vec::new()).await.unwrap()))
+            (claims, again, kept, usize::from(bus.close(job, Vec::new()).await.unwrap()))
         });
     }
     let done = callers.join_all().await;
@@ -203,9 +203,9 @@ pub async fn races<B: LiveBus + 'static>(buses: Vec<Arc<B>>, job: i64) {
     let again: usize = done.iter().map(|done| done.1).sum();
     let closed: usize = done.iter().map(|done| done.3).sum();
     assert_eq!(closed, 1);
-    let turns: usize = done.iter().map(|done| done.0).sum();
+    let claims: usize = done.iter().map(|done| done.0).sum();
     let kept: usize = done.iter().map(|done| done.2).sum();
-    assert!(turns >= again && turns <= hosts + again, "{turns} turns, {again} given back");
+    assert!(claims >= again && claims <= hosts + again, "{claims} claims, {again} given back");
     let lines = buses[0].read(job, 0, usize::MAX).await.unwrap().lines;
     assert_eq!(lines.len(), kept);
     let mut texts: Vec<_> = lines.iter().map(|line| line.text.clone()).collect();

@@ -1,4 +1,4 @@
-//! The bus of a single process: turns in memory, answers in one append-only file per job. The cursor is the offset. Events
+//! The bus of a single process: claims in memory, answers in one append-only file per job. The cursor is the offset. Events
 //! are kept until they were looked at; after a restart the answers say who is settled.
 //!
 //! An answer is kept when it is flushed. Whoever waits for the flush of a file shares the next one, and answers can be
@@ -161,7 +161,7 @@ impl Stream {
 
     /// Waits until what was written is flushed, with all that others have written meanwhile.
     async fn flush(self: &Arc<Self>, written: Written) -> Result<bool, BusError> {
-        let _turn = self.flushing.lock().await;
+        let _guard = self.flushing.lock().await;
         if lock(&self.inner).failures != written.failures {
             return Err(BusError::Unavailable("the file of a live query's results could not be flushed".to_owned()));
         }
@@ -259,7 +259,7 @@ fn host_of(line: &[u8]) -> Option<u64> {
 impl LiveBus for MemoryBus {
     fn open(&self, job: i64, start: Start) -> BusFuture<'_, Opened> {
         Box::pin(async move {
-            let _turn = self.opening.lock().await;
+            let _guard = self.opening.lock().await;
             if lock(&self.jobs).contains_key(&job) {
                 return Ok(Opened::Found);
             }
@@ -275,11 +275,11 @@ impl LiveBus for MemoryBus {
             let stream = self.stream(job)?;
             let mut inner = lock(&stream.inner);
             let id = host.cast_unsigned();
-            let has_turn = !inner.is_closed && !inner.settled.contains(id) && inner.claimed.insert(id);
-            if has_turn {
+            let is_claimed = !inner.is_closed && !inner.settled.contains(id) && inner.claimed.insert(id);
+            if is_claimed {
                 inner.events.push_back(Change::Sent { host, at, is_alone });
             }
-            Ok(has_turn)
+            Ok(is_claimed)
         })
     }
 
@@ -287,11 +287,11 @@ impl LiveBus for MemoryBus {
         Box::pin(async move {
             let stream = self.stream(job)?;
             let mut inner = lock(&stream.inner);
-            let had_turn = !inner.is_closed && inner.claimed.remove(host.cast_unsigned());
-            if had_turn {
+            let was_claimed = !inner.is_closed && inner.claimed.remove(host.cast_unsigned());
+            if was_claimed {
                 inner.events.push_back(Change::Again { host });
             }
-            Ok(had_turn)
+            Ok(was_claimed)
         })
     }
 

@@ -17,7 +17,7 @@ pub use counted::Counted;
 pub use notifier::{ChangeEvent, ChangeEvents, Notifier, LocalNotifier};
 pub use event::{Change, Event};
 pub use memory::MemoryBus;
-pub use redis::{BatchTurn, LinkMetrics, RedisShare, SharedBatches, TURN_RENEWED_EVERY};
+pub use redis::{BatchLockReply, LinkMetrics, RedisShare, SharedBatches, TURN_RENEWED_EVERY};
 
 use crate::clock::Moment;
 
@@ -70,9 +70,9 @@ pub struct Line {
 
 /// Promises of every implementation; `contract_tests` holds them to it.
 ///
-/// - `claim` gives a host's turn to one caller of one node only, until `unclaim`, and to none after an answer.
+/// - `claim` succeeds for one caller on one node only, until `unclaim`, and for nobody after an answer.
 /// - `answer` takes the first answer of a host and no other, and appends it whole.
-/// - after `close` there are no more turns and no more answers.
+/// - after `close` there are no more claims and no more answers.
 /// - `read` gives lines in the order they were appended, each under the same cursor every time.
 /// - a job the bus does not have is [`BusError::Lost`], never mistaken for one without answers.
 pub trait LiveBus: std::fmt::Debug + Send + Sync {
@@ -80,12 +80,12 @@ pub trait LiveBus: std::fmt::Debug + Send + Sync {
     fn open(&self, job: i64, start: Start) -> BusFuture<'_, Opened>;
     /// Whether the caller may ask this host now. The rest is for [`Change::Sent`].
     fn claim(&self, job: i64, host: i64, at: Moment, is_alone: bool) -> BusFuture<'_, bool>;
-    /// Lets a host that has its turn be asked again. False when it had none.
+    /// Gives a claim up, so that the host can be asked again. False when the host was not claimed.
     fn unclaim(&self, job: i64, host: i64) -> BusFuture<'_, bool>;
     /// Settles a host, unless it is settled already, and appends its answer; an empty one only settles. `note` is for
     /// [`Change::Settled`].
     fn answer(&self, job: i64, host: i64, line: Vec<u8>, note: Vec<u8>) -> BusFuture<'_, bool>;
-    /// Ends turns and answers; `note` is for [`Change::Closed`]. True for the first who does it.
+    /// Ends claims and answers; `note` is for [`Change::Closed`]. True for the first who does it.
     fn close(&self, job: i64, note: Vec<u8>) -> BusFuture<'_, bool>;
     /// What has happened behind a position, in its order and at most [`EVENTS_AT_ONCE`]; none when there is no more.
     /// A bus of one process tells what has happened since it was opened, and forgets what it was asked to go beyond.

@@ -15,8 +15,8 @@ use super::{Error, Result, sqlite_file};
 use crate::config;
 use crate::lock::lock;
 
-/// How long a change waits for its turn behind others. Who cannot wait so long, as agents cannot, gives up by itself.
-const TURN_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a transaction waits for a connection. Callers that cannot wait so long, such as agents, give up earlier.
+const WRITER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long anything waits for a connection to MySQL, a new one included.
 const MYSQL_CONNECTION_TIMEOUT: Duration = Duration::from_secs(3);
@@ -45,7 +45,7 @@ pub(super) async fn connect_sqlite(config: &config::Sqlite, connections: u32) ->
     options
         .max_connections(connections)
         .min_connections(1)
-        .acquire_timeout(TURN_TIMEOUT)
+        .acquire_timeout(WRITER_TIMEOUT)
         .idle_timeout(None)
         .max_lifetime(None)
         .sqlx_logging(false)

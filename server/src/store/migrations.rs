@@ -57,26 +57,26 @@ fn compare(applied: Vec<String>) -> Migrations {
 /// [`Error`] when a step fails; running it again continues there.
 pub async fn prepare_mysql(config: &config::Mysql, mut tell: impl FnMut(&str)) -> Result<usize> {
     let db = dialect::connect_mysql(config, Use::Migrate, &Default::default()).await?;
-    take_turn(&db).await?;
+    lock_schema(&db).await?;
     let missing = compare(muster_migrations::applied(&db).await?).missing;
     muster_migrations::prepare(&db).await?;
     for name in &missing {
         tell(name);
         Migrator::up(&db, Some(1)).await?;
     }
-    // Closing the connection gives the turn back.
+    // Closing the connection releases the lock.
     db.close().await?;
     Ok(missing.len())
 }
 
 /// Waits until nobody else changes the schema of this database.
-pub(super) async fn take_turn(db: &DatabaseConnection) -> Result<()> {
+pub(super) async fn lock_schema(db: &DatabaseConnection) -> Result<()> {
     let statement = Statement::from_string(
         db.get_database_backend(),
-        "SELECT CAST(COALESCE(GET_LOCK(CONCAT('muster ', SHA1(DATABASE())), 600), 0) AS SIGNED) AS turn",
+        "SELECT CAST(COALESCE(GET_LOCK(CONCAT('muster ', SHA1(DATABASE())), 600), 0) AS SIGNED) AS is_locked",
     );
     let row = db.query_one_raw(statement).await?;
-    match row.map(|row| row.try_get::<i64>("", "turn")).transpose()? {
+    match row.map(|row| row.try_get::<i64>("", "is_locked")).transpose()? {
         Some(1) => Ok(()),
         _ => Err(Error::Unavailable("another `muster prepare db` has been at work for ten minutes".to_owned())),
     }

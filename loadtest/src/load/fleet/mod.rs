@@ -2,7 +2,7 @@
 
 mod send;
 mod take;
-mod turns;
+mod rounds;
 
 use std::{rc::Rc, time::Duration};
 

@@ -88,8 +88,8 @@ impl Fleet {
         let queries = agent.given.as_ref().map(|given| given.queries.as_slice()).unwrap_or_default();
         let shard = || muster_api::osquery::filters::shard_of(&names.hostname);
         if let Some(count) = self.profile.lines {
-            for turn in 0..count as usize {
-                let Some(query) = queries.get(turn % queries.len().max(1)) else { break };
+            for index in 0..count as usize {
+                let Some(query) = queries.get(index % queries.len().max(1)) else { break };
                 agent.results.push(|out, n| lines::result(out, query, u64::from(n), tag(Stream::Results, n), &moment));
             }
         } else {

@@ -4,10 +4,10 @@ use std::time::Duration;
 use super::link::{Link, Purpose};
 use super::script::{Call, Step};
 
-/// How long a turn lasts that is not asked for again: so long a host is refused elsewhere when a node dies with it.
-const TURN: Duration = Duration::from_secs(4);
+/// How long a batch lock lasts unless it is renewed, and so how long other nodes refuse a host whose node has died.
+const LOCK_LIFETIME: Duration = Duration::from_secs(4);
 
-/// How often the one who has a turn asks for it again.
+/// How often the holder renews a batch lock.
 pub const TURN_RENEWED_EVERY: Duration = Duration::from_secs(1);
 
 /// How long the hashes of a host's last batch are kept.
@@ -25,11 +25,11 @@ pub struct SharedBatches {
 
 /// Whether a batch may be kept now.
 #[derive(Debug, PartialEq, Eq)]
-pub enum BatchTurn {
+pub enum BatchLockReply {
     /// Nobody else keeps one of this host; `end` must follow. The hashes are none when none are known.
-    Mine { last: Vec<u64> },
+    Held { last: Vec<u64> },
     /// Another node is about to keep one of this host.
-    Taken,
+    Busy,
     /// Redis does not answer: nobody can tell.
     Unknown,
 }
@@ -44,23 +44,23 @@ impl SharedBatches {
         }
     }
 
-    /// Asks for the turn to keep a batch of a host's log. Who has it and asks again has it for longer.
-    pub async fn begin(&self, host: i64, log: &str) -> BatchTurn {
-        let turn = TURN.as_millis().to_string();
-        let arguments = [self.node.as_bytes(), turn.as_bytes()];
+    /// Locks the batches of a host's log for this node, or renews the lock.
+    pub async fn begin(&self, host: i64, log: &str) -> BatchLockReply {
+        let lifetime_ms = LOCK_LIFETIME.as_millis().to_string();
+        let arguments = [self.node.as_bytes(), lifetime_ms.as_bytes()];
         let call = Call::Step { step: &self.begin, keys: &keys(host, log), arguments: &arguments };
         let begun: Result<(i64, Vec<u8>), _> = self.link.call(Purpose::Logs, "logs_begin", host, call).await;
         match begun {
             Ok((1, bytes)) => {
                 let hashes = bytes.chunks_exact(8).filter_map(|chunk| chunk.try_into().ok()).map(u64::from_le_bytes);
-                BatchTurn::Mine { last: hashes.collect() }
+                BatchLockReply::Held { last: hashes.collect() }
             }
-            Ok(_) => BatchTurn::Taken,
-            Err(_) => BatchTurn::Unknown,
+            Ok(_) => BatchLockReply::Busy,
+            Err(_) => BatchLockReply::Unknown,
         }
     }
 
-    /// Ends a turn: with the hashes of the batch if it was kept, none of them if there were too many to remember. Says
+    /// Unlocks: with the hashes of the batch if it was kept, none of them if there were too many to remember. Says
     /// whether the others know of it now.
     pub async fn end(&self, host: i64, log: &str, kept: Option<&[u64]>) -> bool {
         let bytes: Vec<u8> = kept.unwrap_or_default().iter().flat_map(|hash| hash.to_le_bytes()).collect();

@@ -29,7 +29,7 @@ const LINES_AT_ONCE: usize = 10_000;
 /// How often the ends of watched streams are looked at, should notifications be missed.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// A host that is settled, in its two bits; 1 is one that has its turn.
+/// The two bits of a settled host; 1 stands for a claimed one.
 const SETTLED: u8 = 2;
 
 /// The [`LiveBus`] of several nodes.

@@ -197,14 +197,14 @@ impl Link {
         if let Some(connection) = lock(&shared.connection).clone() {
             return Ok(connection);
         }
-        let turn = Arc::clone(&shared.connecting).lock_owned().await;
+        let guard = Arc::clone(&shared.connecting).lock_owned().await;
         if let Some(connection) = lock(&shared.connection).clone() {
             return Ok(connection);
         }
         let (settings, shared) = (Arc::clone(&self.settings), Arc::clone(shared));
         // Goes on when the caller stops waiting, so that a slow connection is there for the next one.
         let connecting = self.runtime.spawn(async move {
-            let _turn = turn;
+            let _guard = guard;
             let connection = connect(&settings).await?;
             *lock(&shared.connection) = Some(connection.clone());
             *lock(&shared.answered_at) = Instant::now();

@@ -15,7 +15,7 @@ mod tests;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use batches::{BatchTurn, SharedBatches, TURN_RENEWED_EVERY};
+pub use batches::{BatchLockReply, SharedBatches, TURN_RENEWED_EVERY};
 pub use notifier::RedisNotifier;
 pub use jobs::RedisBus;
 pub use link::LinkMetrics;

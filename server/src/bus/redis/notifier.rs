@@ -106,8 +106,8 @@ impl Listener {
         let mut pause = BACK_OFF.0;
         let mut has_failed = false;
         // Of a cluster any node will do: it passes on what is published at the others.
-        for turn in 0.. {
-            match self.subscribe(turn).await {
+        for attempt in 0.. {
+            match self.subscribe(attempt).await {
                 Ok((connection, pushes)) => {
                     if std::mem::take(&mut has_failed) {
                         tracing::info!("notifications of other servers are heard again");
@@ -128,8 +128,8 @@ impl Listener {
         }
     }
 
-    async fn subscribe(&self, turn: usize) -> RedisResult<(MultiplexedConnection, mpsc::UnboundedReceiver<PushInfo>)> {
-        let node: RedisServer = match self.settings.nodes.get(turn % self.settings.nodes.len().max(1)) {
+    async fn subscribe(&self, attempt: usize) -> RedisResult<(MultiplexedConnection, mpsc::UnboundedReceiver<PushInfo>)> {
+        let node: RedisServer = match self.settings.nodes.get(attempt % self.settings.nodes.len().max(1)) {
             Some(node) => node.clone(),
             None => master(&self.settings).await?,
         };

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use prometheus::{IntCounterVec, IntGauge, Opts};
 
-use super::{BatchTurn, LinkMetrics, RedisBus, RedisShare};
+use super::{BatchLockReply, LinkMetrics, RedisBus, RedisShare};
 use crate::bus::contract_tests::{self, claim};
 use crate::bus::{ChangeEvent, ChangeEvents, BusError, Notifier as _, LiveBus as _, Opened, Start};
 use crate::config::{self, Sources};
@@ -101,20 +101,20 @@ async fn notifications(settings: &Settings) {
 async fn batches(settings: &Settings) {
     let (one, two) = (share(settings).batches, share(settings).batches);
     let host = rand::random_range(1..i64::MAX);
-    assert_eq!(one.begin(host, "r").await, BatchTurn::Mine { last: vec![] });
-    assert_eq!(two.begin(host, "r").await, BatchTurn::Taken);
-    assert_eq!(two.begin(host, "s").await, BatchTurn::Mine { last: vec![] }, "logs are apart");
-    assert!(!two.end(host, "r", Some(&[9])).await, "whose turn it is not cannot end it");
+    assert_eq!(one.begin(host, "r").await, BatchLockReply::Held { last: vec![] });
+    assert_eq!(two.begin(host, "r").await, BatchLockReply::Busy);
+    assert_eq!(two.begin(host, "s").await, BatchLockReply::Held { last: vec![] }, "logs are apart");
+    assert!(!two.end(host, "r", Some(&[9])).await, "only the holder can unlock");
     assert!(one.end(host, "r", Some(&[1, u64::MAX])).await);
-    assert_eq!(two.begin(host, "r").await, BatchTurn::Mine { last: vec![1, u64::MAX] });
+    assert_eq!(two.begin(host, "r").await, BatchLockReply::Held { last: vec![1, u64::MAX] });
     assert!(two.end(host, "r", None).await);
     assert_eq!(
         one.begin(host, "r").await,
-        BatchTurn::Mine { last: vec![1, u64::MAX] },
+        BatchLockReply::Held { last: vec![1, u64::MAX] },
         "a refused batch changes nothing"
     );
     assert!(one.end(host, "r", Some(&[])).await);
-    assert_eq!(two.begin(host, "r").await, BatchTurn::Mine { last: vec![] });
+    assert_eq!(two.begin(host, "r").await, BatchLockReply::Held { last: vec![] });
     assert!(two.end(host, "r", None).await);
 }
 
@@ -174,7 +174,7 @@ async fn is_unavailable(bus: &RedisBus, job: i64) {
     assert!(matches!(refused, Err(BusError::Unavailable(_))), "{refused:?}");
 }
 
-/// Waits until turns are given again, and takes one: of a host nobody else asks.
+/// Waits until claims succeed again, and claims a host that nobody else asks.
 async fn works_again(bus: &RedisBus, job: i64) {
     let host = rand::random_range(1000..1_000_000);
     eventually("Redis is used again", async || {
@@ -206,7 +206,7 @@ async fn a_redis_that_hangs_is_left_alone_until_it_goes_on() {
         }
     }
     assert!(matches!(shared.bus.read(1, 0, 1).await, Err(BusError::Unavailable(_))));
-    assert_eq!(shared.batches.begin(7, "r").await, BatchTurn::Unknown);
+    assert_eq!(shared.batches.begin(7, "r").await, BatchLockReply::Unknown);
     assert!(!shared.batches.end(7, "r", Some(&[1])).await);
     shared.notifier.publish(ChangeEvent::Jobs);
     hears(&mut notifications, ChangeEvent::Jobs).await;
@@ -216,7 +216,7 @@ async fn a_redis_that_hangs_is_left_alone_until_it_goes_on() {
     let lines = eventually("answers are read again", async || shared.bus.read(1, 0, 100).await.ok()).await.lines;
     assert_eq!(lines.len(), 1, "it has lost nothing");
     eventually("log batches are shared again", async || {
-        matches!(shared.batches.begin(8, "r").await, BatchTurn::Mine { .. }).then_some(())
+        matches!(shared.batches.begin(8, "r").await, BatchLockReply::Held { .. }).then_some(())
     })
     .await;
 }

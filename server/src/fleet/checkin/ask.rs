@@ -45,7 +45,7 @@ pub(super) struct Given {
 #[derive(Debug, Default)]
 pub(super) struct Asker {
     waiting: Mutex<Vec<(Wanted, oneshot::Sender<Given>)>>,
-    turn: tokio::sync::Mutex<()>,
+    serial: tokio::sync::Mutex<()>,
 }
 
 impl Asker {
@@ -56,8 +56,8 @@ impl Asker {
     pub(super) async fn ask(&self, store: &Store, wanted: Wanted) -> Result<Given> {
         let (sender, mut receiver) = oneshot::channel();
         lock(&self.waiting).push((wanted, sender));
-        // Whoever gets the turn does it for all who wait; those who come after them find it done.
-        let _turn = self.turn.lock().await;
+        // Whoever holds the lock does the work for all who wait; those who come after them find it done.
+        let _guard = self.serial.lock().await;
         loop {
             match receiver.try_recv() {
                 Ok(given) => return Ok(given),

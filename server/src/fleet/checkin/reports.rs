@@ -26,7 +26,7 @@ pub(super) struct Reports {
     waiting: Mutex<BTreeMap<i64, Report>>,
     /// Hosts whose reports are being written.
     under_way: Mutex<BTreeSet<i64>>,
-    turn: tokio::sync::Mutex<()>,
+    serial: tokio::sync::Mutex<()>,
 }
 
 impl Reports {
@@ -56,7 +56,7 @@ impl Reports {
 
     /// Writes what waits; what cannot be written goes on waiting.
     pub(super) async fn write(&self, store: &Store, hosts: &Hosts, metrics: &Metrics, now: Moment) -> Result<()> {
-        let _turn = self.turn.lock().await;
+        let _guard = self.serial.lock().await;
         loop {
             let batch = self.take_batch();
             if batch.is_empty() {

@@ -8,7 +8,7 @@ use tokio::sync::Mutex;
 use super::restarts::Restarts;
 use crate::clock::Moment;
 use crate::fleet::checkin::Housekeeping;
-use crate::fleet::live::Turns;
+use crate::fleet::live::OpenTargets;
 use crate::fleet::logs::{LastBatch, Stream};
 use crate::fleet::schedule::Edition;
 use crate::store::entity;
@@ -41,7 +41,7 @@ pub struct Host {
     /// What its config told it, or else it said itself, and what the database knows of that.
     pub intervals: ArcSwap<(Intervals, Intervals)>,
     /// Live queries it has still to fetch or answer.
-    pub turns: Turns,
+    pub open_targets: OpenTargets,
     hostname: ArcSwap<String>,
     restarts: Restarts,
     /// What it was asked about itself and will be.
@@ -73,7 +73,7 @@ impl Host {
             assignment: ArcSwap::from_pointee(assignment),
             served: ArcSwapOption::empty(),
             intervals: ArcSwap::from_pointee((intervals, intervals)),
-            turns: Turns::default(),
+            open_targets: OpenTargets::default(),
             hostname: ArcSwap::default(),
             restarts: Restarts::default(),
             housekeeping: Housekeeping::new(asked),

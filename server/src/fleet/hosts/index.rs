@@ -270,7 +270,7 @@ impl Hosts {
     /// # Errors
     /// When the database does not answer; what is left is done by the next call.
     pub async fn refresh_stale(&self) -> Result<()> {
-        let _turn = self.refreshing.lock().await;
+        let _guard = self.refreshing.lock().await;
         loop {
             // Taken off before they are read: whoever notes one meanwhile has it read once more.
             let batch: Vec<i64> = {

@@ -30,11 +30,11 @@ impl Live {
     /// When the answer cannot be kept now and the host's last one could: the agent sends it again. Never twice in a row.
     pub async fn answer(&self, host: &Arc<Host>, id: i64, result: &QueryResult<'_>) -> Result<()> {
         let Some(job) = self.known(id).await?.filter(|job| job.is_open()) else {
-            host.turns.dropped(id);
+            host.open_targets.dropped(id);
             self.metrics.unknown_answers.inc();
             return Ok(());
         };
-        if job.turn_of(host.id).is_none() {
+        if job.open_target(host.id).is_none() {
             self.metrics.unknown_answers.inc();
             return Ok(());
         }
@@ -43,11 +43,11 @@ impl Live {
         let settlement = Settlement::of(&answer);
         match self.keep(&job, host.id, line, &settlement).await {
             Ok(_) => {
-                host.turns.refuse(false);
+                host.open_targets.refuse(false);
             }
-            Err(error) if !host.turns.refuse(true) => return Err(error),
+            Err(error) if !host.open_targets.refuse(true) => return Err(error),
             Err(error) => {
-                host.turns.refuse(false);
+                host.open_targets.refuse(false);
                 let counted = Settlement { truncated: true, unkept: true, ..settlement };
                 let is_counted = self.keep(&job, host.id, Vec::new(), &counted).await.is_ok();
                 tracing::error!(%error, live_query = id, host_id = host.id, is_counted,
@@ -55,7 +55,7 @@ impl Live {
                 return Ok(());
             }
         }
-        host.turns.dropped(id);
+        host.open_targets.dropped(id);
         Ok(())
     }
 
@@ -65,20 +65,20 @@ impl Live {
     /// As for [`Live::answer`].
     pub async fn skipped(&self, host: &Arc<Host>, id: i64) -> Result<()> {
         let job = self.known(id).await?.filter(|job| job.is_open() && job.discovery.is_some());
-        let Some(job) = job.filter(|job| job.turn_of(host.id).is_some()) else {
-            host.turns.dropped(id);
+        let Some(job) = job.filter(|job| job.open_target(host.id).is_some()) else {
+            host.open_targets.dropped(id);
             return Ok(());
         };
         let reason = "the discovery query found nothing there";
         match self.settle(&job, unanswered(host, TargetState::Skipped, reason, self.clock.now())).await {
             Ok(_) => {
-                host.turns.refuse(false);
-                host.turns.dropped(id);
+                host.open_targets.refuse(false);
+                host.open_targets.dropped(id);
                 Ok(())
             }
-            Err(error) if !host.turns.refuse(true) => Err(error),
+            Err(error) if !host.open_targets.refuse(true) => Err(error),
             Err(error) => {
-                host.turns.refuse(false);
+                host.open_targets.refuse(false);
                 tracing::error!(%error, live_query = id, host_id = host.id, "that a host was skipped could not be kept; it is asked again");
                 Ok(())
             }
@@ -163,7 +163,7 @@ impl Live {
 /// What a row costs besides its text, so that many empty ones are not free.
 const ROW_OVERHEAD: usize = 16;
 
-/// So much of an answer is written before others have their turn: a large one takes longer than they may wait.
+/// How much of an answer is written before other requests go on: a large one takes longer than they may wait.
 const PIECE_BYTES: usize = 256 * 1024;
 
 /// What stands behind the rows, and the end of a line.

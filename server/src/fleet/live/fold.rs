@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use muster_api::rest::TargetState;
 
-use super::job::Turn;
+use super::job::OpenTarget;
 use super::notes::{Ending, Settlement};
 use super::{Job, Live, answers};
 use crate::bus::{BusError, Change, EVENTS_AT_ONCE, Event, Opened, Start};
@@ -108,7 +108,7 @@ impl Live {
         Ok(())
     }
 
-    /// After a restart of a bus that tells no events of before, its answers say who is settled, and nobody has a turn.
+    /// After a restart of a bus that tells no events of before, its answers say who is settled, and nobody is claimed.
     async fn catch_up(&self, job: &Job) -> Result<()> {
         if !self.bus.events(job.id, 0).await?.is_empty() {
             return Ok(());
@@ -159,7 +159,7 @@ impl Live {
             }
         }
         for host in touched {
-            if let Some(host) = self.hosts.index.get(host).filter(|host| host.turns.is_attached()) {
+            if let Some(host) = self.hosts.index.get(host).filter(|host| host.open_targets.is_attached()) {
                 tell(&host, job);
             }
         }
@@ -172,24 +172,24 @@ impl Live {
             return;
         }
         for host in job.waiting().iter().filter_map(|id| self.hosts.index.get(id.cast_signed())) {
-            if host.turns.is_attached() {
+            if host.open_targets.is_attached() {
                 tell(&host, job);
             }
         }
     }
 }
 
-/// Brings a host's turns up to the view of a job.
+/// Brings a host's open targets up to the view of a job.
 pub(super) fn tell(host: &Host, job: &Job) {
-    match job.turn_of(host.id) {
-        Some(Turn::Waiting { is_careful: false }) => host.turns.add(job.id, job.discovery.is_some()),
-        Some(Turn::Waiting { is_careful: true }) => host.turns.again(job.id, job.discovery.is_some()),
-        Some(Turn::Owed { at, is_alone, is_careful }) => {
-            host.turns.taken(job.id, at, is_alone);
+    match job.open_target(host.id) {
+        Some(OpenTarget::Pending { is_careful: false }) => host.open_targets.add(job.id, job.discovery.is_some()),
+        Some(OpenTarget::Pending { is_careful: true }) => host.open_targets.again(job.id, job.discovery.is_some()),
+        Some(OpenTarget::Sent { at, is_alone, is_careful }) => {
+            host.open_targets.taken(job.id, at, is_alone);
             if is_careful {
-                host.turns.was_asked_again(job.id);
+                host.open_targets.was_asked_again(job.id);
             }
         }
-        None => host.turns.dropped(job.id),
+        None => host.open_targets.dropped(job.id),
     }
 }

@@ -36,11 +36,11 @@ pub struct Job {
 
 /// What a host that is waited for has to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Turn {
+pub(super) enum OpenTarget {
     /// To fetch it; if it was lost once, alone.
-    Waiting { is_careful: bool },
+    Pending { is_careful: bool },
     /// To answer.
-    Owed { at: Moment, is_alone: bool, is_careful: bool },
+    Sent { at: Moment, is_alone: bool, is_careful: bool },
 }
 
 #[derive(Debug)]
@@ -132,23 +132,23 @@ impl Job {
     }
 
     /// What a host has to do, if it is waited for.
-    pub(super) fn turn_of(&self, host: i64) -> Option<Turn> {
+    pub(super) fn open_target(&self, host: i64) -> Option<OpenTarget> {
         let progress = self.lock();
         if progress.status != LiveStatus::Open {
             return None;
         }
         let is_careful = progress.careful.contains(host.cast_unsigned());
         match progress.states.of(host)? {
-            TargetState::Pending => Some(Turn::Waiting { is_careful }),
+            TargetState::Pending => Some(OpenTarget::Pending { is_careful }),
             TargetState::Sent => {
                 let (at, is_alone) = progress.sent.get(&host).copied().unwrap_or((self.created_at, false));
-                Some(Turn::Owed { at, is_alone, is_careful })
+                Some(OpenTarget::Sent { at, is_alone, is_careful })
             }
             _ => None,
         }
     }
 
-    /// A host has fetched the query. False when it was not its turn.
+    /// A host has fetched the query. False when the host was not pending.
     pub(super) fn sent(&self, host: i64, at: Moment, is_alone: bool) -> bool {
         self.change(|progress| {
             let open = [TargetState::Pending, TargetState::Sent];

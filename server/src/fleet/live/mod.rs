@@ -13,7 +13,7 @@ mod selection;
 mod states;
 mod sweep;
 mod targets;
-mod turns;
+mod open_targets;
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -30,7 +30,7 @@ pub use operate::Ask;
 pub use questions::{PREFIX, SENTINEL};
 pub use selection::{ALL_HOSTS, Selection};
 pub use targets::NO_HOSTS;
-pub use turns::Turns;
+pub use open_targets::OpenTargets;
 
 use self::campaigns::Campaigns;
 use self::states::States;

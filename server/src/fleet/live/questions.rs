@@ -9,9 +9,9 @@ use muster_api::rest::{LiveStatus, TargetState};
 use serde_json::{Map, Value, json};
 
 use super::fold::tell;
-use super::job::Turn;
+use super::job::OpenTarget;
 use super::notes::Ending;
-use super::turns::Verdict;
+use super::open_targets::Verdict;
 use super::{Job, Live, answers};
 use crate::bus::BusError;
 use crate::clock::Moment;
@@ -41,10 +41,10 @@ impl Live {
     /// The answer to a host that asks for work, or `None` when it has no live query. Then it costs one look at a flag,
     /// however many live queries are open.
     pub async fn questions(&self, host: &Arc<Host>) -> Option<Bytes> {
-        if !host.turns.is_attached() {
+        if !host.open_targets.is_attached() {
             self.attach(host);
         }
-        if !host.turns.has_any() {
+        if !host.open_targets.has_any() {
             return None;
         }
         // Boxed, because every check-in would otherwise carry room for it.
@@ -55,7 +55,7 @@ impl Live {
         let now = self.clock.now();
         self.settle_overdue(host, now).await;
         let mut read = Read::default();
-        let candidates = host.turns.candidates();
+        let candidates = host.open_targets.candidates();
         let is_alone = candidates.len() == 1;
         let claims = join_all(candidates.into_iter().map(|id| self.claim(host, id, now, is_alone))).await;
         claims.iter().flatten().for_each(|job| read.add(job));
@@ -65,7 +65,7 @@ impl Live {
         self.metrics.live_questions.inc_by(read.queries.len() as u64);
         let mut answer = read.answer();
         let interval = host.intervals.load().0.distributed;
-        if interval > QUICK_ENOUGH && host.turns.accelerate(now, ACCELERATE_EVERY) {
+        if interval > QUICK_ENOUGH && host.open_targets.accelerate(now, ACCELERATE_EVERY) {
             answer["accelerate"] = ACCELERATE_SECS.into();
         }
         Some(Bytes::from(answer.to_string()))
@@ -74,9 +74,9 @@ impl Live {
     /// Looks through the open jobs for a host that has come into memory.
     fn attach(&self, host: &Host) {
         // Marked first: a job that starts meanwhile adds itself, and adding twice does no harm.
-        host.turns.attach();
+        host.open_targets.attach();
         for job in self.open_jobs() {
-            if job.turn_of(host.id).is_some() {
+            if job.open_target(host.id).is_some() {
                 tell(host, &job);
             }
         }
@@ -85,10 +85,10 @@ impl Live {
     async fn claim(&self, host: &Host, id: i64, now: Moment, is_alone: bool) -> Option<Arc<Job>> {
         let job = self.jobs.pin().get(&id).cloned();
         let Some(job) = job.filter(|job| job.is_open()) else {
-            host.turns.dropped(id);
+            host.open_targets.dropped(id);
             return None;
         };
-        if !matches!(job.turn_of(host.id), Some(Turn::Waiting { .. })) {
+        if !matches!(job.open_target(host.id), Some(OpenTarget::Pending { .. })) {
             tell(host, &job);
             return None;
         }
@@ -97,23 +97,23 @@ impl Live {
             tracing::warn!(live_query = id, "a live query could not be handed out; the host gets it next time");
             return None;
         }
-        // Also when the turn is another server's, or one whose reply was lost: then the host owes an answer.
+        // Also when another node holds the claim, or one whose reply was lost: then the host owes an answer.
         match self.fold(&job).await {
             Ok(()) => tell(host, &job),
             Err(error) => tracing::warn!(%error, live_query = id, "what becomes of a live query is seen later"),
         }
-        claimed.is_ok_and(|has_turn| has_turn).then_some(job)
+        claimed.is_ok_and(|is_claimed| is_claimed).then_some(job)
     }
 
     /// The answers a host owes are larger than the server takes, and were thrown away: it must not send them again.
     pub async fn answers_too_large(&self, host: &Arc<Host>) {
-        let verdicts = host.turns.too_large();
+        let verdicts = host.open_targets.too_large();
         self.carry_out(host, verdicts, self.clock.now()).await;
     }
 
     /// Decides about answers that are owed for too long, by what all servers know of them.
     async fn settle_overdue(&self, host: &Arc<Host>, now: Moment) {
-        for id in host.turns.doubtful(now) {
+        for id in host.open_targets.doubtful(now) {
             let job = self.jobs.pin().get(&id).cloned();
             match job.filter(|job| job.is_open()) {
                 Some(job) => {
@@ -122,10 +122,10 @@ impl Live {
                         return;
                     }
                 }
-                None => host.turns.dropped(id),
+                None => host.open_targets.dropped(id),
             }
         }
-        let verdicts = host.turns.overdue(now, |since| host.has_restarted_since(since));
+        let verdicts = host.open_targets.overdue(now, |since| host.has_restarted_since(since));
         self.carry_out(host, verdicts, now).await;
     }
 
@@ -135,10 +135,10 @@ impl Live {
         for (id, verdict) in verdicts {
             let job = self.jobs.pin().get(&id).cloned();
             let Some(job) = job.filter(|job| job.is_open()) else {
-                host.turns.dropped(id);
+                host.open_targets.dropped(id);
                 continue;
             };
-            if !matches!(job.turn_of(host.id), Some(Turn::Owed { .. })) {
+            if !matches!(job.open_target(host.id), Some(OpenTarget::Sent { .. })) {
                 tell(host, &job);
                 continue;
             }
@@ -154,14 +154,14 @@ impl Live {
     }
 
     async fn ask_again(&self, host: &Host, job: &Job) -> Result<()> {
-        let owed = job.turn_of(host.id);
-        let had_turn = match self.bus.unclaim(job.id, host.id).await {
+        let owed = job.open_target(host.id);
+        let was_claimed = match self.bus.unclaim(job.id, host.id).await {
             Err(BusError::Lost(_)) => true,
             outcome => outcome?,
         };
         self.fold(job).await?;
-        // The bus knows of no turn, so nobody will take it back.
-        if !had_turn && job.turn_of(host.id) == owed && owed.is_some() {
+        // The bus knows of no claim, so nobody will give it up.
+        if !was_claimed && job.open_target(host.id) == owed && owed.is_some() {
             job.again(host.id);
         }
         Ok(())

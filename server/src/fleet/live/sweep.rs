@@ -128,7 +128,7 @@ impl Live {
     async fn settle_gone(&self) -> Result<()> {
         let hosts: Vec<i64> = lock(&self.gone).iter().copied().collect();
         for host in hosts {
-            for job in self.open_jobs().into_iter().filter(|job| job.turn_of(host).is_some()) {
+            for job in self.open_jobs().into_iter().filter(|job| job.open_target(host).is_some()) {
                 let at = self.clock.now().0;
                 let state = TargetState::Gone;
                 let gone = Settlement { state, truncated: false, unkept: false, stats: None, at };
@@ -153,7 +153,7 @@ impl Live {
 
     pub(super) async fn write_checkpoint(&self, job: &Job) -> Result<()> {
         // One writer at a time, so that an older checkpoint never lands on top of a newer one.
-        let _turn = self.checkpointing.lock().await;
+        let _guard = self.checkpointing.lock().await;
         let Some(checkpoint) = job.checkpoint() else { return Ok(()) };
         self.store
             .write(async |tx| {

@@ -2,7 +2,7 @@
 
 mod lines;
 mod replay;
-mod turn;
+mod batch_lock;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,9 +11,9 @@ use tokio::sync::Semaphore;
 
 pub use lines::Lines;
 pub use replay::{LastBatch, LineHasher};
-pub use turn::Sharing;
+pub use batch_lock::Sharing;
 
-use self::turn::Turn;
+use self::batch_lock::BatchLock;
 
 use super::hosts::Host;
 use super::{Error, Result};
@@ -93,15 +93,15 @@ impl Logs {
     async fn keep(&self, host: &Host, stream: Stream, lines: Lines) -> Result<()> {
         // One batch of a host and type at a time: a repeat waits here until the first has been kept or refused.
         let mut last = host.last_batch(stream).lock().await;
-        let turn = match &self.sharing {
+        let lock = match &self.sharing {
             Some(sharing) => sharing.begin(host.id, stream).await,
-            None => Turn::Alone,
+            None => BatchLock::Unavailable,
         };
-        let told = match &turn {
-            Turn::Mine { last } => last.as_ref(),
-            Turn::Alone => None,
-            Turn::Taken => {
-                self.metrics.limit_hit("log_turn");
+        let told = match &lock {
+            BatchLock::Held { last } => last.as_ref(),
+            BatchLock::Unavailable => None,
+            BatchLock::Busy => {
+                self.metrics.limit_hit("log_batch_lock");
                 return Err(Error::Unavailable("another server is keeping lines of this host".to_owned()));
             }
         };
@@ -114,13 +114,13 @@ impl Logs {
             batch = LastBatch::default();
         }
         let append = self.append(host, stream, new_lines);
-        let kept = match (&self.sharing, &turn) {
-            (Some(sharing), Turn::Mine { .. }) => sharing.hold(host.id, stream, append).await,
+        let kept = match (&self.sharing, &lock) {
+            (Some(sharing), BatchLock::Held { .. }) => sharing.hold(host.id, stream, append).await,
             _ => append.await,
         };
         if let Some(sharing) = &self.sharing {
             let is_told =
-                matches!(turn, Turn::Mine { .. }) && sharing.end(host.id, stream, kept.is_ok().then_some(&batch)).await;
+                matches!(lock, BatchLock::Held { .. }) && sharing.end(host.id, stream, kept.is_ok().then_some(&batch)).await;
             batch.is_untold = !is_told;
         }
         kept?;

@@ -30,7 +30,7 @@ impl Target {
     pub async fn open(config: &config::Mysql, source: &Source) -> Result<Self> {
         migrations::prepare_mysql(config, |_| {}).await?;
         let db = dialect::connect_mysql(config, Use::Migrate, &Default::default()).await?;
-        migrations::take_turn(&db).await?;
+        migrations::lock_schema(&db).await?;
         // An id of 0 is an id.
         db.execute_unprepared("SET SESSION sql_mode = CONCAT(@@SESSION.sql_mode, ',NO_AUTO_VALUE_ON_ZERO')").await?;
         let target = Self(db);

@@ -1,4 +1,4 @@
--- KEYS: turn, last batch. ARGV: the replica, how long its turn lasts in ms. Gives whether it is the replica's turn to
+-- KEYS: lock, last batch. ARGV: the node, how long its lock lasts in ms. Gives whether the node holds the lock, to
 -- keep a batch of this host, and the hashes of the last one.
 local holder = redis.call('GET', KEYS[1])
 if holder and holder ~= ARGV[1] then return {0, ''} end

@@ -7,7 +7,7 @@ use rand::random;
 use serde_json::json;
 
 use super::{LastBatch, LineHasher, Stream};
-use crate::bus::{BatchTurn, SharedBatches, TURN_RENEWED_EVERY};
+use crate::bus::{BatchLockReply, SharedBatches, TURN_RENEWED_EVERY};
 use crate::clock::Clock;
 use crate::fleet::Result;
 use crate::store::{Store, settings};
@@ -25,15 +25,15 @@ pub struct Sharing {
     pub(super) hasher: LineHasher,
 }
 
-/// The turn to keep a batch.
+/// The lock to keep a batch.
 #[derive(Debug)]
-pub(super) enum Turn {
+pub(super) enum BatchLock {
     /// Nobody else keeps one; `end` must follow.
-    Mine { last: Option<LastBatch> },
+    Held { last: Option<LastBatch> },
     /// Nobody can be asked.
-    Alone,
+    Unavailable,
     /// Another node took too long.
-    Taken,
+    Busy,
 }
 
 impl Sharing {
@@ -64,21 +64,21 @@ impl Sharing {
         Ok(Self { batches, hasher: LineHasher::with_key(key) })
     }
 
-    pub(super) async fn begin(&self, host: i64, stream: Stream) -> Turn {
+    pub(super) async fn begin(&self, host: i64, stream: Stream) -> BatchLock {
         let deadline = Instant::now() + PATIENCE;
         loop {
             match self.batches.begin(host, name(stream)).await {
-                BatchTurn::Mine { last } => {
-                    return Turn::Mine { last: (!last.is_empty()).then(|| LastBatch::of(last)) };
+                BatchLockReply::Held { last } => {
+                    return BatchLock::Held { last: (!last.is_empty()).then(|| LastBatch::of(last)) };
                 }
-                BatchTurn::Unknown => return Turn::Alone,
-                BatchTurn::Taken if Instant::now() >= deadline => return Turn::Taken,
-                BatchTurn::Taken => tokio::time::sleep(PAUSE).await,
+                BatchLockReply::Unknown => return BatchLock::Unavailable,
+                BatchLockReply::Busy if Instant::now() >= deadline => return BatchLock::Busy,
+                BatchLockReply::Busy => tokio::time::sleep(PAUSE).await,
             }
         }
     }
 
-    /// Keeps a turn until the work is done, however long the disk takes.
+    /// Keeps a lock until the work is done, however long the disk takes.
     pub(super) async fn hold<T>(&self, host: i64, stream: Stream, work: impl Future<Output = T>) -> T {
         let mut work = std::pin::pin!(work);
         loop {
@@ -89,7 +89,7 @@ impl Sharing {
         }
     }
 
-    /// Ends a turn; `kept` is the batch, unless it was refused. Says whether the others know of it.
+    /// Ends a lock; `kept` is the batch, unless it was refused. Says whether the others know of it.
     pub(super) async fn end(&self, host: i64, stream: Stream, kept: Option<&LastBatch>) -> bool {
         self.batches.end(host, name(stream), kept.map(LastBatch::hashes)).await
     }

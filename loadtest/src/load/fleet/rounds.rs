@@ -95,7 +95,7 @@ impl Fleet {
                     state.due = now + pause * SECOND;
                     return Then::At(state.due);
                 }
-                // Answers that could not be delivered go out at the next turn.
+                // Answers that could not be delivered go out in the next round.
                 self.rest(at, lane, now)
             }
         }

@@ -14,7 +14,7 @@ const AT_ONE_TIME: usize = 8;
 
 /// Held by the host, so that a check-in without live queries costs one look at a flag, however many are open.
 #[derive(Debug, Default)]
-pub struct Turns {
+pub struct OpenTargets {
     is_attached: AtomicBool,
     has_any: AtomicBool,
     inner: Mutex<Inner>,
@@ -48,7 +48,7 @@ pub(super) enum Verdict {
     TooLarge,
 }
 
-impl Turns {
+impl OpenTargets {
     /// Whether the open jobs have been looked through for this host. True from the second call on.
     pub(super) fn attach(&self) -> bool {
         self.is_attached.swap(true, Ordering::AcqRel)
@@ -138,7 +138,7 @@ impl Turns {
         self.lock().careful.insert(job);
     }
 
-    /// It was asked. A verdict about this very turn stands.
+    /// It was asked. A verdict about this very claim stands.
     pub(super) fn taken(&self, job: i64, at: Moment, is_alone: bool) {
         let mut inner = self.lock();
         inner.waiting.remove(&job);
@@ -200,125 +200,125 @@ mod tests {
         Moment(seconds * 1_000_000)
     }
 
-    fn take_all(turns: &Turns, now: Moment) -> Vec<i64> {
-        let jobs = turns.candidates();
-        jobs.iter().for_each(|job| turns.taken(*job, now, jobs.len() == 1));
+    fn take_all(targets: &OpenTargets, now: Moment) -> Vec<i64> {
+        let jobs = targets.candidates();
+        jobs.iter().for_each(|job| targets.taken(*job, now, jobs.len() == 1));
         jobs
     }
 
-    fn carry_out(turns: &Turns, verdicts: &[(i64, Verdict)]) {
+    fn carry_out(targets: &OpenTargets, verdicts: &[(i64, Verdict)]) {
         for (job, verdict) in verdicts {
             match verdict {
-                Verdict::Again => turns.again(*job, false),
-                _ => turns.dropped(*job),
+                Verdict::Again => targets.again(*job, false),
+                _ => targets.dropped(*job),
             }
         }
     }
 
     /// What is decided, carried out at once.
-    fn settle(turns: &Turns, now: Moment, has_restarted: bool) -> Vec<(i64, Verdict)> {
-        let verdicts = turns.overdue(now, |_| has_restarted);
-        carry_out(turns, &verdicts);
+    fn settle(targets: &OpenTargets, now: Moment, has_restarted: bool) -> Vec<(i64, Verdict)> {
+        let verdicts = targets.overdue(now, |_| has_restarted);
+        carry_out(targets, &verdicts);
         verdicts
     }
 
     #[test]
     fn an_empty_check_in_looks_at_one_flag() {
-        let turns = Turns::default();
-        assert!(!turns.has_any());
-        turns.add(1, false);
-        assert!(turns.has_any());
-        take_all(&turns, at(0));
-        turns.dropped(1);
-        assert!(!turns.has_any());
+        let targets = OpenTargets::default();
+        assert!(!targets.has_any());
+        targets.add(1, false);
+        assert!(targets.has_any());
+        take_all(&targets, at(0));
+        targets.dropped(1);
+        assert!(!targets.has_any());
     }
 
     #[test]
     fn what_waits_anew_is_owed_no_more() {
-        let turns = Turns::default();
-        turns.add(1, false);
-        take_all(&turns, at(0));
-        assert_eq!(turns.overdue(at(30), |_| false), [(1, Verdict::Again)]);
-        turns.add(1, false);
-        assert_eq!(turns.doubtful(at(30)), [0; 0]);
-        assert_eq!(take_all(&turns, at(30)), [1]);
+        let targets = OpenTargets::default();
+        targets.add(1, false);
+        take_all(&targets, at(0));
+        assert_eq!(targets.overdue(at(30), |_| false), [(1, Verdict::Again)]);
+        targets.add(1, false);
+        assert_eq!(targets.doubtful(at(30)), [0; 0]);
+        assert_eq!(take_all(&targets, at(30)), [1]);
     }
 
     #[test]
     fn a_restart_after_a_lone_query_makes_it_suspect() {
-        let turns = Turns::default();
-        turns.add(1, false);
-        take_all(&turns, at(0));
-        assert_eq!(settle(&turns, at(10), true), [], "still within the time an agent retries");
-        assert_eq!(settle(&turns, at(30), true), [(1, Verdict::Suspect)]);
+        let targets = OpenTargets::default();
+        targets.add(1, false);
+        take_all(&targets, at(0));
+        assert_eq!(settle(&targets, at(10), true), [], "still within the time an agent retries");
+        assert_eq!(settle(&targets, at(30), true), [(1, Verdict::Suspect)]);
     }
 
     #[test]
     fn several_lost_at_once_are_asked_again_one_by_one() {
-        let turns = Turns::default();
-        (1..=3).for_each(|job| turns.add(job, false));
-        assert_eq!(take_all(&turns, at(0)), [1, 2, 3]);
-        turns.dropped(3);
-        assert_eq!(settle(&turns, at(30), true), [(1, Verdict::Again), (2, Verdict::Again)]);
-        assert_eq!(take_all(&turns, at(30)), [1]);
-        assert_eq!(turns.candidates(), [0; 0], "the second waits for the first");
-        assert_eq!(settle(&turns, at(60), true), [(1, Verdict::Suspect)]);
-        assert_eq!(take_all(&turns, at(60)), [2]);
-        turns.dropped(2);
-        assert!(!turns.has_any());
+        let targets = OpenTargets::default();
+        (1..=3).for_each(|job| targets.add(job, false));
+        assert_eq!(take_all(&targets, at(0)), [1, 2, 3]);
+        targets.dropped(3);
+        assert_eq!(settle(&targets, at(30), true), [(1, Verdict::Again), (2, Verdict::Again)]);
+        assert_eq!(take_all(&targets, at(30)), [1]);
+        assert_eq!(targets.candidates(), [0; 0], "the second waits for the first");
+        assert_eq!(settle(&targets, at(60), true), [(1, Verdict::Suspect)]);
+        assert_eq!(take_all(&targets, at(60)), [2]);
+        targets.dropped(2);
+        assert!(!targets.has_any());
     }
 
     #[test]
     fn two_losses_without_a_restart_are_lost() {
-        let turns = Turns::default();
-        turns.add(1, false);
-        take_all(&turns, at(0));
-        assert_eq!(settle(&turns, at(30), false), [(1, Verdict::Again)]);
-        take_all(&turns, at(30));
-        assert_eq!(settle(&turns, at(60), false), [(1, Verdict::Lost)]);
-        assert!(!turns.has_any());
+        let targets = OpenTargets::default();
+        targets.add(1, false);
+        take_all(&targets, at(0));
+        assert_eq!(settle(&targets, at(30), false), [(1, Verdict::Again)]);
+        take_all(&targets, at(30));
+        assert_eq!(settle(&targets, at(60), false), [(1, Verdict::Lost)]);
+        assert!(!targets.has_any());
     }
 
     #[test]
     fn a_verdict_stands_until_it_is_carried_out() {
-        let turns = Turns::default();
-        (1..=2).for_each(|job| turns.add(job, false));
-        take_all(&turns, at(0));
+        let targets = OpenTargets::default();
+        (1..=2).for_each(|job| targets.add(job, false));
+        take_all(&targets, at(0));
         let both = [(1, Verdict::Again), (2, Verdict::Again)];
-        assert_eq!(turns.overdue(at(30), |_| true), both);
-        assert!(turns.has_any());
-        assert_eq!(turns.candidates(), [0; 0], "nothing is asked again before that");
-        carry_out(&turns, &both[..1]);
-        assert_eq!(turns.overdue(at(60), |_| true), both[1..], "the one that is left was not alone");
-        turns.dropped(2);
-        assert_eq!(turns.overdue(at(90), |_| true), [], "its answer has come after all");
-        assert_eq!(turns.candidates(), [1]);
+        assert_eq!(targets.overdue(at(30), |_| true), both);
+        assert!(targets.has_any());
+        assert_eq!(targets.candidates(), [0; 0], "nothing is asked again before that");
+        carry_out(&targets, &both[..1]);
+        assert_eq!(targets.overdue(at(60), |_| true), both[1..], "the one that is left was not alone");
+        targets.dropped(2);
+        assert_eq!(targets.overdue(at(90), |_| true), [], "its answer has come after all");
+        assert_eq!(targets.candidates(), [1]);
     }
 
     #[test]
     fn what_has_a_discovery_query_is_asked_alone() {
-        let turns = Turns::default();
-        (1..=4).for_each(|job| turns.add(job, job % 2 == 0));
-        assert_eq!(take_all(&turns, at(0)), [1, 3]);
-        assert_eq!(turns.candidates(), [0; 0]);
-        turns.dropped(1);
-        turns.dropped(3);
-        assert_eq!(take_all(&turns, at(1)), [2]);
-        assert_eq!(turns.candidates(), [0; 0]);
-        turns.dropped(2);
-        assert_eq!(take_all(&turns, at(2)), [4]);
+        let targets = OpenTargets::default();
+        (1..=4).for_each(|job| targets.add(job, job % 2 == 0));
+        assert_eq!(take_all(&targets, at(0)), [1, 3]);
+        assert_eq!(targets.candidates(), [0; 0]);
+        targets.dropped(1);
+        targets.dropped(3);
+        assert_eq!(take_all(&targets, at(1)), [2]);
+        assert_eq!(targets.candidates(), [0; 0]);
+        targets.dropped(2);
+        assert_eq!(take_all(&targets, at(2)), [4]);
     }
 
     #[test]
     fn of_several_that_were_too_large_together_each_is_asked_alone() {
-        let turns = Turns::default();
-        (1..=2).for_each(|job| turns.add(job, false));
-        take_all(&turns, at(0));
-        assert_eq!(turns.too_large(), [(1, Verdict::Again), (2, Verdict::Again)]);
-        carry_out(&turns, &turns.overdue(at(0), |_| false));
-        assert_eq!(take_all(&turns, at(1)), [1]);
-        assert_eq!(turns.too_large(), [(1, Verdict::TooLarge)]);
-        turns.dropped(1);
-        assert_eq!(take_all(&turns, at(2)), [2]);
+        let targets = OpenTargets::default();
+        (1..=2).for_each(|job| targets.add(job, false));
+        take_all(&targets, at(0));
+        assert_eq!(targets.too_large(), [(1, Verdict::Again), (2, Verdict::Again)]);
+        carry_out(&targets, &targets.overdue(at(0), |_| false));
+        assert_eq!(take_all(&targets, at(1)), [1]);
+        assert_eq!(targets.too_large(), [(1, Verdict::TooLarge)]);
+        targets.dropped(1);
+        assert_eq!(take_all(&targets, at(2)), [2]);
     }
 }
