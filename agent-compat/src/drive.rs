@@ -1,7 +1,7 @@
 //! The agent model living by its own timers, on a clock that jumps to whatever comes next.
 
 use anyhow::{Result, bail};
-use loadtest::agent::{Agent, Done, AgentEndpoint, Next, Outcome, Request, Step, Thread};
+use loadtest::agent::{Agent, Done, AgentEndpoint, Next, Outcome, Request, ExchangeStep, Thread};
 use loadtest::transport::{Direct, Transport as _, outcome};
 
 use crate::answers::check_answer;
@@ -51,7 +51,7 @@ impl<'a> Drive<'a> {
     ///
     /// # Errors
     /// When that takes too long.
-    pub async fn until_success(&mut self, step: Step) -> Result<Vec<Done>> {
+    pub async fn until_success(&mut self, step: ExchangeStep) -> Result<Vec<Done>> {
         let mut done = Vec::new();
         for _ in 0..MAX_STEPS {
             if let Some(exchange) = self.step().await {

@@ -6,7 +6,7 @@ mod drive;
 mod files;
 mod log_body;
 mod recorded;
-mod site;
+mod server;
 mod template;
 
 pub use answers::{Sent, check_answer, checked};
@@ -14,7 +14,7 @@ pub use captured::captured_log;
 pub use drive::{Drive, Fate};
 pub use log_body::{lines_of, unique_lines};
 pub use recorded::{Recorded, Request, golden, recording, recordings};
-pub use site::{Forgets, Site, until};
+pub use server::{Forgets, CompatServer, until};
 pub use template::ENROLL_SECRET;
 
 /// The release all recordings are of.

@@ -8,7 +8,7 @@ use serde_json::json;
 use tokio::sync::OnceCell;
 
 use crate::files;
-use crate::site::Site;
+use crate::server::CompatServer;
 
 /// The secret in the recorded enrollments.
 pub const ENROLL_SECRET: &str = "enroll-secret-abc123";
@@ -29,15 +29,15 @@ impl Template {
     }
 
     async fn make() -> Result<Self> {
-        let mut site = Site::empty().await?;
+        let mut server = CompatServer::empty().await?;
         let admin = json!({ "admin": { "email": "admin@example.com", "password": "not a secret 1!" } });
-        let done = site.operate("/api/v1/setup", &admin).await?;
+        let done = server.operate("/api/v1/setup", &admin).await?;
         let token = done["token"].as_str().context("setting up gives a token")?.to_owned();
-        site.set_token(&token);
-        site.set_enroll_secrets(&[ENROLL_SECRET]).await?;
-        site.stop().await?;
-        let config = site.config();
-        site.database()?.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
+        server.set_token(&token);
+        server.set_enroll_secrets(&[ENROLL_SECRET]).await?;
+        server.stop().await?;
+        let config = server.config();
+        server.database()?.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
         let (certificate, key) = tls_files(config);
         Ok(Self {
             database: files::read(&config.sqlite.path)?,

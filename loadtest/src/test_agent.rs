@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 
 use crate::{
-    agent::{Agent, Counters, AgentEndpoint, Flags, Identity, LiveResult, Platform, Request, Step, Thread, Verdict},
+    agent::{Agent, Counters, AgentEndpoint, Flags, Identity, LiveResult, Platform, Request, ExchangeStep, Thread, Verdict},
     live::now_ms,
     tables::{SqliteHost, Tables},
     transport::{Direct, Response, SetupError, Transport, TransportError, Trust, outcome},
@@ -140,17 +140,17 @@ impl TestAgent {
 
     /// Enrolls. On success the accepted value is `{"node_key": ...}`.
     pub async fn enroll(&mut self) -> Exchange {
-        self.step(Step::Enroll).await
+        self.step(ExchangeStep::Enroll).await
     }
 
     /// Fetches and applies the configuration.
     pub async fn config(&mut self) -> Exchange {
-        self.step(Step::Config).await
+        self.step(ExchangeStep::Config).await
     }
 
     /// Asks for live queries and stores those that discovery admits, without running them.
     pub async fn read(&mut self) -> Exchange {
-        self.step(Step::Read).await
+        self.step(ExchangeStep::Read).await
     }
 
     /// Delivers these results, together with any that were not accepted before.
@@ -158,7 +158,7 @@ impl TestAgent {
         for result in results {
             self.agent.push_live_result(result);
         }
-        self.step(Step::Write).await
+        self.step(ExchangeStep::Write).await
     }
 
     /// Asks for live queries, runs them and delivers all results.
@@ -167,7 +167,7 @@ impl TestAgent {
         let now_ms = self.now_ms();
         let ran = self.agent.run_live_queries(now_ms).is_some();
         let write =
-            if ran && !self.agent.unsent_live_results().is_empty() { Some(self.step(Step::Write).await) } else { None };
+            if ran && !self.agent.unsent_live_results().is_empty() { Some(self.step(ExchangeStep::Write).await) } else { None };
         LiveRound { read, write }
     }
 
@@ -176,10 +176,10 @@ impl TestAgent {
         let (results, statuses) = self.agent.select_lines();
         let mut exchanges = Vec::new();
         if results > 0 {
-            exchanges.push(self.step(Step::Results).await);
+            exchanges.push(self.step(ExchangeStep::Results).await);
         }
         if statuses > 0 {
-            exchanges.push(self.step(Step::Statuses).await);
+            exchanges.push(self.step(ExchangeStep::Statuses).await);
         }
         let now_ms = self.now_ms();
         self.agent.purge_lines(now_ms);
@@ -241,7 +241,7 @@ impl TestAgent {
         Exchange { verdict, response: result.ok() }
     }
 
-    async fn step(&mut self, step: Step) -> Exchange {
+    async fn step(&mut self, step: ExchangeStep) -> Exchange {
         let request = self.agent.request(step, self.now_ms());
         self.agent.count_sent(&request);
         let result: Result<Response, TransportError> =

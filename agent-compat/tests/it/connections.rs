@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use agent_compat::{Request, Site};
+use agent_compat::{Request, CompatServer};
 use anyhow::{Context as _, Result};
 use rustls::version::{TLS12, TLS13};
 use rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion};
@@ -16,14 +16,14 @@ use tokio_rustls::TlsConnector;
 use crate::{one, site_knowing};
 
 /// Sends a request and reads until the server has said goodbye. An end without a goodbye is an error.
-async fn whole_conversation(site: &Site, request: &Request, tls: &'static SupportedProtocolVersion) -> Result<String> {
+async fn whole_conversation(server: &CompatServer, request: &Request, tls: &'static SupportedProtocolVersion) -> Result<String> {
     let mut roots = RootCertStore::empty();
-    roots.add(CertificateDer::from_pem_file(site.certificate())?)?;
+    roots.add(CertificateDer::from_pem_file(server.certificate())?)?;
     let config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
         .with_protocol_versions(&[tls])?
         .with_root_certificates(roots)
         .with_no_client_auth();
-    let tcp = TcpStream::connect(site.base_url().trim_start_matches("https://")).await?;
+    let tcp = TcpStream::connect(server.base_url().trim_start_matches("https://")).await?;
     let name = ServerName::try_from("localhost")?;
     let mut stream = TlsConnector::from(Arc::new(config)).connect(name, tcp).await?;
     // No offer of another protocol, as agents make none.
@@ -45,11 +45,11 @@ async fn whole_conversation(site: &Site, request: &Request, tls: &'static Suppor
 #[tokio::test(flavor = "multi_thread")]
 async fn the_server_ends_the_connection_properly_after_its_answer() -> Result<()> {
     let request = one(7)?;
-    let site = site_knowing([&request]).await?;
+    let server = site_knowing([&request]).await?;
     for tls in [&TLS13, &TLS12] {
-        let accepted = whole_conversation(&site, &request, tls).await?;
+        let accepted = whole_conversation(&server, &request, tls).await?;
         assert!(accepted.starts_with("HTTP/1.1 200 ") && accepted.ends_with("\r\n\r\n{}"), "{accepted}");
-        let refused = whole_conversation(&site, &request.with_key("unknown"), tls).await?;
+        let refused = whole_conversation(&server, &request.with_key("unknown"), tls).await?;
         assert!(refused.starts_with("HTTP/1.1 401 ") && refused.ends_with('}'), "{refused}");
     }
     Ok(())
@@ -58,8 +58,8 @@ async fn the_server_ends_the_connection_properly_after_its_answer() -> Result<()
 #[tokio::test(flavor = "multi_thread")]
 async fn a_large_body_that_is_refused_is_read_to_its_end() -> Result<()> {
     let request = one(16)?;
-    let site = Site::start().await?;
-    let refused = whole_conversation(&site, &request, &TLS13).await?;
+    let server = CompatServer::start().await?;
+    let refused = whole_conversation(&server, &request, &TLS13).await?;
     assert!(refused.contains(r#""node_invalid":true"#), "{refused}");
     Ok(())
 }

@@ -15,9 +15,9 @@ fn requests(endpoint: AgentEndpoint) -> Result<Vec<Request>> {
 async fn every_recorded_read_is_answered_with_queries() -> Result<()> {
     let requests = requests(AgentEndpoint::DistributedRead)?;
     assert_eq!(requests.len(), 3);
-    let site = site_knowing(&requests).await?;
+    let server = site_knowing(&requests).await?;
     for request in &requests {
-        let sent = site.send(request).await?;
+        let sent = server.send(request).await?;
         assert!(sent.verdict.is_success(), "{}: {}", request.name, sent.text());
         let answer = sent.json();
         assert!(answer["queries"].is_object(), "{answer}");
@@ -32,9 +32,9 @@ async fn every_recorded_read_is_answered_with_queries() -> Result<()> {
 async fn every_recorded_write_is_accepted() -> Result<()> {
     let requests = requests(AgentEndpoint::DistributedWrite)?;
     assert_eq!(requests.len(), 12);
-    let site = site_knowing(&requests).await?;
+    let server = site_knowing(&requests).await?;
     for request in &requests {
-        let sent = site.send(request).await?;
+        let sent = server.send(request).await?;
         assert!(sent.verdict.is_success(), "{}: {}", request.name, sent.text());
         assert_eq!(sent.text(), "{}", "{}", request.name);
     }
@@ -44,9 +44,9 @@ async fn every_recorded_write_is_accepted() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn results_that_come_again_are_accepted_again() -> Result<()> {
     let request = one(18)?;
-    let site = site_knowing([&request]).await?;
+    let server = site_knowing([&request]).await?;
     for _ in 0..3 {
-        assert!(site.send(&request).await?.verdict.is_success());
+        assert!(server.send(&request).await?.verdict.is_success());
     }
     Ok(())
 }
@@ -55,13 +55,13 @@ async fn results_that_come_again_are_accepted_again() -> Result<()> {
 async fn a_write_of_megabytes_is_accepted() -> Result<()> {
     // The largest write seen had 3.7 MB; this one repeats a recorded row up to twice that.
     let request = one(18)?;
-    let site = site_knowing([&request]).await?;
+    let server = site_knowing([&request]).await?;
     let row = r#"{"path":"/etc/services","sha256":"0123456789abcdef0123456789abcdef"}"#;
     let rows = vec![row; 8_000_000 / row.len()].join(",");
     let body = format!(
         r#"{{"queries":{{"large":[{rows}]}},"statuses":{{"large":0}},"messages":{{"large":""}},"stats":{{}},"node_key":"nodekey-s1-main-1"}}"#
     );
-    let sent = site.send(&request.with_body(body)).await?;
+    let sent = server.send(&request.with_body(body)).await?;
     assert!(sent.verdict.is_success(), "{}", sent.text());
     Ok(())
 }

@@ -1,4 +1,4 @@
-use agent_compat::{ENROLL_SECRET, Request, Site};
+use agent_compat::{ENROLL_SECRET, Request, CompatServer};
 use anyhow::Result;
 use loadtest::Verdict;
 use serde_json::Value;
@@ -27,27 +27,27 @@ const NUMBER_COLUMNS: [(&str, &str); 3] = [
     ("cpu_logical_cores", "/system_info/cpu_logical_cores"),
 ];
 
-async fn node_key(site: &Site, request: &Request) -> Result<String> {
-    let sent = site.send(request).await?;
+async fn node_key(server: &CompatServer, request: &Request) -> Result<String> {
+    let sent = server.send(request).await?;
     let Verdict::Success(answer) = &sent.verdict else { anyhow::bail!("{}: {}", request.name, sent.text()) };
     assert_eq!(sent.response.status, 200);
     Ok(answer["node_key"].as_str().unwrap_or_default().to_owned())
 }
 
-async fn is_good(site: &Site, key: &str) -> Result<bool> {
-    Ok(site.send(&one(3)?.with_key(key)).await?.verdict.is_success())
+async fn is_good(server: &CompatServer, key: &str) -> Result<bool> {
+    Ok(server.send(&one(3)?.with_key(key)).await?.verdict.is_success())
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_enrolled_host_is_what_the_agent_said_it_is() -> Result<()> {
     for number in [1, 2] {
-        let site = Site::start().await?;
+        let server = CompatServer::start().await?;
         let request = one(number)?;
-        let host_id = site.enroll_recorded(&request).await?;
+        let host_id = server.enroll_recorded(&request).await?;
         let sent: Value = serde_json::from_slice(&request.body)?;
         let details = &sent["host_details"];
         let said = |place: &str| details.pointer(place).and_then(Value::as_str).unwrap_or_default().to_owned();
-        let database = site.database()?;
+        let database = server.database()?;
         for (column, place) in TEXT_COLUMNS {
             let sql = format!("SELECT {column} FROM hosts WHERE id = ?1");
             let kept: String = database.query_row(&sql, [host_id], |row| row.get(0))?;
@@ -68,72 +68,72 @@ async fn an_enrolled_host_is_what_the_agent_said_it_is() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn enrolling_again_keeps_the_row_and_the_older_key() -> Result<()> {
-    let site = Site::start().await?;
+    let server = CompatServer::start().await?;
     let again = one(2)?;
     // What osqueryd sends before it has had a configuration: the two fields are all that differs.
     let text = String::from_utf8(again.body.clone())?;
     let first = text
         .replace("663440112a54c370cbea20113b3c89ec77c97e42", "")
         .replace(r#""config_valid":"1""#, r#""config_valid":"0""#);
-    let first_key = node_key(&site, &again.with_body(first)).await?;
-    let host_id = site.only_host()?;
-    let second_key = node_key(&site, &again).await?;
+    let first_key = node_key(&server, &again.with_body(first)).await?;
+    let host_id = server.only_host()?;
+    let second_key = node_key(&server, &again).await?;
     assert_ne!(first_key, second_key);
-    assert_eq!(site.only_host()?, host_id);
-    assert!(is_good(&site, &second_key).await?, "the newer key");
-    assert!(is_good(&site, &first_key).await?, "the older key, which other threads of the agent still use");
+    assert_eq!(server.only_host()?, host_id);
+    assert!(is_good(&server, &second_key).await?, "the newer key");
+    assert!(is_good(&server, &first_key).await?, "the older key, which other threads of the agent still use");
     Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_machines_are_two_hosts() -> Result<()> {
-    let site = Site::start().await?;
-    node_key(&site, &one(1)?).await?;
-    node_key(&site, &one(2)?).await?;
-    let count: i64 = site.database()?.query_row("SELECT count(*) FROM hosts", [], |row| row.get(0))?;
+    let server = CompatServer::start().await?;
+    node_key(&server, &one(1)?).await?;
+    node_key(&server, &one(2)?).await?;
+    let count: i64 = server.database()?.query_row("SELECT count(*) FROM hosts", [], |row| row.get(0))?;
     assert_eq!(count, 2);
     Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn keys_are_legal_in_headers_and_stored_only_as_hashes() -> Result<()> {
-    let mut site = Site::start().await?;
-    let key = node_key(&site, &one(1)?).await?;
+    let mut server = CompatServer::start().await?;
+    let key = node_key(&server, &one(1)?).await?;
     assert!(key.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte)), "{key}");
-    site.stop().await?;
-    let database = std::fs::read(&site.config().sqlite.path)?;
+    server.stop().await?;
+    let database = std::fs::read(&server.config().sqlite.path)?;
     assert!(!database.windows(key.len()).any(|window| window == key.as_bytes()));
     Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wrong_secret_is_refused_without_any_key_and_accepted_once_it_is_right() -> Result<()> {
-    let site = Site::start().await?;
-    site.set_enroll_secrets(&["another secret"]).await?;
+    let server = CompatServer::start().await?;
+    server.set_enroll_secrets(&["another secret"]).await?;
     let request = one(1)?;
     // Refused again and again, as in recordings 44 and 45.
     for _ in 0..5 {
-        let refused = site.send(&request).await?;
+        let refused = server.send(&request).await?;
         assert!(matches!(refused.verdict, Verdict::Failure(_)), "{}", refused.text());
         let answer = refused.json();
         assert!(answer.get("node_key").is_none() && answer.get("id").is_none(), "{answer}");
         assert!(answer["error"].is_string(), "{answer}");
         assert!(!refused.text().contains(ENROLL_SECRET));
     }
-    let hosts: i64 = site.database()?.query_row("SELECT count(*) FROM hosts", [], |row| row.get(0))?;
+    let hosts: i64 = server.database()?.query_row("SELECT count(*) FROM hosts", [], |row| row.get(0))?;
     assert_eq!(hosts, 0);
-    site.set_enroll_secrets(&["another secret", ENROLL_SECRET]).await?;
-    node_key(&site, &request).await?;
+    server.set_enroll_secrets(&["another secret", ENROLL_SECRET]).await?;
+    node_key(&server, &request).await?;
     Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn enrollments_without_a_secret_are_refused() -> Result<()> {
-    let site = Site::start().await?;
+    let server = CompatServer::start().await?;
     let request = one(1)?;
     let text = String::from_utf8(request.body.clone())?;
     for body in [text.replace(ENROLL_SECRET, ""), text.replace(r#""enroll_secret":"enroll-secret-abc123","#, "")] {
-        let refused = site.send(&request.with_body(body)).await?;
+        let refused = server.send(&request.with_body(body)).await?;
         assert!(!refused.verdict.is_success(), "{}", refused.text());
     }
     Ok(())
@@ -141,10 +141,10 @@ async fn enrollments_without_a_secret_are_refused() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn details_may_be_missing() -> Result<()> {
-    let site = Site::start().await?;
+    let server = CompatServer::start().await?;
     let body =
         r#"{"enroll_secret":"enroll-secret-abc123","host_identifier":"bare","platform_type":"9","host_details":{}}"#;
-    let key = node_key(&site, &one(1)?.with_body(body)).await?;
-    assert!(is_good(&site, &key).await?);
+    let key = node_key(&server, &one(1)?.with_body(body)).await?;
+    assert!(is_good(&server, &key).await?);
     Ok(())
 }

@@ -16,12 +16,12 @@ async fn what_is_not_served_yet_is_refused() -> Result<()> {
         requests.extend(recording(&name)?.into_iter().map(|(_, request)| request));
     }
     requests.retain(|request| NOT_SERVED_YET.contains(&request.path.as_str()));
-    let site = site_knowing(&requests).await?;
+    let server = site_knowing(&requests).await?;
     for path in NOT_SERVED_YET {
         assert!(requests.iter().any(|request| request.path == path), "nobody asks for {path}");
     }
     for request in &requests {
-        let sent = site.send(request).await?;
+        let sent = server.send(request).await?;
         assert_eq!(sent.response.status, 404, "{} is served: take it out of the list", request.path);
         assert!(!sent.verdict.is_success(), "{}", sent.text());
         assert!(sent.json().get("session_id").is_none(), "{}", sent.text());

@@ -1,4 +1,4 @@
-use agent_compat::{Request, Sent, Site};
+use agent_compat::{Request, Sent, CompatServer};
 use anyhow::{Context as _, Result};
 
 use crate::{assert_lines, one, site_knowing};
@@ -16,45 +16,45 @@ fn assert_key_refused(sent: &Sent, context: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_unknown_key_is_refused_everywhere_and_not_repeated() -> Result<()> {
-    let site = Site::start().await?;
+    let server = CompatServer::start().await?;
     for request in with_keys()? {
-        let sent = site.send(&request).await?;
+        let sent = server.send(&request).await?;
         assert_key_refused(&sent, &request.name);
         let key = request.header_key.as_deref().context("no key")?;
         assert!(!sent.text().contains(key), "{}: {}", request.name, sent.text());
         assert!(!sent.response.headers.iter().any(|(_, value)| value.contains(key)), "{}", request.name);
     }
-    assert_lines(&site.result_lines()?, &[], "results of strangers");
-    assert_lines(&site.status_lines()?, &[], "statuses of strangers");
+    assert_lines(&server.result_lines()?, &[], "results of strangers");
+    assert_lines(&server.status_lines()?, &[], "statuses of strangers");
     Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_unknown_key_is_refused_without_the_header_too() -> Result<()> {
-    let site = Site::start().await?;
+    let server = CompatServer::start().await?;
     for mut request in with_keys()? {
         request.header_key = None;
-        assert_key_refused(&site.send(&request).await?, &request.name);
+        assert_key_refused(&server.send(&request).await?, &request.name);
     }
     Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_empty_key_is_refused_everywhere() -> Result<()> {
-    let site = Site::start().await?;
+    let server = CompatServer::start().await?;
     for request in with_keys()?.iter().filter(|request| !request.is_gzip()) {
         let empty = request.with_key("");
         assert!(empty.body.windows(13).any(|window| window == br#""node_key":"""#), "{}", request.name);
-        assert_key_refused(&site.send(&empty).await?, &request.name);
+        assert_key_refused(&server.send(&empty).await?, &request.name);
     }
     Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_key_at_all_is_refused_everywhere() -> Result<()> {
-    let site = Site::start().await?;
+    let server = CompatServer::start().await?;
     for request in with_keys()?.iter().filter(|request| !request.is_gzip()) {
-        assert_key_refused(&site.send(&without_key(request)?).await?, &request.name);
+        assert_key_refused(&server.send(&without_key(request)?).await?, &request.name);
     }
     Ok(())
 }
@@ -74,11 +74,11 @@ fn without_key(request: &Request) -> Result<Request> {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_header_alone_suffices() -> Result<()> {
     let requests = with_keys()?;
-    let site = site_knowing(&requests).await?;
+    let server = site_knowing(&requests).await?;
     for request in requests.iter().filter(|request| !request.is_gzip()) {
         let mut header_only = without_key(request)?;
         header_only.header_key.clone_from(&request.header_key);
-        let sent = site.send(&header_only).await?;
+        let sent = server.send(&header_only).await?;
         assert!(sent.verdict.is_success(), "{}: {}", request.name, sent.text());
     }
     Ok(())
@@ -87,10 +87,10 @@ async fn the_header_alone_suffices() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_body_alone_suffices() -> Result<()> {
     let requests = with_keys()?;
-    let site = site_knowing(&requests).await?;
+    let server = site_knowing(&requests).await?;
     for mut request in requests {
         request.header_key = None;
-        let sent = site.send(&request).await?;
+        let sent = server.send(&request).await?;
         assert!(sent.verdict.is_success(), "{}: {}", request.name, sent.text());
     }
     Ok(())
@@ -99,10 +99,10 @@ async fn the_body_alone_suffices() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_stays_good_over_a_restart() -> Result<()> {
     let requests = with_keys()?;
-    let mut site = site_knowing(&requests).await?;
-    site.restart(agent_compat::Forgets::Nothing).await?;
+    let mut server = site_knowing(&requests).await?;
+    server.restart(agent_compat::Forgets::Nothing).await?;
     for request in &requests {
-        let sent = site.send(request).await?;
+        let sent = server.send(request).await?;
         assert!(sent.verdict.is_success(), "{}: {}", request.name, sent.text());
     }
     Ok(())

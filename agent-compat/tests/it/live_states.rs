@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use agent_compat::{Request, Site, recording};
+use agent_compat::{Request, CompatServer, recording};
 use anyhow::{Context as _, Result};
 use loadtest::agent::AgentEndpoint;
 use muster::clock::Clock;
@@ -14,14 +14,14 @@ use crate::one;
 const PREFIX: &str = "fleet_distributed_query_";
 
 /// Past the time in which an agent repeats an answer.
-const ENVELOPE: Duration = Duration::from_secs(25);
+const RETRY_WINDOW: Duration = Duration::from_secs(25);
 
 /// A recorded name, and the state and the message its host must end with.
 type State = (&'static str, (&'static str, &'static str));
 
 /// A host that is asked what was asked when its answers were recorded.
 struct Asked {
-    site: Site,
+    server: CompatServer,
     clock: Clock,
     key: String,
     /// Live queries by the names recorded answers have.
@@ -31,16 +31,16 @@ struct Asked {
 impl Asked {
     async fn start(key: &str) -> Result<Self> {
         let clock = Clock::manual(Clock::system().now());
-        let site = Site::start_by(clock.clone()).await?;
-        let host_id = site.enroll_recorded(&one(1)?).await?;
-        site.seed_key(key, host_id)?;
-        Ok(Self { site, clock, key: key.to_owned(), jobs: BTreeMap::new() })
+        let server = CompatServer::start_by(clock.clone()).await?;
+        let host_id = server.enroll_recorded(&one(1)?).await?;
+        server.seed_key(key, host_id)?;
+        Ok(Self { server, clock, key: key.to_owned(), jobs: BTreeMap::new() })
     }
 
     /// Asks under a recorded name.
     async fn ask(&mut self, name: &str) -> Result<i64> {
         let request = json!({ "query": format!("SELECT '{name}'"), "targets": { "all": true } });
-        let made = self.site.operate("/api/v1/fleet/live_queries", &request).await?;
+        let made = self.server.operate("/api/v1/fleet/live_queries", &request).await?;
         let id = made["live_query"]["id"].as_i64().context("no id")?;
         self.jobs.insert(name.to_owned(), id);
         Ok(id)
@@ -48,13 +48,13 @@ impl Asked {
 
     /// Fetches work, and tells which live queries are in it.
     async fn read(&self) -> Result<BTreeSet<i64>> {
-        let answer = self.site.send(&one(17)?.with_key(&self.key)).await?.json();
+        let answer = self.server.send(&one(17)?.with_key(&self.key)).await?.json();
         let queries = answer["queries"].as_object().context("no queries")?;
         Ok(queries.keys().filter_map(|name| name.strip_prefix(PREFIX)?.parse().ok()).collect())
     }
 
     async fn config(&self) -> Result<()> {
-        let sent = self.site.send(&one(3)?.with_key(&self.key)).await?;
+        let sent = self.server.send(&one(3)?.with_key(&self.key)).await?;
         assert!(sent.verdict.is_success(), "{}", sent.text());
         Ok(())
     }
@@ -65,14 +65,14 @@ impl Asked {
         for (name, id) in &self.jobs {
             body = replace_all(&body, format!("\"{name}\":").as_bytes(), format!("\"{PREFIX}{id}\":").as_bytes());
         }
-        let sent = self.site.send(&recorded.with_body(body)).await?;
+        let sent = self.server.send(&recorded.with_body(body)).await?;
         assert!(sent.verdict.is_success(), "{}: {}", recorded.name, sent.text());
         Ok(())
     }
 
     /// The one answer that is kept.
     fn answer(&self, name: &str) -> Result<Value> {
-        let mut answers = self.site.live_answers(self.jobs[name])?;
+        let mut answers = self.server.live_answers(self.jobs[name])?;
         assert_eq!(answers.len(), 1, "{name}: {answers:?}");
         Ok(answers.remove(0))
     }
@@ -180,13 +180,13 @@ async fn a_query_that_killed_the_worker_is_suspect_and_then_denylisted() -> Resu
     asked.config().await?;
     asked.write(small).await?;
     assert_eq!(asked.state("dsmall")?, "answered");
-    assert_eq!(asked.site.live_answers(burn)?, [Value::Null; 0], "it is still owed");
-    asked.clock.advance(ENVELOPE);
+    assert_eq!(asked.server.live_answers(burn)?, [Value::Null; 0], "it is still owed");
+    asked.clock.advance(RETRY_WINDOW);
     assert_eq!(asked.read().await?, [burn].into(), "asked once more, alone");
     // Long before its time, and no part of it either.
     asked.clock.advance(Duration::from_secs(17));
     asked.config().await?;
-    asked.clock.advance(ENVELOPE);
+    asked.clock.advance(RETRY_WINDOW);
     assert_eq!(asked.read().await?, BTreeSet::new());
     assert_eq!(asked.state("dburn")?, "suspect");
 

@@ -16,15 +16,15 @@ fn all_logs() -> Result<Vec<Request>> {
 
 /// Sends one batch to a server of its own, and compares what it keeps.
 async fn is_kept_as_sent(request: Request) -> Result<()> {
-    let site = site_knowing([&request]).await?;
-    let sent = site.send(&request).await?;
+    let server = site_knowing([&request]).await?;
+    let sent = server.send(&request).await?;
     assert!(sent.verdict.is_success(), "{}: {}", request.name, sent.text());
     assert_eq!(sent.text(), "{}");
     let lines = lines_of(&request)?;
     assert!(!lines.is_empty(), "{}", request.name);
     let (kept, other) = match is_status(&request) {
-        true => (site.status_lines()?, site.result_lines()?),
-        false => (site.result_lines()?, site.status_lines()?),
+        true => (server.status_lines()?, server.result_lines()?),
+        false => (server.result_lines()?, server.status_lines()?),
     };
     assert_lines(&kept, &lines, &request.name);
     assert_lines(&other, &[], &request.name);
@@ -46,9 +46,9 @@ async fn every_recorded_batch_is_kept_byte_for_byte_and_in_order() -> Result<()>
 async fn bytes_that_are_not_utf8_are_kept() -> Result<()> {
     let request = one(15)?;
     assert!(std::str::from_utf8(&request.body).is_err());
-    let site = site_knowing([&request]).await?;
-    site.send(&request).await?;
-    let kept = site.result_lines()?.concat();
+    let server = site_knowing([&request]).await?;
+    server.send(&request).await?;
+    let kept = server.result_lines()?.concat();
     assert!(kept.windows(3).any(|bytes| bytes == b"A\xffB"));
     Ok(())
 }
@@ -60,41 +60,41 @@ async fn identical_lines_of_one_batch_are_kept_in_their_number() -> Result<()> {
     let twice: Vec<_> =
         lines.iter().filter(|line| lines.iter().filter(|other| other == line).count() == 2).cloned().collect();
     assert_eq!(twice.len(), 2, "the recording has one line that is there twice");
-    let site = site_knowing([&request]).await?;
-    site.send(&request).await?;
-    assert_eq!(site.result_lines()?.iter().filter(|line| **line == twice[0]).count(), 2);
+    let server = site_knowing([&request]).await?;
+    server.send(&request).await?;
+    assert_eq!(server.result_lines()?.iter().filter(|line| **line == twice[0]).count(), 2);
     Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_an_agent_sends_that_sees_no_answer_is_kept_once() -> Result<()> {
     let request = one(16)?;
-    let site = site_knowing([&request]).await?;
+    let server = site_knowing([&request]).await?;
     for millis in [0, 1, 2, 4, 8, 16, 32, 64] {
         // However far it came: the agent has given up and sends the same again.
-        let _ = site.send_within(&request, Duration::from_millis(millis)).await;
+        let _ = server.send_within(&request, Duration::from_millis(millis)).await;
     }
-    assert!(site.send(&request).await?.verdict.is_success());
-    assert_lines(&site.result_lines()?, &lines_of(&request)?, &request.name);
+    assert!(server.send(&request).await?.verdict.is_success());
+    assert_lines(&server.result_lines()?, &lines_of(&request)?, &request.name);
     Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_batch_without_lines_is_accepted() -> Result<()> {
     let request = one(7)?;
-    let site = site_knowing([&request]).await?;
+    let server = site_knowing([&request]).await?;
     let body = r#"{"data":[],"log_type":"result","node_key":"nodekey-s1-main-1"}"#;
-    assert!(site.send(&request.with_body(body)).await?.verdict.is_success());
-    assert_lines(&site.result_lines()?, &[], "no lines");
+    assert!(server.send(&request.with_body(body)).await?.verdict.is_success());
+    assert_lines(&server.result_lines()?, &[], "no lines");
     Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_batch_that_was_cut_off_is_refused_whole() -> Result<()> {
     let request = one(6)?;
-    let site = site_knowing([&request]).await?;
-    let sent = site.send(&request.with_body(&request.body[..request.body.len() / 2])).await?;
+    let server = site_knowing([&request]).await?;
+    let sent = server.send(&request.with_body(&request.body[..request.body.len() / 2])).await?;
     assert!(matches!(sent.verdict, loadtest::Verdict::Failure(_)), "{}", sent.text());
-    assert_lines(&site.result_lines()?, &[], "half a batch");
+    assert_lines(&server.result_lines()?, &[], "half a batch");
     Ok(())
 }

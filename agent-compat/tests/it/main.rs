@@ -17,7 +17,7 @@ mod reenroll;
 mod retries;
 mod urls;
 
-use agent_compat::{Request, Site, golden};
+use agent_compat::{Request, CompatServer, golden};
 use anyhow::{Context as _, Result};
 
 /// Log lines without their newlines.
@@ -29,13 +29,13 @@ fn one(number: u32) -> Result<Request> {
 }
 
 /// A server with one host, to which the keys in these requests belong.
-async fn site_knowing<'a>(requests: impl IntoIterator<Item = &'a Request>) -> Result<Site> {
-    let site = Site::start().await?;
-    let host_id = site.enroll_recorded(&one(1)?).await?;
+async fn site_knowing<'a>(requests: impl IntoIterator<Item = &'a Request>) -> Result<CompatServer> {
+    let server = CompatServer::start().await?;
+    let host_id = server.enroll_recorded(&one(1)?).await?;
     for key in requests.into_iter().filter_map(|request| request.header_key.as_deref()) {
-        site.seed_key(key, host_id)?;
+        server.seed_key(key, host_id)?;
     }
-    Ok(site)
+    Ok(server)
 }
 
 /// Lines as text, for messages that can be read.

@@ -26,9 +26,9 @@ const WRITES: [(&str, &str); 6] = [
 
 #[tokio::test(flavor = "multi_thread")]
 async fn writes_of_older_agents_are_accepted() -> Result<()> {
-    let site = site_knowing([&one(18)?]).await?;
+    let server = site_knowing([&one(18)?]).await?;
     for (what, body) in WRITES {
-        let sent = site.send(&old(18, body)?).await?;
+        let sent = server.send(&old(18, body)?).await?;
         assert!(sent.verdict.is_success(), "{what}: {}", sent.text());
     }
     Ok(())
@@ -60,40 +60,40 @@ fn bytes(lines: &[&str]) -> Vec<Vec<u8>> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn result_lines_of_older_agents_are_kept_as_they_came() -> Result<()> {
-    let site = site_knowing([&one(7)?]).await?;
-    let sent = site.send(&old(7, &batch("result", &RESULT_LINES))?).await?;
+    let server = site_knowing([&one(7)?]).await?;
+    let sent = server.send(&old(7, &batch("result", &RESULT_LINES))?).await?;
     assert!(sent.verdict.is_success(), "{}", sent.text());
-    assert_lines(&site.result_lines()?, &bytes(&RESULT_LINES), "results");
+    assert_lines(&server.result_lines()?, &bytes(&RESULT_LINES), "results");
     Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn status_lines_of_older_agents_are_kept_as_they_came() -> Result<()> {
-    let site = site_knowing([&one(4)?]).await?;
-    let sent = site.send(&old(4, &batch("status", &STATUS_LINES))?).await?;
+    let server = site_knowing([&one(4)?]).await?;
+    let sent = server.send(&old(4, &batch("status", &STATUS_LINES))?).await?;
     assert!(sent.verdict.is_success(), "{}", sent.text());
-    assert_lines(&site.status_lines()?, &bytes(&STATUS_LINES), "statuses");
+    assert_lines(&server.status_lines()?, &bytes(&STATUS_LINES), "statuses");
     Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_empty_list_written_as_text_is_no_line() -> Result<()> {
-    let site = site_knowing([&one(7)?]).await?;
+    let server = site_knowing([&one(7)?]).await?;
     let body = r#"{"data":"","log_type":"result","node_key":"nodekey-s1-main-1"}"#;
-    assert!(site.send(&old(7, body)?).await?.verdict.is_success());
-    assert_lines(&site.result_lines()?, &[], "results");
+    assert!(server.send(&old(7, body)?).await?.verdict.is_success());
+    assert_lines(&server.result_lines()?, &[], "results");
     Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_model_of_every_generation_is_served() -> Result<()> {
     for version in ["3.0.0", "3.2.3", "4.2.0", "4.9.0", "5.9.1", "5.22.1", "5.23.1"] {
-        let site = agent_compat::Site::start().await?;
-        let mut identity = site.agent(1)?.agent().identity().clone();
+        let server = agent_compat::CompatServer::start().await?;
+        let mut identity = server.agent(1)?.agent().identity().clone();
         identity.osquery_version = version.to_owned();
-        let flags = site.agent(1)?.agent().flags().clone();
+        let flags = server.agent(1)?.agent().flags().clone();
         let mut agent =
-            loadtest::TestAgent::with_tables(identity, flags, Box::new(loadtest::SqliteHost::new()), site.transport()?);
+            loadtest::TestAgent::with_tables(identity, flags, Box::new(loadtest::SqliteHost::new()), server.transport()?);
         assert!(checked(agent.enroll().await).verdict.is_success(), "{version}");
         assert!(checked(agent.config().await).verdict.is_success(), "{version}");
         agent.push_result_line(RESULT_LINES[0]);
@@ -103,8 +103,8 @@ async fn the_model_of_every_generation_is_served() -> Result<()> {
             "{version}"
         );
         assert!(checked(agent.read().await).verdict.is_success(), "{version}");
-        assert!(site.result_lines()?.contains(&RESULT_LINES[0].as_bytes().to_vec()), "{version}");
-        assert!(site.status_lines()?.contains(&STATUS_LINES[0].as_bytes().to_vec()), "{version}");
+        assert!(server.result_lines()?.contains(&RESULT_LINES[0].as_bytes().to_vec()), "{version}");
+        assert!(server.status_lines()?.contains(&STATUS_LINES[0].as_bytes().to_vec()), "{version}");
     }
     Ok(())
 }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
-use agent_compat::{ENROLL_SECRET, Site, until};
+use agent_compat::{ENROLL_SECRET, CompatServer, until};
 use anyhow::{Context as _, Result};
 use serde_json::json;
 use tokio::process::{Child, Command};
@@ -17,13 +17,13 @@ fn installed() -> Option<PathBuf> {
 }
 
 /// Everything the agent needs to know, and nothing outside `folder`.
-fn flagfile(site: &Site, folder: &Path) -> Result<PathBuf> {
+fn flagfile(server: &CompatServer, folder: &Path) -> Result<PathBuf> {
     let secret = folder.join("secret");
     std::fs::write(&secret, ENROLL_SECRET)?;
     let base = "/api/v1/osquery";
     let flags = [
-        format!("--tls_hostname={}", site.base_url().trim_start_matches("https://")),
-        format!("--tls_server_certs={}", site.certificate().display()),
+        format!("--tls_hostname={}", server.base_url().trim_start_matches("https://")),
+        format!("--tls_server_certs={}", server.certificate().display()),
         format!("--enroll_secret_path={}", secret.display()),
         format!("--enroll_tls_endpoint={base}/enroll"),
         "--config_plugin=tls".to_owned(),
@@ -49,13 +49,13 @@ fn flagfile(site: &Site, folder: &Path) -> Result<PathBuf> {
     Ok(file)
 }
 
-async fn schedule(site: &Site) -> Result<()> {
+async fn schedule(server: &CompatServer) -> Result<()> {
     let query = json!({ "name": "is_it_there", "query": "select uuid from osquery_info" });
     let scheduled = json!({ "query": "is_it_there", "interval": 2, "snapshot": true });
     let pack = json!({ "name": "compat", "queries": [scheduled], "targets": { "labels": ["All Hosts"] } });
     let document = |kind, spec| json!({ "apiVersion": "v1", "kind": kind, "spec": spec });
     let documents = json!({ "documents": [document("query", query), document("pack", pack)] });
-    site.operate("/api/v1/fleet/spec/apply", &documents).await?;
+    server.operate("/api/v1/fleet/spec/apply", &documents).await?;
     Ok(())
 }
 
@@ -73,10 +73,10 @@ async fn a_real_agent_enrolls_and_delivers_results() -> Result<()> {
         println!("skipped: there is no osqueryd on the PATH");
         return Ok(());
     };
-    let site = Site::start().await?;
-    schedule(&site).await?;
+    let server = CompatServer::start().await?;
+    schedule(&server).await?;
     let folder = tempfile::tempdir()?;
-    let flags = flagfile(&site, folder.path())?;
+    let flags = flagfile(&server, folder.path())?;
     let mut agent = Command::new(program)
         .arg(format!("--flagfile={}", flags.display()))
         .current_dir(folder.path())
@@ -86,17 +86,17 @@ async fn a_real_agent_enrolls_and_delivers_results() -> Result<()> {
     let within = Duration::from_secs(60);
     let host_id = until(within, "the agent enrolls", || {
         ensure_alive(&mut agent)?;
-        Ok(site.only_host().ok())
+        Ok(server.only_host().ok())
     })
     .await?;
     let line = until(within, "a result arrives", || {
         ensure_alive(&mut agent)?;
-        let lines = site.result_lines()?;
+        let lines = server.result_lines()?;
         Ok(lines.into_iter().find(|line| String::from_utf8_lossy(line).contains(NAME)))
     })
     .await?;
     let version: String =
-        site.database()?.query_row("SELECT osquery_version FROM hosts WHERE id = ?1", [host_id], |row| row.get(0))?;
+        server.database()?.query_row("SELECT osquery_version FROM hosts WHERE id = ?1", [host_id], |row| row.get(0))?;
     assert!(!version.is_empty());
     let line: serde_json::Value = serde_json::from_slice(&line).context("the line is no JSON")?;
     assert_eq!(line["name"], NAME);

@@ -1,6 +1,6 @@
 //! Whole recorded sequences.
 
-use agent_compat::{Recorded, Request, Sent, Site, lines_of, recording, recordings, unique_lines};
+use agent_compat::{Recorded, Request, Sent, CompatServer, lines_of, recording, recordings, unique_lines};
 use anyhow::Result;
 use loadtest::agent::AgentEndpoint;
 
@@ -30,14 +30,14 @@ async fn replay(name: &str) -> Result<usize> {
     let recorded = recording(name)?;
     let served: Vec<&Request> =
         recorded.iter().map(|(_, request)| request).filter(|it| !NOT_SERVED_YET.contains(&it.path.as_str())).collect();
-    let site = site_knowing(served.iter().copied()).await?;
+    let server = site_knowing(served.iter().copied()).await?;
     for request in &served {
-        let sent = site.send(request).await?;
+        let sent = server.send(request).await?;
         assert!(is_as_needed(request, &sent), "{}: {}", request.name, sent.text());
     }
     let (results, statuses) = logged(served.iter().copied())?;
-    assert_lines(&site.result_lines()?, &results, name);
-    assert_lines(&site.status_lines()?, &statuses, name);
+    assert_lines(&server.result_lines()?, &results, name);
+    assert_lines(&server.status_lines()?, &statuses, name);
     Ok(served.len())
 }
 
@@ -54,32 +54,32 @@ async fn every_recorded_sequence_is_answered_as_the_agent_needs_and_each_line_is
 /// Sends a recording in which the server forgot keys to one that forgets them at the same moments.
 async fn replay_with_forgetting(name: &str) -> Result<()> {
     let recorded = recording(name)?;
-    let mut site = Site::start().await?;
-    let host_id = site.enroll_recorded(&crate::one(2)?).await?;
+    let mut server = CompatServer::start().await?;
+    let host_id = server.enroll_recorded(&crate::one(2)?).await?;
     let mut is_forgotten = false;
     for (answer, request) in &recorded {
         if *answer == Recorded::KeyRefused && !is_forgotten {
-            site.restart(agent_compat::Forgets::AllNodeKeys).await?;
+            server.restart(agent_compat::Forgets::AllNodeKeys).await?;
             is_forgotten = true;
         }
         if !is_forgotten && let Some(key) = &request.header_key {
-            site.seed_key(key, host_id)?;
+            server.seed_key(key, host_id)?;
         }
-        let sent = site.send(request).await?;
+        let sent = server.send(request).await?;
         match answer {
             Recorded::KeyRefused => assert!(sent.verdict.is_node_invalid(), "{}: {}", request.name, sent.text()),
             _ => assert!(sent.verdict.is_success(), "{}: {}", request.name, sent.text()),
         }
         if let Recorded::Enrolled(key) = answer {
-            assert_eq!(site.only_host()?, host_id, "the same row");
-            site.seed_key(key, host_id)?;
+            assert_eq!(server.only_host()?, host_id, "the same row");
+            server.seed_key(key, host_id)?;
         }
     }
     assert!(is_forgotten || name.starts_with("38") || name.starts_with("42"), "{name}");
     let kept = recorded.iter().filter(|(answer, _)| *answer != Recorded::KeyRefused).map(|(_, request)| request);
     let (results, statuses) = logged(kept)?;
-    assert_lines(&site.result_lines()?, &results, name);
-    assert_lines(&site.status_lines()?, &statuses, name);
+    assert_lines(&server.result_lines()?, &results, name);
+    assert_lines(&server.status_lines()?, &statuses, name);
     Ok(())
 }
 

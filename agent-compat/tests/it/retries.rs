@@ -1,25 +1,25 @@
 //! What agents send again when they have seen no answer, or one they could not use.
 
-use agent_compat::{Drive, Fate, Recorded, Site, lines_of, recording, unique_lines};
+use agent_compat::{Drive, Fate, Recorded, CompatServer, lines_of, recording, unique_lines};
 use anyhow::Result;
 use loadtest::TestAgent;
-use loadtest::agent::{AgentEndpoint, Step};
+use loadtest::agent::{AgentEndpoint, ExchangeStep};
 
 use crate::{Lines, assert_lines, one, site_knowing};
 
 /// The batches of a recording, sent in order; every answer of ours is success, although the agent did not see it then.
 async fn kept_of(name: &str) -> Result<(Lines, Lines)> {
     let recorded = recording(name)?;
-    let site = site_knowing(recorded.iter().map(|(_, request)| request)).await?;
+    let server = site_knowing(recorded.iter().map(|(_, request)| request)).await?;
     let mut batches = Vec::new();
     for (_, request) in &recorded {
-        assert!(site.send(request).await?.verdict.is_success(), "{}", request.name);
+        assert!(server.send(request).await?.verdict.is_success(), "{}", request.name);
         batches.push(lines_of(request)?);
     }
     let sent: usize = batches.iter().map(Vec::len).sum();
     let unique = unique_lines(batches);
     assert!(unique.len() < sent, "{name} repeats nothing");
-    Ok((site.result_lines()?, unique))
+    Ok((server.result_lines()?, unique))
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -50,12 +50,12 @@ async fn a_full_window_resent_ten_times_gives_each_line_once() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_batch_repeated_after_a_restart_loses_no_line() -> Result<()> {
     let recorded = recording("49-log-dropped-connection.tsv")?;
-    let mut site = site_knowing(recorded.iter().map(|(_, request)| request)).await?;
-    site.send(&recorded[0].1).await?;
-    site.restart(agent_compat::Forgets::Nothing).await?;
+    let mut server = site_knowing(recorded.iter().map(|(_, request)| request)).await?;
+    server.send(&recorded[0].1).await?;
+    server.restart(agent_compat::Forgets::Nothing).await?;
     // What was sent last is not remembered over a restart: at least once is what is promised then.
-    assert!(site.send(&recorded[1].1).await?.verdict.is_success());
-    let kept = site.result_lines()?;
+    assert!(server.send(&recorded[1].1).await?.verdict.is_success());
+    let kept = server.result_lines()?;
     for line in lines_of(&recorded[0].1)? {
         assert!(kept.contains(&line), "a line is lost");
     }
@@ -63,8 +63,8 @@ async fn a_batch_repeated_after_a_restart_loses_no_line() -> Result<()> {
 }
 
 /// A model agent with recorded lines in its buffer, some of them there twice.
-fn agent_with_lines(site: &Site, numbers: &[u32]) -> Result<(TestAgent, Lines)> {
-    let mut agent = site.agent(1)?;
+fn agent_with_lines(server: &CompatServer, numbers: &[u32]) -> Result<(TestAgent, Lines)> {
+    let mut agent = server.agent(1)?;
     let mut lines = Vec::new();
     for number in numbers {
         for line in lines_of(&one(*number)?)? {
@@ -76,8 +76,8 @@ fn agent_with_lines(site: &Site, numbers: &[u32]) -> Result<(TestAgent, Lines)> 
 }
 
 async fn drive_through(fates: &[Fate]) -> Result<()> {
-    let site = Site::start().await?;
-    let (mut agent, mut lines) = agent_with_lines(&site, &[6, 70, 15])?;
+    let server = CompatServer::start().await?;
+    let (mut agent, mut lines) = agent_with_lines(&server, &[6, 70, 15])?;
     let now_ms = agent.now_ms();
     let mut left = fates.to_vec();
     left.reverse();
@@ -85,10 +85,10 @@ async fn drive_through(fates: &[Fate]) -> Result<()> {
         AgentEndpoint::Log => left.pop().unwrap_or(Fate::Arrives),
         _ => Fate::Arrives,
     };
-    let mut drive = Drive::new(agent.agent_mut(), site.transport()?, now_ms).with_fate(fate);
-    drive.until_success(Step::Results).await?;
+    let mut drive = Drive::new(agent.agent_mut(), server.transport()?, now_ms).with_fate(fate);
+    drive.until_success(ExchangeStep::Results).await?;
     drop(drive);
-    let mut kept = site.result_lines()?;
+    let mut kept = server.result_lines()?;
     // The agent's buffer has an order of its own.
     kept.sort();
     lines.sort();

@@ -15,9 +15,9 @@ fn moved(change: impl Fn(&str) -> String) -> Result<Vec<Request>> {
 }
 
 async fn all_succeed(requests: &[Request]) -> Result<()> {
-    let site = site_knowing(requests).await?;
+    let server = site_knowing(requests).await?;
     for request in requests {
-        let sent = site.send(request).await?;
+        let sent = server.send(request).await?;
         assert!(sent.verdict.is_success(), "{}: {}", request.path, sent.text());
     }
     Ok(())
@@ -35,8 +35,8 @@ async fn agents_may_use_either_base() -> Result<()> {
 async fn a_secret_in_the_address_changes_nothing_and_is_not_logged() -> Result<()> {
     all_succeed(&moved(|path| format!("{path}?enroll_secret={ENROLL_SECRET}"))?).await?;
     let lost = Request { path: format!("/api/v1/osquery/nowhere?enroll_secret={ENROLL_SECRET}"), ..one(3)? };
-    let site = site_knowing([]).await?;
-    assert_eq!(site.send(&lost).await?.response.status, 404);
+    let server = site_knowing([]).await?;
+    assert_eq!(server.send(&lost).await?.response.status, 404);
     let log = captured_log();
     assert!(log.contains("listening"), "the log is being captured");
     assert!(!log.contains(ENROLL_SECRET), "the secret is in the log");
@@ -45,9 +45,9 @@ async fn a_secret_in_the_address_changes_nothing_and_is_not_logged() -> Result<(
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_endpoint_that_does_not_exist_is_a_failure_to_agents() -> Result<()> {
-    let site = site_knowing([]).await?;
+    let server = site_knowing([]).await?;
     for path in ["/api/v1/osquery", "/api/v1/osquery/", "/api/v1/osquery/configs", "/api/osquery/log/"] {
-        let sent = site.send(&Request { path: path.to_owned(), ..one(3)? }).await?;
+        let sent = server.send(&Request { path: path.to_owned(), ..one(3)? }).await?;
         assert!(!sent.verdict.is_success(), "{path}: {}", sent.text());
         assert!(!sent.verdict.is_node_invalid(), "{path}: {}", sent.text());
     }

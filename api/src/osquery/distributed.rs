@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::error::ReadError;
 use super::key_text;
 use super::rows::Rows;
-use super::scan::{self, Kind, Value};
+use super::scan::{self, ValueKind, Value};
 
 /// Query ids read from one body. Agents report what they were given, plus what earlier writes could
 /// not deliver; the limit only keeps a body made of nothing but ids from taking many times its size
@@ -130,7 +130,7 @@ impl<'a> DistributedWrite<'a> {
 /// What tells whether queries worked must be readable, lest an answer be taken for an empty one.
 fn checked<'a>(section: Option<Value<'a>>, member: &'static str) -> Result<Option<Value<'a>>, ReadError> {
     match section {
-        Some(value) if value.kind() != Kind::Object && !value.is_empty() => Err(value.wrong_type(member, "an object")),
+        Some(value) if value.kind() != ValueKind::Object && !value.is_empty() => Err(value.wrong_type(member, "an object")),
         _ => Ok(section),
     }
 }
@@ -175,7 +175,7 @@ impl<'a> Answer<'a> {
     fn judge(self) -> QueryResult<'a> {
         let said = self.message.and_then(|value| value.text()).filter(|text| !text.is_empty());
         let rows = self.rows.map(Rows::of);
-        let status = self.status.filter(|value| value.kind() != Kind::Null).map(integer);
+        let status = self.status.filter(|value| value.kind() != ValueKind::Null).map(integer);
 
         let (status, problem) = match (status, rows) {
             (Some(None), _) => (FAILED, Some(UNREADABLE_STATUS)),
@@ -208,7 +208,7 @@ impl Stats {
             };
             *field = amount(member.value);
         }
-        (value.kind() == Kind::Object && value.children() > 0).then_some(stats)
+        (value.kind() == ValueKind::Object && value.children() > 0).then_some(stats)
     }
 }
 

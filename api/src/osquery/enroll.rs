@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::error::ReadError;
-use super::scan::{self, Kind, Value};
+use super::scan::{self, ValueKind, Value};
 
 /// Columns kept of one detail table, the first ones. The widest of these tables has about twenty.
 pub const MAX_COLUMNS: usize = 128;
@@ -78,7 +78,7 @@ impl Enroll {
                 _ => continue,
             };
             *field = match member.value.kind() {
-                Kind::Null => None,
+                ValueKind::Null => None,
                 _ => bounded(member.value, MAX_VALUE_BYTES, &mut enroll.dropped),
             };
         }
@@ -89,7 +89,7 @@ impl Enroll {
     }
 
     fn read_details(&mut self, details: Value<'_>) {
-        if details.kind() != Kind::Object && !details.is_empty() {
+        if details.kind() != ValueKind::Object && !details.is_empty() {
             self.dropped += 1;
         }
         for table in details.members() {
@@ -106,7 +106,7 @@ impl Enroll {
 }
 
 fn read_columns(row: Value<'_>, dropped: &mut usize) -> Columns {
-    if row.kind() != Kind::Object && !row.is_empty() {
+    if row.kind() != ValueKind::Object && !row.is_empty() {
         *dropped += 1;
     }
     let mut columns = Columns::new();

@@ -39,7 +39,7 @@ pub use log::{Elements, Log, LogType, MAX_LOG_TYPE_BYTES, write_line};
 pub use rows::{Names, Row, Rows};
 pub use scan::MAX_DEPTH;
 
-use scan::{Kind, Value};
+use scan::{ValueKind, Value};
 
 /// The node key of any body that carries one; all there is to read in a config or a distributed
 /// read request.
@@ -61,8 +61,8 @@ pub fn node_key(body: &[u8]) -> Result<Option<Cow<'_, str>>, ReadError> {
 fn key_text(key: Option<Value<'_>>) -> Result<Option<Cow<'_, str>>, ReadError> {
     match key {
         Some(value) => match value.kind() {
-            Kind::String => Ok(value.text()),
-            Kind::Null => Ok(None),
+            ValueKind::String => Ok(value.text()),
+            ValueKind::Null => Ok(None),
             _ => Err(value.wrong_type("node_key", "a string")),
         },
         None => Ok(None),

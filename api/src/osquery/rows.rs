@@ -3,7 +3,7 @@ use std::collections::HashMap;
 use std::hash::{BuildHasher as _, RandomState};
 
 use super::json_text;
-use super::scan::{Kind, Value};
+use super::scan::{ValueKind, Value};
 
 /// The rows of one live query's answer, left in the body until they are asked for: a huge answer
 /// can be cut or streamed row by row.
@@ -18,8 +18,8 @@ impl<'a> Rows<'a> {
     /// `None` if the value is something else than a list of objects or an empty value.
     pub(super) fn of(value: Value<'a>) -> Option<Self> {
         match value.kind() {
-            Kind::Array => value.only_objects().then_some(Self(Some(value))),
-            Kind::Object => None,
+            ValueKind::Array => value.only_objects().then_some(Self(Some(value))),
+            ValueKind::Object => None,
             _ => value.is_empty().then_some(Self(None)),
         }
     }

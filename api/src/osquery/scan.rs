@@ -21,7 +21,7 @@ pub const MAX_DEPTH: u32 = 64;
 
 /// The kind of a JSON value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum ValueKind {
     Object,
     Array,
     String,
@@ -59,14 +59,14 @@ impl<'a> Value<'a> {
         Self { body, start, end, children, only_objects }
     }
 
-    pub fn kind(&self) -> Kind {
+    pub fn kind(&self) -> ValueKind {
         match self.body.get(self.start) {
-            Some(b'{') => Kind::Object,
-            Some(b'[') => Kind::Array,
-            Some(b'"') => Kind::String,
-            Some(b't' | b'f') => Kind::Bool,
-            Some(b'n') => Kind::Null,
-            _ => Kind::Number,
+            Some(b'{') => ValueKind::Object,
+            Some(b'[') => ValueKind::Array,
+            Some(b'"') => ValueKind::String,
+            Some(b't' | b'f') => ValueKind::Bool,
+            Some(b'n') => ValueKind::Null,
+            _ => ValueKind::Number,
         }
     }
 
@@ -96,10 +96,10 @@ impl<'a> Value<'a> {
     /// every empty container.
     pub fn is_empty(&self) -> bool {
         match self.kind() {
-            Kind::Null => true,
-            Kind::String => self.end - self.start == 2,
-            Kind::Object | Kind::Array => self.children == 0,
-            Kind::Number | Kind::Bool => false,
+            ValueKind::Null => true,
+            ValueKind::String => self.end - self.start == 2,
+            ValueKind::Object | ValueKind::Array => self.children == 0,
+            ValueKind::Number | ValueKind::Bool => false,
         }
     }
 
@@ -107,16 +107,16 @@ impl<'a> Value<'a> {
     /// numbers and booleans as they are written, null as "". `None` for objects and arrays.
     pub fn text(&self) -> Option<Cow<'a, str>> {
         match self.kind() {
-            Kind::String => Some(text::decode(self.inside())),
-            Kind::Number | Kind::Bool => Some(String::from_utf8_lossy(self.raw())),
-            Kind::Null => Some(Cow::Borrowed("")),
-            Kind::Object | Kind::Array => None,
+            ValueKind::String => Some(text::decode(self.inside())),
+            ValueKind::Number | ValueKind::Bool => Some(String::from_utf8_lossy(self.raw())),
+            ValueKind::Null => Some(Cow::Borrowed("")),
+            ValueKind::Object | ValueKind::Array => None,
         }
     }
 
     /// Whether the value is this string, however it was escaped.
     pub fn is(&self, text: &str) -> bool {
-        if self.kind() != Kind::String {
+        if self.kind() != ValueKind::String {
             return false;
         }
         let inside = self.inside();
@@ -126,7 +126,7 @@ impl<'a> Value<'a> {
     /// The members of an object, none for anything else.
     pub fn members(&self) -> impl Iterator<Item = Member<'a>> + use<'a> {
         let walk = match self.kind() {
-            Kind::Object => Walk::new(self.cursor(), b'{', b'}'),
+            ValueKind::Object => Walk::new(self.cursor(), b'{', b'}'),
             _ => Walk::over(self.cursor()),
         };
         // The text was checked when this value was made, so no error can end this early.
@@ -136,7 +136,7 @@ impl<'a> Value<'a> {
     /// The elements of an array, none for anything else.
     pub fn elements(&self) -> impl Iterator<Item = Value<'a>> + use<'a> {
         let mut walk = match self.kind() {
-            Kind::Array => Walk::new(self.cursor(), b'[', b']'),
+            ValueKind::Array => Walk::new(self.cursor(), b'[', b']'),
             _ => Walk::over(self.cursor()),
         };
         std::iter::from_fn(move || walk.item(|cursor| cursor.value(1)).and_then(Result::ok))

@@ -6,7 +6,7 @@ use super::{API_VERSION, EnrollSecretSpec, LabelSpec, PackSpec, QuerySpec, UserR
 /// What a document describes. Written in lower case; read in any case, plurals and 3.x words included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Kind {
+pub enum DocumentKind {
     Query,
     Pack,
     Label,
@@ -17,7 +17,7 @@ pub enum Kind {
     UserRoles,
 }
 
-impl Kind {
+impl DocumentKind {
     pub const ALL: [Self; 7] =
         [Self::Query, Self::Pack, Self::Label, Self::Config, Self::Options, Self::EnrollSecret, Self::UserRoles];
 
@@ -74,15 +74,15 @@ pub enum SpecDocument {
 }
 
 impl SpecDocument {
-    pub fn kind(&self) -> Kind {
+    pub fn kind(&self) -> DocumentKind {
         match self {
-            Self::Query(_) => Kind::Query,
-            Self::Pack(_) => Kind::Pack,
-            Self::Label(_) => Kind::Label,
-            Self::Config(_) => Kind::Config,
-            Self::Options(_) => Kind::Options,
-            Self::EnrollSecret(_) => Kind::EnrollSecret,
-            Self::UserRoles(_) => Kind::UserRoles,
+            Self::Query(_) => DocumentKind::Query,
+            Self::Pack(_) => DocumentKind::Pack,
+            Self::Label(_) => DocumentKind::Label,
+            Self::Config(_) => DocumentKind::Config,
+            Self::Options(_) => DocumentKind::Options,
+            Self::EnrollSecret(_) => DocumentKind::EnrollSecret,
+            Self::UserRoles(_) => DocumentKind::UserRoles,
         }
     }
 }

@@ -9,7 +9,7 @@ mod query;
 mod secret;
 mod user_roles;
 
-pub use document::{Document, Kind, SpecDocument};
+pub use document::{Document, DocumentKind, SpecDocument};
 pub use label::{LabelMembership, LabelSpec, LabelType};
 pub use pack::{PackQuery, PackSpec, PackTargets};
 pub use query::QuerySpec;

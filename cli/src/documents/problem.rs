@@ -16,11 +16,11 @@ pub struct Source {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
     pub reason: String,
-    place: Option<Place>,
+    place: Option<SourceLocation>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Place {
+struct SourceLocation {
     file: String,
     line: usize,
     column: usize,
@@ -48,7 +48,7 @@ impl Problem {
         }
         let text = source.text.lines().nth(line - 1).unwrap_or_default();
         let (excerpt, underline) = excerpt(text, column - 1, width);
-        let place = Place { file: source.name.clone(), line, column, excerpt, underline };
+        let place = SourceLocation { file: source.name.clone(), line, column, excerpt, underline };
         Self { reason: reason.into(), place: Some(place) }
     }
 

@@ -16,7 +16,7 @@ const SILENCE: Duration = Duration::from_secs(90);
 const LONGEST: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// An answer that is read line by line; one line is in memory at a time.
-pub struct Lines {
+pub struct ResultStream {
     answer: Response,
     address: String,
     url: String,
@@ -25,7 +25,7 @@ pub struct Lines {
 
 /// A line without its end.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Line {
+pub struct StreamLine {
     pub bytes: Vec<u8>,
     /// Whether its end was seen; the connection may have been cut in the middle of the last line.
     pub is_whole: bool,
@@ -33,7 +33,7 @@ pub struct Line {
 
 impl Server {
     /// Begins to read an answer of lines.
-    pub async fn lines(&self, path: &str) -> Result<Lines, RestError> {
+    pub async fn lines(&self, path: &str) -> Result<ResultStream, RestError> {
         let url = format!("{}{}", self.address, fleet(path));
         let mut request = self.http.get(&url).timeout(LONGEST);
         if !self.token.is_empty() {
@@ -51,17 +51,17 @@ impl Server {
             let bytes = answer.bytes().await.map_err(|error| RestError::unreachable(&self.address, error))?;
             return Err(RestError::from_answer(&url, status, retry_after, &bytes));
         }
-        Ok(Lines { answer, address: self.address.clone(), url, splitter: Splitter::default() })
+        Ok(ResultStream { answer, address: self.address.clone(), url, splitter: Splitter::default() })
     }
 }
 
-impl Lines {
+impl ResultStream {
     /// The next line that is not blank; nothing once the server has ended the answer.
-    pub async fn next(&mut self) -> Result<Option<Line>, RestError> {
+    pub async fn next(&mut self) -> Result<Option<StreamLine>, RestError> {
         loop {
             while let Some(bytes) = self.splitter.take().map_err(|TooLong| self.too_long())? {
                 if !is_blank(&bytes) {
-                    return Ok(Some(Line { bytes, is_whole: true }));
+                    return Ok(Some(StreamLine { bytes, is_whole: true }));
                 }
             }
             let chunk = timeout(SILENCE, self.answer.chunk()).await.map_err(|_| silent(&self.address))?;
@@ -69,14 +69,14 @@ impl Lines {
                 Some(chunk) => self.splitter.feed(&chunk),
                 None => {
                     let bytes = self.splitter.rest();
-                    return Ok((!is_blank(&bytes)).then_some(Line { bytes, is_whole: false }));
+                    return Ok((!is_blank(&bytes)).then_some(StreamLine { bytes, is_whole: false }));
                 }
             }
         }
     }
 
     /// What is said of a line that cannot be understood.
-    pub fn misunderstood(&self, line: &Line, cause: serde_json::Error) -> RestError {
+    pub fn misunderstood(&self, line: &StreamLine, cause: serde_json::Error) -> RestError {
         if line.is_whole {
             return RestError::Strange { url: self.url.clone(), cause };
         }

@@ -13,7 +13,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 pub use error::RestError;
-pub use lines::Lines;
+pub use lines::ResultStream;
 
 use crate::contexts::Context;
 use crate::output;

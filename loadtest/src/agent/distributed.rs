@@ -10,7 +10,7 @@ use super::{
     json::{push_name, push_raw_member, push_row, push_text_member},
     lines::Severity,
     request::Thread,
-    step::Step,
+    step::ExchangeStep,
 };
 use crate::tables::{Cost, Row};
 
@@ -184,7 +184,7 @@ impl Agent {
         };
         let flushes = had_work || self.version.at_least(5, 3, 0);
         if flushes && !self.live.completed.is_empty() {
-            self.begin_step(Thread::Distributed, Step::Write, now_ms.saturating_add(wall_ms));
+            self.begin_step(Thread::Distributed, ExchangeStep::Write, now_ms.saturating_add(wall_ms));
         } else {
             self.rest(Thread::Distributed, self.distributed_pause_ms(now_ms), now_ms);
         }

@@ -24,7 +24,7 @@ impl LineKind {
 
 /// One stored line.
 #[derive(Debug)]
-pub(super) struct Line {
+pub(super) struct BufferedLine {
     at_s: u64,
     number: u32,
     sequence: u64,
@@ -37,8 +37,8 @@ pub(super) struct Line {
 /// decimal text of a running number, so that number 10 comes before number 9.
 #[derive(Debug, Default)]
 pub(super) struct LogBuffer {
-    results: VecDeque<Line>,
-    statuses: VecDeque<Line>,
+    results: VecDeque<BufferedLine>,
+    statuses: VecDeque<BufferedLine>,
     last_number: u32,
     sequence: u64,
 }
@@ -68,7 +68,7 @@ impl LogBuffer {
     }
 
     /// The lines of one kind in a window.
-    pub fn lines(&self, kind: LineKind, window: Window) -> impl Iterator<Item = &Line> {
+    pub fn lines(&self, kind: LineKind, window: Window) -> impl Iterator<Item = &BufferedLine> {
         let lines = match kind {
             LineKind::Result => &self.results,
             LineKind::Status => &self.statuses,
@@ -77,7 +77,7 @@ impl LogBuffer {
     }
 
     /// Removes and returns the lines of one kind in a window.
-    pub fn take(&mut self, kind: LineKind, window: Window) -> Vec<Line> {
+    pub fn take(&mut self, kind: LineKind, window: Window) -> Vec<BufferedLine> {
         let mut taken = Vec::new();
         let lines = self.lines_mut(kind);
         let mut at = 0;
@@ -106,12 +106,12 @@ impl LogBuffer {
             .rev()
             .take_while(|other| other.at_s > at_s || (other.at_s == at_s && other.number.to_string() > text))
             .count();
-        lines.insert(lines.len() - behind, Line { at_s, number, sequence, is_json, bytes });
+        lines.insert(lines.len() - behind, BufferedLine { at_s, number, sequence, is_json, bytes });
     }
 
     /// Removes the oldest line of either kind.
     pub fn purge_oldest(&mut self) -> Option<LineKind> {
-        let age = |line: Option<&Line>| line.map(|line| line.at_s);
+        let age = |line: Option<&BufferedLine>| line.map(|line| line.at_s);
         let kind = match (age(self.results.front()), age(self.statuses.front())) {
             (Some(result), Some(status)) if status < result => LineKind::Status,
             (Some(_), _) => LineKind::Result,
@@ -127,7 +127,7 @@ impl LogBuffer {
         self.last_number = 0;
     }
 
-    fn lines_mut(&mut self, kind: LineKind) -> &mut VecDeque<Line> {
+    fn lines_mut(&mut self, kind: LineKind) -> &mut VecDeque<BufferedLine> {
         match kind {
             LineKind::Result => &mut self.results,
             LineKind::Status => &mut self.statuses,
@@ -153,7 +153,7 @@ mod tests {
         );
     }
 
-    fn texts(lines: Vec<Line>) -> Vec<String> {
+    fn texts(lines: Vec<BufferedLine>) -> Vec<String> {
         lines.into_iter().map(|line| String::from_utf8(line.bytes.into()).unwrap()).collect()
     }
 

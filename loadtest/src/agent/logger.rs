@@ -9,7 +9,7 @@ use super::{
     lines::Severity,
     log_buffer::{LineKind, Window},
     request::Thread,
-    step::Step,
+    step::ExchangeStep,
     version::Version,
 };
 
@@ -36,8 +36,8 @@ impl Delivery {
     }
 
     /// Notes the outcome of one kind of line.
-    pub fn concluded(&mut self, step: Step, success: bool, flags: &Flags, version: Version, now_ms: u64) {
-        let backoff = if step == Step::Results { &mut self.results } else { &mut self.statuses };
+    pub fn concluded(&mut self, step: ExchangeStep, success: bool, flags: &Flags, version: Version, now_ms: u64) {
+        let backoff = if step == ExchangeStep::Results { &mut self.results } else { &mut self.statuses };
         if success {
             *backoff = Backoff::default();
             return;
@@ -63,7 +63,7 @@ impl Agent {
     pub(super) fn begin_delivery(&mut self, now_ms: u64) {
         let (results, _) = self.select_lines();
         if results > 0 && now_ms >= self.delivery.results.not_before_ms {
-            self.begin_step(Thread::Logger, Step::Results, now_ms);
+            self.begin_step(Thread::Logger, ExchangeStep::Results, now_ms);
         } else {
             self.go_on_with_statuses(now_ms);
         }
@@ -72,7 +72,7 @@ impl Agent {
     pub(super) fn go_on_with_statuses(&mut self, now_ms: u64) {
         let waiting = self.delivery.window.count(LineKind::Status) > 0;
         if waiting && now_ms >= self.delivery.statuses.not_before_ms {
-            self.begin_step(Thread::Logger, Step::Statuses, now_ms);
+            self.begin_step(Thread::Logger, ExchangeStep::Statuses, now_ms);
         } else {
             self.end_delivery(now_ms);
         }

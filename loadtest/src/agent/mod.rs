@@ -15,7 +15,7 @@ mod enroll;
 mod flags;
 mod identity;
 mod json;
-mod lane;
+mod worker;
 mod lines;
 mod log_buffer;
 mod logger;
@@ -38,15 +38,15 @@ pub use distributed::LiveResult;
 pub use flags::{Flags, Paths};
 pub use identity::{Hardware, Identity, OsVersion, Platform};
 pub(crate) use json::push_row as distributed_row;
-pub use lane::Done;
+pub use worker::Done;
 pub use log_buffer::LineKind;
 pub use request::{AgentEndpoint, Next, Outcome, REQUEST_DEADLINE_MS, Request, Thread};
-pub use step::Step;
+pub use step::ExchangeStep;
 pub use verdict::Verdict;
 pub use version::Version;
 
 use self::{
-    config::ConfigState, decorations::Decorations, distributed::Live, lane::Lane, log_buffer::LogBuffer,
+    config::ConfigState, decorations::Decorations, distributed::Live, worker::Worker, log_buffer::LogBuffer,
     logger::Delivery, own_tables::OwnView, schedule::Schedule,
 };
 use crate::tables::{Context, Cost, Row, Tables};
@@ -80,7 +80,7 @@ pub struct Agent {
     tables: Box<dyn Tables>,
     node_key: String,
     process: Process,
-    lanes: [Lane; 3],
+    workers: [Worker; 3],
     /// The thread that is enrolling; the others wait for it.
     enrolling: Option<Thread>,
     config: ConfigState,
@@ -113,7 +113,7 @@ impl Agent {
             tables,
             node_key: String::new(),
             process: Process { pid: 0, start_time_s: now_ms / 1000 },
-            lanes: [Lane::due(now_ms), Lane::off(), Lane::off()],
+            workers: [Worker::due(now_ms), Worker::off(), Worker::off()],
             enrolling: None,
             config: ConfigState::default(),
             schedule: Schedule::default(),
@@ -195,8 +195,8 @@ impl Agent {
         self.delivery = Delivery::default();
         self.live.restart();
         self.last_tick_s = now_ms / 1000;
-        for (lane, thread) in self.lanes.iter_mut().zip(Thread::ALL) {
-            lane.restart((thread == Thread::Config).then_some(now_ms));
+        for (worker, thread) in self.workers.iter_mut().zip(Thread::ALL) {
+            worker.restart((thread == Thread::Config).then_some(now_ms));
         }
     }
 

@@ -12,7 +12,7 @@ use super::{
 
 /// One exchange with the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Step {
+pub enum ExchangeStep {
     /// Enrollment.
     Enroll,
     /// Configuration.
@@ -27,7 +27,7 @@ pub enum Step {
     Write,
 }
 
-impl Step {
+impl ExchangeStep {
     /// The endpoint it goes to.
     #[must_use]
     pub fn endpoint(self) -> AgentEndpoint {
@@ -46,21 +46,21 @@ impl Agent {
     ///
     /// Log steps send the lines that [`Agent::select_lines`] chose; before that they are empty.
     #[must_use]
-    pub fn request(&self, step: Step, now_ms: u64) -> Request {
+    pub fn request(&self, step: ExchangeStep, now_ms: u64) -> Request {
         let mut gzip = false;
         let body = match step {
-            Step::Enroll => self.enroll_body(),
-            Step::Config | Step::Read => {
+            ExchangeStep::Enroll => self.enroll_body(),
+            ExchangeStep::Config | ExchangeStep::Read => {
                 let mut body = vec![b'{'];
                 push_text_member(&mut body, "node_key", &self.node_key);
                 body.push(b'}');
                 body
             }
-            Step::Results | Step::Statuses => {
+            ExchangeStep::Results | ExchangeStep::Statuses => {
                 gzip = self.flags.logger_tls_compress;
                 self.log_body(line_kind(step))
             }
-            Step::Write => self.write_body(),
+            ExchangeStep::Write => self.write_body(),
         };
         Request {
             endpoint: step.endpoint(),
@@ -72,7 +72,7 @@ impl Agent {
     }
 
     /// Judges the outcome of a step and does what an agent does with it, apart from deciding what comes next.
-    pub fn absorb(&mut self, step: Step, outcome: &Outcome, now_ms: u64) -> Verdict {
+    pub fn absorb(&mut self, step: ExchangeStep, outcome: &Outcome, now_ms: u64) -> Verdict {
         let body = match outcome {
             Outcome::Answer(body) => body,
             Outcome::Timeout => {
@@ -80,18 +80,18 @@ impl Agent {
             }
             Outcome::Broken(reason) => return self.judged(step, Verdict::Failure(reason.clone())),
         };
-        if step == Step::Enroll {
+        if step == ExchangeStep::Enroll {
             let verdict = self.absorb_enroll(body, now_ms);
             return self.judged(step, verdict);
         }
         let verdict = Verdict::judge(body, self.version);
         match &verdict {
             Verdict::Success(value) => match step {
-                Step::Config => self.apply_config(value, now_ms),
-                Step::Results | Step::Statuses => self.acknowledge_lines(line_kind(step)),
-                Step::Read => self.accept_live_queries(value, now_ms),
-                Step::Write => self.live.completed.clear(),
-                Step::Enroll => {}
+                ExchangeStep::Config => self.apply_config(value, now_ms),
+                ExchangeStep::Results | ExchangeStep::Statuses => self.acknowledge_lines(line_kind(step)),
+                ExchangeStep::Read => self.accept_live_queries(value, now_ms),
+                ExchangeStep::Write => self.live.completed.clear(),
+                ExchangeStep::Enroll => {}
             },
             Verdict::NodeInvalid if !self.flags.disable_reenrollment => self.node_key.clear(),
             Verdict::NodeInvalid | Verdict::Failure(_) => {}
@@ -144,12 +144,12 @@ impl Agent {
         self.counters.sent(request.endpoint);
     }
 
-    fn judged(&mut self, step: Step, verdict: Verdict) -> Verdict {
+    fn judged(&mut self, step: ExchangeStep, verdict: Verdict) -> Verdict {
         self.counters.judged(step.endpoint(), &verdict);
         verdict
     }
 }
 
-fn line_kind(step: Step) -> LineKind {
-    if step == Step::Statuses { LineKind::Status } else { LineKind::Result }
+fn line_kind(step: ExchangeStep) -> LineKind {
+    if step == ExchangeStep::Statuses { LineKind::Status } else { LineKind::Result }
 }

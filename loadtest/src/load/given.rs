@@ -20,7 +20,7 @@ use crate::agent::{
 const MAX_KEPT: usize = 2048;
 
 /// A config as hosts of one kind read it.
-pub(super) struct Given {
+pub(super) struct ServedConfig {
     body: Box<[u8]>,
     pub queries: Vec<Scheduled>,
     /// Markers of platforms that stand in it.
@@ -55,7 +55,7 @@ impl Scheduled {
     }
 }
 
-impl Given {
+impl ServedConfig {
     fn read(body: &[u8], template: &Template, delimiter: &str) -> Option<Self> {
         let value: Value = serde_json::from_slice(body).ok()?;
         let root = value.as_object()?;
@@ -124,17 +124,17 @@ impl Given {
 /// All distinct configs by kind of host.
 #[derive(Default)]
 pub(super) struct Configs {
-    known: HashMap<(u16, Box<[u8]>), Rc<Given>>,
+    known: HashMap<(u16, Box<[u8]>), Rc<ServedConfig>>,
 }
 
 impl Configs {
     /// The config of this body; `None` if it is none.
-    pub fn given(&mut self, body: &[u8], kind: u16, template: &Template) -> Option<Rc<Given>> {
+    pub fn given(&mut self, body: &[u8], kind: u16, template: &Template) -> Option<Rc<ServedConfig>> {
         let key = (kind, Box::from(body));
         if let Some(known) = self.known.get(&key) {
             return Some(Rc::clone(known));
         }
-        let given = Rc::new(Given::read(body, template, "_")?);
+        let given = Rc::new(ServedConfig::read(body, template, "_")?);
         if self.known.len() >= MAX_KEPT {
             self.known.clear();
         }

@@ -231,7 +231,7 @@ impl Options {
 
 /// The parts of a server's address.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Place {
+pub(super) struct ServerUrl {
     pub is_https: bool,
     pub name: String,
     /// Value of the `Host` header.
@@ -240,7 +240,7 @@ pub(super) struct Place {
     pub address: SocketAddr,
 }
 
-impl Place {
+impl ServerUrl {
     /// Reads `http[s]://host[:port][/prefix]` and looks the host up.
     pub fn find(url: &str) -> Result<Self, String> {
         let bad = || format!("--server {url:?} is not http:// or https:// with a host and perhaps a port and a path");
@@ -343,13 +343,13 @@ mod tests {
 
     #[test]
     fn addresses_have_parts() {
-        let place = Place::find("https://127.0.0.1:8443/muster/").unwrap();
+        let place = ServerUrl::find("https://127.0.0.1:8443/muster/").unwrap();
         assert_eq!((place.is_https, place.host.as_str(), place.prefix.as_str()), (true, "127.0.0.1:8443", "/muster"));
         assert_eq!(place.address, "127.0.0.1:8443".parse().unwrap());
-        assert_eq!(Place::find("http://[::1]:80").unwrap().address, "[::1]:80".parse().unwrap());
-        assert_eq!(Place::find("http://127.0.0.1").unwrap().address.port(), 80);
+        assert_eq!(ServerUrl::find("http://[::1]:80").unwrap().address, "[::1]:80".parse().unwrap());
+        assert_eq!(ServerUrl::find("http://127.0.0.1").unwrap().address.port(), 80);
         for bad in ["127.0.0.1:1", "ftp://x", "https://", "https://h:port", "https://a b", "https://u@h"] {
-            assert!(Place::find(bad).is_err(), "{bad}");
+            assert!(ServerUrl::find(bad).is_err(), "{bad}");
         }
     }
 

@@ -9,7 +9,7 @@ use serde_json::json;
 use super::{
     BadOptions, Say, careless,
     engine::micros,
-    options::{Mode, Options, Place},
+    options::{Mode, Options, ServerUrl},
     process::{self, Usage},
     profile::Profile,
     rest::Rest,
@@ -21,9 +21,9 @@ use crate::transport::{Trust, tls::client_config};
 /// Files a process needs besides its connections.
 const OTHER_FILES: u64 = 64;
 /// Judges the options and finds the server.
-pub(super) fn target(options: &Options) -> anyhow::Result<(Place, Target)> {
+pub(super) fn target(options: &Options) -> anyhow::Result<(ServerUrl, Target)> {
     let mut problems = options.problems();
-    let place = match Place::find(&options.server) {
+    let place = match ServerUrl::find(&options.server) {
         Ok(place) => place,
         Err(problem) => {
             problems.push(problem);
@@ -109,7 +109,7 @@ pub(super) async fn operator(options: &Options, rest: Rest, say: Say<'_>) -> any
     Ok((operator, secret))
 }
 
-pub(super) fn profile(options: &Options, place: &Place, run: u32, start_unix_ms: u64) -> Profile {
+pub(super) fn profile(options: &Options, place: &ServerUrl, run: u32, start_unix_ms: u64) -> Profile {
     Profile {
         seed: options.seed,
         run,

@@ -7,7 +7,7 @@ use muster_api::osquery::{config::push_json_str, filters};
 use crate::{
     Agent, Flags, Identity, Platform, SqliteHost,
     agent::{
-        AgentEndpoint, OsVersion, Step, Version,
+        AgentEndpoint, OsVersion, ExchangeStep, Version,
         chance::{below, mix, uuid},
         distributed_row,
     },
@@ -212,7 +212,7 @@ impl Template {
             has_header: Version::parse(version).at_least(5, 23, 0),
             markers,
             heads,
-            enroll: Gapped::find(&model.request(Step::Enroll, ground.now_ms).body),
+            enroll: Gapped::find(&model.request(ExchangeStep::Enroll, ground.now_ms).body),
             model,
             answers: HashMap::new(),
         }
@@ -338,7 +338,7 @@ mod tests {
                 let mut model = Agent::new(identity, flags.clone(), Box::new(SqliteHost::new()), ground.now_ms);
                 let mut body = Vec::new();
                 template.enroll(&mut body, &names);
-                assert_eq!(body, model.request(Step::Enroll, ground.now_ms).body, "{}", flavour.0);
+                assert_eq!(body, model.request(ExchangeStep::Enroll, ground.now_ms).body, "{}", flavour.0);
                 let sql = "SELECT * FROM system_info, osquery_info, os_version";
                 let mut expected = Vec::new();
                 let (rows, _) = model.ask(sql, ground.now_ms);

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     Agent, Identity, Platform, SqliteHost,
-    agent::{Outcome as ModelOutcome, Step},
+    agent::{Outcome as ModelOutcome, ExchangeStep},
 };
 
 const SECOND: Micros = 1_000_000;
@@ -59,7 +59,7 @@ struct Driver {
 /// A request under way.
 struct Sent {
     job: Job,
-    step: Step,
+    step: ExchangeStep,
     due: Micros,
     sent: Micros,
     head: String,
@@ -98,7 +98,7 @@ impl Driver {
         }
     }
 
-    fn expect(&mut self, step: Step) -> Sent {
+    fn expect(&mut self, step: ExchangeStep) -> Sent {
         let sent = self.next();
         assert_eq!(sent.step, step, "{}", sent.body);
         sent
@@ -124,21 +124,21 @@ impl Driver {
     /// Enrolled and configured.
     fn started(profile: Profile) -> Self {
         let mut driver = Self::new(profile);
-        let sent = driver.expect(Step::Enroll);
+        let sent = driver.expect(ExchangeStep::Enroll);
         driver.take(&sent, br#"{"node_key":"k1"}"#);
-        let sent = driver.expect(Step::Config);
+        let sent = driver.expect(ExchangeStep::Config);
         driver.take(&sent, &config());
         driver
     }
 
     /// The next request of this step; reads in between are told that there is nothing to do.
-    fn skip_to(&mut self, step: Step) -> Sent {
+    fn skip_to(&mut self, step: ExchangeStep) -> Sent {
         loop {
             let sent = self.next();
             if sent.step == step {
                 return sent;
             }
-            let answer = if sent.step == Step::Config { config() } else { b"{}".to_vec() };
+            let answer = if sent.step == ExchangeStep::Config { config() } else { b"{}".to_vec() };
             self.take(&sent, &answer);
         }
     }
@@ -170,18 +170,18 @@ fn keys(value: &Value) -> Vec<&String> {
 #[test]
 fn lines_have_the_shape_the_model_gives_them() {
     let mut driver = Driver::started(profile());
-    let sent = driver.skip_to(Step::Results);
+    let sent = driver.skip_to(ExchangeStep::Results);
     assert!(sent.head.contains("X-Forwarded-For: 10.0.0.0\r\n"), "{}", sent.head);
     let mut identity = Identity::simulated(1, 0, Platform::Windows);
     identity.osquery_version = "5.22.1".to_owned();
     let mut model = Agent::new(identity, flags("secret", 10, 60, 10), Box::new(SqliteHost::new()), START_MS);
     model.import_key("k1");
-    model.absorb(Step::Config, &ModelOutcome::Answer(config().into()), START_MS);
+    model.absorb(ExchangeStep::Config, &ModelOutcome::Answer(config().into()), START_MS);
     for name in ["pack/p/often", "pack/p/state"] {
         model.run_scheduled(name, START_MS + 1000);
     }
     model.select_lines();
-    let expected: Value = serde_json::from_slice(&model.request(Step::Results, START_MS).body).unwrap();
+    let expected: Value = serde_json::from_slice(&model.request(ExchangeStep::Results, START_MS).body).unwrap();
     assert_eq!(keys(&sent.body), keys(&expected));
     let names: Vec<_> = sent.body["data"].as_array().unwrap().iter().map(|line| line["name"].clone()).collect();
     assert!(names.contains(&json!("pack/p/often")) && names.contains(&json!("pack/p/state")), "{names:?}");
@@ -204,13 +204,13 @@ fn lines_that_were_refused_come_again_with_newer_ones_and_none_is_forgotten() {
         let tag = |line: &Value| line.pointer("/columns/load_tag").or(line.pointer("/snapshot/0/load_tag")).cloned();
         lines.iter().map(|line| tag(line).unwrap().as_str().unwrap().to_owned()).collect()
     };
-    let first = driver.skip_to(Step::Results);
+    let first = driver.skip_to(ExchangeStep::Results);
     driver.take(&first, br#"{"error":"disk full"}"#);
-    let second = driver.skip_to(Step::Results);
+    let second = driver.skip_to(ExchangeStep::Results);
     assert!(second.due - first.due >= 10 * SECOND);
     assert!(tags(&second).starts_with(&tags(&first)) && tags(&second).len() > tags(&first).len());
     driver.answer(&second, SECOND, &Outcome::Broken("reset".to_owned()));
-    let third = driver.skip_to(Step::Results);
+    let third = driver.skip_to(ExchangeStep::Results);
     driver.take(&third, b"{}");
     let count = tags(&third).len() as u64;
     let outcomes = driver.finish();
@@ -233,9 +233,9 @@ fn questions_are_answered_in_one_write_and_statistics_move() {
         "bad": "SELECT * FROM no_such_table",
     }})
     .to_string();
-    let read = driver.skip_to(Step::Read);
+    let read = driver.skip_to(ExchangeStep::Read);
     driver.take(&read, questions.as_bytes());
-    let first = driver.skip_to(Step::Write).body;
+    let first = driver.skip_to(ExchangeStep::Write).body;
     assert_eq!(keys(&first), ["queries", "statuses", "messages", "stats", "node_key"]);
     assert_eq!(first["queries"]["fleet_detail_query_osquery_info"][0]["uuid"].as_str().unwrap().len(), 36);
     assert_eq!(first["queries"]["fleet_label_query_1"], json!([{"1": "1"}]));
@@ -245,12 +245,12 @@ fn questions_are_answered_in_one_write_and_statistics_move() {
     assert!(first["messages"]["bad"].as_str().unwrap().contains("no_such_table"));
     let mut driver = Driver::started(profile());
     for _ in 0..8 {
-        let read = driver.skip_to(Step::Read);
+        let read = driver.skip_to(ExchangeStep::Read);
         driver.take(&read, b"{\"queries\":{}}");
     }
-    let read = driver.skip_to(Step::Read);
+    let read = driver.skip_to(ExchangeStep::Read);
     driver.take(&read, questions.as_bytes());
-    let later = driver.skip_to(Step::Write).body;
+    let later = driver.skip_to(ExchangeStep::Write).body;
     let runs = |body: &Value| -> u64 {
         let rows = body["queries"]["stats"].as_array().unwrap();
         let row = rows.iter().find(|row| row["name"] == "pack/p/often").unwrap();
@@ -262,17 +262,17 @@ fn questions_are_answered_in_one_write_and_statistics_move() {
 #[test]
 fn what_is_meant_for_another_host_is_noticed() {
     let mut driver = Driver::started(profile());
-    let read = driver.skip_to(Step::Read);
+    let read = driver.skip_to(ExchangeStep::Read);
     let wrong = br#"{"queries":{"fleet_label_query_5":"SELECT 1 WHERE 'marker_linux' <> ''"}}"#;
     driver.take(&read, wrong);
-    let write = driver.skip_to(Step::Write);
+    let write = driver.skip_to(ExchangeStep::Write);
     driver.take(&write, b"{}");
-    let sent = driver.skip_to(Step::Config);
+    let sent = driver.skip_to(ExchangeStep::Config);
     let foreign = String::from_utf8(config()).unwrap().replace("marker_windows", "marker_darwin");
     driver.take(&sent, foreign.as_bytes());
-    let sent = driver.skip_to(Step::Config);
+    let sent = driver.skip_to(ExchangeStep::Config);
     driver.take(&sent, b"{}");
-    let sent = driver.skip_to(Step::Config);
+    let sent = driver.skip_to(ExchangeStep::Config);
     driver.take(&sent, b"");
     let outcomes = driver.finish();
     let faults = |endpoint: Endpoint, fault| outcomes.tallies[1][endpoint as usize].faults_of(fault);
@@ -284,28 +284,28 @@ fn what_is_meant_for_another_host_is_noticed() {
 #[test]
 fn a_dropped_key_is_renewed_once_and_the_request_comes_again() {
     let mut driver = Driver::started(profile());
-    let read = driver.skip_to(Step::Read);
+    let read = driver.skip_to(ExchangeStep::Read);
     driver.take(&read, br#"{"node_invalid":true}"#);
-    let enroll = driver.expect(Step::Enroll);
+    let enroll = driver.expect(ExchangeStep::Enroll);
     assert!(enroll.due >= read.sent + SECOND);
     driver.take(&enroll, br#"{"error":"later"}"#);
-    let again = driver.expect(Step::Enroll);
+    let again = driver.expect(ExchangeStep::Enroll);
     assert!(again.due >= enroll.sent + SECOND);
     driver.take(&again, br#"{"node_key":"k2"}"#);
-    let read = driver.expect(Step::Read);
+    let read = driver.expect(ExchangeStep::Read);
     assert_eq!(read.body["node_key"], "k2");
 }
 
 #[test]
 fn a_server_that_stalls_is_charged_from_when_requests_were_due() {
     let mut driver = Driver::started(profile());
-    let first = driver.skip_to(Step::Read);
+    let first = driver.skip_to(ExchangeStep::Read);
     // Longer than three intervals: one is caught up with, the others are left out and counted.
     driver.answer(&first, 35 * SECOND, &Outcome::Answer(b"{}"));
-    let second = driver.skip_to(Step::Read);
+    let second = driver.skip_to(ExchangeStep::Read);
     assert!(second.due < second.sent && second.sent - second.due < 10 * SECOND);
     driver.take(&second, b"{}");
-    let third = driver.skip_to(Step::Read);
+    let third = driver.skip_to(ExchangeStep::Read);
     assert_eq!(third.due, second.due + 10 * SECOND);
     let outcomes = driver.finish();
     let read = &outcomes.tallies[1][Endpoint::Read as usize];

@@ -5,7 +5,7 @@ use std::{collections::HashMap, io::Write as _, rc::Rc};
 use serde_json::Value;
 
 use super::{
-    given::Given,
+    given::ServedConfig,
     template::{MARKERS, Names, Rows, Template, find, push_text},
 };
 use crate::agent::chance::{below, hash_text, mix};
@@ -15,7 +15,7 @@ const MAX_KEPT: usize = 4096;
 
 /// What kind of question it is, by its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+enum RequestKind {
     Label,
     Live,
     Statistics,
@@ -27,7 +27,7 @@ struct Question {
     /// As a JSON string.
     id: Box<[u8]>,
     sql: Box<str>,
-    kind: Kind,
+    kind: RequestKind,
     hash: u64,
 }
 
@@ -60,13 +60,13 @@ impl Work {
                     .filter(|marker| find(sql.as_bytes(), marker.as_bytes()).is_some()),
             );
             let kind = if id.starts_with("fleet_label_query_") {
-                Kind::Label
+                RequestKind::Label
             } else if id.starts_with("fleet_distributed_query_") {
-                Kind::Live
+                RequestKind::Live
             } else if sql.contains("osquery_schedule") {
-                Kind::Statistics
+                RequestKind::Statistics
             } else {
-                Kind::About
+                RequestKind::About
             };
             let mut text = Vec::new();
             push_text(&mut text, id);
@@ -134,7 +134,7 @@ pub(super) struct Manner {
 pub(super) struct Answerer<'a> {
     pub names: &'a Names,
     pub number: u32,
-    pub given: Option<&'a Given>,
+    pub given: Option<&'a ServedConfig>,
     pub started_s: u64,
     pub now_ms: u64,
 }
@@ -157,12 +157,12 @@ pub(super) fn write_body(
         out.push(b':');
         let chance = mix(chance, question.hash);
         let message = match question.kind {
-            Kind::Live => live(out, chance, host, manner),
-            Kind::Statistics => {
+            RequestKind::Live => live(out, chance, host, manner),
+            RequestKind::Statistics => {
                 statistics(out, host);
                 None
             }
-            Kind::Label | Kind::About => about(out, question, template, host, chance, manner),
+            RequestKind::Label | RequestKind::About => about(out, question, template, host, chance, manner),
         };
         failed.push(message);
     }
@@ -218,7 +218,7 @@ fn about(
             out.extend_from_slice(b"[]");
             Some(message.clone())
         }
-        Rows::Fine { empty, .. } if question.kind == Kind::Label && happens(chance, 1, manner.label_flips) => {
+        Rows::Fine { empty, .. } if question.kind == RequestKind::Label && happens(chance, 1, manner.label_flips) => {
             out.extend_from_slice(if *empty { b"[{\"1\":\"1\"}]" } else { b"[]" });
             None
         }

@@ -2,7 +2,7 @@
 
 use actix_web::web::Data;
 use muster_api::rest::{Apply, SecretsSpec, Specs, UserRoles};
-use muster_api::spec::Kind;
+use muster_api::spec::DocumentKind;
 use serde_json::{Value, json};
 
 use super::AdminApi;
@@ -21,34 +21,34 @@ pub(super) async fn delete(api: Data<AdminApi>, caller: Caller, request: Body<Ap
 }
 
 pub(super) async fn queries(api: Data<AdminApi>, caller: Caller, request: Body<Specs<Value>>) -> Outcome {
-    one_kind(&api, &caller, Kind::Query, request.into_inner().specs).await
+    one_kind(&api, &caller, DocumentKind::Query, request.into_inner().specs).await
 }
 
 pub(super) async fn packs(api: Data<AdminApi>, caller: Caller, request: Body<Specs<Value>>) -> Outcome {
-    one_kind(&api, &caller, Kind::Pack, request.into_inner().specs).await
+    one_kind(&api, &caller, DocumentKind::Pack, request.into_inner().specs).await
 }
 
 pub(super) async fn labels(api: Data<AdminApi>, caller: Caller, request: Body<Specs<Value>>) -> Outcome {
-    one_kind(&api, &caller, Kind::Label, request.into_inner().specs).await
+    one_kind(&api, &caller, DocumentKind::Label, request.into_inner().specs).await
 }
 
 pub(super) async fn enroll_secret(api: Data<AdminApi>, caller: Caller, request: Body<SecretsSpec>) -> Outcome {
     let spec = serde_json::to_value(&request.spec).map_err(|error| Error::Internal(Box::new(error)))?;
-    one_kind(&api, &caller, Kind::EnrollSecret, vec![spec]).await
+    one_kind(&api, &caller, DocumentKind::EnrollSecret, vec![spec]).await
 }
 
 pub(super) async fn user_roles(api: Data<AdminApi>, caller: Caller, request: Body<UserRoles>) -> Outcome {
     let spec = serde_json::to_value(&request.spec).map_err(|error| Error::Internal(Box::new(error)))?;
-    one_kind(&api, &caller, Kind::UserRoles, vec![spec]).await
+    one_kind(&api, &caller, DocumentKind::UserRoles, vec![spec]).await
 }
 
 /// Merges a part of the configuration and answers with the whole.
 pub(super) async fn patch_config(api: Data<AdminApi>, caller: Caller, request: Body<Value>) -> Outcome {
-    one_kind(&api, &caller, Kind::Config, vec![request.into_inner()]).await?;
+    one_kind(&api, &caller, DocumentKind::Config, vec![request.into_inner()]).await?;
     Ok(ok(&api.fleet.specs.config(&caller.0).await?))
 }
 
-async fn one_kind(api: &AdminApi, caller: &Caller, kind: Kind, specs: Vec<Value>) -> Outcome {
+async fn one_kind(api: &AdminApi, caller: &Caller, kind: DocumentKind, specs: Vec<Value>) -> Outcome {
     let documents: Vec<Value> =
         specs.into_iter().map(|spec| json!({ "apiVersion": "v1", "kind": kind.as_str(), "spec": spec })).collect();
     let applied = api.fleet.applier.apply(&caller.0, &documents, false).await;
@@ -57,7 +57,7 @@ async fn one_kind(api: &AdminApi, caller: &Caller, kind: Kind, specs: Vec<Value>
 }
 
 /// Callers of these operations sent specs, not documents, and look for their problems there.
-fn with_short_places(error: Error, kind: Kind) -> Error {
+fn with_short_places(error: Error, kind: DocumentKind) -> Error {
     let Error::Invalid(problems) = error else { return error };
     let shorten = |problem: Problem| {
         let place = problem.place.replace("documents[", "specs[").replacen("].spec", "]", 1);

@@ -10,12 +10,12 @@ use super::answer::{Refusal, answer};
 use super::body::{self, Body};
 use super::inflate::inflate;
 use super::node_key::{authenticate, check_header};
-use crate::fleet::logs::{Lines, Stream};
+use crate::fleet::logs::{LogLines, Stream};
 
 /// Bodies above this size are taken apart away from the threads that answer requests.
 const LARGE: usize = 1 << 20;
 
-/// Lines one batch may have, 256 times what stock agents send, so that tiny lines cannot cost more than large ones.
+/// LogLines one batch may have, 256 times what stock agents send, so that tiny lines cannot cost more than large ones.
 const MAX_LINES: usize = 256 * 1024;
 
 /// Keeps log lines. Success means that they are durable.
@@ -59,9 +59,9 @@ pub(super) async fn log(api: web::Data<AgentApi>, request: HttpRequest, mut payl
 }
 
 /// Takes a batch apart into its lines.
-fn split(body: &Body) -> Result<Lines, Refusal> {
+fn split(body: &Body) -> Result<LogLines, Refusal> {
     let log = Log::read(&body.bytes)?;
-    let mut lines = Lines::with_capacity(body.bytes.len());
+    let mut lines = LogLines::with_capacity(body.bytes.len());
     for element in log.elements.iter() {
         lines.push(|line| write_line(element, line));
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::config;
-use crate::fleet::logs::Lines;
+use crate::fleet::logs::LogLines;
 use crate::lock::lock;
 
 /// How long a request is held up.
@@ -43,11 +43,11 @@ impl Planted {
     }
 
     /// The lines that are kept in place of those that came.
-    pub(super) fn lines(&self, lines: Lines) -> Lines {
+    pub(super) fn lines(&self, lines: LogLines) -> LogLines {
         if self.rates.drop_one_line_in == 0 && self.rates.double_one_line_in == 0 {
             return lines;
         }
-        let mut kept = Lines::with_capacity(lines.total_bytes());
+        let mut kept = LogLines::with_capacity(lines.total_bytes());
         for line in lines.iter() {
             let copies = if is_due(&self.dropped, self.rates.drop_one_line_in) {
                 0

@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex};
 use roaring::RoaringTreemap;
 use tokio::sync::watch;
 
-use super::{BusError, BusFuture, Change, EVENTS_AT_ONCE, Event, Line, LiveBus, Opened, Piece, Start};
+use super::{BusError, BusFuture, Change, EVENTS_AT_ONCE, Event, ResultLine, LiveBus, Opened, Piece, Start};
 use crate::clock::Moment;
 
 /// Lines are read in steps of this size.
@@ -243,7 +243,7 @@ impl Stream {
             text.pop();
             bytes += read;
             piece.next += read as u64;
-            piece.lines.push(Line { cursor: piece.next, text });
+            piece.lines.push(ResultLine { cursor: piece.next, text });
         }
         Ok(piece)
     }

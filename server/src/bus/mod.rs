@@ -57,13 +57,13 @@ pub enum Opened {
 /// Whole lines of a stream, and where to go on.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Piece {
-    pub lines: Vec<Line>,
+    pub lines: Vec<ResultLine>,
     pub next: u64,
 }
 
 /// A line without its newline, and the cursor behind it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Line {
+pub struct ResultLine {
     pub cursor: u64,
     pub text: Vec<u8>,
 }

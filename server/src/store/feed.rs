@@ -10,7 +10,7 @@ use crate::clock::Moment;
 
 /// What happened to a host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum HostChangeKind {
     /// Its labels, platform or name are others.
     Changed,
     /// Keys of it are gone or belong to another host.
@@ -22,7 +22,7 @@ pub enum Kind {
     Deleted,
 }
 
-impl Kind {
+impl HostChangeKind {
     const ALL: [Self; 5] = [Self::Changed, Self::Keys, Self::Enrolled, Self::Refetch, Self::Deleted];
 
     fn word(self) -> &'static str {
@@ -41,14 +41,14 @@ impl Kind {
 pub struct Change {
     pub id: i64,
     pub host_id: i64,
-    pub kind: Kind,
+    pub kind: HostChangeKind,
     pub at: Moment,
 }
 
 /// Tells of a change. Call it last in the transaction that makes it, so that its place in the feed is visible soon.
 pub async fn append(
     db: &impl ConnectionTrait,
-    kind: Kind,
+    kind: HostChangeKind,
     host_ids: impl IntoIterator<Item = i64>,
     now: Moment,
 ) -> Result<()> {
@@ -69,7 +69,7 @@ pub async fn append(
 pub async fn after(db: &impl ConnectionTrait, id: i64, limit: u64) -> Result<Vec<Change>> {
     let rows = Entity::find().filter(Column::Id.gt(id)).order_by_asc(Column::Id).limit(limit).all(db).await?;
     let change = |row: super::entity::host_changes::Model| {
-        let kind = Kind::ALL.into_iter().find(|kind| kind.word() == row.kind).unwrap_or(Kind::Keys);
+        let kind = HostChangeKind::ALL.into_iter().find(|kind| kind.word() == row.kind).unwrap_or(HostChangeKind::Keys);
         Change { id: row.id, host_id: row.host_id, kind, at: row.changed_at }
     };
     Ok(rows.into_iter().map(change).collect())

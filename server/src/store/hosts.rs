@@ -291,14 +291,14 @@ pub async fn delete(db: &impl ConnectionTrait, ids: &BTreeSet<i64>) -> Result<BT
 
 /// A host as the index in memory needs it.
 #[derive(Debug, Clone)]
-pub struct Known {
+pub struct KnownHost {
     pub host: hosts::Model,
     /// Sorted.
     pub label_ids: Vec<i64>,
 }
 
 /// Reads a host with its labels.
-pub async fn known(db: &impl ConnectionTrait, id: i64) -> Result<Option<Known>> {
+pub async fn known(db: &impl ConnectionTrait, id: i64) -> Result<Option<KnownHost>> {
     let Some(host) = by_id(db, id).await? else { return Ok(None) };
     let label_ids = label_members::Entity::find()
         .filter(label_members::Column::HostId.eq(id))
@@ -308,11 +308,11 @@ pub async fn known(db: &impl ConnectionTrait, id: i64) -> Result<Option<Known>> 
         .into_tuple()
         .all(db)
         .await?;
-    Ok(Some(Known { host, label_ids }))
+    Ok(Some(KnownHost { host, label_ids }))
 }
 
 /// As [`known`], for many hosts; those that are gone are left out.
-pub async fn known_many(db: &impl ConnectionTrait, ids: &[i64]) -> Result<Vec<Known>> {
+pub async fn known_many(db: &impl ConnectionTrait, ids: &[i64]) -> Result<Vec<KnownHost>> {
     let mut known = Vec::with_capacity(ids.len());
     for batch in ids.chunks(MAX_PARAMETERS / 30) {
         let members: Vec<(i64, i64)> = label_members::Entity::find()
@@ -330,7 +330,7 @@ pub async fn known_many(db: &impl ConnectionTrait, ids: &[i64]) -> Result<Vec<Kn
         let rows = hosts::Entity::find().filter(hosts::Column::Id.is_in(batch.iter().copied())).all(db).await?;
         known.extend(rows.into_iter().map(|host| {
             let label_ids = labels.remove(&host.id).unwrap_or_default();
-            Known { host, label_ids }
+            KnownHost { host, label_ids }
         }));
     }
     Ok(known)

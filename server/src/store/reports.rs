@@ -159,7 +159,7 @@ async fn current_members(
 
 /// When a host was last asked, as the database knows it.
 #[derive(Debug, Clone, PartialEq, Eq, FromQueryResult)]
-pub struct Asked {
+pub struct RefreshRecord {
     pub id: i64,
     pub detail_updated_at: Moment,
     pub label_updated_at: Moment,
@@ -182,23 +182,23 @@ fn asked_of(host_ids: &[i64]) -> sea_orm::Select<hosts::Entity> {
         ])
 }
 
-pub async fn asked(db: &impl ConnectionTrait, host_id: i64) -> Result<Option<Asked>> {
+pub async fn asked(db: &impl ConnectionTrait, host_id: i64) -> Result<Option<RefreshRecord>> {
     Ok(asked_of(&[host_id]).into_model().one(db).await?)
 }
 
 /// What hosts were asked; nobody else changes it until the transaction is over. Ask for this first in it, so that
 /// whatever is read afterwards is as new.
-pub async fn asked_alone(tx: &super::Tx, host_ids: &[i64]) -> Result<HashMap<i64, Asked>> {
+pub async fn asked_alone(tx: &super::Tx, host_ids: &[i64]) -> Result<HashMap<i64, RefreshRecord>> {
     let mut all = HashMap::new();
     for batch in host_ids.chunks(MAX_PARAMETERS / 10) {
-        let rows: Vec<Asked> = asked_of(batch).lock_exclusive().into_model().all(tx).await?;
+        let rows: Vec<RefreshRecord> = asked_of(batch).lock_exclusive().into_model().all(tx).await?;
         all.extend(rows.into_iter().map(|asked| (asked.id, asked)));
     }
     Ok(all)
 }
 
 /// Writes down what a host was asked.
-pub async fn set_asked(db: &impl ConnectionTrait, asked: &Asked) -> Result<()> {
+pub async fn set_asked(db: &impl ConnectionTrait, asked: &RefreshRecord) -> Result<()> {
     hosts::Entity::update_many()
         .col_expr(hosts::Column::DetailUpdatedAt, asked.detail_updated_at.into())
         .col_expr(hosts::Column::LabelUpdatedAt, asked.label_updated_at.into())

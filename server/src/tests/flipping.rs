@@ -36,7 +36,7 @@ async fn flip(store: &Store, shift: i64) {
                     let host_ids: Vec<i64> = reports.keys().copied().collect();
                     reports::asked_alone(tx, &host_ids).await?;
                     reports::write(tx, &reports).await?;
-                    feed::append(tx, feed::Kind::Changed, host_ids, Moment(round)).await
+                    feed::append(tx, feed::HostChangeKind::Changed, host_ids, Moment(round)).await
                 })
                 .await
                 .unwrap();

@@ -12,7 +12,7 @@ use serde_json::json;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::support::{Address, ENROLL_SECRET, Ledger, Lines, Load, Rest, Site, deliver_all, eventually};
+use crate::support::{Address, ENROLL_SECRET, Ledger, KeptLines, Load, Rest, ServerSetup, deliver_all, eventually};
 
 const KILLS: usize = 5;
 
@@ -64,15 +64,15 @@ impl Living {
 
 #[tokio::test]
 async fn killed_servers_lose_nothing_and_double_only_what_was_under_way() {
-    let site = Site::new(&[]);
-    let mut server = site.start().await;
-    let rest = Rest::new(&site.address()).set_up().await;
+    let setup = ServerSetup::new(&[]);
+    let mut server = setup.start().await;
+    let rest = Rest::new(&setup.address()).set_up().await;
     // Shorter intervals than a new server's, so that living agents notice what happens within the test.
     let options = json!({ "distributed_interval": 1, "logger_tls_period": 1, "logger_tls_backoff_max": 1 });
     let spec = json!({ "agent_options": { "config": { "options": options } } });
     rest.apply(&[json!({ "kind": "config", "spec": spec })]).await;
-    let load = Load::start((0..20).map(|index| site.address().agent(index)), 100);
-    let living = Living::start(&site.address());
+    let load = Load::start((0..20).map(|index| setup.address().agent(index)), 100);
+    let living = Living::start(&setup.address());
     let mut random = StdRng::seed_from_u64(9);
     for kill in 0..KILLS {
         let rounds = load.rounds();
@@ -86,7 +86,7 @@ async fn killed_servers_lose_nothing_and_double_only_what_was_under_way() {
         })
         .await;
         server.kill();
-        server = site.start().await;
+        server = setup.start().await;
     }
     let rounds = load.rounds();
     eventually("agents go on", Duration::from_secs(30), async || (load.rounds() > rounds + 3).then_some(())).await;
@@ -95,7 +95,7 @@ async fn killed_servers_lose_nothing_and_double_only_what_was_under_way() {
     deliver_all(&mut agents, Duration::from_secs(10)).await;
     living.stop.send_replace(true);
 
-    let kept = Lines::read(&site.results());
+    let kept = KeptLines::read(&setup.results());
     let told = ledger.results();
     assert!(told.total() > 500, "only {} lines", told.total());
     assert_eq!(told.missing_in(&kept), [""; 0], "lines that were told to be kept are lost");
@@ -122,18 +122,18 @@ async fn killed_servers_lose_nothing_and_double_only_what_was_under_way() {
 
 #[tokio::test]
 async fn a_line_a_crash_cut_short_is_removed() {
-    let site = Site::new(&[]);
-    let server = site.start().await;
-    Rest::new(&site.address()).set_up().await;
-    let mut agent = site.address().enrolled(1).await;
+    let setup = ServerSetup::new(&[]);
+    let server = setup.start().await;
+    Rest::new(&setup.address()).set_up().await;
+    let mut agent = setup.address().enrolled(1).await;
     agent.push_result_line(r#"{"whole":1}"#);
     agent.flush_logs().await;
     server.kill();
-    let mut bytes = std::fs::read(site.results()).unwrap();
+    let mut bytes = std::fs::read(setup.results()).unwrap();
     bytes.extend_from_slice(br#"{"cut":"#);
-    std::fs::write(site.results(), bytes).unwrap();
-    let _server = site.start().await;
+    std::fs::write(setup.results(), bytes).unwrap();
+    let _server = setup.start().await;
     agent.push_result_line(r#"{"whole":2}"#);
     assert!(agent.flush_logs().await[0].verdict.is_success());
-    assert_eq!(std::fs::read_to_string(site.results()).unwrap(), "{\"whole\":1}\n{\"whole\":2}\n");
+    assert_eq!(std::fs::read_to_string(setup.results()).unwrap(), "{\"whole\":1}\n{\"whole\":2}\n");
 }

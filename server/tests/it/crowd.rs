@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use muster::config::Bytes;
 
-use crate::support::{Ledger, Lines, TestServer, assert_refused};
+use crate::support::{Ledger, KeptLines, TestServer, assert_refused};
 
 /// However little room there is for bodies, each wave must bring some of them through.
 #[tokio::test]
@@ -47,5 +47,5 @@ async fn large_bodies_beyond_the_room_for_them_get_through_in_turn() {
         assert!(start.elapsed() < Duration::from_secs(60), "{waves:?}");
     }
     eprintln!("{AGENTS} agents with 2 MiB each: (accepted, refused) by wave {waves:?}, {:?}", start.elapsed());
-    assert_eq!(Lines::read(&server.results()), ledger.results());
+    assert_eq!(KeptLines::read(&server.results()), ledger.results());
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use loadtest::agent::AgentEndpoint;
 
 use crate::support::{
-    Address, Lines, Load, Rest, ServerProcess, Site, TestServer, assert_refused, deliver_all, eventually,
+    Address, KeptLines, Load, Rest, ServerProcess, ServerSetup, TestServer, assert_refused, deliver_all, eventually,
 };
 
 const LINE_BYTES: usize = 8 * 1024;
@@ -41,22 +41,22 @@ async fn fill_and_recover(load: Load, results: &Path, size_when_full: u64, make_
     assert_eq!((report.node_invalid, report.unanswered, report.empty), (0, 0, 0));
     eprintln!("{} batches refused, such as: {}", report.refused.len(), report.refused[0].1);
     deliver_all(&mut agents, Duration::from_secs(20)).await;
-    let kept = Lines::read(results);
+    let kept = KeptLines::read(results);
     assert_eq!(kept.missing_in(&ledger.results()), [""; 0], "lines nobody was told are kept");
     assert_eq!(kept.total(), ledger.results().total());
     assert_eq!(kept, ledger.results());
 }
 
 /// Starts a server whose writes fail beyond a limit, once there is one, instead of ending it by a signal.
-async fn limitable(site: &Site) -> ServerProcess {
+async fn limitable(setup: &ServerSetup) -> ServerProcess {
     let mut command = Command::new("bash");
     command
         .args(["-c", "trap '' XFSZ; exec \"$@\"", "bash"])
-        .args(site.words())
+        .args(setup.words())
         .env_clear()
         .env("PATH", "/usr/bin:/bin");
-    let process = site.start_by(command).await;
-    Rest::new(&site.address()).set_up().await;
+    let process = setup.start_by(command).await;
+    Rest::new(&setup.address()).set_up().await;
     process
 }
 
@@ -69,25 +69,25 @@ fn limit_files(process: &ServerProcess, bytes: &str) {
 #[tokio::test]
 async fn a_file_that_may_not_grow_loses_and_doubles_nothing() {
     const LIMIT: u64 = 6 * 1024 * 1024;
-    let site = Site::new(&[]);
-    let mut process = limitable(&site).await;
+    let setup = ServerSetup::new(&[]);
+    let mut process = limitable(&setup).await;
     limit_files(&process, &LIMIT.to_string());
-    let load = load(&site.address()).await;
-    fill_and_recover(load, &site.results(), LIMIT, async || limit_files(&process, "unlimited")).await;
+    let load = load(&setup.address()).await;
+    fill_and_recover(load, &setup.results(), LIMIT, async || limit_files(&process, "unlimited")).await;
     assert!(process.is_running());
 }
 
 /// Without room for the database nobody new can enroll, and nobody else notices.
 #[tokio::test]
 async fn a_database_that_may_not_grow_disturbs_only_enrollment() {
-    let site = Site::on_sqlite(&[]);
-    let mut process = limitable(&site).await;
-    let mut known = site.address().enrolled(0).await;
-    let size = std::fs::metadata(site.folder().join("muster.db-wal")).unwrap().len();
+    let setup = ServerSetup::on_sqlite(&[]);
+    let mut process = limitable(&setup).await;
+    let mut known = setup.address().enrolled(0).await;
+    let size = std::fs::metadata(setup.folder().join("muster.db-wal")).unwrap().len();
     limit_files(&process, &(size + 20_000).to_string());
     let mut refused = None;
     for index in 1..40 {
-        let mut agent = site.address().agent(index);
+        let mut agent = setup.address().agent(index);
         let exchange = agent.enroll().await;
         if !exchange.verdict.is_success() {
             assert_refused(&exchange, "enrollment without room");

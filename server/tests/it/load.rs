@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::Parser;
 use loadtest::load::{self, BadOptions, Endpoint, Fault, Options, Report};
 
-use crate::support::{PASSWORD, Site};
+use crate::support::{PASSWORD, ServerSetup};
 
 #[derive(Parser)]
 struct Arguments {
@@ -25,11 +25,11 @@ pub async fn run(options: &Options) -> Report {
 }
 
 /// A server process with room for a quick start, and the files its log lines go to.
-fn site(flags: &[&str]) -> (Site, Vec<PathBuf>) {
+fn setup(flags: &[&str]) -> (ServerSetup, Vec<PathBuf>) {
     let quick = ["osquery_enrolls_per_second=100000", "osquery_enrolls_per_second_per_secret=100000"];
-    let site = Site::new(&[&quick[..], flags].concat());
-    let destination = vec![site.folder().join("logs/results"), site.folder().join("logs/statuses")];
-    (site, destination)
+    let setup = ServerSetup::new(&[&quick[..], flags].concat());
+    let destination = vec![setup.folder().join("logs/results"), setup.folder().join("logs/statuses")];
+    (setup, destination)
 }
 
 fn whole(report: &Report, endpoint: Endpoint) -> load::Tally {
@@ -44,16 +44,16 @@ pub fn errors(report: &Report) -> Vec<String> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_thousand_agents_lose_nothing_and_answer_live_queries() {
     const CLONES: u64 = 3;
-    let (site, destination) = site(&["server_trusted_proxies=127.0.0.1"]);
-    let server = site.start().await;
+    let (setup, destination) = setup(&["server_trusted_proxies=127.0.0.1"]);
+    let server = setup.start().await;
     let mut options = options(&format!(
         "--server {} --insecure --setup --password {PASSWORD} --agents 2000 --ramp 20s --duration 30s --live 1 --connections 32 \
          --clones {CLONES} --log-interval 2s --log-share 0.2 --server-pid {}",
-        site.address().url,
+        setup.address().url,
         server.pid(),
     ));
     options.destination = destination;
-    let ledger = site.folder().join("ledger");
+    let ledger = setup.folder().join("ledger");
     options.ledger = Some(ledger.clone());
     let report = run(&options).await;
     eprintln!("{}", report.table());
@@ -79,14 +79,14 @@ async fn two_thousand_agents_lose_nothing_and_answer_live_queries() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_line_that_goes_missing_afterwards_is_named_and_fails_the_run() {
-    let (site, destination) = site(&["server_tls=false"]);
-    let _server = site.start().await;
+    let (setup, destination) = setup(&["server_tls=false"]);
+    let _server = setup.start().await;
     let mut options = options(&format!(
         "--server {} --setup --password {PASSWORD} --agents 100 --ramp 1s --duration 5s --log-interval 1s \
          --log-share 1 --mode direct --source-addresses 5 --connections 32",
-        site.address().url,
+        setup.address().url,
     ));
-    let ledger = site.folder().join("ledger");
+    let ledger = setup.folder().join("ledger");
     options.ledger = Some(ledger.clone());
     let report = run(&options).await;
     assert_eq!(errors(&report), Vec::<String>::new());
@@ -110,18 +110,18 @@ async fn a_line_that_goes_missing_afterwards_is_named_and_fails_the_run() {
 /// The markers are what a set-up server gives to some hosts; a server that gives them to nobody serves wrong configs.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn configs_for_somebody_else_are_named() {
-    let (site, _) = site(&["server_tls=false"]);
-    let _server = site.start().await;
+    let (setup, _) = setup(&["server_tls=false"]);
+    let _server = setup.start().await;
     let command = |more: &str| {
         options(&format!(
             "--server {} --password {PASSWORD} --agents 50 --ramp 500ms --duration 1s {more}",
-            site.address().url
+            setup.address().url
         ))
     };
     let report = run(&command("--setup")).await;
     assert_eq!(report.failed, Vec::<String>::new());
     // The label of Windows hosts now decides over the pack of Linux hosts.
-    let rest = crate::support::Rest::new(&site.address());
+    let rest = crate::support::Rest::new(&setup.address());
     let login = serde_json::json!({ "email": "load@example.com", "password": PASSWORD });
     let token = rest.post("login", &login).await.json()["token"].as_str().unwrap().to_owned();
     let pack = serde_json::json!({
@@ -161,8 +161,8 @@ async fn bad_options_are_all_named_before_anything_is_sent() {
 /// Nobody listens: the run goes on, and says what is wrong with every request.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_is_away_is_reported_as_such() {
-    let site = Site::new(&["server_tls=false"]);
-    let url = site.address().url;
+    let setup = ServerSetup::new(&["server_tls=false"]);
+    let url = setup.address().url;
     let report = run(&options(&format!(
         "--server {url} --enroll-secret x --agents 20 --ramp 100ms --duration 3s --max-errors 5"
     )))

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use loadtest::TestAgent;
 use loadtest::agent::AgentEndpoint;
 
-use crate::support::{Database, Lines, Load, Report, TestServer, assert_refused, deliver_all, eventually};
+use crate::support::{Database, KeptLines, Load, Report, TestServer, assert_refused, deliver_all, eventually};
 
 /// How long the database is held.
 const HELD: Duration = Duration::from_secs(10);
@@ -80,8 +80,8 @@ async fn a_locked_database_disturbs_only_enrollment() {
     let (mut agents, report, ledger) = load.finish().await;
     assert_undisturbed(&report);
     deliver_all(&mut agents, Duration::from_secs(10)).await;
-    assert_eq!(Lines::read(&server.results()), ledger.results());
-    assert_eq!(Lines::read(&server.statuses()), ledger.statuses());
+    assert_eq!(KeptLines::read(&server.results()), ledger.results());
+    assert_eq!(KeptLines::read(&server.statuses()), ledger.statuses());
     assert_eq!(server.number("SELECT count(*) FROM hosts"), 26);
 }
 
@@ -98,7 +98,7 @@ async fn hosts_not_yet_in_memory_are_served_from_a_locked_database() {
     let (mut agents, report, ledger) = load.finish().await;
     assert_undisturbed(&report);
     deliver_all(&mut agents, Duration::from_secs(10)).await;
-    assert_eq!(Lines::read(&server.results()), ledger.results());
+    assert_eq!(KeptLines::read(&server.results()), ledger.results());
 }
 
 #[tokio::test]

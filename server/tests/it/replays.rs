@@ -7,7 +7,7 @@ use loadtest::TestAgent;
 use loadtest::agent::AgentEndpoint;
 use serde_json::{Value, json};
 
-use crate::support::{Lines, Raw, TestServer, eventually, log_body};
+use crate::support::{KeptLines, Raw, TestServer, eventually, log_body};
 
 async fn send(agent: &TestAgent, log_type: &str, lines: &[Value]) {
     let exchange = agent.raw(AgentEndpoint::Log, log_body(agent, log_type, lines), &[]).await;
@@ -55,7 +55,7 @@ async fn two_equal_requests_at_one_time_are_kept_once() {
         let same = || send(&agent, "result", &lines);
         tokio::join!(same(), same(), same(), same());
     }
-    let kept = Lines::read(&server.results());
+    let kept = KeptLines::read(&server.results());
     assert_eq!(kept.total(), 500);
     assert_eq!(kept.count(r#"{"line":949}"#), 1);
 }
@@ -140,7 +140,7 @@ async fn a_client_that_hangs_up_after_sending_is_kept_once_when_it_repeats() {
         drop(raw);
         if round % 2 == 0 {
             // Half of the time the repeat comes when the first is through, the other half while it is under way.
-            let is_kept = async || (Lines::read(&server.results()).total() > round * 10).then_some(());
+            let is_kept = async || (KeptLines::read(&server.results()).total() > round * 10).then_some(());
             if tokio::time::timeout(Duration::from_millis(200), eventually("kept", Duration::from_secs(9), is_kept))
                 .await
                 .is_ok()
@@ -152,7 +152,7 @@ async fn a_client_that_hangs_up_after_sending_is_kept_once_when_it_repeats() {
     }
     eprintln!("{kept_unheard} of {} batches were kept although the client had hung up", ROUNDS / 2);
     assert!(kept_unheard > 0, "no batch of a client that hung up was kept, so its repeats were never put to the test");
-    let kept = Lines::read(&server.results());
+    let kept = KeptLines::read(&server.results());
     assert_eq!(kept.total(), ROUNDS * 10);
     assert!((0..ROUNDS * 10).all(|n| kept.count(&line(n).to_string()) == 1));
 }

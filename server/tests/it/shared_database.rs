@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use muster::config::Config;
 
 use crate::support::mariadb::{self, Mariadb};
-use crate::support::{Database, Site, TestServer, assert_refused, eventually, on_mariadb};
+use crate::support::{Database, ServerSetup, TestServer, assert_refused, eventually, on_mariadb};
 
 /// Agents are told that something is missing within 2 s; machines may be slow.
 const REFUSED_WITHIN: Duration = Duration::from_secs(4);
@@ -76,13 +76,13 @@ fn a_database_is_prepared_once_by_however_many() {
 }
 
 /// A stopped server on SQLite with hosts, and many memberships besides.
-async fn filled(site: &Site) -> (loadtest::TestAgent, crate::support::Rest) {
-    let mut server = site.start().await;
-    let rest = crate::support::Rest::new(&site.address()).set_up().await;
-    let agent = site.address().enrolled(1).await;
+async fn filled(setup: &ServerSetup) -> (loadtest::TestAgent, crate::support::Rest) {
+    let mut server = setup.start().await;
+    let rest = crate::support::Rest::new(&setup.address()).set_up().await;
+    let agent = setup.address().enrolled(1).await;
     server.signal("TERM");
     server.ended(Duration::from_secs(20)).await;
-    let database = rusqlite::Connection::open(site.folder().join("muster.db")).unwrap();
+    let database = rusqlite::Connection::open(setup.folder().join("muster.db")).unwrap();
     database
         .execute_batch(
             "WITH RECURSIVE n(i) AS (SELECT 1000 UNION ALL SELECT i + 1 FROM n WHERE i < 150999) \
@@ -99,10 +99,10 @@ async fn a_database_is_moved_whole_in_spite_of_an_interruption() {
     if is_skipped() {
         return;
     }
-    let site = Site::on_sqlite(&[]);
-    let (mut agent, _) = filled(&site).await;
+    let setup = ServerSetup::on_sqlite(&[]);
+    let (mut agent, _) = filled(&setup).await;
     let config = empty_database();
-    let from = format!("sqlite:{}", site.folder().join("muster.db").display());
+    let from = format!("sqlite:{}", setup.folder().join("muster.db").display());
     let copy = || muster(&["migrate-data", "--from", &from, "--to", "mysql:"], &config);
 
     assert!(said(&muster(&["prepare", "db"], &config).output().unwrap()).contains("completed"));
@@ -117,13 +117,13 @@ async fn a_database_is_moved_whole_in_spite_of_an_interruption() {
     let half = target.number("SELECT count(*) FROM label_members");
     assert!(half < 150_000, "all {half} were copied before it was interrupted");
     let serve =
-        muster(&["serve", "--server_address=127.0.0.1:0"], &config).current_dir(site.folder()).output().unwrap();
+        muster(&["serve", "--server_address=127.0.0.1:0"], &config).current_dir(setup.folder()).output().unwrap();
     assert!(said(&serve).contains("migrate-data"), "{}", said(&serve));
 
     let second = copy().output().unwrap();
     assert!(second.status.success(), "{}", said(&second));
     assert!(said(&second).contains("Copied and compared"), "{}", said(&second));
-    let source = rusqlite::Connection::open(site.folder().join("muster.db")).unwrap();
+    let source = rusqlite::Connection::open(setup.folder().join("muster.db")).unwrap();
     for sql in [
         "SELECT count(*) FROM label_members",
         "SELECT sum(host_id) FROM label_members WHERE label_id = 6",
@@ -141,9 +141,9 @@ async fn a_database_is_moved_whole_in_spite_of_an_interruption() {
     assert!(!third.status.success() && said(&third).contains("not empty"), "{}", said(&third));
 
     let flags = flags(&config);
-    let mut command = site.command();
+    let mut command = setup.command();
     command.args(flags);
-    let _server = site.start_by(command).await;
+    let _server = setup.start_by(command).await;
     assert!(agent.config().await.verdict.is_success(), "the node key is still good");
     assert_eq!(agent.counters().node_invalid(), 0);
 }
@@ -153,9 +153,9 @@ async fn a_database_in_use_is_not_moved() {
     if is_skipped() {
         return;
     }
-    let site = Site::on_sqlite(&[]);
-    let _server = site.start().await;
-    let from = format!("sqlite:{}", site.folder().join("muster.db").display());
+    let setup = ServerSetup::on_sqlite(&[]);
+    let _server = setup.start().await;
+    let from = format!("sqlite:{}", setup.folder().join("muster.db").display());
     let refused = muster(&["migrate-data", "--from", &from, "--to", "mysql:"], &empty_database()).output().unwrap();
     assert!(!refused.status.success() && said(&refused).contains("in use"), "{}", said(&refused));
 }

@@ -7,7 +7,7 @@ use loadtest::agent::AgentEndpoint;
 use muster::config::Redis;
 use serde_json::{Value, json};
 
-use crate::support::{Lines, RedisProcess, TestServer, eventually, log_body};
+use crate::support::{KeptLines, RedisProcess, TestServer, eventually, log_body};
 
 struct Two {
     redis: RedisProcess,
@@ -36,9 +36,9 @@ impl Two {
         began.elapsed()
     }
 
-    /// Lines in the files of both.
+    /// KeptLines in the files of both.
     fn kept(&self) -> usize {
-        self.servers.iter().map(|server| Lines::read(&server.results()).total()).sum()
+        self.servers.iter().map(|server| KeptLines::read(&server.results()).total()).sum()
     }
 
     async fn commands(&self) -> f64 {

@@ -1,4 +1,4 @@
-use super::super::scan::{Kind, MAX_DEPTH, Member, members};
+use super::super::scan::{ValueKind, MAX_DEPTH, Member, members};
 use super::super::{Problem, ReadError, node_key};
 
 fn all(body: &[u8]) -> Result<Vec<Member<'_>>, ReadError> {
@@ -15,15 +15,15 @@ fn members_are_given_as_ranges_of_the_body() {
     let body =
         b" { \"a\" : [1, {\"x\":2}] ,\r\n\t\"b\":\"\xFF\x01\" , \"c\":-1.5e+3,\"d\":null,\"e\":true,\"f\":{} } \n";
     let members = all(body).unwrap();
-    let seen: Vec<(&[u8], Kind, usize)> =
+    let seen: Vec<(&[u8], ValueKind, usize)> =
         members.iter().map(|member| (member.value.raw(), member.value.kind(), member.value.children())).collect();
-    let expected: [(&[u8], Kind, usize); 6] = [
-        (b"[1, {\"x\":2}]", Kind::Array, 2),
-        (b"\"\xFF\x01\"", Kind::String, 0),
-        (b"-1.5e+3", Kind::Number, 0),
-        (b"null", Kind::Null, 0),
-        (b"true", Kind::Bool, 0),
-        (b"{}", Kind::Object, 0),
+    let expected: [(&[u8], ValueKind, usize); 6] = [
+        (b"[1, {\"x\":2}]", ValueKind::Array, 2),
+        (b"\"\xFF\x01\"", ValueKind::String, 0),
+        (b"-1.5e+3", ValueKind::Number, 0),
+        (b"null", ValueKind::Null, 0),
+        (b"true", ValueKind::Bool, 0),
+        (b"{}", ValueKind::Object, 0),
     ];
     assert_eq!(seen, expected);
     for member in &members {

@@ -24,7 +24,7 @@ impl Item {
 }
 
 #[derive(Serialize)]
-struct Line<'a> {
+struct ItemLine<'a> {
     kind: &'a str,
     #[serde(rename = "apiVersion")]
     api_version: &'a str,
@@ -36,7 +36,7 @@ pub fn items(items: &[Item], format: Format) -> anyhow::Result<()> {
     let mut text = String::new();
     for item in items {
         if format.json {
-            let line = Line { kind: item.kind, api_version: API_VERSION, spec: &item.spec };
+            let line = ItemLine { kind: item.kind, api_version: API_VERSION, spec: &item.spec };
             text.push_str(&serde_json::to_string(&line).context("cannot print the answer")?);
             text.push('\n');
         } else {

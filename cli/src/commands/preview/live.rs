@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep};
 use super::dir::{Dir, shown};
 use super::hosts::Hosts;
 use super::packs::apply_starter_packs;
-use super::progress::Progress;
+use super::progress::StartProgress;
 use super::sign_in::sign_in;
 use super::summary::summary;
 use crate::contexts::Context;
@@ -24,7 +24,7 @@ const HOSTS_TIMEOUT: Duration = Duration::from_secs(180);
 /// What a preview consists of.
 pub struct Plan<'a> {
     pub dir: &'a Dir,
-    pub progress: &'a Progress,
+    pub progress: &'a StartProgress,
     pub port: u16,
     pub hosts: u32,
     pub debug: bool,
@@ -99,7 +99,7 @@ async fn reach(address: &str, plan: &Plan<'_>) -> Server {
 async fn wait_for_hosts(
     server: &Server,
     wanted: usize,
-    progress: &Progress,
+    progress: &StartProgress,
     deadline: Instant,
 ) -> anyhow::Result<usize> {
     let mut online = 0;

@@ -17,7 +17,7 @@ use clap::Subcommand;
 
 use self::dir::Dir;
 use self::live::Plan;
-use self::progress::Progress;
+use self::progress::StartProgress;
 use self::server_process::ServerProcess;
 use super::stop_signal::StopSignal;
 use crate::output;
@@ -62,7 +62,7 @@ async fn start(args: Args, debug: bool) -> anyhow::Result<()> {
     let _lock = dir.create_and_lock()?;
     check_port(args.port)?;
     let mut stop = StopSignal::listen()?;
-    let progress = Progress::new();
+    let progress = StartProgress::new();
     let mut process = ServerProcess::start(&muster, &dir, args.port)?;
     let plan = Plan { dir: &dir, progress: &progress, port: args.port, hosts: args.hosts, debug };
     let mut hosts = None;

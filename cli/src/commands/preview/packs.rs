@@ -1,5 +1,5 @@
 use muster_api::rest::{Action, Applied, Specs};
-use muster_api::spec::{Kind, PackSpec};
+use muster_api::spec::{DocumentKind, PackSpec};
 
 use crate::commands::send::{self, Deed};
 use crate::documents::Documents;
@@ -18,7 +18,7 @@ pub async fn apply_starter_packs(server: &Server) -> anyhow::Result<String> {
     }
     let applied = send::send(server, Deed::Apply, &documents()?, false).await?;
     let count = |kind| count(&applied, kind);
-    Ok(format!("{} starter packs with {} queries applied", count(Kind::Pack), count(Kind::Query)))
+    Ok(format!("{} starter packs with {} queries applied", count(DocumentKind::Pack), count(DocumentKind::Query)))
 }
 
 fn documents() -> anyhow::Result<Documents> {
@@ -31,14 +31,14 @@ fn documents() -> anyhow::Result<Documents> {
     Ok(documents)
 }
 
-fn count(applied: &Applied, kind: Kind) -> usize {
+fn count(applied: &Applied, kind: DocumentKind) -> usize {
     let of_kind = applied.changes.iter().filter(|change| change.kind == kind.as_str());
     of_kind.filter(|change| change.action != Action::Unchanged).count()
 }
 
 #[cfg(test)]
 mod tests {
-    use muster_api::spec::{Document, Kind, PackSpec, QuerySpec};
+    use muster_api::spec::{Document, DocumentKind, PackSpec, QuerySpec};
 
     use super::*;
 
@@ -48,9 +48,9 @@ mod tests {
         let mut scheduled = Vec::new();
         for value in documents().unwrap().to_json() {
             let document: Document = serde_json::from_value(value).unwrap();
-            match Kind::parse(&document.kind).unwrap() {
-                Kind::Query => queries.push(serde_json::from_value::<QuerySpec>(document.spec).unwrap().name),
-                Kind::Pack => {
+            match DocumentKind::parse(&document.kind).unwrap() {
+                DocumentKind::Query => queries.push(serde_json::from_value::<QuerySpec>(document.spec).unwrap().name),
+                DocumentKind::Pack => {
                     let pack: PackSpec = serde_json::from_value(document.spec).unwrap();
                     scheduled.extend(pack.queries.into_iter().map(|query| query.query));
                 }

@@ -7,12 +7,12 @@ use indicatif::{ProgressBar, ProgressStyle};
 use crate::output;
 
 /// What is going on, on standard error: a spinner on a terminal, plain lines elsewhere.
-pub struct Progress {
+pub struct StartProgress {
     spinner: Option<ProgressBar>,
     last: Mutex<String>,
 }
 
-impl Progress {
+impl StartProgress {
     pub fn new() -> Self {
         let spinner = std::io::stderr().is_terminal().then(|| {
             let spinner = ProgressBar::new_spinner();

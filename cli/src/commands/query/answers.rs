@@ -7,7 +7,7 @@ use tokio::sync::mpsc::{self, Receiver, Sender};
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
-use crate::rest::{Lines, RestError, Server};
+use crate::rest::{ResultStream, RestError, Server};
 
 const FIRST_DELAY: Duration = Duration::from_millis(250);
 const LONGEST_DELAY: Duration = Duration::from_secs(10);
@@ -63,7 +63,7 @@ impl Drop for Answers {
 impl Reading {
     async fn run(mut self, tell: Sender<Event>) {
         let mut retries = Retries::new(self.patience);
-        let mut open: Option<(Lines, Instant)> = None;
+        let mut open: Option<(ResultStream, Instant)> = None;
         // Room is made before an answer is read, so that no two answers wait.
         while let Ok(room) = tell.reserve().await {
             let error = match self.step(&mut open).await {
@@ -89,7 +89,7 @@ impl Reading {
     }
 
     /// Reads one answer. Nothing means that there are no more.
-    async fn step(&mut self, open: &mut Option<(Lines, Instant)>) -> Result<Option<LiveAnswer>, RestError> {
+    async fn step(&mut self, open: &mut Option<(ResultStream, Instant)>) -> Result<Option<LiveAnswer>, RestError> {
         let lines = match open {
             Some((lines, _)) => lines,
             None => {

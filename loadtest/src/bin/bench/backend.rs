@@ -12,14 +12,14 @@ use crate::process::{Cores, Process};
 
 /// Which database and bus.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum Kind {
+pub enum BackendKind {
     /// SQLite and in-process messaging, the default of the server.
     Sqlite,
     /// MariaDB and Redis, started from the programs on this machine.
     Mariadb,
 }
 
-impl Kind {
+impl BackendKind {
     /// As it is called in tables.
     pub fn title(self) -> &'static str {
         match self {
@@ -45,13 +45,13 @@ pub struct Backend {
 }
 
 impl Backend {
-    pub async fn start(kind: Kind, muster: &Path, folder: &Path) -> Result<Self> {
+    pub async fn start(kind: BackendKind, muster: &Path, folder: &Path) -> Result<Self> {
         match kind {
-            Kind::Sqlite => {
+            BackendKind::Sqlite => {
                 let flags = vec![format!("--sqlite_path={}", folder.join("muster.db").display())];
                 Ok(Self { flags, database: None, bus: None })
             }
-            Kind::Mariadb => Self::mariadb_and_redis(muster, folder).await,
+            BackendKind::Mariadb => Self::mariadb_and_redis(muster, folder).await,
         }
     }
 

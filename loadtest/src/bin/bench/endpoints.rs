@@ -8,7 +8,7 @@ use loadtest::TestAgent;
 use loadtest::transport::Trust;
 use serde::{Deserialize, Serialize};
 
-use crate::backend::Kind;
+use crate::backend::BackendKind;
 use crate::load::{Load, flags, prepare};
 use crate::proc::median;
 use crate::process::Cores;
@@ -121,7 +121,7 @@ pub struct Effort {
 }
 
 /// Measures all endpoints in these modes.
-pub async fn measure(programs: &Programs, kind: Kind, modes: &[Mode], effort: Effort) -> Result<Vec<Row>> {
+pub async fn measure(programs: &Programs, kind: BackendKind, modes: &[Mode], effort: Effort) -> Result<Vec<Row>> {
     let answers = answers(programs, kind).await.context("cannot ask a server for what the ceiling is to answer")?;
     let mut rows = Vec::new();
     for mode in modes {
@@ -214,7 +214,7 @@ async fn one(
 }
 
 /// What a real server with the standard profile answers a host that has just enrolled.
-pub async fn answers(programs: &Programs, kind: Kind) -> Result<Answers> {
+pub async fn answers(programs: &Programs, kind: BackendKind) -> Result<Answers> {
     let server = Subject::server(programs, kind, Mode::BalancedTls, Cores::All, &[]).await?;
     let secret = prepare(programs, &server).await?;
     let (cert, key) = (server.folder().join("tls/server.crt"), server.folder().join("tls/server.key"));

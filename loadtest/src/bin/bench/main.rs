@@ -23,7 +23,7 @@ use clap::Parser;
 use tokio::process::Command;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::backend::Kind;
+use crate::backend::BackendKind;
 use crate::endpoints::Effort;
 use crate::process::Cores;
 use crate::report::{Book, Measured};
@@ -36,7 +36,7 @@ use crate::subject::{Mode, Programs};
 struct Options {
     /// What the server keeps its data in.
     #[arg(long, value_enum, default_value = "sqlite")]
-    backend: Kind,
+    backend: BackendKind,
     /// One short run of the most important numbers, shown and not written.
     #[arg(long)]
     quick: bool,
@@ -141,7 +141,7 @@ async fn measure(part: Part, options: &Options, programs: &Programs, measured: &
         Part::Endpoints => {
             // How connections are made does not depend on what is behind the server.
             let modes: &[Mode] = match kind {
-                Kind::Sqlite if !options.quick => &[Mode::BalancedTls, Mode::BalancedPlain, Mode::DirectTls],
+                BackendKind::Sqlite if !options.quick => &[Mode::BalancedTls, Mode::BalancedPlain, Mode::DirectTls],
                 _ => &[Mode::BalancedTls],
             };
             let effort = match options.quick {

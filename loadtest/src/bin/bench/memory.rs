@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
-use crate::backend::Kind;
+use crate::backend::BackendKind;
 use crate::endpoints;
 use crate::load::{Load, flags, prepare};
 use crate::proc::rss_bytes;
@@ -51,7 +51,7 @@ impl Memory {
     }
 }
 
-pub async fn measure(programs: &Programs, kind: Kind) -> Result<Memory> {
+pub async fn measure(programs: &Programs, kind: BackendKind) -> Result<Memory> {
     let server = Subject::server(programs, kind, Mode::BalancedTls, Cores::All, &[]).await?;
     let secret = prepare(programs, &server).await?;
     live(programs, &server, &secret, 0, FIRST).await?;
@@ -82,7 +82,7 @@ async fn live(programs: &Programs, server: &Subject, secret: &str, first: u32, a
 }
 
 /// The most that a generator of 100,000 agents holds, and its requests a second. The ceiling answers it.
-async fn crowd(programs: &Programs, kind: Kind) -> Result<(u64, f64)> {
+async fn crowd(programs: &Programs, kind: BackendKind) -> Result<(u64, f64)> {
     let answers = endpoints::answers(programs, kind).await?;
     let ceiling = Subject::ceiling(programs, Mode::BalancedTls, Cores::All, &answers, false).await?;
     let mut words = flags("--enroll-secret=any --platforms=ubuntu=1 --ramp=30s --duration=20s");
@@ -93,7 +93,7 @@ async fn crowd(programs: &Programs, kind: Kind) -> Result<(u64, f64)> {
     Ok((results.generator.peak_rss_bytes, results.total.rate))
 }
 
-async fn per_connection(programs: &Programs, kind: Kind, mode: Mode) -> Result<u64> {
+async fn per_connection(programs: &Programs, kind: BackendKind, mode: Mode) -> Result<u64> {
     let server = Subject::server(programs, kind, mode, Cores::All, &[]).await?;
     let mut open = Vec::new();
     // Some first, so that what they need once is there.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 
-use crate::backend::Kind;
+use crate::backend::BackendKind;
 use crate::endpoints;
 use crate::load::{Load, flags, prepare};
 use crate::proc::{median, rss_bytes};
@@ -57,7 +57,7 @@ pub struct Row {
     pub rss_bytes: f64,
 }
 
-pub async fn measure(programs: &Programs, kind: Kind, plan: Plan) -> Result<Row> {
+pub async fn measure(programs: &Programs, kind: BackendKind, plan: Plan) -> Result<Row> {
     let row = fleet(programs, kind, plan).await?;
     eprintln!(
         "{} agents {}: {:.0} requests/s, {:.1} us of server CPU per request, errors {:?}, {} late, {} lost, {} doubled",
@@ -123,7 +123,7 @@ impl Window {
     }
 }
 
-async fn fleet(programs: &Programs, kind: Kind, plan: Plan) -> Result<Row> {
+async fn fleet(programs: &Programs, kind: BackendKind, plan: Plan) -> Result<Row> {
     let settings = flags("--osquery_detail_update_interval=5m --osquery_label_update_interval=5m");
     let server = Subject::server(programs, kind, plan.mode, Cores::All, &settings).await?;
     prepare(programs, &server).await?;

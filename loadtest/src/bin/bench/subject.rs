@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::backend::{Backend, Kind};
+use crate::backend::{Backend, BackendKind};
 use crate::http::Address;
 use crate::process::{Cores, Process};
 use crate::{folder, proc};
@@ -93,7 +93,7 @@ impl Subject {
     /// A fresh server with these settings besides.
     pub async fn server(
         programs: &Programs,
-        kind: Kind,
+        kind: BackendKind,
         mode: Mode,
         cores: Cores,
         settings: &[String],

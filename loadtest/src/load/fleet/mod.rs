@@ -8,7 +8,7 @@ use std::{rc::Rc, time::Duration};
 
 use super::{
     buffer::{Buffer, LineCount},
-    given::{Configs, Given},
+    given::{Configs, ServedConfig},
     ledger::Account,
     lines::{Calendar, Stream},
     measure::{Endpoint, LATE, Tally, record},
@@ -18,7 +18,7 @@ use super::{
     work::{Manner, Work, Works, happens},
 };
 use crate::agent::{
-    Step,
+    ExchangeStep,
     chance::{below, mix},
 };
 
@@ -48,7 +48,7 @@ struct LaneState {
     due: Micros,
     /// When the round it belongs to was due.
     beat: Micros,
-    step: Step,
+    step: ExchangeStep,
     attempt: u8,
     enroll_attempt: u8,
 }
@@ -67,7 +67,7 @@ struct Light {
     started_others: bool,
     lanes: [LaneState; 3],
     node_key: Box<str>,
-    given: Option<Rc<Given>>,
+    given: Option<Rc<ServedConfig>>,
     work: Option<Rc<Work>>,
     accelerated_until: Micros,
     /// Scheduled queries have been run up to this Unix second.
@@ -78,7 +78,7 @@ struct Light {
 
 /// What to send.
 pub(super) enum Begin {
-    Send { step: Step, due: Micros },
+    Send { step: ExchangeStep, due: Micros },
     Later,
 }
 
@@ -98,7 +98,7 @@ pub(super) enum Outcome<'a> {
 
 /// Times and sizes of one exchange.
 pub(super) struct Exchange {
-    pub step: Step,
+    pub step: ExchangeStep,
     pub due: Micros,
     pub sent: Micros,
     pub done: Micros,
@@ -156,7 +156,7 @@ impl Fleet {
                 enrolling: None,
                 has_enrolled: false,
                 started_others: false,
-                lanes: [lane(Step::Config), lane(Step::Read), lane(Step::Results)],
+                lanes: [lane(ExchangeStep::Config), lane(ExchangeStep::Read), lane(ExchangeStep::Results)],
                 node_key: "".into(),
                 given: None,
                 work: None,
@@ -203,9 +203,9 @@ impl Fleet {
                 return Begin::Later;
             }
             agent.enrolling = Some(lane);
-            return self.write(at, Step::Enroll, lane, now, out);
+            return self.write(at, ExchangeStep::Enroll, lane, now, out);
         }
-        if state.step == Step::Results && !self.deliver(at, now) {
+        if state.step == ExchangeStep::Results && !self.deliver(at, now) {
             let then = self.rest(at, lane, now);
             self.set(job, then);
             return Begin::Later;
@@ -265,13 +265,13 @@ pub(super) struct Outcomes {
     pub ledger: Vec<((u32, Stream), Account)>,
 }
 
-fn endpoint(step: Step) -> Endpoint {
+fn endpoint(step: ExchangeStep) -> Endpoint {
     match step {
-        Step::Enroll => Endpoint::Enroll,
-        Step::Config => Endpoint::Config,
-        Step::Read => Endpoint::Read,
-        Step::Write => Endpoint::Write,
-        Step::Results | Step::Statuses => Endpoint::Log,
+        ExchangeStep::Enroll => Endpoint::Enroll,
+        ExchangeStep::Config => Endpoint::Config,
+        ExchangeStep::Read => Endpoint::Read,
+        ExchangeStep::Write => Endpoint::Write,
+        ExchangeStep::Results | ExchangeStep::Statuses => Endpoint::Log,
     }
 }
 

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use super::{Exchange, Fleet, Lane, Micros, SECOND, Then, job, wheel_time};
 use crate::{
     agent::{
-        Step,
+        ExchangeStep,
         chance::{below, mix},
     },
     load::measure::Endpoint,
@@ -23,14 +23,14 @@ impl Fleet {
         let now = exchange.done;
         let agent = &mut self.agents[at];
         match exchange.step {
-            Step::Enroll => {
+            ExchangeStep::Enroll => {
                 agent.enrolling = None;
                 self.enrolled_agents += u64::from(!std::mem::replace(&mut agent.has_enrolled, true));
                 let state = &mut agent.lanes[lane as usize];
                 (state.enroll_attempt, state.due) = (1, now);
                 Then::At(now)
             }
-            Step::Config => {
+            ExchangeStep::Config => {
                 if !agent.started_others {
                     agent.started_others = true;
                     self.configured += 1;
@@ -38,7 +38,7 @@ impl Fleet {
                 }
                 self.rest(at, lane, now)
             }
-            Step::Read => {
+            ExchangeStep::Read => {
                 if agent.work.is_none() {
                     return self.rest(at, lane, now);
                 }
@@ -49,19 +49,19 @@ impl Fleet {
                 let questions = work.map_or(0, |work| work.len()) as u64;
                 let takes = if agent.is_slow { self.profile.slow_by * questions } else { 0 };
                 let state = &mut agent.lanes[lane as usize];
-                (state.step, state.attempt, state.due) = (Step::Write, 1, now + takes);
+                (state.step, state.attempt, state.due) = (ExchangeStep::Write, 1, now + takes);
                 Then::At(state.due)
             }
-            Step::Write => {
+            ExchangeStep::Write => {
                 agent.work = None;
-                agent.lanes[lane as usize].step = Step::Read;
+                agent.lanes[lane as usize].step = ExchangeStep::Read;
                 self.rest(at, lane, now)
             }
-            Step::Results => {
+            ExchangeStep::Results => {
                 self.lines[0].acknowledged += u64::from(agent.results.accepted());
                 self.go_on_with_statuses(at, now)
             }
-            Step::Statuses => {
+            ExchangeStep::Statuses => {
                 self.lines[1].acknowledged += u64::from(agent.statuses.accepted());
                 self.rest(at, lane, now)
             }
@@ -74,21 +74,21 @@ impl Fleet {
         let agent = &mut self.agents[at];
         let state = &mut agent.lanes[lane as usize];
         match exchange.step {
-            Step::Enroll => {
+            ExchangeStep::Enroll => {
                 let failures = u64::from(state.enroll_attempt);
                 state.enroll_attempt = state.enroll_attempt.saturating_add(1);
                 state.due = now + (failures * failures).min(ENROLL_PAUSE) * SECOND;
                 Then::At(state.due)
             }
-            Step::Results => {
+            ExchangeStep::Results => {
                 agent.results.refused(wheel_time(now), period);
                 self.go_on_with_statuses(at, now)
             }
-            Step::Statuses => {
+            ExchangeStep::Statuses => {
                 agent.statuses.refused(wheel_time(now), period);
                 self.rest(at, lane, now)
             }
-            Step::Config | Step::Read | Step::Write => {
+            ExchangeStep::Config | ExchangeStep::Read | ExchangeStep::Write => {
                 if state.attempt < ATTEMPTS {
                     let pause = u64::from(state.attempt) * u64::from(state.attempt);
                     state.attempt += 1;
@@ -104,9 +104,9 @@ impl Fleet {
     fn go_on_with_statuses(&mut self, at: usize, now: Micros) -> Then {
         let agent = &mut self.agents[at];
         let state = &mut agent.lanes[Lane::Logger as usize];
-        if !agent.statuses.is_empty() && wheel_time(now) >= agent.statuses.not_before_ms && state.step == Step::Results
+        if !agent.statuses.is_empty() && wheel_time(now) >= agent.statuses.not_before_ms && state.step == ExchangeStep::Results
         {
-            (state.step, state.due) = (Step::Statuses, now);
+            (state.step, state.due) = (ExchangeStep::Statuses, now);
             return Then::At(now);
         }
         self.rest(at, Lane::Logger, now)
@@ -172,7 +172,7 @@ impl Fleet {
         state.due = state.beat;
         state.attempt = 1;
         if lane == Lane::Logger {
-            state.step = Step::Results;
+            state.step = ExchangeStep::Results;
         }
         Then::At(state.due)
     }

@@ -4,7 +4,7 @@ use std::io::Write as _;
 
 use super::{Begin, Fleet, Lane, Micros, wheel_time};
 use crate::{
-    agent::{AgentEndpoint, Step, chance::mix},
+    agent::{AgentEndpoint, ExchangeStep, chance::mix},
     load::{
         buffer::Buffer,
         lines::{self, Stream, Tag},
@@ -13,21 +13,21 @@ use crate::{
 };
 
 impl Fleet {
-    pub(super) fn write(&mut self, at: usize, step: Step, lane: Lane, now: Micros, out: &mut Vec<u8>) -> Begin {
+    pub(super) fn write(&mut self, at: usize, step: ExchangeStep, lane: Lane, now: Micros, out: &mut Vec<u8>) -> Begin {
         let agent = &mut self.agents[at];
         let template = &mut self.templates[agent.kind as usize];
         let body = &mut self.body;
         body.clear();
         // Writing to memory has no way to fail, here and below.
         match step {
-            Step::Enroll => {
+            ExchangeStep::Enroll => {
                 let names = template.names(self.profile.seed, agent.identity, agent.number);
                 template.enroll(body, &names);
             }
-            Step::Config | Step::Read => {
+            ExchangeStep::Config | ExchangeStep::Read => {
                 let _ = write!(body, "{{\"node_key\":\"{}\"}}", agent.node_key);
             }
-            Step::Write => {
+            ExchangeStep::Write => {
                 let names = template.names(self.profile.seed, agent.identity, agent.number);
                 let host = Answerer {
                     names: &names,
@@ -40,9 +40,9 @@ impl Fleet {
                     work::write_body(body, work, template, &host, &self.manner, &agent.node_key);
                 }
             }
-            Step::Results | Step::Statuses => {
+            ExchangeStep::Results | ExchangeStep::Statuses => {
                 let (buffer, log_type) = match step {
-                    Step::Results => (&mut agent.results, "result"),
+                    ExchangeStep::Results => (&mut agent.results, "result"),
                     _ => (&mut agent.statuses, "status"),
                 };
                 body.extend_from_slice(b"{\"data\":[");
@@ -117,9 +117,9 @@ impl Fleet {
         let ready = |buffer: &Buffer| !buffer.is_empty() && now_ms >= buffer.not_before_ms;
         let state = &mut agent.lanes[Lane::Logger as usize];
         if ready(&agent.results) {
-            state.step = Step::Results;
+            state.step = ExchangeStep::Results;
         } else if ready(&agent.statuses) {
-            state.step = Step::Statuses;
+            state.step = ExchangeStep::Statuses;
         } else {
             return false;
         }

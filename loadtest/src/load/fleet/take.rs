@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{Exchange, Fleet, Job, Micros, Outcome, Then, endpoint, split};
 use crate::{
     Verdict,
-    agent::{Step, Version},
+    agent::{ExchangeStep, Version},
     load::measure::{Fault, record},
 };
 
@@ -36,7 +36,7 @@ impl Fleet {
         }
         let misled = matches!(failure, Some((Fault::WrongConfig | Fault::WrongWork, _)));
         // An agent takes an empty answer for success, and so does this one; it is counted as bad nevertheless.
-        let is_empty = matches!(outcome, Outcome::Answer([])) && exchange.step != Step::Enroll;
+        let is_empty = matches!(outcome, Outcome::Answer([])) && exchange.step != ExchangeStep::Enroll;
         if failure.is_none() || misled || is_empty {
             self.after_success(at, lane, exchange)
         } else {
@@ -48,7 +48,7 @@ impl Fleet {
     fn take(&mut self, at: usize, exchange: &Exchange, body: &[u8]) -> Result<(), (Fault, String)> {
         let agent = &mut self.agents[at];
         let template = &self.templates[agent.kind as usize];
-        if exchange.step == Step::Enroll {
+        if exchange.step == ExchangeStep::Enroll {
             let key = Verdict::judge_enroll(body).map_err(|reason| {
                 match serde_json::from_slice::<serde_json::Value>(body) {
                     Ok(value) if value.get("error").is_some() => (Fault::Refused, text_of(&value["error"])),
@@ -66,8 +66,8 @@ impl Fleet {
             return Err((Fault::BadBody, "an empty answer".to_owned()));
         }
         let is_known = match exchange.step {
-            Step::Config => agent.given.as_ref().is_some_and(|given| given.is(body)),
-            Step::Read => self.works.known(body),
+            ExchangeStep::Config => agent.given.as_ref().is_some_and(|given| given.is(body)),
+            ExchangeStep::Read => self.works.known(body),
             _ => body == b"{}",
         };
         if !is_known {
@@ -84,7 +84,7 @@ impl Fleet {
             }
         }
         match exchange.step {
-            Step::Config => {
+            ExchangeStep::Config => {
                 if !is_known {
                     agent.given = self.configs.given(body, agent.kind, template);
                 }
@@ -97,7 +97,7 @@ impl Fleet {
                     return Err((Fault::WrongConfig, format!("agent {}: {misfit}", agent.number)));
                 }
             }
-            Step::Read => {
+            ExchangeStep::Read => {
                 let Some(work) = self.works.of(body) else {
                     return Err((Fault::BadBody, "the questions are no object of texts".to_owned()));
                 };

@@ -2,7 +2,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::link::{Link, Purpose};
-use super::script::{Call, Step};
+use super::script::{Call, ScriptStep};
 
 /// How long a batch lock lasts unless it is renewed, and so how long other nodes refuse a host whose node has died.
 const LOCK_LIFETIME: Duration = Duration::from_secs(4);
@@ -19,8 +19,8 @@ const KEPT: Duration = Duration::from_secs(24 * 3600);
 pub struct SharedBatches {
     link: Arc<Link>,
     node: String,
-    begin: Step,
-    end: Step,
+    begin: ScriptStep,
+    end: ScriptStep,
 }
 
 /// Whether a batch may be kept now.
@@ -39,8 +39,8 @@ impl SharedBatches {
         Self {
             link,
             node: node.to_owned(),
-            begin: Step::new(include_str!("scripts/begin_batch.lua")),
-            end: Step::new(include_str!("scripts/end_batch.lua")),
+            begin: ScriptStep::new(include_str!("scripts/begin_batch.lua")),
+            end: ScriptStep::new(include_str!("scripts/end_batch.lua")),
         }
     }
 

@@ -13,9 +13,9 @@ use tokio::time::MissedTickBehavior;
 
 use super::notifier::RedisNotifier;
 use super::link::{Link, Purpose};
-use super::script::{Call, Step};
+use super::script::{Call, ScriptStep};
 use crate::bus::{
-    ChangeEvent, BusError, BusFuture, Change, Notifier as _, EVENTS_AT_ONCE, Event, Line, LiveBus, Opened, Piece, Start,
+    ChangeEvent, BusError, BusFuture, Change, Notifier as _, EVENTS_AT_ONCE, Event, ResultLine, LiveBus, Opened, Piece, Start,
 };
 use crate::clock::Moment;
 use crate::lock::lock;
@@ -44,40 +44,40 @@ struct Jobs {
     link: Arc<Link>,
     notifier: Arc<RedisNotifier>,
     /// The ends of the streams opened here, as far as heard of.
-    ends: Mutex<HashMap<i64, Known>>,
+    ends: Mutex<HashMap<i64, WatchedJob>>,
     lifetime: Duration,
     steps: Steps,
 }
 
 /// What is known of a stream: where it begins, and its end.
 #[derive(Debug)]
-struct Known {
+struct WatchedJob {
     first: u64,
     end: watch::Sender<u64>,
 }
 
 #[derive(Debug)]
 struct Steps {
-    open: Step,
-    claim: Step,
-    unclaim: Step,
-    answer: Step,
-    close: Step,
-    events: Step,
-    read: Step,
+    open: ScriptStep,
+    claim: ScriptStep,
+    unclaim: ScriptStep,
+    answer: ScriptStep,
+    close: ScriptStep,
+    events: ScriptStep,
+    read: ScriptStep,
 }
 
 impl RedisBus {
     /// Redis forgets a job by itself after `lifetime`, which must be longer than any job is needed.
     pub(super) fn new(link: Arc<Link>, notifier: Arc<RedisNotifier>, lifetime: Duration) -> Self {
         let steps = Steps {
-            open: Step::new(include_str!("scripts/open.lua")),
-            claim: Step::new(include_str!("scripts/claim.lua")),
-            unclaim: Step::new(include_str!("scripts/unclaim.lua")),
-            answer: Step::new(include_str!("scripts/answer.lua")),
-            close: Step::new(include_str!("scripts/close.lua")),
-            events: Step::new(include_str!("scripts/events.lua")),
-            read: Step::new(include_str!("scripts/read.lua")),
+            open: ScriptStep::new(include_str!("scripts/open.lua")),
+            claim: ScriptStep::new(include_str!("scripts/claim.lua")),
+            unclaim: ScriptStep::new(include_str!("scripts/unclaim.lua")),
+            answer: ScriptStep::new(include_str!("scripts/answer.lua")),
+            close: ScriptStep::new(include_str!("scripts/close.lua")),
+            events: ScriptStep::new(include_str!("scripts/events.lua")),
+            read: ScriptStep::new(include_str!("scripts/read.lua")),
         };
         let jobs = Arc::new(Jobs { link, notifier, ends: Mutex::default(), lifetime, steps });
         let mut looking = JoinSet::new();
@@ -145,7 +145,7 @@ fn pages(settled: &RoaringTreemap) -> BTreeMap<u64, Vec<u8>> {
 impl Jobs {
     async fn step<T: ::redis::FromRedisValue>(
         &self,
-        (purpose, name, step): (Purpose, &str, &Step),
+        (purpose, name, step): (Purpose, &str, &ScriptStep),
         job: i64,
         keys: &[String],
         arguments: &[&[u8]],
@@ -157,7 +157,7 @@ impl Jobs {
     async fn decide(
         &self,
         name: &str,
-        step: &Step,
+        step: &ScriptStep,
         job: i64,
         keys: &[String],
         arguments: &[&[u8]],
@@ -184,7 +184,7 @@ impl Jobs {
         arguments.extend(pages.values().map(Vec::as_slice));
         let (made, end, first): (i64, u64, u64) =
             self.step((Purpose::Step, "open", &self.steps.open), job, &keys, &arguments).await?;
-        lock(&self.ends).entry(job).or_insert_with(|| Known { first, end: watch::Sender::new(0) }).first = first;
+        lock(&self.ends).entry(job).or_insert_with(|| WatchedJob { first, end: watch::Sender::new(0) }).first = first;
         self.heard(job, end);
         if made == 1 {
             self.notifier.publish(ChangeEvent::Events(job));
@@ -242,7 +242,7 @@ impl Jobs {
         let mut lines = Vec::with_capacity(entries.len());
         for entry in entries {
             let (cursor, text) = entry_of(entry)?;
-            lines.push(Line { cursor, text });
+            lines.push(ResultLine { cursor, text });
         }
         // One that lies ahead, as after a failover that lost the last lines, must not skip what comes now.
         let next = lines.last().map_or_else(|| cursor.min(end), |line| line.cursor);

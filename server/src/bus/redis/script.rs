@@ -4,12 +4,12 @@ use super::connect::Connection;
 
 /// Text that Redis runs as one step.
 #[derive(Debug)]
-pub(super) struct Step {
+pub(super) struct ScriptStep {
     text: &'static str,
     hash: String,
 }
 
-impl Step {
+impl ScriptStep {
     pub fn new(text: &'static str) -> Self {
         Self { text, hash: Script::new(text).get_hash().to_owned() }
     }
@@ -19,7 +19,7 @@ impl Step {
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Call<'a> {
     Command(&'a Cmd),
-    Step { step: &'a Step, keys: &'a [String], arguments: &'a [&'a [u8]] },
+    Step { step: &'a ScriptStep, keys: &'a [String], arguments: &'a [&'a [u8]] },
 }
 
 impl Call<'_> {

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use muster_api::rest::{Action, Applied, Change};
-use muster_api::spec::Kind;
+use muster_api::spec::DocumentKind;
 use serde_json::{Value, json};
 
 use super::{Applier, parse, told};
@@ -14,13 +14,13 @@ use crate::fleet::{Problem, Result, labels, packs, place, queries};
 use crate::store;
 
 /// Kinds that can be deleted, in an order that lets a file with a pack, its queries and its labels go as a whole.
-const ORDER: [Kind; 3] = [Kind::Pack, Kind::Query, Kind::Label];
+const ORDER: [DocumentKind; 3] = [DocumentKind::Pack, DocumentKind::Query, DocumentKind::Label];
 
 /// What a document names.
 #[derive(Debug)]
 struct Named {
     index: usize,
-    kind: Kind,
+    kind: DocumentKind,
     /// Empty for kinds that cannot be deleted.
     name: String,
 }
@@ -102,15 +102,15 @@ async fn delete(draft: &mut Draft<'_>, document: &Named, problems: &mut Vec<Prob
     let place = || place(document.index);
     let name = &document.name;
     match document.kind {
-        Kind::Pack => {
+        DocumentKind::Pack => {
             let Some(pack) = packs::named(draft.tx, name).await? else { return Ok(false) };
             store::packs::delete(draft.tx, pack.id).await?;
         }
-        Kind::Query => {
+        DocumentKind::Query => {
             let Some(query) = store::queries::by_name(draft.tx, name).await? else { return Ok(false) };
             queries::delete(draft, place, &query, problems).await?;
         }
-        Kind::Label => {
+        DocumentKind::Label => {
             let Some(label) = store::labels::by_name(draft.tx, name).await? else { return Ok(false) };
             labels::delete(draft, place, &label, problems).await?;
         }

@@ -12,7 +12,7 @@ mod user_roles;
 use std::collections::BTreeSet;
 
 use muster_api::rest::{Action, Applied, Change, FieldError};
-use muster_api::spec::Kind;
+use muster_api::spec::DocumentKind;
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -130,12 +130,12 @@ fn check_count(documents: &[Value]) -> Result<()> {
     Ok(())
 }
 
-fn permission(kind: Kind) -> Permission {
+fn permission(kind: DocumentKind) -> Permission {
     match kind {
-        Kind::Query | Kind::Pack | Kind::Label => Permission::WriteSchedule,
-        Kind::Config | Kind::Options => Permission::WriteConfig,
-        Kind::EnrollSecret => Permission::WriteSecrets,
-        Kind::UserRoles => Permission::ManageUsers,
+        DocumentKind::Query | DocumentKind::Pack | DocumentKind::Label => Permission::WriteSchedule,
+        DocumentKind::Config | DocumentKind::Options => Permission::WriteConfig,
+        DocumentKind::EnrollSecret => Permission::WriteSecrets,
+        DocumentKind::UserRoles => Permission::ManageUsers,
     }
 }
 

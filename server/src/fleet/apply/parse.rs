@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use muster_api::spec::{API_VERSION, Document, Kind, SpecDocument};
+use muster_api::spec::{API_VERSION, Document, DocumentKind, SpecDocument};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -45,25 +45,25 @@ fn document(index: usize, value: &Value) -> std::result::Result<SpecDocument, Pr
     let (kind, spec) = of_known_kind(index, value)?;
     let place = format!("{}.spec", place::item("documents", index));
     Ok(match kind {
-        Kind::Query => SpecDocument::Query(typed(&place, &spec)?),
-        Kind::Pack => SpecDocument::Pack(typed(&place, &spec)?),
-        Kind::Label => SpecDocument::Label(typed(&place, &spec)?),
-        Kind::Config => SpecDocument::Config(spec),
-        Kind::Options => SpecDocument::Options(spec),
-        Kind::EnrollSecret => SpecDocument::EnrollSecret(typed(&place, &spec)?),
-        Kind::UserRoles => SpecDocument::UserRoles(typed(&place, &spec)?),
+        DocumentKind::Query => SpecDocument::Query(typed(&place, &spec)?),
+        DocumentKind::Pack => SpecDocument::Pack(typed(&place, &spec)?),
+        DocumentKind::Label => SpecDocument::Label(typed(&place, &spec)?),
+        DocumentKind::Config => SpecDocument::Config(spec),
+        DocumentKind::Options => SpecDocument::Options(spec),
+        DocumentKind::EnrollSecret => SpecDocument::EnrollSecret(typed(&place, &spec)?),
+        DocumentKind::UserRoles => SpecDocument::UserRoles(typed(&place, &spec)?),
     })
 }
 
 /// The kind of a document and its spec, not yet looked into.
-pub(super) fn of_known_kind(index: usize, value: &Value) -> std::result::Result<(Kind, Value), Problem> {
+pub(super) fn of_known_kind(index: usize, value: &Value) -> std::result::Result<(DocumentKind, Value), Problem> {
     let place = place::item("documents", index);
     let document: Document = typed(&place, value)?;
     if document.api_version != API_VERSION {
         return Err(Problem::new(format!("{place}.apiVersion"), format!("expects {API_VERSION}")));
     }
-    let Some(kind) = Kind::parse(&document.kind) else {
-        let known: Vec<&str> = Kind::ALL.iter().map(|kind| kind.as_str()).collect();
+    let Some(kind) = DocumentKind::parse(&document.kind) else {
+        let known: Vec<&str> = DocumentKind::ALL.iter().map(|kind| kind.as_str()).collect();
         return Err(Problem::new(
             format!("{place}.kind"),
             format!("unknown kind {:?}; known are {}", document.kind, known.join(", ")),
@@ -86,7 +86,7 @@ fn typed<T: DeserializeOwned>(place: &str, value: &Value) -> std::result::Result
 
 /// The same thing may be said twice, but not two different things under one name.
 fn drop_repeats(located: &mut Vec<Located>, problems: &mut Vec<Problem>) {
-    let mut first: HashMap<(Kind, String), SpecDocument> = HashMap::new();
+    let mut first: HashMap<(DocumentKind, String), SpecDocument> = HashMap::new();
     located.retain(|document| {
         let (kind, name) = key(&document.spec);
         match first.get(&(kind, name.clone())) {
@@ -110,15 +110,15 @@ fn drop_repeats(located: &mut Vec<Located>, problems: &mut Vec<Problem>) {
     });
 }
 
-fn key(spec: &SpecDocument) -> (Kind, String) {
+fn key(spec: &SpecDocument) -> (DocumentKind, String) {
     match spec {
-        SpecDocument::Query(query) => (Kind::Query, query.name.clone()),
-        SpecDocument::Pack(pack) => (Kind::Pack, pack.name.clone()),
-        SpecDocument::Label(label) => (Kind::Label, label.name.clone()),
+        SpecDocument::Query(query) => (DocumentKind::Query, query.name.clone()),
+        SpecDocument::Pack(pack) => (DocumentKind::Pack, pack.name.clone()),
+        SpecDocument::Label(label) => (DocumentKind::Label, label.name.clone()),
         // Options are a part of the configuration.
-        SpecDocument::Config(config) if config.get("agent_options").is_none() => (Kind::Config, String::new()),
-        SpecDocument::Config(_) | SpecDocument::Options(_) => (Kind::Options, String::new()),
-        SpecDocument::EnrollSecret(_) => (Kind::EnrollSecret, String::new()),
-        SpecDocument::UserRoles(_) => (Kind::UserRoles, String::new()),
+        SpecDocument::Config(config) if config.get("agent_options").is_none() => (DocumentKind::Config, String::new()),
+        SpecDocument::Config(_) | SpecDocument::Options(_) => (DocumentKind::Options, String::new()),
+        SpecDocument::EnrollSecret(_) => (DocumentKind::EnrollSecret, String::new()),
+        SpecDocument::UserRoles(_) => (DocumentKind::UserRoles, String::new()),
     }
 }

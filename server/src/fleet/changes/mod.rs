@@ -106,7 +106,7 @@ impl Changes {
                 if dry_run {
                     return Err(Stop::Undone(value));
                 }
-                feed::append(tx, feed::Kind::Changed, draft.touched_hosts.iter().copied(), now).await?;
+                feed::append(tx, feed::HostChangeKind::Changed, draft.touched_hosts.iter().copied(), now).await?;
                 Ok((value, draft.touched_hosts, draft.dropped_labels))
             })
             .await;

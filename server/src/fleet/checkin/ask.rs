@@ -13,7 +13,7 @@ use crate::fleet::schedule::Plan;
 use crate::fleet::{Error, Result};
 use crate::lock::lock;
 use crate::store::entity::parked_queries;
-use crate::store::reports::{Asked, asked_alone};
+use crate::store::reports::{RefreshRecord, asked_alone};
 use crate::store::{self, Store};
 
 /// Hosts in one transaction.
@@ -21,7 +21,7 @@ const BATCH: usize = 200;
 
 /// A host that asks for work.
 #[derive(Debug, Clone)]
-pub(super) struct Wanted {
+pub(super) struct RefreshRequest {
     pub host_id: i64,
     pub platform: Box<str>,
     pub plan: Arc<Plan>,
@@ -31,7 +31,7 @@ pub(super) struct Wanted {
 
 /// What the host gets.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Given {
+pub(super) struct Assigned {
     pub names: Vec<Name>,
     /// Labels it was not asked about, because they are for other platforms.
     pub ruled_out: Vec<i64>,
@@ -44,7 +44,7 @@ pub(super) struct Given {
 /// Hosts on their way to the database.
 #[derive(Debug, Default)]
 pub(super) struct Asker {
-    waiting: Mutex<Vec<(Wanted, oneshot::Sender<Given>)>>,
+    waiting: Mutex<Vec<(RefreshRequest, oneshot::Sender<Assigned>)>>,
     serial: tokio::sync::Mutex<()>,
 }
 
@@ -53,7 +53,7 @@ impl Asker {
     ///
     /// # Errors
     /// When the database does not answer; then it is not asked.
-    pub(super) async fn ask(&self, store: &Store, wanted: Wanted) -> Result<Given> {
+    pub(super) async fn ask(&self, store: &Store, wanted: RefreshRequest) -> Result<Assigned> {
         let (sender, mut receiver) = oneshot::channel();
         lock(&self.waiting).push((wanted, sender));
         // Whoever holds the lock does the work for all who wait; those who come after them find it done.
@@ -85,7 +85,7 @@ impl Asker {
 }
 
 /// Decides for several hosts, sorted by id.
-async fn give(tx: &store::Tx, wanted: Vec<&Wanted>) -> store::Result<Vec<Given>> {
+async fn give(tx: &store::Tx, wanted: Vec<&RefreshRequest>) -> store::Result<Vec<Assigned>> {
     let mut host_ids: Vec<i64> = wanted.iter().map(|wanted| wanted.host_id).collect();
     host_ids.dedup();
     let mut asked = asked_alone(tx, &host_ids).await?;
@@ -97,7 +97,7 @@ async fn give(tx: &store::Tx, wanted: Vec<&Wanted>) -> store::Result<Vec<Given>>
     for wanted in wanted {
         // A host that is gone is told so by its next request.
         let Some(asked) = asked.get_mut(&wanted.host_id) else {
-            all.push(Given::default());
+            all.push(Assigned::default());
             continue;
         };
         let before = asked.clone();
@@ -114,9 +114,9 @@ async fn give(tx: &store::Tx, wanted: Vec<&Wanted>) -> store::Result<Vec<Given>>
 }
 
 /// The next step of a host's round, which is begun if something is due. `asked` is brought to what it is then.
-fn decide(wanted: &Wanted, asked: &mut Asked, parked: &[parked_queries::Model]) -> Given {
-    let Wanted { plan, now, .. } = wanted;
-    let mut given = Given::default();
+fn decide(wanted: &RefreshRequest, asked: &mut RefreshRecord, parked: &[parked_queries::Model]) -> Assigned {
+    let RefreshRequest { plan, now, .. } = wanted;
+    let mut given = Assigned::default();
     let mut round = match asked.open_round.as_deref().and_then(Round::of_text) {
         // Another server knows of newer labels; this one will in a moment.
         Some(round) if round.generation() > plan.generation => return given,

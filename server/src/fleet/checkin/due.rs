@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::clock::Moment;
 use crate::fleet::schedule::Plan;
-use crate::store::reports::Asked;
+use crate::store::reports::RefreshRecord;
 
 /// A new or changed label is put to the fleet within this time.
 const NEW_LABEL_SPREAD: Duration = Duration::from_secs(60);
@@ -37,7 +37,7 @@ impl Due {
 /// What a host was asked and will be, as far as memory knows: enough to say that nothing is due. That something is, the
 /// database decides.
 #[derive(Debug, Default)]
-pub struct Housekeeping {
+pub struct RefreshState {
     details_at: AtomicI64,
     labels_at: AtomicI64,
     /// An operator wants everything asked anew.
@@ -47,15 +47,15 @@ pub struct Housekeeping {
     generation: AtomicI64,
 }
 
-impl Housekeeping {
-    pub fn new(asked: &Asked) -> Self {
-        let housekeeping = Self::default();
-        housekeeping.take_over(asked);
-        housekeeping
+impl RefreshState {
+    pub fn new(asked: &RefreshRecord) -> Self {
+        let refresh_state = Self::default();
+        refresh_state.take_over(asked);
+        refresh_state
     }
 
     /// Takes what the database knows where it is newer.
-    pub fn take_over(&self, asked: &Asked) {
+    pub fn take_over(&self, asked: &RefreshRecord) {
         self.details_at.fetch_max(asked.detail_updated_at.0, Ordering::Relaxed);
         self.labels_at.fetch_max(asked.label_updated_at.0, Ordering::Relaxed);
         let is_known = self.is_refetch.swap(asked.refetch_requested, Ordering::Relaxed);
@@ -88,7 +88,7 @@ impl Housekeeping {
 
     /// What is due now. When nothing is, notes until when.
     pub(super) fn due(&self, host_id: i64, plan: &Plan, intervals: Intervals, now: Moment) -> Due {
-        let asked = Asked {
+        let asked = RefreshRecord {
             id: host_id,
             detail_updated_at: Moment(self.details_at.load(Ordering::Relaxed)),
             label_updated_at: Moment(self.labels_at.load(Ordering::Relaxed)),
@@ -104,7 +104,7 @@ impl Housekeeping {
 }
 
 /// What is due now for a host that was asked like this, and when something will be.
-pub(super) fn due(asked: &Asked, plan: &Plan, intervals: Intervals, now: Moment) -> (Due, Moment) {
+pub(super) fn due(asked: &RefreshRecord, plan: &Plan, intervals: Intervals, now: Moment) -> (Due, Moment) {
     let place = spread(asked.id);
     let details_due = next_place(asked.detail_updated_at, intervals.details, place);
     let mut labels_due = next_place(asked.label_updated_at, intervals.labels, place);

@@ -16,10 +16,10 @@ use muster_api::osquery::answer::NO_WORK;
 use serde_json::{Map, Value};
 
 pub use answers::DENYLISTED;
-pub use due::Housekeeping;
+pub use due::RefreshState;
 pub use names::Name;
 
-use self::ask::{Asker, Given, Wanted};
+use self::ask::{Asker, Assigned, RefreshRequest};
 use self::reports::Reports;
 use self::round::Round;
 use super::hosts::{Host, Hosts};
@@ -33,7 +33,7 @@ use crate::telemetry::Metrics;
 
 /// An agent tries a write three times, pausing 1 s and 4 s between, and does not read meanwhile. One that reads again
 /// this long after it was asked, and has not answered, has lost the questions.
-pub const ENVELOPE: Duration = Duration::from_secs(20);
+pub const RETRY_WINDOW: Duration = Duration::from_secs(20);
 
 /// Reports that may wait for the database before hosts are asked nothing more.
 const MAX_WAITING: usize = 20_000;
@@ -85,14 +85,14 @@ impl Checkin {
         }
         let now = self.clock.now();
         let plan = self.schedule.plan();
-        if !host.housekeeping.may_be_due(&plan, now) {
+        if !host.refresh_state.may_be_due(&plan, now) {
             return Bytes::from_static(NO_WORK);
         }
         if self.reports.waiting() > MAX_WAITING {
             self.metrics.limit_hit("waiting_reports");
             return Bytes::from_static(NO_WORK);
         }
-        if !host.housekeeping.due(host.id, &plan, self.intervals, now).any() || self.reports.has_answers_of(host.id) {
+        if !host.refresh_state.due(host.id, &plan, self.intervals, now).any() || self.reports.has_answers_of(host.id) {
             return Bytes::from_static(NO_WORK);
         }
         // Boxed, because every check-in would otherwise carry room for it.
@@ -100,19 +100,19 @@ impl Checkin {
             Ok(given) => self.send(host, &plan, given, now),
             Err(error) => {
                 tracing::debug!(%error, host_id = host.id, "a host is not asked about itself, because the database does not answer");
-                host.housekeeping.rest_until(due::retry_at(host.id, now), &plan);
+                host.refresh_state.rest_until(due::retry_at(host.id, now), &plan);
                 Bytes::from_static(NO_WORK)
             }
         }
     }
 
     /// Decides by the host's row. Most of the time that says to wait, and nothing is written.
-    async fn ask(&self, host: &Arc<Host>, plan: &Arc<Plan>, now: Moment) -> super::Result<Given> {
+    async fn ask(&self, host: &Arc<Host>, plan: &Arc<Plan>, now: Moment) -> super::Result<Assigned> {
         let Some(asked) = store::reports::asked(self.store.reader(), host.id).await? else {
             // The host is gone, and its next request will say so.
-            return Ok(Given::default());
+            return Ok(Assigned::default());
         };
-        host.housekeeping.take_over(&asked);
+        host.refresh_state.take_over(&asked);
         let round = asked.open_round.as_deref().and_then(Round::of_text);
         let rest_until = match round {
             Some(round) => round.waits_until(),
@@ -122,14 +122,14 @@ impl Checkin {
             }
         };
         if now < rest_until {
-            return Ok(Given { rest_until: Some(rest_until), ..Given::default() });
+            return Ok(Assigned { rest_until: Some(rest_until), ..Assigned::default() });
         }
         let platform = host.assignment.load().platform.clone();
-        let wanted = Wanted { host_id: host.id, platform, plan: Arc::clone(plan), intervals: self.intervals, now };
+        let wanted = RefreshRequest { host_id: host.id, platform, plan: Arc::clone(plan), intervals: self.intervals, now };
         self.asker.ask(&self.store, wanted).await
     }
 
-    fn send(&self, host: &Arc<Host>, plan: &Plan, given: Given, now: Moment) -> Bytes {
+    fn send(&self, host: &Arc<Host>, plan: &Plan, given: Assigned, now: Moment) -> Bytes {
         for parked in &given.parked {
             tracing::warn!(host_id = host.id, query = %parked.name, reason = parked.reason, "a question is not put to a host any more");
             self.metrics.parked_queries.inc();
@@ -139,11 +139,11 @@ impl Checkin {
         let queries: Map<String, Value> = given.names.iter().filter_map(sql).collect();
         if queries.is_empty() {
             if let Some(moment) = given.rest_until {
-                host.housekeeping.rest_until(moment, plan);
+                host.refresh_state.rest_until(moment, plan);
             }
             return Bytes::from_static(NO_WORK);
         }
-        host.housekeeping.rest_until(now.plus(ENVELOPE), plan);
+        host.refresh_state.rest_until(now.plus(RETRY_WINDOW), plan);
         self.metrics.questions.inc_by(queries.len() as u64);
         let mut answer = Map::new();
         answer.insert("queries".to_owned(), Value::Object(queries));

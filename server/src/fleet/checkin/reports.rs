@@ -13,7 +13,7 @@ use crate::fleet::hosts::{Host, Hosts};
 use crate::lock::lock;
 use crate::store::entity::hosts::Column;
 use crate::store::entity::parked_queries;
-use crate::store::reports::{Asked, Report, asked_alone};
+use crate::store::reports::{RefreshRecord, Report, asked_alone};
 use crate::store::{self, Store, feed};
 use crate::telemetry::Metrics;
 
@@ -66,7 +66,7 @@ impl Reports {
                 .write(async |tx| {
                     let settled = settle(tx, &batch, now).await?;
                     let written = store::reports::write(tx, &batch).await?;
-                    feed::append(tx, feed::Kind::Changed, written.moved.iter().copied(), now).await?;
+                    feed::append(tx, feed::HostChangeKind::Changed, written.moved.iter().copied(), now).await?;
                     Ok((settled, written))
                 })
                 .await;
@@ -80,8 +80,8 @@ impl Reports {
                     }
                     for asked in &settled.asked {
                         if let Some(host) = hosts.index.get(asked.id) {
-                            host.housekeeping.take_over(asked);
-                            host.housekeeping.look_again();
+                            host.refresh_state.take_over(asked);
+                            host.refresh_state.look_again();
                         }
                     }
                     Ok(())
@@ -125,7 +125,7 @@ impl Reports {
 
 /// What answers have done to the rounds they belong to.
 struct Settled {
-    asked: Vec<Asked>,
+    asked: Vec<RefreshRecord>,
     parked: u64,
 }
 

@@ -12,8 +12,8 @@ use serde::{Deserialize, Serialize};
 use super::Name;
 use super::due::Due;
 use crate::clock::Moment;
-use crate::fleet::checkin::ENVELOPE;
-use crate::store::reports::Asked;
+use crate::fleet::checkin::RETRY_WINDOW;
+use crate::store::reports::RefreshRecord;
 
 /// A question lost so often when it was asked alone is parked: once can be a laptop that was closed.
 const LOSSES: u8 = 2;
@@ -24,7 +24,7 @@ pub(super) struct Round {
     open: BTreeSet<Name>,
     sent: Option<Sent>,
     /// After a loss, questions go one by one.
-    is_careful: bool,
+    retry_alone: bool,
     losses: BTreeMap<Name, u8>,
     due: Due,
     /// Labels made after this are not in it.
@@ -59,7 +59,7 @@ pub(super) struct Finished {
 
 impl Finished {
     /// Notes in a host's row what it has been asked.
-    pub(super) fn note(self, asked: &mut Asked) {
+    pub(super) fn note(self, asked: &mut RefreshRecord) {
         if self.due.details {
             asked.detail_updated_at = asked.detail_updated_at.max(self.started_at);
             asked.refetch_requested = false;
@@ -73,7 +73,7 @@ impl Finished {
 
 /// The next step, and what it found to be parked, with the reason.
 #[derive(Debug)]
-pub(super) struct Step {
+pub(super) struct RoundStep {
     pub step: Next,
     pub parked: Vec<(Name, String)>,
 }
@@ -83,7 +83,7 @@ impl Round {
         Self {
             open: names.into_iter().collect(),
             sent: None,
-            is_careful: false,
+            retry_alone: false,
             losses: BTreeMap::new(),
             due,
             started_at,
@@ -98,7 +98,7 @@ impl Round {
     /// Before this, nothing but an answer takes it further.
     pub(super) fn waits_until(&self) -> Moment {
         match &self.sent {
-            Some(sent) if self.owes_any(sent) => sent.at.plus(ENVELOPE),
+            Some(sent) if self.owes_any(sent) => sent.at.plus(RETRY_WINDOW),
             _ => Moment::NEVER,
         }
     }
@@ -107,13 +107,13 @@ impl Round {
         sent.alone.map_or(!self.open.is_empty(), |name| self.open.contains(&name))
     }
 
-    pub(super) fn next(&mut self, now: Moment) -> Step {
+    pub(super) fn next(&mut self, now: Moment) -> RoundStep {
         let mut parked = Vec::new();
         if now < self.waits_until() {
-            return Step { step: Next::Wait, parked };
+            return RoundStep { step: Next::Wait, parked };
         }
         if let Some(sent) = self.sent.take() {
-            self.is_careful |= self.owes_any(&sent);
+            self.retry_alone |= self.owes_any(&sent);
             if let Some(name) = sent.alone.filter(|name| self.open.contains(name)) {
                 let losses = self.losses.entry(name).or_default();
                 *losses += 1;
@@ -128,7 +128,7 @@ impl Round {
                 }
             }
         }
-        let names: Vec<Name> = match self.is_careful {
+        let names: Vec<Name> = match self.retry_alone {
             // Least often lost first, so that one bad question does not keep the others waiting.
             true => self
                 .open
@@ -140,11 +140,11 @@ impl Round {
             false => self.open.iter().copied().collect(),
         };
         if names.is_empty() {
-            return Step { step: Next::Done(self.finished()), parked };
+            return RoundStep { step: Next::Done(self.finished()), parked };
         }
         let alone = names.first().copied().filter(|_| names.len() == 1);
         self.sent = Some(Sent { at: now, alone });
-        Step { step: Next::Send(names), parked }
+        RoundStep { step: Next::Send(names), parked }
     }
 
     /// A question was answered, however.
@@ -173,7 +173,7 @@ impl Round {
         let stored = Stored {
             open: self.open.iter().map(Name::to_string).collect(),
             sent: self.sent.as_ref().map(|sent| (sent.at.0, sent.alone.map(|name| name.to_string()))),
-            is_careful: self.is_careful,
+            retry_alone: self.retry_alone,
             losses: self.losses.iter().map(|(name, losses)| (name.to_string(), *losses)).collect(),
             details: self.due.details,
             labels: self.due.labels,
@@ -190,7 +190,7 @@ impl Round {
         Some(Self {
             open: names(&stored.open),
             sent: stored.sent.map(|(at, alone)| Sent { at: Moment(at), alone: alone.as_deref().and_then(Name::parse) }),
-            is_careful: stored.is_careful,
+            retry_alone: stored.retry_alone,
             losses: stored.losses.iter().filter_map(|(name, losses)| Some((Name::parse(name)?, *losses))).collect(),
             due: Due { details: stored.details, labels: stored.labels },
             started_at: Moment(stored.started_at),
@@ -203,7 +203,9 @@ impl Round {
 struct Stored {
     open: Vec<String>,
     sent: Option<(i64, Option<String>)>,
-    is_careful: bool,
+    /// Stored under an older name, because nodes of the version before read and write the same rows.
+    #[serde(rename = "is_careful")]
+    retry_alone: bool,
     losses: Vec<(String, u8)>,
     details: bool,
     labels: bool,
@@ -226,7 +228,7 @@ mod tests {
     }
 
     /// Takes a step as another server would: with what stands in the database.
-    fn step(round: &mut Round, now: Moment) -> Step {
+    fn step(round: &mut Round, now: Moment) -> RoundStep {
         let read = Round::of_text(&round.to_text()).unwrap();
         assert_eq!(read, *round);
         *round = read;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use loadtest::agent::{Outcome, Step};
+use loadtest::agent::{Outcome, ExchangeStep};
 use loadtest::{Agent, Flags, Identity, Platform, SqliteHost};
 use proptest::prelude::*;
 use serde_json::{Map, json};
@@ -103,7 +103,7 @@ proptest! {
         let hash = config_hash(&compact(&config));
 
         let mut agent = Agent::new(identity.clone(), Flags::default(), Box::new(SqliteHost::new()), 0);
-        agent.absorb(Step::Config, &Outcome::Answer(bytes), 0);
+        agent.absorb(ExchangeStep::Config, &Outcome::Answer(bytes), 0);
         let runs: BTreeSet<String> = agent.scheduled_names().into_iter().collect();
         let said: BTreeSet<String> =
             explained.iter().filter(|query| query.runs).map(|query| query.full_name.clone()).collect();

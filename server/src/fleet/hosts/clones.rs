@@ -75,7 +75,7 @@ impl Hosts {
                     "instance_id": stays, "new_instance_id": leaves,
                 });
                 activities::add(tx, now, &activities::Actor::default(), "separated_cloned_hosts", &details).await?;
-                feed::append(tx, feed::Kind::Keys, [host_id, new_id], now).await?;
+                feed::append(tx, feed::HostChangeKind::Keys, [host_id, new_id], now).await?;
                 Ok(Some((host.claimed_identifier, new_id)))
             })
             .await?;

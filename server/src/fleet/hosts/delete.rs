@@ -30,7 +30,7 @@ impl Hosts {
                         .collect();
                     let details = json!({ "hosts": hosts });
                     activities::add(tx, now, &principal.actor(), "deleted_hosts", &details).await?;
-                    feed::append(tx, feed::Kind::Deleted, deleted.keys().copied(), now).await?;
+                    feed::append(tx, feed::HostChangeKind::Deleted, deleted.keys().copied(), now).await?;
                 }
                 Ok(deleted)
             })

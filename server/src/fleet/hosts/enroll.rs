@@ -123,7 +123,7 @@ impl Hosts {
         let dropped = make_room(tx, host_id, &identity.instance_id).await?;
         store::node_keys::insert(tx, key, host_id, &identity.instance_id, now).await?;
         if !is_new {
-            feed::append(tx, feed::Kind::Enrolled, [host_id], now).await?;
+            feed::append(tx, feed::HostChangeKind::Enrolled, [host_id], now).await?;
         }
         Ok(Written::Enrolled { host_id, dropped })
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::{Hosts, index::Key};
 use crate::clock::Moment;
 use crate::fleet::Result;
-use crate::store::feed::{self, Change, Kind};
+use crate::store::feed::{self, Change, HostChangeKind};
 use crate::store::{self, node_keys};
 
 /// A change gets its place in the feed before it is committed, and is seen after it: one with a higher place may be seen
@@ -78,19 +78,19 @@ impl Hosts {
     }
 
     async fn take_over(&self, changes: &[Change], now: Moment) -> Result<BTreeSet<i64>> {
-        let of = |kind: Kind| changes.iter().filter(move |change| change.kind == kind);
-        let deleted: BTreeSet<i64> = of(Kind::Deleted).map(|change| change.host_id).collect();
+        let of = |kind: HostChangeKind| changes.iter().filter(move |change| change.kind == kind);
+        let deleted: BTreeSet<i64> = of(HostChangeKind::Deleted).map(|change| change.host_id).collect();
         self.index.forget_hosts(deleted.clone(), now);
-        let keys = of(Kind::Keys).chain(of(Kind::Enrolled)).map(|change| change.host_id).collect();
+        let keys = of(HostChangeKind::Keys).chain(of(HostChangeKind::Enrolled)).map(|change| change.host_id).collect();
         self.check_keys(&keys).await?;
-        for change in of(Kind::Enrolled) {
+        for change in of(HostChangeKind::Enrolled) {
             if let Some(host) = self.index.get(change.host_id) {
                 host.enrolled(change.at);
             }
         }
-        for change in of(Kind::Refetch) {
+        for change in of(HostChangeKind::Refetch) {
             if let Some(host) = self.index.get(change.host_id) {
-                host.housekeeping.ask_again();
+                host.refresh_state.ask_again();
             }
         }
         self.mark_stale(changes.iter().map(|change| change.host_id));

@@ -7,13 +7,13 @@ use tokio::sync::Mutex;
 
 use super::restarts::Restarts;
 use crate::clock::Moment;
-use crate::fleet::checkin::Housekeeping;
+use crate::fleet::checkin::RefreshState;
 use crate::fleet::live::OpenTargets;
 use crate::fleet::logs::{LastBatch, Stream};
 use crate::fleet::schedule::Edition;
 use crate::store::entity;
-use crate::store::hosts::{Intervals, Known};
-use crate::store::reports::Asked;
+use crate::store::hosts::{Intervals, KnownHost};
+use crate::store::reports::RefreshRecord;
 
 /// What decides about a host's config. Replaced as a whole when any of it changes.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
@@ -45,7 +45,7 @@ pub struct Host {
     hostname: ArcSwap<String>,
     restarts: Restarts,
     /// What it was asked about itself and will be.
-    pub housekeeping: Housekeeping,
+    pub refresh_state: RefreshState,
     seen: AtomicI64,
     written_seen: AtomicI64,
     results: Mutex<LastBatch>,
@@ -53,7 +53,7 @@ pub struct Host {
 }
 
 impl Host {
-    pub fn new(known: &Known) -> Self {
+    pub fn new(known: &KnownHost) -> Self {
         let row = &known.host;
         let intervals = intervals_in(row);
         let host = Self::with(row.id, Self::assignment_of(known), intervals, &asked(row), row.seen_at);
@@ -65,7 +65,7 @@ impl Host {
         id: i64,
         assignment: Assignment,
         intervals: Intervals,
-        asked: &Asked,
+        asked: &RefreshRecord,
         seen: Moment,
     ) -> Self {
         Self {
@@ -76,7 +76,7 @@ impl Host {
             open_targets: OpenTargets::default(),
             hostname: ArcSwap::default(),
             restarts: Restarts::default(),
-            housekeeping: Housekeeping::new(asked),
+            refresh_state: RefreshState::new(asked),
             seen: AtomicI64::new(seen.0),
             written_seen: AtomicI64::new(seen.0),
             results: Mutex::default(),
@@ -84,12 +84,12 @@ impl Host {
         }
     }
 
-    fn assignment_of(known: &Known) -> Assignment {
+    fn assignment_of(known: &KnownHost) -> Assignment {
         Assignment { platform: known.host.platform.as_str().into(), label_ids: known.label_ids.clone().into() }
     }
 
     /// Takes over what the database says now.
-    pub fn refresh(&self, known: &Known) {
+    pub fn refresh(&self, known: &KnownHost) {
         if **self.hostname.load() != known.host.hostname {
             self.hostname.store(Arc::new(known.host.hostname.clone()));
         }
@@ -98,7 +98,7 @@ impl Host {
             self.assignment.store(Arc::new(fresh));
         }
         self.take_over_intervals(intervals_in(&known.host));
-        self.housekeeping.take_over(&asked(&known.host));
+        self.refresh_state.take_over(&asked(&known.host));
         self.seen_was_written(known.host.seen_at);
     }
 
@@ -182,8 +182,8 @@ fn intervals_in(row: &entity::hosts::Model) -> Intervals {
     }
 }
 
-fn asked(row: &entity::hosts::Model) -> Asked {
-    Asked {
+fn asked(row: &entity::hosts::Model) -> RefreshRecord {
+    RefreshRecord {
         id: row.id,
         detail_updated_at: row.detail_updated_at,
         label_updated_at: row.label_updated_at,

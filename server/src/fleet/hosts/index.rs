@@ -104,7 +104,7 @@ impl HostIndex {
     }
 
     /// The shared host of this id, made or brought up to date.
-    pub(super) fn host(&self, known: &store::hosts::Known) -> Arc<Host> {
+    pub(super) fn host(&self, known: &store::hosts::KnownHost) -> Arc<Host> {
         let hosts = self.hosts.pin();
         let host = hosts.get_or_insert_with(known.host.id, || Arc::new(Host::new(known)));
         host.refresh(known);
@@ -223,7 +223,7 @@ impl Hosts {
         self.index.hosts.pin().values().map(|host| host.assignment.load_full()).collect()
     }
 
-    async fn look_up(&self, hash: &KeyHash) -> Result<Option<(entity::node_keys::Model, store::hosts::Known)>> {
+    async fn look_up(&self, hash: &KeyHash) -> Result<Option<(entity::node_keys::Model, store::hosts::KnownHost)>> {
         let db = self.store.reader();
         let mut found = store::node_keys::by_hash(db, hash).await?;
         while let Some(row) = found {

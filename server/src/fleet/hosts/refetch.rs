@@ -32,7 +32,7 @@ impl Hosts {
                 store::hosts::update(tx, host).await?;
                 store::parked_queries::release(tx, id).await?;
                 activities::add(tx, now, &principal.actor(), "refetched_host", &json!({ "host_id": id })).await?;
-                feed::append(tx, feed::Kind::Refetch, [id], now).await?;
+                feed::append(tx, feed::HostChangeKind::Refetch, [id], now).await?;
                 Ok(true)
             })
             .await?;
@@ -41,7 +41,7 @@ impl Hosts {
         }
         self.signal.raise();
         if let Some(host) = self.index.get(id) {
-            host.housekeeping.ask_again();
+            host.refresh_state.ask_again();
         }
         Ok(())
     }

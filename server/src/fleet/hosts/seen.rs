@@ -121,7 +121,7 @@ impl Hosts {
         self.store
             .write(async |tx| {
                 node_keys::delete_idle(tx, &dead, idle_since).await?;
-                feed::append(tx, feed::Kind::Keys, host_ids.iter().copied(), now).await
+                feed::append(tx, feed::HostChangeKind::Keys, host_ids.iter().copied(), now).await
             })
             .await?;
         self.signal.raise();

@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 
 use super::notes::Settlement;
 use super::{Job, Live};
-use crate::bus::{BusError, Line};
+use crate::bus::{BusError, ResultLine};
 use crate::clock::Moment;
 use crate::fleet::Result;
 use crate::fleet::checkin::DENYLISTED;
@@ -262,7 +262,7 @@ fn end_line(answer: &LiveAnswer, line: &mut Vec<u8>) {
 }
 
 /// A kept answer as it is shown: with the cursor in front.
-pub fn show(line: &Line) -> Vec<u8> {
+pub fn show(line: &ResultLine) -> Vec<u8> {
     let mut text = format!("{{\"cursor\":{},", line.cursor).into_bytes();
     text.extend_from_slice(line.text.get(1..).unwrap_or_default());
     text.push(b'\n');
@@ -288,7 +288,7 @@ pub struct Brief<'a> {
 impl<'a> Brief<'a> {
     /// # Errors
     /// When the line is not an answer.
-    pub fn of(line: &'a Line) -> serde_json::Result<Self> {
+    pub fn of(line: &'a ResultLine) -> serde_json::Result<Self> {
         serde_json::from_slice(&line.text)
     }
 }
@@ -297,7 +297,7 @@ impl<'a> Brief<'a> {
 ///
 /// # Errors
 /// When the line is not one.
-pub fn parse(line: &Line) -> serde_json::Result<LiveAnswer> {
+pub fn parse(line: &ResultLine) -> serde_json::Result<LiveAnswer> {
     serde_json::from_slice(&show(line))
 }
 

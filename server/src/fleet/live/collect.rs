@@ -13,7 +13,7 @@ use tokio::time::{Instant, interval, sleep_until};
 
 use super::selection::HOSTS;
 use super::{Ask, Attendance, Follower, Live, Selection};
-use crate::bus::Line;
+use crate::bus::ResultLine;
 use crate::fleet::access::Principal;
 use crate::fleet::{Error, Problem, Result};
 
@@ -28,7 +28,7 @@ const LOOK: Duration = Duration::from_secs(10);
 pub struct Room(#[expect(dead_code, reason = "held for its drop")] Vec<OwnedSemaphorePermit>);
 
 /// A query that is being asked, or why it is not.
-enum Asked {
+enum RunTarget {
     Running(Running),
     Refused(LiveRunQuery),
 }
@@ -55,8 +55,8 @@ impl Live {
             asked.push(self.ask(principal, query_id, &request.host_ids).await?);
         }
         let collected = try_join_all(asked.into_iter().map(async |asked| match asked {
-            Asked::Running(running) => self.collect(running, deadline).await,
-            Asked::Refused(refused) => Ok((refused, Collected::new(&self.collecting)?.room)),
+            RunTarget::Running(running) => self.collect(running, deadline).await,
+            RunTarget::Refused(refused) => Ok((refused, Collected::new(&self.collecting)?.room)),
         }));
         let (live_query_results, rooms): (Vec<_>, Vec<_>) = collected.await?.into_iter().unzip();
         if let Err(error) = self.give_back_leases(self.clock.now()).await {
@@ -70,7 +70,7 @@ impl Live {
         Ok((LiveRunDone { summary, live_query_results }, Room(rooms)))
     }
 
-    async fn ask(self: &Arc<Self>, principal: &Principal, query_id: i64, host_ids: &[i64]) -> Result<Asked> {
+    async fn ask(self: &Arc<Self>, principal: &Principal, query_id: i64, host_ids: &[i64]) -> Result<RunTarget> {
         let selection = Selection::Ids { hosts: host_ids.to_vec(), labels: Vec::new() };
         let job = match self.start_campaign(principal, Ask::Numbered(query_id), &selection).await {
             Ok(job) => job,
@@ -79,7 +79,7 @@ impl Live {
         };
         let attendance = self.attend(job.id);
         let follower = self.follow(principal, job.id, 0).await?;
-        Ok(Asked::Running(Running { query_id, follower, _attendance: attendance }))
+        Ok(RunTarget::Running(Running { query_id, follower, _attendance: attendance }))
     }
 
     async fn collect(&self, mut running: Running, deadline: Instant) -> Result<(LiveRunQuery, OwnedSemaphorePermit)> {
@@ -132,10 +132,10 @@ fn check(request: &LiveRun) -> Result<()> {
 }
 
 /// A query nobody knows is noted in its place; hosts nobody knows refuse the whole request, by their place in it.
-fn refused(query_id: i64, problems: Vec<Problem>) -> Result<Asked> {
+fn refused(query_id: i64, problems: Vec<Problem>) -> Result<RunTarget> {
     if let Some(problem) = problems.iter().find(|problem| problem.place == "query_id") {
         let error = Some(problem.reason.clone());
-        return Ok(Asked::Refused(LiveRunQuery { query_id, results: Vec::new(), error }));
+        return Ok(RunTarget::Refused(LiveRunQuery { query_id, results: Vec::new(), error }));
     }
     let renamed = |problem: Problem| Problem { place: problem.place.replace(HOSTS, "host_ids"), ..problem };
     Err(Error::Invalid(problems.into_iter().map(renamed).collect()))
@@ -167,7 +167,7 @@ impl Collected {
         Ok(Self { answers: Vec::new(), left_out: 0, room })
     }
 
-    fn take(&mut self, line: &Line) {
+    fn take(&mut self, line: &ResultLine) {
         let Ok(Kept { host_id, mut rows, rows_sent, mut error }) = serde_json::from_slice(&line.text) else {
             tracing::error!(cursor = line.cursor, "a kept answer cannot be read");
             return;
@@ -199,8 +199,8 @@ impl Collected {
 mod tests {
     use super::*;
 
-    fn line(text: &str) -> Line {
-        Line { cursor: 0, text: text.as_bytes().to_vec() }
+    fn line(text: &str) -> ResultLine {
+        ResultLine { cursor: 0, text: text.as_bytes().to_vec() }
     }
 
     #[test]

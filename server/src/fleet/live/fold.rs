@@ -15,13 +15,13 @@ use crate::fleet::hosts::Host;
 /// How far a view is. One caller at a time brings it on, and for all who wait.
 #[derive(Debug, Default)]
 pub(super) struct Folding {
-    place: tokio::sync::Mutex<Place>,
+    place: tokio::sync::Mutex<FoldPosition>,
     asked: AtomicU64,
     done: AtomicU64,
 }
 
 #[derive(Debug, Default)]
-struct Place {
+struct FoldPosition {
     /// Whether this server has opened the job on the bus.
     is_open: bool,
     position: u64,
@@ -89,7 +89,7 @@ impl Live {
         self.open(job, &mut place).await
     }
 
-    async fn open(&self, job: &Job, place: &mut Place) -> Result<()> {
+    async fn open(&self, job: &Job, place: &mut FoldPosition) -> Result<()> {
         place.is_open = false;
         let start = Start::Checkpoint { settled: job.settled_hosts(), note: job.restored().to_bytes() };
         match self.bus.open(job.id, start).await? {
@@ -182,11 +182,11 @@ impl Live {
 /// Brings a host's open targets up to the view of a job.
 pub(super) fn tell(host: &Host, job: &Job) {
     match job.open_target(host.id) {
-        Some(OpenTarget::Pending { is_careful: false }) => host.open_targets.add(job.id, job.discovery.is_some()),
-        Some(OpenTarget::Pending { is_careful: true }) => host.open_targets.again(job.id, job.discovery.is_some()),
-        Some(OpenTarget::Sent { at, is_alone, is_careful }) => {
+        Some(OpenTarget::Pending { retry_alone: false }) => host.open_targets.add(job.id, job.discovery.is_some()),
+        Some(OpenTarget::Pending { retry_alone: true }) => host.open_targets.again(job.id, job.discovery.is_some()),
+        Some(OpenTarget::Sent { at, is_alone, retry_alone }) => {
             host.open_targets.taken(job.id, at, is_alone);
-            if is_careful {
+            if retry_alone {
                 host.open_targets.was_asked_again(job.id);
             }
         }

@@ -7,7 +7,7 @@ use tokio::sync::{OwnedSemaphorePermit, watch};
 
 use super::answers::READ_BYTES;
 use super::{Job, Live};
-use crate::bus::{BusError, Line};
+use crate::bus::{BusError, ResultLine};
 use crate::fleet::access::Principal;
 use crate::fleet::{Error, Result};
 
@@ -58,7 +58,7 @@ impl Follower {
     ///
     /// # Errors
     /// When the answers cannot be read.
-    pub async fn read(&mut self) -> Result<Vec<Line>> {
+    pub async fn read(&mut self) -> Result<Vec<ResultLine>> {
         // Looked at first: hosts are settled after their answers are kept, so whatever is there then is read now.
         let has_ended = !self.job.is_open();
         let mut read = self.live.bus.read(self.job.id, self.cursor, READ_BYTES).await;

@@ -30,7 +30,7 @@ pub struct Job {
     pub created_at: Moment,
     pub deadline: Moment,
     pub(super) folding: Folding,
-    progress: Mutex<Progress>,
+    progress: Mutex<JobProgress>,
     ended: CancellationToken,
 }
 
@@ -38,18 +38,18 @@ pub struct Job {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum OpenTarget {
     /// To fetch it; if it was lost once, alone.
-    Pending { is_careful: bool },
+    Pending { retry_alone: bool },
     /// To answer.
-    Sent { at: Moment, is_alone: bool, is_careful: bool },
+    Sent { at: Moment, is_alone: bool, retry_alone: bool },
 }
 
 #[derive(Debug)]
-struct Progress {
+struct JobProgress {
     states: States,
     /// When hosts that owe an answer were asked, and whether that was all they were asked.
     sent: BTreeMap<i64, (Moment, bool)>,
     /// Hosts that were asked again.
-    careful: RoaringTreemap,
+    retry_alone: RoaringTreemap,
     status: LiveStatus,
     stop_reason: String,
     finished_at: Option<Moment>,
@@ -77,10 +77,10 @@ impl Job {
             author_email: row.author_email,
             created_at: row.created_at,
             deadline: row.deadline,
-            progress: Mutex::new(Progress {
+            progress: Mutex::new(JobProgress {
                 states,
                 sent: BTreeMap::new(),
-                careful: RoaringTreemap::new(),
+                retry_alone: RoaringTreemap::new(),
                 status,
                 stop_reason: row.stop_reason,
                 finished_at: row.finished_at,
@@ -137,12 +137,12 @@ impl Job {
         if progress.status != LiveStatus::Open {
             return None;
         }
-        let is_careful = progress.careful.contains(host.cast_unsigned());
+        let retry_alone = progress.retry_alone.contains(host.cast_unsigned());
         match progress.states.of(host)? {
-            TargetState::Pending => Some(OpenTarget::Pending { is_careful }),
+            TargetState::Pending => Some(OpenTarget::Pending { retry_alone }),
             TargetState::Sent => {
                 let (at, is_alone) = progress.sent.get(&host).copied().unwrap_or((self.created_at, false));
-                Some(OpenTarget::Sent { at, is_alone, is_careful })
+                Some(OpenTarget::Sent { at, is_alone, retry_alone })
             }
             _ => None,
         }
@@ -166,7 +166,7 @@ impl Job {
             progress.sent.remove(&host);
             let is_again = progress.states.advance(host, &[TargetState::Sent], TargetState::Pending);
             if is_again {
-                progress.careful.insert(host.cast_unsigned());
+                progress.retry_alone.insert(host.cast_unsigned());
             }
             is_again
         })
@@ -219,7 +219,7 @@ impl Job {
             }
             progress.states = states;
             progress.sent.clear();
-            progress.careful.clear();
+            progress.retry_alone.clear();
             progress.finish_if_settled(now);
             true
         })
@@ -296,7 +296,7 @@ impl Job {
         progress.written = progress.written.max(checkpoint.changes);
     }
 
-    fn change(&self, change: impl FnOnce(&mut Progress) -> bool) -> bool {
+    fn change(&self, change: impl FnOnce(&mut JobProgress) -> bool) -> bool {
         let mut progress = self.lock();
         let changed = change(&mut progress);
         progress.changes += u64::from(changed);
@@ -306,12 +306,12 @@ impl Job {
         changed
     }
 
-    fn lock(&self) -> MutexGuard<'_, Progress> {
+    fn lock(&self) -> MutexGuard<'_, JobProgress> {
         lock(&self.progress)
     }
 }
 
-impl Progress {
+impl JobProgress {
     fn finish_if_settled(&mut self, now: Moment) {
         if self.status == LiveStatus::Open && self.states.is_settled() {
             self.status = LiveStatus::Complete;

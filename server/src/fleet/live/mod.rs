@@ -37,7 +37,7 @@ use self::states::States;
 use super::hosts::{Hosts, Presence};
 use super::schedule::Schedule;
 use super::{Error, Node, Result};
-pub use crate::bus::Line;
+pub use crate::bus::ResultLine;
 use crate::bus::{BusError, Notifier, LiveBus};
 use crate::clock::Clock;
 use crate::config;

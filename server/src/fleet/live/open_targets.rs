@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 use crate::clock::Moment;
-use crate::fleet::checkin::ENVELOPE;
+use crate::fleet::checkin::RETRY_WINDOW;
 use crate::lock::lock;
 
 /// Queries in one read: all their answers come together, after the slowest.
@@ -24,7 +24,7 @@ pub struct OpenTargets {
 struct Inner {
     waiting: BTreeSet<i64>,
     /// Lost once; asked alone the second time.
-    careful: BTreeSet<i64>,
+    retry_alone: BTreeSet<i64>,
     /// With a discovery query: one that cannot run voids the whole read, so these are always asked alone.
     discovering: BTreeSet<i64>,
     /// When it was asked, and whether it was asked nothing else then.
@@ -67,7 +67,7 @@ impl OpenTargets {
         let mut inner = self.lock();
         inner.owed.remove(&job);
         inner.verdicts.remove(&job);
-        inner.careful.remove(&job);
+        inner.retry_alone.remove(&job);
         inner.waiting.insert(job);
         if is_discovering {
             inner.discovering.insert(job);
@@ -83,7 +83,7 @@ impl OpenTargets {
         for (job, sent_at, was_alone) in overdue {
             let verdict = if was_alone && restarted_since(sent_at) {
                 Verdict::Suspect
-            } else if inner.careful.contains(&job) {
+            } else if inner.retry_alone.contains(&job) {
                 Verdict::Lost
             } else {
                 Verdict::Again
@@ -114,7 +114,7 @@ impl OpenTargets {
         let mut inner = self.lock();
         inner.owed.remove(&job);
         inner.verdicts.remove(&job);
-        inner.careful.insert(job);
+        inner.retry_alone.insert(job);
         inner.waiting.insert(job);
         if is_discovering {
             inner.discovering.insert(job);
@@ -125,7 +125,7 @@ impl OpenTargets {
     /// Jobs for the next read; `taken` or `dropped` must follow for each.
     pub(super) fn candidates(&self) -> Vec<i64> {
         let inner = self.lock();
-        let is_alone = |job: &&i64| inner.careful.contains(job) || inner.discovering.contains(job);
+        let is_alone = |job: &&i64| inner.retry_alone.contains(job) || inner.discovering.contains(job);
         let (alone, together): (Vec<i64>, Vec<i64>) = inner.waiting.iter().partition(is_alone);
         if together.is_empty() {
             return alone.into_iter().take(usize::from(inner.owed.is_empty())).collect();
@@ -135,7 +135,7 @@ impl OpenTargets {
 
     /// It was lost once, wherever that was found.
     pub(super) fn was_asked_again(&self, job: i64) {
-        self.lock().careful.insert(job);
+        self.lock().retry_alone.insert(job);
     }
 
     /// It was asked. A verdict about this very claim stands.
@@ -155,7 +155,7 @@ impl OpenTargets {
         inner.waiting.remove(&job);
         inner.owed.remove(&job);
         inner.verdicts.remove(&job);
-        inner.careful.remove(&job);
+        inner.retry_alone.remove(&job);
         inner.discovering.remove(&job);
         self.note(&inner);
     }
@@ -187,7 +187,7 @@ impl OpenTargets {
 
 impl Inner {
     fn overdue(&self, now: Moment) -> impl Iterator<Item = (i64, Moment, bool)> + '_ {
-        let overdue = self.owed.iter().filter(move |(_, (sent_at, _))| now > sent_at.plus(ENVELOPE));
+        let overdue = self.owed.iter().filter(move |(_, (sent_at, _))| now > sent_at.plus(RETRY_WINDOW));
         overdue.map(|(job, (sent_at, is_alone))| (*job, *sent_at, *is_alone))
     }
 }

@@ -1,12 +1,12 @@
 /// Log lines of one request, each with its newline, in one piece.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
-pub struct Lines {
+pub struct LogLines {
     bytes: Vec<u8>,
     /// Where each line ends.
     ends: Vec<usize>,
 }
 
-impl Lines {
+impl LogLines {
     /// Room for about so many bytes.
     pub fn with_capacity(bytes: usize) -> Self {
         Self { bytes: Vec::with_capacity(bytes), ends: Vec::new() }
@@ -42,7 +42,7 @@ impl Lines {
     }
 }
 
-impl<'a> FromIterator<&'a [u8]> for Lines {
+impl<'a> FromIterator<&'a [u8]> for LogLines {
     fn from_iter<T: IntoIterator<Item = &'a [u8]>>(lines: T) -> Self {
         let mut all = Self::default();
         for line in lines {

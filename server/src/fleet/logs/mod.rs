@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::Semaphore;
 
-pub use lines::Lines;
+pub use lines::LogLines;
 pub use replay::{LastBatch, LineHasher};
 pub use batch_lock::Sharing;
 
@@ -75,7 +75,7 @@ impl Logs {
     /// # Errors
     /// When a sink cannot keep them, or too much is waiting for the disk; then none of the new lines is kept and the
     /// agent still has all of them.
-    pub async fn accept(self: &Arc<Self>, host: Arc<Host>, stream: Stream, lines: Lines) -> Result<()> {
+    pub async fn accept(self: &Arc<Self>, host: Arc<Host>, stream: Stream, lines: LogLines) -> Result<()> {
         let permits = u32::try_from(lines.total_bytes().min(self.max_in_flight)).unwrap_or(u32::MAX);
         let Ok(permit) = self.in_flight.clone().try_acquire_many_owned(permits) else {
             self.metrics.limit_hit("max_log_in_flight");
@@ -90,7 +90,7 @@ impl Logs {
         kept.await.map_err(|error| Error::Internal(Box::new(error)))?
     }
 
-    async fn keep(&self, host: &Host, stream: Stream, lines: Lines) -> Result<()> {
+    async fn keep(&self, host: &Host, stream: Stream, lines: LogLines) -> Result<()> {
         // One batch of a host and type at a time: a repeat waits here until the first has been kept or refused.
         let mut last = host.last_batch(stream).lock().await;
         let lock = match &self.sharing {
@@ -129,7 +129,7 @@ impl Logs {
         Ok(())
     }
 
-    async fn append(&self, host: &Host, stream: Stream, lines: Lines) -> Result<()> {
+    async fn append(&self, host: &Host, stream: Stream, lines: LogLines) -> Result<()> {
         if lines.is_empty() {
             return Ok(());
         }

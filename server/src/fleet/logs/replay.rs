@@ -9,7 +9,7 @@ use std::hash::Hasher as _;
 )]
 use std::hash::SipHasher;
 
-use super::Lines;
+use super::LogLines;
 
 /// Hashes lines under a key, so that nobody outside can prepare lines that look the same.
 #[derive(Clone, Copy)]
@@ -65,7 +65,7 @@ impl LastBatch {
     }
 
     /// Splits `lines` into what to remember of them all and those that are not repeats of this batch.
-    pub fn without_repeats(&self, hasher: LineHasher, lines: Lines) -> (Self, Lines) {
+    pub fn without_repeats(&self, hasher: LineHasher, lines: LogLines) -> (Self, LogLines) {
         let mut hashed: Vec<(u64, usize)> =
             lines.iter().enumerate().map(|(index, line)| (hasher.hash(line), index)).collect();
         hashed.sort_unstable();
@@ -96,7 +96,7 @@ mod tests {
 
     use super::*;
 
-    fn lines(text: &str) -> Lines {
+    fn lines(text: &str) -> LogLines {
         text.as_bytes().chunks(1).collect()
     }
 

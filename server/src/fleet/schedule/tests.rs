@@ -12,14 +12,14 @@ use crate::config;
 use crate::fleet::hosts::Assignment;
 use crate::store::Counters;
 use crate::store::hosts::Intervals;
-use crate::store::reports::Asked;
+use crate::store::reports::RefreshRecord;
 
 const PLATFORMS: [&str; 3] = ["ubuntu", "darwin", ""];
 
 /// Half of what fits a config, so that two packs together can be too much.
 const LONG_SQL_BYTES: usize = 600_000;
 
-const NEVER_ASKED: Asked = Asked {
+const NEVER_ASKED: RefreshRecord = RefreshRecord {
     id: 0,
     open_round: None,
     detail_updated_at: Moment::NEVER,

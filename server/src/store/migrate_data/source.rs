@@ -5,7 +5,7 @@ use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OpenFlags, Row};
 use sea_orm::Value;
 
-use super::table::{Column, Kind, Summary, Table, size};
+use super::table::{Column, ColumnKind, Summary, Table, size};
 use super::{BATCH_BYTES, BATCH_VALUES, Result, refused};
 use crate::store::Error;
 
@@ -77,7 +77,7 @@ impl Source {
         let mut key: Vec<(i64, usize)> =
             found.iter().enumerate().filter(|(_, (_, pk))| *pk > 0).map(|(at, (_, pk))| (*pk, at)).collect();
         key.sort_unstable();
-        let columns = found.into_iter().map(|(name, _)| Column { name, kind: Kind::Text }).collect();
+        let columns = found.into_iter().map(|(name, _)| Column { name, kind: ColumnKind::Text }).collect();
         Ok(Table { name, columns, key: key.into_iter().map(|(_, at)| at).collect() })
     }
 
@@ -140,17 +140,17 @@ impl Source {
 fn value(table: &Table, column: &Column, row: &Row<'_>, at: usize) -> Result<Value> {
     let found = row.get_ref(at).map_err(|error| failed(&error))?;
     Ok(match (column.kind, found) {
-        (Kind::Number, ValueRef::Null) => Value::BigInt(None),
-        (Kind::Real, ValueRef::Null) => Value::Double(None),
-        (Kind::Text, ValueRef::Null) => Value::String(None),
-        (Kind::Bytes, ValueRef::Null) => Value::Bytes(None),
-        (Kind::Number, ValueRef::Integer(number)) => number.into(),
-        (Kind::Real, ValueRef::Real(number)) => number.into(),
-        (Kind::Real, ValueRef::Integer(number)) => (number as f64).into(),
-        (Kind::Text, ValueRef::Text(text)) if std::str::from_utf8(text).is_ok() => {
+        (ColumnKind::Number, ValueRef::Null) => Value::BigInt(None),
+        (ColumnKind::Real, ValueRef::Null) => Value::Double(None),
+        (ColumnKind::Text, ValueRef::Null) => Value::String(None),
+        (ColumnKind::Bytes, ValueRef::Null) => Value::Bytes(None),
+        (ColumnKind::Number, ValueRef::Integer(number)) => number.into(),
+        (ColumnKind::Real, ValueRef::Real(number)) => number.into(),
+        (ColumnKind::Real, ValueRef::Integer(number)) => (number as f64).into(),
+        (ColumnKind::Text, ValueRef::Text(text)) if std::str::from_utf8(text).is_ok() => {
             String::from_utf8_lossy(text).into_owned().into()
         }
-        (Kind::Bytes, ValueRef::Blob(bytes) | ValueRef::Text(bytes)) => bytes.to_vec().into(),
+        (ColumnKind::Bytes, ValueRef::Blob(bytes) | ValueRef::Text(bytes)) => bytes.to_vec().into(),
         (kind, found) => {
             return Err(Error::Corrupt {
                 table: "migrate-data",

@@ -13,12 +13,12 @@ pub(super) struct Table {
 #[derive(Debug, Clone)]
 pub(super) struct Column {
     pub name: String,
-    pub kind: Kind,
+    pub kind: ColumnKind,
 }
 
 /// What a column holds, as the target declares it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum ColumnKind {
     Number,
     Real,
     Text,
@@ -60,7 +60,7 @@ impl Summary {
     }
 }
 
-/// Kind and length first, so that no two rows are written alike.
+/// ColumnKind and length first, so that no two rows are written alike.
 fn field(hash: &mut Sha256, kind: u8, bytes: &[u8]) {
     hash.update([kind]);
     hash.update((bytes.len() as u64).to_le_bytes());

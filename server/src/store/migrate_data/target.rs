@@ -3,7 +3,7 @@ use std::collections::HashMap;
 use sea_orm::{ConnectionTrait, DatabaseConnection, QueryResult, Statement, TransactionTrait as _, Value};
 
 use super::source::{Batch, Source};
-use super::table::{Column, Kind, Summary, Table};
+use super::table::{Column, ColumnKind, Summary, Table};
 use super::{PROGRESS, Result, refused};
 use crate::config;
 use crate::store::dialect::{self, Use};
@@ -91,10 +91,10 @@ impl Target {
         }
         for column in &mut table.columns {
             column.kind = match kinds.get(&column.name).map(String::as_str) {
-                Some("bigint" | "int" | "smallint" | "tinyint") => Kind::Number,
-                Some("double") => Kind::Real,
-                Some("varchar" | "char" | "text" | "mediumtext" | "longtext") => Kind::Text,
-                Some("varbinary" | "binary" | "blob" | "mediumblob" | "longblob") => Kind::Bytes,
+                Some("bigint" | "int" | "smallint" | "tinyint") => ColumnKind::Number,
+                Some("double") => ColumnKind::Real,
+                Some("varchar" | "char" | "text" | "mediumtext" | "longtext") => ColumnKind::Text,
+                Some("varbinary" | "binary" | "blob" | "mediumblob" | "longblob") => ColumnKind::Bytes,
                 other => {
                     let kind = other.unwrap_or("nothing");
                     return Err(refused(format!("{}.{} is {kind} in the target", table.name, column.name)));
@@ -184,10 +184,10 @@ impl Target {
 
 fn read(row: &QueryResult, at: usize, column: &Column) -> Result<Value> {
     Ok(match column.kind {
-        Kind::Number => Value::BigInt(row.try_get_by_index(at)?),
-        Kind::Real => Value::Double(row.try_get_by_index(at)?),
-        Kind::Text => row.try_get_by_index::<Option<String>>(at)?.into(),
-        Kind::Bytes => row.try_get_by_index::<Option<Vec<u8>>>(at)?.into(),
+        ColumnKind::Number => Value::BigInt(row.try_get_by_index(at)?),
+        ColumnKind::Real => Value::Double(row.try_get_by_index(at)?),
+        ColumnKind::Text => row.try_get_by_index::<Option<String>>(at)?.into(),
+        ColumnKind::Bytes => row.try_get_by_index::<Option<Vec<u8>>>(at)?.into(),
     })
 }
 

@@ -4,7 +4,7 @@ use rand::{Rng as _, RngExt as _, SeedableRng as _};
 use serde_json::{Value, json};
 
 use super::{assert_serving, good_body, small_caps};
-use crate::support::{AGENT_ENDPOINTS, Lines, TestServer, assert_refused};
+use crate::support::{AGENT_ENDPOINTS, KeptLines, TestServer, assert_refused};
 
 fn show(body: &[u8]) -> String {
     String::from_utf8_lossy(&body[..body.len().min(80)]).into_owned()
@@ -19,7 +19,7 @@ async fn assert_all_refused(name: &str, bodies: impl AsyncFn(AgentEndpoint, &loa
             assert_refused(&agent.raw(endpoint, body, &[]).await, &what);
         }
     }
-    assert_eq!(Lines::read(&server.results()).total(), 0, "lines of refused bodies were kept");
+    assert_eq!(KeptLines::read(&server.results()).total(), 0, "lines of refused bodies were kept");
     assert_serving(&server).await;
 }
 

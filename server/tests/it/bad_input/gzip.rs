@@ -2,7 +2,7 @@ use loadtest::TestAgent;
 use loadtest::agent::AgentEndpoint;
 
 use super::{INFLATED_CAP, assert_serving, good_body, gzip, small_caps};
-use crate::support::{AGENT_ENDPOINTS, Lines, TestServer, assert_refused};
+use crate::support::{AGENT_ENDPOINTS, KeptLines, TestServer, assert_refused};
 
 const GZIP: [(&str, &str); 1] = [("Content-Encoding", "gzip")];
 
@@ -17,7 +17,7 @@ async fn the_inflated_size_has_a_cap_of_its_own() {
     let agent = server.enrolled(1).await;
     let fits = agent.raw(AgentEndpoint::Log, gzip(&log_of_size(&agent, INFLATED_CAP)), &GZIP).await;
     assert!(fits.verdict.is_success(), "{fits:?}");
-    assert_eq!(Lines::read(&server.results()).total(), 1);
+    assert_eq!(KeptLines::read(&server.results()).total(), 1);
     for bytes in [INFLATED_CAP + 1, 64 * INFLATED_CAP] {
         let bomb = gzip(&log_of_size(&agent, bytes));
         let exchange = agent.raw(AgentEndpoint::Log, bomb, &GZIP).await;
@@ -49,7 +49,7 @@ async fn broken_gzip_is_refused() {
     for (what, body) in bodies {
         assert_refused(&agent.raw(AgentEndpoint::Log, body, &GZIP).await, what);
     }
-    assert_eq!(Lines::read(&server.results()).total(), 0);
+    assert_eq!(KeptLines::read(&server.results()).total(), 0);
     assert_serving(&server).await;
 }
 

@@ -15,7 +15,7 @@ use loadtest::agent::AgentEndpoint;
 use muster::config::{Bytes, Config};
 use serde_json::json;
 
-use crate::support::{Lines, TestServer};
+use crate::support::{KeptLines, TestServer};
 
 /// Largest enroll, config and distributed bodies in these tests.
 const CAP: usize = 8 * 1024;
@@ -67,8 +67,8 @@ async fn assert_serving(server: &TestServer) {
     assert!(good.config().await.verdict.is_success());
     assert!(good.distributed().await.read.verdict.is_success());
     assert!(good.write([]).await.verdict.is_success());
-    let line = format!(r#"{{"good_after":{}}}"#, Lines::read(&server.results()).total());
+    let line = format!(r#"{{"good_after":{}}}"#, KeptLines::read(&server.results()).total());
     good.push_result_line(&line);
     assert!(good.flush_logs().await.iter().all(|exchange| exchange.verdict.is_success()));
-    assert_eq!(Lines::read(&server.results()).count(&line), 1);
+    assert_eq!(KeptLines::read(&server.results()).count(&line), 1);
 }

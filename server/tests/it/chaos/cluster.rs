@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::support::mariadb::Mariadb;
 use crate::support::{
-    Address, Database, PASSWORD, Proxy, RedisProcess, Rest, ServerProcess, Site, eventually, on_mariadb,
+    Address, Database, PASSWORD, Proxy, RedisProcess, Rest, ServerProcess, ServerSetup, eventually, on_mariadb,
 };
 
 /// Settings both servers have besides the usual ones.
@@ -25,7 +25,7 @@ pub struct Cluster {
     pub redis: RedisProcess,
     pub database_way: Proxy,
     pub redis_way: Proxy,
-    pub sites: [Site; 2],
+    pub setups: [ServerSetup; 2],
     pub servers: [Option<ServerProcess>; 2],
     /// The operator, at each of them.
     pub rest: [Rest; 2],
@@ -52,15 +52,15 @@ impl Cluster {
             format!("redis_address={}", redis_way.address()),
         ];
         let all: Vec<&str> = shared.iter().map(String::as_str).chain(FLAGS).chain(flags.iter().copied()).collect();
-        let sites = [Site::on_sqlite(&all), Site::on_sqlite(&all)];
-        let servers = [Some(sites[0].start().await), Some(sites[1].start().await)];
-        let first = Rest::new(&sites[0].address()).set_up().await;
-        let rest = [first.clone(), Rest::new(&sites[1].address()).with_token(first.token())];
+        let setups = [ServerSetup::on_sqlite(&all), ServerSetup::on_sqlite(&all)];
+        let servers = [Some(setups[0].start().await), Some(setups[1].start().await)];
+        let first = Rest::new(&setups[0].address()).set_up().await;
+        let rest = [first.clone(), Rest::new(&setups[1].address()).with_token(first.token())];
         // Shorter intervals than a new server's, so that agents notice what happens within the test.
         let options = json!({ "distributed_interval": 1, "logger_tls_period": 1, "logger_tls_backoff_max": 1 });
         let spec = json!({ "agent_options": { "config": { "options": options } } });
         first.apply(&[json!({ "kind": "config", "spec": spec })]).await;
-        let cluster = Self { mariadb, redis, database_way, redis_way, sites, servers, rest, config };
+        let cluster = Self { mariadb, redis, database_way, redis_way, setups, servers, rest, config };
         cluster.has_followed(1).await;
         cluster
     }
@@ -81,7 +81,7 @@ impl Cluster {
     }
 
     pub fn address(&self, server: usize) -> Address {
-        self.sites[server].address()
+        self.setups[server].address()
     }
 
     /// The database, from outside and past the proxy.
@@ -96,7 +96,7 @@ impl Cluster {
 
     pub async fn start_again(&mut self, server: usize) {
         assert!(self.servers[server].is_none());
-        self.servers[server] = Some(self.sites[server].start().await);
+        self.servers[server] = Some(self.setups[server].start().await);
     }
 
     /// The sum over both servers of all metrics whose line begins so.

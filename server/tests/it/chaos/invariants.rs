@@ -2,7 +2,7 @@ use loadtest::live;
 
 use super::cluster::Cluster;
 use super::fleet::Fleet;
-use crate::support::{Lines, Site, eventually};
+use crate::support::{KeptLines, ServerSetup, eventually};
 
 /// Whether lines may stand twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,12 +26,12 @@ pub async fn check(what: &str, cluster: &Cluster, fleet: Fleet, others: u32, dou
             assert_eq!(lines.produced, lines.acknowledged, "{counters:?}");
         }
     }
-    let read = |path: fn(&Site) -> std::path::PathBuf| {
-        let mut kept = Lines::default();
-        cluster.sites.iter().for_each(|site| kept.add_all(&Lines::read(&path(site))));
+    let read = |path: fn(&ServerSetup) -> std::path::PathBuf| {
+        let mut kept = KeptLines::default();
+        cluster.setups.iter().for_each(|setup| kept.add_all(&KeptLines::read(&path(setup))));
         kept
     };
-    let (results, statuses) = (read(Site::results), read(Site::statuses));
+    let (results, statuses) = (read(ServerSetup::results), read(ServerSetup::statuses));
     let (told_results, told_statuses) = (fleet.ledger.results(), fleet.ledger.statuses());
     assert!(told_results.total() > 100 && told_statuses.total() > 10, "too few lines");
     assert_eq!(told_results.missing_in(&results), [""; 0], "result lines that were told to be kept are lost");

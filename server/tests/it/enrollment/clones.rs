@@ -5,7 +5,7 @@ use std::time::Duration;
 use loadtest::TestAgent;
 
 use super::{host, hosts, identity};
-use crate::support::{Lines, TestServer};
+use crate::support::{KeptLines, TestServer};
 
 /// Longer than the overlap of two keys of one machine can be.
 const LONG: Duration = Duration::from_secs(130);
@@ -56,7 +56,7 @@ async fn machines_that_share_an_identity_become_two_hosts() {
         agent.push_result_line(r#"{"line":1}"#);
         assert!(agent.flush_logs().await[0].verdict.is_success());
     }
-    assert_eq!(Lines::read(&server.results()).count(r#"{"line":1}"#), 2);
+    assert_eq!(KeptLines::read(&server.results()).count(r#"{"line":1}"#), 2);
     server.restart().await;
     live_beside_each_other(&server, &mut one, &mut two).await;
     assert_eq!(hosts(&server).await.len(), 2);

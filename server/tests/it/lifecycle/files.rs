@@ -1,23 +1,23 @@
 use std::time::Duration;
 
-use crate::support::{Lines, Load, Rest, Site, TestServer, deliver_all, eventually};
+use crate::support::{KeptLines, Load, Rest, ServerSetup, TestServer, deliver_all, eventually};
 
 #[tokio::test]
 async fn a_moved_log_file_keeps_its_lines_and_a_new_one_gets_the_next() {
-    let site = Site::new(&[]);
-    let server = site.start().await;
-    Rest::new(&site.address()).set_up().await;
-    let load = Load::start((0..5).map(|index| site.address().agent(index)), 100);
-    let mut files = vec![site.results()];
+    let setup = ServerSetup::new(&[]);
+    let server = setup.start().await;
+    Rest::new(&setup.address()).set_up().await;
+    let load = Load::start((0..5).map(|index| setup.address().agent(index)), 100);
+    let mut files = vec![setup.results()];
     for number in 0..3 {
         let rounds = load.rounds();
         eventually("agents are at work", Duration::from_secs(20), async || (load.rounds() > rounds + 3).then_some(()))
             .await;
-        let moved = site.folder().join(format!("logs/moved-{number}"));
-        std::fs::rename(site.results(), &moved).unwrap();
+        let moved = setup.folder().join(format!("logs/moved-{number}"));
+        std::fs::rename(setup.results(), &moved).unwrap();
         server.signal("HUP");
         eventually("there is a new file", Duration::from_secs(10), async || {
-            std::fs::metadata(site.results()).is_ok_and(|file| file.len() > 0).then_some(())
+            std::fs::metadata(setup.results()).is_ok_and(|file| file.len() > 0).then_some(())
         })
         .await;
         files.push(moved);
@@ -27,7 +27,7 @@ async fn a_moved_log_file_keeps_its_lines_and_a_new_one_gets_the_next() {
     assert!(report.refused.is_empty() && report.unanswered == 0, "{report:?}");
     let mut kept = 0;
     for file in &files {
-        let lines = Lines::read(file);
+        let lines = KeptLines::read(file);
         assert!(lines.total() > 0, "{} is empty", file.display());
         assert_eq!(lines.missing_in(&ledger.results()), [""; 0]);
         kept += lines.total();
@@ -48,12 +48,12 @@ async fn a_full_file_is_put_aside_and_no_line_with_it() {
         agent.push_result_line(format!(r#"{{"line":{number},"padding":"{}"}}"#, "x".repeat(500)));
         assert!(agent.flush_logs().await[0].verdict.is_success());
     }
-    let mut kept = Lines::read(&server.results()).total();
+    let mut kept = KeptLines::read(&server.results()).total();
     let mut files = 1;
     while let Some(older) =
         Some(format!("{}.{files}", server.results().display())).filter(|path| std::fs::exists(path).unwrap())
     {
-        kept += Lines::read(older.as_ref()).total();
+        kept += KeptLines::read(older.as_ref()).total();
         files += 1;
     }
     assert_eq!(kept, 60);

@@ -5,7 +5,7 @@ use muster::config::Bytes;
 use muster_api::rest::{LiveStatus, TargetState};
 use serde_json::json;
 
-use super::{ENVELOPE, answers, ask, counts, hosts, job};
+use super::{RETRY_WINDOW, answers, ask, counts, hosts, job};
 use crate::support::{TestServer, assert_refused, object};
 
 #[tokio::test]
@@ -71,7 +71,7 @@ async fn three_agents_that_die_of_it_stop_the_job() {
         agent.config().await;
         server.clock.advance(std::time::Duration::from_secs(5));
         agent.config().await;
-        server.clock.advance(ENVELOPE);
+        server.clock.advance(RETRY_WINDOW);
         agent.distributed().await;
     }
     let job = job(&server, id).await;
@@ -93,7 +93,7 @@ async fn a_host_that_never_answers_is_asked_twice_and_lost() {
     for _ in 0..6 {
         let exchange = agents[0].raw(AgentEndpoint::DistributedRead, read.clone(), &[]).await;
         given += usize::from(!exchange.verdict.value().unwrap()["queries"].as_object().unwrap().is_empty());
-        server.clock.advance(ENVELOPE);
+        server.clock.advance(RETRY_WINDOW);
     }
     assert_eq!(given, 2);
     assert_eq!(counts(&server, id).await.lost, 1);

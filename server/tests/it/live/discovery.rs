@@ -8,7 +8,7 @@ use loadtest::agent::{Identity, Platform};
 use muster_api::rest::{LiveStatus, TargetState};
 use serde_json::{Value, json};
 
-use super::{ENVELOPE, answers, ask, counts, hosts, job, start};
+use super::{RETRY_WINDOW, answers, ask, counts, hosts, job, start};
 use crate::checkin::questions;
 use crate::support::TestServer;
 
@@ -78,7 +78,7 @@ async fn a_skip_stands_beside_what_failed_and_what_is_denylisted() {
     let dead = discover(&server, "SELECT 'deadly'", EVERYWHERE).await;
     assert!(agent.distributed().await.write.is_none());
     server.rest.post(&format!("live_queries/{dead}/cancel"), &json!({})).await;
-    server.clock.advance(ENVELOPE);
+    server.clock.advance(RETRY_WINDOW);
     let denylisted = discover(&server, "SELECT 'deadly'", EVERYWHERE).await;
     let failed = discover(&server, "SELECT * FROM no_such_table", EVERYWHERE).await;
     let skipped = discover(&server, "SELECT 'not here'", NOWHERE).await;
@@ -104,7 +104,7 @@ async fn a_discovery_query_that_cannot_run_spoils_no_other() {
         assert_eq!(state_of_only_host(&server, plain).await, TargetState::Answered, "at once");
         for _ in 0..4 {
             agent.distributed().await;
-            server.clock.advance(ENVELOPE);
+            server.clock.advance(RETRY_WINDOW);
         }
         assert_eq!(state_of_only_host(&server, skipped).await, TargetState::Skipped);
         let lost = &answers(&server, broken, 0).await[0];
@@ -134,7 +134,7 @@ async fn a_worker_that_dies_in_the_read_is_suspected_and_not_skipped() {
         // What was not started yet runs in the new worker. Nothing is left of the sentinel, or it would be a skip.
         assert!(agent.distributed().await.write.is_none());
         assert_eq!(counts(&server, id).await.sent, 1, "{version} {deadly}");
-        server.clock.advance(ENVELOPE);
+        server.clock.advance(RETRY_WINDOW);
         agent.distributed().await;
         assert_eq!(state_of_only_host(&server, id).await, TargetState::Suspect, "{version} {deadly}");
     }

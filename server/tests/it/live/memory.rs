@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::{answers, ask, counts, hosts, job};
 use crate::checkin::settle;
-use crate::support::{Rest, Site, TestServer, assert_refused, skipped_with_redis};
+use crate::support::{Rest, ServerSetup, TestServer, assert_refused, skipped_with_redis};
 
 const HOSTS: u32 = 6;
 
@@ -30,18 +30,18 @@ async fn many_large_answers_at_once_take_as_much_memory_as_the_bounds_allow() {
     if skipped_with_redis("it is about the files of the embedded bus") {
         return;
     }
-    let site = Site::new(&[
+    let setup = ServerSetup::new(&[
         "server_tls=false",
         "osquery_max_distributed_write_body=16MiB",
         "osquery_max_bodies_in_flight=192MiB",
         "live_max_answer=8MiB",
         "osquery_answer_timeout=15s",
     ]);
-    let mut server = site.start().await;
-    let rest = Rest::new(&site.address()).set_up().await;
+    let mut server = setup.start().await;
+    let rest = Rest::new(&setup.address()).set_up().await;
     let mut agents = Vec::new();
     for index in 0..HOSTS {
-        let mut agent = site.address().enrolled(index).await;
+        let mut agent = setup.address().enrolled(index).await;
         settle(&mut agent).await;
         agents.push(agent);
     }
@@ -67,7 +67,7 @@ async fn many_large_answers_at_once_take_as_much_memory_as_the_bounds_allow() {
     let done = rest.read::<LiveQueryEnvelope>(&format!("live_queries/{id}")).await.live_query;
     assert_eq!(done.status, LiveStatus::Complete);
     assert_eq!((done.counts.answered, done.counts.truncated), (u64::from(HOSTS), u64::from(HOSTS)));
-    let kept = std::fs::metadata(site.folder().join("live").join(format!("{id}.ndjson"))).unwrap().len();
+    let kept = std::fs::metadata(setup.folder().join("live").join(format!("{id}.ndjson"))).unwrap().len();
     assert!((u64::from(HOSTS) * (6 << 20)..u64::from(HOSTS) * (9 << 20)).contains(&kept), "{kept} bytes are kept");
 }
 

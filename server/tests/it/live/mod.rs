@@ -23,7 +23,7 @@ use serde_json::{Value, json};
 use crate::support::TestServer;
 
 /// Agents do not read again before this while they may still be repeating an answer.
-pub const ENVELOPE: Duration = Duration::from_secs(25);
+pub const RETRY_WINDOW: Duration = Duration::from_secs(25);
 
 /// Hosts that are enrolled and have nothing else to answer.
 pub async fn hosts(server: &TestServer, count: u32) -> Vec<TestAgent> {

@@ -1,6 +1,6 @@
 use muster_api::rest::LiveStatus;
 
-use super::{ENVELOPE, answers, ask, counts, hosts, job};
+use super::{RETRY_WINDOW, answers, ask, counts, hosts, job};
 use crate::support::TestServer;
 
 #[tokio::test]
@@ -14,7 +14,7 @@ async fn a_job_goes_on_after_the_server_was_restarted() {
     server.run_tasks().await;
     server.restart().await;
     assert_eq!(counts(&server, id).await.answered, 1);
-    server.clock.advance(ENVELOPE);
+    server.clock.advance(RETRY_WINDOW);
     for agent in &mut agents {
         agent.distributed().await;
     }

@@ -8,7 +8,7 @@ use rand::{RngExt as _, SeedableRng as _};
 use serde_json::json;
 
 use super::{SOON, Two};
-use crate::live::{ENVELOPE, answers, ask, counts, hosts, job, start};
+use crate::live::{RETRY_WINDOW, answers, ask, counts, hosts, job, start};
 use crate::support::{TestServer, eventually};
 
 /// Hosts of the answers a server gives, each once.
@@ -134,10 +134,10 @@ async fn an_answer_that_is_lost_is_asked_for_again_by_the_other_server_once() {
     assert_eq!(read(&two.a).await, 1);
     two.both(id, "both know", |job| job.counts.sent == 1).await;
     assert_eq!(read(&two.b).await, 0, "it may still answer");
-    two.a.clock.advance(ENVELOPE);
+    two.a.clock.advance(RETRY_WINDOW);
     assert_eq!(read(&two.b).await, 1, "asked again");
     assert_eq!(read(&two.a).await, 0);
-    two.a.clock.advance(ENVELOPE);
+    two.a.clock.advance(RETRY_WINDOW);
     assert_eq!(read(&two.a).await, 0, "two losses are enough, whoever has seen them");
     two.both(id, "it is lost", |job| job.counts.lost == 1 && job.status == LiveStatus::Complete).await;
     assert_eq!(answers(&two.b, id, 0).await[0].state, TargetState::Lost);

@@ -6,8 +6,8 @@ use muster_api::rest::LiveStatus;
 use serde_json::json;
 
 use super::{SOON, Two};
-use crate::live::{ENVELOPE, answers, ask, counts, hosts, job};
-use crate::support::{RedisProcess, Site, TestServer, eventually, skipped_with_redis};
+use crate::live::{RETRY_WINDOW, answers, ask, counts, hosts, job};
+use crate::support::{RedisProcess, ServerSetup, TestServer, eventually, skipped_with_redis};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_redis_that_comes_back_empty_loses_answers_and_says_so() {
@@ -45,7 +45,7 @@ async fn a_redis_that_comes_back_empty_loses_answers_and_says_so() {
     .await;
     two.both(id, "who owed an answer is asked again", |job| job.counts.results_lost == 1 && job.counts.pending == 3)
         .await;
-    two.a.clock.advance(ENVELOPE);
+    two.a.clock.advance(RETRY_WINDOW);
     for agent in &mut agents {
         agent.distributed().await;
     }
@@ -97,11 +97,11 @@ async fn a_server_that_is_killed_leaves_its_jobs_to_the_other() {
         "redis_database=0".to_owned(),
         format!("sqlite_path={database}"),
     ];
-    let site = Site::new(&flags.iter().map(String::as_str).collect::<Vec<_>>());
-    let process = site.start().await;
+    let setup = ServerSetup::new(&flags.iter().map(String::as_str).collect::<Vec<_>>());
+    let process = setup.start().await;
     let mut agents = hosts(&one, 3).await;
     for agent in &mut agents {
-        site.address().draw(agent);
+        setup.address().draw(agent);
     }
     let id = ask(&one, "SELECT 1").await.id;
     eventually("the other server hands it out", SOON, async || {
@@ -112,7 +112,7 @@ async fn a_server_that_is_killed_leaves_its_jobs_to_the_other() {
     })
     .await;
     process.kill();
-    one.clock.advance(ENVELOPE);
+    one.clock.advance(RETRY_WINDOW);
     for agent in &mut agents {
         one.address.draw(agent);
         agent.distributed().await;

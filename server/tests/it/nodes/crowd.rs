@@ -5,7 +5,7 @@ use std::time::Duration;
 use loadtest::{TestAgent, Verdict};
 
 use crate::checkin::{label, questions};
-use crate::support::{Ledger, Lines, TestServer, deliver_all};
+use crate::support::{Ledger, KeptLines, TestServer, deliver_all};
 
 const AGENTS: u32 = 200;
 const ROUNDS: u32 = 12;
@@ -79,7 +79,7 @@ async fn hosts_that_pick_a_server_at_random_are_asked_once() {
     assert_eq!(one.number("SELECT count(*) FROM parked_queries"), 0);
     let mut agents: Vec<TestAgent> = agents.into_iter().map(|(_, agent, ..)| agent).collect();
     deliver_all(&mut agents, Duration::from_secs(60)).await;
-    let (here, there) = (Lines::read(&one.results()), Lines::read(&other.results()));
+    let (here, there) = (KeptLines::read(&one.results()), KeptLines::read(&other.results()));
     assert_eq!(here.total() + there.total(), ledger.results().total());
     assert!(here.missing_in(&ledger.results()).is_empty() && there.missing_in(&ledger.results()).is_empty());
     assert!(here.total() > 0 && there.total() > 0);

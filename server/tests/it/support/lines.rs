@@ -4,11 +4,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use loadtest::agent::{LineKind, Observer};
 
-/// Lines and how often each is there.
+/// KeptLines and how often each is there.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Lines(BTreeMap<String, usize>);
+pub struct KeptLines(BTreeMap<String, usize>);
 
-impl Lines {
+impl KeptLines {
     /// The lines of a log file, each of them whole.
     pub fn read(path: &Path) -> Self {
         let text = String::from_utf8(std::fs::read(path).unwrap()).unwrap();
@@ -41,7 +41,7 @@ impl Lines {
         self.0.values().sum()
     }
 
-    /// Lines of `self` that `other` lacks, as often as it lacks them.
+    /// KeptLines of `self` that `other` lacks, as often as it lacks them.
     pub fn missing_in(&self, other: &Self) -> Vec<&str> {
         let lacks = |(line, count): &(&String, &usize)| other.count(line) < **count;
         self.0.iter().filter(lacks).map(|(line, _)| line.as_str()).collect()
@@ -53,7 +53,7 @@ impl Lines {
     }
 }
 
-impl<'a> FromIterator<&'a str> for Lines {
+impl<'a> FromIterator<&'a str> for KeptLines {
     fn from_iter<T: IntoIterator<Item = &'a str>>(all: T) -> Self {
         let mut lines = Self::default();
         all.into_iter().for_each(|line| lines.add(line));
@@ -63,8 +63,8 @@ impl<'a> FromIterator<&'a str> for Lines {
 
 #[derive(Debug, Default)]
 struct Told {
-    results: Lines,
-    statuses: Lines,
+    results: KeptLines,
+    statuses: KeptLines,
 }
 
 /// Every line some agents were told is kept. Clones write into the same book.
@@ -72,11 +72,11 @@ struct Told {
 pub struct Ledger(Arc<Mutex<Told>>);
 
 impl Ledger {
-    pub fn results(&self) -> Lines {
+    pub fn results(&self) -> KeptLines {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).results.clone()
     }
 
-    pub fn statuses(&self) -> Lines {
+    pub fn statuses(&self) -> KeptLines {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).statuses.clone()
     }
 }

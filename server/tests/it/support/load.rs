@@ -61,7 +61,7 @@ impl Report {
 }
 
 impl Load {
-    /// Sets agents to work. Lines are padded to about `line_bytes`.
+    /// Sets agents to work. KeptLines are padded to about `line_bytes`.
     pub fn start(agents: impl IntoIterator<Item = TestAgent>, line_bytes: usize) -> Self {
         let (stop, stopped) = watch::channel(false);
         let ledger = Ledger::default();

@@ -17,9 +17,9 @@ mod wait;
 
 pub use agents::{Address, AGENT_ENDPOINTS, ENROLL_SECRET, assert_refused, log_body, object};
 pub use database::{Database, on_mariadb};
-pub use lines::{Ledger, Lines};
+pub use lines::{Ledger, KeptLines};
 pub use load::{Load, Report, deliver_all};
-pub use process::{ServerProcess, Site};
+pub use process::{ServerProcess, ServerSetup};
 pub use proxy::{Passage, Proxy};
 pub use raw::Raw;
 pub use redis::{RedisProcess, make_certificates};

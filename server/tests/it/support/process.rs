@@ -14,22 +14,22 @@ use super::{Address, eventually, mariadb, on_mariadb, on_redis};
 const START: Duration = Duration::from_secs(30);
 
 /// Files and settings of a server that is a process of its own. They stay when the process ends.
-pub struct Site {
+pub struct ServerSetup {
     folder: TempDir,
     port: u16,
     flags: Vec<String>,
 }
 
-impl Site {
+impl ServerSetup {
     /// A folder and a free port, with these settings as flags besides (`section_key=value`).
     pub fn new(flags: &[&str]) -> Self {
-        let mut site = Self::on_sqlite(flags);
+        let mut setup = Self::on_sqlite(flags);
         if mariadb::is_chosen() {
             let mut config = muster::config::Config::default();
             on_mariadb(&mut config, mariadb::shared());
             on_redis(&mut config.redis);
             let (mysql, redis) = (config.mysql, config.redis);
-            site.flags.extend([
+            setup.flags.extend([
                 format!("--mysql_address={}", mysql.address),
                 format!("--mysql_username={}", mysql.username),
                 format!("--mysql_password={}", mysql.password.reveal()),
@@ -39,10 +39,10 @@ impl Site {
                 format!("--redis_database={}", redis.database),
             ]);
         }
-        site
+        setup
     }
 
-    /// As [`Site::new`], on SQLite in any case.
+    /// As [`ServerSetup::new`], on SQLite in any case.
     pub fn on_sqlite(flags: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let port = free_port();

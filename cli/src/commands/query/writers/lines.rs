@@ -7,7 +7,7 @@ use super::{Emit, HOST_COLUMN, Writer};
 use crate::commands::query::tally::error;
 
 /// A JSON object per line.
-pub struct Lines;
+pub struct NdjsonWriter;
 
 /// The same objects in one array.
 #[derive(Default)]
@@ -27,7 +27,7 @@ struct Answer<'a> {
     rows_sent: Option<u64>,
 }
 
-impl Writer for Lines {
+impl Writer for NdjsonWriter {
     fn answer(&mut self, answer: LiveAnswer, emit: Emit<'_>) -> anyhow::Result<()> {
         let mut text = object(answer)?;
         text.push('\n');

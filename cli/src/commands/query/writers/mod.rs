@@ -29,7 +29,7 @@ pub trait Writer {
 pub fn writer(output: Option<Output>, is_terminal: bool) -> Box<dyn Writer> {
     match output {
         None => Box::new(tables::PerHost),
-        Some(Output::Ndjson) => Box::new(lines::Lines),
+        Some(Output::Ndjson) => Box::new(lines::NdjsonWriter),
         Some(Output::Json) => Box::new(lines::Array::default()),
         Some(Output::Csv) => Box::new(csv::Csv::new(is_terminal)),
         Some(Output::Table) => Box::new(tables::All::new()),

@@ -54,10 +54,10 @@ pub(super) fn result(campaign: i64, answer: &Brief<'_>, display_name: &str) -> S
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fleet::live::Line;
+    use crate::fleet::live::ResultLine;
 
     fn sent(line: &str) -> Value {
-        let line = Line { cursor: 9, text: line.as_bytes().to_vec() };
+        let line = ResultLine { cursor: 9, text: line.as_bytes().to_vec() };
         serde_json::from_str(&result(4, &Brief::of(&line).unwrap(), "Ann's \"Mac\"")).unwrap()
     }
 

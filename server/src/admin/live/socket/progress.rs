@@ -2,12 +2,12 @@ use muster_api::rest::{CampaignStatus, CampaignTotals};
 
 /// What a client was told last, so that it is told again only what has changed.
 #[derive(Debug, Default)]
-pub(super) struct Progress {
+pub(super) struct SocketProgress {
     totals: Option<CampaignTotals>,
     status: Option<CampaignStatus>,
 }
 
-impl Progress {
+impl SocketProgress {
     /// The totals, if they are news. Whoever is online is expected to answer.
     pub(super) fn totals(&mut self, totals: CampaignTotals) -> Option<CampaignTotals> {
         (self.totals.replace(totals) != Some(totals)).then_some(totals)
@@ -39,7 +39,7 @@ mod tests {
 
     #[test]
     fn only_changes_are_told() {
-        let mut progress = Progress::default();
+        let mut progress = SocketProgress::default();
         assert_eq!(progress.totals(totals(2)), Some(totals(2)));
         assert_eq!(progress.totals(totals(2)), None);
         assert_eq!(progress.totals(totals(1)), Some(totals(1)));
@@ -52,13 +52,13 @@ mod tests {
 
     #[test]
     fn the_end_is_told_once() {
-        let mut progress = Progress::default();
+        let mut progress = SocketProgress::default();
         progress.totals(totals(2));
         progress.status(0, false);
         assert_eq!(progress.finished(1, false), None);
         assert_eq!(progress.finished(2, false).unwrap().expected_results, 2);
         assert_eq!(progress.finished(3, false), None);
-        let mut progress = Progress::default();
+        let mut progress = SocketProgress::default();
         progress.totals(totals(2));
         assert_eq!(progress.finished(0, true).unwrap().status, "finished", "nobody is asked any more");
     }

@@ -6,12 +6,12 @@ use std::time::Duration;
 use muster_api::rest::CampaignTotals;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
-use super::progress::Progress;
+use super::progress::SocketProgress;
 use super::transport::Socket;
 use super::{End, message, refused};
 use crate::admin::AdminApi;
 use crate::fleet::hosts::Presence;
-use crate::fleet::live::{Attendance, Brief, Follower, Line};
+use crate::fleet::live::{Attendance, Brief, Follower, ResultLine};
 
 /// Totals and status are looked at so often.
 const ROUND: Duration = Duration::from_secs(5);
@@ -25,7 +25,7 @@ pub(super) struct Watch<'a> {
     socket: &'a mut Socket,
     follower: Follower,
     presence: Presence,
-    progress: Progress,
+    progress: SocketProgress,
     /// Answers the client was sent.
     sent: u64,
     is_over: bool,
@@ -41,7 +41,7 @@ impl<'a> Watch<'a> {
             socket,
             follower,
             presence,
-            progress: Progress::default(),
+            progress: SocketProgress::default(),
             sent: 0,
             is_over: false,
             _attendance: attendance,
@@ -90,7 +90,7 @@ impl<'a> Watch<'a> {
         Ok(())
     }
 
-    async fn send(&mut self, lines: &[Line]) -> Result<(), End> {
+    async fn send(&mut self, lines: &[ResultLine]) -> Result<(), End> {
         let campaign = self.follower.job().id;
         let mut answers = Vec::new();
         for line in lines {

@@ -1,5 +1,5 @@
--- KEYS: turn, last batch. ARGV: the replica, whether the batch was kept, its hashes, how long they are kept in ms.
--- Gives 0 when the turn was over before.
+-- KEYS: lock, last batch. ARGV: the node, whether the batch was kept, its hashes, how long they are kept in ms.
+-- Gives 0 when this node no longer held the lock.
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 redis.call('DEL', KEYS[1])
 if ARGV[2] == '1' then

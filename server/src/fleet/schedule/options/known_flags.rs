@@ -22,25 +22,25 @@ enum Default {
 
 /// A flag that a config can set.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Known {
+pub(super) struct KnownFlag {
     pub name: &'static str,
     pub kind: Type,
     default: Option<Default>,
 }
 
-const fn flag(name: &'static str, kind: Type, default: Default) -> Known {
-    Known { name, kind, default: Some(default) }
+const fn flag(name: &'static str, kind: Type, default: Default) -> KnownFlag {
+    KnownFlag { name, kind, default: Some(default) }
 }
 
 /// A flag that cannot be given back its default from here: because that is empty, which agents skip, or differs between
 /// systems, or because agents are commonly started with another value that they would lose, and live queries, refreshing
 /// or their identity with it.
-const fn lasting(name: &'static str, kind: Type) -> Known {
-    Known { name, kind, default: None }
+const fn lasting(name: &'static str, kind: Type) -> KnownFlag {
+    KnownFlag { name, kind, default: None }
 }
 
 /// What is known of a flag.
-pub(super) fn known(name: &str) -> Option<&'static Known> {
+pub(super) fn known(name: &str) -> Option<&'static KnownFlag> {
     KNOWN.binary_search_by_key(&name, |known| known.name).ok().and_then(|position| KNOWN.get(position))
 }
 
@@ -54,7 +54,7 @@ pub(in crate::fleet::schedule) fn default_of(name: &str) -> Option<Value> {
 }
 
 /// All of them, by name. Hidden ones and those of one system are among them.
-pub(super) const KNOWN: [Known; 188] = [
+pub(super) const KNOWN: [KnownFlag; 188] = [
     flag("allow_unsafe", Type::Bool, Default::Bool(false)),
     flag("alsologtostderr", Type::Bool, Default::Bool(false)),
     flag("audit_allow_accept_socket_events", Type::Bool, Default::Bool(true)),

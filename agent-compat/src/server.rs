@@ -23,7 +23,7 @@ use crate::{OSQUERY_VERSION, Request};
 /// How long an agent waits for an answer.
 const AGENT_DEADLINE: Duration = Duration::from_secs(16);
 
-/// What a server loses when it [`Site::restart`]s.
+/// What a server loses when it [`CompatServer::restart`]s.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Forgets {
     Nothing,
@@ -32,8 +32,8 @@ pub enum Forgets {
 
 /// A server and its files.
 #[derive(Debug)]
-pub struct Site {
-    /// Removed when the site is dropped.
+pub struct CompatServer {
+    /// Removed when the server is dropped.
     _folder: TempDir,
     config: Config,
     clock: Clock,
@@ -42,7 +42,7 @@ pub struct Site {
     token: String,
 }
 
-impl Site {
+impl CompatServer {
     /// Starts a server that is set up and knows [`ENROLL_SECRET`].
     ///
     /// # Errors
@@ -57,19 +57,19 @@ impl Site {
     /// When it does not start.
     pub async fn start_by(clock: Clock) -> Result<Self> {
         let template = Template::get().await?;
-        let mut site = Self::not_running()?;
-        site.clock = clock;
-        site.token.clone_from(&template.token);
-        template.write_to(&site.config)?;
-        site.run().await?;
-        Ok(site)
+        let mut server = Self::not_running()?;
+        server.clock = clock;
+        server.token.clone_from(&template.token);
+        template.write_to(&server.config)?;
+        server.run().await?;
+        Ok(server)
     }
 
     /// Starts a server that has never run.
     pub(crate) async fn empty() -> Result<Self> {
-        let mut site = Self::not_running()?;
-        site.run().await?;
-        Ok(site)
+        let mut server = Self::not_running()?;
+        server.run().await?;
+        Ok(server)
     }
 
     fn not_running() -> Result<Self> {
@@ -297,7 +297,7 @@ impl Site {
     }
 }
 
-impl Drop for Site {
+impl Drop for CompatServer {
     fn drop(&mut self) {
         if let Some((_, lifecycle)) = &self.running {
             lifecycle.abort();
