@@ -1,7 +1,7 @@
 //! The agent model living by its own timers, on a clock that jumps to whatever comes next.
 
 use anyhow::{Result, bail};
-use loadtest::agent::{Agent, Done, AgentEndpoint, Next, Outcome, Request, ExchangeStep, Thread};
+use loadtest::agent::{Agent, AgentEndpoint, Done, ExchangeStep, Next, Outcome, Request, Thread};
 use loadtest::transport::{Direct, Transport as _, outcome};
 
 use crate::answers::check_answer;

@@ -14,7 +14,7 @@ pub use captured::captured_log;
 pub use drive::{Drive, Fate};
 pub use log_body::{lines_of, unique_lines};
 pub use recorded::{Recorded, Request, golden, recording, recordings};
-pub use server::{Forgets, CompatServer, until};
+pub use server::{CompatServer, Forgets, until};
 pub use template::ENROLL_SECRET;
 
 /// The release all recordings are of.

@@ -191,8 +191,13 @@ impl CompatServer {
         within: Duration,
     ) -> Result<Response> {
         // The endpoint matters only to the agent model, which is not asked here.
-        let request =
-            ModelRequest { endpoint: AgentEndpoint::Log, path: path.into(), headers, body: body.into(), deadline_ms: u64::MAX };
+        let request = ModelRequest {
+            endpoint: AgentEndpoint::Log,
+            path: path.into(),
+            headers,
+            body: body.into(),
+            deadline_ms: u64::MAX,
+        };
         Ok(self.transport()?.send(Thread::Config, &request, within).await?)
     }
 

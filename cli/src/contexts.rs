@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn unknown_keys_are_refused_with_their_place() {
+    fn unknown_keys_are_refused_with_their_position() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("config");
         fs::write(&path, "contexts:\n  default:\n    adress: x\n").unwrap();

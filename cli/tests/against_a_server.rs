@@ -147,11 +147,11 @@ async fn what_the_server_refuses_is_shown_where_it_was_written() {
     let run = console.bad(&["apply", "-f", "packs.yml"]);
     assert_eq!(run.stdout, "");
     let line = |text: &str| bad.lines().position(|line| line.contains(text)).unwrap() + 1;
-    for (place, excerpt, carets) in [
+    for (location, excerpt, carets) in [
         (format!("packs.yml:{}:7: ", line("interval: 0")), "      interval: 0", " ^^^^^^^^\n"),
         (format!("packs.yml:{}:22: ", line("Everybody")), "    labels: [chosen, Everybody]", " ^^^^^^^^^\n"),
     ] {
-        for part in [place.as_str(), excerpt, carets] {
+        for part in [location.as_str(), excerpt, carets] {
             assert!(run.stderr.contains(part), "{part:?} is missing in {}", run.stderr);
         }
     }

@@ -94,9 +94,9 @@ fn run(options: &Options) -> anyhow::Result<Vec<String>> {
 fn verify(arguments: &Verify) -> anyhow::Result<Vec<String>> {
     let mut ledgers = Vec::new();
     for path in &arguments.ledger {
-        let place = || format!("--ledger {}", path.display());
-        let file = File::open(path).with_context(place)?;
-        ledgers.push(Ledger::read(BufReader::new(file)).with_context(place)?);
+        let context = || format!("--ledger {}", path.display());
+        let file = File::open(path).with_context(context)?;
+        ledgers.push(Ledger::read(BufReader::new(file)).with_context(context)?);
     }
     let verified = load::verify(ledgers, &arguments.destination)?;
     say(verified.text().trim_end());

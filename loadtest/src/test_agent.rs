@@ -5,7 +5,9 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 
 use crate::{
-    agent::{Agent, Counters, AgentEndpoint, Flags, Identity, LiveResult, Platform, Request, ExchangeStep, Thread, Verdict},
+    agent::{
+        Agent, AgentEndpoint, Counters, ExchangeStep, Flags, Identity, LiveResult, Platform, Request, Thread, Verdict,
+    },
     live::now_ms,
     tables::{SqliteHost, Tables},
     transport::{Direct, Response, SetupError, Transport, TransportError, Trust, outcome},
@@ -166,8 +168,11 @@ impl TestAgent {
         let read = self.read().await;
         let now_ms = self.now_ms();
         let ran = self.agent.run_live_queries(now_ms).is_some();
-        let write =
-            if ran && !self.agent.unsent_live_results().is_empty() { Some(self.step(ExchangeStep::Write).await) } else { None };
+        let write = if ran && !self.agent.unsent_live_results().is_empty() {
+            Some(self.step(ExchangeStep::Write).await)
+        } else {
+            None
+        };
         LiveRound { read, write }
     }
 
@@ -213,7 +218,12 @@ impl TestAgent {
     /// Posts any body to a endpoint. The agent's state does not change.
     ///
     /// The usual headers are sent too, except those of which `headers` has another value.
-    pub async fn raw(&self, endpoint: AgentEndpoint, body: impl Into<Bytes>, headers: &[(&'static str, &str)]) -> Exchange {
+    pub async fn raw(
+        &self,
+        endpoint: AgentEndpoint,
+        body: impl Into<Bytes>,
+        headers: &[(&'static str, &str)],
+    ) -> Exchange {
         self.post(&self.agent.path(endpoint), endpoint, body, headers).await
     }
 

@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::admin::AdminApi;
 use crate::agent::AgentApi;
-use crate::bus::{Counted, Notifier, LiveBus, MemoryBus, RedisShare};
+use crate::bus::{Counted, LiveBus, MemoryBus, Notifier, RedisShare};
 use crate::clock::Clock;
 use crate::config::{Config, LogPlugin};
 use crate::fleet::access::Access;
@@ -143,24 +143,26 @@ async fn open_store(config: &Config, metrics: &Metrics) -> Result<Store> {
 }
 
 async fn open_mysql(config: &Config, metrics: &Metrics) -> Result<Store> {
-    let place = format!("{} at {}", config.mysql.database, config.mysql.address);
+    let database = format!("{} at {}", config.mysql.database, config.mysql.address);
     let opened = Store::open_mysql(&config.mysql, counters(metrics)).await;
-    let mut store = opened.with_context(|| format!("cannot open the database {place}"))?;
+    let mut store = opened.with_context(|| format!("cannot open the database {database}"))?;
     let read_replica = &config.mysql_read_replica.0;
     if read_replica.is_on() {
         let opened = store.with_read_replica(read_replica).await;
         store = opened.with_context(|| format!("cannot use the read replica {}", read_replica.address))?;
     }
-    let migrations = store.migrations().await.with_context(|| format!("cannot look at the database {place}"))?;
+    let migrations = store.migrations().await.with_context(|| format!("cannot look at the database {database}"))?;
     if !migrations.missing.is_empty() {
         bail!(
-            "the database {place} is not up to date: run `muster prepare db` with the same settings, then start again \
+            "the database {database} is not up to date: run `muster prepare db` with the same settings, then start again \
              (missing: {})",
             migrations.missing.join(", ")
         );
     }
     if store.is_half_filled().await? {
-        bail!("the database {place} is not complete: run the same `muster migrate-data` again until it has finished");
+        bail!(
+            "the database {database} is not complete: run the same `muster migrate-data` again until it has finished"
+        );
     }
     if !migrations.unknown.is_empty() {
         tracing::warn!(

@@ -3,13 +3,13 @@
 mod admin;
 mod agent;
 mod app;
-mod notifications;
 mod bus;
 pub mod clock;
 pub mod config;
 mod fleet;
 mod lifecycle;
 mod lock;
+mod notifications;
 mod ops;
 mod panics;
 #[cfg(test)]
@@ -109,15 +109,15 @@ pub async fn serve(config: Config, clock: Clock, lifecycle: Lifecycle) -> Result
 ///
 /// # Errors
 /// What the database refuses; running it again continues there.
-pub async fn prepare(config: &Config, mut tell: impl FnMut(&str)) -> Result<usize> {
+pub async fn prepare(config: &Config, mut report: impl FnMut(&str)) -> Result<usize> {
     if config.mysql.is_on() {
-        let place = format!("{} at {}", config.mysql.database, config.mysql.address);
-        let taken = store::prepare_mysql(&config.mysql, tell).await;
-        return taken.with_context(|| format!("cannot bring the database {place} up to date"));
+        let database = format!("{} at {}", config.mysql.database, config.mysql.address);
+        let taken = store::prepare_mysql(&config.mysql, report).await;
+        return taken.with_context(|| format!("cannot bring the database {database} up to date"));
     }
     let store = app::open_sqlite(config, &telemetry::Metrics::new()?).await?;
     let missing = store.migrations().await?.missing;
-    missing.iter().for_each(|name| tell(name));
+    missing.iter().for_each(|name| report(name));
     app::migrate_sqlite(config, &store).await?;
     store.close().await;
     Ok(missing.len())
@@ -127,10 +127,10 @@ pub async fn prepare(config: &Config, mut tell: impl FnMut(&str)) -> Result<usiz
 ///
 /// # Errors
 /// What stands in the way; running it again continues.
-pub async fn migrate_data(config: &Config, tell: impl FnMut(&str)) -> Result<Copied> {
-    let place = format!("{} at {}", config.mysql.database, config.mysql.address);
-    let copied = store::migrate_data(&config.sqlite, &config.mysql, tell).await;
-    copied.with_context(|| format!("cannot copy {} to the database {place}", config.sqlite.path.display()))
+pub async fn migrate_data(config: &Config, report: impl FnMut(&str)) -> Result<Copied> {
+    let database = format!("{} at {}", config.mysql.database, config.mysql.address);
+    let copied = store::migrate_data(&config.sqlite, &config.mysql, report).await;
+    copied.with_context(|| format!("cannot copy {} to the database {database}", config.sqlite.path.display()))
 }
 
 /// Runs the server's own work on a thread of its own, beside the workers that answer requests.
@@ -219,7 +219,8 @@ async fn run(
             }
         }
     });
-    let notifications = app.notifier.clone().map(|notifier| spawn_local(notifications::relay(app.fleet.clone(), notifier)));
+    let notifications =
+        app.notifier.clone().map(|notifier| spawn_local(notifications::relay(app.fleet.clone(), notifier)));
     let tasks = spawn_local({
         let (fleet, metrics, lifecycle) = (app.fleet.clone(), Arc::clone(&app.metrics), lifecycle.clone());
         async move {
@@ -266,7 +267,7 @@ async fn finish(app: &App) {
         tracing::warn!(%error, "how far live queries are could not be written; they go on from their last checkpoint");
     }
     if let Err(error) = app.fleet.node.leave().await {
-        tracing::warn!(%error, "other servers were not told that this one stops; they find out by themselves");
+        tracing::warn!(%error, "could not announce that this node stops; other nodes notice when its lease ends");
     }
     app.store.close().await;
 }

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use agent_compat::{Request, CompatServer};
+use agent_compat::{CompatServer, Request};
 use anyhow::{Context as _, Result};
 use rustls::version::{TLS12, TLS13};
 use rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion};
@@ -16,7 +16,11 @@ use tokio_rustls::TlsConnector;
 use crate::{one, site_knowing};
 
 /// Sends a request and reads until the server has said goodbye. An end without a goodbye is an error.
-async fn whole_conversation(server: &CompatServer, request: &Request, tls: &'static SupportedProtocolVersion) -> Result<String> {
+async fn whole_conversation(
+    server: &CompatServer,
+    request: &Request,
+    tls: &'static SupportedProtocolVersion,
+) -> Result<String> {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_file(server.certificate())?)?;
     let config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))

@@ -1,4 +1,4 @@
-use agent_compat::{ENROLL_SECRET, Request, CompatServer};
+use agent_compat::{CompatServer, ENROLL_SECRET, Request};
 use anyhow::Result;
 use loadtest::Verdict;
 use serde_json::Value;
@@ -46,17 +46,17 @@ async fn an_enrolled_host_is_what_the_agent_said_it_is() -> Result<()> {
         let host_id = server.enroll_recorded(&request).await?;
         let sent: Value = serde_json::from_slice(&request.body)?;
         let details = &sent["host_details"];
-        let said = |place: &str| details.pointer(place).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let said = |pointer: &str| details.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
         let database = server.database()?;
-        for (column, place) in TEXT_COLUMNS {
+        for (column, pointer) in TEXT_COLUMNS {
             let sql = format!("SELECT {column} FROM hosts WHERE id = ?1");
             let kept: String = database.query_row(&sql, [host_id], |row| row.get(0))?;
-            assert_eq!(kept, said(place), "{}: {column}", request.name);
+            assert_eq!(kept, said(pointer), "{}: {column}", request.name);
         }
-        for (column, place) in NUMBER_COLUMNS {
+        for (column, pointer) in NUMBER_COLUMNS {
             let sql = format!("SELECT {column} FROM hosts WHERE id = ?1");
             let kept: i64 = database.query_row(&sql, [host_id], |row| row.get(0))?;
-            assert_eq!(kept.to_string(), said(place), "{}: {column}", request.name);
+            assert_eq!(kept.to_string(), said(pointer), "{}: {column}", request.name);
         }
         let (identifier, os_version): (String, String) =
             database.query_row("SELECT identifier, os_version FROM hosts", [], |row| Ok((row.get(0)?, row.get(1)?)))?;

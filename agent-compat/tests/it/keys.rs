@@ -1,4 +1,4 @@
-use agent_compat::{Request, Sent, CompatServer};
+use agent_compat::{CompatServer, Request, Sent};
 use anyhow::{Context as _, Result};
 
 use crate::{assert_lines, one, site_knowing};

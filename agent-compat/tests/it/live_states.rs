@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use agent_compat::{Request, CompatServer, recording};
+use agent_compat::{CompatServer, Request, recording};
 use anyhow::{Context as _, Result};
 use loadtest::agent::AgentEndpoint;
 use muster::clock::Clock;

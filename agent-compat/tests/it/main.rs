@@ -17,7 +17,7 @@ mod reenroll;
 mod retries;
 mod urls;
 
-use agent_compat::{Request, CompatServer, golden};
+use agent_compat::{CompatServer, Request, golden};
 use anyhow::{Context as _, Result};
 
 /// Log lines without their newlines.

@@ -92,8 +92,12 @@ async fn the_model_of_every_generation_is_served() -> Result<()> {
         let mut identity = server.agent(1)?.agent().identity().clone();
         identity.osquery_version = version.to_owned();
         let flags = server.agent(1)?.agent().flags().clone();
-        let mut agent =
-            loadtest::TestAgent::with_tables(identity, flags, Box::new(loadtest::SqliteHost::new()), server.transport()?);
+        let mut agent = loadtest::TestAgent::with_tables(
+            identity,
+            flags,
+            Box::new(loadtest::SqliteHost::new()),
+            server.transport()?,
+        );
         assert!(checked(agent.enroll().await).verdict.is_success(), "{version}");
         assert!(checked(agent.config().await).verdict.is_success(), "{version}");
         agent.push_result_line(RESULT_LINES[0]);

@@ -1,6 +1,6 @@
 //! Whole recorded sequences.
 
-use agent_compat::{Recorded, Request, Sent, CompatServer, lines_of, recording, recordings, unique_lines};
+use agent_compat::{CompatServer, Recorded, Request, Sent, lines_of, recording, recordings, unique_lines};
 use anyhow::Result;
 use loadtest::agent::AgentEndpoint;
 

@@ -1,9 +1,9 @@
 //! The server has forgotten the key: the model agent enrolls again and goes on, as in recordings 37 to 42.
 
-use agent_compat::{Drive, Forgets, CompatServer, checked, lines_of, recording};
+use agent_compat::{CompatServer, Drive, Forgets, checked, lines_of, recording};
 use anyhow::{Context as _, Result};
 use loadtest::TestAgent;
-use loadtest::agent::{AgentEndpoint, LiveResult, ExchangeStep};
+use loadtest::agent::{AgentEndpoint, ExchangeStep, LiveResult};
 
 use crate::{Lines, assert_lines, one};
 
@@ -62,7 +62,8 @@ async fn after_a_write_was_refused_with_the_same_results() -> Result<()> {
 /// Results and statuses of recording 41, under way when the server forgot all keys.
 fn recorded_lines() -> Result<(Lines, Lines)> {
     let recorded = recording("41-reenroll-server-forgot-all-keys.tsv")?;
-    let mut logs = recorded.iter().map(|(_, request)| request).filter(|request| request.endpoint() == Some(AgentEndpoint::Log));
+    let mut logs =
+        recorded.iter().map(|(_, request)| request).filter(|request| request.endpoint() == Some(AgentEndpoint::Log));
     let results = logs.next().context("no results")?;
     let statuses = logs.next().context("no statuses")?;
     Ok((lines_of(results)?, lines_of(statuses)?))

@@ -1,6 +1,6 @@
 //! What agents send again when they have seen no answer, or one they could not use.
 
-use agent_compat::{Drive, Fate, Recorded, CompatServer, lines_of, recording, unique_lines};
+use agent_compat::{CompatServer, Drive, Fate, Recorded, lines_of, recording, unique_lines};
 use anyhow::Result;
 use loadtest::TestAgent;
 use loadtest::agent::{AgentEndpoint, ExchangeStep};

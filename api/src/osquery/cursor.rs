@@ -3,7 +3,7 @@
 use super::error::{Problem, ReadError};
 use super::scan::{MAX_DEPTH, Value};
 
-/// A place in a body. Every method either moves past what it names or fails; all of them are linear
+/// A position in a body. Every method either moves past what it names or fails; all of them are linear
 /// and none recurses.
 #[derive(Clone)]
 pub(super) struct Cursor<'a> {

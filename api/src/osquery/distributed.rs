@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::error::ReadError;
 use super::key_text;
 use super::rows::Rows;
-use super::scan::{self, ValueKind, Value};
+use super::scan::{self, Value, ValueKind};
 
 /// Query ids read from one body. Agents report what they were given, plus what earlier writes could
 /// not deliver; the limit only keeps a body made of nothing but ids from taking many times its size
@@ -130,7 +130,9 @@ impl<'a> DistributedWrite<'a> {
 /// What tells whether queries worked must be readable, lest an answer be taken for an empty one.
 fn checked<'a>(section: Option<Value<'a>>, member: &'static str) -> Result<Option<Value<'a>>, ReadError> {
     match section {
-        Some(value) if value.kind() != ValueKind::Object && !value.is_empty() => Err(value.wrong_type(member, "an object")),
+        Some(value) if value.kind() != ValueKind::Object && !value.is_empty() => {
+            Err(value.wrong_type(member, "an object"))
+        }
         _ => Ok(section),
     }
 }
@@ -138,7 +140,7 @@ fn checked<'a>(section: Option<Value<'a>>, member: &'static str) -> Result<Optio
 #[derive(Default)]
 struct Answers<'a> {
     list: Vec<(Cow<'a, str>, Answer<'a>)>,
-    places: HashMap<Cow<'a, str>, usize>,
+    indexes: HashMap<Cow<'a, str>, usize>,
     truncated: bool,
 }
 
@@ -146,20 +148,20 @@ impl<'a> Answers<'a> {
     fn collect(&mut self, section: Section, value: Option<Value<'a>>) {
         for member in value.into_iter().flat_map(|value| value.members()) {
             let id = member.key.text().unwrap_or_default();
-            let place = match self.places.get(&id) {
-                Some(&place) => place,
+            let index = match self.indexes.get(&id) {
+                Some(&index) => index,
                 None if matches!(section, Section::Stats) => continue,
                 None if self.list.len() == MAX_RESULTS => {
                     self.truncated = true;
                     continue;
                 }
                 None => {
-                    self.places.insert(id.clone(), self.list.len());
+                    self.indexes.insert(id.clone(), self.list.len());
                     self.list.push((id, Answer::default()));
                     self.list.len() - 1
                 }
             };
-            let answer = &mut self.list[place].1;
+            let answer = &mut self.list[index].1;
             let field = match section {
                 Section::Queries => &mut answer.rows,
                 Section::Statuses => &mut answer.status,

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::error::ReadError;
-use super::scan::{self, ValueKind, Value};
+use super::scan::{self, Value, ValueKind};
 
 /// Columns kept of one detail table, the first ones. The widest of these tables has about twenty.
 pub const MAX_COLUMNS: usize = 128;

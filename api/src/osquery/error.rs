@@ -1,6 +1,6 @@
 use std::fmt;
 
-/// Why a body could not be read: the place and the problem, never a byte of the body itself.
+/// Why a body could not be read: the path and the problem, never a byte of the body itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ReadError {
     /// Counted from the start of the body.

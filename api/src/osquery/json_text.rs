@@ -2,7 +2,7 @@
 
 use std::io;
 
-use super::scan::{ValueKind, Value};
+use super::scan::{Value, ValueKind};
 
 /// Appends a value as a JSON string: strings as they came where that is valid, what is not UTF-8 as U+FFFD, numbers and
 /// booleans as written, null as "", lists and objects as their JSON text. False when `out` would become longer than

@@ -3,7 +3,7 @@ use std::fmt;
 
 use super::error::ReadError;
 use super::key_text;
-use super::scan::{self, ValueKind, Value};
+use super::scan::{self, Value, ValueKind};
 
 /// How much of an unknown log type is kept.
 pub const MAX_LOG_TYPE_BYTES: usize = 64;
@@ -81,7 +81,9 @@ impl<'a> Elements<'a> {
     fn of(data: Option<Value<'a>>) -> Result<Self, ReadError> {
         match data {
             Some(value) if value.kind() == ValueKind::Array => Ok(Self(data)),
-            Some(value) if !value.is_empty() || value.kind() == ValueKind::Object => Err(value.wrong_type("data", "a list")),
+            Some(value) if !value.is_empty() || value.kind() == ValueKind::Object => {
+                Err(value.wrong_type("data", "a list"))
+            }
             _ => Ok(Self(None)),
         }
     }

@@ -39,7 +39,7 @@ pub use log::{Elements, Log, LogType, MAX_LOG_TYPE_BYTES, write_line};
 pub use rows::{Names, Row, Rows};
 pub use scan::MAX_DEPTH;
 
-use scan::{ValueKind, Value};
+use scan::{Value, ValueKind};
 
 /// The node key of any body that carries one; all there is to read in a config or a distributed
 /// read request.

@@ -3,7 +3,7 @@ use std::collections::HashMap;
 use std::hash::{BuildHasher as _, RandomState};
 
 use super::json_text;
-use super::scan::{ValueKind, Value};
+use super::scan::{Value, ValueKind};
 
 /// The rows of one live query's answer, left in the body until they are asked for: a huge answer
 /// can be cut or streamed row by row.

@@ -156,7 +156,7 @@ impl<'a> Value<'a> {
     }
 }
 
-/// Shows the kind and the place only: bodies hold keys and other people's data.
+/// Shows the kind and the offset only: bodies hold keys and other people's data.
 impl fmt::Debug for Value<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:?} at {}..{}", self.kind(), self.start, self.end)

@@ -1,4 +1,4 @@
-//! YAML documents on disk: read with the place of every value, checked, and written back.
+//! YAML documents on disk: read with the location of every value, checked, and written back.
 
 mod node;
 mod path;

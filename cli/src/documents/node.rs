@@ -29,7 +29,7 @@ impl YamlNode {
         matches!(self.data, Data::Scalar(Value::Null))
     }
 
-    /// The same value without places.
+    /// The same value without locations.
     pub fn to_json(&self) -> Value {
         match &self.data {
             Data::Scalar(value) => value.clone(),

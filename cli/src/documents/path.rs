@@ -41,7 +41,7 @@ fn bracketed(inner: &str) -> Option<(Segment, &str)> {
     Some((Segment::Index(index.parse().ok()?), after))
 }
 
-/// Where a path leads, or the nearest place above it that was written.
+/// Where a path leads, or the nearest location above it that was written.
 #[derive(Debug)]
 pub struct Found<'a> {
     /// The key for entries of mappings, the item for members of sequences.

@@ -16,7 +16,7 @@ pub struct Source {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
     pub reason: String,
-    place: Option<SourceLocation>,
+    location: Option<SourceLocation>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,9 +31,9 @@ struct SourceLocation {
 }
 
 impl Problem {
-    /// A problem that is not about one place of a file.
+    /// A problem that is not about one part of a file.
     pub fn general(reason: impl Into<String>) -> Self {
-        Self { reason: reason.into(), place: None }
+        Self { reason: reason.into(), location: None }
     }
 
     pub fn at(source: &Source, at: Location, reason: impl Into<String>) -> Self {
@@ -48,8 +48,8 @@ impl Problem {
         }
         let text = source.text.lines().nth(line - 1).unwrap_or_default();
         let (excerpt, underline) = excerpt(text, column - 1, width);
-        let place = SourceLocation { file: source.name.clone(), line, column, excerpt, underline };
-        Self { reason: reason.into(), place: Some(place) }
+        let location = SourceLocation { file: source.name.clone(), line, column, excerpt, underline };
+        Self { reason: reason.into(), location: Some(location) }
     }
 
     /// The same, as something to think about that stops nothing.
@@ -68,20 +68,20 @@ impl Problem {
 
     /// Line and column, for putting problems in order.
     pub fn position(&self) -> (usize, usize) {
-        self.place.as_ref().map_or((0, 0), |place| (place.line, place.column))
+        self.location.as_ref().map_or((0, 0), |location| (location.line, location.column))
     }
 }
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Some(place) = &self.place else {
+        let Some(location) = &self.location else {
             return f.write_str(&self.reason);
         };
-        let number = place.line.to_string();
+        let number = location.line.to_string();
         let gap = " ".repeat(number.len());
-        writeln!(f, "{}:{}:{}: {}", place.file, place.line, place.column, self.reason)?;
-        writeln!(f, "  {number} | {}", place.excerpt)?;
-        write!(f, "  {gap} | {}", place.underline)
+        writeln!(f, "{}:{}:{}: {}", location.file, location.line, location.column, self.reason)?;
+        writeln!(f, "  {number} | {}", location.excerpt)?;
+        write!(f, "  {gap} | {}", location.underline)
     }
 }
 

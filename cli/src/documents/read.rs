@@ -49,11 +49,11 @@ impl Documents {
     }
 
     /// Shows where each (path, reason) of a refusal was written, in the order of the files. Paths are like
-    /// `documents[2].spec.name`; what has no place comes last.
+    /// `documents[2].spec.name`; what has no location comes last.
     pub fn problems(&self, errors: &[(&str, &str)]) -> Vec<Problem> {
         let mut placed: Vec<_> = errors.iter().map(|(path, reason)| self.problem(path, reason)).collect();
         placed.sort_by_key(|(source, problem)| (*source, problem.position()));
-        // Two paths may lead to one place, where the same thing is wrong once.
+        // Two paths may lead to one location, where the same thing is wrong once.
         placed.dedup();
         placed.into_iter().map(|(_, problem)| problem).collect()
     }

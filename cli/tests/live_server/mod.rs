@@ -16,7 +16,7 @@ const BASE: &str = "/api/v1/fleet/";
 #[derive(Default)]
 pub struct Script {
     pub job: Value,
-    /// Each has its place as its cursor.
+    /// Each has its index as its cursor.
     pub answers: Vec<Value>,
     /// What the live query is like once all answers were sent.
     pub after: Option<Value>,

@@ -15,7 +15,6 @@ mod enroll;
 mod flags;
 mod identity;
 mod json;
-mod worker;
 mod lines;
 mod log_buffer;
 mod logger;
@@ -29,6 +28,7 @@ mod simulated;
 mod step;
 mod verdict;
 mod version;
+mod worker;
 
 use std::{fmt, sync::Arc};
 
@@ -38,16 +38,16 @@ pub use distributed::LiveResult;
 pub use flags::{Flags, Paths};
 pub use identity::{Hardware, Identity, OsVersion, Platform};
 pub(crate) use json::push_row as distributed_row;
-pub use worker::Done;
 pub use log_buffer::LineKind;
 pub use request::{AgentEndpoint, Next, Outcome, REQUEST_DEADLINE_MS, Request, Thread};
 pub use step::ExchangeStep;
 pub use verdict::Verdict;
 pub use version::Version;
+pub use worker::Done;
 
 use self::{
-    config::ConfigState, decorations::Decorations, distributed::Live, worker::Worker, log_buffer::LogBuffer,
-    logger::Delivery, own_tables::OwnView, schedule::Schedule,
+    config::ConfigState, decorations::Decorations, distributed::Live, log_buffer::LogBuffer, logger::Delivery,
+    own_tables::OwnView, schedule::Schedule, worker::Worker,
 };
 use crate::tables::{Context, Cost, Row, Tables};
 

@@ -50,7 +50,13 @@ enum Phase {
 
 impl Worker {
     pub fn due(at_ms: u64) -> Self {
-        Self { phase: Phase::Idle(at_ms), step: ExchangeStep::Config, attempt: 1, enroll_attempt: 0, enroll_tried: false }
+        Self {
+            phase: Phase::Idle(at_ms),
+            step: ExchangeStep::Config,
+            attempt: 1,
+            enroll_attempt: 0,
+            enroll_tried: false,
+        }
     }
 
     pub fn off() -> Self {

@@ -78,8 +78,8 @@ pub struct BadOptions(pub Vec<String>);
 /// # Errors
 /// [`BadOptions`] for contradicting options; otherwise when the run could not be made.
 pub async fn run(options: &Options, say: Say<'_>, progress: Say<'_>) -> anyhow::Result<Report> {
-    let (place, target) = prepare::target(options)?;
-    let rest = Rest::new(target.clone(), &place.host, &place.prefix);
+    let (server, target) = prepare::target(options)?;
+    let rest = Rest::new(target.clone(), &server.host, &server.prefix);
     let (rest, secret) = prepare::operator(options, rest, say).await?;
     let run = uuid::Uuid::new_v4().as_fields().0;
     let mut fleets = Vec::new();
@@ -96,9 +96,9 @@ pub async fn run(options: &Options, say: Say<'_>, progress: Say<'_>) -> anyhow::
             end: micros(end),
             gauges: Arc::clone(&gauges),
         };
-        let (options, place, secret) = (options.clone(), place.clone(), secret.clone());
+        let (options, server, secret) = (options.clone(), server.clone(), secret.clone());
         let thread = std::thread::Builder::new().name(format!("agents-{part}")).spawn(move || {
-            let profile = prepare::profile(&options, &place, run, start_unix_ms);
+            let profile = prepare::profile(&options, &server, run, start_unix_ms);
             let seconds = |time: Duration| time.as_secs();
             let flags = template::flags(
                 &secret,
@@ -106,7 +106,7 @@ pub async fn run(options: &Options, say: Say<'_>, progress: Say<'_>) -> anyhow::
                 seconds(options.config_interval),
                 seconds(options.log_interval),
             );
-            let ground = Ground { seed: options.seed, flags: &flags, prefix: &place.prefix, now_ms: start_unix_ms };
+            let ground = Ground { seed: options.seed, flags: &flags, prefix: &server.prefix, now_ms: start_unix_ms };
             let templates = Template::all(&ground, &options.platforms);
             engine.run(Fleet::new(Rc::new(profile), templates, part, options.threads))
         });

@@ -343,9 +343,12 @@ mod tests {
 
     #[test]
     fn addresses_have_parts() {
-        let place = ServerUrl::find("https://127.0.0.1:8443/muster/").unwrap();
-        assert_eq!((place.is_https, place.host.as_str(), place.prefix.as_str()), (true, "127.0.0.1:8443", "/muster"));
-        assert_eq!(place.address, "127.0.0.1:8443".parse().unwrap());
+        let server = ServerUrl::find("https://127.0.0.1:8443/muster/").unwrap();
+        assert_eq!(
+            (server.is_https, server.host.as_str(), server.prefix.as_str()),
+            (true, "127.0.0.1:8443", "/muster")
+        );
+        assert_eq!(server.address, "127.0.0.1:8443".parse().unwrap());
         assert_eq!(ServerUrl::find("http://[::1]:80").unwrap().address, "[::1]:80".parse().unwrap());
         assert_eq!(ServerUrl::find("http://127.0.0.1").unwrap().address.port(), 80);
         for bad in ["127.0.0.1:1", "ftp://x", "https://", "https://h:port", "https://a b", "https://u@h"] {

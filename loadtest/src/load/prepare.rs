@@ -23,20 +23,20 @@ const OTHER_FILES: u64 = 64;
 /// Judges the options and finds the server.
 pub(super) fn target(options: &Options) -> anyhow::Result<(ServerUrl, Target)> {
     let mut problems = options.problems();
-    let place = match ServerUrl::find(&options.server) {
-        Ok(place) => place,
+    let server = match ServerUrl::find(&options.server) {
+        Ok(server) => server,
         Err(problem) => {
             problems.push(problem);
             bail!(BadOptions(problems));
         }
     };
-    if !place.address.ip().is_loopback() && !options.allow_remote {
+    if !server.address.ip().is_loopback() && !options.allow_remote {
         problems.push(format!(
             "{} is not a loopback address. A load test of a server that is not yours is an attack; say --allow-remote if it is",
-            place.address.ip()
+            server.address.ip()
         ));
     }
-    if options.source_addresses > 1 && !(place.address.is_ipv4() && place.address.ip().is_loopback()) {
+    if options.source_addresses > 1 && !(server.address.is_ipv4() && server.address.ip().is_loopback()) {
         problems.push("--source-addresses needs a server on 127.0.0.0/8".to_owned());
     }
     if let Some(max) = process::max_open_files()
@@ -51,22 +51,22 @@ pub(super) fn target(options: &Options) -> anyhow::Result<(ServerUrl, Target)> {
         problems.push("--server-pid: there is no such process, or this is not Linux".to_owned());
     }
     let mut tls = None;
-    if place.is_https {
+    if server.is_https {
         let config = match &options.ca {
             Some(path) => client_config(&Trust::CaFile(path.clone())).map_err(|error| error.to_string()),
             None => careless::client_config().map_err(|error| error.to_string()),
         };
-        match (config, ServerName::try_from(place.name.clone())) {
+        match (config, ServerName::try_from(server.name.clone())) {
             (Ok(config), Ok(name)) => tls = Some((config, name)),
             (Err(problem), _) => problems.push(problem),
-            (_, Err(_)) => problems.push(format!("--server: {:?} is no name for a certificate", place.name)),
+            (_, Err(_)) => problems.push(format!("--server: {:?} is no name for a certificate", server.name)),
         }
     }
     if !problems.is_empty() {
         bail!(BadOptions(problems));
     }
-    let target = Target { address: place.address, tls, sources: options.source_addresses };
-    Ok((place, target))
+    let target = Target { address: server.address, tls, sources: options.source_addresses };
+    Ok((server, target))
 }
 
 /// Logs in and sets up as far as the options ask for it; gives the operator, if there is one, and the enroll secret.
@@ -109,7 +109,7 @@ pub(super) async fn operator(options: &Options, rest: Rest, say: Say<'_>) -> any
     Ok((operator, secret))
 }
 
-pub(super) fn profile(options: &Options, place: &ServerUrl, run: u32, start_unix_ms: u64) -> Profile {
+pub(super) fn profile(options: &Options, server: &ServerUrl, run: u32, start_unix_ms: u64) -> Profile {
     Profile {
         seed: options.seed,
         run,
@@ -135,7 +135,7 @@ pub(super) fn profile(options: &Options, place: &ServerUrl, run: u32, start_unix
         slow: Duration::from_millis(options.slow_ms),
         check_config: options.check_config || options.setup,
         is_balanced: options.mode == Mode::Balanced,
-        host: place.host.clone(),
+        host: server.host.clone(),
     }
 }
 

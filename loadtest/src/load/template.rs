@@ -7,7 +7,7 @@ use muster_api::osquery::{config::push_json_str, filters};
 use crate::{
     Agent, Flags, Identity, Platform, SqliteHost,
     agent::{
-        AgentEndpoint, OsVersion, ExchangeStep, Version,
+        AgentEndpoint, ExchangeStep, OsVersion, Version,
         chance::{below, mix, uuid},
         distributed_row,
     },

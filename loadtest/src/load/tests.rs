@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     Agent, Identity, Platform, SqliteHost,
-    agent::{Outcome as ModelOutcome, ExchangeStep},
+    agent::{ExchangeStep, Outcome as ModelOutcome},
 };
 
 const SECOND: Micros = 1_000_000;

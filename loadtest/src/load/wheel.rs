@@ -26,10 +26,10 @@ impl Wheel {
 
     /// Sets a timer; one that is due already fires at the next step.
     pub fn insert(&mut self, due: u32, what: u32) {
-        self.place(due.max(self.now + 1), what);
+        self.insert_at(due.max(self.now + 1), what);
     }
 
-    fn place(&mut self, due: u32, what: u32) {
+    fn insert_at(&mut self, due: u32, what: u32) {
         if due / FINE == self.now / FINE {
             self.fine[(due % FINE) as usize].push((due, what));
         } else {
@@ -44,7 +44,7 @@ impl Wheel {
             if self.now.is_multiple_of(FINE) {
                 let slot = (self.now / FINE % COARSE) as usize;
                 for (due, what) in std::mem::take(&mut self.coarse[slot]) {
-                    self.place(due, what);
+                    self.insert_at(due, what);
                 }
             }
             let slot = &mut self.fine[(self.now % FINE) as usize];

@@ -193,8 +193,8 @@ fn insert(
     rows: impl Iterator<Item = Vec<String>>,
 ) -> Result<(), rusqlite::Error> {
     for row in rows {
-        let places = vec!["?"; row.len()].join(",");
-        let mut statement = connection.prepare_cached(&format!("INSERT INTO {table} VALUES ({places})"))?;
+        let parameters = vec!["?"; row.len()].join(",");
+        let mut statement = connection.prepare_cached(&format!("INSERT INTO {table} VALUES ({parameters})"))?;
         statement.execute(params_from_iter(row))?;
     }
     Ok(())

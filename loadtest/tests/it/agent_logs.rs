@@ -105,7 +105,10 @@ fn a_period_sends_at_most_max_lines_and_overflow_purges_the_oldest() {
         world.agent.push_result_line(format!("{{\"r\":{number}}}").into_bytes(), world.now_ms + number * 1000);
     }
     world.pass(1);
-    assert_eq!(world.bodies(AgentEndpoint::Log), [r#"{"data":[{"r":1},{"r":2},{"r":3}],"log_type":"result","node_key":"k1"}"#]);
+    assert_eq!(
+        world.bodies(AgentEndpoint::Log),
+        [r#"{"data":[{"r":1},{"r":2},{"r":3}],"log_type":"result","node_key":"k1"}"#]
+    );
     // Seven lines were left; the oldest two were purged, which wrote one more status line.
     assert_eq!(world.agent.counters().results.purged + world.agent.counters().statuses.purged, 2);
     assert_eq!(world.agent.counters().statuses.purged, 1);

@@ -60,9 +60,9 @@ async fn one_kind(api: &AdminApi, caller: &Caller, kind: DocumentKind, specs: Ve
 fn with_short_places(error: Error, kind: DocumentKind) -> Error {
     let Error::Invalid(problems) = error else { return error };
     let shorten = |problem: Problem| {
-        let place = problem.place.replace("documents[", "specs[").replacen("].spec", "]", 1);
-        let place = if kind.is_singleton() { place.trim_start_matches("specs[0].").to_owned() } else { place };
-        Problem { place, ..problem }
+        let path = problem.path.replace("documents[", "specs[").replacen("].spec", "]", 1);
+        let path = if kind.is_singleton() { path.trim_start_matches("specs[0].").to_owned() } else { path };
+        Problem { path, ..problem }
     };
     Error::Invalid(problems.into_iter().map(shorten).collect())
 }

@@ -51,7 +51,7 @@ impl ResponseError for Failed {
             Error::AlreadyExists { .. } => ("Resource Already Exists", base(&self.0.to_string())),
             Error::Invalid(problems) => (
                 "Validation Failed",
-                problems.iter().map(|p| FieldError { name: p.place.clone(), reason: p.reason.clone() }).collect(),
+                problems.iter().map(|p| FieldError { name: p.path.clone(), reason: p.reason.clone() }).collect(),
             ),
             Error::Forbidden => ("Permission Denied", base("forbidden")),
             Error::Unauthenticated => ("Authentication Failed", base("Authentication failed")),

@@ -41,12 +41,7 @@ pub(super) async fn write(api: web::Data<AgentApi>, request: HttpRequest, mut pa
 }
 
 /// Takes a body that is too large for what it is: the agent is rid of it, and its host answers nothing of what it owed.
-async fn throw_away(
-    api: &AgentApi,
-    request: &HttpRequest,
-    payload: &mut web::Payload,
-    mut ends: body::Ends,
-) -> Answer {
+async fn throw_away(api: &AgentApi, request: &HttpRequest, payload: &mut web::Payload, mut ends: body::Ends) -> Answer {
     api.metrics.limit_hit(LIMIT);
     ends.drain(payload).await?;
     let in_body = ends.node_key();

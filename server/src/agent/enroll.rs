@@ -7,14 +7,10 @@ use super::{AgentApi, body};
 use crate::fleet::Error;
 
 /// Gives a host with a good secret a node key.
-pub(super) async fn enroll(
-    api: web::Data<AgentApi>,
-    request: HttpRequest,
-    mut payload: web::Payload,
-) -> HttpResponse {
+pub(super) async fn enroll(api: web::Data<AgentApi>, request: HttpRequest, mut payload: web::Payload) -> HttpResponse {
     answer(&api, &request, "enroll_agent", async {
-        let body = body::read(&request, &mut payload, api.caps.enroll, "max_enroll_body", &api.budget, &api.metrics)
-            .await?;
+        let body =
+            body::read(&request, &mut payload, api.caps.enroll, "max_enroll_body", &api.budget, &api.metrics).await?;
         let enroll = Enroll::read(&body.bytes)?;
         match api.fleet.hosts.enroll(&enroll).await {
             Ok(key) => Ok(enrolled(key.reveal()).into()),

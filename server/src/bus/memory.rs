@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex};
 use roaring::RoaringTreemap;
 use tokio::sync::watch;
 
-use super::{BusError, BusFuture, Change, EVENTS_AT_ONCE, Event, ResultLine, LiveBus, Opened, Piece, Start};
+use super::{BusError, BusFuture, Change, EVENTS_AT_ONCE, Event, LiveBus, Opened, Piece, ResultLine, Start};
 use crate::clock::Moment;
 
 /// Lines are read in steps of this size.

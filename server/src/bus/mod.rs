@@ -2,9 +2,9 @@
 //! a event that tells the others to look again.
 
 mod counted;
-mod notifier;
 mod event;
 mod memory;
+mod notifier;
 mod redis;
 
 use std::future::Future;
@@ -14,9 +14,9 @@ use roaring::RoaringTreemap;
 use tokio::sync::watch;
 
 pub use counted::Counted;
-pub use notifier::{ChangeEvent, ChangeEvents, Notifier, LocalNotifier};
 pub use event::{Change, Event};
 pub use memory::MemoryBus;
+pub use notifier::{ChangeEvent, ChangeEvents, LocalNotifier, Notifier};
 pub use redis::{BatchLockReply, LinkMetrics, RedisShare, SharedBatches, TURN_RENEWED_EVERY};
 
 use crate::clock::Moment;

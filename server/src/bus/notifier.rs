@@ -112,7 +112,14 @@ mod tests {
 
     #[test]
     fn events_read_back() {
-        for event in [ChangeEvent::Schedule, ChangeEvent::Hosts, ChangeEvent::Sessions, ChangeEvent::Jobs, ChangeEvent::Events(7), ChangeEvent::Missed] {
+        for event in [
+            ChangeEvent::Schedule,
+            ChangeEvent::Hosts,
+            ChangeEvent::Sessions,
+            ChangeEvent::Jobs,
+            ChangeEvent::Events(7),
+            ChangeEvent::Missed,
+        ] {
             assert_eq!(ChangeEvent::from_text(&event.to_text()), event);
         }
         assert_eq!(ChangeEvent::from_text("something newer"), ChangeEvent::Missed);
@@ -128,7 +135,10 @@ mod tests {
         assert_eq!(notifications.next().await, Some(ChangeEvent::Missed));
         assert_eq!(notifications.next().await, Some(ChangeEvent::Hosts));
         notifier.publish(ChangeEvent::Jobs);
-        assert_eq!(notifications.with_waiting(ChangeEvent::Schedule), [ChangeEvent::Schedule, ChangeEvent::Hosts, ChangeEvent::Jobs].into());
+        assert_eq!(
+            notifications.with_waiting(ChangeEvent::Schedule),
+            [ChangeEvent::Schedule, ChangeEvent::Hosts, ChangeEvent::Jobs].into()
+        );
         drop(notifier);
         assert_eq!(notifications.next().await, None);
     }

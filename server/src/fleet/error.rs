@@ -11,7 +11,7 @@ pub enum Error {
     /// Another thing has that name.
     #[error("{kind} {name} already exists in the datastore")]
     AlreadyExists { kind: &'static str, name: String },
-    /// What was sent is wrong; each problem names its place.
+    /// What was sent is wrong; each problem names its path.
     #[error("validation failed: {}", .0.first().map_or_else(String::new, ToString::to_string))]
     Invalid(Vec<Problem>),
     #[error("forbidden")]
@@ -34,25 +34,25 @@ pub type Result<T> = std::result::Result<T, Error>;
 /// One thing that is wrong and where: a path such as `documents[2].spec.name`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
-    pub place: String,
+    pub path: String,
     pub reason: String,
 }
 
 impl Problem {
-    pub fn new(place: impl Into<String>, reason: impl Into<String>) -> Self {
-        Self { place: place.into(), reason: reason.into() }
+    pub fn new(path: impl Into<String>, reason: impl Into<String>) -> Self {
+        Self { path: path.into(), reason: reason.into() }
     }
 }
 
 impl std::fmt::Display for Problem {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}: {}", self.place, self.reason)
+        write!(f, "{}: {}", self.path, self.reason)
     }
 }
 
 impl Error {
-    pub fn invalid(place: impl Into<String>, reason: impl Into<String>) -> Self {
-        Self::Invalid(vec![Problem::new(place, reason)])
+    pub fn invalid(path: impl Into<String>, reason: impl Into<String>) -> Self {
+        Self::Invalid(vec![Problem::new(path, reason)])
     }
 
     /// There is no `kind` of this id.

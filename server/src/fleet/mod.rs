@@ -13,10 +13,10 @@ pub mod listing;
 pub mod live;
 pub mod logs;
 mod names;
-pub mod packs;
-mod place;
-pub mod queries;
 mod node;
+pub mod packs;
+mod path;
+pub mod queries;
 pub mod schedule;
 pub mod scheduled;
 pub mod specs;
@@ -26,7 +26,7 @@ use std::sync::Arc;
 
 pub use deadline::within;
 pub use error::{Error, Problem, Result};
-pub use node::{RENEW_EVERY, Node};
+pub use node::{Node, RENEW_EVERY};
 
 use self::access::{Access, Principal};
 use self::apply::Applier;

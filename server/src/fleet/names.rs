@@ -18,68 +18,68 @@ const RESERVED_BEGINNINGS: [&str; 3] = ["query.", "cache.", "config_views."];
 const RESERVED_ENDINGS: [&str; 2] = ["epoch", "counter"];
 
 /// A name of anything.
-pub(in crate::fleet) fn check_name(place: &str, name: &str, problems: &mut Vec<Problem>) {
+pub(in crate::fleet) fn check_name(path: &str, name: &str, problems: &mut Vec<Problem>) {
     if name.is_empty() {
-        problems.push(Problem::new(place, "cannot be empty"));
+        problems.push(Problem::new(path, "cannot be empty"));
     } else if name.trim() != name {
-        problems.push(Problem::new(place, "begins or ends with a space; remove it"));
+        problems.push(Problem::new(path, "begins or ends with a space; remove it"));
     } else if name.chars().count() > MAX_NAME {
-        problems.push(Problem::new(place, format!("is longer than {MAX_NAME} characters")));
+        problems.push(Problem::new(path, format!("is longer than {MAX_NAME} characters")));
     } else if name.chars().any(char::is_control) {
-        problems.push(Problem::new(place, "has a control character in it"));
+        problems.push(Problem::new(path, "has a control character in it"));
     }
 }
 
 /// A name that agents use in their schedule.
-pub(in crate::fleet) fn check_scheduled_name(place: &str, name: &str, problems: &mut Vec<Problem>) {
-    check_name(place, name, problems);
+pub(in crate::fleet) fn check_scheduled_name(path: &str, name: &str, problems: &mut Vec<Problem>) {
+    check_name(path, name, problems);
     if name.contains(':') {
-        problems.push(Problem::new(place, "has a ':' in it, which breaks the agents' denylist; use another character"));
+        problems.push(Problem::new(path, "has a ':' in it, which breaks the agents' denylist; use another character"));
     }
     if let Some(beginning) = RESERVED_BEGINNINGS.iter().find(|beginning| name.starts_with(**beginning)) {
         problems.push(Problem::new(
-            place,
+            path,
             format!("begins with {beginning:?}, which agents keep for themselves; choose another name"),
         ));
     }
     if let Some(ending) = RESERVED_ENDINGS.iter().find(|ending| name.ends_with(**ending)) {
         problems.push(Problem::new(
-            place,
+            path,
             format!("ends in {ending:?}, which agents keep for themselves; choose another name"),
         ));
     }
 }
 
 /// A name of a pack.
-pub(in crate::fleet) fn check_pack_name(place: &str, name: &str, problems: &mut Vec<Problem>) {
-    check_scheduled_name(place, name, problems);
+pub(in crate::fleet) fn check_pack_name(path: &str, name: &str, problems: &mut Vec<Problem>) {
+    check_scheduled_name(path, name, problems);
     if name == "main" {
         let reason = "agents keep the name \"main\" for the schedule outside packs; choose another";
-        problems.push(Problem::new(place, reason));
+        problems.push(Problem::new(path, reason));
     }
 }
 
 /// SQL of a query.
-pub(in crate::fleet) fn check_sql(place: &str, sql: &str, problems: &mut Vec<Problem>) {
+pub(in crate::fleet) fn check_sql(path: &str, sql: &str, problems: &mut Vec<Problem>) {
     if sql.trim().is_empty() {
-        problems.push(Problem::new(place, "cannot be empty"));
+        problems.push(Problem::new(path, "cannot be empty"));
     } else if sql.len() > MAX_SQL_BYTES {
-        problems.push(Problem::new(place, format!("is longer than {MAX_SQL_BYTES} bytes")));
+        problems.push(Problem::new(path, format!("is longer than {MAX_SQL_BYTES} bytes")));
     } else if sql.contains('\0') {
-        problems.push(Problem::new(place, "has a NUL character in it"));
+        problems.push(Problem::new(path, "has a NUL character in it"));
     }
 }
 
-pub(in crate::fleet) fn check_description(place: &str, text: &str, problems: &mut Vec<Problem>) {
+pub(in crate::fleet) fn check_description(path: &str, text: &str, problems: &mut Vec<Problem>) {
     if text.len() > MAX_DESCRIPTION_BYTES {
-        problems.push(Problem::new(place, format!("is longer than {MAX_DESCRIPTION_BYTES} bytes")));
+        problems.push(Problem::new(path, format!("is longer than {MAX_DESCRIPTION_BYTES} bytes")));
     }
 }
 
 /// Text that need not be there but must fit its column.
-pub(in crate::fleet) fn check_short(place: &str, text: &str, problems: &mut Vec<Problem>) {
+pub(in crate::fleet) fn check_short(path: &str, text: &str, problems: &mut Vec<Problem>) {
     if text.chars().count() > MAX_NAME {
-        problems.push(Problem::new(place, format!("is longer than {MAX_NAME} characters")));
+        problems.push(Problem::new(path, format!("is longer than {MAX_NAME} characters")));
     }
 }
 
@@ -102,22 +102,22 @@ pub(in crate::fleet) fn meant_platform(word: &str) -> Option<&'static str> {
 
 /// The platform filter of a pack or scheduled query, which agents compare.
 pub(in crate::fleet) fn check_platform(
-    place: &str,
+    path: &str,
     platform: &str,
     problems: &mut Vec<Problem>,
     warnings: &mut Vec<Problem>,
 ) {
-    check_short(place, platform, problems);
+    check_short(path, platform, problems);
     let mut is_mistaken = false;
     for word in platform.split(',').map(str::trim) {
         if let Some(meant) = meant_platform(word) {
             is_mistaken = true;
-            problems.push(Problem::new(place, format!("no agent's platform is {word:?}; write {meant}")));
+            problems.push(Problem::new(path, format!("no agent's platform is {word:?}; write {meant}")));
         }
     }
     if !is_mistaken && !filters::Platform::ALL.iter().any(|agent| filters::platform_allows(platform, *agent)) {
         warnings.push(Problem::new(
-            place,
+            path,
             format!(
                 "no agent's platform matches {platform:?}, so no host runs it; agents know linux, darwin, windows, freebsd, posix, ubuntu, centos, any, all"
             ),
@@ -126,19 +126,19 @@ pub(in crate::fleet) fn check_platform(
 }
 
 /// The least agent version of a pack or scheduled query.
-pub(in crate::fleet) fn check_version(place: &str, version: &str, problems: &mut Vec<Problem>) {
+pub(in crate::fleet) fn check_version(path: &str, version: &str, problems: &mut Vec<Problem>) {
     let is_number = |part: &str| part.starts_with(|c: char| c.is_ascii_digit());
     if version.chars().count() > MAX_NAME {
-        problems.push(Problem::new(place, format!("is longer than {MAX_NAME} characters")));
+        problems.push(Problem::new(path, format!("is longer than {MAX_NAME} characters")));
     } else if !version.is_empty() && !version.split('.').all(is_number) {
-        problems.push(Problem::new(place, format!("{version:?} is not a version such as 5.4.0")));
+        problems.push(Problem::new(path, format!("{version:?} is not a version such as 5.4.0")));
     }
 }
 
 /// The share of hosts a pack or query runs on.
-pub(in crate::fleet) fn check_shard(place: &str, shard: Option<u8>, problems: &mut Vec<Problem>) {
+pub(in crate::fleet) fn check_shard(path: &str, shard: Option<u8>, problems: &mut Vec<Problem>) {
     if shard.is_some_and(|shard| shard > 100) {
-        problems.push(Problem::new(place, "expects 0 (no host) to 100 (all hosts)"));
+        problems.push(Problem::new(path, "expects 0 (no host) to 100 (all hosts)"));
     }
 }
 

@@ -52,12 +52,11 @@ impl Node {
     pub async fn renew_lease(&self) -> Result<()> {
         let now = self.clock.now();
         let (free_before, expires_at) = (now.minus(MARGIN), now.plus(LEASE_FOR));
-        let is_leader = self
-            .store
-            .write(async |tx| nodes::take_lease(tx, LEASE, &self.id, free_before, expires_at).await)
-            .await?;
+        let is_leader =
+            self.store.write(async |tx| nodes::take_lease(tx, LEASE, &self.id, free_before, expires_at).await).await?;
         let was_leader = self.is_leader();
-        self.leader_until.store(if is_leader { expires_at.minus(MARGIN).0 } else { Moment::NEVER.0 }, Ordering::Relaxed);
+        self.leader_until
+            .store(if is_leader { expires_at.minus(MARGIN).0 } else { Moment::NEVER.0 }, Ordering::Relaxed);
         if is_leader != was_leader {
             tracing::info!(node = self.id, is_leader, "leadership changed");
         }

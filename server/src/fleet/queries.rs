@@ -20,11 +20,11 @@ use crate::store::entity::{queries, users};
 /// What a query is called in errors.
 const KIND: &str = "Query";
 
-/// Says what is wrong with a query; `place` gives the path of each of its keys.
-pub(super) fn check(place: impl Fn(&str) -> String, spec: &QuerySpec, problems: &mut Vec<Problem>) {
-    check_name(&place("name"), &spec.name, problems);
-    check_sql(&place("query"), &spec.query, problems);
-    check_description(&place("description"), &spec.description, problems);
+/// Says what is wrong with a query; `path` gives the path of each of its keys.
+pub(super) fn check(path: impl Fn(&str) -> String, spec: &QuerySpec, problems: &mut Vec<Problem>) {
+    check_name(&path("name"), &spec.name, problems);
+    check_sql(&path("query"), &spec.query, problems);
+    check_description(&path("description"), &spec.description, problems);
 }
 
 /// The query as it is stored, without what only a new one has.
@@ -42,14 +42,14 @@ pub(super) fn row(spec: &QuerySpec, now: Moment) -> queries::ActiveModel {
 /// Deletes a query, or says why it has to stay.
 pub(super) async fn delete(
     draft: &Draft<'_>,
-    place: impl Fn() -> String,
+    path: impl Fn() -> String,
     query: &queries::Model,
     problems: &mut Vec<Problem>,
 ) -> Result<()> {
     let packs = store::packs::scheduling(draft.tx, query.id).await?;
     if !packs.is_empty() {
         let reason = format!("query {:?} is scheduled by {}; remove it there first", query.name, packs::quoted(&packs));
-        problems.push(Problem::new(place(), reason));
+        problems.push(Problem::new(path(), reason));
         return Ok(());
     }
     Ok(store::queries::delete(draft.tx, query.id).await?)
@@ -99,7 +99,7 @@ impl Queries {
                     ..row(&spec, draft.now)
                 };
                 let id = store::queries::insert(draft.tx, query).await?;
-                draft.tell("created_saved_query", json!({ "query_id": id, "query_name": spec.name }));
+                draft.record("created_saved_query", json!({ "query_id": id, "query_name": spec.name }));
                 Ok(id)
             })
             .await?;
@@ -122,7 +122,7 @@ impl Queries {
                 check_free(draft.tx, &spec.name, Some(id)).await?;
                 let query = queries::ActiveModel { id: Unchanged(id), ..row(&spec, draft.now) };
                 store::queries::update(draft.tx, query).await?;
-                draft.tell("edited_saved_query", json!({ "query_id": id, "query_name": spec.name }));
+                draft.record("edited_saved_query", json!({ "query_id": id, "query_name": spec.name }));
                 Ok(())
             })
             .await?;
@@ -158,7 +158,7 @@ impl Queries {
                 let mut problems = Vec::new();
                 delete(draft, || "query".to_owned(), &query, &mut problems).await?;
                 none_of(problems)?;
-                draft.tell("deleted_saved_query", json!({ "query_name": query.name }));
+                draft.record("deleted_saved_query", json!({ "query_name": query.name }));
                 Ok(())
             })
             .await
@@ -182,7 +182,7 @@ impl Queries {
                 }
                 none_of(problems)?;
                 if !found.is_empty() {
-                    draft.tell("deleted_multiple_saved_query", json!({ "query_ids": found }));
+                    draft.record("deleted_multiple_saved_query", json!({ "query_ids": found }));
                 }
                 Ok(found.len() as u64)
             })

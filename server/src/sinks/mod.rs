@@ -14,7 +14,7 @@ pub use stdout::StdoutSink;
 #[error("{0}")]
 pub struct SinkError(pub String);
 
-/// A place log lines are kept.
+/// A destination of log lines.
 pub trait Sink: std::fmt::Debug + Send + Sync {
     /// Keeps whole lines, each ending in a newline. On `Ok` they are durable (as far as the sink can promise it, see its
     /// own words); on `Err` none of them is there and none will be. Dropping the future does not take the lines back.

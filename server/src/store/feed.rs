@@ -45,7 +45,7 @@ pub struct Change {
     pub at: Moment,
 }
 
-/// Tells of a change. Call it last in the transaction that makes it, so that its place in the feed is visible soon.
+/// Tells of a change. Call it last in the transaction that makes it, so that its position in the feed is visible soon.
 pub async fn append(
     db: &impl ConnectionTrait,
     kind: HostChangeKind,
@@ -65,7 +65,7 @@ pub async fn append(
     Ok(())
 }
 
-/// Up to `limit` changes behind a place. Kinds of later versions count as any change and every care is taken.
+/// Up to `limit` changes after a position. Kinds of later versions count as any change and every care is taken.
 pub async fn after(db: &impl ConnectionTrait, id: i64, limit: u64) -> Result<Vec<Change>> {
     let rows = Entity::find().filter(Column::Id.gt(id)).order_by_asc(Column::Id).limit(limit).all(db).await?;
     let change = |row: super::entity::host_changes::Model| {
@@ -75,8 +75,8 @@ pub async fn after(db: &impl ConnectionTrait, id: i64, limit: u64) -> Result<Vec
     Ok(rows.into_iter().map(change).collect())
 }
 
-/// The place before all changes made since a moment.
-pub async fn place_before(db: &impl ConnectionTrait, since: Moment) -> Result<i64> {
+/// The position before all changes made since a moment.
+pub async fn position_before(db: &impl ConnectionTrait, since: Moment) -> Result<i64> {
     let newest = Entity::find().select_only().column_as(Column::Id.max(), "newest").filter(Column::ChangedAt.lt(since));
     let newest: Option<Option<i64>> = newest.into_tuple().one(db).await?;
     let first = Entity::find().select_only().column_as(Column::Id.min(), "first").filter(Column::ChangedAt.gte(since));

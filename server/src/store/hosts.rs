@@ -266,7 +266,7 @@ pub async fn update(db: &impl ConnectionTrait, host: hosts::ActiveModel) -> Resu
     Ok(())
 }
 
-/// Deletes hosts with their keys, their place in labels and what they are not asked any more. Gives the identifiers of
+/// Deletes hosts with their keys, their label memberships and what they are not asked any more. Gives the identifiers of
 /// those there were.
 pub async fn delete(db: &impl ConnectionTrait, ids: &BTreeSet<i64>) -> Result<BTreeMap<i64, String>> {
     let mut deleted = BTreeMap::new();

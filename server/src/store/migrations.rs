@@ -55,13 +55,13 @@ fn compare(applied: Vec<String>) -> Migrations {
 ///
 /// # Errors
 /// [`Error`] when a step fails; running it again continues there.
-pub async fn prepare_mysql(config: &config::Mysql, mut tell: impl FnMut(&str)) -> Result<usize> {
+pub async fn prepare_mysql(config: &config::Mysql, mut report: impl FnMut(&str)) -> Result<usize> {
     let db = dialect::connect_mysql(config, Use::Migrate, &Default::default()).await?;
     lock_schema(&db).await?;
     let missing = compare(muster_migrations::applied(&db).await?).missing;
     muster_migrations::prepare(&db).await?;
     for name in &missing {
-        tell(name);
+        report(name);
         Migrator::up(&db, Some(1)).await?;
     }
     // Closing the connection releases the lock.

@@ -71,14 +71,14 @@ async fn other_kinds_are_ignored_and_unknown_ones_refused() {
     let answer = world.post("spec/delete", json!({ "documents": documents })).await.expect(200);
     assert_eq!(actions(&answer), ["ignored", "absent"]);
 
-    for (document, place) in [
+    for (document, path) in [
         (json!({ "kind": "qurey", "spec": { "name": "q" } }), "documents[0].kind"),
         (json!({ "kind": "query", "spec": {} }), "documents[0].spec.name"),
         (json!({ "kind": "query" }), "documents[0]"),
         (json!({ "kind": "label", "spec": { "name": "All Hosts" } }), "documents[0].spec.name"),
     ] {
         let (found, _) = world.post("spec/delete", json!({ "documents": [document] })).await.problem(422);
-        assert_eq!(found, place);
+        assert_eq!(found, path);
     }
     let token = world.log_in_as("observer").await;
     world.as_user(&token, Method::POST, "spec/delete", Some(json!({ "documents": [] }))).await.expect(403);

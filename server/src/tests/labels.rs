@@ -18,8 +18,8 @@ async fn labels_are_made_renamed_and_deleted() {
     let renamed = world.patch(&path, json!({ "name": "containers", "platform": "ubuntu" })).await.expect(200);
     assert_eq!(renamed["label"]["query"], "select 1 from docker_version");
     assert_eq!(world.app.fleet.schedule.plan().label_name(id), Some("containers"));
-    let (place, _) = world.patch(&path, json!({ "query": "select 2" })).await.problem(422);
-    assert_eq!(place, "query");
+    let (path, _) = world.patch(&path, json!({ "query": "select 2" })).await.problem(422);
+    assert_eq!(path, "query");
 
     world.delete("labels/containers").await.expect(200);
     world.get(&path).await.expect(404);

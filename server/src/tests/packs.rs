@@ -39,7 +39,7 @@ async fn packs_are_made_targeted_and_deleted() {
 #[actix_web::test]
 async fn what_a_pack_cannot_be_is_refused_as_in_documents() {
     let world = World::new().await;
-    for (body, place) in [
+    for (body, path) in [
         (json!({ "name": "main" }), "name"),
         (json!({ "name": "Global" }), "name"),
         (json!({ "name": "a:b" }), "name"),
@@ -49,7 +49,7 @@ async fn what_a_pack_cannot_be_is_refused_as_in_documents() {
         (json!({ "name": "p", "label_ids": [1, 99] }), "label_ids[1]"),
     ] {
         let (found, _) = world.post("packs", body.clone()).await.problem(422);
-        assert_eq!(found, place, "{body}");
+        assert_eq!(found, path, "{body}");
     }
     assert_eq!(world.get("packs").await.expect(200), json!({ "packs": [] }));
     world.post("packs", json!({ "name": "p" })).await.expect(200);

@@ -15,8 +15,8 @@ async fn queries_are_made_changed_and_deleted() {
 
     let (_, reason) = world.post("queries", json!({ "name": "uptime", "query": "select 1" })).await.problem(409);
     assert_eq!(reason, "Query uptime already exists in the datastore");
-    let (place, reason) = world.post("queries", json!({ "query": "select 1" })).await.problem(422);
-    assert_eq!((place.as_str(), reason.as_str()), ("name", "cannot be empty"));
+    let (path, reason) = world.post("queries", json!({ "query": "select 1" })).await.problem(422);
+    assert_eq!((path.as_str(), reason.as_str()), ("name", "cannot be empty"));
     world.post("queries", json!({ "name": "x", "sql": "select 1" })).await.expect(400);
 
     let path = format!("queries/{id}");

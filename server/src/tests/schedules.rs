@@ -60,7 +60,7 @@ async fn names_are_unique_within_a_pack() {
 #[actix_web::test]
 async fn what_agents_would_skip_is_refused() {
     let world = with_a_pack().await;
-    for (change, place) in [
+    for (change, path) in [
         (json!({ "interval": 0 }), "interval"),
         (json!({ "interval": 604_801 }), "interval"),
         (json!({ "shard": 101 }), "shard"),
@@ -73,7 +73,7 @@ async fn what_agents_would_skip_is_refused() {
         let mut body = json!({ "pack_id": 1, "query_id": 1, "interval": 60 });
         body.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
         let (found, _) = world.post("schedule", body.clone()).await.problem(422);
-        assert_eq!(found, place, "{body}");
+        assert_eq!(found, path, "{body}");
     }
 }
 

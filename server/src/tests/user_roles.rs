@@ -48,32 +48,32 @@ async fn problems_are_told_where_they_stand() {
         "observer@example.com": { "global_role": null, "teams": [{ "team": "T", "role": "observer" }] },
     });
     let body = apply(&world, roles, false).await.expect(422);
-    let places: Vec<&str> = body["errors"].as_array().unwrap().iter().map(|e| e["name"].as_str().unwrap()).collect();
+    let paths: Vec<&str> = body["errors"].as_array().unwrap().iter().map(|e| e["name"].as_str().unwrap()).collect();
     assert_eq!(
-        places,
+        paths,
         [
             r#"documents[0].spec.roles["nobody@example.com"]"#,
             r#"documents[0].spec.roles["observer@example.com"].teams"#,
             r#"documents[0].spec.roles["observer@example.com"].global_role"#,
         ]
     );
-    let (place, _) = apply(&world, json!({ "a@b.c": { "global_role": "root" } }), false).await.problem(422);
-    assert_eq!(place, r#"documents[0].spec.roles["a@b.c"].global_role"#);
+    let (path, _) = apply(&world, json!({ "a@b.c": { "global_role": "root" } }), false).await.problem(422);
+    assert_eq!(path, r#"documents[0].spec.roles["a@b.c"].global_role"#);
     let twice = json!({ "A@B.c": { "global_role": "admin" }, "observer@example.com": { "global_role": "admin" },
         "OBSERVER@example.com": { "global_role": "observer" } });
     apply(&world, twice, false).await.expect(422);
 
     let body = json!({ "spec": { "roles": { "nobody@example.com": { "global_role": "admin" } } } });
-    let (place, _) = world.post("users/roles/spec", body).await.problem(422);
-    assert_eq!(place, r#"roles["nobody@example.com"]"#);
+    let (path, _) = world.post("users/roles/spec", body).await.problem(422);
+    assert_eq!(path, r#"roles["nobody@example.com"]"#);
 }
 
 #[actix_web::test]
 async fn the_last_administrator_stays_one() {
     let world = with_an_observer().await;
-    let (place, _) =
+    let (path, _) =
         apply(&world, json!({ "admin@example.com": { "global_role": "observer" } }), false).await.problem(422);
-    assert_eq!(place, r#"documents[0].spec.roles["admin@example.com"].global_role"#);
+    assert_eq!(path, r#"documents[0].spec.roles["admin@example.com"].global_role"#);
     world.get("users").await.expect(200);
 
     let exchanged = json!({

@@ -39,7 +39,7 @@ async fn users_are_made_changed_and_deleted() {
 #[actix_web::test]
 async fn what_a_user_cannot_be_is_refused() {
     let world = World::new().await;
-    for (change, place) in [
+    for (change, path) in [
         (json!({ "email": "nobody" }), "email"),
         (json!({ "password": "weak" }), "password"),
         (json!({ "password": null }), "password"),
@@ -51,7 +51,7 @@ async fn what_a_user_cannot_be_is_refused() {
         let mut body = new_user();
         body.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
         let (found, _) = world.post("users/admin", body.clone()).await.problem(422);
-        assert_eq!(found, place, "{body}");
+        assert_eq!(found, path, "{body}");
     }
     assert_eq!(world.get("users").await.expect(200)["users"].as_array().unwrap().len(), 1);
 }
@@ -59,10 +59,10 @@ async fn what_a_user_cannot_be_is_refused() {
 #[actix_web::test]
 async fn an_administrator_is_always_left() {
     let world = World::new().await;
-    let (place, _) = world.delete("users/1").await.problem(422);
-    assert_eq!(place, "user");
-    let (place, _) = world.patch("users/1", json!({ "global_role": "observer" })).await.problem(422);
-    assert_eq!(place, "global_role");
+    let (path, _) = world.delete("users/1").await.problem(422);
+    assert_eq!(path, "user");
+    let (path, _) = world.patch("users/1", json!({ "global_role": "observer" })).await.problem(422);
+    assert_eq!(path, "global_role");
     world.get("users").await.expect(200);
 
     world.log_in_as("observer").await;
@@ -76,8 +76,8 @@ async fn a_new_password_ends_the_other_sessions() {
     let world = World::new().await;
     let other = world.token_of("admin@example.com", PASSWORD).await.unwrap();
     let wrong = json!({ "old_password": OTHER, "new_password": OTHER });
-    let (place, reason) = world.post("change_password", wrong).await.problem(422);
-    assert_eq!((place.as_str(), reason.as_str()), ("old_password", "old password does not match"));
+    let (path, reason) = world.post("change_password", wrong).await.problem(422);
+    assert_eq!((path.as_str(), reason.as_str()), ("old_password", "old password does not match"));
     let weak = json!({ "old_password": PASSWORD, "new_password": "weak" });
     assert_eq!(world.post("change_password", weak).await.problem(422).0, "new_password");
     world.as_user(&other, Method::GET, "me", None).await.expect(200);

@@ -12,7 +12,7 @@ use serde_json::json;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::support::{Address, ENROLL_SECRET, Ledger, KeptLines, Load, Rest, ServerSetup, deliver_all, eventually};
+use crate::support::{Address, ENROLL_SECRET, KeptLines, Ledger, Load, Rest, ServerSetup, deliver_all, eventually};
 
 const KILLS: usize = 5;
 

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use muster::config::Bytes;
 
-use crate::support::{Ledger, KeptLines, TestServer, assert_refused};
+use crate::support::{KeptLines, Ledger, TestServer, assert_refused};
 
 /// However little room there is for bodies, each wave must bring some of them through.
 #[tokio::test]

@@ -31,7 +31,8 @@ impl Two {
 
     async fn send(&self, server: usize, lines: &[Value]) -> Duration {
         let began = Instant::now();
-        let exchange = self.agents[server].raw(AgentEndpoint::Log, log_body(&self.agents[0], "result", lines), &[]).await;
+        let exchange =
+            self.agents[server].raw(AgentEndpoint::Log, log_body(&self.agents[0], "result", lines), &[]).await;
         assert!(exchange.verdict.is_success(), "{exchange:?}");
         began.elapsed()
     }

@@ -1,4 +1,4 @@
-use super::super::scan::{ValueKind, MAX_DEPTH, Member, members};
+use super::super::scan::{MAX_DEPTH, Member, ValueKind, members};
 use super::super::{Problem, ReadError, node_key};
 
 fn all(body: &[u8]) -> Result<Vec<Member<'_>>, ReadError> {
@@ -41,7 +41,7 @@ fn a_byte_order_mark_is_skipped() {
 }
 
 #[test]
-fn bad_structure_is_refused_with_its_place() {
+fn bad_structure_is_refused_with_its_offset() {
     let cases: &[(&[u8], usize, Problem)] = &[
         (b"", 0, Problem::EndOfBody),
         (b" \n", 2, Problem::EndOfBody),

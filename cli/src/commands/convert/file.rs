@@ -20,7 +20,7 @@ impl File {
         let clean = Clean::from(&source.text);
         let problem = |error: &serde_json::Error| {
             let offset = offset(&clean.text, error);
-            place(&source, &clean, At { offset, width: 1 }, reason(error))
+            problem_at(&source, &clean, At { offset, width: 1 }, reason(error))
         };
         // The whole text first: what is looked at part by part later is known to be sound then.
         let root = serde_json::from_str::<Value>(&clean.text).and_then(|_| YamlNode::parse(&clean.text));
@@ -38,13 +38,13 @@ impl File {
         &self.source.name
     }
 
-    /// Something wrong at a place of the cleaned text.
+    /// Something wrong at a position in the cleaned text.
     pub fn problem(&self, at: At, reason: impl Into<String>) -> Problem {
-        place(&self.source, &self.clean, at, reason)
+        problem_at(&self.source, &self.clean, at, reason)
     }
 }
 
-fn place(source: &Source, clean: &Clean, at: At, reason: impl Into<String>) -> Problem {
+fn problem_at(source: &Source, clean: &Clean, at: At, reason: impl Into<String>) -> Problem {
     let (line, column) = position(&source.text, clean.origin(at.offset));
     Problem::at_line(source, line, column, at.width, reason)
 }

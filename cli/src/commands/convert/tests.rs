@@ -144,7 +144,7 @@ fn values_are_read_as_agents_read_them() {
 }
 
 #[test]
-fn what_agents_would_skip_is_refused_with_its_place() {
+fn what_agents_would_skip_is_refused_with_its_position() {
     for interval in ["0", "-5", "604801", "60.0", "true", "\"\"", "\"60.0\"", "\"1h\"", "[60]", "1e3"] {
         assert_eq!(
             wrong(&format!("\"query\": \"select 1\",\n  \"interval\": {interval}")),

@@ -4,14 +4,14 @@ use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-/// A place in the cleaned text: bytes from its start, and characters.
+/// A position in the cleaned text: bytes from its start, and characters.
 #[derive(Debug, Clone, Copy)]
 pub struct At {
     pub offset: usize,
     pub width: usize,
 }
 
-/// A JSON value that knows its place: that of the key for members of objects, its own otherwise.
+/// A JSON value that knows its position: that of the key for members of objects, its own otherwise.
 #[derive(Debug)]
 pub struct YamlNode {
     pub at: At,

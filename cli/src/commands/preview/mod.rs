@@ -93,7 +93,8 @@ fn find_muster(named: Option<PathBuf>) -> anyhow::Result<PathBuf> {
 }
 
 fn beside_fleetctl() -> anyhow::Result<PathBuf> {
-    let own = std::env::current_exe().context("cannot tell where fleetctl is; name the server with --muster FILE")?;
+    let own =
+        std::env::current_exe().context("cannot find the path of fleetctl; name the server with --muster FILE")?;
     let folder = own.parent().unwrap_or(Path::new("."));
     Ok(folder.join("muster").with_extension(std::env::consts::EXE_EXTENSION))
 }

@@ -7,7 +7,7 @@ use tokio::sync::mpsc::{self, Receiver, Sender};
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
-use crate::rest::{ResultStream, RestError, Server};
+use crate::rest::{RestError, ResultStream, Server};
 
 const FIRST_DELAY: Duration = Duration::from_millis(250);
 const LONGEST_DELAY: Duration = Duration::from_secs(10);
@@ -43,8 +43,8 @@ pub struct Answers {
 impl Answers {
     pub fn read(reading: Reading) -> Self {
         // One answer is on its way here while another is dealt with; more are left to the server.
-        let (tell, events) = mpsc::channel(1);
-        let task = tokio::spawn(reading.run(tell));
+        let (sender, events) = mpsc::channel(1);
+        let task = tokio::spawn(reading.run(sender));
         Self { events, task }
     }
 
@@ -61,11 +61,11 @@ impl Drop for Answers {
 }
 
 impl Reading {
-    async fn run(mut self, tell: Sender<Event>) {
+    async fn run(mut self, sender: Sender<Event>) {
         let mut retries = Retries::new(self.patience);
         let mut open: Option<(ResultStream, Instant)> = None;
         // Room is made before an answer is read, so that no two answers wait.
-        while let Ok(room) = tell.reserve().await {
+        while let Ok(room) = sender.reserve().await {
             let error = match self.step(&mut open).await {
                 Ok(Some(answer)) => {
                     retries = Retries::new(self.patience);

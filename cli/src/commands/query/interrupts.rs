@@ -13,10 +13,10 @@ pub struct Interrupts {
 impl Interrupts {
     pub fn listen() -> anyhow::Result<Self> {
         let mut signals = StopSignal::listen()?;
-        let (tell, seen) = watch::channel(false);
+        let (sender, seen) = watch::channel(false);
         tokio::spawn(async move {
             signals.requested().await;
-            tell.send_replace(true);
+            sender.send_replace(true);
             signals.requested().await;
             std::process::exit(INTERRUPTED);
         });

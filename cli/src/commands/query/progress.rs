@@ -6,7 +6,7 @@ use muster_api::rest::LiveQuery;
 
 use crate::output;
 
-/// How often progress is told where nobody can see a line change.
+/// How often progress is printed_at where nobody can see a line change.
 const PLAIN_GAP: Duration = Duration::from_secs(10);
 const TICK: Duration = Duration::from_millis(120);
 
@@ -29,7 +29,7 @@ pub struct Screen {
     bar: Option<ProgressBar>,
     is_quiet: bool,
     status: String,
-    told: Option<Instant>,
+    printed_at: Option<Instant>,
 }
 
 impl Screen {
@@ -42,7 +42,7 @@ impl Screen {
             bar.enable_steady_tick(TICK);
             bar
         });
-        Self { bar, is_quiet, status: String::new(), told: None }
+        Self { bar, is_quiet, status: String::new(), printed_at: None }
     }
 
     /// Says how far things are.
@@ -52,15 +52,15 @@ impl Screen {
         }
         if let Some(bar) = &self.bar {
             bar.set_message(text.clone());
-        } else if self.told.is_none_or(|told| told.elapsed() >= PLAIN_GAP) {
+        } else if self.printed_at.is_none_or(|printed_at| printed_at.elapsed() >= PLAIN_GAP) {
             output::note(&text);
-            self.told = Some(Instant::now());
+            self.printed_at = Some(Instant::now());
         }
         self.status = text;
     }
 
     /// Says something in passing, unless silence is wanted.
-    pub fn tell(&self, text: &str) {
+    pub fn print(&self, text: &str) {
         if !self.is_quiet {
             self.complain(text);
         }

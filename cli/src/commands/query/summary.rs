@@ -86,10 +86,10 @@ fn failures(text: &mut String, tally: &Tally, count: u64) {
     for (message, hosts) in failures {
         let _ = writeln!(text, "{INDENT}{hosts}x {message}");
     }
-    let told = tally.failures.values().sum::<u64>();
+    let listed = tally.failures.values().sum::<u64>();
     // A summary without a single answer lists nothing, so that nothing is missing from it.
-    if told > 0 && count > told {
-        let _ = writeln!(text, "{INDENT}{}x other messages", count - told);
+    if listed > 0 && count > listed {
+        let _ = writeln!(text, "{INDENT}{}x other messages", count - listed);
     }
 }
 

@@ -103,7 +103,7 @@ impl Running {
             Event::Answer(answer) => self.show(answer)?,
             Event::Trouble(error, delay) => {
                 let text = format!("Error talking to server: {error}; trying again in {:.1} s", delay.as_secs_f64());
-                self.watch.screen.tell(&text);
+                self.watch.screen.print(&text);
             }
             Event::End => return Ok(true),
             Event::Failed(error) => return Err(error.into()),
@@ -150,7 +150,7 @@ impl Running {
         let last = early.unwrap_or_else(|| progress(&self.watch.job));
         self.watch.screen.end(last);
         if matches!(reason, Reason::Timeout) {
-            self.watch.screen.tell("Stopped by timeout");
+            self.watch.screen.print("Stopped by timeout");
         }
         self.sum_up();
         failure.map_or_else(|| self.verdict(reason), Err)
@@ -180,9 +180,9 @@ impl Running {
 
     fn sum_up(&self) {
         let Watch { job, screen, cursor, .. } = &self.watch;
-        screen.tell(summary(job, &self.tally).trim_end());
+        screen.print(summary(job, &self.tally).trim_end());
         if job.status == LiveStatus::Open {
-            screen.tell(&format!("Attach to it with: fleetctl query attach {} --cursor {cursor}", job.id));
+            screen.print(&format!("Attach to it with: fleetctl query attach {} --cursor {cursor}", job.id));
         } else if self.is_whole && job.counts.answered > self.tally.answered {
             screen.complain(&format!(
                 "Warning: {} hosts answered, but only {} answers could be read",
@@ -246,12 +246,12 @@ impl Running {
 
 /// Asks for the numbers from time to time. A missed answer is no harm: reading tells when the server is away.
 fn poll(server: Server, id: i64) -> Receiver<Option<LiveQuery>> {
-    let (tell, polled) = watch::channel(None);
+    let (sender, polled) = watch::channel(None);
     tokio::spawn(async move {
-        while !tell.is_closed() {
+        while !sender.is_closed() {
             sleep(POLL).await;
             if let Ok(job) = answers::job(&server, id).await {
-                tell.send_replace(Some(job));
+                sender.send_replace(Some(job));
             }
         }
     });

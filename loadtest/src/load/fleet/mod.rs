@@ -1,8 +1,8 @@
 //! The agents of one thread: what each sends next, and what it makes of the answer. No input or output.
 
+mod rounds;
 mod send;
 mod take;
-mod rounds;
 
 use std::{rc::Rc, time::Duration};
 

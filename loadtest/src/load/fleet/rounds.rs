@@ -104,7 +104,9 @@ impl Fleet {
     fn go_on_with_statuses(&mut self, at: usize, now: Micros) -> Then {
         let agent = &mut self.agents[at];
         let state = &mut agent.lanes[Lane::Logger as usize];
-        if !agent.statuses.is_empty() && wheel_time(now) >= agent.statuses.not_before_ms && state.step == ExchangeStep::Results
+        if !agent.statuses.is_empty()
+            && wheel_time(now) >= agent.statuses.not_before_ms
+            && state.step == ExchangeStep::Results
         {
             (state.step, state.due) = (ExchangeStep::Statuses, now);
             return Then::At(now);
@@ -118,10 +120,10 @@ impl Fleet {
         let agent = &mut self.agents[at];
         let seed = mix(profile.seed, u64::from(agent.number));
         agent.ran_until_s = (profile.start_unix_ms + now / 1000) / 1000;
-        // A fleet that has been running for long has no common step; hosts keep a place of their own in each interval.
-        let place = |salt, interval: Micros| if storm { interval } else { below(seed, salt, interval.max(1)) };
+        // A fleet that has been running for long has no common step; hosts keep a slot of their own in each interval.
+        let slot = |salt, interval: Micros| if storm { interval } else { below(seed, salt, interval.max(1)) };
         // Beats are counted on from one interval before the first one, which may lie before the run.
-        let before = |salt, interval: Micros| (now + place(salt, interval)).wrapping_sub(interval);
+        let before = |salt, interval: Micros| (now + slot(salt, interval)).wrapping_sub(interval);
         agent.lanes[Lane::Config as usize].beat = before(50, profile.config_interval);
         if profile.distributed_interval > 0 {
             let state = &mut agent.lanes[Lane::Distributed as usize];
@@ -129,7 +131,7 @@ impl Fleet {
             self.wheel.insert(wheel_time(now), job(at, Lane::Distributed));
         }
         if agent.has_results {
-            let due = now + place(51, profile.log_interval);
+            let due = now + slot(51, profile.log_interval);
             let state = &mut agent.lanes[Lane::Logger as usize];
             (state.due, state.beat) = (due, due);
             self.wheel.insert(wheel_time(due), job(at, Lane::Logger));

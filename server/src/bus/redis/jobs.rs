@@ -11,11 +11,12 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 
-use super::notifier::RedisNotifier;
 use super::link::{Link, Purpose};
+use super::notifier::RedisNotifier;
 use super::script::{Call, ScriptStep};
 use crate::bus::{
-    ChangeEvent, BusError, BusFuture, Change, Notifier as _, EVENTS_AT_ONCE, Event, ResultLine, LiveBus, Opened, Piece, Start,
+    BusError, BusFuture, Change, ChangeEvent, EVENTS_AT_ONCE, Event, LiveBus, Notifier as _, Opened, Piece, ResultLine,
+    Start,
 };
 use crate::clock::Moment;
 use crate::lock::lock;
@@ -121,8 +122,8 @@ fn page_key(job: i64, page: u64) -> String {
     key(job, &format!("hosts:{page}"))
 }
 
-/// The key of a host's page, and the host's place in it.
-fn place(job: i64, host: i64) -> (String, String) {
+/// The key of a host's page, and the host's bits in it.
+fn page_and_bits(job: i64, host: i64) -> (String, String) {
     let host = host.cast_unsigned();
     (page_key(job, host / PAGE), format!("#{}", host % PAGE))
 }
@@ -193,10 +194,10 @@ impl Jobs {
     }
 
     async fn answer(&self, job: i64, host: i64, line: &[u8], note: Vec<u8>) -> Result<bool, BusError> {
-        let (page, place) = place(job, host);
+        let (page, bits) = page_and_bits(job, host);
         let keys = [key(job, "meta"), key(job, "events"), page, key(job, "lines")];
         let event = Change::Settled { host, note }.to_bytes();
-        let arguments = [place.as_bytes(), &event, line];
+        let arguments = [bits.as_bytes(), &event, line];
         let (taken, end): (i64, u64) =
             self.step((Purpose::Step, "answer", &self.steps.answer), job, &keys, &arguments).await?;
         if taken < 0 {
@@ -301,21 +302,21 @@ impl LiveBus for RedisBus {
 
     fn claim(&self, job: i64, host: i64, at: Moment, is_alone: bool) -> BusFuture<'_, bool> {
         Box::pin(async move {
-            let (page, place) = place(job, host);
+            let (page, bits) = page_and_bits(job, host);
             let keys = [key(job, "meta"), key(job, "events"), page];
             let event = Change::Sent { host, at, is_alone }.to_bytes();
             let claim = &self.jobs.steps.claim;
-            self.jobs.decide("claim", claim, job, &keys, &[place.as_bytes(), &event]).await
+            self.jobs.decide("claim", claim, job, &keys, &[bits.as_bytes(), &event]).await
         })
     }
 
     fn unclaim(&self, job: i64, host: i64) -> BusFuture<'_, bool> {
         Box::pin(async move {
-            let (page, place) = place(job, host);
+            let (page, bits) = page_and_bits(job, host);
             let keys = [key(job, "meta"), key(job, "events"), page];
             let event = Change::Again { host }.to_bytes();
             let unclaim = &self.jobs.steps.unclaim;
-            self.jobs.decide("unclaim", unclaim, job, &keys, &[place.as_bytes(), &event]).await
+            self.jobs.decide("unclaim", unclaim, job, &keys, &[bits.as_bytes(), &event]).await
         })
     }
 

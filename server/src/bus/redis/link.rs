@@ -76,7 +76,9 @@ struct SharedConnection {
 
 impl std::fmt::Debug for SharedConnection {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("SharedConnection").field("is_connected", &lock(&self.connection).is_some()).finish_non_exhaustive()
+        f.debug_struct("SharedConnection")
+            .field("is_connected", &lock(&self.connection).is_some())
+            .finish_non_exhaustive()
     }
 }
 

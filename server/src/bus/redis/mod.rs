@@ -2,11 +2,11 @@
 //! in the database, and a Redis that is away costs a caller at most one timeout a second.
 
 mod batches;
-mod notifier;
 mod breaker;
 mod connect;
 mod jobs;
 mod link;
+mod notifier;
 mod script;
 mod settings;
 #[cfg(test)]
@@ -16,9 +16,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use batches::{BatchLockReply, SharedBatches, TURN_RENEWED_EVERY};
-pub use notifier::RedisNotifier;
 pub use jobs::RedisBus;
 pub use link::LinkMetrics;
+pub use notifier::RedisNotifier;
 
 use self::link::Link;
 use crate::config;

@@ -13,7 +13,7 @@ use super::connect::master;
 use super::link::{Link, Purpose};
 use super::script::Call;
 use super::settings::{RedisServer, Settings};
-use crate::bus::{ChangeEvent, ChangeEvents, Notifier, LocalNotifier};
+use crate::bus::{ChangeEvent, ChangeEvents, LocalNotifier, Notifier};
 use crate::lock::lock;
 
 /// ChangeEvents are notifications together when they come faster than this.
@@ -128,7 +128,10 @@ impl Listener {
         }
     }
 
-    async fn subscribe(&self, attempt: usize) -> RedisResult<(MultiplexedConnection, mpsc::UnboundedReceiver<PushInfo>)> {
+    async fn subscribe(
+        &self,
+        attempt: usize,
+    ) -> RedisResult<(MultiplexedConnection, mpsc::UnboundedReceiver<PushInfo>)> {
         let node: RedisServer = match self.settings.nodes.get(attempt % self.settings.nodes.len().max(1)) {
             Some(node) => node.clone(),
             None => master(&self.settings).await?,

@@ -88,7 +88,8 @@ impl Settings {
 
     /// What Redis is called in messages.
     pub fn name(&self) -> String {
-        let list = |nodes: &[RedisServer]| nodes.iter().map(|(host, port)| format!("{host}:{port}")).collect::<Vec<_>>();
+        let list =
+            |nodes: &[RedisServer]| nodes.iter().map(|(host, port)| format!("{host}:{port}")).collect::<Vec<_>>();
         match self.sentinels.is_empty() {
             true => list(&self.nodes).join(","),
             false => format!("{} of the Sentinels {}", self.sentinel_master, list(&self.sentinels).join(",")),

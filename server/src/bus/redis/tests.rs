@@ -7,7 +7,7 @@ use prometheus::{IntCounterVec, IntGauge, Opts};
 
 use super::{BatchLockReply, LinkMetrics, RedisBus, RedisShare};
 use crate::bus::contract_tests::{self, claim};
-use crate::bus::{ChangeEvent, ChangeEvents, BusError, Notifier as _, LiveBus as _, Opened, Start};
+use crate::bus::{BusError, ChangeEvent, ChangeEvents, LiveBus as _, Notifier as _, Opened, Start};
 use crate::config::{self, Sources};
 use crate::redis_processes::{ClusterRedis, RedisProcess, SentinelRedis, Settings, TlsRedis, outside};
 
@@ -91,7 +91,9 @@ async fn notifications(settings: &Settings) {
     let (one, two) = (share(settings), share(settings));
     let (mut here, mut there) = (one.notifier.subscribe(), two.notifier.subscribe());
     rings_through(&one, &mut there, ChangeEvent::Events(1)).await;
-    for event in [ChangeEvent::Schedule, ChangeEvent::Hosts, ChangeEvent::Sessions, ChangeEvent::Jobs, ChangeEvent::Events(7)] {
+    for event in
+        [ChangeEvent::Schedule, ChangeEvent::Hosts, ChangeEvent::Sessions, ChangeEvent::Jobs, ChangeEvent::Events(7)]
+    {
         one.notifier.publish(event);
         hears(&mut here, event).await;
         hears(&mut there, event).await;

@@ -69,7 +69,7 @@ impl Access {
                 check_free(tx, &request.email, None).await?;
                 let id = store::users::insert(tx, row.clone(), hash.clone()).await?;
                 let user = find(tx, id).await?;
-                activities::add(tx, now, &principal.actor(), "created_user", &told(&user)).await?;
+                activities::add(tx, now, &principal.actor(), "created_user", &activity_details(&user)).await?;
                 Ok(user)
             })
             .await?;
@@ -91,8 +91,8 @@ impl Access {
             check_name("name", name, &mut problems);
         }
         if let Some(password) = new_password {
-            let place = if edit.new_password.is_some() { "new_password" } else { "password" };
-            password::check(place, password, &mut problems);
+            let path = if edit.new_password.is_some() { "new_password" } else { "password" };
+            password::check(path, password, &mut problems);
         }
         check_absent(edit.sso_enabled.unwrap_or(false), false, edit.teams.as_deref(), &mut problems);
         none_of(problems)?;
@@ -130,7 +130,7 @@ impl Access {
                     store::users::set_password(tx, id, hash.clone()).await?;
                     store::users::end_sessions(tx, id, Some(principal.token_hash)).await?;
                 }
-                activities::add(tx, now, &principal.actor(), "edited_user", &told(&new)).await?;
+                activities::add(tx, now, &principal.actor(), "edited_user", &activity_details(&new)).await?;
                 Ok(new)
             })
             .await?;
@@ -149,7 +149,7 @@ impl Access {
                 let user = find(tx, id).await?;
                 store::users::delete(tx, id).await?;
                 check_an_admin_is_left(tx, "user").await?;
-                activities::add(tx, now, &principal.actor(), "deleted_user", &told(&user)).await?;
+                activities::add(tx, now, &principal.actor(), "deleted_user", &activity_details(&user)).await?;
                 Ok(())
             })
             .await
@@ -187,11 +187,11 @@ pub(in crate::fleet) async fn is_an_admin_left(db: &impl ConnectionTrait) -> Res
     Ok(store::users::count_with_role(db, role_word(Role::Admin)).await? > 0)
 }
 
-async fn check_an_admin_is_left(db: &impl ConnectionTrait, place: &str) -> Result<()> {
+async fn check_an_admin_is_left(db: &impl ConnectionTrait, path: &str) -> Result<()> {
     if is_an_admin_left(db).await? {
         return Ok(());
     }
-    Err(Error::invalid(place, "nobody would be an administrator any more; make another user one first"))
+    Err(Error::invalid(path, "nobody would be an administrator any more; make another user one first"))
 }
 
 async fn find(db: &impl ConnectionTrait, id: i64) -> Result<users::Model> {
@@ -208,6 +208,6 @@ async fn check_free(db: &impl ConnectionTrait, email: &str, own_id: Option<i64>)
 }
 
 /// What an activity tells of a user.
-fn told(user: &users::Model) -> Value {
+fn activity_details(user: &users::Model) -> Value {
     json!({ "user_id": user.id, "user_name": user.name, "user_email": user.email, "global_role": user.global_role })
 }

@@ -57,13 +57,13 @@ impl Passwords {
 }
 
 /// Says what a password lacks.
-pub(super) fn check(place: &str, password: &str, problems: &mut Vec<Problem>) {
+pub(super) fn check(path: &str, password: &str, problems: &mut Vec<Problem>) {
     let length = password.chars().count();
     let has_digit = password.chars().any(|c| c.is_ascii_digit());
     let has_symbol = password.chars().any(|c| !c.is_alphanumeric() && !c.is_whitespace());
     if !(MIN_LENGTH..=MAX_LENGTH).contains(&length) || !has_digit || !has_symbol {
         problems.push(Problem::new(
-            place,
+            path,
             format!(
                 "password does not meet validation requirements: {MIN_LENGTH} to {MAX_LENGTH} characters, with a digit and a symbol"
             ),

@@ -8,16 +8,16 @@ use crate::fleet::Problem;
 /// As the columns are.
 const MAX_TEXT: usize = 255;
 
-pub(super) fn check_email(place: &str, email: &str, problems: &mut Vec<Problem>) {
+pub(super) fn check_email(path: &str, email: &str, problems: &mut Vec<Problem>) {
     let email = email.trim();
     if email.is_empty() || email.chars().count() > MAX_TEXT || !email.contains('@') {
-        problems.push(Problem::new(place, format!("expects an e-mail address of at most {MAX_TEXT} characters")));
+        problems.push(Problem::new(path, format!("expects an e-mail address of at most {MAX_TEXT} characters")));
     }
 }
 
-pub(super) fn check_name(place: &str, name: &str, problems: &mut Vec<Problem>) {
+pub(super) fn check_name(path: &str, name: &str, problems: &mut Vec<Problem>) {
     if name.chars().count() > MAX_TEXT {
-        problems.push(Problem::new(place, format!("is longer than {MAX_TEXT} characters")));
+        problems.push(Problem::new(path, format!("is longer than {MAX_TEXT} characters")));
     }
 }
 

@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::{Located, Run, to_value};
 use crate::fleet::schedule::{Lasting, check_agent_options, load_retired};
-use crate::fleet::{Problem, Result, place, specs};
+use crate::fleet::{Problem, Result, path, specs};
 use crate::store::{hosts, settings};
 
 /// Parts of the configuration and the keys of each; agent options have their own check.
@@ -22,8 +22,8 @@ impl Run<'_> {
                     config.clone()
                 }
                 SpecDocument::Options(options) => {
-                    let place = document.root();
-                    check_agent_options(&place, options, &mut self.problems, &mut self.warnings);
+                    let path = document.root();
+                    check_agent_options(&path, options, &mut self.problems, &mut self.warnings);
                     json!({ "agent_options": options })
                 }
                 _ => continue,
@@ -35,18 +35,18 @@ impl Run<'_> {
             let action = self.note(document, "", Some(&old), &new)?;
             if action != Action::Unchanged && self.problems.is_empty() {
                 settings::set(self.tx, settings::APP_CONFIG, &new, self.now).await?;
-                let place = match &document.spec {
+                let path = match &document.spec {
                     SpecDocument::Options(_) => document.root(),
-                    _ => document.place("agent_options"),
+                    _ => document.path("agent_options"),
                 };
-                self.retire(&place, &old, &new).await?;
+                self.retire(&path, &old, &new).await?;
             }
         }
         Ok(())
     }
 
     /// Remembers which options are gone, because hosts still have them.
-    async fn retire(&mut self, place: &str, old: &Value, new: &Value) -> Result<()> {
+    async fn retire(&mut self, path: &str, old: &Value, new: &Value) -> Result<()> {
         let (old, new) = (&old["agent_options"], &new["agent_options"]);
         // Where there is no host, nobody has anything to forget.
         if old == new || hosts::count(self.tx, &hosts::Filter::default()).await? == 0 {
@@ -57,45 +57,45 @@ impl Run<'_> {
         settings::set(self.tx, settings::RETIRED_OPTIONS, &to_value(&retired)?, self.now).await?;
         for Lasting { platform, flag } in lasting {
             let document = match platform {
-                Some(platform) => place::member(&format!("{place}.overrides.platforms"), &platform),
-                None => format!("{place}.config"),
+                Some(platform) => path::member(&format!("{path}.overrides.platforms"), &platform),
+                None => format!("{path}.config"),
             };
             let reason = "removed, but agents keep its value until they restart, and the server has no default to send instead; put the key back with the value you want";
-            self.warnings.push(Problem::new(place::member(&format!("{document}.options"), &flag), reason));
+            self.warnings.push(Problem::new(path::member(&format!("{document}.options"), &flag), reason));
         }
         Ok(())
     }
 }
 
-fn check_config(place: &str, config: &Value, problems: &mut Vec<Problem>, warnings: &mut Vec<Problem>) {
+fn check_config(path: &str, config: &Value, problems: &mut Vec<Problem>, warnings: &mut Vec<Problem>) {
     let Some(parts) = config.as_object() else {
-        problems.push(Problem::new(place, "expects an object"));
+        problems.push(Problem::new(path, "expects an object"));
         return;
     };
     for (key, value) in parts {
-        let place = place::member(place, key);
+        let path = path::member(path, key);
         if key == "agent_options" {
-            check_agent_options(&place, value, problems, warnings);
+            check_agent_options(&path, value, problems, warnings);
         } else if let Some((_, keys)) = PARTS.iter().find(|(part, _)| part == key) {
-            check_texts(&place, value, keys, problems);
+            check_texts(&path, value, keys, problems);
         } else {
             let known: Vec<&str> = PARTS.iter().map(|(part, _)| *part).collect();
-            problems.push(Problem::new(place, format!("unknown key; known are agent_options, {}", known.join(", "))));
+            problems.push(Problem::new(path, format!("unknown key; known are agent_options, {}", known.join(", "))));
         }
     }
 }
 
-fn check_texts(place: &str, value: &Value, keys: &[&str], problems: &mut Vec<Problem>) {
+fn check_texts(path: &str, value: &Value, keys: &[&str], problems: &mut Vec<Problem>) {
     let Some(members) = value.as_object() else {
-        problems.push(Problem::new(place, "expects an object"));
+        problems.push(Problem::new(path, "expects an object"));
         return;
     };
     for (key, value) in members {
-        let place = place::member(place, key);
+        let path = path::member(path, key);
         if !keys.contains(&key.as_str()) {
-            problems.push(Problem::new(place, format!("unknown key; known are {}", keys.join(", "))));
+            problems.push(Problem::new(path, format!("unknown key; known are {}", keys.join(", "))));
         } else if value.as_str().is_none_or(|text| text.len() > MAX_TEXT) {
-            problems.push(Problem::new(place, format!("expects text of at most {MAX_TEXT} bytes")));
+            problems.push(Problem::new(path, format!("expects text of at most {MAX_TEXT} bytes")));
         }
     }
 }

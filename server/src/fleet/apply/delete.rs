@@ -6,11 +6,11 @@ use muster_api::rest::{Action, Applied, Change};
 use muster_api::spec::DocumentKind;
 use serde_json::{Value, json};
 
-use super::{Applier, parse, told};
+use super::{Applier, applied, parse};
 use crate::fleet::access::{Permission, Principal};
 use crate::fleet::changes::Draft;
 use crate::fleet::error::none_of;
-use crate::fleet::{Problem, Result, labels, packs, place, queries};
+use crate::fleet::{Problem, Result, labels, packs, path, queries};
 use crate::store;
 
 /// Kinds that can be deleted, in an order that lets a file with a pack, its queries and its labels go as a whole.
@@ -53,11 +53,11 @@ impl Applier {
                     .filter(|change| change.action == Action::Deleted)
                     .collect();
                 if !deleted.is_empty() {
-                    draft.tell("deleted_documents", json!({ "changes": deleted }));
+                    draft.record("deleted_documents", json!({ "changes": deleted }));
                 }
                 let ignored = named.iter().filter(|document| !ORDER.contains(&document.kind));
                 changes.extend(ignored.map(|document| document.change(Action::Ignored)));
-                Ok(told(changes, Vec::new(), dry_run))
+                Ok(applied(changes, Vec::new(), dry_run))
             })
             .await
     }
@@ -80,7 +80,7 @@ fn read(documents: &[Value]) -> Result<Vec<Named>> {
             Err(problem) => problems.push(problem),
             Ok((kind, _)) if !ORDER.contains(&kind) => named.push(Named { index, kind, name: String::new() }),
             Ok((kind, spec)) => match spec.get("name").and_then(Value::as_str).filter(|name| !name.is_empty()) {
-                None => problems.push(Problem::new(place(index), "cannot be empty")),
+                None => problems.push(Problem::new(path(index), "cannot be empty")),
                 Some(name) => {
                     if seen.insert((kind, name.to_owned())) {
                         named.push(Named { index, kind, name: name.to_owned() });
@@ -93,13 +93,13 @@ fn read(documents: &[Value]) -> Result<Vec<Named>> {
     Ok(named)
 }
 
-fn place(index: usize) -> String {
-    format!("{}.spec.name", place::item("documents", index))
+fn path(index: usize) -> String {
+    format!("{}.spec.name", path::item("documents", index))
 }
 
 /// Whether it was there.
 async fn delete(draft: &mut Draft<'_>, document: &Named, problems: &mut Vec<Problem>) -> Result<bool> {
-    let place = || place(document.index);
+    let path = || path(document.index);
     let name = &document.name;
     match document.kind {
         DocumentKind::Pack => {
@@ -108,11 +108,11 @@ async fn delete(draft: &mut Draft<'_>, document: &Named, problems: &mut Vec<Prob
         }
         DocumentKind::Query => {
             let Some(query) = store::queries::by_name(draft.tx, name).await? else { return Ok(false) };
-            queries::delete(draft, place, &query, problems).await?;
+            queries::delete(draft, path, &query, problems).await?;
         }
         DocumentKind::Label => {
             let Some(label) = store::labels::by_name(draft.tx, name).await? else { return Ok(false) };
-            labels::delete(draft, place, &label, problems).await?;
+            labels::delete(draft, path, &label, problems).await?;
         }
         _ => return Ok(false),
     }

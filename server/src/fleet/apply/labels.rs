@@ -6,7 +6,7 @@ use sea_orm::{Set, Unchanged};
 
 use super::{Located, Run, of_kind};
 use crate::fleet::labels::{check, is_built_in, row};
-use crate::fleet::{Result, place, specs};
+use crate::fleet::{Result, path, specs};
 use crate::store::{self, hosts::Named};
 
 impl Run<'_> {
@@ -17,7 +17,7 @@ impl Run<'_> {
         let existing: HashMap<String, LabelSpec> =
             specs::labels(self.tx).await?.into_iter().map(|spec| (spec.name.clone(), spec)).collect();
         for (document, spec) in of_kind!(documents, Label) {
-            check(|key| document.place(key), spec, &mut self.problems);
+            check(|key| document.path(key), spec, &mut self.problems);
             let old = existing.get(&spec.name);
             let Some((spec, members)) = self.with_members(document, spec, old).await? else { continue };
             let action = self.note(document, &spec.name, old, &spec)?;
@@ -25,7 +25,7 @@ impl Run<'_> {
                 continue;
             }
             if spec.label_type == LabelType::Builtin || old.is_some_and(|old| old.label_type == LabelType::Builtin) {
-                self.problems.push(is_built_in(document.place("name"), &spec.name));
+                self.problems.push(is_built_in(document.path("name"), &spec.name));
             }
             if !self.problems.is_empty() {
                 continue;
@@ -60,7 +60,7 @@ impl Run<'_> {
         let mut identifiers = BTreeSet::new();
         let mut is_complete = true;
         for (position, word) in words.iter().enumerate() {
-            let place = place::item(&document.place("hosts"), position);
+            let path = path::item(&document.path("hosts"), position);
             match found.get(word) {
                 Some(Named::One { id, identifier }) => {
                     members.insert(*id);
@@ -68,11 +68,11 @@ impl Run<'_> {
                 }
                 Some(Named::Several) => {
                     is_complete = false;
-                    self.problem(place, format!("more than one host is called {word:?}; use its identifier or UUID"));
+                    self.problem(path, format!("more than one host is called {word:?}; use its identifier or UUID"));
                 }
                 None => {
                     is_complete = false;
-                    self.problem(place, format!("no host is called {word:?}; see `fleetctl get hosts`"));
+                    self.problem(path, format!("no host is called {word:?}; see `fleetctl get hosts`"));
                 }
             }
         }

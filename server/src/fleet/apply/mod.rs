@@ -79,10 +79,10 @@ impl Applier {
                 if run.has_changes() {
                     let changed = |change: &&Change| change.action != Action::Unchanged;
                     let changes: Vec<&Change> = run.changes.iter().map(|(_, change)| change).filter(changed).collect();
-                    draft.tell("applied_documents", json!({ "changes": changes }));
+                    draft.record("applied_documents", json!({ "changes": changes }));
                 }
                 draft.touched_hosts = run.touched_hosts;
-                Ok(told(run.changes, run.warnings, dry_run))
+                Ok(applied(run.changes, run.warnings, dry_run))
             })
             .await
     }
@@ -103,8 +103,8 @@ impl Run<'_> {
         self.changes.iter().any(|(_, change)| change.action != Action::Unchanged)
     }
 
-    fn problem(&mut self, place: impl Into<String>, reason: impl Into<String>) {
-        self.problems.push(Problem::new(place, reason));
+    fn problem(&mut self, path: impl Into<String>, reason: impl Into<String>) {
+        self.problems.push(Problem::new(path, reason));
     }
 
     /// Notes what becomes of a document, by comparing what is there with what will be.
@@ -147,9 +147,9 @@ fn differing_fields(old: &Value, new: &Value) -> Vec<String> {
 }
 
 /// What is answered, in the order of the documents.
-fn told(mut changes: Vec<(usize, Change)>, warnings: Vec<Problem>, dry_run: bool) -> Applied {
+fn applied(mut changes: Vec<(usize, Change)>, warnings: Vec<Problem>, dry_run: bool) -> Applied {
     changes.sort_by_key(|(index, _)| *index);
-    let warnings = warnings.into_iter().map(|warning| FieldError { name: warning.place, reason: warning.reason });
+    let warnings = warnings.into_iter().map(|warning| FieldError { name: warning.path, reason: warning.reason });
     Applied { dry_run, changes: changes.into_iter().map(|(_, change)| change).collect(), warnings: warnings.collect() }
 }
 

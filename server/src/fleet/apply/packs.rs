@@ -6,7 +6,7 @@ use sea_orm::{Set, Unchanged};
 
 use super::{Located, Run, of_kind};
 use crate::fleet::packs::{check, row};
-use crate::fleet::{Result, place, scheduled, specs};
+use crate::fleet::{Result, path, scheduled, specs};
 use crate::store::{self, entity::scheduled_queries};
 
 impl Run<'_> {
@@ -23,17 +23,17 @@ impl Run<'_> {
             store::labels::all(self.tx).await?.into_iter().map(|row| (row.name, row.id)).collect();
         let applied_labels: HashSet<&str> = of_kind!(documents, Label).map(|(_, spec)| spec.name.as_str()).collect();
         for (document, spec) in of_kind!(documents, Pack) {
-            check(|key| document.place(key), spec, &mut self.problems, &mut self.warnings);
+            check(|key| document.path(key), spec, &mut self.problems, &mut self.warnings);
             for (position, query) in spec.queries.iter().enumerate() {
                 if !queries.contains_key(&query.query) && !applied.contains(query.query.as_str()) {
-                    let place = place::member(&place::item(&document.place("queries"), position), "query");
-                    self.problem(place, format!("cannot schedule unknown query {:?}", query.query));
+                    let path = path::member(&path::item(&document.path("queries"), position), "query");
+                    self.problem(path, format!("cannot schedule unknown query {:?}", query.query));
                 }
             }
             for (position, label) in spec.targets.labels.iter().enumerate() {
                 if !labels.contains_key(label) && !applied_labels.contains(label.as_str()) {
-                    let place = place::item(&document.place("targets.labels"), position);
-                    self.problem(place, format!("there is no label {label:?}; see `fleetctl get labels`"));
+                    let path = path::item(&document.path("targets.labels"), position);
+                    self.problem(path, format!("there is no label {label:?}; see `fleetctl get labels`"));
                 }
             }
             let old = existing.get(&spec.name);

@@ -1,4 +1,4 @@
-//! From JSON to typed documents, each knowing its place.
+//! From JSON to typed documents, each knowing its path.
 
 use std::collections::HashMap;
 
@@ -6,7 +6,7 @@ use muster_api::spec::{API_VERSION, Document, DocumentKind, SpecDocument};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::fleet::{Error, Problem, Result, place};
+use crate::fleet::{Error, Problem, Result, path};
 
 /// A document and where it stood among those that were sent.
 #[derive(Debug)]
@@ -18,11 +18,11 @@ pub(super) struct Located {
 impl Located {
     /// The path of the spec.
     pub fn root(&self) -> String {
-        format!("{}.spec", place::item("documents", self.index))
+        format!("{}.spec", path::item("documents", self.index))
     }
 
     /// The path of a part of the spec.
-    pub fn place(&self, path: &str) -> String {
+    pub fn path(&self, path: &str) -> String {
         format!("{}.{path}", self.root())
     }
 }
@@ -43,44 +43,44 @@ pub(super) fn documents(values: &[Value]) -> Result<Vec<Located>> {
 
 fn document(index: usize, value: &Value) -> std::result::Result<SpecDocument, Problem> {
     let (kind, spec) = of_known_kind(index, value)?;
-    let place = format!("{}.spec", place::item("documents", index));
+    let path = format!("{}.spec", path::item("documents", index));
     Ok(match kind {
-        DocumentKind::Query => SpecDocument::Query(typed(&place, &spec)?),
-        DocumentKind::Pack => SpecDocument::Pack(typed(&place, &spec)?),
-        DocumentKind::Label => SpecDocument::Label(typed(&place, &spec)?),
+        DocumentKind::Query => SpecDocument::Query(typed(&path, &spec)?),
+        DocumentKind::Pack => SpecDocument::Pack(typed(&path, &spec)?),
+        DocumentKind::Label => SpecDocument::Label(typed(&path, &spec)?),
         DocumentKind::Config => SpecDocument::Config(spec),
         DocumentKind::Options => SpecDocument::Options(spec),
-        DocumentKind::EnrollSecret => SpecDocument::EnrollSecret(typed(&place, &spec)?),
-        DocumentKind::UserRoles => SpecDocument::UserRoles(typed(&place, &spec)?),
+        DocumentKind::EnrollSecret => SpecDocument::EnrollSecret(typed(&path, &spec)?),
+        DocumentKind::UserRoles => SpecDocument::UserRoles(typed(&path, &spec)?),
     })
 }
 
 /// The kind of a document and its spec, not yet looked into.
 pub(super) fn of_known_kind(index: usize, value: &Value) -> std::result::Result<(DocumentKind, Value), Problem> {
-    let place = place::item("documents", index);
-    let document: Document = typed(&place, value)?;
+    let path = path::item("documents", index);
+    let document: Document = typed(&path, value)?;
     if document.api_version != API_VERSION {
-        return Err(Problem::new(format!("{place}.apiVersion"), format!("expects {API_VERSION}")));
+        return Err(Problem::new(format!("{path}.apiVersion"), format!("expects {API_VERSION}")));
     }
     let Some(kind) = DocumentKind::parse(&document.kind) else {
         let known: Vec<&str> = DocumentKind::ALL.iter().map(|kind| kind.as_str()).collect();
         return Err(Problem::new(
-            format!("{place}.kind"),
+            format!("{path}.kind"),
             format!("unknown kind {:?}; known are {}", document.kind, known.join(", ")),
         ));
     };
     if document.spec.is_null() {
         let reason = format!("Missing required fields (\"spec\") on provided \"{}\" configuration.", kind.as_str());
-        return Err(Problem::new(place, reason));
+        return Err(Problem::new(path, reason));
     }
     Ok((kind, document.spec))
 }
 
 /// Reads a typed value; an error names the path of the key or value that is wrong.
-fn typed<T: DeserializeOwned>(place: &str, value: &Value) -> std::result::Result<T, Problem> {
+fn typed<T: DeserializeOwned>(path: &str, value: &Value) -> std::result::Result<T, Problem> {
     serde_path_to_error::deserialize(value).map_err(|error| {
-        let place = place::of_error(place, error.path());
-        Problem::new(place, error.into_inner().to_string())
+        let path = path::of_error(path, error.path());
+        Problem::new(path, error.into_inner().to_string())
     })
 }
 
@@ -97,13 +97,13 @@ fn drop_repeats(located: &mut Vec<Located>, problems: &mut Vec<Problem>) {
             Some(earlier) if *earlier == document.spec && !kind.is_singleton() => false,
             Some(_) if kind.is_singleton() => {
                 let reason = format!("{} defined twice; merge the two documents into one", kind.as_str());
-                problems.push(Problem::new(format!("{}.kind", place::item("documents", document.index)), reason));
+                problems.push(Problem::new(format!("{}.kind", path::item("documents", document.index)), reason));
                 false
             }
             Some(_) => {
                 let reason =
                     format!("another {} document gives {name:?} different contents; keep one of them", kind.as_str());
-                problems.push(Problem::new(document.place("name"), reason));
+                problems.push(Problem::new(document.path("name"), reason));
                 false
             }
         }

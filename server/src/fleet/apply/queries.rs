@@ -16,7 +16,7 @@ impl Run<'_> {
         let rows = store::queries::all(self.tx).await?;
         let existing: HashMap<&str, &queries::Model> = rows.iter().map(|row| (row.name.as_str(), row)).collect();
         for (document, spec) in of_kind!(documents, Query) {
-            check(|key| document.place(key), spec, &mut self.problems);
+            check(|key| document.path(key), spec, &mut self.problems);
             let existing = existing.get(spec.name.as_str());
             let old = existing.map(|row| specs::query_spec((*row).clone()));
             let action = self.note(document, &spec.name, old.as_ref(), spec)?;

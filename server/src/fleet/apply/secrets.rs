@@ -4,7 +4,7 @@ use muster_api::rest::Action;
 use serde_json::json;
 
 use super::{Located, Run, of_kind};
-use crate::fleet::{Result, place};
+use crate::fleet::{Result, path};
 use crate::store;
 
 /// As the column is.
@@ -15,14 +15,14 @@ impl Run<'_> {
         for (document, spec) in of_kind!(documents, EnrollSecret) {
             let mut wanted = HashSet::new();
             for (position, secret) in spec.secrets.iter().enumerate() {
-                let place = place::member(&place::item(&document.place("secrets"), position), "secret");
+                let path = path::member(&path::item(&document.path("secrets"), position), "secret");
                 let text = secret.secret.as_str();
                 if text.is_empty() || text.chars().count() > MAX_SECRET {
-                    self.problem(place, format!("expects 1 to {MAX_SECRET} characters"));
+                    self.problem(path, format!("expects 1 to {MAX_SECRET} characters"));
                 } else if text.trim() != text {
-                    self.problem(place, "begins or ends with white space, which agents cut off; remove it");
+                    self.problem(path, "begins or ends with white space, which agents cut off; remove it");
                 } else if !wanted.insert(text) {
-                    self.problem(place, "stands in the list twice");
+                    self.problem(path, "stands in the list twice");
                 }
             }
             let rows = store::secrets::all(self.tx).await?;

@@ -5,7 +5,7 @@ use sea_orm::{Set, Unchanged};
 
 use super::{Located, Run, of_kind};
 use crate::fleet::access::{is_an_admin_left, normal_email, role_of, role_word};
-use crate::fleet::{Result, place};
+use crate::fleet::{Result, path};
 use crate::store::{
     self,
     entity::{self, users},
@@ -18,24 +18,24 @@ impl Run<'_> {
             // Where an administrator is about to become something else.
             let mut demotion = None;
             for (email, role) in &spec.roles {
-                let place = place::member(&document.place("roles"), email);
+                let path = path::member(&document.path("roles"), email);
                 if !role.teams.is_empty() {
-                    self.problem(place::member(&place, "teams"), "there are no teams; give a global_role alone");
+                    self.problem(path::member(&path, "teams"), "there are no teams; give a global_role alone");
                 }
                 let Some(user) = store::users::by_email(self.tx, &normal_email(email)).await? else {
-                    self.problem(place, format!("there is no user {email:?}; make one with `fleetctl user create`"));
+                    self.problem(path, format!("there is no user {email:?}; make one with `fleetctl user create`"));
                     continue;
                 };
                 let Some(wanted) = role.global_role else {
                     let reason = "there are no teams, so a user must be observer, maintainer or admin";
-                    self.problem(place::member(&place, "global_role"), reason);
+                    self.problem(path::member(&path, "global_role"), reason);
                     continue;
                 };
                 if demotion.is_none() && role_of(&user)? == Role::Admin && wanted != Role::Admin {
-                    demotion = Some(place::member(&place, "global_role"));
+                    demotion = Some(path::member(&path, "global_role"));
                 }
                 if users.insert(user.email.clone(), (user, wanted)).is_some() {
-                    self.problem(place, "is the same user as another entry; keep one of them");
+                    self.problem(path, "is the same user as another entry; keep one of them");
                 }
             }
             let mut old = BTreeMap::new();
@@ -51,10 +51,10 @@ impl Run<'_> {
             for (user, wanted) in users.into_values() {
                 self.set_role(user, wanted).await?;
             }
-            if let Some(place) = demotion
+            if let Some(path) = demotion
                 && !is_an_admin_left(self.tx).await?
             {
-                self.problem(place, "nobody would be an administrator any more; make another user one first");
+                self.problem(path, "nobody would be an administrator any more; make another user one first");
             }
         }
         Ok(())

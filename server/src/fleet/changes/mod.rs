@@ -40,8 +40,8 @@ pub(super) struct Draft<'a> {
 }
 
 impl Draft<'_> {
-    /// Says what is changed. A draft that says nothing changes nothing.
-    pub fn tell(&mut self, kind: &'static str, details: Value) {
+    /// Records the activity. A draft without one changes nothing.
+    pub fn record(&mut self, kind: &'static str, details: Value) {
         self.activity = Some((kind, details));
     }
 }

@@ -1,4 +1,4 @@
-//! When a host is asked about itself again. Each host has its own place in the hour, so that a fleet that enrolled or
+//! When a host is asked about itself again. Each host has its own slot in the hour, so that a fleet that enrolled or
 //! came back at one moment does not stay together.
 
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
@@ -105,11 +105,11 @@ impl RefreshState {
 
 /// What is due now for a host that was asked like this, and when something will be.
 pub(super) fn due(asked: &RefreshRecord, plan: &Plan, intervals: Intervals, now: Moment) -> (Due, Moment) {
-    let place = spread(asked.id);
-    let details_due = next_place(asked.detail_updated_at, intervals.details, place);
-    let mut labels_due = next_place(asked.label_updated_at, intervals.labels, place);
+    let slot = spread(asked.id);
+    let details_due = next_slot(asked.detail_updated_at, intervals.details, slot);
+    let mut labels_due = next_slot(asked.label_updated_at, intervals.labels, slot);
     if plan.newest_label() > asked.label_updated_at {
-        labels_due = labels_due.min(plan.newest_label().plus(share(NEW_LABEL_SPREAD, place)));
+        labels_due = labels_due.min(plan.newest_label().plus(share(NEW_LABEL_SPREAD, slot)));
     }
     let is_asked = asked.refetch_requested;
     let due = Due { details: is_asked || details_due <= now, labels: is_asked || labels_due <= now };
@@ -127,22 +127,22 @@ fn spread(host_id: i64) -> u32 {
     u32::try_from(mixed >> 32).unwrap_or(0)
 }
 
-/// The part of a span that belongs to a place.
-fn share(span: Duration, place: u32) -> Duration {
+/// The part of a span that belongs to a slot.
+fn share(span: Duration, slot: u32) -> Duration {
     let micros = u64::try_from(span.as_micros()).unwrap_or(u64::MAX);
-    Duration::from_micros(u64::try_from((u128::from(micros) * u128::from(place)) >> 32).unwrap_or(0))
+    Duration::from_micros(u64::try_from((u128::from(micros) * u128::from(slot)) >> 32).unwrap_or(0))
 }
 
-/// The first moment at a host's place in the interval that is at least a quarter of it after `last`; at once if it was
+/// The first moment at a host's slot in the interval that is at least a quarter of it after `last`; at once if it was
 /// never asked.
-fn next_place(last: Moment, interval: Duration, place: u32) -> Moment {
+fn next_slot(last: Moment, interval: Duration, slot: u32) -> Moment {
     let length = i64::try_from(interval.as_micros()).unwrap_or(i64::MAX).max(1);
     if last == Moment::NEVER {
         return last;
     }
-    let place = i64::try_from(share(interval, place).as_micros()).unwrap_or(0);
+    let slot = i64::try_from(share(interval, slot).as_micros()).unwrap_or(0);
     let earliest = last.0.saturating_add(length / 4);
-    Moment(earliest.saturating_add((place - earliest).rem_euclid(length)))
+    Moment(earliest.saturating_add((slot - earliest).rem_euclid(length)))
 }
 
 #[cfg(test)]
@@ -154,11 +154,11 @@ mod tests {
     #[test]
     fn places_are_an_interval_apart_and_never_too_soon() {
         for host_id in 0..1000 {
-            let place = spread(host_id);
-            let first = next_place(Moment(1_700_000_000_000_000), HOUR, place);
+            let slot = spread(host_id);
+            let first = next_slot(Moment(1_700_000_000_000_000), HOUR, slot);
             assert!(first.since(Moment(1_700_000_000_000_000)) >= HOUR / 4);
             assert!(first.since(Moment(1_700_000_000_000_000)) <= HOUR / 4 + HOUR);
-            assert_eq!(next_place(first, HOUR, place).since(first), HOUR);
+            assert_eq!(next_slot(first, HOUR, slot).since(first), HOUR);
         }
     }
 
@@ -166,7 +166,7 @@ mod tests {
     fn hosts_that_came_together_are_spread_over_the_interval() {
         let mut per_minute = [0; 60];
         for host_id in 1..=6000 {
-            let due = next_place(Moment(1_700_000_000_000_000), HOUR, spread(host_id));
+            let due = next_slot(Moment(1_700_000_000_000_000), HOUR, spread(host_id));
             per_minute[usize::try_from(due.0 / 60_000_000 % 60).unwrap()] += 1;
         }
         assert!(per_minute.iter().all(|hosts| (50..=150).contains(hosts)), "{per_minute:?}");

@@ -125,7 +125,8 @@ impl Checkin {
             return Ok(Assigned { rest_until: Some(rest_until), ..Assigned::default() });
         }
         let platform = host.assignment.load().platform.clone();
-        let wanted = RefreshRequest { host_id: host.id, platform, plan: Arc::clone(plan), intervals: self.intervals, now };
+        let wanted =
+            RefreshRequest { host_id: host.id, platform, plan: Arc::clone(plan), intervals: self.intervals, now };
         self.asker.ask(&self.store, wanted).await
     }
 

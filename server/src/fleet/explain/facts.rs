@@ -63,9 +63,9 @@ impl<'a> Facts<'a> {
                 "the host has not said yet what its name is, and the {what} is for shard {shard} of 100"
             ));
         }
-        let place = shard_of(self.shard_hostname);
-        if !shard_allows(limits.shard, place) {
-            return Some(format!("the {what} is for shard {} of 100, and the host is in {place}", limits.shard));
+        let shard = shard_of(self.shard_hostname);
+        if !shard_allows(limits.shard, shard) {
+            return Some(format!("the {what} is for shard {} of 100, and the host is in {shard}", limits.shard));
         }
         None
     }

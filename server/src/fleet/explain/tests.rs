@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use loadtest::agent::{Outcome, ExchangeStep};
+use loadtest::agent::{ExchangeStep, Outcome};
 use loadtest::{Agent, Flags, Identity, Platform, SqliteHost};
 use proptest::prelude::*;
 use serde_json::{Map, json};

@@ -10,7 +10,7 @@ use crate::fleet::access::{Permission, Principal};
 use crate::store::{self, activities, feed};
 
 impl Hosts {
-    /// Deletes those of these hosts that there are, with their keys and their places in labels, all or none, and tells
+    /// Deletes those of these hosts that there are, with their keys and their label memberships, all or none, and tells
     /// how many. `Fleet::delete_hosts` is for operators: it also lets live queries know.
     ///
     /// # Errors

@@ -10,8 +10,8 @@ use crate::fleet::Result;
 use crate::store::feed::{self, Change, HostChangeKind};
 use crate::store::{self, node_keys};
 
-/// A change gets its place in the feed before it is committed, and is seen after it: one with a higher place may be seen
-/// first. For so long places are looked at again. The place is taken by the last statement before the commit, which
+/// A change gets its position in the feed before it is committed, and is seen after it: one with a higher position may be seen
+/// first. Positions are read again for this long. The position is taken by the last statement before the commit, which
 /// waits for a disk at worst.
 const OVERLAP: Duration = Duration::from_secs(30);
 
@@ -35,7 +35,7 @@ pub(super) const BATCH: usize = 500;
 pub(super) struct Reading {
     /// Up to here nothing can appear any more.
     settled: i64,
-    /// Places behind it that were read, and when.
+    /// Later positions that were read, and when.
     read: BTreeMap<i64, Moment>,
     /// When it was last read to its end.
     at: Option<Moment>,
@@ -51,16 +51,16 @@ impl Hosts {
         let now = self.clock.now();
         let mut deleted = BTreeSet::new();
         if reading.at.is_none_or(|at| now.since(at) > AWAY) {
-            // The place is noted before anything is read, so that what changes meanwhile is read again.
-            let settled = feed::place_before(self.store.reader(), now.minus(OVERLAP * 2)).await?;
+            // The position is noted before anything is read, so that what changes meanwhile is read again.
+            let settled = feed::position_before(self.store.reader(), now.minus(OVERLAP * 2)).await?;
             deleted = self.read_anew(now).await?;
             *reading = Reading { settled, ..Reading::default() };
         }
-        let mut place = reading.settled;
+        let mut position = reading.settled;
         loop {
-            let page = feed::after(self.store.reader(), place, PAGE).await?;
+            let page = feed::after(self.store.reader(), position, PAGE).await?;
             let is_last = (page.len() as u64) < PAGE;
-            place = page.last().map_or(place, |change| change.id);
+            position = page.last().map_or(position, |change| change.id);
             let news: Vec<Change> = page.into_iter().filter(|change| !reading.read.contains_key(&change.id)).collect();
             deleted.extend(self.take_over(&news, now).await?);
             reading.read.extend(news.iter().map(|change| (change.id, now)));

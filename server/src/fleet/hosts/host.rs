@@ -38,7 +38,7 @@ pub struct Host {
     pub id: i64,
     pub assignment: ArcSwap<Assignment>,
     pub served: ArcSwapOption<Served>,
-    /// What its config told it, or else it said itself, and what the database knows of that.
+    /// What its config reported it, or else it said itself, and what the database knows of that.
     pub intervals: ArcSwap<(Intervals, Intervals)>,
     /// Live queries it has still to fetch or answer.
     pub open_targets: OpenTargets,
@@ -104,28 +104,28 @@ impl Host {
 
     /// What the database says now of its intervals counts where its config has not said something since.
     fn take_over_intervals(&self, row: Intervals) {
-        let (told, written) = **self.intervals.load();
+        let (reported, written) = **self.intervals.load();
         if row != written {
-            let newer = |told: i64, written: i64, row: i64| if told == written { row } else { told };
-            let told = Intervals {
-                distributed: newer(told.distributed, written.distributed, row.distributed),
-                config_refresh: newer(told.config_refresh, written.config_refresh, row.config_refresh),
-                logger: newer(told.logger, written.logger, row.logger),
+            let newer = |reported: i64, written: i64, row: i64| if reported == written { row } else { reported };
+            let reported = Intervals {
+                distributed: newer(reported.distributed, written.distributed, row.distributed),
+                config_refresh: newer(reported.config_refresh, written.config_refresh, row.config_refresh),
+                logger: newer(reported.logger, written.logger, row.logger),
             };
-            self.intervals.store(Arc::new((told, row)));
+            self.intervals.store(Arc::new((reported, row)));
         }
     }
 
     /// It is served a config that names these intervals; 0 is one that it does not name, which goes on as it is.
     pub fn told_intervals(&self, named: Intervals) {
-        let (told, written) = **self.intervals.load();
-        let or = |named: i64, told: i64| if named > 0 { named } else { told };
-        let told = Intervals {
-            distributed: or(named.distributed, told.distributed),
-            config_refresh: or(named.config_refresh, told.config_refresh),
-            logger: or(named.logger, told.logger),
+        let (reported, written) = **self.intervals.load();
+        let or = |named: i64, reported: i64| if named > 0 { named } else { reported };
+        let reported = Intervals {
+            distributed: or(named.distributed, reported.distributed),
+            config_refresh: or(named.config_refresh, reported.config_refresh),
+            logger: or(named.logger, reported.logger),
         };
-        self.intervals.store(Arc::new((told, written)));
+        self.intervals.store(Arc::new((reported, written)));
     }
 
     /// The lines last accepted; hold the lock while new ones are being kept.
@@ -142,8 +142,8 @@ impl Host {
 
     /// It has fetched its config.
     pub fn config_fetched(&self, now: Moment) {
-        let told = self.intervals.load().0.config_refresh;
-        self.restarts.config_fetched(now, told);
+        let reported = self.intervals.load().0.config_refresh;
+        self.restarts.config_fetched(now, reported);
     }
 
     /// It has enrolled again, which agents do when they have lost their database or were started anew.

@@ -92,10 +92,11 @@ impl Hosts {
     }
 
     fn calls(&self, contact: &Contact, seen: Moment, now: Moment) -> bool {
-        let told = self.index.get(contact.id).map(|host| host.intervals.load().0);
-        let (distributed, config) = told.map_or((contact.distributed_interval, contact.config_refresh), |told| {
-            (told.distributed, told.config_refresh)
-        });
+        let reported = self.index.get(contact.id).map(|host| host.intervals.load().0);
+        let (distributed, config) = reported
+            .map_or((contact.distributed_interval, contact.config_refresh), |reported| {
+                (reported.distributed, reported.config_refresh)
+            });
         is_online(distributed, config, seen, now)
     }
 }

@@ -37,11 +37,11 @@ impl Hosts {
             .collect();
         let mut intervals: BTreeMap<(i64, i64, i64), (Intervals, Vec<i64>)> = BTreeMap::new();
         for host in &hosts {
-            let (told, written) = **host.intervals.load();
-            if told != written {
+            let (reported, written) = **host.intervals.load();
+            if reported != written {
                 intervals
-                    .entry((told.distributed, told.config_refresh, told.logger))
-                    .or_insert_with(|| (told, Vec::new()))
+                    .entry((reported.distributed, reported.config_refresh, reported.logger))
+                    .or_insert_with(|| (reported, Vec::new()))
                     .1
                     .push(host.id);
             }
@@ -80,8 +80,8 @@ impl Hosts {
         }
         for (intervals, host_ids) in changed {
             for host in host_ids.iter().filter_map(|id| self.index.get(*id)) {
-                let (told, _) = **host.intervals.load();
-                host.intervals.store(std::sync::Arc::new((told, intervals)));
+                let (reported, _) = **host.intervals.load();
+                host.intervals.store(std::sync::Arc::new((reported, intervals)));
             }
         }
         Ok(())

@@ -51,8 +51,8 @@ impl Hosts {
     pub fn online(&self, host_ids: impl IntoIterator<Item = i64>) -> u64 {
         let now = self.clock.now();
         let online = host_ids.into_iter().filter_map(|id| self.index.get(id)).filter(|host| {
-            let told = host.intervals.load().0;
-            is_online(told.distributed, told.config_refresh, host.seen(), now)
+            let reported = host.intervals.load().0;
+            is_online(reported.distributed, reported.config_refresh, host.seen(), now)
         });
         online.count() as u64
     }

@@ -23,18 +23,18 @@ const KIND: &str = "Label";
 /// Deletes a label, or says why it has to stay.
 pub(super) async fn delete(
     draft: &mut Draft<'_>,
-    place: impl Fn() -> String,
+    path: impl Fn() -> String,
     label: &labels::Model,
     problems: &mut Vec<Problem>,
 ) -> Result<()> {
     if label.label_type == "builtin" {
-        problems.push(is_built_in(place(), &label.name));
+        problems.push(is_built_in(path(), &label.name));
         return Ok(());
     }
     let packs = store::packs::targeting(draft.tx, label.id).await?;
     if !packs.is_empty() {
         let reason = format!("label {:?} is a target of {}; remove it there first", label.name, packs::quoted(&packs));
-        problems.push(Problem::new(place(), reason));
+        problems.push(Problem::new(path(), reason));
         return Ok(());
     }
     store::labels::delete(draft.tx, label.id).await?;
@@ -119,7 +119,7 @@ impl Labels {
                 check_free(draft.tx, &spec.name, None).await?;
                 let label = labels::ActiveModel { created_at: Set(draft.now), ..row(&spec, None, draft.now) };
                 let id = store::labels::insert(draft.tx, label).await?;
-                draft.tell("created_label", json!({ "label_id": id, "label_name": spec.name }));
+                draft.record("created_label", json!({ "label_id": id, "label_name": spec.name }));
                 Ok(id)
             })
             .await?;
@@ -145,7 +145,7 @@ impl Labels {
                 check_free(draft.tx, &spec.name, Some(id)).await?;
                 let label = labels::ActiveModel { id: Unchanged(id), ..row(&spec, Some(&old), draft.now) };
                 store::labels::update(draft.tx, label).await?;
-                draft.tell("edited_label", json!({ "label_id": id, "label_name": spec.name }));
+                draft.record("edited_label", json!({ "label_id": id, "label_name": spec.name }));
                 Ok(())
             })
             .await?;
@@ -181,7 +181,7 @@ impl Labels {
                 let mut problems = Vec::new();
                 delete(draft, || "label".to_owned(), &label, &mut problems).await?;
                 none_of(problems)?;
-                draft.tell("deleted_label", json!({ "label_id": label.id, "label_name": label.name }));
+                draft.record("deleted_label", json!({ "label_id": label.id, "label_name": label.name }));
                 Ok(())
             })
             .await

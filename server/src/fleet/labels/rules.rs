@@ -8,22 +8,22 @@ use crate::fleet::Problem;
 use crate::fleet::names::{check_description, check_name, check_short, check_sql, meant_platform};
 use crate::store::entity::labels;
 
-/// Says what is wrong with a label; `place` gives the path of each of its keys.
-pub(in crate::fleet) fn check(place: impl Fn(&str) -> String, spec: &LabelSpec, problems: &mut Vec<Problem>) {
-    check_name(&place("name"), &spec.name, problems);
-    check_description(&place("description"), &spec.description, problems);
-    check_short(&place("platform"), &spec.platform, problems);
+/// Says what is wrong with a label; `path` gives the path of each of its keys.
+pub(in crate::fleet) fn check(path: impl Fn(&str) -> String, spec: &LabelSpec, problems: &mut Vec<Problem>) {
+    check_name(&path("name"), &spec.name, problems);
+    check_description(&path("description"), &spec.description, problems);
+    check_short(&path("platform"), &spec.platform, problems);
     for word in spec.platform.split(',').map(str::trim) {
         if let Some(meant) = meant_platform(word) {
-            problems.push(Problem::new(place("platform"), format!("no host's platform is {word:?}; write {meant}")));
+            problems.push(Problem::new(path("platform"), format!("no host's platform is {word:?}; write {meant}")));
         }
     }
     match spec.label_membership_type {
         LabelMembership::Dynamic => {
-            check_sql(&place("query"), &spec.query, problems);
+            check_sql(&path("query"), &spec.query, problems);
             if spec.hosts.is_some() {
                 problems.push(Problem::new(
-                    place("hosts"),
+                    path("hosts"),
                     "a dynamic label finds its hosts by its query; remove hosts, or set label_membership_type: manual",
                 ));
             }
@@ -31,7 +31,7 @@ pub(in crate::fleet) fn check(place: impl Fn(&str) -> String, spec: &LabelSpec, 
         LabelMembership::Manual => {
             if !spec.query.is_empty() {
                 problems.push(Problem::new(
-                    place("query"),
+                    path("query"),
                     "a manual label has no query; remove it, or set label_membership_type: dynamic",
                 ));
             }
@@ -40,8 +40,8 @@ pub(in crate::fleet) fn check(place: impl Fn(&str) -> String, spec: &LabelSpec, 
 }
 
 /// What is said to who wants to change or delete a label that comes with the server.
-pub(in crate::fleet) fn is_built_in(place: impl Into<String>, name: &str) -> Problem {
-    Problem::new(place, format!("label {name:?} is built in and cannot be changed or deleted"))
+pub(in crate::fleet) fn is_built_in(path: impl Into<String>, name: &str) -> Problem {
+    Problem::new(path, format!("label {name:?} is built in and cannot be changed or deleted"))
 }
 
 /// The label as it is stored, without what only a new one has. Its time of change moves only with what decides about its

@@ -45,7 +45,7 @@ impl Live {
     /// the queries end.
     ///
     /// # Errors
-    /// As for [`Live::start`], except that a query nobody knows is noted in its place.
+    /// As for [`Live::start`], except that a query nobody knows is noted at its path.
     pub async fn run(self: &Arc<Self>, principal: &Principal, request: &LiveRun) -> Result<(LiveRunDone, Room)> {
         check(request)?;
         let deadline = Instant::now() + self.config.rest_period;
@@ -131,13 +131,13 @@ fn check(request: &LiveRun) -> Result<()> {
     if problems.is_empty() { Ok(()) } else { Err(Error::Invalid(problems)) }
 }
 
-/// A query nobody knows is noted in its place; hosts nobody knows refuse the whole request, by their place in it.
+/// A query nobody knows is noted at its path; hosts nobody knows refuse the whole request, by their index in it.
 fn refused(query_id: i64, problems: Vec<Problem>) -> Result<RunTarget> {
-    if let Some(problem) = problems.iter().find(|problem| problem.place == "query_id") {
+    if let Some(problem) = problems.iter().find(|problem| problem.path == "query_id") {
         let error = Some(problem.reason.clone());
         return Ok(RunTarget::Refused(LiveRunQuery { query_id, results: Vec::new(), error }));
     }
-    let renamed = |problem: Problem| Problem { place: problem.place.replace(HOSTS, "host_ids"), ..problem };
+    let renamed = |problem: Problem| Problem { path: problem.path.replace(HOSTS, "host_ids"), ..problem };
     Err(Error::Invalid(problems.into_iter().map(renamed).collect()))
 }
 

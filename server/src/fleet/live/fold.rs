@@ -15,7 +15,7 @@ use crate::fleet::hosts::Host;
 /// How far a view is. One caller at a time brings it on, and for all who wait.
 #[derive(Debug, Default)]
 pub(super) struct Folding {
-    place: tokio::sync::Mutex<FoldPosition>,
+    position: tokio::sync::Mutex<FoldPosition>,
     asked: AtomicU64,
     done: AtomicU64,
 }
@@ -26,15 +26,15 @@ struct FoldPosition {
     is_open: bool,
     position: u64,
     /// Whether hosts in memory are still to be told of the job.
-    must_tell: bool,
+    must_notify: bool,
 }
 
 impl Live {
     /// Opens a job nobody has asked anything of yet.
     pub(super) async fn open_new(&self, job: &Job) -> Result<()> {
-        let mut place = job.folding.place.lock().await;
+        let mut at = job.folding.position.lock().await;
         self.bus.open(job.id, Start::New).await?;
-        place.is_open = true;
+        at.is_open = true;
         Ok(())
     }
 
@@ -46,37 +46,37 @@ impl Live {
     pub(super) async fn fold(&self, job: &Job) -> Result<()> {
         let folding = &job.folding;
         let wanted = folding.asked.fetch_add(1, Ordering::SeqCst) + 1;
-        let mut place = folding.place.lock().await;
+        let mut at = folding.position.lock().await;
         if folding.done.load(Ordering::SeqCst) >= wanted {
             return Ok(());
         }
         let all = folding.asked.load(Ordering::SeqCst);
-        if !place.is_open {
-            place.must_tell = true;
-            self.open(job, &mut place).await?;
+        if !at.is_open {
+            at.must_notify = true;
+            self.open(job, &mut at).await?;
         }
         let mut was_lost = false;
         loop {
-            match self.bus.events(job.id, place.position).await {
+            match self.bus.events(job.id, at.position).await {
                 Ok(events) => {
                     let Some(last) = events.last() else { break };
                     let (position, is_last) = (last.position, events.len() < EVENTS_AT_ONCE);
-                    place.must_tell |= self.apply(job, events);
-                    place.position = position;
+                    at.must_notify |= self.apply(job, events);
+                    at.position = position;
                     if is_last {
                         break;
                     }
                 }
                 Err(BusError::Lost(_)) if !was_lost => {
                     was_lost = true;
-                    place.must_tell = true;
-                    self.open(job, &mut place).await?;
+                    at.must_notify = true;
+                    self.open(job, &mut at).await?;
                 }
                 Err(error) => return Err(error.into()),
             }
         }
         // Kept until it is done: a fold may be given up half-way.
-        if std::mem::take(&mut place.must_tell) {
+        if std::mem::take(&mut at.must_notify) {
             self.tell_hosts(job);
         }
         folding.done.store(all, Ordering::SeqCst);
@@ -85,12 +85,12 @@ impl Live {
 
     /// Opens a job that is over, for its answers.
     pub(super) async fn open_for_reading(&self, job: &Job) -> Result<()> {
-        let mut place = job.folding.place.lock().await;
-        self.open(job, &mut place).await
+        let mut at = job.folding.position.lock().await;
+        self.open(job, &mut at).await
     }
 
-    async fn open(&self, job: &Job, place: &mut FoldPosition) -> Result<()> {
-        place.is_open = false;
+    async fn open(&self, job: &Job, at: &mut FoldPosition) -> Result<()> {
+        at.is_open = false;
         let start = Start::Checkpoint { settled: job.settled_hosts(), note: job.restored().to_bytes() };
         match self.bus.open(job.id, start).await? {
             Opened::Made if job.has_answers() => {
@@ -104,7 +104,7 @@ impl Live {
             Opened::Found if job.is_open() => self.catch_up(job).await?,
             Opened::Found => {}
         }
-        place.is_open = true;
+        at.is_open = true;
         Ok(())
     }
 
@@ -160,7 +160,7 @@ impl Live {
         }
         for host in touched {
             if let Some(host) = self.hosts.index.get(host).filter(|host| host.open_targets.is_attached()) {
-                tell(&host, job);
+                sync_open_target(&host, job);
             }
         }
         is_restored
@@ -173,14 +173,14 @@ impl Live {
         }
         for host in job.waiting().iter().filter_map(|id| self.hosts.index.get(id.cast_signed())) {
             if host.open_targets.is_attached() {
-                tell(&host, job);
+                sync_open_target(&host, job);
             }
         }
     }
 }
 
 /// Brings a host's open targets up to the view of a job.
-pub(super) fn tell(host: &Host, job: &Job) {
+pub(super) fn sync_open_target(host: &Host, job: &Job) {
     match job.open_target(host.id) {
         Some(OpenTarget::Pending { retry_alone: false }) => host.open_targets.add(job.id, job.discovery.is_some()),
         Some(OpenTarget::Pending { retry_alone: true }) => host.open_targets.again(job.id, job.discovery.is_some()),

@@ -19,7 +19,7 @@ pub struct Follower {
     cursor: u64,
     end: watch::Receiver<u64>,
     is_over: bool,
-    _place: OwnedSemaphorePermit,
+    _permit: OwnedSemaphorePermit,
 }
 
 impl Live {
@@ -29,7 +29,7 @@ impl Live {
     /// As for [`Live::job`], and [`Error::Unavailable`] when too many are followed.
     pub async fn follow(self: &Arc<Self>, principal: &Principal, id: i64, cursor: u64) -> Result<Follower> {
         let job = self.job(principal, id).await?;
-        let Ok(place) = Arc::clone(&self.followers).try_acquire_owned() else {
+        let Ok(permit) = Arc::clone(&self.followers).try_acquire_owned() else {
             self.metrics.limit_hit("live_max_followers");
             return Err(Error::Unavailable(format!(
                 "{} live queries are followed (live.max_followers); end some first",
@@ -39,7 +39,7 @@ impl Live {
         let gone = || Error::NotFound { kind: "Live query", key: format!("with id={id}") };
         self.reopen(&job).await?;
         let end = self.bus.watch(id).ok_or_else(gone)?;
-        Ok(Follower { live: Arc::clone(self), job, cursor, end, is_over: false, _place: place })
+        Ok(Follower { live: Arc::clone(self), job, cursor, end, is_over: false, _permit: permit })
     }
 }
 

@@ -12,7 +12,7 @@ use serde_json::json;
 use super::job::status_name;
 use super::notes::Ending;
 use super::{Job, Live, States, targets};
-use crate::bus::{ChangeEvent, BusError};
+use crate::bus::{BusError, ChangeEvent};
 use crate::clock::Moment;
 use crate::fleet::access::{Permission, Principal};
 use crate::fleet::{Error, Result, sql};
@@ -170,11 +170,11 @@ impl Live {
             return Ok(Question { sql: text.to_owned(), query_name: String::new(), discovery: None });
         }
         let mut saved = store::queries::all(self.store.reader()).await?.into_iter();
-        let (place, found) = match ask {
+        let (path, found) = match ask {
             Ask::Numbered(id) => ("query_id", saved.find(|query| query.id == id)),
             Ask::Named(name) | Ask::Sql(name) => ("query_name", saved.find(|query| query.name == name)),
         };
-        let saved = found.ok_or_else(|| Error::invalid(place, format!("there is no query {ask}")))?;
+        let saved = found.ok_or_else(|| Error::invalid(path, format!("there is no query {ask}")))?;
         let needed = if saved.observer_can_run { Permission::ReadQueries } else { Permission::RunLiveQueries };
         principal.may(needed)?;
         Ok(Question { sql: saved.query, query_name: saved.name, discovery: None })

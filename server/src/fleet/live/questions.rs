@@ -8,7 +8,7 @@ use futures_util::future::join_all;
 use muster_api::rest::{LiveStatus, TargetState};
 use serde_json::{Map, Value, json};
 
-use super::fold::tell;
+use super::fold::sync_open_target;
 use super::job::OpenTarget;
 use super::notes::Ending;
 use super::open_targets::Verdict;
@@ -77,7 +77,7 @@ impl Live {
         host.open_targets.attach();
         for job in self.open_jobs() {
             if job.open_target(host.id).is_some() {
-                tell(host, &job);
+                sync_open_target(host, &job);
             }
         }
     }
@@ -89,7 +89,7 @@ impl Live {
             return None;
         };
         if !matches!(job.open_target(host.id), Some(OpenTarget::Pending { .. })) {
-            tell(host, &job);
+            sync_open_target(host, &job);
             return None;
         }
         let claimed = self.bus.claim(id, host.id, now, is_alone).await;
@@ -99,7 +99,7 @@ impl Live {
         }
         // Also when another node holds the claim, or one whose reply was lost: then the host owes an answer.
         match self.fold(&job).await {
-            Ok(()) => tell(host, &job),
+            Ok(()) => sync_open_target(host, &job),
             Err(error) => tracing::warn!(%error, live_query = id, "what becomes of a live query is seen later"),
         }
         claimed.is_ok_and(|is_claimed| is_claimed).then_some(job)
@@ -139,7 +139,7 @@ impl Live {
                 continue;
             };
             if !matches!(job.open_target(host.id), Some(OpenTarget::Sent { .. })) {
-                tell(host, &job);
+                sync_open_target(host, &job);
                 continue;
             }
             let outcome = match verdict {
@@ -147,7 +147,7 @@ impl Live {
                 _ => self.give_up(host, &job, verdict, now).await,
             };
             match outcome {
-                Ok(()) => tell(host, &job),
+                Ok(()) => sync_open_target(host, &job),
                 Err(error) => tracing::warn!(%error, live_query = id, "a lost answer is dealt with later"),
             }
         }

@@ -1,17 +1,17 @@
 //! Agents' log lines: kept before they are acknowledged, and kept once.
 
+mod batch_lock;
 mod lines;
 mod replay;
-mod batch_lock;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::Semaphore;
 
+pub use batch_lock::Sharing;
 pub use lines::LogLines;
 pub use replay::{LastBatch, LineHasher};
-pub use batch_lock::Sharing;
 
 use self::batch_lock::BatchLock;
 
@@ -97,7 +97,7 @@ impl Logs {
             Some(sharing) => sharing.begin(host.id, stream).await,
             None => BatchLock::Unavailable,
         };
-        let told = match &lock {
+        let shared_last = match &lock {
             BatchLock::Held { last } => last.as_ref(),
             BatchLock::Unavailable => None,
             BatchLock::Busy => {
@@ -105,8 +105,8 @@ impl Logs {
                 return Err(Error::Unavailable("another server is keeping lines of this host".to_owned()));
             }
         };
-        // What others know is older than what they could not be told.
-        let known = told.filter(|_| !last.is_untold).unwrap_or(&last);
+        // What others know is older than what they could not be shared_last.
+        let known = shared_last.filter(|_| !last.is_unshared).unwrap_or(&last);
         let (mut batch, new_lines) = known.without_repeats(self.hasher, lines);
         let count = new_lines.len() as u64;
         let repeated = batch.len() as u64 - count;
@@ -119,9 +119,9 @@ impl Logs {
             _ => append.await,
         };
         if let Some(sharing) = &self.sharing {
-            let is_told =
-                matches!(lock, BatchLock::Held { .. }) && sharing.end(host.id, stream, kept.is_ok().then_some(&batch)).await;
-            batch.is_untold = !is_told;
+            let is_told = matches!(lock, BatchLock::Held { .. })
+                && sharing.end(host.id, stream, kept.is_ok().then_some(&batch)).await;
+            batch.is_unshared = !is_told;
         }
         kept?;
         self.remember(&mut last, batch);
@@ -138,7 +138,7 @@ impl Logs {
             Stream::Status => &self.statuses,
         };
         sink.append(lines.into_bytes()).await.map_err(|error| {
-            // The sink has told the operator where and why; agents need not know.
+            // The sink has shared_last the operator where and why; agents need not know.
             tracing::debug!(%error, host_id = host.id, "log lines were refused");
             Error::Unavailable("the log lines could not be kept".to_owned())
         })

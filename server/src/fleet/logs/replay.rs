@@ -46,14 +46,14 @@ pub struct LastBatch {
     /// Sorted; equal lines stand as often as they came.
     hashes: Box<[u64]>,
     /// Other nodes could not be told of it, so what they know is older.
-    pub is_untold: bool,
+    pub is_unshared: bool,
 }
 
 impl LastBatch {
     /// A batch another node has kept.
     pub fn of(mut hashes: Vec<u64>) -> Self {
         hashes.sort_unstable();
-        Self { hashes: hashes.into(), is_untold: false }
+        Self { hashes: hashes.into(), is_unshared: false }
     }
 
     pub fn len(&self) -> usize {
@@ -69,7 +69,7 @@ impl LastBatch {
         let mut hashed: Vec<(u64, usize)> =
             lines.iter().enumerate().map(|(index, line)| (hasher.hash(line), index)).collect();
         hashed.sort_unstable();
-        let batch = Self { hashes: hashed.iter().map(|(hash, _)| *hash).collect(), is_untold: false };
+        let batch = Self { hashes: hashed.iter().map(|(hash, _)| *hash).collect(), is_unshared: false };
         let Some(repeats) = self.found_in(&hashed) else { return (batch, lines) };
         let new_lines = lines.iter().zip(repeats).filter(|(_, is_repeat)| !is_repeat).map(|(line, _)| line).collect();
         (batch, new_lines)

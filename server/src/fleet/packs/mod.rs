@@ -107,7 +107,7 @@ impl Packs {
                 let pack = packs::ActiveModel { created_at: Set(draft.now), ..row(&spec, draft.now)? };
                 let id = store::packs::insert(draft.tx, pack).await?;
                 store::packs::set_targets(draft.tx, id, &label_ids).await?;
-                draft.tell("created_pack", json!({ "pack_id": id, "pack_name": spec.name }));
+                draft.record("created_pack", json!({ "pack_id": id, "pack_name": spec.name }));
                 Ok(id)
             })
             .await?;
@@ -133,7 +133,7 @@ impl Packs {
                 let pack = packs::ActiveModel { id: Unchanged(id), ..row(&spec, draft.now)? };
                 store::packs::update(draft.tx, pack).await?;
                 store::packs::set_targets(draft.tx, id, &label_ids).await?;
-                draft.tell("edited_pack", json!({ "pack_id": id, "pack_name": spec.name }));
+                draft.record("edited_pack", json!({ "pack_id": id, "pack_name": spec.name }));
                 Ok(())
             })
             .await?;
@@ -167,7 +167,7 @@ impl Packs {
             .make(principal, false, async |draft| {
                 let pack = find(draft.tx).await?;
                 store::packs::delete(draft.tx, pack.id).await?;
-                draft.tell("deleted_pack", json!({ "pack_id": pack.id, "pack_name": pack.name }));
+                draft.record("deleted_pack", json!({ "pack_id": pack.id, "pack_name": pack.name }));
                 Ok(())
             })
             .await

@@ -7,40 +7,40 @@ use sea_orm::Set;
 
 use crate::clock::Moment;
 use crate::fleet::names::{check_description, check_pack_name, check_platform, check_shard, check_sql, check_version};
-use crate::fleet::{Problem, Result, place, scheduled, specs};
+use crate::fleet::{Problem, Result, path, scheduled, specs};
 use crate::store::entity::packs;
 
 /// The pack that holds the global schedule. Agents see it under this name, operators do not see it among packs.
 pub(in crate::fleet) const GLOBAL: &str = "Global";
 
-/// Says what is wrong or doubtful with a pack and its queries; `place` gives the path of each of its keys.
+/// Says what is wrong or doubtful with a pack and its queries; `path` gives the path of each of its keys.
 pub(in crate::fleet) fn check(
-    place: impl Fn(&str) -> String,
+    path: impl Fn(&str) -> String,
     spec: &PackSpec,
     problems: &mut Vec<Problem>,
     warnings: &mut Vec<Problem>,
 ) {
-    check_pack_name(&place("name"), &spec.name, problems);
+    check_pack_name(&path("name"), &spec.name, problems);
     if spec.name == GLOBAL {
-        problems.push(Problem::new(place("name"), format!("{GLOBAL:?} is the global schedule's name; choose another")));
+        problems.push(Problem::new(path("name"), format!("{GLOBAL:?} is the global schedule's name; choose another")));
     }
-    check_description(&place("description"), &spec.description, problems);
-    check_platform(&place("platform"), &spec.platform, problems, warnings);
-    check_version(&place("version"), &spec.version, problems);
-    check_shard(&place("shard"), spec.shard, problems);
+    check_description(&path("description"), &spec.description, problems);
+    check_platform(&path("platform"), &spec.platform, problems, warnings);
+    check_version(&path("version"), &spec.version, problems);
+    check_shard(&path("shard"), spec.shard, problems);
     for (position, sql) in spec.discovery.iter().enumerate() {
-        check_sql(&place::item(&place("discovery"), position), sql, problems);
+        check_sql(&path::item(&path("discovery"), position), sql, problems);
     }
     if !spec.targets.teams.is_empty() {
-        problems.push(Problem::new(place("targets.teams"), "there are no teams; target labels instead"));
+        problems.push(Problem::new(path("targets.teams"), "there are no teams; target labels instead"));
     }
     let mut names = HashSet::new();
     for (position, query) in spec.queries.iter().enumerate() {
-        let place = |key: &str| place::member(&place::item(&place("queries"), position), key);
-        scheduled::check(place, query, problems, warnings);
+        let path = |key: &str| path::member(&path::item(&path("queries"), position), key);
+        scheduled::check(path, query, problems, warnings);
         if !names.insert(query.scheduled_name()) {
             problems.push(Problem::new(
-                place(if query.name.is_empty() { "query" } else { "name" }),
+                path(if query.name.is_empty() { "query" } else { "name" }),
                 format!("{:?} is scheduled twice in this pack; give one another name", query.scheduled_name()),
             ));
         }

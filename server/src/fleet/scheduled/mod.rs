@@ -106,7 +106,7 @@ impl Schedules {
                     ..row(query.id, &spec, draft.now)
                 };
                 let id = store::scheduled::insert(draft.tx, scheduled).await?;
-                tell(draft, &pack);
+                record_edit(draft, &pack);
                 Ok(id)
             })
             .await?;
@@ -145,7 +145,7 @@ impl Schedules {
                 }
                 let scheduled = scheduled_queries::ActiveModel { id: Unchanged(id), ..row(query.id, &spec, draft.now) };
                 store::scheduled::update(draft.tx, scheduled).await?;
-                tell(draft, &pack);
+                record_edit(draft, &pack);
                 Ok(())
             })
             .await?;
@@ -162,7 +162,7 @@ impl Schedules {
             .make(principal, false, async |draft| {
                 let (row, pack) = find(draft.tx, within, id).await?;
                 store::scheduled::delete(draft.tx, row.id).await?;
-                tell(draft, &pack);
+                record_edit(draft, &pack);
                 Ok(())
             })
             .await
@@ -234,8 +234,8 @@ async fn find(
     Ok((row, pack))
 }
 
-fn tell(draft: &mut Draft<'_>, pack: &entity::packs::Model) {
-    draft.tell("edited_pack", json!({ "pack_id": pack.id, "pack_name": pack.name }));
+fn record_edit(draft: &mut Draft<'_>, pack: &entity::packs::Model) {
+    draft.record("edited_pack", json!({ "pack_id": pack.id, "pack_name": pack.name }));
 }
 
 fn already_exists(spec: &PackQuery) -> Error {

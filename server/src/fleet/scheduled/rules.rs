@@ -13,26 +13,22 @@ use crate::store::entity::scheduled_queries;
 /// What agents allow, in seconds: up to a week.
 const INTERVALS: std::ops::RangeInclusive<u32> = 1..=604_800;
 
-/// Says what is wrong or doubtful with a scheduled query; `place` gives the path of each of its keys.
+/// Says what is wrong or doubtful with a scheduled query; `path` gives the path of each of its keys.
 pub(in crate::fleet) fn check(
-    place: impl Fn(&str) -> String,
+    path: impl Fn(&str) -> String,
     query: &PackQuery,
     problems: &mut Vec<Problem>,
     warnings: &mut Vec<Problem>,
 ) {
-    check_name(&place("query"), &query.query, problems);
-    check_scheduled_name(
-        &place(if query.name.is_empty() { "query" } else { "name" }),
-        query.scheduled_name(),
-        problems,
-    );
-    check_description(&place("description"), &query.description, problems);
-    check_platform(&place("platform"), &query.platform, problems, warnings);
-    check_version(&place("version"), &query.version, problems);
-    check_shard(&place("shard"), query.shard, problems);
+    check_name(&path("query"), &query.query, problems);
+    check_scheduled_name(&path(if query.name.is_empty() { "query" } else { "name" }), query.scheduled_name(), problems);
+    check_description(&path("description"), &query.description, problems);
+    check_platform(&path("platform"), &query.platform, problems, warnings);
+    check_version(&path("version"), &query.version, problems);
+    check_shard(&path("shard"), query.shard, problems);
     if !INTERVALS.contains(&query.interval) {
         let reason = format!("expects {} to {} seconds; agents skip anything else", INTERVALS.start(), INTERVALS.end());
-        problems.push(Problem::new(place("interval"), reason));
+        problems.push(Problem::new(path("interval"), reason));
     }
 }
 

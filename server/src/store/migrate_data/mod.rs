@@ -33,7 +33,7 @@ pub struct Copied {
 ///
 /// # Errors
 /// What stands in the way, and rows that differ in the end. Running it again continues.
-pub async fn migrate_data(from: &config::Sqlite, to: &config::Mysql, mut tell: impl FnMut(&str)) -> Result<Copied> {
+pub async fn migrate_data(from: &config::Sqlite, to: &config::Mysql, mut report: impl FnMut(&str)) -> Result<Copied> {
     let source = Source::open(&from.path)?;
     let target = Target::open(to, &source).await?;
     let mut copied = Copied::default();
@@ -57,7 +57,7 @@ pub async fn migrate_data(from: &config::Sqlite, to: &config::Mysql, mut tell: i
                 ),
             });
         }
-        tell(&format!("{}: {} rows, checksum {:032x}", table.name, here.rows, here.checksum));
+        report(&format!("{}: {} rows, checksum {:032x}", table.name, here.rows, here.checksum));
         copied.tables += 1;
         copied.rows += here.rows;
     }

@@ -22,6 +22,7 @@ async fn a_batch_of_too_many_lines_is_refused() {
     let body = format!("{{\"node_key\":\"{}\",\"log_type\":\"result\",\"data\":[{lines}0]}}", agent.node_key());
     crate::support::assert_refused(&agent.raw(loadtest::agent::AgentEndpoint::Log, body, &[]).await, "too many lines");
     let stranger = format!("{{\"node_key\":\"nobody\",\"log_type\":\"result\",\"data\":[{lines}0]}}");
-    let exchange = agent.raw(loadtest::agent::AgentEndpoint::Log, stranger, &[("Authorization", "NodeKey nobody")]).await;
+    let exchange =
+        agent.raw(loadtest::agent::AgentEndpoint::Log, stranger, &[("Authorization", "NodeKey nobody")]).await;
     assert!(exchange.verdict.is_node_invalid(), "{exchange:?}");
 }

@@ -70,5 +70,8 @@ async fn a_secret_in_the_query_string_changes_nothing() {
     let body = super::good_body(&agent, AgentEndpoint::Config);
     assert!(agent.post(&path, AgentEndpoint::Config, body.clone(), &[]).await.verdict.is_success());
     let other = server.agent(2);
-    assert!(matches!(other.post(&path, AgentEndpoint::Config, r#"{"node_key":""}"#, &[]).await.verdict, Verdict::NodeInvalid));
+    assert!(matches!(
+        other.post(&path, AgentEndpoint::Config, r#"{"node_key":""}"#, &[]).await.verdict,
+        Verdict::NodeInvalid
+    ));
 }

@@ -1,7 +1,7 @@
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
-use loadtest::agent::{Counters, AgentEndpoint};
+use loadtest::agent::{AgentEndpoint, Counters};
 use loadtest::{Exchange, TestAgent, Verdict};
 
 use super::cluster::Cluster;
@@ -157,13 +157,13 @@ fn success(exchange: &Exchange) -> Result<(), String> {
 async fn a_killed_database_is_used_again_without_a_herd() {
     const INTERVALS: [&str; 2] = ["osquery_detail_update_interval=20s", "osquery_label_update_interval=20s"];
     let _turn = turn().await;
-    let mut setup = Outage::start(&INTERVALS).await;
-    setup.cluster.mariadb.kill();
-    setup.endure("database killed", Reach::Away).await;
-    let asked_before = setup.cluster.metric("muster_questions_total").await;
+    let mut outage = Outage::start(&INTERVALS).await;
+    outage.cluster.mariadb.kill();
+    outage.endure("database killed", Reach::Away).await;
+    let asked_before = outage.cluster.metric("muster_questions_total").await;
     let now = "SELECT CAST(UNIX_TIMESTAMP(NOW(6)) * 1000000 AS SIGNED)";
-    tokio::task::block_in_place(|| setup.cluster.mariadb.resume());
-    let back = eventually("the database is there", RECOVERED_WITHIN, async || Some(setup.cluster.number(now))).await;
+    tokio::task::block_in_place(|| outage.cluster.mariadb.resume());
+    let back = eventually("the database is there", RECOVERED_WITHIN, async || Some(outage.cluster.number(now))).await;
 
     // Questions per host are the same for all, and so tell hosts.
     let (mut peak, mut last, mut looked) = (0.0_f64, asked_before, Instant::now());
@@ -171,11 +171,11 @@ async fn a_killed_database_is_used_again_without_a_herd() {
         if looked.elapsed() < Duration::from_secs(1) {
             return None;
         }
-        let asked = setup.cluster.metric("muster_questions_total").await;
+        let asked = outage.cluster.metric("muster_questions_total").await;
         peak = peak.max((asked - last) / looked.elapsed().as_secs_f64());
         (last, looked) = (asked, Instant::now());
         let due = format!("SELECT count(*) FROM hosts WHERE detail_updated_at < {back}");
-        (setup.cluster.number(&due) <= i64::from(STRANGERS)).then_some(())
+        (outage.cluster.number(&due) <= i64::from(STRANGERS)).then_some(())
     })
     .await;
     let of_one = (last - asked_before) / f64::from(AGENTS);
@@ -183,41 +183,41 @@ async fn a_killed_database_is_used_again_without_a_herd() {
     eprintln!("database killed: at most {hosts:.1} of {AGENTS} hosts were asked in a second after its return");
     assert!(of_one > 5.0, "{of_one} questions to a host");
     assert!(hosts < f64::from(AGENTS) / 3.0, "{hosts} hosts a second are a herd");
-    setup.recovers("database killed").await;
+    outage.recovers("database killed").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_database_that_takes_no_writes_keeps_serving_known_hosts() {
     let _turn = turn().await;
-    let mut setup = Outage::start(&[]).await;
-    setup.cluster.mariadb.admin().execute("SET GLOBAL read_only = 1").unwrap();
-    setup.endure("database read-only", Reach::ReadOnly).await;
-    setup.cluster.mariadb.admin().execute("SET GLOBAL read_only = 0").unwrap();
-    setup.recovers("database read-only").await;
+    let mut outage = Outage::start(&[]).await;
+    outage.cluster.mariadb.admin().execute("SET GLOBAL read_only = 1").unwrap();
+    outage.endure("database read-only", Reach::ReadOnly).await;
+    outage.cluster.mariadb.admin().execute("SET GLOBAL read_only = 0").unwrap();
+    outage.recovers("database read-only").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_slow_database_delays_no_known_host() {
     let _turn = turn().await;
-    let mut setup = Outage::start(&[]).await;
-    setup.cluster.database_way.set(Passage::Slow(Duration::from_secs(1)));
-    setup.endure("database 1 s slower", Reach::Slow).await;
-    setup.cluster.database_way.set(Passage::Open);
-    setup.recovers("database 1 s slower").await;
+    let mut outage = Outage::start(&[]).await;
+    outage.cluster.database_way.set(Passage::Slow(Duration::from_secs(1)));
+    outage.endure("database 1 s slower", Reach::Slow).await;
+    outage.cluster.database_way.set(Passage::Open);
+    outage.recovers("database 1 s slower").await;
 }
 
 /// As when the network loses everything, until connections are found to be broken.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_silent_database_is_not_waited_for() {
     let _turn = turn().await;
-    let mut setup = Outage::start(&[]).await;
-    setup.cluster.database_way.set(Passage::Frozen);
-    setup.endure("database silent", Reach::Away).await;
-    setup.cluster.database_way.set(Passage::Cut);
+    let mut outage = Outage::start(&[]).await;
+    outage.cluster.database_way.set(Passage::Frozen);
+    outage.endure("database silent", Reach::Away).await;
+    outage.cluster.database_way.set(Passage::Cut);
     eventually("the servers find out", RECOVERED_WITHIN, async || {
-        (setup.cluster.readiness(0).await.0 == 503).then_some(())
+        (outage.cluster.readiness(0).await.0 == 503).then_some(())
     })
     .await;
-    setup.cluster.database_way.set(Passage::Open);
-    setup.recovers("database silent").await;
+    outage.cluster.database_way.set(Passage::Open);
+    outage.recovers("database silent").await;
 }

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use loadtest::Flags;
-use loadtest::agent::{Counters, AgentEndpoint, Request, Thread};
+use loadtest::agent::{AgentEndpoint, Counters, Request, Thread};
 use loadtest::live::{self, SharedAgent};
 use loadtest::transport::{Direct, Response, Transport, TransportError};
 use serde_json::Value;

@@ -46,7 +46,7 @@ async fn who_is_asked_is_fixed_at_the_start() {
 async fn what_nobody_is_called_is_refused() {
     let server = TestServer::start().await;
     hosts(&server, 1).await;
-    for (request, place) in [
+    for (request, path) in [
         (json!({ "query": "SELECT 1", "targets": { "hosts": ["nobody"] } }), "targets.hosts[0]"),
         (json!({ "query": "SELECT 1", "targets": { "labels": ["All Hosts", "none"] } }), "targets.labels[1]"),
         (json!({ "query": "SELECT 1", "targets": {} }), "targets"),
@@ -56,7 +56,7 @@ async fn what_nobody_is_called_is_refused() {
     ] {
         let answer = server.rest.post("live_queries", &request).await;
         assert_eq!(answer.status, 422, "{request}");
-        assert!(answer.problems()[0].starts_with(place), "{request}: {:?}", answer.problems());
+        assert!(answer.problems()[0].starts_with(path), "{request}: {:?}", answer.problems());
     }
 }
 

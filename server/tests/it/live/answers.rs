@@ -33,7 +33,9 @@ async fn recorded_shapes_end_in_the_right_state() {
         (b"\"\"", 0, "", TargetState::Answered),
     ] {
         let id = ask(&server, &format!("SELECT {status}, '{message}'")).await.id;
-        agents[0].raw(AgentEndpoint::DistributedRead, json!({ "node_key": agents[0].node_key() }).to_string(), &[]).await;
+        agents[0]
+            .raw(AgentEndpoint::DistributedRead, json!({ "node_key": agents[0].node_key() }).to_string(), &[])
+            .await;
         let name = format!("fleet_distributed_query_{id}");
         let mut body = format!("{{\"queries\":{{\"{name}\":").into_bytes();
         body.extend_from_slice(rows);
@@ -45,7 +47,10 @@ async fn recorded_shapes_end_in_the_right_state() {
             .as_bytes(),
         );
         assert!(agents[0].raw(AgentEndpoint::DistributedWrite, body.clone(), &[]).await.verdict.is_success());
-        assert!(agents[0].raw(AgentEndpoint::DistributedWrite, body, &[]).await.verdict.is_success(), "a repeat is taken");
+        assert!(
+            agents[0].raw(AgentEndpoint::DistributedWrite, body, &[]).await.verdict.is_success(),
+            "a repeat is taken"
+        );
         let kept = answers(&server, id, 0).await;
         assert_eq!(kept.len(), 1, "and kept once");
         assert_eq!(kept[0].state, state, "{message}");

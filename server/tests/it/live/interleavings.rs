@@ -25,7 +25,8 @@ struct Held {
 
 /// Of what has a discovery query, some of it finds something on this host now.
 async fn read(agent: &TestAgent, held: &mut Held, random: &mut StdRng) {
-    let exchange = agent.raw(AgentEndpoint::DistributedRead, json!({ "node_key": agent.node_key() }).to_string(), &[]).await;
+    let exchange =
+        agent.raw(AgentEndpoint::DistributedRead, json!({ "node_key": agent.node_key() }).to_string(), &[]).await;
     if exchange.verdict.is_success() {
         let answer = object(&exchange);
         let names = crate::checkin::names(&answer);

@@ -46,7 +46,7 @@ async fn limits_hold_together() {
         let id = sample(&server, limits.clone()).await;
         assert_eq!(counts(&server, id).await.targets, expected, "{limits}");
     }
-    for (limits, place) in [
+    for (limits, path) in [
         (json!({ "percent": 0 }), "percent"),
         (json!({ "percent": 101 }), "percent"),
         (json!({ "max_hosts": 0 }), "max_hosts"),
@@ -55,6 +55,6 @@ async fn limits_hold_together() {
         request.as_object_mut().unwrap().extend(limits.as_object().unwrap().clone());
         let answer = server.rest.post("live_queries", &request).await;
         assert_eq!(answer.status, 422, "{limits}");
-        assert!(answer.problems()[0].starts_with(place), "{limits}: {:?}", answer.problems());
+        assert!(answer.problems()[0].starts_with(path), "{limits}: {:?}", answer.problems());
     }
 }

@@ -67,7 +67,7 @@ async fn more_followers_than_allowed_are_told_to_come_back() {
     assert!(server.metric("muster_limit_hits_total{limit=\"live_max_followers\"}").await >= 1.0);
     server.rest.post(&format!("live_queries/{id}/cancel"), &serde_json::json!({})).await;
     first.text().await.unwrap();
-    crate::support::eventually("the place is free again", std::time::Duration::from_secs(20), async || {
+    crate::support::eventually("the permit is free again", std::time::Duration::from_secs(20), async || {
         (server.rest.get(&path).await.status == 200).then_some(())
     })
     .await;

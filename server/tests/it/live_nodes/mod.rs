@@ -1,8 +1,8 @@
 //! Several servers over one database and one Redis behave as one, also in live queries.
 
 mod accounting;
-mod notifications;
 mod campaigns;
+mod notifications;
 mod outages;
 mod quiet;
 

@@ -208,7 +208,7 @@ async fn users_and_sessions_at_once() {
     assert_eq!(other.rest.with_token(&token).get("me").await.status, 401);
 }
 
-/// A place in the feed is taken before the change is committed: a later one may be seen first.
+/// A position in the feed is taken before the change is committed: a later one may be seen first.
 #[tokio::test]
 async fn a_change_that_is_committed_late() {
     let (one, other) = two().await;
@@ -218,10 +218,10 @@ async fn a_change_that_is_committed_late() {
         .await;
     one.rest.apply(&pack("p", &["m"], 60)).await;
     let database = one.database();
-    let append = |place: i64| {
+    let append = |position: i64| {
         let now = one.clock.now().0;
         database.execute(&format!(
-            "INSERT INTO host_changes (id, host_id, kind, changed_at) VALUES ({place}, 1, 'changed', {now})"
+            "INSERT INTO host_changes (id, host_id, kind, changed_at) VALUES ({position}, 1, 'changed', {now})"
         ));
     };
     append(1_000);

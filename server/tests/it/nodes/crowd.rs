@@ -5,7 +5,7 @@ use std::time::Duration;
 use loadtest::{TestAgent, Verdict};
 
 use crate::checkin::{label, questions};
-use crate::support::{Ledger, KeptLines, TestServer, deliver_all};
+use crate::support::{KeptLines, Ledger, TestServer, deliver_all};
 
 const AGENTS: u32 = 200;
 const ROUNDS: u32 = 12;

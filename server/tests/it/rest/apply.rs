@@ -80,8 +80,8 @@ async fn all_problems_are_told_at_once() {
     assert_eq!(answer.status, 422);
     let problems = answer.problems();
     assert_eq!(problems.len(), 3, "{problems:?}");
-    for (problem, place) in problems.iter().zip(["[0].spec.name: ", "[1].spec.query: ", "[2].spec.query: "]) {
-        assert!(problem.starts_with(&format!("documents{place}")), "{problem}");
+    for (problem, path) in problems.iter().zip(["[0].spec.name: ", "[1].spec.query: ", "[2].spec.query: "]) {
+        assert!(problem.starts_with(&format!("documents{path}")), "{problem}");
     }
 }
 

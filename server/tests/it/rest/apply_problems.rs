@@ -23,15 +23,15 @@ fn options(config: Value) -> Value {
 }
 
 /// Applies each document beside a good one, and checks the place of what is wrong with it.
-async fn assert_places(cases: &[(Value, &str)]) {
+async fn assert_paths(cases: &[(Value, &str)]) {
     let server = TestServer::start().await;
     let known = doc("query", json!({ "name": "known", "query": "SELECT 1" }));
-    for (document, place) in cases {
+    for (document, path) in cases {
         let answer = server.rest.try_apply(&[known.clone(), document.clone()], false).await;
         assert_eq!(answer.status, 422, "{document}: {}", answer.text);
         assert_eq!(answer.json()["message"], "Validation Failed");
         let problems = answer.problems();
-        let expected = format!("documents[1]{place}: ");
+        let expected = format!("documents[1]{path}: ");
         assert!(problems.iter().any(|problem| problem.starts_with(&expected)), "{document}: {problems:?}");
         assert_eq!(problems.len(), 1, "{document}: {problems:?}");
     }
@@ -40,7 +40,7 @@ async fn assert_places(cases: &[(Value, &str)]) {
 
 #[tokio::test]
 async fn unknown_keys_are_named_by_their_path() {
-    assert_places(&[
+    assert_paths(&[
         (json!({ "kind": "query", "spec": {}, "apiVersion": "v1", "more": 1 }), ".more"),
         (doc("query", json!({ "name": "a", "query": "SELECT 1", "qery": "" })), ".spec.qery"),
         (pack_query(json!({ "intervall": 5 })), ".spec.queries[0].intervall"),
@@ -58,7 +58,7 @@ async fn unknown_keys_are_named_by_their_path() {
 
 #[tokio::test]
 async fn wrong_types_are_named_by_their_path() {
-    assert_places(&[
+    assert_paths(&[
         (doc("query", json!({ "name": 7, "query": "SELECT 1" })), ".spec.name"),
         (doc("query", json!([])), ".spec"),
         (doc("query", json!("text")), ".spec"),
@@ -86,7 +86,7 @@ async fn wrong_types_are_named_by_their_path() {
 
 #[tokio::test]
 async fn what_is_not_there_is_named() {
-    assert_places(&[
+    assert_paths(&[
         (pack_query(json!({ "query": "unknown" })), ".spec.queries[0].query"),
         (pack(json!({ "targets": { "labels": ["All Hosts", "unknown"] } })), ".spec.targets.labels[1]"),
         (
@@ -100,7 +100,7 @@ async fn what_is_not_there_is_named() {
 #[tokio::test]
 async fn what_agents_would_not_understand_is_refused() {
     let long = "x".repeat(256);
-    assert_places(&[
+    assert_paths(&[
         (pack_query(json!({ "interval": 0 })), ".spec.queries[0].interval"),
         (pack_query(json!({ "interval": 604_801 })), ".spec.queries[0].interval"),
         (pack_query(json!({ "shard": 101 })), ".spec.queries[0].shard"),
@@ -147,10 +147,10 @@ async fn one_name_with_two_contents_is_refused() {
         (vec![options(json!({})), doc("options", json!({ "config": {} }))], "documents[1].kind: "),
         (vec![doc("pack", json!({ "name": "p" })), pack(json!({ "disabled": true }))], "documents[1].spec.name: "),
     ];
-    for (documents, place) in cases {
+    for (documents, path) in cases {
         let answer = server.rest.try_apply(&documents, false).await;
         assert_eq!(answer.status, 422, "{documents:?}: {}", answer.text);
-        assert!(answer.problems()[0].starts_with(place), "{}", answer.text);
+        assert!(answer.problems()[0].starts_with(path), "{}", answer.text);
     }
 }
 

@@ -26,7 +26,7 @@ async fn specs_are_written_and_read_kind_by_kind() {
 #[tokio::test]
 async fn what_is_wrong_is_placed_in_the_specs_that_were_sent() {
     let server = TestServer::start().await;
-    for (path, body, place) in [
+    for (path, body, wrong) in [
         (
             "spec/queries",
             json!({ "specs": [{ "name": "a", "query": "SELECT 1" }, { "name": "", "query": "x" }] }),
@@ -42,7 +42,7 @@ async fn what_is_wrong_is_placed_in_the_specs_that_were_sent() {
     ] {
         let answer = server.rest.post(path, &body).await;
         assert_eq!(answer.status, 422, "{path}: {}", answer.text);
-        assert!(answer.problems()[0].starts_with(&format!("{place}: ")), "{path}: {}", answer.text);
+        assert!(answer.problems()[0].starts_with(&format!("{wrong}: ")), "{path}: {}", answer.text);
     }
     assert_eq!(server.number("SELECT count(*) FROM queries"), 0);
     let answer = server.rest.send("PATCH", "config", Some(&json!({ "org_info": { "org_nam": "x" } }))).await;

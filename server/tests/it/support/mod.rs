@@ -15,9 +15,9 @@ mod server;
 mod shared_redis;
 mod wait;
 
-pub use agents::{Address, AGENT_ENDPOINTS, ENROLL_SECRET, assert_refused, log_body, object};
+pub use agents::{AGENT_ENDPOINTS, Address, ENROLL_SECRET, assert_refused, log_body, object};
 pub use database::{Database, on_mariadb};
-pub use lines::{Ledger, KeptLines};
+pub use lines::{KeptLines, Ledger};
 pub use load::{Load, Report, deliver_all};
 pub use process::{ServerProcess, ServerSetup};
 pub use proxy::{Passage, Proxy};

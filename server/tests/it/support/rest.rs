@@ -43,7 +43,7 @@ impl Answer {
         serde_json::from_str(&self.text).unwrap_or_else(|error| panic!("{error}: {self:?}"))
     }
 
-    /// The problems a refusal names, as `place: reason`.
+    /// The problems a refusal names, as `path: reason`.
     pub fn problems(&self) -> Vec<String> {
         assert!(self.status >= 400, "{}", self.text);
         let body: ErrorBody = serde_json::from_str(&self.text).unwrap_or_else(|error| panic!("{error}: {self:?}"));

@@ -27,14 +27,14 @@ pub struct Spool {
     written: u64,
     limit: u64,
     columns: Vec<String>,
-    places: HashMap<String, usize>,
+    indexes: HashMap<String, usize>,
 }
 
 impl Spool {
     pub fn new(format: &'static str, limit: u64) -> Self {
         let file = SpooledTempFile::new(MEMORY);
         let columns = vec![HOST_COLUMN.to_owned()];
-        Self { format, file, written: 0, limit, columns, places: HashMap::new() }
+        Self { format, file, written: 0, limit, columns, indexes: HashMap::new() }
     }
 
     /// Keeps an answer's rows. Fails with `Full` before it keeps more than it may.
@@ -42,11 +42,11 @@ impl Spool {
         for row in &answer.rows {
             let mut kept = vec![answer.hostname.clone()];
             for (column, cell) in cells(row) {
-                let place = self.place(column);
-                if kept.len() <= place {
-                    kept.resize(place + 1, String::new());
+                let index = self.index(column);
+                if kept.len() <= index {
+                    kept.resize(index + 1, String::new());
                 }
-                kept[place] = cell;
+                kept[index] = cell;
             }
             let mut line = serde_json::to_vec(&kept).context("cannot keep a row")?;
             line.push(b'\n');
@@ -59,14 +59,14 @@ impl Spool {
         Ok(())
     }
 
-    fn place(&mut self, column: &str) -> usize {
-        if let Some(place) = self.places.get(column) {
-            return *place;
+    fn index(&mut self, column: &str) -> usize {
+        if let Some(index) = self.indexes.get(column) {
+            return *index;
         }
-        let place = self.columns.len();
+        let index = self.columns.len();
         self.columns.push(column.to_owned());
-        self.places.insert(column.to_owned(), place);
-        place
+        self.indexes.insert(column.to_owned(), index);
+        index
     }
 
     pub fn columns(&self) -> &[String] {

@@ -1,4 +1,4 @@
--- KEYS: meta, events, the host's page, lines. ARGV: the host's place in its page, the event, the line. Gives whether it
+-- KEYS: meta, events, the host's page, lines. ARGV: the host's bits in its page, the event, the line. Gives whether it
 -- was taken, and the end of the lines. A line's id is where it ends, counted in bytes with a newline each; an empty one is
 -- none.
 local state = redis.call('HMGET', KEYS[1], 'closed', 'end')

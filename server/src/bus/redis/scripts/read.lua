@@ -1,4 +1,4 @@
--- KEYS: meta, lines. ARGV: first and last place a line may end, most lines. Gives the end of the lines, and lines: at
+-- KEYS: meta, lines. ARGV: lowest and highest offset at which a line may end, most lines. Gives the end of the lines, and lines: at
 -- least one if there is one, however far it reaches.
 local last = redis.call('HGET', KEYS[1], 'end')
 if not last then return {'-1', {}} end

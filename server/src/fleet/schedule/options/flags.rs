@@ -9,43 +9,42 @@ use super::shape::{Findings, nearest};
 /// Agents take any flag that begins so; nothing is known of its type.
 const CUSTOM: &str = "custom_";
 
-pub(super) fn check(place: &str, options: &Value, found: &mut Findings<'_>) {
-    for (here, flag, value) in found.members(place, options) {
+pub(super) fn check(path: &str, options: &Value, found: &mut Findings<'_>) {
+    for (here, flag, value) in found.members(path, options) {
         check_flag(&here, flag, value, found);
     }
 }
 
-fn check_flag(place: &str, flag: &str, value: &Value, found: &mut Findings<'_>) {
+fn check_flag(path: &str, flag: &str, value: &Value, found: &mut Findings<'_>) {
     if is_cli_only(flag) {
-        check_cli_only(place, flag, value, found);
+        check_cli_only(path, flag, value, found);
         return;
     }
     let known = known(flag);
     match value {
-        Value::Null => found.problem(place, "has no value; give one or remove the key"),
+        Value::Null => found.problem(path, "has no value; give one or remove the key"),
         Value::Number(number) if number.is_f64() => {
-            found.problem(place, "agents misread numbers with a decimal point; write a whole number");
+            found.problem(path, "agents misread numbers with a decimal point; write a whole number");
         }
         Value::String(text) if text.is_empty() => {
-            found.problem(place, "agents skip empty text, so it would change nothing; remove the key");
+            found.problem(path, "agents skip empty text, so it would change nothing; remove the key");
         }
         _ => {
             if let Some(known) = known.filter(|known| !known.kind.takes(value)) {
-                found.problem(place, format!("expects {}", known.kind.expected()));
+                found.problem(path, format!("expects {}", known.kind.expected()));
             } else if flag == "schedule_splay_percent" && matches!(super::parts::whole_number(value), Some(0 | 1)) {
-                found
-                    .problem(place, "agents take 0 and 1 for the default of 10; write a number above 100 for no splay");
+                found.problem(path, "agents take 0 and 1 for the default of 10; write a number above 100 for no splay");
             }
         }
     }
     if known.is_none() && !flag.starts_with(CUSTOM) {
         let meant = nearest(flag, KNOWN.iter().map(|known| known.name));
         let hint = meant.map(|meant| format!("; did you mean {meant}?")).unwrap_or_default();
-        found.warn(place, format!("not a flag known here, and agents ignore flags they do not know{hint}"));
+        found.warn(path, format!("not a flag known here, and agents ignore flags they do not know{hint}"));
     }
 }
 
-fn check_cli_only(place: &str, flag: &str, value: &Value, found: &mut Findings<'_>) {
+fn check_cli_only(path: &str, flag: &str, value: &Value, found: &mut Findings<'_>) {
     let written = match value {
         Value::String(text) => text.clone(),
         Value::Bool(_) | Value::Number(_) => value.to_string(),
@@ -55,9 +54,9 @@ fn check_cli_only(place: &str, flag: &str, value: &Value, found: &mut Findings<'
     let reason = format!("agents take this only from their flagfile; put --{flag}={written} there{alias}");
     // Fleet's own options have always had this one: a warning, so that exported files apply.
     if flag == "logger_plugin" && value == "tls" {
-        found.warn(place, reason);
+        found.warn(path, reason);
     } else {
-        found.problem(place, reason);
+        found.problem(path, reason);
     }
 }
 

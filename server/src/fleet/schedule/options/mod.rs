@@ -16,7 +16,7 @@ use serde_json::{Map, Value, json};
 
 use self::shape::Findings;
 use crate::fleet::names::meant_platform;
-use crate::fleet::{Problem, place};
+use crate::fleet::{Problem, path};
 
 pub(super) use cli_only::is_cli_only;
 pub(super) use known_flags::default_of;
@@ -89,26 +89,26 @@ pub(super) fn overridden_platforms(agent_options: &Value) -> impl Iterator<Item 
     platforms.and_then(Value::as_object).into_iter().flat_map(Map::keys)
 }
 
-/// Checks `{config, overrides: {platforms: {NAME: …}}}` under `place`.
-pub fn check(place: &str, options: &Value, problems: &mut Vec<Problem>, warnings: &mut Vec<Problem>) {
+/// Checks `{config, overrides: {platforms: {NAME: …}}}` under `path`.
+pub fn check(path: &str, options: &Value, problems: &mut Vec<Problem>, warnings: &mut Vec<Problem>) {
     let mut found = Findings { problems, warnings };
     let Some(parts) = options.as_object() else {
-        found.problem(place, "expects an object with config and overrides");
+        found.problem(path, "expects an object with config and overrides");
         return;
     };
     for (key, value) in parts {
-        let here = place::member(place, key);
+        let here = path::member(path, key);
         match key.as_str() {
             "config" => check_document(&here, value, &mut found),
             "overrides" if value.is_null() => {}
             "overrides" => check_overrides(&here, value, &mut found),
-            _ => found.unknown_key(place, key, "agent options have", &["config", "overrides"]),
+            _ => found.unknown_key(path, key, "agent options have", &["config", "overrides"]),
         }
     }
 }
 
-fn check_overrides(place: &str, overrides: &Value, found: &mut Findings<'_>) {
-    for (here, key, value) in found.members(place, overrides) {
+fn check_overrides(path: &str, overrides: &Value, found: &mut Findings<'_>) {
+    for (here, key, value) in found.members(path, overrides) {
         match key.as_str() {
             "platforms" if value.is_null() => {}
             "platforms" => {
@@ -119,34 +119,34 @@ fn check_overrides(place: &str, overrides: &Value, found: &mut Findings<'_>) {
                     check_document(&here, document, found);
                 }
             }
-            _ => found.unknown_key(place, key, "overrides have", &["platforms"]),
+            _ => found.unknown_key(path, key, "overrides have", &["platforms"]),
         }
     }
 }
 
 /// Checks a whole options document.
-fn check_document(place: &str, document: &Value, found: &mut Findings<'_>) {
+fn check_document(path: &str, document: &Value, found: &mut Findings<'_>) {
     let Some(members) = document.as_object() else {
-        found.problem(place, "expects an object");
+        found.problem(path, "expects an object");
         return;
     };
     if depth(document) > MAX_CONFIG_DEPTH {
-        let deepest = members.iter().max_by_key(|(_, value)| depth(value)).map(|(key, _)| place::member(place, key));
+        let deepest = members.iter().max_by_key(|(_, value)| depth(value)).map(|(key, _)| path::member(path, key));
         found.problem(
-            deepest.unwrap_or_else(|| place.to_owned()),
+            deepest.unwrap_or_else(|| path.to_owned()),
             format!("is nested deeper than the {MAX_CONFIG_DEPTH} levels agents read"),
         );
         return;
     }
     let categories = parts::categories(members);
     for (key, value) in members {
-        let here = place::member(place, key);
+        let here = path::member(path, key);
         match key.as_str() {
             "options" => flags::check(&here, value, found),
             "schedule" => packs::check_queries(&here, value, found),
             "packs" => packs::check(&here, value, &categories, found),
             _ if parts::check(&here, key, value, &categories, found) => {}
-            _ => found.unknown_key(place, key, "osquery reads", &ROOT_KEYS),
+            _ => found.unknown_key(path, key, "osquery reads", &ROOT_KEYS),
         }
     }
 }

@@ -9,7 +9,7 @@ use super::Categories;
 use super::parts::{self, whole_number};
 use super::shape::Findings;
 use crate::fleet::names::{check_pack_name, check_platform, check_scheduled_name, check_version};
-use crate::fleet::place;
+use crate::fleet::path;
 
 /// What agents allow, in seconds: up to a week.
 const INTERVALS: std::ops::RangeInclusive<u64> = 1..=604_800;
@@ -52,9 +52,9 @@ const PACK_KEYS: [&str; 16] = [
 const STICKY_PARTS: [&str; 3] = ["options", "views", "auto_table_construction"];
 
 /// Checks `packs`: each by its name, or several under `*`.
-pub(super) fn check(place: &str, packs: &Value, categories: &Categories<'_>, found: &mut Findings<'_>) {
+pub(super) fn check(path: &str, packs: &Value, categories: &Categories<'_>, found: &mut Findings<'_>) {
     let mut names = BTreeSet::new();
-    for (here, name, pack) in found.members(place, packs) {
+    for (here, name, pack) in found.members(path, packs) {
         if name != "*" {
             check_pack(&here, name, pack, categories, &mut names, found);
             continue;
@@ -66,29 +66,29 @@ pub(super) fn check(place: &str, packs: &Value, categories: &Categories<'_>, fou
 }
 
 fn check_pack<'v>(
-    place: &str,
+    path: &str,
     name: &'v str,
     pack: &'v Value,
     categories: &Categories<'v>,
     names: &mut BTreeSet<&'v str>,
     found: &mut Findings<'_>,
 ) {
-    check_pack_name(place, name, found.problems);
+    check_pack_name(path, name, found.problems);
     if !names.insert(name) {
-        found.problem(place, format!("pack {name:?} stands here twice; agents keep only one of them"));
+        found.problem(path, format!("pack {name:?} stands here twice; agents keep only one of them"));
     }
     if pack.is_string() {
-        found.problem(place, "agents that get their config over TLS cannot load a pack from a file; write the pack itself here, or apply it as a document of kind pack");
+        found.problem(path, "agents that get their config over TLS cannot load a pack from a file; write the pack itself here, or apply it as a document of kind pack");
         return;
     }
     let Some(members) = pack.as_object() else {
-        found.problem(place, "expects an object with queries");
+        found.problem(path, "expects an object with queries");
         return;
     };
     let mut known = parts::categories(members);
     known.extend(categories);
     for (key, value) in members {
-        let here = place::member(place, key);
+        let here = path::member(path, key);
         match key.as_str() {
             "queries" => check_queries(&here, value, found),
             "discovery" => found.list_of_sql(&here, value),
@@ -100,14 +100,14 @@ fn check_pack<'v>(
             _ if PACK_KEYS.contains(&key.as_str()) => {
                 parts::check(&here, key, value, &known, found);
             }
-            _ => found.unknown_key(place, key, "a pack has", &PACK_KEYS),
+            _ => found.unknown_key(path, key, "a pack has", &PACK_KEYS),
         }
     }
 }
 
 /// Checks scheduled queries, each by its name.
-pub(super) fn check_queries(place: &str, queries: &Value, found: &mut Findings<'_>) {
-    for (here, name, query) in found.members(place, queries) {
+pub(super) fn check_queries(path: &str, queries: &Value, found: &mut Findings<'_>) {
+    for (here, name, query) in found.members(path, queries) {
         check_scheduled_name(&here, name, found.problems);
         match query.as_object() {
             Some(members) => check_query(&here, members, found),
@@ -116,10 +116,10 @@ pub(super) fn check_queries(place: &str, queries: &Value, found: &mut Findings<'
     }
 }
 
-fn check_query(place: &str, query: &Map<String, Value>, found: &mut Findings<'_>) {
-    found.require(place, query, "query");
+fn check_query(path: &str, query: &Map<String, Value>, found: &mut Findings<'_>) {
+    found.require(path, query, "query");
     for (key, value) in query {
-        let here = place::member(place, key);
+        let here = path::member(path, key);
         match key.as_str() {
             "query" => found.sql(&here, value),
             "interval" => check_interval(&here, value, found),
@@ -133,41 +133,41 @@ fn check_query(place: &str, query: &Map<String, Value>, found: &mut Findings<'_>
             "startup_priority" if !value.is_u64() => found.problem(here, "expects a whole number"),
             "description" | "value" => expect_text(&here, value, found),
             "startup_priority" => {}
-            _ => found.unknown_key(place, key, "a scheduled query has", &QUERY_KEYS),
+            _ => found.unknown_key(path, key, "a scheduled query has", &QUERY_KEYS),
         }
     }
 }
 
-fn check_interval(place: &str, value: &Value, found: &mut Findings<'_>) {
+fn check_interval(path: &str, value: &Value, found: &mut Findings<'_>) {
     if value.is_f64() {
-        found.problem(place, "agents misread numbers with a decimal point; write a whole number");
+        found.problem(path, "agents misread numbers with a decimal point; write a whole number");
     } else if !whole_number(value).is_some_and(|seconds| INTERVALS.contains(&seconds)) {
         found.problem(
-            place,
+            path,
             format!("expects {} to {} seconds; agents skip anything else", INTERVALS.start(), INTERVALS.end()),
         );
     }
 }
 
-fn check_filter(place: &str, key: &str, value: &Value, found: &mut Findings<'_>) {
+fn check_filter(path: &str, key: &str, value: &Value, found: &mut Findings<'_>) {
     match (key, value.as_str()) {
         ("shard", _) => {
             if !whole_number(value).is_some_and(|shard| (1..=100).contains(&shard)) {
                 found.problem(
-                    place,
+                    path,
                     "expects 1 to 100; agents take 0 for all hosts, so remove the key if all are meant, or the query if none is",
                 );
             }
         }
-        ("platform", Some(platform)) => check_platform(place, platform, found.problems, found.warnings),
-        (_, Some(version)) => check_version(place, version, found.problems),
-        (_, None) => found.problem(place, "expects text"),
+        ("platform", Some(platform)) => check_platform(path, platform, found.problems, found.warnings),
+        (_, Some(version)) => check_version(path, version, found.problems),
+        (_, None) => found.problem(path, "expects text"),
     }
 }
 
 /// Agents do not look at these, and packs in the wild have numbers there too.
-fn expect_text(place: &str, value: &Value, found: &mut Findings<'_>) {
+fn expect_text(path: &str, value: &Value, found: &mut Findings<'_>) {
     if !value.is_string() && !value.is_number() {
-        found.problem(place, "expects text");
+        found.problem(path, "expects text");
     }
 }

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use super::Categories;
 use super::shape::Findings;
 use crate::fleet::names::check_platform;
-use crate::fleet::place;
+use crate::fleet::path;
 
 /// Intervals of decorators are whole minutes.
 const DECORATOR_STEP_SECS: u64 = 60;
@@ -21,65 +21,65 @@ pub(super) fn categories(document: &Map<String, Value>) -> Categories<'_> {
 
 /// Checks one part; `false` if there is none of that name.
 pub(super) fn check(
-    place: &str,
+    path: &str,
     key: &str,
     value: &Value,
     categories: &Categories<'_>,
     found: &mut Findings<'_>,
 ) -> bool {
     match key {
-        "decorators" => decorators(place, value, found),
+        "decorators" => decorators(path, value, found),
         "file_paths" => {
-            for (here, _, globs) in found.members(place, value) {
+            for (here, _, globs) in found.members(path, value) {
                 found.texts(&here, globs);
             }
         }
         "file_paths_query" => {
-            for (here, _, queries) in found.members(place, value) {
+            for (here, _, queries) in found.members(path, value) {
                 found.list_of_sql(&here, queries);
             }
         }
         "file_accesses" => {
-            for (here, category) in found.texts(place, value) {
+            for (here, category) in found.texts(path, value) {
                 expect_category(&here, category, categories, found);
             }
         }
-        "exclude_paths" => exclude_paths(place, value, categories, found),
-        "yara" => yara(place, value, categories, found),
+        "exclude_paths" => exclude_paths(path, value, categories, found),
+        "yara" => yara(path, value, categories, found),
         "auto_table_construction" => {
-            for (here, table, value) in found.members(place, value) {
+            for (here, table, value) in found.members(path, value) {
                 constructed_table(&here, table, value, found);
             }
         }
         "views" => {
-            for (here, name, sql) in found.members(place, value) {
+            for (here, name, sql) in found.members(path, value) {
                 expect_name(&here, name, found);
                 found.sql(&here, sql);
             }
         }
         "events" => {
             const KEYS: [&str; 3] = ["enable_subscribers", "disable_subscribers", "environment_variables"];
-            for (here, key, names) in found.members(place, value) {
+            for (here, key, names) in found.members(path, value) {
                 if KEYS.contains(&key.as_str()) {
                     found.texts(&here, names);
                 } else {
-                    found.unknown_key(place, key, "events have", &KEYS);
+                    found.unknown_key(path, key, "events have", &KEYS);
                 }
             }
         }
-        "prometheus_targets" => prometheus_targets(place, value, found),
-        "feature_vectors" => feature_vectors(place, value, found),
+        "prometheus_targets" => prometheus_targets(path, value, found),
+        "feature_vectors" => feature_vectors(path, value, found),
         // Data of other plugins; what it means is theirs.
         "kafka_topics" | "logger" => {
-            found.members(place, value);
+            found.members(path, value);
         }
         _ => return false,
     }
     true
 }
 
-fn decorators(place: &str, value: &Value, found: &mut Findings<'_>) {
-    for (here, key, value) in found.members(place, value) {
+fn decorators(path: &str, value: &Value, found: &mut Findings<'_>) {
+    for (here, key, value) in found.members(path, value) {
         match key.as_str() {
             "load" | "always" => found.list_of_sql(&here, value),
             "interval" => {
@@ -94,13 +94,13 @@ fn decorators(place: &str, value: &Value, found: &mut Findings<'_>) {
                     found.list_of_sql(&here, queries);
                 }
             }
-            _ => found.unknown_key(place, key, "decorators have", &["load", "always", "interval"]),
+            _ => found.unknown_key(path, key, "decorators have", &["load", "always", "interval"]),
         }
     }
 }
 
-fn exclude_paths(place: &str, value: &Value, categories: &Categories<'_>, found: &mut Findings<'_>) {
-    for (here, category, globs) in found.members(place, value) {
+fn exclude_paths(path: &str, value: &Value, categories: &Categories<'_>, found: &mut Findings<'_>) {
+    for (here, category, globs) in found.members(path, value) {
         found.texts(&here, globs);
         if !categories.contains(category.as_str()) {
             found.warn(&here, format!("excludes nothing: neither file_paths nor file_paths_query has {category:?}"));
@@ -108,9 +108,9 @@ fn exclude_paths(place: &str, value: &Value, categories: &Categories<'_>, found:
     }
 }
 
-fn yara(place: &str, value: &Value, categories: &Categories<'_>, found: &mut Findings<'_>) {
+fn yara(path: &str, value: &Value, categories: &Categories<'_>, found: &mut Findings<'_>) {
     let groups = value.get("signatures").and_then(Value::as_object);
-    for (here, key, value) in found.members(place, value) {
+    for (here, key, value) in found.members(path, value) {
         match key.as_str() {
             "signatures" => {
                 for (here, _, files) in found.members(&here, value) {
@@ -130,23 +130,23 @@ fn yara(place: &str, value: &Value, categories: &Categories<'_>, found: &mut Fin
                     }
                 }
             }
-            _ => found.unknown_key(place, key, "yara has", &["signatures", "signature_urls", "file_paths"]),
+            _ => found.unknown_key(path, key, "yara has", &["signatures", "signature_urls", "file_paths"]),
         }
     }
 }
 
-fn constructed_table(place: &str, name: &str, value: &Value, found: &mut Findings<'_>) {
+fn constructed_table(path: &str, name: &str, value: &Value, found: &mut Findings<'_>) {
     const KEYS: [&str; 4] = ["query", "path", "columns", "platform"];
-    expect_name(place, name, found);
+    expect_name(path, name, found);
     let Some(members) = value.as_object() else {
-        found.problem(place, "expects an object with query, path and columns");
+        found.problem(path, "expects an object with query, path and columns");
         return;
     };
     for key in ["query", "path", "columns"] {
-        found.require(place, members, key);
+        found.require(path, members, key);
     }
     for (key, value) in members {
-        let here = place::member(place, key);
+        let here = path::member(path, key);
         match key.as_str() {
             "query" => found.sql(&here, value),
             "path" => {
@@ -157,17 +157,17 @@ fn constructed_table(place: &str, name: &str, value: &Value, found: &mut Finding
                 Some(platform) => check_platform(&here, platform, found.problems, found.warnings),
                 None => found.problem(here, "expects text"),
             },
-            _ => found.unknown_key(place, key, "a table has", &KEYS),
+            _ => found.unknown_key(path, key, "a table has", &KEYS),
         }
     }
 }
 
-fn columns(place: &str, value: &Value, found: &mut Findings<'_>) {
+fn columns(path: &str, value: &Value, found: &mut Findings<'_>) {
     if value.as_array().is_some_and(Vec::is_empty) {
-        found.problem(place, "expects at least one column");
+        found.problem(path, "expects at least one column");
     }
     let mut seen = std::collections::BTreeSet::new();
-    for (here, column) in found.texts(place, value) {
+    for (here, column) in found.texts(path, value) {
         if column == "path" {
             found.problem(here, "agents add the column \"path\" themselves; remove it");
         } else if !seen.insert(column) {
@@ -176,8 +176,8 @@ fn columns(place: &str, value: &Value, found: &mut Findings<'_>) {
     }
 }
 
-fn prometheus_targets(place: &str, value: &Value, found: &mut Findings<'_>) {
-    for (here, key, value) in found.members(place, value) {
+fn prometheus_targets(path: &str, value: &Value, found: &mut Findings<'_>) {
+    for (here, key, value) in found.members(path, value) {
         match key.as_str() {
             "urls" => {
                 found.texts(&here, value);
@@ -186,15 +186,15 @@ fn prometheus_targets(place: &str, value: &Value, found: &mut Findings<'_>) {
                 found.problem(here, "expects whole seconds");
             }
             "timeout" => {}
-            _ => found.unknown_key(place, key, "prometheus_targets has", &["urls", "timeout"]),
+            _ => found.unknown_key(path, key, "prometheus_targets has", &["urls", "timeout"]),
         }
     }
 }
 
-fn feature_vectors(place: &str, value: &Value, found: &mut Findings<'_>) {
-    for (here, key, value) in found.members(place, value) {
+fn feature_vectors(path: &str, value: &Value, found: &mut Findings<'_>) {
+    for (here, key, value) in found.members(path, value) {
         if key != "character_frequencies" {
-            found.unknown_key(place, key, "feature_vectors has", &["character_frequencies"]);
+            found.unknown_key(path, key, "feature_vectors has", &["character_frequencies"]);
             continue;
         }
         let items = found.items(&here, value);
@@ -207,15 +207,15 @@ fn feature_vectors(place: &str, value: &Value, found: &mut Findings<'_>) {
     }
 }
 
-fn expect_category(place: &str, category: &str, categories: &Categories<'_>, found: &mut Findings<'_>) {
+fn expect_category(path: &str, category: &str, categories: &Categories<'_>, found: &mut Findings<'_>) {
     if !categories.contains(category) {
-        found.problem(place, format!("neither file_paths nor file_paths_query has a category {category:?}"));
+        found.problem(path, format!("neither file_paths nor file_paths_query has a category {category:?}"));
     }
 }
 
-fn expect_name(place: &str, name: &str, found: &mut Findings<'_>) {
+fn expect_name(path: &str, name: &str, found: &mut Findings<'_>) {
     if name.trim().is_empty() {
-        found.problem(place, "needs a name");
+        found.problem(path, "needs a name");
     }
 }
 

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use crate::fleet::names::check_sql;
-use crate::fleet::{Problem, place};
+use crate::fleet::{Problem, path};
 
 /// What a check found: problems stop an apply, warnings do not.
 pub(super) struct Findings<'a> {
@@ -12,52 +12,52 @@ pub(super) struct Findings<'a> {
 }
 
 impl Findings<'_> {
-    pub fn problem(&mut self, place: impl Into<String>, reason: impl Into<String>) {
-        self.problems.push(Problem::new(place, reason));
+    pub fn problem(&mut self, path: impl Into<String>, reason: impl Into<String>) {
+        self.problems.push(Problem::new(path, reason));
     }
 
-    pub fn warn(&mut self, place: impl Into<String>, reason: impl Into<String>) {
-        self.warnings.push(Problem::new(place, reason));
+    pub fn warn(&mut self, path: impl Into<String>, reason: impl Into<String>) {
+        self.warnings.push(Problem::new(path, reason));
     }
 
     /// Refuses a key nobody reads, and names the one that was probably meant.
-    pub fn unknown_key(&mut self, place: &str, key: &str, reader: &str, known: &[&str]) {
+    pub fn unknown_key(&mut self, path: &str, key: &str, reader: &str, known: &[&str]) {
         let meant = nearest(key, known.iter().copied());
         let hint = meant.map(|meant| format!("did you mean {meant:?}? ")).unwrap_or_default();
-        self.problem(place::member(place, key), format!("unknown key; {hint}{reader} {}", known.join(", ")));
+        self.problem(path::member(path, key), format!("unknown key; {hint}{reader} {}", known.join(", ")));
     }
 
     /// The members of an object, each with its path.
-    pub fn members<'v>(&mut self, place: &str, value: &'v Value) -> Vec<(String, &'v String, &'v Value)> {
+    pub fn members<'v>(&mut self, path: &str, value: &'v Value) -> Vec<(String, &'v String, &'v Value)> {
         let Some(members) = value.as_object() else {
-            self.problem(place, "expects an object");
+            self.problem(path, "expects an object");
             return Vec::new();
         };
-        members.iter().map(|(key, value)| (place::member(place, key), key, value)).collect()
+        members.iter().map(|(key, value)| (path::member(path, key), key, value)).collect()
     }
 
     /// The elements of a list, each with its path.
-    pub fn items<'v>(&mut self, place: &str, value: &'v Value) -> Vec<(String, &'v Value)> {
+    pub fn items<'v>(&mut self, path: &str, value: &'v Value) -> Vec<(String, &'v Value)> {
         let Some(items) = value.as_array() else {
-            self.problem(place, "expects a list");
+            self.problem(path, "expects a list");
             return Vec::new();
         };
-        items.iter().enumerate().map(|(position, item)| (place::item(place, position), item)).collect()
+        items.iter().enumerate().map(|(position, item)| (path::item(path, position), item)).collect()
     }
 
     /// Text that is not empty.
-    pub fn text<'v>(&mut self, place: &str, value: &'v Value) -> Option<&'v str> {
+    pub fn text<'v>(&mut self, path: &str, value: &'v Value) -> Option<&'v str> {
         let text = value.as_str().filter(|text| !text.trim().is_empty());
         if text.is_none() {
-            self.problem(place, "expects text");
+            self.problem(path, "expects text");
         }
         text
     }
 
     /// The texts of a list, each with its path.
-    pub fn texts<'v>(&mut self, place: &str, value: &'v Value) -> Vec<(String, &'v str)> {
+    pub fn texts<'v>(&mut self, path: &str, value: &'v Value) -> Vec<(String, &'v str)> {
         let mut texts = Vec::new();
-        for (here, item) in self.items(place, value) {
+        for (here, item) in self.items(path, value) {
             if let Some(text) = self.text(&here, item) {
                 texts.push((here, text));
             }
@@ -65,23 +65,23 @@ impl Findings<'_> {
         texts
     }
 
-    pub fn sql(&mut self, place: &str, value: &Value) {
+    pub fn sql(&mut self, path: &str, value: &Value) {
         match value.as_str() {
-            Some(sql) => check_sql(place, sql, self.problems),
-            None => self.problem(place, "expects the text of a query"),
+            Some(sql) => check_sql(path, sql, self.problems),
+            None => self.problem(path, "expects the text of a query"),
         }
     }
 
-    pub fn list_of_sql(&mut self, place: &str, value: &Value) {
-        for (here, item) in self.items(place, value) {
+    pub fn list_of_sql(&mut self, path: &str, value: &Value) {
+        for (here, item) in self.items(path, value) {
             self.sql(&here, item);
         }
     }
 
     /// Says when a member that must be there is not.
-    pub fn require(&mut self, place: &str, members: &Map<String, Value>, key: &str) {
+    pub fn require(&mut self, path: &str, members: &Map<String, Value>, key: &str) {
         if !members.contains_key(key) {
-            self.problem(place::member(place, key), "is missing");
+            self.problem(path::member(path, key), "is missing");
         }
     }
 }

@@ -2,19 +2,19 @@ use serde_json::{Value, json};
 
 use super::*;
 
-/// Paths of problems and of warnings in a document, without the place they all begin with.
-fn places(document: Value) -> (Vec<String>, Vec<String>) {
+/// Paths of problems and of warnings in a document, without the path they all begin with.
+fn paths(document: Value) -> (Vec<String>, Vec<String>) {
     let (mut problems, mut warnings) = (Vec::new(), Vec::new());
     check("o", &json!({ "config": document }), &mut problems, &mut warnings);
-    let places = |found: Vec<Problem>| {
-        let mut places: Vec<String> = found
+    let paths = |found: Vec<Problem>| {
+        let mut paths: Vec<String> = found
             .into_iter()
-            .map(|found| found.place.trim_start_matches("o.config").trim_start_matches('.').to_owned())
+            .map(|found| found.path.trim_start_matches("o.config").trim_start_matches('.').to_owned())
             .collect();
-        places.sort();
-        places
+        paths.sort();
+        paths
     };
-    (places(problems), places(warnings))
+    (paths(problems), paths(warnings))
 }
 
 fn reason(document: Value) -> String {
@@ -66,7 +66,7 @@ fn good_documents_pass() {
         }}),
         nested(32),
     ] {
-        assert_eq!(places(document.clone()), (vec![], vec![]), "{document}");
+        assert_eq!(paths(document.clone()), (vec![], vec![]), "{document}");
     }
 }
 
@@ -203,7 +203,7 @@ fn every_problem_stands_under_its_path() {
     ] {
         let mut problems = problems;
         problems.sort_unstable();
-        assert_eq!(places(document.clone()).0, problems, "{document}");
+        assert_eq!(paths(document.clone()).0, problems, "{document}");
     }
 }
 
@@ -215,7 +215,7 @@ fn what_may_be_meant_is_only_warned_of() {
         "schedule": {"q": {"query": "select 1", "platform": "gentoo"}},
     });
     let warnings = ["exclude_paths.etc", "options.logger_plugin", "options.logger_tls_perod", "schedule.q.platform"];
-    assert_eq!(places(document), (vec![], warnings.map(str::to_owned).to_vec()));
+    assert_eq!(paths(document), (vec![], warnings.map(str::to_owned).to_vec()));
 }
 
 #[test]
@@ -251,9 +251,9 @@ fn overrides_are_checked_like_the_rest() {
     });
     let (mut problems, mut warnings) = (Vec::new(), Vec::new());
     check("o", &options, &mut problems, &mut warnings);
-    let places: Vec<&str> = problems.iter().map(|problem| problem.place.as_str()).collect();
+    let paths: Vec<&str> = problems.iter().map(|problem| problem.path.as_str()).collect();
     assert_eq!(
-        places,
+        paths,
         [
             "o.overrides.platforms.ubuntu.views.v",
             "o.overrides.platforms.amzn",
@@ -263,5 +263,5 @@ fn overrides_are_checked_like_the_rest() {
     );
     assert_eq!(warnings.len(), 1);
     check("o", &json!([]), &mut problems, &mut warnings);
-    assert_eq!(problems.last().map(|problem| problem.place.as_str()), Some("o"));
+    assert_eq!(problems.last().map(|problem| problem.path.as_str()), Some("o"));
 }

@@ -85,7 +85,7 @@ impl Retired {
     pub fn after(&self, old: &Value, new: &Value, now: Moment) -> (Self, Vec<Lasting>) {
         let (config, flags) = self.config.after(general_document(old), general_document(new), now);
         let mut lasting: Vec<Lasting> = flags.into_iter().map(|flag| Lasting { platform: None, flag }).collect();
-        let told = lasting.len();
+        let named = lasting.len();
         let apart: BTreeSet<&String> =
             overridden_platforms(old).chain(overridden_platforms(new)).chain(self.platforms.keys()).collect();
         let mut platforms = BTreeMap::new();
@@ -94,7 +94,7 @@ impl Retired {
             let (remains, flags) = self.of(platform).after(old, new_document, now);
             for flag in flags {
                 // What all hosts lose is told once.
-                if !lasting.iter().take(told).any(|lost| lost.flag == flag) {
+                if !lasting.iter().take(named).any(|lost| lost.flag == flag) {
                     lasting.push(Lasting { platform: Some(platform.clone()), flag });
                 }
             }

@@ -4,26 +4,26 @@
 use std::fmt::Write as _;
 
 /// The path of a member. Keys that could be taken for something else stand in brackets and quotes.
-pub fn member(place: &str, key: &str) -> String {
+pub fn member(path: &str, key: &str) -> String {
     let is_plain = !key.is_empty()
         && key.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-')
         && !key.chars().all(|c| c.is_ascii_digit());
     if is_plain {
-        if place.is_empty() { key.to_owned() } else { format!("{place}.{key}") }
+        if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
     } else {
-        format!("{place}[{}]", serde_json::Value::from(key))
+        format!("{path}[{}]", serde_json::Value::from(key))
     }
 }
 
 /// The path of an element of a list.
-pub fn item(place: &str, position: usize) -> String {
-    format!("{place}[{position}]")
+pub fn item(path: &str, position: usize) -> String {
+    format!("{path}[{position}]")
 }
 
 /// The path of what a reader stumbled over.
-pub fn of_error(place: &str, path: &serde_path_to_error::Path) -> String {
+pub fn of_error(base: &str, path: &serde_path_to_error::Path) -> String {
     use serde_path_to_error::Segment;
-    let mut text = place.to_owned();
+    let mut text = base.to_owned();
     for segment in path {
         match segment {
             Segment::Seq { index } => {
