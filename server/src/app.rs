@@ -26,9 +26,9 @@ use crate::fleet::scheduled::Schedules;
 use crate::fleet::specs::Specs;
 use crate::fleet::{Fleet, Node};
 use crate::lifecycle::Lifecycle;
-use crate::ops::{Health, OpsApi, Part};
+use crate::ops::{Health, HealthPart, OpsApi};
 use crate::sinks::{FileSink, Rotation, Sink, StdoutSink};
-use crate::store::{Counters, Store};
+use crate::store::{Store, StoreCounters};
 use crate::telemetry::Metrics;
 
 /// Redis forgets a live query so long after the server should have.
@@ -71,7 +71,7 @@ impl App {
             Arc::clone(&node),
             signal.clone(),
         ));
-        let shared = Shared::build(config, &metrics, &store, &clock).await?;
+        let shared = SharedParts::build(config, &metrics, &store, &clock).await?;
         let live = Live::load(live::Parts {
             store: store.clone(),
             bus: shared.bus,
@@ -183,8 +183,8 @@ pub(crate) async fn migrate_sqlite(config: &Config, store: &Store) -> Result<()>
     migrated.with_context(|| format!("cannot bring the database {} up to date", config.sqlite.path.display()))
 }
 
-fn counters(metrics: &Metrics) -> Counters {
-    Counters {
+fn counters(metrics: &Metrics) -> StoreCounters {
+    StoreCounters {
         statements: metrics.sql_statements.clone(),
         rows_written: metrics.rows_written.clone(),
         retries: metrics.db_retries.clone(),
@@ -193,13 +193,13 @@ fn counters(metrics: &Metrics) -> Counters {
 }
 
 /// What this server shares with others, or keeps to itself when it is the only one.
-struct Shared {
+struct SharedParts {
     bus: Arc<dyn LiveBus>,
     notifier: Option<Arc<dyn Notifier>>,
     batches: Option<logs::Sharing>,
 }
 
-impl Shared {
+impl SharedParts {
     async fn build(config: &Config, metrics: &Metrics, store: &Store, clock: &Clock) -> Result<Self> {
         if config.redis.is_used() {
             let without_effect = config.redis.without_effect();
@@ -244,11 +244,11 @@ const HEALTH_TIMEOUT: Duration = Duration::from_secs(2);
 struct StoreHealth(Store);
 
 impl Health for StoreHealth {
-    fn parts(&self) -> &[Part] {
-        &[Part { name: "database", aliases: &["mysql"] }]
+    fn parts(&self) -> &[HealthPart] {
+        &[HealthPart { name: "database", aliases: &["mysql"] }]
     }
 
-    fn check(&self, _: &Part) -> Pin<Box<dyn Future<Output = Result<(), String>> + Send + '_>> {
+    fn check(&self, _: &HealthPart) -> Pin<Box<dyn Future<Output = Result<(), String>> + Send + '_>> {
         Box::pin(async {
             match tokio::time::timeout(HEALTH_TIMEOUT, self.0.ping()).await {
                 Ok(Ok(())) => Ok(()),

@@ -98,7 +98,7 @@ pub async fn serve(config: Config, clock: Clock, lifecycle: Lifecycle) -> Result
     let app = Box::pin(App::build(&config, clock, &lifecycle)).await?;
     let server = http_server(&config, &app, listener, tls)?;
     let (nudges, nudged) = mpsc::unbounded_channel();
-    let ending = Ending::of(&config.server);
+    let ending = StopTimes::of(&config.server);
     let finished = on_own_thread(move || run(app, server, lifecycle, nudged, ending))?;
     tracing::info!(%address, transport = if config.server.tls { "https" } else { "http" }, "listening");
     Ok(Running { address, finished, nudges })
@@ -187,7 +187,7 @@ fn http_server(
         .max_connections(config.server.max_connections)
         .keep_alive(config.server.idle_timeout)
         .client_request_timeout(HEAD_TIMEOUT)
-        .shutdown_timeout(Ending::of(&config.server).requests_secs());
+        .shutdown_timeout(StopTimes::of(&config.server).requests_secs());
     if config.server.workers > 0 {
         server = server.workers(config.server.workers);
     }
@@ -204,7 +204,7 @@ async fn run(
     server: actix_web::dev::Server,
     lifecycle: Lifecycle,
     nudges: mpsc::UnboundedReceiver<tasks::Nudge>,
-    ending: Ending,
+    ending: StopTimes,
 ) -> Result<()> {
     let handle = server.handle();
     let (deadline, known_deadline) = oneshot::channel();
@@ -274,12 +274,12 @@ async fn finish(app: &App) {
 
 /// How long each part of a stop may take.
 #[derive(Debug, Clone, Copy)]
-struct Ending {
+struct StopTimes {
     drain: Duration,
     timeout: Duration,
 }
 
-impl Ending {
+impl StopTimes {
     fn of(config: &config::Server) -> Self {
         Self { drain: config.drain, timeout: config.shutdown_timeout }
     }
@@ -299,7 +299,7 @@ impl Ending {
 async fn stop_when_asked(
     handle: ServerHandle,
     lifecycle: Lifecycle,
-    ending: Ending,
+    ending: StopTimes,
     deadline: oneshot::Sender<Instant>,
 ) {
     lifecycle.asked_to_stop().await;

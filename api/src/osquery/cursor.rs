@@ -1,7 +1,7 @@
 //! The only code that walks over JSON text.
 
-use super::error::{Problem, ReadError};
-use super::scan::{MAX_DEPTH, Value};
+use super::error::{BodyProblem, ReadError};
+use super::scan::{JsonValue, MAX_DEPTH};
 
 /// A position in a body. Every method either moves past what it names or fails; all of them are linear
 /// and none recurses.
@@ -17,7 +17,7 @@ impl<'a> Cursor<'a> {
         Self { body, at, end: end.min(body.len()) }
     }
 
-    pub(super) fn error(&self, problem: Problem) -> ReadError {
+    pub(super) fn error(&self, problem: BodyProblem) -> ReadError {
         ReadError { offset: self.at, problem }
     }
 
@@ -40,27 +40,27 @@ impl<'a> Cursor<'a> {
     }
 
     pub(super) fn token(&mut self) -> Result<u8, ReadError> {
-        self.peek().ok_or_else(|| self.error(Problem::EndOfBody))
+        self.peek().ok_or_else(|| self.error(BodyProblem::EndOfBody))
     }
 
     /// Nothing but whitespace may be left.
     pub(super) fn finish(&mut self) -> Result<(), ReadError> {
         match self.peek() {
             None => Ok(()),
-            Some(_) => Err(self.error(Problem::Trailing)),
+            Some(_) => Err(self.error(BodyProblem::Trailing)),
         }
     }
 
     /// A member's name and the colon after it.
-    pub(super) fn key(&mut self) -> Result<Value<'a>, ReadError> {
+    pub(super) fn key(&mut self) -> Result<JsonValue<'a>, ReadError> {
         if self.token()? != b'"' {
-            return Err(self.error(Problem::Expected("a member name")));
+            return Err(self.error(BodyProblem::Expected("a member name")));
         }
         let start = self.at;
         self.string()?;
-        let key = Value::new(self.body, start, self.at, 0, true);
+        let key = JsonValue::new(self.body, start, self.at, 0, true);
         if self.token()? != b':' {
-            return Err(self.error(Problem::Expected("a colon")));
+            return Err(self.error(BodyProblem::Expected("a colon")));
         }
         self.bump();
         Ok(key)
@@ -68,7 +68,7 @@ impl<'a> Cursor<'a> {
 
     /// One value of any kind, with everything in it, standing inside `depth` open objects and
     /// arrays.
-    pub(super) fn value(&mut self, depth: u32) -> Result<Value<'a>, ReadError> {
+    pub(super) fn value(&mut self, depth: u32) -> Result<JsonValue<'a>, ReadError> {
         let mut children = 0;
         let mut only_objects = true;
         // One bit for each object or array entered and not left, the innermost lowest; set for
@@ -86,7 +86,7 @@ impl<'a> Cursor<'a> {
             match first {
                 b'{' | b'[' => {
                     if depth + open >= MAX_DEPTH {
-                        return Err(self.error(Problem::TooDeep));
+                        return Err(self.error(BodyProblem::TooDeep));
                     }
                     self.bump();
                     let is_object = first == b'{';
@@ -108,12 +108,12 @@ impl<'a> Cursor<'a> {
                 b't' => self.literal(b"true")?,
                 b'f' => self.literal(b"false")?,
                 b'n' => self.literal(b"null")?,
-                _ => return Err(self.error(Problem::Expected("a value"))),
+                _ => return Err(self.error(BodyProblem::Expected("a value"))),
             }
             // A value has just ended: leave what ends with it, up to the next value.
             loop {
                 if open == 0 {
-                    return Ok(Value::new(self.body, start, self.at, children, only_objects));
+                    return Ok(JsonValue::new(self.body, start, self.at, children, only_objects));
                 }
                 let in_object = objects & 1 == 1;
                 match self.token()? {
@@ -128,10 +128,10 @@ impl<'a> Cursor<'a> {
                     b'}' if in_object => {}
                     b']' if !in_object => {}
                     _ if in_object => {
-                        return Err(self.error(Problem::Expected("a comma or the end of an object")));
+                        return Err(self.error(BodyProblem::Expected("a comma or the end of an object")));
                     }
                     _ => {
-                        return Err(self.error(Problem::Expected("a comma or the end of an array")));
+                        return Err(self.error(BodyProblem::Expected("a comma or the end of an array")));
                     }
                 }
                 self.bump();
@@ -153,7 +153,7 @@ impl<'a> Cursor<'a> {
                     return Ok(());
                 }
                 Some(_) => self.escape()?,
-                None => return Err(self.error(Problem::EndOfBody)),
+                None => return Err(self.error(BodyProblem::EndOfBody)),
             }
         }
     }
@@ -165,17 +165,17 @@ impl<'a> Cursor<'a> {
                 for digit in self.at + 2..self.at + 6 {
                     match self.byte(digit) {
                         Some(byte) if byte.is_ascii_hexdigit() => {}
-                        Some(_) => return Err(self.error(Problem::BadEscape)),
+                        Some(_) => return Err(self.error(BodyProblem::BadEscape)),
                         None => {
-                            return Err(ReadError { offset: self.end, problem: Problem::EndOfBody });
+                            return Err(ReadError { offset: self.end, problem: BodyProblem::EndOfBody });
                         }
                     }
                 }
                 6
             }
-            Some(_) => return Err(self.error(Problem::BadEscape)),
+            Some(_) => return Err(self.error(BodyProblem::BadEscape)),
             None => {
-                return Err(ReadError { offset: self.end, problem: Problem::EndOfBody });
+                return Err(ReadError { offset: self.end, problem: BodyProblem::EndOfBody });
             }
         };
         self.at += length;
@@ -186,8 +186,8 @@ impl<'a> Cursor<'a> {
         for &expected in word {
             match self.byte(self.at) {
                 Some(byte) if byte == expected => self.bump(),
-                Some(_) => return Err(self.error(Problem::Expected("true, false or null"))),
-                None => return Err(self.error(Problem::EndOfBody)),
+                Some(_) => return Err(self.error(BodyProblem::Expected("true, false or null"))),
+                None => return Err(self.error(BodyProblem::EndOfBody)),
             }
         }
         Ok(())
@@ -200,7 +200,7 @@ impl<'a> Cursor<'a> {
         let leading_zero = self.byte(self.at) == Some(b'0');
         let length = self.digits()?;
         if leading_zero && length > 1 {
-            return Err(self.error(Problem::BadNumber));
+            return Err(self.error(BodyProblem::BadNumber));
         }
         if self.byte(self.at) == Some(b'.') {
             self.bump();
@@ -226,8 +226,8 @@ impl<'a> Cursor<'a> {
             return Ok(self.at - start);
         }
         match self.byte(self.at) {
-            Some(_) => Err(self.error(Problem::BadNumber)),
-            None => Err(self.error(Problem::EndOfBody)),
+            Some(_) => Err(self.error(BodyProblem::BadNumber)),
+            None => Err(self.error(BodyProblem::EndOfBody)),
         }
     }
 }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::error::ReadError;
 use super::key_text;
 use super::rows::Rows;
-use super::scan::{self, Value, ValueKind};
+use super::scan::{self, JsonValue, ValueKind};
 
 /// Query ids read from one body. Agents report what they were given, plus what earlier writes could
 /// not deliver; the limit only keeps a body made of nothing but ids from taking many times its size
@@ -85,17 +85,17 @@ enum Section {
 }
 
 #[derive(Default)]
-struct Answer<'a> {
-    rows: Option<Value<'a>>,
-    status: Option<Value<'a>>,
-    message: Option<Value<'a>>,
-    stats: Option<Value<'a>>,
+struct QueryAnswer<'a> {
+    rows: Option<JsonValue<'a>>,
+    status: Option<JsonValue<'a>>,
+    message: Option<JsonValue<'a>>,
+    stats: Option<JsonValue<'a>>,
 }
 
 impl<'a> DistributedWrite<'a> {
     pub fn read(body: &'a [u8]) -> Result<Self, ReadError> {
         let mut key = None;
-        let mut sections: [Option<Value<'a>>; 4] = [None; 4];
+        let mut sections: [Option<JsonValue<'a>>; 4] = [None; 4];
         for member in scan::members(body) {
             let member = member?;
             match member.key.text().as_deref() {
@@ -116,7 +116,7 @@ impl<'a> DistributedWrite<'a> {
         ];
         named.sort_by_key(|(_, value)| value.map_or(0, |value| value.range().start));
 
-        let mut answers = Answers::default();
+        let mut answers = QueryAnswers::default();
         for (section, value) in named {
             answers.collect(section, value);
         }
@@ -128,7 +128,7 @@ impl<'a> DistributedWrite<'a> {
 }
 
 /// What tells whether queries worked must be readable, lest an answer be taken for an empty one.
-fn checked<'a>(section: Option<Value<'a>>, member: &'static str) -> Result<Option<Value<'a>>, ReadError> {
+fn checked<'a>(section: Option<JsonValue<'a>>, member: &'static str) -> Result<Option<JsonValue<'a>>, ReadError> {
     match section {
         Some(value) if value.kind() != ValueKind::Object && !value.is_empty() => {
             Err(value.wrong_type(member, "an object"))
@@ -138,14 +138,14 @@ fn checked<'a>(section: Option<Value<'a>>, member: &'static str) -> Result<Optio
 }
 
 #[derive(Default)]
-struct Answers<'a> {
-    list: Vec<(Cow<'a, str>, Answer<'a>)>,
+struct QueryAnswers<'a> {
+    list: Vec<(Cow<'a, str>, QueryAnswer<'a>)>,
     indexes: HashMap<Cow<'a, str>, usize>,
     truncated: bool,
 }
 
-impl<'a> Answers<'a> {
-    fn collect(&mut self, section: Section, value: Option<Value<'a>>) {
+impl<'a> QueryAnswers<'a> {
+    fn collect(&mut self, section: Section, value: Option<JsonValue<'a>>) {
         for member in value.into_iter().flat_map(|value| value.members()) {
             let id = member.key.text().unwrap_or_default();
             let index = match self.indexes.get(&id) {
@@ -157,7 +157,7 @@ impl<'a> Answers<'a> {
                 }
                 None => {
                     self.indexes.insert(id.clone(), self.list.len());
-                    self.list.push((id, Answer::default()));
+                    self.list.push((id, QueryAnswer::default()));
                     self.list.len() - 1
                 }
             };
@@ -173,7 +173,7 @@ impl<'a> Answers<'a> {
     }
 }
 
-impl<'a> Answer<'a> {
+impl<'a> QueryAnswer<'a> {
     fn judge(self) -> QueryResult<'a> {
         let said = self.message.and_then(|value| value.text()).filter(|text| !text.is_empty());
         let rows = self.rows.map(Rows::of);
@@ -198,7 +198,7 @@ impl<'a> Answer<'a> {
 }
 
 impl Stats {
-    fn of(value: Value<'_>) -> Option<Self> {
+    fn of(value: JsonValue<'_>) -> Option<Self> {
         let mut stats = Self::default();
         for member in value.members() {
             let field = match member.key.text().as_deref() {
@@ -214,12 +214,12 @@ impl Stats {
     }
 }
 
-fn integer(value: Value<'_>) -> Option<i64> {
+fn integer(value: JsonValue<'_>) -> Option<i64> {
     value.text()?.trim().parse().ok()
 }
 
 /// Fractions are cut off, negative numbers count as 0, numbers too large as the largest.
-fn amount(value: Value<'_>) -> u64 {
+fn amount(value: JsonValue<'_>) -> u64 {
     let text = value.text().unwrap_or_default();
     let text = text.trim();
     // "inf" is a number to the parser, and none to us.

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::error::ReadError;
-use super::scan::{self, Value, ValueKind};
+use super::scan::{self, JsonValue, ValueKind};
 
 /// Columns kept of one detail table, the first ones. The widest of these tables has about twenty.
 pub const MAX_COLUMNS: usize = 128;
@@ -88,7 +88,7 @@ impl Enroll {
         Ok(enroll)
     }
 
-    fn read_details(&mut self, details: Value<'_>) {
+    fn read_details(&mut self, details: JsonValue<'_>) {
         if details.kind() != ValueKind::Object && !details.is_empty() {
             self.dropped += 1;
         }
@@ -105,7 +105,7 @@ impl Enroll {
     }
 }
 
-fn read_columns(row: Value<'_>, dropped: &mut usize) -> Columns {
+fn read_columns(row: JsonValue<'_>, dropped: &mut usize) -> Columns {
     if row.kind() != ValueKind::Object && !row.is_empty() {
         *dropped += 1;
     }
@@ -126,7 +126,7 @@ fn read_columns(row: Value<'_>, dropped: &mut usize) -> Columns {
     columns
 }
 
-fn bounded(value: Value<'_>, limit: usize, dropped: &mut usize) -> Option<String> {
+fn bounded(value: JsonValue<'_>, limit: usize, dropped: &mut usize) -> Option<String> {
     let text = value.text().filter(|text| text.len() <= limit).map(Cow::into_owned);
     if text.is_none() {
         *dropped += 1;

@@ -5,13 +5,13 @@ use std::fmt;
 pub struct ReadError {
     /// Counted from the start of the body.
     pub offset: usize,
-    pub problem: Problem,
+    pub problem: BodyProblem,
 }
 
 /// What is wrong with a body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Problem {
+pub enum BodyProblem {
     /// The body is empty or was cut off.
     EndOfBody,
     /// The body is JSON, but not an object.
@@ -35,14 +35,14 @@ impl fmt::Display for ReadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let at = self.offset;
         match self.problem {
-            Problem::EndOfBody => write!(f, "body ends too early, at byte {at}"),
-            Problem::NotAnObject => write!(f, "body is not a JSON object, at byte {at}"),
-            Problem::TooDeep => write!(f, "nested deeper than {} levels at byte {at}", super::MAX_DEPTH),
-            Problem::Trailing => write!(f, "unexpected data after the end of the object, at byte {at}"),
-            Problem::Expected(what) => write!(f, "expected {what} at byte {at}"),
-            Problem::BadNumber => write!(f, "malformed number at byte {at}"),
-            Problem::BadEscape => write!(f, "malformed escape at byte {at}"),
-            Problem::WrongType { member, expected } => {
+            BodyProblem::EndOfBody => write!(f, "body ends too early, at byte {at}"),
+            BodyProblem::NotAnObject => write!(f, "body is not a JSON object, at byte {at}"),
+            BodyProblem::TooDeep => write!(f, "nested deeper than {} levels at byte {at}", super::MAX_DEPTH),
+            BodyProblem::Trailing => write!(f, "unexpected data after the end of the object, at byte {at}"),
+            BodyProblem::Expected(what) => write!(f, "expected {what} at byte {at}"),
+            BodyProblem::BadNumber => write!(f, "malformed number at byte {at}"),
+            BodyProblem::BadEscape => write!(f, "malformed escape at byte {at}"),
+            BodyProblem::WrongType { member, expected } => {
                 write!(f, "member {member} is not {expected}, at byte {at}")
             }
         }

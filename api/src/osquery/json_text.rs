@@ -2,12 +2,12 @@
 
 use std::io;
 
-use super::scan::{Value, ValueKind};
+use super::scan::{JsonValue, ValueKind};
 
 /// Appends a value as a JSON string: strings as they came where that is valid, what is not UTF-8 as U+FFFD, numbers and
 /// booleans as written, null as "", lists and objects as their JSON text. False when `out` would become longer than
 /// `max_len`; how much of the value is there then is not said.
-pub(super) fn write(value: Value<'_>, out: &mut Vec<u8>, max_len: usize) -> bool {
+pub(super) fn write(value: JsonValue<'_>, out: &mut Vec<u8>, max_len: usize) -> bool {
     let raw = value.raw();
     if value.kind() == ValueKind::String && is_valid(raw) {
         return within(out, raw, max_len);

@@ -3,7 +3,7 @@ use std::fmt;
 
 use super::error::ReadError;
 use super::key_text;
-use super::scan::{self, Value, ValueKind};
+use super::scan::{self, JsonValue, ValueKind};
 
 /// How much of an unknown log type is kept.
 pub const MAX_LOG_TYPE_BYTES: usize = 64;
@@ -34,7 +34,7 @@ pub enum LogType {
 /// The lines of a batch as they stand in the body. A batch of a million tiny lines costs no more
 /// memory than its body.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Elements<'a>(Option<Value<'a>>);
+pub struct Elements<'a>(Option<JsonValue<'a>>);
 
 impl<'a> Log<'a> {
     pub fn read(body: &'a [u8]) -> Result<Self, ReadError> {
@@ -64,7 +64,7 @@ impl fmt::Debug for Log<'_> {
 }
 
 impl LogType {
-    fn of(value: Option<Value<'_>>) -> Self {
+    fn of(value: Option<JsonValue<'_>>) -> Self {
         let text = value.and_then(|value| value.text()).unwrap_or_default();
         match text.as_ref() {
             "result" => Self::Result,
@@ -78,7 +78,7 @@ impl LogType {
 }
 
 impl<'a> Elements<'a> {
-    fn of(data: Option<Value<'a>>) -> Result<Self, ReadError> {
+    fn of(data: Option<JsonValue<'a>>) -> Result<Self, ReadError> {
         match data {
             Some(value) if value.kind() == ValueKind::Array => Ok(Self(data)),
             Some(value) if !value.is_empty() || value.kind() == ValueKind::Object => {

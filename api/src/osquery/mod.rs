@@ -34,12 +34,12 @@ use std::borrow::Cow;
 
 pub use distributed::{DistributedWrite, FAILED, MAX_RESULTS, QueryResult, Stats};
 pub use enroll::{Columns, Enroll, HostDetails, MAX_COLUMNS, MAX_NAME_BYTES, MAX_VALUE_BYTES};
-pub use error::{Problem, ReadError};
+pub use error::{BodyProblem, ReadError};
 pub use log::{Elements, Log, LogType, MAX_LOG_TYPE_BYTES, write_line};
-pub use rows::{Names, Row, Rows};
+pub use rows::{ColumnNames, Row, Rows};
 pub use scan::MAX_DEPTH;
 
-use scan::{Value, ValueKind};
+use scan::{JsonValue, ValueKind};
 
 /// The node key of any body that carries one; all there is to read in a config or a distributed
 /// read request.
@@ -58,7 +58,7 @@ pub fn node_key(body: &[u8]) -> Result<Option<Cow<'_, str>>, ReadError> {
     key_text(key)
 }
 
-fn key_text(key: Option<Value<'_>>) -> Result<Option<Cow<'_, str>>, ReadError> {
+fn key_text(key: Option<JsonValue<'_>>) -> Result<Option<Cow<'_, str>>, ReadError> {
     match key {
         Some(value) => match value.kind() {
             ValueKind::String => Ok(value.text()),

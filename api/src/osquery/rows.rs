@@ -3,20 +3,20 @@ use std::collections::HashMap;
 use std::hash::{BuildHasher as _, RandomState};
 
 use super::json_text;
-use super::scan::{Value, ValueKind};
+use super::scan::{JsonValue, ValueKind};
 
 /// The rows of one live query's answer, left in the body until they are asked for: a huge answer
 /// can be cut or streamed row by row.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Rows<'a>(Option<Value<'a>>);
+pub struct Rows<'a>(Option<JsonValue<'a>>);
 
 /// One row, not yet decoded.
 #[derive(Debug, Clone, Copy)]
-pub struct Row<'a>(Value<'a>);
+pub struct Row<'a>(JsonValue<'a>);
 
 impl<'a> Rows<'a> {
     /// `None` if the value is something else than a list of objects or an empty value.
-    pub(super) fn of(value: Value<'a>) -> Option<Self> {
+    pub(super) fn of(value: JsonValue<'a>) -> Option<Self> {
         match value.kind() {
             ValueKind::Array => value.only_objects().then_some(Self(Some(value))),
             ValueKind::Object => None,
@@ -78,7 +78,7 @@ impl<'a> Row<'a> {
     /// repeated only what it says last. Valid whatever the agent sent. False, and nothing is appended, when `out` would
     /// become longer than `max_len`. Besides `out` it takes a few bytes for each column, and a copy of one value where
     /// that is not JSON text as it came.
-    pub fn write_json(&self, out: &mut Vec<u8>, names: &mut Names, max_len: usize) -> bool {
+    pub fn write_json(&self, out: &mut Vec<u8>, names: &mut ColumnNames, max_len: usize) -> bool {
         let start = out.len();
         let fits = self.write_within(out, names, max_len);
         if !fits {
@@ -87,7 +87,7 @@ impl<'a> Row<'a> {
         fits
     }
 
-    fn write_within(&self, out: &mut Vec<u8>, names: &mut Names, max_len: usize) -> bool {
+    fn write_within(&self, out: &mut Vec<u8>, names: &mut ColumnNames, max_len: usize) -> bool {
         names.count(self);
         let mut before: &[u8] = b"{";
         for member in self.0.members() {
@@ -110,14 +110,14 @@ impl<'a> Row<'a> {
 /// The names of the columns of one row after the other, to find those that are repeated. A name is known by a hash that
 /// nobody can foresee.
 #[derive(Debug, Default)]
-pub struct Names {
+pub struct ColumnNames {
     hasher: RandomState,
     hashes: Vec<u64>,
     /// Those of one row that are repeated, with how often they are still to come.
     repeated: HashMap<u64, usize>,
 }
 
-impl Names {
+impl ColumnNames {
     fn count(&mut self, row: &Row<'_>) {
         self.hashes.clear();
         self.repeated.clear();
@@ -130,7 +130,7 @@ impl Names {
         }
     }
 
-    fn comes_again(&mut self, name: Value<'_>) -> bool {
+    fn comes_again(&mut self, name: JsonValue<'_>) -> bool {
         if self.repeated.is_empty() {
             return false;
         }
@@ -140,6 +140,6 @@ impl Names {
     }
 }
 
-fn hash(hasher: &RandomState, name: Value<'_>) -> u64 {
+fn hash(hasher: &RandomState, name: JsonValue<'_>) -> u64 {
     hasher.hash_one(name.text().unwrap_or_default().as_ref())
 }

@@ -11,7 +11,7 @@ use std::fmt;
 use std::ops::Range;
 
 use super::cursor::Cursor;
-use super::error::{Problem, ReadError};
+use super::error::{BodyProblem, ReadError};
 use super::text;
 
 /// How deep objects and arrays may nest, the body itself counting as one. Agents refuse
@@ -32,7 +32,7 @@ pub enum ValueKind {
 
 /// A value that was scanned and found well-formed: a range of a body. Copying it copies no text.
 #[derive(Clone, Copy)]
-pub struct Value<'a> {
+pub struct JsonValue<'a> {
     body: &'a [u8],
     start: usize,
     end: usize,
@@ -43,8 +43,8 @@ pub struct Value<'a> {
 /// One member of an object. `key` is always a string.
 #[derive(Debug, Clone, Copy)]
 pub struct Member<'a> {
-    pub key: Value<'a>,
-    pub value: Value<'a>,
+    pub key: JsonValue<'a>,
+    pub value: JsonValue<'a>,
 }
 
 /// The members of the object that makes up the whole body. An error is the last thing it yields;
@@ -54,7 +54,7 @@ pub fn members(body: &[u8]) -> Members<'_> {
     Members(Walk::new(Cursor::new(body, start, body.len()), b'{', b'}'))
 }
 
-impl<'a> Value<'a> {
+impl<'a> JsonValue<'a> {
     pub(super) fn new(body: &'a [u8], start: usize, end: usize, children: usize, only_objects: bool) -> Self {
         Self { body, start, end, children, only_objects }
     }
@@ -134,7 +134,7 @@ impl<'a> Value<'a> {
     }
 
     /// The elements of an array, none for anything else.
-    pub fn elements(&self) -> impl Iterator<Item = Value<'a>> + use<'a> {
+    pub fn elements(&self) -> impl Iterator<Item = JsonValue<'a>> + use<'a> {
         let mut walk = match self.kind() {
             ValueKind::Array => Walk::new(self.cursor(), b'[', b']'),
             _ => Walk::over(self.cursor()),
@@ -143,7 +143,7 @@ impl<'a> Value<'a> {
     }
 
     pub(super) fn wrong_type(&self, member: &'static str, expected: &'static str) -> ReadError {
-        ReadError { offset: self.start, problem: Problem::WrongType { member, expected } }
+        ReadError { offset: self.start, problem: BodyProblem::WrongType { member, expected } }
     }
 
     fn cursor(&self) -> Cursor<'a> {
@@ -157,7 +157,7 @@ impl<'a> Value<'a> {
 }
 
 /// Shows the kind and the offset only: bodies hold keys and other people's data.
-impl fmt::Debug for Value<'_> {
+impl fmt::Debug for JsonValue<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:?} at {}..{}", self.kind(), self.start, self.end)
     }
@@ -182,11 +182,11 @@ struct Walk<'a> {
     cursor: Cursor<'a>,
     open: u8,
     close: u8,
-    state: State,
+    state: ScanState,
 }
 
 #[derive(PartialEq)]
-enum State {
+enum ScanState {
     Before,
     Inside,
     Over,
@@ -194,11 +194,11 @@ enum State {
 
 impl<'a> Walk<'a> {
     fn new(cursor: Cursor<'a>, open: u8, close: u8) -> Self {
-        Self { cursor, open, close, state: State::Before }
+        Self { cursor, open, close, state: ScanState::Before }
     }
 
     fn over(cursor: Cursor<'a>) -> Self {
-        Self { cursor, open: 0, close: 0, state: State::Over }
+        Self { cursor, open: 0, close: 0, state: ScanState::Over }
     }
 
     fn item<T>(&mut self, read: impl FnOnce(&mut Cursor<'a>) -> Result<T, ReadError>) -> Option<Result<T, ReadError>> {
@@ -208,7 +208,7 @@ impl<'a> Walk<'a> {
             Err(error) => Err(error),
         };
         if item.is_err() {
-            self.state = State::Over;
+            self.state = ScanState::Over;
         }
         Some(item)
     }
@@ -216,30 +216,30 @@ impl<'a> Walk<'a> {
     /// Moves to the next item; false at the end.
     fn advance(&mut self) -> Result<bool, ReadError> {
         match self.state {
-            State::Over => return Ok(false),
-            State::Before => {
+            ScanState::Over => return Ok(false),
+            ScanState::Before => {
                 if self.cursor.token()? != self.open {
-                    return Err(self.cursor.error(Problem::NotAnObject));
+                    return Err(self.cursor.error(BodyProblem::NotAnObject));
                 }
                 self.cursor.bump();
-                self.state = State::Inside;
+                self.state = ScanState::Inside;
                 if self.cursor.token()? != self.close {
                     return Ok(true);
                 }
             }
-            State::Inside => match self.cursor.token()? {
+            ScanState::Inside => match self.cursor.token()? {
                 b',' => {
                     self.cursor.bump();
                     return Ok(true);
                 }
                 byte if byte == self.close => {}
                 _ => {
-                    return Err(self.cursor.error(Problem::Expected("a comma or the end of the object")));
+                    return Err(self.cursor.error(BodyProblem::Expected("a comma or the end of the object")));
                 }
             },
         }
         self.cursor.bump();
-        self.state = State::Over;
+        self.state = ScanState::Over;
         self.cursor.finish()?;
         Ok(false)
     }

@@ -3,7 +3,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::{Host, Label};
+use super::{HostView, Label};
 
 /// `POST queries/run` with ids and `queries/run_by_names` with names: starts a live query that lasts as long as somebody
 /// watches it.
@@ -56,7 +56,7 @@ pub struct FoundTargets {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Targets {
     /// Ten at most.
-    pub hosts: Vec<Host>,
+    pub hosts: Vec<HostView>,
     pub labels: Vec<Label>,
     pub teams: Vec<Value>,
 }

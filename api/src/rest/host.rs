@@ -10,7 +10,7 @@ pub enum HostStatus {
 
 /// A host as lists show it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Host {
+pub struct HostView {
     pub created_at: DateTime<Utc>,
     pub updated_at: DateTime<Utc>,
     pub id: i64,
@@ -63,7 +63,7 @@ pub struct Host {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct HostDetail {
     #[serde(flatten)]
-    pub host: Host,
+    pub host: HostView,
     pub labels: Vec<HostLabel>,
     pub packs: Vec<HostPack>,
     /// Questions the host is not asked any more, because they seem to stop its agent.
@@ -97,8 +97,8 @@ pub struct HostPack {
 
 /// `GET hosts`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Hosts {
-    pub hosts: Vec<Host>,
+pub struct HostList {
+    pub hosts: Vec<HostView>,
 }
 
 /// `GET hosts/{id}` and `GET hosts/identifier/{x}`.

@@ -40,7 +40,7 @@ pub struct LabelInput {
 
 /// `GET labels`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Labels {
+pub struct LabelList {
     pub labels: Vec<Label>,
 }
 

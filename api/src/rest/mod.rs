@@ -24,18 +24,18 @@ pub use campaign::{
 pub use error::{ErrorBody, FieldError};
 pub use explain::{Explained, ExplainedQuery};
 pub use host::{
-    Host, HostCount, HostDetail, HostEnvelope, HostIds, HostLabel, HostPack, HostStatus, Hosts, ParkedQuery,
+    HostCount, HostDetail, HostEnvelope, HostIds, HostLabel, HostList, HostPack, HostStatus, HostView, ParkedQuery,
 };
-pub use label::{Label, LabelEnvelope, LabelInput, LabelSummaries, LabelSummary, Labels};
+pub use label::{Label, LabelEnvelope, LabelInput, LabelList, LabelSummaries, LabelSummary};
 pub use live::{
     LiveAnswer, LiveCost, LiveCounts, LiveHost, LiveHosts, LiveQueries, LiveQuery, LiveQueryEnvelope, LiveStats,
     LiveStatus, LiveTargets, NewLiveQuery, Percentiles, TargetState,
 };
-pub use pack::{Pack, PackEnvelope, PackInput, Packs};
-pub use query::{Deleted, Queries, Query, QueryEnvelope, QueryIds, QueryInput, QueryPack};
+pub use pack::{Pack, PackEnvelope, PackInput, PackList};
+pub use query::{Deleted, Query, QueryEnvelope, QueryIds, QueryInput, QueryList, QueryPack};
 pub use scheduled::{GlobalSchedule, Scheduled, ScheduledEnvelope, ScheduledInput, ScheduledQueries};
-pub use spec::{SecretsSpec, SpecByName, Specs, UserRoles};
-pub use user::{ChangePassword, NewUser, UserEdit, UserEnvelope, Users};
+pub use spec::{SecretsSpec, SpecByName, SpecList, UserRoles};
+pub use user::{ChangePassword, NewUser, UserEdit, UserEnvelope, UserList};
 
 /// Every REST path is served under each of these.
 pub const BASES: [&str; 3] = ["/api/v1/fleet", "/api/latest/fleet", "/api/2022-04/fleet"];

@@ -48,7 +48,7 @@ pub struct PackInput {
 
 /// `GET packs`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Packs {
+pub struct PackList {
     pub packs: Vec<Pack>,
 }
 

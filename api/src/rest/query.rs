@@ -50,7 +50,7 @@ pub struct QueryInput {
 
 /// `GET queries`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Queries {
+pub struct QueryList {
     pub queries: Vec<Query>,
 }
 

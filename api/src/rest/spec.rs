@@ -5,7 +5,7 @@ use crate::spec::{EnrollSecretSpec, UserRolesSpec};
 /// `GET`/`POST spec/queries`, `spec/packs`, `spec/labels`: all of a kind.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Specs<T> {
+pub struct SpecList<T> {
     pub specs: Vec<T>,
 }
 

@@ -65,7 +65,7 @@ pub struct ChangePassword {
 
 /// `GET users`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Users {
+pub struct UserList {
     pub users: Vec<User>,
 }
 

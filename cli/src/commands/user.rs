@@ -52,7 +52,7 @@ struct Created {
 }
 
 #[derive(Deserialize)]
-struct Users {
+struct UserList {
     users: Vec<User>,
 }
 
@@ -114,7 +114,7 @@ fn ask_twice() -> anyhow::Result<String> {
 
 async fn delete(session: &Session, email: &str) -> anyhow::Result<()> {
     let server = session.authenticated().await?;
-    let found: Users = server.get("users").await?;
+    let found: UserList = server.get("users").await?;
     let Some(user) = found.users.iter().find(|user| user.email.eq_ignore_ascii_case(email)) else {
         bail!("there is no user {email:?}; list who there is with: fleetctl get user_roles");
     };

@@ -6,26 +6,26 @@ use muster_api::rest::{Login, Me, SetUp, Version};
 use super::AdminApi;
 use super::answer::{done, ok};
 use super::auth::Caller;
-use super::error::Outcome;
+use super::error::AdminAnswer;
 
-pub(super) async fn set_up(api: Data<AdminApi>, request: Json<SetUp>) -> Outcome {
+pub(super) async fn set_up(api: Data<AdminApi>, request: Json<SetUp>) -> AdminAnswer {
     Ok(ok(&api.fleet.access.set_up(&request).await?))
 }
 
-pub(super) async fn log_in(api: Data<AdminApi>, request: Json<Login>) -> Outcome {
+pub(super) async fn log_in(api: Data<AdminApi>, request: Json<Login>) -> AdminAnswer {
     Ok(ok(&api.fleet.access.log_in(&request).await?))
 }
 
-pub(super) async fn log_out(api: Data<AdminApi>, caller: Caller) -> Outcome {
+pub(super) async fn log_out(api: Data<AdminApi>, caller: Caller) -> AdminAnswer {
     api.fleet.access.log_out(&caller.0).await?;
     Ok(done())
 }
 
-pub(super) async fn me(caller: Caller) -> Outcome {
+pub(super) async fn me(caller: Caller) -> AdminAnswer {
     Ok(ok(&Me { user: caller.0.user }))
 }
 
-pub(super) async fn version(_caller: Caller) -> Outcome {
+pub(super) async fn version(_caller: Caller) -> AdminAnswer {
     Ok(ok(&this_version()))
 }
 

@@ -10,15 +10,15 @@ use serde::de::DeserializeOwned;
 use super::auth::Caller;
 
 /// The JSON body of a request whose caller is known: what strangers send is not read.
-pub(super) struct Body<T>(T);
+pub(super) struct JsonBody<T>(T);
 
-impl<T> Body<T> {
+impl<T> JsonBody<T> {
     pub(super) fn into_inner(self) -> T {
         self.0
     }
 }
 
-impl<T> Deref for Body<T> {
+impl<T> Deref for JsonBody<T> {
     type Target = T;
 
     fn deref(&self) -> &T {
@@ -26,7 +26,7 @@ impl<T> Deref for Body<T> {
     }
 }
 
-impl<T: DeserializeOwned + 'static> FromRequest for Body<T> {
+impl<T: DeserializeOwned + 'static> FromRequest for JsonBody<T> {
     type Error = actix_web::Error;
     type Future = Pin<Box<dyn Future<Output = Result<Self, Self::Error>>>>;
 

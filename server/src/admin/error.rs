@@ -15,7 +15,7 @@ use crate::fleet::Error;
 #[derive(Debug)]
 pub(super) struct Failed(pub Error);
 
-pub(super) type Outcome = Result<HttpResponse, Failed>;
+pub(super) type AdminAnswer = Result<HttpResponse, Failed>;
 
 impl From<Error> for Failed {
     fn from(error: Error) -> Self {

@@ -7,10 +7,10 @@ use muster_api::rest::{GlobalSchedule, ScheduledEnvelope, ScheduledInput, Schedu
 use super::AdminApi;
 use super::answer::{done, ok};
 use super::auth::Caller;
-use super::body::Body;
-use super::error::{Failed, Outcome};
+use super::body::JsonBody;
+use super::error::{AdminAnswer, Failed};
 use super::params::Params;
-use crate::fleet::scheduled::Within;
+use crate::fleet::scheduled::ScheduleScope;
 
 pub(super) async fn of_pack(
     api: Data<AdminApi>,
@@ -23,20 +23,25 @@ pub(super) async fn of_pack(
     Ok(ok(&ScheduledQueries { scheduled }))
 }
 
-pub(super) async fn by_id(api: Data<AdminApi>, caller: Caller, id: Path<i64>) -> Outcome {
+pub(super) async fn by_id(api: Data<AdminApi>, caller: Caller, id: Path<i64>) -> AdminAnswer {
     Ok(ok(&ScheduledEnvelope { scheduled: api.fleet.scheduled.by_id(&caller.0, *id).await? }))
 }
 
-pub(super) async fn add(api: Data<AdminApi>, caller: Caller, input: Body<ScheduledInput>) -> Outcome {
-    add_within(&api, &caller, Within::AnyPack, &input).await
+pub(super) async fn add(api: Data<AdminApi>, caller: Caller, input: JsonBody<ScheduledInput>) -> AdminAnswer {
+    add_within(&api, &caller, ScheduleScope::AnyPack, &input).await
 }
 
-pub(super) async fn edit(api: Data<AdminApi>, caller: Caller, id: Path<i64>, input: Body<ScheduledInput>) -> Outcome {
-    edit_within(&api, &caller, Within::AnyPack, *id, &input).await
+pub(super) async fn edit(
+    api: Data<AdminApi>,
+    caller: Caller,
+    id: Path<i64>,
+    input: JsonBody<ScheduledInput>,
+) -> AdminAnswer {
+    edit_within(&api, &caller, ScheduleScope::AnyPack, *id, &input).await
 }
 
-pub(super) async fn delete(api: Data<AdminApi>, caller: Caller, id: Path<i64>) -> Outcome {
-    delete_within(&api, &caller, Within::AnyPack, *id).await
+pub(super) async fn delete(api: Data<AdminApi>, caller: Caller, id: Path<i64>) -> AdminAnswer {
+    delete_within(&api, &caller, ScheduleScope::AnyPack, *id).await
 }
 
 pub(super) async fn global(
@@ -49,32 +54,38 @@ pub(super) async fn global(
     Ok(ok(&GlobalSchedule { global_schedule }))
 }
 
-pub(super) async fn add_global(api: Data<AdminApi>, caller: Caller, input: Body<ScheduledInput>) -> Outcome {
-    add_within(&api, &caller, Within::Global, &input).await
+pub(super) async fn add_global(api: Data<AdminApi>, caller: Caller, input: JsonBody<ScheduledInput>) -> AdminAnswer {
+    add_within(&api, &caller, ScheduleScope::Global, &input).await
 }
 
 pub(super) async fn edit_global(
     api: Data<AdminApi>,
     caller: Caller,
     id: Path<i64>,
-    input: Body<ScheduledInput>,
-) -> Outcome {
-    edit_within(&api, &caller, Within::Global, *id, &input).await
+    input: JsonBody<ScheduledInput>,
+) -> AdminAnswer {
+    edit_within(&api, &caller, ScheduleScope::Global, *id, &input).await
 }
 
-pub(super) async fn delete_global(api: Data<AdminApi>, caller: Caller, id: Path<i64>) -> Outcome {
-    delete_within(&api, &caller, Within::Global, *id).await
+pub(super) async fn delete_global(api: Data<AdminApi>, caller: Caller, id: Path<i64>) -> AdminAnswer {
+    delete_within(&api, &caller, ScheduleScope::Global, *id).await
 }
 
-async fn add_within(api: &AdminApi, caller: &Caller, within: Within, input: &ScheduledInput) -> Outcome {
+async fn add_within(api: &AdminApi, caller: &Caller, within: ScheduleScope, input: &ScheduledInput) -> AdminAnswer {
     Ok(ok(&ScheduledEnvelope { scheduled: api.fleet.scheduled.add(&caller.0, within, input).await? }))
 }
 
-async fn edit_within(api: &AdminApi, caller: &Caller, within: Within, id: i64, input: &ScheduledInput) -> Outcome {
+async fn edit_within(
+    api: &AdminApi,
+    caller: &Caller,
+    within: ScheduleScope,
+    id: i64,
+    input: &ScheduledInput,
+) -> AdminAnswer {
     Ok(ok(&ScheduledEnvelope { scheduled: api.fleet.scheduled.edit(&caller.0, within, id, input).await? }))
 }
 
-async fn delete_within(api: &AdminApi, caller: &Caller, within: Within, id: i64) -> Outcome {
+async fn delete_within(api: &AdminApi, caller: &Caller, within: ScheduleScope, id: i64) -> AdminAnswer {
     api.fleet.scheduled.delete(&caller.0, within, id).await?;
     Ok(done())
 }

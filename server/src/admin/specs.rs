@@ -1,45 +1,45 @@
 //! Reading what operators keep in files.
 
 use actix_web::web::{Data, Path};
-use muster_api::rest::{SecretsSpec, SpecByName, Specs};
+use muster_api::rest::{SecretsSpec, SpecByName, SpecList};
 
 use super::AdminApi;
 use super::answer::ok;
 use super::auth::Caller;
-use super::error::Outcome;
+use super::error::AdminAnswer;
 use crate::fleet::specs::named;
 
-pub(super) async fn queries(api: Data<AdminApi>, caller: Caller) -> Outcome {
-    Ok(ok(&Specs { specs: api.fleet.specs.queries(&caller.0).await? }))
+pub(super) async fn queries(api: Data<AdminApi>, caller: Caller) -> AdminAnswer {
+    Ok(ok(&SpecList { specs: api.fleet.specs.queries(&caller.0).await? }))
 }
 
-pub(super) async fn query(api: Data<AdminApi>, caller: Caller, name: Path<String>) -> Outcome {
+pub(super) async fn query(api: Data<AdminApi>, caller: Caller, name: Path<String>) -> AdminAnswer {
     let all = api.fleet.specs.queries(&caller.0).await?;
     Ok(ok(&SpecByName { specs: named(all, "Query", &name, |spec| &spec.name)? }))
 }
 
-pub(super) async fn packs(api: Data<AdminApi>, caller: Caller) -> Outcome {
-    Ok(ok(&Specs { specs: api.fleet.specs.packs(&caller.0).await? }))
+pub(super) async fn packs(api: Data<AdminApi>, caller: Caller) -> AdminAnswer {
+    Ok(ok(&SpecList { specs: api.fleet.specs.packs(&caller.0).await? }))
 }
 
-pub(super) async fn pack(api: Data<AdminApi>, caller: Caller, name: Path<String>) -> Outcome {
+pub(super) async fn pack(api: Data<AdminApi>, caller: Caller, name: Path<String>) -> AdminAnswer {
     let all = api.fleet.specs.packs(&caller.0).await?;
     Ok(ok(&SpecByName { specs: named(all, "Pack", &name, |spec| &spec.name)? }))
 }
 
-pub(super) async fn labels(api: Data<AdminApi>, caller: Caller) -> Outcome {
-    Ok(ok(&Specs { specs: api.fleet.specs.labels(&caller.0).await? }))
+pub(super) async fn labels(api: Data<AdminApi>, caller: Caller) -> AdminAnswer {
+    Ok(ok(&SpecList { specs: api.fleet.specs.labels(&caller.0).await? }))
 }
 
-pub(super) async fn label(api: Data<AdminApi>, caller: Caller, name: Path<String>) -> Outcome {
+pub(super) async fn label(api: Data<AdminApi>, caller: Caller, name: Path<String>) -> AdminAnswer {
     let all = api.fleet.specs.labels(&caller.0).await?;
     Ok(ok(&SpecByName { specs: named(all, "Label", &name, |spec| &spec.name)? }))
 }
 
-pub(super) async fn enroll_secret(api: Data<AdminApi>, caller: Caller) -> Outcome {
+pub(super) async fn enroll_secret(api: Data<AdminApi>, caller: Caller) -> AdminAnswer {
     Ok(ok(&SecretsSpec { spec: api.fleet.specs.enroll_secrets(&caller.0).await? }))
 }
 
-pub(super) async fn config(api: Data<AdminApi>, caller: Caller) -> Outcome {
+pub(super) async fn config(api: Data<AdminApi>, caller: Caller) -> AdminAnswer {
     Ok(ok(&api.fleet.specs.config(&caller.0).await?))
 }

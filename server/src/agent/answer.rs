@@ -20,7 +20,7 @@ pub(super) enum Refusal {
     Error(StatusCode, String),
 }
 
-pub(super) type Answer = Result<Bytes, Refusal>;
+pub(super) type AgentAnswer = Result<Bytes, Refusal>;
 
 impl From<Error> for Refusal {
     fn from(error: Error) -> Self {
@@ -54,7 +54,7 @@ pub(super) async fn answer(
     api: &AgentApi,
     request: &HttpRequest,
     handler: &'static str,
-    work: impl Future<Output = Answer>,
+    work: impl Future<Output = AgentAnswer>,
 ) -> HttpResponse<BoxBody> {
     let start = Instant::now();
     let unavailable = |reason: &str| Err(Refusal::Error(StatusCode::SERVICE_UNAVAILABLE, reason.to_owned()));

@@ -52,12 +52,12 @@ impl Budget {
 
 /// Bytes and the room they take.
 #[derive(Debug, Default)]
-pub(super) struct Body {
+pub(super) struct AgentBody {
     pub bytes: Vec<u8>,
     room: Option<OwnedSemaphorePermit>,
 }
 
-impl Body {
+impl AgentBody {
     /// Takes room for `more` bytes.
     pub(super) async fn grow(&mut self, more: usize, budget: &Budget, metrics: &Metrics) -> Result<(), Refusal> {
         let needed = self.bytes.len() + more;
@@ -80,7 +80,7 @@ pub(super) async fn read(
     limit: &'static str,
     budget: &Budget,
     metrics: &Metrics,
-) -> Result<Body, Refusal> {
+) -> Result<AgentBody, Refusal> {
     match read_within(request, payload, cap, budget, metrics).await? {
         Ok(body) => Ok(body),
         // Boxed, because every request would otherwise carry room for it.
@@ -95,16 +95,16 @@ pub(super) async fn read_within(
     cap: usize,
     budget: &Budget,
     metrics: &Metrics,
-) -> Result<Result<Body, Ends>, Refusal> {
+) -> Result<Result<AgentBody, BodyEnds>, Refusal> {
     let announced = request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
     if announced.is_some_and(|length| length > cap) {
-        return Ok(Err(Ends::default()));
+        return Ok(Err(BodyEnds::default()));
     }
-    let mut body = Body { bytes: Vec::with_capacity(announced.unwrap_or(0).min(SMALL)), room: None };
+    let mut body = AgentBody { bytes: Vec::with_capacity(announced.unwrap_or(0).min(SMALL)), room: None };
     while let Some(chunk) = payload.next().await {
         let chunk = chunk.map_err(|_| cut_off())?;
         if body.bytes.len() + chunk.len() > cap {
-            let mut ends = Ends::default();
+            let mut ends = BodyEnds::default();
             ends.take(&body.bytes);
             ends.take(&chunk);
             return Ok(Err(ends));
@@ -117,7 +117,7 @@ pub(super) async fn read_within(
 
 /// The first and the last bytes of a body, among which agents write their node key.
 #[derive(Debug, Default)]
-pub(super) struct Ends {
+pub(super) struct BodyEnds {
     first: Vec<u8>,
     last: Vec<u8>,
 }
@@ -125,7 +125,7 @@ pub(super) struct Ends {
 /// Longer than a node key with all that stands around it.
 const END: usize = 1024;
 
-impl Ends {
+impl BodyEnds {
     fn take(&mut self, bytes: &[u8]) {
         let missing = END.saturating_sub(self.first.len()).min(bytes.len());
         self.first.extend_from_slice(&bytes[..missing]);
@@ -198,7 +198,7 @@ mod tests {
     use super::*;
 
     fn key(body: &[u8], piece: usize) -> Option<String> {
-        let mut ends = Ends::default();
+        let mut ends = BodyEnds::default();
         body.chunks(piece).for_each(|chunk| ends.take(chunk));
         ends.node_key().map(str::to_owned)
     }

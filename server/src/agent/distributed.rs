@@ -3,7 +3,7 @@ use bytes::Bytes;
 use muster_api::osquery::answer::ACCEPTED;
 use muster_api::osquery::{DistributedWrite, node_key};
 
-use super::answer::{Answer, answer};
+use super::answer::{AgentAnswer, answer};
 use super::node_key::{authenticate, check_header, in_header};
 use super::{AgentApi, body};
 
@@ -41,7 +41,12 @@ pub(super) async fn write(api: web::Data<AgentApi>, request: HttpRequest, mut pa
 }
 
 /// Takes a body that is too large for what it is: the agent is rid of it, and its host answers nothing of what it owed.
-async fn throw_away(api: &AgentApi, request: &HttpRequest, payload: &mut web::Payload, mut ends: body::Ends) -> Answer {
+async fn throw_away(
+    api: &AgentApi,
+    request: &HttpRequest,
+    payload: &mut web::Payload,
+    mut ends: body::BodyEnds,
+) -> AgentAnswer {
     api.metrics.limit_hit(LIMIT);
     ends.drain(payload).await?;
     let in_body = ends.node_key();

@@ -5,15 +5,15 @@ use flate2::bufread::MultiGzDecoder;
 
 use super::AgentApi;
 use super::answer::Refusal;
-use super::body::Body;
+use super::body::AgentBody;
 
 /// Inflated bytes that are made between two looks at the budget.
 const STEP: usize = 1 << 20;
 
 /// Inflates a gzip body of at most `osquery.max_log_inflated` bytes.
-pub(super) async fn inflate(api: &AgentApi, compressed: Body) -> Result<Body, Refusal> {
+pub(super) async fn inflate(api: &AgentApi, compressed: AgentBody) -> Result<AgentBody, Refusal> {
     let cap = api.caps.log_inflated;
-    let mut inflated = Body::default();
+    let mut inflated = AgentBody::default();
     let mut decoder = MultiGzDecoder::new(compressed.bytes.as_slice());
     loop {
         inflated.grow(STEP.min(cap + 1 - inflated.bytes.len()), &api.budget, &api.metrics).await?;

@@ -7,10 +7,10 @@ use muster_api::osquery::{Log, LogType, write_line};
 
 use super::AgentApi;
 use super::answer::{Refusal, answer};
-use super::body::{self, Body};
+use super::body::{self, AgentBody};
 use super::inflate::inflate;
 use super::node_key::{authenticate, check_header};
-use crate::fleet::logs::{LogLines, Stream};
+use crate::fleet::logs::{LogLines, LogStream};
 
 /// Bodies above this size are taken apart away from the threads that answer requests.
 const LARGE: usize = 1 << 20;
@@ -33,8 +33,8 @@ pub(super) async fn log(api: web::Data<AgentApi>, request: HttpRequest, mut payl
                 return Err(Refusal::Error(StatusCode::PAYLOAD_TOO_LARGE, reason));
             }
             match log.log_type {
-                LogType::Result => (host, Stream::Result),
-                LogType::Status => (host, Stream::Status),
+                LogType::Result => (host, LogStream::Result),
+                LogType::Status => (host, LogStream::Status),
                 LogType::Unknown(word) => {
                     return Err(Refusal::Error(StatusCode::BAD_REQUEST, format!("unknown log type: {word}")));
                 }
@@ -58,7 +58,7 @@ pub(super) async fn log(api: web::Data<AgentApi>, request: HttpRequest, mut payl
 }
 
 /// Takes a batch apart into its lines.
-fn split(body: &Body) -> Result<LogLines, Refusal> {
+fn split(body: &AgentBody) -> Result<LogLines, Refusal> {
     let log = Log::read(&body.bytes)?;
     let mut lines = LogLines::with_capacity(body.bytes.len());
     for element in log.elements.iter() {

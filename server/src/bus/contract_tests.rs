@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use roaring::RoaringTreemap;
 
-use super::{BusError, Change, LiveBus, Opened, Start};
+use super::{BusError, JobChange, LiveBus, Opened, Start};
 use crate::clock::Moment;
 
 const AT: Moment = Moment(1_768_478_400_000_000);
@@ -137,7 +137,7 @@ async fn checkpoints<B: LiveBus>(bus: &B, job: i64) {
     let kept: usize = lines.iter().map(|line| line.text.len() + 1).sum();
     assert_eq!(bus.length(job), kept as u64, "wherever the cursors begin");
     let events = bus.events(job, 0).await.unwrap();
-    assert_eq!(events[0].change, Change::Restored { note: b"states".to_vec() });
+    assert_eq!(events[0].change, JobChange::Restored { note: b"states".to_vec() });
     assert!(events.windows(2).all(|pair| pair[0].position + 1 == pair[1].position));
     assert!(bus.answer(job, 9, Vec::new(), b"only counted".to_vec()).await.unwrap());
     assert!(!bus.answer(job, 9, line(9), Vec::new()).await.unwrap(), "it is settled");
@@ -230,11 +230,11 @@ pub async fn events<B: LiveBus>(bus: &B, other: &B, job: i64) {
     assert!(!other.answer(job, 7, line(7), Vec::new()).await.unwrap());
     assert!(other.close(job, b"why".to_vec()).await.unwrap());
     let expected = [
-        Change::Sent { host: 7, at: AT, is_alone: true },
-        Change::Again { host: 7 },
-        Change::Sent { host: 7, at: AT, is_alone: false },
-        Change::Settled { host: 7, note: b"note \xff".to_vec() },
-        Change::Closed { note: b"why".to_vec() },
+        JobChange::Sent { host: 7, at: AT, is_alone: true },
+        JobChange::Again { host: 7 },
+        JobChange::Sent { host: 7, at: AT, is_alone: false },
+        JobChange::Settled { host: 7, note: b"note \xff".to_vec() },
+        JobChange::Closed { note: b"why".to_vec() },
     ];
     for node in [bus, other] {
         let events = node.events(job, 0).await.unwrap();

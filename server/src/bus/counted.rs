@@ -1,7 +1,7 @@
 use prometheus::IntCounterVec;
 use tokio::sync::watch;
 
-use super::{BusFuture, Event, LiveBus, Opened, Piece, Start};
+use super::{BusFuture, JobEvent, LiveBus, Opened, Piece, Start};
 use crate::clock::Moment;
 
 /// A bus whose commands are counted by name.
@@ -43,7 +43,7 @@ impl<B: LiveBus> LiveBus for Counted<B> {
         self.count("close").close(job, note)
     }
 
-    fn events(&self, job: i64, after: u64) -> BusFuture<'_, Vec<Event>> {
+    fn events(&self, job: i64, after: u64) -> BusFuture<'_, Vec<JobEvent>> {
         // Looked for all the time, in memory.
         self.bus.events(job, after)
     }

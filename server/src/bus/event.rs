@@ -2,15 +2,15 @@ use crate::clock::Moment;
 
 /// Something that happened to a job, for nodes that hold a view of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Event {
+pub struct JobEvent {
     /// Grows by one with each event of a job, from 1 on. A job that is made anew begins far beyond.
     pub position: u64,
-    pub change: Change,
+    pub change: JobChange,
 }
 
 /// Notes are the caller's own; the bus does not look into them.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Change {
+pub enum JobChange {
     /// A host was asked, alone or together with other questions.
     Sent { host: i64, at: Moment, is_alone: bool },
     /// A host is to be asked again.
@@ -23,7 +23,7 @@ pub enum Change {
     Restored { note: Vec<u8> },
 }
 
-impl Change {
+impl JobChange {
     /// As it is passed on: a letter, numbers in text, and the note.
     pub(super) fn to_bytes(&self) -> Vec<u8> {
         let (mut bytes, note) = match self {
@@ -69,18 +69,18 @@ mod tests {
     #[test]
     fn changes_read_back() {
         for change in [
-            Change::Sent { host: 7, at: Moment(1_768_478_400_000_000), is_alone: true },
-            Change::Sent { host: i64::MAX, at: Moment(0), is_alone: false },
-            Change::Again { host: 7 },
-            Change::Settled { host: 7, note: b"a \xff\n".to_vec() },
-            Change::Settled { host: 7, note: Vec::new() },
-            Change::Closed { note: b"why".to_vec() },
-            Change::Restored { note: b"\x00 states".to_vec() },
+            JobChange::Sent { host: 7, at: Moment(1_768_478_400_000_000), is_alone: true },
+            JobChange::Sent { host: i64::MAX, at: Moment(0), is_alone: false },
+            JobChange::Again { host: 7 },
+            JobChange::Settled { host: 7, note: b"a \xff\n".to_vec() },
+            JobChange::Settled { host: 7, note: Vec::new() },
+            JobChange::Closed { note: b"why".to_vec() },
+            JobChange::Restored { note: b"\x00 states".to_vec() },
         ] {
-            assert_eq!(Change::from_bytes(&change.to_bytes()), Some(change));
+            assert_eq!(JobChange::from_bytes(&change.to_bytes()), Some(change));
         }
         for bytes in [&b""[..], b"x1", b"s1", b"d7", b"s1 2 x"] {
-            assert_eq!(Change::from_bytes(bytes), None, "{bytes:?}");
+            assert_eq!(JobChange::from_bytes(bytes), None, "{bytes:?}");
         }
     }
 }

@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex};
 use roaring::RoaringTreemap;
 use tokio::sync::watch;
 
-use super::{BusError, BusFuture, Change, EVENTS_AT_ONCE, Event, LiveBus, Opened, Piece, ResultLine, Start};
+use super::{BusError, BusFuture, EVENTS_AT_ONCE, JobChange, JobEvent, LiveBus, Opened, Piece, ResultLine, Start};
 use crate::clock::Moment;
 
 /// Lines are read in steps of this size.
@@ -25,13 +25,13 @@ const STEP: usize = 64 * 1024;
 #[derive(Debug)]
 pub struct MemoryBus {
     folder: PathBuf,
-    jobs: Mutex<HashMap<i64, Arc<Stream>>>,
+    jobs: Mutex<HashMap<i64, Arc<JobFile>>>,
     /// One file is opened at a time, so that only one caller makes it.
     opening: tokio::sync::Mutex<()>,
 }
 
 #[derive(Debug)]
-struct Stream {
+struct JobFile {
     path: PathBuf,
     inner: Mutex<Inner>,
     /// Held by whoever flushes, for all that was written before.
@@ -51,7 +51,7 @@ struct Inner {
     /// Flushes that failed; each takes away what was not flushed.
     failures: u64,
     /// What nobody has asked to go beyond yet, and how many there were before.
-    events: VecDeque<Change>,
+    events: VecDeque<JobChange>,
     forgotten: u64,
 }
 
@@ -81,7 +81,7 @@ impl MemoryBus {
         Ok(Self { folder: folder.to_owned(), jobs: Mutex::default(), opening: tokio::sync::Mutex::default() })
     }
 
-    fn stream(&self, job: i64) -> Result<Arc<Stream>, BusError> {
+    fn stream(&self, job: i64) -> Result<Arc<JobFile>, BusError> {
         let found = lock(&self.jobs).get(&job).cloned();
         found.ok_or(BusError::Lost(job))
     }
@@ -91,7 +91,7 @@ impl MemoryBus {
     }
 }
 
-impl Stream {
+impl JobFile {
     /// Opens the file, cuts off a line that a crash left unfinished, and notes who has answered. Says whether it made it.
     fn open(path: PathBuf, start: Start) -> io::Result<(Self, Opened)> {
         let opened = if path.exists() { Opened::Found } else { Opened::Made };
@@ -99,7 +99,7 @@ impl Stream {
         // What the checkpoint says is no less true when the file is there: it may be of before a loss of power.
         let (mut settled, restored) = match start {
             Start::New => (RoaringTreemap::new(), None),
-            Start::Checkpoint { settled, note } => (settled, Some(Change::Restored { note })),
+            Start::Checkpoint { settled, note } => (settled, Some(JobChange::Restored { note })),
         };
         let mut end = 0;
         let mut reader = BufReader::new(&mut file);
@@ -136,7 +136,7 @@ impl Stream {
         if line.is_empty() {
             inner.claimed.remove(host);
             inner.settled.insert(host);
-            inner.events.push_back(Change::Settled { host: host.cast_signed(), note });
+            inner.events.push_back(JobChange::Settled { host: host.cast_signed(), note });
             return Ok(Written { is_first: true, end: 0, failures: inner.failures });
         }
         line.push(b'\n');
@@ -201,7 +201,7 @@ impl Stream {
         let rest = inner.unflushed.partition_point(|unflushed| unflushed.end <= written);
         let kept: Vec<_> = inner.unflushed.drain(..rest).collect();
         inner.events.extend(
-            kept.into_iter().map(|Unflushed { host, note, .. }| Change::Settled { host: host.cast_signed(), note }),
+            kept.into_iter().map(|Unflushed { host, note, .. }| JobChange::Settled { host: host.cast_signed(), note }),
         );
         self.end.send_if_modified(|end| {
             let is_news = *end < written;
@@ -211,7 +211,7 @@ impl Stream {
         Ok(())
     }
 
-    fn events(&self, after: u64) -> Vec<Event> {
+    fn events(&self, after: u64) -> Vec<JobEvent> {
         let mut inner = lock(&self.inner);
         let seen = usize::try_from(after.saturating_sub(inner.forgotten)).unwrap_or(usize::MAX);
         let seen = seen.min(inner.events.len());
@@ -219,7 +219,7 @@ impl Stream {
         inner.forgotten += seen as u64;
         let first = inner.forgotten + 1;
         let changes = inner.events.iter().take(EVENTS_AT_ONCE).cloned();
-        (first..).zip(changes).map(|(position, change)| Event { position, change }).collect()
+        (first..).zip(changes).map(|(position, change)| JobEvent { position, change }).collect()
     }
 
     fn read(&self, cursor: u64, max_bytes: usize) -> io::Result<Piece> {
@@ -264,7 +264,7 @@ impl LiveBus for MemoryBus {
                 return Ok(Opened::Found);
             }
             let path = self.path(job);
-            let (stream, opened) = blocking(move || Stream::open(path, start)).await?;
+            let (stream, opened) = blocking(move || JobFile::open(path, start)).await?;
             lock(&self.jobs).insert(job, Arc::new(stream));
             Ok(opened)
         })
@@ -277,7 +277,7 @@ impl LiveBus for MemoryBus {
             let id = host.cast_unsigned();
             let is_claimed = !inner.is_closed && !inner.settled.contains(id) && inner.claimed.insert(id);
             if is_claimed {
-                inner.events.push_back(Change::Sent { host, at, is_alone });
+                inner.events.push_back(JobChange::Sent { host, at, is_alone });
             }
             Ok(is_claimed)
         })
@@ -289,7 +289,7 @@ impl LiveBus for MemoryBus {
             let mut inner = lock(&stream.inner);
             let was_claimed = !inner.is_closed && inner.claimed.remove(host.cast_unsigned());
             if was_claimed {
-                inner.events.push_back(Change::Again { host });
+                inner.events.push_back(JobChange::Again { host });
             }
             Ok(was_claimed)
         })
@@ -310,13 +310,13 @@ impl LiveBus for MemoryBus {
             let mut inner = lock(&stream.inner);
             let is_first = !std::mem::replace(&mut inner.is_closed, true);
             if is_first {
-                inner.events.push_back(Change::Closed { note });
+                inner.events.push_back(JobChange::Closed { note });
             }
             Ok(is_first)
         })
     }
 
-    fn events(&self, job: i64, after: u64) -> BusFuture<'_, Vec<Event>> {
+    fn events(&self, job: i64, after: u64) -> BusFuture<'_, Vec<JobEvent>> {
         Box::pin(async move { Ok(self.stream(job)?.events(after)) })
     }
 
@@ -387,12 +387,12 @@ mod tests {
         assert!(bus.answer(1, 8, Vec::new(), Vec::new()).await.unwrap());
         assert!(bus.close(1, b"why".to_vec()).await.unwrap());
         let expected = [
-            Change::Restored { note: b"states".to_vec() },
-            Change::Sent { host: 7, at: Moment(5), is_alone: true },
-            Change::Again { host: 7 },
-            Change::Settled { host: 7, note: b"note".to_vec() },
-            Change::Settled { host: 8, note: Vec::new() },
-            Change::Closed { note: b"why".to_vec() },
+            JobChange::Restored { note: b"states".to_vec() },
+            JobChange::Sent { host: 7, at: Moment(5), is_alone: true },
+            JobChange::Again { host: 7 },
+            JobChange::Settled { host: 7, note: b"note".to_vec() },
+            JobChange::Settled { host: 8, note: Vec::new() },
+            JobChange::Closed { note: b"why".to_vec() },
         ];
         for after in [0, 0, 2, 6] {
             let events = bus.events(1, after).await.unwrap();

@@ -14,7 +14,7 @@ use roaring::RoaringTreemap;
 use tokio::sync::watch;
 
 pub use counted::Counted;
-pub use event::{Change, Event};
+pub use event::{JobChange, JobEvent};
 pub use memory::MemoryBus;
 pub use notifier::{ChangeEvent, ChangeEvents, LocalNotifier, Notifier};
 pub use redis::{BatchLockReply, LinkMetrics, RedisShare, SharedBatches, TURN_RENEWED_EVERY};
@@ -41,7 +41,7 @@ pub enum Start {
     New,
     /// After these hosts, which are neither asked nor heard again, have been settled. Its cursors and events lie beyond
     /// those that were given out before, so that who goes on from one misses nothing; the first event is
-    /// [`Change::Restored`] with this note.
+    /// [`JobChange::Restored`] with this note.
     Checkpoint { settled: RoaringTreemap, note: Vec<u8> },
 }
 
@@ -78,18 +78,18 @@ pub struct ResultLine {
 pub trait LiveBus: std::fmt::Debug + Send + Sync {
     /// Makes or finds a job. Of several nodes that open it at one time, one makes it.
     fn open(&self, job: i64, start: Start) -> BusFuture<'_, Opened>;
-    /// Whether the caller may ask this host now. The rest is for [`Change::Sent`].
+    /// Whether the caller may ask this host now. The rest is for [`JobChange::Sent`].
     fn claim(&self, job: i64, host: i64, at: Moment, is_alone: bool) -> BusFuture<'_, bool>;
     /// Gives a claim up, so that the host can be asked again. False when the host was not claimed.
     fn unclaim(&self, job: i64, host: i64) -> BusFuture<'_, bool>;
     /// Settles a host, unless it is settled already, and appends its answer; an empty one only settles. `note` is for
-    /// [`Change::Settled`].
+    /// [`JobChange::Settled`].
     fn answer(&self, job: i64, host: i64, line: Vec<u8>, note: Vec<u8>) -> BusFuture<'_, bool>;
-    /// Ends claims and answers; `note` is for [`Change::Closed`]. True for the first who does it.
+    /// Ends claims and answers; `note` is for [`JobChange::Closed`]. True for the first who does it.
     fn close(&self, job: i64, note: Vec<u8>) -> BusFuture<'_, bool>;
     /// What has happened behind a position, in its order and at most [`EVENTS_AT_ONCE`]; none when there is no more.
     /// A bus of one process tells what has happened since it was opened, and forgets what it was asked to go beyond.
-    fn events(&self, job: i64, after: u64) -> BusFuture<'_, Vec<Event>>;
+    fn events(&self, job: i64, after: u64) -> BusFuture<'_, Vec<JobEvent>>;
     /// Lines behind `cursor` of about `max_bytes`, at least one if there is one.
     fn read(&self, job: i64, cursor: u64, max_bytes: usize) -> BusFuture<'_, Piece>;
     /// Follows the end of the stream, whichever node appends. `None` for a job that was not opened here.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value as Json;
 
-use super::{Config, Key};
+use super::{Config, ConfigKey};
 
 /// Where settings come from, so that tests can give them without touching the process.
 #[derive(Debug, Default)]
@@ -130,7 +130,7 @@ fn read_file(path: &Path, problems: &mut Vec<String>) -> BTreeMap<String, String
 }
 
 /// Names the closest key when one differs by a letter or two.
-fn suggestion(keys: &[Key], dotted: &str) -> String {
+fn suggestion(keys: &[ConfigKey], dotted: &str) -> String {
     keys.iter()
         .map(|key| (distance(&key.dotted(), dotted), key))
         .min_by_key(|(distance, _)| *distance)

@@ -20,12 +20,12 @@ pub use filesystem::Filesystem;
 pub use live::Live;
 pub use load::{ConfigErrors, Sources, describe, load};
 pub use logging::Logging;
-pub use mysql::{Endpoint, Mysql, MysqlReadReplica, MysqlTls};
+pub use mysql::{Mysql, MysqlEndpoint, MysqlReadReplica, MysqlTls};
 pub use osquery::{HostIdentifier, LogPlugin, Osquery};
 #[cfg(feature = "planted-faults")]
 pub use planted::Planted;
 pub use redis::{Redis, split_address};
-pub use section::Key;
+pub use section::ConfigKey;
 pub use server::Server;
 pub use session::Session;
 pub use sqlite::Sqlite;
@@ -50,7 +50,7 @@ pub struct Config {
 
 impl Config {
     /// Every key of every section, in the order they are shown.
-    pub fn keys() -> Vec<Key> {
+    pub fn keys() -> Vec<ConfigKey> {
         [
             Server::keys(),
             Sqlite::keys(),

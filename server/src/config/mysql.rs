@@ -1,8 +1,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::section::{Key, section};
-use super::value::{Secret, Value};
+use super::section::{ConfigKey, section};
+use super::value::{ConfigValue, Secret};
 
 section! {
     /// The database that several servers share.
@@ -46,7 +46,7 @@ pub struct MysqlReadReplica(pub Mysql);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Lifetime(pub Duration);
 
-impl Value for Lifetime {
+impl ConfigValue for Lifetime {
     fn read(text: &str) -> Result<Self, String> {
         match text.parse() {
             Ok(seconds) => Ok(Self(Duration::from_secs(seconds))),
@@ -60,7 +60,7 @@ impl Value for Lifetime {
 
 /// Where the database listens.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Endpoint {
+pub enum MysqlEndpoint {
     Tcp { host: String, port: u16 },
     Socket(PathBuf),
 }
@@ -82,9 +82,9 @@ impl Mysql {
 
     /// # Errors
     /// What is wrong with the address, beginning with the key.
-    pub fn endpoint(&self) -> Result<Endpoint, String> {
+    pub fn endpoint(&self) -> Result<MysqlEndpoint, String> {
         if self.protocol == "unix" {
-            return Ok(Endpoint::Socket(PathBuf::from(&self.address)));
+            return Ok(MysqlEndpoint::Socket(PathBuf::from(&self.address)));
         }
         let wrong = || format!("address: expects a host and a port such as db:3306, not {:?}", self.address);
         let (host, port) = match self.address.rsplit_once(':') {
@@ -96,7 +96,7 @@ impl Mysql {
             Some(_) => return Err(wrong()),
         };
         let host = host.trim_start_matches('[').trim_end_matches(']');
-        if host.is_empty() { Err(wrong()) } else { Ok(Endpoint::Tcp { host: host.to_owned(), port }) }
+        if host.is_empty() { Err(wrong()) } else { Ok(MysqlEndpoint::Tcp { host: host.to_owned(), port }) }
     }
 
     pub fn tls(&self) -> MysqlTls {
@@ -153,7 +153,7 @@ impl Mysql {
         refuse(self.max_open_conns == 0, "max_open_conns: expects at least 1");
         let is_named = |host: &str| self.tls_server_name.is_empty() || self.tls_server_name == host;
         refuse(
-            matches!(self.endpoint(), Ok(Endpoint::Tcp { host, .. }) if !is_named(&host)),
+            matches!(self.endpoint(), Ok(MysqlEndpoint::Tcp { host, .. }) if !is_named(&host)),
             "tls_server_name: another name than the host in the address is not supported; put the name of the \
              certificate into the address",
         );
@@ -164,14 +164,14 @@ impl Mysql {
 impl MysqlReadReplica {
     const SECTION: &str = "mysql_read_replica";
 
-    pub(super) fn keys() -> Vec<Key> {
-        let of_replica = |key: Key| match key.name {
-            "address" => Key {
+    pub(super) fn keys() -> Vec<ConfigKey> {
+        let of_replica = |key: ConfigKey| match key.name {
+            "address" => ConfigKey {
                 section: Self::SECTION,
                 help: "Host and port of a replica: lists of hosts and the sizes of labels are read there, and may be some seconds old. Empty: from mysql.address.",
                 ..key
             },
-            _ => Key { section: Self::SECTION, ..key },
+            _ => ConfigKey { section: Self::SECTION, ..key },
         };
         Mysql::keys().into_iter().map(of_replica).collect()
     }
@@ -199,7 +199,7 @@ mod tests {
 
     #[test]
     fn addresses_are_hosts_with_ports() {
-        let tcp = |host: &str, port| Ok(Endpoint::Tcp { host: host.to_owned(), port });
+        let tcp = |host: &str, port| Ok(MysqlEndpoint::Tcp { host: host.to_owned(), port });
         assert_eq!(at("db:3307").endpoint(), tcp("db", 3307));
         assert_eq!(at("db").endpoint(), tcp("db", 3306));
         assert_eq!(at("[::1]:3306").endpoint(), tcp("::1", 3306));

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use super::section::section;
-use super::value::{Bytes, Value};
+use super::value::{Bytes, ConfigValue};
 
 /// Which of an agent's names decides what host it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,7 +13,7 @@ pub enum HostIdentifier {
     Hostname,
 }
 
-impl Value for HostIdentifier {
+impl ConfigValue for HostIdentifier {
     fn read(text: &str) -> Result<Self, String> {
         match text {
             "provided" => Ok(Self::Provided),
@@ -41,7 +41,7 @@ pub enum LogPlugin {
     Stdout,
 }
 
-impl Value for LogPlugin {
+impl ConfigValue for LogPlugin {
     fn read(text: &str) -> Result<Self, String> {
         match text {
             "filesystem" => Ok(Self::Filesystem),

@@ -2,7 +2,7 @@
 
 /// What operators need to know of a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Key {
+pub struct ConfigKey {
     pub section: &'static str,
     pub name: &'static str,
     pub default: String,
@@ -10,7 +10,7 @@ pub struct Key {
     pub is_switch: bool,
 }
 
-impl Key {
+impl ConfigKey {
     /// `server.address`.
     pub fn dotted(&self) -> String {
         format!("{}.{}", self.section, self.name)
@@ -47,10 +47,10 @@ macro_rules! section {
         }
 
         impl $struct {
-            pub(super) fn keys() -> Vec<$crate::config::Key> {
-                use $crate::config::value::Value as _;
+            pub(super) fn keys() -> Vec<$crate::config::ConfigKey> {
+                use $crate::config::value::ConfigValue as _;
                 let default = Self::default();
-                vec![$( $crate::config::Key {
+                vec![$( $crate::config::ConfigKey {
                     section: $section,
                     name: stringify!($name),
                     default: default.$name.show(),
@@ -60,7 +60,7 @@ macro_rules! section {
             }
 
             pub(super) fn set(&mut self, name: &str, text: &str) -> Result<(), String> {
-                use $crate::config::value::Value as _;
+                use $crate::config::value::ConfigValue as _;
                 match name {
                     $( stringify!($name) => self.$name = <$type>::read(text)?, )*
                     _ => return Err("unknown key".to_owned()),

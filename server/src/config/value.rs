@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 /// A type a setting can have.
-pub(super) trait Value: Sized {
+pub(super) trait ConfigValue: Sized {
     /// The flag may stand without a value.
     const IS_SWITCH: bool = false;
     /// Errors say what is expected; the caller names the key.
@@ -14,7 +14,7 @@ pub(super) trait Value: Sized {
     fn show(&self) -> String;
 }
 
-impl Value for String {
+impl ConfigValue for String {
     fn read(text: &str) -> Result<Self, String> {
         Ok(text.to_owned())
     }
@@ -23,7 +23,7 @@ impl Value for String {
     }
 }
 
-impl Value for PathBuf {
+impl ConfigValue for PathBuf {
     fn read(text: &str) -> Result<Self, String> {
         if text.is_empty() { Err("expects a path".to_owned()) } else { Ok(Self::from(text)) }
     }
@@ -32,7 +32,7 @@ impl Value for PathBuf {
     }
 }
 
-impl Value for Option<PathBuf> {
+impl ConfigValue for Option<PathBuf> {
     fn read(text: &str) -> Result<Self, String> {
         Ok((!text.is_empty()).then(|| PathBuf::from(text)))
     }
@@ -41,7 +41,7 @@ impl Value for Option<PathBuf> {
     }
 }
 
-impl Value for bool {
+impl ConfigValue for bool {
     const IS_SWITCH: bool = true;
     fn read(text: &str) -> Result<Self, String> {
         match text {
@@ -57,7 +57,7 @@ impl Value for bool {
 
 macro_rules! whole_numbers {
     ($($type:ty),*) => {$(
-        impl Value for $type {
+        impl ConfigValue for $type {
             fn read(text: &str) -> Result<Self, String> {
                 text.parse().map_err(|_| format!("expects a whole number from {} to {}", <$type>::MIN, <$type>::MAX))
             }
@@ -69,7 +69,7 @@ macro_rules! whole_numbers {
 }
 whole_numbers!(u8, u16, u32, u64, usize);
 
-impl Value for Vec<String> {
+impl ConfigValue for Vec<String> {
     fn read(text: &str) -> Result<Self, String> {
         Ok(text.split(',').map(str::trim).filter(|item| !item.is_empty()).map(str::to_owned).collect())
     }
@@ -79,7 +79,7 @@ impl Value for Vec<String> {
 }
 
 /// Durations are written as Go writes them: `90s`, `1h30m`, `250ms`, and days as `5d`.
-impl Value for Duration {
+impl ConfigValue for Duration {
     fn read(text: &str) -> Result<Self, String> {
         let expected = || "expects a duration such as 90s, 1h30m, 250ms or 5d".to_owned();
         let mut rest = text;
@@ -135,7 +135,7 @@ impl Bytes {
     }
 }
 
-impl Value for Bytes {
+impl ConfigValue for Bytes {
     fn read(text: &str) -> Result<Self, String> {
         let expected = || "expects a size such as 65536, 64KiB, 16MiB or 2GiB".to_owned();
         let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
@@ -176,7 +176,7 @@ impl Secret {
     }
 }
 
-impl Value for Secret {
+impl ConfigValue for Secret {
     fn read(text: &str) -> Result<Self, String> {
         Ok(Self::new(text))
     }

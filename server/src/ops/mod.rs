@@ -21,14 +21,14 @@ pub struct OpsApi {
 /// Whether the parts the server needs answer.
 pub trait Health: std::fmt::Debug + Send + Sync {
     /// What can be checked.
-    fn parts(&self) -> &[Part];
+    fn parts(&self) -> &[HealthPart];
     /// Says what is wrong with one of them.
-    fn check(&self, part: &Part) -> Pin<Box<dyn Future<Output = Result<(), String>> + Send + '_>>;
+    fn check(&self, part: &HealthPart) -> Pin<Box<dyn Future<Output = Result<(), String>> + Send + '_>>;
 }
 
 /// A part that can be checked.
 #[derive(Debug, Clone, Copy)]
-pub struct Part {
+pub struct HealthPart {
     pub name: &'static str,
     /// What Fleet calls it.
     pub aliases: &'static [&'static str],
@@ -39,7 +39,7 @@ impl OpsApi {
         Self { metrics, health, lifecycle }
     }
 
-    async fn check(&self, part: &Part) -> Result<(), String> {
+    async fn check(&self, part: &HealthPart) -> Result<(), String> {
         let outcome = self.health.check(part).await;
         if let Err(reason) = &outcome {
             tracing::warn!(part = part.name, reason, "a part that is needed does not answer");

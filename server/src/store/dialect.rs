@@ -61,7 +61,7 @@ pub(super) async fn connect_sqlite(config: &config::Sqlite, connections: u32) ->
 
 /// What a connection to MySQL is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Use {
+pub(super) enum ConnectionUse {
     Serve,
     /// As above, from a database that need not be there at the start.
     ReadLagging,
@@ -72,27 +72,29 @@ pub(super) enum Use {
 /// Connects to MySQL or MariaDB. Connections that `trust` does not trust any more are replaced.
 pub(super) async fn connect_mysql(
     config: &config::Mysql,
-    usage: Use,
-    trust: &Arc<Trust>,
+    usage: ConnectionUse,
+    trust: &Arc<ConnectionTrust>,
 ) -> Result<DatabaseConnection> {
     let password = config.password().map_err(Error::Unavailable)?;
     let mut options = ConnectOptions::new("mysql://localhost");
     let is_lean = config.max_idle_conns < config.max_open_conns;
     let lifetime = Some(config.conn_max_lifetime.0).filter(|lifetime| !lifetime.is_zero());
     options
-        .max_connections(if usage == Use::Migrate { 1 } else { config.max_open_conns.max(1) })
-        .min_connections(u32::from(usage != Use::ReadLagging))
+        .max_connections(if usage == ConnectionUse::Migrate { 1 } else { config.max_open_conns.max(1) })
+        .min_connections(u32::from(usage != ConnectionUse::ReadLagging))
         .acquire_timeout(MYSQL_CONNECTION_TIMEOUT)
-        .idle_timeout((usage != Use::Migrate).then(|| Duration::from_secs(if is_lean { 60 } else { 600 })))
-        .max_lifetime(lifetime.filter(|_| usage != Use::Migrate))
+        .idle_timeout((usage != ConnectionUse::Migrate).then(|| Duration::from_secs(if is_lean { 60 } else { 600 })))
+        .max_lifetime(lifetime.filter(|_| usage != ConnectionUse::Migrate))
         .sqlx_logging(false);
-    options.connect_lazy(usage == Use::ReadLagging);
+    options.connect_lazy(usage == ConnectionUse::ReadLagging);
     let server = mysql_server(config, password.reveal());
     options.map_sqlx_mysql_opts(move |_| server.clone().disable_statement_logging());
     options.map_sqlx_mysql_pool_opts(move |pool| {
         pool.after_connect(move |connection, _| {
             Box::pin(async move {
-                connection.execute(if usage == Use::Migrate { MYSQL_MIGRATION_SESSION } else { MYSQL_SESSION }).await?;
+                connection
+                    .execute(if usage == ConnectionUse::Migrate { MYSQL_MIGRATION_SESSION } else { MYSQL_SESSION })
+                    .await?;
                 connection.execute(MYSQL_ISOLATION).await?;
                 Ok(())
             })
@@ -118,8 +120,8 @@ fn mysql_server(config: &config::Mysql, password: &str) -> MySqlConnectOptions {
         .pipes_as_concat(false)
         .no_engine_substitution(false);
     let server = match config.endpoint() {
-        Ok(config::Endpoint::Socket(path)) => server.socket(path),
-        Ok(config::Endpoint::Tcp { host, port }) => server.host(&host).port(port),
+        Ok(config::MysqlEndpoint::Socket(path)) => server.socket(path),
+        Ok(config::MysqlEndpoint::Tcp { host, port }) => server.host(&host).port(port),
         // Reading the settings has refused this.
         Err(_) => server,
     };
@@ -142,9 +144,9 @@ fn mysql_server(config: &config::Mysql, password: &str) -> MySqlConnectOptions {
 /// Which connections may be used: none that is older than the last sign that its server takes no writes any more, as
 /// after a failover, so that the next ones find the server that does.
 #[derive(Debug, Default)]
-pub(super) struct Trust(Mutex<Option<Instant>>);
+pub(super) struct ConnectionTrust(Mutex<Option<Instant>>);
 
-impl Trust {
+impl ConnectionTrust {
     pub fn withdraw(&self) {
         *lock(&self.0) = Some(Instant::now());
     }

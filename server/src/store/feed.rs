@@ -38,7 +38,7 @@ impl HostChangeKind {
 
 /// One row of the feed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Change {
+pub struct HostChange {
     pub id: i64,
     pub host_id: i64,
     pub kind: HostChangeKind,
@@ -66,11 +66,11 @@ pub async fn append(
 }
 
 /// Up to `limit` changes after a position. Kinds of later versions count as any change and every care is taken.
-pub async fn after(db: &impl ConnectionTrait, id: i64, limit: u64) -> Result<Vec<Change>> {
+pub async fn after(db: &impl ConnectionTrait, id: i64, limit: u64) -> Result<Vec<HostChange>> {
     let rows = Entity::find().filter(Column::Id.gt(id)).order_by_asc(Column::Id).limit(limit).all(db).await?;
     let change = |row: super::entity::host_changes::Model| {
         let kind = HostChangeKind::ALL.into_iter().find(|kind| kind.word() == row.kind).unwrap_or(HostChangeKind::Keys);
-        Change { id: row.id, host_id: row.host_id, kind, at: row.changed_at }
+        HostChange { id: row.id, host_id: row.host_id, kind, at: row.changed_at }
     };
     Ok(rows.into_iter().map(change).collect())
 }

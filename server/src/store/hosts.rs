@@ -32,7 +32,7 @@ pub async fn named(db: &impl ConnectionTrait, word: &str) -> Result<Vec<hosts::M
 
 /// What a word an operator uses stands for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Named {
+pub enum NamedHost {
     One {
         id: i64,
         identifier: String,
@@ -43,7 +43,7 @@ pub enum Named {
 
 /// All that a host may be called.
 #[derive(Debug, FromQueryResult)]
-struct Names {
+struct HostNames {
     id: i64,
     identifier: String,
     uuid: String,
@@ -52,7 +52,7 @@ struct Names {
 }
 
 /// Finds the host of each word: by identifier or, where no host has that, by UUID, host name or computer name.
-pub async fn named_many(db: &impl ConnectionTrait, words: &[String]) -> Result<HashMap<String, Named>> {
+pub async fn named_many(db: &impl ConnectionTrait, words: &[String]) -> Result<HashMap<String, NamedHost>> {
     let mut found = HashMap::new();
     for batch in words.chunks(MAX_PARAMETERS / 4) {
         let is_meant = hosts::Column::Identifier
@@ -60,7 +60,7 @@ pub async fn named_many(db: &impl ConnectionTrait, words: &[String]) -> Result<H
             .or(hosts::Column::Uuid.is_in(batch))
             .or(hosts::Column::Hostname.is_in(batch))
             .or(hosts::Column::ComputerName.is_in(batch));
-        let rows: Vec<Names> = hosts::Entity::find()
+        let rows: Vec<HostNames> = hosts::Entity::find()
             .filter(is_meant)
             .select_only()
             .columns([
@@ -73,7 +73,7 @@ pub async fn named_many(db: &impl ConnectionTrait, words: &[String]) -> Result<H
             .into_model()
             .all(db)
             .await?;
-        let mut by_word: HashMap<&str, Vec<&Names>> = HashMap::new();
+        let mut by_word: HashMap<&str, Vec<&HostNames>> = HashMap::new();
         for row in &rows {
             for word in BTreeSet::from([&row.identifier, &row.uuid, &row.hostname, &row.computer_name]) {
                 by_word.entry(word).or_default().push(row);
@@ -83,8 +83,8 @@ pub async fn named_many(db: &impl ConnectionTrait, words: &[String]) -> Result<H
             let Some(rows) = by_word.get(word.as_str()) else { continue };
             let exact = rows.iter().find(|row| row.identifier == *word);
             let named = match (exact, rows.as_slice()) {
-                (Some(row), _) | (None, [row]) => Named::One { id: row.id, identifier: row.identifier.clone() },
-                _ => Named::Several,
+                (Some(row), _) | (None, [row]) => NamedHost::One { id: row.id, identifier: row.identifier.clone() },
+                _ => NamedHost::Several,
             };
             found.insert(word.clone(), named);
         }
@@ -94,7 +94,7 @@ pub async fn named_many(db: &impl ConnectionTrait, words: &[String]) -> Result<H
 
 /// What a list of hosts is narrowed to.
 #[derive(Debug, Clone, Default)]
-pub struct Filter {
+pub struct HostFilter {
     /// Part of a host name, UUID, serial number or address; capitals do not matter.
     pub text: String,
     /// Only hosts in this label.
@@ -102,13 +102,13 @@ pub struct Filter {
     /// Leaves out the first ones.
     pub offset: u64,
     pub limit: Option<u64>,
-    pub order: Order,
+    pub order: HostOrder,
     pub is_descending: bool,
 }
 
 /// What a list of hosts may be ordered by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Order {
+pub enum HostOrder {
     #[default]
     Id,
     Hostname,
@@ -119,7 +119,7 @@ pub enum Order {
     CreatedAt,
 }
 
-impl Order {
+impl HostOrder {
     fn column(self) -> hosts::Column {
         match self {
             Self::Id => hosts::Column::Id,
@@ -133,7 +133,7 @@ impl Order {
     }
 }
 
-fn matching(filter: &Filter) -> sea_orm::Select<hosts::Entity> {
+fn matching(filter: &HostFilter) -> sea_orm::Select<hosts::Entity> {
     let mut select = hosts::Entity::find();
     if let Some(label_id) = filter.label_id {
         let members = sea_orm::sea_query::Query::select()
@@ -159,7 +159,7 @@ fn matching(filter: &Filter) -> sea_orm::Select<hosts::Entity> {
     )
 }
 
-pub async fn list(db: &impl ConnectionTrait, filter: &Filter) -> Result<Vec<hosts::Model>> {
+pub async fn list(db: &impl ConnectionTrait, filter: &HostFilter) -> Result<Vec<hosts::Model>> {
     let direction = if filter.is_descending { sea_orm::Order::Desc } else { sea_orm::Order::Asc };
     let select = matching(filter)
         .order_by(filter.order.column(), direction)
@@ -170,7 +170,7 @@ pub async fn list(db: &impl ConnectionTrait, filter: &Filter) -> Result<Vec<host
     Ok(select.all(db).await?)
 }
 
-pub async fn count(db: &impl ConnectionTrait, filter: &Filter) -> Result<u64> {
+pub async fn count(db: &impl ConnectionTrait, filter: &HostFilter) -> Result<u64> {
     Ok(matching(filter).count(db).await?)
 }
 
@@ -338,13 +338,13 @@ pub async fn known_many(db: &impl ConnectionTrait, ids: &[i64]) -> Result<Vec<Kn
 
 /// A host's contact to be written down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Seen {
+pub struct LastSeen {
     pub host_id: i64,
     pub at: Moment,
 }
 
 /// Writes many contacts in few statements, none over a later one. Rows that are gone are left alone.
-pub async fn mark_seen(db: &impl ConnectionTrait, mut seen: Vec<Seen>) -> Result<()> {
+pub async fn mark_seen(db: &impl ConnectionTrait, mut seen: Vec<LastSeen>) -> Result<()> {
     seen.sort_unstable();
     // Four parameters a host: three in the CASE, one in the IN.
     for batch in seen.chunks(MAX_PARAMETERS / 4 / 10) {
@@ -365,14 +365,14 @@ pub async fn mark_seen(db: &impl ConnectionTrait, mut seen: Vec<Seen>) -> Result
 
 /// What a host's config tells it about its own intervals, in seconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Intervals {
+pub struct AgentIntervals {
     pub distributed: i64,
     pub config_refresh: i64,
     pub logger: i64,
 }
 
 /// Writes one set of intervals to all hosts that have it.
-pub async fn set_intervals(db: &impl ConnectionTrait, intervals: Intervals, mut host_ids: Vec<i64>) -> Result<()> {
+pub async fn set_intervals(db: &impl ConnectionTrait, intervals: AgentIntervals, mut host_ids: Vec<i64>) -> Result<()> {
     host_ids.sort_unstable();
     for batch in host_ids.chunks(MAX_PARAMETERS / 10) {
         hosts::Entity::update_many()

@@ -3,7 +3,7 @@
 use muster_migrations::{Migrator, MigratorTrait};
 use sea_orm::{ConnectionTrait, DatabaseConnection, Statement};
 
-use super::dialect::{self, Use};
+use super::dialect::{self, ConnectionUse};
 use super::{Error, Result, Store};
 use crate::config;
 
@@ -56,7 +56,7 @@ fn compare(applied: Vec<String>) -> Migrations {
 /// # Errors
 /// [`Error`] when a step fails; running it again continues there.
 pub async fn prepare_mysql(config: &config::Mysql, mut report: impl FnMut(&str)) -> Result<usize> {
-    let db = dialect::connect_mysql(config, Use::Migrate, &Default::default()).await?;
+    let db = dialect::connect_mysql(config, ConnectionUse::Migrate, &Default::default()).await?;
     lock_schema(&db).await?;
     let missing = compare(muster_migrations::applied(&db).await?).missing;
     muster_migrations::prepare(&db).await?;

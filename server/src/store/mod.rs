@@ -33,9 +33,9 @@ use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseTransaction, Transact
 pub use error::{Error, Result, WriteError};
 pub use migrate_data::{Copied, migrate_data};
 pub use migrations::prepare_mysql;
-pub use tx::{Counters, Tx};
+pub use tx::{StoreCounters, Tx};
 
-use self::dialect::Trust;
+use self::dialect::ConnectionTrust;
 use self::read_replica::ReadReplica;
 use crate::config;
 
@@ -51,8 +51,8 @@ pub struct Store {
     readers: DatabaseConnection,
     writer: DatabaseConnection,
     read_replica: Option<Arc<ReadReplica>>,
-    trust: Arc<Trust>,
-    counters: Counters,
+    trust: Arc<ConnectionTrust>,
+    counters: StoreCounters,
 }
 
 impl Store {
@@ -60,7 +60,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Error`] when the file cannot be opened.
-    pub async fn open_sqlite(config: &config::Sqlite, counters: Counters) -> Result<Self> {
+    pub async fn open_sqlite(config: &config::Sqlite, counters: StoreCounters) -> Result<Self> {
         let writer = dialect::connect_sqlite(config, 1).await?;
         let readers = dialect::connect_sqlite(config, config.readers.max(1)).await?;
         Ok(Self::on(readers, writer, Arc::default(), counters))
@@ -70,9 +70,9 @@ impl Store {
     ///
     /// # Errors
     /// [`Error`] when it cannot be reached or does not let this user in.
-    pub async fn open_mysql(config: &config::Mysql, counters: Counters) -> Result<Self> {
+    pub async fn open_mysql(config: &config::Mysql, counters: StoreCounters) -> Result<Self> {
         let trust = Arc::default();
-        let pool = dialect::connect_mysql(config, dialect::Use::Serve, &trust).await?;
+        let pool = dialect::connect_mysql(config, dialect::ConnectionUse::Serve, &trust).await?;
         Ok(Self::on(pool.clone(), pool, trust, counters))
     }
 
@@ -88,8 +88,8 @@ impl Store {
     fn on(
         mut readers: DatabaseConnection,
         mut writer: DatabaseConnection,
-        trust: Arc<Trust>,
-        counters: Counters,
+        trust: Arc<ConnectionTrust>,
+        counters: StoreCounters,
     ) -> Self {
         for connection in [&mut readers, &mut writer] {
             let statements = counters.statements.clone();

@@ -107,14 +107,14 @@ pub async fn delete_idle(db: &impl ConnectionTrait, hashes: &[Vec<u8>], since: M
 
 /// When a key was used, first and last, as one server has seen it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Use {
+pub struct KeyUse {
     pub hash: KeyHash,
     pub first: Moment,
     pub last: Moment,
 }
 
 /// Writes down when keys were used, none over a later use, and no first use over an earlier one.
-pub async fn mark_used(db: &impl ConnectionTrait, mut uses: Vec<Use>) -> Result<()> {
+pub async fn mark_used(db: &impl ConnectionTrait, mut uses: Vec<KeyUse>) -> Result<()> {
     uses.sort_unstable();
     let (used, first) = (node_keys::Column::UsedAt, node_keys::Column::FirstUsedAt);
     for batch in uses.chunks(MAX_PARAMETERS / 7 / 10) {

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use prometheus::IntCounter;
 use sea_orm::DatabaseConnection;
 
-use super::dialect::{self, Use};
-use super::{Counters, Error, Result};
+use super::dialect::{self, ConnectionUse};
+use super::{Error, Result, StoreCounters};
 use crate::config;
 use crate::lock::lock;
 
@@ -26,8 +26,8 @@ pub(super) struct ReadReplica {
 
 impl ReadReplica {
     /// Connects when it is first read from, so that a server starts without it.
-    pub async fn open(config: &config::Mysql, counters: &Counters) -> Result<Self> {
-        let mut connection = dialect::connect_mysql(config, Use::ReadLagging, &Arc::default()).await?;
+    pub async fn open(config: &config::Mysql, counters: &StoreCounters) -> Result<Self> {
+        let mut connection = dialect::connect_mysql(config, ConnectionUse::ReadLagging, &Arc::default()).await?;
         let statements = counters.statements.clone();
         connection.set_metric_callback(move |_| statements.inc());
         Ok(Self { connection, failures: counters.replica_failures.clone(), alone_until: Mutex::default() })

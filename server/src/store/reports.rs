@@ -14,7 +14,7 @@ use crate::clock::Moment;
 
 /// What one host has said.
 #[derive(Debug, Clone, Default)]
-pub struct Report {
+pub struct HostReport {
     pub host_id: i64,
     /// Columns that are set are written.
     pub details: hosts::ActiveModel,
@@ -26,7 +26,7 @@ pub struct Report {
 
 /// What writing reports has changed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Written {
+pub struct ReportsWritten {
     /// Hosts whose labels, platform, name or intervals are others now.
     pub moved: BTreeSet<i64>,
     pub added: u64,
@@ -35,9 +35,9 @@ pub struct Written {
 
 /// Writes reports, sorted by host. Only memberships that differ from what is there are touched. Hosts and labels that
 /// are gone are left out.
-pub async fn write(db: &impl ConnectionTrait, reports: &BTreeMap<i64, Report>) -> Result<Written> {
+pub async fn write(db: &impl ConnectionTrait, reports: &BTreeMap<i64, HostReport>) -> Result<ReportsWritten> {
     let existing = existing_hosts(db, reports.keys().copied().collect()).await?;
-    let mut written = Written::default();
+    let mut written = ReportsWritten::default();
     for (host_id, report) in reports {
         if let Some(host) = existing.get(host_id)
             && report.details.is_changed()
@@ -133,7 +133,7 @@ async fn existing_hosts(db: &impl ConnectionTrait, host_ids: Vec<i64>) -> Result
 /// Memberships of the hosts that have said anything about labels, as (label, host).
 async fn current_members(
     db: &impl ConnectionTrait,
-    reports: &BTreeMap<i64, Report>,
+    reports: &BTreeMap<i64, HostReport>,
     existing: &HashMap<i64, Identified>,
 ) -> Result<HashSet<(i64, i64)>> {
     let asked: Vec<i64> = reports

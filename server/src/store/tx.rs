@@ -7,11 +7,11 @@ use prometheus::IntCounter;
 use sea_orm::prelude::async_trait::async_trait;
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, ExecResult, QueryResult, Statement};
 
-use super::dialect::{Failure, Trust, failure};
+use super::dialect::{ConnectionTrust, Failure, failure};
 
 /// What the store counts.
 #[derive(Debug, Clone)]
-pub struct Counters {
+pub struct StoreCounters {
     /// Statements sent, without those that begin and end transactions.
     pub statements: IntCounter,
     /// Rows that committed transactions inserted, updated or deleted.
@@ -23,7 +23,7 @@ pub struct Counters {
 }
 
 #[cfg(test)]
-impl Default for Counters {
+impl Default for StoreCounters {
     fn default() -> Self {
         let counter = || IntCounter::new("a", "b").unwrap();
         Self { statements: counter(), rows_written: counter(), retries: counter(), replica_failures: counter() }
@@ -36,11 +36,11 @@ pub struct Tx {
     inner: DatabaseTransaction,
     rows_written: AtomicU64,
     has_lost_race: AtomicBool,
-    trust: Arc<Trust>,
+    trust: Arc<ConnectionTrust>,
 }
 
 impl Tx {
-    pub(super) fn new(inner: DatabaseTransaction, trust: Arc<Trust>) -> Self {
+    pub(super) fn new(inner: DatabaseTransaction, trust: Arc<ConnectionTrust>) -> Self {
         Self { inner, rows_written: AtomicU64::new(0), has_lost_race: AtomicBool::new(false), trust }
     }
 

@@ -7,7 +7,7 @@ use prometheus::{
 
 use crate::bus::LinkMetrics;
 use crate::clock::Clock;
-use crate::fleet::logs::Stream;
+use crate::fleet::logs::LogStream;
 
 /// Every number the server publishes. One per server, so that two in one process do not mix.
 #[derive(Debug)]
@@ -185,10 +185,10 @@ impl Metrics {
     }
 
     /// Lines of one request were kept, some of which had been kept before.
-    pub fn log_lines(&self, stream: Stream, kept: u64, repeated: u64) {
+    pub fn log_lines(&self, stream: LogStream, kept: u64, repeated: u64) {
         let stream = match stream {
-            Stream::Result => "result",
-            Stream::Status => "status",
+            LogStream::Result => "result",
+            LogStream::Status => "status",
         };
         self.log_lines.with_label_values(&[stream, "kept"]).inc_by(kept);
         self.log_lines.with_label_values(&[stream, "repeated"]).inc_by(repeated);

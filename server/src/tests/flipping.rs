@@ -5,8 +5,8 @@ use sea_orm::{ConnectionTrait as _, DbBackend, NotSet, Set, Statement};
 use super::{mariadb, world};
 use crate::clock::Moment;
 use crate::config::Config;
-use crate::store::reports::{self, Report};
-use crate::store::{Counters, Store, entity, feed, generations, hosts, labels};
+use crate::store::reports::{self, HostReport};
+use crate::store::{Store, StoreCounters, entity, feed, generations, hosts, labels};
 
 const HOSTS: i64 = 5_000;
 const LABELS: i64 = 8;
@@ -15,8 +15,8 @@ const ROUNDS: i64 = 6;
 const BATCH: i64 = 250;
 
 /// Reports of some hosts in one round: every host changes half of its labels.
-fn batch(first: i64, round: i64) -> BTreeMap<i64, Report> {
-    let report = |host_id: i64| Report {
+fn batch(first: i64, round: i64) -> BTreeMap<i64, HostReport> {
+    let report = |host_id: i64| HostReport {
         host_id,
         details: entity::hosts::ActiveModel { uptime_secs: Set(round), ..Default::default() },
         labels: (1..=LABELS).map(|label| (label, (host_id + label + round) % 2 == 0)).collect(),
@@ -61,7 +61,7 @@ async fn two_stores_with_flipping_labels_lose_nothing_to_deadlocks() {
     let mut config = Config::default();
     world::on_mariadb_at(&mut config, &own.address()).await;
     own.admin().execute(&format!("GRANT PROCESS ON *.* TO {}@'%'", own.address().username)).unwrap();
-    let counters = [Counters::default(), Counters::default()];
+    let counters = [StoreCounters::default(), StoreCounters::default()];
     let one = Store::open_mysql(&config.mysql, counters[0].clone()).await.unwrap();
     let other = Store::open_mysql(&config.mysql, counters[1].clone()).await.unwrap();
     one.write(async |tx| {
@@ -112,7 +112,7 @@ async fn transactions_that_wait_for_each_other_are_both_written_in_the_end() {
     }
     let mut config = Config::default();
     world::on_mariadb_at(&mut config, mariadb::shared()).await;
-    let counters = Counters::default();
+    let counters = StoreCounters::default();
     let store = Store::open_mysql(&config.mysql, counters.clone()).await.unwrap();
     store
         .write(async |tx| {

@@ -3,7 +3,7 @@ use proptest::prelude::*;
 use serde_json::{Map, Value};
 
 use super::super::scan::members;
-use super::super::{DistributedWrite, Enroll, Log, Names, Rows, node_key, write_line};
+use super::super::{ColumnNames, DistributedWrite, Enroll, Log, Rows, node_key, write_line};
 
 fn values() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
@@ -76,7 +76,7 @@ fn read_everything(body: &[u8]) {
 
 /// Text that is written says what decoding says, the last of a repeated name.
 fn assert_written_as_decoded(rows: &Rows<'_>) {
-    let mut names = Names::default();
+    let mut names = ColumnNames::default();
     for row in rows.iter() {
         let decoded: Map<String, Value> =
             row.columns().map(|(name, value)| (name.into_owned(), value.into_owned().into())).collect();

@@ -1,4 +1,4 @@
-use super::super::{DistributedWrite, Names, Stats};
+use super::super::{ColumnNames, DistributedWrite, Stats};
 
 fn read(body: &[u8]) -> DistributedWrite<'_> {
     DistributedWrite::read(body).unwrap()
@@ -40,7 +40,7 @@ fn costs_are_read_in_any_form() {
 }
 
 fn written(body: &[u8]) -> String {
-    let (mut out, mut names) = (Vec::new(), Names::default());
+    let (mut out, mut names) = (Vec::new(), ColumnNames::default());
     for row in read(body).results[0].1.rows.iter() {
         assert!(row.write_json(&mut out, &mut names, usize::MAX));
     }

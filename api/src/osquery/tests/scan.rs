@@ -1,11 +1,11 @@
 use super::super::scan::{MAX_DEPTH, Member, ValueKind, members};
-use super::super::{Problem, ReadError, node_key};
+use super::super::{BodyProblem, ReadError, node_key};
 
 fn all(body: &[u8]) -> Result<Vec<Member<'_>>, ReadError> {
     members(body).collect()
 }
 
-fn problem(body: &[u8]) -> (usize, Problem) {
+fn problem(body: &[u8]) -> (usize, BodyProblem) {
     let error = all(body).unwrap_err();
     (error.offset, error.problem)
 }
@@ -37,45 +37,45 @@ fn members_are_given_as_ranges_of_the_body() {
 #[test]
 fn a_byte_order_mark_is_skipped() {
     assert_eq!(node_key(b"\xEF\xBB\xBF{\"node_key\":\"k\"}").unwrap().unwrap(), "k");
-    assert_eq!(problem(b"\xEF\xBB{}").1, Problem::NotAnObject);
+    assert_eq!(problem(b"\xEF\xBB{}").1, BodyProblem::NotAnObject);
 }
 
 #[test]
 fn bad_structure_is_refused_with_its_offset() {
-    let cases: &[(&[u8], usize, Problem)] = &[
-        (b"", 0, Problem::EndOfBody),
-        (b" \n", 2, Problem::EndOfBody),
-        (b"[]", 0, Problem::NotAnObject),
-        (b"\"a\"", 0, Problem::NotAnObject),
-        (b"nil", 0, Problem::NotAnObject),
-        (b"\x1f\x8b\x08", 0, Problem::NotAnObject),
-        (b"{} x", 3, Problem::Trailing),
-        (b"{}{}", 2, Problem::Trailing),
-        (b"{\"a\":1},", 7, Problem::Trailing),
-        (b"{\"a\":1", 6, Problem::EndOfBody),
-        (b"{\"a", 3, Problem::EndOfBody),
-        (b"{\"a\":\"\\", 7, Problem::EndOfBody),
-        (b"{\"a\":\"\\u00", 10, Problem::EndOfBody),
-        (b"{\"a\":tru", 8, Problem::EndOfBody),
-        (b"{\"a\":1,}", 7, Problem::Expected("a member name")),
-        (b"{,}", 1, Problem::Expected("a member name")),
-        (b"{1:1}", 1, Problem::Expected("a member name")),
-        (b"{\"a\" 1}", 5, Problem::Expected("a colon")),
-        (b"{\"a\":}", 5, Problem::Expected("a value")),
-        (b"{\"a\":'x'}", 5, Problem::Expected("a value")),
-        (b"{\"a\":[1,]}", 8, Problem::Expected("a value")),
-        (b"{\"a\":[1 2]}", 8, Problem::Expected("a comma or the end of an array")),
-        (b"{\"a\":[1}", 7, Problem::Expected("a comma or the end of an array")),
-        (b"{\"a\":{\"b\":1]}", 11, Problem::Expected("a comma or the end of an object")),
-        (b"{\"a\":1]", 6, Problem::Expected("a comma or the end of the object")),
-        (b"{\"a\":nul}", 8, Problem::Expected("true, false or null")),
-        (b"{\"a\":01}", 7, Problem::BadNumber),
-        (b"{\"a\":-}", 6, Problem::BadNumber),
-        (b"{\"a\":1.}", 7, Problem::BadNumber),
-        (b"{\"a\":1e}", 7, Problem::BadNumber),
-        (b"{\"a\":\"\\x41\"}", 6, Problem::BadEscape),
-        (b"{\"a\":\"\\u12g4\"}", 6, Problem::BadEscape),
-        (b"{\"a\":\"\\\n\"}", 6, Problem::BadEscape),
+    let cases: &[(&[u8], usize, BodyProblem)] = &[
+        (b"", 0, BodyProblem::EndOfBody),
+        (b" \n", 2, BodyProblem::EndOfBody),
+        (b"[]", 0, BodyProblem::NotAnObject),
+        (b"\"a\"", 0, BodyProblem::NotAnObject),
+        (b"nil", 0, BodyProblem::NotAnObject),
+        (b"\x1f\x8b\x08", 0, BodyProblem::NotAnObject),
+        (b"{} x", 3, BodyProblem::Trailing),
+        (b"{}{}", 2, BodyProblem::Trailing),
+        (b"{\"a\":1},", 7, BodyProblem::Trailing),
+        (b"{\"a\":1", 6, BodyProblem::EndOfBody),
+        (b"{\"a", 3, BodyProblem::EndOfBody),
+        (b"{\"a\":\"\\", 7, BodyProblem::EndOfBody),
+        (b"{\"a\":\"\\u00", 10, BodyProblem::EndOfBody),
+        (b"{\"a\":tru", 8, BodyProblem::EndOfBody),
+        (b"{\"a\":1,}", 7, BodyProblem::Expected("a member name")),
+        (b"{,}", 1, BodyProblem::Expected("a member name")),
+        (b"{1:1}", 1, BodyProblem::Expected("a member name")),
+        (b"{\"a\" 1}", 5, BodyProblem::Expected("a colon")),
+        (b"{\"a\":}", 5, BodyProblem::Expected("a value")),
+        (b"{\"a\":'x'}", 5, BodyProblem::Expected("a value")),
+        (b"{\"a\":[1,]}", 8, BodyProblem::Expected("a value")),
+        (b"{\"a\":[1 2]}", 8, BodyProblem::Expected("a comma or the end of an array")),
+        (b"{\"a\":[1}", 7, BodyProblem::Expected("a comma or the end of an array")),
+        (b"{\"a\":{\"b\":1]}", 11, BodyProblem::Expected("a comma or the end of an object")),
+        (b"{\"a\":1]", 6, BodyProblem::Expected("a comma or the end of the object")),
+        (b"{\"a\":nul}", 8, BodyProblem::Expected("true, false or null")),
+        (b"{\"a\":01}", 7, BodyProblem::BadNumber),
+        (b"{\"a\":-}", 6, BodyProblem::BadNumber),
+        (b"{\"a\":1.}", 7, BodyProblem::BadNumber),
+        (b"{\"a\":1e}", 7, BodyProblem::BadNumber),
+        (b"{\"a\":\"\\x41\"}", 6, BodyProblem::BadEscape),
+        (b"{\"a\":\"\\u12g4\"}", 6, BodyProblem::BadEscape),
+        (b"{\"a\":\"\\\n\"}", 6, BodyProblem::BadEscape),
     ];
     for &(body, offset, expected) in cases {
         assert_eq!(problem(body), (offset, expected), "{}", String::from_utf8_lossy(body));
@@ -90,13 +90,13 @@ fn depth_is_limited_without_recursion() {
     let inside = MAX_DEPTH as usize - 1;
     for (open, close) in [("[", "]"), ("{\"b\":", "}")] {
         assert_eq!(all(&nested(open, close, inside)).unwrap().len(), 1);
-        assert_eq!(problem(&nested(open, close, inside + 1)).1, Problem::TooDeep);
-        assert_eq!(problem(&nested(open, close, 1_000_000)).1, Problem::TooDeep);
+        assert_eq!(problem(&nested(open, close, inside + 1)).1, BodyProblem::TooDeep);
+        assert_eq!(problem(&nested(open, close, 1_000_000)).1, BodyProblem::TooDeep);
     }
     // Empty containers count too, and closed ones do not.
     let empty = |levels: usize| format!("{{\"a\":{}{}}}", "[".repeat(levels), "]".repeat(levels));
     assert!(all(empty(inside).as_bytes()).is_ok());
-    assert_eq!(problem(empty(inside + 1).as_bytes()).1, Problem::TooDeep);
+    assert_eq!(problem(empty(inside + 1).as_bytes()).1, BodyProblem::TooDeep);
     let wide = format!("{{\"a\":[{}{{}}]}}", "[[]],".repeat(1000));
     let wide = all(wide.as_bytes()).unwrap();
     assert_eq!(wide[0].value.elements().count(), 1001);

@@ -1,5 +1,5 @@
 use anyhow::bail;
-use muster_api::rest::{SpecByName, Specs};
+use muster_api::rest::{SpecByName, SpecList};
 use serde::de::DeserializeOwned;
 
 use crate::rest::{RestError, Server, segment};
@@ -12,7 +12,7 @@ pub async fn specs<T: DeserializeOwned>(
     name: Option<&str>,
 ) -> anyhow::Result<Vec<T>> {
     let Some(name) = name else {
-        return Ok(server.get::<Specs<T>>(&format!("spec/{plural}")).await?.specs);
+        return Ok(server.get::<SpecList<T>>(&format!("spec/{plural}")).await?.specs);
     };
     match server.get::<SpecByName<T>>(&format!("spec/{plural}/{}", segment(name))).await {
         Ok(found) => Ok(vec![found.specs]),

@@ -1,4 +1,4 @@
-use muster_api::rest::{HostStatus, Hosts};
+use muster_api::rest::{HostList, HostStatus};
 
 use super::HostArgs;
 use super::host::host;
@@ -10,7 +10,7 @@ pub async fn hosts(server: &Server, args: HostArgs) -> anyhow::Result<()> {
     if let Some(identifier) = &args.name {
         return host(server, identifier, &args).await;
     }
-    let found = server.get::<Hosts>("hosts").await?.hosts;
+    let found = server.get::<HostList>("hosts").await?.hosts;
     if args.format.is_documents(false) {
         return print::items(&Item::all("host", &found)?, args.format);
     }

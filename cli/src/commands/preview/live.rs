@@ -105,7 +105,7 @@ async fn wait_for_hosts(
     let mut online = 0;
     loop {
         // A server under the first rush of hosts may miss an answer; what lasts is told at the end.
-        let asked = server.get::<muster_api::rest::Hosts>("hosts").await;
+        let asked = server.get::<muster_api::rest::HostList>("hosts").await;
         if let Ok(found) = &asked {
             online = found.hosts.iter().filter(|host| host.status == HostStatus::Online).count();
             let enrolled = found.hosts.len();

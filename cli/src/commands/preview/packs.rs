@@ -1,4 +1,4 @@
-use muster_api::rest::{Action, Applied, Specs};
+use muster_api::rest::{Action, Applied, SpecList};
 use muster_api::spec::{DocumentKind, PackSpec};
 
 use crate::commands::send::{self, Deed};
@@ -12,7 +12,7 @@ const HEARTBEAT: (&str, &str) = ("heartbeat.yml", include_str!("heartbeat.yml"))
 
 /// Applies the starter packs to a server that has no pack yet; what is there is the operator's. Says what was done.
 pub async fn apply_starter_packs(server: &Server) -> anyhow::Result<String> {
-    let found: Specs<PackSpec> = server.get("spec/packs").await?;
+    let found: SpecList<PackSpec> = server.get("spec/packs").await?;
     if !found.specs.is_empty() {
         return Ok(format!("{} packs are there from before", found.specs.len()));
     }

@@ -11,7 +11,7 @@ use super::run;
 use crate::admin::AdminApi;
 use crate::admin::answer::ok;
 use crate::admin::auth::Caller;
-use crate::admin::body::Body;
+use crate::admin::body::JsonBody;
 use crate::admin::error::{Failed, bad_parameter};
 use crate::fleet::access::Principal;
 use crate::fleet::live::{Ask, NO_HOSTS, Selection};
@@ -21,7 +21,7 @@ use crate::fleet::{self, Error};
 pub(super) async fn run(
     api: Data<AdminApi>,
     caller: Caller,
-    request: Body<Value>,
+    request: JsonBody<Value>,
 ) -> Result<HttpResponse, actix_web::Error> {
     if request.get("query_ids").is_some() {
         return Ok(run::wait(&api, &caller, &read(request.into_inner())?).await?);
@@ -34,7 +34,7 @@ pub(super) async fn run(
 pub(super) async fn run_by_names(
     api: Data<AdminApi>,
     caller: Caller,
-    request: Body<NewCampaign<String>>,
+    request: JsonBody<NewCampaign<String>>,
 ) -> Result<HttpResponse, actix_web::Error> {
     let NewCampaign { query, query_id, selected } = request.into_inner();
     let selection =

@@ -9,11 +9,11 @@ use serde::de::IntoDeserializer as _;
 use crate::admin::AdminApi;
 use crate::admin::answer::ok;
 use crate::admin::auth::Caller;
-use crate::admin::body::Body;
-use crate::admin::error::{Failed, Outcome, bad_parameter};
+use crate::admin::body::JsonBody;
+use crate::admin::error::{AdminAnswer, Failed, bad_parameter};
 use crate::admin::params::Params;
 
-pub(super) async fn start(api: Data<AdminApi>, caller: Caller, request: Body<NewLiveQuery>) -> Outcome {
+pub(super) async fn start(api: Data<AdminApi>, caller: Caller, request: JsonBody<NewLiveQuery>) -> AdminAnswer {
     Ok(ok(&LiveQueryEnvelope { live_query: api.fleet.live.start(&caller.0, &request).await? }))
 }
 
@@ -33,11 +33,11 @@ pub(super) async fn list(
     Ok(ok(&LiveQueries { live_queries }))
 }
 
-pub(super) async fn by_id(api: Data<AdminApi>, caller: Caller, id: Path<i64>) -> Outcome {
+pub(super) async fn by_id(api: Data<AdminApi>, caller: Caller, id: Path<i64>) -> AdminAnswer {
     Ok(ok(&LiveQueryEnvelope { live_query: api.fleet.live.get(&caller.0, *id).await? }))
 }
 
-pub(super) async fn cancel(api: Data<AdminApi>, caller: Caller, id: Path<i64>) -> Outcome {
+pub(super) async fn cancel(api: Data<AdminApi>, caller: Caller, id: Path<i64>) -> AdminAnswer {
     Ok(ok(&LiveQueryEnvelope { live_query: api.fleet.live.cancel(&caller.0, *id).await? }))
 }
 

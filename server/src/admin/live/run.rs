@@ -10,18 +10,18 @@ use muster_api::rest::LiveRun;
 
 use crate::admin::AdminApi;
 use crate::admin::auth::Caller;
-use crate::admin::body::Body;
-use crate::admin::error::{Failed, Outcome};
+use crate::admin::body::JsonBody;
+use crate::admin::error::{AdminAnswer, Failed};
 use crate::fleet::Error;
 
 /// Pieces the answer is sent in.
 const PIECE: usize = 64 * 1024;
 
-pub(super) async fn run(api: Data<AdminApi>, caller: Caller, request: Body<LiveRun>) -> Outcome {
+pub(super) async fn run(api: Data<AdminApi>, caller: Caller, request: JsonBody<LiveRun>) -> AdminAnswer {
     wait(&api, &caller, &request).await
 }
 
-pub(super) async fn wait(api: &AdminApi, caller: &Caller, request: &LiveRun) -> Outcome {
+pub(super) async fn wait(api: &AdminApi, caller: &Caller, request: &LiveRun) -> AdminAnswer {
     let (done, room) = tokio::select! {
         outcome = api.fleet.live.run(&caller.0, request) => outcome?,
         () = api.lifecycle.stopped() => return Err(Failed(Error::Unavailable("the server stops".to_owned()))),

@@ -1,24 +1,24 @@
 //! Finding whom to ask, for those who type and pick.
 
 use actix_web::web::Data;
-use muster_api::rest::{FoundTargets, Host, Label, Selected, TargetCounts, TargetSearch, Targets};
+use muster_api::rest::{FoundTargets, HostView, Label, Selected, TargetCounts, TargetSearch, Targets};
 
 use super::campaigns::check_teams;
 use crate::admin::AdminApi;
 use crate::admin::answer::{done, ok};
 use crate::admin::auth::Caller;
-use crate::admin::body::Body;
-use crate::admin::error::Outcome;
+use crate::admin::body::JsonBody;
+use crate::admin::error::AdminAnswer;
 use crate::fleet;
 use crate::fleet::access::Principal;
-use crate::fleet::hosts::{Filter, HostQuery};
+use crate::fleet::hosts::{HostFilter, HostQuery};
 use crate::fleet::listing::Listing;
 use crate::fleet::live::{ALL_HOSTS, Selection};
 
 /// Hosts that are shown.
 const SHOWN: usize = 10;
 
-pub(super) async fn search(api: Data<AdminApi>, caller: Caller, request: Body<TargetSearch>) -> Outcome {
+pub(super) async fn search(api: Data<AdminApi>, caller: Caller, request: JsonBody<TargetSearch>) -> AdminAnswer {
     let TargetSearch { query, selected } = request.into_inner();
     let (text, selected) = (query.unwrap_or_default(), selected.unwrap_or_default());
     let counts = counts(&api, &caller.0, &selected).await?;
@@ -27,13 +27,13 @@ pub(super) async fn search(api: Data<AdminApi>, caller: Caller, request: Body<Ta
     Ok(ok(&FoundTargets { targets: Targets { hosts, labels, teams: Vec::new() }, counts }))
 }
 
-pub(super) async fn count(api: Data<AdminApi>, caller: Caller, request: Body<TargetSearch>) -> Outcome {
+pub(super) async fn count(api: Data<AdminApi>, caller: Caller, request: JsonBody<TargetSearch>) -> AdminAnswer {
     let selected = request.into_inner().selected.unwrap_or_default();
     Ok(ok(&counts(&api, &caller.0, &selected).await?))
 }
 
 /// Live queries are never switched off, and what keeps their results is part of the server.
-pub(super) async fn status(_caller: Caller) -> Outcome {
+pub(super) async fn status(_caller: Caller) -> AdminAnswer {
     Ok(done())
 }
 
@@ -49,8 +49,8 @@ async fn counts(api: &AdminApi, principal: &Principal, selected: &Selected<i64>)
     })
 }
 
-async fn hosts(api: &AdminApi, principal: &Principal, text: String, chosen: &[i64]) -> fleet::Result<Vec<Host>> {
-    let filter = Filter { text, limit: Some((SHOWN + chosen.len()) as u64), ..Filter::default() };
+async fn hosts(api: &AdminApi, principal: &Principal, text: String, chosen: &[i64]) -> fleet::Result<Vec<HostView>> {
+    let filter = HostFilter { text, limit: Some((SHOWN + chosen.len()) as u64), ..HostFilter::default() };
     let found = api.fleet.hosts.list(principal, &HostQuery { filter, ..HostQuery::default() }).await?;
     Ok(found.into_iter().filter(|host| !chosen.contains(&host.id)).take(SHOWN).collect())
 }

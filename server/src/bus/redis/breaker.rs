@@ -9,10 +9,10 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// Keeps callers from waiting for a Redis that does not answer: after a failure one of them tries again each second, and
 /// the others are told at once.
 #[derive(Debug, Default)]
-pub(super) struct Breaker(Mutex<State>);
+pub(super) struct Breaker(Mutex<BreakerState>);
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-enum State {
+enum BreakerState {
     #[default]
     Closed,
     OpenUntil(Instant),
@@ -33,12 +33,12 @@ impl Breaker {
     pub fn enter(&self) -> Option<Pass<'_>> {
         let mut state = lock(&self.0);
         let is_trial = match *state {
-            State::Closed => false,
-            State::OpenUntil(then) if Instant::now() >= then => true,
-            State::OpenUntil(_) | State::Trying => return None,
+            BreakerState::Closed => false,
+            BreakerState::OpenUntil(then) if Instant::now() >= then => true,
+            BreakerState::OpenUntil(_) | BreakerState::Trying => return None,
         };
         if is_trial {
-            *state = State::Trying;
+            *state = BreakerState::Trying;
         }
         Some(Pass { breaker: self, is_trial })
     }
@@ -48,22 +48,22 @@ impl Pass<'_> {
     pub fn answered(mut self) {
         if self.is_trial {
             self.is_trial = false;
-            *lock(&self.breaker.0) = State::Closed;
+            *lock(&self.breaker.0) = BreakerState::Closed;
         }
     }
 
     /// Says whether it is this failure that lets Redis alone, so that it is told of once.
     pub fn failed(mut self) -> bool {
-        let was = std::mem::replace(&mut *lock(&self.breaker.0), State::OpenUntil(Instant::now() + PAUSE));
+        let was = std::mem::replace(&mut *lock(&self.breaker.0), BreakerState::OpenUntil(Instant::now() + PAUSE));
         self.is_trial = false;
-        was == State::Closed
+        was == BreakerState::Closed
     }
 }
 
 impl Drop for Pass<'_> {
     fn drop(&mut self) {
         if self.is_trial {
-            *lock(&self.breaker.0) = State::OpenUntil(Instant::now() + PAUSE);
+            *lock(&self.breaker.0) = BreakerState::OpenUntil(Instant::now() + PAUSE);
         }
     }
 }
@@ -79,12 +79,12 @@ mod tests {
         assert!(one.failed());
         assert!(!two.failed(), "the second failure is no news");
         assert!(breaker.enter().is_none());
-        *lock(&breaker.0) = State::OpenUntil(Instant::now());
+        *lock(&breaker.0) = BreakerState::OpenUntil(Instant::now());
         let trial = breaker.enter().unwrap();
         assert!(breaker.enter().is_none(), "one is enough");
         drop(trial);
         assert!(breaker.enter().is_none(), "who goes away has not been answered");
-        *lock(&breaker.0) = State::OpenUntil(Instant::now());
+        *lock(&breaker.0) = BreakerState::OpenUntil(Instant::now());
         breaker.enter().unwrap().answered();
         assert!(breaker.enter().is_some());
     }

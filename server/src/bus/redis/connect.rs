@@ -4,19 +4,19 @@ use ::redis::aio::{ConnectionLike, MultiplexedConnection};
 use ::redis::cluster_async::ClusterConnection;
 use ::redis::{Cmd, ErrorKind, Pipeline, RedisError, RedisFuture, RedisResult, Value, cmd};
 
-use super::settings::{RedisServer, Settings};
+use super::settings::{RedisServer, RedisSettings};
 
 /// Between attempts to connect.
 const BETWEEN_ATTEMPTS: Duration = Duration::from_millis(100);
 
 /// A connection that many callers use at one time.
 #[derive(Clone)]
-pub(super) enum Connection {
+pub(super) enum RedisConnection {
     One(MultiplexedConnection),
     Cluster(ClusterConnection),
 }
 
-impl ConnectionLike for Connection {
+impl ConnectionLike for RedisConnection {
     fn req_packed_command<'a>(&'a mut self, cmd: &'a Cmd) -> RedisFuture<'a, Value> {
         match self {
             Self::One(connection) => connection.req_packed_command(cmd),
@@ -45,7 +45,7 @@ impl ConnectionLike for Connection {
 }
 
 /// Connects to Redis: to the master the Sentinels name, to the whole cluster, or to the one there is.
-pub(super) async fn connect(settings: &Settings) -> RedisResult<Connection> {
+pub(super) async fn connect(settings: &RedisSettings) -> RedisResult<RedisConnection> {
     let mut attempt = 1;
     loop {
         match connect_once(settings).await {
@@ -56,18 +56,18 @@ pub(super) async fn connect(settings: &Settings) -> RedisResult<Connection> {
     }
 }
 
-async fn connect_once(settings: &Settings) -> RedisResult<Connection> {
+async fn connect_once(settings: &RedisSettings) -> RedisResult<RedisConnection> {
     if !settings.sentinels.is_empty() {
         let master = master(settings).await?;
-        return Ok(Connection::One(to_node(settings, &master).await?));
+        return Ok(RedisConnection::One(to_node(settings, &master).await?));
     }
     let mut failure = None;
     for node in &settings.nodes {
         match to_node(settings, node).await {
             Ok(mut connection) => {
                 return match is_cluster(&mut connection).await {
-                    true => Ok(Connection::Cluster(settings.cluster()?.get_async_connection().await?)),
-                    false => Ok(Connection::One(connection)),
+                    true => Ok(RedisConnection::Cluster(settings.cluster()?.get_async_connection().await?)),
+                    false => Ok(RedisConnection::One(connection)),
                 };
             }
             Err(error) => failure = Some(error),
@@ -76,7 +76,7 @@ async fn connect_once(settings: &Settings) -> RedisResult<Connection> {
     Err(failure.unwrap_or_else(|| (ErrorKind::InvalidClientConfig, "redis.address is empty").into()))
 }
 
-async fn to_node(settings: &Settings, node: &RedisServer) -> RedisResult<MultiplexedConnection> {
+async fn to_node(settings: &RedisSettings, node: &RedisServer) -> RedisResult<MultiplexedConnection> {
     settings.client(node)?.get_multiplexed_async_connection_with_config(&settings.connection_config(node)).await
 }
 
@@ -88,7 +88,7 @@ async fn is_cluster(connection: &mut MultiplexedConnection) -> bool {
 
 /// Asks the Sentinels one after the other, and makes sure of what they say: for a while after a failover some of them
 /// still name the old master.
-pub(super) async fn master(settings: &Settings) -> RedisResult<RedisServer> {
+pub(super) async fn master(settings: &RedisSettings) -> RedisResult<RedisServer> {
     let mut failure: RedisError = (ErrorKind::InvalidClientConfig, "no Sentinel knows redis.sentinel_master").into();
     for sentinel in &settings.sentinels {
         match ask(settings, sentinel).await {
@@ -104,7 +104,7 @@ pub(super) async fn master(settings: &Settings) -> RedisResult<RedisServer> {
     Err(failure)
 }
 
-async fn ask(settings: &Settings, sentinel: &RedisServer) -> RedisResult<Option<RedisServer>> {
+async fn ask(settings: &RedisSettings, sentinel: &RedisServer) -> RedisResult<Option<RedisServer>> {
     let client = settings.sentinel(sentinel)?;
     let config = settings.connection_config(sentinel);
     let mut connection = client.get_multiplexed_async_connection_with_config(&config).await?;
@@ -113,7 +113,7 @@ async fn ask(settings: &Settings, sentinel: &RedisServer) -> RedisResult<Option<
     question.query_async(&mut connection).await
 }
 
-async fn is_master(settings: &Settings, node: &RedisServer) -> RedisResult<bool> {
+async fn is_master(settings: &RedisSettings, node: &RedisServer) -> RedisResult<bool> {
     let mut connection = to_node(settings, node).await?;
     let role: Vec<Value> = cmd("ROLE").query_async(&mut connection).await?;
     Ok(matches!(role.first(), Some(Value::BulkString(name)) if name == b"master"))

@@ -15,8 +15,8 @@ use super::link::{Link, Purpose};
 use super::notifier::RedisNotifier;
 use super::script::{Call, ScriptStep};
 use crate::bus::{
-    BusError, BusFuture, Change, ChangeEvent, EVENTS_AT_ONCE, Event, LiveBus, Notifier as _, Opened, Piece, ResultLine,
-    Start,
+    BusError, BusFuture, ChangeEvent, EVENTS_AT_ONCE, JobChange, JobEvent, LiveBus, Notifier as _, Opened, Piece,
+    ResultLine, Start,
 };
 use crate::clock::Moment;
 use crate::lock::lock;
@@ -176,7 +176,7 @@ impl Jobs {
     async fn open(&self, job: i64, start: Start) -> Result<Opened, BusError> {
         let (event, pages) = match start {
             Start::New => (Vec::new(), BTreeMap::new()),
-            Start::Checkpoint { settled, note } => (Change::Restored { note }.to_bytes(), pages(&settled)),
+            Start::Checkpoint { settled, note } => (JobChange::Restored { note }.to_bytes(), pages(&settled)),
         };
         let mut keys = vec![key(job, "meta"), key(job, "events"), key(job, "lines")];
         keys.extend(pages.keys().map(|page| page_key(job, *page)));
@@ -196,7 +196,7 @@ impl Jobs {
     async fn answer(&self, job: i64, host: i64, line: &[u8], note: Vec<u8>) -> Result<bool, BusError> {
         let (page, bits) = page_and_bits(job, host);
         let keys = [key(job, "meta"), key(job, "events"), page, key(job, "lines")];
-        let event = Change::Settled { host, note }.to_bytes();
+        let event = JobChange::Settled { host, note }.to_bytes();
         let arguments = [bits.as_bytes(), &event, line];
         let (taken, end): (i64, u64) =
             self.step((Purpose::Step, "answer", &self.steps.answer), job, &keys, &arguments).await?;
@@ -210,7 +210,7 @@ impl Jobs {
         Ok(taken == 1)
     }
 
-    async fn events(&self, job: i64, after: u64) -> Result<Vec<Event>, BusError> {
+    async fn events(&self, job: i64, after: u64) -> Result<Vec<JobEvent>, BusError> {
         let keys = [key(job, "meta"), key(job, "events")];
         let (first, most) = (after.saturating_add(1).to_string(), EVENTS_AT_ONCE.to_string());
         let step = (Purpose::Read, "events", &self.steps.events);
@@ -222,8 +222,8 @@ impl Jobs {
         let mut events = Vec::with_capacity(entries.len());
         for entry in entries {
             let (position, bytes) = entry_of(entry)?;
-            match Change::from_bytes(&bytes) {
-                Some(change) => events.push(Event { position, change }),
+            match JobChange::from_bytes(&bytes) {
+                Some(change) => events.push(JobEvent { position, change }),
                 None => tracing::warn!(live_query = job, position, "an event of a live query cannot be read"),
             }
         }
@@ -304,7 +304,7 @@ impl LiveBus for RedisBus {
         Box::pin(async move {
             let (page, bits) = page_and_bits(job, host);
             let keys = [key(job, "meta"), key(job, "events"), page];
-            let event = Change::Sent { host, at, is_alone }.to_bytes();
+            let event = JobChange::Sent { host, at, is_alone }.to_bytes();
             let claim = &self.jobs.steps.claim;
             self.jobs.decide("claim", claim, job, &keys, &[bits.as_bytes(), &event]).await
         })
@@ -314,7 +314,7 @@ impl LiveBus for RedisBus {
         Box::pin(async move {
             let (page, bits) = page_and_bits(job, host);
             let keys = [key(job, "meta"), key(job, "events"), page];
-            let event = Change::Again { host }.to_bytes();
+            let event = JobChange::Again { host }.to_bytes();
             let unclaim = &self.jobs.steps.unclaim;
             self.jobs.decide("unclaim", unclaim, job, &keys, &[bits.as_bytes(), &event]).await
         })
@@ -327,12 +327,12 @@ impl LiveBus for RedisBus {
     fn close(&self, job: i64, note: Vec<u8>) -> BusFuture<'_, bool> {
         Box::pin(async move {
             let keys = [key(job, "meta"), key(job, "events")];
-            let event = Change::Closed { note }.to_bytes();
+            let event = JobChange::Closed { note }.to_bytes();
             self.jobs.decide("close", &self.jobs.steps.close, job, &keys, &[&event]).await
         })
     }
 
-    fn events(&self, job: i64, after: u64) -> BusFuture<'_, Vec<Event>> {
+    fn events(&self, job: i64, after: u64) -> BusFuture<'_, Vec<JobEvent>> {
         Box::pin(self.jobs.events(job, after))
     }
 

@@ -9,9 +9,9 @@ use tokio::runtime::Handle;
 use tokio::time::timeout;
 
 use super::breaker::Breaker;
-use super::connect::{Connection, connect};
+use super::connect::{RedisConnection, connect};
 use super::script::Call;
-use super::settings::Settings;
+use super::settings::RedisSettings;
 use crate::bus::BusError;
 use crate::config;
 use crate::lock::lock;
@@ -58,7 +58,7 @@ pub struct LinkMetrics {
 /// ones are tested with a round trip of their own before each use.
 #[derive(Debug)]
 pub(super) struct Link {
-    settings: Arc<Settings>,
+    settings: Arc<RedisSettings>,
     shared: [Arc<SharedConnection>; 3],
     breakers: [Vec<Breaker>; 4],
     metrics: LinkMetrics,
@@ -69,7 +69,7 @@ pub(super) struct Link {
 }
 
 struct SharedConnection {
-    connection: Mutex<Option<Connection>>,
+    connection: Mutex<Option<RedisConnection>>,
     answered_at: Mutex<Instant>,
     connecting: Arc<tokio::sync::Mutex<()>>,
 }
@@ -94,7 +94,7 @@ impl Link {
     pub fn new(config: &config::Redis, metrics: LinkMetrics) -> Result<Self> {
         let breakers = || std::iter::repeat_with(Breaker::default).take(GROUPS).collect();
         Ok(Self {
-            settings: Arc::new(Settings::read(config)?),
+            settings: Arc::new(RedisSettings::read(config)?),
             shared: std::array::from_fn(|_| Arc::default()),
             breakers: std::array::from_fn(|_| breakers()),
             metrics,
@@ -103,7 +103,7 @@ impl Link {
         })
     }
 
-    pub fn settings(&self) -> &Arc<Settings> {
+    pub fn settings(&self) -> &Arc<RedisSettings> {
         &self.settings
     }
 
@@ -122,7 +122,7 @@ impl Link {
         let group = usize::try_from(id.rem_euclid(i64::try_from(GROUPS).unwrap_or(1))).unwrap_or(0);
         let breakers = &self.breakers[purpose as usize];
         // Groups are for clusters; anything else is up or down as a whole.
-        let is_cluster = matches!(&*lock(&self.shared(purpose).connection), Some(Connection::Cluster(_)));
+        let is_cluster = matches!(&*lock(&self.shared(purpose).connection), Some(RedisConnection::Cluster(_)));
         let Some(pass) = breakers[if is_cluster { group } else { 0 }].enter() else {
             return Err(BusError::Unavailable(format!("Redis ({}) does not answer", self.settings.name())));
         };
@@ -195,7 +195,7 @@ impl Link {
         }
     }
 
-    async fn connection(&self, shared: &Arc<SharedConnection>) -> RedisResult<Connection> {
+    async fn connection(&self, shared: &Arc<SharedConnection>) -> RedisResult<RedisConnection> {
         if let Some(connection) = lock(&shared.connection).clone() {
             return Ok(connection);
         }
@@ -217,7 +217,7 @@ impl Link {
 
     fn give_up(&self, shared: &SharedConnection) {
         let mut connection = lock(&shared.connection);
-        let is_cluster = matches!(*connection, Some(Connection::Cluster(_)));
+        let is_cluster = matches!(*connection, Some(RedisConnection::Cluster(_)));
         if !is_cluster || lock(&shared.answered_at).elapsed() > PATIENCE {
             *connection = None;
         }

@@ -12,7 +12,7 @@ use tokio::time::{sleep, timeout};
 use super::connect::master;
 use super::link::{Link, Purpose};
 use super::script::Call;
-use super::settings::{RedisServer, Settings};
+use super::settings::{RedisServer, RedisSettings};
 use crate::bus::{ChangeEvent, ChangeEvents, LocalNotifier, Notifier};
 use crate::lock::lock;
 
@@ -94,7 +94,7 @@ async fn publish(link: Arc<Link>, waiting: Arc<Waiting>, channel: String, node: 
 }
 
 struct Listener {
-    settings: Arc<Settings>,
+    settings: Arc<RedisSettings>,
     channel: String,
     node: String,
     here: LocalNotifier,

@@ -1,6 +1,6 @@
 use ::redis::{Cmd, ErrorKind, RedisResult, Script, ServerErrorKind, Value, cmd};
 
-use super::connect::Connection;
+use super::connect::RedisConnection;
 
 /// Text that Redis runs as one step.
 #[derive(Debug)]
@@ -25,7 +25,7 @@ pub(super) enum Call<'a> {
 impl Call<'_> {
     /// The whole text of a step is only sent to a node that does not know it yet; `SCRIPT LOAD` would go to all nodes of
     /// a cluster, so that one that is down would keep the others from working.
-    pub async fn make(&self, connection: &mut Connection) -> RedisResult<Value> {
+    pub async fn make(&self, connection: &mut RedisConnection) -> RedisResult<Value> {
         match self {
             Self::Command(command) => command.query_async(connection).await,
             Self::Step { step, keys, arguments } => {

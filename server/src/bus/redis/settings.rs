@@ -17,7 +17,7 @@ pub(super) type RedisServer = (String, u16);
 
 /// How to reach Redis, with all files read.
 #[derive(Debug)]
-pub(super) struct Settings {
+pub(super) struct RedisSettings {
     /// Redis itself, or nodes of the cluster. Empty with Sentinels.
     pub nodes: Vec<RedisServer>,
     pub sentinels: Vec<RedisServer>,
@@ -34,7 +34,7 @@ pub(super) struct Settings {
     pub command_timeout: Duration,
 }
 
-impl Settings {
+impl RedisSettings {
     /// # Errors
     /// When a file of the configuration cannot be read.
     pub fn read(config: &config::Redis) -> Result<Self> {
@@ -152,7 +152,7 @@ impl Settings {
         match self.server_name.is_empty() {
             true => config,
             // The certificate is checked against the name; the connection goes to the node.
-            false => config.set_dns_resolver(At(node.clone())),
+            false => config.set_dns_resolver(RedisAddress(node.clone())),
         }
     }
 }
@@ -169,9 +169,9 @@ fn login(username: &str, password: &Secret) -> RedisConnectionInfo {
 }
 
 /// Finds one node, whatever it is called.
-struct At(RedisServer);
+struct RedisAddress(RedisServer);
 
-impl AsyncDNSResolver for At {
+impl AsyncDNSResolver for RedisAddress {
     fn resolve<'a, 'b: 'a>(
         &'a self,
         _host: &'b str,

@@ -2,7 +2,7 @@ use muster_api::rest::Action;
 use muster_api::spec::SpecDocument;
 use serde_json::{Map, Value, json};
 
-use super::{Located, Run, to_value};
+use super::{ApplyRun, Located, to_value};
 use crate::fleet::schedule::{Lasting, check_agent_options, load_retired};
 use crate::fleet::{Problem, Result, path, specs};
 use crate::store::{hosts, settings};
@@ -13,7 +13,7 @@ const PARTS: [(&str, &[&str]); 2] = [("org_info", &["org_name", "org_logo_url"])
 /// Longest text of a setting, in bytes.
 const MAX_TEXT: usize = 4096;
 
-impl Run<'_> {
+impl ApplyRun<'_> {
     pub(super) async fn config(&mut self, documents: &[Located]) -> Result<()> {
         for document in documents {
             let change = match &document.spec {
@@ -49,7 +49,7 @@ impl Run<'_> {
     async fn retire(&mut self, path: &str, old: &Value, new: &Value) -> Result<()> {
         let (old, new) = (&old["agent_options"], &new["agent_options"]);
         // Where there is no host, nobody has anything to forget.
-        if old == new || hosts::count(self.tx, &hosts::Filter::default()).await? == 0 {
+        if old == new || hosts::count(self.tx, &hosts::HostFilter::default()).await? == 0 {
             return Ok(());
         }
         let (before, _) = load_retired(self.tx).await?.at(self.now);

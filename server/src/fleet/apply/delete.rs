@@ -18,7 +18,7 @@ const ORDER: [DocumentKind; 3] = [DocumentKind::Pack, DocumentKind::Query, Docum
 
 /// What a document names.
 #[derive(Debug)]
-struct Named {
+struct NamedDocument {
     index: usize,
     kind: DocumentKind,
     /// Empty for kinds that cannot be deleted.
@@ -63,7 +63,7 @@ impl Applier {
     }
 }
 
-impl Named {
+impl NamedDocument {
     fn change(&self, action: Action) -> (usize, Change) {
         let kind = self.kind.as_str().to_owned();
         (self.index, Change { kind, name: self.name.clone(), action, fields: Vec::new() })
@@ -71,19 +71,19 @@ impl Named {
 }
 
 /// Reads what the documents name, or says everything that is wrong with them. Repeats are dropped.
-fn read(documents: &[Value]) -> Result<Vec<Named>> {
+fn read(documents: &[Value]) -> Result<Vec<NamedDocument>> {
     let mut problems = Vec::new();
     let mut seen = HashSet::new();
     let mut named = Vec::new();
     for (index, value) in documents.iter().enumerate() {
         match parse::of_known_kind(index, value) {
             Err(problem) => problems.push(problem),
-            Ok((kind, _)) if !ORDER.contains(&kind) => named.push(Named { index, kind, name: String::new() }),
+            Ok((kind, _)) if !ORDER.contains(&kind) => named.push(NamedDocument { index, kind, name: String::new() }),
             Ok((kind, spec)) => match spec.get("name").and_then(Value::as_str).filter(|name| !name.is_empty()) {
                 None => problems.push(Problem::new(path(index), "cannot be empty")),
                 Some(name) => {
                     if seen.insert((kind, name.to_owned())) {
-                        named.push(Named { index, kind, name: name.to_owned() });
+                        named.push(NamedDocument { index, kind, name: name.to_owned() });
                     }
                 }
             },
@@ -98,7 +98,7 @@ fn path(index: usize) -> String {
 }
 
 /// Whether it was there.
-async fn delete(draft: &mut Draft<'_>, document: &Named, problems: &mut Vec<Problem>) -> Result<bool> {
+async fn delete(draft: &mut Draft<'_>, document: &NamedDocument, problems: &mut Vec<Problem>) -> Result<bool> {
     let path = || path(document.index);
     let name = &document.name;
     match document.kind {

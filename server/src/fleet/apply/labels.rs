@@ -4,12 +4,12 @@ use muster_api::rest::Action;
 use muster_api::spec::{LabelMembership, LabelSpec, LabelType};
 use sea_orm::{Set, Unchanged};
 
-use super::{Located, Run, of_kind};
+use super::{ApplyRun, Located, of_kind};
 use crate::fleet::labels::{check, is_built_in, row};
 use crate::fleet::{Result, path, specs};
-use crate::store::{self, hosts::Named};
+use crate::store::{self, hosts::NamedHost};
 
-impl Run<'_> {
+impl ApplyRun<'_> {
     pub(super) async fn labels(&mut self, documents: &[Located]) -> Result<()> {
         if of_kind!(documents, Label).next().is_none() {
             return Ok(());
@@ -62,11 +62,11 @@ impl Run<'_> {
         for (position, word) in words.iter().enumerate() {
             let path = path::item(&document.path("hosts"), position);
             match found.get(word) {
-                Some(Named::One { id, identifier }) => {
+                Some(NamedHost::One { id, identifier }) => {
                     members.insert(*id);
                     identifiers.insert(identifier.clone());
                 }
-                Some(Named::Several) => {
+                Some(NamedHost::Several) => {
                     is_complete = false;
                     self.problem(path, format!("more than one host is called {word:?}; use its identifier or UUID"));
                 }

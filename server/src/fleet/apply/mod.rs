@@ -34,7 +34,7 @@ pub struct Applier {
 }
 
 /// One apply under way.
-struct Run<'a> {
+struct ApplyRun<'a> {
     tx: &'a store::Tx,
     now: Moment,
     author_id: i64,
@@ -63,7 +63,7 @@ impl Applier {
         }
         self.changes
             .make(principal, dry_run, async |draft| {
-                let mut run = Run {
+                let mut run = ApplyRun {
                     tx: draft.tx,
                     now: draft.now,
                     author_id: principal.user.id,
@@ -88,7 +88,7 @@ impl Applier {
     }
 }
 
-impl Run<'_> {
+impl ApplyRun<'_> {
     /// Queries before the packs that name them, labels before the packs that are targeted at them.
     async fn all(&mut self, documents: &[Located]) -> Result<()> {
         self.queries(documents).await?;

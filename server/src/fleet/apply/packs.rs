@@ -4,12 +4,12 @@ use muster_api::rest::Action;
 use muster_api::spec::{PackQuery, PackSpec};
 use sea_orm::{Set, Unchanged};
 
-use super::{Located, Run, of_kind};
+use super::{ApplyRun, Located, of_kind};
 use crate::fleet::packs::{check, row};
 use crate::fleet::{Result, path, scheduled, specs};
 use crate::store::{self, entity::scheduled_queries};
 
-impl Run<'_> {
+impl ApplyRun<'_> {
     pub(super) async fn packs(&mut self, documents: &[Located]) -> Result<()> {
         if of_kind!(documents, Pack).next().is_none() {
             return Ok(());

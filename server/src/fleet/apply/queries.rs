@@ -3,12 +3,12 @@ use std::collections::HashMap;
 use muster_api::rest::Action;
 use sea_orm::{Set, Unchanged};
 
-use super::{Located, Run, of_kind};
+use super::{ApplyRun, Located, of_kind};
 use crate::fleet::queries::{check, row};
 use crate::fleet::{Result, specs};
 use crate::store::{self, entity::queries};
 
-impl Run<'_> {
+impl ApplyRun<'_> {
     pub(super) async fn queries(&mut self, documents: &[Located]) -> Result<()> {
         if of_kind!(documents, Query).next().is_none() {
             return Ok(());

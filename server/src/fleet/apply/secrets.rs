@@ -3,14 +3,14 @@ use std::collections::HashSet;
 use muster_api::rest::Action;
 use serde_json::json;
 
-use super::{Located, Run, of_kind};
+use super::{ApplyRun, Located, of_kind};
 use crate::fleet::{Result, path};
 use crate::store;
 
 /// As the column is.
 const MAX_SECRET: usize = 255;
 
-impl Run<'_> {
+impl ApplyRun<'_> {
     pub(super) async fn secrets(&mut self, documents: &[Located]) -> Result<()> {
         for (document, spec) in of_kind!(documents, EnrollSecret) {
             let mut wanted = HashSet::new();

@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use muster_api::rest::{Action, Role};
 use sea_orm::{Set, Unchanged};
 
-use super::{Located, Run, of_kind};
+use super::{ApplyRun, Located, of_kind};
 use crate::fleet::access::{is_an_admin_left, normal_email, role_of, role_word};
 use crate::fleet::{Result, path};
 use crate::store::{
@@ -11,7 +11,7 @@ use crate::store::{
     entity::{self, users},
 };
 
-impl Run<'_> {
+impl ApplyRun<'_> {
     pub(super) async fn user_roles(&mut self, documents: &[Located]) -> Result<()> {
         for (document, spec) in of_kind!(documents, UserRoles) {
             let mut users: BTreeMap<String, (users::Model, Role)> = BTreeMap::new();

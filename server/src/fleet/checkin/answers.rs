@@ -10,7 +10,7 @@ use crate::fleet::hosts::{Family, Host};
 use crate::fleet::live;
 use crate::fleet::schedule::Plan;
 use crate::store::entity::hosts::ActiveModel;
-use crate::store::reports::Report;
+use crate::store::reports::HostReport;
 
 /// What agents from 5.5 on say of a query that has stopped their worker before.
 pub const DENYLISTED: &str = "distributed query is denylisted";
@@ -27,7 +27,7 @@ impl Checkin {
     pub async fn write(&self, host: &Arc<Host>, write: &DistributedWrite<'_>) -> Result<()> {
         let plan = self.schedule.plan();
         let mut newer_labels = 0;
-        let mut report = Report { host_id: host.id, ..Report::default() };
+        let mut report = HostReport { host_id: host.id, ..HostReport::default() };
         let (mut answered, mut sentinels) = (BTreeSet::new(), BTreeSet::new());
         for (id, result) in &write.results {
             if let Some(live_query) = id.strip_prefix(live::PREFIX).and_then(|id| id.parse().ok()) {
@@ -71,7 +71,7 @@ impl Checkin {
 }
 
 /// A host's platform decides about the built-in labels.
-fn note_builtin_labels(report: &mut Report, plan: &Plan) {
+fn note_builtin_labels(report: &mut HostReport, plan: &Plan) {
     if let Set(platform) = &report.details.platform {
         let family = Family::of(None, platform);
         for (label_id, label) in plan.builtin_labels() {
@@ -81,7 +81,7 @@ fn note_builtin_labels(report: &mut Report, plan: &Plan) {
 }
 
 /// Notes an answer. One that failed changes nothing.
-fn take(report: &mut Report, name: Name, result: &QueryResult<'_>) {
+fn take(report: &mut HostReport, name: Name, result: &QueryResult<'_>) {
     if !result.succeeded() {
         return;
     }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use tokio::sync::oneshot;
 
-use super::round::{Next, Round};
+use super::round::{NextStep, Round};
 use super::{Name, changed_at, details, due, sql_of};
 use crate::clock::Moment;
 use crate::fleet::schedule::Plan;
@@ -25,7 +25,7 @@ pub(super) struct RefreshRequest {
     pub host_id: i64,
     pub platform: Box<str>,
     pub plan: Arc<Plan>,
-    pub intervals: due::Intervals,
+    pub intervals: due::RefreshIntervals,
     pub now: Moment,
 }
 
@@ -158,9 +158,9 @@ fn decide(wanted: &RefreshRequest, asked: &mut RefreshRecord, parked: &[parked_q
         })
         .collect();
     match step.step {
-        Next::Send(names) => given.names = names,
-        Next::Wait => given.rest_until = Some(round.waits_until()),
-        Next::Done(done) => {
+        NextStep::Send(names) => given.names = names,
+        NextStep::Wait => given.rest_until = Some(round.waits_until()),
+        NextStep::Done(done) => {
             done.note(asked);
             return given;
         }

@@ -16,7 +16,7 @@ const RETRY: Duration = Duration::from_secs(10);
 
 /// How often each kind of question is put.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Intervals {
+pub(super) struct RefreshIntervals {
     pub details: Duration,
     pub labels: Duration,
 }
@@ -87,7 +87,7 @@ impl RefreshState {
     }
 
     /// What is due now. When nothing is, notes until when.
-    pub(super) fn due(&self, host_id: i64, plan: &Plan, intervals: Intervals, now: Moment) -> Due {
+    pub(super) fn due(&self, host_id: i64, plan: &Plan, intervals: RefreshIntervals, now: Moment) -> Due {
         let asked = RefreshRecord {
             id: host_id,
             detail_updated_at: Moment(self.details_at.load(Ordering::Relaxed)),
@@ -104,7 +104,7 @@ impl RefreshState {
 }
 
 /// What is due now for a host that was asked like this, and when something will be.
-pub(super) fn due(asked: &RefreshRecord, plan: &Plan, intervals: Intervals, now: Moment) -> (Due, Moment) {
+pub(super) fn due(asked: &RefreshRecord, plan: &Plan, intervals: RefreshIntervals, now: Moment) -> (Due, Moment) {
     let slot = spread(asked.id);
     let details_due = next_slot(asked.detail_updated_at, intervals.details, slot);
     let mut labels_due = next_slot(asked.label_updated_at, intervals.labels, slot);

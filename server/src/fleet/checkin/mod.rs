@@ -48,7 +48,7 @@ pub struct Checkin {
     live: Arc<Live>,
     reports: Reports,
     asker: Asker,
-    intervals: due::Intervals,
+    intervals: due::RefreshIntervals,
     store_timeout: Duration,
     metrics: Arc<Metrics>,
 }
@@ -71,7 +71,10 @@ impl Checkin {
             live,
             reports: Reports::default(),
             asker: Asker::default(),
-            intervals: due::Intervals { details: config.detail_update_interval, labels: config.label_update_interval },
+            intervals: due::RefreshIntervals {
+                details: config.detail_update_interval,
+                labels: config.label_update_interval,
+            },
             store_timeout: config.store_timeout,
             metrics,
         }

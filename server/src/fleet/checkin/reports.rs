@@ -13,7 +13,7 @@ use crate::fleet::hosts::{Host, Hosts};
 use crate::lock::lock;
 use crate::store::entity::hosts::Column;
 use crate::store::entity::parked_queries;
-use crate::store::reports::{RefreshRecord, Report, asked_alone};
+use crate::store::reports::{HostReport, RefreshRecord, asked_alone};
 use crate::store::{self, Store, feed};
 use crate::telemetry::Metrics;
 
@@ -23,7 +23,7 @@ const BATCH: usize = 500;
 /// What waits to be written. A crash loses it, and the hosts are asked again.
 #[derive(Debug, Default)]
 pub(super) struct Reports {
-    waiting: Mutex<BTreeMap<i64, Report>>,
+    waiting: Mutex<BTreeMap<i64, HostReport>>,
     /// Hosts whose reports are being written.
     under_way: Mutex<BTreeSet<i64>>,
     serial: tokio::sync::Mutex<()>,
@@ -42,11 +42,11 @@ impl Reports {
     /// Notes labels a host cannot be in, whatever it was in before.
     pub(super) fn rule_out(&self, host: &Host, labels: impl IntoIterator<Item = i64>) {
         let labels = labels.into_iter().map(|label| (label, false)).collect();
-        self.add(Report { labels, ..empty(host.id) });
+        self.add(HostReport { labels, ..empty(host.id) });
     }
 
     /// Adds what a host has said to what it said before.
-    pub(super) fn add(&self, report: Report) {
+    pub(super) fn add(&self, report: HostReport) {
         if report.labels.is_empty() && report.answered.is_empty() && !report.details.is_changed() {
             return;
         }
@@ -96,7 +96,7 @@ impl Reports {
         }
     }
 
-    fn take_batch(&self) -> BTreeMap<i64, Report> {
+    fn take_batch(&self) -> BTreeMap<i64, HostReport> {
         let mut waiting = self.lock();
         let rest = match waiting.keys().nth(BATCH).copied() {
             Some(first_of_rest) => waiting.split_off(&first_of_rest),
@@ -108,7 +108,7 @@ impl Reports {
     }
 
     /// What has come meanwhile is newer and stays on top.
-    fn put_back(&self, batch: BTreeMap<i64, Report>) {
+    fn put_back(&self, batch: BTreeMap<i64, HostReport>) {
         let mut waiting = self.lock();
         for (host_id, mut older) in batch {
             if let Some(newer) = waiting.remove(&host_id) {
@@ -118,7 +118,7 @@ impl Reports {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<i64, Report>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<i64, HostReport>> {
         lock(&self.waiting)
     }
 }
@@ -131,9 +131,9 @@ struct Settled {
 
 /// Takes answers off the rounds of their hosts, and ends those that have them all. An answer nobody waits for changes no
 /// round.
-async fn settle(tx: &store::Tx, batch: &BTreeMap<i64, Report>, now: Moment) -> store::Result<Settled> {
+async fn settle(tx: &store::Tx, batch: &BTreeMap<i64, HostReport>, now: Moment) -> store::Result<Settled> {
     let mut settled = Settled { asked: Vec::new(), parked: 0 };
-    let answered = |report: &&Report| !report.answered.is_empty();
+    let answered = |report: &&HostReport| !report.answered.is_empty();
     let host_ids: Vec<i64> = batch.values().filter(answered).map(|report| report.host_id).collect();
     let mut asked = asked_alone(tx, &host_ids).await?;
     for report in batch.values().filter(answered) {
@@ -159,12 +159,12 @@ async fn settle(tx: &store::Tx, batch: &BTreeMap<i64, Report>, now: Moment) -> s
     Ok(settled)
 }
 
-fn empty(host_id: i64) -> Report {
-    Report { host_id, ..Report::default() }
+fn empty(host_id: i64) -> HostReport {
+    HostReport { host_id, ..HostReport::default() }
 }
 
 /// Puts a newer report over an older one.
-fn merge(older: &mut Report, newer: Report) {
+fn merge(older: &mut HostReport, newer: HostReport) {
     older.labels.extend(newer.labels);
     older.answered.extend(newer.answered);
     for column in Column::iter() {

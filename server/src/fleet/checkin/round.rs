@@ -22,7 +22,7 @@ const LOSSES: u8 = 2;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Round {
     open: BTreeSet<Name>,
-    sent: Option<Sent>,
+    sent: Option<SentQuestions>,
     /// After a loss, questions go one by one.
     retry_alone: bool,
     losses: BTreeMap<Name, u8>,
@@ -35,14 +35,14 @@ pub(super) struct Round {
 
 /// What was sent last and when: all that is open, or one alone.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Sent {
+struct SentQuestions {
     at: Moment,
     alone: Option<Name>,
 }
 
 /// What to do when the host asks for work.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Next {
+pub(super) enum NextStep {
     Send(Vec<Name>),
     /// Answers are still owed.
     Wait,
@@ -74,7 +74,7 @@ impl Finished {
 /// The next step, and what it found to be parked, with the reason.
 #[derive(Debug)]
 pub(super) struct RoundStep {
-    pub step: Next,
+    pub step: NextStep,
     pub parked: Vec<(Name, String)>,
 }
 
@@ -103,14 +103,14 @@ impl Round {
         }
     }
 
-    fn owes_any(&self, sent: &Sent) -> bool {
+    fn owes_any(&self, sent: &SentQuestions) -> bool {
         sent.alone.map_or(!self.open.is_empty(), |name| self.open.contains(&name))
     }
 
     pub(super) fn next(&mut self, now: Moment) -> RoundStep {
         let mut parked = Vec::new();
         if now < self.waits_until() {
-            return RoundStep { step: Next::Wait, parked };
+            return RoundStep { step: NextStep::Wait, parked };
         }
         if let Some(sent) = self.sent.take() {
             self.retry_alone |= self.owes_any(&sent);
@@ -140,11 +140,11 @@ impl Round {
             false => self.open.iter().copied().collect(),
         };
         if names.is_empty() {
-            return RoundStep { step: Next::Done(self.finished()), parked };
+            return RoundStep { step: NextStep::Done(self.finished()), parked };
         }
         let alone = names.first().copied().filter(|_| names.len() == 1);
-        self.sent = Some(Sent { at: now, alone });
-        RoundStep { step: Next::Send(names), parked }
+        self.sent = Some(SentQuestions { at: now, alone });
+        RoundStep { step: NextStep::Send(names), parked }
     }
 
     /// A question was answered, however.
@@ -189,7 +189,9 @@ impl Round {
         let names = |all: &[String]| all.iter().filter_map(|name| Name::parse(name)).collect();
         Some(Self {
             open: names(&stored.open),
-            sent: stored.sent.map(|(at, alone)| Sent { at: Moment(at), alone: alone.as_deref().and_then(Name::parse) }),
+            sent: stored
+                .sent
+                .map(|(at, alone)| SentQuestions { at: Moment(at), alone: alone.as_deref().and_then(Name::parse) }),
             retry_alone: stored.retry_alone,
             losses: stored.losses.iter().filter_map(|(name, losses)| Some((Name::parse(name)?, *losses))).collect(),
             due: Due { details: stored.details, labels: stored.labels },
@@ -238,11 +240,11 @@ mod tests {
     #[test]
     fn answered_questions_end_the_round() {
         let mut round = round(1..=3);
-        assert_eq!(step(&mut round, seconds(0)).step, Next::Send((1..=3).map(Name::Label).collect()));
-        assert_eq!(step(&mut round, seconds(10)).step, Next::Wait);
+        assert_eq!(step(&mut round, seconds(0)).step, NextStep::Send((1..=3).map(Name::Label).collect()));
+        assert_eq!(step(&mut round, seconds(10)).step, NextStep::Wait);
         (1..=3).for_each(|id| assert!(round.answered(Name::Label(id))));
         assert_eq!(round.is_done(), Some(ALL));
-        assert_eq!(step(&mut round, seconds(11)).step, Next::Done(ALL));
+        assert_eq!(step(&mut round, seconds(11)).step, NextStep::Done(ALL));
     }
 
     #[test]
@@ -257,11 +259,11 @@ mod tests {
             let step = step(&mut round, seconds(now));
             parked.extend(step.parked.into_iter().map(|(name, _)| name));
             match step.step {
-                Next::Done(_) => break,
-                Next::Wait => panic!("the host has read again after the envelope"),
+                NextStep::Done(_) => break,
+                NextStep::Wait => panic!("the host has read again after the envelope"),
                 // Question 2 stops the worker: nothing of that read is ever answered.
-                Next::Send(names) if names.contains(&Name::Label(2)) => {}
-                Next::Send(names) => names.into_iter().for_each(|name| assert!(round.answered(name))),
+                NextStep::Send(names) if names.contains(&Name::Label(2)) => {}
+                NextStep::Send(names) => names.into_iter().for_each(|name| assert!(round.answered(name))),
             }
             now += 25;
         }
@@ -275,11 +277,11 @@ mod tests {
         let mut asked = Vec::new();
         for day in 1..=3 {
             match step(&mut round, seconds(day * 86_400)).step {
-                Next::Send(names) => {
+                NextStep::Send(names) => {
                     names.iter().for_each(|name| assert!(round.answered(*name)));
                     asked.extend(names);
                 }
-                other => assert_eq!(other, Next::Done(ALL)),
+                other => assert_eq!(other, NextStep::Done(ALL)),
             }
         }
         assert_eq!(asked, [Name::Label(1), Name::Label(2)]);

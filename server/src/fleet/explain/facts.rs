@@ -5,7 +5,7 @@ use crate::store::entity::hosts::Model;
 
 /// What is known of a host that agents' filters ask for.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Facts<'a> {
+pub(super) struct HostFacts<'a> {
     pub platform: Option<Platform>,
     pub version: &'a str,
     pub shard_hostname: &'a str,
@@ -20,7 +20,7 @@ pub(super) struct Limits<'a> {
     pub shard: u64,
 }
 
-impl<'a> Facts<'a> {
+impl<'a> HostFacts<'a> {
     pub fn of(row: &'a Model) -> Self {
         Self {
             platform: platform(&row.platform).or_else(|| platform(&row.platform_like)),
@@ -88,8 +88,9 @@ mod tests {
 
     #[test]
     fn the_first_limit_that_leaves_a_host_out_is_named() {
-        let host = Facts { platform: Some(Platform::Linux), version: "5.9.1", shard_hostname: "web-01.example.com" };
-        let unknown = Facts { platform: None, version: "", shard_hostname: "" };
+        let host =
+            HostFacts { platform: Some(Platform::Linux), version: "5.9.1", shard_hostname: "web-01.example.com" };
+        let unknown = HostFacts { platform: None, version: "", shard_hostname: "" };
         for (facts, platform, version, shard, expected) in [
             (host, "", "", 0, None),
             (host, "ubuntu", "5.9.0", 61, None),

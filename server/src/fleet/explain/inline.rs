@@ -4,8 +4,8 @@ use muster_api::osquery::config::full_name;
 use muster_api::rest::ExplainedQuery;
 use serde_json::{Map, Value};
 
-use super::facts::{Facts, Limits};
-use super::{Assignment, Plan, Verdict};
+use super::facts::{HostFacts, Limits};
+use super::{Assignment, Plan, ScheduleVerdict};
 
 /// The flag's own default, in seconds.
 const DEFAULT_INTERVAL: u32 = 3600;
@@ -23,7 +23,7 @@ pub(super) fn explain(
     assignment: &Assignment,
     config: &Value,
     delimiter: &str,
-    facts: &Facts<'_>,
+    facts: &HostFacts<'_>,
 ) -> Vec<ExplainedQuery> {
     let document = plan.options_for(&assignment.platform);
     let is_replaced = plan.packs_for(&assignment.label_ids).next().is_some();
@@ -33,7 +33,9 @@ pub(super) fn explain(
         for (name, query) in pack.queries.into_iter().flatten() {
             let Some(query) = query.as_object() else { continue };
             let verdict = if is_replaced && pack.members.is_some() {
-                Verdict::not("packs in the agent options are served only to hosts that are targets of no other pack")
+                ScheduleVerdict::not(
+                    "packs in the agent options are served only to hosts that are targets of no other pack",
+                )
             } else {
                 verdict(facts, &pack, query)
             };
@@ -72,12 +74,15 @@ fn inline_pack<'a>(name: &'a str, members: &'a Map<String, Value>) -> Option<Inl
     Some(InlinePack { name, members: Some(members), queries: Some(queries) })
 }
 
-fn verdict(facts: &Facts<'_>, pack: &InlinePack<'_>, query: &Map<String, Value>) -> Verdict {
+fn verdict(facts: &HostFacts<'_>, pack: &InlinePack<'_>, query: &Map<String, Value>) -> ScheduleVerdict {
     let discovery = pack.members.and_then(|members| members.get("discovery")?.as_array());
     pack.members
         .and_then(|members| facts.excluded("pack", &limits(members)))
         .or_else(|| facts.excluded("query", &limits(query)))
-        .map_or_else(|| Verdict::runs(discovery.is_some_and(|queries| !queries.is_empty())), Verdict::not)
+        .map_or_else(
+            || ScheduleVerdict::runs(discovery.is_some_and(|queries| !queries.is_empty())),
+            ScheduleVerdict::not,
+        )
 }
 
 fn limits(members: &Map<String, Value>) -> Limits<'_> {

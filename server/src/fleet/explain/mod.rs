@@ -11,10 +11,10 @@ use muster_api::osquery::config::{compact, config_hash, full_name};
 use muster_api::rest::{Explained, ExplainedQuery};
 use serde_json::Value;
 
-use self::facts::{Facts, Limits};
+use self::facts::{HostFacts, Limits};
 use super::access::{Permission, Principal};
 use super::hosts::Assignment;
-use super::schedule::{Pack, Plan, ScheduledQuery};
+use super::schedule::{Plan, PlannedPack, ScheduledQuery};
 use super::{Error, Fleet, Result};
 use crate::store::entity::hosts::Model;
 
@@ -45,7 +45,7 @@ impl Fleet {
         let host = self.hosts.index.get(row.id);
         let bytes = self.schedule.look_up(&plan, &assignment, host.as_ref().map(Arc::as_ref))?;
         let config: Value = serde_json::from_slice(&bytes).map_err(|error| Error::Internal(Box::new(error)))?;
-        let schedule = explain_plan(&plan, &assignment, &config, &Facts::of(&row));
+        let schedule = explain_plan(&plan, &assignment, &config, &HostFacts::of(&row));
         Ok(Explained { config_hash: config_hash(&compact(&config)), config, schedule })
     }
 }
@@ -57,12 +57,12 @@ fn may(principal: &Principal) -> Result<()> {
 
 /// Whether a host runs something.
 #[derive(Debug, PartialEq, Eq)]
-struct Verdict {
+struct ScheduleVerdict {
     runs: bool,
     reason: String,
 }
 
-impl Verdict {
+impl ScheduleVerdict {
     fn not(reason: impl Into<String>) -> Self {
         Self { runs: false, reason: reason.into() }
     }
@@ -77,7 +77,7 @@ impl Verdict {
     }
 }
 
-fn explain_plan(plan: &Plan, assignment: &Assignment, config: &Value, facts: &Facts<'_>) -> Vec<ExplainedQuery> {
+fn explain_plan(plan: &Plan, assignment: &Assignment, config: &Value, facts: &HostFacts<'_>) -> Vec<ExplainedQuery> {
     let delimiter = text_option(config, "pack_delimiter").unwrap_or("_");
     let mut explained = inline::explain(plan, assignment, config, delimiter, facts);
     for pack in &plan.packs {
@@ -97,16 +97,22 @@ fn explain_plan(plan: &Plan, assignment: &Assignment, config: &Value, facts: &Fa
     explained
 }
 
-fn verdict(plan: &Plan, assignment: &Assignment, facts: &Facts<'_>, pack: &Pack, query: &ScheduledQuery) -> Verdict {
+fn verdict(
+    plan: &Plan,
+    assignment: &Assignment,
+    facts: &HostFacts<'_>,
+    pack: &PlannedPack,
+    query: &ScheduledQuery,
+) -> ScheduleVerdict {
     if pack.is_disabled {
-        return Verdict::not("the pack is disabled");
+        return ScheduleVerdict::not("the pack is disabled");
     }
     if pack.shard == Some(0) || query.shard == Some(0) {
-        return Verdict::not("its shard is 0, which is no host");
+        return ScheduleVerdict::not("its shard is 0, which is no host");
     }
     if !pack.targets(&assignment.label_ids) {
         let names: Vec<&str> = pack.label_ids.iter().filter_map(|id| plan.label_name(*id)).collect();
-        return Verdict::not(match names.as_slice() {
+        return ScheduleVerdict::not(match names.as_slice() {
             [] => "the pack has no target labels".to_owned(),
             names => format!("the host is in none of the pack's target labels: {}", names.join(", ")),
         });
@@ -119,7 +125,7 @@ fn verdict(plan: &Plan, assignment: &Assignment, facts: &Facts<'_>, pack: &Pack,
     facts
         .excluded("pack", &limits(&pack.platform, &pack.version, pack.shard))
         .or_else(|| facts.excluded("query", &limits(&query.platform, &query.version, query.shard)))
-        .map_or_else(|| Verdict::runs(!pack.discovery.is_empty()), Verdict::not)
+        .map_or_else(|| ScheduleVerdict::runs(!pack.discovery.is_empty()), ScheduleVerdict::not)
 }
 
 /// A flag that is served as text.

@@ -36,11 +36,11 @@ fn queries() -> impl Strategy<Value = Vec<ScheduledQuery>> {
     })
 }
 
-fn packs() -> impl Strategy<Value = Vec<Pack>> {
+fn packs() -> impl Strategy<Value = Vec<PlannedPack>> {
     let discovery = prop_oneof![Just(vec![]), Just(vec!["select 1".to_owned()])];
     let pack = (limits(), prop::bool::weighted(0.2), prop::bool::weighted(0.7), discovery, queries());
     prop::collection::vec(pack, 0..4).prop_map(|packs| {
-        let pack = |(((platform, version, shard), is_disabled, is_target, discovery, queries), id)| Pack {
+        let pack = |(((platform, version, shard), is_disabled, is_target, discovery, queries), id)| PlannedPack {
             id,
             name: format!("p{id}"),
             platform,
@@ -94,7 +94,7 @@ proptest! {
         let plan = Plan::of(Edition::default(), agent_options, Retired::default(), packs);
         let bytes = plan.assemble(&assignment).bytes;
         let config: Value = serde_json::from_slice(&bytes).unwrap();
-        let facts = Facts {
+        let facts = HostFacts {
             platform: facts::platform(&os),
             version: &identity.osquery_version,
             shard_hostname: &identity.hostname,

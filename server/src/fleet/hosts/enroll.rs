@@ -5,7 +5,7 @@ use muster_api::osquery::Enroll;
 use sea_orm::{ActiveValue::NotSet, Set};
 
 use super::builtin_labels::Family;
-use super::identity::Identity;
+use super::identity::HostIdentity;
 use super::{Hosts, NodeKey, details};
 use crate::clock::Moment;
 use crate::fleet::schedule::Plan;
@@ -29,7 +29,7 @@ impl Hosts {
             self.metrics.enrolls.with_label_values(&["wrong_secret"]).inc();
             return Err(Error::Unauthenticated);
         };
-        let identity = Identity::of(request, self.config.host_identifier)?;
+        let identity = HostIdentity::of(request, self.config.host_identifier)?;
         if !self.admission.admits(secret_id) {
             self.metrics.limit_hit("enrolls_per_second");
             return Err(Error::TooMany { retry_after: std::time::Duration::from_secs(1) });
@@ -43,11 +43,11 @@ impl Hosts {
                 .write(async |tx| self.write_enrollment(tx, request, &identity, &plan, secret_id, &hash, now).await)
                 .await?;
             match enrolled {
-                Written::Enrolled { host_id, dropped } => {
+                EnrolledRow::Enrolled { host_id, dropped } => {
                     let known = store::hosts::known(self.store.reader(), host_id).await?;
                     Ok(known.map(|known| (known, dropped)))
                 }
-                Written::TooSoon => Err(Error::invalid(
+                EnrolledRow::TooSoon => Err(Error::invalid(
                     "host_identifier",
                     format!("host identified by {} enrolling too often", identity.identifier),
                 )),
@@ -80,18 +80,18 @@ impl Hosts {
         &self,
         tx: &store::Tx,
         request: &Enroll,
-        identity: &Identity,
+        identity: &HostIdentity,
         plan: &Plan,
         secret_id: i64,
         key: &KeyHash,
         now: Moment,
-    ) -> store::Result<Written> {
+    ) -> store::Result<EnrolledRow> {
         let row = find_row(tx, identity).await?;
         if let Some(host) = &row
             && !self.config.enroll_cooldown.is_zero()
             && now.since(host.enrolled_at) < self.config.enroll_cooldown
         {
-            return Ok(Written::TooSoon);
+            return Ok(EnrolledRow::TooSoon);
         }
         let is_new = row.is_none();
         let is_separated = matches!(find_claimed(tx, identity).await?, Some(claimed) if claimed.cloned_at.is_some());
@@ -125,21 +125,21 @@ impl Hosts {
         if !is_new {
             feed::append(tx, feed::HostChangeKind::Enrolled, [host_id], now).await?;
         }
-        Ok(Written::Enrolled { host_id, dropped })
+        Ok(EnrolledRow::Enrolled { host_id, dropped })
     }
 }
 
-enum Written {
+enum EnrolledRow {
     Enrolled { host_id: i64, dropped: Vec<KeyHash> },
     TooSoon,
 }
 
-async fn find_claimed(tx: &store::Tx, identity: &Identity) -> store::Result<Option<hosts::Model>> {
+async fn find_claimed(tx: &store::Tx, identity: &HostIdentity) -> store::Result<Option<hosts::Model>> {
     store::hosts::by_identifier(tx, &identity.identifier).await
 }
 
 /// The row of this host: by identifier, unless that was found to be shared and this is not the machine that kept it.
-async fn find_row(tx: &store::Tx, identity: &Identity) -> store::Result<Option<hosts::Model>> {
+async fn find_row(tx: &store::Tx, identity: &HostIdentity) -> store::Result<Option<hosts::Model>> {
     match find_claimed(tx, identity).await? {
         Some(host)
             if host.cloned_at.is_some()
@@ -152,7 +152,7 @@ async fn find_row(tx: &store::Tx, identity: &Identity) -> store::Result<Option<h
     }
 }
 
-fn new_host(identity: &Identity, is_separated: bool, now: Moment) -> hosts::ActiveModel {
+fn new_host(identity: &HostIdentity, is_separated: bool, now: Moment) -> hosts::ActiveModel {
     let identifier = if is_separated { identity.separated() } else { identity.identifier.clone() };
     hosts::ActiveModel {
         id: NotSet,

@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Hosts, index::Key};
+use super::{Hosts, index::KeyEntry};
 use crate::clock::Moment;
 use crate::fleet::Result;
-use crate::store::feed::{self, Change, HostChangeKind};
+use crate::store::feed::{self, HostChange, HostChangeKind};
 use crate::store::{self, node_keys};
 
 /// A change gets its position in the feed before it is committed, and is seen after it: one with a higher position may be seen
@@ -32,7 +32,7 @@ pub(super) const BATCH: usize = 500;
 
 /// How far the feed has been read.
 #[derive(Debug, Default)]
-pub(super) struct Reading {
+pub(super) struct FeedReading {
     /// Up to here nothing can appear any more.
     settled: i64,
     /// Later positions that were read, and when.
@@ -54,14 +54,15 @@ impl Hosts {
             // The position is noted before anything is read, so that what changes meanwhile is read again.
             let settled = feed::position_before(self.store.reader(), now.minus(OVERLAP * 2)).await?;
             deleted = self.read_anew(now).await?;
-            *reading = Reading { settled, ..Reading::default() };
+            *reading = FeedReading { settled, ..FeedReading::default() };
         }
         let mut position = reading.settled;
         loop {
             let page = feed::after(self.store.reader(), position, PAGE).await?;
             let is_last = (page.len() as u64) < PAGE;
             position = page.last().map_or(position, |change| change.id);
-            let news: Vec<Change> = page.into_iter().filter(|change| !reading.read.contains_key(&change.id)).collect();
+            let news: Vec<HostChange> =
+                page.into_iter().filter(|change| !reading.read.contains_key(&change.id)).collect();
             deleted.extend(self.take_over(&news, now).await?);
             reading.read.extend(news.iter().map(|change| (change.id, now)));
             if is_last {
@@ -77,7 +78,7 @@ impl Hosts {
         Ok(deleted)
     }
 
-    async fn take_over(&self, changes: &[Change], now: Moment) -> Result<BTreeSet<i64>> {
+    async fn take_over(&self, changes: &[HostChange], now: Moment) -> Result<BTreeSet<i64>> {
         let of = |kind: HostChangeKind| changes.iter().filter(move |change| change.kind == kind);
         let deleted: BTreeSet<i64> = of(HostChangeKind::Deleted).map(|change| change.host_id).collect();
         self.index.forget_hosts(deleted.clone(), now);
@@ -120,7 +121,7 @@ impl Hosts {
         self.forget_wrong(&self.index.doubted_keys(host_ids)).await
     }
 
-    async fn forget_wrong(&self, keys: &[Arc<Key>]) -> Result<()> {
+    async fn forget_wrong(&self, keys: &[Arc<KeyEntry>]) -> Result<()> {
         for batch in keys.chunks(BATCH) {
             let hashes: Vec<_> = batch.iter().map(|key| key.hash).collect();
             let owners = node_keys::owners(self.store.reader(), &hashes).await?;

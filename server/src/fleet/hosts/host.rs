@@ -9,10 +9,10 @@ use super::restarts::Restarts;
 use crate::clock::Moment;
 use crate::fleet::checkin::RefreshState;
 use crate::fleet::live::OpenTargets;
-use crate::fleet::logs::{LastBatch, Stream};
+use crate::fleet::logs::{LastBatch, LogStream};
 use crate::fleet::schedule::Edition;
 use crate::store::entity;
-use crate::store::hosts::{Intervals, KnownHost};
+use crate::store::hosts::{AgentIntervals, KnownHost};
 use crate::store::reports::RefreshRecord;
 
 /// What decides about a host's config. Replaced as a whole when any of it changes.
@@ -39,7 +39,7 @@ pub struct Host {
     pub assignment: ArcSwap<Assignment>,
     pub served: ArcSwapOption<Served>,
     /// What its config reported it, or else it said itself, and what the database knows of that.
-    pub intervals: ArcSwap<(Intervals, Intervals)>,
+    pub intervals: ArcSwap<(AgentIntervals, AgentIntervals)>,
     /// Live queries it has still to fetch or answer.
     pub open_targets: OpenTargets,
     hostname: ArcSwap<String>,
@@ -64,7 +64,7 @@ impl Host {
     pub(in crate::fleet) fn with(
         id: i64,
         assignment: Assignment,
-        intervals: Intervals,
+        intervals: AgentIntervals,
         asked: &RefreshRecord,
         seen: Moment,
     ) -> Self {
@@ -103,11 +103,11 @@ impl Host {
     }
 
     /// What the database says now of its intervals counts where its config has not said something since.
-    fn take_over_intervals(&self, row: Intervals) {
+    fn take_over_intervals(&self, row: AgentIntervals) {
         let (reported, written) = **self.intervals.load();
         if row != written {
             let newer = |reported: i64, written: i64, row: i64| if reported == written { row } else { reported };
-            let reported = Intervals {
+            let reported = AgentIntervals {
                 distributed: newer(reported.distributed, written.distributed, row.distributed),
                 config_refresh: newer(reported.config_refresh, written.config_refresh, row.config_refresh),
                 logger: newer(reported.logger, written.logger, row.logger),
@@ -117,10 +117,10 @@ impl Host {
     }
 
     /// It is served a config that names these intervals; 0 is one that it does not name, which goes on as it is.
-    pub fn told_intervals(&self, named: Intervals) {
+    pub fn told_intervals(&self, named: AgentIntervals) {
         let (reported, written) = **self.intervals.load();
         let or = |named: i64, reported: i64| if named > 0 { named } else { reported };
-        let reported = Intervals {
+        let reported = AgentIntervals {
             distributed: or(named.distributed, reported.distributed),
             config_refresh: or(named.config_refresh, reported.config_refresh),
             logger: or(named.logger, reported.logger),
@@ -129,10 +129,10 @@ impl Host {
     }
 
     /// The lines last accepted; hold the lock while new ones are being kept.
-    pub fn last_batch(&self, stream: Stream) -> &Mutex<LastBatch> {
+    pub fn last_batch(&self, stream: LogStream) -> &Mutex<LastBatch> {
         match stream {
-            Stream::Result => &self.results,
-            Stream::Status => &self.statuses,
+            LogStream::Result => &self.results,
+            LogStream::Status => &self.statuses,
         }
     }
 
@@ -174,8 +174,8 @@ impl Host {
     }
 }
 
-fn intervals_in(row: &entity::hosts::Model) -> Intervals {
-    Intervals {
+fn intervals_in(row: &entity::hosts::Model) -> AgentIntervals {
+    AgentIntervals {
         distributed: row.distributed_interval,
         config_refresh: row.config_refresh,
         logger: row.logger_tls_period,

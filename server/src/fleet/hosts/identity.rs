@@ -11,13 +11,13 @@ const MAX_INSTANCE: usize = 64;
 
 /// What a host says it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Identity {
+pub(super) struct HostIdentity {
     pub identifier: String,
     /// Tells machines apart that share the identifier; empty if the agent did not say.
     pub instance_id: String,
 }
 
-impl Identity {
+impl HostIdentity {
     /// Reads it out of an enrollment. Where the configured name is missing, the one the agent provides counts.
     pub(super) fn of(enroll: &Enroll, by: HostIdentifier) -> Result<Self> {
         let details: &HostDetails = &enroll.host_details;

@@ -23,7 +23,7 @@ const GONE_FOR: Duration = Duration::from_secs(600);
 /// Node keys and hosts that have checked in since the start, by hash of the key.
 #[derive(Debug, Default)]
 pub struct HostIndex {
-    keys: papaya::HashMap<KeyHash, Arc<Key>>,
+    keys: papaya::HashMap<KeyHash, Arc<KeyEntry>>,
     hosts: papaya::HashMap<i64, Arc<Host>>,
     unknown: papaya::HashMap<KeyHash, Moment>,
     /// Deleted hosts, until when they are remembered. Their ids are not used again.
@@ -34,7 +34,7 @@ pub struct HostIndex {
 
 /// A node key that is good.
 #[derive(Debug)]
-pub(super) struct Key {
+pub(super) struct KeyEntry {
     pub hash: KeyHash,
     pub host: Arc<Host>,
     first_used: AtomicI64,
@@ -42,7 +42,7 @@ pub(super) struct Key {
     written_used: AtomicI64,
 }
 
-impl Key {
+impl KeyEntry {
     fn new(row: &entity::node_keys::Model, hash: KeyHash, host: Arc<Host>) -> Self {
         let used = row.used_at.unwrap_or(Moment::NEVER).0;
         Self {
@@ -95,7 +95,7 @@ impl HostIndex {
         self.hosts.len()
     }
 
-    pub(super) fn all_keys(&self) -> Vec<Arc<Key>> {
+    pub(super) fn all_keys(&self) -> Vec<Arc<KeyEntry>> {
         self.keys.pin().values().cloned().collect()
     }
 
@@ -112,10 +112,15 @@ impl HostIndex {
     }
 
     /// Takes a key into memory; `None` if its host has been deleted since the database was asked.
-    pub(super) fn add_key(&self, row: &entity::node_keys::Model, hash: KeyHash, host: Arc<Host>) -> Option<Arc<Key>> {
+    pub(super) fn add_key(
+        &self,
+        row: &entity::node_keys::Model,
+        hash: KeyHash,
+        host: Arc<Host>,
+    ) -> Option<Arc<KeyEntry>> {
         let host_id = host.id;
         self.unknown.pin().remove(&hash);
-        let key = Arc::clone(self.keys.pin().get_or_insert_with(hash, || Arc::new(Key::new(row, hash, host))));
+        let key = Arc::clone(self.keys.pin().get_or_insert_with(hash, || Arc::new(KeyEntry::new(row, hash, host))));
         if self.gone.pin().contains_key(&host_id) {
             self.forget_key(&hash);
             self.hosts.pin().remove(&host_id);
@@ -129,7 +134,7 @@ impl HostIndex {
     }
 
     /// The keys of some hosts, which may be theirs no more.
-    pub(super) fn doubted_keys(&self, host_ids: &BTreeSet<i64>) -> Vec<Arc<Key>> {
+    pub(super) fn doubted_keys(&self, host_ids: &BTreeSet<i64>) -> Vec<Arc<KeyEntry>> {
         // Before they are listed: a look-up that is under way adds its key first and looks here then.
         self.key_changes.fetch_add(1, Ordering::SeqCst);
         self.keys.pin().values().filter(|key| host_ids.contains(&key.host.id)).cloned().collect()

@@ -26,7 +26,7 @@ pub use key::NodeKey;
 pub use presence::Presence;
 pub use view::HostQuery;
 
-pub use crate::store::hosts::{Filter, Order};
+pub use crate::store::hosts::{HostFilter, HostOrder};
 
 use std::collections::BTreeSet;
 use std::sync::atomic::AtomicI64;
@@ -52,7 +52,7 @@ pub struct Hosts {
     metrics: Arc<Metrics>,
     signal: ChangeSignal,
     node: Arc<Node>,
-    reading: tokio::sync::Mutex<follow::Reading>,
+    reading: tokio::sync::Mutex<follow::FeedReading>,
     /// When uses of keys were last written.
     written_at: AtomicI64,
     stale: Mutex<BTreeSet<i64>>,

@@ -22,7 +22,7 @@ pub struct Presence(Vec<Contact>);
 
 /// Hosts by whether they are there. Online and offline add up to the total; missing ones are offline too.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Tally {
+pub struct OnlineTally {
     pub total: u64,
     pub online: u64,
     pub offline: u64,
@@ -54,9 +54,9 @@ impl Hosts {
     }
 
     /// Counts them now.
-    pub fn tally(&self, presence: &Presence) -> Tally {
+    pub fn tally(&self, presence: &Presence) -> OnlineTally {
         let now = self.clock.now();
-        let mut tally = Tally { total: presence.0.len() as u64, ..Tally::default() };
+        let mut tally = OnlineTally { total: presence.0.len() as u64, ..OnlineTally::default() };
         for contact in &presence.0 {
             let seen = self.seen(contact);
             tally.online += u64::from(self.calls(contact, seen, now));

@@ -8,7 +8,7 @@ use super::Hosts;
 use super::follow::GONE_AFTER;
 use crate::clock::Moment;
 use crate::fleet::Result;
-use crate::store::hosts::{Intervals, Seen};
+use crate::store::hosts::{AgentIntervals, LastSeen};
 use crate::store::{self, entity, feed, node_keys, nodes};
 
 /// A contact is written when the database's own is older than this. A crash may lose as much.
@@ -30,12 +30,12 @@ impl Hosts {
         let now = self.clock.now();
         let staleness = |limit: Duration| if everything { Duration::ZERO } else { limit };
         let hosts = self.index.all();
-        let seen: Vec<Seen> = hosts
+        let seen: Vec<LastSeen> = hosts
             .iter()
             .filter(|host| host.seen() > host.written_seen().plus(staleness(SEEN_STALENESS)))
-            .map(|host| Seen { host_id: host.id, at: host.seen() })
+            .map(|host| LastSeen { host_id: host.id, at: host.seen() })
             .collect();
-        let mut intervals: BTreeMap<(i64, i64, i64), (Intervals, Vec<i64>)> = BTreeMap::new();
+        let mut intervals: BTreeMap<(i64, i64, i64), (AgentIntervals, Vec<i64>)> = BTreeMap::new();
         for host in &hosts {
             let (reported, written) = **host.intervals.load();
             if reported != written {
@@ -51,7 +51,7 @@ impl Hosts {
             .all_keys()
             .into_iter()
             .filter(|key| key.used() > key.written_used().plus(staleness(KEY_STALENESS)))
-            .map(|key| (node_keys::Use { hash: key.hash, first: key.first_used(), last: key.used() }, key))
+            .map(|key| (node_keys::KeyUse { hash: key.hash, first: key.first_used(), last: key.used() }, key))
             .collect();
         let said = Moment(self.written_at.load(Ordering::Relaxed));
         if seen.is_empty() && intervals.is_empty() && keys.is_empty() && now < said.plus(SAID_EVERY) {

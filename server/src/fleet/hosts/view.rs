@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use muster_api::rest::{Host, HostDetail, HostLabel, HostPack, HostStatus, ParkedQuery};
+use muster_api::rest::{HostDetail, HostLabel, HostPack, HostStatus, HostView, ParkedQuery};
 
 use super::Hosts;
 use crate::clock::Moment;
@@ -11,12 +11,12 @@ use crate::fleet::checkin::Name;
 use crate::fleet::schedule::Plan;
 use crate::fleet::{Error, Result};
 use crate::store::entity::hosts::Model;
-use crate::store::{self, hosts::Filter};
+use crate::store::{self, hosts::HostFilter};
 
 /// Which hosts an operator asks for.
 #[derive(Debug, Clone, Default)]
 pub struct HostQuery {
-    pub filter: Filter,
+    pub filter: HostFilter,
     pub status: Option<HostStatus>,
     /// Only hosts enrolled within a day.
     pub only_new: bool,
@@ -61,14 +61,14 @@ impl Hosts {
     ///
     /// # Errors
     /// [`Error::Forbidden`] to who may not read hosts.
-    pub async fn list(&self, principal: &Principal, query: &HostQuery) -> Result<Vec<Host>> {
+    pub async fn list(&self, principal: &Principal, query: &HostQuery) -> Result<Vec<HostView>> {
         principal.may(Permission::ReadHosts)?;
         if query.status.is_none() && !query.only_new {
             let rows = self.rows(&query.filter).await?;
             return Ok(rows.iter().map(|row| self.show(row)).collect());
         }
         // Status depends on contacts that may not be written yet, so it is decided here and the page cut afterwards.
-        let everything = Filter { offset: 0, limit: None, ..query.filter.clone() };
+        let everything = HostFilter { offset: 0, limit: None, ..query.filter.clone() };
         let rows = self.rows(&everything).await?;
         let wanted = rows
             .iter()
@@ -81,7 +81,7 @@ impl Hosts {
         Ok(wanted.take(limit).collect())
     }
 
-    async fn rows(&self, filter: &Filter) -> Result<Vec<Model>> {
+    async fn rows(&self, filter: &HostFilter) -> Result<Vec<Model>> {
         Ok(self.store.read_lagging(async |db| store::hosts::list(db, filter).await).await?)
     }
 
@@ -95,7 +95,7 @@ impl Hosts {
             return Ok(self.store.read_lagging(async |db| store::hosts::count(db, &query.filter).await).await?);
         }
         let everything =
-            HostQuery { filter: Filter { offset: 0, limit: None, ..query.filter.clone() }, ..query.clone() };
+            HostQuery { filter: HostFilter { offset: 0, limit: None, ..query.filter.clone() }, ..query.clone() };
         Ok(self.list(principal, &everything).await?.len() as u64)
     }
 
@@ -170,9 +170,9 @@ impl Hosts {
         Ok(HostDetail { host: self.show(&row), labels, packs, parked_queries, clone_warning })
     }
 
-    fn show(&self, row: &Model) -> Host {
+    fn show(&self, row: &Model) -> HostView {
         let seen = self.index.get(row.id).map_or(row.seen_at, |host| host.seen().max(row.seen_at));
-        Host {
+        HostView {
             created_at: row.created_at.to_utc(),
             updated_at: row.updated_at.to_utc(),
             id: row.id,

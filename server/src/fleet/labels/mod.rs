@@ -4,7 +4,7 @@ mod rules;
 
 pub(super) use rules::{check, is_built_in, row};
 
-use muster_api::rest::{Host, Label, LabelInput, LabelSummary};
+use muster_api::rest::{HostView, Label, LabelInput, LabelSummary};
 use muster_api::spec::{LabelSpec, LabelType};
 use sea_orm::{ConnectionTrait, Set, Unchanged};
 use serde_json::json;
@@ -95,7 +95,7 @@ impl Labels {
         id: i64,
         hosts: &Hosts,
         mut query: HostQuery,
-    ) -> Result<Vec<Host>> {
+    ) -> Result<Vec<HostView>> {
         principal.may(Permission::ReadLabels)?;
         query.filter.label_id = Some(find(self.changes.reader(), id).await?.id);
         hosts.list(principal, &query).await

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use muster_api::osquery::{Names, QueryResult, Rows};
+use muster_api::osquery::{ColumnNames, QueryResult, Rows};
 use muster_api::rest::{LiveAnswer, LiveStats, TargetState};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -173,7 +173,7 @@ const TAIL_BYTES: usize = 1024;
 /// left any out.
 async fn write_rows(rows: Rows<'_>, max_bytes: usize, line: &mut Vec<u8>) -> bool {
     line.reserve(rows.raw().len().min(max_bytes) + TAIL_BYTES);
-    let mut names = Names::default();
+    let mut names = ColumnNames::default();
     let (mut bytes, mut piece) = (0, 0);
     let is_first = line.len();
     for row in rows.iter() {
@@ -225,7 +225,7 @@ fn line(answer: &LiveAnswer) -> Vec<u8> {
 
 /// What stands before the rows.
 #[derive(Serialize)]
-struct Head<'a> {
+struct LineHead<'a> {
     host_id: i64,
     hostname: &'a str,
     state: TargetState,
@@ -246,7 +246,7 @@ struct Tail<'a> {
 }
 
 fn begin_line(answer: &LiveAnswer) -> Vec<u8> {
-    let head = Head { host_id: answer.host_id, hostname: &answer.hostname, state: answer.state };
+    let head = LineHead { host_id: answer.host_id, hostname: &answer.hostname, state: answer.state };
     let mut line = serde_json::to_vec(&head).unwrap_or_default();
     line.pop();
     line.extend_from_slice(b",\"rows\":[");

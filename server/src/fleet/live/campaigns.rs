@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use muster_api::rest::{LiveStatus, TargetState};
 
-use super::notes::Ending;
+use super::notes::JobEnding;
 use super::{Ask, Job, Live, Selection};
 use crate::bus::ChangeEvent;
 use crate::clock::Moment;
@@ -132,7 +132,7 @@ impl Live {
             return Ok(());
         };
         let (status, rest) = (LiveStatus::Cancelled, TargetState::Cancelled);
-        self.close(&job, Ending { status, reason, rest, at: self.clock.now().0 }).await?;
+        self.close(&job, JobEnding { status, reason, rest, at: self.clock.now().0 }).await?;
         self.campaigns.forget(id);
         Ok(())
     }

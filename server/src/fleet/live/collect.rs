@@ -29,11 +29,11 @@ pub struct Room(#[expect(dead_code, reason = "held for its drop")] Vec<OwnedSema
 
 /// A query that is being asked, or why it is not.
 enum RunTarget {
-    Running(Running),
+    Running(RunningQuery),
     Refused(LiveRunQuery),
 }
 
-struct Running {
+struct RunningQuery {
     query_id: i64,
     follower: Follower,
     /// Ends the query when it is dropped.
@@ -79,10 +79,14 @@ impl Live {
         };
         let attendance = self.attend(job.id);
         let follower = self.follow(principal, job.id, 0).await?;
-        Ok(RunTarget::Running(Running { query_id, follower, _attendance: attendance }))
+        Ok(RunTarget::Running(RunningQuery { query_id, follower, _attendance: attendance }))
     }
 
-    async fn collect(&self, mut running: Running, deadline: Instant) -> Result<(LiveRunQuery, OwnedSemaphorePermit)> {
+    async fn collect(
+        &self,
+        mut running: RunningQuery,
+        deadline: Instant,
+    ) -> Result<(LiveRunQuery, OwnedSemaphorePermit)> {
         let follower = &mut running.follower;
         let mut presence = self.hosts.presence(&follower.job().targets()).await?;
         let mut collected = Collected::new(&self.collecting)?;

@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use muster_api::rest::TargetState;
 
 use super::job::OpenTarget;
-use super::notes::{Ending, Settlement};
+use super::notes::{JobEnding, Settlement};
 use super::{Job, Live, answers};
-use crate::bus::{BusError, Change, EVENTS_AT_ONCE, Event, Opened, Start};
+use crate::bus::{BusError, EVENTS_AT_ONCE, JobChange, JobEvent, Opened, Start};
 use crate::fleet::Result;
 use crate::fleet::hosts::Host;
 
@@ -133,29 +133,29 @@ impl Live {
     }
 
     /// Takes over what has happened. Says whether it is another job now than it was.
-    fn apply(&self, job: &Job, events: Vec<Event>) -> bool {
+    fn apply(&self, job: &Job, events: Vec<JobEvent>) -> bool {
         let now = self.clock.now();
         let mut touched = Vec::new();
         let mut is_restored = false;
         for event in events {
             match event.change {
-                Change::Sent { host, at, is_alone } => {
+                JobChange::Sent { host, at, is_alone } => {
                     if job.sent(host, at, is_alone) {
                         touched.push(host);
                     }
                 }
-                Change::Again { host } => {
+                JobChange::Again { host } => {
                     if job.again(host) {
                         touched.push(host);
                     }
                 }
-                Change::Settled { host, note } => {
+                JobChange::Settled { host, note } => {
                     if job.settled(host, &Settlement::from_bytes(&note, now)) {
                         touched.push(host);
                     }
                 }
-                Change::Closed { note } => job.end(&Ending::from_bytes(&note, now)),
-                Change::Restored { note } => is_restored |= job.restore(&note, now),
+                JobChange::Closed { note } => job.end(&JobEnding::from_bytes(&note, now)),
+                JobChange::Restored { note } => is_restored |= job.restore(&note, now),
             }
         }
         for host in touched {

@@ -9,7 +9,7 @@ use sketches_ddsketch::{Config, DDSketch};
 use tokio_util::sync::CancellationToken;
 
 use super::fold::Folding;
-use super::notes::{Ending, Settlement};
+use super::notes::{JobEnding, Settlement};
 use super::states::States;
 use crate::clock::Moment;
 use crate::lock::lock;
@@ -53,7 +53,7 @@ struct JobProgress {
     status: LiveStatus,
     stop_reason: String,
     finished_at: Option<Moment>,
-    cost: Cost,
+    cost: QueryCost,
     /// How often it has changed, and how many of these changes are written.
     changes: u64,
     written: u64,
@@ -84,7 +84,7 @@ impl Job {
                 status,
                 stop_reason: row.stop_reason,
                 finished_at: row.finished_at,
-                cost: Cost::default(),
+                cost: QueryCost::default(),
                 changes: 0,
                 written: 0,
             }),
@@ -256,7 +256,7 @@ impl Job {
     }
 
     /// Ends it, unless it is over.
-    pub(super) fn end(&self, ending: &Ending) {
+    pub(super) fn end(&self, ending: &JobEnding) {
         self.change(|progress| {
             if progress.status != LiveStatus::Open {
                 return false;
@@ -351,27 +351,27 @@ fn status_of(name: &str) -> LiveStatus {
 }
 
 /// What the query cost, over the hosts that said so. Percentiles are within one percent.
-struct Cost {
+struct QueryCost {
     hosts: u64,
     wall: DDSketch,
     cpu: DDSketch,
     memory: DDSketch,
 }
 
-impl std::fmt::Debug for Cost {
+impl std::fmt::Debug for QueryCost {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Cost").field("hosts", &self.hosts).finish_non_exhaustive()
+        f.debug_struct("QueryCost").field("hosts", &self.hosts).finish_non_exhaustive()
     }
 }
 
-impl Default for Cost {
+impl Default for QueryCost {
     fn default() -> Self {
         let sketch = || DDSketch::new(Config::new(0.01, 2048, 1.0e-9));
         Self { hosts: 0, wall: sketch(), cpu: sketch(), memory: sketch() }
     }
 }
 
-impl Cost {
+impl QueryCost {
     #[expect(clippy::cast_precision_loss, reason = "costs are far below 2^52")]
     fn add(&mut self, stats: LiveStats) {
         self.hosts += 1;

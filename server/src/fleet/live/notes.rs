@@ -40,7 +40,7 @@ impl Settlement {
 
 /// How a job ended.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(super) struct Ending {
+pub(super) struct JobEnding {
     pub status: LiveStatus,
     pub reason: String,
     /// What hosts count as that have not answered.
@@ -48,7 +48,7 @@ pub(super) struct Ending {
     pub at: i64,
 }
 
-impl Ending {
+impl JobEnding {
     pub fn to_bytes(&self) -> Vec<u8> {
         serde_json::to_vec(self).unwrap_or_default()
     }

@@ -10,7 +10,7 @@ use muster_api::rest::{LiveHost, LiveQuery, LiveStatus, NewLiveQuery, TargetStat
 use serde_json::json;
 
 use super::job::status_name;
-use super::notes::Ending;
+use super::notes::JobEnding;
 use super::{Job, Live, States, targets};
 use crate::bus::{BusError, ChangeEvent};
 use crate::clock::Moment;
@@ -43,7 +43,7 @@ impl fmt::Display for Ask<'_> {
 
 /// What hosts are asked.
 #[derive(Debug)]
-pub(super) struct Question {
+pub(super) struct SavedOrOwnQuery {
     sql: String,
     query_name: String,
     discovery: Option<String>,
@@ -101,7 +101,7 @@ impl Live {
     pub(super) async fn begin(
         &self,
         principal: &Principal,
-        question: Question,
+        question: SavedOrOwnQuery,
         hosts: &BTreeSet<i64>,
         deadline: Duration,
         watched_until: Option<Moment>,
@@ -163,11 +163,11 @@ impl Live {
     }
 
     /// Finds what is asked and whether this operator may ask it.
-    pub(super) async fn question(&self, principal: &Principal, ask: Ask<'_>) -> Result<Question> {
+    pub(super) async fn question(&self, principal: &Principal, ask: Ask<'_>) -> Result<SavedOrOwnQuery> {
         if let Ask::Sql(text) = ask {
             principal.may(Permission::RunLiveQueries)?;
             sql::check(text).map_err(|reason| Error::invalid("query", reason))?;
-            return Ok(Question { sql: text.to_owned(), query_name: String::new(), discovery: None });
+            return Ok(SavedOrOwnQuery { sql: text.to_owned(), query_name: String::new(), discovery: None });
         }
         let mut saved = store::queries::all(self.store.reader()).await?.into_iter();
         let (path, found) = match ask {
@@ -177,7 +177,7 @@ impl Live {
         let saved = found.ok_or_else(|| Error::invalid(path, format!("there is no query {ask}")))?;
         let needed = if saved.observer_can_run { Permission::ReadQueries } else { Permission::RunLiveQueries };
         principal.may(needed)?;
-        Ok(Question { sql: saved.query, query_name: saved.name, discovery: None })
+        Ok(SavedOrOwnQuery { sql: saved.query, query_name: saved.name, discovery: None })
     }
 
     /// The latest jobs, newest first.
@@ -229,7 +229,7 @@ impl Live {
         let reason = format!("cancelled by {}", principal.user.email);
         if job.is_open() {
             let (status, rest) = (LiveStatus::Cancelled, TargetState::Cancelled);
-            self.close(&job, Ending { status, reason, rest, at: self.clock.now().0 }).await?;
+            self.close(&job, JobEnding { status, reason, rest, at: self.clock.now().0 }).await?;
         }
         self.show(&job).await
     }

@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 
 use super::fold::sync_open_target;
 use super::job::OpenTarget;
-use super::notes::Ending;
+use super::notes::JobEnding;
 use super::open_targets::Verdict;
 use super::{Job, Live, answers};
 use crate::bus::BusError;
@@ -203,7 +203,7 @@ impl Live {
         let reason = format!("stopped, because it probably stopped the agents of hosts {}", hosts.join(", "));
         tracing::error!(live_query = job.id, reason, "a live query was stopped");
         let (status, rest) = (LiveStatus::Stopped, TargetState::Cancelled);
-        self.close(job, Ending { status, reason, rest, at: now.0 }).await
+        self.close(job, JobEnding { status, reason, rest, at: now.0 }).await
     }
 }
 

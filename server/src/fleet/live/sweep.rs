@@ -8,7 +8,7 @@ use muster_api::rest::{LiveStatus, TargetState};
 use sea_orm::Set;
 
 use super::job::status_name;
-use super::notes::{Ending, Settlement};
+use super::notes::{JobEnding, Settlement};
 use super::{Job, Live};
 use crate::bus::BusError;
 use crate::fleet::Result;
@@ -79,7 +79,8 @@ impl Live {
         for job in &jobs {
             if job.is_open() && job.deadline <= now {
                 let (status, rest) = (LiveStatus::Expired, TargetState::Expired);
-                outcome = outcome.and(self.close(job, Ending { status, reason: String::new(), rest, at: now.0 }).await);
+                outcome =
+                    outcome.and(self.close(job, JobEnding { status, reason: String::new(), rest, at: now.0 }).await);
             }
         }
         for job in jobs.iter().filter(|_| self.does_all()) {
@@ -90,7 +91,7 @@ impl Live {
     }
 
     /// Ends a job, unless it is over, and writes how. Of several servers that end it the first is right.
-    pub(super) async fn close(&self, job: &Arc<Job>, ending: Ending) -> Result<()> {
+    pub(super) async fn close(&self, job: &Arc<Job>, ending: JobEnding) -> Result<()> {
         if let Err(error) = self.bus.close(job.id, ending.to_bytes()).await {
             let BusError::Lost(_) = error else { return Err(error.into()) };
             self.fold(job).await?;

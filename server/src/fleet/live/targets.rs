@@ -9,7 +9,7 @@ use sea_orm::ConnectionTrait;
 use crate::fleet::hosts::Family;
 use crate::fleet::schedule::Plan;
 use crate::fleet::{Error, Problem, Result};
-use crate::store::{self, hosts::Named};
+use crate::store::{self, hosts::NamedHost};
 
 /// Said of targets that are all known and hold no host.
 pub const NO_HOSTS: &str = "no hosts targeted";
@@ -70,11 +70,11 @@ pub(super) async fn named_hosts(
     let mut ids = BTreeSet::new();
     for (position, word) in words.iter().enumerate() {
         let reason = match found.get(word) {
-            Some(Named::One { id, .. }) => {
+            Some(NamedHost::One { id, .. }) => {
                 ids.insert(*id);
                 continue;
             }
-            Some(Named::Several) => format!("more than one host is called {word:?}; use its identifier or UUID"),
+            Some(NamedHost::Several) => format!("more than one host is called {word:?}; use its identifier or UUID"),
             None => format!("no host is called {word:?}; see `fleetctl get hosts`"),
         };
         problems.push(Problem::new(format!("{list}[{position}]"), reason));

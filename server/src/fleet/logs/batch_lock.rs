@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use rand::random;
 use serde_json::json;
 
-use super::{LastBatch, LineHasher, Stream};
+use super::{LastBatch, LineHasher, LogStream};
 use crate::bus::{BatchLockReply, SharedBatches, TURN_RENEWED_EVERY};
 use crate::clock::Clock;
 use crate::fleet::Result;
@@ -64,7 +64,7 @@ impl Sharing {
         Ok(Self { batches, hasher: LineHasher::with_key(key) })
     }
 
-    pub(super) async fn begin(&self, host: i64, stream: Stream) -> BatchLock {
+    pub(super) async fn begin(&self, host: i64, stream: LogStream) -> BatchLock {
         let deadline = Instant::now() + PATIENCE;
         loop {
             match self.batches.begin(host, name(stream)).await {
@@ -79,7 +79,7 @@ impl Sharing {
     }
 
     /// Keeps a lock until the work is done, however long the disk takes.
-    pub(super) async fn hold<T>(&self, host: i64, stream: Stream, work: impl Future<Output = T>) -> T {
+    pub(super) async fn hold<T>(&self, host: i64, stream: LogStream, work: impl Future<Output = T>) -> T {
         let mut work = std::pin::pin!(work);
         loop {
             tokio::select! {
@@ -90,14 +90,14 @@ impl Sharing {
     }
 
     /// Ends a lock; `kept` is the batch, unless it was refused. Says whether the others know of it.
-    pub(super) async fn end(&self, host: i64, stream: Stream, kept: Option<&LastBatch>) -> bool {
+    pub(super) async fn end(&self, host: i64, stream: LogStream, kept: Option<&LastBatch>) -> bool {
         self.batches.end(host, name(stream), kept.map(LastBatch::hashes)).await
     }
 }
 
-fn name(stream: Stream) -> &'static str {
+fn name(stream: LogStream) -> &'static str {
     match stream {
-        Stream::Result => "r",
-        Stream::Status => "s",
+        LogStream::Result => "r",
+        LogStream::Status => "s",
     }
 }

@@ -25,7 +25,7 @@ const MAX_REMEMBERED: usize = 32 << 20;
 
 /// Which of an agent's two logs a line belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Stream {
+pub enum LogStream {
     /// Rows of scheduled queries.
     Result,
     /// What the agent says about itself.
@@ -75,7 +75,7 @@ impl Logs {
     /// # Errors
     /// When a sink cannot keep them, or too much is waiting for the disk; then none of the new lines is kept and the
     /// agent still has all of them.
-    pub async fn accept(self: &Arc<Self>, host: Arc<Host>, stream: Stream, lines: LogLines) -> Result<()> {
+    pub async fn accept(self: &Arc<Self>, host: Arc<Host>, stream: LogStream, lines: LogLines) -> Result<()> {
         let permits = u32::try_from(lines.total_bytes().min(self.max_in_flight)).unwrap_or(u32::MAX);
         let Ok(permit) = self.in_flight.clone().try_acquire_many_owned(permits) else {
             self.metrics.limit_hit("max_log_in_flight");
@@ -90,7 +90,7 @@ impl Logs {
         kept.await.map_err(|error| Error::Internal(Box::new(error)))?
     }
 
-    async fn keep(&self, host: &Host, stream: Stream, lines: LogLines) -> Result<()> {
+    async fn keep(&self, host: &Host, stream: LogStream, lines: LogLines) -> Result<()> {
         // One batch of a host and type at a time: a repeat waits here until the first has been kept or refused.
         let mut last = host.last_batch(stream).lock().await;
         let lock = match &self.sharing {
@@ -129,13 +129,13 @@ impl Logs {
         Ok(())
     }
 
-    async fn append(&self, host: &Host, stream: Stream, lines: LogLines) -> Result<()> {
+    async fn append(&self, host: &Host, stream: LogStream, lines: LogLines) -> Result<()> {
         if lines.is_empty() {
             return Ok(());
         }
         let sink = match stream {
-            Stream::Result => &self.results,
-            Stream::Status => &self.statuses,
+            LogStream::Result => &self.results,
+            LogStream::Status => &self.statuses,
         };
         sink.append(lines.into_bytes()).await.map_err(|error| {
             // The sink has shared_last the operator where and why; agents need not know.

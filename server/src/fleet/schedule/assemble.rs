@@ -3,8 +3,8 @@
 use bytes::Bytes;
 use serde_json::{Map, Value};
 
-use super::{Pack, ScheduledQuery};
-use crate::store::hosts::Intervals;
+use super::{PlannedPack, ScheduledQuery};
+use crate::store::hosts::AgentIntervals;
 
 /// Largest config that agents from 4.3 to 5.23 load: their limit is 1 MiB, checked after a newline has been added.
 pub const MAX_CONFIG_BYTES: usize = 1_048_575;
@@ -14,11 +14,11 @@ pub const MAX_CONFIG_BYTES: usize = 1_048_575;
 pub struct Assembled {
     pub bytes: Bytes,
     /// What it tells the agent about its intervals.
-    pub intervals: Intervals,
+    pub intervals: AgentIntervals,
 }
 
 /// The options with the packs put in.
-pub(super) fn assemble<'a>(mut config: Map<String, Value>, packs: impl Iterator<Item = &'a Pack>) -> Assembled {
+pub(super) fn assemble<'a>(mut config: Map<String, Value>, packs: impl Iterator<Item = &'a PlannedPack>) -> Assembled {
     let packs: Map<String, Value> = packs.map(|pack| (pack.name.clone(), pack_json(pack))).collect();
     if !packs.is_empty() {
         config.insert("packs".to_owned(), Value::Object(packs));
@@ -30,7 +30,7 @@ pub(super) fn assemble<'a>(mut config: Map<String, Value>, packs: impl Iterator<
 }
 
 /// A pack as agents read it.
-fn pack_json(pack: &Pack) -> Value {
+fn pack_json(pack: &PlannedPack) -> Value {
     let mut json = Map::new();
     set_text(&mut json, "platform", &pack.platform);
     set_text(&mut json, "version", &pack.version);
@@ -78,12 +78,12 @@ fn set(json: &mut Map<String, Value>, key: &str, value: Option<impl Into<Value>>
 }
 
 /// Intervals the options name, in seconds; 0 where they name none.
-fn intervals(config: &Value) -> Intervals {
+fn intervals(config: &Value) -> AgentIntervals {
     let option = |name: &str| {
         let value = config.get("options").and_then(|options| options.get(name));
         value.and_then(|value| value.as_i64().or_else(|| value.as_str()?.trim().parse().ok())).unwrap_or(0).max(0)
     };
-    Intervals {
+    AgentIntervals {
         distributed: option("distributed_interval"),
         // The alias that agents take from a config; they take the flag itself only from their flagfile.
         config_refresh: option("config_tls_refresh"),

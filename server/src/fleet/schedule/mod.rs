@@ -16,7 +16,7 @@ use bytes::Bytes;
 
 pub use assemble::MAX_CONFIG_BYTES;
 pub use options::{check as check_agent_options, default_agent_options};
-pub use pack::{Pack, ScheduledQuery};
+pub use pack::{PlannedPack, ScheduledQuery};
 pub use plan::{Edition, Plan, load_retired};
 pub use retired::Lasting;
 #[cfg(test)]

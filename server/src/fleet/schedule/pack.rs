@@ -4,7 +4,7 @@ use crate::store::entity;
 
 /// A pack as it is served.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Pack {
+pub struct PlannedPack {
     pub id: i64,
     pub name: String,
     pub platform: String,
@@ -31,7 +31,7 @@ pub struct ScheduledQuery {
     pub version: String,
 }
 
-impl Pack {
+impl PlannedPack {
     pub(super) fn of(row: entity::packs::Model, label_ids: Vec<i64>, queries: Vec<ScheduledQuery>) -> Result<Self> {
         let discovery = serde_json::from_str(&row.discovery).map_err(|error| Error::Corrupt {
             table: "packs",

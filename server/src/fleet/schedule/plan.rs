@@ -7,7 +7,7 @@ use subtle::ConstantTimeEq as _;
 
 use super::assemble::{self, Assembled};
 use super::retired::Retired;
-use super::{Pack, ScheduledQuery, default_agent_options, options};
+use super::{PlannedPack, ScheduledQuery, default_agent_options, options};
 use crate::clock::Moment;
 use crate::fleet::Result;
 use crate::fleet::hosts::{Assignment, BUILTIN, BuiltinLabel, Family};
@@ -31,7 +31,7 @@ pub struct Plan {
     pub agent_options: Value,
     pub(super) retired: Retired,
     /// Sorted by name.
-    pub packs: Vec<Pack>,
+    pub packs: Vec<PlannedPack>,
     labels: BTreeMap<i64, String>,
     dynamic: Vec<DynamicLabel>,
     builtin: Vec<(i64, BuiltinLabel)>,
@@ -121,7 +121,12 @@ impl Plan {
 
     /// A plan of these alone.
     #[cfg(test)]
-    pub(in crate::fleet) fn of(edition: Edition, agent_options: Value, retired: Retired, packs: Vec<Pack>) -> Self {
+    pub(in crate::fleet) fn of(
+        edition: Edition,
+        agent_options: Value,
+        retired: Retired,
+        packs: Vec<PlannedPack>,
+    ) -> Self {
         let Edition { generation, outdated_at } = edition;
         Self { generation, outdated_at, agent_options, retired, packs, ..Self::default() }
     }
@@ -176,7 +181,7 @@ impl Plan {
     }
 
     /// Packs that hosts with these labels (sorted) get, by name.
-    pub fn packs_for<'a>(&'a self, label_ids: &'a [i64]) -> impl Iterator<Item = &'a Pack> {
+    pub fn packs_for<'a>(&'a self, label_ids: &'a [i64]) -> impl Iterator<Item = &'a PlannedPack> {
         self.packs.iter().filter(|pack| pack.targets(label_ids))
     }
 
@@ -231,7 +236,7 @@ pub async fn load_retired(db: &impl ConnectionTrait) -> Result<Retired> {
     Ok(retired)
 }
 
-async fn load_packs(db: &impl ConnectionTrait) -> Result<Vec<Pack>> {
+async fn load_packs(db: &impl ConnectionTrait) -> Result<Vec<PlannedPack>> {
     let sql: HashMap<i64, String> =
         store::queries::all(db).await?.into_iter().map(|query| (query.id, query.query)).collect();
     let mut targets: HashMap<i64, Vec<i64>> = HashMap::new();
@@ -262,7 +267,7 @@ async fn load_packs(db: &impl ConnectionTrait) -> Result<Vec<Pack>> {
         queries.sort_by(|a, b| a.name.cmp(&b.name));
         let mut label_ids = targets.remove(&row.id).unwrap_or_default();
         label_ids.sort_unstable();
-        packs.push(Pack::of(row, label_ids, queries)?);
+        packs.push(PlannedPack::of(row, label_ids, queries)?);
     }
     packs.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(packs)

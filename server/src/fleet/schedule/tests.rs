@@ -10,8 +10,8 @@ use super::*;
 use crate::clock::Moment;
 use crate::config;
 use crate::fleet::hosts::Assignment;
-use crate::store::Counters;
-use crate::store::hosts::Intervals;
+use crate::store::StoreCounters;
+use crate::store::hosts::AgentIntervals;
 use crate::store::reports::RefreshRecord;
 
 const PLATFORMS: [&str; 3] = ["ubuntu", "darwin", ""];
@@ -30,7 +30,7 @@ const NEVER_ASKED: RefreshRecord = RefreshRecord {
 /// One change of what hosts run, or of the hosts.
 #[derive(Debug, Clone)]
 enum Edit {
-    Packs(Vec<Pack>),
+    Packs(Vec<PlannedPack>),
     Options(Value),
     Labels { host: usize, label_ids: Vec<i64> },
     Platform { host: usize, platform: &'static str },
@@ -62,14 +62,14 @@ fn labels() -> impl Strategy<Value = Vec<i64>> {
     prop::collection::btree_set(1..5_i64, 0..4).prop_map(|ids| ids.into_iter().collect())
 }
 
-fn packs() -> impl Strategy<Value = Vec<Pack>> {
+fn packs() -> impl Strategy<Value = Vec<PlannedPack>> {
     let queries = prop::collection::vec(query(), 0..3);
     let pack = (labels(), any::<bool>(), shard(), queries);
     prop::collection::vec(pack, 0..5).prop_map(|packs| {
         packs
             .into_iter()
             .zip(1..)
-            .map(|((label_ids, is_disabled, shard, queries), id)| Pack {
+            .map(|((label_ids, is_disabled, shard, queries), id)| PlannedPack {
                 id,
                 name: format!("pack {id}"),
                 platform: String::new(),
@@ -119,7 +119,7 @@ struct World {
     now: Moment,
     agent_options: Value,
     retired: retired::Retired,
-    packs: Vec<Pack>,
+    packs: Vec<PlannedPack>,
     generation: i64,
     hosts: Vec<Host>,
 }
@@ -128,7 +128,7 @@ impl World {
     fn new(store: Store) -> Self {
         let hosts = (0..4).zip(PLATFORMS.into_iter().cycle()).map(|(id, platform)| {
             let assignment = Assignment { platform: platform.into(), label_ids: Box::default() };
-            Host::with(id, assignment, Intervals::default(), &NEVER_ASKED, Moment::NEVER)
+            Host::with(id, assignment, AgentIntervals::default(), &NEVER_ASKED, Moment::NEVER)
         });
         let schedule = Schedule {
             store,
@@ -214,7 +214,7 @@ fn served_is_what_would_be_made_anew() {
     let sqlite = config::Sqlite { path: folder.path().join("muster.db"), ..config::Sqlite::default() };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     // The schedule has a store, but no edit below asks it.
-    let store = runtime.block_on(Store::open_sqlite(&sqlite, Counters::default())).unwrap();
+    let store = runtime.block_on(Store::open_sqlite(&sqlite, StoreCounters::default())).unwrap();
     let config = ProptestConfig { cases: 128, failure_persistence: None, ..ProptestConfig::default() };
     proptest!(config, |(edits in prop::collection::vec(edit(), 1..16))| {
         let mut world = World::new(store.clone());

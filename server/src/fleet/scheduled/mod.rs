@@ -27,7 +27,7 @@ const KIND: &str = "ScheduledQuery";
 
 /// Which schedule an operation is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Within {
+pub enum ScheduleScope {
     /// That of any pack, the global one included.
     AnyPack,
     /// The one all hosts have.
@@ -71,7 +71,7 @@ impl Schedules {
     /// [`Error::NotFound`] when there is none.
     pub async fn by_id(&self, principal: &Principal, id: i64) -> Result<Scheduled> {
         principal.may(Permission::ReadPacks)?;
-        let (row, _) = find(self.changes.reader(), Within::AnyPack, id).await?;
+        let (row, _) = find(self.changes.reader(), ScheduleScope::AnyPack, id).await?;
         self.show(vec![row]).await?.pop().ok_or_else(|| Error::no_such(KIND, id))
     }
 
@@ -79,7 +79,7 @@ impl Schedules {
     ///
     /// # Errors
     /// [`Error::Invalid`] for what it cannot be, [`Error::AlreadyExists`] when the schedule has the name already.
-    pub async fn add(&self, principal: &Principal, within: Within, input: &ScheduledInput) -> Result<Scheduled> {
+    pub async fn add(&self, principal: &Principal, within: ScheduleScope, input: &ScheduledInput) -> Result<Scheduled> {
         principal.may(Permission::WriteSchedule)?;
         let id = self
             .changes
@@ -120,7 +120,7 @@ impl Schedules {
     pub async fn edit(
         &self,
         principal: &Principal,
-        within: Within,
+        within: ScheduleScope,
         id: i64,
         input: &ScheduledInput,
     ) -> Result<Scheduled> {
@@ -156,7 +156,7 @@ impl Schedules {
     ///
     /// # Errors
     /// [`Error::NotFound`] when it is not in there.
-    pub async fn delete(&self, principal: &Principal, within: Within, id: i64) -> Result<()> {
+    pub async fn delete(&self, principal: &Principal, within: ScheduleScope, id: i64) -> Result<()> {
         principal.may(Permission::WriteSchedule)?;
         self.changes
             .make(principal, false, async |draft| {
@@ -202,15 +202,17 @@ impl Schedules {
 }
 
 /// The pack to schedule in; the global one is made when it is first needed.
-async fn target(draft: &Draft<'_>, within: Within, pack_id: Option<i64>) -> Result<entity::packs::Model> {
+async fn target(draft: &Draft<'_>, within: ScheduleScope, pack_id: Option<i64>) -> Result<entity::packs::Model> {
     match (within, pack_id) {
-        (Within::AnyPack, Some(id)) => match packs::find(draft.tx, id).await {
+        (ScheduleScope::AnyPack, Some(id)) => match packs::find(draft.tx, id).await {
             Err(Error::NotFound { .. }) => Err(Error::invalid("pack_id", format!("there is no pack {id}"))),
             outcome => outcome,
         },
-        (Within::AnyPack, None) => Err(Error::invalid("pack_id", "cannot be empty")),
-        (Within::Global, Some(_)) => Err(Error::invalid("pack_id", "the global schedule has no pack; remove it")),
-        (Within::Global, None) => packs::global(draft.tx, draft.now).await,
+        (ScheduleScope::AnyPack, None) => Err(Error::invalid("pack_id", "cannot be empty")),
+        (ScheduleScope::Global, Some(_)) => {
+            Err(Error::invalid("pack_id", "the global schedule has no pack; remove it"))
+        }
+        (ScheduleScope::Global, None) => packs::global(draft.tx, draft.now).await,
     }
 }
 
@@ -222,13 +224,13 @@ async fn named_query(db: &impl ConnectionTrait, id: Option<i64>) -> Result<entit
 
 async fn find(
     db: &impl ConnectionTrait,
-    within: Within,
+    within: ScheduleScope,
     id: i64,
 ) -> Result<(scheduled_queries::Model, entity::packs::Model)> {
     let missing = || Error::no_such(KIND, id);
     let row = store::scheduled::by_id(db, id).await?.ok_or_else(missing)?;
     let pack = store::packs::by_id(db, row.pack_id).await?.ok_or_else(missing)?;
-    if within == Within::Global && pack.name != GLOBAL {
+    if within == ScheduleScope::Global && pack.name != GLOBAL {
         return Err(missing());
     }
     Ok((row, pack))

@@ -7,7 +7,7 @@ mod target;
 
 use sea_orm::ConnectionTrait;
 
-use self::source::Source;
+use self::source::SqliteSource;
 use self::target::Target;
 use super::{Error, Result};
 use crate::config;
@@ -34,7 +34,7 @@ pub struct Copied {
 /// # Errors
 /// What stands in the way, and rows that differ in the end. Running it again continues.
 pub async fn migrate_data(from: &config::Sqlite, to: &config::Mysql, mut report: impl FnMut(&str)) -> Result<Copied> {
-    let source = Source::open(&from.path)?;
+    let source = SqliteSource::open(&from.path)?;
     let target = Target::open(to, &source).await?;
     let mut copied = Copied::default();
     for table in source.tables()? {

@@ -10,7 +10,7 @@ use super::{BATCH_BYTES, BATCH_VALUES, Result, refused};
 use crate::store::Error;
 
 /// The embedded database, which nobody else can open meanwhile.
-pub(super) struct Source {
+pub(super) struct SqliteSource {
     db: Connection,
     /// Tells this source from others.
     pub name: String,
@@ -22,7 +22,7 @@ pub(super) struct Batch {
     pub last_rowid: i64,
 }
 
-impl Source {
+impl SqliteSource {
     pub fn open(path: &Path) -> Result<Self> {
         let name = std::fs::canonicalize(path)
             .map_err(|error| refused(format!("cannot read {}: {error}", path.display())))?

@@ -2,11 +2,11 @@ use std::collections::HashMap;
 
 use sea_orm::{ConnectionTrait, DatabaseConnection, QueryResult, Statement, TransactionTrait as _, Value};
 
-use super::source::{Batch, Source};
+use super::source::{Batch, SqliteSource};
 use super::table::{Column, ColumnKind, Summary, Table};
 use super::{PROGRESS, Result, refused};
 use crate::config;
-use crate::store::dialect::{self, Use};
+use crate::store::dialect::{self, ConnectionUse};
 use crate::store::migrations;
 
 /// Rows read at a time to compare.
@@ -27,9 +27,9 @@ pub(super) async fn has_progress(db: &impl ConnectionTrait) -> Result<bool> {
 
 impl Target {
     /// Brings the schema up to date, and sees to it that what is there is nothing, or of an interrupted run.
-    pub async fn open(config: &config::Mysql, source: &Source) -> Result<Self> {
+    pub async fn open(config: &config::Mysql, source: &SqliteSource) -> Result<Self> {
         migrations::prepare_mysql(config, |_| {}).await?;
-        let db = dialect::connect_mysql(config, Use::Migrate, &Default::default()).await?;
+        let db = dialect::connect_mysql(config, ConnectionUse::Migrate, &Default::default()).await?;
         migrations::lock_schema(&db).await?;
         // An id of 0 is an id.
         db.execute_unprepared("SET SESSION sql_mode = CONCAT(@@SESSION.sql_mode, ',NO_AUTO_VALUE_ON_ZERO')").await?;
@@ -43,7 +43,7 @@ impl Target {
         Ok(target)
     }
 
-    async fn check_empty(&self, source: &Source) -> Result<()> {
+    async fn check_empty(&self, source: &SqliteSource) -> Result<()> {
         for table in source.tables()? {
             if self.0.query_one_raw(query(format!("SELECT 1 FROM `{}` LIMIT 1", table.name), [])).await?.is_some() {
                 return Err(refused(format!("the target is not empty: there are rows in {}", table.name)));

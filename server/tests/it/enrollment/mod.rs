@@ -6,7 +6,7 @@ mod identity;
 mod keys;
 
 use loadtest::agent::{Identity, Platform};
-use muster_api::rest::{HostDetail, HostEnvelope, Hosts};
+use muster_api::rest::{HostDetail, HostEnvelope, HostList};
 
 use crate::support::TestServer;
 
@@ -14,8 +14,8 @@ pub fn identity(index: u32) -> Identity {
     Identity::simulated(1, index, Platform::Linux)
 }
 
-async fn hosts(server: &TestServer) -> Vec<muster_api::rest::Host> {
-    server.rest.read::<Hosts>("hosts").await.hosts
+async fn hosts(server: &TestServer) -> Vec<muster_api::rest::HostView> {
+    server.rest.read::<HostList>("hosts").await.hosts
 }
 
 async fn host(server: &TestServer, id: i64) -> HostDetail {

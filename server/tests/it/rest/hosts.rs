@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use loadtest::agent::{Identity, Platform};
-use muster_api::rest::{HostCount, HostEnvelope, HostStatus, Hosts};
+use muster_api::rest::{HostCount, HostEnvelope, HostList, HostStatus};
 
 use crate::support::TestServer;
 
@@ -26,7 +26,7 @@ async fn fleet(server: &TestServer, count: u32) {
 }
 
 async fn names(server: &TestServer, query: &str) -> Vec<String> {
-    let found: Hosts = server.rest.read(&format!("hosts?{query}")).await;
+    let found: HostList = server.rest.read(&format!("hosts?{query}")).await;
     let name = |name: String| name.trim_end_matches(".example").trim_start_matches("host-").to_owned();
     found.hosts.into_iter().map(|host| name(host.hostname)).collect()
 }
@@ -105,7 +105,7 @@ async fn hosts_go_offline_and_cease_to_be_new() {
     server.clock.advance(Duration::from_secs(3600));
     fleet(&server, 1).await;
     assert_eq!(states().await, [1, 1, 2]);
-    let found: Hosts = server.rest.read("hosts?status=offline").await;
+    let found: HostList = server.rest.read("hosts?status=offline").await;
     assert_eq!(found.hosts[0].status, HostStatus::Offline);
     server.clock.advance(Duration::from_secs(25 * 3600));
     assert_eq!(states().await, [0, 2, 0]);

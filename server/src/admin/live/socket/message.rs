@@ -7,7 +7,7 @@ use crate::fleet::live::Brief;
 
 /// What a client says.
 #[derive(Debug, Deserialize)]
-pub(super) struct Received {
+pub(super) struct ClientMessage {
     #[serde(rename = "type")]
     pub kind: String,
     #[serde(default)]

@@ -12,9 +12,9 @@ use std::time::Duration;
 use actix_web::web::{Data, Json, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 
-use self::message::Received;
+use self::message::ClientMessage;
 use self::transport::{Framing, Socket};
-use self::watch::Watch;
+use self::watch::SocketWatch;
 use crate::admin::AdminApi;
 use crate::fleet::Error;
 use crate::fleet::access::Principal;
@@ -86,7 +86,7 @@ async fn converse(api: &AdminApi, socket: &mut Socket) -> End {
         socket.open().await?;
         let principal = authenticate(api, socket).await?;
         let follower = select(api, socket, &principal).await?;
-        Watch::new(api, socket, follower).await?.run().await
+        SocketWatch::new(api, socket, follower).await?.run().await
     };
     match watched.await {
         Ok(never) => match never {},
@@ -123,7 +123,7 @@ async fn select(api: &AdminApi, socket: &mut Socket, principal: &Principal) -> R
 }
 
 /// `None` for what is no message, and when none comes in time.
-async fn next_message(socket: &mut Socket) -> Result<Option<Received>, End> {
+async fn next_message(socket: &mut Socket) -> Result<Option<ClientMessage>, End> {
     match tokio::time::timeout(NEXT_MESSAGE_WITHIN, socket.receive()).await {
         Ok(None) => Err(End::Left),
         Ok(Some(text)) => Ok(serde_json::from_str(&text).ok()),

@@ -20,7 +20,7 @@ const ROUND: Duration = Duration::from_secs(5);
 const HEARTBEAT: Duration = Duration::from_secs(25);
 
 /// A client that watches. Dropping it cancels the campaign, unless others watch too.
-pub(super) struct Watch<'a> {
+pub(super) struct SocketWatch<'a> {
     api: &'a AdminApi,
     socket: &'a mut Socket,
     follower: Follower,
@@ -32,7 +32,7 @@ pub(super) struct Watch<'a> {
     _attendance: Attendance,
 }
 
-impl<'a> Watch<'a> {
+impl<'a> SocketWatch<'a> {
     pub async fn new(api: &'a AdminApi, socket: &'a mut Socket, follower: Follower) -> Result<Self, End> {
         let attendance = api.fleet.live.attend(follower.job().id);
         let presence = api.fleet.hosts.presence(&follower.job().targets()).await.map_err(refused)?;
