@@ -2,19 +2,39 @@
 
 CARGO ?= cargo
 
-.PHONY: run test test-faults lint docs fmt ci clean dist bench bench-quick
+.PHONY: run test test-fast test-faults soak lint docs fmt ci clean dist bench bench-quick
 
 ## Build quickly, start a server with a small simulated fleet, and show where to look. Ctrl-C stops all of it.
 run:
 	$(CARGO) build --quiet --profile preview -p muster -p fleetctl
 	exec target/preview/fleetctl preview $(ARGS)
 
-## Run every test, and those of the server a second time on MariaDB and Redis; installs these, if they are missing.
+# Most tests wait for servers, so more run at one time than there are cores.
+THREADS ?= 4
+export RUST_TEST_THREADS = $(THREADS)
+
+## Run every test, and those of the server that have a backend a second time on MariaDB and Redis; installs these, if they are missing.
 test:
 	scripts/install-test-services
-	$(CARGO) test --workspace --no-fail-fast
-	MUSTER_TEST_DB=mariadb $(CARGO) test -p muster -p muster-migrations --no-fail-fast -- --skip chaos:: --skip bus::
-	$(MAKE) test-faults
+	scripts/run-tests --workspace --no-fail-fast \
+	    --and MUSTER_TEST_DB=mariadb -p muster -p muster-migrations --no-fail-fast -- $(addprefix --skip ,$(NO_BACKEND)) \
+	    --and --workspace --features loadtest/planted-faults --test planted
+
+# Tests that are the same on every backend, or choose it themselves: run once.
+NO_BACKEND = chaos:: bus:: bad_input:: disk_full:: lifecycle::files config:: load::
+
+## Run the tests for daily work: one backend, nothing that breaks parts or takes long (3 minutes).
+test-fast:
+	scripts/install-test-services
+	scripts/run-tests --workspace --no-fail-fast -- $(addprefix --skip ,$(SLOW))
+
+SLOW = chaos:: load:: preview
+
+## Run every test with the counts that the documents promise, instead of few of everything (an hour).
+soak:
+	scripts/install-test-services
+	MUSTER_TEST_SIZE=whole scripts/run-tests --workspace --no-fail-fast \
+	    --and MUSTER_TEST_DB=mariadb -p muster -p muster-migrations --no-fail-fast -- $(addprefix --skip ,$(NO_BACKEND))
 
 ## Show that the load generator finds the faults planted in a build of the server that is made for it alone.
 test-faults:

@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::Parser;
 use loadtest::load::{self, BadOptions, Endpoint, Fault, Options, Report};
 
-use crate::support::{PASSWORD, ServerSetup};
+use crate::support::{PASSWORD, ServerSetup, count};
 
 #[derive(Parser)]
 struct Arguments {
@@ -42,12 +42,13 @@ pub fn errors(report: &Report) -> Vec<String> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn two_thousand_agents_lose_nothing_and_answer_live_queries() {
+async fn many_agents_lose_nothing_and_answer_live_queries() {
     const CLONES: u64 = 3;
     let (setup, destination) = setup(&["server_trusted_proxies=127.0.0.1"]);
     let server = setup.start().await;
+    let (agents, ramp, duration) = (count(500, 2_000), count(8, 20), count(12, 30));
     let mut options = options(&format!(
-        "--server {} --insecure --setup --password {PASSWORD} --agents 2000 --ramp 20s --duration 30s --live 1 --connections 32 \
+        "--server {} --insecure --setup --password {PASSWORD} --agents {agents} --ramp {ramp}s --duration {duration}s --live 1 --connections 32 \
          --clones {CLONES} --log-interval 2s --log-share 0.2 --server-pid {}",
         setup.address().url,
         server.pid(),
@@ -59,16 +60,16 @@ async fn two_thousand_agents_lose_nothing_and_answer_live_queries() {
     eprintln!("{}", report.table());
     assert_eq!(report.failed, Vec::<String>::new());
     assert_eq!(errors(&report), Vec::<String>::new());
-    assert_eq!(report.agents, [2000; 3]);
+    assert_eq!(report.agents, [agents; 3]);
     let verified = report.verified.clone().unwrap();
-    assert!(verified.found > 2000, "{verified:?}");
+    assert!(verified.found > agents, "{verified:?}");
     assert_eq!((verified.found, verified.lost, verified.doubled), (verified.acknowledged, 0, 0));
     assert_eq!(report.lines.iter().map(|lines| lines.acknowledged).sum::<u64>(), verified.acknowledged);
     let live = &report.live[0];
     // Clones are one host until they have been seen side by side for two minutes.
-    assert_eq!(live.targets, 2000 - CLONES, "{live:?}");
+    assert_eq!(live.targets, agents - CLONES, "{live:?}");
     assert_eq!(live.states.values().sum::<u64>(), live.targets, "{live:?}");
-    assert!(live.states["answered"] > 1900 && live.t99_ms.is_some(), "{live:?}");
+    assert!(live.states["answered"] * 20 > agents * 19 && live.t99_ms.is_some(), "{live:?}");
     let json = report.json();
     assert!(json["server"]["cpu_us_per_request"].as_f64().unwrap() > 0.0, "{json}");
     assert_eq!(json["endpoints"]["enroll"]["errors"], 0, "{json}");

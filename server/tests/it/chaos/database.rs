@@ -7,7 +7,7 @@ use loadtest::{Exchange, TestAgent, Verdict};
 use super::cluster::Cluster;
 use super::fleet::Fleet;
 use super::invariants::{Doubled, check};
-use super::{AGENTS, RECOVERED_WITHIN, REFUSED_WITHIN, turn};
+use super::{AGENTS, RECOVERED_WITHIN, REFUSED_WITHIN, cluster_permit};
 use crate::support::{Passage, assert_refused, eventually, eventually_ok};
 
 /// How long the database is away.
@@ -45,7 +45,7 @@ struct Waited {
 impl Outage {
     async fn start(flags: &[&str]) -> Self {
         let cluster = Cluster::start(flags).await;
-        let fleet = Fleet::start(&cluster, AGENTS).await;
+        let fleet = Fleet::start(&cluster, *AGENTS).await;
         let mut strangers = Vec::new();
         for index in 0..STRANGERS {
             let mut agent = cluster.address(0).enrolled(500 + index).await;
@@ -156,7 +156,7 @@ fn success(exchange: &Exchange) -> Result<(), String> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_killed_database_is_used_again_without_a_herd() {
     const INTERVALS: [&str; 2] = ["osquery_detail_update_interval=20s", "osquery_label_update_interval=20s"];
-    let _turn = turn().await;
+    let _permit = cluster_permit().await;
     let mut outage = Outage::start(&INTERVALS).await;
     outage.cluster.mariadb.kill();
     outage.endure("database killed", Reach::Away).await;
@@ -178,17 +178,17 @@ async fn a_killed_database_is_used_again_without_a_herd() {
         (outage.cluster.number(&due) <= i64::from(STRANGERS)).then_some(())
     })
     .await;
-    let of_one = (last - asked_before) / f64::from(AGENTS);
+    let of_one = (last - asked_before) / f64::from(*AGENTS);
     let hosts = peak / of_one;
-    eprintln!("database killed: at most {hosts:.1} of {AGENTS} hosts were asked in a second after its return");
+    eprintln!("database killed: at most {hosts:.1} of {} hosts were asked in a second after its return", *AGENTS);
     assert!(of_one > 5.0, "{of_one} questions to a host");
-    assert!(hosts < f64::from(AGENTS) / 3.0, "{hosts} hosts a second are a herd");
+    assert!(hosts < f64::from(*AGENTS) / 3.0, "{hosts} hosts a second are a herd");
     outage.recovers("database killed").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_database_that_takes_no_writes_keeps_serving_known_hosts() {
-    let _turn = turn().await;
+    let _permit = cluster_permit().await;
     let mut outage = Outage::start(&[]).await;
     outage.cluster.mariadb.admin().execute("SET GLOBAL read_only = 1").unwrap();
     outage.endure("database read-only", Reach::ReadOnly).await;
@@ -198,7 +198,7 @@ async fn a_database_that_takes_no_writes_keeps_serving_known_hosts() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_slow_database_delays_no_known_host() {
-    let _turn = turn().await;
+    let _permit = cluster_permit().await;
     let mut outage = Outage::start(&[]).await;
     outage.cluster.database_way.set(Passage::Slow(Duration::from_secs(1)));
     outage.endure("database 1 s slower", Reach::Slow).await;
@@ -209,7 +209,7 @@ async fn a_slow_database_delays_no_known_host() {
 /// As when the network loses everything, until connections are found to be broken.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_silent_database_is_not_waited_for() {
-    let _turn = turn().await;
+    let _permit = cluster_permit().await;
     let mut outage = Outage::start(&[]).await;
     outage.cluster.database_way.set(Passage::Frozen);
     outage.endure("database silent", Reach::Away).await;

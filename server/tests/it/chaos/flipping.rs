@@ -1,10 +1,12 @@
+use std::sync::LazyLock;
+
 use super::cluster::Cluster;
-use super::turn;
+use super::cluster_permit;
 use crate::load::{errors, options, run};
-use crate::support::PASSWORD;
+use crate::support::{PASSWORD, count};
 
 /// Hosts at each of the two servers.
-const HALF: u64 = 2_500;
+static HALF: LazyLock<u64> = LazyLock::new(|| count(250, 2_500));
 
 /// Labels of the standard profile that hosts answer for.
 const LABELS: f64 = 6.0;
@@ -12,8 +14,8 @@ const LABELS: f64 = 6.0;
 /// Half of all label answers are the other way round each time, at both servers at once. A transaction that loses a race
 /// is tried again, and nobody notices.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn labels_that_flip_on_five_thousand_hosts_are_all_written() {
-    let _turn = turn().await;
+async fn labels_that_flip_on_many_hosts_are_all_written() {
+    let _permit = cluster_permit().await;
     let flags = ["server_trusted_proxies=127.0.0.1", "osquery_label_update_interval=20s"];
     let cluster = Cluster::start(&flags).await;
     tokio::task::block_in_place(|| {
@@ -21,12 +23,13 @@ async fn labels_that_flip_on_five_thousand_hosts_are_all_written() {
         admin.execute("SET GLOBAL innodb_monitor_enable = 'lock_deadlocks'").unwrap();
         admin.execute(&format!("GRANT PROCESS ON *.* TO {user}@'%'")).unwrap();
     });
+    let (half_of_all, ramp, duration) = (*HALF, count(6, 60), count(30, 40));
     let half = |server: u64| {
         options(&format!(
-            "--server {} --insecure --setup --email admin@example.com --password {PASSWORD} --first-agent {} --agents {HALF} \
-             --ramp 60s --duration 40s --connections 32 --distributed-interval 20s --log-interval 0 --label-flips 0.5",
+            "--server {} --insecure --setup --email admin@example.com --password {PASSWORD} --first-agent {} --agents {half_of_all} \
+             --ramp {ramp}s --duration {duration}s --connections 32 --distributed-interval 20s --log-interval 0 --label-flips 0.5",
             cluster.address(server as usize).url,
-            server * HALF,
+            server * half_of_all,
         ))
     };
     let halves = (half(0), half(1));
@@ -34,7 +37,7 @@ async fn labels_that_flip_on_five_thousand_hosts_are_all_written() {
     for report in [&reports.0, &reports.1] {
         assert_eq!(report.failed, Vec::<String>::new());
         assert_eq!(errors(report), Vec::<String>::new());
-        assert_eq!(report.agents, [HALF; 3]);
+        assert_eq!(report.agents, [half_of_all; 3]);
     }
     let deadlocks = cluster
         .number("SELECT CAST(`count` AS SIGNED) FROM information_schema.innodb_metrics WHERE name = 'lock_deadlocks'");
@@ -44,7 +47,7 @@ async fn labels_that_flip_on_five_thousand_hosts_are_all_written() {
     eprintln!(
         "{hosts} hosts: {changes} memberships changed, {deadlocks} deadlocks, {retries} transactions tried again"
     );
-    assert_eq!(hosts, 2 * HALF as i64);
-    assert!(changes > 2.0 * HALF as f64 * LABELS / 2.0, "{changes} changes: too few to meet each other");
+    assert_eq!(hosts, 2 * half_of_all as i64);
+    assert!(changes > 2.0 * half_of_all as f64 * LABELS / 2.0, "{changes} changes: too few to meet each other");
     assert!(retries >= deadlocks as f64, "{deadlocks} deadlocks, but only {retries} tried again");
 }

@@ -9,7 +9,7 @@ use muster_api::rest::{LiveAnswer, LiveQuery, LiveStatus};
 use super::cluster::{Cluster, LiveJob};
 use super::fleet::Fleet;
 use super::invariants::{Doubled, check};
-use super::{AGENTS, turn};
+use super::{AGENTS, cluster_permit};
 use crate::support::{Passage, eventually};
 
 /// A host that has lost its answer is asked again after 20 s, when it reads again.
@@ -45,22 +45,22 @@ impl LiveJob {
         assert!(completed.is_ok(), "{what}: not over within {COMPLETED_WITHIN:?}: {last:?}");
         let counts = last.unwrap().counts;
         eprintln!("{what}: the live query is over after {:?}: {counts:?}", began.elapsed());
-        assert_eq!((counts.targets, counts.answered), (u64::from(AGENTS), u64::from(AGENTS)), "{counts:?}");
+        assert_eq!((counts.targets, counts.answered), (u64::from(*AGENTS), u64::from(*AGENTS)), "{counts:?}");
         for rest in &cluster.rest {
             let text = rest.get(&format!("live_queries/{}/results?cursor=0", self.id)).await.text;
             let lines = text.lines().filter(|line| !line.is_empty());
             let answers: Vec<LiveAnswer> = lines.map(|line| serde_json::from_str(line).unwrap()).collect();
             let hosts: BTreeSet<i64> = answers.iter().map(|answer| answer.host_id).collect();
-            assert_eq!((answers.len(), hosts.len()), (AGENTS as usize, AGENTS as usize), "each host has one answer");
+            assert_eq!((answers.len(), hosts.len()), (*AGENTS as usize, *AGENTS as usize), "each host has one answer");
         }
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_killed_server_costs_no_target() {
-    let _turn = turn().await;
+    let _permit = cluster_permit().await;
     let mut cluster = Cluster::start(&[]).await;
-    let fleet = Fleet::start(&cluster, AGENTS).await;
+    let fleet = Fleet::start(&cluster, *AGENTS).await;
     for server in [0, 1] {
         // First the one where it was asked dies, then the other one.
         let job = cluster.ask(0, DEADLINE_SECS).await;
@@ -80,9 +80,9 @@ async fn a_killed_server_costs_no_target() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_redis_that_forgets_everything_costs_no_target() {
-    let _turn = turn().await;
+    let _permit = cluster_permit().await;
     let mut cluster = Cluster::start(&[]).await;
-    let fleet = Fleet::start(&cluster, AGENTS).await;
+    let fleet = Fleet::start(&cluster, *AGENTS).await;
     let job = cluster.ask(0, DEADLINE_SECS).await;
     job.is_under_way(&cluster, 0).await;
     fleet.book.take();
@@ -97,7 +97,7 @@ async fn a_redis_that_forgets_everything_costs_no_target() {
     })
     .await;
     eprintln!("Redis killed: {counts:?}");
-    assert_eq!(counts.answered + counts.lost, u64::from(AGENTS), "{counts:?}");
+    assert_eq!(counts.answered + counts.lost, u64::from(*AGENTS), "{counts:?}");
     let job = cluster.ask(1, DEADLINE_SECS).await;
     job.is_complete("Redis killed, asked anew", &cluster).await;
     check("Redis killed during a live query", &cluster, fleet, 0, Doubled::No).await;
@@ -105,9 +105,9 @@ async fn a_redis_that_forgets_everything_costs_no_target() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_database_that_is_away_costs_no_target() {
-    let _turn = turn().await;
+    let _permit = cluster_permit().await;
     let cluster = Cluster::start(&[]).await;
-    let fleet = Fleet::start(&cluster, AGENTS).await;
+    let fleet = Fleet::start(&cluster, *AGENTS).await;
     let job = cluster.ask(0, DEADLINE_SECS).await;
     job.is_under_way(&cluster, 0).await;
     fleet.book.take();

@@ -11,12 +11,15 @@ mod live;
 mod redis;
 mod servers;
 
+use std::sync::LazyLock;
 use std::time::Duration;
 
-use tokio::sync::{Mutex, MutexGuard};
+use tokio::sync::{Semaphore, SemaphorePermit};
+
+use crate::support::count;
 
 /// How many agents there are. Each makes about three requests a second.
-const AGENTS: u32 = 40;
+static AGENTS: LazyLock<u32> = LazyLock::new(|| count(20, 40));
 
 /// What needs a part that is away is refused after `osquery.store_timeout` (1.5 s), so that nobody waits longer than two
 /// seconds; machines may be slow.
@@ -25,8 +28,8 @@ const REFUSED_WITHIN: Duration = Duration::from_secs(4);
 /// How soon everything must work again after a part has come back.
 const RECOVERED_WITHIN: Duration = Duration::from_secs(30);
 
-/// One fault at a time: they are expensive, and each test measures its own.
-async fn turn() -> MutexGuard<'static, ()> {
-    static TURN: Mutex<()> = Mutex::const_new(());
-    TURN.lock().await
+/// How many clusters run at one time: they are expensive, and mostly wait.
+async fn cluster_permit() -> SemaphorePermit<'static> {
+    static CLUSTERS: LazyLock<Semaphore> = LazyLock::new(|| Semaphore::new(count(2, 1)));
+    CLUSTERS.acquire().await.unwrap()
 }

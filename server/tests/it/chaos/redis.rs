@@ -5,7 +5,7 @@ use serde_json::json;
 use super::cluster::Cluster;
 use super::fleet::Fleet;
 use super::invariants::{Doubled, check};
-use super::{AGENTS, RECOVERED_WITHIN, REFUSED_WITHIN, turn};
+use super::{AGENTS, RECOVERED_WITHIN, REFUSED_WITHIN, cluster_permit};
 use crate::support::{Passage, eventually};
 
 /// How many servers have Redis.
@@ -39,9 +39,9 @@ async fn endure(what: &str, cluster: &Cluster, fleet: &Fleet) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn only_live_queries_need_redis() {
-    let _turn = turn().await;
+    let _permit = cluster_permit().await;
     let mut cluster = Cluster::start(&[]).await;
-    let fleet = Fleet::start(&cluster, AGENTS).await;
+    let fleet = Fleet::start(&cluster, *AGENTS).await;
     cluster.redis.kill();
     endure("Redis killed", &cluster, &fleet).await;
     is_used(&cluster, 0.0).await;
@@ -68,9 +68,9 @@ async fn only_live_queries_need_redis() {
 /// Nothing remembers then which batches the dead server had.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_dies_without_redis_doubles_only_what_was_under_way() {
-    let _turn = turn().await;
+    let _permit = cluster_permit().await;
     let mut cluster = Cluster::start(&[]).await;
-    let fleet = Fleet::start(&cluster, AGENTS).await;
+    let fleet = Fleet::start(&cluster, *AGENTS).await;
     cluster.redis_way.set(Passage::Cut);
     is_used(&cluster, 0.0).await;
     for server in [1, 0] {

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 use super::cluster::Cluster;
 use super::fleet::{Fleet, Front};
 use super::invariants::{Doubled, check};
-use super::{AGENTS, RECOVERED_WITHIN, turn};
+use super::{AGENTS, RECOVERED_WITHIN, cluster_permit};
 use crate::support::Rest;
 
 /// How often the load balancer asks servers how they are, and how many answers in a row it takes to be believed.
@@ -35,9 +35,9 @@ async fn balance(rest: [Rest; 2], front: Arc<Front>) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn servers_restarted_one_after_the_other_are_not_missed() {
-    let _turn = turn().await;
+    let _permit = cluster_permit().await;
     let mut cluster = Cluster::start(&["server_drain=2s"]).await;
-    let fleet = Fleet::start(&cluster, AGENTS).await;
+    let fleet = Fleet::start(&cluster, *AGENTS).await;
     let balancer = tokio::spawn(balance(cluster.rest.clone(), Arc::clone(&fleet.front)));
     fleet.book.take();
     for server in [0, 1] {

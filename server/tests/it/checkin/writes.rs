@@ -1,3 +1,4 @@
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use loadtest::TestAgent;
@@ -5,9 +6,9 @@ use loadtest::agent::AgentEndpoint;
 use serde_json::{Map, Value, json};
 
 use super::{label, names};
-use crate::support::{TestServer, object};
+use crate::support::{TestServer, count, object};
 
-const HOSTS: u32 = 1000;
+static HOSTS: LazyLock<u32> = LazyLock::new(|| count(200, 1000));
 const LABELS: u32 = 50;
 
 /// Whether a host is in a label: half are, and one in twenty changes from hour to hour.
@@ -53,14 +54,14 @@ async fn only_memberships_that_change_are_written() {
     server.rest.apply(&labels).await;
     let first_label = 8;
     let mut agents = Vec::new();
-    for host in 0..HOSTS {
+    for host in 0..*HOSTS {
         agents.push(server.enrolled(host).await);
     }
     let ids = || first_label..first_label + LABELS;
     let mut expected_added = 0;
     let mut expected_removed = 0;
     for hour in 0..3 {
-        for (host, agent) in (0..HOSTS).zip(&agents) {
+        for (host, agent) in (0..*HOSTS).zip(&agents) {
             assert_eq!(check_in(agent, host, hour).await, LABELS as usize, "host {host} in hour {hour}");
             for id in ids() {
                 let was = hour > 0 && is_member(host, id, hour - 1);
@@ -77,7 +78,7 @@ async fn only_memberships_that_change_are_written() {
     assert!(expected_removed > 0 && expected_added > 0);
     assert_eq!(server.metric(r#"muster_label_changes_total{change="added"}"#).await, f64::from(expected_added));
     assert_eq!(server.metric(r#"muster_label_changes_total{change="removed"}"#).await, f64::from(expected_removed));
-    let members: u32 = (0..HOSTS).map(|host| ids().filter(|id| is_member(host, *id, 2)).count() as u32).sum();
+    let members: u32 = (0..*HOSTS).map(|host| ids().filter(|id| is_member(host, *id, 2)).count() as u32).sum();
     let written = server.number("SELECT count(*) FROM label_members WHERE label_id >= 8");
     assert_eq!(written, i64::from(members));
 }

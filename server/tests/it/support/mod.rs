@@ -13,6 +13,7 @@ mod redis;
 mod rest;
 mod server;
 mod shared_redis;
+mod size;
 mod wait;
 
 pub use agents::{AGENT_ENDPOINTS, Address, ENROLL_SECRET, assert_refused, log_body, object};
@@ -26,4 +27,5 @@ pub use redis::{RedisProcess, make_certificates};
 pub use rest::{Answer, PASSWORD, Rest};
 pub use server::TestServer;
 pub use shared_redis::{on_redis, skipped_with_redis};
+pub use size::count;
 pub use wait::{eventually, eventually_ok};
