@@ -15,7 +15,7 @@ pub const DEFAULT_CONTEXT: &str = "default";
 /// One server and the session on it.
 #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
-pub struct Context {
+pub struct ServerContext {
     pub address: String,
     pub email: String,
     pub token: String,
@@ -30,15 +30,15 @@ pub struct Context {
 
 #[derive(Clone, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-struct File {
-    contexts: BTreeMap<String, Context>,
+struct ContextFile {
+    contexts: BTreeMap<String, ServerContext>,
 }
 
 /// The context file, with one context chosen. Nothing is written before `save`.
 pub struct Contexts {
     path: PathBuf,
     chosen: String,
-    file: File,
+    file: ContextFile,
 }
 
 impl Contexts {
@@ -46,11 +46,11 @@ impl Contexts {
     pub fn open(path: PathBuf, chosen: &str) -> anyhow::Result<Self> {
         let name = path.display().to_string();
         let file = match fs::read_to_string(&path) {
-            Ok(text) => documents::parse::<Option<File>>(&name, &text)
+            Ok(text) => documents::parse::<Option<ContextFile>>(&name, &text)
                 .map_err(|problem| anyhow!("{problem}"))?
                 .flatten()
                 .unwrap_or_default(),
-            Err(error) if error.kind() == ErrorKind::NotFound => File::default(),
+            Err(error) if error.kind() == ErrorKind::NotFound => ContextFile::default(),
             Err(error) => return Err(error).with_context(|| format!("cannot read {name}")),
         };
         Ok(Self { path, chosen: chosen.to_owned(), file })
@@ -65,16 +65,16 @@ impl Contexts {
     }
 
     /// The chosen context; the default one always exists.
-    pub fn current(&self) -> anyhow::Result<Context> {
+    pub fn current(&self) -> anyhow::Result<ServerContext> {
         match self.file.contexts.get(&self.chosen) {
             Some(context) => Ok(context.clone()),
-            None if self.chosen == DEFAULT_CONTEXT => Ok(Context::default()),
+            None if self.chosen == DEFAULT_CONTEXT => Ok(ServerContext::default()),
             None => bail!("context {:?} is not found", self.chosen),
         }
     }
 
     /// The chosen context, created if need be.
-    pub fn edit(&mut self) -> &mut Context {
+    pub fn edit(&mut self) -> &mut ServerContext {
         self.file.contexts.entry(self.chosen.clone()).or_default()
     }
 
@@ -106,12 +106,12 @@ mod tests {
     fn a_context_survives_and_stays_private() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("deep/.fleet/config");
-        let wanted = Context {
+        let wanted = ServerContext {
             address: "https://fleet.example.com".to_owned(),
             token: "0123: on".to_owned(),
             tls_skip_verify: true,
             custom_headers: BTreeMap::from([("X-A".to_owned(), "null".to_owned())]),
-            ..Context::default()
+            ..ServerContext::default()
         };
         let mut contexts = open(&path, "other");
         *contexts.edit() = wanted.clone();
@@ -119,7 +119,7 @@ mod tests {
         contexts.save().unwrap();
 
         assert!(open(&path, "other").current().unwrap() == wanted);
-        assert!(open(&path, "default").current().unwrap() == Context::default());
+        assert!(open(&path, "default").current().unwrap() == ServerContext::default());
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
         assert_eq!((mode(&path), mode(path.parent().unwrap())), (0o600, 0o700));
         assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);

@@ -3,19 +3,19 @@ use std::io::{self, Write};
 /// The reader of standard output went away: nothing is wrong, and nobody is left to tell.
 #[derive(Debug, thiserror::Error)]
 #[error("standard output was closed")]
-pub struct Closed;
+pub struct StdoutClosed;
 
 #[derive(Debug, thiserror::Error)]
 #[error("cannot write to standard output")]
-struct Unwritable(#[source] io::Error);
+struct StdoutUnwritable(#[source] io::Error);
 
 /// Writes data to standard output, as it is.
 pub fn data(text: &str) -> anyhow::Result<()> {
     let mut stdout = io::stdout().lock();
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
         Ok(()) => Ok(()),
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Err(Closed.into()),
-        Err(error) => Err(Unwritable(error).into()),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Err(StdoutClosed.into()),
+        Err(error) => Err(StdoutUnwritable(error).into()),
     }
 }
 

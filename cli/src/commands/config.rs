@@ -1,22 +1,22 @@
 use clap::builder::BoolishValueParser;
 use clap::{CommandFactory as _, Subcommand, ValueEnum};
 
-use super::Session;
+use super::ClientSession;
 use crate::args::Cli;
-use crate::contexts::Context;
+use crate::contexts::ServerContext;
 use crate::output;
 use crate::rest::check_address;
 
 #[derive(Subcommand)]
 pub enum Command {
     /// Change keys of a context, creating it if need be
-    Set(Box<Set>),
+    Set(Box<ConfigSetArgs>),
     /// Show a key of a context
-    Get { key: Key },
+    Get { key: ContextKey },
 }
 
 #[derive(clap::Args)]
-pub struct Set {
+pub struct ConfigSetArgs {
     /// Where the server is, such as https://localhost:8080
     #[arg(long, env = "ADDRESS", value_name = "URL")]
     address: Option<String>,
@@ -38,7 +38,7 @@ pub struct Set {
 }
 
 #[derive(Clone, Copy, ValueEnum)]
-pub enum Key {
+pub enum ContextKey {
     Address,
     Email,
     Token,
@@ -49,8 +49,8 @@ pub enum Key {
     UrlPrefix,
 }
 
-impl Key {
-    fn read(self, context: &Context) -> String {
+impl ContextKey {
+    fn read(self, context: &ServerContext) -> String {
         match self {
             Self::Address => context.address.clone(),
             Self::Email => context.email.clone(),
@@ -66,7 +66,7 @@ impl Key {
     }
 }
 
-pub fn run(session: &mut Session, command: Command) -> anyhow::Result<()> {
+pub fn run(session: &mut ClientSession, command: Command) -> anyhow::Result<()> {
     match command {
         Command::Set(set) => change(session, *set),
         Command::Get { key } => {
@@ -76,7 +76,7 @@ pub fn run(session: &mut Session, command: Command) -> anyhow::Result<()> {
     }
 }
 
-fn change(session: &mut Session, set: Set) -> anyhow::Result<()> {
+fn change(session: &mut ClientSession, set: ConfigSetArgs) -> anyhow::Result<()> {
     let chosen = session.contexts.chosen().to_owned();
     let is_new = !session.contexts.is_known();
     let context = session.contexts.edit();

@@ -2,22 +2,22 @@ use std::fmt::Write;
 
 use muster_api::rest::{Action, Applied};
 
-use super::Session;
-use super::send::{self, Deed, Files};
+use super::ClientSession;
+use super::send::{self, FileArgs, SpecOperation};
 use crate::output;
 
 #[derive(clap::Args)]
 pub struct Args {
     #[command(flatten)]
-    files: Files,
+    files: FileArgs,
 }
 
-pub async fn run(session: &Session, args: Args) -> anyhow::Result<()> {
-    let Some(documents) = args.files.read(Deed::Delete)? else {
+pub async fn run(session: &ClientSession, args: Args) -> anyhow::Result<()> {
+    let Some(documents) = args.files.read(SpecOperation::Delete)? else {
         return Ok(());
     };
     let server = session.authenticated().await?;
-    let deleted = send::send(&server, Deed::Delete, &documents, args.files.dry_run).await?;
+    let deleted = send::send(&server, SpecOperation::Delete, &documents, args.files.dry_run).await?;
     output::data(&render(&deleted))
 }
 

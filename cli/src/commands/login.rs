@@ -3,9 +3,9 @@ use std::io::BufRead;
 use anyhow::{Context as _, bail};
 use muster_api::rest::{LoggedIn, Login};
 
-use super::Session;
+use super::ClientSession;
 use crate::output;
-use crate::rest::{RestError, Server};
+use crate::rest::{RestClient, RestError};
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -17,7 +17,7 @@ pub struct Args {
     password: Option<String>,
 }
 
-pub async fn run(session: &mut Session, args: Args) -> anyhow::Result<()> {
+pub async fn run(session: &mut ClientSession, args: Args) -> anyhow::Result<()> {
     let server = session.anonymous()?;
     if args.email.is_none() || args.password.is_none() {
         output::note("Log in using the standard Fleet credentials.");
@@ -32,7 +32,7 @@ pub async fn run(session: &mut Session, args: Args) -> anyhow::Result<()> {
     output::line("[+] Fleet login successful and context configured!")
 }
 
-pub async fn log_in(server: &Server, email: &str, password: &str) -> anyhow::Result<LoggedIn> {
+pub async fn log_in(server: &RestClient, email: &str, password: &str) -> anyhow::Result<LoggedIn> {
     let body = Login { email: email.to_owned(), password: password.to_owned() };
     match server.post("login", &body).await {
         Ok(done) => Ok(done),

@@ -5,14 +5,14 @@ use std::path::PathBuf;
 use anyhow::bail;
 use muster_api::rest::{Applied, Apply, FieldError};
 
-use crate::documents::{Documents, Problem};
-use crate::rest::{RestError, Server};
+use crate::documents::{DocumentProblem, Documents};
+use crate::rest::{RestClient, RestError};
 use crate::{files, output};
 
 const EXTENSIONS: [&str; 2] = ["yml", "yaml"];
 
 #[derive(clap::Args)]
-pub struct Files {
+pub struct FileArgs {
     /// File, folder, or - for standard input; may be given more than once
     #[arg(short = 'f', value_name = "FILE", env = "FILENAME")]
     files: Vec<PathBuf>,
@@ -23,12 +23,12 @@ pub struct Files {
 
 /// What is to be done with documents.
 #[derive(Clone, Copy)]
-pub enum Deed {
+pub enum SpecOperation {
     Apply,
     Delete,
 }
 
-impl Deed {
+impl SpecOperation {
     fn word(self) -> &'static str {
         match self {
             Self::Apply => "apply",
@@ -44,9 +44,9 @@ impl Deed {
     }
 }
 
-impl Files {
+impl FileArgs {
     /// Reads all documents; `None`, and a word about it, if there are none.
-    pub fn read(&self, deed: Deed) -> anyhow::Result<Option<Documents>> {
+    pub fn read(&self, deed: SpecOperation) -> anyhow::Result<Option<Documents>> {
         if self.files.is_empty() {
             bail!("-f must be specified; name a YAML file, a folder of them, or - for standard input");
         }
@@ -69,7 +69,12 @@ impl Files {
 }
 
 /// Has the server do it with all documents or none. What it finds wrong or odd is shown where it was written.
-pub async fn send(server: &Server, deed: Deed, documents: &Documents, dry_run: bool) -> anyhow::Result<Applied> {
+pub async fn send(
+    server: &RestClient,
+    deed: SpecOperation,
+    documents: &Documents,
+    dry_run: bool,
+) -> anyhow::Result<Applied> {
     let body = Apply { documents: documents.to_json(), dry_run };
     match server.post::<_, Applied>(&format!("spec/{}", deed.word()), &body).await {
         Ok(applied) => {
@@ -83,13 +88,13 @@ pub async fn send(server: &Server, deed: Deed, documents: &Documents, dry_run: b
     }
 }
 
-fn located(documents: &Documents, errors: &[FieldError]) -> Vec<Problem> {
+fn located(documents: &Documents, errors: &[FieldError]) -> Vec<DocumentProblem> {
     let errors: Vec<_> = errors.iter().map(|error| (error.name.as_str(), error.reason.as_str())).collect();
     documents.problems(&errors)
 }
 
 /// Shows problems, and sums them up: nothing was `done`.
-pub fn refused(problems: &[Problem], done: &str) -> anyhow::Error {
+pub fn refused(problems: &[DocumentProblem], done: &str) -> anyhow::Error {
     for problem in problems {
         output::note(&problem.to_string());
     }

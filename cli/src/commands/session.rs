@@ -2,17 +2,17 @@ use anyhow::bail;
 use muster_api::rest::Version;
 
 use crate::args::Globals;
-use crate::contexts::{self, Context, Contexts};
+use crate::contexts::{self, Contexts, ServerContext};
 use crate::output;
-use crate::rest::{RestError, Server};
+use crate::rest::{RestClient, RestError};
 
 /// The chosen context, and the server it names.
-pub struct Session {
+pub struct ClientSession {
     pub contexts: Contexts,
     debug: bool,
 }
 
-impl Session {
+impl ClientSession {
     pub fn open(globals: &Globals) -> anyhow::Result<Self> {
         let path = match &globals.config {
             Some(path) => path.clone(),
@@ -22,14 +22,14 @@ impl Session {
     }
 
     /// The server, whether anyone is logged in or not.
-    pub fn anonymous(&self) -> anyhow::Result<Server> {
-        Server::new(&Context { token: String::new(), ..self.contexts.current()? }, self.debug)
+    pub fn anonymous(&self) -> anyhow::Result<RestClient> {
+        RestClient::new(&ServerContext { token: String::new(), ..self.contexts.current()? }, self.debug)
     }
 
     /// The server, with a session that it accepts.
-    pub async fn authenticated(&self) -> anyhow::Result<Server> {
+    pub async fn authenticated(&self) -> anyhow::Result<RestClient> {
         let context = self.contexts.current()?;
-        let server = Server::new(&context, self.debug)?;
+        let server = RestClient::new(&context, self.debug)?;
         if context.token.is_empty() {
             bail!("Please log in with: fleetctl login");
         }

@@ -1,10 +1,10 @@
 use anyhow::{Context as _, bail};
 use muster_api::rest::{NewAdmin, OrgInfo, SetUp, SetUpDone};
 
-use super::Session;
+use super::ClientSession;
 use super::login::{ask, ask_secret};
 use crate::output;
-use crate::rest::{RestError, Server};
+use crate::rest::{RestClient, RestError};
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -22,7 +22,7 @@ pub struct Args {
     org_name: String,
 }
 
-pub async fn run(session: &mut Session, args: Args) -> anyhow::Result<()> {
+pub async fn run(session: &mut ClientSession, args: Args) -> anyhow::Result<()> {
     let server = session.anonymous()?;
     let server_url = session.contexts.current()?.address;
     let email = args.email.map_or_else(|| ask("Email: "), Ok)?;
@@ -44,7 +44,7 @@ pub async fn run(session: &mut Session, args: Args) -> anyhow::Result<()> {
     output::line("[+] Fleet setup successful and context configured!")
 }
 
-pub async fn set_up(server: &Server, body: &SetUp) -> anyhow::Result<SetUpDone> {
+pub async fn set_up(server: &RestClient, body: &SetUp) -> anyhow::Result<SetUpDone> {
     match server.post_root("/api/v1/setup", body).await {
         Ok(done) => Ok(done),
         Err(RestError::NotFound(_)) => {

@@ -4,20 +4,20 @@ use muster_api::rest::Role;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::Session;
+use super::ClientSession;
 use super::login::ask_secret;
 use crate::output;
 
 #[derive(Subcommand)]
 pub enum Command {
     /// Let someone log in
-    Create(Create),
+    Create(UserCreateArgs),
     /// Take someone's access away
-    Delete(Delete),
+    Delete(UserDeleteArgs),
 }
 
 #[derive(clap::Args)]
-pub struct Create {
+pub struct UserCreateArgs {
     /// The address to log in with
     #[arg(long)]
     email: String,
@@ -39,37 +39,37 @@ pub struct Create {
 }
 
 #[derive(clap::Args)]
-pub struct Delete {
+pub struct UserDeleteArgs {
     /// The address the user logs in with
     #[arg(long)]
     email: String,
 }
 
 #[derive(Deserialize)]
-struct Created {
+struct CreatedUser {
     /// Given to users for programs.
     token: Option<String>,
 }
 
 #[derive(Deserialize)]
-struct UserList {
-    users: Vec<User>,
+struct ListedUsers {
+    users: Vec<ListedUser>,
 }
 
 #[derive(Deserialize)]
-struct User {
+struct ListedUser {
     id: i64,
     email: String,
 }
 
-pub async fn run(session: &Session, command: Command) -> anyhow::Result<()> {
+pub async fn run(session: &ClientSession, command: Command) -> anyhow::Result<()> {
     match command {
         Command::Create(args) => create(session, args).await,
         Command::Delete(args) => delete(session, &args.email).await,
     }
 }
 
-async fn create(session: &Session, args: Create) -> anyhow::Result<()> {
+async fn create(session: &ClientSession, args: UserCreateArgs) -> anyhow::Result<()> {
     let role = role(&args.global_role)?;
     let password = match args.password {
         Some(_) if args.sso => bail!("Password may not be provided for SSO users."),
@@ -87,7 +87,7 @@ async fn create(session: &Session, args: Create) -> anyhow::Result<()> {
         "global_role": role,
         "admin_forced_password_reset": false,
     });
-    let created: Created = server.post("users/admin", &body).await.context("Failed to create user")?;
+    let created: CreatedUser = server.post("users/admin", &body).await.context("Failed to create user")?;
     if let Some(token) = created.token {
         output::line(&format!("Success! The API token for your new user is: {token}"))?;
     }
@@ -112,9 +112,9 @@ fn ask_twice() -> anyhow::Result<String> {
     Ok(password)
 }
 
-async fn delete(session: &Session, email: &str) -> anyhow::Result<()> {
+async fn delete(session: &ClientSession, email: &str) -> anyhow::Result<()> {
     let server = session.authenticated().await?;
-    let found: UserList = server.get("users").await?;
+    let found: ListedUsers = server.get("users").await?;
     let Some(user) = found.users.iter().find(|user| user.email.eq_ignore_ascii_case(email)) else {
         bail!("there is no user {email:?}; list who there is with: fleetctl get user_roles");
     };

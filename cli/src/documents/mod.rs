@@ -6,6 +6,6 @@ mod problem;
 mod read;
 mod write;
 
-pub use problem::{Problem, Source};
+pub use problem::{DocumentProblem, SourceText};
 pub use read::{Documents, parse};
 pub use write::{document, to_yaml};

@@ -7,14 +7,14 @@ const EXCERPT_CHARS: usize = 120;
 
 /// A file, or standard input, as it was read.
 #[derive(Debug, Clone)]
-pub struct Source {
+pub struct SourceText {
     pub name: String,
     pub text: String,
 }
 
 /// Something wrong in a file, with the line it is on.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Problem {
+pub struct DocumentProblem {
     pub reason: String,
     location: Option<SourceLocation>,
 }
@@ -30,19 +30,19 @@ struct SourceLocation {
     underline: String,
 }
 
-impl Problem {
+impl DocumentProblem {
     /// A problem that is not about one part of a file.
     pub fn general(reason: impl Into<String>) -> Self {
         Self { reason: reason.into(), location: None }
     }
 
-    pub fn at(source: &Source, at: Location, reason: impl Into<String>) -> Self {
+    pub fn at(source: &SourceText, at: Location, reason: impl Into<String>) -> Self {
         let position = |value: u64| usize::try_from(value).unwrap_or(usize::MAX);
         Self::at_line(source, position(at.line()), position(at.column()), position(at.span().len()), reason)
     }
 
     /// A problem with `width` characters of a line; lines and columns count from 1.
-    pub fn at_line(source: &Source, line: usize, column: usize, width: usize, reason: impl Into<String>) -> Self {
+    pub fn at_line(source: &SourceText, line: usize, column: usize, width: usize, reason: impl Into<String>) -> Self {
         if line == 0 || column == 0 {
             return Self::general(format!("{}: {}", source.name, reason.into()));
         }
@@ -58,7 +58,7 @@ impl Problem {
     }
 
     /// What the YAML reader had to say.
-    pub fn yaml(source: &Source, error: &serde_yaml::Error) -> Self {
+    pub fn yaml(source: &SourceText, error: &serde_yaml::Error) -> Self {
         let reason = reason(error.without_snippet());
         match error.location() {
             Some(at) => Self::at(source, at, reason),
@@ -72,7 +72,7 @@ impl Problem {
     }
 }
 
-impl fmt::Display for Problem {
+impl fmt::Display for DocumentProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Some(location) = &self.location else {
             return f.write_str(&self.reason);

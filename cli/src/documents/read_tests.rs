@@ -10,7 +10,7 @@ fn read(text: &str) -> Documents {
     documents
 }
 
-fn problem(documents: &Documents, path: &str, reason: &str) -> Problem {
+fn problem(documents: &Documents, path: &str, reason: &str) -> DocumentProblem {
     documents.problems(&[(path, reason)]).remove(0)
 }
 

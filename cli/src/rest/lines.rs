@@ -5,7 +5,7 @@ use std::time::Duration;
 use reqwest::Response;
 use tokio::time::timeout;
 
-use super::{RestError, Server, fleet};
+use super::{RestClient, RestError, fleet};
 use crate::output;
 
 /// Longest line that is taken.
@@ -16,11 +16,11 @@ const SILENCE: Duration = Duration::from_secs(90);
 const LONGEST: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// An answer that is read line by line; one line is in memory at a time.
-pub struct ResultStream {
+pub struct LineStream {
     answer: Response,
     address: String,
     url: String,
-    splitter: Splitter,
+    splitter: LineSplitter,
 }
 
 /// A line without its end.
@@ -31,9 +31,9 @@ pub struct StreamLine {
     pub is_whole: bool,
 }
 
-impl Server {
+impl RestClient {
     /// Begins to read an answer of lines.
-    pub async fn lines(&self, path: &str) -> Result<ResultStream, RestError> {
+    pub async fn lines(&self, path: &str) -> Result<LineStream, RestError> {
         let url = format!("{}{}", self.address, fleet(path));
         let mut request = self.http.get(&url).timeout(LONGEST);
         if !self.token.is_empty() {
@@ -51,15 +51,15 @@ impl Server {
             let bytes = answer.bytes().await.map_err(|error| RestError::unreachable(&self.address, error))?;
             return Err(RestError::from_answer(&url, status, retry_after, &bytes));
         }
-        Ok(ResultStream { answer, address: self.address.clone(), url, splitter: Splitter::default() })
+        Ok(LineStream { answer, address: self.address.clone(), url, splitter: LineSplitter::default() })
     }
 }
 
-impl ResultStream {
+impl LineStream {
     /// The next line that is not blank; nothing once the server has ended the answer.
     pub async fn next(&mut self) -> Result<Option<StreamLine>, RestError> {
         loop {
-            while let Some(bytes) = self.splitter.take().map_err(|TooLong| self.too_long())? {
+            while let Some(bytes) = self.splitter.take().map_err(|LineTooLong| self.too_long())? {
                 if !is_blank(&bytes) {
                     return Ok(Some(StreamLine { bytes, is_whole: true }));
                 }
@@ -107,11 +107,11 @@ fn is_blank(line: &[u8]) -> bool {
 }
 
 #[derive(Debug, PartialEq, Eq)]
-struct TooLong;
+struct LineTooLong;
 
 /// Makes lines of chunks.
 #[derive(Default)]
-struct Splitter {
+struct LineSplitter {
     chunk: Vec<u8>,
     /// How much of the chunk is used up.
     used: usize,
@@ -119,7 +119,7 @@ struct Splitter {
     begun: Vec<u8>,
 }
 
-impl Splitter {
+impl LineSplitter {
     /// Takes a chunk; the one before must be used up.
     fn feed(&mut self, chunk: &[u8]) {
         self.chunk.clear();
@@ -128,12 +128,12 @@ impl Splitter {
     }
 
     /// The next whole line; nothing when the chunk is used up.
-    fn take(&mut self) -> Result<Option<Vec<u8>>, TooLong> {
+    fn take(&mut self) -> Result<Option<Vec<u8>>, LineTooLong> {
         let unused = &self.chunk[self.used..];
         let end = unused.iter().position(|&byte| byte == b'\n');
         let part = &unused[..end.unwrap_or(unused.len())];
         if self.begun.len() + part.len() > LINE_LIMIT {
-            return Err(TooLong);
+            return Err(LineTooLong);
         }
         self.begun.extend_from_slice(part);
         self.used += part.len() + usize::from(end.is_some());
@@ -151,7 +151,7 @@ mod tests {
     use super::*;
 
     fn split(chunks: &[&[u8]]) -> (Vec<Vec<u8>>, Vec<u8>) {
-        let (mut splitter, mut lines) = (Splitter::default(), Vec::new());
+        let (mut splitter, mut lines) = (LineSplitter::default(), Vec::new());
         for chunk in chunks {
             splitter.feed(chunk);
             while let Some(line) = splitter.take().unwrap() {
@@ -176,7 +176,7 @@ mod tests {
 
     #[test]
     fn a_line_has_a_limit() {
-        let mut splitter = Splitter::default();
+        let mut splitter = LineSplitter::default();
         let chunk = vec![b'x'; 1 << 20];
         for _ in 0..64 {
             splitter.feed(&chunk);
@@ -189,6 +189,6 @@ mod tests {
             assert_eq!(splitter.take(), Ok(None));
         }
         splitter.feed(b"x\n");
-        assert_eq!(splitter.take(), Err(TooLong));
+        assert_eq!(splitter.take(), Err(LineTooLong));
     }
 }

@@ -13,9 +13,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 pub use error::RestError;
-pub use lines::ResultStream;
+pub use lines::LineStream;
 
-use crate::contexts::Context;
+use crate::contexts::ServerContext;
 use crate::output;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -26,16 +26,16 @@ const HEALTH_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A server and the session on it.
 #[derive(Clone)]
-pub struct Server {
+pub struct RestClient {
     http: Client,
     address: String,
     token: String,
     debug: bool,
 }
 
-impl Server {
+impl RestClient {
     /// Prepares requests to a context's server; nothing is sent yet.
-    pub fn new(context: &Context, debug: bool) -> anyhow::Result<Self> {
+    pub fn new(context: &ServerContext, debug: bool) -> anyhow::Result<Self> {
         let url = check_address(&context.address, context.tls_skip_verify)?;
         // A second installation in one process is refused, and the first one serves as well.
         let _ = rustls::crypto::ring::default_provider().install_default();
@@ -163,7 +163,7 @@ fn prefix(url_prefix: &str) -> String {
     }
 }
 
-fn headers(context: &Context) -> anyhow::Result<HeaderMap> {
+fn headers(context: &ServerContext) -> anyhow::Result<HeaderMap> {
     let mut headers = HeaderMap::new();
     for (name, value) in &context.custom_headers {
         let key = HeaderName::from_bytes(name.as_bytes())

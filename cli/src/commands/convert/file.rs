@@ -1,34 +1,34 @@
 use serde_json::Value;
 
-use super::clean::Clean;
-use super::tree::{At, YamlNode};
-use crate::documents::{Problem, Source};
+use super::clean::CleanText;
+use super::tree::{JsonNode, Span};
+use crate::documents::{DocumentProblem, SourceText};
 
 /// A pack file that reads as JSON once it is cleaned as agents clean it.
-pub struct File {
-    source: Source,
-    clean: Clean,
-    pub root: YamlNode,
+pub struct PackFile {
+    source: SourceText,
+    clean: CleanText,
+    pub root: JsonNode,
     /// What agents would not understand, and was understood all the same.
-    pub warnings: Vec<Problem>,
+    pub warnings: Vec<DocumentProblem>,
 }
 
-impl File {
-    pub fn read(name: &str, text: String) -> Result<Self, Problem> {
+impl PackFile {
+    pub fn read(name: &str, text: String) -> Result<Self, DocumentProblem> {
         let text = text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text);
-        let source = Source { name: name.to_owned(), text };
-        let clean = Clean::from(&source.text);
+        let source = SourceText { name: name.to_owned(), text };
+        let clean = CleanText::from(&source.text);
         let problem = |error: &serde_json::Error| {
             let offset = offset(&clean.text, error);
-            problem_at(&source, &clean, At { offset, width: 1 }, reason(error))
+            problem_at(&source, &clean, Span { offset, width: 1 }, reason(error))
         };
         // The whole text first: what is looked at part by part later is known to be sound then.
-        let root = serde_json::from_str::<Value>(&clean.text).and_then(|_| YamlNode::parse(&clean.text));
+        let root = serde_json::from_str::<Value>(&clean.text).and_then(|_| JsonNode::parse(&clean.text));
         let root = root.map_err(|error| problem(&error))?;
         let broken = clean.crlf_continuation.map(|offset| {
             let (line, column) = position(&source.text, offset);
             let reason = "agents understand no continuation that ends in CRLF, as lines here do; it is read as one";
-            Problem::at_line(&source, line, column, 1, reason).into_warning()
+            DocumentProblem::at_line(&source, line, column, 1, reason).into_warning()
         });
         let warnings = broken.into_iter().collect();
         Ok(Self { source, clean, root, warnings })
@@ -39,14 +39,14 @@ impl File {
     }
 
     /// Something wrong at a position in the cleaned text.
-    pub fn problem(&self, at: At, reason: impl Into<String>) -> Problem {
+    pub fn problem(&self, at: Span, reason: impl Into<String>) -> DocumentProblem {
         problem_at(&self.source, &self.clean, at, reason)
     }
 }
 
-fn problem_at(source: &Source, clean: &Clean, at: At, reason: impl Into<String>) -> Problem {
+fn problem_at(source: &SourceText, clean: &CleanText, at: Span, reason: impl Into<String>) -> DocumentProblem {
     let (line, column) = position(&source.text, clean.origin(at.offset));
-    Problem::at_line(source, line, column, at.width, reason)
+    DocumentProblem::at_line(source, line, column, at.width, reason)
 }
 
 /// Line and column, both from 1, of a byte.

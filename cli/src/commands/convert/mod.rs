@@ -15,12 +15,12 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail};
 use serde_json::to_value;
 
-use self::field::Reader;
-use self::file::File;
-use self::names::Converted;
-use self::pack::Pack;
+use self::field::PackReader;
+use self::file::PackFile;
+use self::names::Conversion;
+use self::pack::ParsedPack;
 use super::send::refused;
-use crate::documents::{Problem, document};
+use crate::documents::{DocumentProblem, document};
 use crate::{files, output};
 
 const EXTENSIONS: [&str; 2] = ["conf", "json"];
@@ -67,7 +67,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         return Err(refused(&problems, "converted"));
     }
     let converted = names::resolve(packs, args.prefix_names).map_err(|reasons| {
-        let problems: Vec<_> = reasons.into_iter().map(Problem::general).collect();
+        let problems: Vec<_> = reasons.into_iter().map(DocumentProblem::general).collect();
         refused(&problems, "converted")
     })?;
     if converted.packs.is_empty() {
@@ -92,9 +92,9 @@ fn pack_name(file: &str, name: Option<&str>) -> anyhow::Result<String> {
 }
 
 /// Reads the packs of a file and shows what is lost of it.
-fn read_packs(file: &str, name: &str, text: String) -> Result<Vec<Pack>, Vec<Problem>> {
-    let file = File::read(file, text).map_err(|problem| vec![problem])?;
-    let mut reader = Reader::new(&file);
+fn read_packs(file: &str, name: &str, text: String) -> Result<Vec<ParsedPack>, Vec<DocumentProblem>> {
+    let file = PackFile::read(file, text).map_err(|problem| vec![problem])?;
+    let mut reader = PackReader::new(&file);
     let packs = reader.packs(name);
     for warning in &reader.warnings {
         output::note(&warning.to_string());
@@ -102,7 +102,7 @@ fn read_packs(file: &str, name: &str, text: String) -> Result<Vec<Pack>, Vec<Pro
     if reader.problems.is_empty() { Ok(packs) } else { Err(reader.problems) }
 }
 
-fn render(converted: &Converted) -> anyhow::Result<String> {
+fn render(converted: &Conversion) -> anyhow::Result<String> {
     let mut text = String::new();
     for pack in &converted.packs {
         text.push_str(&document("pack", &to_value(pack)?)?);
@@ -126,7 +126,7 @@ fn write(path: &Path, text: &str, force: bool) -> anyhow::Result<()> {
 }
 
 /// Says what is left to do.
-fn explain(converted: &Converted) {
+fn explain(converted: &Conversion) {
     let mut text = String::new();
     if !converted.ambiguous.is_empty() {
         let shown: Vec<_> = converted.ambiguous.iter().take(NAMES_SHOWN).map(|name| format!("{name:?}")).collect();

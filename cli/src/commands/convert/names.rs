@@ -2,11 +2,11 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use muster_api::spec::{PackSpec, QuerySpec};
 
-use super::pack::Pack;
+use super::pack::ParsedPack;
 
 /// What a conversion brings, sorted by name.
 #[derive(Debug)]
-pub struct Converted {
+pub struct Conversion {
     pub packs: Vec<PackSpec>,
     pub queries: Vec<QuerySpec>,
     /// Names that stand for different SQL in different packs.
@@ -15,7 +15,7 @@ pub struct Converted {
 
 /// Makes one query of each name. A name with different SQL becomes several: `PACK/NAME`, as every name does if
 /// `prefix` is set; packs schedule these as `NAME` all the same.
-pub fn resolve(mut packs: Vec<Pack>, prefix: bool) -> Result<Converted, Vec<String>> {
+pub fn resolve(mut packs: Vec<ParsedPack>, prefix: bool) -> Result<Conversion, Vec<String>> {
     packs.sort_by(|a, b| a.spec.name.cmp(&b.spec.name));
     let ambiguous = ambiguous(&packs);
     let mut problems = Vec::new();
@@ -28,7 +28,7 @@ pub fn resolve(mut packs: Vec<Pack>, prefix: bool) -> Result<Converted, Vec<Stri
     }
     let mut queries: BTreeMap<String, QuerySpec> = BTreeMap::new();
     let mut specs = Vec::new();
-    for Pack { file, mut spec, queries: scheduled } in packs {
+    for ParsedPack { file, mut spec, queries: scheduled } in packs {
         for mut query in scheduled {
             if prefix || ambiguous.contains(&query.entry.query) {
                 query.entry.name = query.entry.query;
@@ -56,10 +56,10 @@ pub fn resolve(mut packs: Vec<Pack>, prefix: bool) -> Result<Converted, Vec<Stri
     }
     let mut ambiguous: Vec<_> = ambiguous.into_iter().collect();
     ambiguous.sort();
-    Ok(Converted { packs: specs, queries: queries.into_values().collect(), ambiguous })
+    Ok(Conversion { packs: specs, queries: queries.into_values().collect(), ambiguous })
 }
 
-fn ambiguous(packs: &[Pack]) -> HashSet<String> {
+fn ambiguous(packs: &[ParsedPack]) -> HashSet<String> {
     let mut known: HashMap<&str, &str> = HashMap::new();
     let mut ambiguous = HashSet::new();
     for query in packs.iter().flat_map(|pack| &pack.queries) {

@@ -3,8 +3,8 @@ use std::collections::HashSet;
 use muster_api::spec::{PackQuery, PackSpec};
 use serde_json::Value;
 
-use super::field::Reader;
-use super::tree::{At, Data, YamlNode};
+use super::field::PackReader;
+use super::tree::{JsonData, JsonNode, Span};
 
 /// What agents use for a query that names no interval, unless `schedule_default_interval` says otherwise.
 const DEFAULT_INTERVAL: u32 = 3600;
@@ -28,23 +28,23 @@ const AGENT_OPTIONS: [&str; 14] = [
 ];
 
 /// A pack that was read; its spec has no queries yet.
-pub struct Pack {
+pub struct ParsedPack {
     /// The file it was read from.
     pub file: String,
     pub spec: PackSpec,
-    pub queries: Vec<Scheduled>,
+    pub queries: Vec<ParsedQuery>,
 }
 
 /// A query under the name that it has in its pack.
-pub struct Scheduled {
+pub struct ParsedQuery {
     pub entry: PackQuery,
     pub sql: String,
 }
 
-impl<'a> Reader<'a> {
+impl<'a> PackReader<'a> {
     /// Reads a pack file, or a whole configuration with a schedule and packs. What has no name of its own is called
     /// `name`.
-    pub fn packs(&mut self, name: &str) -> Vec<Pack> {
+    pub fn packs(&mut self, name: &str) -> Vec<ParsedPack> {
         let root = &self.file.root;
         let members = self.object(root, "a pack file");
         let has = |wanted: &str| members.iter().any(|(key, _)| *key == wanted);
@@ -63,7 +63,7 @@ impl<'a> Reader<'a> {
         Vec::new()
     }
 
-    fn configuration(&mut self, name: &str, members: &[(&str, &'a YamlNode)]) -> Vec<Pack> {
+    fn configuration(&mut self, name: &str, members: &[(&str, &'a JsonNode)]) -> Vec<ParsedPack> {
         let mut packs = Vec::new();
         for (key, node) in members {
             match *key {
@@ -73,7 +73,7 @@ impl<'a> Reader<'a> {
                     );
                     self.warn(node.at, reason);
                     let spec = PackSpec { name: name.to_owned(), ..PackSpec::default() };
-                    packs.push(Pack { file: self.file.name().to_owned(), spec, queries: self.queries(node) });
+                    packs.push(ParsedPack { file: self.file.name().to_owned(), spec, queries: self.queries(node) });
                 }
                 "packs" => self.several(node, &mut packs),
                 _ => self.unknown(key, node.at),
@@ -83,9 +83,9 @@ impl<'a> Reader<'a> {
     }
 
     /// Reads packs by name; the name `*` holds packs by name in turn.
-    fn several(&mut self, node: &'a YamlNode, packs: &mut Vec<Pack>) {
+    fn several(&mut self, node: &'a JsonNode, packs: &mut Vec<ParsedPack>) {
         for (name, pack) in self.object(node, "\"packs\"") {
-            if let Data::Scalar(Value::String(path)) = &pack.data {
+            if let JsonData::Scalar(Value::String(path)) = &pack.data {
                 self.warn(pack.at, format!("the pack {name:?} is in another file, which is not read: convert {path}"));
             } else if name == "*" {
                 self.several(pack, packs);
@@ -96,7 +96,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn pack(&mut self, name: &str, node: &'a YamlNode) -> Pack {
+    fn pack(&mut self, name: &str, node: &'a JsonNode) -> ParsedPack {
         let mut spec = PackSpec { name: name.to_owned(), ..PackSpec::default() };
         let mut queries = Vec::new();
         for (key, node) in self.object(node, "a pack") {
@@ -113,10 +113,10 @@ impl<'a> Reader<'a> {
         if queries.is_empty() && self.problems.is_empty() {
             self.warn(node.at, format!("the pack {name:?} has no queries"));
         }
-        Pack { file: self.file.name().to_owned(), spec, queries }
+        ParsedPack { file: self.file.name().to_owned(), spec, queries }
     }
 
-    fn queries(&mut self, node: &'a YamlNode) -> Vec<Scheduled> {
+    fn queries(&mut self, node: &'a JsonNode) -> Vec<ParsedQuery> {
         let members = self.object(node, "what holds queries");
         let mut names = HashSet::new();
         let mut queries = Vec::new();
@@ -131,7 +131,7 @@ impl<'a> Reader<'a> {
     }
 
     /// A name as documents may have it: without spaces around.
-    fn name(&mut self, written: &str, at: At) -> String {
+    fn name(&mut self, written: &str, at: Span) -> String {
         let name = written.trim();
         if name != written {
             self.warn(
@@ -142,7 +142,7 @@ impl<'a> Reader<'a> {
         name.to_owned()
     }
 
-    fn query(&mut self, name: &str, node: &'a YamlNode) -> Option<Scheduled> {
+    fn query(&mut self, name: &str, node: &'a JsonNode) -> Option<ParsedQuery> {
         let earlier = self.problems.len();
         let members = self.object(node, "a query");
         let has = |wanted: &str| members.iter().any(|(key, _)| *key == wanted);
@@ -175,10 +175,10 @@ impl<'a> Reader<'a> {
         }
         let texts = texts.into_iter().flatten().filter(|text| !text.is_empty());
         entry.description = texts.collect::<Vec<_>>().join("\n");
-        Some(Scheduled { entry, sql: sql? })
+        Some(ParsedQuery { entry, sql: sql? })
     }
 
-    fn unknown(&mut self, key: &str, at: At) {
+    fn unknown(&mut self, key: &str, at: Span) {
         let reason = match key {
             _ if AGENT_OPTIONS.contains(&key) => {
                 format!("{key:?} is left out; it belongs to agent_options.config of a config document")

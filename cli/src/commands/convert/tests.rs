@@ -33,19 +33,19 @@ const PACK: &str = r##"# A pack
 }
 "##;
 
-fn read(file: &str, text: &str) -> (Vec<Pack>, Vec<String>, Vec<String>) {
-    let shown = |problems: &[Problem]| problems.iter().map(ToString::to_string).collect::<Vec<_>>();
-    match File::read(&format!("{file}.conf"), text.to_owned()) {
+fn read(file: &str, text: &str) -> (Vec<ParsedPack>, Vec<String>, Vec<String>) {
+    let shown = |problems: &[DocumentProblem]| problems.iter().map(ToString::to_string).collect::<Vec<_>>();
+    match PackFile::read(&format!("{file}.conf"), text.to_owned()) {
         Err(problem) => (Vec::new(), shown(&[problem]), Vec::new()),
         Ok(read) => {
-            let mut reader = Reader::new(&read);
+            let mut reader = PackReader::new(&read);
             let packs = reader.packs(file);
             (packs, shown(&reader.problems), shown(&reader.warnings))
         }
     }
 }
 
-fn convert(files: &[(&str, &str)], prefix: bool) -> Converted {
+fn convert(files: &[(&str, &str)], prefix: bool) -> Conversion {
     let packs = files.iter().flat_map(|(file, text)| read(file, text).0).collect();
     names::resolve(packs, prefix).unwrap()
 }

@@ -2,11 +2,11 @@ use anyhow::bail;
 use muster_api::rest::{SpecByName, SpecList};
 use serde::de::DeserializeOwned;
 
-use crate::rest::{RestError, Server, segment};
+use crate::rest::{RestClient, RestError, segment};
 
 /// All of a kind, or the one that is named.
 pub async fn specs<T: DeserializeOwned>(
-    server: &Server,
+    server: &RestClient,
     plural: &str,
     kind: &str,
     name: Option<&str>,

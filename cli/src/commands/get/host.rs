@@ -4,25 +4,25 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::HostArgs;
-use super::print::{self, Item};
-use crate::rest::{RestError, Server, segment};
+use super::print::{self, PrintedDocument};
+use crate::rest::{RestClient, RestError, segment};
 use crate::{output, table};
 
 /// As the server sends it: whatever else it tells of a host is shown as well.
 #[derive(Deserialize)]
-struct Found {
+struct RawHostEnvelope {
     host: Map<String, Value>,
 }
 
 /// Shows a host and what it runs.
-pub async fn host(server: &Server, identifier: &str, args: &HostArgs) -> anyhow::Result<()> {
+pub async fn host(server: &RestClient, identifier: &str, args: &HostArgs) -> anyhow::Result<()> {
     if args.why {
         let explained = server.get(&config_path(identifier)).await;
         let explained: Explained = explained.map_err(|error| not_found(identifier, error))?;
         return why(&explained.schedule);
     }
     let found = server.get(&format!("hosts/identifier/{}", segment(identifier))).await;
-    let Found { mut host } = found.map_err(|error| not_found(identifier, error))?;
+    let RawHostEnvelope { mut host } = found.map_err(|error| not_found(identifier, error))?;
     match server.get::<Explained>(&config_path(identifier)).await {
         Ok(explained) => {
             let schedule = serde_json::to_value(explained.schedule).context("cannot print the answer")?;
@@ -36,7 +36,7 @@ pub async fn host(server: &Server, identifier: &str, args: &HostArgs) -> anyhow:
         }
         Err(error) => return Err(error.into()),
     }
-    print::items(&[Item::new("host", &host)?], args.format)
+    print::items(&[PrintedDocument::new("host", &host)?], args.format)
 }
 
 fn config_path(identifier: &str) -> String {

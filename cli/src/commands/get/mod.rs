@@ -8,7 +8,7 @@ mod user_roles;
 
 use clap::Subcommand;
 
-use super::Session;
+use super::ClientSession;
 
 #[derive(Subcommand)]
 pub enum Resource {
@@ -26,10 +26,10 @@ pub enum Resource {
     Hosts(HostArgs),
     /// Secrets that agents may enroll with
     #[command(name = "enroll_secret", visible_aliases = ["enroll_secrets", "enroll-secret", "enroll-secrets"])]
-    EnrollSecret(Format),
+    EnrollSecret(DocumentFormat),
     /// What users may do
     #[command(name = "user_roles", visible_aliases = ["user_role", "ur"])]
-    UserRoles(Format),
+    UserRoles(DocumentFormat),
     /// The server's configuration, as `apply` takes it
     Config(ConfigArgs),
 }
@@ -39,7 +39,7 @@ pub struct Args {
     /// Show only this one, as YAML unless --json is given
     name: Option<String>,
     #[command(flatten)]
-    format: Format,
+    format: DocumentFormat,
 }
 
 #[derive(clap::Args)]
@@ -47,7 +47,7 @@ pub struct HostArgs {
     /// Show only this one, as YAML unless --json is given
     name: Option<String>,
     #[command(flatten)]
-    format: Format,
+    format: DocumentFormat,
     /// Show which scheduled queries the host runs, and why or why not
     #[arg(long, requires = "name", conflicts_with_all = ["yaml", "json"])]
     why: bool,
@@ -65,14 +65,14 @@ pub struct PackArgs {
 #[derive(clap::Args)]
 pub struct ConfigArgs {
     #[command(flatten)]
-    format: Format,
+    format: DocumentFormat,
     /// Include what only the server's own configuration sets
     #[arg(long)]
     include_server_config: bool,
 }
 
 #[derive(Clone, Copy, clap::Args)]
-pub struct Format {
+pub struct DocumentFormat {
     /// Print YAML documents, which `apply` takes back
     #[arg(long, conflicts_with = "json")]
     yaml: bool,
@@ -81,7 +81,7 @@ pub struct Format {
     json: bool,
 }
 
-pub async fn run(session: &Session, resource: Resource) -> anyhow::Result<()> {
+pub async fn run(session: &ClientSession, resource: Resource) -> anyhow::Result<()> {
     let server = session.authenticated().await?;
     match resource {
         Resource::Queries(args) => specs::queries(&server, args).await,

@@ -3,16 +3,16 @@ use muster_api::spec::API_VERSION;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::Format;
+use super::DocumentFormat;
 use crate::{documents, output};
 
 /// A document to print.
-pub struct Item {
+pub struct PrintedDocument {
     kind: &'static str,
     spec: Value,
 }
 
-impl Item {
+impl PrintedDocument {
     pub fn new<T: Serialize>(kind: &'static str, spec: &T) -> anyhow::Result<Self> {
         let spec = serde_json::to_value(spec).context("cannot print the answer")?;
         Ok(Self { kind, spec })
@@ -24,7 +24,7 @@ impl Item {
 }
 
 #[derive(Serialize)]
-struct ItemLine<'a> {
+struct DocumentLine<'a> {
     kind: &'a str,
     #[serde(rename = "apiVersion")]
     api_version: &'a str,
@@ -32,11 +32,11 @@ struct ItemLine<'a> {
 }
 
 /// Prints documents one after the other.
-pub fn items(items: &[Item], format: Format) -> anyhow::Result<()> {
+pub fn items(items: &[PrintedDocument], format: DocumentFormat) -> anyhow::Result<()> {
     let mut text = String::new();
     for item in items {
         if format.json {
-            let line = ItemLine { kind: item.kind, api_version: API_VERSION, spec: &item.spec };
+            let line = DocumentLine { kind: item.kind, api_version: API_VERSION, spec: &item.spec };
             text.push_str(&serde_json::to_string(&line).context("cannot print the answer")?);
             text.push('\n');
         } else {
@@ -46,7 +46,7 @@ pub fn items(items: &[Item], format: Format) -> anyhow::Result<()> {
     output::data(&text)
 }
 
-impl Format {
+impl DocumentFormat {
     /// Whether documents are wanted; lists are tables otherwise.
     pub fn is_documents(self, one_is_named: bool) -> bool {
         self.yaml || self.json || one_is_named

@@ -12,11 +12,11 @@ const FILES: [&str; 4] = [LOCK, "fleetctl.yml", "hosts.json", "muster.log"];
 const DATABASE: &str = "muster.db";
 
 /// The folder of a preview.
-pub struct Dir {
+pub struct PreviewDir {
     root: PathBuf,
 }
 
-impl Dir {
+impl PreviewDir {
     pub fn at(root: &Path) -> anyhow::Result<Self> {
         let root = std::path::absolute(root).with_context(|| format!("cannot use the folder {}", root.display()))?;
         // Without `.` in the middle, so that it reads well.
@@ -162,8 +162,8 @@ pub fn shown(path: &Path) -> String {
 mod tests {
     use super::*;
 
-    fn preview(root: &Path) -> Dir {
-        let dir = Dir::at(root).unwrap();
+    fn preview(root: &Path) -> PreviewDir {
+        let dir = PreviewDir::at(root).unwrap();
         drop(dir.create_and_lock().unwrap());
         for file in ["muster.db", "muster.db-wal", "logs/osquery_result", "fleetctl.yml"] {
             fs::write(root.join(file), "x").unwrap();
@@ -195,7 +195,7 @@ mod tests {
     fn reset_wants_the_folder_of_a_preview() {
         let root = tempfile::tempdir().unwrap();
         fs::create_dir(root.path().join("logs")).unwrap();
-        let error = Dir::at(root.path()).unwrap().reset().unwrap_err().to_string();
+        let error = PreviewDir::at(root.path()).unwrap().reset().unwrap_err().to_string();
         assert!(error.ends_with("is not the folder of a preview; nothing was deleted"), "{error}");
         assert!(root.path().join("logs").exists());
     }

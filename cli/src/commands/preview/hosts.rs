@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-use super::dir::{Dir, shown};
+use super::dir::{PreviewDir, shown};
 use crate::{output, private_file};
 
 /// Makes the same hosts in every run.
@@ -22,19 +22,19 @@ const PLATFORMS: [Platform; 4] = [Platform::Linux, Platform::Darwin, Platform::L
 const START_GAP: Duration = Duration::from_millis(20);
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// YamlNode keys by host identifier.
-type Keys = BTreeMap<String, String>;
+/// Node keys by host identifier.
+type NodeKeys = BTreeMap<String, String>;
 
 /// Simulated hosts, alive until they are stopped.
-pub struct Hosts {
+pub struct SimulatedHosts {
     agents: Vec<SharedAgent>,
     tasks: JoinSet<()>,
     stop: watch::Sender<bool>,
 }
 
-impl Hosts {
+impl SimulatedHosts {
     /// Starts hosts that go on with the node keys of an earlier run, where there are any.
-    pub fn start(count: u32, secret: &str, address: &str, dir: &Dir) -> anyhow::Result<Self> {
+    pub fn start(count: u32, secret: &str, address: &str, dir: &PreviewDir) -> anyhow::Result<Self> {
         let keys = read_keys(&dir.host_keys())?;
         let transport = Direct::new(address, &Trust::CaFile(dir.certificate()))
             .context("the simulated hosts cannot reach the server")?;
@@ -64,8 +64,8 @@ impl Hosts {
     }
 
     /// Keeps the node keys for the next run.
-    pub fn save_keys(&self, dir: &Dir) -> anyhow::Result<()> {
-        let keys: Keys = self.agents.iter().filter_map(key).collect();
+    pub fn save_keys(&self, dir: &PreviewDir) -> anyhow::Result<()> {
+        let keys: NodeKeys = self.agents.iter().filter_map(key).collect();
         let path = dir.host_keys();
         let text = serde_json::to_string_pretty(&keys).map_err(|error| anyhow!(error));
         let written = text.and_then(|text| Ok(private_file::write(&path, &text)?));
@@ -73,7 +73,7 @@ impl Hosts {
     }
 
     /// Stops all hosts, and keeps their node keys. Requests under way are abandoned.
-    pub async fn stop(mut self, dir: &Dir) {
+    pub async fn stop(mut self, dir: &PreviewDir) {
         self.stop.send_replace(true);
         let all = async { while self.tasks.join_next().await.is_some() {} };
         // Those that do not listen end with this process.
@@ -90,11 +90,11 @@ fn key(agent: &SharedAgent) -> Option<(String, String)> {
     Some((agent.identity().host_identifier.clone(), key.to_owned()))
 }
 
-fn read_keys(path: &Path) -> anyhow::Result<Keys> {
+fn read_keys(path: &Path) -> anyhow::Result<NodeKeys> {
     match std::fs::read(path) {
         Ok(text) => serde_json::from_slice(&text)
             .with_context(|| format!("{} is damaged; delete it, and the hosts enroll anew", shown(path))),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Keys::new()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(NodeKeys::new()),
         Err(error) => Err(error).with_context(|| format!("cannot read {}", shown(path))),
     }
 }
@@ -106,11 +106,11 @@ mod tests {
     #[tokio::test]
     async fn node_keys_outlive_a_run() {
         let root = tempfile::tempdir().unwrap();
-        let dir = Dir::at(root.path()).unwrap();
+        let dir = PreviewDir::at(root.path()).unwrap();
         let pem = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap().cert.pem();
         std::fs::create_dir(dir.tls()).unwrap();
         std::fs::write(dir.certificate(), pem).unwrap();
-        let start = || Hosts::start(5, "secret", "https://127.0.0.1:1", &dir).unwrap();
+        let start = || SimulatedHosts::start(5, "secret", "https://127.0.0.1:1", &dir).unwrap();
 
         let hosts = start();
         for agent in &hosts.agents[1..] {

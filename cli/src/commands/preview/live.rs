@@ -6,15 +6,15 @@ use anyhow::Context as _;
 use muster_api::rest::{HostStatus, SecretsSpec};
 use tokio::time::{Instant, sleep};
 
-use super::dir::{Dir, shown};
-use super::hosts::Hosts;
+use super::dir::{PreviewDir, shown};
+use super::hosts::SimulatedHosts;
 use super::packs::apply_starter_packs;
 use super::progress::StartProgress;
 use super::sign_in::sign_in;
 use super::summary::summary;
-use crate::contexts::Context;
+use crate::contexts::ServerContext;
 use crate::output;
-use crate::rest::Server;
+use crate::rest::RestClient;
 
 /// How often the server is asked how far things are.
 const POLL: Duration = Duration::from_millis(500);
@@ -22,8 +22,8 @@ const POLL: Duration = Duration::from_millis(500);
 const HOSTS_TIMEOUT: Duration = Duration::from_secs(180);
 
 /// What a preview consists of.
-pub struct Plan<'a> {
-    pub dir: &'a Dir,
+pub struct PreviewSetup<'a> {
+    pub dir: &'a PreviewDir,
     pub progress: &'a StartProgress,
     pub port: u16,
     pub hosts: u32,
@@ -31,15 +31,15 @@ pub struct Plan<'a> {
 }
 
 /// Brings the preview up and keeps it going. Returns only when that fails; `hosts` are left for the caller to stop.
-pub async fn live(plan: &Plan<'_>, hosts: &mut Option<Hosts>) -> anyhow::Error {
+pub async fn live(plan: &PreviewSetup<'_>, hosts: &mut Option<SimulatedHosts>) -> anyhow::Error {
     match bring_up(plan, hosts).await {
         Ok(never) => match never {},
         Err(error) => error,
     }
 }
 
-async fn bring_up(plan: &Plan<'_>, hosts: &mut Option<Hosts>) -> anyhow::Result<Infallible> {
-    let Plan { dir, progress, .. } = plan;
+async fn bring_up(plan: &PreviewSetup<'_>, hosts: &mut Option<SimulatedHosts>) -> anyhow::Result<Infallible> {
+    let PreviewSetup { dir, progress, .. } = plan;
     let address = format!("https://127.0.0.1:{}", plan.port);
     progress.doing("waiting for the server");
     let server = reach(&address, plan).await;
@@ -54,7 +54,7 @@ async fn bring_up(plan: &Plan<'_>, hosts: &mut Option<Hosts>) -> anyhow::Result<
     let secret = secrets.spec.secrets.into_iter().next();
     let secret = secret.context("the server has no enroll secret; begin anew with: fleetctl preview reset")?.secret;
     let results_before = size(&dir.results());
-    let hosts = hosts.insert(Hosts::start(plan.hosts, &secret, &address, dir)?);
+    let hosts = hosts.insert(SimulatedHosts::start(plan.hosts, &secret, &address, dir)?);
 
     let deadline = Instant::now() + HOSTS_TIMEOUT;
     let wanted = plan.hosts as usize;
@@ -81,13 +81,14 @@ async fn bring_up(plan: &Plan<'_>, hosts: &mut Option<Hosts>) -> anyhow::Result<
 }
 
 /// Waits until the server answers with the certificate that it wrote. The caller watches whether it still runs.
-async fn reach(address: &str, plan: &Plan<'_>) -> Server {
+async fn reach(address: &str, plan: &PreviewSetup<'_>) -> RestClient {
     let rootca = plan.dir.certificate();
-    let context = Context { address: address.to_owned(), rootca: rootca.display().to_string(), ..Context::default() };
+    let context =
+        ServerContext { address: address.to_owned(), rootca: rootca.display().to_string(), ..ServerContext::default() };
     loop {
         // Until the certificate is there and whole, there is no client either.
         if rootca.is_file()
-            && let Ok(server) = Server::new(&context, plan.debug)
+            && let Ok(server) = RestClient::new(&context, plan.debug)
             && server.is_healthy().await
         {
             return server;
@@ -97,7 +98,7 @@ async fn reach(address: &str, plan: &Plan<'_>) -> Server {
 }
 
 async fn wait_for_hosts(
-    server: &Server,
+    server: &RestClient,
     wanted: usize,
     progress: &StartProgress,
     deadline: Instant,

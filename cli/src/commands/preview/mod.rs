@@ -15,8 +15,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail};
 use clap::Subcommand;
 
-use self::dir::Dir;
-use self::live::Plan;
+use self::dir::PreviewDir;
+use self::live::PreviewSetup;
 use self::progress::StartProgress;
 use self::server_process::ServerProcess;
 use super::stop_signal::StopSignal;
@@ -49,7 +49,7 @@ enum Command {
 pub async fn run(args: Args, debug: bool) -> anyhow::Result<()> {
     match args.command {
         Some(Command::Reset) => {
-            let done = Dir::at(&args.dir)?.reset()?;
+            let done = PreviewDir::at(&args.dir)?.reset()?;
             output::line(&done)
         }
         None => start(args, debug).await,
@@ -58,13 +58,13 @@ pub async fn run(args: Args, debug: bool) -> anyhow::Result<()> {
 
 async fn start(args: Args, debug: bool) -> anyhow::Result<()> {
     let muster = find_muster(args.muster)?;
-    let dir = Dir::at(&args.dir)?;
+    let dir = PreviewDir::at(&args.dir)?;
     let _lock = dir.create_and_lock()?;
     check_port(args.port)?;
     let mut stop = StopSignal::listen()?;
     let progress = StartProgress::new();
     let mut process = ServerProcess::start(&muster, &dir, args.port)?;
-    let plan = Plan { dir: &dir, progress: &progress, port: args.port, hosts: args.hosts, debug };
+    let plan = PreviewSetup { dir: &dir, progress: &progress, port: args.port, hosts: args.hosts, debug };
     let mut hosts = None;
     let outcome = tokio::select! {
         () = stop.requested() => Ok(()),

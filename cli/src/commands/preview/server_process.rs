@@ -7,7 +7,7 @@ use anyhow::{Context as _, anyhow, bail};
 use tokio::process::{Child, ChildStdin, Command};
 use tokio::time::timeout;
 
-use super::dir::{Dir, shown};
+use super::dir::{PreviewDir, shown};
 use crate::commands::stop_signal::StopSignal;
 use crate::output::{self, printable};
 
@@ -25,7 +25,7 @@ pub struct ServerProcess {
 }
 
 impl ServerProcess {
-    pub fn start(muster: &Path, dir: &Dir, port: u16) -> anyhow::Result<Self> {
+    pub fn start(muster: &Path, dir: &PreviewDir, port: u16) -> anyhow::Result<Self> {
         let log = dir.server_log();
         let out = File::create(&log).with_context(|| format!("cannot write {}", shown(&log)))?;
         let err = out.try_clone().context("cannot share the server's log")?;

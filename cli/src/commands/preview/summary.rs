@@ -1,10 +1,10 @@
 use std::path::Path;
 
-use super::dir::{Dir, shown};
+use super::dir::{PreviewDir, shown};
 use super::sign_in::{EMAIL, PASSWORD};
 
 /// What there is to see, and how to begin.
-pub fn summary(dir: &Dir, address: &str, online: usize) -> String {
+pub fn summary(dir: &PreviewDir, address: &str, online: usize) -> String {
     let fleetctl = fleetctl();
     let contexts = shown(&dir.contexts());
     let results = shown(&dir.results());
@@ -16,12 +16,12 @@ pub fn summary(dir: &Dir, address: &str, online: usize) -> String {
          Log in as    {EMAIL}  {PASSWORD}\n  \
          Result log   {results}\n  \
          Status log   {}\n  \
-         Server log   {}\n\
+         RestClient log   {}\n\
          \n\
          Try:\n\
          \n  \
          {fleetctl} --config {contexts} get hosts\n  \
-         {fleetctl} --config {contexts} query --labels 'All Hosts' --query 'select * from osquery_info'\n  \
+         {fleetctl} --config {contexts} query --labels 'All SimulatedHosts' --query 'select * from osquery_info'\n  \
          tail -f {results}\n\
          \n\
          Ctrl-C stops it. Begin anew with: {fleetctl} preview reset{}\n",

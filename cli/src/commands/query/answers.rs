@@ -7,14 +7,14 @@ use tokio::sync::mpsc::{self, Receiver, Sender};
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
-use crate::rest::{RestError, ResultStream, Server};
+use crate::rest::{LineStream, RestClient, RestError};
 
 const FIRST_DELAY: Duration = Duration::from_millis(250);
 const LONGEST_DELAY: Duration = Duration::from_secs(10);
 /// A connection that stood so long was a good one, whether or not there was something to say.
 const GOOD_CONNECTION: Duration = Duration::from_secs(30);
 
-pub enum Event {
+pub enum AnswerEvent {
     Answer(LiveAnswer),
     /// The connection was lost, and is made again after a while.
     Trouble(RestError, Duration),
@@ -24,8 +24,8 @@ pub enum Event {
 }
 
 /// What to read, and for how long to try.
-pub struct Reading {
-    pub server: Server,
+pub struct AnswerReader {
+    pub server: RestClient,
     pub id: i64,
     pub cursor: u64,
     /// Whether to wait for answers that are still to come, until the live query is over.
@@ -35,13 +35,13 @@ pub struct Reading {
 }
 
 /// Answers on their way. Reading ends when this is dropped.
-pub struct Answers {
-    events: Receiver<Event>,
+pub struct AnswerStream {
+    events: Receiver<AnswerEvent>,
     task: JoinHandle<()>,
 }
 
-impl Answers {
-    pub fn read(reading: Reading) -> Self {
+impl AnswerStream {
+    pub fn read(reading: AnswerReader) -> Self {
         // One answer is on its way here while another is dealt with; more are left to the server.
         let (sender, events) = mpsc::channel(1);
         let task = tokio::spawn(reading.run(sender));
@@ -49,47 +49,47 @@ impl Answers {
     }
 
     /// What comes next. May be abandoned and called again.
-    pub async fn next(&mut self) -> Event {
-        self.events.recv().await.unwrap_or(Event::End)
+    pub async fn next(&mut self) -> AnswerEvent {
+        self.events.recv().await.unwrap_or(AnswerEvent::End)
     }
 }
 
-impl Drop for Answers {
+impl Drop for AnswerStream {
     fn drop(&mut self) {
         self.task.abort();
     }
 }
 
-impl Reading {
-    async fn run(mut self, sender: Sender<Event>) {
-        let mut retries = Retries::new(self.patience);
-        let mut open: Option<(ResultStream, Instant)> = None;
+impl AnswerReader {
+    async fn run(mut self, sender: Sender<AnswerEvent>) {
+        let mut retries = RetryState::new(self.patience);
+        let mut open: Option<(LineStream, Instant)> = None;
         // Room is made before an answer is read, so that no two answers wait.
         while let Ok(room) = sender.reserve().await {
             let error = match self.step(&mut open).await {
                 Ok(Some(answer)) => {
-                    retries = Retries::new(self.patience);
-                    room.send(Event::Answer(answer));
+                    retries = RetryState::new(self.patience);
+                    room.send(AnswerEvent::Answer(answer));
                     continue;
                 }
-                Ok(None) => return room.send(Event::End),
+                Ok(None) => return room.send(AnswerEvent::End),
                 Err(error) => error,
             };
             if open.take().is_some_and(|(_, since)| since.elapsed() >= GOOD_CONNECTION) {
-                retries = Retries::new(self.patience);
+                retries = RetryState::new(self.patience);
             }
             match retries.next(&error) {
                 Some(delay) => {
-                    room.send(Event::Trouble(error, delay));
+                    room.send(AnswerEvent::Trouble(error, delay));
                     sleep(delay).await;
                 }
-                None => return room.send(Event::Failed(error)),
+                None => return room.send(AnswerEvent::Failed(error)),
             }
         }
     }
 
     /// Reads one answer. Nothing means that there are no more.
-    async fn step(&mut self, open: &mut Option<(ResultStream, Instant)>) -> Result<Option<LiveAnswer>, RestError> {
+    async fn step(&mut self, open: &mut Option<(LineStream, Instant)>) -> Result<Option<LiveAnswer>, RestError> {
         let lines = match open {
             Some((lines, _)) => lines,
             None => {
@@ -114,13 +114,13 @@ impl Reading {
 }
 
 /// How long it has been failing, and how long to wait before the next attempt.
-struct Retries {
+struct RetryState {
     patience: Duration,
     since: Option<Instant>,
     attempts: u32,
 }
 
-impl Retries {
+impl RetryState {
     fn new(patience: Duration) -> Self {
         Self { patience, since: None, attempts: 0 }
     }
@@ -144,7 +144,7 @@ impl Retries {
 
 /// Asks as often as it takes for something that may be asked more than once.
 pub async fn persist<T>(patience: Duration, ask: impl AsyncFn() -> Result<T, RestError>) -> Result<T, RestError> {
-    let mut retries = Retries::new(patience);
+    let mut retries = RetryState::new(patience);
     loop {
         let error = match ask().await {
             Ok(answer) => return Ok(answer),
@@ -157,11 +157,11 @@ pub async fn persist<T>(patience: Duration, ask: impl AsyncFn() -> Result<T, Res
     }
 }
 
-pub async fn job(server: &Server, id: i64) -> Result<LiveQuery, RestError> {
+pub async fn job(server: &RestClient, id: i64) -> Result<LiveQuery, RestError> {
     Ok(server.get::<LiveQueryEnvelope>(&format!("live_queries/{id}")).await?.live_query)
 }
 
-pub async fn cancel(server: &Server, id: i64) -> Result<LiveQuery, RestError> {
+pub async fn cancel(server: &RestClient, id: i64) -> Result<LiveQuery, RestError> {
     let nothing = serde_json::json!({});
     Ok(server.post::<_, LiveQueryEnvelope>(&format!("live_queries/{id}/cancel"), &nothing).await?.live_query)
 }
@@ -176,7 +176,7 @@ mod tests {
 
     #[test]
     fn waits_grow_to_a_bound_and_end() {
-        let mut retries = Retries::new(Duration::from_secs(60));
+        let mut retries = RetryState::new(Duration::from_secs(60));
         let waits: Vec<_> = (0..8).map(|_| retries.next(&unreachable()).unwrap().as_millis()).collect();
         assert_eq!(waits, [250, 500, 1000, 2000, 4000, 8000, 10_000, 10_000]);
         for _ in 0..100 {
@@ -188,7 +188,7 @@ mod tests {
 
     #[test]
     fn what_will_not_pass_is_not_tried_again() {
-        let mut retries = Retries::new(Duration::from_secs(60));
+        let mut retries = RetryState::new(Duration::from_secs(60));
         assert_eq!(retries.next(&RestError::Unauthenticated), None);
         assert_eq!(retries.next(&RestError::NotFound(String::new())), None);
         let busy = |seconds: &str| RestError::Busy { retry_after: seconds.to_owned() };

@@ -100,12 +100,12 @@ pub struct WatchArgs {
     pub pretty: bool,
     /// How to print answers [default: ndjson]
     #[arg(long, value_name = "FORMAT")]
-    pub output: Option<Output>,
+    pub output: Option<AnswerFormat>,
 }
 
 /// How answers are printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Output {
+pub enum AnswerFormat {
     /// A JSON object per host and line, as they come
     Ndjson,
     /// One JSON array with an object per host
@@ -139,7 +139,7 @@ pub struct ListArgs {
     #[arg(long)]
     pub all: bool,
     #[command(flatten)]
-    pub format: Format,
+    pub format: JobFormat,
 }
 
 #[derive(clap::Args)]
@@ -150,11 +150,11 @@ pub struct ShowArgs {
     #[arg(long, value_parser = states::parser())]
     pub state: Option<TargetState>,
     #[command(flatten)]
-    pub format: Format,
+    pub format: JobFormat,
 }
 
 #[derive(Clone, Copy, clap::Args)]
-pub struct Format {
+pub struct JobFormat {
     /// Print YAML documents
     #[arg(long, conflicts_with = "json")]
     pub yaml: bool,

@@ -6,18 +6,18 @@ use anyhow::Context as _;
 use muster_api::rest::{LiveHosts, LiveQueries, LiveQuery, LiveStatus};
 use serde::Serialize;
 
-use super::args::{Format, ListArgs, ShowArgs};
+use super::args::{JobFormat, ListArgs, ShowArgs};
 use super::summary::summary;
-use super::tally::Tally;
+use super::tally::AnswerTally;
 use super::{answers, duration, states};
 use crate::output::{self, printable};
-use crate::rest::{RestError, Server};
+use crate::rest::{RestClient, RestError};
 use crate::{documents, table};
 
 /// Characters of SQL that a list shows.
 const SQL_LENGTH: usize = 60;
 
-pub async fn list(server: &Server, args: ListArgs) -> anyhow::Result<()> {
+pub async fn list(server: &RestClient, args: ListArgs) -> anyhow::Result<()> {
     let status = if args.all { "all" } else { "open" };
     let found: LiveQueries = server.get(&format!("live_queries?status={status}")).await?;
     if args.format.is_wanted() {
@@ -58,7 +58,7 @@ fn shortened(sql: &str) -> String {
     }
 }
 
-pub async fn show(server: &Server, args: ShowArgs) -> anyhow::Result<()> {
+pub async fn show(server: &RestClient, args: ShowArgs) -> anyhow::Result<()> {
     let id = args.job.id;
     if let Some(state) = args.state {
         let path = format!("live_queries/{id}/hosts?state={}", states::name(state));
@@ -84,7 +84,7 @@ pub async fn show(server: &Server, args: ShowArgs) -> anyhow::Result<()> {
 }
 
 fn description(job: &LiveQuery) -> String {
-    let mut text = summary(job, &Tally::default());
+    let mut text = summary(job, &AnswerTally::default());
     let name = job.query_name.as_ref().map(|name| format!("{} = ", printable(name))).unwrap_or_default();
     let _ = writeln!(text, "Query:    {name}{}", printable(&job.query).replace('\n', "\n          "));
     let created = job.created_at.format("%Y-%m-%d %H:%M:%SZ");
@@ -95,7 +95,7 @@ fn description(job: &LiveQuery) -> String {
     text
 }
 
-pub async fn cancel(server: &Server, id: i64) -> anyhow::Result<()> {
+pub async fn cancel(server: &RestClient, id: i64) -> anyhow::Result<()> {
     let job = answers::cancel(server, id).await.map_err(|error| refusal(error, id))?;
     match job.status {
         LiveStatus::Cancelled => {
@@ -119,7 +119,7 @@ pub fn refusal(error: RestError, id: i64) -> anyhow::Error {
     }
 }
 
-fn print<T: Serialize>(items: &[T], format: Format) -> anyhow::Result<()> {
+fn print<T: Serialize>(items: &[T], format: JobFormat) -> anyhow::Result<()> {
     let mut text = String::new();
     for item in items {
         if format.json {
@@ -133,7 +133,7 @@ fn print<T: Serialize>(items: &[T], format: Format) -> anyhow::Result<()> {
     output::data(&text)
 }
 
-impl Format {
+impl JobFormat {
     /// Whether documents are wanted; tables otherwise.
     fn is_wanted(self) -> bool {
         self.yaml || self.json

@@ -3,13 +3,13 @@ use std::fmt::Write;
 use muster_api::rest::{LiveCost, LiveQuery, LiveStatus, Percentiles, TargetState};
 
 use super::states;
-use super::tally::Tally;
+use super::tally::AnswerTally;
 use crate::output::printable;
 
 const INDENT: &str = "                  ";
 
 /// Tells what became of every target: a line if all answered, and what else there is by groups.
-pub fn summary(job: &LiveQuery, tally: &Tally) -> String {
+pub fn summary(job: &LiveQuery, tally: &AnswerTally) -> String {
     let counts = &job.counts;
     let mut text = format!(
         "Live query {} {}: {} of {} targeted hosts answered\n",
@@ -80,7 +80,7 @@ fn meaning(state: TargetState) -> &'static str {
     }
 }
 
-fn failures(text: &mut String, tally: &Tally, count: u64) {
+fn failures(text: &mut String, tally: &AnswerTally, count: u64) {
     let mut failures: Vec<_> = tally.failures.iter().collect();
     failures.sort_by(|a, b| b.1.cmp(a.1).then(a.0.cmp(b.0)));
     for (message, hosts) in failures {
@@ -93,7 +93,7 @@ fn failures(text: &mut String, tally: &Tally, count: u64) {
     }
 }
 
-fn suspects(text: &mut String, tally: &Tally, count: u64) {
+fn suspects(text: &mut String, tally: &AnswerTally, count: u64) {
     if tally.suspects.is_empty() {
         return;
     }
@@ -144,7 +144,10 @@ mod tests {
     fn a_query_that_all_hosts_answered_takes_one_line() {
         let mut job = job(0, 0, 6, 6);
         job.status = LiveStatus::Complete;
-        assert_eq!(summary(&job, &Tally::default()), "Live query 7 is complete: 6 of 6 targeted hosts answered\n");
+        assert_eq!(
+            summary(&job, &AnswerTally::default()),
+            "Live query 7 is complete: 6 of 6 targeted hosts answered\n"
+        );
     }
 
     #[test]
@@ -159,7 +162,7 @@ mod tests {
             "memory_bytes": {"p50": 1024.0, "p95": 1_572_864.0, "max": 3e9},
         }))
         .unwrap();
-        let mut tally = Tally::default();
+        let mut tally = AnswerTally::default();
         for (host, message) in [("a", "near \"x\""), ("b", "no such table: y"), ("c", "no such table: y")] {
             tally.count(&answer(host, "failed", json!([]), Some(message)));
         }
@@ -189,7 +192,7 @@ mod tests {
         job.status = LiveStatus::Stopped;
         assert_eq!(ended(&job), "was stopped");
         job.stop_reason = Some("3 agents died".to_owned());
-        assert!(summary(&job, &Tally::default()).starts_with("Live query 7 was stopped (3 agents died): 6 of 6"));
+        assert!(summary(&job, &AnswerTally::default()).starts_with("Live query 7 was stopped (3 agents died): 6 of 6"));
         job.stop_reason = Some("stopped, because agents died".to_owned());
         assert_eq!(ended(&job), "was stopped, because agents died");
     }

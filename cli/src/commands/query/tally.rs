@@ -14,7 +14,7 @@ const MESSAGE_LENGTH: usize = 300;
 const NAMES: usize = 20;
 
 #[derive(Default)]
-pub struct Tally {
+pub struct AnswerTally {
     pub answered: u64,
     /// Failures by message.
     pub failures: HashMap<String, u64>,
@@ -23,7 +23,7 @@ pub struct Tally {
     pub suspects: Vec<String>,
 }
 
-impl Tally {
+impl AnswerTally {
     pub fn count(&mut self, answer: &LiveAnswer) {
         match answer.state {
             TargetState::Answered => self.answered += 1,
@@ -123,7 +123,7 @@ pub mod tests {
 
     #[test]
     fn messages_are_counted_within_a_bound() {
-        let mut tally = Tally::default();
+        let mut tally = AnswerTally::default();
         for index in 0..MESSAGES + 5 {
             let message = format!("message {index}");
             tally.count(&answer("h", "failed", json!([]), Some(&message)));

@@ -1,7 +1,7 @@
 use muster_api::rest::LiveAnswer;
 
 use super::spool::Spool;
-use super::{Emit, Writer};
+use super::{AnswerWriter, Emit};
 use crate::output::printable;
 
 /// Most that is kept until the columns are known.
@@ -12,18 +12,18 @@ const BLOCK: usize = 64 << 10;
 const FORMULA: [char; 8] = ['=', '+', '-', '@', '＝', '＋', '－', '＠'];
 
 /// Comma-separated values as in RFC 4180, that are safe to open in a spreadsheet.
-pub struct Csv {
+pub struct CsvWriter {
     spool: Spool,
     is_terminal: bool,
 }
 
-impl Csv {
+impl CsvWriter {
     pub fn new(is_terminal: bool) -> Self {
         Self { spool: Spool::new("csv", LIMIT), is_terminal }
     }
 }
 
-impl Writer for Csv {
+impl AnswerWriter for CsvWriter {
     fn answer(&mut self, answer: LiveAnswer, _emit: Emit<'_>) -> anyhow::Result<()> {
         self.spool.add(&answer)
     }

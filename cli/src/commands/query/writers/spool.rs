@@ -15,7 +15,7 @@ const MEMORY: usize = 8 << 20;
 /// There is more than a format can hold.
 #[derive(Debug, thiserror::Error)]
 #[error("the answers are larger than {limit_mib} MiB, which is too much for {format}")]
-pub struct Full {
+pub struct SpoolFull {
     format: &'static str,
     limit_mib: u64,
 }
@@ -37,7 +37,7 @@ impl Spool {
         Self { format, file, written: 0, limit, columns, indexes: HashMap::new() }
     }
 
-    /// Keeps an answer's rows. Fails with `Full` before it keeps more than it may.
+    /// Keeps an answer's rows. Fails with `SpoolFull` before it keeps more than it may.
     pub fn add(&mut self, answer: &LiveAnswer) -> anyhow::Result<()> {
         for row in &answer.rows {
             let mut kept = vec![answer.hostname.clone()];
@@ -51,7 +51,7 @@ impl Spool {
             let mut line = serde_json::to_vec(&kept).context("cannot keep a row")?;
             line.push(b'\n');
             if self.written + line.len() as u64 > self.limit {
-                return Err(Full { format: self.format, limit_mib: self.limit >> 20 }.into());
+                return Err(SpoolFull { format: self.format, limit_mib: self.limit >> 20 }.into());
             }
             self.written += line.len() as u64;
             self.file.write_all(&line).context("cannot keep rows in a temporary file")?;
@@ -102,7 +102,7 @@ mod tests {
         let mut spool = Spool::new("csv", 40);
         spool.add(&answer("a", "answered", json!([{"x": "1", "host_hostname": "forged"}]), None)).unwrap();
         let long = answer("b", "answered", json!([{"x": "2".repeat(40)}]), None);
-        assert!(spool.add(&long).unwrap_err().is::<Full>());
+        assert!(spool.add(&long).unwrap_err().is::<SpoolFull>());
         let rows: Vec<_> = spool.rows().unwrap().map(Result::unwrap).collect();
         assert_eq!(rows, [["a", "1"]]);
     }

@@ -1,7 +1,7 @@
 use muster_api::rest::LiveAnswer;
 
 use super::spool::Spool;
-use super::{Emit, Writer};
+use super::{AnswerWriter, Emit};
 use crate::commands::query::tally::error;
 use crate::output::printable;
 use crate::table;
@@ -10,20 +10,20 @@ use crate::table;
 const LIMIT: u64 = 32 << 20;
 
 /// A table for each host, when it answers.
-pub struct PerHost;
+pub struct HostTableWriter;
 
 /// One table of all hosts, at the end.
-pub struct All {
+pub struct TableWriter {
     spool: Spool,
 }
 
-impl All {
+impl TableWriter {
     pub fn new() -> Self {
         Self { spool: Spool::new("a table", LIMIT) }
     }
 }
 
-impl Writer for PerHost {
+impl AnswerWriter for HostTableWriter {
     fn answer(&mut self, answer: LiveAnswer, emit: Emit<'_>) -> anyhow::Result<()> {
         if answer.rows.is_empty() {
             // Failures are told elsewhere.
@@ -42,7 +42,7 @@ impl Writer for PerHost {
     }
 }
 
-impl Writer for All {
+impl AnswerWriter for TableWriter {
     fn answer(&mut self, answer: LiveAnswer, _emit: Emit<'_>) -> anyhow::Result<()> {
         self.spool.add(&answer)
     }
