@@ -7,6 +7,7 @@ mod tls;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Client, Method, Url};
 use serde::Serialize;
@@ -21,6 +22,9 @@ use crate::output;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Applying thousands of documents takes the server a while.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(300);
+
+/// Characters that are encoded in a path segment: all but the unreserved ones of RFC 3986.
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
 const HEALTH_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -124,15 +128,7 @@ fn fleet(path: &str) -> String {
 
 /// Makes one path segment of a name, whatever characters it has.
 pub fn segment(name: &str) -> String {
-    let mut encoded = String::with_capacity(name.len());
-    for byte in name.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {
-            encoded.push(char::from(byte));
-        } else {
-            encoded.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    encoded
+    utf8_percent_encode(name, RESERVED).to_string()
 }
 
 /// Accepts https anywhere, and http where nobody listens in or the operator said that it does not matter.

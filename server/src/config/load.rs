@@ -129,30 +129,14 @@ fn read_file(path: &Path, problems: &mut Vec<String>) -> BTreeMap<String, String
     found
 }
 
-/// Names the closest key when one differs by a letter or two.
+/// The closest key, if at most three letters differ.
 fn suggestion(keys: &[ConfigKey], dotted: &str) -> String {
     keys.iter()
-        .map(|key| (distance(&key.dotted(), dotted), key))
+        .map(|key| (strsim::levenshtein(&key.dotted(), dotted), key))
         .min_by_key(|(distance, _)| *distance)
         .filter(|(distance, _)| *distance <= 3)
         .map(|(_, key)| format!(" (did you mean {}?)", key.dotted()))
         .unwrap_or_default()
-}
-
-/// Edit distance.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, y) in b.iter().enumerate() {
-            let replaced = diagonal + usize::from(x != *y);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[b.len()]
 }
 
 #[cfg(test)]
