@@ -10,10 +10,10 @@ use crate::commands::{self, ClientSession};
 use crate::output::{self, StdoutClosed};
 use crate::rest::RestError;
 
-/// What an unknown command exits with; every other failure exits with 1.
+/// Exit code of an unknown command; every other failure exits with 1.
 const UNKNOWN_COMMAND: u8 = 3;
 
-/// Runs a command line and tells how it ended.
+/// Runs a command line and returns its exit code.
 pub fn run(args: impl Iterator<Item = OsString>) -> ExitCode {
     let cli = match Cli::try_parse_from(args) {
         Ok(cli) => cli,
@@ -33,7 +33,7 @@ pub fn run(args: impl Iterator<Item = OsString>) -> ExitCode {
 }
 
 fn start(cli: Cli) -> anyhow::Result<()> {
-    let runtime = tokio::runtime::Runtime::new().context("cannot start")?;
+    let runtime = tokio::runtime::Runtime::new().context("cannot start the async runtime")?;
     runtime.block_on(dispatch(cli))
 }
 
@@ -55,7 +55,7 @@ async fn dispatch(cli: Cli) -> anyhow::Result<()> {
     }
 }
 
-/// Shows help where it was asked for, and otherwise what is wrong with the command line.
+/// Prints help if it was requested, otherwise what is wrong with the command line.
 fn misused(error: &clap::Error) -> ExitCode {
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {

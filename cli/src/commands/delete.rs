@@ -6,7 +6,16 @@ use super::ClientSession;
 use super::send::{self, FileArgs, SpecOperation};
 use crate::output;
 
+const EXAMPLES: &str = "\
+Examples:
+  # Show what would be deleted
+  fleetctl delete -f old-packs.yml --dry-run
+
+  # Delete the queries, packs and labels of a directory
+  fleetctl delete -f old-packs/";
+
 #[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub struct Args {
     #[command(flatten)]
     files: FileArgs,
@@ -21,7 +30,7 @@ pub async fn run(session: &ClientSession, args: Args) -> anyhow::Result<()> {
     output::data(&render(&deleted))
 }
 
-/// Tells what was deleted, or would be, document by document.
+/// One line per document: what was deleted, or would be.
 fn render(deleted: &Applied) -> String {
     let deleting = if deleted.dry_run { "would've deleted" } else { "deleting" };
     let mut text = String::new();

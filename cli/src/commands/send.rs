@@ -1,4 +1,4 @@
-//! What `apply` and `delete` share: files full of documents, sent at once.
+//! Shared by `apply` and `delete`: read documents from files and send them in one request.
 
 use std::path::PathBuf;
 
@@ -13,15 +13,15 @@ const EXTENSIONS: [&str; 2] = ["yml", "yaml"];
 
 #[derive(clap::Args)]
 pub struct FileArgs {
-    /// File, folder, or - for standard input; may be given more than once
-    #[arg(short = 'f', value_name = "FILE", env = "FILENAME")]
+    /// YAML file, directory of YAML files, or - for standard input; can be repeated
+    #[arg(short = 'f', value_name = "FILE", env = "FILENAME", hide_env_values = true)]
     files: Vec<PathBuf>,
-    /// Show what would change, and change nothing
+    /// Show what would change without changing anything
     #[arg(long)]
     pub dry_run: bool,
 }
 
-/// What is to be done with documents.
+/// What the server does with the documents.
 #[derive(Clone, Copy)]
 pub enum SpecOperation {
     Apply,
@@ -45,10 +45,10 @@ impl SpecOperation {
 }
 
 impl FileArgs {
-    /// Reads all documents; `None`, and a word about it, if there are none.
+    /// Reads all documents. Prints a note and returns `None` if there are none.
     pub fn read(&self, deed: SpecOperation) -> anyhow::Result<Option<Documents>> {
         if self.files.is_empty() {
-            bail!("-f must be specified; name a YAML file, a folder of them, or - for standard input");
+            bail!("-f must be specified: a YAML file, a directory of YAML files, or - for standard input");
         }
         let mut documents = Documents::default();
         let mut problems = Vec::new();
@@ -68,7 +68,7 @@ impl FileArgs {
     }
 }
 
-/// Has the server do it with all documents or none. What it finds wrong or odd is shown where it was written.
+/// Sends all documents in one request; the server applies all of them or none. Prints warnings with their file and line.
 pub async fn send(
     server: &RestClient,
     deed: SpecOperation,
@@ -93,7 +93,7 @@ fn located(documents: &Documents, errors: &[FieldError]) -> Vec<DocumentProblem>
     documents.problems(&errors)
 }
 
-/// Shows problems, and sums them up: nothing was `done`.
+/// Prints all problems and returns an error that counts them and says that nothing was `done`.
 pub fn refused(problems: &[DocumentProblem], done: &str) -> anyhow::Error {
     for problem in problems {
         output::note(&problem.to_string());

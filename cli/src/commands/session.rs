@@ -6,7 +6,7 @@ use crate::contexts::{self, Contexts, ServerContext};
 use crate::output;
 use crate::rest::{RestClient, RestError};
 
-/// The chosen context, and the server it names.
+/// The selected context and its server.
 pub struct ClientSession {
     pub contexts: Contexts,
     debug: bool,
@@ -21,12 +21,12 @@ impl ClientSession {
         Ok(Self { contexts: Contexts::open(path, &globals.context)?, debug: globals.debug })
     }
 
-    /// The server, whether anyone is logged in or not.
+    /// A client without a session token.
     pub fn anonymous(&self) -> anyhow::Result<RestClient> {
         RestClient::new(&ServerContext { token: String::new(), ..self.contexts.current()? }, self.debug)
     }
 
-    /// The server, with a session that it accepts.
+    /// A client whose session the server accepts; prints a warning if the versions differ.
     pub async fn authenticated(&self) -> anyhow::Result<RestClient> {
         let context = self.contexts.current()?;
         let server = RestClient::new(&context, self.debug)?;
@@ -36,7 +36,7 @@ impl ClientSession {
         match server.get::<Version>("version").await {
             Ok(found) => compare_versions(&found.version),
             Err(RestError::NotFound(_)) => {
-                bail!("The Fleet instance is not set up yet; do it with: fleetctl setup")
+                bail!("The Fleet instance is not set up yet; set it up with: fleetctl setup")
             }
             Err(error) => return Err(error.into()),
         }

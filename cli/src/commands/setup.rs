@@ -8,17 +8,24 @@ use crate::rest::{RestClient, RestError};
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// The administrator's address; asked for if absent
-    #[arg(long, env = "EMAIL")]
+    /// Email address of the administrator; prompted for if not given
+    #[arg(long, env = "EMAIL", hide_env_values = true)]
     email: Option<String>,
-    /// The administrator's name; the email address if absent
-    #[arg(long, visible_alias = "username", env = "NAME")]
+    /// Name of the administrator [default: the email address]
+    #[arg(long, visible_alias = "username", env = "NAME", hide_env_values = true)]
     name: Option<String>,
-    /// At least 12 characters with a digit and a symbol; asked for twice if absent
+    /// Password: at least 12 characters with a digit and a symbol; prompted for if not given
     #[arg(long, env = "PASSWORD", hide_env_values = true)]
     password: Option<String>,
-    /// The organization's name
-    #[arg(long, env = "ORG_NAME", default_value = "")]
+    /// Name of the organization
+    #[arg(
+        long,
+        env = "ORG_NAME",
+        hide_env_values = true,
+        value_name = "NAME",
+        default_value = "",
+        hide_default_value = true
+    )]
     org_name: String,
 }
 
@@ -57,7 +64,7 @@ pub async fn set_up(server: &RestClient, body: &SetUp) -> anyhow::Result<SetUpDo
 fn ask_twice() -> anyhow::Result<String> {
     let password = ask_secret("Password: ")?;
     if ask_secret("Confirm Password: ")? != password {
-        bail!("the two passwords differ");
+        bail!("the passwords do not match");
     }
     Ok(password)
 }

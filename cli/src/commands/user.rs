@@ -10,44 +10,53 @@ use crate::output;
 
 #[derive(Subcommand)]
 pub enum Command {
-    /// Let someone log in
+    /// Create a user
     Create(UserCreateArgs),
-    /// Take someone's access away
+    /// Delete a user
     Delete(UserDeleteArgs),
 }
 
+const CREATE_EXAMPLES: &str = "\
+Examples:
+  # Create an observer; the password is prompted for
+  fleetctl user create --email ada@example.com --name 'Ada Example'
+
+  # Create an API-only user for a script and print its token
+  fleetctl user create --email ci@example.com --api-only --global-role maintainer";
+
 #[derive(clap::Args)]
+#[command(after_help = CREATE_EXAMPLES)]
 pub struct UserCreateArgs {
-    /// The address to log in with
+    /// Email address to log in with
     #[arg(long)]
     email: String,
-    /// The name that others see [default: the email address]
+    /// Display name [default: the email address]
     #[arg(long)]
     name: Option<String>,
-    /// At least 12 characters with a digit and a symbol; asked for twice if absent
+    /// Password: at least 12 characters with a digit and a symbol; prompted for if not given
     #[arg(long)]
     password: Option<String>,
-    /// What the user may do: observer, maintainer or admin
+    /// Role: observer, maintainer or admin
     #[arg(long, value_name = "ROLE", default_value = "observer")]
     global_role: String,
-    /// A user for programs, who cannot use the web pages
+    /// Create an API-only user and print its token
     #[arg(long)]
     api_only: bool,
-    /// A user without a password, who logs in by single sign-on
+    /// Create a user without a password who logs in through single sign-on
     #[arg(long)]
     sso: bool,
 }
 
 #[derive(clap::Args)]
 pub struct UserDeleteArgs {
-    /// The address the user logs in with
+    /// Email address of the user
     #[arg(long)]
     email: String,
 }
 
 #[derive(Deserialize)]
 struct CreatedUser {
-    /// Given to users for programs.
+    /// Only API-only users get one.
     token: Option<String>,
 }
 
@@ -116,7 +125,7 @@ async fn delete(session: &ClientSession, email: &str) -> anyhow::Result<()> {
     let server = session.authenticated().await?;
     let found: ListedUsers = server.get("users").await?;
     let Some(user) = found.users.iter().find(|user| user.email.eq_ignore_ascii_case(email)) else {
-        bail!("there is no user {email:?}; list who there is with: fleetctl get user_roles");
+        bail!("there is no user {email:?}; list users with: fleetctl get user_roles");
     };
     let _: Value = server.delete(&format!("users/{}", user.id)).await.context("Failed to delete user")?;
     output::line(&format!("[+] deleted user {:?}", user.email))

@@ -1,4 +1,4 @@
-//! YAML documents on disk: read with the location of every value, checked, and written back.
+//! Reads YAML documents with the location of every value, checks them, and writes documents.
 
 mod node;
 mod path;

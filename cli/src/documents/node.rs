@@ -2,7 +2,7 @@ use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 use serde_yaml::{Location, Spanned};
 
-/// A YAML value that knows where it was written.
+/// A YAML value with its location.
 #[derive(Debug, Clone)]
 pub struct YamlNode {
     pub at: Location,
@@ -43,7 +43,7 @@ impl YamlNode {
 
 impl<'de> Deserialize<'de> for YamlNode {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        // For aliases and merges `defined` is the text to correct, `referenced` only where it is used.
+        // For aliases and merges, `defined` is the text to correct and `referenced` only its use.
         let spanned = Spanned::<YamlData>::deserialize(deserializer)?;
         Ok(Self { at: spanned.defined, data: spanned.value })
     }

@@ -2,14 +2,14 @@ use serde_yaml::Location;
 
 use super::node::{YamlData, YamlNode};
 
-/// One step of a field path such as `spec.queries[0]["odd key"]`.
+/// One segment of a field path such as `spec.queries[0]["odd key"]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PathSegment {
     Key(String),
     Index(usize),
 }
 
-/// Splits a field path. What does not read as a path ends it.
+/// Splits a field path. Stops at text that is not a path.
 pub fn segments(path: &str) -> Vec<PathSegment> {
     let mut found = Vec::new();
     let mut rest = path;
@@ -29,7 +29,7 @@ pub fn segments(path: &str) -> Vec<PathSegment> {
     found
 }
 
-/// Reads `0]` or `"odd key"]`, and gives back what follows.
+/// Parses `0]` or `"odd key"]`; returns the segment and the rest.
 fn bracketed(inner: &str) -> Option<(PathSegment, &str)> {
     if inner.starts_with('"') {
         let mut strings = serde_json::Deserializer::from_str(inner).into_iter::<String>();
@@ -41,18 +41,18 @@ fn bracketed(inner: &str) -> Option<(PathSegment, &str)> {
     Some((PathSegment::Index(index.parse().ok()?), after))
 }
 
-/// Where a path leads, or the nearest location above it that was written.
+/// The target of a path, or its nearest ancestor in the file.
 #[derive(Debug)]
 pub struct PathTarget<'a> {
-    /// The key for entries of mappings, the item for members of sequences.
+    /// Location of the key for entries of mappings, of the item for sequences.
     pub at: Location,
-    /// What stands there.
+    /// The value.
     pub node: &'a YamlNode,
-    /// The part of the path that the file does not have.
+    /// The part of the path that is not in the file.
     pub missing: Option<String>,
 }
 
-/// Follows a path from a document's root.
+/// Follows a path from the root of a document.
 pub fn find<'a>(root: &'a YamlNode, path: &[PathSegment]) -> PathTarget<'a> {
     let mut at = root.at;
     let mut node = root;
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_path_ends_it() {
+    fn invalid_segments_end_the_path() {
         assert_eq!(segments("a[oops].b"), [key("a")]);
         assert_eq!(segments(r#"a["open"#), [key("a")]);
         assert_eq!(segments(""), []);

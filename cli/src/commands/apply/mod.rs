@@ -4,7 +4,19 @@ use super::ClientSession;
 use super::send::{self, FileArgs, SpecOperation};
 use crate::output;
 
+const EXAMPLES: &str = "\
+Examples:
+  # Apply all YAML files of a directory
+  fleetctl apply -f fleet-config/
+
+  # Show what would change
+  fleetctl apply -f packs.yml --dry-run
+
+  # Copy packs and their queries to another server
+  fleetctl get packs --with-queries --yaml | fleetctl apply --context other -f -";
+
 #[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub struct Args {
     #[command(flatten)]
     files: FileArgs,

@@ -1,28 +1,28 @@
-/// A pack file as agents parse it: lines that end in a backslash joined with the next, comment lines gone, the others
-/// trimmed.
+/// A pack file after the clean-up that agents do: lines that end in a backslash are joined with the next, comment lines
+/// are removed, other lines are trimmed.
 pub struct CleanText {
     pub text: String,
-    /// Where the first continuation stands that agents do not understand, because its line ends in CRLF.
+    /// Byte offset of the first line continuation before CRLF, which agents do not accept.
     pub crlf_continuation: Option<usize>,
     joined: ByteRuns,
     trimmed: ByteRuns,
 }
 
 impl CleanText {
-    /// Does what agents do, and in their order: a comment can so be continued, and a string can hold `//`.
+    /// Joins lines before it removes comments, as agents do: comments can be continued and strings can contain `//`.
     pub fn from(text: &str) -> Self {
         let (joined_text, joined, crlf_continuation) = join(text);
         let (text, trimmed) = trim(&joined_text);
         Self { text, crlf_continuation, joined, trimmed }
     }
 
-    /// Where a byte of the cleaned text stood.
+    /// Byte offset in the original text.
     pub fn origin(&self, offset: usize) -> usize {
         self.joined.origin(self.trimmed.origin(offset))
     }
 }
 
-/// Runs of bytes that stayed together, as (start now, start before).
+/// Runs of bytes that stayed together, as (new start, original start).
 #[derive(Default)]
 struct ByteRuns(Vec<(usize, usize)>);
 
@@ -33,7 +33,7 @@ impl ByteRuns {
     }
 }
 
-/// Deletes every backslash with the line end that follows.
+/// Removes every backslash that is followed by a line end, and the line end.
 fn join(text: &str) -> (String, ByteRuns, Option<usize>) {
     let mut joined = String::with_capacity(text.len());
     let mut runs = ByteRuns::default();
@@ -58,7 +58,7 @@ fn join(text: &str) -> (String, ByteRuns, Option<usize>) {
     (joined, runs, crlf)
 }
 
-/// Drops comment lines and trims the others.
+/// Removes comment lines and trims other lines.
 fn trim(text: &str) -> (String, ByteRuns) {
     let is_blank = |c| matches!(c, ' ' | '\t'..='\r');
     let mut trimmed = String::with_capacity(text.len());
@@ -80,7 +80,7 @@ fn trim(text: &str) -> (String, ByteRuns) {
 mod tests {
     use super::CleanText;
 
-    /// What stands where `part` of the cleaned text stood.
+    /// Offset of `part` of the cleaned text in the original text.
     fn origin(text: &str, part: &str) -> usize {
         let clean = CleanText::from(text);
         clean.origin(clean.text.find(part).unwrap())

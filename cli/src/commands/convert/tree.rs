@@ -4,14 +4,14 @@ use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-/// A position in the cleaned text: bytes from its start, and characters.
+/// A range of the cleaned text: byte offset and width in characters.
 #[derive(Debug, Clone, Copy)]
 pub struct Span {
     pub offset: usize,
     pub width: usize,
 }
 
-/// A JSON value that knows its position: that of the key for members of objects, its own otherwise.
+/// A JSON value with its position: that of the key for members of objects, otherwise its own.
 #[derive(Debug)]
 pub struct JsonNode {
     pub at: Span,
@@ -23,12 +23,12 @@ pub enum JsonData {
     /// Null, a boolean, a number or a string.
     Scalar(Value),
     Array(Vec<JsonNode>),
-    /// Members in the order written; a key may be there twice.
+    /// Members in source order; keys may repeat.
     Object(Vec<(String, JsonNode)>),
 }
 
 impl JsonNode {
-    /// Reads text that was found to be JSON, and of bounded depth.
+    /// Parses text that is known to be JSON of bounded depth.
     pub fn parse(text: &str) -> Result<Self, serde_json::Error> {
         Self::read(text, serde_json::from_str(text)?)
     }
@@ -56,17 +56,17 @@ impl JsonNode {
     }
 }
 
-/// Finds the key in front of a member's value, quotes included.
+/// The key before the value of a member, with its quotes.
 fn key_before(text: &str, value: usize) -> Span {
     let end = text[..value].rfind('"').map_or(value, |quote| quote + 1);
     let quotes = text[..end].rmatch_indices('"').map(|(at, _)| at).skip(1);
-    // Quotes inside of the key stand behind an odd number of backslashes.
+    // Quotes in the key are preceded by an odd number of backslashes.
     let is_escaped = |at: usize| text[..at].bytes().rev().take_while(|byte| *byte == b'\\').count() % 2 == 1;
     let offset = quotes.into_iter().find(|at| !is_escaped(*at)).unwrap_or(value);
     Span { offset, width: text[offset..end].chars().count() }
 }
 
-/// The members of an object, none lost.
+/// The members of an object, duplicates included.
 struct JsonMembers<'a>(Vec<(String, &'a RawValue)>);
 
 impl<'de> Deserialize<'de> for JsonMembers<'de> {

@@ -10,33 +10,44 @@ use clap::Subcommand;
 
 use super::ClientSession;
 
+pub const EXAMPLES: &str = "\
+Examples:
+  # List all hosts
+  fleetctl get hosts
+
+  # Show one host and explain which scheduled queries it runs
+  fleetctl get host web-1.example.com --why
+
+  # Export all packs with their queries
+  fleetctl get packs --with-queries --yaml > packs.yml";
+
 #[derive(Subcommand)]
 pub enum Resource {
-    /// Saved queries, or one of them
+    /// List saved queries or show one
     #[command(visible_aliases = ["query", "q"])]
     Queries(Args),
-    /// Packs, or one of them
+    /// List packs or show one
     #[command(visible_aliases = ["pack", "p"])]
     Packs(PackArgs),
-    /// Labels, or one of them
+    /// List labels or show one
     #[command(visible_aliases = ["label", "l"])]
     Labels(Args),
-    /// Hosts, or one of them by UUID, host name or identifier
+    /// List hosts or show one
     #[command(visible_aliases = ["host", "h"])]
     Hosts(HostArgs),
-    /// Secrets that agents may enroll with
+    /// Show the enroll secrets
     #[command(name = "enroll_secret", visible_aliases = ["enroll_secrets", "enroll-secret", "enroll-secrets"])]
     EnrollSecret(DocumentFormat),
-    /// What users may do
+    /// List users and their roles
     #[command(name = "user_roles", visible_aliases = ["user_role", "ur"])]
     UserRoles(DocumentFormat),
-    /// The server's configuration, as `apply` takes it
+    /// Show the server configuration
     Config(ConfigArgs),
 }
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// Show only this one, as YAML unless --json is given
+    /// Name of the object to show, as YAML unless --json is given
     name: Option<String>,
     #[command(flatten)]
     format: DocumentFormat,
@@ -44,11 +55,11 @@ pub struct Args {
 
 #[derive(clap::Args)]
 pub struct HostArgs {
-    /// Show only this one, as YAML unless --json is given
+    /// Host to show: UUID, host name or host identifier
     name: Option<String>,
     #[command(flatten)]
     format: DocumentFormat,
-    /// Show which scheduled queries the host runs, and why or why not
+    /// Explain for each scheduled query why the host runs it or not
     #[arg(long, requires = "name", conflicts_with_all = ["yaml", "json"])]
     why: bool,
 }
@@ -57,7 +68,7 @@ pub struct HostArgs {
 pub struct PackArgs {
     #[command(flatten)]
     args: Args,
-    /// Append the queries that the packs schedule
+    /// Also print the queries that the packs schedule
     #[arg(long)]
     with_queries: bool,
 }
@@ -66,14 +77,14 @@ pub struct PackArgs {
 pub struct ConfigArgs {
     #[command(flatten)]
     format: DocumentFormat,
-    /// Include what only the server's own configuration sets
+    /// Also print settings that come from the server's configuration file
     #[arg(long)]
     include_server_config: bool,
 }
 
 #[derive(Clone, Copy, clap::Args)]
 pub struct DocumentFormat {
-    /// Print YAML documents, which `apply` takes back
+    /// Print YAML documents that fleetctl apply accepts
     #[arg(long, conflicts_with = "json")]
     yaml: bool,
     /// Print one JSON object per line

@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::DocumentFormat;
 use crate::{documents, output};
 
-/// A document to print.
+/// A document to print: kind and spec.
 pub struct PrintedDocument {
     kind: &'static str,
     spec: Value,
@@ -14,7 +14,7 @@ pub struct PrintedDocument {
 
 impl PrintedDocument {
     pub fn new<T: Serialize>(kind: &'static str, spec: &T) -> anyhow::Result<Self> {
-        let spec = serde_json::to_value(spec).context("cannot print the answer")?;
+        let spec = serde_json::to_value(spec).context("cannot print the response")?;
         Ok(Self { kind, spec })
     }
 
@@ -37,7 +37,7 @@ pub fn items(items: &[PrintedDocument], format: DocumentFormat) -> anyhow::Resul
     for item in items {
         if format.json {
             let line = DocumentLine { kind: item.kind, api_version: API_VERSION, spec: &item.spec };
-            text.push_str(&serde_json::to_string(&line).context("cannot print the answer")?);
+            text.push_str(&serde_json::to_string(&line).context("cannot print the response")?);
             text.push('\n');
         } else {
             text.push_str(&documents::document(item.kind, &item.spec)?);
@@ -47,8 +47,8 @@ pub fn items(items: &[PrintedDocument], format: DocumentFormat) -> anyhow::Resul
 }
 
 impl DocumentFormat {
-    /// Whether documents are wanted; lists are tables otherwise.
-    pub fn is_documents(self, one_is_named: bool) -> bool {
-        self.yaml || self.json || one_is_named
+    /// Whether to print documents; otherwise lists are printed as tables.
+    pub fn is_documents(self, is_named: bool) -> bool {
+        self.yaml || self.json || is_named
     }
 }

@@ -5,7 +5,7 @@ use super::print::{self, PrintedDocument};
 use super::{ConfigArgs, DocumentFormat};
 use crate::rest::RestClient;
 
-/// What the server's own configuration sets, and `apply` cannot change.
+/// Keys that come from the server's configuration file; `apply` cannot change them.
 const SERVER_SIDE: [&str; 4] = ["license", "logging", "update_interval", "vulnerabilities"];
 
 pub async fn enroll_secret(server: &RestClient, format: DocumentFormat) -> anyhow::Result<()> {

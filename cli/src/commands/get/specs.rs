@@ -55,7 +55,7 @@ pub async fn packs(server: &RestClient, args: PackArgs) -> anyhow::Result<()> {
     output::data(&table::grid(&["name", "platform", "description", "disabled"], rows))
 }
 
-/// The saved queries that packs refer to.
+/// The saved queries that the packs schedule.
 async fn scheduled(server: &RestClient, packs: &[PackSpec]) -> anyhow::Result<Vec<QuerySpec>> {
     let names: HashSet<&str> =
         packs.iter().flat_map(|pack| &pack.queries).map(|scheduled| scheduled.query.as_str()).collect();

@@ -1,36 +1,12 @@
-use std::collections::BTreeMap;
-
-use muster_api::rest::Role;
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use muster_api::rest::{Role, UserRoles};
 
 use super::DocumentFormat;
 use super::print::{self, PrintedDocument};
 use crate::rest::RestClient;
 use crate::{output, table};
 
-/// `GET users/roles/spec`
-#[derive(Deserialize)]
-struct UserRolesEnvelope {
-    spec: UserRolesSpec,
-}
-
-#[derive(Serialize, Deserialize)]
-struct UserRolesSpec {
-    /// By email address.
-    roles: BTreeMap<String, UserRoleSpec>,
-}
-
-#[derive(Serialize, Deserialize)]
-struct UserRoleSpec {
-    global_role: Option<Role>,
-    /// Always empty: there are no teams.
-    #[serde(default)]
-    teams: Vec<Value>,
-}
-
 pub async fn user_roles(server: &RestClient, format: DocumentFormat) -> anyhow::Result<()> {
-    let found: UserRolesEnvelope = server.get("users/roles/spec").await?;
+    let found: UserRoles = server.get("users/roles/spec").await?;
     if format.is_documents(false) {
         return print::items(&[PrintedDocument::new("user_roles", &found.spec)?], format);
     }

@@ -7,18 +7,18 @@ use crate::rest::RestClient;
 
 /// The starter packs of docs/packs, as (name, text).
 const STARTER_PACKS: &[(&str, &str)] = &include!(concat!(env!("OUT_DIR"), "/starter_packs.rs"));
-/// Frequent queries, so that something is seen to happen at once.
+/// Frequent queries, so that results arrive within seconds.
 const HEARTBEAT: (&str, &str) = ("heartbeat.yml", include_str!("heartbeat.yml"));
 
-/// Applies the starter packs to a server that has no pack yet; what is there is the operator's. Says what was done.
+/// Applies the starter packs unless the server already has packs. Returns a message.
 pub async fn apply_starter_packs(server: &RestClient) -> anyhow::Result<String> {
     let found: SpecList<PackSpec> = server.get("spec/packs").await?;
     if !found.specs.is_empty() {
-        return Ok(format!("{} packs are there from before", found.specs.len()));
+        return Ok(format!("kept {} existing packs", found.specs.len()));
     }
     let applied = send::send(server, SpecOperation::Apply, &documents()?, false).await?;
     let count = |kind| count(&applied, kind);
-    Ok(format!("{} starter packs with {} queries applied", count(DocumentKind::Pack), count(DocumentKind::Query)))
+    Ok(format!("applied {} starter packs with {} queries", count(DocumentKind::Pack), count(DocumentKind::Query)))
 }
 
 fn documents() -> anyhow::Result<Documents> {

@@ -6,11 +6,11 @@ use crate::commands::login::log_in;
 use crate::contexts::{Contexts, DEFAULT_CONTEXT, ServerContext};
 use crate::rest::{RestClient, RestError};
 
-/// The administrator of every preview. Nothing but this machine can reach it.
+/// Credentials of every preview; its server listens on 127.0.0.1 only.
 pub const EMAIL: &str = "admin@example.com";
 pub const PASSWORD: &str = "preview1337#";
 
-/// Gets a session as the preview's administrator, who is made on the first run. The context file remembers it.
+/// Logs in as the administrator of the preview, who is created on the first run, and saves the session.
 pub async fn sign_in(server: &RestClient, address: &str, dir: &PreviewDir) -> anyhow::Result<RestClient> {
     let mut contexts = Contexts::open(dir.contexts(), DEFAULT_CONTEXT)?;
     let known = contexts.current()?;
@@ -29,14 +29,14 @@ pub async fn sign_in(server: &RestClient, address: &str, dir: &PreviewDir) -> an
     Ok(server.with_token(&token))
 }
 
-/// The token, if the server still accepts it.
+/// The token if the server still accepts it.
 async fn resume(server: &RestClient, token: &str) -> anyhow::Result<Option<String>> {
     if token.is_empty() {
         return Ok(None);
     }
     match server.with_token(token).get::<Me>("me").await {
         Ok(_) => Ok(Some(token.to_owned())),
-        // Another database than the one the token is from, or a session that has ended.
+        // The session has expired, or the database is a new one.
         Err(RestError::Unauthenticated | RestError::NotFound(_)) => Ok(None),
         Err(error) => Err(error.into()),
     }
@@ -58,10 +58,9 @@ async fn set_up_or_log_in(server: &RestClient, address: &str) -> anyhow::Result<
         Ok(done) => Ok(done.token),
         Err(RestError::NotFound(_)) => {
             let done = log_in(server, EMAIL, PASSWORD).await;
-            let done =
-                done.context("the preview's own account does not work; begin anew with: fleetctl preview reset")?;
+            let done = done.context("cannot log in to the preview; start over with: fleetctl preview reset")?;
             Ok(done.token)
         }
-        Err(error) => Err(error).context("cannot set the server up"),
+        Err(error) => Err(error).context("cannot set up the server"),
     }
 }

@@ -1,4 +1,4 @@
-//! Reads a live query's answers from the server, over as many connections as it takes.
+//! Reads the answers of a live query from the server; reconnects when the connection is lost.
 
 use std::time::{Duration, Instant};
 
@@ -11,30 +11,30 @@ use crate::rest::{LineStream, RestClient, RestError};
 
 const FIRST_DELAY: Duration = Duration::from_millis(250);
 const LONGEST_DELAY: Duration = Duration::from_secs(10);
-/// A connection that stood so long was a good one, whether or not there was something to say.
+/// A connection that lasted this long resets the retry state, even if no answer came over it.
 const GOOD_CONNECTION: Duration = Duration::from_secs(30);
 
 pub enum AnswerEvent {
     Answer(LiveAnswer),
-    /// The connection was lost, and is made again after a while.
-    Trouble(RestError, Duration),
-    /// There is nothing more to read.
+    /// The connection was lost; the next attempt follows after the delay.
+    Retry(RestError, Duration),
+    /// All answers were read.
     End,
     Failed(RestError),
 }
 
-/// What to read, and for how long to try.
+/// Reads answers from `cursor` on, until there are no more or the server is away for too long.
 pub struct AnswerReader {
     pub server: RestClient,
     pub id: i64,
     pub cursor: u64,
-    /// Whether to wait for answers that are still to come, until the live query is over.
+    /// Whether to wait for further answers until the live query ends.
     pub is_following: bool,
-    /// How long to go on without a sign of the server.
+    /// How long to retry while the server does not respond.
     pub patience: Duration,
 }
 
-/// Answers on their way. Reading ends when this is dropped.
+/// Answers as they arrive. Dropping it stops the reader.
 pub struct AnswerStream {
     events: Receiver<AnswerEvent>,
     task: JoinHandle<()>,
@@ -42,13 +42,13 @@ pub struct AnswerStream {
 
 impl AnswerStream {
     pub fn read(reading: AnswerReader) -> Self {
-        // One answer is on its way here while another is dealt with; more are left to the server.
+        // Buffers one answer while another is processed; backpressure leaves the rest on the server.
         let (sender, events) = mpsc::channel(1);
         let task = tokio::spawn(reading.run(sender));
         Self { events, task }
     }
 
-    /// What comes next. May be abandoned and called again.
+    /// The next event. Cancel safe.
     pub async fn next(&mut self) -> AnswerEvent {
         self.events.recv().await.unwrap_or(AnswerEvent::End)
     }
@@ -64,15 +64,15 @@ impl AnswerReader {
     async fn run(mut self, sender: Sender<AnswerEvent>) {
         let mut retries = RetryState::new(self.patience);
         let mut open: Option<(LineStream, Instant)> = None;
-        // Room is made before an answer is read, so that no two answers wait.
-        while let Ok(room) = sender.reserve().await {
+        // Reserves the slot before reading, so that at most one answer waits.
+        while let Ok(slot) = sender.reserve().await {
             let error = match self.step(&mut open).await {
                 Ok(Some(answer)) => {
                     retries = RetryState::new(self.patience);
-                    room.send(AnswerEvent::Answer(answer));
+                    slot.send(AnswerEvent::Answer(answer));
                     continue;
                 }
-                Ok(None) => return room.send(AnswerEvent::End),
+                Ok(None) => return slot.send(AnswerEvent::End),
                 Err(error) => error,
             };
             if open.take().is_some_and(|(_, since)| since.elapsed() >= GOOD_CONNECTION) {
@@ -80,15 +80,15 @@ impl AnswerReader {
             }
             match retries.next(&error) {
                 Some(delay) => {
-                    room.send(AnswerEvent::Trouble(error, delay));
+                    slot.send(AnswerEvent::Retry(error, delay));
                     sleep(delay).await;
                 }
-                None => return room.send(AnswerEvent::Failed(error)),
+                None => return slot.send(AnswerEvent::Failed(error)),
             }
         }
     }
 
-    /// Reads one answer. Nothing means that there are no more.
+    /// Reads one answer; `None` if there are no more.
     async fn step(&mut self, open: &mut Option<(LineStream, Instant)>) -> Result<Option<LiveAnswer>, RestError> {
         let lines = match open {
             Some((lines, _)) => lines,
@@ -101,11 +101,11 @@ impl AnswerReader {
         };
         if let Some(line) = lines.next().await? {
             let answer: LiveAnswer =
-                serde_json::from_slice(&line.bytes).map_err(|cause| lines.misunderstood(&line, cause))?;
+                serde_json::from_slice(&line.bytes).map_err(|cause| lines.unreadable_line(&line, cause))?;
             self.cursor = answer.cursor;
             return Ok(Some(answer));
         }
-        // Something between here and the server may have ended the answer.
+        // A proxy may have ended the response before the live query was over.
         if self.is_following && job(&self.server, self.id).await?.status == LiveStatus::Open {
             return Err(lines.ended_early());
         }
@@ -113,7 +113,7 @@ impl AnswerReader {
     }
 }
 
-/// How long it has been failing, and how long to wait before the next attempt.
+/// When the failures began, and how many attempts were made since.
 struct RetryState {
     patience: Duration,
     since: Option<Instant>,
@@ -125,7 +125,7 @@ impl RetryState {
         Self { patience, since: None, attempts: 0 }
     }
 
-    /// The wait before the next attempt; nothing when there is no point in another one.
+    /// The delay before the next attempt; `None` if the error is permanent or `patience` is used up.
     fn next(&mut self, error: &RestError) -> Option<Duration> {
         let asked_for = match error {
             RestError::Unreachable { .. } => Duration::ZERO,
@@ -142,7 +142,7 @@ impl RetryState {
     }
 }
 
-/// Asks as often as it takes for something that may be asked more than once.
+/// Repeats an idempotent request until it succeeds, fails permanently or `patience` is used up.
 pub async fn persist<T>(patience: Duration, ask: impl AsyncFn() -> Result<T, RestError>) -> Result<T, RestError> {
     let mut retries = RetryState::new(patience);
     loop {
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn waits_grow_to_a_bound_and_end() {
+    fn delays_grow_to_a_limit_and_end() {
         let mut retries = RetryState::new(Duration::from_secs(60));
         let waits: Vec<_> = (0..8).map(|_| retries.next(&unreachable()).unwrap().as_millis()).collect();
         assert_eq!(waits, [250, 500, 1000, 2000, 4000, 8000, 10_000, 10_000]);
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn what_will_not_pass_is_not_tried_again() {
+    fn permanent_errors_are_not_retried() {
         let mut retries = RetryState::new(Duration::from_secs(60));
         assert_eq!(retries.next(&RestError::Unauthenticated), None);
         assert_eq!(retries.next(&RestError::NotFound(String::new())), None);

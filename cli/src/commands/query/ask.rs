@@ -15,7 +15,7 @@ use crate::commands::ClientSession;
 use crate::output;
 use crate::rest::RestClient;
 
-/// Asks hosts, and shows what they answer.
+/// Starts a live query and prints its answers.
 pub async fn ask(session: &ClientSession, args: AskArgs) -> anyhow::Result<()> {
     let request = request(&args)?;
     let output = format(&args.watch)?;
@@ -29,7 +29,7 @@ pub async fn ask(session: &ClientSession, args: AskArgs) -> anyhow::Result<()> {
     watch(server, job, 0, &args.watch, output, !args.keep).run(&mut interrupts).await
 }
 
-/// Shows what hosts answer to a live query that was asked before. It goes on when nobody watches any more.
+/// Prints the answers of an existing live query. Exiting does not cancel it.
 pub async fn attach(session: &ClientSession, args: AttachArgs) -> anyhow::Result<()> {
     let output = format(&args.watch)?;
     let server = session.authenticated().await?;
@@ -43,7 +43,7 @@ fn detached(job: &LiveQuery, is_quiet: bool) -> anyhow::Result<()> {
     output::line(&job.id.to_string())?;
     if !is_quiet {
         let (id, hosts) = (job.id, job.counts.targets);
-        output::note(&format!("Live query {id} asks {hosts} hosts; attach to it with: fleetctl query attach {id}"));
+        output::note(&format!("Live query {id} targets {hosts} hosts; watch it with: fleetctl query attach {id}"));
     }
     Ok(())
 }
@@ -68,7 +68,7 @@ fn watch(
     }
 }
 
-/// The format that is wanted; `None` is a table per host.
+/// The requested output format; `None` means a table per host.
 fn format(args: &WatchArgs) -> anyhow::Result<Option<AnswerFormat>> {
     match (args.pretty, args.output) {
         (true, Some(_)) => bail!("--pretty and --output must not be provided together"),

@@ -1,4 +1,4 @@
-//! Live queries: asked now, as jobs on the server that this program watches.
+//! `fleetctl query`: starts and watches live queries, which run as jobs on the server.
 
 mod answers;
 mod args;

@@ -11,43 +11,43 @@ use super::answers::{self, AnswerEvent, AnswerReader, AnswerStream};
 use super::interrupts::Interrupts;
 use super::progress::{Screen, progress};
 use super::summary::{ended, summary};
-use super::tally::{AnswerTally, complaint, is_shown};
+use super::tally::{AnswerTally, is_shown, warning};
 use super::writers::{AnswerWriter, SpoolFull};
 use crate::output::StdoutClosed;
 use crate::rest::RestClient;
 
-/// How often the numbers are asked for.
+/// How often the counts are polled.
 const POLL: Duration = Duration::from_secs(1);
-/// How long a server may be away before it is given up.
+/// How long to retry while the server does not respond.
 const PATIENCE: Duration = Duration::from_secs(300);
-/// The same, when somebody wants to leave.
+/// The same after a timeout or an interrupt.
 const LAST_PATIENCE: Duration = Duration::from_secs(5);
 
-/// Shows a live query's answers until it is over, or there is a reason to leave.
+/// Prints the answers of a live query until it ends or fleetctl exits early.
 pub struct LiveQueryWatch {
     pub server: RestClient,
     pub job: LiveQuery,
     pub cursor: u64,
-    /// Leave when all online hosts are accounted for.
+    /// Exit when all online hosts have answered or failed.
     pub exit: bool,
     pub timeout: Option<Duration>,
-    /// Whether the live query ends when this program leaves early.
+    /// Whether to cancel the live query when fleetctl exits early.
     pub cancels: bool,
     pub writer: Box<dyn AnswerWriter>,
     pub screen: Screen,
 }
 
 enum EndReason {
-    Over,
-    OnlineHostsAreDone,
+    Ended,
+    OnlineHostsDone,
     Timeout,
     Interrupted,
 }
 
-/// A watch under way.
+/// State of a running watch.
 struct WatchRun {
     watch: LiveQueryWatch,
-    /// Whether answers are read from the first one on.
+    /// Whether answers are read from the first one.
     is_whole: bool,
     seen: HashSet<i64>,
     tally: AnswerTally,
@@ -65,7 +65,7 @@ impl LiveQueryWatch {
 }
 
 impl WatchRun {
-    /// Shows answers until there is a reason not to wait for more.
+    /// Prints answers until there is a reason to stop.
     async fn follow(&mut self, interrupts: &mut Interrupts) -> anyhow::Result<EndReason> {
         let mut answers = AnswerStream::read(self.reading(true, PATIENCE));
         let mut polled = poll(self.watch.server.clone(), self.watch.job.id);
@@ -75,10 +75,10 @@ impl WatchRun {
         loop {
             self.watch.screen.status(progress(&self.watch.job));
             if self.watch.job.status != LiveStatus::Open {
-                return Ok(EndReason::Over);
+                return Ok(EndReason::Ended);
             }
             if self.watch.exit && self.watch.job.online_waiting == 0 {
-                return Ok(EndReason::OnlineHostsAreDone);
+                return Ok(EndReason::OnlineHostsDone);
             }
             tokio::select! {
                 () = interrupts.requested() => return Ok(EndReason::Interrupted),
@@ -90,19 +90,19 @@ impl WatchRun {
                 }
                 event = answers.next() => {
                     if self.take(event)? {
-                        return Ok(EndReason::Over);
+                        return Ok(EndReason::Ended);
                     }
                 }
             }
         }
     }
 
-    /// Deals with what came from the server; returns whether it was the end.
+    /// Handles an event; returns whether it was the last one.
     fn take(&mut self, event: AnswerEvent) -> anyhow::Result<bool> {
         match event {
             AnswerEvent::Answer(answer) => self.show(answer)?,
-            AnswerEvent::Trouble(error, delay) => {
-                let text = format!("Error talking to server: {error}; trying again in {:.1} s", delay.as_secs_f64());
+            AnswerEvent::Retry(error, delay) => {
+                let text = format!("Error talking to server: {error}; retrying in {:.1} s", delay.as_secs_f64());
                 self.watch.screen.print(&text);
             }
             AnswerEvent::End => return Ok(true),
@@ -113,12 +113,12 @@ impl WatchRun {
 
     fn show(&mut self, answer: LiveAnswer) -> anyhow::Result<()> {
         let cursor = answer.cursor;
-        // What was shown before a connection was lost may come again.
+        // After a reconnect the server may repeat answers.
         if self.seen.insert(answer.host_id) {
             self.tally.count(&answer);
             let LiveQueryWatch { writer, screen, .. } = &mut self.watch;
-            if let Some(complaint) = complaint(&answer) {
-                screen.complain(&complaint);
+            if let Some(warning) = warning(&answer) {
+                screen.print_always(&warning);
             }
             if is_shown(&answer) {
                 writer.answer(answer, &mut |text| screen.data(text))?;
@@ -128,19 +128,21 @@ impl WatchRun {
         Ok(())
     }
 
-    /// Shows what is there still, and tells how it ended.
+    /// Prints the remaining answers and the summary.
     async fn end(mut self, reason: &EndReason, interrupts: &mut Interrupts) -> anyhow::Result<()> {
         let id = self.watch.job.id;
-        let early = (!matches!(reason, EndReason::Over)).then(|| progress(&self.watch.job));
+        let early = (!matches!(reason, EndReason::Ended)).then(|| progress(&self.watch.job));
         let mut failure = None;
         if early.is_some() && self.watch.cancels {
             if matches!(reason, EndReason::Interrupted) {
-                self.watch.screen.complain(&format!("Cancelling live query {id}; press Ctrl-C again to leave at once"));
+                self.watch
+                    .screen
+                    .print_always(&format!("Cancelling live query {id}; press Ctrl-C again to exit immediately"));
             }
             failure = self.cancel().await.err();
         }
         let patience = if early.is_some() { LAST_PATIENCE } else { PATIENCE };
-        // Who pressed Ctrl-C to get here sees what is there; once more ends the program.
+        // After a first Ctrl-C the remaining answers are still printed; a second one ends the process (see `Interrupts`).
         let is_asked = matches!(reason, EndReason::Interrupted);
         if let Err(error) = self.catch_up(patience, (!is_asked).then_some(interrupts)).await {
             return self.give_up(error).await;
@@ -156,7 +158,7 @@ impl WatchRun {
         failure.map_or_else(|| self.verdict(reason), Err)
     }
 
-    /// Reads what the server has, and does not wait for more.
+    /// Reads the answers that the server has without waiting for more.
     async fn catch_up(&mut self, patience: Duration, interrupts: Option<&mut Interrupts>) -> anyhow::Result<()> {
         let mut answers = AnswerStream::read(self.reading(false, patience));
         let interrupted = async {
@@ -182,22 +184,22 @@ impl WatchRun {
         let LiveQueryWatch { job, screen, cursor, .. } = &self.watch;
         screen.print(summary(job, &self.tally).trim_end());
         if job.status == LiveStatus::Open {
-            screen.print(&format!("Attach to it with: fleetctl query attach {} --cursor {cursor}", job.id));
+            screen.print(&format!("Resume with: fleetctl query attach {} --cursor {cursor}", job.id));
         } else if self.is_whole && job.counts.answered > self.tally.answered {
-            screen.complain(&format!(
+            screen.print_always(&format!(
                 "Warning: {} hosts answered, but only {} answers could be read",
                 job.counts.answered, self.tally.answered
             ));
         }
     }
 
-    /// Whether this counts as a success: an answer that somebody prevented does not.
+    /// An error if the query was interrupted, cancelled or stopped.
     fn verdict(&self, reason: &EndReason) -> anyhow::Result<()> {
         let job = &self.watch.job;
         let id = job.id;
         match (reason, job.status) {
             (EndReason::Interrupted, _) => Err(anyhow!("interrupted; live query {id} {}", ended(job))),
-            (EndReason::Over, LiveStatus::Cancelled | LiveStatus::Stopped) => {
+            (EndReason::Ended, LiveStatus::Cancelled | LiveStatus::Stopped) => {
                 Err(anyhow!("live query {id} {}", ended(job)))
             }
             _ => Ok(()),
@@ -208,11 +210,11 @@ impl WatchRun {
         let id = self.watch.job.id;
         let done = answers::persist(LAST_PATIENCE, async || answers::cancel(&self.watch.server, id).await).await;
         done.map(|_| ()).map_err(|error| {
-            anyhow!("live query {id} could not be cancelled: {error}; cancel it with: fleetctl query cancel {id}")
+            anyhow!("cannot cancel live query {id}: {error}; cancel it with: fleetctl query cancel {id}")
         })
     }
 
-    /// Ends after a failure with what is there, and says how to go on.
+    /// Ends after a failure: prints what was received and how to resume.
     async fn give_up(mut self, error: anyhow::Error) -> anyhow::Result<()> {
         let LiveQueryWatch { job, cursor, cancels, .. } = &self.watch;
         let (id, cursor) = (job.id, *cursor);
@@ -226,13 +228,13 @@ impl WatchRun {
         self.finish()?;
         self.watch.screen.end(last);
         let again = match error.is::<SpoolFull>() {
-            true => format!("what fits was printed; print all of it with: fleetctl query attach {id} --output ndjson"),
-            false => format!("read on with: fleetctl query attach {id} --cursor {cursor}"),
+            true => format!("output is incomplete; print all results with: fleetctl query attach {id} --output ndjson"),
+            false => format!("resume with: fleetctl query attach {id} --cursor {cursor}"),
         };
         Err(anyhow!("{error:#}; {again}"))
     }
 
-    /// Prints what the writer has kept.
+    /// Prints the rows that the writer holds.
     fn finish(&mut self) -> anyhow::Result<()> {
         let LiveQueryWatch { writer, screen, .. } = &mut self.watch;
         writer.finish(&mut |text| screen.data(text))
@@ -244,7 +246,7 @@ impl WatchRun {
     }
 }
 
-/// Asks for the numbers from time to time. A missed answer is no harm: reading tells when the server is away.
+/// Polls the counts. Errors are ignored: the reader of answers reports them.
 fn poll(server: RestClient, id: i64) -> Receiver<Option<LiveQuery>> {
     let (sender, polled) = watch::channel(None);
     tokio::spawn(async move {

@@ -6,10 +6,10 @@ use serde_json::Value;
 use super::{AnswerWriter, Emit, HOST_COLUMN};
 use crate::commands::query::tally::error;
 
-/// A JSON object per line.
+/// Prints one JSON object per line.
 pub struct NdjsonWriter;
 
-/// The same objects in one array.
+/// Prints the same objects as one JSON array.
 #[derive(Default)]
 pub struct JsonWriter {
     is_begun: bool,
@@ -63,5 +63,5 @@ fn object(mut answer: LiveAnswer) -> anyhow::Result<String> {
         truncated: answer.truncated,
         rows_sent: answer.rows_sent,
     };
-    serde_json::to_string(&object).context("cannot print the answer")
+    serde_json::to_string(&object).context("cannot print the response")
 }

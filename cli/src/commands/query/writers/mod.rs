@@ -1,4 +1,4 @@
-//! How answers are printed.
+//! Output formats of `fleetctl query`.
 
 mod csv;
 mod lines;
@@ -11,21 +11,21 @@ use serde_json::Value;
 use super::args::AnswerFormat;
 pub use spool::SpoolFull;
 
-/// Fleet's name for the column that says whose row it is.
+/// Column with the host name, named as in Fleet.
 const HOST_COLUMN: &str = "host_hostname";
 
-/// Where text goes, piece by piece.
+/// Receives the output piece by piece.
 pub type Emit<'a> = &'a mut dyn FnMut(&str) -> anyhow::Result<()>;
 
-/// Prints answers, each as it comes or all at the end.
+/// Prints answers, each when it arrives or all at the end.
 pub trait AnswerWriter {
     fn answer(&mut self, answer: LiveAnswer, emit: Emit<'_>) -> anyhow::Result<()>;
 
-    /// Prints what is left; nothing comes after.
+    /// Prints the rest; called once, after the last answer.
     fn finish(&mut self, emit: Emit<'_>) -> anyhow::Result<()>;
 }
 
-/// The writer for a format; `None` is a table per host.
+/// The writer of a format; `None` prints a table per host.
 pub fn writer(output: Option<AnswerFormat>, is_terminal: bool) -> Box<dyn AnswerWriter> {
     match output {
         None => Box::new(tables::HostTableWriter),
@@ -45,7 +45,7 @@ fn cell(value: &Value) -> String {
     }
 }
 
-/// A row's columns as sent, without the one that says whose row it is. Rows that are no objects have one column.
+/// Column names and cells of a row without the host column. A row that is not an object has the single column `value`.
 fn cells(row: &Value) -> Vec<(&str, String)> {
     match row.as_object() {
         Some(row) => {
@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn ndjson_is_that_of_fleet_with_errors() {
+    fn ndjson_is_as_in_fleet_with_errors_added() {
         assert_eq!(
             written(Some(AnswerFormat::Ndjson)),
             "{\"host\":\"a\",\"rows\":[{\"pid\":\"1\",\"name\":\"init\",\"host_hostname\":\"a\"},\
