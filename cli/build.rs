@@ -1,13 +1,13 @@
-//! Embeds the starter packs, so that `fleetctl preview` has them wherever it is installed.
+//! Embeds the starter packs, so that `fleetctl preview` does not depend on files beside it.
 
 use std::fmt::Write;
 use std::path::Path;
 use std::{env, fs};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let folder = Path::new(&env::var("CARGO_MANIFEST_DIR")?).join("../docs/packs");
-    println!("cargo::rerun-if-changed={}", folder.display());
-    let mut files = fs::read_dir(&folder)?.map(|entry| Ok(entry?.path())).collect::<std::io::Result<Vec<_>>>()?;
+    let directory = Path::new(&env::var("CARGO_MANIFEST_DIR")?).join("../docs/packs");
+    println!("cargo::rerun-if-changed={}", directory.display());
+    let mut files = fs::read_dir(&directory)?.map(|entry| Ok(entry?.path())).collect::<std::io::Result<Vec<_>>>()?;
     files.retain(|path| path.extension().is_some_and(|extension| extension == "yml"));
     files.sort();
     let mut list = String::from("[\n");

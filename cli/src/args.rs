@@ -6,7 +6,7 @@ use clap::{ArgAction, Args, Parser, Subcommand};
 use crate::commands::{apply, completion, config, convert, delete, get, login, preview, query, setup, user};
 use crate::contexts::DEFAULT_CONTEXT;
 
-/// Controls a Muster server: queries, packs, labels, configuration and hosts.
+/// Manage the queries, packs, labels, hosts and users of a Muster server
 #[derive(Parser)]
 #[command(name = "fleetctl", version = concat!("- version ", env!("CARGO_PKG_VERSION")))]
 #[command(arg_required_else_help = true)]
@@ -17,48 +17,48 @@ pub struct Cli {
     pub command: Command,
 }
 
-/// What every command takes, before or after its name.
+/// Options that every command accepts, before or after its name.
 #[derive(Args)]
 #[command(next_help_heading = "Global options")]
 pub struct Globals {
-    /// File that remembers servers and sessions [default: ~/.fleet/config]
-    #[arg(long, env = "CONFIG", global = true, value_name = "FILE")]
+    /// File that stores servers and sessions [default: ~/.fleet/config]
+    #[arg(long, env = "CONFIG", hide_env_values = true, global = true, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// Which server of that file to talk to
-    #[arg(long, env = "CONTEXT", global = true, default_value = DEFAULT_CONTEXT, value_name = "NAME")]
+    /// Context (server and session) to use from that file
+    #[arg(long, env = "CONTEXT", hide_env_values = true, global = true, default_value = DEFAULT_CONTEXT, value_name = "NAME")]
     pub context: String,
-    /// Show every request on standard error
-    #[arg(long, env = "DEBUG", global = true, action = ArgAction::SetTrue, value_parser = FalseyValueParser::new())]
+    /// Print every HTTP request to standard error
+    #[arg(long, env = "DEBUG", hide_env_values = true, global = true, action = ArgAction::SetTrue, value_parser = FalseyValueParser::new())]
     pub debug: bool,
 }
 
 #[derive(Subcommand)]
 pub enum Command {
-    /// Make the first administrator of a new server
+    /// Create the first administrator of a new server
     Setup(setup::Args),
-    /// Log in, and remember the session
+    /// Log in to a server and save the session
     Login(login::Args),
-    /// End the session
+    /// Log out and delete the saved session
     Logout,
-    /// Say which server to talk to
+    /// Set or show the server address and login settings
     #[command(subcommand, arg_required_else_help = true)]
     Config(config::Command),
-    /// Create and change what YAML files describe
+    /// Create or update objects from YAML files
     Apply(apply::Args),
-    /// Delete the queries, packs and labels that YAML files name
+    /// Delete the queries, packs and labels listed in YAML files
     Delete(delete::Args),
-    /// Make documents of osquery's pack files
+    /// Convert osquery pack files to YAML documents
     Convert(convert::Args),
-    /// Show what the server has
-    #[command(subcommand, arg_required_else_help = true)]
+    /// List or show queries, packs, labels, hosts and settings
+    #[command(subcommand, arg_required_else_help = true, after_help = get::EXAMPLES)]
     Get(get::Resource),
-    /// Let people and programs in, or keep them out
+    /// Manage users
     #[command(subcommand, arg_required_else_help = true)]
     User(user::Command),
-    /// Ask hosts now, and show their answers as they come
+    /// Run a live query and print the results as they arrive
     Query(query::Args),
-    /// Run a server with simulated hosts on this machine
+    /// Run a local server with simulated hosts
     Preview(preview::Args),
-    /// Print a script that completes command lines, as in: source <(fleetctl completion bash)
+    /// Print a shell completion script
     Completion(completion::Args),
 }

@@ -1,4 +1,4 @@
-//! The file that remembers servers and sessions.
+//! The file that stores servers and sessions, `~/.fleet/config`.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -15,12 +15,12 @@ pub const DEFAULT_CONTEXT: &str = "default";
 /// One server and the session on it.
 #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
-pub struct Context {
+pub struct ServerContext {
     pub address: String,
     pub email: String,
     pub token: String,
     pub tls_skip_verify: bool,
-    /// PEM file of the authorities to trust instead of the system's.
+    /// PEM file of CA certificates to trust instead of the system's.
     pub rootca: String,
     pub url_prefix: String,
     /// Sent with every request.
@@ -30,55 +30,55 @@ pub struct Context {
 
 #[derive(Clone, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-struct File {
-    contexts: BTreeMap<String, Context>,
+struct ContextFile {
+    contexts: BTreeMap<String, ServerContext>,
 }
 
-/// The context file, with one context chosen. Nothing is written before `save`.
+/// The context file with one context selected. Nothing is written before `save`.
 pub struct Contexts {
     path: PathBuf,
-    chosen: String,
-    file: File,
+    selected: String,
+    file: ContextFile,
 }
 
 impl Contexts {
-    /// Reads the file; one that does not exist yet is empty.
-    pub fn open(path: PathBuf, chosen: &str) -> anyhow::Result<Self> {
+    /// Reads the file; a missing file counts as empty.
+    pub fn open(path: PathBuf, selected: &str) -> anyhow::Result<Self> {
         let name = path.display().to_string();
         let file = match fs::read_to_string(&path) {
-            Ok(text) => documents::parse::<Option<File>>(&name, &text)
+            Ok(text) => documents::parse::<Option<ContextFile>>(&name, &text)
                 .map_err(|problem| anyhow!("{problem}"))?
                 .flatten()
                 .unwrap_or_default(),
-            Err(error) if error.kind() == ErrorKind::NotFound => File::default(),
+            Err(error) if error.kind() == ErrorKind::NotFound => ContextFile::default(),
             Err(error) => return Err(error).with_context(|| format!("cannot read {name}")),
         };
-        Ok(Self { path, chosen: chosen.to_owned(), file })
+        Ok(Self { path, selected: selected.to_owned(), file })
     }
 
-    pub fn chosen(&self) -> &str {
-        &self.chosen
+    pub fn selected(&self) -> &str {
+        &self.selected
     }
 
     pub fn is_known(&self) -> bool {
-        self.file.contexts.contains_key(&self.chosen)
+        self.file.contexts.contains_key(&self.selected)
     }
 
-    /// The chosen context; the default one always exists.
-    pub fn current(&self) -> anyhow::Result<Context> {
-        match self.file.contexts.get(&self.chosen) {
+    /// The selected context; the default context always exists.
+    pub fn current(&self) -> anyhow::Result<ServerContext> {
+        match self.file.contexts.get(&self.selected) {
             Some(context) => Ok(context.clone()),
-            None if self.chosen == DEFAULT_CONTEXT => Ok(Context::default()),
-            None => bail!("context {:?} is not found", self.chosen),
+            None if self.selected == DEFAULT_CONTEXT => Ok(ServerContext::default()),
+            None => bail!("context {:?} is not found", self.selected),
         }
     }
 
-    /// The chosen context, created if need be.
-    pub fn edit(&mut self) -> &mut Context {
-        self.file.contexts.entry(self.chosen.clone()).or_default()
+    /// The selected context, created if it does not exist.
+    pub fn edit(&mut self) -> &mut ServerContext {
+        self.file.contexts.entry(self.selected.clone()).or_default()
     }
 
-    /// Replaces the file in one step; nobody but the owner can read it.
+    /// Replaces the file atomically, readable only by its owner.
     pub fn save(&self) -> anyhow::Result<()> {
         let text = documents::to_yaml(&self.file)?;
         private_file::write(&self.path, &text).with_context(|| format!("cannot write {}", self.path.display()))
@@ -87,7 +87,7 @@ impl Contexts {
 
 /// `~/.fleet/config`
 pub fn default_path() -> anyhow::Result<PathBuf> {
-    let home = std::env::home_dir().context("no home directory is known; name the context file with --config")?;
+    let home = std::env::home_dir().context("cannot find the home directory; set the context file with --config")?;
     Ok(home.join(".fleet").join("config"))
 }
 
@@ -98,20 +98,20 @@ mod tests {
 
     use super::*;
 
-    fn open(path: &Path, chosen: &str) -> Contexts {
-        Contexts::open(path.to_path_buf(), chosen).unwrap()
+    fn open(path: &Path, selected: &str) -> Contexts {
+        Contexts::open(path.to_path_buf(), selected).unwrap()
     }
 
     #[test]
     fn a_context_survives_and_stays_private() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("deep/.fleet/config");
-        let wanted = Context {
+        let wanted = ServerContext {
             address: "https://fleet.example.com".to_owned(),
             token: "0123: on".to_owned(),
             tls_skip_verify: true,
             custom_headers: BTreeMap::from([("X-A".to_owned(), "null".to_owned())]),
-            ..Context::default()
+            ..ServerContext::default()
         };
         let mut contexts = open(&path, "other");
         *contexts.edit() = wanted.clone();
@@ -119,7 +119,7 @@ mod tests {
         contexts.save().unwrap();
 
         assert!(open(&path, "other").current().unwrap() == wanted);
-        assert!(open(&path, "default").current().unwrap() == Context::default());
+        assert!(open(&path, "default").current().unwrap() == ServerContext::default());
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
         assert_eq!((mode(&path), mode(path.parent().unwrap())), (0o600, 0o700));
         assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);

@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 
-/// The name that standard input goes by.
+/// Name that stands for standard input in messages.
 pub const STDIN: &str = "<stdin>";
 
-/// Reads all files named as (name, text); of folders those that end in one of `extensions`.
+/// Reads files as (name, text). Directories are read recursively for files with one of the `extensions`.
 pub fn read(named: &[PathBuf], extensions: &[&str]) -> anyhow::Result<Vec<(String, String)>> {
     let mut read = Vec::new();
     for path in named {
@@ -18,7 +18,7 @@ pub fn read(named: &[PathBuf], extensions: &[&str]) -> anyhow::Result<Vec<(Strin
         } else if path.is_dir() {
             let files = files_below(path, extensions)?;
             if files.is_empty() {
-                bail!("{} holds no .{} file", path.display(), extensions.join(" or ."));
+                bail!("{} contains no .{} file", path.display(), extensions.join(" or ."));
             }
             for file in &files {
                 read.push(file_text(file)?);
@@ -41,11 +41,11 @@ fn text(name: &str, bytes: Vec<u8>) -> anyhow::Result<String> {
     String::from_utf8(bytes).map_err(|error| {
         let valid = error.utf8_error().valid_up_to();
         let line = error.as_bytes()[..valid].iter().filter(|byte| **byte == b'\n').count() + 1;
-        anyhow::anyhow!("{name}:{line}: the text is not UTF-8; convert it, for example with iconv")
+        anyhow::anyhow!("{name}:{line}: not UTF-8; convert the file, for example with iconv")
     })
 }
 
-/// All such files under a folder in the order of their names; hidden entries and linked folders are left out.
+/// Files with one of the `extensions` below a directory, sorted by name. Skips hidden entries and linked directories.
 fn files_below(dir: &Path, extensions: &[&str]) -> anyhow::Result<Vec<PathBuf>> {
     let entries = fs::read_dir(dir).and_then(Iterator::collect::<Result<Vec<_>, _>>);
     let mut entries = entries.with_context(|| format!("cannot read {}", dir.display()))?;
@@ -73,7 +73,7 @@ mod tests {
     const YAML: [&str; 2] = ["yml", "yaml"];
 
     #[test]
-    fn folders_are_read_in_order() {
+    fn directories_are_read_in_order() {
         let dir = tempfile::tempdir().unwrap();
         for name in ["b.yml", "a/z.yaml", "a/b.yml", "c.txt", ".hidden.yml", "a/.git/x.yml"] {
             let path = dir.path().join(name);
@@ -87,13 +87,13 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_is_named() {
+    fn errors_name_the_file() {
         let dir = tempfile::tempdir().unwrap();
         let error = |path: PathBuf| format!("{:#}", read(&[path], &YAML).unwrap_err());
-        assert!(error(dir.path().to_path_buf()).ends_with("holds no .yml or .yaml file"));
+        assert!(error(dir.path().to_path_buf()).ends_with("contains no .yml or .yaml file"));
         assert!(error(dir.path().join("x.yml")).contains("x.yml: No such file"));
         let latin = dir.path().join("latin.yml");
         fs::write(&latin, b"a: 1\nb: \xe4\n").unwrap();
-        assert!(error(latin).contains("latin.yml:2: the text is not UTF-8"));
+        assert!(error(latin).contains("latin.yml:2: not UTF-8"));
     }
 }

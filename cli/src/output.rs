@@ -1,21 +1,21 @@
 use std::io::{self, Write};
 
-/// The reader of standard output went away: nothing is wrong, and nobody is left to tell.
+/// The reader of standard output closed the pipe. Not a failure: the program ends silently.
 #[derive(Debug, thiserror::Error)]
 #[error("standard output was closed")]
-pub struct Closed;
+pub struct StdoutClosed;
 
 #[derive(Debug, thiserror::Error)]
 #[error("cannot write to standard output")]
-struct Unwritable(#[source] io::Error);
+struct StdoutUnwritable(#[source] io::Error);
 
-/// Writes data to standard output, as it is.
+/// Writes data to standard output unchanged.
 pub fn data(text: &str) -> anyhow::Result<()> {
     let mut stdout = io::stdout().lock();
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
         Ok(()) => Ok(()),
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Err(Closed.into()),
-        Err(error) => Err(Unwritable(error).into()),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Err(StdoutClosed.into()),
+        Err(error) => Err(StdoutUnwritable(error).into()),
     }
 }
 
@@ -24,18 +24,18 @@ pub fn line(text: &str) -> anyhow::Result<()> {
     data(&format!("{text}\n"))
 }
 
-/// Tells the person at the terminal something; data goes elsewhere, so a lost line is no failure.
+/// Writes a line to standard error; failures are ignored.
 pub fn note(text: &str) {
     let _ = writeln!(io::stderr().lock(), "{text}");
 }
 
-/// Asks on standard error, without ending the line.
+/// Writes a question to standard error without a line end.
 pub fn prompt(text: &str) {
     let mut stderr = io::stderr().lock();
     let _ = stderr.write_all(text.as_bytes()).and_then(|()| stderr.flush());
 }
 
-/// Replaces characters that would drive the terminal; hosts choose their own names.
+/// Replaces control characters other than line feeds: hosts choose their names and could send terminal sequences.
 pub fn printable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() && c != '\n' { char::REPLACEMENT_CHARACTER } else { c }).collect()
 }
@@ -45,7 +45,7 @@ mod tests {
     use super::printable;
 
     #[test]
-    fn terminal_sequences_are_defused() {
+    fn terminal_sequences_are_replaced() {
         assert_eq!(printable("a\u{1b}[31mb\nc\u{7}"), "a\u{fffd}[31mb\nc\u{fffd}");
     }
 }

@@ -3,9 +3,9 @@ use std::io::{ErrorKind, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 
-/// Replaces a file in one step; nobody but the owner can read it, or a folder that is made for it.
+/// Replaces a file atomically. The file, and a directory created for it, are readable only by their owner.
 pub fn write(path: &Path, text: &str) -> std::io::Result<()> {
-    // A link stays a link: what it points at is replaced.
+    // A symbolic link stays; the file it points to is replaced.
     let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
     let dir = match path.parent() {
         Some(dir) if !dir.as_os_str().is_empty() => dir,
@@ -22,7 +22,7 @@ pub fn write(path: &Path, text: &str) -> std::io::Result<()> {
 }
 
 fn write_new(path: &Path, text: &str) -> std::io::Result<()> {
-    // One left behind by a killed process of the same number may be in the way.
+    // A killed process with the same ID may have left its file behind.
     match fs::remove_file(path) {
         Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
         _ => {}

@@ -6,14 +6,14 @@ use clap::Parser as _;
 use clap::error::ErrorKind;
 
 use crate::args::{Cli, Command};
-use crate::commands::{self, Session};
-use crate::output::{self, Closed};
+use crate::commands::{self, ClientSession};
+use crate::output::{self, StdoutClosed};
 use crate::rest::RestError;
 
-/// What an unknown command exits with; every other failure exits with 1.
+/// Exit code of an unknown command; every other failure exits with 1.
 const UNKNOWN_COMMAND: u8 = 3;
 
-/// Runs a command line and tells how it ended.
+/// Runs a command line and returns its exit code.
 pub fn run(args: impl Iterator<Item = OsString>) -> ExitCode {
     let cli = match Cli::try_parse_from(args) {
         Ok(cli) => cli,
@@ -21,7 +21,7 @@ pub fn run(args: impl Iterator<Item = OsString>) -> ExitCode {
     };
     match start(cli) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) if error.is::<Closed>() => ExitCode::SUCCESS,
+        Err(error) if error.is::<StdoutClosed>() => ExitCode::SUCCESS,
         Err(error) => {
             if let Some(RestError::Unauthenticated) = error.downcast_ref() {
                 output::note("Token invalid or session expired. Please log in with: fleetctl login");
@@ -33,29 +33,29 @@ pub fn run(args: impl Iterator<Item = OsString>) -> ExitCode {
 }
 
 fn start(cli: Cli) -> anyhow::Result<()> {
-    let runtime = tokio::runtime::Runtime::new().context("cannot start")?;
+    let runtime = tokio::runtime::Runtime::new().context("cannot start the async runtime")?;
     runtime.block_on(dispatch(cli))
 }
 
 async fn dispatch(cli: Cli) -> anyhow::Result<()> {
     let globals = &cli.globals;
     match cli.command {
-        Command::Setup(args) => commands::setup::run(&mut Session::open(globals)?, args).await,
-        Command::Login(args) => commands::login::run(&mut Session::open(globals)?, args).await,
-        Command::Logout => commands::logout::run(&mut Session::open(globals)?).await,
-        Command::Config(command) => commands::config::run(&mut Session::open(globals)?, command),
-        Command::Apply(args) => commands::apply::run(&Session::open(globals)?, args).await,
-        Command::Delete(args) => commands::delete::run(&Session::open(globals)?, args).await,
-        Command::Get(resource) => commands::get::run(&Session::open(globals)?, resource).await,
+        Command::Setup(args) => commands::setup::run(&mut ClientSession::open(globals)?, args).await,
+        Command::Login(args) => commands::login::run(&mut ClientSession::open(globals)?, args).await,
+        Command::Logout => commands::logout::run(&mut ClientSession::open(globals)?).await,
+        Command::Config(command) => commands::config::run(&mut ClientSession::open(globals)?, command),
+        Command::Apply(args) => commands::apply::run(&ClientSession::open(globals)?, args).await,
+        Command::Delete(args) => commands::delete::run(&ClientSession::open(globals)?, args).await,
+        Command::Get(resource) => commands::get::run(&ClientSession::open(globals)?, resource).await,
         Command::Convert(args) => commands::convert::run(&args),
-        Command::User(command) => commands::user::run(&Session::open(globals)?, command).await,
-        Command::Query(args) => commands::query::run(&Session::open(globals)?, args).await,
+        Command::User(command) => commands::user::run(&ClientSession::open(globals)?, command).await,
+        Command::Query(args) => commands::query::run(&ClientSession::open(globals)?, args).await,
         Command::Completion(args) => commands::completion::run(&args),
         Command::Preview(args) => commands::preview::run(args, globals.debug).await,
     }
 }
 
-/// Shows help where it was asked for, and otherwise what is wrong with the command line.
+/// Prints help if it was requested, otherwise what is wrong with the command line.
 fn misused(error: &clap::Error) -> ExitCode {
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {

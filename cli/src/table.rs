@@ -2,7 +2,7 @@ use comfy_table::{ContentArrangement, LineStyle, Table, presets};
 
 use crate::output::printable;
 
-/// Lays rows out as a grid: upper-cased header, a rule between all rows, nothing wrapped.
+/// Formats rows as a grid: upper-case header, rules between rows, no wrapping.
 pub fn grid(columns: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
     let rule = LineStyle::new('+', '-', '+', '+');
     let style = presets::ASCII_FULL.header_separator(rule).row_separator(rule);

@@ -52,7 +52,7 @@ spec:
     - secret: not-so-secret
 ";
 
-/// A server and a client that knows where it is.
+/// A server and a client whose context points to it.
 struct Console {
     fleetctl: Fleetctl,
     url: String,
@@ -60,7 +60,7 @@ struct Console {
 }
 
 impl Console {
-    /// A server nobody has set up yet.
+    /// A server without an administrator.
     async fn new() -> Self {
         let fleetctl = Fleetctl::new();
         let folder = fleetctl.path().join("server");
@@ -79,14 +79,14 @@ impl Console {
         console
     }
 
-    /// A server that is set up, and a client that is logged in.
+    /// A server that is set up and a client that is logged in.
     async fn set_up() -> Self {
         let console = Self::new().await;
         console.good(&SETUP);
         console
     }
 
-    /// Runs a command that must succeed, and tells what it printed.
+    /// Runs a command that must succeed; returns its standard output.
     fn good(&self, args: &[&str]) -> String {
         let run = self.fleetctl.run(args);
         assert_eq!(run.code, Some(0), "{args:?}: {run:?}");
@@ -100,7 +100,7 @@ impl Console {
         run
     }
 
-    /// Applies what comes from standard input.
+    /// Applies documents from standard input.
     fn apply(&self, documents: &str) -> Run {
         let mut command = self.fleetctl.command(&["apply", "-f", "-"]);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -128,7 +128,7 @@ async fn a_server_is_set_up_once_and_the_session_is_remembered() {
 }
 
 #[tokio::test]
-async fn who_logs_out_must_log_in_again() {
+async fn a_logout_ends_the_session() {
     let console = Console::set_up().await;
     assert_eq!(console.good(&["logout"]), "[+] Fleet logout successful and local token cleared!\n");
     assert!(console.bad(&["get", "hosts"]).stderr.contains("fleetctl login"));
@@ -140,7 +140,7 @@ async fn who_logs_out_must_log_in_again() {
 }
 
 #[tokio::test]
-async fn what_the_server_refuses_is_shown_where_it_was_written() {
+async fn errors_of_the_server_are_shown_with_their_location() {
     let console = Console::set_up().await;
     let bad = DOCUMENTS.replace("interval: 3600", "interval: 0").replace("[chosen, All Hosts]", "[chosen, Everybody]");
     console.fleetctl.write("packs.yml", &bad);
@@ -160,7 +160,7 @@ async fn what_the_server_refuses_is_shown_where_it_was_written() {
 }
 
 #[tokio::test]
-async fn a_misspelt_key_is_pointed_at() {
+async fn a_misspelt_key_is_underlined() {
     let console = Console::set_up().await;
     console.fleetctl.write("packs.yml", &DOCUMENTS.replace("snapshot: true", "snapshoot: true"));
     let run = console.bad(&["apply", "-f", "packs.yml"]);
@@ -188,7 +188,7 @@ async fn files_are_applied_and_applied_again() {
 }
 
 #[tokio::test]
-async fn what_is_got_applies_without_change() {
+async fn output_of_get_applies_without_changes() {
     let console = Console::set_up().await;
     assert_eq!(console.apply(DOCUMENTS).code, Some(0));
     for what in [
@@ -224,7 +224,7 @@ async fn hosts_are_listed_and_shown() {
     assert!(host.contains(&format!("hardware_serial: {}", identity.hardware.serial)), "{host}");
     assert!(console.bad(&["get", "host", "none"]).stderr.contains("none"));
 
-    // A label's members are given by the names people know.
+    // The members of a label are named by host name.
     let label =
         format!("kind: label\nspec:\n  name: chosen\n  label_membership_type: manual\n  hosts: [{}]\n", identity.fqdn);
     let run = console.apply(&label);
@@ -232,7 +232,7 @@ async fn hosts_are_listed_and_shown() {
     assert!(console.apply(&label).stdout.ends_with("no changes\n"));
 }
 
-/// Hosts that go on living until the test ends.
+/// Hosts that run until the returned sender is dropped.
 fn living(console: &Console, count: u32) -> tokio::sync::watch::Sender<bool> {
     let (stop, stopped) = tokio::sync::watch::channel(false);
     let trust = Trust::CaFile(console.fleetctl.path().join("server/tls/server.crt"));
@@ -248,7 +248,7 @@ fn living(console: &Console, count: u32) -> tokio::sync::watch::Sender<bool> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_whole_fleet_answers_a_question() {
+async fn all_hosts_answer_a_live_query() {
     const HOSTS: u32 = 9;
     let console = Console::set_up().await;
     assert_eq!(console.apply(DOCUMENTS).code, Some(0));

@@ -1,4 +1,4 @@
-//! The built program, as far as it gets without a server.
+//! The built program without a server.
 
 #![expect(clippy::unwrap_used, reason = "a step that fails is a failed test")]
 
@@ -10,7 +10,7 @@ use std::process::Stdio;
 use fleetctl::Fleetctl;
 
 #[test]
-fn the_version_is_told() {
+fn the_version_is_printed() {
     let run = Fleetctl::new().run(&["--version"]);
     assert_eq!(run.code, Some(0));
     assert_eq!(run.stdout, format!("fleetctl - version {}\n", env!("CARGO_PKG_VERSION")));
@@ -85,11 +85,11 @@ fn a_misspelt_key_of_the_context_file_is_named() {
     fleetctl.write("c.yml", "contexts:\n  default:\n    adress: https://x\n");
     let run = fleetctl.run(&["get", "hosts", "--config", "c.yml"]);
     assert_eq!(run.code, Some(1));
-    assert!(run.stderr.starts_with("Error: c.yml:3:5: unknown key \"adress\"; known are: address, "), "{run:?}");
+    assert!(run.stderr.starts_with("Error: c.yml:3:5: unknown key \"adress\"; expected one of: address, "), "{run:?}");
 }
 
 #[test]
-fn the_way_to_a_session_is_told() {
+fn errors_name_the_next_step_to_a_session() {
     let fleetctl = Fleetctl::new();
     let run = fleetctl.run(&["get", "hosts"]);
     assert_eq!(run.code, Some(1));
@@ -133,21 +133,23 @@ fn problems_of_all_files_are_shown_at_once() {
     assert_eq!(run.code, Some(1));
     assert_eq!(run.stdout, "");
     assert!(
-        run.stderr.starts_with("a.yml:4:3: the key \"name\" is already there; remove one of the two\n  4 |   name: b\n    |   ^^^^\nb.yml:3:"),
+        run.stderr.starts_with(
+            "a.yml:4:3: the key \"name\" is a duplicate; remove one of the two\n  4 |   name: b\n    |   ^^^^\nb.yml:3:"
+        ),
         "{run:?}"
     );
     assert!(run.stderr.ends_with("Error: 2 problems, nothing was applied\n"), "{run:?}");
 }
 
 #[test]
-fn applying_nothing_is_no_failure() {
+fn applying_nothing_succeeds() {
     let fleetctl = Fleetctl::new();
     let run = fleetctl.run(&["apply", "-f", "-"]);
     assert_eq!((run.code, run.stderr.as_str()), (Some(0), "no documents found, nothing to apply\n"));
 }
 
 #[test]
-fn a_closed_pipe_is_no_failure() {
+fn a_closed_pipe_is_not_a_failure() {
     let fleetctl = Fleetctl::new();
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
@@ -156,7 +158,7 @@ fn a_closed_pipe_is_no_failure() {
 }
 
 #[test]
-fn shells_learn_the_commands() {
+fn completion_scripts_list_the_commands() {
     let fleetctl = Fleetctl::new();
     for shell in ["bash", "fish", "zsh"] {
         let run = fleetctl.run(&["completion", shell]);

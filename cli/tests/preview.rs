@@ -1,4 +1,4 @@
-//! What `preview` does with its folder and its child, shown with scripts in the place of the server.
+//! The directory and the child process of `fleetctl preview`, with scripts in place of the server.
 
 #![expect(clippy::unwrap_used, reason = "a step that fails is a failed test")]
 
@@ -16,7 +16,7 @@ fn free_port() -> String {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string()
 }
 
-/// A shell script in the place of the server.
+/// A shell script in place of the server.
 fn server(fleetctl: &Fleetctl, script: &str) {
     fleetctl.write("muster", &format!("#!/bin/sh\n{script}\n"));
     fs::set_permissions(fleetctl.path().join("muster"), fs::Permissions::from_mode(0o755)).unwrap();
@@ -34,12 +34,12 @@ fn a_server_that_ends_is_quoted() {
     server(&fleetctl, "echo 'the database is too new'; exit 7");
     let run = Run::from(preview(&fleetctl, &free_port()).output().unwrap());
     assert_eq!(run.code, Some(1));
-    assert!(run.stderr.contains("Error: the server stopped by itself (exit status: 7)"), "{run:?}");
+    assert!(run.stderr.contains("Error: the server stopped unexpectedly (exit status: 7)"), "{run:?}");
     assert!(run.stderr.contains("preview/muster.log:\n  the database is too new\n"), "{run:?}");
 }
 
 #[test]
-fn a_signal_stops_the_server_in_order() {
+fn a_signal_stops_the_server_gracefully() {
     let fleetctl = Fleetctl::new();
     server(&fleetctl, "echo \"$@\" > arguments\ncat > /dev/null\necho drained > drained");
     let port = free_port();
@@ -51,7 +51,7 @@ fn a_signal_stops_the_server_in_order() {
     assert_eq!(line, "    waiting for the server\n");
 
     let again = fleetctl.run(&["preview", "--muster", "./muster"]);
-    let running = format!("Error: a preview is running in preview (process {})", child.id());
+    let running = format!("Error: a preview is already running in preview (process {})", child.id());
     assert!(again.stderr.starts_with(&running), "{again:?}");
     let reset = fleetctl.run(&["preview", "reset"]);
     assert!(reset.stderr.starts_with(&running), "{reset:?}");
@@ -60,7 +60,7 @@ fn a_signal_stops_the_server_in_order() {
     let mut rest = String::new();
     stderr.read_to_string(&mut rest).unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(0), "{rest}");
-    assert_eq!(rest, "The preview has stopped; start it again to go on where it was.\n");
+    assert_eq!(rest, "The preview has stopped; run fleetctl preview again to resume it.\n");
     assert!(fleetctl.path().join("drained").exists());
     let arguments = fs::read_to_string(fleetctl.path().join("arguments")).unwrap();
     assert!(arguments.starts_with(&format!("serve --server_address=127.0.0.1:{port} --sqlite_path ")), "{arguments}");
@@ -74,20 +74,20 @@ fn a_signal_stops_the_server_in_order() {
 fn a_port_in_use_and_a_missing_server_name_their_flags() {
     let fleetctl = Fleetctl::new();
     let run = fleetctl.run(&["preview", "--muster", "./muster"]);
-    assert_eq!(run.stderr, "Error: there is no server at ./muster; name it with --muster FILE\n");
+    assert_eq!(run.stderr, "Error: no server executable at ./muster; set its path with --muster FILE\n");
     server(&fleetctl, "exit 0");
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let run = Run::from(preview(&fleetctl, &taken.local_addr().unwrap().port().to_string()).output().unwrap());
     assert_eq!(run.code, Some(1));
-    assert!(run.stderr.ends_with("choose another one with --port\n"), "{run:?}");
+    assert!(run.stderr.ends_with("choose another with --port\n"), "{run:?}");
 }
 
 #[test]
-fn reset_spares_what_is_not_its_own() {
+fn reset_keeps_foreign_files() {
     let fleetctl = Fleetctl::new();
     fs::create_dir(fleetctl.path().join("other")).unwrap();
     fleetctl.write("other/letter.txt", "dear");
     let run = fleetctl.run(&["preview", "reset", "--dir", "other"]);
-    assert_eq!(run.stderr, "Error: other is not the folder of a preview; nothing was deleted\n");
+    assert_eq!(run.stderr, "Error: other is not a preview directory; nothing was deleted\n");
     assert!(fleetctl.path().join("other/letter.txt").exists());
 }

@@ -1,4 +1,4 @@
-//! What the preview promises, with the programs people run: a fleet that answers a question.
+//! `fleetctl preview` with the real server: all simulated hosts answer a live query.
 
 #![expect(clippy::unwrap_used, reason = "a step that fails is a failed test")]
 
@@ -18,10 +18,10 @@ use fleetctl::{Fleetctl, Run};
 
 const HOSTS: usize = 25;
 
-/// How long the preview may take to come up, or to go down, on a busy machine.
+/// How long the preview may take to start or stop on a busy machine.
 const DEADLINE: Duration = Duration::from_secs(120);
 
-/// The server's program: an example of this package, so that it is built whenever these tests are.
+/// Path of the server, which is an example of this package so that it is built with these tests.
 fn muster() -> PathBuf {
     let path = Path::new(env!("CARGO_BIN_EXE_fleetctl")).with_file_name("examples").join("muster");
     assert!(
@@ -31,7 +31,7 @@ fn muster() -> PathBuf {
     path
 }
 
-/// A preview, killed when it goes out of scope: the server ends when its input closes.
+/// A preview; killed when dropped. The server then ends because its standard input closes.
 struct Preview {
     child: Child,
     said: Receiver<String>,
@@ -68,7 +68,7 @@ impl Preview {
         }
     }
 
-    /// Ends it as Ctrl-C does.
+    /// Stops the preview with SIGINT, as Ctrl-C does.
     fn stop(mut self) {
         assert!(Command::new("kill").args(["-s", "INT", &self.child.id().to_string()]).status().unwrap().success());
         self.wait_for("The preview has stopped");
@@ -78,14 +78,14 @@ impl Preview {
 
 impl Drop for Preview {
     fn drop(&mut self) {
-        // It may have ended by itself.
+        // The process may have ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// Comma-separated values as RFC 4180 has them, to the letter: every line ends in CRLF, all have as many fields, quotes
-/// stand around whole fields and are doubled within.
+/// A strict RFC 4180 parser: lines end in CRLF and have the same number of fields; quotes surround whole fields and are
+/// doubled inside.
 fn strict_csv(text: &str) -> Vec<Vec<String>> {
     let (mut records, mut record, mut rest) = (Vec::new(), Vec::new(), text);
     while !rest.is_empty() {
@@ -135,7 +135,7 @@ fn ask(fleetctl: &Fleetctl, sql: &str, more: &[&str]) -> Run {
 fn every_host_of_a_preview_answers() {
     let fleetctl = Fleetctl::new();
     let preview = Preview::start(&fleetctl);
-    preview.wait_for("Ctrl-C stops it");
+    preview.wait_for("Press Ctrl-C to stop");
     let info = "select * from osquery_info";
 
     let run = ask(&fleetctl, info, &[]);
@@ -150,7 +150,7 @@ fn every_host_of_a_preview_answers() {
     assert!(table[0].iter().any(|column| column == "build_platform"), "{table:?}");
     assert_eq!(hosts_of(&table).len(), HOSTS);
 
-    // Text as files and command lines have it.
+    // Cells that need quoting or an apostrophe.
     let odd = "select 'a,b' as comma, 'say \"x\"' as quote, 'one' || char(10) || 'two' as line, \
                '=1+1' as formula, '@x' as at, '-1' as number, '+x' as plus, char(9) || '=1' as tab";
     let run = ask(&fleetctl, odd, &["--output", "csv"]);

@@ -1,4 +1,4 @@
-//! Live queries as the built program asks and watches them.
+//! `fleetctl query` as the built program runs it.
 
 #![expect(clippy::unwrap_used, reason = "a step that fails is a failed test")]
 
@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 const ASK: [&str; 4] = ["--labels", "All Hosts", "--query", "select 1 as x"];
 
-/// Runs `fleetctl query` against a server; `meanwhile` gets the number of the process.
+/// Runs `fleetctl query` against a server; `meanwhile` gets the process ID.
 fn query_while(server: &LiveServer, args: &[&str], meanwhile: impl FnOnce(u32)) -> Run {
     let fleetctl = Fleetctl::new();
     let context = format!("contexts:\n  default:\n    address: {}\n    token: t\n", server.address);
@@ -63,7 +63,7 @@ fn answered(id: i64, hostname: &str) -> Value {
     })
 }
 
-/// Three hosts that answer, one after the other; then the live query is `after`.
+/// Three hosts answer one after the other; then the live query becomes `after`.
 fn three_hosts(before: Value, after: Value) -> Script {
     let answers = vec![answered(1, "a"), answered(2, "b"), answered(3, "c")];
     Script { job: before, answers, after: Some(after), ..Script::default() }
@@ -114,13 +114,13 @@ fn exit_leaves_when_online_hosts_are_done() {
 }
 
 #[test]
-fn what_is_kept_goes_on() {
+fn keep_does_not_cancel() {
     let open = job("open", 3, json!({"targets": 4, "pending": 4}));
     let server =
         LiveServer::start(three_hosts(open, job("open", 3, json!({"targets": 4, "pending": 1, "answered": 3}))));
     let run = query(&server, &[&ASK[..], &["--exit", "--keep"]].concat());
     assert_eq!((run.code, run.stdout), (Some(0), three_lines()), "{}", run.stderr);
-    assert!(run.stderr.ends_with("Attach to it with: fleetctl query attach 7 --cursor 3\n"), "{}", run.stderr);
+    assert!(run.stderr.ends_with("Resume with: fleetctl query attach 7 --cursor 3\n"), "{}", run.stderr);
     assert!(!server.requests().iter().any(|request| request.ends_with("/cancel")));
 }
 
@@ -139,14 +139,14 @@ fn a_timeout_ends_the_query() {
 }
 
 #[test]
-fn a_lost_connection_is_made_again_where_it_was() {
+fn a_lost_connection_is_resumed() {
     let open = job("open", 3, json!({"targets": 3, "pending": 3}));
     let script = three_hosts(open, job("complete", 3, json!({"targets": 3, "answered": 3})));
     let server = LiveServer::start(Script { breaks_after: Some(2), ..script });
     let run = query(&server, &ASK);
     assert_eq!((run.code, run.stdout), (Some(0), three_lines()), "{}", run.stderr);
     assert!(run.stderr.contains("Error talking to server: cannot reach http://127.0.0.1"), "{}", run.stderr);
-    assert!(run.stderr.contains("; trying again in 0.2 s\n"), "{}", run.stderr);
+    assert!(run.stderr.contains("; retrying in 0.2 s\n"), "{}", run.stderr);
     assert!(run.stderr.ends_with("Live query 7 is complete: 3 of 3 targeted hosts answered\n"), "{}", run.stderr);
     let requests = server.requests();
     assert_eq!(
@@ -169,7 +169,7 @@ fn with_failures() -> Script {
 }
 
 #[test]
-fn failures_are_told_apart_from_empty_answers() {
+fn failures_differ_from_empty_answers() {
     let run = query(&LiveServer::start(with_failures()), &ASK);
     let failed = "{\"host\":\"b\",\"rows\":[],\"error\":\"no such table: x\"}\n";
     assert_eq!((run.code, run.stdout), (Some(0), line("a") + failed));
@@ -195,22 +195,22 @@ fn an_interrupt_cancels() {
         signal("INT", process);
     });
     assert_eq!((run.code, run.stdout), (Some(1), three_lines()));
-    assert!(run.stderr.contains("Cancelling live query 7; press Ctrl-C again to leave at once\n"), "{}", run.stderr);
+    assert!(run.stderr.contains("Cancelling live query 7; press Ctrl-C again to exit immediately\n"), "{}", run.stderr);
     assert!(run.stderr.ends_with("Error: interrupted; live query 7 was cancelled by a@b.c\n"), "{}", run.stderr);
 }
 
 #[test]
-fn watchers_come_and_go() {
+fn live_queries_can_be_detached_and_attached() {
     let open = job("open", 3, json!({"targets": 4, "pending": 1, "answered": 3}));
     let server = LiveServer::start(three_hosts(open.clone(), open));
     let run = query(&server, &[&ASK[..], &["--detach"]].concat());
     assert_eq!((run.code, run.stdout.as_str()), (Some(0), "7\n"));
-    assert_eq!(run.stderr, "Live query 7 asks 4 hosts; attach to it with: fleetctl query attach 7\n");
+    assert_eq!(run.stderr, "Live query 7 targets 4 hosts; watch it with: fleetctl query attach 7\n");
     let run = query(&server, &["attach", "7", "--cursor", "2", "--exit"]);
     assert_eq!((run.code, run.stdout), (Some(0), line("c")), "{}", run.stderr);
     assert!(!server.requests().iter().any(|request| request.ends_with("/cancel")));
     let run = query(&server, &["attach", "8"]);
-    assert_eq!(run.stderr, "Error: there is no live query 8; list what there is with: fleetctl query list --all\n");
+    assert_eq!(run.stderr, "Error: there is no live query 8; list live queries with: fleetctl query list --all\n");
 }
 
 #[test]
@@ -248,7 +248,7 @@ fn skipped_hosts_are_counted_and_not_shown() {
     assert_eq!(server.asked()["discovery"], "select 2");
     assert!(run.stderr.contains(" 100% responded (100% online) | 4/4 targeted hosts"), "{}", run.stderr);
     assert!(
-        run.stderr.contains("skipped       1 (the discovery query found nothing) fleetctl query show 7"),
+        run.stderr.contains("skipped       1 (the discovery query returned no rows) fleetctl query show 7"),
         "{}",
         run.stderr
     );
@@ -256,7 +256,7 @@ fn skipped_hosts_are_counted_and_not_shown() {
 }
 
 #[test]
-fn refusals_name_flags() {
+fn errors_of_the_server_name_flags() {
     let errors = json!([
         {"name": "targets.hosts[0]", "reason": "no host is called \"nobody\""},
         {"name": "query", "reason": "near \"selec\": syntax error"},
@@ -273,7 +273,7 @@ fn refusals_name_flags() {
 }
 
 #[test]
-fn the_environment_gives_flags_but_does_not_hide_subcommands() {
+fn the_environment_sets_flags_but_does_not_hide_subcommands() {
     let fleetctl = Fleetctl::new();
     let run = fleetctl.run(&["query"]);
     assert_eq!(run.stderr, "Error: No hosts or labels targeted. Please provide either --hosts or --labels.\n");

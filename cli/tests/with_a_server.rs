@@ -1,4 +1,4 @@
-//! What is sent to a server and made of its answers, shown with canned ones.
+//! Requests to a server and the output made of its responses, with canned responses.
 
 #![expect(clippy::unwrap_used, reason = "a step that fails is a failed test")]
 
@@ -15,7 +15,7 @@ fn json(text: &str) -> Value {
 }
 
 #[test]
-fn warnings_of_an_apply_are_shown_where_they_were_written() {
+fn warnings_of_an_apply_are_shown_with_their_location() {
     let fleetctl = Fleetctl::new();
     fleetctl.write(
         "c.yml",
@@ -66,7 +66,7 @@ fn documents_are_deleted() {
 }
 
 #[test]
-fn what_cannot_be_deleted_is_shown_where_it_was_written() {
+fn documents_that_cannot_be_deleted_are_shown_with_their_location() {
     let fleetctl = Fleetctl::new();
     fleetctl.write("d.yml", "kind: label\nspec:\n  name: All Hosts\n");
     let answer = json!({"message": "Validation Failed", "errors": [
@@ -122,12 +122,12 @@ fn users_are_created() {
     let unknown = "Error: 'boss' is not a valid global role; roles are observer, maintainer and admin\n";
     assert_eq!(stderr(&["--global-role", "boss"]), unknown);
     assert_eq!(stderr(&["--sso", "--password", "p"]), "Error: Password may not be provided for SSO users.\n");
-    assert!(stderr(&[]).starts_with("Error: cannot ask for a password without a terminal"));
+    assert!(stderr(&[]).starts_with("Error: cannot prompt for a password without a terminal"));
     assert!(server.asked().is_empty());
 }
 
 #[test]
-fn refused_users_are_explained() {
+fn errors_of_user_create_are_shown() {
     let fleetctl = Fleetctl::new();
     let answer = r#"{"message":"Validation Failed","errors":[{"name":"password","reason":"is too short"}]}"#;
     let _server = Canned::start(&fleetctl, &[("POST users/admin", 422, answer)]);
@@ -195,7 +195,7 @@ fn observers_see_a_host_without_what_it_runs() {
     let _server = Canned::start(&fleetctl, &answers);
     let run = fleetctl.run(&["get", "host", "x", "--json"]);
     assert_eq!((run.code, json(&run.stdout)["spec"].clone()), (Some(0), json(HOST)["host"].clone()), "{run:?}");
-    let note = "what the host runs is left out: your role does not allow this (forbidden); ask an administrator\n";
+    let note = "effective configuration and schedule are not shown: your role does not allow this (forbidden); ask an administrator\n";
     assert_eq!(run.stderr, note);
     let run = fleetctl.run(&["get", "host", "x", "--why"]);
     assert_eq!((run.code, run.stdout.as_str()), (Some(1), ""), "{run:?}");

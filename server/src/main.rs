@@ -20,74 +20,94 @@ fn main() -> ExitCode {
     }
 }
 
+const SERVE_NOTES: &str = "\
+Settings are read from defaults, the YAML file, FLEET_* environment variables and flags; later ones win.
+
+Examples:
+  # Run with the embedded database in the current directory
+  muster serve
+
+  # Run with a configuration file and debug messages
+  muster serve --config /etc/muster.yml --logging_debug";
+
+const MIGRATE_EXAMPLES: &str = "\
+Examples:
+  # Copy to the database named by the mysql settings
+  muster migrate-data --config /etc/muster.yml --from sqlite:muster.db --to mysql:
+
+  # Copy to another database
+  muster migrate-data --from sqlite:muster.db --to mysql:db.example.com:3306/fleet";
+
 fn command() -> Command {
-    let settings = |command: Command| {
-        let command = command.arg(
-            Arg::new("config")
-                .long("config")
-                .short('c')
-                .env("FLEET_CONFIG")
-                .value_name("FILE")
-                .value_parser(clap::value_parser!(PathBuf))
-                .help("YAML file with settings"),
-        );
-        Config::keys().into_iter().fold(command, |command, key| {
-            let flag = Arg::new(key.flag()).long(key.flag()).value_name("VALUE").help(format!(
-                "{} [default: {}] [env: {}]",
-                key.help,
-                key.default,
-                key.variable()
-            ));
-            command.arg(if key.is_switch { flag.num_args(0..=1).default_missing_value("true") } else { flag })
-        })
-    };
     Command::new("muster")
-        .about("Management server for osquery")
+        .about("Management server for osquery agents")
         .version(VERSION)
         .subcommand_required(true)
         .arg_required_else_help(true)
-        .subcommand(settings(
-            Command::new("serve").about("Run the server").arg(
+        .subcommand(with_settings(
+            Command::new("serve").about("Run the server").after_help(SERVE_NOTES).arg(
                 Arg::new("until-stdin-closes")
                     .long("until-stdin-closes")
                     .action(ArgAction::SetTrue)
-                    .help("Also stop when standard input ends, as when the program that started it goes away"),
+                    .help("Stop when standard input closes, for example when the parent process ends"),
             ),
         ))
         .subcommand(
-            Command::new("prepare").about("Get ready to run the server").subcommand_required(true).subcommand(
-                settings(
-                    Command::new("db").about("Bring the database up to date; safe to run again").arg(
-                        Arg::new("no-prompt")
-                            .long("no-prompt")
-                            .action(ArgAction::SetTrue)
-                            .help("Do not ask anything, which it never does"),
-                    ),
+            Command::new("prepare").about("Prepare the database").subcommand_required(true).subcommand(with_settings(
+                Command::new("db").about("Create or migrate the database schema; safe to repeat").arg(
+                    Arg::new("no-prompt")
+                        .long("no-prompt")
+                        .action(ArgAction::SetTrue)
+                        .help("No effect (accepted for Fleet): there are no prompts"),
                 ),
-            ),
+            )),
         )
-        .subcommand(settings(
+        .subcommand(with_settings(
             Command::new("migrate-data")
-                .about("Copy the embedded database to MySQL or MariaDB; can be run again after an interruption")
+                .about("Copy the embedded database to MySQL or MariaDB; safe to repeat after an interruption")
+                .after_help(MIGRATE_EXAMPLES)
                 .arg(
                     Arg::new("from")
                         .long("from")
                         .required(true)
                         .value_name("sqlite:FILE")
-                        .help("The database of a server that has been stopped"),
+                        .help("Database file of a stopped server"),
                 )
-                .arg(Arg::new("to").long("to").required(true).value_name("mysql:[HOST:PORT/DATABASE]").help(
-                    "An empty database; what is not said here, such as the password, is taken from the mysql settings",
-                )),
+                .arg(
+                    Arg::new("to").long("to").required(true).value_name("mysql:[HOST:PORT/DATABASE]").help(
+                        "Empty target database; other options, such as the password, come from the mysql settings",
+                    ),
+                ),
         ))
         .subcommand(
             Command::new("config")
-                .about("Look at settings")
+                .about("Check or list settings")
                 .subcommand_required(true)
-                .subcommand(settings(Command::new("check").about("Read all settings and say what is wrong with them")))
-                .subcommand(Command::new("keys").about("List every setting with its default, as a Markdown table")),
+                .subcommand(with_settings(Command::new("check").about("Check all settings and report problems")))
+                .subcommand(Command::new("keys").about("List all settings with their defaults as a Markdown table")),
         )
         .subcommand(Command::new("version").about("Print the version"))
+}
+
+/// Adds `--config` and a flag for every setting, grouped by section.
+fn with_settings(command: Command) -> Command {
+    let file = Arg::new("config")
+        .long("config")
+        .short('c')
+        .env("FLEET_CONFIG")
+        .hide_env_values(true)
+        .value_name("FILE")
+        .value_parser(clap::value_parser!(PathBuf))
+        .help("YAML configuration file");
+    Config::keys().into_iter().fold(command.arg(file).next_line_help(true), |command, key| {
+        let default = if key.default.is_empty() { String::new() } else { format!(" [default: {}]", key.default) };
+        let flag = Arg::new(key.flag())
+            .long(key.flag())
+            .value_name(if key.name == "address" { "HOST:PORT" } else { key.value_name })
+            .help_heading(format!("{} settings", key.section))
+            .help(format!("{}{default} [env: {}]", key.help.trim_end_matches('.'), key.variable()));
+        command.arg(if key.is_switch { flag.num_args(0..=1).default_missing_value("true") } else { flag })
+    })
 }
 
 fn run(matches: &ArgMatches) -> Result<()> {
@@ -101,7 +121,7 @@ fn run(matches: &ArgMatches) -> Result<()> {
         Some(("config", matches)) => match matches.subcommand() {
             Some(("check", matches)) => {
                 load(matches)?;
-                print("The configuration is fine.\n")
+                print("The configuration is valid.\n")
             }
             _ => print(&config::describe()),
         },
@@ -136,7 +156,7 @@ fn copy_data(mut config: Config, matches: &ArgMatches) -> Result<()> {
         bail!("--to expects mysql: or mysql:HOST:PORT/DATABASE");
     }
     if !config.mysql.is_on() {
-        bail!("set mysql.address, or name the database as --to mysql:HOST:PORT/DATABASE");
+        bail!("set mysql.address, or specify the database with --to mysql:HOST:PORT/DATABASE");
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let copied = runtime.block_on(migrate_data(&config, |table| eprintln!("Copied {table}")))?;
@@ -162,7 +182,7 @@ fn serve_until_stopped(config: Config, until_stdin_closes: bool) -> Result<()> {
 
 fn stop_when_stdin_closes(lifecycle: Lifecycle) {
     std::thread::spawn(move || {
-        // Whatever is written there means nothing; only its end does.
+        // The content is ignored; only the end of the stream matters.
         let _ = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());
         lifecycle.stop();
     });

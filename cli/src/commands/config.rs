@@ -1,44 +1,48 @@
 use clap::builder::BoolishValueParser;
 use clap::{CommandFactory as _, Subcommand, ValueEnum};
 
-use super::Session;
+use super::ClientSession;
 use crate::args::Cli;
-use crate::contexts::Context;
+use crate::contexts::ServerContext;
 use crate::output;
 use crate::rest::check_address;
 
 #[derive(Subcommand)]
 pub enum Command {
-    /// Change keys of a context, creating it if need be
-    Set(Box<Set>),
-    /// Show a key of a context
-    Get { key: Key },
+    /// Set keys of a context; create the context if it does not exist
+    Set(Box<ConfigSetArgs>),
+    /// Print a key of a context
+    Get {
+        /// Key to print
+        key: ContextKey,
+    },
 }
 
 #[derive(clap::Args)]
-pub struct Set {
-    /// Where the server is, such as https://localhost:8080
-    #[arg(long, env = "ADDRESS", value_name = "URL")]
+pub struct ConfigSetArgs {
+    /// URL of the server, such as https://localhost:8080
+    #[arg(long, env = "ADDRESS", hide_env_values = true, value_name = "URL")]
     address: Option<String>,
-    #[arg(long, env = "EMAIL")]
+    /// Email address of the user
+    #[arg(long, env = "EMAIL", hide_env_values = true)]
     email: Option<String>,
     /// Session or API token
     #[arg(long, env = "TOKEN", hide_env_values = true)]
     token: Option<String>,
-    /// Believe any certificate
-    #[arg(long, env = "INSECURE", value_name = "BOOL", num_args = 0..=1, require_equals = true,
+    /// Accept any TLS certificate; insecure
+    #[arg(long, env = "INSECURE", hide_env_values = true, value_name = "BOOL", num_args = 0..=1, require_equals = true,
           default_missing_value = "true", value_parser = BoolishValueParser::new())]
     tls_skip_verify: Option<bool>,
-    /// PEM file of the authorities to trust instead of the system's
-    #[arg(long, env = "ROOTCA", value_name = "FILE")]
+    /// PEM file of CA certificates to trust instead of the system's
+    #[arg(long, env = "ROOTCA", hide_env_values = true, value_name = "FILE")]
     rootca: Option<String>,
-    /// Path that a proxy puts before the API
-    #[arg(long, env = "URL_PREFIX", value_name = "PATH")]
+    /// Path prefix of the server, such as /muster
+    #[arg(long, env = "URL_PREFIX", hide_env_values = true, value_name = "PATH")]
     url_prefix: Option<String>,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
-pub enum Key {
+pub enum ContextKey {
     Address,
     Email,
     Token,
@@ -49,8 +53,8 @@ pub enum Key {
     UrlPrefix,
 }
 
-impl Key {
-    fn read(self, context: &Context) -> String {
+impl ContextKey {
+    fn read(self, context: &ServerContext) -> String {
         match self {
             Self::Address => context.address.clone(),
             Self::Email => context.email.clone(),
@@ -66,23 +70,23 @@ impl Key {
     }
 }
 
-pub fn run(session: &mut Session, command: Command) -> anyhow::Result<()> {
+pub fn run(session: &mut ClientSession, command: Command) -> anyhow::Result<()> {
     match command {
         Command::Set(set) => change(session, *set),
         Command::Get { key } => {
             let context = session.contexts.current()?;
-            output::line(&format!("  {}.{} => {}", session.contexts.chosen(), key.name(), key.read(&context)))
+            output::line(&format!("  {}.{} => {}", session.contexts.selected(), key.name(), key.read(&context)))
         }
     }
 }
 
-fn change(session: &mut Session, set: Set) -> anyhow::Result<()> {
-    let chosen = session.contexts.chosen().to_owned();
+fn change(session: &mut ClientSession, set: ConfigSetArgs) -> anyhow::Result<()> {
+    let selected = session.contexts.selected().to_owned();
     let is_new = !session.contexts.is_known();
     let context = session.contexts.edit();
     let mut lines = Vec::new();
     let mut changed = |key: &str, shown: &str| {
-        lines.push(format!("[+] Set the {key} config key to {shown:?} in the {chosen:?} context"));
+        lines.push(format!("[+] Set the {key} config key to {shown:?} in the {selected:?} context"));
     };
     if let Some(skip) = set.tls_skip_verify {
         context.tls_skip_verify = skip;
@@ -103,7 +107,7 @@ fn change(session: &mut Session, set: Set) -> anyhow::Result<()> {
     }
     if let Some(mut path) = set.rootca {
         if !path.is_empty() {
-            // A relative name would mean another file in the next folder.
+            // A relative path would mean another file when fleetctl runs in another directory.
             path = std::path::absolute(&path)?.display().to_string();
         }
         context.rootca = path;
@@ -120,7 +124,7 @@ fn change(session: &mut Session, set: Set) -> anyhow::Result<()> {
     }
     session.contexts.save()?;
     if is_new {
-        output::line(&format!("[+] Context {chosen:?} not found, creating it with default values"))?;
+        output::line(&format!("[+] Context {selected:?} not found, creating it with default values"))?;
     }
     output::line(&lines.join("\n"))
 }

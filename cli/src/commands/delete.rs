@@ -2,26 +2,35 @@ use std::fmt::Write;
 
 use muster_api::rest::{Action, Applied};
 
-use super::Session;
-use super::send::{self, Deed, Files};
+use super::ClientSession;
+use super::send::{self, FileArgs, SpecOperation};
 use crate::output;
 
+const EXAMPLES: &str = "\
+Examples:
+  # Show what would be deleted
+  fleetctl delete -f old-packs.yml --dry-run
+
+  # Delete the queries, packs and labels of a directory
+  fleetctl delete -f old-packs/";
+
 #[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub struct Args {
     #[command(flatten)]
-    files: Files,
+    files: FileArgs,
 }
 
-pub async fn run(session: &Session, args: Args) -> anyhow::Result<()> {
-    let Some(documents) = args.files.read(Deed::Delete)? else {
+pub async fn run(session: &ClientSession, args: Args) -> anyhow::Result<()> {
+    let Some(documents) = args.files.read(SpecOperation::Delete)? else {
         return Ok(());
     };
     let server = session.authenticated().await?;
-    let deleted = send::send(&server, Deed::Delete, &documents, args.files.dry_run).await?;
+    let deleted = send::send(&server, SpecOperation::Delete, &documents, args.files.dry_run).await?;
     output::data(&render(&deleted))
 }
 
-/// Tells what was deleted, or would be, document by document.
+/// One line per document: what was deleted, or would be.
 fn render(deleted: &Applied) -> String {
     let deleting = if deleted.dry_run { "would've deleted" } else { "deleting" };
     let mut text = String::new();

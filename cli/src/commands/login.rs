@@ -3,21 +3,21 @@ use std::io::BufRead;
 use anyhow::{Context as _, bail};
 use muster_api::rest::{LoggedIn, Login};
 
-use super::Session;
+use super::ClientSession;
 use crate::output;
-use crate::rest::{RestError, Server};
+use crate::rest::{RestClient, RestError};
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// Who logs in; asked for if absent
-    #[arg(long, env = "EMAIL")]
+    /// Email address; prompted for if not given
+    #[arg(long, env = "EMAIL", hide_env_values = true)]
     email: Option<String>,
-    /// Asked for if absent
+    /// Password; prompted for if not given
     #[arg(long, env = "PASSWORD", hide_env_values = true)]
     password: Option<String>,
 }
 
-pub async fn run(session: &mut Session, args: Args) -> anyhow::Result<()> {
+pub async fn run(session: &mut ClientSession, args: Args) -> anyhow::Result<()> {
     let server = session.anonymous()?;
     if args.email.is_none() || args.password.is_none() {
         output::note("Log in using the standard Fleet credentials.");
@@ -32,7 +32,7 @@ pub async fn run(session: &mut Session, args: Args) -> anyhow::Result<()> {
     output::line("[+] Fleet login successful and context configured!")
 }
 
-pub async fn log_in(server: &Server, email: &str, password: &str) -> anyhow::Result<LoggedIn> {
+pub async fn log_in(server: &RestClient, email: &str, password: &str) -> anyhow::Result<LoggedIn> {
     let body = Login { email: email.to_owned(), password: password.to_owned() };
     match server.post("login", &body).await {
         Ok(done) => Ok(done),
@@ -40,7 +40,7 @@ pub async fn log_in(server: &Server, email: &str, password: &str) -> anyhow::Res
             bail!("Unable to log in: Authentication failed; check email and password")
         }
         Err(RestError::NotFound(_)) => {
-            bail!("The Fleet instance is not set up yet; do it with: fleetctl setup")
+            bail!("The Fleet instance is not set up yet; set it up with: fleetctl setup")
         }
         Err(error) => Err(error).context("Unable to log in"),
     }
@@ -50,17 +50,17 @@ pub async fn log_in(server: &Server, email: &str, password: &str) -> anyhow::Res
 pub fn ask(question: &str) -> anyhow::Result<String> {
     output::prompt(question);
     let mut line = String::new();
-    std::io::stdin().lock().read_line(&mut line).context("cannot read the answer")?;
+    std::io::stdin().lock().read_line(&mut line).context("cannot read standard input")?;
     match line.trim() {
-        "" => bail!("nothing was entered; give it as a flag when nobody is there to ask"),
+        "" => bail!("no input; pass the value as a flag when fleetctl runs without a terminal"),
         answer => Ok(answer.to_owned()),
     }
 }
 
-/// Reads a password from the terminal, without showing it.
+/// Reads a password from the terminal without echoing it.
 pub fn ask_secret(question: &str) -> anyhow::Result<String> {
     let password = rpassword::prompt_password(question)
-        .context("cannot ask for a password without a terminal; give it with --password or PASSWORD")?;
+        .context("cannot prompt for a password without a terminal; set --password or PASSWORD")?;
     if password.is_empty() {
         bail!("no password was entered");
     }

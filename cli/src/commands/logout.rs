@@ -1,10 +1,10 @@
 use serde_json::{Value, json};
 
-use super::Session;
+use super::ClientSession;
 use crate::output;
 use crate::rest::RestError;
 
-pub async fn run(session: &mut Session) -> anyhow::Result<()> {
+pub async fn run(session: &mut ClientSession) -> anyhow::Result<()> {
     let context = session.contexts.current()?;
     let server = session.anonymous()?.with_token(&context.token);
     let ended = server.post::<_, Value>("logout", &json!({})).await;

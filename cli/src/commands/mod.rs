@@ -16,4 +16,4 @@ pub mod setup;
 mod stop_signal;
 pub mod user;
 
-pub use session::Session;
+pub use session::ClientSession;

@@ -1,34 +1,34 @@
-//! What `apply` and `delete` share: files full of documents, sent at once.
+//! Shared by `apply` and `delete`: read documents from files and send them in one request.
 
 use std::path::PathBuf;
 
 use anyhow::bail;
 use muster_api::rest::{Applied, Apply, FieldError};
 
-use crate::documents::{Documents, Problem};
-use crate::rest::{RestError, Server};
+use crate::documents::{DocumentProblem, Documents};
+use crate::rest::{RestClient, RestError};
 use crate::{files, output};
 
 const EXTENSIONS: [&str; 2] = ["yml", "yaml"];
 
 #[derive(clap::Args)]
-pub struct Files {
-    /// File, folder, or - for standard input; may be given more than once
-    #[arg(short = 'f', value_name = "FILE", env = "FILENAME")]
+pub struct FileArgs {
+    /// YAML file, directory of YAML files, or - for standard input; can be repeated
+    #[arg(short = 'f', value_name = "FILE", env = "FILENAME", hide_env_values = true)]
     files: Vec<PathBuf>,
-    /// Show what would change, and change nothing
+    /// Show what would change without changing anything
     #[arg(long)]
     pub dry_run: bool,
 }
 
-/// What is to be done with documents.
+/// What the server does with the documents.
 #[derive(Clone, Copy)]
-pub enum Deed {
+pub enum SpecOperation {
     Apply,
     Delete,
 }
 
-impl Deed {
+impl SpecOperation {
     fn word(self) -> &'static str {
         match self {
             Self::Apply => "apply",
@@ -44,11 +44,11 @@ impl Deed {
     }
 }
 
-impl Files {
-    /// Reads all documents; `None`, and a word about it, if there are none.
-    pub fn read(&self, deed: Deed) -> anyhow::Result<Option<Documents>> {
+impl FileArgs {
+    /// Reads all documents. Prints a note and returns `None` if there are none.
+    pub fn read(&self, deed: SpecOperation) -> anyhow::Result<Option<Documents>> {
         if self.files.is_empty() {
-            bail!("-f must be specified; name a YAML file, a folder of them, or - for standard input");
+            bail!("-f must be specified: a YAML file, a directory of YAML files, or - for standard input");
         }
         let mut documents = Documents::default();
         let mut problems = Vec::new();
@@ -68,8 +68,13 @@ impl Files {
     }
 }
 
-/// Has the server do it with all documents or none. What it finds wrong or odd is shown where it was written.
-pub async fn send(server: &Server, deed: Deed, documents: &Documents, dry_run: bool) -> anyhow::Result<Applied> {
+/// Sends all documents in one request; the server applies all of them or none. Prints warnings with their file and line.
+pub async fn send(
+    server: &RestClient,
+    deed: SpecOperation,
+    documents: &Documents,
+    dry_run: bool,
+) -> anyhow::Result<Applied> {
     let body = Apply { documents: documents.to_json(), dry_run };
     match server.post::<_, Applied>(&format!("spec/{}", deed.word()), &body).await {
         Ok(applied) => {
@@ -83,13 +88,13 @@ pub async fn send(server: &Server, deed: Deed, documents: &Documents, dry_run: b
     }
 }
 
-fn located(documents: &Documents, errors: &[FieldError]) -> Vec<Problem> {
+fn located(documents: &Documents, errors: &[FieldError]) -> Vec<DocumentProblem> {
     let errors: Vec<_> = errors.iter().map(|error| (error.name.as_str(), error.reason.as_str())).collect();
     documents.problems(&errors)
 }
 
-/// Shows problems, and sums them up: nothing was `done`.
-pub fn refused(problems: &[Problem], done: &str) -> anyhow::Error {
+/// Prints all problems and returns an error that counts them and says that nothing was `done`.
+pub fn refused(problems: &[DocumentProblem], done: &str) -> anyhow::Error {
     for problem in problems {
         output::note(&problem.to_string());
     }

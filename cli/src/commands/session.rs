@@ -2,17 +2,17 @@ use anyhow::bail;
 use muster_api::rest::Version;
 
 use crate::args::Globals;
-use crate::contexts::{self, Context, Contexts};
+use crate::contexts::{self, Contexts, ServerContext};
 use crate::output;
-use crate::rest::{RestError, Server};
+use crate::rest::{RestClient, RestError};
 
-/// The chosen context, and the server it names.
-pub struct Session {
+/// The selected context and its server.
+pub struct ClientSession {
     pub contexts: Contexts,
     debug: bool,
 }
 
-impl Session {
+impl ClientSession {
     pub fn open(globals: &Globals) -> anyhow::Result<Self> {
         let path = match &globals.config {
             Some(path) => path.clone(),
@@ -21,22 +21,22 @@ impl Session {
         Ok(Self { contexts: Contexts::open(path, &globals.context)?, debug: globals.debug })
     }
 
-    /// The server, whether anyone is logged in or not.
-    pub fn anonymous(&self) -> anyhow::Result<Server> {
-        Server::new(&Context { token: String::new(), ..self.contexts.current()? }, self.debug)
+    /// A client without a session token.
+    pub fn anonymous(&self) -> anyhow::Result<RestClient> {
+        RestClient::new(&ServerContext { token: String::new(), ..self.contexts.current()? }, self.debug)
     }
 
-    /// The server, with a session that it accepts.
-    pub async fn authenticated(&self) -> anyhow::Result<Server> {
+    /// A client whose session the server accepts; prints a warning if the versions differ.
+    pub async fn authenticated(&self) -> anyhow::Result<RestClient> {
         let context = self.contexts.current()?;
-        let server = Server::new(&context, self.debug)?;
+        let server = RestClient::new(&context, self.debug)?;
         if context.token.is_empty() {
             bail!("Please log in with: fleetctl login");
         }
         match server.get::<Version>("version").await {
             Ok(found) => compare_versions(&found.version),
             Err(RestError::NotFound(_)) => {
-                bail!("The Fleet instance is not set up yet; do it with: fleetctl setup")
+                bail!("The Fleet instance is not set up yet; set it up with: fleetctl setup")
             }
             Err(error) => return Err(error.into()),
         }

@@ -1,28 +1,35 @@
 use anyhow::{Context as _, bail};
 use muster_api::rest::{NewAdmin, OrgInfo, SetUp, SetUpDone};
 
-use super::Session;
+use super::ClientSession;
 use super::login::{ask, ask_secret};
 use crate::output;
-use crate::rest::{RestError, Server};
+use crate::rest::{RestClient, RestError};
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// The administrator's address; asked for if absent
-    #[arg(long, env = "EMAIL")]
+    /// Email address of the administrator; prompted for if not given
+    #[arg(long, env = "EMAIL", hide_env_values = true)]
     email: Option<String>,
-    /// The administrator's name; the email address if absent
-    #[arg(long, visible_alias = "username", env = "NAME")]
+    /// Name of the administrator [default: the email address]
+    #[arg(long, visible_alias = "username", env = "NAME", hide_env_values = true)]
     name: Option<String>,
-    /// At least 12 characters with a digit and a symbol; asked for twice if absent
+    /// Password: at least 12 characters with a digit and a symbol; prompted for if not given
     #[arg(long, env = "PASSWORD", hide_env_values = true)]
     password: Option<String>,
-    /// The organization's name
-    #[arg(long, env = "ORG_NAME", default_value = "")]
+    /// Name of the organization
+    #[arg(
+        long,
+        env = "ORG_NAME",
+        hide_env_values = true,
+        value_name = "NAME",
+        default_value = "",
+        hide_default_value = true
+    )]
     org_name: String,
 }
 
-pub async fn run(session: &mut Session, args: Args) -> anyhow::Result<()> {
+pub async fn run(session: &mut ClientSession, args: Args) -> anyhow::Result<()> {
     let server = session.anonymous()?;
     let server_url = session.contexts.current()?.address;
     let email = args.email.map_or_else(|| ask("Email: "), Ok)?;
@@ -44,7 +51,7 @@ pub async fn run(session: &mut Session, args: Args) -> anyhow::Result<()> {
     output::line("[+] Fleet setup successful and context configured!")
 }
 
-pub async fn set_up(server: &Server, body: &SetUp) -> anyhow::Result<SetUpDone> {
+pub async fn set_up(server: &RestClient, body: &SetUp) -> anyhow::Result<SetUpDone> {
     match server.post_root("/api/v1/setup", body).await {
         Ok(done) => Ok(done),
         Err(RestError::NotFound(_)) => {
@@ -57,7 +64,7 @@ pub async fn set_up(server: &Server, body: &SetUp) -> anyhow::Result<SetUpDone> 
 fn ask_twice() -> anyhow::Result<String> {
     let password = ask_secret("Password: ")?;
     if ask_secret("Confirm Password: ")? != password {
-        bail!("the two passwords differ");
+        bail!("the passwords do not match");
     }
     Ok(password)
 }

@@ -1,7 +1,7 @@
 use anyhow::Context as _;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// The signals that ask a program to stop.
+/// Interrupt, terminate and hangup signals.
 pub struct StopSignal {
     interrupt: Signal,
     terminate: Signal,
@@ -9,7 +9,7 @@ pub struct StopSignal {
 }
 
 impl StopSignal {
-    /// From here on, signals are kept for whoever asks, and no longer end the process.
+    /// Starts to catch the signals; they no longer end the process.
     pub fn listen() -> anyhow::Result<Self> {
         let listen = |kind| signal(kind).context("cannot listen for signals");
         Ok(Self {
@@ -19,7 +19,7 @@ impl StopSignal {
         })
     }
 
-    /// Returns when somebody asks to stop; once for every time.
+    /// Returns when the next signal arrives.
     pub async fn requested(&mut self) {
         tokio::select! {
             _ = self.interrupt.recv() => {}

@@ -4,72 +4,81 @@ use muster_api::rest::Role;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::Session;
+use super::ClientSession;
 use super::login::ask_secret;
 use crate::output;
 
 #[derive(Subcommand)]
 pub enum Command {
-    /// Let someone log in
-    Create(Create),
-    /// Take someone's access away
-    Delete(Delete),
+    /// Create a user
+    Create(UserCreateArgs),
+    /// Delete a user
+    Delete(UserDeleteArgs),
 }
 
+const CREATE_EXAMPLES: &str = "\
+Examples:
+  # Create an observer; the password is prompted for
+  fleetctl user create --email ada@example.com --name 'Ada Example'
+
+  # Create an API-only user for a script and print its token
+  fleetctl user create --email ci@example.com --api-only --global-role maintainer";
+
 #[derive(clap::Args)]
-pub struct Create {
-    /// The address to log in with
+#[command(after_help = CREATE_EXAMPLES)]
+pub struct UserCreateArgs {
+    /// Email address to log in with
     #[arg(long)]
     email: String,
-    /// The name that others see [default: the email address]
+    /// Display name [default: the email address]
     #[arg(long)]
     name: Option<String>,
-    /// At least 12 characters with a digit and a symbol; asked for twice if absent
+    /// Password: at least 12 characters with a digit and a symbol; prompted for if not given
     #[arg(long)]
     password: Option<String>,
-    /// What the user may do: observer, maintainer or admin
+    /// Role: observer, maintainer or admin
     #[arg(long, value_name = "ROLE", default_value = "observer")]
     global_role: String,
-    /// A user for programs, who cannot use the web pages
+    /// Create an API-only user and print its token
     #[arg(long)]
     api_only: bool,
-    /// A user without a password, who logs in by single sign-on
+    /// Create a user without a password who logs in through single sign-on
     #[arg(long)]
     sso: bool,
 }
 
 #[derive(clap::Args)]
-pub struct Delete {
-    /// The address the user logs in with
+pub struct UserDeleteArgs {
+    /// Email address of the user
     #[arg(long)]
     email: String,
 }
 
 #[derive(Deserialize)]
-struct Created {
-    /// Given to users for programs.
+struct CreatedUser {
+    /// Only API-only users get one.
     token: Option<String>,
 }
 
 #[derive(Deserialize)]
-struct UserList {
-    users: Vec<User>,
+struct ListedUsers {
+    users: Vec<ListedUser>,
 }
 
 #[derive(Deserialize)]
-struct User {
+struct ListedUser {
     id: i64,
     email: String,
 }
 
-pub async fn run(session: &Session, command: Command) -> anyhow::Result<()> {
+pub async fn run(session: &ClientSession, command: Command) -> anyhow::Result<()> {
     match command {
         Command::Create(args) => create(session, args).await,
         Command::Delete(args) => delete(session, &args.email).await,
     }
 }
 
-async fn create(session: &Session, args: Create) -> anyhow::Result<()> {
+async fn create(session: &ClientSession, args: UserCreateArgs) -> anyhow::Result<()> {
     let role = role(&args.global_role)?;
     let password = match args.password {
         Some(_) if args.sso => bail!("Password may not be provided for SSO users."),
@@ -87,7 +96,7 @@ async fn create(session: &Session, args: Create) -> anyhow::Result<()> {
         "global_role": role,
         "admin_forced_password_reset": false,
     });
-    let created: Created = server.post("users/admin", &body).await.context("Failed to create user")?;
+    let created: CreatedUser = server.post("users/admin", &body).await.context("Failed to create user")?;
     if let Some(token) = created.token {
         output::line(&format!("Success! The API token for your new user is: {token}"))?;
     }
@@ -112,11 +121,11 @@ fn ask_twice() -> anyhow::Result<String> {
     Ok(password)
 }
 
-async fn delete(session: &Session, email: &str) -> anyhow::Result<()> {
+async fn delete(session: &ClientSession, email: &str) -> anyhow::Result<()> {
     let server = session.authenticated().await?;
-    let found: UserList = server.get("users").await?;
+    let found: ListedUsers = server.get("users").await?;
     let Some(user) = found.users.iter().find(|user| user.email.eq_ignore_ascii_case(email)) else {
-        bail!("there is no user {email:?}; list who there is with: fleetctl get user_roles");
+        bail!("there is no user {email:?}; list users with: fleetctl get user_roles");
     };
     let _: Value = server.delete(&format!("users/{}", user.id)).await.context("Failed to delete user")?;
     output::line(&format!("[+] deleted user {:?}", user.email))

@@ -1,4 +1,4 @@
-//! YAML documents on disk: read with the location of every value, checked, and written back.
+//! Reads YAML documents with the location of every value, checks them, and writes documents.
 
 mod node;
 mod path;
@@ -6,6 +6,6 @@ mod problem;
 mod read;
 mod write;
 
-pub use problem::{Problem, Source};
+pub use problem::{DocumentProblem, SourceText};
 pub use read::{Documents, parse};
 pub use write::{document, to_yaml};

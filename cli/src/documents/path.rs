@@ -1,16 +1,16 @@
 use serde_yaml::Location;
 
-use super::node::{Data, YamlNode};
+use super::node::{YamlData, YamlNode};
 
-/// One step of a field path such as `spec.queries[0]["odd key"]`.
+/// One segment of a field path such as `spec.queries[0]["odd key"]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Segment {
+pub enum PathSegment {
     Key(String),
     Index(usize),
 }
 
-/// Splits a field path. What does not read as a path ends it.
-pub fn segments(path: &str) -> Vec<Segment> {
+/// Splits a field path. Stops at text that is not a path.
+pub fn segments(path: &str) -> Vec<PathSegment> {
     let mut found = Vec::new();
     let mut rest = path;
     while !rest.is_empty() {
@@ -21,7 +21,7 @@ pub fn segments(path: &str) -> Vec<Segment> {
             let plain = rest.strip_prefix('.').unwrap_or(rest);
             let end = plain.find(['.', '[']).unwrap_or(plain.len());
             let (key, after) = plain.split_at(end);
-            (Segment::Key(key.to_owned()), after)
+            (PathSegment::Key(key.to_owned()), after)
         };
         found.push(segment);
         rest = after;
@@ -29,63 +29,63 @@ pub fn segments(path: &str) -> Vec<Segment> {
     found
 }
 
-/// Reads `0]` or `"odd key"]`, and gives back what follows.
-fn bracketed(inner: &str) -> Option<(Segment, &str)> {
+/// Parses `0]` or `"odd key"]`; returns the segment and the rest.
+fn bracketed(inner: &str) -> Option<(PathSegment, &str)> {
     if inner.starts_with('"') {
         let mut strings = serde_json::Deserializer::from_str(inner).into_iter::<String>();
         let key = strings.next()?.ok()?;
         let after = inner.get(strings.byte_offset()..)?.strip_prefix(']')?;
-        return Some((Segment::Key(key), after));
+        return Some((PathSegment::Key(key), after));
     }
     let (index, after) = inner.split_once(']')?;
-    Some((Segment::Index(index.parse().ok()?), after))
+    Some((PathSegment::Index(index.parse().ok()?), after))
 }
 
-/// Where a path leads, or the nearest location above it that was written.
+/// The target of a path, or its nearest ancestor in the file.
 #[derive(Debug)]
-pub struct Found<'a> {
-    /// The key for entries of mappings, the item for members of sequences.
+pub struct PathTarget<'a> {
+    /// Location of the key for entries of mappings, of the item for sequences.
     pub at: Location,
-    /// What stands there.
+    /// The value.
     pub node: &'a YamlNode,
-    /// The part of the path that the file does not have.
+    /// The part of the path that is not in the file.
     pub missing: Option<String>,
 }
 
-/// Follows a path from a document's root.
-pub fn find<'a>(root: &'a YamlNode, path: &[Segment]) -> Found<'a> {
+/// Follows a path from the root of a document.
+pub fn find<'a>(root: &'a YamlNode, path: &[PathSegment]) -> PathTarget<'a> {
     let mut at = root.at;
     let mut node = root;
     for (depth, segment) in path.iter().enumerate() {
         let next = match (segment, &node.data) {
-            (Segment::Index(index), Data::Sequence(items)) => items.get(*index).map(|item| (item.at, item)),
-            (Segment::Index(index), Data::Mapping(_)) => entry(node, &index.to_string()),
-            (Segment::Key(key), Data::Mapping(_)) => entry(node, key),
+            (PathSegment::Index(index), YamlData::Sequence(items)) => items.get(*index).map(|item| (item.at, item)),
+            (PathSegment::Index(index), YamlData::Mapping(_)) => entry(node, &index.to_string()),
+            (PathSegment::Key(key), YamlData::Mapping(_)) => entry(node, key),
             _ => None,
         };
         let Some(next) = next else {
-            return Found { at, node, missing: Some(join(&path[depth..])) };
+            return PathTarget { at, node, missing: Some(join(&path[depth..])) };
         };
         (at, node) = next;
     }
-    Found { at, node, missing: None }
+    PathTarget { at, node, missing: None }
 }
 
 fn entry<'a>(node: &'a YamlNode, key: &str) -> Option<(Location, &'a YamlNode)> {
-    let Data::Mapping(entries) = &node.data else {
+    let YamlData::Mapping(entries) = &node.data else {
         return None;
     };
     let entry = entries.iter().find(|entry| entry.key == key)?;
     Some((entry.key_at, &entry.value))
 }
 
-fn join(segments: &[Segment]) -> String {
+fn join(segments: &[PathSegment]) -> String {
     let mut text = String::new();
     for segment in segments {
         match segment {
-            Segment::Key(key) if text.is_empty() => text.push_str(key),
-            Segment::Key(key) => text.extend([".", key]),
-            Segment::Index(index) => text.push_str(&format!("[{index}]")),
+            PathSegment::Key(key) if text.is_empty() => text.push_str(key),
+            PathSegment::Key(key) => text.extend([".", key]),
+            PathSegment::Index(index) => text.push_str(&format!("[{index}]")),
         }
     }
     text
@@ -95,20 +95,27 @@ fn join(segments: &[Segment]) -> String {
 mod tests {
     use super::*;
 
-    fn key(text: &str) -> Segment {
-        Segment::Key(text.to_owned())
+    fn key(text: &str) -> PathSegment {
+        PathSegment::Key(text.to_owned())
     }
 
     #[test]
     fn paths_split_at_dots_and_brackets() {
         assert_eq!(
             segments(r#"documents[2].spec["odd \"key\".x"][0].y"#),
-            [key("documents"), Segment::Index(2), key("spec"), key("odd \"key\".x"), Segment::Index(0), key("y")]
+            [
+                key("documents"),
+                PathSegment::Index(2),
+                key("spec"),
+                key("odd \"key\".x"),
+                PathSegment::Index(0),
+                key("y")
+            ]
         );
     }
 
     #[test]
-    fn what_is_no_path_ends_it() {
+    fn invalid_segments_end_the_path() {
         assert_eq!(segments("a[oops].b"), [key("a")]);
         assert_eq!(segments(r#"a["open"#), [key("a")]);
         assert_eq!(segments(""), []);

@@ -2,19 +2,19 @@ use std::fmt;
 
 use serde_yaml::Location;
 
-/// Longest part of a line that is shown around a problem.
+/// Characters of a line shown around a problem.
 const EXCERPT_CHARS: usize = 120;
 
-/// A file, or standard input, as it was read.
+/// The text of a file or of standard input.
 #[derive(Debug, Clone)]
-pub struct Source {
+pub struct SourceText {
     pub name: String,
     pub text: String,
 }
 
-/// Something wrong in a file, with the line it is on.
+/// A problem in a file, with the line where it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Problem {
+pub struct DocumentProblem {
     pub reason: String,
     location: Option<SourceLocation>,
 }
@@ -26,23 +26,23 @@ struct SourceLocation {
     column: usize,
     /// The source line, shortened around the problem.
     excerpt: String,
-    /// What stands under the excerpt: blanks, then carets.
+    /// The line below the excerpt: spaces, then carets.
     underline: String,
 }
 
-impl Problem {
-    /// A problem that is not about one part of a file.
+impl DocumentProblem {
+    /// A problem without a location.
     pub fn general(reason: impl Into<String>) -> Self {
         Self { reason: reason.into(), location: None }
     }
 
-    pub fn at(source: &Source, at: Location, reason: impl Into<String>) -> Self {
+    pub fn at(source: &SourceText, at: Location, reason: impl Into<String>) -> Self {
         let position = |value: u64| usize::try_from(value).unwrap_or(usize::MAX);
         Self::at_line(source, position(at.line()), position(at.column()), position(at.span().len()), reason)
     }
 
-    /// A problem with `width` characters of a line; lines and columns count from 1.
-    pub fn at_line(source: &Source, line: usize, column: usize, width: usize, reason: impl Into<String>) -> Self {
+    /// A problem of `width` characters on a line. Lines and columns count from 1.
+    pub fn at_line(source: &SourceText, line: usize, column: usize, width: usize, reason: impl Into<String>) -> Self {
         if line == 0 || column == 0 {
             return Self::general(format!("{}: {}", source.name, reason.into()));
         }
@@ -52,13 +52,13 @@ impl Problem {
         Self { reason: reason.into(), location: Some(location) }
     }
 
-    /// The same, as something to think about that stops nothing.
+    /// The same problem as a warning.
     pub fn into_warning(self) -> Self {
         Self { reason: format!("warning: {}", self.reason), ..self }
     }
 
-    /// What the YAML reader had to say.
-    pub fn yaml(source: &Source, error: &serde_yaml::Error) -> Self {
+    /// A problem reported by the YAML parser.
+    pub fn yaml(source: &SourceText, error: &serde_yaml::Error) -> Self {
         let reason = reason(error.without_snippet());
         match error.location() {
             Some(at) => Self::at(source, at, reason),
@@ -66,13 +66,13 @@ impl Problem {
         }
     }
 
-    /// Line and column, for putting problems in order.
+    /// Line and column, for sorting.
     pub fn position(&self) -> (usize, usize) {
         self.location.as_ref().map_or((0, 0), |location| (location.line, location.column))
     }
 }
 
-impl fmt::Display for Problem {
+impl fmt::Display for DocumentProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Some(location) = &self.location else {
             return f.write_str(&self.reason);
@@ -85,7 +85,7 @@ impl fmt::Display for Problem {
     }
 }
 
-/// Cuts the line to what fits around `start`, and underlines `width` characters from there.
+/// Cuts the line around `start` and underlines `width` characters from there.
 fn excerpt(line: &str, start: usize, width: usize) -> (String, String) {
     let chars: Vec<char> = line.chars().collect();
     let start = start.min(chars.len());
@@ -96,7 +96,7 @@ fn excerpt(line: &str, start: usize, width: usize) -> (String, String) {
         if c.is_control() && *c != '\t' { char::REPLACEMENT_CHARACTER } else { *c }
     };
     let body: String = chars[from..to].iter().map(shown).collect();
-    // Tabs stay tabs, so that the caret stands under its character however wide they are drawn.
+    // Tabs stay tabs, so that the caret is aligned at any tab width.
     let blanks = chars[from..start].iter().map(|c| if *c == '\t' { '\t' } else { ' ' });
     let carets = width.clamp(1, to.saturating_sub(start).max(1));
     let underline = head.chars().map(|_| ' ').chain(blanks).collect::<String>() + &"^".repeat(carets);
@@ -107,17 +107,17 @@ fn reason(error: &serde_yaml::Error) -> String {
     use serde_yaml::Error;
     match error {
         Error::DuplicateMappingKey { key: Some(key), .. } => {
-            format!("the key {key:?} is already there; remove one of the two")
+            format!("the key {key:?} is a duplicate; remove one of the two")
         }
-        Error::DuplicateMappingKey { key: None, .. } => "the key is already there; remove one of the two".to_owned(),
+        Error::DuplicateMappingKey { key: None, .. } => "the key is a duplicate; remove one of the two".to_owned(),
         Error::NullIntoString { .. } => "a key must not be null".to_owned(),
         Error::NonFiniteFloat { value, .. } => {
-            format!("{value} is not a number that can be sent; quote it if it is text")
+            format!("{value} is not a finite number; quote it to make it a string")
         }
         Error::RecursiveReferencesRequireWeakTypes { .. } => "the anchor contains itself".to_owned(),
-        Error::UnknownAnchor { .. } => "there is no such anchor before this".to_owned(),
+        Error::UnknownAnchor { .. } => "the anchor is not defined before this alias".to_owned(),
         Error::SerdeUnknownField { field, expected, .. } => {
-            format!("unknown key {field:?}; known are: {}", expected.join(", "))
+            format!("unknown key {field:?}; expected one of: {}", expected.join(", "))
         }
         other => {
             let text = other.render();
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn the_end_of_a_line_can_be_pointed_at() {
+    fn the_end_of_a_line_can_be_underlined() {
         assert_eq!(excerpt("a: [", 4, 0).1, "    ^");
     }
 }

@@ -1,30 +1,30 @@
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::node::{Data, YamlNode};
-use super::path::{self, Segment};
-use super::problem::{Problem, Source};
+use super::node::{YamlData, YamlNode};
+use super::path::{self, PathSegment};
+use super::problem::{DocumentProblem, SourceText};
 
-/// The documents of some files, in the order they were added.
+/// The documents of one or more files, in the order in which they were added.
 #[derive(Debug, Default)]
 pub struct Documents {
-    sources: Vec<Source>,
-    documents: Vec<Document>,
+    sources: Vec<SourceText>,
+    documents: Vec<ParsedDocument>,
 }
 
 #[derive(Debug)]
-struct Document {
+struct ParsedDocument {
     source: usize,
     root: YamlNode,
 }
 
 impl Documents {
-    /// Reads a file. Empty documents are skipped; a file with problems adds nothing.
-    pub fn add(&mut self, name: &str, text: String) -> Result<(), Vec<Problem>> {
+    /// Adds the documents of a file. Skips empty documents; a file with problems adds nothing.
+    pub fn add(&mut self, name: &str, text: String) -> Result<(), Vec<DocumentProblem>> {
         let text = text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text);
-        let source = Source { name: name.to_owned(), text };
+        let source = SourceText { name: name.to_owned(), text };
         let mut roots: Vec<YamlNode> = serde_yaml::from_multiple_with_options(&source.text, options())
-            .map_err(|error| vec![Problem::yaml(&source, &error)])?;
+            .map_err(|error| vec![DocumentProblem::yaml(&source, &error)])?;
         let mut problems = Vec::new();
         for root in &mut roots {
             check(root, &source, &mut problems);
@@ -34,7 +34,7 @@ impl Documents {
         }
         let index = self.sources.len();
         let written = roots.into_iter().filter(|root| !root.is_null());
-        self.documents.extend(written.map(|root| Document { source: index, root }));
+        self.documents.extend(written.map(|root| ParsedDocument { source: index, root }));
         self.sources.push(source);
         Ok(())
     }
@@ -43,32 +43,32 @@ impl Documents {
         self.documents.is_empty()
     }
 
-    /// The documents as they are sent.
+    /// The documents in the form in which they are sent.
     pub fn to_json(&self) -> Vec<Value> {
         self.documents.iter().map(|document| document.root.to_json()).collect()
     }
 
-    /// Shows where each (path, reason) of a refusal was written, in the order of the files. Paths are like
-    /// `documents[2].spec.name`; what has no location comes last.
-    pub fn problems(&self, errors: &[(&str, &str)]) -> Vec<Problem> {
+    /// Locates each (path, reason) of an error response. Paths look like `documents[2].spec.name`. Sorted by file and
+    /// position; problems without a location come last.
+    pub fn problems(&self, errors: &[(&str, &str)]) -> Vec<DocumentProblem> {
         let mut placed: Vec<_> = errors.iter().map(|(path, reason)| self.problem(path, reason)).collect();
         placed.sort_by_key(|(source, problem)| (*source, problem.position()));
-        // Two paths may lead to one location, where the same thing is wrong once.
+        // Two paths can lead to the same location, for example through an alias.
         placed.dedup();
         placed.into_iter().map(|(_, problem)| problem).collect()
     }
 
-    fn problem(&self, path: &str, reason: &str) -> (usize, Problem) {
+    fn problem(&self, path: &str, reason: &str) -> (usize, DocumentProblem) {
         let segments = path::segments(path);
         let (document, inner) = match segments.as_slice() {
-            [Segment::Key(first), Segment::Index(index), inner @ ..] if first == "documents" => {
+            [PathSegment::Key(first), PathSegment::Index(index), inner @ ..] if first == "documents" => {
                 (self.documents.get(*index), inner)
             }
             _ => (None, [].as_slice()),
         };
         let Some(document) = document else {
             let prefix = if path.is_empty() || path == "base" { String::new() } else { format!("{path}: ") };
-            return (usize::MAX, Problem::general(format!("{prefix}{reason}")));
+            return (usize::MAX, DocumentProblem::general(format!("{prefix}{reason}")));
         };
         let source = &self.sources[document.source];
         let found = path::find(&document.root, inner);
@@ -77,17 +77,17 @@ impl Documents {
             Some(_) => reason.to_owned(),
             None => format!("{reason}{}", remedy(found.node, source, reason)),
         };
-        (document.source, Problem::at(source, found.at, reason))
+        (document.source, DocumentProblem::at(source, found.at, reason))
     }
 }
 
-/// What helps with the two values that YAML reads otherwise than people do.
-fn remedy(node: &YamlNode, source: &Source, reason: &str) -> String {
+/// The remedy for two common surprises of YAML: numbers meant as strings, and words meant as booleans.
+fn remedy(node: &YamlNode, source: &SourceText, reason: &str) -> String {
     match &node.data {
-        Data::Scalar(Value::Number(_)) if reason.contains("string") => {
-            format!("; in quotes it is text: \"{}\"", written(node.at, source))
+        YamlData::Scalar(Value::Number(_)) if reason.contains("string") => {
+            format!("; quote it to make it a string: \"{}\"", written(node.at, source))
         }
-        Data::Scalar(Value::String(text))
+        YamlData::Scalar(Value::String(text))
             if reason.contains("bool") && ["yes", "no", "on", "off"].contains(&text.to_lowercase().as_str()) =>
         {
             "; write true or false".to_owned()
@@ -96,19 +96,19 @@ fn remedy(node: &YamlNode, source: &Source, reason: &str) -> String {
     }
 }
 
-/// Reads one document of a known type; `None` if the text holds nothing.
-pub fn parse<T: DeserializeOwned>(name: &str, text: &str) -> Result<Option<T>, Problem> {
+/// Reads one document of a known type; `None` if the text is empty.
+pub fn parse<T: DeserializeOwned>(name: &str, text: &str) -> Result<Option<T>, DocumentProblem> {
     let read = serde_yaml::from_multiple_with_options::<T>(text, options());
-    let source = || Source { name: name.to_owned(), text: text.to_owned() };
-    let mut documents = read.map_err(|error| Problem::yaml(&source(), &error))?;
+    let source = || SourceText { name: name.to_owned(), text: text.to_owned() };
+    let mut documents = read.map_err(|error| DocumentProblem::yaml(&source(), &error))?;
     if documents.len() > 1 {
-        return Err(Problem::general(format!("{name}: one document is expected here, not {}", documents.len())));
+        return Err(DocumentProblem::general(format!("{name}: expects one document, not {}", documents.len())));
     }
     Ok(documents.pop())
 }
 
 fn options() -> serde_yaml::Options {
-    // A whole fleet's configuration is one stream; what bounds depth and aliases stays as it is.
+    // One stream can contain the configuration of a whole fleet; the limits of depth and aliases stay at their defaults.
     let budget = serde_yaml::budget! {
         max_documents: 1_000_000,
         max_events: 50_000_000,
@@ -119,27 +119,27 @@ fn options() -> serde_yaml::Options {
     serde_yaml::options! { strict_booleans: true, with_snippet: false, budget: budget }
 }
 
-/// Finds what reads as YAML but cannot be sent as it was meant.
-fn check(node: &mut YamlNode, source: &Source, problems: &mut Vec<Problem>) {
+/// Finds values that are valid YAML but cannot be sent unchanged as JSON.
+fn check(node: &mut YamlNode, source: &SourceText, problems: &mut Vec<DocumentProblem>) {
     match &mut node.data {
-        Data::Scalar(value @ Value::Number(_)) => match whole_number(value, written(node.at, source)) {
+        YamlData::Scalar(value @ Value::Number(_)) => match whole_number(value, written(node.at, source)) {
             Ok(Some(exact)) => *value = exact,
             Ok(None) => {}
-            Err(reason) => problems.push(Problem::at(source, node.at, reason)),
+            Err(reason) => problems.push(DocumentProblem::at(source, node.at, reason)),
         },
-        Data::Scalar(_) => {}
-        Data::Sequence(items) => {
+        YamlData::Scalar(_) => {}
+        YamlData::Sequence(items) => {
             for item in items {
                 check(item, source, problems);
             }
         }
-        Data::Mapping(entries) => {
+        YamlData::Mapping(entries) => {
             let mut seen = std::collections::HashSet::new();
             for entry in entries {
-                // Keys of different types, such as 1 and "1", are one key once they are text.
+                // Keys of different types, such as 1 and "1", become the same JSON key.
                 if !seen.insert(entry.key.clone()) {
-                    let reason = format!("the key {:?} is already there; remove one of the two", entry.key);
-                    problems.push(Problem::at(source, entry.key_at, reason));
+                    let reason = format!("the key {:?} is a duplicate; remove one of the two", entry.key);
+                    problems.push(DocumentProblem::at(source, entry.key_at, reason));
                 }
                 check(&mut entry.value, source, problems);
             }
@@ -147,7 +147,7 @@ fn check(node: &mut YamlNode, source: &Source, problems: &mut Vec<Problem>) {
     }
 }
 
-fn written(at: serde_yaml::Location, source: &Source) -> &str {
+fn written(at: serde_yaml::Location, source: &SourceText) -> &str {
     let slice = || {
         let start = usize::try_from(at.span().byte_offset()?).ok()?;
         let length = usize::try_from(at.span().byte_len()?).ok()?;
@@ -156,8 +156,8 @@ fn written(at: serde_yaml::Location, source: &Source) -> &str {
     slice().unwrap_or_default()
 }
 
-/// The reader turns whole numbers with leading zeros or more than 64 bits into fractions; this undoes the first and
-/// refuses the second.
+/// The parser turns whole numbers with leading zeros or more than 64 bits into floats. Restores the former and refuses
+/// the latter.
 fn whole_number(value: &Value, written: &str) -> Result<Option<Value>, String> {
     let digits = written.strip_prefix(['-', '+']).unwrap_or(written);
     if !value.is_f64() || digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit() || b == b'_') {
@@ -167,7 +167,7 @@ fn whole_number(value: &Value, written: &str) -> Result<Option<Value>, String> {
     let exact = plain.parse::<i64>().map(Value::from).or_else(|_| plain.parse::<u64>().map(Value::from));
     match exact {
         Ok(exact) => Ok(Some(exact)),
-        Err(_) => Err(format!("{written} does not fit in 64 bits; quote it if it is text")),
+        Err(_) => Err(format!("{written} does not fit in 64 bits; quote it to make it a string")),
     }
 }
 

@@ -10,7 +10,7 @@ fn read(text: &str) -> Documents {
     documents
 }
 
-fn problem(documents: &Documents, path: &str, reason: &str) -> Problem {
+fn problem(documents: &Documents, path: &str, reason: &str) -> DocumentProblem {
     documents.problems(&[(path, reason)]).remove(0)
 }
 
@@ -87,7 +87,7 @@ fn odd_keys_are_found() {
 }
 
 #[test]
-fn what_is_missing_is_named_at_its_parent() {
+fn a_missing_key_is_reported_at_its_parent() {
     let documents = read("kind: pack\nspec:\n  queries:\n  - query: x\n");
     assert_eq!(
         problem(&documents, "documents[0].spec.queries[0].interval", "is required").to_string(),
@@ -105,7 +105,7 @@ fn aliases_and_merges_point_at_the_text_to_correct() {
 }
 
 #[test]
-fn problems_without_a_place_keep_their_path() {
+fn problems_without_a_location_keep_their_path() {
     let documents = read("a: 1\n");
     assert_eq!(problem(&documents, "base", "broken").to_string(), "broken");
     assert_eq!(problem(&documents, "documents[7].kind", "broken").to_string(), "documents[7].kind: broken");
@@ -115,7 +115,7 @@ fn problems_without_a_place_keep_their_path() {
 fn syntax_errors_show_the_line() {
     assert_eq!(
         refused("a: 1\n---\nb: 1\nb: 2\n"),
-        "test.yml:4:1: the key \"b\" is already there; remove one of the two\n  4 | b: 2\n    | ^"
+        "test.yml:4:1: the key \"b\" is a duplicate; remove one of the two\n  4 | b: 2\n    | ^"
     );
     assert_eq!(
         refused("a:\n\t- b\n"),
@@ -128,15 +128,15 @@ fn syntax_errors_show_the_line() {
 }
 
 #[test]
-fn what_json_cannot_hold_is_refused() {
+fn values_that_json_cannot_hold_are_refused() {
     assert!(refused("a: 99999999999999999999\n").starts_with("test.yml:1:4: 99999999999999999999 does not fit"));
     assert!(refused("a: -9223372036854775809\n").starts_with("test.yml:1:4: "));
-    assert!(refused("a: .inf\n").starts_with("test.yml:1:4: .inf is not a number"));
-    assert!(refused("1: a\n'1': b\n").starts_with("test.yml:2:1: the key \"1\" is already there"));
+    assert!(refused("a: .inf\n").starts_with("test.yml:1:4: .inf is not a finite number"));
+    assert!(refused("1: a\n'1': b\n").starts_with("test.yml:2:1: the key \"1\" is a duplicate"));
 }
 
 #[test]
-fn a_byte_order_mark_is_no_column() {
+fn a_byte_order_mark_is_not_a_column() {
     assert_eq!(
         problem(&read("\u{feff}a: 1\n"), "documents[0].a", "no").to_string(),
         "test.yml:1:1: no\n  1 | a: 1\n    | ^"
@@ -166,16 +166,19 @@ fn problems_come_in_the_order_of_the_files() {
 }
 
 #[test]
-fn values_that_yaml_reads_otherwise_get_a_remedy() {
+fn numbers_and_booleans_get_a_remedy() {
     let documents = read("version: 5.10\nsnapshot: on\n");
     let reason = |path, reason| problem(&documents, path, reason).reason;
-    assert_eq!(reason("documents[0].version", "must be a string"), "must be a string; in quotes it is text: \"5.10\"");
+    assert_eq!(
+        reason("documents[0].version", "must be a string"),
+        "must be a string; quote it to make it a string: \"5.10\""
+    );
     assert_eq!(reason("documents[0].snapshot", "must be a boolean"), "must be a boolean; write true or false");
     assert_eq!(reason("documents[0].snapshot", "unknown key"), "unknown key");
 }
 
 #[test]
-fn one_problem_is_told_once() {
+fn duplicate_problems_are_removed() {
     let documents = read("a: 1\nb: 2\n");
     let found = documents.problems(&[("documents[0].a", "x"), ("documents[0].b", "x"), ("documents[0].a", "x")]);
     assert_eq!(found.len(), 2);

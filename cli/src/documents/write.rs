@@ -2,14 +2,14 @@ use anyhow::Context as _;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-/// Writes a value as YAML: keys in the order given, text that looks like another type quoted, text of several lines as
-/// a literal block.
+/// Formats a value as YAML: keys in the given order, strings that look like another type quoted, multi-line strings as
+/// literal blocks.
 pub fn to_yaml<T: Serialize>(value: &T) -> anyhow::Result<String> {
     let options = serde_yaml::ser_options! { folded_wrap_chars: usize::MAX };
     serde_yaml::to_string_with_options(value, options).context("cannot write YAML")
 }
 
-/// Writes a document that `apply` reads back, beginning with `---`, keys sorted.
+/// Formats a document for `apply`: starts with `---`, keys are sorted.
 pub fn document(kind: &str, spec: &Value) -> anyhow::Result<String> {
     let document = json!({ "apiVersion": muster_api::spec::API_VERSION, "kind": kind, "spec": spec });
     Ok(format!("---\n{}", to_yaml(&sorted(&document))?))

@@ -3,7 +3,7 @@ use std::error::Error;
 use muster_api::rest::{ErrorBody, FieldError};
 use reqwest::StatusCode;
 
-/// Why a request brought no result. Messages say what to do about it.
+/// Why a request failed. Messages name the remedy.
 #[derive(Debug, thiserror::Error)]
 pub enum RestError {
     #[error("cannot reach {address}: {cause}{remedy}")]
@@ -22,38 +22,38 @@ pub enum RestError {
     Invalid(Vec<FieldError>),
     #[error("too many requests; try again in {retry_after} seconds")]
     Busy { retry_after: String },
-    #[error("the server answered {status}: {message}")]
+    #[error("the server responded with {status}: {message}")]
     Refused { status: StatusCode, message: String },
-    #[error("{url} answered {status} and not as a Fleet server does; check address and url-prefix of the context")]
+    #[error("{url} responded with {status}, but not like a Fleet server; check address and url-prefix of the context")]
     NotFleet { url: String, status: StatusCode },
-    #[error("the answer of {url} is not understood; are fleetctl and the server of the same version?")]
-    Strange {
+    #[error("cannot read the response of {url}; do fleetctl and the server have the same version?")]
+    Unreadable {
         url: String,
         #[source]
         cause: serde_json::Error,
     },
-    #[error("a line of {url} is longer than {limit_mib} MiB; ask for fewer columns or rows")]
+    #[error("a line of {url} is longer than {limit_mib} MiB; select fewer columns or rows")]
     LongLine { url: String, limit_mib: usize },
 }
 
 impl RestError {
     pub(super) fn unreachable(address: &str, error: reqwest::Error) -> Self {
         let timed_out = error.is_timeout();
-        // Only the innermost cause says something; what is around it repeats the address.
+        // Only the innermost cause is specific; the outer ones repeat the address.
         let mut cause: &dyn Error = &error;
         while let Some(inner) = cause.source() {
             cause = inner;
         }
-        let cause = if timed_out { "no answer in time".to_owned() } else { cause.to_string() };
+        let cause = if timed_out { "timed out".to_owned() } else { cause.to_string() };
         let remedy = if cause.contains("certificate") {
-            "; if the server has a certificate of its own, name its CA with: fleetctl config set --rootca FILE"
+            "; if the server uses a private CA, trust it with: fleetctl config set --rootca FILE"
         } else {
-            "; is the server running there?"
+            "; is the server running?"
         };
         Self::Unreachable { address: address.to_owned(), cause, remedy }
     }
 
-    pub(super) fn from_answer(url: &str, status: StatusCode, retry_after: Option<String>, body: &[u8]) -> Self {
+    pub(super) fn from_response(url: &str, status: StatusCode, retry_after: Option<String>, body: &[u8]) -> Self {
         let Ok(body) = serde_json::from_slice::<ErrorBody>(body) else {
             return Self::NotFleet { url: url.to_owned(), status };
         };
@@ -76,7 +76,7 @@ fn refused(body: &ErrorBody, reason: &str) -> String {
         message = format!("{message}: {reason}");
     }
     if let Some(uuid) = &body.uuid {
-        message = format!("{message} (look for {uuid} in the server's log)");
+        message = format!("{message} (look for {uuid} in the server log)");
     }
     message
 }
@@ -95,20 +95,20 @@ mod tests {
 
     fn message(status: u16, body: &str) -> String {
         let status = StatusCode::from_u16(status).unwrap();
-        RestError::from_answer("https://x/api", status, None, body.as_bytes()).to_string()
+        RestError::from_response("https://x/api", status, None, body.as_bytes()).to_string()
     }
 
     #[test]
-    fn answers_become_messages_with_a_remedy() {
+    fn responses_become_messages_with_a_remedy() {
         let body = r#"{"message":"Validation Failed","errors":[{"name":"name","reason":"cannot be empty"},{"name":"base","reason":"x"}]}"#;
         assert_eq!(message(422, body), "name: cannot be empty; x");
         let body =
             r#"{"message":"Unknown Error","errors":[{"name":"base","reason":"database is locked"}],"uuid":"u-1"}"#;
         assert_eq!(
             message(500, body),
-            "the server answered 500 Internal Server Error: Unknown Error: database is locked (look for u-1 in the server's log)"
+            "the server responded with 500 Internal Server Error: Unknown Error: database is locked (look for u-1 in the server log)"
         );
-        assert!(message(502, "<html>").starts_with("https://x/api answered 502 Bad Gateway and not as"));
+        assert!(message(502, "<html>").starts_with("https://x/api responded with 502 Bad Gateway, but not like"));
         assert_eq!(
             message(429, r#"{"message":"slow down","errors":[]}"#),
             "too many requests; try again in 60 seconds"

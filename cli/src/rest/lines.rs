@@ -1,39 +1,39 @@
-//! Answers that come line by line, for as long as there is something to say.
+//! Responses that are streamed line by line.
 
 use std::time::Duration;
 
 use reqwest::Response;
 use tokio::time::timeout;
 
-use super::{RestError, Server, fleet};
+use super::{RestClient, RestError, fleet};
 use crate::output;
 
-/// Longest line that is taken.
+/// Maximum bytes of a line.
 const LINE_LIMIT: usize = 64 << 20;
-/// The server sends blank lines while it has nothing to say; after such a silence the connection is dead.
+/// The server sends blank lines while idle; a connection that is silent for longer is dead.
 const SILENCE: Duration = Duration::from_secs(90);
-/// In place of the limit for answers that are read as a whole.
+/// Replaces the client's total timeout, which is too short for a stream.
 const LONGEST: Duration = Duration::from_secs(30 * 24 * 3600);
 
-/// An answer that is read line by line; one line is in memory at a time.
-pub struct ResultStream {
+/// A response that is read line by line; one line is in memory at a time.
+pub struct LineStream {
     answer: Response,
     address: String,
     url: String,
-    splitter: Splitter,
+    splitter: LineSplitter,
 }
 
-/// A line without its end.
+/// A line without its line end.
 #[derive(Debug, PartialEq, Eq)]
 pub struct StreamLine {
     pub bytes: Vec<u8>,
-    /// Whether its end was seen; the connection may have been cut in the middle of the last line.
+    /// False if the stream ended before the line end was read.
     pub is_whole: bool,
 }
 
-impl Server {
-    /// Begins to read an answer of lines.
-    pub async fn lines(&self, path: &str) -> Result<ResultStream, RestError> {
+impl RestClient {
+    /// Sends a GET request whose response is read line by line.
+    pub async fn lines(&self, path: &str) -> Result<LineStream, RestError> {
         let url = format!("{}{}", self.address, fleet(path));
         let mut request = self.http.get(&url).timeout(LONGEST);
         if !self.token.is_empty() {
@@ -49,17 +49,17 @@ impl Server {
             let retry_after =
                 answer.headers().get("retry-after").and_then(|value| value.to_str().ok()).map(str::to_owned);
             let bytes = answer.bytes().await.map_err(|error| RestError::unreachable(&self.address, error))?;
-            return Err(RestError::from_answer(&url, status, retry_after, &bytes));
+            return Err(RestError::from_response(&url, status, retry_after, &bytes));
         }
-        Ok(ResultStream { answer, address: self.address.clone(), url, splitter: Splitter::default() })
+        Ok(LineStream { answer, address: self.address.clone(), url, splitter: LineSplitter::default() })
     }
 }
 
-impl ResultStream {
-    /// The next line that is not blank; nothing once the server has ended the answer.
+impl LineStream {
+    /// The next line that is not blank; `None` at the end of the response.
     pub async fn next(&mut self) -> Result<Option<StreamLine>, RestError> {
         loop {
-            while let Some(bytes) = self.splitter.take().map_err(|TooLong| self.too_long())? {
+            while let Some(bytes) = self.splitter.take().map_err(|LineTooLong| self.too_long())? {
                 if !is_blank(&bytes) {
                     return Ok(Some(StreamLine { bytes, is_whole: true }));
                 }
@@ -75,17 +75,17 @@ impl ResultStream {
         }
     }
 
-    /// What is said of a line that cannot be understood.
-    pub fn misunderstood(&self, line: &StreamLine, cause: serde_json::Error) -> RestError {
+    /// The error for a line that is not valid.
+    pub fn unreadable_line(&self, line: &StreamLine, cause: serde_json::Error) -> RestError {
         if line.is_whole {
-            return RestError::Strange { url: self.url.clone(), cause };
+            return RestError::Unreadable { url: self.url.clone(), cause };
         }
-        self.cut("the connection was closed in the middle of an answer")
+        self.cut("the connection was closed in the middle of a line")
     }
 
-    /// What is said when the answer has ended, and should not have.
+    /// The error for a response that ended too early.
     pub fn ended_early(&self) -> RestError {
-        self.cut("the connection was closed before the end")
+        self.cut("the connection was closed before the end of the response")
     }
 
     fn cut(&self, cause: &str) -> RestError {
@@ -98,7 +98,7 @@ impl ResultStream {
 }
 
 fn silent(address: &str) -> RestError {
-    let cause = format!("no sign of life for {} seconds", SILENCE.as_secs());
+    let cause = format!("no data for {} seconds", SILENCE.as_secs());
     RestError::Unreachable { address: address.to_owned(), cause, remedy: "" }
 }
 
@@ -107,40 +107,40 @@ fn is_blank(line: &[u8]) -> bool {
 }
 
 #[derive(Debug, PartialEq, Eq)]
-struct TooLong;
+struct LineTooLong;
 
-/// Makes lines of chunks.
+/// Splits chunks into lines.
 #[derive(Default)]
-struct Splitter {
+struct LineSplitter {
     chunk: Vec<u8>,
-    /// How much of the chunk is used up.
+    /// Bytes of the chunk that are consumed.
     used: usize,
-    /// The beginning of a line whose end is still to come.
+    /// Start of a line whose end has not arrived.
     begun: Vec<u8>,
 }
 
-impl Splitter {
-    /// Takes a chunk; the one before must be used up.
+impl LineSplitter {
+    /// Adds a chunk; the previous one must be consumed.
     fn feed(&mut self, chunk: &[u8]) {
         self.chunk.clear();
         self.chunk.extend_from_slice(chunk);
         self.used = 0;
     }
 
-    /// The next whole line; nothing when the chunk is used up.
-    fn take(&mut self) -> Result<Option<Vec<u8>>, TooLong> {
+    /// The next whole line; `None` when the chunk is consumed.
+    fn take(&mut self) -> Result<Option<Vec<u8>>, LineTooLong> {
         let unused = &self.chunk[self.used..];
         let end = unused.iter().position(|&byte| byte == b'\n');
         let part = &unused[..end.unwrap_or(unused.len())];
         if self.begun.len() + part.len() > LINE_LIMIT {
-            return Err(TooLong);
+            return Err(LineTooLong);
         }
         self.begun.extend_from_slice(part);
         self.used += part.len() + usize::from(end.is_some());
         Ok(end.map(|_| std::mem::take(&mut self.begun)))
     }
 
-    /// What came after the last line's end.
+    /// The text after the last line end.
     fn rest(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.begun)
     }
@@ -151,7 +151,7 @@ mod tests {
     use super::*;
 
     fn split(chunks: &[&[u8]]) -> (Vec<Vec<u8>>, Vec<u8>) {
-        let (mut splitter, mut lines) = (Splitter::default(), Vec::new());
+        let (mut splitter, mut lines) = (LineSplitter::default(), Vec::new());
         for chunk in chunks {
             splitter.feed(chunk);
             while let Some(line) = splitter.take().unwrap() {
@@ -176,7 +176,7 @@ mod tests {
 
     #[test]
     fn a_line_has_a_limit() {
-        let mut splitter = Splitter::default();
+        let mut splitter = LineSplitter::default();
         let chunk = vec![b'x'; 1 << 20];
         for _ in 0..64 {
             splitter.feed(&chunk);
@@ -189,6 +189,6 @@ mod tests {
             assert_eq!(splitter.take(), Ok(None));
         }
         splitter.feed(b"x\n");
-        assert_eq!(splitter.take(), Err(TooLong));
+        assert_eq!(splitter.take(), Err(LineTooLong));
     }
 }

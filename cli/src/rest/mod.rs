@@ -1,4 +1,4 @@
-//! The server's REST API, as far as the command line uses it.
+//! Client for the REST API of the server.
 
 mod error;
 mod lines;
@@ -7,43 +7,47 @@ mod tls;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Client, Method, Url};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 pub use error::RestError;
-pub use lines::ResultStream;
+pub use lines::LineStream;
 
-use crate::contexts::Context;
+use crate::contexts::ServerContext;
 use crate::output;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// Applying thousands of documents takes the server a while.
+/// Applying thousands of documents can take minutes.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(300);
+
+/// Characters that are encoded in a path segment: all but the unreserved ones of RFC 3986.
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
 const HEALTH_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// A server and the session on it.
+/// A client for one server, with or without a session token.
 #[derive(Clone)]
-pub struct Server {
+pub struct RestClient {
     http: Client,
     address: String,
     token: String,
     debug: bool,
 }
 
-impl Server {
-    /// Prepares requests to a context's server; nothing is sent yet.
-    pub fn new(context: &Context, debug: bool) -> anyhow::Result<Self> {
+impl RestClient {
+    /// Prepares a client for the server of a context; sends nothing.
+    pub fn new(context: &ServerContext, debug: bool) -> anyhow::Result<Self> {
         let url = check_address(&context.address, context.tls_skip_verify)?;
-        // A second installation in one process is refused, and the first one serves as well.
+        // Fails if a provider is installed already, which then is used.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let mut builder = Client::builder()
             .user_agent(concat!("fleetctl/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(CONNECT_TIMEOUT)
             .timeout(ANSWER_TIMEOUT)
-            // A redirect would carry the token elsewhere or turn a change into a read.
+            // A redirect could send the token to another server or turn a POST into a GET.
             .redirect(reqwest::redirect::Policy::none())
             .default_headers(headers(context)?)
             .tls_danger_accept_invalid_certs(context.tls_skip_verify);
@@ -58,7 +62,7 @@ impl Server {
         Ok(Self { http, address, token: context.token.clone(), debug })
     }
 
-    /// The same server, with another session.
+    /// The same client with another session token.
     pub fn with_token(&self, token: &str) -> Self {
         Self { token: token.to_owned(), ..self.clone() }
     }
@@ -75,12 +79,12 @@ impl Server {
         self.send::<(), T>(Method::DELETE, &fleet(path), None).await
     }
 
-    /// Posts outside the versioned part of the API.
+    /// Posts to a path outside of the versioned API.
     pub async fn post_root<B: Serialize, T: DeserializeOwned>(&self, path: &str, body: &B) -> Result<T, RestError> {
         self.send(Method::POST, path, Some(body)).await
     }
 
-    /// Whether the server says that it is alive.
+    /// Whether `GET /healthz` succeeds.
     pub async fn is_healthy(&self) -> bool {
         let request = self.http.get(format!("{}/healthz", self.address)).timeout(HEALTH_TIMEOUT);
         let answer = request.send().await;
@@ -112,9 +116,9 @@ impl Server {
             output::note(&format!("{method} {url}: {status}, {} bytes in {took} ms", bytes.len()));
         }
         if !status.is_success() {
-            return Err(RestError::from_answer(&url, status, retry_after, &bytes));
+            return Err(RestError::from_response(&url, status, retry_after, &bytes));
         }
-        serde_json::from_slice(&bytes).map_err(|cause| RestError::Strange { url, cause })
+        serde_json::from_slice(&bytes).map_err(|cause| RestError::Unreadable { url, cause })
     }
 }
 
@@ -122,25 +126,18 @@ fn fleet(path: &str) -> String {
     format!("{}/{path}", muster_api::rest::BASES[0])
 }
 
-/// Makes one path segment of a name, whatever characters it has.
+/// Encodes a name as one path segment.
 pub fn segment(name: &str) -> String {
-    let mut encoded = String::with_capacity(name.len());
-    for byte in name.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {
-            encoded.push(char::from(byte));
-        } else {
-            encoded.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    encoded
+    utf8_percent_encode(name, RESERVED).to_string()
 }
 
-/// Accepts https anywhere, and http where nobody listens in or the operator said that it does not matter.
+/// Accepts https URLs, and http URLs of this machine or if `insecure`.
 pub fn check_address(address: &str, insecure: bool) -> anyhow::Result<Url> {
     if address.is_empty() {
         bail!("set the Fleet API address with: fleetctl config set --address https://localhost:8080");
     }
-    let url = Url::parse(address).with_context(|| format!("the address {address:?} is not a URL"))?;
+    let url = Url::parse(address)
+        .with_context(|| format!("the address {address:?} is not a URL such as https://localhost:8080"))?;
     match url.scheme() {
         "https" => Ok(url),
         "http" if insecure || is_loopback(&url) => Ok(url),
@@ -163,13 +160,13 @@ fn prefix(url_prefix: &str) -> String {
     }
 }
 
-fn headers(context: &Context) -> anyhow::Result<HeaderMap> {
+fn headers(context: &ServerContext) -> anyhow::Result<HeaderMap> {
     let mut headers = HeaderMap::new();
     for (name, value) in &context.custom_headers {
         let key = HeaderName::from_bytes(name.as_bytes())
-            .with_context(|| format!("custom-headers: {name:?} cannot be the name of a header"))?;
+            .with_context(|| format!("custom-headers: {name:?} is not a valid header name"))?;
         let value = HeaderValue::from_str(value)
-            .with_context(|| format!("custom-headers: the value of {name:?} cannot be sent"))?;
+            .with_context(|| format!("custom-headers: the value of {name:?} is not a valid header value"))?;
         headers.insert(key, value);
     }
     Ok(headers)
@@ -186,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn http_is_for_the_same_machine() {
+    fn http_is_accepted_for_this_machine() {
         assert!(check_address("https://fleet.example.com", false).is_ok());
         assert!(check_address("http://localhost:8080", false).is_ok());
         assert!(check_address("http://[::1]:8080", false).is_ok());

@@ -1,4 +1,4 @@
-//! Trust in the authorities that a context names.
+//! TLS with the CA certificates that a context names (`rootca`).
 
 use std::sync::Arc;
 
@@ -14,17 +14,17 @@ use rustls::{
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 
-/// Trusts the certificates of a PEM file, and no others.
+/// A TLS configuration that trusts only the certificates of a PEM file.
 pub fn trusting(path: &str) -> anyhow::Result<ClientConfig> {
     let pem = std::fs::read(path).with_context(|| format!("cannot read the root CA {path}"))?;
     let found = CertificateDer::pem_slice_iter(&pem).collect::<Result<Vec<_>, _>>();
     let trusted = found.with_context(|| format!("{path} is not a PEM file"))?;
     if trusted.is_empty() {
-        bail!("{path} holds no certificate; it must be a PEM file with BEGIN CERTIFICATE lines");
+        bail!("{path} contains no certificate; it must be a PEM file with BEGIN CERTIFICATE lines");
     }
     let mut roots = RootCertStore::empty();
     for certificate in &trusted {
-        roots.add(certificate.clone()).with_context(|| format!("{path} holds a certificate that cannot be used"))?;
+        roots.add(certificate.clone()).with_context(|| format!("{path} contains a certificate that cannot be used"))?;
     }
     let provider = Arc::new(ring::default_provider());
     let verifier = verifier(roots, trusted, &provider).with_context(|| format!("cannot trust {path}"))?;
@@ -46,8 +46,8 @@ fn verifier(
     Ok(TrustedOrSelfSigned { inner, trusted })
 }
 
-/// Verifies as usual, but accepts a server whose certificate is itself one of the trusted ones. A self-signed
-/// certificate as openssl makes it calls itself an authority, which servers' certificates may not be otherwise.
+/// Verifies as usual, but also accepts a server certificate that is itself trusted. Self-signed certificates made with
+/// openssl are marked as CA certificates, which the verifier otherwise refuses as server certificates.
 #[derive(Debug)]
 struct TrustedOrSelfSigned {
     inner: Arc<WebPkiServerVerifier>,
@@ -64,7 +64,7 @@ impl ServerCertVerifier for TrustedOrSelfSigned {
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
         match self.inner.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now) {
-            // The period of validity has been checked when this is found.
+            // The verifier reports this only after it has checked the validity period.
             Err(Error::InvalidCertificate(CertificateError::Other(other)))
                 if is_authority(&other) && self.trusted.iter().any(|trusted| trusted == end_entity) =>
             {
@@ -98,7 +98,7 @@ impl ServerCertVerifier for TrustedOrSelfSigned {
     }
 }
 
-/// The library tells this case apart only by its text; if that changes, connections are refused and the tests fail.
+/// The library exposes this case only as text. If the text changes, such certificates are refused and the tests fail.
 fn is_authority(error: &OtherError) -> bool {
     format!("{:?}", error.0) == "CaUsedAsEndEntity"
 }
@@ -153,6 +153,6 @@ mod tests {
         let error = || format!("{:#}", trusting(&path.display().to_string()).err().unwrap());
         assert!(error().contains("ca.pem: No such file"), "{}", error());
         std::fs::write(&path, "nothing").unwrap();
-        assert!(error().contains("holds no certificate"), "{}", error());
+        assert!(error().contains("contains no certificate"), "{}", error());
     }
 }

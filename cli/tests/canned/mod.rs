@@ -4,13 +4,13 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 
 use crate::fleetctl::Fleetctl;
 
-/// Stands in the place of a server and has one answer per request line, such as `GET me`.
+/// A server with one fixed response per request line, such as `GET me`.
 pub struct Canned {
     asked: Receiver<(String, String)>,
 }
 
 impl Canned {
-    /// Starts it and logs `fleetctl` in there. What is not listed is not found; `GET version` need not be listed.
+    /// Starts the server and points `fleetctl` to it. Requests that are not listed get 404, except `GET version`.
     pub fn start(fleetctl: &Fleetctl, answers: &[(&str, u16, &str)]) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
@@ -30,7 +30,7 @@ impl Canned {
         Self { asked }
     }
 
-    /// What was asked since the last time, as (request line, body), `GET version` left out.
+    /// Requests since the last call as (request line, body), without `GET version`.
     pub fn asked(&self) -> Vec<(String, String)> {
         self.asked.try_iter().filter(|(line, _)| line != "GET version").collect()
     }
@@ -52,7 +52,7 @@ fn serve(stream: TcpStream, table: &[(String, u16, String)], asked: &Sender<(Str
     let found = table.iter().find(|(known, _, _)| *known == line);
     let (status, answer) = found.map_or(missing, |(_, status, body)| (*status, body.as_str()));
     let head = format!("HTTP/1.1 {status} Canned\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", answer.len());
-    // Before the answer, so that whoever has read it finds the request there.
+    // Recorded before the response, so that a client that has read it finds the request here.
     let _ = asked.send((line, String::from_utf8(body).unwrap()));
     reader.get_mut().write_all(format!("{head}{answer}").as_bytes()).unwrap();
 }

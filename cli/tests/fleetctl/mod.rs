@@ -4,7 +4,7 @@ use std::process::{Command, Output, Stdio};
 
 use tempfile::TempDir;
 
-/// The built program in a folder and a home of its own.
+/// Runs the built program in a temporary directory, which is also its home.
 pub struct Fleetctl {
     dir: TempDir,
 }
@@ -33,7 +33,7 @@ impl Fleetctl {
     }
 }
 
-/// How a run ended.
+/// Exit code and output of a run.
 #[derive(Debug)]
 pub struct Run {
     pub code: Option<i32>,

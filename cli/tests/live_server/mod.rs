@@ -1,4 +1,4 @@
-//! A server with one live query, speaking as much of the contract as a watcher needs.
+//! A server with one live query that implements the endpoints `fleetctl query` uses.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -8,25 +8,25 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-/// How long anything may take.
+/// Timeout of every step.
 pub const DEADLINE: Duration = Duration::from_secs(30);
 const BASE: &str = "/api/v1/fleet/";
 
-/// What the server says; tests set it up before they start a watcher.
+/// Responses of the server; tests fill it in before they run fleetctl.
 #[derive(Default)]
 pub struct Script {
     pub job: Value,
-    /// Each has its index as its cursor.
+    /// The cursor of an answer is its index plus one.
     pub answers: Vec<Value>,
-    /// What the live query is like once all answers were sent.
+    /// The live query after all answers were sent.
     pub after: Option<Value>,
-    /// The first connection breaks after so many answers, and the next one repeats the last of them.
+    /// The first connection breaks after this number of answers; the next one repeats the last answer.
     pub breaks_after: Option<usize>,
-    /// In place of making the live query.
+    /// Response to the creation of the live query, instead of creating it.
     pub refusal: Option<(u16, Value)>,
-    /// Requests so far, without those for the live query's numbers.
+    /// Requests received, without polls of the live query.
     pub requests: Vec<String>,
-    /// What was asked.
+    /// Body of the creation request.
     pub asked: Value,
 }
 
@@ -63,7 +63,7 @@ impl LiveServer {
         self.shared.script.lock().unwrap().asked.clone()
     }
 
-    /// Waits until a request was made.
+    /// Waits until a request was received.
     pub fn wait_for(&self, request: &str) {
         let script = self.shared.script.lock().unwrap();
         let absent = |script: &mut Script| !script.requests.iter().any(|made| made.starts_with(request));
@@ -73,7 +73,7 @@ impl LiveServer {
 }
 
 impl Shared {
-    /// Answers one request; a watcher that goes away is no failure.
+    /// Answers one request; a client that disconnects is not a failure.
     fn serve(&self, mut stream: TcpStream) {
         let mut reader = BufReader::new(stream.try_clone().unwrap());
         let mut line = String::new();
@@ -144,7 +144,7 @@ impl Shared {
         }
     }
 
-    /// Sends the answers after a cursor, and if asked to stays until the live query is over.
+    /// Sends the answers after a cursor; with `follow`, keeps the connection open until the live query ends.
     fn stream(&self, stream: &mut TcpStream, cursor: usize, follow: bool) -> std::io::Result<()> {
         let head = "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-type: application/x-ndjson\r\ntransfer-encoding: chunked\r\n\r\n";
         stream.write_all(head.as_bytes())?;
@@ -154,7 +154,7 @@ impl Shared {
         let repeats = usize::from(script.breaks_after.is_some() && cursor > 0);
         for index in cursor - repeats..script.answers.len() {
             if breaks_after == Some(index) {
-                // The connection is closed without an end, in the middle of a line.
+                // Closes the connection in the middle of a line.
                 return chunk(stream, "{\"cursor\":");
             }
             let mut answer = script.answers[index].clone();

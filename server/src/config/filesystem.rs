@@ -4,17 +4,17 @@ use super::section::section;
 use super::value::Bytes;
 
 section! {
-    /// Where the filesystem log plugin writes.
+    /// The filesystem log plugin.
     "filesystem" Filesystem {
-        /// File of the agents' status lines.
+        /// File for status logs.
         status_log_file: PathBuf = PathBuf::from("logs/osquery_status"),
-        /// File of the agents' result lines.
+        /// File for result logs.
         result_log_file: PathBuf = PathBuf::from("logs/osquery_result"),
-        /// Start a new file when one has grown to filesystem.rotate_size, and keep filesystem.rotate_keep old ones.
+        /// Start a new file when one reaches filesystem.rotate_size; keep filesystem.rotate_keep old files.
         enable_log_rotation: bool = false,
         /// Size at which a file is rotated.
         rotate_size: Bytes = Bytes::mib(500),
-        /// Rotated files that are kept.
+        /// Number of rotated files to keep.
         rotate_keep: u32 = 3,
     }
 }

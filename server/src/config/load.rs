@@ -1,4 +1,4 @@
-//! Puts the layers together: default < file < variable < flag.
+//! Merges the layers: default < file < variable < flag.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
@@ -8,23 +8,23 @@ use serde_json::Value as Json;
 
 use super::{Config, ConfigKey};
 
-/// Where settings come from, so that tests can give them without touching the process.
+/// Sources of settings; tests pass them without changing the process.
 #[derive(Debug, Default)]
 pub struct Sources {
     pub file: Option<PathBuf>,
-    /// Environment variables; only those that start with `FLEET_` are looked at.
+    /// Environment variables; only those that start with `FLEET_` are read.
     pub variables: Vec<(String, String)>,
     /// Flags by `section_key`.
     pub flags: Vec<(String, String)>,
 }
 
-/// Everything that is wrong with the settings, one line each.
+/// All problems of the settings, one line each.
 #[derive(Debug, PartialEq, Eq)]
 pub struct ConfigErrors(pub Vec<String>);
 
 impl fmt::Display for ConfigErrors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the configuration has problems:")?;
+        f.write_str("the configuration is not valid:")?;
         for problem in &self.0 {
             write!(f, "\n  - {problem}")?;
         }
@@ -34,13 +34,13 @@ impl fmt::Display for ConfigErrors {
 
 impl std::error::Error for ConfigErrors {}
 
-/// Names the program itself reads from the environment, besides the keys.
+/// Variables other than settings that the program reads.
 const OTHER_VARIABLES: [&str; 1] = ["FLEET_CONFIG"];
 
-/// Reads all layers and checks them.
+/// Reads and checks all layers.
 ///
 /// # Errors
-/// Unknown keys, values that cannot be read and values that contradict each other, all together.
+/// All unknown keys, invalid values and contradictions together.
 pub fn load(sources: &Sources) -> Result<Config, ConfigErrors> {
     let keys = Config::keys();
     let mut config = Config::default();
@@ -64,7 +64,8 @@ pub fn load(sources: &Sources) -> Result<Config, ConfigErrors> {
             continue;
         }
         let Some(key) = keys.iter().find(|key| key.variable() == *name) else {
-            problems.push(format!("variable {name}: no such setting; unset it or see `muster config keys`"));
+            problems
+                .push(format!("variable {name}: unknown setting; unset it, or list settings with: muster config keys"));
             continue;
         };
         if let Err(reason) = config.set(key.section, key.name, text) {
@@ -73,7 +74,7 @@ pub fn load(sources: &Sources) -> Result<Config, ConfigErrors> {
     }
     for (flag, text) in &sources.flags {
         let Some(key) = keys.iter().find(|key| key.flag() == *flag) else {
-            problems.push(format!("flag --{flag}: no such setting"));
+            problems.push(format!("flag --{flag}: unknown setting"));
             continue;
         };
         if let Err(reason) = config.set(key.section, key.name, text) {
@@ -129,30 +130,14 @@ fn read_file(path: &Path, problems: &mut Vec<String>) -> BTreeMap<String, String
     found
 }
 
-/// Names the closest key when one differs by a letter or two.
+/// The closest key, if at most three letters differ.
 fn suggestion(keys: &[ConfigKey], dotted: &str) -> String {
     keys.iter()
-        .map(|key| (distance(&key.dotted(), dotted), key))
+        .map(|key| (strsim::levenshtein(&key.dotted(), dotted), key))
         .min_by_key(|(distance, _)| *distance)
         .filter(|(distance, _)| *distance <= 3)
         .map(|(_, key)| format!(" (did you mean {}?)", key.dotted()))
         .unwrap_or_default()
-}
-
-/// Edit distance.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, y) in b.iter().enumerate() {
-            let replaced = diagonal + usize::from(x != *y);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[b.len()]
 }
 
 #[cfg(test)]

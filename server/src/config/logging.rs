@@ -1,11 +1,11 @@
 use super::section::section;
 
 section! {
-    /// What the server says of itself, on stderr.
+    /// The server's own log on standard error.
     "logging" Logging {
-        /// Say more.
+        /// Log debug messages.
         debug: bool = false,
-        /// Write JSON instead of text.
+        /// Log as JSON instead of text.
         json: bool = false,
     }
 }

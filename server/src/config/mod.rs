@@ -1,5 +1,5 @@
 //! Settings of the server process: one section per file, read from defaults, a YAML file, `FLEET_*` variables and
-//! flags, each stronger than the one before. Whatever is wrong anywhere is reported together and stops the start.
+//! flags; later layers win. All problems are reported together and prevent the start.
 
 mod filesystem;
 mod live;
@@ -49,7 +49,7 @@ pub struct Config {
 }
 
 impl Config {
-    /// Every key of every section, in the order they are shown.
+    /// All keys in display order.
     pub fn keys() -> Vec<ConfigKey> {
         [
             Server::keys(),
@@ -87,7 +87,7 @@ impl Config {
         }
     }
 
-    /// What is wrong with values that are each fine alone.
+    /// Contradictions between values that are valid on their own.
     fn contradictions(&self) -> Vec<String> {
         let mut problems = self.server.contradictions();
         problems.extend(self.mysql.contradictions("mysql"));

@@ -5,48 +5,49 @@ use super::section::{ConfigKey, section};
 use super::value::{ConfigValue, Secret};
 
 section! {
-    /// The database that several servers share.
+    /// The database shared by several nodes.
     "mysql" Mysql {
-        /// Host and port of MySQL 8 or MariaDB, such as db.example.com:3306. Empty: the embedded SQLite database.
+        /// Host and port of MySQL 8 or MariaDB, such as db.example.com:3306. Empty: use the embedded SQLite database.
         address: String = String::new(),
-        /// tcp, or unix: then the address is the path of the socket.
+        /// Protocol: tcp, or unix if the address is the path of a socket.
         protocol: String = "tcp".to_owned(),
         /// Name of the database.
         database: String = "fleet".to_owned(),
-        /// User to log in as.
+        /// User name.
         username: String = "fleet".to_owned(),
         /// Password of the user.
         password: Secret = Secret::default(),
-        /// File with the password of the user.
+        /// File that contains the password.
         password_path: Option<PathBuf> = None,
-        /// Encrypt: true checks the server's certificate, skip-verify does not. Empty: custom with tls_ca, else off.
+        /// TLS mode: true or custom (verify the certificate), skip-verify (do not verify it) or false. Empty: custom if tls_ca is set, otherwise false.
         tls_config: String = String::new(),
-        /// CA certificates (PEM) that may vouch for the server, besides those the system trusts.
+        /// CA certificates (PEM) to trust in addition to those of the system.
         tls_ca: Option<PathBuf> = None,
-        /// Certificate (PEM) to show to the server.
+        /// Client certificate (PEM).
         tls_cert: Option<PathBuf> = None,
         /// Private key (PEM) of tls_cert.
         tls_key: Option<PathBuf> = None,
-        /// Name in the server's certificate; it must be the host in the address.
+        /// Name in the certificate of the database; must be the host in the address.
         tls_server_name: String = String::new(),
-        /// Connections at most; all servers together must stay below the database's own limit.
+        /// Maximum number of connections; the sum over all nodes must stay below the limit of the database.
         max_open_conns: u32 = 50,
-        /// When less than max_open_conns, connections close after one idle minute rather than ten.
+        /// If lower than max_open_conns, idle connections close after one minute instead of ten.
         max_idle_conns: u32 = 50,
-        /// Close connections at this age, in seconds or as a duration; 0 never does.
+        /// Maximum age of a connection, in seconds or as a duration; 0 means unlimited.
         conn_max_lifetime: Lifetime = Lifetime(Duration::ZERO),
     }
 }
 
-/// A replica of that database, with the same keys, for readings that may show how things were some seconds ago.
+/// A read replica of that database, with the same keys, for reads that may lag by some seconds.
 #[derive(Debug, Clone, Default)]
 pub struct MysqlReadReplica(pub Mysql);
 
-/// A duration that may also be a number of seconds, as Fleet writes it.
+/// A duration that may also be written as a number of seconds, as in Fleet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Lifetime(pub Duration);
 
 impl ConfigValue for Lifetime {
+    const VALUE_NAME: &str = "DURATION";
     fn read(text: &str) -> Result<Self, String> {
         match text.parse() {
             Ok(seconds) => Ok(Self(Duration::from_secs(seconds))),
@@ -69,7 +70,7 @@ pub enum MysqlEndpoint {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MysqlTls {
     Off,
-    /// Encrypted, to whoever answers.
+    /// Encrypted, but the certificate is not verified.
     Unverified,
     Verified,
 }
@@ -81,7 +82,7 @@ impl Mysql {
     }
 
     /// # Errors
-    /// What is wrong with the address, beginning with the key.
+    /// If the address is not valid; the text begins with the key.
     pub fn endpoint(&self) -> Result<MysqlEndpoint, String> {
         if self.protocol == "unix" {
             return Ok(MysqlEndpoint::Socket(PathBuf::from(&self.address)));
@@ -108,10 +109,10 @@ impl Mysql {
         }
     }
 
-    /// The password, from its file if that is where it stands.
+    /// The password, read from `password_path` if that is set.
     ///
     /// # Errors
-    /// Why the file cannot be read, beginning with the key.
+    /// If the file cannot be read; the text begins with the key.
     pub fn password(&self) -> Result<Secret, String> {
         let Some(path) = &self.password_path else { return Ok(self.password.clone()) };
         let text = std::fs::read_to_string(path)
@@ -119,7 +120,7 @@ impl Mysql {
         Ok(Secret::new(text.trim_end_matches(['\n', '\r'])))
     }
 
-    /// Each with the key in front, as it stands in this section.
+    /// Problems with the values; each begins with the dotted key.
     pub(super) fn contradictions(&self, section: &str) -> Vec<String> {
         if !self.is_on() {
             return Vec::new();
@@ -140,7 +141,7 @@ impl Mysql {
         refuse(self.tls_config == "custom" && self.tls_ca.is_none(), "tls_config: custom needs tls_ca");
         refuse(
             self.tls_cert.is_some() != self.tls_key.is_some(),
-            "tls_cert: it and tls_key belong together: set both or neither",
+            "tls_cert: set both tls_cert and tls_key, or neither",
         );
         refuse(
             is_off && (self.tls_cert.is_some() || self.tls_ca.is_some()),
@@ -148,7 +149,7 @@ impl Mysql {
         );
         refuse(
             self.password_path.is_some() && !self.password.reveal().is_empty(),
-            "password: it and password_path exclude each other: set one",
+            "password: set either password or password_path, not both",
         );
         refuse(self.max_open_conns == 0, "max_open_conns: expects at least 1");
         let is_named = |host: &str| self.tls_server_name.is_empty() || self.tls_server_name == host;
@@ -168,7 +169,7 @@ impl MysqlReadReplica {
         let of_replica = |key: ConfigKey| match key.name {
             "address" => ConfigKey {
                 section: Self::SECTION,
-                help: "Host and port of a replica: lists of hosts and the sizes of labels are read there, and may be some seconds old. Empty: from mysql.address.",
+                help: "Host and port of a read replica for lists of hosts and sizes of labels, which may lag by some seconds. Empty: use mysql.address.",
                 ..key
             },
             _ => ConfigKey { section: Self::SECTION, ..key },
@@ -183,7 +184,7 @@ impl MysqlReadReplica {
     pub(super) fn contradictions(&self, mysql: &Mysql) -> Vec<String> {
         let mut problems = self.0.contradictions(Self::SECTION);
         if self.0.is_on() && !mysql.is_on() {
-            problems.push(format!("{}.address: needs mysql.address, of which it is a replica", Self::SECTION));
+            problems.push(format!("{}.address: requires mysql.address", Self::SECTION));
         }
         problems
     }
@@ -209,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn all_contradictions_are_told_together() {
+    fn all_contradictions_are_reported_together() {
         let wrong = Mysql {
             protocol: "pigeon".to_owned(),
             tls_config: "perhaps".to_owned(),
@@ -228,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn a_replica_has_the_same_keys_and_needs_what_it_is_one_of() {
+    fn a_replica_has_the_same_keys_and_requires_a_primary() {
         let mut replica = MysqlReadReplica::default();
         for key in MysqlReadReplica::keys() {
             assert!(Mysql::default().set(key.name, &key.default).is_ok() && key.section == "mysql_read_replica");

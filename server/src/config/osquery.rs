@@ -3,10 +3,10 @@ use std::time::Duration;
 use super::section::section;
 use super::value::{Bytes, ConfigValue};
 
-/// Which of an agent's names decides what host it is.
+/// The field that identifies a host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HostIdentifier {
-    /// What the agent's own `--host_identifier` provides.
+    /// The identifier that the agent sends (`--host_identifier`).
     Provided,
     Instance,
     Uuid,
@@ -34,7 +34,7 @@ impl ConfigValue for HostIdentifier {
     }
 }
 
-/// Where log lines go.
+/// Destination of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogPlugin {
     Filesystem,
@@ -59,52 +59,52 @@ impl ConfigValue for LogPlugin {
 }
 
 section! {
-    /// The osquery TLS API, as agents call it.
+    /// The osquery TLS API for agents.
     "osquery" Osquery {
-        /// Which name identifies a host: provided, instance, uuid or hostname.
+        /// Field that identifies a host: provided, instance, uuid or hostname.
         host_identifier: HostIdentifier = HostIdentifier::Provided,
-        /// Refuse a host that enrolls again sooner than this; 0 never refuses.
+        /// Minimum time between two enrollments of a host; earlier enrollments are refused. 0 disables the check.
         enroll_cooldown: Duration = Duration::ZERO,
-        /// Enrollments a second, over all secrets; more are told to try again.
+        /// Maximum enrollments per second over all secrets; agents above the limit are told to retry.
         enrolls_per_second: u32 = 200,
-        /// Enrollments a second with any one secret.
+        /// Maximum enrollments per second with the same secret.
         enrolls_per_second_per_secret: u32 = 100,
-        /// How often a host is asked about itself.
+        /// Interval at which the details of a host are refreshed.
         detail_update_interval: Duration = Duration::from_secs(3600),
-        /// How often a host is asked which labels it is in.
+        /// Interval at which the labels of a host are refreshed.
         label_update_interval: Duration = Duration::from_secs(3600),
-        /// A node key stays good for so long after its last use once a newer one is in use.
+        /// Time an old node key stays valid after its last use, once a newer one is in use.
         old_key_grace: Duration = Duration::from_secs(600),
-        /// Every request of an agent is answered within this time; agents give up after 16 s.
+        /// Maximum time to answer a request of an agent; agents give up after 16s.
         answer_timeout: Duration = Duration::from_secs(10),
-        /// A request that needs the database is refused when it does not answer within this time.
+        /// Maximum time a request of an agent waits for the database before it is refused.
         store_timeout: Duration = Duration::from_millis(1_500),
-        /// Largest enroll body.
+        /// Maximum size of an enroll body.
         max_enroll_body: Bytes = Bytes::mib(1),
-        /// Largest config body.
+        /// Maximum size of a config body.
         max_config_body: Bytes = Bytes::kib(64),
-        /// Largest distributed/read body.
+        /// Maximum size of a distributed/read body.
         max_distributed_read_body: Bytes = Bytes::kib(64),
-        /// Largest distributed/write body.
+        /// Maximum size of a distributed/write body.
         max_distributed_write_body: Bytes = Bytes::mib(100),
-        /// Largest log body as sent; the worst an agent can build is 1,024 lines of 1 MiB, so lower the agents' logger_tls_max_lines if this bites.
+        /// Maximum size of a log body as sent. Agents build bodies of up to 1,024 lines of 1 MiB; if bodies are refused, lower logger_tls_max_lines of the agents.
         max_log_body: Bytes = Bytes::mib(64),
-        /// Largest log body after inflating.
+        /// Maximum size of a log body after decompression.
         max_log_inflated: Bytes = Bytes::mib(128),
-        /// Bytes of large bodies (over 64 KiB) held at one time, over all agents; more wait, then are told to try again.
+        /// Memory for request bodies over 64 KiB of all agents; further requests wait, then are told to retry.
         max_bodies_in_flight: Bytes = Bytes::mib(512),
-        /// Bytes of log lines waiting for the disk; more are told to try again.
+        /// Memory for log lines that wait to be written; agents above the limit are told to retry.
         max_log_in_flight: Bytes = Bytes::mib(256),
-        /// Where status lines go: filesystem or stdout.
+        /// Destination of status logs: filesystem or stdout.
         status_log_plugin: LogPlugin = LogPlugin::Filesystem,
-        /// Where result lines go: filesystem or stdout.
+        /// Destination of result logs: filesystem or stdout.
         result_log_plugin: LogPlugin = LogPlugin::Filesystem,
-        /// Assembled configs kept in memory.
+        /// Memory for the cache of assembled configurations.
         max_config_cache: Bytes = Bytes::mib(64),
     }
 }
 
-/// The agents' own deadline for a whole request, in seconds; see their HTTP client.
+/// Time after which agents give up a request.
 const AGENT_DEADLINE: Duration = Duration::from_secs(16);
 
 impl Osquery {

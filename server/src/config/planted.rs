@@ -1,15 +1,15 @@
 use super::section::section;
 
 section! {
-    /// Faults on purpose: only in builds with the feature `planted-faults`, which nobody ships. 0 plants none.
+    /// Faults on purpose, for tests; only in builds with the feature `planted-faults`, which is never shipped. 0 plants none.
     "planted" Planted {
-        /// Acknowledge one in so many log lines without keeping it.
+        /// Acknowledge one in N log lines without storing it.
         drop_one_line_in: usize = 0,
-        /// Keep one in so many log lines twice.
+        /// Store one in N log lines twice.
         double_one_line_in: usize = 0,
-        /// Let one in so many requests of agents wait for a second.
+        /// Delay one in N requests of agents by a second.
         delay_one_request_in: usize = 0,
-        /// Answer one in so many config requests with the config of another host.
+        /// Answer one in N config requests with the configuration of another host.
         mix_one_config_in: usize = 0,
     }
 }

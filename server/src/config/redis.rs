@@ -5,74 +5,74 @@ use super::section::section;
 use super::value::Secret;
 
 section! {
-    /// What several servers share; a single one needs none of it.
+    /// State shared by several nodes; a single node does not need Redis.
     "redis" Redis {
-        /// Redis as host:port; of a cluster, which is recognised, several nodes, comma separated. Empty (not localhost:6379 as with Fleet): this server is the only one.
+        /// Redis server as host:port, or nodes of a cluster, comma-separated (clusters are detected). Empty (unlike Fleet, whose default is localhost:6379): run as a single node without Redis.
         address: Vec<String> = Vec::new(),
-        /// User of an access control list.
+        /// User name (ACL).
         username: String = String::new(),
         /// Password.
         password: Secret = Secret::default(),
-        /// File that holds the password.
+        /// File that contains the password.
         password_path: Option<PathBuf> = None,
-        /// Number of the database; a cluster has only 0.
+        /// Number of the database; a cluster has only database 0.
         database: u32 = 0,
-        /// Connect by TLS, to Sentinels too.
+        /// Connect with TLS, also to Sentinels.
         use_tls: bool = false,
-        /// Certificate (PEM) to show to Redis.
+        /// Client certificate (PEM).
         tls_cert: Option<PathBuf> = None,
         /// Private key (PEM) of redis.tls_cert.
         tls_key: Option<PathBuf> = None,
-        /// Certificate (PEM) that has signed the one of Redis. Empty: those the system trusts.
+        /// CA certificate (PEM) that signed the certificate of Redis. Empty: trust the CAs of the system.
         tls_ca: Option<PathBuf> = None,
-        /// Name that stands in the certificate of Redis, if it is not that of the address; not for clusters.
+        /// Name in the certificate of Redis, if it is not the host in the address; not for clusters.
         tls_server_name: String = String::new(),
-        /// Time a TLS handshake may take, besides redis.connect_timeout.
+        /// Maximum time for the TLS handshake, in addition to redis.connect_timeout.
         tls_handshake_timeout: Duration = Duration::from_secs(10),
-        /// Time a connection may take; nobody waits for one longer than redis.read_timeout.
+        /// Maximum time to connect; requests wait no longer than redis.read_timeout for a connection.
         connect_timeout: Duration = Duration::from_secs(5),
-        /// Idle connections are probed so often.
+        /// Interval of keep-alive probes on idle connections.
         keep_alive: Duration = Duration::from_secs(10),
-        /// Further attempts to connect before it counts as a failure.
+        /// Number of further attempts to connect before the connection counts as failed.
         connect_retry_attempts: u32 = 0,
-        /// A command has to be answered within this time (Fleet: 10s); then Redis is left alone for a second.
+        /// Maximum time to wait for a reply (Fleet: 10s); after a timeout, Redis is not used for one second.
         read_timeout: Duration = Duration::from_secs(1),
-        /// Sentinels as host:port, comma separated; they say where Redis is, instead of redis.address.
+        /// Sentinels as host:port, comma-separated; set instead of redis.address.
         sentinel_addresses: Vec<String> = Vec::new(),
-        /// What the Sentinels call Redis.
+        /// Name under which the Sentinels monitor Redis.
         sentinel_master: String = "mymaster".to_owned(),
-        /// User the Sentinels want, if they want one.
+        /// User name for the Sentinels, if they require one.
         sentinel_username: String = String::new(),
-        /// Password the Sentinels want, if they want one.
+        /// Password for the Sentinels, if they require one.
         sentinel_password: Secret = Secret::default(),
-        /// Accepted and without effect: redis.read_timeout includes sending.
+        /// No effect (accepted for Fleet): redis.read_timeout includes sending.
         write_timeout: Duration = Duration::from_secs(1),
-        /// Accepted and without effect: commands share three connections.
+        /// No effect (accepted for Fleet): commands share three connections.
         max_open_conns: u32 = 0,
-        /// Accepted and without effect: commands share three connections.
+        /// No effect (accepted for Fleet): commands share three connections.
         max_idle_conns: u32 = 3,
-        /// Accepted and without effect: connections are kept.
+        /// No effect (accepted for Fleet): connections are kept.
         conn_max_lifetime: Duration = Duration::ZERO,
-        /// Accepted and without effect: connections are kept.
+        /// No effect (accepted for Fleet): connections are kept.
         idle_timeout: Duration = Duration::from_secs(240),
-        /// Accepted and without effect: nobody waits for a connection to become free.
+        /// No effect (accepted for Fleet): connections are shared, so nothing waits for a free one.
         conn_wait_timeout: Duration = Duration::ZERO,
-        /// Accepted and without effect: redirections of a cluster are always followed.
+        /// No effect (accepted for Fleet): redirections of a cluster are always followed.
         cluster_follow_redirections: bool = false,
-        /// Accepted and without effect: a replica may lag behind, so it is never read.
+        /// No effect (accepted for Fleet): replicas can lag behind and are never read.
         cluster_read_from_replica: bool = false,
-        /// Accepted and without effect: answers of live queries are read by REST, any number of times.
+        /// No effect (accepted for Fleet): results of live queries can be read repeatedly by REST.
         duplicate_results: bool = false,
     }
 }
 
 impl Redis {
-    /// Whether several servers may share something.
+    /// Whether Redis is configured.
     pub fn is_used(&self) -> bool {
         !self.address.is_empty() || !self.sentinel_addresses.is_empty()
     }
 
-    /// The keys that are set and have no effect.
+    /// Keys that are set although they have no effect.
     pub fn without_effect(&self) -> Vec<&'static str> {
         let default = Self::default();
         [
@@ -100,13 +100,13 @@ impl Redis {
             }
         }
         if !self.address.is_empty() && !self.sentinel_addresses.is_empty() {
-            problems.push("redis.address and redis.sentinel_addresses exclude each other: set one of them".to_owned());
+            problems.push("redis.address and redis.sentinel_addresses: set one of them, not both".to_owned());
         }
         if self.password_path.is_some() && !self.password.is_empty() {
-            problems.push("redis.password and redis.password_path exclude each other: set one of them".to_owned());
+            problems.push("redis.password and redis.password_path: set one of them, not both".to_owned());
         }
         if self.tls_cert.is_some() != self.tls_key.is_some() {
-            problems.push("redis.tls_cert and redis.tls_key belong together: set both or neither".to_owned());
+            problems.push("redis.tls_cert and redis.tls_key: set both or neither".to_owned());
         }
         let names_tls = self.tls_cert.is_some() || self.tls_ca.is_some() || !self.tls_server_name.is_empty();
         if names_tls && !self.use_tls {

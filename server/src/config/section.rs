@@ -1,12 +1,14 @@
-//! One way to declare a section: each key has its type, default and help in one line, and everything else follows.
+//! A macro that declares a section from one line per key: type, default and help.
 
-/// What operators need to know of a key.
+/// Description of a key for operators.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigKey {
     pub section: &'static str,
     pub name: &'static str,
     pub default: String,
     pub help: &'static str,
+    /// Placeholder of the value in help texts.
+    pub value_name: &'static str,
     pub is_switch: bool,
 }
 
@@ -55,6 +57,7 @@ macro_rules! section {
                     name: stringify!($name),
                     default: default.$name.show(),
                     help: $help.trim_ascii(),
+                    value_name: <$type>::VALUE_NAME,
                     is_switch: <$type>::IS_SWITCH,
                 }, )*]
             }

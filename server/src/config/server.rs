@@ -5,37 +5,37 @@ use super::section::section;
 use super::value::Bytes;
 
 section! {
-    /// Where and how the server listens.
+    /// How the server listens.
     "server" Server {
-        /// Address and port to listen on; port 0 takes a free one.
+        /// Address and port to listen on; port 0 picks a free port.
         address: String = "0.0.0.0:8080".to_owned(),
-        /// Serve TLS. Set to false only behind a proxy that terminates it.
+        /// Serve TLS. Set to false only behind a proxy that terminates TLS.
         tls: bool = true,
-        /// Certificate chain (PEM). Empty: a self-signed one is made in server.tls_dir on first start.
+        /// Certificate chain (PEM). Empty: create a self-signed certificate in server.tls_dir on first start.
         cert: Option<PathBuf> = None,
         /// Private key (PEM) of server.cert.
         key: Option<PathBuf> = None,
-        /// Folder of the self-signed certificate.
+        /// Directory of the self-signed certificate.
         tls_dir: PathBuf = PathBuf::from("tls"),
-        /// More names and addresses the self-signed certificate is for, comma separated; localhost is always in it.
+        /// Additional names and IP addresses of the self-signed certificate, comma-separated; localhost is always included.
         tls_names: Vec<String> = Vec::new(),
-        /// Path put before every address the server answers, such as /muster.
+        /// Path prefix of all URLs of the server, such as /muster.
         url_prefix: String = String::new(),
-        /// Addresses of load balancers, comma separated: their connections are kept open, those of agents are not.
+        /// IP addresses of load balancers, comma-separated; their connections are kept open, those of agents are closed.
         trusted_proxies: Vec<String> = Vec::new(),
-        /// Keep agents' connections open: auto keeps those of trusted proxies and of plain HTTP, always and never do as they say.
+        /// Keep connections of agents open: auto (only from trusted proxies and over plain HTTP), always or never.
         agent_keepalive: String = "auto".to_owned(),
-        /// Close a connection that is idle for so long.
+        /// Time after which an idle connection is closed.
         idle_timeout: Duration = Duration::from_secs(75),
-        /// Worker threads; 0 means one per core.
+        /// Number of worker threads; 0 means one per core.
         workers: usize = 0,
-        /// Open connections per worker before new ones wait.
+        /// Maximum open connections per worker; further connections wait.
         max_connections: usize = 25_000,
-        /// On stop, how long to go on as before while GET /healthz and /readyz say that the server is stopping: as long as load balancers need to notice.
+        /// Time to keep serving after a stop is requested, while GET /healthz and /readyz report that the server is stopping. Set it to the time that load balancers need to notice.
         drain: Duration = Duration::ZERO,
-        /// On stop, how long all of it may take, server.drain included.
+        /// Maximum time a stop may take, including server.drain.
         shutdown_timeout: Duration = Duration::from_secs(12),
-        /// Largest body of a REST request.
+        /// Maximum size of the body of a REST request.
         max_rest_body: Bytes = Bytes::mib(16),
     }
 }
@@ -44,7 +44,7 @@ impl Server {
     pub(super) fn contradictions(&self) -> Vec<String> {
         let mut problems = Vec::new();
         if self.cert.is_some() != self.key.is_some() {
-            problems.push("server.cert and server.key belong together: set both or neither".to_owned());
+            problems.push("server.cert and server.key: set both or neither".to_owned());
         }
         if !self.url_prefix.is_empty() && (!self.url_prefix.starts_with('/') || self.url_prefix.ends_with('/')) {
             problems.push(format!(

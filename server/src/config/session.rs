@@ -3,11 +3,11 @@ use std::time::Duration;
 use super::section::section;
 
 section! {
-    /// Operators' sessions.
+    /// Sessions of operators.
     "session" Session {
-        /// A session ends when it has not been used for so long.
+        /// Time without use after which a session ends.
         duration: Duration = Duration::from_secs(5 * 24 * 3600),
-        /// Log-ins a minute, over all users; more are answered 429.
+        /// Maximum logins per minute over all users; further logins are answered with 429.
         logins_per_minute: u32 = 10,
     }
 }

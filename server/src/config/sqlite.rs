@@ -6,11 +6,11 @@ use super::section::section;
 section! {
     /// The embedded database.
     "sqlite" Sqlite {
-        /// File of the database; made on first start.
+        /// Database file; created on first start.
         path: PathBuf = PathBuf::from("muster.db"),
-        /// How long a statement waits for another process that holds the file.
+        /// Time a statement waits while another process locks the file.
         busy_timeout: Duration = Duration::from_millis(1_000),
-        /// Connections that read while one writes.
+        /// Number of connections for reading; one more connection writes.
         readers: u32 = 4,
     }
 }

@@ -1,20 +1,23 @@
-//! How the text of a setting becomes a value, and how a value is shown again.
+//! Conversion of settings from and to text.
 
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// A type a setting can have.
+/// A type of settings.
 pub(super) trait ConfigValue: Sized {
-    /// The flag may stand without a value.
+    /// Placeholder of the value in help texts.
+    const VALUE_NAME: &str = "VALUE";
+    /// Whether the flag can be given without a value.
     const IS_SWITCH: bool = false;
     /// Errors say what is expected; the caller names the key.
     fn read(text: &str) -> Result<Self, String>;
-    /// The text that reads back as this value; secrets hide.
+    /// Text that `read` turns into this value; empty for secrets.
     fn show(&self) -> String;
 }
 
 impl ConfigValue for String {
+    const VALUE_NAME: &str = "TEXT";
     fn read(text: &str) -> Result<Self, String> {
         Ok(text.to_owned())
     }
@@ -24,6 +27,7 @@ impl ConfigValue for String {
 }
 
 impl ConfigValue for PathBuf {
+    const VALUE_NAME: &str = "PATH";
     fn read(text: &str) -> Result<Self, String> {
         if text.is_empty() { Err("expects a path".to_owned()) } else { Ok(Self::from(text)) }
     }
@@ -33,6 +37,7 @@ impl ConfigValue for PathBuf {
 }
 
 impl ConfigValue for Option<PathBuf> {
+    const VALUE_NAME: &str = "PATH";
     fn read(text: &str) -> Result<Self, String> {
         Ok((!text.is_empty()).then(|| PathBuf::from(text)))
     }
@@ -42,6 +47,7 @@ impl ConfigValue for Option<PathBuf> {
 }
 
 impl ConfigValue for bool {
+    const VALUE_NAME: &str = "BOOL";
     const IS_SWITCH: bool = true;
     fn read(text: &str) -> Result<Self, String> {
         match text {
@@ -58,6 +64,7 @@ impl ConfigValue for bool {
 macro_rules! whole_numbers {
     ($($type:ty),*) => {$(
         impl ConfigValue for $type {
+            const VALUE_NAME: &str = "NUMBER";
             fn read(text: &str) -> Result<Self, String> {
                 text.parse().map_err(|_| format!("expects a whole number from {} to {}", <$type>::MIN, <$type>::MAX))
             }
@@ -70,6 +77,7 @@ macro_rules! whole_numbers {
 whole_numbers!(u8, u16, u32, u64, usize);
 
 impl ConfigValue for Vec<String> {
+    const VALUE_NAME: &str = "LIST";
     fn read(text: &str) -> Result<Self, String> {
         Ok(text.split(',').map(str::trim).filter(|item| !item.is_empty()).map(str::to_owned).collect())
     }
@@ -78,8 +86,9 @@ impl ConfigValue for Vec<String> {
     }
 }
 
-/// Durations are written as Go writes them: `90s`, `1h30m`, `250ms`, and days as `5d`.
+/// Durations in Go syntax, such as `90s`, `1h30m` or `250ms`, and days, such as `5d`.
 impl ConfigValue for Duration {
+    const VALUE_NAME: &str = "DURATION";
     fn read(text: &str) -> Result<Self, String> {
         let expected = || "expects a duration such as 90s, 1h30m, 250ms or 5d".to_owned();
         let mut rest = text;
@@ -122,7 +131,7 @@ impl ConfigValue for Duration {
     }
 }
 
-/// A size in bytes, written plainly or as `64KiB`, `16MiB`, `2GiB`.
+/// A size in bytes, written as a number or as `64KiB`, `16MiB`, `2GiB`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Bytes(pub usize);
 
@@ -136,6 +145,7 @@ impl Bytes {
 }
 
 impl ConfigValue for Bytes {
+    const VALUE_NAME: &str = "SIZE";
     fn read(text: &str) -> Result<Self, String> {
         let expected = || "expects a size such as 65536, 64KiB, 16MiB or 2GiB".to_owned();
         let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
@@ -159,7 +169,7 @@ impl ConfigValue for Bytes {
     }
 }
 
-/// Text that neither `Debug` nor any listing of settings prints.
+/// Text that is hidden from `Debug` and from listings of settings.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Secret(String);
 
@@ -167,7 +177,7 @@ impl Secret {
     pub fn new(text: impl Into<String>) -> Self {
         Self(text.into())
     }
-    /// The text itself; name the place where it goes.
+    /// The secret text.
     pub fn reveal(&self) -> &str {
         &self.0
     }
@@ -177,10 +187,11 @@ impl Secret {
 }
 
 impl ConfigValue for Secret {
+    const VALUE_NAME: &str = "SECRET";
     fn read(text: &str) -> Result<Self, String> {
         Ok(Self::new(text))
     }
-    /// Always nothing: what is shown ends up in listings. All secrets are empty by default, so that reads back.
+    /// Always empty, because the text appears in listings. Secrets are empty by default, so defaults read back.
     fn show(&self) -> String {
         String::new()
     }

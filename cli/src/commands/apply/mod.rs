@@ -1,20 +1,32 @@
 mod report;
 
-use super::Session;
-use super::send::{self, Deed, Files};
+use super::ClientSession;
+use super::send::{self, FileArgs, SpecOperation};
 use crate::output;
 
+const EXAMPLES: &str = "\
+Examples:
+  # Apply all YAML files of a directory
+  fleetctl apply -f fleet-config/
+
+  # Show what would change
+  fleetctl apply -f packs.yml --dry-run
+
+  # Copy packs and their queries to another server
+  fleetctl get packs --with-queries --yaml | fleetctl apply --context other -f -";
+
 #[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub struct Args {
     #[command(flatten)]
-    files: Files,
+    files: FileArgs,
 }
 
-pub async fn run(session: &Session, args: Args) -> anyhow::Result<()> {
-    let Some(documents) = args.files.read(Deed::Apply)? else {
+pub async fn run(session: &ClientSession, args: Args) -> anyhow::Result<()> {
+    let Some(documents) = args.files.read(SpecOperation::Apply)? else {
         return Ok(());
     };
     let server = session.authenticated().await?;
-    let applied = send::send(&server, Deed::Apply, &documents, args.files.dry_run).await?;
+    let applied = send::send(&server, SpecOperation::Apply, &documents, args.files.dry_run).await?;
     output::data(&report::render(&applied))
 }

@@ -2,13 +2,13 @@ use std::fmt::Write;
 
 use muster_api::rest::{Action, Applied, Change};
 
-/// Kinds in the order they are applied in.
+/// Kinds in the order in which the server applies them.
 const ORDER: [&str; 7] = ["query", "label", "pack", "config", "options", "enroll_secret", "user_roles"];
 
-/// What an apply does with a document, in the order it is counted in.
+/// Actions in the order in which they are counted.
 const COUNTED: [Action; 3] = [Action::Created, Action::Changed, Action::Unchanged];
 
-/// Tells what was applied, or would be: a line per kind, then a line per thing that differs.
+/// What was applied, or would be: one line per kind, followed by one line per object that differs.
 pub fn render(applied: &Applied) -> String {
     let mut text = String::new();
     let mut kinds: Vec<&str> = ORDER.to_vec();
@@ -48,7 +48,7 @@ fn group(text: &mut String, kind: &str, changes: &[&Change], dry_run: bool) {
         let fields = if change.fields.is_empty() { String::new() } else { format!(": {}", change.fields.join(", ")) };
         match change.action {
             Action::Unchanged => {}
-            // One of its kind, with nothing to add to the line above.
+            // Unnamed kinds without changed fields: the line above says it all.
             _ if name.is_empty() && fields.is_empty() => {}
             action => {
                 let _ = writeln!(text, "    {} {kind}{name}{fields}", word(action));
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn no_difference_is_said() {
+    fn no_change_is_reported() {
         let changes = vec![change("label", "a", Action::Unchanged, &[])];
         assert_eq!(
             render(&Applied { dry_run: true, changes, warnings: Vec::new() }),

@@ -1,96 +1,96 @@
-//! Values as agents read them: numbers and booleans may be text.
+//! Reads values as agents do: numbers and booleans may be strings.
 
 use std::collections::HashSet;
 
 use serde_json::Value;
 
-use super::file::File;
-use super::tree::{At, Data, YamlNode};
-use crate::documents::Problem;
+use super::file::PackFile;
+use super::tree::{JsonData, JsonNode, Span};
+use crate::documents::DocumentProblem;
 
-/// What agents allow, in seconds: up to a week.
+/// Intervals that agents accept, in seconds: up to a week.
 const INTERVALS: std::ops::RangeInclusive<u64> = 1..=604_800;
 
-/// Reads values of one file, and collects what is wrong with them.
-pub struct Reader<'a> {
-    pub file: &'a File,
-    pub problems: Vec<Problem>,
-    pub warnings: Vec<Problem>,
+/// Reads the values of one file and collects problems and warnings.
+pub struct PackReader<'a> {
+    pub file: &'a PackFile,
+    pub problems: Vec<DocumentProblem>,
+    pub warnings: Vec<DocumentProblem>,
 }
 
-impl<'a> Reader<'a> {
-    pub fn new(file: &'a File) -> Self {
+impl<'a> PackReader<'a> {
+    pub fn new(file: &'a PackFile) -> Self {
         Self { file, problems: Vec::new(), warnings: file.warnings.clone() }
     }
 
-    pub fn refuse(&mut self, at: At, reason: impl Into<String>) {
+    pub fn refuse(&mut self, at: Span, reason: impl Into<String>) {
         self.problems.push(self.file.problem(at, reason));
     }
 
-    pub fn warn(&mut self, at: At, reason: impl Into<String>) {
+    pub fn warn(&mut self, at: Span, reason: impl Into<String>) {
         self.warnings.push(self.file.problem(at, reason).into_warning());
     }
 
-    /// The members of an object; those that are null count as absent.
-    pub fn object(&mut self, node: &'a YamlNode, what: &str) -> Vec<(&'a str, &'a YamlNode)> {
-        let Data::Object(members) = &node.data else {
-            self.refuse(node.at, format!("{what} is an object in braces"));
+    /// The members of an object without those that are null.
+    pub fn object(&mut self, node: &'a JsonNode, what: &str) -> Vec<(&'a str, &'a JsonNode)> {
+        let JsonData::Object(members) = &node.data else {
+            self.refuse(node.at, format!("{what} must be an object"));
             return Vec::new();
         };
         let mut seen = HashSet::new();
         for (key, value) in members {
             if !seen.insert(key) {
-                self.refuse(value.at, format!("the key {key:?} is already there; remove one of the two"));
+                self.refuse(value.at, format!("the key {key:?} is a duplicate; remove one of the two"));
             }
         }
-        let written = members.iter().filter(|(_, value)| !matches!(value.data, Data::Scalar(Value::Null)));
+        let written = members.iter().filter(|(_, value)| !matches!(value.data, JsonData::Scalar(Value::Null)));
         written.map(|(key, value)| (key.as_str(), value)).collect()
     }
 
-    pub fn text(&mut self, node: &YamlNode) -> Option<String> {
+    pub fn text(&mut self, node: &JsonNode) -> Option<String> {
         match &node.data {
-            Data::Scalar(Value::String(text)) => Some(text.clone()),
+            JsonData::Scalar(Value::String(text)) => Some(text.clone()),
             _ => {
-                self.refuse(node.at, "expects text in quotes");
+                self.refuse(node.at, "expects a string");
                 None
             }
         }
     }
 
-    /// Text for people, which may be a number or a boolean just as well.
-    pub fn words(&mut self, node: &YamlNode) -> Option<String> {
+    /// Descriptive text; numbers and booleans are accepted.
+    pub fn words(&mut self, node: &JsonNode) -> Option<String> {
         match &node.data {
-            Data::Scalar(Value::String(text)) => Some(text.trim().to_owned()),
-            Data::Scalar(other) => Some(other.to_string()),
+            JsonData::Scalar(Value::String(text)) => Some(text.trim().to_owned()),
+            JsonData::Scalar(other) => Some(other.to_string()),
             _ => {
-                self.refuse(node.at, "expects text in quotes");
+                self.refuse(node.at, "expects a string");
                 None
             }
         }
     }
 
-    pub fn sql(&mut self, node: &YamlNode) -> Option<String> {
+    pub fn sql(&mut self, node: &JsonNode) -> Option<String> {
         let sql = self.text(node)?;
         if sql.trim().is_empty() {
-            self.refuse(node.at, "there is no SQL in it");
+            self.refuse(node.at, "SQL is empty");
             return None;
         }
         Some(sql)
     }
 
-    pub fn sql_list(&mut self, node: &YamlNode) -> Vec<String> {
-        let Data::Array(items) = &node.data else {
-            self.refuse(node.at, "expects a list of SQL in brackets");
+    pub fn sql_list(&mut self, node: &JsonNode) -> Vec<String> {
+        let JsonData::Array(items) = &node.data else {
+            self.refuse(node.at, "expects a list of SQL strings");
             return Vec::new();
         };
         items.iter().filter_map(|item| self.sql(item)).collect()
     }
 
-    pub fn boolean(&mut self, node: &YamlNode) -> Option<bool> {
+    pub fn boolean(&mut self, node: &JsonNode) -> Option<bool> {
         let found = match &node.data {
-            Data::Scalar(Value::Bool(value)) => Some(*value),
-            Data::Scalar(Value::Number(number)) => number.as_i64().map(|number| number != 0),
-            Data::Scalar(Value::String(text)) => match text.to_ascii_lowercase().as_str() {
+            JsonData::Scalar(Value::Bool(value)) => Some(*value),
+            JsonData::Scalar(Value::Number(number)) => number.as_i64().map(|number| number != 0),
+            JsonData::Scalar(Value::String(text)) => match text.to_ascii_lowercase().as_str() {
                 "true" | "t" => Some(true),
                 "false" | "f" => Some(false),
                 _ => None,
@@ -98,13 +98,13 @@ impl<'a> Reader<'a> {
             _ => None,
         };
         if found.is_none() {
-            self.refuse(node.at, "expects true or false; agents take any other text for false");
+            self.refuse(node.at, "expects true or false; agents read any other string as false");
         }
         found
     }
 
-    /// Seconds.
-    pub fn interval(&mut self, node: &YamlNode) -> Option<u32> {
+    /// An interval in seconds.
+    pub fn interval(&mut self, node: &JsonNode) -> Option<u32> {
         let found = whole(node).filter(|seconds| INTERVALS.contains(seconds)).and_then(|found| found.try_into().ok());
         if found.is_none() {
             let (least, most) = INTERVALS.into_inner();
@@ -114,11 +114,11 @@ impl<'a> Reader<'a> {
         found
     }
 
-    /// A percentage. The 0 of a pack file is the agents' word for all hosts, unlike that of a document.
-    pub fn shard(&mut self, node: &YamlNode) -> Option<u8> {
+    /// A percentage. In a pack file 0 means all hosts, in a document none.
+    pub fn shard(&mut self, node: &JsonNode) -> Option<u8> {
         match whole(node) {
             Some(0) => {
-                self.warn(node.at, "agents take 0 for all hosts, while in a document it means none; it is left out");
+                self.warn(node.at, "shard 0 is left out: agents read it as all hosts, but in a document it means none");
                 None
             }
             Some(percent) if percent <= 100 => percent.try_into().ok(),
@@ -130,11 +130,11 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// A whole number, or text that is one.
-fn whole(node: &YamlNode) -> Option<u64> {
+/// A whole number or a string of digits.
+fn whole(node: &JsonNode) -> Option<u64> {
     match &node.data {
-        Data::Scalar(Value::Number(number)) => number.as_u64(),
-        Data::Scalar(Value::String(text)) if text.bytes().all(|byte| byte.is_ascii_digit()) => text.parse().ok(),
+        JsonData::Scalar(Value::Number(number)) => number.as_u64(),
+        JsonData::Scalar(Value::String(text)) if text.bytes().all(|byte| byte.is_ascii_digit()) => text.parse().ok(),
         _ => None,
     }
 }

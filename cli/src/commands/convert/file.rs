@@ -1,34 +1,34 @@
 use serde_json::Value;
 
-use super::clean::Clean;
-use super::tree::{At, YamlNode};
-use crate::documents::{Problem, Source};
+use super::clean::CleanText;
+use super::tree::{JsonNode, Span};
+use crate::documents::{DocumentProblem, SourceText};
 
-/// A pack file that reads as JSON once it is cleaned as agents clean it.
-pub struct File {
-    source: Source,
-    clean: Clean,
-    pub root: YamlNode,
-    /// What agents would not understand, and was understood all the same.
-    pub warnings: Vec<Problem>,
+/// A pack file, parsed as JSON after the clean-up that agents do.
+pub struct PackFile {
+    source: SourceText,
+    clean: CleanText,
+    pub root: JsonNode,
+    /// What is accepted here but not by agents.
+    pub warnings: Vec<DocumentProblem>,
 }
 
-impl File {
-    pub fn read(name: &str, text: String) -> Result<Self, Problem> {
+impl PackFile {
+    pub fn read(name: &str, text: String) -> Result<Self, DocumentProblem> {
         let text = text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text);
-        let source = Source { name: name.to_owned(), text };
-        let clean = Clean::from(&source.text);
+        let source = SourceText { name: name.to_owned(), text };
+        let clean = CleanText::from(&source.text);
         let problem = |error: &serde_json::Error| {
             let offset = offset(&clean.text, error);
-            problem_at(&source, &clean, At { offset, width: 1 }, reason(error))
+            problem_at(&source, &clean, Span { offset, width: 1 }, reason(error))
         };
-        // The whole text first: what is looked at part by part later is known to be sound then.
-        let root = serde_json::from_str::<Value>(&clean.text).and_then(|_| YamlNode::parse(&clean.text));
+        // Checks the whole text first; JsonNode then parses parts of valid JSON.
+        let root = serde_json::from_str::<Value>(&clean.text).and_then(|_| JsonNode::parse(&clean.text));
         let root = root.map_err(|error| problem(&error))?;
         let broken = clean.crlf_continuation.map(|offset| {
             let (line, column) = position(&source.text, offset);
-            let reason = "agents understand no continuation that ends in CRLF, as lines here do; it is read as one";
-            Problem::at_line(&source, line, column, 1, reason).into_warning()
+            let reason = "agents do not accept a backslash before CRLF as a line continuation; it is read as one here";
+            DocumentProblem::at_line(&source, line, column, 1, reason).into_warning()
         });
         let warnings = broken.into_iter().collect();
         Ok(Self { source, clean, root, warnings })
@@ -38,25 +38,25 @@ impl File {
         &self.source.name
     }
 
-    /// Something wrong at a position in the cleaned text.
-    pub fn problem(&self, at: At, reason: impl Into<String>) -> Problem {
+    /// A problem at a position of the cleaned text.
+    pub fn problem(&self, at: Span, reason: impl Into<String>) -> DocumentProblem {
         problem_at(&self.source, &self.clean, at, reason)
     }
 }
 
-fn problem_at(source: &Source, clean: &Clean, at: At, reason: impl Into<String>) -> Problem {
+fn problem_at(source: &SourceText, clean: &CleanText, at: Span, reason: impl Into<String>) -> DocumentProblem {
     let (line, column) = position(&source.text, clean.origin(at.offset));
-    Problem::at_line(source, line, column, at.width, reason)
+    DocumentProblem::at_line(source, line, column, at.width, reason)
 }
 
-/// Line and column, both from 1, of a byte.
+/// Line and column of a byte offset, both counted from 1.
 fn position(text: &str, offset: usize) -> (usize, usize) {
     let before = text.get(..offset).unwrap_or(text);
     let line_start = before.rfind('\n').map_or(0, |end| end + 1);
     (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
 }
 
-/// The byte that an error speaks of.
+/// Byte offset of an error.
 fn offset(text: &str, error: &serde_json::Error) -> usize {
     let before: usize = text.split_inclusive('\n').take(error.line().saturating_sub(1)).map(str::len).sum();
     let mut offset = (before + error.column()).saturating_sub(1).min(text.len());
@@ -73,9 +73,9 @@ fn reason(error: &serde_json::Error) -> String {
     let remedy = match text {
         "trailing comma" => "; remove the comma",
         "control character (\\u0000-\\u001F) found while parsing a string" => {
-            "; a string that goes on in the next line needs a backslash at the very end of this one"
+            "; to continue a string on the next line, end this line with a backslash"
         }
         _ => "",
     };
-    format!("not JSON as agents read it: {text}{remedy}")
+    format!("invalid JSON: {text}{remedy}")
 }

@@ -1,4 +1,4 @@
-//! Pack files of osquery as documents.
+//! `fleetctl convert`: turns osquery pack files into documents.
 
 mod clean;
 mod field;
@@ -15,44 +15,55 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail};
 use serde_json::to_value;
 
-use self::field::Reader;
-use self::file::File;
-use self::names::Converted;
-use self::pack::Pack;
+use self::field::PackReader;
+use self::file::PackFile;
+use self::names::Conversion;
+use self::pack::ParsedPack;
 use super::send::refused;
-use crate::documents::{Problem, document};
+use crate::documents::{DocumentProblem, document};
 use crate::{files, output};
 
 const EXTENSIONS: [&str; 2] = ["conf", "json"];
-/// More names than this are counted instead of listed.
+/// Maximum number of names listed; the rest are counted.
 const NAMES_SHOWN: usize = 10;
 
+const EXAMPLES: &str = "\
+Examples:
+  # Convert one pack file
+  fleetctl convert -f osquery-monitoring.conf -o osquery-monitoring.yml
+
+  # Convert a directory of packs, with query names prefixed by their pack
+  fleetctl convert -f packs/ --prefix-names -o packs.yml
+
+After converting, set targets.labels of each pack and run fleetctl apply.";
+
 #[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// Pack file, folder of .conf and .json files, or - for standard input; may be given more than once
-    #[arg(short = 'f', value_name = "FILE", env = "FILENAME")]
+    /// Pack file, directory of .conf and .json files, or - for standard input; can be repeated
+    #[arg(short = 'f', value_name = "FILE", env = "FILENAME", hide_env_values = true)]
     files: Vec<PathBuf>,
     /// Write to this file instead of standard output
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
-    /// Replace the file to write to if it exists
+    /// Overwrite the output file if it exists
     #[arg(long, requires = "output")]
     force: bool,
-    /// Name of the pack [default: the file's name without extension]
+    /// Name of the pack [default: the file name without its extension]
     #[arg(long)]
     name: Option<String>,
-    /// Name every query PACK/NAME, so that it cannot replace one of another pack
+    /// Name every query PACK/NAME, so that packs do not share queries
     #[arg(long)]
     prefix_names: bool,
 }
 
 pub fn run(args: &Args) -> anyhow::Result<()> {
     if args.files.is_empty() {
-        bail!("-f must be specified; name a pack file, a folder of them, or - for standard input");
+        bail!("-f must be specified: a pack file, a directory of pack files, or - for standard input");
     }
     let read = files::read(&args.files, &EXTENSIONS)?;
     if args.name.is_some() && read.len() > 1 {
-        bail!("--name names the pack of one file, and {} are given", read.len());
+        bail!("--name applies to one file, but {} are given", read.len());
     }
     let mut packs = Vec::new();
     let mut problems = Vec::new();
@@ -67,7 +78,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         return Err(refused(&problems, "converted"));
     }
     let converted = names::resolve(packs, args.prefix_names).map_err(|reasons| {
-        let problems: Vec<_> = reasons.into_iter().map(Problem::general).collect();
+        let problems: Vec<_> = reasons.into_iter().map(DocumentProblem::general).collect();
         refused(&problems, "converted")
     })?;
     if converted.packs.is_empty() {
@@ -87,14 +98,14 @@ fn pack_name(file: &str, name: Option<&str>) -> anyhow::Result<String> {
     match (name, Path::new(file).file_stem()) {
         (Some(name), _) => Ok(name.to_owned()),
         (None, Some(stem)) if file != files::STDIN => Ok(stem.to_string_lossy().into_owned()),
-        _ => bail!("standard input has no name that the pack could have; name it with --name"),
+        _ => bail!("a pack from standard input needs a name; set it with --name"),
     }
 }
 
-/// Reads the packs of a file and shows what is lost of it.
-fn read_packs(file: &str, name: &str, text: String) -> Result<Vec<Pack>, Vec<Problem>> {
-    let file = File::read(file, text).map_err(|problem| vec![problem])?;
-    let mut reader = Reader::new(&file);
+/// Reads the packs of a file and prints warnings about what is left out.
+fn read_packs(file: &str, name: &str, text: String) -> Result<Vec<ParsedPack>, Vec<DocumentProblem>> {
+    let file = PackFile::read(file, text).map_err(|problem| vec![problem])?;
+    let mut reader = PackReader::new(&file);
     let packs = reader.packs(name);
     for warning in &reader.warnings {
         output::note(&warning.to_string());
@@ -102,7 +113,7 @@ fn read_packs(file: &str, name: &str, text: String) -> Result<Vec<Pack>, Vec<Pro
     if reader.problems.is_empty() { Ok(packs) } else { Err(reader.problems) }
 }
 
-fn render(converted: &Converted) -> anyhow::Result<String> {
+fn render(converted: &Conversion) -> anyhow::Result<String> {
     let mut text = String::new();
     for pack in &converted.packs {
         text.push_str(&document("pack", &to_value(pack)?)?);
@@ -118,15 +129,15 @@ fn write(path: &Path, text: &str, force: bool) -> anyhow::Result<()> {
     let opened = if force { fs::File::create(path) } else { fs::File::create_new(path) };
     let mut file = match opened {
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
-            bail!("{shown} exists; replace it with --force")
+            bail!("{shown} exists; overwrite it with --force")
         }
         opened => opened.with_context(|| format!("cannot write {shown}"))?,
     };
     file.write_all(text.as_bytes()).with_context(|| format!("cannot write {shown}"))
 }
 
-/// Says what is left to do.
-fn explain(converted: &Converted) {
+/// Prints what was converted and what remains to do.
+fn explain(converted: &Conversion) {
     let mut text = String::new();
     if !converted.ambiguous.is_empty() {
         let shown: Vec<_> = converted.ambiguous.iter().take(NAMES_SHOWN).map(|name| format!("{name:?}")).collect();
@@ -134,14 +145,14 @@ fn explain(converted: &Converted) {
         let more = if more > 0 { format!(" and {more} more") } else { String::new() };
         let _ = writeln!(
             text,
-            "Different SQL has the same name, and is kept apart as PACK/NAME: {}{more}",
+            "Queries with the same name but different SQL are named PACK/NAME: {}{more}",
             shown.join(", ")
         );
     }
     for pack in &converted.packs {
-        let _ = writeln!(text, "pack {:?}: {} queries, on no host yet", pack.name, pack.queries.len());
+        let _ = writeln!(text, "pack {:?}: {} queries, no targets yet", pack.name, pack.queries.len());
     }
-    text.push_str("Choose the hosts before applying: fill in targets.labels of each pack, as in labels: [All Hosts]");
+    text.push_str("Set targets.labels of each pack before applying, for example to: [All Hosts]");
     output::note(&text);
 }
 

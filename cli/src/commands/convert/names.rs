@@ -2,33 +2,33 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use muster_api::spec::{PackSpec, QuerySpec};
 
-use super::pack::Pack;
+use super::pack::ParsedPack;
 
-/// What a conversion brings, sorted by name.
+/// The result of a conversion, sorted by name.
 #[derive(Debug)]
-pub struct Converted {
+pub struct Conversion {
     pub packs: Vec<PackSpec>,
     pub queries: Vec<QuerySpec>,
-    /// Names that stand for different SQL in different packs.
+    /// Names that have different SQL in different packs.
     pub ambiguous: Vec<String>,
 }
 
-/// Makes one query of each name. A name with different SQL becomes several: `PACK/NAME`, as every name does if
-/// `prefix` is set; packs schedule these as `NAME` all the same.
-pub fn resolve(mut packs: Vec<Pack>, prefix: bool) -> Result<Converted, Vec<String>> {
+/// Merges queries with the same name and SQL. If the SQL differs, or `prefix` is set, queries are named `PACK/NAME`;
+/// packs still schedule them as `NAME`.
+pub fn resolve(mut packs: Vec<ParsedPack>, prefix: bool) -> Result<Conversion, Vec<String>> {
     packs.sort_by(|a, b| a.spec.name.cmp(&b.spec.name));
     let ambiguous = ambiguous(&packs);
     let mut problems = Vec::new();
     for pair in packs.windows(2) {
         let [one, other] = pair else { continue };
         if one.spec.name == other.spec.name {
-            let reason = "convert one of them alone and name it with --name";
-            problems.push(format!("{} and {}: both are the pack {:?}; {reason}", one.file, other.file, one.spec.name));
+            let reason = "convert one of them separately and rename it with --name";
+            problems.push(format!("{} and {}: both are named {:?}; {reason}", one.file, other.file, one.spec.name));
         }
     }
     let mut queries: BTreeMap<String, QuerySpec> = BTreeMap::new();
     let mut specs = Vec::new();
-    for Pack { file, mut spec, queries: scheduled } in packs {
+    for ParsedPack { file, mut spec, queries: scheduled } in packs {
         for mut query in scheduled {
             if prefix || ambiguous.contains(&query.entry.query) {
                 query.entry.name = query.entry.query;
@@ -39,7 +39,9 @@ pub fn resolve(mut packs: Vec<Pack>, prefix: bool) -> Result<Converted, Vec<Stri
             let fresh = QuerySpec { name: name.clone(), description, query: query.sql, observer_can_run: false };
             match queries.get(&name) {
                 Some(known) if known.query != fresh.query => {
-                    problems.push(format!("{file}: {name:?} is the name of another query; convert the files apart"));
+                    problems.push(format!(
+                        "{file}: {name:?} is also the name of another query; convert the files separately"
+                    ));
                 }
                 Some(_) => {}
                 None => {
@@ -56,10 +58,10 @@ pub fn resolve(mut packs: Vec<Pack>, prefix: bool) -> Result<Converted, Vec<Stri
     }
     let mut ambiguous: Vec<_> = ambiguous.into_iter().collect();
     ambiguous.sort();
-    Ok(Converted { packs: specs, queries: queries.into_values().collect(), ambiguous })
+    Ok(Conversion { packs: specs, queries: queries.into_values().collect(), ambiguous })
 }
 
-fn ambiguous(packs: &[Pack]) -> HashSet<String> {
+fn ambiguous(packs: &[ParsedPack]) -> HashSet<String> {
     let mut known: HashMap<&str, &str> = HashMap::new();
     let mut ambiguous = HashSet::new();
     for query in packs.iter().flat_map(|pack| &pack.queries) {

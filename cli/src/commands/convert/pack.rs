@@ -3,13 +3,13 @@ use std::collections::HashSet;
 use muster_api::spec::{PackQuery, PackSpec};
 use serde_json::Value;
 
-use super::field::Reader;
-use super::tree::{At, Data, YamlNode};
+use super::field::PackReader;
+use super::tree::{JsonData, JsonNode, Span};
 
-/// What agents use for a query that names no interval, unless `schedule_default_interval` says otherwise.
+/// Interval that agents use for a query without one, unless `schedule_default_interval` is set.
 const DEFAULT_INTERVAL: u32 = 3600;
 
-/// Keys of agents' configuration that are no queries.
+/// Keys of an agent configuration other than queries.
 const AGENT_OPTIONS: [&str; 14] = [
     "options",
     "decorators",
@@ -27,24 +27,23 @@ const AGENT_OPTIONS: [&str; 14] = [
     "logger",
 ];
 
-/// A pack that was read; its spec has no queries yet.
-pub struct Pack {
-    /// The file it was read from.
+/// A pack as read from a file; `spec.queries` is still empty.
+pub struct ParsedPack {
+    /// Name of the file.
     pub file: String,
     pub spec: PackSpec,
-    pub queries: Vec<Scheduled>,
+    pub queries: Vec<ParsedQuery>,
 }
 
-/// A query under the name that it has in its pack.
-pub struct Scheduled {
+/// A query with its name in the pack.
+pub struct ParsedQuery {
     pub entry: PackQuery,
     pub sql: String,
 }
 
-impl<'a> Reader<'a> {
-    /// Reads a pack file, or a whole configuration with a schedule and packs. What has no name of its own is called
-    /// `name`.
-    pub fn packs(&mut self, name: &str) -> Vec<Pack> {
+impl<'a> PackReader<'a> {
+    /// Reads a pack file, or a whole configuration with a schedule and packs. `name` names the pack or the schedule.
+    pub fn packs(&mut self, name: &str) -> Vec<ParsedPack> {
         let root = &self.file.root;
         let members = self.object(root, "a pack file");
         let has = |wanted: &str| members.iter().any(|(key, _)| *key == wanted);
@@ -58,22 +57,22 @@ impl<'a> Reader<'a> {
             self.unknown(key, node.at);
         }
         if self.problems.is_empty() {
-            self.refuse(root.at, "there is nothing to convert: no queries, schedule or packs");
+            self.refuse(root.at, "nothing to convert: no queries, schedule or packs");
         }
         Vec::new()
     }
 
-    fn configuration(&mut self, name: &str, members: &[(&str, &'a YamlNode)]) -> Vec<Pack> {
+    fn configuration(&mut self, name: &str, members: &[(&str, &'a JsonNode)]) -> Vec<ParsedPack> {
         let mut packs = Vec::new();
         for (key, node) in members {
             match *key {
                 "schedule" => {
                     let reason = format!(
-                        "it becomes the pack {name:?}: results of its queries come as pack/{name}/NAME instead of NAME"
+                        "the schedule becomes the pack {name:?}; its results are named pack/{name}/NAME instead of NAME"
                     );
                     self.warn(node.at, reason);
                     let spec = PackSpec { name: name.to_owned(), ..PackSpec::default() };
-                    packs.push(Pack { file: self.file.name().to_owned(), spec, queries: self.queries(node) });
+                    packs.push(ParsedPack { file: self.file.name().to_owned(), spec, queries: self.queries(node) });
                 }
                 "packs" => self.several(node, &mut packs),
                 _ => self.unknown(key, node.at),
@@ -82,11 +81,11 @@ impl<'a> Reader<'a> {
         packs
     }
 
-    /// Reads packs by name; the name `*` holds packs by name in turn.
-    fn several(&mut self, node: &'a YamlNode, packs: &mut Vec<Pack>) {
+    /// Reads packs by name; the name `*` contains further packs by name.
+    fn several(&mut self, node: &'a JsonNode, packs: &mut Vec<ParsedPack>) {
         for (name, pack) in self.object(node, "\"packs\"") {
-            if let Data::Scalar(Value::String(path)) = &pack.data {
-                self.warn(pack.at, format!("the pack {name:?} is in another file, which is not read: convert {path}"));
+            if let JsonData::Scalar(Value::String(path)) = &pack.data {
+                self.warn(pack.at, format!("the pack {name:?} is in another file; also convert {path}"));
             } else if name == "*" {
                 self.several(pack, packs);
             } else {
@@ -96,7 +95,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn pack(&mut self, name: &str, node: &'a YamlNode) -> Pack {
+    fn pack(&mut self, name: &str, node: &'a JsonNode) -> ParsedPack {
         let mut spec = PackSpec { name: name.to_owned(), ..PackSpec::default() };
         let mut queries = Vec::new();
         for (key, node) in self.object(node, "a pack") {
@@ -113,36 +112,33 @@ impl<'a> Reader<'a> {
         if queries.is_empty() && self.problems.is_empty() {
             self.warn(node.at, format!("the pack {name:?} has no queries"));
         }
-        Pack { file: self.file.name().to_owned(), spec, queries }
+        ParsedPack { file: self.file.name().to_owned(), spec, queries }
     }
 
-    fn queries(&mut self, node: &'a YamlNode) -> Vec<Scheduled> {
-        let members = self.object(node, "what holds queries");
+    fn queries(&mut self, node: &'a JsonNode) -> Vec<ParsedQuery> {
+        let members = self.object(node, "\"queries\" or \"schedule\"");
         let mut names = HashSet::new();
         let mut queries = Vec::new();
         for (name, node) in members {
             let name = self.name(name, node.at);
             if !names.insert(name.clone()) {
-                self.refuse(node.at, format!("{name:?} is already there, spaces aside; rename one of the two"));
+                self.refuse(node.at, format!("{name:?} is a duplicate apart from spaces; rename one of the two"));
             }
             queries.extend(self.query(&name, node));
         }
         queries
     }
 
-    /// A name as documents may have it: without spaces around.
-    fn name(&mut self, written: &str, at: At) -> String {
+    /// A name without leading and trailing spaces, which documents do not allow.
+    fn name(&mut self, written: &str, at: Span) -> String {
         let name = written.trim();
         if name != written {
-            self.warn(
-                at,
-                format!("the name becomes {name:?}, in results as well: it must not begin or end with a space"),
-            );
+            self.warn(at, format!("leading and trailing spaces are removed from the name, also in results: {name:?}"));
         }
         name.to_owned()
     }
 
-    fn query(&mut self, name: &str, node: &'a YamlNode) -> Option<Scheduled> {
+    fn query(&mut self, name: &str, node: &'a JsonNode) -> Option<ParsedQuery> {
         let earlier = self.problems.len();
         let members = self.object(node, "a query");
         let has = |wanted: &str| members.iter().any(|(key, _)| *key == wanted);
@@ -156,7 +152,7 @@ impl<'a> Reader<'a> {
                 "snapshot" => entry.snapshot = self.boolean(node),
                 "removed" => entry.removed = self.boolean(node),
                 "denylist" => entry.denylist = self.boolean(node),
-                "blacklist" if denylist => self.warn(node.at, "\"denylist\" is there as well, and counts"),
+                "blacklist" if denylist => self.warn(node.at, "\"blacklist\" is ignored because \"denylist\" is set"),
                 "blacklist" => entry.denylist = self.boolean(node),
                 "shard" => entry.shard = self.shard(node),
                 "platform" => entry.platform = self.text(node).unwrap_or_default(),
@@ -168,24 +164,24 @@ impl<'a> Reader<'a> {
         }
         if self.problems.len() == earlier {
             if no_sql {
-                self.refuse(node.at, format!("{name:?} has no SQL; give it a \"query\""));
+                self.refuse(node.at, format!("{name:?} has no SQL; add \"query\""));
             } else if no_interval {
-                self.warn(node.at, format!("there is no interval; {DEFAULT_INTERVAL} is the agents' default"));
+                self.warn(node.at, format!("no interval; using {DEFAULT_INTERVAL}, the default of agents"));
             }
         }
         let texts = texts.into_iter().flatten().filter(|text| !text.is_empty());
         entry.description = texts.collect::<Vec<_>>().join("\n");
-        Some(Scheduled { entry, sql: sql? })
+        Some(ParsedQuery { entry, sql: sql? })
     }
 
-    fn unknown(&mut self, key: &str, at: At) {
+    fn unknown(&mut self, key: &str, at: Span) {
         let reason = match key {
             _ if AGENT_OPTIONS.contains(&key) => {
-                format!("{key:?} is left out; it belongs to agent_options.config of a config document")
+                format!("{key:?} is left out; set it in agent_options.config of a config document")
             }
             "oncall" | "startup_priority" => format!("{key:?} is left out; documents have no such key"),
-            "queries" => "\"queries\" is left out; beside a schedule or packs agents do not read it".to_owned(),
-            _ => format!("the key {key:?} is not known, and left out"),
+            "queries" => "\"queries\" is left out; agents ignore it beside a schedule or packs".to_owned(),
+            _ => format!("unknown key {key:?} is left out"),
         };
         self.warn(at, reason);
     }

@@ -1,6 +1,6 @@
 use super::*;
 
-/// One pack with the oddities that agents put up with.
+/// A pack with every deviation from JSON that agents accept.
 const PACK: &str = r##"# A pack
 {
   // which hosts
@@ -33,19 +33,19 @@ const PACK: &str = r##"# A pack
 }
 "##;
 
-fn read(file: &str, text: &str) -> (Vec<Pack>, Vec<String>, Vec<String>) {
-    let shown = |problems: &[Problem]| problems.iter().map(ToString::to_string).collect::<Vec<_>>();
-    match File::read(&format!("{file}.conf"), text.to_owned()) {
+fn read(file: &str, text: &str) -> (Vec<ParsedPack>, Vec<String>, Vec<String>) {
+    let shown = |problems: &[DocumentProblem]| problems.iter().map(ToString::to_string).collect::<Vec<_>>();
+    match PackFile::read(&format!("{file}.conf"), text.to_owned()) {
         Err(problem) => (Vec::new(), shown(&[problem]), Vec::new()),
         Ok(read) => {
-            let mut reader = Reader::new(&read);
+            let mut reader = PackReader::new(&read);
             let packs = reader.packs(file);
             (packs, shown(&reader.problems), shown(&reader.warnings))
         }
     }
 }
 
-fn convert(files: &[(&str, &str)], prefix: bool) -> Converted {
+fn convert(files: &[(&str, &str)], prefix: bool) -> Conversion {
     let packs = files.iter().flat_map(|(file, text)| read(file, text).0).collect();
     names::resolve(packs, prefix).unwrap()
 }
@@ -152,19 +152,19 @@ fn what_agents_would_skip_is_refused_with_its_position() {
             "{interval}"
         );
     }
-    let boolean = "p.conf:2:24: expects true or false; agents take any other text for false";
+    let boolean = "p.conf:2:24: expects true or false; agents read any other string as false";
     assert_eq!(wrong(r#""query": "select 1",   "snapshot": "yes""#), [boolean]);
     assert_eq!(wrong(r#""query": "select 1",   "snapshot": 0.5"#), [boolean]);
     assert_eq!(wrong(r#""query": "select 1", "shard": 101"#), ["p.conf:2:22: expects a whole number from 1 to 100"]);
-    assert_eq!(wrong(r#""query": " ""#), ["p.conf:2:1: there is no SQL in it"]);
-    assert_eq!(wrong(r#""interval": 60"#), ["p.conf:1:14: \"q\" has no SQL; give it a \"query\""]);
-    assert_eq!(wrong(r#""query": "a", "version": 5"#), ["p.conf:2:15: expects text in quotes"]);
+    assert_eq!(wrong(r#""query": " ""#), ["p.conf:2:1: SQL is empty"]);
+    assert_eq!(wrong(r#""interval": 60"#), ["p.conf:1:14: \"q\" has no SQL; add \"query\""]);
+    assert_eq!(wrong(r#""query": "a", "version": 5"#), ["p.conf:2:15: expects a string"]);
     assert_eq!(
         wrong("\"query\": \"a\",\n\"query\": \"b\""),
-        ["p.conf:3:1: the key \"query\" is already there; remove one of the two"]
+        ["p.conf:3:1: the key \"query\" is a duplicate; remove one of the two"]
     );
     let (_, problems, _) = read("p", r#"{"queries": {}, "discovery": ["select 1", 5]}"#);
-    assert!(problems[0].starts_with("p.conf:1:43: expects text in quotes"), "{problems:?}");
+    assert!(problems[0].starts_with("p.conf:1:43: expects a string"), "{problems:?}");
 }
 
 #[test]
@@ -178,9 +178,9 @@ fn what_is_left_out_is_told() {
         first,
         [
             "p.conf:1:2: warning: \"oncall\" is left out; documents have no such key",
-            "p.conf:2:1: warning: the key \"intervall\" is not known, and left out",
-            "p.conf:1:29: warning: there is no interval; 3600 is the agents' default",
-            "p.conf:3:2: warning: \"yara\" is left out; it belongs to agent_options.config of a config document",
+            "p.conf:2:1: warning: unknown key \"intervall\" is left out",
+            "p.conf:1:29: warning: no interval; using 3600, the default of agents",
+            "p.conf:3:2: warning: \"yara\" is left out; set it in agent_options.config of a config document",
         ]
     );
 }
@@ -188,23 +188,23 @@ fn what_is_left_out_is_told() {
 #[test]
 fn what_is_not_json_is_shown_in_the_file_as_it_was() {
     let (_, problems, _) = read("p", "// Made for this test.\n{\n  # note\n  \"version\": \"5.0.0\",\n}\n");
-    let trailing = "p.conf:5:1: not JSON as agents read it: trailing comma; remove the comma\n  5 | }\n    | ^";
+    let trailing = "p.conf:5:1: invalid JSON: trailing comma; remove the comma\n  5 | }\n    | ^";
     assert_eq!(problems, [trailing]);
     let (_, problems, _) = read("p", "{\n  # note\n  \"a\": \"x \\\n   y \\q\"\n}");
-    assert!(problems[0].starts_with("p.conf:4:7: not JSON as agents read it: invalid escape"), "{problems:?}");
+    assert!(problems[0].starts_with("p.conf:4:7: invalid JSON: invalid escape"), "{problems:?}");
     let (_, problems, _) = read("p", "{\"a\": \"b\n\"}");
-    assert!(problems[0].starts_with("p.conf:1:9: not") && problems[0].contains("end of this one"), "{problems:?}");
+    assert!(problems[0].starts_with("p.conf:1:9: invalid") && problems[0].contains("end this line"), "{problems:?}");
     let (_, problems, _) = read("p", "{\"queries\": {\n\n");
-    assert!(problems[0].starts_with("p.conf:1:14: not JSON"), "{problems:?}");
+    assert!(problems[0].starts_with("p.conf:1:14: invalid JSON"), "{problems:?}");
     let (_, problems, _) = read("p", "[]");
-    assert!(problems[0].starts_with("p.conf:1:1: a pack file is an object"), "{problems:?}");
+    assert!(problems[0].starts_with("p.conf:1:1: a pack file must be an object"), "{problems:?}");
 }
 
 #[test]
 fn windows_line_ends_are_read_and_told() {
     let (packs, problems, warnings) = read("web", &PACK.replace('\n', "\r\n"));
     assert!(problems.is_empty(), "{problems:?}");
-    assert!(warnings[0].starts_with("web.conf:11:47: warning: agents understand no continuation"), "{warnings:?}");
+    assert!(warnings[0].starts_with("web.conf:11:47: warning: agents do not accept a backslash"), "{warnings:?}");
     let (unix, _, _) = read("web", PACK);
     assert_eq!(packs[0].queries[0].sql, unix[0].queries[0].sql);
 }
@@ -225,7 +225,9 @@ fn a_whole_configuration_is_taken_apart() {
     let found: Vec<_> = packs.iter().map(|pack| (pack.spec.name.as_str(), pack.queries.len())).collect();
     assert_eq!(found, [("osquery", 1), ("inline", 1), ("deep", 0)]);
     let all = warnings.join("\n");
-    for part in ["agent_options.config", "pack/osquery/NAME", "convert /etc/osquery/packs/x.conf", "\"deep\" has no"] {
+    for part in
+        ["agent_options.config", "pack/osquery/NAME", "also convert /etc/osquery/packs/x.conf", "\"deep\" has no"]
+    {
         assert!(all.contains(part), "{part} in {all}");
     }
 }
@@ -251,8 +253,8 @@ fn names_that_would_still_clash_are_refused() {
     let pack = |name: &str, sql: &str| format!(r#"{{"queries": {{"{name}": {{"query": "{sql}", "interval": 1}}}}}}"#);
     let packs = |files: &[(&str, String)]| files.iter().flat_map(|(file, text)| read(file, text).0).collect();
     let twice = names::resolve(packs(&[("p", pack("a", "1")), ("p", pack("b", "2"))]), false).unwrap_err();
-    assert!(twice[0].starts_with("p.conf and p.conf: both are the pack \"p\""), "{twice:?}");
+    assert!(twice[0].starts_with("p.conf and p.conf: both are named \"p\""), "{twice:?}");
     let files = [("p", pack("x", "1")), ("q", pack("x", "2")), ("r", pack("p/x", "3"))];
     let clash = names::resolve(packs(&files), false).unwrap_err();
-    assert!(clash[0].starts_with("r.conf: \"p/x\" is the name of another query"), "{clash:?}");
+    assert!(clash[0].starts_with("r.conf: \"p/x\" is also the name of another query"), "{clash:?}");
 }

@@ -2,11 +2,11 @@ use anyhow::bail;
 use muster_api::rest::{SpecByName, SpecList};
 use serde::de::DeserializeOwned;
 
-use crate::rest::{RestError, Server, segment};
+use crate::rest::{RestClient, RestError, segment};
 
-/// All of a kind, or the one that is named.
+/// All objects of a kind, or the one with the given name.
 pub async fn specs<T: DeserializeOwned>(
-    server: &Server,
+    server: &RestClient,
     plural: &str,
     kind: &str,
     name: Option<&str>,
@@ -17,7 +17,7 @@ pub async fn specs<T: DeserializeOwned>(
     match server.get::<SpecByName<T>>(&format!("spec/{plural}/{}", segment(name))).await {
         Ok(found) => Ok(vec![found.specs]),
         Err(RestError::NotFound(_)) => {
-            bail!("there is no {kind} {name:?}; list what there is with: fleetctl get {plural}")
+            bail!("there is no {kind} {name:?}; list {plural} with: fleetctl get {plural}")
         }
         Err(error) => Err(error.into()),
     }

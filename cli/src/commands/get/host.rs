@@ -4,39 +4,39 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::HostArgs;
-use super::print::{self, Item};
-use crate::rest::{RestError, Server, segment};
+use super::print::{self, PrintedDocument};
+use crate::rest::{RestClient, RestError, segment};
 use crate::{output, table};
 
-/// As the server sends it: whatever else it tells of a host is shown as well.
+/// Keeps all fields that the server sends, also those that this version does not know.
 #[derive(Deserialize)]
-struct Found {
+struct RawHostEnvelope {
     host: Map<String, Value>,
 }
 
-/// Shows a host and what it runs.
-pub async fn host(server: &Server, identifier: &str, args: &HostArgs) -> anyhow::Result<()> {
+/// Prints a host with its effective configuration and schedule, or the schedule explained (`--why`).
+pub async fn host(server: &RestClient, identifier: &str, args: &HostArgs) -> anyhow::Result<()> {
     if args.why {
         let explained = server.get(&config_path(identifier)).await;
         let explained: Explained = explained.map_err(|error| not_found(identifier, error))?;
         return why(&explained.schedule);
     }
     let found = server.get(&format!("hosts/identifier/{}", segment(identifier))).await;
-    let Found { mut host } = found.map_err(|error| not_found(identifier, error))?;
+    let RawHostEnvelope { mut host } = found.map_err(|error| not_found(identifier, error))?;
     match server.get::<Explained>(&config_path(identifier)).await {
         Ok(explained) => {
-            let schedule = serde_json::to_value(explained.schedule).context("cannot print the answer")?;
+            let schedule = serde_json::to_value(explained.schedule).context("cannot print the response")?;
             host.insert("effective_config".to_owned(), explained.config);
             host.insert("config_hash".to_owned(), explained.config_hash.into());
             host.insert("schedule".to_owned(), schedule);
         }
-        // Observers may not see it, and servers before this version do not tell.
+        // Observers may not read the configuration, and older servers do not have the endpoint.
         Err(error @ (RestError::Forbidden(_) | RestError::NotFound(_))) => {
-            output::note(&format!("what the host runs is left out: {error}"));
+            output::note(&format!("effective configuration and schedule are not shown: {error}"));
         }
         Err(error) => return Err(error.into()),
     }
-    print::items(&[Item::new("host", &host)?], args.format)
+    print::items(&[PrintedDocument::new("host", &host)?], args.format)
 }
 
 fn config_path(identifier: &str) -> String {
@@ -46,7 +46,7 @@ fn config_path(identifier: &str) -> String {
 fn not_found(identifier: &str, error: RestError) -> anyhow::Error {
     match error {
         RestError::NotFound(_) => {
-            anyhow::anyhow!("there is no host {identifier:?}; list what there is with: fleetctl get hosts")
+            anyhow::anyhow!("there is no host {identifier:?}; list hosts with: fleetctl get hosts")
         }
         error => error.into(),
     }

@@ -2,17 +2,17 @@ use muster_api::rest::{HostList, HostStatus};
 
 use super::HostArgs;
 use super::host::host;
-use super::print::{self, Item};
-use crate::rest::Server;
+use super::print::{self, PrintedDocument};
+use crate::rest::RestClient;
 use crate::{output, table};
 
-pub async fn hosts(server: &Server, args: HostArgs) -> anyhow::Result<()> {
+pub async fn hosts(server: &RestClient, args: HostArgs) -> anyhow::Result<()> {
     if let Some(identifier) = &args.name {
         return host(server, identifier, &args).await;
     }
     let found = server.get::<HostList>("hosts").await?.hosts;
     if args.format.is_documents(false) {
-        return print::items(&Item::all("host", &found)?, args.format);
+        return print::items(&PrintedDocument::all("host", &found)?, args.format);
     }
     if found.is_empty() {
         output::note("No hosts found");

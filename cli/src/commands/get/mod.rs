@@ -8,47 +8,58 @@ mod user_roles;
 
 use clap::Subcommand;
 
-use super::Session;
+use super::ClientSession;
+
+pub const EXAMPLES: &str = "\
+Examples:
+  # List all hosts
+  fleetctl get hosts
+
+  # Show one host and explain which scheduled queries it runs
+  fleetctl get host web-1.example.com --why
+
+  # Export all packs with their queries
+  fleetctl get packs --with-queries --yaml > packs.yml";
 
 #[derive(Subcommand)]
 pub enum Resource {
-    /// Saved queries, or one of them
+    /// List saved queries or show one
     #[command(visible_aliases = ["query", "q"])]
     Queries(Args),
-    /// Packs, or one of them
+    /// List packs or show one
     #[command(visible_aliases = ["pack", "p"])]
     Packs(PackArgs),
-    /// Labels, or one of them
+    /// List labels or show one
     #[command(visible_aliases = ["label", "l"])]
     Labels(Args),
-    /// Hosts, or one of them by UUID, host name or identifier
+    /// List hosts or show one
     #[command(visible_aliases = ["host", "h"])]
     Hosts(HostArgs),
-    /// Secrets that agents may enroll with
+    /// Show the enroll secrets
     #[command(name = "enroll_secret", visible_aliases = ["enroll_secrets", "enroll-secret", "enroll-secrets"])]
-    EnrollSecret(Format),
-    /// What users may do
+    EnrollSecret(DocumentFormat),
+    /// List users and their roles
     #[command(name = "user_roles", visible_aliases = ["user_role", "ur"])]
-    UserRoles(Format),
-    /// The server's configuration, as `apply` takes it
+    UserRoles(DocumentFormat),
+    /// Show the server configuration
     Config(ConfigArgs),
 }
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// Show only this one, as YAML unless --json is given
+    /// Name of the object to show, as YAML unless --json is given
     name: Option<String>,
     #[command(flatten)]
-    format: Format,
+    format: DocumentFormat,
 }
 
 #[derive(clap::Args)]
 pub struct HostArgs {
-    /// Show only this one, as YAML unless --json is given
+    /// Host to show: UUID, host name or host identifier
     name: Option<String>,
     #[command(flatten)]
-    format: Format,
-    /// Show which scheduled queries the host runs, and why or why not
+    format: DocumentFormat,
+    /// Explain for each scheduled query why the host runs it or not
     #[arg(long, requires = "name", conflicts_with_all = ["yaml", "json"])]
     why: bool,
 }
@@ -57,7 +68,7 @@ pub struct HostArgs {
 pub struct PackArgs {
     #[command(flatten)]
     args: Args,
-    /// Append the queries that the packs schedule
+    /// Also print the queries that the packs schedule
     #[arg(long)]
     with_queries: bool,
 }
@@ -65,15 +76,15 @@ pub struct PackArgs {
 #[derive(clap::Args)]
 pub struct ConfigArgs {
     #[command(flatten)]
-    format: Format,
-    /// Include what only the server's own configuration sets
+    format: DocumentFormat,
+    /// Also print settings that come from the server's configuration file
     #[arg(long)]
     include_server_config: bool,
 }
 
 #[derive(Clone, Copy, clap::Args)]
-pub struct Format {
-    /// Print YAML documents, which `apply` takes back
+pub struct DocumentFormat {
+    /// Print YAML documents that fleetctl apply accepts
     #[arg(long, conflicts_with = "json")]
     yaml: bool,
     /// Print one JSON object per line
@@ -81,7 +92,7 @@ pub struct Format {
     json: bool,
 }
 
-pub async fn run(session: &Session, resource: Resource) -> anyhow::Result<()> {
+pub async fn run(session: &ClientSession, resource: Resource) -> anyhow::Result<()> {
     let server = session.authenticated().await?;
     match resource {
         Resource::Queries(args) => specs::queries(&server, args).await,

@@ -3,18 +3,18 @@ use muster_api::spec::API_VERSION;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::Format;
+use super::DocumentFormat;
 use crate::{documents, output};
 
-/// A document to print.
-pub struct Item {
+/// A document to print: kind and spec.
+pub struct PrintedDocument {
     kind: &'static str,
     spec: Value,
 }
 
-impl Item {
+impl PrintedDocument {
     pub fn new<T: Serialize>(kind: &'static str, spec: &T) -> anyhow::Result<Self> {
-        let spec = serde_json::to_value(spec).context("cannot print the answer")?;
+        let spec = serde_json::to_value(spec).context("cannot print the response")?;
         Ok(Self { kind, spec })
     }
 
@@ -24,7 +24,7 @@ impl Item {
 }
 
 #[derive(Serialize)]
-struct ItemLine<'a> {
+struct DocumentLine<'a> {
     kind: &'a str,
     #[serde(rename = "apiVersion")]
     api_version: &'a str,
@@ -32,12 +32,12 @@ struct ItemLine<'a> {
 }
 
 /// Prints documents one after the other.
-pub fn items(items: &[Item], format: Format) -> anyhow::Result<()> {
+pub fn items(items: &[PrintedDocument], format: DocumentFormat) -> anyhow::Result<()> {
     let mut text = String::new();
     for item in items {
         if format.json {
-            let line = ItemLine { kind: item.kind, api_version: API_VERSION, spec: &item.spec };
-            text.push_str(&serde_json::to_string(&line).context("cannot print the answer")?);
+            let line = DocumentLine { kind: item.kind, api_version: API_VERSION, spec: &item.spec };
+            text.push_str(&serde_json::to_string(&line).context("cannot print the response")?);
             text.push('\n');
         } else {
             text.push_str(&documents::document(item.kind, &item.spec)?);
@@ -46,9 +46,9 @@ pub fn items(items: &[Item], format: Format) -> anyhow::Result<()> {
     output::data(&text)
 }
 
-impl Format {
-    /// Whether documents are wanted; lists are tables otherwise.
-    pub fn is_documents(self, one_is_named: bool) -> bool {
-        self.yaml || self.json || one_is_named
+impl DocumentFormat {
+    /// Whether to print documents; otherwise lists are printed as tables.
+    pub fn is_documents(self, is_named: bool) -> bool {
+        self.yaml || self.json || is_named
     }
 }

@@ -2,16 +2,16 @@ use std::collections::HashSet;
 
 use muster_api::spec::{LabelSpec, PackSpec, QuerySpec};
 
-use super::print::{self, Item};
+use super::print::{self, PrintedDocument};
 use super::{Args, PackArgs, fetch};
-use crate::rest::Server;
+use crate::rest::RestClient;
 use crate::{output, table};
 
-pub async fn queries(server: &Server, args: Args) -> anyhow::Result<()> {
+pub async fn queries(server: &RestClient, args: Args) -> anyhow::Result<()> {
     let name = args.name.as_deref();
     let found: Vec<QuerySpec> = fetch::specs(server, "queries", "query", name).await?;
     if args.format.is_documents(name.is_some()) {
-        return print::items(&Item::all("query", &found)?, args.format);
+        return print::items(&PrintedDocument::all("query", &found)?, args.format);
     }
     if found.is_empty() {
         output::note("No queries found");
@@ -21,11 +21,11 @@ pub async fn queries(server: &Server, args: Args) -> anyhow::Result<()> {
     output::data(&table::grid(&["name", "description", "query"], rows))
 }
 
-pub async fn labels(server: &Server, args: Args) -> anyhow::Result<()> {
+pub async fn labels(server: &RestClient, args: Args) -> anyhow::Result<()> {
     let name = args.name.as_deref();
     let found: Vec<LabelSpec> = fetch::specs(server, "labels", "label", name).await?;
     if args.format.is_documents(name.is_some()) {
-        return print::items(&Item::all("label", &found)?, args.format);
+        return print::items(&PrintedDocument::all("label", &found)?, args.format);
     }
     if found.is_empty() {
         output::note("No labels found");
@@ -35,14 +35,14 @@ pub async fn labels(server: &Server, args: Args) -> anyhow::Result<()> {
     output::data(&table::grid(&["name", "platform", "description", "query"], rows))
 }
 
-pub async fn packs(server: &Server, args: PackArgs) -> anyhow::Result<()> {
+pub async fn packs(server: &RestClient, args: PackArgs) -> anyhow::Result<()> {
     let PackArgs { args, with_queries } = args;
     let name = args.name.as_deref();
     let found: Vec<PackSpec> = fetch::specs(server, "packs", "pack", name).await?;
     if args.format.is_documents(name.is_some()) {
-        let mut items = Item::all("pack", &found)?;
+        let mut items = PrintedDocument::all("pack", &found)?;
         if with_queries {
-            items.extend(Item::all("query", &scheduled(server, &found).await?)?);
+            items.extend(PrintedDocument::all("query", &scheduled(server, &found).await?)?);
         }
         return print::items(&items, args.format);
     }
@@ -55,8 +55,8 @@ pub async fn packs(server: &Server, args: PackArgs) -> anyhow::Result<()> {
     output::data(&table::grid(&["name", "platform", "description", "disabled"], rows))
 }
 
-/// The saved queries that packs refer to.
-async fn scheduled(server: &Server, packs: &[PackSpec]) -> anyhow::Result<Vec<QuerySpec>> {
+/// The saved queries that the packs schedule.
+async fn scheduled(server: &RestClient, packs: &[PackSpec]) -> anyhow::Result<Vec<QuerySpec>> {
     let names: HashSet<&str> =
         packs.iter().flat_map(|pack| &pack.queries).map(|scheduled| scheduled.query.as_str()).collect();
     if names.is_empty() {

@@ -8,18 +8,18 @@ use anyhow::{Context as _, bail};
 const LOCK: &str = "preview.lock";
 const FOLDERS: [&str; 3] = ["tls", "logs", "live"];
 const FILES: [&str; 4] = [LOCK, "fleetctl.yml", "hosts.json", "muster.log"];
-/// The database, and what SQLite keeps beside it.
+/// The database; SQLite keeps further files beside it.
 const DATABASE: &str = "muster.db";
 
-/// The folder of a preview.
-pub struct Dir {
+/// The directory of a preview.
+pub struct PreviewDir {
     root: PathBuf,
 }
 
-impl Dir {
+impl PreviewDir {
     pub fn at(root: &Path) -> anyhow::Result<Self> {
-        let root = std::path::absolute(root).with_context(|| format!("cannot use the folder {}", root.display()))?;
-        // Without `.` in the middle, so that it reads well.
+        let root = std::path::absolute(root).with_context(|| format!("cannot use the directory {}", root.display()))?;
+        // Collecting the components removes `.` from the path.
         Ok(Self { root: root.components().collect() })
     }
 
@@ -55,7 +55,7 @@ impl Dir {
         self.root.join("hosts.json")
     }
 
-    /// How a command line names this folder; nothing for the one that is used anyway.
+    /// The `--dir` flag for this directory; empty for the default.
     pub fn as_flag(&self) -> String {
         match shown(&self.root).as_str() {
             "preview" => String::new(),
@@ -63,16 +63,16 @@ impl Dir {
         }
     }
 
-    /// Makes the folder if need be and keeps others out of it until the file is dropped or this process ends.
+    /// Creates the directory and locks it until the returned file is dropped or the process ends.
     pub fn create_and_lock(&self) -> anyhow::Result<File> {
         let make = |path: &Path| {
             let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
-            made.with_context(|| format!("cannot make the folder {}", shown(path)))
+            made.with_context(|| format!("cannot create the directory {}", shown(path)))
         };
         make(&self.root)?;
         let mut lock = self.lock()?;
         make(&self.root.join("logs"))?;
-        // The number is for the reader of the message; the lock itself ends with the process.
+        // The process ID is only shown in messages; the lock itself ends with the process.
         let written = lock.set_len(0).and_then(|()| writeln!(lock, "{}", std::process::id()));
         written.with_context(|| format!("cannot write {}", shown(&self.root.join(LOCK))))?;
         Ok(lock)
@@ -90,7 +90,7 @@ impl Dir {
                 let mut process = String::new();
                 let _ = file.read_to_string(&mut process);
                 bail!(
-                    "a preview is running in {} (process {}); stop it first, or name another folder with --dir",
+                    "a preview is already running in {} (process {}); stop it, or choose another directory with --dir",
                     shown(&self.root),
                     process.trim()
                 )
@@ -99,13 +99,13 @@ impl Dir {
         }
     }
 
-    /// Deletes what previews wrote, and says what was done. Refuses to touch anything if there is something else.
+    /// Deletes the directory and returns a message. Deletes nothing if there are files that no preview wrote.
     pub fn reset(&self) -> anyhow::Result<String> {
         let name = shown(&self.root);
         let entries = match fs::read_dir(&self.root) {
             Ok(entries) => entries.collect::<Result<Vec<_>, _>>().with_context(|| format!("cannot read {name}"))?,
             Err(error) if error.kind() == ErrorKind::NotFound => {
-                return Ok(format!("there is nothing at {name}"));
+                return Ok(format!("nothing to delete at {name}"));
             }
             Err(error) => return Err(error).with_context(|| format!("cannot read {name}")),
         };
@@ -113,17 +113,17 @@ impl Dir {
             entries.iter().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
         names.sort();
         if !names.is_empty() && !names.iter().any(|name| name == LOCK) {
-            bail!("{name} is not the folder of a preview; nothing was deleted");
+            bail!("{name} is not a preview directory; nothing was deleted");
         }
         let foreign: Vec<&str> = names.iter().map(String::as_str).filter(|name| !is_known(name)).collect();
         if !foreign.is_empty() {
             bail!(
-                "{name} holds what a preview does not write: {}; move it away first, nothing was deleted",
+                "{name} contains files that no preview wrote: {}; move them first, nothing was deleted",
                 foreign.join(", ")
             );
         }
         let _lock = self.lock()?;
-        // The lock goes last: a reset that was interrupted can be repeated.
+        // The lock is deleted last, so that an interrupted reset can be repeated.
         for entry in names.iter().filter(|name| *name != LOCK).chain([&LOCK.to_owned()]) {
             delete(&self.root.join(entry))?;
         }
@@ -150,7 +150,7 @@ fn delete(path: &Path) -> anyhow::Result<()> {
     }
 }
 
-/// A path as a person here would type it.
+/// A path relative to the current directory if it is below it.
 pub fn shown(path: &Path) -> String {
     let here = std::env::current_dir().ok();
     let short =
@@ -162,8 +162,8 @@ pub fn shown(path: &Path) -> String {
 mod tests {
     use super::*;
 
-    fn preview(root: &Path) -> Dir {
-        let dir = Dir::at(root).unwrap();
+    fn preview(root: &Path) -> PreviewDir {
+        let dir = PreviewDir::at(root).unwrap();
         drop(dir.create_and_lock().unwrap());
         for file in ["muster.db", "muster.db-wal", "logs/osquery_result", "fleetctl.yml"] {
             fs::write(root.join(file), "x").unwrap();
@@ -178,7 +178,7 @@ mod tests {
         let dir = preview(&root);
         assert_eq!(dir.reset().unwrap(), format!("deleted {}", root.display()));
         assert!(!root.exists());
-        assert_eq!(dir.reset().unwrap(), format!("there is nothing at {}", root.display()));
+        assert_eq!(dir.reset().unwrap(), format!("nothing to delete at {}", root.display()));
     }
 
     #[test]
@@ -187,21 +187,21 @@ mod tests {
         let dir = preview(root.path());
         fs::write(root.path().join("thesis.txt"), "x").unwrap();
         let error = dir.reset().unwrap_err().to_string();
-        assert!(error.contains("does not write: thesis.txt;"), "{error}");
+        assert!(error.contains("that no preview wrote: thesis.txt;"), "{error}");
         assert!(root.path().join("muster.db").exists());
     }
 
     #[test]
-    fn reset_wants_the_folder_of_a_preview() {
+    fn reset_requires_a_preview_directory() {
         let root = tempfile::tempdir().unwrap();
         fs::create_dir(root.path().join("logs")).unwrap();
-        let error = Dir::at(root.path()).unwrap().reset().unwrap_err().to_string();
-        assert!(error.ends_with("is not the folder of a preview; nothing was deleted"), "{error}");
+        let error = PreviewDir::at(root.path()).unwrap().reset().unwrap_err().to_string();
+        assert!(error.ends_with("is not a preview directory; nothing was deleted"), "{error}");
         assert!(root.path().join("logs").exists());
     }
 
     #[test]
-    fn one_preview_runs_in_a_folder() {
+    fn one_preview_runs_per_directory() {
         let root = tempfile::tempdir().unwrap();
         let dir = preview(root.path());
         let lock = dir.create_and_lock().unwrap();

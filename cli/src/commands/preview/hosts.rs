@@ -11,30 +11,30 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-use super::dir::{Dir, shown};
+use super::dir::{PreviewDir, shown};
 use crate::{output, private_file};
 
-/// Makes the same hosts in every run.
+/// Seed of the identities: every run simulates the same hosts.
 const SEED: u64 = 0x6d75_7374_6572;
-/// What the simulated fleet is made of, repeated.
+/// Platforms of the simulated hosts, repeated.
 const PLATFORMS: [Platform; 4] = [Platform::Linux, Platform::Darwin, Platform::Linux, Platform::Windows];
-/// Between the starts of two hosts, so that many of them do not enroll at once.
+/// Delay between the starts of two hosts, which spreads enrollment.
 const START_GAP: Duration = Duration::from_millis(20);
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// YamlNode keys by host identifier.
-type Keys = BTreeMap<String, String>;
+/// Node keys by host identifier.
+type NodeKeys = BTreeMap<String, String>;
 
-/// Simulated hosts, alive until they are stopped.
-pub struct Hosts {
+/// Simulated hosts that run until they are stopped.
+pub struct SimulatedHosts {
     agents: Vec<SharedAgent>,
     tasks: JoinSet<()>,
     stop: watch::Sender<bool>,
 }
 
-impl Hosts {
-    /// Starts hosts that go on with the node keys of an earlier run, where there are any.
-    pub fn start(count: u32, secret: &str, address: &str, dir: &Dir) -> anyhow::Result<Self> {
+impl SimulatedHosts {
+    /// Starts the hosts with the node keys of an earlier run, if there are any.
+    pub fn start(count: u32, secret: &str, address: &str, dir: &PreviewDir) -> anyhow::Result<Self> {
         let keys = read_keys(&dir.host_keys())?;
         let transport = Direct::new(address, &Trust::CaFile(dir.certificate()))
             .context("the simulated hosts cannot reach the server")?;
@@ -63,23 +63,23 @@ impl Hosts {
         Ok(hosts)
     }
 
-    /// Keeps the node keys for the next run.
-    pub fn save_keys(&self, dir: &Dir) -> anyhow::Result<()> {
-        let keys: Keys = self.agents.iter().filter_map(key).collect();
+    /// Saves the node keys for the next run.
+    pub fn save_keys(&self, dir: &PreviewDir) -> anyhow::Result<()> {
+        let keys: NodeKeys = self.agents.iter().filter_map(key).collect();
         let path = dir.host_keys();
         let text = serde_json::to_string_pretty(&keys).map_err(|error| anyhow!(error));
         let written = text.and_then(|text| Ok(private_file::write(&path, &text)?));
         written.with_context(|| format!("cannot write {}", shown(&path)))
     }
 
-    /// Stops all hosts, and keeps their node keys. Requests under way are abandoned.
-    pub async fn stop(mut self, dir: &Dir) {
+    /// Stops all hosts and saves their node keys. Pending requests are dropped.
+    pub async fn stop(mut self, dir: &PreviewDir) {
         self.stop.send_replace(true);
         let all = async { while self.tasks.join_next().await.is_some() {} };
-        // Those that do not listen end with this process.
+        // Hosts that do not stop in time end with this process.
         let _ = timeout(STOP_TIMEOUT, all).await;
         if let Err(error) = self.save_keys(dir) {
-            output::note(&format!("Warning: {error:#}; the hosts will enroll anew"));
+            output::note(&format!("Warning: {error:#}; the hosts will enroll again"));
         }
     }
 }
@@ -90,11 +90,11 @@ fn key(agent: &SharedAgent) -> Option<(String, String)> {
     Some((agent.identity().host_identifier.clone(), key.to_owned()))
 }
 
-fn read_keys(path: &Path) -> anyhow::Result<Keys> {
+fn read_keys(path: &Path) -> anyhow::Result<NodeKeys> {
     match std::fs::read(path) {
         Ok(text) => serde_json::from_slice(&text)
-            .with_context(|| format!("{} is damaged; delete it, and the hosts enroll anew", shown(path))),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Keys::new()),
+            .with_context(|| format!("{} is damaged; delete it to enroll the hosts again", shown(path))),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(NodeKeys::new()),
         Err(error) => Err(error).with_context(|| format!("cannot read {}", shown(path))),
     }
 }
@@ -106,11 +106,11 @@ mod tests {
     #[tokio::test]
     async fn node_keys_outlive_a_run() {
         let root = tempfile::tempdir().unwrap();
-        let dir = Dir::at(root.path()).unwrap();
+        let dir = PreviewDir::at(root.path()).unwrap();
         let pem = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap().cert.pem();
         std::fs::create_dir(dir.tls()).unwrap();
         std::fs::write(dir.certificate(), pem).unwrap();
-        let start = || Hosts::start(5, "secret", "https://127.0.0.1:1", &dir).unwrap();
+        let start = || SimulatedHosts::start(5, "secret", "https://127.0.0.1:1", &dir).unwrap();
 
         let hosts = start();
         for agent in &hosts.agents[1..] {
@@ -128,12 +128,10 @@ mod tests {
     }
 
     #[test]
-    fn damaged_keys_are_no_reason_to_guess() {
+    fn damaged_keys_are_an_error() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("hosts.json");
         std::fs::write(&path, "{").unwrap();
-        assert!(
-            read_keys(&path).unwrap_err().to_string().ends_with("is damaged; delete it, and the hosts enroll anew")
-        );
+        assert!(read_keys(&path).unwrap_err().to_string().ends_with("is damaged; delete it to enroll the hosts again"));
     }
 }

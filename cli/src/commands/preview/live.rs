@@ -6,88 +6,88 @@ use anyhow::Context as _;
 use muster_api::rest::{HostStatus, SecretsSpec};
 use tokio::time::{Instant, sleep};
 
-use super::dir::{Dir, shown};
-use super::hosts::Hosts;
+use super::dir::{PreviewDir, shown};
+use super::hosts::SimulatedHosts;
 use super::packs::apply_starter_packs;
 use super::progress::StartProgress;
 use super::sign_in::sign_in;
 use super::summary::summary;
-use crate::contexts::Context;
+use crate::contexts::ServerContext;
 use crate::output;
-use crate::rest::Server;
+use crate::rest::RestClient;
 
-/// How often the server is asked how far things are.
+/// How often the server is polled.
 const POLL: Duration = Duration::from_millis(500);
-/// When slow hosts are no longer waited for.
+/// How long to wait for hosts to come online.
 const HOSTS_TIMEOUT: Duration = Duration::from_secs(180);
 
-/// What a preview consists of.
-pub struct Plan<'a> {
-    pub dir: &'a Dir,
+/// Settings of a preview.
+pub struct PreviewSetup<'a> {
+    pub dir: &'a PreviewDir,
     pub progress: &'a StartProgress,
     pub port: u16,
     pub hosts: u32,
     pub debug: bool,
 }
 
-/// Brings the preview up and keeps it going. Returns only when that fails; `hosts` are left for the caller to stop.
-pub async fn live(plan: &Plan<'_>, hosts: &mut Option<Hosts>) -> anyhow::Error {
+/// Starts the preview and keeps it running. Returns only on failure; the caller stops the `hosts`.
+pub async fn live(plan: &PreviewSetup<'_>, hosts: &mut Option<SimulatedHosts>) -> anyhow::Error {
     match bring_up(plan, hosts).await {
         Ok(never) => match never {},
         Err(error) => error,
     }
 }
 
-async fn bring_up(plan: &Plan<'_>, hosts: &mut Option<Hosts>) -> anyhow::Result<Infallible> {
-    let Plan { dir, progress, .. } = plan;
+async fn bring_up(plan: &PreviewSetup<'_>, hosts: &mut Option<SimulatedHosts>) -> anyhow::Result<Infallible> {
+    let PreviewSetup { dir, progress, .. } = plan;
     let address = format!("https://127.0.0.1:{}", plan.port);
     progress.doing("waiting for the server");
     let server = reach(&address, plan).await;
-    progress.done(&format!("server is up at {address}"));
+    progress.done(&format!("server is running at {address}"));
 
     let server = sign_in(&server, &address, dir).await?;
-    progress.done(&format!("signed in, see {}", shown(&dir.contexts())));
+    progress.done(&format!("logged in; session saved in {}", shown(&dir.contexts())));
     progress.doing("applying starter packs");
     progress.done(&apply_starter_packs(&server).await?);
 
     let secrets: SecretsSpec = server.get("spec/enroll_secret").await?;
     let secret = secrets.spec.secrets.into_iter().next();
-    let secret = secret.context("the server has no enroll secret; begin anew with: fleetctl preview reset")?.secret;
+    let secret = secret.context("the server has no enroll secret; start over with: fleetctl preview reset")?.secret;
     let results_before = size(&dir.results());
-    let hosts = hosts.insert(Hosts::start(plan.hosts, &secret, &address, dir)?);
+    let hosts = hosts.insert(SimulatedHosts::start(plan.hosts, &secret, &address, dir)?);
 
     let deadline = Instant::now() + HOSTS_TIMEOUT;
     let wanted = plan.hosts as usize;
     let online = wait_for_hosts(&server, wanted, progress, deadline).await?;
     match online {
         online if online >= wanted => progress.done(&format!("{online} hosts are online")),
-        online => progress.done(&format!(
-            "only {online} of {wanted} hosts are online; the others may be slow, or see {}",
-            shown(&dir.server_log())
-        )),
+        online => {
+            progress.done(&format!("only {online} of {wanted} hosts are online; see {}", shown(&dir.server_log())))
+        }
     }
-    // Again at the end, but the end may come without a warning.
+    // Also saved on exit, but the process may be killed.
     hosts.save_keys(dir)?;
-    progress.doing("waiting for first results");
+    progress.doing("waiting for the first results");
     while size(&dir.results()) <= results_before && Instant::now() < deadline {
         sleep(POLL).await;
     }
     if size(&dir.results()) > results_before {
-        progress.done(&format!("results arrive in {}", shown(&dir.results())));
+        progress.done(&format!("results are written to {}", shown(&dir.results())));
     }
     progress.finish();
     output::data(&summary(dir, &address, online))?;
     std::future::pending().await
 }
 
-/// Waits until the server answers with the certificate that it wrote. The caller watches whether it still runs.
-async fn reach(address: &str, plan: &Plan<'_>) -> Server {
+/// Waits until the server responds with its self-signed certificate. The caller watches the process.
+async fn reach(address: &str, plan: &PreviewSetup<'_>) -> RestClient {
     let rootca = plan.dir.certificate();
-    let context = Context { address: address.to_owned(), rootca: rootca.display().to_string(), ..Context::default() };
+    let context =
+        ServerContext { address: address.to_owned(), rootca: rootca.display().to_string(), ..ServerContext::default() };
     loop {
-        // Until the certificate is there and whole, there is no client either.
+        // The client cannot be created before the certificate file is complete.
         if rootca.is_file()
-            && let Ok(server) = Server::new(&context, plan.debug)
+            && let Ok(server) = RestClient::new(&context, plan.debug)
             && server.is_healthy().await
         {
             return server;
@@ -97,14 +97,14 @@ async fn reach(address: &str, plan: &Plan<'_>) -> Server {
 }
 
 async fn wait_for_hosts(
-    server: &Server,
+    server: &RestClient,
     wanted: usize,
     progress: &StartProgress,
     deadline: Instant,
 ) -> anyhow::Result<usize> {
     let mut online = 0;
     loop {
-        // A server under the first rush of hosts may miss an answer; what lasts is told at the end.
+        // Requests may fail while all hosts enroll; a lasting error is reported at the deadline.
         let asked = server.get::<muster_api::rest::HostList>("hosts").await;
         if let Ok(found) = &asked {
             online = found.hosts.iter().filter(|host| host.status == HostStatus::Online).count();

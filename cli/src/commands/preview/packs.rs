@@ -1,31 +1,31 @@
 use muster_api::rest::{Action, Applied, SpecList};
 use muster_api::spec::{DocumentKind, PackSpec};
 
-use crate::commands::send::{self, Deed};
+use crate::commands::send::{self, SpecOperation};
 use crate::documents::Documents;
-use crate::rest::Server;
+use crate::rest::RestClient;
 
 /// The starter packs of docs/packs, as (name, text).
 const STARTER_PACKS: &[(&str, &str)] = &include!(concat!(env!("OUT_DIR"), "/starter_packs.rs"));
-/// Frequent queries, so that something is seen to happen at once.
+/// Frequent queries, so that results arrive within seconds.
 const HEARTBEAT: (&str, &str) = ("heartbeat.yml", include_str!("heartbeat.yml"));
 
-/// Applies the starter packs to a server that has no pack yet; what is there is the operator's. Says what was done.
-pub async fn apply_starter_packs(server: &Server) -> anyhow::Result<String> {
+/// Applies the starter packs unless the server already has packs. Returns a message.
+pub async fn apply_starter_packs(server: &RestClient) -> anyhow::Result<String> {
     let found: SpecList<PackSpec> = server.get("spec/packs").await?;
     if !found.specs.is_empty() {
-        return Ok(format!("{} packs are there from before", found.specs.len()));
+        return Ok(format!("kept {} existing packs", found.specs.len()));
     }
-    let applied = send::send(server, Deed::Apply, &documents()?, false).await?;
+    let applied = send::send(server, SpecOperation::Apply, &documents()?, false).await?;
     let count = |kind| count(&applied, kind);
-    Ok(format!("{} starter packs with {} queries applied", count(DocumentKind::Pack), count(DocumentKind::Query)))
+    Ok(format!("applied {} starter packs with {} queries", count(DocumentKind::Pack), count(DocumentKind::Query)))
 }
 
 fn documents() -> anyhow::Result<Documents> {
     let mut documents = Documents::default();
     for (name, text) in STARTER_PACKS.iter().chain([&HEARTBEAT]) {
         if let Err(problems) = documents.add(name, (*text).to_owned()) {
-            return Err(send::refused(&problems, Deed::Apply.done()));
+            return Err(send::refused(&problems, SpecOperation::Apply.done()));
         }
     }
     Ok(documents)

@@ -6,7 +6,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::output;
 
-/// What is going on, on standard error: a spinner on a terminal, plain lines elsewhere.
+/// Progress on standard error: a spinner on a terminal, plain lines elsewhere.
 pub struct StartProgress {
     spinner: Option<ProgressBar>,
     last: Mutex<String>,
@@ -25,7 +25,7 @@ impl StartProgress {
         Self { spinner, last: Mutex::default() }
     }
 
-    /// Says what is being waited for.
+    /// Shows the current step.
     pub fn doing(&self, what: &str) {
         if let Some(spinner) = &self.spinner {
             spinner.set_message(what.to_owned());
@@ -38,7 +38,7 @@ impl StartProgress {
         }
     }
 
-    /// Says what is done; stays on the screen.
+    /// Prints a completed step.
     pub fn done(&self, what: &str) {
         let line = format!("[+] {what}");
         match &self.spinner {
@@ -47,7 +47,7 @@ impl StartProgress {
         }
     }
 
-    /// Leaves the screen to what was done.
+    /// Removes the spinner.
     pub fn finish(&self) {
         if let Some(spinner) = &self.spinner {
             spinner.finish_and_clear();

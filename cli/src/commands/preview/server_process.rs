@@ -7,25 +7,25 @@ use anyhow::{Context as _, anyhow, bail};
 use tokio::process::{Child, ChildStdin, Command};
 use tokio::time::timeout;
 
-use super::dir::{Dir, shown};
+use super::dir::{PreviewDir, shown};
 use crate::commands::stop_signal::StopSignal;
 use crate::output::{self, printable};
 
-/// How long the server may take to finish what it is doing.
+/// How long the server may take to stop.
 const STOP_TIMEOUT: Duration = Duration::from_secs(15);
-/// How much of the log explains an early end.
+/// Lines of the log shown when the server ends early.
 const TAIL_LINES: usize = 20;
 
-/// The server, as a child that ends when this process does, however it ends.
+/// The server as a child process that ends when this process ends, even if it is killed.
 pub struct ServerProcess {
     child: Child,
-    /// The server drains and stops when this pipe closes.
+    /// The server stops when this pipe closes.
     stdin: Option<ChildStdin>,
     log: PathBuf,
 }
 
 impl ServerProcess {
-    pub fn start(muster: &Path, dir: &Dir, port: u16) -> anyhow::Result<Self> {
+    pub fn start(muster: &Path, dir: &PreviewDir, port: u16) -> anyhow::Result<Self> {
         let log = dir.server_log();
         let out = File::create(&log).with_context(|| format!("cannot write {}", shown(&log)))?;
         let err = out.try_clone().context("cannot share the server's log")?;
@@ -40,7 +40,7 @@ impl ServerProcess {
             .stdin(Stdio::piped())
             .stdout(out)
             .stderr(err)
-            // Ctrl-C is for this process, which then stops the server in order.
+            // Ctrl-C must reach only this process, which then stops the server.
             .process_group(0)
             .spawn()
             .with_context(|| format!("cannot start {}", shown(muster)))?;
@@ -48,7 +48,7 @@ impl ServerProcess {
         Ok(Self { child, stdin, log })
     }
 
-    /// Returns when the server ends by itself, with what it said last.
+    /// Returns when the server ends by itself, with the end of its log.
     pub async fn exited(&mut self) -> anyhow::Error {
         let how = match self.child.wait().await {
             Ok(status) => status.to_string(),
@@ -58,10 +58,10 @@ impl ServerProcess {
         let text = printable(&String::from_utf8_lossy(&log));
         let lines: Vec<&str> = text.lines().collect();
         let tail = lines[lines.len().saturating_sub(TAIL_LINES)..].join("\n  ");
-        anyhow!("the server stopped by itself ({how}); the end of {}:\n  {tail}", shown(&self.log))
+        anyhow!("the server stopped unexpectedly ({how}); last lines of {}:\n  {tail}", shown(&self.log))
     }
 
-    /// Has the server stop, in order if it can. Being asked to stop once more ends the waiting.
+    /// Stops the server gracefully; kills it after a timeout or another signal.
     pub async fn stop(mut self, again: &mut StopSignal) -> anyhow::Result<()> {
         drop(self.stdin.take());
         tokio::select! {
@@ -71,10 +71,10 @@ impl ServerProcess {
                     return Ok(());
                 }
             }
-            () = again.requested() => output::note("Stopping at once."),
+            () = again.requested() => output::note("Stopping immediately"),
         }
         self.child.kill().await.context("cannot stop the server")?;
-        bail!("the server did not stop in order and was killed; see {}", shown(&self.log))
+        bail!("the server did not stop in time and was killed; see {}", shown(&self.log))
     }
 }
 

@@ -1,4 +1,4 @@
-//! Reads a live query's answers from the server, over as many connections as it takes.
+//! Reads the answers of a live query from the server; reconnects when the connection is lost.
 
 use std::time::{Duration, Instant};
 
@@ -7,89 +7,89 @@ use tokio::sync::mpsc::{self, Receiver, Sender};
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
-use crate::rest::{RestError, ResultStream, Server};
+use crate::rest::{LineStream, RestClient, RestError};
 
 const FIRST_DELAY: Duration = Duration::from_millis(250);
 const LONGEST_DELAY: Duration = Duration::from_secs(10);
-/// A connection that stood so long was a good one, whether or not there was something to say.
+/// A connection that lasted this long resets the retry state, even if no answer came over it.
 const GOOD_CONNECTION: Duration = Duration::from_secs(30);
 
-pub enum Event {
+pub enum AnswerEvent {
     Answer(LiveAnswer),
-    /// The connection was lost, and is made again after a while.
-    Trouble(RestError, Duration),
-    /// There is nothing more to read.
+    /// The connection was lost; the next attempt follows after the delay.
+    Retry(RestError, Duration),
+    /// All answers were read.
     End,
     Failed(RestError),
 }
 
-/// What to read, and for how long to try.
-pub struct Reading {
-    pub server: Server,
+/// Reads answers from `cursor` on, until there are no more or the server is away for too long.
+pub struct AnswerReader {
+    pub server: RestClient,
     pub id: i64,
     pub cursor: u64,
-    /// Whether to wait for answers that are still to come, until the live query is over.
+    /// Whether to wait for further answers until the live query ends.
     pub is_following: bool,
-    /// How long to go on without a sign of the server.
+    /// How long to retry while the server does not respond.
     pub patience: Duration,
 }
 
-/// Answers on their way. Reading ends when this is dropped.
-pub struct Answers {
-    events: Receiver<Event>,
+/// Answers as they arrive. Dropping it stops the reader.
+pub struct AnswerStream {
+    events: Receiver<AnswerEvent>,
     task: JoinHandle<()>,
 }
 
-impl Answers {
-    pub fn read(reading: Reading) -> Self {
-        // One answer is on its way here while another is dealt with; more are left to the server.
+impl AnswerStream {
+    pub fn read(reading: AnswerReader) -> Self {
+        // Buffers one answer while another is processed; backpressure leaves the rest on the server.
         let (sender, events) = mpsc::channel(1);
         let task = tokio::spawn(reading.run(sender));
         Self { events, task }
     }
 
-    /// What comes next. May be abandoned and called again.
-    pub async fn next(&mut self) -> Event {
-        self.events.recv().await.unwrap_or(Event::End)
+    /// The next event. Cancel safe.
+    pub async fn next(&mut self) -> AnswerEvent {
+        self.events.recv().await.unwrap_or(AnswerEvent::End)
     }
 }
 
-impl Drop for Answers {
+impl Drop for AnswerStream {
     fn drop(&mut self) {
         self.task.abort();
     }
 }
 
-impl Reading {
-    async fn run(mut self, sender: Sender<Event>) {
-        let mut retries = Retries::new(self.patience);
-        let mut open: Option<(ResultStream, Instant)> = None;
-        // Room is made before an answer is read, so that no two answers wait.
-        while let Ok(room) = sender.reserve().await {
+impl AnswerReader {
+    async fn run(mut self, sender: Sender<AnswerEvent>) {
+        let mut retries = RetryState::new(self.patience);
+        let mut open: Option<(LineStream, Instant)> = None;
+        // Reserves the slot before reading, so that at most one answer waits.
+        while let Ok(slot) = sender.reserve().await {
             let error = match self.step(&mut open).await {
                 Ok(Some(answer)) => {
-                    retries = Retries::new(self.patience);
-                    room.send(Event::Answer(answer));
+                    retries = RetryState::new(self.patience);
+                    slot.send(AnswerEvent::Answer(answer));
                     continue;
                 }
-                Ok(None) => return room.send(Event::End),
+                Ok(None) => return slot.send(AnswerEvent::End),
                 Err(error) => error,
             };
             if open.take().is_some_and(|(_, since)| since.elapsed() >= GOOD_CONNECTION) {
-                retries = Retries::new(self.patience);
+                retries = RetryState::new(self.patience);
             }
             match retries.next(&error) {
                 Some(delay) => {
-                    room.send(Event::Trouble(error, delay));
+                    slot.send(AnswerEvent::Retry(error, delay));
                     sleep(delay).await;
                 }
-                None => return room.send(Event::Failed(error)),
+                None => return slot.send(AnswerEvent::Failed(error)),
             }
         }
     }
 
-    /// Reads one answer. Nothing means that there are no more.
-    async fn step(&mut self, open: &mut Option<(ResultStream, Instant)>) -> Result<Option<LiveAnswer>, RestError> {
+    /// Reads one answer; `None` if there are no more.
+    async fn step(&mut self, open: &mut Option<(LineStream, Instant)>) -> Result<Option<LiveAnswer>, RestError> {
         let lines = match open {
             Some((lines, _)) => lines,
             None => {
@@ -101,11 +101,11 @@ impl Reading {
         };
         if let Some(line) = lines.next().await? {
             let answer: LiveAnswer =
-                serde_json::from_slice(&line.bytes).map_err(|cause| lines.misunderstood(&line, cause))?;
+                serde_json::from_slice(&line.bytes).map_err(|cause| lines.unreadable_line(&line, cause))?;
             self.cursor = answer.cursor;
             return Ok(Some(answer));
         }
-        // Something between here and the server may have ended the answer.
+        // A proxy may have ended the response before the live query was over.
         if self.is_following && job(&self.server, self.id).await?.status == LiveStatus::Open {
             return Err(lines.ended_early());
         }
@@ -113,19 +113,19 @@ impl Reading {
     }
 }
 
-/// How long it has been failing, and how long to wait before the next attempt.
-struct Retries {
+/// When the failures began, and how many attempts were made since.
+struct RetryState {
     patience: Duration,
     since: Option<Instant>,
     attempts: u32,
 }
 
-impl Retries {
+impl RetryState {
     fn new(patience: Duration) -> Self {
         Self { patience, since: None, attempts: 0 }
     }
 
-    /// The wait before the next attempt; nothing when there is no point in another one.
+    /// The delay before the next attempt; `None` if the error is permanent or `patience` is used up.
     fn next(&mut self, error: &RestError) -> Option<Duration> {
         let asked_for = match error {
             RestError::Unreachable { .. } => Duration::ZERO,
@@ -142,9 +142,9 @@ impl Retries {
     }
 }
 
-/// Asks as often as it takes for something that may be asked more than once.
+/// Repeats an idempotent request until it succeeds, fails permanently or `patience` is used up.
 pub async fn persist<T>(patience: Duration, ask: impl AsyncFn() -> Result<T, RestError>) -> Result<T, RestError> {
-    let mut retries = Retries::new(patience);
+    let mut retries = RetryState::new(patience);
     loop {
         let error = match ask().await {
             Ok(answer) => return Ok(answer),
@@ -157,11 +157,11 @@ pub async fn persist<T>(patience: Duration, ask: impl AsyncFn() -> Result<T, Res
     }
 }
 
-pub async fn job(server: &Server, id: i64) -> Result<LiveQuery, RestError> {
+pub async fn job(server: &RestClient, id: i64) -> Result<LiveQuery, RestError> {
     Ok(server.get::<LiveQueryEnvelope>(&format!("live_queries/{id}")).await?.live_query)
 }
 
-pub async fn cancel(server: &Server, id: i64) -> Result<LiveQuery, RestError> {
+pub async fn cancel(server: &RestClient, id: i64) -> Result<LiveQuery, RestError> {
     let nothing = serde_json::json!({});
     Ok(server.post::<_, LiveQueryEnvelope>(&format!("live_queries/{id}/cancel"), &nothing).await?.live_query)
 }
@@ -175,8 +175,8 @@ mod tests {
     }
 
     #[test]
-    fn waits_grow_to_a_bound_and_end() {
-        let mut retries = Retries::new(Duration::from_secs(60));
+    fn delays_grow_to_a_limit_and_end() {
+        let mut retries = RetryState::new(Duration::from_secs(60));
         let waits: Vec<_> = (0..8).map(|_| retries.next(&unreachable()).unwrap().as_millis()).collect();
         assert_eq!(waits, [250, 500, 1000, 2000, 4000, 8000, 10_000, 10_000]);
         for _ in 0..100 {
@@ -187,8 +187,8 @@ mod tests {
     }
 
     #[test]
-    fn what_will_not_pass_is_not_tried_again() {
-        let mut retries = Retries::new(Duration::from_secs(60));
+    fn permanent_errors_are_not_retried() {
+        let mut retries = RetryState::new(Duration::from_secs(60));
         assert_eq!(retries.next(&RestError::Unauthenticated), None);
         assert_eq!(retries.next(&RestError::NotFound(String::new())), None);
         let busy = |seconds: &str| RestError::Busy { retry_after: seconds.to_owned() };

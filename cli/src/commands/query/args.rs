@@ -7,8 +7,29 @@ use muster_api::rest::TargetState;
 use super::duration::go_duration;
 use super::states;
 
+const EXAMPLES: &str = "\
+Output formats:
+  ndjson  One JSON object per host and line, as they arrive
+  json    One JSON array with one object per host
+  csv     One table at the end; cells that look like formulas get a ' prefix
+  table   One table at the end, for people
+
+Examples:
+  # Query all hosts until each has answered or the deadline has passed
+  fleetctl query --labels 'All Hosts' --query 'SELECT * FROM uptime'
+
+  # Run a saved query on Linux hosts; end when all online hosts have answered
+  fleetctl query --platforms linux --query-name uptime --exit
+
+  # Query 5% of all hosts and save the results as CSV
+  fleetctl query --all --percent 5 --query-name users --output csv > users.csv
+
+  # Start a live query, then watch it later
+  fleetctl query --all --query-name users --detach
+  fleetctl query attach 7";
+
 #[derive(clap::Args)]
-#[command(args_conflicts_with_subcommands = true)]
+#[command(args_conflicts_with_subcommands = true, after_help = EXAMPLES)]
 pub struct Args {
     #[command(subcommand)]
     pub command: Option<Command>,
@@ -18,38 +39,38 @@ pub struct Args {
 
 #[derive(Subcommand)]
 pub enum Command {
-    /// Watch a live query that is there already
+    /// Watch an existing live query
     Attach(AttachArgs),
-    /// List live queries that are open
+    /// List live queries
     List(ListArgs),
-    /// Show how far a live query is, or its hosts in a state
+    /// Show the progress of a live query, or its hosts in one state
     Show(ShowArgs),
-    /// End a live query
+    /// Cancel a live query
     Cancel(JobArgs),
 }
 
 #[derive(Default, clap::Args)]
 pub struct AskArgs {
-    /// The SQL
-    #[arg(long, env = "QUERY", value_name = "SQL")]
+    /// SQL to run
+    #[arg(long, env = "QUERY", hide_env_values = true, value_name = "SQL")]
     pub query: Option<String>,
-    /// A saved query instead of SQL
-    #[arg(long, env = "QUERYNAME", value_name = "NAME")]
+    /// Name of a saved query to run instead of --query
+    #[arg(long, env = "QUERYNAME", hide_env_values = true, value_name = "NAME")]
     pub query_name: Option<String>,
-    /// Ask only hosts where this SQL finds rows; the others are counted as skipped
+    /// Run the query only on hosts where this SQL returns rows; other hosts count as skipped
     #[arg(long, value_name = "SQL")]
     pub discovery: Option<String>,
-    #[command(flatten)]
-    pub targets: TargetArgs,
-    /// Give up hosts that have not answered by then, such as 1h; the server's default if absent
+    /// Time hosts have to answer, such as 1h [default: live.deadline of the server]
     #[arg(long, value_name = "DURATION", value_parser = go_duration)]
     pub deadline: Option<Duration>,
-    /// Leave at once; print the live query's id, and how to attach to it
+    /// Start the live query, print its ID and exit
     #[arg(long)]
     pub detach: bool,
-    /// Let the live query go on when this program ends before it does
+    /// Do not cancel the live query when fleetctl exits early
     #[arg(long)]
     pub keep: bool,
+    #[command(flatten)]
+    pub targets: TargetArgs,
     #[command(flatten)]
     pub watch: WatchArgs,
 }
@@ -57,62 +78,62 @@ pub struct AskArgs {
 #[derive(Default, clap::Args)]
 #[command(next_help_heading = "Targets")]
 pub struct TargetArgs {
-    /// These hosts: identifiers, UUIDs, host names or computer names, whatever the other lists say
-    #[arg(long, env = "HOSTS", value_delimiter = ',', value_name = "HOST")]
+    /// Hosts by host name, computer name, UUID or host identifier; added to the hosts of --labels and --platforms
+    #[arg(long, env = "HOSTS", hide_env_values = true, value_delimiter = ',', value_name = "HOST,...")]
     pub hosts: Vec<String>,
     /// Hosts with any of these labels
-    #[arg(long, env = "LABELS", value_delimiter = ',', value_name = "LABEL")]
+    #[arg(long, env = "LABELS", hide_env_values = true, value_delimiter = ',', value_name = "LABEL,...")]
     pub labels: Vec<String>,
-    /// Hosts of these platforms, as in os_version; linux is every distribution. With labels, both must hold
-    #[arg(long, value_delimiter = ',', value_name = "PLATFORM")]
+    /// Hosts with any of these platforms, such as darwin or ubuntu; linux matches every distribution. With --labels, hosts must match both
+    #[arg(long, value_delimiter = ',', value_name = "PLATFORM,...")]
     pub platforms: Vec<String>,
-    /// Every host
+    /// All hosts
     #[arg(long)]
     pub all: bool,
-    /// But not these hosts
-    #[arg(long, value_delimiter = ',', value_name = "HOST")]
+    /// Exclude these hosts
+    #[arg(long, value_delimiter = ',', value_name = "HOST,...")]
     pub exclude_hosts: Vec<String>,
-    /// But not hosts with any of these labels
-    #[arg(long, value_delimiter = ',', value_name = "LABEL")]
+    /// Exclude hosts with any of these labels
+    #[arg(long, value_delimiter = ',', value_name = "LABEL,...")]
     pub exclude_labels: Vec<String>,
-    /// Ask at most so many of them
+    /// Maximum number of targeted hosts
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub max_hosts: Option<u64>,
-    /// Ask so many of a hundred of them
+    /// Percentage of the matching hosts to target
     #[arg(long, value_name = "1-100", value_parser = clap::value_parser!(u8).range(1..=100))]
     pub percent: Option<u8>,
 }
 
 #[derive(Clone, Default, clap::Args)]
-#[command(next_help_heading = "Watching")]
+#[command(next_help_heading = "Output options")]
 pub struct WatchArgs {
-    /// End when every host that is online is accounted for
-    #[arg(long, env = "EXIT", action = ArgAction::SetTrue, value_parser = FalseyValueParser::new())]
+    /// Exit when all online hosts have answered
+    #[arg(long, env = "EXIT", hide_env_values = true, action = ArgAction::SetTrue, value_parser = FalseyValueParser::new())]
     pub exit: bool,
-    /// End after so long, such as 30s; 0 means never
-    #[arg(long, env = "TIMEOUT", value_name = "DURATION", value_parser = go_duration)]
+    /// Exit after this time, such as 30s; 0 disables the timeout
+    #[arg(long, env = "TIMEOUT", hide_env_values = true, value_name = "DURATION", value_parser = go_duration)]
     pub timeout: Option<Duration>,
-    /// Say nothing but answers and failures: no progress, no summary
-    #[arg(long, env = "QUIET", action = ArgAction::SetTrue, value_parser = FalseyValueParser::new())]
+    /// Do not print progress and summary
+    #[arg(long, env = "QUIET", hide_env_values = true, action = ArgAction::SetTrue, value_parser = FalseyValueParser::new())]
     pub quiet: bool,
-    /// Print a table for each host
-    #[arg(long, env = "PRETTY", action = ArgAction::SetTrue, value_parser = FalseyValueParser::new())]
+    /// Print one table per host
+    #[arg(long, env = "PRETTY", hide_env_values = true, action = ArgAction::SetTrue, value_parser = FalseyValueParser::new())]
     pub pretty: bool,
-    /// How to print answers [default: ndjson]
-    #[arg(long, value_name = "FORMAT")]
-    pub output: Option<Output>,
+    /// Output format: ndjson, json, csv or table [default: ndjson]
+    #[arg(long, value_name = "FORMAT", hide_possible_values = true)]
+    pub output: Option<AnswerFormat>,
 }
 
-/// How answers are printed.
+/// Output formats.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Output {
-    /// A JSON object per host and line, as they come
+pub enum AnswerFormat {
+    /// One JSON object per host and line, as they arrive
     Ndjson,
-    /// One JSON array with an object per host
+    /// One JSON array with one object per host
     Json,
-    /// One table for spreadsheets, at the end; text that one would take for a formula gets a ' in front
+    /// Comma-separated values at the end
     Csv,
-    /// One table for people, at the end
+    /// One table at the end
     Table,
 }
 
@@ -120,7 +141,7 @@ pub enum Output {
 pub struct AttachArgs {
     #[command(flatten)]
     pub job: JobArgs,
-    /// Go on reading where another reader left off
+    /// Print only answers after this position
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub cursor: u64,
     #[command(flatten)]
@@ -129,32 +150,33 @@ pub struct AttachArgs {
 
 #[derive(clap::Args)]
 pub struct JobArgs {
-    /// The live query's number, see: fleetctl query list
+    /// ID of the live query, as shown by fleetctl query list
+    #[arg(value_name = "ID")]
     pub id: i64,
 }
 
 #[derive(clap::Args)]
 pub struct ListArgs {
-    /// Also those that are over
+    /// Also list live queries that have ended
     #[arg(long)]
     pub all: bool,
     #[command(flatten)]
-    pub format: Format,
+    pub format: JobFormat,
 }
 
 #[derive(clap::Args)]
 pub struct ShowArgs {
     #[command(flatten)]
     pub job: JobArgs,
-    /// List the hosts in this state instead
+    /// List the hosts in this state
     #[arg(long, value_parser = states::parser())]
     pub state: Option<TargetState>,
     #[command(flatten)]
-    pub format: Format,
+    pub format: JobFormat,
 }
 
 #[derive(Clone, Copy, clap::Args)]
-pub struct Format {
+pub struct JobFormat {
     /// Print YAML documents
     #[arg(long, conflicts_with = "json")]
     pub yaml: bool,

@@ -4,19 +4,19 @@ use std::time::Duration;
 use anyhow::bail;
 use muster_api::rest::{LiveQuery, LiveQueryEnvelope};
 
-use super::args::{AskArgs, AttachArgs, Output, WatchArgs};
+use super::args::{AnswerFormat, AskArgs, AttachArgs, WatchArgs};
 use super::interrupts::Interrupts;
 use super::progress::Screen;
 use super::request::{refusal, request};
-use super::watch::Watch;
+use super::watch::LiveQueryWatch;
 use super::writers::writer;
 use super::{answers, jobs};
-use crate::commands::Session;
+use crate::commands::ClientSession;
 use crate::output;
-use crate::rest::Server;
+use crate::rest::RestClient;
 
-/// Asks hosts, and shows what they answer.
-pub async fn ask(session: &Session, args: AskArgs) -> anyhow::Result<()> {
+/// Starts a live query and prints its answers.
+pub async fn ask(session: &ClientSession, args: AskArgs) -> anyhow::Result<()> {
     let request = request(&args)?;
     let output = format(&args.watch)?;
     let server = session.authenticated().await?;
@@ -29,8 +29,8 @@ pub async fn ask(session: &Session, args: AskArgs) -> anyhow::Result<()> {
     watch(server, job, 0, &args.watch, output, !args.keep).run(&mut interrupts).await
 }
 
-/// Shows what hosts answer to a live query that was asked before. It goes on when nobody watches any more.
-pub async fn attach(session: &Session, args: AttachArgs) -> anyhow::Result<()> {
+/// Prints the answers of an existing live query. Exiting does not cancel it.
+pub async fn attach(session: &ClientSession, args: AttachArgs) -> anyhow::Result<()> {
     let output = format(&args.watch)?;
     let server = session.authenticated().await?;
     let mut interrupts = Interrupts::listen()?;
@@ -43,20 +43,20 @@ fn detached(job: &LiveQuery, is_quiet: bool) -> anyhow::Result<()> {
     output::line(&job.id.to_string())?;
     if !is_quiet {
         let (id, hosts) = (job.id, job.counts.targets);
-        output::note(&format!("Live query {id} asks {hosts} hosts; attach to it with: fleetctl query attach {id}"));
+        output::note(&format!("Live query {id} targets {hosts} hosts; watch it with: fleetctl query attach {id}"));
     }
     Ok(())
 }
 
 fn watch(
-    server: Server,
+    server: RestClient,
     job: LiveQuery,
     cursor: u64,
     args: &WatchArgs,
-    output: Option<Output>,
+    output: Option<AnswerFormat>,
     cancels: bool,
-) -> Watch {
-    Watch {
+) -> LiveQueryWatch {
+    LiveQueryWatch {
         server,
         job,
         cursor,
@@ -68,11 +68,11 @@ fn watch(
     }
 }
 
-/// The format that is wanted; `None` is a table per host.
-fn format(args: &WatchArgs) -> anyhow::Result<Option<Output>> {
+/// The requested output format; `None` means a table per host.
+fn format(args: &WatchArgs) -> anyhow::Result<Option<AnswerFormat>> {
     match (args.pretty, args.output) {
         (true, Some(_)) => bail!("--pretty and --output must not be provided together"),
         (true, None) => Ok(None),
-        (false, output) => Ok(Some(output.unwrap_or(Output::Ndjson))),
+        (false, output) => Ok(Some(output.unwrap_or(AnswerFormat::Ndjson))),
     }
 }

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-/// Reads a duration as Go writes it, such as `30s`, `1h30m`, `1.5h` or `250ms`; days are understood as well.
+/// Parses a duration in Go syntax, such as `30s`, `1h30m`, `1.5h` or `250ms`, and also days, such as `2d`.
 pub fn go_duration(text: &str) -> Result<Duration, String> {
     let refused = || "expects a duration such as 30s, 1h30m, 250ms or 2d".to_owned();
     if text == "0" {
@@ -34,7 +34,7 @@ pub fn go_duration(text: &str) -> Result<Duration, String> {
     Ok(total)
 }
 
-/// Writes a duration with its two largest units.
+/// Formats a duration with its two largest units.
 pub fn shown(seconds: i64) -> String {
     let seconds = seconds.max(0);
     let (days, hours, minutes) = (seconds / 86_400, seconds / 3600 % 24, seconds / 60 % 60);

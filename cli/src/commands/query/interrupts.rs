@@ -2,10 +2,10 @@ use tokio::sync::watch;
 
 use crate::commands::stop_signal::StopSignal;
 
-/// What a program that Ctrl-C ended exits with.
+/// Exit code after Ctrl-C, as in shells.
 const INTERRUPTED: i32 = 130;
 
-/// Whether somebody pressed Ctrl-C. The second time ends the program at once, whatever it is waiting for.
+/// Reports Ctrl-C. A second one ends the process immediately.
 pub struct Interrupts {
     seen: watch::Receiver<bool>,
 }
@@ -23,7 +23,7 @@ impl Interrupts {
         Ok(Self { seen })
     }
 
-    /// Returns when somebody wants to stop, or has wanted to before.
+    /// Returns once Ctrl-C was pressed, at any time before or after the call.
     pub async fn requested(&mut self) {
         if self.seen.wait_for(|seen| *seen).await.is_err() {
             std::future::pending::<()>().await;

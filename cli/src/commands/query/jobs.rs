@@ -1,4 +1,4 @@
-//! Live queries as a list, one by one, and their end.
+//! `query list`, `query show` and `query cancel`.
 
 use std::fmt::Write;
 
@@ -6,18 +6,18 @@ use anyhow::Context as _;
 use muster_api::rest::{LiveHosts, LiveQueries, LiveQuery, LiveStatus};
 use serde::Serialize;
 
-use super::args::{Format, ListArgs, ShowArgs};
+use super::args::{JobFormat, ListArgs, ShowArgs};
 use super::summary::summary;
-use super::tally::Tally;
+use super::tally::AnswerTally;
 use super::{answers, duration, states};
 use crate::output::{self, printable};
-use crate::rest::{RestError, Server};
+use crate::rest::{RestClient, RestError};
 use crate::{documents, table};
 
-/// Characters of SQL that a list shows.
+/// Characters of SQL shown in a list.
 const SQL_LENGTH: usize = 60;
 
-pub async fn list(server: &Server, args: ListArgs) -> anyhow::Result<()> {
+pub async fn list(server: &RestClient, args: ListArgs) -> anyhow::Result<()> {
     let status = if args.all { "all" } else { "open" };
     let found: LiveQueries = server.get(&format!("live_queries?status={status}")).await?;
     if args.format.is_wanted() {
@@ -27,7 +27,7 @@ pub async fn list(server: &Server, args: ListArgs) -> anyhow::Result<()> {
         output::note(if args.all {
             "No live queries found"
         } else {
-            "No open live queries found; see more with --all"
+            "No open live queries found; list all with --all"
         });
         return Ok(());
     }
@@ -58,7 +58,7 @@ fn shortened(sql: &str) -> String {
     }
 }
 
-pub async fn show(server: &Server, args: ShowArgs) -> anyhow::Result<()> {
+pub async fn show(server: &RestClient, args: ShowArgs) -> anyhow::Result<()> {
     let id = args.job.id;
     if let Some(state) = args.state {
         let path = format!("live_queries/{id}/hosts?state={}", states::name(state));
@@ -67,7 +67,7 @@ pub async fn show(server: &Server, args: ShowArgs) -> anyhow::Result<()> {
             return print(&found.hosts, args.format);
         }
         if found.hosts.is_empty() {
-            output::note(&format!("No hosts of live query {id} are {}", states::name(state)));
+            output::note(&format!("No hosts of live query {id} are in state {}", states::name(state)));
             return Ok(());
         }
         let rows = found
@@ -84,18 +84,18 @@ pub async fn show(server: &Server, args: ShowArgs) -> anyhow::Result<()> {
 }
 
 fn description(job: &LiveQuery) -> String {
-    let mut text = summary(job, &Tally::default());
+    let mut text = summary(job, &AnswerTally::default());
     let name = job.query_name.as_ref().map(|name| format!("{} = ", printable(name))).unwrap_or_default();
     let _ = writeln!(text, "Query:    {name}{}", printable(&job.query).replace('\n', "\n          "));
     let created = job.created_at.format("%Y-%m-%d %H:%M:%SZ");
-    let _ = writeln!(text, "Asked:    {created} by {}", printable(&job.author_email));
+    let _ = writeln!(text, "Created:  {created} by {}", printable(&job.author_email));
     let given = duration::shown((job.deadline - job.created_at).num_seconds());
-    let _ = writeln!(text, "Deadline: {} ({given} after that)", job.deadline.format("%Y-%m-%d %H:%M:%SZ"));
+    let _ = writeln!(text, "Deadline: {} ({given} later)", job.deadline.format("%Y-%m-%d %H:%M:%SZ"));
     let _ = writeln!(text, "Online:   {} of {} targeted hosts", job.online, job.counts.targets);
     text
 }
 
-pub async fn cancel(server: &Server, id: i64) -> anyhow::Result<()> {
+pub async fn cancel(server: &RestClient, id: i64) -> anyhow::Result<()> {
     let job = answers::cancel(server, id).await.map_err(|error| refusal(error, id))?;
     match job.status {
         LiveStatus::Cancelled => {
@@ -105,25 +105,25 @@ pub async fn cancel(server: &Server, id: i64) -> anyhow::Result<()> {
                 counts.answered, counts.targets
             ))
         }
-        status => output::line(&format!("[!] live query {id} is {} already", states::status(status))),
+        status => output::line(&format!("[!] live query {id} is already {}", states::status(status))),
     }
 }
 
-/// Tells a refusal that is about one live query.
+/// The error of a request for one live query.
 pub fn refusal(error: RestError, id: i64) -> anyhow::Error {
     match error {
         RestError::NotFound(_) => {
-            anyhow::anyhow!("there is no live query {id}; list what there is with: fleetctl query list --all")
+            anyhow::anyhow!("there is no live query {id}; list live queries with: fleetctl query list --all")
         }
         error => error.into(),
     }
 }
 
-fn print<T: Serialize>(items: &[T], format: Format) -> anyhow::Result<()> {
+fn print<T: Serialize>(items: &[T], format: JobFormat) -> anyhow::Result<()> {
     let mut text = String::new();
     for item in items {
         if format.json {
-            text.push_str(&serde_json::to_string(item).context("cannot print the answer")?);
+            text.push_str(&serde_json::to_string(item).context("cannot print the response")?);
             text.push('\n');
         } else {
             text.push_str("---\n");
@@ -133,8 +133,8 @@ fn print<T: Serialize>(items: &[T], format: Format) -> anyhow::Result<()> {
     output::data(&text)
 }
 
-impl Format {
-    /// Whether documents are wanted; tables otherwise.
+impl JobFormat {
+    /// Whether to print documents; otherwise tables are printed.
     fn is_wanted(self) -> bool {
         self.yaml || self.json
     }
@@ -157,11 +157,11 @@ mod tests {
         job.query = "select *\nfrom users".to_owned();
         assert_eq!(
             description(&job),
-            "Live query 7 goes on: 5 of 6 targeted hosts answered\n  \
-             pending       1 (offline, or not asked yet) fleetctl query show 7 --state pending\n\
+            "Live query 7 is running: 5 of 6 targeted hosts answered\n  \
+             pending       1 (offline or not asked yet) fleetctl query show 7 --state pending\n\
              Query:    select *\n          from users\n\
-             Asked:    2026-08-01 12:00:00Z by a@b.c\n\
-             Deadline: 2026-08-01 13:00:00Z (1h0m after that)\n\
+             Created:  2026-08-01 12:00:00Z by a@b.c\n\
+             Deadline: 2026-08-01 13:00:00Z (1h0m later)\n\
              Online:   5 of 6 targeted hosts\n"
         );
     }

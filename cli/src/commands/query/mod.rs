@@ -1,4 +1,4 @@
-//! Live queries: asked now, as jobs on the server that this program watches.
+//! `fleetctl query`: starts and watches live queries, which run as jobs on the server.
 
 mod answers;
 mod args;
@@ -17,9 +17,9 @@ mod writers;
 pub use args::Args;
 use args::Command;
 
-use super::Session;
+use super::ClientSession;
 
-pub async fn run(session: &Session, args: Args) -> anyhow::Result<()> {
+pub async fn run(session: &ClientSession, args: Args) -> anyhow::Result<()> {
     match args.command {
         None => ask::ask(session, args.ask).await,
         Some(Command::Attach(attach)) => ask::attach(session, attach).await,

@@ -6,15 +6,15 @@ use muster_api::rest::LiveQuery;
 
 use crate::output;
 
-/// How often progress is printed_at where nobody can see a line change.
+/// How often progress is printed when standard error is not a terminal.
 const PLAIN_GAP: Duration = Duration::from_secs(10);
 const TICK: Duration = Duration::from_millis(120);
 
-/// How far a live query is, in the words of Fleet.
+/// The progress line of a live query, worded as in Fleet.
 pub fn progress(job: &LiveQuery) -> String {
     let targets = job.counts.targets;
     let responded = job.counts.answered + job.counts.failed + job.counts.denylisted + job.counts.skipped;
-    // A host that has responded was online, whatever it did since.
+    // A host that responded counts as online even if it went offline since.
     let online = job.online.max(responded);
     let percent = |whole: u64| (responded * 100).checked_div(whole).unwrap_or(0);
     format!(
@@ -24,7 +24,7 @@ pub fn progress(job: &LiveQuery) -> String {
     )
 }
 
-/// Standard error while answers come: a line that is rewritten on a terminal, a line now and then elsewhere.
+/// Progress on standard error: a line updated in place on a terminal, occasional lines elsewhere.
 pub struct Screen {
     bar: Option<ProgressBar>,
     is_quiet: bool,
@@ -45,7 +45,7 @@ impl Screen {
         Self { bar, is_quiet, status: String::new(), printed_at: None }
     }
 
-    /// Says how far things are.
+    /// Updates the progress line.
     pub fn status(&mut self, text: String) {
         if self.is_quiet || self.status == text {
             return;
@@ -59,15 +59,15 @@ impl Screen {
         self.status = text;
     }
 
-    /// Says something in passing, unless silence is wanted.
+    /// Prints a message unless `--quiet` is set.
     pub fn print(&self, text: &str) {
         if !self.is_quiet {
-            self.complain(text);
+            self.print_always(text);
         }
     }
 
-    /// Says what must not be missed.
-    pub fn complain(&self, text: &str) {
+    /// Prints a message even with `--quiet`.
+    pub fn print_always(&self, text: &str) {
         self.suspend(|| output::note(text));
     }
 
@@ -76,7 +76,7 @@ impl Screen {
         self.suspend(|| output::data(text))
     }
 
-    /// Leaves the last status on the screen.
+    /// Ends the progress line and prints the last status.
     pub fn end(&mut self, last: String) {
         if self.is_quiet {
             return;
@@ -101,7 +101,7 @@ pub mod tests {
 
     use super::*;
 
-    /// A live query with targets in the states that matter while it is open.
+    /// An open live query with these counts.
     pub fn job(pending: u64, sent: u64, answered: u64, online: u64) -> LiveQuery {
         let mut counts = serde_json::to_value(muster_api::rest::LiveCounts::default()).unwrap();
         counts["targets"] = (pending + sent + answered).into();
@@ -120,12 +120,12 @@ pub mod tests {
     fn progress_reads_as_in_fleet() {
         assert_eq!(progress(&job(1, 0, 5, 5)), " 83% responded (100% online) | 5/6 targeted hosts (5/5 online)");
         assert_eq!(progress(&job(0, 0, 0, 0)), " 0% responded (0% online) | 0/0 targeted hosts (0/0 online)");
-        // Four of those that answered have gone to sleep.
+        // Four of the hosts that answered are offline now.
         assert_eq!(progress(&job(1, 0, 5, 1)), progress(&job(1, 0, 5, 5)));
     }
 
     #[test]
-    fn what_did_not_respond_is_not_said_to_have() {
+    fn suspect_and_lost_hosts_have_not_responded() {
         let mut job = job(1, 1, 2, 4);
         job.counts.targets = 7;
         (job.counts.failed, job.counts.suspect, job.counts.lost) = (1, 1, 1);

@@ -1,4 +1,4 @@
-//! What is asked of the server, and how its refusal reads to somebody who typed flags.
+//! Turns flags into a request, and errors of the server into errors about flags.
 
 use anyhow::bail;
 use muster_api::rest::{FieldError, LiveTargets, NewLiveQuery};
@@ -6,7 +6,7 @@ use muster_api::rest::{FieldError, LiveTargets, NewLiveQuery};
 use super::args::{AskArgs, TargetArgs};
 use crate::rest::RestError;
 
-/// Where a part of the request comes from on the command line; longer paths first.
+/// The flag of each field of the request; longer paths first.
 const FLAGS: [(&str, &str); 11] = [
     ("targets.exclude_hosts", "--exclude-hosts"),
     ("targets.exclude_labels", "--exclude-labels"),
@@ -21,7 +21,7 @@ const FLAGS: [(&str, &str); 11] = [
     ("query", "--query"),
 ];
 
-/// Makes a request of flags; mistakes are told in the words that Fleet's users know.
+/// Builds the request. Errors are worded as in Fleet.
 pub fn request(args: &AskArgs) -> anyhow::Result<NewLiveQuery> {
     let TargetArgs { all, max_hosts, percent, .. } = args.targets;
     let targets = LiveTargets {
@@ -37,7 +37,7 @@ pub fn request(args: &AskArgs) -> anyhow::Result<NewLiveQuery> {
         bail!("No hosts or labels targeted. Please provide either --hosts or --labels.");
     }
     if all && is_listed {
-        bail!("--all means every host already; leave out --hosts, --labels and --platforms");
+        bail!("--all already targets every host; remove --hosts, --labels and --platforms");
     }
     let given = |text: &Option<String>| text.clone().filter(|text| !text.trim().is_empty());
     let (query, query_name) = (given(&args.query), given(&args.query_name));
@@ -48,7 +48,7 @@ pub fn request(args: &AskArgs) -> anyhow::Result<NewLiveQuery> {
     }
     let deadline_seconds = args.deadline.map(|deadline| deadline.as_millis().div_ceil(1000) as u64);
     if deadline_seconds == Some(0) {
-        bail!("--deadline must be longer than 0; leave it out for the server's default");
+        bail!("--deadline must be longer than 0; omit it to use the server's default");
     }
     let discovery = given(&args.discovery);
     Ok(NewLiveQuery { query, query_name, discovery, targets, max_hosts, percent, deadline_seconds })
@@ -58,11 +58,11 @@ fn names(given: &[String]) -> Vec<String> {
     given.iter().map(|name| name.trim()).filter(|name| !name.is_empty()).map(str::to_owned).collect()
 }
 
-/// Tells a refusal in terms of the command line.
+/// Rewrites an error of the server in terms of flags.
 pub fn refusal(error: RestError, request: &NewLiveQuery) -> anyhow::Error {
     match (error, &request.query_name) {
         (RestError::NotFound(_), Some(name)) => anyhow::anyhow!("Query '{name}' not found"),
-        // Only one of query and query_name was sent, so that nothing else can be wrong with a name.
+        // Only the name was sent, so the only possible error is that it does not exist.
         (RestError::Invalid(errors), Some(name)) if errors.iter().any(|error| error.name == "query_name") => {
             anyhow::anyhow!("Query '{name}' not found")
         }
@@ -82,7 +82,7 @@ fn problem(error: &FieldError) -> String {
     }
 }
 
-/// Whether a path is another one, or leads on from it.
+/// Whether a path equals `start` or is below it.
 fn is_at(path: &str, start: &str) -> bool {
     path.strip_prefix(start).is_some_and(|rest| rest.is_empty() || rest.starts_with(['[', '.']))
 }

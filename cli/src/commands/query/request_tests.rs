@@ -55,7 +55,7 @@ fn mistakes_read_as_they_do_in_fleet() {
         "--query and --query-name must not be provided together"
     );
     assert_eq!(refused(&["--hosts", "a", "--query", " "]), "Query must be specified with --query or --query-name");
-    assert!(refused(&["--all", "--hosts", "a", "--query", "x"]).starts_with("--all means every host already"));
+    assert!(refused(&["--all", "--hosts", "a", "--query", "x"]).starts_with("--all already targets every host"));
     assert!(refused(&["--all", "--deadline", "0", "--query", "x"]).starts_with("--deadline must be longer"));
     assert!(refused(&["--all", "--percent", "101", "--query", "x"]).contains("101 is not in 1..=100"));
     assert!(refused(&["--all", "--timeout", "30", "--query", "x"]).contains("expects a duration such as 30s"));

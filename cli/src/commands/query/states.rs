@@ -1,7 +1,7 @@
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use muster_api::rest::{LiveCounts, LiveStatus, TargetState};
 
-/// States in the order they are told, with their names on the wire.
+/// States in output order with their names in the API.
 pub const STATES: [(TargetState, &str); 11] = [
     (TargetState::Answered, "answered"),
     (TargetState::Failed, "failed"),
@@ -20,7 +20,7 @@ pub fn name(state: TargetState) -> &'static str {
     STATES.iter().find(|(known, _)| *known == state).map_or("unknown", |(_, name)| name)
 }
 
-/// Reads a state from the command line.
+/// Parses a state from the command line.
 pub fn parser() -> impl TypedValueParser<Value = TargetState> {
     PossibleValuesParser::new(STATES.map(|(_, name)| name)).try_map(|given| {
         let found = STATES.iter().find(|(_, name)| *name == given);
@@ -59,7 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_those_of_the_wire() {
+    fn names_are_those_of_the_api() {
         for (state, name) in STATES {
             assert_eq!(serde_json::to_value(state).unwrap(), name);
         }

@@ -3,13 +3,13 @@ use std::fmt::Write;
 use muster_api::rest::{LiveCost, LiveQuery, LiveStatus, Percentiles, TargetState};
 
 use super::states;
-use super::tally::Tally;
+use super::tally::AnswerTally;
 use crate::output::printable;
 
 const INDENT: &str = "                  ";
 
-/// Tells what became of every target: a line if all answered, and what else there is by groups.
-pub fn summary(job: &LiveQuery, tally: &Tally) -> String {
+/// The outcome of a live query: one line if all hosts answered, otherwise also one line per other state.
+pub fn summary(job: &LiveQuery, tally: &AnswerTally) -> String {
     let counts = &job.counts;
     let mut text = format!(
         "Live query {} {}: {} of {} targeted hosts answered\n",
@@ -32,16 +32,12 @@ pub fn summary(job: &LiveQuery, tally: &Tally) -> String {
         }
     }
     if counts.truncated > 0 {
-        let _ = writeln!(
-            text,
-            "  {:<11}{:>4} answered with more rows than the server keeps",
-            "truncated", counts.truncated
-        );
+        let _ = writeln!(text, "  {:<11}{:>4} sent more rows than the server keeps", "truncated", counts.truncated);
     }
     if counts.results_lost > 0 {
         let _ = writeln!(
             text,
-            "  {:<11}{:>4} counted, but their results could not be kept or were lost with Redis",
+            "  {:<11}{:>4} answered, but the results could not be stored or were lost with Redis",
             "no results", counts.results_lost
         );
     }
@@ -51,16 +47,16 @@ pub fn summary(job: &LiveQuery, tally: &Tally) -> String {
     text
 }
 
-/// How a live query ended, as the rest of a sentence about it.
+/// How a live query ended, as the predicate of a sentence.
 pub fn ended(job: &LiveQuery) -> String {
     let reason = job.stop_reason.as_deref().map(printable).unwrap_or_default();
     match job.status {
-        LiveStatus::Open => "goes on".to_owned(),
+        LiveStatus::Open => "is running".to_owned(),
         LiveStatus::Complete => "is complete".to_owned(),
         LiveStatus::Expired => "has reached its deadline".to_owned(),
         LiveStatus::Cancelled | LiveStatus::Stopped => {
             let word = states::status(job.status);
-            // Most reasons begin with the word itself.
+            // Most reasons begin with the status.
             match reason.strip_prefix(word) {
                 Some(rest) => format!("was {word}{rest}"),
                 None if reason.is_empty() => format!("was {word}"),
@@ -72,28 +68,28 @@ pub fn ended(job: &LiveQuery) -> String {
 
 fn meaning(state: TargetState) -> &'static str {
     match state {
-        TargetState::Sent => "(asked, an answer is owed) ",
-        TargetState::Pending => "(offline, or not asked yet) ",
+        TargetState::Sent => "(waiting for the answer) ",
+        TargetState::Pending => "(offline or not asked yet) ",
         TargetState::Gone => "(deleted) ",
-        TargetState::Skipped => "(the discovery query found nothing) ",
+        TargetState::Skipped => "(the discovery query returned no rows) ",
         _ => "",
     }
 }
 
-fn failures(text: &mut String, tally: &Tally, count: u64) {
+fn failures(text: &mut String, tally: &AnswerTally, count: u64) {
     let mut failures: Vec<_> = tally.failures.iter().collect();
     failures.sort_by(|a, b| b.1.cmp(a.1).then(a.0.cmp(b.0)));
     for (message, hosts) in failures {
         let _ = writeln!(text, "{INDENT}{hosts}x {message}");
     }
     let listed = tally.failures.values().sum::<u64>();
-    // A summary without a single answer lists nothing, so that nothing is missing from it.
+    // Without any answers, as in `query show`, no messages are known.
     if listed > 0 && count > listed {
         let _ = writeln!(text, "{INDENT}{}x other messages", count - listed);
     }
 }
 
-fn suspects(text: &mut String, tally: &Tally, count: u64) {
+fn suspects(text: &mut String, tally: &AnswerTally, count: u64) {
     if tally.suspects.is_empty() {
         return;
     }
@@ -105,7 +101,7 @@ fn suspects(text: &mut String, tally: &Tally, count: u64) {
 fn costs(cost: &LiveCost) -> String {
     let hosts = if cost.hosts == 1 { "1 host".to_owned() } else { format!("{} hosts", cost.hosts) };
     format!(
-        "Cost per host, as {hosts} said (p50 / p95 / max):\n  time   {}\n  CPU    {}\n  memory {}\n",
+        "Cost per host, reported by {hosts} (p50 / p95 / max):\n  time   {}\n  CPU    {}\n  memory {}\n",
         three(&cost.wall_time_ms, milliseconds),
         three(&cost.cpu_time_ms, milliseconds),
         three(&cost.memory_bytes, bytes)
@@ -144,11 +140,14 @@ mod tests {
     fn a_query_that_all_hosts_answered_takes_one_line() {
         let mut job = job(0, 0, 6, 6);
         job.status = LiveStatus::Complete;
-        assert_eq!(summary(&job, &Tally::default()), "Live query 7 is complete: 6 of 6 targeted hosts answered\n");
+        assert_eq!(
+            summary(&job, &AnswerTally::default()),
+            "Live query 7 is complete: 6 of 6 targeted hosts answered\n"
+        );
     }
 
     #[test]
-    fn every_other_group_is_told() {
+    fn every_other_state_has_a_line() {
         let mut job = job(2, 0, 4, 4);
         (job.counts.failed, job.counts.suspect, job.counts.lost, job.counts.truncated) = (4, 2, 1, 1);
         (job.counts.targets, job.counts.skipped) = (15, 3);
@@ -159,37 +158,37 @@ mod tests {
             "memory_bytes": {"p50": 1024.0, "p95": 1_572_864.0, "max": 3e9},
         }))
         .unwrap();
-        let mut tally = Tally::default();
+        let mut tally = AnswerTally::default();
         for (host, message) in [("a", "near \"x\""), ("b", "no such table: y"), ("c", "no such table: y")] {
             tally.count(&answer(host, "failed", json!([]), Some(message)));
         }
         tally.count(&answer("web-1", "suspect", json!([]), None));
         assert_eq!(
             summary(&job, &tally),
-            "Live query 7 goes on: 4 of 15 targeted hosts answered\n  \
+            "Live query 7 is running: 4 of 15 targeted hosts answered\n  \
              failed        4 fleetctl query show 7 --state failed\n\
              \x20                 2x no such table: y\n\
              \x20                 1x near \"x\"\n\
              \x20                 1x other messages\n  \
-             skipped       3 (the discovery query found nothing) fleetctl query show 7 --state skipped\n  \
+             skipped       3 (the discovery query returned no rows) fleetctl query show 7 --state skipped\n  \
              suspect       2 fleetctl query show 7 --state suspect\n\
              \x20                 web-1 and 1 more\n  \
              lost          1 fleetctl query show 7 --state lost\n  \
-             pending       2 (offline, or not asked yet) fleetctl query show 7 --state pending\n  \
-             truncated     1 answered with more rows than the server keeps\n\
-             Cost per host, as 3 hosts said (p50 / p95 / max):\n  \
+             pending       2 (offline or not asked yet) fleetctl query show 7 --state pending\n  \
+             truncated     1 sent more rows than the server keeps\n\
+             Cost per host, reported by 3 hosts (p50 / p95 / max):\n  \
              time   2 ms / 12 ms / 3.2 s\n  CPU    0 ms / 1 ms / 999 ms\n  \
              memory 1.0 KiB / 1.5 MiB / 2.8 GiB\n"
         );
     }
 
     #[test]
-    fn the_reason_for_a_stop_is_told() {
+    fn the_reason_for_a_stop_is_shown() {
         let mut job = job(0, 0, 6, 6);
         job.status = LiveStatus::Stopped;
         assert_eq!(ended(&job), "was stopped");
         job.stop_reason = Some("3 agents died".to_owned());
-        assert!(summary(&job, &Tally::default()).starts_with("Live query 7 was stopped (3 agents died): 6 of 6"));
+        assert!(summary(&job, &AnswerTally::default()).starts_with("Live query 7 was stopped (3 agents died): 6 of 6"));
         job.stop_reason = Some("stopped, because agents died".to_owned());
         assert_eq!(ended(&job), "was stopped, because agents died");
     }

@@ -1,4 +1,4 @@
-//! What the answers that went by said, as far as the summary needs it.
+//! Counts answers for the summary.
 
 use std::collections::HashMap;
 
@@ -6,24 +6,24 @@ use muster_api::rest::{LiveAnswer, TargetState};
 
 use crate::output::printable;
 
-/// Different messages that are told apart.
+/// Maximum number of distinct messages.
 const MESSAGES: usize = 20;
-/// Characters of a message that are kept.
+/// Characters kept of a message.
 const MESSAGE_LENGTH: usize = 300;
-/// Suspects that are named.
+/// Maximum number of suspects that are named.
 const NAMES: usize = 20;
 
 #[derive(Default)]
-pub struct Tally {
+pub struct AnswerTally {
     pub answered: u64,
-    /// Failures by message.
+    /// Number of failures by message.
     pub failures: HashMap<String, u64>,
-    /// Failures with messages that were too many to keep.
+    /// Failures whose messages exceed the limit.
     pub other_failures: u64,
     pub suspects: Vec<String>,
 }
 
-impl Tally {
+impl AnswerTally {
     pub fn count(&mut self, answer: &LiveAnswer) {
         match answer.state {
             TargetState::Answered => self.answered += 1,
@@ -48,7 +48,7 @@ impl Tally {
     }
 }
 
-/// Whether an answer is shown: hosts that were never reached have none, as in Fleet.
+/// Whether an answer is printed; as in Fleet, hosts that were never reached are not.
 pub fn is_shown(answer: &LiveAnswer) -> bool {
     answer.state == TargetState::Answered || error(answer).is_some()
 }
@@ -56,10 +56,10 @@ pub fn is_shown(answer: &LiveAnswer) -> bool {
 /// Why a host has no rows.
 pub fn error(answer: &LiveAnswer) -> Option<&str> {
     let known = match answer.state {
-        TargetState::Failed => "the agent could not run the query, and did not say why",
-        TargetState::Denylisted => "the agent refuses the query, because it has stopped its worker before",
-        TargetState::Suspect => "the agent's worker probably died of the query",
-        TargetState::Lost => "the agent took the query twice and never answered",
+        TargetState::Failed => "the agent could not run the query and gave no reason",
+        TargetState::Denylisted => "the agent refuses the query (denylisted) because it stopped its worker before",
+        TargetState::Suspect => "the query probably stopped the agent's worker",
+        TargetState::Lost => "the agent received the query twice and did not answer",
         TargetState::Answered
         | TargetState::Skipped
         | TargetState::Pending
@@ -68,19 +68,19 @@ pub fn error(answer: &LiveAnswer) -> Option<&str> {
         | TargetState::Cancelled
         | TargetState::Gone => return None,
     };
-    Some(answer.error.as_deref().filter(|said| !said.is_empty()).unwrap_or(known))
+    Some(answer.error.as_deref().filter(|error| !error.is_empty()).unwrap_or(known))
 }
 
-/// What must be said of an answer besides its rows.
-pub fn complaint(answer: &LiveAnswer) -> Option<String> {
+/// The warning about an answer: its error, or that rows are missing.
+pub fn warning(answer: &LiveAnswer) -> Option<String> {
     let host = one_line(&answer.hostname);
     if let Some(error) = error(answer) {
         return Some(format!("{host}: {}", one_line(error)));
     }
     let rows = answer.rows.len();
     match answer.rows_sent {
-        Some(sent) if answer.truncated => Some(format!("{host}: truncated, {rows} of {sent} rows are here")),
-        None if answer.truncated => Some(format!("{host}: truncated, only {rows} rows are here")),
+        Some(sent) if answer.truncated => Some(format!("{host}: truncated, only {rows} of {sent} rows were kept")),
+        None if answer.truncated => Some(format!("{host}: truncated, only {rows} rows were kept")),
         _ => None,
     }
 }
@@ -107,23 +107,23 @@ pub mod tests {
     #[test]
     fn failures_are_never_silent() {
         let none = || json!([]);
-        let say = |state, error| complaint(&answer("h\n", state, none(), error));
+        let say = |state, error| warning(&answer("h\n", state, none(), error));
         assert_eq!(say("failed", Some("no such\ntable: \u{1b}x")).unwrap(), "h : no such table: \u{fffd}x");
-        assert_eq!(say("failed", Some("")).unwrap(), "h : the agent could not run the query, and did not say why");
-        assert!(say("suspect", None).unwrap().contains("probably died"));
+        assert_eq!(say("failed", Some("")).unwrap(), "h : the agent could not run the query and gave no reason");
+        assert!(say("suspect", None).unwrap().contains("probably stopped"));
         assert_eq!(say("answered", None), None);
         assert_eq!(say("expired", None), None);
         assert_eq!(say("skipped", Some("the discovery query found nothing there")), None);
         let mut cut = answer("h", "answered", json!([{}]), None);
         cut.truncated = true;
-        assert_eq!(complaint(&cut).unwrap(), "h: truncated, only 1 rows are here");
+        assert_eq!(warning(&cut).unwrap(), "h: truncated, only 1 rows were kept");
         cut.rows_sent = Some(9);
-        assert_eq!(complaint(&cut).unwrap(), "h: truncated, 1 of 9 rows are here");
+        assert_eq!(warning(&cut).unwrap(), "h: truncated, only 1 of 9 rows were kept");
     }
 
     #[test]
     fn messages_are_counted_within_a_bound() {
-        let mut tally = Tally::default();
+        let mut tally = AnswerTally::default();
         for index in 0..MESSAGES + 5 {
             let message = format!("message {index}");
             tally.count(&answer("h", "failed", json!([]), Some(&message)));

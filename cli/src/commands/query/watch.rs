@@ -7,56 +7,56 @@ use muster_api::rest::{LiveAnswer, LiveQuery, LiveStatus};
 use tokio::sync::watch::{self, Receiver};
 use tokio::time::sleep;
 
-use super::answers::{self, Answers, Event, Reading};
+use super::answers::{self, AnswerEvent, AnswerReader, AnswerStream};
 use super::interrupts::Interrupts;
 use super::progress::{Screen, progress};
 use super::summary::{ended, summary};
-use super::tally::{Tally, complaint, is_shown};
-use super::writers::{Full, Writer};
-use crate::output::Closed;
-use crate::rest::Server;
+use super::tally::{AnswerTally, is_shown, warning};
+use super::writers::{AnswerWriter, SpoolFull};
+use crate::output::StdoutClosed;
+use crate::rest::RestClient;
 
-/// How often the numbers are asked for.
+/// How often the counts are polled.
 const POLL: Duration = Duration::from_secs(1);
-/// How long a server may be away before it is given up.
+/// How long to retry while the server does not respond.
 const PATIENCE: Duration = Duration::from_secs(300);
-/// The same, when somebody wants to leave.
+/// The same after a timeout or an interrupt.
 const LAST_PATIENCE: Duration = Duration::from_secs(5);
 
-/// Shows a live query's answers until it is over, or there is a reason to leave.
-pub struct Watch {
-    pub server: Server,
+/// Prints the answers of a live query until it ends or fleetctl exits early.
+pub struct LiveQueryWatch {
+    pub server: RestClient,
     pub job: LiveQuery,
     pub cursor: u64,
-    /// Leave when all online hosts are accounted for.
+    /// Exit when all online hosts have answered or failed.
     pub exit: bool,
     pub timeout: Option<Duration>,
-    /// Whether the live query ends when this program leaves early.
+    /// Whether to cancel the live query when fleetctl exits early.
     pub cancels: bool,
-    pub writer: Box<dyn Writer>,
+    pub writer: Box<dyn AnswerWriter>,
     pub screen: Screen,
 }
 
-enum Reason {
-    Over,
-    OnlineHostsAreDone,
+enum EndReason {
+    Ended,
+    OnlineHostsDone,
     Timeout,
     Interrupted,
 }
 
-/// A watch under way.
-struct Running {
-    watch: Watch,
-    /// Whether answers are read from the first one on.
+/// State of a running watch.
+struct WatchRun {
+    watch: LiveQueryWatch,
+    /// Whether answers are read from the first one.
     is_whole: bool,
     seen: HashSet<i64>,
-    tally: Tally,
+    tally: AnswerTally,
 }
 
-impl Watch {
+impl LiveQueryWatch {
     pub async fn run(self, interrupts: &mut Interrupts) -> anyhow::Result<()> {
         let is_whole = self.cursor == 0;
-        let mut running = Running { watch: self, is_whole, seen: HashSet::new(), tally: Tally::default() };
+        let mut running = WatchRun { watch: self, is_whole, seen: HashSet::new(), tally: AnswerTally::default() };
         match running.follow(interrupts).await {
             Ok(reason) => running.end(&reason, interrupts).await,
             Err(error) => running.give_up(error).await,
@@ -64,10 +64,10 @@ impl Watch {
     }
 }
 
-impl Running {
-    /// Shows answers until there is a reason not to wait for more.
-    async fn follow(&mut self, interrupts: &mut Interrupts) -> anyhow::Result<Reason> {
-        let mut answers = Answers::read(self.reading(true, PATIENCE));
+impl WatchRun {
+    /// Prints answers until there is a reason to stop.
+    async fn follow(&mut self, interrupts: &mut Interrupts) -> anyhow::Result<EndReason> {
+        let mut answers = AnswerStream::read(self.reading(true, PATIENCE));
         let mut polled = poll(self.watch.server.clone(), self.watch.job.id);
         let limit = self.watch.timeout;
         let timeout = async { if let Some(limit) = limit { sleep(limit).await } else { pending().await } };
@@ -75,14 +75,14 @@ impl Running {
         loop {
             self.watch.screen.status(progress(&self.watch.job));
             if self.watch.job.status != LiveStatus::Open {
-                return Ok(Reason::Over);
+                return Ok(EndReason::Ended);
             }
             if self.watch.exit && self.watch.job.online_waiting == 0 {
-                return Ok(Reason::OnlineHostsAreDone);
+                return Ok(EndReason::OnlineHostsDone);
             }
             tokio::select! {
-                () = interrupts.requested() => return Ok(Reason::Interrupted),
-                () = &mut timeout => return Ok(Reason::Timeout),
+                () = interrupts.requested() => return Ok(EndReason::Interrupted),
+                () = &mut timeout => return Ok(EndReason::Timeout),
                 Ok(()) = polled.changed() => {
                     if let Some(job) = polled.borrow_and_update().clone() {
                         self.watch.job = job;
@@ -90,35 +90,35 @@ impl Running {
                 }
                 event = answers.next() => {
                     if self.take(event)? {
-                        return Ok(Reason::Over);
+                        return Ok(EndReason::Ended);
                     }
                 }
             }
         }
     }
 
-    /// Deals with what came from the server; returns whether it was the end.
-    fn take(&mut self, event: Event) -> anyhow::Result<bool> {
+    /// Handles an event; returns whether it was the last one.
+    fn take(&mut self, event: AnswerEvent) -> anyhow::Result<bool> {
         match event {
-            Event::Answer(answer) => self.show(answer)?,
-            Event::Trouble(error, delay) => {
-                let text = format!("Error talking to server: {error}; trying again in {:.1} s", delay.as_secs_f64());
+            AnswerEvent::Answer(answer) => self.show(answer)?,
+            AnswerEvent::Retry(error, delay) => {
+                let text = format!("Error talking to server: {error}; retrying in {:.1} s", delay.as_secs_f64());
                 self.watch.screen.print(&text);
             }
-            Event::End => return Ok(true),
-            Event::Failed(error) => return Err(error.into()),
+            AnswerEvent::End => return Ok(true),
+            AnswerEvent::Failed(error) => return Err(error.into()),
         }
         Ok(false)
     }
 
     fn show(&mut self, answer: LiveAnswer) -> anyhow::Result<()> {
         let cursor = answer.cursor;
-        // What was shown before a connection was lost may come again.
+        // After a reconnect the server may repeat answers.
         if self.seen.insert(answer.host_id) {
             self.tally.count(&answer);
-            let Watch { writer, screen, .. } = &mut self.watch;
-            if let Some(complaint) = complaint(&answer) {
-                screen.complain(&complaint);
+            let LiveQueryWatch { writer, screen, .. } = &mut self.watch;
+            if let Some(warning) = warning(&answer) {
+                screen.print_always(&warning);
             }
             if is_shown(&answer) {
                 writer.answer(answer, &mut |text| screen.data(text))?;
@@ -128,20 +128,22 @@ impl Running {
         Ok(())
     }
 
-    /// Shows what is there still, and tells how it ended.
-    async fn end(mut self, reason: &Reason, interrupts: &mut Interrupts) -> anyhow::Result<()> {
+    /// Prints the remaining answers and the summary.
+    async fn end(mut self, reason: &EndReason, interrupts: &mut Interrupts) -> anyhow::Result<()> {
         let id = self.watch.job.id;
-        let early = (!matches!(reason, Reason::Over)).then(|| progress(&self.watch.job));
+        let early = (!matches!(reason, EndReason::Ended)).then(|| progress(&self.watch.job));
         let mut failure = None;
         if early.is_some() && self.watch.cancels {
-            if matches!(reason, Reason::Interrupted) {
-                self.watch.screen.complain(&format!("Cancelling live query {id}; press Ctrl-C again to leave at once"));
+            if matches!(reason, EndReason::Interrupted) {
+                self.watch
+                    .screen
+                    .print_always(&format!("Cancelling live query {id}; press Ctrl-C again to exit immediately"));
             }
             failure = self.cancel().await.err();
         }
         let patience = if early.is_some() { LAST_PATIENCE } else { PATIENCE };
-        // Who pressed Ctrl-C to get here sees what is there; once more ends the program.
-        let is_asked = matches!(reason, Reason::Interrupted);
+        // After a first Ctrl-C the remaining answers are still printed; a second one ends the process (see `Interrupts`).
+        let is_asked = matches!(reason, EndReason::Interrupted);
         if let Err(error) = self.catch_up(patience, (!is_asked).then_some(interrupts)).await {
             return self.give_up(error).await;
         }
@@ -149,16 +151,16 @@ impl Running {
         self.watch.job = answers::persist(patience, async || answers::job(&self.watch.server, id).await).await?;
         let last = early.unwrap_or_else(|| progress(&self.watch.job));
         self.watch.screen.end(last);
-        if matches!(reason, Reason::Timeout) {
+        if matches!(reason, EndReason::Timeout) {
             self.watch.screen.print("Stopped by timeout");
         }
         self.sum_up();
         failure.map_or_else(|| self.verdict(reason), Err)
     }
 
-    /// Reads what the server has, and does not wait for more.
+    /// Reads the answers that the server has without waiting for more.
     async fn catch_up(&mut self, patience: Duration, interrupts: Option<&mut Interrupts>) -> anyhow::Result<()> {
-        let mut answers = Answers::read(self.reading(false, patience));
+        let mut answers = AnswerStream::read(self.reading(false, patience));
         let interrupted = async {
             match interrupts {
                 Some(interrupts) => interrupts.requested().await,
@@ -179,25 +181,25 @@ impl Running {
     }
 
     fn sum_up(&self) {
-        let Watch { job, screen, cursor, .. } = &self.watch;
+        let LiveQueryWatch { job, screen, cursor, .. } = &self.watch;
         screen.print(summary(job, &self.tally).trim_end());
         if job.status == LiveStatus::Open {
-            screen.print(&format!("Attach to it with: fleetctl query attach {} --cursor {cursor}", job.id));
+            screen.print(&format!("Resume with: fleetctl query attach {} --cursor {cursor}", job.id));
         } else if self.is_whole && job.counts.answered > self.tally.answered {
-            screen.complain(&format!(
+            screen.print_always(&format!(
                 "Warning: {} hosts answered, but only {} answers could be read",
                 job.counts.answered, self.tally.answered
             ));
         }
     }
 
-    /// Whether this counts as a success: an answer that somebody prevented does not.
-    fn verdict(&self, reason: &Reason) -> anyhow::Result<()> {
+    /// An error if the query was interrupted, cancelled or stopped.
+    fn verdict(&self, reason: &EndReason) -> anyhow::Result<()> {
         let job = &self.watch.job;
         let id = job.id;
         match (reason, job.status) {
-            (Reason::Interrupted, _) => Err(anyhow!("interrupted; live query {id} {}", ended(job))),
-            (Reason::Over, LiveStatus::Cancelled | LiveStatus::Stopped) => {
+            (EndReason::Interrupted, _) => Err(anyhow!("interrupted; live query {id} {}", ended(job))),
+            (EndReason::Ended, LiveStatus::Cancelled | LiveStatus::Stopped) => {
                 Err(anyhow!("live query {id} {}", ended(job)))
             }
             _ => Ok(()),
@@ -208,15 +210,15 @@ impl Running {
         let id = self.watch.job.id;
         let done = answers::persist(LAST_PATIENCE, async || answers::cancel(&self.watch.server, id).await).await;
         done.map(|_| ()).map_err(|error| {
-            anyhow!("live query {id} could not be cancelled: {error}; cancel it with: fleetctl query cancel {id}")
+            anyhow!("cannot cancel live query {id}: {error}; cancel it with: fleetctl query cancel {id}")
         })
     }
 
-    /// Ends after a failure with what is there, and says how to go on.
+    /// Ends after a failure: prints what was received and how to resume.
     async fn give_up(mut self, error: anyhow::Error) -> anyhow::Result<()> {
-        let Watch { job, cursor, cancels, .. } = &self.watch;
+        let LiveQueryWatch { job, cursor, cancels, .. } = &self.watch;
         let (id, cursor) = (job.id, *cursor);
-        if error.is::<Closed>() {
+        if error.is::<StdoutClosed>() {
             if *cancels && job.status == LiveStatus::Open {
                 self.cancel().await?;
             }
@@ -225,27 +227,27 @@ impl Running {
         let last = progress(job);
         self.finish()?;
         self.watch.screen.end(last);
-        let again = match error.is::<Full>() {
-            true => format!("what fits was printed; print all of it with: fleetctl query attach {id} --output ndjson"),
-            false => format!("read on with: fleetctl query attach {id} --cursor {cursor}"),
+        let again = match error.is::<SpoolFull>() {
+            true => format!("output is incomplete; print all results with: fleetctl query attach {id} --output ndjson"),
+            false => format!("resume with: fleetctl query attach {id} --cursor {cursor}"),
         };
         Err(anyhow!("{error:#}; {again}"))
     }
 
-    /// Prints what the writer has kept.
+    /// Prints the rows that the writer holds.
     fn finish(&mut self) -> anyhow::Result<()> {
-        let Watch { writer, screen, .. } = &mut self.watch;
+        let LiveQueryWatch { writer, screen, .. } = &mut self.watch;
         writer.finish(&mut |text| screen.data(text))
     }
 
-    fn reading(&self, is_following: bool, patience: Duration) -> Reading {
-        let Watch { server, job, cursor, .. } = &self.watch;
-        Reading { server: server.clone(), id: job.id, cursor: *cursor, is_following, patience }
+    fn reading(&self, is_following: bool, patience: Duration) -> AnswerReader {
+        let LiveQueryWatch { server, job, cursor, .. } = &self.watch;
+        AnswerReader { server: server.clone(), id: job.id, cursor: *cursor, is_following, patience }
     }
 }
 
-/// Asks for the numbers from time to time. A missed answer is no harm: reading tells when the server is away.
-fn poll(server: Server, id: i64) -> Receiver<Option<LiveQuery>> {
+/// Polls the counts. Errors are ignored: the reader of answers reports them.
+fn poll(server: RestClient, id: i64) -> Receiver<Option<LiveQuery>> {
     let (sender, polled) = watch::channel(None);
     tokio::spawn(async move {
         while !sender.is_closed() {

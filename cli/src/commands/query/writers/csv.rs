@@ -1,29 +1,29 @@
 use muster_api::rest::LiveAnswer;
 
 use super::spool::Spool;
-use super::{Emit, Writer};
+use super::{AnswerWriter, Emit};
 use crate::output::printable;
 
-/// Most that is kept until the columns are known.
+/// Maximum bytes of rows kept until all columns are known.
 const LIMIT: u64 = 4 << 30;
-/// How much text is printed at once.
+/// Bytes printed at once.
 const BLOCK: usize = 64 << 10;
-/// What makes spreadsheets take text for a formula, with the wide forms that some of them fold.
+/// First characters that make spreadsheets evaluate a cell, with the full-width forms that some accept.
 const FORMULA: [char; 8] = ['=', '+', '-', '@', '＝', '＋', '－', '＠'];
 
-/// Comma-separated values as in RFC 4180, that are safe to open in a spreadsheet.
-pub struct Csv {
+/// Prints comma-separated values (RFC 4180) that are safe to open in a spreadsheet.
+pub struct CsvWriter {
     spool: Spool,
     is_terminal: bool,
 }
 
-impl Csv {
+impl CsvWriter {
     pub fn new(is_terminal: bool) -> Self {
         Self { spool: Spool::new("csv", LIMIT), is_terminal }
     }
 }
 
-impl Writer for Csv {
+impl AnswerWriter for CsvWriter {
     fn answer(&mut self, answer: LiveAnswer, _emit: Emit<'_>) -> anyhow::Result<()> {
         self.spool.add(&answer)
     }
@@ -56,7 +56,7 @@ fn field(cell: &str) -> String {
     format!("\"{guard}{}\"", cell.replace('"', "\"\""))
 }
 
-/// Whether a spreadsheet may take a cell for a formula. A number with a sign is what it says.
+/// Whether a spreadsheet may evaluate a cell. Signed numbers are safe.
 fn is_formula(cell: &str) -> bool {
     cell.trim_start().starts_with(FORMULA) && !is_number(cell)
 }
@@ -71,7 +71,7 @@ mod tests {
     use super::field;
 
     #[test]
-    fn formulas_are_guarded_and_numbers_are_not() {
+    fn formulas_get_an_apostrophe_and_numbers_do_not() {
         for harmless in ["-1", "+1.5", "-1e9", "1-2", "a=b", "", "'=x"] {
             assert_eq!(field(harmless), harmless);
         }

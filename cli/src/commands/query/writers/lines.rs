@@ -3,20 +3,20 @@ use muster_api::rest::LiveAnswer;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{Emit, HOST_COLUMN, Writer};
+use super::{AnswerWriter, Emit, HOST_COLUMN};
 use crate::commands::query::tally::error;
 
-/// A JSON object per line.
+/// Prints one JSON object per line.
 pub struct NdjsonWriter;
 
-/// The same objects in one array.
+/// Prints the same objects as one JSON array.
 #[derive(Default)]
-pub struct Array {
+pub struct JsonWriter {
     is_begun: bool,
 }
 
 #[derive(Serialize)]
-struct Answer<'a> {
+struct AnswerLine<'a> {
     host: &'a str,
     rows: &'a [Value],
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -27,7 +27,7 @@ struct Answer<'a> {
     rows_sent: Option<u64>,
 }
 
-impl Writer for NdjsonWriter {
+impl AnswerWriter for NdjsonWriter {
     fn answer(&mut self, answer: LiveAnswer, emit: Emit<'_>) -> anyhow::Result<()> {
         let mut text = object(answer)?;
         text.push('\n');
@@ -39,7 +39,7 @@ impl Writer for NdjsonWriter {
     }
 }
 
-impl Writer for Array {
+impl AnswerWriter for JsonWriter {
     fn answer(&mut self, answer: LiveAnswer, emit: Emit<'_>) -> anyhow::Result<()> {
         let text = object(answer)?;
         emit(if self.is_begun { ",\n" } else { "[" })?;
@@ -56,12 +56,12 @@ fn object(mut answer: LiveAnswer) -> anyhow::Result<String> {
     for row in answer.rows.iter_mut().filter_map(Value::as_object_mut) {
         row.insert(HOST_COLUMN.to_owned(), answer.hostname.clone().into());
     }
-    let object = Answer {
+    let object = AnswerLine {
         host: &answer.hostname,
         rows: &answer.rows,
         error: error(&answer),
         truncated: answer.truncated,
         rows_sent: answer.rows_sent,
     };
-    serde_json::to_string(&object).context("cannot print the answer")
+    serde_json::to_string(&object).context("cannot print the response")
 }

@@ -1,4 +1,4 @@
-//! How answers are printed.
+//! Output formats of `fleetctl query`.
 
 mod csv;
 mod lines;
@@ -8,31 +8,31 @@ mod tables;
 use muster_api::rest::LiveAnswer;
 use serde_json::Value;
 
-use super::args::Output;
-pub use spool::Full;
+use super::args::AnswerFormat;
+pub use spool::SpoolFull;
 
-/// Fleet's name for the column that says whose row it is.
+/// Column with the host name, named as in Fleet.
 const HOST_COLUMN: &str = "host_hostname";
 
-/// Where text goes, piece by piece.
+/// Receives the output piece by piece.
 pub type Emit<'a> = &'a mut dyn FnMut(&str) -> anyhow::Result<()>;
 
-/// Prints answers, each as it comes or all at the end.
-pub trait Writer {
+/// Prints answers, each when it arrives or all at the end.
+pub trait AnswerWriter {
     fn answer(&mut self, answer: LiveAnswer, emit: Emit<'_>) -> anyhow::Result<()>;
 
-    /// Prints what is left; nothing comes after.
+    /// Prints the rest; called once, after the last answer.
     fn finish(&mut self, emit: Emit<'_>) -> anyhow::Result<()>;
 }
 
-/// The writer for a format; `None` is a table per host.
-pub fn writer(output: Option<Output>, is_terminal: bool) -> Box<dyn Writer> {
+/// The writer of a format; `None` prints a table per host.
+pub fn writer(output: Option<AnswerFormat>, is_terminal: bool) -> Box<dyn AnswerWriter> {
     match output {
-        None => Box::new(tables::PerHost),
-        Some(Output::Ndjson) => Box::new(lines::NdjsonWriter),
-        Some(Output::Json) => Box::new(lines::Array::default()),
-        Some(Output::Csv) => Box::new(csv::Csv::new(is_terminal)),
-        Some(Output::Table) => Box::new(tables::All::new()),
+        None => Box::new(tables::HostTableWriter),
+        Some(AnswerFormat::Ndjson) => Box::new(lines::NdjsonWriter),
+        Some(AnswerFormat::Json) => Box::new(lines::JsonWriter::default()),
+        Some(AnswerFormat::Csv) => Box::new(csv::CsvWriter::new(is_terminal)),
+        Some(AnswerFormat::Table) => Box::new(tables::TableWriter::new()),
     }
 }
 
@@ -45,7 +45,7 @@ fn cell(value: &Value) -> String {
     }
 }
 
-/// A row's columns as sent, without the one that says whose row it is. Rows that are no objects have one column.
+/// Column names and cells of a row without the host column. A row that is not an object has the single column `value`.
 fn cells(row: &Value) -> Vec<(&str, String)> {
     match row.as_object() {
         Some(row) => {
@@ -63,7 +63,7 @@ mod tests {
     use super::*;
     use crate::commands::query::tally::tests::answer;
 
-    fn written(output: Option<Output>) -> String {
+    fn written(output: Option<AnswerFormat>) -> String {
         let answers = [
             answer(
                 "a",
@@ -89,9 +89,9 @@ mod tests {
     }
 
     #[test]
-    fn ndjson_is_that_of_fleet_with_errors() {
+    fn ndjson_is_as_in_fleet_with_errors_added() {
         assert_eq!(
-            written(Some(Output::Ndjson)),
+            written(Some(AnswerFormat::Ndjson)),
             "{\"host\":\"a\",\"rows\":[{\"pid\":\"1\",\"name\":\"init\",\"host_hostname\":\"a\"},\
              {\"pid\":\"2\",\"name\":\"=cmd|' /C calc'!A0\",\"host_hostname\":\"a\"}]}\n\
              {\"host\":\"b\",\"rows\":[],\"error\":\"no such table: x\"}\n\
@@ -102,23 +102,23 @@ mod tests {
 
     #[test]
     fn json_is_one_array_of_the_same() {
-        let parsed: Value = serde_json::from_str(&written(Some(Output::Json))).unwrap();
+        let parsed: Value = serde_json::from_str(&written(Some(AnswerFormat::Json))).unwrap();
         let lines: Vec<Value> =
-            written(Some(Output::Ndjson)).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+            written(Some(AnswerFormat::Ndjson)).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         assert_eq!(parsed, Value::Array(lines));
         let mut text = String::new();
         let mut emit = |part: &str| {
             text.push_str(part);
             Ok(())
         };
-        writer(Some(Output::Json), false).finish(&mut emit).unwrap();
+        writer(Some(AnswerFormat::Json), false).finish(&mut emit).unwrap();
         assert_eq!(text, "[]\n");
     }
 
     #[test]
     fn csv_has_the_union_of_columns_and_no_formulas() {
         assert_eq!(
-            written(Some(Output::Csv)),
+            written(Some(AnswerFormat::Csv)),
             "host_hostname,pid,name,path\r\n\
              a,1,init,\r\n\
              a,2,'=cmd|' /C calc'!A0,\r\n\
@@ -128,7 +128,7 @@ mod tests {
 
     #[test]
     fn a_table_has_all_hosts() {
-        let table = written(Some(Output::Table));
+        let table = written(Some(AnswerFormat::Table));
         assert!(table.contains("| HOST_HOSTNAME | PID | NAME               | PATH |\n"), "{table}");
         assert!(table.contains("| c             |     | x,\"y\"              | /bin |\n"), "{table}");
     }

@@ -1,4 +1,4 @@
-//! Rows that are kept until all columns are known.
+//! Keeps rows until all columns are known.
 
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Seek, SeekFrom, Write};
@@ -9,18 +9,18 @@ use tempfile::SpooledTempFile;
 
 use super::{HOST_COLUMN, cells};
 
-/// What is kept in memory; more goes to a file without a name.
+/// Bytes kept in memory; beyond that, rows go to an unnamed temporary file.
 const MEMORY: usize = 8 << 20;
 
-/// There is more than a format can hold.
+/// The rows exceed the limit of the output format.
 #[derive(Debug, thiserror::Error)]
-#[error("the answers are larger than {limit_mib} MiB, which is too much for {format}")]
-pub struct Full {
+#[error("the results are larger than {limit_mib} MiB, the limit of {format} output")]
+pub struct SpoolFull {
     format: &'static str,
     limit_mib: u64,
 }
 
-/// Rows of all hosts with the union of their columns, in the order they came.
+/// Rows of all hosts in the order of arrival, with the union of their columns.
 pub struct Spool {
     format: &'static str,
     file: SpooledTempFile,
@@ -37,7 +37,7 @@ impl Spool {
         Self { format, file, written: 0, limit, columns, indexes: HashMap::new() }
     }
 
-    /// Keeps an answer's rows. Fails with `Full` before it keeps more than it may.
+    /// Adds the rows of an answer. Fails with `SpoolFull` if they exceed the limit.
     pub fn add(&mut self, answer: &LiveAnswer) -> anyhow::Result<()> {
         for row in &answer.rows {
             let mut kept = vec![answer.hostname.clone()];
@@ -48,13 +48,13 @@ impl Spool {
                 }
                 kept[index] = cell;
             }
-            let mut line = serde_json::to_vec(&kept).context("cannot keep a row")?;
+            let mut line = serde_json::to_vec(&kept).context("cannot store a row")?;
             line.push(b'\n');
             if self.written + line.len() as u64 > self.limit {
-                return Err(Full { format: self.format, limit_mib: self.limit >> 20 }.into());
+                return Err(SpoolFull { format: self.format, limit_mib: self.limit >> 20 }.into());
             }
             self.written += line.len() as u64;
-            self.file.write_all(&line).context("cannot keep rows in a temporary file")?;
+            self.file.write_all(&line).context("cannot write rows to a temporary file")?;
         }
         Ok(())
     }
@@ -77,9 +77,9 @@ impl Spool {
         self.written == 0
     }
 
-    /// All rows, each with a cell for every column.
+    /// All rows; each has a cell for every column.
     pub fn rows(&mut self) -> anyhow::Result<impl Iterator<Item = anyhow::Result<Vec<String>>>> {
-        let back = "cannot read rows back from a temporary file";
+        let back = "cannot read rows from a temporary file";
         self.file.seek(SeekFrom::Start(0)).context(back)?;
         let width = self.columns.len();
         Ok(BufReader::new(&mut self.file).lines().map(move |line| {
@@ -98,11 +98,11 @@ mod tests {
     use crate::commands::query::tally::tests::answer;
 
     #[test]
-    fn a_spool_has_a_limit_and_keeps_what_was_before() {
+    fn a_full_spool_keeps_earlier_rows() {
         let mut spool = Spool::new("csv", 40);
         spool.add(&answer("a", "answered", json!([{"x": "1", "host_hostname": "forged"}]), None)).unwrap();
         let long = answer("b", "answered", json!([{"x": "2".repeat(40)}]), None);
-        assert!(spool.add(&long).unwrap_err().is::<Full>());
+        assert!(spool.add(&long).unwrap_err().is::<SpoolFull>());
         let rows: Vec<_> = spool.rows().unwrap().map(Result::unwrap).collect();
         assert_eq!(rows, [["a", "1"]]);
     }

@@ -1,38 +1,38 @@
 use muster_api::rest::LiveAnswer;
 
 use super::spool::Spool;
-use super::{Emit, Writer};
+use super::{AnswerWriter, Emit};
 use crate::commands::query::tally::error;
 use crate::output::printable;
 use crate::table;
 
-/// More than this is not for people to read.
+/// Maximum bytes of rows in one table.
 const LIMIT: u64 = 32 << 20;
 
-/// A table for each host, when it answers.
-pub struct PerHost;
+/// Prints a table per host when it answers.
+pub struct HostTableWriter;
 
-/// One table of all hosts, at the end.
-pub struct All {
+/// Prints one table of all hosts at the end.
+pub struct TableWriter {
     spool: Spool,
 }
 
-impl All {
+impl TableWriter {
     pub fn new() -> Self {
-        Self { spool: Spool::new("a table", LIMIT) }
+        Self { spool: Spool::new("table", LIMIT) }
     }
 }
 
-impl Writer for PerHost {
+impl AnswerWriter for HostTableWriter {
     fn answer(&mut self, answer: LiveAnswer, emit: Emit<'_>) -> anyhow::Result<()> {
         if answer.rows.is_empty() {
-            // Failures are told elsewhere.
+            // Failures go to standard error.
             return match error(&answer) {
                 Some(_) => Ok(()),
                 None => emit(&format!("{}: no rows\n", printable(&answer.hostname))),
             };
         }
-        let mut spool = Spool::new("a table", u64::MAX);
+        let mut spool = Spool::new("table", u64::MAX);
         spool.add(&answer)?;
         emit(&grid(&mut spool)?)
     }
@@ -42,7 +42,7 @@ impl Writer for PerHost {
     }
 }
 
-impl Writer for All {
+impl AnswerWriter for TableWriter {
     fn answer(&mut self, answer: LiveAnswer, _emit: Emit<'_>) -> anyhow::Result<()> {
         self.spool.add(&answer)
     }
