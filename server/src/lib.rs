@@ -9,7 +9,6 @@ pub mod config;
 mod fleet;
 mod lifecycle;
 mod lock;
-mod notifications;
 mod ops;
 mod panics;
 #[cfg(test)]
@@ -219,8 +218,6 @@ async fn run(
             }
         }
     });
-    let notifications =
-        app.notifier.clone().map(|notifier| spawn_local(notifications::relay(app.fleet.clone(), notifier)));
     let tasks = spawn_local({
         let (fleet, metrics, lifecycle) = (app.fleet.clone(), Arc::clone(&app.metrics), lifecycle.clone());
         async move {
@@ -239,9 +236,6 @@ async fn run(
     lifecycle.end();
     let _ = tasks.await;
     reopener.abort();
-    if let Some(notifications) = notifications {
-        notifications.abort();
-    }
     let deadline = tokio::time::timeout(Duration::ZERO, known_deadline).await;
     stopper.abort();
     let left = match deadline {

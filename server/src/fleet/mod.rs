@@ -1,4 +1,4 @@
-//! What the product does, once, behind all HTTP APIs.
+//! What the product does, once for all HTTP APIs.
 
 pub mod access;
 pub mod apply;
@@ -14,6 +14,7 @@ pub mod live;
 pub mod logs;
 mod names;
 mod node;
+mod notified;
 pub mod packs;
 mod path;
 pub mod queries;
@@ -27,10 +28,10 @@ use std::sync::Arc;
 pub use deadline::within;
 pub use error::{Error, Problem, Result};
 pub use node::{Node, RENEW_EVERY};
+pub use notified::until_changed_elsewhere;
 
 use self::access::{Access, Principal};
 use self::apply::Applier;
-use self::changes::ChangeSignal;
 use self::checkin::Checkin;
 use self::hosts::Hosts;
 use self::labels::Labels;
@@ -41,13 +42,14 @@ use self::queries::Queries;
 use self::schedule::Schedule;
 use self::scheduled::Schedules;
 use self::specs::Specs;
+use crate::bus::Notifier;
 
 /// Everything the HTTP APIs may call.
 #[derive(Debug, Clone)]
 pub struct Fleet {
     pub access: Arc<Access>,
     pub applier: Arc<Applier>,
-    pub signal: ChangeSignal,
+    pub notifier: Arc<dyn Notifier>,
     pub checkin: Arc<Checkin>,
     pub hosts: Arc<Hosts>,
     pub live: Arc<Live>,
@@ -62,10 +64,10 @@ pub struct Fleet {
 }
 
 impl Fleet {
-    /// Deletes those of these hosts that there are, all or none, and tells how many. No live query waits for them any more.
+    /// Deletes hosts in one transaction and returns how many of them existed. Live queries stop waiting for them.
     ///
     /// # Errors
-    /// [`Error::Forbidden`] to who may not change hosts.
+    /// [`Error::Forbidden`] without the permission to change hosts.
     pub async fn delete_hosts(&self, principal: &Principal, ids: &[i64]) -> Result<u64> {
         let deleted = self.hosts.delete_many(principal, ids).await?;
         for id in ids {
@@ -74,10 +76,10 @@ impl Fleet {
         Ok(deleted)
     }
 
-    /// Takes over what other servers have changed: what hosts run, and what happened to single hosts.
+    /// Reads what other nodes have changed: what hosts run, and what happened to single hosts.
     ///
     /// # Errors
-    /// When the database does not answer; the next call takes it over.
+    /// When the database does not answer; the next call reads it.
     pub async fn follow(&self) -> Result<()> {
         let labels = self.schedule.refresh().await?;
         self.hosts.drop_labels(&labels);

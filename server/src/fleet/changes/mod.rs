@@ -1,9 +1,6 @@
 //! The one way to change what hosts run.
 
-mod signal;
 mod sizes;
-
-pub use signal::ChangeSignal;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -15,6 +12,7 @@ use super::access::Principal;
 use super::hosts::Hosts;
 use super::schedule::Schedule;
 use super::{Error, Result};
+use crate::bus::{ChangeEvent, Notifier};
 use crate::clock::{Clock, Moment};
 use crate::store::{self, Store, WriteError, activities, feed, generations};
 
@@ -25,7 +23,7 @@ pub struct Changes {
     clock: Clock,
     schedule: Arc<Schedule>,
     hosts: Arc<Hosts>,
-    signal: ChangeSignal,
+    notifier: Arc<dyn Notifier>,
 }
 
 /// A change under way, inside its transaction.
@@ -68,8 +66,14 @@ impl<T> From<Error> for Stop<T> {
 impl<T> WriteError for Stop<T> {}
 
 impl Changes {
-    pub fn new(store: Store, clock: Clock, schedule: Arc<Schedule>, hosts: Arc<Hosts>, signal: ChangeSignal) -> Self {
-        Self { store, clock, schedule, hosts, signal }
+    pub fn new(
+        store: Store,
+        clock: Clock,
+        schedule: Arc<Schedule>,
+        hosts: Arc<Hosts>,
+        notifier: Arc<dyn Notifier>,
+    ) -> Self {
+        Self { store, clock, schedule, hosts, notifier }
     }
 
     pub(super) fn store(&self) -> &Store {
@@ -112,7 +116,7 @@ impl Changes {
             .await;
         match outcome {
             Ok((value, touched_hosts, dropped_labels)) => {
-                self.signal.raise();
+                self.notifier.publish(ChangeEvent::Schedule);
                 self.hosts.drop_labels(&dropped_labels);
                 self.hosts.mark_stale(touched_hosts);
                 // The change is made; a memory that cannot follow now does so at the next round of the tasks.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use sea_orm::{ActiveModelTrait as _, ActiveValue::NotSet, Set};
 
 use super::Hosts;
+use crate::bus::ChangeEvent;
 use crate::fleet::Result;
 use crate::store::entity::node_keys::Model as Key;
 use crate::store::{self, activities, feed};
@@ -80,7 +81,7 @@ impl Hosts {
             })
             .await?;
         let Some((identifier, new_id)) = moved else { return Ok(()) };
-        self.signal.raise();
+        self.notifier.publish(ChangeEvent::Hosts);
         self.check_keys(&BTreeSet::from([host_id])).await?;
         self.metrics.clones.inc();
         tracing::warn!(

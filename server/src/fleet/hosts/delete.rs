@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 
 use super::Hosts;
+use crate::bus::ChangeEvent;
 use crate::fleet::Result;
 use crate::fleet::access::{Permission, Principal};
 use crate::store::{self, activities, feed};
@@ -35,7 +36,7 @@ impl Hosts {
                 Ok(deleted)
             })
             .await?;
-        self.signal.raise();
+        self.notifier.publish(ChangeEvent::Hosts);
         self.index.forget_hosts(deleted.keys().copied().collect(), now);
         Ok(deleted.len() as u64)
     }

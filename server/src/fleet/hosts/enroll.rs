@@ -7,6 +7,7 @@ use sea_orm::{ActiveValue::NotSet, Set};
 use super::builtin_labels::Family;
 use super::identity::HostIdentity;
 use super::{Hosts, NodeKey, details};
+use crate::bus::ChangeEvent;
 use crate::clock::Moment;
 use crate::fleet::schedule::Plan;
 use crate::fleet::{Error, Result, within};
@@ -55,7 +56,7 @@ impl Hosts {
         })
         .await?;
         if let Some((known, dropped)) = enrolled {
-            self.signal.raise();
+            self.notifier.publish(ChangeEvent::Hosts);
             for hash in dropped {
                 self.index.forget_key(&hash);
             }

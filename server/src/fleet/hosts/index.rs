@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::follow::BATCH;
 use super::{Assignment, Host, Hosts, NodeKey};
+use crate::bus::ChangeEvent;
 use crate::clock::Moment;
 use crate::fleet::{Result, within};
 use crate::lock::lock;
@@ -258,10 +259,10 @@ impl Hosts {
         }
     }
 
-    /// Notes hosts whose row or labels were changed here, and tells other servers.
+    /// Notes hosts whose row or labels were changed here, and tells other nodes.
     pub fn have_changed(&self, host_ids: impl IntoIterator<Item = i64>) {
         self.mark_stale(host_ids);
-        self.signal.raise();
+        self.notifier.publish(ChangeEvent::Hosts);
     }
 
     /// Notes hosts whose labels or platform in the database may be others than in memory.

@@ -4,6 +4,7 @@ use sea_orm::{Set, Unchanged};
 use serde_json::json;
 
 use super::Hosts;
+use crate::bus::ChangeEvent;
 use crate::fleet::access::{Permission, Principal};
 use crate::fleet::{Error, Result};
 use crate::store::{self, activities, entity::hosts, feed};
@@ -39,7 +40,7 @@ impl Hosts {
         if !found {
             return Err(Error::no_such("Host", id));
         }
-        self.signal.raise();
+        self.notifier.publish(ChangeEvent::Hosts);
         if let Some(host) = self.index.get(id) {
             host.refresh_state.ask_again();
         }

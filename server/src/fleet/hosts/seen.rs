@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::Hosts;
 use super::follow::GONE_AFTER;
+use crate::bus::ChangeEvent;
 use crate::clock::Moment;
 use crate::fleet::Result;
 use crate::store::hosts::{AgentIntervals, LastSeen};
@@ -124,7 +125,7 @@ impl Hosts {
                 feed::append(tx, feed::HostChangeKind::Keys, host_ids.iter().copied(), now).await
             })
             .await?;
-        self.signal.raise();
+        self.notifier.publish(ChangeEvent::Hosts);
         self.check_keys(&host_ids).await
     }
 }
