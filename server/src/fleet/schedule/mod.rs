@@ -52,8 +52,8 @@ impl Schedule {
         self.plan.load_full()
     }
 
-    /// Takes over what has changed in the database or by the passing of time, if anything has. Tells which labels are no
-    /// more.
+    /// Loads the plan again if the database has a later generation, or if time has made the plan outdated. Returns the
+    /// labels that are gone.
     ///
     /// # Errors
     /// When the database does not answer; the plan stays as it was.
@@ -62,14 +62,25 @@ impl Schedule {
         let now = self.clock.now();
         let plan = self.plan.load();
         if generation != plan.generation || plan.edition().outdated_at <= now {
-            let fresh = Arc::new(Plan::load(&self.store.snapshot().await?, now).await?);
-            // A slower reader must not put an older plan back.
-            self.plan.rcu(
-                |current| if current.edition() < fresh.edition() { Arc::clone(&fresh) } else { Arc::clone(current) },
-            );
-            return Ok(plan.labels_gone_in(&fresh));
+            return Ok(self.publish(Plan::load(&self.store.snapshot().await?, now).await?));
         }
         Ok(BTreeSet::new())
+    }
+
+    /// Makes a plan that was read from committed data the current one, unless the current one is as new. Returns the
+    /// labels that are gone with the plan it replaces.
+    pub(super) fn publish(&self, plan: Plan) -> BTreeSet<i64> {
+        let fresh = Arc::new(plan);
+        let is_newer = |current: &Plan| current.edition() < fresh.edition();
+        // A slower reader must not put an older plan back.
+        let before = self.plan.rcu(|current| Arc::clone(if is_newer(current) { &fresh } else { current }));
+        if is_newer(&before) { before.labels_gone_in(&fresh) } else { BTreeSet::new() }
+    }
+
+    /// Bytes of the largest config that hosts with these assignments would get from a plan. The plan keeps the configs
+    /// it assembles for that, as it would when the hosts fetch them.
+    pub(super) fn largest_config<'a>(&self, plan: &Plan, assignments: impl Iterator<Item = &'a Assignment>) -> usize {
+        plan.largest_config(assignments, self.max_cache_bytes)
     }
 
     /// The config of a host. From memory; assembled when nobody with the same platform and packs has asked before.
