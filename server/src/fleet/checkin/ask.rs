@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use tokio::sync::oneshot;
 
+use super::refresh_check::{RefreshCheck, RefreshNeed};
 use super::round::{NextStep, Round};
 use super::{Name, changed_at, details, due, sql_of};
 use crate::clock::Moment;
@@ -27,6 +28,8 @@ pub(super) struct RefreshRequest {
     pub plan: Arc<Plan>,
     pub intervals: due::RefreshIntervals,
     pub now: Moment,
+    /// What the host's row has said before.
+    pub check: RefreshCheck,
 }
 
 /// What the host gets.
@@ -117,19 +120,20 @@ async fn give(tx: &store::Tx, wanted: Vec<&RefreshRequest>) -> store::Result<Vec
 fn decide(wanted: &RefreshRequest, asked: &mut RefreshRecord, parked: &[parked_queries::Model]) -> Assigned {
     let RefreshRequest { plan, now, .. } = wanted;
     let mut given = Assigned::default();
-    let mut round = match asked.open_round.as_deref().and_then(Round::of_text) {
-        // Another server knows of newer labels; this one will in a moment.
-        Some(round) if round.generation() > plan.generation => return given,
-        Some(mut round) => {
+    // Another node, or an answer, may have changed the row since it was read without the lock.
+    let check = wanted.check.clone().renewed(asked.clone(), plan, wanted.intervals, *now);
+    let mut round = match check.need {
+        // Another node knows of newer labels; this one will in a moment.
+        RefreshNeed::Open(round) if round.generation() > plan.generation => return given,
+        RefreshNeed::Open(mut round) => {
             round.keep(|name| sql_of(name, plan).is_some());
             round
         }
-        None => {
-            let (due, next) = due::due(asked, plan, wanted.intervals, *now);
-            if !due.any() {
-                given.rest_until = Some(next);
-                return given;
-            }
+        RefreshNeed::Nothing(next) => {
+            given.rest_until = Some(next);
+            return given;
+        }
+        RefreshNeed::Due(due) => {
             let mut names = Vec::new();
             if due.details {
                 names.extend(details::for_platform(&wanted.platform).map(|query| Name::Detail(query.name)));

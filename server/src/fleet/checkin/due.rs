@@ -4,6 +4,7 @@
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 
+use super::refresh_check::{RefreshCheck, RefreshNeed};
 use crate::clock::Moment;
 use crate::fleet::schedule::Plan;
 use crate::store::reports::RefreshRecord;
@@ -86,8 +87,8 @@ impl RefreshState {
         self.quiet_until.load(Ordering::Relaxed) <= now.0 || self.generation.load(Ordering::Relaxed) != plan.generation
     }
 
-    /// What is due now. When nothing is, notes until when.
-    pub(super) fn due(&self, host_id: i64, plan: &Plan, intervals: RefreshIntervals, now: Moment) -> Due {
+    /// What is due now as far as memory knows. If nothing is, notes until when.
+    pub(super) fn check(&self, host_id: i64, plan: &Plan, intervals: RefreshIntervals, now: Moment) -> RefreshCheck {
         let asked = RefreshRecord {
             id: host_id,
             detail_updated_at: Moment(self.details_at.load(Ordering::Relaxed)),
@@ -95,11 +96,11 @@ impl RefreshState {
             refetch_requested: self.is_refetch.load(Ordering::Relaxed),
             open_round: None,
         };
-        let (due, next) = due(&asked, plan, intervals, now);
-        if !due.any() {
+        let check = RefreshCheck::of(asked, plan, intervals, now);
+        if let RefreshNeed::Nothing(next) = check.need {
             self.rest_until(next, plan);
         }
-        due
+        check
     }
 }
 

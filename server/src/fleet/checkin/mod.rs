@@ -5,6 +5,7 @@ mod ask;
 mod details;
 mod due;
 mod names;
+mod refresh_check;
 mod reports;
 mod round;
 
@@ -20,8 +21,8 @@ pub use due::RefreshState;
 pub use names::Name;
 
 use self::ask::{Asker, Assigned, RefreshRequest};
+use self::refresh_check::{RefreshCheck, RefreshNeed};
 use self::reports::Reports;
-use self::round::Round;
 use super::hosts::{Host, Hosts};
 use super::live::Live;
 use super::schedule::{Plan, Schedule};
@@ -95,11 +96,13 @@ impl Checkin {
             self.metrics.limit_hit("waiting_reports");
             return Bytes::from_static(NO_WORK);
         }
-        if !host.refresh_state.due(host.id, &plan, self.intervals, now).any() || self.reports.has_answers_of(host.id) {
+        let check = host.refresh_state.check(host.id, &plan, self.intervals, now);
+        // Answers that are not written yet may end the round that the row still shows.
+        if matches!(check.need, RefreshNeed::Nothing(_)) || self.reports.has_answers_of(host.id) {
             return Bytes::from_static(NO_WORK);
         }
         // Boxed, because every check-in would otherwise carry room for it.
-        match Box::pin(within(self.store_timeout, self.ask(host, &plan, now))).await {
+        match Box::pin(within(self.store_timeout, self.ask(host, &plan, check, now))).await {
             Ok(given) => self.send(host, &plan, given, now),
             Err(error) => {
                 tracing::debug!(%error, host_id = host.id, "a host is not asked about itself, because the database does not answer");
@@ -109,27 +112,28 @@ impl Checkin {
         }
     }
 
-    /// Decides by the host's row. Most of the time that says to wait, and nothing is written.
-    async fn ask(&self, host: &Arc<Host>, plan: &Arc<Plan>, now: Moment) -> super::Result<Assigned> {
+    /// Decides by the host's row. With several nodes the row mostly says that another node has asked; then nothing is
+    /// written.
+    async fn ask(
+        &self,
+        host: &Arc<Host>,
+        plan: &Arc<Plan>,
+        check: RefreshCheck,
+        now: Moment,
+    ) -> super::Result<Assigned> {
         let Some(asked) = store::reports::asked(self.store.reader(), host.id).await? else {
             // The host is gone, and its next request will say so.
             return Ok(Assigned::default());
         };
         host.refresh_state.take_over(&asked);
-        let round = asked.open_round.as_deref().and_then(Round::of_text);
-        let rest_until = match round {
-            Some(round) => round.waits_until(),
-            None => {
-                let (due, next) = due::due(&asked, plan, self.intervals, now);
-                if due.any() { Moment::NEVER } else { next }
-            }
-        };
+        let check = check.renewed(asked, plan, self.intervals, now);
+        let rest_until = check.waits_until();
         if now < rest_until {
             return Ok(Assigned { rest_until: Some(rest_until), ..Assigned::default() });
         }
         let platform = host.assignment.load().platform.clone();
-        let wanted =
-            RefreshRequest { host_id: host.id, platform, plan: Arc::clone(plan), intervals: self.intervals, now };
+        let (plan, intervals) = (Arc::clone(plan), self.intervals);
+        let wanted = RefreshRequest { host_id: host.id, platform, plan, intervals, now, check };
         self.asker.ask(&self.store, wanted).await
     }
 
