@@ -31,7 +31,7 @@ use crate::sinks::{FileSink, Rotation, Sink, StdoutSink};
 use crate::store::{Store, StoreCounters};
 use crate::telemetry::Metrics;
 
-/// Redis forgets a live query so long after the server should have.
+/// How much longer than the server Redis keeps a live query.
 const SPARE_LIFETIME: Duration = Duration::from_secs(24 * 3600);
 
 /// Everything a server is made of.
@@ -49,7 +49,7 @@ impl App {
     /// Opens the database and the log files and loads what hosts run.
     ///
     /// # Errors
-    /// Whatever cannot be opened, with what to do about it.
+    /// Whatever cannot be opened, with the remedy.
     pub async fn build(config: &Config, clock: Clock, lifecycle: &Lifecycle) -> Result<Self> {
         let metrics = Arc::new(Metrics::new()?);
         let store = open_store(config, &metrics).await?;
@@ -130,7 +130,7 @@ impl App {
     }
 }
 
-/// Opens the database, whose schema is then up to date.
+/// Opens the database and makes sure that its schema is up to date.
 async fn open_store(config: &Config, metrics: &Metrics) -> Result<Store> {
     if config.mysql.is_on() {
         return open_mysql(config, metrics).await;
@@ -165,7 +165,7 @@ async fn open_mysql(config: &Config, metrics: &Metrics) -> Result<Store> {
     if !migrations.unknown.is_empty() {
         tracing::warn!(
             unknown = migrations.unknown.join(", "),
-            "the database was prepared by a newer version of Muster; update this server soon"
+            "the database was prepared by a newer version of Muster; update this node soon"
         );
     }
     Ok(store)
@@ -236,7 +236,7 @@ fn sink(config: &Config, plugin: LogPlugin, path: &std::path::Path) -> Result<Ar
     }
 }
 
-/// How long the database may take to say that it is there.
+/// Timeout of the database in a health check.
 const HEALTH_TIMEOUT: Duration = Duration::from_secs(2);
 
 #[derive(Debug)]

@@ -58,7 +58,8 @@ impl ChangeEvent {
 /// There is one notifier in a process: [`LocalNotifier`] on a single node, over Redis on several. Who changes something
 /// publishes after the commit, whether or not there are other nodes.
 pub trait Notifier: std::fmt::Debug + Send + Sync {
-    /// Tells all other nodes, and the subscribers of this one about events of live queries. Never waits and never fails.
+    /// Tells all other nodes, and the subscribers of this one about events of live queries. Never waits and never
+    /// fails.
     fn publish(&self, event: ChangeEvent);
     /// Receives what concerns this node from now on: events of other nodes, and events of live queries from this one.
     fn subscribe(&self) -> ChangeEvents;

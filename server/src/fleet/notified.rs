@@ -1,5 +1,5 @@
-//! What a node does when it is notified. Notifications only make things sooner: the periodic tasks find the same changes
-//! within two seconds.
+//! What a node does when it is notified. Notifications only make things sooner: the periodic tasks find the same
+//! changes within two seconds.
 
 use std::future::pending;
 use std::time::Duration;

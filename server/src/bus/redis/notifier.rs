@@ -25,7 +25,8 @@ const TEST: Duration = Duration::from_secs(5);
 /// Pause between attempts to subscribe: the first and the longest.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(1));
 
-/// Change events over Redis, published on one channel and received on one connection of each node that does nothing else.
+/// Change events over Redis, published on one channel and received on one connection of each node that does nothing
+/// else.
 ///
 /// Events that come fast are published together, each once. What cannot be published is dropped. After its connection
 /// was made anew, a node receives [`ChangeEvent::Missed`] and reads everything again. What a node is to hear of its own
@@ -71,8 +72,8 @@ impl Notifier for RedisNotifier {
     }
 }
 
-/// Publishes waiting events for ever. What cannot be published is dropped: nodes that were cut off read everything again
-/// once they are back.
+/// Publishes waiting events for ever. What cannot be published is dropped: nodes that were cut off read everything
+/// again once they are back.
 async fn publish(link: Arc<Link>, waiting: Arc<Waiting>, channel: String, node: String, notifications: IntCounterVec) {
     let mut pause = Duration::ZERO;
     loop {

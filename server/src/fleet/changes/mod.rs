@@ -2,8 +2,9 @@
 //!
 //! A change is one transaction. It moves the generation on first, which makes changes on all nodes wait for each other,
 //! then writes, then reads the plan as it will be and refuses what agents could not load, and then adds the activity.
-//! Once it is committed, that plan becomes the current one of this node; other nodes are notified and load theirs. A dry
-//! run does the same and rolls back; it publishes nothing, and neither does an attempt that is rolled back and retried.
+//! Once it is committed, that plan becomes the current one of this node; other nodes are notified and load theirs. A
+//! dry run does the same and rolls back; it publishes nothing, and neither does an attempt that is rolled back and
+//! retried.
 
 mod sizes;
 
@@ -94,8 +95,8 @@ impl Changes {
     /// Makes a change for `principal`, whose permission the caller has checked; a dry run is rolled back.
     ///
     /// # Errors
-    /// The errors of `change`, and [`Error::Invalid`] when the config of some host would be too large for agents. Nothing
-    /// has changed then.
+    /// The errors of `change`, and [`Error::Invalid`] when the config of some host would be too large for agents.
+    /// Nothing has changed then.
     pub(super) async fn make<T, F>(&self, principal: &Principal, dry_run: bool, change: F) -> Result<T>
     where
         F: AsyncFn(&mut Draft<'_>) -> Result<T>,
@@ -105,8 +106,8 @@ impl Changes {
         let outcome = self
             .store
             .write_with(async |tx| -> std::result::Result<_, Stop<T>> {
-                // First, because the row of the generation makes changes on all nodes wait for each other until they are
-                // committed: each reads what the one before it has left.
+                // First, because the row of the generation makes changes on all nodes wait for each other until they
+                // are committed: each reads what the one before it has left.
                 generations::bump(tx, generations::SCHEDULE).await?;
                 let mut draft =
                     Draft { tx, now, touched_hosts: BTreeSet::new(), dropped_labels: BTreeSet::new(), activity: None };

@@ -4,8 +4,9 @@ use crate::clock::Moment;
 use crate::fleet::schedule::Plan;
 use crate::store::reports::RefreshRecord;
 
-/// What a host needs, worked out from a record of when it was asked. A check-in sees up to three of these records: memory's, the
-/// host's row, and the row again under its lock. They seldom differ, and only one that does is worked out anew.
+/// What a host needs, worked out from a record of when it was asked. A check-in sees up to three of these records:
+/// memory's, the host's row, and the row again under its lock. They seldom differ, and only one that does is worked out
+/// anew.
 #[derive(Debug, Clone)]
 pub(super) struct RefreshCheck {
     record: RefreshRecord,

@@ -1,4 +1,16 @@
 //! What hosts run: the plan of packs, labels and options held in memory, and the configs assembled from it.
+//!
+//! The plan ([`Plan`]) is everything that decides what hosts run, as of one generation: a counter in the database that
+//! every change moves on inside its transaction. A reader notes the generation before it reads the data, so a change in
+//! the meantime makes the plan look old, never new; it is loaded again when the generation has moved.
+//!
+//! A config depends on the option variant (platform override or not) and on the set of packs whose labels the host is
+//! in. It is assembled once per distinct set, in sorted order, and served as the same bytes to every host with that
+//! set. Agents keep options that were removed until they restart, so `retired` serves the defaults of those for 30
+//! days; the day is UTC's, so that all nodes change over together.
+//!
+//! A config that agents could not load is refused when it is applied. If label membership later makes a host's config
+//! too large, the host keeps the last good one.
 
 mod assemble;
 mod options;
@@ -83,7 +95,7 @@ impl Schedule {
         plan.largest_config(assignments, self.max_cache_bytes)
     }
 
-    /// The config of a host. From memory; assembled when nobody with the same platform and packs has asked before.
+    /// The config of a host, from memory. Assembled if no host with the same options and packs has asked before.
     ///
     /// # Errors
     /// [`Error::Unavailable`] for a config no agent could load, when the host has no earlier one to go on with.

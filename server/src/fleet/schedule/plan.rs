@@ -14,11 +14,11 @@ use crate::fleet::hosts::{Assignment, BUILTIN, BuiltinLabel, Family};
 use crate::lock::lock;
 use crate::store::{self, Error, generations, settings};
 
-/// Tells a newer plan from an older one.
+/// Orders plans by age.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct Edition {
     pub generation: i64,
-    /// From then on, less of what was removed is served: that changes without a change of anything else.
+    /// When the first retired option expires, which changes configs without a change by anybody.
     pub outdated_at: Moment,
 }
 
@@ -71,7 +71,7 @@ struct Assembly {
     bytes: usize,
 }
 
-/// All that a config depends on within one plan.
+/// Everything a config depends on within one plan.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct AssemblyKey {
     /// The platform, if its hosts do not get the same options as all others.
@@ -166,7 +166,7 @@ impl Plan {
         self.dynamic.binary_search_by_key(&id, |label| label.id).ok().map(|position| &self.dynamic[position])
     }
 
-    /// When the youngest of them was made or changed.
+    /// When a dynamic label was last created or changed.
     pub fn newest_label(&self) -> Moment {
         self.dynamic.iter().map(|label| label.changed_at).max().unwrap_or(Moment::NEVER)
     }
@@ -175,7 +175,7 @@ impl Plan {
         &self.builtin
     }
 
-    /// The id of an enroll secret. Takes as long whichever it is.
+    /// The id of an enroll secret. Takes the same time whichever matches.
     pub fn secret_id(&self, given: &str) -> Option<i64> {
         if given.is_empty() {
             return None;
@@ -247,7 +247,7 @@ impl Plan {
         config
     }
 
-    /// The config for an assignment, made anew.
+    /// Assembles the config for an assignment, without the cache.
     pub fn assemble(&self, assignment: &Assignment) -> Assembled {
         assemble::assemble(self.options_for(&assignment.platform), self.packs_for(&assignment.label_ids))
     }
