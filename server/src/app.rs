@@ -8,12 +8,12 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::admin::AdminApi;
 use crate::agent::AgentApi;
-use crate::bus::{Counted, LiveBus, MemoryBus, Notifier, RedisShare};
+use crate::bus::{Counted, LiveBus, LocalNotifier, MemoryBus, Notifier, RedisShare};
 use crate::clock::Clock;
 use crate::config::{Config, LogPlugin};
 use crate::fleet::access::Access;
 use crate::fleet::apply::Applier;
-use crate::fleet::changes::{ChangeSignal, Changes};
+use crate::fleet::changes::Changes;
 use crate::fleet::checkin::Checkin;
 use crate::fleet::hosts::{Hosts, ensure_builtin_labels};
 use crate::fleet::labels::Labels;
@@ -31,7 +31,7 @@ use crate::sinks::{FileSink, Rotation, Sink, StdoutSink};
 use crate::store::{Store, StoreCounters};
 use crate::telemetry::Metrics;
 
-/// Redis forgets a live query so long after the server should have.
+/// How much longer than the server Redis keeps a live query.
 const SPARE_LIFETIME: Duration = Duration::from_secs(24 * 3600);
 
 /// Everything a server is made of.
@@ -41,8 +41,6 @@ pub struct App {
     pub admin: AdminApi,
     pub ops: OpsApi,
     pub fleet: Fleet,
-    /// To the other servers, if there can be any.
-    pub notifier: Option<Arc<dyn Notifier>>,
     pub store: Store,
     pub metrics: Arc<Metrics>,
 }
@@ -51,7 +49,7 @@ impl App {
     /// Opens the database and the log files and loads what hosts run.
     ///
     /// # Errors
-    /// Whatever cannot be opened, with what to do about it.
+    /// Whatever cannot be opened, with the remedy.
     pub async fn build(config: &Config, clock: Clock, lifecycle: &Lifecycle) -> Result<Self> {
         let metrics = Arc::new(Metrics::new()?);
         let store = open_store(config, &metrics).await?;
@@ -61,7 +59,8 @@ impl App {
             .await
             .context("cannot read packs, labels and options")?;
         let schedule = Arc::new(schedule);
-        let (signal, node) = (ChangeSignal::default(), Arc::new(Node::new(store.clone(), clock.clone())));
+        let shared = SharedParts::build(config, &metrics, &store, &clock).await?;
+        let node = Arc::new(Node::new(store.clone(), clock.clone(), config.redis.is_used()));
         let hosts = Arc::new(Hosts::new(
             store.clone(),
             clock.clone(),
@@ -69,13 +68,12 @@ impl App {
             Arc::clone(&schedule),
             Arc::clone(&metrics),
             Arc::clone(&node),
-            signal.clone(),
+            Arc::clone(&shared.notifier),
         ));
-        let shared = SharedParts::build(config, &metrics, &store, &clock).await?;
         let live = Live::load(live::Parts {
             store: store.clone(),
             bus: shared.bus,
-            notifier: shared.notifier.clone(),
+            notifier: Arc::clone(&shared.notifier),
             node: Arc::clone(&node),
             clock: clock.clone(),
             config: config.live.clone(),
@@ -103,11 +101,12 @@ impl App {
             Arc::clone(&metrics),
         ));
         let access = Access::new(store.clone(), clock.clone(), config.session.clone(), Arc::clone(&schedule));
-        let changes = Changes::new(store.clone(), clock, Arc::clone(&schedule), Arc::clone(&hosts), signal.clone());
+        let notifier = Arc::clone(&shared.notifier);
+        let changes = Changes::new(store.clone(), clock, Arc::clone(&schedule), Arc::clone(&hosts), notifier);
         let fleet = Fleet {
             access: Arc::new(access),
             applier: Arc::new(Applier::new(changes.clone())),
-            signal,
+            notifier: shared.notifier,
             checkin,
             hosts,
             live,
@@ -125,14 +124,13 @@ impl App {
             admin: AdminApi::new(fleet.clone(), lifecycle.clone()),
             ops: OpsApi::new(Arc::clone(&metrics), Arc::new(StoreHealth(store.clone())), lifecycle.clone()),
             fleet,
-            notifier: shared.notifier,
             store,
             metrics,
         })
     }
 }
 
-/// Opens the database, whose schema is then up to date.
+/// Opens the database and makes sure that its schema is up to date.
 async fn open_store(config: &Config, metrics: &Metrics) -> Result<Store> {
     if config.mysql.is_on() {
         return open_mysql(config, metrics).await;
@@ -167,7 +165,7 @@ async fn open_mysql(config: &Config, metrics: &Metrics) -> Result<Store> {
     if !migrations.unknown.is_empty() {
         tracing::warn!(
             unknown = migrations.unknown.join(", "),
-            "the database was prepared by a newer version of Muster; update this server soon"
+            "the database was prepared by a newer version of Muster; update this node soon"
         );
     }
     Ok(store)
@@ -192,10 +190,10 @@ fn counters(metrics: &Metrics) -> StoreCounters {
     }
 }
 
-/// What this server shares with others, or keeps to itself when it is the only one.
+/// What nodes share over Redis, or what stands in for it on a single node.
 struct SharedParts {
     bus: Arc<dyn LiveBus>,
-    notifier: Option<Arc<dyn Notifier>>,
+    notifier: Arc<dyn Notifier>,
     batches: Option<logs::Sharing>,
 }
 
@@ -210,12 +208,13 @@ impl SharedParts {
             let redis = RedisShare::new(&config.redis, lifetime, metrics.redis()?).context("cannot use Redis")?;
             let batches = logs::Sharing::new(redis.batches, store, clock);
             let batches = batches.await.context("cannot read the key of log hashes")?;
-            return Ok(Self { bus: Arc::new(redis.bus), notifier: Some(redis.notifier), batches: Some(batches) });
+            return Ok(Self { bus: Arc::new(redis.bus), notifier: redis.notifier, batches: Some(batches) });
         }
         let live_dir = config.live.dir.clone().unwrap_or_else(|| config.sqlite.path.with_file_name("live"));
         let bus = MemoryBus::new(&live_dir)
             .with_context(|| format!("cannot use the folder of live queries {}", live_dir.display()))?;
-        Ok(Self { bus: Arc::new(Counted::new(bus, metrics.bus_commands.clone())), notifier: None, batches: None })
+        let bus = Arc::new(Counted::new(bus, metrics.bus_commands.clone()));
+        Ok(Self { bus, notifier: Arc::new(LocalNotifier::default()), batches: None })
     }
 }
 
@@ -237,7 +236,7 @@ fn sink(config: &Config, plugin: LogPlugin, path: &std::path::Path) -> Result<Ar
     }
 }
 
-/// How long the database may take to say that it is there.
+/// Timeout of the database in a health check.
 const HEALTH_TIMEOUT: Duration = Duration::from_secs(2);
 
 #[derive(Debug)]

@@ -1,4 +1,4 @@
-//! Time as a value: the server asks its clock, and tests move it by hand.
+//! Time as a value: the server reads its clock, and tests move it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};

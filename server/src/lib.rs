@@ -1,4 +1,4 @@
-//! The Muster server: osquery's TLS API for agents, a REST API for operators, and what stands between them.
+//! The Muster server: osquery's TLS API for agents, a REST API for operators, and the product behind them.
 
 mod admin;
 mod agent;
@@ -9,7 +9,6 @@ pub mod config;
 mod fleet;
 mod lifecycle;
 mod lock;
-mod notifications;
 mod ops;
 mod panics;
 #[cfg(test)]
@@ -40,21 +39,21 @@ use crate::config::Config;
 pub use crate::lifecycle::Lifecycle;
 pub use crate::store::Copied;
 
-/// What the program says that it is.
+/// The version the program reports.
 pub const VERSION: &str = if cfg!(feature = "planted-faults") {
     concat!(env!("CARGO_PKG_VERSION"), " WITH PLANTED FAULTS: only for tests of the load generator")
 } else {
     env!("CARGO_PKG_VERSION")
 };
 
-/// Longest a client may take to send the head of a request. It is then turned away without a body, which agents take for
-/// success, so this must lie beyond the 16 s after which they do not listen any more.
+/// How long a client may take to send the head of a request. It is then refused without a body, which agents take for
+/// success, so this must lie beyond the 16 s after which agents have hung up.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Connections that wait to be taken.
+/// Most connections that wait to be accepted.
 const BACKLOG: u32 = 4096;
 
-/// A server that is up.
+/// A running server.
 #[derive(Debug)]
 pub struct Running {
     address: SocketAddr,
@@ -63,12 +62,12 @@ pub struct Running {
 }
 
 impl Running {
-    /// Where it listens: the real port, also when port 0 was asked for.
+    /// The address it listens on, with the real port if port 0 was configured.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Runs all periodic work now and waits for it.
+    /// Runs all periodic tasks now and waits for them.
     pub async fn run_tasks(&self) {
         let (done, ran) = oneshot::channel();
         // A server that has stopped has no work left.
@@ -77,19 +76,19 @@ impl Running {
         }
     }
 
-    /// Waits until the server has stopped and everything is written.
+    /// Waits until the server has stopped and has written everything.
     ///
     /// # Errors
-    /// What went wrong while it ran or stopped.
+    /// The error with which the server ended.
     pub async fn finished(self) -> Result<()> {
         self.finished.await.context("the server has crashed")?
     }
 }
 
-/// Starts a server and returns once it takes requests. It runs until `lifecycle` says stop.
+/// Starts a server and returns once it accepts requests. The server runs until `lifecycle` stops it.
 ///
 /// # Errors
-/// Whatever keeps it from starting, with what to do about it.
+/// Whatever keeps the server from starting, with the remedy.
 pub async fn serve(config: Config, clock: Clock, lifecycle: Lifecycle) -> Result<Running> {
     let tls = if config.server.tls { Some(tls::server_config(&config.server)?) } else { None };
     let listener = listen(&config.server.address)?;
@@ -104,11 +103,11 @@ pub async fn serve(config: Config, clock: Clock, lifecycle: Lifecycle) -> Result
     Ok(Running { address, finished, nudges })
 }
 
-/// Brings the database up to date, telling each step, and gives how many there were. Safe to run more than once, also at
-/// one time and beside servers.
+/// Brings the database up to date, reports each step, and returns their number. Safe to run more than once,
+/// concurrently, and beside running servers.
 ///
 /// # Errors
-/// What the database refuses; running it again continues there.
+/// Errors of the database; running it again continues there.
 pub async fn prepare(config: &Config, mut report: impl FnMut(&str)) -> Result<usize> {
     if config.mysql.is_on() {
         let database = format!("{} at {}", config.mysql.database, config.mysql.address);
@@ -123,10 +122,10 @@ pub async fn prepare(config: &Config, mut report: impl FnMut(&str)) -> Result<us
     Ok(missing.len())
 }
 
-/// Copies the embedded database to MySQL or MariaDB, as the settings name them, and tells each table.
+/// Copies the embedded database to the configured MySQL or MariaDB, and reports each table.
 ///
 /// # Errors
-/// What stands in the way; running it again continues.
+/// Errors of either database; running it again continues.
 pub async fn migrate_data(config: &Config, report: impl FnMut(&str)) -> Result<Copied> {
     let database = format!("{} at {}", config.mysql.database, config.mysql.address);
     let copied = store::migrate_data(&config.sqlite, &config.mysql, report).await;
@@ -219,8 +218,6 @@ async fn run(
             }
         }
     });
-    let notifications =
-        app.notifier.clone().map(|notifier| spawn_local(notifications::relay(app.fleet.clone(), notifier)));
     let tasks = spawn_local({
         let (fleet, metrics, lifecycle) = (app.fleet.clone(), Arc::clone(&app.metrics), lifecycle.clone());
         async move {
@@ -239,9 +236,6 @@ async fn run(
     lifecycle.end();
     let _ = tasks.await;
     reopener.abort();
-    if let Some(notifications) = notifications {
-        notifications.abort();
-    }
     let deadline = tokio::time::timeout(Duration::ZERO, known_deadline).await;
     stopper.abort();
     let left = match deadline {
@@ -249,7 +243,7 @@ async fn run(
         _ => ending.timeout,
     };
     if tokio::time::timeout(left.max(ending.reserve()), finish(&app)).await.is_err() {
-        tracing::warn!("not all that was only in memory could be written in time; seconds of it are lost");
+        tracing::warn!("shutdown timeout reached before everything in memory was written; seconds of it are lost");
     }
     tracing::info!("stopped");
     served.context("the listener has failed")
@@ -258,13 +252,13 @@ async fn run(
 /// Writes what is only in memory, gives up the lead, and closes the database.
 async fn finish(app: &App) {
     if let Err(error) = app.fleet.hosts.write_seen(true).await {
-        tracing::warn!(%error, "when hosts were last seen could not be written; seconds of it are lost");
+        tracing::warn!(%error, "could not write when hosts were last seen; seconds of it are lost");
     }
     if let Err(error) = app.fleet.checkin.write_reports().await {
-        tracing::warn!(%error, "what hosts said last could not be written; they are asked again");
+        tracing::warn!(%error, "could not write the last answers of hosts; they are asked again");
     }
     if let Err(error) = app.fleet.live.sweep().await {
-        tracing::warn!(%error, "how far live queries are could not be written; they go on from their last checkpoint");
+        tracing::warn!(%error, "could not write the state of live queries; they continue from their last checkpoint");
     }
     if let Err(error) = app.fleet.node.leave().await {
         tracing::warn!(%error, "could not announce that this node stops; other nodes notice when its lease ends");
@@ -307,7 +301,7 @@ async fn stop_when_asked(
     // Nobody listens any more when the server has ended by itself.
     let _ = deadline.send(end);
     if !ending.drain.is_zero() {
-        tracing::info!(drain = ?ending.drain, "not ready any more; load balancers have time to notice");
+        tracing::info!(drain = ?ending.drain, "draining; load balancers have time to notice");
         tokio::select! {
             () = tokio::time::sleep(ending.drain) => {}
             () = lifecycle.stopped() => {}

@@ -1,14 +1,14 @@
 //! Start, drain, stop: who may end the process and how.
 //!
-//! Asked to stop, a server says that it is not ready and goes on for `server.drain`, so that load balancers notice. Then
-//! it takes no new connections and finishes what is under way; what is not finished shortly before
-//! `server.shutdown_timeout` is refused in words, since agents take an answer without a body for success. What is only in
-//! memory is written last.
+//! When asked to stop, a server reports that it is not ready and goes on for `server.drain`, so that load balancers
+//! notice. Then it accepts no new connections and finishes pending requests. Those not finished shortly before
+//! `server.shutdown_timeout` are refused with a body, since agents take an answer without one for success. What is only
+//! in memory is written last.
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-/// Handed to everything that runs: tells when to stop. Clones share one fate.
+/// Tells everything that runs when to stop. Clones are one.
 #[derive(Debug, Clone, Default)]
 pub struct Lifecycle {
     asked: CancellationToken,
@@ -32,7 +32,7 @@ impl Lifecycle {
         }
     }
 
-    /// Whether it is to stop: nothing new should be sent to this server.
+    /// Whether the server is to stop and should get no new requests.
     pub fn is_stopping(&self) -> bool {
         self.asked.is_cancelled()
     }
@@ -41,37 +41,37 @@ impl Lifecycle {
         self.asked.cancelled().await;
     }
 
-    /// Load balancers have had their time.
+    /// Ends the drain: no new connections are accepted.
     pub(crate) fn close(&self) {
         self.close.cancel();
     }
 
-    /// Time is up for requests under way.
+    /// Refuses pending requests from now on.
     pub(crate) fn hurry(&self) {
         self.hurry.cancel();
     }
 
-    /// Refuse what is not finished.
+    /// Waits until pending requests are to be refused.
     pub(crate) async fn hurried(&self) {
         self.hurry.cancelled().await;
     }
 
-    /// No requests are under way any more.
+    /// Ends the periodic tasks, once no requests are pending.
     pub(crate) fn end(&self) {
         self.end.cancel();
     }
 
-    /// Periodic work ends.
+    /// Waits until the periodic tasks are to end.
     pub(crate) async fn ended(&self) {
         self.end.cancelled().await;
     }
 
-    /// Asks for the log files to be opened anew.
+    /// Asks for the log files to be reopened.
     pub fn reopen_logs(&self) {
         self.reopen_logs.notify_one();
     }
 
-    /// No new connections are taken, and what goes on for long ends.
+    /// Waits until no new connections are accepted and long requests are to end.
     pub async fn stopped(&self) {
         self.close.cancelled().await;
     }
@@ -84,7 +84,7 @@ impl Lifecycle {
         self.reopen_logs.notified().await;
     }
 
-    /// Follows the signals of the process: INT and TERM stop, a second one aborts, HUP opens the log files anew.
+    /// Follows the signals of the process: INT and TERM stop, a second one aborts, HUP reopens the log files.
     ///
     /// # Errors
     /// When signals cannot be listened to.
@@ -110,7 +110,7 @@ impl Lifecycle {
                     return;
                 }
                 is_stopping = true;
-                tracing::info!("stopping; requests under way are finished first");
+                tracing::info!("stopping; pending requests are finished first");
                 lifecycle.stop();
             }
         });

@@ -2,7 +2,7 @@ use std::collections::BTreeSet;
 
 use tokio::sync::broadcast;
 
-/// What to look at again.
+/// What has changed, and is to be read again. Nodes of other versions read and write these texts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ChangeEvent {
     /// What hosts run: packs, queries, labels, options.
@@ -15,7 +15,7 @@ pub enum ChangeEvent {
     Jobs,
     /// One live query has events or answers.
     Events(i64),
-    /// ChangeEvents may have been missed: everything.
+    /// Events may have been lost: everything is to be read again.
     Missed,
 }
 
@@ -31,7 +31,13 @@ impl ChangeEvent {
         }
     }
 
-    /// A event of a newer version, which nobody here knows, means to look at everything.
+    /// Whether the node that publishes the event hears it as well. A node has its own changes in memory before it
+    /// publishes them; steps of a live query reach the views of a job only as events, those of its own node too.
+    fn is_for_publisher(self) -> bool {
+        matches!(self, Self::Events(_))
+    }
+
+    /// An event this version does not know means that everything is to be read again.
     pub(super) fn from_text(text: &str) -> Self {
         match text {
             "schedule" => Self::Schedule,
@@ -46,16 +52,20 @@ impl ChangeEvent {
     }
 }
 
-/// Tells all nodes, the publisher included, to look again. It is a hint and never the truth: notifications can be
-/// missed, come twice or come late, so listeners also look by themselves from time to time.
+/// Tells the nodes what has changed. A notification is a hint and never the truth: it can be lost, come twice or come
+/// late, so every subscriber also polls.
+///
+/// There is one notifier in a process: [`LocalNotifier`] on a single node, over Redis on several. Who changes something
+/// publishes after the commit, whether or not there are other nodes.
 pub trait Notifier: std::fmt::Debug + Send + Sync {
-    /// Never waits and never fails.
+    /// Tells all other nodes, and the subscribers of this one about events of live queries. Never waits and never
+    /// fails.
     fn publish(&self, event: ChangeEvent);
-    /// Receives what is published from now on.
+    /// Receives what concerns this node from now on: events of other nodes, and events of live queries from this one.
     fn subscribe(&self) -> ChangeEvents;
 }
 
-/// ChangeEvents that are waiting for a slow listener; who falls behind further hears [`ChangeEvent::Missed`].
+/// Events kept for a slow subscriber; one that falls behind further receives [`ChangeEvent::Missed`].
 const WAITING: usize = 256;
 
 /// Change events in the order they were published.
@@ -72,7 +82,7 @@ impl ChangeEvents {
         }
     }
 
-    /// This one and those that are waiting, each once.
+    /// `first` and the events that wait behind it, each once.
     pub fn with_waiting(&mut self, first: ChangeEvent) -> BTreeSet<ChangeEvent> {
         let mut all = BTreeSet::from([first]);
         loop {
@@ -85,7 +95,7 @@ impl ChangeEvents {
     }
 }
 
-/// The event of a single process.
+/// Delivers events to the subscribers of one process.
 #[derive(Debug, Clone)]
 pub struct LocalNotifier(broadcast::Sender<ChangeEvent>);
 
@@ -95,10 +105,19 @@ impl Default for LocalNotifier {
     }
 }
 
+impl LocalNotifier {
+    /// Delivers an event of another node.
+    pub(crate) fn deliver(&self, event: ChangeEvent) {
+        // There may be no subscriber.
+        let _ = self.0.send(event);
+    }
+}
+
 impl Notifier for LocalNotifier {
     fn publish(&self, event: ChangeEvent) {
-        // Nobody may be listening.
-        let _ = self.0.send(event);
+        if event.is_for_publisher() {
+            self.deliver(event);
+        }
     }
 
     fn subscribe(&self) -> ChangeEvents {
@@ -126,20 +145,40 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_falls_behind_looks_at_everything() {
+    async fn a_subscriber_that_falls_behind_reads_everything_again() {
         let notifier = LocalNotifier::default();
-        let mut notifications = notifier.subscribe();
-        notifier.publish(ChangeEvent::Jobs);
-        assert_eq!(notifications.next().await, Some(ChangeEvent::Jobs));
-        (0..=WAITING).for_each(|_| notifier.publish(ChangeEvent::Hosts));
-        assert_eq!(notifications.next().await, Some(ChangeEvent::Missed));
-        assert_eq!(notifications.next().await, Some(ChangeEvent::Hosts));
-        notifier.publish(ChangeEvent::Jobs);
+        let mut events = notifier.subscribe();
+        notifier.deliver(ChangeEvent::Jobs);
+        assert_eq!(events.next().await, Some(ChangeEvent::Jobs));
+        (0..=WAITING).for_each(|_| notifier.deliver(ChangeEvent::Hosts));
+        assert_eq!(events.next().await, Some(ChangeEvent::Missed));
+        assert_eq!(events.next().await, Some(ChangeEvent::Hosts));
+        notifier.deliver(ChangeEvent::Jobs);
         assert_eq!(
-            notifications.with_waiting(ChangeEvent::Schedule),
+            events.with_waiting(ChangeEvent::Schedule),
             [ChangeEvent::Schedule, ChangeEvent::Hosts, ChangeEvent::Jobs].into()
         );
         drop(notifier);
-        assert_eq!(notifications.next().await, None);
+        assert_eq!(events.next().await, None);
+    }
+
+    #[tokio::test]
+    async fn a_node_hears_its_own_events_of_live_queries_and_all_of_other_nodes() {
+        let notifier = LocalNotifier::default();
+        let mut events = notifier.subscribe();
+        let own = [
+            ChangeEvent::Schedule,
+            ChangeEvent::Hosts,
+            ChangeEvent::Sessions,
+            ChangeEvent::Jobs,
+            ChangeEvent::Events(7),
+        ];
+        own.into_iter().for_each(|event| notifier.publish(event));
+        // At the same time another node makes a change of the same kind.
+        notifier.deliver(ChangeEvent::Schedule);
+        assert_eq!(events.next().await, Some(ChangeEvent::Events(7)));
+        assert_eq!(events.next().await, Some(ChangeEvent::Schedule));
+        drop(notifier);
+        assert_eq!(events.next().await, None);
     }
 }

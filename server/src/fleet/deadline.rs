@@ -3,10 +3,10 @@ use std::time::Duration;
 
 use super::{Error, Result};
 
-/// Gives work on the database so long and no longer.
+/// Runs work on the database with a timeout.
 ///
 /// # Errors
-/// [`Error::Unavailable`] when the time is up; what was begun may still be undone behind the scenes.
+/// [`Error::Unavailable`] when the time is up. The database may still be rolling back what was begun.
 pub async fn within<T>(limit: Duration, work: impl Future<Output = Result<T>>) -> Result<T> {
     match tokio::time::timeout(limit, work).await {
         Ok(outcome) => outcome,

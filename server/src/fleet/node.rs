@@ -1,4 +1,4 @@
-//! This server among those that share a database: what it is called, and whether it leads.
+//! This node among those that share a database: its id, whether there can be others, and whether it leads.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
@@ -7,45 +7,52 @@ use super::Result;
 use crate::clock::{Clock, Moment};
 use crate::store::{Store, nodes};
 
-/// Work that one server does for all.
+/// The lease on the work that one node does for all.
 const LEASE: &str = "leader";
 
-/// For so long the lease is good. A leader that falls silent is followed after this and twice the margin.
+/// How long the lease is good. A leader that falls silent is replaced after this and twice the margin.
 const LEASE_FOR: Duration = Duration::from_secs(30);
 
-/// How often it is renewed, or asked for.
+/// How often the leader renews the lease and the other nodes ask for it.
 pub const RENEW_EVERY: Duration = Duration::from_secs(10);
 
-/// A leader stops so long before its lease ends, and nobody takes it until so long after: the clocks of two servers may
-/// differ by twice this before both lead at one time. Should it happen, no harm is done: all of that work may be repeated.
+/// A leader stops leading this long before its lease ends, and nobody takes the lease until this long after: the clocks
+/// of two nodes may differ by twice this before both lead at one time. That would do no harm: all of the leader's work
+/// may be repeated.
 const MARGIN: Duration = Duration::from_secs(5);
 
-/// One server among several.
+/// One process among those that share a database.
 #[derive(Debug)]
 pub struct Node {
     id: String,
     store: Store,
     clock: Clock,
+    is_clustered: bool,
     leader_until: AtomicI64,
 }
 
 impl Node {
-    pub fn new(store: Store, clock: Clock) -> Self {
+    pub fn new(store: Store, clock: Clock, is_clustered: bool) -> Self {
         let id = format!("{}-{:08x}", std::process::id(), rand::random::<u32>());
-        Self { id, store, clock, leader_until: AtomicI64::new(0) }
+        Self { id, store, clock, is_clustered, leader_until: AtomicI64::new(0) }
     }
 
-    /// Differs from that of every other server, and from its own before a restart.
+    /// Differs from the id of every other node, and from this node's own before a restart.
     pub fn id(&self) -> &str {
         &self.id
     }
 
-    /// Whether this server does the work of all now.
+    /// Whether there may be other nodes: Redis is configured. A single node asks nobody and does everything itself.
+    pub fn is_clustered(&self) -> bool {
+        self.is_clustered
+    }
+
+    /// Whether this node does now what one node does for all.
     pub fn is_leader(&self) -> bool {
         self.clock.now().0 < self.leader_until.load(Ordering::Relaxed)
     }
 
-    /// Renews the lease, or takes it when nobody has it.
+    /// Renews the lease, or takes it if no node has it.
     ///
     /// # Errors
     /// When the database does not answer; a lease that was held stays good until it ends.
@@ -63,10 +70,10 @@ impl Node {
         Ok(())
     }
 
-    /// Says that this server stops: the lead is free at once, and nobody waits for what it knows of keys.
+    /// Announces that this node stops: the lease is free at once, and no node waits for what this one knows of keys.
     ///
     /// # Errors
-    /// When the database does not answer; then others wait until they know by themselves.
+    /// When the database does not answer; then the other nodes wait until the lease has ended.
     pub async fn leave(&self) -> Result<()> {
         self.leader_until.store(Moment::NEVER.0, Ordering::Relaxed);
         self.store

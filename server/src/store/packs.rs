@@ -1,8 +1,11 @@
 //! Packs with their targets and scheduled queries.
 
-use sea_orm::{ActiveModelTrait, ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Set};
+use sea_orm::{
+    ActiveModelTrait, ColumnTrait, ConnectionTrait, EntityTrait, FromQueryResult, JoinType, QueryFilter, QueryOrder,
+    QuerySelect, Set,
+};
 
-use super::entity::{pack_labels, packs, scheduled_queries};
+use super::entity::{pack_labels, packs, queries, scheduled_queries};
 use super::{MAX_PARAMETERS, Result};
 
 pub async fn all(db: &impl ConnectionTrait) -> Result<Vec<packs::Model>> {
@@ -73,6 +76,30 @@ pub async fn all_scheduled(db: &impl ConnectionTrait) -> Result<Vec<scheduled_qu
     Ok(scheduled_queries::Entity::find()
         .order_by_asc(scheduled_queries::Column::PackId)
         .order_by_asc(scheduled_queries::Column::Id)
+        .all(db)
+        .await?)
+}
+
+/// A scheduled query and the SQL of the saved query it names; `None` if that is missing.
+#[derive(Debug, FromQueryResult)]
+pub struct ScheduledSql {
+    #[sea_orm(nested)]
+    pub scheduled: scheduled_queries::Model,
+    pub sql: Option<String>,
+}
+
+/// Every scheduled query of every pack with its SQL, in no particular order.
+pub async fn all_scheduled_sql(db: &impl ConnectionTrait) -> Result<Vec<ScheduledSql>> {
+    Ok(scheduled_queries::Entity::find()
+        .join(
+            JoinType::LeftJoin,
+            scheduled_queries::Entity::belongs_to(queries::Entity)
+                .from(scheduled_queries::Column::QueryId)
+                .to(queries::Column::Id)
+                .into(),
+        )
+        .column_as(queries::Column::Query, "sql")
+        .into_model()
         .all(db)
         .await?)
 }

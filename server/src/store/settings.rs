@@ -1,6 +1,6 @@
 //! Settings kept as JSON, each under a name.
 
-use sea_orm::{ActiveModelTrait, ConnectionTrait, EntityTrait, Set};
+use sea_orm::{ActiveModelTrait, ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, Set};
 use serde_json::Value;
 
 use super::entity::settings;
@@ -17,12 +17,27 @@ pub const RETIRED_OPTIONS: &str = "retired_options";
 pub const LOG_HASH_KEY: &str = "log_hash_key";
 
 pub async fn get(db: &impl ConnectionTrait, name: &'static str) -> Result<Option<Value>> {
-    let Some(row) = settings::Entity::find_by_id(name).one(db).await? else { return Ok(None) };
-    serde_json::from_str(&row.value).map(Some).map_err(|error| Error::Corrupt {
-        table: "settings",
-        key: name.to_owned(),
-        reason: error.to_string(),
-    })
+    let [value] = get_several(db, [name]).await?;
+    Ok(value)
+}
+
+/// Reads several settings in one statement.
+pub async fn get_several<const N: usize>(
+    db: &impl ConnectionTrait,
+    names: [&'static str; N],
+) -> Result<[Option<Value>; N]> {
+    let rows = settings::Entity::find().filter(settings::Column::Name.is_in(names)).all(db).await?;
+    let mut values = [const { None }; N];
+    for (name, value) in names.iter().zip(&mut values) {
+        if let Some(row) = rows.iter().find(|row| row.name == *name) {
+            *value = Some(serde_json::from_str(&row.value).map_err(|error| Error::Corrupt {
+                table: "settings",
+                key: row.name.clone(),
+                reason: error.to_string(),
+            })?);
+        }
+    }
+    Ok(values)
 }
 
 pub async fn set(db: &impl ConnectionTrait, name: &str, value: &Value, now: Moment) -> Result<()> {

@@ -1,5 +1,5 @@
-//! Work that comes round: no input, safe to repeat, reads the state anew each time. Some of it every server does for
-//! itself, some the one that leads does for all.
+//! Periodic work: no input, safe to repeat, reads the state anew each time. Every node does most of it for itself; the
+//! leader does the rest for all.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
-use crate::fleet::{Fleet, RENEW_EVERY, Result};
+use crate::fleet::{self, Fleet, RENEW_EVERY, Result};
 use crate::lifecycle::Lifecycle;
 use crate::telemetry::Metrics;
 
@@ -59,7 +59,7 @@ impl Task {
         }
     }
 
-    /// Whether one server does it for all. What the others know is in the database.
+    /// Whether only the leader does it. What the other nodes know is in the database.
     fn is_for_leader(self) -> bool {
         matches!(self, Self::RetireKeys | Self::SeparateClones | Self::SweepSessions | Self::PruneFeed)
     }
@@ -85,7 +85,7 @@ impl Task {
         let outcome = self.run(fleet, metrics).await;
         metrics.task_ran(self.name(), outcome.is_ok(), start.elapsed());
         if let Err(error) = outcome {
-            tracing::warn!(task = self.name(), %error, "a task failed and is tried again");
+            tracing::warn!(task = self.name(), %error, "task failed; will retry");
         }
     }
 
@@ -114,23 +114,33 @@ impl Task {
     }
 }
 
-/// Asks for all tasks to be run at once; answered when they are done.
+/// A request to run all tasks now; answered when they are done.
 pub type Nudge = oneshot::Sender<()>;
 
 /// Runs all tasks on the calling thread until the server stops. Returns early only if one of them has crashed.
 pub async fn run(fleet: Fleet, metrics: Arc<Metrics>, lifecycle: Lifecycle, nudges: mpsc::UnboundedReceiver<Nudge>) {
     let mut running = JoinSet::new();
     running.spawn_local(follow_nudges(fleet.clone(), Arc::clone(&metrics), lifecycle.clone(), nudges));
+    running.spawn_local({
+        let (fleet, lifecycle) = (fleet.clone(), lifecycle.clone());
+        async move {
+            tokio::select! {
+                () = lifecycle.ended() => {}
+                () = fleet.follow_live_queries() => {}
+            }
+        }
+    });
     for task in Task::ALL {
         let (fleet, metrics, lifecycle) = (fleet.clone(), metrics.clone(), lifecycle.clone());
         running.spawn_local(async move {
+            let mut events = fleet.notifier.subscribe();
             let mut round = tokio::time::interval(task.every());
             round.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
             loop {
                 tokio::select! {
                     () = lifecycle.ended() => return,
                     _ = round.tick() => {}
-                    () = fleet.signal.heard(), if matches!(task, Task::Follow) => {}
+                    () = fleet::until_changed_elsewhere(&mut events), if matches!(task, Task::Follow) => {}
                     () = fleet.live.somebody_left(), if matches!(task, Task::SweepLiveQueries) => {}
                 }
                 task.attempt(&fleet, &metrics).await;
@@ -139,7 +149,7 @@ pub async fn run(fleet: Fleet, metrics: Arc<Metrics>, lifecycle: Lifecycle, nudg
     }
     while let Some(ended) = running.join_next().await {
         if let Err(error) = ended {
-            tracing::error!(%error, "a task has crashed; the server stops");
+            tracing::error!(%error, "task crashed; the server stops");
             return;
         }
     }

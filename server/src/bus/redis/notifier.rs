@@ -16,18 +16,21 @@ use super::settings::{RedisServer, RedisSettings};
 use crate::bus::{ChangeEvent, ChangeEvents, LocalNotifier, Notifier};
 use crate::lock::lock;
 
-/// ChangeEvents are notifications together when they come faster than this.
+/// Events published within this time go out in one message.
 const GAP: Duration = Duration::from_millis(20);
 
-/// The subscription is tested so often, and so is whether Redis answers when nobody needs it.
+/// How often the subscription is tested, and Redis itself while there is nothing to publish.
 const TEST: Duration = Duration::from_secs(5);
 
-/// Between attempts to subscribe: the first and the longest.
+/// Pause between attempts to subscribe: the first and the longest.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(1));
 
-/// Change events over Redis: published by whoever changes something, and received on one connection of each node that does nothing else.
-/// The node that publishes receives its own events at once, also when Redis is away; others receive [`ChangeEvent::Missed`] when
-/// they are back.
+/// Change events over Redis, published on one channel and received on one connection of each node that does nothing
+/// else.
+///
+/// Events that come fast are published together, each once. What cannot be published is dropped. After its connection
+/// was made anew, a node receives [`ChangeEvent::Missed`] and reads everything again. What a node is to hear of its own
+/// events it hears at once, also while Redis is away, and never a second time over Redis: each message names its node.
 #[derive(Debug)]
 pub struct RedisNotifier {
     here: LocalNotifier,
@@ -35,7 +38,7 @@ pub struct RedisNotifier {
     _tasks: JoinSet<()>,
 }
 
-/// ChangeEvents that are still to be published, each once.
+/// Events still to be published, each once.
 #[derive(Debug, Default)]
 struct Waiting {
     events: Mutex<BTreeSet<ChangeEvent>>,
@@ -43,7 +46,7 @@ struct Waiting {
 }
 
 impl RedisNotifier {
-    /// `notifications` counts notifications by what became of them.
+    /// `notifications` counts events by their outcome.
     pub(super) fn new(link: Arc<Link>, node: &str, notifications: IntCounterVec) -> Self {
         let (here, waiting) = (LocalNotifier::default(), Arc::<Waiting>::default());
         let channel = format!("muster:bells:{}", link.settings().database());
@@ -69,11 +72,12 @@ impl Notifier for RedisNotifier {
     }
 }
 
-/// Publishes what is waiting. What cannot be published is dropped: who was away looks at everything when back.
+/// Publishes waiting events for ever. What cannot be published is dropped: nodes that were cut off read everything
+/// again once they are back.
 async fn publish(link: Arc<Link>, waiting: Arc<Waiting>, channel: String, node: String, notifications: IntCounterVec) {
     let mut pause = Duration::ZERO;
     loop {
-        // Whether Redis is there shows before anybody needs it, and when nobody does. The link keeps the outcome.
+        // The ping at the start and in quiet times shows operators whether Redis answers. The link keeps the outcome.
         while timeout(pause, waiting.news.notified()).await.is_err() {
             let _ = link.call::<Value>(Purpose::Notify, "ping", 0, Call::Command(&cmd("PING"))).await;
             pause = TEST;
@@ -105,21 +109,21 @@ impl Listener {
     async fn run(self) {
         let mut pause = BACK_OFF.0;
         let mut has_failed = false;
-        // Of a cluster any node will do: it passes on what is published at the others.
+        // In a Redis cluster any Redis node will do: it passes on what is published at the others.
         for attempt in 0.. {
             match self.subscribe(attempt).await {
                 Ok((connection, pushes)) => {
                     if std::mem::take(&mut has_failed) {
-                        tracing::info!("notifications of other servers are heard again");
+                        tracing::info!("notifications of other nodes arrive again");
                     }
                     pause = BACK_OFF.0;
                     self.notifications.with_label_values(&["missed"]).inc();
-                    self.here.publish(ChangeEvent::Missed);
-                    self.hear(connection, pushes).await;
+                    self.here.deliver(ChangeEvent::Missed);
+                    self.receive(connection, pushes).await;
                 }
                 Err(error) if !has_failed => {
                     has_failed = true;
-                    tracing::warn!(%error, redis = self.settings.name(), "notifications of other servers cannot be heard");
+                    tracing::warn!(%error, redis = self.settings.name(), "cannot subscribe to notifications of other nodes");
                 }
                 Err(_) => {}
             }
@@ -144,11 +148,11 @@ impl Listener {
         Ok((connection, pushes))
     }
 
-    /// Returns when the subscription has ended.
-    async fn hear(&self, mut connection: MultiplexedConnection, mut pushes: mpsc::UnboundedReceiver<PushInfo>) {
+    /// Delivers messages until the subscription ends.
+    async fn receive(&self, mut connection: MultiplexedConnection, mut pushes: mpsc::UnboundedReceiver<PushInfo>) {
         loop {
             match timeout(TEST, pushes.recv()).await {
-                Ok(Some(push)) if push.kind == PushKind::Message => self.heard(&push),
+                Ok(Some(push)) if push.kind == PushKind::Message => self.deliver(&push),
                 Ok(Some(push)) if push.kind == PushKind::Disconnection => return,
                 Ok(Some(_)) => {}
                 Ok(None) => return,
@@ -163,7 +167,8 @@ impl Listener {
         }
     }
 
-    fn heard(&self, push: &PushInfo) {
+    /// Delivers the events of a message, unless this node has published it.
+    fn deliver(&self, push: &PushInfo) {
         let Some(Value::BulkString(message)) = push.data.get(1) else { return };
         let message = String::from_utf8_lossy(message);
         let mut lines = message.lines();
@@ -172,7 +177,7 @@ impl Listener {
         }
         for line in lines {
             self.notifications.with_label_values(&["heard"]).inc();
-            self.here.publish(ChangeEvent::from_text(line));
+            self.here.deliver(ChangeEvent::from_text(line));
         }
     }
 }

@@ -1,9 +1,12 @@
 //! The one way to change what hosts run.
+//!
+//! A change is one transaction. It moves the generation on first, which makes changes on all nodes wait for each other,
+//! then writes, then reads the plan as it will be and refuses what agents could not load, and then adds the activity.
+//! Once it is committed, that plan becomes the current one of this node; other nodes are notified and load theirs. A
+//! dry run does the same and rolls back; it publishes nothing, and neither does an attempt that is rolled back and
+//! retried.
 
-mod signal;
 mod sizes;
-
-pub use signal::ChangeSignal;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -13,19 +16,21 @@ use serde_json::Value;
 
 use super::access::Principal;
 use super::hosts::Hosts;
-use super::schedule::Schedule;
+use super::schedule::{Plan, Schedule};
 use super::{Error, Result};
+use crate::bus::{ChangeEvent, Notifier};
 use crate::clock::{Clock, Moment};
 use crate::store::{self, Store, WriteError, activities, feed, generations};
 
-/// Makes changes. Each is one transaction with its activity and the next generation, and memory follows at once.
+/// Makes changes: each in one transaction with its activity and the next generation. The memory of this node has the
+/// change when it returns.
 #[derive(Debug, Clone)]
 pub struct Changes {
     store: Store,
     clock: Clock,
     schedule: Arc<Schedule>,
     hosts: Arc<Hosts>,
-    signal: ChangeSignal,
+    notifier: Arc<dyn Notifier>,
 }
 
 /// A change under way, inside its transaction.
@@ -34,13 +39,13 @@ pub(super) struct Draft<'a> {
     pub now: Moment,
     /// Hosts whose labels change.
     pub touched_hosts: BTreeSet<i64>,
-    /// Labels that go.
+    /// Labels that are deleted.
     pub dropped_labels: BTreeSet<i64>,
     activity: Option<(&'static str, Value)>,
 }
 
 impl Draft<'_> {
-    /// Records the activity. A draft without one changes nothing.
+    /// Records the activity. A draft without one is rolled back.
     pub fn record(&mut self, kind: &'static str, details: Value) {
         self.activity = Some((kind, details));
     }
@@ -49,7 +54,7 @@ impl Draft<'_> {
 /// Why the transaction is not committed.
 enum Stop<T> {
     Failed(Error),
-    /// Nothing was to be changed, or it was only a trial.
+    /// There was nothing to change, or it was a dry run.
     Undone(T),
 }
 
@@ -68,24 +73,30 @@ impl<T> From<Error> for Stop<T> {
 impl<T> WriteError for Stop<T> {}
 
 impl Changes {
-    pub fn new(store: Store, clock: Clock, schedule: Arc<Schedule>, hosts: Arc<Hosts>, signal: ChangeSignal) -> Self {
-        Self { store, clock, schedule, hosts, signal }
+    pub fn new(
+        store: Store,
+        clock: Clock,
+        schedule: Arc<Schedule>,
+        hosts: Arc<Hosts>,
+        notifier: Arc<dyn Notifier>,
+    ) -> Self {
+        Self { store, clock, schedule, hosts, notifier }
     }
 
     pub(super) fn store(&self) -> &Store {
         &self.store
     }
 
-    /// For reading what is there.
+    /// A connection for reading.
     pub(super) fn reader(&self) -> &DatabaseConnection {
         self.store.reader()
     }
 
-    /// Makes a change for `principal`, whose right to it the caller has checked; or tries it and takes it back.
+    /// Makes a change for `principal`, whose permission the caller has checked; a dry run is rolled back.
     ///
     /// # Errors
-    /// What `change` says, and [`Error::Invalid`] when the config of some host would be too large for agents; then
-    /// nothing has changed.
+    /// The errors of `change`, and [`Error::Invalid`] when the config of some host would be too large for agents.
+    /// Nothing has changed then.
     pub(super) async fn make<T, F>(&self, principal: &Principal, dry_run: bool, change: F) -> Result<T>
     where
         F: AsyncFn(&mut Draft<'_>) -> Result<T>,
@@ -95,39 +106,40 @@ impl Changes {
         let outcome = self
             .store
             .write_with(async |tx| -> std::result::Result<_, Stop<T>> {
-                // First, because it makes changes on all servers wait for each other: each looks before it writes.
+                // First, because the row of the generation makes changes on all nodes wait for each other until they
+                // are committed: each reads what the one before it has left.
                 generations::bump(tx, generations::SCHEDULE).await?;
                 let mut draft =
                     Draft { tx, now, touched_hosts: BTreeSet::new(), dropped_labels: BTreeSet::new(), activity: None };
                 let value = change(&mut draft).await?;
                 let Some((kind, details)) = &draft.activity else { return Err(Stop::Undone(value)) };
-                sizes::check(tx, &assignments, now).await?;
+                // After everything the plan is made of: nothing below changes it. Its generation is the one this
+                // transaction has written and alone can commit, so once it has, this is the plan of that generation.
+                let plan = Plan::load(tx, now).await?;
+                sizes::check(&self.schedule, &plan, &assignments)?;
                 activities::add(tx, now, &principal.actor(), kind, details).await?;
                 if dry_run {
                     return Err(Stop::Undone(value));
                 }
                 feed::append(tx, feed::HostChangeKind::Changed, draft.touched_hosts.iter().copied(), now).await?;
-                Ok((value, draft.touched_hosts, draft.dropped_labels))
+                Ok((value, plan, draft.touched_hosts, draft.dropped_labels))
             })
             .await;
         match outcome {
-            Ok((value, touched_hosts, dropped_labels)) => {
-                self.signal.raise();
+            Ok((value, plan, touched_hosts, mut dropped_labels)) => {
+                // Changes of other nodes that came before this one are in the plan, too.
+                dropped_labels.extend(self.schedule.publish(plan));
+                self.notifier.publish(ChangeEvent::Schedule);
                 self.hosts.drop_labels(&dropped_labels);
                 self.hosts.mark_stale(touched_hosts);
-                // The change is made; a memory that cannot follow now does so at the next round of the tasks.
-                if let Err(error) = self.catch_up().await {
-                    tracing::warn!(%error, "a change takes effect once the database answers again");
+                // The change is made. Hosts that cannot be read now are read by the next run of the periodic tasks.
+                if let Err(error) = self.hosts.refresh_stale().await {
+                    tracing::warn!(%error, "change committed; some hosts follow once the database answers again");
                 }
                 Ok(value)
             }
             Err(Stop::Undone(value)) => Ok(value),
             Err(Stop::Failed(error)) => Err(error),
         }
-    }
-
-    async fn catch_up(&self) -> Result<()> {
-        self.schedule.refresh().await?;
-        self.hosts.refresh_stale().await
     }
 }

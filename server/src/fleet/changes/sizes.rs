@@ -1,17 +1,18 @@
-//! A config that no agent could load is refused before it is saved.
+//! Refuses a change after which agents could not load the config of some host.
 
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use crate::clock::Moment;
 use crate::fleet::hosts::Assignment;
-use crate::fleet::schedule::{MAX_CONFIG_BYTES, Plan};
+use crate::fleet::schedule::{MAX_CONFIG_BYTES, Plan, Schedule};
 use crate::fleet::{Error, Result};
-use crate::store;
 
-/// Assembles what the hosts in memory would get, and the options of every platform alone.
-pub(super) async fn check(tx: &store::Tx, assignments: &HashSet<Arc<Assignment>>, now: Moment) -> Result<()> {
-    let plan = Plan::load(tx, now).await?;
+/// Assembles the configs that the hosts in memory would get from `plan`, and those of hosts it may meet later: the
+/// options of every platform alone, and every pack.
+///
+/// # Errors
+/// [`Error::Invalid`] with the size of the largest config, if that is too large.
+pub(super) fn check(schedule: &Schedule, plan: &Plan, assignments: &HashSet<Arc<Assignment>>) -> Result<()> {
     let alone = plan
         .platforms()
         .into_iter()
@@ -21,16 +22,12 @@ pub(super) async fn check(tx: &store::Tx, assignments: &HashSet<Arc<Assignment>>
         platform: Box::default(),
         label_ids: pack.label_ids.first().copied().into_iter().collect(),
     });
-    let mut largest: Option<usize> = None;
-    for assignment in alone.chain(every_pack).chain(assignments.iter().map(|assignment| (**assignment).clone())) {
-        let bytes = plan.config(&assignment, usize::MAX).bytes.len();
-        if bytes > MAX_CONFIG_BYTES {
-            largest = largest.max(Some(bytes));
-        }
-    }
-    match largest {
-        None => Ok(()),
-        Some(bytes) => Err(Error::invalid(
+    let possible: Vec<Assignment> = alone.chain(every_pack).collect();
+    let largest = schedule.largest_config(plan, assignments.iter().map(|assignment| &**assignment));
+    // Perhaps no host ever gets these: they take no room in the cache.
+    match largest.max(plan.largest_config(possible.iter(), 0)) {
+        bytes if bytes <= MAX_CONFIG_BYTES => Ok(()),
+        bytes => Err(Error::invalid(
             "base",
             format!(
                 "some hosts' config would have {bytes} bytes, and agents load at most {MAX_CONFIG_BYTES}; split packs over labels or shorten queries"

@@ -12,18 +12,18 @@ use crate::fleet::schedule::Plan;
 use crate::store::entity::hosts::ActiveModel;
 use crate::store::reports::HostReport;
 
-/// What agents from 5.5 on say of a query that has stopped their worker before.
+/// The message with which agents from 5.5 on refuse a query that stopped their worker before.
 pub const DENYLISTED: &str = "distributed query is denylisted";
 
-/// Answers to labels this server does not know yet, in one request.
+/// Most answers in one request to labels this node does not know yet.
 const MAX_NEWER_LABELS: usize = 256;
 
 impl Checkin {
-    /// Takes the answers of a host. Those to questions nobody asks any more are dropped: an agent that is refused keeps
-    /// them and sends more each time.
+    /// Takes the answers of a host. Answers to unknown questions are dropped rather than refused: a refused agent keeps
+    /// its answers and sends more each time.
     ///
     /// # Errors
-    /// When the answer to a live query cannot be kept now; the agent sends all of them again.
+    /// When the answer to a live query cannot be kept now; the agent then sends all answers again.
     pub async fn write(&self, host: &Arc<Host>, write: &DistributedWrite<'_>) -> Result<()> {
         let plan = self.schedule.plan();
         let mut newer_labels = 0;
@@ -47,7 +47,7 @@ impl Checkin {
             let is_known = match name {
                 Name::Detail(_) => true,
                 Name::Label(label_id) if plan.label_name(label_id).is_some() => plan.dynamic_label(label_id).is_some(),
-                // It may have been asked by a server that knew of a new label first. The database will tell.
+                // Another node may have learnt of a new label first and asked. The transaction checks the label's id.
                 Name::Label(_) => {
                     newer_labels += 1;
                     newer_labels <= MAX_NEWER_LABELS
@@ -60,7 +60,7 @@ impl Checkin {
             report.answered.insert(name.to_string(), is_denylisted);
             take(&mut report, name, result);
         }
-        // What is not there may also be among the results that were too many to read.
+        // In a truncated write the missing answer may be among the results that were not read.
         for live_query in sentinels.difference(&answered).filter(|_| !write.truncated) {
             self.live.skipped(host, *live_query).await?;
         }
@@ -70,7 +70,7 @@ impl Checkin {
     }
 }
 
-/// A host's platform decides about the built-in labels.
+/// Adds the built-in labels, which follow from the host's platform.
 fn note_builtin_labels(report: &mut HostReport, plan: &Plan) {
     if let Set(platform) = &report.details.platform {
         let family = Family::of(None, platform);
@@ -80,7 +80,7 @@ fn note_builtin_labels(report: &mut HostReport, plan: &Plan) {
     }
 }
 
-/// Notes an answer. One that failed changes nothing.
+/// Puts an answer into the report. A failed query changes nothing.
 fn take(report: &mut HostReport, name: Name, result: &QueryResult<'_>) {
     if !result.succeeded() {
         return;

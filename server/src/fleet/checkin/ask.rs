@@ -1,11 +1,12 @@
-//! What a host is asked next. Any server may get the request, so the decision is made on the host's row, which only one
-//! of them changes at a time. Hosts that ask at one moment share a transaction.
+//! What a host is asked next. Any node may get the request, so the host's row decides, under its lock: of two nodes,
+//! one asks. Hosts that ask at the same moment share a transaction.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use tokio::sync::oneshot;
 
+use super::refresh_check::{RefreshCheck, RefreshNeed};
 use super::round::{NextStep, Round};
 use super::{Name, changed_at, details, due, sql_of};
 use crate::clock::Moment;
@@ -16,7 +17,7 @@ use crate::store::entity::parked_queries;
 use crate::store::reports::{RefreshRecord, asked_alone};
 use crate::store::{self, Store};
 
-/// Hosts in one transaction.
+/// Most hosts in one transaction.
 const BATCH: usize = 200;
 
 /// A host that asks for work.
@@ -27,17 +28,19 @@ pub(super) struct RefreshRequest {
     pub plan: Arc<Plan>,
     pub intervals: due::RefreshIntervals,
     pub now: Moment,
+    /// What the host's row has said before.
+    pub check: RefreshCheck,
 }
 
 /// What the host gets.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Assigned {
     pub names: Vec<Name>,
-    /// Labels it was not asked about, because they are for other platforms.
+    /// Labels for other platforms, about which the host is not asked.
     pub ruled_out: Vec<i64>,
-    /// Questions that are not put to it any more.
+    /// Questions that are parked from now on.
     pub parked: Vec<parked_queries::Model>,
-    /// When to look again, if it gets nothing.
+    /// When to check again, if there are no questions.
     pub rest_until: Option<Moment>,
 }
 
@@ -49,14 +52,14 @@ pub(super) struct Asker {
 }
 
 impl Asker {
-    /// Decides what a host is asked, and notes that it was.
+    /// Decides what a host is asked, and notes it in the host's row.
     ///
     /// # Errors
-    /// When the database does not answer; then it is not asked.
+    /// When the database does not answer; then the host is not asked.
     pub(super) async fn ask(&self, store: &Store, wanted: RefreshRequest) -> Result<Assigned> {
         let (sender, mut receiver) = oneshot::channel();
         lock(&self.waiting).push((wanted, sender));
-        // Whoever holds the lock does the work for all who wait; those who come after them find it done.
+        // The caller that holds the lock works for all that wait; they find their answers when they get the lock.
         let _guard = self.serial.lock().await;
         loop {
             match receiver.try_recv() {
@@ -71,20 +74,20 @@ impl Asker {
                 let first = waiting.len().min(BATCH);
                 waiting.drain(..first).collect()
             };
-            // Those who have given up get no questions, which nobody would answer.
+            // A caller that has timed out would drop its questions, and the round would wait for answers in vain.
             batch.retain(|(_, sender)| !sender.is_closed());
             batch.sort_by_key(|(wanted, _)| wanted.host_id);
             let given =
                 store.write(async |tx| give(tx, batch.iter().map(|(wanted, _)| wanted).collect()).await).await?;
             for ((_, sender), given) in batch.into_iter().zip(given) {
-                // It may have given up meanwhile; then the round waits for answers as after any lost request.
+                // The caller may time out just now; then the round waits for answers as after any lost request.
                 let _ = sender.send(given);
             }
         }
     }
 }
 
-/// Decides for several hosts, sorted by id.
+/// Decides for several hosts, sorted by id so that two transactions lock rows in the same order.
 async fn give(tx: &store::Tx, wanted: Vec<&RefreshRequest>) -> store::Result<Vec<Assigned>> {
     let mut host_ids: Vec<i64> = wanted.iter().map(|wanted| wanted.host_id).collect();
     host_ids.dedup();
@@ -95,7 +98,7 @@ async fn give(tx: &store::Tx, wanted: Vec<&RefreshRequest>) -> store::Result<Vec
     }
     let mut all = Vec::with_capacity(wanted.len());
     for wanted in wanted {
-        // A host that is gone is told so by its next request.
+        // The host was deleted; its next request says so.
         let Some(asked) = asked.get_mut(&wanted.host_id) else {
             all.push(Assigned::default());
             continue;
@@ -113,23 +116,24 @@ async fn give(tx: &store::Tx, wanted: Vec<&RefreshRequest>) -> store::Result<Vec
     Ok(all)
 }
 
-/// The next step of a host's round, which is begun if something is due. `asked` is brought to what it is then.
+/// The next step of a host's round. Begins a round if something is due. Updates `asked` to match.
 fn decide(wanted: &RefreshRequest, asked: &mut RefreshRecord, parked: &[parked_queries::Model]) -> Assigned {
     let RefreshRequest { plan, now, .. } = wanted;
     let mut given = Assigned::default();
-    let mut round = match asked.open_round.as_deref().and_then(Round::of_text) {
-        // Another server knows of newer labels; this one will in a moment.
-        Some(round) if round.generation() > plan.generation => return given,
-        Some(mut round) => {
+    // Another node, or an answer, may have changed the row since it was read without the lock.
+    let check = wanted.check.clone().renewed(asked.clone(), plan, wanted.intervals, *now);
+    let mut round = match check.need {
+        // Another node knows of newer labels; this one will in a moment.
+        RefreshNeed::Open(round) if round.generation() > plan.generation => return given,
+        RefreshNeed::Open(mut round) => {
             round.keep(|name| sql_of(name, plan).is_some());
             round
         }
-        None => {
-            let (due, next) = due::due(asked, plan, wanted.intervals, *now);
-            if !due.any() {
-                given.rest_until = Some(next);
-                return given;
-            }
+        RefreshNeed::Nothing(next) => {
+            given.rest_until = Some(next);
+            return given;
+        }
+        RefreshNeed::Due(due) => {
             let mut names = Vec::new();
             if due.details {
                 names.extend(details::for_platform(&wanted.platform).map(|query| Name::Detail(query.name)));

@@ -4,17 +4,18 @@
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 
+use super::refresh_check::{RefreshCheck, RefreshNeed};
 use crate::clock::Moment;
 use crate::fleet::schedule::Plan;
 use crate::store::reports::RefreshRecord;
 
-/// A new or changed label is put to the fleet within this time.
+/// Time within which all hosts are asked about a new or changed label.
 const NEW_LABEL_SPREAD: Duration = Duration::from_secs(60);
 
-/// A host that could not be asked because the database did not answer is left alone for so long at least.
+/// Shortest pause before a host is asked again for which the database did not answer.
 const RETRY: Duration = Duration::from_secs(10);
 
-/// How often each kind of question is put.
+/// How often each kind of question is asked.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct RefreshIntervals {
     pub details: Duration,
@@ -34,8 +35,8 @@ impl Due {
     }
 }
 
-/// What a host was asked and will be, as far as memory knows: enough to say that nothing is due. That something is, the
-/// database decides.
+/// When a host was last asked, as far as memory knows. Good enough to say that nothing is due; that something is due,
+/// the database decides. May be older than the row, never newer, so it errs towards asking the database in vain.
 #[derive(Debug, Default)]
 pub struct RefreshState {
     details_at: AtomicI64,
@@ -54,7 +55,7 @@ impl RefreshState {
         refresh_state
     }
 
-    /// Takes what the database knows where it is newer.
+    /// Takes over what the database knows, where that is newer.
     pub fn take_over(&self, asked: &RefreshRecord) {
         self.details_at.fetch_max(asked.detail_updated_at.0, Ordering::Relaxed);
         self.labels_at.fetch_max(asked.label_updated_at.0, Ordering::Relaxed);
@@ -70,12 +71,12 @@ impl RefreshState {
         self.look_again();
     }
 
-    /// Has the next check-in look whether something is due.
+    /// Makes the next check-in find out whether something is due.
     pub(super) fn look_again(&self) {
         self.quiet_until.store(0, Ordering::Relaxed);
     }
 
-    /// Nothing is to be done before a moment.
+    /// Notes that nothing is due before a moment.
     pub(super) fn rest_until(&self, moment: Moment, plan: &Plan) {
         self.quiet_until.store(moment.0, Ordering::Relaxed);
         self.generation.store(plan.generation, Ordering::Relaxed);
@@ -86,8 +87,8 @@ impl RefreshState {
         self.quiet_until.load(Ordering::Relaxed) <= now.0 || self.generation.load(Ordering::Relaxed) != plan.generation
     }
 
-    /// What is due now. When nothing is, notes until when.
-    pub(super) fn due(&self, host_id: i64, plan: &Plan, intervals: RefreshIntervals, now: Moment) -> Due {
+    /// What is due now as far as memory knows. If nothing is, notes until when.
+    pub(super) fn check(&self, host_id: i64, plan: &Plan, intervals: RefreshIntervals, now: Moment) -> RefreshCheck {
         let asked = RefreshRecord {
             id: host_id,
             detail_updated_at: Moment(self.details_at.load(Ordering::Relaxed)),
@@ -95,15 +96,15 @@ impl RefreshState {
             refetch_requested: self.is_refetch.load(Ordering::Relaxed),
             open_round: None,
         };
-        let (due, next) = due(&asked, plan, intervals, now);
-        if !due.any() {
+        let check = RefreshCheck::of(asked, plan, intervals, now);
+        if let RefreshNeed::Nothing(next) = check.need {
             self.rest_until(next, plan);
         }
-        due
+        check
     }
 }
 
-/// What is due now for a host that was asked like this, and when something will be.
+/// What is due now for a host with this record, and when something will be.
 pub(super) fn due(asked: &RefreshRecord, plan: &Plan, intervals: RefreshIntervals, now: Moment) -> (Due, Moment) {
     let slot = spread(asked.id);
     let details_due = next_slot(asked.detail_updated_at, intervals.details, slot);
@@ -116,7 +117,8 @@ pub(super) fn due(asked: &RefreshRecord, plan: &Plan, intervals: RefreshInterval
     (due, details_due.min(labels_due))
 }
 
-/// When to try again what the database had no answer for: not all hosts at one time.
+/// When to ask a host again for which the database did not answer; hosts are spread, so that they do not come back all
+/// at once.
 pub(super) fn retry_at(host_id: i64, now: Moment) -> Moment {
     now.plus(RETRY).plus(share(RETRY * 2, spread(host_id)))
 }
@@ -152,7 +154,7 @@ mod tests {
     const HOUR: Duration = Duration::from_secs(3600);
 
     #[test]
-    fn places_are_an_interval_apart_and_never_too_soon() {
+    fn slots_are_an_interval_apart_and_never_too_soon() {
         for host_id in 0..1000 {
             let slot = spread(host_id);
             let first = next_slot(Moment(1_700_000_000_000_000), HOUR, slot);

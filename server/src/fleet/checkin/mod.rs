@@ -1,10 +1,28 @@
-//! What a host is asked when it checks in, and what becomes of its answers.
+//! Questions about a host: what it is asked when it checks in, and what becomes of its answers.
+//!
+//! Every host is asked about itself (`details`) and about dynamic labels, hourly by default. Each has its own slot in
+//! the hour, computed from its id (`due`), so that a fleet that came at one moment does not stay together; a new or
+//! changed label is put to every host within a minute.
+//!
+//! Memory only says that nothing is due (`due::RefreshState`): such a check-in does no SQL. That something is due, the
+//! host's row decides, under a lock, so that of two nodes one asks (`ask`). Every question that is sent is owed an
+//! answer (`round`).
+//!
+//! Answers are collected in memory and written once a second for many hosts in one transaction (`reports`), which also
+//! takes them off the open rounds; of label answers only those that change a membership are written. Answers may come
+//! to any node. One that belongs to no open round counts for what it says of the host, which owns its data, but ends no
+//! round and parks nothing; agents cannot change the members of manual labels. A crash loses what was not written yet,
+//! and those hosts are asked again.
+//!
+//! A question that stays unanswered twice when asked alone, or that the agent says it has denylisted, is parked for
+//! that host, shown with it, and asked again when the label changes or after a refetch.
 
 mod answers;
 mod ask;
 mod details;
 mod due;
 mod names;
+mod refresh_check;
 mod reports;
 mod round;
 
@@ -20,8 +38,8 @@ pub use due::RefreshState;
 pub use names::Name;
 
 use self::ask::{Asker, Assigned, RefreshRequest};
+use self::refresh_check::{RefreshCheck, RefreshNeed};
 use self::reports::Reports;
-use self::round::Round;
 use super::hosts::{Host, Hosts};
 use super::live::Live;
 use super::schedule::{Plan, Schedule};
@@ -31,11 +49,11 @@ use crate::config;
 use crate::store::{self, Store};
 use crate::telemetry::Metrics;
 
-/// An agent tries a write three times, pausing 1 s and 4 s between, and does not read meanwhile. One that reads again
-/// this long after it was asked, and has not answered, has lost the questions.
+/// How long an agent may retry a write before it reads again: it tries three times, with pauses of 1 s and 4 s. An
+/// agent that reads again this long after it was asked, and has not answered, has lost the questions.
 pub const RETRY_WINDOW: Duration = Duration::from_secs(20);
 
-/// Reports that may wait for the database before hosts are asked nothing more.
+/// Hosts whose reports may wait for the database; beyond that, no host is asked about itself.
 const MAX_WAITING: usize = 20_000;
 
 /// Asks hosts about themselves and takes their answers.
@@ -80,8 +98,8 @@ impl Checkin {
         }
     }
 
-    /// The answer to a host that asks for work. Without anything due it looks at three numbers in memory. Live queries go
-    /// first and alone: all answers to one read come together, after the slowest.
+    /// The answer to a host that asks for work. If nothing is due, this compares three numbers in memory. Live queries
+    /// go first and alone, because all answers to one read come together, after the slowest query.
     pub async fn read(&self, host: &Arc<Host>) -> Bytes {
         if let Some(questions) = self.live.questions(host).await {
             return questions;
@@ -95,47 +113,50 @@ impl Checkin {
             self.metrics.limit_hit("waiting_reports");
             return Bytes::from_static(NO_WORK);
         }
-        if !host.refresh_state.due(host.id, &plan, self.intervals, now).any() || self.reports.has_answers_of(host.id) {
+        let check = host.refresh_state.check(host.id, &plan, self.intervals, now);
+        // Answers that are not written yet may end the round that the row still shows.
+        if matches!(check.need, RefreshNeed::Nothing(_)) || self.reports.has_answers_of(host.id) {
             return Bytes::from_static(NO_WORK);
         }
         // Boxed, because every check-in would otherwise carry room for it.
-        match Box::pin(within(self.store_timeout, self.ask(host, &plan, now))).await {
+        match Box::pin(within(self.store_timeout, self.ask(host, &plan, check, now))).await {
             Ok(given) => self.send(host, &plan, given, now),
             Err(error) => {
-                tracing::debug!(%error, host_id = host.id, "a host is not asked about itself, because the database does not answer");
+                tracing::debug!(%error, host_id = host.id, "database does not answer; host is not asked about itself now");
                 host.refresh_state.rest_until(due::retry_at(host.id, now), &plan);
                 Bytes::from_static(NO_WORK)
             }
         }
     }
 
-    /// Decides by the host's row. Most of the time that says to wait, and nothing is written.
-    async fn ask(&self, host: &Arc<Host>, plan: &Arc<Plan>, now: Moment) -> super::Result<Assigned> {
+    /// Decides by the host's row. With several nodes the row mostly says that another node has asked; then nothing is
+    /// written.
+    async fn ask(
+        &self,
+        host: &Arc<Host>,
+        plan: &Arc<Plan>,
+        check: RefreshCheck,
+        now: Moment,
+    ) -> super::Result<Assigned> {
         let Some(asked) = store::reports::asked(self.store.reader(), host.id).await? else {
             // The host is gone, and its next request will say so.
             return Ok(Assigned::default());
         };
         host.refresh_state.take_over(&asked);
-        let round = asked.open_round.as_deref().and_then(Round::of_text);
-        let rest_until = match round {
-            Some(round) => round.waits_until(),
-            None => {
-                let (due, next) = due::due(&asked, plan, self.intervals, now);
-                if due.any() { Moment::NEVER } else { next }
-            }
-        };
+        let check = check.renewed(asked, plan, self.intervals, now);
+        let rest_until = check.waits_until();
         if now < rest_until {
             return Ok(Assigned { rest_until: Some(rest_until), ..Assigned::default() });
         }
         let platform = host.assignment.load().platform.clone();
-        let wanted =
-            RefreshRequest { host_id: host.id, platform, plan: Arc::clone(plan), intervals: self.intervals, now };
+        let (plan, intervals) = (Arc::clone(plan), self.intervals);
+        let wanted = RefreshRequest { host_id: host.id, platform, plan, intervals, now, check };
         self.asker.ask(&self.store, wanted).await
     }
 
     fn send(&self, host: &Arc<Host>, plan: &Plan, given: Assigned, now: Moment) -> Bytes {
         for parked in &given.parked {
-            tracing::warn!(host_id = host.id, query = %parked.name, reason = parked.reason, "a question is not put to a host any more");
+            tracing::warn!(host_id = host.id, query = %parked.name, reason = parked.reason, "question parked; the host is not asked it any more");
             self.metrics.parked_queries.inc();
         }
         self.reports.rule_out(host, given.ruled_out);
@@ -154,10 +175,10 @@ impl Checkin {
         Bytes::from(Value::Object(answer).to_string())
     }
 
-    /// Writes what has been reported since the last time.
+    /// Writes the answers that were collected since the last call.
     ///
     /// # Errors
-    /// When the database does not answer; then the next call writes it.
+    /// When the database does not answer; then the next call writes them.
     pub async fn write_reports(&self) -> super::Result<()> {
         self.reports.write(&self.store, &self.hosts, &self.metrics, self.clock.now()).await
     }
@@ -170,7 +191,7 @@ fn sql_of(name: Name, plan: &Plan) -> Option<&str> {
     }
 }
 
-/// When a question was changed; one that was parked before gets another chance.
+/// When a question was last changed. One that was parked before that is asked again.
 fn changed_at(name: Name, plan: &Plan) -> Moment {
     match name {
         Name::Detail(_) => Moment::NEVER,

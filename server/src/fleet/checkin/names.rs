@@ -1,6 +1,6 @@
 use std::fmt;
 
-/// What agents call a question; the prefixes are those Fleet's users see in their agents' logs.
+/// The name of a question, as agents send and return it. The prefixes are those Fleet's users know from agents' logs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Name {
     Detail(&'static str),
@@ -11,7 +11,7 @@ const DETAIL: &str = "fleet_detail_query_";
 const LABEL: &str = "fleet_label_query_";
 
 impl Name {
-    /// Reads a name an agent sends back. `None` for what was never asked.
+    /// Reads a name an agent returns. `None` for a name that is never sent.
     pub fn parse(text: &str) -> Option<Self> {
         if let Some(id) = text.strip_prefix(LABEL) {
             return id.parse().ok().map(Self::Label);

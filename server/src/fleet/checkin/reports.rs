@@ -1,4 +1,7 @@
 //! Answers on their way to the database, for many hosts in one transaction.
+//!
+//! The transaction that writes what a host says also takes the answers off its open round. So another node either sees
+//! both or neither, and does not ask again what has been answered.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard};
@@ -20,7 +23,7 @@ use crate::telemetry::Metrics;
 /// Hosts written in one transaction, so that none holds the writer for long.
 const BATCH: usize = 500;
 
-/// What waits to be written. A crash loses it, and the hosts are asked again.
+/// Answers that wait to be written. A crash loses them, and the hosts are asked again.
 #[derive(Debug, Default)]
 pub(super) struct Reports {
     waiting: Mutex<BTreeMap<i64, HostReport>>,
@@ -34,18 +37,18 @@ impl Reports {
         self.lock().len()
     }
 
-    /// Whether a host has said what the database does not know yet.
+    /// Whether answers of a host are not in the database yet.
     pub(super) fn has_answers_of(&self, host_id: i64) -> bool {
         self.lock().contains_key(&host_id) || lock(&self.under_way).contains(&host_id)
     }
 
-    /// Notes labels a host cannot be in, whatever it was in before.
+    /// Notes labels a host cannot be a member of.
     pub(super) fn rule_out(&self, host: &Host, labels: impl IntoIterator<Item = i64>) {
         let labels = labels.into_iter().map(|label| (label, false)).collect();
         self.add(HostReport { labels, ..empty(host.id) });
     }
 
-    /// Adds what a host has said to what it said before.
+    /// Adds answers of a host to those that wait.
     pub(super) fn add(&self, report: HostReport) {
         if report.labels.is_empty() && report.answered.is_empty() && !report.details.is_changed() {
             return;
@@ -54,7 +57,7 @@ impl Reports {
         merge(waiting.entry(report.host_id).or_insert_with(|| empty(report.host_id)), report);
     }
 
-    /// Writes what waits; what cannot be written goes on waiting.
+    /// Writes the waiting answers. Those that cannot be written wait for the next call.
     pub(super) async fn write(&self, store: &Store, hosts: &Hosts, metrics: &Metrics, now: Moment) -> Result<()> {
         let _guard = self.serial.lock().await;
         loop {
@@ -107,7 +110,7 @@ impl Reports {
         batch
     }
 
-    /// What has come meanwhile is newer and stays on top.
+    /// Answers that came in the meantime are newer and win.
     fn put_back(&self, batch: BTreeMap<i64, HostReport>) {
         let mut waiting = self.lock();
         for (host_id, mut older) in batch {
@@ -123,14 +126,14 @@ impl Reports {
     }
 }
 
-/// What answers have done to the rounds they belong to.
+/// The outcome of [`settle`].
 struct Settled {
     asked: Vec<RefreshRecord>,
     parked: u64,
 }
 
-/// Takes answers off the rounds of their hosts, and ends those that have them all. An answer nobody waits for changes no
-/// round.
+/// Takes answers off the rounds of their hosts, and ends the rounds that have all of theirs. An answer to no open
+/// question changes no round.
 async fn settle(tx: &store::Tx, batch: &BTreeMap<i64, HostReport>, now: Moment) -> store::Result<Settled> {
     let mut settled = Settled { asked: Vec::new(), parked: 0 };
     let answered = |report: &&HostReport| !report.answered.is_empty();

@@ -1,9 +1,21 @@
-//! One round of questions to a host. Everything that was sent is owed an answer: a query that stops the agent's worker
-//! is never reported, and agents below 5.5 do not remember it either. So what stays unanswered is asked one by one, and
-//! what stays unanswered alone is parked.
+//! One round of questions to a host. The host owes an answer to every question that was sent: agents never report a
+//! query that stopped their worker, and those below 5.5 do not remember it either. So questions that stay unanswered
+//! are asked again one by one, and one that stays unanswered twice when it was asked alone is parked.
 //!
-//! A round stands in the row of its host while it is open: a host's requests may come to any server, and whichever
-//! it is goes on with it.
+//! While a round is open it stands in the row of its host (`hosts.open_round`), with what was sent last and what was
+//! lost. A host's requests may come to any node, and each goes on with the round from there:
+//!
+//! ```text
+//!            next: all open questions            next: RETRY_WINDOW has passed
+//!   new ───────────────────────────────▶ sent ────────────────────────────────▶ lost: retry_alone
+//!                                         │                                        │ next: one question alone,
+//!                                         │ answered: nothing open                 │ least often lost first
+//!                                         ▼                                        ▼
+//!                                       done ◀──── nothing open ──── answered, or lost alone twice: parked
+//! ```
+//!
+//! Losing a read is no proof against any of its questions: all answers to a read come in one write, after the slowest
+//! query, so one question that stops the worker takes the answers of all others with it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,7 +27,7 @@ use crate::clock::Moment;
 use crate::fleet::checkin::RETRY_WINDOW;
 use crate::store::reports::RefreshRecord;
 
-/// A question lost so often when it was asked alone is parked: once can be a laptop that was closed.
+/// A question that was lost this often when asked alone is parked. Losing it once can be a laptop that was closed.
 const LOSSES: u8 = 2;
 
 /// Questions to a host that are not all answered.
@@ -23,17 +35,17 @@ const LOSSES: u8 = 2;
 pub(super) struct Round {
     open: BTreeSet<Name>,
     sent: Option<SentQuestions>,
-    /// After a loss, questions go one by one.
+    /// After a loss, questions are asked one by one.
     retry_alone: bool,
     losses: BTreeMap<Name, u8>,
     due: Due,
     /// Labels made after this are not in it.
     started_at: Moment,
-    /// The plan it was made from: one that is older does not know what it asks.
+    /// The generation of the plan it was made from. A node with an older plan may not know some of its questions.
     generation: i64,
 }
 
-/// What was sent last and when: all that is open, or one alone.
+/// The last read of the host: all open questions, or one alone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct SentQuestions {
     at: Moment,
@@ -46,7 +58,7 @@ pub(super) enum NextStep {
     Send(Vec<Name>),
     /// Answers are still owed.
     Wait,
-    /// All is answered or parked.
+    /// Every question is answered or parked.
     Done(Finished),
 }
 
@@ -58,7 +70,7 @@ pub(super) struct Finished {
 }
 
 impl Finished {
-    /// Notes in a host's row what it has been asked.
+    /// Writes into a host's record that it has been asked.
     pub(super) fn note(self, asked: &mut RefreshRecord) {
         if self.due.details {
             asked.detail_updated_at = asked.detail_updated_at.max(self.started_at);
@@ -71,7 +83,7 @@ impl Finished {
     }
 }
 
-/// The next step, and what it found to be parked, with the reason.
+/// The next step, and the questions that are parked with it, each with the reason.
 #[derive(Debug)]
 pub(super) struct RoundStep {
     pub step: NextStep,
@@ -95,7 +107,7 @@ impl Round {
         self.generation
     }
 
-    /// Before this, nothing but an answer takes it further.
+    /// Until then the round waits for answers.
     pub(super) fn waits_until(&self) -> Moment {
         match &self.sent {
             Some(sent) if self.owes_any(sent) => sent.at.plus(RETRY_WINDOW),
@@ -107,13 +119,16 @@ impl Round {
         sent.alone.map_or(!self.open.is_empty(), |name| self.open.contains(&name))
     }
 
+    /// Takes the step that is due when the host asks for work at `now`.
     pub(super) fn next(&mut self, now: Moment) -> RoundStep {
         let mut parked = Vec::new();
         if now < self.waits_until() {
             return RoundStep { step: NextStep::Wait, parked };
         }
+        // The host reads again after the window of an agent's retries: what it has not answered by now it never will.
         if let Some(sent) = self.sent.take() {
             self.retry_alone |= self.owes_any(&sent);
+            // Only a question that was alone in its read is to blame for the loss.
             if let Some(name) = sent.alone.filter(|name| self.open.contains(name)) {
                 let losses = self.losses.entry(name).or_default();
                 *losses += 1;
@@ -142,24 +157,24 @@ impl Round {
         if names.is_empty() {
             return RoundStep { step: NextStep::Done(self.finished()), parked };
         }
+        // A last question that happens to be alone counts as asked alone, too.
         let alone = names.first().copied().filter(|_| names.len() == 1);
         self.sent = Some(SentQuestions { at: now, alone });
         RoundStep { step: NextStep::Send(names), parked }
     }
 
-    /// A question was answered, however.
-    /// Says whether the answer was owed.
+    /// Takes an answer, whatever it says. Returns whether the host owed it.
     pub(super) fn answered(&mut self, name: Name) -> bool {
         self.losses.remove(&name);
         self.open.remove(&name)
     }
 
-    /// Drops questions that are gone: they are owed no answer.
+    /// Drops questions that no longer exist; no answer to them is expected.
     pub(super) fn keep(&mut self, is_asked: impl Fn(Name) -> bool) {
         self.open.retain(|name| is_asked(*name));
     }
 
-    /// Whether nothing is open any more; then it was for this.
+    /// What the round was for, if nothing is open any more.
     pub(super) fn is_done(&self) -> Option<Finished> {
         self.open.is_empty().then(|| self.finished())
     }
@@ -168,7 +183,7 @@ impl Round {
         Finished { due: self.due, started_at: self.started_at }
     }
 
-    /// As it stands in the row of its host.
+    /// The text that stands in the row of the host.
     pub(super) fn to_text(&self) -> String {
         let stored = Stored {
             open: self.open.iter().map(Name::to_string).collect(),
@@ -183,7 +198,7 @@ impl Round {
         serde_json::to_string(&stored).unwrap_or_default()
     }
 
-    /// Reads what [`Round::to_text`] has written. What cannot be read is no round, and the host is asked anew.
+    /// Reads what [`Round::to_text`] has written. `None` for text that cannot be read; the host is asked anew then.
     pub(super) fn of_text(text: &str) -> Option<Self> {
         let stored: Stored = serde_json::from_str(text).ok()?;
         let names = |all: &[String]| all.iter().filter_map(|name| Name::parse(name)).collect();
@@ -229,7 +244,7 @@ mod tests {
         Round::new(labels.map(Name::Label).collect(), ALL.due, ALL.started_at, 3)
     }
 
-    /// Takes a step as another server would: with what stands in the database.
+    /// Takes a step as another node would: with what stands in the database.
     fn step(round: &mut Round, now: Moment) -> RoundStep {
         let read = Round::of_text(&round.to_text()).unwrap();
         assert_eq!(read, *round);
@@ -260,7 +275,7 @@ mod tests {
             parked.extend(step.parked.into_iter().map(|(name, _)| name));
             match step.step {
                 NextStep::Done(_) => break,
-                NextStep::Wait => panic!("the host has read again after the envelope"),
+                NextStep::Wait => panic!("the host has read again after the retry window"),
                 // Question 2 stops the worker: nothing of that read is ever answered.
                 NextStep::Send(names) if names.contains(&Name::Label(2)) => {}
                 NextStep::Send(names) => names.into_iter().for_each(|name| assert!(round.answered(name))),

@@ -4,8 +4,8 @@ use governor::{DefaultDirectRateLimiter, DefaultKeyedRateLimiter, Quota, RateLim
 
 use crate::config;
 
-/// How many enrollments get as far as the database: so many a second over all, and so many with any one secret. Never
-/// by address, since whole sites stand behind one.
+/// Limits the enrollments that reach the database: per second in total, and per second for each secret. Not by address,
+/// because whole sites share one. The limits hold per node: N nodes admit N times as many.
 #[derive(Debug)]
 pub struct Admission {
     all: DefaultDirectRateLimiter,

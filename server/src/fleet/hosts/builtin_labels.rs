@@ -65,7 +65,7 @@ impl Family {
 /// The label every host is in.
 pub const ALL_HOSTS: &str = "All Hosts";
 
-/// All of them, in the order they are made.
+/// All built-in labels, in the order in which they are created.
 pub const BUILTIN: [BuiltinLabel; 7] = [
     BuiltinLabel {
         name: ALL_HOSTS,
@@ -118,7 +118,7 @@ pub const BUILTIN: [BuiltinLabel; 7] = [
     },
 ];
 
-/// Makes the ones a database does not have yet.
+/// Creates the built-in labels a database does not have yet.
 ///
 /// # Errors
 /// When the database does not answer.
@@ -149,7 +149,7 @@ pub async fn ensure(store: &Store, now: Moment) -> Result<()> {
         })
         .await?;
     if made > 0 {
-        tracing::info!(labels = made, "built-in labels were made");
+        tracing::info!(labels = made, "built-in labels created");
     }
     Ok(())
 }

@@ -1,5 +1,7 @@
-//! Two machines with one identity, as cloned disks and badly imaged virtual machines are: the same identifier, but agent
-//! instances of their own. An agent that lost its database looks the same at first, but then its old key falls silent.
+//! Machines that share one identity, such as cloned disks and badly imaged virtual machines: one identifier, but two
+//! agent instances whose keys stay in use side by side. An agent that lost its database looks the same at first, but
+//! then its old key falls silent. The newcomer gets a row of its own, named after its instance, and both go on with
+//! their keys.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -7,22 +9,23 @@ use std::time::Duration;
 use sea_orm::{ActiveModelTrait as _, ActiveValue::NotSet, Set};
 
 use super::Hosts;
+use crate::bus::ChangeEvent;
 use crate::fleet::Result;
 use crate::store::entity::node_keys::Model as Key;
 use crate::store::{self, activities, feed};
 
-/// A key that is still in use so long after a key of another instance came into use belongs to another machine:
-/// requests under way, and their repeats, are over by then.
+/// A key that is still used this long after a key of another instance came into use belongs to another machine. Pending
+/// requests and their retries are over by then.
 const OVERLAP: Duration = Duration::from_secs(120);
 
 impl Hosts {
-    /// Finds hosts whose identity two machines share, and gives the newcomer a row of its own, named after its instance.
-    /// Both go on with the keys they have.
+    /// Finds hosts whose identity two machines share, and gives the newcomer a row of its own, named after its
+    /// instance. Both go on with the keys they have.
     ///
     /// # Errors
     /// When the database does not answer; the next call finds them again.
     pub async fn separate_clones(&self) -> Result<()> {
-        // From the database: each server sees only some of the uses of a key.
+        // From the database: each node sees only some of the uses of a key.
         for (host_id, keys) in store::node_keys::of_hosts_with_several(self.store.reader()).await? {
             let Some((first, newcomer)) = overlapping(&keys) else { continue };
             self.separate(host_id, &first.instance_id, &newcomer.instance_id).await?;
@@ -80,7 +83,7 @@ impl Hosts {
             })
             .await?;
         let Some((identifier, new_id)) = moved else { return Ok(()) };
-        self.signal.raise();
+        self.notifier.publish(ChangeEvent::Hosts);
         self.check_keys(&BTreeSet::from([host_id])).await?;
         self.metrics.clones.inc();
         tracing::warn!(

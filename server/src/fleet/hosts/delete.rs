@@ -1,20 +1,21 @@
-//! Deleting hosts. One that is still alive is told that its key is not good, and enrolls as a new host.
+//! Deletes hosts. One that is still alive is told that its key is invalid, and enrolls as a new host.
 
 use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
 use super::Hosts;
+use crate::bus::ChangeEvent;
 use crate::fleet::Result;
 use crate::fleet::access::{Permission, Principal};
 use crate::store::{self, activities, feed};
 
 impl Hosts {
-    /// Deletes those of these hosts that there are, with their keys and their label memberships, all or none, and tells
-    /// how many. `Fleet::delete_hosts` is for operators: it also lets live queries know.
+    /// Deletes hosts with their keys and label memberships in one transaction, and returns how many of them existed.
+    /// Operators use `Fleet::delete_hosts`, which also tells live queries.
     ///
     /// # Errors
-    /// [`Error::Forbidden`](crate::fleet::Error::Forbidden) to who may not change hosts.
+    /// [`Error::Forbidden`](crate::fleet::Error::Forbidden) without the permission to change hosts.
     pub(in crate::fleet) async fn delete_many(&self, principal: &Principal, ids: &[i64]) -> Result<u64> {
         principal.may(Permission::WriteHosts)?;
         let ids: BTreeSet<i64> = ids.iter().copied().collect();
@@ -35,7 +36,7 @@ impl Hosts {
                 Ok(deleted)
             })
             .await?;
-        self.signal.raise();
+        self.notifier.publish(ChangeEvent::Hosts);
         self.index.forget_hosts(deleted.keys().copied().collect(), now);
         Ok(deleted.len() as u64)
     }

@@ -1,11 +1,11 @@
-//! What a host says of itself when it enrolls.
+//! Details that a host reports when it enrolls.
 
 use muster_api::osquery::HostDetails;
 use sea_orm::Set;
 
 use crate::store::entity::hosts::ActiveModel;
 
-/// Longest text kept of anything a host says of itself, in characters, as the columns are.
+/// Longest text kept of a detail, in characters, like the columns.
 const MAX_TEXT: usize = 255;
 
 /// Fits text into a column.
@@ -13,7 +13,7 @@ pub(super) fn fit(text: &str) -> String {
     text.chars().take(MAX_TEXT).collect()
 }
 
-/// Sets what `details` has; what it does not have stays as it is.
+/// Sets the columns for which `details` has a value; the others stay.
 pub fn set(host: &mut ActiveModel, details: &HostDetails) {
     macro_rules! texts {
         ($($field:ident = $table:literal . $column:literal),* $(,)?) => {$(

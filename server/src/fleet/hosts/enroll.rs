@@ -1,5 +1,6 @@
-//! Enrollment. The same host gets the same row and a new key, and its older keys stay good: agents enroll several times
-//! at once, repeat lost requests, and go on with whichever key they stored last.
+//! Enrollment. The same host gets the same row and a new key, and its older keys stay valid: agents enroll several
+//! times at once, repeat lost requests, and go on with whichever key they stored last. A key is dropped when a newer
+//! one of its host has been used and it has been idle for `osquery.old_key_grace`; an agent instance has eight at most.
 
 use muster_api::osquery::Enroll;
 use sea_orm::{ActiveValue::NotSet, Set};
@@ -7,6 +8,7 @@ use sea_orm::{ActiveValue::NotSet, Set};
 use super::builtin_labels::Family;
 use super::identity::HostIdentity;
 use super::{Hosts, NodeKey, details};
+use crate::bus::ChangeEvent;
 use crate::clock::Moment;
 use crate::fleet::schedule::Plan;
 use crate::fleet::{Error, Result, within};
@@ -14,15 +16,16 @@ use crate::store::entity::hosts;
 use crate::store::node_keys::KeyHash;
 use crate::store::{self, entity, feed};
 
-/// Keys an agent instance may have at one time.
+/// Most keys of one agent instance.
 const MAX_KEYS: usize = 8;
 
 impl Hosts {
     /// Enrolls a host and gives it a key.
     ///
     /// # Errors
-    /// [`Error::Unauthenticated`] for a wrong secret, [`Error::Invalid`] for a host without identity or one that enrolls
-    /// too often, [`Error::TooMany`] beyond the limits, [`Error::Unavailable`] when the database does not answer.
+    /// [`Error::Unauthenticated`] for a wrong secret, [`Error::Invalid`] for a host without identity or one that
+    /// enrolls too often, [`Error::TooMany`] beyond the limits, [`Error::Unavailable`] when the database does not
+    /// answer.
     pub async fn enroll(&self, request: &Enroll) -> Result<NodeKey> {
         let plan = self.schedule.plan();
         let Some(secret_id) = plan.secret_id(request.enroll_secret.as_deref().unwrap_or_default()) else {
@@ -55,7 +58,7 @@ impl Hosts {
         })
         .await?;
         if let Some((known, dropped)) = enrolled {
-            self.signal.raise();
+            self.notifier.publish(ChangeEvent::Hosts);
             for hash in dropped {
                 self.index.forget_key(&hash);
             }

@@ -1,4 +1,11 @@
-//! Hosts in memory follow what other servers change.
+//! Hosts in memory follow what other nodes change.
+//!
+//! What happens to single hosts is a feed in the database, `host_changes` (position, host, kind), which the transaction
+//! of the change appends to last. Each node reads it every two seconds, or at once when it is notified. It reads its
+//! own entries as well; they only bring hosts up to date that are already.
+//!
+//! Entries about keys make a node forget the keys that the database does not confirm; the next request with one asks
+//! the database. So a key counts as unknown only when the database has just said so.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -10,48 +17,50 @@ use crate::fleet::Result;
 use crate::store::feed::{self, HostChange, HostChangeKind};
 use crate::store::{self, node_keys};
 
-/// A change gets its position in the feed before it is committed, and is seen after it: one with a higher position may be seen
-/// first. Positions are read again for this long. The position is taken by the last statement before the commit, which
-/// waits for a disk at worst.
+/// How long positions are read again. A change takes its position before its commit and is visible after it, so a
+/// change with a higher position may be visible first. Between the two lies only the commit, which waits for a disk at
+/// worst.
 const OVERLAP: Duration = Duration::from_secs(30);
 
-/// The feed is kept for so long.
+/// How long the feed is kept.
 const KEPT: Duration = Duration::from_secs(600);
 
-/// A server that has not read the feed for so long reads everything it holds anew: some of the feed may be gone.
+/// A node that has not read the feed for this long compares everything it holds with the database: entries it has not
+/// read may be pruned. Well below [`KEPT`], as the clocks of nodes differ.
 const AWAY: Duration = Duration::from_secs(300);
 
-/// A server not heard of for so long is gone; until then, keys it may know to be in use are kept.
+/// A node that has reported nothing for this long is gone. Until then, keys that it may know to be in use are kept.
 pub(super) const GONE_AFTER: Duration = Duration::from_secs(24 * 3600);
 
-/// Changes read at one time.
+/// Most feed entries in one read.
 const PAGE: u64 = 5_000;
 
-/// Hosts read at one time.
+/// Most hosts in one read.
 pub(super) const BATCH: usize = 500;
 
 /// How far the feed has been read.
 #[derive(Debug, Default)]
 pub(super) struct FeedReading {
-    /// Up to here nothing can appear any more.
+    /// No entry can appear any more up to this position.
     settled: i64,
-    /// Later positions that were read, and when.
+    /// Later positions that were read, and when they were first read.
     read: BTreeMap<i64, Moment>,
-    /// When it was last read to its end.
+    /// When the feed was last read to its end.
     at: Option<Moment>,
 }
 
 impl Hosts {
-    /// Takes over what has happened to the hosts in memory, whoever did it, and tells which of them are no more.
+    /// Reads the feed and applies it to the hosts in memory. Returns the hosts that were deleted.
     ///
     /// # Errors
-    /// When the database does not answer; the next call takes it over.
+    /// When the database does not answer; the next call starts again from the same position.
     pub async fn follow(&self) -> Result<BTreeSet<i64>> {
         let mut reading = self.reading.lock().await;
         let now = self.clock.now();
         let mut deleted = BTreeSet::new();
         if reading.at.is_none_or(|at| now.since(at) > AWAY) {
-            // The position is noted before anything is read, so that what changes meanwhile is read again.
+            // The position is noted before anything is read, so that changes in the meantime are read again. Twice the
+            // overlap back, because entries just before the position may not be visible yet.
             let settled = feed::position_before(self.store.reader(), now.minus(OVERLAP * 2)).await?;
             deleted = self.read_anew(now).await?;
             *reading = FeedReading { settled, ..FeedReading::default() };
@@ -61,14 +70,17 @@ impl Hosts {
             let page = feed::after(self.store.reader(), position, PAGE).await?;
             let is_last = (page.len() as u64) < PAGE;
             position = page.last().map_or(position, |change| change.id);
+            // Everything behind the settled position comes again with every read; most of it is known.
             let news: Vec<HostChange> =
                 page.into_iter().filter(|change| !reading.read.contains_key(&change.id)).collect();
+            // Noted as read only once it is applied: an error on the way has it read again.
             deleted.extend(self.take_over(&news, now).await?);
             reading.read.extend(news.iter().map(|change| (change.id, now)));
             if is_last {
                 break;
             }
         }
+        // In order: a position is settled when it and all before it were read longer ago than the overlap.
         while let Some(first) = reading.read.first_entry().filter(|first| now.since(*first.get()) > OVERLAP) {
             reading.settled = first.remove_entry().0;
         }
@@ -78,8 +90,10 @@ impl Hosts {
         Ok(deleted)
     }
 
+    /// Applies feed entries to the hosts in memory. Returns the deleted hosts.
     async fn take_over(&self, changes: &[HostChange], now: Moment) -> Result<BTreeSet<i64>> {
         let of = |kind: HostChangeKind| changes.iter().filter(move |change| change.kind == kind);
+        // Deletions first, so that other entries about these hosts find nothing to do.
         let deleted: BTreeSet<i64> = of(HostChangeKind::Deleted).map(|change| change.host_id).collect();
         self.index.forget_hosts(deleted.clone(), now);
         let keys = of(HostChangeKind::Keys).chain(of(HostChangeKind::Enrolled)).map(|change| change.host_id).collect();
@@ -98,7 +112,7 @@ impl Hosts {
         Ok(deleted)
     }
 
-    /// Compares everything in memory with the database. Tells which hosts are no more.
+    /// Compares everything in memory with the database. Returns the hosts that are gone.
     async fn read_anew(&self, now: Moment) -> Result<BTreeSet<i64>> {
         let hosts = self.index.all();
         let mut deleted = BTreeSet::new();
@@ -112,8 +126,7 @@ impl Hosts {
         Ok(deleted)
     }
 
-    /// Forgets keys in memory that are not those of their hosts any more. The next request that shows one asks the
-    /// database what it is.
+    /// Forgets keys in memory that do not belong to these hosts any more. The next request with one asks the database.
     pub(super) async fn check_keys(&self, host_ids: &BTreeSet<i64>) -> Result<()> {
         if host_ids.is_empty() {
             return Ok(());
@@ -132,7 +145,7 @@ impl Hosts {
         Ok(())
     }
 
-    /// Brings hosts in memory up to date with the database, and tells which of them it has.
+    /// Brings hosts in memory up to date with the database. Returns those that the database has.
     pub(super) async fn refresh_all(&self, ids: &[i64]) -> Result<BTreeSet<i64>> {
         let known = store::hosts::known_many(self.store.reader(), ids).await?;
         for host in &known {
@@ -143,7 +156,7 @@ impl Hosts {
         Ok(known.into_iter().map(|known| known.host.id).collect())
     }
 
-    /// Removes what everybody has read from the feed, and servers that are gone. For one server at a time.
+    /// Prunes the feed of what every node has read, and forgets nodes that are gone. For the leader.
     ///
     /// # Errors
     /// When the database does not answer.

@@ -38,13 +38,13 @@ pub struct Host {
     pub id: i64,
     pub assignment: ArcSwap<Assignment>,
     pub served: ArcSwapOption<Served>,
-    /// What its config reported it, or else it said itself, and what the database knows of that.
+    /// The intervals that its config names or that it reports itself, and those that the database has.
     pub intervals: ArcSwap<(AgentIntervals, AgentIntervals)>,
-    /// Live queries it has still to fetch or answer.
+    /// Live queries the host has still to fetch or answer.
     pub open_targets: OpenTargets,
     hostname: ArcSwap<String>,
     restarts: Restarts,
-    /// What it was asked about itself and will be.
+    /// When the host was asked about itself.
     pub refresh_state: RefreshState,
     seen: AtomicI64,
     written_seen: AtomicI64,
@@ -88,7 +88,7 @@ impl Host {
         Assignment { platform: known.host.platform.as_str().into(), label_ids: known.label_ids.clone().into() }
     }
 
-    /// Takes over what the database says now.
+    /// Takes over the row and the labels from the database.
     pub fn refresh(&self, known: &KnownHost) {
         if **self.hostname.load() != known.host.hostname {
             self.hostname.store(Arc::new(known.host.hostname.clone()));
@@ -102,7 +102,7 @@ impl Host {
         self.seen_was_written(known.host.seen_at);
     }
 
-    /// What the database says now of its intervals counts where its config has not said something since.
+    /// Takes over an interval from the row where no config has named another one since.
     fn take_over_intervals(&self, row: AgentIntervals) {
         let (reported, written) = **self.intervals.load();
         if row != written {
@@ -116,7 +116,8 @@ impl Host {
         }
     }
 
-    /// It is served a config that names these intervals; 0 is one that it does not name, which goes on as it is.
+    /// Notes the intervals of a config that is served. 0 stands for an interval that the config does not name; it
+    /// stays.
     pub fn told_intervals(&self, named: AgentIntervals) {
         let (reported, written) = **self.intervals.load();
         let or = |named: i64, reported: i64| if named > 0 { named } else { reported };
@@ -140,13 +141,13 @@ impl Host {
         self.hostname.load().to_string()
     }
 
-    /// It has fetched its config.
+    /// Notes a fetch of the config.
     pub fn config_fetched(&self, now: Moment) {
         let reported = self.intervals.load().0.config_refresh;
         self.restarts.config_fetched(now, reported);
     }
 
-    /// It has enrolled again, which agents do when they have lost their database or were started anew.
+    /// Notes an enrollment: agents enroll again when they have lost their database or were restarted.
     pub fn enrolled(&self, now: Moment) {
         self.restarts.seen(now);
     }

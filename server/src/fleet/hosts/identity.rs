@@ -9,16 +9,17 @@ const MAX_IDENTIFIER: usize = 180;
 /// Longest instance id kept.
 const MAX_INSTANCE: usize = 64;
 
-/// What a host says it is.
+/// The identity a host claims.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct HostIdentity {
     pub identifier: String,
-    /// Tells machines apart that share the identifier; empty if the agent did not say.
+    /// Distinguishes machines that share the identifier. Empty if the agent did not send it.
     pub instance_id: String,
 }
 
 impl HostIdentity {
-    /// Reads it out of an enrollment. Where the configured name is missing, the one the agent provides counts.
+    /// Reads the identity from an enrollment. Without the configured identifier, the agent's own `host_identifier`
+    /// counts.
     pub(super) fn of(enroll: &Enroll, by: HostIdentifier) -> Result<Self> {
         let details: &HostDetails = &enroll.host_details;
         let provided = enroll.host_identifier.as_deref().map(str::trim).filter(|text| !text.is_empty());
@@ -30,7 +31,7 @@ impl HostIdentity {
         };
         if wanted.is_none() && provided.is_some() {
             tracing::info!(
-                "an enrolling host lacks the name osquery.host_identifier asks for; its own host_identifier is used"
+                "enrolling host lacks the identifier chosen by osquery.host_identifier; using its own host_identifier"
             );
         }
         let Some(identifier) = wanted.or(provided) else {

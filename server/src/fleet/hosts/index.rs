@@ -1,3 +1,10 @@
+//! Node keys and hosts in memory. A check-in looks up the SHA-256 of its key here; only a key that was not shown since
+//! the start costs a read of the database, and one that the database does not know is remembered for ten seconds. Keys
+//! are random and never come back, so an unknown key remembered that long cannot become wrong.
+//!
+//! The host is marked as seen in memory. A task writes contacts in batches, sorted by host, when the stored value is
+//! older than 30 s. A check-in with nothing to do runs no SQL.
+
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -5,19 +12,20 @@ use std::time::Duration;
 
 use super::follow::BATCH;
 use super::{Assignment, Host, Hosts, NodeKey};
+use crate::bus::ChangeEvent;
 use crate::clock::Moment;
 use crate::fleet::{Result, within};
 use crate::lock::lock;
 use crate::store::node_keys::KeyHash;
 use crate::store::{self, entity};
 
-/// For so long a key the database did not know is not asked for again.
+/// How long a key that the database did not know is refused without asking again.
 const UNKNOWN_FOR: Duration = Duration::from_secs(10);
 
-/// Unknown keys remembered at most; a flood of made-up keys costs lookups, never memory.
+/// Most unknown keys remembered. A flood of made-up keys costs lookups, not memory.
 const MAX_UNKNOWN: usize = 100_000;
 
-/// For so long a deleted host is kept out of memory: longer than any look-up that has found it before can take.
+/// How long a deleted host is kept out of memory: longer than any lookup that began before can take.
 const GONE_FOR: Duration = Duration::from_secs(600);
 
 /// Node keys and hosts that have checked in since the start, by hash of the key.
@@ -26,13 +34,13 @@ pub struct HostIndex {
     keys: papaya::HashMap<KeyHash, Arc<KeyEntry>>,
     hosts: papaya::HashMap<i64, Arc<Host>>,
     unknown: papaya::HashMap<KeyHash, Moment>,
-    /// Deleted hosts, until when they are remembered. Their ids are not used again.
+    /// Deleted hosts, and until when they are remembered. Host ids are not used again.
     gone: papaya::HashMap<i64, Moment>,
-    /// How often keys of hosts were doubted.
+    /// Counts calls of `doubted_keys`, so that a lookup notices one in the meantime.
     key_changes: AtomicU64,
 }
 
-/// A node key that is good.
+/// A valid node key.
 #[derive(Debug)]
 pub(super) struct KeyEntry {
     pub hash: KeyHash,
@@ -77,7 +85,7 @@ impl KeyEntry {
     }
 }
 
-/// Who a node key belongs to.
+/// The owner of a node key.
 #[derive(Debug)]
 pub enum Authenticated {
     Host(Arc<Host>),
@@ -103,7 +111,7 @@ impl HostIndex {
         self.hosts.pin().get(&host_id).cloned()
     }
 
-    /// The shared host of this id, made or brought up to date.
+    /// The shared host with this id, created or brought up to date.
     pub(super) fn host(&self, known: &store::hosts::KnownHost) -> Arc<Host> {
         let hosts = self.hosts.pin();
         let host = hosts.get_or_insert_with(known.host.id, || Arc::new(Host::new(known)));
@@ -133,9 +141,10 @@ impl HostIndex {
         self.keys.pin().remove(hash);
     }
 
-    /// The keys of some hosts, which may be theirs no more.
+    /// The keys of hosts whose keys have changed in the database.
     pub(super) fn doubted_keys(&self, host_ids: &BTreeSet<i64>) -> Vec<Arc<KeyEntry>> {
-        // Before they are listed: a look-up that is under way adds its key first and looks here then.
+        // Counted before the keys are listed. A concurrent lookup adds its key first and reads the counter afterwards,
+        // so its key is either listed here or seen to be doubtful there.
         self.key_changes.fetch_add(1, Ordering::SeqCst);
         self.keys.pin().values().filter(|key| host_ids.contains(&key.host.id)).cloned().collect()
     }
@@ -145,7 +154,8 @@ impl HostIndex {
         if host_ids.is_empty() {
             return;
         }
-        // Before the keys go: a look-up that is under way adds its key first and looks here then.
+        // Noted before the keys are removed. A concurrent lookup adds its key first and looks into `gone` afterwards,
+        // so its key is removed either here or there.
         for host_id in &host_ids {
             self.gone.pin().insert(*host_id, now.plus(GONE_FOR));
         }
@@ -163,7 +173,7 @@ impl HostIndex {
         unknown.insert(hash, now.plus(UNKNOWN_FOR));
     }
 
-    /// Drops unknown keys that may be asked for again, and deleted hosts nobody can come with any more.
+    /// Forgets unknown keys and deleted hosts whose time is up.
     pub fn sweep(&self, now: Moment) {
         self.unknown.pin().retain(|_, until| *until > now);
         self.gone.pin().retain(|_, until| *until > now);
@@ -171,10 +181,11 @@ impl HostIndex {
 }
 
 impl Hosts {
-    /// Finds the host of a node key and marks it seen. In memory, but for the first time a key is shown.
+    /// Finds the host of a node key and marks it as seen. Reads the database only for a key that was not shown before.
     ///
     /// # Errors
-    /// When the database is needed and does not answer: that says nothing about the key.
+    /// When the database is needed and does not answer. That says nothing about the key, and must not make the agent
+    /// enroll again.
     pub async fn authenticate(&self, node_key: &str) -> Result<Authenticated> {
         if node_key.is_empty() {
             return Ok(Authenticated::Unknown);
@@ -193,7 +204,7 @@ impl Hosts {
         Box::pin(self.meet(hash, now)).await
     }
 
-    /// Finds the host of a key that has not been shown here before.
+    /// Finds the host of a key in the database and takes both into memory.
     async fn meet(&self, hash: KeyHash, now: Moment) -> Result<Authenticated> {
         self.metrics.key_lookups.inc();
         let key_changes = self.index.key_changes.load(Ordering::SeqCst);
@@ -202,16 +213,16 @@ impl Hosts {
             self.index.remember_unknown(hash, now);
             return Ok(Authenticated::Unknown);
         };
-        // Its host has been deleted meanwhile.
+        // The host has been deleted in the meantime.
         let Some(key) = self.index.add_key(&row, hash, self.index.host(&known)) else {
             self.index.remember_unknown(hash, now);
             return Ok(Authenticated::Unknown);
         };
         if self.index.key_changes.load(Ordering::SeqCst) != key_changes {
-            // It may be another host's by now: this request is answered as it was found, the next looks again.
+            // The key may have moved to another host: this request is answered as found, the next asks again.
             self.index.forget_key(&hash);
         }
-        // A change between the reading and now has found no host in memory to tell.
+        // A change since the read found no host in memory to apply to.
         self.mark_stale([key.host.id]);
         key.mark_used(now);
         key.host.mark_seen(now);
@@ -235,13 +246,13 @@ impl Hosts {
             if let Some(known) = store::hosts::known(db, row.host_id).await? {
                 return Ok(Some((row, known)));
             }
-            // Its host went between the two readings: deleted with the key, or the key was given to another host first.
+            // The host went between the two reads: deleted with the key, or after the key was moved to another host.
             found = store::node_keys::by_hash(db, hash).await?.filter(|now| now.host_id != row.host_id);
         }
         Ok(None)
     }
 
-    /// Takes labels that are no more off the hosts in memory.
+    /// Removes deleted labels from the hosts in memory.
     pub fn drop_labels(&self, label_ids: &BTreeSet<i64>) {
         if label_ids.is_empty() {
             return;
@@ -258,13 +269,13 @@ impl Hosts {
         }
     }
 
-    /// Notes hosts whose row or labels were changed here, and tells other servers.
+    /// Notes hosts whose row or labels were changed here, and tells other nodes.
     pub fn have_changed(&self, host_ids: impl IntoIterator<Item = i64>) {
         self.mark_stale(host_ids);
-        self.signal.raise();
+        self.notifier.publish(ChangeEvent::Hosts);
     }
 
-    /// Notes hosts whose labels or platform in the database may be others than in memory.
+    /// Notes hosts in memory that may differ from the database.
     pub fn mark_stale(&self, host_ids: impl IntoIterator<Item = i64>) {
         lock(&self.stale).extend(host_ids);
     }
@@ -273,11 +284,11 @@ impl Hosts {
     /// never lands on top of a newer one.
     ///
     /// # Errors
-    /// When the database does not answer; what is left is done by the next call.
+    /// When the database does not answer; the next call continues.
     pub async fn refresh_stale(&self) -> Result<()> {
         let _guard = self.refreshing.lock().await;
         loop {
-            // Taken off before they are read: whoever notes one meanwhile has it read once more.
+            // Removed from the list before they are read: a host that is noted in the meantime is read once more.
             let batch: Vec<i64> = {
                 let mut stale = lock(&self.stale);
                 let rest = stale.iter().nth(BATCH).copied();

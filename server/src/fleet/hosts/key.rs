@@ -10,8 +10,8 @@ use crate::store::node_keys::KeyHash;
 /// Random bits of a key.
 const KEY_BYTES: usize = 32;
 
-/// What an agent authenticates with: 256 random bits in letters that are legal in a header. Never printed, stored only
-/// as a hash.
+/// The secret with which an agent authenticates: 256 random bits in characters that are legal in a header. Never
+/// printed, stored only as a hash.
 #[derive(Clone, PartialEq, Eq)]
 pub struct NodeKey(String);
 
@@ -27,7 +27,7 @@ impl NodeKey {
         &self.0
     }
 
-    /// What is stored and looked up for a key an agent shows.
+    /// The hash under which a key is stored and looked up.
     pub fn hash(key: &str) -> KeyHash {
         Sha256::digest(key.as_bytes()).into()
     }

@@ -32,10 +32,10 @@ use std::collections::BTreeSet;
 use std::sync::atomic::AtomicI64;
 use std::sync::{Arc, Mutex};
 
+use crate::bus::Notifier;
 use crate::clock::Clock;
 use crate::config;
 use crate::fleet::Node;
-use crate::fleet::changes::ChangeSignal;
 use crate::fleet::schedule::Schedule;
 use crate::store::Store;
 use crate::telemetry::Metrics;
@@ -50,7 +50,7 @@ pub struct Hosts {
     config: config::Osquery,
     schedule: Arc<Schedule>,
     metrics: Arc<Metrics>,
-    signal: ChangeSignal,
+    notifier: Arc<dyn Notifier>,
     node: Arc<Node>,
     reading: tokio::sync::Mutex<follow::FeedReading>,
     /// When uses of keys were last written.
@@ -67,7 +67,7 @@ impl Hosts {
         schedule: Arc<Schedule>,
         metrics: Arc<Metrics>,
         node: Arc<Node>,
-        signal: ChangeSignal,
+        notifier: Arc<dyn Notifier>,
     ) -> Self {
         Self {
             index: HostIndex::default(),
@@ -77,7 +77,7 @@ impl Hosts {
             config,
             schedule,
             metrics,
-            signal,
+            notifier,
             node,
             reading: tokio::sync::Mutex::default(),
             written_at: AtomicI64::new(0),

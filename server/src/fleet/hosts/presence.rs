@@ -1,4 +1,4 @@
-//! How many of some hosts are there, counted again and again without asking the database each time.
+//! Counts which of some hosts are online, again and again, without asking the database each time.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -10,13 +10,13 @@ use crate::fleet::Result;
 use crate::store;
 use crate::store::hosts::Contact;
 
-/// A host counts as missing when it has not called for so long, as Fleet's users know it.
+/// A host that has not called for this long counts as missing, as in Fleet.
 const MISSING_AFTER: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// Hosts that have called within this time may be online.
 const RECENT: Duration = Duration::from_secs(24 * 3600);
 
-/// When some hosts were last heard of, as the database knew it at one moment. Memory adds what came since.
+/// When some hosts last called, as the database knew it at one moment. Memory adds later calls to this node.
 #[derive(Debug)]
 pub struct Presence(Vec<Contact>);
 
@@ -37,7 +37,7 @@ impl Hosts {
         Ok(Presence(store::hosts::contacts(self.store.reader(), ids).await?))
     }
 
-    /// Of all hosts that called any server lately: no agent that is online calls less often.
+    /// All hosts that called any node lately. No agent that is online calls less often.
     ///
     /// # Errors
     /// When the database does not answer.

@@ -1,15 +1,16 @@
-//! Asking a host about itself before its time.
+//! Refetch: asks a host about itself at once instead of in its slot.
 
 use sea_orm::{Set, Unchanged};
 use serde_json::json;
 
 use super::Hosts;
+use crate::bus::ChangeEvent;
 use crate::fleet::access::{Permission, Principal};
 use crate::fleet::{Error, Result};
 use crate::store::{self, activities, entity::hosts, feed};
 
 impl Hosts {
-    /// Has a host asked everything at its next check-in, what it was not asked any more included.
+    /// Makes the next check-in of a host ask everything, parked questions included.
     ///
     /// # Errors
     /// [`Error::NotFound`] when there is no such host.
@@ -22,7 +23,7 @@ impl Hosts {
                 if store::hosts::by_id(tx, id).await?.is_none() {
                     return Ok(false);
                 }
-                // Answers still owed were asked for before: they are not what is wanted now.
+                // Pending answers are to questions from before the refetch; the operator wants newer ones.
                 let host = hosts::ActiveModel {
                     id: Unchanged(id),
                     refetch_requested: Set(true),
@@ -39,7 +40,7 @@ impl Hosts {
         if !found {
             return Err(Error::no_such("Host", id));
         }
-        self.signal.raise();
+        self.notifier.publish(ChangeEvent::Hosts);
         if let Some(host) = self.index.get(id) {
             host.refresh_state.ask_again();
         }

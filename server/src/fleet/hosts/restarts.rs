@@ -2,9 +2,9 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use crate::clock::Moment;
 
-/// Signs that an agent has restarted: nothing says so, but a new worker fetches its config at once, out of the cadence
-/// of the one before. Each server may see only some of the fetches, so what it sees are multiples of the cadence, and
-/// only a gap shorter than the cadence is a sign.
+/// Signs that an agent has restarted. Agents do not say so, but a new worker fetches its config at once, out of the
+/// cadence of the one before. Each node may see only some of the fetches: the gaps it sees are multiples of the
+/// cadence, and only a gap shorter than the cadence is a sign.
 #[derive(Debug, Default)]
 pub struct Restarts {
     fetched: AtomicI64,
@@ -90,7 +90,7 @@ mod tests {
         assert!(!restarts.since(at(0)));
     }
 
-    /// As one of several servers sees it, whichever fetches it is that come to this one.
+    /// Every pattern of fetches that one of several nodes may see.
     #[test]
     fn fetches_that_went_elsewhere_are_no_sign() {
         for told_secs in [0, 60] {

@@ -1,4 +1,9 @@
-//! Contacts are noted in memory and written down in batches.
+//! Contacts and uses of keys are noted in memory and written in batches.
+//!
+//! Keys and clones are judged by what is written, because each node sees only some of the requests. Every node writes
+//! the uses it saw (first and last, never backwards) and up to when it has. A key is idle only as of the moment up to
+//! which all nodes have reported; a node that fell silent without leaving holds retirement up for a day. So neither an
+//! outage of the database nor a node that is cut off from it costs a working key.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
@@ -6,26 +11,27 @@ use std::time::Duration;
 
 use super::Hosts;
 use super::follow::GONE_AFTER;
+use crate::bus::ChangeEvent;
 use crate::clock::Moment;
 use crate::fleet::Result;
 use crate::store::hosts::{AgentIntervals, LastSeen};
 use crate::store::{self, entity, feed, node_keys, nodes};
 
-/// A contact is written when the database's own is older than this. A crash may lose as much.
+/// A contact is written when the stored one is older than this. A crash loses at most as much.
 const SEEN_STALENESS: Duration = Duration::from_secs(30);
 
-/// Uses of keys are said to be written at least this often, even when there were none.
+/// A node reports that it has written all uses of keys at least this often, even without any.
 const SAID_EVERY: Duration = Duration::from_secs(30);
 
-/// A key's last use is written when the database's own is older than this.
+/// A key's last use is written when the stored one is older than this.
 const KEY_STALENESS: Duration = Duration::from_secs(120);
 
 impl Hosts {
-    /// Writes down contacts, uses of keys and intervals the database does not know of yet. `everything`: however young,
-    /// as on shutdown.
+    /// Writes contacts, uses of keys and intervals that the database does not have yet. With `everything`, as on
+    /// shutdown, also the youngest.
     ///
     /// # Errors
-    /// When the database does not answer; then the next call writes them.
+    /// When the database does not answer; the next call writes them then.
     pub async fn write_seen(&self, everything: bool) -> Result<()> {
         let now = self.clock.now();
         let staleness = |limit: Duration| if everything { Duration::ZERO } else { limit };
@@ -87,14 +93,13 @@ impl Hosts {
         Ok(())
     }
 
-    /// Forgets what is kept for a while only: unknown keys that may be asked for again, and deleted hosts.
+    /// Forgets unknown keys and deleted hosts whose time is up.
     pub fn sweep_index(&self) {
         self.index.sweep(self.clock.now());
     }
 
-    /// Drops keys that a newer one has replaced: those idle for `osquery.old_key_grace` while a newer one of their host
-    /// has been used. For one server at a time. What counts is what all servers have written: one that cannot write
-    /// may know of uses, so as long as it may be there, nothing it has not reported on is taken for idle.
+    /// Deletes keys that a newer one has replaced: those idle for `osquery.old_key_grace` while a newer key of the host
+    /// has been used. For the leader. A key is idle only up to the moment up to which all nodes have reported.
     ///
     /// # Errors
     /// When the database does not answer.
@@ -124,7 +129,7 @@ impl Hosts {
                 feed::append(tx, feed::HostChangeKind::Keys, host_ids.iter().copied(), now).await
             })
             .await?;
-        self.signal.raise();
+        self.notifier.publish(ChangeEvent::Hosts);
         self.check_keys(&host_ids).await
     }
 }

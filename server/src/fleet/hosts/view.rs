@@ -22,10 +22,10 @@ pub struct HostQuery {
     pub only_new: bool,
 }
 
-/// How long after it should have called a host counts as online, as Fleet's users know it.
+/// How long after its interval a host still counts as online, as in Fleet.
 const ONLINE_BUFFER: Duration = Duration::from_secs(60);
 
-/// A host is new for so long.
+/// How long a host counts as new.
 pub(super) const NEW_FOR: Duration = Duration::from_secs(24 * 3600);
 
 /// Whether a host is online: it has called within its own interval and a minute.
@@ -47,7 +47,8 @@ pub(super) fn is_online(distributed_interval: i64, config_refresh: i64, seen: Mo
 }
 
 impl Hosts {
-    /// How many of these hosts are online, as far as memory knows: who has not called since the start is not.
+    /// How many of these hosts are online as far as this node knows: a host that has not called it since the start is
+    /// not.
     pub fn online(&self, host_ids: impl IntoIterator<Item = i64>) -> u64 {
         let now = self.clock.now();
         let online = host_ids.into_iter().filter_map(|id| self.index.get(id)).filter(|host| {
@@ -60,7 +61,7 @@ impl Hosts {
     /// Lists hosts.
     ///
     /// # Errors
-    /// [`Error::Forbidden`] to who may not read hosts.
+    /// [`Error::Forbidden`] without the permission to read hosts.
     pub async fn list(&self, principal: &Principal, query: &HostQuery) -> Result<Vec<HostView>> {
         principal.may(Permission::ReadHosts)?;
         if query.status.is_none() && !query.only_new {

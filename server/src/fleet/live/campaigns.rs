@@ -111,14 +111,14 @@ impl Live {
     /// say so.
     pub(super) async fn give_back_leases(&self, now: Moment) -> Result<()> {
         for id in self.campaigns.left_alone() {
-            match &self.notifier {
-                Some(notifier) => {
+            match self.node.is_clustered() {
+                true => {
                     let until = now.plus(OTHERS_WITHIN);
                     self.store.write(async |tx| store::live_queries::watch_until(tx, id, until).await).await?;
                     self.campaigns.prolonged(id, until);
-                    notifier.publish(ChangeEvent::Jobs);
+                    self.notifier.publish(ChangeEvent::Jobs);
                 }
-                None => self.end_campaign(id, GONE.to_owned()).await?,
+                false => self.end_campaign(id, GONE.to_owned()).await?,
             }
             self.campaigns.gave_back(id);
         }

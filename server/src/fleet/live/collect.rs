@@ -111,7 +111,7 @@ impl Live {
                     is_done = !self.hosts.is_any_online(&presence, |id| waiting.contains(id.cast_unsigned()));
                 }
                 // What hosts have said to other servers is in the database.
-                _ = look.tick(), if self.notifier.is_some() => {
+                _ = look.tick(), if self.node.is_clustered() => {
                     let waiting: Vec<i64> = follower.job().waiting().iter().map(u64::cast_signed).collect();
                     presence = self.hosts.presence(&waiting).await?;
                 }

@@ -53,8 +53,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(200);
 pub struct Live {
     store: Store,
     bus: Arc<dyn LiveBus>,
-    /// To the other servers, if there can be any.
-    notifier: Option<Arc<dyn Notifier>>,
+    notifier: Arc<dyn Notifier>,
     node: Arc<Node>,
     clock: Clock,
     config: config::Live,
@@ -85,7 +84,7 @@ pub struct Live {
 pub struct Parts {
     pub store: Store,
     pub bus: Arc<dyn LiveBus>,
-    pub notifier: Option<Arc<dyn Notifier>>,
+    pub notifier: Arc<dyn Notifier>,
     pub node: Arc<Node>,
     pub clock: Clock,
     pub config: config::Live,
@@ -127,14 +126,14 @@ impl Live {
             match live.fold(&job).await {
                 Ok(()) => tracing::info!(live_query = job.id, "a live query goes on"),
                 // The bus may be away at the start; everything else must not wait for it.
-                Err(error @ Error::Unavailable(_)) if live.notifier.is_some() => {
+                Err(error @ Error::Unavailable(_)) if live.node.is_clustered() => {
                     tracing::warn!(%error, live_query = job.id, "a live query cannot be taken up now");
                 }
                 Err(error) => return Err(error),
             }
         }
         match live.end_unwatched(live.clock.now()).await {
-            Err(Error::Unavailable(_)) if live.notifier.is_some() => {}
+            Err(Error::Unavailable(_)) if live.node.is_clustered() => {}
             outcome => outcome?,
         }
         Ok(live)
@@ -157,7 +156,7 @@ impl Live {
         if let Some(job) = self.jobs.pin().get(&id).cloned() {
             return Ok(Some(job));
         }
-        if self.notifier.is_none() || id <= self.newest.load(Ordering::Relaxed) {
+        if !self.node.is_clustered() || id <= self.newest.load(Ordering::Relaxed) {
             return Ok(None);
         }
         let asked_at = Instant::now();

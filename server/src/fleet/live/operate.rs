@@ -156,9 +156,7 @@ impl Live {
             self.campaigns.took_up(id, until);
         }
         self.tell_hosts(&job);
-        if let Some(notifier) = &self.notifier {
-            notifier.publish(ChangeEvent::Jobs);
-        }
+        self.notifier.publish(ChangeEvent::Jobs);
         Ok(job)
     }
 
@@ -252,7 +250,7 @@ impl Live {
     /// several servers the database knows, half a minute later.
     async fn online(&self, job: &Job) -> Result<(u64, u64)> {
         let waiting = job.waiting();
-        if self.notifier.is_none() {
+        if !self.node.is_clustered() {
             let of_waiting = self.hosts.online(waiting.iter().map(u64::cast_signed));
             return Ok((self.hosts.online(job.targets()), of_waiting));
         }

@@ -21,7 +21,7 @@ impl Live {
     /// # Errors
     /// When the database or the bus does not answer; the next call does it.
     pub async fn look(&self) -> Result<()> {
-        if self.notifier.is_some() {
+        if self.node.is_clustered() {
             self.look_for_jobs().await?;
         }
         let mut outcome = Ok(());
@@ -142,7 +142,7 @@ impl Live {
 
     /// Whether this server does for all what only one has to do.
     fn does_all(&self) -> bool {
-        self.notifier.is_none() || self.node.is_leader()
+        !self.node.is_clustered() || self.node.is_leader()
     }
 
     /// The answers of a job that is over are gone, and that is said from now on.

@@ -1,4 +1,5 @@
-//! Puts a config together. The same plan always gives the same bytes: agents reload everything when a single byte moves.
+//! Puts a config together. The same plan always gives the same bytes: agents reload everything when a single byte
+//! moves.
 
 use bytes::Bytes;
 use serde_json::{Map, Value};

@@ -1,4 +1,16 @@
 //! What hosts run: the plan of packs, labels and options held in memory, and the configs assembled from it.
+//!
+//! The plan ([`Plan`]) is everything that decides what hosts run, as of one generation: a counter in the database that
+//! every change moves on inside its transaction. A reader notes the generation before it reads the data, so a change in
+//! the meantime makes the plan look old, never new; it is loaded again when the generation has moved.
+//!
+//! A config depends on the option variant (platform override or not) and on the set of packs whose labels the host is
+//! in. It is assembled once per distinct set, in sorted order, and served as the same bytes to every host with that
+//! set. Agents keep options that were removed until they restart, so `retired` serves the defaults of those for 30
+//! days; the day is UTC's, so that all nodes change over together.
+//!
+//! A config that agents could not load is refused when it is applied. If label membership later makes a host's config
+//! too large, the host keeps the last good one.
 
 mod assemble;
 mod options;
@@ -52,8 +64,8 @@ impl Schedule {
         self.plan.load_full()
     }
 
-    /// Takes over what has changed in the database or by the passing of time, if anything has. Tells which labels are no
-    /// more.
+    /// Loads the plan again if the database has a later generation, or if time has made the plan outdated. Returns the
+    /// labels that are gone.
     ///
     /// # Errors
     /// When the database does not answer; the plan stays as it was.
@@ -62,17 +74,28 @@ impl Schedule {
         let now = self.clock.now();
         let plan = self.plan.load();
         if generation != plan.generation || plan.edition().outdated_at <= now {
-            let fresh = Arc::new(Plan::load(&self.store.snapshot().await?, now).await?);
-            // A slower reader must not put an older plan back.
-            self.plan.rcu(
-                |current| if current.edition() < fresh.edition() { Arc::clone(&fresh) } else { Arc::clone(current) },
-            );
-            return Ok(plan.labels_gone_in(&fresh));
+            return Ok(self.publish(Plan::load(&self.store.snapshot().await?, now).await?));
         }
         Ok(BTreeSet::new())
     }
 
-    /// The config of a host. From memory; assembled when nobody with the same platform and packs has asked before.
+    /// Makes a plan that was read from committed data the current one, unless the current one is as new. Returns the
+    /// labels that are gone with the plan it replaces.
+    pub(super) fn publish(&self, plan: Plan) -> BTreeSet<i64> {
+        let fresh = Arc::new(plan);
+        let is_newer = |current: &Plan| current.edition() < fresh.edition();
+        // A slower reader must not put an older plan back.
+        let before = self.plan.rcu(|current| Arc::clone(if is_newer(current) { &fresh } else { current }));
+        if is_newer(&before) { before.labels_gone_in(&fresh) } else { BTreeSet::new() }
+    }
+
+    /// Bytes of the largest config that hosts with these assignments would get from a plan. The plan keeps the configs
+    /// it assembles for that, as it would when the hosts fetch them.
+    pub(super) fn largest_config<'a>(&self, plan: &Plan, assignments: impl Iterator<Item = &'a Assignment>) -> usize {
+        plan.largest_config(assignments, self.max_cache_bytes)
+    }
+
+    /// The config of a host, from memory. Assembled if no host with the same options and packs has asked before.
     ///
     /// # Errors
     /// [`Error::Unavailable`] for a config no agent could load, when the host has no earlier one to go on with.

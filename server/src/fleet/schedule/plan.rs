@@ -1,4 +1,4 @@
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Mutex;
 
 use sea_orm::ConnectionTrait;
@@ -14,11 +14,11 @@ use crate::fleet::hosts::{Assignment, BUILTIN, BuiltinLabel, Family};
 use crate::lock::lock;
 use crate::store::{self, Error, generations, settings};
 
-/// Tells a newer plan from an older one.
+/// Orders plans by age.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct Edition {
     pub generation: i64,
-    /// From then on, less of what was removed is served: that changes without a change of anything else.
+    /// When the first retired option expires, which changes configs without a change by anybody.
     pub outdated_at: Moment,
 }
 
@@ -71,7 +71,7 @@ struct Assembly {
     bytes: usize,
 }
 
-/// All that a config depends on within one plan.
+/// Everything a config depends on within one plan.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct AssemblyKey {
     /// The platform, if its hosts do not get the same options as all others.
@@ -84,9 +84,11 @@ impl Plan {
     /// Reads the plan. The generation is read first, so that a change meanwhile makes it look old, never new.
     pub async fn load(db: &impl ConnectionTrait, now: Moment) -> Result<Self> {
         let generation = generations::current(db, generations::SCHEDULE).await?;
-        let app_config = settings::get(db, settings::APP_CONFIG).await?.unwrap_or_default();
+        let [app_config, retired] =
+            settings::get_several(db, [settings::APP_CONFIG, settings::RETIRED_OPTIONS]).await?;
+        let app_config = app_config.unwrap_or_default();
         let agent_options = app_config.get("agent_options").cloned().unwrap_or_else(default_agent_options);
-        let (retired, outdated_at) = load_retired(db).await?.at(now);
+        let (retired, outdated_at) = read_retired(retired)?.at(now);
         let labels = store::labels::all(db).await?;
         let builtin = BUILTIN
             .iter()
@@ -131,6 +133,13 @@ impl Plan {
         Self { generation, outdated_at, agent_options, retired, packs, ..Self::default() }
     }
 
+    /// The same with these labels.
+    #[cfg(test)]
+    pub(super) fn with_labels(mut self, ids: impl IntoIterator<Item = i64>) -> Self {
+        self.labels = ids.into_iter().map(|id| (id, id.to_string())).collect();
+        self
+    }
+
     pub fn edition(&self) -> Edition {
         Edition { generation: self.generation, outdated_at: self.outdated_at }
     }
@@ -157,7 +166,7 @@ impl Plan {
         self.dynamic.binary_search_by_key(&id, |label| label.id).ok().map(|position| &self.dynamic[position])
     }
 
-    /// When the youngest of them was made or changed.
+    /// When a dynamic label was last created or changed.
     pub fn newest_label(&self) -> Moment {
         self.dynamic.iter().map(|label| label.changed_at).max().unwrap_or(Moment::NEVER)
     }
@@ -166,7 +175,7 @@ impl Plan {
         &self.builtin
     }
 
-    /// The id of an enroll secret. Takes as long whichever it is.
+    /// The id of an enroll secret. Takes the same time whichever matches.
     pub fn secret_id(&self, given: &str) -> Option<i64> {
         if given.is_empty() {
             return None;
@@ -201,12 +210,31 @@ impl Plan {
         document
     }
 
-    /// The config for an assignment, remembered while the cache has room.
-    pub fn config(&self, assignment: &Assignment, max_cache_bytes: usize) -> Assembled {
-        let key = AssemblyKey {
+    fn key(&self, assignment: &Assignment) -> AssemblyKey {
+        AssemblyKey {
             variant: self.has_own_options(&assignment.platform).then(|| assignment.platform.clone()),
             packs: (0..self.packs.len()).filter(|i| self.packs[*i].targets(&assignment.label_ids)).collect(),
-        };
+        }
+    }
+
+    /// Bytes of the largest of the configs for these assignments; each distinct config is assembled once at most, and
+    /// remembered while the cache has room.
+    pub fn largest_config<'a>(
+        &self,
+        assignments: impl Iterator<Item = &'a Assignment>,
+        max_cache_bytes: usize,
+    ) -> usize {
+        let mut distinct = HashSet::new();
+        assignments
+            .filter(|assignment| distinct.insert(self.key(assignment)))
+            .map(|assignment| self.config(assignment, max_cache_bytes).bytes.len())
+            .max()
+            .unwrap_or(0)
+    }
+
+    /// The config for an assignment, remembered while the cache has room.
+    pub fn config(&self, assignment: &Assignment, max_cache_bytes: usize) -> Assembled {
+        let key = self.key(assignment);
         if let Some(found) = lock(&self.assembled).configs.get(&key) {
             return found.clone();
         }
@@ -219,7 +247,7 @@ impl Plan {
         config
     }
 
-    /// The config for an assignment, made anew.
+    /// Assembles the config for an assignment, without the cache.
     pub fn assemble(&self, assignment: &Assignment) -> Assembled {
         assemble::assemble(self.options_for(&assignment.platform), self.packs_for(&assignment.label_ids))
     }
@@ -227,7 +255,11 @@ impl Plan {
 
 /// Agent options that were removed and that hosts may still have, the oldest ones included.
 pub async fn load_retired(db: &impl ConnectionTrait) -> Result<Retired> {
-    let Some(stored) = settings::get(db, settings::RETIRED_OPTIONS).await? else { return Ok(Retired::default()) };
+    read_retired(settings::get(db, settings::RETIRED_OPTIONS).await?)
+}
+
+fn read_retired(stored: Option<Value>) -> Result<Retired> {
+    let Some(stored) = stored else { return Ok(Retired::default()) };
     let retired = serde_json::from_value(stored).map_err(|error| Error::Corrupt {
         table: "settings",
         key: settings::RETIRED_OPTIONS.to_owned(),
@@ -237,21 +269,19 @@ pub async fn load_retired(db: &impl ConnectionTrait) -> Result<Retired> {
 }
 
 async fn load_packs(db: &impl ConnectionTrait) -> Result<Vec<PlannedPack>> {
-    let sql: HashMap<i64, String> =
-        store::queries::all(db).await?.into_iter().map(|query| (query.id, query.query)).collect();
     let mut targets: HashMap<i64, Vec<i64>> = HashMap::new();
     for target in store::packs::all_targets(db).await? {
         targets.entry(target.pack_id).or_default().push(target.label_id);
     }
     let mut scheduled: HashMap<i64, Vec<ScheduledQuery>> = HashMap::new();
-    for row in store::packs::all_scheduled(db).await? {
-        let Some(sql) = sql.get(&row.query_id) else {
+    for store::packs::ScheduledSql { scheduled: row, sql } in store::packs::all_scheduled_sql(db).await? {
+        let Some(sql) = sql else {
             let reason = format!("names query {}, which is not there", row.query_id);
             return Err(Error::Corrupt { table: "scheduled_queries", key: row.id.to_string(), reason }.into());
         };
         scheduled.entry(row.pack_id).or_default().push(ScheduledQuery {
             name: row.name,
-            sql: sql.clone(),
+            sql,
             interval_secs: row.interval_secs,
             snapshot: row.snapshot,
             removed: row.removed,

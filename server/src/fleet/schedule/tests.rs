@@ -181,7 +181,13 @@ impl World {
     fn load(&self) {
         let (retired, outdated_at) = self.retired.clone().at(self.now);
         let edition = Edition { generation: self.generation, outdated_at };
-        self.schedule.plan.store(Arc::new(Plan::of(edition, self.agent_options.clone(), retired, self.packs.clone())));
+        let plan = Plan::of(edition, self.agent_options.clone(), retired, self.packs.clone());
+        // As the check of a change does, which leaves configs behind in the plan.
+        let assignments: Vec<_> = self.hosts.iter().map(|host| host.assignment.load_full()).collect();
+        let largest = self.schedule.largest_config(&plan, assignments.iter().map(|assignment| &**assignment));
+        let anew = assignments.iter().map(|assignment| plan.assemble(assignment).bytes.len()).max();
+        assert_eq!(Some(largest), anew);
+        self.schedule.publish(plan);
     }
 
     fn assign(&self, host: usize, change: impl FnOnce(&mut Assignment)) {
@@ -206,6 +212,24 @@ impl World {
         }
         Ok(())
     }
+}
+
+#[tokio::test]
+async fn a_plan_never_replaces_a_newer_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let sqlite = config::Sqlite { path: folder.path().join("muster.db"), ..config::Sqlite::default() };
+    let store = Store::open_sqlite(&sqlite, StoreCounters::default()).await.unwrap();
+    let schedule = World::new(store.clone()).schedule;
+    let plan = |generation, label: Option<i64>| {
+        let edition = Edition { generation, outdated_at: Moment(i64::MAX) };
+        Plan::of(edition, json!({}), Retired::default(), Vec::new()).with_labels(label)
+    };
+    assert_eq!(schedule.publish(plan(2, Some(7))), BTreeSet::new());
+    assert_eq!(schedule.publish(plan(1, None)), BTreeSet::new(), "label 7 was created after this plan");
+    assert_eq!(schedule.plan().generation, 2);
+    assert_eq!(schedule.publish(plan(3, None)), BTreeSet::from([7]));
+    assert_eq!(schedule.plan().generation, 3);
+    store.close().await;
 }
 
 #[test]

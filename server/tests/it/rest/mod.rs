@@ -10,6 +10,7 @@ mod roles;
 mod sessions;
 mod setup;
 mod specs;
+mod statements;
 
 /// One of everything, as it would stand in a file.
 const DOCUMENTS: &str = r#"

@@ -1,4 +1,4 @@
-//! What a host is asked about itself, and how its answers fill its row.
+//! The questions about a host itself, and how the answers fill its row.
 
 mod disk;
 mod network;
@@ -14,7 +14,7 @@ pub(super) struct DetailQuery {
     pub name: &'static str,
     pub sql: &'static str,
     platforms: Platforms,
-    /// Writes what the rows say into the columns of the host.
+    /// Fills columns of the host from the rows.
     pub fill: fn(&mut ActiveModel, Rows<'_>),
 }
 
@@ -25,7 +25,7 @@ enum Platforms {
     NotWindows,
 }
 
-/// All of them.
+/// All questions about a host itself.
 pub(super) const ALL: [DetailQuery; 9] = [
     tables::OSQUERY_INFO,
     tables::SYSTEM_INFO,
@@ -38,7 +38,7 @@ pub(super) const ALL: [DetailQuery; 9] = [
     disk::DISK_SPACE_WINDOWS,
 ];
 
-/// Those for a host of this platform. A query on a table the platform lacks would only fill the agent's log.
+/// The questions for hosts of a platform. A query on a table that the platform lacks would only fill the agent's log.
 pub(super) fn for_platform(platform: &str) -> impl Iterator<Item = &'static DetailQuery> {
     let is_windows = platform == "windows";
     ALL.iter().filter(move |query| match query.platforms {

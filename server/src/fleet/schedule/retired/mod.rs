@@ -1,7 +1,7 @@
-//! What was served once and is not any more.
+//! Options that were served once and were removed.
 //!
-//! Agents keep a flag, and the views or constructed tables of a config, when they are gone from it: until they restart,
-//! only another value undoes them. So the server goes on serving what they are without a config.
+//! Agents keep a flag, and the views or constructed tables of a config, after it is gone from the config: until they
+//! restart, only another value undoes it. So the server serves the defaults of removed options for a while.
 
 #[cfg(test)]
 mod tests;
@@ -15,8 +15,8 @@ use serde_json::{Map, Value};
 use super::options::{default_of, document_for, general_document, is_cli_only, overridden_platforms, override_for};
 use crate::clock::Moment;
 
-/// For so many days after the one it was removed on something is served as its default. Agents seldom run longer without
-/// a restart, since upgrades and reboots are one, and a host that was away so long has most likely been rebooted.
+/// How many days after the day of its removal an option is served with its default. Agents seldom run longer without a
+/// restart, since upgrades and reboots are one, and a host that was away that long has most likely been rebooted.
 const KEEP_DAYS: i64 = 30;
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -155,7 +155,7 @@ fn flags(document: Option<&Map<String, Value>>) -> impl Iterator<Item = &String>
     options.into_iter().flat_map(Map::keys)
 }
 
-/// When something that was removed then is not served any more. Whole days, so that all servers change at one moment.
+/// When an option that was removed at that time is not served any more. Whole days, so that all nodes change together.
 fn expiry(removed: i64) -> Moment {
     let day = i64::try_from(DAY.as_micros()).unwrap_or(i64::MAX);
     Moment(removed.div_euclid(day).saturating_add(KEEP_DAYS + 1).saturating_mul(day))

@@ -1,0 +1,52 @@
+use super::due::{Due, RefreshIntervals, due};
+use super::round::Round;
+use crate::clock::Moment;
+use crate::fleet::schedule::Plan;
+use crate::store::reports::RefreshRecord;
+
+/// What a host needs, worked out from a record of when it was asked. A check-in sees up to three of these records:
+/// memory's, the host's row, and the row again under its lock. They seldom differ, and only one that does is worked out
+/// anew.
+#[derive(Debug, Clone)]
+pub(super) struct RefreshCheck {
+    record: RefreshRecord,
+    pub need: RefreshNeed,
+}
+
+/// What is next for a host.
+#[derive(Debug, Clone)]
+pub(super) enum RefreshNeed {
+    /// A round is open.
+    Open(Round),
+    /// No round is open, and this is due.
+    Due(Due),
+    /// Nothing is due before this moment.
+    Nothing(Moment),
+}
+
+impl RefreshCheck {
+    pub(super) fn of(record: RefreshRecord, plan: &Plan, intervals: RefreshIntervals, now: Moment) -> Self {
+        let need = match record.open_round.as_deref().and_then(Round::of_text) {
+            Some(round) => RefreshNeed::Open(round),
+            None => match due(&record, plan, intervals, now) {
+                (due, _) if due.any() => RefreshNeed::Due(due),
+                (_, next) => RefreshNeed::Nothing(next),
+            },
+        };
+        Self { record, need }
+    }
+
+    /// The check of a later record, under the same plan and at the same moment.
+    pub(super) fn renewed(self, record: RefreshRecord, plan: &Plan, intervals: RefreshIntervals, now: Moment) -> Self {
+        if self.record == record { self } else { Self::of(record, plan, intervals, now) }
+    }
+
+    /// Until when there is nothing to do but wait.
+    pub(super) fn waits_until(&self) -> Moment {
+        match &self.need {
+            RefreshNeed::Open(round) => round.waits_until(),
+            RefreshNeed::Due(_) => Moment::NEVER,
+            RefreshNeed::Nothing(next) => *next,
+        }
+    }
+}
