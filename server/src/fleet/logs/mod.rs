@@ -32,6 +32,16 @@ pub enum LogStream {
     Status,
 }
 
+impl LogStream {
+    /// The word of agents and metrics for it.
+    fn label(self) -> &'static str {
+        match self {
+            Self::Result => "result",
+            Self::Status => "status",
+        }
+    }
+}
+
 /// Line hashes remembered of one batch, 64 times what stock agents send, so that no host uses up the room of all.
 const MAX_REMEMBERED_PER_BATCH: usize = 64 * 1024;
 
@@ -125,7 +135,7 @@ impl Logs {
         }
         kept?;
         self.remember(&mut last, batch);
-        self.metrics.log_lines(stream, count, repeated);
+        self.metrics.log_lines(stream.label(), count, repeated);
         Ok(())
     }
 
