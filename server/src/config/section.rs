@@ -1,6 +1,6 @@
-//! One way to declare a section: each key has its type, default and help in one line, and everything else follows.
+//! Declares a section: one line per key with its type, default and help. Reading, showing and documenting follow from it.
 
-/// What operators need to know of a key.
+/// One setting, as `--help`, the documentation and the loader see it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigKey {
     pub section: &'static str,
@@ -47,6 +47,8 @@ macro_rules! section {
         }
 
         impl $struct {
+            pub(super) const NAME: &str = $section;
+
             pub(super) fn keys() -> Vec<$crate::config::ConfigKey> {
                 use $crate::config::value::ConfigValue as _;
                 let default = Self::default();
