@@ -22,7 +22,7 @@ const MAX_LINES: usize = 256 * 1024;
 pub(super) async fn log(api: web::Data<AgentApi>, request: HttpRequest, mut payload: web::Payload) -> HttpResponse {
     answer(&api, &request, "submit_logs", async {
         check_header(&api, &request).await?;
-        let body = body::read(&request, &mut payload, api.caps.log, "max_log_body", &api.budget, &api.metrics).await?;
+        let body = body::read(&api, &request, &mut payload, api.caps.log).await?;
         let body = if is_gzip(&request)? { inflate(&api, body).await? } else { body };
         let (host, stream) = {
             let log = Log::read(&body.bytes)?;
