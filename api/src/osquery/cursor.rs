@@ -1,5 +1,7 @@
 //! The only code that walks over JSON text.
 
+use std::ops::Range;
+
 use super::error::{BodyProblem, ReadError};
 use super::scan::{JsonValue, MAX_DEPTH};
 
@@ -69,7 +71,18 @@ impl<'a> Cursor<'a> {
     /// One value of any kind, with everything in it, standing inside `depth` open objects and
     /// arrays.
     pub(super) fn value(&mut self, depth: u32) -> Result<JsonValue<'a>, ReadError> {
+        self.value_with(depth, |_| {})
+    }
+
+    /// As [`value`](Self::value). Calls `found` with the range of each element, or of each member's
+    /// value, as soon as it has been passed.
+    pub(super) fn value_with(
+        &mut self,
+        depth: u32,
+        mut found: impl FnMut(Range<usize>),
+    ) -> Result<JsonValue<'a>, ReadError> {
         let mut children = 0;
+        let mut child_start = 0;
         let mut only_objects = true;
         // One bit for each object or array entered and not left, the innermost lowest; set for
         // objects. There are never more than MAX_DEPTH of them, which is the width of the
@@ -80,6 +93,7 @@ impl<'a> Cursor<'a> {
         let start = self.at;
         loop {
             if open == 1 {
+                child_start = self.at;
                 children += 1;
                 only_objects &= first == b'{';
             }
@@ -112,8 +126,10 @@ impl<'a> Cursor<'a> {
             }
             // A value has just ended: leave what ends with it, up to the next value.
             loop {
-                if open == 0 {
-                    return Ok(JsonValue::new(self.body, start, self.at, children, only_objects));
+                match open {
+                    0 => return Ok(JsonValue::new(self.body, start, self.at, children, only_objects)),
+                    1 => found(child_start..self.at),
+                    _ => {}
                 }
                 let in_object = objects & 1 == 1;
                 match self.token()? {

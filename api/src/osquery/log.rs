@@ -1,5 +1,6 @@
 use std::borrow::Cow;
 use std::fmt;
+use std::ops::Range;
 
 use super::error::ReadError;
 use super::key_text;
@@ -33,13 +34,23 @@ pub enum LogType {
 
 /// The lines of a batch as they stand in the body. A batch of a million tiny lines costs no more
 /// memory than its body.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Elements<'a>(Option<JsonValue<'a>>);
+#[derive(Debug, Clone, Default)]
+pub struct Elements<'a> {
+    body: &'a [u8],
+    data: Option<JsonValue<'a>>,
+    /// Where each line stands; not all of them if the lines are so short that this would take more
+    /// memory than the body. Then the list is scanned again.
+    index: Vec<Range<usize>>,
+}
 
 impl<'a> Log<'a> {
+    /// Scans the body once, lines included.
     pub fn read(body: &'a [u8]) -> Result<Self, ReadError> {
         let (mut key, mut log_type, mut data) = (None, None, None);
-        for member in scan::members(body) {
+        let mut index = Vec::new();
+        let limit = body.len() / size_of::<Range<usize>>();
+        let mut members = scan::members(body);
+        while let Some(member) = members.next_indexed("data", &mut index, limit) {
             let member = member?;
             if member.key.is("data") {
                 data = Some(member.value);
@@ -49,7 +60,8 @@ impl<'a> Log<'a> {
                 key = Some(member.value);
             }
         }
-        Ok(Self { node_key: key_text(key)?, log_type: LogType::of(log_type), elements: Elements::of(data)? })
+        let elements = Elements { body, data: Elements::list(data)?, index };
+        Ok(Self { node_key: key_text(key)?, log_type: LogType::of(log_type), elements })
     }
 }
 
@@ -78,19 +90,20 @@ impl LogType {
 }
 
 impl<'a> Elements<'a> {
-    fn of(data: Option<JsonValue<'a>>) -> Result<Self, ReadError> {
+    /// The member `data`, if it is a list.
+    fn list(data: Option<JsonValue<'a>>) -> Result<Option<JsonValue<'a>>, ReadError> {
         match data {
-            Some(value) if value.kind() == ValueKind::Array => Ok(Self(data)),
+            Some(value) if value.kind() == ValueKind::Array => Ok(data),
             Some(value) if !value.is_empty() || value.kind() == ValueKind::Object => {
                 Err(value.wrong_type("data", "a list"))
             }
-            _ => Ok(Self(None)),
+            _ => Ok(None),
         }
     }
 
     /// How many lines there are; known without counting.
     pub fn len(&self) -> usize {
-        self.0.map_or(0, |value| value.children())
+        self.data.map_or(0, |value| value.children())
     }
 
     pub fn is_empty(&self) -> bool {
@@ -99,9 +112,23 @@ impl<'a> Elements<'a> {
 
     /// The JSON text of each line, byte for byte as the agent sent it, in the agent's order. It is
     /// well-formed JSON except for the bytes inside its strings, and usually but not
-    /// necessarily an object. Each call scans the batch once.
-    pub fn iter(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
-        self.0.into_iter().flat_map(|value| value.elements()).map(|element| element.raw())
+    /// necessarily an object.
+    pub fn iter(&self) -> impl Iterator<Item = &'a [u8]> {
+        let body = self.body;
+        self.ranges().map(move |range| body.get(range).unwrap_or_default())
+    }
+
+    /// Where each line stands in the body, in the agent's order.
+    pub fn ranges(&self) -> impl Iterator<Item = Range<usize>> + use<'_, 'a> {
+        let is_complete = self.index.len() == self.len();
+        let index = if is_complete { self.index.as_slice() } else { &[] };
+        let scanned = self.data.filter(|_| !is_complete).into_iter().flat_map(|value| value.elements());
+        index.iter().cloned().chain(scanned.map(|element| element.range()))
+    }
+
+    /// As [`ranges`](Self::ranges), without the body.
+    pub fn into_ranges(self) -> Vec<Range<usize>> {
+        if self.index.len() == self.len() { self.index } else { self.ranges().collect() }
     }
 }
 

@@ -177,6 +177,31 @@ impl<'a> Iterator for Members<'a> {
     }
 }
 
+impl<'a> Members<'a> {
+    /// As `next`. At a member called `name`, `index` becomes the ranges of the elements of its
+    /// value, the first `limit` of them; no part of the body is scanned twice for it.
+    pub(super) fn next_indexed(
+        &mut self,
+        name: &str,
+        index: &mut Vec<Range<usize>>,
+        limit: usize,
+    ) -> Option<Result<Member<'a>, ReadError>> {
+        self.0.item(|cursor| {
+            let key = cursor.key()?;
+            if !key.is(name) {
+                return Ok(Member { key, value: cursor.value(1)? });
+            }
+            index.clear();
+            let value = cursor.value_with(1, |range| {
+                if index.len() < limit {
+                    index.push(range);
+                }
+            })?;
+            Ok(Member { key, value })
+        })
+    }
+}
+
 /// The commas and brackets around the items of one object or array.
 struct Walk<'a> {
     cursor: Cursor<'a>,

@@ -11,12 +11,12 @@ use muster_api::osquery::{ReadError, answer};
 use super::AgentApi;
 use crate::fleet::Error;
 
-/// Why an agent does not get what it asked for.
+/// Why a request of an agent is refused.
 #[derive(Debug)]
 pub(super) enum Refusal {
-    /// The database has said that there is no such node key: the agent enrolls again.
+    /// The database has confirmed that the node key does not exist. The agent enrolls again.
     InvalidKey(&'static str),
-    /// The agent keeps what it sent and tries again.
+    /// The agent keeps its data and tries again.
     Error(StatusCode, String),
 }
 
@@ -35,7 +35,7 @@ impl From<Error> for Refusal {
             Error::AlreadyExists { .. } => StatusCode::CONFLICT,
             Error::NotFound { .. } => StatusCode::NOT_FOUND,
             Error::Internal(cause) => {
-                tracing::error!(error = cause.as_ref(), "an agent's request failed");
+                tracing::error!(error = cause.as_ref(), "request of an agent failed");
                 StatusCode::INTERNAL_SERVER_ERROR
             }
         };
@@ -49,7 +49,7 @@ impl From<ReadError> for Refusal {
     }
 }
 
-/// Answers within the time limit, whatever becomes of `work`, and counts it under `handler`.
+/// Runs `work` and answers within `osquery.answer_timeout`, or with a refusal. Counts the request under `handler`.
 pub(super) async fn answer(
     api: &AgentApi,
     request: &HttpRequest,
@@ -86,7 +86,7 @@ pub(super) async fn answer(
     response.body(body)
 }
 
-/// A path or method agents have no business with.
+/// Answers a path or method that no agent uses.
 pub(super) async fn no_such_endpoint() -> HttpResponse<BoxBody> {
     HttpResponse::NotFound()
         .content_type(ContentType::json())

@@ -1,4 +1,8 @@
 //! Reads bodies with a cap on each and a budget for all.
+//!
+//! A body counts against the budget only above 64 KiB, and only as its bytes arrive, 256 KiB at a time: small requests
+//! are never refused because of large ones, and a client that announces much and sends little takes no room. A body over
+//! its cap is read on for some seconds before the refusal is sent, because agents that still send do not read.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,23 +14,24 @@ use actix_web::web::Payload;
 use futures_util::StreamExt as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::AgentApi;
 use super::answer::Refusal;
 use crate::telemetry::Metrics;
 
-/// Bodies up to this size need no room in the budget, so that large ones never keep small ones out.
+/// Bodies up to this size take no room in the budget, so that large ones never keep small ones out.
 const SMALL: usize = 64 * 1024;
 
-/// Room is taken in pieces of this size as bytes arrive, so that a promise of many bytes takes none.
+/// Room is taken in pieces of this size as bytes arrive, so that a large `Content-Length` alone takes none.
 const PIECE: usize = 256 * 1024;
 
 /// How long a request waits for room.
 const ROOM_WAIT: Duration = Duration::from_secs(3);
 
-/// What is read and thrown away of a body that is too large, so that the refusal reaches a client that is still sending.
+/// How much of a body over its cap is read and dropped, so that the refusal reaches a client that is still sending.
 const DRAIN_BYTES: usize = 64 << 20;
 const DRAIN_TIME: Duration = Duration::from_secs(4);
 
-/// Bytes that large bodies may take up at one time.
+/// Bytes that all large bodies together may hold.
 #[derive(Debug, Clone)]
 pub(super) struct Budget(Arc<Semaphore>);
 
@@ -50,7 +55,7 @@ impl Budget {
     }
 }
 
-/// Bytes and the room they take.
+/// The bytes of a body and the room they hold in the budget.
 #[derive(Debug, Default)]
 pub(super) struct AgentBody {
     pub bytes: Vec<u8>,
@@ -72,57 +77,71 @@ impl AgentBody {
     }
 }
 
-/// Reads a body of at most `cap` bytes.
-pub(super) async fn read(
-    request: &HttpRequest,
-    payload: &mut Payload,
-    cap: usize,
-    limit: &'static str,
-    budget: &Budget,
-    metrics: &Metrics,
-) -> Result<AgentBody, Refusal> {
-    match read_within(request, payload, cap, budget, metrics).await? {
-        Ok(body) => Ok(body),
-        // Boxed, because every request would otherwise carry room for it.
-        Err(_) => Err(Box::pin(too_large(payload, cap, limit, metrics)).await),
+/// Largest size of a body, and the key of the section `osquery` that sets it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Cap {
+    pub key: &'static str,
+    pub bytes: usize,
+}
+
+impl Cap {
+    /// The refusal of a body over the cap; `what` names the body.
+    pub(super) fn refusal(self, what: &str) -> Refusal {
+        let Self { key, bytes } = self;
+        let reason = format!("{what} is larger than osquery.{key} allows ({bytes} bytes)");
+        Refusal::Error(StatusCode::PAYLOAD_TOO_LARGE, reason)
     }
 }
 
-/// Reads a body of at most `cap` bytes. One that is larger is given back as far as it was read, the rest unread.
-pub(super) async fn read_within(
+/// Reads a body of at most `cap` bytes.
+pub(super) async fn read(
+    api: &AgentApi,
     request: &HttpRequest,
     payload: &mut Payload,
-    cap: usize,
-    budget: &Budget,
-    metrics: &Metrics,
+    cap: Cap,
+) -> Result<AgentBody, Refusal> {
+    match read_within(api, request, payload, cap).await? {
+        Ok(body) => Ok(body),
+        // Boxed: otherwise the future of every request would have the size of this one.
+        Err(_) => Err(Box::pin(too_large(payload, cap, &api.metrics)).await),
+    }
+}
+
+/// Reads a body of at most `cap` bytes. Of a larger one it returns both ends of what was read and leaves the rest unread.
+pub(super) async fn read_within(
+    api: &AgentApi,
+    request: &HttpRequest,
+    payload: &mut Payload,
+    cap: Cap,
 ) -> Result<Result<AgentBody, BodyEnds>, Refusal> {
     let announced = request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
-    if announced.is_some_and(|length| length > cap) {
+    if announced.is_some_and(|length| length > cap.bytes) {
         return Ok(Err(BodyEnds::default()));
     }
     let mut body = AgentBody { bytes: Vec::with_capacity(announced.unwrap_or(0).min(SMALL)), room: None };
     while let Some(chunk) = payload.next().await {
         let chunk = chunk.map_err(|_| cut_off())?;
-        if body.bytes.len() + chunk.len() > cap {
+        if body.bytes.len() + chunk.len() > cap.bytes {
             let mut ends = BodyEnds::default();
             ends.take(&body.bytes);
             ends.take(&chunk);
             return Ok(Err(ends));
         }
-        body.grow(chunk.len(), budget, metrics).await?;
+        body.grow(chunk.len(), &api.budget, &api.metrics).await?;
         body.bytes.extend_from_slice(&chunk);
     }
     Ok(Ok(body))
 }
 
-/// The first and the last bytes of a body, among which agents write their node key.
+/// The first and the last bytes of a body. Agents write the node key as the first or the last member, so a body that is
+/// too large to be held still shows whose it is.
 #[derive(Debug, Default)]
 pub(super) struct BodyEnds {
     first: Vec<u8>,
     last: Vec<u8>,
 }
 
-/// Longer than a node key with all that stands around it.
+/// Longer than the member `node_key` with the braces and spaces around it.
 const END: usize = 1024;
 
 impl BodyEnds {
@@ -134,7 +153,7 @@ impl BodyEnds {
         self.last.drain(..surplus);
     }
 
-    /// Reads the rest of the body and throws it away, but for the last bytes.
+    /// Reads the rest of the body and keeps only its last bytes.
     pub(super) async fn drain(&mut self, payload: &mut Payload) -> Result<(), Refusal> {
         while let Some(chunk) = payload.next().await {
             self.take(&chunk.map_err(|_| cut_off())?);
@@ -142,10 +161,12 @@ impl BodyEnds {
         Ok(())
     }
 
-    /// The node key of an object whose first or last member it is. Inside a string these quotes would be escaped, and an
-    /// inner object neither begins nor ends the body.
+    /// The node key, if it is the first or last member of the body's object.
+    ///
+    // why: this reads without parsing, and still no row can forge a key: inside a string the quotes around `node_key`
+    // would be escaped, and an inner object neither begins nor ends the body.
     pub(super) fn node_key(&self) -> Option<&str> {
-        // The bytes end anywhere, also inside a character.
+        // The first bytes may end inside a character.
         let first = self.first.utf8_chunks().next()?.valid();
         let in_front = first.trim_start().strip_prefix('{').and_then(key_behind);
         in_front.map(|(key, _)| key).or_else(|| {
@@ -158,7 +179,7 @@ impl BodyEnds {
 
 const NODE_KEY: &str = "\"node_key\"";
 
-/// The key of a member at the beginning of a text, and what follows it.
+/// The node key at the beginning of `text`, and the text after it.
 fn key_behind(text: &str) -> Option<(&str, &str)> {
     let value = text.trim_start().strip_prefix(NODE_KEY)?.trim_start().strip_prefix(':')?.trim_start();
     let (key, rest) = value.strip_prefix('"')?.split_once('"')?;
@@ -169,8 +190,8 @@ fn cut_off() -> Refusal {
     Refusal::Error(StatusCode::BAD_REQUEST, "the body was cut off".to_owned())
 }
 
-async fn too_large(payload: &mut Payload, cap: usize, limit: &'static str, metrics: &Metrics) -> Refusal {
-    metrics.limit_hit(limit);
+async fn too_large(payload: &mut Payload, cap: Cap, metrics: &Metrics) -> Refusal {
+    metrics.limit_hit(cap.key);
     let drain = async {
         let mut drained = 0;
         while let Some(Ok(chunk)) = payload.next().await {
@@ -180,17 +201,9 @@ async fn too_large(payload: &mut Payload, cap: usize, limit: &'static str, metri
             }
         }
     };
-    // However much of it came: the refusal is the same.
+    // The refusal is the same however much was read.
     let _ = tokio::time::timeout(DRAIN_TIME, drain).await;
-    is_too_large(cap, limit)
-}
-
-/// What is said of a body that is too large.
-pub(super) fn is_too_large(cap: usize, limit: &str) -> Refusal {
-    Refusal::Error(
-        StatusCode::PAYLOAD_TOO_LARGE,
-        format!("the body is larger than osquery.{limit} allows ({cap} bytes)"),
-    )
+    cap.refusal("the body")
 }
 
 #[cfg(test)]

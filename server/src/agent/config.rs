@@ -5,11 +5,10 @@ use super::answer::answer;
 use super::node_key::authenticate;
 use super::{AgentApi, body};
 
-/// Answers with the config of the host itself.
+/// Answers with the host's config.
 pub(super) async fn config(api: web::Data<AgentApi>, request: HttpRequest, mut payload: web::Payload) -> HttpResponse {
     answer(&api, &request, "get_client_config", async {
-        let body =
-            body::read(&request, &mut payload, api.caps.config, "max_config_body", &api.budget, &api.metrics).await?;
+        let body = body::read(&api, &request, &mut payload, api.caps.config).await?;
         let host = authenticate(&api, &request, node_key(&body.bytes)?.as_deref()).await?;
         api.fleet.hosts.config_fetched(&host);
         let config = api.fleet.schedule.config_for(&host)?;

@@ -6,11 +6,10 @@ use super::answer::{Refusal, answer};
 use super::{AgentApi, body};
 use crate::fleet::Error;
 
-/// Gives a host with a good secret a node key.
+/// Gives a node key to a host that shows a valid enroll secret.
 pub(super) async fn enroll(api: web::Data<AgentApi>, request: HttpRequest, mut payload: web::Payload) -> HttpResponse {
     answer(&api, &request, "enroll_agent", async {
-        let body =
-            body::read(&request, &mut payload, api.caps.enroll, "max_enroll_body", &api.budget, &api.metrics).await?;
+        let body = body::read(&api, &request, &mut payload, api.caps.enroll).await?;
         let enroll = Enroll::read(&body.bytes)?;
         match api.fleet.hosts.enroll(&enroll).await {
             Ok(key) => Ok(enrolled(key.reveal()).into()),

@@ -7,32 +7,31 @@ use super::AgentApi;
 use super::answer::Refusal;
 use super::body::AgentBody;
 
-/// Inflated bytes that are made between two looks at the budget.
+/// Bytes inflated between two checks of the budget.
 const STEP: usize = 1 << 20;
 
 /// Inflates a gzip body of at most `osquery.max_log_inflated` bytes.
 pub(super) async fn inflate(api: &AgentApi, compressed: AgentBody) -> Result<AgentBody, Refusal> {
     let cap = api.caps.log_inflated;
+    // One byte over the cap is enough to refuse.
+    let longest = cap.bytes + 1;
     let mut inflated = AgentBody::default();
     let mut decoder = MultiGzDecoder::new(compressed.bytes.as_slice());
     loop {
-        inflated.grow(STEP.min(cap + 1 - inflated.bytes.len()), &api.budget, &api.metrics).await?;
-        let step = STEP.min(cap + 1 - inflated.bytes.len());
+        inflated.grow(STEP.min(longest - inflated.bytes.len()), &api.budget, &api.metrics).await?;
+        let step = STEP.min(longest - inflated.bytes.len());
         let read =
             decoder.by_ref().take(step as u64).read_to_end(&mut inflated.bytes).map_err(|error| {
                 Refusal::Error(StatusCode::BAD_REQUEST, format!("the body is not valid gzip: {error}"))
             })?;
-        if inflated.bytes.len() > cap {
-            api.metrics.limit_hit("max_log_inflated");
-            return Err(Refusal::Error(
-                StatusCode::PAYLOAD_TOO_LARGE,
-                format!("the inflated body is larger than osquery.max_log_inflated allows ({cap} bytes)"),
-            ));
+        if inflated.bytes.len() > cap.bytes {
+            api.metrics.limit_hit(cap.key);
+            return Err(cap.refusal("the inflated body"));
         }
         if read < step {
             return Ok(inflated);
         }
-        // Lets other requests on this worker go on.
+        // Inflating 128 MiB takes long; other requests of this worker run in between.
         tokio::task::yield_now().await;
     }
 }

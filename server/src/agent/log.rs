@@ -1,3 +1,5 @@
+use std::ops::Range;
+
 use actix_web::http::StatusCode;
 use actix_web::http::header::CONTENT_ENCODING;
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -12,19 +14,22 @@ use super::inflate::inflate;
 use super::node_key::{authenticate, check_header};
 use crate::fleet::logs::{LogLines, LogStream};
 
-/// Bodies above this size are taken apart away from the threads that answer requests.
+/// Lines of a body above this size are copied on a thread of their own, so that other requests are not held up.
 const LARGE: usize = 1 << 20;
 
-/// LogLines one batch may have, 256 times what stock agents send, so that tiny lines cannot cost more than large ones.
+/// Lines one batch may have, 256 times what stock agents send, so that tiny lines cannot cost more than large ones.
 const MAX_LINES: usize = 256 * 1024;
 
 /// Keeps log lines. Success means that they are durable.
+///
+/// The body is scanned once: the scan finds the key, the type and where each line stands. Lines are copied only after the
+/// key is known to be good and their number is within the limit.
 pub(super) async fn log(api: web::Data<AgentApi>, request: HttpRequest, mut payload: web::Payload) -> HttpResponse {
     answer(&api, &request, "submit_logs", async {
         check_header(&api, &request).await?;
-        let body = body::read(&request, &mut payload, api.caps.log, "max_log_body", &api.budget, &api.metrics).await?;
+        let body = body::read(&api, &request, &mut payload, api.caps.log).await?;
         let body = if is_gzip(&request)? { inflate(&api, body).await? } else { body };
-        let (host, stream) = {
+        let (host, stream, ranges) = {
             let log = Log::read(&body.bytes)?;
             let host = authenticate(&api, &request, log.node_key.as_deref()).await?;
             if log.elements.len() > MAX_LINES {
@@ -32,20 +37,21 @@ pub(super) async fn log(api: web::Data<AgentApi>, request: HttpRequest, mut payl
                 let reason = format!("more than {MAX_LINES} lines; lower the agent's logger_tls_max_lines");
                 return Err(Refusal::Error(StatusCode::PAYLOAD_TOO_LARGE, reason));
             }
-            match log.log_type {
-                LogType::Result => (host, LogStream::Result),
-                LogType::Status => (host, LogStream::Status),
+            let stream = match log.log_type {
+                LogType::Result => LogStream::Result,
+                LogType::Status => LogStream::Status,
                 LogType::Unknown(word) => {
                     return Err(Refusal::Error(StatusCode::BAD_REQUEST, format!("unknown log type: {word}")));
                 }
-            }
+            };
+            (host, stream, log.elements.into_ranges())
         };
         let lines = if body.bytes.len() > LARGE {
-            tokio::task::spawn_blocking(move || split(&body))
+            tokio::task::spawn_blocking(move || copy(&body, ranges))
                 .await
-                .map_err(|_| Refusal::Error(StatusCode::INTERNAL_SERVER_ERROR, "internal error".to_owned()))??
+                .map_err(|_| Refusal::Error(StatusCode::INTERNAL_SERVER_ERROR, "internal error".to_owned()))?
         } else {
-            split(&body)?
+            copy(&body, ranges)
         };
         #[cfg(feature = "planted-faults")]
         let lines = api.planted.lines(lines);
@@ -57,14 +63,13 @@ pub(super) async fn log(api: web::Data<AgentApi>, request: HttpRequest, mut payl
     .await
 }
 
-/// Takes a batch apart into its lines.
-fn split(body: &AgentBody) -> Result<LogLines, Refusal> {
-    let log = Log::read(&body.bytes)?;
+/// Copies the lines of a batch out of its body.
+fn copy(body: &AgentBody, ranges: Vec<Range<usize>>) -> LogLines {
     let mut lines = LogLines::with_capacity(body.bytes.len());
-    for element in log.elements.iter() {
+    for element in ranges.into_iter().filter_map(|range| body.bytes.get(range)) {
         lines.push(|line| write_line(element, line));
     }
-    Ok(lines)
+    lines
 }
 
 fn is_gzip(request: &HttpRequest) -> Result<bool, Refusal> {

@@ -1,5 +1,5 @@
-//! What osqueryd calls. Agents ignore the HTTP status, so every answer is a JSON object, every refusal has
-//! `error`, and success is said only when it is true.
+//! The osquery TLS API. Agents ignore the HTTP status, so every answer is a JSON object, every refusal has the member
+//! `error`, and success is answered only when the data is safe.
 
 mod answer;
 mod body;
@@ -17,16 +17,16 @@ use std::time::Duration;
 
 use actix_web::web::{self, ServiceConfig};
 
-use self::body::Budget;
-use crate::config::{Config, Server};
+use self::body::{Budget, Cap};
+use crate::config::{Config, Osquery, Server};
 use crate::fleet::Fleet;
 use crate::lifecycle::Lifecycle;
 use crate::telemetry::Metrics;
 
-/// Where agents' endpoints begin.
+/// The paths below which agents find their endpoints.
 const BASES: [&str; 2] = ["/api/v1/osquery", "/api/osquery"];
 
-/// What the endpoints share.
+/// The state all endpoints share.
 #[derive(Debug, Clone)]
 pub struct AgentApi {
     fleet: Fleet,
@@ -40,18 +40,36 @@ pub struct AgentApi {
     planted: Arc<planted::Planted>,
 }
 
-/// Largest bodies, in bytes.
+/// The cap of each endpoint's body.
 #[derive(Debug, Clone, Copy)]
 struct Caps {
-    enroll: usize,
-    config: usize,
-    distributed_read: usize,
-    distributed_write: usize,
-    log: usize,
-    log_inflated: usize,
+    enroll: Cap,
+    config: Cap,
+    distributed_read: Cap,
+    distributed_write: Cap,
+    log: Cap,
+    log_inflated: Cap,
 }
 
-/// Whose connections stay open after an answer. Stock agents never use one again, load balancers do.
+impl Caps {
+    fn of(osquery: &Osquery) -> Self {
+        macro_rules! cap {
+            ($key:ident) => {
+                Cap { key: stringify!($key), bytes: osquery.$key.0 }
+            };
+        }
+        Self {
+            enroll: cap!(max_enroll_body),
+            config: cap!(max_config_body),
+            distributed_read: cap!(max_distributed_read_body),
+            distributed_write: cap!(max_distributed_write_body),
+            log: cap!(max_log_body),
+            log_inflated: cap!(max_log_inflated),
+        }
+    }
+}
+
+/// Which connections stay open after an answer. Stock agents never use one again; load balancers do.
 #[derive(Debug, Clone)]
 struct KeepAlive {
     mode: KeepAliveMode,
@@ -94,14 +112,7 @@ impl AgentApi {
             lifecycle,
             budget: Budget::new(osquery.max_bodies_in_flight.0),
             metrics,
-            caps: Caps {
-                enroll: osquery.max_enroll_body.0,
-                config: osquery.max_config_body.0,
-                distributed_read: osquery.max_distributed_read_body.0,
-                distributed_write: osquery.max_distributed_write_body.0,
-                log: osquery.max_log_body.0,
-                log_inflated: osquery.max_log_inflated.0,
-            },
+            caps: Caps::of(osquery),
             answer_timeout: osquery.answer_timeout,
             keepalive: KeepAlive::of(&config.server),
             #[cfg(feature = "planted-faults")]

@@ -13,7 +13,7 @@ pub(super) fn in_header(request: &HttpRequest) -> Option<&str> {
     scheme.eq_ignore_ascii_case("NodeKey").then_some(key.trim())
 }
 
-/// The host a request is from: by the key in the body, or where there is none, by the one in the header.
+/// Finds the host of a request by the key in the body, or by the one in the header if the body has none.
 pub(super) async fn authenticate(
     api: &AgentApi,
     request: &HttpRequest,
@@ -29,7 +29,7 @@ pub(super) async fn authenticate(
     }
 }
 
-/// Turns away a large body whose header already shows a key nobody has, before it is read.
+/// Refuses a request whose header has an unknown key before its body is read.
 pub(super) async fn check_header(api: &AgentApi, request: &HttpRequest) -> Result<(), Refusal> {
     if in_header(request).is_some() {
         authenticate(api, request, None).await?;

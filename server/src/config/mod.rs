@@ -31,62 +31,48 @@ pub use session::Session;
 pub use sqlite::Sqlite;
 pub use value::{Bytes, Secret};
 
-/// All settings. Build it with [`load`], or start from `Config::default()` in tests.
-#[derive(Debug, Clone, Default)]
-pub struct Config {
-    pub server: Server,
-    pub sqlite: Sqlite,
-    pub mysql: Mysql,
-    pub mysql_read_replica: MysqlReadReplica,
-    pub osquery: Osquery,
-    pub filesystem: Filesystem,
-    pub live: Live,
-    pub redis: Redis,
-    pub session: Session,
-    pub logging: Logging,
+/// Declares [`Config`] from the one list of sections. A new section is a file, a `mod` and a line here.
+macro_rules! sections {
+    ($( $(#[$cfg:meta])? $field:ident: $section:ident, )*) => {
+        /// All settings. Build it with [`load`], or start from `Config::default()` in tests.
+        #[derive(Debug, Clone, Default)]
+        pub struct Config {
+            $( $(#[$cfg])? pub $field: $section, )*
+        }
+
+        impl Config {
+            /// Every key of every section, in the order they are shown.
+            pub fn keys() -> Vec<ConfigKey> {
+                [$( $(#[$cfg])? $section::keys(), )*].concat()
+            }
+
+            /// Sets one key from text.
+            fn set(&mut self, section: &str, name: &str, text: &str) -> Result<(), String> {
+                match section {
+                    $( $(#[$cfg])? $section::NAME => self.$field.set(name, text), )*
+                    _ => Err("unknown section".to_owned()),
+                }
+            }
+        }
+    };
+}
+
+sections! {
+    server: Server,
+    sqlite: Sqlite,
+    mysql: Mysql,
+    mysql_read_replica: MysqlReadReplica,
+    osquery: Osquery,
+    filesystem: Filesystem,
+    live: Live,
+    redis: Redis,
+    session: Session,
+    logging: Logging,
     #[cfg(feature = "planted-faults")]
-    pub planted: Planted,
+    planted: Planted,
 }
 
 impl Config {
-    /// All keys in display order.
-    pub fn keys() -> Vec<ConfigKey> {
-        [
-            Server::keys(),
-            Sqlite::keys(),
-            Mysql::keys(),
-            MysqlReadReplica::keys(),
-            Osquery::keys(),
-            Filesystem::keys(),
-            Live::keys(),
-            Redis::keys(),
-            Session::keys(),
-            Logging::keys(),
-            #[cfg(feature = "planted-faults")]
-            Planted::keys(),
-        ]
-        .concat()
-    }
-
-    /// Sets one key from text.
-    fn set(&mut self, section: &str, name: &str, text: &str) -> Result<(), String> {
-        match section {
-            "server" => self.server.set(name, text),
-            "sqlite" => self.sqlite.set(name, text),
-            "mysql" => self.mysql.set(name, text),
-            "mysql_read_replica" => self.mysql_read_replica.set(name, text),
-            "osquery" => self.osquery.set(name, text),
-            "filesystem" => self.filesystem.set(name, text),
-            "live" => self.live.set(name, text),
-            "redis" => self.redis.set(name, text),
-            "session" => self.session.set(name, text),
-            "logging" => self.logging.set(name, text),
-            #[cfg(feature = "planted-faults")]
-            "planted" => self.planted.set(name, text),
-            _ => Err("unknown section".to_owned()),
-        }
-    }
-
     /// Contradictions between values that are valid on their own.
     fn contradictions(&self) -> Vec<String> {
         let mut problems = self.server.contradictions();

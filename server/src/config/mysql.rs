@@ -163,16 +163,16 @@ impl Mysql {
 }
 
 impl MysqlReadReplica {
-    const SECTION: &str = "mysql_read_replica";
+    pub(super) const NAME: &str = "mysql_read_replica";
 
     pub(super) fn keys() -> Vec<ConfigKey> {
         let of_replica = |key: ConfigKey| match key.name {
             "address" => ConfigKey {
-                section: Self::SECTION,
+                section: Self::NAME,
                 help: "Host and port of a read replica for lists of hosts and sizes of labels, which may lag by some seconds. Empty: use mysql.address.",
                 ..key
             },
-            _ => ConfigKey { section: Self::SECTION, ..key },
+            _ => ConfigKey { section: Self::NAME, ..key },
         };
         Mysql::keys().into_iter().map(of_replica).collect()
     }
@@ -182,9 +182,9 @@ impl MysqlReadReplica {
     }
 
     pub(super) fn contradictions(&self, mysql: &Mysql) -> Vec<String> {
-        let mut problems = self.0.contradictions(Self::SECTION);
+        let mut problems = self.0.contradictions(Self::NAME);
         if self.0.is_on() && !mysql.is_on() {
-            problems.push(format!("{}.address: requires mysql.address", Self::SECTION));
+            problems.push(format!("{}.address: requires mysql.address", Self::NAME));
         }
         problems
     }

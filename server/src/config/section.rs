@@ -49,6 +49,8 @@ macro_rules! section {
         }
 
         impl $struct {
+            pub(super) const NAME: &str = $section;
+
             pub(super) fn keys() -> Vec<$crate::config::ConfigKey> {
                 use $crate::config::value::ConfigValue as _;
                 let default = Self::default();

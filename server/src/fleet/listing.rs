@@ -103,7 +103,7 @@ mod tests {
             id,
             email: format!("{id}@example.com"),
             name: name.to_owned(),
-            global_role: "observer".to_owned(),
+            global_role: users::RoleWord::Observer,
             api_only: false,
             created_at: Moment(10 - id),
             updated_at: Moment(0),

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use super::access::{Permission, Principal};
 use super::schedule::default_agent_options;
 use super::{Error, Result};
+use crate::store::entity::labels::{LabelTypeWord, MembershipWord};
 use crate::store::{self, Store, entity, settings};
 
 /// Reads documents.
@@ -91,26 +92,46 @@ pub(super) async fn labels(db: &impl ConnectionTrait) -> Result<Vec<LabelSpec>> 
     let rows = store::labels::all(db).await?;
     Ok(rows
         .into_iter()
-        .map(|row| {
-            let hosts = (row.membership_type == "manual").then(|| members.remove(&row.id).unwrap_or_default());
-            LabelSpec { hosts, ..label_spec(row) }
+        .filter_map(|row| {
+            let mut members = members.remove(&row.id);
+            let spec = label_spec(row)?;
+            let hosts = match spec.label_membership_type {
+                LabelMembership::Manual => Some(members.take().unwrap_or_default()),
+                LabelMembership::Dynamic => None,
+            };
+            Some(LabelSpec { hosts, ..spec })
         })
         .collect())
 }
 
-/// The label without its hosts.
-pub(super) fn label_spec(row: entity::labels::Model) -> LabelSpec {
-    let is_manual = row.membership_type == "manual";
-    LabelSpec {
+/// The label without its hosts. `None` for a label of another version, which lists leave out.
+pub(super) fn label_spec(row: entity::labels::Model) -> Option<LabelSpec> {
+    let (label_type, label_membership_type) = label_kind(&row)?;
+    Some(LabelSpec {
         hosts: None,
         id: Some(row.id),
-        label_membership_type: if is_manual { LabelMembership::Manual } else { LabelMembership::Dynamic },
-        label_type: if row.label_type == "builtin" { LabelType::Builtin } else { LabelType::Regular },
+        label_membership_type,
+        label_type,
         description: row.description,
         name: row.name,
         platform: row.platform,
         query: row.query,
-    }
+    })
+}
+
+/// Type and membership of a label; `None` if this version does not know one of them.
+pub(super) fn label_kind(row: &entity::labels::Model) -> Option<(LabelType, LabelMembership)> {
+    let label_type = match &row.label_type {
+        LabelTypeWord::Regular => LabelType::Regular,
+        LabelTypeWord::Builtin => LabelType::Builtin,
+        LabelTypeWord::Unknown(_) => return None,
+    };
+    let membership = match &row.membership_type {
+        MembershipWord::Dynamic => LabelMembership::Dynamic,
+        MembershipWord::Manual => LabelMembership::Manual,
+        MembershipWord::Unknown(_) => return None,
+    };
+    Some((label_type, membership))
 }
 
 pub(super) async fn packs(db: &impl ConnectionTrait) -> Result<Vec<PackSpec>> {

@@ -1,12 +1,18 @@
-//! Where log lines go. A sink says "durable" or says why not; nothing in between.
+//! Destinations of log lines. A sink answers that all lines of a batch are durable, or that none of them is kept and why.
+//!
+//! A batch comes as [`LogLines`], in one piece and with the end of each line, so that a sink of records (a topic, a stream)
+//! need not look for line ends. A sink does not know hosts and does not drop repeats: `fleet::logs` has done that before.
+//! A new sink is a file here, a word of `config::LogPlugin` and an arm in `app::sink`.
 
 mod file;
+mod lines;
 mod stdout;
 
 use std::future::Future;
 use std::pin::Pin;
 
 pub use file::{FileSink, Rotation};
+pub use lines::LogLines;
 pub use stdout::StdoutSink;
 
 /// Why lines were not kept.
@@ -14,12 +20,12 @@ pub use stdout::StdoutSink;
 #[error("{0}")]
 pub struct SinkError(pub String);
 
-/// A destination of log lines.
+/// A destination of log lines. See the module for what a batch is.
 pub trait Sink: std::fmt::Debug + Send + Sync {
-    /// Keeps whole lines, each ending in a newline. On `Ok` they are durable (as far as the sink can promise it, see its
-    /// own words); on `Err` none of them is there and none will be. Dropping the future does not take the lines back.
-    fn append(&self, lines: Vec<u8>) -> Pin<Box<dyn Future<Output = Result<(), SinkError>> + Send + '_>>;
+    /// Keeps whole lines, each ending in a newline. On `Ok` they are durable, as far as the sink can promise it (see its
+    /// documentation); on `Err` none of them is kept, now or later. Dropping the future does not take the lines back.
+    fn append(&self, lines: LogLines) -> Pin<Box<dyn Future<Output = Result<(), SinkError>> + Send + '_>>;
 
-    /// Opens the destination anew, after somebody has moved it away.
+    /// Opens the destination again, after the operator has moved it away.
     fn reopen(&self);
 }

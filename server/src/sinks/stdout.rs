@@ -2,19 +2,19 @@ use std::future::Future;
 use std::io::Write as _;
 use std::pin::Pin;
 
-use super::{Sink, SinkError};
+use super::{LogLines, Sink, SinkError};
 
-/// Writes lines to the standard output, for containers whose runtime collects it. What the reader of the pipe does
-/// with them is out of sight, so "durable" means no more than "handed over and flushed".
+/// Writes lines to the standard output, for containers whose runtime collects it. Durable means no more than handed over
+/// and flushed: what the reader of the pipe does with the lines cannot be seen.
 #[derive(Debug, Default)]
 pub struct StdoutSink;
 
 impl Sink for StdoutSink {
-    fn append(&self, lines: Vec<u8>) -> Pin<Box<dyn Future<Output = Result<(), SinkError>> + Send + '_>> {
+    fn append(&self, lines: LogLines) -> Pin<Box<dyn Future<Output = Result<(), SinkError>> + Send + '_>> {
         Box::pin(async move {
             let written = tokio::task::spawn_blocking(move || {
                 let mut out = std::io::stdout().lock();
-                out.write_all(&lines).and_then(|()| out.flush())
+                out.write_all(lines.as_bytes()).and_then(|()| out.flush())
             })
             .await;
             match written {

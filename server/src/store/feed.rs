@@ -1,43 +1,16 @@
-//! The feed of hosts: what changed about which, for the servers that hold it in memory.
+//! The feed of host changes, which every node reads to keep its memory up to date.
 
 use sea_orm::{
     ActiveValue::NotSet, ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Set,
 };
 
-use super::entity::host_changes::{ActiveModel, Column, Entity};
+pub use super::entity::host_changes::HostChangeKind;
+use super::entity::host_changes::{ActiveModel, Column, Entity, Model};
 use super::{MAX_PARAMETERS, Result};
 use crate::clock::Moment;
 
-/// What happened to a host.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum HostChangeKind {
-    /// Its labels, platform or name are others.
-    Changed,
-    /// Keys of it are gone or belong to another host.
-    Keys,
-    /// It has enrolled again.
-    Enrolled,
-    /// It is to be asked everything anew.
-    Refetch,
-    Deleted,
-}
-
-impl HostChangeKind {
-    const ALL: [Self; 5] = [Self::Changed, Self::Keys, Self::Enrolled, Self::Refetch, Self::Deleted];
-
-    fn word(self) -> &'static str {
-        match self {
-            Self::Changed => "changed",
-            Self::Keys => "keys",
-            Self::Enrolled => "enrolled",
-            Self::Refetch => "refetch",
-            Self::Deleted => "deleted",
-        }
-    }
-}
-
 /// One row of the feed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HostChange {
     pub id: i64,
     pub host_id: i64,
@@ -45,7 +18,8 @@ pub struct HostChange {
     pub at: Moment,
 }
 
-/// Tells of a change. Call it last in the transaction that makes it, so that its position in the feed is visible soon.
+/// Appends a change of these hosts. Call it last in the transaction that makes the change, so that the position taken
+/// here becomes visible soon.
 pub async fn append(
     db: &impl ConnectionTrait,
     kind: HostChangeKind,
@@ -57,7 +31,7 @@ pub async fn append(
         let rows = batch.iter().map(|host_id| ActiveModel {
             id: NotSet,
             host_id: Set(*host_id),
-            kind: Set(kind.word().to_owned()),
+            kind: Set(kind.clone()),
             changed_at: Set(now),
         });
         Entity::insert_many(rows).exec_without_returning(db).await?;
@@ -65,13 +39,10 @@ pub async fn append(
     Ok(())
 }
 
-/// Up to `limit` changes after a position. Kinds of later versions count as any change and every care is taken.
+/// Up to `limit` changes after a position, in the order of their positions.
 pub async fn after(db: &impl ConnectionTrait, id: i64, limit: u64) -> Result<Vec<HostChange>> {
     let rows = Entity::find().filter(Column::Id.gt(id)).order_by_asc(Column::Id).limit(limit).all(db).await?;
-    let change = |row: super::entity::host_changes::Model| {
-        let kind = HostChangeKind::ALL.into_iter().find(|kind| kind.word() == row.kind).unwrap_or(HostChangeKind::Keys);
-        HostChange { id: row.id, host_id: row.host_id, kind, at: row.changed_at }
-    };
+    let change = |row: Model| HostChange { id: row.id, host_id: row.host_id, kind: row.kind, at: row.changed_at };
     Ok(rows.into_iter().map(change).collect())
 }
 

@@ -90,7 +90,7 @@ pub async fn manual_members(db: &impl ConnectionTrait) -> Result<BTreeMap<i64, V
                 .to(labels::Column::Id)
                 .into(),
         )
-        .filter(labels::Column::MembershipType.eq("manual"))
+        .filter(labels::Column::MembershipType.eq(labels::MembershipWord::Manual))
         .select_only()
         .column(label_members::Column::LabelId)
         .column(hosts::Column::Identifier)

@@ -3,7 +3,7 @@
 use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Set, Unchanged};
 
 use super::Result;
-use super::entity::live_queries::{ActiveModel, Column, Entity, Model};
+use super::entity::live_queries::{ActiveModel, Column, Entity, LiveStatusWord, Model};
 use crate::clock::Moment;
 
 pub async fn insert(db: &impl ConnectionTrait, job: ActiveModel) -> Result<i64> {
@@ -36,7 +36,12 @@ pub async fn watched_until(db: &impl ConnectionTrait, id: i64) -> Result<Option<
 
 /// Writes how far a job is, unless the database already knows how it ended.
 pub async fn checkpoint(db: &impl ConnectionTrait, id: i64, job: ActiveModel) -> Result<()> {
-    Entity::update_many().set(job).filter(Column::Id.eq(id)).filter(Column::Status.eq("open")).exec(db).await?;
+    Entity::update_many()
+        .set(job)
+        .filter(Column::Id.eq(id))
+        .filter(Column::Status.eq(LiveStatusWord::Open))
+        .exec(db)
+        .await?;
     Ok(())
 }
 
@@ -48,13 +53,13 @@ pub async fn set_states(db: &impl ConnectionTrait, id: i64, states: Vec<u8>) -> 
 
 /// Ids of those still going on, and until when campaigns among them are watched.
 pub async fn open_leases(db: &impl ConnectionTrait) -> Result<Vec<(i64, Option<Moment>)>> {
-    let ids = Entity::find().filter(Column::Status.eq("open")).select_only();
+    let ids = Entity::find().filter(Column::Status.eq(LiveStatusWord::Open)).select_only();
     Ok(ids.columns([Column::Id, Column::WatchedUntil]).order_by_asc(Column::Id).into_tuple().all(db).await?)
 }
 
 /// Those still going on.
 pub async fn open(db: &impl ConnectionTrait) -> Result<Vec<Model>> {
-    Ok(Entity::find().filter(Column::Status.eq("open")).order_by_asc(Column::Id).all(db).await?)
+    Ok(Entity::find().filter(Column::Status.eq(LiveStatusWord::Open)).order_by_asc(Column::Id).all(db).await?)
 }
 
 /// The latest, newest first.

@@ -24,6 +24,7 @@ pub mod settings;
 mod sqlite_file;
 mod tx;
 pub mod users;
+mod word;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,6 +35,7 @@ pub use error::{Error, Result, WriteError};
 pub use migrate_data::{Copied, migrate_data};
 pub use migrations::prepare_mysql;
 pub use tx::{StoreCounters, Tx};
+pub use word::UnknownWord;
 
 use self::dialect::ConnectionTrust;
 use self::read_replica::ReadReplica;

@@ -51,9 +51,9 @@ pub async fn write(db: &impl ConnectionTrait, reports: &BTreeMap<i64, HostReport
             hosts::Entity::update_many().set(details).filter(hosts::Column::Id.eq(*host_id)).exec(db).await?;
         }
     }
-    // Who is in a manual label, agents have no say in.
+    // Agents cannot change the members of manual labels, nor of labels of a type this version does not know.
     let known_labels: HashSet<i64> = labels::Entity::find()
-        .filter(labels::Column::MembershipType.eq("dynamic"))
+        .filter(labels::Column::MembershipType.eq(labels::MembershipWord::Dynamic))
         .select_only()
         .column(labels::Column::Id)
         .into_tuple()

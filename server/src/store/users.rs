@@ -26,7 +26,7 @@ pub async fn by_id(db: &impl ConnectionTrait, id: i64) -> Result<Option<users::M
     Ok(users::Entity::find_by_id(id).one(db).await?)
 }
 
-pub async fn count_with_role(db: &impl ConnectionTrait, role: &str) -> Result<u64> {
+pub async fn count_with_role(db: &impl ConnectionTrait, role: users::RoleWord) -> Result<u64> {
     // Locked, so that of two that look at one time the second waits for what the first does.
     let select = users::Entity::find().filter(users::Column::GlobalRole.eq(role)).lock_exclusive();
     let ids: Vec<i64> = select.select_only().column(users::Column::Id).into_tuple().all(db).await?;

@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use prometheus::core::Collector;
 use prometheus::{
     Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
     TextEncoder,
@@ -7,145 +8,102 @@ use prometheus::{
 
 use crate::bus::LinkMetrics;
 use crate::clock::Clock;
-use crate::fleet::logs::LogStream;
 
-/// Every number the server publishes. One per server, so that two in one process do not mix.
-#[derive(Debug)]
-pub struct Metrics {
-    registry: Registry,
-    /// Requests answered, by API, route and outcome.
-    pub requests: IntCounterVec,
-    /// Seconds from the first byte of a request to its answer, by route.
-    pub request_seconds: HistogramVec,
-    /// Enrollments, by outcome.
-    pub enrolls: IntCounterVec,
-    /// Node keys that had to be looked up in the database.
-    pub key_lookups: IntCounter,
-    /// Statements sent to the database, rows written there, and transactions tried again.
-    pub sql_statements: IntCounter,
-    pub rows_written: IntCounter,
-    pub db_retries: IntCounter,
-    /// Readings that the read replica did not answer.
-    pub replica_failures: IntCounter,
-    /// Commands to the bus, by name.
-    pub bus_commands: IntCounterVec,
-    /// Live queries handed to hosts.
-    pub live_questions: IntCounter,
-    /// Live queries that have probably stopped an agent.
-    pub suspects: IntCounter,
-    /// Questions put to hosts about themselves.
-    pub questions: IntCounter,
-    /// Questions not put to a host any more, because they seem to stop its agent.
-    pub parked_queries: IntCounter,
-    /// Label memberships written.
-    pub label_changes: IntCounterVec,
-    /// Answers to questions nobody asks any more.
-    pub unknown_answers: IntCounter,
-    /// Identities found to be shared by two machines.
-    pub clones: IntCounter,
-    /// Hosts that have checked in since the start.
-    pub hosts_in_memory: IntGauge,
-    /// Whether this server does the work of all.
-    pub is_leader: IntGauge,
-    task_runs: IntCounterVec,
-    task_seconds: HistogramVec,
-    task_succeeded: IntGaugeVec,
-    log_lines: IntCounterVec,
-    limit_hits: IntCounterVec,
+/// A metric that can be made from its name, help and labels.
+trait Metric: Collector + Clone + Sized + 'static {
+    fn make(name: &str, help: &str, labels: &[&str]) -> Result<Self, prometheus::Error>;
+
+    /// Makes the metric and adds it to the registry.
+    fn register(registry: &Registry, name: &str, labels: &[&str], help: &str) -> Result<Self, prometheus::Error> {
+        let metric = Self::make(name, help, labels)?;
+        registry.register(Box::new(metric.clone()))?;
+        Ok(metric)
+    }
+}
+
+impl Metric for IntCounter {
+    fn make(name: &str, help: &str, _: &[&str]) -> Result<Self, prometheus::Error> {
+        Self::new(name, help)
+    }
+}
+
+impl Metric for IntGauge {
+    fn make(name: &str, help: &str, _: &[&str]) -> Result<Self, prometheus::Error> {
+        Self::new(name, help)
+    }
+}
+
+impl Metric for IntCounterVec {
+    fn make(name: &str, help: &str, labels: &[&str]) -> Result<Self, prometheus::Error> {
+        Self::new(Opts::new(name, help), labels)
+    }
+}
+
+impl Metric for IntGaugeVec {
+    fn make(name: &str, help: &str, labels: &[&str]) -> Result<Self, prometheus::Error> {
+        Self::new(Opts::new(name, help), labels)
+    }
+}
+
+impl Metric for HistogramVec {
+    fn make(name: &str, help: &str, labels: &[&str]) -> Result<Self, prometheus::Error> {
+        Self::new(HistogramOpts::new(name, help), labels)
+    }
+}
+
+/// Declares the metrics, one line each: field, kind, name, labels, help. The help is the field's doc comment too.
+macro_rules! metrics {
+    ($( $vis:vis $field:ident: $kind:ty = $name:literal [$($label:literal),*] $help:literal; )*) => {
+        /// All metrics of one node. Each `Metrics` has a registry of its own, so that two nodes in one process do not mix.
+        #[derive(Debug)]
+        pub struct Metrics {
+            registry: Registry,
+            $( #[doc = $help] $vis $field: $kind, )*
+        }
+
+        impl Metrics {
+            /// # Errors
+            /// When two metrics have one name: a fault of the program.
+            pub fn new() -> Result<Self, prometheus::Error> {
+                let registry = Registry::new();
+                registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
+                Ok(Self {
+                    $( $field: <$kind as Metric>::register(&registry, $name, &[$($label),*], $help)?, )*
+                    registry,
+                })
+            }
+        }
+    };
+}
+
+metrics! {
+    pub requests: IntCounterVec = "http_requests_total" ["handler", "code"] "Requests answered.";
+    pub request_seconds: HistogramVec = "http_request_duration_seconds" ["handler"] "Time from the start of a request to its answer.";
+    pub enrolls: IntCounterVec = "muster_enrolls_total" ["outcome"] "Enrollments, by outcome.";
+    pub key_lookups: IntCounter = "muster_key_lookups_total" [] "Node keys looked up in the database.";
+    pub clones: IntCounter = "muster_clones_separated_total" [] "Host identities found to be shared by two machines, and separated.";
+    pub hosts_in_memory: IntGauge = "muster_hosts_in_memory" [] "Hosts that have checked in with this node since its start.";
+    pub sql_statements: IntCounter = "muster_sql_statements_total" [] "SQL statements sent, without BEGIN and COMMIT.";
+    pub rows_written: IntCounter = "muster_rows_written_total" [] "Rows inserted, updated or deleted by committed transactions.";
+    pub db_retries: IntCounter = "muster_db_retries_total" [] "Transactions retried after a conflict with another transaction.";
+    pub replica_failures: IntCounter = "muster_read_replica_failures_total" [] "Reads the read replica did not answer; the primary database was read instead.";
+    pub bus_commands: IntCounterVec = "muster_bus_commands_total" ["command"] "Commands sent to the bus.";
+    pub live_questions: IntCounter = "muster_live_questions_total" [] "Live queries sent to hosts.";
+    pub suspects: IntCounter = "muster_live_suspects_total" [] "Live queries that probably stopped an agent.";
+    pub questions: IntCounter = "muster_questions_total" [] "Detail and label queries sent to hosts.";
+    pub parked_queries: IntCounter = "muster_parked_queries_total" [] "Detail and label queries parked for one host because they seem to stop its agent.";
+    pub label_changes: IntCounterVec = "muster_label_changes_total" ["change"] "Label memberships added and removed.";
+    pub unknown_answers: IntCounter = "muster_unknown_answers_total" [] "Answers to queries that are no longer open.";
+    pub is_leader: IntGauge = "muster_is_leader" [] "1 if this node is the leader.";
+    task_runs: IntCounterVec = "muster_task_runs_total" ["task", "outcome"] "Runs of periodic tasks on this node.";
+    task_seconds: HistogramVec = "muster_task_duration_seconds" ["task"] "Duration of one run of a periodic task.";
+    task_succeeded: IntGaugeVec = "muster_task_last_success_timestamp_seconds" ["task"] "When a periodic task last succeeded on this node.";
+    log_lines: IntCounterVec = "muster_log_lines_total" ["type", "fate"] "Log lines accepted: kept, or repeated and dropped.";
+    limit_hits: IntCounterVec = "muster_limit_hits_total" ["limit"] "Times a limit refused or cut something, by the name of the limit.";
 }
 
 impl Metrics {
-    /// # Errors
-    /// When two numbers have one name: a fault of the program.
-    pub fn new() -> Result<Self, prometheus::Error> {
-        let registry = Registry::new();
-        let counters = |name: &str, help: &str, labels: &[&str]| -> Result<IntCounterVec, prometheus::Error> {
-            let counters = IntCounterVec::new(Opts::new(name, help), labels)?;
-            registry.register(Box::new(counters.clone()))?;
-            Ok(counters)
-        };
-        let counter = |name: &str, help: &str| -> Result<IntCounter, prometheus::Error> {
-            let counter = IntCounter::new(name, help)?;
-            registry.register(Box::new(counter.clone()))?;
-            Ok(counter)
-        };
-        let requests = counters("http_requests_total", "Requests answered.", &["handler", "code"])?;
-        let request_seconds = HistogramVec::new(
-            HistogramOpts::new("http_request_duration_seconds", "Time from the start of a request to its answer."),
-            &["handler"],
-        )?;
-        registry.register(Box::new(request_seconds.clone()))?;
-        let enrolls = counters("muster_enrolls_total", "Enrollments by outcome.", &["outcome"])?;
-        let key_lookups = counter("muster_key_lookups_total", "Node keys looked up in the database.")?;
-        let clones = counter("muster_clones_separated_total", "Identities found to be shared by two machines.")?;
-        let sql_statements = counter("muster_sql_statements_total", "SQL statements sent, without BEGIN and COMMIT.")?;
-        let rows_written = counter("muster_rows_written_total", "Rows inserted, updated or deleted.")?;
-        let db_retries =
-            counter("muster_db_retries_total", "Transactions tried again, because another one was in their way.")?;
-        let replica_failures = counter(
-            "muster_read_replica_failures_total",
-            "Readings the read replica did not answer, and the database itself did.",
-        )?;
-        let bus_commands = counters("muster_bus_commands_total", "Commands to the bus.", &["command"])?;
-        let live_questions = counter("muster_live_questions_total", "Live queries handed to hosts.")?;
-        let suspects = counter("muster_live_suspects_total", "Live queries that have probably stopped an agent.")?;
-        let questions = counter("muster_questions_total", "Questions put to hosts about themselves.")?;
-        let parked_queries = counter("muster_parked_queries_total", "Questions a host is not asked any more.")?;
-        let label_changes = counters("muster_label_changes_total", "Label memberships written.", &["change"])?;
-        let unknown_answers =
-            counter("muster_unknown_answers_total", "Answers of agents to questions nobody asks any more.")?;
-        let log_lines = counters("muster_log_lines_total", "Log lines by type and fate.", &["type", "fate"])?;
-        let limit_hits = counters(
-            "muster_limit_hits_total",
-            "Times a limit refused or cut something, by the limit's name.",
-            &["limit"],
-        )?;
-        let is_leader = IntGauge::new("muster_is_leader", "1 if this node is the leader.")?;
-        registry.register(Box::new(is_leader.clone()))?;
-        let task_runs =
-            counters("muster_task_runs_total", "Runs of periodic work on this server.", &["task", "outcome"])?;
-        let task_seconds = HistogramVec::new(
-            HistogramOpts::new("muster_task_duration_seconds", "Time a run of periodic work took."),
-            &["task"],
-        )?;
-        registry.register(Box::new(task_seconds.clone()))?;
-        let task_succeeded = IntGaugeVec::new(
-            Opts::new("muster_task_last_success_timestamp_seconds", "When periodic work was last done on this server."),
-            &["task"],
-        )?;
-        registry.register(Box::new(task_succeeded.clone()))?;
-        let hosts_in_memory = IntGauge::new("muster_hosts_in_memory", "Hosts that have checked in since the start.")?;
-        registry.register(Box::new(hosts_in_memory.clone()))?;
-        registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
-        Ok(Self {
-            registry,
-            requests,
-            request_seconds,
-            enrolls,
-            key_lookups,
-            sql_statements,
-            rows_written,
-            db_retries,
-            replica_failures,
-            bus_commands,
-            live_questions,
-            suspects,
-            questions,
-            parked_queries,
-            label_changes,
-            unknown_answers,
-            clones,
-            hosts_in_memory,
-            is_leader,
-            task_runs,
-            task_seconds,
-            task_succeeded,
-            log_lines,
-            limit_hits,
-        })
-    }
-
-    /// Periodic work was done, or failed.
+    /// Records one run of a periodic task.
     pub fn task_ran(&self, task: &str, succeeded: bool, took: Duration) {
         self.task_runs.with_label_values(&[task, if succeeded { "done" } else { "failed" }]).inc();
         self.task_seconds.with_label_values(&[task]).observe(took.as_secs_f64());
@@ -155,54 +113,50 @@ impl Metrics {
         }
     }
 
-    /// The numbers about Redis, which are there when it is used.
+    /// Adds the metrics about Redis. Call it once, on a node that uses Redis.
     ///
     /// # Errors
     /// When it is called twice: a fault of the program.
     pub fn redis(&self) -> Result<LinkMetrics, prometheus::Error> {
-        let counters = |name: &str, help: &str, label: &str| {
-            let counters = IntCounterVec::new(Opts::new(name, help), &[label])?;
-            self.registry.register(Box::new(counters.clone()))?;
-            Ok::<_, prometheus::Error>(counters)
-        };
-        let is_up = IntGauge::new("muster_redis_up", "1 while Redis answers.")?;
-        self.registry.register(Box::new(is_up.clone()))?;
+        let registry = &self.registry;
         Ok(LinkMetrics {
             commands: self.bus_commands.clone(),
-            failures: counters("muster_redis_failures_total", "Commands Redis did not answer, by name.", "command")?,
-            notifications: counters(
-                "muster_notifications_total",
-                "Change events between nodes: published, failed, heard, and times some may have been missed.",
-                "outcome",
+            failures: Metric::register(
+                registry,
+                "muster_redis_failures_total",
+                &["command"],
+                "Redis commands that were not answered.",
             )?,
-            is_up,
+            notifications: Metric::register(
+                registry,
+                "muster_notifications_total",
+                &["outcome"],
+                "Change events between nodes: published, failed, heard, or possibly missed.",
+            )?,
+            is_up: Metric::register(registry, "muster_redis_up", &[], "1 if Redis answered the last command.")?,
         })
     }
 
-    /// A limit did its work.
+    /// Counts that a limit refused or cut something.
     pub fn limit_hit(&self, limit: &str) {
         self.limit_hits.with_label_values(&[limit]).inc();
     }
 
-    /// Lines of one request were kept, some of which had been kept before.
-    pub fn log_lines(&self, stream: LogStream, kept: u64, repeated: u64) {
-        let stream = match stream {
-            LogStream::Result => "result",
-            LogStream::Status => "status",
-        };
-        self.log_lines.with_label_values(&[stream, "kept"]).inc_by(kept);
-        self.log_lines.with_label_values(&[stream, "repeated"]).inc_by(repeated);
+    /// Counts the lines of one log request by its type, `result` or `status`.
+    pub fn log_lines(&self, log_type: &'static str, kept: u64, repeated: u64) {
+        self.log_lines.with_label_values(&[log_type, "kept"]).inc_by(kept);
+        self.log_lines.with_label_values(&[log_type, "repeated"]).inc_by(repeated);
     }
 
-    /// The timer of a route.
+    /// The duration histogram of a route.
     pub fn timer(&self, handler: &str) -> Histogram {
         self.request_seconds.with_label_values(&[handler])
     }
 
-    /// All numbers in Prometheus' text format.
+    /// All metrics in Prometheus' text format.
     ///
     /// # Errors
-    /// When a number cannot be written as text.
+    /// When a metric cannot be written as text.
     pub fn render(&self) -> Result<String, prometheus::Error> {
         TextEncoder::new().encode_to_string(&self.registry.gather())
     }

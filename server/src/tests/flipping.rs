@@ -72,8 +72,8 @@ async fn two_stores_with_flipping_labels_lose_nothing_to_deadlocks() {
                 description: Set(String::new()),
                 query: Set("SELECT 1".to_owned()),
                 platform: Set(String::new()),
-                label_type: Set("regular".to_owned()),
-                membership_type: Set("dynamic".to_owned()),
+                label_type: Set(entity::labels::LabelTypeWord::Regular),
+                membership_type: Set(entity::labels::MembershipWord::Dynamic),
                 created_at: Set(Moment(0)),
                 updated_at: Set(Moment(0)),
             };

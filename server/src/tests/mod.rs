@@ -7,6 +7,7 @@ mod hosts;
 mod labels;
 #[path = "../../tests/it/support/mariadb.rs"]
 mod mariadb;
+mod other_versions;
 mod packs;
 mod queries;
 mod schedules;

@@ -61,7 +61,7 @@ impl World {
         let user = entity::users::ActiveModel {
             email: Set(email.clone()),
             name: Set(role.to_owned()),
-            global_role: Set(role.to_owned()),
+            global_role: Set(role.parse().unwrap()),
             api_only: Set(false),
             created_at: Set(Moment(0)),
             updated_at: Set(Moment(0)),

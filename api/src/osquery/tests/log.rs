@@ -47,6 +47,28 @@ fn no_data_is_no_elements() {
 }
 
 #[test]
+fn short_and_long_elements_are_found_alike() {
+    // Where a line stands takes as much memory as 16 bytes of body, so lists of shorter ones are scanned again.
+    let (short, long) = ("[7,{}, \"]\",[1,[2]]]".to_owned(), format!("[\"{}\" , 5,[[],7]]", "x".repeat(100)));
+    for (data, count) in [(short, 4), (long, 3)] {
+        for body in [
+            format!("{{\"data\":[1,2,3],\"data\":{data},\"log_type\":\"result\"}}"),
+            format!("{{\"log_type\":\"result\",\"d\\u0061ta\":{data}}}"),
+        ] {
+            let log = Log::read(body.as_bytes()).unwrap();
+            let found: Vec<String> =
+                lines(&log.elements).into_iter().map(|line| String::from_utf8(line.to_vec()).unwrap()).collect();
+            assert_eq!((found.len(), log.elements.len()), (count, count), "{body}");
+            let parsed: Vec<serde_json::Value> = serde_json::from_str(&data).unwrap();
+            let again: Vec<serde_json::Value> = found.iter().map(|line| serde_json::from_str(line).unwrap()).collect();
+            assert_eq!(again, parsed);
+            let ranges = log.elements.into_ranges();
+            assert_eq!(ranges.into_iter().map(|range| body[range].to_owned()).collect::<Vec<_>>(), found);
+        }
+    }
+}
+
+#[test]
 fn unknown_log_types_are_kept_short() {
     let read = |log_type: &str| Log::read(format!(r#"{{"log_type":{log_type}}}"#).as_bytes()).unwrap().log_type;
     assert_eq!(read(r#""audit""#), LogType::Unknown("audit".to_owned()));

@@ -21,17 +21,17 @@ impl Access {
     pub async fn users(&self, principal: &Principal, listing: &Listing) -> Result<Vec<User>> {
         principal.may(Permission::ManageUsers)?;
         let rows = store::users::all(self.store.reader()).await?;
-        listing.page(rows).iter().map(show).collect()
+        Ok(listing.page(rows).iter().map(show).collect())
     }
 
     /// # Errors
     /// [`Error::NotFound`] when there is none.
     pub async fn user(&self, principal: &Principal, id: i64) -> Result<User> {
         principal.may(Permission::ManageUsers)?;
-        show(&find(self.store.reader(), id).await?)
+        Ok(show(&find(self.store.reader(), id).await?))
     }
 
-    /// What every user may do, as a document.
+    /// The role of every user, as a document. Users whose role this version does not know are left out.
     ///
     /// # Errors
     /// [`Error::Forbidden`] to who may not manage users.
@@ -39,9 +39,10 @@ impl Access {
         principal.may(Permission::ManageUsers)?;
         let rows = store::users::all(self.store.reader()).await?;
         let entry = |user: users::Model| {
-            Ok((user.email.clone(), UserRoleSpec { global_role: Some(role_of(&user)?), teams: Vec::new() }))
+            let role = role_of(&user)?;
+            Some((user.email, UserRoleSpec { global_role: Some(role), teams: Vec::new() }))
         };
-        Ok(UserRolesSpec { roles: rows.into_iter().map(entry).collect::<Result<_>>()? })
+        Ok(UserRolesSpec { roles: rows.into_iter().filter_map(entry).collect() })
     }
 
     /// Makes a user.
@@ -73,7 +74,7 @@ impl Access {
                 Ok(user)
             })
             .await?;
-        show(&user)
+        Ok(show(&user))
     }
 
     /// Changes what `edit` has. A new password ends the user's sessions, but not the one that asks for it.
@@ -108,7 +109,7 @@ impl Access {
                 let mut new = old.clone();
                 new.email = edit.email.as_ref().map_or(new.email, |email| normal_email(email));
                 new.name = edit.name.clone().unwrap_or(new.name);
-                new.global_role = edit.global_role.map_or(new.global_role, |role| role_word(role).to_owned());
+                new.global_role = edit.global_role.map_or(new.global_role, role_word);
                 new.api_only = edit.api_only.unwrap_or(new.api_only);
                 if new == old && hash.is_none() {
                     return Ok(old);
@@ -134,7 +135,7 @@ impl Access {
                 Ok(new)
             })
             .await?;
-        show(&user)
+        Ok(show(&user))
     }
 
     /// Deletes a user and ends the sessions.
@@ -209,5 +210,5 @@ async fn check_free(db: &impl ConnectionTrait, email: &str, own_id: Option<i64>)
 
 /// What an activity tells of a user.
 fn activity_details(user: &users::Model) -> Value {
-    json!({ "user_id": user.id, "user_name": user.name, "user_email": user.email, "global_role": user.global_role })
+    json!({ "user_id": user.id, "user_name": user.name, "user_email": user.email, "global_role": user.global_role.as_str() })
 }

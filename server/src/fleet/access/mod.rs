@@ -28,6 +28,7 @@ use super::{Error, Result};
 use crate::clock::{Clock, Moment};
 use crate::config;
 use crate::store::activities::Actor;
+use crate::store::entity::users::RoleWord;
 use crate::store::{Store, activities, entity, users};
 
 /// Random bytes of a session token.
@@ -75,7 +76,14 @@ impl Access {
         let is_right = self.passwords.verify(login.password.clone(), hash).await?;
         let (true, Some(user)) = (is_right, user) else { return Err(Error::Unauthenticated) };
         let token = self.start_session(&user).await?;
-        Ok(LoggedIn { user: show(&user)?, token })
+        if let RoleWord::Unknown(role) = &user.global_role {
+            tracing::warn!(
+                user_id = user.id,
+                role = role.as_str(),
+                "this version does not know the role of a user, who may do nothing here; upgrade this node"
+            );
+        }
+        Ok(LoggedIn { user: show(&user), token })
     }
 
     /// Finds out who a session token belongs to.
@@ -94,7 +102,7 @@ impl Access {
         if now.since(session.accessed_at) > ACCESS_STALENESS {
             self.store.write(async |tx| users::touch_session(tx, session.token_hash.clone(), now).await).await?;
         }
-        Ok(Principal { role: role_of(&user)?, user: show(&user)?, token_hash: hash })
+        Ok(Principal { role: role_of(&user), user: show(&user), token_hash: hash })
     }
 
     /// Ends the session a request came with.
@@ -152,8 +160,8 @@ pub(super) fn normal_email(email: &str) -> String {
     email.trim().to_lowercase()
 }
 
-fn show(user: &entity::users::Model) -> Result<User> {
-    Ok(User {
+fn show(user: &entity::users::Model) -> User {
+    User {
         created_at: user.created_at.to_utc(),
         updated_at: user.updated_at.to_utc(),
         id: user.id,
@@ -162,10 +170,10 @@ fn show(user: &entity::users::Model) -> Result<User> {
         force_password_reset: false,
         gravatar_url: String::new(),
         sso_enabled: false,
-        global_role: Some(role_of(user)?),
+        global_role: role_of(user),
         api_only: user.api_only,
         teams: Vec::new(),
-    })
+    }
 }
 
 /// A new user's row.
@@ -174,7 +182,7 @@ fn new_user(email: &str, name: &str, role: Role, now: Moment) -> entity::users::
     entity::users::ActiveModel {
         email: Set(normal_email(email)),
         name: Set(name.to_owned()),
-        global_role: Set(role_word(role).to_owned()),
+        global_role: Set(role_word(role)),
         api_only: Set(false),
         created_at: Set(now),
         updated_at: Set(now),

@@ -2,13 +2,14 @@ use muster_api::rest::{Role, User};
 
 use crate::fleet::{Error, Result};
 use crate::store::activities::Actor;
-use crate::store::{self, entity};
+use crate::store::entity::users::{self, RoleWord};
 
 /// Who makes a request.
 #[derive(Debug, Clone)]
 pub struct Principal {
     pub user: User,
-    pub(super) role: Role,
+    /// `None` is below every role.
+    pub(super) role: Option<Role>,
     pub(super) token_hash: [u8; 32],
 }
 
@@ -51,7 +52,7 @@ impl Principal {
     /// # Errors
     /// [`Error::Forbidden`] when the role does not allow it.
     pub fn may(&self, permission: Permission) -> Result<()> {
-        if self.role >= permission.least_role() { Ok(()) } else { Err(Error::Forbidden) }
+        if self.role >= Some(permission.least_role()) { Ok(()) } else { Err(Error::Forbidden) }
     }
 
     pub(in crate::fleet) fn actor(&self) -> Actor {
@@ -59,25 +60,21 @@ impl Principal {
     }
 }
 
-/// A role as it is stored.
-pub(in crate::fleet) fn role_word(role: Role) -> &'static str {
+/// The word a role is stored as.
+pub(in crate::fleet) fn role_word(role: Role) -> RoleWord {
     match role {
-        Role::Admin => "admin",
-        Role::Maintainer => "maintainer",
-        Role::Observer => "observer",
+        Role::Admin => RoleWord::Admin,
+        Role::Maintainer => RoleWord::Maintainer,
+        Role::Observer => RoleWord::Observer,
     }
 }
 
-pub(in crate::fleet) fn role_of(user: &entity::users::Model) -> Result<Role> {
-    match user.global_role.as_str() {
-        "admin" => Ok(Role::Admin),
-        "maintainer" => Ok(Role::Maintainer),
-        "observer" => Ok(Role::Observer),
-        other => Err(store::Error::Corrupt {
-            table: "users",
-            key: user.id.to_string(),
-            reason: format!("unknown role {other:?}"),
-        }
-        .into()),
+/// The role of a user; `None` for a role this version does not know, which allows nothing.
+pub(in crate::fleet) fn role_of(user: &users::Model) -> Option<Role> {
+    match &user.global_role {
+        RoleWord::Admin => Some(Role::Admin),
+        RoleWord::Maintainer => Some(Role::Maintainer),
+        RoleWord::Observer => Some(Role::Observer),
+        RoleWord::Unknown(_) => None,
     }
 }

@@ -63,7 +63,7 @@ impl Access {
         let user = user.ok_or_else(|| Error::Unavailable("the new administrator is not readable yet".to_owned()))?;
         let token = self.start_session(&user).await?;
         Ok(SetUpDone {
-            admin: show(&user)?,
+            admin: show(&user),
             org_info: request.org_info.clone(),
             server_url: request.server_url.clone(),
             osquery_enroll_secret: None,

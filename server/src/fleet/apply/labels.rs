@@ -5,7 +5,7 @@ use muster_api::spec::{LabelMembership, LabelSpec, LabelType};
 use sea_orm::{Set, Unchanged};
 
 use super::{ApplyRun, Located, of_kind};
-use crate::fleet::labels::{check, is_built_in, row};
+use crate::fleet::labels::{check, is_built_in, is_of_other_version, row};
 use crate::fleet::{Result, path, specs};
 use crate::store::{self, hosts::NamedHost};
 
@@ -16,6 +16,9 @@ impl ApplyRun<'_> {
         }
         let existing: HashMap<String, LabelSpec> =
             specs::labels(self.tx).await?.into_iter().map(|spec| (spec.name.clone(), spec)).collect();
+        let rows = store::labels::all(self.tx).await?;
+        let unknown: BTreeSet<String> =
+            rows.into_iter().filter(|row| specs::label_kind(row).is_none()).map(|row| row.name).collect();
         for (document, spec) in of_kind!(documents, Label) {
             check(|key| document.path(key), spec, &mut self.problems);
             let old = existing.get(&spec.name);
@@ -23,6 +26,9 @@ impl ApplyRun<'_> {
             let action = self.note(document, &spec.name, old, &spec)?;
             if action == Action::Unchanged {
                 continue;
+            }
+            if unknown.contains(&spec.name) {
+                self.problems.push(is_of_other_version(document.path("name"), &spec.name));
             }
             if spec.label_type == LabelType::Builtin || old.is_some_and(|old| old.label_type == LabelType::Builtin) {
                 self.problems.push(is_built_in(document.path("name"), &spec.name));

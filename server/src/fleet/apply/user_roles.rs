@@ -31,7 +31,7 @@ impl ApplyRun<'_> {
                     self.problem(path::member(&path, "global_role"), reason);
                     continue;
                 };
-                if demotion.is_none() && role_of(&user)? == Role::Admin && wanted != Role::Admin {
+                if demotion.is_none() && role_of(&user) == Some(Role::Admin) && wanted != Role::Admin {
                     demotion = Some(path::member(&path, "global_role"));
                 }
                 if users.insert(user.email.clone(), (user, wanted)).is_some() {
@@ -41,8 +41,8 @@ impl ApplyRun<'_> {
             let mut old = BTreeMap::new();
             let mut new = BTreeMap::new();
             for (email, (user, wanted)) in &users {
-                old.insert(email, role_of(user)?);
-                new.insert(email, *wanted);
+                old.insert(email, role_of(user));
+                new.insert(email, Some(*wanted));
             }
             let action = self.note(document, "", Some(&old), &new)?;
             if action == Action::Unchanged || !self.problems.is_empty() {
@@ -61,12 +61,12 @@ impl ApplyRun<'_> {
     }
 
     async fn set_role(&self, user: entity::users::Model, wanted: Role) -> Result<()> {
-        if role_of(&user)? == wanted {
+        if role_of(&user) == Some(wanted) {
             return Ok(());
         }
         let change = users::ActiveModel {
             id: Unchanged(user.id),
-            global_role: Set(role_word(wanted).to_owned()),
+            global_role: Set(role_word(wanted)),
             updated_at: Set(self.now),
             ..Default::default()
         };

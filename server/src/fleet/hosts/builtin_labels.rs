@@ -134,8 +134,8 @@ pub async fn ensure(store: &Store, now: Moment) -> Result<()> {
                     description: Set(builtin.description.to_owned()),
                     query: Set(builtin.query.to_owned()),
                     platform: Set(builtin.platform.to_owned()),
-                    label_type: Set("builtin".to_owned()),
-                    membership_type: Set("dynamic".to_owned()),
+                    label_type: Set(labels::LabelTypeWord::Builtin),
+                    membership_type: Set(labels::MembershipWord::Dynamic),
                     created_at: Set(now),
                     updated_at: Set(now),
                     ..Default::default()

@@ -92,18 +92,30 @@ impl Hosts {
 
     /// Applies feed entries to the hosts in memory. Returns the deleted hosts.
     async fn take_over(&self, changes: &[HostChange], now: Moment) -> Result<BTreeSet<i64>> {
-        let of = |kind: HostChangeKind| changes.iter().filter(move |change| change.kind == kind);
+        let (mut deleted, mut keys) = (BTreeSet::new(), BTreeSet::new());
+        let (mut enrolled, mut refetched) = (Vec::new(), Vec::new());
+        for change in changes {
+            match &change.kind {
+                HostChangeKind::Changed => {}
+                // Whatever a newer version tells with its own word, the keys in memory may be wrong now.
+                HostChangeKind::Keys | HostChangeKind::Unknown(_) => drop(keys.insert(change.host_id)),
+                HostChangeKind::Enrolled => {
+                    keys.insert(change.host_id);
+                    enrolled.push(change);
+                }
+                HostChangeKind::Refetch => refetched.push(change),
+                HostChangeKind::Deleted => drop(deleted.insert(change.host_id)),
+            }
+        }
         // Deletions first, so that other entries about these hosts find nothing to do.
-        let deleted: BTreeSet<i64> = of(HostChangeKind::Deleted).map(|change| change.host_id).collect();
         self.index.forget_hosts(deleted.clone(), now);
-        let keys = of(HostChangeKind::Keys).chain(of(HostChangeKind::Enrolled)).map(|change| change.host_id).collect();
         self.check_keys(&keys).await?;
-        for change in of(HostChangeKind::Enrolled) {
+        for change in enrolled {
             if let Some(host) = self.index.get(change.host_id) {
                 host.enrolled(change.at);
             }
         }
-        for change in of(HostChangeKind::Refetch) {
+        for change in refetched {
             if let Some(host) = self.index.get(change.host_id) {
                 host.refresh_state.ask_again();
             }

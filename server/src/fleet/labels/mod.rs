@@ -2,7 +2,7 @@
 
 mod rules;
 
-pub(super) use rules::{check, is_built_in, row};
+pub(super) use rules::{check, is_built_in, is_of_other_version, row};
 
 use muster_api::rest::{HostView, Label, LabelInput, LabelSummary};
 use muster_api::spec::{LabelSpec, LabelType};
@@ -27,8 +27,13 @@ pub(super) async fn delete(
     label: &labels::Model,
     problems: &mut Vec<Problem>,
 ) -> Result<()> {
-    if label.label_type == "builtin" {
-        problems.push(is_built_in(path(), &label.name));
+    let refusal = match specs::label_kind(label) {
+        Some((LabelType::Regular, _)) => None,
+        Some((LabelType::Builtin, _)) => Some(is_built_in(path(), &label.name)),
+        None => Some(is_of_other_version(path(), &label.name)),
+    };
+    if let Some(problem) = refusal {
+        problems.push(problem);
         return Ok(());
     }
     let packs = store::packs::targeting(draft.tx, label.id).await?;
@@ -57,7 +62,8 @@ impl Labels {
     /// [`Error::Forbidden`] to who may not read labels.
     pub async fn list(&self, principal: &Principal, listing: &Listing) -> Result<Vec<Label>> {
         principal.may(Permission::ReadLabels)?;
-        let rows = store::labels::all(self.changes.reader()).await?;
+        let mut rows = store::labels::all(self.changes.reader()).await?;
+        rows.retain(|row| specs::label_kind(row).is_some());
         self.show(listing.page(rows)).await
     }
 
@@ -74,7 +80,7 @@ impl Labels {
             description: spec.description,
             label_type: spec.label_type,
         };
-        Ok(rows.into_iter().map(specs::label_spec).map(summary).collect())
+        Ok(rows.into_iter().filter_map(specs::label_spec).map(summary).collect())
     }
 
     /// # Errors
@@ -134,9 +140,13 @@ impl Labels {
         principal.may(Permission::WriteSchedule)?;
         self.changes
             .make(principal, false, async |draft| {
-                let old = specs::label_spec(find(draft.tx, id).await?);
-                if old.label_type == LabelType::Builtin {
-                    return Err(Error::Invalid(vec![is_built_in("label", &old.name)]));
+                let label = find(draft.tx, id).await?;
+                let name = label.name.clone();
+                let old = specs::label_spec(label)
+                    .ok_or_else(|| Error::Invalid(vec![is_of_other_version("label", &name)]))?;
+                match old.label_type {
+                    LabelType::Regular => {}
+                    LabelType::Builtin => return Err(Error::Invalid(vec![is_built_in("label", &old.name)])),
                 }
                 let spec = put_over(old.clone(), input)?;
                 if spec == old {
@@ -192,8 +202,8 @@ impl Labels {
         let show = |row: labels::Model| {
             let (created_at, updated_at, id) = (row.created_at.to_utc(), row.updated_at.to_utc(), row.id);
             let count = counts.get(&id).copied().unwrap_or(0);
-            let spec = specs::label_spec(row);
-            Label {
+            let spec = specs::label_spec(row)?;
+            Some(Label {
                 created_at,
                 updated_at,
                 id,
@@ -207,9 +217,9 @@ impl Labels {
                 host_count: (count > 0).then_some(count),
                 count,
                 host_ids: None,
-            }
+            })
         };
-        Ok(rows.into_iter().map(show).collect())
+        Ok(rows.into_iter().filter_map(show).collect())
     }
 }
 

@@ -6,7 +6,7 @@ use sea_orm::ActiveValue::{NotSet, Set};
 use crate::clock::Moment;
 use crate::fleet::Problem;
 use crate::fleet::names::{check_description, check_name, check_short, check_sql, meant_platform};
-use crate::store::entity::labels;
+use crate::store::entity::labels::{self, LabelTypeWord, MembershipWord};
 
 /// Says what is wrong with a label; `path` gives the path of each of its keys.
 pub(in crate::fleet) fn check(path: impl Fn(&str) -> String, spec: &LabelSpec, problems: &mut Vec<Problem>) {
@@ -39,9 +39,15 @@ pub(in crate::fleet) fn check(path: impl Fn(&str) -> String, spec: &LabelSpec, p
     }
 }
 
-/// What is said to who wants to change or delete a label that comes with the server.
+/// The problem of a change to a built-in label.
 pub(in crate::fleet) fn is_built_in(path: impl Into<String>, name: &str) -> Problem {
     Problem::new(path, format!("label {name:?} is built in and cannot be changed or deleted"))
+}
+
+/// The problem of a change to a label of another version of the server, which this one would change in unknown ways.
+pub(in crate::fleet) fn is_of_other_version(path: impl Into<String>, name: &str) -> Problem {
+    let reason = format!("this version does not know the type of label {name:?}; use an upgraded server to change it");
+    Problem::new(path, reason)
 }
 
 /// The label as it is stored, without what only a new one has. Its time of change moves only with what decides about its
@@ -51,14 +57,17 @@ pub(in crate::fleet) fn row(spec: &LabelSpec, old: Option<&LabelSpec>, now: Mome
         (&old.query, &old.platform, old.label_membership_type)
             == (&spec.query, &spec.platform, spec.label_membership_type)
     });
-    let is_manual = spec.label_membership_type == LabelMembership::Manual;
+    let membership_type = match spec.label_membership_type {
+        LabelMembership::Dynamic => MembershipWord::Dynamic,
+        LabelMembership::Manual => MembershipWord::Manual,
+    };
     labels::ActiveModel {
         name: Set(spec.name.clone()),
         description: Set(spec.description.clone()),
         query: Set(spec.query.clone()),
         platform: Set(spec.platform.clone()),
-        label_type: Set("regular".to_owned()),
-        membership_type: Set(if is_manual { "manual" } else { "dynamic" }.to_owned()),
+        label_type: Set(LabelTypeWord::Regular),
+        membership_type: Set(membership_type),
         updated_at: if is_same { NotSet } else { Set(now) },
         ..Default::default()
     }

@@ -13,7 +13,7 @@ use super::notes::{JobEnding, Settlement};
 use super::states::States;
 use crate::clock::Moment;
 use crate::lock::lock;
-use crate::store::entity::live_queries::Model;
+use crate::store::entity::live_queries::{LiveStatusWord, Model};
 
 /// Hosts whose agent a query may stop before it is stopped itself.
 const MAX_SUSPECTS: u64 = 3;
@@ -61,7 +61,7 @@ struct JobProgress {
 
 impl Job {
     pub(super) fn new(row: Model, states: States) -> Self {
-        let status = status_of(&row.status);
+        let (status, stop_reason) = ending(row.status, row.stop_reason);
         let ended = CancellationToken::new();
         if status != LiveStatus::Open {
             ended.cancel();
@@ -82,7 +82,7 @@ impl Job {
                 sent: BTreeMap::new(),
                 retry_alone: RoaringTreemap::new(),
                 status,
-                stop_reason: row.stop_reason,
+                stop_reason,
                 finished_at: row.finished_at,
                 cost: QueryCost::default(),
                 changes: 0,
@@ -243,8 +243,7 @@ impl Job {
         let Some(states) = States::from_bytes(&row.states) else { return };
         self.change(|progress| {
             progress.states = states;
-            progress.status = status_of(&row.status);
-            progress.stop_reason = row.stop_reason;
+            (progress.status, progress.stop_reason) = ending(row.status, row.stop_reason);
             progress.finished_at = row.finished_at;
             true
         });
@@ -330,24 +329,32 @@ pub(super) struct Checkpoint {
     pub finished_at: Option<Moment>,
 }
 
-pub(super) fn status_name(status: LiveStatus) -> &'static str {
+/// The word a status is stored as.
+pub(super) fn status_word(status: LiveStatus) -> LiveStatusWord {
     match status {
-        LiveStatus::Open => "open",
-        LiveStatus::Complete => "complete",
-        LiveStatus::Cancelled => "cancelled",
-        LiveStatus::Stopped => "stopped",
-        LiveStatus::Expired => "expired",
+        LiveStatus::Open => LiveStatusWord::Open,
+        LiveStatus::Complete => LiveStatusWord::Complete,
+        LiveStatus::Cancelled => LiveStatusWord::Cancelled,
+        LiveStatus::Stopped => LiveStatusWord::Stopped,
+        LiveStatus::Expired => LiveStatusWord::Expired,
     }
 }
 
-fn status_of(name: &str) -> LiveStatus {
-    match name {
-        "complete" => LiveStatus::Complete,
-        "cancelled" => LiveStatus::Cancelled,
-        "stopped" => LiveStatus::Stopped,
-        "expired" => LiveStatus::Expired,
-        _ => LiveStatus::Open,
-    }
+/// Status and stop reason as they are stored. A status this version does not know reads as stopped: nobody is asked, and
+/// the reason says why.
+fn ending(word: LiveStatusWord, stop_reason: String) -> (LiveStatus, String) {
+    let status = match word {
+        LiveStatusWord::Open => LiveStatus::Open,
+        LiveStatusWord::Complete => LiveStatus::Complete,
+        LiveStatusWord::Cancelled => LiveStatus::Cancelled,
+        LiveStatusWord::Stopped => LiveStatus::Stopped,
+        LiveStatusWord::Expired => LiveStatus::Expired,
+        LiveStatusWord::Unknown(word) => {
+            let reason = format!("this version of the server does not know its status {:?}", word.as_str());
+            return (LiveStatus::Stopped, reason);
+        }
+    };
+    (status, stop_reason)
 }
 
 /// What the query cost, over the hosts that said so. Percentiles are within one percent.

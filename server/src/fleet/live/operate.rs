@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 use muster_api::rest::{LiveHost, LiveQuery, LiveStatus, NewLiveQuery, TargetState};
 use serde_json::json;
 
-use super::job::status_name;
 use super::notes::JobEnding;
 use super::{Job, Live, States, targets};
 use crate::bus::{BusError, ChangeEvent};
@@ -125,7 +124,7 @@ impl Live {
             deadline: now.plus(deadline),
             finished_at: None,
             watched_until,
-            status: status_name(LiveStatus::Open).to_owned(),
+            status: live_queries::LiveStatusWord::Open,
             stop_reason: String::new(),
             states: states.to_bytes(),
         };

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use muster_api::rest::{LiveStatus, TargetState};
 use sea_orm::Set;
 
-use super::job::status_name;
+use super::job::status_word;
 use super::notes::{JobEnding, Settlement};
 use super::{Job, Live};
 use crate::bus::BusError;
@@ -159,7 +159,7 @@ impl Live {
         self.store
             .write(async |tx| {
                 let row = live_queries::ActiveModel {
-                    status: Set(status_name(checkpoint.status).to_owned()),
+                    status: Set(status_word(checkpoint.status)),
                     stop_reason: Set(checkpoint.stop_reason.clone()),
                     finished_at: Set(checkpoint.finished_at),
                     states: Set(checkpoint.states.clone()),

@@ -1,4 +1,8 @@
-//! What nodes agree on before one of them keeps a batch of log lines.
+//! The lock that makes nodes keep batches of one host and stream one after the other.
+//!
+//! The lock and the hashes of the last batch are in one key in Redis, so that whoever gets the lock also learns what was
+//! kept last. A node renews the lock while the disk works; a node that dies loses it by timeout. Without an answer of
+//! Redis there is no lock ([`BatchLock::Unavailable`]): lines are kept, and a repeat at another node may stand twice.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,27 +16,28 @@ use crate::clock::Clock;
 use crate::fleet::Result;
 use crate::store::{Store, settings};
 
-/// How long a batch waits for one of the same host that another node is about to keep; then the agent sends it again.
+/// How long a batch waits for the lock while another node holds it. After that the batch is refused and the agent sends it
+/// again.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Between two looks.
+/// Pause between two attempts to take the lock.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// What nodes share about log batches; all of them hash lines under the same key.
+/// The batch locks of all nodes, and the key under which all of them hash lines.
 #[derive(Debug)]
 pub struct Sharing {
     pub(super) batches: Arc<SharedBatches>,
     pub(super) hasher: LineHasher,
 }
 
-/// The lock to keep a batch.
+/// The outcome of an attempt to take the lock.
 #[derive(Debug)]
 pub(super) enum BatchLock {
-    /// Nobody else keeps one; `end` must follow.
+    /// This node holds the lock; `end` must follow.
     Held { last: Option<LastBatch> },
-    /// Nobody can be asked.
+    /// Redis does not answer.
     Unavailable,
-    /// Another node took too long.
+    /// Another node held the lock for too long.
     Busy,
 }
 
@@ -53,7 +58,7 @@ impl Sharing {
                 let now = clock.now();
                 let outcome =
                     store.write(async |tx| settings::set(tx, settings::LOG_HASH_KEY, &json!(key), now).await).await;
-                // Another node may have been first, before or after.
+                // why read again: two nodes may start at one time, and both must use the key that is stored.
                 match (stored().await?, outcome) {
                     (Some(key), _) => key,
                     (None, Err(error)) => return Err(error.into()),
@@ -78,7 +83,7 @@ impl Sharing {
         }
     }
 
-    /// Keeps a lock until the work is done, however long the disk takes.
+    /// Renews the lock until the work is done, however long the disk takes.
     pub(super) async fn hold<T>(&self, host: i64, stream: LogStream, work: impl Future<Output = T>) -> T {
         let mut work = std::pin::pin!(work);
         loop {
@@ -89,7 +94,7 @@ impl Sharing {
         }
     }
 
-    /// Ends a lock; `kept` is the batch, unless it was refused. Says whether the others know of it.
+    /// Releases the lock; `kept` is the batch, unless it was refused. Returns whether other nodes can see it.
     pub(super) async fn end(&self, host: i64, stream: LogStream, kept: Option<&LastBatch>) -> bool {
         self.batches.end(host, name(stream), kept.map(LastBatch::hashes)).await
     }

@@ -1,7 +1,18 @@
 //! Agents' log lines: kept before they are acknowledged, and kept once.
+//!
+//! A batch is one log request of a host. Its lines go to the sink of their stream, and the request is answered only when
+//! the sink has said that they are durable. When an answer is lost, the agent sends the same lines again with newer ones
+//! behind them; the node remembers the lines of the last accepted batch of each host and stream as hashes and drops the
+//! repeats ([`replay`]). Both streams are apart, and batches of one host and stream are kept one after the other.
+//!
+//! With several nodes the repeat may arrive at another one. A batch lock in Redis, one per host and stream, makes them
+//! take turns and carries the hashes of the last batch ([`batch_lock`]). Without Redis a node keeps the lines all the
+//! same and remembers that the others do not know the batch: a line twice is better than a line lost.
+//!
+//! Limits: bytes waiting for the disk (`osquery.max_log_in_flight`), hashes of one batch and of all hosts. A batch over
+//! the hash limits is kept and not remembered. All limits count in `muster_limit_hits_total`.
 
 mod batch_lock;
-mod lines;
 mod replay;
 
 use std::sync::Arc;
@@ -10,26 +21,36 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::sync::Semaphore;
 
 pub use batch_lock::Sharing;
-pub use lines::LogLines;
 pub use replay::{LastBatch, LineHasher};
 
 use self::batch_lock::BatchLock;
 
 use super::hosts::Host;
 use super::{Error, Result};
+pub use crate::sinks::LogLines;
 use crate::sinks::Sink;
 use crate::telemetry::Metrics;
 
 /// Line hashes remembered over all hosts: 32 million, 256 MiB.
 const MAX_REMEMBERED: usize = 32 << 20;
 
-/// Which of an agent's two logs a line belongs to.
+/// One of an agent's two logs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum LogStream {
     /// Rows of scheduled queries.
     Result,
     /// What the agent says about itself.
     Status,
+}
+
+impl LogStream {
+    /// The word of agents and metrics for it.
+    fn label(self) -> &'static str {
+        match self {
+            Self::Result => "result",
+            Self::Status => "status",
+        }
+    }
 }
 
 /// Line hashes remembered of one batch, 64 times what stock agents send, so that no host uses up the room of all.
@@ -91,7 +112,7 @@ impl Logs {
     }
 
     async fn keep(&self, host: &Host, stream: LogStream, lines: LogLines) -> Result<()> {
-        // One batch of a host and type at a time: a repeat waits here until the first has been kept or refused.
+        // One batch per host and stream at a time: a repeat waits here until the first has been kept or refused.
         let mut last = host.last_batch(stream).lock().await;
         let lock = match &self.sharing {
             Some(sharing) => sharing.begin(host.id, stream).await,
@@ -105,7 +126,7 @@ impl Logs {
                 return Err(Error::Unavailable("another server is keeping lines of this host".to_owned()));
             }
         };
-        // What others know is older than what they could not be shared_last.
+        // If the other nodes could not be told of our last batch, what they know is older than what we know.
         let known = shared_last.filter(|_| !last.is_unshared).unwrap_or(&last);
         let (mut batch, new_lines) = known.without_repeats(self.hasher, lines);
         let count = new_lines.len() as u64;
@@ -119,13 +140,13 @@ impl Logs {
             _ => append.await,
         };
         if let Some(sharing) = &self.sharing {
-            let is_told = matches!(lock, BatchLock::Held { .. })
+            let is_shared = matches!(lock, BatchLock::Held { .. })
                 && sharing.end(host.id, stream, kept.is_ok().then_some(&batch)).await;
-            batch.is_unshared = !is_told;
+            batch.is_unshared = !is_shared;
         }
         kept?;
         self.remember(&mut last, batch);
-        self.metrics.log_lines(stream, count, repeated);
+        self.metrics.log_lines(stream.label(), count, repeated);
         Ok(())
     }
 
@@ -137,14 +158,14 @@ impl Logs {
             LogStream::Result => &self.results,
             LogStream::Status => &self.statuses,
         };
-        sink.append(lines.into_bytes()).await.map_err(|error| {
-            // The sink has shared_last the operator where and why; agents need not know.
-            tracing::debug!(%error, host_id = host.id, "log lines were refused");
+        sink.append(lines).await.map_err(|error| {
+            // The sink has logged where and why; agents need not know.
+            tracing::debug!(%error, host_id = host.id, "log lines refused");
             Error::Unavailable("the log lines could not be kept".to_owned())
         })
     }
 
-    /// Keeps the batch in mind, unless all hosts together have used up the room for it.
+    /// Remembers the batch in place of the last one, unless all hosts together hold too many hashes.
     fn remember(&self, last: &mut LastBatch, batch: LastBatch) {
         let before = last.len();
         let after = batch.len();
@@ -159,7 +180,7 @@ impl Logs {
         }
     }
 
-    /// Opens the destinations anew.
+    /// Opens the destinations again.
     pub fn reopen(&self) {
         self.results.reopen();
         self.statuses.reopen();

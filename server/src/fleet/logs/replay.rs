@@ -1,6 +1,9 @@
-//! When an acknowledgement is lost, the agent sends the same lines again, with newer ones among them. A batch that
-//! holds all of the last accepted one, each line as often, is such a repeat; anything less is not, because equal lines
-//! within and between batches can be meant.
+//! Finds the lines of a repeated batch.
+//!
+//! When an acknowledgement is lost, the agent sends the same lines again, with newer ones among them. A batch that holds
+//! every line of the last accepted one, each at least as often, is such a repeat. Anything less is not: equal lines within
+//! and between batches can be meant, and to drop one of those would lose data. So the comparison is of multisets, and all
+//! or nothing.
 
 use std::hash::Hasher as _;
 #[expect(
@@ -11,7 +14,7 @@ use std::hash::SipHasher;
 
 use super::LogLines;
 
-/// Hashes lines under a key, so that nobody outside can prepare lines that look the same.
+/// Hashes lines under a secret key, so that nobody can prepare a line with the hash of another, which would be dropped.
 #[derive(Clone, Copy)]
 pub struct LineHasher(u64, u64);
 
@@ -22,12 +25,12 @@ impl std::fmt::Debug for LineHasher {
 }
 
 impl LineHasher {
-    /// Of this process alone.
+    /// A key of this process alone.
     pub fn random() -> Self {
         Self(rand::random(), rand::random())
     }
 
-    /// Gives the same hashes wherever the key is the same.
+    /// Gives the same hashes on every node with this key.
     pub fn with_key(key: (u64, u64)) -> Self {
         Self(key.0, key.1)
     }
@@ -40,17 +43,17 @@ impl LineHasher {
     }
 }
 
-/// The lines of the last batch a host had accepted, as hashes.
+/// The hashes of the last accepted batch of a host.
 #[derive(Debug, Default)]
 pub struct LastBatch {
-    /// Sorted; equal lines stand as often as they came.
+    /// Sorted, with the hash of a line as often as the line came.
     hashes: Box<[u64]>,
     /// Other nodes could not be told of it, so what they know is older.
     pub is_unshared: bool,
 }
 
 impl LastBatch {
-    /// A batch another node has kept.
+    /// The batch another node kept.
     pub fn of(mut hashes: Vec<u64>) -> Self {
         hashes.sort_unstable();
         Self { hashes: hashes.into(), is_unshared: false }
@@ -64,7 +67,7 @@ impl LastBatch {
         &self.hashes
     }
 
-    /// Splits `lines` into what to remember of them all and those that are not repeats of this batch.
+    /// Returns the batch to remember, of all `lines`, and the lines that are not repeats of this batch.
     pub fn without_repeats(&self, hasher: LineHasher, lines: LogLines) -> (Self, LogLines) {
         let mut hashed: Vec<(u64, usize)> =
             lines.iter().enumerate().map(|(index, line)| (hasher.hash(line), index)).collect();
@@ -81,6 +84,8 @@ impl LastBatch {
             return None;
         }
         let mut repeats = vec![false; sorted.len()];
+        // why: both sides are sorted, so one walk compares the multisets. `find` consumes what it passes, so that each
+        // line of the new batch counts for one line of the last.
         let mut rest = sorted.iter();
         for hash in &self.hashes {
             let (_, index) = rest.find(|(found, _)| found >= hash).filter(|(found, _)| found == hash)?;

@@ -9,9 +9,10 @@ use super::assemble::{self, Assembled};
 use super::retired::Retired;
 use super::{PlannedPack, ScheduledQuery, default_agent_options, options};
 use crate::clock::Moment;
-use crate::fleet::Result;
 use crate::fleet::hosts::{Assignment, BUILTIN, BuiltinLabel, Family};
+use crate::fleet::{Result, specs};
 use crate::lock::lock;
+use crate::store::entity::labels::{self, LabelTypeWord, MembershipWord};
 use crate::store::{self, Error, generations, settings};
 
 /// Orders plans by age.
@@ -49,7 +50,7 @@ pub struct DynamicLabel {
 }
 
 impl DynamicLabel {
-    fn of(row: &store::entity::labels::Model) -> Self {
+    fn of(row: &labels::Model) -> Self {
         Self { id: row.id, sql: row.query.clone(), changed_at: row.updated_at, platform: row.platform.clone() }
     }
 
@@ -93,7 +94,9 @@ impl Plan {
         let builtin = BUILTIN
             .iter()
             .filter_map(|builtin| {
-                let row = labels.iter().find(|label| label.name == builtin.name && label.label_type == "builtin")?;
+                let row = labels
+                    .iter()
+                    .find(|label| label.name == builtin.name && label.label_type == LabelTypeWord::Builtin)?;
                 Some((row.id, *builtin))
             })
             .collect();
@@ -102,11 +105,14 @@ impl Plan {
             .into_iter()
             .map(|row| (row.id, crate::config::Secret::new(row.secret)))
             .collect();
-        let dynamic = labels
-            .iter()
-            .filter(|label| label.membership_type == "dynamic" && label.label_type == "regular")
-            .map(DynamicLabel::of)
-            .collect();
+        let dynamic = labels.iter().filter(|label| is_asked(label)).map(DynamicLabel::of).collect();
+        let unknown = labels.iter().filter(|label| specs::label_kind(label).is_none()).count();
+        if unknown > 0 {
+            tracing::warn!(
+                labels = unknown,
+                "this version does not know the type of some labels and asks no host about them; upgrade this node"
+            );
+        }
         Ok(Self {
             generation,
             outdated_at,
@@ -250,6 +256,19 @@ impl Plan {
     /// Assembles the config for an assignment, without the cache.
     pub fn assemble(&self, assignment: &Assignment) -> Assembled {
         assemble::assemble(self.options_for(&assignment.platform), self.packs_for(&assignment.label_ids))
+    }
+}
+
+/// Whether hosts are asked for their membership of a label.
+fn is_asked(label: &labels::Model) -> bool {
+    match (&label.label_type, &label.membership_type) {
+        (LabelTypeWord::Regular, MembershipWord::Dynamic) => true,
+        // Members of a built-in label follow from the platform of the host.
+        (LabelTypeWord::Builtin, MembershipWord::Dynamic) => false,
+        (LabelTypeWord::Regular | LabelTypeWord::Builtin, MembershipWord::Manual) => false,
+        // Nodes of the version that made the label decide about its members.
+        (LabelTypeWord::Unknown(_), MembershipWord::Dynamic | MembershipWord::Manual | MembershipWord::Unknown(_))
+        | (LabelTypeWord::Regular | LabelTypeWord::Builtin, MembershipWord::Unknown(_)) => false,
     }
 }
 

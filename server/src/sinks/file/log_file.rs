@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 
 use super::Rotation;
 
-/// An open log file and how far it is known to be good.
+/// An open log file and the end of its last good line.
 pub(super) struct LogFile {
     path: PathBuf,
     rotation: Option<Rotation>,
-    /// None after a failure or when a new one is asked for.
+    /// `None` after a failure, or when the file is to be opened again.
     open: Option<File>,
     /// Where the last good line ends, if a write after it failed and the rest could not be cut off yet.
     cut_at: Option<u64>,
@@ -33,8 +33,8 @@ impl LogFile {
         self.open = None;
     }
 
-    /// Writes and flushes. On an error nothing of `lines` stays in the file; if even that cannot be had at once,
-    /// nothing more is written until it can.
+    /// Writes and flushes. On an error nothing of `lines` stays in the file; if they cannot be cut off at once, nothing
+    /// more is written until they can.
     pub(super) fn append(&mut self, lines: &[u8]) -> io::Result<()> {
         self.follow_moved_file();
         let cut_at = self.cut_at;
@@ -49,7 +49,8 @@ impl LogFile {
             if cut(file, good_end).is_err() {
                 self.cut_at = Some(good_end);
             }
-            // A flush that failed once cannot be believed the second time on the same file handle.
+            // After a failed fsync the kernel may drop the dirty pages, and the next fsync on this descriptor succeeds
+            // without them. Only a new descriptor can be trusted.
             self.open = None;
             return Err(error);
         }
@@ -57,7 +58,7 @@ impl LogFile {
             && good_end + lines.len() as u64 >= rotation.size_bytes
             && let Err(error) = self.rotate(rotation)
         {
-            tracing::warn!(path = %self.path.display(), %error, "the log file could not be rotated and goes on growing");
+            tracing::warn!(path = %self.path.display(), %error, "log file not rotated; it keeps growing");
         }
         Ok(())
     }
@@ -92,7 +93,7 @@ impl LogFile {
         self.open.as_mut().ok_or_else(|| io::Error::other("the log file is not open"))
     }
 
-    /// Lets go of the open file when its name belongs to another one or to none.
+    /// Closes the file if its path now names another file or none, as after logrotate.
     fn follow_moved_file(&mut self) {
         let Some(file) = &self.open else { return };
         let is_same = match (file.metadata(), fs::metadata(&self.path)) {

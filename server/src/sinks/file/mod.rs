@@ -1,4 +1,9 @@
-//! Appends lines to a file. All requests that come while the disk is busy share the next write and the next flush.
+//! Appends lines to a file. All requests that arrive while the disk is busy share the next write and the next flush
+//! (group commit): one thread per file takes commands from a queue, and a batch is acknowledged only after the flush.
+//!
+//! A write that fails halfway leaves bytes of lines that are refused, and agents send those again. They are cut off at
+//! once, or before the next append: until then nothing is written behind them. The end of a line that a crash cut off is
+//! removed when the file is opened. One process holds the lock of a file, because two would cut off each other's lines.
 
 mod log_file;
 
@@ -11,12 +16,12 @@ use std::thread;
 use tokio::sync::{mpsc, oneshot};
 
 use self::log_file::LogFile;
-use super::{Sink, SinkError};
+use super::{LogLines, Sink, SinkError};
 
 /// Bytes that share one flush at most, so that one slow flush does not hold everybody.
 const GROUP_BYTES: usize = 16 << 20;
 
-/// When a file is put aside.
+/// When a file is rotated.
 #[derive(Debug, Clone, Copy)]
 pub struct Rotation {
     pub size_bytes: u64,
@@ -25,7 +30,7 @@ pub struct Rotation {
 }
 
 enum Command {
-    Append(Vec<u8>, oneshot::Sender<Result<(), SinkError>>),
+    Append(LogLines, oneshot::Sender<Result<(), SinkError>>),
     Reopen,
 }
 
@@ -37,8 +42,8 @@ pub struct FileSink {
 }
 
 impl FileSink {
-    /// Opens the file, making it and its folder, and takes it for this process alone. The end of a line that a crash
-    /// cut off is removed: it was never acknowledged and comes again whole.
+    /// Opens the file, creates it and its folder if they are missing, and locks it for this process. The end of a line that
+    /// a crash cut off is removed: it was never acknowledged, and the agent sends the line again.
     ///
     /// # Errors
     /// When the file cannot be opened or another process holds it.
@@ -64,9 +69,10 @@ fn serve(file: &mut LogFile, first: Command, queue: &mut mpsc::UnboundedReceiver
         match command {
             Command::Append(lines, answer) => {
                 if group.is_empty() {
-                    group = lines;
+                    // A batch that is alone is written without a copy.
+                    group = lines.into_bytes();
                 } else {
-                    group.extend_from_slice(&lines);
+                    group.extend_from_slice(lines.as_bytes());
                 }
                 waiting.push(answer);
             }
@@ -77,10 +83,10 @@ fn serve(file: &mut LogFile, first: Command, queue: &mut mpsc::UnboundedReceiver
     if !waiting.is_empty() {
         let outcome = file.append(&group).map_err(|error| SinkError(format!("{}: {error}", file.path().display())));
         if let Err(error) = &outcome {
-            tracing::error!(%error, requests = waiting.len(), "log lines could not be kept; agents will send them again");
+            tracing::error!(%error, requests = waiting.len(), "log lines not written; agents will send them again");
         }
         for answer in waiting {
-            // Whoever asked may have gone; the lines are kept all the same.
+            // The request may have ended; the lines are kept all the same.
             let _ = answer.send(outcome.clone());
         }
     }
@@ -90,7 +96,7 @@ fn serve(file: &mut LogFile, first: Command, queue: &mut mpsc::UnboundedReceiver
 }
 
 impl Sink for FileSink {
-    fn append(&self, lines: Vec<u8>) -> Pin<Box<dyn Future<Output = Result<(), SinkError>> + Send + '_>> {
+    fn append(&self, lines: LogLines) -> Pin<Box<dyn Future<Output = Result<(), SinkError>> + Send + '_>> {
         Box::pin(async move {
             let (answer, outcome) = oneshot::channel();
             let gone = || SinkError(format!("{}: the writer has stopped", self.path.display()));
@@ -100,7 +106,7 @@ impl Sink for FileSink {
     }
 
     fn reopen(&self) {
-        // A writer that has stopped says so at the next append.
+        // If the writer has stopped, the next append fails.
         let _ = self.commands.send(Command::Reopen);
     }
 }
@@ -111,12 +117,16 @@ mod tests {
 
     use super::*;
 
+    fn line(text: &str) -> LogLines {
+        std::iter::once(text.as_bytes()).collect()
+    }
+
     #[tokio::test]
     async fn lines_are_there_when_it_says_so() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("deep/result");
         let sink = FileSink::open(&path, None).unwrap();
-        let appends = (0..50).map(|n| sink.append(format!("line {n}\n").into_bytes()));
+        let appends = (0..50).map(|n| sink.append(line(&format!("line {n}\n"))));
         for outcome in futures_util::future::join_all(appends).await {
             outcome.unwrap();
         }
@@ -139,7 +149,7 @@ mod tests {
         let path = folder.path().join("result");
         fs::write(&path, "whole\nhal").unwrap();
         let sink = FileSink::open(&path, None).unwrap();
-        sink.append(b"next\n".to_vec()).await.unwrap();
+        sink.append(line("next\n")).await.unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), "whole\nnext\n");
     }
 
@@ -148,11 +158,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("result");
         let sink = FileSink::open(&path, None).unwrap();
-        sink.append(b"one\n".to_vec()).await.unwrap();
+        sink.append(line("one\n")).await.unwrap();
         fs::rename(&path, folder.path().join("moved")).unwrap();
         sink.reopen();
-        sink.append(b"two\n".to_vec()).await.unwrap();
-        sink.append(b"three\n".to_vec()).await.unwrap();
+        sink.append(line("two\n")).await.unwrap();
+        sink.append(line("three\n")).await.unwrap();
         assert_eq!(fs::read_to_string(folder.path().join("moved")).unwrap(), "one\n");
         assert_eq!(fs::read_to_string(&path).unwrap(), "two\nthree\n");
     }
@@ -162,9 +172,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("result");
         let sink = FileSink::open(&path, None).unwrap();
-        sink.append(b"one\n".to_vec()).await.unwrap();
+        sink.append(line("one\n")).await.unwrap();
         fs::remove_file(&path).unwrap();
-        sink.append(b"two\n".to_vec()).await.unwrap();
+        sink.append(line("two\n")).await.unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), "two\n");
     }
 
@@ -174,7 +184,7 @@ mod tests {
         let path = folder.path().join("result");
         let sink = FileSink::open(&path, Some(Rotation { size_bytes: 20, keep: 2 })).unwrap();
         for n in 0..8 {
-            sink.append(format!("line number {n}\n").into_bytes()).await.unwrap();
+            sink.append(line(&format!("line number {n}\n"))).await.unwrap();
         }
         let read = |name: &str| fs::read_to_string(folder.path().join(name)).unwrap_or_default();
         assert_eq!(read("result.2"), "line number 4\nline number 5\n");

@@ -1,6 +1,22 @@
 use sea_orm::entity::prelude::*;
 
 use crate::clock::Moment;
+use crate::store::word::stored_words;
+
+stored_words! {
+    /// Whether a live query goes on, or how it ended.
+    LiveStatusWord {
+        Open = "open",
+        /// Every target is accounted for.
+        Complete = "complete",
+        /// An operator ended it.
+        Cancelled = "cancelled",
+        /// The server ended it, because it seems to stop agents.
+        Stopped = "stopped",
+        /// Its deadline has passed.
+        Expired = "expired",
+    }
+}
 
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "live_queries")]
@@ -21,8 +37,7 @@ pub struct Model {
     pub finished_at: Option<Moment>,
     /// Campaigns only: it ends then, unless somebody who watches has put it off.
     pub watched_until: Option<Moment>,
-    /// `open`, `complete`, `cancelled`, `stopped` or `expired`.
-    pub status: String,
+    pub status: LiveStatusWord,
     #[sea_orm(column_type = "Text")]
     pub stop_reason: String,
     /// One compressed bitmap of host ids per state.

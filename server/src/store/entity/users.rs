@@ -1,6 +1,16 @@
 use sea_orm::entity::prelude::*;
 
 use crate::clock::Moment;
+use crate::store::word::stored_words;
+
+stored_words! {
+    /// The role of a user.
+    RoleWord {
+        Observer = "observer",
+        Maintainer = "maintainer",
+        Admin = "admin",
+    }
+}
 
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "users")]
@@ -9,7 +19,7 @@ pub struct Model {
     pub id: i64,
     pub email: String,
     pub name: String,
-    pub global_role: String,
+    pub global_role: RoleWord,
     pub api_only: bool,
     pub created_at: Moment,
     pub updated_at: Moment,

@@ -1,18 +1,22 @@
-/// Log lines of one request, each with its newline, in one piece.
+/// The log lines of one request: their bytes in one piece, and where each line ends. The bytes are as the agent sent them
+/// and need not be UTF-8.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct LogLines {
     bytes: Vec<u8>,
-    /// Where each line ends.
+    /// Where each line ends, its newline included.
     ends: Vec<usize>,
 }
 
+// why one piece: most sinks write all lines of a request in one call, and a vector of vectors would cost an allocation
+// per line.
+
 impl LogLines {
-    /// Room for about so many bytes.
+    /// Reserves room for this many bytes.
     pub fn with_capacity(bytes: usize) -> Self {
         Self { bytes: Vec::with_capacity(bytes), ends: Vec::new() }
     }
 
-    /// Adds what `write` appends as one line; it must end in a newline.
+    /// Adds the bytes `write` appends as one line; they must end in a newline.
     pub fn push(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
         write(&mut self.bytes);
         self.ends.push(self.bytes.len());
@@ -36,7 +40,12 @@ impl LogLines {
         starts.zip(&self.ends).map(|(start, end)| &self.bytes[start..*end])
     }
 
-    /// The lines one after the other.
+    /// All lines, one after the other.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// As [`as_bytes`](Self::as_bytes), without a copy.
     pub fn into_bytes(self) -> Vec<u8> {
         self.bytes
     }
