@@ -107,12 +107,12 @@ impl Live {
             tokio::select! {
                 is_more = follower.more() => is_done = !is_more,
                 _ = check.tick() => {
-                    let waiting = follower.job().waiting();
+                    let waiting = follower.job().open_hosts();
                     is_done = !self.hosts.is_any_online(&presence, |id| waiting.contains(id.cast_unsigned()));
                 }
                 // What hosts have said to other servers is in the database.
                 _ = look.tick(), if self.notifier.is_some() => {
-                    let waiting: Vec<i64> = follower.job().waiting().iter().map(u64::cast_signed).collect();
+                    let waiting: Vec<i64> = follower.job().open_hosts().iter().map(u64::cast_signed).collect();
                     presence = self.hosts.presence(&waiting).await?;
                 }
                 () = sleep_until(deadline) => is_done = true,
