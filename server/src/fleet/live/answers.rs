@@ -24,7 +24,7 @@ const MAX_MESSAGE: usize = 4096;
 pub const READ_BYTES: usize = 1 << 20;
 
 impl Live {
-    /// Takes a host's answer to a live query. An answer to one that is over, or a repeat, is taken and dropped.
+    /// Takes a host's answer to a live query. A repeat, or an answer to a query that is over, is taken and dropped.
     ///
     /// # Errors
     /// When the answer cannot be kept now and the host's last one could: the agent sends it again. Never twice in a
@@ -152,16 +152,16 @@ impl Live {
     }
 }
 
-/// What a row costs besides its text, so that many empty ones are not free.
+/// Bytes a row counts besides its text, so that many empty rows are not free.
 const ROW_OVERHEAD: usize = 16;
 
-/// How much of an answer is written before other requests go on: a large one takes longer than they may wait.
+/// Bytes of an answer that are written before other requests go on: a large answer takes longer than they may wait.
 const PIECE_BYTES: usize = 256 * 1024;
 
-/// What stands behind the rows, and the end of a line.
+/// Room for the end of a line, behind the rows.
 const TAIL_BYTES: usize = 1024;
 
-/// Appends the first rows that together stay within `max_bytes`, as they came and as they are written. Says whether
+/// Appends the first rows that together stay within `max_bytes`, as they came and as they are written. True if
 /// that left any out.
 async fn write_rows(rows: Rows<'_>, max_bytes: usize, line: &mut Vec<u8>) -> bool {
     line.reserve(rows.raw().len().min(max_bytes) + TAIL_BYTES);
@@ -192,7 +192,7 @@ async fn write_rows(rows: Rows<'_>, max_bytes: usize, line: &mut Vec<u8>) -> boo
     false
 }
 
-/// What is known of a host that does not answer.
+/// The line for a host that does not answer.
 pub(super) fn unanswered(host: &Host, state: TargetState, reason: &str, now: Moment) -> LiveAnswer {
     LiveAnswer {
         cursor: 0,
@@ -208,14 +208,14 @@ pub(super) fn unanswered(host: &Host, state: TargetState, reason: &str, now: Mom
     }
 }
 
-/// An answer as it is kept: all but the cursor, which is where it stands. The host comes first.
+/// An answer as it is kept, without the cursor, which is its position. The host comes first.
 fn line(answer: &LiveAnswer) -> Vec<u8> {
     let mut line = begin_line(answer);
     end_line(answer, &mut line);
     line
 }
 
-/// What stands before the rows.
+/// The part of a line before the rows.
 #[derive(Serialize)]
 struct LineHead<'a> {
     host_id: i64,
@@ -223,7 +223,7 @@ struct LineHead<'a> {
     state: TargetState,
 }
 
-/// What stands behind them.
+/// The part of a line behind the rows.
 #[derive(Serialize)]
 struct Tail<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -253,7 +253,7 @@ fn end_line(answer: &LiveAnswer, line: &mut Vec<u8>) {
     line.extend_from_slice(tail.get(1..).unwrap_or_default());
 }
 
-/// A kept answer as it is shown: with the cursor in front.
+/// A kept answer as clients get it: with the cursor in front.
 pub fn show(line: &ResultLine) -> Vec<u8> {
     let mut text = format!("{{\"cursor\":{},", line.cursor).into_bytes();
     text.extend_from_slice(line.text.get(1..).unwrap_or_default());

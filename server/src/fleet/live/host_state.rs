@@ -1,5 +1,5 @@
-//! What this node keeps of one host's live queries beside the jobs: the hint that makes an empty check-in cheap, and
-//! what no job knows.
+//! The state this node keeps of one host's live queries beside the jobs: the hint that makes an empty check-in cheap,
+//! and what no job knows.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -95,7 +95,7 @@ impl Job {
         self.lock().status == LiveStatus::Open
     }
 
-    /// Waits until nobody is asked any more.
+    /// Waits until the job is over.
     pub async fn ended(&self) {
         self.ended.cancelled().await;
     }

@@ -12,7 +12,7 @@ use crate::fleet::checkin::RETRY_WINDOW;
 /// Most queries of one read: all their answers come together, after the slowest.
 const MAX_PER_READ: usize = 8;
 
-/// What a host has to fetch and to answer.
+/// The jobs a host has to fetch or to answer.
 #[derive(Debug, Default)]
 pub(super) struct OpenTargets {
     /// The oldest pending jobs that can be sent together, as many as fit in one read.
@@ -31,7 +31,7 @@ pub(super) struct SentTarget {
     retry_alone: bool,
 }
 
-/// What to do about an answer that will not come.
+/// The decision about an answer that will not come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum OverdueVerdict {
     /// The query probably stopped the agent's worker.

@@ -247,8 +247,8 @@ impl Live {
             .collect())
     }
 
-    /// How many of the targets are online, and of those that are waited for. Memory knows who has called this server;
-    /// of several servers the database knows, half a minute later.
+    /// How many targets are online, and how many of the open ones. A single server counts hosts in memory; with several
+    /// nodes the database counts, which is half a minute behind.
     async fn online(&self, job: &Job) -> Result<(u64, u64)> {
         let waiting = job.open_hosts();
         if self.notifier.is_none() {

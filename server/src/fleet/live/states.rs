@@ -1,4 +1,4 @@
-//! What became of every target: each is in exactly one state, so the counts always add up.
+//! The state of every target: each is in exactly one, so the counts always add up.
 
 use muster_api::rest::{LiveCounts, TargetState};
 use roaring::RoaringTreemap;
@@ -19,7 +19,7 @@ const STATES: [TargetState; 11] = [
     TargetState::Skipped,
 ];
 
-/// So many states are stored before the truncated hosts, the others behind them.
+/// How many states are stored before the truncated hosts; the others are stored behind them.
 const FIRST: usize = 10;
 
 /// Hosts by state.
@@ -27,11 +27,11 @@ const FIRST: usize = 10;
 pub struct States {
     hosts: [RoaringTreemap; STATES.len()],
     truncated: RoaringTreemap,
-    /// Those that count by what they said, and whose answers are not there.
+    /// Hosts that are counted, and whose answers are not kept.
     unkept: RoaringTreemap,
 }
 
-/// States of hosts whose answer, or what stands for it, can be read.
+/// States of hosts that have a line in the results.
 const WITH_ANSWER: [TargetState; 6] = [
     TargetState::Answered,
     TargetState::Failed,
@@ -58,7 +58,7 @@ impl States {
         self.hosts[position(state)].contains(host.cast_unsigned())
     }
 
-    /// Moves a host on, if it is in one of `from`. Says whether it was.
+    /// Moves a host on, if it is in one of `from`. True if it was.
     pub fn advance(&mut self, host: i64, from: &[TargetState], to: TargetState) -> bool {
         let id = host.cast_unsigned();
         let was = from.iter().find(|state| self.hosts[position(**state)].remove(id));
