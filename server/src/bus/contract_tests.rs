@@ -11,6 +11,7 @@ const AT: Moment = Moment(1_768_478_400_000_000);
 
 /// Runs all of them. `again` gives the same bus as another node has it, or as it is after a restart.
 pub async fn run<B: LiveBus + 'static>(bus: B, again: impl AsyncFn() -> B) {
+    pings(&bus).await;
     claims(&bus, 1).await;
     answers(&bus, 2).await;
     let bus = pieces_and_restart(bus, 3, &again).await;
@@ -26,6 +27,12 @@ fn line(host: i64) -> Vec<u8> {
 
 pub async fn claim<B: LiveBus>(bus: &B, job: i64, host: i64) -> bool {
     bus.claim(job, host, AT, false).await.unwrap()
+}
+
+/// Before any job was opened.
+async fn pings<B: LiveBus>(bus: &B) {
+    bus.ping().await.unwrap();
+    assert_eq!(bus.events(0, 0).await.unwrap_err(), BusError::Lost(0), "a ping makes no job");
 }
 
 async fn claims<B: LiveBus>(bus: &B, job: i64) {
@@ -231,7 +238,7 @@ pub async fn events<B: LiveBus>(bus: &B, other: &B, job: i64) {
     assert!(other.close(job, b"why".to_vec()).await.unwrap());
     let expected = [
         JobChange::Sent { host: 7, at: AT, is_alone: true },
-        JobChange::Again { host: 7 },
+        JobChange::Pending { host: 7 },
         JobChange::Sent { host: 7, at: AT, is_alone: false },
         JobChange::Settled { host: 7, note: b"note \xff".to_vec() },
         JobChange::Closed { note: b"why".to_vec() },

@@ -23,6 +23,10 @@ impl<B: LiveBus> Counted<B> {
 }
 
 impl<B: LiveBus> LiveBus for Counted<B> {
+    fn ping(&self) -> BusFuture<'_, ()> {
+        self.count("ping").ping()
+    }
+
     fn open(&self, job: i64, start: Start) -> BusFuture<'_, Opened> {
         self.count("open").open(job, start)
     }
@@ -44,7 +48,7 @@ impl<B: LiveBus> LiveBus for Counted<B> {
     }
 
     fn events(&self, job: i64, after: u64) -> BusFuture<'_, Vec<JobEvent>> {
-        // Looked for all the time, in memory.
+        // Not counted: the embedded bus is asked for events all the time, and has them in memory.
         self.bus.events(job, after)
     }
 

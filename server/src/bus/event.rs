@@ -1,36 +1,38 @@
 use crate::clock::Moment;
 
-/// Something that happened to a job, for nodes that hold a view of it.
+/// An event of a job, for nodes that hold a view of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JobEvent {
-    /// Grows by one with each event of a job, from 1 on. A job that is made anew begins far beyond.
+    /// Position among the events of the job: grows by one each time, from 1 on. A job that is made anew begins far
+    /// beyond.
     pub position: u64,
     pub change: JobChange,
 }
 
-/// Notes are the caller's own; the bus does not look into them.
+/// What an event says. Notes are the caller's own; the bus does not read them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum JobChange {
-    /// A host was asked, alone or together with other questions.
+    /// A host was claimed and is sent the query, alone or with other queries.
     Sent { host: i64, at: Moment, is_alone: bool },
-    /// A host is to be asked again.
-    Again { host: i64 },
+    /// The claim of a host was given up: the host is pending again.
+    Pending { host: i64 },
     /// A host's final state.
     Settled { host: i64, note: Vec<u8> },
     /// The job has ended.
     Closed { note: Vec<u8> },
-    /// The job was made anew, and begins as this note says: what is missing in between has not happened.
+    /// The job was made anew with the states in this note; events that were lost have not happened.
     Restored { note: Vec<u8> },
 }
 
 impl JobChange {
-    /// As it is passed on: a letter, numbers in text, and the note.
+    /// The form on the bus: a letter, numbers in text, and the note. Nodes of the version before and after read it,
+    /// too.
     pub(super) fn to_bytes(&self) -> Vec<u8> {
         let (mut bytes, note) = match self {
             Self::Sent { host, at, is_alone } => {
                 (format!("s{host} {} {}", at.0, u8::from(*is_alone)).into_bytes(), &[][..])
             }
-            Self::Again { host } => (format!("a{host}").into_bytes(), &[][..]),
+            Self::Pending { host } => (format!("a{host}").into_bytes(), &[][..]),
             Self::Settled { host, note } => (format!("d{host} ").into_bytes(), &note[..]),
             Self::Closed { note } => (b"c".to_vec(), &note[..]),
             Self::Restored { note } => (b"r".to_vec(), &note[..]),
@@ -49,7 +51,7 @@ impl JobChange {
                 let mut number = || parts.next()?.parse::<i64>().ok();
                 Some(Self::Sent { host: number()?, at: Moment(number()?), is_alone: number()? == 1 })
             }
-            b'a' => Some(Self::Again { host: text()?.parse().ok()? }),
+            b'a' => Some(Self::Pending { host: text()?.parse().ok()? }),
             b'd' => {
                 let space = rest.iter().position(|byte| *byte == b' ')?;
                 let host = std::str::from_utf8(&rest[..space]).ok()?.parse().ok()?;
@@ -71,7 +73,7 @@ mod tests {
         for change in [
             JobChange::Sent { host: 7, at: Moment(1_768_478_400_000_000), is_alone: true },
             JobChange::Sent { host: i64::MAX, at: Moment(0), is_alone: false },
-            JobChange::Again { host: 7 },
+            JobChange::Pending { host: 7 },
             JobChange::Settled { host: 7, note: b"a \xff\n".to_vec() },
             JobChange::Settled { host: 7, note: Vec::new() },
             JobChange::Closed { note: b"why".to_vec() },

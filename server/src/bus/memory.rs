@@ -1,10 +1,9 @@
-//! The bus of a single process: claims in memory, answers in one append-only file per job. The cursor is the offset. Events
-//! are kept until they were looked at; after a restart the answers say who is settled.
+//! The bus of a single process: claims in memory, answers in one append-only file per job. The cursor is the offset.
+//! Events are kept until they were read; after a restart the answers say who is settled.
 //!
-//! An answer is kept when it is flushed. Whoever waits for the flush of a file shares the next one, and answers can be
+//! An answer is kept once it is flushed. All who wait for the flush of a file share the next one, and answers can be
 //! read only then, so that no cursor ever points at what a loss of power takes away.
 
-use crate::lock::lock;
 use std::collections::{HashMap, VecDeque};
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, BufRead as _, BufReader, Read as _, Seek as _, SeekFrom, Write as _};
@@ -17,6 +16,7 @@ use tokio::sync::watch;
 
 use super::{BusError, BusFuture, EVENTS_AT_ONCE, JobChange, JobEvent, LiveBus, Opened, Piece, ResultLine, Start};
 use crate::clock::Moment;
+use crate::lock::lock;
 
 /// Lines are read in steps of this size.
 const STEP: usize = 64 * 1024;
@@ -33,24 +33,25 @@ pub struct MemoryBus {
 #[derive(Debug)]
 struct JobFile {
     path: PathBuf,
-    inner: Mutex<Inner>,
-    /// Held by whoever flushes, for all that was written before.
+    inner: Mutex<JobFileState>,
+    /// Held by the caller that flushes, for all that was written before.
     flushing: tokio::sync::Mutex<()>,
-    /// What is flushed.
+    /// The end of what is flushed.
     end: watch::Sender<u64>,
 }
 
 #[derive(Debug)]
-struct Inner {
+struct JobFileState {
     claimed: RoaringTreemap,
     settled: RoaringTreemap,
     is_closed: bool,
-    /// Where the file ends, and who has answered behind what is flushed, each with the end of the answer.
+    /// The end of the file.
     written: u64,
+    /// Answers that are written and not flushed, in the order of the file.
     unflushed: Vec<Unflushed>,
-    /// Flushes that failed; each takes away what was not flushed.
+    /// How many flushes failed; each takes away what was not flushed.
     failures: u64,
-    /// What nobody has asked to go beyond yet, and how many there were before.
+    /// Events that nobody has gone beyond yet, and how many were forgotten before them.
     events: VecDeque<JobChange>,
     forgotten: u64,
 }
@@ -63,7 +64,7 @@ struct Unflushed {
     note: Vec<u8>,
 }
 
-/// What must be flushed for an answer to be kept.
+/// How far the file must be flushed for an answer to be kept.
 #[derive(Debug, Clone, Copy)]
 struct Written {
     is_first: bool,
@@ -92,11 +93,12 @@ impl MemoryBus {
 }
 
 impl JobFile {
-    /// Opens the file, cuts off a line that a crash left unfinished, and notes who has answered. Says whether it made it.
+    /// Opens the file, cuts off a line that a crash left unfinished, and reads who has answered.
     fn open(path: PathBuf, start: Start) -> io::Result<(Self, Opened)> {
         let opened = if path.exists() { Opened::Found } else { Opened::Made };
         let mut file = OpenOptions::new().create(true).append(true).read(true).mode(0o600).open(&path)?;
-        // What the checkpoint says is no less true when the file is there: it may be of before a loss of power.
+        // why: the checkpoint counts also when the file is there. After a loss of power the database may be ahead of
+        // the file.
         let (mut settled, restored) = match start {
             Start::New => (RoaringTreemap::new(), None),
             Start::Checkpoint { settled, note } => (settled, Some(JobChange::Restored { note })),
@@ -114,7 +116,7 @@ impl JobFile {
         if let (0, Some(folder)) = (end, path.parent()) {
             File::open(folder)?.sync_all()?;
         }
-        let inner = Inner {
+        let inner = JobFileState {
             claimed: RoaringTreemap::new(),
             settled,
             is_closed: false,
@@ -141,9 +143,9 @@ impl JobFile {
         }
         line.push(b'\n');
         let end = inner.written;
-        // Opened for each answer: thousands of live queries may be kept, and open files are few.
+        // why: opened for each answer, because thousands of live queries may be kept, and open files are few.
         let mut file = OpenOptions::new().append(true).open(&self.path)?;
-        // What could not be cut off when it should have been.
+        // A failed write or flush may have left bytes that could not be cut off at the time.
         if file.metadata()?.len() > end {
             file.set_len(end)?;
         }
@@ -172,7 +174,8 @@ impl JobFile {
         Ok(written.is_first)
     }
 
-    /// A flush that failed is not believed when it is repeated: what it was for is taken back.
+    /// Flushes what is written. When that fails the answers are taken back, because a system may report a failed flush
+    /// once and then succeed without having kept the data.
     fn flush_now(&self, sync: impl FnOnce(&File) -> io::Result<()>) -> io::Result<()> {
         let file = OpenOptions::new().append(true).open(&self.path)?;
         let (written, failures) = {
@@ -181,7 +184,8 @@ impl JobFile {
         };
         let outcome = sync(&file);
         let mut inner = lock(&self.inner);
-        // A flush goes on when the one who waits for it is gone, so that two may overlap.
+        // why: a flush goes on when its caller is gone, so that two may overlap. What the other one took back is not
+        // flushed.
         if inner.failures != failures {
             return Err(io::Error::other("another flush has failed"));
         }
@@ -225,7 +229,7 @@ impl JobFile {
     fn read(&self, cursor: u64, max_bytes: usize) -> io::Result<Piece> {
         let end = *self.end.borrow();
         let mut file = File::open(&self.path)?;
-        // From the newline before: a cursor that is not one of ours must still give whole lines.
+        // From the newline before: a cursor that was never given out must still give whole lines.
         let start = cursor.min(end).saturating_sub(1);
         file.seek(SeekFrom::Start(start))?;
         let mut reader = BufReader::with_capacity(STEP, file.take(end.saturating_sub(start)));
@@ -249,7 +253,7 @@ impl JobFile {
     }
 }
 
-/// The host a line is from: lines begin with it.
+/// The host of a line, which begins with it.
 fn host_of(line: &[u8]) -> Option<u64> {
     let digits = line.strip_prefix(b"{\"host_id\":")?;
     let end = digits.iter().position(|byte| !byte.is_ascii_digit())?;
@@ -257,6 +261,10 @@ fn host_of(line: &[u8]) -> Option<u64> {
 }
 
 impl LiveBus for MemoryBus {
+    fn ping(&self) -> BusFuture<'_, ()> {
+        Box::pin(async { Ok(()) })
+    }
+
     fn open(&self, job: i64, start: Start) -> BusFuture<'_, Opened> {
         Box::pin(async move {
             let _guard = self.opening.lock().await;
@@ -289,7 +297,7 @@ impl LiveBus for MemoryBus {
             let mut inner = lock(&stream.inner);
             let was_claimed = !inner.is_closed && inner.claimed.remove(host.cast_unsigned());
             if was_claimed {
-                inner.events.push_back(JobChange::Again { host });
+                inner.events.push_back(JobChange::Pending { host });
             }
             Ok(was_claimed)
         })
@@ -358,98 +366,5 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn it_keeps_what_a_bus_promises() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().to_owned();
-        super::super::contract_tests::run(MemoryBus::new(&path).unwrap(), async || MemoryBus::new(&path).unwrap())
-            .await;
-    }
-
-    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-    async fn each_turn_has_one_winner() {
-        let folder = tempfile::tempdir().unwrap();
-        super::super::contract_tests::races(vec![Arc::new(MemoryBus::new(folder.path()).unwrap())], 1).await;
-    }
-
-    #[tokio::test]
-    async fn it_tells_what_has_happened_until_that_was_heard() {
-        let folder = tempfile::tempdir().unwrap();
-        let bus = MemoryBus::new(folder.path()).unwrap();
-        let start = Start::Checkpoint { settled: RoaringTreemap::new(), note: b"states".to_vec() };
-        bus.open(1, start.clone()).await.unwrap();
-        assert!(bus.claim(1, 7, Moment(5), true).await.unwrap());
-        assert!(bus.unclaim(1, 7).await.unwrap());
-        assert!(bus.answer(1, 7, b"{\"host_id\":7}".to_vec(), b"note".to_vec()).await.unwrap());
-        assert!(bus.answer(1, 8, Vec::new(), Vec::new()).await.unwrap());
-        assert!(bus.close(1, b"why".to_vec()).await.unwrap());
-        let expected = [
-            JobChange::Restored { note: b"states".to_vec() },
-            JobChange::Sent { host: 7, at: Moment(5), is_alone: true },
-            JobChange::Again { host: 7 },
-            JobChange::Settled { host: 7, note: b"note".to_vec() },
-            JobChange::Settled { host: 8, note: Vec::new() },
-            JobChange::Closed { note: b"why".to_vec() },
-        ];
-        for after in [0, 0, 2, 6] {
-            let events = bus.events(1, after).await.unwrap();
-            let positions: Vec<u64> = events.iter().map(|event| event.position).collect();
-            assert_eq!(positions, (after + 1..=6).collect::<Vec<_>>());
-            let heard = usize::try_from(after).unwrap();
-            assert!(events.into_iter().map(|event| event.change).eq(expected[heard..].iter().cloned()));
-        }
-        assert_eq!(bus.read(1, 0, 100).await.unwrap().lines.len(), 1, "an empty answer is no line");
-        drop(bus);
-        let bus = MemoryBus::new(folder.path()).unwrap();
-        assert_eq!(bus.open(1, start).await.unwrap(), Opened::Found);
-        assert_eq!(bus.events(1, 0).await.unwrap(), [], "what was there says who is settled");
-    }
-
-    #[tokio::test]
-    async fn an_answer_is_there_when_it_is_flushed_and_taken_back_when_it_cannot_be() {
-        let folder = tempfile::tempdir().unwrap();
-        let bus = MemoryBus::new(folder.path()).unwrap();
-        bus.open(1, Start::New).await.unwrap();
-        assert!(bus.answer(1, 1, b"{\"host_id\":1}".to_vec(), Vec::new()).await.unwrap());
-        let kept = bus.read(1, 0, usize::MAX).await.unwrap();
-        let stream = bus.stream(1).unwrap();
-        let first = stream.write(2, b"{\"host_id\":2}".to_vec(), Vec::new()).unwrap();
-        let repeat = stream.write(2, b"{\"host_id\":2}".to_vec(), Vec::new()).unwrap();
-        assert!(first.is_first && !repeat.is_first);
-        assert_eq!(bus.read(1, 0, usize::MAX).await.unwrap(), kept, "nobody sees what may go away");
-        stream.flush_now(|_| Err(io::Error::other("the disk is broken"))).unwrap_err();
-        assert!(stream.flush(first).await.is_err() && stream.flush(repeat).await.is_err(), "neither was kept");
-        assert!(bus.claim(1, 2, Moment(0), true).await.unwrap(), "the host has not answered");
-        assert!(bus.answer(1, 2, b"{\"host_id\":2,\"n\":2}".to_vec(), Vec::new()).await.unwrap());
-        let text = fs::read_to_string(folder.path().join("1.ndjson")).unwrap();
-        assert_eq!(text, "{\"host_id\":1}\n{\"host_id\":2,\"n\":2}\n");
-    }
-
-    #[tokio::test]
-    async fn one_flush_is_for_everybody_who_waits() {
-        let folder = tempfile::tempdir().unwrap();
-        let bus = MemoryBus::new(folder.path()).unwrap();
-        bus.open(1, Start::New).await.unwrap();
-        let stream = bus.stream(1).unwrap();
-        let one = stream.write(1, b"{\"host_id\":1}".to_vec(), Vec::new()).unwrap();
-        let two = stream.write(2, b"{\"host_id\":2}".to_vec(), Vec::new()).unwrap();
-        stream.flush_now(File::sync_data).unwrap();
-        // With the file gone, a flush of their own would fail.
-        fs::remove_file(folder.path().join("1.ndjson")).unwrap();
-        assert!(stream.flush(one).await.unwrap() && stream.flush(two).await.unwrap());
-    }
-
-    #[tokio::test]
-    async fn a_line_cut_by_a_crash_is_not_an_answer() {
-        let folder = tempfile::tempdir().unwrap();
-        fs::write(folder.path().join("3.ndjson"), "{\"host_id\":1}\n{\"host_id\":2,\"rows\"").unwrap();
-        let bus = MemoryBus::new(folder.path()).unwrap();
-        assert_eq!(bus.open(3, Start::New).await.unwrap(), Opened::Found);
-        assert_eq!(bus.read(3, 0, usize::MAX).await.unwrap().lines.len(), 1);
-        assert!(bus.answer(3, 2, b"{\"host_id\":2}".to_vec(), Vec::new()).await.unwrap());
-        assert_eq!(bus.read(3, 0, usize::MAX).await.unwrap().lines.len(), 2);
-    }
-}
+#[path = "memory_tests.rs"]
+mod tests;

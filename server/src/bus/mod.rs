@@ -1,5 +1,20 @@
-//! What nodes share: live queries while they go on (who has been asked, who has answered, the answers in order), and
-//! a event that tells the others to look again.
+//! What nodes share: open live queries (which hosts were claimed and have answered, and the answers in order), and
+//! notifications that make the others look again.
+//!
+//! A job on the bus is two logs and a set of host states. Each step (`claim`, `unclaim`, `answer`, `close`) is atomic,
+//! so that of all who try one succeeds, and a step that succeeds appends one event. Every node folds the events of a
+//! job into its own view, in the one order of the bus; the node that made the step does so, too. A caller whose reply
+//! is lost therefore need not know whether its step succeeded: the event says so. A single server with the embedded bus
+//! goes the same way.
+//!
+//! - [`MemoryBus`] is the embedded bus. It keeps the answers of a job in one append-only file, whose offsets are the
+//!   cursors, so that whoever comes late or comes back misses nothing. Claims and events are in memory and gone after a
+//!   restart; the answers say who is settled.
+//! - [`RedisShare`] is the bus of several nodes. Each step is one script. The keys of a job have one hash tag
+//!   (`{muster:live:ID}`), so they lie on one node of a Redis cluster: `meta`, `events`, `lines`, and pages of 32,768
+//!   hosts with two bits for each, 8 KiB a page. The id of a line in `lines` is where it ends, counted in bytes: a
+//!   cursor is an offset here too, and a read of so many bytes is one range. Redis forgets a job by itself a day after
+//!   the server should have.
 
 mod counted;
 mod event;
@@ -24,37 +39,37 @@ use crate::clock::Moment;
 /// Why something could not be shared.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BusError {
-    /// Try again later; nothing is known of what became of it.
+    /// The bus does not answer. Try again later; whether the step was done is not known.
     #[error("{0}")]
     Unavailable(String),
-    /// The bus works and does not know the job (any more). Opening it from its checkpoint makes it anew.
+    /// The bus works and does not know the job, or no longer does. Opening the job from its checkpoint makes it anew.
     #[error("live query {0} is not on the bus")]
     Lost(i64),
 }
 
 pub type BusFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, BusError>> + Send + 'a>>;
 
-/// Where a job begins that the bus does not have.
+/// The start of a job that the bus does not have.
 #[derive(Debug, Clone)]
 pub enum Start {
-    /// With nobody asked.
+    /// No host is claimed or settled.
     New,
-    /// After these hosts, which are neither asked nor heard again, have been settled. Its cursors and events lie beyond
-    /// those that were given out before, so that who goes on from one misses nothing; the first event is
+    /// These hosts are settled: they are neither claimed nor heard again. Cursors and positions of events lie beyond
+    /// those that were given out before, so that whoever goes on from one misses nothing; the first event is
     /// [`JobChange::Restored`] with this note.
     Checkpoint { settled: RoaringTreemap, note: Vec<u8> },
 }
 
-/// What became of opening a job.
+/// The outcome of opening a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Opened {
-    /// There was none; nobody else has made it.
+    /// The bus did not have the job; this caller has made it.
     Made,
-    /// It was there, with whatever has happened to it.
+    /// The bus has the job, with whatever has happened to it.
     Found,
 }
 
-/// Whole lines of a stream, and where to go on.
+/// Whole lines of a stream, and the cursor to go on from.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Piece {
     pub lines: Vec<ResultLine>,
@@ -76,19 +91,23 @@ pub struct ResultLine {
 /// - `read` gives lines in the order they were appended, each under the same cursor every time.
 /// - a job the bus does not have is [`BusError::Lost`], never mistaken for one without answers.
 pub trait LiveBus: std::fmt::Debug + Send + Sync {
+    /// Asks the bus whether it answers, without a job and without a change.
+    fn ping(&self) -> BusFuture<'_, ()>;
     /// Makes or finds a job. Of several nodes that open it at one time, one makes it.
     fn open(&self, job: i64, start: Start) -> BusFuture<'_, Opened>;
-    /// Whether the caller may ask this host now. The rest is for [`JobChange::Sent`].
+    /// Claims a host that is pending. True if the caller is the one to send it the query; `at` and `is_alone` are for
+    /// [`JobChange::Sent`].
     fn claim(&self, job: i64, host: i64, at: Moment, is_alone: bool) -> BusFuture<'_, bool>;
-    /// Gives a claim up, so that the host can be asked again. False when the host was not claimed.
+    /// Gives up the claim of a host, so that it is pending again ([`JobChange::Pending`]). False when the host was not
+    /// claimed.
     fn unclaim(&self, job: i64, host: i64) -> BusFuture<'_, bool>;
     /// Settles a host, unless it is settled already, and appends its answer; an empty one only settles. `note` is for
     /// [`JobChange::Settled`].
     fn answer(&self, job: i64, host: i64, line: Vec<u8>, note: Vec<u8>) -> BusFuture<'_, bool>;
-    /// Ends claims and answers; `note` is for [`JobChange::Closed`]. True for the first who does it.
+    /// Ends claims and answers; `note` is for [`JobChange::Closed`]. True for the first caller.
     fn close(&self, job: i64, note: Vec<u8>) -> BusFuture<'_, bool>;
-    /// What has happened behind a position, in its order and at most [`EVENTS_AT_ONCE`]; none when there is no more.
-    /// A bus of one process tells what has happened since it was opened, and forgets what it was asked to go beyond.
+    /// Events behind a position, in their order and at most [`EVENTS_AT_ONCE`]; none when there are no more. A bus of
+    /// one process has the events since it was opened, and forgets those up to `after`.
     fn events(&self, job: i64, after: u64) -> BusFuture<'_, Vec<JobEvent>>;
     /// Lines behind `cursor` of about `max_bytes`, at least one if there is one.
     fn read(&self, job: i64, cursor: u64, max_bytes: usize) -> BusFuture<'_, Piece>;
@@ -100,7 +119,7 @@ pub trait LiveBus: std::fmt::Debug + Send + Sync {
     fn remove(&self, job: i64) -> BusFuture<'_, ()>;
 }
 
-/// Events given at one time.
+/// Most events of one call.
 pub const EVENTS_AT_ONCE: usize = 10_000;
 
 #[cfg(test)]

@@ -1,5 +1,9 @@
-//! Live queries on Redis. Each job has a few keys under one hash tag, so that it lies on one node of a cluster: its state
-//! (`meta`), pages with two bits for each host, and two streams: events, and lines whose id is where they end.
+//! Live queries on Redis. Each job has a few keys under one hash tag, so that it lies on one node of a cluster: its
+//! state (`meta`), pages with two bits for each host, and two streams: events, and lines whose id is where they end.
+//!
+//! Each step is one script, because Redis runs a script without another command in between: the check of the host's
+//! bits, the change, and the event are one. The connection may run a step twice when it breaks on the way. That does no
+//! harm: the second run finds the bits changed and gives false, and the event of the first one stands.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, Weak};
@@ -21,16 +25,16 @@ use crate::bus::{
 use crate::clock::Moment;
 use crate::lock::lock;
 
-/// Hosts of one page, which then has at most 8 KiB.
+/// Hosts of one page, which has at most 8 KiB then.
 const PAGE: u64 = 32 * 1024;
 
-/// Lines read at one time, however short they are.
+/// Most lines of one read, however short they are.
 const LINES_AT_ONCE: usize = 10_000;
 
-/// How often the ends of watched streams are looked at, should notifications be missed.
+/// How often the ends of watched streams are read, in case notifications are missed.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// The two bits of a settled host; 1 stands for a claimed one.
+/// The two bits of a settled host; 0 is pending, 1 claimed.
 const SETTLED: u8 = 2;
 
 /// The [`LiveBus`] of several nodes.
@@ -44,13 +48,13 @@ pub struct RedisBus {
 struct Jobs {
     link: Arc<Link>,
     notifier: Arc<RedisNotifier>,
-    /// The ends of the streams opened here, as far as heard of.
+    /// The ends of the streams opened at this node, as far as it has heard.
     ends: Mutex<HashMap<i64, WatchedJob>>,
     lifetime: Duration,
     steps: Steps,
 }
 
-/// What is known of a stream: where it begins, and its end.
+/// The beginning and the end of a stream, as far as this node has heard.
 #[derive(Debug)]
 struct WatchedJob {
     first: u64,
@@ -87,8 +91,9 @@ impl RedisBus {
     }
 }
 
-/// Follows the ends of streams that are watched here.
+/// Follows the ends of streams that are watched at this node.
 async fn look(jobs: Weak<Jobs>) {
+    // why: weak, so that this task does not keep the bus alive, whose drop ends it.
     let Some(mut notifications) = jobs.upgrade().map(|jobs| jobs.notifier.subscribe()) else { return };
     let mut tick = tokio::time::interval(LOOK);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -108,7 +113,7 @@ async fn look(jobs: Weak<Jobs>) {
             .map(|(job, _)| *job)
             .collect();
         for job in watched {
-            // Watchers find out what is wrong when they read.
+            // Watchers get the error when they read.
             let _ = jobs.look_at(job).await;
         }
     }
@@ -137,7 +142,7 @@ fn pages(settled: &RoaringTreemap) -> BTreeMap<u64, Vec<u8>> {
         if page.len() <= bit / 8 {
             page.resize(bit / 8 + 1, 0);
         }
-        // Redis counts bits from the highest of each byte.
+        // why: the order of `BITFIELD`, which counts bits from the highest of each byte.
         page[bit / 8] |= SETTLED << (6 - bit % 8);
     }
     pages
@@ -154,7 +159,7 @@ impl Jobs {
         self.link.call(purpose, name, job, Call::Step { step, keys, arguments }).await
     }
 
-    /// A step that says yes (1), no (0) or that there is no such job (-1), and that others want to hear of.
+    /// Runs a step that gives 1 (done), 0 (not done) or -1 (no such job), and notifies the other nodes if it was done.
     async fn decide(
         &self,
         name: &str,
@@ -164,6 +169,8 @@ impl Jobs {
         arguments: &[&[u8]],
     ) -> Result<bool, BusError> {
         match self.step::<i64>((Purpose::Step, name, step), job, keys, arguments).await? {
+            // why: a notification that is lost, or never sent because this request is given up here, costs time only:
+            // nodes read the events of open jobs every two seconds.
             1 => {
                 self.notifier.publish(ChangeEvent::Events(job));
                 Ok(true)
@@ -185,6 +192,7 @@ impl Jobs {
         arguments.extend(pages.values().map(Vec::as_slice));
         let (made, end, first): (i64, u64, u64) =
             self.step((Purpose::Step, "open", &self.steps.open), job, &keys, &arguments).await?;
+        // why: set, also when the stream was known: a job that was made anew begins elsewhere.
         lock(&self.ends).entry(job).or_insert_with(|| WatchedJob { first, end: watch::Sender::new(0) }).first = first;
         self.heard(job, end);
         if made == 1 {
@@ -245,7 +253,8 @@ impl Jobs {
             let (cursor, text) = entry_of(entry)?;
             lines.push(ResultLine { cursor, text });
         }
-        // One that lies ahead, as after a failover that lost the last lines, must not skip what comes now.
+        // why: a cursor may lie beyond the end after a failover that lost the last lines. Lines that come now end
+        // before it, and must not be skipped.
         let next = lines.last().map_or_else(|| cursor.min(end), |line| line.cursor);
         Ok(Piece { lines, next })
     }
@@ -259,7 +268,7 @@ impl Jobs {
         Ok(())
     }
 
-    /// Pages that hosts are noted in are named in the state.
+    /// Removes the keys of a job. `meta` has a field for the key of each page, so that no search for keys is needed.
     async fn remove(&self, job: i64) -> Result<(), BusError> {
         lock(&self.ends).remove(&job);
         let (meta, prefix) = (key(job, "meta"), key(job, "hosts:"));
@@ -273,7 +282,7 @@ impl Jobs {
         Ok(())
     }
 
-    /// Tells watchers of an end, unless they have heard of a later one.
+    /// Notifies watchers of an end, unless they have heard of a later one: replies may overtake each other.
     fn heard(&self, job: i64, end: u64) {
         if let Some(known) = lock(&self.ends).get(&job) {
             known.end.send_if_modified(|known| {
@@ -296,6 +305,17 @@ fn entry_of(entry: Value) -> Result<(u64, Vec<u8>), BusError> {
 }
 
 impl LiveBus for RedisBus {
+    fn ping(&self) -> BusFuture<'_, ()> {
+        Box::pin(async move {
+            // why: not PING, which goes to all masters of a cluster and fails when one is down; jobs of the others go
+            // on. The purpose is that of `open`, so that the answer is about the connection a new job needs.
+            let mut exists = cmd("EXISTS");
+            exists.arg(key(0, "meta"));
+            self.jobs.link.call::<i64>(Purpose::Step, "ping", 0, Call::Command(&exists)).await?;
+            Ok(())
+        })
+    }
+
     fn open(&self, job: i64, start: Start) -> BusFuture<'_, Opened> {
         Box::pin(self.jobs.open(job, start))
     }
@@ -314,7 +334,7 @@ impl LiveBus for RedisBus {
         Box::pin(async move {
             let (page, bits) = page_and_bits(job, host);
             let keys = [key(job, "meta"), key(job, "events"), page];
-            let event = JobChange::Again { host }.to_bytes();
+            let event = JobChange::Pending { host }.to_bytes();
             let unclaim = &self.jobs.steps.unclaim;
             self.jobs.decide("unclaim", unclaim, job, &keys, &[bits.as_bytes(), &event]).await
         })

@@ -8,7 +8,7 @@ use tokio::sync::Mutex;
 use super::restarts::Restarts;
 use crate::clock::Moment;
 use crate::fleet::checkin::RefreshState;
-use crate::fleet::live::OpenTargets;
+use crate::fleet::live::HostLiveState;
 use crate::fleet::logs::{LastBatch, LogStream};
 use crate::fleet::schedule::Edition;
 use crate::store::entity;
@@ -40,8 +40,8 @@ pub struct Host {
     pub served: ArcSwapOption<Served>,
     /// The intervals that its config names or that it reports itself, and those that the database has.
     pub intervals: ArcSwap<(AgentIntervals, AgentIntervals)>,
-    /// Live queries the host has still to fetch or answer.
-    pub open_targets: OpenTargets,
+    /// What this node keeps of its live queries beside the jobs.
+    pub live: HostLiveState,
     hostname: ArcSwap<String>,
     restarts: Restarts,
     /// When the host was asked about itself.
@@ -73,7 +73,7 @@ impl Host {
             assignment: ArcSwap::from_pointee(assignment),
             served: ArcSwapOption::empty(),
             intervals: ArcSwap::from_pointee((intervals, intervals)),
-            open_targets: OpenTargets::default(),
+            live: HostLiveState::default(),
             hostname: ArcSwap::default(),
             restarts: Restarts::default(),
             refresh_state: RefreshState::new(asked),

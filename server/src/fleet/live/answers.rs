@@ -24,74 +24,66 @@ const MAX_MESSAGE: usize = 4096;
 pub const READ_BYTES: usize = 1 << 20;
 
 impl Live {
-    /// Takes a host's answer to a live query. An answer to one that is over, or a repeat, is taken and dropped.
+    /// Takes a host's answer to a live query. A repeat, or an answer to a query that is over, is taken and dropped.
     ///
     /// # Errors
-    /// When the answer cannot be kept now and the host's last one could: the agent sends it again. Never twice in a row.
+    /// When the answer cannot be kept now and the host's last one could: the agent sends it again. Never twice in a
+    /// row.
     pub async fn answer(&self, host: &Arc<Host>, id: i64, result: &QueryResult<'_>) -> Result<()> {
-        let Some(job) = self.known(id).await?.filter(|job| job.is_open()) else {
-            host.open_targets.dropped(id);
+        // A job that is over has no open targets.
+        let Some(job) = self.known(id).await?.filter(|job| job.open_target(host.id).is_some()) else {
             self.metrics.unknown_answers.inc();
             return Ok(());
         };
-        if job.open_target(host.id).is_none() {
-            self.metrics.unknown_answers.inc();
-            return Ok(());
-        }
         let now = self.clock.now();
         let (answer, line) = self.read_answer(host, &job, result, now).await;
         let settlement = Settlement::of(&answer);
         match self.keep(&job, host.id, line, &settlement).await {
             Ok(_) => {
-                host.open_targets.refuse(false);
+                host.live.refuse(false);
             }
-            Err(error) if !host.open_targets.refuse(true) => return Err(error),
+            Err(error) if !host.live.refuse(true) => return Err(error),
             Err(error) => {
-                host.open_targets.refuse(false);
+                host.live.refuse(false);
                 let counted = Settlement { truncated: true, unkept: true, ..settlement };
                 let is_counted = self.keep(&job, host.id, Vec::new(), &counted).await.is_ok();
                 tracing::error!(%error, live_query = id, host_id = host.id, is_counted,
-                    "an answer could not be kept; it is only counted, or the host is asked again");
-                return Ok(());
+                    "answer not kept; it is only counted, or the host is asked again");
             }
         }
-        host.open_targets.dropped(id);
         Ok(())
     }
 
-    /// A host has answered a read in which this job's discovery query was, and says nothing of the job itself.
+    /// Settles a host as skipped: it has answered a read with this job's sentinel, and says nothing of the job itself.
     ///
     /// # Errors
     /// As for [`Live::answer`].
     pub async fn skipped(&self, host: &Arc<Host>, id: i64) -> Result<()> {
-        let job = self.known(id).await?.filter(|job| job.is_open() && job.discovery.is_some());
-        let Some(job) = job.filter(|job| job.open_target(host.id).is_some()) else {
-            host.open_targets.dropped(id);
-            return Ok(());
-        };
+        let job = self.known(id).await?.filter(|job| job.discovery.is_some());
+        let Some(job) = job.filter(|job| job.open_target(host.id).is_some()) else { return Ok(()) };
         let reason = "the discovery query found nothing there";
         match self.settle(&job, unanswered(host, TargetState::Skipped, reason, self.clock.now())).await {
             Ok(_) => {
-                host.open_targets.refuse(false);
-                host.open_targets.dropped(id);
+                host.live.refuse(false);
                 Ok(())
             }
-            Err(error) if !host.open_targets.refuse(true) => Err(error),
+            Err(error) if !host.live.refuse(true) => Err(error),
             Err(error) => {
-                host.open_targets.refuse(false);
-                tracing::error!(%error, live_query = id, host_id = host.id, "that a host was skipped could not be kept; it is asked again");
+                host.live.refuse(false);
+                tracing::error!(%error, live_query = id, host_id = host.id, "skip of a host not kept; the host is asked again");
                 Ok(())
             }
         }
     }
 
-    /// Keeps what is known of a host that does not answer, or at least counts it. False when it was settled before.
+    /// Settles a host that does not answer, with a line that says why; if that cannot be kept, the host is only
+    /// counted. False when the host was settled before.
     pub(super) async fn settle(&self, job: &Job, answer: LiveAnswer) -> Result<bool> {
         let settlement = Settlement::of(&answer);
         match self.keep(job, answer.host_id, line(&answer), &settlement).await {
             Ok(is_news) => Ok(is_news),
             Err(error) => {
-                tracing::warn!(%error, live_query = job.id, "what became of a host is only counted");
+                tracing::warn!(%error, live_query = job.id, "answer for a host not kept; the host is only counted");
                 self.keep(job, answer.host_id, Vec::new(), &Settlement { unkept: true, ..settlement }).await
             }
         }
@@ -105,9 +97,9 @@ impl Live {
             outcome = self.bus.answer(job.id, host, line, settlement.to_bytes()).await;
         }
         let is_news = outcome?;
-        // It is kept, whatever becomes of the view, which follows.
+        // The answer is kept, whatever becomes of the view, which follows.
         if let Err(error) = self.fold(job).await {
-            tracing::warn!(%error, live_query = job.id, "what becomes of a live query is seen later");
+            tracing::warn!(%error, live_query = job.id, "events of a live query not read; will retry at the next poll");
         }
         Ok(is_news)
     }
@@ -160,17 +152,17 @@ impl Live {
     }
 }
 
-/// What a row costs besides its text, so that many empty ones are not free.
+/// Bytes a row counts besides its text, so that many empty rows are not free.
 const ROW_OVERHEAD: usize = 16;
 
-/// How much of an answer is written before other requests go on: a large one takes longer than they may wait.
+/// Bytes of an answer that are written before other requests go on: a large answer takes longer than they may wait.
 const PIECE_BYTES: usize = 256 * 1024;
 
-/// What stands behind the rows, and the end of a line.
+/// Room for the end of a line, behind the rows.
 const TAIL_BYTES: usize = 1024;
 
-/// Appends the first rows that together stay within `max_bytes`, as they came and as they are written. Says whether that
-/// left any out.
+/// Appends the first rows that together stay within `max_bytes`, as they came and as they are written. True if
+/// that left any out.
 async fn write_rows(rows: Rows<'_>, max_bytes: usize, line: &mut Vec<u8>) -> bool {
     line.reserve(rows.raw().len().min(max_bytes) + TAIL_BYTES);
     let mut names = ColumnNames::default();
@@ -200,7 +192,7 @@ async fn write_rows(rows: Rows<'_>, max_bytes: usize, line: &mut Vec<u8>) -> boo
     false
 }
 
-/// What is known of a host that does not answer.
+/// The line for a host that does not answer.
 pub(super) fn unanswered(host: &Host, state: TargetState, reason: &str, now: Moment) -> LiveAnswer {
     LiveAnswer {
         cursor: 0,
@@ -216,14 +208,14 @@ pub(super) fn unanswered(host: &Host, state: TargetState, reason: &str, now: Mom
     }
 }
 
-/// An answer as it is kept: all but the cursor, which is where it stands. The host comes first.
+/// An answer as it is kept, without the cursor, which is its position. The host comes first.
 fn line(answer: &LiveAnswer) -> Vec<u8> {
     let mut line = begin_line(answer);
     end_line(answer, &mut line);
     line
 }
 
-/// What stands before the rows.
+/// The part of a line before the rows.
 #[derive(Serialize)]
 struct LineHead<'a> {
     host_id: i64,
@@ -231,7 +223,7 @@ struct LineHead<'a> {
     state: TargetState,
 }
 
-/// What stands behind them.
+/// The part of a line behind the rows.
 #[derive(Serialize)]
 struct Tail<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -261,7 +253,7 @@ fn end_line(answer: &LiveAnswer, line: &mut Vec<u8>) {
     line.extend_from_slice(tail.get(1..).unwrap_or_default());
 }
 
-/// A kept answer as it is shown: with the cursor in front.
+/// A kept answer as clients get it: with the cursor in front.
 pub fn show(line: &ResultLine) -> Vec<u8> {
     let mut text = format!("{{\"cursor\":{},", line.cursor).into_bytes();
     text.extend_from_slice(line.text.get(1..).unwrap_or_default());

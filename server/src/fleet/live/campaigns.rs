@@ -1,5 +1,5 @@
-//! Fleet's campaigns: jobs that go on as long as somebody watches. Who watches is known in memory; that somebody does is
-//! noted in the database from time to time, so that after a restart a campaign ends as soon as nobody can.
+//! Fleet's campaigns: jobs that end when nobody watches. Each node holds its watchers in memory, and renews a lease in
+//! the database while it has any, so that after a restart a campaign ends when nobody has come back to watch.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -16,19 +16,19 @@ use crate::fleet::access::Principal;
 use crate::lock::lock;
 use crate::store;
 
-/// A campaign ends by then whoever watches.
+/// Longest time a campaign is open, even if it is watched.
 const DEADLINE: Duration = Duration::from_secs(3600);
 
-/// Somebody must come to watch within this time, also after a restart.
+/// Length of the lease: a watcher must come within this time, also after a restart.
 const WATCH_WITHIN: Duration = Duration::from_secs(60);
 
-/// That somebody watches is noted when no more than this is left.
+/// The lease of a watched campaign is renewed when no more than this is left.
 const PROLONG_AT: Duration = Duration::from_secs(30);
 
-/// When the last watcher at one server goes, the others have so long to say that they watch: a few looks and sweeps.
+/// How long other nodes have to renew the lease when the last watcher at one node goes: a few polls and sweeps.
 const OTHERS_WITHIN: Duration = Duration::from_secs(5);
 
-/// Why a campaign ends.
+/// Stop reason of a campaign whose last watcher has gone.
 const GONE: &str = "nobody watches it any more";
 
 /// The open campaigns.
@@ -37,15 +37,17 @@ pub(super) struct Campaigns(Mutex<BTreeMap<i64, Audience>>);
 
 #[derive(Debug)]
 struct Audience {
-    /// It ends then when nobody watches, as the database has it.
+    /// End of the lease, as the database has it: the campaign ends then if it is not watched.
     until: Moment,
     watchers: usize,
-    /// It had watchers, and what is to be done when the last one goes is done.
+    /// Whether there was a last watcher who has gone.
     was_left: bool,
+    /// Whether the lease was given back since.
     is_done: bool,
 }
 
-/// Somebody watches a job. When the last watcher of a campaign goes, it is cancelled; other jobs do not care.
+/// A watcher of a job; dropping it ends the watch. A campaign is cancelled when its last watcher goes, other jobs are
+/// not.
 #[derive(Debug)]
 pub struct Attendance {
     live: Arc<Live>,
@@ -73,7 +75,7 @@ impl Live {
         Attendance { live: Arc::clone(self), id }
     }
 
-    /// Waits until somebody has gone who was the last to watch a campaign here.
+    /// Waits until the last watcher of a campaign at this node has gone.
     pub async fn somebody_left(&self) {
         self.has_left.notified().await;
     }
@@ -81,7 +83,7 @@ impl Live {
     /// Ends campaigns nobody watches.
     pub(super) async fn end_unwatched(&self, now: Moment) -> Result<()> {
         for id in self.campaigns.unwatched_at(now) {
-            // Somebody may watch it by another server.
+            // The campaign may have a watcher at another node.
             match store::live_queries::watched_until(self.store.reader(), id).await? {
                 Some(until) if until > now => self.campaigns.took_up(id, until),
                 _ => match self.campaigns.unwatched(id) {
@@ -97,7 +99,7 @@ impl Live {
         Ok(())
     }
 
-    /// Notes in the database which campaigns are watched.
+    /// Renews the leases of campaigns that are watched at this node.
     pub(super) async fn prolong_watched(&self, now: Moment) -> Result<()> {
         let until = now.plus(WATCH_WITHIN);
         for id in self.campaigns.watched_ending_by(now.plus(PROLONG_AT)) {
@@ -107,8 +109,8 @@ impl Live {
         Ok(())
     }
 
-    /// The last watcher here has gone: the campaign ends, unless it is watched at another server, which has a moment to
-    /// say so.
+    /// Ends campaigns whose last watcher at this node has gone. With several nodes it shortens the lease instead, so
+    /// that a node with another watcher can renew it.
     pub(super) async fn give_back_leases(&self, now: Moment) -> Result<()> {
         for id in self.campaigns.left_alone() {
             match self.node.is_clustered() {
@@ -147,7 +149,7 @@ impl Drop for Attendance {
 }
 
 impl Campaigns {
-    /// It is there, and may have watchers already.
+    /// Adds a campaign, or takes over its lease; it may have watchers already.
     pub(super) fn took_up(&self, id: i64, until: Moment) {
         let new = Audience { until, watchers: 0, was_left: false, is_done: false };
         self.lock().entry(id).or_insert(new).until = until;
@@ -175,7 +177,7 @@ impl Campaigns {
         audience.watchers == 0
     }
 
-    /// Those whose last watcher here has gone since the last time.
+    /// Campaigns whose last watcher at this node has gone and whose lease was not given back.
     fn left_alone(&self) -> Vec<i64> {
         self.find(|audience| audience.was_left && !audience.is_done && audience.watchers == 0)
     }
@@ -198,12 +200,12 @@ impl Campaigns {
         self.lock().iter().filter(|(_, audience)| is_meant(audience)).map(|(id, _)| *id).collect()
     }
 
-    /// Whether nobody watches it, and if so whether somebody did.
+    /// `None` for a campaign that is watched; otherwise whether it ever was.
     fn unwatched(&self, id: i64) -> Option<bool> {
         self.lock().get(&id).filter(|audience| audience.watchers == 0).map(|audience| audience.was_left)
     }
 
-    /// It is over.
+    /// Removes a campaign that is over.
     fn forget(&self, id: i64) {
         self.lock().remove(&id);
     }

@@ -17,17 +17,17 @@ use crate::bus::ResultLine;
 use crate::fleet::access::Principal;
 use crate::fleet::{Error, Problem, Result};
 
-/// How often it is looked at whether anybody who is waited for is still online.
+/// How often to check whether any open target is still online.
 const CHECK: Duration = Duration::from_millis(250);
 
-/// How often it is looked at who has called other servers.
+/// How often to read which hosts have called other nodes.
 const LOOK: Duration = Duration::from_secs(10);
 
-/// The room collected answers take, given back when it is dropped.
+/// Memory that collected answers take, given back when this is dropped.
 #[derive(Debug)]
 pub struct Room(#[expect(dead_code, reason = "held for its drop")] Vec<OwnedSemaphorePermit>);
 
-/// A query that is being asked, or why it is not.
+/// A query that runs, or the reason why it does not.
 enum RunTarget {
     Running(RunningQuery),
     Refused(LiveRunQuery),
@@ -60,7 +60,7 @@ impl Live {
         }));
         let (live_query_results, rooms): (Vec<_>, Vec<_>) = collected.await?.into_iter().unzip();
         if let Err(error) = self.give_back_leases(self.clock.now()).await {
-            tracing::debug!(%error, "live queries that have been answered end later");
+            tracing::debug!(%error, "answered live queries not ended; will retry at the next sweep");
         }
         let responded = live_query_results.iter().flat_map(|query| query.results.iter().map(|answer| answer.host_id));
         let summary = LiveRunSummary {
@@ -107,12 +107,12 @@ impl Live {
             tokio::select! {
                 is_more = follower.more() => is_done = !is_more,
                 _ = check.tick() => {
-                    let waiting = follower.job().waiting();
+                    let waiting = follower.job().open_hosts();
                     is_done = !self.hosts.is_any_online(&presence, |id| waiting.contains(id.cast_unsigned()));
                 }
-                // What hosts have said to other servers is in the database.
+                // Calls of hosts at other nodes are in the database.
                 _ = look.tick(), if self.node.is_clustered() => {
-                    let waiting: Vec<i64> = follower.job().waiting().iter().map(u64::cast_signed).collect();
+                    let waiting: Vec<i64> = follower.job().open_hosts().iter().map(u64::cast_signed).collect();
                     presence = self.hosts.presence(&waiting).await?;
                 }
                 () = sleep_until(deadline) => is_done = true,
@@ -135,7 +135,7 @@ fn check(request: &LiveRun) -> Result<()> {
     if problems.is_empty() { Ok(()) } else { Err(Error::Invalid(problems)) }
 }
 
-/// A query nobody knows is noted at its path; hosts nobody knows refuse the whole request, by their index in it.
+/// Refuses an unknown query alone, by its path; unknown hosts refuse the whole request, by their index in it.
 fn refused(query_id: i64, problems: Vec<Problem>) -> Result<RunTarget> {
     if let Some(problem) = problems.iter().find(|problem| problem.path == "query_id") {
         let error = Some(problem.reason.clone());
@@ -145,7 +145,7 @@ fn refused(query_id: i64, problems: Vec<Problem>) -> Result<RunTarget> {
     Err(Error::Invalid(problems.into_iter().map(renamed).collect()))
 }
 
-/// What is read of a kept answer.
+/// The fields read from a kept answer.
 #[derive(Deserialize)]
 struct Kept {
     host_id: i64,

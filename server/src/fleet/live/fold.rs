@@ -1,36 +1,40 @@
-//! This server's view of the jobs, made of what all servers tell: who was asked, who is asked again, who is settled, and how
-//! a job ended. All changes of a view come by here, own ones too, in the one order the bus has put them in.
+//! Folds the events of the bus into this node's view of a job: which hosts were sent the query, which are pending
+//! again, which are settled, and how the job ended. All changes of a view come this way, those of this node too, in the
+//! one order of the bus.
+//!
+//! So a step whose reply was lost, or whose request was given up, counts all the same: its event stands. Folding from
+//! the beginning over a checkpoint comes to the same end, because a host that is settled stays so.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use muster_api::rest::TargetState;
 
-use super::job::OpenTarget;
 use super::notes::{JobEnding, Settlement};
 use super::{Job, Live, answers};
 use crate::bus::{BusError, EVENTS_AT_ONCE, JobChange, JobEvent, Opened, Start};
 use crate::fleet::Result;
-use crate::fleet::hosts::Host;
 
-/// How far a view is. One caller at a time brings it on, and for all who wait.
+/// How far a view is. One caller at a time folds, for all who wait.
 #[derive(Debug, Default)]
 pub(super) struct Folding {
     position: tokio::sync::Mutex<FoldPosition>,
+    /// Folds that were asked for, and how many of these are done.
     asked: AtomicU64,
     done: AtomicU64,
 }
 
 #[derive(Debug, Default)]
 struct FoldPosition {
-    /// Whether this server has opened the job on the bus.
+    /// Whether this node has opened the job on the bus.
     is_open: bool,
+    /// The last event that was applied.
     position: u64,
-    /// Whether hosts in memory are still to be told of the job.
-    must_notify: bool,
+    /// Whether the job is still to be announced to the hosts in memory.
+    must_announce: bool,
 }
 
 impl Live {
-    /// Opens a job nobody has asked anything of yet.
+    /// Opens a new job on the bus, with every target pending.
     pub(super) async fn open_new(&self, job: &Job) -> Result<()> {
         let mut at = job.folding.position.lock().await;
         self.bus.open(job.id, Start::New).await?;
@@ -38,8 +42,8 @@ impl Live {
         Ok(())
     }
 
-    /// Brings the view of a job up to all that had happened when this was called. A job that the bus does not have goes
-    /// on from this view.
+    /// Brings the view of a job up to all that had happened when this was called. A job that the bus does not have is
+    /// made anew from this view.
     ///
     /// # Errors
     /// When the bus does not answer; the view stays as it is.
@@ -47,12 +51,15 @@ impl Live {
         let folding = &job.folding;
         let wanted = folding.asked.fetch_add(1, Ordering::SeqCst) + 1;
         let mut at = folding.position.lock().await;
+        // why: whoever held the lock has read the bus after this call began, if it noted a number that is not below
+        // ours. A thousand answers at one time so cost a few reads of the events rather than a thousand.
         if folding.done.load(Ordering::SeqCst) >= wanted {
             return Ok(());
         }
+        // why: read before the bus is. A call that comes from here on may be about a later event, and folds for itself.
         let all = folding.asked.load(Ordering::SeqCst);
         if !at.is_open {
-            at.must_notify = true;
+            at.must_announce = true;
             self.open(job, &mut at).await?;
         }
         let mut was_lost = false;
@@ -61,40 +68,47 @@ impl Live {
                 Ok(events) => {
                     let Some(last) = events.last() else { break };
                     let (position, is_last) = (last.position, events.len() < EVENTS_AT_ONCE);
-                    at.must_notify |= self.apply(job, events);
+                    // why: no await between these lines, so that a fold that is given up has applied events and counted
+                    // them, or neither.
+                    at.must_announce |= self.apply(job, events);
                     at.position = position;
                     if is_last {
                         break;
                     }
                 }
+                // why: Redis was restarted or emptied. Once only, so that a bus that loses the job each time ends this
+                // loop.
                 Err(BusError::Lost(_)) if !was_lost => {
                     was_lost = true;
-                    at.must_notify = true;
+                    at.must_announce = true;
                     self.open(job, &mut at).await?;
                 }
                 Err(error) => return Err(error.into()),
             }
         }
-        // Kept until it is done: a fold may be given up half-way.
-        if std::mem::take(&mut at.must_notify) {
-            self.tell_hosts(job);
+        // why: kept in `at` until here, because a fold may fail or be given up after it has made the job anew; the next
+        // one announces it then.
+        if std::mem::take(&mut at.must_announce) {
+            self.announce(job);
         }
         folding.done.store(all, Ordering::SeqCst);
         Ok(())
     }
 
-    /// Opens a job that is over, for its answers.
+    /// Opens a job that is over, so that its answers can be read.
     pub(super) async fn open_for_reading(&self, job: &Job) -> Result<()> {
         let mut at = job.folding.position.lock().await;
         self.open(job, &mut at).await
     }
 
     async fn open(&self, job: &Job, at: &mut FoldPosition) -> Result<()> {
+        // why: first, so that a call that is given up on the way opens the job again.
         at.is_open = false;
         let start = Start::Checkpoint { settled: job.settled_hosts(), note: job.restored().to_bytes() };
         match self.bus.open(job.id, start).await? {
             Opened::Made if job.has_answers() => {
-                tracing::error!(live_query = job.id, "the answers to a live query that were there are lost");
+                tracing::error!(live_query = job.id, "the answers to a live query are lost");
+                // An open job says so by the event `Restored`, which every node folds.
                 if !job.is_open() {
                     job.lose_answers();
                     self.write_lost_answers(job).await?;
@@ -108,7 +122,8 @@ impl Live {
         Ok(())
     }
 
-    /// After a restart of a bus that tells no events of before, its answers say who is settled, and nobody is claimed.
+    /// Takes the answers for events after a restart of the embedded bus, which keeps no events: whoever has an answer
+    /// is settled, and nobody is claimed.
     async fn catch_up(&self, job: &Job) -> Result<()> {
         if !self.bus.events(job.id, 0).await?.is_empty() {
             return Ok(());
@@ -126,70 +141,44 @@ impl Live {
                 }
             }
         }
+        // why: such a bus has forgotten its claims. The checkpoint says who was sent the query and may have lost it.
         for host in job.hosts(TargetState::Sent) {
-            job.again(host);
+            job.pending_again(host);
         }
         Ok(())
     }
 
-    /// Takes over what has happened. Says whether it is another job now than it was.
+    /// Applies events to the view of a job. True if the job was made anew, so that hosts may be open targets again.
     fn apply(&self, job: &Job, events: Vec<JobEvent>) -> bool {
         let now = self.clock.now();
-        let mut touched = Vec::new();
         let mut is_restored = false;
         for event in events {
             match event.change {
                 JobChange::Sent { host, at, is_alone } => {
-                    if job.sent(host, at, is_alone) {
-                        touched.push(host);
-                    }
+                    job.sent(host, at, is_alone);
                 }
-                JobChange::Again { host } => {
-                    if job.again(host) {
-                        touched.push(host);
-                    }
+                // why: neither this nor `Sent` is announced to the host: it is an open target before and after.
+                JobChange::Pending { host } => {
+                    job.pending_again(host);
                 }
                 JobChange::Settled { host, note } => {
-                    if job.settled(host, &Settlement::from_bytes(&note, now)) {
-                        touched.push(host);
-                    }
+                    job.settled(host, &Settlement::from_bytes(&note, now));
                 }
                 JobChange::Closed { note } => job.end(&JobEnding::from_bytes(&note, now)),
                 JobChange::Restored { note } => is_restored |= job.restore(&note, now),
             }
         }
-        for host in touched {
-            if let Some(host) = self.hosts.index.get(host).filter(|host| host.open_targets.is_attached()) {
-                sync_open_target(&host, job);
-            }
-        }
         is_restored
     }
 
-    /// Lets the hosts in memory know of a job.
-    pub(super) fn tell_hosts(&self, job: &Job) {
+    /// Announces a job to the hosts in memory that it waits for. A host that comes into memory later looks through the
+    /// jobs by itself.
+    pub(super) fn announce(&self, job: &Job) {
         if !job.is_open() {
             return;
         }
-        for host in job.waiting().iter().filter_map(|id| self.hosts.index.get(id.cast_signed())) {
-            if host.open_targets.is_attached() {
-                sync_open_target(&host, job);
-            }
+        for host in job.open_hosts().iter().filter_map(|id| self.hosts.index.get(id.cast_signed())) {
+            host.live.announce();
         }
-    }
-}
-
-/// Brings a host's open targets up to the view of a job.
-pub(super) fn sync_open_target(host: &Host, job: &Job) {
-    match job.open_target(host.id) {
-        Some(OpenTarget::Pending { retry_alone: false }) => host.open_targets.add(job.id, job.discovery.is_some()),
-        Some(OpenTarget::Pending { retry_alone: true }) => host.open_targets.again(job.id, job.discovery.is_some()),
-        Some(OpenTarget::Sent { at, is_alone, retry_alone }) => {
-            host.open_targets.taken(job.id, at, is_alone);
-            if retry_alone {
-                host.open_targets.was_asked_again(job.id);
-            }
-        }
-        None => host.open_targets.dropped(job.id),
     }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, watch};
 
 use super::answers::READ_BYTES;
+use super::jobs::not_found;
 use super::{Job, Live};
 use crate::bus::{BusError, ResultLine};
 use crate::fleet::access::Principal;
@@ -29,6 +30,22 @@ impl Live {
     /// As for [`Live::job`], and [`Error::Unavailable`] when too many are followed.
     pub async fn follow(self: &Arc<Self>, principal: &Principal, id: i64, cursor: u64) -> Result<Follower> {
         let job = self.job(principal, id).await?;
+        self.follow_job(job, cursor).await
+    }
+
+    /// Follows a job from its beginning for the user who started it, as Fleet's clients watch a campaign.
+    ///
+    /// # Errors
+    /// As for [`Live::follow`]; [`Error::NotFound`] also for a job the caller may see and has not started.
+    pub async fn follow_own(self: &Arc<Self>, principal: &Principal, id: i64) -> Result<Follower> {
+        let job = self.job(principal, id).await?;
+        if job.author_id != Some(principal.user.id) {
+            return Err(not_found(id));
+        }
+        self.follow_job(job, 0).await
+    }
+
+    async fn follow_job(self: &Arc<Self>, job: Arc<Job>, cursor: u64) -> Result<Follower> {
         let Ok(permit) = Arc::clone(&self.followers).try_acquire_owned() else {
             self.metrics.limit_hit("live_max_followers");
             return Err(Error::Unavailable(format!(
@@ -36,14 +53,11 @@ impl Live {
                 self.config.max_followers
             )));
         };
-        let gone = || Error::NotFound { kind: "Live query", key: format!("with id={id}") };
         self.reopen(&job).await?;
-        let end = self.bus.watch(id).ok_or_else(gone)?;
+        let end = self.bus.watch(job.id).ok_or_else(|| not_found(job.id))?;
         Ok(Follower { live: Arc::clone(self), job, cursor, end, is_over: false, _permit: permit })
     }
-}
 
-impl Live {
     async fn reopen(&self, job: &Job) -> Result<()> {
         if job.is_open() { self.fold(job).await } else { self.open_for_reading(job).await }
     }
@@ -59,11 +73,12 @@ impl Follower {
     /// # Errors
     /// When the answers cannot be read.
     pub async fn read(&mut self) -> Result<Vec<ResultLine>> {
-        // Looked at first: hosts are settled after their answers are kept, so whatever is there then is read now.
+        // why: before the read. Hosts are settled after their answers are kept, so this read finds all that is there by
+        // then.
         let has_ended = !self.job.is_open();
         let mut read = self.live.bus.read(self.job.id, self.cursor, READ_BYTES).await;
         if let Err(BusError::Lost(_)) = read {
-            // What comes from now on has cursors beyond this one.
+            // Lines of a job that was made anew have cursors beyond this one.
             self.live.reopen(&self.job).await?;
             read = self.live.bus.read(self.job.id, self.cursor, READ_BYTES).await;
         }
@@ -73,7 +88,7 @@ impl Follower {
         Ok(piece.lines)
     }
 
-    /// Waits until there may be more to read. False when everything was read and nothing will come.
+    /// Waits until there may be more to read. False when everything was read and no more will come.
     pub async fn more(&mut self) -> bool {
         if self.is_over {
             return false;

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard};
 
-use muster_api::rest::{LiveCost, LiveCounts, LiveStats, LiveStatus, Percentiles, TargetState};
+use muster_api::rest::{LiveCost, LiveCounts, LiveStatus, TargetState};
 use roaring::RoaringTreemap;
-use sketches_ddsketch::{Config, DDSketch};
 use tokio_util::sync::CancellationToken;
 
+use super::cost::QueryCost;
 use super::fold::Folding;
 use super::notes::{JobEnding, Settlement};
 use super::states::States;
@@ -18,7 +18,7 @@ use crate::store::entity::live_queries::{LiveStatusWord, Model};
 /// Hosts whose agent a query may stop before it is stopped itself.
 const MAX_SUSPECTS: u64 = 3;
 
-/// A live query in memory: what it asks never changes, how far it is does.
+/// A live query in memory: its query never changes, its progress does.
 #[derive(Debug)]
 pub struct Job {
     pub id: i64,
@@ -34,27 +34,27 @@ pub struct Job {
     ended: CancellationToken,
 }
 
-/// What a host that is waited for has to do.
+/// The state of a target that is open: pending or sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum OpenTarget {
-    /// To fetch it; if it was lost once, alone.
+    /// The host has to fetch the query. `retry_alone`: its answer was lost once, so the query is sent alone.
     Pending { retry_alone: bool },
-    /// To answer.
+    /// The host has to answer. `at` is when it was sent the query, `is_alone` whether in a read of its own.
     Sent { at: Moment, is_alone: bool, retry_alone: bool },
 }
 
 #[derive(Debug)]
 struct JobProgress {
     states: States,
-    /// When hosts that owe an answer were asked, and whether that was all they were asked.
+    /// When hosts in the state sent were sent the query, and whether alone.
     sent: BTreeMap<i64, (Moment, bool)>,
-    /// Hosts that were asked again.
+    /// Hosts whose answer was lost once.
     retry_alone: RoaringTreemap,
     status: LiveStatus,
     stop_reason: String,
     finished_at: Option<Moment>,
     cost: QueryCost,
-    /// How often it has changed, and how many of these changes are written.
+    /// How often the progress has changed, and how many of these changes are written.
     changes: u64,
     written: u64,
 }
@@ -95,7 +95,7 @@ impl Job {
         self.lock().status == LiveStatus::Open
     }
 
-    /// Waits until nobody is asked any more.
+    /// Waits until the job is over.
     pub async fn ended(&self) {
         self.ended.cancelled().await;
     }
@@ -117,9 +117,9 @@ impl Job {
         self.lock().states.hosts(state).collect()
     }
 
-    /// Targets that have still to fetch it or to answer.
-    pub fn waiting(&self) -> RoaringTreemap {
-        self.lock().states.waiting()
+    /// Hosts that are pending or sent.
+    pub fn open_hosts(&self) -> RoaringTreemap {
+        self.lock().states.open()
     }
 
     pub fn targets(&self) -> Vec<i64> {
@@ -131,24 +131,26 @@ impl Job {
         self.lock().states.settled()
     }
 
-    /// What a host has to do, if it is waited for.
+    /// The state of a host that is an open target of an open job.
     pub(super) fn open_target(&self, host: i64) -> Option<OpenTarget> {
         let progress = self.lock();
         if progress.status != LiveStatus::Open {
             return None;
         }
-        let retry_alone = progress.retry_alone.contains(host.cast_unsigned());
-        match progress.states.of(host)? {
-            TargetState::Pending => Some(OpenTarget::Pending { retry_alone }),
-            TargetState::Sent => {
-                let (at, is_alone) = progress.sent.get(&host).copied().unwrap_or((self.created_at, false));
-                Some(OpenTarget::Sent { at, is_alone, retry_alone })
-            }
-            _ => None,
+        let retry_alone = || progress.retry_alone.contains(host.cast_unsigned());
+        if progress.states.has(host, TargetState::Pending) {
+            return Some(OpenTarget::Pending { retry_alone: retry_alone() });
         }
+        if !progress.states.has(host, TargetState::Sent) {
+            return None;
+        }
+        // why: a checkpoint says who was sent the query, not when. Long ago is right: nobody here has heard of it
+        // since.
+        let (at, is_alone) = progress.sent.get(&host).copied().unwrap_or((self.created_at, false));
+        Some(OpenTarget::Sent { at, is_alone, retry_alone: retry_alone() })
     }
 
-    /// A host has fetched the query. False when the host was not pending.
+    /// A host was sent the query. False when it is no open target.
     pub(super) fn sent(&self, host: i64, at: Moment, is_alone: bool) -> bool {
         self.change(|progress| {
             let open = [TargetState::Pending, TargetState::Sent];
@@ -160,19 +162,20 @@ impl Job {
         })
     }
 
-    /// A host is to fetch it once more.
-    pub(super) fn again(&self, host: i64) -> bool {
+    /// The answer of a host that was sent the query is lost: the host is pending once more, to be sent it alone. False
+    /// when it was not sent.
+    pub(super) fn pending_again(&self, host: i64) -> bool {
         self.change(|progress| {
             progress.sent.remove(&host);
-            let is_again = progress.states.advance(host, &[TargetState::Sent], TargetState::Pending);
-            if is_again {
+            let is_pending = progress.states.advance(host, &[TargetState::Sent], TargetState::Pending);
+            if is_pending {
                 progress.retry_alone.insert(host.cast_unsigned());
             }
-            is_again
+            is_pending
         })
     }
 
-    /// A host's final state, from its answer or from what is known of it.
+    /// Gives a host its final state. False when it is no open target.
     pub(super) fn settled(&self, host: i64, settlement: &Settlement) -> bool {
         self.change(|progress| {
             let open = [TargetState::Pending, TargetState::Sent];
@@ -194,8 +197,8 @@ impl Job {
         })
     }
 
-    /// What it goes on from when the bus has lost it: who owed an answer is asked again, and the answers that were there
-    /// are gone.
+    /// The states to make the job anew with when the bus has lost it: hosts that were sent the query are pending again,
+    /// and the answers so far are lost.
     pub(super) fn restored(&self) -> States {
         let mut states = self.lock().states.clone();
         if states.is_settled() {
@@ -207,10 +210,10 @@ impl Job {
         states
     }
 
-    /// Goes on from what another server, or this one, has made it anew with.
+    /// Goes on from the states this node or another has made the job anew with. False when the job is over.
     pub(super) fn restore(&self, note: &[u8], now: Moment) -> bool {
         let Some(states) = States::from_bytes(note) else {
-            tracing::error!(live_query = self.id, "what a live query goes on from cannot be read");
+            tracing::error!(live_query = self.id, "restored states of a live query cannot be read");
             return false;
         };
         self.change(|progress| {
@@ -238,7 +241,7 @@ impl Job {
         });
     }
 
-    /// As the database has it: somebody else has ended it.
+    /// Takes over how another node has ended the job, as the database has it.
     pub(super) fn adopt(&self, row: Model) {
         let Some(states) = States::from_bytes(&row.states) else { return };
         self.change(|progress| {
@@ -249,7 +252,7 @@ impl Job {
         });
     }
 
-    /// Whether so many agents have died of it that it must not be asked any more.
+    /// Whether the job has stopped so many agents that no other host may be sent it.
     pub(super) fn is_dangerous(&self) -> bool {
         self.counts().suspect >= MAX_SUSPECTS
     }
@@ -277,7 +280,7 @@ impl Job {
         self.lock().finished_at
     }
 
-    /// What is to be written, if anything has changed since the last time.
+    /// The checkpoint to write, if anything has changed since the last one.
     pub(super) fn checkpoint(&self) -> Option<Checkpoint> {
         let progress = self.lock();
         (progress.changes > progress.written).then(|| Checkpoint {
@@ -355,48 +358,4 @@ fn ending(word: LiveStatusWord, stop_reason: String) -> (LiveStatus, String) {
         }
     };
     (status, stop_reason)
-}
-
-/// What the query cost, over the hosts that said so. Percentiles are within one percent.
-struct QueryCost {
-    hosts: u64,
-    wall: DDSketch,
-    cpu: DDSketch,
-    memory: DDSketch,
-}
-
-impl std::fmt::Debug for QueryCost {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("QueryCost").field("hosts", &self.hosts).finish_non_exhaustive()
-    }
-}
-
-impl Default for QueryCost {
-    fn default() -> Self {
-        let sketch = || DDSketch::new(Config::new(0.01, 2048, 1.0e-9));
-        Self { hosts: 0, wall: sketch(), cpu: sketch(), memory: sketch() }
-    }
-}
-
-impl QueryCost {
-    #[expect(clippy::cast_precision_loss, reason = "costs are far below 2^52")]
-    fn add(&mut self, stats: LiveStats) {
-        self.hosts += 1;
-        self.wall.add(stats.wall_time_ms as f64);
-        self.cpu.add(stats.user_time_ms.saturating_add(stats.system_time_ms) as f64);
-        self.memory.add(stats.memory_bytes as f64);
-    }
-
-    fn show(&self) -> Option<LiveCost> {
-        let percentiles = |sketch: &DDSketch| {
-            let quantile = |q| sketch.quantile(q).ok().flatten().unwrap_or(0.0);
-            Percentiles { p50: quantile(0.5), p95: quantile(0.95), max: sketch.max().unwrap_or(0.0) }
-        };
-        (self.hosts > 0).then(|| LiveCost {
-            hosts: self.hosts,
-            wall_time_ms: percentiles(&self.wall),
-            cpu_time_ms: percentiles(&self.cpu),
-            memory_bytes: percentiles(&self.memory),
-        })
-    }
 }

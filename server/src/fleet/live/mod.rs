@@ -1,11 +1,108 @@
 //! Live queries: durable jobs that ask hosts now and account for every one of them. Watching is a view on a job.
+//!
+//! # A job
+//! The row of a job holds the SQL, the deadline and one compressed bitmap of hosts per state. Every target is in
+//! exactly one state, so the counts always add up. [`Job`] holds the same in memory and is the only truth about its
+//! targets on this node; a host in memory keeps no copy ([`HostLiveState`]). Each node folds its view of a job from the
+//! events on the bus (`fold.rs`), and the leader writes checkpoints of the states every second. After a restart a job
+//! goes on from its checkpoint, its events and its answers.
+//!
+//! # States of a target
+//! ```text
+//! start of the job
+//!     │
+//!     ▼
+//! ┌─────────┐   check-in    ┌──────┐
+//! │ Pending │ ────────────▶ │ Sent │ ──┬── overdue ───────▶ Suspect, Lost
+//! │         │ ◀──────────── │      │   └── too large ─────▶ Failed
+//! └─────────┘  retry alone  └──────┘
+//!     │                         │
+//!     └────────────┬────────────┘
+//!                  ├── answer ───────▶ Answered, Failed, Denylisted, Skipped
+//!                  ├── host deleted ─▶ Gone
+//!                  └── job ends ─────▶ Expired, Cancelled
+//! ```
+//! Pending and sent targets are open. Every change of a target is one step on the bus, so that of all who try one
+//! succeeds, and each step leaves one event, which all nodes fold:
+//!
+//! | from | to | made by | step | event |
+//! |---|---|---|---|---|
+//! | – | pending | the node an operator starts the job at (`operate.rs`) | `open` | – |
+//! | pending | sent | the node a target checks in at (`questions.rs`) | `claim` | `Sent` |
+//! | sent | pending, `retry_alone` | the node a target checks in at, when its answer is overdue for the first time, or was too large together with others | `unclaim` | `Pending` |
+//! | pending, sent | answered, failed, denylisted | the node that gets the answer (`answers.rs`) | `answer` | `Settled` |
+//! | pending, sent | skipped | the node that gets the answer to the sentinel without one to the query | `answer` | `Settled` |
+//! | sent | suspect | the node a target checks in at, when it was sent the query alone and shows a sign of a restart | `answer` | `Settled` |
+//! | sent | lost | the node a target checks in at, when its answer is overdue for the second time | `answer` | `Settled` |
+//! | sent | failed | the node that throws away the answer, when it was alone and too large | `answer` | `Settled` |
+//! | pending, sent | gone | the node that deletes the host (`sweep.rs`) | `answer`, without a line | `Settled` |
+//! | pending, sent | expired, cancelled | whoever ends the job: the deadline, an operator, the last watcher, three suspects | `close` | `Closed` |
+//! | sent | pending | the first node that finds the job missing on the bus | `open` | `Restored` |
+//! | sent | pending, `retry_alone` | a node with the embedded bus, at its start | – | – |
+//!
+//! A final state stays, with one exception: `Restored` sets all states to those of the node that made the job anew,
+//! which may not have folded the last answers. The end of a job is whatever event comes first: the last host that is
+//! settled, or `Closed`. Whoever closes a job writes its row; a row that says how a job ended is not written over.
+//!
+//! # A check-in
+//! A check-in of a host that is an open target of no job compares two counts, however many jobs are open. Otherwise the
+//! open targets of the host are read from the open jobs (`open_targets.rs`). Live queries never share a read with
+//! questions about the host, and at most eight go into one. A job with a discovery query is sent alone, because a
+//! discovery query that fails voids the whole read, and with a sentinel that always runs, and runs first. A write with
+//! the sentinel and without the query says that the host was skipped; no write says nothing. Agents before 5.8 run
+//! everything when no discovery query finds rows, so they need the sentinel anyway, and all versions get the same.
+//!
+//! An answer is overdue 20 s after the read at the earliest, when the agent reads again: by then it would have repeated
+//! its write. An overdue answer is judged by whichever node the host reads from, after that node has folded what the
+//! others know. Signs of a restart (a config fetched out of cadence, a new enrollment) are known to the node that saw
+//! them: a sign that only another node has seen makes a retry of a suspect, and the host is sent the query once more,
+//! alone.
+//!
+//! An answer is never refused for its content. Rows beyond the caps are cut and counted. A write that is too large to
+//! be read is thrown away and counts as failed once it was alone in its read. When an answer cannot be kept the agent
+//! is told so once; it is never refused twice in a row. Rows go from the body into the line that is kept without being
+//! taken apart (`Row::write_json`): they stay text, made valid where it was not, and count as what is larger, the text
+//! that came or the text that is kept. Every 256 KiB other requests go on.
+//!
+//! # Watching
+//! The answers of a job are a stream of lines on the bus, each with a cursor. Everybody who watches (the NDJSON stream,
+//! the WebSocket, `GET queries/run`) is a [`Follower`]: it reads the next piece when the one before was taken, so
+//! answers wait in the stream, and a slow client costs one piece and no agent's time. Hosts are settled after their
+//! answers are kept. A follower therefore checks whether the job is over before it reads, and has everything when it
+//! then finds nothing.
+//!
+//! Fleet's campaigns are jobs with an audience (`campaigns.rs`). A lease in the row keeps them open, which nodes with a
+//! watcher renew. The [`Attendance`] of a watcher is dropped however the connection ends. When the last watcher at a
+//! node goes, the node shortens the lease to 5 s, so that a node with another watcher can renew it; else the campaign
+//! ends. A single server ends it at once.
+//!
+//! # Several nodes
+//! Jobs of other nodes are heard of by a notification, or found by reading the open rows every two seconds; views are
+//! brought up to date then, too. An answer to a job this node has not heard of is not dropped before the database was
+//! read.
+//!
+//! A job Redis has lost, because it was restarted or emptied, is [`BusError::Lost`], apart from
+//! [`BusError::Unavailable`]. The first node that notices makes it anew from its view. The first event then is
+//! `Restored`, with all states in it, and every view goes on from exactly that. Hosts in the state sent become pending
+//! rather than lost: nothing refuses the answer that still comes. The answers so far are gone, which
+//! `counts.results_lost` says. Cursors and events begin at the time in microseconds, beyond those given out before.
+//!
+//! While Redis is away no host is sent a query, no job is started or ended (503), and results cannot be read (503);
+//! counts are shown as they were last seen. An agent's answer is refused once; the second time it is only counted
+//! (`results_lost`) or, if even that cannot be kept, dropped, and the host is retried once Redis is back. Deadlines
+//! that pass meanwhile take effect then.
 
 mod answers;
 mod campaigns;
+#[cfg(test)]
+mod checkin_cost_tests;
 mod collect;
+mod cost;
 mod fold;
 mod follow;
+mod host_state;
 mod job;
+mod jobs;
 mod notes;
 mod open_targets;
 mod operate;
@@ -16,24 +113,24 @@ mod sweep;
 mod targets;
 
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::AtomicI64;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
+use arc_swap::ArcSwap;
 use tokio::sync::{Notify, Semaphore};
 
 pub use answers::{Brief, show as show_line};
 pub use campaigns::Attendance;
 pub use follow::Follower;
+pub use host_state::HostLiveState;
 pub use job::Job;
-pub use open_targets::OpenTargets;
 pub use operate::Ask;
 pub use questions::{PREFIX, SENTINEL};
 pub use selection::{ALL_HOSTS, Selection};
 pub use targets::NO_HOSTS;
 
 use self::campaigns::Campaigns;
-use self::states::States;
 use super::hosts::{Hosts, Presence};
 use super::schedule::Schedule;
 use super::{Error, Node, Result};
@@ -41,12 +138,8 @@ pub use crate::bus::ResultLine;
 use crate::bus::{BusError, LiveBus, Notifier};
 use crate::clock::Clock;
 use crate::config;
-use crate::store::entity::live_queries::Model;
 use crate::store::{self, Store};
 use crate::telemetry::Metrics;
-
-/// Between two looks for jobs that only agents know of: what they make up must not cost a look each.
-const LOOK_AGAIN: Duration = Duration::from_millis(200);
 
 /// Everything about live queries.
 #[derive(Debug)]
@@ -62,6 +155,9 @@ pub struct Live {
     metrics: Arc<Metrics>,
     /// Open jobs, and those that ended since the start and are still kept.
     jobs: papaya::HashMap<i64, Arc<Job>>,
+    /// The open ones of `jobs` in the order of their ids, for check-ins. A job that has ended may stay listed for a
+    /// while.
+    listed: ArcSwap<Vec<Arc<Job>>>,
     checkpointing: tokio::sync::Mutex<()>,
     /// One permit per follower.
     followers: Arc<Semaphore>,
@@ -69,17 +165,17 @@ pub struct Live {
     has_left: Notify,
     /// One permit per byte of answers that are collected in memory.
     collecting: Arc<Semaphore>,
-    /// The newest job this server has heard of.
+    /// The newest job this node has heard of.
     newest: AtomicI64,
-    /// When it was looked for one that only an agent knew of.
+    /// When the open rows were last read for a job that only an agent knew of.
     looked_at: tokio::sync::Mutex<Option<Instant>>,
-    /// Who has called any server lately, and when that was read.
+    /// Who has called any node lately, and when that was read.
     recent: tokio::sync::Mutex<Option<(Instant, Presence)>>,
     /// Deleted hosts that jobs may still wait for.
     gone: Mutex<BTreeSet<i64>>,
 }
 
-/// What the service is made of.
+/// The parts of [`Live`].
 #[derive(Debug)]
 pub struct Parts {
     pub store: Store,
@@ -103,6 +199,7 @@ impl Live {
         let live = Self {
             followers: Arc::new(Semaphore::new(config.max_followers.min(Semaphore::MAX_PERMITS))),
             jobs: papaya::HashMap::new(),
+            listed: ArcSwap::default(),
             checkpointing: tokio::sync::Mutex::default(),
             campaigns: Campaigns::default(),
             has_left: Notify::new(),
@@ -124,10 +221,10 @@ impl Live {
         for row in store::live_queries::open(live.store.reader()).await? {
             let job = live.hold(row)?;
             match live.fold(&job).await {
-                Ok(()) => tracing::info!(live_query = job.id, "a live query goes on"),
-                // The bus may be away at the start; everything else must not wait for it.
+                Ok(()) => tracing::info!(live_query = job.id, "live query resumed"),
+                // The bus may be away at the start, and nothing else must wait for it.
                 Err(error @ Error::Unavailable(_)) if live.node.is_clustered() => {
-                    tracing::warn!(%error, live_query = job.id, "a live query cannot be taken up now");
+                    tracing::warn!(%error, live_query = job.id, "live query not resumed; will retry at the next poll");
                 }
                 Err(error) => return Err(error),
             }
@@ -138,77 +235,6 @@ impl Live {
         }
         Ok(live)
     }
-
-    /// Holds an open job in memory as its row tells; it is on the bus once it was folded.
-    fn hold(&self, row: Model) -> Result<Arc<Job>> {
-        let watched_until = row.watched_until;
-        let job = Arc::new(from_row(row)?);
-        let job = Arc::clone(self.jobs.pin().get_or_insert(job.id, job));
-        self.newest.fetch_max(job.id, Ordering::Relaxed);
-        if let Some(until) = watched_until {
-            self.campaigns.took_up(job.id, until);
-        }
-        Ok(job)
-    }
-
-    /// A job in memory. One that is newer than all that are may have been started at another server just now.
-    async fn known(&self, id: i64) -> Result<Option<Arc<Job>>> {
-        if let Some(job) = self.jobs.pin().get(&id).cloned() {
-            return Ok(Some(job));
-        }
-        if !self.node.is_clustered() || id <= self.newest.load(Ordering::Relaxed) {
-            return Ok(None);
-        }
-        let asked_at = Instant::now();
-        let mut looked_at = self.looked_at.lock().await;
-        if looked_at.is_none_or(|at| at <= asked_at) {
-            if let Some(at) = *looked_at {
-                tokio::time::sleep_until((at + LOOK_AGAIN).into()).await;
-            }
-            *looked_at = Some(Instant::now());
-            self.look_for_jobs().await?;
-        }
-        Ok(self.jobs.pin().get(&id).cloned())
-    }
-
-    fn open_jobs(&self) -> Vec<Arc<Job>> {
-        self.jobs.pin().values().filter(|job| job.is_open()).cloned().collect()
-    }
-
-    /// A job in memory, or as its row tells. Of one that is over nothing but the row is needed until it is followed.
-    async fn recall(&self, row: Model) -> Result<Arc<Job>> {
-        if let Some(job) = self.jobs.pin().get(&row.id).cloned() {
-            return Ok(job);
-        }
-        if row.finished_at.is_some() {
-            return Ok(Arc::new(from_row(row)?));
-        }
-        let job = self.hold(row)?;
-        // Redis may be away; then it is shown as it was written last.
-        if let Err(error) = self.fold(&job).await {
-            tracing::debug!(%error, live_query = job.id, "a live query is shown as it was written last");
-        }
-        Ok(job)
-    }
-
-    /// A job in memory, or one that ended before the start.
-    async fn find(&self, id: i64) -> Result<Arc<Job>> {
-        if let Some(job) = self.jobs.pin().get(&id).cloned() {
-            return Ok(job);
-        }
-        let not_found = || Error::NotFound { kind: "Live query", key: format!("with id={id}") };
-        let row = store::live_queries::by_id(self.store.reader(), id).await?.ok_or_else(not_found)?;
-        self.recall(row).await
-    }
-}
-
-fn from_row(row: Model) -> Result<Job> {
-    let states = States::from_bytes(&row.states).ok_or_else(|| store::Error::Corrupt {
-        table: "live_queries",
-        key: row.id.to_string(),
-        reason: "its states cannot be read".to_owned(),
-    })?;
-    Ok(Job::new(row, states))
 }
 
 impl From<BusError> for Error {

@@ -1,4 +1,4 @@
-//! What servers tell each other with the events of a live query.
+//! The notes of events, which nodes pass to each other.
 
 use muster_api::rest::{LiveAnswer, LiveStats, LiveStatus, TargetState};
 use serde::{Deserialize, Serialize};
@@ -11,7 +11,7 @@ pub(super) struct Settlement {
     pub state: TargetState,
     #[serde(default)]
     pub truncated: bool,
-    /// Its answer is only counted: it could not be kept, or was lost.
+    /// The host is only counted: its answer could not be kept, or was lost.
     #[serde(default)]
     pub unkept: bool,
     #[serde(default)]
@@ -29,10 +29,10 @@ impl Settlement {
         serde_json::to_vec(self).unwrap_or_default()
     }
 
-    /// What cannot be read is of a newer version: the host is settled all the same.
+    /// Reads a note. One that cannot be read is of a newer version, and settles the host as failed.
     pub fn from_bytes(bytes: &[u8], now: Moment) -> Self {
         serde_json::from_slice(bytes).unwrap_or_else(|error| {
-            tracing::error!(%error, "what became of a host of a live query cannot be read; it counts as failed");
+            tracing::error!(%error, "settlement of a host of a live query cannot be read; the host counts as failed");
             Self { state: TargetState::Failed, truncated: false, unkept: false, stats: None, at: now.0 }
         })
     }
@@ -43,7 +43,7 @@ impl Settlement {
 pub(super) struct JobEnding {
     pub status: LiveStatus,
     pub reason: String,
-    /// What hosts count as that have not answered.
+    /// The final state of hosts that have not answered.
     pub rest: TargetState,
     pub at: i64,
 }
@@ -55,7 +55,7 @@ impl JobEnding {
 
     pub fn from_bytes(bytes: &[u8], now: Moment) -> Self {
         serde_json::from_slice(bytes).unwrap_or_else(|error| {
-            tracing::error!(%error, "why a live query has ended cannot be read");
+            tracing::error!(%error, "end of a live query cannot be read; it counts as stopped");
             let rest = TargetState::Cancelled;
             Self { status: LiveStatus::Stopped, reason: String::new(), rest, at: now.0 }
         })

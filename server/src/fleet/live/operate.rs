@@ -9,21 +9,24 @@ use std::time::{Duration, Instant};
 use muster_api::rest::{LiveHost, LiveQuery, LiveStatus, NewLiveQuery, TargetState};
 use serde_json::json;
 
+use super::job::status_name;
+use super::jobs::not_found;
 use super::notes::JobEnding;
-use super::{Job, Live, States, targets};
-use crate::bus::{BusError, ChangeEvent};
+use super::states::States;
+use super::{Job, Live, targets};
+use crate::bus::ChangeEvent;
 use crate::clock::Moment;
 use crate::fleet::access::{Permission, Principal};
 use crate::fleet::{Error, Result, sql};
 use crate::store::{self, activities, entity::live_queries};
 
-/// For so long it is not looked again who is online at all servers.
+/// How long the cluster-wide list of online hosts is cached.
 const RECENT_FOR: Duration = Duration::from_secs(5);
 
-/// Live queries a list shows.
+/// Most live queries of a list.
 const LISTED: u64 = 100;
 
-/// What an operator asks: SQL of their own, or a saved query by name or id.
+/// The query of an operator: SQL of their own, or a saved query by name or id.
 #[derive(Debug, Clone, Copy)]
 pub enum Ask<'a> {
     Sql(&'a str),
@@ -40,7 +43,7 @@ impl fmt::Display for Ask<'_> {
     }
 }
 
-/// What hosts are asked.
+/// A query that was checked, with the permission of the operator.
 #[derive(Debug)]
 pub(super) struct SavedOrOwnQuery {
     sql: String,
@@ -96,7 +99,7 @@ impl Live {
         )))
     }
 
-    /// Makes a job of what has been checked, and lets its hosts have it.
+    /// Makes a job of a checked query, and announces it to its hosts.
     pub(super) async fn begin(
         &self,
         principal: &Principal,
@@ -106,7 +109,7 @@ impl Live {
         watched_until: Option<Moment>,
     ) -> Result<Arc<Job>> {
         // Before anything is written, so that nothing has to be taken back.
-        if let Err(error @ BusError::Unavailable(_)) = self.bus.events(0, 0).await {
+        if let Err(error) = self.bus.ping().await {
             return Err(Error::Unavailable(format!(
                 "live queries need Redis, which is away now; try again later: {error}"
             )));
@@ -148,18 +151,19 @@ impl Live {
             self.store.write(async |tx| store::live_queries::delete(tx, id).await).await?;
             return Err(error);
         }
-        // It may have been found in the database meanwhile.
+        // The poll may have found the row in the database meanwhile.
         let job = Arc::clone(self.jobs.pin().get_or_insert(id, job));
+        self.list_open();
         self.newest.fetch_max(id, Ordering::Relaxed);
         if let Some(until) = watched_until {
             self.campaigns.took_up(id, until);
         }
-        self.tell_hosts(&job);
+        self.announce(&job);
         self.notifier.publish(ChangeEvent::Jobs);
         Ok(job)
     }
 
-    /// Finds what is asked and whether this operator may ask it.
+    /// Finds the query, and checks that this operator may ask it.
     pub(super) async fn question(&self, principal: &Principal, ask: Ask<'_>) -> Result<SavedOrOwnQuery> {
         if let Ask::Sql(text) = ask {
             principal.may(Permission::RunLiveQueries)?;
@@ -204,11 +208,7 @@ impl Live {
     /// [`Error::NotFound`] also when it is not the caller's to see.
     pub async fn job(&self, principal: &Principal, id: i64) -> Result<Arc<Job>> {
         let job = self.find(id).await?;
-        if may_see(principal, &job) {
-            Ok(job)
-        } else {
-            Err(Error::NotFound { kind: "Live query", key: format!("with id={id}") })
-        }
+        if may_see(principal, &job) { Ok(job) } else { Err(not_found(id)) }
     }
 
     /// # Errors
@@ -245,10 +245,10 @@ impl Live {
             .collect())
     }
 
-    /// How many of the targets are online, and of those that are waited for. Memory knows who has called this server; of
-    /// several servers the database knows, half a minute later.
+    /// How many targets are online, and how many of the open ones. A single server counts hosts in memory; with several
+    /// nodes the database counts, which is half a minute behind.
     async fn online(&self, job: &Job) -> Result<(u64, u64)> {
-        let waiting = job.waiting();
+        let waiting = job.open_hosts();
         if !self.node.is_clustered() {
             let of_waiting = self.hosts.online(waiting.iter().map(u64::cast_signed));
             return Ok((self.hosts.online(job.targets()), of_waiting));

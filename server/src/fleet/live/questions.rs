@@ -8,56 +8,71 @@ use futures_util::future::join_all;
 use muster_api::rest::{LiveStatus, TargetState};
 use serde_json::{Map, Value, json};
 
-use super::fold::sync_open_target;
-use super::job::OpenTarget;
 use super::notes::JobEnding;
-use super::open_targets::Verdict;
+use super::open_targets::{OpenTargets, OverdueVerdict, SentTarget};
 use super::{Job, Live, answers};
 use crate::bus::BusError;
 use crate::clock::Moment;
 use crate::fleet::Result;
 use crate::fleet::hosts::Host;
 
-/// What agents call a live query; the prefix is the one Fleet's users see in their agents' logs.
+/// Prefix of a live query's name at agents; Fleet's users see the same in their agents' logs.
 pub const PREFIX: &str = "fleet_distributed_query_";
 
-/// What agents call the sentinel of a live query with a discovery query. It comes before the query itself in the order of
-/// bytes, in which agents run what they have: a write with the sentinel then has the query too, unless it was left out.
+/// Prefix of the sentinel of a live query with a discovery query. Agents run queries in the order of bytes, in which
+/// the sentinel comes before the query itself: a write with the sentinel has the query too, unless it was left out.
 pub const SENTINEL: &str = "fleet_discovery_query_";
 
-/// Finds a row wherever it runs.
+/// SQL that finds a row on every host.
 const ALWAYS: &str = "SELECT 1";
 
-/// For so long a host that was asked comes back every five seconds, so that an operator's next question is quick.
+/// How long a host that was sent a query reads every five seconds, so that an operator's next question is quick.
 const ACCELERATE_SECS: u64 = 60;
 
-/// Each acceleration writes a line to the agent's log, so it is asked for no more often than this.
+/// Shortest time between two accelerations of a host: each writes a line to the agent's log.
 const ACCELERATE_EVERY: Duration = Duration::from_secs(300);
 
-/// Hosts that call at least so often need no acceleration, in seconds.
+/// Interval in seconds at which a host needs no acceleration.
 const QUICK_ENOUGH: i64 = 5;
 
 impl Live {
-    /// The answer to a host that asks for work, or `None` when it has no live query. Then it costs one look at a flag,
-    /// however many live queries are open.
+    /// The answer to a host that asks for work, or `None` when there is no live query to send. A host that is an open
+    /// target of no job costs two loads from memory, however many jobs are open.
     pub async fn questions(&self, host: &Arc<Host>) -> Option<Bytes> {
-        if !host.open_targets.is_attached() {
-            self.attach(host);
+        if !host.live.may_have_open() {
+            return None;
         }
-        if !host.open_targets.has_any() {
+        let open = self.open_targets(host);
+        if open.is_empty() {
             return None;
         }
         // Boxed, because every check-in would otherwise carry room for it.
-        Box::pin(self.hand_out(host)).await
+        Box::pin(self.hand_out(host, open)).await
     }
 
-    async fn hand_out(&self, host: &Arc<Host>) -> Option<Bytes> {
+    /// Reads the open targets of a host from the open jobs, and notes if there are none.
+    fn open_targets(&self, host: &Host) -> OpenTargets {
+        // why: the order. A job is listed, then announced; here the announcements are counted, then the list is read.
+        // So a job that is missing from the list is announced after the count, and the next check-in looks again.
+        let before = host.live.announced();
+        let open = OpenTargets::of(host.id, &self.listed.load());
+        if open.is_empty() {
+            host.live.found_none(before);
+        }
+        open
+    }
+
+    async fn hand_out(&self, host: &Arc<Host>, mut open: OpenTargets) -> Option<Bytes> {
         let now = self.clock.now();
-        self.settle_overdue(host, now).await;
-        let mut read = Read::default();
-        let candidates = host.open_targets.candidates();
+        let overdue = self.overdue(host, &open, now);
+        if !overdue.is_empty() {
+            self.settle_overdue(host, overdue, now).await;
+            open = self.open_targets(host);
+        }
+        let candidates = open.candidates(now);
         let is_alone = candidates.len() == 1;
-        let claims = join_all(candidates.into_iter().map(|id| self.claim(host, id, now, is_alone))).await;
+        let claims = join_all(candidates.into_iter().map(|job| self.claim(host, job, now, is_alone))).await;
+        let mut read = Read::default();
         claims.iter().flatten().for_each(|job| read.add(job));
         if read.queries.is_empty() {
             return None;
@@ -65,125 +80,114 @@ impl Live {
         self.metrics.live_questions.inc_by(read.queries.len() as u64);
         let mut answer = read.answer();
         let interval = host.intervals.load().0.distributed;
-        if interval > QUICK_ENOUGH && host.open_targets.accelerate(now, ACCELERATE_EVERY) {
+        if interval > QUICK_ENOUGH && host.live.accelerate(now, ACCELERATE_EVERY) {
             answer["accelerate"] = ACCELERATE_SECS.into();
         }
         Some(Bytes::from(answer.to_string()))
     }
 
-    /// Looks through the open jobs for a host that has come into memory.
-    fn attach(&self, host: &Host) {
-        // Marked first: a job that starts meanwhile adds itself, and adding twice does no harm.
-        host.open_targets.attach();
-        for job in self.open_jobs() {
-            if job.open_target(host.id).is_some() {
-                sync_open_target(host, &job);
-            }
-        }
-    }
-
-    async fn claim(&self, host: &Host, id: i64, now: Moment, is_alone: bool) -> Option<Arc<Job>> {
-        let job = self.jobs.pin().get(&id).cloned();
-        let Some(job) = job.filter(|job| job.is_open()) else {
-            host.open_targets.dropped(id);
-            return None;
-        };
-        if !matches!(job.open_target(host.id), Some(OpenTarget::Pending { .. })) {
-            sync_open_target(host, &job);
-            return None;
-        }
-        let claimed = self.bus.claim(id, host.id, now, is_alone).await;
+    /// Claims a host for a job; gives the job if this request is the one to send it.
+    async fn claim(&self, host: &Host, job: Arc<Job>, now: Moment, is_alone: bool) -> Option<Arc<Job>> {
+        // why: the view of the job is not changed here. If this request is given up after the bus has decided, or the
+        // reply is lost, the event stands on the bus; whoever folds next finds the host sent, and it is retried in
+        // time.
+        let claimed = self.bus.claim(job.id, host.id, now, is_alone).await;
         if let Err(BusError::Unavailable(_)) = claimed {
-            tracing::warn!(live_query = id, "a live query could not be handed out; the host gets it next time");
+            tracing::warn!(live_query = job.id, "live query not sent to a host; will retry at its next check-in");
             return None;
         }
-        // Also when another node holds the claim, or one whose reply was lost: then the host owes an answer.
-        match self.fold(&job).await {
-            Ok(()) => sync_open_target(host, &job),
-            Err(error) => tracing::warn!(%error, live_query = id, "what becomes of a live query is seen later"),
+        // Also when another node holds the claim, so that the next check-in here does not try in vain.
+        if let Err(error) = self.fold(&job).await {
+            tracing::warn!(%error, live_query = job.id, "events of a live query not read; will retry at the next poll");
         }
         claimed.is_ok_and(|is_claimed| is_claimed).then_some(job)
     }
 
-    /// The answers a host owes are larger than the server takes, and were thrown away: it must not send them again.
+    /// Settles or retries all queries this host was sent: its answers were larger than the server takes and were thrown
+    /// away, so it must not send them again.
     pub async fn answers_too_large(&self, host: &Arc<Host>) {
-        let verdicts = host.open_targets.too_large();
-        self.carry_out(host, verdicts, self.clock.now()).await;
+        let now = self.clock.now();
+        let open = self.open_targets(host);
+        // why: noted before anything is tried, because only this node knows of it: if the bus is away, the next
+        // check-in of the host here carries it out.
+        host.live.answers_thrown_away(&open.sent().iter().map(|sent| (sent.job.id, sent.at)).collect::<Vec<_>>());
+        self.carry_out(host, self.overdue(host, &open, now), now).await;
     }
 
-    /// Decides about answers that are owed for too long, by what all servers know of them.
-    async fn settle_overdue(&self, host: &Arc<Host>, now: Moment) {
-        for id in host.open_targets.doubtful(now) {
-            let job = self.jobs.pin().get(&id).cloned();
-            match job.filter(|job| job.is_open()) {
-                Some(job) => {
-                    if let Err(error) = self.fold(&job).await {
-                        tracing::debug!(%error, live_query = id, "an overdue answer is judged later");
-                        return;
-                    }
-                }
-                None => host.open_targets.dropped(id),
+    fn overdue(&self, host: &Host, open: &OpenTargets, now: Moment) -> Vec<(SentTarget, OverdueVerdict)> {
+        open.overdue(now, &host.live, |since| host.has_restarted_since(since))
+    }
+
+    /// Decides about overdue answers by what all nodes know of them.
+    async fn settle_overdue(&self, host: &Arc<Host>, overdue: Vec<(SentTarget, OverdueVerdict)>, now: Moment) {
+        for (sent, _) in overdue {
+            if let Err(error) = self.fold(&sent.job).await {
+                tracing::debug!(%error, live_query = sent.job.id, "overdue answer not judged; will retry at the next check-in");
+                return;
             }
         }
-        let verdicts = host.open_targets.overdue(now, |since| host.has_restarted_since(since));
-        self.carry_out(host, verdicts, now).await;
+        // why: judged once more, because the host may have answered to another node, which the folds have brought here.
+        let open = self.open_targets(host);
+        self.carry_out(host, self.overdue(host, &open, now), now).await;
     }
 
-    /// Acts on verdicts. Each stands until it was acted on, so that it does no harm to be given up half-way. Of several
-    /// servers that judge, the bus lets one.
-    async fn carry_out(&self, host: &Arc<Host>, verdicts: Vec<(i64, Verdict)>, now: Moment) {
-        for (id, verdict) in verdicts {
-            let job = self.jobs.pin().get(&id).cloned();
-            let Some(job) = job.filter(|job| job.is_open()) else {
-                host.open_targets.dropped(id);
-                continue;
-            };
-            if !matches!(job.open_target(host.id), Some(OpenTarget::Sent { .. })) {
-                sync_open_target(host, &job);
+    /// Acts on verdicts. One that is not carried out, because the bus is away or the request is given up, is reached
+    /// again from the same facts at the next check-in. Of several nodes that judge, the bus lets one.
+    async fn carry_out(&self, host: &Arc<Host>, verdicts: Vec<(SentTarget, OverdueVerdict)>, now: Moment) {
+        for (sent, verdict) in verdicts {
+            // why: the steps before this one waited for the bus, and the host may have answered or been sent it anew
+            // since.
+            if !sent.is_current(host.id) {
                 continue;
             }
             let outcome = match verdict {
-                Verdict::Again => self.ask_again(host, &job).await,
-                _ => self.give_up(host, &job, verdict, now).await,
+                OverdueVerdict::RetryAlone => self.retry_alone(host, &sent.job).await,
+                _ => self.give_up(host, &sent.job, verdict, now).await,
             };
             match outcome {
-                Ok(()) => sync_open_target(host, &job),
-                Err(error) => tracing::warn!(%error, live_query = id, "a lost answer is dealt with later"),
+                Ok(()) => host.live.moved_on(sent.job.id),
+                Err(error) => {
+                    tracing::warn!(%error, live_query = sent.job.id, "lost answer not settled; will retry at the next check-in");
+                }
             }
         }
     }
 
-    async fn ask_again(&self, host: &Host, job: &Job) -> Result<()> {
-        let owed = job.open_target(host.id);
+    /// Makes a host pending again, so that it is sent the query once more, alone.
+    async fn retry_alone(&self, host: &Host, job: &Job) -> Result<()> {
+        let before = job.open_target(host.id);
         let was_claimed = match self.bus.unclaim(job.id, host.id).await {
             Err(BusError::Lost(_)) => true,
             outcome => outcome?,
         };
         self.fold(job).await?;
-        // The bus knows of no claim, so nobody will give it up.
-        if !was_claimed && job.open_target(host.id) == owed && owed.is_some() {
-            job.again(host.id);
+        // why: a bus that knows of no claim has no event either, and nobody else will make the host pending. That is so
+        // after a failover that lost the claim. If the fold has moved the target on, that counts.
+        if !was_claimed && before.is_some() && job.open_target(host.id) == before {
+            job.pending_again(host.id);
         }
         Ok(())
     }
 
-    async fn give_up(&self, host: &Host, job: &Arc<Job>, verdict: Verdict, now: Moment) -> Result<()> {
+    async fn give_up(&self, host: &Host, job: &Arc<Job>, verdict: OverdueVerdict, now: Moment) -> Result<()> {
         let (state, reason) = match verdict {
-            Verdict::Lost | Verdict::Again if job.discovery.is_some() => {
+            OverdueVerdict::Lost | OverdueVerdict::RetryAlone if job.discovery.is_some() => {
                 (TargetState::Lost, "was asked twice and did not answer; perhaps its discovery query cannot run there")
             }
-            Verdict::Lost | Verdict::Again => (TargetState::Lost, "was asked twice and did not answer"),
-            Verdict::TooLarge => (
+            OverdueVerdict::Lost | OverdueVerdict::RetryAlone => {
+                (TargetState::Lost, "was asked twice and did not answer")
+            }
+            OverdueVerdict::TooLarge => (
                 TargetState::Failed,
                 "its answer was larger than osquery.max_distributed_write_body allows, and was thrown away",
             ),
-            Verdict::Suspect => (
+            OverdueVerdict::Suspect => (
                 TargetState::Suspect,
                 "the agent restarted while it ran the query: it probably stopped the agent's worker",
             ),
         };
         let is_news = self.settle(job, answers::unanswered(host, state, reason, now)).await?;
-        if is_news && verdict == Verdict::Suspect {
+        if is_news && verdict == OverdueVerdict::Suspect {
             self.metrics.suspects.inc();
             tracing::warn!(
                 live_query = job.id,
@@ -207,7 +211,7 @@ impl Live {
     }
 }
 
-/// What one read hands out.
+/// The queries of one read.
 #[derive(Default)]
 struct Read {
     queries: Map<String, Value>,
@@ -215,8 +219,8 @@ struct Read {
 }
 
 impl Read {
-    /// A query with a discovery query comes with a sentinel: a write always follows then, and says by what it leaves out
-    /// that the discovery query found nothing. Agents before 5.8 also need it, since they run everything when no
+    /// A query with a discovery query comes with a sentinel: a write always follows then, and says by what it leaves
+    /// out that the discovery query found nothing. Agents before 5.8 also need it, since they run everything when no
     /// discovery query finds anything.
     fn add(&mut self, job: &Job) {
         let name = format!("{PREFIX}{}", job.id);

@@ -1,4 +1,4 @@
-//! Who is asked, as Fleet's clients pick them.
+//! The targets of a job, as Fleet's clients pick them.
 
 use std::collections::BTreeSet;
 
@@ -15,7 +15,7 @@ use crate::store;
 /// The built-in label every host is in.
 pub const ALL_HOSTS: &str = "All Hosts";
 
-/// Where the lists stand in a request.
+/// Paths of the lists in a request.
 pub(super) const HOSTS: &str = "selected.hosts";
 const LABELS: &str = "selected.labels";
 
@@ -28,10 +28,11 @@ pub enum Selection {
 }
 
 impl Live {
-    /// Who would be asked now.
+    /// The hosts a selection has now.
     ///
     /// # Errors
-    /// [`Error::Forbidden`] to who may not read hosts; [`Error::Invalid`] naming every host and label nobody knows.
+    /// [`Error::Forbidden`] to users who may not read hosts; [`Error::Invalid`] naming every host and label nobody
+    /// knows.
     pub async fn would_ask(&self, principal: &Principal, selection: &Selection) -> Result<Presence> {
         principal.may(Permission::ReadHosts)?;
         let chosen = selection.find(self.store.reader(), &self.schedule.plan()).await?;

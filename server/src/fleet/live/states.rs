@@ -1,9 +1,10 @@
-//! What became of every target: each is in exactly one state, so the counts always add up.
+//! The state of every target: each is in exactly one, so the counts always add up.
 
 use muster_api::rest::{LiveCounts, TargetState};
 use roaring::RoaringTreemap;
 
-/// All states, in the order they are stored. What comes later goes to the end: rows that were stored before end earlier.
+/// All states, in the order they are stored. What comes later goes to the end: rows that were stored before end
+/// earlier.
 const STATES: [TargetState; 11] = [
     TargetState::Pending,
     TargetState::Sent,
@@ -18,7 +19,7 @@ const STATES: [TargetState; 11] = [
     TargetState::Skipped,
 ];
 
-/// So many states are stored before the truncated hosts, the others behind them.
+/// How many states are stored before the truncated hosts; the others are stored behind them.
 const FIRST: usize = 10;
 
 /// Hosts by state.
@@ -26,11 +27,11 @@ const FIRST: usize = 10;
 pub struct States {
     hosts: [RoaringTreemap; STATES.len()],
     truncated: RoaringTreemap,
-    /// Those that count by what they said, and whose answers are not there.
+    /// Hosts that are counted, and whose answers are not kept.
     unkept: RoaringTreemap,
 }
 
-/// States of hosts whose answer, or what stands for it, can be read.
+/// States of hosts that have a line in the results.
 const WITH_ANSWER: [TargetState; 6] = [
     TargetState::Answered,
     TargetState::Failed,
@@ -52,13 +53,12 @@ impl States {
         states
     }
 
-    /// `None` for a host that is no target.
-    pub fn of(&self, host: i64) -> Option<TargetState> {
-        let host = host.cast_unsigned();
-        STATES.into_iter().find(|state| self.hosts[position(*state)].contains(host))
+    /// Whether a host is in this state.
+    pub fn has(&self, host: i64, state: TargetState) -> bool {
+        self.hosts[position(state)].contains(host.cast_unsigned())
     }
 
-    /// Moves a host on, if it is in one of `from`. Says whether it was.
+    /// Moves a host on, if it is in one of `from`. True if it was.
     pub fn advance(&mut self, host: i64, from: &[TargetState], to: TargetState) -> bool {
         let id = host.cast_unsigned();
         let was = from.iter().find(|state| self.hosts[position(**state)].remove(id));
@@ -104,14 +104,14 @@ impl States {
     }
 
     /// Targets without a final state.
-    pub fn waiting(&self) -> RoaringTreemap {
+    pub fn open(&self) -> RoaringTreemap {
         &self.hosts[position(TargetState::Pending)] | &self.hosts[position(TargetState::Sent)]
     }
 
     /// Targets with a final state.
     pub fn settled(&self) -> RoaringTreemap {
         let all = self.hosts.iter().fold(RoaringTreemap::new(), |all, hosts| all | hosts);
-        all - self.waiting()
+        all - self.open()
     }
 
     pub fn targets(&self) -> impl Iterator<Item = i64> + '_ {
@@ -182,9 +182,12 @@ mod tests {
         fn states_add_up_whatever_happens(steps in proptest::collection::vec((0_i64..40, 0_usize..11, 0_usize..11), 0..300)) {
             let mut states = States::pending(0..30);
             for (host, from, to) in steps {
-                let before = states.of(host);
+                let was = states.has(host, STATES[from]);
                 let moved = states.advance(host, &[STATES[from]], STATES[to]);
-                prop_assert_eq!(moved, before == Some(STATES[from]));
+                prop_assert_eq!(moved, was);
+                let is_in = STATES.into_iter().filter(|state| states.has(host, *state)).count();
+                prop_assert_eq!(is_in, usize::from(host < 30), "targets are in exactly one state");
+                prop_assert!(!moved || states.has(host, STATES[to]));
                 let counts = states.counts();
                 prop_assert_eq!(counts.targets, 30);
                 let sum: u64 = STATES.iter().map(|state| states.hosts(*state).count() as u64).sum();

@@ -1,5 +1,4 @@
-//! What comes round: looking at what other servers have done, deadlines, checkpoints, and forgetting what has been kept
-//! long enough.
+//! Periodic work: following other nodes, deadlines, checkpoints, and removing jobs that were kept long enough.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,7 +15,7 @@ use crate::lock::lock;
 use crate::store::{self, entity::live_queries};
 
 impl Live {
-    /// Takes up jobs that were started elsewhere, and brings all views up to date.
+    /// Takes up jobs that were started at other nodes, and brings all views up to date.
     ///
     /// # Errors
     /// When the database or the bus does not answer; the next call does it.
@@ -31,7 +30,7 @@ impl Live {
         outcome
     }
 
-    /// Brings one job up to date, if this server has it.
+    /// Brings one job up to date, if this node has it.
     ///
     /// # Errors
     /// When the bus does not answer.
@@ -63,10 +62,11 @@ impl Live {
                 }
             }
         }
+        self.list_open();
         Ok(())
     }
 
-    /// Ends jobs whose deadline has passed and campaigns nobody watches, and writes how far all of them are.
+    /// Ends jobs whose deadline has passed and campaigns nobody watches, and writes checkpoints.
     ///
     /// # Errors
     /// When the database or the bus does not answer; the next call does it.
@@ -83,14 +83,17 @@ impl Live {
                     outcome.and(self.close(job, JobEnding { status, reason: String::new(), rest, at: now.0 }).await);
             }
         }
-        for job in jobs.iter().filter(|_| self.does_all()) {
-            // One that cannot be written keeps none of the others from it.
+        for job in jobs.iter().filter(|_| self.is_leader()) {
+            // A checkpoint that cannot be written does not hold up the others.
             outcome = outcome.and(self.write_checkpoint(job).await);
+        }
+        if self.listed.load().iter().any(|job| !job.is_open()) {
+            self.list_open();
         }
         outcome
     }
 
-    /// Ends a job, unless it is over, and writes how. Of several servers that end it the first is right.
+    /// Ends a job, unless it is over, and writes how. Of several nodes that end it the first one counts.
     pub(super) async fn close(&self, job: &Arc<Job>, ending: JobEnding) -> Result<()> {
         if let Err(error) = self.bus.close(job.id, ending.to_bytes()).await {
             let BusError::Lost(_) = error else { return Err(error.into()) };
@@ -108,7 +111,7 @@ impl Live {
     pub async fn forget_old(&self) -> Result<()> {
         let before = self.clock.now().minus(self.config.retention);
         self.jobs.pin().retain(|_, job| job.finished_at().is_none_or(|at| at >= before));
-        if !self.does_all() {
+        if !self.is_leader() {
             return Ok(());
         }
         for id in store::live_queries::finished_before(self.store.reader(), before).await? {
@@ -118,11 +121,11 @@ impl Live {
         Ok(())
     }
 
-    /// A host was deleted: nobody waits for it any more.
+    /// Settles a deleted host as gone in every open job.
     pub async fn forget_host(&self, host_id: i64) {
         lock(&self.gone).insert(host_id);
         if let Err(error) = self.settle_gone().await {
-            tracing::warn!(%error, host_id, "live queries go on waiting for a deleted host for a while");
+            tracing::warn!(%error, host_id, "live queries still wait for a deleted host; will retry at the next sweep");
         }
     }
 
@@ -140,12 +143,12 @@ impl Live {
         Ok(())
     }
 
-    /// Whether this server does for all what only one has to do.
-    fn does_all(&self) -> bool {
+    /// Whether this node does the work that one node does for all.
+    fn is_leader(&self) -> bool {
         !self.node.is_clustered() || self.node.is_leader()
     }
 
-    /// The answers of a job that is over are gone, and that is said from now on.
+    /// Writes that the answers of a job that is over are lost.
     pub(super) async fn write_lost_answers(&self, job: &Job) -> Result<()> {
         let states = job.states_bytes();
         self.store.write(async |tx| store::live_queries::set_states(tx, job.id, states.clone()).await).await?;

@@ -1,4 +1,4 @@
-//! Who is asked. The set is fixed when the job starts.
+//! The targets of a job. The set is fixed when the job starts.
 
 use std::collections::BTreeSet;
 use std::hash::{BuildHasher as _, RandomState};
@@ -11,7 +11,7 @@ use crate::fleet::schedule::Plan;
 use crate::fleet::{Error, Problem, Result};
 use crate::store::{self, hosts::NamedHost};
 
-/// Said of targets that are all known and hold no host.
+/// The reason when all targets are known and hold no host.
 pub const NO_HOSTS: &str = "no hosts targeted";
 
 /// Finds the targets.

@@ -114,12 +114,10 @@ async fn select(api: &AdminApi, socket: &mut Socket, principal: &Principal) -> R
     if id == 0 {
         return Err(refuse("0 is not a valid campaign ID"));
     }
-    let not_found = || End::Refused(format!("cannot find campaign for ID {id}"));
-    let follower = api.fleet.live.follow(principal, id, 0).await.map_err(|error| match error {
-        Error::NotFound { .. } => not_found(),
+    api.fleet.live.follow_own(principal, id).await.map_err(|error| match error {
+        Error::NotFound { .. } => End::Refused(format!("cannot find campaign for ID {id}")),
         other => refused(other),
-    })?;
-    if follower.job().author_id == Some(principal.user.id) { Ok(follower) } else { Err(not_found()) }
+    })
 }
 
 /// `None` for what is no message, and when none comes in time.

@@ -1,4 +1,5 @@
--- KEYS: meta, events, the host's page. ARGV: the host's bits in its page, the event. 1: the caller may ask the host.
+-- KEYS: meta, events, the host's page. ARGV: the host's bits in its page, the event. 1: the host was pending and is
+-- claimed. The event is appended in the same step, so that no node sees a claim without it.
 local closed = redis.call('HGET', KEYS[1], 'closed')
 if not closed then return -1 end
 if closed ~= '0' or redis.call('BITFIELD', KEYS[3], 'GET', 'u2', ARGV[1])[1] ~= 0 then return 0 end

@@ -1,4 +1,4 @@
--- KEYS and ARGV as for claim. 1: the host had its turn and may be asked again.
+-- KEYS and ARGV as for claim. 1: the host was claimed and is pending again.
 local closed = redis.call('HGET', KEYS[1], 'closed')
 if not closed then return -1 end
 if closed ~= '0' or redis.call('BITFIELD', KEYS[3], 'GET', 'u2', ARGV[1])[1] ~= 1 then return 0 end

@@ -1,0 +1,161 @@
+//! The state this node keeps of one host's live queries beside the jobs: the hint that makes an empty check-in cheap,
+//! and what no job knows.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard};
+use std::time::Duration;
+
+use crate::clock::Moment;
+use crate::lock::lock;
+
+/// Held by each host in memory. The jobs alone say which targets are open; nothing here repeats that.
+#[derive(Debug)]
+pub struct HostLiveState {
+    /// How often this host became an open target of a job, as far as this node has heard; begins at 1.
+    announced: AtomicU64,
+    /// The value `announced` had before a look through the open jobs that found nothing for this host.
+    none_open_at: AtomicU64,
+    local: Mutex<LocalFacts>,
+}
+
+/// Facts of this host and this node that no job holds.
+#[derive(Debug, Default)]
+struct LocalFacts {
+    /// Answers this node threw away, by job, until their targets are moved on.
+    thrown_away: BTreeMap<i64, ThrownAway>,
+    was_refused: bool,
+    accelerated_at: Moment,
+}
+
+/// An answer that was part of a write larger than the server takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct ThrownAway {
+    /// When the host was sent the query: the mark holds for this claim and no later one.
+    sent_at: Moment,
+    /// Whether it was the only answer the host still had to send.
+    pub is_only: bool,
+}
+
+/// How much had been announced to a host when a look through the jobs began.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Announced(u64);
+
+impl Default for HostLiveState {
+    /// Nobody has looked through the open jobs for this host yet, so that its first check-in does.
+    fn default() -> Self {
+        Self { announced: AtomicU64::new(1), none_open_at: AtomicU64::new(0), local: Mutex::default() }
+    }
+}
+
+impl HostLiveState {
+    /// Tells the host that a job may have it as an open target. Call this after the job says so.
+    pub(super) fn announce(&self) {
+        // why: a release pairs with the acquire in `announced`: a check-in that sees this count sees the job's change
+        // too. One that does not see it notes an older count, which differs from this one, so that the next check-in
+        // looks.
+        self.announced.fetch_add(1, Ordering::Release);
+    }
+
+    /// Whether some job may have this host as an open target. Takes the same time however many jobs are open.
+    pub(super) fn may_have_open(&self) -> bool {
+        self.announced.load(Ordering::Acquire) != self.none_open_at.load(Ordering::Relaxed)
+    }
+
+    /// Call this before a look through the open jobs.
+    pub(super) fn announced(&self) -> Announced {
+        Announced(self.announced.load(Ordering::Acquire))
+    }
+
+    /// Notes that a look found no open target. Call this after the look, with what was announced before it.
+    pub(super) fn found_none(&self, before: Announced) {
+        // why: a flag that is cleared here would swallow an announcement that came during the look. A count cannot: it
+        // has gone beyond `before` by then. A slower look that stores an older count only costs one more look.
+        self.none_open_at.store(before.0, Ordering::Relaxed);
+    }
+
+    /// Notes that the answers to these jobs, each with when its query was sent, came in a write that was thrown away.
+    pub(super) fn answers_thrown_away(&self, sent: &[(i64, Moment)]) {
+        let mut local = self.lock();
+        local.thrown_away.retain(|job, mark| sent.contains(&(*job, mark.sent_at)));
+        let fresh: Vec<_> = sent.iter().filter(|(job, _)| !local.thrown_away.contains_key(job)).copied().collect();
+        let is_only = fresh.len() == 1;
+        local.thrown_away.extend(fresh.into_iter().map(|(job, sent_at)| (job, ThrownAway { sent_at, is_only })));
+    }
+
+    /// Whether the answer to a job was thrown away since its query was sent.
+    pub(super) fn thrown_away(&self, job: i64, sent_at: Moment) -> Option<ThrownAway> {
+        self.lock().thrown_away.get(&job).filter(|mark| mark.sent_at == sent_at).copied()
+    }
+
+    /// Forgets that the answer to a job was thrown away: the target has moved on.
+    pub(super) fn moved_on(&self, job: i64) {
+        self.lock().thrown_away.remove(&job);
+    }
+
+    /// Whether to have the agent come back sooner; at most once in `every`, since each time writes a line to its log.
+    pub(super) fn accelerate(&self, now: Moment, every: Duration) -> bool {
+        let mut local = self.lock();
+        let is_time = now > local.accelerated_at.plus(every);
+        if is_time {
+            local.accelerated_at = now;
+        }
+        is_time
+    }
+
+    /// Notes whether a write is refused, and gives whether the write before was: an agent is never refused twice in a
+    /// row.
+    pub(super) fn refuse(&self, is_refused: bool) -> bool {
+        std::mem::replace(&mut self.lock().was_refused, is_refused)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, LocalFacts> {
+        lock(&self.local)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_is_looked_for_until_a_look_finds_nothing() {
+        let host = HostLiveState::default();
+        assert!(host.may_have_open(), "nobody has looked yet");
+        host.found_none(host.announced());
+        assert!(!host.may_have_open());
+        host.announce();
+        assert!(host.may_have_open());
+    }
+
+    #[test]
+    fn an_announcement_during_a_look_is_not_lost() {
+        let host = HostLiveState::default();
+        let before = host.announced();
+        host.announce();
+        host.found_none(before);
+        assert!(host.may_have_open());
+        let (slow, fast) = (before, host.announced());
+        host.found_none(fast);
+        assert!(!host.may_have_open());
+        host.found_none(slow);
+        assert!(host.may_have_open(), "a slower look costs one more");
+    }
+
+    #[test]
+    fn a_mark_holds_for_one_claim() {
+        let host = HostLiveState::default();
+        host.answers_thrown_away(&[(1, Moment(5))]);
+        assert!(host.thrown_away(1, Moment(5)).unwrap().is_only);
+        assert_eq!(host.thrown_away(1, Moment(6)), None, "sent anew");
+        host.answers_thrown_away(&[(1, Moment(6)), (2, Moment(6))]);
+        assert!(!host.thrown_away(1, Moment(6)).unwrap().is_only);
+        assert!(!host.thrown_away(2, Moment(6)).unwrap().is_only);
+        host.answers_thrown_away(&[(2, Moment(6)), (3, Moment(7))]);
+        assert!(!host.thrown_away(2, Moment(6)).unwrap().is_only, "as it was judged first");
+        assert!(host.thrown_away(3, Moment(7)).unwrap().is_only);
+        assert_eq!(host.thrown_away(1, Moment(6)), None, "sent no more");
+        host.moved_on(3);
+        assert_eq!(host.thrown_away(3, Moment(7)), None, "also within one moment");
+    }
+}
