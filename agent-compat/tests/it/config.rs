@@ -1,6 +1,6 @@
-use agent_compat::{CompatServer, checked, recording};
+use crate::harness::{CompatServer, checked, recording};
+use agent_compat::TestAgent;
 use anyhow::{Context as _, Result};
-use loadtest::TestAgent;
 use serde_json::{Value, json};
 
 use crate::{one, site_knowing};
@@ -28,7 +28,7 @@ async fn an_unchanged_config_has_the_same_bytes() -> Result<()> {
     let mut server = site_knowing([&request]).await?;
     let first = server.send(&request).await?.response.body;
     assert_eq!(server.send(&request).await?.response.body, first);
-    server.restart(agent_compat::Forgets::Nothing).await?;
+    server.restart(crate::harness::Forgets::Nothing).await?;
     assert_eq!(server.send(&request).await?.response.body, first, "agents reload everything when one byte differs");
     Ok(())
 }

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use agent_compat::{CompatServer, Request};
+use crate::harness::{CompatServer, Request};
 use anyhow::{Context as _, Result};
 use rustls::version::{TLS12, TLS13};
 use rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion};

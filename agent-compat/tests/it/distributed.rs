@@ -1,6 +1,6 @@
-use agent_compat::{Request, golden};
+use crate::harness::{Request, golden};
+use agent_compat::agent::AgentEndpoint;
 use anyhow::Result;
-use loadtest::agent::AgentEndpoint;
 use serde_json::Value;
 
 use crate::{one, site_knowing};

@@ -1,6 +1,6 @@
-use agent_compat::{CompatServer, ENROLL_SECRET, Request};
+use crate::harness::{CompatServer, ENROLL_SECRET, Request};
+use agent_compat::Verdict;
 use anyhow::Result;
-use loadtest::Verdict;
 use serde_json::Value;
 
 use crate::one;

@@ -1,6 +1,6 @@
 //! What is not supported yet.
 
-use agent_compat::{golden, recording, recordings};
+use crate::harness::{golden, recording, recordings};
 use anyhow::Result;
 
 use crate::site_knowing;

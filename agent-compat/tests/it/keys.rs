@@ -1,4 +1,4 @@
-use agent_compat::{CompatServer, Request, Sent};
+use crate::harness::{CompatServer, Request, Sent};
 use anyhow::{Context as _, Result};
 
 use crate::{assert_lines, one, site_knowing};
@@ -100,7 +100,7 @@ async fn the_body_alone_suffices() -> Result<()> {
 async fn a_key_stays_good_over_a_restart() -> Result<()> {
     let requests = with_keys()?;
     let mut server = site_knowing(&requests).await?;
-    server.restart(agent_compat::Forgets::Nothing).await?;
+    server.restart(crate::harness::Forgets::Nothing).await?;
     for request in &requests {
         let sent = server.send(request).await?;
         assert!(sent.verdict.is_success(), "{}: {}", request.name, sent.text());

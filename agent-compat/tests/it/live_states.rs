@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use agent_compat::{CompatServer, Request, recording};
+use crate::harness::{CompatServer, Request, recording};
+use agent_compat::agent::AgentEndpoint;
 use anyhow::{Context as _, Result};
-use loadtest::agent::AgentEndpoint;
 use muster::clock::Clock;
 use serde_json::{Value, json};
 

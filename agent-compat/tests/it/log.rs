@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use agent_compat::{Request, golden, lines_of};
+use crate::harness::{Request, golden, lines_of};
 use anyhow::Result;
 use futures_util::future::try_join_all;
 
@@ -94,7 +94,7 @@ async fn a_batch_that_was_cut_off_is_refused_whole() -> Result<()> {
     let request = one(6)?;
     let server = site_knowing([&request]).await?;
     let sent = server.send(&request.with_body(&request.body[..request.body.len() / 2])).await?;
-    assert!(matches!(sent.verdict, loadtest::Verdict::Failure(_)), "{}", sent.text());
+    assert!(matches!(sent.verdict, agent_compat::Verdict::Failure(_)), "{}", sent.text());
     assert_lines(&server.result_lines()?, &[], "half a batch");
     Ok(())
 }

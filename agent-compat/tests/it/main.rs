@@ -1,14 +1,16 @@
-//! What real osqueryd sent, byte for byte, against a real server: is it answered as the agent needs, and is what it
-//! sent kept as it was sent?
+//! Two kinds of tests: `model` holds the model of an agent to recorded behaviour; all others send what a real osqueryd
+//! sent, byte for byte, to a real server, and check that the answers are as agents need them and the data is kept as sent.
 
 mod config;
 mod connections;
 mod distributed;
 mod enroll;
 mod exceptions;
+mod harness;
 mod keys;
 mod live_states;
 mod log;
+mod model;
 mod old_versions;
 mod osqueryd;
 mod poison;
@@ -17,7 +19,7 @@ mod reenroll;
 mod retries;
 mod urls;
 
-use agent_compat::{CompatServer, Request, golden};
+use crate::harness::{CompatServer, Request, golden};
 use anyhow::{Context as _, Result};
 
 /// Log lines without their newlines.

@@ -1,6 +1,6 @@
 //! Shapes older agents send; invented after the description of each release, since only one release was recorded.
 
-use agent_compat::{Request, checked};
+use crate::harness::{Request, checked};
 use anyhow::Result;
 
 use crate::{assert_lines, one, site_knowing};
@@ -88,14 +88,14 @@ async fn an_empty_list_written_as_text_is_no_line() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_model_of_every_generation_is_served() -> Result<()> {
     for version in ["3.0.0", "3.2.3", "4.2.0", "4.9.0", "5.9.1", "5.22.1", "5.23.1"] {
-        let server = agent_compat::CompatServer::start().await?;
+        let server = crate::harness::CompatServer::start().await?;
         let mut identity = server.agent(1)?.agent().identity().clone();
         identity.osquery_version = version.to_owned();
         let flags = server.agent(1)?.agent().flags().clone();
-        let mut agent = loadtest::TestAgent::with_tables(
+        let mut agent = agent_compat::TestAgent::with_tables(
             identity,
             flags,
-            Box::new(loadtest::SqliteHost::new()),
+            Box::new(agent_compat::SqliteHost::new()),
             server.transport()?,
         );
         assert!(checked(agent.enroll().await).verdict.is_success(), "{version}");

@@ -1,8 +1,8 @@
 //! Bodies with bytes that are not UTF-8. A server that refuses them is sent them for ever: see recording 56.
 
-use agent_compat::{CompatServer, checked, lines_of, recording};
+use crate::harness::{CompatServer, checked, lines_of, recording};
+use agent_compat::agent::AgentEndpoint;
 use anyhow::{Context as _, Result};
-use loadtest::agent::AgentEndpoint;
 
 use crate::{assert_lines, one, site_knowing};
 

@@ -1,8 +1,8 @@
 //! Whole recorded sequences.
 
-use agent_compat::{CompatServer, Recorded, Request, Sent, lines_of, recording, recordings, unique_lines};
+use crate::harness::{CompatServer, Recorded, Request, Sent, lines_of, recording, recordings, unique_lines};
+use agent_compat::agent::AgentEndpoint;
 use anyhow::Result;
-use loadtest::agent::AgentEndpoint;
 
 use crate::exceptions::NOT_SERVED_YET;
 use crate::{Lines, assert_lines, site_knowing};
@@ -59,7 +59,7 @@ async fn replay_with_forgetting(name: &str) -> Result<()> {
     let mut is_forgotten = false;
     for (answer, request) in &recorded {
         if *answer == Recorded::KeyRefused && !is_forgotten {
-            server.restart(agent_compat::Forgets::AllNodeKeys).await?;
+            server.restart(crate::harness::Forgets::AllNodeKeys).await?;
             is_forgotten = true;
         }
         if !is_forgotten && let Some(key) = &request.header_key {

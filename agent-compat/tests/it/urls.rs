@@ -1,4 +1,4 @@
-use agent_compat::{ENROLL_SECRET, Request, captured_log};
+use crate::harness::{ENROLL_SECRET, Request, captured_log};
 use anyhow::Result;
 
 use crate::{one, site_knowing};

@@ -9,11 +9,11 @@ use muster_api::osquery::{
 use serde_json::Value;
 
 use super::template::{MARKERS, Template, push_text};
-use crate::agent::{
+use agent_compat::agent::{
     Version,
     chance::{below, hash_text},
     document::{Document, Interval},
-    schedule::splayed_s,
+    splayed_s,
 };
 
 /// Distinct configs kept; a server that made more would be doing something odd.

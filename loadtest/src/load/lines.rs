@@ -3,7 +3,7 @@
 use std::io::Write as _;
 
 use super::{given::Scheduled, template::Names};
-use crate::agent::calendar_time;
+use agent_compat::agent::calendar_time;
 
 /// What every identity begins with: `loadtest:RUN:AGENT:LANE:SEQUENCE`.
 pub(super) const TAG: &str = "loadtest:";

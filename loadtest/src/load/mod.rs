@@ -1,7 +1,7 @@
 //! Load: a fleet of light agents in one process, measured from when each request was due.
 //!
 //! [`run`] makes a run and returns its [`Report`]; [`Verifier`] counts afterwards what became of every log line. The
-//! agents send what [`crate::Agent`] sends: requests are written once per kind of host by the model and kept as templates.
+//! agents send what [`agent_compat::Agent`] sends: requests are written once per kind of host by the model and kept as templates.
 
 mod buffer;
 mod careless;
@@ -57,7 +57,7 @@ use self::{
     rest::Rest,
     template::{Ground, Template},
 };
-use crate::live::now_ms;
+use agent_compat::live::now_ms;
 
 /// How long preparations may take between the choice of a start and the start itself.
 const HEAD_START: Duration = Duration::from_millis(200);

@@ -16,7 +16,7 @@ use super::{
     setup::{self, Intervals},
     wire::Target,
 };
-use crate::transport::{Trust, tls::client_config};
+use agent_compat::transport::{Trust, client_config};
 
 /// Files a process needs besides its connections.
 const OTHER_FILES: u64 = 64;

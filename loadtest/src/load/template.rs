@@ -4,7 +4,7 @@ use std::{collections::HashMap, fmt::Write as _, rc::Rc, sync::Arc};
 
 use muster_api::osquery::{config::push_json_str, filters};
 
-use crate::{
+use agent_compat::{
     Agent, Flags, Identity, Platform, SqliteHost,
     agent::{
         AgentEndpoint, ExchangeStep, OsVersion, Version,

@@ -10,7 +10,7 @@ use super::{
     profile::Profile,
     template::{Ground, Template, flags},
 };
-use crate::{
+use agent_compat::{
     Agent, Identity, Platform, SqliteHost,
     agent::{ExchangeStep, Outcome as ModelOutcome},
 };

@@ -8,7 +8,7 @@ use super::{
     given::ServedConfig,
     template::{MARKERS, Names, Rows, Template, find, push_text},
 };
-use crate::agent::chance::{below, hash_text, mix};
+use agent_compat::agent::chance::{below, hash_text, mix};
 
 /// Distinct answers to reads that are kept.
 const MAX_KEPT: usize = 4096;

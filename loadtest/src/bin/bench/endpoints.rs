@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use agent_compat::TestAgent;
+use agent_compat::transport::Trust;
 use anyhow::{Context as _, Result};
-use loadtest::TestAgent;
-use loadtest::transport::Trust;
 use serde::{Deserialize, Serialize};
 
 use crate::backend::BackendKind;

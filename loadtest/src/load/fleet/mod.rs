@@ -17,7 +17,7 @@ use super::{
     wheel::Wheel,
     work::{Manner, Work, Works, happens},
 };
-use crate::agent::{
+use agent_compat::agent::{
     ExchangeStep,
     chance::{below, mix},
 };

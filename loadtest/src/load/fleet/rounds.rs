@@ -3,12 +3,10 @@
 use std::rc::Rc;
 
 use super::{Exchange, Fleet, Lane, Micros, SECOND, Then, job, wheel_time};
-use crate::{
-    agent::{
-        ExchangeStep,
-        chance::{below, mix},
-    },
-    load::measure::Endpoint,
+use crate::load::measure::Endpoint;
+use agent_compat::agent::{
+    ExchangeStep,
+    chance::{below, mix},
 };
 
 /// Attempts of a config, read or write, with pauses of 1 s and 4 s between.

@@ -3,14 +3,12 @@
 use std::io::Write as _;
 
 use super::{Begin, Fleet, Lane, Micros, wheel_time};
-use crate::{
-    agent::{AgentEndpoint, ExchangeStep, chance::mix},
-    load::{
-        buffer::Buffer,
-        lines::{self, Stream, Tag},
-        work::{self, Answerer, happens},
-    },
+use crate::load::{
+    buffer::Buffer,
+    lines::{self, Stream, Tag},
+    work::{self, Answerer, happens},
 };
+use agent_compat::agent::{AgentEndpoint, ExchangeStep, chance::mix};
 
 impl Fleet {
     pub(super) fn write(&mut self, at: usize, step: ExchangeStep, lane: Lane, now: Micros, out: &mut Vec<u8>) -> Begin {

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use super::{Exchange, Fleet, Job, Micros, Outcome, Then, endpoint, split};
-use crate::{
+use crate::load::measure::{Fault, record};
+use agent_compat::{
     Verdict,
     agent::{ExchangeStep, Version},
-    load::measure::{Fault, record},
 };
 
 impl Fleet {

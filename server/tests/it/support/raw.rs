@@ -1,7 +1,7 @@
 use std::time::Duration;
 
-use loadtest::transport::Response;
-use loadtest::{Exchange, Verdict};
+use agent_compat::transport::Response;
+use agent_compat::{Exchange, Verdict};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
@@ -69,7 +69,7 @@ fn parse(bytes: &[u8]) -> Option<Response> {
 }
 
 fn judge(body: &[u8]) -> Verdict {
-    let identity = loadtest::Identity::simulated(1, 0, loadtest::Platform::Linux);
-    let tables = Box::new(loadtest::SqliteHost::new());
-    loadtest::Agent::new(identity, loadtest::Flags::default(), tables, 0).judge(body)
+    let identity = agent_compat::Identity::simulated(1, 0, agent_compat::Platform::Linux);
+    let tables = Box::new(agent_compat::SqliteHost::new());
+    agent_compat::Agent::new(identity, agent_compat::Flags::default(), tables, 0).judge(body)
 }

@@ -32,7 +32,7 @@ pub(super) fn request_head(request: &Request, host: &str) -> String {
 }
 
 /// Reads one answer; `gunzip` says whether the request allowed compression.
-pub(crate) async fn read_response<S>(stream: &mut S, gunzip: bool) -> Result<Response, TransportError>
+pub async fn read_response<S>(stream: &mut S, gunzip: bool) -> Result<Response, TransportError>
 where
     S: AsyncRead + Unpin,
 {

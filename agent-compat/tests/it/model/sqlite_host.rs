@@ -1,4 +1,4 @@
-use loadtest::{
+use agent_compat::{
     Identity, Platform, SqliteHost,
     tables::{Context, OwnRows, OwnTable, Row, Tables},
 };

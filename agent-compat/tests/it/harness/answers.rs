@@ -1,11 +1,11 @@
 //! What every answer to an agent must be, whatever it says.
 
-use loadtest::agent::{AgentEndpoint, Version};
-use loadtest::transport::Response;
-use loadtest::{Exchange, Verdict};
+use agent_compat::agent::{AgentEndpoint, Version};
+use agent_compat::transport::Response;
+use agent_compat::{Exchange, Verdict};
 use serde_json::Value;
 
-use crate::OSQUERY_VERSION;
+use super::OSQUERY_VERSION;
 
 /// Largest body an agent reads.
 const MAX_BODY_BYTES: usize = 8 << 20;

@@ -11,14 +11,14 @@ const MAX_INTERVAL_S: u64 = 604_800;
 
 /// The parts of one configuration that this model acts on. The same for every agent that gets the same bytes.
 #[derive(Debug, Default)]
-pub(crate) struct Document {
+pub struct Document {
     pub options: Map<String, Value>,
     pub packs: Vec<Pack>,
     pub decorators: Decorators,
 }
 
 #[derive(Debug, Default)]
-pub(crate) struct Decorators {
+pub struct Decorators {
     pub load: Vec<String>,
     pub always: Vec<String>,
     /// Period in seconds and SQL.
@@ -27,7 +27,7 @@ pub(crate) struct Decorators {
 
 /// A pack; the schedule is the pack `main`.
 #[derive(Debug)]
-pub(crate) struct Pack {
+pub struct Pack {
     pub name: String,
     pub filter: Filter,
     pub discovery: Vec<String>,
@@ -36,14 +36,14 @@ pub(crate) struct Pack {
 
 /// Conditions on a host.
 #[derive(Debug, Default)]
-pub(crate) struct Filter {
+pub struct Filter {
     pub platform: String,
     pub version: String,
     pub shard: u64,
 }
 
 #[derive(Debug)]
-pub(crate) struct Query {
+pub struct Query {
     pub name: String,
     pub sql: Arc<str>,
     pub interval: Interval,
@@ -55,7 +55,7 @@ pub(crate) struct Query {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Interval {
+pub enum Interval {
     /// Not given: the flag decides.
     Default,
     Seconds(u64),

@@ -22,7 +22,11 @@ pub enum Trust {
     Anyone,
 }
 
-pub(crate) fn client_config(trust: &Trust) -> Result<Arc<ClientConfig>, SetupError> {
+/// TLS with full handshakes, as stock agents make them.
+///
+/// # Errors
+/// If the certificates cannot be used.
+pub fn client_config(trust: &Trust) -> Result<Arc<ClientConfig>, SetupError> {
     let provider = Arc::new(ring::default_provider());
     let failed = |error: &dyn std::fmt::Display| SetupError::Certificates(error.to_string());
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))

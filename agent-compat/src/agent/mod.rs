@@ -10,7 +10,7 @@ mod counters;
 mod decorations;
 mod differential;
 mod distributed;
-pub(crate) mod document;
+pub mod document;
 mod enroll;
 mod flags;
 mod identity;
@@ -21,7 +21,7 @@ mod logger;
 mod options;
 mod own_tables;
 mod request;
-pub(crate) mod schedule;
+mod schedule;
 mod scheduler;
 mod shared;
 mod simulated;
@@ -37,9 +37,10 @@ pub use counters::{Counters, EndpointCounters, LineCounters};
 pub use distributed::LiveResult;
 pub use flags::{Flags, Paths};
 pub use identity::{Hardware, Identity, OsVersion, Platform};
-pub(crate) use json::push_row as distributed_row;
+pub use json::push_row as distributed_row;
 pub use log_buffer::LineKind;
 pub use request::{AgentEndpoint, Next, Outcome, REQUEST_DEADLINE_MS, Request, Thread};
+pub use schedule::splayed_s;
 pub use step::ExchangeStep;
 pub use verdict::Verdict;
 pub use version::Version;
@@ -224,8 +225,8 @@ impl Agent {
         self.logs.push(kind, line, now_ms / 1000, is_json);
     }
 
-    /// Runs SQL on this host's tables.
-    pub(crate) fn ask(&mut self, sql: &str, now_ms: u64) -> (Result<Vec<Row>, String>, Cost) {
+    /// Runs SQL on the tables of this host. The error is the message that the agent would report.
+    pub fn ask(&mut self, sql: &str, now_ms: u64) -> (Result<Vec<Row>, String>, Cost) {
         let own = OwnView {
             identity: &self.identity,
             version: self.version,

@@ -1,9 +1,9 @@
 use std::{cell::Cell, rc::Rc};
 
-use loadtest::agent::{AgentEndpoint, Next, Outcome, Thread};
+use agent_compat::agent::{AgentEndpoint, Next, Outcome, Thread};
 use serde_json::Value;
 
-use crate::world::{World, answer, flags, serving};
+use super::world::{World, answer, flags, serving};
 
 #[test]
 fn the_first_requests_are_enroll_then_config_then_the_others() {

@@ -2,11 +2,11 @@
 
 use std::{cell::RefCell, rc::Rc, sync::Arc};
 
-use bytes::Bytes;
-use loadtest::{
+use agent_compat::{
     Agent, Flags, Identity, Platform, SqliteHost, Tables,
     agent::{AgentEndpoint, Next, Outcome, Request, Thread},
 };
+use bytes::Bytes;
 
 /// A multiple of 3600 s.
 pub const START_S: u64 = 1_795_190_400;

@@ -7,8 +7,8 @@ use muster::config::Config;
 use serde_json::json;
 use tokio::sync::OnceCell;
 
-use crate::files;
-use crate::server::CompatServer;
+use super::files;
+use super::server::CompatServer;
 
 /// The secret in the recorded enrollments.
 pub const ENROLL_SECRET: &str = "enroll-secret-abc123";

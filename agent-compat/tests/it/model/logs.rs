@@ -3,10 +3,10 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use loadtest::agent::{AgentEndpoint, LineKind, Observer, Outcome, Request};
+use agent_compat::agent::{AgentEndpoint, LineKind, Observer, Outcome, Request};
 use serde_json::Value;
 
-use crate::world::{World, answer, flags, serving};
+use super::world::{World, answer, flags, serving};
 
 /// Answers log requests with this body and everything else well.
 fn logs_answered(body: &'static str) -> impl FnMut(&Request) -> Outcome + 'static {

@@ -3,8 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use agent_compat::agent::AgentEndpoint;
 use anyhow::{Context as _, Result, anyhow};
-use loadtest::agent::AgentEndpoint;
 
 /// A request as it was on the wire, but for `Host` and `Content-Length`, which follow from where it is sent.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -193,7 +193,8 @@ pub(super) fn interval_s(query: &Query, flags: &Flags) -> Result<u64, String> {
 }
 
 /// The interval after the once drawn deviation of this host.
-pub(crate) fn splayed_s(seed: u64, bare_name: &str, interval_s: u64, percent: u64) -> u64 {
+#[must_use]
+pub fn splayed_s(seed: u64, bare_name: &str, interval_s: u64, percent: u64) -> u64 {
     let percent = if percent <= 1 { 10 } else { percent };
     if percent > 100 {
         return interval_s.max(1);

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use loadtest::{
+use agent_compat::{
     Agent, Flags, SqliteHost, TestAgent, Verdict,
     agent::{AgentEndpoint, LiveResult},
     live,
@@ -16,7 +16,7 @@ use tokio::{
 
 use tokio_rustls::TlsAcceptor;
 
-use crate::world::identity;
+use super::world::identity;
 
 trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}

@@ -1,9 +1,9 @@
 use std::sync::Arc;
 
-use loadtest::agent::{AgentEndpoint, Outcome, Request};
+use agent_compat::agent::{AgentEndpoint, Outcome, Request};
 use serde_json::Value;
 
-use crate::world::{World, answer, flags, serving};
+use super::world::{World, answer, flags, serving};
 
 /// Answers the first read with this body.
 fn first_read(body: &str) -> impl FnMut(&Request) -> Outcome + 'static {
@@ -185,12 +185,16 @@ fn a_query_that_kills_the_process_is_lost_and_later_refused() {
 #[test]
 fn writes_wait_until_the_queries_have_run() {
     struct Slow;
-    impl loadtest::Tables for Slow {
-        fn query(&mut self, _: &str, _: &loadtest::tables::Context<'_>) -> Result<Vec<loadtest::tables::Row>, String> {
+    impl agent_compat::Tables for Slow {
+        fn query(
+            &mut self,
+            _: &str,
+            _: &agent_compat::tables::Context<'_>,
+        ) -> Result<Vec<agent_compat::tables::Row>, String> {
             Ok(Vec::new())
         }
-        fn last_cost(&self) -> loadtest::tables::Cost {
-            loadtest::tables::Cost { wall_ms: 4000, ..Default::default() }
+        fn last_cost(&self) -> agent_compat::tables::Cost {
+            agent_compat::tables::Cost { wall_ms: 4000, ..Default::default() }
         }
     }
     let read = first_read(r#"{"queries":{"a":"1","b":"2"}}"#);

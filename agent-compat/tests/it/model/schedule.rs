@@ -3,14 +3,14 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 
-use loadtest::{
+use agent_compat::{
     Flags,
     agent::AgentEndpoint,
     tables::{Context, Cost, OwnTable, Row, Tables},
 };
 use serde_json::Value;
 
-use crate::world::{START_S, World, flags, serving};
+use super::world::{START_S, World, flags, serving};
 
 /// Answers each SQL text with the rows of the present run.
 #[derive(Clone)]

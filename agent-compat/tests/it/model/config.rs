@@ -1,7 +1,7 @@
-use loadtest::agent::AgentEndpoint;
+use agent_compat::agent::AgentEndpoint;
 use sha1::{Digest, Sha1};
 
-use crate::world::{World, answer, flags, serving};
+use super::world::{World, answer, flags, serving};
 
 fn names(config: &str, version: &str) -> Vec<String> {
     let mut world = World::new(version, flags(), serving(config));

@@ -1,15 +1,15 @@
 //! Carrying an agent's requests to the server.
 
 mod direct;
-pub(crate) mod http1;
-pub(crate) mod tls;
+pub mod http1;
+mod tls;
 
 use std::{future::Future, time::Duration};
 
 use bytes::Bytes;
 
 pub use direct::Direct;
-pub use tls::Trust;
+pub use tls::{Trust, client_config};
 
 use crate::agent::{Outcome, Request, Thread};
 

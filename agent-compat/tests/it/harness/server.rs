@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use agent_compat::TestAgent;
+use agent_compat::agent::{AgentEndpoint, Request as ModelRequest, Thread};
+use agent_compat::transport::{Direct, Response, Transport as _, Trust};
 use anyhow::{Context as _, Result, anyhow};
-use loadtest::TestAgent;
-use loadtest::agent::{AgentEndpoint, Request as ModelRequest, Thread};
-use loadtest::transport::{Direct, Response, Transport as _, Trust};
 use muster::clock::Clock;
 use muster::config::Config;
 use muster::{Lifecycle, Running, serve};
@@ -15,10 +15,10 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 
-use crate::answers::Sent;
-use crate::files;
-use crate::template::{ENROLL_SECRET, Template};
-use crate::{OSQUERY_VERSION, Request};
+use super::answers::Sent;
+use super::files;
+use super::template::{ENROLL_SECRET, Template};
+use super::{OSQUERY_VERSION, Request};
 
 /// How long an agent waits for an answer.
 const AGENT_DEADLINE: Duration = Duration::from_secs(16);
@@ -73,7 +73,7 @@ impl CompatServer {
     }
 
     fn not_running() -> Result<Self> {
-        crate::captured::capture();
+        super::captured::capture();
         let folder = tempfile::tempdir()?;
         let mut config = Config::default();
         config.server.address = "127.0.0.1:0".to_owned();

@@ -1,10 +1,10 @@
 //! The agent model living by its own timers, on a clock that jumps to whatever comes next.
 
+use agent_compat::agent::{Agent, AgentEndpoint, Done, ExchangeStep, Next, Outcome, Request, Thread};
+use agent_compat::transport::{Direct, Transport as _, outcome};
 use anyhow::{Result, bail};
-use loadtest::agent::{Agent, AgentEndpoint, Done, ExchangeStep, Next, Outcome, Request, Thread};
-use loadtest::transport::{Direct, Transport as _, outcome};
 
-use crate::answers::check_answer;
+use super::answers::check_answer;
 
 /// Steps an agent may take before it is taken to be stuck.
 const MAX_STEPS: usize = 500;

@@ -6,7 +6,7 @@ use std::io::Read as _;
 use anyhow::{Context as _, Result};
 use serde_json::value::RawValue;
 
-use crate::Request;
+use super::Request;
 
 /// The elements of `data` in a log request, byte for byte.
 ///
