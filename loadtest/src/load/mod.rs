@@ -4,7 +4,6 @@
 //! agents send what [`agent_compat::Agent`] sends: requests are written once per kind of host by the model and kept as templates.
 
 mod buffer;
-mod careless;
 mod engine;
 mod fleet;
 mod given;

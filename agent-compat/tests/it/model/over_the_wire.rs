@@ -139,24 +139,43 @@ async fn a_living_agent_enrolls_answers_and_stops() {
     assert!(agent.counters().endpoint(AgentEndpoint::Config).successes == 1);
 }
 
+/// A server that shows a certificate and signs with a key, whether or not they belong together.
+async fn tls_server(shown: &rcgen::Certificate, key: &rcgen::KeyPair) -> String {
+    let provider = rustls::crypto::ring::default_provider();
+    let key = rustls_pki_types::PrivatePkcs8KeyDer::from(key.serialize_der());
+    let key = provider.key_provider.load_private_key(key.into()).unwrap();
+    let certified = Arc::new(rustls::sign::CertifiedKey::new(vec![shown.der().clone()], key));
+    let config = rustls::ServerConfig::builder_with_provider(Arc::new(provider))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_cert_resolver(Arc::new(rustls::sign::SingleCertAndKey::from(certified)));
+    let (seen, _) = mpsc::unbounded_channel();
+    server(seen, Some(TlsAcceptor::from(Arc::new(config)))).await
+}
+
+async fn assert_trust(url: &str, trust: Trust, accepted: bool) {
+    let mut agent = TestAgent::simulated(1, "s3", url, &trust).unwrap();
+    assert_eq!(agent.enroll().await.verdict.is_success(), accepted, "{trust:?}");
+}
+
 #[tokio::test]
 async fn the_servers_certificate_is_verified() {
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     let other = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let key = rustls_pki_types::PrivatePkcs8KeyDer::from(made.signing_key.serialize_der());
-    let config = rustls::ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(vec![made.cert.der().clone()], key.into())
-        .unwrap();
-    let (seen, _requests) = mpsc::unbounded_channel();
-    let url = server(seen, Some(TlsAcceptor::from(Arc::new(config)))).await;
-    for (trust, accepted) in
-        [(Trust::CaPem(made.cert.pem()), true), (Trust::CaPem(other.cert.pem()), false), (Trust::Anyone, true)]
-    {
-        let mut agent = TestAgent::simulated(1, "s3", &url, &trust).unwrap();
-        assert_eq!(agent.enroll().await.verdict.is_success(), accepted, "{trust:?}");
-    }
+    let url = tls_server(&made.cert, &made.signing_key).await;
+    assert_trust(&url, Trust::CaPem(made.cert.pem()), true).await;
+    assert_trust(&url, Trust::CaPem(other.cert.pem()), false).await;
+    assert_trust(&url, Trust::Anyone, true).await;
+    assert_trust(&url, Trust::Unverified, true).await;
+}
+
+#[tokio::test]
+async fn a_server_must_hold_the_key_of_its_certificate_unless_nothing_is_verified() {
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let other = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let url = tls_server(&made.cert, &other.signing_key).await;
+    assert_trust(&url, Trust::CaPem(made.cert.pem()), false).await;
+    assert_trust(&url, Trust::Anyone, false).await;
+    assert_trust(&url, Trust::Unverified, true).await;
 }

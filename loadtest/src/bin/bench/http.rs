@@ -1,13 +1,11 @@
 //! The few requests that are not load: numbers, and what the ceiling is to answer.
 
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
+use agent_compat::transport::{SetupError, Trust, client_config};
 use anyhow::{Context as _, Result, anyhow};
-use rustls::{ClientConfig, RootCertStore};
-use rustls_pki_types::pem::PemObject as _;
-use rustls_pki_types::{CertificateDer, ServerName};
+use rustls_pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -29,6 +27,8 @@ pub struct Address {
 impl Address {
     /// `ca` is the server's certificate; without it plain HTTP is spoken.
     pub fn new(host: &str, ca: Option<&Path>) -> Result<Self> {
+        let connector =
+            |ca: &Path| Ok::<_, SetupError>(TlsConnector::from(client_config(&Trust::CaFile(ca.to_owned()))?));
         let tls = ca.map(connector).transpose()?;
         Ok(Self { host: host.to_owned(), tls })
     }
@@ -91,18 +91,4 @@ fn head(method: &str, path: &str, token: Option<&str>, length: usize, connection
 
 fn end_of_head(answer: &[u8]) -> Option<usize> {
     answer.windows(4).position(|bytes| bytes == b"\r\n\r\n").map(|at| at + 4)
-}
-
-fn connector(ca: &Path) -> Result<TlsConnector> {
-    let mut roots = RootCertStore::empty();
-    let certificates = CertificateDer::pem_file_iter(ca).and_then(Iterator::collect::<Result<Vec<_>, _>>);
-    let certificates = certificates.map_err(|error| anyhow!("cannot read {}: {error}", ca.display()))?;
-    for certificate in certificates {
-        roots.add(certificate)?;
-    }
-    let config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-        .with_safe_default_protocol_versions()?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Ok(TlsConnector::from(Arc::new(config)))
 }
