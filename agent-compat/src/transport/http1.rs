@@ -1,8 +1,11 @@
-//! The little of HTTP/1.1 that an agent needs.
+//! The little of HTTP/1.1 that agents and the load generator need.
 
-use std::io::Read as _;
+use std::io::{self, Read as _};
+use std::mem::MaybeUninit;
+use std::ops::Range;
 
-use bytes::{Buf as _, Bytes, BytesMut};
+use bytes::Bytes;
+use httparse::{EMPTY_HEADER, Header, ParserConfig, Status};
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 
 use super::{Response, TransportError};
@@ -10,8 +13,23 @@ use crate::agent::Request;
 
 /// Longest status line and headers in bytes.
 const MAX_HEAD_BYTES: usize = 8 * 1024;
+/// Most headers of a response, and of its trailer.
+const MAX_HEADERS: usize = 64;
 /// Longest body as sent, in bytes.
-pub(super) const MAX_BODY_BYTES: usize = 8 * 1024 * 1024;
+const MAX_BODY_BYTES: usize = 8 * 1024 * 1024;
+
+/// Where the parts of a response are in the buffer that it was read into.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RawResponse {
+    /// Status code, never one of an interim response.
+    pub status: u16,
+    /// Status line and headers, the empty line included.
+    pub head: Range<usize>,
+    /// Body without transfer coding.
+    pub body: Range<usize>,
+    /// The server closes the connection after this response.
+    pub closes: bool,
+}
 
 /// The head of a POST, with `Host` and `Content-Length` where the agent puts them.
 pub(super) fn request_head(request: &Request, host: &str) -> String {
@@ -31,142 +49,212 @@ pub(super) fn request_head(request: &Request, host: &str) -> String {
     head
 }
 
-/// Reads one answer; `gunzip` says whether the request allowed compression.
+/// Reads one response; `gunzip` says whether the request allowed compression.
+///
+/// # Errors
+/// As [`read_raw`], and if the body cannot be decompressed.
 pub async fn read_response<S>(stream: &mut S, gunzip: bool) -> Result<Response, TransportError>
 where
     S: AsyncRead + Unpin,
 {
-    let mut reader = Reader { stream, buffer: BytesMut::new() };
-    let (status, headers) = loop {
-        let (status, headers) = parse_head(&reader.head().await?)?;
-        if status >= 200 {
-            break (status, headers);
-        }
-    };
-    let response = Response { status, headers, body: Bytes::new() };
-    let chunked = response.header("Transfer-Encoding").is_some_and(|value| value.eq_ignore_ascii_case("chunked"));
-    let length = response.header("Content-Length").map(|value| value.trim().parse::<usize>());
-    let body = match length {
-        _ if status == 204 || status == 304 => Bytes::new(),
-        _ if chunked => reader.chunks().await?,
-        Some(Ok(length)) => reader.exactly(length).await?,
-        Some(Err(_)) => return Err(broken("bad Content-Length")),
-        None => reader.until_end().await?,
-    };
-    let compressed = response.header("Content-Encoding").is_some_and(|value| value.eq_ignore_ascii_case("gzip"));
-    let body = if gunzip && compressed { unpack(&body)? } else { body };
-    Ok(Response { body, ..response })
-}
-
-struct Reader<'a, S> {
-    stream: &'a mut S,
-    buffer: BytesMut,
-}
-
-impl<S: AsyncRead + Unpin> Reader<'_, S> {
-    /// Reads more; `false` at a proper end of the stream.
-    async fn more(&mut self) -> Result<bool, TransportError> {
-        Ok(self.stream.read_buf(&mut self.buffer).await? > 0)
+    let mut buffer = Vec::new();
+    let RawResponse { status, head, body, .. } = read_raw(stream, &mut buffer).await?;
+    let headers = parse_head(&buffer[head], |_, headers| headers.iter().map(owned).collect())?.unwrap_or_default();
+    let response = Response { status, headers, body: Bytes::from(buffer).slice(body) };
+    if gunzip && response.header("Content-Encoding").is_some_and(|value| value.eq_ignore_ascii_case("gzip")) {
+        return Ok(Response { body: unpack(&response.body)?, ..response });
     }
+    Ok(response)
+}
 
-    async fn head(&mut self) -> Result<Bytes, TransportError> {
-        loop {
-            if let Some(at) = self.buffer.windows(4).position(|bytes| bytes == b"\r\n\r\n") {
-                return Ok(self.buffer.split_to(at + 4).freeze());
-            }
-            if self.buffer.len() > MAX_HEAD_BYTES {
-                return Err(broken("the headers are too long"));
-            }
-            if !self.more().await? {
+/// Reads one response into the buffer, whose earlier content is lost. Bytes beyond the response are not to be expected:
+/// a client that sends one request at a time may use the connection again.
+///
+/// # Errors
+/// If the connection ends or fails before the response is complete, if it is not HTTP/1, or if head or body are longer
+/// than agents take.
+pub async fn read_raw<S>(stream: &mut S, buffer: &mut Vec<u8>) -> io::Result<RawResponse>
+where
+    S: AsyncRead + Unpin,
+{
+    buffer.clear();
+    let mut start = 0;
+    let head = loop {
+        match parse_head(&buffer[start..], Head::of)? {
+            Some(head) if head.status >= 200 => break head,
+            Some(interim) => start += interim.length,
+            None if buffer.len() > MAX_HEAD_BYTES => return Err(broken("the headers are too long")),
+            None if stream.read_buf(buffer).await? == 0 => {
                 return Err(broken("the server closed the connection without an answer"));
             }
+            None => {}
+        }
+    };
+    let body_start = start + head.length;
+    let body = match head.framing? {
+        Framing::Length(length) if length > MAX_BODY_BYTES => return Err(broken("the body is too long")),
+        Framing::Length(length) => {
+            fill(stream, buffer, body_start + length).await?;
+            body_start..body_start + length
+        }
+        Framing::Chunked => read_chunks(stream, buffer, body_start).await?,
+        Framing::UntilEnd => {
+            while stream.read_buf(buffer).await? > 0 {
+                if buffer.len() - body_start > MAX_BODY_BYTES {
+                    return Err(broken("the body is too long"));
+                }
+            }
+            body_start..buffer.len()
+        }
+    };
+    Ok(RawResponse { status: head.status, head: start..body_start, body, closes: head.closes })
+}
+
+/// Reads until the buffer holds at least this many bytes.
+async fn fill<S: AsyncRead + Unpin>(stream: &mut S, buffer: &mut Vec<u8>, length: usize) -> io::Result<()> {
+    while buffer.len() < length {
+        if stream.read_buf(buffer).await? == 0 {
+            return Err(broken("the answer ended early"));
         }
     }
+    Ok(())
+}
 
-    async fn exactly(&mut self, length: usize) -> Result<Bytes, TransportError> {
-        if length > MAX_BODY_BYTES {
+/// Reads chunks and their trailer, and moves the content of all chunks to `start`.
+async fn read_chunks<S: AsyncRead + Unpin>(
+    stream: &mut S,
+    buffer: &mut Vec<u8>,
+    start: usize,
+) -> io::Result<Range<usize>> {
+    let (mut end, mut at) = (start, start);
+    loop {
+        let (line, length) =
+            read_part(stream, buffer, at, |bytes| httparse::parse_chunk_size(bytes).map_err(|_| "bad chunk size"))
+                .await?;
+        at += line;
+        if length == 0 {
+            read_part(stream, buffer, at, trailer).await?;
+            return Ok(start..end);
+        }
+        let length = usize::try_from(length).unwrap_or(usize::MAX);
+        if length > MAX_BODY_BYTES - (end - start) {
             return Err(broken("the body is too long"));
         }
-        while self.buffer.len() < length {
-            if !self.more().await? {
-                return Err(broken("the answer ended early"));
-            }
+        fill(stream, buffer, at + length + 2).await?;
+        if &buffer[at + length..at + length + 2] != b"\r\n" {
+            return Err(broken("bad chunk end"));
         }
-        Ok(self.buffer.split_to(length).freeze())
+        buffer.copy_within(at..at + length, end);
+        end += length;
+        at += length + 2;
     }
+}
 
-    async fn until_end(&mut self) -> Result<Bytes, TransportError> {
-        while self.more().await? {
-            if self.buffer.len() > MAX_BODY_BYTES {
-                return Err(broken("the body is too long"));
-            }
-        }
-        Ok(self.buffer.split().freeze())
+fn trailer(bytes: &[u8]) -> Result<Status<(usize, ())>, &'static str> {
+    match httparse::parse_headers(bytes, &mut [EMPTY_HEADER; MAX_HEADERS]) {
+        Ok(Status::Complete((length, _))) => Ok(Status::Complete((length, ()))),
+        Ok(Status::Partial) => Ok(Status::Partial),
+        Err(_) => Err("bad trailer"),
     }
+}
 
-    async fn line(&mut self) -> Result<String, TransportError> {
-        loop {
-            if let Some(at) = self.buffer.windows(2).position(|bytes| bytes == b"\r\n") {
-                let line = String::from_utf8_lossy(&self.buffer[..at]).into_owned();
-                self.buffer.advance(at + 2);
-                return Ok(line);
-            }
-            if self.buffer.len() > MAX_HEAD_BYTES || !self.more().await? {
-                return Err(broken("bad chunk"));
-            }
-        }
-    }
-
-    async fn chunks(&mut self) -> Result<Bytes, TransportError> {
-        let mut body = BytesMut::new();
-        loop {
-            let line = self.line().await?;
-            let digits = line.split(';').next().unwrap_or_default().trim();
-            let length = usize::from_str_radix(digits, 16).map_err(|_| broken("bad chunk size"))?;
-            if length == 0 {
-                // Trailers end with an empty line.
-                while !self.line().await?.is_empty() {}
-                return Ok(body.freeze());
-            }
-            if body.len().saturating_add(length) > MAX_BODY_BYTES {
-                return Err(broken("the body is too long"));
-            }
-            body.extend_from_slice(&self.exactly(length).await?);
-            if !self.line().await?.is_empty() {
-                return Err(broken("bad chunk end"));
+/// Reads until `parse` finds what it looks for at `at`; its length and value.
+async fn read_part<S: AsyncRead + Unpin, T>(
+    stream: &mut S,
+    buffer: &mut Vec<u8>,
+    at: usize,
+    parse: impl Fn(&[u8]) -> Result<Status<(usize, T)>, &'static str>,
+) -> io::Result<(usize, T)> {
+    loop {
+        match parse(&buffer[at..]).map_err(broken)? {
+            Status::Complete(found) => return Ok(found),
+            Status::Partial if buffer.len() - at > MAX_HEAD_BYTES => return Err(broken("a chunk has no end of line")),
+            Status::Partial => {
+                let missing = buffer.len() + 1;
+                fill(stream, buffer, missing).await?;
             }
         }
     }
 }
 
-type Head = (u16, Vec<(String, String)>);
-
-fn parse_head(head: &[u8]) -> Result<Head, TransportError> {
-    let text = String::from_utf8_lossy(head);
-    let mut lines = text.split("\r\n");
-    let status_line = lines.next().unwrap_or_default();
-    let mut parts = status_line.split(' ');
-    let version = parts.next().unwrap_or_default();
-    let status = parts.next().and_then(|code| code.parse().ok());
-    let (true, Some(status)) = (version.starts_with("HTTP/1."), status) else {
-        return Err(broken("not an HTTP/1 answer"));
-    };
-    let headers = lines
-        .filter_map(|line| line.split_once(':'))
-        .map(|(name, value)| (name.trim().to_owned(), value.trim().to_owned()))
-        .collect();
-    Ok((status, headers))
+/// How the length of a body is known.
+enum Framing {
+    Length(usize),
+    Chunked,
+    UntilEnd,
 }
 
-fn unpack(body: &[u8]) -> Result<Bytes, TransportError> {
+struct Head {
+    status: u16,
+    /// Bytes up to the body.
+    length: usize,
+    /// An error if the length is given and is not a number.
+    framing: io::Result<Framing>,
+    closes: bool,
+}
+
+/// What a parsed head is besides its headers.
+struct StatusLine {
+    status: u16,
+    is_http_1_0: bool,
+    /// Bytes up to the body.
+    length: usize,
+}
+
+impl Head {
+    fn of(line: StatusLine, headers: &[Header<'_>]) -> Self {
+        let has_no_body = line.status < 200 || line.status == 204 || line.status == 304;
+        let (mut length, mut is_chunked, mut closes) = (None, false, line.is_http_1_0);
+        for header in headers {
+            if header.name.eq_ignore_ascii_case("content-length") {
+                length = Some(std::str::from_utf8(header.value).ok().and_then(|text| text.trim().parse().ok()));
+            } else if header.name.eq_ignore_ascii_case("transfer-encoding") {
+                is_chunked |= header.value.trim_ascii().eq_ignore_ascii_case(b"chunked");
+            } else if header.name.eq_ignore_ascii_case("connection") {
+                closes |= header.value.trim_ascii().eq_ignore_ascii_case(b"close");
+            }
+        }
+        let framing = match length {
+            _ if has_no_body => Ok(Framing::Length(0)),
+            _ if is_chunked => Ok(Framing::Chunked),
+            Some(Some(length)) => Ok(Framing::Length(length)),
+            Some(None) => Err(broken("bad Content-Length")),
+            None => Ok(Framing::UntilEnd),
+        };
+        closes |= matches!(framing, Ok(Framing::UntilEnd));
+        Self { status: line.status, length: line.length, framing, closes }
+    }
+}
+
+/// Parses a head and gives it to `take`; `None` while it is not complete.
+fn parse_head<T>(bytes: &[u8], take: impl FnOnce(StatusLine, &[Header<'_>]) -> T) -> io::Result<Option<T>> {
+    // On the stack and not initialized: this runs for every response that the load generator gets.
+    let mut headers = [const { MaybeUninit::uninit() }; MAX_HEADERS];
+    let mut response = httparse::Response::new(&mut []);
+    let parsed = ParserConfig::default().parse_response_with_uninit_headers(&mut response, bytes, &mut headers);
+    match parsed.map_err(|error| io::Error::other(format!("not an HTTP/1 answer: {error}")))? {
+        Status::Partial => Ok(None),
+        Status::Complete(length) => {
+            let status = response.code.unwrap_or_default();
+            let line = StatusLine { status, is_http_1_0: response.version == Some(0), length };
+            Ok(Some(take(line, response.headers)))
+        }
+    }
+}
+
+fn owned(header: &Header<'_>) -> (String, String) {
+    (header.name.to_owned(), String::from_utf8_lossy(header.value).trim().to_owned())
+}
+
+fn unpack(body: &[u8]) -> io::Result<Bytes> {
     let mut plain = Vec::new();
     let limit = 16 * MAX_BODY_BYTES as u64;
     flate2::read::GzDecoder::new(body).take(limit).read_to_end(&mut plain)?;
     Ok(plain.into())
 }
 
-fn broken(reason: &str) -> TransportError {
-    TransportError::Broken(reason.to_owned())
+fn broken(reason: &'static str) -> io::Error {
+    io::Error::other(reason)
 }
 
 #[cfg(test)]
@@ -174,31 +262,89 @@ mod tests {
     use super::*;
     use crate::agent::AgentEndpoint;
 
+    /// Hands out at most so many bytes at once.
+    struct Pieces<'a>(&'a [u8], usize);
+
+    impl AsyncRead for Pieces<'_> {
+        fn poll_read(
+            mut self: std::pin::Pin<&mut Self>,
+            _: &mut std::task::Context<'_>,
+            out: &mut tokio::io::ReadBuf<'_>,
+        ) -> std::task::Poll<io::Result<()>> {
+            let (piece, rest) = self.0.split_at(self.1.min(self.0.len()).min(out.remaining()));
+            out.put_slice(piece);
+            self.0 = rest;
+            std::task::Poll::Ready(Ok(()))
+        }
+    }
+
     async fn read(bytes: &[u8]) -> Result<Response, TransportError> {
         read_response(&mut &bytes[..], true).await
     }
 
-    #[tokio::test]
-    async fn lengths_chunks_and_ends_are_understood() {
-        let plain = read(b"HTTP/1.1 503 Busy\r\nX-A: b\r\nContent-Length: 2\r\n\r\n{}").await.unwrap();
-        assert_eq!((plain.status, plain.header("x-a"), &plain.body[..]), (503, Some("b"), &b"{}"[..]));
-        let chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3;x=y\r\n{\"a\r\n4\r\n\":1}\r\n0\r\n\r\n";
-        assert_eq!(&read(chunked).await.unwrap().body[..], b"{\"a\":1}");
-        assert_eq!(&read(b"HTTP/1.0 200 OK\r\n\r\nrest").await.unwrap().body[..], b"rest");
-        let early = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n";
-        assert_eq!(read(early).await.unwrap().status, 204);
+    /// Body and whether the server closes, however the bytes are cut.
+    async fn read_in_pieces(bytes: &[u8]) -> Result<(String, bool), String> {
+        let mut found = None;
+        for size in [1, 3, bytes.len().max(1)] {
+            let mut buffer = b"left over".to_vec();
+            let read = read_raw(&mut Pieces(bytes, size), &mut buffer).await;
+            let read = read.map_err(|error| error.to_string());
+            let read = read.map(|raw| (String::from_utf8_lossy(&buffer[raw.body]).into_owned(), raw.closes));
+            assert_eq!(*found.get_or_insert_with(|| read.clone()), read, "in pieces of {size}");
+        }
+        found.unwrap()
     }
 
     #[tokio::test]
-    async fn broken_answers_are_refused() {
-        for bytes in [
-            &b""[..],
-            b"HTTP/1.1 200 OK\r\n",
-            b"SSH-2.0\r\n\r\n",
-            b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n{}",
-            b"HTTP/1.1 200 OK\r\nContent-Length: 8388609\r\n\r\n",
-            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+    async fn lengths_chunks_and_ends_are_understood() {
+        let ok = |body: &str, closes| Ok((body.to_owned(), closes));
+        for (bytes, expected) in [
+            (&b"HTTP/1.1 503 Busy\r\nX: y\r\ncontent-length: 2\r\n\r\n{}"[..], ok("{}", false)),
+            (b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n", ok("", true)),
+            (
+                b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3;x=y\r\n{\"a\r\n4\r\n\":1}\r\n0\r\n\r\n",
+                ok("{\"a\":1}", false),
+            ),
+            (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\nX: y\r\n\r\n", ok("{}", false)),
+            (b"HTTP/1.0 200 OK\r\n\r\nrest", ok("rest", true)),
+            (b"HTTP/1.1 200 OK\r\n\r\nrest", ok("rest", true)),
+            (b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n", ok("", false)),
         ] {
+            assert_eq!(read_in_pieces(bytes).await, expected, "{}", String::from_utf8_lossy(bytes));
+        }
+    }
+
+    #[tokio::test]
+    async fn headers_are_kept_in_order_and_found_in_any_case() {
+        let response = read(b"HTTP/1.1 503 Busy\r\nX-A: b\r\nContent-Length:  2 \r\n\r\n{}").await.unwrap();
+        assert_eq!((response.status, &response.body[..]), (503, &b"{}"[..]));
+        assert_eq!(
+            response.headers,
+            [("X-A", "b"), ("Content-Length", "2")].map(|(a, b)| (a.to_owned(), b.to_owned()))
+        );
+        assert_eq!(response.header("x-a"), Some("b"));
+    }
+
+    #[tokio::test]
+    async fn broken_responses_are_refused() {
+        let endless = [b"HTTP/1.1 200 OK\r\nX: ".to_vec(), vec![b'y'; MAX_HEAD_BYTES]].concat();
+        let crowded = [b"HTTP/1.1 200 OK\r\n".to_vec(), b"X: y\r\n".repeat(MAX_HEADERS + 1), b"\r\n".to_vec()].concat();
+        for (bytes, reason) in [
+            (&b""[..], "without an answer"),
+            (b"HTTP/1.1 200 OK\r\n", "without an answer"),
+            (b"SSH-2.0\r\n\r\n", "not an HTTP/1 answer"),
+            (b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n{}", "ended early"),
+            (b"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n{}", "bad Content-Length"),
+            (b"HTTP/1.1 200 OK\r\nContent-Length: 8388609\r\n\r\n", "the body is too long"),
+            (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", "bad chunk size"),
+            (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nffffffff\r\n", "the body is too long"),
+            (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}}\r\n0\r\n\r\n", "bad chunk end"),
+            (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n", "ended early"),
+            (&endless, "the headers are too long"),
+            (&crowded, "too many headers"),
+        ] {
+            let error = read_in_pieces(bytes).await.unwrap_err();
+            assert!(error.contains(reason), "{error}: {}", String::from_utf8_lossy(bytes));
             assert!(matches!(read(bytes).await, Err(TransportError::Broken(_))));
         }
     }

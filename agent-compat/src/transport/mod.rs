@@ -1,7 +1,7 @@
 //! Carrying an agent's requests to the server.
 
 mod direct;
-pub mod http1;
+mod http1;
 mod tls;
 
 use std::{future::Future, time::Duration};
@@ -9,6 +9,7 @@ use std::{future::Future, time::Duration};
 use bytes::Bytes;
 
 pub use direct::Direct;
+pub use http1::{RawResponse, read_raw, read_response};
 pub use tls::{Trust, client_config};
 
 use crate::agent::{Outcome, Request, Thread};

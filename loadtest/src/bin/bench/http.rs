@@ -3,10 +3,10 @@
 use std::path::Path;
 use std::time::Duration;
 
-use agent_compat::transport::{SetupError, Trust, client_config};
+use agent_compat::transport::{SetupError, Trust, client_config, read_response};
 use anyhow::{Context as _, Result, anyhow};
 use rustls_pki_types::ServerName;
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
@@ -53,13 +53,9 @@ impl Address {
             stream.write_all(head(method, path, token, body.len(), "close").as_bytes()).await?;
             stream.write_all(body.as_bytes()).await?;
             stream.flush().await?;
-            let mut answer = Vec::new();
-            // A server that closes without saying so first has sent everything too, if the length is right.
-            let _ = stream.read_to_end(&mut answer).await;
-            let end = end_of_head(&answer).ok_or_else(|| anyhow!("no answer"))?;
-            let status = std::str::from_utf8(&answer[..end])?.split(' ').nth(1).unwrap_or_default().to_owned();
-            let body = answer.split_off(end);
-            anyhow::ensure!(status == "200", "status {status}: {}", String::from_utf8_lossy(&body));
+            let response = read_response(&mut stream, false).await?;
+            let body = response.body.to_vec();
+            anyhow::ensure!(response.status == 200, "status {}: {}", response.status, String::from_utf8_lossy(&body));
             Ok(body)
         };
         let outcome = tokio::time::timeout(PATIENCE, work).await.unwrap_or_else(|_| Err(anyhow!("no answer in time")));
@@ -73,10 +69,7 @@ impl Address {
         let head = head("POST", "/api/v1/osquery/distributed/read", None, body.len(), "keep-alive");
         stream.write_all((head + body).as_bytes()).await?;
         stream.flush().await?;
-        let mut answer = Vec::new();
-        while end_of_head(&answer).is_none() {
-            anyhow::ensure!(stream.read_buf(&mut answer).await? > 0, "closed instead of kept open");
-        }
+        read_response(&mut stream, false).await?;
         Ok(stream)
     }
 }
@@ -87,8 +80,4 @@ fn head(method: &str, path: &str, token: Option<&str>, length: usize, connection
         "{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: {connection}\r\nContent-Type: application/json\r\n\
          {token}Content-Length: {length}\r\n\r\n"
     )
-}
-
-fn end_of_head(answer: &[u8]) -> Option<usize> {
-    answer.windows(4).position(|bytes| bytes == b"\r\n\r\n").map(|at| at + 4)
 }
