@@ -15,9 +15,9 @@ use crate::{
     transport::{Transport, outcome},
 };
 
-/// How often the schedule is looked at.
+/// Period at which the schedule runs.
 const TICK: Duration = Duration::from_secs(1);
-/// Longest sleep without looking again, so that a change from outside is noticed.
+/// Longest sleep, so that a change from outside is noticed.
 const LONGEST_SLEEP: Duration = Duration::from_secs(60);
 
 /// An agent that a driver and an observer share. It is locked for the length of one step, during which its SQL runs.
@@ -66,7 +66,7 @@ async fn serve<T: Transport>(agent: &Mutex<Agent>, thread: Thread, transport: &T
                 if let Some(done) = lock(agent).done(thread, outcome(&result), now_ms())
                     && !done.verdict.is_success()
                 {
-                    tracing::debug!(step = ?done.step, verdict = ?done.verdict, "request not accepted");
+                    tracing::debug!(step = ?done.step, verdict = ?done.verdict, "server did not accept the request of the agent");
                 }
                 // Another thread may wait for this one's enrollment or first configuration.
                 wake.notify_waiters();

@@ -16,7 +16,7 @@ use crate::{
 /// One request and what came of it.
 #[derive(Clone, Debug)]
 pub struct Exchange {
-    /// How an agent judges it.
+    /// Judgement of an agent.
     pub verdict: Verdict,
     /// The answer; `None` if there was none.
     pub response: Option<Response>,
@@ -42,7 +42,7 @@ impl Exchange {
     }
 }
 
-/// What came of asking for live queries and answering them.
+/// Exchanges of one round of live queries.
 #[derive(Clone, Debug)]
 pub struct LiveRound {
     /// The read.
@@ -107,7 +107,7 @@ impl TestAgent {
         &mut self.agent
     }
 
-    /// What happened so far.
+    /// Counts since the agent was made.
     #[must_use]
     pub fn counters(&self) -> &Counters {
         self.agent.counters()
@@ -123,7 +123,7 @@ impl TestAgent {
         self.transport = transport;
     }
 
-    /// How long a request may take; 16 s at first, as with every agent.
+    /// Sets the timeout of requests, which is 16 s at first, as with every agent.
     pub fn set_timeout(&mut self, timeout: Duration) {
         self.timeout = timeout;
     }

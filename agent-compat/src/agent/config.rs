@@ -18,10 +18,10 @@ use super::{
     shared,
 };
 
-/// How much of a refused configuration is repeated in the error line.
+/// Longest part of a refused configuration that the error line repeats, in bytes.
 const QUOTED_BYTES: usize = 30_000;
 
-/// What is known about the configuration in force.
+/// State of the configuration in force.
 #[derive(Debug, Default)]
 pub(super) struct ConfigState {
     /// As `osquery_info.config_hash` shows it; empty before the first.

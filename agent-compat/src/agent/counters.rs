@@ -1,4 +1,4 @@
-//! What an agent has done so far, for assertions and displays.
+//! Counters of what an agent did, for assertions and displays.
 
 use super::{log_buffer::LineKind, request::AgentEndpoint, verdict::Verdict};
 

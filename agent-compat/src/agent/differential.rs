@@ -1,4 +1,4 @@
-//! What changed between two runs of a query.
+//! Difference between the rows of two runs of a query.
 
 use std::collections::BTreeMap;
 

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::tables::{Cost, Row};
 
-/// How often an accelerated agent asks, in milliseconds.
+/// Period of reads while accelerated, in milliseconds.
 const ACCELERATED_MS: u64 = 5000;
 
 /// The outcome of one live query.
@@ -28,11 +28,11 @@ pub struct LiveResult {
     pub status: i64,
     /// Why it failed; empty if it did not.
     pub message: String,
-    /// What it cost; `None` if it was refused without running.
+    /// Cost of the query; `None` if the query was refused without running.
     pub cost: Option<Cost>,
 }
 
-/// What is remembered about live queries.
+/// State of live queries.
 #[derive(Debug, Default)]
 pub(super) struct Live {
     /// On disk: queries not yet started.

@@ -48,7 +48,7 @@ impl Agent {
         }
     }
 
-    /// How many enrollment requests one need for a key makes at most.
+    /// Most enrollment requests per need for a key.
     pub(super) fn max_enroll_attempts(&self) -> u32 {
         if !self.version.at_least(3, 4, 0) {
             return self.flags.config_tls_max_attempts;

@@ -1,4 +1,4 @@
-//! Who an agent claims to be.
+//! Identity of an agent: what it reports about its host when it enrolls.
 
 use muster_api::osquery::filters;
 
@@ -91,7 +91,7 @@ pub struct Identity {
     pub uuid: String,
     /// UUID of the agent's database.
     pub instance_id: String,
-    /// What `gethostname()` returns; shards are computed from it.
+    /// Result of `gethostname()`, from which shards are computed.
     pub hostname: String,
     /// Full name, `system_info.hostname`.
     pub fqdn: String,

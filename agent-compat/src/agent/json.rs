@@ -39,12 +39,12 @@ pub fn push_row(out: &mut Vec<u8>, row: &Row) {
     out.push(b'}');
 }
 
-/// How values of scheduled queries are written.
+/// Format of values of scheduled queries.
 #[derive(Clone, Copy)]
 pub struct RowStyle {
     /// Numbers as JSON numbers (`logger_numerics`).
     pub numerics: bool,
-    /// How differential rows hide bytes; `None` for snapshots, which do not.
+    /// Bytes that differential rows hide; `None` for snapshots, which hide none.
     pub escape: Option<Escape>,
 }
 

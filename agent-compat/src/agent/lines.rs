@@ -12,7 +12,7 @@ use super::{
     version::Version,
 };
 
-/// How grave a status line is.
+/// Severity of a status line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Severity {
     Info = 0,

@@ -13,7 +13,7 @@ use super::{
     version::Version,
 };
 
-/// What the logger thread remembers between deliveries.
+/// State of the logger thread between deliveries.
 #[derive(Debug, Default)]
 pub(super) struct Delivery {
     window: Window,

@@ -52,7 +52,7 @@ use self::{
 };
 use crate::tables::{Context, Cost, Row, Tables};
 
-/// Told about every log line; for accounting of what was produced and what the server accepted.
+/// Is called for every log line, to account for what was produced and what the server accepted.
 pub trait Observer: Send {
     /// A line entered the buffer.
     fn line_produced(&mut self, _kind: LineKind, _line: &[u8]) {}
@@ -132,7 +132,7 @@ impl Agent {
         agent
     }
 
-    /// Sets who is told about log lines.
+    /// Sets the observer of log lines.
     pub fn observe(&mut self, observer: Box<dyn Observer>) {
         self.observer = Some(observer);
     }
@@ -142,7 +142,7 @@ impl Agent {
         self.killer = killer;
     }
 
-    /// Who this agent is.
+    /// Identity of this agent.
     #[must_use]
     pub fn identity(&self) -> &Identity {
         &self.identity
@@ -154,7 +154,7 @@ impl Agent {
         &self.flags
     }
 
-    /// What happened so far.
+    /// Counts since the agent was made.
     #[must_use]
     pub fn counters(&self) -> &Counters {
         &self.counters

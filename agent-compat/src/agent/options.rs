@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::flags::Flags;
 
-/// What became of one member of `options`.
+/// Result of applying one member of `options`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Applied {
     /// Taken over, or a real flag that has no part in this model.

@@ -1,10 +1,10 @@
-//! What an agent wants to send.
+//! Requests of an agent, and the threads that make them.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 
-/// How long an agent gives one request, its immediate repetition included, in milliseconds.
+/// Timeout of one request, its immediate repetition included, in milliseconds.
 pub const REQUEST_DEADLINE_MS: u64 = 16_000;
 
 /// The kinds of request an agent makes.
@@ -30,7 +30,7 @@ impl AgentEndpoint {
 /// One POST request.
 #[derive(Clone, Debug)]
 pub struct Request {
-    /// What it is for.
+    /// Endpoint of the request.
     pub endpoint: AgentEndpoint,
     /// Path on the server.
     pub path: Arc<str>,
@@ -42,7 +42,7 @@ pub struct Request {
     pub deadline_ms: u64,
 }
 
-/// What became of a request.
+/// Result of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// The body of a complete answer, whatever its status.
@@ -69,7 +69,7 @@ impl Thread {
     pub const ALL: [Self; 3] = [Self::Config, Self::Logger, Self::Distributed];
 }
 
-/// What a thread wants.
+/// Next step of a thread.
 #[derive(Clone, Debug)]
 pub enum Next {
     /// Send this and report the outcome.

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::tables::Cost;
 
-/// How long rows of a query that left the configuration are kept, in seconds.
+/// Seconds for which rows of a query that left the configuration are kept.
 const KEEP_ROWS_S: u64 = 592_200;
 
 /// Everything about scheduled queries.
@@ -22,12 +22,12 @@ pub(super) struct Schedule {
     states: BTreeMap<Arc<str>, QueryState>,
 }
 
-/// What one host makes of a pack.
+/// State of a pack on one host.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct PackState {
     /// Its filters admit this host.
     pub admitted: bool,
-    /// It is admitted and its discovery queries returned rows.
+    /// Whether the host admits the pack and all its discovery queries returned rows.
     pub active: bool,
     /// When discovery ran, Unix seconds.
     pub discovered_s: u64,
@@ -46,7 +46,7 @@ pub(super) struct Entry {
     pub splayed_s: u64,
 }
 
-/// What an agent remembers under a query's full name.
+/// State that an agent keeps under the full name of a query.
 #[derive(Debug, Default)]
 pub(super) struct QueryState {
     pub sql: Option<Arc<str>>,

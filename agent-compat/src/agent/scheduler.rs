@@ -13,7 +13,7 @@ use super::{
 };
 use crate::tables::Row;
 
-/// How long a query that killed the process is refused, in seconds.
+/// Seconds for which a query that killed the process is refused.
 const DENIED_S: u64 = 86_400;
 
 impl Agent {

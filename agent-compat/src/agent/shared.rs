@@ -7,7 +7,7 @@ use std::{
 
 use super::{document::Document, version::Version};
 
-/// How many entries there are before the dead ones are first swept.
+/// Number of entries at which dead ones are first removed.
 const FIRST_SWEEP: usize = 64;
 
 #[derive(Default)]

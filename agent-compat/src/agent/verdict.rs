@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 
 use super::version::Version;
 
-/// What an agent makes of an answer.
+/// Judgement of an answer.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Verdict {
     /// Accepted; an empty body counts as `{}`.

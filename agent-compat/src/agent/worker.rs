@@ -1,4 +1,4 @@
-//! What each thread does next: waiting, enrolling, attempts and pauses.
+//! The steps of each thread: waiting, enrolling, attempts and pauses.
 
 use super::{
     Agent,
@@ -7,15 +7,15 @@ use super::{
     verdict::Verdict,
 };
 
-/// How soon a thread asks again whether another one has finished enrolling, in milliseconds.
+/// Period at which a thread checks whether another one has finished enrolling, in milliseconds.
 const ENROLL_RECHECK_MS: u64 = 100;
 
 /// An exchange that came to an end.
 #[derive(Clone, Debug)]
 pub struct Done {
-    /// What it was.
+    /// Step that was made.
     pub step: ExchangeStep,
-    /// How it was judged.
+    /// Judgement of the answer.
     pub verdict: Verdict,
 }
 
@@ -91,7 +91,7 @@ impl Worker {
 }
 
 impl Agent {
-    /// What this thread wants to do now.
+    /// Next step of this thread.
     ///
     /// After [`Next::Send`] the thread wants nothing more until its outcome is reported with [`Agent::done`].
     pub fn next(&mut self, thread: Thread, now_ms: u64) -> Next {

@@ -11,7 +11,7 @@ use crate::agent::Identity;
 /// A result row: column names and values in SELECT order. NULL is the empty string.
 pub type Row = Vec<(String, String)>;
 
-/// What one query cost the agent's process.
+/// Cost of one query for the process of the agent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Cost {
     /// Time from start to end in milliseconds.
@@ -78,7 +78,7 @@ pub trait Tables: Send {
     /// The message that the agent reports, such as `no such table: x`.
     fn query(&mut self, sql: &str, context: &Context<'_>) -> Result<Vec<Row>, String>;
 
-    /// What the latest query cost.
+    /// Cost of the latest query.
     fn last_cost(&self) -> Cost {
         Cost::default()
     }

@@ -21,8 +21,8 @@ use super::{
 };
 use crate::agent::{Request, Thread};
 
-trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
-impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
+trait ByteStream: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> ByteStream for S {}
 
 /// Opens a new TCP and TLS connection for every request, without resumption.
 ///
@@ -34,7 +34,7 @@ pub struct Direct {
     tls: Option<(Arc<ClientConfig>, ServerName<'static>)>,
     lingers: bool,
     /// The used connection of each thread, kept until its next request.
-    idle: [Mutex<Option<Box<dyn Stream>>>; 3],
+    idle: [Mutex<Option<Box<dyn ByteStream>>>; 3],
 }
 
 impl Direct {
@@ -76,7 +76,7 @@ impl Direct {
         self
     }
 
-    async fn connect(&self) -> Result<Box<dyn Stream>, TransportError> {
+    async fn connect(&self) -> Result<Box<dyn ByteStream>, TransportError> {
         let tcp = TcpStream::connect((self.host.as_str(), self.port)).await?;
         tcp.set_nodelay(true)?;
         Ok(match &self.tls {
@@ -107,7 +107,7 @@ impl Direct {
         Ok(response)
     }
 
-    fn idle_of(&self, thread: Thread) -> std::sync::MutexGuard<'_, Option<Box<dyn Stream>>> {
+    fn idle_of(&self, thread: Thread) -> std::sync::MutexGuard<'_, Option<Box<dyn ByteStream>>> {
         self.idle[thread as usize].lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -177,7 +177,7 @@ async fn read_part<S: AsyncRead + Unpin, T>(
     }
 }
 
-/// How the length of a body is known.
+/// Framing of a body.
 enum Framing {
     Length(usize),
     Chunked,
@@ -193,7 +193,7 @@ struct Head {
     closes: bool,
 }
 
-/// What a parsed head is besides its headers.
+/// A parsed head without its headers.
 struct StatusLine {
     status: u16,
     is_http_1_0: bool,

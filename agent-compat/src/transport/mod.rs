@@ -74,7 +74,7 @@ pub trait Transport: Send + Sync {
     ) -> impl Future<Output = Result<Response, TransportError>> + Send;
 }
 
-/// What an agent sees of a response.
+/// Result of a request as the agent sees it.
 #[must_use]
 pub fn outcome(result: &Result<Response, TransportError>) -> Outcome {
     match result {

@@ -20,8 +20,8 @@ pub enum Trust {
     CaPem(String),
     /// All of them, whatever they say. The server still proves that it holds the key of its certificate.
     Anyone,
-    /// All of them, without that proof. For generators, which share a machine with the server they measure: checking the
-    /// proof costs them more than the whole handshake costs the server.
+    /// All of them, without that proof. For generators, which share a machine with the server they measure: checking
+    /// the proof costs them more than the whole handshake costs the server.
     Unverified,
 }
 

@@ -1,5 +1,6 @@
-//! Two kinds of tests: `model` holds the model of an agent to recorded behaviour; all others send what a real osqueryd
-//! sent, byte for byte, to a real server, and check that the answers are as agents need them and the data is kept as sent.
+//! Two kinds of tests: `model` holds the model of an agent to the behaviour of real ones; all others send what a real
+//! osqueryd sent, byte for byte, to a real server, and check that agents get the answers they need and that the data is
+//! kept as sent.
 
 mod config;
 mod connections;
@@ -19,19 +20,19 @@ mod reenroll;
 mod retries;
 mod urls;
 
-use crate::harness::{CompatServer, Request, golden};
+use crate::harness::{CompatServer, RecordedRequest, golden};
 use anyhow::{Context as _, Result};
 
 /// Log lines without their newlines.
 type Lines = Vec<Vec<u8>>;
 
 /// One recorded single request.
-fn one(number: u32) -> Result<Request> {
+fn one(number: u32) -> Result<RecordedRequest> {
     golden(number..=number)?.pop().with_context(|| format!("no recorded request {number}"))
 }
 
 /// A server with one host, to which the keys in these requests belong.
-async fn site_knowing<'a>(requests: impl IntoIterator<Item = &'a Request>) -> Result<CompatServer> {
+async fn server_knowing<'a>(requests: impl IntoIterator<Item = &'a RecordedRequest>) -> Result<CompatServer> {
     let server = CompatServer::start().await?;
     let host_id = server.enroll_recorded(&one(1)?).await?;
     for key in requests.into_iter().filter_map(|request| request.header_key.as_deref()) {

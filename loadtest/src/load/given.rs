@@ -26,7 +26,7 @@ pub(super) struct ServedConfig {
     /// Markers of platforms that stand in it.
     markers: Vec<&'static str>,
     pub has_decorators: bool,
-    /// It has a schedule, packs or options at all.
+    /// Whether there is a schedule, a pack or an option.
     is_config: bool,
 }
 

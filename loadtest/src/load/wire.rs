@@ -24,7 +24,7 @@ pub(super) struct Target {
     pub address: SocketAddr,
     /// `None` for plain HTTP.
     pub tls: Option<(Arc<ClientConfig>, ServerName<'static>)>,
-    /// Addresses of 127.0.0.0/8 that connections come from, in turn; 0 leaves it to the system.
+    /// Addresses of 127.0.0.0/8 that connections come from, one after the other; 0 leaves the choice to the system.
     pub sources: u32,
 }
 

@@ -1,4 +1,4 @@
-//! What the tables of a simulated host contain.
+//! Contents of the tables of a simulated host.
 
 mod empty;
 pub(super) mod functions;
@@ -14,6 +14,9 @@ mod system;
 use crate::agent::{Identity, Platform, Version, chance};
 
 use super::OwnTable;
+
+/// Values of columns, row by row.
+type Rows = Vec<Vec<String>>;
 
 /// The platforms that have a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,10 +51,10 @@ pub(super) struct TableDef {
     /// About how long reading it takes, in milliseconds.
     pub weight: u64,
     /// As many values per row as there are columns.
-    pub rows: fn(&Facts<'_>) -> Vec<Vec<String>>,
+    pub rows: fn(&Facts<'_>) -> Rows,
 }
 
-/// What rows are made from.
+/// Input from which rows are made.
 pub(super) struct Facts<'a> {
     pub identity: &'a Identity,
     pub seed: u64,

@@ -1,9 +1,7 @@
-//! What runs on the host.
+//! Tables about processes and their sockets.
 
-use super::{Facts, On, TableDef, row};
+use super::{Facts, On, Rows, TableDef, row};
 use crate::agent::{Platform, chance};
-
-type Rows = Vec<Vec<String>>;
 
 pub(super) const TABLES: &[TableDef] = &[
     TableDef {
@@ -42,7 +40,7 @@ pub(super) const TABLES: &[TableDef] = &[
     },
 ];
 
-struct Process {
+struct ListedProcess {
     pid: u64,
     name: &'static str,
     path: &'static str,
@@ -100,7 +98,7 @@ const BRIEF_WINDOWS: &[Program] = &[
     ("OUTLOOK.EXE", "C:\\Program Files\\Microsoft Office\\root\\Office16\\OUTLOOK.EXE", "", 1001, 0),
 ];
 
-fn running(facts: &Facts<'_>) -> Vec<Process> {
+fn running(facts: &Facts<'_>) -> Vec<ListedProcess> {
     let (lasting, brief) = match facts.platform() {
         Platform::Linux => (LINUX, BRIEF_POSIX),
         Platform::Darwin => (DARWIN, BRIEF_POSIX),
@@ -110,7 +108,7 @@ fn running(facts: &Facts<'_>) -> Vec<Process> {
         Platform::Linux => LINUX_ROLES.get(chance::below(facts.seed, 300, LINUX_ROLES.len() as u64) as usize),
         Platform::Darwin | Platform::Windows => None,
     };
-    let mut processes: Vec<Process> = lasting
+    let mut processes: Vec<ListedProcess> = lasting
         .iter()
         .chain(role)
         .enumerate()
@@ -132,13 +130,13 @@ fn running(facts: &Facts<'_>) -> Vec<Process> {
     processes
 }
 
-fn process(program: &Program, pid: u64, start_s: u64) -> Process {
+fn process(program: &Program, pid: u64, start_s: u64) -> ListedProcess {
     let (name, path, args, uid, port) = *program;
-    Process { pid, name, path, args, uid, port, start_s }
+    ListedProcess { pid, name, path, args, uid, port, start_s }
 }
 
-fn process_row(facts: &Facts<'_>, process: &Process) -> Vec<String> {
-    let Process { pid, name, path, args, uid, start_s, .. } = process;
+fn process_row(facts: &Facts<'_>, process: &ListedProcess) -> Vec<String> {
+    let ListedProcess { pid, name, path, args, uid, start_s, .. } = process;
     let age_s = facts.now_s.saturating_sub(*start_s);
     let share = chance::below(facts.seed, *pid, 50) + 1;
     let resident = 4_194_304 * share + chance::below(facts.seed ^ pid, facts.now_s / 60, 1_048_576);

@@ -1,4 +1,4 @@
-//! How well the host is protected.
+//! Tables about the firewall, code signing policy, sharing and patches.
 
 use super::{Facts, On, TableDef, row};
 use crate::agent::chance;

@@ -1,4 +1,4 @@
-//! What is started without anybody asking.
+//! Tables about services and other programs that start by themselves.
 
 use super::{On, TableDef, row};
 use crate::agent::Platform;

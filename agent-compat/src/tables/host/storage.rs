@@ -1,9 +1,7 @@
 //! Disks and what is plugged in.
 
-use super::{Facts, On, TableDef, row};
+use super::{Facts, On, Rows, TableDef, row};
 use crate::agent::{Platform, chance};
-
-type Rows = Vec<Vec<String>>;
 
 pub(super) const TABLES: &[TableDef] = &[
     TableDef {

@@ -1,9 +1,7 @@
 //! Hardware, operating system and time.
 
-use super::{Facts, On, TableDef, row};
+use super::{Facts, On, Rows, TableDef, row};
 use crate::agent::{Platform, chance, civil};
-
-type Rows = Vec<Vec<String>>;
 
 pub(super) const TABLES: &[TableDef] = &[
     TableDef {

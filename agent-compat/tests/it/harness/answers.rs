@@ -1,4 +1,4 @@
-//! What every answer to an agent must be, whatever it says.
+//! Checks of every answer to an agent, whatever it says.
 
 use agent_compat::agent::{AgentEndpoint, Version};
 use agent_compat::transport::Response;

@@ -9,7 +9,7 @@ use super::answers::check_answer;
 /// Steps an agent may take before it is taken to be stuck.
 const MAX_STEPS: usize = 500;
 
-/// What happens to an answer on its way to the agent.
+/// Fate of an answer on its way to the agent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fate {
     Arrives,

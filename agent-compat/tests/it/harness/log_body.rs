@@ -6,13 +6,13 @@ use std::io::Read as _;
 use anyhow::{Context as _, Result};
 use serde_json::value::RawValue;
 
-use super::Request;
+use super::RecordedRequest;
 
 /// The elements of `data` in a log request, byte for byte.
 ///
 /// # Errors
 /// When it is not a log body.
-pub fn lines_of(request: &Request) -> Result<Vec<Vec<u8>>> {
+pub fn lines_of(request: &RecordedRequest) -> Result<Vec<Vec<u8>>> {
     let mut body = Vec::new();
     if request.is_gzip() {
         flate2::read::GzDecoder::new(request.body.as_slice()).read_to_end(&mut body)?;

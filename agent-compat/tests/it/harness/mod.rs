@@ -13,7 +13,7 @@ pub use answers::{Sent, checked};
 pub use captured::captured_log;
 pub use drive::{Drive, Fate};
 pub use log_body::{lines_of, unique_lines};
-pub use recorded::{Recorded, Request, golden, recording, recordings};
+pub use recorded::{Recorded, RecordedRequest, golden, recording, recordings};
 pub use server::{CompatServer, Forgets, until};
 pub use template::ENROLL_SECRET;
 

@@ -1,4 +1,4 @@
-//! What a real osqueryd sent, read from `golden/`.
+//! Requests of a real osqueryd, read from `golden/`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result, anyhow};
 
 /// A request as it was on the wire, but for `Host` and `Content-Length`, which follow from where it is sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Request {
+pub struct RecordedRequest {
     /// Where it was read from, for messages.
     pub name: String,
     pub path: String,
@@ -19,8 +19,8 @@ pub struct Request {
     pub body: Vec<u8>,
 }
 
-impl Request {
-    /// What an agent wants with it. Carving is none of the endpoints that the agent model has.
+impl RecordedRequest {
+    /// Endpoint of the request; `None` for carving, which the model of an agent does not do.
     pub fn endpoint(&self) -> Option<AgentEndpoint> {
         let path = self.path.split('?').next().unwrap_or_default();
         match path.trim_start_matches("/api/v1/osquery").trim_start_matches("/api/osquery") {
@@ -61,7 +61,7 @@ fn replace(body: &[u8], old: &[u8], new: &[u8]) -> Vec<u8> {
     }
 }
 
-/// What came of a request when it was recorded.
+/// Result of a request when it was recorded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Recorded {
     Answered,
@@ -77,7 +77,7 @@ pub enum Recorded {
 ///
 /// # Errors
 /// When a file is missing or not as it should be.
-pub fn golden(numbers: std::ops::RangeInclusive<u32>) -> Result<Vec<Request>> {
+pub fn golden(numbers: std::ops::RangeInclusive<u32>) -> Result<Vec<RecordedRequest>> {
     let table = fs::read_to_string(folder().join("requests.tsv"))?;
     let mut requests = Vec::new();
     for line in table.lines() {
@@ -87,7 +87,7 @@ pub fn golden(numbers: std::ops::RangeInclusive<u32>) -> Result<Vec<Request>> {
         if !numbers.contains(&number(file)?) {
             continue;
         }
-        requests.push(Request {
+        requests.push(RecordedRequest {
             name: file.to_owned(),
             path: path.to_owned(),
             header_key: (key != "-").then(|| key.to_owned()),
@@ -118,13 +118,13 @@ pub fn recordings(numbers: std::ops::RangeInclusive<u32>) -> Result<Vec<String>>
 ///
 /// # Errors
 /// When the file is missing or not as it should be.
-pub fn recording(name: &str) -> Result<Vec<(Recorded, Request)>> {
+pub fn recording(name: &str) -> Result<Vec<(Recorded, RecordedRequest)>> {
     let bytes = fs::read(folder().join(name)).with_context(|| name.to_owned())?;
     let lines = bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
     lines.enumerate().map(|(index, line)| read_line(name, index + 1, line)).collect()
 }
 
-fn read_line(name: &str, number: usize, line: &[u8]) -> Result<(Recorded, Request)> {
+fn read_line(name: &str, number: usize, line: &[u8]) -> Result<(Recorded, RecordedRequest)> {
     let name = format!("{name}:{number}");
     let mut columns = line.splitn(4, |byte| *byte == b'\t');
     let mut next = || columns.next().with_context(|| format!("{name} is too short"));
@@ -139,7 +139,7 @@ fn read_line(name: &str, number: usize, line: &[u8]) -> Result<(Recorded, Reques
         _ => return Err(anyhow!("{name}: unknown answer {answer:?}")),
     };
     let header_key = (key != "-").then_some(key);
-    Ok((answer, Request { name, path, header_key, extra_headers: Vec::new(), body }))
+    Ok((answer, RecordedRequest { name, path, header_key, extra_headers: Vec::new(), body }))
 }
 
 fn extra_header(text: &str) -> Result<(&'static str, String)> {

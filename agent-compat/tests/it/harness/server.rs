@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use agent_compat::TestAgent;
-use agent_compat::agent::{AgentEndpoint, Request as ModelRequest, Thread};
+use agent_compat::agent::{AgentEndpoint, Request, Thread};
 use agent_compat::transport::{Direct, Response, Transport as _, Trust};
 use anyhow::{Context as _, Result, anyhow};
 use muster::clock::Clock;
@@ -18,12 +18,12 @@ use tempfile::TempDir;
 use super::answers::Sent;
 use super::files;
 use super::template::{ENROLL_SECRET, Template};
-use super::{OSQUERY_VERSION, Request};
+use super::{OSQUERY_VERSION, RecordedRequest};
 
-/// How long an agent waits for an answer.
+/// Timeout of a request of an agent.
 const AGENT_DEADLINE: Duration = Duration::from_secs(16);
 
-/// What a server loses when it [`CompatServer::restart`]s.
+/// Data that a server loses at [`CompatServer::restart`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Forgets {
     Nothing,
@@ -165,7 +165,7 @@ impl CompatServer {
     ///
     /// # Errors
     /// When there is no answer.
-    pub async fn send(&self, request: &Request) -> Result<Sent> {
+    pub async fn send(&self, request: &RecordedRequest) -> Result<Sent> {
         let response = self.send_within(request, AGENT_DEADLINE).await.with_context(|| request.name.clone())?;
         Ok(Sent::judged(request.endpoint(), response, &request.name))
     }
@@ -174,7 +174,7 @@ impl CompatServer {
     ///
     /// # Errors
     /// When there is no answer by then.
-    pub async fn send_within(&self, request: &Request, within: Duration) -> Result<Response> {
+    pub async fn send_within(&self, request: &RecordedRequest, within: Duration) -> Result<Response> {
         let json = || "application/json".to_owned();
         let mut headers =
             vec![("Content-Type", json()), ("Accept", json()), ("User-Agent", format!("osquery/{OSQUERY_VERSION}"))];
@@ -191,7 +191,7 @@ impl CompatServer {
         within: Duration,
     ) -> Result<Response> {
         // The endpoint matters only to the agent model, which is not asked here.
-        let request = ModelRequest {
+        let request = Request {
             endpoint: AgentEndpoint::Log,
             path: path.into(),
             headers,
@@ -270,13 +270,13 @@ impl CompatServer {
     ///
     /// # Errors
     /// When it is refused.
-    pub async fn enroll_recorded(&self, request: &Request) -> Result<i64> {
+    pub async fn enroll_recorded(&self, request: &RecordedRequest) -> Result<i64> {
         let sent = self.send(request).await?;
         anyhow::ensure!(sent.verdict.is_success(), "{}: {}", request.name, sent.text());
         self.only_host()
     }
 
-    /// What is kept of the answers to a live query, in the order they came.
+    /// Stored answers to a live query, in the order they came.
     ///
     /// # Errors
     /// When the file cannot be read.

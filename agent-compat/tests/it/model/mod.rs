@@ -1,4 +1,4 @@
-//! How the model behaves over time, against scripted answers and a clock that the test moves.
+//! Behaviour of the model over time, against scripted answers and a clock that the test moves.
 
 #![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 

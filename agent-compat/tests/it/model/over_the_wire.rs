@@ -18,10 +18,10 @@ use tokio_rustls::TlsAcceptor;
 
 use super::world::identity;
 
-trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
-impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
+trait ServedStream: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> ServedStream for S {}
 
-/// Answers each request by its path; tells the head and body of each.
+/// Answers each request by its path, and sends head and body of each to `seen`.
 async fn server(seen: mpsc::UnboundedSender<(String, String)>, tls: Option<TlsAcceptor>) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -33,7 +33,7 @@ async fn server(seen: mpsc::UnboundedSender<(String, String)>, tls: Option<TlsAc
             };
             let (seen, tls) = (seen.clone(), tls.clone());
             tokio::spawn(async move {
-                let mut stream: Box<dyn Stream> = match tls {
+                let mut stream: Box<dyn ServedStream> = match tls {
                     None => Box::new(tcp),
                     Some(acceptor) => match acceptor.accept(tcp).await {
                         Ok(stream) => Box::new(stream),
@@ -77,7 +77,7 @@ async fn server(seen: mpsc::UnboundedSender<(String, String)>, tls: Option<TlsAc
 }
 
 #[tokio::test]
-async fn a_test_agent_does_each_step_when_told() {
+async fn a_test_agent_takes_one_step_per_call() {
     let (seen, mut requests) = mpsc::unbounded_channel();
     let url = server(seen, None).await;
     let mut agent = TestAgent::simulated(1, "s3", &url, &Trust::Anyone).unwrap();

@@ -10,12 +10,12 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-/// How long an answer may take.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// Timeout of a request.
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Anything bytes go through.
-pub trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
-impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
+pub trait ByteStream: AsyncRead + AsyncWrite + Unpin + Send {}
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> ByteStream for S {}
 
 /// Where a server is, and how to reach it.
 #[derive(Clone)]
@@ -37,7 +37,7 @@ impl Address {
         format!("{}://{}", if self.tls.is_some() { "https" } else { "http" }, self.host)
     }
 
-    pub async fn connect(&self) -> Result<Box<dyn Stream>> {
+    pub async fn connect(&self) -> Result<Box<dyn ByteStream>> {
         let stream = TcpStream::connect(&self.host).await.with_context(|| format!("cannot reach {}", self.host))?;
         stream.set_nodelay(true)?;
         Ok(match &self.tls {
@@ -58,12 +58,14 @@ impl Address {
             anyhow::ensure!(response.status == 200, "status {}: {}", response.status, String::from_utf8_lossy(&body));
             Ok(body)
         };
-        let outcome = tokio::time::timeout(PATIENCE, work).await.unwrap_or_else(|_| Err(anyhow!("no answer in time")));
+        let outcome = tokio::time::timeout(TIMEOUT, work)
+            .await
+            .unwrap_or_else(|_| Err(anyhow!("no answer within {} s", TIMEOUT.as_secs())));
         outcome.with_context(|| format!("{method} {}{path}", self.url()))
     }
 
     /// Opens a connection, has one request answered on it, and gives it back still open.
-    pub async fn used_connection(&self) -> Result<Box<dyn Stream>> {
+    pub async fn used_connection(&self) -> Result<Box<dyn ByteStream>> {
         let body = r#"{"node_key":"nobody"}"#;
         let mut stream = self.connect().await?;
         let head = head("POST", "/api/v1/osquery/distributed/read", None, body.len(), "keep-alive");
