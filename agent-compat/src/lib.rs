@@ -1,21 +1,18 @@
-//! The harness of the tests in `tests/it`: recorded requests of real agents, and a real server to send them to.
+//! A model of a stock osquery agent.
+//!
+//! - [`agent`] is the model itself: it decides what to send and when, judges answers the way osqueryd does, and
+//!   performs no input or output. Time is always an argument.
+//! - [`tables`] answers the SQL that the server sends: [`tables::SqliteHost`] runs it for real on small tables.
+//! - [`transport`] carries requests: [`transport::Direct`] opens a connection per request, as stock agents do.
+//! - [`live`] runs one agent in real time.
+//! - [`TestAgent`] drives one agent step by step, for tests.
 
-mod answers;
-mod captured;
-mod drive;
-mod files;
-mod log_body;
-mod recorded;
-mod server;
-mod template;
+pub mod agent;
+pub mod live;
+pub mod tables;
+mod test_agent;
+pub mod transport;
 
-pub use answers::{Sent, check_answer, checked};
-pub use captured::captured_log;
-pub use drive::{Drive, Fate};
-pub use log_body::{lines_of, unique_lines};
-pub use recorded::{Recorded, Request, golden, recording, recordings};
-pub use server::{CompatServer, Forgets, until};
-pub use template::ENROLL_SECRET;
-
-/// The release all recordings are of.
-pub const OSQUERY_VERSION: &str = "5.23.0-38-ga5b14f63d";
+pub use agent::{Agent, Flags, Identity, Platform, Verdict};
+pub use tables::{SqliteHost, Tables};
+pub use test_agent::{Exchange, LiveRound, TestAgent};

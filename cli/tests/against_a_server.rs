@@ -9,10 +9,10 @@ use std::process::Stdio;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use agent_compat::agent::{Flags, Identity, Platform};
+use agent_compat::transport::{Direct, Trust};
+use agent_compat::{SqliteHost, TestAgent};
 use fleetctl::{Fleetctl, Run};
-use loadtest::agent::{Flags, Identity, Platform};
-use loadtest::transport::{Direct, Trust};
-use loadtest::{SqliteHost, TestAgent};
 use muster::clock::Clock;
 use muster::config::Config;
 use muster::{Lifecycle, serve};
@@ -240,9 +240,10 @@ fn living(console: &Console, count: u32) -> tokio::sync::watch::Sender<bool> {
         let flags = Flags { enroll_secret: "not-so-secret".into(), distributed_interval: 1, ..Flags::default() };
         let platform = [Platform::Linux, Platform::Darwin, Platform::Windows][index as usize % 3];
         let identity = Identity::simulated(7, index, platform);
-        let agent = loadtest::Agent::new(identity, flags, Box::new(SqliteHost::new()), loadtest::live::now_ms());
+        let agent =
+            agent_compat::Agent::new(identity, flags, Box::new(SqliteHost::new()), agent_compat::live::now_ms());
         let transport = Direct::new(&console.url, &trust).unwrap();
-        tokio::spawn(loadtest::live::run(Arc::new(Mutex::new(agent)), transport, stopped.clone()));
+        tokio::spawn(agent_compat::live::run(Arc::new(Mutex::new(agent)), transport, stopped.clone()));
     }
     stop
 }

@@ -1,20 +1,4 @@
-//! One model of an osquery agent, and what is built on it.
-//!
-//! - [`agent`] is the model itself: it decides what to send and when, judges answers the way osqueryd does, and
-//!   performs no input or output. Time is always an argument.
-//! - [`tables`] answers the SQL that the server sends: [`tables::SqliteHost`] runs it for real on small tables.
-//! - [`transport`] carries requests: [`transport::Direct`] opens a connection per request, as stock agents do.
-//! - [`live`] lets one agent live in real time.
-//! - [`load`] drives light agents by the hundred thousand; what they send is written by the model.
-//! - [`TestAgent`] drives one agent step by step, for tests.
+//! Load from simulated agents by the hundred thousand: [`load`] drives light agents, and what they send is written by
+//! the model of a stock agent, `agent-compat`.
 
-pub mod agent;
-pub mod live;
 pub mod load;
-pub mod tables;
-mod test_agent;
-pub mod transport;
-
-pub use agent::{Agent, Flags, Identity, Platform, Verdict};
-pub use tables::{SqliteHost, Tables};
-pub use test_agent::{Exchange, LiveRound, TestAgent};

@@ -1,9 +1,9 @@
-use agent_compat::{CompatServer, checked, recording};
+use crate::harness::{CompatServer, checked, recording};
+use agent_compat::TestAgent;
 use anyhow::{Context as _, Result};
-use loadtest::TestAgent;
 use serde_json::{Value, json};
 
-use crate::{one, site_knowing};
+use crate::{one, server_knowing};
 
 /// Agents from 4.3 to 5.23 load nothing larger.
 const LARGEST: usize = 1_048_575;
@@ -14,7 +14,7 @@ const SQL_BYTES: usize = 850_000;
 #[tokio::test(flavor = "multi_thread")]
 async fn a_config_is_an_object_with_options() -> Result<()> {
     let request = one(3)?;
-    let server = site_knowing([&request]).await?;
+    let server = server_knowing([&request]).await?;
     let sent = server.send(&request).await?;
     let config = sent.verdict.value().with_context(|| sent.text())?;
     assert_eq!(sent.response.status, 200);
@@ -25,10 +25,10 @@ async fn a_config_is_an_object_with_options() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_unchanged_config_has_the_same_bytes() -> Result<()> {
     let request = one(3)?;
-    let mut server = site_knowing([&request]).await?;
+    let mut server = server_knowing([&request]).await?;
     let first = server.send(&request).await?.response.body;
     assert_eq!(server.send(&request).await?.response.body, first);
-    server.restart(agent_compat::Forgets::Nothing).await?;
+    server.restart(crate::harness::Forgets::Nothing).await?;
     assert_eq!(server.send(&request).await?.response.body, first, "agents reload everything when one byte differs");
     Ok(())
 }

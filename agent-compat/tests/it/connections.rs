@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use agent_compat::{CompatServer, Request};
+use crate::harness::{CompatServer, RecordedRequest};
 use anyhow::{Context as _, Result};
 use rustls::version::{TLS12, TLS13};
 use rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion};
@@ -13,12 +13,12 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-use crate::{one, site_knowing};
+use crate::{one, server_knowing};
 
 /// Sends a request and reads until the server has said goodbye. An end without a goodbye is an error.
 async fn whole_conversation(
     server: &CompatServer,
-    request: &Request,
+    request: &RecordedRequest,
     tls: &'static SupportedProtocolVersion,
 ) -> Result<String> {
     let mut roots = RootCertStore::empty();
@@ -49,7 +49,7 @@ async fn whole_conversation(
 #[tokio::test(flavor = "multi_thread")]
 async fn the_server_ends_the_connection_properly_after_its_answer() -> Result<()> {
     let request = one(7)?;
-    let server = site_knowing([&request]).await?;
+    let server = server_knowing([&request]).await?;
     for tls in [&TLS13, &TLS12] {
         let accepted = whole_conversation(&server, &request, tls).await?;
         assert!(accepted.starts_with("HTTP/1.1 200 ") && accepted.ends_with("\r\n\r\n{}"), "{accepted}");

@@ -1,11 +1,11 @@
-use agent_compat::{Request, golden};
+use crate::harness::{RecordedRequest, golden};
+use agent_compat::agent::AgentEndpoint;
 use anyhow::Result;
-use loadtest::agent::AgentEndpoint;
 use serde_json::Value;
 
-use crate::{one, site_knowing};
+use crate::{one, server_knowing};
 
-fn requests(endpoint: AgentEndpoint) -> Result<Vec<Request>> {
+fn requests(endpoint: AgentEndpoint) -> Result<Vec<RecordedRequest>> {
     let mut all = golden(17..=36)?;
     all.retain(|request| request.endpoint() == Some(endpoint));
     Ok(all)
@@ -15,7 +15,7 @@ fn requests(endpoint: AgentEndpoint) -> Result<Vec<Request>> {
 async fn every_recorded_read_is_answered_with_queries() -> Result<()> {
     let requests = requests(AgentEndpoint::DistributedRead)?;
     assert_eq!(requests.len(), 3);
-    let server = site_knowing(&requests).await?;
+    let server = server_knowing(&requests).await?;
     for request in &requests {
         let sent = server.send(request).await?;
         assert!(sent.verdict.is_success(), "{}: {}", request.name, sent.text());
@@ -32,7 +32,7 @@ async fn every_recorded_read_is_answered_with_queries() -> Result<()> {
 async fn every_recorded_write_is_accepted() -> Result<()> {
     let requests = requests(AgentEndpoint::DistributedWrite)?;
     assert_eq!(requests.len(), 12);
-    let server = site_knowing(&requests).await?;
+    let server = server_knowing(&requests).await?;
     for request in &requests {
         let sent = server.send(request).await?;
         assert!(sent.verdict.is_success(), "{}: {}", request.name, sent.text());
@@ -44,7 +44,7 @@ async fn every_recorded_write_is_accepted() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn results_that_come_again_are_accepted_again() -> Result<()> {
     let request = one(18)?;
-    let server = site_knowing([&request]).await?;
+    let server = server_knowing([&request]).await?;
     for _ in 0..3 {
         assert!(server.send(&request).await?.verdict.is_success());
     }
@@ -55,7 +55,7 @@ async fn results_that_come_again_are_accepted_again() -> Result<()> {
 async fn a_write_of_megabytes_is_accepted() -> Result<()> {
     // The largest write seen had 3.7 MB; this one repeats a recorded row up to twice that.
     let request = one(18)?;
-    let server = site_knowing([&request]).await?;
+    let server = server_knowing([&request]).await?;
     let row = r#"{"path":"/etc/services","sha256":"0123456789abcdef0123456789abcdef"}"#;
     let rows = vec![row; 8_000_000 / row.len()].join(",");
     let body = format!(

@@ -1,6 +1,6 @@
-use agent_compat::{CompatServer, ENROLL_SECRET, Request};
+use crate::harness::{CompatServer, ENROLL_SECRET, RecordedRequest};
+use agent_compat::Verdict;
 use anyhow::Result;
-use loadtest::Verdict;
 use serde_json::Value;
 
 use crate::one;
@@ -27,7 +27,7 @@ const NUMBER_COLUMNS: [(&str, &str); 3] = [
     ("cpu_logical_cores", "/system_info/cpu_logical_cores"),
 ];
 
-async fn node_key(server: &CompatServer, request: &Request) -> Result<String> {
+async fn node_key(server: &CompatServer, request: &RecordedRequest) -> Result<String> {
     let sent = server.send(request).await?;
     let Verdict::Success(answer) = &sent.verdict else { anyhow::bail!("{}: {}", request.name, sent.text()) };
     assert_eq!(sent.response.status, 200);

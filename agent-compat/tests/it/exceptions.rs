@@ -1,9 +1,9 @@
-//! What is not supported yet.
+//! Endpoints that are not supported yet.
 
-use agent_compat::{golden, recording, recordings};
+use crate::harness::{golden, recording, recordings};
 use anyhow::Result;
 
-use crate::site_knowing;
+use crate::server_knowing;
 
 /// Paths agents use and the server does not serve. This list may only shrink: a path that is served must be taken out,
 /// and nothing may be put in.
@@ -16,7 +16,7 @@ async fn what_is_not_served_yet_is_refused() -> Result<()> {
         requests.extend(recording(&name)?.into_iter().map(|(_, request)| request));
     }
     requests.retain(|request| NOT_SERVED_YET.contains(&request.path.as_str()));
-    let server = site_knowing(&requests).await?;
+    let server = server_knowing(&requests).await?;
     for path in NOT_SERVED_YET {
         assert!(requests.iter().any(|request| request.path == path), "nobody asks for {path}");
     }

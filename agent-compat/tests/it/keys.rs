@@ -1,10 +1,10 @@
-use agent_compat::{CompatServer, Request, Sent};
+use crate::harness::{CompatServer, RecordedRequest, Sent};
 use anyhow::{Context as _, Result};
 
-use crate::{assert_lines, one, site_knowing};
+use crate::{assert_lines, one, server_knowing};
 
 /// One recorded request of every kind that shows a key.
-fn with_keys() -> Result<Vec<Request>> {
+fn with_keys() -> Result<Vec<RecordedRequest>> {
     [3, 4, 7, 12, 17, 18].into_iter().map(one).collect()
 }
 
@@ -60,7 +60,7 @@ async fn no_key_at_all_is_refused_everywhere() -> Result<()> {
 }
 
 /// The same request without `node_key` and without the header.
-fn without_key(request: &Request) -> Result<Request> {
+fn without_key(request: &RecordedRequest) -> Result<RecordedRequest> {
     let key = request.header_key.as_deref().context("no key")?;
     let member = format!(r#""node_key":"{key}""#);
     let at = request.body.windows(member.len()).rposition(|window| window == member.as_bytes());
@@ -74,7 +74,7 @@ fn without_key(request: &Request) -> Result<Request> {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_header_alone_suffices() -> Result<()> {
     let requests = with_keys()?;
-    let server = site_knowing(&requests).await?;
+    let server = server_knowing(&requests).await?;
     for request in requests.iter().filter(|request| !request.is_gzip()) {
         let mut header_only = without_key(request)?;
         header_only.header_key.clone_from(&request.header_key);
@@ -87,7 +87,7 @@ async fn the_header_alone_suffices() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_body_alone_suffices() -> Result<()> {
     let requests = with_keys()?;
-    let server = site_knowing(&requests).await?;
+    let server = server_knowing(&requests).await?;
     for mut request in requests {
         request.header_key = None;
         let sent = server.send(&request).await?;
@@ -99,8 +99,8 @@ async fn the_body_alone_suffices() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_stays_good_over_a_restart() -> Result<()> {
     let requests = with_keys()?;
-    let mut server = site_knowing(&requests).await?;
-    server.restart(agent_compat::Forgets::Nothing).await?;
+    let mut server = server_knowing(&requests).await?;
+    server.restart(crate::harness::Forgets::Nothing).await?;
     for request in &requests {
         let sent = server.send(request).await?;
         assert!(sent.verdict.is_success(), "{}: {}", request.name, sent.text());

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use agent_compat::{CompatServer, Request, recording};
+use crate::harness::{CompatServer, RecordedRequest, recording};
+use agent_compat::agent::AgentEndpoint;
 use anyhow::{Context as _, Result};
-use loadtest::agent::AgentEndpoint;
 use muster::clock::Clock;
 use serde_json::{Value, json};
 
@@ -46,7 +46,7 @@ impl Asked {
         Ok(id)
     }
 
-    /// Fetches work, and tells which live queries are in it.
+    /// Fetches work; the live queries in it.
     async fn read(&self) -> Result<BTreeSet<i64>> {
         let answer = self.server.send(&one(17)?.with_key(&self.key)).await?.json();
         let queries = answer["queries"].as_object().context("no queries")?;
@@ -60,7 +60,7 @@ impl Asked {
     }
 
     /// Sends a recorded write in which the names are those of this server's live queries.
-    async fn write(&self, recorded: &Request) -> Result<()> {
+    async fn write(&self, recorded: &RecordedRequest) -> Result<()> {
         let mut body = recorded.body.clone();
         for (name, id) in &self.jobs {
             body = replace_all(&body, format!("\"{name}\":").as_bytes(), format!("\"{PREFIX}{id}\":").as_bytes());
@@ -158,7 +158,7 @@ async fn bytes_that_are_no_text_are_kept_as_far_as_they_are() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_query_that_killed_the_worker_is_suspect_and_then_denylisted() -> Result<()> {
     let name = "51-watchdog-denylist.tsv";
-    let writes: Vec<Request> = recording(name)?
+    let writes: Vec<RecordedRequest> = recording(name)?
         .into_iter()
         .map(|(_, request)| request)
         .filter(|request| request.endpoint() == Some(AgentEndpoint::DistributedWrite))

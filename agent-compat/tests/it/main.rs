@@ -1,14 +1,17 @@
-//! What real osqueryd sent, byte for byte, against a real server: is it answered as the agent needs, and is what it
-//! sent kept as it was sent?
+//! Two kinds of tests: `model` holds the model of an agent to the behaviour of real ones; all others send what a real
+//! osqueryd sent, byte for byte, to a real server, and check that agents get the answers they need and that the data is
+//! kept as sent.
 
 mod config;
 mod connections;
 mod distributed;
 mod enroll;
 mod exceptions;
+mod harness;
 mod keys;
 mod live_states;
 mod log;
+mod model;
 mod old_versions;
 mod osqueryd;
 mod poison;
@@ -17,19 +20,19 @@ mod reenroll;
 mod retries;
 mod urls;
 
-use agent_compat::{CompatServer, Request, golden};
+use crate::harness::{CompatServer, RecordedRequest, golden};
 use anyhow::{Context as _, Result};
 
 /// Log lines without their newlines.
 type Lines = Vec<Vec<u8>>;
 
 /// One recorded single request.
-fn one(number: u32) -> Result<Request> {
+fn one(number: u32) -> Result<RecordedRequest> {
     golden(number..=number)?.pop().with_context(|| format!("no recorded request {number}"))
 }
 
 /// A server with one host, to which the keys in these requests belong.
-async fn site_knowing<'a>(requests: impl IntoIterator<Item = &'a Request>) -> Result<CompatServer> {
+async fn server_knowing<'a>(requests: impl IntoIterator<Item = &'a RecordedRequest>) -> Result<CompatServer> {
     let server = CompatServer::start().await?;
     let host_id = server.enroll_recorded(&one(1)?).await?;
     for key in requests.into_iter().filter_map(|request| request.header_key.as_deref()) {

@@ -1,12 +1,12 @@
 //! Shapes older agents send; invented after the description of each release, since only one release was recorded.
 
-use agent_compat::{Request, checked};
+use crate::harness::{RecordedRequest, checked};
 use anyhow::Result;
 
-use crate::{assert_lines, one, site_knowing};
+use crate::{assert_lines, one, server_knowing};
 
 /// Agents before 5.23 have no `Authorization` header.
-fn old(number: u32, body: &str) -> Result<Request> {
+fn old(number: u32, body: &str) -> Result<RecordedRequest> {
     let mut request = one(number)?.with_body(body);
     request.header_key = None;
     Ok(request)
@@ -26,7 +26,7 @@ const WRITES: [(&str, &str); 6] = [
 
 #[tokio::test(flavor = "multi_thread")]
 async fn writes_of_older_agents_are_accepted() -> Result<()> {
-    let server = site_knowing([&one(18)?]).await?;
+    let server = server_knowing([&one(18)?]).await?;
     for (what, body) in WRITES {
         let sent = server.send(&old(18, body)?).await?;
         assert!(sent.verdict.is_success(), "{what}: {}", sent.text());
@@ -60,7 +60,7 @@ fn bytes(lines: &[&str]) -> Vec<Vec<u8>> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn result_lines_of_older_agents_are_kept_as_they_came() -> Result<()> {
-    let server = site_knowing([&one(7)?]).await?;
+    let server = server_knowing([&one(7)?]).await?;
     let sent = server.send(&old(7, &batch("result", &RESULT_LINES))?).await?;
     assert!(sent.verdict.is_success(), "{}", sent.text());
     assert_lines(&server.result_lines()?, &bytes(&RESULT_LINES), "results");
@@ -69,7 +69,7 @@ async fn result_lines_of_older_agents_are_kept_as_they_came() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn status_lines_of_older_agents_are_kept_as_they_came() -> Result<()> {
-    let server = site_knowing([&one(4)?]).await?;
+    let server = server_knowing([&one(4)?]).await?;
     let sent = server.send(&old(4, &batch("status", &STATUS_LINES))?).await?;
     assert!(sent.verdict.is_success(), "{}", sent.text());
     assert_lines(&server.status_lines()?, &bytes(&STATUS_LINES), "statuses");
@@ -78,7 +78,7 @@ async fn status_lines_of_older_agents_are_kept_as_they_came() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_empty_list_written_as_text_is_no_line() -> Result<()> {
-    let server = site_knowing([&one(7)?]).await?;
+    let server = server_knowing([&one(7)?]).await?;
     let body = r#"{"data":"","log_type":"result","node_key":"nodekey-s1-main-1"}"#;
     assert!(server.send(&old(7, body)?).await?.verdict.is_success());
     assert_lines(&server.result_lines()?, &[], "results");
@@ -88,14 +88,14 @@ async fn an_empty_list_written_as_text_is_no_line() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_model_of_every_generation_is_served() -> Result<()> {
     for version in ["3.0.0", "3.2.3", "4.2.0", "4.9.0", "5.9.1", "5.22.1", "5.23.1"] {
-        let server = agent_compat::CompatServer::start().await?;
+        let server = crate::harness::CompatServer::start().await?;
         let mut identity = server.agent(1)?.agent().identity().clone();
         identity.osquery_version = version.to_owned();
         let flags = server.agent(1)?.agent().flags().clone();
-        let mut agent = loadtest::TestAgent::with_tables(
+        let mut agent = agent_compat::TestAgent::with_tables(
             identity,
             flags,
-            Box::new(loadtest::SqliteHost::new()),
+            Box::new(agent_compat::SqliteHost::new()),
             server.transport()?,
         );
         assert!(checked(agent.enroll().await).verdict.is_success(), "{version}");

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
-use agent_compat::{CompatServer, ENROLL_SECRET, until};
+use crate::harness::{CompatServer, ENROLL_SECRET, until};
 use anyhow::{Context as _, Result};
 use serde_json::json;
 use tokio::process::{Child, Command};

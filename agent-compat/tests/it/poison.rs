@@ -1,15 +1,15 @@
 //! Bodies with bytes that are not UTF-8. A server that refuses them is sent them for ever: see recording 56.
 
-use agent_compat::{CompatServer, checked, lines_of, recording};
+use crate::harness::{CompatServer, checked, lines_of, recording};
+use agent_compat::agent::AgentEndpoint;
 use anyhow::{Context as _, Result};
-use loadtest::agent::AgentEndpoint;
 
-use crate::{assert_lines, one, site_knowing};
+use crate::{assert_lines, one, server_knowing};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn results_that_are_not_utf8_are_accepted_every_time_they_are_sent() -> Result<()> {
     let recorded = recording("56-strict-json-server-poison.tsv")?;
-    let server = site_knowing(recorded.iter().map(|(_, request)| request)).await?;
+    let server = server_knowing(recorded.iter().map(|(_, request)| request)).await?;
     let mut poisonous = 0;
     for (_, request) in &recorded {
         let sent = server.send(request).await?;
@@ -24,7 +24,7 @@ async fn results_that_are_not_utf8_are_accepted_every_time_they_are_sent() -> Re
 #[tokio::test(flavor = "multi_thread")]
 async fn a_log_that_is_not_utf8_is_accepted_at_first_sight() -> Result<()> {
     let request = one(15)?;
-    let server = site_knowing([&request]).await?;
+    let server = server_knowing([&request]).await?;
     let sent = server.send(&request).await?;
     assert!(sent.verdict.is_success(), "{}", sent.text());
     assert_lines(&server.result_lines()?, &lines_of(&request)?, &request.name);

@@ -1,14 +1,14 @@
 //! Whole recorded sequences.
 
-use agent_compat::{CompatServer, Recorded, Request, Sent, lines_of, recording, recordings, unique_lines};
+use crate::harness::{CompatServer, Recorded, RecordedRequest, Sent, lines_of, recording, recordings, unique_lines};
+use agent_compat::agent::AgentEndpoint;
 use anyhow::Result;
-use loadtest::agent::AgentEndpoint;
 
 use crate::exceptions::NOT_SERVED_YET;
-use crate::{Lines, assert_lines, site_knowing};
+use crate::{Lines, assert_lines, server_knowing};
 
-/// What was logged in a sequence, each line once: results and statuses.
-fn logged<'a>(requests: impl Iterator<Item = &'a Request>) -> Result<(Lines, Lines)> {
+/// Lines that were logged in a sequence, each once: results and statuses.
+fn logged<'a>(requests: impl Iterator<Item = &'a RecordedRequest>) -> Result<(Lines, Lines)> {
     let (mut results, mut statuses) = (Vec::new(), Vec::new());
     for request in requests.filter(|request| request.endpoint() == Some(AgentEndpoint::Log)) {
         let is_status = request.body.windows(19).any(|window| window == br#""log_type":"status""#);
@@ -17,7 +17,7 @@ fn logged<'a>(requests: impl Iterator<Item = &'a Request>) -> Result<(Lines, Lin
     Ok((unique_lines(results), unique_lines(statuses)))
 }
 
-fn is_as_needed(request: &Request, sent: &Sent) -> bool {
+fn is_as_needed(request: &RecordedRequest, sent: &Sent) -> bool {
     match request.header_key {
         // Recorded before the agent had a key, or after it had lost it.
         None if request.endpoint() != Some(AgentEndpoint::Enroll) => sent.verdict.is_node_invalid(),
@@ -28,9 +28,9 @@ fn is_as_needed(request: &Request, sent: &Sent) -> bool {
 /// Sends a whole recording to a server that knows its keys; returns how many requests it has.
 async fn replay(name: &str) -> Result<usize> {
     let recorded = recording(name)?;
-    let served: Vec<&Request> =
+    let served: Vec<&RecordedRequest> =
         recorded.iter().map(|(_, request)| request).filter(|it| !NOT_SERVED_YET.contains(&it.path.as_str())).collect();
-    let server = site_knowing(served.iter().copied()).await?;
+    let server = server_knowing(served.iter().copied()).await?;
     for request in &served {
         let sent = server.send(request).await?;
         assert!(is_as_needed(request, &sent), "{}: {}", request.name, sent.text());
@@ -59,7 +59,7 @@ async fn replay_with_forgetting(name: &str) -> Result<()> {
     let mut is_forgotten = false;
     for (answer, request) in &recorded {
         if *answer == Recorded::KeyRefused && !is_forgotten {
-            server.restart(agent_compat::Forgets::AllNodeKeys).await?;
+            server.restart(crate::harness::Forgets::AllNodeKeys).await?;
             is_forgotten = true;
         }
         if !is_forgotten && let Some(key) = &request.header_key {

@@ -1,9 +1,9 @@
 //! The server has forgotten the key: the model agent enrolls again and goes on, as in recordings 37 to 42.
 
-use agent_compat::{CompatServer, Drive, Forgets, checked, lines_of, recording};
+use crate::harness::{CompatServer, Drive, Forgets, checked, lines_of, recording};
+use agent_compat::TestAgent;
+use agent_compat::agent::{AgentEndpoint, ExchangeStep, LiveResult};
 use anyhow::{Context as _, Result};
-use loadtest::TestAgent;
-use loadtest::agent::{AgentEndpoint, ExchangeStep, LiveResult};
 
 use crate::{Lines, assert_lines, one};
 

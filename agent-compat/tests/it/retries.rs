@@ -1,16 +1,16 @@
-//! What agents send again when they have seen no answer, or one they could not use.
+//! Requests that agents send again when they have seen no answer, or one they could not use.
 
-use agent_compat::{CompatServer, Drive, Fate, Recorded, lines_of, recording, unique_lines};
+use crate::harness::{CompatServer, Drive, Fate, Recorded, lines_of, recording, unique_lines};
+use agent_compat::TestAgent;
+use agent_compat::agent::{AgentEndpoint, ExchangeStep};
 use anyhow::Result;
-use loadtest::TestAgent;
-use loadtest::agent::{AgentEndpoint, ExchangeStep};
 
-use crate::{Lines, assert_lines, one, site_knowing};
+use crate::{Lines, assert_lines, one, server_knowing};
 
 /// The batches of a recording, sent in order; every answer of ours is success, although the agent did not see it then.
 async fn kept_of(name: &str) -> Result<(Lines, Lines)> {
     let recorded = recording(name)?;
-    let server = site_knowing(recorded.iter().map(|(_, request)| request)).await?;
+    let server = server_knowing(recorded.iter().map(|(_, request)| request)).await?;
     let mut batches = Vec::new();
     for (_, request) in &recorded {
         assert!(server.send(request).await?.verdict.is_success(), "{}", request.name);
@@ -50,9 +50,9 @@ async fn a_full_window_resent_ten_times_gives_each_line_once() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_batch_repeated_after_a_restart_loses_no_line() -> Result<()> {
     let recorded = recording("49-log-dropped-connection.tsv")?;
-    let mut server = site_knowing(recorded.iter().map(|(_, request)| request)).await?;
+    let mut server = server_knowing(recorded.iter().map(|(_, request)| request)).await?;
     server.send(&recorded[0].1).await?;
-    server.restart(agent_compat::Forgets::Nothing).await?;
+    server.restart(crate::harness::Forgets::Nothing).await?;
     // What was sent last is not remembered over a restart: at least once is what is promised then.
     assert!(server.send(&recorded[1].1).await?.verdict.is_success());
     let kept = server.result_lines()?;
@@ -81,7 +81,7 @@ async fn drive_through(fates: &[Fate]) -> Result<()> {
     let now_ms = agent.now_ms();
     let mut left = fates.to_vec();
     left.reverse();
-    let fate = |request: &loadtest::agent::Request| match request.endpoint {
+    let fate = |request: &agent_compat::agent::Request| match request.endpoint {
         AgentEndpoint::Log => left.pop().unwrap_or(Fate::Arrives),
         _ => Fate::Arrives,
     };

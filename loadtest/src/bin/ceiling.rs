@@ -30,7 +30,7 @@ const GROUP_BYTES: usize = 16 << 20;
 /// Answers agents with constants, as fast as the HTTP stack can.
 #[derive(Debug, Parser)]
 #[command(name = "ceiling", version)]
-struct Options {
+struct CeilingOptions {
     /// Address and port to listen on; port 0 takes a free one.
     #[arg(long, default_value = "127.0.0.1:0")]
     address: String,
@@ -62,7 +62,7 @@ struct Options {
 }
 
 fn main() -> ExitCode {
-    match actix_web::rt::System::new().block_on(serve(Options::parse())) {
+    match actix_web::rt::System::new().block_on(serve(CeilingOptions::parse())) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("ceiling: {error:#}");
@@ -71,7 +71,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// What every worker answers from.
+/// Answers and counters that all workers share.
 struct Answers {
     enroll: Bytes,
     config: Bytes,
@@ -86,7 +86,7 @@ struct Answers {
 const HANDLERS: [&str; 5] =
     ["enroll_agent", "get_client_config", "get_distributed_queries", "submit_distributed_query_results", "submit_logs"];
 
-async fn serve(options: Options) -> Result<()> {
+async fn serve(options: CeilingOptions) -> Result<()> {
     let constant = |path: &Option<PathBuf>, otherwise: &'static str| match path {
         None => Ok(Bytes::from_static(otherwise.as_bytes())),
         Some(path) => {
@@ -197,7 +197,7 @@ fn answer(answers: &Answers, handler: usize, body: &Bytes) -> HttpResponse {
     response.body(body.clone())
 }
 
-/// How many requests were answered, as the server says it.
+/// Numbers of answered requests, in the format of the metrics of the server.
 async fn metrics(answers: Data<Answers>) -> HttpResponse {
     let counts = HANDLERS.iter().zip(&answers.requests);
     let lines = counts.map(|(handler, count)| {

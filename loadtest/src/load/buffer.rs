@@ -14,7 +14,7 @@ pub(super) struct Buffer {
     first: u32,
     /// Number of the next line.
     next: u32,
-    /// How many lines of the buffer went into the request under way.
+    /// Number of lines in the request under way.
     sent: Option<(u32, usize)>,
     /// First and last of each run of acknowledged lines.
     pub acknowledged: Vec<(u32, u32)>,

@@ -18,16 +18,16 @@ use tokio::{
 };
 
 use super::{
-    fleet::{Begin, Exchange, Fleet, Job, Micros, Outcome, Outcomes, Then},
+    fleet::{Begin, Fleet, Job, Micros, RequestOutcome, SentRequest, Then, ThreadReport},
     wire::{Connection, Target},
 };
 
-/// How long an agent waits for an answer, the connection included.
+/// Timeout of a request of an agent, connecting included.
 const DEADLINE: Duration = Duration::from_secs(16);
-/// How often the timer looks.
+/// Period of the timer.
 const TICK: Duration = Duration::from_millis(1);
 
-/// What a thread says of itself while it works.
+/// Progress of one thread, read by others while it works.
 #[derive(Debug, Default)]
 pub(super) struct Gauges {
     pub requests: AtomicU64,
@@ -42,7 +42,7 @@ pub(super) struct Gauges {
     pub connections: AtomicU64,
 }
 
-/// What a thread works with.
+/// One thread of the generator before it starts.
 pub(super) struct Engine {
     pub target: Target,
     pub connections: usize,
@@ -63,7 +63,7 @@ struct Shared {
 
 impl Engine {
     /// Lets the fleet live until the end, and waits for the answers that are owed then.
-    pub fn run(self, fleet: Fleet) -> std::io::Result<Outcomes> {
+    pub fn run(self, fleet: Fleet) -> std::io::Result<ThreadReport> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let shared = Rc::new(Shared {
             fleet: RefCell::new(fleet),
@@ -169,21 +169,21 @@ async fn work(shared: Rc<Shared>, number: u64) {
             let done = engine.now();
             gauges.in_flight.fetch_sub(1, Relaxed);
             let mut exchange =
-                Exchange { step, due, sent, done, resent: false, bytes_out: wire.request.len(), bytes_in: 0 };
+                SentRequest { step, due, sent, done, resent: false, bytes_out: wire.request.len(), bytes_in: 0 };
             let outcome = match result {
                 Ok(Ok(received)) => {
                     exchange.resent = received.resent;
                     exchange.bytes_in = wire.answer.len();
-                    Outcome::Answer(&wire.answer[received.body])
+                    RequestOutcome::Answer(&wire.answer[received.body])
                 }
                 Ok(Err(error)) => {
                     exchange.resent = true;
                     wire.connection = None;
-                    Outcome::Broken(error.to_string())
+                    RequestOutcome::Broken(error.to_string())
                 }
                 Err(_) => {
                     wire.connection = None;
-                    Outcome::Timeout
+                    RequestOutcome::Timeout
                 }
             };
             let then = shared.fleet.borrow_mut().done(job, &exchange, &outcome);

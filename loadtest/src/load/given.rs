@@ -9,11 +9,11 @@ use muster_api::osquery::{
 use serde_json::Value;
 
 use super::template::{MARKERS, Template, push_text};
-use crate::agent::{
+use agent_compat::agent::{
     Version,
     chance::{below, hash_text},
     document::{Document, Interval},
-    schedule::splayed_s,
+    splayed_s,
 };
 
 /// Distinct configs kept; a server that made more would be doing something odd.
@@ -26,7 +26,7 @@ pub(super) struct ServedConfig {
     /// Markers of platforms that stand in it.
     markers: Vec<&'static str>,
     pub has_decorators: bool,
-    /// It has a schedule, packs or options at all.
+    /// Whether there is a schedule, a pack or an option.
     is_config: bool,
 }
 

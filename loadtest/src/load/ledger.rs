@@ -1,4 +1,4 @@
-//! What was acknowledged, written down for [`super::verify`]: a line of text per agent and stream.
+//! The ledger of acknowledged log lines, for [`super::verify`]: a line of text per agent and stream.
 
 use std::{
     collections::HashMap,
@@ -19,7 +19,7 @@ pub struct Account {
 }
 
 impl Account {
-    /// How many lines the server took.
+    /// Number of lines that the server acknowledged.
     #[must_use]
     pub fn count(&self) -> u64 {
         self.acknowledged.iter().map(|(first, last)| u64::from(last - first) + 1).sum()
@@ -30,7 +30,7 @@ impl Account {
     }
 }
 
-/// What agents of one run made and what the server took.
+/// Lines that agents of one run made, and those that the server acknowledged.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ledger {
     /// The run, part of every identity.

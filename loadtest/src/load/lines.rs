@@ -3,9 +3,9 @@
 use std::io::Write as _;
 
 use super::{given::Scheduled, template::Names};
-use crate::agent::calendar_time;
+use agent_compat::agent::calendar_time;
 
-/// What every identity begins with: `loadtest:RUN:AGENT:LANE:SEQUENCE`.
+/// Prefix of every identity, which is `loadtest:RUN:AGENT:STREAM:SEQUENCE`.
 pub(super) const TAG: &str = "loadtest:";
 
 /// The two streams of lines of an agent.
@@ -72,7 +72,7 @@ impl Tag {
 pub(super) struct Moment<'a> {
     pub names: &'a Names,
     pub now_s: u64,
-    /// What `calendarTime` says, worked out once per second.
+    /// Value of `calendarTime`, computed once per second.
     pub calendar: &'a str,
     pub has_decorators: bool,
     /// Lines are made about so long.

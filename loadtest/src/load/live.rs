@@ -9,12 +9,12 @@ use tokio::time::{Instant, sleep_until};
 
 use super::rest::Rest;
 
-/// How often the counts are looked at.
+/// Period at which the counts are read.
 const LOOK: Duration = Duration::from_millis(250);
 /// Points of the curve that are kept.
 const MAX_POINTS: usize = 400;
 
-/// What became of one live query.
+/// Progress of one live query over time.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct LiveCurve {
     /// The server's number of it.

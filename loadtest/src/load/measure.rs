@@ -1,4 +1,4 @@
-//! What is counted and timed.
+//! Counters and latency histograms.
 
 use std::time::Duration;
 
@@ -33,7 +33,7 @@ impl Endpoint {
     }
 }
 
-/// What can be wrong with an exchange.
+/// Reasons for which a request counts as failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
     /// An answer with `error`.
@@ -90,7 +90,7 @@ pub struct Tally {
     pub missed: u64,
     /// Requests sent again at once because the connection broke.
     pub resent: u64,
-    /// How many exchanges had which fault.
+    /// Number of requests by fault.
     pub faults: [u64; Fault::ALL.len()],
     /// One exchange of each fault, in words.
     pub examples: [Option<String>; Fault::ALL.len()],

@@ -1,10 +1,10 @@
 //! Load: a fleet of light agents in one process, measured from when each request was due.
 //!
 //! [`run`] makes a run and returns its [`Report`]; [`Verifier`] counts afterwards what became of every log line. The
-//! agents send what [`crate::Agent`] sends: requests are written once per kind of host by the model and kept as templates.
+//! agents send what [`agent_compat::Agent`] sends: the model writes requests once per kind of host, and they are kept as
+//! templates.
 
 mod buffer;
-mod careless;
 mod engine;
 mod fleet;
 mod given;
@@ -53,16 +53,16 @@ pub use self::{
 };
 use self::{
     engine::{Engine, Gauges, micros},
-    fleet::{Fleet, Outcomes},
+    fleet::{Fleet, ThreadReport},
     rest::Rest,
     template::{Ground, Template},
 };
-use crate::live::now_ms;
+use agent_compat::live::now_ms;
 
-/// How long preparations may take between the choice of a start and the start itself.
+/// Time that threads have for preparations before the common start.
 const HEAD_START: Duration = Duration::from_millis(200);
 
-/// How often it is looked whether all agents have come.
+/// Period at which a run checks whether all agents have come.
 const LOOK: Duration = Duration::from_millis(100);
 
 /// Receives lines about what is going on.
@@ -73,7 +73,7 @@ pub type Say<'a> = &'a (dyn Fn(&str) + Sync);
 #[error("{}", .0.join("\n"))]
 pub struct BadOptions(pub Vec<String>);
 
-/// Makes a run. `say` is told news, `progress` how it goes, every second.
+/// Makes a run. `say` gets news when there is some, `progress` the state of the run every second.
 ///
 /// # Errors
 /// [`BadOptions`] for contradicting options; otherwise when the run could not be made.
@@ -119,10 +119,10 @@ pub async fn run(options: &Options, say: Say<'_>, progress: Say<'_>) -> anyhow::
     let (live, (before, after)) = tokio::join!(live, watched);
     let outcomes = tokio::task::spawn_blocking(move || {
         let joined = fleets.into_iter().map(|(thread, _)| match thread.join() {
-            Ok(outcomes) => outcomes.context("a thread of agents ended"),
+            Ok(outcomes) => outcomes.context("a thread of agents failed"),
             Err(_) => bail!("a thread of agents panicked"),
         });
-        joined.collect::<anyhow::Result<Vec<Outcomes>>>()
+        joined.collect::<anyhow::Result<Vec<ThreadReport>>>()
     })
     .await
     .context("waiting for the agents")??;
@@ -205,7 +205,7 @@ struct Usages {
     server: Option<Usage>,
 }
 
-/// Tells how it goes each second; what the processes used at the beginning and at the end of the steady phase.
+/// Reports progress each second; returns CPU time and memory at the beginning and at the end of the steady phase.
 async fn watch(
     options: &Options,
     start: Instant,
@@ -253,7 +253,7 @@ async fn watch(
     }
 }
 
-fn collect(report: &mut Report, outcomes: Vec<Outcomes>) -> Ledger {
+fn collect(report: &mut Report, outcomes: Vec<ThreadReport>) -> Ledger {
     let mut accounts = HashMap::new();
     let none = || Endpoint::ALL.iter().map(|_| Tally::default()).collect::<Vec<_>>();
     report.tallies = [none(), none()];

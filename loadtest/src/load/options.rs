@@ -45,7 +45,7 @@ pub struct Options {
     /// Operator's token, instead of logging in.
     #[arg(long, env = "LOADTEST_TOKEN", hide_env_values = true, help_heading = "Server")]
     pub token: Option<String>,
-    /// What agents enroll with; --setup reads it from the server.
+    /// Enroll secret; --setup reads it from the server.
     #[arg(
         long,
         value_name = "SECRET",
@@ -55,7 +55,7 @@ pub struct Options {
     )]
     pub enroll_secret: Option<String>,
 
-    /// How many agents.
+    /// Number of agents.
     #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=4_000_000), help_heading = "Fleet")]
     pub agents: u32,
     /// Kinds of hosts and their weights: ubuntu, debian, rhel, centos, darwin, windows.
@@ -73,7 +73,7 @@ pub struct Options {
     /// Part of the hosts that are slow with distributed queries.
     #[arg(long, value_name = "SHARE", default_value_t = 0.0, value_parser = share, help_heading = "Fleet")]
     pub slow_hosts: f64,
-    /// How long a slow host takes for each distributed query.
+    /// Time that a slow host takes for each distributed query.
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = duration, help_heading = "Fleet")]
     pub slow_by: Duration,
 
@@ -83,7 +83,7 @@ pub struct Options {
     /// No spread: all agents start at one moment and keep step; --ramp is how long the start may take.
     #[arg(long, help_heading = "Time")]
     pub storm: bool,
-    /// How long the steady phase lasts, which begins when the ramp ends.
+    /// Length of the steady phase, which begins when the ramp ends.
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = duration, help_heading = "Time")]
     pub duration: Duration,
 
@@ -136,7 +136,7 @@ pub struct Options {
     /// Bytes of rows in one answer to a live query.
     #[arg(long, value_name = "N", default_value_t = 500, value_parser = clap::value_parser!(u32).range(0..=50_000_000), help_heading = "Profile")]
     pub live_bytes: u32,
-    /// Agents check that their config is for their platform; --setup includes it.
+    /// Let agents check that their config is for their platform; --setup includes this check.
     #[arg(long, help_heading = "Profile")]
     pub check_config: bool,
 
@@ -146,7 +146,7 @@ pub struct Options {
     /// Write the results as JSON; - is stdout.
     #[arg(long, value_name = "FILE", help_heading = "Results")]
     pub json: Option<PathBuf>,
-    /// Write down which log lines were acknowledged.
+    /// Write the log lines that were acknowledged to this file.
     #[arg(long, value_name = "FILE", help_heading = "Results")]
     pub ledger: Option<PathBuf>,
     /// Log files of the server, to be verified when the run is over.
@@ -192,7 +192,7 @@ impl Options {
         })
     }
 
-    /// What contradicts itself, in words.
+    /// Describes each contradiction between options.
     pub(super) fn problems(&self) -> Vec<String> {
         let mut problems = Vec::new();
         if self.server.starts_with("https") && self.ca.is_none() && !self.insecure {

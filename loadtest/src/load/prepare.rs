@@ -7,7 +7,7 @@ use rustls_pki_types::ServerName;
 use serde_json::json;
 
 use super::{
-    BadOptions, Say, careless,
+    BadOptions, Say,
     engine::micros,
     options::{Mode, Options, ServerUrl},
     process::{self, Usage},
@@ -16,10 +16,11 @@ use super::{
     setup::{self, Intervals},
     wire::Target,
 };
-use crate::transport::{Trust, tls::client_config};
+use agent_compat::transport::{Trust, client_config};
 
 /// Files a process needs besides its connections.
 const OTHER_FILES: u64 = 64;
+
 /// Judges the options and finds the server.
 pub(super) fn target(options: &Options) -> anyhow::Result<(ServerUrl, Target)> {
     let mut problems = options.problems();
@@ -52,10 +53,8 @@ pub(super) fn target(options: &Options) -> anyhow::Result<(ServerUrl, Target)> {
     }
     let mut tls = None;
     if server.is_https {
-        let config = match &options.ca {
-            Some(path) => client_config(&Trust::CaFile(path.clone())).map_err(|error| error.to_string()),
-            None => careless::client_config().map_err(|error| error.to_string()),
-        };
+        let trust = options.ca.clone().map_or(Trust::Unverified, Trust::CaFile);
+        let config = client_config(&trust).map_err(|error| error.to_string());
         match (config, ServerName::try_from(server.name.clone())) {
             (Ok(config), Ok(name)) => tls = Some((config, name)),
             (Err(problem), _) => problems.push(problem),

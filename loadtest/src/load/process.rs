@@ -1,4 +1,4 @@
-//! What the operating system says of a process. Known on Linux only.
+//! CPU time and memory of a process, from `/proc`; on other systems than Linux there are none.
 
 use std::time::Duration;
 
@@ -48,7 +48,7 @@ fn cpu_of(stat: &str) -> Option<Duration> {
     Some(Duration::from_millis(ticks * 1000 / TICKS_PER_SECOND))
 }
 
-/// How many files this process may have open.
+/// Limit of open files of this process.
 #[must_use]
 pub fn max_open_files() -> Option<u64> {
     let limits = std::fs::read_to_string("/proc/self/limits").ok()?;

@@ -1,4 +1,4 @@
-//! What shapes the load, in the units the machinery works with.
+//! Settings that shape the load, in the units that the engine works with.
 
 use std::time::Duration;
 

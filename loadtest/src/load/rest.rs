@@ -6,7 +6,7 @@ use tokio::time::timeout;
 
 use super::wire::Target;
 
-/// How long the server may take.
+/// Timeout of a REST request.
 const DEADLINE: std::time::Duration = std::time::Duration::from_secs(30);
 
 /// An operator's session.

@@ -1,11 +1,11 @@
-//! What an operator would have set up before the fleet comes: the standard profile.
+//! The standard profile, which an operator would have applied before the fleet enrolls.
 
 use anyhow::Context as _;
 use serde_json::{Value, json};
 
 use super::{rest::Rest, template::MARKERS};
 
-/// The intervals that hosts are told, in seconds.
+/// The intervals in the agent options, in seconds.
 pub(super) struct Intervals {
     pub distributed_s: u64,
     pub config_s: u64,
@@ -36,7 +36,7 @@ const QUERIES: [(&str, &str, u64, bool); 6] = [
 pub(super) async fn apply(rest: &Rest, secret: Option<&str>, intervals: &Intervals) -> anyhow::Result<String> {
     let secret = enroll_secret(rest, secret).await?;
     let body = json!({ "documents": documents(intervals), "dry_run": false });
-    rest.call("POST", "spec/apply", Some(&body)).await.context("the standard profile was not applied")?;
+    rest.call("POST", "spec/apply", Some(&body)).await.context("cannot apply the standard profile")?;
     Ok(secret)
 }
 
@@ -57,7 +57,7 @@ pub(super) async fn enroll_secret(rest: &Rest, secret: Option<&str>) -> anyhow::
     // The list is replaced as a whole: what is known stays.
     secrets.push(json!({ "secret": wished }));
     let body = json!({ "documents": [document("enroll_secret", json!({ "secrets": secrets }))], "dry_run": false });
-    rest.call("POST", "spec/apply", Some(&body)).await.context("the enroll secret was not taken")?;
+    rest.call("POST", "spec/apply", Some(&body)).await.context("cannot set the enroll secret")?;
     Ok(wished)
 }
 

@@ -4,7 +4,7 @@ use std::{collections::HashMap, fmt::Write as _, rc::Rc, sync::Arc};
 
 use muster_api::osquery::{config::push_json_str, filters};
 
-use crate::{
+use agent_compat::{
     Agent, Flags, Identity, Platform, SqliteHost,
     agent::{
         AgentEndpoint, ExchangeStep, OsVersion, Version,
@@ -96,7 +96,7 @@ pub(super) struct Names {
     pub serial: String,
 }
 
-/// What the rows of one query are on one kind of host.
+/// Rows that one query returns on one kind of host.
 #[derive(Debug)]
 pub(super) enum Rows {
     Fine { json: Gapped, empty: bool },
@@ -169,7 +169,7 @@ pub(super) const MARKERS: [(&str, &str); 6] = [
 /// The releases hosts run, by how many of eight.
 const VERSIONS: [(&str, u64); 3] = [("5.12.2", 1), ("5.22.1", 3), ("5.23.1", 4)];
 
-/// What templates are made from.
+/// Input from which templates are made.
 pub(super) struct Ground<'a> {
     pub seed: u64,
     pub flags: &'a Flags,
@@ -227,7 +227,7 @@ impl Template {
         self.enroll.fill(out, names);
     }
 
-    /// What such hosts answer to this SQL; the model is asked once.
+    /// Rows that hosts of this kind return for this SQL; the model runs it once.
     pub fn answer(&mut self, sql: &str, now_ms: u64) -> Rc<Rows> {
         if let Some(known) = self.answers.get(sql) {
             return Rc::clone(known);

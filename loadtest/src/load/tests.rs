@@ -5,14 +5,14 @@ use std::{rc::Rc, time::Duration};
 use serde_json::{Value, json};
 
 use super::{
-    fleet::{Begin, Exchange, Fleet, Job, Micros, Outcome, Outcomes, Then},
+    fleet::{Begin, Fleet, Job, Micros, RequestOutcome, SentRequest, Then, ThreadReport},
     measure::{Endpoint, Fault},
     profile::Profile,
     template::{Ground, Template, flags},
 };
-use crate::{
+use agent_compat::{
     Agent, Identity, Platform, SqliteHost,
-    agent::{ExchangeStep, Outcome as ModelOutcome},
+    agent::{ExchangeStep, Outcome},
 };
 
 const SECOND: Micros = 1_000_000;
@@ -105,12 +105,12 @@ impl Driver {
     }
 
     /// Answers a request after so long.
-    fn answer(&mut self, sent: &Sent, took: Micros, outcome: &Outcome<'_>) {
+    fn answer(&mut self, sent: &Sent, took: Micros, outcome: &RequestOutcome<'_>) {
         let done = sent.sent + took;
         self.now = self.now.max(done);
         let (step, due) = (sent.step, sent.due);
         let exchange =
-            Exchange { step, due, sent: sent.sent, done, resent: false, bytes_out: sent.bytes.len(), bytes_in: 2 };
+            SentRequest { step, due, sent: sent.sent, done, resent: false, bytes_out: sent.bytes.len(), bytes_in: 2 };
         match self.fleet.done(sent.job, &exchange, outcome) {
             Then::At(at) if at <= self.now => self.due.insert(0, sent.job),
             then => self.fleet.set(sent.job, then),
@@ -118,7 +118,7 @@ impl Driver {
     }
 
     fn take(&mut self, sent: &Sent, body: &[u8]) {
-        self.answer(sent, 1000, &Outcome::Answer(body));
+        self.answer(sent, 1000, &RequestOutcome::Answer(body));
     }
 
     /// Enrolled and configured.
@@ -131,7 +131,7 @@ impl Driver {
         driver
     }
 
-    /// The next request of this step; reads in between are told that there is nothing to do.
+    /// The next request of this step; reads in between get no work.
     fn skip_to(&mut self, step: ExchangeStep) -> Sent {
         loop {
             let sent = self.next();
@@ -143,7 +143,7 @@ impl Driver {
         }
     }
 
-    fn finish(self) -> Outcomes {
+    fn finish(self) -> ThreadReport {
         self.fleet.finish()
     }
 }
@@ -176,7 +176,7 @@ fn lines_have_the_shape_the_model_gives_them() {
     identity.osquery_version = "5.22.1".to_owned();
     let mut model = Agent::new(identity, flags("secret", 10, 60, 10), Box::new(SqliteHost::new()), START_MS);
     model.import_key("k1");
-    model.absorb(ExchangeStep::Config, &ModelOutcome::Answer(config().into()), START_MS);
+    model.absorb(ExchangeStep::Config, &Outcome::Answer(config().into()), START_MS);
     for name in ["pack/p/often", "pack/p/state"] {
         model.run_scheduled(name, START_MS + 1000);
     }
@@ -209,7 +209,7 @@ fn lines_that_were_refused_come_again_with_newer_ones_and_none_is_forgotten() {
     let second = driver.skip_to(ExchangeStep::Results);
     assert!(second.due - first.due >= 10 * SECOND);
     assert!(tags(&second).starts_with(&tags(&first)) && tags(&second).len() > tags(&first).len());
-    driver.answer(&second, SECOND, &Outcome::Broken("reset".to_owned()));
+    driver.answer(&second, SECOND, &RequestOutcome::Broken("reset".to_owned()));
     let third = driver.skip_to(ExchangeStep::Results);
     driver.take(&third, b"{}");
     let count = tags(&third).len() as u64;
@@ -301,7 +301,7 @@ fn a_server_that_stalls_is_charged_from_when_requests_were_due() {
     let mut driver = Driver::started(profile());
     let first = driver.skip_to(ExchangeStep::Read);
     // Longer than three intervals: one is caught up with, the others are left out and counted.
-    driver.answer(&first, 35 * SECOND, &Outcome::Answer(b"{}"));
+    driver.answer(&first, 35 * SECOND, &RequestOutcome::Answer(b"{}"));
     let second = driver.skip_to(ExchangeStep::Read);
     assert!(second.due < second.sent && second.sent - second.due < 10 * SECOND);
     driver.take(&second, b"{}");

@@ -19,7 +19,7 @@ use super::{
 /// Identities named in each list of examples.
 const EXAMPLES: usize = 10;
 
-/// What became of the lines of some runs.
+/// Result of a verification: what became of the lines of some runs.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Verified {
     /// Lines the server took.

@@ -59,7 +59,7 @@ impl Wheel {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::agent::chance::below;
+    use agent_compat::agent::chance::below;
 
     #[test]
     fn everything_fires_once_and_at_its_time() {

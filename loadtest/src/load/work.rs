@@ -8,12 +8,12 @@ use super::{
     given::ServedConfig,
     template::{MARKERS, Names, Rows, Template, find, push_text},
 };
-use crate::agent::chance::{below, hash_text, mix};
+use agent_compat::agent::chance::{below, hash_text, mix};
 
 /// Distinct answers to reads that are kept.
 const MAX_KEPT: usize = 4096;
 
-/// What kind of question it is, by its name.
+/// Kind of a distributed query, by its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum RequestKind {
     Label,
@@ -120,7 +120,7 @@ impl Works {
     }
 }
 
-/// How hosts answer.
+/// Settings that decide how hosts answer.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Manner {
     pub seed: u64,

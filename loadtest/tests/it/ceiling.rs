@@ -3,7 +3,7 @@
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
 
-use loadtest::{TestAgent, transport::Trust};
+use agent_compat::{TestAgent, transport::Trust};
 
 /// Ends when it goes out of scope.
 struct Ceiling {

@@ -10,7 +10,7 @@ use muster::{Lifecycle, serve};
 use serde_json::Value;
 use tokio::process::Command;
 
-/// What came of a run of `loadtest` against a server with faults.
+/// Exit code, results and output of `loadtest` against a server with faults.
 struct Found {
     code: i32,
     results: Value,

@@ -1,8 +1,8 @@
 //! What hosts are told to run.
 
+use agent_compat::TestAgent;
+use agent_compat::agent::{Identity, Platform};
 use bytes::Bytes;
-use loadtest::TestAgent;
-use loadtest::agent::{Identity, Platform};
 use serde_json::{Value, json};
 
 use crate::support::TestServer;

@@ -4,8 +4,8 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use loadtest::Flags;
-use loadtest::live::{self, SharedAgent};
+use agent_compat::Flags;
+use agent_compat::live::{self, SharedAgent};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use serde_json::json;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use loadtest::agent::AgentEndpoint;
+use agent_compat::agent::AgentEndpoint;
 
 use crate::support::{
     Address, KeptLines, Load, Rest, ServerProcess, ServerSetup, TestServer, assert_refused, deliver_all, eventually,

@@ -3,8 +3,8 @@
 
 use std::time::{Duration, Instant};
 
-use loadtest::TestAgent;
-use loadtest::agent::AgentEndpoint;
+use agent_compat::TestAgent;
+use agent_compat::agent::AgentEndpoint;
 
 use crate::support::{Database, KeptLines, Load, Report, TestServer, assert_refused, deliver_all, eventually};
 

@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use loadtest::TestAgent;
-use loadtest::agent::AgentEndpoint;
+use agent_compat::TestAgent;
+use agent_compat::agent::AgentEndpoint;
 use serde_json::{Value, json};
 
 use crate::support::{KeptLines, Raw, TestServer, eventually, log_body};

@@ -76,7 +76,7 @@ fn a_database_is_prepared_once_by_however_many() {
 }
 
 /// A stopped server on SQLite with hosts, and many memberships besides.
-async fn filled(setup: &ServerSetup) -> (loadtest::TestAgent, crate::support::Rest) {
+async fn filled(setup: &ServerSetup) -> (agent_compat::TestAgent, crate::support::Rest) {
     let mut server = setup.start().await;
     let rest = crate::support::Rest::new(&setup.address()).set_up().await;
     let agent = setup.address().enrolled(1).await;
@@ -161,7 +161,7 @@ async fn a_database_in_use_is_not_moved() {
 }
 
 /// New hosts are refused in time, and the known one goes on.
-async fn assert_only_enrollment_suffers(server: &TestServer, known: &mut loadtest::TestAgent, what: &str) {
+async fn assert_only_enrollment_suffers(server: &TestServer, known: &mut agent_compat::TestAgent, what: &str) {
     for index in [901, 902] {
         let start = Instant::now();
         assert_refused(&server.agent(index).enroll().await, what);

@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use loadtest::TestAgent;
-use loadtest::agent::AgentEndpoint;
+use agent_compat::TestAgent;
+use agent_compat::agent::AgentEndpoint;
 use muster::config::Redis;
 use serde_json::{Value, json};
 

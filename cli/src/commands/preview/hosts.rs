@@ -3,10 +3,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use agent_compat::live::{self, SharedAgent};
+use agent_compat::transport::{Direct, Trust};
+use agent_compat::{Agent, Flags, Identity, Platform, SqliteHost};
 use anyhow::{Context as _, anyhow};
-use loadtest::live::{self, SharedAgent};
-use loadtest::transport::{Direct, Trust};
-use loadtest::{Agent, Flags, Identity, Platform, SqliteHost};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};

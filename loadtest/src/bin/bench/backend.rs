@@ -1,4 +1,4 @@
-//! What the server keeps its data in, started for the bench alone.
+//! Databases for the server, started for the bench alone.
 
 use std::net::TcpListener;
 use std::path::Path;
@@ -37,7 +37,7 @@ impl BackendKind {
     }
 }
 
-/// The processes behind a server, and the flags that lead it to them.
+/// The processes behind a server, and the flags that name them to the server.
 pub struct Backend {
     pub flags: Vec<String>,
     database: Option<Process>,

@@ -1,23 +1,23 @@
-//! Server CPU per request: one kind of request at a time, on a server and on the ceiling in turn.
+//! Server CPU per request: one kind of request at a time, on a server and then on the ceiling.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use agent_compat::TestAgent;
+use agent_compat::transport::Trust;
 use anyhow::{Context as _, Result};
-use loadtest::TestAgent;
-use loadtest::transport::Trust;
 use serde::{Deserialize, Serialize};
 
 use crate::backend::BackendKind;
 use crate::load::{Load, flags, prepare};
 use crate::proc::median;
 use crate::process::Cores;
-use crate::subject::{Answers, Mode, Programs, Snapshot, Subject};
+use crate::subject::{ConnectionMode, Programs, ServerAnswers, Snapshot, Subject};
 
 /// From the last enrollment to the window: first configs and first questions are over.
 const SETTLE: Duration = Duration::from_millis(1500);
 
-/// How long agents may take to enroll.
+/// Timeout for the enrollment of all agents.
 const ENROLL: Duration = Duration::from_secs(60);
 
 const ENROLLS: &str = "enroll_agent";
@@ -28,7 +28,7 @@ const LOGS: &str = "submit_logs";
 
 /// One kind of request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Endpoint {
+pub enum MeasuredEndpoint {
     /// distributed/read with nothing to do.
     ReadEmpty,
     /// config.
@@ -41,7 +41,7 @@ pub enum Endpoint {
     Enroll,
 }
 
-impl Endpoint {
+impl MeasuredEndpoint {
     /// In an order in which each needs only what was measured before.
     pub const ALL: [Self; 5] = [Self::ReadEmpty, Self::Config, Self::Log, Self::Round, Self::Enroll];
 
@@ -56,7 +56,7 @@ impl Endpoint {
     }
 
     /// Agents, and what each does how often.
-    fn load(self, mode: Mode) -> (u32, &'static str) {
+    fn load(self, mode: ConnectionMode) -> (u32, &'static str) {
         match (self, mode.is_direct()) {
             (Self::ReadEmpty, false) => (1500, "--distributed-interval=100ms --config-interval=0 --log-interval=0"),
             (Self::ReadEmpty, true) => (150, "--distributed-interval=100ms --config-interval=0 --log-interval=0"),
@@ -100,9 +100,9 @@ impl Endpoint {
     }
 }
 
-/// What one endpoint costs in one mode.
+/// Cost of one endpoint in one mode.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Row {
+pub struct EndpointCost {
     pub endpoint: String,
     pub mode: String,
     pub server_us: f64,
@@ -113,7 +113,7 @@ pub struct Row {
     pub runs: usize,
 }
 
-/// How thoroughly.
+/// Number of runs and their length.
 #[derive(Debug, Clone, Copy)]
 pub struct Effort {
     pub runs: usize,
@@ -121,20 +121,26 @@ pub struct Effort {
 }
 
 /// Measures all endpoints in these modes.
-pub async fn measure(programs: &Programs, kind: BackendKind, modes: &[Mode], effort: Effort) -> Result<Vec<Row>> {
+pub async fn measure(
+    programs: &Programs,
+    kind: BackendKind,
+    modes: &[ConnectionMode],
+    effort: Effort,
+) -> Result<Vec<EndpointCost>> {
     let answers = answers(programs, kind).await.context("cannot ask a server for what the ceiling is to answer")?;
     let mut rows = Vec::new();
     for mode in modes {
-        let mut runs: BTreeMap<Endpoint, Vec<(Cost, Cost)>> = BTreeMap::new();
+        let mut runs: BTreeMap<MeasuredEndpoint, Vec<(Cost, Cost)>> = BTreeMap::new();
         for run in 1..=effort.runs {
             let (mut of_server, mut of_ceiling) = (BTreeMap::new(), BTreeMap::new());
-            for endpoint in Endpoint::ALL {
+            for endpoint in MeasuredEndpoint::ALL {
                 let server = Subject::server(programs, kind, *mode, Cores::server(), &endpoint.settings()).await?;
                 let secret = prepare(programs, &server).await?;
                 let served = one(programs, server, endpoint, &secret, effort.window, &of_server).await?;
                 of_server.insert(endpoint, served.us);
                 let ceiling =
-                    Subject::ceiling(programs, *mode, Cores::server(), &answers, endpoint == Endpoint::Round).await?;
+                    Subject::ceiling(programs, *mode, Cores::server(), &answers, endpoint == MeasuredEndpoint::Round)
+                        .await?;
                 let constant = one(programs, ceiling, endpoint, "any", effort.window, &of_ceiling).await?;
                 of_ceiling.insert(endpoint, constant.us);
                 eprintln!(
@@ -150,7 +156,7 @@ pub async fn measure(programs: &Programs, kind: BackendKind, modes: &[Mode], eff
                 runs.entry(endpoint).or_default().push((served, constant));
             }
         }
-        rows.extend(runs.into_iter().map(|(endpoint, runs)| Row {
+        rows.extend(runs.into_iter().map(|(endpoint, runs)| EndpointCost {
             endpoint: endpoint.title().to_owned(),
             mode: mode.title().to_owned(),
             server_us: median(runs.iter().map(|(server, _)| server.us)),
@@ -172,17 +178,17 @@ struct Cost {
 async fn one(
     programs: &Programs,
     subject: Subject,
-    endpoint: Endpoint,
+    endpoint: MeasuredEndpoint,
     secret: &str,
     window: Duration,
-    known: &BTreeMap<Endpoint, f64>,
+    known: &BTreeMap<MeasuredEndpoint, f64>,
 ) -> Result<Cost> {
     let (agents, words) = endpoint.load(subject.mode);
     let mut load_flags = flags(words);
     load_flags.extend([format!("--agents={agents}"), format!("--enroll-secret={secret}")]);
     // The ceiling has the questions and the config for hosts of one kind only.
     load_flags.push("--platforms=ubuntu=1".to_owned());
-    let is_enroll = endpoint == Endpoint::Enroll;
+    let is_enroll = endpoint == MeasuredEndpoint::Enroll;
     // An enrollment is what the ramp consists of; the others begin when it is over.
     let (ramp, duration) = if is_enroll {
         (window, Duration::from_secs(1))
@@ -213,16 +219,16 @@ async fn one(
     Ok(Cost { us, generator_us: results.generator.cpu_us_per_request, rate })
 }
 
-/// What a real server with the standard profile answers a host that has just enrolled.
-pub async fn answers(programs: &Programs, kind: BackendKind) -> Result<Answers> {
-    let server = Subject::server(programs, kind, Mode::BalancedTls, Cores::All, &[]).await?;
+/// Answers of a real server with the standard profile to a host that has just enrolled.
+pub async fn answers(programs: &Programs, kind: BackendKind) -> Result<ServerAnswers> {
+    let server = Subject::server(programs, kind, ConnectionMode::BalancedTls, Cores::All, &[]).await?;
     let secret = prepare(programs, &server).await?;
     let (cert, key) = (server.folder().join("tls/server.crt"), server.folder().join("tls/server.key"));
     let mut agent = TestAgent::simulated(1, &secret, &server.address.url(), &Trust::CaFile(cert.clone()))?;
     agent.enroll().await;
     let config = agent.config().await.body().to_vec();
     let read = agent.read().await.body().to_vec();
-    let answers = Answers { cert: std::fs::read(cert)?, key: std::fs::read(key)?, config, read };
+    let answers = ServerAnswers { cert: std::fs::read(cert)?, key: std::fs::read(key)?, config, read };
     anyhow::ensure!(answers.config.len() > 100, "the server gave no config");
     anyhow::ensure!(answers.read.len() > 100, "the server asked nothing");
     server.stop().await?;
@@ -238,10 +244,10 @@ mod tests {
         let numbers = [(READS, 100.0), (WRITES, 40.0)]
             .map(|(handler, count)| (format!("http_requests_total{{code=\"200\",handler=\"{handler}\"}}"), count));
         let after = Snapshot { cpu_us: 10_000, numbers: numbers.into(), ..Snapshot::default() };
-        let known = BTreeMap::from([(Endpoint::ReadEmpty, 20.0)]);
-        let cost = Endpoint::Round.cost(&Snapshot::default(), &after, &known).unwrap();
+        let known = BTreeMap::from([(MeasuredEndpoint::ReadEmpty, 20.0)]);
+        let cost = MeasuredEndpoint::Round.cost(&Snapshot::default(), &after, &known).unwrap();
         // 60 reads were empty.
         assert!((cost - (10_000.0 - 60.0 * 20.0) / 40.0).abs() < 1e-9);
-        assert!(Endpoint::Log.cost(&Snapshot::default(), &after, &known).is_err());
+        assert!(MeasuredEndpoint::Log.cost(&Snapshot::default(), &after, &known).is_err());
     }
 }

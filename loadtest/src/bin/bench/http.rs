@@ -1,23 +1,21 @@
 //! The few requests that are not load: numbers, and what the ceiling is to answer.
 
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
+use agent_compat::transport::{SetupError, Trust, client_config, read_response};
 use anyhow::{Context as _, Result, anyhow};
-use rustls::{ClientConfig, RootCertStore};
-use rustls_pki_types::pem::PemObject as _;
-use rustls_pki_types::{CertificateDer, ServerName};
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use rustls_pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-/// How long an answer may take.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// Timeout of a request.
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Anything bytes go through.
-pub trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
-impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
+pub trait ByteStream: AsyncRead + AsyncWrite + Unpin + Send {}
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> ByteStream for S {}
 
 /// Where a server is, and how to reach it.
 #[derive(Clone)]
@@ -29,6 +27,8 @@ pub struct Address {
 impl Address {
     /// `ca` is the server's certificate; without it plain HTTP is spoken.
     pub fn new(host: &str, ca: Option<&Path>) -> Result<Self> {
+        let connector =
+            |ca: &Path| Ok::<_, SetupError>(TlsConnector::from(client_config(&Trust::CaFile(ca.to_owned()))?));
         let tls = ca.map(connector).transpose()?;
         Ok(Self { host: host.to_owned(), tls })
     }
@@ -37,7 +37,7 @@ impl Address {
         format!("{}://{}", if self.tls.is_some() { "https" } else { "http" }, self.host)
     }
 
-    pub async fn connect(&self) -> Result<Box<dyn Stream>> {
+    pub async fn connect(&self) -> Result<Box<dyn ByteStream>> {
         let stream = TcpStream::connect(&self.host).await.with_context(|| format!("cannot reach {}", self.host))?;
         stream.set_nodelay(true)?;
         Ok(match &self.tls {
@@ -53,30 +53,25 @@ impl Address {
             stream.write_all(head(method, path, token, body.len(), "close").as_bytes()).await?;
             stream.write_all(body.as_bytes()).await?;
             stream.flush().await?;
-            let mut answer = Vec::new();
-            // A server that closes without saying so first has sent everything too, if the length is right.
-            let _ = stream.read_to_end(&mut answer).await;
-            let end = end_of_head(&answer).ok_or_else(|| anyhow!("no answer"))?;
-            let status = std::str::from_utf8(&answer[..end])?.split(' ').nth(1).unwrap_or_default().to_owned();
-            let body = answer.split_off(end);
-            anyhow::ensure!(status == "200", "status {status}: {}", String::from_utf8_lossy(&body));
+            let response = read_response(&mut stream, false).await?;
+            let body = response.body.to_vec();
+            anyhow::ensure!(response.status == 200, "status {}: {}", response.status, String::from_utf8_lossy(&body));
             Ok(body)
         };
-        let outcome = tokio::time::timeout(PATIENCE, work).await.unwrap_or_else(|_| Err(anyhow!("no answer in time")));
+        let outcome = tokio::time::timeout(TIMEOUT, work)
+            .await
+            .unwrap_or_else(|_| Err(anyhow!("no answer within {} s", TIMEOUT.as_secs())));
         outcome.with_context(|| format!("{method} {}{path}", self.url()))
     }
 
     /// Opens a connection, has one request answered on it, and gives it back still open.
-    pub async fn used_connection(&self) -> Result<Box<dyn Stream>> {
+    pub async fn used_connection(&self) -> Result<Box<dyn ByteStream>> {
         let body = r#"{"node_key":"nobody"}"#;
         let mut stream = self.connect().await?;
         let head = head("POST", "/api/v1/osquery/distributed/read", None, body.len(), "keep-alive");
         stream.write_all((head + body).as_bytes()).await?;
         stream.flush().await?;
-        let mut answer = Vec::new();
-        while end_of_head(&answer).is_none() {
-            anyhow::ensure!(stream.read_buf(&mut answer).await? > 0, "closed instead of kept open");
-        }
+        read_response(&mut stream, false).await?;
         Ok(stream)
     }
 }
@@ -87,22 +82,4 @@ fn head(method: &str, path: &str, token: Option<&str>, length: usize, connection
         "{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: {connection}\r\nContent-Type: application/json\r\n\
          {token}Content-Length: {length}\r\n\r\n"
     )
-}
-
-fn end_of_head(answer: &[u8]) -> Option<usize> {
-    answer.windows(4).position(|bytes| bytes == b"\r\n\r\n").map(|at| at + 4)
-}
-
-fn connector(ca: &Path) -> Result<TlsConnector> {
-    let mut roots = RootCertStore::empty();
-    let certificates = CertificateDer::pem_file_iter(ca).and_then(Iterator::collect::<Result<Vec<_>, _>>);
-    let certificates = certificates.map_err(|error| anyhow!("cannot read {}: {error}", ca.display()))?;
-    for certificate in certificates {
-        roots.add(certificate)?;
-    }
-    let config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-        .with_safe_default_protocol_versions()?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Ok(TlsConnector::from(Arc::new(config)))
 }

@@ -16,19 +16,19 @@ pub struct Load {
     results: PathBuf,
 }
 
-/// What is read of its results.
+/// The part of the JSON results of `loadtest` that the bench uses.
 #[derive(Debug, Deserialize)]
 pub struct LoadResults {
-    pub endpoints: BTreeMap<String, Endpoint>,
+    pub endpoints: BTreeMap<String, EndpointResults>,
     pub total: Total,
     pub generator: Generator,
-    pub verify: Option<Verify>,
+    pub verify: Option<VerifyResults>,
     #[serde(default)]
     pub failed: Vec<String>,
 }
 
 #[derive(Debug, Deserialize)]
-pub struct Endpoint {
+pub struct EndpointResults {
     pub requests: u64,
     pub latency_ms: Latency,
     #[serde(default)]
@@ -57,7 +57,7 @@ pub struct Generator {
 }
 
 #[derive(Debug, Deserialize)]
-pub struct Verify {
+pub struct VerifyResults {
     pub acknowledged: u64,
     pub lost: u64,
     pub doubled: u64,

@@ -28,13 +28,13 @@ use crate::endpoints::Effort;
 use crate::process::Cores;
 use crate::report::{Book, Measured};
 use crate::standard::Plan;
-use crate::subject::{Mode, Programs};
+use crate::subject::{ConnectionMode, Programs};
 
 /// Measures `muster` with `loadtest`, beside `ceiling`. All three are taken from the folder this program is in.
 #[derive(Debug, Parser)]
 #[command(name = "bench", version)]
-struct Options {
-    /// What the server keeps its data in.
+struct BenchOptions {
+    /// Databases and caches of the server.
     #[arg(long, value_enum, default_value = "sqlite")]
     backend: BackendKind,
     /// One short run of the most important numbers, shown and not written.
@@ -62,7 +62,7 @@ enum Part {
 }
 
 fn main() -> ExitCode {
-    let options = Options::parse();
+    let options = BenchOptions::parse();
     let outcome = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -78,7 +78,7 @@ fn main() -> ExitCode {
 }
 
 /// Dropping the work ends what it has started and removes its folders.
-async fn until_stopped(options: &Options) -> Result<()> {
+async fn until_stopped(options: &BenchOptions) -> Result<()> {
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     tokio::select! {
         outcome = bench(options) => outcome,
@@ -87,7 +87,7 @@ async fn until_stopped(options: &Options) -> Result<()> {
     }
 }
 
-async fn bench(options: &Options) -> Result<()> {
+async fn bench(options: &BenchOptions) -> Result<()> {
     folder::sweep();
     let beside = std::env::current_exe()?;
     let beside = beside.parent().context("this program is in no folder")?;
@@ -125,7 +125,7 @@ async fn bench(options: &Options) -> Result<()> {
     if options.quick { print(&report::render(title, &measured)) } else { Ok(()) }
 }
 
-impl Options {
+impl BenchOptions {
     fn parts(&self) -> Vec<Part> {
         match (&*self.only, self.quick) {
             ([], true) => vec![Part::Endpoints, Part::Standard],
@@ -135,14 +135,16 @@ impl Options {
     }
 }
 
-async fn measure(part: Part, options: &Options, programs: &Programs, measured: &mut Measured) -> Result<()> {
+async fn measure(part: Part, options: &BenchOptions, programs: &Programs, measured: &mut Measured) -> Result<()> {
     let kind = options.backend;
     match part {
         Part::Endpoints => {
             // How connections are made does not depend on what is behind the server.
-            let modes: &[Mode] = match kind {
-                BackendKind::Sqlite if !options.quick => &[Mode::BalancedTls, Mode::BalancedPlain, Mode::DirectTls],
-                _ => &[Mode::BalancedTls],
+            let modes: &[ConnectionMode] = match kind {
+                BackendKind::Sqlite if !options.quick => {
+                    &[ConnectionMode::BalancedTls, ConnectionMode::BalancedPlain, ConnectionMode::DirectTls]
+                }
+                _ => &[ConnectionMode::BalancedTls],
             };
             let effort = match options.quick {
                 true => Effort { runs: 1, window: Duration::from_secs(2) },
@@ -153,7 +155,9 @@ async fn measure(part: Part, options: &Options, programs: &Programs, measured: &
         Part::Memory => measured.memory = Some(memory::measure(programs, kind).await?),
         Part::Standard => {
             measured.standard.clear();
-            for (agents, mode, ramp) in [(20_000, Mode::BalancedTls, 80), (3_000, Mode::DirectTls, 10)] {
+            for (agents, mode, ramp) in
+                [(20_000, ConnectionMode::BalancedTls, 80), (3_000, ConnectionMode::DirectTls, 10)]
+            {
                 let (settle, windows, window) = if options.quick { (3, 1, 8) } else { (75, 3, 30) };
                 let plan = Plan {
                     agents: if options.quick { agents / 10 } else { agents },

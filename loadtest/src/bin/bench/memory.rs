@@ -10,7 +10,7 @@ use crate::endpoints;
 use crate::load::{Load, flags, prepare};
 use crate::proc::rss_bytes;
 use crate::process::Cores;
-use crate::subject::{Mode, Programs, Subject};
+use crate::subject::{ConnectionMode, Programs, Subject};
 
 /// Hosts that are there before the counting begins: pools, caches and buffers have their size.
 const FIRST: u32 = 2_000;
@@ -24,7 +24,7 @@ const CROWD: u32 = 100_000;
 pub struct Memory {
     /// Resident after the start and the first 2,000 hosts.
     pub first_bytes: u64,
-    /// What 10,000 hosts more add.
+    /// Added by 10,000 more hosts.
     pub per_10_000_hosts_bytes: u64,
     pub per_connection_tls_bytes: u64,
     pub per_connection_plain_bytes: u64,
@@ -52,7 +52,7 @@ impl Memory {
 }
 
 pub async fn measure(programs: &Programs, kind: BackendKind) -> Result<Memory> {
-    let server = Subject::server(programs, kind, Mode::BalancedTls, Cores::All, &[]).await?;
+    let server = Subject::server(programs, kind, ConnectionMode::BalancedTls, Cores::All, &[]).await?;
     let secret = prepare(programs, &server).await?;
     live(programs, &server, &secret, 0, FIRST).await?;
     let first_bytes = rss_bytes(server.process.pid)?;
@@ -65,8 +65,8 @@ pub async fn measure(programs: &Programs, kind: BackendKind) -> Result<Memory> {
         generator_rate,
         first_bytes,
         per_10_000_hosts_bytes,
-        per_connection_tls_bytes: per_connection(programs, kind, Mode::BalancedTls).await?,
-        per_connection_plain_bytes: per_connection(programs, kind, Mode::BalancedPlain).await?,
+        per_connection_tls_bytes: per_connection(programs, kind, ConnectionMode::BalancedTls).await?,
+        per_connection_plain_bytes: per_connection(programs, kind, ConnectionMode::BalancedPlain).await?,
     })
 }
 
@@ -84,7 +84,7 @@ async fn live(programs: &Programs, server: &Subject, secret: &str, first: u32, a
 /// The most that a generator of 100,000 agents holds, and its requests a second. The ceiling answers it.
 async fn crowd(programs: &Programs, kind: BackendKind) -> Result<(u64, f64)> {
     let answers = endpoints::answers(programs, kind).await?;
-    let ceiling = Subject::ceiling(programs, Mode::BalancedTls, Cores::All, &answers, false).await?;
+    let ceiling = Subject::ceiling(programs, ConnectionMode::BalancedTls, Cores::All, &answers, false).await?;
     let mut words = flags("--enroll-secret=any --platforms=ubuntu=1 --ramp=30s --duration=20s");
     words.push(format!("--agents={CROWD}"));
     let results = Load::start(programs, &ceiling, Cores::All, &words)?.results().await?;
@@ -93,7 +93,7 @@ async fn crowd(programs: &Programs, kind: BackendKind) -> Result<(u64, f64)> {
     Ok((results.generator.peak_rss_bytes, results.total.rate))
 }
 
-async fn per_connection(programs: &Programs, kind: BackendKind, mode: Mode) -> Result<u64> {
+async fn per_connection(programs: &Programs, kind: BackendKind, mode: ConnectionMode) -> Result<u64> {
     let server = Subject::server(programs, kind, mode, Cores::All, &[]).await?;
     let mut open = Vec::new();
     // Some first, so that what they need once is there.

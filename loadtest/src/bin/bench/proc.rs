@@ -1,10 +1,10 @@
-//! What the operating system says of processes and of the machine (Linux).
+//! CPU time, memory and cores, from `/proc` (Linux).
 
 use std::fs;
 
 use anyhow::{Context as _, Result};
 
-/// CPU time is told in these units, 100 a second on every Linux.
+/// The system counts CPU time in these units, 100 a second on every Linux.
 const TICK_US: u64 = 10_000;
 
 /// CPU time a process has used, in user and system mode and over all its threads, in microseconds.

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, anyhow, bail};
 use tokio::process::{Child, Command};
 
-/// How long a start may take on a busy machine.
+/// Timeout for the start of a program, long enough for a busy machine.
 const START: Duration = Duration::from_secs(60);
 
 /// Cores a process may use.
@@ -27,7 +27,7 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts `words` with its output in `folder`. Programs that can are told to stop when standard input closes.
+    /// Starts `words` with its output in `folder`. Its standard input stays open until [`Process::stop`].
     pub fn start(name: &str, words: &[String], cores: Cores, folder: &Path) -> Result<Self> {
         let said = folder.join(format!("{name}.log"));
         let output = File::create(&said).with_context(|| format!("cannot make {}", said.display()))?;

@@ -7,23 +7,23 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 
-use crate::endpoints::{self, Endpoint};
+use crate::endpoints::{self, MeasuredEndpoint};
 use crate::memory::Memory;
 use crate::standard;
-use crate::subject::Mode;
+use crate::subject::ConnectionMode;
 
 const BEGIN: &str = "<!-- measured: ";
 const END: &str = "<!-- end of measured -->";
 
-/// What one command has measured.
+/// Measurements of one command.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Measured {
     pub command: String,
     pub machine: String,
     pub pinning: String,
-    pub endpoints: Vec<endpoints::Row>,
+    pub endpoints: Vec<endpoints::EndpointCost>,
     pub memory: Option<Memory>,
-    pub standard: Vec<standard::Row>,
+    pub standard: Vec<standard::StandardLoad>,
 }
 
 /// Measurements by what the server keeps its data in.
@@ -74,13 +74,13 @@ pub fn render(backend: &str, measured: &Measured) -> String {
     text
 }
 
-fn endpoints_table(rows: &[endpoints::Row]) -> String {
+fn endpoints_table(rows: &[endpoints::EndpointCost]) -> String {
     let mut text = String::from(
         "| request | connections | server µs | ceiling µs | ratio | generator µs | runs |\n|---|---|---:|---:|---:|---:|---:|\n",
     );
     for row in rows {
         // Its steady phase, which is what it reports on, has no enrollments.
-        let is_known = row.endpoint != Endpoint::Enroll.title();
+        let is_known = row.endpoint != MeasuredEndpoint::Enroll.title();
         let generator = if is_known { format!("{:.1}", row.generator_us) } else { "–".to_owned() };
         let _ = writeln!(
             text,
@@ -92,17 +92,17 @@ fn endpoints_table(rows: &[endpoints::Row]) -> String {
 }
 
 /// Requests a host makes in a second at the standard profile.
-const RATES: [(Endpoint, f64, &str); 4] = [
-    (Endpoint::ReadEmpty, 1.0 / 10.0, "1/10 s"),
-    (Endpoint::Config, 1.0 / 60.0, "1/60 s"),
-    (Endpoint::Log, 0.1 / 10.0, "0.1/10 s"),
-    (Endpoint::Round, 1.0 / 3600.0, "1/3600 s"),
+const RATES: [(MeasuredEndpoint, f64, &str); 4] = [
+    (MeasuredEndpoint::ReadEmpty, 1.0 / 10.0, "1/10 s"),
+    (MeasuredEndpoint::Config, 1.0 / 60.0, "1/60 s"),
+    (MeasuredEndpoint::Log, 0.1 / 10.0, "0.1/10 s"),
+    (MeasuredEndpoint::Round, 1.0 / 3600.0, "1/3600 s"),
 ];
 
-fn hosts_per_core(rows: &[endpoints::Row]) -> String {
+fn hosts_per_core(rows: &[endpoints::EndpointCost]) -> String {
     let mut text = String::new();
-    for mode in [Mode::BalancedTls, Mode::BalancedPlain, Mode::DirectTls] {
-        let cost = |endpoint: Endpoint| {
+    for mode in [ConnectionMode::BalancedTls, ConnectionMode::BalancedPlain, ConnectionMode::DirectTls] {
+        let cost = |endpoint: MeasuredEndpoint| {
             rows.iter()
                 .find(|row| row.endpoint == endpoint.title() && row.mode == mode.title())
                 .map(|row| row.server_us)
@@ -123,12 +123,12 @@ fn hosts_per_core(rows: &[endpoints::Row]) -> String {
     text
 }
 
-fn standard_table(rows: &[standard::Row]) -> String {
-    let columns = |value: &dyn Fn(&standard::Row) -> String| -> String {
+fn standard_table(rows: &[standard::StandardLoad]) -> String {
+    let columns = |value: &dyn Fn(&standard::StandardLoad) -> String| -> String {
         rows.iter().map(|row| format!(" {} |", value(row))).collect()
     };
     let mut text = String::new();
-    let mut line = |name: &str, value: &dyn Fn(&standard::Row) -> String| {
+    let mut line = |name: &str, value: &dyn Fn(&standard::StandardLoad) -> String| {
         let _ = writeln!(text, "| {name} |{}", columns(value));
     };
     line("", &|row| format!("{} {}", grouped(u64::from(row.agents)), row.mode));
@@ -191,10 +191,10 @@ fn grouped(number: u64) -> String {
 mod tests {
     use super::*;
 
-    fn row(endpoint: Endpoint, server_us: f64) -> endpoints::Row {
-        endpoints::Row {
+    fn row(endpoint: MeasuredEndpoint, server_us: f64) -> endpoints::EndpointCost {
+        endpoints::EndpointCost {
             endpoint: endpoint.title().to_owned(),
-            mode: Mode::DirectTls.title().to_owned(),
+            mode: ConnectionMode::DirectTls.title().to_owned(),
             server_us,
             ceiling_us: server_us / 2.0,
             ratio: 2.0,
@@ -205,10 +205,14 @@ mod tests {
 
     #[test]
     fn hosts_per_core_are_a_core_divided_by_what_a_host_costs() {
-        let mut rows = vec![row(Endpoint::ReadEmpty, 100.0), row(Endpoint::Config, 60.0), row(Endpoint::Log, 200.0)];
+        let mut rows = vec![
+            row(MeasuredEndpoint::ReadEmpty, 100.0),
+            row(MeasuredEndpoint::Config, 60.0),
+            row(MeasuredEndpoint::Log, 200.0),
+        ];
         assert_eq!(hosts_per_core(&rows), "", "a mode that was not measured whole is left out");
         // 10 + 1 + 2 + 1 = 14 us a second.
-        rows.push(row(Endpoint::Round, 3600.0));
+        rows.push(row(MeasuredEndpoint::Round, 3600.0));
         let text = hosts_per_core(&rows);
         assert!(text.contains("= 14.00 µs") && text.contains("**71,000 hosts**"), "{text}");
     }
@@ -220,7 +224,7 @@ mod tests {
         std::fs::write(&page, format!("before\n{BEGIN}`make bench` -->\nold\n{END}\nafter\n")).unwrap();
         let measured = Measured {
             machine: "A machine".to_owned(),
-            endpoints: vec![row(Endpoint::ReadEmpty, 100.0)],
+            endpoints: vec![row(MeasuredEndpoint::ReadEmpty, 100.0)],
             ..Measured::default()
         };
         for _ in 0..2 {

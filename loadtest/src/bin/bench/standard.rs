@@ -11,28 +11,28 @@ use crate::endpoints;
 use crate::load::{Load, flags, prepare};
 use crate::proc::{median, rss_bytes};
 use crate::process::Cores;
-use crate::subject::{Answers, EMAIL, Mode, PASSWORD, Programs, Snapshot, Subject};
+use crate::subject::{ConnectionMode, EMAIL, PASSWORD, Programs, ServerAnswers, Snapshot, Subject};
 
 const HANDLERS: [&str; 5] =
     ["enroll_agent", "get_client_config", "get_distributed_queries", "submit_distributed_query_results", "submit_logs"];
 
-/// How many, how, and for how long.
+/// Size, duration and connections of one run.
 #[derive(Debug, Clone, Copy)]
 pub struct Plan {
     pub agents: u32,
-    pub mode: Mode,
+    pub mode: ConnectionMode,
     pub ramp: Duration,
     /// From the end of the ramp to the first window. Questions about the host come again a quarter of their interval
     /// after the first ones, so 75 s and more show the steady state.
     pub settle: Duration,
-    /// How many there are, one after the other.
+    /// Number of windows, one after the other.
     pub windows: usize,
     pub window: Duration,
 }
 
 /// Medians over the windows; what the generator counts is of its whole steady phase, which they lie in.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
-pub struct Row {
+pub struct StandardLoad {
     pub mode: String,
     pub agents: u32,
     pub windows: usize,
@@ -57,7 +57,7 @@ pub struct Row {
     pub rss_bytes: f64,
 }
 
-pub async fn measure(programs: &Programs, kind: BackendKind, plan: Plan) -> Result<Row> {
+pub async fn measure(programs: &Programs, kind: BackendKind, plan: Plan) -> Result<StandardLoad> {
     let row = fleet(programs, kind, plan).await?;
     eprintln!(
         "{} agents {}: {:.0} requests/s, {:.1} us of server CPU per request, errors {:?}, {} late, {} lost, {} doubled",
@@ -71,11 +71,11 @@ pub async fn measure(programs: &Programs, kind: BackendKind, plan: Plan) -> Resu
         row.doubled
     );
     let answers = endpoints::answers(programs, kind).await?;
-    Ok(Row { ceiling_us_per_request: ceiling(programs, plan, &answers).await?, ..row })
+    Ok(StandardLoad { ceiling_us_per_request: ceiling(programs, plan, &answers).await?, ..row })
 }
 
 /// CPU per request of the ceiling under the profile; it has no state to become steady, so it needs less time.
-async fn ceiling(programs: &Programs, plan: Plan, answers: &Answers) -> Result<f64> {
+async fn ceiling(programs: &Programs, plan: Plan, answers: &ServerAnswers) -> Result<f64> {
     let (settle, window) = (Duration::from_secs(3), plan.window.min(Duration::from_secs(20)));
     let subject = Subject::ceiling(programs, plan.mode, Cores::All, answers, false).await?;
     let words = vec![
@@ -99,7 +99,7 @@ async fn ceiling(programs: &Programs, plan: Plan, answers: &Answers) -> Result<f
     Ok((after.cpu_us - before.cpu_us) as f64 / requests)
 }
 
-/// What was counted over one window.
+/// Counts of one window.
 struct Window {
     seconds: f64,
     requests: f64,
@@ -123,7 +123,7 @@ impl Window {
     }
 }
 
-async fn fleet(programs: &Programs, kind: BackendKind, plan: Plan) -> Result<Row> {
+async fn fleet(programs: &Programs, kind: BackendKind, plan: Plan) -> Result<StandardLoad> {
     let settings = flags("--osquery_detail_update_interval=5m --osquery_label_update_interval=5m");
     let server = Subject::server(programs, kind, plan.mode, Cores::All, &settings).await?;
     prepare(programs, &server).await?;
@@ -170,7 +170,7 @@ async fn fleet(programs: &Programs, kind: BackendKind, plan: Plan) -> Result<Row
     let database: Vec<f64> =
         windows.iter().filter_map(|window| Some(window.database_us? * 1000.0 / window.requests)).collect();
     let verify = results.verify.as_ref();
-    Ok(Row {
+    Ok(StandardLoad {
         mode: plan.mode.title().to_owned(),
         agents: plan.agents,
         windows: windows.len(),
@@ -203,7 +203,7 @@ async fn fleet(programs: &Programs, kind: BackendKind, plan: Plan) -> Result<Row
     })
 }
 
-/// What the server counts of its work behind requests, where it counts it.
+/// Metrics of the work behind requests, for servers that have them.
 fn per_1000(before: &Snapshot, after: &Snapshot, requests: f64) -> BTreeMap<String, f64> {
     let names = ["muster_sql_statements_total", "muster_rows_written_total", "muster_bus_commands_total"];
     let counted = names.into_iter().filter_map(|name| {

@@ -1,4 +1,4 @@
-//! What is measured: a server or the ceiling, with its address, its numbers and its costs.
+//! A server or a ceiling under measurement, with its address, metrics and CPU time.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -24,15 +24,15 @@ pub struct Programs {
     pub loadtest: PathBuf,
 }
 
-/// How connections are made.
+/// Kind of connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mode {
+pub enum ConnectionMode {
     BalancedTls,
     BalancedPlain,
     DirectTls,
 }
 
-impl Mode {
+impl ConnectionMode {
     pub fn title(self) -> &'static str {
         match self {
             Self::BalancedTls => "balanced, TLS",
@@ -59,7 +59,7 @@ impl Mode {
 pub struct Subject {
     pub process: Process,
     pub address: Address,
-    pub mode: Mode,
+    pub mode: ConnectionMode,
     backend: Option<Backend>,
     folder: TempDir,
 }
@@ -94,7 +94,7 @@ impl Subject {
     pub async fn server(
         programs: &Programs,
         kind: BackendKind,
-        mode: Mode,
+        mode: ConnectionMode,
         cores: Cores,
         settings: &[String],
     ) -> Result<Self> {
@@ -129,7 +129,13 @@ impl Subject {
 
     /// A ceiling that answers with the constants of `answers`, with the certificate of a server. It has questions at
     /// every read if `asks`, and none otherwise.
-    pub async fn ceiling(programs: &Programs, mode: Mode, cores: Cores, answers: &Answers, asks: bool) -> Result<Self> {
+    pub async fn ceiling(
+        programs: &Programs,
+        mode: ConnectionMode,
+        cores: Cores,
+        answers: &ServerAnswers,
+        asks: bool,
+    ) -> Result<Self> {
         let folder = folder::new()?;
         let put = |name: &str, bytes: &[u8]| -> Result<PathBuf> {
             let path = folder.path().join(name);
@@ -243,8 +249,8 @@ impl Cores {
     }
 }
 
-/// What a real server answers, for the ceiling to repeat, and the certificate it answers with.
-pub struct Answers {
+/// Answers of a real server, for the ceiling to repeat, with the certificate and key of that server.
+pub struct ServerAnswers {
     pub cert: Vec<u8>,
     pub key: Vec<u8>,
     pub config: Vec<u8>,

@@ -1,4 +1,5 @@
-//! The agents of one thread: what each sends next, and what it makes of the answer. No input or output.
+//! The agents of one thread of the generator: the next request of each, and the judgement of the answer. No input or
+//! output.
 
 mod rounds;
 mod send;
@@ -17,8 +18,8 @@ use super::{
     wheel::Wheel,
     work::{Manner, Work, Works, happens},
 };
-use crate::agent::{
-    ExchangeStep,
+use agent_compat::agent::{
+    ExchangeStep, Thread,
     chance::{below, mix},
 };
 
@@ -26,24 +27,14 @@ use crate::agent::{
 pub(super) type Micros = u64;
 
 const SECOND: Micros = 1_000_000;
-/// How long a thread of an agent waits while another one enrolls.
+/// Pause of a thread of an agent while another thread enrolls.
 const ENROLLING: Micros = 100_000;
 
-/// A thread of an agent; each does one thing at a time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Lane {
-    Config,
-    Distributed,
-    Logger,
-}
-
-const LANES: [Lane; 3] = [Lane::Config, Lane::Distributed, Lane::Logger];
-
-/// An agent's lane, as timers and queues hold it.
+/// A thread of an agent, as timers and queues hold it.
 pub(super) type Job = u32;
 
 #[derive(Debug)]
-struct LaneState {
+struct ThreadState {
     /// When the next request is due.
     due: Micros,
     /// When the round it belongs to was due.
@@ -62,10 +53,10 @@ struct Light {
     is_slow: bool,
     has_results: bool,
     /// The thread that is enrolling; the others wait for it.
-    enrolling: Option<Lane>,
+    enrolling: Option<Thread>,
     has_enrolled: bool,
     started_others: bool,
-    lanes: [LaneState; 3],
+    threads: [ThreadState; 3],
     node_key: Box<str>,
     given: Option<Rc<ServedConfig>>,
     work: Option<Rc<Work>>,
@@ -76,28 +67,28 @@ struct Light {
     statuses: Buffer,
 }
 
-/// What to send.
+/// Whether there is a request to send.
 pub(super) enum Begin {
     Send { step: ExchangeStep, due: Micros },
     Later,
 }
 
-/// What comes next for a job.
+/// When the next request of a job is due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Then {
     At(Micros),
     Never,
 }
 
-/// What came of a request.
-pub(super) enum Outcome<'a> {
+/// Result of a request.
+pub(super) enum RequestOutcome<'a> {
     Answer(&'a [u8]),
     Timeout,
     Broken(String),
 }
 
 /// Times and sizes of one exchange.
-pub(super) struct Exchange {
+pub(super) struct SentRequest {
     pub step: ExchangeStep,
     pub due: Micros,
     pub sent: Micros,
@@ -107,7 +98,7 @@ pub(super) struct Exchange {
     pub bytes_in: usize,
 }
 
-/// The agents of one thread.
+/// The agents of one thread of the generator.
 pub(super) struct Fleet {
     profile: Rc<Profile>,
     manner: Manner,
@@ -126,7 +117,7 @@ pub(super) struct Fleet {
 }
 
 impl Fleet {
-    /// The agents whose turn in the fleet is `part` of `parts`.
+    /// Every `parts`th agent of the fleet, beginning with number `part`.
     pub fn new(profile: Rc<Profile>, templates: Vec<(Template, u64)>, part: u32, parts: u32) -> Self {
         let total: u64 = templates.iter().map(|template| template.1).sum();
         let kind_of = |identity: u32| {
@@ -145,7 +136,7 @@ impl Fleet {
             let identity = if index <= profile.clones { profile.first_agent } else { number };
             let seed = mix(profile.seed, u64::from(number));
             let start = if profile.storm { 0 } else { profile.ramp * u64::from(index) / u64::from(profile.agents) };
-            let lane = |step| LaneState { due: start, beat: start, step, attempt: 1, enroll_attempt: 1 };
+            let thread = |step| ThreadState { due: start, beat: start, step, attempt: 1, enroll_attempt: 1 };
             wheel.insert((start / 1000) as u32, agents.len() as u32 * 4);
             agents.push(Light {
                 number,
@@ -156,7 +147,7 @@ impl Fleet {
                 enrolling: None,
                 has_enrolled: false,
                 started_others: false,
-                lanes: [lane(ExchangeStep::Config), lane(ExchangeStep::Read), lane(ExchangeStep::Results)],
+                threads: [thread(ExchangeStep::Config), thread(ExchangeStep::Results), thread(ExchangeStep::Read)],
                 node_key: "".into(),
                 given: None,
                 work: None,
@@ -193,25 +184,25 @@ impl Fleet {
 
     /// Writes the next request of a job, head and body.
     pub fn begin(&mut self, job: Job, now: Micros, out: &mut Vec<u8>) -> Begin {
-        let (at, lane) = split(job);
+        let (at, thread) = split(job);
         let agent = &mut self.agents[at];
-        let state = &mut agent.lanes[lane as usize];
+        let state = &mut agent.threads[thread as usize];
         if agent.node_key.is_empty() {
-            if agent.enrolling.is_some_and(|other| other != lane) {
+            if agent.enrolling.is_some_and(|other| other != thread) {
                 state.due = now + ENROLLING;
                 self.wheel.insert(wheel_time(state.due), job);
                 return Begin::Later;
             }
-            agent.enrolling = Some(lane);
-            return self.write(at, ExchangeStep::Enroll, lane, now, out);
+            agent.enrolling = Some(thread);
+            return self.write(at, ExchangeStep::Enroll, thread, now, out);
         }
         if state.step == ExchangeStep::Results && !self.deliver(at, now) {
-            let then = self.rest(at, lane, now);
+            let then = self.rest(at, thread, now);
             self.set(job, then);
             return Begin::Later;
         }
-        let step = self.agents[at].lanes[lane as usize].step;
-        self.write(at, step, lane, now, out)
+        let step = self.agents[at].threads[thread as usize].step;
+        self.write(at, step, thread, now, out)
     }
 
     /// Sets the timer of a job.
@@ -223,8 +214,8 @@ impl Fleet {
 
     /// A request that had not begun when the run was over.
     pub fn never_sent(&mut self, job: Job, now: Micros) {
-        let (at, lane) = split(job);
-        let state = &self.agents[at].lanes[lane as usize];
+        let (at, thread) = split(job);
+        let state = &self.agents[at].threads[thread as usize];
         let waited = Duration::from_micros(now.saturating_sub(state.due));
         if waited > LATE {
             let phase = usize::from(state.due >= self.profile.ramp);
@@ -243,8 +234,8 @@ impl Fleet {
         })
     }
 
-    /// What remains of the fleet when the run is over.
-    pub fn finish(self) -> Outcomes {
+    /// Ends the run: counts, latencies and the ledger of all agents.
+    pub fn finish(self) -> ThreadReport {
         let mut ledger = Vec::new();
         for agent in self.agents {
             for (stream, buffer) in [(Stream::Results, agent.results), (Stream::Statuses, agent.statuses)] {
@@ -254,12 +245,12 @@ impl Fleet {
                 }
             }
         }
-        Outcomes { tallies: self.tallies, lines: self.lines, ledger }
+        ThreadReport { tallies: self.tallies, lines: self.lines, ledger }
     }
 }
 
-/// What one thread has to report.
-pub(super) struct Outcomes {
+/// Results of one thread of the generator.
+pub(super) struct ThreadReport {
     pub tallies: [Vec<Tally>; 2],
     pub lines: [LineCount; 2],
     pub ledger: Vec<((u32, Stream), Account)>,
@@ -275,12 +266,12 @@ fn endpoint(step: ExchangeStep) -> Endpoint {
     }
 }
 
-fn job(at: usize, lane: Lane) -> Job {
-    at as u32 * 4 + lane as u32
+fn job(at: usize, thread: Thread) -> Job {
+    at as u32 * 4 + thread as u32
 }
 
-fn split(job: Job) -> (usize, Lane) {
-    ((job / 4) as usize, LANES[(job % 4) as usize])
+fn split(job: Job) -> (usize, Thread) {
+    ((job / 4) as usize, Thread::ALL[(job % 4) as usize])
 }
 
 /// Timers fire at the first whole millisecond that is not too early.

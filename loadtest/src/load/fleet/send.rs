@@ -2,18 +2,23 @@
 
 use std::io::Write as _;
 
-use super::{Begin, Fleet, Lane, Micros, wheel_time};
-use crate::{
-    agent::{AgentEndpoint, ExchangeStep, chance::mix},
-    load::{
-        buffer::Buffer,
-        lines::{self, Stream, Tag},
-        work::{self, Answerer, happens},
-    },
+use super::{Begin, Fleet, Micros, wheel_time};
+use crate::load::{
+    buffer::Buffer,
+    lines::{self, Stream, Tag},
+    work::{self, Answerer, happens},
 };
+use agent_compat::agent::{AgentEndpoint, ExchangeStep, Thread, chance::mix};
 
 impl Fleet {
-    pub(super) fn write(&mut self, at: usize, step: ExchangeStep, lane: Lane, now: Micros, out: &mut Vec<u8>) -> Begin {
+    pub(super) fn write(
+        &mut self,
+        at: usize,
+        step: ExchangeStep,
+        thread: Thread,
+        now: Micros,
+        out: &mut Vec<u8>,
+    ) -> Begin {
         let agent = &mut self.agents[at];
         let template = &mut self.templates[agent.kind as usize];
         let body = &mut self.body;
@@ -62,11 +67,11 @@ impl Fleet {
         }
         let _ = write!(out, "Host: {}\r\nContent-Length: {}\r\n\r\n", self.profile.host, body.len());
         out.extend_from_slice(body);
-        Begin::Send { step, due: agent.lanes[lane as usize].due }
+        Begin::Send { step, due: agent.threads[thread as usize].due }
     }
 
     /// Writes down what scheduled queries found since the last delivery. Says whether there is anything to send, and
-    /// makes it the lane's step.
+    /// makes it the step of the thread.
     pub(super) fn deliver(&mut self, at: usize, now: Micros) -> bool {
         let agent = &mut self.agents[at];
         let template = &self.templates[agent.kind as usize];
@@ -115,7 +120,7 @@ impl Fleet {
         self.lines[1].dropped += u64::from(agent.statuses.dropped - dropped.1);
         let now_ms = wheel_time(now);
         let ready = |buffer: &Buffer| !buffer.is_empty() && now_ms >= buffer.not_before_ms;
-        let state = &mut agent.lanes[Lane::Logger as usize];
+        let state = &mut agent.threads[Thread::Logger as usize];
         if ready(&agent.results) {
             state.step = ExchangeStep::Results;
         } else if ready(&agent.statuses) {

@@ -2,17 +2,17 @@
 
 use std::time::Duration;
 
-use super::{Exchange, Fleet, Job, Micros, Outcome, Then, endpoint, split};
-use crate::{
+use super::{Fleet, Job, Micros, RequestOutcome, SentRequest, Then, endpoint, split};
+use crate::load::measure::{Fault, record};
+use agent_compat::{
     Verdict,
     agent::{ExchangeStep, Version},
-    load::measure::{Fault, record},
 };
 
 impl Fleet {
     /// Takes in what came of a request, and says what is next for the job.
-    pub fn done(&mut self, job: Job, exchange: &Exchange, outcome: &Outcome<'_>) -> Then {
-        let (at, lane) = split(job);
+    pub fn done(&mut self, job: Job, exchange: &SentRequest, outcome: &RequestOutcome<'_>) -> Then {
+        let (at, thread) = split(job);
         let phase = usize::from(exchange.due >= self.profile.ramp);
         let endpoint = endpoint(exchange.step) as usize;
         let tally = &mut self.tallies[phase][endpoint];
@@ -26,9 +26,9 @@ impl Fleet {
         tally.bytes_out += exchange.bytes_out as u64;
         tally.bytes_in += exchange.bytes_in as u64;
         let result = match outcome {
-            Outcome::Answer(body) => self.take(at, exchange, body),
-            Outcome::Timeout => Err((Fault::Timeout, "no answer within 16 s".to_owned())),
-            Outcome::Broken(reason) => Err((Fault::Connection, reason.clone())),
+            RequestOutcome::Answer(body) => self.take(at, exchange, body),
+            RequestOutcome::Timeout => Err((Fault::Timeout, "no answer within 16 s".to_owned())),
+            RequestOutcome::Broken(reason) => Err((Fault::Connection, reason.clone())),
         };
         let failure = result.err();
         if let Some((fault, example)) = &failure {
@@ -36,16 +36,16 @@ impl Fleet {
         }
         let misled = matches!(failure, Some((Fault::WrongConfig | Fault::WrongWork, _)));
         // An agent takes an empty answer for success, and so does this one; it is counted as bad nevertheless.
-        let is_empty = matches!(outcome, Outcome::Answer([])) && exchange.step != ExchangeStep::Enroll;
+        let is_empty = matches!(outcome, RequestOutcome::Answer([])) && exchange.step != ExchangeStep::Enroll;
         if failure.is_none() || misled || is_empty {
-            self.after_success(at, lane, exchange)
+            self.after_success(at, thread, exchange)
         } else {
-            self.after_failure(at, lane, exchange)
+            self.after_failure(at, thread, exchange)
         }
     }
 
     /// Judges an answer as agents do and takes what is in it.
-    fn take(&mut self, at: usize, exchange: &Exchange, body: &[u8]) -> Result<(), (Fault, String)> {
+    fn take(&mut self, at: usize, exchange: &SentRequest, body: &[u8]) -> Result<(), (Fault, String)> {
         let agent = &mut self.agents[at];
         let template = &self.templates[agent.kind as usize];
         if exchange.step == ExchangeStep::Enroll {

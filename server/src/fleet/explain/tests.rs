@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use loadtest::agent::{ExchangeStep, Outcome};
-use loadtest::{Agent, Flags, Identity, Platform, SqliteHost};
+use agent_compat::agent::{ExchangeStep, Outcome};
+use agent_compat::{Agent, Flags, Identity, Platform, SqliteHost};
 use proptest::prelude::*;
 use serde_json::{Map, json};
 

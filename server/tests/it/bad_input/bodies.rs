@@ -1,4 +1,4 @@
-use loadtest::agent::AgentEndpoint;
+use agent_compat::agent::AgentEndpoint;
 use rand::rngs::StdRng;
 use rand::{Rng as _, RngExt as _, SeedableRng as _};
 use serde_json::{Value, json};
@@ -10,7 +10,7 @@ fn show(body: &[u8]) -> String {
     String::from_utf8_lossy(&body[..body.len().min(80)]).into_owned()
 }
 
-async fn assert_all_refused(name: &str, bodies: impl AsyncFn(AgentEndpoint, &loadtest::TestAgent) -> Vec<Vec<u8>>) {
+async fn assert_all_refused(name: &str, bodies: impl AsyncFn(AgentEndpoint, &agent_compat::TestAgent) -> Vec<Vec<u8>>) {
     let server = TestServer::with(small_caps).await;
     let agent = server.enrolled(1).await;
     for endpoint in AGENT_ENDPOINTS {

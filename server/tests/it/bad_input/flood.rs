@@ -1,4 +1,4 @@
-use loadtest::agent::AgentEndpoint;
+use agent_compat::agent::AgentEndpoint;
 
 use super::gzip;
 use crate::support::{AGENT_ENDPOINTS, Rest, ServerSetup, assert_refused};

@@ -1,5 +1,5 @@
-use loadtest::TestAgent;
-use loadtest::agent::AgentEndpoint;
+use agent_compat::TestAgent;
+use agent_compat::agent::AgentEndpoint;
 
 use super::{INFLATED_CAP, assert_serving, good_body, gzip, small_caps};
 use crate::support::{AGENT_ENDPOINTS, KeptLines, TestServer, assert_refused};

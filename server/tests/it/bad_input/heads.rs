@@ -20,9 +20,12 @@ async fn a_batch_of_too_many_lines_is_refused() {
     let agent = server.enrolled(1).await;
     let lines = "0,".repeat(300_000);
     let body = format!("{{\"node_key\":\"{}\",\"log_type\":\"result\",\"data\":[{lines}0]}}", agent.node_key());
-    crate::support::assert_refused(&agent.raw(loadtest::agent::AgentEndpoint::Log, body, &[]).await, "too many lines");
+    crate::support::assert_refused(
+        &agent.raw(agent_compat::agent::AgentEndpoint::Log, body, &[]).await,
+        "too many lines",
+    );
     let stranger = format!("{{\"node_key\":\"nobody\",\"log_type\":\"result\",\"data\":[{lines}0]}}");
     let exchange =
-        agent.raw(loadtest::agent::AgentEndpoint::Log, stranger, &[("Authorization", "NodeKey nobody")]).await;
+        agent.raw(agent_compat::agent::AgentEndpoint::Log, stranger, &[("Authorization", "NodeKey nobody")]).await;
     assert!(exchange.verdict.is_node_invalid(), "{exchange:?}");
 }

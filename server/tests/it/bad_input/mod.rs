@@ -10,8 +10,8 @@ mod sizes;
 
 use std::io::Write as _;
 
-use loadtest::TestAgent;
-use loadtest::agent::AgentEndpoint;
+use agent_compat::TestAgent;
+use agent_compat::agent::AgentEndpoint;
 use muster::config::{Bytes, Config};
 use serde_json::json;
 

@@ -1,5 +1,5 @@
-use loadtest::agent::AgentEndpoint;
-use loadtest::{TestAgent, Verdict};
+use agent_compat::agent::AgentEndpoint;
+use agent_compat::{TestAgent, Verdict};
 
 use super::{assert_serving, small_caps};
 use crate::support::{Answer, TestServer};

@@ -1,4 +1,4 @@
-use loadtest::agent::AgentEndpoint;
+use agent_compat::agent::AgentEndpoint;
 
 use super::{CAP, assert_serving, cap, good_body, small_caps};
 use crate::support::{AGENT_ENDPOINTS, Raw, TestServer, assert_refused};

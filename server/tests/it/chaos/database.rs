@@ -1,8 +1,8 @@
 use std::time::{Duration, Instant};
 
+use agent_compat::agent::{AgentEndpoint, Counters};
+use agent_compat::{Exchange, TestAgent, Verdict};
 use futures_util::future::join_all;
-use loadtest::agent::{AgentEndpoint, Counters};
-use loadtest::{Exchange, TestAgent, Verdict};
 
 use super::cluster::Cluster;
 use super::fleet::Fleet;

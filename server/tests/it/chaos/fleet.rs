@@ -3,10 +3,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use loadtest::Flags;
-use loadtest::agent::{AgentEndpoint, Counters, Request, Thread};
-use loadtest::live::{self, SharedAgent};
-use loadtest::transport::{Direct, Response, Transport, TransportError};
+use agent_compat::Flags;
+use agent_compat::agent::{AgentEndpoint, Counters, Request, Thread};
+use agent_compat::live::{self, SharedAgent};
+use agent_compat::transport::{Direct, Response, Transport, TransportError};
 use serde_json::Value;
 use tokio::sync::watch;
 use tokio::task::JoinSet;

@@ -1,4 +1,4 @@
-use loadtest::live;
+use agent_compat::live;
 
 use super::cluster::Cluster;
 use super::fleet::Fleet;

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use loadtest::agent::{Identity, Platform};
+use agent_compat::agent::{Identity, Platform};
 use serde_json::Value;
 
 use super::{questions, settle};

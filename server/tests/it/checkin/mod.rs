@@ -5,7 +5,7 @@ mod labels;
 mod parking;
 mod writes;
 
-use loadtest::{LiveRound, TestAgent};
+use agent_compat::{LiveRound, TestAgent};
 use serde_json::{Value, json};
 
 use crate::support::object;

@@ -45,7 +45,7 @@ async fn what_was_never_asked_is_not_parked() {
     }
     let body =
         serde_json::json!({ "node_key": agent.node_key(), "queries": {}, "statuses": statuses, "messages": messages });
-    let write = agent.raw(loadtest::agent::AgentEndpoint::DistributedWrite, body.to_string(), &[]).await;
+    let write = agent.raw(agent_compat::agent::AgentEndpoint::DistributedWrite, body.to_string(), &[]).await;
     assert!(write.verdict.is_success());
     server.run_tasks().await;
     assert_eq!(server.number("SELECT count(*) FROM parked_queries"), 0);

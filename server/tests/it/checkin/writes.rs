@@ -1,8 +1,8 @@
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use loadtest::TestAgent;
-use loadtest::agent::AgentEndpoint;
+use agent_compat::TestAgent;
+use agent_compat::agent::AgentEndpoint;
 use serde_json::{Map, Value, json};
 
 use super::{label, names};

@@ -1,12 +1,12 @@
 use std::time::Duration;
 
-use loadtest::agent::Flags;
+use agent_compat::agent::Flags;
 use serde_json::json;
 
 use super::identity;
 use crate::support::{TestServer, assert_refused, eventually};
 
-async fn enroll_with(server: &TestServer, index: u32, secret: &str) -> loadtest::Exchange {
+async fn enroll_with(server: &TestServer, index: u32, secret: &str) -> agent_compat::Exchange {
     let flags = Flags { enroll_secret: secret.into(), ..Flags::default() };
     server.address.agent_with(identity(index), flags).enroll().await
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use loadtest::TestAgent;
+use agent_compat::TestAgent;
 
 use super::{host, hosts, identity};
 use crate::support::{KeptLines, TestServer};

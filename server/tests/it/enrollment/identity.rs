@@ -1,4 +1,4 @@
-use loadtest::agent::{Identity, Platform};
+use agent_compat::agent::{Identity, Platform};
 use muster::config::HostIdentifier;
 use muster_api::rest::HostEnvelope;
 use serde_json::json;
@@ -80,7 +80,7 @@ async fn the_configured_name_decides_what_host_it_is() {
 async fn a_host_without_the_configured_name_goes_by_the_one_it_gives() {
     let server = TestServer::with(|config| config.osquery.host_identifier = HostIdentifier::Instance).await;
     let body = json!({ "enroll_secret": ENROLL_SECRET, "host_identifier": "old-agent", "host_details": {} });
-    let exchange = server.agent(1).raw(loadtest::agent::AgentEndpoint::Enroll, body.to_string(), &[]).await;
+    let exchange = server.agent(1).raw(agent_compat::agent::AgentEndpoint::Enroll, body.to_string(), &[]).await;
     assert!(exchange.verdict.is_success(), "{exchange:?}");
     assert_eq!(server.number("SELECT count(*) FROM hosts WHERE identifier = 'old-agent'"), 1);
 }
@@ -90,7 +90,7 @@ async fn a_host_without_any_name_is_refused() {
     let server = TestServer::start().await;
     for name in [json!(""), json!("  "), json!(null), json!("x".repeat(300))] {
         let body = json!({ "enroll_secret": ENROLL_SECRET, "host_identifier": name }).to_string();
-        let exchange = server.agent(1).raw(loadtest::agent::AgentEndpoint::Enroll, body, &[]).await;
+        let exchange = server.agent(1).raw(agent_compat::agent::AgentEndpoint::Enroll, body, &[]).await;
         assert_refused(&exchange, &name.to_string());
     }
     assert_eq!(server.number("SELECT count(*) FROM hosts"), 0);

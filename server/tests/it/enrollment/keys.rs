@@ -1,7 +1,7 @@
 use std::time::Duration;
 
-use loadtest::TestAgent;
-use loadtest::Verdict;
+use agent_compat::TestAgent;
+use agent_compat::Verdict;
 
 use crate::support::TestServer;
 
@@ -16,7 +16,7 @@ async fn another_key(server: &TestServer) -> TestAgent {
 async fn is_good(agent: &mut TestAgent) -> bool {
     // By request, without losing the key when it is refused.
     let body = format!(r#"{{"node_key":"{}"}}"#, agent.node_key());
-    match agent.raw(loadtest::agent::AgentEndpoint::Config, body, &[]).await.verdict {
+    match agent.raw(agent_compat::agent::AgentEndpoint::Config, body, &[]).await.verdict {
         Verdict::Success(_) => true,
         Verdict::NodeInvalid => false,
         Verdict::Failure(reason) => panic!("{reason}"),
@@ -108,7 +108,7 @@ async fn unknown_and_missing_keys_are_called_invalid_at_every_endpoint() {
             ("log", serde_json::json!({ "data": [{ "a": 1 }], "log_type": "result", "node_key": key })),
         ] {
             let path = format!("/api/v1/osquery/{path}");
-            let exchange = agent.post(&path, loadtest::agent::AgentEndpoint::Config, body.to_string(), &[]).await;
+            let exchange = agent.post(&path, agent_compat::agent::AgentEndpoint::Config, body.to_string(), &[]).await;
             assert!(exchange.verdict.is_node_invalid(), "{path} {key:.20}: {exchange:?}");
             assert!(!String::from_utf8_lossy(exchange.body()).contains("never-given-out"), "keys are not echoed");
         }
@@ -121,7 +121,7 @@ async fn unknown_and_missing_keys_are_called_invalid_at_every_endpoint() {
 async fn the_header_stands_in_where_the_body_has_no_key() {
     let server = TestServer::start().await;
     let agent = server.enrolled(1).await;
-    let endpoint = loadtest::agent::AgentEndpoint::Config;
+    let endpoint = agent_compat::agent::AgentEndpoint::Config;
     let good = format!("NodeKey {}", agent.node_key());
     let only_header = agent.raw(endpoint, "{}", &[("Authorization", &good)]).await;
     assert!(only_header.verdict.is_success(), "{only_header:?}");

@@ -5,7 +5,7 @@ mod clones;
 mod identity;
 mod keys;
 
-use loadtest::agent::{Identity, Platform};
+use agent_compat::agent::{Identity, Platform};
 use muster_api::rest::{HostDetail, HostEnvelope, HostList};
 
 use crate::support::TestServer;

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
-use loadtest::TestAgent;
-use loadtest::agent::{Flags, Identity, Platform};
+use agent_compat::TestAgent;
+use agent_compat::agent::{Flags, Identity, Platform};
 use serde_json::Value;
 
 use super::ask;

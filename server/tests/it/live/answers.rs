@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use loadtest::agent::AgentEndpoint;
+use agent_compat::agent::AgentEndpoint;
 use muster::config::Bytes;
 use muster_api::rest::{LiveStatus, TargetState};
 use serde_json::json;

@@ -131,7 +131,7 @@ async fn that_a_campaign_is_watched_is_noted() {
 }
 
 /// Lets the agents answer as soon as there is something to answer.
-async fn answer_when_asked(server: &TestServer, agents: &mut [loadtest::TestAgent]) {
+async fn answer_when_asked(server: &TestServer, agents: &mut [agent_compat::TestAgent]) {
     eventually("a query is asked", Duration::from_secs(20), async || {
         let open = server.rest.get("live_queries").await.json();
         open["live_queries"].as_array().is_some_and(|open| !open.is_empty()).then_some(())

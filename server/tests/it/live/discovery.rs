@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use loadtest::TestAgent;
-use loadtest::agent::{Identity, Platform};
+use agent_compat::TestAgent;
+use agent_compat::agent::{Identity, Platform};
 use muster_api::rest::{LiveStatus, TargetState};
 use serde_json::{Value, json};
 

@@ -1,8 +1,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use loadtest::TestAgent;
-use loadtest::agent::AgentEndpoint;
+use agent_compat::TestAgent;
+use agent_compat::agent::AgentEndpoint;
 use muster_api::rest::LiveStatus;
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};

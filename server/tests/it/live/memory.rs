@@ -1,4 +1,4 @@
-use loadtest::agent::AgentEndpoint;
+use agent_compat::agent::AgentEndpoint;
 use muster_api::rest::{LiveQueryEnvelope, LiveStatus};
 use serde_json::json;
 

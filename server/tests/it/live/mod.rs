@@ -16,7 +16,7 @@ mod viewers;
 
 use std::time::Duration;
 
-use loadtest::TestAgent;
+use agent_compat::TestAgent;
 use muster_api::rest::{LiveAnswer, LiveCounts, LiveQuery, LiveQueryEnvelope};
 use serde_json::{Value, json};
 

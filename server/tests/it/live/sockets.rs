@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use loadtest::agent::AgentEndpoint;
+use agent_compat::agent::AgentEndpoint;
 use muster_api::rest::LiveStatus;
 use reqwest::header::{CONNECTION, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE};
 use serde_json::{Value, json};
@@ -109,7 +109,7 @@ fn select(campaign: i64) -> String {
     json!({ "type": "select_campaign", "data": { "campaign_id": campaign } }).to_string()
 }
 
-async fn everybody(server: &TestServer, agents: &[loadtest::TestAgent]) -> i64 {
+async fn everybody(server: &TestServer, agents: &[agent_compat::TestAgent]) -> i64 {
     let uuids: Vec<String> = agents.iter().map(|agent| agent.agent().identity().uuid.clone()).collect();
     campaign(server, &uuids).await
 }

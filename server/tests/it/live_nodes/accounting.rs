@@ -1,7 +1,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use loadtest::agent::AgentEndpoint;
+use agent_compat::agent::AgentEndpoint;
 use muster_api::rest::{LiveStatus, TargetState};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};

@@ -1,6 +1,6 @@
 use std::time::{Duration, SystemTime};
 
-use loadtest::agent::AgentEndpoint;
+use agent_compat::agent::AgentEndpoint;
 use muster::config::Redis;
 use muster_api::rest::LiveStatus;
 use serde_json::json;

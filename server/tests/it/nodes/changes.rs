@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use loadtest::TestAgent;
-use loadtest::agent::{Flags, Identity, Platform};
+use agent_compat::TestAgent;
+use agent_compat::agent::{Flags, Identity, Platform};
 use serde_json::{Value, json};
 
 use super::{known_to_both, two};
@@ -136,7 +136,7 @@ async fn agents_have_no_say_in_manual_labels() {
                        "statuses": { "fleet_label_query_8": 0 } });
     let mut agent = agent;
     other.address.draw(&mut agent);
-    let write = agent.raw(loadtest::agent::AgentEndpoint::DistributedWrite, body.to_string(), &[]).await;
+    let write = agent.raw(agent_compat::agent::AgentEndpoint::DistributedWrite, body.to_string(), &[]).await;
     assert!(write.verdict.is_success());
     other.run_tasks().await;
     assert_eq!(one.number("SELECT count(*) FROM label_members WHERE label_id = 8"), 0);

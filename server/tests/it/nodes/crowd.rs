@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use loadtest::{TestAgent, Verdict};
+use agent_compat::{TestAgent, Verdict};
 
 use crate::checkin::{label, questions};
 use crate::support::{KeptLines, Ledger, TestServer, deliver_all};

@@ -6,7 +6,7 @@ mod keys;
 mod leading;
 mod rounds;
 
-use loadtest::TestAgent;
+use agent_compat::TestAgent;
 
 use crate::support::TestServer;
 

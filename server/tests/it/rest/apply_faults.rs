@@ -84,9 +84,9 @@ async fn a_fault_at_any_write_leaves_nothing_behind() {
         eprintln!("skipped: the faults are planted with SQLite's triggers");
         return;
     };
-    let identity = loadtest::agent::Identity {
+    let identity = agent_compat::agent::Identity {
         host_identifier: "the-host".to_owned(),
-        ..loadtest::agent::Identity::simulated(1, 1, loadtest::agent::Platform::Linux)
+        ..agent_compat::agent::Identity::simulated(1, 1, agent_compat::agent::Platform::Linux)
     };
     let mut agent = server.address.agent_of(identity);
     assert!(agent.enroll().await.verdict.is_success());

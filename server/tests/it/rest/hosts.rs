@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use loadtest::agent::{Identity, Platform};
+use agent_compat::agent::{Identity, Platform};
 use muster_api::rest::{HostCount, HostEnvelope, HostList, HostStatus};
 
 use crate::support::TestServer;

@@ -1,4 +1,4 @@
-use loadtest::agent::{Identity, Platform};
+use agent_compat::agent::{Identity, Platform};
 use muster_api::rest::BASES;
 
 use super::operations::{self, Least};

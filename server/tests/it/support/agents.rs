@@ -1,8 +1,8 @@
 use std::sync::Arc;
 
-use loadtest::agent::{AgentEndpoint, Flags, Identity, Platform};
-use loadtest::transport::{Direct, Trust};
-use loadtest::{Exchange, SqliteHost, TestAgent, Verdict};
+use agent_compat::agent::{AgentEndpoint, Flags, Identity, Platform};
+use agent_compat::transport::{Direct, Trust};
+use agent_compat::{Exchange, SqliteHost, TestAgent, Verdict};
 use serde_json::{Map, Value, json};
 
 /// What agents enroll with.
@@ -44,10 +44,11 @@ impl Address {
         agent.go_by(Direct::new(&self.url, &self.trust).unwrap());
     }
 
-    /// An agent that lives by its own timers, for [`loadtest::live::run`].
-    pub fn living(&self, index: u32, flags: Flags) -> (loadtest::Agent, Direct) {
+    /// An agent that lives by its own timers, for [`agent_compat::live::run`].
+    pub fn living(&self, index: u32, flags: Flags) -> (agent_compat::Agent, Direct) {
         let identity = Arc::new(Identity::simulated(1, index, Platform::Linux));
-        let agent = loadtest::Agent::new(identity, flags, Box::new(SqliteHost::new()), loadtest::live::now_ms());
+        let agent =
+            agent_compat::Agent::new(identity, flags, Box::new(SqliteHost::new()), agent_compat::live::now_ms());
         (agent, Direct::new(&self.url, &self.trust).unwrap().lingering(true))
     }
 }

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use loadtest::agent::{LineKind, Observer};
+use agent_compat::agent::{LineKind, Observer};
 
 /// KeptLines and how often each is there.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -2,8 +2,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use loadtest::agent::AgentEndpoint;
-use loadtest::{Exchange, TestAgent, Verdict};
+use agent_compat::agent::AgentEndpoint;
+use agent_compat::{Exchange, TestAgent, Verdict};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 

@@ -5,7 +5,7 @@ use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use loadtest::transport::Trust;
+use agent_compat::transport::Trust;
 use tempfile::TempDir;
 
 use super::{Address, eventually, mariadb, on_mariadb, on_redis};

@@ -1,7 +1,7 @@
 use std::sync::Once;
 use std::time::Duration;
 
-use loadtest::transport::Trust;
+use agent_compat::transport::Trust;
 use muster_api::rest::{Applied, ErrorBody, SetUpDone};
 use reqwest::header::HeaderMap;
 use reqwest::{Certificate, Client, Method, RequestBuilder};

@@ -1,8 +1,8 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use loadtest::TestAgent;
-use loadtest::transport::Trust;
+use agent_compat::TestAgent;
+use agent_compat::transport::Trust;
 use muster::clock::{Clock, Moment};
 use muster::config::Config;
 use muster::{Lifecycle, Running, serve};
