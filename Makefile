@@ -2,7 +2,7 @@
 
 CARGO ?= cargo
 
-.PHONY: run test test-fast test-faults soak lint docs fmt ci clean dist bench bench-quick
+.PHONY: run test test-fast test-faults soak lint docs fmt ci clean dist bench bench-quick bench-redis
 
 ## Build quickly, start a server with a small simulated fleet, and show where to look. Ctrl-C stops all of it.
 run:
@@ -68,6 +68,10 @@ bench: bench-programs
 ## The same in short (3 minutes), shown and not written.
 bench-quick: bench-programs
 	$(CARGO) run --quiet --release -p loadtest --bin bench -- --quick --command 'make bench-quick$(if $(BENCH_ARGS), BENCH_ARGS="$(BENCH_ARGS)")' $(BENCH_ARGS)
+
+## Measure the connections to Redis beside pools of connections (about 7 minutes), for decision 4; needs redis-server and redis-sentinel.
+bench-redis:
+	$(CARGO) run --quiet --release --manifest-path bench-redis/Cargo.toml -- $(BENCH_ARGS)
 
 bench-programs:
 	$(CARGO) build --quiet --release -p muster -p loadtest

@@ -13,8 +13,8 @@ pub const TURN_RENEWED_EVERY: Duration = Duration::from_secs(1);
 /// How long the hashes of a host's last batch are kept.
 const KEPT: Duration = Duration::from_secs(24 * 3600);
 
-/// What nodes know of the last log batch of each host: one of them keeps a batch at a time, and the next one to get a
-/// batch of the host knows the hashes of the last. Without Redis each node only knows what it has kept itself.
+/// The hashes of the last log batch of each host, shared by all nodes. One node at a time keeps a batch of a host, and the
+/// next node that gets one knows the hashes of the last. Without Redis each node knows only the batches it has kept itself.
 #[derive(Debug)]
 pub struct SharedBatches {
     link: Arc<Link>,
@@ -23,14 +23,14 @@ pub struct SharedBatches {
     end: ScriptStep,
 }
 
-/// Whether a batch may be kept now.
+/// The answer to a node that wants to keep a batch.
 #[derive(Debug, PartialEq, Eq)]
 pub enum BatchLockReply {
-    /// Nobody else keeps one of this host; `end` must follow. The hashes are none when none are known.
+    /// This node holds the lock; `end` must follow. `last` is empty when no hashes are known.
     Held { last: Vec<u64> },
-    /// Another node is about to keep one of this host.
+    /// Another node holds the lock.
     Busy,
-    /// Redis does not answer: nobody can tell.
+    /// Redis does not answer.
     Unknown,
 }
 
@@ -60,8 +60,8 @@ impl SharedBatches {
         }
     }
 
-    /// Unlocks: with the hashes of the batch if it was kept, none of them if there were too many to remember. Says
-    /// whether the others know of it now.
+    /// Unlocks, and stores the hashes if the batch was kept (an empty list if there are too many to store). True when
+    /// Redis has stored them, so that other nodes know them.
     pub async fn end(&self, host: i64, log: &str, kept: Option<&[u64]>) -> bool {
         let bytes: Vec<u8> = kept.unwrap_or_default().iter().flat_map(|hash| hash.to_le_bytes()).collect();
         let lifetime = KEPT.as_millis().to_string();

@@ -3,11 +3,11 @@ use std::time::{Duration, Instant};
 
 use crate::lock::lock;
 
-/// How long Redis is left alone after it did not answer.
+/// Time after a failure in which Redis is not asked.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Keeps callers from waiting for a Redis that does not answer: after a failure one of them tries again each second, and
-/// the others are told at once.
+/// Keeps callers from waiting for a Redis that does not answer: after a failure one caller tries again each second, and
+/// the others fail at once.
 #[derive(Debug, Default)]
 pub(super) struct Breaker(Mutex<BreakerState>);
 
@@ -16,12 +16,12 @@ enum BreakerState {
     #[default]
     Closed,
     OpenUntil(Instant),
-    /// Somebody tries.
+    /// One caller tries; the others fail at once.
     Trying,
 }
 
-/// Leave to try. Dropped without a word, as when the caller went away, it counts as a failure of the one who was trying
-/// for all, and as nothing otherwise.
+/// Permission to ask Redis. Dropping it without an outcome, as when a request is cancelled, counts as a failure if its
+/// caller was the one that tries, and as nothing otherwise.
 #[derive(Debug)]
 pub(super) struct Pass<'a> {
     breaker: &'a Breaker,
@@ -29,7 +29,7 @@ pub(super) struct Pass<'a> {
 }
 
 impl Breaker {
-    /// `None` while Redis is left alone.
+    /// Gives a pass, or `None` while Redis is not asked.
     pub fn enter(&self) -> Option<Pass<'_>> {
         let mut state = lock(&self.0);
         let is_trial = match *state {
@@ -52,7 +52,7 @@ impl Pass<'_> {
         }
     }
 
-    /// Says whether it is this failure that lets Redis alone, so that it is told of once.
+    /// Opens the breaker. True when it was closed before, so that one failure of many is reported.
     pub fn failed(mut self) -> bool {
         let was = std::mem::replace(&mut *lock(&self.breaker.0), BreakerState::OpenUntil(Instant::now() + PAUSE));
         self.is_trial = false;
@@ -62,6 +62,7 @@ impl Pass<'_> {
 
 impl Drop for Pass<'_> {
     fn drop(&mut self) {
+        // Without this, a cancelled trial would leave the breaker in `Trying` for good.
         if self.is_trial {
             *lock(&self.breaker.0) = BreakerState::OpenUntil(Instant::now() + PAUSE);
         }
@@ -73,17 +74,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_tries_for_all() {
+    fn one_caller_tries_again_after_a_failure() {
         let breaker = Breaker::default();
         let (one, two) = (breaker.enter().unwrap(), breaker.enter().unwrap());
         assert!(one.failed());
-        assert!(!two.failed(), "the second failure is no news");
+        assert!(!two.failed(), "the breaker was open already");
         assert!(breaker.enter().is_none());
         *lock(&breaker.0) = BreakerState::OpenUntil(Instant::now());
         let trial = breaker.enter().unwrap();
-        assert!(breaker.enter().is_none(), "one is enough");
+        assert!(breaker.enter().is_none(), "one caller tries at a time");
         drop(trial);
-        assert!(breaker.enter().is_none(), "who goes away has not been answered");
+        assert!(breaker.enter().is_none(), "a cancelled trial is a failure");
         *lock(&breaker.0) = BreakerState::OpenUntil(Instant::now());
         breaker.enter().unwrap().answered();
         assert!(breaker.enter().is_some());

@@ -6,7 +6,7 @@ use ::redis::{Cmd, ErrorKind, Pipeline, RedisError, RedisFuture, RedisResult, Va
 
 use super::settings::{RedisServer, RedisSettings};
 
-/// Between attempts to connect.
+/// Pause between attempts to connect.
 const BETWEEN_ATTEMPTS: Duration = Duration::from_millis(100);
 
 /// A connection that many callers use at one time.
@@ -44,7 +44,7 @@ impl ConnectionLike for RedisConnection {
     }
 }
 
-/// Connects to Redis: to the master the Sentinels name, to the whole cluster, or to the one there is.
+/// Connects to Redis: to the master that the Sentinels name, to the whole cluster, or to the single server.
 pub(super) async fn connect(settings: &RedisSettings) -> RedisResult<RedisConnection> {
     let mut attempt = 1;
     loop {
@@ -80,21 +80,21 @@ async fn to_node(settings: &RedisSettings, node: &RedisServer) -> RedisResult<Mu
     settings.client(node)?.get_multiplexed_async_connection_with_config(&settings.connection_config(node)).await
 }
 
-/// One that does not say what it is, because its users may not ask, is none.
+/// Whether the server is a node of a cluster. A server whose access list forbids `INFO` counts as none.
 async fn is_cluster(connection: &mut MultiplexedConnection) -> bool {
     let said = cmd("INFO").arg("cluster").query_async::<String>(connection).await;
     said.is_ok_and(|text| text.contains("cluster_enabled:1"))
 }
 
-/// Asks the Sentinels one after the other, and makes sure of what they say: for a while after a failover some of them
-/// still name the old master.
+/// Asks the Sentinels one after the other for the master, and the master for its role: for a while after a failover some
+/// Sentinels still name the old master.
 pub(super) async fn master(settings: &RedisSettings) -> RedisResult<RedisServer> {
     let mut failure: RedisError = (ErrorKind::InvalidClientConfig, "no Sentinel knows redis.sentinel_master").into();
     for sentinel in &settings.sentinels {
         match ask(settings, sentinel).await {
             Ok(Some(node)) => match is_master(settings, &node).await {
                 Ok(true) => return Ok(node),
-                Ok(false) => failure = (ErrorKind::Client, "the Sentinels name a master that is none").into(),
+                Ok(false) => failure = (ErrorKind::Client, "the Sentinels name a server that is no master").into(),
                 Err(error) => failure = error,
             },
             Ok(None) => {}

@@ -6,6 +6,7 @@ use ::redis::{ErrorKind, FromRedisValue, RedisError, RedisResult, ServerErrorKin
 use anyhow::Result;
 use prometheus::{IntCounterVec, IntGauge};
 use tokio::runtime::Handle;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::timeout;
 
 use super::breaker::Breaker;
@@ -16,55 +17,63 @@ use crate::bus::BusError;
 use crate::config;
 use crate::lock::lock;
 
-/// What a command is for. Each has a breaker of its own, so that slow ones do not stop the others.
+/// The purpose of a command. Each has breakers of its own, so that slow commands do not stop the others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Purpose {
     /// Small steps of live queries.
     Step,
-    /// Reading answers and events, which can be large: on a connection of their own.
+    /// Reads of answers and events, which can be large: on a connection of their own, few at one time.
     Read,
-    /// Hashes of log batches: agents wait for them, and can do without.
+    /// Hashes of log batches. Agents wait for them, and the server can do without.
     Logs,
     /// Change events.
     Notify,
 }
 
-/// How long log requests may wait for Redis.
+/// Longest wait of a log request for Redis.
 const LOGS_TIMEOUT: Duration = Duration::from_millis(250);
 
 /// Groups of keys with a breaker each, so that one node of a cluster that is down does not stop the others.
 const GROUPS: usize = 64;
 
-/// A cluster's connection finds its way back by itself; one that has not answered for so long is made anew.
+/// Reads of one group of keys that Redis is asked for at one time; others wait here. Redis runs all commands that it has
+/// received on a connection before it turns to the next one, so reads that queue there hold up claims and answers. The
+/// second read keeps Redis busy while the first travels. `make bench-redis` measures it (decision 4).
+const READS_AT_ONCE: usize = 2;
+
+/// Time without an answer after which a cluster's connection is made anew; until then it finds its way back by itself.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Numbers about Redis.
+/// Metrics about Redis.
 #[derive(Debug, Clone)]
 pub struct LinkMetrics {
     /// Commands, by name.
     pub commands: IntCounterVec,
     /// Commands that were not answered, by name.
     pub failures: IntCounterVec,
-    /// Change events, by what became of them.
+    /// Change events, by outcome.
     pub notifications: IntCounterVec,
     /// Whether the last command was answered.
     pub is_up: IntGauge,
 }
 
 /// The connections of this server to Redis. They are made when they are needed, made anew when they break, and shared by
-/// all callers; nobody waits longer than the timeout, and after a failure nobody waits at all for a second.
+/// all callers. A command waits at most for its timeout, a read also at most that long for its turn; for a second after a
+/// failure every call fails at once.
 ///
-/// These are single connections and no pool: commands of all callers travel on one at the same time, while pooled
-/// ones are tested with a round trip of their own before each use.
+/// These are single connections and no pool: commands of all callers travel on one connection at the same time. Pools
+/// were measured and are slower for small commands and no faster for large reads (decision 4).
 #[derive(Debug)]
 pub(super) struct Link {
     settings: Arc<RedisSettings>,
     shared: [Arc<SharedConnection>; 3],
     breakers: [Vec<Breaker>; 4],
+    /// Permits to read, by group of keys.
+    reads: Vec<Semaphore>,
     metrics: LinkMetrics,
     /// Whether operators have been told that Redis does not answer.
     is_down: AtomicBool,
-    /// Where connections live: the threads that answer requests come and go.
+    /// Runs the tasks of connections: a connection must outlive the thread that asked for it.
     runtime: Handle,
 }
 
@@ -97,6 +106,7 @@ impl Link {
             settings: Arc::new(RedisSettings::read(config)?),
             shared: std::array::from_fn(|_| Arc::default()),
             breakers: std::array::from_fn(|_| breakers()),
+            reads: std::iter::repeat_with(|| Semaphore::new(READS_AT_ONCE)).take(GROUPS).collect(),
             metrics,
             is_down: AtomicBool::new(false),
             runtime: Handle::current(),
@@ -111,7 +121,7 @@ impl Link {
         &self.runtime
     }
 
-    /// Runs a call whose keys belong to `id`. It may be run twice when the connection breaks on the way.
+    /// Runs a call whose keys belong to `id`. The call may run twice when the connection breaks before the answer.
     pub async fn call<T: FromRedisValue>(
         &self,
         purpose: Purpose,
@@ -120,10 +130,15 @@ impl Link {
         call: Call<'_>,
     ) -> Result<T, BusError> {
         let group = usize::try_from(id.rem_euclid(i64::try_from(GROUPS).unwrap_or(1))).unwrap_or(0);
-        let breakers = &self.breakers[purpose as usize];
         // Groups are for clusters; anything else is up or down as a whole.
         let is_cluster = matches!(&*lock(&self.shared(purpose).connection), Some(RedisConnection::Cluster(_)));
-        let Some(pass) = breakers[if is_cluster { group } else { 0 }].enter() else {
+        let group = if is_cluster { group } else { 0 };
+        // Before the breaker: when Redis hangs, the reads that waited meanwhile find it open and do not try as well.
+        let _permit = match purpose {
+            Purpose::Read => Some(self.read_permit(group).await?),
+            Purpose::Step | Purpose::Logs | Purpose::Notify => None,
+        };
+        let Some(pass) = self.breakers[purpose as usize][group].enter() else {
             return Err(BusError::Unavailable(format!("Redis ({}) does not answer", self.settings.name())));
         };
         self.metrics.commands.with_label_values(&[name]).inc();
@@ -143,7 +158,7 @@ impl Link {
                 });
             }
             Ok(Err(error)) if !is_outage(&error) => {
-                // It did answer; the fault is ours, or what its users may do.
+                // Redis answers, so this is no outage: the command is wrong, or its user may not run it.
                 pass.answered();
                 self.metrics.failures.with_label_values(&[name]).inc();
                 tracing::error!(command = name, %error, "Redis has refused a command");
@@ -168,6 +183,17 @@ impl Link {
         Err(BusError::Unavailable(format!("Redis ({}) does not answer: {why}", self.settings.name())))
     }
 
+    /// Waits for the turn of a read. Waiting in vain says nothing about Redis, so no breaker hears of it.
+    async fn read_permit(&self, group: usize) -> Result<SemaphorePermit<'_>, BusError> {
+        match timeout(self.settings.command_timeout, self.reads[group].acquire()).await {
+            Ok(Ok(permit)) => Ok(permit),
+            // The semaphore is never closed, so only time can run out.
+            Ok(Err(_)) | Err(_) => {
+                Err(BusError::Unavailable(format!("Redis ({}) is busy with other reads", self.settings.name())))
+            }
+        }
+    }
+
     fn is_up(&self) {
         self.metrics.is_up.set(1);
         if self.is_down.swap(false, Ordering::Relaxed) {
@@ -183,7 +209,7 @@ impl Link {
         }
     }
 
-    /// Tries again on a new connection when the old one turns out to be broken, or leads to what is no master any more.
+    /// Runs the call, and once more on a new connection when the old one is broken or leads to a former master.
     async fn twice(&self, shared: &Arc<SharedConnection>, call: Call<'_>) -> RedisResult<Value> {
         let mut connection = self.connection(shared).await?;
         match call.make(&mut connection).await {
@@ -204,7 +230,8 @@ impl Link {
             return Ok(connection);
         }
         let (settings, shared) = (Arc::clone(&self.settings), Arc::clone(shared));
-        // Goes on when the caller stops waiting, so that a slow connection is there for the next one.
+        // A task, because it must go on when the caller stops waiting: a connection that took too long for one caller is
+        // there for the next. The guard goes with it, so that only one connection is made at a time.
         let connecting = self.runtime.spawn(async move {
             let _guard = guard;
             let connection = connect(&settings).await?;
@@ -215,6 +242,7 @@ impl Link {
         connecting.await.unwrap_or_else(|error| Err(std::io::Error::other(error).into()))
     }
 
+    /// Drops a connection after a failure, so that the next call makes a new one.
     fn give_up(&self, shared: &SharedConnection) {
         let mut connection = lock(&shared.connection);
         let is_cluster = matches!(*connection, Some(RedisConnection::Cluster(_)));
@@ -229,7 +257,7 @@ fn is_stale(error: &RedisError) -> bool {
     error.is_connection_dropped() || error.kind() == ErrorKind::Server(ServerErrorKind::ReadOnly)
 }
 
-/// Whether Redis is away or not ready, rather than of another opinion.
+/// Whether Redis is away or not ready, as opposed to refusing this command.
 fn is_outage(error: &RedisError) -> bool {
     match error.kind() {
         ErrorKind::Server(kind) => matches!(

@@ -1,5 +1,5 @@
-//! The bus over Redis: single, behind Sentinels, or a cluster; plain or TLS. Everything here can be lost: what counts is
-//! in the database, and a Redis that is away costs a caller at most one timeout a second.
+//! The bus over Redis: single, behind Sentinels, or a cluster; plain or TLS. Everything in Redis may be lost: the truth is
+//! in the database. While Redis does not answer, one caller a second waits for one timeout and the others fail at once.
 
 mod batches;
 mod breaker;
@@ -23,7 +23,7 @@ pub use notifier::RedisNotifier;
 use self::link::Link;
 use crate::config;
 
-/// What a server shares with others over Redis.
+/// The parts of a server that it shares with others over Redis.
 #[derive(Debug)]
 pub struct RedisShare {
     pub bus: RedisBus,
@@ -32,7 +32,7 @@ pub struct RedisShare {
 }
 
 impl RedisShare {
-    /// Jobs of live queries are forgotten by Redis after `lifetime`, whatever happens.
+    /// Redis forgets the jobs of live queries after `lifetime`.
     ///
     /// # Errors
     /// When a file of the configuration cannot be read. A Redis that is away is no error.

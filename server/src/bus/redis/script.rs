@@ -2,7 +2,7 @@ use ::redis::{Cmd, ErrorKind, RedisResult, Script, ServerErrorKind, Value, cmd};
 
 use super::connect::RedisConnection;
 
-/// Text that Redis runs as one step.
+/// A script that Redis runs as one atomic step.
 #[derive(Debug)]
 pub(super) struct ScriptStep {
     text: &'static str,
@@ -15,7 +15,7 @@ impl ScriptStep {
     }
 }
 
-/// What Redis is asked to do.
+/// A command or a script with its keys and arguments.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Call<'a> {
     Command(&'a Cmd),
@@ -23,8 +23,8 @@ pub(super) enum Call<'a> {
 }
 
 impl Call<'_> {
-    /// The whole text of a step is only sent to a node that does not know it yet; `SCRIPT LOAD` would go to all nodes of
-    /// a cluster, so that one that is down would keep the others from working.
+    /// Sends the hash of a script, and its text only to a node that does not know the hash. `SCRIPT LOAD` would go to all
+    /// nodes of a cluster, so that one node that is down would stop the others.
     pub async fn make(&self, connection: &mut RedisConnection) -> RedisResult<Value> {
         match self {
             Self::Command(command) => command.query_async(connection).await,

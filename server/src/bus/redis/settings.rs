@@ -12,7 +12,7 @@ use anyhow::{Context as _, Result, ensure};
 
 use crate::config::{self, Secret, split_address};
 
-/// Host and port.
+/// Host and port of a Redis or a Sentinel.
 pub(super) type RedisServer = (String, u16);
 
 /// How to reach Redis, with all files read.
@@ -51,7 +51,7 @@ impl RedisSettings {
             std::fs::read(path).with_context(|| format!("redis.{key}: cannot read {}", path.display()))
         };
         let certificates = if config.use_tls {
-            // A second server in this process has installed it already.
+            // Fails when a second server of this process has installed the provider already.
             let _ = rustls::crypto::ring::default_provider().install_default();
             let client_tls = match (&config.tls_cert, &config.tls_key) {
                 (Some(cert), Some(key)) => {
@@ -80,13 +80,13 @@ impl RedisSettings {
             command_timeout: config.read_timeout,
         };
         ensure!(!settings.nodes.is_empty() || !settings.sentinels.is_empty(), "redis.address: is empty");
-        // Says now what is wrong with the certificates.
+        // Building a client finds faults of the certificates at the start, not at the first command.
         settings
             .client(settings.nodes.first().or(settings.sentinels.first()).unwrap_or(&("localhost".to_owned(), 1)))?;
         Ok(settings)
     }
 
-    /// What Redis is called in messages.
+    /// The name of Redis in log lines and errors.
     pub fn name(&self) -> String {
         let list =
             |nodes: &[RedisServer]| nodes.iter().map(|(host, port)| format!("{host}:{port}")).collect::<Vec<_>>();
@@ -122,7 +122,7 @@ impl RedisSettings {
         self.client_of(self.info(node, &self.redis_login)?)
     }
 
-    /// A client of the newer protocol, in which what is published comes on the same connection as answers.
+    /// A client that speaks RESP3, in which published messages arrive on the same connection as answers.
     pub fn subscriber(&self, node: &RedisServer) -> RedisResult<Client> {
         self.client_of(self.info(node, &self.redis_login.clone().set_protocol(ProtocolVersion::RESP3))?)
     }
@@ -151,7 +151,7 @@ impl RedisSettings {
             .set_response_timeout(Some(self.command_timeout));
         match self.server_name.is_empty() {
             true => config,
-            // The certificate is checked against the name; the connection goes to the node.
+            // The client's address holds the name that the certificate is checked against; this finds the node itself.
             false => config.set_dns_resolver(RedisAddress(node.clone())),
         }
     }
@@ -168,7 +168,7 @@ fn login(username: &str, password: &Secret) -> RedisConnectionInfo {
     login
 }
 
-/// Finds one node, whatever it is called.
+/// Resolves every name to one node.
 struct RedisAddress(RedisServer);
 
 impl AsyncDNSResolver for RedisAddress {

@@ -302,6 +302,28 @@ async fn redis_need_not_be_there_first() {
     hears(&mut notifications, ChangeEvent::Missed).await;
 }
 
+/// Few reads are sent at one time. The others wait, but no read waits for the timeouts of those before it.
+#[tokio::test]
+async fn reads_fail_together_when_redis_hangs() {
+    let redis = RedisProcess::start().await;
+    let shared = share(&redis.settings());
+    shared.bus.open(1, Start::New).await.unwrap();
+    assert!(shared.bus.answer(1, 7, b"{}".to_vec(), Vec::new()).await.unwrap());
+    let read_all = || futures_util::future::join_all((0..20).map(|_| shared.bus.read(1, 0, 100)));
+    for read in read_all().await {
+        assert_eq!(read.unwrap().lines.len(), 1);
+    }
+    redis.pause();
+    let began = Instant::now();
+    for read in read_all().await {
+        assert!(matches!(read, Err(BusError::Unavailable(_))), "{read:?}");
+    }
+    // Longer than one timeout, shorter than two.
+    assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+    redis.resume();
+    eventually("reads succeed again", async || shared.bus.read(1, 0, 100).await.ok()).await;
+}
+
 #[tokio::test]
 async fn connections_that_were_cut_are_made_anew() {
     let redis = RedisProcess::start().await;

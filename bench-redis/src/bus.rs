@@ -1,0 +1,6 @@
+/// The part of the server's errors that its connections give.
+#[derive(Debug, thiserror::Error)]
+pub enum BusError {
+    #[error("{0}")]
+    Unavailable(String),
+}
