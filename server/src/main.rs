@@ -87,6 +87,7 @@ fn command() -> Command {
                 .subcommand(settings(Command::new("check").about("Read all settings and say what is wrong with them")))
                 .subcommand(Command::new("keys").about("List every setting with its default, as a Markdown table")),
         )
+        .subcommand(Command::new("openapi").about("Print the description of the REST API in OpenAPI 3.1"))
         .subcommand(Command::new("version").about("Print the version"))
 }
 
@@ -105,6 +106,7 @@ fn run(matches: &ArgMatches) -> Result<()> {
             }
             _ => print(&config::describe()),
         },
+        Some(("openapi", _)) => print(muster::api_document()),
         _ => print(&format!("muster {VERSION}\n")),
     }
 }

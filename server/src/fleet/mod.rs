@@ -17,6 +17,7 @@ mod node;
 pub mod packs;
 mod path;
 pub mod queries;
+pub mod resource;
 pub mod schedule;
 pub mod scheduled;
 pub mod specs;
@@ -30,16 +31,12 @@ pub use node::{Node, RENEW_EVERY};
 
 use self::access::{Access, Principal};
 use self::apply::Applier;
-use self::changes::ChangeSignal;
+use self::changes::{ChangeSignal, Changes};
 use self::checkin::Checkin;
 use self::hosts::Hosts;
-use self::labels::Labels;
 use self::live::Live;
 use self::logs::Logs;
-use self::packs::Packs;
-use self::queries::Queries;
 use self::schedule::Schedule;
-use self::scheduled::Schedules;
 use self::specs::Specs;
 
 /// Everything the HTTP APIs may call.
@@ -47,17 +44,15 @@ use self::specs::Specs;
 pub struct Fleet {
     pub access: Arc<Access>,
     pub applier: Arc<Applier>,
+    /// The base of every [`resource::Resource`] that hosts run.
+    pub changes: Changes,
     pub signal: ChangeSignal,
     pub checkin: Arc<Checkin>,
     pub hosts: Arc<Hosts>,
     pub live: Arc<Live>,
-    pub labels: Labels,
     pub logs: Arc<Logs>,
-    pub packs: Packs,
-    pub queries: Queries,
     pub node: Arc<Node>,
     pub schedule: Arc<Schedule>,
-    pub scheduled: Schedules,
     pub specs: Specs,
 }
 
