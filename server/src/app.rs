@@ -16,13 +16,9 @@ use crate::fleet::apply::Applier;
 use crate::fleet::changes::Changes;
 use crate::fleet::checkin::Checkin;
 use crate::fleet::hosts::{Hosts, ensure_builtin_labels};
-use crate::fleet::labels::Labels;
 use crate::fleet::live::{self, Live};
 use crate::fleet::logs::{self, Logs};
-use crate::fleet::packs::Packs;
-use crate::fleet::queries::Queries;
 use crate::fleet::schedule::Schedule;
-use crate::fleet::scheduled::Schedules;
 use crate::fleet::specs::Specs;
 use crate::fleet::{Fleet, Node};
 use crate::lifecycle::Lifecycle;
@@ -106,17 +102,14 @@ impl App {
         let fleet = Fleet {
             access: Arc::new(access),
             applier: Arc::new(Applier::new(changes.clone())),
+            changes,
             notifier: shared.notifier,
             checkin,
             hosts,
             live,
-            labels: Labels::new(changes.clone()),
             logs,
-            packs: Packs::new(changes.clone()),
-            queries: Queries::new(changes.clone()),
             node,
             schedule,
-            scheduled: Schedules::new(changes),
             specs: Specs::new(store.clone()),
         };
         Ok(Self {

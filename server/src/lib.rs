@@ -33,6 +33,7 @@ use anyhow::{Context as _, Result, anyhow};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{LocalSet, spawn_local};
 
+pub use crate::admin::api_document;
 use crate::app::App;
 use crate::clock::Clock;
 use crate::config::Config;

@@ -86,6 +86,7 @@ fn command() -> Command {
                 .subcommand(with_settings(Command::new("check").about("Check all settings and report problems")))
                 .subcommand(Command::new("keys").about("List all settings with their defaults as a Markdown table")),
         )
+        .subcommand(Command::new("openapi").about("Print the description of the REST API in OpenAPI 3.1"))
         .subcommand(Command::new("version").about("Print the version"))
 }
 
@@ -125,6 +126,7 @@ fn run(matches: &ArgMatches) -> Result<()> {
             }
             _ => print(&config::describe()),
         },
+        Some(("openapi", _)) => print(muster::api_document()),
         _ => print(&format!("muster {VERSION}\n")),
     }
 }

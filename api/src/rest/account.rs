@@ -1,8 +1,9 @@
 use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// What a user may do: observers read, maintainers also change what hosts run, admins also manage users and settings.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
     Observer,
@@ -10,19 +11,20 @@ pub enum Role {
     Admin,
 }
 
-/// `POST /api/v1/setup`: makes the first administrator. Works once.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+/// `POST /api/v1/setup`: creates the first administrator. Works once.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SetUp {
     pub admin: NewAdmin,
     #[serde(default)]
     pub org_info: OrgInfo,
-    /// Address agents and people reach the server at.
+    /// The address at which agents and people reach the server.
     #[serde(default)]
     pub server_url: String,
 }
 
-#[derive(Debug, Clone, Serialize, Deserialize)]
+/// The first administrator.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewAdmin {
     pub email: String,
@@ -31,12 +33,13 @@ pub struct NewAdmin {
     pub password: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub password_confirmation: Option<String>,
-    /// Fleet's clients send it; the first user is always an administrator.
+    /// Ignored: the first user is always an administrator. Fleet's clients send it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub admin: Option<bool>,
 }
 
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// The organisation's name and logo.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct OrgInfo {
     #[serde(default)]
@@ -45,7 +48,8 @@ pub struct OrgInfo {
     pub org_logo_url: String,
 }
 
-#[derive(Debug, Clone, Serialize, Deserialize)]
+/// The administrator, logged in.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct SetUpDone {
     pub admin: User,
     pub org_info: OrgInfo,
@@ -55,8 +59,8 @@ pub struct SetUpDone {
     pub token: String,
 }
 
-/// `POST login`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+/// `POST login`. Older clients send `username` in place of `email`.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Login {
     #[serde(alias = "username")]
@@ -64,19 +68,21 @@ pub struct Login {
     pub password: String,
 }
 
-#[derive(Debug, Clone, Serialize, Deserialize)]
+/// The user, and the token for the `Authorization` header of further requests.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct LoggedIn {
     pub user: User,
     pub token: String,
 }
 
 /// `GET me`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct Me {
     pub user: User,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// A user of the REST API.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct User {
     pub created_at: DateTime<Utc>,
     pub updated_at: DateTime<Utc>,
@@ -92,8 +98,8 @@ pub struct User {
     pub teams: Vec<serde_json::Value>,
 }
 
-/// `GET version`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// `GET version`. All fields but `version` are empty; Fleet's clients expect them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Version {
     pub version: String,
     pub branch: String,

@@ -1,50 +1,55 @@
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::FieldError;
+use crate::spec::Document;
 
 /// `POST spec/apply` and `POST spec/delete`: all documents or none, in one transaction.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Apply {
-    /// Documents as they stand in the files: `{"apiVersion","kind","spec"}`.
+    /// Documents as in the files: `{"apiVersion","kind","spec"}`.
+    #[schemars(with = "Vec<Document>")]
     pub documents: Vec<Value>,
-    /// Validate and report what would change, and change nothing.
+    /// Only validates and reports what would change.
     #[serde(default)]
     pub dry_run: bool,
 }
 
-/// What an apply or a delete did, or would do.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// The outcome of an apply or a delete, or of a dry run of one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Applied {
     pub dry_run: bool,
-    /// One per document, in the order they were sent.
+    /// One per document, in the order of the documents.
     pub changes: Vec<Change>,
-    /// What is no mistake for certain but probably not what was meant; nothing is refused for it.
+    /// Contents that are valid but probably not intended.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<FieldError>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// The outcome for one document.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Change {
     pub kind: String,
-    /// Empty for kinds there is one of.
+    /// Empty for kinds of which there is only one, such as `config`.
     pub name: String,
     pub action: Action,
-    /// What differs, as field names; empty unless changed.
+    /// Names of the fields that differ; empty unless `action` is `changed`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub fields: Vec<String>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// What an apply or a delete does with a document.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Action {
     Created,
     Changed,
     Unchanged,
     Deleted,
-    /// Was to be deleted and was not there.
+    /// Nothing to delete: no object has this name.
     Absent,
-    /// Of a kind that cannot be deleted.
+    /// Documents of this kind cannot be deleted.
     Ignored,
 }

@@ -1,31 +1,36 @@
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::{HostView, Label};
 
-/// `POST queries/run` with ids and `queries/run_by_names` with names: starts a live query that lasts as long as somebody
-/// watches it.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+/// `POST queries/run` with ids and `queries/run_by_names` with names: starts a live query that ends when its last viewer
+/// leaves.
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+#[schemars(rename = "NewCampaign_{T}")]
 pub struct NewCampaign<T> {
     #[serde(default)]
     pub query: Option<String>,
-    /// A saved query; then `query` does not count.
+    /// The id of a saved query; `query` is then ignored.
     #[serde(default)]
     pub query_id: Option<i64>,
     pub selected: Selected<T>,
 }
 
-/// Hosts, and labels whose members are meant.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+/// Hosts, and labels that stand for their members.
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+#[schemars(rename = "Selected_{T}", bound = "T: JsonSchema")]
 #[serde(deny_unknown_fields, bound = "T: Deserialize<'de>")]
 pub struct Selected<T> {
-    #[serde(default = "Vec::new", deserialize_with = "null_is_empty")]
+    #[serde(default, deserialize_with = "null_is_empty")]
     pub hosts: Vec<T>,
-    #[serde(default = "Vec::new", deserialize_with = "null_is_empty")]
+    #[serde(default, deserialize_with = "null_is_empty")]
     pub labels: Vec<T>,
-    #[serde(default = "Vec::new", deserialize_with = "null_is_empty")]
+    #[serde(default, deserialize_with = "null_is_empty")]
     pub teams: Vec<Value>,
 }
 
@@ -35,8 +40,8 @@ impl<T> Default for Selected<T> {
     }
 }
 
-/// `POST targets` and `POST targets/count`: what could be selected, and how many hosts the selection has.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+/// `POST targets` and `POST targets/count`: searches for hosts and labels to select, and counts the selected hosts.
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 pub struct TargetSearch {
     /// Part of a name.
     #[serde(default)]
@@ -45,24 +50,25 @@ pub struct TargetSearch {
     pub selected: Option<Selected<i64>>,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// Hosts and labels found, and the number of selected hosts.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct FoundTargets {
     pub targets: Targets,
     #[serde(flatten)]
     pub counts: TargetCounts,
 }
 
-/// What is not selected yet.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// Hosts and labels that match and are not selected yet.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Targets {
-    /// Ten at most.
+    /// At most ten.
     pub hosts: Vec<HostView>,
     pub labels: Vec<Label>,
     pub teams: Vec<Value>,
 }
 
-/// Selected hosts by whether they are there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// Numbers of selected hosts by presence.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct TargetCounts {
     pub targets_count: u64,
     pub targets_online: u64,
@@ -75,28 +81,30 @@ fn null_is_empty<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D
     Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// A campaign.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct CampaignEnvelope {
     pub campaign: Campaign,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// A live query as Fleet's clients know it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Campaign {
     pub created_at: DateTime<Utc>,
     pub updated_at: DateTime<Utc>,
     #[serde(rename = "Metrics")]
     pub metrics: CampaignMetrics,
-    /// Also the id of the live query it is.
+    /// The id of the live query.
     pub id: i64,
     /// 0 for SQL that is not saved.
     pub query_id: i64,
-    /// 0: waits for somebody to watch.
+    /// Always 0: waiting for a viewer.
     pub status: u8,
     pub user_id: i64,
 }
 
-/// Targets by whether they are there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// Numbers of targets by presence.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct CampaignMetrics {
     pub total_hosts: u64,
@@ -106,8 +114,8 @@ pub struct CampaignMetrics {
     pub new_hosts: u64,
 }
 
-/// Told to who watches a campaign, first and when it changes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// The numbers of targets, sent to viewers of a campaign at first and at each change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CampaignTotals {
     pub count: u64,
     pub online: u64,
@@ -115,39 +123,42 @@ pub struct CampaignTotals {
     pub missing_in_action: u64,
 }
 
-/// Told to who watches a campaign, first and when it changes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// The progress, sent to viewers of a campaign at first and at each change.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CampaignStatus {
     /// Targets that are online.
     pub expected_results: u64,
     pub actual_results: u64,
-    /// `pending` or `finished`; hosts that come later are told of all the same.
+    /// `pending` or `finished`; results of hosts that come later are still sent.
     pub status: String,
 }
 
-/// `GET queries/run`: asks hosts saved queries and waits for the answers.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+/// `GET queries/run`: runs saved queries on hosts and waits for the answers.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LiveRun {
     pub query_ids: Vec<i64>,
     pub host_ids: Vec<i64>,
 }
 
-#[derive(Debug, Serialize)]
+/// The answers to `GET queries/run`.
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct LiveRunDone {
     pub summary: LiveRunSummary,
-    /// One per query, as they were asked for.
+    /// One per query, in the order of the request.
     pub live_query_results: Vec<LiveRunQuery>,
 }
 
-#[derive(Debug, Serialize)]
+/// Numbers of hosts.
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct LiveRunSummary {
     pub targeted_host_count: usize,
-    /// Hosts that have answered at least one query.
+    /// Hosts that answered at least one query.
     pub responded_host_count: usize,
 }
 
-#[derive(Debug, Serialize)]
+/// The answers to one query.
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct LiveRunQuery {
     pub query_id: i64,
     pub results: Vec<LiveRunAnswer>,
@@ -155,10 +166,12 @@ pub struct LiveRunQuery {
     pub error: Option<String>,
 }
 
-#[derive(Debug, Serialize)]
+/// The answer of one host.
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct LiveRunAnswer {
     pub host_id: i64,
-    /// A list of objects, as the text it is.
+    /// A list of objects, as the agent sent them.
+    #[schemars(with = "Vec<BTreeMap<String, Value>>")]
     pub rows: Box<RawValue>,
     pub error: Option<String>,
 }

@@ -1,14 +1,15 @@
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The body of every refused request.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ErrorBody {
     pub message: String,
     pub errors: Vec<FieldError>,
-    /// The message again, under the only name by which an agent that was pointed at the wrong path knows a refusal.
+    /// The message again: agents that are pointed at a wrong path recognise an error only by this key.
     #[serde(default)]
     pub error: String,
-    /// Finds the cause in the server's log; present on 5xx.
+    /// Identifies the cause in the server's log; present on status 500.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub uuid: Option<String>,
 }
@@ -20,8 +21,8 @@ impl ErrorBody {
     }
 }
 
-/// One thing that is wrong. `name` is a field path such as `documents[2].spec.queries[0].interval`, or `base`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// One problem. `name` is a field path such as `documents[2].spec.queries[0].interval`, or `base`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct FieldError {
     pub name: String,
     pub reason: String,

@@ -1,30 +1,31 @@
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// `GET hosts/{id}/config` and `GET hosts/identifier/{word}/config`: what a host is served, and what it makes of it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// `GET hosts/{id}/config` and `GET hosts/identifier/{word}/config`: the config of a host, and which queries it runs.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Explained {
-    /// As the agent gets it.
+    /// The config as the agent receives it.
     pub config: Value,
-    /// What `osquery_info.config_hash` shows once the host has loaded it.
+    /// The value of `osquery_info.config_hash` once the host has loaded this config.
     pub config_hash: String,
-    /// Every scheduled query there is, whether the host runs it or not.
+    /// All scheduled queries, also those that this host does not run.
     pub schedule: Vec<ExplainedQuery>,
 }
 
 /// One scheduled query, and whether this host runs it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ExplainedQuery {
     /// Empty for queries of the options' own `schedule`.
     pub pack: String,
     pub name: String,
-    /// As result lines and `osquery_schedule` name it.
+    /// The name in result lines and in `osquery_schedule`.
     pub full_name: String,
     pub query: String,
-    /// Seconds, before the host's own deviation.
+    /// Seconds, before the agent's random deviation.
     pub interval: u32,
-    /// Also true where only the pack's discovery queries, which run on the host, stand in between.
+    /// Also true if it depends only on the pack's discovery queries, which run on the host.
     pub runs: bool,
-    /// Why, or why not.
+    /// Why the host runs the query, or does not.
     pub reason: String,
 }

@@ -1,7 +1,9 @@
 use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+/// Whether a host has checked in recently.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum HostStatus {
     Online,
@@ -9,7 +11,7 @@ pub enum HostStatus {
 }
 
 /// A host as lists show it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct HostView {
     pub created_at: DateTime<Utc>,
     pub updated_at: DateTime<Utc>,
@@ -59,23 +61,23 @@ pub struct HostView {
     pub display_name: String,
 }
 
-/// One host with what it belongs to.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// A host with its labels and packs.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct HostDetail {
     #[serde(flatten)]
     pub host: HostView,
     pub labels: Vec<HostLabel>,
     pub packs: Vec<HostPack>,
-    /// Questions the host is not asked any more, because they seem to stop its agent.
+    /// Queries that are no longer sent to the host, because they seem to stop its agent.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub parked_queries: Vec<ParkedQuery>,
-    /// Set when two machines were found to share this identity: what the operator should do about it.
+    /// Present if two machines share this identity: what the operator should do.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clone_warning: Option<String>,
 }
 
-/// A question put aside. It is asked again when the label's query changes, or after a refetch.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// A query that is not sent for now. It is sent again when the label's query changes, or after a refetch.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ParkedQuery {
     /// Such as `label web servers` or `detail os_version`.
     pub name: String,
@@ -83,38 +85,40 @@ pub struct ParkedQuery {
     pub parked_at: DateTime<Utc>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// A label of a host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct HostLabel {
     pub id: i64,
     pub name: String,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// A pack of a host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct HostPack {
     pub id: i64,
     pub name: String,
 }
 
 /// `GET hosts`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct HostList {
     pub hosts: Vec<HostView>,
 }
 
-/// `GET hosts/{id}` and `GET hosts/identifier/{x}`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// `GET hosts/{id}` and `GET hosts/identifier/{word}`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct HostEnvelope {
     pub host: HostDetail,
 }
 
 /// `GET hosts/count`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct HostCount {
     pub count: u64,
 }
 
 /// `POST hosts/delete`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct HostIds {
     pub ids: Vec<i64>,

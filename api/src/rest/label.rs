@@ -1,10 +1,12 @@
 use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::envelope::enveloped;
 use crate::spec::{LabelMembership, LabelType};
 
 /// A label as lists show it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Label {
     pub created_at: DateTime<Utc>,
     pub updated_at: DateTime<Utc>,
@@ -15,7 +17,7 @@ pub struct Label {
     pub platform: String,
     pub label_type: LabelType,
     pub label_membership_type: LabelMembership,
-    /// Absent when no host is in it.
+    /// Absent if no host is in the label.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host_count: Option<u64>,
     pub display_text: String,
@@ -24,8 +26,8 @@ pub struct Label {
     pub host_ids: Option<Vec<i64>>,
 }
 
-/// `POST labels`, and `PATCH labels/{id}` with any part of it. A label's query and platform never change.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// `POST labels`, and `PATCH labels/{id}` with any of the fields. The query and platform of a label cannot be changed.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LabelInput {
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -38,19 +40,8 @@ pub struct LabelInput {
     pub platform: Option<String>,
 }
 
-/// `GET labels`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LabelList {
-    pub labels: Vec<Label>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LabelEnvelope {
-    pub label: Label,
-}
-
-/// A label without its contents.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// A label without its query and counts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct LabelSummary {
     pub id: i64,
     pub name: String,
@@ -59,7 +50,9 @@ pub struct LabelSummary {
 }
 
 /// `GET labels/summary`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct LabelSummaries {
     pub labels: Vec<LabelSummary>,
 }
+
+enveloped!(Label, LabelList { labels }, LabelEnvelope { label });

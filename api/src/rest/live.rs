@@ -1,9 +1,10 @@
 use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// `POST live_queries`: asks hosts now, as a job that goes on whether or not somebody watches.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+/// `POST live_queries`: runs a query on hosts now, as a job that does not depend on a viewer.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewLiveQuery {
     /// The SQL. Either this or `query_name`.
@@ -12,31 +13,31 @@ pub struct NewLiveQuery {
     /// A saved query.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub query_name: Option<String>,
-    /// SQL that decides on each host whether it is asked: a host where it finds no rows is `skipped`. A host where it
-    /// cannot run reports nothing at all and is `lost`.
+    /// SQL that decides on each host whether the query runs: a host where it finds no rows is `skipped`. A host where the
+    /// SQL itself fails reports nothing and becomes `lost`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub discovery: Option<String>,
     pub targets: LiveTargets,
-    /// At most so many of the hosts, those with the lowest salted hash.
+    /// The maximum number of hosts; those with the lowest salted hash are taken.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_hosts: Option<u64>,
-    /// So many hosts in a hundred, 1–100, by a hash salted with the job.
+    /// The percentage of the hosts, 1–100, chosen by a hash salted with the job.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub percent: Option<u8>,
-    /// Hosts that have not answered by then are given up. Seconds; the server's default if absent.
+    /// Seconds until hosts that have not answered are given up; the server's default if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deadline_seconds: Option<u64>,
 }
 
-/// Which hosts. Within a list any will do, and a host must be in every list that is given; then exclusions are taken
-/// away. What nobody is called is an error.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// The hosts to ask. A host must match one entry of every list that is given, and none of the exclusions. A name that no
+/// host or label has is an error.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LiveTargets {
     /// Every host; the other lists must then be empty but for exclusions.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub all: bool,
-    /// Identifiers, UUIDs, host names or computer names. These are asked whatever the other lists say.
+    /// Identifiers, UUIDs, host names or computer names. These hosts are asked regardless of the other lists.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub hosts: Vec<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -51,13 +52,13 @@ pub struct LiveTargets {
 }
 
 /// A live query as a job.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct LiveQuery {
     pub id: i64,
     pub query: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub query_name: Option<String>,
-    /// Decides on each host whether it is asked.
+    /// The SQL that decides on each host whether the query runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub discovery: Option<String>,
     pub created_at: DateTime<Utc>,
@@ -65,35 +66,36 @@ pub struct LiveQuery {
     pub author_id: Option<i64>,
     pub author_email: String,
     pub status: LiveStatus,
-    /// Why it was stopped.
+    /// Why Muster stopped the query.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stop_reason: Option<String>,
     pub counts: LiveCounts,
     /// Targets that are online now.
     pub online: u64,
-    /// Targets that are online now and have not answered: what somebody who does not wait for the others waits for.
+    /// Targets that are online now and have not answered.
     pub online_waiting: u64,
-    /// What it cost the hosts that said so; absent until one has.
+    /// The cost reported by hosts; absent until a host reports it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cost: Option<LiveCost>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// Whether a live query is open, and why it is not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum LiveStatus {
     Open,
     /// Every target is accounted for.
     Complete,
-    /// An operator ended it.
+    /// An operator ended the query.
     Cancelled,
-    /// Muster ended it, because it seems to stop agents.
+    /// Muster ended the query, because it seems to stop agents.
     Stopped,
-    /// Its deadline has passed.
+    /// The deadline has passed.
     Expired,
 }
 
-/// Targets by state. The states always add up to `targets`; `truncated` counts some of the answered again.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// Numbers of targets by state. The states always add up to `targets`; `truncated` counts some of `answered` again.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct LiveCounts {
     pub targets: u64,
     pub pending: u64,
@@ -109,27 +111,27 @@ pub struct LiveCounts {
     pub cancelled: u64,
     pub gone: u64,
     pub truncated: u64,
-    /// Hosts that are counted by what they said, while their answers could not be kept or were lost.
+    /// Hosts that are counted in their state although their answers could not be stored or were lost.
     #[serde(default)]
     pub results_lost: u64,
 }
 
-/// What became of one target.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+/// The state of one target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum TargetState {
     /// Not fetched yet.
     Pending,
-    /// Fetched; an answer is owed.
+    /// Fetched, not answered yet.
     Sent,
     Answered,
-    /// The agent said why.
+    /// The agent reported an error.
     Failed,
-    /// The agent refuses it, because it has stopped its worker before.
+    /// The agent refuses the query, because the query stopped its worker before.
     Denylisted,
-    /// Its discovery query found nothing there.
+    /// The discovery query found no rows on the host.
     Skipped,
-    /// The agent's worker probably died of it.
+    /// The query probably stopped the agent's worker.
     Suspect,
     /// Fetched twice and never answered, without a sign of a restart.
     Lost,
@@ -139,10 +141,10 @@ pub enum TargetState {
     Gone,
 }
 
-/// Cost per answering host, as their agents say (from 5.8 on).
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+/// Cost per answering host, as reported by agents from version 5.8 on.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct LiveCost {
-    /// Hosts that said.
+    /// Hosts that reported their cost.
     pub hosts: u64,
     pub wall_time_ms: Percentiles,
     /// User and system time together.
@@ -150,29 +152,30 @@ pub struct LiveCost {
     pub memory_bytes: Percentiles,
 }
 
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+/// Percentiles over hosts.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Percentiles {
     pub p50: f64,
     pub p95: f64,
     pub max: f64,
 }
 
-/// One line of `GET live_queries/{id}/results`: what became of one host. Each host has at most one.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// One line of `GET live_queries/{id}/results`: the outcome on one host. Each host has at most one line.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct LiveAnswer {
-    /// Where to go on reading after this line: `?cursor=`.
+    /// The value of `?cursor=` to continue after this line.
     pub cursor: u64,
     pub host_id: i64,
     pub hostname: String,
     pub state: TargetState,
     /// Columns in the order the agent sent them.
     pub rows: Vec<Value>,
-    /// Rows the agent sent, when not all of them are here.
+    /// The number of rows that the agent sent, if not all of them are in `rows`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rows_sent: Option<u64>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub truncated: bool,
-    /// The agent's message, or what is known of a host that gave no answer.
+    /// The agent's message, or the reason why there is no answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -180,8 +183,8 @@ pub struct LiveAnswer {
     pub at: DateTime<Utc>,
 }
 
-/// What an agent says a query cost it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// The cost of a query as reported by one agent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct LiveStats {
     pub wall_time_ms: u64,
     pub user_time_ms: u64,
@@ -190,24 +193,25 @@ pub struct LiveStats {
 }
 
 /// `GET live_queries`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct LiveQueries {
     pub live_queries: Vec<LiveQuery>,
 }
 
 /// `GET live_queries/{id}`, `POST live_queries` and `POST live_queries/{id}/cancel`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct LiveQueryEnvelope {
     pub live_query: LiveQuery,
 }
 
 /// `GET live_queries/{id}/hosts?state=STATE`: the targets in a state.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct LiveHosts {
     pub hosts: Vec<LiveHost>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// A target of a live query.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct LiveHost {
     pub id: i64,
     pub hostname: String,

@@ -1,8 +1,10 @@
-//! What the operators' REST API speaks. Field names and nesting are those existing Fleet clients expect.
+//! The bodies of the operators' REST API. Field names and nesting are those that Fleet's clients expect. Doc comments become
+//! descriptions in docs/openapi.json.
 
 mod account;
 mod apply;
 mod campaign;
+mod envelope;
 mod error;
 mod explain;
 mod host;
@@ -21,6 +23,7 @@ pub use campaign::{
     Campaign, CampaignEnvelope, CampaignMetrics, CampaignStatus, CampaignTotals, FoundTargets, LiveRun, LiveRunAnswer,
     LiveRunDone, LiveRunQuery, LiveRunSummary, NewCampaign, Selected, TargetCounts, TargetSearch, Targets,
 };
+pub use envelope::Enveloped;
 pub use error::{ErrorBody, FieldError};
 pub use explain::{Explained, ExplainedQuery};
 pub use host::{

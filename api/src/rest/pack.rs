@@ -1,8 +1,11 @@
 use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::envelope::enveloped;
+
 /// A pack.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Pack {
     pub created_at: DateTime<Utc>,
     pub updated_at: DateTime<Utc>,
@@ -24,8 +27,8 @@ pub struct Pack {
     pub team_ids: Vec<i64>,
 }
 
-/// `POST packs`, and `PATCH packs/{id}` with any part of it. A list replaces the one that is there.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// `POST packs`, and `PATCH packs/{id}` with any of the fields. A list replaces the previous one.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PackInput {
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -46,13 +49,4 @@ pub struct PackInput {
     pub team_ids: Option<Vec<i64>>,
 }
 
-/// `GET packs`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PackList {
-    pub packs: Vec<Pack>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PackEnvelope {
-    pub pack: Pack,
-}
+enveloped!(Pack, PackList { packs }, PackEnvelope { pack });

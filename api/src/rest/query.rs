@@ -1,9 +1,12 @@
 use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::envelope::enveloped;
+
 /// A saved query.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Query {
     pub created_at: DateTime<Utc>,
     pub updated_at: DateTime<Utc>,
@@ -17,13 +20,13 @@ pub struct Query {
     pub author_id: Option<i64>,
     pub author_name: String,
     pub author_email: String,
-    /// Packs that schedule it; empty for those who may not read packs.
+    /// Packs that schedule the query; empty for users who may not read packs.
     pub packs: Vec<QueryPack>,
     pub stats: Option<Value>,
 }
 
-/// A pack as its queries show it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// A pack that schedules a query.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct QueryPack {
     pub created_at: DateTime<Utc>,
     pub updated_at: DateTime<Utc>,
@@ -34,8 +37,8 @@ pub struct QueryPack {
     pub disabled: bool,
 }
 
-/// `POST queries`, and `PATCH queries/{id}` with any part of it.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// `POST queries`, and `PATCH queries/{id}` with any of the fields.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct QueryInput {
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -48,26 +51,17 @@ pub struct QueryInput {
     pub observer_can_run: Option<bool>,
 }
 
-/// `GET queries`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct QueryList {
-    pub queries: Vec<Query>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct QueryEnvelope {
-    pub query: Query,
-}
-
 /// `POST queries/delete`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct QueryIds {
     pub ids: Vec<i64>,
 }
 
-/// How many were deleted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// The number of deleted objects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Deleted {
     pub deleted: u64,
 }
+
+enveloped!(Query, QueryList { queries }, QueryEnvelope { query });

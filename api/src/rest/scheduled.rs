@@ -1,11 +1,12 @@
 use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::sent;
 
 /// A query in the schedule of a pack.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Scheduled {
     pub created_at: DateTime<Utc>,
     pub updated_at: DateTime<Utc>,
@@ -28,16 +29,17 @@ pub struct Scheduled {
     pub stats: Option<Value>,
 }
 
-/// `POST schedule` and `POST global/schedule`, and `PATCH` of one with any part of it: null takes a setting away.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// `POST schedule` and `POST global/schedule`, and `PATCH` of one with any of the fields. Null removes a
+/// setting.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ScheduledInput {
-    /// Not in the global schedule, and not in a change.
+    /// Required in `POST schedule`; not allowed elsewhere.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pack_id: Option<i64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub query_id: Option<i64>,
-    /// The query's own name if absent, with `-1` behind it where that is taken.
+    /// If absent, the name of the query, with `-1` appended while that is taken.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -60,18 +62,19 @@ pub struct ScheduledInput {
 }
 
 /// `GET packs/{id}/scheduled`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ScheduledQueries {
     pub scheduled: Vec<Scheduled>,
 }
 
 /// `GET global/schedule`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct GlobalSchedule {
     pub global_schedule: Vec<Scheduled>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// One scheduled query.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ScheduledEnvelope {
     pub scheduled: Scheduled,
 }

@@ -1,6 +1,6 @@
 use serde::{Deserialize, Deserializer};
 
-/// Tells a member that was sent as null, `Some(None)`, from one that was not sent, `None`.
+/// Distinguishes a member that is null, `Some(None)`, from one that is absent, `None`.
 pub(super) fn or_null<'de, D, T>(deserializer: D) -> Result<Option<Option<T>>, D::Error>
 where
     D: Deserializer<'de>,

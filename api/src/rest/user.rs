@@ -1,19 +1,21 @@
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::envelope::enveloped;
 use super::{Role, User};
 
-/// `POST users/admin`: makes a user.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+/// `POST users/admin`: creates a user.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewUser {
     pub email: String,
     #[serde(default)]
     pub name: String,
-    /// Must be given: there is no single sign-on.
+    /// Required: there is no single sign-on.
     #[serde(default)]
     pub password: Option<String>,
-    /// Must be given: there are no teams that could have a role for the user instead.
+    /// Required: there are no teams that could give the user a role.
     #[serde(default)]
     pub global_role: Option<Role>,
     #[serde(default)]
@@ -29,8 +31,8 @@ pub struct NewUser {
     pub teams: Option<Vec<Value>>,
 }
 
-/// `PATCH users/{id}`: any part of a user.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+/// `PATCH users/{id}`: any of the fields.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct UserEdit {
     #[serde(default)]
@@ -41,10 +43,10 @@ pub struct UserEdit {
     pub global_role: Option<Role>,
     #[serde(default)]
     pub api_only: Option<bool>,
-    /// The password from now on.
+    /// The new password.
     #[serde(default)]
     pub password: Option<String>,
-    /// As `password`, and stronger: Fleet's clients send the current password beside it.
+    /// As `password`, over which it takes precedence: Fleet's clients send the current password in `password`.
     #[serde(default)]
     pub new_password: Option<String>,
     /// Accepted when false.
@@ -55,21 +57,12 @@ pub struct UserEdit {
     pub teams: Option<Vec<Value>>,
 }
 
-/// `POST change_password`: for oneself.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+/// `POST change_password`: changes the caller's own password.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ChangePassword {
     pub old_password: String,
     pub new_password: String,
 }
 
-/// `GET users`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct UserList {
-    pub users: Vec<User>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct UserEnvelope {
-    pub user: User,
-}
+enveloped!(User, UserList { users }, UserEnvelope { user });

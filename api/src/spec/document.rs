@@ -1,17 +1,18 @@
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{API_VERSION, EnrollSecretSpec, LabelSpec, PackSpec, QuerySpec, UserRolesSpec};
 
-/// What a document describes. Written in lower case; read in any case, plurals and 3.x words included.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+/// The kind of a document. Written in lower case, read in any case.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum DocumentKind {
     Query,
     Pack,
     Label,
     Config,
-    /// Agent options alone, as Fleet 3.x kept them.
+    /// Only the agent options, as in Fleet 3.x.
     Options,
     EnrollSecret,
     UserRoles,
@@ -33,20 +34,21 @@ impl DocumentKind {
         }
     }
 
-    /// Finds the kind a word names, whatever its case.
+    /// Finds the kind of this name, in any case.
     pub fn parse(word: &str) -> Option<Self> {
         let word = word.to_ascii_lowercase();
         Self::ALL.into_iter().find(|kind| kind.as_str() == word)
     }
 
-    /// Config, options, secrets and roles may stand once in one apply; the others as often as there are names.
+    /// Whether an apply may have only one document of the kind; of the others it may have one per name.
     pub fn is_singleton(self) -> bool {
         matches!(self, Self::Config | Self::Options | Self::EnrollSecret | Self::UserRoles)
     }
 }
 
-/// A document as it was read: the kind is known, the spec not yet looked into.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// A document: its kind, and a spec whose schema depends on the kind (`QuerySpec`, `PackSpec`, `LabelSpec`,
+/// `EnrollSecretSpec`, `UserRolesSpec`, or an object for `config` and `options`).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Document {
     #[serde(rename = "apiVersion", default = "api_version")]
@@ -60,7 +62,7 @@ fn api_version() -> String {
     API_VERSION.to_owned()
 }
 
-/// A document whose spec has the type its kind asks for.
+/// A spec with the type of its kind.
 #[derive(Debug, Clone, PartialEq)]
 pub enum SpecDocument {
     Query(QuerySpec),

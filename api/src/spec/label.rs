@@ -1,15 +1,16 @@
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// A named group of hosts.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LabelSpec {
     #[serde(default)]
     pub description: String,
-    /// Members of a manual label, by host name, UUID or identifier. Replaces the membership; absent leaves it as it is.
+    /// Members of a manual label, by host name, UUID or identifier. Replaces the members; if absent, they stay.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hosts: Option<Vec<String>>,
-    /// Ignored on apply; what the server says of itself.
+    /// Written by the server, ignored on apply.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<i64>,
     #[serde(default)]
@@ -17,7 +18,7 @@ pub struct LabelSpec {
     #[serde(default)]
     pub label_type: LabelType,
     pub name: String,
-    /// Only hosts of this platform are asked; empty means all.
+    /// Only hosts of this platform evaluate the query; empty means all hosts.
     #[serde(default)]
     pub platform: String,
     /// A host is a member while this SQL returns a row. Dynamic labels only.
@@ -25,7 +26,8 @@ pub struct LabelSpec {
     pub query: String,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+/// Whether hosts join a label by its query or by hand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum LabelMembership {
     #[default]
@@ -33,7 +35,8 @@ pub enum LabelMembership {
     Manual,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+/// Whether a label comes with the server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum LabelType {
     #[default]

@@ -1,17 +1,18 @@
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// A set of scheduled queries and the labels whose hosts run them.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PackSpec {
     #[serde(default)]
     pub description: String,
     #[serde(default)]
     pub disabled: bool,
-    /// SQL that must all return a row on the agent before the pack is active there.
+    /// SQL queries; the pack is active on a host where each of them returns a row.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub discovery: Vec<String>,
-    /// Ignored on apply; what the server says of itself.
+    /// Written by the server, ignored on apply.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<i64>,
     pub name: String,
@@ -20,21 +21,21 @@ pub struct PackSpec {
     /// Replaces all scheduled queries of the pack.
     #[serde(default)]
     pub queries: Vec<PackQuery>,
-    /// 0 = no host, 1–100 = the agents' own hash decides.
+    /// The percentage of hosts, 0–100, chosen by the agents' own hash.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shard: Option<u8>,
     #[serde(default)]
     pub targets: PackTargets,
-    /// Least agent version; empty means any.
+    /// The minimum agent version; empty means any.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub version: String,
 }
 
-/// Who gets a pack. Replaces all targets on apply.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+/// The labels whose hosts run a pack. Replaces all targets on apply.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PackTargets {
-    /// Names of labels; a host gets the pack when it is in any of them. Null counts as none.
+    /// Names of labels; a host runs the pack if it is in any of them. Null means none.
     #[serde(default, deserialize_with = "null_is_empty")]
     pub labels: Vec<String>,
     /// Accepted when empty, so that exported files still apply; there are no teams.
@@ -50,7 +51,7 @@ where
 }
 
 /// One scheduled query of a pack.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PackQuery {
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -59,7 +60,7 @@ pub struct PackQuery {
     pub description: String,
     /// Seconds, 1–604800.
     pub interval: u32,
-    /// Name in the schedule; the query's own name if absent. Unique within the pack.
+    /// The name in the schedule, unique within the pack; the query's own name if absent.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub name: String,
     #[serde(default)]
@@ -68,12 +69,12 @@ pub struct PackQuery {
     pub query: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub removed: Option<bool>,
-    /// 0 = no host, 1–100 = the agents' own hash decides.
+    /// The percentage of hosts, 0–100, chosen by the agents' own hash.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shard: Option<u8>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub snapshot: Option<bool>,
-    /// Least agent version; empty means any.
+    /// The minimum agent version; empty means any.
     #[serde(default)]
     pub version: String,
 }

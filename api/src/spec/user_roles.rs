@@ -1,21 +1,23 @@
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::rest::Role;
 
-/// What users may do, by e-mail address. Applying changes the users that are named and no others.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+/// The roles of users, by e-mail address. Applying changes only the users that are named.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct UserRolesSpec {
     pub roles: BTreeMap<String, UserRoleSpec>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+/// The role of one user.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct UserRoleSpec {
-    /// Null is read, so that files of servers with teams are refused with a reason.
+    /// Required. Null is accepted here so that files of servers with teams are refused with a helpful reason.
     pub global_role: Option<Role>,
     /// Accepted when empty; there are no teams.
     #[serde(default)]

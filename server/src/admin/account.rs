@@ -1,4 +1,4 @@
-//! Setting up, logging in and out, and who one is.
+//! Set-up, login, logout, and the caller's own account.
 
 use actix_web::web::{Data, Json};
 use muster_api::rest::{Login, Me, SetUp, Version};
@@ -29,7 +29,7 @@ pub(super) async fn version(_caller: Caller) -> AdminAnswer {
     Ok(ok(&this_version()))
 }
 
-/// What this program is; the keys are those of Fleet's clients.
+/// The version of this program, with the keys that Fleet's clients expect.
 pub fn this_version() -> Version {
     Version {
         version: env!("CARGO_PKG_VERSION").to_owned(),

@@ -10,7 +10,7 @@ pub(super) fn json(status: StatusCode, body: &impl Serialize) -> HttpResponse {
             HttpResponse::build(status).content_type("application/json; charset=utf-8").body(text)
         }
         Err(error) => {
-            tracing::error!(%error, "an answer could not be written as JSON");
+            tracing::error!(%error, "cannot serialize a response");
             HttpResponse::InternalServerError().content_type("application/json; charset=utf-8").body("{}\n")
         }
     }
@@ -20,7 +20,7 @@ pub(super) fn ok(body: &impl Serialize) -> HttpResponse {
     json(StatusCode::OK, body)
 }
 
-/// Success with nothing to tell.
+/// Success with an empty object.
 pub(super) fn done() -> HttpResponse {
     ok(&serde_json::json!({}))
 }

@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 
 use super::auth::Caller;
 
-/// The JSON body of a request whose caller is known: what strangers send is not read.
+/// The JSON body of a request. It is read only after the caller is known: the bodies of strangers are not read.
 pub(super) struct JsonBody<T>(T);
 
 impl<T> JsonBody<T> {

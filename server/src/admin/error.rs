@@ -1,4 +1,4 @@
-//! From what went wrong to the status and body Fleet's clients expect, in one place.
+//! Translates errors to the statuses and bodies that Fleet's clients expect.
 
 use actix_web::body::BoxBody;
 use actix_web::error::JsonPayloadError;
@@ -78,7 +78,7 @@ fn bad_request(status: StatusCode, reason: String) -> HttpResponse {
     json(status, &ErrorBody::new("Bad request", errors))
 }
 
-/// A body that is not the JSON an operation expects.
+/// Refuses a body that is not the JSON of the operation.
 pub(super) fn bad_json(error: JsonPayloadError, _request: &HttpRequest) -> actix_web::Error {
     let status = match &error {
         JsonPayloadError::Overflow { .. } | JsonPayloadError::OverflowKnownLength { .. } => {
@@ -91,13 +91,13 @@ pub(super) fn bad_json(error: JsonPayloadError, _request: &HttpRequest) -> actix
     actix_web::error::InternalError::from_response(error, bad_request(status, reason)).into()
 }
 
-/// What is wrong with the query string or path.
+/// Refuses a query string or path.
 pub(super) fn bad_parameter(reason: impl Into<String>) -> actix_web::Error {
     let reason = reason.into();
     actix_web::error::InternalError::from_response(reason.clone(), bad_request(StatusCode::BAD_REQUEST, reason)).into()
 }
 
-/// A path or method that is not part of the API.
+/// Answers requests with a path or method that is not part of the API.
 pub async fn no_such_operation() -> HttpResponse {
     let errors = vec![FieldError { name: "base".to_owned(), reason: "no such operation".to_owned() }];
     json(StatusCode::NOT_FOUND, &ErrorBody::new("Resource Not Found", errors))

@@ -1,4 +1,4 @@
-//! What a host is served and runs.
+//! The config of a host, and which queries it runs.
 
 use actix_web::web::{Data, Path};
 

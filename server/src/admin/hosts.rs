@@ -9,7 +9,7 @@ use super::answer::{done, ok};
 use super::auth::Caller;
 use super::body::JsonBody;
 use super::error::{AdminAnswer, Failed, bad_parameter};
-use super::params::Params;
+use super::params::{Parameter, ParameterKind, Params, page_parameters};
 use crate::fleet::Error;
 use crate::fleet::hosts::{HostFilter, HostOrder, HostQuery};
 
@@ -58,25 +58,37 @@ pub(super) async fn delete_many(api: Data<AdminApi>, caller: Caller, request: Js
     Ok(done())
 }
 
-/// What the list parameters of hosts ask for.
+/// The keys that hosts can be ordered by.
+const ORDER_KEYS: [(&str, HostOrder); 7] = [
+    ("id", HostOrder::Id),
+    ("hostname", HostOrder::Hostname),
+    ("uuid", HostOrder::Uuid),
+    ("platform", HostOrder::Platform),
+    ("osquery_version", HostOrder::OsqueryVersion),
+    ("seen_time", HostOrder::SeenTime),
+    ("created_at", HostOrder::CreatedAt),
+];
+
+/// The description of the parameters that [`host_query`] reads.
+pub(super) fn parameters() -> Vec<Parameter> {
+    let mut parameters = page_parameters(&ORDER_KEYS);
+    let status = ParameterKind::OneOf(vec!["online", "offline", "new"]);
+    parameters.push(Parameter::new("status", status, "Only hosts of this status; new hosts enrolled within a day."));
+    parameters.push(Parameter::new(
+        "query",
+        ParameterKind::Text,
+        "A part of a name, identifier or address, in any case.",
+    ));
+    parameters
+}
+
+/// Reads the list parameters of hosts.
 pub(super) fn host_query(request: &HttpRequest) -> Result<HostQuery, actix_web::Error> {
     let mut params = Params::of(request)?;
     let (offset, limit) = params.page()?;
-    let (order_key, is_descending) = params.order()?;
-    let order = match order_key.as_deref() {
-        None | Some("id") => HostOrder::Id,
-        Some("hostname" | "display_name") => HostOrder::Hostname,
-        Some("uuid") => HostOrder::Uuid,
-        Some("platform") => HostOrder::Platform,
-        Some("osquery_version") => HostOrder::OsqueryVersion,
-        Some("seen_time") => HostOrder::SeenTime,
-        Some("created_at") => HostOrder::CreatedAt,
-        Some(other) => {
-            return Err(bad_parameter(format!(
-                "unknown order_key {other}; known are id, hostname, uuid, platform, osquery_version, seen_time, created_at"
-            )));
-        }
-    };
+    // Fleet's clients also call the host name so.
+    params.rename("order_key", "display_name", "hostname");
+    let (order, is_descending) = params.order(&ORDER_KEYS)?;
     let (status, only_new) = match params.text("status").as_deref() {
         None => (None, false),
         Some("online") => (Some(HostStatus::Online), false),
@@ -86,5 +98,9 @@ pub(super) fn host_query(request: &HttpRequest) -> Result<HostQuery, actix_web::
     };
     let text = params.text("query").unwrap_or_default();
     params.finish()?;
-    Ok(HostQuery { filter: HostFilter { text, label_id: None, offset, limit, order, is_descending }, status, only_new })
+    Ok(HostQuery {
+        filter: HostFilter { text, label_id: None, offset, limit, order: order.unwrap_or_default(), is_descending },
+        status,
+        only_new,
+    })
 }

@@ -1,17 +1,27 @@
-//! Query strings of lists, as Fleet's clients write them.
+//! Query strings of lists, as Fleet's clients write them, and their description.
 
 use std::collections::BTreeMap;
+
+use schemars::{Schema, SchemaGenerator, json_schema};
 
 use super::error::bad_parameter;
 use crate::fleet::listing::{ListOrder, Listing};
 
-/// Rows of a page when only its number is given.
+/// The number of rows of a page if only `page` is given.
 const DEFAULT_PER_PAGE: u64 = 20;
 
-/// The last row a database can count to.
+/// The highest row number of the databases.
 const MAX_ROW: u64 = i64::MAX.unsigned_abs();
 
-/// The parameters of a request. What an operation does not take it must refuse: see [`Params::finish`].
+/// The keys that all lists but that of hosts can be ordered by.
+const ORDER_KEYS: [(&str, ListOrder); 4] = [
+    ("id", ListOrder::Id),
+    ("name", ListOrder::Name),
+    ("created_at", ListOrder::CreatedAt),
+    ("updated_at", ListOrder::UpdatedAt),
+];
+
+/// The parameters of a request. An operation must refuse those it does not know: see [`Params::finish`].
 pub(super) struct Params(BTreeMap<String, String>);
 
 impl Params {
@@ -24,6 +34,13 @@ impl Params {
     /// A parameter, unless it is absent or empty.
     pub(super) fn text(&mut self, name: &str) -> Option<String> {
         self.0.remove(name).filter(|text| !text.is_empty())
+    }
+
+    /// Reads the value `from` of a parameter as `to`.
+    pub(super) fn rename(&mut self, name: &str, from: &str, to: &str) {
+        if let Some(value) = self.0.get_mut(name).filter(|value| *value == from) {
+            to.clone_into(value);
+        }
     }
 
     pub(super) fn number(&mut self, name: &str) -> Result<Option<u64>, actix_web::Error> {
@@ -43,7 +60,7 @@ impl Params {
         }
     }
 
-    /// Rows to leave out and rows to give; without a page, all.
+    /// The number of rows to skip and the number of rows to give; all rows if no page is given.
     pub(super) fn page(&mut self) -> Result<(u64, Option<u64>), actix_web::Error> {
         let page = self.number("page")?;
         let per_page = self.number("per_page")?;
@@ -57,8 +74,8 @@ impl Params {
         Ok((page.unwrap_or(0).saturating_mul(rows).min(MAX_ROW), Some(rows.min(MAX_ROW))))
     }
 
-    /// The column to order by and whether downwards.
-    pub(super) fn order(&mut self) -> Result<(Option<String>, bool), actix_web::Error> {
+    /// What to order by, one of `known`, and whether in descending order.
+    pub(super) fn order<T: Copy>(&mut self, known: &[(&str, T)]) -> Result<(Option<T>, bool), actix_web::Error> {
         let key = self.text("order_key");
         let is_descending = match self.text("order_direction").as_deref() {
             None | Some("asc") => false,
@@ -66,34 +83,94 @@ impl Params {
             Some("desc") => true,
             Some(other) => return Err(bad_parameter(format!("unknown order_direction: {other}"))),
         };
-        Ok((key, is_descending))
+        let Some(key) = key else { return Ok((None, is_descending)) };
+        match known.iter().find(|(name, _)| *name == key) {
+            Some((_, order)) => Ok((Some(*order), is_descending)),
+            None => {
+                let known: Vec<&str> = known.iter().map(|(name, _)| *name).collect();
+                Err(bad_parameter(format!("unknown order_key {key}; known are {}", known.join(", "))))
+            }
+        }
     }
 
-    /// The parameters every list has, and no others.
+    /// The parameters of [`list_parameters`], and no others.
     pub(super) fn listing(request: &actix_web::HttpRequest) -> Result<Listing, actix_web::Error> {
         let mut params = Self::of(request)?;
         let (offset, limit) = params.page()?;
-        let (order_key, is_descending) = params.order()?;
-        let order = match order_key.as_deref() {
-            None | Some("id") => ListOrder::Id,
-            Some("name") => ListOrder::Name,
-            Some("created_at") => ListOrder::CreatedAt,
-            Some("updated_at") => ListOrder::UpdatedAt,
-            Some(other) => {
-                let known = "id, name, created_at, updated_at";
-                return Err(bad_parameter(format!("unknown order_key {other}; known are {known}")));
-            }
-        };
+        let (order, is_descending) = params.order(&ORDER_KEYS)?;
         let text = params.text("query").unwrap_or_default();
         params.finish()?;
-        Ok(Listing { text, order, is_descending, offset, limit })
+        Ok(Listing { text, order: order.unwrap_or_default(), is_descending, offset, limit })
     }
 
-    /// Refuses what nobody has asked for, so that a misspelt filter never lists everything.
+    /// Refuses parameters that were not read, so that a misspelt filter never lists everything.
     pub(super) fn finish(self) -> Result<(), actix_web::Error> {
         match self.0.keys().next() {
             None => Ok(()),
             Some(name) => Err(bad_parameter(format!("unknown parameter {name}"))),
         }
     }
+}
+
+/// The description of a parameter.
+pub(super) struct Parameter {
+    pub name: &'static str,
+    pub kind: ParameterKind,
+    pub about: &'static str,
+    pub is_required: bool,
+}
+
+/// The values of a parameter.
+pub(super) enum ParameterKind {
+    Text,
+    Number,
+    Switch,
+    OneOf(Vec<&'static str>),
+    /// The values of a type that serde knows.
+    Typed(fn(&mut SchemaGenerator) -> Schema),
+}
+
+impl Parameter {
+    /// A parameter that may be left out.
+    pub(super) fn new(name: &'static str, kind: ParameterKind, about: &'static str) -> Self {
+        Self { name, kind, about, is_required: false }
+    }
+}
+
+impl ParameterKind {
+    pub(super) fn schema(&self, generator: &mut SchemaGenerator) -> Schema {
+        match self {
+            Self::Text => json_schema!({ "type": "string" }),
+            Self::Number => json_schema!({ "type": "integer", "format": "int64", "minimum": 0 }),
+            Self::Switch => json_schema!({ "type": "boolean" }),
+            Self::OneOf(words) => json_schema!({ "type": "string", "enum": words }),
+            Self::Typed(schema) => schema(generator),
+        }
+    }
+}
+
+/// The parameters of pages that are ordered by one of `order_keys`.
+pub(super) fn page_parameters<T>(order_keys: &[(&'static str, T)]) -> Vec<Parameter> {
+    let keys = order_keys.iter().map(|(name, _)| *name).collect();
+    vec![
+        Parameter::new(
+            "page",
+            ParameterKind::Number,
+            "The page, from 0. Without page and per_page all rows are given.",
+        ),
+        Parameter::new("per_page", ParameterKind::Number, "The number of rows of a page, 20 by default."),
+        Parameter::new("order_key", ParameterKind::OneOf(keys), "The field to order by, id by default."),
+        Parameter::new(
+            "order_direction",
+            ParameterKind::OneOf(vec!["asc", "desc"]),
+            "The direction; desc needs order_key.",
+        ),
+    ]
+}
+
+/// The parameters of all lists but that of hosts.
+pub(super) fn list_parameters() -> Vec<Parameter> {
+    let mut parameters = page_parameters(&ORDER_KEYS);
+    parameters.push(Parameter::new("query", ParameterKind::Text, "A part of the name, in any case."));
+    parameters
 }

@@ -1,4 +1,4 @@
-//! The schedules of packs, and the global one that all hosts have.
+//! The schedules of packs, and the global schedule.
 
 use actix_web::web::{Data, Path};
 use actix_web::{HttpRequest, HttpResponse};
@@ -10,7 +10,7 @@ use super::auth::Caller;
 use super::body::JsonBody;
 use super::error::{AdminAnswer, Failed};
 use super::params::Params;
-use crate::fleet::scheduled::ScheduleScope;
+use crate::fleet::scheduled::{ScheduleScope, Schedules};
 
 pub(super) async fn of_pack(
     api: Data<AdminApi>,
@@ -19,12 +19,12 @@ pub(super) async fn of_pack(
     request: HttpRequest,
 ) -> Result<HttpResponse, actix_web::Error> {
     let listing = Params::listing(&request)?;
-    let scheduled = api.fleet.scheduled.of_pack(&caller.0, *pack_id, &listing).await.map_err(Failed)?;
+    let scheduled = Schedules::of(&api.fleet).of_pack(&caller.0, *pack_id, &listing).await.map_err(Failed)?;
     Ok(ok(&ScheduledQueries { scheduled }))
 }
 
 pub(super) async fn by_id(api: Data<AdminApi>, caller: Caller, id: Path<i64>) -> AdminAnswer {
-    Ok(ok(&ScheduledEnvelope { scheduled: api.fleet.scheduled.by_id(&caller.0, *id).await? }))
+    Ok(ok(&ScheduledEnvelope { scheduled: Schedules::of(&api.fleet).by_id(&caller.0, *id).await? }))
 }
 
 pub(super) async fn add(api: Data<AdminApi>, caller: Caller, input: JsonBody<ScheduledInput>) -> AdminAnswer {
@@ -50,7 +50,7 @@ pub(super) async fn global(
     request: HttpRequest,
 ) -> Result<HttpResponse, actix_web::Error> {
     let listing = Params::listing(&request)?;
-    let global_schedule = api.fleet.scheduled.global(&caller.0, &listing).await.map_err(Failed)?;
+    let global_schedule = Schedules::of(&api.fleet).global(&caller.0, &listing).await.map_err(Failed)?;
     Ok(ok(&GlobalSchedule { global_schedule }))
 }
 
@@ -72,7 +72,7 @@ pub(super) async fn delete_global(api: Data<AdminApi>, caller: Caller, id: Path<
 }
 
 async fn add_within(api: &AdminApi, caller: &Caller, within: ScheduleScope, input: &ScheduledInput) -> AdminAnswer {
-    Ok(ok(&ScheduledEnvelope { scheduled: api.fleet.scheduled.add(&caller.0, within, input).await? }))
+    Ok(ok(&ScheduledEnvelope { scheduled: Schedules::of(&api.fleet).add(&caller.0, within, input).await? }))
 }
 
 async fn edit_within(
@@ -82,10 +82,10 @@ async fn edit_within(
     id: i64,
     input: &ScheduledInput,
 ) -> AdminAnswer {
-    Ok(ok(&ScheduledEnvelope { scheduled: api.fleet.scheduled.edit(&caller.0, within, id, input).await? }))
+    Ok(ok(&ScheduledEnvelope { scheduled: Schedules::of(&api.fleet).edit(&caller.0, within, id, input).await? }))
 }
 
 async fn delete_within(api: &AdminApi, caller: &Caller, within: ScheduleScope, id: i64) -> AdminAnswer {
-    api.fleet.scheduled.delete(&caller.0, within, id).await?;
+    Schedules::of(&api.fleet).delete(&caller.0, within, id).await?;
     Ok(done())
 }

@@ -1,4 +1,4 @@
-//! Reading what operators keep in files.
+//! Reading documents.
 
 use actix_web::web::{Data, Path};
 use muster_api::rest::{SecretsSpec, SpecByName, SpecList};

@@ -2,26 +2,26 @@ use std::time::Duration;
 
 use crate::store;
 
-/// Why something was not done, by what the caller can do next.
+/// Why an operation failed, by what the caller can do next.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// There is no such thing, or the caller may not see it.
+    /// The object does not exist, or the caller may not see it.
     #[error("{kind} {key} was not found in the datastore")]
     NotFound { kind: &'static str, key: String },
-    /// Another thing has that name.
+    /// Another object has the name.
     #[error("{kind} {name} already exists in the datastore")]
     AlreadyExists { kind: &'static str, name: String },
-    /// What was sent is wrong; each problem names its path.
+    /// The contents are invalid; each problem has its path.
     #[error("validation failed: {}", .0.first().map_or_else(String::new, ToString::to_string))]
     Invalid(Vec<Problem>),
     #[error("forbidden")]
     Forbidden,
     #[error("authentication failed")]
     Unauthenticated,
-    /// Too often; try again later.
+    /// Too many requests; try again later.
     #[error("too many requests")]
     TooMany { retry_after: Duration },
-    /// A part that is needed does not answer now.
+    /// A component does not answer; try again later.
     #[error("{0}; try again")]
     Unavailable(String),
     /// A fault of the server.
@@ -31,7 +31,7 @@ pub enum Error {
 
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// One thing that is wrong and where: a path such as `documents[2].spec.name`.
+/// One problem and its path, such as `documents[2].spec.name`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
     pub path: String,
@@ -73,7 +73,7 @@ impl From<store::Error> for Error {
 
 impl store::WriteError for Error {}
 
-/// All is well if there are no problems.
+/// Fails if there are problems.
 pub(super) fn none_of(problems: Vec<Problem>) -> Result<()> {
     if problems.is_empty() { Ok(()) } else { Err(Error::Invalid(problems)) }
 }

@@ -3,21 +3,20 @@
 use std::cmp::Ordering;
 
 use crate::clock::Moment;
-use crate::store::entity::{labels, packs, queries, scheduled_queries, users};
 
-/// What a list is narrowed to and ordered by.
+/// The filter, order and page of a list.
 #[derive(Debug, Clone, Default)]
 pub struct Listing {
-    /// Part of a name; capitals do not matter.
+    /// A part of the name, in any case.
     pub text: String,
     pub order: ListOrder,
     pub is_descending: bool,
-    /// Leaves out the first ones.
+    /// The number of rows to skip.
     pub offset: u64,
     pub limit: Option<u64>,
 }
 
-/// What a list may be ordered by; what is equal, by id.
+/// The order of a list; equal rows are in the order of their ids.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum ListOrder {
     #[default]
@@ -27,8 +26,8 @@ pub enum ListOrder {
     UpdatedAt,
 }
 
-/// A row that lists are made of.
-pub(super) trait Listed {
+/// A row of a list.
+pub trait Listed {
     fn id(&self) -> i64;
     fn name(&self) -> &str;
     fn created_at(&self) -> Moment;
@@ -39,9 +38,10 @@ pub(super) trait Listed {
     }
 }
 
+/// Implements [`Listed`] for a row with these four columns.
 macro_rules! listed {
     ($model:ty $(, $more:item)?) => {
-        impl Listed for $model {
+        impl $crate::fleet::listing::Listed for $model {
             fn id(&self) -> i64 {
                 self.id
             }
@@ -50,11 +50,11 @@ macro_rules! listed {
                 &self.name
             }
 
-            fn created_at(&self) -> Moment {
+            fn created_at(&self) -> $crate::clock::Moment {
                 self.created_at
             }
 
-            fn updated_at(&self) -> Moment {
+            fn updated_at(&self) -> $crate::clock::Moment {
                 self.updated_at
             }
 
@@ -62,17 +62,7 @@ macro_rules! listed {
         }
     };
 }
-
-listed!(labels::Model);
-listed!(packs::Model);
-listed!(queries::Model);
-listed!(scheduled_queries::Model);
-listed!(
-    users::Model,
-    fn has(&self, lower_text: &str) -> bool {
-        self.name.to_lowercase().contains(lower_text) || self.email.contains(lower_text)
-    }
-);
+pub(super) use listed;
 
 impl Listing {
     /// The page of `rows` that was asked for.
@@ -97,6 +87,7 @@ impl Listing {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::entity::users;
 
     fn user(id: i64, name: &str) -> users::Model {
         users::Model {

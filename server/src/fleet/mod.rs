@@ -41,6 +41,7 @@ mod notified;
 pub mod packs;
 mod path;
 pub mod queries;
+pub mod resource;
 pub mod schedule;
 pub mod scheduled;
 pub mod specs;
@@ -55,15 +56,12 @@ pub use notified::until_changed_elsewhere;
 
 use self::access::{Access, Principal};
 use self::apply::Applier;
+use self::changes::Changes;
 use self::checkin::Checkin;
 use self::hosts::Hosts;
-use self::labels::Labels;
 use self::live::Live;
 use self::logs::Logs;
-use self::packs::Packs;
-use self::queries::Queries;
 use self::schedule::Schedule;
-use self::scheduled::Schedules;
 use self::specs::Specs;
 use crate::bus::Notifier;
 
@@ -72,17 +70,15 @@ use crate::bus::Notifier;
 pub struct Fleet {
     pub access: Arc<Access>,
     pub applier: Arc<Applier>,
+    /// The base of every [`resource::Resource`] that hosts run.
+    pub changes: Changes,
     pub notifier: Arc<dyn Notifier>,
     pub checkin: Arc<Checkin>,
     pub hosts: Arc<Hosts>,
     pub live: Arc<Live>,
-    pub labels: Labels,
     pub logs: Arc<Logs>,
-    pub packs: Packs,
-    pub queries: Queries,
     pub node: Arc<Node>,
     pub schedule: Arc<Schedule>,
-    pub scheduled: Schedules,
     pub specs: Specs,
 }
 

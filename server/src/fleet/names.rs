@@ -1,19 +1,19 @@
-//! What names and other short texts may be, so that agents understand them and columns hold them.
+//! The rules for names and other short texts: agents must understand them, and columns must hold them.
 
 use muster_api::osquery::filters;
 
 use crate::fleet::Problem;
 
-/// As the columns are.
+/// The length of the columns, in characters.
 const MAX_NAME: usize = 255;
 
-/// Longest SQL text: what still fits a config with room for others.
+/// The longest SQL text: it leaves room for other queries in a config.
 pub(super) const MAX_SQL_BYTES: usize = 256 * 1024;
 
 /// Longest description.
 const MAX_DESCRIPTION_BYTES: usize = 64 * 1024;
 
-/// Beginnings and endings agents from 5.19 on refuse, and older ones stumble over.
+/// Beginnings and endings that agents from 5.19 on refuse and older agents handle wrongly.
 const RESERVED_BEGINNINGS: [&str; 3] = ["query.", "cache.", "config_views."];
 const RESERVED_ENDINGS: [&str; 2] = ["epoch", "counter"];
 

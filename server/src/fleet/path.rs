@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 
-/// The path of a member. Keys that could be taken for something else stand in brackets and quotes.
+/// The path of a member. Ambiguous keys stand in brackets and quotes.
 pub fn member(path: &str, key: &str) -> String {
     let is_plain = !key.is_empty()
         && key.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-')
@@ -20,7 +20,7 @@ pub fn item(path: &str, position: usize) -> String {
     format!("{path}[{position}]")
 }
 
-/// The path of what a reader stumbled over.
+/// The path at which a deserializer failed.
 pub fn of_error(base: &str, path: &serde_path_to_error::Path) -> String {
     use serde_path_to_error::Segment;
     let mut text = base.to_owned();
@@ -31,7 +31,7 @@ pub fn of_error(base: &str, path: &serde_path_to_error::Path) -> String {
             }
             Segment::Map { key } => text = member(&text, key),
             Segment::Enum { variant } => text = member(&text, variant),
-            // Nothing is known of what lies below.
+            // serde does not say what lies below.
             Segment::Unknown => break,
         }
     }

@@ -10,24 +10,22 @@ use serde_json::json;
 use super::access::{Permission, Principal};
 use super::changes::{Changes, Draft};
 use super::error::none_of;
-use super::listing::Listing;
+use super::listing::listed;
 use super::names::{check_description, check_name, check_sql};
-use super::{Error, Problem, Result, packs, specs};
+use super::resource::{self, PlanResource};
+use super::{Problem, Result, packs, specs};
 use crate::clock::Moment;
 use crate::store;
 use crate::store::entity::{queries, users};
 
-/// What a query is called in errors.
-const KIND: &str = "Query";
-
-/// Says what is wrong with a query; `path` gives the path of each of its keys.
+/// Adds the problems of a query; `path` gives the path of each of its keys.
 pub(super) fn check(path: impl Fn(&str) -> String, spec: &QuerySpec, problems: &mut Vec<Problem>) {
     check_name(&path("name"), &spec.name, problems);
     check_sql(&path("query"), &spec.query, problems);
     check_description(&path("description"), &spec.description, problems);
 }
 
-/// The query as it is stored, without what only a new one has.
+/// The row of a query, without the columns that only a new one sets.
 pub(super) fn row(spec: &QuerySpec, now: Moment) -> queries::ActiveModel {
     queries::ActiveModel {
         name: Set(spec.name.clone()),
@@ -39,7 +37,7 @@ pub(super) fn row(spec: &QuerySpec, now: Moment) -> queries::ActiveModel {
     }
 }
 
-/// Deletes a query, or says why it has to stay.
+/// Deletes a query, or adds a problem that says why it has to stay.
 pub(super) async fn delete(
     draft: &Draft<'_>,
     path: impl Fn() -> String,
@@ -62,112 +60,10 @@ pub struct Queries {
 }
 
 impl Queries {
-    pub fn new(changes: Changes) -> Self {
-        Self { changes }
-    }
-
-    /// # Errors
-    /// [`Error::Forbidden`] to who may not read queries.
-    pub async fn list(&self, principal: &Principal, listing: &Listing) -> Result<Vec<Query>> {
-        principal.may(Permission::ReadQueries)?;
-        let rows = store::queries::all(self.changes.reader()).await?;
-        self.show(principal, listing.page(rows)).await
-    }
-
-    /// # Errors
-    /// [`Error::NotFound`] when there is none.
-    pub async fn by_id(&self, principal: &Principal, id: i64) -> Result<Query> {
-        principal.may(Permission::ReadQueries)?;
-        let row = find(self.changes.reader(), id).await?;
-        self.show(principal, vec![row]).await?.pop().ok_or_else(|| Error::no_such(KIND, id))
-    }
-
-    /// Makes a query.
+    /// Deletes all queries of these ids or none, and gives their number. Unknown ids are skipped.
     ///
     /// # Errors
-    /// [`Error::Invalid`] for what it cannot be, [`Error::AlreadyExists`] when the name is taken.
-    pub async fn create(&self, principal: &Principal, input: &QueryInput) -> Result<Query> {
-        principal.may(Permission::WriteSchedule)?;
-        let spec = put_over(QuerySpec::default(), input)?;
-        let id = self
-            .changes
-            .make(principal, false, async |draft| {
-                check_free(draft.tx, &spec.name, None).await?;
-                let query = queries::ActiveModel {
-                    author_id: Set(Some(principal.user.id)),
-                    created_at: Set(draft.now),
-                    ..row(&spec, draft.now)
-                };
-                let id = store::queries::insert(draft.tx, query).await?;
-                draft.record("created_saved_query", json!({ "query_id": id, "query_name": spec.name }));
-                Ok(id)
-            })
-            .await?;
-        self.by_id(principal, id).await
-    }
-
-    /// Changes what `input` has.
-    ///
-    /// # Errors
-    /// As for making one, and [`Error::NotFound`].
-    pub async fn edit(&self, principal: &Principal, id: i64, input: &QueryInput) -> Result<Query> {
-        principal.may(Permission::WriteSchedule)?;
-        self.changes
-            .make(principal, false, async |draft| {
-                let old = specs::query_spec(find(draft.tx, id).await?);
-                let spec = put_over(old.clone(), input)?;
-                if spec == old {
-                    return Ok(());
-                }
-                check_free(draft.tx, &spec.name, Some(id)).await?;
-                let query = queries::ActiveModel { id: Unchanged(id), ..row(&spec, draft.now) };
-                store::queries::update(draft.tx, query).await?;
-                draft.record("edited_saved_query", json!({ "query_id": id, "query_name": spec.name }));
-                Ok(())
-            })
-            .await?;
-        self.by_id(principal, id).await
-    }
-
-    /// Deletes the query of this id.
-    ///
-    /// # Errors
-    /// [`Error::NotFound`], and [`Error::Invalid`] while a pack schedules it.
-    pub async fn delete(&self, principal: &Principal, id: i64) -> Result<()> {
-        self.delete_one(principal, async |db| find(db, id).await).await
-    }
-
-    /// As [`Queries::delete`], by name.
-    ///
-    /// # Errors
-    /// The same.
-    pub async fn delete_named(&self, principal: &Principal, name: &str) -> Result<()> {
-        let missing = || Error::NotFound { kind: KIND, key: name.to_owned() };
-        self.delete_one(principal, async |db| store::queries::by_name(db, name).await?.ok_or_else(missing)).await
-    }
-
-    async fn delete_one(
-        &self,
-        principal: &Principal,
-        find: impl AsyncFn(&store::Tx) -> Result<queries::Model>,
-    ) -> Result<()> {
-        principal.may(Permission::WriteSchedule)?;
-        self.changes
-            .make(principal, false, async |draft| {
-                let query = find(draft.tx).await?;
-                let mut problems = Vec::new();
-                delete(draft, || "query".to_owned(), &query, &mut problems).await?;
-                none_of(problems)?;
-                draft.record("deleted_saved_query", json!({ "query_name": query.name }));
-                Ok(())
-            })
-            .await
-    }
-
-    /// Deletes all of these or none, and tells how many there were.
-    ///
-    /// # Errors
-    /// [`Error::Invalid`] while a pack schedules one of them.
+    /// [`Error::Invalid`](super::Error::Invalid) while a pack schedules one of them.
     pub async fn delete_many(&self, principal: &Principal, ids: &[i64]) -> Result<u64> {
         principal.may(Permission::WriteSchedule)?;
         let ids: BTreeSet<i64> = ids.iter().copied().collect();
@@ -187,6 +83,37 @@ impl Queries {
                 Ok(found.len() as u64)
             })
             .await
+    }
+}
+
+listed!(queries::Model);
+
+impl PlanResource for Queries {
+    const KIND: &'static str = "Query";
+    const READ: Permission = Permission::ReadQueries;
+    type Row = queries::Model;
+    type Spec = QuerySpec;
+    type View = Query;
+    type Input = QueryInput;
+
+    fn new(changes: Changes) -> Self {
+        Self { changes }
+    }
+
+    fn changes(&self) -> &Changes {
+        &self.changes
+    }
+
+    async fn all(db: &impl ConnectionTrait) -> Result<Vec<queries::Model>> {
+        Ok(store::queries::all(db).await?)
+    }
+
+    async fn find(db: &impl ConnectionTrait, id: i64) -> Result<Option<queries::Model>> {
+        Ok(store::queries::by_id(db, id).await?)
+    }
+
+    async fn find_named(db: &impl ConnectionTrait, name: &str) -> Result<Option<queries::Model>> {
+        Ok(store::queries::by_name(db, name).await?)
     }
 
     async fn show(&self, principal: &Principal, rows: Vec<queries::Model>) -> Result<Vec<Query>> {
@@ -217,21 +144,51 @@ impl Queries {
         };
         Ok(rows.into_iter().map(show).collect())
     }
-}
 
-async fn find(db: &impl ConnectionTrait, id: i64) -> Result<queries::Model> {
-    store::queries::by_id(db, id).await?.ok_or_else(|| Error::no_such(KIND, id))
-}
+    fn check_new(input: &QueryInput) -> Result<QuerySpec> {
+        put_over(QuerySpec::default(), input)
+    }
 
-/// Refuses a name that another query has.
-async fn check_free(db: &impl ConnectionTrait, name: &str, own_id: Option<i64>) -> Result<()> {
-    match store::queries::by_name(db, name).await? {
-        Some(other) if Some(other.id) != own_id => Err(Error::AlreadyExists { kind: KIND, name: name.to_owned() }),
-        _ => Ok(()),
+    async fn insert(draft: &mut Draft<'_>, principal: &Principal, spec: &QuerySpec, _: &QueryInput) -> Result<i64> {
+        check_free(draft, &spec.name, None).await?;
+        let query = queries::ActiveModel {
+            author_id: Set(Some(principal.user.id)),
+            created_at: Set(draft.now),
+            ..row(spec, draft.now)
+        };
+        let id = store::queries::insert(draft.tx, query).await?;
+        draft.record("created_saved_query", json!({ "query_id": id, "query_name": spec.name }));
+        Ok(id)
+    }
+
+    async fn update(draft: &mut Draft<'_>, old: queries::Model, input: &QueryInput) -> Result<()> {
+        let id = old.id;
+        let old = specs::query_spec(old);
+        let spec = put_over(old.clone(), input)?;
+        if spec == old {
+            return Ok(());
+        }
+        check_free(draft, &spec.name, Some(id)).await?;
+        let query = queries::ActiveModel { id: Unchanged(id), ..row(&spec, draft.now) };
+        store::queries::update(draft.tx, query).await?;
+        draft.record("edited_saved_query", json!({ "query_id": id, "query_name": spec.name }));
+        Ok(())
+    }
+
+    async fn remove(draft: &mut Draft<'_>, query: queries::Model) -> Result<()> {
+        let mut problems = Vec::new();
+        delete(draft, || "query".to_owned(), &query, &mut problems).await?;
+        none_of(problems)?;
+        draft.record("deleted_saved_query", json!({ "query_name": query.name }));
+        Ok(())
     }
 }
 
-/// The query with what `input` has put in, if it can be one.
+async fn check_free(draft: &Draft<'_>, name: &str, own_id: Option<i64>) -> Result<()> {
+    resource::check_free(Queries::KIND, name, store::queries::by_name(draft.tx, name).await?, own_id)
+}
+
+/// The query with the fields of `input`, checked.
 fn put_over(mut spec: QuerySpec, input: &QueryInput) -> Result<QuerySpec> {
     spec.name = input.name.clone().unwrap_or(spec.name);
     spec.query = input.query.clone().unwrap_or(spec.query);

@@ -1,4 +1,4 @@
-//! Everything operators keep in files, as documents that apply again without change.
+//! The documents of the current state; applying them again changes nothing.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -27,37 +27,37 @@ impl Specs {
     }
 
     /// # Errors
-    /// [`Error::Forbidden`] to who may not read queries.
+    /// [`Error::Forbidden`] to users without the permission to read queries.
     pub async fn queries(&self, principal: &Principal) -> Result<Vec<QuerySpec>> {
         principal.may(Permission::ReadQueries)?;
         queries(self.store.reader()).await
     }
 
     /// # Errors
-    /// [`Error::Forbidden`] to who may not read packs.
+    /// [`Error::Forbidden`] to users without the permission to read packs.
     pub async fn packs(&self, principal: &Principal) -> Result<Vec<PackSpec>> {
         principal.may(Permission::ReadPacks)?;
         packs(self.store.reader()).await
     }
 
     /// # Errors
-    /// [`Error::Forbidden`] to who may not read labels.
+    /// [`Error::Forbidden`] to users without the permission to read labels.
     pub async fn labels(&self, principal: &Principal) -> Result<Vec<LabelSpec>> {
         principal.may(Permission::ReadLabels)?;
         labels(self.store.reader()).await
     }
 
     /// # Errors
-    /// [`Error::Forbidden`] to who may not read enroll secrets.
+    /// [`Error::Forbidden`] to users without the permission to read enroll secrets.
     pub async fn enroll_secrets(&self, principal: &Principal) -> Result<EnrollSecretSpec> {
         principal.may(Permission::ReadSecrets)?;
         secrets(self.store.reader()).await
     }
 
-    /// The configuration; without agent options for those who may not read them.
+    /// The configuration; only `org_info` for users without the permission to read the rest.
     ///
     /// # Errors
-    /// When the database does not answer.
+    /// If the database does not answer.
     pub async fn config(&self, principal: &Principal) -> Result<Value> {
         let mut config = app_config(self.store.reader()).await?;
         if principal.may(Permission::ReadConfig).is_err()
@@ -69,7 +69,7 @@ impl Specs {
     }
 }
 
-/// Finds the document of a name.
+/// Finds the spec of this name.
 ///
 /// # Errors
 /// [`Error::NotFound`] when there is none.
@@ -207,7 +207,7 @@ pub(super) async fn secrets(db: &impl ConnectionTrait) -> Result<EnrollSecretSpe
     Ok(EnrollSecretSpec { secrets })
 }
 
-/// The configuration with everything in it that a server always has.
+/// The configuration with defaults for the parts that are not set.
 pub(super) async fn app_config(db: &impl ConnectionTrait) -> Result<Value> {
     let mut config = settings::get(db, settings::APP_CONFIG).await?.unwrap_or_else(|| json!({}));
     if let Some(parts) = config.as_object_mut() {

@@ -1,19 +1,19 @@
-//! What SQLite can tell about a query without the agent's tables.
+//! Checks of SQL that SQLite can do without the agent's tables.
 
 use rusqlite::Connection;
 
 use super::names::MAX_SQL_BYTES;
 
-/// Words in SQLite's message when the text itself is at fault, and not a table it does not know.
+/// Words in SQLite's message that mean a syntax error, and not an unknown table.
 const SYNTAX_ERRORS: [&str; 3] = ["syntax error", "incomplete input", "unrecognized token"];
 
-/// How a query begins.
+/// The first words that queries may have.
 const READING: [&str; 3] = ["SELECT", "WITH", "VALUES"];
 
 /// Checks that `sql` is one statement that SQLite can parse.
 ///
 /// # Errors
-/// What is wrong, in words for operators.
+/// What is wrong, as an error text for operators.
 pub fn check(sql: &str) -> Result<(), String> {
     if sql.len() > MAX_SQL_BYTES {
         return Err(format!("is longer than {MAX_SQL_BYTES} bytes"));
@@ -40,7 +40,7 @@ pub fn check(sql: &str) -> Result<(), String> {
     }
 }
 
-/// The first word that is no comment.
+/// The first word after comments.
 fn first_word(sql: &str) -> &str {
     let mut rest = sql.trim_start_matches(|c: char| c.is_whitespace() || c == ';' || c == '(');
     loop {
@@ -55,7 +55,7 @@ fn first_word(sql: &str) -> &str {
     }
 }
 
-/// How many statements there are: parts between semicolons that hold more than space and comments.
+/// The number of statements: parts between semicolons that are not only white space and comments.
 fn statements(sql: &str) -> usize {
     let mut count = 0;
     let mut is_in_statement = false;

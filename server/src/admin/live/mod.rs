@@ -7,25 +7,83 @@ mod run;
 mod socket;
 mod targets;
 
-use actix_web::web::{self, ServiceConfig};
+use muster_api::rest::{
+    CampaignEnvelope, FoundTargets, LiveAnswer, LiveHosts, LiveQueries, LiveQueryEnvelope, LiveRun, LiveRunDone,
+    NewCampaign, NewLiveQuery, TargetCounts, TargetSearch, TargetState,
+};
+use schemars::SchemaGenerator;
 
-/// Adds the operations. They come before those of saved queries, one of which would take `run` for a name.
-pub(super) fn routes(services: &mut ServiceConfig) {
-    services
-        .route("/queries/run", web::post().to(campaigns::run))
-        .route("/queries/run", web::get().to(run::run))
-        .route("/queries/run_by_names", web::post().to(campaigns::run_by_names))
-        .route("/targets", web::post().to(targets::search))
-        .route("/targets/count", web::post().to(targets::count))
-        .route("/status/live_query", web::get().to(targets::status))
-        .route("/status/result_store", web::get().to(targets::status))
-        .route("/results/websocket", web::get().to(socket::plain))
-        .route("/results/info", web::get().to(socket::sock_js_info))
-        .route("/results/{server}/{session}/websocket", web::get().to(socket::sock_js))
-        .route("/live_queries", web::get().to(jobs::list))
-        .route("/live_queries", web::post().to(jobs::start))
-        .route("/live_queries/{id}", web::get().to(jobs::by_id))
-        .route("/live_queries/{id}/cancel", web::post().to(jobs::cancel))
-        .route("/live_queries/{id}/hosts", web::get().to(jobs::hosts))
-        .route("/live_queries/{id}/results", web::get().to(results::results));
+use super::operation::{Needs, Operation, get, post};
+use super::params::{Parameter, ParameterKind};
+use crate::fleet::access::Permission::ReadHosts;
+
+/// The operations of live queries.
+pub(super) fn operations() -> Vec<Operation> {
+    let status = ParameterKind::OneOf(vec!["open", "all"]);
+    let state = ParameterKind::Typed(SchemaGenerator::subschema_for::<TargetState>);
+    let state = Parameter { is_required: true, ..Parameter::new("state", state, "The state of the targets to list.") };
+    let cursor = "Continue after the line with this cursor.";
+    let follow = "Keep the response open until the live query is over.";
+    let ad_hoc = "Observers may only run saved queries with `observer_can_run`.";
+    let own = "Observers may only use their own live queries.";
+    vec![
+        post("/queries/run", Needs::Session, "Start a campaign on hosts and labels by id", campaigns::run)
+            .note("With `query_ids` the same as `GET queries/run`. Observers may only run saved queries with `observer_can_run`.")
+            .takes::<NewCampaign<i64>>()
+            .gives::<CampaignEnvelope>(),
+        get("/queries/run", Needs::Session, "Run saved queries and wait for the answers of online hosts", run::run)
+            .note(ad_hoc)
+            .takes::<LiveRun>()
+            .gives::<LiveRunDone>(),
+        post(
+            "/queries/run_by_names",
+            Needs::Session,
+            "Start a campaign on hosts and labels by name",
+            campaigns::run_by_names,
+        )
+        .note(ad_hoc)
+        .takes::<NewCampaign<String>>()
+        .gives::<CampaignEnvelope>(),
+        post("/targets", ReadHosts, "Search for hosts and labels to select", targets::search)
+            .takes::<TargetSearch>()
+            .gives::<FoundTargets>(),
+        post("/targets/count", ReadHosts, "Count the selected hosts", targets::count)
+            .takes::<TargetSearch>()
+            .gives::<TargetCounts>(),
+        get("/status/live_query", Needs::Session, "Check that live queries work", targets::status),
+        get("/status/result_store", Needs::Session, "Check that results of live queries are kept", targets::status),
+        get("/results/websocket", Needs::Nothing, "Watch a campaign over a WebSocket", socket::plain)
+            .note("The first message carries the token.")
+            .opens_socket(),
+        get("/results/info", Needs::Nothing, "Get the SockJS settings", socket::sock_js_info)
+            .gives::<serde_json::Map<String, serde_json::Value>>(),
+        get("/results/{server}/{session}/websocket", Needs::Nothing, "Watch a campaign over SockJS", socket::sock_js)
+            .note("The first message carries the token.")
+            .opens_socket(),
+        get("/live_queries", Needs::Session, "List the latest live queries", jobs::list)
+            .note(own)
+            .parameters(vec![Parameter::new("status", status, "Whether to list all or, by default, only open ones.")])
+            .gives::<LiveQueries>(),
+        post("/live_queries", Needs::Session, "Start a live query", jobs::start)
+            .note(ad_hoc)
+            .takes::<NewLiveQuery>()
+            .gives::<LiveQueryEnvelope>(),
+        get("/live_queries/{id}", Needs::Session, "Get a live query with its counts", jobs::by_id)
+            .note(own)
+            .gives::<LiveQueryEnvelope>(),
+        post("/live_queries/{id}/cancel", Needs::Session, "Cancel a live query", jobs::cancel)
+            .note(own)
+            .gives::<LiveQueryEnvelope>(),
+        get("/live_queries/{id}/hosts", Needs::Session, "List the targets of a live query in one state", jobs::hosts)
+            .note(own)
+            .parameters(vec![state])
+            .gives::<LiveHosts>(),
+        get("/live_queries/{id}/results", Needs::Session, "Read the answers of a live query", results::results)
+            .note(own)
+            .parameters(vec![
+                Parameter::new("cursor", ParameterKind::Number, cursor),
+                Parameter::new("follow", ParameterKind::Switch, follow),
+            ])
+            .gives_lines::<LiveAnswer>(),
+    ]
 }

@@ -12,8 +12,10 @@ use crate::admin::error::AdminAnswer;
 use crate::fleet;
 use crate::fleet::access::Principal;
 use crate::fleet::hosts::{HostFilter, HostQuery};
+use crate::fleet::labels::Labels;
 use crate::fleet::listing::Listing;
 use crate::fleet::live::{ALL_HOSTS, Selection};
+use crate::fleet::resource::Resource as _;
 
 /// Hosts that are shown.
 const SHOWN: usize = 10;
@@ -57,7 +59,7 @@ async fn hosts(api: &AdminApi, principal: &Principal, text: String, chosen: &[i6
 
 /// Labels of such names, and the one with all hosts in any case.
 async fn labels(api: &AdminApi, principal: &Principal, text: &str, chosen: &[i64]) -> fleet::Result<Vec<Label>> {
-    let mut found = api.fleet.labels.list(principal, &Listing::default()).await?;
+    let mut found = Labels::of(&api.fleet).list(principal, &Listing::default()).await?;
     let text = text.to_lowercase();
     found.retain(|label| {
         let is_meant = label.name == ALL_HOSTS || label.name.to_lowercase().contains(&text);

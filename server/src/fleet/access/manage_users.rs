@@ -1,5 +1,7 @@
 //! Users as administrators manage them, and one's own password.
 
+use std::sync::Arc;
+
 use muster_api::rest::{ChangePassword, NewUser, Role, User, UserEdit};
 use muster_api::spec::{UserRoleSpec, UserRolesSpec};
 use sea_orm::{ConnectionTrait, Set, Unchanged};
@@ -8,48 +10,48 @@ use serde_json::{Value, json};
 use super::user_rules::{check_absent, check_email, check_name, check_role};
 use super::{Access, Permission, Principal, new_user, normal_email, password, role_of, role_word, show};
 use crate::fleet::error::none_of;
-use crate::fleet::listing::Listing;
-use crate::fleet::{Error, Result};
+use crate::fleet::listing::{Listing, listed};
+use crate::fleet::resource::{self, Resource};
+use crate::fleet::{Error, Fleet, Result};
 use crate::store::{self, activities, entity::users};
 
-/// What a user is called in errors.
+/// The word for a user in errors.
 const KIND: &str = "User";
 
-impl Access {
-    /// # Errors
-    /// [`Error::Forbidden`] to who may not manage users.
-    pub async fn users(&self, principal: &Principal, listing: &Listing) -> Result<Vec<User>> {
+/// Users as administrators manage them.
+#[derive(Debug)]
+pub struct Users {
+    access: Arc<Access>,
+}
+
+listed!(
+    users::Model,
+    fn has(&self, lower_text: &str) -> bool {
+        self.name.to_lowercase().contains(lower_text) || self.email.contains(lower_text)
+    }
+);
+
+impl Resource for Users {
+    type View = User;
+    type New = NewUser;
+    type Edit = UserEdit;
+
+    fn of(fleet: &Fleet) -> Self {
+        Self { access: Arc::clone(&fleet.access) }
+    }
+
+    async fn list(&self, principal: &Principal, listing: &Listing) -> Result<Vec<User>> {
         principal.may(Permission::ManageUsers)?;
-        let rows = store::users::all(self.store.reader()).await?;
+        let rows = store::users::all(self.access.store.reader()).await?;
         Ok(listing.page(rows).iter().map(show).collect())
     }
 
-    /// # Errors
-    /// [`Error::NotFound`] when there is none.
-    pub async fn user(&self, principal: &Principal, id: i64) -> Result<User> {
+    async fn by_id(&self, principal: &Principal, id: i64) -> Result<User> {
         principal.may(Permission::ManageUsers)?;
-        Ok(show(&find(self.store.reader(), id).await?))
+        Ok(show(&find(self.access.store.reader(), id).await?))
     }
 
-    /// The role of every user, as a document. Users whose role this version does not know are left out.
-    ///
-    /// # Errors
-    /// [`Error::Forbidden`] to who may not manage users.
-    pub async fn roles(&self, principal: &Principal) -> Result<UserRolesSpec> {
-        principal.may(Permission::ManageUsers)?;
-        let rows = store::users::all(self.store.reader()).await?;
-        let entry = |user: users::Model| {
-            let role = role_of(&user)?;
-            Some((user.email, UserRoleSpec { global_role: Some(role), teams: Vec::new() }))
-        };
-        Ok(UserRolesSpec { roles: rows.into_iter().filter_map(entry).collect() })
-    }
-
-    /// Makes a user.
-    ///
-    /// # Errors
-    /// [`Error::Invalid`] for what a user cannot be, [`Error::AlreadyExists`] when the address is taken.
-    pub async fn create_user(&self, principal: &Principal, request: &NewUser) -> Result<User> {
+    async fn create(&self, principal: &Principal, request: &NewUser) -> Result<User> {
         principal.may(Permission::ManageUsers)?;
         let mut problems = Vec::new();
         let password = request.password.clone().unwrap_or_default();
@@ -61,10 +63,11 @@ impl Access {
         check_absent(request.sso_enabled, request.admin_forced_password_reset, teams, &mut problems);
         none_of(problems)?;
         let name = if request.name.is_empty() { request.email.trim() } else { &request.name };
-        let hash = self.passwords.hash(password).await?;
-        let now = self.clock.now();
+        let hash = self.access.passwords.hash(password).await?;
+        let now = self.access.clock.now();
         let row = users::ActiveModel { api_only: Set(request.api_only), ..new_user(&request.email, name, role, now) };
         let user = self
+            .access
             .store
             .write_with(async |tx| -> Result<_> {
                 check_free(tx, &request.email, None).await?;
@@ -77,11 +80,8 @@ impl Access {
         Ok(show(&user))
     }
 
-    /// Changes what `edit` has. A new password ends the user's sessions, but not the one that asks for it.
-    ///
-    /// # Errors
-    /// As for making one, and [`Error::NotFound`]; [`Error::Invalid`] for who is the last administrator.
-    pub async fn edit_user(&self, principal: &Principal, id: i64, edit: &UserEdit) -> Result<User> {
+    /// A new password ends the user's sessions, except the session of this request.
+    async fn edit(&self, principal: &Principal, id: i64, edit: &UserEdit) -> Result<User> {
         principal.may(Permission::ManageUsers)?;
         let mut problems = Vec::new();
         let new_password = edit.new_password.as_ref().or(edit.password.as_ref());
@@ -98,11 +98,12 @@ impl Access {
         check_absent(edit.sso_enabled.unwrap_or(false), false, edit.teams.as_deref(), &mut problems);
         none_of(problems)?;
         let hash = match new_password {
-            Some(password) => Some(self.passwords.hash(password.clone()).await?),
+            Some(password) => Some(self.access.passwords.hash(password.clone()).await?),
             None => None,
         };
-        let now = self.clock.now();
+        let now = self.access.clock.now();
         let user = self
+            .access
             .store
             .write_with(async |tx| -> Result<_> {
                 let old = find(tx, id).await?;
@@ -138,14 +139,12 @@ impl Access {
         Ok(show(&user))
     }
 
-    /// Deletes a user and ends the sessions.
-    ///
-    /// # Errors
-    /// [`Error::NotFound`], and [`Error::Invalid`] for who is the last administrator.
-    pub async fn delete_user(&self, principal: &Principal, id: i64) -> Result<()> {
+    /// Ends the user's sessions. The last administrator cannot be deleted.
+    async fn delete(&self, principal: &Principal, id: i64) -> Result<()> {
         principal.may(Permission::ManageUsers)?;
-        let now = self.clock.now();
-        self.store
+        let now = self.access.clock.now();
+        self.access
+            .store
             .write_with(async |tx| {
                 let user = find(tx, id).await?;
                 store::users::delete(tx, id).await?;
@@ -155,11 +154,27 @@ impl Access {
             })
             .await
     }
+}
 
-    /// Changes one's own password and ends all one's other sessions.
+impl Access {
+    /// The roles of all users, as a document.
     ///
     /// # Errors
-    /// [`Error::Invalid`] when the old one is wrong or the new one weak, [`Error::TooMany`] as for logging in.
+    /// [`Error::Forbidden`] to users without the permission to manage users.
+    pub async fn roles(&self, principal: &Principal) -> Result<UserRolesSpec> {
+        principal.may(Permission::ManageUsers)?;
+        let rows = store::users::all(self.store.reader()).await?;
+        let entry = |user: users::Model| {
+            let role = role_of(&user)?;
+            Some((user.email, UserRoleSpec { global_role: Some(role), teams: Vec::new() }))
+        };
+        Ok(UserRolesSpec { roles: rows.into_iter().filter_map(entry).collect() })
+    }
+
+    /// Changes the caller's own password and ends the caller's other sessions.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] if the old password is wrong or the new one is weak, [`Error::TooMany`] as for logging in.
     pub async fn change_password(&self, principal: &Principal, request: &ChangePassword) -> Result<()> {
         self.limit_guesses()?;
         let id = principal.user.id;
@@ -183,7 +198,7 @@ impl Access {
     }
 }
 
-/// Whether anybody is an administrator.
+/// Whether there is an administrator.
 pub(in crate::fleet) async fn is_an_admin_left(db: &impl ConnectionTrait) -> Result<bool> {
     Ok(store::users::count_with_role(db, role_word(Role::Admin)).await? > 0)
 }
@@ -202,13 +217,10 @@ async fn find(db: &impl ConnectionTrait, id: i64) -> Result<users::Model> {
 /// Refuses an address that another user has.
 async fn check_free(db: &impl ConnectionTrait, email: &str, own_id: Option<i64>) -> Result<()> {
     let email = normal_email(email);
-    match store::users::by_email(db, &email).await? {
-        Some(other) if Some(other.id) != own_id => Err(Error::AlreadyExists { kind: KIND, name: email }),
-        _ => Ok(()),
-    }
+    resource::check_free(KIND, &email, store::users::by_email(db, &email).await?, own_id)
 }
 
-/// What an activity tells of a user.
+/// The details of an activity about a user.
 fn activity_details(user: &users::Model) -> Value {
     json!({ "user_id": user.id, "user_name": user.name, "user_email": user.email, "global_role": user.global_role.as_str() })
 }

@@ -1,4 +1,4 @@
-//! Who operators are and what they may do.
+//! Users, their sessions and permissions.
 
 mod manage_users;
 mod password;
@@ -6,6 +6,7 @@ mod principal;
 mod set_up;
 mod user_rules;
 
+pub use manage_users::Users;
 pub(super) use manage_users::is_an_admin_left;
 pub use principal::{Permission, Principal};
 pub(super) use principal::{role_of, role_word};
@@ -31,10 +32,10 @@ use crate::store::activities::Actor;
 use crate::store::entity::users::RoleWord;
 use crate::store::{Store, activities, entity, users};
 
-/// Random bytes of a session token.
+/// The number of random bytes of a session token.
 const TOKEN_BYTES: usize = 64;
 
-/// A session's last use is written when the database's own is older than this.
+/// The last use of a session is written only if the stored one is older than this.
 const ACCESS_STALENESS: Duration = Duration::from_secs(60);
 
 /// Users and their sessions.
@@ -86,10 +87,10 @@ impl Access {
         Ok(LoggedIn { user: show(&user), token })
     }
 
-    /// Finds out who a session token belongs to.
+    /// Finds the user of a session token.
     ///
     /// # Errors
-    /// [`Error::Unauthenticated`] for an unknown or ended session.
+    /// [`Error::Unauthenticated`] for an unknown or expired session.
     pub async fn authenticate(&self, token: &str) -> Result<Principal> {
         let hash = hash_token(token);
         let Some((session, user)) = users::session(self.store.reader(), hash).await? else {
@@ -105,25 +106,25 @@ impl Access {
         Ok(Principal { role: role_of(&user), user: show(&user), token_hash: hash })
     }
 
-    /// Ends the session a request came with.
+    /// Ends the session of the request.
     ///
     /// # Errors
-    /// When the database does not answer.
+    /// If the database does not answer.
     pub async fn log_out(&self, principal: &Principal) -> Result<()> {
         let hash = principal.token_hash;
         Ok(self.store.write(async |tx| users::end_session(tx, hash).await).await?)
     }
 
-    /// Removes sessions that have ended.
+    /// Removes expired sessions.
     ///
     /// # Errors
-    /// When the database does not answer.
+    /// If the database does not answer.
     pub async fn sweep(&self) -> Result<()> {
         let before = self.clock.now().minus(self.config.duration);
         Ok(self.store.write(async |tx| users::end_idle_sessions(tx, before).await).await?)
     }
 
-    /// Lets only so many passwords be tried.
+    /// Limits the number of password checks per minute.
     fn limit_guesses(&self) -> Result<()> {
         let too_many = |wait: NotUntil<_>| wait.wait_time_from(DefaultClock::default().now());
         self.log_ins.check().map_err(|wait| Error::TooMany { retry_after: too_many(wait) })

@@ -4,7 +4,7 @@ use crate::fleet::{Error, Result};
 use crate::store::activities::Actor;
 use crate::store::entity::users::{self, RoleWord};
 
-/// Who makes a request.
+/// The user who makes a request.
 #[derive(Debug, Clone)]
 pub struct Principal {
     pub user: User,
@@ -13,7 +13,7 @@ pub struct Principal {
     pub(super) token_hash: [u8; 32],
 }
 
-/// What somebody may or may not do.
+/// A permission, which a role has or has not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Permission {
     ReadHosts,
@@ -23,21 +23,21 @@ pub enum Permission {
     /// The whole configuration, agent options included.
     ReadConfig,
     ReadSecrets,
-    /// Live queries with SQL of one's own, and the live queries of others.
+    /// Live queries with arbitrary SQL, and the live queries of other users.
     RunLiveQueries,
-    /// Deleting hosts and asking them about themselves.
+    /// Deleting hosts and refetching their details.
     WriteHosts,
     /// Queries, packs and labels.
     WriteSchedule,
     WriteConfig,
     WriteSecrets,
-    /// Reading and changing users; everybody may see and change oneself.
+    /// Reading and changing users. Every user may read the own account and change the own password.
     ManageUsers,
 }
 
 impl Permission {
-    /// The least role that has it.
-    fn least_role(self) -> Role {
+    /// The least role that has the permission.
+    pub fn least_role(self) -> Role {
         match self {
             Self::ReadHosts | Self::ReadQueries | Self::ReadLabels => Role::Observer,
             Self::ReadPacks | Self::ReadSecrets | Self::RunLiveQueries | Self::WriteHosts | Self::WriteSchedule => {
@@ -50,7 +50,7 @@ impl Permission {
 
 impl Principal {
     /// # Errors
-    /// [`Error::Forbidden`] when the role does not allow it.
+    /// [`Error::Forbidden`] if the role does not have the permission.
     pub fn may(&self, permission: Permission) -> Result<()> {
         if self.role >= Some(permission.least_role()) { Ok(()) } else { Err(Error::Forbidden) }
     }

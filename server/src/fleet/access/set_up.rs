@@ -1,4 +1,4 @@
-//! The first administrator and what a new server starts with.
+//! The first administrator and the initial configuration of a server.
 
 use muster_api::rest::{Role, SetUp, SetUpDone};
 use serde_json::{Value, json};
@@ -11,22 +11,22 @@ use crate::fleet::{Error, Problem, Result};
 use crate::store::activities::Actor;
 use crate::store::{activities, generations, secrets, settings, users};
 
-/// Random bytes of the first enroll secret.
+/// The number of random bytes of the first enroll secret.
 const SECRET_BYTES: usize = 24;
 
 impl Access {
-    /// Whether there is an administrator yet.
+    /// Whether there is a user.
     ///
     /// # Errors
-    /// When the database does not answer.
+    /// If the database does not answer.
     pub async fn is_set_up(&self) -> Result<bool> {
         Ok(users::count(self.store.reader()).await? > 0)
     }
 
-    /// Makes the first administrator, the organisation's settings and an enroll secret, and logs the administrator in.
+    /// Creates the first administrator, the organisation's settings and an enroll secret, and logs the administrator in.
     ///
     /// # Errors
-    /// [`Error::NotFound`] once it has been done; [`Error::Invalid`] for what is missing or weak.
+    /// [`Error::NotFound`] if there is a user already; [`Error::Invalid`] for missing fields or a weak password.
     pub async fn set_up(&self, request: &SetUp) -> Result<SetUpDone> {
         if self.is_set_up().await? {
             return Err(already_done());

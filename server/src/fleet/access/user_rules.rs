@@ -1,11 +1,11 @@
-//! What may be said of a user.
+//! The rules for users.
 
 use muster_api::rest::Role;
 use serde_json::Value;
 
 use crate::fleet::Problem;
 
-/// As the columns are.
+/// The length of the columns, in characters.
 const MAX_TEXT: usize = 255;
 
 pub(super) fn check_email(path: &str, email: &str, problems: &mut Vec<Problem>) {
@@ -21,7 +21,7 @@ pub(super) fn check_name(path: &str, name: &str, problems: &mut Vec<Problem>) {
     }
 }
 
-/// The role of a user who must have one.
+/// The role, which is required.
 pub(super) fn check_role(role: Option<Role>, problems: &mut Vec<Problem>) -> Role {
     role.unwrap_or_else(|| {
         problems.push(Problem::new("global_role", "expects observer, maintainer or admin"));
@@ -29,7 +29,7 @@ pub(super) fn check_role(role: Option<Role>, problems: &mut Vec<Problem>) -> Rol
     })
 }
 
-/// Refuses what Fleet's clients can ask for and this server does not have.
+/// Refuses features that Fleet's clients can ask for and Muster does not have.
 pub(super) fn check_absent(sso: bool, forced_reset: bool, teams: Option<&[Value]>, problems: &mut Vec<Problem>) {
     if sso {
         problems.push(Problem::new("sso_enabled", "there is no single sign-on; give the user a password"));

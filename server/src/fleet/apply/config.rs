@@ -7,7 +7,7 @@ use crate::fleet::schedule::{Lasting, check_agent_options, load_retired};
 use crate::fleet::{Problem, Result, path, specs};
 use crate::store::{hosts, settings};
 
-/// Parts of the configuration and the keys of each; agent options have their own check.
+/// The parts of the configuration with the keys of each; agent options have their own check.
 const PARTS: [(&str, &[&str]); 2] = [("org_info", &["org_name", "org_logo_url"]), ("server_settings", &["server_url"])];
 
 /// Longest text of a setting, in bytes.
@@ -45,10 +45,10 @@ impl ApplyRun<'_> {
         Ok(())
     }
 
-    /// Remembers which options are gone, because hosts still have them.
+    /// Records removed options, because hosts still have their values.
     async fn retire(&mut self, path: &str, old: &Value, new: &Value) -> Result<()> {
         let (old, new) = (&old["agent_options"], &new["agent_options"]);
-        // Where there is no host, nobody has anything to forget.
+        // Without hosts no agent has a value to unset.
         if old == new || hosts::count(self.tx, &hosts::HostFilter::default()).await? == 0 {
             return Ok(());
         }
@@ -100,8 +100,8 @@ fn check_texts(path: &str, value: &Value, keys: &[&str], problems: &mut Vec<Prob
     }
 }
 
-/// Puts `change` into `config`, part by part. Agent options are replaced as a whole: what is no longer in the file is
-/// no longer served.
+/// Merges `change` into `config`, part by part. Agent options are replaced as a whole, so that options removed from the
+/// file are no longer served.
 fn merge(config: &mut Value, change: Value) {
     let (Value::Object(config), Value::Object(change)) = (config, change) else { return };
     for (key, value) in change {
@@ -114,7 +114,7 @@ fn merge(config: &mut Value, change: Value) {
     }
 }
 
-/// Agent options always show both of their parts.
+/// Agent options always have both `config` and `overrides`.
 fn with_overrides(mut options: Value) -> Value {
     if let Some(parts) = options.as_object_mut()
         && parts.contains_key("config")

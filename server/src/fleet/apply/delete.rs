@@ -1,4 +1,4 @@
-//! Deletes what documents name: all of it in one transaction, or nothing.
+//! Deletes the objects that documents name: all in one transaction, or none.
 
 use std::collections::HashSet;
 
@@ -16,7 +16,7 @@ use crate::store;
 /// Kinds that can be deleted, in an order that lets a file with a pack, its queries and its labels go as a whole.
 const ORDER: [DocumentKind; 3] = [DocumentKind::Pack, DocumentKind::Query, DocumentKind::Label];
 
-/// What a document names.
+/// An object that a document names.
 #[derive(Debug)]
 struct NamedDocument {
     index: usize,
@@ -26,15 +26,15 @@ struct NamedDocument {
 }
 
 impl Applier {
-    /// Deletes the queries, packs and labels that `documents` name, or says what would be deleted. Of a spec only the
-    /// name matters; documents of other kinds are left alone and reported as ignored.
+    /// Deletes the queries, packs and labels that `documents` name, or reports what would be deleted. Of a spec only the
+    /// name is read; documents of other kinds are reported as ignored.
     ///
     /// # Errors
     /// [`Error::Invalid`](crate::fleet::Error::Invalid) with every problem, each under its path; then nothing is
     /// deleted.
-    pub async fn delete(&self, principal: &Principal, documents: &[Value], dry_run: bool) -> Result<Applied> {
+    pub async fn delete(&self, principal: &Principal, documents: Vec<Value>, dry_run: bool) -> Result<Applied> {
         principal.may(Permission::WriteSchedule)?;
-        super::check_count(documents)?;
+        super::check_count(&documents)?;
         let named = read(documents)?;
         self.changes
             .make(principal, dry_run, async |draft| {
@@ -42,8 +42,8 @@ impl Applier {
                 let mut changes = Vec::new();
                 for kind in ORDER {
                     for document in named.iter().filter(|document| document.kind == kind) {
-                        let was_there = delete(draft, document, &mut problems).await?;
-                        changes.push(document.change(if was_there { Action::Deleted } else { Action::Absent }));
+                        let has_existed = delete(draft, document, &mut problems).await?;
+                        changes.push(document.change(if has_existed { Action::Deleted } else { Action::Absent }));
                     }
                 }
                 none_of(problems)?;
@@ -70,12 +70,12 @@ impl NamedDocument {
     }
 }
 
-/// Reads what the documents name, or says everything that is wrong with them. Repeats are dropped.
-fn read(documents: &[Value]) -> Result<Vec<NamedDocument>> {
+/// Reads the names in the documents, or gives all problems. Repeats are dropped.
+fn read(documents: Vec<Value>) -> Result<Vec<NamedDocument>> {
     let mut problems = Vec::new();
     let mut seen = HashSet::new();
     let mut named = Vec::new();
-    for (index, value) in documents.iter().enumerate() {
+    for (index, value) in documents.into_iter().enumerate() {
         match parse::of_known_kind(index, value) {
             Err(problem) => problems.push(problem),
             Ok((kind, _)) if !ORDER.contains(&kind) => named.push(NamedDocument { index, kind, name: String::new() }),
@@ -97,7 +97,7 @@ fn path(index: usize) -> String {
     format!("{}.spec.name", path::item("documents", index))
 }
 
-/// Whether it was there.
+/// Gives whether the object existed.
 async fn delete(draft: &mut Draft<'_>, document: &NamedDocument, problems: &mut Vec<Problem>) -> Result<bool> {
     let path = || path(document.index);
     let name = &document.name;

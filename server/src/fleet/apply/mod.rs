@@ -12,7 +12,7 @@ mod user_roles;
 use std::collections::BTreeSet;
 
 use muster_api::rest::{Action, Applied, Change, FieldError};
-use muster_api::spec::DocumentKind;
+use muster_api::spec::{DocumentKind, SpecDocument};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -24,7 +24,7 @@ use super::{Error, Problem, Result};
 use crate::clock::Moment;
 use crate::store;
 
-/// Documents one request may have.
+/// The maximum number of documents of a request.
 const MAX_DOCUMENTS: usize = 20_000;
 
 /// Applies documents.
@@ -33,7 +33,7 @@ pub struct Applier {
     changes: Changes,
 }
 
-/// One apply under way.
+/// An apply in progress, inside its transaction.
 struct ApplyRun<'a> {
     tx: &'a store::Tx,
     now: Moment,
@@ -50,14 +50,34 @@ impl Applier {
         Self { changes }
     }
 
-    /// Applies `documents`, or says what applying them would change.
+    /// Applies `documents`, or reports what applying them would change.
     ///
     /// # Errors
     /// [`Error::Invalid`] with every problem found, each under its path such as `documents[2].spec.name`; then nothing
-    /// has changed. [`Error::Forbidden`] if any of the documents is not the caller's to change.
-    pub async fn apply(&self, principal: &Principal, documents: &[Value], dry_run: bool) -> Result<Applied> {
-        check_count(documents)?;
-        let located = parse::documents(documents)?;
+    /// has changed. [`Error::Forbidden`] if the caller may not change one of the documents.
+    pub async fn apply(&self, principal: &Principal, documents: Vec<Value>, dry_run: bool) -> Result<Applied> {
+        check_count(&documents)?;
+        self.run(principal, parse::documents(documents)?, dry_run).await
+    }
+
+    /// Applies specs of one kind. Their problems have the paths of documents.
+    ///
+    /// # Errors
+    /// As for [`Applier::apply`].
+    pub async fn apply_specs(&self, principal: &Principal, kind: DocumentKind, specs: Vec<Value>) -> Result<Applied> {
+        check_count(&specs)?;
+        self.run(principal, parse::specs(kind, specs)?, false).await
+    }
+
+    /// Applies one spec. Its problems have the paths of a document.
+    ///
+    /// # Errors
+    /// As for [`Applier::apply`].
+    pub async fn apply_spec(&self, principal: &Principal, spec: SpecDocument) -> Result<Applied> {
+        self.run(principal, vec![Located { index: 0, spec }], false).await
+    }
+
+    async fn run(&self, principal: &Principal, located: Vec<Located>, dry_run: bool) -> Result<Applied> {
         for document in &located {
             principal.may(permission(document.spec.kind()))?;
         }
@@ -89,7 +109,7 @@ impl Applier {
 }
 
 impl ApplyRun<'_> {
-    /// Queries before the packs that name them, labels before the packs that are targeted at them.
+    /// Applies queries and labels before the packs that name them.
     async fn all(&mut self, documents: &[Located]) -> Result<()> {
         self.queries(documents).await?;
         self.labels(documents).await?;
@@ -107,10 +127,18 @@ impl ApplyRun<'_> {
         self.problems.push(Problem::new(path, reason));
     }
 
-    /// Notes what becomes of a document, by comparing what is there with what will be.
-    fn note<T: Serialize>(&mut self, document: &Located, name: &str, old: Option<&T>, new: &T) -> Result<Action> {
+    /// Records the outcome of a document by comparing the old object with the new one.
+    fn note<T: Serialize + PartialEq>(
+        &mut self,
+        document: &Located,
+        name: &str,
+        old: Option<&T>,
+        new: &T,
+    ) -> Result<Action> {
         let (action, fields) = match old {
             None => (Action::Created, Vec::new()),
+            // The usual case when files are applied again: nothing to serialize.
+            Some(old) if old == new => (Action::Unchanged, Vec::new()),
             Some(old) => {
                 let fields = differing_fields(&to_value(old)?, &to_value(new)?);
                 (if fields.is_empty() { Action::Unchanged } else { Action::Changed }, fields)
@@ -139,14 +167,14 @@ fn permission(kind: DocumentKind) -> Permission {
     }
 }
 
-/// Names of the members that are not the same in both.
+/// Names of the members that differ.
 fn differing_fields(old: &Value, new: &Value) -> Vec<String> {
     let (Value::Object(old), Value::Object(new)) = (old, new) else { return Vec::new() };
     let names: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
     names.into_iter().filter(|name| old.get(*name) != new.get(*name)).cloned().collect()
 }
 
-/// What is answered, in the order of the documents.
+/// The response, in the order of the documents.
 fn applied(mut changes: Vec<(usize, Change)>, warnings: Vec<Problem>, dry_run: bool) -> Applied {
     changes.sort_by_key(|(index, _)| *index);
     let warnings = warnings.into_iter().map(|warning| FieldError { name: warning.path, reason: warning.reason });

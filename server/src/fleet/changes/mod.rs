@@ -34,7 +34,7 @@ pub struct Changes {
 }
 
 /// A change under way, inside its transaction.
-pub(super) struct Draft<'a> {
+pub struct Draft<'a> {
     pub tx: &'a store::Tx,
     pub now: Moment,
     /// Hosts whose labels change.

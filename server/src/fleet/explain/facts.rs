@@ -3,7 +3,7 @@ use muster_api::osquery::filters::{Platform, platform_allows, shard_allows, shar
 use crate::fleet::hosts::Family;
 use crate::store::entity::hosts::Model;
 
-/// What is known of a host that agents' filters ask for.
+/// The facts of a host that agents' filters use.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct HostFacts<'a> {
     pub platform: Option<Platform>,
@@ -11,12 +11,12 @@ pub(super) struct HostFacts<'a> {
     pub shard_hostname: &'a str,
 }
 
-/// What a pack or query is limited to.
+/// The limits of a pack or query.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Limits<'a> {
     pub platform: &'a str,
     pub version: &'a str,
-    /// 0 limits nothing.
+    /// A percentage of hosts; 0 means no limit.
     pub shard: u64,
 }
 

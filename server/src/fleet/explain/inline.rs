@@ -7,10 +7,10 @@ use serde_json::{Map, Value};
 use super::facts::{HostFacts, Limits};
 use super::{Assignment, Plan, ScheduleVerdict};
 
-/// The flag's own default, in seconds.
+/// The default of the flag, in seconds.
 const DEFAULT_INTERVAL: u32 = 3600;
 
-/// A pack as it stands in the options.
+/// A pack written out in the agent options.
 struct InlinePack<'a> {
     name: &'a str,
     members: Option<&'a Map<String, Value>>,
@@ -101,7 +101,7 @@ fn seconds(value: &Value) -> Option<u32> {
     whole(value)?.try_into().ok()
 }
 
-/// A number, also one written as text.
+/// A number, which may be written as text.
 fn whole(value: &Value) -> Option<u64> {
     value.as_u64().or_else(|| value.as_str()?.parse().ok())
 }

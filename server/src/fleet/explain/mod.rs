@@ -1,4 +1,4 @@
-//! What a host is served, and which scheduled queries it runs and why.
+//! The config of a host, and which scheduled queries it runs and why.
 
 mod facts;
 mod inline;
@@ -22,17 +22,17 @@ impl Fleet {
     /// Explains the host of this id.
     ///
     /// # Errors
-    /// [`Error::Forbidden`] to who may not read hosts and packs, [`Error::NotFound`] when there is no such host,
-    /// [`Error::Unavailable`] when its config is too big for any agent and it has no earlier one.
+    /// [`Error::Forbidden`] to users without the permission to read hosts and packs, [`Error::NotFound`],
+    /// [`Error::Unavailable`] if the config is too large for agents and there is no earlier one.
     pub async fn explain_by_id(&self, principal: &Principal, id: i64) -> Result<Explained> {
         may(principal)?;
         self.explain(self.hosts.row_by_id(id).await?).await
     }
 
-    /// Explains the host an operator means by a word.
+    /// Explains the host of this identifier, UUID or name.
     ///
     /// # Errors
-    /// As for an id, and [`Error::Invalid`] when several hosts go by that name.
+    /// As for an id, and [`Error::Invalid`] if several hosts have the name.
     pub async fn explain_by_name(&self, principal: &Principal, word: &str) -> Result<Explained> {
         may(principal)?;
         self.explain(self.hosts.row_by_name(word).await?).await
@@ -128,7 +128,7 @@ fn verdict(
         .map_or_else(|| ScheduleVerdict::runs(!pack.discovery.is_empty()), ScheduleVerdict::not)
 }
 
-/// A flag that is served as text.
+/// A flag whose value is text.
 fn text_option<'a>(config: &'a Value, flag: &str) -> Option<&'a str> {
     config.get("options")?.get(flag)?.as_str()
 }

@@ -13,14 +13,12 @@ use super::access::{Permission, Principal};
 use super::changes::{Changes, Draft};
 use super::error::none_of;
 use super::hosts::{HostQuery, Hosts};
-use super::listing::Listing;
+use super::listing::listed;
+use super::resource::{self, PlanResource, existing};
 use super::{Error, Problem, Result, packs, specs};
 use crate::store::{self, entity::labels};
 
-/// What a label is called in errors.
-const KIND: &str = "Label";
-
-/// Deletes a label, or says why it has to stay.
+/// Deletes a label, or adds a problem that says why it has to stay.
 pub(super) async fn delete(
     draft: &mut Draft<'_>,
     path: impl Fn() -> String,
@@ -54,23 +52,10 @@ pub struct Labels {
 }
 
 impl Labels {
-    pub fn new(changes: Changes) -> Self {
-        Self { changes }
-    }
-
-    /// # Errors
-    /// [`Error::Forbidden`] to who may not read labels.
-    pub async fn list(&self, principal: &Principal, listing: &Listing) -> Result<Vec<Label>> {
-        principal.may(Permission::ReadLabels)?;
-        let mut rows = store::labels::all(self.changes.reader()).await?;
-        rows.retain(|row| specs::label_kind(row).is_some());
-        self.show(listing.page(rows)).await
-    }
-
-    /// All labels without their contents.
+    /// All labels without their queries and counts.
     ///
     /// # Errors
-    /// [`Error::Forbidden`] to who may not read labels.
+    /// [`Error::Forbidden`] to users without the permission to read labels.
     pub async fn summary(&self, principal: &Principal) -> Result<Vec<LabelSummary>> {
         principal.may(Permission::ReadLabels)?;
         let rows = store::labels::all(self.changes.reader()).await?;
@@ -83,18 +68,10 @@ impl Labels {
         Ok(rows.into_iter().filter_map(specs::label_spec).map(summary).collect())
     }
 
-    /// # Errors
-    /// [`Error::NotFound`] when there is none.
-    pub async fn by_id(&self, principal: &Principal, id: i64) -> Result<Label> {
-        principal.may(Permission::ReadLabels)?;
-        let row = find(self.changes.reader(), id).await?;
-        self.show(vec![row]).await?.pop().ok_or_else(|| Error::no_such(KIND, id))
-    }
-
     /// The hosts in a label.
     ///
     /// # Errors
-    /// [`Error::NotFound`] when there is no such label.
+    /// [`Error::NotFound`] if there is no such label.
     pub async fn hosts(
         &self,
         principal: &Principal,
@@ -103,101 +80,44 @@ impl Labels {
         mut query: HostQuery,
     ) -> Result<Vec<HostView>> {
         principal.may(Permission::ReadLabels)?;
-        query.filter.label_id = Some(find(self.changes.reader(), id).await?.id);
+        query.filter.label_id = Some(existing::<Self>(self.changes.reader(), id).await?.id);
         hosts.list(principal, &query).await
     }
+}
 
-    /// Makes a dynamic label; hosts come in when they have answered its query.
-    ///
-    /// # Errors
-    /// [`Error::Invalid`] for what it cannot be, [`Error::AlreadyExists`] when the name is taken.
-    pub async fn create(&self, principal: &Principal, input: &LabelInput) -> Result<Label> {
-        principal.may(Permission::WriteSchedule)?;
-        let spec = LabelSpec {
-            query: input.query.clone().unwrap_or_default(),
-            platform: input.platform.clone().unwrap_or_default(),
-            ..LabelSpec::default()
-        };
-        let spec = put_over(spec, input)?;
-        let id = self
-            .changes
-            .make(principal, false, async |draft| {
-                check_free(draft.tx, &spec.name, None).await?;
-                let label = labels::ActiveModel { created_at: Set(draft.now), ..row(&spec, None, draft.now) };
-                let id = store::labels::insert(draft.tx, label).await?;
-                draft.record("created_label", json!({ "label_id": id, "label_name": spec.name }));
-                Ok(id)
-            })
-            .await?;
-        self.by_id(principal, id).await
+listed!(labels::Model);
+
+impl PlanResource for Labels {
+    const KIND: &'static str = "Label";
+    const READ: Permission = Permission::ReadLabels;
+    type Row = labels::Model;
+    type Spec = LabelSpec;
+    type View = Label;
+    type Input = LabelInput;
+
+    fn new(changes: Changes) -> Self {
+        Self { changes }
     }
 
-    /// Changes name and description.
-    ///
-    /// # Errors
-    /// As for making one, and [`Error::NotFound`]; [`Error::Invalid`] for another query or platform.
-    pub async fn edit(&self, principal: &Principal, id: i64, input: &LabelInput) -> Result<Label> {
-        principal.may(Permission::WriteSchedule)?;
-        self.changes
-            .make(principal, false, async |draft| {
-                let label = find(draft.tx, id).await?;
-                let name = label.name.clone();
-                let old = specs::label_spec(label)
-                    .ok_or_else(|| Error::Invalid(vec![is_of_other_version("label", &name)]))?;
-                match old.label_type {
-                    LabelType::Regular => {}
-                    LabelType::Builtin => return Err(Error::Invalid(vec![is_built_in("label", &old.name)])),
-                }
-                let spec = put_over(old.clone(), input)?;
-                if spec == old {
-                    return Ok(());
-                }
-                check_free(draft.tx, &spec.name, Some(id)).await?;
-                let label = labels::ActiveModel { id: Unchanged(id), ..row(&spec, Some(&old), draft.now) };
-                store::labels::update(draft.tx, label).await?;
-                draft.record("edited_label", json!({ "label_id": id, "label_name": spec.name }));
-                Ok(())
-            })
-            .await?;
-        self.by_id(principal, id).await
+    fn changes(&self) -> &Changes {
+        &self.changes
     }
 
-    /// Deletes the label of this id.
-    ///
-    /// # Errors
-    /// [`Error::NotFound`], and [`Error::Invalid`] while a pack is targeted at it, or when it is built in.
-    pub async fn delete(&self, principal: &Principal, id: i64) -> Result<()> {
-        self.delete_one(principal, async |db| find(db, id).await).await
+    async fn all(db: &impl ConnectionTrait) -> Result<Vec<labels::Model>> {
+        let mut rows = store::labels::all(db).await?;
+        rows.retain(|row| specs::label_kind(row).is_some());
+        Ok(rows)
     }
 
-    /// As [`Labels::delete`], by name.
-    ///
-    /// # Errors
-    /// The same.
-    pub async fn delete_named(&self, principal: &Principal, name: &str) -> Result<()> {
-        let missing = || Error::NotFound { kind: KIND, key: name.to_owned() };
-        self.delete_one(principal, async |db| store::labels::by_name(db, name).await?.ok_or_else(missing)).await
+    async fn find(db: &impl ConnectionTrait, id: i64) -> Result<Option<labels::Model>> {
+        Ok(store::labels::by_id(db, id).await?)
     }
 
-    async fn delete_one(
-        &self,
-        principal: &Principal,
-        find: impl AsyncFn(&store::Tx) -> Result<labels::Model>,
-    ) -> Result<()> {
-        principal.may(Permission::WriteSchedule)?;
-        self.changes
-            .make(principal, false, async |draft| {
-                let label = find(draft.tx).await?;
-                let mut problems = Vec::new();
-                delete(draft, || "label".to_owned(), &label, &mut problems).await?;
-                none_of(problems)?;
-                draft.record("deleted_label", json!({ "label_id": label.id, "label_name": label.name }));
-                Ok(())
-            })
-            .await
+    async fn find_named(db: &impl ConnectionTrait, name: &str) -> Result<Option<labels::Model>> {
+        Ok(store::labels::by_name(db, name).await?)
     }
 
-    async fn show(&self, rows: Vec<labels::Model>) -> Result<Vec<Label>> {
+    async fn show(&self, _: &Principal, rows: Vec<labels::Model>) -> Result<Vec<Label>> {
         let counts = self.changes.store().read_lagging(async |db| store::labels::counts(db).await).await?;
         let show = |row: labels::Model| {
             let (created_at, updated_at, id) = (row.created_at.to_utc(), row.updated_at.to_utc(), row.id);
@@ -221,21 +141,56 @@ impl Labels {
         };
         Ok(rows.into_iter().filter_map(show).collect())
     }
-}
 
-async fn find(db: &impl ConnectionTrait, id: i64) -> Result<labels::Model> {
-    store::labels::by_id(db, id).await?.ok_or_else(|| Error::no_such(KIND, id))
-}
+    fn check_new(input: &LabelInput) -> Result<LabelSpec> {
+        let spec = LabelSpec {
+            query: input.query.clone().unwrap_or_default(),
+            platform: input.platform.clone().unwrap_or_default(),
+            ..LabelSpec::default()
+        };
+        put_over(spec, input)
+    }
 
-/// Refuses a name that another label has.
-async fn check_free(db: &impl ConnectionTrait, name: &str, own_id: Option<i64>) -> Result<()> {
-    match store::labels::by_name(db, name).await? {
-        Some(other) if Some(other.id) != own_id => Err(Error::AlreadyExists { kind: KIND, name: name.to_owned() }),
-        _ => Ok(()),
+    /// Inserts a dynamic label; hosts join when they have answered its query.
+    async fn insert(draft: &mut Draft<'_>, _: &Principal, spec: &LabelSpec, _: &LabelInput) -> Result<i64> {
+        check_free(draft, &spec.name, None).await?;
+        let label = labels::ActiveModel { created_at: Set(draft.now), ..row(spec, None, draft.now) };
+        let id = store::labels::insert(draft.tx, label).await?;
+        draft.record("created_label", json!({ "label_id": id, "label_name": spec.name }));
+        Ok(id)
+    }
+
+    async fn update(draft: &mut Draft<'_>, old: labels::Model, input: &LabelInput) -> Result<()> {
+        let (id, name) = (old.id, old.name.clone());
+        let old = specs::label_spec(old).ok_or_else(|| Error::Invalid(vec![is_of_other_version("label", &name)]))?;
+        if old.label_type == LabelType::Builtin {
+            return Err(Error::Invalid(vec![is_built_in("label", &old.name)]));
+        }
+        let spec = put_over(old.clone(), input)?;
+        if spec == old {
+            return Ok(());
+        }
+        check_free(draft, &spec.name, Some(id)).await?;
+        let label = labels::ActiveModel { id: Unchanged(id), ..row(&spec, Some(&old), draft.now) };
+        store::labels::update(draft.tx, label).await?;
+        draft.record("edited_label", json!({ "label_id": id, "label_name": spec.name }));
+        Ok(())
+    }
+
+    async fn remove(draft: &mut Draft<'_>, label: labels::Model) -> Result<()> {
+        let mut problems = Vec::new();
+        delete(draft, || "label".to_owned(), &label, &mut problems).await?;
+        none_of(problems)?;
+        draft.record("deleted_label", json!({ "label_id": label.id, "label_name": label.name }));
+        Ok(())
     }
 }
 
-/// The label with what `input` has put in, if it can be one. Query and platform must be those it has.
+async fn check_free(draft: &Draft<'_>, name: &str, own_id: Option<i64>) -> Result<()> {
+    resource::check_free(Labels::KIND, name, store::labels::by_name(draft.tx, name).await?, own_id)
+}
+
+/// The label with the fields of `input`, checked. The query and platform cannot change.
 fn put_over(mut spec: LabelSpec, input: &LabelInput) -> Result<LabelSpec> {
     spec.name = input.name.clone().unwrap_or(spec.name);
     spec.description = input.description.clone().unwrap_or(spec.description);

@@ -1,4 +1,4 @@
-//! What a label may be, whichever way it comes.
+//! The rules for labels, for documents and REST operations alike.
 
 use muster_api::spec::{LabelMembership, LabelSpec};
 use sea_orm::ActiveValue::{NotSet, Set};
@@ -8,7 +8,7 @@ use crate::fleet::Problem;
 use crate::fleet::names::{check_description, check_name, check_short, check_sql, meant_platform};
 use crate::store::entity::labels::{self, LabelTypeWord, MembershipWord};
 
-/// Says what is wrong with a label; `path` gives the path of each of its keys.
+/// Adds the problems of a label; `path` gives the path of each of its keys.
 pub(in crate::fleet) fn check(path: impl Fn(&str) -> String, spec: &LabelSpec, problems: &mut Vec<Problem>) {
     check_name(&path("name"), &spec.name, problems);
     check_description(&path("description"), &spec.description, problems);
@@ -39,19 +39,20 @@ pub(in crate::fleet) fn check(path: impl Fn(&str) -> String, spec: &LabelSpec, p
     }
 }
 
-/// The problem of a change to a built-in label.
+/// The problem of changing or deleting a built-in label.
 pub(in crate::fleet) fn is_built_in(path: impl Into<String>, name: &str) -> Problem {
     Problem::new(path, format!("label {name:?} is built in and cannot be changed or deleted"))
 }
 
-/// The problem of a change to a label of another version of the server, which this one would change in unknown ways.
+/// The problem of changing or deleting a label that another version of the server created: this version does not know its
+/// type.
 pub(in crate::fleet) fn is_of_other_version(path: impl Into<String>, name: &str) -> Problem {
     let reason = format!("this version does not know the type of label {name:?}; use an upgraded server to change it");
     Problem::new(path, reason)
 }
 
-/// The label as it is stored, without what only a new one has. Its time of change moves only with what decides about its
-/// members: hosts are then asked anew, and a question that was parked gets another chance.
+/// The row of a label, without the columns that only a new one sets. `updated_at` changes only with the fields that decide
+/// the members: hosts are then asked again, and a parked query gets another try.
 pub(in crate::fleet) fn row(spec: &LabelSpec, old: Option<&LabelSpec>, now: Moment) -> labels::ActiveModel {
     let is_same = old.is_some_and(|old| {
         (&old.query, &old.platform, old.label_membership_type)

@@ -12,19 +12,17 @@ use sea_orm::{ConnectionTrait, Set, Unchanged};
 use serde_json::json;
 
 use super::access::{Permission, Principal};
-use super::changes::Changes;
+use super::changes::{Changes, Draft};
 use super::error::none_of;
 use super::hosts::ALL_HOSTS;
-use super::listing::Listing;
+use super::listing::listed;
+use super::resource::{self, PlanResource};
 use super::{Error, Problem, Result, specs};
 use crate::clock::Moment;
 use crate::store;
 use crate::store::entity::packs;
 
-/// What a pack is called in errors.
-const KIND: &str = "Pack";
-
-/// Packs that operators see, by the queries they schedule.
+/// All packs but the global schedule, by the queries they schedule.
 pub(super) async fn by_query(db: &impl ConnectionTrait) -> Result<HashMap<i64, Vec<QueryPack>>> {
     let packs: HashMap<i64, packs::Model> = visible(db).await?.into_iter().map(|pack| (pack.id, pack)).collect();
     let pairs: BTreeSet<(i64, i64)> =
@@ -52,7 +50,7 @@ pub(super) async fn visible(db: &impl ConnectionTrait) -> Result<Vec<packs::Mode
     Ok(packs)
 }
 
-/// The pack of the global schedule, targeted at all hosts; made if it is not there.
+/// The pack of the global schedule, targeted at all hosts; created if it does not exist.
 pub(super) async fn global(db: &impl ConnectionTrait, now: Moment) -> Result<packs::Model> {
     if let Some(pack) = store::packs::by_name(db, GLOBAL).await? {
         return Ok(pack);
@@ -62,7 +60,7 @@ pub(super) async fn global(db: &impl ConnectionTrait, now: Moment) -> Result<pac
     let all_hosts = store::labels::by_name(db, ALL_HOSTS).await?;
     let all_hosts = all_hosts.ok_or_else(|| Error::Unavailable(format!("the label {ALL_HOSTS:?} is not there yet")))?;
     store::packs::set_targets(db, id, &[all_hosts.id]).await?;
-    store::packs::by_id(db, id).await?.ok_or_else(|| Error::no_such(KIND, id))
+    store::packs::by_id(db, id).await?.ok_or_else(|| Error::no_such(Packs::KIND, id))
 }
 
 /// Reads and changes packs.
@@ -71,109 +69,37 @@ pub struct Packs {
     changes: Changes,
 }
 
-impl Packs {
-    pub fn new(changes: Changes) -> Self {
+listed!(packs::Model);
+
+impl PlanResource for Packs {
+    const KIND: &'static str = "Pack";
+    const READ: Permission = Permission::ReadPacks;
+    type Row = packs::Model;
+    type Spec = PackSpec;
+    type View = Pack;
+    type Input = PackInput;
+
+    fn new(changes: Changes) -> Self {
         Self { changes }
     }
 
-    /// # Errors
-    /// [`Error::Forbidden`] to who may not read packs.
-    pub async fn list(&self, principal: &Principal, listing: &Listing) -> Result<Vec<Pack>> {
-        principal.may(Permission::ReadPacks)?;
-        let rows = visible(self.changes.reader()).await?;
-        self.show(listing.page(rows)).await
+    fn changes(&self) -> &Changes {
+        &self.changes
     }
 
-    /// # Errors
-    /// [`Error::NotFound`] when there is none.
-    pub async fn by_id(&self, principal: &Principal, id: i64) -> Result<Pack> {
-        principal.may(Permission::ReadPacks)?;
-        let row = find(self.changes.reader(), id).await?;
-        self.show(vec![row]).await?.pop().ok_or_else(|| Error::no_such(KIND, id))
+    async fn all(db: &impl ConnectionTrait) -> Result<Vec<packs::Model>> {
+        visible(db).await
     }
 
-    /// Makes a pack without queries.
-    ///
-    /// # Errors
-    /// [`Error::Invalid`] for what it cannot be, [`Error::AlreadyExists`] when the name is taken.
-    pub async fn create(&self, principal: &Principal, input: &PackInput) -> Result<Pack> {
-        principal.may(Permission::WriteSchedule)?;
-        let id = self
-            .changes
-            .make(principal, false, async |draft| {
-                let spec = put_over(PackSpec::default(), input)?;
-                let label_ids = existing_labels(draft.tx, input).await?.unwrap_or_default();
-                check_free(draft.tx, &spec.name, None).await?;
-                let pack = packs::ActiveModel { created_at: Set(draft.now), ..row(&spec, draft.now)? };
-                let id = store::packs::insert(draft.tx, pack).await?;
-                store::packs::set_targets(draft.tx, id, &label_ids).await?;
-                draft.record("created_pack", json!({ "pack_id": id, "pack_name": spec.name }));
-                Ok(id)
-            })
-            .await?;
-        self.by_id(principal, id).await
+    async fn find(db: &impl ConnectionTrait, id: i64) -> Result<Option<packs::Model>> {
+        Ok(store::packs::by_id(db, id).await?.filter(|pack| pack.name != GLOBAL))
     }
 
-    /// Changes what `input` has; its queries stay as they are.
-    ///
-    /// # Errors
-    /// As for making one, and [`Error::NotFound`].
-    pub async fn edit(&self, principal: &Principal, id: i64, input: &PackInput) -> Result<Pack> {
-        principal.may(Permission::WriteSchedule)?;
-        self.changes
-            .make(principal, false, async |draft| {
-                let old = specs::pack_spec(find(draft.tx, id).await?)?;
-                let spec = put_over(old.clone(), input)?;
-                let targets = targets(draft.tx).await?.remove(&id).unwrap_or_default();
-                let label_ids = existing_labels(draft.tx, input).await?.unwrap_or_else(|| targets.clone());
-                if spec == old && label_ids == targets {
-                    return Ok(());
-                }
-                check_free(draft.tx, &spec.name, Some(id)).await?;
-                let pack = packs::ActiveModel { id: Unchanged(id), ..row(&spec, draft.now)? };
-                store::packs::update(draft.tx, pack).await?;
-                store::packs::set_targets(draft.tx, id, &label_ids).await?;
-                draft.record("edited_pack", json!({ "pack_id": id, "pack_name": spec.name }));
-                Ok(())
-            })
-            .await?;
-        self.by_id(principal, id).await
+    async fn find_named(db: &impl ConnectionTrait, name: &str) -> Result<Option<packs::Model>> {
+        named(db, name).await
     }
 
-    /// Deletes the pack of this id with its schedule; its queries stay.
-    ///
-    /// # Errors
-    /// [`Error::NotFound`] when there is none.
-    pub async fn delete(&self, principal: &Principal, id: i64) -> Result<()> {
-        self.delete_one(principal, async |db| find(db, id).await).await
-    }
-
-    /// As [`Packs::delete`], by name.
-    ///
-    /// # Errors
-    /// The same.
-    pub async fn delete_named(&self, principal: &Principal, name: &str) -> Result<()> {
-        let missing = || Error::NotFound { kind: KIND, key: name.to_owned() };
-        self.delete_one(principal, async |db| named(db, name).await?.ok_or_else(missing)).await
-    }
-
-    async fn delete_one(
-        &self,
-        principal: &Principal,
-        find: impl AsyncFn(&store::Tx) -> Result<packs::Model>,
-    ) -> Result<()> {
-        principal.may(Permission::WriteSchedule)?;
-        self.changes
-            .make(principal, false, async |draft| {
-                let pack = find(draft.tx).await?;
-                store::packs::delete(draft.tx, pack.id).await?;
-                draft.record("deleted_pack", json!({ "pack_id": pack.id, "pack_name": pack.name }));
-                Ok(())
-            })
-            .await
-    }
-
-    async fn show(&self, rows: Vec<packs::Model>) -> Result<Vec<Pack>> {
+    async fn show(&self, _: &Principal, rows: Vec<packs::Model>) -> Result<Vec<Pack>> {
         let db = self.changes.reader();
         let mut targets = targets(db).await?;
         let mut query_counts: HashMap<i64, u64> = HashMap::new();
@@ -207,11 +133,46 @@ impl Packs {
         }
         Ok(packs)
     }
-}
 
-pub(super) async fn find(db: &impl ConnectionTrait, id: i64) -> Result<packs::Model> {
-    let pack = store::packs::by_id(db, id).await?.filter(|pack| pack.name != GLOBAL);
-    pack.ok_or_else(|| Error::no_such(KIND, id))
+    fn check_new(input: &PackInput) -> Result<PackSpec> {
+        put_over(PackSpec::default(), input)
+    }
+
+    /// Inserts a pack without queries.
+    async fn insert(draft: &mut Draft<'_>, _: &Principal, spec: &PackSpec, input: &PackInput) -> Result<i64> {
+        let label_ids = existing_labels(draft.tx, input).await?.unwrap_or_default();
+        check_free(draft, &spec.name, None).await?;
+        let pack = packs::ActiveModel { created_at: Set(draft.now), ..row(spec, draft.now)? };
+        let id = store::packs::insert(draft.tx, pack).await?;
+        store::packs::set_targets(draft.tx, id, &label_ids).await?;
+        draft.record("created_pack", json!({ "pack_id": id, "pack_name": spec.name }));
+        Ok(id)
+    }
+
+    /// Changes the pack; its queries stay.
+    async fn update(draft: &mut Draft<'_>, old: packs::Model, input: &PackInput) -> Result<()> {
+        let id = old.id;
+        let old = specs::pack_spec(old)?;
+        let spec = put_over(old.clone(), input)?;
+        let targets = targets(draft.tx).await?.remove(&id).unwrap_or_default();
+        let label_ids = existing_labels(draft.tx, input).await?.unwrap_or_else(|| targets.clone());
+        if spec == old && label_ids == targets {
+            return Ok(());
+        }
+        check_free(draft, &spec.name, Some(id)).await?;
+        let pack = packs::ActiveModel { id: Unchanged(id), ..row(&spec, draft.now)? };
+        store::packs::update(draft.tx, pack).await?;
+        store::packs::set_targets(draft.tx, id, &label_ids).await?;
+        draft.record("edited_pack", json!({ "pack_id": id, "pack_name": spec.name }));
+        Ok(())
+    }
+
+    /// Deletes the pack with its schedule; its queries stay.
+    async fn remove(draft: &mut Draft<'_>, pack: packs::Model) -> Result<()> {
+        store::packs::delete(draft.tx, pack.id).await?;
+        draft.record("deleted_pack", json!({ "pack_id": pack.id, "pack_name": pack.name }));
+        Ok(())
+    }
 }
 
 /// The pack of a name, unless that is the global schedule.
@@ -228,15 +189,11 @@ async fn targets(db: &impl ConnectionTrait) -> Result<HashMap<i64, Vec<i64>>> {
     Ok(targets)
 }
 
-/// Refuses a name that another pack has.
-async fn check_free(db: &impl ConnectionTrait, name: &str, own_id: Option<i64>) -> Result<()> {
-    match store::packs::by_name(db, name).await? {
-        Some(other) if Some(other.id) != own_id => Err(Error::AlreadyExists { kind: KIND, name: name.to_owned() }),
-        _ => Ok(()),
-    }
+async fn check_free(draft: &Draft<'_>, name: &str, own_id: Option<i64>) -> Result<()> {
+    resource::check_free(Packs::KIND, name, store::packs::by_name(draft.tx, name).await?, own_id)
 }
 
-/// The labels `input` targets, sorted, if all of them are there.
+/// The labels `input` targets, sorted; all of them must exist.
 async fn existing_labels(db: &impl ConnectionTrait, input: &PackInput) -> Result<Option<Vec<i64>>> {
     let Some(wanted) = &input.label_ids else { return Ok(None) };
     let known: HashSet<i64> = store::labels::all(db).await?.into_iter().map(|label| label.id).collect();
@@ -249,14 +206,14 @@ async fn existing_labels(db: &impl ConnectionTrait, input: &PackInput) -> Result
     Ok(Some(sorted.into_iter().collect()))
 }
 
-/// The pack with what `input` has put in, if it can be one.
+/// The pack with the fields of `input`, checked.
 fn put_over(mut spec: PackSpec, input: &PackInput) -> Result<PackSpec> {
     spec.name = input.name.clone().unwrap_or(spec.name);
     spec.description = input.description.clone().unwrap_or(spec.description);
     spec.platform = input.platform.clone().unwrap_or(spec.platform);
     spec.disabled = input.disabled.unwrap_or(spec.disabled);
     let mut problems = Vec::new();
-    // Fleet's answers have no place for warnings.
+    // Fleet's responses have no field for warnings.
     check(str::to_owned, &spec, &mut problems, &mut Vec::new());
     for (key, ids) in [("host_ids", &input.host_ids), ("team_ids", &input.team_ids)] {
         if ids.as_ref().is_some_and(|ids| !ids.is_empty()) {

@@ -1,4 +1,4 @@
-//! What a pack may be, whichever way it comes.
+//! The rules for packs, for documents and REST operations alike.
 
 use std::collections::HashSet;
 
@@ -10,10 +10,10 @@ use crate::fleet::names::{check_description, check_pack_name, check_platform, ch
 use crate::fleet::{Problem, Result, path, scheduled, specs};
 use crate::store::entity::packs;
 
-/// The pack that holds the global schedule. Agents see it under this name, operators do not see it among packs.
+/// The name of the pack with the global schedule. Agents see the pack under this name; operators do not see it among packs.
 pub(in crate::fleet) const GLOBAL: &str = "Global";
 
-/// Says what is wrong or doubtful with a pack and its queries; `path` gives the path of each of its keys.
+/// Adds the problems and warnings of a pack and its queries; `path` gives the path of each of its keys.
 pub(in crate::fleet) fn check(
     path: impl Fn(&str) -> String,
     spec: &PackSpec,
@@ -47,7 +47,7 @@ pub(in crate::fleet) fn check(
     }
 }
 
-/// The pack as it is stored, without what only a new one has.
+/// The row of a pack, without the columns that only a new one sets.
 pub(in crate::fleet) fn row(spec: &PackSpec, now: Moment) -> Result<packs::ActiveModel> {
     Ok(packs::ActiveModel {
         name: Set(spec.name.clone()),
@@ -62,7 +62,7 @@ pub(in crate::fleet) fn row(spec: &PackSpec, now: Moment) -> Result<packs::Activ
     })
 }
 
-/// How packs are named in a reason.
+/// The packs as they are named in a reason.
 pub(in crate::fleet) fn quoted(names: &[String]) -> String {
     let quote = |name: &String| match name.as_str() {
         GLOBAL => "the global schedule".to_owned(),

@@ -14,23 +14,24 @@ use serde_json::json;
 use super::access::{Permission, Principal};
 use super::changes::{Changes, Draft};
 use super::error::none_of;
-use super::listing::Listing;
-use super::packs::GLOBAL;
-use super::{Error, Result, packs, specs};
+use super::listing::{Listing, listed};
+use super::packs::{GLOBAL, Packs};
+use super::resource::existing;
+use super::{Error, Fleet, Result, packs, specs};
 use crate::store::{
     self,
     entity::{self, scheduled_queries},
 };
 
-/// What a scheduled query is called in errors.
+/// The word for a scheduled query in errors.
 const KIND: &str = "ScheduledQuery";
 
-/// Which schedule an operation is about.
+/// The schedules that an operation may touch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ScheduleScope {
-    /// That of any pack, the global one included.
+    /// The schedules of all packs, including the global one.
     AnyPack,
-    /// The one all hosts have.
+    /// Only the global schedule, which all hosts run.
     Global,
 }
 
@@ -41,25 +42,25 @@ pub struct Schedules {
 }
 
 impl Schedules {
-    pub fn new(changes: Changes) -> Self {
-        Self { changes }
+    pub fn of(fleet: &Fleet) -> Self {
+        Self { changes: fleet.changes.clone() }
     }
 
     /// The schedule of a pack.
     ///
     /// # Errors
-    /// [`Error::NotFound`] when there is no such pack.
+    /// [`Error::NotFound`] if there is no such pack.
     pub async fn of_pack(&self, principal: &Principal, pack_id: i64, listing: &Listing) -> Result<Vec<Scheduled>> {
         principal.may(Permission::ReadPacks)?;
         let db = self.changes.reader();
-        let pack = packs::find(db, pack_id).await?;
+        let pack = existing::<Packs>(db, pack_id).await?;
         self.show(listing.page(store::scheduled::of_pack(db, pack.id).await?)).await
     }
 
-    /// The global schedule; empty until something is put into it.
+    /// The global schedule; empty until a query is added.
     ///
     /// # Errors
-    /// [`Error::Forbidden`] to who may not read packs.
+    /// [`Error::Forbidden`] to users without the permission to read packs.
     pub async fn global(&self, principal: &Principal, listing: &Listing) -> Result<Vec<Scheduled>> {
         principal.may(Permission::ReadPacks)?;
         let db = self.changes.reader();
@@ -68,17 +69,17 @@ impl Schedules {
     }
 
     /// # Errors
-    /// [`Error::NotFound`] when there is none.
+    /// [`Error::NotFound`].
     pub async fn by_id(&self, principal: &Principal, id: i64) -> Result<Scheduled> {
         principal.may(Permission::ReadPacks)?;
         let (row, _) = find(self.changes.reader(), ScheduleScope::AnyPack, id).await?;
         self.show(vec![row]).await?.pop().ok_or_else(|| Error::no_such(KIND, id))
     }
 
-    /// Puts a query into a schedule.
+    /// Adds a query to a schedule.
     ///
     /// # Errors
-    /// [`Error::Invalid`] for what it cannot be, [`Error::AlreadyExists`] when the schedule has the name already.
+    /// [`Error::Invalid`] for wrong contents, [`Error::AlreadyExists`] if the schedule already has the name.
     pub async fn add(&self, principal: &Principal, within: ScheduleScope, input: &ScheduledInput) -> Result<Scheduled> {
         principal.may(Permission::WriteSchedule)?;
         let id = self
@@ -113,7 +114,7 @@ impl Schedules {
         self.by_id(principal, id).await
     }
 
-    /// Changes what `input` has.
+    /// Changes the fields that `input` has.
     ///
     /// # Errors
     /// As for adding, and [`Error::NotFound`].
@@ -133,7 +134,7 @@ impl Schedules {
                 }
                 let query = named_query(draft.tx, input.query_id.or(Some(old.query_id))).await?;
                 let mut old_spec = specs::pack_query(old.clone(), &query.name);
-                // Kept when another query takes the place under the same name.
+                // The name stays when another query replaces the old one.
                 old_spec.name = old.name.clone();
                 let spec = put_over(old_spec.clone(), input)?;
                 if spec == old_spec && query.id == old.query_id {
@@ -152,10 +153,10 @@ impl Schedules {
         self.by_id(principal, id).await
     }
 
-    /// Takes a query out of a schedule.
+    /// Removes a query from a schedule.
     ///
     /// # Errors
-    /// [`Error::NotFound`] when it is not in there.
+    /// [`Error::NotFound`] if the schedule does not have the query.
     pub async fn delete(&self, principal: &Principal, within: ScheduleScope, id: i64) -> Result<()> {
         principal.may(Permission::WriteSchedule)?;
         self.changes
@@ -201,10 +202,12 @@ impl Schedules {
     }
 }
 
-/// The pack to schedule in; the global one is made when it is first needed.
+listed!(scheduled_queries::Model);
+
+/// The pack to schedule in; the global one is created on first use.
 async fn target(draft: &Draft<'_>, within: ScheduleScope, pack_id: Option<i64>) -> Result<entity::packs::Model> {
     match (within, pack_id) {
-        (ScheduleScope::AnyPack, Some(id)) => match packs::find(draft.tx, id).await {
+        (ScheduleScope::AnyPack, Some(id)) => match existing::<Packs>(draft.tx, id).await {
             Err(Error::NotFound { .. }) => Err(Error::invalid("pack_id", format!("there is no pack {id}"))),
             outcome => outcome,
         },
@@ -244,7 +247,7 @@ fn already_exists(spec: &PackQuery) -> Error {
     Error::AlreadyExists { kind: KIND, name: spec.scheduled_name().to_owned() }
 }
 
-/// The scheduled query with what `input` has put in, if it can be one.
+/// The scheduled query with the fields of `input`, checked.
 fn put_over(mut spec: PackQuery, input: &ScheduledInput) -> Result<PackQuery> {
     spec.name = input.name.clone().unwrap_or(spec.name);
     spec.description = input.description.clone().unwrap_or(spec.description);
@@ -256,7 +259,7 @@ fn put_over(mut spec: PackQuery, input: &ScheduledInput) -> Result<PackQuery> {
     spec.shard = input.shard.unwrap_or(spec.shard);
     spec.denylist = input.denylist.unwrap_or(spec.denylist);
     let mut problems = Vec::new();
-    // Fleet's answers have no place for warnings.
+    // Fleet's responses have no field for warnings.
     check(str::to_owned, &spec, &mut problems, &mut Vec::new());
     none_of(problems)?;
     Ok(spec)

@@ -1,4 +1,4 @@
-//! What a scheduled query may be, whichever way it comes.
+//! The rules for scheduled queries, for documents and REST operations alike.
 
 use muster_api::spec::PackQuery;
 use sea_orm::Set;
@@ -10,10 +10,10 @@ use crate::fleet::names::{
 };
 use crate::store::entity::scheduled_queries;
 
-/// What agents allow, in seconds: up to a week.
+/// The intervals that agents allow, in seconds: up to a week.
 const INTERVALS: std::ops::RangeInclusive<u32> = 1..=604_800;
 
-/// Says what is wrong or doubtful with a scheduled query; `path` gives the path of each of its keys.
+/// Adds the problems and warnings of a scheduled query; `path` gives the path of each of its keys.
 pub(in crate::fleet) fn check(
     path: impl Fn(&str) -> String,
     query: &PackQuery,
@@ -32,7 +32,7 @@ pub(in crate::fleet) fn check(
     }
 }
 
-/// The scheduled query as it is stored, without what only a new one has.
+/// The row of a scheduled query, without the columns that only a new one sets.
 pub(in crate::fleet) fn row(query_id: i64, query: &PackQuery, now: Moment) -> scheduled_queries::ActiveModel {
     scheduled_queries::ActiveModel {
         query_id: Set(query_id),

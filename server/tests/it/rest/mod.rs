@@ -1,4 +1,4 @@
-//! What operators and their clients are told.
+//! The REST API.
 
 mod apply;
 mod apply_faults;
@@ -7,6 +7,7 @@ mod errors;
 mod hosts;
 mod operations;
 mod roles;
+mod schemas;
 mod sessions;
 mod setup;
 mod specs;

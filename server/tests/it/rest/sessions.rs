@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use muster_api::rest::LoggedIn;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::{Answer, PASSWORD, Rest, TestServer};
 
@@ -28,6 +28,24 @@ async fn a_login_opens_a_session_and_a_logout_ends_it_alone() {
     assert_eq!(second.get("me").await.status, 200);
     let user_name = server.rest.post("login", &json!({ "username": "admin@example.com", "password": PASSWORD })).await;
     assert_eq!(user_name.status, 200, "older clients call it username");
+}
+
+/// A session costs two statements, of the session and of its user, however many parts of a request ask for it.
+#[tokio::test]
+async fn a_request_is_authenticated_once() {
+    let server = TestServer::start().await;
+    let cost = async |rest: &Rest, method: &str, path: &str, body: Option<Value>| {
+        let before = server.metric("muster_sql_statements_total").await;
+        let answer = rest.send(method, path, body.as_ref()).await;
+        (answer.status, server.metric("muster_sql_statements_total").await - before)
+    };
+    let (known, stranger) = (&server.rest, &server.rest.with_token("made-up"));
+    let no_hosts = || Some(json!({ "ids": [] }));
+    assert_eq!(cost(known, "GET", "me", None).await, (200, 2.0));
+    assert_eq!(cost(known, "POST", "hosts/delete", no_hosts()).await, (200, 2.0));
+    assert_eq!(cost(known, "POST", "hosts/delete", Some(json!("no list"))).await, (400, 2.0));
+    assert_eq!(cost(stranger, "POST", "hosts/delete", no_hosts()).await, (401, 1.0));
+    assert_eq!(cost(&server.rest.anonymous(), "POST", "hosts/delete", no_hosts()).await, (401, 0.0));
 }
 
 #[tokio::test]

@@ -1,0 +1,236 @@
+//! All operations of the REST API but those of live queries, as data: the router, the OpenAPI document and the test of the
+//! roles read this table. Paths are matched in this order.
+
+use muster_api::rest::{
+    Applied, Apply, ChangePassword, Deleted, Explained, GlobalSchedule, HostCount, HostEnvelope, HostIds, HostList,
+    LabelEnvelope, LabelInput, LabelList, LabelSummaries, LoggedIn, Login, Me, NewUser, PackEnvelope, PackInput,
+    PackList, QueryEnvelope, QueryIds, QueryInput, QueryList, ScheduledEnvelope, ScheduledInput, ScheduledQueries,
+    SecretsSpec, SetUp, SetUpDone, SpecByName, SpecList, UserEdit, UserEnvelope, UserList, UserRoles, Version,
+};
+use muster_api::spec::{LabelSpec, PackSpec, QuerySpec};
+use serde_json::{Map, Value};
+
+use super::operation::{Needs, Operation, delete, get, patch, post};
+use super::params::list_parameters;
+use super::resource::{self, by_id, create, delete_named, edit, list};
+use super::{account, apply, explain, hosts, labels, openapi, queries, scheduled, specs, users};
+use crate::fleet::access::Permission::{
+    ManageUsers, ReadHosts, ReadLabels, ReadPacks, ReadQueries, ReadSecrets, WriteConfig, WriteHosts, WriteSchedule,
+    WriteSecrets,
+};
+use crate::fleet::access::Users;
+use crate::fleet::labels::Labels;
+use crate::fleet::packs::Packs;
+use crate::fleet::queries::Queries;
+
+/// The bases of [`set_up`].
+pub(super) const SET_UP_BASES: [&str; 2] = ["/api/v1", "/api"];
+
+/// The operation that stands outside the common bases.
+pub(super) fn set_up() -> Operation {
+    post("/setup", Needs::Nothing, "Create the first administrator and log in", account::set_up)
+        .note("Works once: afterwards the answer is 404.")
+        .takes::<SetUp>()
+        .gives::<SetUpDone>()
+}
+
+/// The operations below every base but those of live queries.
+pub(super) fn operations() -> Vec<Operation> {
+    [
+        account(),
+        documents(),
+        user_operations(),
+        host_operations(),
+        label_operations(),
+        query_operations(),
+        packs_and_schedules(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+fn account() -> Vec<Operation> {
+    vec![
+        get("/openapi.json", Needs::Nothing, "Get this description of the API", openapi::serve)
+            .gives::<Map<String, Value>>(),
+        post("/login", Needs::Nothing, "Log in", account::log_in)
+            .note("The number of logins per minute is limited.")
+            .takes::<Login>()
+            .gives::<LoggedIn>(),
+        post("/logout", Needs::Session, "End the session of the request", account::log_out),
+        get("/me", Needs::Session, "Get the caller's own account", account::me).gives::<Me>(),
+        post("/change_password", Needs::Session, "Change the caller's own password", users::change_password)
+            .note("Ends the caller's other sessions. Passwords have 12 to 128 characters, a digit and a symbol.")
+            .takes::<ChangePassword>(),
+        get("/version", Needs::Session, "Get the version of the server", account::version).gives::<Version>(),
+    ]
+}
+
+fn documents() -> Vec<Operation> {
+    vec![
+        get("/config", Needs::Session, "Get the configuration", specs::config)
+            .note("Users without the role admin get only `org_info`.")
+            .gives::<Map<String, Value>>(),
+        patch("/config", WriteConfig, "Change parts of the configuration", apply::patch_config)
+            .note("`agent_options` are replaced as a whole.")
+            .takes::<Map<String, Value>>()
+            .gives::<Map<String, Value>>(),
+        post("/spec/apply", WriteSchedule, "Apply documents, all or none", apply::apply)
+            .note("Documents of the kinds `config`, `options`, `enroll_secret` and `user_roles` need the role admin.")
+            .takes::<Apply>()
+            .gives::<Applied>(),
+        post("/spec/delete", WriteSchedule, "Delete the objects that documents name, all or none", apply::delete)
+            .note("Only the kinds `query`, `pack` and `label` are deleted. Of a spec only the name is read.")
+            .takes::<Apply>()
+            .gives::<Applied>(),
+        get("/spec/queries", ReadQueries, "Get the specs of all queries", specs::queries)
+            .gives::<SpecList<QuerySpec>>(),
+        post("/spec/queries", WriteSchedule, "Apply specs of queries", apply::queries).takes::<SpecList<QuerySpec>>(),
+        get("/spec/queries/{name}", ReadQueries, "Get the spec of a query", specs::query)
+            .gives::<SpecByName<QuerySpec>>(),
+        get("/spec/packs", ReadPacks, "Get the specs of all packs", specs::packs).gives::<SpecList<PackSpec>>(),
+        post("/spec/packs", WriteSchedule, "Apply specs of packs", apply::packs).takes::<SpecList<PackSpec>>(),
+        get("/spec/packs/{name}", ReadPacks, "Get the spec of a pack", specs::pack).gives::<SpecByName<PackSpec>>(),
+        get("/spec/labels", ReadLabels, "Get the specs of all labels", specs::labels).gives::<SpecList<LabelSpec>>(),
+        post("/spec/labels", WriteSchedule, "Apply specs of labels", apply::labels).takes::<SpecList<LabelSpec>>(),
+        get("/spec/labels/{name}", ReadLabels, "Get the spec of a label", specs::label)
+            .gives::<SpecByName<LabelSpec>>(),
+        get("/spec/enroll_secret", ReadSecrets, "Get the enroll secrets", specs::enroll_secret).gives::<SecretsSpec>(),
+        post("/spec/enroll_secret", WriteSecrets, "Replace the enroll secrets", apply::enroll_secret)
+            .takes::<SecretsSpec>(),
+    ]
+}
+
+fn user_operations() -> Vec<Operation> {
+    vec![
+        get("/users", ManageUsers, "List users", list::<Users>).parameters(list_parameters()).gives::<UserList>(),
+        post("/users/admin", ManageUsers, "Create a user", create::<Users>).takes::<NewUser>().gives::<UserEnvelope>(),
+        get("/users/roles/spec", ManageUsers, "Get the roles of all users", users::roles).gives::<UserRoles>(),
+        post("/users/roles/spec", ManageUsers, "Change the roles of users", apply::user_roles).takes::<UserRoles>(),
+        get("/users/{id}", ManageUsers, "Get a user", by_id::<Users>).gives::<UserEnvelope>(),
+        patch("/users/{id}", ManageUsers, "Change a user", edit::<Users>)
+            .note("A new password ends the user's sessions. The last administrator keeps that role.")
+            .takes::<UserEdit>()
+            .gives::<UserEnvelope>(),
+        delete("/users/{id}", ManageUsers, "Delete a user and end the user's sessions", resource::delete::<Users>)
+            .note("The last administrator cannot be deleted."),
+    ]
+}
+
+fn host_operations() -> Vec<Operation> {
+    vec![
+        get("/hosts", ReadHosts, "List hosts", hosts::list).parameters(hosts::parameters()).gives::<HostList>(),
+        get("/hosts/count", ReadHosts, "Count hosts", hosts::count)
+            .parameters(hosts::parameters())
+            .gives::<HostCount>(),
+        post("/hosts/delete", WriteHosts, "Delete several hosts", hosts::delete_many)
+            .note("An agent that is still running enrolls again as a new host.")
+            .takes::<HostIds>(),
+        get("/hosts/identifier/{word}", ReadHosts, "Get a host by identifier, UUID or name", hosts::by_name)
+            .gives::<HostEnvelope>(),
+        get(
+            "/hosts/identifier/{word}/config",
+            ReadPacks,
+            "Get the config of a host, and which queries it runs, by identifier, UUID or name",
+            explain::by_name,
+        )
+        .gives::<Explained>(),
+        get("/hosts/{id}", ReadHosts, "Get a host with its labels and packs", hosts::by_id).gives::<HostEnvelope>(),
+        get("/hosts/{id}/config", ReadPacks, "Get the config of a host, and which queries it runs", explain::by_id)
+            .gives::<Explained>(),
+        delete("/hosts/{id}", WriteHosts, "Delete a host", hosts::delete)
+            .note("An agent that is still running enrolls again as a new host."),
+        post("/hosts/{id}/refetch", WriteHosts, "Refetch all details of a host at its next check-in", hosts::refetch),
+    ]
+}
+
+fn label_operations() -> Vec<Operation> {
+    vec![
+        get("/labels", ReadLabels, "List labels", list::<Labels>).parameters(list_parameters()).gives::<LabelList>(),
+        post("/labels", WriteSchedule, "Create a dynamic label", create::<Labels>)
+            .takes::<LabelInput>()
+            .gives::<LabelEnvelope>(),
+        get("/labels/summary", ReadLabels, "List all labels without queries and counts", labels::summary)
+            .gives::<LabelSummaries>(),
+        delete("/labels/id/{id}", WriteSchedule, "Delete a label by id", resource::delete::<Labels>)
+            .note("Labels that a pack targets and built-in labels cannot be deleted."),
+        get("/labels/{id}/hosts", ReadLabels, "List the hosts of a label", labels::hosts)
+            .parameters(hosts::parameters())
+            .gives::<HostList>(),
+        get("/labels/{id}", ReadLabels, "Get a label", by_id::<Labels>).gives::<LabelEnvelope>(),
+        patch("/labels/{id}", WriteSchedule, "Change the name or description of a label", edit::<Labels>)
+            .note("Built-in labels cannot be changed.")
+            .takes::<LabelInput>()
+            .gives::<LabelEnvelope>(),
+        delete("/labels/{name}", WriteSchedule, "Delete a label by name", delete_named::<Labels>),
+    ]
+}
+
+fn query_operations() -> Vec<Operation> {
+    vec![
+        get("/queries", ReadQueries, "List saved queries", list::<Queries>)
+            .parameters(list_parameters())
+            .gives::<QueryList>(),
+        post("/queries", WriteSchedule, "Save a query", create::<Queries>)
+            .takes::<QueryInput>()
+            .gives::<QueryEnvelope>(),
+        post("/queries/delete", WriteSchedule, "Delete several saved queries, all or none", queries::delete_many)
+            .takes::<QueryIds>()
+            .gives::<Deleted>(),
+        delete("/queries/id/{id}", WriteSchedule, "Delete a saved query by id", resource::delete::<Queries>)
+            .note("A query that a pack schedules cannot be deleted."),
+        get("/queries/{id}", ReadQueries, "Get a saved query", by_id::<Queries>).gives::<QueryEnvelope>(),
+        patch("/queries/{id}", WriteSchedule, "Change a saved query", edit::<Queries>)
+            .takes::<QueryInput>()
+            .gives::<QueryEnvelope>(),
+        delete("/queries/{name}", WriteSchedule, "Delete a saved query by name", delete_named::<Queries>),
+    ]
+}
+
+fn packs_and_schedules() -> Vec<Operation> {
+    vec![
+        get("/packs", ReadPacks, "List packs", list::<Packs>).parameters(list_parameters()).gives::<PackList>(),
+        post("/packs", WriteSchedule, "Create a pack without queries", create::<Packs>)
+            .takes::<PackInput>()
+            .gives::<PackEnvelope>(),
+        post("/packs/schedule", WriteSchedule, "Schedule a query in a pack", scheduled::add)
+            .note("The same as `POST schedule`.")
+            .takes::<ScheduledInput>()
+            .gives::<ScheduledEnvelope>(),
+        delete("/packs/id/{id}", WriteSchedule, "Delete a pack and its schedule by id", resource::delete::<Packs>)
+            .note("The saved queries stay."),
+        get("/packs/{id}/scheduled", ReadPacks, "List the scheduled queries of a pack", scheduled::of_pack)
+            .parameters(list_parameters())
+            .gives::<ScheduledQueries>(),
+        get("/packs/{id}", ReadPacks, "Get a pack", by_id::<Packs>).gives::<PackEnvelope>(),
+        patch("/packs/{id}", WriteSchedule, "Change a pack", edit::<Packs>)
+            .takes::<PackInput>()
+            .gives::<PackEnvelope>(),
+        delete("/packs/{name}", WriteSchedule, "Delete a pack and its schedule by name", delete_named::<Packs>),
+        post("/schedule", WriteSchedule, "Schedule a query in a pack", scheduled::add)
+            .takes::<ScheduledInput>()
+            .gives::<ScheduledEnvelope>(),
+        get("/schedule/{id}", ReadPacks, "Get a scheduled query", scheduled::by_id).gives::<ScheduledEnvelope>(),
+        patch("/schedule/{id}", WriteSchedule, "Change a scheduled query", scheduled::edit)
+            .takes::<ScheduledInput>()
+            .gives::<ScheduledEnvelope>(),
+        delete("/schedule/{id}", WriteSchedule, "Remove a query from its schedule", scheduled::delete),
+        get("/global/schedule", ReadPacks, "List the global schedule", scheduled::global)
+            .note("All hosts run the global schedule; agents see it as the pack `Global`.")
+            .parameters(list_parameters())
+            .gives::<GlobalSchedule>(),
+        post("/global/schedule", WriteSchedule, "Schedule a query on all hosts", scheduled::add_global)
+            .takes::<ScheduledInput>()
+            .gives::<ScheduledEnvelope>(),
+        patch("/global/schedule/{id}", WriteSchedule, "Change a query of the global schedule", scheduled::edit_global)
+            .takes::<ScheduledInput>()
+            .gives::<ScheduledEnvelope>(),
+        delete(
+            "/global/schedule/{id}",
+            WriteSchedule,
+            "Remove a query from the global schedule",
+            scheduled::delete_global,
+        ),
+    ]
+}

@@ -1,0 +1,183 @@
+//! The operations that labels, packs, saved queries and users have in common.
+
+use sea_orm::ConnectionTrait;
+
+use super::access::{Permission, Principal};
+use super::changes::{Changes, Draft};
+use super::listing::{Listed, Listing};
+use super::{Error, Fleet, Result};
+use crate::store::Tx;
+
+/// A kind of object that operators list, show, create, edit and delete.
+pub trait Resource {
+    /// An object as it is shown.
+    type View;
+    /// What an object is created from.
+    type New;
+    /// The fields to change.
+    type Edit;
+
+    fn of(fleet: &Fleet) -> Self;
+
+    /// # Errors
+    /// [`Error::Forbidden`] to users without the permission to read.
+    async fn list(&self, principal: &Principal, listing: &Listing) -> Result<Vec<Self::View>>;
+
+    /// # Errors
+    /// [`Error::NotFound`], and [`Error::Forbidden`] to users without the permission to read.
+    async fn by_id(&self, principal: &Principal, id: i64) -> Result<Self::View>;
+
+    /// # Errors
+    /// [`Error::Invalid`] for wrong contents, [`Error::AlreadyExists`] if the name is taken, [`Error::Forbidden`] to users
+    /// without the permission to write.
+    async fn create(&self, principal: &Principal, new: &Self::New) -> Result<Self::View>;
+
+    /// Changes the fields that `edit` has.
+    ///
+    /// # Errors
+    /// As for [`Resource::create`], and [`Error::NotFound`].
+    async fn edit(&self, principal: &Principal, id: i64, edit: &Self::Edit) -> Result<Self::View>;
+
+    /// # Errors
+    /// [`Error::NotFound`], [`Error::Invalid`] for an object that has to stay, [`Error::Forbidden`] to users without the
+    /// permission to write.
+    async fn delete(&self, principal: &Principal, id: i64) -> Result<()>;
+}
+
+/// A resource whose objects have unique names.
+pub trait NamedResource: Resource {
+    /// As [`Resource::delete`], by name.
+    ///
+    /// # Errors
+    /// The same.
+    async fn delete_named(&self, principal: &Principal, name: &str) -> Result<()>;
+}
+
+/// The parts of a named resource that differ from kind to kind; every write goes through [`Changes`].
+pub trait PlanResource: Sized {
+    /// The word for the resource in errors.
+    const KIND: &'static str;
+    const READ: Permission;
+    const WRITE: Permission = Permission::WriteSchedule;
+    type Row: Listed;
+    /// A new object, checked.
+    type Spec;
+    type View;
+    type Input;
+
+    fn new(changes: Changes) -> Self;
+    fn changes(&self) -> &Changes;
+
+    async fn all(db: &impl ConnectionTrait) -> Result<Vec<Self::Row>>;
+    async fn find(db: &impl ConnectionTrait, id: i64) -> Result<Option<Self::Row>>;
+    async fn find_named(db: &impl ConnectionTrait, name: &str) -> Result<Option<Self::Row>>;
+    async fn show(&self, principal: &Principal, rows: Vec<Self::Row>) -> Result<Vec<Self::View>>;
+
+    /// Checks a new object before the transaction begins.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`].
+    fn check_new(input: &Self::Input) -> Result<Self::Spec>;
+
+    /// Inserts a new object and records the activity; gives the id.
+    async fn insert(
+        draft: &mut Draft<'_>,
+        principal: &Principal,
+        spec: &Self::Spec,
+        input: &Self::Input,
+    ) -> Result<i64>;
+
+    /// Changes an object and records the activity, unless nothing differs.
+    async fn update(draft: &mut Draft<'_>, old: Self::Row, input: &Self::Input) -> Result<()>;
+
+    /// Deletes an object and records the activity.
+    async fn remove(draft: &mut Draft<'_>, row: Self::Row) -> Result<()>;
+}
+
+impl<T: PlanResource> Resource for T {
+    type View = T::View;
+    type New = T::Input;
+    type Edit = T::Input;
+
+    fn of(fleet: &Fleet) -> Self {
+        Self::new(fleet.changes.clone())
+    }
+
+    async fn list(&self, principal: &Principal, listing: &Listing) -> Result<Vec<T::View>> {
+        principal.may(T::READ)?;
+        let rows = T::all(self.changes().reader()).await?;
+        self.show(principal, listing.page(rows)).await
+    }
+
+    async fn by_id(&self, principal: &Principal, id: i64) -> Result<T::View> {
+        principal.may(T::READ)?;
+        let row = existing::<T>(self.changes().reader(), id).await?;
+        self.show(principal, vec![row]).await?.pop().ok_or_else(|| Error::no_such(T::KIND, id))
+    }
+
+    async fn create(&self, principal: &Principal, new: &T::Input) -> Result<T::View> {
+        principal.may(T::WRITE)?;
+        let spec = T::check_new(new)?;
+        let insert = async |draft: &mut Draft<'_>| T::insert(draft, principal, &spec, new).await;
+        let id = self.changes().make(principal, false, insert).await?;
+        self.by_id(principal, id).await
+    }
+
+    async fn edit(&self, principal: &Principal, id: i64, edit: &T::Input) -> Result<T::View> {
+        principal.may(T::WRITE)?;
+        let update = async |draft: &mut Draft<'_>| {
+            let old = existing::<T>(draft.tx, id).await?;
+            T::update(draft, old, edit).await
+        };
+        self.changes().make(principal, false, update).await?;
+        self.by_id(principal, id).await
+    }
+
+    async fn delete(&self, principal: &Principal, id: i64) -> Result<()> {
+        delete_one(self, principal, async |tx| existing::<T>(tx, id).await).await
+    }
+}
+
+impl<T: PlanResource> NamedResource for T {
+    async fn delete_named(&self, principal: &Principal, name: &str) -> Result<()> {
+        let missing = || Error::NotFound { kind: T::KIND, key: name.to_owned() };
+        delete_one(self, principal, async |tx| T::find_named(tx, name).await?.ok_or_else(missing)).await
+    }
+}
+
+async fn delete_one<T: PlanResource>(
+    resource: &T,
+    principal: &Principal,
+    find: impl AsyncFn(&Tx) -> Result<T::Row>,
+) -> Result<()> {
+    principal.may(T::WRITE)?;
+    let remove = async |draft: &mut Draft<'_>| {
+        let row = find(draft.tx).await?;
+        T::remove(draft, row).await
+    };
+    resource.changes().make(principal, false, remove).await
+}
+
+/// The row of this id.
+///
+/// # Errors
+/// [`Error::NotFound`].
+pub(super) async fn existing<T: PlanResource>(db: &impl ConnectionTrait, id: i64) -> Result<T::Row> {
+    T::find(db, id).await?.ok_or_else(|| Error::no_such(T::KIND, id))
+}
+
+/// Refuses a name that another object has; `found` is the object of this name.
+///
+/// # Errors
+/// [`Error::AlreadyExists`].
+pub(super) fn check_free<R: Listed>(
+    kind: &'static str,
+    name: &str,
+    found: Option<R>,
+    own_id: Option<i64>,
+) -> Result<()> {
+    match found {
+        Some(other) if Some(other.id()) != own_id => Err(Error::AlreadyExists { kind, name: name.to_owned() }),
+        _ => Ok(()),
+    }
+}
