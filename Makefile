@@ -46,6 +46,7 @@ lint:
 	$(CARGO) clippy --workspace --all-targets --quiet -- -D warnings
 	$(CARGO) clippy --workspace --features loadtest/planted-faults --test planted --quiet -- -D warnings
 	scripts/check-imports
+	scripts/check-words
 	scripts/check-openapi
 
 ## Put what the programs print about themselves into the documentation.

@@ -24,8 +24,8 @@ pub async fn sentinel() -> Result<()> {
     println!("\nSeconds without a write after the master was killed (Sentinel takes 1 s to find it down)");
     for _ in 0..ROUNDS {
         let mut master = Process::redis(&["--repl-diskless-sync-delay", "0"]).await?;
-        let replica_of = format!("127.0.0.1 {}", master.port);
-        let replica = Process::redis(&["--replicaof", &replica_of]).await?;
+        let master_address = format!("127.0.0.1 {}", master.port);
+        let replica = Process::redis(&["--replicaof", &master_address]).await?;
         replica.until("master_link_status:up", &["info", "replication"]).await?;
         let sentinel = Process::sentinel(master.port).await?;
         sentinel.until("slaves=1", &["info", "sentinel"]).await?;
@@ -84,7 +84,7 @@ async fn follow(ways: &[(&str, Way)], job: i64, master: &mut Process) -> Result<
     let write = async |way: &Way| {
         let mut set = cmd("SET");
         set.arg(key(job)).arg(1);
-        way.call(Purpose::Step, job, Call::Command(&set)).await
+        way.call(Purpose::Job, job, Call::Command(&set)).await
     };
     for (_, way) in ways {
         // All connections of a pool are in use once.

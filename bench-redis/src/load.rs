@@ -188,8 +188,8 @@ impl Bench {
     async fn open(&self, way: &Way) -> Result<i64> {
         let job = self.next.fetch_add(1, Ordering::Relaxed);
         let keys = [key(job, "meta"), key(job, "events"), key(job, "lines")];
-        let call = Call::Step { step: &self.steps.open, keys: &keys, arguments: &[b"3600000".as_slice(), b""] };
-        way.call(Purpose::Step, job, call).await?;
+        let call = Call::Script { step: &self.steps.open, keys: &keys, arguments: &[b"3600000".as_slice(), b""] };
+        way.call(Purpose::Job, job, call).await?;
         Ok(job)
     }
 
@@ -240,7 +240,7 @@ async fn read_on(
         let (first, last) = ((cursor + 1).to_string(), (cursor + piece).to_string());
         let arguments = [first.as_bytes(), last.as_bytes(), b"10000".as_slice()];
         let began = Instant::now();
-        let read = way.call(Purpose::Read, job, Call::Step { step: &steps.read, keys: &keys, arguments: &arguments });
+        let read = way.call(Purpose::Read, job, Call::Script { step: &steps.read, keys: &keys, arguments: &arguments });
         let (_, lines): (String, Vec<(String, Vec<Vec<u8>>)>) = from_redis_value(read.await?)?;
         times.push(began.elapsed().as_secs_f64() * 1e3);
         let read_bytes: usize = lines.iter().map(|(_, fields)| fields[1].len() + 1).sum();
@@ -257,7 +257,7 @@ async fn claim(steps: &Steps, way: &Way, job: i64, host: i64) -> Result<()> {
     let keys = [key(job, "meta"), key(job, "events"), key(job, &format!("hosts:{}", host / PAGE))];
     let bits = format!("#{}", host % PAGE);
     let arguments = [bits.as_bytes(), b"0123456789abcdef".as_slice()];
-    is_taken(way.call(Purpose::Step, job, Call::Step { step: &steps.claim, keys: &keys, arguments: &arguments }).await?)
+    is_taken(way.call(Purpose::Job, job, Call::Script { step: &steps.claim, keys: &keys, arguments: &arguments }).await?)
 }
 
 async fn answer(steps: &Steps, way: &Way, job: i64, host: i64, line: &[u8]) -> Result<()> {
@@ -265,8 +265,8 @@ async fn answer(steps: &Steps, way: &Way, job: i64, host: i64, line: &[u8]) -> R
     let keys = [key(job, "meta"), key(job, "events"), page, key(job, "lines")];
     let bits = format!("#{}", host % PAGE);
     let arguments = [bits.as_bytes(), b"0123456789abcdef".as_slice(), line];
-    let call = Call::Step { step: &steps.answer, keys: &keys, arguments: &arguments };
-    let (taken, _): (Value, Value) = from_redis_value(way.call(Purpose::Step, job, call).await?)?;
+    let call = Call::Script { step: &steps.answer, keys: &keys, arguments: &arguments };
+    let (taken, _): (Value, Value) = from_redis_value(way.call(Purpose::Job, job, call).await?)?;
     is_taken(taken)
 }
 

@@ -34,7 +34,7 @@ fn muster() -> PathBuf {
 /// A preview; killed when dropped. The server then ends because its standard input closes.
 struct Preview {
     child: Child,
-    said: Receiver<String>,
+    lines_out: Receiver<String>,
 }
 
 impl Preview {
@@ -43,27 +43,27 @@ impl Preview {
         let mut command = fleetctl.command(&["preview", "--port", &port, "--muster"]);
         command.arg(muster()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
-        let (tell, said) = channel();
+        let (lines_in, lines_out) = channel();
         for stream in [
             Box::new(child.stdout.take().unwrap()) as Box<dyn std::io::Read + Send>,
             Box::new(child.stderr.take().unwrap()),
         ] {
-            let tell = tell.clone();
+            let lines_in = lines_in.clone();
             thread::spawn(move || {
                 let lines = BufReader::new(stream).lines().map_while(Result::ok);
-                lines.for_each(|line| drop(tell.send(line)));
+                lines.for_each(|line| drop(lines_in.send(line)));
             });
         }
-        Self { child, said }
+        Self { child, lines_out }
     }
 
     fn wait_for(&self, text: &str) {
         let mut all = Vec::new();
         loop {
-            match self.said.recv_timeout(DEADLINE) {
+            match self.lines_out.recv_timeout(DEADLINE) {
                 Ok(line) if line.contains(text) => return,
                 Ok(line) => all.push(line),
-                Err(error) => panic!("{text:?} was not said ({error}): {all:#?}"),
+                Err(error) => panic!("{text:?} was not printed ({error}): {all:#?}"),
             }
         }
     }

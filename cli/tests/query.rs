@@ -24,12 +24,12 @@ fn query_while(server: &LiveServer, args: &[&str], meanwhile: impl FnOnce(u32)) 
     let mut command = fleetctl.command(&args);
     let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let id = child.id();
-    let (tell, told) = mpsc::channel();
-    thread::spawn(move || tell.send(child.wait_with_output().unwrap()));
+    let (end, ended) = mpsc::channel();
+    thread::spawn(move || end.send(child.wait_with_output().unwrap()));
     meanwhile(id);
-    let Ok(output) = told.recv_timeout(DEADLINE) else {
+    let Ok(output) = ended.recv_timeout(DEADLINE) else {
         signal("KILL", id);
-        panic!("fleetctl does not end: {:?}", told.recv().map(Run::from));
+        panic!("fleetctl does not end: {:?}", ended.recv().map(Run::from));
     };
     Run::from(output)
 }

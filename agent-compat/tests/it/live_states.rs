@@ -20,7 +20,7 @@ const RETRY_WINDOW: Duration = Duration::from_secs(25);
 type State = (&'static str, (&'static str, &'static str));
 
 /// A host that is asked what was asked when its answers were recorded.
-struct Asked {
+struct AskedHost {
     server: CompatServer,
     clock: Clock,
     key: String,
@@ -28,7 +28,7 @@ struct Asked {
     jobs: BTreeMap<String, i64>,
 }
 
-impl Asked {
+impl AskedHost {
     async fn start(key: &str) -> Result<Self> {
         let clock = Clock::manual(Clock::system().now());
         let server = CompatServer::start_by(clock.clone()).await?;
@@ -95,9 +95,9 @@ fn replace_all(bytes: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
 }
 
 /// Asks what a recorded write answers, sends it twice, and gives what is kept.
-async fn replay(number: u32, names: &[&str]) -> Result<Asked> {
+async fn replay(number: u32, names: &[&str]) -> Result<AskedHost> {
     let recorded = one(number)?;
-    let mut asked = Asked::start(recorded.header_key.as_deref().context("no key")?).await?;
+    let mut asked = AskedHost::start(recorded.header_key.as_deref().context("no key")?).await?;
     for name in names {
         asked.ask(name).await?;
     }
@@ -168,7 +168,7 @@ async fn a_query_that_killed_the_worker_is_suspect_and_then_denylisted() -> Resu
         found.with_context(|| format!("{name}: no write has {text}"))
     };
     let (small, refused) = (with("\"dsmall\"")?, with("\"dburn2\"")?);
-    let mut asked = Asked::start(small.header_key.as_deref().context("no key")?).await?;
+    let mut asked = AskedHost::start(small.header_key.as_deref().context("no key")?).await?;
     // The server learns how often it fetches its config.
     for _ in 0..3 {
         asked.config().await?;

@@ -24,7 +24,7 @@ use crate::harness::{CompatServer, RecordedRequest, golden};
 use anyhow::{Context as _, Result};
 
 /// Log lines without their newlines.
-type Lines = Vec<Vec<u8>>;
+type LogLines = Vec<Vec<u8>>;
 
 /// One recorded single request.
 fn one(number: u32) -> Result<RecordedRequest> {

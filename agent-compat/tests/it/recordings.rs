@@ -5,10 +5,10 @@ use agent_compat::agent::AgentEndpoint;
 use anyhow::Result;
 
 use crate::exceptions::NOT_SERVED_YET;
-use crate::{Lines, assert_lines, server_knowing};
+use crate::{LogLines, assert_lines, server_knowing};
 
 /// Lines that were logged in a sequence, each once: results and statuses.
-fn logged<'a>(requests: impl Iterator<Item = &'a RecordedRequest>) -> Result<(Lines, Lines)> {
+fn logged<'a>(requests: impl Iterator<Item = &'a RecordedRequest>) -> Result<(LogLines, LogLines)> {
     let (mut results, mut statuses) = (Vec::new(), Vec::new());
     for request in requests.filter(|request| request.endpoint() == Some(AgentEndpoint::Log)) {
         let is_status = request.body.windows(19).any(|window| window == br#""log_type":"status""#);

@@ -5,7 +5,7 @@ use agent_compat::TestAgent;
 use agent_compat::agent::{AgentEndpoint, ExchangeStep, LiveResult};
 use anyhow::{Context as _, Result};
 
-use crate::{Lines, assert_lines, one};
+use crate::{LogLines, assert_lines, one};
 
 /// A server that has just forgotten the key of a model agent that had one.
 async fn forgotten() -> Result<(CompatServer, TestAgent)> {
@@ -60,7 +60,7 @@ async fn after_a_write_was_refused_with_the_same_results() -> Result<()> {
 }
 
 /// Results and statuses of recording 41, under way when the server forgot all keys.
-fn recorded_lines() -> Result<(Lines, Lines)> {
+fn recorded_lines() -> Result<(LogLines, LogLines)> {
     let recorded = recording("41-reenroll-server-forgot-all-keys.tsv")?;
     let mut logs =
         recorded.iter().map(|(_, request)| request).filter(|request| request.endpoint() == Some(AgentEndpoint::Log));

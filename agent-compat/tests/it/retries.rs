@@ -5,10 +5,10 @@ use agent_compat::TestAgent;
 use agent_compat::agent::{AgentEndpoint, ExchangeStep};
 use anyhow::Result;
 
-use crate::{Lines, assert_lines, one, server_knowing};
+use crate::{LogLines, assert_lines, one, server_knowing};
 
 /// The batches of a recording, sent in order; every answer of ours is success, although the agent did not see it then.
-async fn kept_of(name: &str) -> Result<(Lines, Lines)> {
+async fn kept_of(name: &str) -> Result<(LogLines, LogLines)> {
     let recorded = recording(name)?;
     let server = server_knowing(recorded.iter().map(|(_, request)| request)).await?;
     let mut batches = Vec::new();
@@ -63,7 +63,7 @@ async fn a_batch_repeated_after_a_restart_loses_no_line() -> Result<()> {
 }
 
 /// A model agent with recorded lines in its buffer, some of them there twice.
-fn agent_with_lines(server: &CompatServer, numbers: &[u32]) -> Result<(TestAgent, Lines)> {
+fn agent_with_lines(server: &CompatServer, numbers: &[u32]) -> Result<(TestAgent, LogLines)> {
     let mut agent = server.agent(1)?;
     let mut lines = Vec::new();
     for number in numbers {

@@ -135,7 +135,7 @@ fn describe(operation: &Operation, schemas: &mut Schemas) -> Value {
 fn content(body: Body, generator: &mut SchemaGenerator) -> Option<Value> {
     match body {
         Body::Json(schema) => Some(json!({ "application/json": { "schema": schema(generator) } })),
-        Body::Lines(schema) => Some(json!({ "application/x-ndjson": { "schema": schema(generator) } })),
+        Body::JsonLines(schema) => Some(json!({ "application/x-ndjson": { "schema": schema(generator) } })),
         Body::Empty | Body::Socket => None,
     }
 }

@@ -30,7 +30,7 @@ pub(super) enum Body {
     Empty,
     Json(fn(&mut SchemaGenerator) -> Schema),
     /// One JSON value per line.
-    Lines(fn(&mut SchemaGenerator) -> Schema),
+    JsonLines(fn(&mut SchemaGenerator) -> Schema),
     /// The response switches to a WebSocket.
     Socket,
 }
@@ -87,7 +87,7 @@ impl Operation {
 
     /// Sets the type of each line of the response.
     pub(super) fn gives_lines<T: JsonSchema>(self) -> Self {
-        Self { response: Body::Lines(SchemaGenerator::subschema_for::<T>), ..self }
+        Self { response: Body::JsonLines(SchemaGenerator::subschema_for::<T>), ..self }
     }
 
     /// Says that the response switches to a WebSocket.

@@ -173,7 +173,7 @@ async fn on_mariadb(config: &mut Config) {
     on_mariadb_at(config, mariadb::shared()).await;
 }
 
-pub async fn on_mariadb_at(config: &mut Config, address: &mariadb::Address) {
+pub async fn on_mariadb_at(config: &mut Config, address: &mariadb::DatabaseAddress) {
     config.mysql.address.clone_from(&address.address);
     config.mysql.username.clone_from(&address.username);
     config.mysql.password = Secret::new(&address.password);

@@ -1,4 +1,4 @@
-//! The server dies without a chance to say goodbye. Agents go on by themselves, nothing they were told is kept is
+//! The server dies without a chance to say goodbye. Agents go on by themselves, no acknowledged line is
 //! lost, and only lines whose answer got lost may be doubled.
 
 use std::sync::{Arc, Mutex};
@@ -96,14 +96,14 @@ async fn killed_servers_lose_nothing_and_double_only_what_was_under_way() {
     living.stop.send_replace(true);
 
     let kept = KeptLines::read(&setup.results());
-    let told = ledger.results();
-    assert!(told.total() > 500, "only {} lines", told.total());
-    assert_eq!(told.missing_in(&kept), [""; 0], "lines that were told to be kept are lost");
-    assert_eq!(living.ledger.results().missing_in(&kept), [""; 0], "lines that were told to be kept are lost");
-    let doubled = kept.doubled_over(&told);
+    let acknowledged = ledger.results();
+    assert!(acknowledged.total() > 500, "only {} lines", acknowledged.total());
+    assert_eq!(acknowledged.missing_in(&kept), [""; 0], "acknowledged lines are lost");
+    assert_eq!(living.ledger.results().missing_in(&kept), [""; 0], "acknowledged lines are lost");
+    let doubled = kept.doubled_over(&acknowledged);
     eprintln!(
         "{} lines, {KILLS} kills, {} requests unanswered, {doubled} lines doubled of {} in unanswered batches",
-        told.total(),
+        acknowledged.total(),
         report.unanswered,
         report.unsure_lines
     );

@@ -4,21 +4,21 @@ use std::path::Path;
 
 use muster::config::{Config, Secret};
 
-use crate::support::mariadb::{Address, Mariadb};
+use crate::support::mariadb::{DatabaseAddress, Mariadb};
 use crate::support::{TestServer, make_certificates, on_mariadb};
 
 /// Another way to connect; the folder holds certificates of others.
 type Change = fn(&mut Config, &Path);
 
 /// Settings with which the database lets a server in.
-fn use_tls(config: &mut Config, address: &Address, folder: &Path) {
+fn use_tls(config: &mut Config, address: &DatabaseAddress, folder: &Path) {
     let mysql = &mut config.mysql;
     mysql.tls_config = "custom".to_owned();
     mysql.tls_ca = Some(folder.join("ca.pem"));
     mysql.tls_cert = Some(folder.join("client.pem"));
     mysql.tls_key = Some(folder.join("client.key"));
     let (_, port) = address.address.rsplit_once(':').unwrap();
-    let by_name = Address { address: format!("localhost:{port}"), ..address.clone() };
+    let by_name = DatabaseAddress { address: format!("localhost:{port}"), ..address.clone() };
     on_mariadb(config, &by_name);
     std::fs::write(folder.join("password"), format!("{}\n", address.password)).unwrap();
     config.mysql.password = Secret::default();

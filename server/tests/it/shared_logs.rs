@@ -1,4 +1,4 @@
-//! Two servers with one database and one Redis: a batch that is repeated to the other server is kept once.
+//! SharedLog servers with one database and one Redis: a batch that is repeated to the other server is kept once.
 
 use std::time::{Duration, Instant};
 
@@ -9,14 +9,14 @@ use serde_json::{Value, json};
 
 use crate::support::{KeptLines, RedisProcess, TestServer, eventually, log_body};
 
-struct Two {
+struct SharedLog {
     redis: RedisProcess,
     servers: [TestServer; 2],
     /// One host, as it talks to each of them.
     agents: [TestAgent; 2],
 }
 
-impl Two {
+impl SharedLog {
     async fn start() -> Self {
         let redis = RedisProcess::start().await;
         let address = redis.address();
@@ -37,7 +37,7 @@ impl Two {
         began.elapsed()
     }
 
-    /// KeptLines in the files of both.
+    /// Lines in the files of both.
     fn kept(&self) -> usize {
         self.servers.iter().map(|server| KeptLines::read(&server.results()).total()).sum()
     }
@@ -57,7 +57,7 @@ fn line(n: usize) -> Value {
 
 #[tokio::test]
 async fn a_repeat_to_another_server_adds_nothing() {
-    let two = Two::start().await;
+    let two = SharedLog::start().await;
     two.send(0, &[line(1), line(2)]).await;
     two.send(1, &[line(1), line(2)]).await;
     assert_eq!(two.kept(), 2);
@@ -73,7 +73,7 @@ async fn a_repeat_to_another_server_adds_nothing() {
 
 #[tokio::test]
 async fn a_batch_sent_to_both_at_one_time_is_kept_once() {
-    let two = Two::start().await;
+    let two = SharedLog::start().await;
     for round in 0..20 {
         let lines: Vec<Value> = (round * 100..round * 100 + 50).map(line).collect();
         tokio::join!(two.send(0, &lines), two.send(1, &lines), two.send(0, &lines), two.send(1, &lines));
@@ -83,7 +83,7 @@ async fn a_batch_sent_to_both_at_one_time_is_kept_once() {
 
 #[tokio::test]
 async fn without_redis_logs_are_kept_and_nobody_waits_long() {
-    let mut two = Two::start().await;
+    let mut two = SharedLog::start().await;
     two.send(0, &[line(1)]).await;
     two.redis.pause();
     let mut waited = Duration::ZERO;

@@ -48,7 +48,7 @@ impl SharedBatches {
     pub async fn begin(&self, host: i64, log: &str) -> BatchLockReply {
         let lifetime_ms = LOCK_LIFETIME.as_millis().to_string();
         let arguments = [self.node.as_bytes(), lifetime_ms.as_bytes()];
-        let call = Call::Step { step: &self.begin, keys: &keys(host, log), arguments: &arguments };
+        let call = Call::Script { step: &self.begin, keys: &keys(host, log), arguments: &arguments };
         let begun: Result<(i64, Vec<u8>), _> = self.link.call(Purpose::Logs, "logs_begin", host, call).await;
         match begun {
             Ok((1, bytes)) => {
@@ -67,7 +67,7 @@ impl SharedBatches {
         let lifetime = KEPT.as_millis().to_string();
         let is_kept = if kept.is_some() { b"1" } else { b"0" };
         let arguments = [self.node.as_bytes(), is_kept, &bytes, lifetime.as_bytes()];
-        let call = Call::Step { step: &self.end, keys: &keys(host, log), arguments: &arguments };
+        let call = Call::Script { step: &self.end, keys: &keys(host, log), arguments: &arguments };
         let ended: Result<i64, _> = self.link.call(Purpose::Logs, "logs_end", host, call).await;
         matches!(ended, Ok(1))
     }

@@ -156,7 +156,7 @@ impl Jobs {
         keys: &[String],
         arguments: &[&[u8]],
     ) -> Result<T, BusError> {
-        self.link.call(purpose, name, job, Call::Step { step, keys, arguments }).await
+        self.link.call(purpose, name, job, Call::Script { step, keys, arguments }).await
     }
 
     /// Runs a step that gives 1 (done), 0 (not done) or -1 (no such job), and notifies the other nodes if it was done.
@@ -168,7 +168,7 @@ impl Jobs {
         keys: &[String],
         arguments: &[&[u8]],
     ) -> Result<bool, BusError> {
-        match self.step::<i64>((Purpose::Step, name, step), job, keys, arguments).await? {
+        match self.step::<i64>((Purpose::Job, name, step), job, keys, arguments).await? {
             // why: a notification that is lost, or never sent because this request is given up here, costs time only:
             // nodes read the events of open jobs every two seconds.
             1 => {
@@ -191,7 +191,7 @@ impl Jobs {
         let mut arguments = vec![lifetime.as_bytes(), event.as_slice()];
         arguments.extend(pages.values().map(Vec::as_slice));
         let (made, end, first): (i64, u64, u64) =
-            self.step((Purpose::Step, "open", &self.steps.open), job, &keys, &arguments).await?;
+            self.step((Purpose::Job, "open", &self.steps.open), job, &keys, &arguments).await?;
         // why: set, also when the stream was known: a job that was made anew begins elsewhere.
         lock(&self.ends).entry(job).or_insert_with(|| WatchedJob { first, end: watch::Sender::new(0) }).first = first;
         self.heard(job, end);
@@ -207,7 +207,7 @@ impl Jobs {
         let event = JobChange::Settled { host, note }.to_bytes();
         let arguments = [bits.as_bytes(), &event, line];
         let (taken, end): (i64, u64) =
-            self.step((Purpose::Step, "answer", &self.steps.answer), job, &keys, &arguments).await?;
+            self.step((Purpose::Job, "answer", &self.steps.answer), job, &keys, &arguments).await?;
         if taken < 0 {
             return Err(BusError::Lost(job));
         }
@@ -262,7 +262,7 @@ impl Jobs {
     async fn look_at(&self, job: i64) -> Result<(), BusError> {
         let mut ask = cmd("HGET");
         ask.arg(key(job, "meta")).arg("end");
-        if let Some(end) = self.link.call(Purpose::Step, "end", job, Call::Command(&ask)).await? {
+        if let Some(end) = self.link.call(Purpose::Job, "end", job, Call::Command(&ask)).await? {
             self.heard(job, end);
         }
         Ok(())
@@ -274,11 +274,11 @@ impl Jobs {
         let (meta, prefix) = (key(job, "meta"), key(job, "hosts:"));
         let mut list = cmd("HKEYS");
         list.arg(&meta);
-        let fields: Vec<String> = self.link.call(Purpose::Step, "remove", job, Call::Command(&list)).await?;
+        let fields: Vec<String> = self.link.call(Purpose::Job, "remove", job, Call::Command(&list)).await?;
         let mut unlink = cmd("UNLINK");
         unlink.arg(&meta).arg(key(job, "events")).arg(key(job, "lines"));
         unlink.arg(fields.into_iter().filter(|field| field.starts_with(&prefix)).collect::<Vec<_>>());
-        self.link.call::<i64>(Purpose::Step, "remove", job, Call::Command(&unlink)).await?;
+        self.link.call::<i64>(Purpose::Job, "remove", job, Call::Command(&unlink)).await?;
         Ok(())
     }
 
@@ -311,7 +311,7 @@ impl LiveBus for RedisBus {
             // on. The purpose is that of `open`, so that the answer is about the connection a new job needs.
             let mut exists = cmd("EXISTS");
             exists.arg(key(0, "meta"));
-            self.jobs.link.call::<i64>(Purpose::Step, "ping", 0, Call::Command(&exists)).await?;
+            self.jobs.link.call::<i64>(Purpose::Job, "ping", 0, Call::Command(&exists)).await?;
             Ok(())
         })
     }

@@ -21,7 +21,7 @@ use crate::lock::lock;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Purpose {
     /// Small steps of live queries.
-    Step,
+    Job,
     /// Reads of answers and events, which can be large: on a connection of their own, few at one time.
     Read,
     /// Hashes of log batches. Agents wait for them, and the server can do without.
@@ -136,7 +136,7 @@ impl Link {
         // Before the breaker: when Redis hangs, the reads that waited meanwhile find it open and do not try as well.
         let _permit = match purpose {
             Purpose::Read => Some(self.read_permit(group).await?),
-            Purpose::Step | Purpose::Logs | Purpose::Notify => None,
+            Purpose::Job | Purpose::Logs | Purpose::Notify => None,
         };
         let Some(pass) = self.breakers[purpose as usize][group].enter() else {
             return Err(BusError::Unavailable(format!("Redis ({}) does not answer", self.settings.name())));
@@ -203,7 +203,7 @@ impl Link {
 
     fn shared(&self, purpose: Purpose) -> &Arc<SharedConnection> {
         match purpose {
-            Purpose::Step | Purpose::Notify => &self.shared[0],
+            Purpose::Job | Purpose::Notify => &self.shared[0],
             Purpose::Read => &self.shared[1],
             Purpose::Logs => &self.shared[2],
         }

@@ -19,7 +19,7 @@ impl ScriptStep {
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Call<'a> {
     Command(&'a Cmd),
-    Step { step: &'a ScriptStep, keys: &'a [String], arguments: &'a [&'a [u8]] },
+    Script { step: &'a ScriptStep, keys: &'a [String], arguments: &'a [&'a [u8]] },
 }
 
 impl Call<'_> {
@@ -28,7 +28,7 @@ impl Call<'_> {
     pub async fn make(&self, connection: &mut RedisConnection) -> RedisResult<Value> {
         match self {
             Self::Command(command) => command.query_async(connection).await,
-            Self::Step { step, keys, arguments } => {
+            Self::Script { step, keys, arguments } => {
                 match command("EVALSHA", &step.hash, keys, arguments).query_async(connection).await {
                     Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
                         command("EVAL", step.text, keys, arguments).query_async(connection).await

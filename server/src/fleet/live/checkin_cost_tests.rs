@@ -8,7 +8,7 @@ use super::Live;
 use super::states::States;
 use crate::clock::Moment;
 use crate::fleet::hosts::{Assignment, Host};
-use crate::store::entity::live_queries::Model;
+use crate::store::entity::live_queries::{LiveStatusWord, Model};
 use crate::store::hosts::AgentIntervals;
 use crate::store::reports::RefreshRecord;
 use crate::tests::world::World;
@@ -36,7 +36,7 @@ fn row(id: i64, now: Moment) -> Model {
         deadline: now.plus(Duration::from_secs(3600)),
         finished_at: None,
         watched_until: None,
-        status: "open".to_owned(),
+        status: LiveStatusWord::Open,
         stop_reason: String::new(),
         states: States::pending(targets).to_bytes(),
     }

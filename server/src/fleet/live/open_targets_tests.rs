@@ -1,10 +1,9 @@
-use muster_api::rest::{LiveStatus, TargetState};
+use muster_api::rest::TargetState;
 
-use super::super::job::status_name;
 use super::super::notes::Settlement;
 use super::super::states::States;
 use super::*;
-use crate::store::entity::live_queries::Model;
+use crate::store::entity::live_queries::{LiveStatusWord, Model};
 
 const HOST: i64 = 7;
 
@@ -28,7 +27,7 @@ fn job(id: i64, is_discovering: bool) -> Arc<Job> {
         deadline: at(3600),
         finished_at: None,
         watched_until: None,
-        status: status_name(LiveStatus::Open).to_owned(),
+        status: LiveStatusWord::Open,
         stop_reason: String::new(),
         states: states.to_bytes(),
     };

@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 use muster_api::rest::{LiveHost, LiveQuery, LiveStatus, NewLiveQuery, TargetState};
 use serde_json::json;
 
-use super::job::status_name;
 use super::jobs::not_found;
 use super::notes::JobEnding;
 use super::states::States;

@@ -113,8 +113,8 @@ fn edit() -> impl Strategy<Value = Edit> {
     ]
 }
 
-/// A world in which edits happen as applying documents and refreshing make them happen.
-struct World {
+/// A schedule under edits, as applying documents and refreshing hosts make them.
+struct EditedSchedule {
     schedule: Schedule,
     now: Moment,
     agent_options: Value,
@@ -124,7 +124,7 @@ struct World {
     hosts: Vec<Host>,
 }
 
-impl World {
+impl EditedSchedule {
     fn new(store: Store) -> Self {
         let hosts = (0..4).zip(PLATFORMS.into_iter().cycle()).map(|(id, platform)| {
             let assignment = Assignment { platform: platform.into(), label_ids: Box::default() };
@@ -219,7 +219,7 @@ async fn a_plan_never_replaces_a_newer_one() {
     let folder = tempfile::tempdir().unwrap();
     let sqlite = config::Sqlite { path: folder.path().join("muster.db"), ..config::Sqlite::default() };
     let store = Store::open_sqlite(&sqlite, StoreCounters::default()).await.unwrap();
-    let schedule = World::new(store.clone()).schedule;
+    let schedule = EditedSchedule::new(store.clone()).schedule;
     let plan = |generation, label: Option<i64>| {
         let edition = Edition { generation, outdated_at: Moment(i64::MAX) };
         Plan::of(edition, json!({}), Retired::default(), Vec::new()).with_labels(label)
@@ -241,7 +241,7 @@ fn served_is_what_would_be_made_anew() {
     let store = runtime.block_on(Store::open_sqlite(&sqlite, StoreCounters::default())).unwrap();
     let config = ProptestConfig { cases: 128, failure_persistence: None, ..ProptestConfig::default() };
     proptest!(config, |(edits in prop::collection::vec(edit(), 1..16))| {
-        let mut world = World::new(store.clone());
+        let mut world = EditedSchedule::new(store.clone());
         for edit in edits {
             world.make(edit);
             world.check()?;

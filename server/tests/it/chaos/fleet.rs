@@ -70,8 +70,8 @@ impl Fleet {
         let page = fleet.book.take();
         assert!(page.wrong.is_empty(), "{page}: {:?}", page.wrong);
         eventually("all hosts have told about themselves", Duration::from_secs(60), async || {
-            let told = "SELECT count(*) FROM hosts WHERE detail_updated_at > 0";
-            (cluster.number(told) == i64::from(count)).then_some(())
+            let refreshed = "SELECT count(*) FROM hosts WHERE detail_updated_at > 0";
+            (cluster.number(refreshed) == i64::from(count)).then_some(())
         })
         .await;
         fleet

@@ -32,14 +32,14 @@ pub async fn check(what: &str, cluster: &Cluster, fleet: Fleet, others: u32, dou
         kept
     };
     let (results, statuses) = (read(ServerSetup::results), read(ServerSetup::statuses));
-    let (told_results, told_statuses) = (fleet.ledger.results(), fleet.ledger.statuses());
-    assert!(told_results.total() > 100 && told_statuses.total() > 10, "too few lines");
-    assert_eq!(told_results.missing_in(&results), [""; 0], "result lines that were told to be kept are lost");
-    assert_eq!(told_statuses.missing_in(&statuses), [""; 0], "status lines that were told to be kept are lost");
-    let twice = results.doubled_over(&told_results) + statuses.doubled_over(&told_statuses);
-    let told = told_results.total() + told_statuses.total();
+    let (acknowledged_results, acknowledged_statuses) = (fleet.ledger.results(), fleet.ledger.statuses());
+    assert!(acknowledged_results.total() > 100 && acknowledged_statuses.total() > 10, "too few lines");
+    assert_eq!(acknowledged_results.missing_in(&results), [""; 0], "acknowledged result lines are lost");
+    assert_eq!(acknowledged_statuses.missing_in(&statuses), [""; 0], "acknowledged status lines are lost");
+    let twice = results.doubled_over(&acknowledged_results) + statuses.doubled_over(&acknowledged_statuses);
+    let acknowledged = acknowledged_results.total() + acknowledged_statuses.total();
     let unsure = fleet.book.unsure_lines();
-    eprintln!("{what}: {told} lines, 0 lost, {twice} doubled of {unsure} in batches without an answer");
+    eprintln!("{what}: {acknowledged} lines, 0 lost, {twice} doubled of {unsure} in batches without an answer");
     let allowed = if doubled == Doubled::InFlight { unsure } else { 0 };
     assert!(twice as u64 <= allowed, "{twice} lines doubled, {allowed} may be");
 

@@ -42,8 +42,8 @@ async fn a_question_that_stops_the_worker_is_parked_though_servers_take_turns() 
     let mut agent = known_to_both(&one, &other, 1).await;
     agent.agent_mut().set_killer(Some(Arc::new(|sql: &str| sql.contains("killer"))));
     let mut asked_deadly = 0;
-    for turn in 0..40 {
-        let server = if turn % 2 == 0 { &one } else { &other };
+    for round in 0..40 {
+        let server = if round % 2 == 0 { &one } else { &other };
         server.address.draw(&mut agent);
         asked_deadly += usize::from(questions(&agent.distributed().await).contains(&"fleet_label_query_8".to_owned()));
         server.run_tasks().await;

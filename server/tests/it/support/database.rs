@@ -3,7 +3,7 @@ use std::time::Duration;
 use muster::config::{Config, Mysql, Secret};
 use sea_orm::{ConnectOptions, ConnectionTrait as _, Database as Driver, DatabaseConnection, Statement};
 
-use super::mariadb::{Address, blocking};
+use super::mariadb::{DatabaseAddress, blocking};
 
 /// A server's database, from outside.
 pub enum Database {
@@ -127,7 +127,7 @@ fn on<T: Send>(runtime: &tokio::runtime::Runtime, work: impl Future<Output = T> 
 }
 
 /// Points a server to a fresh database, ready to be served from.
-pub fn on_mariadb(config: &mut Config, address: &Address) {
+pub fn on_mariadb(config: &mut Config, address: &DatabaseAddress) {
     config.mysql.address.clone_from(&address.address);
     config.mysql.username.clone_from(&address.username);
     config.mysql.password = Secret::new(&address.password);

@@ -83,11 +83,11 @@ impl Ledger {
 
 impl Observer for Ledger {
     fn line_acknowledged(&mut self, kind: LineKind, line: &[u8]) {
-        let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut acknowledged = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let line = String::from_utf8_lossy(line);
         match kind {
-            LineKind::Result => told.results.add(&line),
-            LineKind::Status => told.statuses.add(&line),
+            LineKind::Result => acknowledged.results.add(&line),
+            LineKind::Status => acknowledged.statuses.add(&line),
         }
     }
 }

@@ -36,14 +36,14 @@ pub fn is_chosen() -> bool {
 
 /// Where a server is and who may make databases whose names begin with `muster_test_`.
 #[derive(Debug, Clone)]
-pub struct Address {
+pub struct DatabaseAddress {
     /// Host and port.
     pub address: String,
     pub username: String,
     pub password: String,
 }
 
-impl Address {
+impl DatabaseAddress {
     fn of(url: &str) -> Self {
         let rest = url.strip_prefix("mysql://").and_then(|rest| rest.rsplit_once('@'));
         let (user, address) = rest.expect("TEST_MYSQL_URL: expects mysql://USER:PASSWORD@HOST:PORT");
@@ -84,10 +84,10 @@ pub fn blocking<T: Send>(work: impl Future<Output = T> + Send) -> T {
 }
 
 /// The server all tests of this process share. It ends with the process.
-pub fn shared() -> &'static Address {
-    static SHARED: OnceLock<(Address, Option<Mariadb>)> = OnceLock::new();
+pub fn shared() -> &'static DatabaseAddress {
+    static SHARED: OnceLock<(DatabaseAddress, Option<Mariadb>)> = OnceLock::new();
     let (address, _) = SHARED.get_or_init(|| match std::env::var("TEST_MYSQL_URL") {
-        Ok(url) => (Address::of(&url), None),
+        Ok(url) => (DatabaseAddress::of(&url), None),
         Err(_) => {
             sweep();
             let server = Mariadb::start(&[]);
@@ -149,14 +149,14 @@ impl Mariadb {
     }
 
     /// As a server would log in.
-    pub fn address(&self) -> Address {
+    pub fn address(&self) -> DatabaseAddress {
         let (username, password) = ("muster".to_owned(), "not-a-secret".to_owned());
-        Address { address: format!("127.0.0.1:{}", self.port), username, password }
+        DatabaseAddress { address: format!("127.0.0.1:{}", self.port), username, password }
     }
 
     /// With all rights.
-    pub fn admin(&self) -> Address {
-        Address { username: "admin".to_owned(), password: String::new(), ..self.address() }
+    pub fn admin(&self) -> DatabaseAddress {
+        DatabaseAddress { username: "admin".to_owned(), password: String::new(), ..self.address() }
     }
 
     /// Ends it as a power loss would. What it has committed stays.
