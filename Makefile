@@ -13,28 +13,30 @@ run:
 THREADS ?= 4
 export RUST_TEST_THREADS = $(THREADS)
 
+# Every test; then those that need the whole machine, one at a time; then those with a backend, on MariaDB and Redis.
+EVERY_TEST = --workspace --no-fail-fast -- --skip heavy:: \
+    --and RUST_TEST_THREADS=1 -p muster --test it --no-fail-fast -- heavy:: \
+    --and MUSTER_TEST_DB=mariadb -p muster -p muster-migrations --no-fail-fast -- $(addprefix --skip ,$(NO_BACKEND))
+
+# Tests that are the same on every backend, or choose it themselves: run once.
+NO_BACKEND = heavy:: chaos:: bus:: bad_input:: disk_full:: lifecycle::files config::
+
 ## Run every test, and those of the server that have a backend a second time on MariaDB and Redis; installs these, if they are missing.
 test:
 	scripts/install-test-services
-	scripts/run-tests --workspace --no-fail-fast \
-	    --and MUSTER_TEST_DB=mariadb -p muster -p muster-migrations --no-fail-fast -- $(addprefix --skip ,$(NO_BACKEND)) \
-	    --and --workspace --features loadtest/planted-faults --test planted
-
-# Tests that are the same on every backend, or choose it themselves: run once.
-NO_BACKEND = chaos:: bus:: bad_input:: disk_full:: lifecycle::files config:: load::
+	scripts/run-tests $(EVERY_TEST) --and --workspace --features loadtest/planted-faults --test planted
 
 ## Run the tests for daily work: one backend, nothing that breaks parts or takes long (3 minutes).
 test-fast:
 	scripts/install-test-services
 	scripts/run-tests --workspace --no-fail-fast -- $(addprefix --skip ,$(SLOW))
 
-SLOW = chaos:: load:: preview
+SLOW = heavy:: chaos:: preview
 
 ## Run every test with the counts that the documents promise, instead of few of everything (an hour).
 soak:
 	scripts/install-test-services
-	MUSTER_TEST_SIZE=whole scripts/run-tests --workspace --no-fail-fast \
-	    --and MUSTER_TEST_DB=mariadb -p muster -p muster-migrations --no-fail-fast -- $(addprefix --skip ,$(NO_BACKEND))
+	MUSTER_TEST_SIZE=whole scripts/run-tests $(EVERY_TEST)
 
 ## Show that the load generator finds the faults planted in a build of the server that is made for it alone.
 test-faults:

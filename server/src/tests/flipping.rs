@@ -1,14 +1,16 @@
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
 use sea_orm::{ConnectionTrait as _, DbBackend, NotSet, Set, Statement};
 
+use super::size::count;
 use super::{mariadb, world};
 use crate::clock::Moment;
 use crate::config::Config;
 use crate::store::reports::{self, HostReport};
 use crate::store::{Store, StoreCounters, entity, feed, generations, hosts, labels};
 
-const HOSTS: i64 = 5_000;
+static HOSTS: LazyLock<i64> = LazyLock::new(|| count(1_500, 5_000));
 const LABELS: i64 = 8;
 const ROUNDS: i64 = 6;
 /// Hosts written in one transaction.
@@ -28,8 +30,8 @@ fn batch(first: i64, round: i64) -> BTreeMap<i64, HostReport> {
 /// Writes all batches, which half of the hosts share with the other store in this round.
 async fn flip(store: &Store, shift: i64) {
     for round in 0..ROUNDS {
-        for first in (0..HOSTS / BATCH).map(|at| (at * BATCH + shift) % HOSTS + 1) {
-            let reports = batch(first.min(HOSTS - BATCH + 1), round);
+        for first in (0..*HOSTS / BATCH).map(|at| (at * BATCH + shift) % *HOSTS + 1) {
+            let reports = batch(first.min(*HOSTS - BATCH + 1), round);
             store
                 .write(async |tx| {
                     // As check-ins are written: rows are locked first, and who has moved is told last.
@@ -79,7 +81,7 @@ async fn two_stores_with_flipping_labels_lose_nothing_to_deadlocks() {
             };
             labels::insert(tx, label).await?;
         }
-        for at in 0..HOSTS {
+        for at in 0..*HOSTS {
             let host = entity::hosts::ActiveModel { identifier: Set(format!("host {at}")), ..Default::default() };
             hosts::insert(tx, host).await?;
         }
@@ -88,18 +90,21 @@ async fn two_stores_with_flipping_labels_lose_nothing_to_deadlocks() {
     .await
     .unwrap();
     let before = deadlocks(&one).await;
-    tokio::join!(flip(&one, 0), flip(&other, HOSTS / 2 + 100));
+    tokio::join!(flip(&one, 0), flip(&other, *HOSTS / 2 + 100));
     let found = deadlocks(&one).await - before;
     let retries = counters[0].retries.get() + counters[1].retries.get();
     let rows = counters[0].rows_written.get() + counters[1].rows_written.get();
-    eprintln!("{HOSTS} hosts, {ROUNDS} rounds, two stores: {found} deadlocks, {retries} retries, {rows} rows written");
+    eprintln!(
+        "{} hosts, {ROUNDS} rounds, two stores: {found} deadlocks, {retries} retries, {rows} rows written",
+        *HOSTS
+    );
     assert!(retries >= found, "{found} deadlocks but only {retries} retries");
     // Both have written the last round last, so that it stands.
     let sql = "SELECT count(*) FROM label_members WHERE (host_id + label_id) % 2 <> 1";
     let row = one.reader().query_one_raw(Statement::from_string(DbBackend::MySql, sql)).await.unwrap().unwrap();
     assert_eq!(row.try_get_by_index::<i64>(0).unwrap(), 0);
     let members: i64 = labels::counts(one.reader()).await.unwrap().values().map(|count| *count as i64).sum();
-    assert_eq!(members, HOSTS * LABELS / 2);
+    assert_eq!(members, *HOSTS * LABELS / 2);
     one.close().await;
     other.close().await;
 }

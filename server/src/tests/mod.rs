@@ -11,6 +11,8 @@ mod other_versions;
 mod packs;
 mod queries;
 mod schedules;
+#[path = "../../tests/it/support/size.rs"]
+mod size;
 mod user_roles;
 mod users;
 pub mod world;

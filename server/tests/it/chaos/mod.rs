@@ -5,11 +5,12 @@
 mod cluster;
 mod database;
 mod fleet;
-mod flipping;
 mod invariants;
 mod live;
 mod redis;
 mod servers;
+
+pub use cluster::Cluster;
 
 use std::sync::LazyLock;
 use std::time::Duration;

@@ -6,7 +6,6 @@ mod answers;
 pub mod campaigns;
 mod discovery;
 mod interleavings;
-mod memory;
 mod quiet;
 mod restarts;
 mod retention;

@@ -1,13 +1,14 @@
 //! Agents that come to any server with any request.
 
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use agent_compat::{TestAgent, Verdict};
 
 use crate::checkin::{label, questions};
-use crate::support::{KeptLines, Ledger, TestServer, deliver_all};
+use crate::support::{KeptLines, Ledger, TestServer, count, deliver_all};
 
-const AGENTS: u32 = 200;
+static AGENTS: LazyLock<u32> = LazyLock::new(|| count(40, 200));
 const ROUNDS: u32 = 12;
 
 /// Looks random and is the same every time.
@@ -29,7 +30,7 @@ async fn hosts_that_pick_a_server_at_random_are_asked_once() {
     let servers = [&one, &other];
     let ledger = Ledger::default();
     let mut agents = Vec::new();
-    for index in 0..AGENTS {
+    for index in 0..*AGENTS {
         let mut agent = servers[pick(index, 0)].enrolled(index).await;
         agent.agent_mut().observe(Box::new(ledger.clone()));
         agents.push((index, agent, 0_u32, Vec::new()));
@@ -74,8 +75,8 @@ async fn hosts_that_pick_a_server_at_random_are_asked_once() {
         assert_eq!(agent.counters().node_invalid(), 0, "host {index}");
         assert!(questions(&agent.distributed().await).len() < 100);
     }
-    assert_eq!(one.number("SELECT count(*) FROM hosts"), i64::from(AGENTS));
-    assert_eq!(one.number("SELECT count(*) FROM node_keys"), i64::from(AGENTS), "nobody has enrolled again");
+    assert_eq!(one.number("SELECT count(*) FROM hosts"), i64::from(*AGENTS));
+    assert_eq!(one.number("SELECT count(*) FROM node_keys"), i64::from(*AGENTS), "nobody has enrolled again");
     assert_eq!(one.number("SELECT count(*) FROM parked_queries"), 0);
     let mut agents: Vec<TestAgent> = agents.into_iter().map(|(_, agent, ..)| agent).collect();
     deliver_all(&mut agents, Duration::from_secs(60)).await;

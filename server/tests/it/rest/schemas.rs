@@ -28,10 +28,10 @@ fn compare(document: &Value, schema: &Value, value: &Value, at: &str, faults: &m
                 faults.push(format!("{at} is not in the enum"))
             }
             ("const", other) if other != value => faults.push(format!("{at} is not {other}")),
-            ("anyOf" | "oneOf", Value::Array(schemas)) => {
-                if !schemas.iter().any(|schema| self::faults(document, schema, value).is_empty()) {
-                    faults.push(format!("{at} matches no alternative"));
-                }
+            ("anyOf" | "oneOf", Value::Array(schemas))
+                if !schemas.iter().any(|schema| self::faults(document, schema, value).is_empty()) =>
+            {
+                faults.push(format!("{at} matches no alternative"));
             }
             ("allOf", Value::Array(schemas)) => {
                 schemas.iter().for_each(|schema| compare(document, schema, value, at, faults));

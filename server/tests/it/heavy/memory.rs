@@ -2,8 +2,8 @@ use agent_compat::agent::AgentEndpoint;
 use muster_api::rest::{LiveQueryEnvelope, LiveStatus};
 use serde_json::json;
 
-use super::{answers, ask, counts, hosts, job};
 use crate::checkin::settle;
+use crate::live::{answers, ask, counts, hosts, job};
 use crate::support::{Rest, ServerSetup, TestServer, assert_refused, skipped_with_redis};
 
 const HOSTS: u32 = 6;

@@ -1,8 +1,7 @@
 use std::sync::LazyLock;
 
-use super::cluster::Cluster;
-use super::cluster_permit;
-use crate::load::{errors, options, run};
+use super::load::{errors, options, run};
+use crate::chaos::Cluster;
 use crate::support::{PASSWORD, count};
 
 /// Hosts at each of the two servers.
@@ -15,7 +14,6 @@ const LABELS: f64 = 6.0;
 /// is tried again, and nobody notices.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn labels_that_flip_on_many_hosts_are_all_written() {
-    let _permit = cluster_permit().await;
     let flags = ["server_trusted_proxies=127.0.0.1", "osquery_label_update_interval=20s"];
     let cluster = Cluster::start(&flags).await;
     tokio::task::block_in_place(|| {
