@@ -169,14 +169,17 @@ impl Live {
             sql::check(text).map_err(|reason| Error::invalid("query", reason))?;
             return Ok(SavedOrOwnQuery { sql: text.to_owned(), query_name: String::new(), discovery: None });
         }
+        // Checked before the lookup, so that a refusal does not reveal which queries exist.
+        principal.may(Permission::ReadQueries)?;
         let mut saved = store::queries::all(self.store.reader()).await?.into_iter();
         let (path, found) = match ask {
             Ask::Numbered(id) => ("query_id", saved.find(|query| query.id == id)),
             Ask::Named(name) | Ask::Sql(name) => ("query_name", saved.find(|query| query.name == name)),
         };
         let saved = found.ok_or_else(|| Error::invalid(path, format!("there is no query {ask}")))?;
-        let needed = if saved.observer_can_run { Permission::ReadQueries } else { Permission::RunLiveQueries };
-        principal.may(needed)?;
+        if !saved.observer_can_run {
+            principal.may(Permission::RunLiveQueries)?;
+        }
         Ok(SavedOrOwnQuery { sql: saved.query, query_name: saved.name, discovery: None })
     }
 
