@@ -32,14 +32,18 @@ pub enum LogType {
     Unknown(String),
 }
 
+/// Lines whose ranges the first scan keeps (1 MiB of ranges), because it runs before the sender is
+/// known. Stock agents send at most 1,024 lines.
+const MAX_INDEXED: usize = 64 * 1024;
+
 /// The lines of a batch as they stand in the body. A batch of a million tiny lines costs no more
 /// memory than its body.
 #[derive(Debug, Clone, Default)]
 pub struct Elements<'a> {
     body: &'a [u8],
     data: Option<JsonValue<'a>>,
-    /// Where each line stands; not all of them if the lines are so short that this would take more
-    /// memory than the body. Then the list is scanned again.
+    /// The range of each line; not all of them if there are more than [`MAX_INDEXED`], or if the lines
+    /// are so short that the index would take more memory than the body. Then the list is scanned again.
     index: Vec<Range<usize>>,
 }
 
@@ -48,7 +52,7 @@ impl<'a> Log<'a> {
     pub fn read(body: &'a [u8]) -> Result<Self, ReadError> {
         let (mut key, mut log_type, mut data) = (None, None, None);
         let mut index = Vec::new();
-        let limit = body.len() / size_of::<Range<usize>>();
+        let limit = (body.len() / size_of::<Range<usize>>()).min(MAX_INDEXED);
         let mut members = scan::members(body);
         while let Some(member) = members.next_indexed("data", &mut index, limit) {
             let member = member?;

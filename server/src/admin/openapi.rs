@@ -73,7 +73,7 @@ fn build() -> Value {
         "openapi": "3.1.0",
         "info": {
             "title": "Muster",
-            "version": env!("CARGO_PKG_VERSION"),
+            "version": "1",
             "description": "The REST API of Muster. `x-least-role` is the least role that may use an operation.",
             "license": { "name": "MIT", "identifier": "MIT" },
         },

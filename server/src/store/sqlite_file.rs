@@ -12,13 +12,43 @@ use std::path::Path;
 
 use super::{Error, Result};
 
+/// Symbolic links that may lead from one to the next, as many as Linux follows.
+const MAX_LINKS: usize = 40;
+
 /// Creates the file, readable by its owner alone because it holds enroll secrets, unless there is one. SQLite gives the
 /// files beside it the same mode. A file that exists is never opened.
 pub(super) fn create_private(path: &Path) -> Result<()> {
-    // With O_EXCL a file that exists is not opened, so no descriptor of a database in use is ever closed here.
-    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
-        Ok(_) => Ok(()),
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
-        Err(error) => Err(Error::Unavailable(format!("cannot create {}: {error}", path.display()))),
+    let mut place = path.to_owned();
+    for _ in 0..MAX_LINKS {
+        // With O_EXCL a file that exists is not opened, so no descriptor of a database in use is ever closed here.
+        match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&place) {
+            Ok(_) => return Ok(()),
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(Error::Unavailable(format!("cannot create {}: {error}", place.display()))),
+        }
+        // O_EXCL does not follow symbolic links, whose target may be missing.
+        let Ok(target) = std::fs::read_link(&place) else { return Ok(()) };
+        place = place.parent().unwrap_or(Path::new("")).join(target);
+    }
+    Err(Error::Unavailable(format!("{}: more than {MAX_LINKS} symbolic links follow each other", path.display())))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
+
+    use super::*;
+
+    #[test]
+    fn the_file_is_private_also_behind_a_link() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("data")).unwrap();
+        symlink("data/muster.db", folder.path().join("link.db")).unwrap();
+        create_private(&folder.path().join("link.db")).unwrap();
+        let mode = std::fs::metadata(folder.path().join("data/muster.db")).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        create_private(&folder.path().join("link.db")).unwrap();
+        symlink("loop.db", folder.path().join("loop.db")).unwrap();
+        assert!(create_private(&folder.path().join("loop.db")).is_err());
     }
 }

@@ -8,7 +8,7 @@ use super::states::States;
 use super::{Job, Live};
 use crate::fleet::{Error, Result};
 use crate::store;
-use crate::store::entity::live_queries::Model;
+use crate::store::entity::live_queries::{LiveStatusWord, Model};
 
 /// Shortest time between two reads of the open rows for jobs that only agents know of: an id an agent makes up must not
 /// cost a read each time.
@@ -69,7 +69,8 @@ impl Live {
         if let Some(job) = self.jobs.pin().get(&row.id).cloned() {
             return Ok(job);
         }
-        if row.finished_at.is_some() {
+        // A status of a newer version may change on any node: it is read with the row each time.
+        if row.finished_at.is_some() || matches!(row.status, LiveStatusWord::Unknown(_)) {
             return Ok(Arc::new(from_row(row)?));
         }
         let job = self.hold(row)?;

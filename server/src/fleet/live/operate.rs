@@ -291,5 +291,6 @@ impl Live {
 }
 
 fn may_see(principal: &Principal, job: &Job) -> bool {
-    job.author_id == Some(principal.user.id) || principal.may(Permission::RunLiveQueries).is_ok()
+    let is_author = job.author_id == Some(principal.user.id) && principal.may(Permission::ReadQueries).is_ok();
+    is_author || principal.may(Permission::RunLiveQueries).is_ok()
 }
