@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use muster_api::rest::{Query, QueryInput};
 use muster_api::spec::QuerySpec;
-use sea_orm::{ConnectionTrait, Set, Unchanged};
+use sea_orm::{Set, Unchanged};
 use serde_json::json;
 
 use super::access::{Permission, Principal};
@@ -12,7 +12,7 @@ use super::changes::{Changes, Draft};
 use super::error::none_of;
 use super::listing::listed;
 use super::names::{check_description, check_name, check_sql};
-use super::resource::{self, PlanResource};
+use super::resource::{PlanResource, check_name_free};
 use super::{Problem, Result, packs, specs};
 use crate::clock::Moment;
 use crate::store;
@@ -50,7 +50,7 @@ pub(super) async fn delete(
         problems.push(Problem::new(path(), reason));
         return Ok(());
     }
-    Ok(store::queries::delete(draft.tx, query.id).await?)
+    Ok(store::named::delete::<queries::Entity>(draft.tx, query.id).await?)
 }
 
 /// Reads and changes saved queries.
@@ -72,7 +72,7 @@ impl Queries {
                 let mut problems = Vec::new();
                 let mut found = Vec::new();
                 for id in &ids {
-                    let Some(query) = store::queries::by_id(draft.tx, *id).await? else { continue };
+                    let Some(query) = store::named::by_id::<queries::Entity>(draft.tx, *id).await? else { continue };
                     delete(draft, || "ids".to_owned(), &query, &mut problems).await?;
                     found.push(query.id);
                 }
@@ -92,6 +92,7 @@ impl PlanResource for Queries {
     const KIND: &'static str = "Query";
     const READ: Permission = Permission::ReadQueries;
     type Row = queries::Model;
+    type Table = queries::Entity;
     type Spec = QuerySpec;
     type View = Query;
     type Input = QueryInput;
@@ -102,18 +103,6 @@ impl PlanResource for Queries {
 
     fn changes(&self) -> &Changes {
         &self.changes
-    }
-
-    async fn all(db: &impl ConnectionTrait) -> Result<Vec<queries::Model>> {
-        Ok(store::queries::all(db).await?)
-    }
-
-    async fn find(db: &impl ConnectionTrait, id: i64) -> Result<Option<queries::Model>> {
-        Ok(store::queries::by_id(db, id).await?)
-    }
-
-    async fn find_named(db: &impl ConnectionTrait, name: &str) -> Result<Option<queries::Model>> {
-        Ok(store::queries::by_name(db, name).await?)
     }
 
     async fn show(&self, principal: &Principal, rows: Vec<queries::Model>) -> Result<Vec<Query>> {
@@ -150,13 +139,13 @@ impl PlanResource for Queries {
     }
 
     async fn insert(draft: &mut Draft<'_>, principal: &Principal, spec: &QuerySpec, _: &QueryInput) -> Result<i64> {
-        check_free(draft, &spec.name, None).await?;
+        check_name_free::<Queries>(draft, &spec.name, None).await?;
         let query = queries::ActiveModel {
             author_id: Set(Some(principal.user.id)),
             created_at: Set(draft.now),
             ..row(spec, draft.now)
         };
-        let id = store::queries::insert(draft.tx, query).await?;
+        let id = store::named::insert(draft.tx, query).await?;
         draft.record("created_saved_query", json!({ "query_id": id, "query_name": spec.name }));
         Ok(id)
     }
@@ -168,9 +157,9 @@ impl PlanResource for Queries {
         if spec == old {
             return Ok(());
         }
-        check_free(draft, &spec.name, Some(id)).await?;
+        check_name_free::<Queries>(draft, &spec.name, Some(id)).await?;
         let query = queries::ActiveModel { id: Unchanged(id), ..row(&spec, draft.now) };
-        store::queries::update(draft.tx, query).await?;
+        store::named::update(draft.tx, query).await?;
         draft.record("edited_saved_query", json!({ "query_id": id, "query_name": spec.name }));
         Ok(())
     }
@@ -182,10 +171,6 @@ impl PlanResource for Queries {
         draft.record("deleted_saved_query", json!({ "query_name": query.name }));
         Ok(())
     }
-}
-
-async fn check_free(draft: &Draft<'_>, name: &str, own_id: Option<i64>) -> Result<()> {
-    resource::check_free(Queries::KIND, name, store::queries::by_name(draft.tx, name).await?, own_id)
 }
 
 /// The query with the fields of `input`, checked.

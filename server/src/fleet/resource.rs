@@ -7,6 +7,7 @@ use super::changes::{Changes, Draft};
 use super::listing::{Listed, Listing};
 use super::{Error, Fleet, Result};
 use crate::store::Tx;
+use crate::store::named::{self, NamedTable};
 
 /// A kind of object that operators list, show, create, edit and delete.
 pub trait Resource {
@@ -60,6 +61,7 @@ pub trait PlanResource: Sized {
     const READ: Permission;
     const WRITE: Permission = Permission::WriteSchedule;
     type Row: Listed;
+    type Table: NamedTable<Model = Self::Row>;
     /// A new object, checked.
     type Spec;
     type View;
@@ -68,9 +70,19 @@ pub trait PlanResource: Sized {
     fn new(changes: Changes) -> Self;
     fn changes(&self) -> &Changes;
 
-    async fn all(db: &impl ConnectionTrait) -> Result<Vec<Self::Row>>;
-    async fn find(db: &impl ConnectionTrait, id: i64) -> Result<Option<Self::Row>>;
-    async fn find_named(db: &impl ConnectionTrait, name: &str) -> Result<Option<Self::Row>>;
+    /// The rows that operators may see.
+    async fn all(db: &impl ConnectionTrait) -> Result<Vec<Self::Row>> {
+        Ok(named::all::<Self::Table>(db).await?)
+    }
+
+    async fn find(db: &impl ConnectionTrait, id: i64) -> Result<Option<Self::Row>> {
+        Ok(named::by_id::<Self::Table>(db, id).await?)
+    }
+
+    async fn find_named(db: &impl ConnectionTrait, name: &str) -> Result<Option<Self::Row>> {
+        Ok(named::by_name::<Self::Table>(db, name).await?)
+    }
+
     async fn show(&self, principal: &Principal, rows: Vec<Self::Row>) -> Result<Vec<Self::View>>;
 
     /// Checks a new object before the transaction begins.
@@ -164,6 +176,14 @@ async fn delete_one<T: PlanResource>(
 /// [`Error::NotFound`].
 pub(super) async fn existing<T: PlanResource>(db: &impl ConnectionTrait, id: i64) -> Result<T::Row> {
     T::find(db, id).await?.ok_or_else(|| Error::no_such(T::KIND, id))
+}
+
+/// Refuses a name that another row of the table has.
+///
+/// # Errors
+/// [`Error::AlreadyExists`].
+pub(super) async fn check_name_free<T: PlanResource>(draft: &Draft<'_>, name: &str, own_id: Option<i64>) -> Result<()> {
+    check_free(T::KIND, name, named::by_name::<T::Table>(draft.tx, name).await?, own_id)
 }
 
 /// Refuses a name that another object has; `found` is the object of this name.

@@ -79,7 +79,7 @@ pub fn named<T>(specs: Vec<T>, kind: &'static str, name: &str, name_of: impl Fn(
 }
 
 pub(super) async fn queries(db: &impl ConnectionTrait) -> Result<Vec<QuerySpec>> {
-    let rows = store::queries::all(db).await?;
+    let rows = store::named::all::<entity::queries::Entity>(db).await?;
     Ok(rows.into_iter().map(query_spec).collect())
 }
 
@@ -89,7 +89,7 @@ pub(super) fn query_spec(row: entity::queries::Model) -> QuerySpec {
 
 pub(super) async fn labels(db: &impl ConnectionTrait) -> Result<Vec<LabelSpec>> {
     let mut members: BTreeMap<i64, Vec<String>> = store::labels::manual_members(db).await?;
-    let rows = store::labels::all(db).await?;
+    let rows = store::named::all::<entity::labels::Entity>(db).await?;
     Ok(rows
         .into_iter()
         .filter_map(|row| {
@@ -135,10 +135,16 @@ pub(super) fn label_kind(row: &entity::labels::Model) -> Option<(LabelType, Labe
 }
 
 pub(super) async fn packs(db: &impl ConnectionTrait) -> Result<Vec<PackSpec>> {
-    let labels: HashMap<i64, String> =
-        store::labels::all(db).await?.into_iter().map(|label| (label.id, label.name)).collect();
-    let queries: HashMap<i64, String> =
-        store::queries::all(db).await?.into_iter().map(|query| (query.id, query.name)).collect();
+    let labels: HashMap<i64, String> = store::named::all::<entity::labels::Entity>(db)
+        .await?
+        .into_iter()
+        .map(|label| (label.id, label.name))
+        .collect();
+    let queries: HashMap<i64, String> = store::named::all::<entity::queries::Entity>(db)
+        .await?
+        .into_iter()
+        .map(|query| (query.id, query.name))
+        .collect();
     let mut targets: HashMap<i64, Vec<String>> = HashMap::new();
     for target in store::packs::all_targets(db).await? {
         if let Some(label) = labels.get(&target.label_id) {

@@ -3,31 +3,10 @@
 use std::collections::{BTreeMap, HashMap};
 
 use sea_orm::sea_query::{Expr, Func};
-use sea_orm::{ActiveModelTrait, ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Set};
+use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Set};
 
 use super::entity::{hosts, label_members, labels};
 use super::{MAX_PARAMETERS, Result};
-
-pub async fn all(db: &impl ConnectionTrait) -> Result<Vec<labels::Model>> {
-    Ok(labels::Entity::find().order_by_asc(labels::Column::Id).all(db).await?)
-}
-
-pub async fn by_id(db: &impl ConnectionTrait, id: i64) -> Result<Option<labels::Model>> {
-    Ok(labels::Entity::find_by_id(id).one(db).await?)
-}
-
-pub async fn by_name(db: &impl ConnectionTrait, name: &str) -> Result<Option<labels::Model>> {
-    Ok(labels::Entity::find().filter(labels::Column::Name.eq(name)).one(db).await?)
-}
-
-pub async fn insert(db: &impl ConnectionTrait, label: labels::ActiveModel) -> Result<i64> {
-    Ok(labels::Entity::insert(label).exec(db).await?.last_insert_id)
-}
-
-pub async fn update(db: &impl ConnectionTrait, label: labels::ActiveModel) -> Result<()> {
-    label.update(db).await?;
-    Ok(())
-}
 
 /// Deletes a label that no pack is targeted at, and who is in it; the caller has looked inside this transaction.
 pub async fn delete(db: &impl ConnectionTrait, id: i64) -> Result<()> {

@@ -1,24 +1,11 @@
 //! Packs with their targets and scheduled queries.
 
 use sea_orm::{
-    ActiveModelTrait, ColumnTrait, ConnectionTrait, EntityTrait, FromQueryResult, JoinType, QueryFilter, QueryOrder,
-    QuerySelect, Set,
+    ColumnTrait, ConnectionTrait, EntityTrait, FromQueryResult, JoinType, QueryFilter, QueryOrder, QuerySelect, Set,
 };
 
 use super::entity::{pack_labels, packs, queries, scheduled_queries};
 use super::{MAX_PARAMETERS, Result};
-
-pub async fn all(db: &impl ConnectionTrait) -> Result<Vec<packs::Model>> {
-    Ok(packs::Entity::find().order_by_asc(packs::Column::Name).all(db).await?)
-}
-
-pub async fn by_id(db: &impl ConnectionTrait, id: i64) -> Result<Option<packs::Model>> {
-    Ok(packs::Entity::find_by_id(id).one(db).await?)
-}
-
-pub async fn by_name(db: &impl ConnectionTrait, name: &str) -> Result<Option<packs::Model>> {
-    Ok(packs::Entity::find().filter(packs::Column::Name.eq(name)).one(db).await?)
-}
 
 /// Names of the packs that schedule a query, sorted.
 pub async fn scheduling(db: &impl ConnectionTrait, query_id: i64) -> Result<Vec<String>> {
@@ -102,15 +89,6 @@ pub async fn all_scheduled_sql(db: &impl ConnectionTrait) -> Result<Vec<Schedule
         .into_model()
         .all(db)
         .await?)
-}
-
-pub async fn insert(db: &impl ConnectionTrait, pack: packs::ActiveModel) -> Result<i64> {
-    Ok(packs::Entity::insert(pack).exec(db).await?.last_insert_id)
-}
-
-pub async fn update(db: &impl ConnectionTrait, pack: packs::ActiveModel) -> Result<()> {
-    pack.update(db).await?;
-    Ok(())
 }
 
 /// Replaces the labels a pack is targeted at.

@@ -8,7 +8,7 @@ use super::{mariadb, world};
 use crate::clock::Moment;
 use crate::config::Config;
 use crate::store::reports::{self, HostReport};
-use crate::store::{Store, StoreCounters, entity, feed, generations, hosts, labels};
+use crate::store::{Store, StoreCounters, entity, feed, generations, hosts, labels, named};
 
 static HOSTS: LazyLock<i64> = LazyLock::new(|| count(1_500, 5_000));
 const LABELS: i64 = 8;
@@ -79,7 +79,7 @@ async fn two_stores_with_flipping_labels_lose_nothing_to_deadlocks() {
                 created_at: Set(Moment(0)),
                 updated_at: Set(Moment(0)),
             };
-            labels::insert(tx, label).await?;
+            named::insert(tx, label).await?;
         }
         for at in 0..*HOSTS {
             let host = entity::hosts::ActiveModel { identifier: Set(format!("host {at}")), ..Default::default() };

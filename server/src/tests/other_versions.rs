@@ -5,7 +5,7 @@ use sea_orm::ConnectionTrait as _;
 use serde_json::json;
 
 use super::world::{PASSWORD, World};
-use crate::store::{labels, node_keys};
+use crate::store::{entity::labels, named, node_keys};
 
 async fn sql(world: &World, statement: &str) {
     let written = world.app.store.write(async |tx| Ok(tx.execute_unprepared(statement).await?.rows_affected())).await;
@@ -74,7 +74,7 @@ async fn labels_are_left_out_and_left_alone() {
 }
 
 async fn id_of(world: &World, name: &str) -> i64 {
-    let row = labels::by_name(world.app.store.reader(), name).await.unwrap();
+    let row = named::by_name::<labels::Entity>(world.app.store.reader(), name).await.unwrap();
     row.unwrap().id
 }
 

@@ -11,7 +11,7 @@ use crate::fleet::access::{Permission, Principal};
 use crate::fleet::changes::Draft;
 use crate::fleet::error::none_of;
 use crate::fleet::{Problem, Result, labels, packs, path, queries};
-use crate::store;
+use crate::store::{self, entity};
 
 /// Kinds that can be deleted, in an order that lets a file with a pack, its queries and its labels go as a whole.
 const ORDER: [DocumentKind; 3] = [DocumentKind::Pack, DocumentKind::Query, DocumentKind::Label];
@@ -107,11 +107,15 @@ async fn delete(draft: &mut Draft<'_>, document: &NamedDocument, problems: &mut 
             store::packs::delete(draft.tx, pack.id).await?;
         }
         DocumentKind::Query => {
-            let Some(query) = store::queries::by_name(draft.tx, name).await? else { return Ok(false) };
+            let Some(query) = store::named::by_name::<entity::queries::Entity>(draft.tx, name).await? else {
+                return Ok(false);
+            };
             queries::delete(draft, path, &query, problems).await?;
         }
         DocumentKind::Label => {
-            let Some(label) = store::labels::by_name(draft.tx, name).await? else { return Ok(false) };
+            let Some(label) = store::named::by_name::<entity::labels::Entity>(draft.tx, name).await? else {
+                return Ok(false);
+            };
             labels::delete(draft, path, &label, problems).await?;
         }
         _ => return Ok(false),

@@ -7,7 +7,7 @@ use sea_orm::{Set, Unchanged};
 use super::{ApplyRun, Located, of_kind};
 use crate::fleet::labels::{check, is_built_in, is_of_other_version, row};
 use crate::fleet::{Result, path, specs};
-use crate::store::{self, hosts::NamedHost};
+use crate::store::{self, entity, hosts::NamedHost};
 
 impl ApplyRun<'_> {
     pub(super) async fn labels(&mut self, documents: &[Located]) -> Result<()> {
@@ -16,7 +16,7 @@ impl ApplyRun<'_> {
         }
         let existing: HashMap<String, LabelSpec> =
             specs::labels(self.tx).await?.into_iter().map(|spec| (spec.name.clone(), spec)).collect();
-        let rows = store::labels::all(self.tx).await?;
+        let rows = store::named::all::<entity::labels::Entity>(self.tx).await?;
         let unknown: BTreeSet<String> =
             rows.into_iter().filter(|row| specs::label_kind(row).is_none()).map(|row| row.name).collect();
         for (document, spec) in of_kind!(documents, Label) {
@@ -91,12 +91,12 @@ impl ApplyRun<'_> {
         match old.and_then(|old| old.id) {
             Some(id) => {
                 label.id = Unchanged(id);
-                store::labels::update(self.tx, label).await?;
+                store::named::update(self.tx, label).await?;
                 Ok(id)
             }
             None => {
                 label.created_at = Set(self.now);
-                Ok(store::labels::insert(self.tx, label).await?)
+                Ok(store::named::insert(self.tx, label).await?)
             }
         }
     }

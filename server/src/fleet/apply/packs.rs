@@ -7,7 +7,7 @@ use sea_orm::{Set, Unchanged};
 use super::{ApplyRun, Located, of_kind};
 use crate::fleet::packs::{check, row};
 use crate::fleet::{Result, path, scheduled, specs};
-use crate::store::{self, entity::scheduled_queries};
+use crate::store::{self, entity, entity::scheduled_queries};
 
 impl ApplyRun<'_> {
     pub(super) async fn packs(&mut self, documents: &[Located]) -> Result<()> {
@@ -16,11 +16,17 @@ impl ApplyRun<'_> {
         }
         let existing: HashMap<String, PackSpec> =
             specs::packs(self.tx).await?.into_iter().map(|spec| (spec.name.clone(), spec)).collect();
-        let queries: HashMap<String, i64> =
-            store::queries::all(self.tx).await?.into_iter().map(|row| (row.name, row.id)).collect();
+        let queries: HashMap<String, i64> = store::named::all::<entity::queries::Entity>(self.tx)
+            .await?
+            .into_iter()
+            .map(|row| (row.name, row.id))
+            .collect();
         let applied: HashSet<&str> = of_kind!(documents, Query).map(|(_, spec)| spec.name.as_str()).collect();
-        let labels: HashMap<String, i64> =
-            store::labels::all(self.tx).await?.into_iter().map(|row| (row.name, row.id)).collect();
+        let labels: HashMap<String, i64> = store::named::all::<entity::labels::Entity>(self.tx)
+            .await?
+            .into_iter()
+            .map(|row| (row.name, row.id))
+            .collect();
         let applied_labels: HashSet<&str> = of_kind!(documents, Label).map(|(_, spec)| spec.name.as_str()).collect();
         for (document, spec) in of_kind!(documents, Pack) {
             check(|key| document.path(key), spec, &mut self.problems, &mut self.warnings);
@@ -58,12 +64,12 @@ impl ApplyRun<'_> {
         let pack_id = match old.and_then(|old| old.id) {
             Some(id) => {
                 pack.id = Unchanged(id);
-                store::packs::update(self.tx, pack).await?;
+                store::named::update(self.tx, pack).await?;
                 id
             }
             None => {
                 pack.created_at = Set(self.now);
-                store::packs::insert(self.tx, pack).await?
+                store::named::insert(self.tx, pack).await?
             }
         };
         let label_ids: Vec<i64> = spec.targets.labels.iter().filter_map(|name| labels.get(name).copied()).collect();

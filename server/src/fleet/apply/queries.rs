@@ -7,14 +7,14 @@ use sea_orm::{Set, Unchanged};
 use super::{ApplyRun, Located, of_kind};
 use crate::fleet::queries::{check, row};
 use crate::fleet::{Result, specs};
-use crate::store;
+use crate::store::{self, entity};
 
 impl ApplyRun<'_> {
     pub(super) async fn queries(&mut self, documents: &[Located]) -> Result<()> {
         if of_kind!(documents, Query).next().is_none() {
             return Ok(());
         }
-        let rows = store::queries::all(self.tx).await?;
+        let rows = store::named::all::<entity::queries::Entity>(self.tx).await?;
         let existing: HashMap<String, (i64, QuerySpec)> =
             rows.into_iter().map(|row| (row.name.clone(), (row.id, specs::query_spec(row)))).collect();
         for (document, spec) in of_kind!(documents, Query) {
@@ -29,11 +29,11 @@ impl ApplyRun<'_> {
             match existing {
                 Some((id, _)) => {
                     query.id = Unchanged(*id);
-                    store::queries::update(self.tx, query).await?;
+                    store::named::update(self.tx, query).await?;
                 }
                 None => {
                     query.created_at = Set(self.now);
-                    store::queries::insert(self.tx, query).await?;
+                    store::named::insert(self.tx, query).await?;
                 }
             }
         }

@@ -125,7 +125,7 @@ pub const BUILTIN: [BuiltinLabel; 7] = [
 pub async fn ensure(store: &Store, now: Moment) -> Result<()> {
     let made = store
         .write(async |tx| {
-            let existing = store::labels::all(tx).await?;
+            let existing = store::named::all::<labels::Entity>(tx).await?;
             let missing: Vec<_> =
                 BUILTIN.iter().filter(|builtin| !existing.iter().any(|label| label.name == builtin.name)).collect();
             for builtin in &missing {
@@ -140,7 +140,7 @@ pub async fn ensure(store: &Store, now: Moment) -> Result<()> {
                     updated_at: Set(now),
                     ..Default::default()
                 };
-                store::labels::insert(tx, label).await?;
+                store::named::insert(tx, label).await?;
             }
             if !missing.is_empty() {
                 generations::bump(tx, generations::SCHEDULE).await?;

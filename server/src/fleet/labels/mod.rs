@@ -14,7 +14,7 @@ use super::changes::{Changes, Draft};
 use super::error::none_of;
 use super::hosts::{HostQuery, Hosts};
 use super::listing::listed;
-use super::resource::{self, PlanResource, existing};
+use super::resource::{PlanResource, check_name_free, existing};
 use super::{Error, Problem, Result, packs, specs};
 use crate::store::{self, entity::labels};
 
@@ -58,7 +58,7 @@ impl Labels {
     /// [`Error::Forbidden`] to users without the permission to read labels.
     pub async fn summary(&self, principal: &Principal) -> Result<Vec<LabelSummary>> {
         principal.may(Permission::ReadLabels)?;
-        let rows = store::labels::all(self.changes.reader()).await?;
+        let rows = store::named::all::<labels::Entity>(self.changes.reader()).await?;
         let summary = |spec: LabelSpec| LabelSummary {
             id: spec.id.unwrap_or_default(),
             name: spec.name,
@@ -91,6 +91,7 @@ impl PlanResource for Labels {
     const KIND: &'static str = "Label";
     const READ: Permission = Permission::ReadLabels;
     type Row = labels::Model;
+    type Table = labels::Entity;
     type Spec = LabelSpec;
     type View = Label;
     type Input = LabelInput;
@@ -104,17 +105,9 @@ impl PlanResource for Labels {
     }
 
     async fn all(db: &impl ConnectionTrait) -> Result<Vec<labels::Model>> {
-        let mut rows = store::labels::all(db).await?;
+        let mut rows = store::named::all::<labels::Entity>(db).await?;
         rows.retain(|row| specs::label_kind(row).is_some());
         Ok(rows)
-    }
-
-    async fn find(db: &impl ConnectionTrait, id: i64) -> Result<Option<labels::Model>> {
-        Ok(store::labels::by_id(db, id).await?)
-    }
-
-    async fn find_named(db: &impl ConnectionTrait, name: &str) -> Result<Option<labels::Model>> {
-        Ok(store::labels::by_name(db, name).await?)
     }
 
     async fn show(&self, _: &Principal, rows: Vec<labels::Model>) -> Result<Vec<Label>> {
@@ -153,9 +146,9 @@ impl PlanResource for Labels {
 
     /// Inserts a dynamic label; hosts join when they have answered its query.
     async fn insert(draft: &mut Draft<'_>, _: &Principal, spec: &LabelSpec, _: &LabelInput) -> Result<i64> {
-        check_free(draft, &spec.name, None).await?;
+        check_name_free::<Labels>(draft, &spec.name, None).await?;
         let label = labels::ActiveModel { created_at: Set(draft.now), ..row(spec, None, draft.now) };
-        let id = store::labels::insert(draft.tx, label).await?;
+        let id = store::named::insert(draft.tx, label).await?;
         draft.record("created_label", json!({ "label_id": id, "label_name": spec.name }));
         Ok(id)
     }
@@ -170,9 +163,9 @@ impl PlanResource for Labels {
         if spec == old {
             return Ok(());
         }
-        check_free(draft, &spec.name, Some(id)).await?;
+        check_name_free::<Labels>(draft, &spec.name, Some(id)).await?;
         let label = labels::ActiveModel { id: Unchanged(id), ..row(&spec, Some(&old), draft.now) };
-        store::labels::update(draft.tx, label).await?;
+        store::named::update(draft.tx, label).await?;
         draft.record("edited_label", json!({ "label_id": id, "label_name": spec.name }));
         Ok(())
     }
@@ -184,10 +177,6 @@ impl PlanResource for Labels {
         draft.record("deleted_label", json!({ "label_id": label.id, "label_name": label.name }));
         Ok(())
     }
-}
-
-async fn check_free(draft: &Draft<'_>, name: &str, own_id: Option<i64>) -> Result<()> {
-    resource::check_free(Labels::KIND, name, store::labels::by_name(draft.tx, name).await?, own_id)
 }
 
 /// The label with the fields of `input`, checked. The query and platform cannot change.

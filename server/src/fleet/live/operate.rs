@@ -17,7 +17,7 @@ use crate::bus::ChangeEvent;
 use crate::clock::Moment;
 use crate::fleet::access::{Permission, Principal};
 use crate::fleet::{Error, Result, sql};
-use crate::store::{self, activities, entity::live_queries};
+use crate::store::{self, activities, entity, entity::live_queries};
 
 /// How long the cluster-wide list of online hosts is cached.
 const RECENT_FOR: Duration = Duration::from_secs(5);
@@ -171,7 +171,7 @@ impl Live {
         }
         // Checked before the lookup, so that a refusal does not reveal which queries exist.
         principal.may(Permission::ReadQueries)?;
-        let mut saved = store::queries::all(self.store.reader()).await?.into_iter();
+        let mut saved = store::named::all::<entity::queries::Entity>(self.store.reader()).await?.into_iter();
         let (path, found) = match ask {
             Ask::Numbered(id) => ("query_id", saved.find(|query| query.id == id)),
             Ask::Named(name) | Ask::Sql(name) => ("query_name", saved.find(|query| query.name == name)),

@@ -16,11 +16,11 @@ use super::changes::{Changes, Draft};
 use super::error::none_of;
 use super::hosts::ALL_HOSTS;
 use super::listing::listed;
-use super::resource::{self, PlanResource};
+use super::resource::{PlanResource, check_name_free};
 use super::{Error, Problem, Result, specs};
 use crate::clock::Moment;
-use crate::store;
 use crate::store::entity::packs;
+use crate::store::{self, entity};
 
 /// All packs but the global schedule, by the queries they schedule.
 pub(super) async fn by_query(db: &impl ConnectionTrait) -> Result<HashMap<i64, Vec<QueryPack>>> {
@@ -45,22 +45,22 @@ pub(super) async fn by_query(db: &impl ConnectionTrait) -> Result<HashMap<i64, V
 
 /// All packs but the global schedule.
 pub(super) async fn visible(db: &impl ConnectionTrait) -> Result<Vec<packs::Model>> {
-    let mut packs = store::packs::all(db).await?;
+    let mut packs = store::named::all::<packs::Entity>(db).await?;
     packs.retain(|pack| pack.name != GLOBAL);
     Ok(packs)
 }
 
 /// The pack of the global schedule, targeted at all hosts; created if it does not exist.
 pub(super) async fn global(db: &impl ConnectionTrait, now: Moment) -> Result<packs::Model> {
-    if let Some(pack) = store::packs::by_name(db, GLOBAL).await? {
+    if let Some(pack) = store::named::by_name::<packs::Entity>(db, GLOBAL).await? {
         return Ok(pack);
     }
     let spec = PackSpec { name: GLOBAL.to_owned(), ..PackSpec::default() };
-    let id = store::packs::insert(db, packs::ActiveModel { created_at: Set(now), ..row(&spec, now)? }).await?;
-    let all_hosts = store::labels::by_name(db, ALL_HOSTS).await?;
+    let id = store::named::insert(db, packs::ActiveModel { created_at: Set(now), ..row(&spec, now)? }).await?;
+    let all_hosts = store::named::by_name::<entity::labels::Entity>(db, ALL_HOSTS).await?;
     let all_hosts = all_hosts.ok_or_else(|| Error::Unavailable(format!("the label {ALL_HOSTS:?} is not there yet")))?;
     store::packs::set_targets(db, id, &[all_hosts.id]).await?;
-    store::packs::by_id(db, id).await?.ok_or_else(|| Error::no_such(Packs::KIND, id))
+    store::named::by_id::<packs::Entity>(db, id).await?.ok_or_else(|| Error::no_such(Packs::KIND, id))
 }
 
 /// Reads and changes packs.
@@ -75,6 +75,7 @@ impl PlanResource for Packs {
     const KIND: &'static str = "Pack";
     const READ: Permission = Permission::ReadPacks;
     type Row = packs::Model;
+    type Table = packs::Entity;
     type Spec = PackSpec;
     type View = Pack;
     type Input = PackInput;
@@ -92,7 +93,7 @@ impl PlanResource for Packs {
     }
 
     async fn find(db: &impl ConnectionTrait, id: i64) -> Result<Option<packs::Model>> {
-        Ok(store::packs::by_id(db, id).await?.filter(|pack| pack.name != GLOBAL))
+        Ok(store::named::by_id::<packs::Entity>(db, id).await?.filter(|pack| pack.name != GLOBAL))
     }
 
     async fn find_named(db: &impl ConnectionTrait, name: &str) -> Result<Option<packs::Model>> {
@@ -141,9 +142,9 @@ impl PlanResource for Packs {
     /// Inserts a pack without queries.
     async fn insert(draft: &mut Draft<'_>, _: &Principal, spec: &PackSpec, input: &PackInput) -> Result<i64> {
         let label_ids = existing_labels(draft.tx, input).await?.unwrap_or_default();
-        check_free(draft, &spec.name, None).await?;
+        check_name_free::<Packs>(draft, &spec.name, None).await?;
         let pack = packs::ActiveModel { created_at: Set(draft.now), ..row(spec, draft.now)? };
-        let id = store::packs::insert(draft.tx, pack).await?;
+        let id = store::named::insert(draft.tx, pack).await?;
         store::packs::set_targets(draft.tx, id, &label_ids).await?;
         draft.record("created_pack", json!({ "pack_id": id, "pack_name": spec.name }));
         Ok(id)
@@ -159,9 +160,9 @@ impl PlanResource for Packs {
         if spec == old && label_ids == targets {
             return Ok(());
         }
-        check_free(draft, &spec.name, Some(id)).await?;
+        check_name_free::<Packs>(draft, &spec.name, Some(id)).await?;
         let pack = packs::ActiveModel { id: Unchanged(id), ..row(&spec, draft.now)? };
-        store::packs::update(draft.tx, pack).await?;
+        store::named::update(draft.tx, pack).await?;
         store::packs::set_targets(draft.tx, id, &label_ids).await?;
         draft.record("edited_pack", json!({ "pack_id": id, "pack_name": spec.name }));
         Ok(())
@@ -177,7 +178,7 @@ impl PlanResource for Packs {
 
 /// The pack of a name, unless that is the global schedule.
 pub(super) async fn named(db: &impl ConnectionTrait, name: &str) -> Result<Option<packs::Model>> {
-    Ok(store::packs::by_name(db, name).await?.filter(|pack| pack.name != GLOBAL))
+    Ok(store::named::by_name::<packs::Entity>(db, name).await?.filter(|pack| pack.name != GLOBAL))
 }
 
 /// Label ids of every pack, sorted.
@@ -189,14 +190,11 @@ async fn targets(db: &impl ConnectionTrait) -> Result<HashMap<i64, Vec<i64>>> {
     Ok(targets)
 }
 
-async fn check_free(draft: &Draft<'_>, name: &str, own_id: Option<i64>) -> Result<()> {
-    resource::check_free(Packs::KIND, name, store::packs::by_name(draft.tx, name).await?, own_id)
-}
-
 /// The labels `input` targets, sorted; all of them must exist.
 async fn existing_labels(db: &impl ConnectionTrait, input: &PackInput) -> Result<Option<Vec<i64>>> {
     let Some(wanted) = &input.label_ids else { return Ok(None) };
-    let known: HashSet<i64> = store::labels::all(db).await?.into_iter().map(|label| label.id).collect();
+    let known: HashSet<i64> =
+        store::named::all::<entity::labels::Entity>(db).await?.into_iter().map(|label| label.id).collect();
     let unknown = wanted.iter().enumerate().filter(|(_, id)| !known.contains(id));
     let problem = |(position, id): (usize, &i64)| {
         Problem::new(format!("label_ids[{position}]"), format!("there is no label {id}"))

@@ -13,7 +13,7 @@ use crate::fleet::hosts::{Assignment, BUILTIN, BuiltinLabel, Family};
 use crate::fleet::{Result, specs};
 use crate::lock::lock;
 use crate::store::entity::labels::{self, LabelTypeWord, MembershipWord};
-use crate::store::{self, Error, generations, settings};
+use crate::store::{self, Error, entity, generations, settings};
 
 /// Orders plans by age.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
@@ -90,7 +90,7 @@ impl Plan {
         let app_config = app_config.unwrap_or_default();
         let agent_options = app_config.get("agent_options").cloned().unwrap_or_else(default_agent_options);
         let (retired, outdated_at) = read_retired(retired)?.at(now);
-        let labels = store::labels::all(db).await?;
+        let labels = store::named::all::<labels::Entity>(db).await?;
         let builtin = BUILTIN
             .iter()
             .filter_map(|builtin| {
@@ -311,7 +311,7 @@ async fn load_packs(db: &impl ConnectionTrait) -> Result<Vec<PlannedPack>> {
         });
     }
     let mut packs = Vec::new();
-    for row in store::packs::all(db).await? {
+    for row in store::named::all::<entity::packs::Entity>(db).await? {
         let mut queries = scheduled.remove(&row.id).unwrap_or_default();
         queries.sort_by(|a, b| a.name.cmp(&b.name));
         let mut label_ids = targets.remove(&row.id).unwrap_or_default();

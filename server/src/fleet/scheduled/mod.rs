@@ -64,7 +64,9 @@ impl Schedules {
     pub async fn global(&self, principal: &Principal, listing: &Listing) -> Result<Vec<Scheduled>> {
         principal.may(Permission::ReadPacks)?;
         let db = self.changes.reader();
-        let Some(pack) = store::packs::by_name(db, GLOBAL).await? else { return Ok(Vec::new()) };
+        let Some(pack) = store::named::by_name::<entity::packs::Entity>(db, GLOBAL).await? else {
+            return Ok(Vec::new());
+        };
         self.show(listing.page(store::scheduled::of_pack(db, pack.id).await?)).await
     }
 
@@ -171,7 +173,11 @@ impl Schedules {
 
     async fn show(&self, rows: Vec<scheduled_queries::Model>) -> Result<Vec<Scheduled>> {
         let queries: HashMap<i64, entity::queries::Model> =
-            store::queries::all(self.changes.reader()).await?.into_iter().map(|query| (query.id, query)).collect();
+            store::named::all::<entity::queries::Entity>(self.changes.reader())
+                .await?
+                .into_iter()
+                .map(|query| (query.id, query))
+                .collect();
         let show = |row: scheduled_queries::Model| {
             let query = queries.get(&row.query_id);
             let (created_at, updated_at) = (row.created_at.to_utc(), row.updated_at.to_utc());
@@ -221,7 +227,7 @@ async fn target(draft: &Draft<'_>, within: ScheduleScope, pack_id: Option<i64>) 
 
 async fn named_query(db: &impl ConnectionTrait, id: Option<i64>) -> Result<entity::queries::Model> {
     let id = id.ok_or_else(|| Error::invalid("query_id", "cannot be empty"))?;
-    let query = store::queries::by_id(db, id).await?;
+    let query = store::named::by_id::<entity::queries::Entity>(db, id).await?;
     query.ok_or_else(|| Error::invalid("query_id", format!("there is no query {id}")))
 }
 
@@ -232,7 +238,7 @@ async fn find(
 ) -> Result<(scheduled_queries::Model, entity::packs::Model)> {
     let missing = || Error::no_such(KIND, id);
     let row = store::scheduled::by_id(db, id).await?.ok_or_else(missing)?;
-    let pack = store::packs::by_id(db, row.pack_id).await?.ok_or_else(missing)?;
+    let pack = store::named::by_id::<entity::packs::Entity>(db, row.pack_id).await?.ok_or_else(missing)?;
     if within == ScheduleScope::Global && pack.name != GLOBAL {
         return Err(missing());
     }

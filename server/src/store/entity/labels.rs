@@ -1,6 +1,7 @@
 use sea_orm::entity::prelude::*;
 
 use crate::clock::Moment;
+use crate::store::named::NamedTable;
 use crate::store::word::stored_words;
 
 stored_words! {
@@ -44,3 +45,8 @@ pub struct Model {
 pub enum Relation {}
 
 impl ActiveModelBehavior for ActiveModel {}
+
+impl NamedTable for Entity {
+    const NAME: Column = Column::Name;
+    const ORDER: Column = Column::Id;
+}

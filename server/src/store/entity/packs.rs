@@ -1,6 +1,7 @@
 use sea_orm::entity::prelude::*;
 
 use crate::clock::Moment;
+use crate::store::named::NamedTable;
 
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "packs")]
@@ -25,3 +26,7 @@ pub struct Model {
 pub enum Relation {}
 
 impl ActiveModelBehavior for ActiveModel {}
+
+impl NamedTable for Entity {
+    const NAME: Column = Column::Name;
+}

@@ -1,0 +1,51 @@
+//! Reading and writing rows that have an id and a unique name, whatever else is in their table.
+
+use sea_orm::{
+    ActiveModelBehavior, ActiveModelTrait, ColumnTrait, ConnectionTrait, EntityTrait, IntoActiveModel, PrimaryKeyTrait,
+    QueryFilter, QueryOrder,
+};
+
+use super::Result;
+
+/// A table whose rows have an id and a unique name.
+pub trait NamedTable: EntityTrait<PrimaryKey: PrimaryKeyTrait<ValueType = i64>> {
+    const NAME: Self::Column;
+    /// The order in which [`all`] reads the rows.
+    const ORDER: Self::Column = Self::NAME;
+}
+
+pub async fn all<T: NamedTable>(db: &impl ConnectionTrait) -> Result<Vec<T::Model>> {
+    Ok(T::find().order_by_asc(T::ORDER).all(db).await?)
+}
+
+pub async fn by_id<T: NamedTable>(db: &impl ConnectionTrait, id: i64) -> Result<Option<T::Model>> {
+    Ok(T::find_by_id(id).one(db).await?)
+}
+
+pub async fn by_name<T: NamedTable>(db: &impl ConnectionTrait, name: &str) -> Result<Option<T::Model>> {
+    Ok(T::find().filter(T::NAME.eq(name)).one(db).await?)
+}
+
+/// Inserts a row and gives its id.
+pub async fn insert<A>(db: &impl ConnectionTrait, row: A) -> Result<i64>
+where
+    A: ActiveModelTrait<Entity: NamedTable>,
+{
+    Ok(A::Entity::insert(row).exec(db).await?.last_insert_id)
+}
+
+/// Writes the columns that `row` sets, to the row of its id.
+pub async fn update<A>(db: &impl ConnectionTrait, row: A) -> Result<()>
+where
+    A: ActiveModelTrait<Entity: NamedTable> + ActiveModelBehavior + Send,
+    <A::Entity as EntityTrait>::Model: IntoActiveModel<A>,
+{
+    row.update(db).await?;
+    Ok(())
+}
+
+/// Deletes a row that nothing refers to; the caller has looked inside this transaction.
+pub async fn delete<T: NamedTable>(db: &impl ConnectionTrait, id: i64) -> Result<()> {
+    T::delete_by_id(id).exec(db).await?;
+    Ok(())
+}
