@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 
+use agent_compat::agent::{Identity, Platform};
 use serde_json::{Value, json};
 
 use super::schemas;
@@ -37,6 +38,16 @@ struct Sample {
     path: &'static str,
     body: Option<Value>,
     least: Option<Least>,
+}
+
+/// A server with all objects that the requests name.
+pub async fn furnished() -> TestServer {
+    let server = TestServer::start().await;
+    let mut identity = Identity::simulated(1, 1, Platform::Linux);
+    "the-host".clone_into(&mut identity.host_identifier);
+    assert!(server.address.agent_of(identity).enroll().await.verdict.is_success());
+    server.rest.apply_yaml(super::DOCUMENTS).await;
+    server
 }
 
 /// The operations in an order in which all of them succeed for an administrator.
@@ -234,7 +245,7 @@ async fn every_operation_has_a_request() {
 /// Requests and responses are what the description says.
 #[tokio::test]
 async fn bodies_match_their_schemas() {
-    let server = super::roles::furnished().await;
+    let server = furnished().await;
     let user = server.user("admin");
     let document = document(&server).await;
     for Operation { method, route, path, body, .. } in all(&server).await {

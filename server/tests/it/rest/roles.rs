@@ -1,18 +1,6 @@
-use agent_compat::agent::{Identity, Platform};
 use muster_api::rest::BASES;
 
-use super::operations::{self, Least, Operation};
-use crate::support::TestServer;
-
-/// A server with all objects that the requests of [`operations`] name.
-pub async fn furnished() -> TestServer {
-    let server = TestServer::start().await;
-    let mut identity = Identity::simulated(1, 1, Platform::Linux);
-    "the-host".clone_into(&mut identity.host_identifier);
-    assert!(server.address.agent_of(identity).enroll().await.verdict.is_success());
-    server.rest.apply_yaml(super::DOCUMENTS).await;
-    server
-}
+use super::operations::{self, Least, Operation, furnished};
 
 #[tokio::test]
 async fn nobody_gets_in_without_a_good_token() {
