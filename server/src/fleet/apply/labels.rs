@@ -1,11 +1,11 @@
 use std::collections::{BTreeSet, HashMap};
 
 use muster_api::rest::Action;
-use muster_api::spec::{LabelMembership, LabelSpec, LabelType};
+use muster_api::spec::{LabelMembership, LabelSpec};
 use sea_orm::{Set, Unchanged};
 
 use super::{ApplyRun, Located, of_kind};
-use crate::fleet::labels::{check, is_built_in, is_of_other_version, row};
+use crate::fleet::labels::{check, is_of_other_version, refusal, row};
 use crate::fleet::{Result, path, specs};
 use crate::store::{self, entity, hosts::NamedHost};
 
@@ -30,9 +30,8 @@ impl ApplyRun<'_> {
             if unknown.contains(&spec.name) {
                 self.problems.push(is_of_other_version(document.path("name"), &spec.name));
             }
-            if spec.label_type == LabelType::Builtin || old.is_some_and(|old| old.label_type == LabelType::Builtin) {
-                self.problems.push(is_built_in(document.path("name"), &spec.name));
-            }
+            let of_type = |label_type| refusal(document.path("name"), &spec.name, Some(label_type));
+            self.problems.extend(of_type(spec.label_type).or_else(|| of_type(old?.label_type)));
             if !self.problems.is_empty() {
                 continue;
             }
@@ -53,9 +52,12 @@ impl ApplyRun<'_> {
     ) -> Result<Option<(LabelSpec, Option<BTreeSet<i64>>)>> {
         // An id in the file is what some server said once; it changes nothing.
         let mut spec = LabelSpec { id: old.and_then(|old| old.id), ..spec.clone() };
-        if spec.label_membership_type == LabelMembership::Dynamic {
-            spec.hosts = None;
-            return Ok(Some((spec, old.and_then(|old| old.hosts.is_some().then(BTreeSet::new)))));
+        match spec.label_membership_type {
+            LabelMembership::Dynamic => {
+                spec.hosts = None;
+                return Ok(Some((spec, old.and_then(|old| old.hosts.is_some().then(BTreeSet::new)))));
+            }
+            LabelMembership::Manual => {}
         }
         let Some(words) = spec.hosts.take() else {
             spec.hosts = Some(old.and_then(|old| old.hosts.clone()).unwrap_or_default());

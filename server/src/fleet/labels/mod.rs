@@ -2,10 +2,10 @@
 
 mod rules;
 
-pub(super) use rules::{check, is_built_in, is_of_other_version, row};
+pub(super) use rules::{check, is_of_other_version, refusal, row};
 
 use muster_api::rest::{HostView, Label, LabelInput, LabelSummary};
-use muster_api::spec::{LabelSpec, LabelType};
+use muster_api::spec::LabelSpec;
 use sea_orm::{ConnectionTrait, Set, Unchanged};
 use serde_json::json;
 
@@ -25,12 +25,8 @@ pub(super) async fn delete(
     label: &labels::Model,
     problems: &mut Vec<Problem>,
 ) -> Result<()> {
-    let refusal = match specs::label_kind(label) {
-        Some((LabelType::Regular, _)) => None,
-        Some((LabelType::Builtin, _)) => Some(is_built_in(path(), &label.name)),
-        None => Some(is_of_other_version(path(), &label.name)),
-    };
-    if let Some(problem) = refusal {
+    let label_type = specs::label_kind(label).map(|(label_type, _)| label_type);
+    if let Some(problem) = refusal(path(), &label.name, label_type) {
         problems.push(problem);
         return Ok(());
     }
@@ -156,9 +152,7 @@ impl PlanResource for Labels {
     async fn update(draft: &mut Draft<'_>, old: labels::Model, input: &LabelInput) -> Result<()> {
         let (id, name) = (old.id, old.name.clone());
         let old = specs::label_spec(old).ok_or_else(|| Error::Invalid(vec![is_of_other_version("label", &name)]))?;
-        if old.label_type == LabelType::Builtin {
-            return Err(Error::Invalid(vec![is_built_in("label", &old.name)]));
-        }
+        none_of(refusal("label", &old.name, Some(old.label_type)).into_iter().collect())?;
         let spec = put_over(old.clone(), input)?;
         if spec == old {
             return Ok(());

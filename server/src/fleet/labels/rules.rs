@@ -1,6 +1,6 @@
 //! The rules for labels, for documents and REST operations alike.
 
-use muster_api::spec::{LabelMembership, LabelSpec};
+use muster_api::spec::{LabelMembership, LabelSpec, LabelType};
 use sea_orm::ActiveValue::{NotSet, Set};
 
 use crate::clock::Moment;
@@ -39,9 +39,15 @@ pub(in crate::fleet) fn check(path: impl Fn(&str) -> String, spec: &LabelSpec, p
     }
 }
 
-/// The problem of changing or deleting a built-in label.
-pub(in crate::fleet) fn is_built_in(path: impl Into<String>, name: &str) -> Problem {
-    Problem::new(path, format!("label {name:?} is built in and cannot be changed or deleted"))
+/// The problem of changing or deleting a label of this type, if operators may not; `None` is a type of another version.
+pub(in crate::fleet) fn refusal(path: impl Into<String>, name: &str, label_type: Option<LabelType>) -> Option<Problem> {
+    match label_type {
+        Some(LabelType::Regular) => None,
+        Some(LabelType::Builtin) => {
+            Some(Problem::new(path, format!("label {name:?} is built in and cannot be changed or deleted")))
+        }
+        None => Some(is_of_other_version(path, name)),
+    }
 }
 
 /// The problem of changing or deleting a label that another version of the server created: this version does not know its
@@ -62,12 +68,16 @@ pub(in crate::fleet) fn row(spec: &LabelSpec, old: Option<&LabelSpec>, now: Mome
         LabelMembership::Dynamic => MembershipWord::Dynamic,
         LabelMembership::Manual => MembershipWord::Manual,
     };
+    let label_type = match spec.label_type {
+        LabelType::Regular => LabelTypeWord::Regular,
+        LabelType::Builtin => LabelTypeWord::Builtin,
+    };
     labels::ActiveModel {
         name: Set(spec.name.clone()),
         description: Set(spec.description.clone()),
         query: Set(spec.query.clone()),
         platform: Set(spec.platform.clone()),
-        label_type: Set(LabelTypeWord::Regular),
+        label_type: Set(label_type),
         membership_type: Set(membership_type),
         updated_at: if is_same { NotSet } else { Set(now) },
         ..Default::default()
