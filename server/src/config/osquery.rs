@@ -1,60 +1,24 @@
 use std::time::Duration;
 
 use super::section::section;
-use super::value::{Bytes, ConfigValue};
+use super::value::{Bytes, words};
 
-/// The field that identifies a host.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum HostIdentifier {
-    /// The identifier that the agent sends (`--host_identifier`).
-    Provided,
-    Instance,
-    Uuid,
-    Hostname,
-}
-
-impl ConfigValue for HostIdentifier {
-    fn read(text: &str) -> Result<Self, String> {
-        match text {
-            "provided" => Ok(Self::Provided),
-            "instance" => Ok(Self::Instance),
-            "uuid" => Ok(Self::Uuid),
-            "hostname" => Ok(Self::Hostname),
-            _ => Err("expects provided, instance, uuid or hostname".to_owned()),
-        }
-    }
-    fn show(&self) -> String {
-        match self {
-            Self::Provided => "provided",
-            Self::Instance => "instance",
-            Self::Uuid => "uuid",
-            Self::Hostname => "hostname",
-        }
-        .to_owned()
+words! {
+    /// The field that identifies a host.
+    HostIdentifier {
+        /// The identifier that the agent sends (`--host_identifier`).
+        Provided = "provided",
+        Instance = "instance",
+        Uuid = "uuid",
+        Hostname = "hostname",
     }
 }
 
-/// Destination of log lines.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LogPlugin {
-    Filesystem,
-    Stdout,
-}
-
-impl ConfigValue for LogPlugin {
-    fn read(text: &str) -> Result<Self, String> {
-        match text {
-            "filesystem" => Ok(Self::Filesystem),
-            "stdout" => Ok(Self::Stdout),
-            _ => Err("expects filesystem or stdout".to_owned()),
-        }
-    }
-    fn show(&self) -> String {
-        match self {
-            Self::Filesystem => "filesystem",
-            Self::Stdout => "stdout",
-        }
-        .to_owned()
+words! {
+    /// Destination of log lines.
+    LogPlugin {
+        Filesystem = "filesystem",
+        Stdout = "stdout",
     }
 }
 

@@ -16,6 +16,41 @@ pub(super) trait ConfigValue: Sized {
     fn show(&self) -> String;
 }
 
+/// Declares a setting that is one of several words: one line per word.
+macro_rules! words {
+    ($(#[$meta:meta])* $name:ident { $( $(#[$doc:meta])* $variant:ident = $word:literal, )* }) => {
+        $(#[$meta])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum $name {
+            $( $(#[$doc])* $variant, )*
+        }
+
+        impl $crate::config::value::ConfigValue for $name {
+            fn read(text: &str) -> Result<Self, String> {
+                match text {
+                    $( $word => Ok(Self::$variant), )*
+                    _ => Err($crate::config::value::expects_one_of(&[$($word),*])),
+                }
+            }
+            fn show(&self) -> String {
+                match self {
+                    $( Self::$variant => $word, )*
+                }
+                .to_owned()
+            }
+        }
+    };
+}
+pub(super) use words;
+
+/// Tells the words a setting may have.
+pub(super) fn expects_one_of(words: &[&str]) -> String {
+    match words {
+        [first @ .., last] if !first.is_empty() => format!("expects {} or {last}", first.join(", ")),
+        _ => format!("expects {}", words.concat()),
+    }
+}
+
 impl ConfigValue for String {
     const VALUE_NAME: &str = "TEXT";
     fn read(text: &str) -> Result<Self, String> {
