@@ -3,14 +3,17 @@
 
 mod answer;
 mod body;
+mod carve;
 mod config;
 mod distributed;
 mod enroll;
+mod heavy;
 mod inflate;
 mod log;
 mod node_key;
 #[cfg(feature = "planted-faults")]
 mod planted;
+mod refusal_log;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,6 +21,8 @@ use std::time::Duration;
 use actix_web::web::{self, ServiceConfig};
 
 use self::body::{Budget, Cap};
+use self::carve::CarveLog;
+use self::heavy::Heavy;
 use crate::config::{Config, Osquery, Server};
 use crate::fleet::Fleet;
 use crate::lifecycle::Lifecycle;
@@ -36,6 +41,8 @@ pub struct AgentApi {
     answer_timeout: Duration,
     keepalive: KeepAlive,
     budget: Budget,
+    carve_log: Arc<CarveLog>,
+    heavy: Heavy,
     #[cfg(feature = "planted-faults")]
     planted: Arc<planted::Planted>,
 }
@@ -111,10 +118,12 @@ impl AgentApi {
             fleet,
             lifecycle,
             budget: Budget::new(osquery.max_bodies_in_flight.0),
+            heavy: Heavy::new(),
             metrics,
             caps: Caps::of(osquery),
             answer_timeout: osquery.answer_timeout,
             keepalive: KeepAlive::of(&config.server),
+            carve_log: Arc::default(),
             #[cfg(feature = "planted-faults")]
             planted: Arc::new(planted::Planted::new(config.planted.clone())),
         }
@@ -131,6 +140,7 @@ pub fn routes(services: &mut ServiceConfig) {
                 .route("/distributed/read", web::post().to(distributed::read))
                 .route("/distributed/write", web::post().to(distributed::write))
                 .route("/log", web::post().to(log::log))
+                .route("/carve/begin", web::post().to(carve::begin))
                 .default_service(web::to(answer::no_such_endpoint)),
         );
     }

@@ -2,34 +2,17 @@
 //!
 //! Several nodes over one database behave as one. None holds anything that others must ask for; each reads what the
 //! others have changed, every two seconds or at once when it is notified ([`Fleet::follow`]). The database is the
-//! truth, and memory is a cache with a stated staleness:
-//!
-//! | state | how stale | how it follows |
-//! |---|---|---|
-//! | plan: packs, queries, labels, agent options, enroll secrets, retired options | 2 s | generation |
-//! | assembled configs; a host's last bytes | as the plan | edition of the plan and the host's assignment, compared at every fetch |
-//! | a host's labels, platform, name | 2 s | feed `changed`; own writes at once |
-//! | node key → host | 2 s after deletion, retirement, separation | feed `deleted`, `keys`, `enrolled`; then asked in the database |
-//! | unknown keys | 10 s | never wrong: keys are random and never come back |
-//! | deleted hosts (kept out for 10 min) | never wrong | ids are not used again |
-//! | what is due for a host; refetch | 2 s; may ask the row in vain, never a host | feed `refetch`; decided in the row |
-//! | open questions, losses, parked questions | not held | the row, in one transaction |
-//! | details and label answers not written yet | 1 s; lost by a crash, then asked again | written by the node that got them |
-//! | last contact, use of keys | 30 s and 120 s in the database | written by each node, never backwards; lists show the later of database and memory |
-//! | config cadence and signs of a restart | each node its own | only a gap shorter than the cadence is a sign; `enrolled` in the feed is one on every node |
-//! | users, roles, passwords, sessions | not held | read with every request |
-//! | admission of enrollments, log-ins a minute | each node its own | a limit holds per node: N nodes admit N times as many |
-//! | last accepted log batch of a host | each node its own without Redis | a repeat that comes to another node is written twice |
-//! | open live queries and their targets | 2 s; may claim in vain, never twice | events on the bus; decided there |
-//! | followers of a live query | each node its own | `live.max_followers` holds per node |
+//! truth, and memory is a cache with a stated staleness (`docs/consistency.md`).
 
 pub mod access;
 pub mod apply;
+mod batches;
 pub mod changes;
 pub mod checkin;
 mod deadline;
 mod error;
 mod explain;
+mod findings;
 pub mod hosts;
 pub mod labels;
 pub mod listing;
@@ -64,6 +47,8 @@ use self::logs::Logs;
 use self::schedule::Schedule;
 use self::specs::Specs;
 use crate::bus::Notifier;
+use crate::clock::Clock;
+use crate::telemetry::LogLimit;
 
 /// Everything the HTTP APIs may call.
 #[derive(Debug, Clone)]
@@ -78,6 +63,9 @@ pub struct Fleet {
     pub live: Arc<Live>,
     pub logs: Arc<Logs>,
     pub node: Arc<Node>,
+    pub clock: Clock,
+    /// Log lines about refused requests of agents, by endpoint and status.
+    pub refusals: Arc<LogLimit<(&'static str, u16)>>,
     pub schedule: Arc<Schedule>,
     pub specs: Specs,
 }
@@ -93,6 +81,14 @@ impl Fleet {
             self.live.forget_host(*id).await;
         }
         Ok(deleted)
+    }
+
+    /// Logs how many refusals of agents were left out of the log since the last line about them.
+    pub fn log_refusals_left_out(&self) {
+        for (kind, left_out) in self.refusals.overdue(self.clock.now()) {
+            let (handler, status) = kind.unwrap_or(("others", 0));
+            tracing::warn!(handler, status, left_out, "more requests of agents were refused");
+        }
     }
 
     /// Reads what other nodes have changed: what hosts run, and what happened to single hosts.

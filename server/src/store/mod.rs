@@ -1,14 +1,18 @@
 //! The database: one file per aggregate, functions that run inside and outside transactions alike.
 
 pub mod activities;
+pub mod case;
+mod case_twins;
 mod dialect;
 pub mod entity;
 mod error;
 pub mod feed;
 pub mod generations;
+pub mod host_lists;
 pub mod hosts;
 pub mod labels;
 pub mod live_queries;
+pub mod log_batches;
 mod migrate_data;
 mod migrations;
 pub mod named;
@@ -29,8 +33,9 @@ mod word;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseTransaction, TransactionTrait};
+use sea_orm::{DatabaseConnection, DatabaseTransaction, DbBackend, TransactionTrait};
 
+pub use case_twins::case_twins;
 pub use error::{Error, Result, WriteError};
 pub use migrate_data::{Copied, migrate_data};
 pub use migrations::prepare_mysql;
@@ -105,6 +110,12 @@ impl Store {
         &self.readers
     }
 
+    /// Whether [`Store::reader`] shows every commit of every node at once. A MySQL address may be that of a proxy which
+    /// reads from replicas, or of one server of a cluster.
+    pub fn shows_every_commit(&self) -> bool {
+        self.readers.get_database_backend() == DbBackend::Sqlite
+    }
+
     /// For a reading that may show how things were some seconds ago: from the read replica, if there is one that answers. What
     /// decides anything must not be read so.
     ///
@@ -124,7 +135,7 @@ impl Store {
     /// # Errors
     /// When the database does not answer.
     pub async fn snapshot(&self) -> Result<DatabaseTransaction> {
-        Ok(self.readers.begin_with_options(dialect::snapshot_options()).await?)
+        Ok(self.readers.begin_with_options(dialect::snapshot_options(self.readers.get_database_backend())).await?)
     }
 
     /// Runs `change` in a transaction: all of it or nothing. Lost races are retried a bounded number of times, so
@@ -186,13 +197,12 @@ impl Store {
         }
     }
 
-    /// Whether the database answers.
+    /// Whether the database answers with what is stored.
     ///
     /// # Errors
     /// [`Error`] when it does not.
     pub async fn ping(&self) -> Result<()> {
-        self.readers.execute_unprepared("SELECT 1").await?;
-        Ok(())
+        generations::current(&self.readers, generations::SCHEDULE).await.map(drop)
     }
 
     /// Closes all connections.

@@ -5,12 +5,15 @@ use std::sync::{Mutex, MutexGuard};
 
 use muster_api::rest::{LiveCost, LiveCounts, LiveStatus, TargetState};
 use roaring::RoaringTreemap;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::cost::QueryCost;
 use super::fold::Folding;
 use super::notes::{JobEnding, Settlement};
+use super::snapshot::Snapshot;
 use super::states::States;
+use crate::bus::JobKey;
 use crate::clock::Moment;
 use crate::lock::lock;
 use crate::store::entity::live_queries::{LiveStatusWord, Model};
@@ -22,6 +25,8 @@ const MAX_SUSPECTS: u64 = 3;
 #[derive(Debug)]
 pub struct Job {
     pub id: i64,
+    /// Its name on the bus.
+    pub(super) key: JobKey,
     pub sql: String,
     pub query_name: String,
     pub discovery: Option<String>,
@@ -32,6 +37,8 @@ pub struct Job {
     pub(super) folding: Folding,
     progress: Mutex<JobProgress>,
     ended: CancellationToken,
+    /// Whether answers from before a restart are still to be read. Until then nobody is sent the query.
+    resuming: watch::Sender<bool>,
 }
 
 /// The state of a target that is open: pending or sent.
@@ -54,22 +61,28 @@ struct JobProgress {
     stop_reason: String,
     finished_at: Option<Moment>,
     cost: QueryCost,
+    /// Bytes of the answers that are kept.
+    bytes: u64,
     /// How often the progress has changed, and how many of these changes are written.
     changes: u64,
     written: u64,
 }
 
 impl Job {
-    pub(super) fn new(row: Model, states: States) -> Self {
+    pub(super) fn new(row: Model, key: JobKey, snapshot: Snapshot) -> Self {
         let (status, stop_reason) = ending(row.status, row.stop_reason);
         let ended = CancellationToken::new();
         if status != LiveStatus::Open {
             ended.cancel();
         }
+        let progress =
+            JobProgress::new(snapshot, row.results_bytes.cast_unsigned(), status, stop_reason, row.finished_at);
         Self {
             ended,
+            resuming: watch::Sender::new(false),
             folding: Folding::default(),
             id: row.id,
+            key,
             sql: row.query,
             query_name: row.query_name,
             discovery: row.discovery,
@@ -77,22 +90,32 @@ impl Job {
             author_email: row.author_email,
             created_at: row.created_at,
             deadline: row.deadline,
-            progress: Mutex::new(JobProgress {
-                states,
-                sent: BTreeMap::new(),
-                retry_alone: RoaringTreemap::new(),
-                status,
-                stop_reason,
-                finished_at: row.finished_at,
-                cost: QueryCost::default(),
-                changes: 0,
-                written: 0,
-            }),
+            progress: Mutex::new(progress),
         }
     }
 
     pub fn is_open(&self) -> bool {
         self.lock().status == LiveStatus::Open
+    }
+
+    /// Whether nobody is sent the query yet, because answers from before a restart are still to be read.
+    pub(super) fn is_resuming(&self) -> bool {
+        *self.resuming.borrow()
+    }
+
+    pub(super) fn set_resuming(&self, is_resuming: bool) {
+        self.resuming.send_replace(is_resuming);
+    }
+
+    /// Waits until the answers from before a restart were read.
+    pub(super) async fn resumed(&self) {
+        // The sender lives as long as the job.
+        let _ = self.resuming.subscribe().wait_for(|is_resuming| !is_resuming).await;
+    }
+
+    /// Bytes of the answers that are kept.
+    pub(super) fn bytes(&self) -> u64 {
+        self.lock().bytes
     }
 
     /// Waits until the job is over.
@@ -192,6 +215,7 @@ impl Job {
             if let Some(stats) = settlement.stats {
                 progress.cost.add(stats);
             }
+            progress.bytes += settlement.bytes;
             progress.finish_if_settled(Moment(settlement.at));
             true
         })
@@ -199,20 +223,16 @@ impl Job {
 
     /// The states to make the job anew with when the bus has lost it: hosts that were sent the query are pending again,
     /// and the answers so far are lost.
-    pub(super) fn restored(&self) -> States {
-        let mut states = self.lock().states.clone();
-        if states.is_settled() {
-            states.lose_answers();
-            return states;
-        }
-        states.advance_all(&[TargetState::Sent], TargetState::Pending);
-        states.lose_answers();
-        states
+    pub(super) fn restored(&self) -> Snapshot {
+        let mut snapshot = self.lock().snapshot();
+        snapshot.states.advance_all(&[TargetState::Sent], TargetState::Pending);
+        snapshot.states.lose_answers();
+        snapshot
     }
 
-    /// Goes on from the states this node or another has made the job anew with. False when the job is over.
+    /// Goes on from the snapshot this node or another has made the job anew with. False when the job is over.
     pub(super) fn restore(&self, note: &[u8], now: Moment) -> bool {
-        let Some(states) = States::from_bytes(note) else {
+        let Some(snapshot) = Snapshot::from_bytes(note) else {
             tracing::error!(live_query = self.id, "restored states of a live query cannot be read");
             return false;
         };
@@ -220,12 +240,50 @@ impl Job {
             if progress.status != LiveStatus::Open {
                 return false;
             }
-            progress.states = states;
+            (progress.states, progress.cost, progress.bytes) = (snapshot.states, snapshot.cost, 0);
             progress.sent.clear();
             progress.retry_alone.clear();
             progress.finish_if_settled(now);
             true
         })
+    }
+
+    /// The same job as it was when it was started, to fold all of its events into.
+    pub(super) fn with_all_pending(&self) -> Self {
+        let snapshot = Snapshot { states: States::pending(self.targets()), ..Snapshot::default() };
+        Self {
+            ended: CancellationToken::new(),
+            resuming: watch::Sender::new(false),
+            folding: Folding::default(),
+            id: self.id,
+            key: self.key,
+            sql: self.sql.clone(),
+            query_name: self.query_name.clone(),
+            discovery: self.discovery.clone(),
+            author_id: self.author_id,
+            author_email: self.author_email.clone(),
+            created_at: self.created_at,
+            deadline: self.deadline,
+            progress: Mutex::new(JobProgress::new(snapshot, 0, LiveStatus::Open, String::new(), None)),
+        }
+    }
+
+    /// Takes over what all events of the job add up to, unless it is over.
+    pub(super) fn take_over(&self, whole: &Self) {
+        let fresh = whole.lock();
+        self.change(|progress| {
+            if progress.status != LiveStatus::Open {
+                return false;
+            }
+            let is_news = progress.states != fresh.states || fresh.status != LiveStatus::Open;
+            progress.states = fresh.states.clone();
+            progress.sent.clone_from(&fresh.sent);
+            progress.retry_alone = fresh.retry_alone.clone();
+            (progress.cost, progress.bytes) = (fresh.cost.clone(), fresh.bytes);
+            (progress.status, progress.finished_at) = (fresh.status, fresh.finished_at);
+            progress.stop_reason.clone_from(&fresh.stop_reason);
+            is_news
+        });
     }
 
     /// Whether there are answers that can be read.
@@ -237,15 +295,17 @@ impl Job {
     pub(super) fn lose_answers(&self) {
         self.change(|progress| {
             progress.states.lose_answers();
+            progress.bytes = 0;
             true
         });
     }
 
     /// Takes over how another node has ended the job, as the database has it.
     pub(super) fn adopt(&self, row: Model) {
-        let Some(states) = States::from_bytes(&row.states) else { return };
+        let Some(Snapshot { states, cost }) = Snapshot::from_bytes(&row.states) else { return };
         self.change(|progress| {
-            progress.states = states;
+            (progress.states, progress.cost) = (states, cost);
+            progress.bytes = row.results_bytes.cast_unsigned();
             (progress.status, progress.stop_reason) = ending(row.status, row.stop_reason);
             progress.finished_at = row.finished_at;
             true
@@ -272,8 +332,8 @@ impl Job {
         });
     }
 
-    pub(super) fn states_bytes(&self) -> Vec<u8> {
-        self.lock().states.to_bytes()
+    pub(super) fn snapshot_bytes(&self) -> Vec<u8> {
+        self.lock().snapshot().to_bytes()
     }
 
     pub(super) fn finished_at(&self) -> Option<Moment> {
@@ -285,7 +345,8 @@ impl Job {
         let progress = self.lock();
         (progress.changes > progress.written).then(|| Checkpoint {
             changes: progress.changes,
-            states: progress.states.to_bytes(),
+            states: progress.snapshot().to_bytes(),
+            results_bytes: progress.bytes,
             status: progress.status,
             stop_reason: progress.stop_reason.clone(),
             finished_at: progress.finished_at,
@@ -314,6 +375,31 @@ impl Job {
 }
 
 impl JobProgress {
+    fn new(
+        snapshot: Snapshot,
+        bytes: u64,
+        status: LiveStatus,
+        stop_reason: String,
+        finished_at: Option<Moment>,
+    ) -> Self {
+        Self {
+            states: snapshot.states,
+            sent: BTreeMap::new(),
+            retry_alone: RoaringTreemap::new(),
+            status,
+            stop_reason,
+            finished_at,
+            cost: snapshot.cost,
+            bytes,
+            changes: 0,
+            written: 0,
+        }
+    }
+
+    fn snapshot(&self) -> Snapshot {
+        Snapshot { states: self.states.clone(), cost: self.cost.clone() }
+    }
+
     fn finish_if_settled(&mut self, now: Moment) {
         if self.status == LiveStatus::Open && self.states.is_settled() {
             self.status = LiveStatus::Complete;
@@ -327,6 +413,7 @@ impl JobProgress {
 pub(super) struct Checkpoint {
     changes: u64,
     pub states: Vec<u8>,
+    pub results_bytes: u64,
     pub status: LiveStatus,
     pub stop_reason: String,
     pub finished_at: Option<Moment>,
