@@ -32,7 +32,7 @@ pub use counted::Counted;
 pub use event::{JobChange, JobEvent};
 pub use memory::MemoryBus;
 pub use notifier::{ChangeEvent, ChangeEvents, LocalNotifier, Notifier};
-pub use redis::{BatchLockReply, LinkMetrics, RedisShare, SharedBatches, TURN_RENEWED_EVERY};
+pub use redis::{BATCH_LOCK_RENEWED_EVERY, BatchLockReply, LinkMetrics, RedisShare, SharedBatches};
 
 use crate::clock::Moment;
 

@@ -8,7 +8,7 @@ use super::script::{Call, ScriptStep};
 const LOCK_LIFETIME: Duration = Duration::from_secs(4);
 
 /// How often the holder renews a batch lock.
-pub const TURN_RENEWED_EVERY: Duration = Duration::from_secs(1);
+pub const BATCH_LOCK_RENEWED_EVERY: Duration = Duration::from_secs(1);
 
 /// How long the hashes of a host's last batch are kept.
 const KEPT: Duration = Duration::from_secs(24 * 3600);

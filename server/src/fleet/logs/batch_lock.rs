@@ -11,7 +11,7 @@ use rand::random;
 use serde_json::json;
 
 use super::{LastBatch, LineHasher, LogStream};
-use crate::bus::{BatchLockReply, SharedBatches, TURN_RENEWED_EVERY};
+use crate::bus::{BATCH_LOCK_RENEWED_EVERY, BatchLockReply, SharedBatches};
 use crate::clock::Clock;
 use crate::fleet::Result;
 use crate::store::{Store, settings};
@@ -89,7 +89,7 @@ impl Sharing {
         loop {
             tokio::select! {
                 done = &mut work => return done,
-                () = tokio::time::sleep(TURN_RENEWED_EVERY) => drop(self.batches.begin(host, name(stream)).await),
+                () = tokio::time::sleep(BATCH_LOCK_RENEWED_EVERY) => drop(self.batches.begin(host, name(stream)).await),
             }
         }
     }
