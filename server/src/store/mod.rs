@@ -9,6 +9,7 @@ pub mod generations;
 pub mod hosts;
 pub mod labels;
 pub mod live_queries;
+pub mod log_batches;
 mod migrate_data;
 mod migrations;
 pub mod node_keys;
