@@ -125,7 +125,7 @@ impl Store {
     /// # Errors
     /// When the database does not answer.
     pub async fn snapshot(&self) -> Result<DatabaseTransaction> {
-        Ok(self.readers.begin_with_options(dialect::snapshot_options()).await?)
+        Ok(self.readers.begin_with_options(dialect::snapshot_options(self.readers.get_database_backend())).await?)
     }
 
     /// Runs `change` in a transaction: all of it or nothing. Lost races are retried a bounded number of times, so
