@@ -17,7 +17,7 @@ use crate::fleet::changes::Changes;
 use crate::fleet::checkin::Checkin;
 use crate::fleet::hosts::{Hosts, ensure_builtin_labels};
 use crate::fleet::live::{self, Live};
-use crate::fleet::logs::{self, Logs};
+use crate::fleet::logs::{Logs, Sharing, Sinks};
 use crate::fleet::schedule::Schedule;
 use crate::fleet::specs::Specs;
 use crate::fleet::{Fleet, Node};
@@ -55,7 +55,7 @@ impl App {
             .await
             .context("cannot read packs, labels and options")?;
         let schedule = Arc::new(schedule);
-        let shared = SharedParts::build(config, &metrics, &store, &clock).await?;
+        let shared = SharedParts::build(config, &metrics)?;
         let node = Arc::new(Node::new(store.clone(), clock.clone(), config.redis.is_used()));
         let hosts = Arc::new(Hosts::new(
             store.clone(),
@@ -89,13 +89,14 @@ impl App {
             Arc::clone(&live),
             Arc::clone(&metrics),
         ));
-        let logs = Arc::new(Logs::new(
-            sink(config, osquery.result_log_plugin, &config.filesystem.result_log_file)?,
-            sink(config, osquery.status_log_plugin, &config.filesystem.status_log_file)?,
-            osquery.max_log_in_flight.0,
-            shared.batches,
-            Arc::clone(&metrics),
-        ));
+        let sinks = Sinks {
+            results: sink(config, osquery.result_log_plugin, &config.filesystem.result_log_file)?,
+            statuses: sink(config, osquery.status_log_plugin, &config.filesystem.status_log_file)?,
+        };
+        let max_in_flight = osquery.max_log_in_flight.0;
+        let logs =
+            Logs::load(sinks, max_in_flight, shared.batches, store.clone(), clock.clone(), Arc::clone(&metrics)).await;
+        let logs = Arc::new(logs.context("cannot read the last log batches")?);
         let access = Access::new(store.clone(), clock.clone(), config.session.clone(), Arc::clone(&schedule));
         let notifier = Arc::clone(&shared.notifier);
         let changes = Changes::new(store.clone(), clock, Arc::clone(&schedule), Arc::clone(&hosts), notifier);
@@ -187,11 +188,11 @@ fn counters(metrics: &Metrics) -> StoreCounters {
 struct SharedParts {
     bus: Arc<dyn LiveBus>,
     notifier: Arc<dyn Notifier>,
-    batches: Option<logs::Sharing>,
+    batches: Option<Sharing>,
 }
 
 impl SharedParts {
-    async fn build(config: &Config, metrics: &Metrics, store: &Store, clock: &Clock) -> Result<Self> {
+    fn build(config: &Config, metrics: &Metrics) -> Result<Self> {
         if config.redis.is_used() {
             let without_effect = config.redis.without_effect();
             if !without_effect.is_empty() {
@@ -199,9 +200,8 @@ impl SharedParts {
             }
             let lifetime = config.live.max_deadline + config.live.retention + SPARE_LIFETIME;
             let redis = RedisShare::new(&config.redis, lifetime, metrics.redis()?).context("cannot use Redis")?;
-            let batches = logs::Sharing::new(redis.batches, store, clock);
-            let batches = batches.await.context("cannot read the key of log hashes")?;
-            return Ok(Self { bus: Arc::new(redis.bus), notifier: redis.notifier, batches: Some(batches) });
+            let batches = Some(Sharing(redis.batches));
+            return Ok(Self { bus: Arc::new(redis.bus), notifier: redis.notifier, batches });
         }
         let live_dir = config.live.dir.clone().unwrap_or_else(|| config.sqlite.path.with_file_name("live"));
         let bus = MemoryBus::new(&live_dir)

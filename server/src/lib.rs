@@ -264,6 +264,9 @@ async fn finish(app: &App) {
     if let Err(error) = app.fleet.node.leave().await {
         tracing::warn!(%error, "could not announce that this node stops; other nodes notice when its lease ends");
     }
+    if let Err(error) = app.fleet.logs.save(app.fleet.hosts.index.all()).await {
+        tracing::warn!(%error, "could not write the last log batches; lines that agents send again may appear twice");
+    }
     app.store.close().await;
 }
 

@@ -19,7 +19,7 @@
 //! | config cadence and signs of a restart | each node its own | only a gap shorter than the cadence is a sign; `enrolled` in the feed is one on every node |
 //! | users, roles, passwords, sessions | not held | read with every request |
 //! | admission of enrollments, log-ins a minute | each node its own | a limit holds per node: N nodes admit N times as many |
-//! | last accepted log batch of a host | each node its own without Redis | a repeat that comes to another node is written twice |
+//! | last accepted log batch of a host | each node its own without Redis | a repeat that comes to another node is written twice; outlives a graceful stop |
 //! | open live queries and their targets | 2 s; may claim in vain, never twice | events on the bus; decided there |
 //! | followers of a live query | each node its own | `live.max_followers` holds per node |
 

@@ -7,8 +7,8 @@ use sea_orm::sqlx::mysql::{MySqlConnectOptions, MySqlDatabaseError, MySqlSslMode
 use sea_orm::sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
 use sea_orm::sqlx::{self, ConnectOptions as _, Executor as _};
 use sea_orm::{
-    ConnectOptions, Database, DatabaseConnection, DbErr, IsolationLevel, RuntimeErr, SqlErr, SqliteTransactionMode,
-    TransactionOptions,
+    ConnectOptions, Database, DatabaseConnection, DbBackend, DbErr, IsolationLevel, RuntimeErr, SqlErr,
+    SqliteTransactionMode, TransactionOptions,
 };
 
 use super::{Error, Result, sqlite_file};
@@ -161,9 +161,10 @@ pub(super) fn write_options() -> TransactionOptions {
     TransactionOptions { sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate), ..Default::default() }
 }
 
-/// A transaction whose readings fit together.
-pub(super) fn snapshot_options() -> TransactionOptions {
-    TransactionOptions { isolation_level: Some(IsolationLevel::RepeatableRead), ..Default::default() }
+/// A transaction whose readings fit together. Those of SQLite always do, and it knows no levels of isolation.
+pub(super) fn snapshot_options(database: DbBackend) -> TransactionOptions {
+    let isolation_level = (database == DbBackend::MySql).then_some(IsolationLevel::RepeatableRead);
+    TransactionOptions { isolation_level, ..Default::default() }
 }
 
 /// What a failed statement means.

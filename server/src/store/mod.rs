@@ -9,6 +9,7 @@ pub mod generations;
 pub mod hosts;
 pub mod labels;
 pub mod live_queries;
+pub mod log_batches;
 mod migrate_data;
 mod migrations;
 pub mod named;
@@ -124,7 +125,7 @@ impl Store {
     /// # Errors
     /// When the database does not answer.
     pub async fn snapshot(&self) -> Result<DatabaseTransaction> {
-        Ok(self.readers.begin_with_options(dialect::snapshot_options()).await?)
+        Ok(self.readers.begin_with_options(dialect::snapshot_options(self.readers.get_database_backend())).await?)
     }
 
     /// Runs `change` in a transaction: all of it or nothing. Lost races are retried a bounded number of times, so

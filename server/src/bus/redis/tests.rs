@@ -124,23 +124,24 @@ async fn a_node_does_not_hear_of_its_own_changes() {
 }
 
 async fn batches(settings: &Settings) {
+    const LIFETIME: Duration = Duration::from_secs(60);
     let (one, two) = (share(settings).batches, share(settings).batches);
     let host = rand::random_range(1..i64::MAX);
-    assert_eq!(one.begin(host, "r").await, BatchLockReply::Held { last: vec![] });
+    let at = crate::clock::Moment(1_768_478_400_000_000);
+    let held = |last: &[u64]| BatchLockReply::Held { last: (!last.is_empty()).then(|| (last.to_vec(), at)) };
+    assert_eq!(one.begin(host, "r").await, held(&[]));
     assert_eq!(two.begin(host, "r").await, BatchLockReply::Busy);
-    assert_eq!(two.begin(host, "s").await, BatchLockReply::Held { last: vec![] }, "logs are apart");
-    assert!(!two.end(host, "r", Some(&[9])).await, "only the holder can unlock");
-    assert!(one.end(host, "r", Some(&[1, u64::MAX])).await);
-    assert_eq!(two.begin(host, "r").await, BatchLockReply::Held { last: vec![1, u64::MAX] });
-    assert!(two.end(host, "r", None).await);
-    assert_eq!(
-        one.begin(host, "r").await,
-        BatchLockReply::Held { last: vec![1, u64::MAX] },
-        "a refused batch changes nothing"
-    );
-    assert!(one.end(host, "r", Some(&[])).await);
-    assert_eq!(two.begin(host, "r").await, BatchLockReply::Held { last: vec![] });
-    assert!(two.end(host, "r", None).await);
+    assert_eq!(two.begin(host, "s").await, held(&[]), "logs are apart");
+    assert!(!two.end(host, "r", Some((&[9], at)), LIFETIME).await, "only the holder can unlock");
+    assert!(one.end(host, "r", Some((&[1, u64::MAX], at)), LIFETIME).await);
+    assert_eq!(two.begin(host, "r").await, held(&[1, u64::MAX]));
+    assert!(two.end(host, "r", None, LIFETIME).await);
+    assert_eq!(one.begin(host, "r").await, held(&[1, u64::MAX]), "a refused batch changes nothing");
+    assert!(one.end(host, "r", Some((&[], at)), LIFETIME).await);
+    assert_eq!(two.begin(host, "r").await, held(&[]));
+    assert!(two.end(host, "r", Some((&[1], at)), Duration::from_millis(1)).await);
+    eventually("the hashes are forgotten", async || (one.begin(host, "r").await == held(&[])).then_some(())).await;
+    assert!(one.end(host, "r", None, LIFETIME).await);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -232,7 +233,7 @@ async fn a_redis_that_hangs_is_left_alone_until_it_goes_on() {
     }
     assert!(matches!(shared.bus.read(1, 0, 1).await, Err(BusError::Unavailable(_))));
     assert_eq!(shared.batches.begin(7, "r").await, BatchLockReply::Unknown);
-    assert!(!shared.batches.end(7, "r", Some(&[1])).await);
+    assert!(!shared.batches.end(7, "r", None, SOON).await);
     shared.notifier.publish(ChangeEvent::Events(1));
     hears(&mut notifications, ChangeEvent::Events(1)).await;
 

@@ -46,6 +46,7 @@ use super::schedule::{Plan, Schedule};
 use super::within;
 use crate::clock::{Clock, Moment};
 use crate::config;
+use crate::store::entity::parked_queries;
 use crate::store::{self, Store};
 use crate::telemetry::Metrics;
 
@@ -155,10 +156,7 @@ impl Checkin {
     }
 
     fn send(&self, host: &Arc<Host>, plan: &Plan, given: Assigned, now: Moment) -> Bytes {
-        for parked in &given.parked {
-            tracing::warn!(host_id = host.id, query = %parked.name, reason = parked.reason, "question parked; the host is not asked it any more");
-            self.metrics.parked_queries.inc();
-        }
+        given.parked.iter().for_each(|parked| note_parked(parked, &self.metrics));
         self.reports.rule_out(host, given.ruled_out);
         let sql = |name: &Name| Some((name.to_string(), sql_of(*name, plan)?.into()));
         let queries: Map<String, Value> = given.names.iter().filter_map(sql).collect();
@@ -182,6 +180,13 @@ impl Checkin {
     pub async fn write_reports(&self) -> super::Result<()> {
         self.reports.write(&self.store, &self.hosts, &self.metrics, self.clock.now()).await
     }
+}
+
+/// Tells of a question that a host is not asked any more.
+fn note_parked(parked: &parked_queries::Model, metrics: &Metrics) {
+    let parked_queries::Model { host_id, name, reason, .. } = parked;
+    tracing::warn!(host_id, query = %name, reason, "question parked; the host is not asked it any more");
+    metrics.parked_queries.inc();
 }
 
 fn sql_of(name: Name, plan: &Plan) -> Option<&str> {

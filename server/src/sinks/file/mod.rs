@@ -51,16 +51,17 @@ impl FileSink {
         let mut file = LogFile::open(path, rotation)?;
         let (commands, mut queue) = mpsc::unbounded_channel();
         thread::Builder::new().name("log-file".to_owned()).spawn(move || {
+            let mut refused = 0;
             while let Some(command) = queue.blocking_recv() {
-                serve(&mut file, command, &mut queue);
+                serve(&mut file, command, &mut queue, &mut refused);
             }
         })?;
         Ok(Self { path: path.to_owned(), commands })
     }
 }
 
-/// Handles one command and every append that is waiting behind it.
-fn serve(file: &mut LogFile, first: Command, queue: &mut mpsc::UnboundedReceiver<Command>) {
+/// Handles one command and every append that is waiting behind it. `refused` counts requests since writing began to fail.
+fn serve(file: &mut LogFile, first: Command, queue: &mut mpsc::UnboundedReceiver<Command>, refused: &mut usize) {
     let mut group = Vec::new();
     let mut waiting = Vec::new();
     let mut is_reopen_asked = false;
@@ -82,8 +83,16 @@ fn serve(file: &mut LogFile, first: Command, queue: &mut mpsc::UnboundedReceiver
     }
     if !waiting.is_empty() {
         let outcome = file.append(&group).map_err(|error| SinkError(format!("{}: {error}", file.path().display())));
-        if let Err(error) = &outcome {
-            tracing::error!(%error, requests = waiting.len(), "log lines not written; agents will send them again");
+        match &outcome {
+            Err(error) => {
+                *refused += waiting.len();
+                tracing::error!(%error, requests = waiting.len(), "log lines not written; agents will send them again");
+            }
+            Ok(()) if *refused > 0 => {
+                tracing::info!(path = %file.path().display(), refused = *refused, "log lines are written again");
+                *refused = 0;
+            }
+            Ok(()) => {}
         }
         for answer in waiting {
             // The request may have ended; the lines are kept all the same.

@@ -9,6 +9,7 @@ pub mod label_members;
 pub mod labels;
 pub mod leases;
 pub mod live_queries;
+pub mod log_batches;
 pub mod node_keys;
 pub mod nodes;
 pub mod pack_labels;

@@ -1,5 +1,8 @@
 use std::net::TcpListener;
 use std::process::Stdio;
+use std::time::Duration;
+
+use serde_json::json;
 
 use crate::support::{Rest, ServerSetup, TestServer};
 
@@ -51,6 +54,25 @@ async fn a_second_server_on_the_same_log_files_does_not_start() {
     assert_eq!(code, Some(1), "{said}");
     assert!(said.contains("another process"), "{said}");
     assert!(said.contains(&server.results().display().to_string()), "{said}");
+}
+
+/// Warnings are for what somebody has to look at.
+#[tokio::test]
+async fn a_server_that_is_well_warns_of_nothing() {
+    let setup = ServerSetup::new(&[]);
+    let mut server = setup.start().await;
+    let rest = Rest::new(&setup.address()).set_up().await;
+    rest.apply(&[json!({ "kind": "query", "spec": { "name": "one", "query": "SELECT 1" } })]).await;
+    let mut agent = setup.address().enrolled(1).await;
+    assert!(agent.config().await.verdict.is_success());
+    agent.push_result_line(r#"{"line":1}"#);
+    assert!(agent.flush_logs().await[0].verdict.is_success());
+    assert!(agent.distributed().await.read.verdict.is_success());
+    server.signal("TERM");
+    assert_eq!(server.ended(Duration::from_secs(10)).await.code(), Some(0));
+    let said = server.said();
+    let warnings: Vec<&str> = said.lines().filter(|line| line.contains(" WARN ") || line.contains("ERROR ")).collect();
+    assert_eq!(warnings, [""; 0]);
 }
 
 #[test]
