@@ -49,6 +49,7 @@ lint:
 	$(CARGO) clippy --workspace --features loadtest/planted-faults --test planted --quiet -- -D warnings
 	scripts/check-imports
 	scripts/check-words
+	scripts/check-promises
 	scripts/check-openapi
 
 ## Put what the programs print about themselves into the documentation.

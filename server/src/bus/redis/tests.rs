@@ -181,6 +181,44 @@ async fn a_cluster_keeps_the_contract() {
     }
 }
 
+/// Gives every server a user with these rights besides all keys and harmless commands, and returns the settings to use it.
+fn with_rights(settings: Settings, servers: &[RedisProcess], rights: &[&str]) -> Settings {
+    for server in servers {
+        let mut rule = vec!["acl", "setuser", "app", "reset", "on", ">obvious-fake", "~*", "&*", "+@all", "-@admin", "-@dangerous"];
+        rule.extend(rights);
+        assert_eq!(server.ask(&rule).trim(), "OK");
+    }
+    let login = [("redis_username", "app"), ("redis_password", "obvious-fake")];
+    settings.into_iter().chain(login.map(|(key, value)| (key.to_owned(), value.to_owned()))).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cluster_is_recognised_whatever_its_access_list_forbids() {
+    let redis = ClusterRedis::start().await;
+    let enough: [(i64, &[&str]); 2] = [(100, &["+cluster"]), (200, &["+cluster|slots", "+cluster|info"])];
+    for (start, rights) in enough {
+        let bus = bus(&with_rights(redis.settings(), &redis.nodes, rights));
+        for job in start..start + 10 {
+            assert_eq!(bus.open(job, Start::New).await.unwrap(), Opened::Made);
+        }
+    }
+    let refused = bus(&with_rights(redis.settings(), &redis.nodes, &["+info"])).open(1, Start::New).await;
+    let error = refused.unwrap_err().to_string();
+    assert!(error.contains("grant +cluster|slots"), "{error}");
+}
+
+#[tokio::test]
+async fn a_single_redis_needs_neither_cluster_nor_info_but_one_of_them() {
+    let redis = RedisProcess::start().await;
+    let servers = std::slice::from_ref(&redis);
+    for (job, right) in [(1, "+cluster"), (2, "+info")] {
+        let bus = bus(&with_rights(redis.settings(), servers, &[right]));
+        assert_eq!(bus.open(job, Start::New).await.unwrap(), Opened::Made, "{right}");
+    }
+    let error = bus(&with_rights(redis.settings(), servers, &[])).open(3, Start::New).await.unwrap_err().to_string();
+    assert!(error.contains("grant +cluster or +info"), "{error}");
+}
+
 #[tokio::test]
 async fn a_password_is_needed_and_used() {
     let redis = RedisProcess::with(&["--requirepass", "hunter2"]).await;
