@@ -11,6 +11,8 @@ mod script;
 mod settings;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod upgrade_tests;
 
 use std::sync::Arc;
 use std::time::Duration;

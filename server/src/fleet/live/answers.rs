@@ -91,10 +91,10 @@ impl Live {
 
     /// Settles a host, with a line unless it is empty. False when it was settled before.
     pub(super) async fn keep(&self, job: &Job, host: i64, line: Vec<u8>, settlement: &Settlement) -> Result<bool> {
-        let mut outcome = self.bus.answer(job.id, host, line.clone(), settlement.to_bytes()).await;
+        let mut outcome = self.bus.answer(job.key, host, line.clone(), settlement.to_bytes()).await;
         if let Err(BusError::Lost(_)) = outcome {
             self.fold(job).await?;
-            outcome = self.bus.answer(job.id, host, line, settlement.to_bytes()).await;
+            outcome = self.bus.answer(job.key, host, line, settlement.to_bytes()).await;
         }
         let is_news = outcome?;
         // The answer is kept, whatever becomes of the view, which follows.
@@ -140,7 +140,7 @@ impl Live {
             at: now.to_utc(),
         };
         let room =
-            self.config.max_results.0.saturating_sub(usize::try_from(self.bus.length(job.id)).unwrap_or(usize::MAX));
+            self.config.max_results.0.saturating_sub(usize::try_from(self.bus.length(job.key)).unwrap_or(usize::MAX));
         let mut line = begin_line(&answer);
         if write_rows(result.rows, self.config.max_answer.0.min(room), &mut line).await {
             self.metrics.limit_hit("live_answer");

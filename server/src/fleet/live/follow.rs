@@ -54,7 +54,7 @@ impl Live {
             )));
         };
         self.reopen(&job).await?;
-        let end = self.bus.watch(job.id).ok_or_else(|| not_found(job.id))?;
+        let end = self.bus.watch(job.key).ok_or_else(|| not_found(job.id))?;
         Ok(Follower { live: Arc::clone(self), job, cursor, end, is_over: false, _permit: permit })
     }
 
@@ -76,11 +76,11 @@ impl Follower {
         // why: before the read. Hosts are settled after their answers are kept, so this read finds all that is there by
         // then.
         let has_ended = !self.job.is_open();
-        let mut read = self.live.bus.read(self.job.id, self.cursor, READ_BYTES).await;
+        let mut read = self.live.bus.read(self.job.key, self.cursor, READ_BYTES).await;
         if let Err(BusError::Lost(_)) = read {
             // Lines of a job that was made anew have cursors beyond this one.
             self.live.reopen(&self.job).await?;
-            read = self.live.bus.read(self.job.id, self.cursor, READ_BYTES).await;
+            read = self.live.bus.read(self.job.key, self.cursor, READ_BYTES).await;
         }
         let piece = read?;
         self.cursor = piece.next;

@@ -4,8 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use uuid::Uuid;
+
 use super::states::States;
 use super::{Job, Live};
+use crate::bus::JobKey;
 use crate::fleet::{Error, Result};
 use crate::store;
 use crate::store::entity::live_queries::Model;
@@ -96,10 +99,17 @@ pub(super) fn not_found(id: i64) -> Error {
 }
 
 fn from_row(row: Model) -> Result<Job> {
-    let states = States::from_bytes(&row.states).ok_or_else(|| store::Error::Corrupt {
-        table: "live_queries",
-        key: row.id.to_string(),
-        reason: "the states cannot be read".to_owned(),
-    })?;
-    Ok(Job::new(row, states))
+    let states = States::from_bytes(&row.states).ok_or_else(|| corrupt(row.id, "the states cannot be read"))?;
+    let key = bus_key(row.id, row.bus_key.as_deref())?;
+    Ok(Job::new(row, key, states))
+}
+
+/// What a job is called on the bus, as its row says.
+pub(super) fn bus_key(id: i64, stored: Option<&str>) -> Result<JobKey> {
+    let made = stored.map(Uuid::try_parse).transpose();
+    Ok(JobKey::new(id, made.map_err(|_| corrupt(id, "bus_key is no UUID"))?))
+}
+
+fn corrupt(id: i64, reason: &str) -> store::Error {
+    store::Error::Corrupt { table: "live_queries", key: id.to_string(), reason: reason.to_owned() }
 }

@@ -40,8 +40,9 @@
 //! | sent | pending | the first node that finds the job missing on the bus | `open` | `Restored` |
 //! | sent | pending, `retry_alone` | a node with the embedded bus, at its start | – | – |
 //!
-//! A final state stays, with one exception: `Restored` sets all states to those of the node that made the job anew,
-//! which may not have folded the last answers. The end of a job is whatever event comes first: the last host that is
+//! A final state stays, with two exceptions: `Restored` sets all states to those of the node that made the job anew,
+//! which may not have folded the last answers; and after a failover of Redis that lost the newest events, all views begin
+//! anew with those that are left. The end of a job is whatever event comes first: the last host that is
 //! settled, or `Closed`. Whoever closes a job writes its row; a row that says how a job ended is not written over.
 //!
 //! # A check-in

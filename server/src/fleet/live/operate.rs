@@ -8,12 +8,13 @@ use std::time::{Duration, Instant};
 
 use muster_api::rest::{LiveHost, LiveQuery, LiveStatus, NewLiveQuery, TargetState};
 use serde_json::json;
+use uuid::Uuid;
 
 use super::jobs::not_found;
 use super::notes::JobEnding;
 use super::states::States;
 use super::{Job, Live, targets};
-use crate::bus::ChangeEvent;
+use crate::bus::{ChangeEvent, JobKey};
 use crate::clock::Moment;
 use crate::fleet::access::{Permission, Principal};
 use crate::fleet::{Error, Result, sql};
@@ -115,6 +116,7 @@ impl Live {
         }
         let now = self.clock.now();
         let states = States::pending(hosts.iter().copied());
+        let made = Uuid::now_v7();
         let row = live_queries::Model {
             id: 0,
             query: question.sql,
@@ -129,6 +131,7 @@ impl Live {
             status: live_queries::LiveStatusWord::Open,
             stop_reason: String::new(),
             states: states.to_bytes(),
+            bus_key: Some(made.to_string()),
         };
         let mut details = json!({ "targets_count": hosts.len(), "query_sql": row.query, "query_name": row.query_name });
         if let Some(discovery) = &row.discovery {
@@ -145,7 +148,8 @@ impl Live {
                 Ok(id)
             })
             .await?;
-        let job = Arc::new(Job::new(live_queries::Model { id, ..row }, states));
+        let key = JobKey::new(id, Some(made));
+        let job = Arc::new(Job::new(live_queries::Model { id, ..row }, key, states));
         if let Err(error) = self.open_new(&job).await {
             self.store.write(async |tx| store::live_queries::delete(tx, id).await).await?;
             return Err(error);
