@@ -112,7 +112,7 @@ impl JobFile {
         let mut line = Vec::new();
         while reader.read_until(b'\n', &mut line)? > 0 && line.ends_with(b"\n") {
             end += line.len() as u64;
-            settled.extend(host_of(&line));
+            settled.extend(super::host_of(&line));
             line.clear();
         }
         file.set_len(end)?;
@@ -257,13 +257,6 @@ impl JobFile {
         }
         Ok(piece)
     }
-}
-
-/// The host of a line, which begins with it.
-fn host_of(line: &[u8]) -> Option<u64> {
-    let digits = line.strip_prefix(b"{\"host_id\":")?;
-    let end = digits.iter().position(|byte| !byte.is_ascii_digit())?;
-    std::str::from_utf8(&digits[..end]).ok()?.parse().ok()
 }
 
 impl LiveBus for MemoryBus {

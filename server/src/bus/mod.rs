@@ -50,6 +50,10 @@ pub enum BusError {
     /// The bus does not answer. Try again later; whether the step was done is not known.
     #[error("{0}")]
     Unavailable(String),
+    /// This node waits for its own turn, or the bus is slow and answers other steps. Try again later; whether the step was
+    /// done is not known. Nothing may be thrown away for it.
+    #[error("{0}")]
+    Busy(String),
     /// The bus works and does not know the job, or no longer does. Opening the job from its checkpoint makes it anew.
     #[error("live query {0} is not on the bus")]
     Lost(i64),
@@ -89,6 +93,20 @@ pub struct Piece {
 pub struct ResultLine {
     pub cursor: u64,
     pub text: Vec<u8>,
+}
+
+impl ResultLine {
+    /// The host that has answered.
+    pub fn host(&self) -> Option<u64> {
+        host_of(&self.text)
+    }
+}
+
+/// The host of a line, which begins with it.
+fn host_of(line: &[u8]) -> Option<u64> {
+    let digits = line.strip_prefix(b"{\"host_id\":")?;
+    let end = digits.iter().position(|byte| !byte.is_ascii_digit())?;
+    std::str::from_utf8(&digits[..end]).ok()?.parse().ok()
 }
 
 /// Promises of every implementation; `contract_tests` holds them to it.

@@ -92,7 +92,7 @@ impl Live {
         // reply is lost, the event stands on the bus; whoever folds next finds the host sent, and it is retried in
         // time.
         let claimed = self.bus.claim(job.key, host.id, now, is_alone).await;
-        if let Err(BusError::Unavailable(_)) = claimed {
+        if let Err(BusError::Unavailable(_) | BusError::Busy(_)) = claimed {
             tracing::warn!(live_query = job.id, "live query not sent to a host; will retry at its next check-in");
             return None;
         }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use muster_api::rest::{LiveStatus, TargetState};
 use sea_orm::Set;
@@ -16,13 +17,15 @@ use crate::lock::lock;
 use crate::store::{self, entity::live_queries};
 
 impl Live {
-    /// Takes up jobs that were started at other nodes, and brings all views up to date.
+    /// Takes up jobs that were started at other nodes, or whose start was given up here, and brings all views up to date.
     ///
     /// # Errors
     /// When the database or the bus does not answer; the next call does it.
     pub async fn look(&self) -> Result<()> {
-        if self.node.is_clustered() {
+        let looks = self.unheld.load(Ordering::Relaxed);
+        if self.node.is_clustered() || looks > 0 {
             self.look_for_jobs().await?;
+            let _ = self.unheld.compare_exchange(looks, looks.saturating_sub(1), Ordering::Relaxed, Ordering::Relaxed);
         }
         let mut outcome = Ok(());
         for job in self.open_jobs() {
