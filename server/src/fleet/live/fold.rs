@@ -24,6 +24,14 @@ pub(super) struct Folding {
     /// Folds that were asked for, and how many of these are done.
     asked: AtomicU64,
     done: AtomicU64,
+    /// How often the bus had lost events that the view had.
+    losses: AtomicU64,
+}
+
+impl Folding {
+    pub(super) fn losses(&self) -> u64 {
+        self.losses.load(Ordering::SeqCst)
+    }
 }
 
 #[derive(Debug, Default)]
@@ -91,7 +99,7 @@ impl Live {
     }
 
     /// Applies all events that there are behind the last one.
-    async fn read_events(&self, job: &Job, at: &mut FoldPosition) -> Result<(), BusError> {
+    async fn read_events(&self, job: &Job, at: &mut FoldPosition) -> std::result::Result<(), BusError> {
         let mut anew: Option<Job> = None;
         let mut last = at.last;
         loop {
@@ -113,6 +121,13 @@ impl Live {
                     self.apply(view, piece.events);
                     if is_last {
                         job.take_over(view);
+                        if at.is_whole {
+                            tracing::error!(
+                                live_query = job.id,
+                                "Redis has lost answers to a live query; their hosts are asked again"
+                            );
+                            job.folding.losses.fetch_add(1, Ordering::SeqCst);
+                        }
                         (at.last, at.is_whole, at.must_announce) = (last, true, true);
                     }
                 }
