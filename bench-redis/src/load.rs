@@ -272,7 +272,7 @@ async fn answer(steps: &Steps, way: &Way, job: i64, host: i64, line: &[u8]) -> R
     let bits = format!("#{}", host % PAGE);
     let arguments = [b"".as_slice(), bits.as_bytes(), b"0123456789abcdef", b"1", line];
     let call = Call::Script { step: &steps.answer, keys: &keys, arguments: &arguments };
-    let (taken, _, _): (Value, Value, Value) = from_redis_value(way.call(Purpose::Job, job, call).await?)?;
+    let (taken, _, _): (Value, Value, Value) = from_redis_value(way.call(Purpose::Answer, job, call).await?)?;
     is_taken(taken)
 }
 

@@ -223,7 +223,7 @@ impl Jobs {
         let (event, tag) = tagged(&JobChange::Settled { host, note });
         let arguments = [bits.as_bytes(), &event, tag.as_bytes(), line];
         let (taken, first, end): (i64, u64, u64) =
-            self.step((Purpose::Job, "answer", &self.steps.answer), job, &keys, &arguments).await?;
+            self.step((Purpose::Answer, "answer", &self.steps.answer), job, &keys, &arguments).await?;
         if taken < 0 {
             return Err(BusError::Lost(job.id));
         }

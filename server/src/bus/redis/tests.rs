@@ -8,7 +8,10 @@ use prometheus::{IntCounterVec, IntGauge, Opts};
 
 use super::{BatchLockReply, LinkMetrics, RedisBus, RedisShare};
 use crate::bus::contract_tests::{self, claim, new_job};
-use crate::bus::{BusError, ChangeEvent, ChangeEvents, JobKey, LiveBus as _, Notifier as _, Opened, Start};
+use crate::bus::{
+    BusError, ChangeEvent, ChangeEvents, EventPosition, JobChange, JobEvent, JobKey, LiveBus as _, Notifier as _,
+    Opened, Start,
+};
 use crate::config::{self, Sources};
 use crate::redis_processes::{ClusterRedis, RedisProcess, SentinelRedis, Settings, TlsRedis, outside};
 
@@ -353,6 +356,98 @@ async fn a_failover_is_followed() {
     hears(&mut there, ChangeEvent::Missed).await;
     shared.notifier.publish(ChangeEvent::Hosts);
     hears(&mut there, ChangeEvent::Hosts).await;
+}
+
+/// The replica that is promoted has not heard of the newest events, and other events take their positions before anybody
+/// looks.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_view_that_is_ahead_of_the_promoted_replica_begins_anew() {
+    let mut redis = SentinelRedis::start().await;
+    let shared = share(&redis.settings());
+    let job = new_job(1);
+    shared.bus.open(job, Start::New).await.unwrap();
+    for host in 1..=5 {
+        assert!(shared.bus.answer(job, host, b"{}".to_vec(), Vec::new()).await.unwrap());
+    }
+    redis.redis[1].until("5", &["xlen", "{muster:live:1}:lines"]).await;
+    // Its master refuses it from now on.
+    redis.redis[1].ask(&["config", "set", "masterauth", "wrong"]);
+    redis.redis[0].ask(&["client", "kill", "type", "replica"]);
+    redis.redis[1].until("master_link_status:down", &["info", "replication"]).await;
+    for host in 6..=10 {
+        assert!(shared.bus.answer(job, host, b"{}".to_vec(), Vec::new()).await.unwrap());
+    }
+    let seen = shared.bus.events(job, EventPosition::default()).await.unwrap().events;
+    let (last, cursor) = (seen.last().unwrap().position, shared.bus.read(job, 0, 1000).await.unwrap().next);
+    assert_eq!(last.number, 10);
+    redis.redis[0].kill();
+    redis.failed_over_to(1).await;
+    for host in 20..30 {
+        eventually("answers are taken again", async || {
+            shared.bus.answer(job, host, b"{}".to_vec(), Vec::new()).await.ok()
+        })
+        .await;
+    }
+
+    let hosts = |events: &[JobEvent]| -> Vec<i64> {
+        let host = |event: &JobEvent| match &event.change {
+            JobChange::Settled { host, .. } => Some(*host),
+            _ => None,
+        };
+        events.iter().filter_map(host).collect()
+    };
+    let piece = shared.bus.events(job, last).await.unwrap();
+    assert!(piece.is_from_start, "another event stands at the last position");
+    assert_eq!(hosts(&piece.events), (1..=5).chain(20..30).collect::<Vec<_>>());
+    let last = piece.events.last().unwrap().position;
+    for host in 6..=10 {
+        assert!(shared.bus.answer(job, host, b"again".to_vec(), Vec::new()).await.unwrap(), "its answer is lost");
+    }
+    let piece = shared.bus.events(job, last).await.unwrap();
+    assert_eq!((piece.is_from_start, hosts(&piece.events)), (false, (6..=10).collect()));
+    let read = shared.bus.read(job, cursor, 1000).await.unwrap();
+    assert_eq!(read.lines.len(), 5, "what comes then lies behind every cursor that was given out");
+    let kept: usize = shared.bus.read(job, 0, 1000).await.unwrap().lines.iter().map(|line| line.text.len() + 1).sum();
+    assert_eq!(shared.bus.length(job), kept as u64);
+}
+
+/// Another client keeps Redis busy for longer than a command may take.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_slow_command_is_no_outage() {
+    const BUSY: &str = "local stop = os.clock() + 1.3 while os.clock() < stop do end return 'done'";
+    let redis = Arc::new(RedisProcess::start().await);
+    let shared = share(&redis.settings());
+    shared.bus.open(JOB, Start::New).await.unwrap();
+    for host in 1..=2 {
+        let slow = Arc::clone(&redis);
+        let busy = tokio::task::spawn_blocking(move || slow.ask(&["eval", BUSY, "0"]));
+        eventually("Redis is busy", async || shared.bus.claim(JOB, host, crate::clock::Moment(0), true).await.err())
+            .await;
+        assert_eq!(busy.await.unwrap().trim(), "done");
+        // At once, not only after a pause.
+        assert!(claim(&shared.bus, JOB, 100 + host).await);
+        assert!(shared.bus.answer(JOB, host, b"{}".to_vec(), Vec::new()).await.unwrap());
+    }
+}
+
+/// All of them together take Redis longer than one command may take.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_large_answers_wait_for_their_turn_and_are_all_kept() {
+    const ANSWER: usize = 8 << 20;
+    let redis = RedisProcess::start().await;
+    let mut settings = redis.settings();
+    settings.push(("redis_read_timeout".to_owned(), "200ms".to_owned()));
+    let shared = share(&settings);
+    shared.bus.open(JOB, Start::New).await.unwrap();
+    let line: Arc<Vec<u8>> = Arc::new(vec![b'x'; ANSWER]);
+    let answers = (1..=16).map(|host| {
+        let (bus, line) = (&shared.bus, Arc::clone(&line));
+        async move { bus.answer(JOB, host, line.to_vec(), Vec::new()).await }
+    });
+    for kept in futures_util::future::join_all(answers).await {
+        assert_eq!(kept, Ok(true));
+    }
+    assert!(claim(&shared.bus, JOB, 1000).await);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
