@@ -3,4 +3,6 @@
 pub enum BusError {
     #[error("{0}")]
     Unavailable(String),
+    #[error("{0}")]
+    Busy(String),
 }

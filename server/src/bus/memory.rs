@@ -4,17 +4,21 @@
 //! An answer is kept once it is flushed. All who wait for the flush of a file share the next one, and answers can be
 //! read only then, so that no cursor ever points at what a loss of power takes away.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, BufRead as _, BufReader, Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime};
 
 use roaring::RoaringTreemap;
 use tokio::sync::watch;
 
-use super::{BusError, BusFuture, EVENTS_AT_ONCE, JobChange, JobEvent, LiveBus, Opened, Piece, ResultLine, Start};
+use super::{
+    BusError, BusFuture, EVENTS_AT_ONCE, EventPiece, EventPosition, JobChange, JobEvent, JobKey, LiveBus, Opened,
+    Piece, ResultLine, Start,
+};
 use crate::clock::Moment;
 use crate::lock::lock;
 
@@ -25,7 +29,7 @@ const STEP: usize = 64 * 1024;
 #[derive(Debug)]
 pub struct MemoryBus {
     folder: PathBuf,
-    jobs: Mutex<HashMap<i64, Arc<JobFile>>>,
+    jobs: Mutex<HashMap<JobKey, Arc<JobFile>>>,
     /// One file is opened at a time, so that only one caller makes it.
     opening: tokio::sync::Mutex<()>,
 }
@@ -82,12 +86,12 @@ impl MemoryBus {
         Ok(Self { folder: folder.to_owned(), jobs: Mutex::default(), opening: tokio::sync::Mutex::default() })
     }
 
-    fn stream(&self, job: i64) -> Result<Arc<JobFile>, BusError> {
+    fn stream(&self, job: JobKey) -> Result<Arc<JobFile>, BusError> {
         let found = lock(&self.jobs).get(&job).cloned();
-        found.ok_or(BusError::Lost(job))
+        found.ok_or(BusError::Lost(job.id))
     }
 
-    fn path(&self, job: i64) -> PathBuf {
+    fn path(&self, job: JobKey) -> PathBuf {
         self.folder.join(format!("{job}.ndjson"))
     }
 }
@@ -108,7 +112,7 @@ impl JobFile {
         let mut line = Vec::new();
         while reader.read_until(b'\n', &mut line)? > 0 && line.ends_with(b"\n") {
             end += line.len() as u64;
-            settled.extend(host_of(&line));
+            settled.extend(super::host_of(&line));
             line.clear();
         }
         file.set_len(end)?;
@@ -215,7 +219,7 @@ impl JobFile {
         Ok(())
     }
 
-    fn events(&self, after: u64) -> Vec<JobEvent> {
+    fn events(&self, after: u64) -> EventPiece {
         let mut inner = lock(&self.inner);
         let seen = usize::try_from(after.saturating_sub(inner.forgotten)).unwrap_or(usize::MAX);
         let seen = seen.min(inner.events.len());
@@ -223,7 +227,9 @@ impl JobFile {
         inner.forgotten += seen as u64;
         let first = inner.forgotten + 1;
         let changes = inner.events.iter().take(EVENTS_AT_ONCE).cloned();
-        (first..).zip(changes).map(|(position, change)| JobEvent { position, change }).collect()
+        let position = |number| EventPosition { number, tag: 0 };
+        let events = (first..).zip(changes).map(|(number, change)| JobEvent { position: position(number), change });
+        EventPiece { events: events.collect(), is_from_start: false }
     }
 
     fn read(&self, cursor: u64, max_bytes: usize) -> io::Result<Piece> {
@@ -253,19 +259,12 @@ impl JobFile {
     }
 }
 
-/// The host of a line, which begins with it.
-fn host_of(line: &[u8]) -> Option<u64> {
-    let digits = line.strip_prefix(b"{\"host_id\":")?;
-    let end = digits.iter().position(|byte| !byte.is_ascii_digit())?;
-    std::str::from_utf8(&digits[..end]).ok()?.parse().ok()
-}
-
 impl LiveBus for MemoryBus {
     fn ping(&self) -> BusFuture<'_, ()> {
         Box::pin(async { Ok(()) })
     }
 
-    fn open(&self, job: i64, start: Start) -> BusFuture<'_, Opened> {
+    fn open(&self, job: JobKey, start: Start) -> BusFuture<'_, Opened> {
         Box::pin(async move {
             let _guard = self.opening.lock().await;
             if lock(&self.jobs).contains_key(&job) {
@@ -278,7 +277,7 @@ impl LiveBus for MemoryBus {
         })
     }
 
-    fn claim(&self, job: i64, host: i64, at: Moment, is_alone: bool) -> BusFuture<'_, bool> {
+    fn claim(&self, job: JobKey, host: i64, at: Moment, is_alone: bool) -> BusFuture<'_, bool> {
         Box::pin(async move {
             let stream = self.stream(job)?;
             let mut inner = lock(&stream.inner);
@@ -291,7 +290,7 @@ impl LiveBus for MemoryBus {
         })
     }
 
-    fn unclaim(&self, job: i64, host: i64) -> BusFuture<'_, bool> {
+    fn unclaim(&self, job: JobKey, host: i64) -> BusFuture<'_, bool> {
         Box::pin(async move {
             let stream = self.stream(job)?;
             let mut inner = lock(&stream.inner);
@@ -303,7 +302,7 @@ impl LiveBus for MemoryBus {
         })
     }
 
-    fn answer(&self, job: i64, host: i64, line: Vec<u8>, note: Vec<u8>) -> BusFuture<'_, bool> {
+    fn answer(&self, job: JobKey, host: i64, line: Vec<u8>, note: Vec<u8>) -> BusFuture<'_, bool> {
         Box::pin(async move {
             let stream = self.stream(job)?;
             let writing = Arc::clone(&stream);
@@ -312,7 +311,7 @@ impl LiveBus for MemoryBus {
         })
     }
 
-    fn close(&self, job: i64, note: Vec<u8>) -> BusFuture<'_, bool> {
+    fn close(&self, job: JobKey, note: Vec<u8>) -> BusFuture<'_, bool> {
         Box::pin(async move {
             let stream = self.stream(job)?;
             let mut inner = lock(&stream.inner);
@@ -324,26 +323,26 @@ impl LiveBus for MemoryBus {
         })
     }
 
-    fn events(&self, job: i64, after: u64) -> BusFuture<'_, Vec<JobEvent>> {
-        Box::pin(async move { Ok(self.stream(job)?.events(after)) })
+    fn events(&self, job: JobKey, after: EventPosition) -> BusFuture<'_, EventPiece> {
+        Box::pin(async move { Ok(self.stream(job)?.events(after.number)) })
     }
 
-    fn read(&self, job: i64, cursor: u64, max_bytes: usize) -> BusFuture<'_, Piece> {
+    fn read(&self, job: JobKey, cursor: u64, max_bytes: usize) -> BusFuture<'_, Piece> {
         Box::pin(async move {
             let stream = self.stream(job)?;
             blocking(move || stream.read(cursor, max_bytes)).await
         })
     }
 
-    fn watch(&self, job: i64) -> Option<watch::Receiver<u64>> {
+    fn watch(&self, job: JobKey) -> Option<watch::Receiver<u64>> {
         self.stream(job).ok().map(|stream| stream.end.subscribe())
     }
 
-    fn length(&self, job: i64) -> u64 {
+    fn length(&self, job: JobKey) -> u64 {
         self.stream(job).map_or(0, |stream| *stream.end.borrow())
     }
 
-    fn remove(&self, job: i64) -> BusFuture<'_, ()> {
+    fn remove(&self, job: JobKey) -> BusFuture<'_, ()> {
         Box::pin(async move {
             lock(&self.jobs).remove(&job);
             let path = self.path(job);
@@ -354,6 +353,32 @@ impl LiveBus for MemoryBus {
             .await
         })
     }
+
+    fn forget_others(&self, known: HashSet<JobKey>, before: Moment) -> BusFuture<'_, ()> {
+        Box::pin(async move {
+            // why: a job that is being opened has a file before anybody else knows of it.
+            let _guard = self.opening.lock().await;
+            let opened: Vec<JobKey> = lock(&self.jobs).keys().copied().collect();
+            let known = known.iter().chain(&opened).map(JobKey::to_string).collect();
+            let folder = self.folder.clone();
+            let before = SystemTime::UNIX_EPOCH + Duration::from_micros(before.0.max(0).cast_unsigned());
+            blocking(move || forget_others(&folder, &known, before)).await
+        })
+    }
+}
+
+/// Removes files of `folder` that no name in `known` stands for and nobody has written since `before`.
+fn forget_others(folder: &Path, known: &HashSet<String>, before: SystemTime) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        let is_results = path.extension().is_some_and(|extension| extension == "ndjson");
+        let is_known = path.file_stem().and_then(|name| name.to_str()).is_none_or(|name| known.contains(name));
+        if is_results && !is_known && path.metadata()?.modified()? < before {
+            tracing::info!(file = %path.display(), "results of a live query that the database does not know removed");
+            fs::remove_file(path)?;
+        }
+    }
+    Ok(())
 }
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> Result<T, BusError> {

@@ -67,16 +67,21 @@ pub async fn latest(db: &impl ConnectionTrait, limit: u64) -> Result<Vec<Model>>
     Ok(Entity::find().order_by_desc(Column::Id).limit(limit).all(db).await?)
 }
 
-/// Those that ended before `moment`.
-pub async fn finished_before(db: &impl ConnectionTrait, moment: Moment) -> Result<Vec<i64>> {
+/// Those that ended before `moment`: their ids, and what they are called outside the database.
+pub async fn finished_before(db: &impl ConnectionTrait, moment: Moment) -> Result<Vec<(i64, Option<String>)>> {
     Ok(Entity::find()
         .filter(Column::FinishedAt.lt(moment))
         .select_only()
-        .column(Column::Id)
+        .columns([Column::Id, Column::BusKey])
         .order_by_asc(Column::Id)
         .into_tuple()
         .all(db)
         .await?)
+}
+
+/// All of them, and what they are called outside the database.
+pub async fn bus_keys(db: &impl ConnectionTrait) -> Result<Vec<(i64, Option<String>)>> {
+    Ok(Entity::find().select_only().columns([Column::Id, Column::BusKey]).into_tuple().all(db).await?)
 }
 
 pub async fn delete(db: &impl ConnectionTrait, id: i64) -> Result<()> {

@@ -23,6 +23,14 @@ pub(super) enum Call<'a> {
 }
 
 impl Call<'_> {
+    /// About how many bytes are sent.
+    pub fn bytes(&self) -> usize {
+        match self {
+            Self::Command(command) => command.get_packed_command().len(),
+            Self::Script { arguments, .. } => arguments.iter().map(|argument| argument.len()).sum(),
+        }
+    }
+
     /// Sends the hash of a script, and its text only to a node that does not know the hash. `SCRIPT LOAD` would go to all
     /// nodes of a cluster, so that one node that is down would stop the others.
     pub async fn make(&self, connection: &mut RedisConnection) -> RedisResult<Value> {

@@ -7,7 +7,7 @@ use sea_orm::Set;
 use super::{Checkin, Name, details};
 use crate::fleet::Result;
 use crate::fleet::hosts::{Family, Host};
-use crate::fleet::live;
+use crate::fleet::live::{self, LiveWrite};
 use crate::fleet::schedule::Plan;
 use crate::store::entity::hosts::ActiveModel;
 use crate::store::reports::HostReport;
@@ -28,15 +28,14 @@ impl Checkin {
         let plan = self.schedule.plan();
         let mut newer_labels = 0;
         let mut report = HostReport { host_id: host.id, ..HostReport::default() };
-        let (mut answered, mut sentinels) = (BTreeSet::new(), BTreeSet::new());
+        let mut live = LiveWrite::default();
         for (id, result) in &write.results {
             if let Some(live_query) = id.strip_prefix(live::PREFIX).and_then(|id| id.parse().ok()) {
-                self.live.answer(host, live_query, result).await?;
-                answered.insert(live_query);
+                live.answers.push((live_query, result));
                 continue;
             }
-            if let Some(live_query) = id.strip_prefix(live::SENTINEL).and_then(|id| id.parse::<i64>().ok()) {
-                sentinels.insert(live_query);
+            if let Some(live_query) = id.strip_prefix(live::SENTINEL).and_then(|id| id.parse().ok()) {
+                live.skipped.insert(live_query);
                 continue;
             }
             let Some(name) = Name::parse(id) else {
@@ -61,9 +60,9 @@ impl Checkin {
             take(&mut report, name, result);
         }
         // In a truncated write the missing answer may be among the results that were not read.
-        for live_query in sentinels.difference(&answered).filter(|_| !write.truncated) {
-            self.live.skipped(host, *live_query).await?;
-        }
+        let answered: BTreeSet<i64> = live.answers.iter().map(|(id, _)| *id).collect();
+        live.skipped.retain(|id| !write.truncated && !answered.contains(id));
+        self.live.take(host, &live).await?;
         note_builtin_labels(&mut report, &plan);
         self.reports.add(report);
         Ok(())

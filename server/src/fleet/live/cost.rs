@@ -4,6 +4,7 @@ use muster_api::rest::{LiveCost, LiveStats, Percentiles};
 use sketches_ddsketch::{Config, DDSketch};
 
 /// The cost over all hosts that reported theirs. Percentiles are within one percent.
+#[derive(Clone)]
 pub(super) struct QueryCost {
     hosts: u64,
     wall: DDSketch,

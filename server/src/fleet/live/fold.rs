@@ -2,8 +2,11 @@
 //! again, which are settled, and how the job ended. All changes of a view come this way, those of this node too, in the
 //! one order of the bus.
 //!
-//! So a step whose reply was lost, or whose request was given up, counts all the same: its event stands. Folding from
-//! the beginning over a checkpoint comes to the same end, because a host that is settled stays so.
+//! So a step whose reply was lost, or whose request was given up, counts all the same: its event stands.
+//!
+//! Redis keeps all events of a job, so that a view is nothing but what they add up to. When a failover of Redis has lost
+//! the newest of them, other events stand at their positions: the view then begins anew with the first event, and hosts
+//! that were settled by a lost one are asked again. Until all events are folded the old view stays.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -11,7 +14,7 @@ use muster_api::rest::TargetState;
 
 use super::notes::{JobEnding, Settlement};
 use super::{Job, Live, answers};
-use crate::bus::{BusError, EVENTS_AT_ONCE, JobChange, JobEvent, Opened, Start};
+use crate::bus::{BusError, EVENTS_AT_ONCE, EventPosition, JobChange, JobEvent, Opened, Start};
 use crate::fleet::Result;
 
 /// How far a view is. One caller at a time folds, for all who wait.
@@ -21,6 +24,14 @@ pub(super) struct Folding {
     /// Folds that were asked for, and how many of these are done.
     asked: AtomicU64,
     done: AtomicU64,
+    /// How often the bus had lost events that the view had.
+    losses: AtomicU64,
+}
+
+impl Folding {
+    pub(super) fn losses(&self) -> u64 {
+        self.losses.load(Ordering::SeqCst)
+    }
 }
 
 #[derive(Debug, Default)]
@@ -28,7 +39,9 @@ struct FoldPosition {
     /// Whether this node has opened the job on the bus.
     is_open: bool,
     /// The last event that was applied.
-    position: u64,
+    last: EventPosition,
+    /// Whether the view is what all events from the first on add up to.
+    is_whole: bool,
     /// Whether the job is still to be announced to the hosts in memory.
     must_announce: bool,
 }
@@ -37,7 +50,7 @@ impl Live {
     /// Opens a new job on the bus, with every target pending.
     pub(super) async fn open_new(&self, job: &Job) -> Result<()> {
         let mut at = job.folding.position.lock().await;
-        self.bus.open(job.id, Start::New).await?;
+        self.bus.open(job.key, Start::New).await?;
         at.is_open = true;
         Ok(())
     }
@@ -64,18 +77,8 @@ impl Live {
         }
         let mut was_lost = false;
         loop {
-            match self.bus.events(job.id, at.position).await {
-                Ok(events) => {
-                    let Some(last) = events.last() else { break };
-                    let (position, is_last) = (last.position, events.len() < EVENTS_AT_ONCE);
-                    // why: no await between these lines, so that a fold that is given up has applied events and counted
-                    // them, or neither.
-                    at.must_announce |= self.apply(job, events);
-                    at.position = position;
-                    if is_last {
-                        break;
-                    }
-                }
+            match self.read_events(job, &mut at).await {
+                Ok(()) => break,
                 // why: Redis was restarted or emptied. Once only, so that a bus that loses the job each time ends this
                 // loop.
                 Err(BusError::Lost(_)) if !was_lost => {
@@ -95,6 +98,46 @@ impl Live {
         Ok(())
     }
 
+    /// Applies all events that there are behind the last one.
+    async fn read_events(&self, job: &Job, at: &mut FoldPosition) -> std::result::Result<(), BusError> {
+        let mut anew: Option<Job> = None;
+        let mut last = at.last;
+        loop {
+            let piece = self.bus.events(job.key, last).await?;
+            let is_last = piece.events.len() < EVENTS_AT_ONCE;
+            // why: a job without any event is read from the start each time, and its view has begun anew already.
+            if piece.is_from_start && (last != EventPosition::default() || !at.is_whole) {
+                anew = Some(job.with_all_pending());
+            }
+            last = piece.events.last().map_or(last, |event| event.position);
+            // why: no await from here to the end of the loop, so that a fold that is given up has applied events and
+            // counted them, or neither.
+            match &anew {
+                None => {
+                    at.must_announce |= self.apply(job, piece.events);
+                    at.last = last;
+                }
+                Some(view) => {
+                    self.apply(view, piece.events);
+                    if is_last {
+                        job.take_over(view);
+                        if at.is_whole {
+                            tracing::error!(
+                                live_query = job.id,
+                                "Redis has lost answers to a live query; their hosts are asked again"
+                            );
+                            job.folding.losses.fetch_add(1, Ordering::SeqCst);
+                        }
+                        (at.last, at.is_whole, at.must_announce) = (last, true, true);
+                    }
+                }
+            }
+            if is_last {
+                return Ok(());
+            }
+        }
+    }
+
     /// Opens a job that is over, so that its answers can be read.
     pub(super) async fn open_for_reading(&self, job: &Job) -> Result<()> {
         let mut at = job.folding.position.lock().await;
@@ -103,9 +146,9 @@ impl Live {
 
     async fn open(&self, job: &Job, at: &mut FoldPosition) -> Result<()> {
         // why: first, so that a call that is given up on the way opens the job again.
-        at.is_open = false;
+        (at.is_open, at.is_whole) = (false, false);
         let start = Start::Checkpoint { settled: job.settled_hosts(), note: job.restored().to_bytes() };
-        match self.bus.open(job.id, start).await? {
+        match self.bus.open(job.key, start).await? {
             Opened::Made if job.has_answers() => {
                 tracing::error!(live_query = job.id, "the answers to a live query are lost");
                 // An open job says so by the event `Restored`, which every node folds.
@@ -125,12 +168,13 @@ impl Live {
     /// Takes the answers for events after a restart of the embedded bus, which keeps no events: whoever has an answer
     /// is settled, and nobody is claimed.
     async fn catch_up(&self, job: &Job) -> Result<()> {
-        if !self.bus.events(job.id, 0).await?.is_empty() {
+        let piece = self.bus.events(job.key, EventPosition::default()).await?;
+        if piece.is_from_start || !piece.events.is_empty() {
             return Ok(());
         }
         let mut cursor = 0;
         loop {
-            let piece = self.bus.read(job.id, cursor, answers::READ_BYTES).await?;
+            let piece = self.bus.read(job.key, cursor, answers::READ_BYTES).await?;
             if piece.lines.is_empty() {
                 break;
             }

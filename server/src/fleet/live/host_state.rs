@@ -103,10 +103,14 @@ impl HostLiveState {
         is_time
     }
 
-    /// Notes whether a write is refused, and gives whether the write before was: an agent is never refused twice in a
-    /// row.
-    pub(super) fn refuse(&self, is_refused: bool) -> bool {
-        std::mem::replace(&mut self.lock().was_refused, is_refused)
+    /// Whether the last write with answers to live queries was refused.
+    pub(super) fn was_refused(&self) -> bool {
+        self.lock().was_refused
+    }
+
+    /// Notes whether a write with answers to live queries is refused.
+    pub(super) fn note_write(&self, is_refused: bool) {
+        self.lock().was_refused = is_refused;
     }
 
     fn lock(&self) -> MutexGuard<'_, LocalFacts> {

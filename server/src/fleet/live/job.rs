@@ -11,6 +11,7 @@ use super::cost::QueryCost;
 use super::fold::Folding;
 use super::notes::{JobEnding, Settlement};
 use super::states::States;
+use crate::bus::JobKey;
 use crate::clock::Moment;
 use crate::lock::lock;
 use crate::store::entity::live_queries::{LiveStatusWord, Model};
@@ -22,6 +23,8 @@ const MAX_SUSPECTS: u64 = 3;
 #[derive(Debug)]
 pub struct Job {
     pub id: i64,
+    /// Its name on the bus.
+    pub(super) key: JobKey,
     pub sql: String,
     pub query_name: String,
     pub discovery: Option<String>,
@@ -60,7 +63,7 @@ struct JobProgress {
 }
 
 impl Job {
-    pub(super) fn new(row: Model, states: States) -> Self {
+    pub(super) fn new(row: Model, key: JobKey, states: States) -> Self {
         let (status, stop_reason) = ending(row.status, row.stop_reason);
         let ended = CancellationToken::new();
         if status != LiveStatus::Open {
@@ -70,6 +73,7 @@ impl Job {
             ended,
             folding: Folding::default(),
             id: row.id,
+            key,
             sql: row.query,
             query_name: row.query_name,
             discovery: row.discovery,
@@ -77,17 +81,7 @@ impl Job {
             author_email: row.author_email,
             created_at: row.created_at,
             deadline: row.deadline,
-            progress: Mutex::new(JobProgress {
-                states,
-                sent: BTreeMap::new(),
-                retry_alone: RoaringTreemap::new(),
-                status,
-                stop_reason,
-                finished_at: row.finished_at,
-                cost: QueryCost::default(),
-                changes: 0,
-                written: 0,
-            }),
+            progress: Mutex::new(JobProgress::new(states, status, stop_reason, row.finished_at)),
         }
     }
 
@@ -228,6 +222,43 @@ impl Job {
         })
     }
 
+    /// The same job as it was when it was started, to fold all of its events into.
+    pub(super) fn with_all_pending(&self) -> Self {
+        let states = States::pending(self.targets());
+        Self {
+            ended: CancellationToken::new(),
+            folding: Folding::default(),
+            id: self.id,
+            key: self.key,
+            sql: self.sql.clone(),
+            query_name: self.query_name.clone(),
+            discovery: self.discovery.clone(),
+            author_id: self.author_id,
+            author_email: self.author_email.clone(),
+            created_at: self.created_at,
+            deadline: self.deadline,
+            progress: Mutex::new(JobProgress::new(states, LiveStatus::Open, String::new(), None)),
+        }
+    }
+
+    /// Takes over what all events of the job add up to, unless it is over.
+    pub(super) fn take_over(&self, whole: &Self) {
+        let fresh = whole.lock();
+        self.change(|progress| {
+            if progress.status != LiveStatus::Open {
+                return false;
+            }
+            let is_news = progress.states != fresh.states || fresh.status != LiveStatus::Open;
+            progress.states = fresh.states.clone();
+            progress.sent.clone_from(&fresh.sent);
+            progress.retry_alone = fresh.retry_alone.clone();
+            progress.cost = fresh.cost.clone();
+            (progress.status, progress.finished_at) = (fresh.status, fresh.finished_at);
+            progress.stop_reason.clone_from(&fresh.stop_reason);
+            is_news
+        });
+    }
+
     /// Whether there are answers that can be read.
     pub(super) fn has_answers(&self) -> bool {
         self.lock().states.has_answers()
@@ -314,6 +345,20 @@ impl Job {
 }
 
 impl JobProgress {
+    fn new(states: States, status: LiveStatus, stop_reason: String, finished_at: Option<Moment>) -> Self {
+        Self {
+            states,
+            sent: BTreeMap::new(),
+            retry_alone: RoaringTreemap::new(),
+            status,
+            stop_reason,
+            finished_at,
+            cost: QueryCost::default(),
+            changes: 0,
+            written: 0,
+        }
+    }
+
     fn finish_if_settled(&mut self, now: Moment) {
         if self.status == LiveStatus::Open && self.states.is_settled() {
             self.status = LiveStatus::Complete;

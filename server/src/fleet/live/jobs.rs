@@ -1,18 +1,28 @@
 //! The jobs in memory: open ones, and those that ended lately.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
+
+use uuid::Uuid;
 
 use super::states::States;
 use super::{Job, Live};
+use crate::bus::JobKey;
 use crate::fleet::{Error, Result};
 use crate::store;
 use crate::store::entity::live_queries::{LiveStatusWord, Model};
 
-/// Shortest time between two reads of the open rows for jobs that only agents know of: an id an agent makes up must not
-/// cost a read each time.
+/// Shortest time between two reads of the open rows for jobs that only agents know of.
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
+
+/// A read of the open rows.
+#[derive(Debug)]
+pub(super) struct Looked {
+    began: Instant,
+    /// The error, if the database did not answer.
+    outcome: std::result::Result<(), String>,
+}
 
 impl Live {
     /// Holds an open job in memory as its row says; it is on the bus, and announced to its hosts, once it was folded.
@@ -21,31 +31,35 @@ impl Live {
         let job = Arc::new(from_row(row)?);
         let job = Arc::clone(self.jobs.pin().get_or_insert(job.id, job));
         self.list_open();
-        self.newest.fetch_max(job.id, Ordering::Relaxed);
         if let Some(until) = watched_until {
             self.campaigns.took_up(job.id, until);
         }
         Ok(job)
     }
 
-    /// A job in memory. A job that is newer than all of these may have been started at another node just now.
-    pub(super) async fn known(&self, id: i64) -> Result<Option<Arc<Job>>> {
-        if let Some(job) = self.jobs.pin().get(&id).cloned() {
-            return Ok(Some(job));
-        }
-        if !self.node.is_clustered() || id <= self.newest.load(Ordering::Relaxed) {
-            return Ok(None);
+    /// Hears of jobs that other nodes have started: when one of `ids` is not in memory, the open rows are read. Whoever
+    /// comes before that read begins shares it, so that many answers, and ids that agents make up, cost one.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub(super) async fn hear_of(&self, ids: &BTreeSet<i64>) -> Result<()> {
+        if !self.node.is_clustered() || ids.iter().all(|id| *id <= 0 || self.jobs.pin().contains_key(id)) {
+            return Ok(());
         }
         let asked_at = Instant::now();
-        let mut looked_at = self.looked_at.lock().await;
-        if looked_at.is_none_or(|at| at <= asked_at) {
-            if let Some(at) = *looked_at {
-                tokio::time::sleep_until((at + LOOK_AGAIN).into()).await;
+        let mut looked = self.looked.lock().await;
+        if let Some(last) = &*looked {
+            // why: a job is in the database before any host is sent it, so a read that began after the answer came has
+            // found it. A failure is shared as well: otherwise each of those who wait would wait for a timeout.
+            if last.began > asked_at {
+                return last.outcome.clone().map_err(Error::Unavailable);
             }
-            *looked_at = Some(Instant::now());
-            self.look_for_jobs().await?;
+            tokio::time::sleep_until((last.began + LOOK_AGAIN).into()).await;
         }
-        Ok(self.jobs.pin().get(&id).cloned())
+        let began = Instant::now();
+        let outcome = self.look_for_jobs().await.map_err(|error| error.to_string());
+        *looked = Some(Looked { began, outcome: outcome.clone() });
+        outcome.map_err(Error::Unavailable)
     }
 
     /// Lists the open jobs anew. Call this whenever a job was added to `jobs`, before it is announced.
@@ -96,11 +110,18 @@ pub(super) fn not_found(id: i64) -> Error {
     Error::NotFound { kind: "Live query", key: format!("with id={id}") }
 }
 
-fn from_row(row: Model) -> Result<Job> {
-    let states = States::from_bytes(&row.states).ok_or_else(|| store::Error::Corrupt {
-        table: "live_queries",
-        key: row.id.to_string(),
-        reason: "the states cannot be read".to_owned(),
-    })?;
-    Ok(Job::new(row, states))
+pub(super) fn from_row(row: Model) -> Result<Job> {
+    let states = States::from_bytes(&row.states).ok_or_else(|| corrupt(row.id, "the states cannot be read"))?;
+    let key = bus_key(row.id, row.bus_key.as_deref())?;
+    Ok(Job::new(row, key, states))
+}
+
+/// What a job is called on the bus, as its row says.
+pub(super) fn bus_key(id: i64, stored: Option<&str>) -> Result<JobKey> {
+    let made = stored.map(Uuid::try_parse).transpose();
+    Ok(JobKey::new(id, made.map_err(|_| corrupt(id, "bus_key is no UUID"))?))
+}
+
+fn corrupt(id: i64, reason: &str) -> store::Error {
+    store::Error::Corrupt { table: "live_queries", key: id.to_string(), reason: reason.to_owned() }
 }

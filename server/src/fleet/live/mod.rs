@@ -40,8 +40,9 @@
 //! | sent | pending | the first node that finds the job missing on the bus | `open` | `Restored` |
 //! | sent | pending, `retry_alone` | a node with the embedded bus, at its start | – | – |
 //!
-//! A final state stays, with one exception: `Restored` sets all states to those of the node that made the job anew,
-//! which may not have folded the last answers. The end of a job is whatever event comes first: the last host that is
+//! A final state stays, with two exceptions: `Restored` sets all states to those of the node that made the job anew,
+//! which may not have folded the last answers; and after a failover of Redis that lost the newest events, all views begin
+//! anew with those that are left. The end of a job is whatever event comes first: the last host that is
 //! settled, or `Closed`. Whoever closes a job writes its row; a row that says how a job ended is not written over.
 //!
 //! # A check-in
@@ -59,8 +60,8 @@
 //! alone.
 //!
 //! An answer is never refused for its content. Rows beyond the caps are cut and counted. A write that is too large to
-//! be read is thrown away and counts as failed once it was alone in its read. When an answer cannot be kept the agent
-//! is told so once; it is never refused twice in a row. Rows go from the body into the line that is kept without being
+//! be read is thrown away and counts as failed once it was alone in its read. When an answer cannot be kept the write it
+//! came with is refused, but not twice in a row (`take.rs`). Rows go from the body into the line that is kept without being
 //! taken apart (`Row::write_json`): they stay text, made valid where it was not, and count as what is larger, the text
 //! that came or the text that is kept. Every 256 KiB other requests go on.
 //!
@@ -78,8 +79,9 @@
 //!
 //! # Several nodes
 //! Jobs of other nodes are heard of by a notification, or found by reading the open rows every two seconds; views are
-//! brought up to date then, too. An answer to a job this node has not heard of is not dropped before the database was
-//! read.
+//! brought up to date then, too. An answer to a job this node has not heard of is not dropped before the open rows were
+//! read anew, once for all answers of all writes that wait: ids are not committed in their order, so that no id is too
+//! low to be new.
 //!
 //! A job Redis has lost, because it was restarted or emptied, is [`BusError::Lost`], apart from
 //! [`BusError::Unavailable`]. The first node that notices makes it anew from its view. The first event then is
@@ -88,8 +90,8 @@
 //! `counts.results_lost` says. Cursors and events begin at the time in microseconds, beyond those given out before.
 //!
 //! While Redis is away no host is sent a query, no job is started or ended (503), and results cannot be read (503);
-//! counts are shown as they were last seen. An agent's answer is refused once; the second time it is only counted
-//! (`results_lost`) or, if even that cannot be kept, dropped, and the host is retried once Redis is back. Deadlines
+//! counts are shown as they were last seen. An agent's write with answers is refused once; the second time they are only
+//! counted (`results_lost`) or, if even that cannot be kept, dropped, and the host is retried once Redis is back. Deadlines
 //! that pass meanwhile take effect then.
 
 mod answers;
@@ -100,6 +102,8 @@ mod collect;
 mod cost;
 mod fold;
 mod follow;
+#[cfg(test)]
+mod given_up_tests;
 mod host_state;
 mod job;
 mod jobs;
@@ -110,10 +114,11 @@ mod questions;
 mod selection;
 mod states;
 mod sweep;
+mod take;
 mod targets;
 
 use std::collections::BTreeSet;
-use std::sync::atomic::AtomicI64;
+use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
@@ -128,9 +133,11 @@ pub use job::Job;
 pub use operate::Ask;
 pub use questions::{PREFIX, SENTINEL};
 pub use selection::{ALL_HOSTS, Selection};
+pub use take::LiveWrite;
 pub use targets::NO_HOSTS;
 
 use self::campaigns::Campaigns;
+use self::jobs::Looked;
 use super::hosts::{Hosts, Presence};
 use super::schedule::Schedule;
 use super::{Error, Node, Result};
@@ -165,10 +172,10 @@ pub struct Live {
     has_left: Notify,
     /// One permit per byte of answers that are collected in memory.
     collecting: Arc<Semaphore>,
-    /// The newest job this node has heard of.
-    newest: AtomicI64,
-    /// When the open rows were last read for a job that only an agent knew of.
-    looked_at: tokio::sync::Mutex<Option<Instant>>,
+    /// The last read of the open rows for jobs that only agents knew of.
+    looked: tokio::sync::Mutex<Option<Looked>>,
+    /// How many polls are still to look for rows that a start which was given up may have left.
+    unheld: AtomicU32,
     /// Who has called any node lately, and when that was read.
     recent: tokio::sync::Mutex<Option<(Instant, Presence)>>,
     /// Deleted hosts that jobs may still wait for.
@@ -204,8 +211,8 @@ impl Live {
             campaigns: Campaigns::default(),
             has_left: Notify::new(),
             collecting: Arc::new(Semaphore::new(config.max_rest_results.0.min(Semaphore::MAX_PERMITS))),
-            newest: AtomicI64::new(0),
-            looked_at: tokio::sync::Mutex::default(),
+            looked: tokio::sync::Mutex::default(),
+            unheld: AtomicU32::new(0),
             recent: tokio::sync::Mutex::default(),
             gone: Mutex::default(),
             store,

@@ -3,6 +3,7 @@ use muster_api::rest::TargetState;
 use super::super::notes::Settlement;
 use super::super::states::States;
 use super::*;
+use crate::bus::JobKey;
 use crate::store::entity::live_queries::{LiveStatusWord, Model};
 
 const HOST: i64 = 7;
@@ -30,8 +31,9 @@ fn job(id: i64, is_discovering: bool) -> Arc<Job> {
         status: LiveStatusWord::Open,
         stop_reason: String::new(),
         states: states.to_bytes(),
+        bus_key: None,
     };
-    Arc::new(Job::new(row, states))
+    Arc::new(Job::new(row, JobKey::new(id, None), states))
 }
 
 fn plain(ids: impl IntoIterator<Item = i64>) -> Vec<Arc<Job>> {

@@ -3,13 +3,14 @@
 use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use muster_api::rest::{LiveHost, LiveQuery, LiveStatus, NewLiveQuery, TargetState};
 use serde_json::json;
+use uuid::Uuid;
 
-use super::jobs::not_found;
+use super::jobs::{from_row, not_found};
 use super::notes::JobEnding;
 use super::states::States;
 use super::{Job, Live, targets};
@@ -21,6 +22,9 @@ use crate::store::{self, activities, entity, entity::live_queries};
 
 /// How long the cluster-wide list of online hosts is cached.
 const RECENT_FOR: Duration = Duration::from_secs(5);
+
+/// How many polls look for a row whose insert was given up.
+const LOOKS: u32 = 3;
 
 /// Most live queries of a list.
 const LISTED: u64 = 100;
@@ -48,6 +52,16 @@ pub(super) struct SavedOrOwnQuery {
     sql: String,
     query_name: String,
     discovery: Option<String>,
+}
+
+/// A row that is being inserted and not held yet. Dropped before it is, it has the next polls look for it: more than
+/// one, because the database may commit it after it was given up.
+struct UnheldRow<'a>(&'a AtomicU32);
+
+impl Drop for UnheldRow<'_> {
+    fn drop(&mut self) {
+        self.0.store(LOOKS, Ordering::Relaxed);
+    }
 }
 
 impl Live {
@@ -129,11 +143,14 @@ impl Live {
             status: live_queries::LiveStatusWord::Open,
             stop_reason: String::new(),
             states: states.to_bytes(),
+            bus_key: Some(Uuid::now_v7().to_string()),
         };
         let mut details = json!({ "targets_count": hosts.len(), "query_sql": row.query, "query_name": row.query_name });
         if let Some(discovery) = &row.discovery {
             details["discovery_sql"] = discovery.as_str().into();
         }
+        // why: the request may be given up between here and the end; an open row that no node holds would ask nobody.
+        let unfinished = UnheldRow(&self.unheld);
         let id = self
             .store
             .write(async |tx| {
@@ -145,15 +162,15 @@ impl Live {
                 Ok(id)
             })
             .await?;
-        let job = Arc::new(Job::new(live_queries::Model { id, ..row }, states));
+        let job = Arc::new(from_row(live_queries::Model { id, ..row })?);
         if let Err(error) = self.open_new(&job).await {
             self.store.write(async |tx| store::live_queries::delete(tx, id).await).await?;
             return Err(error);
         }
         // The poll may have found the row in the database meanwhile.
         let job = Arc::clone(self.jobs.pin().get_or_insert(id, job));
+        std::mem::forget(unfinished);
         self.list_open();
-        self.newest.fetch_max(id, Ordering::Relaxed);
         if let Some(until) = watched_until {
             self.campaigns.took_up(id, until);
         }

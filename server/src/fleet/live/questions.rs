@@ -91,8 +91,8 @@ impl Live {
         // why: the view of the job is not changed here. If this request is given up after the bus has decided, or the
         // reply is lost, the event stands on the bus; whoever folds next finds the host sent, and it is retried in
         // time.
-        let claimed = self.bus.claim(job.id, host.id, now, is_alone).await;
-        if let Err(BusError::Unavailable(_)) = claimed {
+        let claimed = self.bus.claim(job.key, host.id, now, is_alone).await;
+        if let Err(BusError::Unavailable(_) | BusError::Busy(_)) = claimed {
             tracing::warn!(live_query = job.id, "live query not sent to a host; will retry at its next check-in");
             return None;
         }
@@ -156,7 +156,7 @@ impl Live {
     /// Makes a host pending again, so that it is sent the query once more, alone.
     async fn retry_alone(&self, host: &Host, job: &Job) -> Result<()> {
         let before = job.open_target(host.id);
-        let was_claimed = match self.bus.unclaim(job.id, host.id).await {
+        let was_claimed = match self.bus.unclaim(job.key, host.id).await {
             Err(BusError::Lost(_)) => true,
             outcome => outcome?,
         };

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use muster_api::rest::{LiveStatus, TargetState};
 use sea_orm::Set;
 
 use super::job::status_word;
+use super::jobs::bus_key;
 use super::notes::{JobEnding, Settlement};
 use super::{Job, Live};
 use crate::bus::BusError;
@@ -15,13 +17,15 @@ use crate::lock::lock;
 use crate::store::{self, entity::live_queries};
 
 impl Live {
-    /// Takes up jobs that were started at other nodes, and brings all views up to date.
+    /// Takes up jobs that were started at other nodes, or whose start was given up here, and brings all views up to date.
     ///
     /// # Errors
     /// When the database or the bus does not answer; the next call does it.
     pub async fn look(&self) -> Result<()> {
-        if self.node.is_clustered() {
+        let looks = self.unheld.load(Ordering::Relaxed);
+        if self.node.is_clustered() || looks > 0 {
             self.look_for_jobs().await?;
+            let _ = self.unheld.compare_exchange(looks, looks.saturating_sub(1), Ordering::Relaxed, Ordering::Relaxed);
         }
         let mut outcome = Ok(());
         for job in self.open_jobs() {
@@ -95,16 +99,17 @@ impl Live {
 
     /// Ends a job, unless it is over, and writes how. Of several nodes that end it the first one counts.
     pub(super) async fn close(&self, job: &Arc<Job>, ending: JobEnding) -> Result<()> {
-        if let Err(error) = self.bus.close(job.id, ending.to_bytes()).await {
+        if let Err(error) = self.bus.close(job.key, ending.to_bytes()).await {
             let BusError::Lost(_) = error else { return Err(error.into()) };
             self.fold(job).await?;
-            self.bus.close(job.id, ending.to_bytes()).await?;
+            self.bus.close(job.key, ending.to_bytes()).await?;
         }
         self.fold(job).await?;
         self.write_checkpoint(job).await
     }
 
-    /// Removes jobs that ended longer ago than `live.retention`, with their answers.
+    /// Removes jobs that ended longer ago than `live.retention`, with their answers, and answers that old of jobs that
+    /// the database does not know.
     ///
     /// # Errors
     /// When the database or the bus does not answer.
@@ -114,10 +119,13 @@ impl Live {
         if !self.is_leader() {
             return Ok(());
         }
-        for id in store::live_queries::finished_before(self.store.reader(), before).await? {
-            self.bus.remove(id).await?;
+        for (id, key) in store::live_queries::finished_before(self.store.reader(), before).await? {
+            self.bus.remove(bus_key(id, key.as_deref())?).await?;
             self.store.write(async |tx| store::live_queries::delete(tx, id).await).await?;
         }
+        let rows = store::live_queries::bus_keys(self.store.reader()).await?;
+        let known: Result<_> = rows.iter().map(|(id, key)| bus_key(*id, key.as_deref())).collect();
+        self.bus.forget_others(known?, before).await?;
         Ok(())
     }
 

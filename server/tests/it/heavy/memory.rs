@@ -3,7 +3,7 @@ use muster_api::rest::{LiveQueryEnvelope, LiveStatus};
 use serde_json::json;
 
 use crate::checkin::settle;
-use crate::live::{answers, ask, counts, hosts, job};
+use crate::live::{answers, ask, counts, hosts, job, results_file};
 use crate::support::{Rest, ServerSetup, TestServer, assert_refused, skipped_with_redis};
 
 const HOSTS: u32 = 6;
@@ -67,7 +67,7 @@ async fn many_large_answers_at_once_take_as_much_memory_as_the_bounds_allow() {
     let done = rest.read::<LiveQueryEnvelope>(&format!("live_queries/{id}")).await.live_query;
     assert_eq!(done.status, LiveStatus::Complete);
     assert_eq!((done.counts.answered, done.counts.truncated), (u64::from(HOSTS), u64::from(HOSTS)));
-    let kept = std::fs::metadata(setup.folder().join("live").join(format!("{id}.ndjson"))).unwrap().len();
+    let kept = std::fs::metadata(results_file(&setup.folder().join("live"), id).unwrap()).unwrap().len();
     assert!((u64::from(HOSTS) * (6 << 20)..u64::from(HOSTS) * (9 << 20)).contains(&kept), "{kept} bytes are kept");
 }
 
@@ -86,7 +86,7 @@ async fn no_agent_is_refused_twice_in_a_row() {
         let id = ask(&server, "SELECT 1").await.id;
         agent.raw(AgentEndpoint::DistributedRead, json!({ "node_key": agent.node_key() }).to_string(), &[]).await;
         // Nothing can be appended to it any more.
-        std::fs::remove_file(folder.path().join(format!("{id}.ndjson"))).unwrap();
+        std::fs::remove_file(results_file(folder.path(), id).unwrap()).unwrap();
         let body = large_answer(id, agent.node_key());
         let first = agent.raw(AgentEndpoint::DistributedWrite, body.clone(), &[]).await;
         assert_refused(&first, "it cannot be kept");

@@ -1,8 +1,9 @@
+use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime};
 
 use agent_compat::agent::AgentEndpoint;
 use muster::config::Redis;
-use muster_api::rest::LiveStatus;
+use muster_api::rest::{LiveAnswer, LiveStatus};
 use serde_json::json;
 
 use super::{SOON, Two};
@@ -54,6 +55,45 @@ async fn a_redis_that_comes_back_empty_loses_answers_and_says_so() {
         assert_eq!(answers(server, id, 0).await.len(), 3);
         assert_eq!(counts(server, id).await.results_lost, 1, "one answer is gone, and that is said");
     }
+}
+
+/// As a replica of Redis does that is promoted and misses the newest events.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn hosts_whose_answers_redis_has_lost_are_asked_again_and_viewers_see_each_host_once() {
+    let mut two = Two::start().await;
+    let mut agents = hosts(&two.a, 4).await;
+    let id = ask(&two.a, "SELECT 1").await.id;
+    agents[0].distributed().await;
+    two.both(id, "one has answered", |job| job.counts.answered == 1).await;
+    assert_eq!(two.redis.ask(&["save"]).trim(), "OK");
+    agents[1].distributed().await;
+    agents[2].distributed().await;
+    two.both(id, "three have answered", |job| job.counts.answered == 3).await;
+    let last = answers(&two.a, id, 0).await.last().unwrap().cursor;
+    let path = format!("live_queries/{id}/results?follow=true");
+    let viewing = two.b.rest.getting(&path).send().await.unwrap();
+    assert_eq!(viewing.status(), 200);
+
+    two.redis.restart().await;
+    two.both(id, "what is left counts", |job| job.counts.answered == 1 && job.counts.pending == 3).await;
+    two.a.clock.advance(RETRY_WINDOW);
+    for agent in &mut agents {
+        agent.distributed().await;
+    }
+    two.both(id, "the others answer", |job| job.status == LiveStatus::Complete && job.counts.answered == 4).await;
+    for server in two.servers() {
+        assert_eq!(answers(server, id, 0).await.len(), 4);
+        assert_eq!(
+            answers(server, id, last).await.len(),
+            3,
+            "who goes on from a cursor that was given out misses none"
+        );
+    }
+    let viewed = viewing.text().await.unwrap();
+    let viewed = viewed.lines().filter(|line| !line.is_empty());
+    let viewed: Vec<LiveAnswer> = viewed.map(|line| serde_json::from_str(line).unwrap()).collect();
+    let hosts: BTreeSet<i64> = viewed.iter().map(|answer| answer.host_id).collect();
+    assert_eq!((viewed.len(), hosts.len()), (4, 4), "{viewed:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
