@@ -12,6 +12,7 @@ mod m0006_live_queries;
 mod m0007_live_discovery;
 mod m0008_replicas;
 mod m0009_live_bus_keys;
+mod m0010_live_results;
 mod m0014_log_batches;
 
 pub use sea_orm_migration::MigratorTrait;
@@ -37,6 +38,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0007_live_discovery::Migration),
             Box::new(m0008_replicas::Migration),
             Box::new(m0009_live_bus_keys::Migration),
+            Box::new(m0010_live_results::Migration),
             Box::new(m0014_log_batches::Migration),
         ]
     }

@@ -19,6 +19,10 @@ use crate::fleet::hosts::Host;
 /// Longest message of an agent that is kept, in characters.
 const MAX_MESSAGE: usize = 4096;
 
+/// What is said of a suspect that shows by its denylist.
+const DENYLISTED_AFTER_LOSS: &str =
+    "the agent lost its answer and has denylisted the query since: it probably stopped the agent's worker";
+
 /// Answers are read in pieces of about this size.
 pub const READ_BYTES: usize = 1 << 20;
 
@@ -44,12 +48,17 @@ impl Live {
         line: Vec<u8>,
         settlement: &Settlement,
     ) -> std::result::Result<bool, BusError> {
-        let mut outcome = self.bus.answer(job.key, host, line.clone(), settlement.to_bytes()).await;
+        let settlement = settlement.with_line(&line);
+        let note = settlement.to_bytes();
+        let mut outcome = self.bus.answer(job.key, host, line.clone(), note.clone()).await;
         if let Err(BusError::Lost(_)) = outcome {
             self.fold(job).await.map_err(|error| BusError::Unavailable(error.to_string()))?;
-            outcome = self.bus.answer(job.key, host, line, settlement.to_bytes()).await;
+            outcome = self.bus.answer(job.key, host, line, note).await;
         }
         let is_news = outcome?;
+        if is_news {
+            self.count_kept(settlement.bytes);
+        }
         // The answer is kept, whatever becomes of the view, which follows.
         if let Err(error) = self.fold(job).await {
             tracing::warn!(%error, live_query = job.id, "events of a live query not read; will retry at the next poll");
@@ -63,15 +72,18 @@ impl Live {
         host: &Host,
         job: &Job,
         result: &QueryResult<'_>,
+        is_suspect: bool,
         now: Moment,
     ) -> (LiveAnswer, Vec<u8>) {
         let message = result.message.as_deref().map(|text| text.chars().take(MAX_MESSAGE).collect::<String>());
         let state = match (result.succeeded(), message.as_deref()) {
+            _ if is_suspect => TargetState::Suspect,
             (true, _) => TargetState::Answered,
             (false, Some(DENYLISTED)) => TargetState::Denylisted,
             (false, _) => TargetState::Failed,
         };
         let error = match state {
+            TargetState::Suspect => Some(DENYLISTED_AFTER_LOSS.to_owned()),
             TargetState::Failed => Some(message.unwrap_or_else(|| "the agent did not say why".to_owned())),
             _ => message.filter(|_| state != TargetState::Answered),
         };
@@ -92,11 +104,10 @@ impl Live {
             }),
             at: now.to_utc(),
         };
-        let room =
-            self.config.max_results.0.saturating_sub(usize::try_from(self.bus.length(job.key)).unwrap_or(usize::MAX));
+        let (room, limit) = self.room(job);
         let mut line = begin_line(&answer);
-        if write_rows(result.rows, self.config.max_answer.0.min(room), &mut line).await {
-            self.metrics.limit_hit("live_answer");
+        if write_rows(result.rows, room, &mut line).await {
+            self.metrics.limit_hit(limit);
             answer.truncated = true;
             answer.rows_sent = Some(result.rows.row_count() as u64);
         }
