@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use sea_orm::sea_query::{Expr, Func};
+use sea_orm::sea_query::{Expr, ExprTrait, Func};
 use sea_orm::{ActiveModelTrait, ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Set};
 
 use super::entity::{hosts, label_members, labels};
-use super::{MAX_PARAMETERS, Result};
+use super::{MAX_PARAMETERS, Result, case};
 
 pub async fn all(db: &impl ConnectionTrait) -> Result<Vec<labels::Model>> {
     Ok(labels::Entity::find().order_by_asc(labels::Column::Id).all(db).await?)
@@ -16,8 +16,12 @@ pub async fn by_id(db: &impl ConnectionTrait, id: i64) -> Result<Option<labels::
     Ok(labels::Entity::find_by_id(id).one(db).await?)
 }
 
+/// The label of this name, whatever its capitals. An older version may have left several; then the one with exactly
+/// this name, or the oldest.
 pub async fn by_name(db: &impl ConnectionTrait, name: &str) -> Result<Option<labels::Model>> {
-    Ok(labels::Entity::find().filter(labels::Column::Name.eq(name)).one(db).await?)
+    let is_same = Expr::expr(Func::lower(Expr::col(labels::Column::Name))).eq(Func::lower(Expr::val(name)));
+    let rows = labels::Entity::find().filter(is_same).order_by_asc(labels::Column::Id).all(db).await?;
+    Ok(case::best(rows, name, |label| &label.name))
 }
 
 pub async fn insert(db: &impl ConnectionTrait, label: labels::ActiveModel) -> Result<i64> {

@@ -1,7 +1,9 @@
 //! What the server says of itself: log lines and numbers.
 
+mod log_limit;
 mod metrics;
 
+pub use log_limit::LogLimit;
 pub use metrics::Metrics;
 
 use tracing_subscriber::EnvFilter;

@@ -14,6 +14,13 @@ use crate::store::entity::live_queries::Model;
 /// cost a read each time.
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
 
+/// When the open rows were last read for a job that only an agent knew of.
+#[derive(Debug, Default)]
+pub(super) struct JobLook {
+    tried: Option<Instant>,
+    done: Option<Instant>,
+}
+
 impl Live {
     /// Holds an open job in memory as its row says; it is on the bus, and announced to its hosts, once it was folded.
     pub(super) fn hold(&self, row: Model) -> Result<Arc<Job>> {
@@ -37,13 +44,17 @@ impl Live {
             return Ok(None);
         }
         let asked_at = Instant::now();
-        let mut looked_at = self.looked_at.lock().await;
-        if looked_at.is_none_or(|at| at <= asked_at) {
-            if let Some(at) = *looked_at {
+        let mut look = self.looked_at.lock().await;
+        if look.done.is_none_or(|at| at <= asked_at) {
+            if let Some(at) = look.tried {
                 tokio::time::sleep_until((at + LOOK_AGAIN).into()).await;
             }
-            *looked_at = Some(Instant::now());
+            let began = Instant::now();
+            look.tried = Some(began);
             self.look_for_jobs().await?;
+            // why: only now. Callers that waited for a look that failed, or whose request was given up, have learnt
+            // nothing, and would drop answers to a job they take for unknown.
+            look.done = Some(began);
         }
         Ok(self.jobs.pin().get(&id).cloned())
     }

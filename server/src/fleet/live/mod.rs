@@ -168,7 +168,7 @@ pub struct Live {
     /// The newest job this node has heard of.
     newest: AtomicI64,
     /// When the open rows were last read for a job that only an agent knew of.
-    looked_at: tokio::sync::Mutex<Option<Instant>>,
+    looked_at: tokio::sync::Mutex<jobs::JobLook>,
     /// Who has called any node lately, and when that was read.
     recent: tokio::sync::Mutex<Option<(Instant, Presence)>>,
     /// Deleted hosts that jobs may still wait for.
