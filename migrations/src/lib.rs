@@ -13,6 +13,7 @@ mod m0007_live_discovery;
 mod m0008_replicas;
 mod m0009_live_bus_keys;
 mod m0010_live_results;
+mod m0011_host_look_ups;
 mod m0014_log_batches;
 
 pub use sea_orm_migration::MigratorTrait;
@@ -39,6 +40,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0008_replicas::Migration),
             Box::new(m0009_live_bus_keys::Migration),
             Box::new(m0010_live_results::Migration),
+            Box::new(m0011_host_look_ups::Migration),
             Box::new(m0014_log_batches::Migration),
         ]
     }

@@ -24,11 +24,14 @@ use crate::fleet::{Fleet, Node};
 use crate::lifecycle::Lifecycle;
 use crate::ops::{Health, HealthPart, OpsApi};
 use crate::sinks::{FileSink, Rotation, Sink, StdoutSink};
-use crate::store::{Store, StoreCounters};
-use crate::telemetry::Metrics;
+use crate::store::{Store, StoreCounters, case_twins};
+use crate::telemetry::{LogLimit, Metrics};
 
 /// How much longer than the server Redis keeps a live query.
 const SPARE_LIFETIME: Duration = Duration::from_secs(24 * 3600);
+
+/// A refusal of an agent by one endpoint with one status is logged this often at most.
+const REFUSALS_EVERY: Duration = Duration::from_secs(10);
 
 /// Everything a server is made of.
 #[derive(Debug)]
@@ -99,7 +102,7 @@ impl App {
         let logs = Arc::new(logs.context("cannot read the last log batches")?);
         let access = Access::new(store.clone(), clock.clone(), config.session.clone(), Arc::clone(&schedule));
         let notifier = Arc::clone(&shared.notifier);
-        let changes = Changes::new(store.clone(), clock, Arc::clone(&schedule), Arc::clone(&hosts), notifier);
+        let changes = Changes::new(store.clone(), clock.clone(), Arc::clone(&schedule), Arc::clone(&hosts), notifier);
         let fleet = Fleet {
             access: Arc::new(access),
             applier: Arc::new(Applier::new(changes.clone())),
@@ -110,6 +113,8 @@ impl App {
             live,
             logs,
             node,
+            clock,
+            refusals: Arc::new(LogLimit::new(REFUSALS_EVERY)),
             schedule,
             specs: Specs::new(store.clone()),
         };
@@ -130,7 +135,13 @@ async fn open_store(config: &Config, metrics: &Metrics) -> Result<Store> {
         return open_mysql(config, metrics).await;
     }
     let store = open_sqlite(config, metrics).await?;
+    let is_old = !store.migrations().await?.missing.is_empty();
     migrate_sqlite(config, &store).await?;
+    if is_old {
+        for twins in case_twins(store.reader()).await? {
+            tracing::warn!("{twins}");
+        }
+    }
     Ok(store)
 }
 

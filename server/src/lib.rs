@@ -104,8 +104,8 @@ pub async fn serve(config: Config, clock: Clock, lifecycle: Lifecycle) -> Result
     Ok(Running { address, finished, nudges })
 }
 
-/// Brings the database up to date, reports each step, and returns their number. Safe to run more than once,
-/// concurrently, and beside running servers.
+/// Brings the database up to date and returns the number of steps taken. Reports each step, and names that differ in
+/// capitals alone, one line each. Safe to run more than once, concurrently, and beside running servers.
 ///
 /// # Errors
 /// Errors of the database; running it again continues there.
@@ -117,8 +117,9 @@ pub async fn prepare(config: &Config, mut report: impl FnMut(&str)) -> Result<us
     }
     let store = app::open_sqlite(config, &telemetry::Metrics::new()?).await?;
     let missing = store.migrations().await?.missing;
-    missing.iter().for_each(|name| report(name));
+    missing.iter().for_each(|name| report(&format!("Migrating: {name}")));
     app::migrate_sqlite(config, &store).await?;
+    store::case_twins(store.reader()).await?.iter().for_each(|twins| report(&format!("Warning: {twins}")));
     store.close().await;
     Ok(missing.len())
 }

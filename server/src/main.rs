@@ -143,7 +143,7 @@ fn load(matches: &ArgMatches) -> Result<Config> {
 
 fn prepare_db(config: &Config) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let steps = runtime.block_on(prepare(config, |step| eprintln!("Migrating: {step}")))?;
+    let steps = runtime.block_on(prepare(config, |line| eprintln!("{line}")))?;
     print(if steps == 0 { "Migrations already completed. Nothing to do.\n" } else { "Migrations completed.\n" })
 }
 

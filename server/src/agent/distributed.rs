@@ -1,3 +1,4 @@
+use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 use bytes::Bytes;
 use muster_api::osquery::answer::ACCEPTED;
@@ -5,7 +6,7 @@ use muster_api::osquery::{DistributedWrite, node_key};
 
 use super::answer::{AgentAnswer, answer};
 use super::node_key::{authenticate, check_header, in_header};
-use super::{AgentApi, body};
+use super::{AgentApi, body, refusal_log};
 
 /// Answers with the queries the host is to run now.
 pub(super) async fn read(api: web::Data<AgentApi>, request: HttpRequest, mut payload: web::Payload) -> HttpResponse {
@@ -49,11 +50,8 @@ async fn throw_away(
         return Err(cap.refusal("the body"));
     }
     let host = authenticate(api, request, in_body).await?;
-    tracing::warn!(
-        host_id = host.id,
-        limit = "osquery.max_distributed_write_body",
-        "answers dropped: the body is too large"
-    );
+    let reason = "answers dropped: the body is larger than osquery.max_distributed_write_body allows";
+    refusal_log::refused(api, request, "submit_distributed_query_results", StatusCode::PAYLOAD_TOO_LARGE, reason);
     api.fleet.live.answers_too_large(&host).await;
     Ok(Bytes::from_static(ACCEPTED))
 }

@@ -11,6 +11,7 @@ mod log;
 mod node_key;
 #[cfg(feature = "planted-faults")]
 mod planted;
+mod refusal_log;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -5,6 +5,7 @@ use actix_web::http::header::AUTHORIZATION;
 
 use super::AgentApi;
 use super::answer::Refusal;
+use super::refusal_log::Sender;
 use crate::fleet::hosts::{Authenticated, Host};
 
 /// The key in the `Authorization` header, which agents send from 5.23 on.
@@ -24,7 +25,10 @@ pub(super) async fn authenticate(
         return Err(Refusal::InvalidKey("authentication error: missing node key"));
     }
     match api.fleet.hosts.authenticate(key).await? {
-        Authenticated::Host(host) => Ok(host),
+        Authenticated::Host(host) => {
+            Sender::Host(host.id).note(request);
+            Ok(host)
+        }
         Authenticated::Unknown => Err(Refusal::InvalidKey("authentication error: invalid node key")),
     }
 }

@@ -9,8 +9,8 @@
 //! | plan: packs, queries, labels, agent options, enroll secrets, retired options | 2 s | generation |
 //! | assembled configs; a host's last bytes | as the plan | edition of the plan and the host's assignment, compared at every fetch |
 //! | a host's labels, platform, name | 2 s | feed `changed`; own writes at once |
-//! | node key → host | 2 s after deletion, retirement, separation | feed `deleted`, `keys`, `enrolled`; then asked in the database |
-//! | unknown keys | 10 s | never wrong: keys are random and never come back |
+//! | node key → host | 2 s after deletion, retirement, separation | feed `deleted`, `keys`; then asked in the database |
+//! | unknown keys | 10 s | never wrong: confirmed by a locking reading; keys are random and never come back |
 //! | deleted hosts (kept out for 10 min) | never wrong | ids are not used again |
 //! | what is due for a host; refetch | 2 s; may ask the row in vain, never a host | feed `refetch`; decided in the row |
 //! | open questions, losses, parked questions | not held | the row, in one transaction |
@@ -25,6 +25,7 @@
 
 pub mod access;
 pub mod apply;
+mod batches;
 pub mod changes;
 pub mod checkin;
 mod deadline;
@@ -64,6 +65,8 @@ use self::logs::Logs;
 use self::schedule::Schedule;
 use self::specs::Specs;
 use crate::bus::Notifier;
+use crate::clock::Clock;
+use crate::telemetry::LogLimit;
 
 /// Everything the HTTP APIs may call.
 #[derive(Debug, Clone)]
@@ -78,6 +81,9 @@ pub struct Fleet {
     pub live: Arc<Live>,
     pub logs: Arc<Logs>,
     pub node: Arc<Node>,
+    pub clock: Clock,
+    /// Log lines about refused requests of agents, by endpoint and status.
+    pub refusals: Arc<LogLimit<(&'static str, u16)>>,
     pub schedule: Arc<Schedule>,
     pub specs: Specs,
 }
@@ -93,6 +99,14 @@ impl Fleet {
             self.live.forget_host(*id).await;
         }
         Ok(deleted)
+    }
+
+    /// Logs how many refusals of agents were left out of the log since the last line about them.
+    pub fn log_refusals_left_out(&self) {
+        for (kind, left_out) in self.refusals.overdue(self.clock.now()) {
+            let (handler, status) = kind.unwrap_or(("others", 0));
+            tracing::warn!(handler, status, left_out, "more requests of agents were refused");
+        }
     }
 
     /// Reads what other nodes have changed: what hosts run, and what happened to single hosts.

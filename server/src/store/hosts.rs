@@ -2,32 +2,59 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use sea_orm::sea_query::{CaseStatement, Expr, ExprTrait};
+use sea_orm::sea_query::{CaseStatement, Condition, Expr, ExprTrait, Func};
 use sea_orm::{
     ActiveModelTrait, ColumnTrait, ConnectionTrait, EntityTrait, FromQueryResult, PaginatorTrait, QueryFilter,
     QueryOrder, QuerySelect,
 };
 
 use super::entity::{hosts, label_members, node_keys, parked_queries};
-use super::{MAX_PARAMETERS, Result};
+use super::{MAX_PARAMETERS, Result, Tx, case, dialect};
 use crate::clock::Moment;
 
 pub async fn by_id(db: &impl ConnectionTrait, id: i64) -> Result<Option<hosts::Model>> {
     Ok(hosts::Entity::find_by_id(id).one(db).await?)
 }
 
-pub async fn by_identifier(db: &impl ConnectionTrait, identifier: &str) -> Result<Option<hosts::Model>> {
-    Ok(hosts::Entity::find().filter(hosts::Column::Identifier.eq(identifier)).one(db).await?)
+/// The host, which nobody else changes until the transaction is over.
+pub async fn locked(tx: &Tx, id: i64) -> Result<Option<hosts::Model>> {
+    Ok(hosts::Entity::find_by_id(id).lock_exclusive().one(tx).await?)
 }
 
-/// Finds hosts an operator means by a word: identifier, UUID, host name or computer name.
+/// Ids of the hosts with exactly these identifiers; a few hundred at most.
+pub async fn ids_of(db: &impl ConnectionTrait, identifiers: &[String]) -> Result<HashMap<String, i64>> {
+    let found = hosts::Entity::find().filter(hosts::Column::Identifier.is_in(identifiers));
+    let found = found.select_only().columns([hosts::Column::Identifier, hosts::Column::Id]);
+    let rows: Vec<(String, i64)> = found.into_tuple().all(db).await?;
+    Ok(rows.into_iter().collect())
+}
+
+/// Columns by which hosts are named, and what the database keeps of each without capitals, with an index.
+const NAMES: [&str; 4] = ["identifier_fold", "uuid_fold", "hostname_fold", "computer_name_fold"];
+
+/// Whether a column of [`NAMES`] holds one of these words. The database takes at least those for the same that
+/// [`case::is_same`] does.
+fn is_named(column: &'static str, words: &[String]) -> Expr {
+    Expr::col(column).is_in(words.iter().map(|word| Expr::expr(Func::lower(Expr::val(word.as_str())))))
+}
+
+/// The host with this identifier, whatever its capitals. An older version may have left several; then the one with
+/// exactly this identifier, or the oldest.
+pub async fn by_identifier(db: &impl ConnectionTrait, identifier: &str) -> Result<Option<hosts::Model>> {
+    let same = hosts::Entity::find().filter(is_named(NAMES[0], &[identifier.to_owned()]));
+    let rows = same.order_by_asc(hosts::Column::Id).all(db).await?;
+    Ok(case::best(rows, identifier, |host| &host.identifier))
+}
+
+/// Finds hosts an operator means by a word: identifier, UUID, host name or computer name. Capitals do not matter.
 pub async fn named(db: &impl ConnectionTrait, word: &str) -> Result<Vec<hosts::Model>> {
-    let is_meant = hosts::Column::Identifier
-        .eq(word)
-        .or(hosts::Column::Uuid.eq(word))
-        .or(hosts::Column::Hostname.eq(word))
-        .or(hosts::Column::ComputerName.eq(word));
-    Ok(hosts::Entity::find().filter(is_meant).order_by_asc(hosts::Column::Id).all(db).await?)
+    let words = [word.to_owned()];
+    let is_meant = NAMES.into_iter().fold(Condition::any(), |any, column| any.add(is_named(column, &words)));
+    let mut rows = hosts::Entity::find().filter(is_meant).order_by_asc(hosts::Column::Id).all(db).await?;
+    rows.retain(|host| {
+        [&host.identifier, &host.uuid, &host.hostname, &host.computer_name].iter().any(|name| case::is_same(name, word))
+    });
+    Ok(rows)
 }
 
 /// What a word an operator uses stands for.
@@ -51,15 +78,12 @@ struct HostNames {
     computer_name: String,
 }
 
-/// Finds the host of each word: by identifier or, where no host has that, by UUID, host name or computer name.
+/// Finds the host of each word: by identifier or, where no host has that, by UUID, host name or computer name. Capitals
+/// do not matter, unless hosts differ in these alone.
 pub async fn named_many(db: &impl ConnectionTrait, words: &[String]) -> Result<HashMap<String, NamedHost>> {
     let mut found = HashMap::new();
     for batch in words.chunks(MAX_PARAMETERS / 4) {
-        let is_meant = hosts::Column::Identifier
-            .is_in(batch)
-            .or(hosts::Column::Uuid.is_in(batch))
-            .or(hosts::Column::Hostname.is_in(batch))
-            .or(hosts::Column::ComputerName.is_in(batch));
+        let is_meant = NAMES.into_iter().fold(Condition::any(), |any, column| any.add(is_named(column, batch)));
         let rows: Vec<HostNames> = hosts::Entity::find()
             .filter(is_meant)
             .select_only()
@@ -70,26 +94,37 @@ pub async fn named_many(db: &impl ConnectionTrait, words: &[String]) -> Result<H
                 hosts::Column::Hostname,
                 hosts::Column::ComputerName,
             ])
+            .order_by_asc(hosts::Column::Id)
             .into_model()
             .all(db)
             .await?;
-        let mut by_word: HashMap<&str, Vec<&HostNames>> = HashMap::new();
+        let mut by_word: HashMap<String, Vec<&HostNames>> = HashMap::new();
         for row in &rows {
-            for word in BTreeSet::from([&row.identifier, &row.uuid, &row.hostname, &row.computer_name]) {
+            let names = [&row.identifier, &row.uuid, &row.hostname, &row.computer_name].map(|name| case::fold(name));
+            for word in BTreeSet::from(names) {
                 by_word.entry(word).or_default().push(row);
             }
         }
         for word in batch {
-            let Some(rows) = by_word.get(word.as_str()) else { continue };
-            let exact = rows.iter().find(|row| row.identifier == *word);
-            let named = match (exact, rows.as_slice()) {
-                (Some(row), _) | (None, [row]) => NamedHost::One { id: row.id, identifier: row.identifier.clone() },
-                _ => NamedHost::Several,
-            };
-            found.insert(word.clone(), named);
+            let Some(rows) = by_word.get(&case::fold(word)) else { continue };
+            found.insert(word.clone(), meant(rows, word));
         }
     }
     Ok(found)
+}
+
+/// Which of the hosts that go by a word it stands for.
+fn meant(rows: &[&HostNames], word: &str) -> NamedHost {
+    let one = |row: &HostNames| NamedHost::One { id: row.id, identifier: row.identifier.clone() };
+    if let Some(exact) = rows.iter().find(|row| row.identifier == word) {
+        return one(exact);
+    }
+    let by_identifier: Vec<_> = rows.iter().filter(|row| case::is_same(&row.identifier, word)).collect();
+    match (by_identifier.as_slice(), rows) {
+        ([row], _) => one(row),
+        ([], [row]) => one(row),
+        _ => NamedHost::Several,
+    }
 }
 
 /// What a list of hosts is narrowed to.
@@ -148,8 +183,7 @@ fn matching(filter: &HostFilter) -> sea_orm::Select<hosts::Entity> {
     }
     let escaped = filter.text.to_lowercase().replace('!', "!!").replace('%', "!%").replace('_', "!_");
     let pattern = sea_orm::sea_query::LikeExpr::new(format!("%{escaped}%")).escape('!');
-    let has =
-        |column: hosts::Column| Expr::expr(sea_orm::sea_query::Func::lower(Expr::col(column))).like(pattern.clone());
+    let has = |column: hosts::Column| Expr::expr(Func::lower(Expr::col(column))).like(pattern.clone());
     select.filter(
         has(hosts::Column::Hostname)
             .or(has(hosts::Column::ComputerName))
@@ -177,6 +211,15 @@ pub async fn count(db: &impl ConnectionTrait, filter: &HostFilter) -> Result<u64
 /// Ids of all hosts.
 pub async fn ids(db: &impl ConnectionTrait) -> Result<BTreeSet<i64>> {
     let ids: Vec<i64> = hosts::Entity::find().select_only().column(hosts::Column::Id).into_tuple().all(db).await?;
+    Ok(ids.into_iter().collect())
+}
+
+/// Those of these hosts that there are, however far behind other readings are.
+pub async fn confirmed(tx: &Tx, ids: &[i64]) -> Result<BTreeSet<i64>> {
+    dialect::catch_up(tx).await?;
+    let found = hosts::Entity::find().filter(hosts::Column::Id.is_in(ids.iter().copied()));
+    let found = found.select_only().column(hosts::Column::Id).lock_exclusive();
+    let ids: Vec<i64> = found.into_tuple().all(tx).await?;
     Ok(ids.into_iter().collect())
 }
 
@@ -258,6 +301,12 @@ pub async fn contacts(db: &impl ConnectionTrait, ids: &[i64]) -> Result<Vec<Cont
 /// Adds a host and tells its id.
 pub async fn insert(db: &impl ConnectionTrait, host: hosts::ActiveModel) -> Result<i64> {
     Ok(hosts::Entity::insert(host).exec(db).await?.last_insert_id)
+}
+
+/// Adds several hosts; a few hundred at most.
+pub async fn insert_many(db: &impl ConnectionTrait, hosts: Vec<hosts::ActiveModel>) -> Result<()> {
+    hosts::Entity::insert_many(hosts).exec_without_returning(db).await?;
+    Ok(())
 }
 
 /// Writes the columns that are set.

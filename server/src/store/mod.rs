@@ -1,6 +1,8 @@
 //! The database: one file per aggregate, functions that run inside and outside transactions alike.
 
 pub mod activities;
+pub mod case;
+mod case_twins;
 mod dialect;
 pub mod entity;
 mod error;
@@ -30,8 +32,9 @@ mod word;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseTransaction, TransactionTrait};
+use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, TransactionTrait};
 
+pub use case_twins::case_twins;
 pub use error::{Error, Result, WriteError};
 pub use migrate_data::{Copied, migrate_data};
 pub use migrations::prepare_mysql;
@@ -104,6 +107,12 @@ impl Store {
     /// For reading. What was written before is seen.
     pub fn reader(&self) -> &DatabaseConnection {
         &self.readers
+    }
+
+    /// Whether [`Store::reader`] shows every commit of every node at once. A MySQL address may be that of a proxy which
+    /// reads from replicas, or of one server of a cluster.
+    pub fn shows_every_commit(&self) -> bool {
+        self.readers.get_database_backend() == DbBackend::Sqlite
     }
 
     /// For a reading that may show how things were some seconds ago: from the read replica, if there is one that answers. What

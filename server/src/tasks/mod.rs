@@ -94,6 +94,7 @@ impl Task {
             Self::WriteSeen => {
                 metrics.hosts_in_memory.set(i64::try_from(fleet.hosts.index.len()).unwrap_or(i64::MAX));
                 fleet.hosts.sweep_index();
+                fleet.log_refusals_left_out();
                 fleet.hosts.write_seen(false).await
             }
             Self::LookAtLiveQueries => fleet.live.look().await,

@@ -1,8 +1,10 @@
 //! What the server says of itself: log lines and numbers.
 
+mod log_limit;
 mod metrics;
 mod seldom;
 
+pub use log_limit::LogLimit;
 pub use metrics::Metrics;
 
 use tracing_subscriber::EnvFilter;

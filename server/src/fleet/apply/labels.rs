@@ -1,4 +1,4 @@
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 
 use muster_api::rest::Action;
 use muster_api::spec::{LabelMembership, LabelSpec};
@@ -7,6 +7,7 @@ use sea_orm::{Set, Unchanged};
 use super::{ApplyRun, Located, of_kind};
 use crate::fleet::labels::{check, is_of_other_version, refusal, row};
 use crate::fleet::{Result, path, specs};
+use crate::store::case::ByName;
 use crate::store::{self, entity, hosts::NamedHost};
 
 impl ApplyRun<'_> {
@@ -14,7 +15,7 @@ impl ApplyRun<'_> {
         if of_kind!(documents, Label).next().is_none() {
             return Ok(());
         }
-        let existing: HashMap<String, LabelSpec> =
+        let existing: ByName<LabelSpec> =
             specs::labels(self.tx).await?.into_iter().map(|spec| (spec.name.clone(), spec)).collect();
         let rows = store::named::all::<entity::labels::Entity>(self.tx).await?;
         let unknown: BTreeSet<String> =

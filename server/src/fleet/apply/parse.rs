@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::fleet::{Error, Problem, Result, path};
+use crate::store::case;
 
 /// A document and its position in the request.
 #[derive(Debug)]
@@ -134,7 +135,7 @@ fn key(spec: &SpecDocument) -> (DocumentKind, String) {
     match spec {
         SpecDocument::Query(query) => (DocumentKind::Query, query.name.clone()),
         SpecDocument::Pack(pack) => (DocumentKind::Pack, pack.name.clone()),
-        SpecDocument::Label(label) => (DocumentKind::Label, label.name.clone()),
+        SpecDocument::Label(label) => (DocumentKind::Label, case::fold(&label.name)),
         // Options are a part of the configuration.
         SpecDocument::Config(config) if config.get("agent_options").is_none() => (DocumentKind::Config, String::new()),
         SpecDocument::Config(_) | SpecDocument::Options(_) => (DocumentKind::Options, String::new()),

@@ -6,7 +6,7 @@ use sea_orm::Set;
 
 use super::{Checkin, Name, details};
 use crate::fleet::Result;
-use crate::fleet::hosts::{Family, Host};
+use crate::fleet::hosts::{Family, Host, HostSystem};
 use crate::fleet::live::{self, LiveWrite, Worker};
 use crate::fleet::schedule::Plan;
 use crate::store::entity::hosts::ActiveModel;
@@ -73,12 +73,12 @@ impl Checkin {
     }
 }
 
-/// Adds the built-in labels, which follow from the host's platform.
+/// Adds the built-in labels, which follow from the host's system. Platform and name come in one answer.
 fn note_builtin_labels(report: &mut HostReport, plan: &Plan) {
-    if let Set(platform) = &report.details.platform {
-        let family = Family::of(None, platform);
+    if let (Set(platform), Set(os_version)) = (&report.details.platform, &report.details.os_version) {
+        let system = HostSystem { platform, os_version, family: Family::of(None, platform) };
         for (label_id, label) in plan.builtin_labels() {
-            report.labels.insert(*label_id, label.has(platform, family));
+            report.labels.insert(*label_id, label.has(&system));
         }
     }
 }

@@ -31,7 +31,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use muster_api::osquery::answer::NO_WORK;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 pub use answers::DENYLISTED;
 pub use due::RefreshState;
@@ -168,9 +168,8 @@ impl Checkin {
         }
         host.refresh_state.rest_until(now.plus(RETRY_WINDOW), plan);
         self.metrics.questions.inc_by(queries.len() as u64);
-        let mut answer = Map::new();
-        answer.insert("queries".to_owned(), Value::Object(queries));
-        Bytes::from(Value::Object(answer).to_string())
+        // The agent on ChromeOS fails without `discovery`; to osqueryd an empty one is none.
+        Bytes::from(json!({ "queries": queries, "discovery": {} }).to_string())
     }
 
     /// Writes the answers that were collected since the last call.

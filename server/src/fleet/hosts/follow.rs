@@ -99,10 +99,8 @@ impl Hosts {
                 HostChangeKind::Changed => {}
                 // Whatever a newer version tells with its own word, the keys in memory may be wrong now.
                 HostChangeKind::Keys | HostChangeKind::Unknown(_) => drop(keys.insert(change.host_id)),
-                HostChangeKind::Enrolled => {
-                    keys.insert(change.host_id);
-                    enrolled.push(change);
-                }
+                // A new key leaves the others as they are; keys that had to make room have an entry of their own.
+                HostChangeKind::Enrolled => enrolled.push(change),
                 HostChangeKind::Refetch => refetched.push(change),
                 HostChangeKind::Deleted => drop(deleted.insert(change.host_id)),
             }
@@ -131,7 +129,8 @@ impl Hosts {
         for batch in hosts.chunks(BATCH) {
             let ids: Vec<i64> = batch.iter().map(|host| host.id).collect();
             let known = self.refresh_all(&ids).await?;
-            deleted.extend(ids.into_iter().filter(|id| !known.contains(id)));
+            let missing = ids.into_iter().filter(|id| !known.contains(id)).collect();
+            deleted.extend(self.confirm_deleted(missing).await?);
         }
         self.index.forget_hosts(deleted.clone(), now);
         self.forget_wrong(&self.index.all_keys()).await?;

@@ -109,7 +109,8 @@ impl Hosts {
         let Some(reported) = reported else { return Ok(()) };
         let idle_since = now.min(reported).minus(KEY_STALENESS).minus(self.config.old_key_grace);
         let (mut dead, mut host_ids) = (Vec::new(), BTreeSet::new());
-        for (host_id, keys) in node_keys::of_hosts_with_several(self.store.reader()).await? {
+        let several = node_keys::hosts_of_several(self.store.reader()).await?;
+        for (host_id, keys) in node_keys::of_hosts(self.store.reader(), &several).await? {
             let newest_used = keys.iter().filter(|key| key.used_at.is_some()).map(|key| key.created_at).max();
             let is_dead = |key: &entity::node_keys::Model| {
                 newest_used.is_some_and(|newest| key.created_at < newest)

@@ -125,8 +125,11 @@ impl Hosts {
 
     pub(in crate::fleet) async fn row_by_name(&self, word: &str) -> Result<Model> {
         let mut rows = store::hosts::named(self.store.reader(), word).await?;
-        if let Some(exact) = rows.iter().position(|row| row.identifier == word) {
-            rows.swap(0, exact);
+        let by_identifier: Vec<usize> =
+            (0..rows.len()).filter(|at| store::case::is_same(&rows[*at].identifier, word)).collect();
+        let exact = rows.iter().position(|row| row.identifier == word);
+        if let Some(only) = exact.or(by_identifier.first().copied().filter(|_| by_identifier.len() == 1)) {
+            rows.swap(0, only);
             rows.truncate(1);
         }
         match rows.len() {

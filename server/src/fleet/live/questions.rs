@@ -270,11 +270,8 @@ impl Read {
     }
 
     fn answer(self) -> Value {
-        let mut answer = json!({ "queries": Value::Object(self.queries) });
-        if !self.discovery.is_empty() {
-            answer["discovery"] = Value::Object(self.discovery);
-        }
-        answer
+        // The agent on ChromeOS fails without `discovery`, if there are queries; to osqueryd an empty one is none.
+        json!({ "queries": Value::Object(self.queries), "discovery": Value::Object(self.discovery) })
     }
 }
 

@@ -9,7 +9,7 @@ use super::assemble::{self, Assembled};
 use super::retired::Retired;
 use super::{PlannedPack, ScheduledQuery, default_agent_options, options};
 use crate::clock::Moment;
-use crate::fleet::hosts::{Assignment, BUILTIN, BuiltinLabel, Family};
+use crate::fleet::hosts::{Assignment, BUILTIN, BuiltinLabel, means_platform};
 use crate::fleet::{Result, specs};
 use crate::lock::lock;
 use crate::store::entity::labels::{self, LabelTypeWord, MembershipWord};
@@ -54,14 +54,9 @@ impl DynamicLabel {
         Self { id: row.id, sql: row.query.clone(), changed_at: row.updated_at, platform: row.platform.clone() }
     }
 
-    /// Whether hosts of a platform are asked. `linux` means every distribution.
+    /// Whether hosts of a platform are asked.
     pub fn is_for(&self, platform: &str) -> bool {
-        self.platform.is_empty()
-            || self
-                .platform
-                .split(',')
-                .map(str::trim)
-                .any(|word| word == platform || (word == "linux" && Family::of(None, platform) == Family::Linux))
+        self.platform.is_empty() || self.platform.split(',').any(|word| means_platform(word.trim(), platform))
     }
 }
 
@@ -159,8 +154,10 @@ impl Plan {
         self.labels.get(&id).map(String::as_str)
     }
 
+    /// The label of this name, whatever its capitals.
     pub fn label_id(&self, name: &str) -> Option<i64> {
-        self.labels.iter().find(|(_, label)| *label == name).map(|(id, _)| *id)
+        let labels: Vec<(&i64, &String)> = self.labels.iter().collect();
+        store::case::best(labels, name, |(_, label)| label).map(|(id, _)| *id)
     }
 
     /// Labels hosts are asked about, sorted by id.

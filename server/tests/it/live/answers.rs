@@ -6,7 +6,7 @@ use muster_api::rest::{LiveStatus, TargetState};
 use serde_json::json;
 
 use super::{RETRY_WINDOW, answers, ask, counts, hosts, job};
-use crate::support::{TestServer, assert_refused, object};
+use crate::support::{ENROLL_SECRET, TestServer, assert_refused, object};
 
 #[tokio::test]
 async fn a_failing_query_says_why_and_spoils_no_other() {
@@ -220,4 +220,44 @@ async fn a_write_that_is_too_large_is_taken_and_its_queries_fail() {
     let body = body.replacen('{', "{\"node_key\":\"made-up\",", 1);
     let unknown = agents[0].raw(AgentEndpoint::DistributedWrite, body, &strip).await;
     assert!(object(&unknown)["node_invalid"].as_bool().unwrap(), "{unknown:?}");
+}
+
+/// fleetd-chrome fails without `discovery`, and says of each column what it could not find out.
+#[tokio::test]
+async fn an_agent_on_chromeos_answers_live_queries() {
+    let server = TestServer::start().await;
+    let body = json!({
+        "enroll_secret": ENROLL_SECRET,
+        "host_details": {
+            "os_version": { "name": "Chrome OS", "major": "103", "minor": "0", "patch": "5060", "build": "14816", "platform": "chrome" },
+            "osquery_info": { "version": "fleetd-chrome-1.3.1" },
+            "system_info": { "uuid": "7A5C0001", "hostname": "Chromebook", "hardware_serial": "7A5C0001" },
+        },
+        "host_identifier": "7A5C0001",
+    });
+    let agent = server.agent(1);
+    let post = async |endpoint, body: serde_json::Value| {
+        let exchange = agent.raw(endpoint, body.to_string(), &[]).await;
+        assert!(exchange.verdict.is_success(), "{exchange:?}");
+        object(&exchange)
+    };
+    let key = post(AgentEndpoint::Enroll, body).await["node_key"].clone();
+    let labels = "SELECT count(*) FROM label_members";
+    assert_eq!(server.number(labels), 1, "All Hosts, and not All Linux");
+    let read = async || {
+        let asked = post(AgentEndpoint::DistributedRead, json!({ "node_key": key })).await;
+        assert!(asked["discovery"].is_object(), "{asked:?}");
+        asked["queries"].as_object().unwrap().keys().cloned().collect::<Vec<_>>()
+    };
+    let details = read().await;
+    assert!(details.iter().any(|name| name == "fleet_detail_query_os_version"), "{details:?}");
+    let id = ask(&server, "SELECT ssid FROM network").await.id;
+    let names = read().await;
+    assert_eq!(names, [format!("fleet_distributed_query_{id}")]);
+    let (queries, statuses) = (json!({ &names[0]: [{ "ssid": "" }] }), json!({ &names[0]: 1 }));
+    let messages = json!({ &names[0]: [{ "column": "ssid", "error_message": "permission denied" }] });
+    let body = json!({ "queries": queries, "statuses": statuses, "messages": messages, "node_key": key });
+    post(AgentEndpoint::DistributedWrite, body).await;
+    let answer = &answers(&server, id, 0).await[0];
+    assert_eq!((answer.state, answer.error.as_deref()), (TargetState::Failed, Some("ssid: permission denied")));
 }

@@ -61,12 +61,18 @@ impl TestServer {
 
     /// Another server over the same database, with the same clock and files of its own.
     pub async fn beside(first: &Self) -> Self {
+        Self::beside_with(first, |_| {}).await
+    }
+
+    /// As [`TestServer::beside`], with other settings.
+    pub async fn beside_with(first: &Self, change: impl FnOnce(&mut Config)) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let own = config_in(folder.path());
         let mut config = first.config.clone();
         config.server.address = own.server.address;
         config.filesystem = own.filesystem;
         config.live.dir = Some(folder.path().join("live"));
+        change(&mut config);
         let clock = first.clock.clone();
         let (running, lifecycle) = run(&config, &clock).await.unwrap();
         let address = address_of(&config, &running);

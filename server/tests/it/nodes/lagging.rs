@@ -1,0 +1,113 @@
+//! A node whose plain readings lag behind what the others have committed, as behind a proxy that reads from replicas.
+
+use std::time::Duration;
+
+use agent_compat::agent::AgentEndpoint;
+
+use crate::support::{Proxy, TestServer, assert_refused, eventually, mariadb};
+
+/// Sends plain readings of keys and hosts to tables that lag behind.
+fn read_from_replicas(piece: &mut [u8]) {
+    let has = |piece: &[u8], text: &str| piece.windows(text.len()).any(|part| part == text.as_bytes());
+    if !has(piece, "SELECT ") || has(piece, "FOR UPDATE") {
+        return;
+    }
+    for (table, replica) in [("FROM `node_keys`", "FROM `node_keyz`"), ("FROM `hosts`", "FROM `hostz`")] {
+        let found: Vec<usize> = piece
+            .windows(table.len())
+            .enumerate()
+            .filter(|(_, part)| *part == table.as_bytes())
+            .map(|(at, _)| at)
+            .collect();
+        for at in found {
+            piece[at..at + replica.len()].copy_from_slice(replica.as_bytes());
+        }
+    }
+}
+
+/// Two nodes over one database; the readings of the second stand still.
+async fn one_and_lagging(per_second: u32) -> (TestServer, TestServer, Proxy) {
+    let one = TestServer::start().await;
+    let database = one.database();
+    database.execute("CREATE TABLE node_keyz LIKE node_keys");
+    database.execute("CREATE TABLE hostz LIKE hosts");
+    let proxy = Proxy::rewriting(&mariadb::shared().address, read_from_replicas);
+    let address = proxy.address();
+    let other = TestServer::beside_with(&one, |config| {
+        config.mysql.address = address;
+        config.osquery.key_confirmations_per_second = per_second;
+    })
+    .await;
+    (one, other, proxy)
+}
+
+fn with_key(key: &str) -> String {
+    format!(r#"{{"node_key":"{key}"}}"#)
+}
+
+#[tokio::test]
+async fn a_key_that_a_reading_does_not_show_yet_is_good() {
+    if !mariadb::is_chosen() {
+        return;
+    }
+    let (one, other, _proxy) = one_and_lagging(500).await;
+    let mut agent = one.enrolled(1).await;
+    let key = agent.node_key().to_owned();
+    other.address.draw(&mut agent);
+    assert!(agent.config().await.verdict.is_success());
+    assert_eq!((agent.node_key(), agent.counters().node_invalid()), (key.as_str(), 0));
+    assert_eq!(one.number("SELECT count(*) FROM node_keys"), 1);
+    let made_up = agent.raw(AgentEndpoint::Config, with_key("made-up"), &[]).await;
+    assert!(made_up.verdict.is_node_invalid(), "{made_up:?}");
+}
+
+#[tokio::test]
+async fn made_up_keys_beyond_the_limit_are_told_to_come_back() {
+    if !mariadb::is_chosen() {
+        return;
+    }
+    let (_one, other, _proxy) = one_and_lagging(1).await;
+    let agent = other.agent(1);
+    let ask = async |key: String| agent.raw(AgentEndpoint::Config, with_key(&key), &[]).await;
+    let answers = futures_util::future::join_all((0..20).map(|index| ask(format!("made-up-{index}")))).await;
+    let refused: Vec<_> = answers.iter().filter(|answer| !answer.verdict.is_node_invalid()).collect();
+    assert!(refused.len() > 5, "{}", refused.len());
+    for answer in refused {
+        assert_refused(answer, "unknown node keys");
+        assert_eq!(answer.status(), 503);
+    }
+    assert!(other.metric(r#"muster_limit_hits_total{limit="key_confirmations_per_second"}"#).await > 5.0);
+    eventually("there is room again", Duration::from_secs(30), async || {
+        ask("made-up-0".to_owned()).await.verdict.is_node_invalid().then_some(())
+    })
+    .await;
+}
+
+/// A node that was away compares all hosts in memory with the database.
+#[tokio::test]
+async fn a_host_that_a_reading_does_not_show_is_not_taken_for_deleted() {
+    if !mariadb::is_chosen() {
+        return;
+    }
+    let (one, other, _proxy) = one_and_lagging(500).await;
+    let mut agents = vec![one.enrolled(1).await, one.enrolled(2).await];
+    for agent in &mut agents {
+        other.address.draw(agent);
+        assert!(agent.config().await.verdict.is_success());
+    }
+    one.database().execute("DELETE FROM host_changes");
+    one.clock.advance(Duration::from_secs(3600));
+    other.run_tasks().await;
+    assert_eq!(other.metric("muster_hosts_in_memory").await, 2.0);
+    for agent in &mut agents {
+        assert!(agent.config().await.verdict.is_success());
+        assert_eq!(agent.counters().node_invalid(), 0);
+    }
+    // A host that is deleted indeed goes.
+    one.database().execute("DELETE FROM node_keys WHERE host_id = 1");
+    one.database().execute("DELETE FROM hosts WHERE id = 1");
+    one.clock.advance(Duration::from_secs(3600));
+    other.run_tasks().await;
+    assert!(agents[0].config().await.verdict.is_node_invalid());
+    assert!(agents[1].config().await.verdict.is_success());
+}
