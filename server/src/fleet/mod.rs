@@ -4,24 +4,7 @@
 //! others have changed, every two seconds or at once when it is notified ([`Fleet::follow`]). The database is the
 //! truth, and memory is a cache with a stated staleness:
 //!
-//! | state | how stale | how it follows |
-//! |---|---|---|
-//! | plan: packs, queries, labels, agent options, enroll secrets, retired options | 2 s | generation |
-//! | assembled configs; a host's last bytes | as the plan | edition of the plan and the host's assignment, compared at every fetch |
-//! | a host's labels, platform, name | 2 s | feed `changed`; own writes at once |
-//! | node key → host | 2 s after deletion, retirement, separation | feed `deleted`, `keys`; then asked in the database |
-//! | unknown keys | 10 s | never wrong: confirmed by a locking reading; keys are random and never come back |
-//! | deleted hosts (kept out for 10 min) | never wrong | ids are not used again |
-//! | what is due for a host; refetch | 2 s; may ask the row in vain, never a host | feed `refetch`; decided in the row |
-//! | open questions, losses, parked questions | not held | the row, in one transaction |
-//! | details and label answers not written yet | 1 s; lost by a crash, then asked again | written by the node that got them |
-//! | last contact, use of keys | 30 s and 120 s in the database | written by each node, never backwards; lists show the later of database and memory |
-//! | config cadence and signs of a restart | each node its own | only a gap shorter than the cadence is a sign; `enrolled` in the feed is one on every node |
-//! | users, roles, passwords, sessions | not held | read with every request |
-//! | admission of enrollments, log-ins a minute | each node its own | a limit holds per node: N nodes admit N times as many |
-//! | last accepted log batch of a host | each node its own without Redis | a repeat that comes to another node is written twice; outlives a graceful stop |
-//! | open live queries and their targets | 2 s; may claim in vain, never twice | events on the bus; decided there |
-//! | followers of a live query | each node its own | `live.max_followers` holds per node |
+//! See `docs/consistency.md`.
 
 pub mod access;
 pub mod apply;

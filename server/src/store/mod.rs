@@ -8,6 +8,7 @@ pub mod entity;
 mod error;
 pub mod feed;
 pub mod generations;
+pub mod host_lists;
 pub mod hosts;
 pub mod labels;
 pub mod live_queries;
@@ -196,13 +197,12 @@ impl Store {
         }
     }
 
-    /// Whether the database answers.
+    /// Whether the database answers with what is stored.
     ///
     /// # Errors
     /// [`Error`] when it does not.
     pub async fn ping(&self) -> Result<()> {
-        self.readers.execute_unprepared("SELECT 1").await?;
-        Ok(())
+        generations::current(&self.readers, generations::SCHEDULE).await.map(drop)
     }
 
     /// Closes all connections.

@@ -32,7 +32,7 @@ use super::hosts::Host;
 use super::{Error, Result};
 use crate::clock::{Clock, Moment};
 pub use crate::sinks::LogLines;
-use crate::sinks::Sink;
+use crate::sinks::{Sink, SinkError};
 use crate::store::Store;
 use crate::telemetry::Metrics;
 
@@ -134,6 +134,14 @@ impl Logs {
         })
     }
 
+    /// Whether lines of this stream can be taken to their sink at all.
+    ///
+    /// # Errors
+    /// Why only a restart helps.
+    pub fn check(&self, stream: LogStream) -> std::result::Result<(), SinkError> {
+        self.sink(stream).check()
+    }
+
     /// Keeps the lines of one request, each once. `Ok` means that all of them are durable. Runs to its end even when
     /// the caller stops waiting, so that a repeat of the request finds out what became of the first.
     ///
@@ -218,15 +226,18 @@ impl Logs {
         if lines.is_empty() {
             return Ok(());
         }
-        let sink = match stream {
-            LogStream::Result => &self.sinks.results,
-            LogStream::Status => &self.sinks.statuses,
-        };
-        sink.append(lines).await.map_err(|error| {
+        self.sink(stream).append(lines).await.map_err(|error| {
             // The sink has logged where and why; agents need not know.
             tracing::debug!(%error, host_id = host.id, "log lines refused");
             Error::Unavailable("the log lines could not be kept".to_owned())
         })
+    }
+
+    fn sink(&self, stream: LogStream) -> &Arc<dyn Sink> {
+        match stream {
+            LogStream::Result => &self.sinks.results,
+            LogStream::Status => &self.sinks.statuses,
+        }
     }
 
     /// Remembers the batch in place of the last one, unless all hosts together hold too many hashes.

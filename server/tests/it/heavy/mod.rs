@@ -2,6 +2,7 @@
 
 mod answers;
 mod flipping;
+mod lists;
 mod load;
 mod memory;
 

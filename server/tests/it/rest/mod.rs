@@ -3,9 +3,11 @@
 mod apply;
 mod apply_faults;
 mod apply_problems;
+mod clients;
 mod errors;
-mod hosts;
+pub mod hosts;
 mod operations;
+mod races;
 mod roles;
 mod schemas;
 mod sessions;
