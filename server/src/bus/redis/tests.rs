@@ -24,7 +24,7 @@ fn share(settings: &Settings) -> RedisShare {
         is_up: IntGauge::new("up", "Help.").unwrap(),
     };
     let sources = Sources { flags: settings.clone(), ..Sources::default() };
-    let config = config::load(&sources).unwrap().redis;
+    let config = config::load(&sources).unwrap().config.redis;
     RedisShare::new(&config, Duration::from_secs(3600), metrics).unwrap()
 }
 
