@@ -3,6 +3,7 @@
 
 mod answer;
 mod body;
+mod carve;
 mod config;
 mod distributed;
 mod enroll;
@@ -19,6 +20,7 @@ use std::time::Duration;
 use actix_web::web::{self, ServiceConfig};
 
 use self::body::{Budget, Cap};
+use self::carve::CarveLog;
 use crate::config::{Config, Osquery, Server};
 use crate::fleet::Fleet;
 use crate::lifecycle::Lifecycle;
@@ -37,6 +39,7 @@ pub struct AgentApi {
     answer_timeout: Duration,
     keepalive: KeepAlive,
     budget: Budget,
+    carve_log: Arc<CarveLog>,
     #[cfg(feature = "planted-faults")]
     planted: Arc<planted::Planted>,
 }
@@ -116,6 +119,7 @@ impl AgentApi {
             caps: Caps::of(osquery),
             answer_timeout: osquery.answer_timeout,
             keepalive: KeepAlive::of(&config.server),
+            carve_log: Arc::default(),
             #[cfg(feature = "planted-faults")]
             planted: Arc::new(planted::Planted::new(config.planted.clone())),
         }
@@ -132,6 +136,7 @@ pub fn routes(services: &mut ServiceConfig) {
                 .route("/distributed/read", web::post().to(distributed::read))
                 .route("/distributed/write", web::post().to(distributed::write))
                 .route("/log", web::post().to(log::log))
+                .route("/carve/begin", web::post().to(carve::begin))
                 .default_service(web::to(answer::no_such_endpoint)),
         );
     }

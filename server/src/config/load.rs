@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value as Json;
 
+use super::foreign::{self, Foreign};
 use super::{Config, ConfigKey};
 
 /// Sources of settings; tests pass them without changing the process.
@@ -37,19 +38,33 @@ impl std::error::Error for ConfigErrors {}
 /// Variables other than settings that the program reads.
 const OTHER_VARIABLES: [&str; 1] = ["FLEET_CONFIG"];
 
-/// Reads and checks all layers.
+/// All settings, and what is to be said of them.
+#[derive(Debug)]
+pub struct Loaded {
+    pub config: Config,
+    /// What is somebody else's and is ignored.
+    pub warnings: Vec<String>,
+}
+
+/// Reads and checks all layers. A variable that is empty is as if absent.
 ///
 /// # Errors
-/// All unknown keys, invalid values and contradictions together.
-pub fn load(sources: &Sources) -> Result<Config, ConfigErrors> {
+/// All unknown keys, invalid values and contradictions together. Keys of Fleet, and variables that others put into the
+/// environment, are only warned of.
+pub fn load(sources: &Sources) -> Result<Loaded, ConfigErrors> {
     let keys = Config::keys();
     let mut config = Config::default();
     let mut problems = Vec::new();
+    let mut ignored = Ignored::default();
 
     if let Some(path) = &sources.file {
         for (dotted, text) in read_file(path, &mut problems) {
             let Some(key) = keys.iter().find(|key| key.dotted() == dotted) else {
-                problems.push(format!("{}: unknown key {dotted}{}", path.display(), suggestion(&keys, &dotted)));
+                if foreign::is_key(&dotted) {
+                    ignored.keys.push(dotted);
+                } else {
+                    problems.push(format!("{}: unknown key {dotted}{}", path.display(), suggestion(&keys, &dotted)));
+                }
                 continue;
             };
             if let Err(reason) = config.set(key.section, key.name, &text) {
@@ -64,17 +79,26 @@ pub fn load(sources: &Sources) -> Result<Config, ConfigErrors> {
             continue;
         }
         let Some(key) = keys.iter().find(|key| key.variable() == *name) else {
-            problems
-                .push(format!("variable {name}: unknown setting; unset it, or list settings with: muster config keys"));
+            match foreign::judge(name, text, &keys) {
+                Foreign::Others => ignored.variables.push(name.clone()),
+                Foreign::NearMiss(key) => problems.push(format!(
+                    "variable {name}: unknown setting (did you mean {}?); rename or unset it, or list settings with: \
+                     muster config keys",
+                    key.variable()
+                )),
+            }
             continue;
         };
+        if text.is_empty() {
+            continue;
+        }
         if let Err(reason) = config.set(key.section, key.name, text) {
             problems.push(format!("variable {name}: {reason}"));
         }
     }
     for (flag, text) in &sources.flags {
         let Some(key) = keys.iter().find(|key| key.flag() == *flag) else {
-            problems.push(format!("flag --{flag}: unknown setting"));
+            ignored.flags.push(format!("--{flag}"));
             continue;
         };
         if let Err(reason) = config.set(key.section, key.name, text) {
@@ -82,7 +106,28 @@ pub fn load(sources: &Sources) -> Result<Config, ConfigErrors> {
         }
     }
     problems.extend(config.contradictions());
-    if problems.is_empty() { Ok(config) } else { Err(ConfigErrors(problems)) }
+    if problems.is_empty() { Ok(Loaded { config, warnings: ignored.warnings() }) } else { Err(ConfigErrors(problems)) }
+}
+
+/// Settings that are somebody else's.
+#[derive(Debug, Default)]
+struct Ignored {
+    keys: Vec<String>,
+    variables: Vec<String>,
+    flags: Vec<String>,
+}
+
+impl Ignored {
+    /// One warning for each layer.
+    fn warnings(self) -> Vec<String> {
+        let layers = [("keys of Fleet", self.keys), ("variables", self.variables), ("flags of Fleet", self.flags)];
+        let named = layers.into_iter().filter(|(_, names)| !names.is_empty());
+        named
+            .map(|(what, names)| {
+                format!("these {what} are no settings of this server and are ignored: {}", names.join(", "))
+            })
+            .collect()
+    }
 }
 
 /// Every key with its default and help, as Markdown table rows for the documentation.
@@ -163,7 +208,8 @@ mod tests {
             ]),
             flags: pairs(&[("server_address", "3.3.3.3:3")]),
         })
-        .unwrap();
+        .unwrap()
+        .config;
         assert_eq!(config.server.address, "3.3.3.3:3");
         assert_eq!(config.sqlite.path, PathBuf::from("from-env.db"));
         assert_eq!(config.server.workers, 3);
@@ -175,12 +221,38 @@ mod tests {
         write!(file, "server:\n  adress: x\n").unwrap();
         let ConfigErrors(problems) = load(&Sources {
             file: Some(file.path().to_owned()),
-            variables: pairs(&[("FLEET_SERVER_WORKERS", "many"), ("FLEET_NO_SUCH", "1")]),
+            variables: pairs(&[("FLEET_SERVER_WORKERS", "many"), ("FLEET_SERVER_WORKRES", "1")]),
             flags: pairs(&[("server_cert", "only-one.pem")]),
         })
         .unwrap_err();
         assert_eq!(problems.len(), 4, "{problems:#?}");
         assert!(problems[0].contains("did you mean server.address?"), "{problems:#?}");
+    }
+
+    #[test]
+    fn what_is_somebody_else_s_is_warned_of_once() {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        write!(file, "auth:\n  jwt_key: x\nlicense:\n  key: y\nserver:\n  keepalive: true\n").unwrap();
+        let loaded = load(&Sources {
+            file: Some(file.path().to_owned()),
+            variables: pairs(&[
+                ("FLEET_SERVICE_HOST", "10.0.0.9"),
+                ("FLEET_LICENSE_KEY", ""),
+                ("FLEET_SERVER_TLS", "False"),
+                ("FLEET_SERVER_WORKERS", ""),
+            ]),
+            flags: pairs(&[("auth_jwt_key", "z")]),
+        })
+        .unwrap();
+        assert!(!loaded.config.server.tls);
+        assert_eq!(
+            loaded.warnings,
+            [
+                "these keys of Fleet are no settings of this server and are ignored: auth.jwt_key, license.key, server.keepalive",
+                "these variables are no settings of this server and are ignored: FLEET_LICENSE_KEY, FLEET_SERVICE_HOST",
+                "these flags of Fleet are no settings of this server and are ignored: --auth_jwt_key",
+            ]
+        );
     }
 
     #[test]

@@ -2,9 +2,7 @@
 //!
 //! Several nodes over one database behave as one. None holds anything that others must ask for; each reads what the
 //! others have changed, every two seconds or at once when it is notified ([`Fleet::follow`]). The database is the
-//! truth, and memory is a cache with a stated staleness:
-//!
-//! See `docs/consistency.md`.
+//! truth, and memory is a cache with a stated staleness (`docs/consistency.md`).
 
 pub mod access;
 pub mod apply;

@@ -1,9 +1,10 @@
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
+use muster::config::Bytes;
 use serde_json::json;
 
-use super::{answers, ask, hosts, job, results_file};
+use super::{answers, ask, counts, hosts, job, results_file, start};
 use crate::support::{TestServer, skipped_with_redis};
 
 const RETENTION: Duration = Duration::from_secs(3600);
