@@ -6,7 +6,7 @@ use sea_orm::sea_query::{Expr, Func};
 use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Set};
 
 use super::entity::{hosts, label_members, labels};
-use super::{MAX_PARAMETERS, Result, case};
+use super::{MAX_PARAMETERS, Result};
 
 /// Deletes a label that no pack is targeted at, and who is in it; the caller has looked inside this transaction.
 pub async fn delete(db: &impl ConnectionTrait, id: i64) -> Result<()> {

@@ -249,10 +249,7 @@ impl<'a> Brief<'a> {
     }
 }
 
-/// Reads a kept answer.
-///
-/// # Errors
-/// When the line is not one.
+#[cfg(test)]
 pub fn parse(line: &ResultLine) -> serde_json::Result<LiveAnswer> {
     serde_json::from_slice(&show(line))
 }
