@@ -13,12 +13,13 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
-use ::redis::{Value, cmd, from_redis_value};
-use roaring::RoaringTreemap;
+use ::redis::{Value, cmd};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 
+use super::entry::StreamEntry;
+use super::keys::{key, page_and_bits, page_key, pages};
 use super::link::{Link, Purpose};
 use super::notifier::RedisNotifier;
 use super::script::{Call, ScriptStep};
@@ -29,9 +30,6 @@ use crate::bus::{
 use crate::clock::Moment;
 use crate::lock::lock;
 
-/// Hosts of one page, which has at most 8 KiB then.
-const PAGE: u64 = 32 * 1024;
-
 /// Most lines of one read, however short they are.
 const LINES_AT_ONCE: usize = 10_000;
 
@@ -40,9 +38,6 @@ const LOOK: Duration = Duration::from_secs(1);
 
 /// How much earlier than its row a job may seem to have been made: by how much the clocks of nodes and Redis may differ.
 const CLOCKS_DIFFER_US: u64 = 10_000_000;
-
-/// The two bits of a settled host; 0 is pending, 1 claimed.
-const SETTLED: u8 = 2;
 
 /// The [`LiveBus`] of several nodes.
 #[derive(Debug)]
@@ -126,39 +121,10 @@ async fn look(jobs: Weak<Jobs>) {
     }
 }
 
-fn key(job: JobKey, name: &str) -> String {
-    format!("{{muster:live:{}}}:{name}", job.id)
-}
-
-fn page_key(job: JobKey, page: u64) -> String {
-    key(job, &format!("hosts:{page}"))
-}
-
-/// The key of a host's page, and the host's bits in it.
-fn page_and_bits(job: JobKey, host: i64) -> (String, String) {
-    let host = host.cast_unsigned();
-    (page_key(job, host / PAGE), format!("#{}", host % PAGE))
-}
-
 /// An event, and the tag that tells it from every other.
 fn tagged(change: &JobChange) -> (Vec<u8>, String) {
     // why: not 0, which stands for an event without a tag.
     (change.to_bytes(), rand::random_range(1..=u64::MAX).to_string())
-}
-
-/// Pages in which these hosts are settled.
-fn pages(settled: &RoaringTreemap) -> BTreeMap<u64, Vec<u8>> {
-    let mut pages: BTreeMap<u64, Vec<u8>> = BTreeMap::new();
-    for host in settled {
-        let page = pages.entry(host / PAGE).or_default();
-        let bit = usize::try_from(host % PAGE).unwrap_or(0) * 2;
-        if page.len() <= bit / 8 {
-            page.resize(bit / 8 + 1, 0);
-        }
-        // why: the order of `BITFIELD`, which counts bits from the highest of each byte.
-        page[bit / 8] |= SETTLED << (6 - bit % 8);
-    }
-    pages
 }
 
 impl Jobs {
@@ -316,28 +282,6 @@ impl Jobs {
                 is_news
             });
         }
-    }
-}
-
-/// An entry of a stream: its number, its value, and its tag if it has one.
-struct StreamEntry {
-    number: u64,
-    value: Vec<u8>,
-    tag: u64,
-}
-
-impl StreamEntry {
-    fn read(entry: Value) -> Result<Self, BusError> {
-        let read = || -> Option<Self> {
-            let (id, fields): (String, Vec<Vec<u8>>) = from_redis_value(entry).ok()?;
-            let number = id.split('-').next()?.parse().ok()?;
-            // The names of the fields come between the values.
-            let mut values = fields.into_iter().skip(1).step_by(2);
-            let value = values.next()?;
-            let tag = values.next().and_then(|tag| std::str::from_utf8(&tag).ok()?.parse().ok()).unwrap_or(0);
-            Some(Self { number, value, tag })
-        };
-        read().ok_or_else(|| BusError::Unavailable("Redis holds something else than was put there".to_owned()))
     }
 }
 

@@ -51,7 +51,7 @@ const ANSWER_BYTES_AT_ONCE: u32 = 16 << 20;
 const ANSWER_PATIENCE: Duration = Duration::from_secs(5);
 
 /// A command has one more second for so many bytes.
-const BYTES_PER_SECOND: f64 = (8 << 20) as f64;
+const BYTES_PER_SECOND: f64 = 8_388_608.0;
 
 /// A command that is larger than this has no more time for it.
 const LARGEST_COMMAND: usize = 32 << 20;

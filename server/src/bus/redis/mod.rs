@@ -5,7 +5,9 @@
 mod batches;
 mod breaker;
 mod connect;
+mod entry;
 mod jobs;
+mod keys;
 mod link;
 mod notifier;
 mod script;

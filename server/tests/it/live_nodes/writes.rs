@@ -24,7 +24,7 @@ async fn answer_all(agent: &TestAgent, ids: impl IntoIterator<Item = i64>) -> bo
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_write_with_many_answers_is_refused_once_while_redis_is_away() {
     let mut two = Two::start().await;
-    let agents = hosts(&two.a, 1).await;
+    let mut agents = hosts(&two.a, 1).await;
     let mut ids = Vec::new();
     for n in 0..3 {
         ids.push(ask(&two.a, &format!("SELECT {n}")).await.id);
