@@ -1,5 +1,5 @@
 use anyhow::bail;
-use muster_api::rest::SecretsSpec;
+use muster_api::rest::{OptionsSpec, SecretsSpec};
 use serde_json::{Map, Value};
 
 use super::print::{self, PrintedDocument};
@@ -20,6 +20,11 @@ pub async fn enroll_secret(server: &RestClient, args: SecretArgs) -> anyhow::Res
         Some(newest) => output::line(&newest.secret),
         None => bail!("there is no enroll secret; apply one as a document of kind enroll_secret"),
     }
+}
+
+pub async fn options(server: &RestClient, format: DocumentFormat) -> anyhow::Result<()> {
+    let found: OptionsSpec = server.get("spec/osquery_options").await?;
+    print::items(&[PrintedDocument::new("options", &found.spec)?], format)
 }
 
 pub async fn config(server: &RestClient, args: ConfigArgs) -> anyhow::Result<()> {
