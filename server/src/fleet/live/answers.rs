@@ -250,10 +250,5 @@ impl<'a> Brief<'a> {
 }
 
 #[cfg(test)]
-pub fn parse(line: &ResultLine) -> serde_json::Result<LiveAnswer> {
-    serde_json::from_slice(&show(line))
-}
-
-#[cfg(test)]
 #[path = "answers_tests.rs"]
 mod tests;

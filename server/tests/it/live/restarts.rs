@@ -1,4 +1,3 @@
-use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -8,7 +7,7 @@ use serde_json::json;
 use tokio::net::unix::pipe;
 use tokio::time::timeout;
 
-use super::{RETRY_WINDOW, answers, ask, counts, hosts, job};
+use super::{RETRY_WINDOW, answers, ask, counts, hosts, job, results_file};
 use crate::support::{TestServer, assert_refused, eventually, skipped_with_redis};
 
 /// Longest wait for what happens at once.
@@ -103,7 +102,7 @@ async fn answers_behind_the_last_checkpoint_count_after_a_restart() {
     server.run_tasks().await;
     let after = job(&server, id).await;
     assert_eq!((after.counts, after.cost), (before.counts, before.cost));
-    let size = results_file(&server.folder().join("live")).metadata().unwrap().len();
+    let size = results_file(&server.folder().join("live"), id).unwrap().metadata().unwrap().len();
     assert_eq!(server.number(&format!("SELECT results_bytes {row}")), size.cast_signed());
     agents[3].distributed().await;
     assert_eq!(job(&server, id).await.status, LiveStatus::Complete);
@@ -123,7 +122,7 @@ async fn agents_are_served_while_answers_of_before_a_restart_are_read() {
     agents[1].read().await;
     server.run_tasks().await;
     server.stop().await;
-    let path = results_file(&server.folder().join("live"));
+    let path = results_file(&server.folder().join("live"), id).unwrap();
     let (kept, stuck) = (path.with_extension("kept"), path.with_extension("stuck"));
     std::fs::rename(&path, &kept).unwrap();
     assert!(Command::new("mkfifo").arg(&path).status().unwrap().success());
@@ -159,11 +158,4 @@ async fn agents_are_served_while_answers_of_before_a_restart_are_read() {
         assert_eq!((done.status, done.counts.answered), (LiveStatus::Complete, 3), "{done:?}");
         assert_eq!(answers(&server, job_id, 0).await.len(), lines);
     }
-}
-
-/// The one file of results.
-fn results_file(folder: &Path) -> PathBuf {
-    let files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
-    assert_eq!(files.len(), 1, "{files:?}");
-    files[0].clone()
 }
