@@ -11,6 +11,7 @@ mod m0005_parked_queries;
 mod m0006_live_queries;
 mod m0007_live_discovery;
 mod m0008_replicas;
+mod m0013_label_host_names;
 
 pub use sea_orm_migration::MigratorTrait;
 use sea_orm_migration::prelude::*;
@@ -34,6 +35,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0006_live_queries::Migration),
             Box::new(m0007_live_discovery::Migration),
             Box::new(m0008_replicas::Migration),
+            Box::new(m0013_label_host_names::Migration),
         ]
     }
 }

@@ -18,7 +18,7 @@ use crate::fleet::checkin::Checkin;
 use crate::fleet::hosts::{Hosts, ensure_builtin_labels};
 use crate::fleet::live::{self, Live};
 use crate::fleet::logs::{self, Logs};
-use crate::fleet::schedule::Schedule;
+use crate::fleet::schedule::{BuiltInOptions, Schedule};
 use crate::fleet::specs::Specs;
 use crate::fleet::{Fleet, Node};
 use crate::lifecycle::Lifecycle;
@@ -51,7 +51,9 @@ impl App {
         let store = open_store(config, &metrics).await?;
         ensure_builtin_labels(&store, clock.now()).await.context("cannot make the built-in labels")?;
         let osquery = &config.osquery;
-        let schedule = Schedule::load(store.clone(), clock.clone(), osquery.max_config_cache.0, Arc::clone(&metrics))
+        let built_in = BuiltInOptions::new(&config.server.url_prefix);
+        let cache_bytes = osquery.max_config_cache.0;
+        let schedule = Schedule::load(store.clone(), clock.clone(), built_in, cache_bytes, Arc::clone(&metrics))
             .await
             .context("cannot read packs, labels and options")?;
         let schedule = Arc::new(schedule);
@@ -109,8 +111,8 @@ impl App {
             live,
             logs,
             node,
+            specs: Specs::new(store.clone(), Arc::clone(&schedule)),
             schedule,
-            specs: Specs::new(store.clone()),
         };
         Ok(Self {
             agent: AgentApi::new(fleet.clone(), lifecycle.clone(), Arc::clone(&metrics), config),

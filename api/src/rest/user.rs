@@ -4,13 +4,14 @@ use serde_json::Value;
 
 use super::envelope::enveloped;
 use super::{Role, User};
+use crate::absent::null_is_default;
 
 /// `POST users/admin`: creates a user.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewUser {
     pub email: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_is_default")]
     pub name: String,
     /// Required: there is no single sign-on.
     #[serde(default)]
@@ -18,13 +19,13 @@ pub struct NewUser {
     /// Required: there are no teams that could give the user a role.
     #[serde(default)]
     pub global_role: Option<Role>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_is_default")]
     pub api_only: bool,
     /// Accepted when false.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_is_default")]
     pub sso_enabled: bool,
     /// Accepted when false.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_is_default")]
     pub admin_forced_password_reset: bool,
     /// Accepted when empty.
     #[serde(default)]

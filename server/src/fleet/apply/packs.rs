@@ -92,6 +92,7 @@ fn normal(spec: &PackSpec, old: Option<&PackSpec>) -> PackSpec {
     let mut normal = spec.clone();
     normal.id = old.and_then(|old| old.id);
     normal.targets.labels = labels.into_iter().collect();
+    normal.targets.teams.clear();
     for query in &mut normal.queries {
         if query.name == query.query {
             query.name.clear();

@@ -4,6 +4,7 @@ mod apply;
 mod apply_faults;
 mod apply_problems;
 mod errors;
+mod fleet_files;
 mod hosts;
 mod operations;
 mod roles;
