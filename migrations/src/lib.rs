@@ -14,6 +14,7 @@ mod m0008_replicas;
 mod m0009_live_bus_keys;
 mod m0010_live_results;
 mod m0011_host_look_ups;
+mod m0013_label_host_names;
 mod m0014_log_batches;
 
 pub use sea_orm_migration::MigratorTrait;
@@ -41,6 +42,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0009_live_bus_keys::Migration),
             Box::new(m0010_live_results::Migration),
             Box::new(m0011_host_look_ups::Migration),
+            Box::new(m0013_label_host_names::Migration),
             Box::new(m0014_log_batches::Migration),
         ]
     }

@@ -20,7 +20,7 @@ use crate::fleet::checkin::Checkin;
 use crate::fleet::hosts::{Hosts, ensure_builtin_labels};
 use crate::fleet::live::{self, Live};
 use crate::fleet::logs::{Logs, Sharing, Sinks};
-use crate::fleet::schedule::Schedule;
+use crate::fleet::schedule::{BuiltInOptions, Schedule};
 use crate::fleet::specs::Specs;
 use crate::fleet::{Fleet, Node};
 use crate::lifecycle::Lifecycle;
@@ -56,7 +56,9 @@ impl App {
         let store = open_store(config, &metrics).await?;
         ensure_builtin_labels(&store, clock.now()).await.context("cannot make the built-in labels")?;
         let osquery = &config.osquery;
-        let schedule = Schedule::load(store.clone(), clock.clone(), osquery.max_config_cache.0, Arc::clone(&metrics))
+        let built_in = BuiltInOptions::new(&config.server.url_prefix);
+        let cache_bytes = osquery.max_config_cache.0;
+        let schedule = Schedule::load(store.clone(), clock.clone(), built_in, cache_bytes, Arc::clone(&metrics))
             .await
             .context("cannot read packs, labels and options")?;
         let schedule = Arc::new(schedule);
@@ -117,8 +119,8 @@ impl App {
             node,
             clock,
             refusals: Arc::new(LogLimit::new(REFUSALS_EVERY)),
+            specs: Specs::new(store.clone(), Arc::clone(&schedule)),
             schedule,
-            specs: Specs::new(store.clone()),
         };
         let health = ServerHealth { store: store.clone(), logs: Arc::clone(&fleet.logs) };
         Ok(Self {

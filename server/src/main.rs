@@ -189,7 +189,7 @@ fn serve_until_stopped(loaded: Loaded, until_stdin_closes: bool) -> Result<()> {
     let Loaded { config, warnings } = loaded;
     telemetry::init(&config.logging);
     for warning in warnings {
-        tracing::warn!("{warning}");
+        telemetry::warn(&warning);
     }
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start the runtime")?;

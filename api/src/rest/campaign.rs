@@ -1,12 +1,12 @@
 use std::collections::BTreeMap;
 
+use crate::absent::null_is_default;
 use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::sent::null_is_default;
 use super::{HostView, Label};
 
 /// `POST queries/run` with ids and `queries/run_by_names` with names: starts a live query that ends when its last viewer

@@ -37,7 +37,7 @@ pub use live::{
 pub use pack::{Pack, PackEnvelope, PackInput, PackList};
 pub use query::{Deleted, Query, QueryEnvelope, QueryIds, QueryInput, QueryList, QueryPack};
 pub use scheduled::{GlobalSchedule, Scheduled, ScheduledEnvelope, ScheduledInput, ScheduledQueries};
-pub use spec::{OptionsSpec, SecretsSpec, SpecByName, SpecList, UserRoles};
+pub use spec::{AppliedSpecs, OptionsSpec, SecretsSpec, SpecByName, SpecList, UncheckedSpec, UserRoles};
 pub use user::{ChangePassword, NewUser, UserEdit, UserEnvelope, UserList};
 
 /// Every REST path is served under each of these. The last is that of Fleet's predecessor, whose clients know no other.

@@ -2,6 +2,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::FieldError;
 use crate::spec::{EnrollSecretSpec, UserRolesSpec};
 
 /// `GET`/`POST spec/queries`, `spec/packs`, `spec/labels`: specs of one kind.
@@ -24,6 +25,9 @@ pub struct SpecByName<T> {
 #[serde(deny_unknown_fields)]
 pub struct SecretsSpec {
     pub spec: EnrollSecretSpec,
+    /// The same in responses, for clients of Fleet 3.x: they read this key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub specs: Option<EnrollSecretSpec>,
 }
 
 /// `GET`/`POST spec/osquery_options`: the agent options, as older clients call them.
@@ -38,4 +42,18 @@ pub struct OptionsSpec {
 #[serde(deny_unknown_fields)]
 pub struct UserRoles {
     pub spec: UserRolesSpec,
+}
+
+/// One spec of a kind of which there is only one, before it is checked like a document.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct UncheckedSpec {
+    pub spec: Value,
+}
+
+/// The outcome of applying specs of one kind: `{}`, or warnings.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct AppliedSpecs {
+    /// Contents that are valid but probably not intended, or that are skipped.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<FieldError>,
 }

@@ -3,8 +3,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::envelope::enveloped;
-use super::sent::null_is_default;
 use super::{Role, User};
+use crate::absent::null_is_default;
 
 /// `POST users/admin`: creates a user.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]

@@ -12,6 +12,7 @@ pub mod checkin;
 mod deadline;
 mod error;
 mod explain;
+mod findings;
 pub mod hosts;
 pub mod labels;
 pub mod listing;

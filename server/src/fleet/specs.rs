@@ -1,6 +1,7 @@
 //! The documents of the current state; applying them again changes nothing.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use muster_api::spec::{
     EnrollSecretSpec, LabelMembership, LabelSpec, LabelType, PackQuery, PackSpec, PackTargets, QuerySpec, SecretSpec,
@@ -10,7 +11,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::access::{Permission, Principal};
-use super::schedule::default_agent_options;
+use super::schedule::{BuiltInOptions, Schedule};
 use super::{Error, Result};
 use crate::store::entity::labels::{LabelTypeWord, MembershipWord};
 use crate::store::{self, Store, entity, settings};
@@ -19,11 +20,12 @@ use crate::store::{self, Store, entity, settings};
 #[derive(Debug, Clone)]
 pub struct Specs {
     store: Store,
+    schedule: Arc<Schedule>,
 }
 
 impl Specs {
-    pub fn new(store: Store) -> Self {
-        Self { store }
+    pub fn new(store: Store, schedule: Arc<Schedule>) -> Self {
+        Self { store, schedule }
     }
 
     /// # Errors
@@ -68,7 +70,8 @@ impl Specs {
     /// # Errors
     /// If the database does not answer.
     pub async fn config(&self, principal: &Principal) -> Result<Value> {
-        let mut config = app_config(self.store.reader()).await?;
+        let stored = settings::get(self.store.reader(), settings::APP_CONFIG).await?;
+        let mut config = shown_config(&stored.unwrap_or_default(), self.schedule.built_in());
         if principal.may(Permission::ReadConfig).is_err()
             && let Some(parts) = config.as_object_mut()
         {
@@ -98,6 +101,8 @@ pub(super) fn query_spec(row: entity::queries::Model) -> QuerySpec {
 
 pub(super) async fn labels(db: &impl ConnectionTrait) -> Result<Vec<LabelSpec>> {
     let mut members: BTreeMap<i64, Vec<String>> = store::labels::manual_members(db).await?;
+    // As the operator wrote them; labels of older versions have only members.
+    members.extend(store::labels::host_names(db).await?);
     let rows = store::named::all::<entity::labels::Entity>(db).await?;
     Ok(rows
         .into_iter()
@@ -217,21 +222,28 @@ pub(super) async fn secrets(db: &impl ConnectionTrait) -> Result<EnrollSecretSpe
     let rows = store::secrets::all(db).await?;
     let secrets = rows
         .into_iter()
-        .map(|row| SecretSpec { created_at: Some(row.created_at.to_utc()), secret: row.secret })
+        .map(|row| SecretSpec {
+            created_at: Some(row.created_at.to_utc()),
+            secret: row.secret,
+            ..SecretSpec::default()
+        })
         .collect();
     Ok(EnrollSecretSpec { secrets })
 }
 
-/// The configuration with defaults for the parts that are not set.
-pub(super) async fn app_config(db: &impl ConnectionTrait) -> Result<Value> {
-    let mut config = settings::get(db, settings::APP_CONFIG).await?.unwrap_or_else(|| json!({}));
-    if let Some(parts) = config.as_object_mut() {
-        parts.entry("agent_options").or_insert_with(default_agent_options);
-        parts.entry("org_info").or_insert_with(|| json!({ "org_name": "", "org_logo_url": "" }));
-        parts.entry("server_settings").or_insert_with(|| json!({ "server_url": "" }));
+/// A stored configuration with defaults for what is not set.
+pub(super) fn shown_config(stored: &Value, built_in: &BuiltInOptions) -> Value {
+    let mut config =
+        json!({ "org_info": { "org_name": "", "org_logo_url": "" }, "server_settings": { "server_url": "" } });
+    for (part, value) in stored.as_object().into_iter().flatten() {
+        match (&mut config[part], value) {
+            (Value::Object(defaults), Value::Object(values)) => defaults.extend(values.clone()),
+            (default, value) => *default = value.clone(),
+        }
     }
+    config["agent_options"] = built_in.in_force(stored);
     config.sort_all_objects();
-    Ok(config)
+    config
 }
 
 pub(super) fn to_value(spec: &impl Serialize) -> Result<Value> {

@@ -5,12 +5,13 @@ use std::collections::{BTreeMap, HashMap};
 use sea_orm::sea_query::{Expr, Func};
 use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Set};
 
-use super::entity::{hosts, label_members, labels};
+use super::entity::{hosts, label_host_names, label_members, labels};
 use super::{MAX_PARAMETERS, Result};
 
 /// Deletes a label that no pack is targeted at, and who is in it; the caller has looked inside this transaction.
 pub async fn delete(db: &impl ConnectionTrait, id: i64) -> Result<()> {
     label_members::Entity::delete_many().filter(label_members::Column::LabelId.eq(id)).exec(db).await?;
+    label_host_names::Entity::delete_many().filter(label_host_names::Column::LabelId.eq(id)).exec(db).await?;
     labels::Entity::delete_by_id(id).exec(db).await?;
     Ok(())
 }
@@ -88,6 +89,27 @@ pub async fn manual_members(db: &impl ConnectionTrait) -> Result<BTreeMap<i64, V
         members.entry(label_id).or_default().push(identifier);
     }
     Ok(members)
+}
+
+/// The names by which the hosts of manual labels were listed, sorted. Labels of older versions have none.
+pub async fn host_names(db: &impl ConnectionTrait) -> Result<BTreeMap<i64, Vec<String>>> {
+    let rows = label_host_names::Entity::find().order_by_asc(label_host_names::Column::Name).all(db).await?;
+    let mut names: BTreeMap<i64, Vec<String>> = BTreeMap::new();
+    for row in rows {
+        names.entry(row.label_id).or_default().push(row.name);
+    }
+    Ok(names)
+}
+
+/// Replaces the names by which the hosts of a label are listed.
+pub async fn set_host_names(db: &impl ConnectionTrait, label_id: i64, names: &[String]) -> Result<()> {
+    label_host_names::Entity::delete_many().filter(label_host_names::Column::LabelId.eq(label_id)).exec(db).await?;
+    for batch in names.chunks(MAX_PARAMETERS / 2) {
+        let rows =
+            batch.iter().map(|name| label_host_names::ActiveModel { label_id: Set(label_id), name: Set(name.clone()) });
+        label_host_names::Entity::insert_many(rows).exec_without_returning(db).await?;
+    }
+    Ok(())
 }
 
 /// Adds hosts that are not members yet; the caller has looked inside this transaction.

@@ -27,6 +27,15 @@ async fn labels_are_made_renamed_and_deleted() {
 }
 
 #[actix_web::test]
+async fn an_empty_list_of_hosts_is_none() {
+    let world = World::new().await;
+    let label = |hosts: serde_json::Value| json!([{ "kind": "label", "spec": { "name": "l", "query": "select 1", "hosts": hosts } }]);
+    world.apply(label(json!([]))).await;
+    let (path, _) = world.post("spec/apply", json!({ "documents": label(json!(["h"])) })).await.problem(422);
+    assert_eq!(path, "documents[0].spec.hosts");
+}
+
+#[actix_web::test]
 async fn built_in_labels_stay_as_they_are() {
     let world = World::new().await;
     world.patch("labels/1", json!({ "name": "x" })).await.expect(422);

@@ -185,7 +185,19 @@ async fn a_cluster_keeps_the_contract() {
 /// Gives every server a user with these rights besides all keys and harmless commands, and returns the settings to use it.
 fn with_rights(settings: Settings, servers: &[RedisProcess], rights: &[&str]) -> Settings {
     for server in servers {
-        let mut rule = vec!["acl", "setuser", "app", "reset", "on", ">obvious-fake", "~*", "&*", "+@all", "-@admin", "-@dangerous"];
+        let mut rule = vec![
+            "acl",
+            "setuser",
+            "app",
+            "reset",
+            "on",
+            ">obvious-fake",
+            "~*",
+            "&*",
+            "+@all",
+            "-@admin",
+            "-@dangerous",
+        ];
         rule.extend(rights);
         assert_eq!(server.ask(&rule).trim(), "OK");
     }
@@ -216,7 +228,8 @@ async fn a_single_redis_needs_neither_cluster_nor_info_but_one_of_them() {
         let bus = bus(&with_rights(redis.settings(), servers, &[right]));
         assert_eq!(bus.open(new_job(id), Start::New).await.unwrap(), Opened::Made, "{right}");
     }
-    let error = bus(&with_rights(redis.settings(), servers, &[])).open(new_job(3), Start::New).await.unwrap_err().to_string();
+    let error =
+        bus(&with_rights(redis.settings(), servers, &[])).open(new_job(3), Start::New).await.unwrap_err().to_string();
     assert!(error.contains("grant +cluster or +info"), "{error}");
 }
 

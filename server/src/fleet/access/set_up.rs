@@ -6,7 +6,6 @@ use serde_json::{Value, json};
 use super::user_rules::{check_email, check_name};
 use super::{Access, Peer, new_user, normal_email, password, random_text, show};
 use crate::fleet::error::none_of;
-use crate::fleet::schedule::default_agent_options;
 use crate::fleet::{Error, Problem, Result};
 use crate::store::activities::Actor;
 use crate::store::{activities, generations, secrets, settings, users};
@@ -95,6 +94,5 @@ fn first_config(request: &SetUp) -> Value {
     json!({
         "org_info": request.org_info,
         "server_settings": { "server_url": request.server_url },
-        "agent_options": default_agent_options(),
     })
 }

@@ -23,8 +23,11 @@ impl ApplyRun<'_> {
             .map(|row| (row.name, row.id))
             .collect();
         let applied: HashSet<&str> = of_kind!(documents, Query).map(|(_, spec)| spec.name.as_str()).collect();
-        let labels: ByName<i64> =
-            store::named::all::<entity::labels::Entity>(self.tx).await?.into_iter().map(|row| (row.name, row.id)).collect();
+        let labels: ByName<i64> = store::named::all::<entity::labels::Entity>(self.tx)
+            .await?
+            .into_iter()
+            .map(|row| (row.name, row.id))
+            .collect();
         let applied_labels: ByName<()> = of_kind!(documents, Label).map(|(_, spec)| (spec.name.clone(), ())).collect();
         for (document, spec) in of_kind!(documents, Pack) {
             check(|key| document.path(key), spec, &mut self.problems, &mut self.warnings);
@@ -97,6 +100,7 @@ fn normal(spec: &PackSpec, old: Option<&PackSpec>, labels: &ByName<i64>) -> Pack
     let mut normal = spec.clone();
     normal.id = old.and_then(|old| old.id);
     normal.targets.labels = labels.into_iter().collect();
+    normal.targets.teams.clear();
     for query in &mut normal.queries {
         if query.name == query.query {
             query.name.clear();

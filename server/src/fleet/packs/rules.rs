@@ -32,7 +32,7 @@ pub(in crate::fleet) fn check(
         check_sql(&path::item(&path("discovery"), position), sql, problems);
     }
     if !spec.targets.teams.is_empty() {
-        problems.push(Problem::new(path("targets.teams"), "there are no teams; target labels instead"));
+        warnings.push(Problem::new(path("targets.teams"), "skipped: there are no teams here; target labels instead"));
     }
     let mut names = HashSet::new();
     for (position, query) in spec.queries.iter().enumerate() {

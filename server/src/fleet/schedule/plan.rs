@@ -7,7 +7,7 @@ use subtle::ConstantTimeEq as _;
 
 use super::assemble::{self, Assembled};
 use super::retired::Retired;
-use super::{PlannedPack, ScheduledQuery, default_agent_options, options};
+use super::{BuiltInOptions, PlannedPack, ScheduledQuery, options};
 use crate::clock::Moment;
 use crate::fleet::hosts::{Assignment, BUILTIN, BuiltinLabel, means_platform};
 use crate::fleet::{Result, specs};
@@ -78,12 +78,12 @@ struct AssemblyKey {
 
 impl Plan {
     /// Reads the plan. The generation is read first, so that a change meanwhile makes it look old, never new.
-    pub async fn load(db: &impl ConnectionTrait, now: Moment) -> Result<Self> {
+    pub async fn load(db: &impl ConnectionTrait, now: Moment, built_in: &BuiltInOptions) -> Result<Self> {
         let generation = generations::current(db, generations::SCHEDULE).await?;
         let [app_config, retired] =
             settings::get_several(db, [settings::APP_CONFIG, settings::RETIRED_OPTIONS]).await?;
         let app_config = app_config.unwrap_or_default();
-        let agent_options = app_config.get("agent_options").cloned().unwrap_or_else(default_agent_options);
+        let agent_options = built_in.in_force(&app_config);
         let (retired, outdated_at) = read_retired(retired)?.at(now);
         let labels = store::named::all::<labels::Entity>(db).await?;
         let builtin = BUILTIN

@@ -5,6 +5,7 @@ pub mod enroll_secrets;
 pub mod generations;
 pub mod host_changes;
 pub mod hosts;
+pub mod label_host_names;
 pub mod label_members;
 pub mod labels;
 pub mod leases;

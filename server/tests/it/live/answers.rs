@@ -135,7 +135,7 @@ async fn a_worker_that_has_run_since_before_the_live_query_was_not_stopped_by_it
             let queries = exchange.verdict.value().unwrap()["queries"].clone();
             queries.as_object().unwrap().keys().cloned().collect::<Vec<_>>()
         };
-        assert_eq!(read().await, [query.clone()]);
+        assert_eq!(read().await, std::slice::from_ref(&query));
         server.clock.advance(RETRY_WINDOW);
         assert_eq!(read().await, [query.clone(), asked.clone()], "once its answer was lost");
         let mut body = json!({

@@ -5,6 +5,7 @@ mod apply_faults;
 mod apply_problems;
 mod clients;
 mod errors;
+mod fleet_files;
 pub mod hosts;
 mod operations;
 mod races;

@@ -24,7 +24,8 @@ impl<'a> Held<'a> {
     async fn is_waited_for(&self, by: i64) {
         let waiting = "SELECT CAST(variable_value AS SIGNED) FROM information_schema.global_status \
              WHERE variable_name = 'INNODB_ROW_LOCK_CURRENT_WAITS'";
-        eventually("transactions wait for the row", WITHIN, async || (self.0.number(waiting) >= by).then_some(())).await;
+        eventually("transactions wait for the row", WITHIN, async || (self.0.number(waiting) >= by).then_some(()))
+            .await;
     }
 
     fn commit(self) {
