@@ -62,7 +62,8 @@ impl Specs {
     /// [`Error::Forbidden`] to users without the permission to read the configuration.
     pub async fn agent_options(&self, principal: &Principal) -> Result<Value> {
         principal.may(Permission::ReadConfig)?;
-        Ok(app_config(self.store.reader()).await?["agent_options"].take())
+        let stored = settings::get(self.store.reader(), settings::APP_CONFIG).await?;
+        Ok(shown_config(&stored.unwrap_or_default(), self.schedule.built_in())["agent_options"].take())
     }
 
     /// The configuration; only `org_info` for users without the permission to read the rest.

@@ -18,17 +18,17 @@ const MAX_LINKS: usize = 40;
 /// Creates the file, readable by its owner alone because it holds enroll secrets, unless there is one. SQLite gives the
 /// files beside it the same mode. A file that exists is never opened.
 pub(super) fn create_private(path: &Path) -> Result<()> {
-    let mut place = path.to_owned();
+    let mut file = path.to_owned();
     for _ in 0..MAX_LINKS {
         // With O_EXCL a file that exists is not opened, so no descriptor of a database in use is ever closed here.
-        match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&place) {
+        match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&file) {
             Ok(_) => return Ok(()),
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
-            Err(error) => return Err(Error::Unavailable(format!("cannot create {}: {error}", place.display()))),
+            Err(error) => return Err(Error::Unavailable(format!("cannot create {}: {error}", file.display()))),
         }
         // O_EXCL does not follow symbolic links, whose target may be missing.
-        let Ok(target) = std::fs::read_link(&place) else { return Ok(()) };
-        place = place.parent().unwrap_or(Path::new("")).join(target);
+        let Ok(target) = std::fs::read_link(&file) else { return Ok(()) };
+        file = file.parent().unwrap_or(Path::new("")).join(target);
     }
     Err(Error::Unavailable(format!("{}: more than {MAX_LINKS} symbolic links follow each other", path.display())))
 }

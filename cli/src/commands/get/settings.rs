@@ -3,7 +3,7 @@ use muster_api::rest::{OptionsSpec, SecretsSpec};
 use serde_json::{Map, Value};
 
 use super::print::{self, PrintedDocument};
-use super::{ConfigArgs, SecretArgs};
+use super::{ConfigArgs, DocumentFormat, SecretArgs};
 use crate::output;
 use crate::rest::RestClient;
 

@@ -1,7 +1,7 @@
 use std::collections::BTreeSet;
 
 use muster_api::rest::Action;
-use muster_api::spec::{LabelMembership, LabelSpec};
+use muster_api::spec::{LabelMembership, LabelSpec, LabelType};
 use sea_orm::{Set, Unchanged};
 
 use super::{ApplyRun, Located, of_kind};

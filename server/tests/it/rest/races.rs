@@ -10,9 +10,9 @@ use crate::support::{Answer, Database, PASSWORD, Rest, TestServer, eventually};
 const WITHIN: Duration = Duration::from_secs(20);
 
 /// A row that is held in an open transaction. On SQLite changes take turns from their first statement on.
-struct Held<'a>(&'a Database);
+struct HeldRow<'a>(&'a Database);
 
-impl<'a> Held<'a> {
+impl<'a> HeldRow<'a> {
     fn by(database: &'a Database, statement: &str) -> Self {
         database.execute("BEGIN");
         database.execute(statement);
@@ -42,7 +42,7 @@ fn skipped(server: &TestServer) -> bool {
 }
 
 /// Sends a request while the row is held, and lets go once the request has come to it.
-async fn meanwhile(held: Held<'_>, request: impl Future<Output = Answer>) -> Answer {
+async fn meanwhile(held: HeldRow<'_>, request: impl Future<Output = Answer>) -> Answer {
     let (answer, ()) = tokio::join!(request, async {
         held.is_waited_for(1).await;
         held.commit();
@@ -60,7 +60,7 @@ async fn an_edit_of_a_name_does_not_give_back_a_role_that_was_taken() {
     let second = server.user("admin");
     let id = second.get("me").await.json()["user"]["id"].as_i64().unwrap();
     let database = server.database();
-    let held = Held::by(&database, &format!("UPDATE users SET global_role = 'observer' WHERE id = {id}"));
+    let held = HeldRow::by(&database, &format!("UPDATE users SET global_role = 'observer' WHERE id = {id}"));
     let (path, body) = (format!("users/{id}"), json!({ "name": "Renamed" }));
     let answer = meanwhile(held, second.send("PATCH", &path, Some(&body))).await;
     assert_eq!(answer.status, 200, "{}", answer.text);
@@ -78,7 +78,7 @@ async fn set_ups_at_two_nodes_make_one_administrator() {
     let other = TestServer::beside(&one).await;
     let database = one.database();
     database.execute("INSERT IGNORE INTO generations (name, value) VALUES ('schedule', 1)");
-    let held = Held::by(&database, "UPDATE generations SET value = value + 1 WHERE name = 'schedule'");
+    let held = HeldRow::by(&database, "UPDATE generations SET value = value + 1 WHERE name = 'schedule'");
     let set_up = async |server: &TestServer, email: &str| {
         let mut body = Rest::set_up_body();
         body["admin"]["email"] = json!(email);
@@ -106,7 +106,7 @@ async fn an_old_password_that_was_replaced_meanwhile_opens_and_changes_nothing()
     let id = user.get("me").await.json()["user"]["id"].as_i64().unwrap();
     let database = server.database();
     let replace = || {
-        let held = Held::by(&database, &format!("UPDATE users SET updated_at = updated_at + 1 WHERE id = {id}"));
+        let held = HeldRow::by(&database, &format!("UPDATE users SET updated_at = updated_at + 1 WHERE id = {id}"));
         database.execute(&format!(
             "UPDATE user_passwords SET hash = CONCAT('$argon2id$v=19$m=19456,t=2,p=1$bm8tc3VjaC11c2VyLXNhbHQ$', 'AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA') WHERE user_id = {id}"
         ));
