@@ -2,7 +2,7 @@
 //! of others. The databases keep the new columns by themselves, so servers of older versions go on writing beside it.
 
 use sea_orm_migration::prelude::*;
-use sea_orm_migration::sea_orm::{ConnectionTrait as _, DatabaseBackend, Statement};
+use sea_orm_migration::sea_orm::{DatabaseBackend, Statement};
 
 use crate::columns::{NAME_LENGTH, index};
 
