@@ -57,6 +57,14 @@ impl Breaker {
         }
         Some(Pass { breaker: self, began: now, is_trial })
     }
+
+    /// Redis has answered a command of another purpose: one caller may try now.
+    pub fn try_soon(&self, now: Instant) {
+        let mut state = lock(&self.0);
+        if let Some(Pause::Until(then)) = &mut state.pause {
+            *then = now.min(*then);
+        }
+    }
 }
 
 impl Pass<'_> {
@@ -121,6 +129,24 @@ mod tests {
         assert!(breaker.enter(now, now).is_none(), "a trial that fails is enough");
         now += PAUSE;
         breaker.enter(now, now).unwrap().answered(now);
+        assert!(breaker.enter(now, now).is_some());
+    }
+
+    #[test]
+    fn an_answer_to_another_purpose_lets_one_caller_try_at_once() {
+        let now = Instant::now();
+        let breaker = Breaker(Mutex::new(BreakerState {
+            failures: FAILURES,
+            failed_at: Some(now),
+            answered_at: None,
+            pause: Some(Pause::Until(now + PAUSE)),
+        }));
+        assert!(breaker.enter(now, now).is_none());
+        breaker.try_soon(now);
+        let trial = breaker.enter(now, now).unwrap();
+        breaker.try_soon(now);
+        assert!(breaker.enter(now, now).is_none(), "one at a time");
+        trial.answered(now);
         assert!(breaker.enter(now, now).is_some());
     }
 

@@ -201,12 +201,16 @@ impl Link {
         Err(BusError::Unavailable(format!("Redis ({}) does not answer: {why}", self.settings.name())))
     }
 
+    /// How long a command of so many bytes may take. An answer travels behind the others that are under way.
     fn time_for(&self, purpose: Purpose, bytes: usize) -> Duration {
-        let time = match purpose {
+        match purpose {
             Purpose::Logs => LOGS_TIMEOUT.min(self.settings.command_timeout),
-            _ => self.settings.command_timeout,
-        };
-        time + extra_time(bytes)
+            Purpose::Answer => {
+                let under_way = ANSWER_BYTES_AT_ONCE as usize - self.answer_bytes.available_permits();
+                self.settings.command_timeout + extra_time(under_way.max(bytes))
+            }
+            Purpose::Job | Purpose::Read | Purpose::Notify => self.settings.command_timeout + extra_time(bytes),
+        }
     }
 
     /// Waits for the turn of a read.
@@ -234,6 +238,7 @@ impl Link {
     fn is_up(&self) {
         self.metrics.is_up.set(1);
         if self.is_down.swap(false, Ordering::Relaxed) {
+            self.breakers.iter().flatten().for_each(|breaker| breaker.try_soon(Instant::now()));
             tracing::info!(redis = self.settings.name(), "Redis answers again");
         }
     }

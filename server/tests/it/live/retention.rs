@@ -73,6 +73,7 @@ async fn results_that_no_row_tells_of_are_removed_when_they_are_old() {
         config.live.dir = Some(folder.path().to_owned());
     })
     .await;
+    hosts(&server, 1).await;
     let open = ask(&server, "SELECT 1").await.id;
     // Named by its id alone, as the version before names it, and by its whole key.
     let old_files = ["77.ndjson", "78-0199f3c0a0f07c3e8000000000000000.ndjson"].map(|name| folder.path().join(name));
