@@ -6,6 +6,7 @@ mod body;
 mod config;
 mod distributed;
 mod enroll;
+mod heavy;
 mod inflate;
 mod log;
 mod node_key;
@@ -18,6 +19,7 @@ use std::time::Duration;
 use actix_web::web::{self, ServiceConfig};
 
 use self::body::{Budget, Cap};
+use self::heavy::Heavy;
 use crate::config::{Config, Osquery, Server};
 use crate::fleet::Fleet;
 use crate::lifecycle::Lifecycle;
@@ -36,6 +38,7 @@ pub struct AgentApi {
     answer_timeout: Duration,
     keepalive: KeepAlive,
     budget: Budget,
+    heavy: Heavy,
     #[cfg(feature = "planted-faults")]
     planted: Arc<planted::Planted>,
 }
@@ -111,6 +114,7 @@ impl AgentApi {
             fleet,
             lifecycle,
             budget: Budget::new(osquery.max_bodies_in_flight.0),
+            heavy: Heavy::new(),
             metrics,
             caps: Caps::of(osquery),
             answer_timeout: osquery.answer_timeout,
