@@ -21,6 +21,7 @@ pub mod telemetry;
 #[cfg(test)]
 mod tests;
 mod tls;
+mod unread;
 
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs as _};
 use std::sync::Arc;
@@ -96,7 +97,7 @@ pub async fn serve(config: Config, clock: Clock, lifecycle: Lifecycle) -> Result
     let address = listener.local_addr()?;
     // Boxed: what callers hold would else be as deep as the database's drivers.
     let app = Box::pin(App::build(&config, clock, &lifecycle)).await?;
-    let server = http_server(&config, &app, listener, tls)?;
+    let server = http_server(&config, &app, listener, tls, &lifecycle)?;
     let (nudges, nudged) = mpsc::unbounded_channel();
     let ending = StopTimes::of(&config.server);
     let finished = on_own_thread(move || run(app, server, lifecycle, nudged, ending))?;
@@ -167,11 +168,14 @@ fn http_server(
     app: &App,
     listener: TcpListener,
     tls: Option<rustls::ServerConfig>,
+    lifecycle: &Lifecycle,
 ) -> Result<actix_web::dev::Server> {
+    let lifecycle = Arc::new(lifecycle.clone());
     let (agent, admin, ops) = (Data::new(app.agent.clone()), Data::new(app.admin.clone()), Data::new(app.ops.clone()));
     let prefix = config.server.url_prefix.clone();
     let json = admin::json_config(config.server.max_rest_body.0);
     let factory = move || {
+        let lifecycle = Arc::clone(&lifecycle);
         HttpApp::new()
             .app_data(agent.clone())
             .app_data(admin.clone())
@@ -179,6 +183,8 @@ fn http_server(
             .app_data(json.clone())
             .app_data(admin::path_config())
             .wrap_fn(panics::caught)
+            // The last one is the outermost.
+            .wrap_fn(move |request, service| unread::read_before_answer(&lifecycle, request, service))
             .service(web::scope(&prefix).configure(agent::routes).configure(admin::routes).configure(ops::routes))
             .default_service(web::to(admin::no_such_operation))
     };

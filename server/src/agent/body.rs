@@ -1,8 +1,9 @@
 //! Reads bodies with a cap on each and a budget for all.
 //!
-//! A body counts against the budget only above 64 KiB, and only as its bytes arrive, 256 KiB at a time: small requests
-//! are never refused because of large ones, and a client that announces much and sends little takes no room. A body over
-//! its cap is read on for some seconds before the refusal is sent, because agents that still send do not read.
+//! A body counts against the budget only above 64 KiB: small requests are never refused because of large ones. Once that
+//! much has come, room for the whole announced body is taken at once, so that no body is refused when most of it is here;
+//! from then on it must come as fast as it takes to be here in time, so that a client that announces much and sends little
+//! does not hold the room. A body without a length takes room as it comes.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,6 +14,7 @@ use actix_web::http::header::CONTENT_LENGTH;
 use actix_web::web::Payload;
 use futures_util::StreamExt as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
 
 use super::AgentApi;
 use super::answer::Refusal;
@@ -21,29 +23,32 @@ use crate::telemetry::Metrics;
 /// Bodies up to this size take no room in the budget, so that large ones never keep small ones out.
 const SMALL: usize = 64 * 1024;
 
-/// Room is taken in pieces of this size as bytes arrive, so that a large `Content-Length` alone takes none.
+/// Room is counted in pieces of this size.
 const PIECE: usize = 256 * 1024;
 
 /// How long a request waits for room.
 const ROOM_WAIT: Duration = Duration::from_secs(3);
 
-/// How much of a body over its cap is read and dropped, so that the refusal reaches a client that is still sending.
-const DRAIN_BYTES: usize = 64 << 20;
-const DRAIN_TIME: Duration = Duration::from_secs(4);
+/// How far a body may fall behind its pace.
+const PACE_SLACK: Duration = Duration::from_secs(2);
 
 /// Bytes that all large bodies together may hold.
 #[derive(Debug, Clone)]
-pub(super) struct Budget(Arc<Semaphore>);
+pub(super) struct Budget {
+    free: Arc<Semaphore>,
+    pieces: usize,
+}
 
 impl Budget {
     pub(super) fn new(bytes: usize) -> Self {
-        Self(Arc::new(Semaphore::new((bytes / PIECE).clamp(1, Semaphore::MAX_PERMITS))))
+        let pieces = (bytes / PIECE).clamp(1, Semaphore::MAX_PERMITS.min(u32::MAX as usize));
+        Self { free: Arc::new(Semaphore::new(pieces)), pieces }
     }
 
-    /// Room for one more piece.
-    async fn piece(&self, metrics: &Metrics) -> Result<OwnedSemaphorePermit, Refusal> {
-        match tokio::time::timeout(ROOM_WAIT, Arc::clone(&self.0).acquire_owned()).await {
-            Ok(Ok(piece)) => Ok(piece),
+    async fn take(&self, pieces: usize, metrics: &Metrics) -> Result<OwnedSemaphorePermit, Refusal> {
+        let taken = Arc::clone(&self.free).acquire_many_owned(u32::try_from(pieces).unwrap_or(u32::MAX));
+        match tokio::time::timeout(ROOM_WAIT, taken).await {
+            Ok(Ok(room)) => Ok(room),
             _ => {
                 metrics.limit_hit("max_bodies_in_flight");
                 Err(Refusal::Error(
@@ -63,17 +68,24 @@ pub(super) struct AgentBody {
 }
 
 impl AgentBody {
-    /// Takes room for `more` bytes.
-    pub(super) async fn grow(&mut self, more: usize, budget: &Budget, metrics: &Metrics) -> Result<(), Refusal> {
-        let needed = self.bytes.len() + more;
-        while needed > SMALL && needed > self.room.as_ref().map_or(0, OwnedSemaphorePermit::num_permits) * PIECE {
-            let piece = budget.piece(metrics).await?;
-            match &mut self.room {
-                Some(room) => room.merge(piece),
-                None => self.room = Some(piece),
-            }
+    /// Takes the room that a body of so many bytes lacks. One that is larger than the budget takes all of it.
+    pub(super) async fn make_room(&mut self, bytes: usize, budget: &Budget, metrics: &Metrics) -> Result<(), Refusal> {
+        let held = self.room.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
+        let missing = bytes.div_ceil(PIECE).min(budget.pieces).saturating_sub(held);
+        if bytes <= SMALL || missing == 0 {
+            return Ok(());
+        }
+        let room = budget.take(missing, metrics).await?;
+        match &mut self.room {
+            Some(held) => held.merge(room),
+            None => self.room = Some(room),
         }
         Ok(())
+    }
+
+    /// The bytes, and the room that they hold as long as the second value lives.
+    pub(super) fn into_parts(self) -> (Vec<u8>, Option<OwnedSemaphorePermit>) {
+        (self.bytes, self.room)
     }
 }
 
@@ -100,11 +112,7 @@ pub(super) async fn read(
     payload: &mut Payload,
     cap: Cap,
 ) -> Result<AgentBody, Refusal> {
-    match read_within(api, request, payload, cap).await? {
-        Ok(body) => Ok(body),
-        // Boxed: otherwise the future of every request would have the size of this one.
-        Err(_) => Err(Box::pin(too_large(payload, cap, &api.metrics)).await),
-    }
+    BodyReader::new(api, request, payload, cap).read().await
 }
 
 /// Reads a body of at most `cap` bytes. Of a larger one it returns both ends of what was read and leaves the rest unread.
@@ -114,23 +122,103 @@ pub(super) async fn read_within(
     payload: &mut Payload,
     cap: Cap,
 ) -> Result<Result<AgentBody, BodyEnds>, Refusal> {
-    let announced = request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
-    if announced.is_some_and(|length| length > cap.bytes) {
-        return Ok(Err(BodyEnds::default()));
+    let mut reader = BodyReader::new(api, request, payload, cap);
+    Ok(reader.read_to(usize::MAX).await?.map(|()| reader.body))
+}
+
+/// Reads a body bit by bit, so that its beginning can tell whether the rest is worth reading.
+pub(super) struct BodyReader<'a> {
+    api: &'a AgentApi,
+    payload: &'a mut Payload,
+    cap: Cap,
+    announced: Option<usize>,
+    body: AgentBody,
+    pace: Option<Pace>,
+}
+
+impl<'a> BodyReader<'a> {
+    pub(super) fn new(api: &'a AgentApi, request: &HttpRequest, payload: &'a mut Payload, cap: Cap) -> Self {
+        let length = request.headers().get(CONTENT_LENGTH);
+        let announced = length.and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
+        let body = AgentBody { bytes: Vec::with_capacity(announced.unwrap_or(0).min(SMALL)), room: None };
+        Self { api, payload, cap, announced, body, pace: None }
     }
-    let mut body = AgentBody { bytes: Vec::with_capacity(announced.unwrap_or(0).min(SMALL)), room: None };
-    while let Some(chunk) = payload.next().await {
-        let chunk = chunk.map_err(|_| cut_off())?;
-        if body.bytes.len() + chunk.len() > cap.bytes {
-            let mut ends = BodyEnds::default();
-            ends.take(&body.bytes);
-            ends.take(&chunk);
-            return Ok(Err(ends));
+
+    /// The first bytes of the body: so many, or more, or all of it.
+    pub(super) async fn first(&mut self, bytes: usize) -> Result<&[u8], Refusal> {
+        match self.read_to(bytes).await? {
+            Ok(()) => Ok(&self.body.bytes),
+            Err(_) => Err(self.too_large()),
         }
-        body.grow(chunk.len(), &api.budget, &api.metrics).await?;
-        body.bytes.extend_from_slice(&chunk);
     }
-    Ok(Ok(body))
+
+    /// The whole body.
+    pub(super) async fn read(mut self) -> Result<AgentBody, Refusal> {
+        match self.read_to(usize::MAX).await? {
+            Ok(()) => Ok(self.body),
+            Err(_) => Err(self.too_large()),
+        }
+    }
+
+    fn too_large(&self) -> Refusal {
+        self.api.metrics.limit_hit(self.cap.key);
+        self.cap.refusal("the body")
+    }
+
+    /// Reads on until so many bytes are there or the body ends. Of a body over the cap it returns both ends.
+    async fn read_to(&mut self, bytes: usize) -> Result<Result<(), BodyEnds>, Refusal> {
+        if self.announced.is_some_and(|length| length > self.cap.bytes) {
+            return Ok(Err(BodyEnds::default()));
+        }
+        while self.body.bytes.len() < bytes {
+            let Some(chunk) = self.next().await? else { break };
+            let length = self.body.bytes.len() + chunk.len();
+            if length > self.cap.bytes {
+                let mut ends = BodyEnds::default();
+                ends.take(&self.body.bytes);
+                ends.take(&chunk);
+                return Ok(Err(ends));
+            }
+            if length > SMALL {
+                let whole = self.announced.unwrap_or(0).max(length);
+                self.body.make_room(whole, &self.api.budget, &self.api.metrics).await?;
+                let pace = || Pace { since: Instant::now(), bytes: whole, within: self.api.answer_timeout };
+                self.pace = self.pace.take().or_else(|| self.announced.map(|_| pace()));
+            }
+            self.body.bytes.extend_from_slice(&chunk);
+        }
+        Ok(Ok(()))
+    }
+
+    async fn next(&mut self) -> Result<Option<bytes::Bytes>, Refusal> {
+        let chunk = match &self.pace {
+            None => self.payload.next().await,
+            Some(pace) => {
+                let deadline = pace.deadline(self.body.bytes.len());
+                tokio::time::timeout_at(deadline, self.payload.next()).await.map_err(|_| {
+                    self.api.metrics.limit_hit("body_pace");
+                    let reason = "the body comes too slowly to be here in time; lower the agent's logger_tls_max_lines";
+                    Refusal::Error(StatusCode::REQUEST_TIMEOUT, reason.to_owned())
+                })?
+            }
+        };
+        chunk.transpose().map_err(|_| cut_off())
+    }
+}
+
+/// How fast a body must come once it holds room.
+#[derive(Debug)]
+struct Pace {
+    since: Instant,
+    bytes: usize,
+    within: Duration,
+}
+
+impl Pace {
+    /// When there must be more than so many bytes.
+    fn deadline(&self, received: usize) -> Instant {
+        self.since + PACE_SLACK + self.within.mul_f64(received as f64 / self.bytes.max(1) as f64)
+    }
 }
 
 /// The first and the last bytes of a body. Agents write the node key as the first or the last member, so a body that is
@@ -142,7 +230,7 @@ pub(super) struct BodyEnds {
 }
 
 /// Longer than the member `node_key` with the braces and spaces around it.
-const END: usize = 1024;
+pub(super) const END: usize = 1024;
 
 impl BodyEnds {
     fn take(&mut self, bytes: &[u8]) {
@@ -166,15 +254,27 @@ impl BodyEnds {
     // why: this reads without parsing, and still no row can forge a key: inside a string the quotes around `node_key`
     // would be escaped, and an inner object neither begins nor ends the body.
     pub(super) fn node_key(&self) -> Option<&str> {
-        // The first bytes may end inside a character.
-        let first = self.first.utf8_chunks().next()?.valid();
-        let in_front = first.trim_start().strip_prefix('{').and_then(key_behind);
-        in_front.map(|(key, _)| key).or_else(|| {
+        node_key_in_front(&self.first).or_else(|| {
             let start = self.last.windows(NODE_KEY.len()).rposition(|bytes| bytes == NODE_KEY.as_bytes())?;
             let (key, rest) = key_behind(std::str::from_utf8(&self.last[start..]).ok()?)?;
             (rest.trim() == "}").then_some(key)
         })
     }
+}
+
+/// The node key of a whole body, if it is the first or last member of its object.
+pub(super) fn node_key_at_an_end(body: &[u8]) -> Option<String> {
+    let mut ends = BodyEnds::default();
+    ends.take(body);
+    ends.node_key().map(str::to_owned)
+}
+
+/// The node key, if it is the first member of the object that these bytes begin.
+pub(super) fn node_key_in_front(first: &[u8]) -> Option<&str> {
+    // They may end inside a character.
+    let first = first.utf8_chunks().next()?.valid();
+    let (key, _) = first.trim_start().strip_prefix('{').and_then(key_behind)?;
+    Some(key)
 }
 
 const NODE_KEY: &str = "\"node_key\"";
@@ -188,22 +288,6 @@ fn key_behind(text: &str) -> Option<(&str, &str)> {
 
 fn cut_off() -> Refusal {
     Refusal::Error(StatusCode::BAD_REQUEST, "the body was cut off".to_owned())
-}
-
-async fn too_large(payload: &mut Payload, cap: Cap, metrics: &Metrics) -> Refusal {
-    metrics.limit_hit(cap.key);
-    let drain = async {
-        let mut drained = 0;
-        while let Some(Ok(chunk)) = payload.next().await {
-            drained += chunk.len();
-            if drained > DRAIN_BYTES {
-                break;
-            }
-        }
-    };
-    // The refusal is the same however much was read.
-    let _ = tokio::time::timeout(DRAIN_TIME, drain).await;
-    cap.refusal("the body")
 }
 
 #[cfg(test)]
@@ -236,6 +320,16 @@ mod tests {
             }
         }
         assert_eq!(key(b"", 1), None);
+        assert_eq!(node_key_at_an_end(br#"{"data":[],"node_key":"k1"}"#).as_deref(), Some("k1"));
+        assert_eq!(node_key_in_front(b"{\"node_key\":\"k1\",\"data\":[\"\xc3"), Some("k1"));
         assert_eq!(key(b"{\"node_key\":\"k\xff\"", 3), None);
+    }
+
+    #[test]
+    fn a_body_must_come_as_fast_as_it_takes_to_be_here_in_time() {
+        let since = Instant::now();
+        let pace = Pace { since, bytes: 1_000, within: Duration::from_secs(10) };
+        assert_eq!(pace.deadline(0), since + PACE_SLACK);
+        assert_eq!(pace.deadline(500), since + PACE_SLACK + Duration::from_secs(5));
     }
 }

@@ -7,6 +7,7 @@ mod carve;
 mod config;
 mod distributed;
 mod enroll;
+mod heavy;
 mod inflate;
 mod log;
 mod node_key;
@@ -21,6 +22,7 @@ use actix_web::web::{self, ServiceConfig};
 
 use self::body::{Budget, Cap};
 use self::carve::CarveLog;
+use self::heavy::Heavy;
 use crate::config::{Config, Osquery, Server};
 use crate::fleet::Fleet;
 use crate::lifecycle::Lifecycle;
@@ -40,6 +42,7 @@ pub struct AgentApi {
     keepalive: KeepAlive,
     budget: Budget,
     carve_log: Arc<CarveLog>,
+    heavy: Heavy,
     #[cfg(feature = "planted-faults")]
     planted: Arc<planted::Planted>,
 }
@@ -115,6 +118,7 @@ impl AgentApi {
             fleet,
             lifecycle,
             budget: Budget::new(osquery.max_bodies_in_flight.0),
+            heavy: Heavy::new(),
             metrics,
             caps: Caps::of(osquery),
             answer_timeout: osquery.answer_timeout,

@@ -17,10 +17,10 @@ pub(super) fn in_header(request: &HttpRequest) -> Option<&str> {
 /// Finds the host of a request by the key in the body, or by the one in the header if the body has none.
 pub(super) async fn authenticate(
     api: &AgentApi,
-    request: &HttpRequest,
+    in_header: Option<&str>,
     in_body: Option<&str>,
 ) -> Result<Arc<Host>, Refusal> {
-    let key = in_body.filter(|key| !key.is_empty()).or_else(|| in_header(request)).unwrap_or_default();
+    let key = in_body.filter(|key| !key.is_empty()).or(in_header).unwrap_or_default();
     if key.is_empty() {
         return Err(Refusal::InvalidKey("authentication error: missing node key"));
     }
@@ -33,10 +33,11 @@ pub(super) async fn authenticate(
     }
 }
 
-/// Refuses a request whose header has an unknown key before its body is read.
-pub(super) async fn check_header(api: &AgentApi, request: &HttpRequest) -> Result<(), Refusal> {
-    if in_header(request).is_some() {
-        authenticate(api, request, None).await?;
+/// Whether the header tells the sender. Refuses a request whose header has an unknown key before its body is read.
+pub(super) async fn is_header_known(api: &AgentApi, request: &HttpRequest) -> Result<bool, Refusal> {
+    let key = in_header(request);
+    if key.is_some() {
+        authenticate(api, key, None).await?;
     }
-    Ok(())
+    Ok(key.is_some())
 }

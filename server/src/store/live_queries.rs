@@ -68,7 +68,7 @@ impl ResultsOfRow {
     }
 }
 
-/// Those with results, the ones that ended first first.
+/// Those with results, in the order in which they ended.
 pub async fn with_results(db: &impl ConnectionTrait) -> Result<Vec<ResultsOfRow>> {
     Ok(Entity::find()
         .filter(Column::ResultsBytes.gt(0))

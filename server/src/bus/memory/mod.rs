@@ -24,7 +24,7 @@ use crate::lock::lock;
 
 /// Groups of jobs, each of which opens one file at a time, so that only one caller makes it. A file that takes long to
 /// read holds up the jobs of its group alone.
-const OPENING_GROUPS: usize = 64;
+const OPENING_GROUPS: u8 = 64;
 
 /// Reads the note of [`JobChange::Settled`](super::JobChange::Settled) from a line that is kept, for events that were
 /// forgotten.
@@ -46,7 +46,7 @@ impl MemoryBus {
     /// When the folder cannot be made.
     pub fn new(folder: &Path, note_of: NoteOf) -> io::Result<Self> {
         DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-        let opening = std::iter::repeat_with(Arc::default).take(OPENING_GROUPS).collect();
+        let opening = std::iter::repeat_with(Arc::default).take(usize::from(OPENING_GROUPS)).collect();
         Ok(Self { folder: folder.to_owned(), note_of, jobs: Arc::default(), opening })
     }
 
@@ -63,7 +63,7 @@ impl MemoryBus {
         if lock(&self.jobs).contains_key(&job) {
             return Ok(Opened::Found);
         }
-        let group = usize::try_from(job.id.rem_euclid(OPENING_GROUPS as i64)).unwrap_or(0);
+        let group = usize::try_from(job.id.rem_euclid(i64::from(OPENING_GROUPS))).unwrap_or(0);
         let guard = Arc::clone(&self.opening[group]).lock_owned().await;
         if lock(&self.jobs).contains_key(&job) {
             return Ok(Opened::Found);

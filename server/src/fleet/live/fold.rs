@@ -154,7 +154,9 @@ impl Live {
         if !self.node.is_clustered() {
             // why: a bus of one process has forgotten its claims. The checkpoint says who was sent the query and may have
             // lost it.
-            job.hosts(TargetState::Sent).into_iter().for_each(|host| _ = job.pending_again(host));
+            for host in job.hosts(TargetState::Sent) {
+                job.pending_again(host);
+            }
         }
         let (settled, covered) = (job.settled_hosts(), job.bytes());
         let start = Start::Checkpoint { settled, note: job.restored().to_bytes(), covered };

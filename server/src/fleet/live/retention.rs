@@ -2,8 +2,7 @@
 //!
 //! Each node counts what is kept: of jobs that are open by its views, of the others by their rows, and what it has kept
 //! itself since it last counted. When seven eighths of the limit are used while any job is open, the leader removes the
-//! results of jobs that are over, those that ended first first. Rows of answers for which there is no room all the same
-//! are cut off. So the
+//! results of jobs that are over, oldest first. Rows of answers for which there is no room all the same are cut off. So the
 //! limit is passed by no more than what nodes keep until they hear of each other, and by answers without rows.
 
 use std::collections::BTreeSet;
