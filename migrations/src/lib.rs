@@ -12,6 +12,7 @@ mod m0006_live_queries;
 mod m0007_live_discovery;
 mod m0008_replicas;
 mod m0009_live_bus_keys;
+mod m0010_live_results;
 
 pub use sea_orm_migration::MigratorTrait;
 use sea_orm_migration::prelude::*;
@@ -36,6 +37,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0007_live_discovery::Migration),
             Box::new(m0008_replicas::Migration),
             Box::new(m0009_live_bus_keys::Migration),
+            Box::new(m0010_live_results::Migration),
         ]
     }
 }

@@ -204,7 +204,7 @@ impl SharedParts {
             return Ok(Self { bus: Arc::new(redis.bus), notifier: redis.notifier, batches: Some(batches) });
         }
         let live_dir = config.live.dir.clone().unwrap_or_else(|| config.sqlite.path.with_file_name("live"));
-        let bus = MemoryBus::new(&live_dir)
+        let bus = MemoryBus::new(&live_dir, live::note_of)
             .with_context(|| format!("cannot use the folder of live queries {}", live_dir.display()))?;
         let bus = Arc::new(Counted::new(bus, metrics.bus_commands.clone()));
         Ok(Self { bus, notifier: Arc::new(LocalNotifier::default()), batches: None })

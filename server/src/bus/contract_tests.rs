@@ -140,7 +140,10 @@ async fn unknown_jobs<B: LiveBus>(bus: &B, job: JobKey) {
 
 async fn checkpoints<B: LiveBus>(bus: &B, job: JobKey) {
     let settled: RoaringTreemap = [1, 40_000, 70_000].into_iter().collect();
-    assert_eq!(bus.open(job, Start::Checkpoint { settled, note: b"states".to_vec() }).await.unwrap(), Opened::Made);
+    assert_eq!(
+        bus.open(job, Start::Checkpoint { settled, note: b"states".to_vec(), covered: 0 }).await.unwrap(),
+        Opened::Made
+    );
     for host in [1, 40_000, 70_000] {
         assert!(!claim(bus, job, host).await, "{host} is settled");
         assert!(!bus.answer(job, host, line(host), Vec::new()).await.unwrap());
@@ -160,7 +163,10 @@ async fn checkpoints<B: LiveBus>(bus: &B, job: JobKey) {
     assert!(!bus.answer(job, 9, line(9), Vec::new()).await.unwrap(), "it is settled");
     assert_eq!(bus.read(job, 0, usize::MAX).await.unwrap().lines, lines, "without an answer");
     let settled = (0..100).collect();
-    assert_eq!(bus.open(job, Start::Checkpoint { settled, note: b"states".to_vec() }).await.unwrap(), Opened::Found);
+    assert_eq!(
+        bus.open(job, Start::Checkpoint { settled, note: b"states".to_vec(), covered: 0 }).await.unwrap(),
+        Opened::Found
+    );
     assert!(claim(bus, job, 3).await, "a checkpoint does not change a job that is there");
 }
 
@@ -269,7 +275,7 @@ pub async fn events<B: LiveBus>(bus: &B, other: &B, job: JobKey) {
 /// What a job has left does not belong to a later one with the same id, whoever opens that one first and however.
 async fn an_id_that_comes_again<B: LiveBus>(bus: B, again: &impl AsyncFn() -> B) {
     const ID: i64 = 8;
-    let checkpoint = || Start::Checkpoint { settled: RoaringTreemap::new(), note: b"states".to_vec() };
+    let checkpoint = || Start::Checkpoint { settled: RoaringTreemap::new(), note: b"states".to_vec(), covered: 0 };
     for start in [Start::New, checkpoint()] {
         let earlier = new_job(ID);
         bus.open(earlier, start.clone()).await.unwrap();

@@ -12,7 +12,7 @@
 //!
 //! - [`MemoryBus`] is the embedded bus. It keeps the answers of a job in one append-only file, whose offsets are the
 //!   cursors, so that whoever comes late or comes back misses nothing. Claims and events are in memory and gone after a
-//!   restart; the answers say who is settled.
+//!   restart; the answers that the checkpoint does not cover are events again.
 //! - [`RedisShare`] is the bus of several nodes. Each step is one script. The keys of a job have one hash tag
 //!   (`{muster:live:ID}`), so they lie on one node of a Redis cluster: `meta`, `events`, `lines`, and pages of 32,768
 //!   hosts with two bits for each, 8 KiB a page. `meta` says which job they are of, and every script compares that:
@@ -69,7 +69,8 @@ pub enum Start {
     /// These hosts are settled: they are neither claimed nor heard again. Cursors and positions of events lie beyond
     /// those that were given out before, so that whoever goes on from one misses nothing; the first event is
     /// [`JobChange::Restored`] with this note.
-    Checkpoint { settled: RoaringTreemap, note: Vec<u8> },
+    /// A bus that keeps answers and no events makes events of the answers behind the first `covered` bytes.
+    Checkpoint { settled: RoaringTreemap, note: Vec<u8>, covered: u64 },
 }
 
 /// The outcome of opening a job.

@@ -1,6 +1,8 @@
 //! Live queries.
 
-use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Set, Unchanged};
+use sea_orm::{
+    ColumnTrait, ConnectionTrait, EntityTrait, FromQueryResult, QueryFilter, QueryOrder, QuerySelect, Set, Unchanged,
+};
 
 use super::Result;
 use super::entity::live_queries::{ActiveModel, Column, Entity, LiveStatusWord, Model};
@@ -45,10 +47,38 @@ pub async fn checkpoint(db: &impl ConnectionTrait, id: i64, job: ActiveModel) ->
     Ok(())
 }
 
-/// Writes what became of the targets.
-pub async fn set_states(db: &impl ConnectionTrait, id: i64, states: Vec<u8>) -> Result<()> {
-    Entity::update_many().col_expr(Column::States, states.into()).filter(Column::Id.eq(id)).exec(db).await?;
-    Ok(())
+/// Writes that the results are gone, and what became of the targets.
+pub async fn set_results_lost(db: &impl ConnectionTrait, id: i64, states: Vec<u8>) -> Result<()> {
+    let row = ActiveModel { id: Unchanged(id), states: Set(states), results_bytes: Set(0), ..Default::default() };
+    update(db, row).await
+}
+
+/// What is kept of the results of a live query.
+#[derive(Debug, FromQueryResult)]
+pub struct ResultsOfRow {
+    pub id: i64,
+    pub bus_key: Option<String>,
+    results_bytes: i64,
+    pub finished_at: Option<Moment>,
+}
+
+impl ResultsOfRow {
+    pub fn bytes(&self) -> u64 {
+        self.results_bytes.max(0).cast_unsigned()
+    }
+}
+
+/// Those with results, in the order in which they ended.
+pub async fn with_results(db: &impl ConnectionTrait) -> Result<Vec<ResultsOfRow>> {
+    Ok(Entity::find()
+        .filter(Column::ResultsBytes.gt(0))
+        .select_only()
+        .columns([Column::Id, Column::BusKey, Column::ResultsBytes, Column::FinishedAt])
+        .order_by_asc(Column::FinishedAt)
+        .order_by_asc(Column::Id)
+        .into_model()
+        .all(db)
+        .await?)
 }
 
 /// Ids of those still going on, and until when campaigns among them are watched.

@@ -141,7 +141,7 @@ pub async fn run(fleet: Fleet, metrics: Arc<Metrics>, lifecycle: Lifecycle, nudg
                     () = lifecycle.ended() => return,
                     _ = round.tick() => {}
                     () = fleet::until_changed_elsewhere(&mut events), if matches!(task, Task::Follow) => {}
-                    () = fleet.live.somebody_left(), if matches!(task, Task::SweepLiveQueries) => {}
+                    () = fleet.live.must_sweep(), if matches!(task, Task::SweepLiveQueries) => {}
                 }
                 task.attempt(&fleet, &metrics).await;
             }

@@ -165,7 +165,7 @@ impl Jobs {
     async fn open(&self, job: JobKey, start: Start) -> Result<Opened, BusError> {
         let ((event, tag), pages) = match start {
             Start::New => ((Vec::new(), String::new()), BTreeMap::new()),
-            Start::Checkpoint { settled, note } => (tagged(&JobChange::Restored { note }), pages(&settled)),
+            Start::Checkpoint { settled, note, .. } => (tagged(&JobChange::Restored { note }), pages(&settled)),
         };
         let mut keys = vec![key(job, "meta"), key(job, "events"), key(job, "lines")];
         keys.extend(pages.keys().map(|page| page_key(job, *page)));

@@ -272,7 +272,7 @@ async fn a_redis_that_came_back_empty_has_lost_its_jobs() {
     hears(&mut here, ChangeEvent::Missed).await;
     hears(&mut there, ChangeEvent::Missed).await;
 
-    let checkpoint = || Start::Checkpoint { settled: (1..=2).collect(), note: Vec::new() };
+    let checkpoint = || Start::Checkpoint { settled: (1..=2).collect(), note: Vec::new(), covered: 0 };
     let opened = [
         shared.bus.open(JOB, checkpoint()).await.unwrap(),
         eventually("the other one is back", async || other.bus.open(JOB, checkpoint()).await.ok()).await,
@@ -482,8 +482,11 @@ async fn a_node_of_a_cluster_may_restart() {
         .await;
         if claimed == Err(BusError::Lost(job.id)) {
             lost += 1;
-            let opened =
-                shared.bus.open(job, Start::Checkpoint { settled: (1..2).collect(), note: Vec::new() }).await.unwrap();
+            let opened = shared
+                .bus
+                .open(job, Start::Checkpoint { settled: (1..2).collect(), note: Vec::new(), covered: 0 })
+                .await
+                .unwrap();
             assert_eq!(opened, Opened::Made);
             assert!(claim(&shared.bus, job, 2).await);
         }

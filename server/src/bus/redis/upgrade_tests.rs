@@ -35,7 +35,7 @@ fn answer_as_older_node(redis: &RedisProcess) {
 }
 
 fn checkpoint() -> Start {
-    Start::Checkpoint { settled: std::iter::empty::<u64>().collect(), note: b"states".to_vec() }
+    Start::Checkpoint { settled: std::iter::empty::<u64>().collect(), note: b"states".to_vec(), covered: 0 }
 }
 
 fn now_us() -> u64 {
@@ -113,7 +113,7 @@ async fn a_job_whose_state_is_lost_asks_its_hosts_again() {
     for key in [META, EVENTS] {
         redis.ask(&["del", key]);
         assert_eq!(shared.bus.events(job, EventPosition::default()).await.unwrap_err(), BusError::Lost(ID), "{key}");
-        let start = Start::Checkpoint { settled: std::iter::once(8).collect(), note: b"states".to_vec() };
+        let start = Start::Checkpoint { settled: std::iter::once(8).collect(), note: b"states".to_vec(), covered: 0 };
         assert_eq!(shared.bus.open(job, start).await.unwrap(), Opened::Made);
         for host in [7, 40_000] {
             assert!(claim(&shared.bus, job, host).await, "an old claim holds up nobody: {host}");

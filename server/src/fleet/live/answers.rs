@@ -44,12 +44,17 @@ impl Live {
         line: Vec<u8>,
         settlement: &Settlement,
     ) -> std::result::Result<bool, BusError> {
-        let mut outcome = self.bus.answer(job.key, host, line.clone(), settlement.to_bytes()).await;
+        let settlement = settlement.with_line(&line);
+        let note = settlement.to_bytes();
+        let mut outcome = self.bus.answer(job.key, host, line.clone(), note.clone()).await;
         if let Err(BusError::Lost(_)) = outcome {
             self.fold(job).await.map_err(|error| BusError::Unavailable(error.to_string()))?;
-            outcome = self.bus.answer(job.key, host, line, settlement.to_bytes()).await;
+            outcome = self.bus.answer(job.key, host, line, note).await;
         }
         let is_news = outcome?;
+        if is_news {
+            self.count_kept(settlement.bytes);
+        }
         // The answer is kept, whatever becomes of the view, which follows.
         if let Err(error) = self.fold(job).await {
             tracing::warn!(%error, live_query = job.id, "events of a live query not read; will retry at the next poll");
@@ -92,11 +97,10 @@ impl Live {
             }),
             at: now.to_utc(),
         };
-        let room =
-            self.config.max_results.0.saturating_sub(usize::try_from(self.bus.length(job.key)).unwrap_or(usize::MAX));
+        let (room, limit) = self.room(job);
         let mut line = begin_line(&answer);
-        if write_rows(result.rows, self.config.max_answer.0.min(room), &mut line).await {
-            self.metrics.limit_hit("live_answer");
+        if write_rows(result.rows, room, &mut line).await {
+            self.metrics.limit_hit(limit);
             answer.truncated = true;
             answer.rows_sent = Some(result.rows.row_count() as u64);
         }
@@ -236,14 +240,6 @@ impl<'a> Brief<'a> {
     pub fn of(line: &'a ResultLine) -> serde_json::Result<Self> {
         serde_json::from_slice(&line.text)
     }
-}
-
-/// Reads a kept answer.
-///
-/// # Errors
-/// When the line is not one.
-pub fn parse(line: &ResultLine) -> serde_json::Result<LiveAnswer> {
-    serde_json::from_slice(&show(line))
 }
 
 #[cfg(test)]

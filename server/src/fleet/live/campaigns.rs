@@ -75,9 +75,10 @@ impl Live {
         Attendance { live: Arc::clone(self), id }
     }
 
-    /// Waits until the last watcher of a campaign at this node has gone.
-    pub async fn somebody_left(&self) {
-        self.has_left.notified().await;
+    /// Waits until a sweep must not wait for its time: the last watcher of a campaign at this node has gone, or room
+    /// for results is scarce.
+    pub async fn must_sweep(&self) {
+        self.must_sweep.notified().await;
     }
 
     /// Ends campaigns nobody watches.
@@ -133,6 +134,9 @@ impl Live {
             self.campaigns.forget(id);
             return Ok(());
         };
+        if job.is_resuming() {
+            return Ok(());
+        }
         let (status, rest) = (LiveStatus::Cancelled, TargetState::Cancelled);
         self.close(&job, JobEnding { status, reason, rest, at: self.clock.now().0 }).await?;
         self.campaigns.forget(id);
@@ -143,7 +147,7 @@ impl Live {
 impl Drop for Attendance {
     fn drop(&mut self) {
         if self.live.campaigns.left(self.id) {
-            self.live.has_left.notify_one();
+            self.live.must_sweep.notify_one();
         }
     }
 }

@@ -39,6 +39,7 @@ fn row(id: i64, now: Moment) -> Model {
         status: LiveStatusWord::Open,
         stop_reason: String::new(),
         states: States::pending(targets).to_bytes(),
+        results_bytes: 0,
         bus_key: None,
     }
 }

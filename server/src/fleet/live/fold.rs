@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use muster_api::rest::TargetState;
 
 use super::notes::{JobEnding, Settlement};
-use super::{Job, Live, answers};
+use super::{Job, Live};
 use crate::bus::{BusError, EVENTS_AT_ONCE, EventPosition, JobChange, JobEvent, Opened, Start};
 use crate::fleet::Result;
 
@@ -92,6 +92,10 @@ impl Live {
         // why: kept in `at` until here, because a fold may fail or be given up after it has made the job anew; the next
         // one announces it then.
         if std::mem::take(&mut at.must_announce) {
+            if job.is_resuming() {
+                tracing::info!(live_query = job.id, "live query resumed");
+                job.set_resuming(false);
+            }
             self.announce(job);
         }
         folding.done.store(all, Ordering::SeqCst);
@@ -147,7 +151,15 @@ impl Live {
     async fn open(&self, job: &Job, at: &mut FoldPosition) -> Result<()> {
         // why: first, so that a call that is given up on the way opens the job again.
         (at.is_open, at.is_whole) = (false, false);
-        let start = Start::Checkpoint { settled: job.settled_hosts(), note: job.restored().to_bytes() };
+        if !self.node.is_clustered() {
+            // why: a bus of one process has forgotten its claims. The checkpoint says who was sent the query and may have
+            // lost it.
+            for host in job.hosts(TargetState::Sent) {
+                job.pending_again(host);
+            }
+        }
+        let (settled, covered) = (job.settled_hosts(), job.bytes());
+        let start = Start::Checkpoint { settled, note: job.restored().to_bytes(), covered };
         match self.bus.open(job.key, start).await? {
             Opened::Made if job.has_answers() => {
                 tracing::error!(live_query = job.id, "the answers to a live query are lost");
@@ -157,38 +169,9 @@ impl Live {
                     self.write_lost_answers(job).await?;
                 }
             }
-            Opened::Made => {}
-            Opened::Found if job.is_open() => self.catch_up(job).await?,
-            Opened::Found => {}
+            Opened::Made | Opened::Found => {}
         }
         at.is_open = true;
-        Ok(())
-    }
-
-    /// Takes the answers for events after a restart of the embedded bus, which keeps no events: whoever has an answer
-    /// is settled, and nobody is claimed.
-    async fn catch_up(&self, job: &Job) -> Result<()> {
-        let piece = self.bus.events(job.key, EventPosition::default()).await?;
-        if piece.is_from_start || !piece.events.is_empty() {
-            return Ok(());
-        }
-        let mut cursor = 0;
-        loop {
-            let piece = self.bus.read(job.key, cursor, answers::READ_BYTES).await?;
-            if piece.lines.is_empty() {
-                break;
-            }
-            cursor = piece.next;
-            for line in &piece.lines {
-                if let Ok(answer) = answers::parse(line) {
-                    job.settled(answer.host_id, &Settlement::of(&answer));
-                }
-            }
-        }
-        // why: such a bus has forgotten its claims. The checkpoint says who was sent the query and may have lost it.
-        for host in job.hosts(TargetState::Sent) {
-            job.pending_again(host);
-        }
         Ok(())
     }
 

@@ -107,6 +107,9 @@ impl Follower {
         if let Err(BusError::Lost(_)) = read {
             // Lines of a job that was made anew have cursors beyond this one.
             self.live.reopen(&self.job).await?;
+            if self.cursor > 0 && !self.job.is_open() && !self.job.has_answers() {
+                return Err(Error::Unavailable("its results were removed meanwhile (live.max_all_results)".to_owned()));
+            }
             read = self.live.bus.read(self.job.key, self.cursor, READ_BYTES).await;
         }
         Ok(read?)

@@ -5,11 +5,13 @@ use std::sync::{Mutex, MutexGuard};
 
 use muster_api::rest::{LiveCost, LiveCounts, LiveStatus, TargetState};
 use roaring::RoaringTreemap;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::cost::QueryCost;
 use super::fold::Folding;
 use super::notes::{JobEnding, Settlement};
+use super::snapshot::Snapshot;
 use super::states::States;
 use crate::bus::JobKey;
 use crate::clock::Moment;
@@ -35,6 +37,8 @@ pub struct Job {
     pub(super) folding: Folding,
     progress: Mutex<JobProgress>,
     ended: CancellationToken,
+    /// Whether answers from before a restart are still to be read. Until then nobody is sent the query.
+    resuming: watch::Sender<bool>,
 }
 
 /// The state of a target that is open: pending or sent.
@@ -57,20 +61,25 @@ struct JobProgress {
     stop_reason: String,
     finished_at: Option<Moment>,
     cost: QueryCost,
+    /// Bytes of the answers that are kept.
+    bytes: u64,
     /// How often the progress has changed, and how many of these changes are written.
     changes: u64,
     written: u64,
 }
 
 impl Job {
-    pub(super) fn new(row: Model, key: JobKey, states: States) -> Self {
+    pub(super) fn new(row: Model, key: JobKey, snapshot: Snapshot) -> Self {
         let (status, stop_reason) = ending(row.status, row.stop_reason);
         let ended = CancellationToken::new();
         if status != LiveStatus::Open {
             ended.cancel();
         }
+        let progress =
+            JobProgress::new(snapshot, row.results_bytes.cast_unsigned(), status, stop_reason, row.finished_at);
         Self {
             ended,
+            resuming: watch::Sender::new(false),
             folding: Folding::default(),
             id: row.id,
             key,
@@ -81,12 +90,32 @@ impl Job {
             author_email: row.author_email,
             created_at: row.created_at,
             deadline: row.deadline,
-            progress: Mutex::new(JobProgress::new(states, status, stop_reason, row.finished_at)),
+            progress: Mutex::new(progress),
         }
     }
 
     pub fn is_open(&self) -> bool {
         self.lock().status == LiveStatus::Open
+    }
+
+    /// Whether nobody is sent the query yet, because answers from before a restart are still to be read.
+    pub(super) fn is_resuming(&self) -> bool {
+        *self.resuming.borrow()
+    }
+
+    pub(super) fn set_resuming(&self, is_resuming: bool) {
+        self.resuming.send_replace(is_resuming);
+    }
+
+    /// Waits until the answers from before a restart were read.
+    pub(super) async fn resumed(&self) {
+        // The sender lives as long as the job.
+        let _ = self.resuming.subscribe().wait_for(|is_resuming| !is_resuming).await;
+    }
+
+    /// Bytes of the answers that are kept.
+    pub(super) fn bytes(&self) -> u64 {
+        self.lock().bytes
     }
 
     /// Waits until the job is over.
@@ -186,6 +215,7 @@ impl Job {
             if let Some(stats) = settlement.stats {
                 progress.cost.add(stats);
             }
+            progress.bytes += settlement.bytes;
             progress.finish_if_settled(Moment(settlement.at));
             true
         })
@@ -193,20 +223,16 @@ impl Job {
 
     /// The states to make the job anew with when the bus has lost it: hosts that were sent the query are pending again,
     /// and the answers so far are lost.
-    pub(super) fn restored(&self) -> States {
-        let mut states = self.lock().states.clone();
-        if states.is_settled() {
-            states.lose_answers();
-            return states;
-        }
-        states.advance_all(&[TargetState::Sent], TargetState::Pending);
-        states.lose_answers();
-        states
+    pub(super) fn restored(&self) -> Snapshot {
+        let mut snapshot = self.lock().snapshot();
+        snapshot.states.advance_all(&[TargetState::Sent], TargetState::Pending);
+        snapshot.states.lose_answers();
+        snapshot
     }
 
-    /// Goes on from the states this node or another has made the job anew with. False when the job is over.
+    /// Goes on from the snapshot this node or another has made the job anew with. False when the job is over.
     pub(super) fn restore(&self, note: &[u8], now: Moment) -> bool {
-        let Some(states) = States::from_bytes(note) else {
+        let Some(snapshot) = Snapshot::from_bytes(note) else {
             tracing::error!(live_query = self.id, "restored states of a live query cannot be read");
             return false;
         };
@@ -214,7 +240,7 @@ impl Job {
             if progress.status != LiveStatus::Open {
                 return false;
             }
-            progress.states = states;
+            (progress.states, progress.cost, progress.bytes) = (snapshot.states, snapshot.cost, 0);
             progress.sent.clear();
             progress.retry_alone.clear();
             progress.finish_if_settled(now);
@@ -224,9 +250,10 @@ impl Job {
 
     /// The same job as it was when it was started, to fold all of its events into.
     pub(super) fn with_all_pending(&self) -> Self {
-        let states = States::pending(self.targets());
+        let snapshot = Snapshot { states: States::pending(self.targets()), ..Snapshot::default() };
         Self {
             ended: CancellationToken::new(),
+            resuming: watch::Sender::new(false),
             folding: Folding::default(),
             id: self.id,
             key: self.key,
@@ -237,7 +264,7 @@ impl Job {
             author_email: self.author_email.clone(),
             created_at: self.created_at,
             deadline: self.deadline,
-            progress: Mutex::new(JobProgress::new(states, LiveStatus::Open, String::new(), None)),
+            progress: Mutex::new(JobProgress::new(snapshot, 0, LiveStatus::Open, String::new(), None)),
         }
     }
 
@@ -252,7 +279,7 @@ impl Job {
             progress.states = fresh.states.clone();
             progress.sent.clone_from(&fresh.sent);
             progress.retry_alone = fresh.retry_alone.clone();
-            progress.cost = fresh.cost.clone();
+            (progress.cost, progress.bytes) = (fresh.cost.clone(), fresh.bytes);
             (progress.status, progress.finished_at) = (fresh.status, fresh.finished_at);
             progress.stop_reason.clone_from(&fresh.stop_reason);
             is_news
@@ -268,15 +295,17 @@ impl Job {
     pub(super) fn lose_answers(&self) {
         self.change(|progress| {
             progress.states.lose_answers();
+            progress.bytes = 0;
             true
         });
     }
 
     /// Takes over how another node has ended the job, as the database has it.
     pub(super) fn adopt(&self, row: Model) {
-        let Some(states) = States::from_bytes(&row.states) else { return };
+        let Some(Snapshot { states, cost }) = Snapshot::from_bytes(&row.states) else { return };
         self.change(|progress| {
-            progress.states = states;
+            (progress.states, progress.cost) = (states, cost);
+            progress.bytes = row.results_bytes.cast_unsigned();
             (progress.status, progress.stop_reason) = ending(row.status, row.stop_reason);
             progress.finished_at = row.finished_at;
             true
@@ -303,8 +332,8 @@ impl Job {
         });
     }
 
-    pub(super) fn states_bytes(&self) -> Vec<u8> {
-        self.lock().states.to_bytes()
+    pub(super) fn snapshot_bytes(&self) -> Vec<u8> {
+        self.lock().snapshot().to_bytes()
     }
 
     pub(super) fn finished_at(&self) -> Option<Moment> {
@@ -316,7 +345,8 @@ impl Job {
         let progress = self.lock();
         (progress.changes > progress.written).then(|| Checkpoint {
             changes: progress.changes,
-            states: progress.states.to_bytes(),
+            states: progress.snapshot().to_bytes(),
+            results_bytes: progress.bytes,
             status: progress.status,
             stop_reason: progress.stop_reason.clone(),
             finished_at: progress.finished_at,
@@ -345,18 +375,29 @@ impl Job {
 }
 
 impl JobProgress {
-    fn new(states: States, status: LiveStatus, stop_reason: String, finished_at: Option<Moment>) -> Self {
+    fn new(
+        snapshot: Snapshot,
+        bytes: u64,
+        status: LiveStatus,
+        stop_reason: String,
+        finished_at: Option<Moment>,
+    ) -> Self {
         Self {
-            states,
+            states: snapshot.states,
             sent: BTreeMap::new(),
             retry_alone: RoaringTreemap::new(),
             status,
             stop_reason,
             finished_at,
-            cost: QueryCost::default(),
+            cost: snapshot.cost,
+            bytes,
             changes: 0,
             written: 0,
         }
+    }
+
+    fn snapshot(&self) -> Snapshot {
+        Snapshot { states: self.states.clone(), cost: self.cost.clone() }
     }
 
     fn finish_if_settled(&mut self, now: Moment) {
@@ -372,6 +413,7 @@ impl JobProgress {
 pub(super) struct Checkpoint {
     changes: u64,
     pub states: Vec<u8>,
+    pub results_bytes: u64,
     pub status: LiveStatus,
     pub stop_reason: String,
     pub finished_at: Option<Moment>,

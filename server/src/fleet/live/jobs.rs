@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use uuid::Uuid;
 
-use super::states::States;
+use super::snapshot::Snapshot;
 use super::{Job, Live};
 use crate::bus::JobKey;
 use crate::fleet::{Error, Result};
@@ -28,8 +28,10 @@ impl Live {
     /// Holds an open job in memory as its row says; it is on the bus, and announced to its hosts, once it was folded.
     pub(super) fn hold(&self, row: Model) -> Result<Arc<Job>> {
         let watched_until = row.watched_until;
-        let job = Arc::new(from_row(row)?);
-        let job = Arc::clone(self.jobs.pin().get_or_insert(job.id, job));
+        let job = from_row(row)?;
+        // why: the embedded bus reads the answers first. Redis has the states of all hosts already.
+        job.set_resuming(job.is_open() && !self.node.is_clustered());
+        let job = Arc::clone(self.jobs.pin().get_or_insert(job.id, Arc::new(job)));
         self.list_open();
         if let Some(until) = watched_until {
             self.campaigns.took_up(job.id, until);
@@ -110,9 +112,9 @@ pub(super) fn not_found(id: i64) -> Error {
 }
 
 pub(super) fn from_row(row: Model) -> Result<Job> {
-    let states = States::from_bytes(&row.states).ok_or_else(|| corrupt(row.id, "the states cannot be read"))?;
+    let snapshot = Snapshot::from_bytes(&row.states).ok_or_else(|| corrupt(row.id, "the states cannot be read"))?;
     let key = bus_key(row.id, row.bus_key.as_deref())?;
-    Ok(Job::new(row, key, states))
+    Ok(Job::new(row, key, snapshot))
 }
 
 /// What a job is called on the bus, as its row says.

@@ -4,8 +4,9 @@
 //! The row of a job holds the SQL, the deadline and one compressed bitmap of hosts per state. Every target is in
 //! exactly one state, so the counts always add up. [`Job`] holds the same in memory and is the only truth about its
 //! targets on this node; a host in memory keeps no copy ([`HostLiveState`]). Each node folds its view of a job from the
-//! events on the bus (`fold.rs`), and the leader writes checkpoints of the states every second. After a restart a job
-//! goes on from its checkpoint, its events and its answers.
+//! events on the bus (`fold.rs`), and the leader writes checkpoints of the states and the cost every second. After a
+//! restart a job goes on from its checkpoint and its events. The embedded bus makes events of the answers that the
+//! checkpoint does not cover, which may take a while; until then the job is resuming, and no host is sent its query.
 //!
 //! # States of a target
 //! ```text
@@ -59,9 +60,10 @@
 //! them: a sign that only another node has seen makes a retry of a suspect, and the host is sent the query once more,
 //! alone.
 //!
-//! An answer is never refused for its content. Rows beyond the caps are cut and counted. A write that is too large to
-//! be read is thrown away and counts as failed once it was alone in its read. When an answer cannot be kept the write it
-//! came with is refused, but not twice in a row (`take.rs`). Rows go from the body into the line that is kept without being
+//! An answer is never refused for its content. Rows beyond the caps are cut and counted (`retention.rs` bounds the
+//! results of all jobs together). A write that is too large to be read is thrown away and counts as failed once it was
+//! alone in its read. When an answer cannot be kept the write it came with is refused, but not twice in a row
+//! (`take.rs`). Rows go from the body into the line that is kept without being
 //! taken apart (`Row::write_json`): they stay text, made valid where it was not, and count as what is larger, the text
 //! that came or the text that is kept. Every 256 KiB other requests go on.
 //!
@@ -111,7 +113,9 @@ mod notes;
 mod open_targets;
 mod operate;
 mod questions;
+mod retention;
 mod selection;
+mod snapshot;
 mod states;
 mod sweep;
 mod take;
@@ -130,6 +134,7 @@ pub use campaigns::Attendance;
 pub use follow::Follower;
 pub use host_state::HostLiveState;
 pub use job::Job;
+pub use notes::note_of;
 pub use operate::Ask;
 pub use questions::{PREFIX, SENTINEL};
 pub use selection::{ALL_HOSTS, Selection};
@@ -138,6 +143,7 @@ pub use targets::NO_HOSTS;
 
 use self::campaigns::Campaigns;
 use self::jobs::Looked;
+use self::retention::KeptResults;
 use super::hosts::{Hosts, Presence};
 use super::schedule::Schedule;
 use super::{Error, Node, Result};
@@ -169,7 +175,9 @@ pub struct Live {
     /// One permit per follower.
     followers: Arc<Semaphore>,
     campaigns: Campaigns,
-    has_left: Notify,
+    /// A sweep that must not wait for its time.
+    must_sweep: Notify,
+    kept: KeptResults,
     /// One permit per byte of answers that are collected in memory.
     collecting: Arc<Semaphore>,
     /// The last read of the open rows for jobs that only agents knew of.
@@ -197,10 +205,11 @@ pub struct Parts {
 }
 
 impl Live {
-    /// Takes up the jobs that were open when the server stopped, from their last checkpoint and their answers.
+    /// Takes up the jobs that were open when the server stopped, as of their last checkpoint. The bus is not asked here:
+    /// [`Live::look`] does that while the server serves.
     ///
     /// # Errors
-    /// When the database or a file of answers cannot be read.
+    /// When the database cannot be read.
     pub async fn load(parts: Parts) -> Result<Self> {
         let Parts { store, bus, notifier, node, clock, config, hosts, schedule, metrics } = parts;
         let live = Self {
@@ -209,7 +218,8 @@ impl Live {
             listed: ArcSwap::default(),
             checkpointing: tokio::sync::Mutex::default(),
             campaigns: Campaigns::default(),
-            has_left: Notify::new(),
+            must_sweep: Notify::new(),
+            kept: KeptResults::default(),
             collecting: Arc::new(Semaphore::new(config.max_rest_results.0.min(Semaphore::MAX_PERMITS))),
             looked: tokio::sync::Mutex::default(),
             unheld: AtomicU32::new(0),
@@ -226,19 +236,7 @@ impl Live {
             metrics,
         };
         for row in store::live_queries::open(live.store.reader()).await? {
-            let job = live.hold(row)?;
-            match live.fold(&job).await {
-                Ok(()) => tracing::info!(live_query = job.id, "live query resumed"),
-                // The bus may be away at the start, and nothing else must wait for it.
-                Err(error @ Error::Unavailable(_)) if live.node.is_clustered() => {
-                    tracing::warn!(%error, live_query = job.id, "live query not resumed; will retry at the next poll");
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        match live.end_unwatched(live.clock.now()).await {
-            Err(Error::Unavailable(_)) if live.node.is_clustered() => {}
-            outcome => outcome?,
+            live.hold(row)?;
         }
         Ok(live)
     }

@@ -1,6 +1,7 @@
 use muster_api::rest::TargetState;
 
 use super::super::notes::Settlement;
+use super::super::snapshot::Snapshot;
 use super::super::states::States;
 use super::*;
 use crate::bus::JobKey;
@@ -31,9 +32,10 @@ fn job(id: i64, is_discovering: bool) -> Arc<Job> {
         status: LiveStatusWord::Open,
         stop_reason: String::new(),
         states: states.to_bytes(),
+        results_bytes: 0,
         bus_key: None,
     };
-    Arc::new(Job::new(row, JobKey::new(id, None), states))
+    Arc::new(Job::new(row, JobKey::new(id, None), Snapshot { states, ..Snapshot::default() }))
 }
 
 fn plain(ids: impl IntoIterator<Item = i64>) -> Vec<Arc<Job>> {
@@ -51,8 +53,14 @@ fn send_all(jobs: &[Arc<Job>], now: Moment) -> Vec<i64> {
 }
 
 fn settle(job: &Job) {
-    let settlement =
-        Settlement { state: TargetState::Answered, truncated: false, unkept: false, stats: None, at: at(0).0 };
+    let settlement = Settlement {
+        state: TargetState::Answered,
+        truncated: false,
+        unkept: false,
+        stats: None,
+        bytes: 0,
+        at: at(0).0,
+    };
     assert!(job.settled(HOST, &settlement));
 }
 

@@ -143,6 +143,7 @@ impl Live {
             status: live_queries::LiveStatusWord::Open,
             stop_reason: String::new(),
             states: states.to_bytes(),
+            results_bytes: 0,
             bus_key: Some(Uuid::now_v7().to_string()),
         };
         let mut details = json!({ "targets_count": hosts.len(), "query_sql": row.query, "query_name": row.query_name });

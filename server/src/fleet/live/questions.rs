@@ -7,6 +7,7 @@ use bytes::Bytes;
 use futures_util::future::join_all;
 use muster_api::rest::{LiveStatus, TargetState};
 use serde_json::{Map, Value, json};
+use tokio::time::timeout;
 
 use super::notes::JobEnding;
 use super::open_targets::{OpenTargets, OverdueVerdict, SentTarget};
@@ -32,6 +33,9 @@ const ACCELERATE_SECS: u64 = 60;
 /// Shortest time between two accelerations of a host: each writes a line to the agent's log.
 const ACCELERATE_EVERY: Duration = Duration::from_secs(300);
 
+/// How long a check-in waits for answers from before a restart to be read. It goes on without the live queries then.
+const RESUME_WAIT: Duration = Duration::from_secs(1);
+
 /// Interval in seconds at which a host needs no acceleration.
 const QUICK_ENOUGH: i64 = 5;
 
@@ -42,12 +46,24 @@ impl Live {
         if !host.live.may_have_open() {
             return None;
         }
+        self.wait_until_resumed(host).await;
         let open = self.open_targets(host);
         if open.is_empty() {
             return None;
         }
         // Boxed, because every check-in would otherwise carry room for it.
         Box::pin(self.hand_out(host, open)).await
+    }
+
+    /// Waits a little for jobs whose answers from before a restart are still to be read, if they may have this host as
+    /// an open target. Who is still to be sent the query is told so later.
+    async fn wait_until_resumed(&self, host: &Host) {
+        let jobs = self.listed.load_full();
+        let is_awaited = |job: &&Arc<Job>| job.is_resuming() && job.open_target(host.id).is_some();
+        let resumed: Vec<_> = jobs.iter().filter(is_awaited).map(|job| job.resumed()).collect();
+        if !resumed.is_empty() {
+            let _ = timeout(RESUME_WAIT, join_all(resumed)).await;
+        }
     }
 
     /// Reads the open targets of a host from the open jobs, and notes if there are none.

@@ -1,20 +1,23 @@
-//! Periodic work: following other nodes, deadlines, checkpoints, and removing jobs that were kept long enough.
+//! Periodic work: following other nodes, deadlines and checkpoints.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use futures_util::{StreamExt as _, stream};
 use muster_api::rest::{LiveStatus, TargetState};
 use sea_orm::Set;
 
 use super::job::status_word;
-use super::jobs::bus_key;
 use super::notes::{JobEnding, Settlement};
 use super::{Job, Live};
 use crate::bus::BusError;
 use crate::fleet::Result;
 use crate::lock::lock;
 use crate::store::{self, entity::live_queries};
+
+/// Jobs that are brought up to date at one time.
+const FOLDED_AT_ONCE: usize = 8;
 
 impl Live {
     /// Takes up jobs that were started at other nodes, or whose start was given up here, and brings all views up to date.
@@ -27,11 +30,9 @@ impl Live {
             self.look_for_jobs().await?;
             let _ = self.unheld.compare_exchange(looks, looks.saturating_sub(1), Ordering::Relaxed, Ordering::Relaxed);
         }
-        let mut outcome = Ok(());
-        for job in self.open_jobs() {
-            outcome = outcome.and(self.fold(&job).await);
-        }
-        outcome
+        // why: several at one time, so that one whose answers take long to read does not hold up the others.
+        let folds = stream::iter(self.open_jobs()).map(async |job| self.fold(&job).await);
+        folds.buffer_unordered(FOLDED_AT_ONCE).fold(Ok(()), async |all, outcome| all.and(outcome)).await
     }
 
     /// Brings one job up to date, if this node has it.
@@ -80,7 +81,7 @@ impl Live {
         outcome = outcome.and(self.prolong_watched(now).await).and(self.end_unwatched(now).await);
         outcome = outcome.and(self.settle_gone().await);
         let jobs: Vec<_> = self.jobs.pin().values().cloned().collect();
-        for job in &jobs {
+        for job in jobs.iter().filter(|job| !job.is_resuming()) {
             if job.is_open() && job.deadline <= now {
                 let (status, rest) = (LiveStatus::Expired, TargetState::Expired);
                 outcome =
@@ -94,7 +95,7 @@ impl Live {
         if self.listed.load().iter().any(|job| !job.is_open()) {
             self.list_open();
         }
-        outcome
+        outcome.and(self.bound_results().await)
     }
 
     /// Ends a job, unless it is over, and writes how. Of several nodes that end it the first one counts.
@@ -106,27 +107,6 @@ impl Live {
         }
         self.fold(job).await?;
         self.write_checkpoint(job).await
-    }
-
-    /// Removes jobs that ended longer ago than `live.retention`, with their answers, and answers that old of jobs that
-    /// the database does not know.
-    ///
-    /// # Errors
-    /// When the database or the bus does not answer.
-    pub async fn forget_old(&self) -> Result<()> {
-        let before = self.clock.now().minus(self.config.retention);
-        self.jobs.pin().retain(|_, job| job.finished_at().is_none_or(|at| at >= before));
-        if !self.is_leader() {
-            return Ok(());
-        }
-        for (id, key) in store::live_queries::finished_before(self.store.reader(), before).await? {
-            self.bus.remove(bus_key(id, key.as_deref())?).await?;
-            self.store.write(async |tx| store::live_queries::delete(tx, id).await).await?;
-        }
-        let rows = store::live_queries::bus_keys(self.store.reader()).await?;
-        let known: Result<_> = rows.iter().map(|(id, key)| bus_key(*id, key.as_deref())).collect();
-        self.bus.forget_others(known?, before).await?;
-        Ok(())
     }
 
     /// Settles a deleted host as gone in every open job.
@@ -143,7 +123,7 @@ impl Live {
             for job in self.open_jobs().into_iter().filter(|job| job.open_target(host).is_some()) {
                 let at = self.clock.now().0;
                 let state = TargetState::Gone;
-                let gone = Settlement { state, truncated: false, unkept: false, stats: None, at };
+                let gone = Settlement { state, truncated: false, unkept: false, stats: None, bytes: 0, at };
                 self.keep(&job, host, Vec::new(), &gone).await?;
             }
             lock(&self.gone).remove(&host);
@@ -152,14 +132,14 @@ impl Live {
     }
 
     /// Whether this node does the work that one node does for all.
-    fn is_leader(&self) -> bool {
+    pub(super) fn is_leader(&self) -> bool {
         !self.node.is_clustered() || self.node.is_leader()
     }
 
     /// Writes that the answers of a job that is over are lost.
     pub(super) async fn write_lost_answers(&self, job: &Job) -> Result<()> {
-        let states = job.states_bytes();
-        self.store.write(async |tx| store::live_queries::set_states(tx, job.id, states.clone()).await).await?;
+        let states = job.snapshot_bytes();
+        self.store.write(async |tx| store::live_queries::set_results_lost(tx, job.id, states.clone()).await).await?;
         Ok(())
     }
 
@@ -174,6 +154,7 @@ impl Live {
                     stop_reason: Set(checkpoint.stop_reason.clone()),
                     finished_at: Set(checkpoint.finished_at),
                     states: Set(checkpoint.states.clone()),
+                    results_bytes: Set(checkpoint.results_bytes.cast_signed()),
                     ..Default::default()
                 };
                 store::live_queries::checkpoint(tx, job.id, row).await

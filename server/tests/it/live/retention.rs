@@ -1,9 +1,10 @@
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
+use muster::config::Bytes;
 use serde_json::json;
 
-use super::{answers, ask, hosts, job, results_file};
+use super::{answers, ask, counts, hosts, job, results_file, start};
 use crate::support::{TestServer, skipped_with_redis};
 
 const RETENTION: Duration = Duration::from_secs(3600);
@@ -86,4 +87,79 @@ async fn results_that_no_row_tells_of_are_removed_when_they_are_old() {
     assert!(old_files.iter().all(|path| !path.exists()));
     assert!(others.iter().all(|path| path.exists()), "what is young, or none of ours, stays");
     assert!(has_file(folder.path(), open));
+}
+
+/// A query that hosts answer with so many rows, each about 100 bytes.
+fn rows(count: u32) -> String {
+    format!(
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT {count}) SELECT i, printf('%080d', i) AS text FROM n"
+    )
+}
+
+#[tokio::test]
+async fn results_of_all_live_queries_share_one_bound() {
+    let server = TestServer::with(|config| config.live.max_all_results = Bytes::kib(64)).await;
+    let mut agents = hosts(&server, 10).await;
+    let one = json!([agents[0].agent().identity().uuid]);
+    let mut over = Vec::new();
+    // One that goes on needs room, so that those that are over make it.
+    let open = ask(&server, "SELECT 1").await.id;
+    for _ in 0..14 {
+        let id = start(&server, json!({ "query": rows(50), "targets": { "hosts": one } })).await.id;
+        let round = agents[0].distributed().await;
+        assert!(round.write.is_none_or(|write| write.verdict.is_success()), "nothing is refused");
+        server.run_tasks().await;
+        over.push(id);
+    }
+    let mut kept = Vec::new();
+    for id in &over {
+        let of = counts(&server, *id).await;
+        let lines = answers(&server, *id, 0).await;
+        assert_eq!((of.answered, of.truncated), (1, 0), "room was made before any was cut");
+        assert_eq!(of.results_lost, 1 - lines.len() as u64, "what is gone is said");
+        kept.push(lines.len());
+    }
+    assert!(kept.is_sorted() && kept[0] == 0 && kept[13] == 1, "those that ended first go first: {kept:?}");
+    assert!(kept.iter().sum::<usize>() >= 9, "and no more than must: {kept:?}");
+    let bytes = server.metric("muster_live_results_bytes").await;
+    assert!(bytes > 32_768.0 && bytes <= 65_536.0, "{bytes}");
+    assert!(server.metric(r#"muster_limit_hits_total{limit="live_max_all_results"}"#).await >= 1.0);
+    assert_eq!(counts(&server, open).await.answered, 1);
+
+    // One alone that is larger than all may be: its rows are cut, and every host is accounted for.
+    let large = ask(&server, &rows(100)).await.id;
+    for agent in &mut agents {
+        for _ in 0..2 {
+            let round = agent.distributed().await;
+            assert!(round.write.is_none_or(|write| write.verdict.is_success()), "nothing is refused");
+        }
+        server.run_tasks().await;
+    }
+    let of = job(&server, large).await.counts;
+    assert_eq!((of.answered, of.results_lost), (10, 0), "{of:?}");
+    assert!(of.truncated > 0 && of.truncated < 10, "{of:?}");
+    let lines = answers(&server, large, 0).await;
+    assert_eq!(lines.iter().filter(|line| line.truncated && line.rows_sent == Some(100)).count() as u64, of.truncated);
+    for id in &over {
+        assert_eq!(counts(&server, *id).await.results_lost, 1, "those that are over have gone");
+    }
+}
+
+#[tokio::test]
+async fn what_is_kept_is_counted_after_a_restart() {
+    let mut server = TestServer::start().await;
+    let mut agents = hosts(&server, 2).await;
+    let (over, other) = (ask(&server, &rows(50)).await.id, ask(&server, &rows(50)).await.id);
+    agents[0].distributed().await;
+    agents[1].distributed().await;
+    let open = ask(&server, &rows(50)).await.id;
+    agents[0].distributed().await;
+    server.run_tasks().await;
+    let bytes = server.metric("muster_live_results_bytes").await;
+    assert_eq!((counts(&server, over).await.answered, counts(&server, other).await.answered), (2, 2));
+    assert_eq!(counts(&server, open).await.answered, 1);
+    assert!(bytes > 5.0 * 5_000.0, "{bytes}");
+    server.restart().await;
+    server.run_tasks().await;
+    assert_eq!(server.metric("muster_live_results_bytes").await, bytes);
 }
