@@ -7,7 +7,7 @@ use sea_orm::Set;
 use super::{Checkin, Name, details};
 use crate::fleet::Result;
 use crate::fleet::hosts::{Family, Host};
-use crate::fleet::live::{self, LiveWrite};
+use crate::fleet::live::{self, LiveWrite, Worker};
 use crate::fleet::schedule::Plan;
 use crate::store::entity::hosts::ActiveModel;
 use crate::store::reports::HostReport;
@@ -36,6 +36,10 @@ impl Checkin {
             }
             if let Some(live_query) = id.strip_prefix(live::SENTINEL).and_then(|id| id.parse().ok()) {
                 live.skipped.insert(live_query);
+                continue;
+            }
+            if let Some(live_query) = id.strip_prefix(live::WORKER).and_then(|id| id.parse().ok()) {
+                live.workers.extend(Worker::of(result).map(|worker| (live_query, worker)));
                 continue;
             }
             let Some(name) = Name::parse(id) else {

@@ -19,6 +19,10 @@ use crate::fleet::hosts::Host;
 /// Longest message of an agent that is kept, in characters.
 const MAX_MESSAGE: usize = 4096;
 
+/// What is said of a suspect that shows by its denylist.
+const DENYLISTED_AFTER_LOSS: &str =
+    "the agent lost its answer and has denylisted the query since: it probably stopped the agent's worker";
+
 /// Answers are read in pieces of about this size.
 pub const READ_BYTES: usize = 1 << 20;
 
@@ -68,15 +72,18 @@ impl Live {
         host: &Host,
         job: &Job,
         result: &QueryResult<'_>,
+        is_suspect: bool,
         now: Moment,
     ) -> (LiveAnswer, Vec<u8>) {
         let message = result.message.as_deref().map(|text| text.chars().take(MAX_MESSAGE).collect::<String>());
         let state = match (result.succeeded(), message.as_deref()) {
+            _ if is_suspect => TargetState::Suspect,
             (true, _) => TargetState::Answered,
             (false, Some(DENYLISTED)) => TargetState::Denylisted,
             (false, _) => TargetState::Failed,
         };
         let error = match state {
+            TargetState::Suspect => Some(DENYLISTED_AFTER_LOSS.to_owned()),
             TargetState::Failed => Some(message.unwrap_or_else(|| "the agent did not say why".to_owned())),
             _ => message.filter(|_| state != TargetState::Answered),
         };

@@ -34,6 +34,7 @@
 //! | pending, sent | answered, failed, denylisted | the node that gets the answer (`answers.rs`) | `answer` | `Settled` |
 //! | pending, sent | skipped | the node that gets the answer to the sentinel without one to the query | `answer` | `Settled` |
 //! | sent | suspect | the node a target checks in at, when it was sent the query alone and shows a sign of a restart | `answer` | `Settled` |
+//! | sent | suspect | the node that gets the answer, when the agent has denylisted the query after it lost an answer (`worker.rs`) | `answer` | `Settled` |
 //! | sent | lost | the node a target checks in at, when its answer is overdue for the second time | `answer` | `Settled` |
 //! | sent | failed | the node that throws away the answer, when it was alone and too large | `answer` | `Settled` |
 //! | pending, sent | gone | the node that deletes the host (`sweep.rs`) | `answer`, without a line | `Settled` |
@@ -58,7 +59,8 @@
 //! its write. An overdue answer is judged by whichever node the host reads from, after that node has folded what the
 //! others know. Signs of a restart (a config fetched out of cadence, a new enrollment) are known to the node that saw
 //! them: a sign that only another node has seen makes a retry of a suspect, and the host is sent the query once more,
-//! alone.
+//! alone. Such a retry asks for the agent's worker as well: agents from 5.5 on then refuse a query that stopped the
+//! worker, whether any node has seen a sign or not.
 //!
 //! An answer is never refused for its content. Rows beyond the caps are cut and counted (`retention.rs` bounds the
 //! results of all jobs together). A write that is too large to be read is thrown away and counts as failed once it was
@@ -120,6 +122,7 @@ mod states;
 mod sweep;
 mod take;
 mod targets;
+mod worker;
 
 use std::collections::BTreeSet;
 use std::sync::atomic::AtomicU32;
@@ -140,6 +143,7 @@ pub use questions::{PREFIX, SENTINEL};
 pub use selection::{ALL_HOSTS, Selection};
 pub use take::LiveWrite;
 pub use targets::NO_HOSTS;
+pub use worker::{WORKER, Worker};
 
 use self::campaigns::Campaigns;
 use self::jobs::Looked;

@@ -9,8 +9,10 @@ use muster_api::rest::{LiveStatus, TargetState};
 use serde_json::{Map, Value, json};
 use tokio::time::timeout;
 
+use super::job::OpenTarget;
 use super::notes::JobEnding;
 use super::open_targets::{OpenTargets, OverdueVerdict, SentTarget};
+use super::worker::{self, WORKER, Worker};
 use super::{Job, Live, answers};
 use crate::bus::BusError;
 use crate::clock::Moment;
@@ -87,9 +89,12 @@ impl Live {
         }
         let candidates = open.candidates(now);
         let is_alone = candidates.len() == 1;
+        let is_retry =
+            |job: &Arc<Job>| matches!(job.open_target(host.id), Some(OpenTarget::Pending { retry_alone: true }));
+        let with_worker = candidates.iter().any(is_retry);
         let claims = join_all(candidates.into_iter().map(|job| self.claim(host, job, now, is_alone))).await;
         let mut read = Read::default();
-        claims.iter().flatten().for_each(|job| read.add(job));
+        claims.iter().flatten().for_each(|job| read.add(job, with_worker));
         if read.queries.is_empty() {
             return None;
         }
@@ -204,21 +209,28 @@ impl Live {
         };
         let is_news = self.settle(job, answers::unanswered(host, state, reason, now)).await?;
         if is_news && verdict == OverdueVerdict::Suspect {
-            self.metrics.suspects.inc();
-            tracing::warn!(
-                live_query = job.id,
-                host_id = host.id,
-                "a live query has probably stopped an agent's worker"
-            );
-            if job.is_dangerous() && job.is_open() {
-                self.stop(job, now).await?;
-            }
+            self.suspected(host, job, None, now).await?;
+        }
+        Ok(())
+    }
+
+    /// Reports a suspect, and stops a job that has stopped too many agents.
+    pub(super) async fn suspected(&self, host: &Host, job: &Job, worker: Option<Worker>, now: Moment) -> Result<()> {
+        self.metrics.suspects.inc();
+        tracing::warn!(
+            live_query = job.id,
+            host_id = host.id,
+            new_worker_pid = worker.map(|worker| worker.pid),
+            "a live query has probably stopped an agent's worker"
+        );
+        if job.is_dangerous() && job.is_open() {
+            self.stop(job, now).await?;
         }
         Ok(())
     }
 
     /// Stops a job that seems to stop agents.
-    async fn stop(&self, job: &Arc<Job>, now: Moment) -> Result<()> {
+    async fn stop(&self, job: &Job, now: Moment) -> Result<()> {
         let hosts: Vec<String> = job.hosts(TargetState::Suspect).iter().map(i64::to_string).collect();
         let reason = format!("stopped, because it probably stopped the agents of hosts {}", hosts.join(", "));
         tracing::error!(live_query = job.id, reason, "a live query was stopped");
@@ -238,13 +250,20 @@ impl Read {
     /// A query with a discovery query comes with a sentinel: a write always follows then, and says by what it leaves
     /// out that the discovery query found nothing. Agents before 5.8 also need it, since they run everything when no
     /// discovery query finds anything.
-    fn add(&mut self, job: &Job) {
+    fn add(&mut self, job: &Job, with_worker: bool) {
         let name = format!("{PREFIX}{}", job.id);
         self.queries.insert(name.clone(), job.sql.as_str().into());
+        let worker = format!("{WORKER}{}", job.id);
+        if with_worker {
+            self.queries.insert(worker.clone(), worker::SQL.into());
+        }
         if let Some(discovery) = &job.discovery {
             let sentinel = format!("{SENTINEL}{}", job.id);
             self.discovery.insert(name, discovery.as_str().into());
             self.discovery.insert(sentinel.clone(), ALWAYS.into());
+            if with_worker {
+                self.discovery.insert(worker, ALWAYS.into());
+            }
             // Stored last: an agent stopped between the two has the query then, not the sentinel alone.
             self.queries.insert(sentinel, ALWAYS.into());
         }
@@ -264,7 +283,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn agents_run_the_sentinel_first() {
-        assert!(SENTINEL < PREFIX);
+    fn agents_run_the_sentinel_first_and_ask_for_the_worker_last() {
+        assert!(SENTINEL < PREFIX && PREFIX < WORKER);
     }
 }

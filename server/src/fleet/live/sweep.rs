@@ -1,7 +1,6 @@
 //! Periodic work: following other nodes, deadlines and checkpoints.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use futures_util::{StreamExt as _, stream};
@@ -99,7 +98,7 @@ impl Live {
     }
 
     /// Ends a job, unless it is over, and writes how. Of several nodes that end it the first one counts.
-    pub(super) async fn close(&self, job: &Arc<Job>, ending: JobEnding) -> Result<()> {
+    pub(super) async fn close(&self, job: &Job, ending: JobEnding) -> Result<()> {
         if let Err(error) = self.bus.close(job.key, ending.to_bytes()).await {
             let BusError::Lost(_) = error else { return Err(error.into()) };
             self.fold(job).await?;

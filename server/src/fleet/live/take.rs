@@ -6,17 +6,19 @@
 //! node that has no room for more answers at the moment ([`BusError::Busy`]): nothing is wrong then, and nothing is
 //! thrown away.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use muster_api::osquery::QueryResult;
 use muster_api::rest::TargetState;
 
 use super::answers::{line, unanswered};
+use super::job::OpenTarget;
 use super::notes::Settlement;
-use super::{Job, Live};
+use super::{Job, Live, Worker};
 use crate::bus::BusError;
 use crate::fleet::Result;
+use crate::fleet::checkin::DENYLISTED;
 use crate::fleet::hosts::Host;
 
 /// What one write of a host says of live queries, by their ids.
@@ -25,6 +27,8 @@ pub struct LiveWrite<'a> {
     pub answers: Vec<(i64, &'a QueryResult<'a>)>,
     /// The sentinel came without an answer: the discovery query found nothing there.
     pub skipped: BTreeSet<i64>,
+    /// The workers that ran queries whose answers were lost before.
+    pub workers: BTreeMap<i64, Worker>,
 }
 
 impl Live {
@@ -58,8 +62,16 @@ impl Live {
                 self.metrics.unknown_answers.inc();
                 continue;
             };
-            let (answer, line) = self.read_answer(host, &job, result, self.clock.now()).await;
-            self.take_one(host, &job, line, Settlement::of(&answer), may_refuse).await?;
+            let now = self.clock.now();
+            let worker = write.workers.get(id).copied();
+            let is_suspect = result.message.as_deref() == Some(DENYLISTED)
+                && self.was_lost(host, &job).await
+                && !worker.is_some_and(|worker| worker.was_running_at(job.created_at, now));
+            let (answer, line) = self.read_answer(host, &job, result, is_suspect, now).await;
+            let is_news = self.take_one(host, &job, line, Settlement::of(&answer), may_refuse).await?;
+            if is_news && is_suspect {
+                self.suspected(host, &job, worker, now).await?;
+            }
         }
         for id in &write.skipped {
             let Some(job) = self.waiting_for(host, *id).filter(|job| job.discovery.is_some()) else { continue };
@@ -70,6 +82,15 @@ impl Live {
         Ok(())
     }
 
+    /// Whether an answer of this host was lost before, so that it was sent the query once more.
+    async fn was_lost(&self, host: &Host, job: &Job) -> bool {
+        // why: another node may have found the loss, and this view be behind. If the bus is away, the view counts.
+        if let Err(error) = self.fold(job).await {
+            tracing::debug!(%error, live_query = job.id, "denylisted query judged by an older view");
+        }
+        matches!(job.open_target(host.id), Some(OpenTarget::Sent { retry_alone: true, .. }))
+    }
+
     /// A job that waits for this host's answer.
     fn waiting_for(&self, host: &Host, id: i64) -> Option<Arc<Job>> {
         let job = self.jobs.pin().get(&id).cloned();
@@ -77,6 +98,7 @@ impl Live {
         job.filter(|job| job.open_target(host.id).is_some())
     }
 
+    /// Keeps one answer. False when the host was settled before, or nothing could be kept.
     async fn take_one(
         &self,
         host: &Host,
@@ -84,18 +106,18 @@ impl Live {
         line: Vec<u8>,
         settlement: Settlement,
         may_refuse: bool,
-    ) -> Result<()> {
+    ) -> Result<bool> {
         match self.keep(job, host.id, line, &settlement).await {
-            Ok(_) => {}
-            Err(error @ BusError::Busy(_)) => return Err(error.into()),
-            Err(error) if may_refuse => return Err(error.into()),
+            Ok(is_news) => Ok(is_news),
+            Err(error @ BusError::Busy(_)) => Err(error.into()),
+            Err(error) if may_refuse => Err(error.into()),
             Err(error) => {
                 let counted = Settlement { truncated: true, unkept: true, ..settlement };
-                let is_counted = self.keep(job, host.id, Vec::new(), &counted).await.is_ok();
-                tracing::error!(%error, live_query = job.id, host_id = host.id, is_counted,
+                let is_counted = self.keep(job, host.id, Vec::new(), &counted).await;
+                tracing::error!(%error, live_query = job.id, host_id = host.id, is_counted = is_counted.is_ok(),
                     "answer not kept; it is only counted, or the host is asked again");
+                Ok(is_counted.unwrap_or(false))
             }
         }
-        Ok(())
     }
 }
