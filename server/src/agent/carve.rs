@@ -10,7 +10,7 @@ use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use muster_api::osquery::node_key;
 
 use super::answer::{Refusal, answer};
-use super::node_key::authenticate;
+use super::node_key::identify;
 use super::{AgentApi, body};
 
 /// A whole fleet may carve at once: one line of the log stands for the attempts of so long.
@@ -50,7 +50,7 @@ impl CarveLog {
 pub(super) async fn begin(api: web::Data<AgentApi>, request: HttpRequest, mut payload: web::Payload) -> HttpResponse {
     answer(&api, &request, "carve_begin", async {
         let body = body::read(&api, &request, &mut payload, api.caps.config).await?;
-        let host = authenticate(&api, &request, node_key(&body.bytes)?.as_deref()).await?;
+        let host = identify(&api, &request, node_key(&body.bytes)?.as_deref()).await?;
         api.carve_log.note(host.id);
         let reason =
             "carving is not there: this server takes no carved files; start the agent with --disable_carver=true";

@@ -13,7 +13,7 @@ use super::answer::{AgentAnswer, Refusal, answer};
 use super::body::{AgentBody, BodyReader, node_key_at_an_end};
 use super::heavy::LARGE;
 use super::inflate::{self, inflate};
-use super::node_key::{authenticate, in_header, is_header_known};
+use super::node_key::{authenticate, identify, is_header_known};
 use crate::fleet::logs::{LogLines, LogStream};
 
 /// Lines one batch may have, 256 times what stock agents send, so that tiny lines cannot cost more than large ones.
@@ -51,7 +51,7 @@ async fn keep(api: &AgentApi, request: &HttpRequest, payload: &mut web::Payload)
     let scan = move || (Scanned::of(&body), body);
     let (scanned, body) = api.heavy.run(length, scan).await?;
     let Scanned { node_key, log_type, count, ranges } = scanned?;
-    let host = authenticate(api, in_header(request), node_key.as_deref()).await?;
+    let host = identify(api, request, node_key.as_deref()).await?;
     if count > MAX_LINES {
         api.metrics.limit_hit("log_lines");
         let reason = format!("more than {MAX_LINES} lines; lower the agent's logger_tls_max_lines");

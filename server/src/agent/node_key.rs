@@ -25,12 +25,20 @@ pub(super) async fn authenticate(
         return Err(Refusal::InvalidKey("authentication error: missing node key"));
     }
     match api.fleet.hosts.authenticate(key).await? {
-        Authenticated::Host(host) => {
-            Sender::Host(host.id).note(request);
-            Ok(host)
-        }
+        Authenticated::Host(host) => Ok(host),
         Authenticated::Unknown => Err(Refusal::InvalidKey("authentication error: invalid node key")),
     }
+}
+
+/// As [`authenticate`], and notes the host for the log line of a refusal.
+pub(super) async fn identify(
+    api: &AgentApi,
+    request: &HttpRequest,
+    in_body: Option<&str>,
+) -> Result<Arc<Host>, Refusal> {
+    let host = authenticate(api, in_header(request), in_body).await?;
+    Sender::Host(host.id).note(request);
+    Ok(host)
 }
 
 /// Whether the header tells the sender. Refuses a request whose header has an unknown key before its body is read.
