@@ -5,7 +5,7 @@ use std::pin::Pin;
 use actix_web::dev::Payload;
 use actix_web::error::JsonPayloadError;
 use actix_web::web::Json;
-use actix_web::{FromRequest, HttpRequest};
+use actix_web::{FromRequest, HttpMessage as _, HttpRequest};
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
@@ -65,6 +65,14 @@ impl<T: DeserializeOwned + 'static> FromRequest for OpenBody<T> {
 }
 
 async fn read<T: DeserializeOwned>(request: &HttpRequest, payload: &mut Payload) -> Result<T, actix_web::Error> {
+    let is_json = match request.mime_type() {
+        Ok(None) => true,
+        Ok(Some(mime)) => mime.subtype() == "json" || mime.suffix().is_some_and(|suffix| suffix == "json"),
+        Err(_) => false,
+    };
+    if !is_json {
+        return Err(bad_json(JsonPayloadError::ContentType, request));
+    }
     let text = Json::<Box<RawValue>>::from_request(request, payload).await?.into_inner();
     parse(text.get()).map_err(|error| bad_json(JsonPayloadError::Deserialize(error), request))
 }

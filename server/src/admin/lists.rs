@@ -126,7 +126,7 @@ impl Lists {
         guard: ListGuard,
         lifecycle: Lifecycle,
     ) -> impl Stream<Item = io::Result<Bytes>> {
-        let first = Some(ListPiece { listing, hosts, before: HEAD });
+        let first = Some(HostListPart { listing, hosts, before: HEAD });
         stream::try_unfold(first, move |piece| {
             let (lists, lifecycle, _) = (self.clone(), lifecycle.clone(), &guard);
             async move {
@@ -158,13 +158,13 @@ impl Lists {
 }
 
 /// Hosts that are sent next, and the rest of their list.
-struct ListPiece {
+struct HostListPart {
     listing: HostListing,
     hosts: Vec<HostView>,
     before: &'static str,
 }
 
-impl ListPiece {
+impl HostListPart {
     /// Writes the hosts as a part of the list, and reads the next ones.
     async fn write(mut self) -> Result<(Bytes, Option<Self>)> {
         let (hosts, is_last) = (std::mem::take(&mut self.hosts), self.listing.is_finished());

@@ -78,7 +78,7 @@ async fn logins_have_a_limit_that_says_when_to_come_back() {
 async fn a_flood_of_bad_logins_is_slowed_and_locks_nobody_out() {
     let server = TestServer::with(|config| config.session.logins_per_minute = 5).await;
     // The owner has logged in from the usual address with the set-up.
-    let attacker = server.rest.at_local_address("127.0.0.66");
+    let attacker = server.rest.at_address("127.0.0.66");
     let mut statuses = Vec::new();
     for round in 0..crate::support::count(4, 40) {
         let guesses = (0..25).map(|guess| {
@@ -105,15 +105,15 @@ async fn a_flood_of_bad_logins_is_slowed_and_locks_nobody_out() {
 async fn the_owner_of_an_account_under_attack_gets_in_from_a_new_address() {
     let server = TestServer::with(|config| config.session.logins_per_minute = 5).await;
     for last in 1..=3 {
-        let attacker = server.rest.at_local_address(&format!("127.0.0.{}", 100 + last));
+        let attacker = server.rest.at_address(&format!("127.0.0.{}", 100 + last));
         while log_in(&attacker, "admin@example.com", "guess-1!").await.status == 401 {}
     }
-    let elsewhere = server.rest.at_local_address("127.0.0.200");
+    let elsewhere = server.rest.at_address("127.0.0.200");
     for _ in 0..3 {
         let owner = log_in(&elsewhere, "admin@example.com", PASSWORD).await;
         assert_eq!(owner.status, 200, "{}", owner.text);
     }
-    let stranger = server.rest.at_local_address("127.0.0.201");
+    let stranger = server.rest.at_address("127.0.0.201");
     assert_eq!(log_in(&stranger, "admin@example.com", "guess-1!").await.status, 401);
     assert_eq!(log_in(&stranger, "admin@example.com", "guess-2!").await.status, 429);
     assert_eq!(log_in(&stranger, "nobody@example.com", "guess-3!").await.status, 401, "the address has some left");

@@ -59,7 +59,7 @@ impl Rest {
     }
 
     /// The same user at another address of this machine.
-    pub fn at_local_address(&self, local: &str) -> Self {
+    pub fn at_address(&self, local: &str) -> Self {
         Self { client: client(&self.address, Some(local.parse().unwrap())), ..self.clone() }
     }
 
