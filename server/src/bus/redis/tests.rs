@@ -458,7 +458,8 @@ async fn a_view_that_is_ahead_of_the_promoted_replica_begins_anew() {
     let piece = shared.bus.events(job, last).await.unwrap();
     assert_eq!((piece.is_from_start, hosts(&piece.events)), (false, (6..=10).collect()));
     let read = shared.bus.read(job, cursor, usize::MAX).await.unwrap();
-    assert_eq!(read.lines.len(), 5, "what comes then lies behind every cursor that was given out");
+    let again = read.lines.iter().filter(|line| line.text == b"again").count();
+    assert_eq!(again, 5, "what comes then lies behind every cursor that was given out");
     let kept: usize =
         shared.bus.read(job, 0, usize::MAX).await.unwrap().lines.iter().map(|line| line.text.len() + 1).sum();
     assert_eq!(shared.bus.length(job), kept as u64);
