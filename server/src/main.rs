@@ -186,11 +186,8 @@ fn copy_data(mut config: Config, matches: &ArgMatches) -> Result<()> {
 }
 
 fn serve_until_stopped(loaded: Loaded, until_stdin_closes: bool) -> Result<()> {
-    let Loaded { config, warnings } = loaded;
-    telemetry::init(&config.logging);
-    for warning in warnings {
-        telemetry::warn(&warning);
-    }
+    telemetry::init(&loaded.config.logging);
+    let config = loaded.into_logged();
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start the runtime")?;
     let outcome = runtime.block_on(async {

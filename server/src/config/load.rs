@@ -46,6 +46,16 @@ pub struct Loaded {
     pub warnings: Vec<String>,
 }
 
+impl Loaded {
+    /// Writes the warnings to the log and gives the settings.
+    pub fn into_logged(self) -> Config {
+        for warning in self.warnings {
+            tracing::warn!("{warning}");
+        }
+        self.config
+    }
+}
+
 /// Reads and checks all layers. A variable that is empty is as if absent.
 ///
 /// # Errors

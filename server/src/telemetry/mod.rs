@@ -29,8 +29,3 @@ pub fn init(config: &config::Logging) {
         lines.map_event_format(|format| Seldom::new(format, false, Clock::system())).try_init()
     };
 }
-
-/// Logs a warning of a caller that is not part of the library.
-pub fn warn(message: &str) {
-    tracing::warn!("{message}");
-}
