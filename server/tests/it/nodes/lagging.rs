@@ -6,19 +6,20 @@ use agent_compat::agent::AgentEndpoint;
 
 use crate::support::{Proxy, TestServer, assert_refused, eventually, mariadb};
 
-/// Sends plain readings of keys and hosts to tables that lag behind.
-fn read_from_replicas(piece: &mut [u8]) {
+/// Sends plain readings of keys and hosts to tables that lag behind, and transactions to those that do not.
+fn read_from_replicas(piece: &mut [u8], is_in_transaction: &mut bool) {
     let has = |piece: &[u8], text: &str| piece.windows(text.len()).any(|part| part == text.as_bytes());
-    if !has(piece, "SELECT ") || has(piece, "FOR UPDATE") {
+    if has(piece, "BEGIN") {
+        *is_in_transaction = true;
+    } else if has(piece, "COMMIT") || has(piece, "ROLLBACK") {
+        *is_in_transaction = false;
+    }
+    if *is_in_transaction || !has(piece, "SELECT ") {
         return;
     }
-    for (table, replica) in [("FROM `node_keys`", "FROM `node_keyz`"), ("FROM `hosts`", "FROM `hostz`")] {
-        let found: Vec<usize> = piece
-            .windows(table.len())
-            .enumerate()
-            .filter(|(_, part)| *part == table.as_bytes())
-            .map(|(at, _)| at)
-            .collect();
+    for (table, replica) in [("`node_keys`", "`node_keyz`"), ("`hosts`", "`hostz`")] {
+        let windows = piece.windows(table.len()).enumerate();
+        let found: Vec<usize> = windows.filter(|(_, part)| *part == table.as_bytes()).map(|(at, _)| at).collect();
         for at in found {
             piece[at..at + replica.len()].copy_from_slice(replica.as_bytes());
         }

@@ -37,13 +37,13 @@ pub struct Proxy {
     _life: oneshot::Sender<()>,
 }
 
-/// Changes what goes to the service, piece by piece.
-pub type Rewrite = fn(&mut [u8]);
+/// Changes what goes to the service, piece by piece, and remembers one thing of each connection.
+pub type Rewrite = fn(&mut [u8], &mut bool);
 
 impl Proxy {
     /// A way to the service at this host and port, open at first.
     pub fn to(service: &str) -> Self {
-        Self::rewriting(service, |_| {})
+        Self::rewriting(service, |_, _| {})
     }
 
     /// As [`Proxy::to`], with other words going to the service than came.
@@ -127,12 +127,13 @@ async fn pass(
     let (sender, mut under_way) = mpsc::channel::<(Instant, Vec<u8>)>(PIECES);
     let now = passage.clone();
     let taking = async move {
+        let mut memory = false;
         loop {
             let mut piece = vec![0; PIECE];
             let length = from.read(&mut piece).await?;
             piece.truncate(length);
             if let Some(rewrite) = to_service {
-                rewrite(&mut piece);
+                rewrite(&mut piece, &mut memory);
             }
             let late = match *now.borrow() {
                 Passage::Slow(late) if to_service.is_some() => late,
