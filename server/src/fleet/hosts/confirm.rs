@@ -15,7 +15,7 @@ use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use super::Hosts;
 use super::follow::BATCH;
 use crate::config;
-use crate::fleet::batches::{Batches, Waiting};
+use crate::fleet::batches::{Batches, Unanswered};
 use crate::fleet::{Error, Result, within};
 use crate::store::hosts::KnownHost;
 use crate::store::node_keys::KeyHash;
@@ -78,7 +78,7 @@ impl Hosts {
     }
 }
 
-async fn confirm_keys(store: &Store, batch: Vec<Waiting<KeyHash, Option<FoundKey>>>) {
+async fn confirm_keys(store: &Store, batch: Vec<Unanswered<KeyHash, Option<FoundKey>>>) {
     let hashes: Vec<KeyHash> = batch.iter().map(|(hash, _)| *hash).collect();
     let found = store.write(async |tx| find(tx, &hashes).await).await;
     match found {
