@@ -99,9 +99,9 @@ async fn find(tx: &store::Tx, hashes: &[KeyHash]) -> store::Result<HashMap<Vec<u
     if host_ids.is_empty() {
         return Ok(HashMap::new());
     }
-    // In the same transaction, so at the same server. A host is deleted after its keys, which are locked here.
+    // A host is deleted after its keys, which are locked here.
     let hosts: HashMap<i64, KnownHost> =
-        store::hosts::known_many(tx, &host_ids).await?.into_iter().map(|known| (known.host.id, known)).collect();
+        store::hosts::known_confirmed(tx, &host_ids).await?.into_iter().map(|known| (known.host.id, known)).collect();
     let found = keys.into_iter().filter_map(|key| {
         let host = hosts.get(&key.host_id)?.clone();
         Some((key.key_hash.clone(), (key, host)))

@@ -37,13 +37,13 @@ pub struct Proxy {
     _life: oneshot::Sender<()>,
 }
 
-/// Changes what goes to the service, piece by piece, and remembers one thing of each connection.
-pub type Rewrite = fn(&mut [u8], &mut bool);
+/// Changes what goes to the service, piece by piece.
+pub type Rewrite = fn(&mut [u8]);
 
 impl Proxy {
     /// A way to the service at this host and port, open at first.
     pub fn to(service: &str) -> Self {
-        Self::rewriting(service, |_, _| {})
+        Self::rewriting(service, |_| {})
     }
 
     /// As [`Proxy::to`], with other words going to the service than came.
@@ -127,13 +127,12 @@ async fn pass(
     let (sender, mut under_way) = mpsc::channel::<(Instant, Vec<u8>)>(PIECES);
     let now = passage.clone();
     let taking = async move {
-        let mut memory = false;
         loop {
             let mut piece = vec![0; PIECE];
             let length = from.read(&mut piece).await?;
             piece.truncate(length);
             if let Some(rewrite) = to_service {
-                rewrite(&mut piece, &mut memory);
+                rewrite(&mut piece);
             }
             let late = match *now.borrow() {
                 Passage::Slow(late) if to_service.is_some() => late,
