@@ -11,7 +11,7 @@ use crate::lock::lock;
 /// nothing from the others.
 #[derive(Debug)]
 pub(super) struct Batches<Q, A> {
-    waiting: Mutex<Vec<WaitingItem<Q, A>>>,
+    waiting: Mutex<Vec<Unanswered<Q, A>>>,
     serial: tokio::sync::Mutex<()>,
     /// Most questions in one batch.
     size: usize,
@@ -20,7 +20,7 @@ pub(super) struct Batches<Q, A> {
 }
 
 /// A question, and where its answer goes.
-pub(super) type WaitingItem<Q, A> = (Q, oneshot::Sender<A>);
+pub(super) type Unanswered<Q, A> = (Q, oneshot::Sender<A>);
 
 impl<Q: 'static, A: 'static> Batches<Q, A> {
     pub fn new(size: usize, max_waiting: usize) -> Self {
@@ -36,7 +36,7 @@ impl<Q: 'static, A: 'static> Batches<Q, A> {
     pub async fn ask<F>(
         self: &Arc<Self>,
         question: Q,
-        work: impl FnOnce(Vec<WaitingItem<Q, A>>) -> F + 'static,
+        work: impl FnOnce(Vec<Unanswered<Q, A>>) -> F + 'static,
     ) -> Result<A>
     where
         F: Future<Output = ()> + 'static,
@@ -62,7 +62,7 @@ impl<Q: 'static, A: 'static> Batches<Q, A> {
     }
 
     /// The next batch, without the questions nobody waits for any more.
-    fn next(&self) -> Vec<WaitingItem<Q, A>> {
+    fn next(&self) -> Vec<Unanswered<Q, A>> {
         let mut waiting = lock(&self.waiting);
         let first = waiting.len().min(self.size);
         let mut batch: Vec<_> = waiting.drain(..first).collect();

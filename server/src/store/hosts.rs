@@ -282,25 +282,36 @@ pub async fn known(db: &impl ConnectionTrait, id: i64) -> Result<Option<KnownHos
 pub async fn known_many(db: &impl ConnectionTrait, ids: &[i64]) -> Result<Vec<KnownHost>> {
     let mut known = Vec::with_capacity(ids.len());
     for batch in ids.chunks(MAX_PARAMETERS / 30) {
-        let members: Vec<(i64, i64)> = label_members::Entity::find()
-            .filter(label_members::Column::HostId.is_in(batch.iter().copied()))
-            .select_only()
-            .columns([label_members::Column::HostId, label_members::Column::LabelId])
-            .order_by_asc(label_members::Column::LabelId)
-            .into_tuple()
-            .all(db)
-            .await?;
-        let mut labels: HashMap<i64, Vec<i64>> = HashMap::new();
-        for (host_id, label_id) in members {
-            labels.entry(host_id).or_default().push(label_id);
-        }
-        let rows = hosts::Entity::find().filter(hosts::Column::Id.is_in(batch.iter().copied())).all(db).await?;
-        known.extend(rows.into_iter().map(|host| {
-            let label_ids = labels.remove(&host.id).unwrap_or_default();
-            KnownHost { host, label_ids }
-        }));
+        let rows = hosts::Entity::find().filter(hosts::Column::Id.is_in(batch.iter().copied()));
+        known.extend(with_labels(db, rows.all(db).await?).await?);
     }
     Ok(known)
+}
+
+/// As [`known_many`], however far behind other readings are. The labels may lag.
+pub async fn known_confirmed(tx: &Tx, ids: &[i64]) -> Result<Vec<KnownHost>> {
+    let rows = hosts::Entity::find().filter(hosts::Column::Id.is_in(ids.iter().copied()));
+    with_labels(tx, rows.lock_exclusive().all(tx).await?).await
+}
+
+async fn with_labels(db: &impl ConnectionTrait, rows: Vec<hosts::Model>) -> Result<Vec<KnownHost>> {
+    let members: Vec<(i64, i64)> = label_members::Entity::find()
+        .filter(label_members::Column::HostId.is_in(rows.iter().map(|host| host.id)))
+        .select_only()
+        .columns([label_members::Column::HostId, label_members::Column::LabelId])
+        .order_by_asc(label_members::Column::LabelId)
+        .into_tuple()
+        .all(db)
+        .await?;
+    let mut labels: HashMap<i64, Vec<i64>> = HashMap::new();
+    for (host_id, label_id) in members {
+        labels.entry(host_id).or_default().push(label_id);
+    }
+    let known = rows.into_iter().map(|host| {
+        let label_ids = labels.remove(&host.id).unwrap_or_default();
+        KnownHost { host, label_ids }
+    });
+    Ok(known.collect())
 }
 
 /// A host's contact to be written down.

@@ -9,7 +9,7 @@ use super::round::{NextStep, Round};
 use super::{Name, changed_at, details, due, sql_of};
 use crate::clock::Moment;
 use crate::fleet::Result;
-use crate::fleet::batches::{Batches, WaitingItem};
+use crate::fleet::batches::{Batches, Unanswered};
 use crate::fleet::schedule::Plan;
 use crate::store::entity::parked_queries;
 use crate::store::reports::{RefreshRecord, asked_alone};
@@ -68,7 +68,7 @@ impl Asker {
 
 /// Decides for a batch of hosts. The database may take longer than their requests wait. Who has gone by then gets no
 /// questions, and the row is put back.
-async fn decide_batch(store: &Store, mut batch: Vec<WaitingItem<RefreshRequest, Assigned>>) {
+async fn decide_batch(store: &Store, mut batch: Vec<Unanswered<RefreshRequest, Assigned>>) {
     batch.sort_by_key(|(wanted, _)| wanted.host_id);
     let decided = store.write(async |tx| give(tx, batch.iter().map(|(wanted, _)| wanted).collect()).await).await;
     let decided = match decided {

@@ -15,7 +15,7 @@ use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use super::Hosts;
 use super::follow::BATCH;
 use crate::config;
-use crate::fleet::batches::{Batches, WaitingItem};
+use crate::fleet::batches::{Batches, Unanswered};
 use crate::fleet::{Error, Result, within};
 use crate::store::hosts::KnownHost;
 use crate::store::node_keys::KeyHash;
@@ -78,7 +78,7 @@ impl Hosts {
     }
 }
 
-async fn confirm_keys(store: &Store, batch: Vec<WaitingItem<KeyHash, Option<FoundKey>>>) {
+async fn confirm_keys(store: &Store, batch: Vec<Unanswered<KeyHash, Option<FoundKey>>>) {
     let hashes: Vec<KeyHash> = batch.iter().map(|(hash, _)| *hash).collect();
     let found = store.write(async |tx| find(tx, &hashes).await).await;
     match found {
@@ -99,9 +99,9 @@ async fn find(tx: &store::Tx, hashes: &[KeyHash]) -> store::Result<HashMap<Vec<u
     if host_ids.is_empty() {
         return Ok(HashMap::new());
     }
-    // In the same transaction, so at the same server. A host is deleted after its keys, which are locked here.
+    // A host is deleted after its keys, which are locked here.
     let hosts: HashMap<i64, KnownHost> =
-        store::hosts::known_many(tx, &host_ids).await?.into_iter().map(|known| (known.host.id, known)).collect();
+        store::hosts::known_confirmed(tx, &host_ids).await?.into_iter().map(|known| (known.host.id, known)).collect();
     let found = keys.into_iter().filter_map(|key| {
         let host = hosts.get(&key.host_id)?.clone();
         Some((key.key_hash.clone(), (key, host)))

@@ -12,13 +12,9 @@ fn read_from_replicas(piece: &mut [u8]) {
     if !has(piece, "SELECT ") || has(piece, "FOR UPDATE") {
         return;
     }
-    for (table, replica) in [("FROM `node_keys`", "FROM `node_keyz`"), ("FROM `hosts`", "FROM `hostz`")] {
-        let found: Vec<usize> = piece
-            .windows(table.len())
-            .enumerate()
-            .filter(|(_, part)| *part == table.as_bytes())
-            .map(|(at, _)| at)
-            .collect();
+    for (table, replica) in [("`node_keys`", "`node_keyz`"), ("`hosts`", "`hostz`")] {
+        let windows = piece.windows(table.len()).enumerate();
+        let found: Vec<usize> = windows.filter(|(_, part)| *part == table.as_bytes()).map(|(at, _)| at).collect();
         for at in found {
             piece[at..at + replica.len()].copy_from_slice(replica.as_bytes());
         }
@@ -100,7 +96,8 @@ async fn a_host_that_a_reading_does_not_show_is_not_taken_for_deleted() {
     other.run_tasks().await;
     assert_eq!(other.metric("muster_hosts_in_memory").await, 2.0);
     for agent in &mut agents {
-        assert!(agent.config().await.verdict.is_success());
+        let exchange = agent.config().await;
+        assert!(exchange.verdict.is_success(), "{exchange:?}");
         assert_eq!(agent.counters().node_invalid(), 0);
     }
     // A host that is deleted indeed goes.
@@ -109,5 +106,6 @@ async fn a_host_that_a_reading_does_not_show_is_not_taken_for_deleted() {
     one.clock.advance(Duration::from_secs(3600));
     other.run_tasks().await;
     assert!(agents[0].config().await.verdict.is_node_invalid());
-    assert!(agents[1].config().await.verdict.is_success());
+    let exchange = agents[1].config().await;
+    assert!(exchange.verdict.is_success(), "{exchange:?}");
 }
