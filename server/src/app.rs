@@ -96,7 +96,7 @@ impl App {
             shared.batches,
             Arc::clone(&metrics),
         ));
-        let access = Access::new(store.clone(), clock.clone(), config.session.clone(), Arc::clone(&schedule));
+        let access = Access::new(store.clone(), clock.clone(), config, Arc::clone(&schedule), Arc::clone(&metrics));
         let notifier = Arc::clone(&shared.notifier);
         let changes = Changes::new(store.clone(), clock, Arc::clone(&schedule), Arc::clone(&hosts), notifier);
         let fleet = Fleet {
@@ -114,7 +114,7 @@ impl App {
         };
         Ok(Self {
             agent: AgentApi::new(fleet.clone(), lifecycle.clone(), Arc::clone(&metrics), config),
-            admin: AdminApi::new(fleet.clone(), lifecycle.clone()),
+            admin: AdminApi::new(fleet.clone(), lifecycle.clone(), &config.server),
             ops: OpsApi::new(Arc::clone(&metrics), Arc::new(StoreHealth(store.clone())), lifecycle.clone()),
             fleet,
             store,

@@ -1,5 +1,6 @@
 //! Set-up, login, logout, and the caller's own account.
 
+use actix_web::HttpRequest;
 use actix_web::web::{Data, Json};
 use muster_api::rest::{Login, Me, SetUp, Version};
 
@@ -8,12 +9,12 @@ use super::answer::{done, ok};
 use super::auth::Caller;
 use super::error::AdminAnswer;
 
-pub(super) async fn set_up(api: Data<AdminApi>, request: Json<SetUp>) -> AdminAnswer {
-    Ok(ok(&api.fleet.access.set_up(&request).await?))
+pub(super) async fn set_up(api: Data<AdminApi>, http: HttpRequest, request: Json<SetUp>) -> AdminAnswer {
+    Ok(ok(&api.fleet.access.set_up(&request, api.proxies.peer(&http)).await?))
 }
 
-pub(super) async fn log_in(api: Data<AdminApi>, request: Json<Login>) -> AdminAnswer {
-    Ok(ok(&api.fleet.access.log_in(&request).await?))
+pub(super) async fn log_in(api: Data<AdminApi>, http: HttpRequest, request: Json<Login>) -> AdminAnswer {
+    Ok(ok(&api.fleet.access.log_in(&request, api.proxies.peer(&http)).await?))
 }
 
 pub(super) async fn log_out(api: Data<AdminApi>, caller: Caller) -> AdminAnswer {

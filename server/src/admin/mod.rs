@@ -14,6 +14,7 @@ mod openapi;
 mod operation;
 mod operations;
 mod params;
+mod peer;
 mod queries;
 mod resource;
 mod scheduled;
@@ -26,6 +27,8 @@ use muster_api::rest::BASES;
 pub use self::error::no_such_operation;
 pub use self::openapi::document as api_document;
 use self::operation::Operation;
+use self::peer::Proxies;
+use crate::config;
 use crate::fleet::Fleet;
 use crate::lifecycle::Lifecycle;
 
@@ -34,12 +37,13 @@ use crate::lifecycle::Lifecycle;
 pub struct AdminApi {
     fleet: Fleet,
     lifecycle: Lifecycle,
+    proxies: Proxies,
 }
 
 impl AdminApi {
     /// `lifecycle` ends responses that would otherwise go on as long as the client reads.
-    pub fn new(fleet: Fleet, lifecycle: Lifecycle) -> Self {
-        Self { fleet, lifecycle }
+    pub fn new(fleet: Fleet, lifecycle: Lifecycle, config: &config::Server) -> Self {
+        Self { fleet, lifecycle, proxies: Proxies::of(config) }
     }
 }
 

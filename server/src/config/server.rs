@@ -21,7 +21,7 @@ section! {
         tls_names: Vec<String> = Vec::new(),
         /// Path prefix of all URLs of the server, such as /muster.
         url_prefix: String = String::new(),
-        /// IP addresses of load balancers, comma-separated; their connections are kept open, those of agents are closed.
+        /// IP addresses of load balancers, comma-separated; their connections are kept open, those of agents are closed. Their X-Forwarded-For tells where a login comes from.
         trusted_proxies: Vec<String> = Vec::new(),
         /// Keep connections of agents open: auto (only from trusted proxies and over plain HTTP), always or never.
         agent_keepalive: String = "auto".to_owned(),

@@ -1,5 +1,3 @@
-use std::sync::Arc;
-
 use argon2::Argon2;
 use argon2::password_hash::phc::PasswordHash;
 use argon2::password_hash::{PasswordHasher as _, PasswordVerifier as _};
@@ -9,6 +7,10 @@ use crate::fleet::{Error, Problem, Result};
 
 /// Hashings that run at one time: each takes 19 MiB and tens of milliseconds of a core.
 const AT_ONE_TIME: usize = 2;
+
+/// Passwords of strangers that may wait to be checked; one of them is checked at a time, so that other users need not
+/// wait for them.
+const WAITING_STRANGERS: usize = 32;
 
 /// Fewest characters of a password.
 const MIN_LENGTH: usize = 12;
@@ -21,12 +23,20 @@ const NOBODY: &str =
     "$argon2id$v=19$m=19456,t=2,p=1$bm8tc3VjaC11c2VyLXNhbHQ$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
 /// Hashes and checks passwords with argon2id, a few at a time.
-#[derive(Debug, Clone)]
-pub(super) struct Passwords(Arc<Semaphore>);
+#[derive(Debug)]
+pub(super) struct Passwords {
+    all: Semaphore,
+    strangers: Semaphore,
+    waiting_strangers: Semaphore,
+}
 
 impl Default for Passwords {
     fn default() -> Self {
-        Self(Arc::new(Semaphore::new(AT_ONE_TIME)))
+        Self {
+            all: Semaphore::new(AT_ONE_TIME),
+            strangers: Semaphore::new(1),
+            waiting_strangers: Semaphore::new(WAITING_STRANGERS),
+        }
     }
 }
 
@@ -50,8 +60,15 @@ impl Passwords {
         .await
     }
 
+    /// As [`Passwords::verify`]; `None` if too many strangers wait already.
+    pub(super) async fn verify_for_stranger(&self, password: String, hash: Option<String>) -> Result<Option<bool>> {
+        let Ok(_waiting) = self.waiting_strangers.try_acquire() else { return Ok(None) };
+        let _permit = self.strangers.acquire().await.map_err(|error| Error::Internal(Box::new(error)))?;
+        self.verify(password, hash).await.map(Some)
+    }
+
     async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
-        let _permit = self.0.acquire().await.map_err(|error| Error::Internal(Box::new(error)))?;
+        let _permit = self.all.acquire().await.map_err(|error| Error::Internal(Box::new(error)))?;
         tokio::task::spawn_blocking(work).await.map_err(|error| Error::Internal(Box::new(error)))?
     }
 }

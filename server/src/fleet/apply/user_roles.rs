@@ -22,7 +22,7 @@ impl ApplyRun<'_> {
                 if !role.teams.is_empty() {
                     self.problem(path::member(&path, "teams"), "there are no teams; give a global_role alone");
                 }
-                let Some(user) = store::users::by_email(self.tx, &normal_email(email)).await? else {
+                let Some(user) = store::users::by_email_to_change(self.tx, &normal_email(email)).await? else {
                     self.problem(path, format!("there is no user {email:?}; make one with `fleetctl user create`"));
                     continue;
                 };
@@ -70,6 +70,7 @@ impl ApplyRun<'_> {
             updated_at: Set(self.now),
             ..Default::default()
         };
-        Ok(store::users::update(self.tx, change).await?)
+        store::users::update(self.tx, change).await?;
+        Ok(())
     }
 }

@@ -6,6 +6,7 @@ mod apply_problems;
 mod errors;
 mod hosts;
 mod operations;
+mod races;
 mod roles;
 mod schemas;
 mod sessions;

@@ -73,6 +73,52 @@ async fn logins_have_a_limit_that_says_when_to_come_back() {
     assert_eq!(server.rest.get("me").await.status, 200, "sessions go on");
 }
 
+/// An attacker at one address guesses passwords of an account without end.
+#[tokio::test]
+async fn a_flood_of_bad_logins_is_slowed_and_locks_nobody_out() {
+    let server = TestServer::with(|config| config.session.logins_per_minute = 5).await;
+    // The owner has logged in from the usual address with the set-up.
+    let attacker = server.rest.at_address("127.0.0.66");
+    let mut statuses = Vec::new();
+    for round in 0..crate::support::count(4, 40) {
+        let guesses = (0..25).map(|guess| {
+            let password = format!("guess-{round}-{guess}!");
+            let attacker = attacker.clone();
+            async move { log_in(&attacker, "admin@example.com", &password).await.status }
+        });
+        statuses.extend(futures_util::future::join_all(guesses).await);
+        let owner = log_in(&server.rest, "admin@example.com", PASSWORD).await;
+        assert_eq!(owner.status, 200, "{}", owner.text);
+        let body = json!({ "old_password": "wrong-1!", "new_password": "another-secret-2" });
+        assert_eq!(server.rest.post("change_password", &body).await.status, 422, "it has a limit of its own");
+        server.clock.advance(Duration::from_secs(60));
+    }
+    let (refused, tried): (Vec<u16>, Vec<u16>) = statuses.iter().partition(|status| **status == 429);
+    assert!(tried.iter().all(|status| *status == 401), "{tried:?}");
+    assert_eq!(refused.len(), statuses.len() / 5 * 4, "five in a minute are tried");
+    let hits = server.metric(r#"muster_limit_hits_total{limit="logins_per_minute"}"#).await;
+    assert_eq!(hits, refused.len() as f64);
+}
+
+/// The rate of an account that strangers have spent leaves one try for each further address.
+#[tokio::test]
+async fn the_owner_of_an_account_under_attack_gets_in_from_a_new_address() {
+    let server = TestServer::with(|config| config.session.logins_per_minute = 5).await;
+    for last in 1..=3 {
+        let attacker = server.rest.at_address(&format!("127.0.0.{}", 100 + last));
+        while log_in(&attacker, "admin@example.com", "guess-1!").await.status == 401 {}
+    }
+    let elsewhere = server.rest.at_address("127.0.0.200");
+    for _ in 0..3 {
+        let owner = log_in(&elsewhere, "admin@example.com", PASSWORD).await;
+        assert_eq!(owner.status, 200, "{}", owner.text);
+    }
+    let stranger = server.rest.at_address("127.0.0.201");
+    assert_eq!(log_in(&stranger, "admin@example.com", "guess-1!").await.status, 401);
+    assert_eq!(log_in(&stranger, "admin@example.com", "guess-2!").await.status, 429);
+    assert_eq!(log_in(&stranger, "nobody@example.com", "guess-3!").await.status, 401, "the address has some left");
+}
+
 #[tokio::test]
 async fn a_session_lives_as_long_as_it_is_used() {
     let server = TestServer::start().await;
