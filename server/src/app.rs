@@ -114,7 +114,7 @@ impl App {
         };
         Ok(Self {
             agent: AgentApi::new(fleet.clone(), lifecycle.clone(), Arc::clone(&metrics), config),
-            admin: AdminApi::new(fleet.clone(), lifecycle.clone(), &config.server),
+            admin: AdminApi::new(fleet.clone(), lifecycle.clone(), Arc::clone(&metrics), &config.server),
             ops: OpsApi::new(Arc::clone(&metrics), Arc::new(StoreHealth(store.clone())), lifecycle.clone()),
             fleet,
             store,

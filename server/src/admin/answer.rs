@@ -2,16 +2,21 @@ use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use serde::Serialize;
 
+pub(super) const JSON: &str = "application/json; charset=utf-8";
+
 /// JSON as Fleet writes it: two spaces, a newline at the end.
+pub(super) fn text(body: &impl Serialize) -> serde_json::Result<String> {
+    let mut text = serde_json::to_string_pretty(body)?;
+    text.push('\n');
+    Ok(text)
+}
+
 pub(super) fn json(status: StatusCode, body: &impl Serialize) -> HttpResponse {
-    match serde_json::to_string_pretty(body) {
-        Ok(mut text) => {
-            text.push('\n');
-            HttpResponse::build(status).content_type("application/json; charset=utf-8").body(text)
-        }
+    match text(body) {
+        Ok(text) => HttpResponse::build(status).content_type(JSON).body(text),
         Err(error) => {
             tracing::error!(%error, "cannot serialize a response");
-            HttpResponse::InternalServerError().content_type("application/json; charset=utf-8").body("{}\n")
+            HttpResponse::InternalServerError().content_type(JSON).body("{}\n")
         }
     }
 }

@@ -2,12 +2,12 @@
 
 use actix_web::web::{Data, Path};
 use actix_web::{HttpRequest, HttpResponse};
-use muster_api::rest::{HostList, LabelSummaries};
+use muster_api::rest::LabelSummaries;
 
 use super::AdminApi;
 use super::answer::ok;
 use super::auth::Caller;
-use super::error::{AdminAnswer, Failed};
+use super::error::AdminAnswer;
 use super::hosts::host_query;
 use crate::fleet::labels::Labels;
 use crate::fleet::resource::Resource as _;
@@ -23,7 +23,7 @@ pub(super) async fn hosts(
     request: HttpRequest,
 ) -> Result<HttpResponse, actix_web::Error> {
     let query = host_query(&request)?;
-    let labels = Labels::of(&api.fleet);
-    let hosts = labels.hosts(&caller.0, *id, &api.fleet.hosts, query).await.map_err(Failed)?;
-    Ok(ok(&HostList { hosts }))
+    let (fleet, principal, id) = (api.fleet.clone(), caller.0.clone(), *id);
+    let begin = move || async move { Labels::of(&fleet).hosts(&principal, id, &fleet.hosts, query).await };
+    Ok(api.lists.send_hosts(&caller.0, api.lifecycle.clone(), begin).await?)
 }

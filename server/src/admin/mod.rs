@@ -9,6 +9,7 @@ mod error;
 mod explain;
 mod hosts;
 mod labels;
+mod lists;
 mod live;
 mod openapi;
 mod operation;
@@ -21,29 +22,34 @@ mod scheduled;
 mod specs;
 mod users;
 
+use std::sync::Arc;
+
 use actix_web::web::{self, ServiceConfig};
 use muster_api::rest::BASES;
 
 pub use self::error::no_such_operation;
+use self::lists::Lists;
 pub use self::openapi::document as api_document;
 use self::operation::Operation;
 use self::peer::Proxies;
 use crate::config;
 use crate::fleet::Fleet;
 use crate::lifecycle::Lifecycle;
+use crate::telemetry::Metrics;
 
 /// The state that the handlers share.
 #[derive(Debug, Clone)]
 pub struct AdminApi {
     fleet: Fleet,
     lifecycle: Lifecycle,
+    lists: Lists,
     proxies: Proxies,
 }
 
 impl AdminApi {
     /// `lifecycle` ends responses that would otherwise go on as long as the client reads.
-    pub fn new(fleet: Fleet, lifecycle: Lifecycle, config: &config::Server) -> Self {
-        Self { fleet, lifecycle, proxies: Proxies::of(config) }
+    pub fn new(fleet: Fleet, lifecycle: Lifecycle, metrics: Arc<Metrics>, config: &config::Server) -> Self {
+        Self { fleet, lifecycle, lists: Lists::new(config.max_lists_per_user, metrics), proxies: Proxies::of(config) }
     }
 }
 

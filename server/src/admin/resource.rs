@@ -9,7 +9,7 @@ use super::AdminApi;
 use super::answer::{done, ok};
 use super::auth::Caller;
 use super::body::JsonBody;
-use super::error::{AdminAnswer, Failed};
+use super::error::AdminAnswer;
 use super::params::Params;
 use crate::fleet::resource::{NamedResource, Resource};
 
@@ -22,7 +22,9 @@ where
     R: Resource<View: Enveloped>,
 {
     let listing = Params::listing(&request)?;
-    Ok(ok(&R::View::list(R::of(&api.fleet).list(&caller.0, &listing).await.map_err(Failed)?)))
+    let (fleet, principal) = (api.fleet.clone(), caller.0.clone());
+    let read = move || async move { Ok(R::View::list(R::of(&fleet).list(&principal, &listing).await?)) };
+    Ok(api.lists.send(&caller.0, read).await?)
 }
 
 pub(super) async fn by_id<R>(api: Data<AdminApi>, caller: Caller, id: Path<i64>) -> AdminAnswer

@@ -10,7 +10,8 @@ use super::error::AdminAnswer;
 use crate::fleet::specs::named;
 
 pub(super) async fn queries(api: Data<AdminApi>, caller: Caller) -> AdminAnswer {
-    Ok(ok(&SpecList { specs: api.fleet.specs.queries(&caller.0).await? }))
+    let (specs, principal) = (api.fleet.specs.clone(), caller.0.clone());
+    api.lists.send(&caller.0, move || async move { Ok(SpecList { specs: specs.queries(&principal).await? }) }).await
 }
 
 pub(super) async fn query(api: Data<AdminApi>, caller: Caller, name: Path<String>) -> AdminAnswer {
@@ -19,7 +20,8 @@ pub(super) async fn query(api: Data<AdminApi>, caller: Caller, name: Path<String
 }
 
 pub(super) async fn packs(api: Data<AdminApi>, caller: Caller) -> AdminAnswer {
-    Ok(ok(&SpecList { specs: api.fleet.specs.packs(&caller.0).await? }))
+    let (specs, principal) = (api.fleet.specs.clone(), caller.0.clone());
+    api.lists.send(&caller.0, move || async move { Ok(SpecList { specs: specs.packs(&principal).await? }) }).await
 }
 
 pub(super) async fn pack(api: Data<AdminApi>, caller: Caller, name: Path<String>) -> AdminAnswer {
@@ -28,7 +30,8 @@ pub(super) async fn pack(api: Data<AdminApi>, caller: Caller, name: Path<String>
 }
 
 pub(super) async fn labels(api: Data<AdminApi>, caller: Caller) -> AdminAnswer {
-    Ok(ok(&SpecList { specs: api.fleet.specs.labels(&caller.0).await? }))
+    let (specs, principal) = (api.fleet.specs.clone(), caller.0.clone());
+    api.lists.send(&caller.0, move || async move { Ok(SpecList { specs: specs.labels(&principal).await? }) }).await
 }
 
 pub(super) async fn label(api: Data<AdminApi>, caller: Caller, name: Path<String>) -> AdminAnswer {

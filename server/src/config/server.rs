@@ -37,6 +37,8 @@ section! {
         shutdown_timeout: Duration = Duration::from_secs(12),
         /// Maximum size of the body of a REST request.
         max_rest_body: Bytes = Bytes::mib(16),
+        /// Maximum lists that a user may be reading at one time; further lists are answered with 503.
+        max_lists_per_user: u32 = 16,
     }
 }
 

@@ -15,10 +15,11 @@
 //! | what is due for a host; refetch | 2 s; may ask the row in vain, never a host | feed `refetch`; decided in the row |
 //! | open questions, losses, parked questions | not held | the row, in one transaction |
 //! | details and label answers not written yet | 1 s; lost by a crash, then asked again | written by the node that got them |
-//! | last contact, use of keys | 30 s and 120 s in the database | written by each node, never backwards; lists show the later of database and memory |
+//! | last contact, use of keys | 30 s and 120 s in the database | written by each node, never backwards; lists show the later of database and memory, those of one status what the database has |
 //! | config cadence and signs of a restart | each node its own | only a gap shorter than the cadence is a sign; `enrolled` in the feed is one on every node |
 //! | users, roles, passwords, sessions | not held | read with every request |
-//! | admission of enrollments, log-ins a minute | each node its own | a limit holds per node: N nodes admit N times as many |
+//! | admission of enrollments, log-ins a minute, lists of hosts being read | each node its own | a limit holds per node: N nodes admit N times as many |
+//! | addresses that users have logged in from | each node its own; lost at its stop | strangers until the next login |
 //! | last accepted log batch of a host | each node its own without Redis | a repeat that comes to another node is written twice |
 //! | open live queries and their targets | 2 s; may claim in vain, never twice | events on the bus; decided there |
 //! | followers of a live query | each node its own | `live.max_followers` holds per node |

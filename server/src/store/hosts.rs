@@ -4,8 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use sea_orm::sea_query::{CaseStatement, Expr, ExprTrait};
 use sea_orm::{
-    ActiveModelTrait, ColumnTrait, ConnectionTrait, EntityTrait, FromQueryResult, PaginatorTrait, QueryFilter,
-    QueryOrder, QuerySelect,
+    ActiveModelTrait, ColumnTrait, ConnectionTrait, EntityTrait, FromQueryResult, QueryFilter, QueryOrder, QuerySelect,
 };
 
 use super::entity::{hosts, label_members, node_keys, parked_queries};
@@ -90,88 +89,6 @@ pub async fn named_many(db: &impl ConnectionTrait, words: &[String]) -> Result<H
         }
     }
     Ok(found)
-}
-
-/// What a list of hosts is narrowed to.
-#[derive(Debug, Clone, Default)]
-pub struct HostFilter {
-    /// Part of a host name, UUID, serial number or address; capitals do not matter.
-    pub text: String,
-    /// Only hosts in this label.
-    pub label_id: Option<i64>,
-    /// Leaves out the first ones.
-    pub offset: u64,
-    pub limit: Option<u64>,
-    pub order: HostOrder,
-    pub is_descending: bool,
-}
-
-/// What a list of hosts may be ordered by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum HostOrder {
-    #[default]
-    Id,
-    Hostname,
-    Uuid,
-    Platform,
-    OsqueryVersion,
-    SeenTime,
-    CreatedAt,
-}
-
-impl HostOrder {
-    fn column(self) -> hosts::Column {
-        match self {
-            Self::Id => hosts::Column::Id,
-            Self::Hostname => hosts::Column::Hostname,
-            Self::Uuid => hosts::Column::Uuid,
-            Self::Platform => hosts::Column::Platform,
-            Self::OsqueryVersion => hosts::Column::OsqueryVersion,
-            Self::SeenTime => hosts::Column::SeenAt,
-            Self::CreatedAt => hosts::Column::CreatedAt,
-        }
-    }
-}
-
-fn matching(filter: &HostFilter) -> sea_orm::Select<hosts::Entity> {
-    let mut select = hosts::Entity::find();
-    if let Some(label_id) = filter.label_id {
-        let members = sea_orm::sea_query::Query::select()
-            .column(label_members::Column::HostId)
-            .from(label_members::Entity)
-            .and_where(label_members::Column::LabelId.eq(label_id))
-            .take();
-        select = select.filter(hosts::Column::Id.in_subquery(members));
-    }
-    if filter.text.is_empty() {
-        return select;
-    }
-    let escaped = filter.text.to_lowercase().replace('!', "!!").replace('%', "!%").replace('_', "!_");
-    let pattern = sea_orm::sea_query::LikeExpr::new(format!("%{escaped}%")).escape('!');
-    let has =
-        |column: hosts::Column| Expr::expr(sea_orm::sea_query::Func::lower(Expr::col(column))).like(pattern.clone());
-    select.filter(
-        has(hosts::Column::Hostname)
-            .or(has(hosts::Column::ComputerName))
-            .or(has(hosts::Column::Uuid))
-            .or(has(hosts::Column::HardwareSerial))
-            .or(has(hosts::Column::PrimaryIp)),
-    )
-}
-
-pub async fn list(db: &impl ConnectionTrait, filter: &HostFilter) -> Result<Vec<hosts::Model>> {
-    let direction = if filter.is_descending { sea_orm::Order::Desc } else { sea_orm::Order::Asc };
-    let select = matching(filter)
-        .order_by(filter.order.column(), direction)
-        .order_by_asc(hosts::Column::Id)
-        // SQLite knows an offset only behind a limit.
-        .limit(filter.limit.unwrap_or(i64::MAX as u64))
-        .offset(filter.offset);
-    Ok(select.all(db).await?)
-}
-
-pub async fn count(db: &impl ConnectionTrait, filter: &HostFilter) -> Result<u64> {
-    Ok(matching(filter).count(db).await?)
 }
 
 /// Ids of all hosts.

@@ -6,6 +6,7 @@ pub mod entity;
 mod error;
 pub mod feed;
 pub mod generations;
+pub mod host_lists;
 pub mod hosts;
 pub mod labels;
 pub mod live_queries;

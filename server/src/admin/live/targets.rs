@@ -53,7 +53,7 @@ async fn counts(api: &AdminApi, principal: &Principal, selected: &Selected<i64>)
 
 async fn hosts(api: &AdminApi, principal: &Principal, text: String, chosen: &[i64]) -> fleet::Result<Vec<HostView>> {
     let filter = HostFilter { text, limit: Some((SHOWN + chosen.len()) as u64), ..HostFilter::default() };
-    let found = api.fleet.hosts.list(principal, &HostQuery { filter, ..HostQuery::default() }).await?;
+    let found = api.fleet.hosts.list(principal, &HostQuery { filter, state: None }).await?.all().await?;
     Ok(found.into_iter().filter(|host| !chosen.contains(&host.id)).take(SHOWN).collect())
 }
 

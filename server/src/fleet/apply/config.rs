@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use super::{ApplyRun, Located, to_value};
 use crate::fleet::schedule::{Lasting, check_agent_options, load_retired};
 use crate::fleet::{Problem, Result, path, specs};
-use crate::store::{hosts, settings};
+use crate::store::{host_lists, settings};
 
 /// The parts of the configuration with the keys of each; agent options have their own check.
 const PARTS: [(&str, &[&str]); 2] = [("org_info", &["org_name", "org_logo_url"]), ("server_settings", &["server_url"])];
@@ -49,7 +49,7 @@ impl ApplyRun<'_> {
     async fn retire(&mut self, path: &str, old: &Value, new: &Value) -> Result<()> {
         let (old, new) = (&old["agent_options"], &new["agent_options"]);
         // Without hosts no agent has a value to unset.
-        if old == new || hosts::count(self.tx, &hosts::HostFilter::default()).await? == 0 {
+        if old == new || host_lists::count(self.tx, &host_lists::HostFilter::default()).await? == 0 {
             return Ok(());
         }
         let (before, _) = load_retired(self.tx).await?.at(self.now);

@@ -11,6 +11,7 @@ mod host;
 mod identity;
 mod index;
 mod key;
+mod list;
 mod presence;
 mod refetch;
 mod restarts;
@@ -23,10 +24,10 @@ pub use details::set as set_details;
 pub use host::{Assignment, Host, Served};
 pub use index::{Authenticated, HostIndex};
 pub use key::NodeKey;
+pub use list::{HostListing, HostQuery, HostState};
 pub use presence::Presence;
-pub use view::HostQuery;
 
-pub use crate::store::hosts::{HostFilter, HostOrder};
+pub use crate::store::host_lists::{HostFilter, HostOrder};
 
 use std::collections::BTreeSet;
 use std::sync::atomic::AtomicI64;

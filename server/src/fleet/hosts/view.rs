@@ -10,20 +10,11 @@ use crate::fleet::access::{Permission, Principal};
 use crate::fleet::checkin::Name;
 use crate::fleet::schedule::Plan;
 use crate::fleet::{Error, Result};
+use crate::store;
 use crate::store::entity::hosts::Model;
-use crate::store::{self, hosts::HostFilter};
-
-/// Which hosts an operator asks for.
-#[derive(Debug, Clone, Default)]
-pub struct HostQuery {
-    pub filter: HostFilter,
-    pub status: Option<HostStatus>,
-    /// Only hosts enrolled within a day.
-    pub only_new: bool,
-}
 
 /// How long after its interval a host still counts as online, as in Fleet.
-const ONLINE_BUFFER: Duration = Duration::from_secs(60);
+pub(super) const ONLINE_BUFFER: Duration = Duration::from_secs(60);
 
 /// How long a host counts as new.
 pub(super) const NEW_FOR: Duration = Duration::from_secs(24 * 3600);
@@ -56,48 +47,6 @@ impl Hosts {
             is_online(reported.distributed, reported.config_refresh, host.seen(), now)
         });
         online.count() as u64
-    }
-
-    /// Lists hosts.
-    ///
-    /// # Errors
-    /// [`Error::Forbidden`] without the permission to read hosts.
-    pub async fn list(&self, principal: &Principal, query: &HostQuery) -> Result<Vec<HostView>> {
-        principal.may(Permission::ReadHosts)?;
-        if query.status.is_none() && !query.only_new {
-            let rows = self.rows(&query.filter).await?;
-            return Ok(rows.iter().map(|row| self.show(row)).collect());
-        }
-        // Status depends on contacts that may not be written yet, so it is decided here and the page cut afterwards.
-        let everything = HostFilter { offset: 0, limit: None, ..query.filter.clone() };
-        let rows = self.rows(&everything).await?;
-        let wanted = rows
-            .iter()
-            .map(|row| (row, self.show(row)))
-            .filter(|(_, host)| query.status.is_none_or(|status| host.status == status))
-            .filter(|(row, _)| !query.only_new || row.created_at.plus(NEW_FOR) >= self.clock.now())
-            .map(|(_, host)| host)
-            .skip(usize::try_from(query.filter.offset).unwrap_or(usize::MAX));
-        let limit = query.filter.limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX);
-        Ok(wanted.take(limit).collect())
-    }
-
-    async fn rows(&self, filter: &HostFilter) -> Result<Vec<Model>> {
-        Ok(self.store.read_lagging(async |db| store::hosts::list(db, filter).await).await?)
-    }
-
-    /// Counts what [`Hosts::list`] would list without a page.
-    ///
-    /// # Errors
-    /// As for listing.
-    pub async fn count(&self, principal: &Principal, query: &HostQuery) -> Result<u64> {
-        principal.may(Permission::ReadHosts)?;
-        if query.status.is_none() && !query.only_new {
-            return Ok(self.store.read_lagging(async |db| store::hosts::count(db, &query.filter).await).await?);
-        }
-        let everything =
-            HostQuery { filter: HostFilter { offset: 0, limit: None, ..query.filter.clone() }, ..query.clone() };
-        Ok(self.list(principal, &everything).await?.len() as u64)
     }
 
     /// One host by id.
@@ -171,8 +120,11 @@ impl Hosts {
         Ok(HostDetail { host: self.show(&row), labels, packs, parked_queries, clone_warning })
     }
 
-    fn show(&self, row: &Model) -> HostView {
-        let seen = self.index.get(row.id).map_or(row.seen_at, |host| host.seen().max(row.seen_at));
+    pub(super) fn show(&self, row: &Model) -> HostView {
+        self.show_as_seen(row, self.index.get(row.id).map_or(row.seen_at, |host| host.seen().max(row.seen_at)))
+    }
+
+    pub(super) fn show_as_seen(&self, row: &Model, seen: Moment) -> HostView {
         HostView {
             created_at: row.created_at.to_utc(),
             updated_at: row.updated_at.to_utc(),

@@ -3,7 +3,7 @@ use std::time::Duration;
 use agent_compat::agent::{Identity, Platform};
 use muster_api::rest::{HostCount, HostEnvelope, HostList, HostStatus};
 
-use crate::support::TestServer;
+use crate::support::{Database, TestServer, eventually};
 
 /// Hosts whose names, systems and times differ; the first is `host-0`.
 async fn fleet(server: &TestServer, count: u32) {
@@ -23,6 +23,30 @@ async fn fleet(server: &TestServer, count: u32) {
     }
     // What hosts were told of their intervals decides when they count as offline.
     server.run_tasks().await;
+}
+
+/// Hosts that never call, with ids from 1 and names in the order of the ids.
+pub fn add_hosts(database: &Database, now: i64, count: u32) {
+    let texts = "instance_id, computer_name, uuid, platform, platform_like, os_version, build, code_name, \
+         osquery_version, cpu_type, cpu_subtype, cpu_brand, hardware_vendor, hardware_model, hardware_version, \
+         hardware_serial, primary_ip, primary_mac, shard_hostname";
+    let numbers = "memory, cpu_physical_cores, cpu_logical_cores, uptime_secs, distributed_interval, config_refresh, \
+         logger_tls_period, gigs_disk_space_available, percent_disk_space_available, refetch_requested";
+    let times = "created_at, updated_at, enrolled_at, seen_at, detail_updated_at, label_updated_at";
+    let many = |value: &str, columns: &str| vec![value.to_owned(); columns.split(',').count()].join(", ");
+    let (text, number, time) =
+        (many("'some text of a usual length'", texts), many("10", numbers), many(&now.to_string(), times));
+    let ids: Vec<u32> = (1..=count).collect();
+    for batch in ids.chunks(500) {
+        let rows: Vec<String> = batch
+            .iter()
+            .map(|id| format!("({id}, 'id-{id}', 'id-{id}', 'host-{id:09}', {text}, {number}, {time})"))
+            .collect();
+        database.execute(&format!(
+            "INSERT INTO hosts (id, identifier, claimed_identifier, hostname, {texts}, {numbers}, {times}) VALUES {}",
+            rows.join(", ")
+        ));
+    }
 }
 
 async fn names(server: &TestServer, query: &str) -> Vec<String> {
@@ -112,6 +136,94 @@ async fn hosts_go_offline_and_cease_to_be_new() {
     assert_eq!(count(&server, "").await, 2);
 }
 
+/// A list longer than what is read at one time is the same text as a short one, in its order and whole.
+#[tokio::test]
+async fn a_long_list_is_whole_and_in_order() {
+    let server = TestServer::start().await;
+    let count = crate::support::count(1_000, 20_000);
+    add_hosts(&server.database(), server.clock.now().0, count);
+    let answer = server.rest.get("hosts?order_key=hostname&order_direction=desc").await;
+    let hosts = answer.read::<HostList>().hosts;
+    let expected: Vec<i64> = (1..=i64::from(count)).rev().collect();
+    assert_eq!(hosts.iter().map(|host| host.id).collect::<Vec<_>>(), expected);
+    assert_eq!(answer.text, serde_json::to_string_pretty(&HostList { hosts }).unwrap() + "\n");
+    let page: HostList = server.rest.read("hosts?page=1&per_page=450").await;
+    assert_eq!(page.hosts.iter().map(|host| host.id).collect::<Vec<_>>(), (451..=900).collect::<Vec<_>>());
+}
+
+/// Somebody who reads many lists at one time leaves room for others.
+#[tokio::test]
+async fn a_user_reads_a_bounded_number_of_lists_at_one_time() {
+    let server = TestServer::with(|config| config.server.max_lists_per_user = 2).await;
+    add_hosts(&server.database(), server.clock.now().0, 20_000);
+    let observer = server.user("observer");
+    // Their bodies are not read.
+    let mut open = Vec::new();
+    for _ in 0..2 {
+        open.push(observer.getting("hosts").send().await.unwrap());
+    }
+    let refused = observer.get("hosts").await;
+    assert_eq!(refused.status, 503, "{}", refused.text);
+    assert_eq!(refused.headers["retry-after"], "1");
+    assert!(refused.problems()[0].contains("server.max_lists_per_user"), "{}", refused.text);
+    assert_eq!(server.rest.get("hosts?per_page=1").await.status, 200, "others are not affected");
+    drop(open);
+    eventually("a list that is given up makes room", Duration::from_secs(20), async || {
+        (observer.get("hosts?per_page=1").await.status == 200).then_some(())
+    })
+    .await;
+}
+
+/// Fleet's clients ask so for what Muster does not have; it narrows nothing.
+#[tokio::test]
+async fn parameters_of_fleets_clients_without_a_meaning_here_are_ignored() {
+    let server = TestServer::start().await;
+    fleet(&server, 2).await;
+    for query in [
+        "additional_info_filters=*",
+        "additional_info_filters=&device_mapping=true",
+        "populate_software=true&populate_policies=true&populate_users=true&populate_labels=true",
+        "disable_failing_policies=true&disable_issues=1",
+        "after=",
+    ] {
+        for path in ["hosts", "labels/1/hosts"] {
+            let found: HostList = server.rest.read(&format!("{path}?{query}")).await;
+            assert_eq!(found.hosts.len(), 2, "{path}?{query}");
+        }
+        assert_eq!(count(&server, query).await, 2, "{query}");
+    }
+}
+
+#[tokio::test]
+async fn a_list_goes_on_after_a_value() {
+    let server = TestServer::start().await;
+    fleet(&server, 4).await;
+    let first = server.rest.read::<HostList>("hosts?per_page=1").await.hosts.remove(0);
+    let created = first.created_at.to_rfc3339_opts(chrono::SecondsFormat::AutoSi, true);
+    for (query, expected) in [
+        ("after=2".to_owned(), "2 3"),
+        ("after=2&order_key=id&order_direction=desc".to_owned(), "0"),
+        ("after=host-1.example&order_key=hostname".to_owned(), "2 3"),
+        ("after=Computer%201&order_key=computer_name&per_page=1".to_owned(), "2"),
+        (format!("after={created}&order_key=created_at"), "1 2 3"),
+    ] {
+        assert_eq!(names(&server, &query).await.join(" "), expected, "{query}");
+    }
+}
+
+#[tokio::test]
+async fn hosts_that_were_not_seen_for_a_month_are_missing() {
+    let day = Duration::from_secs(24 * 3600);
+    let server = TestServer::with(|config| config.session.duration = 100 * day).await;
+    fleet(&server, 2).await;
+    server.clock.advance(29 * day);
+    assert_eq!(names(&server, "status=mia").await, [""; 0]);
+    server.clock.advance(day);
+    for (status, expected) in [("mia", "0 1"), ("missing", "0 1"), ("offline", "0 1"), ("online", ""), ("new", "")] {
+        assert_eq!(names(&server, &format!("status={status}")).await.join(" "), expected, "{status}");
+    }
+}
+
 #[tokio::test]
 async fn parameters_nobody_knows_are_refused() {
     let server = TestServer::start().await;
@@ -127,6 +239,8 @@ async fn parameters_nobody_knows_are_refused() {
             "order_direction=desc",
             "order_key=id&order_direction=up",
             "limit=5",
+            "after=x",
+            "order_key=seen_time&after=yesterday",
             "a",
         ] {
             let answer = server.rest.get(&format!("{path}?{bad}")).await;

@@ -4,7 +4,7 @@ mod apply;
 mod apply_faults;
 mod apply_problems;
 mod errors;
-mod hosts;
+pub mod hosts;
 mod operations;
 mod races;
 mod roles;
