@@ -1,11 +1,13 @@
 //! The services, built once from the configuration.
 
-use std::pin::Pin;
+mod health;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 
+use self::health::ServerHealth;
 use crate::admin::AdminApi;
 use crate::agent::AgentApi;
 use crate::bus::{Counted, LiveBus, LocalNotifier, MemoryBus, Notifier, RedisShare};
@@ -22,7 +24,7 @@ use crate::fleet::schedule::Schedule;
 use crate::fleet::specs::Specs;
 use crate::fleet::{Fleet, Node};
 use crate::lifecycle::Lifecycle;
-use crate::ops::{Health, HealthPart, OpsApi};
+use crate::ops::OpsApi;
 use crate::sinks::{FileSink, Rotation, Sink, StdoutSink};
 use crate::store::{Store, StoreCounters};
 use crate::telemetry::Metrics;
@@ -112,10 +114,11 @@ impl App {
             schedule,
             specs: Specs::new(store.clone()),
         };
+        let health = ServerHealth { store: store.clone(), logs: Arc::clone(&fleet.logs) };
         Ok(Self {
             agent: AgentApi::new(fleet.clone(), lifecycle.clone(), Arc::clone(&metrics), config),
             admin: AdminApi::new(fleet.clone(), lifecycle.clone(), Arc::clone(&metrics), &config.server),
-            ops: OpsApi::new(Arc::clone(&metrics), Arc::new(StoreHealth(store.clone())), lifecycle.clone()),
+            ops: OpsApi::new(Arc::clone(&metrics), Arc::new(health), lifecycle.clone()),
             fleet,
             store,
             metrics,
@@ -226,27 +229,5 @@ fn sink(config: &Config, plugin: LogPlugin, path: &std::path::Path) -> Result<Ar
             tracing::warn!("log lines go to stdout: what its reader loses is lost");
             Ok(Arc::new(StdoutSink))
         }
-    }
-}
-
-/// Timeout of the database in a health check.
-const HEALTH_TIMEOUT: Duration = Duration::from_secs(2);
-
-#[derive(Debug)]
-struct StoreHealth(Store);
-
-impl Health for StoreHealth {
-    fn parts(&self) -> &[HealthPart] {
-        &[HealthPart { name: "database", aliases: &["mysql"] }]
-    }
-
-    fn check(&self, _: &HealthPart) -> Pin<Box<dyn Future<Output = Result<(), String>> + Send + '_>> {
-        Box::pin(async {
-            match tokio::time::timeout(HEALTH_TIMEOUT, self.0.ping()).await {
-                Ok(Ok(())) => Ok(()),
-                Ok(Err(error)) => Err(error.to_string()),
-                Err(_) => Err("the database does not answer".to_owned()),
-            }
-        })
     }
 }

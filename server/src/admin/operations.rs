@@ -70,7 +70,7 @@ fn account() -> Vec<Operation> {
 fn documents() -> Vec<Operation> {
     vec![
         get("/config", Needs::Session, "Get the configuration", specs::config)
-            .note("Users without the role admin get only `org_info`.")
+            .note("Observers get only `org_info`.")
             .gives::<Map<String, Value>>(),
         patch("/config", WriteConfig, "Change parts of the configuration", apply::patch_config)
             .note("`agent_options` are replaced as a whole.")

@@ -1,6 +1,7 @@
 //! Settings of the server process: one section per file, read from defaults, a YAML file, `FLEET_*` variables and
 //! flags; later layers win. All problems are reported together and prevent the start.
 
+mod activities;
 mod filesystem;
 mod live;
 mod load;
@@ -16,6 +17,7 @@ mod session;
 mod sqlite;
 mod value;
 
+pub use activities::Activities;
 pub use filesystem::Filesystem;
 pub use live::Live;
 pub use load::{ConfigErrors, Sources, describe, load};
@@ -67,6 +69,7 @@ sections! {
     live: Live,
     redis: Redis,
     session: Session,
+    activities: Activities,
     logging: Logging,
     #[cfg(feature = "planted-faults")]
     planted: Planted,

@@ -30,7 +30,7 @@ mod word;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseTransaction, TransactionTrait};
+use sea_orm::{DatabaseConnection, DatabaseTransaction, TransactionTrait};
 
 pub use error::{Error, Result, WriteError};
 pub use migrate_data::{Copied, migrate_data};
@@ -187,13 +187,12 @@ impl Store {
         }
     }
 
-    /// Whether the database answers.
+    /// Whether the database answers with what is stored.
     ///
     /// # Errors
     /// [`Error`] when it does not.
     pub async fn ping(&self) -> Result<()> {
-        self.readers.execute_unprepared("SELECT 1").await?;
-        Ok(())
+        generations::current(&self.readers, generations::SCHEDULE).await.map(drop)
     }
 
     /// Closes all connections.

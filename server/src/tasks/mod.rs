@@ -25,10 +25,11 @@ enum Task {
     SeparateClones,
     SweepSessions,
     PruneFeed,
+    PruneActivities,
 }
 
 impl Task {
-    const ALL: [Self; 11] = [
+    const ALL: [Self; 12] = [
         Self::RenewLease,
         Self::Follow,
         Self::WriteSeen,
@@ -40,6 +41,7 @@ impl Task {
         Self::SeparateClones,
         Self::SweepSessions,
         Self::PruneFeed,
+        Self::PruneActivities,
     ];
 
     /// As operators see it in the metrics.
@@ -56,12 +58,16 @@ impl Task {
             Self::SeparateClones => "separate_clones",
             Self::SweepSessions => "sweep_sessions",
             Self::PruneFeed => "prune_feed",
+            Self::PruneActivities => "prune_activities",
         }
     }
 
     /// Whether only the leader does it. What the other nodes know is in the database.
     fn is_for_leader(self) -> bool {
-        matches!(self, Self::RetireKeys | Self::SeparateClones | Self::SweepSessions | Self::PruneFeed)
+        matches!(
+            self,
+            Self::RetireKeys | Self::SeparateClones | Self::SweepSessions | Self::PruneFeed | Self::PruneActivities
+        )
     }
 
     fn every(self) -> Duration {
@@ -73,7 +79,7 @@ impl Task {
             Self::WriteSeen => 5,
             Self::RetireKeys | Self::PruneFeed => 60,
             Self::SeparateClones => 30,
-            Self::SweepSessions => 3600,
+            Self::SweepSessions | Self::PruneActivities => 3600,
         })
     }
 
@@ -110,6 +116,7 @@ impl Task {
             Self::RetireKeys => fleet.hosts.retire_keys().await,
             Self::SeparateClones => fleet.hosts.separate_clones().await,
             Self::SweepSessions => fleet.access.sweep().await,
+            Self::PruneActivities => fleet.access.prune_activities().await,
         }
     }
 }

@@ -36,6 +36,9 @@ use crate::telemetry::Metrics;
 /// The number of random bytes of a session token.
 const TOKEN_BYTES: usize = 64;
 
+/// Activities that one transaction removes at most.
+const PRUNED_AT_ONCE: u64 = 500;
+
 /// When strangers may try again that were refused because too many passwords were waiting to be checked.
 const BUSY: Duration = Duration::from_secs(1);
 
@@ -48,6 +51,8 @@ pub struct Access {
     store: Store,
     clock: Clock,
     config: config::Session,
+    /// Zero keeps activities for ever.
+    activity_retention: Duration,
     passwords: Passwords,
     attempts: Attempts,
     schedule: Arc<Schedule>,
@@ -59,6 +64,7 @@ impl Access {
         Self {
             store,
             clock,
+            activity_retention: config.activities.retention,
             passwords: Passwords::default(),
             attempts: Attempts::new(config.session.logins_per_minute),
             config: config.session.clone(),
@@ -135,6 +141,23 @@ impl Access {
     pub async fn sweep(&self) -> Result<()> {
         let before = self.clock.now().minus(self.config.duration);
         Ok(self.store.write(async |tx| users::end_idle_sessions(tx, before).await).await?)
+    }
+
+    /// Removes activities that are older than `activities.retention`.
+    ///
+    /// # Errors
+    /// If the database does not answer; the next call goes on.
+    pub async fn prune_activities(&self) -> Result<()> {
+        if self.activity_retention.is_zero() {
+            return Ok(());
+        }
+        let before = self.clock.now().minus(self.activity_retention);
+        loop {
+            let pruned = self.store.write(async |tx| activities::prune(tx, before, PRUNED_AT_ONCE).await).await?;
+            if pruned < PRUNED_AT_ONCE {
+                return Ok(());
+            }
+        }
     }
 
     /// Refuses an attempt beyond the limit.

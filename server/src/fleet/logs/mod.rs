@@ -28,7 +28,7 @@ use self::batch_lock::BatchLock;
 use super::hosts::Host;
 use super::{Error, Result};
 pub use crate::sinks::LogLines;
-use crate::sinks::Sink;
+use crate::sinks::{Sink, SinkError};
 use crate::telemetry::Metrics;
 
 /// Line hashes remembered over all hosts: 32 million, 256 MiB.
@@ -88,6 +88,14 @@ impl Logs {
             sharing,
             metrics,
         }
+    }
+
+    /// Whether lines of this stream can be taken to their sink at all.
+    ///
+    /// # Errors
+    /// Why only a restart helps.
+    pub fn check(&self, stream: LogStream) -> std::result::Result<(), SinkError> {
+        self.sink(stream).check()
     }
 
     /// Keeps the lines of one request, each once. `Ok` means that all of them are durable. Runs to its end even when
@@ -154,15 +162,18 @@ impl Logs {
         if lines.is_empty() {
             return Ok(());
         }
-        let sink = match stream {
-            LogStream::Result => &self.results,
-            LogStream::Status => &self.statuses,
-        };
-        sink.append(lines).await.map_err(|error| {
+        self.sink(stream).append(lines).await.map_err(|error| {
             // The sink has logged where and why; agents need not know.
             tracing::debug!(%error, host_id = host.id, "log lines refused");
             Error::Unavailable("the log lines could not be kept".to_owned())
         })
+    }
+
+    fn sink(&self, stream: LogStream) -> &Arc<dyn Sink> {
+        match stream {
+            LogStream::Result => &self.results,
+            LogStream::Status => &self.statuses,
+        }
     }
 
     /// Remembers the batch in place of the last one, unless all hosts together hold too many hashes.

@@ -59,6 +59,12 @@ impl FileSink {
     }
 }
 
+impl FileSink {
+    fn has_no_writer(&self) -> SinkError {
+        SinkError(format!("{}: the thread that writes has ended; restart the server", self.path.display()))
+    }
+}
+
 /// Handles one command and every append that is waiting behind it.
 fn serve(file: &mut LogFile, first: Command, queue: &mut mpsc::UnboundedReceiver<Command>) {
     let mut group = Vec::new();
@@ -99,10 +105,13 @@ impl Sink for FileSink {
     fn append(&self, lines: LogLines) -> Pin<Box<dyn Future<Output = Result<(), SinkError>> + Send + '_>> {
         Box::pin(async move {
             let (answer, outcome) = oneshot::channel();
-            let gone = || SinkError(format!("{}: the writer has stopped", self.path.display()));
-            self.commands.send(Command::Append(lines, answer)).map_err(|_| gone())?;
-            outcome.await.map_err(|_| gone())?
+            self.commands.send(Command::Append(lines, answer)).map_err(|_| self.has_no_writer())?;
+            outcome.await.map_err(|_| self.has_no_writer())?
         })
+    }
+
+    fn check(&self) -> Result<(), SinkError> {
+        if self.commands.is_closed() { Err(self.has_no_writer()) } else { Ok(()) }
     }
 
     fn reopen(&self) {
@@ -132,6 +141,17 @@ mod tests {
         }
         let text = fs::read_to_string(&path).unwrap();
         assert_eq!(text.lines().count(), 50);
+    }
+
+    #[tokio::test]
+    async fn a_writer_that_has_ended_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut sink = FileSink::open(&folder.path().join("result"), None).unwrap();
+        sink.check().unwrap();
+        // The end of a thread drops its end of the queue.
+        sink.commands = mpsc::unbounded_channel().0;
+        assert!(sink.check().unwrap_err().to_string().contains("restart the server"));
+        assert!(sink.append(line("lost\n")).await.is_err());
     }
 
     #[tokio::test]

@@ -59,15 +59,20 @@ async fn an_apply_is_forbidden_as_a_whole() {
     assert_eq!(server.number("SELECT count(*) FROM queries WHERE name = 'allowed'"), 0);
 }
 
+/// Whoever may read agent options in one place may read them in all.
 #[tokio::test]
-async fn agent_options_are_for_administrators() {
+async fn agent_options_are_for_those_who_may_read_what_hosts_are_served() {
     let server = furnished().await;
-    for role in ["observer", "maintainer"] {
-        let config = server.user(role).get("config").await.json();
+    let id = server.number("SELECT id FROM hosts WHERE identifier = 'the-host'");
+    for (role, is_shown) in [("observer", false), ("maintainer", true), ("admin", true)] {
+        let user = server.user(role);
+        let config = user.get("config").await.json();
         assert_eq!(config["org_info"]["org_name"], "Documents");
-        assert!(config.get("agent_options").is_none(), "{role}: {config}");
+        assert_eq!(config.get("agent_options").is_some(), is_shown, "{role}: {config}");
+        for path in [format!("hosts/{id}/config"), "hosts/identifier/the-host/config".to_owned()] {
+            assert_eq!(user.get(&path).await.status, if is_shown { 200 } else { 403 }, "{role}: {path}");
+        }
     }
-    assert!(server.rest.get("config").await.json()["agent_options"].is_object());
 }
 
 #[tokio::test]

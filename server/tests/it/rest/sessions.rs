@@ -167,3 +167,25 @@ async fn tokens_and_passwords_are_not_stored_in_clear() {
         }
     }
 }
+
+/// The record of what operators did is bounded in time, and pruned some at a time.
+#[tokio::test]
+async fn activities_are_removed_after_their_retention() {
+    let server = TestServer::with(|config| config.activities.retention = 30 * DAY).await;
+    let add = |kind: &str, count: usize| {
+        let row = format!("({}, NULL, '', '', '{kind}', '{{}}')", server.clock.now().0);
+        server.database().execute(&format!(
+            "INSERT INTO activities (created_at, actor_id, actor_name, actor_email, kind, details) VALUES {}",
+            vec![row; count].join(", ")
+        ));
+    };
+    add("old", crate::support::count(1_200, 20_000));
+    server.clock.advance(20 * DAY);
+    add("young", 3);
+    server.run_tasks().await;
+    assert!(server.number("SELECT count(*) FROM activities WHERE kind = 'old'") >= 1_200);
+    server.clock.advance(11 * DAY);
+    server.run_tasks().await;
+    assert_eq!(server.number("SELECT count(*) FROM activities"), 3);
+    assert_eq!(server.number("SELECT count(*) FROM activities WHERE kind = 'young'"), 3);
+}
