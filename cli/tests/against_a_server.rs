@@ -197,6 +197,7 @@ async fn output_of_get_applies_without_changes() {
         &["get", "labels", "--yaml"],
         &["get", "enroll_secret", "--yaml"],
         &["get", "config", "--yaml"],
+        &["get", "options", "--yaml"],
         &["get", "pack", "base"],
     ] {
         let documents = console.good(what);

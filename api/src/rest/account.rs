@@ -18,8 +18,8 @@ pub struct SetUp {
     pub admin: NewAdmin,
     #[serde(default)]
     pub org_info: OrgInfo,
-    /// The address at which agents and people reach the server.
-    #[serde(default)]
+    /// The address at which agents and people reach the server. Older clients call it `kolide_server_url`.
+    #[serde(default, alias = "kolide_server_url")]
     pub server_url: String,
 }
 
@@ -28,7 +28,8 @@ pub struct SetUp {
 #[serde(deny_unknown_fields)]
 pub struct NewAdmin {
     pub email: String,
-    #[serde(default)]
+    /// Older clients call it `username`.
+    #[serde(default, alias = "username")]
     pub name: String,
     pub password: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -2,6 +2,8 @@ use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::spec::{LabelMembership, LabelType};
+
 /// Whether a host has checked in recently.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -85,11 +87,19 @@ pub struct ParkedQuery {
     pub parked_at: DateTime<Utc>,
 }
 
-/// A label of a host.
+/// A label of a host: a label as lists show it, without counts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct HostLabel {
+    pub created_at: DateTime<Utc>,
+    pub updated_at: DateTime<Utc>,
     pub id: i64,
     pub name: String,
+    pub description: String,
+    pub query: String,
+    pub platform: String,
+    pub label_type: LabelType,
+    pub label_membership_type: LabelMembership,
+    pub display_text: String,
 }
 
 /// A pack of a host.

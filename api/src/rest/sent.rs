@@ -8,3 +8,12 @@ where
 {
     Option::deserialize(deserializer).map(Some)
 }
+
+/// Reads null as the default: Fleet's clients write null for what they were not given.
+pub(super) fn null_is_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de> + Default,
+{
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
+}

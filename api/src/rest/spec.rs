@@ -1,5 +1,6 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::spec::{EnrollSecretSpec, UserRolesSpec};
 
@@ -23,6 +24,13 @@ pub struct SpecByName<T> {
 #[serde(deny_unknown_fields)]
 pub struct SecretsSpec {
     pub spec: EnrollSecretSpec,
+}
+
+/// `GET`/`POST spec/osquery_options`: the agent options, as older clients call them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct OptionsSpec {
+    pub spec: Value,
 }
 
 /// `GET`/`POST users/roles/spec`.

@@ -1,7 +1,7 @@
 //! Changing what hosts run: all documents in one request, or one kind at a time for older clients.
 
 use actix_web::web::Data;
-use muster_api::rest::{Apply, SecretsSpec, SpecList, UserRoles};
+use muster_api::rest::{Apply, OptionsSpec, SecretsSpec, SpecList, UserRoles};
 use muster_api::spec::{DocumentKind, SpecDocument};
 use serde_json::Value;
 
@@ -36,6 +36,10 @@ pub(super) async fn labels(api: Data<AdminApi>, caller: Caller, request: JsonBod
 
 pub(super) async fn enroll_secret(api: Data<AdminApi>, caller: Caller, request: JsonBody<SecretsSpec>) -> AdminAnswer {
     singleton(&api, &caller, SpecDocument::EnrollSecret(request.into_inner().spec)).await
+}
+
+pub(super) async fn options(api: Data<AdminApi>, caller: Caller, request: JsonBody<OptionsSpec>) -> AdminAnswer {
+    singleton(&api, &caller, SpecDocument::Options(request.into_inner().spec)).await
 }
 
 pub(super) async fn user_roles(api: Data<AdminApi>, caller: Caller, request: JsonBody<UserRoles>) -> AdminAnswer {

@@ -3,9 +3,10 @@
 
 use muster_api::rest::{
     Applied, Apply, ChangePassword, Deleted, Explained, GlobalSchedule, HostCount, HostEnvelope, HostIds, HostList,
-    LabelEnvelope, LabelInput, LabelList, LabelSummaries, LoggedIn, Login, Me, NewUser, PackEnvelope, PackInput,
-    PackList, QueryEnvelope, QueryIds, QueryInput, QueryList, ScheduledEnvelope, ScheduledInput, ScheduledQueries,
-    SecretsSpec, SetUp, SetUpDone, SpecByName, SpecList, UserEdit, UserEnvelope, UserList, UserRoles, Version,
+    LabelEnvelope, LabelInput, LabelList, LabelSummaries, LoggedIn, Login, Me, NewUser, OptionsSpec, PackEnvelope,
+    PackInput, PackList, QueryEnvelope, QueryIds, QueryInput, QueryList, ScheduledEnvelope, ScheduledInput,
+    ScheduledQueries, SecretsSpec, SetUp, SetUpDone, SpecByName, SpecList, UserEdit, UserEnvelope, UserList, UserRoles,
+    Version,
 };
 use muster_api::spec::{LabelSpec, PackSpec, QuerySpec};
 use serde_json::{Map, Value};
@@ -15,8 +16,8 @@ use super::params::list_parameters;
 use super::resource::{self, by_id, create, delete_named, edit, list};
 use super::{account, apply, explain, hosts, labels, openapi, queries, scheduled, specs, users};
 use crate::fleet::access::Permission::{
-    ManageUsers, ReadHosts, ReadLabels, ReadPacks, ReadQueries, ReadSecrets, WriteConfig, WriteHosts, WriteSchedule,
-    WriteSecrets,
+    ManageUsers, ReadConfig, ReadHosts, ReadLabels, ReadPacks, ReadQueries, ReadSecrets, WriteConfig, WriteHosts,
+    WriteSchedule, WriteSecrets,
 };
 use crate::fleet::access::Users;
 use crate::fleet::labels::Labels;
@@ -97,6 +98,10 @@ fn documents() -> Vec<Operation> {
         get("/spec/labels/{name}", ReadLabels, "Get the spec of a label", specs::label)
             .gives::<SpecByName<LabelSpec>>(),
         get("/spec/enroll_secret", ReadSecrets, "Get the enroll secrets", specs::enroll_secret).gives::<SecretsSpec>(),
+        get("/spec/osquery_options", ReadConfig, "Get the agent options", specs::options).gives::<OptionsSpec>(),
+        post("/spec/osquery_options", WriteConfig, "Replace the agent options", apply::options)
+            .note("The same as applying a document of the kind `options`.")
+            .takes::<OptionsSpec>(),
         post("/spec/enroll_secret", WriteSecrets, "Replace the enroll secrets", apply::enroll_secret)
             .takes::<SecretsSpec>(),
     ]

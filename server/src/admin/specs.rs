@@ -1,7 +1,7 @@
 //! Reading documents.
 
 use actix_web::web::{Data, Path};
-use muster_api::rest::{SecretsSpec, SpecByName, SpecList};
+use muster_api::rest::{OptionsSpec, SecretsSpec, SpecByName, SpecList};
 
 use super::AdminApi;
 use super::answer::ok;
@@ -41,6 +41,10 @@ pub(super) async fn label(api: Data<AdminApi>, caller: Caller, name: Path<String
 
 pub(super) async fn enroll_secret(api: Data<AdminApi>, caller: Caller) -> AdminAnswer {
     Ok(ok(&SecretsSpec { spec: api.fleet.specs.enroll_secrets(&caller.0).await? }))
+}
+
+pub(super) async fn options(api: Data<AdminApi>, caller: Caller) -> AdminAnswer {
+    Ok(ok(&OptionsSpec { spec: api.fleet.specs.agent_options(&caller.0).await? }))
 }
 
 pub(super) async fn config(api: Data<AdminApi>, caller: Caller) -> AdminAnswer {

@@ -54,6 +54,15 @@ impl Specs {
         secrets(self.store.reader()).await
     }
 
+    /// The agent options.
+    ///
+    /// # Errors
+    /// [`Error::Forbidden`] to users without the permission to read the configuration.
+    pub async fn agent_options(&self, principal: &Principal) -> Result<Value> {
+        principal.may(Permission::ReadConfig)?;
+        Ok(app_config(self.store.reader()).await?["agent_options"].take())
+    }
+
     /// The configuration; only `org_info` for users without the permission to read the rest.
     ///
     /// # Errors

@@ -61,6 +61,12 @@ pub async fn count_in_any(db: &impl ConnectionTrait, label_ids: &[i64]) -> Resul
     Ok(count.and_then(|count| u64::try_from(count).ok()).unwrap_or(0))
 }
 
+/// Labels by id, in the order of their ids.
+pub async fn by_ids(db: &impl ConnectionTrait, ids: &[i64]) -> Result<Vec<labels::Model>> {
+    let select = labels::Entity::find().filter(labels::Column::Id.is_in(ids.iter().copied()));
+    Ok(select.order_by_asc(labels::Column::Id).all(db).await?)
+}
+
 /// Ids of the members, sorted.
 pub async fn members(db: &impl ConnectionTrait, label_id: i64) -> Result<Vec<i64>> {
     Ok(label_members::Entity::find()

@@ -41,6 +41,8 @@ pub enum Resource {
     /// List users and their roles
     #[command(name = "user_roles", visible_aliases = ["user_role", "ur"])]
     UserRoles(DocumentFormat),
+    /// Show the agent options
+    Options(DocumentFormat),
     /// Show the server configuration
     Config(ConfigArgs),
 }
@@ -101,6 +103,7 @@ pub async fn run(session: &ClientSession, resource: Resource) -> anyhow::Result<
         Resource::Hosts(args) => hosts::hosts(&server, args).await,
         Resource::EnrollSecret(format) => settings::enroll_secret(&server, format).await,
         Resource::UserRoles(format) => user_roles::user_roles(&server, format).await,
+        Resource::Options(format) => settings::options(&server, format).await,
         Resource::Config(args) => settings::config(&server, args).await,
     }
 }

@@ -1,4 +1,4 @@
-use muster_api::rest::SecretsSpec;
+use muster_api::rest::{OptionsSpec, SecretsSpec};
 use serde_json::{Map, Value};
 
 use super::print::{self, PrintedDocument};
@@ -11,6 +11,11 @@ const SERVER_SIDE: [&str; 4] = ["license", "logging", "update_interval", "vulner
 pub async fn enroll_secret(server: &RestClient, format: DocumentFormat) -> anyhow::Result<()> {
     let found: SecretsSpec = server.get("spec/enroll_secret").await?;
     print::items(&[PrintedDocument::new("enroll_secret", &found.spec)?], format)
+}
+
+pub async fn options(server: &RestClient, format: DocumentFormat) -> anyhow::Result<()> {
+    let found: OptionsSpec = server.get("spec/osquery_options").await?;
+    print::items(&[PrintedDocument::new("options", &found.spec)?], format)
 }
 
 pub async fn config(server: &RestClient, args: ConfigArgs) -> anyhow::Result<()> {

@@ -37,9 +37,15 @@ pub(super) async fn run_by_names(
     request: JsonBody<NewCampaign<String>>,
 ) -> Result<HttpResponse, actix_web::Error> {
     let NewCampaign { query, query_id, selected } = request.into_inner();
-    let selection =
-        check_teams(&selected).map(|()| Selection::Names { hosts: selected.hosts, labels: selected.labels });
+    let selection = check_teams(&selected)
+        .map(|()| Selection::Names { hosts: given(selected.hosts), labels: given(selected.labels) });
     answer(start(&api, &caller.0, query, query_id, selection).await)
+}
+
+/// Without the empty names that Fleet's clients send for a flag that was not given.
+fn given(mut names: Vec<String>) -> Vec<String> {
+    names.retain(|name| !name.is_empty());
+    names
 }
 
 fn read<T: DeserializeOwned>(body: Value) -> Result<T, actix_web::Error> {

@@ -60,7 +60,7 @@ impl Resource for Users {
         password::check("password", &password, &mut problems);
         let role = check_role(request.global_role, &mut problems);
         let teams = request.teams.as_deref();
-        check_absent(request.sso_enabled, request.admin_forced_password_reset, teams, &mut problems);
+        check_absent(request.sso_enabled, teams, &mut problems);
         none_of(problems)?;
         let name = if request.name.is_empty() { request.email.trim() } else { &request.name };
         let hash = self.access.passwords.hash(password).await?;
@@ -95,7 +95,7 @@ impl Resource for Users {
             let path = if edit.new_password.is_some() { "new_password" } else { "password" };
             password::check(path, password, &mut problems);
         }
-        check_absent(edit.sso_enabled.unwrap_or(false), false, edit.teams.as_deref(), &mut problems);
+        check_absent(edit.sso_enabled.unwrap_or(false), edit.teams.as_deref(), &mut problems);
         none_of(problems)?;
         let hash = match new_password {
             Some(password) => Some(self.access.passwords.hash(password.clone()).await?),

@@ -9,9 +9,10 @@ use crate::clock::Moment;
 use crate::fleet::access::{Permission, Principal};
 use crate::fleet::checkin::Name;
 use crate::fleet::schedule::Plan;
-use crate::fleet::{Error, Result};
+use crate::fleet::{Error, Result, specs};
 use crate::store;
 use crate::store::entity::hosts::Model;
+use crate::store::entity::labels;
 
 /// How long after its interval a host still counts as online, as in Fleet.
 pub(super) const ONLINE_BUFFER: Duration = Duration::from_secs(60);
@@ -97,10 +98,8 @@ impl Hosts {
     async fn detail(&self, row: Model) -> Result<HostDetail> {
         let plan = self.schedule.plan();
         let label_ids = self.label_ids(row.id).await?;
-        let labels = label_ids
-            .iter()
-            .filter_map(|id| plan.label_name(*id).map(|name| HostLabel { id: *id, name: name.to_owned() }))
-            .collect();
+        let labels = store::labels::by_ids(self.store.reader(), &label_ids).await?;
+        let labels = labels.into_iter().filter_map(show_label).collect();
         let packs = plan.packs_for(&label_ids).map(|pack| HostPack { id: pack.id, name: pack.name.clone() }).collect();
         let parked = store::parked_queries::of_host(self.store.reader(), row.id).await?;
         let parked_queries = parked
@@ -169,6 +168,24 @@ impl Hosts {
             display_name: if row.computer_name.is_empty() { row.hostname.clone() } else { row.computer_name.clone() },
         }
     }
+}
+
+/// `None` for a label of another version, as in lists.
+fn show_label(row: labels::Model) -> Option<HostLabel> {
+    let (created_at, updated_at, id) = (row.created_at.to_utc(), row.updated_at.to_utc(), row.id);
+    let spec = specs::label_spec(row)?;
+    Some(HostLabel {
+        created_at,
+        updated_at,
+        id,
+        display_text: spec.name.clone(),
+        name: spec.name,
+        description: spec.description,
+        query: spec.query,
+        platform: spec.platform,
+        label_type: spec.label_type,
+        label_membership_type: spec.label_membership_type,
+    })
 }
 
 /// What operators call a question agents know by its id.

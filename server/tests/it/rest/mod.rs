@@ -3,6 +3,7 @@
 mod apply;
 mod apply_faults;
 mod apply_problems;
+mod clients;
 mod errors;
 pub mod hosts;
 mod operations;

@@ -117,6 +117,12 @@ impl Rest {
         Self::finish(request.bearer_auth(self.token())).await
     }
 
+    /// Posts bytes without saying what they are.
+    pub async fn post_untyped(&self, path: &str, body: impl Into<Vec<u8>>) -> Answer {
+        let request = self.client.post(self.url(path)).body(body.into());
+        Self::finish(request.bearer_auth(self.token())).await
+    }
+
     /// A GET that a test goes on with itself.
     pub fn getting(&self, path: &str) -> RequestBuilder {
         self.client.get(self.url(path)).bearer_auth(self.token())
