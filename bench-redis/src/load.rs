@@ -1,4 +1,4 @@
-//! What the server asks of Redis, under load, by every way in turn.
+//! The commands that the server sends to Redis, under load, by every way in turn.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -29,7 +29,7 @@ const ANSWERERS: usize = 16;
 /// Hosts of one page, as in the server.
 const PAGE: i64 = 32 * 1024;
 
-/// What may be long here: a way that is slow shall be measured, not cut off.
+/// Timeouts, long enough that a slow way is measured and not cut off.
 const TIMEOUT: Duration = Duration::from_secs(20);
 
 pub struct Bench {

@@ -60,7 +60,7 @@ impl Process {
         let _ = self.child.wait();
     }
 
-    /// What `redis-cli` prints; nothing when it gets no answer.
+    /// The output of `redis-cli`; empty when it gets no answer.
     pub fn ask(&self, question: &[&str]) -> Result<String> {
         let output = Command::new("redis-cli").args(["-p", &self.port.to_string()]).args(question).output()?;
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())

@@ -200,7 +200,7 @@ fn counters(metrics: &Metrics) -> StoreCounters {
     }
 }
 
-/// What nodes share over Redis, or what stands in for it on a single node.
+/// The parts that nodes share over Redis, or their stand-ins on a single node.
 struct SharedParts {
     bus: Arc<dyn LiveBus>,
     notifier: Arc<dyn Notifier>,

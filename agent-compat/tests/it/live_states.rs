@@ -180,7 +180,7 @@ async fn a_query_that_killed_the_worker_is_suspect_and_then_denylisted() -> Resu
     asked.config().await?;
     asked.write(small).await?;
     assert_eq!(asked.state("dsmall")?, "answered");
-    assert_eq!(asked.server.live_answers(burn)?, [Value::Null; 0], "it is still owed");
+    assert_eq!(asked.server.live_answers(burn)?, [Value::Null; 0], "the answer has not come");
     asked.clock.advance(RETRY_WINDOW);
     assert_eq!(asked.read().await?, [burn].into(), "asked once more, alone");
     // Long before its time, and no part of it either.

@@ -41,7 +41,7 @@ pub struct Change {
     pub fields: Vec<String>,
 }
 
-/// What an apply or a delete does with a document.
+/// The action of an apply or a delete on a document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Action {

@@ -21,7 +21,7 @@ pub struct FileArgs {
     pub dry_run: bool,
 }
 
-/// What the server does with the documents.
+/// The operation of the server on the documents.
 #[derive(Clone, Copy)]
 pub enum SpecOperation {
     Apply,

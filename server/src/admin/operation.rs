@@ -1,4 +1,4 @@
-//! What the router and the OpenAPI document know of one operation.
+//! One operation, as the router and the OpenAPI document see it.
 
 use actix_web::dev::Handler;
 use actix_web::http::Method;
@@ -8,7 +8,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use super::params::Parameter;
 use crate::fleet::access::Permission;
 
-/// What a caller needs for an operation at least. `fleet` checks it, on the object where it depends on the object.
+/// The least that a caller needs for an operation. `fleet` checks it, on the object where it depends on the object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Needs {
     Nothing,
@@ -42,7 +42,7 @@ pub(super) struct Operation {
     pub path: &'static str,
     pub needs: Needs,
     pub summary: &'static str,
-    /// What the summary leaves out.
+    /// Details that the summary leaves out.
     pub note: &'static str,
     pub parameters: Vec<Parameter>,
     pub request: Body,

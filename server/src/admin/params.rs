@@ -74,7 +74,7 @@ impl Params {
         Ok((page.unwrap_or(0).saturating_mul(rows).min(MAX_ROW), Some(rows.min(MAX_ROW))))
     }
 
-    /// What to order by, one of `known`, and whether in descending order.
+    /// The order, one of `known`, and whether in descending order.
     pub(super) fn order<T: Copy>(&mut self, known: &[(&str, T)]) -> Result<(Option<T>, bool), actix_web::Error> {
         let key = self.text("order_key");
         let is_descending = match self.text("order_direction").as_deref() {

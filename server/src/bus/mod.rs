@@ -40,7 +40,7 @@ pub use event::{EventPiece, EventPosition, JobChange, JobEvent};
 pub use job_key::JobKey;
 pub use memory::MemoryBus;
 pub use notifier::{ChangeEvent, ChangeEvents, LocalNotifier, Notifier};
-pub use redis::{BatchLockReply, LinkMetrics, RedisShare, SharedBatches, TURN_RENEWED_EVERY};
+pub use redis::{BATCH_LOCK_RENEWED_EVERY, BatchLockReply, LinkMetrics, RedisShare, SharedBatches};
 
 use crate::clock::Moment;
 

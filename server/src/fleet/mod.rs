@@ -1,4 +1,4 @@
-//! What the product does, once for all HTTP APIs.
+//! The product, once for all HTTP APIs.
 //!
 //! Several nodes over one database behave as one. None holds anything that others must ask for; each reads what the
 //! others have changed, every two seconds or at once when it is notified ([`Fleet::follow`]). The database is the

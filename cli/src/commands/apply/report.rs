@@ -8,7 +8,7 @@ const ORDER: [&str; 7] = ["query", "label", "pack", "config", "options", "enroll
 /// Actions in the order in which they are counted.
 const COUNTED: [Action; 4] = [Action::Created, Action::Changed, Action::Unchanged, Action::Ignored];
 
-/// What was applied, or would be: one line per kind, followed by one line per object that differs.
+/// The changes that were applied, or would be: one line per kind, followed by one line per object that differs.
 pub fn render(applied: &Applied) -> String {
     let mut text = String::new();
     let mut kinds: Vec<&str> = ORDER.to_vec();

@@ -9,7 +9,7 @@ pub struct PackFile {
     source: SourceText,
     clean: CleanText,
     pub root: JsonNode,
-    /// What is accepted here but not by agents.
+    /// Warnings about settings that are accepted here but not by agents.
     pub warnings: Vec<DocumentProblem>,
 }
 

@@ -9,7 +9,7 @@ use crate::clock::Moment;
 const LOCK_LIFETIME: Duration = Duration::from_secs(4);
 
 /// How often the holder renews a batch lock.
-pub const TURN_RENEWED_EVERY: Duration = Duration::from_secs(1);
+pub const BATCH_LOCK_RENEWED_EVERY: Duration = Duration::from_secs(1);
 
 /// The hashes of the last log batch of each host, shared by all nodes. One node at a time keeps a batch of a host, and the
 /// next node that gets one knows the hashes of the last. Without Redis each node knows only the batches it has kept itself.

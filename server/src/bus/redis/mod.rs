@@ -20,7 +20,7 @@ mod upgrade_tests;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use batches::{BatchLockReply, SharedBatches, TURN_RENEWED_EVERY};
+pub use batches::{BATCH_LOCK_RENEWED_EVERY, BatchLockReply, SharedBatches};
 pub use jobs::RedisBus;
 pub use link::LinkMetrics;
 pub use notifier::RedisNotifier;

@@ -189,10 +189,14 @@ impl Live {
         }
         // Checked before the lookup, so that a refusal does not reveal which queries exist.
         principal.may(Permission::ReadQueries)?;
-        let mut saved = store::named::all::<entity::queries::Entity>(self.store.reader()).await?.into_iter();
+        let db = self.store.reader();
         let (path, found) = match ask {
-            Ask::Numbered(id) => ("query_id", saved.find(|query| query.id == id)),
-            Ask::Named(name) | Ask::Sql(name) => ("query_name", saved.find(|query| query.name == name)),
+            Ask::Numbered(id) => ("query_id", store::named::by_id::<entity::queries::Entity>(db, id).await?),
+            Ask::Named(name) | Ask::Sql(name) => {
+                let found = store::named::by_name::<entity::queries::Entity>(db, name).await?;
+                // MySQL and MariaDB ignore spaces at the end when they compare.
+                ("query_name", found.filter(|query| query.name == name))
+            }
         };
         let saved = found.ok_or_else(|| Error::invalid(path, format!("there is no query {ask}")))?;
         if !saved.observer_can_run {

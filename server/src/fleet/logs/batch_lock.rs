@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::replay::REPEATED_WITHIN;
 use super::{LastBatch, LogStream};
-use crate::bus::{BatchLockReply, SharedBatches, TURN_RENEWED_EVERY};
+use crate::bus::{BatchLockReply, SharedBatches, BATCH_LOCK_RENEWED_EVERY};
 
 /// How long a batch waits for the lock while another node holds it. After that the batch is refused and the agent sends it
 /// again.
@@ -55,7 +55,7 @@ impl Sharing {
         loop {
             tokio::select! {
                 done = &mut work => return done,
-                () = tokio::time::sleep(TURN_RENEWED_EVERY) => drop(self.0.begin(host, stream.letter()).await),
+                () = tokio::time::sleep(BATCH_LOCK_RENEWED_EVERY) => drop(self.0.begin(host, stream.letter()).await),
             }
         }
     }
