@@ -40,6 +40,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 pub use crate::lifecycle::Lifecycle;
 pub use crate::store::Copied;
+use crate::tls::Certificate;
 
 /// The version the program reports.
 pub const VERSION: &str = if cfg!(feature = "planted-faults") {
@@ -54,6 +55,9 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Most connections that wait to be accepted.
 const BACKLOG: u32 = 4096;
+
+/// How often the files of the certificate are looked at: what renews them need not be able to send a signal.
+const CERTIFICATE_READ_EVERY: Duration = Duration::from_secs(60);
 
 /// A running server.
 #[derive(Debug)]
@@ -92,15 +96,15 @@ impl Running {
 /// # Errors
 /// Whatever keeps the server from starting, with the remedy.
 pub async fn serve(config: Config, clock: Clock, lifecycle: Lifecycle) -> Result<Running> {
-    let tls = if config.server.tls { Some(tls::server_config(&config.server)?) } else { None };
+    let certificate = if config.server.tls { Some(Certificate::load(&config.server)?) } else { None };
     let listener = listen(&config.server.address)?;
     let address = listener.local_addr()?;
     // Boxed: what callers hold would else be as deep as the database's drivers.
     let app = Box::pin(App::build(&config, clock, &lifecycle)).await?;
-    let server = http_server(&config, &app, listener, tls, &lifecycle)?;
+    let server = http_server(&config, &app, listener, certificate.as_ref(), &lifecycle)?;
     let (nudges, nudged) = mpsc::unbounded_channel();
     let ending = StopTimes::of(&config.server);
-    let finished = on_own_thread(move || run(app, server, lifecycle, nudged, ending))?;
+    let finished = on_own_thread(move || run(app, server, certificate, lifecycle, nudged, ending))?;
     tracing::info!(%address, transport = if config.server.tls { "https" } else { "http" }, "listening");
     Ok(Running { address, finished, nudges })
 }
@@ -167,7 +171,7 @@ fn http_server(
     config: &Config,
     app: &App,
     listener: TcpListener,
-    tls: Option<rustls::ServerConfig>,
+    certificate: Option<&Certificate>,
     lifecycle: &Lifecycle,
 ) -> Result<actix_web::dev::Server> {
     let lifecycle = Arc::new(lifecycle.clone());
@@ -198,8 +202,8 @@ fn http_server(
     if config.server.workers > 0 {
         server = server.workers(config.server.workers);
     }
-    let server = match tls {
-        Some(tls) => server.listen_rustls_0_23(listener, tls)?,
+    let server = match certificate {
+        Some(certificate) => server.listen_rustls_0_23(listener, certificate.server_config()?)?,
         None => server.listen(listener)?,
     };
     Ok(server.run())
@@ -209,6 +213,7 @@ fn http_server(
 async fn run(
     app: App,
     server: actix_web::dev::Server,
+    certificate: Option<Certificate>,
     lifecycle: Lifecycle,
     nudges: mpsc::UnboundedReceiver<tasks::Nudge>,
     ending: StopTimes,
@@ -216,16 +221,7 @@ async fn run(
     let handle = server.handle();
     let (deadline, known_deadline) = oneshot::channel();
     let stopper = spawn_local(stop_when_asked(handle, lifecycle.clone(), ending, deadline));
-    let logs = Arc::clone(&app.fleet.logs);
-    let reopener = spawn_local({
-        let lifecycle = lifecycle.clone();
-        async move {
-            loop {
-                lifecycle.reopen_asked().await;
-                logs.reopen();
-            }
-        }
-    });
+    let reloader = spawn_local(reload(certificate, app.fleet.clone(), lifecycle.clone()));
     let tasks = spawn_local({
         let (fleet, metrics, lifecycle) = (app.fleet.clone(), Arc::clone(&app.metrics), lifecycle.clone());
         async move {
@@ -243,7 +239,7 @@ async fn run(
     lifecycle.close();
     lifecycle.end();
     let _ = tasks.await;
-    reopener.abort();
+    reloader.abort();
     let deadline = tokio::time::timeout(Duration::ZERO, known_deadline).await;
     stopper.abort();
     let left = match deadline {
@@ -255,6 +251,19 @@ async fn run(
     }
     tracing::info!("stopped");
     served.context("the listener has failed")
+}
+
+/// Opens the log files again when asked to, and reads the certificate again then and every minute.
+async fn reload(certificate: Option<Certificate>, fleet: fleet::Fleet, lifecycle: Lifecycle) {
+    loop {
+        tokio::select! {
+            () = lifecycle.reload_asked() => fleet.logs.reopen(),
+            () = tokio::time::sleep(CERTIFICATE_READ_EVERY) => {}
+        }
+        let Some(certificate) = certificate.clone() else { continue };
+        // A folder that hangs delays the next look and nothing else.
+        let _ = tokio::task::spawn_blocking(move || certificate.reload()).await;
+    }
 }
 
 /// Writes what is only in memory, gives up the lead, and closes the database.

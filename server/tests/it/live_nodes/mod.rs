@@ -14,7 +14,7 @@ use crate::support::{RedisProcess, TestServer, eventually};
 use muster::config::Redis;
 
 /// Longest wait for something one server tells another.
-const SOON: Duration = Duration::from_secs(20);
+const SOON: Duration = Duration::from_secs(60);
 
 /// Two servers, and the Redis between them.
 pub struct Two {

@@ -5,7 +5,7 @@ use serde_json::json;
 use super::Two;
 use crate::support::{TestServer, eventually};
 
-const SOON: Duration = Duration::from_secs(20);
+const SOON: Duration = Duration::from_secs(60);
 
 /// Makes changes at the first, each as soon as the second goes by the one before, and tells how long that took. A server
 /// that only looks every two seconds takes two seconds for each but the first.
