@@ -3,6 +3,8 @@
 
 mod answer;
 mod body;
+mod body_ends;
+mod budget;
 mod carve;
 mod config;
 mod distributed;
@@ -20,7 +22,8 @@ use std::time::Duration;
 
 use actix_web::web::{self, ServiceConfig};
 
-use self::body::{Budget, Cap};
+use self::body::Cap;
+use self::budget::Budget;
 use self::heavy::Heavy;
 use crate::config::{Config, Osquery, Server};
 use crate::fleet::Fleet;

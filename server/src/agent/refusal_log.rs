@@ -24,6 +24,11 @@ impl Sender {
     }
 }
 
+/// Whether a node key has told already who sent the request.
+pub(super) fn is_sender_known(request: &HttpRequest) -> bool {
+    matches!(request.extensions().get::<Sender>(), Some(Sender::Host(_)))
+}
+
 /// Logs a refusal, unless one of this endpoint and status was logged a moment ago.
 pub(super) fn refused(api: &AgentApi, request: &HttpRequest, handler: &'static str, status: StatusCode, reason: &str) {
     let Some(left_out) = api.fleet.refusals.pass((handler, status.as_u16()), api.fleet.clock.now()) else { return };
