@@ -143,8 +143,10 @@ async fn open_store(config: &Config, metrics: &Metrics) -> Result<Store> {
     let is_old = !store.migrations().await?.missing.is_empty();
     migrate_sqlite(config, &store).await?;
     if is_old {
-        for twins in case_twins(store.reader()).await? {
-            tracing::warn!("{twins}");
+        let twins = case_twins(store.reader()).await?;
+        if !twins.is_empty() {
+            // One line, because only so many of one callsite are written.
+            tracing::warn!("{}", twins.join(" | "));
         }
     }
     Ok(store)

@@ -11,6 +11,7 @@ mod lifecycle;
 mod lock;
 mod ops;
 mod panics;
+mod proxies;
 #[cfg(test)]
 #[path = "../tests/it/support/redis.rs"]
 mod redis_processes;

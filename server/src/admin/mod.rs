@@ -15,7 +15,6 @@ mod openapi;
 mod operation;
 mod operations;
 mod params;
-mod peer;
 mod queries;
 mod resource;
 mod scheduled;
@@ -24,6 +23,7 @@ mod users;
 
 use std::sync::Arc;
 
+use actix_web::HttpRequest;
 use actix_web::web::{self, ServiceConfig};
 use muster_api::rest::BASES;
 
@@ -31,10 +31,11 @@ pub use self::error::no_such_operation;
 use self::lists::Lists;
 pub use self::openapi::document as api_document;
 use self::operation::Operation;
-use self::peer::Proxies;
 use crate::config;
 use crate::fleet::Fleet;
+use crate::fleet::access::Peer;
 use crate::lifecycle::Lifecycle;
+use crate::proxies::Proxies;
 use crate::telemetry::Metrics;
 
 /// The state that the handlers share.
@@ -50,6 +51,11 @@ impl AdminApi {
     /// `lifecycle` ends responses that would otherwise go on as long as the client reads.
     pub fn new(fleet: Fleet, lifecycle: Lifecycle, metrics: Arc<Metrics>, config: &config::Server) -> Self {
         Self { fleet, lifecycle, lists: Lists::new(config.max_lists_per_user, metrics), proxies: Proxies::of(config) }
+    }
+
+    /// Who sent a request.
+    fn peer(&self, request: &HttpRequest) -> Peer {
+        Peer::of(self.proxies.client(request))
     }
 }
 

@@ -5,7 +5,8 @@ use flate2::bufread::MultiGzDecoder;
 
 use super::AgentApi;
 use super::answer::Refusal;
-use super::body::{self, AgentBody};
+use super::body_ends::{self, END};
+use super::budget::AgentBody;
 use super::heavy::LARGE;
 
 /// Bytes inflated between two checks of the budget.
@@ -14,15 +15,12 @@ const STEP: usize = 1 << 20;
 /// Compressed bytes that show the first 1 KiB of a body: what does not shrink grows by a few bytes.
 pub(super) const FRONT: usize = 2 * 1024;
 
-/// How many times its size a body may have inflated when its sender is not known: log lines shrink to a tenth.
-const UNKNOWN_RATIO: usize = 32;
-
 /// The node key in front of a gzip body, of which these are the first bytes: agents write it as the first member.
 pub(super) fn node_key_in_front(compressed: &[u8]) -> Option<String> {
-    let mut first = Vec::with_capacity(body::END);
+    let mut first = Vec::with_capacity(END);
     // The bytes end anywhere, so an error is no surprise; what came before it counts.
-    let _ = MultiGzDecoder::new(compressed).take(body::END as u64).read_to_end(&mut first);
-    body::node_key_in_front(&first).map(str::to_owned)
+    let _ = MultiGzDecoder::new(compressed).take(END as u64).read_to_end(&mut first);
+    body_ends::node_key_in_front(&first).map(str::to_owned)
 }
 
 /// A body half inflated.
@@ -39,12 +37,12 @@ impl Inflating {
     }
 }
 
-/// Inflates a gzip body of at most `osquery.max_log_inflated` bytes, and of fewer when its sender is not known.
+/// Inflates a gzip body of at most `osquery.max_log_inflated` bytes; of at most [`LARGE`] when its sender is not known, as
+/// agents write the key in front of a body that they compress.
 pub(super) async fn inflate(api: &AgentApi, compressed: AgentBody, is_known: bool) -> Result<AgentBody, Refusal> {
     let cap = api.caps.log_inflated;
     let (bytes, _room) = compressed.into_parts();
-    let unknown_most = bytes.len().saturating_mul(UNKNOWN_RATIO).max(LARGE);
-    let most = if is_known { cap.bytes } else { cap.bytes.min(unknown_most) };
+    let most = if is_known { cap.bytes } else { cap.bytes.min(LARGE) };
     // The room is taken at once, so that no body is refused when most of it is inflated. The end of a body says how
     // large it is; if that is not true, the rest is taken step by step.
     let said = bytes.last_chunk().map_or(0, |length| u32::from_le_bytes(*length) as usize);
@@ -66,7 +64,7 @@ pub(super) async fn inflate(api: &AgentApi, compressed: AgentBody, is_known: boo
         if inflating.inflated.bytes.len() > most {
             api.metrics.limit_hit("unknown_inflated");
             let reason = format!(
-                "the body of an unknown sender inflates to more than {most} bytes; put node_key first, as agents do"
+                "the body inflates to more than {most} bytes and does not begin with node_key; put node_key first, as agents do"
             );
             return Err(Refusal::Error(StatusCode::PAYLOAD_TOO_LARGE, reason));
         }

@@ -13,7 +13,7 @@ use super::answer::{AgentAnswer, Refusal, answer};
 use super::body::{AgentBody, BodyReader, node_key_at_an_end};
 use super::heavy::LARGE;
 use super::inflate::{self, inflate};
-use super::node_key::{authenticate, identify, is_header_known};
+use super::node_key::{identify, is_header_known};
 use crate::fleet::logs::{LogLines, LogStream};
 
 /// Lines one batch may have, 256 times what stock agents send, so that tiny lines cannot cost more than large ones.
@@ -35,18 +35,21 @@ async fn keep(api: &AgentApi, request: &HttpRequest, payload: &mut web::Payload)
         && !is_known
         && let Some(key) = inflate::node_key_in_front(reader.first(inflate::FRONT).await?)
     {
-        authenticate(api, None, Some(&key)).await?;
+        identify(api, request, Some(&key)).await?;
         is_known = true;
+        reader.sender_is_known();
     }
     let body = reader.read().await?;
     let body = if is_gzip { inflate(api, body, is_known).await? } else { body };
     let length = body.bytes.len();
     // Of a small body it is found out with everything else.
-    if !is_known
-        && length > LARGE
-        && let Some(key) = node_key_at_an_end(&body.bytes)
-    {
-        authenticate(api, None, Some(&key)).await?;
+    if !is_known && length > LARGE {
+        let Some(key) = node_key_at_an_end(&body.bytes) else {
+            api.metrics.limit_hit("log_without_key");
+            let reason = format!("the body is larger than {LARGE} bytes and neither begins nor ends with node_key");
+            return Err(Refusal::Error(StatusCode::PAYLOAD_TOO_LARGE, reason));
+        };
+        identify(api, request, Some(&key)).await?;
     }
     let scan = move || (Scanned::of(&body), body);
     let (scanned, body) = api.heavy.run(length, scan).await?;

@@ -41,11 +41,12 @@ pub(super) async fn identify(
     Ok(host)
 }
 
-/// Whether the header tells the sender. Refuses a request whose header has an unknown key before its body is read.
+/// Whether the header tells the sender, who is noted then. Refuses a request whose header has an unknown key before its
+/// body is read.
 pub(super) async fn is_header_known(api: &AgentApi, request: &HttpRequest) -> Result<bool, Refusal> {
-    let key = in_header(request);
-    if key.is_some() {
-        authenticate(api, key, None).await?;
+    let is_there = in_header(request).is_some();
+    if is_there {
+        identify(api, request, None).await?;
     }
-    Ok(key.is_some())
+    Ok(is_there)
 }

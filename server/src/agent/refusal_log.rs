@@ -1,7 +1,5 @@
 //! Log lines about refused requests. An agent says little of why it was refused, so the server's log must.
 
-use std::net::IpAddr;
-
 use actix_web::HttpMessage as _;
 use actix_web::HttpRequest;
 use actix_web::http::StatusCode;
@@ -26,10 +24,15 @@ impl Sender {
     }
 }
 
+/// Whether a node key has told already who sent the request.
+pub(super) fn is_sender_known(request: &HttpRequest) -> bool {
+    matches!(request.extensions().get::<Sender>(), Some(Sender::Host(_)))
+}
+
 /// Logs a refusal, unless one of this endpoint and status was logged a moment ago.
 pub(super) fn refused(api: &AgentApi, request: &HttpRequest, handler: &'static str, status: StatusCode, reason: &str) {
     let Some(left_out) = api.fleet.refusals.pass((handler, status.as_u16()), api.fleet.clock.now()) else { return };
-    let address = address(request, &api.keepalive.proxies).map(tracing::field::display);
+    let address = api.keepalive.proxies.client(request).map(tracing::field::display);
     let status = status.as_u16();
     let extensions = request.extensions();
     // Debug, because agents choose these texts.
@@ -50,15 +53,4 @@ pub(super) fn refused(api: &AgentApi, request: &HttpRequest, handler: &'static s
 
 fn cut(text: &str) -> String {
     text.chars().take(MAX_TEXT).collect()
-}
-
-/// Where a request comes from: the peer, or what a trusted proxy says of it.
-fn address(request: &HttpRequest, proxies: &[IpAddr]) -> Option<IpAddr> {
-    let peer = request.peer_addr()?.ip();
-    if !proxies.contains(&peer) {
-        return Some(peer);
-    }
-    let forwarded = request.headers().get("x-forwarded-for").and_then(|value| value.to_str().ok());
-    // The last one is the proxy's own word.
-    forwarded.and_then(|list| list.rsplit(',').next()?.trim().parse().ok()).or(Some(peer))
 }

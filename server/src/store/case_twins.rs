@@ -5,7 +5,7 @@ use sea_orm::{ConnectionTrait, Statement};
 use super::Result;
 use super::case::fold;
 
-/// Most pairs that are told of.
+/// Most groups of a table that are told of.
 const MAX_TWINS: usize = 100;
 
 /// Hosts whose identifiers, and labels whose names, differ in capitals alone, as older versions took them for different

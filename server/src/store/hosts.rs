@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use sea_orm::sea_query::{CaseStatement, Condition, Expr, ExprTrait, Func};
 use sea_orm::{
-    ActiveModelTrait, ColumnTrait, ConnectionTrait, EntityTrait, FromQueryResult, QueryFilter, QueryOrder, QuerySelect,
+    ActiveModelTrait, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, FromQueryResult, QueryFilter, QueryOrder,
+    QuerySelect,
 };
 
 use super::entity::{hosts, label_members, node_keys, parked_queries};
-use super::{MAX_PARAMETERS, Result, Tx, case, dialect};
+use super::{Error, MAX_PARAMETERS, Result, Store, Tx, case};
 use crate::clock::Moment;
 
 pub async fn by_id(db: &impl ConnectionTrait, id: i64) -> Result<Option<hosts::Model>> {
@@ -20,12 +21,13 @@ pub async fn locked(tx: &Tx, id: i64) -> Result<Option<hosts::Model>> {
     Ok(hosts::Entity::find_by_id(id).lock_exclusive().one(tx).await?)
 }
 
-/// Ids of the hosts with exactly these identifiers; a few hundred at most.
+/// Ids of the hosts with these identifiers, whatever their capitals; a few hundred at most.
 pub async fn ids_of(db: &impl ConnectionTrait, identifiers: &[String]) -> Result<HashMap<String, i64>> {
-    let found = hosts::Entity::find().filter(hosts::Column::Identifier.is_in(identifiers));
+    let found = hosts::Entity::find().filter(is_named(NAMES[0], identifiers)).order_by_asc(hosts::Column::Id);
     let found = found.select_only().columns([hosts::Column::Identifier, hosts::Column::Id]);
     let rows: Vec<(String, i64)> = found.into_tuple().all(db).await?;
-    Ok(rows.into_iter().collect())
+    let ids: case::ByName<i64> = rows.into_iter().collect();
+    Ok(identifiers.iter().filter_map(|identifier| Some((identifier.clone(), *ids.get(identifier)?))).collect())
 }
 
 /// Columns by which hosts are named, and what the database keeps of each without capitals, with an index.
@@ -37,11 +39,11 @@ fn is_named(column: &'static str, words: &[String]) -> Expr {
     Expr::col(column).is_in(words.iter().map(|word| Expr::expr(Func::lower(Expr::val(word.as_str())))))
 }
 
-/// The host with this identifier, whatever its capitals. An older version may have left several; then the one with
-/// exactly this identifier, or the oldest.
-pub async fn by_identifier(db: &impl ConnectionTrait, identifier: &str) -> Result<Option<hosts::Model>> {
+/// The host with this identifier, whatever its capitals, which nobody else changes until the transaction is over. An older
+/// version may have left several; then the one with exactly this identifier, or the oldest.
+pub async fn locked_by_identifier(tx: &Tx, identifier: &str) -> Result<Option<hosts::Model>> {
     let same = hosts::Entity::find().filter(is_named(NAMES[0], &[identifier.to_owned()]));
-    let rows = same.order_by_asc(hosts::Column::Id).all(db).await?;
+    let rows = same.order_by_asc(hosts::Column::Id).lock_exclusive().all(tx).await?;
     Ok(case::best(rows, identifier, |host| &host.identifier))
 }
 
@@ -106,23 +108,27 @@ pub async fn named_many(db: &impl ConnectionTrait, words: &[String]) -> Result<H
         }
         for word in batch {
             let Some(rows) = by_word.get(&case::fold(word)) else { continue };
-            found.insert(word.clone(), meant(rows, word));
+            let named = match meant(rows, word, |row| &row.identifier) {
+                Some(row) => NamedHost::One { id: row.id, identifier: row.identifier.clone() },
+                None => NamedHost::Several,
+            };
+            found.insert(word.clone(), named);
         }
     }
     Ok(found)
 }
 
-/// Which of the hosts that go by a word it stands for.
-fn meant(rows: &[&HostNames], word: &str) -> NamedHost {
-    let one = |row: &HostNames| NamedHost::One { id: row.id, identifier: row.identifier.clone() };
-    if let Some(exact) = rows.iter().find(|row| row.identifier == word) {
-        return one(exact);
+/// Which of the things that go by a word it stands for: the one of exactly this identifier, the only one of this identifier
+/// but for capitals, or the only one. `None` if it may stand for several.
+pub fn meant<'a, T>(things: &'a [T], word: &str, identifier: impl Fn(&T) -> &str) -> Option<&'a T> {
+    if let Some(exact) = things.iter().find(|thing| identifier(thing) == word) {
+        return Some(exact);
     }
-    let by_identifier: Vec<_> = rows.iter().filter(|row| case::is_same(&row.identifier, word)).collect();
-    match (by_identifier.as_slice(), rows) {
-        ([row], _) => one(row),
-        ([], [row]) => one(row),
-        _ => NamedHost::Several,
+    let by_identifier: Vec<&T> = things.iter().filter(|thing| case::is_same(identifier(thing), word)).collect();
+    match (by_identifier.as_slice(), things) {
+        ([one], _) => Some(one),
+        ([], [one]) => Some(one),
+        _ => None,
     }
 }
 
@@ -132,12 +138,11 @@ pub async fn ids(db: &impl ConnectionTrait) -> Result<BTreeSet<i64>> {
     Ok(ids.into_iter().collect())
 }
 
-/// Those of these hosts that there are, however far behind other readings are.
-pub async fn confirmed(tx: &Tx, ids: &[i64]) -> Result<BTreeSet<i64>> {
-    dialect::catch_up(tx).await?;
+/// Those of these hosts that there are, however far behind other readings are; a few hundred at most.
+pub async fn confirmed(store: &Store, ids: &[i64]) -> Result<BTreeSet<i64>> {
     let found = hosts::Entity::find().filter(hosts::Column::Id.is_in(ids.iter().copied()));
     let found = found.select_only().column(hosts::Column::Id).lock_exclusive();
-    let ids: Vec<i64> = found.into_tuple().all(tx).await?;
+    let ids: Vec<i64> = found.into_tuple().all(store.current()).await?;
     Ok(ids.into_iter().collect())
 }
 
@@ -216,9 +221,19 @@ pub async fn contacts(db: &impl ConnectionTrait, ids: &[i64]) -> Result<Vec<Cont
     Ok(contacts)
 }
 
-/// Adds a host and tells its id.
-pub async fn insert(db: &impl ConnectionTrait, host: hosts::ActiveModel) -> Result<i64> {
-    Ok(hosts::Entity::insert(host).exec(db).await?.last_insert_id)
+/// Adds a host and tells its id. Loses the race against whoever adds one at the same time whose identifier differs in
+/// capitals alone: unlike [`locked_by_identifier`], the database takes the two for different ones.
+pub async fn insert(tx: &Tx, host: hosts::ActiveModel) -> Result<i64> {
+    let identifier = host.identifier.clone().take().unwrap_or_default();
+    let id = hosts::Entity::insert(host).exec(tx).await?.last_insert_id;
+    // Waits for the other transaction, or is waited for: the database ends one of the two.
+    let same = hosts::Entity::find().filter(is_named(NAMES[0], std::slice::from_ref(&identifier)));
+    let same = same.select_only().columns([hosts::Column::Id, hosts::Column::Identifier]).lock_exclusive();
+    let rows: Vec<(i64, String)> = same.into_tuple().all(tx).await?;
+    if rows.iter().any(|(other, name)| *other != id && case::is_same(name, &identifier)) {
+        return Err(Error::Busy(DbErr::RecordNotUpdated));
+    }
+    Ok(id)
 }
 
 /// Adds several hosts; a few hundred at most.
@@ -244,6 +259,8 @@ pub async fn delete(db: &impl ConnectionTrait, ids: &BTreeSet<i64>) -> Result<BT
             .filter(hosts::Column::Id.is_in(batch()))
             .select_only()
             .columns([hosts::Column::Id, hosts::Column::Identifier])
+            // Before the keys, as all do who change both.
+            .lock_exclusive()
             .into_tuple()
             .all(db)
             .await?;
@@ -289,9 +306,9 @@ pub async fn known_many(db: &impl ConnectionTrait, ids: &[i64]) -> Result<Vec<Kn
 }
 
 /// As [`known_many`], however far behind other readings are. The labels may lag.
-pub async fn known_confirmed(tx: &Tx, ids: &[i64]) -> Result<Vec<KnownHost>> {
+pub async fn known_confirmed(store: &Store, ids: &[i64]) -> Result<Vec<KnownHost>> {
     let rows = hosts::Entity::find().filter(hosts::Column::Id.is_in(ids.iter().copied()));
-    with_labels(tx, rows.lock_exclusive().all(tx).await?).await
+    with_labels(store.reader(), rows.lock_exclusive().all(store.current()).await?).await
 }
 
 async fn with_labels(db: &impl ConnectionTrait, rows: Vec<hosts::Model>) -> Result<Vec<KnownHost>> {

@@ -42,7 +42,7 @@ pub use migrations::prepare_mysql;
 pub use tx::{StoreCounters, Tx};
 pub use word::UnknownWord;
 
-use self::dialect::ConnectionTrust;
+use self::dialect::{ConnectionTrust, ConnectionUse};
 use self::read_replica::ReadReplica;
 use crate::config;
 
@@ -57,6 +57,7 @@ pub(crate) const MAX_PARAMETERS: usize = 30_000;
 pub struct Store {
     readers: DatabaseConnection,
     writer: DatabaseConnection,
+    current: DatabaseConnection,
     read_replica: Option<Arc<ReadReplica>>,
     trust: Arc<ConnectionTrust>,
     counters: StoreCounters,
@@ -70,7 +71,7 @@ impl Store {
     pub async fn open_sqlite(config: &config::Sqlite, counters: StoreCounters) -> Result<Self> {
         let writer = dialect::connect_sqlite(config, 1).await?;
         let readers = dialect::connect_sqlite(config, config.readers.max(1)).await?;
-        Ok(Self::on(readers, writer, Arc::default(), counters))
+        Ok(Self::on([readers.clone(), writer, readers], Arc::default(), counters))
     }
 
     /// Connects to MySQL or MariaDB.
@@ -79,8 +80,9 @@ impl Store {
     /// [`Error`] when it cannot be reached or does not let this user in.
     pub async fn open_mysql(config: &config::Mysql, counters: StoreCounters) -> Result<Self> {
         let trust = Arc::default();
-        let pool = dialect::connect_mysql(config, dialect::ConnectionUse::Serve, &trust).await?;
-        Ok(Self::on(pool.clone(), pool, trust, counters))
+        let pool = dialect::connect_mysql(config, ConnectionUse::Serve, &trust).await?;
+        let current = dialect::connect_mysql(config, ConnectionUse::ReadCurrent, &trust).await?;
+        Ok(Self::on([pool.clone(), pool, current], trust, counters))
     }
 
     /// Reads what may be some seconds old from this read replica. It need not be there yet.
@@ -92,17 +94,14 @@ impl Store {
         Ok(self)
     }
 
-    fn on(
-        mut readers: DatabaseConnection,
-        mut writer: DatabaseConnection,
-        trust: Arc<ConnectionTrust>,
-        counters: StoreCounters,
-    ) -> Self {
-        for connection in [&mut readers, &mut writer] {
+    /// On connections for reading, for writing, and for current readings.
+    fn on(mut connections: [DatabaseConnection; 3], trust: Arc<ConnectionTrust>, counters: StoreCounters) -> Self {
+        for connection in &mut connections {
             let statements = counters.statements.clone();
             connection.set_metric_callback(move |_| statements.inc());
         }
-        Self { readers, writer, read_replica: None, trust, counters }
+        let [readers, writer, current] = connections;
+        Self { readers, writer, current, read_replica: None, trust, counters }
     }
 
     /// For reading. What was written before is seen.
@@ -114,6 +113,11 @@ impl Store {
     /// reads from replicas, or of one server of a cluster.
     pub fn shows_every_commit(&self) -> bool {
         self.readers.get_database_backend() == DbBackend::Sqlite
+    }
+
+    /// For a locking reading of one statement, which shows what any node had committed when it began.
+    pub fn current(&self) -> &DatabaseConnection {
+        &self.current
     }
 
     /// For a reading that may show how things were some seconds ago: from the read replica, if there is one that answers. What
@@ -208,7 +212,7 @@ impl Store {
     /// Closes all connections.
     pub async fn close(&self) {
         let read_replica = self.read_replica.iter().map(|replica| replica.connection());
-        for connection in [&self.readers, &self.writer].into_iter().chain(read_replica) {
+        for connection in [&self.readers, &self.writer, &self.current].into_iter().chain(read_replica) {
             if let Err(error) = connection.close_by_ref().await {
                 tracing::warn!(error = %error, "the database did not close cleanly");
             }

@@ -6,7 +6,7 @@ use sea_orm::sea_query::{CaseStatement, Expr, ExprTrait, Func};
 use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Set};
 
 use super::entity::node_keys;
-use super::{MAX_PARAMETERS, Result, Tx, dialect};
+use super::{MAX_PARAMETERS, Result, Store};
 use crate::clock::Moment;
 
 /// SHA-256 of a node key.
@@ -16,12 +16,10 @@ pub async fn by_hash(db: &impl ConnectionTrait, hash: &KeyHash) -> Result<Option
     Ok(node_keys::Entity::find_by_id(hash.to_vec()).one(db).await?)
 }
 
-/// Those of these keys that there are, however far behind other readings are. Nobody changes them until the transaction
-/// is over.
-pub async fn confirmed(tx: &Tx, hashes: &[KeyHash]) -> Result<Vec<node_keys::Model>> {
-    dialect::catch_up(tx).await?;
+/// Those of these keys that there are, however far behind other readings are; a few hundred at most.
+pub async fn confirmed(store: &Store, hashes: &[KeyHash]) -> Result<Vec<node_keys::Model>> {
     let is_meant = node_keys::Column::KeyHash.is_in(hashes.iter().map(|hash| hash.to_vec()));
-    Ok(node_keys::Entity::find().filter(is_meant).lock_exclusive().all(tx).await?)
+    Ok(node_keys::Entity::find().filter(is_meant).lock_exclusive().all(store.current()).await?)
 }
 
 /// The keys of one agent instance of a host, oldest first. The keys of other instances are not read: there may be

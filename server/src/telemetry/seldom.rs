@@ -1,5 +1,7 @@
 //! Keeps log lines that one request can cause from filling the disk when many requests cause them. Of each callsite (a line
 //! of the code that logs) the first lines of a period are written and the others are counted; the count follows the period.
+//! Lines with a field `left_out` are all written: a [`LogLimit`](super::LogLimit) has limited them already, by kinds of which
+//! one callsite may have many, and they carry counts that would be lost.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -19,6 +21,9 @@ use crate::lock::lock;
 /// Lines of one callsite that are written in a period.
 const WRITTEN: u32 = 10;
 const PERIOD: Duration = Duration::from_secs(60);
+
+/// The field of lines that a [`LogLimit`](super::LogLimit) has let through.
+const LIMITED: &str = "left_out";
 
 /// Formats a line, unless its callsite has written enough of them. Debug lines are all written: who turns them on wants them.
 #[derive(Debug)]
@@ -55,7 +60,7 @@ impl<F> Seldom<F> {
         // A clock that was set back ends a period, too.
         let over = callsites.extract_if(|_, callsite| now < callsite.began || now.since(callsite.began) >= PERIOD);
         let silenced = over.map(|(_, callsite)| callsite).filter(|callsite| callsite.left_out() > 0).collect();
-        if *metadata.level() > Level::INFO {
+        if *metadata.level() > Level::INFO || metadata.fields().field(LIMITED).is_some() {
             return (true, silenced);
         }
         let new = || Callsite { metadata, began: now, lines: 0 };
@@ -65,16 +70,17 @@ impl<F> Seldom<F> {
     }
 
     fn write_count(&self, callsite: &Callsite, to: &mut Writer<'_>) -> fmt::Result {
-        const MESSAGE: &str = "more lines from this line of the code were left out";
+        const MESSAGE: &str = "further messages of this kind were left out";
         let (time, level, target) = (self.clock.now().to_utc(), callsite.metadata.level(), callsite.metadata.target());
         let time = time.to_rfc3339_opts(chrono::SecondsFormat::Micros, true);
-        let (line, left_out) = (callsite.metadata.line().unwrap_or_default(), callsite.left_out());
+        let (file, line) = (callsite.metadata.file().unwrap_or_default(), callsite.metadata.line().unwrap_or_default());
+        let left_out = callsite.left_out();
         if self.is_json {
-            let fields = json!({ "message": MESSAGE, "left_out": left_out, "line": line });
+            let fields = json!({ "message": MESSAGE, "left_out": left_out, "file": file, "line": line });
             let level = level.as_str();
             writeln!(to, "{}", json!({ "timestamp": time, "level": level, "fields": fields, "target": target }))
         } else {
-            writeln!(to, "{time} {level:>5} {target}: {MESSAGE} left_out={left_out} line={line}")
+            writeln!(to, "{time} {level:>5} {target}: {MESSAGE} left_out={left_out} file={file} line={line}")
         }
     }
 }
@@ -102,6 +108,7 @@ mod tests {
     use tracing::subscriber::with_default;
 
     use super::*;
+    use crate::telemetry::LogLimit;
 
     #[derive(Clone, Default)]
     struct Written(Arc<Mutex<Vec<u8>>>);
@@ -151,6 +158,22 @@ mod tests {
         assert!(lines[11].starts_with("2026-01-15T12:01:00.000000Z ERROR muster::telemetry::seldom"), "{}", lines[11]);
         assert!(lines[11].contains("left_out=1970 "), "{}", lines[11]);
         assert!(lines[12].contains("later") && lines[13].contains("request=1980"), "{lines:#?}");
+    }
+
+    /// Such as refusals of agents: one callsite, and a kind for each endpoint and status.
+    #[test]
+    fn lines_that_are_limited_already_are_all_written() {
+        let clock = Clock::manual(Moment(1_768_478_400_000_000));
+        let lines = lines_of(false, &clock, || {
+            let limit = LogLimit::new(PERIOD);
+            for kind in (0..WRITTEN + 5).chain([0, 0]) {
+                if let Some(left_out) = limit.pass(kind, clock.now()) {
+                    tracing::warn!(kind, left_out, "a request was refused");
+                }
+            }
+        });
+        assert_eq!(lines.len(), WRITTEN as usize + 5, "{lines:#?}");
+        assert!(lines[WRITTEN as usize + 4].contains("kind=14"), "{lines:#?}");
     }
 
     #[test]

@@ -2,9 +2,10 @@
 
 use std::time::{Duration, Instant};
 
+use agent_compat::agent::AgentEndpoint;
 use muster::config::Bytes;
 
-use crate::support::{KeptLines, Ledger, Raw, TestServer, assert_refused};
+use crate::support::{KeptLines, Ledger, Raw, TestServer, assert_refused, log_body};
 
 /// However little room there is for bodies, each wave must bring some of them through.
 #[tokio::test]
@@ -99,4 +100,37 @@ async fn a_body_that_comes_too_slowly_gives_its_room_back() {
     assert_refused(&exchange, "a body that stalls");
     assert_eq!(exchange.status(), 408);
     assert_eq!(server.metric(r#"muster_limit_hits_total{limit="body_pace""#).await, 1.0);
+}
+
+/// Anybody can announce much and send little.
+#[tokio::test]
+async fn unknown_senders_that_stall_do_not_keep_out_an_agent_that_shows_its_key_first() {
+    const STALLED: usize = 16;
+    let server = TestServer::with(|config| {
+        config.server.tls = false;
+        config.osquery.max_log_body = Bytes::mib(16);
+        config.osquery.max_log_inflated = Bytes::mib(16);
+        config.osquery.max_distributed_write_body = Bytes::mib(16);
+        config.osquery.max_bodies_in_flight = Bytes::mib(64);
+    })
+    .await;
+    let agent = server.enrolled(1).await;
+    let mut stalled = Vec::new();
+    for _ in 0..STALLED {
+        let mut raw = Raw::connect(&server.address.url).await;
+        let head = Raw::head("/api/v1/osquery/log", &[("Content-Length", &Bytes::mib(16).0.to_string())]);
+        assert!(raw.write((head + &" ".repeat(100_000)).as_bytes()).await);
+        stalled.push(raw);
+    }
+    // What was sent before has been read when another request, sent later, has been answered.
+    assert_eq!(server.rest.get("/healthz").await.status, 200);
+    let line = serde_json::json!({ "pad": "x".repeat(10 << 20) });
+    let header = format!("NodeKey {}", agent.node_key());
+    let body = log_body(&agent, "result", &[line]);
+    let exchange = agent.raw(AgentEndpoint::Log, body, &[("Authorization", &header)]).await;
+    assert!(exchange.verdict.is_success(), "{exchange:?}");
+    for raw in &mut stalled {
+        assert_refused(&raw.answer().await, "a body that stalls");
+    }
+    assert!(server.metric(r#"muster_limit_hits_total{limit="unknown_bodies""#).await > 0.0);
 }

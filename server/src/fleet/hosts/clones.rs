@@ -21,8 +21,8 @@ use crate::store::{self, activities, feed};
 /// requests and their retries are over by then.
 const OVERLAP: Duration = Duration::from_secs(120);
 
-/// Hosts whose keys are judged at one time.
-const JUDGED: usize = 100;
+/// Hosts whose keys are read and judged at one time: one host may have thousands.
+pub(super) const JUDGED: usize = 100;
 
 /// Newcomers that get their rows in one transaction, so that none holds locks for long.
 const SEPARATED: usize = 50;
@@ -50,23 +50,25 @@ impl Hosts {
 
     async fn separate(&self, host_id: i64, proven: &Proven<'_>, keys: &[Key]) -> Result<()> {
         let newcomers: Vec<&str> = proven.leave.iter().copied().collect();
+        let (mut identifier, mut new_hosts) = (String::new(), 0);
         for batch in newcomers.chunks(SEPARATED) {
             let now = self.clock.now();
-            let is_separated =
-                self.store.write(async |tx| give_rows(tx, host_id, proven.stays, batch, now).await).await?;
-            if !is_separated {
-                return Ok(());
-            }
+            let separated = self.store.write(async |tx| give_rows(tx, host_id, proven.stays, batch, now).await).await?;
+            let Some(separated) = separated else { return Ok(()) };
             self.notifier.publish(ChangeEvent::Hosts);
             // Their next requests find the new rows.
             let moved = keys.iter().filter(|key| batch.contains(&key.instance_id.as_str()));
-            self.index.forget_moved(moved.filter_map(|key| KeyHash::try_from(key.key_hash.as_slice()).ok()));
-            self.metrics.clones.inc_by(batch.len() as u64);
+            let moved = moved.filter_map(|key| KeyHash::try_from(key.key_hash.as_slice()).ok());
+            self.index.forget_changed(&separated.touched, moved, now);
+            self.metrics.clones.inc_by(separated.made);
+            new_hosts += separated.made;
+            identifier = separated.identifier;
         }
         tracing::warn!(
             host_id,
+            ?identifier,
             instance_id = proven.stays,
-            new_hosts = newcomers.len(),
+            new_hosts,
             new_instance_ids = ?&newcomers[..newcomers.len().min(NAMED)],
             "several machines share one identity and are now hosts of their own; give cloned machines their own UUID, or set osquery.host_identifier to instance"
         );
@@ -74,10 +76,26 @@ impl Hosts {
     }
 }
 
-/// Gives instances of a host rows of their own, with their keys. False if the host is gone.
-async fn give_rows(tx: &store::Tx, host_id: i64, stays: &str, leave: &[&str], now: Moment) -> store::Result<bool> {
+/// What came of giving rows to newcomers.
+struct Separated {
+    /// The identifier that all of them claim.
+    identifier: String,
+    /// Rows that were not there before.
+    made: u64,
+    /// Hosts whose keys have changed.
+    touched: BTreeSet<i64>,
+}
+
+/// Gives instances of a host rows of their own, with their keys. `None` if the host is gone.
+async fn give_rows(
+    tx: &store::Tx,
+    host_id: i64,
+    stays: &str,
+    leave: &[&str],
+    now: Moment,
+) -> store::Result<Option<Separated>> {
     // Locked, so that an enrollment of one of them comes before this or sees it.
-    let Some(host) = store::hosts::locked(tx, host_id).await? else { return Ok(false) };
+    let Some(host) = store::hosts::locked(tx, host_id).await? else { return Ok(None) };
     let identifiers: BTreeMap<&str, String> =
         leave.iter().map(|instance| (*instance, format!("{}#{instance}", host.claimed_identifier))).collect();
     let wanted: Vec<String> = identifiers.values().cloned().collect();
@@ -86,7 +104,7 @@ async fn give_rows(tx: &store::Tx, host_id: i64, stays: &str, leave: &[&str], no
         .filter(|(_, identifier)| !there.contains_key(*identifier))
         .map(|(instance, identifier)| copy_of(&host, instance, identifier, now))
         .collect();
-    let mut ids = there.clone();
+    let (mut ids, made) = (there.clone(), rows.len() as u64);
     if !rows.is_empty() {
         store::hosts::insert_many(tx, rows).await?;
         ids = store::hosts::ids_of(tx, &wanted).await?;
@@ -113,9 +131,9 @@ async fn give_rows(tx: &store::Tx, host_id: i64, stays: &str, leave: &[&str], no
         });
         activities::add(tx, now, &activities::Actor::default(), "separated_cloned_hosts", &details).await?;
     }
-    let touched = ids.values().copied().chain([host_id]);
-    feed::append(tx, feed::HostChangeKind::Keys, touched, now).await?;
-    Ok(true)
+    let touched: BTreeSet<i64> = ids.values().copied().chain([host_id]).collect();
+    feed::append(tx, feed::HostChangeKind::Keys, touched.iter().copied(), now).await?;
+    Ok(Some(Separated { identifier: host.claimed_identifier, made, touched }))
 }
 
 /// The row of a newcomer: what the shared row says, under an identifier of its own.

@@ -2,9 +2,12 @@
 //!
 //! A plain reading of MySQL may lag behind: a proxy reads from replicas, a server of a cluster applies what the others
 //! have committed a moment later. A key that another node gave out just now would then look unknown, and its agent would
-//! enroll again, and again. A locking reading goes to the server that takes writes and shows what is committed. It costs
-//! a transaction, and anybody can send made-up keys; so keys are confirmed many at a time and not more than so many a
-//! second, and the agents of those beyond are told to try again. SQLite shows everything at once and needs none of this.
+//! enroll again, and again. A locking reading goes to the server that takes writes and shows what is committed. It is
+//! dearer, and anybody can send made-up keys; so keys are confirmed many at a time and not more than so many a second, and
+//! the agents of those beyond are told to try again. A key that a plain reading finds is confirmed, too, while its host is
+//! doubted: the key may have been moved or deleted a moment ago. SQLite shows everything at once and needs none of this.
+//!
+//! Keys and hosts are read one after the other and never in one transaction: whoever changes both locks the host first.
 
 use std::collections::{BTreeSet, HashMap};
 use std::num::NonZeroU32;
@@ -57,6 +60,14 @@ impl Hosts {
             self.metrics.limit_hit("key_confirmations_per_second");
             return Err(Error::Unavailable("too many unknown node keys at one time".to_owned()));
         }
+        self.confirm(hash).await
+    }
+
+    /// Looks for a key that a plain reading found as it may have been a moment ago. `None` if there certainly is none.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] when the database does not answer, or the host of the key went meanwhile.
+    pub(super) async fn confirm(&self, hash: KeyHash) -> Result<Option<FoundKey>> {
         let store = self.store.clone();
         let confirmed =
             self.confirmations.keys.ask(hash, move |batch| async move { confirm_keys(&store, batch).await });
@@ -72,7 +83,7 @@ impl Hosts {
             return Ok(missing);
         }
         let ids: Vec<i64> = missing.iter().copied().collect();
-        let there = self.store.write(async |tx| store::hosts::confirmed(tx, &ids).await).await?;
+        let there = store::hosts::confirmed(&self.store, &ids).await?;
         missing.retain(|id| !there.contains(id));
         Ok(missing)
     }
@@ -80,12 +91,17 @@ impl Hosts {
 
 async fn confirm_keys(store: &Store, batch: Vec<Unanswered<KeyHash, Option<FoundKey>>>) {
     let hashes: Vec<KeyHash> = batch.iter().map(|(hash, _)| *hash).collect();
-    let found = store.write(async |tx| find(tx, &hashes).await).await;
-    match found {
+    match find(store, &hashes).await {
         Ok(found) => {
             for (hash, sender) in batch {
+                let answer = match found.get(hash.as_slice()) {
+                    Some(Some(found)) => Some(found.clone()),
+                    None => None,
+                    // The caller notices that it gets no answer.
+                    Some(None) => continue,
+                };
                 // Who has stopped waiting asks again.
-                let _ = sender.send(found.get(hash.as_slice()).cloned());
+                let _ = sender.send(answer);
             }
         }
         // The callers notice that they get no answer.
@@ -93,18 +109,18 @@ async fn confirm_keys(store: &Store, batch: Vec<Unanswered<KeyHash, Option<Found
     }
 }
 
-async fn find(tx: &store::Tx, hashes: &[KeyHash]) -> store::Result<HashMap<Vec<u8>, FoundKey>> {
-    let keys = store::node_keys::confirmed(tx, hashes).await?;
+/// Those of these keys that there are; without its host if that went between the two readings.
+async fn find(store: &Store, hashes: &[KeyHash]) -> store::Result<HashMap<Vec<u8>, Option<FoundKey>>> {
+    let keys = store::node_keys::confirmed(store, hashes).await?;
     let host_ids: Vec<i64> = keys.iter().map(|key| key.host_id).collect::<BTreeSet<_>>().into_iter().collect();
     if host_ids.is_empty() {
         return Ok(HashMap::new());
     }
-    // A host is deleted after its keys, which are locked here.
-    let hosts: HashMap<i64, KnownHost> =
-        store::hosts::known_confirmed(tx, &host_ids).await?.into_iter().map(|known| (known.host.id, known)).collect();
-    let found = keys.into_iter().filter_map(|key| {
-        let host = hosts.get(&key.host_id)?.clone();
-        Some((key.key_hash.clone(), (key, host)))
+    let hosts = store::hosts::known_confirmed(store, &host_ids).await?;
+    let hosts: HashMap<i64, KnownHost> = hosts.into_iter().map(|known| (known.host.id, known)).collect();
+    let found = keys.into_iter().map(|key| {
+        let host = hosts.get(&key.host_id).cloned();
+        (key.key_hash.clone(), host.map(|host| (key, host)))
     });
     Ok(found.collect())
 }

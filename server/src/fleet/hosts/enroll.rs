@@ -2,6 +2,8 @@
 //! times at once, repeat lost requests, and go on with whichever key they stored last. A key is dropped when a newer
 //! one of its host has been used and it has been idle for `osquery.old_key_grace`; an agent instance has eight at most.
 
+use std::collections::BTreeSet;
+
 use muster_api::osquery::Enroll;
 use sea_orm::{ActiveValue::NotSet, Set};
 
@@ -50,15 +52,14 @@ impl Hosts {
                 "enrolling host lacks the identifier chosen by osquery.host_identifier; using its own host_identifier"
             );
         }
-        let enrolled = within(self.config.store_timeout, async {
+        let (host_id, dropped, known) = within(self.config.store_timeout, async {
             let enrolled = self
                 .store
                 .write(async |tx| self.write_enrollment(tx, request, &identity, &plan, secret_id, &hash, now).await)
                 .await?;
             match enrolled {
                 EnrolledRow::Enrolled { host_id, dropped } => {
-                    let known = store::hosts::known(self.store.reader(), host_id).await?;
-                    Ok(known.map(|known| (known, dropped)))
+                    Ok((host_id, dropped, store::hosts::known(self.store.reader(), host_id).await))
                 }
                 EnrolledRow::TooSoon => Err(Error::invalid(
                     "host_identifier",
@@ -67,14 +68,16 @@ impl Hosts {
             }
         })
         .await?;
-        if let Some((known, dropped)) = enrolled {
-            self.notifier.publish(ChangeEvent::Hosts);
-            for hash in dropped {
-                self.index.forget_key(&hash);
-            }
+        self.notifier.publish(ChangeEvent::Hosts);
+        if !dropped.is_empty() {
+            self.index.forget_changed(&BTreeSet::from([host_id]), dropped, now);
+        }
+        // A reading that lags behind does not show a new host yet, and the database may be gone again: then the first
+        // request with the key looks it up.
+        if let Ok(Some(known)) = known {
             let row = entity::node_keys::Model {
                 key_hash: hash.to_vec(),
-                host_id: known.host.id,
+                host_id,
                 instance_id: identity.instance_id.clone(),
                 created_at: now,
                 used_at: None,
@@ -158,15 +161,16 @@ struct FoundRow {
     is_separated: bool,
 }
 
-/// The row of this host: by identifier, unless that was found to be shared and this is not the machine that kept it.
+/// The row of this host: by identifier, unless that was found to be shared and this is not the machine that kept it. It is
+/// locked, so that a separation of clones comes before or after all of the enrollment.
 async fn find_row(tx: &store::Tx, identity: &HostIdentity) -> store::Result<FoundRow> {
-    let row = store::hosts::by_identifier(tx, &identity.identifier).await?;
+    let row = store::hosts::locked_by_identifier(tx, &identity.identifier).await?;
     let is_separated = row.as_ref().is_some_and(|host| host.cloned_at.is_some());
     let is_it = |host: &hosts::Model| host.instance_id == identity.instance_id || identity.instance_id.is_empty();
     if !is_separated || row.as_ref().is_some_and(is_it) {
         return Ok(FoundRow { row, is_separated });
     }
-    Ok(FoundRow { row: store::hosts::by_identifier(tx, &identity.separated()).await?, is_separated })
+    Ok(FoundRow { row: store::hosts::locked_by_identifier(tx, &identity.separated()).await?, is_separated })
 }
 
 fn new_host(identity: &HostIdentity, is_separated: bool, now: Moment) -> hosts::ActiveModel {

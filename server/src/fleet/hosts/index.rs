@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::confirm::FoundKey;
-use super::follow::BATCH;
+use super::follow::{BATCH, OVERLAP};
 use super::{Assignment, Host, Hosts, NodeKey};
 use crate::bus::ChangeEvent;
 use crate::clock::Moment;
@@ -37,7 +37,9 @@ pub struct HostIndex {
     unknown: papaya::HashMap<KeyHash, Moment>,
     /// Deleted hosts, and until when they are remembered. Host ids are not used again.
     gone: papaya::HashMap<i64, Moment>,
-    /// Counts calls of `doubted_keys` and `forget_moved`, so that a lookup notices one in the meantime.
+    /// Hosts whose keys have changed, and until when a plain reading may still show their keys as they were.
+    doubted: papaya::HashMap<i64, Moment>,
+    /// Counts calls of `doubt`, so that a lookup notices one in the meantime.
     key_changes: AtomicU64,
 }
 
@@ -142,19 +144,35 @@ impl HostIndex {
         self.keys.pin().remove(hash);
     }
 
-    /// Forgets keys that belong to other hosts now; the next request with one asks the database.
-    pub(super) fn forget_moved(&self, hashes: impl Iterator<Item = KeyHash>) {
-        // As in `doubted_keys`: a concurrent lookup that adds one of them notices.
-        self.key_changes.fetch_add(1, Ordering::SeqCst);
-        hashes.for_each(|hash| self.forget_key(&hash));
+    /// Forgets keys of these hosts that were moved or deleted; the next request with one asks the database.
+    pub(super) fn forget_changed(
+        &self,
+        host_ids: &BTreeSet<i64>,
+        hashes: impl IntoIterator<Item = KeyHash>,
+        now: Moment,
+    ) {
+        self.doubt(host_ids, now);
+        hashes.into_iter().for_each(|hash| self.forget_key(&hash));
     }
 
-    /// The keys of hosts whose keys have changed in the database.
-    pub(super) fn doubted_keys(&self, host_ids: &BTreeSet<i64>) -> Vec<Arc<KeyEntry>> {
-        // Counted before the keys are listed. A concurrent lookup adds its key first and reads the counter afterwards,
-        // so its key is either listed here or seen to be doubtful there.
-        self.key_changes.fetch_add(1, Ordering::SeqCst);
+    /// The keys in memory of hosts whose keys have changed in the database.
+    pub(super) fn doubted_keys(&self, host_ids: &BTreeSet<i64>, now: Moment) -> Vec<Arc<KeyEntry>> {
+        self.doubt(host_ids, now);
         self.keys.pin().values().filter(|key| host_ids.contains(&key.host.id)).cloned().collect()
+    }
+
+    /// Notes that plain readings may show the keys of these hosts as they were.
+    fn doubt(&self, host_ids: &BTreeSet<i64>, now: Moment) {
+        for host_id in host_ids {
+            self.doubted.pin().insert(*host_id, now.plus(OVERLAP));
+        }
+        // Counted before the keys are listed or forgotten. A concurrent lookup adds its key first and reads the counter
+        // afterwards, so its key is either found here or seen to be doubtful there.
+        self.key_changes.fetch_add(1, Ordering::SeqCst);
+    }
+
+    fn is_doubted(&self, host_id: i64, now: Moment) -> bool {
+        self.doubted.pin().get(&host_id).is_some_and(|until| *until > now)
     }
 
     /// Forgets hosts that have been deleted, with all their keys.
@@ -181,9 +199,10 @@ impl HostIndex {
         unknown.insert(hash, now.plus(UNKNOWN_FOR));
     }
 
-    /// Forgets unknown keys and deleted hosts whose time is up.
+    /// Forgets unknown keys, and deleted and doubted hosts, whose time is up.
     pub fn sweep(&self, now: Moment) {
         self.unknown.pin().retain(|_, until| *until > now);
+        self.doubted.pin().retain(|_, until| *until > now);
         self.gone.pin().retain(|_, until| *until > now);
     }
 }
@@ -217,6 +236,9 @@ impl Hosts {
         self.metrics.key_lookups.inc();
         let key_changes = self.index.key_changes.load(Ordering::SeqCst);
         let found = match within(self.config.store_timeout, self.look_up(&hash)).await? {
+            Some((row, _)) if !self.store.shows_every_commit() && self.index.is_doubted(row.host_id, now) => {
+                self.confirm(hash).await?
+            }
             Some(found) => Some(found),
             None => self.confirm_unknown(hash).await?,
         };

@@ -74,22 +74,18 @@ impl Hosts {
     }
 
     pub(in crate::fleet) async fn row_by_name(&self, word: &str) -> Result<Model> {
-        let mut rows = store::hosts::named(self.store.reader(), word).await?;
-        let by_identifier: Vec<usize> =
-            (0..rows.len()).filter(|at| store::case::is_same(&rows[*at].identifier, word)).collect();
-        let exact = rows.iter().position(|row| row.identifier == word);
-        if let Some(only) = exact.or(by_identifier.first().copied().filter(|_| by_identifier.len() == 1)) {
-            rows.swap(0, only);
-            rows.truncate(1);
+        let rows = store::hosts::named(self.store.reader(), word).await?;
+        if rows.is_empty() {
+            return Err(Error::NotFound { kind: "Host", key: word.to_owned() });
         }
-        match rows.len() {
-            0 => Err(Error::NotFound { kind: "Host", key: word.to_owned() }),
-            1 => Ok(rows.swap_remove(0)),
-            n => Err(Error::invalid(
+        let one = store::hosts::meant(&rows, word, |row| &row.identifier).cloned();
+        one.ok_or_else(|| {
+            let (n, identifiers) = (rows.len(), identifiers(&rows));
+            Error::invalid(
                 "identifier",
-                format!("{n} hosts are called {word}; use one of their identifiers: {}", identifiers(&rows)),
-            )),
-        }
+                format!("{n} hosts are called {word}; use one of their identifiers: {identifiers}"),
+            )
+        })
     }
 
     /// The labels a host is in, sorted.

@@ -1,6 +1,7 @@
 //! What a node remembers of last batches outlives a graceful stop: it is written to the database at the stop, and read and
 //! removed at the next start. Without it, an agent whose acknowledgement was lost just before would add its lines again.
-//! Redis keeps the batches that it was told of, so a node that uses it writes only the others.
+//! Redis keeps the batches that it was told of, so a node that uses it writes only the others. What several nodes have
+//! written is read by the first of them that starts: a node has another id after each start, and agents may go to any.
 //!
 //! A stop writes at most [`MAX_SAVED`], the newest batches first, in pieces that are committed one by one: what the
 //! time of a stop does not suffice for is forgotten. After a crash nothing is there.

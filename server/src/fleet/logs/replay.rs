@@ -1,15 +1,19 @@
 //! Finds the lines of a repeated batch.
 //!
-//! When an acknowledgement is lost, the agent sends the same lines again, with newer ones among them. Nothing in the
-//! protocol tells such a repeat from new lines that are equal, and to drop new lines would lose evidence. So a batch is a
-//! repeat only when all of this holds; otherwise every line of it is kept:
+//! When an acknowledgement is lost, the agent sends the same lines again, with newer ones among them. In the protocol such a
+//! repeat looks like new lines that are equal, and to drop new lines would lose evidence. So a batch is a repeat only when
+//! all of this holds; otherwise every line of it is kept:
 //!
 //! - It holds every line of the last accepted batch, each at least as often.
 //! - It comes within [`REPEATED_WITHIN`] of that batch.
 //! - Every repeated line names its time, and a result also its count of runs ([`LogStream::told_apart_by`]). New lines of
 //!   another run or another second then differ.
-//! - The last batch is not made of copies alone. One run or one second can give more equal lines than fit one batch, so of
-//!   a result batch at least one line must have come once, and a status batch must have had two different lines.
+//! - At least one line of the last batch came once, and a status batch had another line besides. One run or one second can
+//!   give more equal lines than fit one batch, so a batch of copies alone proves nothing; nor does a single status line,
+//!   whose second may bring it again.
+//!
+//! What is left: one run, or one second, gives some line in several copies and another one, and the rest of it, in the next
+//! batch, holds all of them again. Those lines are taken for repeats.
 
 use std::hash::Hasher as _;
 #[expect(
@@ -162,12 +166,12 @@ impl LastBatch {
     }
 
     fn can_come_again(&self, stream: LogStream, now: Moment) -> bool {
-        let mut kinds = self.hashes.chunk_by(|a, b| a == b);
-        self.is_recent(now)
-            && match stream {
-                LogStream::Result => kinds.any(|same| same.len() == 1),
-                LogStream::Status => kinds.nth(1).is_some(),
-            }
+        let least_kinds = match stream {
+            LogStream::Result => 1,
+            LogStream::Status => 2,
+        };
+        let kinds = || self.hashes.chunk_by(|a, b| a == b);
+        self.is_recent(now) && kinds().any(|same| same.len() == 1) && kinds().nth(least_kinds - 1).is_some()
     }
 }
 
@@ -248,7 +252,8 @@ mod tests {
         assert_eq!(statuses("a", "a"), "a");
         assert_eq!(statuses("aa", "aab"), "aab");
         assert_eq!(statuses("ab", "ab"), "");
-        assert_eq!(statuses("aabb", "aabbc"), "c");
+        assert_eq!(statuses("aabb", "aabbc"), "aabbc");
+        assert_eq!(statuses("aabbd", "aabbdc"), "c");
     }
 
     #[test]

@@ -58,9 +58,7 @@ impl FileSink {
         })?;
         Ok(Self { path: path.to_owned(), commands })
     }
-}
 
-impl FileSink {
     fn has_no_writer(&self) -> SinkError {
         SinkError(format!("{}: the thread that writes has ended; restart the server", self.path.display()))
     }

@@ -114,6 +114,13 @@ async fn a_body_that_does_not_say_early_whose_it_is_inflates_to_little() {
     let bomb = sender.raw(AgentEndpoint::Log, gzip(key_last(8 << 20).as_bytes()), &GZIP).await;
     assert_refused(&bomb, "8 MiB of white space by nobody knows whom");
     assert_eq!(bomb.status(), 413);
+    // However little it shrinks.
+    let random: String = (0..2 << 20).map(|_| char::from(rand::random_range(b'a'..=b'z'))).collect();
+    let key = agent.node_key();
+    let random = format!("{{\"data\":[\"{random}\"],\"log_type\":\"result\",\"node_key\":\"{key}\"}}");
+    let bomb = sender.raw(AgentEndpoint::Log, gzip(random.as_bytes()), &GZIP).await;
+    assert_refused(&bomb, "2 MiB that do not shrink");
+    assert_eq!(bomb.status(), 413);
     let fits = sender.raw(AgentEndpoint::Log, gzip(key_last(1_000_000).as_bytes()), &GZIP).await;
     assert!(fits.verdict.is_success(), "{fits:?}");
     // A known sender may send it all, however well it shrinks.

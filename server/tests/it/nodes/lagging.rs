@@ -1,16 +1,22 @@
 //! A node whose plain readings lag behind what the others have committed, as behind a proxy that reads from replicas.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use agent_compat::agent::AgentEndpoint;
+use agent_compat::TestAgent;
+use agent_compat::agent::{AgentEndpoint, Identity, Platform};
 
-use crate::support::{Proxy, TestServer, assert_refused, eventually, mariadb};
+use crate::support::{Proxy, TestServer, assert_refused, eventually, mariadb, on_mariadb};
+
+/// Whether a piece of what goes to the database holds these words.
+fn has(piece: &[u8], text: &str) -> bool {
+    piece.windows(text.len()).any(|part| part == text.as_bytes())
+}
 
 /// Sends plain readings of keys and hosts to tables that lag behind.
-fn read_from_replicas(piece: &mut [u8]) {
-    let has = |piece: &[u8], text: &str| piece.windows(text.len()).any(|part| part == text.as_bytes());
+fn read_from_replicas(piece: &mut [u8]) -> bool {
     if !has(piece, "SELECT ") || has(piece, "FOR UPDATE") {
-        return;
+        return true;
     }
     for (table, replica) in [("`node_keys`", "`node_keyz`"), ("`hosts`", "`hostz`")] {
         let windows = piece.windows(table.len()).enumerate();
@@ -19,22 +25,45 @@ fn read_from_replicas(piece: &mut [u8]) {
             piece[at..at + replica.len()].copy_from_slice(replica.as_bytes());
         }
     }
+    true
+}
+
+/// Makes the tables that lag behind equal to the others, as they are now.
+fn let_replicas_catch_up(server: &TestServer) {
+    let database = server.database();
+    for (table, replica) in [("node_keys", "node_keyz"), ("hosts", "hostz")] {
+        database.execute(&format!("CREATE OR REPLACE TABLE {replica} AS SELECT * FROM {table}"));
+    }
 }
 
 /// Two nodes over one database; the readings of the second stand still.
 async fn one_and_lagging(per_second: u32) -> (TestServer, TestServer, Proxy) {
-    let one = TestServer::start().await;
-    let database = one.database();
-    database.execute("CREATE TABLE node_keyz LIKE node_keys");
-    database.execute("CREATE TABLE hostz LIKE hosts");
-    let proxy = Proxy::rewriting(&mariadb::shared().address, read_from_replicas);
+    let one = TestServer::on_mariadb().await;
+    let_replicas_catch_up(&one);
+    let (other, proxy) = behind(&one, per_second, read_from_replicas).await;
+    (one, other, proxy)
+}
+
+/// Another node, which reaches the database through a proxy.
+async fn behind(
+    one: &TestServer,
+    per_second: u32,
+    rewrite: impl Fn(&mut [u8]) -> bool + Send + Sync + 'static,
+) -> (TestServer, Proxy) {
+    let proxy = Proxy::rewriting(&mariadb::shared().address, rewrite);
     let address = proxy.address();
-    let other = TestServer::beside_with(&one, |config| {
+    let other = TestServer::beside_with(one, |config| {
         config.mysql.address = address;
         config.osquery.key_confirmations_per_second = per_second;
     })
     .await;
-    (one, other, proxy)
+    (other, proxy)
+}
+
+/// A machine that shares its identity with others.
+fn clone_of(server: &TestServer, instance: &str) -> TestAgent {
+    let identity = Identity { instance_id: instance.to_owned(), ..Identity::simulated(1, 1, Platform::Linux) };
+    server.address.agent_of(identity)
 }
 
 fn with_key(key: &str) -> String {
@@ -43,9 +72,6 @@ fn with_key(key: &str) -> String {
 
 #[tokio::test]
 async fn a_key_that_a_reading_does_not_show_yet_is_good() {
-    if !mariadb::is_chosen() {
-        return;
-    }
     let (one, other, _proxy) = one_and_lagging(500).await;
     let mut agent = one.enrolled(1).await;
     let key = agent.node_key().to_owned();
@@ -59,9 +85,6 @@ async fn a_key_that_a_reading_does_not_show_yet_is_good() {
 
 #[tokio::test]
 async fn made_up_keys_beyond_the_limit_are_told_to_come_back() {
-    if !mariadb::is_chosen() {
-        return;
-    }
     let (_one, other, _proxy) = one_and_lagging(1).await;
     let agent = other.agent(1);
     let ask = async |key: String| agent.raw(AgentEndpoint::Config, with_key(&key), &[]).await;
@@ -82,9 +105,6 @@ async fn made_up_keys_beyond_the_limit_are_told_to_come_back() {
 /// A node that was away compares all hosts in memory with the database.
 #[tokio::test]
 async fn a_host_that_a_reading_does_not_show_is_not_taken_for_deleted() {
-    if !mariadb::is_chosen() {
-        return;
-    }
     let (one, other, _proxy) = one_and_lagging(500).await;
     let mut agents = vec![one.enrolled(1).await, one.enrolled(2).await];
     for agent in &mut agents {
@@ -108,4 +128,92 @@ async fn a_host_that_a_reading_does_not_show_is_not_taken_for_deleted() {
     assert!(agents[0].config().await.verdict.is_node_invalid());
     let exchange = agents[1].config().await;
     assert!(exchange.verdict.is_success(), "{exchange:?}");
+}
+
+/// Two machines of one identity, both known to the node that lags behind, are told apart by the other.
+#[tokio::test]
+async fn a_key_that_was_moved_is_not_served_as_the_host_it_belonged_to() {
+    let (one, other, _proxy) = one_and_lagging(500).await;
+    let mut clones: Vec<_> = ["instance-one", "instance-two"].map(|instance| clone_of(&one, instance)).into();
+    for clone in &mut clones {
+        assert!(clone.enroll().await.verdict.is_success());
+    }
+    let_replicas_catch_up(&one);
+    let hosts = || one.number("SELECT count(DISTINCT host_id) FROM node_keys");
+    for _ in 0..10 {
+        if hosts() == 2 {
+            break;
+        }
+        for clone in &mut clones {
+            other.address.draw(clone);
+            assert!(clone.config().await.verdict.is_success());
+        }
+        one.clock.advance(Duration::from_secs(130));
+        // The first leads, because its lease has ended and it asks first; the other has seen the keys.
+        for server in [&one, &other, &one] {
+            server.run_tasks().await;
+        }
+    }
+    assert_eq!(hosts(), 2);
+    let stale = one.number("SELECT count(DISTINCT host_id) FROM node_keyz");
+    assert_eq!(stale, 1, "the replicas still show one host");
+    other.run_tasks().await;
+
+    one.clock.advance(Duration::from_secs(5));
+    let before = one.clock.now().0;
+    assert!(clones[1].config().await.verdict.is_success());
+    one.clock.advance(Duration::from_secs(60));
+    other.run_tasks().await;
+    let seen = one.number(&format!("SELECT count(*) FROM hosts WHERE seen_at >= {before}"));
+    let seen_as = one.number("SELECT id FROM hosts ORDER BY seen_at DESC LIMIT 1");
+    let owner = one.number("SELECT host_id FROM node_keys WHERE instance_id = 'instance-two'");
+    assert_eq!((seen, seen_as), (1, owner));
+    assert_eq!(clones[1].counters().node_invalid(), 0);
+}
+
+/// As after a failover that drops packets: nobody hears that the connection is dead.
+#[tokio::test]
+async fn a_connection_that_falls_silent_does_not_keep_keys_from_being_confirmed_for_ever() {
+    let one = TestServer::on_mariadb().await;
+    let is_swallowed = AtomicBool::new(false);
+    let (other, _proxy) = behind(&one, 500, move |piece| {
+        let is_confirmation = has(piece, "`node_keys`") && has(piece, "FOR UPDATE");
+        !is_confirmation || is_swallowed.swap(true, Ordering::Relaxed)
+    })
+    .await;
+    let agent = other.agent(1);
+    let ask = async || agent.raw(AgentEndpoint::Config, with_key("made-up"), &[]).await;
+    assert_refused(&ask().await, "not confirmed");
+    eventually("keys are confirmed again", Duration::from_secs(60), async || {
+        ask().await.verdict.is_node_invalid().then_some(())
+    })
+    .await;
+}
+
+/// A server of a cluster waits for the others at the beginning of a transaction and never within one.
+#[tokio::test]
+async fn a_cluster_is_waited_for_before_a_key_is_confirmed() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("statements");
+    let own = mariadb::Mariadb::start(&["--general-log=1", &format!("--general-log-file={}", log.display())]);
+    let server = TestServer::with(|config| on_mariadb(config, &own.address())).await;
+    let agent = server.agent(1);
+    let made_up = agent.raw(AgentEndpoint::Config, with_key("made-up"), &[]).await;
+    assert!(made_up.verdict.is_node_invalid(), "{made_up:?}");
+
+    let log = String::from_utf8_lossy(&std::fs::read(log).unwrap()).into_owned();
+    let said: Vec<(u32, &str)> = log.lines().filter_map(statement).collect();
+    let is_confirmation = |text: &str| text.contains("`node_keys`") && text.ends_with("FOR UPDATE");
+    let at = said.iter().position(|(_, text)| is_confirmation(text)).unwrap();
+    let of_connection: Vec<&str> =
+        said[..=at].iter().filter(|(id, _)| *id == said[at].0).map(|(_, text)| *text).collect();
+    assert!(of_connection.contains(&"SET SESSION wsrep_sync_wait=15"), "{of_connection:?}");
+    assert!(!of_connection.iter().any(|text| ["BEGIN", "START TRANSACTION"].contains(text)), "{of_connection:?}");
+}
+
+/// The connection and the text of a statement, from a line of the general log.
+fn statement(line: &str) -> Option<(u32, &str)> {
+    let (before, text) = line.rsplit_once('\t')?;
+    let (id, command) = before.rsplit('\t').next()?.trim().split_once(' ')?;
+    ["Query", "Execute"].contains(&command).then_some((id.parse().ok()?, text))
 }

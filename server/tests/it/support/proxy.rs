@@ -37,17 +37,18 @@ pub struct Proxy {
     _life: oneshot::Sender<()>,
 }
 
-/// Changes what goes to the service, piece by piece.
-pub type Rewrite = fn(&mut [u8]);
+type Rewrite = Arc<dyn Fn(&mut [u8]) -> bool + Send + Sync>;
 
 impl Proxy {
     /// A way to the service at this host and port, open at first.
     pub fn to(service: &str) -> Self {
-        Self::rewriting(service, |_| {})
+        Self::rewriting(service, |_| true)
     }
 
-    /// As [`Proxy::to`], with other words going to the service than came.
-    pub fn rewriting(service: &str, rewrite: Rewrite) -> Self {
+    /// As [`Proxy::to`], with other words going to the service than came, piece by piece. Where `rewrite` is false, the
+    /// connection is silent from this piece on, for ever.
+    pub fn rewriting(service: &str, rewrite: impl Fn(&mut [u8]) -> bool + Send + Sync + 'static) -> Self {
+        let rewrite: Rewrite = Arc::new(rewrite);
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
         let port = listener.local_addr().unwrap().port();
@@ -80,7 +81,7 @@ async fn listen(listener: TcpListener, service: String, passage: watch::Receiver
     loop {
         let Ok(permit) = Arc::clone(&room).acquire_owned().await else { return };
         let Ok((client, _)) = listener.accept().await else { continue };
-        let (service, mut passage) = (service.clone(), passage.clone());
+        let (service, mut passage, rewrite) = (service.clone(), passage.clone(), Arc::clone(&rewrite));
         tokio::spawn(async move {
             let mut cut = passage.clone();
             tokio::select! {
@@ -131,8 +132,8 @@ async fn pass(
             let mut piece = vec![0; PIECE];
             let length = from.read(&mut piece).await?;
             piece.truncate(length);
-            if let Some(rewrite) = to_service {
-                rewrite(&mut piece);
+            if to_service.as_ref().is_some_and(|rewrite| !rewrite(&mut piece)) {
+                std::future::pending::<()>().await;
             }
             let late = match *now.borrow() {
                 Passage::Slow(late) if to_service.is_some() => late,

@@ -41,6 +41,16 @@ impl TestServer {
         server
     }
 
+    /// A server on MariaDB, whatever database the other tests use.
+    pub async fn on_mariadb() -> Self {
+        Self::with(|config| {
+            if !mariadb::is_chosen() {
+                on_mariadb(config, mariadb::shared());
+            }
+        })
+        .await
+    }
+
     /// A server nobody has set up yet.
     pub async fn empty(change: impl FnOnce(&mut Config)) -> Self {
         let folder = tempfile::tempdir().unwrap();

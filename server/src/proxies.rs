@@ -5,30 +5,34 @@ use actix_web::HttpRequest;
 use actix_web::http::header::X_FORWARDED_FOR;
 
 use crate::config;
-use crate::fleet::access::Peer;
 
 /// The load balancers that are believed when they say for whom they forward.
 #[derive(Debug, Clone)]
-pub(super) struct Proxies(Arc<[IpAddr]>);
+pub(crate) struct Proxies(Arc<[IpAddr]>);
 
 impl Proxies {
-    pub(super) fn of(config: &config::Server) -> Self {
-        Self(config.trusted_proxies.iter().filter_map(|proxy| proxy.parse().ok()).collect())
+    pub(crate) fn of(config: &config::Server) -> Self {
+        let proxies = config.trusted_proxies.iter().filter_map(|proxy| proxy.parse::<IpAddr>().ok());
+        Self(proxies.map(|proxy| proxy.to_canonical()).collect())
     }
 
-    /// Who sent a request: the last address before those of the load balancers. What stands before it in the header,
+    /// Whether this is one of them, however its address is written.
+    pub(crate) fn contains(&self, address: IpAddr) -> bool {
+        self.0.contains(&address.to_canonical())
+    }
+
+    /// Where a request comes from: the last address before those of the load balancers. What stands before it in the header,
     /// and the header of everybody else, can be made up.
-    pub(super) fn peer(&self, request: &HttpRequest) -> Peer {
+    pub(crate) fn client(&self, request: &HttpRequest) -> Option<IpAddr> {
         let connected = request.peer_addr().map(|address| address.ip().to_canonical());
-        let is_proxy = |address: &IpAddr| self.0.contains(address);
-        if !connected.is_some_and(|address| is_proxy(&address)) {
-            return Peer::of(connected);
+        if !connected.is_some_and(|address| self.contains(address)) {
+            return connected;
         }
         let headers = request.headers().get_all(X_FORWARDED_FOR).filter_map(|value| value.to_str().ok());
         let forwarded: Vec<&str> = headers.flat_map(|value| value.split(',')).map(str::trim).collect();
         let addresses = forwarded.iter().rev().map_while(|text| text.parse::<IpAddr>().ok());
-        let client = addresses.map(|address| address.to_canonical()).find(|address| !is_proxy(address));
-        Peer::of(client.or(connected))
+        let client = addresses.map(|address| address.to_canonical()).find(|address| !self.contains(*address));
+        client.or(connected)
     }
 }
 
@@ -38,21 +42,20 @@ mod tests {
 
     use super::*;
 
-    fn peer(connected: &str, forwarded: &[&str]) -> Peer {
+    fn client(connected: &str, forwarded: &[&str]) -> Option<IpAddr> {
         let config = config::Server {
-            trusted_proxies: vec!["10.0.0.1".to_owned(), "10.0.0.2".to_owned()],
+            trusted_proxies: ["10.0.0.1", "::ffff:10.0.0.2"].map(str::to_owned).to_vec(),
             ..config::Server::default()
         };
         let mut request = TestRequest::default().peer_addr(format!("{connected}:1").parse().unwrap());
         for value in forwarded {
             request = request.append_header((X_FORWARDED_FOR, *value));
         }
-        Proxies::of(&config).peer(&request.to_http_request())
+        Proxies::of(&config).client(&request.to_http_request())
     }
 
     #[test]
     fn load_balancers_say_for_whom_they_forward_and_nobody_else_does() {
-        let of = |text: &str| Peer::of(Some(text.parse().unwrap()));
         for (connected, forwarded, expected) in [
             ("192.0.2.1", vec![], "192.0.2.1"),
             ("192.0.2.1", vec!["192.0.2.9"], "192.0.2.1"),
@@ -61,8 +64,11 @@ mod tests {
             ("10.0.0.1", vec!["198.51.100.7, 192.0.2.9"], "192.0.2.9"),
             ("10.0.0.1", vec!["198.51.100.7", "192.0.2.9, 10.0.0.2"], "192.0.2.9"),
             ("10.0.0.1", vec!["192.0.2.9, made up"], "10.0.0.1"),
+            // As a server that listens on [::] sees them.
+            ("[::ffff:10.0.0.2]", vec!["192.0.2.9"], "192.0.2.9"),
+            ("[::ffff:192.0.2.1]", vec!["192.0.2.9"], "192.0.2.1"),
         ] {
-            assert_eq!(peer(connected, &forwarded), of(expected), "{connected} {forwarded:?}");
+            assert_eq!(client(connected, &forwarded), expected.parse().ok(), "{connected} {forwarded:?}");
         }
     }
 }
