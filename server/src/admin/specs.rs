@@ -8,7 +8,6 @@ use super::AdminApi;
 use super::answer::ok;
 use super::auth::Caller;
 use super::error::AdminAnswer;
-use crate::fleet::specs::named;
 
 pub(super) async fn queries(api: Data<AdminApi>, caller: Caller) -> AdminAnswer {
     let (specs, principal) = (api.fleet.specs.clone(), caller.0.clone());
@@ -16,8 +15,9 @@ pub(super) async fn queries(api: Data<AdminApi>, caller: Caller) -> AdminAnswer 
 }
 
 pub(super) async fn query(api: Data<AdminApi>, caller: Caller, name: Path<String>) -> AdminAnswer {
-    let all = api.fleet.specs.queries(&caller.0).await?;
-    Ok(ok(&SpecByName { specs: named(all, "Query", &name, |spec| &spec.name)? }))
+    let (specs, principal) = (api.fleet.specs.clone(), caller.0.clone());
+    let read = move || async move { Ok(SpecByName { specs: specs.query(&principal, &name).await? }) };
+    api.lists.send(&caller.0, read).await
 }
 
 pub(super) async fn packs(api: Data<AdminApi>, caller: Caller) -> AdminAnswer {
@@ -26,8 +26,9 @@ pub(super) async fn packs(api: Data<AdminApi>, caller: Caller) -> AdminAnswer {
 }
 
 pub(super) async fn pack(api: Data<AdminApi>, caller: Caller, name: Path<String>) -> AdminAnswer {
-    let all = api.fleet.specs.packs(&caller.0).await?;
-    Ok(ok(&SpecByName { specs: named(all, "Pack", &name, |spec| &spec.name)? }))
+    let (specs, principal) = (api.fleet.specs.clone(), caller.0.clone());
+    let read = move || async move { Ok(SpecByName { specs: specs.pack(&principal, &name).await? }) };
+    api.lists.send(&caller.0, read).await
 }
 
 pub(super) async fn labels(api: Data<AdminApi>, caller: Caller) -> AdminAnswer {
@@ -36,8 +37,9 @@ pub(super) async fn labels(api: Data<AdminApi>, caller: Caller) -> AdminAnswer {
 }
 
 pub(super) async fn label(api: Data<AdminApi>, caller: Caller, name: Path<String>) -> AdminAnswer {
-    let all = api.fleet.specs.labels(&caller.0).await?;
-    Ok(ok(&SpecByName { specs: named(all, "Label", &name, |spec| &spec.name)? }))
+    let (specs, principal) = (api.fleet.specs.clone(), caller.0.clone());
+    let read = move || async move { Ok(SpecByName { specs: specs.label(&principal, &name).await? }) };
+    api.lists.send(&caller.0, read).await
 }
 
 pub(super) async fn enroll_secret(api: Data<AdminApi>, caller: Caller) -> AdminAnswer {
