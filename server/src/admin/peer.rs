@@ -1,5 +1,6 @@
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use actix_web::HttpRequest;
 use actix_web::http::header::X_FORWARDED_FOR;
@@ -9,27 +10,51 @@ use crate::fleet::access::Peer;
 
 /// The load balancers that are believed when they say for whom they forward.
 #[derive(Debug, Clone)]
-pub(super) struct Proxies(Arc<[IpAddr]>);
+pub(super) struct Proxies {
+    trusted: Arc<[IpAddr]>,
+    has_warned: Arc<AtomicBool>,
+}
 
 impl Proxies {
     pub(super) fn of(config: &config::Server) -> Self {
-        Self(config.trusted_proxies.iter().filter_map(|proxy| proxy.parse().ok()).collect())
+        let trusted = config.trusted_proxies.iter().filter_map(|proxy| proxy.parse().ok()).collect();
+        Self { trusted, has_warned: Arc::default() }
     }
 
     /// Who sent a request: the last address before those of the load balancers. What stands before it in the header,
     /// and the header of everybody else, can be made up.
     pub(super) fn peer(&self, request: &HttpRequest) -> Peer {
         let connected = request.peer_addr().map(|address| address.ip().to_canonical());
-        let is_proxy = |address: &IpAddr| self.0.contains(address);
+        let is_proxy = |address: &IpAddr| self.trusted.contains(address);
         if !connected.is_some_and(|address| is_proxy(&address)) {
+            if request.headers().contains_key(X_FORWARDED_FOR) {
+                self.warn(connected);
+            }
             return Peer::of(connected);
         }
         let headers = request.headers().get_all(X_FORWARDED_FOR).filter_map(|value| value.to_str().ok());
         let forwarded: Vec<&str> = headers.flat_map(|value| value.split(',')).map(str::trim).collect();
-        let addresses = forwarded.iter().rev().map_while(|text| text.parse::<IpAddr>().ok());
+        let addresses = forwarded.iter().rev().map_while(|text| address(text));
         let client = addresses.map(|address| address.to_canonical()).find(|address| !is_proxy(address));
         Peer::of(client.or(connected))
     }
+
+    /// Says once that somebody forwards who is not named. It may be a load balancer, or a client that makes the header up.
+    fn warn(&self, connected: Option<IpAddr>) {
+        if !self.has_warned.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                address = connected.map(tracing::field::display),
+                "a login came with X-Forwarded-For from an address that server.trusted_proxies does not name; if that is a \
+                 load balancer, name it there, or everybody behind it shares one rate of logins"
+            );
+        }
+    }
+}
+
+/// An address with or without a port, as load balancers write it.
+fn address(text: &str) -> Option<IpAddr> {
+    let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
+    bare.parse().ok().or_else(|| text.parse::<SocketAddr>().ok().map(|socket| socket.ip()))
 }
 
 #[cfg(test)]
@@ -61,6 +86,9 @@ mod tests {
             ("10.0.0.1", vec!["198.51.100.7, 192.0.2.9"], "192.0.2.9"),
             ("10.0.0.1", vec!["198.51.100.7", "192.0.2.9, 10.0.0.2"], "192.0.2.9"),
             ("10.0.0.1", vec!["192.0.2.9, made up"], "10.0.0.1"),
+            ("10.0.0.1", vec!["198.51.100.7, 192.0.2.9:51234"], "192.0.2.9"),
+            ("10.0.0.1", vec!["[2001:db8::9]:51234"], "2001:db8::9"),
+            ("10.0.0.1", vec!["[2001:db8::9]"], "2001:db8::9"),
         ] {
             assert_eq!(peer(connected, &forwarded), of(expected), "{connected} {forwarded:?}");
         }
