@@ -51,6 +51,13 @@ impl ApplyRun<'_> {
             }
             let rows = store::secrets::all(self.tx).await?;
             let existing: BTreeSet<&str> = rows.iter().map(|row| row.secret.as_str()).collect();
+            if wanted.is_empty() && spec.secrets.iter().any(|secret| secret.active == Some(false)) {
+                self.problem(
+                    document.path("secrets"),
+                    "has inactive secrets alone, so no host could enroll any more; make one active, or send an empty list to \
+                     remove all",
+                );
+            }
             // The change must not tell what the secrets are, only that the list differs.
             let (old, new) = (json!({ "secrets": 0 }), json!({ "secrets": u8::from(existing != wanted) }));
             let action = self.note(document, "", Some(&old), &new)?;
