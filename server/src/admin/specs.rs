@@ -2,7 +2,6 @@
 
 use actix_web::web::{Data, Path};
 use muster_api::rest::{OptionsSpec, SecretsSpec, SpecByName, SpecList};
-use muster_api::spec::EnrollSecretSpec;
 
 use super::AdminApi;
 use super::answer::ok;
@@ -44,7 +43,8 @@ pub(super) async fn label(api: Data<AdminApi>, caller: Caller, name: Path<String
 
 pub(super) async fn enroll_secret(api: Data<AdminApi>, caller: Caller) -> AdminAnswer {
     let spec = api.fleet.specs.enroll_secrets(&caller.0).await?;
-    Ok(ok(&SecretsSpec { specs: Some(as_in_fleet_3(spec.clone())), spec }))
+    let specs = Some(api.fleet.specs.active_enroll_secrets(&caller.0).await?);
+    Ok(ok(&SecretsSpec { spec, specs }))
 }
 
 pub(super) async fn options(api: Data<AdminApi>, caller: Caller) -> AdminAnswer {
@@ -53,13 +53,4 @@ pub(super) async fn options(api: Data<AdminApi>, caller: Caller) -> AdminAnswer 
 
 pub(super) async fn config(api: Data<AdminApi>, caller: Caller) -> AdminAnswer {
     Ok(ok(&api.fleet.specs.config(&caller.0).await?))
-}
-
-/// Secrets as clients of Fleet 3.x know them: each has a name and is active.
-fn as_in_fleet_3(mut spec: EnrollSecretSpec) -> EnrollSecretSpec {
-    for (position, secret) in spec.secrets.iter_mut().enumerate() {
-        secret.name = Some(format!("secret-{}", position + 1));
-        secret.active = Some(true);
-    }
-    spec
 }

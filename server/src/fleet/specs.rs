@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use super::access::{Permission, Principal};
 use super::schedule::{BuiltInOptions, Schedule};
 use super::{Error, Result};
+use crate::store::entity::enroll_secrets::Model as Secret;
 use crate::store::entity::labels::{LabelTypeWord, MembershipWord};
 use crate::store::{self, Store, entity, settings};
 
@@ -89,8 +90,28 @@ impl Specs {
     /// # Errors
     /// [`Error::Forbidden`] to users without the permission to read enroll secrets.
     pub async fn enroll_secrets(&self, principal: &Principal) -> Result<EnrollSecretSpec> {
+        let name = |row: &Secret| (!row.name.is_empty()).then(|| row.name.clone());
+        self.secrets(principal, |row| SecretSpec { name: name(row), ..SecretSpec::default() }).await
+    }
+
+    /// Enroll secrets as clients of Fleet 3.x know them: each has a name and is active.
+    ///
+    /// # Errors
+    /// [`Error::Forbidden`] to users without the permission to read enroll secrets.
+    pub async fn active_enroll_secrets(&self, principal: &Principal) -> Result<EnrollSecretSpec> {
+        let name = |row: &Secret| Some(secret_name(row.id, &row.name));
+        self.secrets(principal, |row| SecretSpec { name: name(row), active: Some(true), ..SecretSpec::default() }).await
+    }
+
+    async fn secrets(&self, principal: &Principal, show: impl Fn(&Secret) -> SecretSpec) -> Result<EnrollSecretSpec> {
         principal.may(Permission::ReadSecrets)?;
-        secrets(self.store.reader()).await
+        let rows = store::secrets::all(self.store.reader()).await?;
+        let show = |row: Secret| SecretSpec {
+            created_at: Some(row.created_at.to_utc()),
+            secret: row.secret.clone(),
+            ..show(&row)
+        };
+        Ok(EnrollSecretSpec { secrets: rows.into_iter().map(show).collect() })
     }
 
     /// The agent options.
@@ -254,17 +275,9 @@ pub(super) fn pack_query(row: entity::scheduled_queries::Model, query: &str) -> 
     }
 }
 
-pub(super) async fn secrets(db: &impl ConnectionTrait) -> Result<EnrollSecretSpec> {
-    let rows = store::secrets::all(db).await?;
-    let secrets = rows
-        .into_iter()
-        .map(|row| SecretSpec {
-            created_at: Some(row.created_at.to_utc()),
-            secret: row.secret,
-            ..SecretSpec::default()
-        })
-        .collect();
-    Ok(EnrollSecretSpec { secrets })
+/// The name of an enroll secret, or one made of its id if the operator gave none.
+pub(super) fn secret_name(id: i64, given: &str) -> String {
+    if given.is_empty() { format!("secret-{id}") } else { given.to_owned() }
 }
 
 /// A stored configuration with defaults for what is not set.

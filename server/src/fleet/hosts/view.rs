@@ -129,6 +129,9 @@ impl Hosts {
 
     /// The host as it was at the moment `now`, last seen at `seen`.
     pub(super) fn show_as_seen(&self, row: &Model, seen: Moment, now: Moment) -> HostView {
+        let plan = self.schedule.plan();
+        let enroll_secret_name =
+            row.enroll_secret_id.and_then(|id| plan.secret_name(id)).unwrap_or_default().to_owned();
         HostView {
             created_at: row.created_at.to_utc(),
             updated_at: row.updated_at.to_utc(),
@@ -164,6 +167,7 @@ impl Hosts {
             distributed_interval: row.distributed_interval,
             config_tls_refresh: row.config_refresh,
             logger_tls_period: row.logger_tls_period,
+            enroll_secret_name,
             team_id: None,
             team_name: None,
             gigs_disk_space_available: row.gigs_disk_space_available,

@@ -46,7 +46,7 @@ async fn files_apply_whole_with_one_warning_for_each_thing_that_is_skipped() {
         (
             "secrets-with-names",
             include_str!("fleet_files/secrets-with-names.yml"),
-            &["documents[0].spec.secrets[1].active", "documents[0].spec.secrets[0].name"],
+            &["documents[0].spec.secrets[1].active"],
         ),
         (
             "secret-with-line-end",

@@ -1,9 +1,10 @@
 use std::time::Duration;
 
 use agent_compat::agent::{Identity, Platform};
-use muster_api::rest::{HostCount, HostEnvelope, HostList, HostStatus};
+use muster_api::rest::{Action, HostCount, HostEnvelope, HostList, HostStatus};
+use serde_json::json;
 
-use crate::support::{Database, TestServer};
+use crate::support::{Database, ENROLL_SECRET, TestServer};
 
 /// Hosts whose names, systems and times differ; the first is `host-0`.
 async fn fleet(server: &TestServer, count: u32) {
@@ -140,6 +141,34 @@ async fn hosts_go_offline_and_cease_to_be_new() {
     server.clock.advance(Duration::from_secs(25 * 3600));
     assert_eq!(states().await, [0, 2, 0]);
     assert_eq!(count(&server, "").await, 2);
+}
+
+#[tokio::test]
+async fn a_host_is_shown_with_the_secret_it_enrolled_with() {
+    let server = TestServer::start().await;
+    let apply = async |secrets: serde_json::Value| {
+        server.rest.apply(&[json!({ "kind": "enroll_secret", "spec": { "secrets": secrets } })]).await
+    };
+    apply(json!([{ "secret": ENROLL_SECRET, "name": "default" }, { "secret": "other" }])).await;
+    server.enrolled(1).await;
+    let name = async || server.rest.get("hosts/1").await.json()["host"]["enroll_secret_name"].clone();
+    assert_eq!(name().await, "default");
+    let listed: HostList = server.rest.read("hosts").await;
+    assert_eq!(listed.hosts[0].enroll_secret_name, "default");
+    let without_names = json!([{ "secret": ENROLL_SECRET }, { "secret": "other" }]);
+    assert_eq!(apply(without_names.clone()).await.changes[0].action, Action::Unchanged);
+    assert_eq!(name().await, "default", "a file without names leaves them");
+    apply(json!([{ "secret": ENROLL_SECRET, "name": "renamed" }, { "secret": "other" }])).await;
+    assert_eq!(name().await, "renamed");
+    let secrets = server.rest.get("spec/enroll_secret").await.json();
+    assert_eq!(
+        (&secrets["spec"]["secrets"][0]["name"], &secrets["spec"]["secrets"][1]["name"]),
+        (&json!("renamed"), &serde_json::Value::Null)
+    );
+    assert_eq!(secrets["specs"]["secrets"][0]["name"], "renamed");
+    assert!(secrets["specs"]["secrets"][1]["name"].as_str().unwrap().starts_with("secret-"));
+    apply(json!([{ "secret": "other" }])).await;
+    assert_eq!(name().await, "");
 }
 
 /// Fleet's clients ask so for what Muster does not have; it narrows nothing.
