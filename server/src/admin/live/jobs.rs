@@ -12,9 +12,12 @@ use crate::admin::auth::Caller;
 use crate::admin::body::JsonBody;
 use crate::admin::error::{AdminAnswer, Failed, bad_parameter};
 use crate::admin::params::Params;
+use crate::fleet::carving;
 
 pub(super) async fn start(api: Data<AdminApi>, caller: Caller, request: JsonBody<NewLiveQuery>) -> AdminAnswer {
-    Ok(ok(&LiveQueryEnvelope { live_query: api.fleet.live.start(&caller.0, &request).await? }))
+    let live_query = api.fleet.live.start(&caller.0, &request).await?;
+    let warnings = carving::warning(&live_query.query).map(str::to_owned).into_iter().collect();
+    Ok(ok(&LiveQueryEnvelope { live_query, warnings }))
 }
 
 pub(super) async fn list(
@@ -34,11 +37,12 @@ pub(super) async fn list(
 }
 
 pub(super) async fn by_id(api: Data<AdminApi>, caller: Caller, id: Path<i64>) -> AdminAnswer {
-    Ok(ok(&LiveQueryEnvelope { live_query: api.fleet.live.get(&caller.0, *id).await? }))
+    Ok(ok(&LiveQueryEnvelope { live_query: api.fleet.live.get(&caller.0, *id).await?, warnings: Vec::new() }))
 }
 
 pub(super) async fn cancel(api: Data<AdminApi>, caller: Caller, id: Path<i64>) -> AdminAnswer {
-    Ok(ok(&LiveQueryEnvelope { live_query: api.fleet.live.cancel(&caller.0, *id).await? }))
+    let live_query = api.fleet.live.cancel(&caller.0, *id).await?;
+    Ok(ok(&LiveQueryEnvelope { live_query, warnings: Vec::new() }))
 }
 
 pub(super) async fn hosts(
