@@ -16,6 +16,7 @@ mod m0010_live_results;
 mod m0011_host_look_ups;
 mod m0013_label_host_names;
 mod m0014_log_batches;
+mod m0015_secret_names;
 
 pub use sea_orm_migration::MigratorTrait;
 use sea_orm_migration::prelude::*;
@@ -44,6 +45,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0011_host_look_ups::Migration),
             Box::new(m0013_label_host_names::Migration),
             Box::new(m0014_log_batches::Migration),
+            Box::new(m0015_secret_names::Migration),
         ]
     }
 }

@@ -54,6 +54,9 @@ pub struct HostView {
     pub config_tls_refresh: i64,
     /// Seconds.
     pub logger_tls_period: i64,
+    /// The name of the secret that the host enrolled with last; empty if that is gone.
+    #[serde(default)]
+    pub enroll_secret_name: String,
     pub team_id: Option<i64>,
     pub team_name: Option<String>,
     pub gigs_disk_space_available: f64,

@@ -204,6 +204,9 @@ pub struct LiveQueries {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct LiveQueryEnvelope {
     pub live_query: LiveQuery,
+    /// Of a start: what is valid but probably does not do what was intended.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
 }
 
 /// `GET live_queries/{id}/hosts?state=STATE`: the targets in a state.

@@ -37,7 +37,9 @@ pub use live::{
 pub use pack::{Pack, PackEnvelope, PackInput, PackList};
 pub use query::{Deleted, Query, QueryEnvelope, QueryIds, QueryInput, QueryList, QueryPack};
 pub use scheduled::{GlobalSchedule, Scheduled, ScheduledEnvelope, ScheduledInput, ScheduledQueries};
-pub use spec::{AppliedSpecs, OptionsSpec, SecretsSpec, SpecByName, SpecList, UncheckedSpec, UserRoles};
+pub use spec::{
+    AppliedSpecs, OptionsSpec, SecretsSpec, SpecByName, SpecList, UncheckedSecrets, UncheckedSpec, UserRoles,
+};
 pub use user::{ChangePassword, NewUser, UserEdit, UserEnvelope, UserList};
 
 /// Every REST path is served under each of these. The last is that of Fleet's predecessor, whose clients know no other.

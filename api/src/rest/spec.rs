@@ -46,8 +46,19 @@ pub struct UserRoles {
 
 /// One spec of a kind of which there is only one, before it is checked like a document.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct UncheckedSpec {
     pub spec: Value,
+}
+
+/// As [`UncheckedSpec`] for enroll secrets, whose answers hold the spec twice: what was read can be sent back.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UncheckedSecrets {
+    pub spec: Value,
+    /// Ignored.
+    #[serde(default)]
+    pub specs: Option<Value>,
 }
 
 /// The outcome of applying specs of one kind: `{}`, or warnings.

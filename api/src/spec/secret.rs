@@ -19,7 +19,7 @@ pub struct SecretSpec {
     /// Written by the server, ignored on apply.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub created_at: Option<DateTime<Utc>>,
-    /// As Fleet 3.x has it; it is not kept.
+    /// Hosts are shown with the name of the secret that they enrolled with. Without one, a name that was given before stays.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     pub secret: String,

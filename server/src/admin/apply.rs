@@ -1,7 +1,7 @@
 //! Changing what hosts run: all documents in one request, or one kind at a time for older clients.
 
 use actix_web::web::Data;
-use muster_api::rest::{AppliedSpecs, Apply, FieldError, SpecList, UncheckedSpec};
+use muster_api::rest::{AppliedSpecs, Apply, FieldError, SpecList, UncheckedSecrets, UncheckedSpec};
 use muster_api::spec::DocumentKind;
 use serde_json::{Value, json};
 
@@ -37,7 +37,7 @@ pub(super) async fn labels(api: Data<AdminApi>, caller: Caller, request: JsonBod
 pub(super) async fn enroll_secret(
     api: Data<AdminApi>,
     caller: Caller,
-    request: JsonBody<UncheckedSpec>,
+    request: JsonBody<UncheckedSecrets>,
 ) -> AdminAnswer {
     specs(&api, &caller, DocumentKind::EnrollSecret, vec![request.into_inner().spec]).await
 }

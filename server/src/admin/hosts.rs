@@ -8,7 +8,7 @@ use super::AdminApi;
 use super::answer::{done, ok};
 use super::auth::Caller;
 use super::body::JsonBody;
-use super::error::{AdminAnswer, Failed, bad_parameter};
+use super::error::{AdminAnswer, bad_parameter};
 use super::params::{Parameter, ParameterKind, Params, page_parameters};
 use crate::fleet::Error;
 use crate::fleet::hosts::{HostFilter, HostOrder, HostQuery, HostState};
@@ -30,8 +30,9 @@ pub(super) async fn count(
     request: HttpRequest,
 ) -> Result<HttpResponse, actix_web::Error> {
     let query = host_query(&request)?;
-    let count = api.fleet.hosts.count(&caller.0, &query).await.map_err(Failed)?;
-    Ok(ok(&HostCount { count }))
+    let (fleet, principal) = (api.fleet.clone(), caller.0.clone());
+    let count = move || async move { Ok(HostCount { count: fleet.hosts.count(&principal, &query).await? }) };
+    Ok(api.lists.send(&caller.0, count).await?)
 }
 
 pub(super) async fn by_id(api: Data<AdminApi>, caller: Caller, id: Path<i64>) -> AdminAnswer {

@@ -5,7 +5,6 @@ use actix_web::{HttpRequest, HttpResponse};
 use muster_api::rest::LabelSummaries;
 
 use super::AdminApi;
-use super::answer::ok;
 use super::auth::Caller;
 use super::error::AdminAnswer;
 use super::hosts::host_query;
@@ -13,7 +12,9 @@ use crate::fleet::labels::Labels;
 use crate::fleet::resource::Resource as _;
 
 pub(super) async fn summary(api: Data<AdminApi>, caller: Caller) -> AdminAnswer {
-    Ok(ok(&LabelSummaries { labels: Labels::of(&api.fleet).summary(&caller.0).await? }))
+    let (fleet, principal) = (api.fleet.clone(), caller.0.clone());
+    let read = move || async move { Ok(LabelSummaries { labels: Labels::of(&fleet).summary(&principal).await? }) };
+    api.lists.send(&caller.0, read).await
 }
 
 pub(super) async fn hosts(

@@ -50,7 +50,7 @@ pub struct AdminApi {
 impl AdminApi {
     /// `lifecycle` ends responses that would otherwise go on as long as the client reads.
     pub fn new(fleet: Fleet, lifecycle: Lifecycle, metrics: Arc<Metrics>, config: &config::Server) -> Self {
-        Self { fleet, lifecycle, lists: Lists::new(config.max_lists_per_user, metrics), proxies: Proxies::of(config) }
+        Self { fleet, lifecycle, lists: Lists::new(config, metrics), proxies: Proxies::of(config) }
     }
 
     /// Who sent a request.

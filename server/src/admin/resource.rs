@@ -31,7 +31,9 @@ pub(super) async fn by_id<R>(api: Data<AdminApi>, caller: Caller, id: Path<i64>)
 where
     R: Resource<View: Enveloped>,
 {
-    Ok(ok(&R::of(&api.fleet).by_id(&caller.0, *id).await?.one()))
+    // Labels and packs are shown with the number of their hosts.
+    let (fleet, principal, id) = (api.fleet.clone(), caller.0.clone(), *id);
+    api.lists.send(&caller.0, move || async move { Ok(R::of(&fleet).by_id(&principal, id).await?.one()) }).await
 }
 
 pub(super) async fn create<R>(api: Data<AdminApi>, caller: Caller, new: JsonBody<R::New>) -> AdminAnswer

@@ -2,13 +2,11 @@
 
 use actix_web::web::{Data, Path};
 use muster_api::rest::{OptionsSpec, SecretsSpec, SpecByName, SpecList};
-use muster_api::spec::EnrollSecretSpec;
 
 use super::AdminApi;
 use super::answer::ok;
 use super::auth::Caller;
 use super::error::AdminAnswer;
-use crate::fleet::specs::named;
 
 pub(super) async fn queries(api: Data<AdminApi>, caller: Caller) -> AdminAnswer {
     let (specs, principal) = (api.fleet.specs.clone(), caller.0.clone());
@@ -16,8 +14,9 @@ pub(super) async fn queries(api: Data<AdminApi>, caller: Caller) -> AdminAnswer 
 }
 
 pub(super) async fn query(api: Data<AdminApi>, caller: Caller, name: Path<String>) -> AdminAnswer {
-    let all = api.fleet.specs.queries(&caller.0).await?;
-    Ok(ok(&SpecByName { specs: named(all, "Query", &name, |spec| &spec.name)? }))
+    let (specs, principal) = (api.fleet.specs.clone(), caller.0.clone());
+    let read = move || async move { Ok(SpecByName { specs: specs.query(&principal, &name).await? }) };
+    api.lists.send(&caller.0, read).await
 }
 
 pub(super) async fn packs(api: Data<AdminApi>, caller: Caller) -> AdminAnswer {
@@ -26,8 +25,9 @@ pub(super) async fn packs(api: Data<AdminApi>, caller: Caller) -> AdminAnswer {
 }
 
 pub(super) async fn pack(api: Data<AdminApi>, caller: Caller, name: Path<String>) -> AdminAnswer {
-    let all = api.fleet.specs.packs(&caller.0).await?;
-    Ok(ok(&SpecByName { specs: named(all, "Pack", &name, |spec| &spec.name)? }))
+    let (specs, principal) = (api.fleet.specs.clone(), caller.0.clone());
+    let read = move || async move { Ok(SpecByName { specs: specs.pack(&principal, &name).await? }) };
+    api.lists.send(&caller.0, read).await
 }
 
 pub(super) async fn labels(api: Data<AdminApi>, caller: Caller) -> AdminAnswer {
@@ -36,13 +36,15 @@ pub(super) async fn labels(api: Data<AdminApi>, caller: Caller) -> AdminAnswer {
 }
 
 pub(super) async fn label(api: Data<AdminApi>, caller: Caller, name: Path<String>) -> AdminAnswer {
-    let all = api.fleet.specs.labels(&caller.0).await?;
-    Ok(ok(&SpecByName { specs: named(all, "Label", &name, |spec| &spec.name)? }))
+    let (specs, principal) = (api.fleet.specs.clone(), caller.0.clone());
+    let read = move || async move { Ok(SpecByName { specs: specs.label(&principal, &name).await? }) };
+    api.lists.send(&caller.0, read).await
 }
 
 pub(super) async fn enroll_secret(api: Data<AdminApi>, caller: Caller) -> AdminAnswer {
     let spec = api.fleet.specs.enroll_secrets(&caller.0).await?;
-    Ok(ok(&SecretsSpec { specs: Some(as_in_fleet_3(spec.clone())), spec }))
+    let specs = Some(api.fleet.specs.active_enroll_secrets(&caller.0).await?);
+    Ok(ok(&SecretsSpec { spec, specs }))
 }
 
 pub(super) async fn options(api: Data<AdminApi>, caller: Caller) -> AdminAnswer {
@@ -51,13 +53,4 @@ pub(super) async fn options(api: Data<AdminApi>, caller: Caller) -> AdminAnswer 
 
 pub(super) async fn config(api: Data<AdminApi>, caller: Caller) -> AdminAnswer {
     Ok(ok(&api.fleet.specs.config(&caller.0).await?))
-}
-
-/// Secrets as clients of Fleet 3.x know them: each has a name and is active.
-fn as_in_fleet_3(mut spec: EnrollSecretSpec) -> EnrollSecretSpec {
-    for (position, secret) in spec.secrets.iter_mut().enumerate() {
-        secret.name = Some(format!("secret-{}", position + 1));
-        secret.active = Some(true);
-    }
-    spec
 }

@@ -127,6 +127,11 @@ pub fn foreign_flags() -> impl Iterator<Item = String> {
     FLAGS.into_iter().map(str::to_owned).chain(KEYS.into_iter().map(|key| key.replace('.', "_")))
 }
 
+/// Whether a name is a section of Fleet's, or a key outside of any, such as `dev: true`.
+pub(super) fn is_section(name: &str) -> bool {
+    SECTIONS.contains(&name) || FLAGS.contains(&name)
+}
+
 /// Whether a `section.key` is one of Fleet's.
 pub(super) fn is_key(dotted: &str) -> bool {
     KEYS.contains(&dotted) || dotted.split_once('.').is_some_and(|(section, _)| SECTIONS.contains(&section))

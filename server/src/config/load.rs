@@ -56,7 +56,7 @@ impl Loaded {
     }
 }
 
-/// Reads and checks all layers. A variable that is empty is as if absent.
+/// Reads and checks all layers. A variable that is empty and a key that is null are as if absent.
 ///
 /// # Errors
 /// All unknown keys, invalid values and contradictions together. Keys of Fleet, and variables that others put into the
@@ -68,7 +68,7 @@ pub fn load(sources: &Sources) -> Result<Loaded, ConfigErrors> {
     let mut ignored = Ignored::default();
 
     if let Some(path) = &sources.file {
-        for (dotted, text) in read_file(path, &mut problems) {
+        for (dotted, text) in read_file(path, &mut ignored, &mut problems) {
             let Some(key) = keys.iter().find(|key| key.dotted() == dotted) else {
                 if foreign::is_key(&dotted) {
                     ignored.keys.push(dotted);
@@ -77,6 +77,7 @@ pub fn load(sources: &Sources) -> Result<Loaded, ConfigErrors> {
                 }
                 continue;
             };
+            let Some(text) = text else { continue };
             if let Err(reason) = config.set(key.section, key.name, &text) {
                 problems.push(format!("{}: {dotted}: {reason}", path.display()));
             }
@@ -150,8 +151,8 @@ pub fn describe() -> String {
     text
 }
 
-/// `section.key` with its value as text, for every scalar of the file.
-fn read_file(path: &Path, problems: &mut Vec<String>) -> BTreeMap<String, String> {
+/// `section.key` with its value as text, for every scalar of the file; without one if it is null.
+fn read_file(path: &Path, ignored: &mut Ignored, problems: &mut Vec<String>) -> BTreeMap<String, Option<String>> {
     let mut found = BTreeMap::new();
     let text = match std::fs::read_to_string(path) {
         Ok(text) => text,
@@ -160,7 +161,7 @@ fn read_file(path: &Path, problems: &mut Vec<String>) -> BTreeMap<String, String
             return found;
         }
     };
-    let sections: Option<BTreeMap<String, Option<BTreeMap<String, Json>>>> = match serde_yaml::from_str(&text) {
+    let sections: Option<BTreeMap<String, Json>> = match serde_yaml::from_str(&text) {
         Ok(sections) => sections,
         Err(error) => {
             problems.push(format!("{}: {error}", path.display()));
@@ -168,21 +169,30 @@ fn read_file(path: &Path, problems: &mut Vec<String>) -> BTreeMap<String, String
         }
     };
     for (section, values) in sections.into_iter().flatten() {
-        for (name, value) in values.into_iter().flatten() {
-            let text = match value {
-                Json::String(text) => text,
-                Json::Null => String::new(),
-                Json::Array(items) => items
-                    .iter()
-                    .map(|item| item.as_str().map_or_else(|| item.to_string(), str::to_owned))
-                    .collect::<Vec<_>>()
-                    .join(","),
-                other => other.to_string(),
-            };
-            found.insert(format!("{section}.{name}"), text);
+        match values {
+            Json::Object(values) => {
+                found.extend(values.into_iter().map(|(name, value)| (format!("{section}.{name}"), as_text(value))));
+            }
+            Json::Null => {}
+            _ if foreign::is_section(&section) => ignored.keys.push(section),
+            _ => {
+                problems.push(format!("{}: {section}: expects a section, with its keys indented below", path.display()))
+            }
         }
     }
     found
+}
+
+fn as_text(value: Json) -> Option<String> {
+    match value {
+        Json::Null => None,
+        Json::String(text) => Some(text),
+        Json::Array(items) => {
+            let texts = items.iter().map(|item| item.as_str().map_or_else(|| item.to_string(), str::to_owned));
+            Some(texts.collect::<Vec<_>>().join(","))
+        }
+        other => Some(other.to_string()),
+    }
 }
 
 /// The closest key, if at most three letters differ.
@@ -223,6 +233,36 @@ mod tests {
         assert_eq!(config.server.address, "3.3.3.3:3");
         assert_eq!(config.sqlite.path, PathBuf::from("from-env.db"));
         assert_eq!(config.server.workers, 3);
+    }
+
+    /// What a file with this text gives.
+    fn of_file(text: &str) -> Result<Loaded, ConfigErrors> {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(text.as_bytes()).unwrap();
+        load(&Sources { file: Some(file.path().to_owned()), ..Sources::default() })
+    }
+
+    #[test]
+    fn null_in_the_file_is_as_if_absent() {
+        let default = Config::default();
+        let file = "server:\n  tls:\n  address:\n  workers: ~\nsqlite:\n  path:\nredis:\nauth:\n  jwt_key:\n";
+        let loaded = of_file(file).unwrap();
+        assert_eq!(loaded.config.server.tls, default.server.tls);
+        assert_eq!(loaded.config.server.address, default.server.address);
+        assert_eq!(loaded.config.sqlite.path, default.sqlite.path);
+        assert!(loaded.warnings[0].ends_with(": auth.jwt_key"), "{:?}", loaded.warnings);
+        assert_eq!(of_file("server:\n  url_prefix: ''\n").unwrap().config.server.url_prefix, "");
+        assert!(of_file("server:\n  adress:\n").is_err(), "a misspelt key is one all the same");
+    }
+
+    #[test]
+    fn a_section_that_is_none_is_refused_unless_it_is_fleets() {
+        let loaded = of_file("dev: true\ndebug: false\nlicense: x\n").unwrap();
+        assert!(loaded.warnings[0].ends_with(": debug, dev, license"), "{:?}", loaded.warnings);
+        for bad in ["server: true\n", "servr: x\n", "server: [address]\n"] {
+            let ConfigErrors(problems) = of_file(bad).unwrap_err();
+            assert!(problems[0].contains("expects a section"), "{bad}: {problems:?}");
+        }
     }
 
     #[test]

@@ -37,8 +37,10 @@ section! {
         shutdown_timeout: Duration = Duration::from_secs(12),
         /// Maximum size of the body of a REST request.
         max_rest_body: Bytes = Bytes::mib(16),
-        /// Maximum lists that a user may be reading at one time; further lists are answered with 503.
+        /// Maximum lists, counts and searches of a user at one time; further ones are answered with 503.
         max_lists_per_user: u32 = 16,
+        /// Maximum bytes of answers, other than lists of hosts, that wait in memory for a user's clients; further ones are answered with 503. One answer may be larger.
+        max_list_bytes_per_user: Bytes = Bytes::mib(64),
     }
 }
 

@@ -7,6 +7,7 @@
 pub mod access;
 pub mod apply;
 mod batches;
+pub mod carving;
 pub mod changes;
 pub mod checkin;
 mod deadline;

@@ -93,3 +93,44 @@ async fn metrics(api: Data<OpsApi>) -> HttpResponse {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::pin::Pin;
+
+    use actix_web::{App, test};
+
+    use super::*;
+
+    /// A log file and a database, of which one does not work.
+    #[derive(Debug)]
+    struct Broken(&'static str);
+
+    impl Health for Broken {
+        fn parts(&self) -> &[HealthPart] {
+            &[
+                HealthPart { name: "database", aliases: &[], needs_restart: false },
+                HealthPart { name: "result_log", aliases: &[], needs_restart: true },
+            ]
+        }
+
+        fn check(&self, part: &HealthPart) -> Pin<Box<dyn Future<Output = Result<(), String>> + Send + '_>> {
+            let works = part.name != self.0;
+            Box::pin(async move { if works { Ok(()) } else { Err("broken".to_owned()) } })
+        }
+    }
+
+    #[actix_web::test]
+    async fn a_part_that_only_a_restart_mends_makes_the_server_unhealthy() {
+        for (broken, healthz) in [("nothing", 200), ("database", 200), ("result_log", 503)] {
+            let metrics = Arc::new(Metrics::new().unwrap());
+            let api = OpsApi::new(metrics, Arc::new(Broken(broken)), Lifecycle::default());
+            let service = test::init_service(App::new().app_data(Data::new(api)).configure(routes)).await;
+            let readyz = if broken == "nothing" { 200 } else { 503 };
+            for (path, status) in [("/healthz", healthz), ("/readyz", readyz)] {
+                let response = test::call_service(&service, test::TestRequest::get().uri(path).to_request()).await;
+                assert_eq!(response.status().as_u16(), status, "{path} without {broken}");
+            }
+        }
+    }
+}

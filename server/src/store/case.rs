@@ -1,9 +1,9 @@
-//! The one rule for capitals in names of hosts and labels: A to Z are the same as a to z, every other character counts as
-//! it is. Databases differ in what they take for the same, so what they find is compared again here.
+//! The one rule for capitals in names of hosts, labels, queries and packs: A to Z are the same as a to z, every other
+//! character counts as it is. Databases differ in what they take for the same, so what they find is compared again here.
 
 use std::collections::HashMap;
 
-/// The form in which names are compared. Labels and hosts keep their names as they were given.
+/// The form in which names are compared. What has a name keeps it as it was given.
 pub fn fold(name: &str) -> String {
     name.to_ascii_lowercase()
 }

@@ -8,13 +8,15 @@ use super::case::fold;
 /// Most groups of a table that are told of.
 const MAX_TWINS: usize = 100;
 
-/// Hosts whose identifiers, and labels whose names, differ in capitals alone, as older versions took them for different
+/// Hosts whose identifiers, and labels, queries and packs whose names, differ in capitals alone, as older versions took them for different
 /// ones. Says of each group what there is and what to do. Both stay as they are until the operator decides.
 pub async fn case_twins(db: &impl ConnectionTrait) -> Result<Vec<String>> {
     let mut found = Vec::new();
     for (table, column, remedy) in [
         ("hosts", "identifier", "delete the one that is not seen any more"),
         ("labels", "name", "rename or delete one of them"),
+        ("queries", "name", "rename or delete one of them"),
+        ("packs", "name", "rename or delete one of them"),
     ] {
         let of = |row: &sea_orm::QueryResult| -> Result<(i64, String)> {
             Ok((row.try_get_by_index(0)?, row.try_get_by_index(1)?))

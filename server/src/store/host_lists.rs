@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use chrono::DateTime;
 use futures_util::TryStreamExt as _;
-use sea_orm::sea_query::{CaseStatement, Expr, ExprTrait, Func, LikeExpr, Query, SimpleExpr};
+use sea_orm::sea_query::{CaseStatement, Expr, ExprTrait, Func, Query, SimpleExpr};
 use sea_orm::{
     ColumnTrait, ConnectionTrait, DatabaseConnection, EntityTrait, Order, PaginatorTrait, QueryFilter, QueryOrder,
     QuerySelect, Select, Value,
@@ -19,7 +19,7 @@ use crate::clock::Moment;
 /// What a list of hosts is narrowed to.
 #[derive(Debug, Clone, Default)]
 pub struct HostFilter {
-    /// Part of a host name, UUID, serial number or address; capitals do not matter.
+    /// Part of a host name, UUID, serial number or address; capitals (A to Z) do not matter.
     pub text: String,
     /// Only hosts in this label.
     pub label_id: Option<i64>,
@@ -169,9 +169,10 @@ fn matching(filter: &HostFilter) -> Select<hosts::Entity> {
     if filter.text.is_empty() {
         return select;
     }
-    let escaped = filter.text.to_lowercase().replace('!', "!!").replace('%', "!%").replace('_', "!_");
-    let pattern = LikeExpr::new(format!("%{escaped}%")).escape('!');
-    let has = |column: hosts::Column| Expr::expr(Func::lower(Expr::col(column))).like(pattern.clone());
+    // The database lowers both, so that text finds what is written like it, whatever the database takes for a capital.
+    let text = || Expr::expr(Func::lower(Expr::val(filter.text.as_str())));
+    let lower = |column: hosts::Column| Expr::expr(Func::lower(Expr::col(column)));
+    let has = |column: hosts::Column| Expr::expr(Func::cust("INSTR").arg(lower(column)).arg(text())).gt(0);
     select.filter(
         has(hosts::Column::Hostname)
             .or(has(hosts::Column::ComputerName))

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use sea_orm::sea_query::{Expr, Func};
-use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Set};
+use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, QueryTrait, Set};
 
 use super::entity::{hosts, label_host_names, label_members, labels};
 use super::{MAX_PARAMETERS, Result};
@@ -59,9 +59,10 @@ pub async fn members(db: &impl ConnectionTrait, label_id: i64) -> Result<Vec<i64
         .await?)
 }
 
-/// Identifiers of the members of every manual label, sorted.
-pub async fn manual_members(db: &impl ConnectionTrait) -> Result<BTreeMap<i64, Vec<String>>> {
+/// Identifiers of the members of a manual label, or of every one, sorted.
+pub async fn manual_members(db: &impl ConnectionTrait, of: Option<i64>) -> Result<BTreeMap<i64, Vec<String>>> {
     let rows: Vec<(i64, String)> = label_members::Entity::find()
+        .apply_if(of, |select, id| select.filter(label_members::Column::LabelId.eq(id)))
         .join(
             sea_orm::JoinType::InnerJoin,
             label_members::Entity::belongs_to(hosts::Entity)
@@ -91,9 +92,12 @@ pub async fn manual_members(db: &impl ConnectionTrait) -> Result<BTreeMap<i64, V
     Ok(members)
 }
 
-/// The names by which the hosts of manual labels were listed, sorted. Labels of older versions have none.
-pub async fn host_names(db: &impl ConnectionTrait) -> Result<BTreeMap<i64, Vec<String>>> {
-    let rows = label_host_names::Entity::find().order_by_asc(label_host_names::Column::Name).all(db).await?;
+/// The names by which the hosts of a manual label, or of every one, were listed, sorted. Labels of older versions have
+/// none.
+pub async fn host_names(db: &impl ConnectionTrait, of: Option<i64>) -> Result<BTreeMap<i64, Vec<String>>> {
+    let select = label_host_names::Entity::find()
+        .apply_if(of, |select, id| select.filter(label_host_names::Column::LabelId.eq(id)));
+    let rows = select.order_by_asc(label_host_names::Column::Name).all(db).await?;
     let mut names: BTreeMap<i64, Vec<String>> = BTreeMap::new();
     for row in rows {
         names.entry(row.label_id).or_default().push(row.name);

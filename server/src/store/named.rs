@@ -2,8 +2,8 @@
 
 use sea_orm::sea_query::{Expr, ExprTrait as _, Func};
 use sea_orm::{
-    ActiveModelBehavior, ActiveModelTrait, ColumnTrait, ConnectionTrait, EntityTrait, IntoActiveModel, PrimaryKeyTrait,
-    QueryFilter, QueryOrder,
+    ActiveModelBehavior, ActiveModelTrait, ConnectionTrait, EntityTrait, IntoActiveModel, PrimaryKeyTrait, QueryFilter,
+    QueryOrder,
 };
 
 use super::{Result, case};
@@ -13,8 +13,8 @@ pub trait NamedTable: EntityTrait<PrimaryKey: PrimaryKeyTrait<ValueType = i64>> 
     const NAME: Self::Column;
     /// The order in which [`all`] reads the rows.
     const ORDER: Self::Column = Self::NAME;
-    /// Gives the name of a row if names that differ only in capitals are the same here ([`case`]).
-    const FOLDED: Option<fn(&Self::Model) -> &str> = None;
+
+    fn name(row: &Self::Model) -> &str;
 }
 
 pub async fn all<T: NamedTable>(db: &impl ConnectionTrait) -> Result<Vec<T::Model>> {
@@ -25,13 +25,12 @@ pub async fn by_id<T: NamedTable>(db: &impl ConnectionTrait, id: i64) -> Result<
     Ok(T::find_by_id(id).one(db).await?)
 }
 
-/// The row of this name. Where capitals do not matter, an older version may have left several: then the row with exactly
-/// this name, or the first.
+/// The row of this name, whose capitals do not matter ([`case`]). An older version may have left several: then the row with
+/// exactly this name, or the oldest.
 pub async fn by_name<T: NamedTable>(db: &impl ConnectionTrait, name: &str) -> Result<Option<T::Model>> {
-    let Some(name_of) = T::FOLDED else { return Ok(T::find().filter(T::NAME.eq(name)).one(db).await?) };
     let is_same = Expr::expr(Func::lower(Expr::col(T::NAME))).eq(Func::lower(Expr::val(name)));
-    let rows = T::find().filter(is_same).order_by_asc(T::ORDER).all(db).await?;
-    Ok(case::best(rows, name, name_of))
+    let rows = T::find().filter(is_same).order_by_asc(Expr::col("id")).all(db).await?;
+    Ok(case::best(rows, name, T::name))
 }
 
 /// Inserts a row and gives its id.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::support::{ENROLL_SECRET, Rest, ServerSetup, eventually};
+use crate::support::{ENROLL_SECRET, Rest, ServerSetup, TestServer, eventually};
 
 #[tokio::test]
 async fn a_carve_is_refused_in_words_and_stands_in_the_log_once() {
@@ -29,4 +29,19 @@ async fn a_carve_is_refused_in_words_and_stands_in_the_log_once() {
     let stranger = json!({ "node_key": "nobody's" });
     let answer = rest.post("/api/v1/osquery/carve/begin", &stranger).await;
     assert_eq!((answer.status, &answer.json()["node_invalid"]), (401, &json!(true)));
+}
+
+/// The rows of such a query look as if the files were on their way.
+#[tokio::test]
+async fn a_live_query_that_seems_to_carve_is_warned_of_at_its_start() {
+    let server = TestServer::start().await;
+    server.enrolled(1).await;
+    let start = async |sql: &str| {
+        let answer = server.rest.post("live_queries", &json!({ "query": sql, "targets": { "all": true } })).await;
+        assert_eq!(answer.status, 200, "{}", answer.text);
+        answer.json()
+    };
+    let started = start("SELECT carve(path) FROM file WHERE path = '/etc/hosts'").await;
+    assert!(started["warnings"][0].as_str().unwrap().contains("not there yet"), "{started}");
+    assert_eq!(start("SELECT * FROM uptime").await.get("warnings"), None);
 }

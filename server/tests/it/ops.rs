@@ -1,6 +1,6 @@
 //! What machines ask.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::support::{TestServer, eventually};
 
@@ -34,16 +34,14 @@ async fn parts_can_be_checked_by_name() {
 async fn health_checks_share_what_they_ask_the_database() {
     let server = TestServer::start().await;
     let rest = server.rest.anonymous();
-    let begun = Instant::now();
     let before = server.metric("muster_sql_statements_total").await;
     let asked = (0..100).flat_map(|_| ["/readyz", "/healthz?check=database"]).map(|path| rest.get(path));
     for answer in futures_util::future::join_all(asked).await {
         assert_eq!(answer.status, 200, "{}", answer.text);
     }
     let statements = server.metric("muster_sql_statements_total").await - before;
-    // Periodic tasks have some, too, but nowhere near one for each request.
-    let others = 10.0 * (1.0 + begun.elapsed().as_secs_f64());
-    assert!(statements < others, "{statements} statements for 200 requests");
+    // One check in a second, and what periodic tasks have meanwhile: however slow the machine, not one for each request.
+    assert!(statements < 60.0, "{statements} statements for 200 requests");
 }
 
 /// What the database says of itself (addresses, users, files) is for the log.

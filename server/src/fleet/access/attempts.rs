@@ -1,11 +1,12 @@
 //! How often passwords may be tried. Strangers spend what their address and the account have; they never spend what is
-//! kept for those who have logged in from an address before, or for an address that has not tried the account yet.
+//! kept for those who have logged in from another address before, or for an address that has not tried the account yet.
+//! Whoever shares an address with the owner of an account cannot be told from the owner, and spends what is kept for both.
 
 use std::hash::{BuildHasher as _, RandomState};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
+use super::Peer;
 use crate::clock::Moment;
 
 /// Keys share this many slots, so that made-up names and addresses take no memory. Two keys in one slot share its rate.
@@ -18,22 +19,11 @@ const KNOWN_PAIRS: usize = 1 << 12;
 /// of the account.
 const RESERVE_PER_MINUTE: u32 = 1;
 
+/// The rate of an IPv6 /56, and that of a /48, in rates of an address: a client may have all addresses of either.
+const BLOCK_RATES: u32 = 4;
+const NETWORK_RATES: u32 = 16;
+
 const MINUTE: Duration = Duration::from_secs(60);
-
-/// The address of a client; the network of an IPv6 address, because a client chooses the rest of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Peer(IpAddr);
-
-impl Peer {
-    /// The peer of a connection; those without an address are one peer.
-    pub fn of(address: Option<IpAddr>) -> Self {
-        Self(match address.map(|address| address.to_canonical()) {
-            None => Ipv4Addr::UNSPECIFIED.into(),
-            Some(IpAddr::V4(address)) => address.into(),
-            Some(IpAddr::V6(address)) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
-        })
-    }
-}
 
 /// Whether somebody has logged in to the account from the address before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,6 +38,9 @@ pub(super) struct Attempts {
     hasher: RandomState,
     /// Strangers, by address.
     peers: Rates,
+    /// Strangers at IPv6 addresses, by the /56 and by the /48 of these.
+    blocks: Rates,
+    networks: Rates,
     /// Strangers, by account.
     accounts: Rates,
     /// Strangers, by account and address, once the account has nothing left.
@@ -62,6 +55,8 @@ impl Attempts {
         Self {
             hasher: RandomState::new(),
             peers: Rates::new(per_minute),
+            blocks: Rates::new(per_minute.saturating_mul(BLOCK_RATES)),
+            networks: Rates::new(per_minute.saturating_mul(NETWORK_RATES)),
             accounts: Rates::new(per_minute),
             reserve: Rates::new(RESERVE_PER_MINUTE),
             known: Rates::new(per_minute),
@@ -79,6 +74,10 @@ impl Attempts {
             return self.known.take(pair, now).map(|()| LoginSource::Familiar);
         }
         self.peers.take(self.hasher.hash_one(peer), now)?;
+        if let Some(block) = peer.block() {
+            self.blocks.take(self.hasher.hash_one(block), now)?;
+            self.networks.take(self.hasher.hash_one(peer.network()), now)?;
+        }
         let of_account = self.accounts.take(self.hasher.hash_one(email), now);
         of_account.or_else(|_| self.reserve.take(pair, now)).map(|()| LoginSource::Stranger)
     }
@@ -139,6 +138,8 @@ fn micros(duration: Duration) -> i64 {
 
 #[cfg(test)]
 mod tests {
+    use std::net::{IpAddr, Ipv6Addr};
+
     use super::*;
 
     const NOON: Moment = Moment(1_768_478_400_000_000);
@@ -194,10 +195,31 @@ mod tests {
     }
 
     #[test]
-    fn an_ipv6_client_is_its_network() {
-        let of = |text: &str| Peer::of(Some(text.parse().unwrap()));
-        assert_eq!(of("2001:db8::1"), of("2001:db8::ffff:1"));
-        assert_ne!(of("2001:db8:0:1::1"), of("2001:db8:0:2::1"));
-        assert_eq!(of("::ffff:192.0.2.1"), peer(1));
+    fn the_addresses_of_one_ipv6_client_share_a_rate() {
+        let attempts = Attempts::new(10);
+        let tried = |from: u128, step: usize, peers: usize| {
+            let peer = |bits: u128| Peer::of(Some(Ipv6Addr::from_bits(bits << 64).into()));
+            let tries = (from..).step_by(step).take(peers).flat_map(|bits| (0..20).map(move |account| (account, bits)));
+            let is_tried = |(account, bits): &(u32, u128)| {
+                attempts.log_in(&format!("{account}-{bits}@example.com"), peer(*bits), NOON).is_ok()
+            };
+            tries.filter(is_tried).count()
+        };
+        let network = 0x2001_0db8_0001_0000;
+        assert_eq!(tried(network, 1, 6), 40, "a /56");
+        assert_eq!(tried(network + 256, 64, 14), 120, "the rest of the /48");
+        assert_eq!(tried(network + 65_536, 1, 1), 10, "another /48");
+    }
+
+    #[test]
+    fn two_users_behind_one_address_have_rates_of_their_own() {
+        let attempts = Attempts::new(5);
+        attempts.succeeded(OWNER, peer(1));
+        while attempts.log_in("colleague@example.com", peer(1), NOON).is_ok() {}
+        for _ in 0..5 {
+            assert_eq!(attempts.log_in(OWNER, peer(1), NOON), Ok(LoginSource::Familiar));
+        }
+        assert!(attempts.log_in(OWNER, peer(1), NOON).is_err(), "whoever is there spends it");
+        assert_eq!(attempts.log_in(OWNER, peer(2), NOON), Ok(LoginSource::Stranger), "elsewhere nothing is spent");
     }
 }

@@ -3,13 +3,14 @@
 mod attempts;
 mod manage_users;
 mod password;
+mod peer;
 mod principal;
 mod set_up;
 mod user_rules;
 
-pub use attempts::Peer;
 pub use manage_users::Users;
 pub(super) use manage_users::is_an_admin_left;
+pub use peer::Peer;
 pub use principal::{Permission, Principal};
 pub(super) use principal::{role_of, role_word};
 
@@ -89,7 +90,8 @@ impl Access {
         let is_right = match source {
             LoginSource::Familiar => self.passwords.verify(login.password.clone(), hash.clone()).await?,
             LoginSource::Stranger => {
-                let verified = self.passwords.verify_for_stranger(login.password.clone(), hash.clone()).await?;
+                let (password, hash) = (login.password.clone(), hash.clone());
+                let verified = self.passwords.verify_for_stranger(password, hash, peer.network()).await?;
                 verified.ok_or_else(|| self.too_many(BUSY))?
             }
         };

@@ -49,7 +49,7 @@ impl Access {
                     users::insert(tx, new_user(&request.admin.email, name, Role::Admin, now), hash.clone()).await?;
                 settings::set(tx, settings::APP_CONFIG, &config, now).await?;
                 if secrets::all(tx).await?.is_empty() {
-                    secrets::insert(tx, &secret, now).await?;
+                    secrets::insert(tx, &secret, "", now).await?;
                 }
                 let actor = Actor { id: Some(id), name: name.clone(), email: request.admin.email.clone() };
                 activities::add(tx, now, &actor, "set_up", &json!({})).await?;

@@ -80,8 +80,11 @@ impl ApplyRun<'_> {
 
     /// Agent options as they are kept, checked. Some of Fleet's documents wrap them in a `spec` of their own.
     fn read_options(&mut self, kind: DocumentKind, at: &str, options: &Value) -> Value {
-        let (at, options) = match options.get("spec") {
-            Some(inner) => (path::member(at, "spec"), inner),
+        let (at, options) = match options.get("spec").filter(|inner| !inner.is_null()) {
+            Some(inner) => {
+                self.refuse_beside_spec(at, options);
+                (path::member(at, "spec"), inner)
+            }
             None => (at.to_owned(), options),
         };
         let mut options = normal_agent_options(options.clone());
@@ -92,6 +95,18 @@ impl ApplyRun<'_> {
         check_agent_options(&at, &options, &mut self.problems, &mut self.warnings);
         check_endpoints(&at, &options, &self.built_in.url_prefix, &mut self.warnings);
         options
+    }
+
+    /// Refuses what stands beside the `spec` that wraps agent options, because nobody would read it.
+    fn refuse_beside_spec(&mut self, at: &str, options: &Value) {
+        let beside =
+            options.as_object().into_iter().flatten().filter(|(key, value)| *key != "spec" && !value.is_null());
+        for (key, _) in beside {
+            self.problem(
+                path::member(at, key),
+                "stands beside a spec; put it inside, or remove the spec around the others",
+            );
+        }
     }
 
     fn found(&mut self) -> Findings<'_> {

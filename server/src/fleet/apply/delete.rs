@@ -12,7 +12,7 @@ use crate::fleet::access::{Permission, Principal};
 use crate::fleet::changes::Draft;
 use crate::fleet::error::none_of;
 use crate::fleet::{Problem, Result, labels, packs, path, queries};
-use crate::store::{self, entity};
+use crate::store::{self, case, entity};
 
 /// Kinds that can be deleted, in an order that lets a file with a pack, its queries and its labels go as a whole.
 const ORDER: [DocumentKind; 3] = [DocumentKind::Pack, DocumentKind::Query, DocumentKind::Label];
@@ -37,6 +37,10 @@ impl Applier {
         principal.may(Permission::WriteSchedule)?;
         super::check_count(&documents)?;
         let named = read(documents)?;
+        if !named.iter().any(NamedDocument::can_be_deleted) {
+            let ignored = named.iter().map(|document| document.change(Action::Ignored)).collect();
+            return Ok(applied(ignored, Vec::new(), dry_run));
+        }
         self.changes
             .make(principal, dry_run, async |draft| {
                 let mut problems = Vec::new();
@@ -87,7 +91,7 @@ fn read(documents: Vec<Value>) -> Result<Vec<NamedDocument>> {
             KindWord::Ours(known) if ORDER.contains(&known) => {
                 if name.is_empty() {
                     problems.push(Problem::new(path(index), "cannot be empty"));
-                } else if seen.insert((known, name.clone())) {
+                } else if seen.insert((known, case::fold(&name))) {
                     named.push(NamedDocument { index, kind, name });
                 }
             }

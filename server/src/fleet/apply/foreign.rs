@@ -28,6 +28,8 @@ const NO_TEAMS: &str = "there are no teams here";
 const NO_MAIL: &str = "no mail is sent from here";
 const NOT_KEPT: &str = "is not kept here";
 const IN_A_PACK: &str = "queries are scheduled by packs here; put it there";
+const BY_PACK_TARGETS: &str = "packs are targeted at labels here; put it into targets.labels of a pack";
+const NO_SUCH_TARGETS: &str = "packs run on the hosts that are in any of their labels here, and nothing narrows that";
 
 /// A key that Fleet's documents have in some part, and why it is skipped.
 type ForeignKey = (&'static str, &'static str);
@@ -57,19 +59,19 @@ const QUERY: [ForeignKey; 38] = [
     ("critical", NOT_KEPT),
     ("platform", IN_A_PACK),
     ("interval", IN_A_PACK),
-    ("schedule_interval", IN_A_PACK),
-    ("min_osquery_version", IN_A_PACK),
+    ("schedule_interval", "queries are scheduled by packs here; put it there as interval"),
+    ("min_osquery_version", "queries are scheduled by packs here; put it there as version"),
     ("version", IN_A_PACK),
-    ("logging", IN_A_PACK),
+    ("logging", "queries are scheduled by packs here; put it there as snapshot: true or removed: false"),
     ("snapshot", IN_A_PACK),
     ("removed", IN_A_PACK),
     ("shard", IN_A_PACK),
     ("denylist", IN_A_PACK),
-    ("automations_enabled", IN_A_PACK),
-    ("labels", IN_A_PACK),
-    ("labels_include_any", IN_A_PACK),
-    ("labels_include_all", IN_A_PACK),
-    ("labels_exclude_any", IN_A_PACK),
+    ("automations_enabled", "results always go to the log here"),
+    ("labels", BY_PACK_TARGETS),
+    ("labels_include_any", BY_PACK_TARGETS),
+    ("labels_include_all", NO_SUCH_TARGETS),
+    ("labels_exclude_any", NO_SUCH_TARGETS),
     ("calendar_events_enabled", NOT_KEPT),
 ];
 
@@ -81,7 +83,7 @@ const LABEL: [ForeignKey; 15] = [
     ("display_name", SHOWN),
     ("count", SHOWN),
     ("host_count", SHOWN),
-    ("host_ids", SHOWN),
+    ("host_ids", "labels list their hosts by name here; put these into hosts"),
     ("hosts_count", SHOWN),
     ("type", SHOWN),
     ("platforms", "labels have one platform here; put it into platform"),
@@ -128,7 +130,7 @@ const USER_ROLE: [ForeignKey; 1] = [("fleets", NO_TEAMS)];
 const CONFIG: [ForeignKey; 32] = [
     ("warnings", SHOWN),
     ("host_expiry_settings", "hosts do not expire here"),
-    ("activity_expiry_settings", "activities do not expire here"),
+    ("activity_expiry_settings", "it is activities.retention in the server's own configuration"),
     ("host_settings", "which details hosts are asked for is fixed here"),
     ("features", "which details hosts are asked for is fixed here"),
     ("additional_queries", "which details hosts are asked for is fixed here"),
@@ -212,6 +214,14 @@ pub(super) fn why_kind(kind: &str) -> Option<&'static str> {
     KINDS.iter().find(|(name, _)| kind.eq_ignore_ascii_case(name)).map(|(_, why)| *why)
 }
 
+/// The key, and why it matters, that makes a whole document of ours one that only Fleet knows what to do with.
+pub(super) fn why_spec(kind: DocumentKind, spec: &Value) -> Option<(&'static str, &'static str)> {
+    const MEMBERSHIP: &str = "label_membership_type";
+    let is_of_vitals =
+        kind == DocumentKind::Label && spec.get(MEMBERSHIP).and_then(Value::as_str) == Some("host_vitals");
+    is_of_vitals.then_some((MEMBERSHIP, "labels find their hosts by SQL or by a list here"))
+}
+
 /// What was skipped so far. A thing that stands in many places is one warning, with the first path and their number.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Skipped {
@@ -250,5 +260,21 @@ impl Skipped {
             2 => Problem { reason: format!("{} (and at one other place)", first.reason), ..first },
             _ => Problem { reason: format!("{} (and at {} other places)", first.reason, count - 1), ..first },
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a reason tells operators to do must be possible.
+    #[test]
+    fn what_is_to_be_put_into_a_pack_can_be_put_there() {
+        let schema = DocumentKind::Pack.schema().unwrap();
+        let queries = &schema["properties"]["queries"]["items"]["properties"];
+        let into_pack = QUERY.iter().filter(|(_, why)| *why == IN_A_PACK).map(|(key, _)| *key);
+        for key in into_pack.chain(["interval", "version", "snapshot", "removed"]) {
+            assert!(queries.get(key).is_some(), "{key}");
+        }
     }
 }

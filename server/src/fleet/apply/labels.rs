@@ -19,8 +19,8 @@ impl ApplyRun<'_> {
         let existing: ByName<LabelSpec> =
             specs::labels(self.tx).await?.into_iter().map(|spec| (spec.name.clone(), spec)).collect();
         let rows = store::named::all::<entity::labels::Entity>(self.tx).await?;
-        let unknown: BTreeSet<String> =
-            rows.into_iter().filter(|row| specs::label_kind(row).is_none()).map(|row| row.name).collect();
+        let unknown: ByName<()> =
+            rows.into_iter().filter(|row| specs::label_kind(row).is_none()).map(|row| (row.name, ())).collect();
         for (document, spec) in of_kind!(documents, Label) {
             let old = existing.get(&spec.name);
             if is_built_in_here(spec, old) {
@@ -34,7 +34,7 @@ impl ApplyRun<'_> {
                 continue;
             }
             check(|key| document.path(key), spec, &mut self.problems);
-            if unknown.contains(&spec.name) {
+            if unknown.contains_key(&spec.name) {
                 self.problems.push(is_of_other_version(document.path("name"), &spec.name));
             }
             self.problems.extend(old.and_then(|old| refusal(document.path("name"), &spec.name, Some(old.label_type))));

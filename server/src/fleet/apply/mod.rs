@@ -61,7 +61,7 @@ impl Applier {
     ///
     /// # Errors
     /// [`Error::Invalid`] with every problem found, each under its path such as `documents[2].spec.name`; then nothing
-    /// has changed. [`Error::Forbidden`] if the caller may not change one of the documents.
+    /// has changed. [`Error::Forbidden`] if the caller may not change one of the documents, or may not change any.
     pub async fn apply(&self, principal: &Principal, documents: Vec<Value>, dry_run: bool) -> Result<Applied> {
         check_count(&documents)?;
         self.run(principal, &parse::documents(documents), dry_run).await
@@ -77,11 +77,16 @@ impl Applier {
     }
 
     async fn run(&self, principal: &Principal, read: &ReadDocuments, dry_run: bool) -> Result<Applied> {
+        // Whatever there is to apply: all kinds need at least this.
+        principal.may(Permission::WriteSchedule)?;
         for document in &read.located {
             principal.may(permission(document.spec.kind()))?;
         }
         if read.located.is_empty() {
             none_of(read.problems.clone())?;
+            // Nothing can change: changes of others need not wait.
+            let warnings = read.warnings.iter().cloned().chain(read.skipped.clone().into_warnings()).collect();
+            return Ok(applied(read.ignored.clone(), warnings, dry_run));
         }
         self.changes
             .make(principal, dry_run, async |draft| {

@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::fit::Fit;
-use super::foreign::{Skipped, why_kind};
+use super::foreign::{Skipped, why_kind, why_spec};
 use crate::fleet::findings::Findings;
 use crate::fleet::{Problem, path};
 use crate::store::case;
@@ -74,7 +74,10 @@ pub(super) fn documents(values: Vec<Value>) -> ReadDocuments {
     for (index, value) in values.into_iter().enumerate() {
         match envelope(index, value, &mut read.problems) {
             Some((KindWord::Ours(kind), spec)) => read.add(index, kind, spec),
-            Some((KindWord::Foreign(kind), spec)) => read.ignore(index, kind, &spec),
+            Some((KindWord::Foreign(kind), spec)) => {
+                let at = path::member(&path::item("documents", index), "kind");
+                read.ignore(index, &kind, &spec, at, why_kind(&kind).unwrap_or_default());
+            }
             None => {}
         }
     }
@@ -151,6 +154,10 @@ fn is_present(index: usize, kind: &str, spec: &Value, problems: &mut Vec<Problem
 impl ReadDocuments {
     fn add(&mut self, index: usize, kind: DocumentKind, mut spec: Value) {
         let at = root(index);
+        if let Some((key, why)) = why_spec(kind, &spec) {
+            self.ignore(index, kind.as_str(), &spec, path::member(&at, key), why);
+            return;
+        }
         let found = &mut Findings { problems: &mut self.problems, warnings: &mut self.warnings };
         Fit { kind, found, skipped: &mut self.skipped }.fit(&at, &mut spec);
         match of_kind(&at, kind, spec) {
@@ -159,12 +166,11 @@ impl ReadDocuments {
         }
     }
 
-    /// Notes a document of a kind that only Fleet knows.
-    fn ignore(&mut self, index: usize, kind: String, spec: &Value) {
-        let at = path::member(&path::item("documents", index), "kind");
-        self.warnings.push(Problem::new(at, format!("skipped: {}", why_kind(&kind).unwrap_or_default())));
+    /// Notes a document that only Fleet knows what to do with.
+    fn ignore(&mut self, index: usize, kind: &str, spec: &Value, at: String, why: &str) {
+        self.warnings.push(Problem::new(at, format!("skipped: {why}")));
         let name = spec.get("name").and_then(Value::as_str).unwrap_or_default().to_owned();
-        self.ignored.push((index, Change { kind, name, action: Action::Ignored, fields: Vec::new() }));
+        self.ignored.push((index, Change { kind: kind.to_owned(), name, action: Action::Ignored, fields: Vec::new() }));
     }
 
     /// Drops repeats of documents. A name may be given twice, but not with different contents.
@@ -224,8 +230,8 @@ fn typed<T: DeserializeOwned>(at: &str, value: Value) -> Result<T, Problem> {
 
 fn key(spec: &SpecDocument) -> (DocumentKind, String) {
     match spec {
-        SpecDocument::Query(query) => (DocumentKind::Query, query.name.clone()),
-        SpecDocument::Pack(pack) => (DocumentKind::Pack, pack.name.clone()),
+        SpecDocument::Query(query) => (DocumentKind::Query, case::fold(&query.name)),
+        SpecDocument::Pack(pack) => (DocumentKind::Pack, case::fold(&pack.name)),
         SpecDocument::Label(label) => (DocumentKind::Label, case::fold(&label.name)),
         // Options are a part of the configuration.
         SpecDocument::Config(config) if config.get("agent_options").is_none_or(Value::is_null) => {

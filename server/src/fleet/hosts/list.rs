@@ -1,12 +1,13 @@
 //! Lists of hosts. Their filters, orders and pages are the database's; rows are read some at a time.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
-use muster_api::rest::HostView;
+use muster_api::rest::{HostStatus, HostView};
 
 use super::Hosts;
 use super::presence::MISSING_AFTER;
-use super::view::{NEW_FOR, ONLINE_BUFFER};
+use super::view::{NEW_FOR, ONLINE_BUFFER, status};
 use crate::clock::Moment;
 use crate::fleet::Result;
 use crate::fleet::access::{Permission, Principal};
@@ -23,7 +24,7 @@ pub struct HostQuery {
     pub state: Option<HostState>,
 }
 
-/// What hosts can be picked by. It is decided by what the database has: a contact is there within 30 seconds.
+/// What hosts can be picked by. It is decided by what the database has, where a contact is within 30 seconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HostState {
     Online,
@@ -44,6 +45,16 @@ impl HostState {
             Self::New => StateFilter::CreatedSince(now.minus(NEW_FOR)),
         }
     }
+
+    /// Whether a host was in the state at a moment, as far as its row knows.
+    fn has(self, row: &Model, at: Moment) -> bool {
+        match self {
+            Self::Online => status(row, row.seen_at, at) == HostStatus::Online,
+            Self::Offline => status(row, row.seen_at, at) == HostStatus::Offline,
+            Self::Missing => row.seen_at <= at.minus(MISSING_AFTER),
+            Self::New => row.created_at >= at.minus(NEW_FOR),
+        }
+    }
 }
 
 /// The hosts of a list, in its order.
@@ -52,8 +63,8 @@ pub struct HostListing {
     hosts: Arc<Hosts>,
     ids: Vec<i64>,
     read: usize,
-    /// Shows the contacts that the database has, because the hosts were picked by these.
-    is_as_written: bool,
+    /// What the hosts were picked by, and when.
+    picked: Option<(HostState, Moment)>,
 }
 
 impl HostListing {
@@ -62,7 +73,8 @@ impl HostListing {
         self.read == self.ids.len()
     }
 
-    /// The next hosts. Those that were deleted since the list was begun are left out.
+    /// The next hosts. Those are left out that were deleted since the list was begun, or are no longer in the state that
+    /// they were picked by. Picked hosts are shown as the database knows them, at the moment of picking.
     ///
     /// # Errors
     /// When the database does not answer.
@@ -71,23 +83,21 @@ impl HostListing {
         let ids = &self.ids[self.read..end];
         let rows = self.hosts.store.read_lagging(async |db| host_lists::rows(db, ids).await).await?;
         self.read = end;
-        let show = |row: &Model| match self.is_as_written {
-            true => self.hosts.show_as_seen(row, row.seen_at),
-            false => self.hosts.show(row),
+        let show = |row: &Model| match self.picked {
+            Some((state, at)) => state.has(row, at).then(|| self.hosts.show_as_seen(row, row.seen_at, at)),
+            None => Some(self.hosts.show(row)),
         };
-        Ok(rows.iter().map(show).collect())
+        Ok(rows.iter().filter_map(show).collect())
     }
 
-    /// All hosts of a list that has a small limit.
+    /// The first hosts of the list, `count` at most, without some of them.
     ///
     /// # Errors
     /// As for [`HostListing::read`].
-    pub async fn all(mut self) -> Result<Vec<HostView>> {
-        let mut hosts = Vec::new();
-        while !self.is_finished() {
-            hosts.extend(self.read().await?);
-        }
-        Ok(hosts)
+    pub async fn first_without(mut self, without: &HashSet<i64>, count: usize) -> Result<Vec<HostView>> {
+        self.ids.retain(|id| !without.contains(id));
+        self.ids.truncate(count.min(ROWS_AT_ONCE));
+        self.read().await
     }
 }
 
@@ -98,10 +108,10 @@ impl Hosts {
     /// [`Error::Forbidden`](crate::fleet::Error::Forbidden) without the permission to read hosts.
     pub async fn list(self: &Arc<Self>, principal: &Principal, query: &HostQuery) -> Result<HostListing> {
         principal.may(Permission::ReadHosts)?;
-        let filter = self.filter(query);
+        let now = self.clock.now();
+        let filter = filter(query, now);
         let ids = self.store.read_lagging(async |db| host_lists::ids(db, &filter).await).await?;
-        let is_as_written = query.state.is_some();
-        Ok(HostListing { hosts: Arc::clone(self), ids, read: 0, is_as_written })
+        Ok(HostListing { hosts: Arc::clone(self), ids, read: 0, picked: query.state.map(|state| (state, now)) })
     }
 
     /// Counts what [`Hosts::list`] would list without a page.
@@ -110,12 +120,11 @@ impl Hosts {
     /// As for listing.
     pub async fn count(&self, principal: &Principal, query: &HostQuery) -> Result<u64> {
         principal.may(Permission::ReadHosts)?;
-        let filter = self.filter(query);
+        let filter = filter(query, self.clock.now());
         Ok(self.store.read_lagging(async |db| host_lists::count(db, &filter).await).await?)
     }
+}
 
-    fn filter(&self, query: &HostQuery) -> HostFilter {
-        let state = query.state.map(|state| state.filter(self.clock.now()));
-        HostFilter { state, ..query.filter.clone() }
-    }
+fn filter(query: &HostQuery, now: Moment) -> HostFilter {
+    HostFilter { state: query.state.map(|state| state.filter(now)), ..query.filter.clone() }
 }

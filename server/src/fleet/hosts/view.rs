@@ -119,10 +119,15 @@ impl Hosts {
     }
 
     pub(super) fn show(&self, row: &Model) -> HostView {
-        self.show_as_seen(row, self.index.get(row.id).map_or(row.seen_at, |host| host.seen().max(row.seen_at)))
+        let seen = self.index.get(row.id).map_or(row.seen_at, |host| host.seen().max(row.seen_at));
+        self.show_as_seen(row, seen, self.clock.now())
     }
 
-    pub(super) fn show_as_seen(&self, row: &Model, seen: Moment) -> HostView {
+    /// The host as it was at the moment `now`, last seen at `seen`.
+    pub(super) fn show_as_seen(&self, row: &Model, seen: Moment, now: Moment) -> HostView {
+        let plan = self.schedule.plan();
+        let enroll_secret_name =
+            row.enroll_secret_id.and_then(|id| plan.secret_name(id)).unwrap_or_default().to_owned();
         HostView {
             created_at: row.created_at.to_utc(),
             updated_at: row.updated_at.to_utc(),
@@ -158,11 +163,12 @@ impl Hosts {
             distributed_interval: row.distributed_interval,
             config_tls_refresh: row.config_refresh,
             logger_tls_period: row.logger_tls_period,
+            enroll_secret_name,
             team_id: None,
             team_name: None,
             gigs_disk_space_available: row.gigs_disk_space_available,
             percent_disk_space_available: row.percent_disk_space_available,
-            status: status(row, seen, self.clock.now()),
+            status: status(row, seen, now),
             display_text: row.hostname.clone(),
             display_name: if row.computer_name.is_empty() { row.hostname.clone() } else { row.computer_name.clone() },
         }

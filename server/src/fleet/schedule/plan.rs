@@ -36,7 +36,7 @@ pub struct Plan {
     labels: BTreeMap<i64, String>,
     dynamic: Vec<DynamicLabel>,
     builtin: Vec<(i64, BuiltinLabel)>,
-    secrets: Vec<(i64, crate::config::Secret)>,
+    secrets: Vec<PlannedSecret>,
     assembled: Mutex<Assembly>,
 }
 
@@ -76,6 +76,14 @@ struct AssemblyKey {
     packs: Box<[usize]>,
 }
 
+/// A secret that hosts may enroll with.
+#[derive(Debug, Clone)]
+struct PlannedSecret {
+    id: i64,
+    name: String,
+    secret: crate::config::Secret,
+}
+
 impl Plan {
     /// Reads the plan. The generation is read first, so that a change meanwhile makes it look old, never new.
     pub async fn load(db: &impl ConnectionTrait, now: Moment, built_in: &BuiltInOptions) -> Result<Self> {
@@ -98,7 +106,11 @@ impl Plan {
         let secrets = store::secrets::all(db)
             .await?
             .into_iter()
-            .map(|row| (row.id, crate::config::Secret::new(row.secret)))
+            .map(|row| PlannedSecret {
+                id: row.id,
+                name: specs::secret_name(row.id, &row.name),
+                secret: crate::config::Secret::new(row.secret),
+            })
             .collect();
         let dynamic = labels.iter().filter(|label| is_asked(label)).map(DynamicLabel::of).collect();
         let unknown = labels.iter().filter(|label| specs::label_kind(label).is_none()).count();
@@ -184,12 +196,17 @@ impl Plan {
             return None;
         }
         let mut found = None;
-        for (id, secret) in &self.secrets {
+        for PlannedSecret { id, secret, .. } in &self.secrets {
             if bool::from(secret.reveal().as_bytes().ct_eq(given.as_bytes())) {
                 found = Some(*id);
             }
         }
         found
+    }
+
+    /// The name of an enroll secret, unless it is gone.
+    pub fn secret_name(&self, id: i64) -> Option<&str> {
+        self.secrets.iter().find(|secret| secret.id == id).map(|secret| secret.name.as_str())
     }
 
     /// Packs that hosts with these labels (sorted) get, by name.

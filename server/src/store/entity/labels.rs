@@ -49,5 +49,8 @@ impl ActiveModelBehavior for ActiveModel {}
 impl NamedTable for Entity {
     const NAME: Column = Column::Name;
     const ORDER: Column = Column::Id;
-    const FOLDED: Option<fn(&Model) -> &str> = Some(|label| &label.name);
+
+    fn name(row: &Model) -> &str {
+        &row.name
+    }
 }

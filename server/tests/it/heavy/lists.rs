@@ -8,7 +8,7 @@ use serde_json::json;
 use tokio::task::JoinSet;
 
 use crate::rest::hosts::add_hosts;
-use crate::support::{Database, PASSWORD, Rest, ServerSetup, count, eventually};
+use crate::support::{Database, PASSWORD, Rest, ServerProcess, ServerSetup, count, eventually};
 
 /// Requests for everything at one time.
 const LISTS: usize = 10;
@@ -71,6 +71,30 @@ impl Watch {
     }
 }
 
+/// A server with many hosts, and somebody with the lowest role.
+struct ManyHosts {
+    setup: ServerSetup,
+    server: ServerProcess,
+    observer: Rest,
+    hosts: u32,
+}
+
+impl ManyHosts {
+    async fn start() -> Self {
+        let setup = ServerSetup::on_sqlite(&["server_tls=false"]);
+        let server = setup.start().await;
+        let rest = Rest::new(&setup.address()).set_up().await;
+        let user = json!({ "email": "observer@example.com", "password": PASSWORD, "global_role": "observer" });
+        assert_eq!(rest.post("users/admin", &user).await.status, 200);
+        let login = json!({ "email": "observer@example.com", "password": PASSWORD });
+        let observer = rest.with_token(&rest.post("login", &login).await.read::<LoggedIn>().token);
+        let database = Database::Sqlite(rusqlite::Connection::open(setup.folder().join("muster.db")).unwrap());
+        let hosts = count(10_000, 100_000);
+        add_hosts(&database, 1_768_478_400_000_000, hosts);
+        Self { setup, server, observer, hosts }
+    }
+}
+
 /// Reads everything of all hosts and gives the number of bytes.
 async fn read_everything(rest: &Rest) -> usize {
     let mut response = rest.getting("hosts").timeout(READ_WITHIN).send().await.unwrap();
@@ -87,22 +111,14 @@ async fn read_everything(rest: &Rest) -> usize {
 /// The lowest role can ask for everything, and ask again and again.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn lists_of_all_hosts_take_bounded_memory_and_do_not_hold_agents_up() {
-    let setup = ServerSetup::on_sqlite(&["server_tls=false"]);
-    let server = setup.start().await;
-    let rest = Rest::new(&setup.address()).set_up().await;
-    let user = json!({ "email": "observer@example.com", "password": PASSWORD, "global_role": "observer" });
-    assert_eq!(rest.post("users/admin", &user).await.status, 200);
-    let login = json!({ "email": "observer@example.com", "password": PASSWORD });
-    let observer = rest.with_token(&rest.post("login", &login).await.read::<LoggedIn>().token);
-    let database = Database::Sqlite(rusqlite::Connection::open(setup.folder().join("muster.db")).unwrap());
-    let hosts = count(10_000, 100_000);
-    add_hosts(&database, 1_768_478_400_000_000, hosts);
+    let many = ManyHosts::start().await;
+    let (setup, server, observer, hosts) = (&many.setup, &many.server, &many.observer, many.hosts);
     let mut agents = Vec::new();
     for index in 0..AGENTS {
         agents.push(setup.address().enrolled(index).await);
     }
     // The first list warms up what every list needs.
-    read_everything(&observer).await;
+    read_everything(observer).await;
 
     let watch = Watch::of(agents);
     eventually("agents are watched", QUIET_WITHIN, async || {
@@ -112,7 +128,7 @@ async fn lists_of_all_hosts_take_bounded_memory_and_do_not_hold_agents_up() {
     let (agents, undisturbed) = watch.end().await;
     let before = server.peak_bytes();
     let watch = Watch::of(agents);
-    let read = futures_util::future::join_all((0..LISTS).map(|_| read_everything(&observer))).await;
+    let read = futures_util::future::join_all((0..LISTS).map(|_| read_everything(observer))).await;
     let (_, disturbed) = watch.end().await;
     let growth = server.peak_bytes() - before;
     eprintln!(
@@ -127,4 +143,26 @@ async fn lists_of_all_hosts_take_bounded_memory_and_do_not_hold_agents_up() {
     if count(false, true) {
         assert!(disturbed <= undisturbed * 2, "agents waited {disturbed:?} instead of {undisturbed:?}");
     }
+}
+
+/// A search that names as many selected hosts as there may be, the same one again and again, reads ten hosts and no more.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn searches_for_targets_take_bounded_memory() {
+    let many = ManyHosts::start().await;
+    let observer = &many.observer;
+    let search = |hosts: Vec<u32>| {
+        let body = json!({ "selected": { "hosts": hosts } });
+        async move { observer.post("targets", &body).await }
+    };
+    // The first one warms up what every search needs.
+    search(vec![1]).await;
+    let before = many.server.peak_bytes();
+    let found = futures_util::future::join_all((0..LISTS).map(|_| search(vec![1; 100_000]))).await;
+    let growth = many.server.peak_bytes() - before;
+    eprintln!("{LISTS} searches among {} hosts: {} MiB of memory more", many.hosts, growth >> 20);
+    for answer in found {
+        assert_eq!(answer.status, 200, "{}", answer.text);
+        assert_eq!(answer.json()["targets"]["hosts"].as_array().unwrap().len(), 10);
+    }
+    assert!(growth <= MAX_GROWTH, "resident memory grew by {} MiB", growth >> 20);
 }

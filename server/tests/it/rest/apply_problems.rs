@@ -176,3 +176,64 @@ async fn built_in_labels_stay_as_they_are() {
     }
     assert_eq!(server.number("SELECT count(*) FROM labels WHERE query = 'SELECT 2'"), 0);
 }
+
+/// Options that are wrapped in a `spec` of their own leave no room for others beside it.
+#[tokio::test]
+async fn keys_beside_a_nested_spec_are_refused() {
+    let config = json!({ "options": { "distributed_interval": 10 } });
+    assert_paths(&[
+        (doc("options", json!({ "spec": { "config": config }, "config": {} })), ".spec.config"),
+        (
+            doc("config", json!({ "agent_options": { "spec": { "config": config }, "overrides": {} } })),
+            ".spec.agent_options.overrides",
+        ),
+        (doc("options", json!({ "spec": { "config": config }, "anything": 1 })), ".spec.anything"),
+    ])
+    .await;
+    let server = TestServer::start().await;
+    for spec in [json!({ "spec": null, "config": config }), json!({ "spec": { "config": config }, "config": null })] {
+        server.rest.apply(&[doc("options", spec.clone())]).await;
+        let kept = server.rest.get("spec/osquery_options").await.json();
+        assert_eq!(kept["spec"]["config"]["options"]["distributed_interval"], 10, "{spec}");
+        server.rest.apply(&[doc("options", json!({ "config": {} }))]).await;
+    }
+}
+
+/// `Uptime` is the query `uptime`, wherever it is named.
+#[tokio::test]
+async fn names_of_queries_and_packs_are_the_same_in_any_case() {
+    let server = TestServer::start().await;
+    let query = |name: &str, sql: &str| doc("query", json!({ "name": name, "query": sql }));
+    let pack =
+        |name: &str, query: &str| doc("pack", json!({ "name": name, "queries": [{ "query": query, "interval": 60 }] }));
+    server.rest.apply(&[query("uptime", "SELECT 1"), pack("base", "UPTIME")]).await;
+    let again = server.rest.apply(&[pack("base", "Uptime")]).await;
+    assert_eq!(again.changes[0].action, Action::Unchanged);
+    assert_eq!(server.rest.get("spec/packs/BASE").await.json()["specs"]["queries"][0]["query"], "uptime");
+    let renamed = server.rest.apply(&[query("Uptime", "SELECT 2"), pack("Base", "Uptime")]).await;
+    assert!(renamed.changes.iter().all(|change| change.action == Action::Changed), "{:?}", renamed.changes);
+    let counts = ["queries", "packs"].map(|table| server.number(&format!("SELECT count(*) FROM {table}")));
+    assert_eq!(counts, [1, 1]);
+    for (path, body) in
+        [("queries", json!({ "name": "UPTIME", "query": "SELECT 1" })), ("packs", json!({ "name": "bAse" }))]
+    {
+        assert_eq!(server.rest.post(path, &body).await.status, 409, "{path}");
+    }
+    for twins in
+        [[query("a", "SELECT 1"), query("A", "SELECT 2")], [pack("p", "uptime"), doc("pack", json!({ "name": "P" }))]]
+    {
+        assert_eq!(server.rest.try_apply(&twins, false).await.status, 422);
+    }
+    assert_eq!(server.rest.try_apply(&[doc("pack", json!({ "name": "GLOBAL" }))], false).await.status, 422);
+}
+
+#[tokio::test]
+async fn a_label_of_another_version_is_not_made_again_in_other_capitals() {
+    let server = TestServer::start().await;
+    server.rest.apply(&[doc("label", json!({ "name": "Later", "query": "SELECT 1" }))]).await;
+    server.database().execute("UPDATE labels SET membership_type = 'of the future' WHERE name = 'Later'");
+    let label = doc("label", json!({ "name": "later", "query": "SELECT 2" }));
+    let answer = server.rest.try_apply(&[label], false).await;
+    assert!(answer.text.contains("this version does not know the type of label"), "{}", answer.text);
+    assert_eq!(server.number("SELECT count(*) FROM labels WHERE LOWER(name) = 'later'"), 1);
+}

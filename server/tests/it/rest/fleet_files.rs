@@ -46,7 +46,7 @@ async fn files_apply_whole_with_one_warning_for_each_thing_that_is_skipped() {
         (
             "secrets-with-names",
             include_str!("fleet_files/secrets-with-names.yml"),
-            &["documents[0].spec.secrets[1].active", "documents[0].spec.secrets[0].name"],
+            &["documents[0].spec.secrets[1].active"],
         ),
         (
             "secret-with-line-end",
@@ -138,6 +138,44 @@ async fn specs_of_older_clients_may_have_null_for_lists() {
     assert_eq!(server.rest.post("spec/enroll_secret", &secrets).await.status, 200, "what was read can be sent back");
     let roles = json!({ "spec": { "roles": { "admin@example.com": { "global_role": "admin", "teams": null } } } });
     assert_eq!(server.rest.post("users/roles/spec", &roles).await.json(), json!({}));
+}
+
+/// A file whose secrets are all switched off would leave no host a way in.
+#[tokio::test]
+async fn inactive_secrets_alone_remove_nothing() {
+    let server = TestServer::start().await;
+    let before = read(&server.rest, "spec/enroll_secret").await;
+    let secrets = json!([{ "secret": "one", "active": false }, { "secret": "two", "active": false }]);
+    let document = json!({ "kind": "enroll_secret", "spec": { "secrets": secrets } });
+    let answer = server.rest.try_apply(&[document], false).await;
+    assert_eq!(answer.status, 422, "{}", answer.text);
+    assert!(
+        answer.problems()[0].starts_with("documents[0].spec.secrets: has inactive secrets alone"),
+        "{}",
+        answer.text
+    );
+    assert_eq!(read(&server.rest, "spec/enroll_secret").await, before);
+    server.rest.apply(&[json!({ "kind": "enroll_secret", "spec": { "secrets": [] } })]).await;
+    assert_eq!(server.number("SELECT count(*) FROM enroll_secrets"), 0, "an empty list says what it means");
+}
+
+/// Fleet finds the hosts of such labels by what it knows of them.
+#[tokio::test]
+async fn a_label_by_host_vitals_is_skipped_alone() {
+    let server = TestServer::start().await;
+    let label = |name: &str, membership: &str| json!({ "kind": "label", "spec": { "name": name, "label_membership_type": membership, "criteria": {} } });
+    let query = json!({ "kind": "query", "spec": { "name": "q", "query": "SELECT 1" } });
+    let applied = server.rest.apply(&[label("vitals", "host_vitals"), query]).await;
+    assert_eq!(warned(&applied), ["documents[0].spec.label_membership_type"]);
+    assert_eq!(
+        applied.changes.iter().map(|change| change.action).collect::<Vec<_>>(),
+        [Action::Ignored, Action::Created]
+    );
+    let specs = json!({ "specs": [{ "name": "vitals", "label_membership_type": "host_vitals" }] });
+    let answer = server.rest.post("spec/labels", &specs).await;
+    assert_eq!((answer.status, &answer.json()["warnings"][0]["name"]), (200, &json!("specs[0].label_membership_type")));
+    assert_eq!(server.rest.try_apply(&[label("x", "by magic")], false).await.status, 422);
+    assert_eq!(server.number("SELECT count(*) FROM labels WHERE name = 'vitals'"), 0);
 }
 
 /// A manual label that names hosts that have not enrolled yet, or not any more.

@@ -1,9 +1,10 @@
 use std::time::Duration;
 
 use agent_compat::agent::{Identity, Platform};
-use muster_api::rest::{HostCount, HostEnvelope, HostList, HostStatus};
+use muster_api::rest::{Action, HostCount, HostEnvelope, HostList, HostStatus};
+use serde_json::json;
 
-use crate::support::{Database, TestServer, eventually};
+use crate::support::{Database, ENROLL_SECRET, TestServer};
 
 /// Hosts whose names, systems and times differ; the first is `host-0`.
 async fn fleet(server: &TestServer, count: u32) {
@@ -99,6 +100,9 @@ async fn hosts_come_in_the_order_asked_for() {
 async fn hosts_are_searched_by_what_people_call_them() {
     let server = TestServer::start().await;
     fleet(&server, 12).await;
+    for (id, name) in [(5, "Räksmörgås 4"), (8, "ÄPPLE 7")] {
+        server.database().execute(&format!("UPDATE hosts SET computer_name = '{name}' WHERE id = {id}"));
+    }
     for (text, expected) in [
         ("host-1", "1 10 11"),
         ("HOST-1.EXAMPLE", "1"),
@@ -108,6 +112,9 @@ async fn hosts_are_searched_by_what_people_call_them() {
         ("_", ""),
         ("'", ""),
         ("nothing", ""),
+        ("R%C3%A4ksm%C3%B6rg%C3%A5s%204", "4"),
+        ("%C3%84PPLE", "7"),
+        ("%C3%84pple", "7"),
     ] {
         assert_eq!(names(&server, &format!("query={text}")).await.join(" "), expected, "{text}");
         assert_eq!(count(&server, &format!("query={text}")).await, expected.split_whitespace().count() as u64);
@@ -136,42 +143,32 @@ async fn hosts_go_offline_and_cease_to_be_new() {
     assert_eq!(count(&server, "").await, 2);
 }
 
-/// A list longer than what is read at one time is the same text as a short one, in its order and whole.
 #[tokio::test]
-async fn a_long_list_is_whole_and_in_order() {
+async fn a_host_is_shown_with_the_secret_it_enrolled_with() {
     let server = TestServer::start().await;
-    let count = crate::support::count(1_000, 20_000);
-    add_hosts(&server.database(), server.clock.now().0, count);
-    let answer = server.rest.get("hosts?order_key=hostname&order_direction=desc").await;
-    let hosts = answer.read::<HostList>().hosts;
-    let expected: Vec<i64> = (1..=i64::from(count)).rev().collect();
-    assert_eq!(hosts.iter().map(|host| host.id).collect::<Vec<_>>(), expected);
-    assert_eq!(answer.text, serde_json::to_string_pretty(&HostList { hosts }).unwrap() + "\n");
-    let page: HostList = server.rest.read("hosts?page=1&per_page=450").await;
-    assert_eq!(page.hosts.iter().map(|host| host.id).collect::<Vec<_>>(), (451..=900).collect::<Vec<_>>());
-}
-
-/// Somebody who reads many lists at one time leaves room for others.
-#[tokio::test]
-async fn a_user_reads_a_bounded_number_of_lists_at_one_time() {
-    let server = TestServer::with(|config| config.server.max_lists_per_user = 2).await;
-    add_hosts(&server.database(), server.clock.now().0, 20_000);
-    let observer = server.user("observer");
-    // Their bodies are not read.
-    let mut open = Vec::new();
-    for _ in 0..2 {
-        open.push(observer.getting("hosts").send().await.unwrap());
-    }
-    let refused = observer.get("hosts").await;
-    assert_eq!(refused.status, 503, "{}", refused.text);
-    assert_eq!(refused.headers["retry-after"], "1");
-    assert!(refused.problems()[0].contains("server.max_lists_per_user"), "{}", refused.text);
-    assert_eq!(server.rest.get("hosts?per_page=1").await.status, 200, "others are not affected");
-    drop(open);
-    eventually("a list that is given up makes room", Duration::from_secs(20), async || {
-        (observer.get("hosts?per_page=1").await.status == 200).then_some(())
-    })
-    .await;
+    let apply = async |secrets: serde_json::Value| {
+        server.rest.apply(&[json!({ "kind": "enroll_secret", "spec": { "secrets": secrets } })]).await
+    };
+    apply(json!([{ "secret": ENROLL_SECRET, "name": "default" }, { "secret": "other" }])).await;
+    server.enrolled(1).await;
+    let name = async || server.rest.get("hosts/1").await.json()["host"]["enroll_secret_name"].clone();
+    assert_eq!(name().await, "default");
+    let listed: HostList = server.rest.read("hosts").await;
+    assert_eq!(listed.hosts[0].enroll_secret_name, "default");
+    let without_names = json!([{ "secret": ENROLL_SECRET }, { "secret": "other" }]);
+    assert_eq!(apply(without_names.clone()).await.changes[0].action, Action::Unchanged);
+    assert_eq!(name().await, "default", "a file without names leaves them");
+    apply(json!([{ "secret": ENROLL_SECRET, "name": "renamed" }, { "secret": "other" }])).await;
+    assert_eq!(name().await, "renamed");
+    let secrets = server.rest.get("spec/enroll_secret").await.json();
+    assert_eq!(
+        (&secrets["spec"]["secrets"][0]["name"], &secrets["spec"]["secrets"][1]["name"]),
+        (&json!("renamed"), &serde_json::Value::Null)
+    );
+    assert_eq!(secrets["specs"]["secrets"][0]["name"], "renamed");
+    assert!(secrets["specs"]["secrets"][1]["name"].as_str().unwrap().starts_with("secret-"));
+    apply(json!([{ "secret": "other" }])).await;
+    assert_eq!(name().await, "");
 }
 
 /// Fleet's clients ask so for what Muster does not have; it narrows nothing.

@@ -7,6 +7,7 @@ mod clients;
 mod errors;
 mod fleet_files;
 pub mod hosts;
+mod lists;
 mod operations;
 mod races;
 mod roles;

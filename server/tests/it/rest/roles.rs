@@ -96,3 +96,24 @@ async fn an_unknown_role_may_nothing() {
         assert!(expected.contains(&answer.status), "{operation:?}: {}", answer.text);
     }
 }
+
+/// Documents of which nothing is kept change nothing, hold nobody up, and are no way around the roles.
+#[tokio::test]
+async fn an_apply_of_nothing_needs_a_role_and_moves_nothing_on() {
+    let server = furnished().await;
+    let (observer, maintainer) = (server.user("observer"), server.user("maintainer"));
+    let generation = || server.number("SELECT value FROM generations WHERE name = 'schedule'");
+    let before = generation();
+    let policy = serde_json::json!({ "kind": "policy", "spec": { "name": "p" } });
+    for documents in [vec![], vec![policy]] {
+        for path in ["spec/apply", "spec/delete"] {
+            let body = serde_json::json!({ "documents": documents });
+            assert_eq!(observer.post(path, &body).await.status, 403, "{path}");
+            let done = maintainer.post(path, &body).await;
+            assert_eq!(done.status, 200, "{path}: {}", done.text);
+            let changes = done.json()["changes"].as_array().unwrap().len();
+            assert_eq!(changes, documents.len(), "{path}");
+        }
+    }
+    assert_eq!(generation(), before);
+}

@@ -3,7 +3,7 @@ use std::time::Duration;
 use muster_api::rest::LoggedIn;
 use serde_json::{Value, json};
 
-use crate::support::{Answer, PASSWORD, Rest, TestServer};
+use crate::support::{Answer, PASSWORD, Rest, ServerSetup, TestServer, eventually};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
@@ -188,4 +188,56 @@ async fn activities_are_removed_after_their_retention() {
     server.run_tasks().await;
     assert_eq!(server.number("SELECT count(*) FROM activities"), 3);
     assert_eq!(server.number("SELECT count(*) FROM activities WHERE kind = 'young'"), 3);
+}
+
+/// What anybody may send is read into memory and hashed before it is known who it is.
+#[tokio::test]
+async fn bodies_of_strangers_are_small() {
+    let server = TestServer::start().await;
+    let stranger = server.rest.anonymous();
+    for size in [17 << 10, 2 << 20] {
+        let body = json!({ "email": "admin@example.com", "password": "x".repeat(size) });
+        for path in ["login", "/api/v1/setup"] {
+            let answer = stranger.post(path, &body).await;
+            assert_eq!(answer.status, 413, "{path}: {}", answer.text);
+        }
+    }
+    let long = log_in(&server.rest, "admin@example.com", &format!("{PASSWORD}{}", "x".repeat(200))).await;
+    assert_eq!(long.status, 401, "{}", long.text);
+    let config = json!({ "org_info": { "org_logo_url": "x".repeat(4_000) }, "server_settings": {} });
+    let documents = vec![json!({ "kind": "config", "spec": config }); 8];
+    assert_eq!(server.rest.try_apply(&documents[..1], true).await.status, 200);
+    assert_eq!(server.rest.try_apply(&documents, true).await.status, 422, "larger bodies of users are read");
+}
+
+/// A colleague behind the same address gets the password wrong again and again.
+#[tokio::test]
+async fn two_users_behind_one_address_do_not_spend_each_others_logins() {
+    let server = TestServer::with(|config| config.session.logins_per_minute = 5).await;
+    // The administrator has logged in from here with the set-up.
+    server.user("observer");
+    while log_in(&server.rest, "observer-user@example.com", "wrong-1!").await.status == 401 {}
+    for _ in 0..5 {
+        assert_eq!(log_in(&server.rest, "admin@example.com", PASSWORD).await.status, 200);
+    }
+    assert_eq!(log_in(&server.rest, "observer-user@example.com", PASSWORD).await.status, 429);
+    let elsewhere = server.rest.at_address("127.0.0.200");
+    assert_eq!(log_in(&elsewhere, "observer-user@example.com", PASSWORD).await.status, 200);
+}
+
+/// All operators behind it have one address, which only its name in the settings can change.
+#[tokio::test]
+async fn a_load_balancer_that_is_not_named_is_warned_of_once() {
+    let setup = ServerSetup::new(&[]);
+    let server = setup.start().await;
+    let rest = Rest::new(&setup.address()).set_up().await;
+    for _ in 0..2 {
+        let login = rest.posting("login", &json!({ "email": "admin@example.com", "password": PASSWORD }));
+        assert_eq!(login.header("X-Forwarded-For", "192.0.2.1").send().await.unwrap().status(), 200);
+    }
+    let warned = eventually("the log says so", Duration::from_secs(10), async || {
+        Some(server.said()).filter(|said| said.contains("server.trusted_proxies"))
+    })
+    .await;
+    assert_eq!(warned.matches("server.trusted_proxies").count(), 1, "{warned}");
 }

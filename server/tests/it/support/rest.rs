@@ -128,6 +128,11 @@ impl Rest {
         self.client.get(self.url(path)).bearer_auth(self.token())
     }
 
+    /// A POST that a test goes on with itself.
+    pub fn posting(&self, path: &str, body: &Value) -> RequestBuilder {
+        self.client.post(self.url(path)).json(body)
+    }
+
     fn url(&self, path: &str) -> String {
         if path.starts_with('/') { self.root.clone() + path } else { format!("{}/api/v1/fleet/{path}", self.root) }
     }
