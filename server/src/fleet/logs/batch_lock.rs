@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::replay::REPEATED_WITHIN;
 use super::{LastBatch, LogStream};
-use crate::bus::{BatchLockReply, SharedBatches, BATCH_LOCK_RENEWED_EVERY};
+use crate::bus::{BATCH_LOCK_RENEWED_EVERY, BatchLockReply, SharedBatches};
 
 /// How long a batch waits for the lock while another node holds it. After that the batch is refused and the agent sends it
 /// again.

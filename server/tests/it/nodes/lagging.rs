@@ -3,16 +3,21 @@
 use std::time::Duration;
 
 use agent_compat::agent::AgentEndpoint;
+use muster_api::rest::LiveStatus;
+use serde_json::json;
 
+use crate::live;
 use crate::support::{Proxy, TestServer, assert_refused, eventually, mariadb};
 
-/// Sends plain readings of keys and hosts to tables that lag behind.
+/// Sends plain readings of keys, hosts and live queries to tables that lag behind.
 fn read_from_replicas(piece: &mut [u8]) {
     let has = |piece: &[u8], text: &str| piece.windows(text.len()).any(|part| part == text.as_bytes());
     if !has(piece, "SELECT ") || has(piece, "FOR UPDATE") {
         return;
     }
-    for (table, replica) in [("`node_keys`", "`node_keyz`"), ("`hosts`", "`hostz`")] {
+    for (table, replica) in
+        [("`node_keys`", "`node_keyz`"), ("`hosts`", "`hostz`"), ("`live_queries`", "`live_queriez`")]
+    {
         let windows = piece.windows(table.len()).enumerate();
         let found: Vec<usize> = windows.filter(|(_, part)| *part == table.as_bytes()).map(|(at, _)| at).collect();
         for at in found {
@@ -27,6 +32,7 @@ async fn one_and_lagging(per_second: u32) -> (TestServer, TestServer, Proxy) {
     let database = one.database();
     database.execute("CREATE TABLE node_keyz LIKE node_keys");
     database.execute("CREATE TABLE hostz LIKE hosts");
+    database.execute("CREATE TABLE live_queriez LIKE live_queries");
     let proxy = Proxy::rewriting(&mariadb::shared().address, read_from_replicas);
     let address = proxy.address();
     let other = TestServer::beside_with(&one, |config| {
@@ -108,4 +114,58 @@ async fn a_host_that_a_reading_does_not_show_is_not_taken_for_deleted() {
     assert!(agents[0].config().await.verdict.is_node_invalid());
     let exchange = agents[1].config().await;
     assert!(exchange.verdict.is_success(), "{exchange:?}");
+}
+
+/// A node neither forgets a live query that was started there, nor drops an answer to one that it has not seen yet.
+#[tokio::test]
+async fn a_live_query_that_a_reading_does_not_show_yet_goes_on() {
+    if !mariadb::is_chosen() {
+        return;
+    }
+    let (one, other, _proxy) = one_and_lagging(500).await;
+    let mut agents = live::hosts(&one, 2).await;
+    other.address.draw(&mut agents[0]);
+    let id = live::ask(&other, "SELECT 1").await.id;
+    let results = other.rest.getting(&format!("live_queries/{id}/results?follow=true")).send().await.unwrap();
+    for _ in 0..3 {
+        other.run_tasks().await;
+    }
+    agents[0].distributed().await;
+    agents[1].distributed().await;
+    eventually("all have answered", Duration::from_secs(30), async || {
+        other.run_tasks().await;
+        (live::job(&other, id).await.status == LiveStatus::Complete).then_some(())
+    })
+    .await;
+    let lines = results.text().await.unwrap();
+    assert_eq!(lines.lines().filter(|line| !line.is_empty()).count(), 2, "its follower sees both answers: {lines}");
+
+    let unseen = live::ask(&one, "SELECT 2").await.id;
+    let name = format!("fleet_distributed_query_{unseen}");
+    let body =
+        json!({ "node_key": agents[0].node_key(), "queries": { &name: [{ "a": "1" }] }, "statuses": { &name: 0 } });
+    let taken = agents[0].raw(AgentEndpoint::DistributedWrite, body.to_string(), &[]).await;
+    assert!(taken.verdict.is_success(), "{taken:?}");
+    assert_eq!(live::counts(&one, unseen).await.answered, 1, "the answer to the lagging node is kept");
+}
+
+/// Also when the key shows only once the body was read, on a thread of its own.
+#[tokio::test]
+async fn a_large_write_with_an_unknown_key_is_told_so() {
+    if !mariadb::is_chosen() {
+        return;
+    }
+    let (_one, other, _proxy) = one_and_lagging(500).await;
+    let agent = other.enrolled(1).await;
+    let rows = "{\"a\":\"1\"},".repeat(200_000);
+    let body = format!("{{\"queries\":{{\"q\":[{rows}{{}}]}},\"node_key\":\"made-up\",\"statuses\":{{\"q\":0}}}}");
+    assert!(body.len() > 2 << 20);
+    let header = format!("NodeKey {}", agent.node_key());
+    for _ in 0..2 {
+        let known = [("Authorization", header.as_str())];
+        let refused = agent.raw(AgentEndpoint::DistributedWrite, body.clone(), &known).await;
+        assert!(refused.verdict.is_node_invalid(), "{refused:?}");
+    }
+    let refused = agent.raw(AgentEndpoint::Config, with_key("made-up-too"), &[]).await;
+    assert!(refused.verdict.is_node_invalid(), "keys are still confirmed: {refused:?}");
 }
