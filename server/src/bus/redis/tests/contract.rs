@@ -144,6 +144,8 @@ fn with_rights(settings: Settings, servers: &[RedisProcess], rights: &[&str]) ->
             "+@all",
             "-@admin",
             "-@dangerous",
+            "-cluster",
+            "-info",
         ];
         rule.extend(rights);
         assert_eq!(server.ask(&rule).trim(), "OK");

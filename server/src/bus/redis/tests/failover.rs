@@ -244,7 +244,9 @@ async fn a_job_that_is_made_anew_counts_from_beyond_what_was_heard() {
 #[tokio::test]
 async fn events_that_cannot_be_read_end_no_piece() {
     let redis = RedisProcess::start().await;
-    let bus = share(&redis.settings()).bus;
+    let mut settings = redis.settings();
+    settings.push(("redis_read_timeout".to_owned(), "20s".to_owned()));
+    let bus = share(&settings).bus;
     bus.open(JOB, Start::New).await.unwrap();
     let add = "for _ = 1, 10001 do \
         local n = redis.call('HINCRBY', '{muster:live:1}:meta', 'n', 1) \
