@@ -30,7 +30,7 @@ impl Live {
     pub(super) fn hold_readable(&self, row: Model) {
         let id = row.id;
         if let Err(error) = self.hold(row) {
-            tracing::error!(%error, live_query = id, "live query left out, because its row cannot be read; cancel it");
+            tracing::error!(%error, live_query = id, "live query left out, because its row cannot be read; delete the row");
         }
     }
 

@@ -73,18 +73,18 @@ impl<'a> Taking<'a> {
         }
     }
 
-    fn failure(&self, error: &BusError) -> Refused {
-        let reason = match error {
-            BusError::Busy(_) => RefusedFor::Room,
-            BusError::Slow(_) => RefusedFor::Slowness,
-            BusError::Unavailable(_) | BusError::Lost(_) => RefusedFor::Fault,
-        };
-        (reason, error.clone().into())
-    }
-
     fn late(&self) -> Refused {
         (self.lateness, Error::Unavailable("answers to live queries not kept in time; try again".to_owned()))
     }
+}
+
+fn failure(error: BusError) -> Refused {
+    let reason = match error {
+        BusError::Busy(_) => RefusedFor::Room,
+        BusError::Slow(_) => RefusedFor::Slowness,
+        BusError::Unavailable(_) | BusError::Lost(_) => RefusedFor::Fault,
+    };
+    (reason, error.into())
 }
 
 impl Live {
@@ -189,7 +189,7 @@ impl Live {
         let host_id = taking.host.id;
         let refused = match timeout_at(taking.keep_by, self.keep(job, host_id, line, &settlement)).await {
             Ok(Ok(is_news)) => return Ok(is_news),
-            Ok(Err(error)) => taking.failure(&error),
+            Ok(Err(error)) => failure(error),
             Err(_) => taking.late(),
         };
         if taking.leeway.allows(refused.0) {
