@@ -5,4 +5,6 @@ pub enum BusError {
     Unavailable(String),
     #[error("{0}")]
     Busy(String),
+    #[error("{0}")]
+    Slow(String),
 }

@@ -65,10 +65,10 @@ impl Bench {
         let config =
             config::Redis { address: vec![redis.address()], read_timeout: TIMEOUT, ..config::Redis::default() };
         let steps = Steps {
-            open: ScriptStep::new(include_str!("../../server/src/bus/redis/scripts/open.lua")),
-            claim: ScriptStep::new(include_str!("../../server/src/bus/redis/scripts/claim.lua")),
-            answer: ScriptStep::new(include_str!("../../server/src/bus/redis/scripts/answer.lua")),
-            read: ScriptStep::new(include_str!("../../server/src/bus/redis/scripts/read.lua")),
+            open: ScriptStep::of_a_job(include_str!("../../server/src/bus/redis/scripts/open.lua")),
+            claim: ScriptStep::of_a_job(include_str!("../../server/src/bus/redis/scripts/claim.lua")),
+            answer: ScriptStep::of_a_job(include_str!("../../server/src/bus/redis/scripts/answer.lua")),
+            read: ScriptStep::of_a_job(include_str!("../../server/src/bus/redis/scripts/read.lua")),
         };
         Ok(Self { redis, config, steps: Arc::new(steps), next: AtomicI64::new(1), next_host: Arc::default() })
     }
@@ -191,7 +191,7 @@ impl Bench {
         let call = Call::Script {
             step: &self.steps.open,
             keys: &keys,
-            arguments: &[b"".as_slice(), b"0", b"3600000", b"", b""],
+            arguments: &[b"".as_slice(), b"0", b"3600000", b"", b"", b"0"],
         };
         way.call(Purpose::Job, job, call).await?;
         Ok(job)

@@ -80,6 +80,8 @@ impl App {
             node: Arc::clone(&node),
             clock: clock.clone(),
             config: config.live.clone(),
+            answer_timeout: osquery.answer_timeout,
+            store_timeout: osquery.store_timeout,
             hosts: Arc::clone(&hosts),
             schedule: Arc::clone(&schedule),
             metrics: Arc::clone(&metrics),

@@ -2,14 +2,13 @@ use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 use bytes::Bytes;
 use muster_api::osquery::answer::ACCEPTED;
-use muster_api::osquery::{DistributedWrite, node_key};
+use muster_api::osquery::{WriteIndex, node_key};
+use tokio::time::Instant;
 
-use super::answer::{AgentAnswer, answer};
-use super::body::AgentBody;
+use super::answer::{AgentAnswer, Refusal, answer};
 use super::heavy::LARGE;
-use super::node_key::{authenticate, identify, in_header, is_header_known};
-use super::refusal_log::{self, Sender};
-use super::{AgentApi, body};
+use super::node_key::{identify, in_header, is_header_known};
+use super::{AgentApi, body, refusal_log};
 
 /// Answers with the queries the host is to run now.
 pub(super) async fn read(api: web::Data<AgentApi>, request: HttpRequest, mut payload: web::Payload) -> HttpResponse {
@@ -22,34 +21,36 @@ pub(super) async fn read(api: web::Data<AgentApi>, request: HttpRequest, mut pay
 }
 
 /// Takes answers. Success is also the answer to results of queries that are no longer open and to bodies over the cap:
-/// an agent that is refused keeps all its answers and sends more each time.
+/// an agent that is refused keeps all its answers and sends more each time. The sender of a large body is known before
+/// the body is read: by the header, or by the key that agents write at one of its ends.
 pub(super) async fn write(api: web::Data<AgentApi>, request: HttpRequest, mut payload: web::Payload) -> HttpResponse {
     answer(&api, &request, "submit_distributed_query_results", async {
+        let deadline = Instant::now() + api.answer_timeout;
         let is_known = is_header_known(&api, &request).await?;
         let body = match body::read_within(&api, &request, &mut payload, api.caps.distributed_write).await? {
             Ok(body) => body,
             Err(ends) => return throw_away(&api, &request, &mut payload, ends).await,
         };
-        let key = in_header(&request);
-        if body.bytes.len() <= LARGE {
-            return take(&api, key, &body, |host_id| Sender::Host(host_id).note(&request)).await;
+        let length = body.bytes.len();
+        if !is_known && length > LARGE {
+            let Some(key) = body::node_key_at_an_end(&body.bytes) else { return Err(no_key_at_an_end()) };
+            identify(&api, &request, Some(&key)).await?;
         }
-        if !is_known && let Some(key) = body::node_key_at_an_end(&body.bytes) {
-            authenticate(&api, None, Some(&key)).await?;
-        }
-        let (shared, key) = (api.clone(), key.map(str::to_owned));
-        api.heavy.run_waiting(move || async move { take(&shared, key.as_deref(), &body, |_| {}).await }).await?
+        let (index, body) = api.heavy.run(length, move || (WriteIndex::read(&body.bytes), body)).await?;
+        let index = index?;
+        let write = index.of(&body.bytes);
+        let host = identify(&api, &request, write.node_key.as_deref()).await?;
+        api.fleet.checkin.write(&host, &write, deadline).await?;
+        Ok(Bytes::from_static(ACCEPTED))
     })
     .await
 }
 
-/// `note` hears the id of the host once it is known.
-async fn take(api: &AgentApi, in_header: Option<&str>, body: &AgentBody, note: impl FnOnce(i64)) -> AgentAnswer {
-    let write = DistributedWrite::read(&body.bytes)?;
-    let host = authenticate(api, in_header, write.node_key.as_deref()).await?;
-    note(host.id);
-    api.fleet.checkin.write(&host, &write).await?;
-    Ok(Bytes::from_static(ACCEPTED))
+fn no_key_at_an_end() -> Refusal {
+    let reason = format!(
+        "a body of more than {LARGE} bytes must have node_key as its first or last member, or in the header Authorization"
+    );
+    Refusal::Error(StatusCode::BAD_REQUEST, reason)
 }
 
 /// Drops a body over the cap and answers success. All queries the host has open count as failed.

@@ -1,5 +1,6 @@
 use std::collections::HashSet;
 
+use bytes::Bytes;
 use prometheus::IntCounterVec;
 use tokio::sync::watch;
 
@@ -41,7 +42,7 @@ impl<B: LiveBus> LiveBus for Counted<B> {
         self.count("unclaim").unclaim(job, host)
     }
 
-    fn answer(&self, job: JobKey, host: i64, line: Vec<u8>, note: Vec<u8>) -> BusFuture<'_, bool> {
+    fn answer(&self, job: JobKey, host: i64, line: Bytes, note: Vec<u8>) -> BusFuture<'_, bool> {
         self.count("answer").answer(job, host, line, note)
     }
 
@@ -68,6 +69,14 @@ impl<B: LiveBus> LiveBus for Counted<B> {
 
     fn remove(&self, job: JobKey) -> BusFuture<'_, ()> {
         self.count("remove").remove(job)
+    }
+
+    fn held(&self) -> HashSet<JobKey> {
+        self.bus.held()
+    }
+
+    fn let_go(&self, jobs: &HashSet<JobKey>) {
+        self.bus.let_go(jobs);
     }
 
     fn forget_others(&self, known: HashSet<JobKey>, before: Moment) -> BusFuture<'_, ()> {

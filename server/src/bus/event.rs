@@ -20,7 +20,12 @@ pub struct JobEvent {
 /// Events of a job in their order.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct EventPiece {
+    /// Without those that this version cannot read.
     pub events: Vec<JobEvent>,
+    /// The position to go on from.
+    pub last: EventPosition,
+    /// Whether there are no more for now.
+    pub is_last: bool,
     /// Whether these events begin with the first of the job. Then the view has to begin anew, with every target
     /// pending: it is the first read, or the bus has lost events that the view already has.
     pub is_from_start: bool,

@@ -32,6 +32,7 @@ use std::collections::HashSet;
 use std::future::Future;
 use std::pin::Pin;
 
+use bytes::Bytes;
 use roaring::RoaringTreemap;
 use tokio::sync::watch;
 
@@ -50,10 +51,13 @@ pub enum BusError {
     /// The bus does not answer. Try again later; whether the step was done is not known.
     #[error("{0}")]
     Unavailable(String),
-    /// This node waits for its own turn, or the bus is slow and answers other steps. Try again later; whether the step was
-    /// done is not known. Nothing may be thrown away for it.
+    /// This node had no room to ask the bus. Try again later; nothing was done, and nothing may be thrown away for it.
     #[error("{0}")]
     Busy(String),
+    /// The bus answers other steps and has not answered this one. Try again later, a few times; whether the step was done
+    /// is not known.
+    #[error("{0}")]
+    Slow(String),
     /// The bus works and does not know the job, or no longer does. Opening the job from its checkpoint makes it anew.
     #[error("live query {0} is not on the bus")]
     Lost(i64),
@@ -71,6 +75,8 @@ pub enum Start {
     /// [`JobChange::Restored`] with this note.
     /// A bus that keeps answers and no events makes events of the answers behind the first `covered` bytes.
     Checkpoint { settled: RoaringTreemap, note: Vec<u8>, covered: u64 },
+    /// As for a checkpoint, of a job that is over: nobody reads its events any more, and none are made of answers.
+    Over { settled: RoaringTreemap, note: Vec<u8> },
 }
 
 /// The outcome of opening a job.
@@ -130,10 +136,10 @@ pub trait LiveBus: std::fmt::Debug + Send + Sync {
     fn unclaim(&self, job: JobKey, host: i64) -> BusFuture<'_, bool>;
     /// Settles a host, unless it is settled already, and appends its answer; an empty one only settles. `note` is for
     /// [`JobChange::Settled`].
-    fn answer(&self, job: JobKey, host: i64, line: Vec<u8>, note: Vec<u8>) -> BusFuture<'_, bool>;
+    fn answer(&self, job: JobKey, host: i64, line: Bytes, note: Vec<u8>) -> BusFuture<'_, bool>;
     /// Ends claims and answers; `note` is for [`JobChange::Closed`]. True for the first caller.
     fn close(&self, job: JobKey, note: Vec<u8>) -> BusFuture<'_, bool>;
-    /// Events behind a position, in their order and at most [`EVENTS_AT_ONCE`]; none when there are no more. A bus of
+    /// Events behind a position, in their order and at most [`EVENTS_AT_ONCE`]. A bus of
     /// several nodes gives them from the start when the event at that position is not the one the caller has read. A bus
     /// of one process has the events since it was opened, never from the start, and forgets those up to `after`.
     fn events(&self, job: JobKey, after: EventPosition) -> BusFuture<'_, EventPiece>;
@@ -145,13 +151,17 @@ pub trait LiveBus: std::fmt::Debug + Send + Sync {
     fn length(&self, job: JobKey) -> u64;
     /// Forgets a job and its answers.
     fn remove(&self, job: JobKey) -> BusFuture<'_, ()>;
+    /// The jobs of which this node holds something since it opened them.
+    fn held(&self) -> HashSet<JobKey>;
+    /// Forgets what this node holds of jobs, and nothing that is shared or kept.
+    fn let_go(&self, jobs: &HashSet<JobKey>);
     /// Forgets jobs that are not among `known` and have had no answer since `before`: those that a restored copy of the
     /// database does not know. Redis forgets them by itself.
     fn forget_others(&self, known: HashSet<JobKey>, before: Moment) -> BusFuture<'_, ()>;
 }
 
 /// Most events of one call.
-pub const EVENTS_AT_ONCE: usize = 10_000;
+const EVENTS_AT_ONCE: usize = 10_000;
 
 #[cfg(test)]
 pub(crate) mod contract_tests;

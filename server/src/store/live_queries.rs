@@ -4,8 +4,8 @@ use sea_orm::{
     ColumnTrait, ConnectionTrait, EntityTrait, FromQueryResult, QueryFilter, QueryOrder, QuerySelect, Set, Unchanged,
 };
 
-use super::Result;
 use super::entity::live_queries::{ActiveModel, Column, Entity, LiveStatusWord, Model};
+use super::{MAX_PARAMETERS, Result, Store};
 use crate::clock::Moment;
 
 pub async fn insert(db: &impl ConnectionTrait, job: ActiveModel) -> Result<i64> {
@@ -21,6 +21,16 @@ pub async fn update(db: &impl ConnectionTrait, job: ActiveModel) -> Result<()> {
 
 pub async fn by_id(db: &impl ConnectionTrait, id: i64) -> Result<Option<Model>> {
     Ok(Entity::find_by_id(id).one(db).await?)
+}
+
+/// Those with these ids, however far behind other readings are.
+pub async fn confirmed(store: &Store, ids: &[i64]) -> Result<Vec<Model>> {
+    let mut found = Vec::new();
+    for ids in ids.chunks(MAX_PARAMETERS) {
+        let rows = Entity::find().filter(Column::Id.is_in(ids.iter().copied()));
+        found.extend(rows.lock_exclusive().all(store.current()).await?);
+    }
+    Ok(found)
 }
 
 /// Puts off the end of a campaign.

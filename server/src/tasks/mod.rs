@@ -135,6 +135,7 @@ pub async fn run(fleet: Fleet, metrics: Arc<Metrics>, lifecycle: Lifecycle, nudg
             tokio::select! {
                 () = lifecycle.ended() => {}
                 () = fleet.follow_live_queries() => {}
+                () = fleet.live.look_when_asked() => {}
             }
         }
     });

@@ -7,6 +7,7 @@ use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
+use bytes::Bytes;
 use roaring::RoaringTreemap;
 use tokio::sync::{oneshot, watch};
 
@@ -53,7 +54,8 @@ type Reply = oneshot::Sender<Result<bool, BusError>>;
 #[derive(Debug)]
 struct WaitingAnswer {
     host: u64,
-    line: Vec<u8>,
+    /// Without its newline.
+    line: Bytes,
     note: Vec<u8>,
     done: Reply,
 }
@@ -79,8 +81,9 @@ impl JobFile {
     /// crash left unfinished.
     pub fn open(path: PathBuf, start: Start, note_of: NoteOf) -> io::Result<(Self, Opened)> {
         let (settled, note, covered) = match start {
-            Start::New => (RoaringTreemap::new(), None, 0),
-            Start::Checkpoint { settled, note, covered } => (settled, Some(note), covered),
+            Start::New => (RoaringTreemap::new(), None, Some(0)),
+            Start::Checkpoint { settled, note, covered } => (settled, Some(note), Some(covered)),
+            Start::Over { settled, note } => (settled, Some(note), None),
         };
         // why: the checkpoint counts also when the file is there. After a loss of power the database may be ahead of
         // the file.
@@ -138,7 +141,13 @@ impl JobFile {
         let changes = state.events.iter().take(EVENTS_AT_ONCE).cloned();
         let position = |number| EventPosition { number, tag: 0 };
         let events = (first..).zip(changes).map(|(number, change)| JobEvent { position: position(number), change });
-        EventPiece { events: events.collect(), is_from_start: false }
+        let events: Vec<_> = events.collect();
+        EventPiece {
+            last: position(state.forgotten + events.len() as u64),
+            is_last: events.len() == state.events.len(),
+            events,
+            is_from_start: false,
+        }
     }
 
     pub fn watch(&self) -> watch::Receiver<u64> {
@@ -150,7 +159,7 @@ impl JobFile {
     }
 
     /// Settles a host. Waits until its line is flushed, together with those of others.
-    pub async fn answer(self: &Arc<Self>, host: i64, line: Vec<u8>, note: Vec<u8>) -> Result<bool, BusError> {
+    pub async fn answer(self: &Arc<Self>, host: i64, line: Bytes, note: Vec<u8>) -> Result<bool, BusError> {
         if line.is_empty() {
             return Ok(self.settle_without_line(host, note));
         }
@@ -169,8 +178,7 @@ impl JobFile {
     }
 
     /// Queues an answer. True if the caller has to write what waits, because nobody does.
-    pub(super) fn queue(&self, host: i64, mut line: Vec<u8>, note: Vec<u8>) -> (Ticket<'_>, bool) {
-        line.push(b'\n');
+    pub(super) fn queue(&self, host: i64, line: Bytes, note: Vec<u8>) -> (Ticket<'_>, bool) {
         let (sender, done) = oneshot::channel();
         let mut state = lock(&self.state);
         let number = state.next_ticket;
@@ -182,6 +190,7 @@ impl JobFile {
 
     /// Writes and flushes until nothing waits.
     fn write(&self) {
+        let _guard = WritingGuard(self);
         while let Some(batch) = self.next_batch() {
             self.write_batch(batch, File::sync_data);
         }
@@ -241,7 +250,7 @@ impl JobFile {
         }
         let mut end = start;
         let counted = answers.into_iter().map(|WaitingAnswer { host, line, note, done }| {
-            end += line.len() as u64;
+            end += line.len() as u64 + 1;
             (done, state.settle(host, note))
         });
         let counted = counted.collect();
@@ -289,14 +298,15 @@ impl JobState {
     }
 
     /// Takes up the answers in a file, and gives where they end. Those that the checkpoint does not cover become events
-    /// again, in their order.
-    fn take_up(&mut self, path: &Path, file: File, covered: u64, note_of: NoteOf) -> io::Result<u64> {
+    /// again, in their order; without a checkpoint none do.
+    fn take_up(&mut self, path: &Path, file: File, covered: Option<u64>, note_of: NoteOf) -> io::Result<u64> {
         let metadata = file.metadata()?;
         if !metadata.is_file() {
             return Err(io::Error::other(format!("{} is not a regular file", path.display())));
         }
         // why: an end that is not the end of a line is that of another file, so everything is read.
-        let mut end = if ends_line(&file, covered, metadata.len())? { covered } else { 0 };
+        let offset = covered.unwrap_or(metadata.len());
+        let mut end = if ends_line(&file, offset, metadata.len())? { offset } else { 0 };
         let mut reader = BufReader::with_capacity(STEP, file);
         reader.seek(SeekFrom::Start(end))?;
         let mut line = Vec::new();
@@ -304,7 +314,9 @@ impl JobState {
             end += line.len() as u64;
             if let Some(host) = host_of(&line) {
                 self.settled.insert(host);
-                self.events.push_back(JobChange::Settled { host: host.cast_signed(), note: note_of(&line) });
+                if covered.is_some() {
+                    self.events.push_back(JobChange::Settled { host: host.cast_signed(), note: note_of(&line) });
+                }
             }
             line.clear();
         }
@@ -312,6 +324,19 @@ impl JobState {
             cut(path, end)?;
         }
         Ok(end)
+    }
+}
+
+/// Lets the next answer have a writer, should this one panic; those that wait fail.
+struct WritingGuard<'a>(&'a JobFile);
+
+impl Drop for WritingGuard<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let mut state = lock(&self.0.state);
+            state.is_writing = false;
+            state.waiting.clear();
+        }
     }
 }
 
@@ -342,7 +367,10 @@ fn append(
     }
     let mut writer = BufWriter::with_capacity(STEP, &file);
     let mut write = || -> io::Result<()> {
-        answers.iter().try_for_each(|answer| writer.write_all(&answer.line))?;
+        for answer in answers {
+            writer.write_all(&answer.line)?;
+            writer.write_all(b"\n")?;
+        }
         writer.flush()
     };
     let written = write();

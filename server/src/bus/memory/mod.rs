@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
+use bytes::Bytes;
 use tokio::sync::watch;
 
 use self::job_file::JobFile;
@@ -98,7 +99,7 @@ impl LiveBus for MemoryBus {
         Box::pin(async move { Ok(self.file(job)?.unclaim(host)) })
     }
 
-    fn answer(&self, job: JobKey, host: i64, line: Vec<u8>, note: Vec<u8>) -> BusFuture<'_, bool> {
+    fn answer(&self, job: JobKey, host: i64, line: Bytes, note: Vec<u8>) -> BusFuture<'_, bool> {
         Box::pin(async move { self.file(job)?.answer(host, line, note).await })
     }
 
@@ -137,6 +138,14 @@ impl LiveBus for MemoryBus {
         })
     }
 
+    fn held(&self) -> HashSet<JobKey> {
+        lock(&self.jobs).keys().copied().collect()
+    }
+
+    fn let_go(&self, jobs: &HashSet<JobKey>) {
+        lock(&self.jobs).retain(|job, _| !jobs.contains(job));
+    }
+
     fn forget_others(&self, known: HashSet<JobKey>, before: Moment) -> BusFuture<'_, ()> {
         Box::pin(async move {
             let folder = self.folder.clone();
@@ -149,16 +158,32 @@ impl LiveBus for MemoryBus {
 
 /// Removes files of `folder` that no name in `known` stands for and nobody has written since `before`.
 fn forget_others(folder: &Path, known: &HashSet<String>, before: SystemTime) -> io::Result<()> {
+    let mut outcome = Ok(());
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
         let is_results = path.extension().is_some_and(|extension| extension == "ndjson");
         let is_known = path.file_stem().and_then(|name| name.to_str()).is_none_or(|name| known.contains(name));
-        if is_results && !is_known && path.metadata()?.modified()? < before {
-            tracing::info!(file = %path.display(), "results of a live query that the database does not know removed");
-            fs::remove_file(path)?;
+        if is_results && !is_known {
+            // One that cannot be removed does not keep the others.
+            outcome = outcome.and(forget_old(&path, before));
         }
     }
-    Ok(())
+    outcome
+}
+
+/// Removes a file that nobody has written since `before`; one that is gone already is no error.
+fn forget_old(path: &Path, before: SystemTime) -> io::Result<()> {
+    let remove = || -> io::Result<()> {
+        if path.metadata()?.modified()? < before {
+            fs::remove_file(path)?;
+            tracing::info!(file = %path.display(), "results of a live query that the database does not know removed");
+        }
+        Ok(())
+    };
+    match remove() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        outcome => outcome,
+    }
 }
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> Result<T, BusError> {

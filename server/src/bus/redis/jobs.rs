@@ -14,6 +14,7 @@ use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use ::redis::{Value, cmd};
+use bytes::Bytes;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
@@ -61,6 +62,8 @@ struct Jobs {
 struct WatchedJob {
     first: u64,
     end: watch::Sender<u64>,
+    /// The highest cursor or position of an event that this node has heard of.
+    highest: u64,
 }
 
 #[derive(Debug)]
@@ -78,13 +81,13 @@ impl RedisBus {
     /// Redis forgets a job by itself after `lifetime`, which must be longer than any job is needed.
     pub(super) fn new(link: Arc<Link>, notifier: Arc<RedisNotifier>, lifetime: Duration) -> Self {
         let steps = Steps {
-            open: ScriptStep::new(include_str!("scripts/open.lua")),
-            claim: ScriptStep::new(include_str!("scripts/claim.lua")),
-            unclaim: ScriptStep::new(include_str!("scripts/unclaim.lua")),
-            answer: ScriptStep::new(include_str!("scripts/answer.lua")),
-            close: ScriptStep::new(include_str!("scripts/close.lua")),
-            events: ScriptStep::new(include_str!("scripts/events.lua")),
-            read: ScriptStep::new(include_str!("scripts/read.lua")),
+            open: ScriptStep::of_a_job(include_str!("scripts/open.lua")),
+            claim: ScriptStep::of_a_job(include_str!("scripts/claim.lua")),
+            unclaim: ScriptStep::of_a_job(include_str!("scripts/unclaim.lua")),
+            answer: ScriptStep::of_a_job(include_str!("scripts/answer.lua")),
+            close: ScriptStep::of_a_job(include_str!("scripts/close.lua")),
+            events: ScriptStep::of_a_job(include_str!("scripts/events.lua")),
+            read: ScriptStep::of_a_job(include_str!("scripts/read.lua")),
         };
         let jobs = Arc::new(Jobs { link, notifier, ends: Mutex::default(), lifetime, steps });
         let mut looking = JoinSet::new();
@@ -165,17 +168,21 @@ impl Jobs {
     async fn open(&self, job: JobKey, start: Start) -> Result<Opened, BusError> {
         let ((event, tag), pages) = match start {
             Start::New => ((Vec::new(), String::new()), BTreeMap::new()),
-            Start::Checkpoint { settled, note, .. } => (tagged(&JobChange::Restored { note }), pages(&settled)),
+            Start::Checkpoint { settled, note, .. } | Start::Over { settled, note } => {
+                (tagged(&JobChange::Restored { note }), pages(&settled))
+            }
         };
         let mut keys = vec![key(job, "meta"), key(job, "events"), key(job, "lines")];
         keys.extend(pages.keys().map(|page| page_key(job, *page)));
         let not_before = job.made_at_us().saturating_sub(CLOCKS_DIFFER_US).to_string();
         let lifetime = self.lifetime.as_millis().to_string();
-        let mut arguments = vec![not_before.as_bytes(), lifetime.as_bytes(), event.as_slice(), tag.as_bytes()];
+        let highest = self.highest(job).to_string();
+        let mut arguments =
+            vec![not_before.as_bytes(), lifetime.as_bytes(), event.as_slice(), tag.as_bytes(), highest.as_bytes()];
         arguments.extend(pages.values().map(Vec::as_slice));
         let (made, first, end): (i64, u64, u64) =
             self.step((Purpose::Job, "open", &self.steps.open), job, &keys, &arguments).await?;
-        lock(&self.ends).entry(job).or_insert_with(|| WatchedJob { first, end: watch::Sender::new(0) });
+        lock(&self.ends).entry(job).or_insert_with(|| WatchedJob { first, end: watch::Sender::new(0), highest: 0 });
         self.heard(job, first, end);
         if made == 1 {
             self.notifier.publish(ChangeEvent::Events(job.id));
@@ -201,24 +208,29 @@ impl Jobs {
     }
 
     async fn events(&self, job: JobKey, after: EventPosition) -> Result<EventPiece, BusError> {
-        let keys = [key(job, "meta"), key(job, "events")];
+        let keys = [key(job, "meta"), key(job, "events"), key(job, "lines")];
         let (last, tag) = (after.number.to_string(), after.tag.to_string());
         let (next, most) = (after.number.saturating_add(1).to_string(), EVENTS_AT_ONCE.to_string());
-        let arguments = [last.as_bytes(), tag.as_bytes(), next.as_bytes(), most.as_bytes()];
+        let highest = self.highest(job).max(after.number).to_string();
+        let arguments = [last.as_bytes(), tag.as_bytes(), next.as_bytes(), most.as_bytes(), highest.as_bytes()];
         let step = (Purpose::Read, "events", &self.steps.events);
         let (found, entries): (i64, Vec<Value>) = self.step(step, job, &keys, &arguments).await?;
         if found < 0 {
             return Err(BusError::Lost(job.id));
         }
+        let (is_from_start, is_last) = (found == 1, entries.len() < EVENTS_AT_ONCE);
+        let mut last = if is_from_start { EventPosition::default() } else { after };
         let mut events = Vec::with_capacity(entries.len());
         for entry in entries {
             let StreamEntry { number, value, tag } = StreamEntry::read(entry)?;
+            last = EventPosition { number, tag };
             match JobChange::from_bytes(&value) {
-                Some(change) => events.push(JobEvent { position: EventPosition { number, tag }, change }),
+                Some(change) => events.push(JobEvent { position: last, change }),
                 None => tracing::warn!(live_query = job.id, number, "an event of a live query cannot be read"),
             }
         }
-        Ok(EventPiece { events, is_from_start: found == 1 })
+        self.heard_of(job, last.number);
+        Ok(EventPiece { events, last, is_last, is_from_start })
     }
 
     async fn read(&self, job: JobKey, cursor: u64, max_bytes: usize) -> Result<Piece, BusError> {
@@ -269,9 +281,21 @@ impl Jobs {
         Ok(())
     }
 
+    /// The highest cursor or position of an event of a job that this node has heard of.
+    fn highest(&self, job: JobKey) -> u64 {
+        lock(&self.ends).get(&job).map_or(0, |known| known.highest)
+    }
+
+    fn heard_of(&self, job: JobKey, number: u64) {
+        if let Some(known) = lock(&self.ends).get_mut(&job) {
+            known.highest = number.max(known.highest);
+        }
+    }
+
     /// Notifies watchers of an end, unless they have heard of a later one: replies may overtake each other.
     fn heard(&self, job: JobKey, first: u64, end: u64) {
         if let Some(known) = lock(&self.ends).get_mut(&job) {
+            known.highest = end.max(known.highest);
             known.end.send_if_modified(|known_end| {
                 let is_news = end > *known_end;
                 if is_news {
@@ -321,7 +345,7 @@ impl LiveBus for RedisBus {
         })
     }
 
-    fn answer(&self, job: JobKey, host: i64, line: Vec<u8>, note: Vec<u8>) -> BusFuture<'_, bool> {
+    fn answer(&self, job: JobKey, host: i64, line: Bytes, note: Vec<u8>) -> BusFuture<'_, bool> {
         Box::pin(async move { self.jobs.answer(job, host, &line, note).await })
     }
 
@@ -351,6 +375,14 @@ impl LiveBus for RedisBus {
 
     fn remove(&self, job: JobKey) -> BusFuture<'_, ()> {
         Box::pin(self.jobs.remove(job))
+    }
+
+    fn held(&self) -> HashSet<JobKey> {
+        lock(&self.jobs.ends).keys().copied().collect()
+    }
+
+    fn let_go(&self, jobs: &HashSet<JobKey>) {
+        lock(&self.jobs.ends).retain(|job, _| !jobs.contains(job));
     }
 
     fn forget_others(&self, _: HashSet<JobKey>, _: Moment) -> BusFuture<'_, ()> {

@@ -47,14 +47,8 @@ const READS_AT_ONCE: usize = 2;
 /// within a command's timeout.
 const ANSWER_BYTES_AT_ONCE: u32 = 16 << 20;
 
-/// Longest wait of an answer for those bytes. Agents wait ten seconds and longer.
-const ANSWER_PATIENCE: Duration = Duration::from_secs(5);
-
-/// A command has one more second for so many bytes.
-const BYTES_PER_SECOND: f64 = 8_388_608.0;
-
-/// A command that is larger than this has no more time for it.
-const LARGEST_COMMAND: usize = 32 << 20;
+/// Longest wait of an answer for those bytes. With the time that they then take, less than an agent's request has.
+const ANSWER_PATIENCE: Duration = Duration::from_secs(4);
 
 /// Time without an answer after which a cluster's connection is made anew; until then it finds its way back by itself.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -185,7 +179,7 @@ impl Link {
         };
         self.metrics.failures.with_label_values(&[name]).inc();
         if !pass.failed(Instant::now()) {
-            return Err(BusError::Busy(format!("Redis ({}) is slow: {why}", self.settings.name())));
+            return Err(BusError::Slow(format!("Redis ({}) is slow: {why}", self.settings.name())));
         }
         self.give_up(shared);
         if purpose != Purpose::Logs {
@@ -207,9 +201,9 @@ impl Link {
             Purpose::Logs => LOGS_TIMEOUT.min(self.settings.command_timeout),
             Purpose::Answer => {
                 let under_way = ANSWER_BYTES_AT_ONCE as usize - self.answer_bytes.available_permits();
-                self.settings.command_timeout + extra_time(under_way.max(bytes))
+                self.settings.time_for(under_way.max(bytes))
             }
-            Purpose::Job | Purpose::Read | Purpose::Notify => self.settings.command_timeout + extra_time(bytes),
+            Purpose::Job | Purpose::Read | Purpose::Notify => self.settings.time_for(bytes),
         }
     }
 
@@ -279,8 +273,7 @@ impl Link {
             let _guard = guard;
             let mut connection = connect(&settings).await?;
             if let RedisConnection::One(connection) = &mut connection {
-                // Each command is timed here, by its size.
-                connection.set_response_timeout(settings.command_timeout + extra_time(LARGEST_COMMAND));
+                connection.set_response_timeout(settings.longest_time());
             }
             *lock(&shared.connection) = Some(connection.clone());
             *lock(&shared.answered_at) = Instant::now();
@@ -297,12 +290,6 @@ impl Link {
             *connection = None;
         }
     }
-}
-
-/// How much longer than its timeout a command of so many bytes may take.
-fn extra_time(bytes: usize) -> Duration {
-    #[expect(clippy::cast_precision_loss, reason = "commands are far below 2^52 bytes")]
-    Duration::from_secs_f64(bytes.min(LARGEST_COMMAND) as f64 / BYTES_PER_SECOND)
 }
 
 /// Whether another connection may do better at once.

@@ -3,6 +3,7 @@ use std::sync::Arc;
 
 use muster_api::osquery::{DistributedWrite, QueryResult};
 use sea_orm::Set;
+use tokio::time::Instant;
 
 use super::{Checkin, Name, details};
 use crate::fleet::Result;
@@ -19,12 +20,12 @@ pub const DENYLISTED: &str = "distributed query is denylisted";
 const MAX_NEWER_LABELS: usize = 256;
 
 impl Checkin {
-    /// Takes the answers of a host. Answers to unknown questions are dropped rather than refused: a refused agent keeps
-    /// its answers and sends more each time.
+    /// Takes the answers of a host, before `deadline`. Answers to unknown questions are dropped rather than refused: a
+    /// refused agent keeps its answers and sends more each time. What a host says of itself counts either way.
     ///
     /// # Errors
     /// When the answer to a live query cannot be kept now; the agent then sends all answers again.
-    pub async fn write(&self, host: &Arc<Host>, write: &DistributedWrite<'_>) -> Result<()> {
+    pub async fn write(&self, host: &Arc<Host>, write: &DistributedWrite<'_>, deadline: Instant) -> Result<()> {
         let plan = self.schedule.plan();
         let mut newer_labels = 0;
         let mut report = HostReport { host_id: host.id, ..HostReport::default() };
@@ -66,10 +67,9 @@ impl Checkin {
         // In a truncated write the missing answer may be among the results that were not read.
         let answered: BTreeSet<i64> = live.answers.iter().map(|(id, _)| *id).collect();
         live.skipped.retain(|id| !write.truncated && !answered.contains(id));
-        self.live.take(host, &live).await?;
         note_builtin_labels(&mut report, &plan);
         self.reports.add(report);
-        Ok(())
+        self.live.take(host, &live, deadline).await
     }
 }
 

@@ -1,7 +1,9 @@
 //! Answers, and how they are kept.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
+use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use muster_api::osquery::{ColumnNames, QueryResult, Rows};
 use muster_api::rest::{LiveAnswer, LiveStats, TargetState};
@@ -29,30 +31,31 @@ pub const READ_BYTES: usize = 1 << 20;
 impl Live {
     /// Settles a host that does not answer, with a line that says why; if that cannot be kept, the host is only
     /// counted. False when the host was settled before.
-    pub(super) async fn settle(&self, job: &Job, answer: LiveAnswer) -> Result<bool> {
+    pub(super) async fn settle(self: &Arc<Self>, job: &Arc<Job>, answer: LiveAnswer) -> Result<bool> {
         let settlement = Settlement::of(&answer);
         match self.keep(job, answer.host_id, line(&answer), &settlement).await {
             Ok(is_news) => Ok(is_news),
             Err(error) => {
                 tracing::warn!(%error, live_query = job.id, "answer for a host not kept; the host is only counted");
-                Ok(self.keep(job, answer.host_id, Vec::new(), &Settlement { unkept: true, ..settlement }).await?)
+                Ok(self.keep(job, answer.host_id, Bytes::new(), &Settlement { unkept: true, ..settlement }).await?)
             }
         }
     }
 
     /// Settles a host, with a line unless it is empty. False when it was settled before.
     pub(super) async fn keep(
-        &self,
-        job: &Job,
+        self: &Arc<Self>,
+        job: &Arc<Job>,
         host: i64,
-        line: Vec<u8>,
+        line: impl Into<Bytes>,
         settlement: &Settlement,
     ) -> std::result::Result<bool, BusError> {
+        let line = line.into();
         let settlement = settlement.with_line(&line);
         let note = settlement.to_bytes();
         let mut outcome = self.bus.answer(job.key, host, line.clone(), note.clone()).await;
         if let Err(BusError::Lost(_)) = outcome {
-            self.fold(job).await.map_err(|error| BusError::Unavailable(error.to_string()))?;
+            self.fold(job).await?;
             outcome = self.bus.answer(job.key, host, line, note).await;
         }
         let is_news = outcome?;

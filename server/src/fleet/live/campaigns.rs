@@ -59,7 +59,12 @@ impl Live {
     ///
     /// # Errors
     /// As for [`Live::start`].
-    pub async fn start_campaign(&self, principal: &Principal, ask: Ask<'_>, selection: &Selection) -> Result<Arc<Job>> {
+    pub async fn start_campaign(
+        self: &Arc<Self>,
+        principal: &Principal,
+        ask: Ask<'_>,
+        selection: &Selection,
+    ) -> Result<Arc<Job>> {
         let question = self.question(principal, ask).await?;
         self.check_room()?;
         let hosts = selection.resolve(self.store.reader(), &self.schedule.plan()).await?;
@@ -82,7 +87,7 @@ impl Live {
     }
 
     /// Ends campaigns nobody watches.
-    pub(super) async fn end_unwatched(&self, now: Moment) -> Result<()> {
+    pub(super) async fn end_unwatched(self: &Arc<Self>, now: Moment) -> Result<()> {
         for id in self.campaigns.unwatched_at(now) {
             // The campaign may have a watcher at another node.
             match store::live_queries::watched_until(self.store.reader(), id).await? {
@@ -112,7 +117,7 @@ impl Live {
 
     /// Ends campaigns whose last watcher at this node has gone. With several nodes it shortens the lease instead, so
     /// that a node with another watcher can renew it.
-    pub(super) async fn give_back_leases(&self, now: Moment) -> Result<()> {
+    pub(super) async fn give_back_leases(self: &Arc<Self>, now: Moment) -> Result<()> {
         for id in self.campaigns.left_alone() {
             match self.node.is_clustered() {
                 true => {
@@ -128,7 +133,7 @@ impl Live {
         Ok(())
     }
 
-    async fn end_campaign(&self, id: i64, reason: String) -> Result<()> {
+    async fn end_campaign(self: &Arc<Self>, id: i64, reason: String) -> Result<()> {
         let job = self.jobs.pin().get(&id).cloned();
         let Some(job) = job.filter(|job| job.is_open()) else {
             self.campaigns.forget(id);

@@ -65,8 +65,8 @@ impl Live {
         Ok(Follower { live: Arc::clone(self), job, cursor, losses, given, end, is_over: false, _permit: permit })
     }
 
-    async fn reopen(&self, job: &Job) -> Result<()> {
-        if job.is_open() { self.fold(job).await } else { self.open_for_reading(job).await }
+    async fn reopen(self: &Arc<Self>, job: &Arc<Job>) -> Result<()> {
+        if job.is_open() { Ok(self.fold(job).await?) } else { self.open_for_reading(job).await }
     }
 }
 
@@ -102,17 +102,29 @@ impl Follower {
         }
     }
 
-    async fn read_piece(&self) -> Result<Piece> {
+    async fn read_piece(&mut self) -> Result<Piece> {
+        if self.end.has_changed().is_err() {
+            // The bus has forgotten the stream.
+            self.live.reopen(&self.job).await?;
+            self.end = self.live.bus.watch(self.job.key).ok_or_else(|| not_found(self.job.id))?;
+            self.check_not_removed()?;
+        }
         let mut read = self.live.bus.read(self.job.key, self.cursor, READ_BYTES).await;
         if let Err(BusError::Lost(_)) = read {
             // Lines of a job that was made anew have cursors beyond this one.
             self.live.reopen(&self.job).await?;
-            if self.cursor > 0 && !self.job.is_open() && !self.job.has_answers() {
-                return Err(Error::Unavailable("its results were removed meanwhile (live.max_all_results)".to_owned()));
-            }
+            self.check_not_removed()?;
             read = self.live.bus.read(self.job.key, self.cursor, READ_BYTES).await;
         }
         Ok(read?)
+    }
+
+    /// Whether the results are still there, of which some may have been read.
+    fn check_not_removed(&self) -> Result<()> {
+        if self.cursor > 0 && !self.job.is_open() && !self.job.has_answers() {
+            return Err(Error::Unavailable("its results were removed meanwhile (live.max_all_results)".to_owned()));
+        }
+        Ok(())
     }
 
     /// Waits until there may be more to read. False when everything was read and no more will come.
@@ -121,10 +133,10 @@ impl Follower {
             return false;
         }
         tokio::select! {
-            // The stream is gone when the job is forgotten.
-            changed = self.end.changed() => self.is_over = changed.is_err(),
+            // An error says that the bus has forgotten the stream: the next read finds out what is left.
+            _ = self.end.changed() => {}
             () = self.job.ended() => {}
         }
-        !self.is_over
+        true
     }
 }

@@ -1,8 +1,6 @@
 //! The jobs in memory: open ones, and those that ended lately.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use uuid::Uuid;
 
@@ -12,17 +10,6 @@ use crate::bus::JobKey;
 use crate::fleet::{Error, Result};
 use crate::store;
 use crate::store::entity::live_queries::{LiveStatusWord, Model};
-
-/// Shortest time between two reads of the open rows for jobs that only agents know of.
-const LOOK_AGAIN: Duration = Duration::from_millis(200);
-
-/// A read of the open rows.
-#[derive(Debug)]
-pub(super) struct Looked {
-    began: Instant,
-    /// The error, if the database did not answer.
-    outcome: std::result::Result<(), String>,
-}
 
 impl Live {
     /// Holds an open job in memory as its row says; it is on the bus, and announced to its hosts, once it was folded.
@@ -39,29 +26,12 @@ impl Live {
         Ok(job)
     }
 
-    /// Hears of jobs that other nodes have started: when one of `ids` is not in memory, the open rows are read. Whoever
-    /// comes before that read begins shares it, so that many answers, and ids that agents make up, cost one.
-    ///
-    /// # Errors
-    /// When the database does not answer.
-    pub(super) async fn hear_of(&self, ids: &BTreeSet<i64>) -> Result<()> {
-        if !self.node.is_clustered() || ids.iter().all(|id| *id <= 0 || self.jobs.pin().contains_key(id)) {
-            return Ok(());
+    /// As [`Live::hold`]. A row that cannot be read is logged and left out, so that it does not keep the others.
+    pub(super) fn hold_readable(&self, row: Model) {
+        let id = row.id;
+        if let Err(error) = self.hold(row) {
+            tracing::error!(%error, live_query = id, "live query left out, because its row cannot be read; delete the row");
         }
-        let asked_at = Instant::now();
-        let mut looked = self.looked.lock().await;
-        if let Some(last) = &*looked {
-            // why: a job is in the database before any host is sent it, so a read that began after the answer came has
-            // found it. A failure is shared as well: otherwise each of those who wait would wait for a timeout.
-            if last.began > asked_at {
-                return last.outcome.clone().map_err(Error::Unavailable);
-            }
-            tokio::time::sleep_until((last.began + LOOK_AGAIN).into()).await;
-        }
-        let began = Instant::now();
-        let outcome = self.look_for_jobs().await.map_err(|error| error.to_string());
-        *looked = Some(Looked { began, outcome: outcome.clone() });
-        outcome.map_err(Error::Unavailable)
     }
 
     /// Lists the open jobs anew. Call this whenever a job was added to `jobs`, before it is announced.
@@ -81,7 +51,7 @@ impl Live {
     }
 
     /// A job in memory, or as its row says. A job that is over needs nothing but the row until it is followed.
-    pub(super) async fn recall(&self, row: Model) -> Result<Arc<Job>> {
+    pub(super) async fn recall(self: &Arc<Self>, row: Model) -> Result<Arc<Job>> {
         if let Some(job) = self.jobs.pin().get(&row.id).cloned() {
             return Ok(job);
         }
@@ -98,7 +68,7 @@ impl Live {
     }
 
     /// A job in memory, or one that ended before the start.
-    pub(super) async fn find(&self, id: i64) -> Result<Arc<Job>> {
+    pub(super) async fn find(self: &Arc<Self>, id: i64) -> Result<Arc<Job>> {
         if let Some(job) = self.jobs.pin().get(&id).cloned() {
             return Ok(job);
         }

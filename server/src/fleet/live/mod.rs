@@ -64,8 +64,8 @@
 //!
 //! An answer is never refused for its content. Rows beyond the caps are cut and counted (`retention.rs` bounds the
 //! results of all jobs together). A write that is too large to be read is thrown away and counts as failed once it was
-//! alone in its read. When an answer cannot be kept the write it came with is refused, but not twice in a row
-//! (`take.rs`). Rows go from the body into the line that is kept without being
+//! alone in its read. When an answer cannot be kept the write it came with is refused, but not twice in a row, and what
+//! else came with it is kept (`take.rs`). Rows go from the body into the line that is kept without being
 //! taken apart (`Row::write_json`): they stay text, made valid where it was not, and count as what is larger, the text
 //! that came or the text that is kept. Every 256 KiB other requests go on.
 //!
@@ -84,14 +84,15 @@
 //! # Several nodes
 //! Jobs of other nodes are heard of by a notification, or found by reading the open rows every two seconds; views are
 //! brought up to date then, too. An answer to a job this node has not heard of is not dropped before the open rows were
-//! read anew, once for all answers of all writes that wait: ids are not committed in their order, so that no id is too
-//! low to be new.
+//! read anew (`looking.rs`), once for all answers of all writes that wait: ids are not committed in their order, so that
+//! no id is too low to be new.
 //!
 //! A job Redis has lost, because it was restarted or emptied, is [`BusError::Lost`], apart from
 //! [`BusError::Unavailable`]. The first node that notices makes it anew from its view. The first event then is
 //! `Restored`, with all states in it, and every view goes on from exactly that. Hosts in the state sent become pending
 //! rather than lost: nothing refuses the answer that still comes. The answers so far are gone, which
-//! `counts.results_lost` says. Cursors and events begin at the time in microseconds, beyond those given out before.
+//! `counts.results_lost` says. Cursors and events begin at the time in microseconds, or further on: beyond those given
+//! out before.
 //!
 //! While Redis is away no host is sent a query, no job is started or ended (503), and results cannot be read (503);
 //! counts are shown as they were last seen. An agent's write with answers is refused once; the second time they are only
@@ -111,9 +112,11 @@ mod given_up_tests;
 mod host_state;
 mod job;
 mod jobs;
+mod looking;
 mod notes;
 mod open_targets;
 mod operate;
+mod progress;
 mod questions;
 mod retention;
 mod selection;
@@ -127,9 +130,10 @@ mod worker;
 use std::collections::BTreeSet;
 use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
+use tokio::runtime::Handle;
 use tokio::sync::{Notify, Semaphore};
 
 pub use answers::{Brief, show as show_line};
@@ -146,7 +150,7 @@ pub use targets::NO_HOSTS;
 pub use worker::{WORKER, Worker};
 
 use self::campaigns::Campaigns;
-use self::jobs::Looked;
+use self::looking::Looks;
 use self::retention::KeptResults;
 use super::hosts::{Hosts, Presence};
 use super::schedule::Schedule;
@@ -184,8 +188,11 @@ pub struct Live {
     kept: KeptResults,
     /// One permit per byte of answers that are collected in memory.
     collecting: Arc<Semaphore>,
-    /// The last read of the open rows for jobs that only agents knew of.
-    looked: tokio::sync::Mutex<Option<Looked>>,
+    looks: Looks,
+    /// Runs the tasks that many requests share, away from the threads that answer agents.
+    runtime: Handle,
+    answer_timeout: Duration,
+    store_timeout: Duration,
     /// How many polls are still to look for rows that a start which was given up may have left.
     unheld: AtomicU32,
     /// Who has called any node lately, and when that was read.
@@ -203,6 +210,9 @@ pub struct Parts {
     pub node: Arc<Node>,
     pub clock: Clock,
     pub config: config::Live,
+    /// How long an agent waits for an answer.
+    pub answer_timeout: Duration,
+    pub store_timeout: Duration,
     pub hosts: Arc<Hosts>,
     pub schedule: Arc<Schedule>,
     pub metrics: Arc<Metrics>,
@@ -210,12 +220,24 @@ pub struct Parts {
 
 impl Live {
     /// Takes up the jobs that were open when the server stopped, as of their last checkpoint. The bus is not asked here:
-    /// [`Live::look`] does that while the server serves.
+    /// [`Live::look`] does that while the server serves. Tasks run on the runtime that this is called on.
     ///
     /// # Errors
     /// When the database cannot be read.
     pub async fn load(parts: Parts) -> Result<Self> {
-        let Parts { store, bus, notifier, node, clock, config, hosts, schedule, metrics } = parts;
+        let Parts {
+            store,
+            bus,
+            notifier,
+            node,
+            clock,
+            config,
+            answer_timeout,
+            store_timeout,
+            hosts,
+            schedule,
+            metrics,
+        } = parts;
         let live = Self {
             followers: Arc::new(Semaphore::new(config.max_followers.min(Semaphore::MAX_PERMITS))),
             jobs: papaya::HashMap::new(),
@@ -225,7 +247,10 @@ impl Live {
             must_sweep: Notify::new(),
             kept: KeptResults::default(),
             collecting: Arc::new(Semaphore::new(config.max_rest_results.0.min(Semaphore::MAX_PERMITS))),
-            looked: tokio::sync::Mutex::default(),
+            looks: Looks::default(),
+            runtime: Handle::current(),
+            answer_timeout,
+            store_timeout,
             unheld: AtomicU32::new(0),
             recent: tokio::sync::Mutex::default(),
             gone: Mutex::default(),
@@ -240,7 +265,7 @@ impl Live {
             metrics,
         };
         for row in store::live_queries::open(live.store.reader()).await? {
-            live.hold(row)?;
+            live.hold_readable(row);
         }
         Ok(live)
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::Job;
 use super::host_state::{HostLiveState, ThrownAway};
-use super::job::OpenTarget;
+use super::progress::OpenTarget;
 use crate::clock::Moment;
 use crate::fleet::checkin::RETRY_WINDOW;
 

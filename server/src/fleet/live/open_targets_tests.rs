@@ -4,7 +4,7 @@ use super::super::notes::Settlement;
 use super::super::snapshot::Snapshot;
 use super::super::states::States;
 use super::*;
-use crate::bus::JobKey;
+use crate::bus::{JobChange, JobKey};
 use crate::store::entity::live_queries::{LiveStatusWord, Model};
 
 const HOST: i64 = 7;
@@ -48,7 +48,8 @@ fn candidates(jobs: &[Arc<Job>], now: Moment) -> Vec<i64> {
 
 fn send_all(jobs: &[Arc<Job>], now: Moment) -> Vec<i64> {
     let sent = OpenTargets::of(HOST, jobs).candidates(now);
-    sent.iter().for_each(|job| assert!(job.sent(HOST, now, sent.len() == 1)));
+    let change = JobChange::Sent { host: HOST, at: now, is_alone: sent.len() == 1 };
+    sent.iter().for_each(|job| assert!(job.apply([change.clone()], now).is_changed));
     sent.iter().map(|job| job.id).collect()
 }
 
@@ -61,7 +62,8 @@ fn settle(job: &Job) {
         bytes: 0,
         at: at(0).0,
     };
-    assert!(job.settled(HOST, &settlement));
+    let change = JobChange::Settled { host: HOST, note: settlement.to_bytes() };
+    assert!(job.apply([change], at(0)).is_changed);
 }
 
 fn carry_out(verdicts: &[(SentTarget, OverdueVerdict)]) {
@@ -112,7 +114,8 @@ fn a_job_that_was_made_anew_is_pending_and_not_overdue() {
     let jobs = plain([1]);
     send_all(&jobs, at(0));
     assert_eq!(ids(&overdue(&jobs, at(30), false)), [(1, OverdueVerdict::RetryAlone)]);
-    assert!(jobs[0].restore(&jobs[0].restored().to_bytes(), at(30)));
+    let change = JobChange::Restored { note: jobs[0].restored().to_bytes() };
+    assert!(jobs[0].apply([change], at(30)).is_restored);
     assert_eq!(ids(&overdue(&jobs, at(30), false)), []);
     assert_eq!(send_all(&jobs, at(30)), [1]);
 }

@@ -70,7 +70,7 @@ impl Live {
     /// # Errors
     /// [`Error::Invalid`] for SQL that cannot be parsed and targets nobody knows; [`Error::Forbidden`] to observers,
     /// except for saved queries they may run; [`Error::Unavailable`] when too many are open.
-    pub async fn start(&self, principal: &Principal, request: &NewLiveQuery) -> Result<LiveQuery> {
+    pub async fn start(self: &Arc<Self>, principal: &Principal, request: &NewLiveQuery) -> Result<LiveQuery> {
         let ask = match (&request.query, &request.query_name) {
             (Some(_), Some(_)) => {
                 return Err(Error::invalid("query", "query and query_name must not be given together"));
@@ -114,7 +114,7 @@ impl Live {
 
     /// Makes a job of a checked query, and announces it to its hosts.
     pub(super) async fn begin(
-        &self,
+        self: &Arc<Self>,
         principal: &Principal,
         question: SavedOrOwnQuery,
         hosts: &BTreeSet<i64>,
@@ -175,8 +175,12 @@ impl Live {
         if let Some(until) = watched_until {
             self.campaigns.took_up(id, until);
         }
-        self.announce(&job);
+        // A task, because its hosts are to be told also when this request is given up.
+        let (live, announced) = (Arc::clone(self), Arc::clone(&job));
+        let announcing = self.runtime.spawn(async move { live.announce(&announced).await });
         self.notifier.publish(ChangeEvent::Jobs);
+        announcing.await.map_err(|error| Error::Unavailable(error.to_string()))?;
+        self.room_is_needed();
         Ok(job)
     }
 
@@ -193,9 +197,7 @@ impl Live {
         let (path, found) = match ask {
             Ask::Numbered(id) => ("query_id", store::named::by_id::<entity::queries::Entity>(db, id).await?),
             Ask::Named(name) | Ask::Sql(name) => {
-                let found = store::named::by_name::<entity::queries::Entity>(db, name).await?;
-                // MySQL and MariaDB ignore spaces at the end when they compare.
-                ("query_name", found.filter(|query| query.name == name))
+                ("query_name", store::named::by_name::<entity::queries::Entity>(db, name).await?)
             }
         };
         let saved = found.ok_or_else(|| Error::invalid(path, format!("there is no query {ask}")))?;
@@ -209,7 +211,7 @@ impl Live {
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn list(&self, principal: &Principal, open_only: bool) -> Result<Vec<LiveQuery>> {
+    pub async fn list(self: &Arc<Self>, principal: &Principal, open_only: bool) -> Result<Vec<LiveQuery>> {
         principal.may(Permission::ReadQueries)?;
         let mut shown = Vec::new();
         let db = self.store.reader();
@@ -230,14 +232,14 @@ impl Live {
     ///
     /// # Errors
     /// [`Error::NotFound`] also when it is not the caller's to see.
-    pub async fn job(&self, principal: &Principal, id: i64) -> Result<Arc<Job>> {
+    pub async fn job(self: &Arc<Self>, principal: &Principal, id: i64) -> Result<Arc<Job>> {
         let job = self.find(id).await?;
         if may_see(principal, &job) { Ok(job) } else { Err(not_found(id)) }
     }
 
     /// # Errors
     /// As for [`Live::job`].
-    pub async fn get(&self, principal: &Principal, id: i64) -> Result<LiveQuery> {
+    pub async fn get(self: &Arc<Self>, principal: &Principal, id: i64) -> Result<LiveQuery> {
         self.show(&*self.job(principal, id).await?).await
     }
 
@@ -245,7 +247,7 @@ impl Live {
     ///
     /// # Errors
     /// As for [`Live::job`].
-    pub async fn cancel(&self, principal: &Principal, id: i64) -> Result<LiveQuery> {
+    pub async fn cancel(self: &Arc<Self>, principal: &Principal, id: i64) -> Result<LiveQuery> {
         let job = self.job(principal, id).await?;
         let reason = format!("cancelled by {}", principal.user.email);
         if job.is_open() {
@@ -259,7 +261,12 @@ impl Live {
     ///
     /// # Errors
     /// As for [`Live::job`].
-    pub async fn hosts_in(&self, principal: &Principal, id: i64, state: TargetState) -> Result<Vec<LiveHost>> {
+    pub async fn hosts_in(
+        self: &Arc<Self>,
+        principal: &Principal,
+        id: i64,
+        state: TargetState,
+    ) -> Result<Vec<LiveHost>> {
         let job = self.job(principal, id).await?;
         let ids = job.hosts(state);
         let names = store::hosts::hostnames(self.store.reader(), &ids).await?;

@@ -9,9 +9,9 @@ use muster_api::rest::{LiveStatus, TargetState};
 use serde_json::{Map, Value, json};
 use tokio::time::timeout;
 
-use super::job::OpenTarget;
 use super::notes::JobEnding;
 use super::open_targets::{OpenTargets, OverdueVerdict, SentTarget};
+use super::progress::OpenTarget;
 use super::worker::{self, WORKER, Worker};
 use super::{Job, Live, answers};
 use crate::bus::BusError;
@@ -44,7 +44,7 @@ const QUICK_ENOUGH: i64 = 5;
 impl Live {
     /// The answer to a host that asks for work, or `None` when there is no live query to send. A host that is an open
     /// target of no job costs two loads from memory, however many jobs are open.
-    pub async fn questions(&self, host: &Arc<Host>) -> Option<Bytes> {
+    pub async fn questions(self: &Arc<Self>, host: &Arc<Host>) -> Option<Bytes> {
         if !host.live.may_have_open() {
             return None;
         }
@@ -80,7 +80,7 @@ impl Live {
         open
     }
 
-    async fn hand_out(&self, host: &Arc<Host>, mut open: OpenTargets) -> Option<Bytes> {
+    async fn hand_out(self: &Arc<Self>, host: &Arc<Host>, mut open: OpenTargets) -> Option<Bytes> {
         let now = self.clock.now();
         let overdue = self.overdue(host, &open, now);
         if !overdue.is_empty() {
@@ -108,12 +108,12 @@ impl Live {
     }
 
     /// Claims a host for a job; gives the job if this request is the one to send it.
-    async fn claim(&self, host: &Host, job: Arc<Job>, now: Moment, is_alone: bool) -> Option<Arc<Job>> {
+    async fn claim(self: &Arc<Self>, host: &Host, job: Arc<Job>, now: Moment, is_alone: bool) -> Option<Arc<Job>> {
         // why: the view of the job is not changed here. If this request is given up after the bus has decided, or the
         // reply is lost, the event stands on the bus; whoever folds next finds the host sent, and it is retried in
         // time.
         let claimed = self.bus.claim(job.key, host.id, now, is_alone).await;
-        if let Err(BusError::Unavailable(_) | BusError::Busy(_)) = claimed {
+        if let Err(BusError::Unavailable(_) | BusError::Busy(_) | BusError::Slow(_)) = claimed {
             tracing::warn!(live_query = job.id, "live query not sent to a host; will retry at its next check-in");
             return None;
         }
@@ -126,7 +126,7 @@ impl Live {
 
     /// Settles or retries all queries this host was sent: its answers were larger than the server takes and were thrown
     /// away, so it must not send them again.
-    pub async fn answers_too_large(&self, host: &Arc<Host>) {
+    pub async fn answers_too_large(self: &Arc<Self>, host: &Arc<Host>) {
         let now = self.clock.now();
         let open = self.open_targets(host);
         // why: noted before anything is tried, because only this node knows of it: if the bus is away, the next
@@ -140,7 +140,12 @@ impl Live {
     }
 
     /// Decides about overdue answers by what all nodes know of them.
-    async fn settle_overdue(&self, host: &Arc<Host>, overdue: Vec<(SentTarget, OverdueVerdict)>, now: Moment) {
+    async fn settle_overdue(
+        self: &Arc<Self>,
+        host: &Arc<Host>,
+        overdue: Vec<(SentTarget, OverdueVerdict)>,
+        now: Moment,
+    ) {
         for (sent, _) in overdue {
             if let Err(error) = self.fold(&sent.job).await {
                 tracing::debug!(%error, live_query = sent.job.id, "overdue answer not judged; will retry at the next check-in");
@@ -154,7 +159,7 @@ impl Live {
 
     /// Acts on verdicts. One that is not carried out, because the bus is away or the request is given up, is reached
     /// again from the same facts at the next check-in. Of several nodes that judge, the bus lets one.
-    async fn carry_out(&self, host: &Arc<Host>, verdicts: Vec<(SentTarget, OverdueVerdict)>, now: Moment) {
+    async fn carry_out(self: &Arc<Self>, host: &Arc<Host>, verdicts: Vec<(SentTarget, OverdueVerdict)>, now: Moment) {
         for (sent, verdict) in verdicts {
             // why: the steps before this one waited for the bus, and the host may have answered or been sent it anew
             // since.
@@ -175,7 +180,7 @@ impl Live {
     }
 
     /// Makes a host pending again, so that it is sent the query once more, alone.
-    async fn retry_alone(&self, host: &Host, job: &Job) -> Result<()> {
+    async fn retry_alone(self: &Arc<Self>, host: &Host, job: &Arc<Job>) -> Result<()> {
         let before = job.open_target(host.id);
         let was_claimed = match self.bus.unclaim(job.key, host.id).await {
             Err(BusError::Lost(_)) => true,
@@ -190,7 +195,13 @@ impl Live {
         Ok(())
     }
 
-    async fn give_up(&self, host: &Host, job: &Arc<Job>, verdict: OverdueVerdict, now: Moment) -> Result<()> {
+    async fn give_up(
+        self: &Arc<Self>,
+        host: &Host,
+        job: &Arc<Job>,
+        verdict: OverdueVerdict,
+        now: Moment,
+    ) -> Result<()> {
         let (state, reason) = match verdict {
             OverdueVerdict::Lost | OverdueVerdict::RetryAlone if job.discovery.is_some() => {
                 (TargetState::Lost, "was asked twice and did not answer; perhaps its discovery query cannot run there")
@@ -209,13 +220,13 @@ impl Live {
         };
         let is_news = self.settle(job, answers::unanswered(host, state, reason, now)).await?;
         if is_news && verdict == OverdueVerdict::Suspect {
-            self.suspected(host, job, None, now).await?;
+            self.suspected(host, job, None, now).await;
         }
         Ok(())
     }
 
-    /// Reports a suspect, and stops a job that has stopped too many agents.
-    pub(super) async fn suspected(&self, host: &Host, job: &Job, worker: Option<Worker>, now: Moment) -> Result<()> {
+    /// Reports a suspect, and stops a job that has stopped too many agents. If that fails, the next sweep stops it.
+    pub(super) async fn suspected(self: &Arc<Self>, host: &Host, job: &Arc<Job>, worker: Option<Worker>, now: Moment) {
         self.metrics.suspects.inc();
         tracing::warn!(
             live_query = job.id,
@@ -223,14 +234,16 @@ impl Live {
             new_worker_pid = worker.map(|worker| worker.pid),
             "a live query has probably stopped an agent's worker"
         );
-        if job.is_dangerous() && job.is_open() {
-            self.stop(job, now).await?;
+        if job.is_dangerous()
+            && job.is_open()
+            && let Err(error) = self.stop(job, now).await
+        {
+            tracing::error!(%error, live_query = job.id, "dangerous live query not stopped; will retry at the next sweep");
         }
-        Ok(())
     }
 
     /// Stops a job that seems to stop agents.
-    async fn stop(&self, job: &Job, now: Moment) -> Result<()> {
+    pub(super) async fn stop(self: &Arc<Self>, job: &Arc<Job>, now: Moment) -> Result<()> {
         let hosts: Vec<String> = job.hosts(TargetState::Suspect).iter().map(i64::to_string).collect();
         let reason = format!("stopped, because it probably stopped the agents of hosts {}", hosts.join(", "));
         tracing::error!(live_query = job.id, reason, "a live query was stopped");

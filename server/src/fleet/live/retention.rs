@@ -5,7 +5,7 @@
 //! results of jobs that are over, oldest first. Rows of answers for which there is no room all the same are cut off. So the
 //! limit is passed by no more than what nodes keep until they hear of each other, and by answers without rows.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -47,6 +47,13 @@ impl Live {
     pub(super) fn count_kept(&self, bytes: u64) {
         let before = self.kept.all.fetch_add(bytes, Ordering::Relaxed);
         if before <= self.scarce_from() && before + bytes > self.scarce_from() {
+            self.must_sweep.notify_one();
+        }
+    }
+
+    /// Makes room if it is scarce: a live query is open from now on.
+    pub(super) fn room_is_needed(&self) {
+        if self.kept.all.load(Ordering::Relaxed) > self.scarce_from() {
             self.must_sweep.notify_one();
         }
     }
@@ -117,7 +124,7 @@ impl Live {
     }
 
     /// Removes jobs that ended longer ago than `live.retention`, with their answers, and answers that old of jobs that
-    /// the database does not know.
+    /// the database does not know. Each node forgets what it holds of jobs that others have removed.
     ///
     /// # Errors
     /// When the database or the bus does not answer.
@@ -126,6 +133,14 @@ impl Live {
         self.jobs.pin().retain(|_, job| job.finished_at().is_none_or(|at| at >= before));
         // Other nodes may have ended jobs, or removed results, since the rows were read.
         lock(&self.kept.finished).ended = None;
+        // why: before the rows are read. The row of a job is there before the bus has the job.
+        let mut removed = self.bus.held();
+        let rows = store::live_queries::bus_keys(self.store.reader()).await?;
+        let mut known = rows.iter().map(|(id, key)| bus_key(*id, key.as_deref())).collect::<Result<HashSet<_>>>()?;
+        // A plain reading may not show the newest.
+        known.extend(self.jobs.pin().values().map(|job| job.key));
+        removed.retain(|job| !known.contains(job));
+        self.bus.let_go(&removed);
         if !self.is_leader() {
             return Ok(());
         }
@@ -133,9 +148,7 @@ impl Live {
             self.bus.remove(bus_key(id, key.as_deref())?).await?;
             self.store.write(async |tx| store::live_queries::delete(tx, id).await).await?;
         }
-        let rows = store::live_queries::bus_keys(self.store.reader()).await?;
-        let known: Result<_> = rows.iter().map(|(id, key)| bus_key(*id, key.as_deref())).collect();
-        self.bus.forget_others(known?, before).await?;
+        self.bus.forget_others(known, before).await?;
         Ok(())
     }
 }

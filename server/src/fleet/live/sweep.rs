@@ -1,14 +1,15 @@
 //! Periodic work: following other nodes, deadlines and checkpoints.
 
-use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
 use muster_api::rest::{LiveStatus, TargetState};
 use sea_orm::Set;
 
-use super::job::status_word;
 use super::notes::{JobEnding, Settlement};
+use super::progress::status_word;
 use super::{Job, Live};
 use crate::bus::BusError;
 use crate::fleet::Result;
@@ -23,7 +24,7 @@ impl Live {
     ///
     /// # Errors
     /// When the database or the bus does not answer; the next call does it.
-    pub async fn look(&self) -> Result<()> {
+    pub async fn look(self: &Arc<Self>) -> Result<()> {
         let looks = self.unheld.load(Ordering::Relaxed);
         if self.node.is_clustered() || looks > 0 {
             self.look_for_jobs().await?;
@@ -31,50 +32,26 @@ impl Live {
         }
         // why: several at one time, so that one whose answers take long to read does not hold up the others.
         let folds = stream::iter(self.open_jobs()).map(async |job| self.fold(&job).await);
-        folds.buffer_unordered(FOLDED_AT_ONCE).fold(Ok(()), async |all, outcome| all.and(outcome)).await
+        Ok(folds.buffer_unordered(FOLDED_AT_ONCE).fold(Ok(()), async |all, outcome| all.and(outcome)).await?)
     }
 
     /// Brings one job up to date, if this node has it.
     ///
     /// # Errors
     /// When the bus does not answer.
-    pub async fn look_at(&self, id: i64) -> Result<()> {
+    pub async fn look_at(self: &Arc<Self>, id: i64) -> Result<()> {
         let job = self.jobs.pin().get(&id).cloned();
         match job.filter(|job| job.is_open()) {
-            Some(job) => self.fold(&job).await,
+            Some(job) => Ok(self.fold(&job).await?),
             None => Ok(()),
         }
-    }
-
-    pub(super) async fn look_for_jobs(&self) -> Result<()> {
-        let open: BTreeMap<_, _> = store::live_queries::open_leases(self.store.reader()).await?.into_iter().collect();
-        for (id, watched_until) in &open {
-            if self.jobs.pin().get(id).is_none()
-                && let Some(row) = store::live_queries::by_id(self.store.reader(), *id).await?
-            {
-                self.hold(row)?;
-            } else if let Some(until) = watched_until {
-                self.campaigns.took_up(*id, *until);
-            }
-        }
-        for job in self.open_jobs().into_iter().filter(|job| !open.contains_key(&job.id)) {
-            match store::live_queries::by_id(self.store.reader(), job.id).await? {
-                Some(row) if row.finished_at.is_some() => job.adopt(row),
-                Some(_) => {}
-                None => {
-                    self.jobs.pin().remove(&job.id);
-                }
-            }
-        }
-        self.list_open();
-        Ok(())
     }
 
     /// Ends jobs whose deadline has passed and campaigns nobody watches, and writes checkpoints.
     ///
     /// # Errors
     /// When the database or the bus does not answer; the next call does it.
-    pub async fn sweep(&self) -> Result<()> {
+    pub async fn sweep(self: &Arc<Self>) -> Result<()> {
         let now = self.clock.now();
         let mut outcome = self.give_back_leases(now).await;
         outcome = outcome.and(self.prolong_watched(now).await).and(self.end_unwatched(now).await);
@@ -85,6 +62,9 @@ impl Live {
                 let (status, rest) = (LiveStatus::Expired, TargetState::Expired);
                 outcome =
                     outcome.and(self.close(job, JobEnding { status, reason: String::new(), rest, at: now.0 }).await);
+            } else if job.is_open() && job.is_dangerous() {
+                // Whoever found the last suspect may have failed to stop it.
+                outcome = outcome.and(self.stop(job, now).await);
             }
         }
         for job in jobs.iter().filter(|_| self.is_leader()) {
@@ -98,7 +78,7 @@ impl Live {
     }
 
     /// Ends a job, unless it is over, and writes how. Of several nodes that end it the first one counts.
-    pub(super) async fn close(&self, job: &Job, ending: JobEnding) -> Result<()> {
+    pub(super) async fn close(self: &Arc<Self>, job: &Arc<Job>, ending: JobEnding) -> Result<()> {
         if let Err(error) = self.bus.close(job.key, ending.to_bytes()).await {
             let BusError::Lost(_) = error else { return Err(error.into()) };
             self.fold(job).await?;
@@ -109,23 +89,31 @@ impl Live {
     }
 
     /// Settles a deleted host as gone in every open job.
-    pub async fn forget_host(&self, host_id: i64) {
+    pub async fn forget_host(self: &Arc<Self>, host_id: i64) {
         lock(&self.gone).insert(host_id);
         if let Err(error) = self.settle_gone().await {
             tracing::warn!(%error, host_id, "live queries still wait for a deleted host; will retry at the next sweep");
         }
     }
 
-    async fn settle_gone(&self) -> Result<()> {
+    async fn settle_gone(self: &Arc<Self>) -> Result<()> {
         let hosts: Vec<i64> = lock(&self.gone).iter().copied().collect();
         for host in hosts {
+            let mut is_done = true;
             for job in self.open_jobs().into_iter().filter(|job| job.open_target(host).is_some()) {
+                // Its answers from before a restart take a while to read, for which nothing else waits.
+                if job.is_resuming() {
+                    is_done = false;
+                    continue;
+                }
                 let at = self.clock.now().0;
                 let state = TargetState::Gone;
                 let gone = Settlement { state, truncated: false, unkept: false, stats: None, bytes: 0, at };
-                self.keep(&job, host, Vec::new(), &gone).await?;
+                self.keep(&job, host, Bytes::new(), &gone).await?;
             }
-            lock(&self.gone).remove(&host);
+            if is_done {
+                lock(&self.gone).remove(&host);
+            }
         }
         Ok(())
     }
@@ -137,7 +125,7 @@ impl Live {
 
     /// Writes that the answers of a job that is over are lost.
     pub(super) async fn write_lost_answers(&self, job: &Job) -> Result<()> {
-        let states = job.snapshot_bytes();
+        let states = job.snapshot().to_bytes();
         self.store.write(async |tx| store::live_queries::set_results_lost(tx, job.id, states.clone()).await).await?;
         Ok(())
     }
@@ -146,13 +134,14 @@ impl Live {
         // One writer at a time, so that an older checkpoint never lands on top of a newer one.
         let _guard = self.checkpointing.lock().await;
         let Some(checkpoint) = job.checkpoint() else { return Ok(()) };
+        let states = checkpoint.snapshot.to_bytes();
         self.store
             .write(async |tx| {
                 let row = live_queries::ActiveModel {
                     status: Set(status_word(checkpoint.status)),
                     stop_reason: Set(checkpoint.stop_reason.clone()),
                     finished_at: Set(checkpoint.finished_at),
-                    states: Set(checkpoint.states.clone()),
+                    states: Set(states.clone()),
                     results_bytes: Set(checkpoint.results_bytes.cast_signed()),
                     ..Default::default()
                 };

@@ -4,7 +4,7 @@ use std::process::Command;
 use agent_compat::agent::AgentEndpoint;
 
 use super::assert_serving;
-use crate::support::TestServer;
+use crate::support::{TestServer, assert_refused};
 
 /// Sends a body to a path with curl, and gives the status and the body of the answer.
 fn curl(version: &str, url: &str, headers: &[&str], body: &std::path::Path) -> (String, String) {
@@ -60,4 +60,22 @@ async fn an_answer_that_comes_before_the_body_is_read_arrives() {
     let exchange = agent.raw(AgentEndpoint::Log, vec![b'a'; 4 << 20], &[("Authorization", "NodeKey nobody")]).await;
     assert!(exchange.verdict.is_node_invalid(), "{exchange:?}");
     assert_serving(&server).await;
+}
+
+/// Agents write their key at an end, where it is found without reading the rest. A stranger has no large body read.
+#[tokio::test]
+async fn a_large_write_that_shows_no_key_at_an_end_is_refused_unread() {
+    let server = TestServer::with(|config| config.server.tls = false).await;
+    let agent = server.enrolled(1).await;
+    let rows = "{\"a\":\"1\"},".repeat(200_000);
+    let (key, none) = (agent.node_key(), [("Authorization", "none")]);
+    let inside = format!("{{\"queries\":{{\"q\":[{rows}{{}}]}},\"node_key\":\"{key}\",\"statuses\":{{\"q\":0}}}}");
+    let refused = agent.raw(AgentEndpoint::DistributedWrite, inside.clone(), &none).await;
+    assert_refused(&refused, "who sends it does not show");
+    assert!(String::from_utf8_lossy(refused.body()).contains("node_key"), "{refused:?}");
+    let at_the_end = format!("{{\"queries\":{{\"q\":[{rows}{{}}]}},\"statuses\":{{\"q\":0}},\"node_key\":\"{key}\"}}");
+    assert!(agent.raw(AgentEndpoint::DistributedWrite, at_the_end, &none).await.verdict.is_success());
+    let header = format!("NodeKey {key}");
+    let known = [("Authorization", header.as_str())];
+    assert!(agent.raw(AgentEndpoint::DistributedWrite, inside, &known).await.verdict.is_success());
 }

@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use agent_compat::agent::AgentEndpoint;
 use muster_api::rest::LiveStatus;
-use serde_json::json;
+use serde_json::{Map, json};
 use tokio::net::unix::pipe;
 use tokio::time::timeout;
 
@@ -135,25 +135,42 @@ async fn agents_are_served_while_answers_of_before_a_restart_are_read() {
     let other = ask(&server, "SELECT 2").await.id;
     agents[2].distributed().await;
     assert_eq!(counts(&server, other).await.answered, 1, "what is new goes on");
-    let name = format!("fleet_distributed_query_{id}");
-    let body =
-        json!({ "node_key": agents[1].node_key(), "queries": { &name: [{ "1": "1" }] }, "statuses": { &name: 0 } });
-    let answer = async || agents[1].raw(AgentEndpoint::DistributedWrite, body.to_string(), &[]).await;
+    let third = ask(&server, "SELECT 3").await.id;
+    agents[1].read().await;
+    let write = |ids: &[i64]| {
+        let names: Vec<_> = ids.iter().map(|id| format!("fleet_distributed_query_{id}")).collect();
+        let queries: Map<_, _> = names.iter().map(|name| (name.clone(), json!([{ "1": "1" }]))).collect();
+        let statuses: Map<_, _> = names.iter().map(|name| (name.clone(), json!(0))).collect();
+        json!({ "node_key": agents[1].node_key(), "queries": queries, "statuses": statuses }).to_string()
+    };
+    let send = async |ids: &[i64]| agents[1].raw(AgentEndpoint::DistributedWrite, write(ids), &[]).await;
+    assert_refused(&send(&[id, other, third]).await, "one answer can be neither kept nor thrown away");
+    assert_eq!(
+        (counts(&server, other).await.answered, counts(&server, third).await.answered),
+        (2, 1),
+        "others are kept"
+    );
     for _ in 0..2 {
-        assert_refused(&answer().await, "it can neither be kept nor be thrown away");
+        let taken = send(&[id]).await;
+        assert!(taken.verdict.is_success(), "{taken:?}");
+        assert_refused(&send(&[id]).await, "never twice in a row");
     }
 
     std::fs::rename(&path, &stuck).unwrap();
     std::fs::rename(&kept, &path).unwrap();
     // Whoever waits for the pipe finds that it is none of these files, and looks again.
     pipe::OpenOptions::new().open_sender(&stuck).unwrap();
-    eventually("the answer is taken", SOON, async || answer().await.verdict.is_success().then_some(())).await;
+    eventually("the answer is kept", SOON, async || {
+        send(&[id]).await;
+        (counts(&server, id).await.answered == 2).then_some(())
+    })
+    .await;
     server.clock.advance(RETRY_WINDOW);
     for agent in &mut agents {
         agent.distributed().await;
         agent.distributed().await;
     }
-    for (job_id, lines) in [(id, 3), (other, 3)] {
+    for (job_id, lines) in [(id, 3), (other, 3), (third, 3)] {
         let done = job(&server, job_id).await;
         assert_eq!((done.status, done.counts.answered), (LiveStatus::Complete, 3), "{done:?}");
         assert_eq!(answers(&server, job_id, 0).await.len(), lines);

@@ -5,20 +5,29 @@ use std::time::Duration;
 
 use agent_compat::TestAgent;
 use agent_compat::agent::{AgentEndpoint, Identity, Platform};
+use muster_api::rest::LiveStatus;
+use serde_json::json;
 
+use crate::live;
 use crate::support::{Proxy, TestServer, assert_refused, eventually, mariadb, on_mariadb};
+
+/// Tables, and those of the same shape that lag behind them.
+type Replicas = &'static [(&'static str, &'static str)];
+
+const HOSTS_LAG: Replicas = &[("`node_keys`", "`node_keyz`"), ("`hosts`", "`hostz`")];
+const LIVE_QUERIES_LAG: Replicas = &[("`live_queries`", "`live_queriez`")];
 
 /// Whether a piece of what goes to the database holds these words.
 fn has(piece: &[u8], text: &str) -> bool {
     piece.windows(text.len()).any(|part| part == text.as_bytes())
 }
 
-/// Sends plain readings of keys and hosts to tables that lag behind.
-fn read_from_replicas(piece: &mut [u8]) -> bool {
+/// Sends plain readings of tables to those that lag behind.
+fn read_from(replicas: Replicas, piece: &mut [u8]) -> bool {
     if !has(piece, "SELECT ") || has(piece, "FOR UPDATE") {
         return true;
     }
-    for (table, replica) in [("`node_keys`", "`node_keyz`"), ("`hosts`", "`hostz`")] {
+    for (table, replica) in replicas {
         let windows = piece.windows(table.len()).enumerate();
         let found: Vec<usize> = windows.filter(|(_, part)| *part == table.as_bytes()).map(|(at, _)| at).collect();
         for at in found {
@@ -31,16 +40,19 @@ fn read_from_replicas(piece: &mut [u8]) -> bool {
 /// Makes the tables that lag behind equal to the others, as they are now.
 fn let_replicas_catch_up(server: &TestServer) {
     let database = server.database();
-    for (table, replica) in [("node_keys", "node_keyz"), ("hosts", "hostz")] {
+    for (table, replica) in [("node_keys", "node_keyz"), ("hosts", "hostz"), ("live_queries", "live_queriez")] {
         database.execute(&format!("CREATE OR REPLACE TABLE {replica} AS SELECT * FROM {table}"));
     }
 }
 
 /// Two nodes over one database; the readings of the second stand still.
-async fn one_and_lagging(per_second: u32) -> (TestServer, TestServer, Proxy) {
-    let one = TestServer::on_mariadb().await;
+async fn one_and_lagging(per_second: u32, replicas: Replicas) -> (TestServer, TestServer, Proxy) {
+    lagging_beside(TestServer::on_mariadb().await, per_second, replicas).await
+}
+
+async fn lagging_beside(one: TestServer, per_second: u32, replicas: Replicas) -> (TestServer, TestServer, Proxy) {
     let_replicas_catch_up(&one);
-    let (other, proxy) = behind(&one, per_second, read_from_replicas).await;
+    let (other, proxy) = behind(&one, per_second, move |piece| read_from(replicas, piece)).await;
     (one, other, proxy)
 }
 
@@ -72,7 +84,7 @@ fn with_key(key: &str) -> String {
 
 #[tokio::test]
 async fn a_key_that_a_reading_does_not_show_yet_is_good() {
-    let (one, other, _proxy) = one_and_lagging(500).await;
+    let (one, other, _proxy) = one_and_lagging(500, HOSTS_LAG).await;
     let mut agent = one.enrolled(1).await;
     let key = agent.node_key().to_owned();
     other.address.draw(&mut agent);
@@ -85,7 +97,7 @@ async fn a_key_that_a_reading_does_not_show_yet_is_good() {
 
 #[tokio::test]
 async fn made_up_keys_beyond_the_limit_are_told_to_come_back() {
-    let (_one, other, _proxy) = one_and_lagging(1).await;
+    let (_one, other, _proxy) = one_and_lagging(1, HOSTS_LAG).await;
     let agent = other.agent(1);
     let ask = async |key: String| agent.raw(AgentEndpoint::Config, with_key(&key), &[]).await;
     let answers = futures_util::future::join_all((0..20).map(|index| ask(format!("made-up-{index}")))).await;
@@ -105,7 +117,7 @@ async fn made_up_keys_beyond_the_limit_are_told_to_come_back() {
 /// A node that was away compares all hosts in memory with the database.
 #[tokio::test]
 async fn a_host_that_a_reading_does_not_show_is_not_taken_for_deleted() {
-    let (one, other, _proxy) = one_and_lagging(500).await;
+    let (one, other, _proxy) = one_and_lagging(500, HOSTS_LAG).await;
     let mut agents = vec![one.enrolled(1).await, one.enrolled(2).await];
     for agent in &mut agents {
         other.address.draw(agent);
@@ -133,7 +145,7 @@ async fn a_host_that_a_reading_does_not_show_is_not_taken_for_deleted() {
 /// Two machines of one identity, both known to the node that lags behind, are told apart by the other.
 #[tokio::test]
 async fn a_key_that_was_moved_is_not_served_as_the_host_it_belonged_to() {
-    let (one, other, _proxy) = one_and_lagging(500).await;
+    let (one, other, _proxy) = one_and_lagging(500, HOSTS_LAG).await;
     let mut clones: Vec<_> = ["instance-one", "instance-two"].map(|instance| clone_of(&one, instance)).into();
     for clone in &mut clones {
         assert!(clone.enroll().await.verdict.is_success());
@@ -216,4 +228,56 @@ fn statement(line: &str) -> Option<(u32, &str)> {
     let (before, text) = line.rsplit_once('\t')?;
     let (id, command) = before.rsplit('\t').next()?.trim().split_once(' ')?;
     ["Query", "Execute"].contains(&command).then_some((id.parse().ok()?, text))
+}
+
+/// A node neither forgets a live query that was started there, nor drops an answer to one that it has not seen yet.
+#[tokio::test]
+async fn a_live_query_that_a_reading_does_not_show_yet_goes_on() {
+    // Two nodes need Redis for live queries; the tests that choose MariaDB have it.
+    if !mariadb::is_chosen() {
+        return;
+    }
+    let (one, other, _proxy) = lagging_beside(TestServer::start().await, 500, LIVE_QUERIES_LAG).await;
+    let mut agents = live::hosts(&one, 2).await;
+    other.address.draw(&mut agents[0]);
+    let id = live::ask(&other, "SELECT 1").await.id;
+    let results = other.rest.getting(&format!("live_queries/{id}/results?follow=true")).send().await.unwrap();
+    for _ in 0..3 {
+        other.run_tasks().await;
+    }
+    agents[0].distributed().await;
+    agents[1].distributed().await;
+    eventually("all have answered", Duration::from_secs(30), async || {
+        other.run_tasks().await;
+        (live::job(&other, id).await.status == LiveStatus::Complete).then_some(())
+    })
+    .await;
+    let lines = results.text().await.unwrap();
+    assert_eq!(lines.lines().filter(|line| !line.is_empty()).count(), 2, "its follower sees both answers: {lines}");
+
+    let unseen = live::ask(&one, "SELECT 2").await.id;
+    let name = format!("fleet_distributed_query_{unseen}");
+    let body =
+        json!({ "node_key": agents[0].node_key(), "queries": { &name: [{ "a": "1" }] }, "statuses": { &name: 0 } });
+    let taken = agents[0].raw(AgentEndpoint::DistributedWrite, body.to_string(), &[]).await;
+    assert!(taken.verdict.is_success(), "{taken:?}");
+    assert_eq!(live::counts(&one, unseen).await.answered, 1, "the answer to the lagging node is kept");
+}
+
+/// Also when the key shows only once the body was read, on a thread of its own.
+#[tokio::test]
+async fn a_large_write_with_an_unknown_key_is_told_so() {
+    let (_one, other, _proxy) = one_and_lagging(500, HOSTS_LAG).await;
+    let agent = other.enrolled(1).await;
+    let rows = "{\"a\":\"1\"},".repeat(300_000);
+    let body = format!("{{\"queries\":{{\"q\":[{rows}{{}}]}},\"node_key\":\"made-up\",\"statuses\":{{\"q\":0}}}}");
+    assert!(body.len() > 2 << 20);
+    let header = format!("NodeKey {}", agent.node_key());
+    for _ in 0..2 {
+        let known = [("Authorization", header.as_str())];
+        let refused = agent.raw(AgentEndpoint::DistributedWrite, body.clone(), &known).await;
+        assert!(refused.verdict.is_node_invalid(), "{refused:?}");
+    }
+    let refused = agent.raw(AgentEndpoint::Config, with_key("made-up-too"), &[]).await;
+    assert!(refused.verdict.is_node_invalid(), "keys are still confirmed: {refused:?}");
 }

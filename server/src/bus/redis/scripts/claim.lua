@@ -3,15 +3,7 @@
 local state = redis.call('HMGET', KEYS[1], 'closed', 'job', KEYS[3])
 if not state[1] or (state[2] or '') ~= ARGV[1] then return -1 end
 if state[1] ~= '0' then return 0 end
--- A page without a field was left by an earlier job.
-if not state[3] then redis.call('UNLINK', KEYS[3]) end
-if redis.call('BITFIELD', KEYS[3], 'GET', 'u2', ARGV[2])[1] ~= 0 then return 0 end
-redis.call('BITFIELD', KEYS[3], 'SET', 'u2', ARGV[2], 1)
-if not state[3] then
-    redis.call('HSET', KEYS[1], KEYS[3], '')
-    redis.call('PEXPIRE', KEYS[3], redis.call('PTTL', KEYS[1]))
-end
-local n = redis.call('HINCRBY', KEYS[1], 'n', 1)
-redis.call('XADD', KEYS[2], string.format('%.0f-0', n), 'e', ARGV[3], 't', ARGV[4])
-if redis.call('XLEN', KEYS[2]) == 1 then redis.call('PEXPIRE', KEYS[2], redis.call('PTTL', KEYS[1])) end
+if host_bits(KEYS[3], state[3], ARGV[2]) ~= 0 then return 0 end
+append_event(ARGV[3], ARGV[4])
+set_host_bits(KEYS[3], state[3], ARGV[2], 1)
 return 1

@@ -1,6 +1,7 @@
 -- KEYS: meta, events, lines, then the pages of hosts that are settled. ARGV: the job's key, the earliest moment in
 -- microseconds at which it may have been made, lifetime in ms, the first event if it goes on from a checkpoint, its tag,
--- then the pages' contents. Gives whether it was made, and where its lines begin and end.
+-- the highest position that the caller has heard of, then the pages' contents. Gives whether it was made, and where its
+-- lines begin and end.
 local found = redis.call('HMGET', KEYS[1], 'first', 'end', 'job')
 if found[1] then
     local job = found[3] or ''
@@ -14,21 +15,15 @@ if found[1] then
 end
 local first = '0'
 if found[1] or ARGV[4] ~= '' then
-    -- Microseconds since 1970: beyond any cursor and event given out before, and whole in a double until 2255.
-    local now = redis.call('TIME')
-    first = string.format('%.0f', now[1] * 1000000 + now[2])
+    first = string.format('%.0f', position_beyond(tonumber(ARGV[6])))
 end
 redis.call('UNLINK', unpack(KEYS))
 redis.call('HSET', KEYS[1], 'closed', '0', 'n', first, 'end', first, 'first', first)
 if ARGV[1] ~= '' then redis.call('HSET', KEYS[1], 'job', ARGV[1]) end
 for i = 4, #KEYS do
-    redis.call('SET', KEYS[i], ARGV[i + 2], 'PX', ARGV[3])
+    redis.call('SET', KEYS[i], ARGV[i + 3], 'PX', ARGV[3])
     redis.call('HSET', KEYS[1], KEYS[i], '')
 end
 redis.call('PEXPIRE', KEYS[1], ARGV[3])
-if ARGV[4] ~= '' then
-    local n = redis.call('HINCRBY', KEYS[1], 'n', 1)
-    redis.call('XADD', KEYS[2], string.format('%.0f-0', n), 'e', ARGV[4], 't', ARGV[5])
-    redis.call('PEXPIRE', KEYS[2], ARGV[3])
-end
+if ARGV[4] ~= '' then append_event(ARGV[4], ARGV[5]) end
 return {1, first, first}
