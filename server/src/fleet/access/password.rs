@@ -17,7 +17,7 @@ const AT_ONE_TIME: usize = 2;
 const WAITING_STRANGERS: usize = 32;
 
 /// How many of these may come from one network, so that one alone leaves room for others.
-const WAITING_OF_A_NETWORK: usize = 4;
+const WAITING_OF_A_NETWORK: usize = 8;
 
 /// Fewest characters of a password.
 const MIN_LENGTH: usize = 12;
