@@ -19,7 +19,7 @@ EVERY_TEST = --workspace --no-fail-fast -- --skip heavy:: \
     --and MUSTER_TEST_DB=mariadb -p muster -p muster-migrations --no-fail-fast -- $(addprefix --skip ,$(NO_BACKEND))
 
 # Tests that are the same on every backend, or choose it themselves: run once.
-NO_BACKEND = heavy:: chaos:: bus:: bad_input:: disk_full:: lifecycle::files config::
+NO_BACKEND = heavy:: chaos:: bus:: bad_input:: disk_full:: lifecycle::files lifecycle::certificate config::
 
 ## Run every test, and those of the server that have a backend a second time on MariaDB and Redis; installs these, if they are missing.
 test:
@@ -49,6 +49,7 @@ lint:
 	$(CARGO) clippy --workspace --features loadtest/planted-faults --test planted --quiet -- -D warnings
 	scripts/check-imports
 	scripts/check-words
+	scripts/check-promises
 	scripts/check-openapi
 
 ## Put what the programs print about themselves into the documentation.

@@ -3,4 +3,8 @@
 pub enum BusError {
     #[error("{0}")]
     Unavailable(String),
+    #[error("{0}")]
+    Busy(String),
+    #[error("{0}")]
+    Slow(String),
 }

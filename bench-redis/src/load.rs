@@ -65,10 +65,10 @@ impl Bench {
         let config =
             config::Redis { address: vec![redis.address()], read_timeout: TIMEOUT, ..config::Redis::default() };
         let steps = Steps {
-            open: ScriptStep::new(include_str!("../../server/src/bus/redis/scripts/open.lua")),
-            claim: ScriptStep::new(include_str!("../../server/src/bus/redis/scripts/claim.lua")),
-            answer: ScriptStep::new(include_str!("../../server/src/bus/redis/scripts/answer.lua")),
-            read: ScriptStep::new(include_str!("../../server/src/bus/redis/scripts/read.lua")),
+            open: ScriptStep::of_a_job(include_str!("../../server/src/bus/redis/scripts/open.lua")),
+            claim: ScriptStep::of_a_job(include_str!("../../server/src/bus/redis/scripts/claim.lua")),
+            answer: ScriptStep::of_a_job(include_str!("../../server/src/bus/redis/scripts/answer.lua")),
+            read: ScriptStep::of_a_job(include_str!("../../server/src/bus/redis/scripts/read.lua")),
         };
         Ok(Self { redis, config, steps: Arc::new(steps), next: AtomicI64::new(1), next_host: Arc::default() })
     }
@@ -188,7 +188,11 @@ impl Bench {
     async fn open(&self, way: &Way) -> Result<i64> {
         let job = self.next.fetch_add(1, Ordering::Relaxed);
         let keys = [key(job, "meta"), key(job, "events"), key(job, "lines")];
-        let call = Call::Script { step: &self.steps.open, keys: &keys, arguments: &[b"3600000".as_slice(), b""] };
+        let call = Call::Script {
+            step: &self.steps.open,
+            keys: &keys,
+            arguments: &[b"".as_slice(), b"0", b"3600000", b"", b"", b"0"],
+        };
         way.call(Purpose::Job, job, call).await?;
         Ok(job)
     }
@@ -238,10 +242,10 @@ async fn read_on(
             cursor = 0;
         }
         let (first, last) = ((cursor + 1).to_string(), (cursor + piece).to_string());
-        let arguments = [first.as_bytes(), last.as_bytes(), b"10000".as_slice()];
+        let arguments = [b"".as_slice(), first.as_bytes(), last.as_bytes(), b"10000"];
         let began = Instant::now();
         let read = way.call(Purpose::Read, job, Call::Script { step: &steps.read, keys: &keys, arguments: &arguments });
-        let (_, lines): (String, Vec<(String, Vec<Vec<u8>>)>) = from_redis_value(read.await?)?;
+        let (_, _, _, lines): (i64, Value, Value, Vec<(String, Vec<Vec<u8>>)>) = from_redis_value(read.await?)?;
         times.push(began.elapsed().as_secs_f64() * 1e3);
         let read_bytes: usize = lines.iter().map(|(_, fields)| fields[1].len() + 1).sum();
         if read_bytes == 0 {
@@ -256,17 +260,19 @@ async fn read_on(
 async fn claim(steps: &Steps, way: &Way, job: i64, host: i64) -> Result<()> {
     let keys = [key(job, "meta"), key(job, "events"), key(job, &format!("hosts:{}", host / PAGE))];
     let bits = format!("#{}", host % PAGE);
-    let arguments = [bits.as_bytes(), b"0123456789abcdef".as_slice()];
-    is_taken(way.call(Purpose::Job, job, Call::Script { step: &steps.claim, keys: &keys, arguments: &arguments }).await?)
+    let arguments = [b"".as_slice(), bits.as_bytes(), b"0123456789abcdef", b"1"];
+    is_taken(
+        way.call(Purpose::Job, job, Call::Script { step: &steps.claim, keys: &keys, arguments: &arguments }).await?,
+    )
 }
 
 async fn answer(steps: &Steps, way: &Way, job: i64, host: i64, line: &[u8]) -> Result<()> {
     let page = key(job, &format!("hosts:{}", host / PAGE));
     let keys = [key(job, "meta"), key(job, "events"), page, key(job, "lines")];
     let bits = format!("#{}", host % PAGE);
-    let arguments = [bits.as_bytes(), b"0123456789abcdef".as_slice(), line];
+    let arguments = [b"".as_slice(), bits.as_bytes(), b"0123456789abcdef", b"1", line];
     let call = Call::Script { step: &steps.answer, keys: &keys, arguments: &arguments };
-    let (taken, _): (Value, Value) = from_redis_value(way.call(Purpose::Job, job, call).await?)?;
+    let (taken, _, _): (Value, Value, Value) = from_redis_value(way.call(Purpose::Answer, job, call).await?)?;
     is_taken(taken)
 }
 

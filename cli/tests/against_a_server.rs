@@ -116,7 +116,7 @@ impl Drop for Console {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_server_is_set_up_once_and_the_session_is_remembered() {
     let console = Console::new().await;
     let before = console.bad(&["login", "--email", "a@b.c", "--password", "x"]);
@@ -127,7 +127,7 @@ async fn a_server_is_set_up_once_and_the_session_is_remembered() {
     assert!(again.stderr.contains("already"), "{again:?}");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_logout_ends_the_session() {
     let console = Console::set_up().await;
     assert_eq!(console.good(&["logout"]), "[+] Fleet logout successful and local token cleared!\n");
@@ -139,7 +139,7 @@ async fn a_logout_ends_the_session() {
     console.good(&["get", "hosts"]);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn errors_of_the_server_are_shown_with_their_location() {
     let console = Console::set_up().await;
     let bad = DOCUMENTS.replace("interval: 3600", "interval: 0").replace("[chosen, All Hosts]", "[chosen, Everybody]");
@@ -159,7 +159,7 @@ async fn errors_of_the_server_are_shown_with_their_location() {
     assert_eq!(console.fleetctl.run(&["get", "queries", "--yaml"]).stdout, "", "the good documents were kept out too");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_misspelt_key_is_underlined() {
     let console = Console::set_up().await;
     console.fleetctl.write("packs.yml", &DOCUMENTS.replace("snapshot: true", "snapshoot: true"));
@@ -169,7 +169,7 @@ async fn a_misspelt_key_is_underlined() {
     assert!(run.stderr.contains("^^^^^^^^^\n"), "{run:?}");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn files_are_applied_and_applied_again() {
     let console = Console::set_up().await;
     console.fleetctl.write("all.yml", DOCUMENTS);
@@ -187,7 +187,7 @@ async fn files_are_applied_and_applied_again() {
     assert!(again.ends_with("no changes\n"), "{again}");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn output_of_get_applies_without_changes() {
     let console = Console::set_up().await;
     assert_eq!(console.apply(DOCUMENTS).code, Some(0));
@@ -197,6 +197,7 @@ async fn output_of_get_applies_without_changes() {
         &["get", "labels", "--yaml"],
         &["get", "enroll_secret", "--yaml"],
         &["get", "config", "--yaml"],
+        &["get", "options", "--yaml"],
         &["get", "pack", "base"],
     ] {
         let documents = console.good(what);
@@ -207,7 +208,7 @@ async fn output_of_get_applies_without_changes() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn hosts_are_listed_and_shown() {
     let console = Console::set_up().await;
     assert_eq!(console.fleetctl.run(&["get", "hosts"]).stderr, "No hosts found\n");

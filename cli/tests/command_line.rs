@@ -141,6 +141,16 @@ fn problems_of_all_files_are_shown_at_once() {
     assert!(run.stderr.ends_with("Error: 2 problems, nothing was applied\n"), "{run:?}");
 }
 
+/// A colon and a space end a plain scalar: whoever meant SQL must see where it is.
+#[test]
+fn sql_that_yaml_takes_for_a_mapping_is_shown_with_its_line() {
+    let fleetctl = Fleetctl::new();
+    fleetctl.write("sql.yml", include_str!("files/colon-in-plain-sql.yml"));
+    let run = fleetctl.run(&["apply", "-f", "sql.yml"]);
+    assert_eq!(run.code, Some(1));
+    assert!(run.stderr.starts_with("sql.yml:12:") && run.stderr.contains("nothing was applied"), "{run:?}");
+}
+
 #[test]
 fn applying_nothing_succeeds() {
     let fleetctl = Fleetctl::new();

@@ -95,6 +95,16 @@ fn all_hosts_answer() {
 }
 
 #[test]
+fn warnings_of_the_server_are_printed_at_the_start() {
+    let open = job("open", 3, json!({"targets": 3, "pending": 3}));
+    let script = three_hosts(open, job("complete", 3, json!({"targets": 3, "answered": 3})));
+    let server = LiveServer::start(Script { warnings: vec!["it does not carve".to_owned()], ..script });
+    let run = query(&server, &ASK);
+    assert_eq!((run.code, run.stdout), (Some(0), three_lines()));
+    assert!(run.stderr.starts_with("Warning: it does not carve\n"), "{}", run.stderr);
+}
+
+#[test]
 fn exit_leaves_when_online_hosts_are_done() {
     let open = job("open", 3, json!({"targets": 4, "pending": 4}));
     let server =

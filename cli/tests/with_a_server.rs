@@ -104,6 +104,17 @@ fn roles_are_shown_as_a_table_and_as_the_document_that_apply_takes() {
 }
 
 #[test]
+fn the_newest_enroll_secret_is_printed_as_agents_read_it() {
+    let fleetctl = Fleetctl::new();
+    let answer = r#"{"spec":{"secrets":[{"secret":"new","created_at":"2024-02-01T00:00:00Z"},
+        {"secret":"old","created_at":"2024-01-01T00:00:00Z"}]}}"#;
+    let _server = Canned::start(&fleetctl, &[("GET spec/enroll_secret", 200, answer)]);
+    let run = fleetctl.run(&["get", "enroll_secret", "--plain"]);
+    assert_eq!((run.code, run.stdout.as_str()), (Some(0), "new\n"), "{run:?}");
+    assert!(fleetctl.run(&["get", "enroll_secret"]).stdout.starts_with("---\napiVersion: v1\nkind: enroll_secret\n"));
+}
+
+#[test]
 fn users_are_created() {
     let fleetctl = Fleetctl::new();
     let answer = r#"{"user":{"id":2},"token":"xyz"}"#;

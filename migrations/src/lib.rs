@@ -11,6 +11,12 @@ mod m0005_parked_queries;
 mod m0006_live_queries;
 mod m0007_live_discovery;
 mod m0008_replicas;
+mod m0009_live_bus_keys;
+mod m0010_live_results;
+mod m0011_host_look_ups;
+mod m0013_label_host_names;
+mod m0014_log_batches;
+mod m0015_secret_names;
 
 pub use sea_orm_migration::MigratorTrait;
 use sea_orm_migration::prelude::*;
@@ -34,6 +40,12 @@ impl MigratorTrait for Migrator {
             Box::new(m0006_live_queries::Migration),
             Box::new(m0007_live_discovery::Migration),
             Box::new(m0008_replicas::Migration),
+            Box::new(m0009_live_bus_keys::Migration),
+            Box::new(m0010_live_results::Migration),
+            Box::new(m0011_host_look_ups::Migration),
+            Box::new(m0013_label_host_names::Migration),
+            Box::new(m0014_log_batches::Migration),
+            Box::new(m0015_secret_names::Migration),
         ]
     }
 }

@@ -2,7 +2,7 @@
 
 use sea_orm_migration::prelude::*;
 
-use crate::columns::{drop_tables, id, index, moment, number, optional_number, table};
+use crate::columns::{add_column, drop_column, drop_tables, id, index, moment, number, optional_number, table};
 
 #[derive(DeriveMigrationName)]
 pub struct Migration;
@@ -57,18 +57,4 @@ fn open_round(manager: &SchemaManager<'_>) -> ColumnDef {
         column.text();
     }
     column.null().take()
-}
-
-async fn add_column(manager: &SchemaManager<'_>, table: &'static str, column: ColumnDef) -> Result<(), DbErr> {
-    if manager.has_column(table, column.get_column_name()).await? {
-        return Ok(());
-    }
-    manager.alter_table(Table::alter().table(table).add_column(column).take()).await
-}
-
-async fn drop_column(manager: &SchemaManager<'_>, table: &'static str, column: &'static str) -> Result<(), DbErr> {
-    if !manager.has_column(table, column).await? {
-        return Ok(());
-    }
-    manager.alter_table(Table::alter().table(table).drop_column(column).take()).await
 }

@@ -1,11 +1,13 @@
 //! The services, built once from the configuration.
 
-use std::pin::Pin;
+mod health;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 
+use self::health::ServerHealth;
 use crate::admin::AdminApi;
 use crate::agent::AgentApi;
 use crate::bus::{Counted, LiveBus, LocalNotifier, MemoryBus, Notifier, RedisShare};
@@ -17,18 +19,21 @@ use crate::fleet::changes::Changes;
 use crate::fleet::checkin::Checkin;
 use crate::fleet::hosts::{Hosts, ensure_builtin_labels};
 use crate::fleet::live::{self, Live};
-use crate::fleet::logs::{self, Logs};
-use crate::fleet::schedule::Schedule;
+use crate::fleet::logs::{Logs, Sharing, Sinks};
+use crate::fleet::schedule::{BuiltInOptions, Schedule};
 use crate::fleet::specs::Specs;
 use crate::fleet::{Fleet, Node};
 use crate::lifecycle::Lifecycle;
-use crate::ops::{Health, HealthPart, OpsApi};
+use crate::ops::OpsApi;
 use crate::sinks::{FileSink, Rotation, Sink, StdoutSink};
-use crate::store::{Store, StoreCounters};
-use crate::telemetry::Metrics;
+use crate::store::{Store, StoreCounters, case_twins};
+use crate::telemetry::{LogLimit, Metrics};
 
 /// How much longer than the server Redis keeps a live query.
 const SPARE_LIFETIME: Duration = Duration::from_secs(24 * 3600);
+
+/// A refusal of an agent by one endpoint with one status is logged this often at most.
+const REFUSALS_EVERY: Duration = Duration::from_secs(10);
 
 /// Everything a server is made of.
 #[derive(Debug)]
@@ -51,11 +56,13 @@ impl App {
         let store = open_store(config, &metrics).await?;
         ensure_builtin_labels(&store, clock.now()).await.context("cannot make the built-in labels")?;
         let osquery = &config.osquery;
-        let schedule = Schedule::load(store.clone(), clock.clone(), osquery.max_config_cache.0, Arc::clone(&metrics))
+        let built_in = BuiltInOptions::new(&config.server.url_prefix);
+        let cache_bytes = osquery.max_config_cache.0;
+        let schedule = Schedule::load(store.clone(), clock.clone(), built_in, cache_bytes, Arc::clone(&metrics))
             .await
             .context("cannot read packs, labels and options")?;
         let schedule = Arc::new(schedule);
-        let shared = SharedParts::build(config, &metrics, &store, &clock).await?;
+        let shared = SharedParts::build(config, &metrics)?;
         let node = Arc::new(Node::new(store.clone(), clock.clone(), config.redis.is_used()));
         let hosts = Arc::new(Hosts::new(
             store.clone(),
@@ -73,6 +80,8 @@ impl App {
             node: Arc::clone(&node),
             clock: clock.clone(),
             config: config.live.clone(),
+            answer_timeout: osquery.answer_timeout,
+            store_timeout: osquery.store_timeout,
             hosts: Arc::clone(&hosts),
             schedule: Arc::clone(&schedule),
             metrics: Arc::clone(&metrics),
@@ -89,16 +98,17 @@ impl App {
             Arc::clone(&live),
             Arc::clone(&metrics),
         ));
-        let logs = Arc::new(Logs::new(
-            sink(config, osquery.result_log_plugin, &config.filesystem.result_log_file)?,
-            sink(config, osquery.status_log_plugin, &config.filesystem.status_log_file)?,
-            osquery.max_log_in_flight.0,
-            shared.batches,
-            Arc::clone(&metrics),
-        ));
-        let access = Access::new(store.clone(), clock.clone(), config.session.clone(), Arc::clone(&schedule));
+        let sinks = Sinks {
+            results: sink(config, osquery.result_log_plugin, &config.filesystem.result_log_file)?,
+            statuses: sink(config, osquery.status_log_plugin, &config.filesystem.status_log_file)?,
+        };
+        let max_in_flight = osquery.max_log_in_flight.0;
+        let logs =
+            Logs::load(sinks, max_in_flight, shared.batches, store.clone(), clock.clone(), Arc::clone(&metrics)).await;
+        let logs = Arc::new(logs.context("cannot read the last log batches")?);
+        let access = Access::new(store.clone(), clock.clone(), config, Arc::clone(&schedule), Arc::clone(&metrics));
         let notifier = Arc::clone(&shared.notifier);
-        let changes = Changes::new(store.clone(), clock, Arc::clone(&schedule), Arc::clone(&hosts), notifier);
+        let changes = Changes::new(store.clone(), clock.clone(), Arc::clone(&schedule), Arc::clone(&hosts), notifier);
         let fleet = Fleet {
             access: Arc::new(access),
             applier: Arc::new(Applier::new(changes.clone())),
@@ -109,13 +119,16 @@ impl App {
             live,
             logs,
             node,
+            clock,
+            refusals: Arc::new(LogLimit::new(REFUSALS_EVERY)),
+            specs: Specs::new(store.clone(), Arc::clone(&schedule)),
             schedule,
-            specs: Specs::new(store.clone()),
         };
+        let health = ServerHealth { store: store.clone(), logs: Arc::clone(&fleet.logs) };
         Ok(Self {
             agent: AgentApi::new(fleet.clone(), lifecycle.clone(), Arc::clone(&metrics), config),
-            admin: AdminApi::new(fleet.clone(), lifecycle.clone()),
-            ops: OpsApi::new(Arc::clone(&metrics), Arc::new(StoreHealth(store.clone())), lifecycle.clone()),
+            admin: AdminApi::new(fleet.clone(), lifecycle.clone(), Arc::clone(&metrics), &config.server),
+            ops: OpsApi::new(Arc::clone(&metrics), Arc::new(health), lifecycle.clone()),
             fleet,
             store,
             metrics,
@@ -129,7 +142,15 @@ async fn open_store(config: &Config, metrics: &Metrics) -> Result<Store> {
         return open_mysql(config, metrics).await;
     }
     let store = open_sqlite(config, metrics).await?;
+    let is_old = !store.migrations().await?.missing.is_empty();
     migrate_sqlite(config, &store).await?;
+    if is_old {
+        let twins = case_twins(store.reader()).await?;
+        if !twins.is_empty() {
+            // One line, because only so many of one callsite are written.
+            tracing::warn!("{}", twins.join(" | "));
+        }
+    }
     Ok(store)
 }
 
@@ -187,11 +208,11 @@ fn counters(metrics: &Metrics) -> StoreCounters {
 struct SharedParts {
     bus: Arc<dyn LiveBus>,
     notifier: Arc<dyn Notifier>,
-    batches: Option<logs::Sharing>,
+    batches: Option<Sharing>,
 }
 
 impl SharedParts {
-    async fn build(config: &Config, metrics: &Metrics, store: &Store, clock: &Clock) -> Result<Self> {
+    fn build(config: &Config, metrics: &Metrics) -> Result<Self> {
         if config.redis.is_used() {
             let without_effect = config.redis.without_effect();
             if !without_effect.is_empty() {
@@ -199,12 +220,11 @@ impl SharedParts {
             }
             let lifetime = config.live.max_deadline + config.live.retention + SPARE_LIFETIME;
             let redis = RedisShare::new(&config.redis, lifetime, metrics.redis()?).context("cannot use Redis")?;
-            let batches = logs::Sharing::new(redis.batches, store, clock);
-            let batches = batches.await.context("cannot read the key of log hashes")?;
-            return Ok(Self { bus: Arc::new(redis.bus), notifier: redis.notifier, batches: Some(batches) });
+            let batches = Some(Sharing(redis.batches));
+            return Ok(Self { bus: Arc::new(redis.bus), notifier: redis.notifier, batches });
         }
         let live_dir = config.live.dir.clone().unwrap_or_else(|| config.sqlite.path.with_file_name("live"));
-        let bus = MemoryBus::new(&live_dir)
+        let bus = MemoryBus::new(&live_dir, live::note_of)
             .with_context(|| format!("cannot use the folder of live queries {}", live_dir.display()))?;
         let bus = Arc::new(Counted::new(bus, metrics.bus_commands.clone()));
         Ok(Self { bus, notifier: Arc::new(LocalNotifier::default()), batches: None })
@@ -226,27 +246,5 @@ fn sink(config: &Config, plugin: LogPlugin, path: &std::path::Path) -> Result<Ar
             tracing::warn!("log lines go to stdout: what its reader loses is lost");
             Ok(Arc::new(StdoutSink))
         }
-    }
-}
-
-/// Timeout of the database in a health check.
-const HEALTH_TIMEOUT: Duration = Duration::from_secs(2);
-
-#[derive(Debug)]
-struct StoreHealth(Store);
-
-impl Health for StoreHealth {
-    fn parts(&self) -> &[HealthPart] {
-        &[HealthPart { name: "database", aliases: &["mysql"] }]
-    }
-
-    fn check(&self, _: &HealthPart) -> Pin<Box<dyn Future<Output = Result<(), String>> + Send + '_>> {
-        Box::pin(async {
-            match tokio::time::timeout(HEALTH_TIMEOUT, self.0.ping()).await {
-                Ok(Ok(())) => Ok(()),
-                Ok(Err(error)) => Err(error.to_string()),
-                Err(_) => Err("the database does not answer".to_owned()),
-            }
-        })
     }
 }

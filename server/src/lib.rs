@@ -11,6 +11,7 @@ mod lifecycle;
 mod lock;
 mod ops;
 mod panics;
+mod proxies;
 #[cfg(test)]
 #[path = "../tests/it/support/redis.rs"]
 mod redis_processes;
@@ -21,6 +22,7 @@ pub mod telemetry;
 #[cfg(test)]
 mod tests;
 mod tls;
+mod unread;
 
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs as _};
 use std::sync::Arc;
@@ -39,6 +41,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 pub use crate::lifecycle::Lifecycle;
 pub use crate::store::Copied;
+use crate::tls::Certificate;
 
 /// The version the program reports.
 pub const VERSION: &str = if cfg!(feature = "planted-faults") {
@@ -53,6 +56,9 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Most connections that wait to be accepted.
 const BACKLOG: u32 = 4096;
+
+/// How often the files of the certificate are looked at: what renews them need not be able to send a signal.
+const CERTIFICATE_READ_EVERY: Duration = Duration::from_secs(60);
 
 /// A running server.
 #[derive(Debug)]
@@ -91,21 +97,21 @@ impl Running {
 /// # Errors
 /// Whatever keeps the server from starting, with the remedy.
 pub async fn serve(config: Config, clock: Clock, lifecycle: Lifecycle) -> Result<Running> {
-    let tls = if config.server.tls { Some(tls::server_config(&config.server)?) } else { None };
+    let certificate = if config.server.tls { Some(Certificate::load(&config.server)?) } else { None };
     let listener = listen(&config.server.address)?;
     let address = listener.local_addr()?;
     // Boxed: what callers hold would else be as deep as the database's drivers.
     let app = Box::pin(App::build(&config, clock, &lifecycle)).await?;
-    let server = http_server(&config, &app, listener, tls)?;
+    let server = http_server(&config, &app, listener, certificate.as_ref(), &lifecycle)?;
     let (nudges, nudged) = mpsc::unbounded_channel();
     let ending = StopTimes::of(&config.server);
-    let finished = on_own_thread(move || run(app, server, lifecycle, nudged, ending))?;
+    let finished = on_own_thread(move || run(app, server, certificate, lifecycle, nudged, ending))?;
     tracing::info!(%address, transport = if config.server.tls { "https" } else { "http" }, "listening");
     Ok(Running { address, finished, nudges })
 }
 
-/// Brings the database up to date, reports each step, and returns their number. Safe to run more than once,
-/// concurrently, and beside running servers.
+/// Brings the database up to date and returns the number of steps taken. Reports each step, and names that differ in
+/// capitals alone, one line each. Safe to run more than once, concurrently, and beside running servers.
 ///
 /// # Errors
 /// Errors of the database; running it again continues there.
@@ -117,8 +123,9 @@ pub async fn prepare(config: &Config, mut report: impl FnMut(&str)) -> Result<us
     }
     let store = app::open_sqlite(config, &telemetry::Metrics::new()?).await?;
     let missing = store.migrations().await?.missing;
-    missing.iter().for_each(|name| report(name));
+    missing.iter().for_each(|name| report(&format!("Migrating: {name}")));
     app::migrate_sqlite(config, &store).await?;
+    store::case_twins(store.reader()).await?.iter().for_each(|twins| report(&format!("Warning: {twins}")));
     store.close().await;
     Ok(missing.len())
 }
@@ -165,12 +172,15 @@ fn http_server(
     config: &Config,
     app: &App,
     listener: TcpListener,
-    tls: Option<rustls::ServerConfig>,
+    certificate: Option<&Certificate>,
+    lifecycle: &Lifecycle,
 ) -> Result<actix_web::dev::Server> {
+    let lifecycle = Arc::new(lifecycle.clone());
     let (agent, admin, ops) = (Data::new(app.agent.clone()), Data::new(app.admin.clone()), Data::new(app.ops.clone()));
     let prefix = config.server.url_prefix.clone();
     let json = admin::json_config(config.server.max_rest_body.0);
     let factory = move || {
+        let lifecycle = Arc::clone(&lifecycle);
         HttpApp::new()
             .app_data(agent.clone())
             .app_data(admin.clone())
@@ -178,6 +188,8 @@ fn http_server(
             .app_data(json.clone())
             .app_data(admin::path_config())
             .wrap_fn(panics::caught)
+            // The last one is the outermost.
+            .wrap_fn(move |request, service| unread::read_before_answer(&lifecycle, request, service))
             .service(web::scope(&prefix).configure(agent::routes).configure(admin::routes).configure(ops::routes))
             .default_service(web::to(admin::no_such_operation))
     };
@@ -191,8 +203,8 @@ fn http_server(
     if config.server.workers > 0 {
         server = server.workers(config.server.workers);
     }
-    let server = match tls {
-        Some(tls) => server.listen_rustls_0_23(listener, tls)?,
+    let server = match certificate {
+        Some(certificate) => server.listen_rustls_0_23(listener, certificate.server_config()?)?,
         None => server.listen(listener)?,
     };
     Ok(server.run())
@@ -202,6 +214,7 @@ fn http_server(
 async fn run(
     app: App,
     server: actix_web::dev::Server,
+    certificate: Option<Certificate>,
     lifecycle: Lifecycle,
     nudges: mpsc::UnboundedReceiver<tasks::Nudge>,
     ending: StopTimes,
@@ -209,16 +222,7 @@ async fn run(
     let handle = server.handle();
     let (deadline, known_deadline) = oneshot::channel();
     let stopper = spawn_local(stop_when_asked(handle, lifecycle.clone(), ending, deadline));
-    let logs = Arc::clone(&app.fleet.logs);
-    let reopener = spawn_local({
-        let lifecycle = lifecycle.clone();
-        async move {
-            loop {
-                lifecycle.reopen_asked().await;
-                logs.reopen();
-            }
-        }
-    });
+    let reloader = spawn_local(reload(certificate, app.fleet.clone(), lifecycle.clone()));
     let tasks = spawn_local({
         let (fleet, metrics, lifecycle) = (app.fleet.clone(), Arc::clone(&app.metrics), lifecycle.clone());
         async move {
@@ -236,7 +240,7 @@ async fn run(
     lifecycle.close();
     lifecycle.end();
     let _ = tasks.await;
-    reopener.abort();
+    reloader.abort();
     let deadline = tokio::time::timeout(Duration::ZERO, known_deadline).await;
     stopper.abort();
     let left = match deadline {
@@ -248,6 +252,19 @@ async fn run(
     }
     tracing::info!("stopped");
     served.context("the listener has failed")
+}
+
+/// Opens the log files again when asked to, and reads the certificate again then and every minute.
+async fn reload(certificate: Option<Certificate>, fleet: fleet::Fleet, lifecycle: Lifecycle) {
+    loop {
+        tokio::select! {
+            () = lifecycle.reload_asked() => fleet.logs.reopen(),
+            () = tokio::time::sleep(CERTIFICATE_READ_EVERY) => {}
+        }
+        let Some(certificate) = certificate.clone() else { continue };
+        // A folder that hangs delays the next look and nothing else.
+        let _ = tokio::task::spawn_blocking(move || certificate.reload()).await;
+    }
 }
 
 /// Writes what is only in memory, gives up the lead, and closes the database.
@@ -263,6 +280,9 @@ async fn finish(app: &App) {
     }
     if let Err(error) = app.fleet.node.leave().await {
         tracing::warn!(%error, "could not announce that this node stops; other nodes notice when its lease ends");
+    }
+    if let Err(error) = app.fleet.logs.save(app.fleet.hosts.index.all()).await {
+        tracing::warn!(%error, "could not write the last log batches; lines that agents send again may appear twice");
     }
     app.store.close().await;
 }

@@ -16,7 +16,7 @@ pub struct Lifecycle {
     hurry: CancellationToken,
     end: CancellationToken,
     abort: CancellationToken,
-    reopen_logs: std::sync::Arc<tokio::sync::Notify>,
+    reload: std::sync::Arc<tokio::sync::Notify>,
 }
 
 impl Lifecycle {
@@ -66,9 +66,9 @@ impl Lifecycle {
         self.end.cancelled().await;
     }
 
-    /// Asks for the log files to be reopened.
-    pub fn reopen_logs(&self) {
-        self.reopen_logs.notify_one();
+    /// Asks for the log files to be opened and the certificate to be read again.
+    pub fn reload(&self) {
+        self.reload.notify_one();
     }
 
     /// Waits until no new connections are accepted and long requests are to end.
@@ -80,11 +80,12 @@ impl Lifecycle {
         self.abort.cancelled().await;
     }
 
-    pub(crate) async fn reopen_asked(&self) {
-        self.reopen_logs.notified().await;
+    pub(crate) async fn reload_asked(&self) {
+        self.reload.notified().await;
     }
 
-    /// Follows the signals of the process: INT and TERM stop, a second one aborts, HUP reopens the log files.
+    /// Follows the signals of the process: INT and TERM stop, a second one aborts, HUP reloads the log files and
+    /// the certificate.
     ///
     /// # Errors
     /// When signals cannot be listened to.
@@ -100,7 +101,7 @@ impl Lifecycle {
                     _ = interrupt.recv() => {}
                     _ = terminate.recv() => {}
                     _ = hang_up.recv() => {
-                        lifecycle.reopen_logs();
+                        lifecycle.reload();
                         continue;
                     }
                 }

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result, bail};
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use muster::clock::Clock;
-use muster::config::{self, Config, Sources};
+use muster::config::{self, Config, ConfigKey, Loaded, Sources};
 use muster::{Lifecycle, VERSION, migrate_data, prepare, serve, telemetry};
 
 fn main() -> ExitCode {
@@ -100,7 +100,7 @@ fn with_settings(command: Command) -> Command {
         .value_name("FILE")
         .value_parser(clap::value_parser!(PathBuf))
         .help("YAML configuration file");
-    Config::keys().into_iter().fold(command.arg(file).next_line_help(true), |command, key| {
+    let command = Config::keys().into_iter().fold(command.arg(file).next_line_help(true), |command, key| {
         let default = if key.default.is_empty() { String::new() } else { format!(" [default: {}]", key.default) };
         let flag = Arg::new(key.flag())
             .long(key.flag())
@@ -108,6 +108,10 @@ fn with_settings(command: Command) -> Command {
             .help_heading(format!("{} settings", key.section))
             .help(format!("{}{default} [env: {}]", key.help.trim_end_matches('.'), key.variable()));
         command.arg(if key.is_switch { flag.num_args(0..=1).default_missing_value("true") } else { flag })
+    });
+    // Unit files written for Fleet name them; `load` says that they are ignored.
+    config::foreign_flags().fold(command, |command, flag| {
+        command.arg(Arg::new(flag.clone()).long(flag).num_args(0..=1).default_missing_value("true").hide(true))
     })
 }
 
@@ -115,13 +119,13 @@ fn run(matches: &ArgMatches) -> Result<()> {
     match matches.subcommand() {
         Some(("serve", matches)) => serve_until_stopped(load(matches)?, matches.get_flag("until-stdin-closes")),
         Some(("prepare", matches)) => match matches.subcommand() {
-            Some((_, matches)) => prepare_db(&load(matches)?),
+            Some((_, matches)) => prepare_db(&load_and_warn(matches)?),
             None => Ok(()),
         },
-        Some(("migrate-data", matches)) => copy_data(load(matches)?, matches),
+        Some(("migrate-data", matches)) => copy_data(load_and_warn(matches)?, matches),
         Some(("config", matches)) => match matches.subcommand() {
             Some(("check", matches)) => {
-                load(matches)?;
+                load_and_warn(matches)?;
                 print("The configuration is valid.\n")
             }
             _ => print(&config::describe()),
@@ -131,19 +135,35 @@ fn run(matches: &ArgMatches) -> Result<()> {
     }
 }
 
-fn load(matches: &ArgMatches) -> Result<Config> {
-    let flags = Config::keys()
-        .iter()
-        .filter_map(|key| Some((key.flag(), matches.get_one::<String>(&key.flag())?.clone())))
-        .collect();
-    let sources =
-        Sources { file: matches.get_one::<PathBuf>("config").cloned(), variables: std::env::vars().collect(), flags };
+fn load(matches: &ArgMatches) -> Result<Loaded> {
+    let names = Config::keys().iter().map(ConfigKey::flag).chain(config::foreign_flags()).collect::<Vec<_>>();
+    let flags = names.into_iter().filter_map(|name| {
+        let text = matches.get_one::<String>(&name)?.clone();
+        Some((name, text))
+    });
+    let sources = Sources {
+        file: matches.get_one::<PathBuf>("config").cloned(),
+        // Others' variables may be anything; ours are text.
+        variables: std::env::vars_os()
+            .filter_map(|(name, text)| Some((name.into_string().ok()?, text.to_string_lossy().into_owned())))
+            .collect(),
+        flags: flags.collect(),
+    };
     Ok(config::load(&sources)?)
+}
+
+/// The settings of a command that ends soon; warnings go to standard error.
+fn load_and_warn(matches: &ArgMatches) -> Result<Config> {
+    let Loaded { config, warnings } = load(matches)?;
+    for warning in warnings {
+        eprintln!("warning: {warning}");
+    }
+    Ok(config)
 }
 
 fn prepare_db(config: &Config) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let steps = runtime.block_on(prepare(config, |step| eprintln!("Migrating: {step}")))?;
+    let steps = runtime.block_on(prepare(config, |line| eprintln!("{line}")))?;
     print(if steps == 0 { "Migrations already completed. Nothing to do.\n" } else { "Migrations completed.\n" })
 }
 
@@ -165,8 +185,9 @@ fn copy_data(mut config: Config, matches: &ArgMatches) -> Result<()> {
     print(&format!("Copied and compared {} rows in {} tables.\n", copied.rows, copied.tables))
 }
 
-fn serve_until_stopped(config: Config, until_stdin_closes: bool) -> Result<()> {
-    telemetry::init(&config.logging);
+fn serve_until_stopped(loaded: Loaded, until_stdin_closes: bool) -> Result<()> {
+    telemetry::init(&loaded.config.logging);
+    let config = loaded.into_logged();
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start the runtime")?;
     let outcome = runtime.block_on(async {

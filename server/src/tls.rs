@@ -1,4 +1,5 @@
-//! The server's certificate: the operator's, or a self-signed one made on first start.
+//! The server's certificate: the operator's, or a self-signed one made on first start. It is read again while the server
+//! runs, so that a renewed certificate needs no restart.
 
 use std::fs;
 use std::io::Write as _;
@@ -6,33 +7,88 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Context as _, Result, anyhow, bail};
+use arc_swap::ArcSwap;
 use rcgen::{CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, KeyPair, PKCS_ECDSA_P256_SHA256};
 use rustls::ServerConfig;
+use rustls::crypto::ring;
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
 use crate::config::Server;
 
-/// Makes what the listener needs.
-///
-/// # Errors
-/// When a file cannot be read or written, or certificate and key do not belong together.
-pub fn server_config(config: &Server) -> Result<ServerConfig> {
-    let (cert, key) = match (&config.cert, &config.key) {
-        (Some(cert), Some(key)) => (cert.clone(), key.clone()),
-        _ => self_signed(config)?,
-    };
-    let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_file_iter(&cert)
+/// The certificate that the listener shows to new connections. Clones are one.
+#[derive(Debug, Clone)]
+pub struct Certificate {
+    cert: PathBuf,
+    key: PathBuf,
+    shown: Arc<Shown>,
+}
+
+#[derive(Debug)]
+struct Shown(ArcSwap<CertifiedKey>);
+
+impl ResolvesServerCert for Shown {
+    fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(self.0.load_full())
+    }
+}
+
+impl Certificate {
+    /// Reads the configured files, or creates a self-signed certificate.
+    ///
+    /// # Errors
+    /// When a file cannot be read or written, or certificate and key do not belong together.
+    pub fn load(config: &Server) -> Result<Self> {
+        let (cert, key) = match (&config.cert, &config.key) {
+            (Some(cert), Some(key)) => (cert.clone(), key.clone()),
+            _ => self_signed(config)?,
+        };
+        let shown = Arc::new(Shown(ArcSwap::from_pointee(read(&cert, &key)?)));
+        Ok(Self { cert, key, shown })
+    }
+
+    /// What the listener needs.
+    ///
+    /// # Errors
+    /// When the library supports none of its own protocol versions.
+    pub fn server_config(&self) -> Result<ServerConfig> {
+        let shown: Arc<dyn ResolvesServerCert> = Arc::clone(&self.shown) as _;
+        Ok(ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()?
+            .with_no_client_auth()
+            .with_cert_resolver(shown))
+    }
+
+    /// Reads the files again. New connections get a certificate that has changed; connections that exist keep theirs.
+    /// Files that cannot be used change nothing, and the log says why.
+    pub fn reload(&self) {
+        match read(&self.cert, &self.key) {
+            Ok(new) if new.cert == self.shown.0.load().cert => {}
+            Ok(new) => {
+                self.shown.0.store(Arc::new(new));
+                tracing::info!(path = %self.cert.display(), "loaded a new certificate; new connections get it");
+            }
+            Err(error) => tracing::error!(
+                error = format!("{error:#}"),
+                "cannot load the certificate again; the server continues with the one it has"
+            ),
+        }
+    }
+}
+
+fn read(cert: &Path, key: &Path) -> Result<CertifiedKey> {
+    let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_file_iter(cert)
         .and_then(Iterator::collect)
         .map_err(|error| anyhow!("the certificate {} cannot be read as PEM: {error}", cert.display()))?;
-    let key_der = PrivateKeyDer::from_pem_file(&key)
+    if chain.is_empty() {
+        bail!("the file {} contains no certificate; it must have BEGIN CERTIFICATE lines", cert.display());
+    }
+    let key_der = PrivateKeyDer::from_pem_file(key)
         .map_err(|error| anyhow!("the private key {} cannot be read as PEM: {error}", key.display()))?;
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()?
-        .with_no_client_auth()
-        .with_single_cert(chain, key_der)
+    CertifiedKey::from_der(chain, key_der, &ring::default_provider())
         .with_context(|| format!("{} and {} cannot be used together", cert.display(), key.display()))
 }
 
@@ -91,11 +147,11 @@ mod tests {
     fn the_self_signed_certificate_is_made_once() {
         let folder = tempfile::tempdir().unwrap();
         let config = Server { tls_dir: folder.path().join("tls"), ..Server::default() };
-        server_config(&config).unwrap();
+        Certificate::load(&config).unwrap();
         let first = fs::read(folder.path().join("tls/server.crt")).unwrap();
-        server_config(&config).unwrap();
+        Certificate::load(&config).unwrap();
         assert_eq!(fs::read(folder.path().join("tls/server.crt")).unwrap(), first);
         fs::remove_file(folder.path().join("tls/server.key")).unwrap();
-        assert!(server_config(&config).unwrap_err().to_string().contains("only one of"));
+        assert!(Certificate::load(&config).unwrap_err().to_string().contains("only one of"));
     }
 }

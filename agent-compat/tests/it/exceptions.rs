@@ -22,7 +22,8 @@ async fn what_is_not_served_yet_is_refused() -> Result<()> {
     }
     for request in &requests {
         let sent = server.send(request).await?;
-        assert_eq!(sent.response.status, 404, "{} is served: take it out of the list", request.path);
+        let status = sent.response.status;
+        assert!(matches!(status, 404 | 501), "{} is served, with {status}: take it out of the list", request.path);
         assert!(!sent.verdict.is_success(), "{}", sent.text());
         assert!(sent.json().get("session_id").is_none(), "{}", sent.text());
     }

@@ -14,6 +14,9 @@ use super::scan::{self, JsonValue, ValueKind};
 /// in memory.
 pub const MAX_RESULTS: usize = 16_384;
 
+/// Elements read of a message that is a list.
+const MAX_WARNINGS: usize = 256;
+
 /// The status of a failed query where the agent gave none that can be used.
 pub const FAILED: i64 = 1;
 
@@ -44,7 +47,7 @@ pub struct QueryResult<'a> {
     pub rows: Rows<'a>,
     /// 0 if the query worked.
     pub status: i64,
-    /// Why the query failed; never empty. Agents before 4.4 do not say.
+    /// Why the query failed; never empty. Agents before 4.4 do not say, that on ChromeOS says it of each column.
     pub message: Option<Cow<'a, str>>,
     /// What the query cost; agents since 5.8, and not for queries they refused to run.
     pub stats: Option<Stats>,
@@ -175,7 +178,7 @@ impl<'a> QueryAnswers<'a> {
 
 impl<'a> QueryAnswer<'a> {
     fn judge(self) -> QueryResult<'a> {
-        let said = self.message.and_then(|value| value.text()).filter(|text| !text.is_empty());
+        let said = self.message.and_then(message).filter(|text| !text.is_empty());
         let rows = self.rows.map(Rows::of);
         let status = self.status.filter(|value| value.kind() != ValueKind::Null).map(integer);
 
@@ -212,6 +215,33 @@ impl Stats {
         }
         (value.kind() == ValueKind::Object && value.children() > 0).then_some(stats)
     }
+}
+
+/// The text of a message. The agent on ChromeOS sends a list instead, with an object for each column it could not fill:
+/// `[{"column": …, "error_message": …}]`.
+fn message(value: JsonValue<'_>) -> Option<Cow<'_, str>> {
+    if value.kind() != ValueKind::Array {
+        return value.text();
+    }
+    let texts: Vec<String> = value.elements().take(MAX_WARNINGS).filter_map(warning).collect();
+    (!texts.is_empty()).then(|| Cow::Owned(texts.join("; ")))
+}
+
+/// One element of such a list: `COLUMN: MESSAGE`, or text as it came.
+fn warning(value: JsonValue<'_>) -> Option<String> {
+    if value.kind() != ValueKind::Object {
+        return value.text().map(Cow::into_owned).filter(|text| !text.is_empty());
+    }
+    let (mut column, mut message) = (None, None);
+    for member in value.members() {
+        match member.key.text().as_deref() {
+            Some("column") => column = member.value.text(),
+            Some("error_message") => message = member.value.text(),
+            _ => {}
+        }
+    }
+    let parts: Vec<Cow<'_, str>> = [column, message].into_iter().flatten().filter(|part| !part.is_empty()).collect();
+    (!parts.is_empty()).then(|| parts.join(": "))
 }
 
 fn integer(value: JsonValue<'_>) -> Option<i64> {

@@ -26,6 +26,7 @@ mod log;
 mod rows;
 pub mod scan;
 mod text;
+mod write_index;
 
 #[cfg(test)]
 mod tests;
@@ -38,6 +39,7 @@ pub use error::{BodyProblem, ReadError};
 pub use log::{Elements, Log, LogType, MAX_LOG_TYPE_BYTES, write_line};
 pub use rows::{ColumnNames, Row, Rows};
 pub use scan::MAX_DEPTH;
+pub use write_index::WriteIndex;
 
 use scan::{JsonValue, ValueKind};
 

@@ -3,12 +3,23 @@ use std::collections::HashMap;
 use std::hash::{BuildHasher as _, RandomState};
 
 use super::json_text;
-use super::scan::{JsonValue, ValueKind};
+use super::scan::{JsonValue, ValueIndex, ValueKind};
 
 /// The rows of one live query's answer, left in the body until they are asked for: a huge answer
 /// can be cut or streamed row by row.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Rows<'a>(Option<JsonValue<'a>>);
+
+/// Where rows stand in their body, without the body.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct RowsIndex(Option<ValueIndex>);
+
+impl RowsIndex {
+    /// The rows; `body` is the one they were found in.
+    pub(super) fn of(self, body: &[u8]) -> Rows<'_> {
+        Rows(self.0.map(|index| index.of(body)))
+    }
+}
 
 /// One row, not yet decoded.
 #[derive(Debug, Clone, Copy)]
@@ -22,6 +33,10 @@ impl<'a> Rows<'a> {
             ValueKind::Object => None,
             _ => value.is_empty().then_some(Self(None)),
         }
+    }
+
+    pub(super) fn index(&self) -> RowsIndex {
+        RowsIndex(self.0.map(|value| value.index()))
     }
 
     /// Known without counting.

@@ -40,6 +40,23 @@ pub struct JsonValue<'a> {
     only_objects: bool,
 }
 
+/// Where a value stands in its body, and what is known of it, without the body.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ValueIndex {
+    start: usize,
+    end: usize,
+    children: usize,
+    only_objects: bool,
+}
+
+impl ValueIndex {
+    /// The value; `body` is the one it was found in.
+    pub(super) fn of(self, body: &[u8]) -> JsonValue<'_> {
+        let Self { start, end, children, only_objects } = self;
+        JsonValue { body, start, end, children, only_objects }
+    }
+}
+
 /// One member of an object. `key` is always a string.
 #[derive(Debug, Clone, Copy)]
 pub struct Member<'a> {
@@ -73,6 +90,11 @@ impl<'a> JsonValue<'a> {
     /// The JSON text of the value, exactly as it came: strings with their quotes.
     pub fn raw(&self) -> &'a [u8] {
         self.body.get(self.range()).unwrap_or_default()
+    }
+
+    pub(super) fn index(&self) -> ValueIndex {
+        let Self { start, end, children, only_objects, .. } = *self;
+        ValueIndex { start, end, children, only_objects }
     }
 
     /// Where the value stands in the body.

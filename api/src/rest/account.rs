@@ -2,6 +2,8 @@ use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::absent::null_is_default;
+
 /// What a user may do: observers read, maintainers also change what hosts run, admins also manage users and settings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -16,10 +18,10 @@ pub enum Role {
 #[serde(deny_unknown_fields)]
 pub struct SetUp {
     pub admin: NewAdmin,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_is_default")]
     pub org_info: OrgInfo,
-    /// The address at which agents and people reach the server.
-    #[serde(default)]
+    /// The address at which agents and people reach the server. Older clients call it `kolide_server_url`.
+    #[serde(default, deserialize_with = "null_is_default", alias = "kolide_server_url")]
     pub server_url: String,
 }
 
@@ -28,7 +30,8 @@ pub struct SetUp {
 #[serde(deny_unknown_fields)]
 pub struct NewAdmin {
     pub email: String,
-    #[serde(default)]
+    /// Older clients call it `username`.
+    #[serde(default, deserialize_with = "null_is_default", alias = "username")]
     pub name: String,
     pub password: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -42,9 +45,9 @@ pub struct NewAdmin {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct OrgInfo {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_is_default")]
     pub org_name: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_is_default")]
     pub org_logo_url: String,
 }
 

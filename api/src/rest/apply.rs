@@ -3,6 +3,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::FieldError;
+use crate::absent::null_is_default;
 use crate::spec::Document;
 
 /// `POST spec/apply` and `POST spec/delete`: all documents or none, in one transaction.
@@ -13,7 +14,7 @@ pub struct Apply {
     #[schemars(with = "Vec<Document>")]
     pub documents: Vec<Value>,
     /// Only validates and reports what would change.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_is_default")]
     pub dry_run: bool,
 }
 

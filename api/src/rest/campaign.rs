@@ -1,8 +1,9 @@
 use std::collections::BTreeMap;
 
+use crate::absent::null_is_default;
 use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
@@ -26,11 +27,11 @@ pub struct NewCampaign<T> {
 #[schemars(rename = "Selected_{T}", bound = "T: JsonSchema")]
 #[serde(deny_unknown_fields, bound = "T: Deserialize<'de>")]
 pub struct Selected<T> {
-    #[serde(default, deserialize_with = "null_is_empty")]
+    #[serde(default, deserialize_with = "null_is_default")]
     pub hosts: Vec<T>,
-    #[serde(default, deserialize_with = "null_is_empty")]
+    #[serde(default, deserialize_with = "null_is_default")]
     pub labels: Vec<T>,
-    #[serde(default, deserialize_with = "null_is_empty")]
+    #[serde(default, deserialize_with = "null_is_default")]
     pub teams: Vec<Value>,
 }
 
@@ -74,11 +75,6 @@ pub struct TargetCounts {
     pub targets_online: u64,
     pub targets_offline: u64,
     pub targets_missing_in_action: u64,
-}
-
-/// Fleet's clients write an empty list as null.
-fn null_is_empty<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Vec<T>, D::Error> {
-    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
 /// A campaign.

@@ -2,6 +2,8 @@ use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::spec::{LabelMembership, LabelType};
+
 /// Whether a host has checked in recently.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -52,6 +54,9 @@ pub struct HostView {
     pub config_tls_refresh: i64,
     /// Seconds.
     pub logger_tls_period: i64,
+    /// The name of the secret that the host enrolled with last; empty if that is gone.
+    #[serde(default)]
+    pub enroll_secret_name: String,
     pub team_id: Option<i64>,
     pub team_name: Option<String>,
     pub gigs_disk_space_available: f64,
@@ -85,11 +90,19 @@ pub struct ParkedQuery {
     pub parked_at: DateTime<Utc>,
 }
 
-/// A label of a host.
+/// A label of a host: a label as lists show it, without counts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct HostLabel {
+    pub created_at: DateTime<Utc>,
+    pub updated_at: DateTime<Utc>,
     pub id: i64,
     pub name: String,
+    pub description: String,
+    pub query: String,
+    pub platform: String,
+    pub label_type: LabelType,
+    pub label_membership_type: LabelMembership,
+    pub display_text: String,
 }
 
 /// A pack of a host.

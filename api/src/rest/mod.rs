@@ -37,8 +37,10 @@ pub use live::{
 pub use pack::{Pack, PackEnvelope, PackInput, PackList};
 pub use query::{Deleted, Query, QueryEnvelope, QueryIds, QueryInput, QueryList, QueryPack};
 pub use scheduled::{GlobalSchedule, Scheduled, ScheduledEnvelope, ScheduledInput, ScheduledQueries};
-pub use spec::{SecretsSpec, SpecByName, SpecList, UserRoles};
+pub use spec::{
+    AppliedSpecs, OptionsSpec, SecretsSpec, SpecByName, SpecList, UncheckedSecrets, UncheckedSpec, UserRoles,
+};
 pub use user::{ChangePassword, NewUser, UserEdit, UserEnvelope, UserList};
 
-/// Every REST path is served under each of these.
-pub const BASES: [&str; 3] = ["/api/v1/fleet", "/api/latest/fleet", "/api/2022-04/fleet"];
+/// Every REST path is served under each of these. The last is that of Fleet's predecessor, whose clients know no other.
+pub const BASES: [&str; 4] = ["/api/v1/fleet", "/api/latest/fleet", "/api/2022-04/fleet", "/api/v1/kolide"];

@@ -4,13 +4,14 @@ use serde_json::Value;
 
 use super::envelope::enveloped;
 use super::{Role, User};
+use crate::absent::null_is_default;
 
 /// `POST users/admin`: creates a user.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewUser {
     pub email: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_is_default")]
     pub name: String,
     /// Required: there is no single sign-on.
     #[serde(default)]
@@ -18,14 +19,17 @@ pub struct NewUser {
     /// Required: there are no teams that could give the user a role.
     #[serde(default)]
     pub global_role: Option<Role>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_is_default")]
     pub api_only: bool,
     /// Accepted when false.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_is_default")]
     pub sso_enabled: bool,
-    /// Accepted when false.
+    /// Ignored: nobody is made to choose another password. Fleet's clients send true.
     #[serde(default)]
-    pub admin_forced_password_reset: bool,
+    pub admin_forced_password_reset: Option<bool>,
+    /// Ignored.
+    #[serde(default)]
+    pub position: Option<String>,
     /// Accepted when empty.
     #[serde(default)]
     pub teams: Option<Vec<Value>>,
@@ -49,6 +53,9 @@ pub struct UserEdit {
     /// As `password`, over which it takes precedence: Fleet's clients send the current password in `password`.
     #[serde(default)]
     pub new_password: Option<String>,
+    /// Ignored.
+    #[serde(default)]
+    pub position: Option<String>,
     /// Accepted when false.
     #[serde(default)]
     pub sso_enabled: Option<bool>,

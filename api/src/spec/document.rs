@@ -1,4 +1,5 @@
 use schemars::JsonSchema;
+use schemars::generate::SchemaSettings;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -38,6 +39,21 @@ impl DocumentKind {
     pub fn parse(word: &str) -> Option<Self> {
         let word = word.to_ascii_lowercase();
         Self::ALL.into_iter().find(|kind| kind.as_str() == word)
+    }
+
+    /// The JSON schema of the kind's spec, without references. `None` for `config` and `options`, which have no type.
+    pub fn schema(self) -> Option<Value> {
+        let settings = SchemaSettings::default().with(|settings| settings.inline_subschemas = true);
+        let mut schemas = settings.into_generator();
+        let schema = match self {
+            Self::Query => schemas.root_schema_for::<QuerySpec>(),
+            Self::Pack => schemas.root_schema_for::<PackSpec>(),
+            Self::Label => schemas.root_schema_for::<LabelSpec>(),
+            Self::EnrollSecret => schemas.root_schema_for::<EnrollSecretSpec>(),
+            Self::UserRoles => schemas.root_schema_for::<UserRolesSpec>(),
+            Self::Config | Self::Options => return None,
+        };
+        Some(schema.to_value())
     }
 
     /// Whether an apply may have only one document of the kind; of the others it may have one per name.

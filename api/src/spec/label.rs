@@ -1,11 +1,13 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::absent::null_is_default;
+
 /// A named group of hosts.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LabelSpec {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_is_default")]
     pub description: String,
     /// Members of a manual label, by host name, UUID or identifier. Replaces the members; if absent, they stay.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -13,16 +15,16 @@ pub struct LabelSpec {
     /// Written by the server, ignored on apply.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<i64>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_is_default")]
     pub label_membership_type: LabelMembership,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_is_default")]
     pub label_type: LabelType,
     pub name: String,
     /// Only hosts of this platform evaluate the query; empty means all hosts.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_is_default")]
     pub platform: String,
     /// A host is a member while this SQL returns a row. Dynamic labels only.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_is_default")]
     pub query: String,
 }
 

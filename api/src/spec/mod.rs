@@ -1,6 +1,6 @@
 //! The documents operators keep in files: one type per `kind`, the same for reading and writing.
 //!
-//! Every type refuses unknown keys, so a misspelt key is an error and never silently ignored.
+//! Every type refuses unknown keys, so a misspelt key is an error and never silently ignored, and reads null as absent.
 
 mod document;
 mod label;

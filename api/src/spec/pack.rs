@@ -1,33 +1,35 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::absent::null_is_default;
+
 /// A set of scheduled queries and the labels whose hosts run them.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PackSpec {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_is_default")]
     pub description: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_is_default")]
     pub disabled: bool,
     /// SQL queries; the pack is active on a host where each of them returns a row.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, deserialize_with = "null_is_default", skip_serializing_if = "Vec::is_empty")]
     pub discovery: Vec<String>,
     /// Written by the server, ignored on apply.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<i64>,
     pub name: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_is_default")]
     pub platform: String,
     /// Replaces all scheduled queries of the pack.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_is_default")]
     pub queries: Vec<PackQuery>,
     /// The percentage of hosts, 0–100, chosen by the agents' own hash.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shard: Option<u8>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_is_default")]
     pub targets: PackTargets,
     /// The minimum agent version; empty means any.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[serde(default, deserialize_with = "null_is_default", skip_serializing_if = "String::is_empty")]
     pub version: String,
 }
 
@@ -36,18 +38,11 @@ pub struct PackSpec {
 #[serde(deny_unknown_fields)]
 pub struct PackTargets {
     /// Names of labels; a host runs the pack if it is in any of them. Null means none.
-    #[serde(default, deserialize_with = "null_is_empty")]
+    #[serde(default, deserialize_with = "null_is_default")]
     pub labels: Vec<String>,
-    /// Accepted when empty, so that exported files still apply; there are no teams.
-    #[serde(default, deserialize_with = "null_is_empty", skip_serializing_if = "Vec::is_empty")]
+    /// Skipped with a warning: there are no teams.
+    #[serde(default, deserialize_with = "null_is_default", skip_serializing_if = "Vec::is_empty")]
     pub teams: Vec<String>,
-}
-
-fn null_is_empty<'de, D>(deserializer: D) -> Result<Vec<String>, D::Error>
-where
-    D: serde::Deserializer<'de>,
-{
-    Ok(Option::<Vec<String>>::deserialize(deserializer)?.unwrap_or_default())
 }
 
 /// One scheduled query of a pack.
@@ -56,14 +51,14 @@ where
 pub struct PackQuery {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub denylist: Option<bool>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_is_default")]
     pub description: String,
     /// Seconds, 1–604800.
     pub interval: u32,
     /// The name in the schedule, unique within the pack; the query's own name if absent.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[serde(default, deserialize_with = "null_is_default", skip_serializing_if = "String::is_empty")]
     pub name: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_is_default")]
     pub platform: String,
     /// Name of the saved query.
     pub query: String,
@@ -75,7 +70,7 @@ pub struct PackQuery {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub snapshot: Option<bool>,
     /// The minimum agent version; empty means any.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_is_default")]
     pub version: String,
 }
 

@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::absent::null_is_default;
 use crate::rest::Role;
 
 /// The roles of users, by e-mail address. Applying changes only the users that are named.
@@ -17,9 +18,9 @@ pub struct UserRolesSpec {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct UserRoleSpec {
-    /// Required. Null is accepted here so that files of servers with teams are refused with a helpful reason.
+    /// Users without one, who on Fleet are in teams alone, are skipped with a warning.
     pub global_role: Option<Role>,
-    /// Accepted when empty; there are no teams.
-    #[serde(default)]
+    /// Skipped with a warning: there are no teams.
+    #[serde(default, deserialize_with = "null_is_default")]
     pub teams: Vec<Value>,
 }

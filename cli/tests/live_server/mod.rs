@@ -24,6 +24,8 @@ pub struct Script {
     pub breaks_after: Option<usize>,
     /// Response to the creation of the live query, instead of creating it.
     pub refusal: Option<(u16, Value)>,
+    /// Warnings in the response to the creation.
+    pub warnings: Vec<String>,
     /// Requests received, without polls of the live query.
     pub requests: Vec<String>,
     /// Body of the creation request.
@@ -123,7 +125,8 @@ impl Shared {
             }
             "POST live_queries" => {
                 script.asked = serde_json::from_slice(body).unwrap();
-                script.refusal.clone().unwrap_or_else(|| (200, json!({"live_query": script.job})))
+                let created = json!({"live_query": script.job, "warnings": script.warnings});
+                script.refusal.clone().unwrap_or((200, created))
             }
             "GET live_queries/7" => (200, json!({"live_query": script.job})),
             "GET live_queries?status=open" | "GET live_queries?status=all" => {

@@ -18,6 +18,8 @@ pub(super) struct Buffer {
     sent: Option<(u32, usize)>,
     /// First and last of each run of acknowledged lines.
     pub acknowledged: Vec<(u32, u32)>,
+    /// First and last of the lines of each request whose answer was lost.
+    pub unanswered: Vec<(u32, u32)>,
     pub failures: u32,
     pub not_before_ms: u32,
     pub dropped: u32,
@@ -50,6 +52,16 @@ impl Buffer {
     /// Notes that all lines are being sent.
     pub fn sending(&mut self) {
         self.sent = Some((self.next, self.lines.len()));
+    }
+
+    /// An answer to what was sent was lost: the server may have taken the lines.
+    pub fn unanswered(&mut self) {
+        let Some((end, _)) = self.sent.filter(|(end, _)| *end > self.first) else { return };
+        match self.unanswered.last_mut() {
+            // The same lines again, with newer ones.
+            Some((first, last)) if *first == self.first => *last = end - 1,
+            _ => self.unanswered.push((self.first, end - 1)),
+        }
     }
 
     /// The server took what was sent; says how many lines that were.
@@ -123,5 +135,24 @@ mod tests {
         assert_eq!(buffer.accepted(), 1);
         assert_eq!(buffer.acknowledged, [(0, 3)]);
         assert!(buffer.is_empty());
+    }
+
+    #[test]
+    fn lines_whose_answer_was_lost_are_known() {
+        let mut buffer = Buffer::default();
+        buffer.unanswered();
+        push(&mut buffer, 2);
+        for count in [1, 0] {
+            buffer.sending();
+            buffer.unanswered();
+            buffer.refused(0, 1);
+            push(&mut buffer, count);
+        }
+        buffer.sending();
+        buffer.accepted();
+        push(&mut buffer, 1);
+        buffer.sending();
+        buffer.unanswered();
+        assert_eq!(buffer.unanswered, [(0, 2), (3, 3)]);
     }
 }

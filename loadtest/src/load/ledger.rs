@@ -7,7 +7,7 @@ use std::{
 
 use super::lines::Stream;
 
-const HEAD: &str = "loadtest-ledger 1";
+const HEAD: &str = "loadtest-ledger 2";
 
 /// The lines of one agent's stream.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -16,6 +16,8 @@ pub struct Account {
     pub made: u32,
     /// First and last number of each run of lines that the server took.
     pub acknowledged: Vec<(u32, u32)>,
+    /// First and last number of the lines of each request whose answer was lost.
+    pub unanswered: Vec<(u32, u32)>,
 }
 
 impl Account {
@@ -26,8 +28,16 @@ impl Account {
     }
 
     pub(super) fn has(&self, sequence: u32) -> bool {
-        self.acknowledged.iter().any(|(first, last)| (*first..=*last).contains(&sequence))
+        is_in(&self.acknowledged, sequence)
     }
+
+    pub(super) fn went_unanswered(&self, sequence: u32) -> bool {
+        is_in(&self.unanswered, sequence)
+    }
+}
+
+fn is_in(ranges: &[(u32, u32)], sequence: u32) -> bool {
+    ranges.iter().any(|(first, last)| (*first..=*last).contains(&sequence))
 }
 
 /// Lines that agents of one run made, and those that the server acknowledged.
@@ -55,10 +65,15 @@ impl Ledger {
         let mut sorted: Vec<_> = self.accounts.iter().collect();
         sorted.sort_unstable_by_key(|((agent, stream), _)| (*agent, *stream));
         for ((agent, stream), account) in sorted {
-            write!(out, "{agent} {} {} ", stream.letter(), account.made)?;
-            for (at, (first, last)) in account.acknowledged.iter().enumerate() {
-                let comma = if at > 0 { "," } else { "" };
-                write!(out, "{comma}{first}-{last}")?;
+            write!(out, "{agent} {} {}", stream.letter(), account.made)?;
+            for ranges in [&account.acknowledged, &account.unanswered] {
+                for (at, (first, last)) in ranges.iter().enumerate() {
+                    let before = if at > 0 { "," } else { " " };
+                    write!(out, "{before}{first}-{last}")?;
+                }
+                if ranges.is_empty() {
+                    write!(out, " ")?;
+                }
             }
             writeln!(out)?;
         }
@@ -90,16 +105,18 @@ fn read_account(line: &str) -> Option<((u32, Stream), Account)> {
     let mut parts = line.split(' ');
     let key = (parts.next()?.parse().ok()?, Stream::of(parts.next()?)?);
     let made = parts.next()?.parse().ok()?;
-    let mut acknowledged = Vec::new();
-    for range in parts.next()?.split(',').filter(|range| !range.is_empty()) {
+    let acknowledged = read_ranges(parts.next()?, made)?;
+    let unanswered = read_ranges(parts.next()?, made)?;
+    Some((key, Account { made, acknowledged, unanswered }))
+}
+
+fn read_ranges(text: &str, made: u32) -> Option<Vec<(u32, u32)>> {
+    let ranges = text.split(',').filter(|range| !range.is_empty()).map(|range| {
         let (first, last) = range.split_once('-')?;
         let (first, last): (u32, u32) = (first.parse().ok()?, last.parse().ok()?);
-        if last < first || last >= made {
-            return None;
-        }
-        acknowledged.push((first, last));
-    }
-    Some((key, Account { made, acknowledged }))
+        (first <= last && last < made).then_some((first, last))
+    });
+    ranges.collect()
 }
 
 #[cfg(test)]
@@ -109,13 +126,22 @@ mod tests {
     #[test]
     fn a_ledger_is_read_as_it_was_written() {
         let mut ledger = Ledger { run: 0xab, ..Ledger::default() };
-        ledger.accounts.insert((7, Stream::Results), Account { made: 9, acknowledged: vec![(0, 3), (5, 8)] });
-        ledger.accounts.insert((7, Stream::Statuses), Account { made: 1, acknowledged: Vec::new() });
+        let account = Account { made: 9, acknowledged: vec![(0, 3), (5, 8)], unanswered: vec![(5, 6)] };
+        ledger.accounts.insert((7, Stream::Results), account);
+        ledger
+            .accounts
+            .insert((7, Stream::Statuses), Account { made: 1, unanswered: vec![(0, 0)], ..Account::default() });
         let mut text = Vec::new();
         ledger.write(&mut text).unwrap();
         assert_eq!(Ledger::read(&text[..]).unwrap(), ledger);
         assert_eq!(ledger.acknowledged(), 8);
-        for bad in ["", "x\n", "loadtest-ledger 1 0\n7 r 3 0-3\n", "loadtest-ledger 1 0\n7 r\n"] {
+        for bad in [
+            "",
+            "x\n",
+            "loadtest-ledger 2 0\n7 r 3 0-3 \n",
+            "loadtest-ledger 2 0\n7 r 3 0-2\n",
+            "loadtest-ledger 2 0\n7 r\n",
+        ] {
             let read = Ledger::read(bad.as_bytes());
             assert!(read.is_err() || bad.is_empty(), "{bad:?}");
         }

@@ -290,8 +290,8 @@ impl Verified {
     #[must_use]
     pub fn text(&self) -> String {
         format!(
-            "verified   {} acknowledged, {} found, {} lost, {} doubled; {} unacknowledged, {} foreign\n",
-            self.acknowledged, self.found, self.lost, self.doubled, self.unacknowledged, self.foreign
+            "verified   {} acknowledged, {} found, {} lost, {} doubled; {} in doubt, {} unacknowledged, {} foreign\n",
+            self.acknowledged, self.found, self.lost, self.doubled, self.in_doubt, self.unacknowledged, self.foreign
         )
     }
 }

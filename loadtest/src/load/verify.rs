@@ -30,6 +30,8 @@ pub struct Verified {
     pub lost: u64,
     /// Lines that are there though they were there already.
     pub doubled: u64,
+    /// Status lines that are there again because an answer was lost, which is allowed: servers keep them when in doubt.
+    pub in_doubt: u64,
     /// Lines that are there and were never acknowledged, which is allowed: an answer may have been lost.
     pub unacknowledged: u64,
     /// Lines of nobody in the ledgers.
@@ -108,6 +110,10 @@ impl Verifier {
         };
         let (word, bit) = ((tag.sequence / 64) as usize, 1_u64 << (tag.sequence % 64));
         if seen.bits[word] & bit != 0 {
+            if tag.stream == Stream::Statuses && seen.account.went_unanswered(tag.sequence) {
+                self.verified.in_doubt += 1;
+                return;
+            }
             self.verified.doubled += 1;
             example(&mut self.verified.examples.doubled, tag);
             return;
@@ -157,8 +163,10 @@ mod tests {
 
     fn ledger() -> Ledger {
         let mut ledger = Ledger { run: RUN, ..Ledger::default() };
-        ledger.accounts.insert((1, Stream::Results), Account { made: 200, acknowledged: vec![(0, 99), (110, 149)] });
-        ledger.accounts.insert((2, Stream::Statuses), Account { made: 1, acknowledged: vec![(0, 0)] });
+        let results = Account { made: 200, acknowledged: vec![(0, 99), (110, 149)], unanswered: vec![(0, 9)] };
+        ledger.accounts.insert((1, Stream::Results), results);
+        let statuses = Account { made: 2, acknowledged: vec![(0, 0)], unanswered: vec![(0, 0)] };
+        ledger.accounts.insert((2, Stream::Statuses), statuses);
         ledger
     }
 
@@ -211,6 +219,18 @@ mod tests {
         assert_eq!((verified.lost, verified.doubled), (1, 1));
         assert_eq!(verified.examples.lost, ["loadtest:0000beef:1:r:7"]);
         assert_eq!(verified.examples.doubled, ["loadtest:0000beef:1:r:8"]);
+    }
+
+    #[test]
+    fn a_status_line_whose_answer_was_lost_may_be_there_again_and_a_result_may_not() {
+        let mut lines = whole();
+        lines.push(line(2, Stream::Statuses, 0));
+        let verified = verify(&lines);
+        assert_eq!((verified.doubled, verified.in_doubt), (0, 1));
+        lines.push(line(1, Stream::Results, 0));
+        lines.extend([line(2, Stream::Statuses, 1), line(2, Stream::Statuses, 1)]);
+        let verified = verify(&lines);
+        assert_eq!((verified.doubled, verified.in_doubt), (2, 1));
     }
 
     #[test]

@@ -1,12 +1,12 @@
 //! Changing what hosts run: all documents in one request, or one kind at a time for older clients.
 
 use actix_web::web::Data;
-use muster_api::rest::{Apply, SecretsSpec, SpecList, UserRoles};
-use muster_api::spec::{DocumentKind, SpecDocument};
-use serde_json::Value;
+use muster_api::rest::{AppliedSpecs, Apply, FieldError, SpecList, UncheckedSecrets, UncheckedSpec};
+use muster_api::spec::DocumentKind;
+use serde_json::{Value, json};
 
 use super::AdminApi;
-use super::answer::{done, ok};
+use super::answer::ok;
 use super::auth::Caller;
 use super::body::JsonBody;
 use super::error::{AdminAnswer, Failed};
@@ -34,41 +34,59 @@ pub(super) async fn labels(api: Data<AdminApi>, caller: Caller, request: JsonBod
     specs(&api, &caller, DocumentKind::Label, request.into_inner().specs).await
 }
 
-pub(super) async fn enroll_secret(api: Data<AdminApi>, caller: Caller, request: JsonBody<SecretsSpec>) -> AdminAnswer {
-    singleton(&api, &caller, SpecDocument::EnrollSecret(request.into_inner().spec)).await
+pub(super) async fn enroll_secret(
+    api: Data<AdminApi>,
+    caller: Caller,
+    request: JsonBody<UncheckedSecrets>,
+) -> AdminAnswer {
+    specs(&api, &caller, DocumentKind::EnrollSecret, vec![request.into_inner().spec]).await
 }
 
-pub(super) async fn user_roles(api: Data<AdminApi>, caller: Caller, request: JsonBody<UserRoles>) -> AdminAnswer {
-    singleton(&api, &caller, SpecDocument::UserRoles(request.into_inner().spec)).await
+pub(super) async fn options(api: Data<AdminApi>, caller: Caller, request: JsonBody<UncheckedSpec>) -> AdminAnswer {
+    specs(&api, &caller, DocumentKind::Options, vec![request.into_inner().spec]).await
 }
 
-/// Merges a part of the configuration and answers with the whole.
+pub(super) async fn user_roles(api: Data<AdminApi>, caller: Caller, request: JsonBody<UncheckedSpec>) -> AdminAnswer {
+    specs(&api, &caller, DocumentKind::UserRoles, vec![request.into_inner().spec]).await
+}
+
+/// Merges a part of the configuration and answers with the whole, and with warnings if there are any.
 pub(super) async fn patch_config(api: Data<AdminApi>, caller: Caller, request: JsonBody<Value>) -> AdminAnswer {
-    let applied = api.fleet.applier.apply_specs(&caller.0, DocumentKind::Config, vec![request.into_inner()]).await;
-    applied.map_err(|error| with_short_paths(error, DocumentKind::Config))?;
-    Ok(ok(&api.fleet.specs.config(&caller.0).await?))
+    let warnings = warnings_of(&api, &caller, DocumentKind::Config, vec![request.into_inner()]).await?;
+    let mut config = api.fleet.specs.config(&caller.0).await?;
+    if !warnings.is_empty() {
+        config["warnings"] = json!(warnings);
+    }
+    Ok(ok(&config))
 }
 
 async fn specs(api: &AdminApi, caller: &Caller, kind: DocumentKind, specs: Vec<Value>) -> AdminAnswer {
-    let applied = api.fleet.applier.apply_specs(&caller.0, kind, specs).await;
-    applied.map_err(|error| with_short_paths(error, kind))?;
-    Ok(done())
+    Ok(ok(&AppliedSpecs { warnings: warnings_of(api, caller, kind, specs).await? }))
 }
 
-async fn singleton(api: &AdminApi, caller: &Caller, spec: SpecDocument) -> AdminAnswer {
-    let kind = spec.kind();
-    let applied = api.fleet.applier.apply_spec(&caller.0, spec).await;
-    applied.map_err(|error| with_short_paths(error, kind))?;
-    Ok(done())
+/// Applies specs of one kind and gives the warnings.
+async fn warnings_of(
+    api: &AdminApi,
+    caller: &Caller,
+    kind: DocumentKind,
+    specs: Vec<Value>,
+) -> Result<Vec<FieldError>, Failed> {
+    let applied = api.fleet.applier.apply_specs(&caller.0, kind, specs).await;
+    let mut warnings = applied.map_err(|error| with_short_paths(error, kind))?.warnings;
+    for warning in &mut warnings {
+        warning.name = short_path(&warning.name, kind);
+    }
+    Ok(warnings)
 }
 
 /// Callers of these operations sent specs and not documents: the paths of problems start at the spec.
 fn with_short_paths(error: Error, kind: DocumentKind) -> Failed {
     let Error::Invalid(problems) = error else { return error.into() };
-    let shorten = |problem: Problem| {
-        let path = problem.path.replace("documents[", "specs[").replacen("].spec", "]", 1);
-        let path = if kind.is_singleton() { path.trim_start_matches("specs[0].").to_owned() } else { path };
-        Problem { path, ..problem }
-    };
+    let shorten = |problem: Problem| Problem { path: short_path(&problem.path, kind), ..problem };
     Error::Invalid(problems.into_iter().map(shorten).collect()).into()
+}
+
+fn short_path(path: &str, kind: DocumentKind) -> String {
+    let path = path.replace("documents[", "specs[").replacen("].spec", "]", 1);
+    if kind.is_singleton() { path.trim_start_matches("specs[0].").to_owned() } else { path }
 }

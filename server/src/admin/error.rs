@@ -1,5 +1,7 @@
 //! Translates errors to the statuses and bodies that Fleet's clients expect.
 
+use std::time::Duration;
+
 use actix_web::body::BoxBody;
 use actix_web::error::JsonPayloadError;
 use actix_web::http::StatusCode;
@@ -65,9 +67,13 @@ impl ResponseError for Failed {
             }
         };
         let mut response = json(self.status_code(), &ErrorBody { uuid, ..ErrorBody::new(message, errors) });
-        if let Error::TooMany { retry_after } = &self.0 {
-            let seconds = retry_after.as_secs().max(1);
-            response.headers_mut().insert(RETRY_AFTER, seconds.into());
+        let retry_after = match &self.0 {
+            Error::TooMany { retry_after } => Some(*retry_after),
+            Error::Unavailable(_) => Some(Duration::from_secs(1)),
+            _ => None,
+        };
+        if let Some(wait) = retry_after {
+            response.headers_mut().insert(RETRY_AFTER, wait.as_secs().max(1).into());
         }
         response
     }

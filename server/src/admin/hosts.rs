@@ -2,16 +2,16 @@
 
 use actix_web::web::{Data, Path};
 use actix_web::{HttpRequest, HttpResponse};
-use muster_api::rest::{HostCount, HostEnvelope, HostIds, HostList, HostStatus};
+use muster_api::rest::{HostCount, HostEnvelope, HostIds};
 
 use super::AdminApi;
 use super::answer::{done, ok};
 use super::auth::Caller;
 use super::body::JsonBody;
-use super::error::{AdminAnswer, Failed, bad_parameter};
+use super::error::{AdminAnswer, bad_parameter};
 use super::params::{Parameter, ParameterKind, Params, page_parameters};
 use crate::fleet::Error;
-use crate::fleet::hosts::{HostFilter, HostOrder, HostQuery};
+use crate::fleet::hosts::{HostFilter, HostOrder, HostQuery, HostState};
 
 pub(super) async fn list(
     api: Data<AdminApi>,
@@ -19,8 +19,9 @@ pub(super) async fn list(
     request: HttpRequest,
 ) -> Result<HttpResponse, actix_web::Error> {
     let query = host_query(&request)?;
-    let hosts = api.fleet.hosts.list(&caller.0, &query).await.map_err(Failed)?;
-    Ok(ok(&HostList { hosts }))
+    let (fleet, principal) = (api.fleet.clone(), caller.0.clone());
+    let begin = move || async move { fleet.hosts.list(&principal, &query).await };
+    Ok(api.lists.send_hosts(&caller.0, api.lifecycle.clone(), begin).await?)
 }
 
 pub(super) async fn count(
@@ -29,8 +30,9 @@ pub(super) async fn count(
     request: HttpRequest,
 ) -> Result<HttpResponse, actix_web::Error> {
     let query = host_query(&request)?;
-    let count = api.fleet.hosts.count(&caller.0, &query).await.map_err(Failed)?;
-    Ok(ok(&HostCount { count }))
+    let (fleet, principal) = (api.fleet.clone(), caller.0.clone());
+    let count = move || async move { Ok(HostCount { count: fleet.hosts.count(&principal, &query).await? }) };
+    Ok(api.lists.send(&caller.0, count).await?)
 }
 
 pub(super) async fn by_id(api: Data<AdminApi>, caller: Caller, id: Path<i64>) -> AdminAnswer {
@@ -59,48 +61,82 @@ pub(super) async fn delete_many(api: Data<AdminApi>, caller: Caller, request: Js
 }
 
 /// The keys that hosts can be ordered by.
-const ORDER_KEYS: [(&str, HostOrder); 7] = [
+const ORDER_KEYS: [(&str, HostOrder); 17] = [
     ("id", HostOrder::Id),
     ("hostname", HostOrder::Hostname),
+    ("computer_name", HostOrder::ComputerName),
     ("uuid", HostOrder::Uuid),
     ("platform", HostOrder::Platform),
+    ("os_version", HostOrder::OsVersion),
     ("osquery_version", HostOrder::OsqueryVersion),
+    ("primary_ip", HostOrder::PrimaryIp),
+    ("hardware_model", HostOrder::HardwareModel),
+    ("hardware_serial", HostOrder::HardwareSerial),
+    ("memory", HostOrder::Memory),
+    ("uptime", HostOrder::Uptime),
     ("seen_time", HostOrder::SeenTime),
     ("created_at", HostOrder::CreatedAt),
+    ("updated_at", HostOrder::UpdatedAt),
+    ("detail_updated_at", HostOrder::DetailUpdatedAt),
+    ("last_enrolled_at", HostOrder::EnrolledAt),
+];
+
+/// The words for [`HostState`]; the last is what newer clients of Fleet call `mia`.
+const STATES: [(&str, HostState); 5] = [
+    ("online", HostState::Online),
+    ("offline", HostState::Offline),
+    ("new", HostState::New),
+    ("mia", HostState::Missing),
+    ("missing", HostState::Missing),
+];
+
+/// Parameters with which Fleet's clients ask for parts of hosts that there are not here. They narrow nothing.
+const WITHOUT_EFFECT: [&str; 8] = [
+    "additional_info_filters",
+    "device_mapping",
+    "disable_failing_policies",
+    "disable_issues",
+    "populate_labels",
+    "populate_policies",
+    "populate_software",
+    "populate_users",
 ];
 
 /// The description of the parameters that [`host_query`] reads.
 pub(super) fn parameters() -> Vec<Parameter> {
     let mut parameters = page_parameters(&ORDER_KEYS);
-    let status = ParameterKind::OneOf(vec!["online", "offline", "new"]);
-    parameters.push(Parameter::new("status", status, "Only hosts of this status; new hosts enrolled within a day."));
+    let words = ParameterKind::OneOf(STATES.iter().map(|(word, _)| *word).collect());
+    parameters.push(Parameter::new(
+        "status",
+        words,
+        "Only hosts of this status; new hosts enrolled within a day, missing ones (mia) were not seen for 30 days.",
+    ));
     parameters.push(Parameter::new(
         "query",
         ParameterKind::Text,
         "A part of a name, identifier or address, in any case.",
     ));
+    let about = "Only hosts behind this value of the order_key.";
+    parameters.push(Parameter::new("after", ParameterKind::Text, about));
+    let about = "Ignored: Fleet's clients send it for parts of a host that Muster does not have.";
+    parameters.extend(WITHOUT_EFFECT.map(|name| Parameter::new(name, ParameterKind::Text, about)));
     parameters
 }
 
 /// Reads the list parameters of hosts.
 pub(super) fn host_query(request: &HttpRequest) -> Result<HostQuery, actix_web::Error> {
     let mut params = Params::of(request)?;
+    params.ignore(&WITHOUT_EFFECT);
     let (offset, limit) = params.page()?;
     // Fleet's clients also call the host name so.
     params.rename("order_key", "display_name", "hostname");
     let (order, is_descending) = params.order(&ORDER_KEYS)?;
-    let (status, only_new) = match params.text("status").as_deref() {
-        None => (None, false),
-        Some("online") => (Some(HostStatus::Online), false),
-        Some("offline") => (Some(HostStatus::Offline), false),
-        Some("new") => (None, true),
-        Some(other) => return Err(bad_parameter(format!("unknown status {other}; known are online, offline, new"))),
-    };
+    let state = params.one_of("status", &STATES)?;
     let text = params.text("query").unwrap_or_default();
+    let order = order.unwrap_or_default();
+    let no_value = || bad_parameter("after expects a value of the order_key, as answers show it");
+    let after = params.text("after").map(|text| order.value(&text).ok_or_else(no_value)).transpose()?;
     params.finish()?;
-    Ok(HostQuery {
-        filter: HostFilter { text, label_id: None, offset, limit, order: order.unwrap_or_default(), is_descending },
-        status,
-        only_new,
-    })
+    let filter = HostFilter { text, after, offset, limit, order, is_descending, ..HostFilter::default() };
+    Ok(HostQuery { filter, state })
 }

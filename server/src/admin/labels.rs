@@ -2,18 +2,19 @@
 
 use actix_web::web::{Data, Path};
 use actix_web::{HttpRequest, HttpResponse};
-use muster_api::rest::{HostList, LabelSummaries};
+use muster_api::rest::LabelSummaries;
 
 use super::AdminApi;
-use super::answer::ok;
 use super::auth::Caller;
-use super::error::{AdminAnswer, Failed};
+use super::error::AdminAnswer;
 use super::hosts::host_query;
 use crate::fleet::labels::Labels;
 use crate::fleet::resource::Resource as _;
 
 pub(super) async fn summary(api: Data<AdminApi>, caller: Caller) -> AdminAnswer {
-    Ok(ok(&LabelSummaries { labels: Labels::of(&api.fleet).summary(&caller.0).await? }))
+    let (fleet, principal) = (api.fleet.clone(), caller.0.clone());
+    let read = move || async move { Ok(LabelSummaries { labels: Labels::of(&fleet).summary(&principal).await? }) };
+    api.lists.send(&caller.0, read).await
 }
 
 pub(super) async fn hosts(
@@ -23,7 +24,7 @@ pub(super) async fn hosts(
     request: HttpRequest,
 ) -> Result<HttpResponse, actix_web::Error> {
     let query = host_query(&request)?;
-    let labels = Labels::of(&api.fleet);
-    let hosts = labels.hosts(&caller.0, *id, &api.fleet.hosts, query).await.map_err(Failed)?;
-    Ok(ok(&HostList { hosts }))
+    let (fleet, principal, id) = (api.fleet.clone(), caller.0.clone(), *id);
+    let begin = move || async move { Labels::of(&fleet).hosts(&principal, id, &fleet.hosts, query).await };
+    Ok(api.lists.send_hosts(&caller.0, api.lifecycle.clone(), begin).await?)
 }

@@ -1,13 +1,16 @@
 //! The description of the API in OpenAPI 3.1, made from the table of operations.
 
+use std::borrow::Cow;
 use std::sync::LazyLock;
 
 use actix_web::HttpResponse;
+use actix_web::web::Data;
 use muster_api::rest::{BASES, ErrorBody, Role};
 use schemars::SchemaGenerator;
 use schemars::generate::{Contract, SchemaSettings};
 use serde_json::{Map, Value, json};
 
+use super::AdminApi;
 use super::operation::{Body, Needs, Operation};
 use super::operations::{SET_UP_BASES, set_up};
 
@@ -22,8 +25,21 @@ pub fn document() -> &'static str {
     &DOCUMENT
 }
 
-pub(super) async fn serve() -> HttpResponse {
-    HttpResponse::Ok().content_type("application/json; charset=utf-8").body(document())
+pub(super) async fn serve(api: Data<AdminApi>) -> HttpResponse {
+    let text = served(&api.fleet.schedule.built_in().url_prefix);
+    HttpResponse::Ok().content_type("application/json; charset=utf-8").body(text)
+}
+
+/// The description with the prefix of this server in all paths.
+fn served(url_prefix: &str) -> Cow<'static, str> {
+    if url_prefix.is_empty() {
+        return Cow::Borrowed(document());
+    }
+    let mut prefixed = build();
+    let set_up = set_up();
+    prefixed["servers"] = servers(&BASES, url_prefix);
+    prefixed["paths"][set_up.path]["servers"] = servers(&SET_UP_BASES, url_prefix);
+    Cow::Owned(format!("{prefixed:#}\n"))
 }
 
 /// The schemas of a document. What is sent may leave out defaults, what is received has them: one generator for each.
@@ -62,7 +78,7 @@ fn build() -> Value {
     }
     let set_up = set_up();
     add(&mut paths, &set_up, describe(&set_up, &mut schemas));
-    paths[set_up.path]["servers"] = servers(&SET_UP_BASES);
+    paths[set_up.path]["servers"] = servers(&SET_UP_BASES, "");
     let refusal = json!({
         "description": "The request is refused: 400 malformed, 401 not authenticated, 403 not permitted, 404 not found, \
             409 name taken, 413 too large, 415 not JSON, 422 invalid contents, 429 too many requests (see `Retry-After`), \
@@ -77,7 +93,7 @@ fn build() -> Value {
             "description": "The REST API of Muster. `x-least-role` is the least role that may use an operation.",
             "license": { "name": "MIT", "identifier": "MIT" },
         },
-        "servers": servers(&BASES),
+        "servers": servers(&BASES, ""),
         "security": [{ "session": [] }],
         "paths": paths,
         "components": {
@@ -90,8 +106,8 @@ fn build() -> Value {
     })
 }
 
-fn servers(bases: &[&str]) -> Value {
-    bases.iter().map(|base| json!({ "url": base })).collect()
+fn servers(bases: &[&str], url_prefix: &str) -> Value {
+    bases.iter().map(|base| json!({ "url": format!("{url_prefix}{base}") })).collect()
 }
 
 fn add(paths: &mut Map<String, Value>, operation: &Operation, description: Value) {

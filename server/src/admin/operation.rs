@@ -95,6 +95,11 @@ impl Operation {
         Self { response: Body::Socket, ..self }
     }
 
+    /// The path as the router reads it: an id is a number, so that no word is taken for one.
+    pub(super) fn pattern(&self) -> String {
+        self.path.replace("{id}", "{id:[0-9]+}")
+    }
+
     /// The route to the handler, for one worker.
     pub(super) fn route(&self) -> Route {
         (self.route)()

@@ -2,10 +2,11 @@
 //! roles read this table. Paths are matched in this order.
 
 use muster_api::rest::{
-    Applied, Apply, ChangePassword, Deleted, Explained, GlobalSchedule, HostCount, HostEnvelope, HostIds, HostList,
-    LabelEnvelope, LabelInput, LabelList, LabelSummaries, LoggedIn, Login, Me, NewUser, PackEnvelope, PackInput,
-    PackList, QueryEnvelope, QueryIds, QueryInput, QueryList, ScheduledEnvelope, ScheduledInput, ScheduledQueries,
-    SecretsSpec, SetUp, SetUpDone, SpecByName, SpecList, UserEdit, UserEnvelope, UserList, UserRoles, Version,
+    Applied, AppliedSpecs, Apply, ChangePassword, Deleted, Explained, GlobalSchedule, HostCount, HostEnvelope, HostIds,
+    HostList, LabelEnvelope, LabelInput, LabelList, LabelSummaries, LoggedIn, Login, Me, NewUser, OptionsSpec,
+    PackEnvelope, PackInput, PackList, QueryEnvelope, QueryIds, QueryInput, QueryList, ScheduledEnvelope,
+    ScheduledInput, ScheduledQueries, SecretsSpec, SetUp, SetUpDone, SpecByName, SpecList, UserEdit, UserEnvelope,
+    UserList, UserRoles, Version,
 };
 use muster_api::spec::{LabelSpec, PackSpec, QuerySpec};
 use serde_json::{Map, Value};
@@ -15,8 +16,8 @@ use super::params::list_parameters;
 use super::resource::{self, by_id, create, delete_named, edit, list};
 use super::{account, apply, explain, hosts, labels, openapi, queries, scheduled, specs, users};
 use crate::fleet::access::Permission::{
-    ManageUsers, ReadHosts, ReadLabels, ReadPacks, ReadQueries, ReadSecrets, WriteConfig, WriteHosts, WriteSchedule,
-    WriteSecrets,
+    ManageUsers, ReadConfig, ReadHosts, ReadLabels, ReadPacks, ReadQueries, ReadSecrets, WriteConfig, WriteHosts,
+    WriteSchedule, WriteSecrets,
 };
 use crate::fleet::access::Users;
 use crate::fleet::labels::Labels;
@@ -70,7 +71,7 @@ fn account() -> Vec<Operation> {
 fn documents() -> Vec<Operation> {
     vec![
         get("/config", Needs::Session, "Get the configuration", specs::config)
-            .note("Users without the role admin get only `org_info`.")
+            .note("Observers get only `org_info`.")
             .gives::<Map<String, Value>>(),
         patch("/config", WriteConfig, "Change parts of the configuration", apply::patch_config)
             .note("`agent_options` are replaced as a whole.")
@@ -86,19 +87,30 @@ fn documents() -> Vec<Operation> {
             .gives::<Applied>(),
         get("/spec/queries", ReadQueries, "Get the specs of all queries", specs::queries)
             .gives::<SpecList<QuerySpec>>(),
-        post("/spec/queries", WriteSchedule, "Apply specs of queries", apply::queries).takes::<SpecList<QuerySpec>>(),
+        post("/spec/queries", WriteSchedule, "Apply specs of queries", apply::queries)
+            .takes::<SpecList<QuerySpec>>()
+            .gives::<AppliedSpecs>(),
         get("/spec/queries/{name}", ReadQueries, "Get the spec of a query", specs::query)
             .gives::<SpecByName<QuerySpec>>(),
         get("/spec/packs", ReadPacks, "Get the specs of all packs", specs::packs).gives::<SpecList<PackSpec>>(),
-        post("/spec/packs", WriteSchedule, "Apply specs of packs", apply::packs).takes::<SpecList<PackSpec>>(),
+        post("/spec/packs", WriteSchedule, "Apply specs of packs", apply::packs)
+            .takes::<SpecList<PackSpec>>()
+            .gives::<AppliedSpecs>(),
         get("/spec/packs/{name}", ReadPacks, "Get the spec of a pack", specs::pack).gives::<SpecByName<PackSpec>>(),
         get("/spec/labels", ReadLabels, "Get the specs of all labels", specs::labels).gives::<SpecList<LabelSpec>>(),
-        post("/spec/labels", WriteSchedule, "Apply specs of labels", apply::labels).takes::<SpecList<LabelSpec>>(),
+        post("/spec/labels", WriteSchedule, "Apply specs of labels", apply::labels)
+            .takes::<SpecList<LabelSpec>>()
+            .gives::<AppliedSpecs>(),
         get("/spec/labels/{name}", ReadLabels, "Get the spec of a label", specs::label)
             .gives::<SpecByName<LabelSpec>>(),
         get("/spec/enroll_secret", ReadSecrets, "Get the enroll secrets", specs::enroll_secret).gives::<SecretsSpec>(),
+        get("/spec/osquery_options", ReadConfig, "Get the agent options", specs::options).gives::<OptionsSpec>(),
+        post("/spec/osquery_options", WriteConfig, "Replace the agent options", apply::options)
+            .note("The same as applying a document of the kind `options`.")
+            .takes::<OptionsSpec>(),
         post("/spec/enroll_secret", WriteSecrets, "Replace the enroll secrets", apply::enroll_secret)
-            .takes::<SecretsSpec>(),
+            .takes::<SecretsSpec>()
+            .gives::<AppliedSpecs>(),
     ]
 }
 
@@ -107,7 +119,9 @@ fn user_operations() -> Vec<Operation> {
         get("/users", ManageUsers, "List users", list::<Users>).parameters(list_parameters()).gives::<UserList>(),
         post("/users/admin", ManageUsers, "Create a user", create::<Users>).takes::<NewUser>().gives::<UserEnvelope>(),
         get("/users/roles/spec", ManageUsers, "Get the roles of all users", users::roles).gives::<UserRoles>(),
-        post("/users/roles/spec", ManageUsers, "Change the roles of users", apply::user_roles).takes::<UserRoles>(),
+        post("/users/roles/spec", ManageUsers, "Change the roles of users", apply::user_roles)
+            .takes::<UserRoles>()
+            .gives::<AppliedSpecs>(),
         get("/users/{id}", ManageUsers, "Get a user", by_id::<Users>).gives::<UserEnvelope>(),
         patch("/users/{id}", ManageUsers, "Change a user", edit::<Users>)
             .note("A new password ends the user's sessions. The last administrator keeps that role.")

@@ -83,14 +83,18 @@ impl Params {
             Some("desc") => true,
             Some(other) => return Err(bad_parameter(format!("unknown order_direction: {other}"))),
         };
-        let Some(key) = key else { return Ok((None, is_descending)) };
-        match known.iter().find(|(name, _)| *name == key) {
-            Some((_, order)) => Ok((Some(*order), is_descending)),
-            None => {
-                let known: Vec<&str> = known.iter().map(|(name, _)| *name).collect();
-                Err(bad_parameter(format!("unknown order_key {key}; known are {}", known.join(", "))))
-            }
-        }
+        let order = key.map(|key| pick("order_key", &key, known)).transpose()?;
+        Ok((order, is_descending))
+    }
+
+    /// A parameter whose value is one of `known`.
+    pub(super) fn one_of<T: Copy>(&mut self, name: &str, known: &[(&str, T)]) -> Result<Option<T>, actix_web::Error> {
+        self.text(name).map(|word| pick(name, &word, known)).transpose()
+    }
+
+    /// Reads over parameters that have no effect here and narrow nothing elsewhere.
+    pub(super) fn ignore(&mut self, names: &[&str]) {
+        self.0.retain(|name, _| !names.contains(&name.as_str()));
     }
 
     /// The parameters of [`list_parameters`], and no others.
@@ -110,6 +114,15 @@ impl Params {
             Some(name) => Err(bad_parameter(format!("unknown parameter {name}"))),
         }
     }
+}
+
+/// What a word stands for.
+fn pick<T: Copy>(name: &str, word: &str, known: &[(&str, T)]) -> Result<T, actix_web::Error> {
+    let found = known.iter().find(|(known, _)| *known == word);
+    found.map(|(_, value)| *value).ok_or_else(|| {
+        let known: Vec<&str> = known.iter().map(|(word, _)| *word).collect();
+        bad_parameter(format!("unknown {name} {word}; known are {}", known.join(", ")))
+    })
 }
 
 /// The description of a parameter.

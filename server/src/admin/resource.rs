@@ -9,7 +9,7 @@ use super::AdminApi;
 use super::answer::{done, ok};
 use super::auth::Caller;
 use super::body::JsonBody;
-use super::error::{AdminAnswer, Failed};
+use super::error::AdminAnswer;
 use super::params::Params;
 use crate::fleet::resource::{NamedResource, Resource};
 
@@ -22,14 +22,18 @@ where
     R: Resource<View: Enveloped>,
 {
     let listing = Params::listing(&request)?;
-    Ok(ok(&R::View::list(R::of(&api.fleet).list(&caller.0, &listing).await.map_err(Failed)?)))
+    let (fleet, principal) = (api.fleet.clone(), caller.0.clone());
+    let read = move || async move { Ok(R::View::list(R::of(&fleet).list(&principal, &listing).await?)) };
+    Ok(api.lists.send(&caller.0, read).await?)
 }
 
 pub(super) async fn by_id<R>(api: Data<AdminApi>, caller: Caller, id: Path<i64>) -> AdminAnswer
 where
     R: Resource<View: Enveloped>,
 {
-    Ok(ok(&R::of(&api.fleet).by_id(&caller.0, *id).await?.one()))
+    // Labels and packs are shown with the number of their hosts.
+    let (fleet, principal, id) = (api.fleet.clone(), caller.0.clone(), *id);
+    api.lists.send(&caller.0, move || async move { Ok(R::of(&fleet).by_id(&principal, id).await?.one()) }).await
 }
 
 pub(super) async fn create<R>(api: Data<AdminApi>, caller: Caller, new: JsonBody<R::New>) -> AdminAnswer

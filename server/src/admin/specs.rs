@@ -1,43 +1,54 @@
 //! Reading documents.
 
 use actix_web::web::{Data, Path};
-use muster_api::rest::{SecretsSpec, SpecByName, SpecList};
+use muster_api::rest::{OptionsSpec, SecretsSpec, SpecByName, SpecList};
 
 use super::AdminApi;
 use super::answer::ok;
 use super::auth::Caller;
 use super::error::AdminAnswer;
-use crate::fleet::specs::named;
 
 pub(super) async fn queries(api: Data<AdminApi>, caller: Caller) -> AdminAnswer {
-    Ok(ok(&SpecList { specs: api.fleet.specs.queries(&caller.0).await? }))
+    let (specs, principal) = (api.fleet.specs.clone(), caller.0.clone());
+    api.lists.send(&caller.0, move || async move { Ok(SpecList { specs: specs.queries(&principal).await? }) }).await
 }
 
 pub(super) async fn query(api: Data<AdminApi>, caller: Caller, name: Path<String>) -> AdminAnswer {
-    let all = api.fleet.specs.queries(&caller.0).await?;
-    Ok(ok(&SpecByName { specs: named(all, "Query", &name, |spec| &spec.name)? }))
+    let (specs, principal) = (api.fleet.specs.clone(), caller.0.clone());
+    let read = move || async move { Ok(SpecByName { specs: specs.query(&principal, &name).await? }) };
+    api.lists.send(&caller.0, read).await
 }
 
 pub(super) async fn packs(api: Data<AdminApi>, caller: Caller) -> AdminAnswer {
-    Ok(ok(&SpecList { specs: api.fleet.specs.packs(&caller.0).await? }))
+    let (specs, principal) = (api.fleet.specs.clone(), caller.0.clone());
+    api.lists.send(&caller.0, move || async move { Ok(SpecList { specs: specs.packs(&principal).await? }) }).await
 }
 
 pub(super) async fn pack(api: Data<AdminApi>, caller: Caller, name: Path<String>) -> AdminAnswer {
-    let all = api.fleet.specs.packs(&caller.0).await?;
-    Ok(ok(&SpecByName { specs: named(all, "Pack", &name, |spec| &spec.name)? }))
+    let (specs, principal) = (api.fleet.specs.clone(), caller.0.clone());
+    let read = move || async move { Ok(SpecByName { specs: specs.pack(&principal, &name).await? }) };
+    api.lists.send(&caller.0, read).await
 }
 
 pub(super) async fn labels(api: Data<AdminApi>, caller: Caller) -> AdminAnswer {
-    Ok(ok(&SpecList { specs: api.fleet.specs.labels(&caller.0).await? }))
+    let (specs, principal) = (api.fleet.specs.clone(), caller.0.clone());
+    api.lists.send(&caller.0, move || async move { Ok(SpecList { specs: specs.labels(&principal).await? }) }).await
 }
 
 pub(super) async fn label(api: Data<AdminApi>, caller: Caller, name: Path<String>) -> AdminAnswer {
-    let all = api.fleet.specs.labels(&caller.0).await?;
-    Ok(ok(&SpecByName { specs: named(all, "Label", &name, |spec| &spec.name)? }))
+    let (specs, principal) = (api.fleet.specs.clone(), caller.0.clone());
+    let read = move || async move { Ok(SpecByName { specs: specs.label(&principal, &name).await? }) };
+    api.lists.send(&caller.0, read).await
 }
 
 pub(super) async fn enroll_secret(api: Data<AdminApi>, caller: Caller) -> AdminAnswer {
-    Ok(ok(&SecretsSpec { spec: api.fleet.specs.enroll_secrets(&caller.0).await? }))
+    let spec = api.fleet.specs.enroll_secrets(&caller.0).await?;
+    let specs = Some(api.fleet.specs.active_enroll_secrets(&caller.0).await?);
+    Ok(ok(&SecretsSpec { spec, specs }))
+}
+
+pub(super) async fn options(api: Data<AdminApi>, caller: Caller) -> AdminAnswer {
+    Ok(ok(&OptionsSpec { spec: api.fleet.specs.agent_options(&caller.0).await? }))
 }
 
 pub(super) async fn config(api: Data<AdminApi>, caller: Caller) -> AdminAnswer {

@@ -1,14 +1,15 @@
+use std::error::Error as _;
 use std::future::Future;
 use std::time::Instant;
 
 use actix_web::body::BoxBody;
 use actix_web::http::StatusCode;
 use actix_web::http::header::ContentType;
-use actix_web::{HttpRequest, HttpResponse};
+use actix_web::{HttpRequest, HttpResponse, web};
 use bytes::Bytes;
 use muster_api::osquery::{ReadError, answer};
 
-use super::AgentApi;
+use super::{AgentApi, refusal_log};
 use crate::fleet::Error;
 
 /// Why a request of an agent is refused.
@@ -18,6 +19,8 @@ pub(super) enum Refusal {
     InvalidKey(&'static str),
     /// The agent keeps its data and tries again.
     Error(StatusCode, String),
+    /// As above, for a fault of the server, of which agents need not know more.
+    Fault(Error),
 }
 
 pub(super) type AgentAnswer = Result<Bytes, Refusal>;
@@ -34,10 +37,7 @@ impl From<Error> for Refusal {
             Error::Forbidden | Error::Unauthenticated => StatusCode::FORBIDDEN,
             Error::AlreadyExists { .. } => StatusCode::CONFLICT,
             Error::NotFound { .. } => StatusCode::NOT_FOUND,
-            Error::Internal(cause) => {
-                tracing::error!(error = cause.as_ref(), "request of an agent failed");
-                StatusCode::INTERNAL_SERVER_ERROR
-            }
+            Error::Internal(_) => return Self::Fault(error),
         };
         Self::Error(status, error.to_string())
     }
@@ -73,8 +73,7 @@ pub(super) async fn answer(
     };
     let (status, body) = match outcome {
         Ok(body) => (StatusCode::OK, body),
-        Err(Refusal::InvalidKey(reason)) => (StatusCode::UNAUTHORIZED, answer::invalid_key(reason).into()),
-        Err(Refusal::Error(status, reason)) => (status, answer::refused(&reason).into()),
+        Err(refusal) => refuse(api, request, handler, &refusal),
     };
     api.metrics.requests.with_label_values(&[handler, status.as_str()]).inc();
     api.metrics.timer(handler).observe(start.elapsed().as_secs_f64());
@@ -86,10 +85,29 @@ pub(super) async fn answer(
     response.body(body)
 }
 
+/// The status and body of a refusal, which is logged.
+fn refuse(api: &AgentApi, request: &HttpRequest, handler: &'static str, refusal: &Refusal) -> (StatusCode, Bytes) {
+    let log = |status, reason: &str| refusal_log::refused(api, request, handler, status, reason);
+    match refusal {
+        Refusal::InvalidKey(reason) => {
+            log(StatusCode::UNAUTHORIZED, reason);
+            (StatusCode::UNAUTHORIZED, answer::invalid_key(reason).into())
+        }
+        Refusal::Error(status, reason) => {
+            log(*status, reason);
+            (*status, answer::refused(reason).into())
+        }
+        Refusal::Fault(error) => {
+            let cause = error.source().map_or_else(|| error.to_string(), ToString::to_string);
+            log(StatusCode::INTERNAL_SERVER_ERROR, &cause);
+            (StatusCode::INTERNAL_SERVER_ERROR, answer::refused(&error.to_string()).into())
+        }
+    }
+}
+
 /// Answers a path or method that no agent uses.
-pub(super) async fn no_such_endpoint() -> HttpResponse<BoxBody> {
-    HttpResponse::NotFound()
-        .content_type(ContentType::json())
-        .force_close()
-        .body(answer::refused("no such endpoint; check the agent's *_tls_endpoint flags, and that it sends POST"))
+pub(super) async fn no_such_endpoint(api: web::Data<AgentApi>, request: HttpRequest) -> HttpResponse<BoxBody> {
+    let reason = "no such endpoint; check the agent's *_tls_endpoint flags, and that it sends POST";
+    refusal_log::refused(&api, &request, "no_such_endpoint", StatusCode::NOT_FOUND, reason);
+    HttpResponse::NotFound().content_type(ContentType::json()).force_close().body(answer::refused(reason))
 }

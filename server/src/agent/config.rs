@@ -2,14 +2,14 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use muster_api::osquery::node_key;
 
 use super::answer::answer;
-use super::node_key::authenticate;
+use super::node_key::identify;
 use super::{AgentApi, body};
 
 /// Answers with the host's config.
 pub(super) async fn config(api: web::Data<AgentApi>, request: HttpRequest, mut payload: web::Payload) -> HttpResponse {
     answer(&api, &request, "get_client_config", async {
         let body = body::read(&api, &request, &mut payload, api.caps.config).await?;
-        let host = authenticate(&api, &request, node_key(&body.bytes)?.as_deref()).await?;
+        let host = identify(&api, &request, node_key(&body.bytes)?.as_deref()).await?;
         api.fleet.hosts.config_fetched(&host);
         let config = api.fleet.schedule.config_for(&host)?;
         #[cfg(feature = "planted-faults")]

@@ -3,6 +3,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use muster_api::osquery::{Enroll, answer::enrolled};
 
 use super::answer::{Refusal, answer};
+use super::refusal_log::Sender;
 use super::{AgentApi, body};
 use crate::fleet::Error;
 
@@ -11,7 +12,13 @@ pub(super) async fn enroll(api: web::Data<AgentApi>, request: HttpRequest, mut p
     answer(&api, &request, "enroll_agent", async {
         let body = body::read(&api, &request, &mut payload, api.caps.enroll).await?;
         let enroll = Enroll::read(&body.bytes)?;
-        match api.fleet.hosts.enroll(&enroll).await {
+        let outcome = api.fleet.hosts.enroll(&enroll).await;
+        if outcome.is_err() {
+            let details = &enroll.host_details;
+            let name = details.get("system_info", "hostname").or(enroll.host_identifier.as_deref());
+            Sender::Claims(name.unwrap_or_default().to_owned()).note(&request);
+        }
+        match outcome {
             Ok(key) => Ok(enrolled(key.reveal()).into()),
             Err(Error::Unauthenticated) => Err(Refusal::InvalidKey("enroll failed: no matching secret found")),
             Err(Error::TooMany { .. }) => Err(Refusal::Error(

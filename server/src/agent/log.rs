@@ -1,3 +1,4 @@
+use std::borrow::Cow;
 use std::ops::Range;
 
 use actix_web::http::StatusCode;
@@ -5,62 +6,91 @@ use actix_web::http::header::CONTENT_ENCODING;
 use actix_web::{HttpRequest, HttpResponse, web};
 use bytes::Bytes;
 use muster_api::osquery::answer::ACCEPTED;
-use muster_api::osquery::{Log, LogType, write_line};
+use muster_api::osquery::{Log, LogType, ReadError, write_line};
 
 use super::AgentApi;
-use super::answer::{Refusal, answer};
-use super::body::{self, AgentBody};
-use super::inflate::inflate;
-use super::node_key::{authenticate, check_header};
+use super::answer::{AgentAnswer, Refusal, answer};
+use super::body::{AgentBody, BodyReader, node_key_at_an_end};
+use super::heavy::LARGE;
+use super::inflate::{self, inflate};
+use super::node_key::{identify, is_header_known};
 use crate::fleet::logs::{LogLines, LogStream};
-
-/// Lines of a body above this size are copied on a thread of their own, so that other requests are not held up.
-const LARGE: usize = 1 << 20;
 
 /// Lines one batch may have, 256 times what stock agents send, so that tiny lines cannot cost more than large ones.
 const MAX_LINES: usize = 256 * 1024;
 
 /// Keeps log lines. Success means that they are durable.
-///
-/// The body is scanned once: the scan finds the key, the type and where each line stands. Lines are copied only after the
-/// key is known to be good and their number is within the limit.
 pub(super) async fn log(api: web::Data<AgentApi>, request: HttpRequest, mut payload: web::Payload) -> HttpResponse {
-    answer(&api, &request, "submit_logs", async {
-        check_header(&api, &request).await?;
-        let body = body::read(&api, &request, &mut payload, api.caps.log).await?;
-        let body = if is_gzip(&request)? { inflate(&api, body).await? } else { body };
-        let (host, stream, ranges) = {
-            let log = Log::read(&body.bytes)?;
-            let host = authenticate(&api, &request, log.node_key.as_deref()).await?;
-            if log.elements.len() > MAX_LINES {
-                api.metrics.limit_hit("log_lines");
-                let reason = format!("more than {MAX_LINES} lines; lower the agent's logger_tls_max_lines");
-                return Err(Refusal::Error(StatusCode::PAYLOAD_TOO_LARGE, reason));
-            }
-            let stream = match log.log_type {
-                LogType::Result => LogStream::Result,
-                LogType::Status => LogStream::Status,
-                LogType::Unknown(word) => {
-                    return Err(Refusal::Error(StatusCode::BAD_REQUEST, format!("unknown log type: {word}")));
-                }
-            };
-            (host, stream, log.elements.into_ranges())
+    answer(&api, &request, "submit_logs", keep(&api, &request, &mut payload)).await
+}
+
+/// The sender is known before anything is done that costs much, wherever the request shows it early: in the header, in
+/// front of a compressed body, at the end of another. The body is scanned once: the scan finds the key, the type and where
+/// each line stands. Lines are copied only after the key is known to be good and their number is within the limit.
+async fn keep(api: &AgentApi, request: &HttpRequest, payload: &mut web::Payload) -> AgentAnswer {
+    let mut is_known = is_header_known(api, request).await?;
+    let is_gzip = is_gzip(request)?;
+    let mut reader = BodyReader::new(api, request, payload, api.caps.log);
+    if is_gzip
+        && !is_known
+        && let Some(key) = inflate::node_key_in_front(reader.first(inflate::FRONT).await?)
+    {
+        identify(api, request, Some(&key)).await?;
+        is_known = true;
+        reader.sender_is_known();
+    }
+    let body = reader.read().await?;
+    let body = if is_gzip { inflate(api, body, is_known).await? } else { body };
+    let length = body.bytes.len();
+    // Of a small body it is found out with everything else.
+    if !is_known && length > LARGE {
+        let Some(key) = node_key_at_an_end(&body.bytes) else {
+            api.metrics.limit_hit("log_without_key");
+            let reason = format!("the body is larger than {LARGE} bytes and neither begins nor ends with node_key");
+            return Err(Refusal::Error(StatusCode::PAYLOAD_TOO_LARGE, reason));
         };
-        let lines = if body.bytes.len() > LARGE {
-            tokio::task::spawn_blocking(move || copy(&body, ranges))
-                .await
-                .map_err(|_| Refusal::Error(StatusCode::INTERNAL_SERVER_ERROR, "internal error".to_owned()))?
-        } else {
-            copy(&body, ranges)
-        };
-        #[cfg(feature = "planted-faults")]
-        let lines = api.planted.lines(lines);
-        if !lines.is_empty() {
-            api.fleet.logs.accept(host, stream, lines).await?;
+        identify(api, request, Some(&key)).await?;
+    }
+    let scan = move || (Scanned::of(&body), body);
+    let (scanned, body) = api.heavy.run(length, scan).await?;
+    let Scanned { node_key, log_type, count, ranges } = scanned?;
+    let host = identify(api, request, node_key.as_deref()).await?;
+    if count > MAX_LINES {
+        api.metrics.limit_hit("log_lines");
+        let reason = format!("more than {MAX_LINES} lines; lower the agent's logger_tls_max_lines");
+        return Err(Refusal::Error(StatusCode::PAYLOAD_TOO_LARGE, reason));
+    }
+    let stream = match log_type {
+        LogType::Result => LogStream::Result,
+        LogType::Status => LogStream::Status,
+        LogType::Unknown(word) => {
+            return Err(Refusal::Error(StatusCode::BAD_REQUEST, format!("unknown log type: {word}")));
         }
-        Ok(Bytes::from_static(ACCEPTED))
-    })
-    .await
+    };
+    let lines = api.heavy.run(length, move || copy(&body, ranges)).await?;
+    #[cfg(feature = "planted-faults")]
+    let lines = api.planted.lines(lines);
+    if !lines.is_empty() {
+        api.fleet.logs.accept(host, stream, lines).await?;
+    }
+    Ok(Bytes::from_static(ACCEPTED))
+}
+
+/// What a body says, and where its lines stand; not where if there are more than [`MAX_LINES`].
+struct Scanned {
+    node_key: Option<String>,
+    log_type: LogType,
+    count: usize,
+    ranges: Vec<Range<usize>>,
+}
+
+impl Scanned {
+    fn of(body: &AgentBody) -> Result<Self, ReadError> {
+        let Log { node_key, log_type, elements } = Log::read(&body.bytes)?;
+        let count = elements.len();
+        let ranges = if count > MAX_LINES { Vec::new() } else { elements.into_ranges() };
+        Ok(Self { node_key: node_key.map(Cow::into_owned), log_type, count, ranges })
+    }
 }
 
 /// Copies the lines of a batch out of its body.

@@ -3,25 +3,33 @@
 
 mod answer;
 mod body;
+mod body_ends;
+mod budget;
+mod carve;
 mod config;
 mod distributed;
 mod enroll;
+mod heavy;
 mod inflate;
 mod log;
 mod node_key;
 #[cfg(feature = "planted-faults")]
 mod planted;
+mod refusal_log;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::web::{self, ServiceConfig};
 
-use self::body::{Budget, Cap};
+use self::body::Cap;
+use self::budget::Budget;
+use self::heavy::Heavy;
 use crate::config::{Config, Osquery, Server};
 use crate::fleet::Fleet;
 use crate::lifecycle::Lifecycle;
-use crate::telemetry::Metrics;
+use crate::proxies::Proxies;
+use crate::telemetry::{LogLimit, Metrics};
 
 /// The paths below which agents find their endpoints.
 const BASES: [&str; 2] = ["/api/v1/osquery", "/api/osquery"];
@@ -36,6 +44,9 @@ pub struct AgentApi {
     answer_timeout: Duration,
     keepalive: KeepAlive,
     budget: Budget,
+    /// Lines about agents that try to carve.
+    carve_log: Arc<LogLimit<()>>,
+    heavy: Heavy,
     #[cfg(feature = "planted-faults")]
     planted: Arc<planted::Planted>,
 }
@@ -74,7 +85,7 @@ impl Caps {
 struct KeepAlive {
     mode: KeepAliveMode,
     is_tls: bool,
-    proxies: Vec<std::net::IpAddr>,
+    proxies: Proxies,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,15 +102,14 @@ impl KeepAlive {
             "never" => KeepAliveMode::Never,
             _ => KeepAliveMode::Auto,
         };
-        let proxies = server.trusted_proxies.iter().filter_map(|proxy| proxy.parse().ok()).collect();
-        Self { mode, is_tls: server.tls, proxies }
+        Self { mode, is_tls: server.tls, proxies: Proxies::of(server) }
     }
 
     fn keeps(&self, peer: Option<std::net::SocketAddr>) -> bool {
         match self.mode {
             KeepAliveMode::Always => true,
             KeepAliveMode::Never => false,
-            KeepAliveMode::Auto => !self.is_tls || peer.is_some_and(|peer| self.proxies.contains(&peer.ip())),
+            KeepAliveMode::Auto => !self.is_tls || peer.is_some_and(|peer| self.proxies.contains(peer.ip())),
         }
     }
 }
@@ -111,10 +121,12 @@ impl AgentApi {
             fleet,
             lifecycle,
             budget: Budget::new(osquery.max_bodies_in_flight.0),
+            heavy: Heavy::new(),
             metrics,
             caps: Caps::of(osquery),
             answer_timeout: osquery.answer_timeout,
             keepalive: KeepAlive::of(&config.server),
+            carve_log: Arc::new(LogLimit::new(carve::LOG_EVERY)),
             #[cfg(feature = "planted-faults")]
             planted: Arc::new(planted::Planted::new(config.planted.clone())),
         }
@@ -131,6 +143,7 @@ pub fn routes(services: &mut ServiceConfig) {
                 .route("/distributed/read", web::post().to(distributed::read))
                 .route("/distributed/write", web::post().to(distributed::write))
                 .route("/log", web::post().to(log::log))
+                .route("/carve/begin", web::post().to(carve::begin))
                 .default_service(web::to(answer::no_such_endpoint)),
         );
     }

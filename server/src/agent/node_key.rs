@@ -5,6 +5,7 @@ use actix_web::http::header::AUTHORIZATION;
 
 use super::AgentApi;
 use super::answer::Refusal;
+use super::refusal_log::Sender;
 use crate::fleet::hosts::{Authenticated, Host};
 
 /// The key in the `Authorization` header, which agents send from 5.23 on.
@@ -16,10 +17,10 @@ pub(super) fn in_header(request: &HttpRequest) -> Option<&str> {
 /// Finds the host of a request by the key in the body, or by the one in the header if the body has none.
 pub(super) async fn authenticate(
     api: &AgentApi,
-    request: &HttpRequest,
+    in_header: Option<&str>,
     in_body: Option<&str>,
 ) -> Result<Arc<Host>, Refusal> {
-    let key = in_body.filter(|key| !key.is_empty()).or_else(|| in_header(request)).unwrap_or_default();
+    let key = in_body.filter(|key| !key.is_empty()).or(in_header).unwrap_or_default();
     if key.is_empty() {
         return Err(Refusal::InvalidKey("authentication error: missing node key"));
     }
@@ -29,10 +30,23 @@ pub(super) async fn authenticate(
     }
 }
 
-/// Refuses a request whose header has an unknown key before its body is read.
-pub(super) async fn check_header(api: &AgentApi, request: &HttpRequest) -> Result<(), Refusal> {
-    if in_header(request).is_some() {
-        authenticate(api, request, None).await?;
+/// As [`authenticate`], and notes the host for the log line of a refusal.
+pub(super) async fn identify(
+    api: &AgentApi,
+    request: &HttpRequest,
+    in_body: Option<&str>,
+) -> Result<Arc<Host>, Refusal> {
+    let host = authenticate(api, in_header(request), in_body).await?;
+    Sender::Host(host.id).note(request);
+    Ok(host)
+}
+
+/// Whether the header tells the sender, who is noted then. Refuses a request whose header has an unknown key before its
+/// body is read.
+pub(super) async fn is_header_known(api: &AgentApi, request: &HttpRequest) -> Result<bool, Refusal> {
+    let is_there = in_header(request).is_some();
+    if is_there {
+        identify(api, request, None).await?;
     }
-    Ok(())
+    Ok(is_there)
 }

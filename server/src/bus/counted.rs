@@ -1,7 +1,10 @@
+use std::collections::HashSet;
+
+use bytes::Bytes;
 use prometheus::IntCounterVec;
 use tokio::sync::watch;
 
-use super::{BusFuture, JobEvent, LiveBus, Opened, Piece, Start};
+use super::{BusFuture, EventPiece, EventPosition, JobKey, LiveBus, Opened, Piece, Start};
 use crate::clock::Moment;
 
 /// A bus whose commands are counted by name.
@@ -27,44 +30,56 @@ impl<B: LiveBus> LiveBus for Counted<B> {
         self.count("ping").ping()
     }
 
-    fn open(&self, job: i64, start: Start) -> BusFuture<'_, Opened> {
+    fn open(&self, job: JobKey, start: Start) -> BusFuture<'_, Opened> {
         self.count("open").open(job, start)
     }
 
-    fn claim(&self, job: i64, host: i64, at: Moment, is_alone: bool) -> BusFuture<'_, bool> {
+    fn claim(&self, job: JobKey, host: i64, at: Moment, is_alone: bool) -> BusFuture<'_, bool> {
         self.count("claim").claim(job, host, at, is_alone)
     }
 
-    fn unclaim(&self, job: i64, host: i64) -> BusFuture<'_, bool> {
+    fn unclaim(&self, job: JobKey, host: i64) -> BusFuture<'_, bool> {
         self.count("unclaim").unclaim(job, host)
     }
 
-    fn answer(&self, job: i64, host: i64, line: Vec<u8>, note: Vec<u8>) -> BusFuture<'_, bool> {
+    fn answer(&self, job: JobKey, host: i64, line: Bytes, note: Vec<u8>) -> BusFuture<'_, bool> {
         self.count("answer").answer(job, host, line, note)
     }
 
-    fn close(&self, job: i64, note: Vec<u8>) -> BusFuture<'_, bool> {
+    fn close(&self, job: JobKey, note: Vec<u8>) -> BusFuture<'_, bool> {
         self.count("close").close(job, note)
     }
 
-    fn events(&self, job: i64, after: u64) -> BusFuture<'_, Vec<JobEvent>> {
+    fn events(&self, job: JobKey, after: EventPosition) -> BusFuture<'_, EventPiece> {
         // Not counted: the embedded bus is asked for events all the time, and has them in memory.
         self.bus.events(job, after)
     }
 
-    fn read(&self, job: i64, cursor: u64, max_bytes: usize) -> BusFuture<'_, Piece> {
+    fn read(&self, job: JobKey, cursor: u64, max_bytes: usize) -> BusFuture<'_, Piece> {
         self.count("read").read(job, cursor, max_bytes)
     }
 
-    fn watch(&self, job: i64) -> Option<watch::Receiver<u64>> {
+    fn watch(&self, job: JobKey) -> Option<watch::Receiver<u64>> {
         self.bus.watch(job)
     }
 
-    fn length(&self, job: i64) -> u64 {
+    fn length(&self, job: JobKey) -> u64 {
         self.bus.length(job)
     }
 
-    fn remove(&self, job: i64) -> BusFuture<'_, ()> {
+    fn remove(&self, job: JobKey) -> BusFuture<'_, ()> {
         self.count("remove").remove(job)
+    }
+
+    fn held(&self) -> HashSet<JobKey> {
+        self.bus.held()
+    }
+
+    fn let_go(&self, jobs: &HashSet<JobKey>) {
+        self.bus.let_go(jobs);
+    }
+
+    fn forget_others(&self, known: HashSet<JobKey>, before: Moment) -> BusFuture<'_, ()> {
+        self.bus.forget_others(known, before)
     }
 }

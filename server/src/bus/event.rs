@@ -1,12 +1,34 @@
 use crate::clock::Moment;
 
+/// A position among the events of a job, and which event stood there when it was read.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct EventPosition {
+    /// Grows by one each time, from 1 on; 0 is before the first event. A job that is made anew begins far beyond.
+    pub number: u64,
+    /// Chosen at random for each event. When another event stands at a position, the bus has lost events since. 0 for
+    /// an event of a node of an older version.
+    pub tag: u64,
+}
+
 /// An event of a job, for nodes that hold a view of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JobEvent {
-    /// Position among the events of the job: grows by one each time, from 1 on. A job that is made anew begins far
-    /// beyond.
-    pub position: u64,
+    pub position: EventPosition,
     pub change: JobChange,
+}
+
+/// Events of a job in their order.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct EventPiece {
+    /// Without those that this version cannot read.
+    pub events: Vec<JobEvent>,
+    /// The position to go on from.
+    pub last: EventPosition,
+    /// Whether there are no more for now.
+    pub is_last: bool,
+    /// Whether these events begin with the first of the job. Then the view has to begin anew, with every target
+    /// pending: it is the first read, or the bus has lost events that the view already has.
+    pub is_from_start: bool,
 }
 
 /// What an event says. Notes are the caller's own; the bus does not read them.

@@ -7,29 +7,38 @@
 //! is lost therefore need not know whether its step succeeded: the event says so. A single server with the embedded bus
 //! goes the same way.
 //!
+//! A job is named by its [`JobKey`], never by its id alone, because ids come again after an older copy of the database
+//! was restored.
+//!
 //! - [`MemoryBus`] is the embedded bus. It keeps the answers of a job in one append-only file, whose offsets are the
 //!   cursors, so that whoever comes late or comes back misses nothing. Claims and events are in memory and gone after a
-//!   restart; the answers say who is settled.
+//!   restart; the answers that the checkpoint does not cover are events again.
 //! - [`RedisShare`] is the bus of several nodes. Each step is one script. The keys of a job have one hash tag
 //!   (`{muster:live:ID}`), so they lie on one node of a Redis cluster: `meta`, `events`, `lines`, and pages of 32,768
-//!   hosts with two bits for each, 8 KiB a page. The id of a line in `lines` is where it ends, counted in bytes: a
-//!   cursor is an offset here too, and a read of so many bytes is one range. Redis forgets a job by itself a day after
-//!   the server should have.
+//!   hosts with two bits for each, 8 KiB a page. `meta` says which job they are of, and every script compares that:
+//!   what an earlier job with the same id has left counts as not there, and `open` replaces it. So nodes of the version
+//!   before, which know ids alone, share open jobs with the others during an upgrade. The id of a line in `lines` is
+//!   where it ends, counted in bytes: a cursor is an offset here too, and a read of so many bytes is one range. Redis
+//!   forgets a job by itself a day after the server should have.
 
 mod counted;
 mod event;
+mod job_key;
 mod memory;
 mod notifier;
 mod redis;
 
+use std::collections::HashSet;
 use std::future::Future;
 use std::pin::Pin;
 
+use bytes::Bytes;
 use roaring::RoaringTreemap;
 use tokio::sync::watch;
 
 pub use counted::Counted;
-pub use event::{JobChange, JobEvent};
+pub use event::{EventPiece, EventPosition, JobChange, JobEvent};
+pub use job_key::JobKey;
 pub use memory::MemoryBus;
 pub use notifier::{ChangeEvent, ChangeEvents, LocalNotifier, Notifier};
 pub use redis::{BATCH_LOCK_RENEWED_EVERY, BatchLockReply, LinkMetrics, RedisShare, SharedBatches};
@@ -42,6 +51,13 @@ pub enum BusError {
     /// The bus does not answer. Try again later; whether the step was done is not known.
     #[error("{0}")]
     Unavailable(String),
+    /// This node had no room to ask the bus. Try again later; nothing was done, and nothing may be thrown away for it.
+    #[error("{0}")]
+    Busy(String),
+    /// The bus answers other steps and has not answered this one. Try again later, a few times; whether the step was done
+    /// is not known.
+    #[error("{0}")]
+    Slow(String),
     /// The bus works and does not know the job, or no longer does. Opening the job from its checkpoint makes it anew.
     #[error("live query {0} is not on the bus")]
     Lost(i64),
@@ -57,7 +73,10 @@ pub enum Start {
     /// These hosts are settled: they are neither claimed nor heard again. Cursors and positions of events lie beyond
     /// those that were given out before, so that whoever goes on from one misses nothing; the first event is
     /// [`JobChange::Restored`] with this note.
-    Checkpoint { settled: RoaringTreemap, note: Vec<u8> },
+    /// A bus that keeps answers and no events makes events of the answers behind the first `covered` bytes.
+    Checkpoint { settled: RoaringTreemap, note: Vec<u8>, covered: u64 },
+    /// As for a checkpoint, of a job that is over: nobody reads its events any more, and none are made of answers.
+    Over { settled: RoaringTreemap, note: Vec<u8> },
 }
 
 /// The outcome of opening a job.
@@ -83,6 +102,20 @@ pub struct ResultLine {
     pub text: Vec<u8>,
 }
 
+impl ResultLine {
+    /// The host that has answered.
+    pub fn host(&self) -> Option<u64> {
+        host_of(&self.text)
+    }
+}
+
+/// The host of a line, which begins with it.
+fn host_of(line: &[u8]) -> Option<u64> {
+    let digits = line.strip_prefix(b"{\"host_id\":")?;
+    let end = digits.iter().position(|byte| !byte.is_ascii_digit())?;
+    std::str::from_utf8(&digits[..end]).ok()?.parse().ok()
+}
+
 /// Promises of every implementation; `contract_tests` holds them to it.
 ///
 /// - `claim` succeeds for one caller on one node only, until `unclaim`, and for nobody after an answer.
@@ -94,33 +127,41 @@ pub trait LiveBus: std::fmt::Debug + Send + Sync {
     /// Asks the bus whether it answers, without a job and without a change.
     fn ping(&self) -> BusFuture<'_, ()>;
     /// Makes or finds a job. Of several nodes that open it at one time, one makes it.
-    fn open(&self, job: i64, start: Start) -> BusFuture<'_, Opened>;
+    fn open(&self, job: JobKey, start: Start) -> BusFuture<'_, Opened>;
     /// Claims a host that is pending. True if the caller is the one to send it the query; `at` and `is_alone` are for
     /// [`JobChange::Sent`].
-    fn claim(&self, job: i64, host: i64, at: Moment, is_alone: bool) -> BusFuture<'_, bool>;
+    fn claim(&self, job: JobKey, host: i64, at: Moment, is_alone: bool) -> BusFuture<'_, bool>;
     /// Gives up the claim of a host, so that it is pending again ([`JobChange::Pending`]). False when the host was not
     /// claimed.
-    fn unclaim(&self, job: i64, host: i64) -> BusFuture<'_, bool>;
+    fn unclaim(&self, job: JobKey, host: i64) -> BusFuture<'_, bool>;
     /// Settles a host, unless it is settled already, and appends its answer; an empty one only settles. `note` is for
     /// [`JobChange::Settled`].
-    fn answer(&self, job: i64, host: i64, line: Vec<u8>, note: Vec<u8>) -> BusFuture<'_, bool>;
+    fn answer(&self, job: JobKey, host: i64, line: Bytes, note: Vec<u8>) -> BusFuture<'_, bool>;
     /// Ends claims and answers; `note` is for [`JobChange::Closed`]. True for the first caller.
-    fn close(&self, job: i64, note: Vec<u8>) -> BusFuture<'_, bool>;
-    /// Events behind a position, in their order and at most [`EVENTS_AT_ONCE`]; none when there are no more. A bus of
-    /// one process has the events since it was opened, and forgets those up to `after`.
-    fn events(&self, job: i64, after: u64) -> BusFuture<'_, Vec<JobEvent>>;
+    fn close(&self, job: JobKey, note: Vec<u8>) -> BusFuture<'_, bool>;
+    /// Events behind a position, in their order and at most [`EVENTS_AT_ONCE`]. A bus of
+    /// several nodes gives them from the start when the event at that position is not the one the caller has read. A bus
+    /// of one process has the events since it was opened, never from the start, and forgets those up to `after`.
+    fn events(&self, job: JobKey, after: EventPosition) -> BusFuture<'_, EventPiece>;
     /// Lines behind `cursor` of about `max_bytes`, at least one if there is one.
-    fn read(&self, job: i64, cursor: u64, max_bytes: usize) -> BusFuture<'_, Piece>;
+    fn read(&self, job: JobKey, cursor: u64, max_bytes: usize) -> BusFuture<'_, Piece>;
     /// Follows the end of the stream, whichever node appends. `None` for a job that was not opened here.
-    fn watch(&self, job: i64) -> Option<watch::Receiver<u64>>;
+    fn watch(&self, job: JobKey) -> Option<watch::Receiver<u64>>;
     /// Bytes of the answers that are kept, as far as this node has heard.
-    fn length(&self, job: i64) -> u64;
+    fn length(&self, job: JobKey) -> u64;
     /// Forgets a job and its answers.
-    fn remove(&self, job: i64) -> BusFuture<'_, ()>;
+    fn remove(&self, job: JobKey) -> BusFuture<'_, ()>;
+    /// The jobs of which this node holds something since it opened them.
+    fn held(&self) -> HashSet<JobKey>;
+    /// Forgets what this node holds of jobs, and nothing that is shared or kept.
+    fn let_go(&self, jobs: &HashSet<JobKey>);
+    /// Forgets jobs that are not among `known` and have had no answer since `before`: those that a restored copy of the
+    /// database does not know. Redis forgets them by itself.
+    fn forget_others(&self, known: HashSet<JobKey>, before: Moment) -> BusFuture<'_, ()>;
 }
 
 /// Most events of one call.
-pub const EVENTS_AT_ONCE: usize = 10_000;
+const EVENTS_AT_ONCE: usize = 10_000;
 
 #[cfg(test)]
 pub(crate) mod contract_tests;

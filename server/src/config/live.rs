@@ -13,6 +13,8 @@ section! {
         max_answer: Bytes = Bytes::mib(8),
         /// Maximum size of the rows kept per live query; beyond it, only counts are kept.
         max_results: Bytes = Bytes::mib(1024),
+        /// Maximum size of the results of all live queries together; those of finished ones are removed first, oldest first, then rows are cut off and counted.
+        max_all_results: Bytes = Bytes::mib(4096),
         /// How long results are kept after a live query has ended.
         retention: Duration = Duration::from_secs(24 * 3600),
         /// Time hosts have to come online and answer, unless a live query sets another.

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value as Json;
 
+use super::foreign::{self, Foreign};
 use super::{Config, ConfigKey};
 
 /// Sources of settings; tests pass them without changing the process.
@@ -37,21 +38,46 @@ impl std::error::Error for ConfigErrors {}
 /// Variables other than settings that the program reads.
 const OTHER_VARIABLES: [&str; 1] = ["FLEET_CONFIG"];
 
-/// Reads and checks all layers.
+/// All settings, and what is to be said of them.
+#[derive(Debug)]
+pub struct Loaded {
+    pub config: Config,
+    /// What is somebody else's and is ignored.
+    pub warnings: Vec<String>,
+}
+
+impl Loaded {
+    /// Writes the warnings to the log and gives the settings.
+    pub fn into_logged(self) -> Config {
+        for warning in self.warnings {
+            tracing::warn!("{warning}");
+        }
+        self.config
+    }
+}
+
+/// Reads and checks all layers. A variable that is empty and a key that is null are as if absent.
 ///
 /// # Errors
-/// All unknown keys, invalid values and contradictions together.
-pub fn load(sources: &Sources) -> Result<Config, ConfigErrors> {
+/// All unknown keys, invalid values and contradictions together. Keys of Fleet, and variables that others put into the
+/// environment, are only warned of.
+pub fn load(sources: &Sources) -> Result<Loaded, ConfigErrors> {
     let keys = Config::keys();
     let mut config = Config::default();
     let mut problems = Vec::new();
+    let mut ignored = Ignored::default();
 
     if let Some(path) = &sources.file {
-        for (dotted, text) in read_file(path, &mut problems) {
+        for (dotted, text) in read_file(path, &mut ignored, &mut problems) {
             let Some(key) = keys.iter().find(|key| key.dotted() == dotted) else {
-                problems.push(format!("{}: unknown key {dotted}{}", path.display(), suggestion(&keys, &dotted)));
+                if foreign::is_key(&dotted) {
+                    ignored.keys.push(dotted);
+                } else {
+                    problems.push(format!("{}: unknown key {dotted}{}", path.display(), suggestion(&keys, &dotted)));
+                }
                 continue;
             };
+            let Some(text) = text else { continue };
             if let Err(reason) = config.set(key.section, key.name, &text) {
                 problems.push(format!("{}: {dotted}: {reason}", path.display()));
             }
@@ -64,17 +90,26 @@ pub fn load(sources: &Sources) -> Result<Config, ConfigErrors> {
             continue;
         }
         let Some(key) = keys.iter().find(|key| key.variable() == *name) else {
-            problems
-                .push(format!("variable {name}: unknown setting; unset it, or list settings with: muster config keys"));
+            match foreign::judge(name, text, &keys) {
+                Foreign::Others => ignored.variables.push(name.clone()),
+                Foreign::NearMiss(key) => problems.push(format!(
+                    "variable {name}: unknown setting (did you mean {}?); rename or unset it, or list settings with: \
+                     muster config keys",
+                    key.variable()
+                )),
+            }
             continue;
         };
+        if text.is_empty() {
+            continue;
+        }
         if let Err(reason) = config.set(key.section, key.name, text) {
             problems.push(format!("variable {name}: {reason}"));
         }
     }
     for (flag, text) in &sources.flags {
         let Some(key) = keys.iter().find(|key| key.flag() == *flag) else {
-            problems.push(format!("flag --{flag}: unknown setting"));
+            ignored.flags.push(format!("--{flag}"));
             continue;
         };
         if let Err(reason) = config.set(key.section, key.name, text) {
@@ -82,7 +117,28 @@ pub fn load(sources: &Sources) -> Result<Config, ConfigErrors> {
         }
     }
     problems.extend(config.contradictions());
-    if problems.is_empty() { Ok(config) } else { Err(ConfigErrors(problems)) }
+    if problems.is_empty() { Ok(Loaded { config, warnings: ignored.warnings() }) } else { Err(ConfigErrors(problems)) }
+}
+
+/// Settings that are somebody else's.
+#[derive(Debug, Default)]
+struct Ignored {
+    keys: Vec<String>,
+    variables: Vec<String>,
+    flags: Vec<String>,
+}
+
+impl Ignored {
+    /// One warning for each layer.
+    fn warnings(self) -> Vec<String> {
+        let layers = [("keys of Fleet", self.keys), ("variables", self.variables), ("flags of Fleet", self.flags)];
+        let named = layers.into_iter().filter(|(_, names)| !names.is_empty());
+        named
+            .map(|(what, names)| {
+                format!("these {what} are no settings of this server and are ignored: {}", names.join(", "))
+            })
+            .collect()
+    }
 }
 
 /// Every key with its default and help, as Markdown table rows for the documentation.
@@ -95,8 +151,8 @@ pub fn describe() -> String {
     text
 }
 
-/// `section.key` with its value as text, for every scalar of the file.
-fn read_file(path: &Path, problems: &mut Vec<String>) -> BTreeMap<String, String> {
+/// `section.key` with its value as text, for every scalar of the file; without one if it is null.
+fn read_file(path: &Path, ignored: &mut Ignored, problems: &mut Vec<String>) -> BTreeMap<String, Option<String>> {
     let mut found = BTreeMap::new();
     let text = match std::fs::read_to_string(path) {
         Ok(text) => text,
@@ -105,7 +161,7 @@ fn read_file(path: &Path, problems: &mut Vec<String>) -> BTreeMap<String, String
             return found;
         }
     };
-    let sections: Option<BTreeMap<String, Option<BTreeMap<String, Json>>>> = match serde_yaml::from_str(&text) {
+    let sections: Option<BTreeMap<String, Json>> = match serde_yaml::from_str(&text) {
         Ok(sections) => sections,
         Err(error) => {
             problems.push(format!("{}: {error}", path.display()));
@@ -113,21 +169,30 @@ fn read_file(path: &Path, problems: &mut Vec<String>) -> BTreeMap<String, String
         }
     };
     for (section, values) in sections.into_iter().flatten() {
-        for (name, value) in values.into_iter().flatten() {
-            let text = match value {
-                Json::String(text) => text,
-                Json::Null => String::new(),
-                Json::Array(items) => items
-                    .iter()
-                    .map(|item| item.as_str().map_or_else(|| item.to_string(), str::to_owned))
-                    .collect::<Vec<_>>()
-                    .join(","),
-                other => other.to_string(),
-            };
-            found.insert(format!("{section}.{name}"), text);
+        match values {
+            Json::Object(values) => {
+                found.extend(values.into_iter().map(|(name, value)| (format!("{section}.{name}"), as_text(value))));
+            }
+            Json::Null => {}
+            _ if foreign::is_section(&section) => ignored.keys.push(section),
+            _ => {
+                problems.push(format!("{}: {section}: expects a section, with its keys indented below", path.display()))
+            }
         }
     }
     found
+}
+
+fn as_text(value: Json) -> Option<String> {
+    match value {
+        Json::Null => None,
+        Json::String(text) => Some(text),
+        Json::Array(items) => {
+            let texts = items.iter().map(|item| item.as_str().map_or_else(|| item.to_string(), str::to_owned));
+            Some(texts.collect::<Vec<_>>().join(","))
+        }
+        other => Some(other.to_string()),
+    }
 }
 
 /// The closest key, if at most three letters differ.
@@ -163,10 +228,41 @@ mod tests {
             ]),
             flags: pairs(&[("server_address", "3.3.3.3:3")]),
         })
-        .unwrap();
+        .unwrap()
+        .config;
         assert_eq!(config.server.address, "3.3.3.3:3");
         assert_eq!(config.sqlite.path, PathBuf::from("from-env.db"));
         assert_eq!(config.server.workers, 3);
+    }
+
+    /// What a file with this text gives.
+    fn of_file(text: &str) -> Result<Loaded, ConfigErrors> {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(text.as_bytes()).unwrap();
+        load(&Sources { file: Some(file.path().to_owned()), ..Sources::default() })
+    }
+
+    #[test]
+    fn null_in_the_file_is_as_if_absent() {
+        let default = Config::default();
+        let file = "server:\n  tls:\n  address:\n  workers: ~\nsqlite:\n  path:\nredis:\nauth:\n  jwt_key:\n";
+        let loaded = of_file(file).unwrap();
+        assert_eq!(loaded.config.server.tls, default.server.tls);
+        assert_eq!(loaded.config.server.address, default.server.address);
+        assert_eq!(loaded.config.sqlite.path, default.sqlite.path);
+        assert!(loaded.warnings[0].ends_with(": auth.jwt_key"), "{:?}", loaded.warnings);
+        assert_eq!(of_file("server:\n  url_prefix: ''\n").unwrap().config.server.url_prefix, "");
+        assert!(of_file("server:\n  adress:\n").is_err(), "a misspelt key is one all the same");
+    }
+
+    #[test]
+    fn a_section_that_is_none_is_refused_unless_it_is_fleets() {
+        let loaded = of_file("dev: true\ndebug: false\nlicense: x\n").unwrap();
+        assert!(loaded.warnings[0].ends_with(": debug, dev, license"), "{:?}", loaded.warnings);
+        for bad in ["server: true\n", "servr: x\n", "server: [address]\n"] {
+            let ConfigErrors(problems) = of_file(bad).unwrap_err();
+            assert!(problems[0].contains("expects a section"), "{bad}: {problems:?}");
+        }
     }
 
     #[test]
@@ -175,12 +271,38 @@ mod tests {
         write!(file, "server:\n  adress: x\n").unwrap();
         let ConfigErrors(problems) = load(&Sources {
             file: Some(file.path().to_owned()),
-            variables: pairs(&[("FLEET_SERVER_WORKERS", "many"), ("FLEET_NO_SUCH", "1")]),
+            variables: pairs(&[("FLEET_SERVER_WORKERS", "many"), ("FLEET_SERVER_WORKRES", "1")]),
             flags: pairs(&[("server_cert", "only-one.pem")]),
         })
         .unwrap_err();
         assert_eq!(problems.len(), 4, "{problems:#?}");
         assert!(problems[0].contains("did you mean server.address?"), "{problems:#?}");
+    }
+
+    #[test]
+    fn what_is_somebody_else_s_is_warned_of_once() {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        write!(file, "auth:\n  jwt_key: x\nlicense:\n  key: y\nserver:\n  keepalive: true\n").unwrap();
+        let loaded = load(&Sources {
+            file: Some(file.path().to_owned()),
+            variables: pairs(&[
+                ("FLEET_SERVICE_HOST", "10.0.0.9"),
+                ("FLEET_LICENSE_KEY", ""),
+                ("FLEET_SERVER_TLS", "False"),
+                ("FLEET_SERVER_WORKERS", ""),
+            ]),
+            flags: pairs(&[("auth_jwt_key", "z")]),
+        })
+        .unwrap();
+        assert!(!loaded.config.server.tls);
+        assert_eq!(
+            loaded.warnings,
+            [
+                "these keys of Fleet are no settings of this server and are ignored: auth.jwt_key, license.key, server.keepalive",
+                "these variables are no settings of this server and are ignored: FLEET_LICENSE_KEY, FLEET_SERVICE_HOST",
+                "these flags of Fleet are no settings of this server and are ignored: --auth_jwt_key",
+            ]
+        );
     }
 
     #[test]

@@ -1,7 +1,9 @@
 //! Settings of the server process: one section per file, read from defaults, a YAML file, `FLEET_*` variables and
-//! flags; later layers win. All problems are reported together and prevent the start.
+//! flags; later layers win. All problems are reported together and prevent the start. What is somebody else's is warned of.
 
+mod activities;
 mod filesystem;
+mod foreign;
 mod live;
 mod load;
 mod logging;
@@ -16,9 +18,11 @@ mod session;
 mod sqlite;
 mod value;
 
+pub use activities::Activities;
 pub use filesystem::Filesystem;
+pub use foreign::foreign_flags;
 pub use live::Live;
-pub use load::{ConfigErrors, Sources, describe, load};
+pub use load::{ConfigErrors, Loaded, Sources, describe, load};
 pub use logging::Logging;
 pub use mysql::{Mysql, MysqlEndpoint, MysqlReadReplica, MysqlTls};
 pub use osquery::{HostIdentifier, LogPlugin, Osquery};
@@ -67,6 +71,7 @@ sections! {
     live: Live,
     redis: Redis,
     session: Session,
+    activities: Activities,
     logging: Logging,
     #[cfg(feature = "planted-faults")]
     planted: Planted,

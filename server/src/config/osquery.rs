@@ -33,6 +33,8 @@ section! {
         enrolls_per_second: u32 = 200,
         /// Maximum enrollments per second with the same secret.
         enrolls_per_second_per_secret: u32 = 100,
+        /// Maximum unknown node keys per second that MySQL or MariaDB confirms to be unknown, before their agents are told to enroll again; agents above the limit are told to retry.
+        key_confirmations_per_second: u32 = 500,
         /// Interval at which the details of a host are refreshed.
         detail_update_interval: Duration = Duration::from_secs(3600),
         /// Interval at which the labels of a host are refreshed.
@@ -84,6 +86,9 @@ impl Osquery {
             problems.push(
                 "osquery.enrolls_per_second and osquery.enrolls_per_second_per_secret: must be at least 1".to_owned(),
             );
+        }
+        if self.key_confirmations_per_second == 0 {
+            problems.push("osquery.key_confirmations_per_second: must be at least 1".to_owned());
         }
         let largest = [self.max_distributed_write_body, self.max_log_body, self.max_log_inflated]
             .into_iter()

@@ -47,9 +47,9 @@ section! {
         sentinel_password: Secret = Secret::default(),
         /// No effect (accepted for Fleet): redis.read_timeout includes sending.
         write_timeout: Duration = Duration::from_secs(1),
-        /// No effect (accepted for Fleet): commands share three connections.
+        /// No effect (accepted for Fleet): commands share four connections.
         max_open_conns: u32 = 0,
-        /// No effect (accepted for Fleet): commands share three connections.
+        /// No effect (accepted for Fleet): commands share four connections.
         max_idle_conns: u32 = 3,
         /// No effect (accepted for Fleet): connections are kept.
         conn_max_lifetime: Duration = Duration::ZERO,

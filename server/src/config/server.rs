@@ -21,7 +21,7 @@ section! {
         tls_names: Vec<String> = Vec::new(),
         /// Path prefix of all URLs of the server, such as /muster.
         url_prefix: String = String::new(),
-        /// IP addresses of load balancers, comma-separated; their connections are kept open, those of agents are closed.
+        /// IP addresses of load balancers, comma-separated; their connections are kept open, those of agents are closed. Their X-Forwarded-For tells where a login comes from.
         trusted_proxies: Vec<String> = Vec::new(),
         /// Keep connections of agents open: auto (only from trusted proxies and over plain HTTP), always or never.
         agent_keepalive: String = "auto".to_owned(),
@@ -37,6 +37,10 @@ section! {
         shutdown_timeout: Duration = Duration::from_secs(12),
         /// Maximum size of the body of a REST request.
         max_rest_body: Bytes = Bytes::mib(16),
+        /// Maximum lists, counts and searches of a user at one time; further ones are answered with 503.
+        max_lists_per_user: u32 = 16,
+        /// Maximum bytes of answers, other than lists of hosts, that wait in memory for a user's clients; further ones are answered with 503. One answer may be larger.
+        max_list_bytes_per_user: Bytes = Bytes::mib(64),
     }
 }
 

@@ -86,8 +86,9 @@ impl ConfigValue for bool {
     const IS_SWITCH: bool = true;
     fn read(text: &str) -> Result<Self, String> {
         match text {
-            "true" | "1" => Ok(true),
-            "false" | "0" => Ok(false),
+            // As Go spells them: operators' files are written for programs in Go.
+            "true" | "1" | "t" | "T" | "TRUE" | "True" => Ok(true),
+            "false" | "0" | "f" | "F" | "FALSE" | "False" => Ok(false),
             _ => Err("expects true or false".to_owned()),
         }
     }
@@ -121,11 +122,12 @@ impl ConfigValue for Vec<String> {
     }
 }
 
-/// Durations in Go syntax, such as `90s`, `1h30m` or `250ms`, and days, such as `5d`.
+/// Durations in Go syntax, such as `90s`, `1h30m`, `1.5h` or `250ms`, and days, such as `5d`.
 impl ConfigValue for Duration {
     const VALUE_NAME: &str = "DURATION";
     fn read(text: &str) -> Result<Self, String> {
         let expected = || "expects a duration such as 90s, 1h30m, 250ms or 5d".to_owned();
+        let is_amount = |c: char| c.is_ascii_digit() || c == '.';
         let mut rest = text;
         let mut total = Self::ZERO;
         if rest == "0" {
@@ -135,23 +137,23 @@ impl ConfigValue for Duration {
             return Err(expected());
         }
         while !rest.is_empty() {
-            let digits = rest.find(|c: char| !c.is_ascii_digit()).ok_or_else(expected)?;
-            let amount: u64 = rest[..digits].parse().map_err(|_| expected())?;
-            rest = &rest[digits..];
-            let end = rest.find(|c: char| c.is_ascii_digit()).unwrap_or(rest.len());
-            let millis = match &rest[..end] {
-                "ms" => 1,
-                "s" => 1_000,
-                "m" => 60_000,
-                "h" => 3_600_000,
-                "d" => 86_400_000,
+            let digits = rest.find(|c: char| !is_amount(c)).ok_or_else(expected)?;
+            let (amount, after) = rest.split_at(digits);
+            let (unit, after) = after.split_at(after.find(is_amount).unwrap_or(after.len()));
+            rest = after;
+            let secs = match unit {
+                "ns" => 1e-9,
+                "us" | "µs" | "μs" => 1e-6,
+                "ms" => 1e-3,
+                "s" => 1.0,
+                "m" => 60.0,
+                "h" => 3_600.0,
+                "d" => 86_400.0,
                 _ => return Err(expected()),
             };
-            rest = &rest[end..];
-            total = amount
-                .checked_mul(millis)
-                .and_then(|millis| total.checked_add(Self::from_millis(millis)))
-                .ok_or_else(expected)?;
+            let amount: f64 = amount.parse().map_err(|_| expected())?;
+            let part = Self::try_from_secs_f64(amount * secs).map_err(|_| expected())?;
+            total = total.checked_add(part).ok_or_else(expected)?;
         }
         Ok(total)
     }
@@ -247,10 +249,26 @@ mod tests {
         assert_eq!(Duration::read("1h30m"), Ok(Duration::from_secs(5400)));
         assert_eq!(Duration::read("250ms"), Ok(Duration::from_millis(250)));
         assert_eq!(Duration::read("5d"), Ok(Duration::from_secs(432_000)));
-        for bad in ["", "5", "h", "1x", "-1s", "1.5h"] {
+        assert_eq!(Duration::read("1.5h"), Ok(Duration::from_secs(5400)));
+        assert_eq!(Duration::read("24h0m0s"), Ok(Duration::from_secs(86_400)));
+        assert_eq!(Duration::read("250us"), Ok(Duration::from_micros(250)));
+        for bad in ["", "5", "h", "1x", "-1s", "1..5h", ".s", "1h.", "99999999999999999999d"] {
             assert!(Duration::read(bad).is_err(), "{bad} should be refused");
         }
         assert_eq!(Duration::from_secs(90).show(), "90s");
+    }
+
+    #[test]
+    fn booleans_read_as_go_writes_them() {
+        for text in ["1", "t", "T", "TRUE", "true", "True"] {
+            assert_eq!(bool::read(text), Ok(true), "{text}");
+        }
+        for text in ["0", "f", "F", "FALSE", "false", "False"] {
+            assert_eq!(bool::read(text), Ok(false), "{text}");
+        }
+        for bad in ["", "yes", "on", "tRUE", "2"] {
+            assert!(bool::read(bad).is_err(), "{bad} should be refused");
+        }
     }
 
     #[test]

@@ -6,11 +6,14 @@
 
 pub mod access;
 pub mod apply;
+mod batches;
+pub mod carving;
 pub mod changes;
 pub mod checkin;
 mod deadline;
 mod error;
 mod explain;
+mod findings;
 pub mod hosts;
 pub mod labels;
 pub mod listing;
@@ -45,6 +48,8 @@ use self::logs::Logs;
 use self::schedule::Schedule;
 use self::specs::Specs;
 use crate::bus::Notifier;
+use crate::clock::Clock;
+use crate::telemetry::LogLimit;
 
 /// Everything the HTTP APIs may call.
 #[derive(Debug, Clone)]
@@ -59,6 +64,9 @@ pub struct Fleet {
     pub live: Arc<Live>,
     pub logs: Arc<Logs>,
     pub node: Arc<Node>,
+    pub clock: Clock,
+    /// Log lines about refused requests of agents, by endpoint and status.
+    pub refusals: Arc<LogLimit<(&'static str, u16)>>,
     pub schedule: Arc<Schedule>,
     pub specs: Specs,
 }
@@ -74,6 +82,14 @@ impl Fleet {
             self.live.forget_host(*id).await;
         }
         Ok(deleted)
+    }
+
+    /// Logs how many refusals of agents were left out of the log since the last line about them.
+    pub fn log_refusals_left_out(&self) {
+        for (kind, left_out) in self.refusals.overdue(self.clock.now()) {
+            let (handler, status) = kind.unwrap_or(("others", 0));
+            tracing::warn!(handler, status, left_out, "more requests of agents were refused");
+        }
     }
 
     /// Reads what other nodes have changed: what hosts run, and what happened to single hosts.

@@ -1,6 +1,7 @@
 //! The documents of the current state; applying them again changes nothing.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use muster_api::spec::{
     EnrollSecretSpec, LabelMembership, LabelSpec, LabelType, PackQuery, PackSpec, PackTargets, QuerySpec, SecretSpec,
@@ -10,8 +11,9 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::access::{Permission, Principal};
-use super::schedule::default_agent_options;
+use super::schedule::{BuiltInOptions, Schedule};
 use super::{Error, Result};
+use crate::store::entity::enroll_secrets::Model as Secret;
 use crate::store::entity::labels::{LabelTypeWord, MembershipWord};
 use crate::store::{self, Store, entity, settings};
 
@@ -19,11 +21,12 @@ use crate::store::{self, Store, entity, settings};
 #[derive(Debug, Clone)]
 pub struct Specs {
     store: Store,
+    schedule: Arc<Schedule>,
 }
 
 impl Specs {
-    pub fn new(store: Store) -> Self {
-        Self { store }
+    pub fn new(store: Store, schedule: Arc<Schedule>) -> Self {
+        Self { store, schedule }
     }
 
     /// # Errors
@@ -47,11 +50,78 @@ impl Specs {
         labels(self.store.reader()).await
     }
 
+    /// The query of a name.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], and [`Error::Forbidden`] to users without the permission to read queries.
+    pub async fn query(&self, principal: &Principal, name: &str) -> Result<QuerySpec> {
+        principal.may(Permission::ReadQueries)?;
+        let row = store::named::by_name::<entity::queries::Entity>(self.store.reader(), name).await?;
+        row.map(query_spec).ok_or_else(|| no_such("Query", name))
+    }
+
+    /// The pack of a name.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], and [`Error::Forbidden`] to users without the permission to read packs.
+    pub async fn pack(&self, principal: &Principal, name: &str) -> Result<PackSpec> {
+        principal.may(Permission::ReadPacks)?;
+        let db = self.store.reader();
+        let row = super::packs::named(db, name).await?.ok_or_else(|| no_such("Pack", name))?;
+        let labels = store::packs::target_names(db, row.id).await?;
+        let queries = store::packs::scheduled_names(db, row.id).await?;
+        let queries = queries.into_iter().map(|named| pack_query(named.scheduled, &named.query)).collect();
+        Ok(PackSpec { queries, targets: PackTargets { labels, teams: Vec::new() }, ..pack_spec(row)? })
+    }
+
+    /// The label of a name.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], and [`Error::Forbidden`] to users without the permission to read labels.
+    pub async fn label(&self, principal: &Principal, name: &str) -> Result<LabelSpec> {
+        principal.may(Permission::ReadLabels)?;
+        let db = self.store.reader();
+        let row = store::named::by_name::<entity::labels::Entity>(db, name).await?;
+        let spec = row.and_then(label_spec).ok_or_else(|| no_such("Label", name))?;
+        let mut hosts = host_names(db, spec.id).await?;
+        Ok(with_hosts(spec, &mut hosts))
+    }
+
     /// # Errors
     /// [`Error::Forbidden`] to users without the permission to read enroll secrets.
     pub async fn enroll_secrets(&self, principal: &Principal) -> Result<EnrollSecretSpec> {
+        let name = |row: &Secret| (!row.name.is_empty()).then(|| row.name.clone());
+        self.secrets(principal, |row| SecretSpec { name: name(row), ..SecretSpec::default() }).await
+    }
+
+    /// Enroll secrets as clients of Fleet 3.x know them: each has a name and is active.
+    ///
+    /// # Errors
+    /// [`Error::Forbidden`] to users without the permission to read enroll secrets.
+    pub async fn active_enroll_secrets(&self, principal: &Principal) -> Result<EnrollSecretSpec> {
+        let name = |row: &Secret| Some(secret_name(row.id, &row.name));
+        self.secrets(principal, |row| SecretSpec { name: name(row), active: Some(true), ..SecretSpec::default() }).await
+    }
+
+    async fn secrets(&self, principal: &Principal, show: impl Fn(&Secret) -> SecretSpec) -> Result<EnrollSecretSpec> {
         principal.may(Permission::ReadSecrets)?;
-        secrets(self.store.reader()).await
+        let rows = store::secrets::all(self.store.reader()).await?;
+        let show = |row: Secret| SecretSpec {
+            created_at: Some(row.created_at.to_utc()),
+            secret: row.secret.clone(),
+            ..show(&row)
+        };
+        Ok(EnrollSecretSpec { secrets: rows.into_iter().map(show).collect() })
+    }
+
+    /// The agent options.
+    ///
+    /// # Errors
+    /// [`Error::Forbidden`] to users without the permission to read the configuration.
+    pub async fn agent_options(&self, principal: &Principal) -> Result<Value> {
+        principal.may(Permission::ReadConfig)?;
+        let stored = settings::get(self.store.reader(), settings::APP_CONFIG).await?;
+        Ok(shown_config(&stored.unwrap_or_default(), self.schedule.built_in())["agent_options"].take())
     }
 
     /// The configuration; only `org_info` for users without the permission to read the rest.
@@ -59,7 +129,8 @@ impl Specs {
     /// # Errors
     /// If the database does not answer.
     pub async fn config(&self, principal: &Principal) -> Result<Value> {
-        let mut config = app_config(self.store.reader()).await?;
+        let stored = settings::get(self.store.reader(), settings::APP_CONFIG).await?;
+        let mut config = shown_config(&stored.unwrap_or_default(), self.schedule.built_in());
         if principal.may(Permission::ReadConfig).is_err()
             && let Some(parts) = config.as_object_mut()
         {
@@ -67,15 +138,6 @@ impl Specs {
         }
         Ok(config)
     }
-}
-
-/// Finds the spec of this name.
-///
-/// # Errors
-/// [`Error::NotFound`] when there is none.
-pub fn named<T>(specs: Vec<T>, kind: &'static str, name: &str, name_of: impl Fn(&T) -> &str) -> Result<T> {
-    let found = specs.into_iter().find(|spec| name_of(spec) == name);
-    found.ok_or_else(|| Error::NotFound { kind, key: name.to_owned() })
 }
 
 pub(super) async fn queries(db: &impl ConnectionTrait) -> Result<Vec<QuerySpec>> {
@@ -87,21 +149,30 @@ pub(super) fn query_spec(row: entity::queries::Model) -> QuerySpec {
     QuerySpec { description: row.description, name: row.name, observer_can_run: row.observer_can_run, query: row.query }
 }
 
+fn no_such(kind: &'static str, name: &str) -> Error {
+    Error::NotFound { kind, key: name.to_owned() }
+}
+
 pub(super) async fn labels(db: &impl ConnectionTrait) -> Result<Vec<LabelSpec>> {
-    let mut members: BTreeMap<i64, Vec<String>> = store::labels::manual_members(db).await?;
+    let mut hosts = host_names(db, None).await?;
     let rows = store::named::all::<entity::labels::Entity>(db).await?;
-    Ok(rows
-        .into_iter()
-        .filter_map(|row| {
-            let mut members = members.remove(&row.id);
-            let spec = label_spec(row)?;
-            let hosts = match spec.label_membership_type {
-                LabelMembership::Manual => Some(members.take().unwrap_or_default()),
-                LabelMembership::Dynamic => None,
-            };
-            Some(LabelSpec { hosts, ..spec })
-        })
-        .collect())
+    Ok(rows.into_iter().filter_map(label_spec).map(|spec| with_hosts(spec, &mut hosts)).collect())
+}
+
+/// The names of the hosts of one manual label, or of all.
+async fn host_names(db: &impl ConnectionTrait, label_id: Option<i64>) -> Result<BTreeMap<i64, Vec<String>>> {
+    let mut names = store::labels::manual_members(db, label_id).await?;
+    // As the operator wrote them; labels of older versions have only members.
+    names.extend(store::labels::host_names(db, label_id).await?);
+    Ok(names)
+}
+
+fn with_hosts(mut spec: LabelSpec, hosts: &mut BTreeMap<i64, Vec<String>>) -> LabelSpec {
+    spec.hosts = match spec.label_membership_type {
+        LabelMembership::Manual => Some(spec.id.and_then(|id| hosts.remove(&id)).unwrap_or_default()),
+        LabelMembership::Dynamic => None,
+    };
+    spec
 }
 
 /// The label without its hosts. `None` for a label of another version, which lists leave out.
@@ -204,25 +275,24 @@ pub(super) fn pack_query(row: entity::scheduled_queries::Model, query: &str) -> 
     }
 }
 
-pub(super) async fn secrets(db: &impl ConnectionTrait) -> Result<EnrollSecretSpec> {
-    let rows = store::secrets::all(db).await?;
-    let secrets = rows
-        .into_iter()
-        .map(|row| SecretSpec { created_at: Some(row.created_at.to_utc()), secret: row.secret })
-        .collect();
-    Ok(EnrollSecretSpec { secrets })
+/// The name of an enroll secret, or one made of its id if the operator gave none.
+pub(super) fn secret_name(id: i64, given: &str) -> String {
+    if given.is_empty() { format!("secret-{id}") } else { given.to_owned() }
 }
 
-/// The configuration with defaults for the parts that are not set.
-pub(super) async fn app_config(db: &impl ConnectionTrait) -> Result<Value> {
-    let mut config = settings::get(db, settings::APP_CONFIG).await?.unwrap_or_else(|| json!({}));
-    if let Some(parts) = config.as_object_mut() {
-        parts.entry("agent_options").or_insert_with(default_agent_options);
-        parts.entry("org_info").or_insert_with(|| json!({ "org_name": "", "org_logo_url": "" }));
-        parts.entry("server_settings").or_insert_with(|| json!({ "server_url": "" }));
+/// A stored configuration with defaults for what is not set.
+pub(super) fn shown_config(stored: &Value, built_in: &BuiltInOptions) -> Value {
+    let mut config =
+        json!({ "org_info": { "org_name": "", "org_logo_url": "" }, "server_settings": { "server_url": "" } });
+    for (part, value) in stored.as_object().into_iter().flatten() {
+        match (&mut config[part], value) {
+            (Value::Object(defaults), Value::Object(values)) => defaults.extend(values.clone()),
+            (default, value) => *default = value.clone(),
+        }
     }
+    config["agent_options"] = built_in.in_force(stored);
     config.sort_all_objects();
-    Ok(config)
+    config
 }
 
 pub(super) fn to_value(spec: &impl Serialize) -> Result<Value> {

@@ -1,12 +1,17 @@
-//! What machines ask: health checks, metrics and the version.
+//! What machines ask: health checks and metrics. Anybody may ask, so the answers cost next to nothing and say nothing of
+//! the inside.
 
-use std::pin::Pin;
+mod checks;
+
 use std::sync::Arc;
 
 use actix_web::web::{self, Data, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse};
 use serde_json::{Map, json};
 
+pub use self::checks::{Health, HealthPart};
+
+use self::checks::Checks;
 use crate::lifecycle::Lifecycle;
 use crate::telemetry::Metrics;
 
@@ -14,37 +19,13 @@ use crate::telemetry::Metrics;
 #[derive(Debug, Clone)]
 pub struct OpsApi {
     metrics: Arc<Metrics>,
-    health: Arc<dyn Health>,
+    checks: Arc<Checks>,
     lifecycle: Lifecycle,
-}
-
-/// Whether the parts the server needs answer.
-pub trait Health: std::fmt::Debug + Send + Sync {
-    /// What can be checked.
-    fn parts(&self) -> &[HealthPart];
-    /// Says what is wrong with one of them.
-    fn check(&self, part: &HealthPart) -> Pin<Box<dyn Future<Output = Result<(), String>> + Send + '_>>;
-}
-
-/// A part that can be checked.
-#[derive(Debug, Clone, Copy)]
-pub struct HealthPart {
-    pub name: &'static str,
-    /// What Fleet calls it.
-    pub aliases: &'static [&'static str],
 }
 
 impl OpsApi {
     pub fn new(metrics: Arc<Metrics>, health: Arc<dyn Health>, lifecycle: Lifecycle) -> Self {
-        Self { metrics, health, lifecycle }
-    }
-
-    async fn check(&self, part: &HealthPart) -> Result<(), String> {
-        let outcome = self.health.check(part).await;
-        if let Err(reason) = &outcome {
-            tracing::warn!(part = part.name, reason, "a part that is needed does not answer");
-        }
-        outcome
+        Self { metrics, checks: Arc::new(Checks::new(health)), lifecycle }
     }
 }
 
@@ -57,23 +38,24 @@ pub fn routes(services: &mut ServiceConfig) {
 
 const STOPPING: &str = "the server is stopping";
 
-/// 200 without a body while the server is alive and not stopping: what load balancers and liveness checks ask. A database
-/// that is away does not change it: agents that are known are served all the same, and a restart would help nobody.
-/// `?check=` asks for single parts, as with Fleet.
+/// 200 without a body while the server is alive and not stopping: what load balancers and liveness checks ask. A part that
+/// works again only after a restart changes it. A database that is away does not: agents that are known are served all the
+/// same, and a restart would help nobody. `?check=` asks for single parts, as with Fleet.
 async fn healthz(api: Data<OpsApi>, request: HttpRequest) -> HttpResponse {
     if api.lifecycle.is_stopping() {
         return unavailable(STOPPING);
     }
     let asked = web::Query::<Vec<(String, String)>>::from_query(request.query_string())
         .map_or_else(|_| Vec::new(), web::Query::into_inner);
-    for (_, name) in asked.iter().filter(|(key, _)| key == "check") {
-        let part = api.health.parts().iter().find(|part| part.name == name || part.aliases.contains(&name.as_str()));
-        let Some(part) = part else {
-            let known: Vec<&str> = api.health.parts().iter().map(|part| part.name).collect();
-            let reason = format!("nothing of that name can be checked; check knows {}", known.join(", "));
-            return HttpResponse::BadRequest().json(json!({ "error": reason }));
-        };
-        if let Err(reason) = api.check(part).await {
+    let names: Vec<&str> = asked.iter().filter(|(key, _)| key == "check").map(|(_, name)| name.as_str()).collect();
+    if let Some(unknown) = names.iter().find(|name| !api.checks.parts().iter().any(|part| part.is_called(name))) {
+        let known: Vec<&str> = api.checks.parts().iter().map(|part| part.name).collect();
+        let reason = format!("{unknown:?} cannot be checked; known are {}", known.join(", "));
+        return HttpResponse::BadRequest().json(json!({ "error": reason }));
+    }
+    let is_meant = |part: &HealthPart| part.needs_restart || names.iter().any(|name| part.is_called(name));
+    for part in api.checks.parts().iter().filter(|part| is_meant(part)) {
+        if let Err(reason) = api.checks.check(part).await {
             return unavailable(&reason);
         }
     }
@@ -84,8 +66,8 @@ async fn healthz(api: Data<OpsApi>, request: HttpRequest) -> HttpResponse {
 async fn readyz(api: Data<OpsApi>) -> HttpResponse {
     let mut checks = Map::new();
     let mut is_ready = !api.lifecycle.is_stopping();
-    for part in api.health.parts() {
-        let outcome = api.check(part).await;
+    for part in api.checks.parts() {
+        let outcome = api.checks.check(part).await;
         is_ready &= outcome.is_ok();
         checks.insert(part.name.to_owned(), outcome.err().unwrap_or_else(|| "ok".to_owned()).into());
     }
@@ -108,6 +90,47 @@ async fn metrics(api: Data<OpsApi>) -> HttpResponse {
         Err(error) => {
             tracing::error!(%error, "the metrics could not be written");
             HttpResponse::InternalServerError().json(json!({ "error": "the metrics could not be written" }))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::Pin;
+
+    use actix_web::{App, test};
+
+    use super::*;
+
+    /// A log file and a database, of which one does not work.
+    #[derive(Debug)]
+    struct Broken(&'static str);
+
+    impl Health for Broken {
+        fn parts(&self) -> &[HealthPart] {
+            &[
+                HealthPart { name: "database", aliases: &[], needs_restart: false },
+                HealthPart { name: "result_log", aliases: &[], needs_restart: true },
+            ]
+        }
+
+        fn check(&self, part: &HealthPart) -> Pin<Box<dyn Future<Output = Result<(), String>> + Send + '_>> {
+            let works = part.name != self.0;
+            Box::pin(async move { if works { Ok(()) } else { Err("broken".to_owned()) } })
+        }
+    }
+
+    #[actix_web::test]
+    async fn a_part_that_only_a_restart_mends_makes_the_server_unhealthy() {
+        for (broken, healthz) in [("nothing", 200), ("database", 200), ("result_log", 503)] {
+            let metrics = Arc::new(Metrics::new().unwrap());
+            let api = OpsApi::new(metrics, Arc::new(Broken(broken)), Lifecycle::default());
+            let service = test::init_service(App::new().app_data(Data::new(api)).configure(routes)).await;
+            let readyz = if broken == "nothing" { 200 } else { 503 };
+            for (path, status) in [("/healthz", healthz), ("/readyz", readyz)] {
+                let response = test::call_service(&service, test::TestRequest::get().uri(path).to_request()).await;
+                assert_eq!(response.status().as_u16(), status, "{path} without {broken}");
+            }
         }
     }
 }

@@ -26,6 +26,12 @@ pub trait Sink: std::fmt::Debug + Send + Sync {
     /// documentation); on `Err` none of them is kept, now or later. Dropping the future does not take the lines back.
     fn append(&self, lines: LogLines) -> Pin<Box<dyn Future<Output = Result<(), SinkError>> + Send + '_>>;
 
+    /// Whether appends can succeed at all before a restart.
+    ///
+    /// # Errors
+    /// Why not.
+    fn check(&self) -> Result<(), SinkError>;
+
     /// Opens the destination again, after the operator has moved it away.
     fn reopen(&self);
 }

@@ -25,5 +25,9 @@ impl Sink for StdoutSink {
         })
     }
 
+    fn check(&self) -> Result<(), SinkError> {
+        Ok(())
+    }
+
     fn reopen(&self) {}
 }

@@ -1,6 +1,8 @@
-//! What operators did, newest last. Rows are only ever added.
+//! What operators did, newest last. Rows are added and, when they are old, removed.
 
-use sea_orm::{ActiveValue::NotSet, ConnectionTrait, EntityTrait, Set};
+use sea_orm::{
+    ActiveValue::NotSet, ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Set,
+};
 use serde_json::Value;
 
 use super::Result;
@@ -31,10 +33,21 @@ pub async fn add(db: &impl ConnectionTrait, now: Moment, actor: &Actor, kind: &s
     Ok(())
 }
 
+/// Removes those that were added before `before`, at most `limit`, and gives their number. Goes by the ids, which follow the
+/// times but for seconds between nodes: so it needs no index and ends at the first that stays.
+pub async fn prune(db: &impl ConnectionTrait, before: Moment, limit: u64) -> Result<u64> {
+    let select =
+        activities::Entity::find().select_only().columns([activities::Column::Id, activities::Column::CreatedAt]);
+    let oldest: Vec<(i64, Moment)> =
+        select.order_by_asc(activities::Column::Id).limit(limit).into_tuple().all(db).await?;
+    let Some((last, _)) = oldest.into_iter().take_while(|(_, at)| *at < before).last() else { return Ok(0) };
+    let deleted = activities::Entity::delete_many().filter(activities::Column::Id.lte(last)).exec(db).await?;
+    Ok(deleted.rows_affected)
+}
+
 /// The kinds of all activities, oldest first.
 #[cfg(test)]
 pub async fn kinds(db: &impl ConnectionTrait) -> Result<Vec<String>> {
-    use sea_orm::{QueryOrder as _, QuerySelect as _};
     let select = activities::Entity::find().select_only().column(activities::Column::Kind);
     Ok(select.order_by_asc(activities::Column::Id).into_tuple().all(db).await?)
 }

@@ -7,8 +7,8 @@ use sea_orm::sqlx::mysql::{MySqlConnectOptions, MySqlDatabaseError, MySqlSslMode
 use sea_orm::sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
 use sea_orm::sqlx::{self, ConnectOptions as _, Executor as _};
 use sea_orm::{
-    ConnectOptions, Database, DatabaseConnection, DbErr, IsolationLevel, RuntimeErr, SqlErr, SqliteTransactionMode,
-    TransactionOptions,
+    ConnectOptions, Database, DatabaseConnection, DbBackend, DbErr, IsolationLevel, RuntimeErr, SqlErr,
+    SqliteTransactionMode, TransactionOptions,
 };
 
 use super::{Error, Result, sqlite_file};
@@ -27,6 +27,17 @@ const MYSQL_SESSION: &str = "SET SESSION \
     time_zone='+00:00', innodb_lock_wait_timeout=2, lock_wait_timeout=10 \
     /*!80000 , max_execution_time=30000 */ /*M!101100 , max_statement_time=30 */";
 const MYSQL_ISOLATION: &str = "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED";
+
+/// Finds the variable that servers of a Galera cluster have, and MariaDB elsewhere as well, without effect.
+const MYSQL_HAS_SYNC_WAIT: &str = "SHOW VARIABLES LIKE 'wsrep_sync_wait'";
+
+/// Makes every statement on the connection wait until this server has what any of the cluster had committed before. Set
+/// when the connection begins, because a server waits at the beginning of a transaction and never within one.
+const MYSQL_SYNC_WAIT: &str = "SET SESSION wsrep_sync_wait=15";
+
+/// Most connections for current readings. Few are in use at one time; more are there because one that falls silent in
+/// use takes its place until the network gives it up.
+const MAX_CURRENT: u32 = 4;
 
 /// The same for a connection that changes tables, which may take hours.
 const MYSQL_MIGRATION_SESSION: &str = "SET SESSION \
@@ -65,6 +76,8 @@ pub(super) enum ConnectionUse {
     Serve,
     /// As above, from a database that need not be there at the start.
     ReadLagging,
+    /// For readings that show what any server of a cluster has committed.
+    ReadCurrent,
     /// One connection that stays, without time limits: locks taken on it are kept.
     Migrate,
 }
@@ -79,14 +92,19 @@ pub(super) async fn connect_mysql(
     let mut options = ConnectOptions::new("mysql://localhost");
     let is_lean = config.max_idle_conns < config.max_open_conns;
     let lifetime = Some(config.conn_max_lifetime.0).filter(|lifetime| !lifetime.is_zero());
+    let is_lazy = matches!(usage, ConnectionUse::ReadLagging | ConnectionUse::ReadCurrent);
     options
-        .max_connections(if usage == ConnectionUse::Migrate { 1 } else { config.max_open_conns.max(1) })
-        .min_connections(u32::from(usage != ConnectionUse::ReadLagging))
+        .max_connections(match usage {
+            ConnectionUse::Migrate => 1,
+            ConnectionUse::ReadCurrent => config.max_open_conns.clamp(1, MAX_CURRENT),
+            ConnectionUse::Serve | ConnectionUse::ReadLagging => config.max_open_conns.max(1),
+        })
+        .min_connections(u32::from(!is_lazy))
         .acquire_timeout(MYSQL_CONNECTION_TIMEOUT)
         .idle_timeout((usage != ConnectionUse::Migrate).then(|| Duration::from_secs(if is_lean { 60 } else { 600 })))
         .max_lifetime(lifetime.filter(|_| usage != ConnectionUse::Migrate))
         .sqlx_logging(false);
-    options.connect_lazy(usage == ConnectionUse::ReadLagging);
+    options.connect_lazy(is_lazy);
     let server = mysql_server(config, password.reveal());
     options.map_sqlx_mysql_opts(move |_| server.clone().disable_statement_logging());
     options.map_sqlx_mysql_pool_opts(move |pool| {
@@ -96,6 +114,11 @@ pub(super) async fn connect_mysql(
                     .execute(if usage == ConnectionUse::Migrate { MYSQL_MIGRATION_SESSION } else { MYSQL_SESSION })
                     .await?;
                 connection.execute(MYSQL_ISOLATION).await?;
+                if usage == ConnectionUse::ReadCurrent
+                    && connection.fetch_optional(MYSQL_HAS_SYNC_WAIT).await?.is_some()
+                {
+                    connection.execute(MYSQL_SYNC_WAIT).await?;
+                }
                 Ok(())
             })
         })
@@ -161,9 +184,10 @@ pub(super) fn write_options() -> TransactionOptions {
     TransactionOptions { sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate), ..Default::default() }
 }
 
-/// A transaction whose readings fit together.
-pub(super) fn snapshot_options() -> TransactionOptions {
-    TransactionOptions { isolation_level: Some(IsolationLevel::RepeatableRead), ..Default::default() }
+/// A transaction whose readings fit together. Those of SQLite always do, and it knows no levels of isolation.
+pub(super) fn snapshot_options(database: DbBackend) -> TransactionOptions {
+    let isolation_level = (database == DbBackend::MySql).then_some(IsolationLevel::RepeatableRead);
+    TransactionOptions { isolation_level, ..Default::default() }
 }
 
 /// What a failed statement means.

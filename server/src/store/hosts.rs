@@ -2,32 +2,60 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use sea_orm::sea_query::{CaseStatement, Expr, ExprTrait};
+use sea_orm::sea_query::{CaseStatement, Condition, Expr, ExprTrait, Func};
 use sea_orm::{
-    ActiveModelTrait, ColumnTrait, ConnectionTrait, EntityTrait, FromQueryResult, PaginatorTrait, QueryFilter,
-    QueryOrder, QuerySelect,
+    ActiveModelTrait, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, FromQueryResult, QueryFilter, QueryOrder,
+    QuerySelect,
 };
 
 use super::entity::{hosts, label_members, node_keys, parked_queries};
-use super::{MAX_PARAMETERS, Result};
+use super::{Error, MAX_PARAMETERS, Result, Store, Tx, case};
 use crate::clock::Moment;
 
 pub async fn by_id(db: &impl ConnectionTrait, id: i64) -> Result<Option<hosts::Model>> {
     Ok(hosts::Entity::find_by_id(id).one(db).await?)
 }
 
-pub async fn by_identifier(db: &impl ConnectionTrait, identifier: &str) -> Result<Option<hosts::Model>> {
-    Ok(hosts::Entity::find().filter(hosts::Column::Identifier.eq(identifier)).one(db).await?)
+/// The host, which nobody else changes until the transaction is over.
+pub async fn locked(tx: &Tx, id: i64) -> Result<Option<hosts::Model>> {
+    Ok(hosts::Entity::find_by_id(id).lock_exclusive().one(tx).await?)
 }
 
-/// Finds hosts an operator means by a word: identifier, UUID, host name or computer name.
+/// Ids of the hosts with these identifiers, whatever their capitals; a few hundred at most.
+pub async fn ids_of(db: &impl ConnectionTrait, identifiers: &[String]) -> Result<HashMap<String, i64>> {
+    let found = hosts::Entity::find().filter(is_named(NAMES[0], identifiers)).order_by_asc(hosts::Column::Id);
+    let found = found.select_only().columns([hosts::Column::Identifier, hosts::Column::Id]);
+    let rows: Vec<(String, i64)> = found.into_tuple().all(db).await?;
+    let ids: case::ByName<i64> = rows.into_iter().collect();
+    Ok(identifiers.iter().filter_map(|identifier| Some((identifier.clone(), *ids.get(identifier)?))).collect())
+}
+
+/// Columns by which hosts are named, and what the database keeps of each without capitals, with an index.
+const NAMES: [&str; 4] = ["identifier_fold", "uuid_fold", "hostname_fold", "computer_name_fold"];
+
+/// Whether a column of [`NAMES`] holds one of these words. The database takes at least those for the same that
+/// [`case::is_same`] does.
+fn is_named(column: &'static str, words: &[String]) -> Expr {
+    Expr::col(column).is_in(words.iter().map(|word| Expr::expr(Func::lower(Expr::val(word.as_str())))))
+}
+
+/// The host with this identifier, whatever its capitals, which nobody else changes until the transaction is over. An older
+/// version may have left several; then the one with exactly this identifier, or the oldest.
+pub async fn locked_by_identifier(tx: &Tx, identifier: &str) -> Result<Option<hosts::Model>> {
+    let same = hosts::Entity::find().filter(is_named(NAMES[0], &[identifier.to_owned()]));
+    let rows = same.order_by_asc(hosts::Column::Id).lock_exclusive().all(tx).await?;
+    Ok(case::best(rows, identifier, |host| &host.identifier))
+}
+
+/// Finds hosts an operator means by a word: identifier, UUID, host name or computer name. Capitals do not matter.
 pub async fn named(db: &impl ConnectionTrait, word: &str) -> Result<Vec<hosts::Model>> {
-    let is_meant = hosts::Column::Identifier
-        .eq(word)
-        .or(hosts::Column::Uuid.eq(word))
-        .or(hosts::Column::Hostname.eq(word))
-        .or(hosts::Column::ComputerName.eq(word));
-    Ok(hosts::Entity::find().filter(is_meant).order_by_asc(hosts::Column::Id).all(db).await?)
+    let words = [word.to_owned()];
+    let is_meant = NAMES.into_iter().fold(Condition::any(), |any, column| any.add(is_named(column, &words)));
+    let mut rows = hosts::Entity::find().filter(is_meant).order_by_asc(hosts::Column::Id).all(db).await?;
+    rows.retain(|host| {
+        [&host.identifier, &host.uuid, &host.hostname, &host.computer_name].iter().any(|name| case::is_same(name, word))
+    });
+    Ok(rows)
 }
 
 /// What a word an operator uses stands for.
@@ -51,15 +79,12 @@ struct HostNames {
     computer_name: String,
 }
 
-/// Finds the host of each word: by identifier or, where no host has that, by UUID, host name or computer name.
+/// Finds the host of each word: by identifier or, where no host has that, by UUID, host name or computer name. Capitals
+/// do not matter, unless hosts differ in these alone.
 pub async fn named_many(db: &impl ConnectionTrait, words: &[String]) -> Result<HashMap<String, NamedHost>> {
     let mut found = HashMap::new();
     for batch in words.chunks(MAX_PARAMETERS / 4) {
-        let is_meant = hosts::Column::Identifier
-            .is_in(batch)
-            .or(hosts::Column::Uuid.is_in(batch))
-            .or(hosts::Column::Hostname.is_in(batch))
-            .or(hosts::Column::ComputerName.is_in(batch));
+        let is_meant = NAMES.into_iter().fold(Condition::any(), |any, column| any.add(is_named(column, batch)));
         let rows: Vec<HostNames> = hosts::Entity::find()
             .filter(is_meant)
             .select_only()
@@ -70,21 +95,22 @@ pub async fn named_many(db: &impl ConnectionTrait, words: &[String]) -> Result<H
                 hosts::Column::Hostname,
                 hosts::Column::ComputerName,
             ])
+            .order_by_asc(hosts::Column::Id)
             .into_model()
             .all(db)
             .await?;
-        let mut by_word: HashMap<&str, Vec<&HostNames>> = HashMap::new();
+        let mut by_word: HashMap<String, Vec<&HostNames>> = HashMap::new();
         for row in &rows {
-            for word in BTreeSet::from([&row.identifier, &row.uuid, &row.hostname, &row.computer_name]) {
+            let names = [&row.identifier, &row.uuid, &row.hostname, &row.computer_name].map(|name| case::fold(name));
+            for word in BTreeSet::from(names) {
                 by_word.entry(word).or_default().push(row);
             }
         }
         for word in batch {
-            let Some(rows) = by_word.get(word.as_str()) else { continue };
-            let exact = rows.iter().find(|row| row.identifier == *word);
-            let named = match (exact, rows.as_slice()) {
-                (Some(row), _) | (None, [row]) => NamedHost::One { id: row.id, identifier: row.identifier.clone() },
-                _ => NamedHost::Several,
+            let Some(rows) = by_word.get(&case::fold(word)) else { continue };
+            let named = match meant(rows, word, |row| &row.identifier) {
+                Some(row) => NamedHost::One { id: row.id, identifier: row.identifier.clone() },
+                None => NamedHost::Several,
             };
             found.insert(word.clone(), named);
         }
@@ -92,91 +118,31 @@ pub async fn named_many(db: &impl ConnectionTrait, words: &[String]) -> Result<H
     Ok(found)
 }
 
-/// What a list of hosts is narrowed to.
-#[derive(Debug, Clone, Default)]
-pub struct HostFilter {
-    /// Part of a host name, UUID, serial number or address; capitals do not matter.
-    pub text: String,
-    /// Only hosts in this label.
-    pub label_id: Option<i64>,
-    /// Leaves out the first ones.
-    pub offset: u64,
-    pub limit: Option<u64>,
-    pub order: HostOrder,
-    pub is_descending: bool,
-}
-
-/// What a list of hosts may be ordered by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum HostOrder {
-    #[default]
-    Id,
-    Hostname,
-    Uuid,
-    Platform,
-    OsqueryVersion,
-    SeenTime,
-    CreatedAt,
-}
-
-impl HostOrder {
-    fn column(self) -> hosts::Column {
-        match self {
-            Self::Id => hosts::Column::Id,
-            Self::Hostname => hosts::Column::Hostname,
-            Self::Uuid => hosts::Column::Uuid,
-            Self::Platform => hosts::Column::Platform,
-            Self::OsqueryVersion => hosts::Column::OsqueryVersion,
-            Self::SeenTime => hosts::Column::SeenAt,
-            Self::CreatedAt => hosts::Column::CreatedAt,
-        }
+/// Which of the things that go by a word it stands for: the one of exactly this identifier, the only one of this identifier
+/// but for capitals, or the only one. `None` if it may stand for several.
+pub fn meant<'a, T>(things: &'a [T], word: &str, identifier: impl Fn(&T) -> &str) -> Option<&'a T> {
+    if let Some(exact) = things.iter().find(|thing| identifier(thing) == word) {
+        return Some(exact);
     }
-}
-
-fn matching(filter: &HostFilter) -> sea_orm::Select<hosts::Entity> {
-    let mut select = hosts::Entity::find();
-    if let Some(label_id) = filter.label_id {
-        let members = sea_orm::sea_query::Query::select()
-            .column(label_members::Column::HostId)
-            .from(label_members::Entity)
-            .and_where(label_members::Column::LabelId.eq(label_id))
-            .take();
-        select = select.filter(hosts::Column::Id.in_subquery(members));
+    let by_identifier: Vec<&T> = things.iter().filter(|thing| case::is_same(identifier(thing), word)).collect();
+    match (by_identifier.as_slice(), things) {
+        ([one], _) => Some(one),
+        ([], [one]) => Some(one),
+        _ => None,
     }
-    if filter.text.is_empty() {
-        return select;
-    }
-    let escaped = filter.text.to_lowercase().replace('!', "!!").replace('%', "!%").replace('_', "!_");
-    let pattern = sea_orm::sea_query::LikeExpr::new(format!("%{escaped}%")).escape('!');
-    let has =
-        |column: hosts::Column| Expr::expr(sea_orm::sea_query::Func::lower(Expr::col(column))).like(pattern.clone());
-    select.filter(
-        has(hosts::Column::Hostname)
-            .or(has(hosts::Column::ComputerName))
-            .or(has(hosts::Column::Uuid))
-            .or(has(hosts::Column::HardwareSerial))
-            .or(has(hosts::Column::PrimaryIp)),
-    )
-}
-
-pub async fn list(db: &impl ConnectionTrait, filter: &HostFilter) -> Result<Vec<hosts::Model>> {
-    let direction = if filter.is_descending { sea_orm::Order::Desc } else { sea_orm::Order::Asc };
-    let select = matching(filter)
-        .order_by(filter.order.column(), direction)
-        .order_by_asc(hosts::Column::Id)
-        // SQLite knows an offset only behind a limit.
-        .limit(filter.limit.unwrap_or(i64::MAX as u64))
-        .offset(filter.offset);
-    Ok(select.all(db).await?)
-}
-
-pub async fn count(db: &impl ConnectionTrait, filter: &HostFilter) -> Result<u64> {
-    Ok(matching(filter).count(db).await?)
 }
 
 /// Ids of all hosts.
 pub async fn ids(db: &impl ConnectionTrait) -> Result<BTreeSet<i64>> {
     let ids: Vec<i64> = hosts::Entity::find().select_only().column(hosts::Column::Id).into_tuple().all(db).await?;
+    Ok(ids.into_iter().collect())
+}
+
+/// Those of these hosts that there are, however far behind other readings are; a few hundred at most.
+pub async fn confirmed(store: &Store, ids: &[i64]) -> Result<BTreeSet<i64>> {
+    let found = hosts::Entity::find().filter(hosts::Column::Id.is_in(ids.iter().copied()));
+    let found = found.select_only().column(hosts::Column::Id).lock_exclusive();
+    let ids: Vec<i64> = found.into_tuple().all(store.current()).await?;
     Ok(ids.into_iter().collect())
 }
 
@@ -255,9 +221,25 @@ pub async fn contacts(db: &impl ConnectionTrait, ids: &[i64]) -> Result<Vec<Cont
     Ok(contacts)
 }
 
-/// Adds a host and tells its id.
-pub async fn insert(db: &impl ConnectionTrait, host: hosts::ActiveModel) -> Result<i64> {
-    Ok(hosts::Entity::insert(host).exec(db).await?.last_insert_id)
+/// Adds a host and tells its id. Loses the race against whoever adds one at the same time whose identifier differs in
+/// capitals alone: unlike [`locked_by_identifier`], the database takes the two for different ones.
+pub async fn insert(tx: &Tx, host: hosts::ActiveModel) -> Result<i64> {
+    let identifier = host.identifier.clone().take().unwrap_or_default();
+    let id = hosts::Entity::insert(host).exec(tx).await?.last_insert_id;
+    // Waits for the other transaction, or is waited for: the database ends one of the two.
+    let same = hosts::Entity::find().filter(is_named(NAMES[0], std::slice::from_ref(&identifier)));
+    let same = same.select_only().columns([hosts::Column::Id, hosts::Column::Identifier]).lock_exclusive();
+    let rows: Vec<(i64, String)> = same.into_tuple().all(tx).await?;
+    if rows.iter().any(|(other, name)| *other != id && case::is_same(name, &identifier)) {
+        return Err(Error::Busy(DbErr::RecordNotUpdated));
+    }
+    Ok(id)
+}
+
+/// Adds several hosts; a few hundred at most.
+pub async fn insert_many(db: &impl ConnectionTrait, hosts: Vec<hosts::ActiveModel>) -> Result<()> {
+    hosts::Entity::insert_many(hosts).exec_without_returning(db).await?;
+    Ok(())
 }
 
 /// Writes the columns that are set.
@@ -277,6 +259,8 @@ pub async fn delete(db: &impl ConnectionTrait, ids: &BTreeSet<i64>) -> Result<BT
             .filter(hosts::Column::Id.is_in(batch()))
             .select_only()
             .columns([hosts::Column::Id, hosts::Column::Identifier])
+            // Before the keys, as all do who change both.
+            .lock_exclusive()
             .into_tuple()
             .all(db)
             .await?;
@@ -315,25 +299,36 @@ pub async fn known(db: &impl ConnectionTrait, id: i64) -> Result<Option<KnownHos
 pub async fn known_many(db: &impl ConnectionTrait, ids: &[i64]) -> Result<Vec<KnownHost>> {
     let mut known = Vec::with_capacity(ids.len());
     for batch in ids.chunks(MAX_PARAMETERS / 30) {
-        let members: Vec<(i64, i64)> = label_members::Entity::find()
-            .filter(label_members::Column::HostId.is_in(batch.iter().copied()))
-            .select_only()
-            .columns([label_members::Column::HostId, label_members::Column::LabelId])
-            .order_by_asc(label_members::Column::LabelId)
-            .into_tuple()
-            .all(db)
-            .await?;
-        let mut labels: HashMap<i64, Vec<i64>> = HashMap::new();
-        for (host_id, label_id) in members {
-            labels.entry(host_id).or_default().push(label_id);
-        }
-        let rows = hosts::Entity::find().filter(hosts::Column::Id.is_in(batch.iter().copied())).all(db).await?;
-        known.extend(rows.into_iter().map(|host| {
-            let label_ids = labels.remove(&host.id).unwrap_or_default();
-            KnownHost { host, label_ids }
-        }));
+        let rows = hosts::Entity::find().filter(hosts::Column::Id.is_in(batch.iter().copied()));
+        known.extend(with_labels(db, rows.all(db).await?).await?);
     }
     Ok(known)
+}
+
+/// As [`known_many`], however far behind other readings are. The labels may lag.
+pub async fn known_confirmed(store: &Store, ids: &[i64]) -> Result<Vec<KnownHost>> {
+    let rows = hosts::Entity::find().filter(hosts::Column::Id.is_in(ids.iter().copied()));
+    with_labels(store.reader(), rows.lock_exclusive().all(store.current()).await?).await
+}
+
+async fn with_labels(db: &impl ConnectionTrait, rows: Vec<hosts::Model>) -> Result<Vec<KnownHost>> {
+    let members: Vec<(i64, i64)> = label_members::Entity::find()
+        .filter(label_members::Column::HostId.is_in(rows.iter().map(|host| host.id)))
+        .select_only()
+        .columns([label_members::Column::HostId, label_members::Column::LabelId])
+        .order_by_asc(label_members::Column::LabelId)
+        .into_tuple()
+        .all(db)
+        .await?;
+    let mut labels: HashMap<i64, Vec<i64>> = HashMap::new();
+    for (host_id, label_id) in members {
+        labels.entry(host_id).or_default().push(label_id);
+    }
+    let known = rows.into_iter().map(|host| {
+        let label_ids = labels.remove(&host.id).unwrap_or_default();
+        KnownHost { host, label_ids }
+    });
+    Ok(known.collect())
 }
 
 /// A host's contact to be written down.

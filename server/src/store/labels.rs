@@ -3,14 +3,15 @@
 use std::collections::{BTreeMap, HashMap};
 
 use sea_orm::sea_query::{Expr, Func};
-use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Set};
+use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, QueryTrait, Set};
 
-use super::entity::{hosts, label_members, labels};
+use super::entity::{hosts, label_host_names, label_members, labels};
 use super::{MAX_PARAMETERS, Result};
 
 /// Deletes a label that no pack is targeted at, and who is in it; the caller has looked inside this transaction.
 pub async fn delete(db: &impl ConnectionTrait, id: i64) -> Result<()> {
     label_members::Entity::delete_many().filter(label_members::Column::LabelId.eq(id)).exec(db).await?;
+    label_host_names::Entity::delete_many().filter(label_host_names::Column::LabelId.eq(id)).exec(db).await?;
     labels::Entity::delete_by_id(id).exec(db).await?;
     Ok(())
 }
@@ -40,6 +41,12 @@ pub async fn count_in_any(db: &impl ConnectionTrait, label_ids: &[i64]) -> Resul
     Ok(count.and_then(|count| u64::try_from(count).ok()).unwrap_or(0))
 }
 
+/// Labels by id, in the order of their ids.
+pub async fn by_ids(db: &impl ConnectionTrait, ids: &[i64]) -> Result<Vec<labels::Model>> {
+    let select = labels::Entity::find().filter(labels::Column::Id.is_in(ids.iter().copied()));
+    Ok(select.order_by_asc(labels::Column::Id).all(db).await?)
+}
+
 /// Ids of the members, sorted.
 pub async fn members(db: &impl ConnectionTrait, label_id: i64) -> Result<Vec<i64>> {
     Ok(label_members::Entity::find()
@@ -52,9 +59,10 @@ pub async fn members(db: &impl ConnectionTrait, label_id: i64) -> Result<Vec<i64
         .await?)
 }
 
-/// Identifiers of the members of every manual label, sorted.
-pub async fn manual_members(db: &impl ConnectionTrait) -> Result<BTreeMap<i64, Vec<String>>> {
+/// Identifiers of the members of a manual label, or of every one, sorted.
+pub async fn manual_members(db: &impl ConnectionTrait, of: Option<i64>) -> Result<BTreeMap<i64, Vec<String>>> {
     let rows: Vec<(i64, String)> = label_members::Entity::find()
+        .apply_if(of, |select, id| select.filter(label_members::Column::LabelId.eq(id)))
         .join(
             sea_orm::JoinType::InnerJoin,
             label_members::Entity::belongs_to(hosts::Entity)
@@ -82,6 +90,30 @@ pub async fn manual_members(db: &impl ConnectionTrait) -> Result<BTreeMap<i64, V
         members.entry(label_id).or_default().push(identifier);
     }
     Ok(members)
+}
+
+/// The names by which the hosts of a manual label, or of every one, were listed, sorted. Labels of older versions have
+/// none.
+pub async fn host_names(db: &impl ConnectionTrait, of: Option<i64>) -> Result<BTreeMap<i64, Vec<String>>> {
+    let select = label_host_names::Entity::find()
+        .apply_if(of, |select, id| select.filter(label_host_names::Column::LabelId.eq(id)));
+    let rows = select.order_by_asc(label_host_names::Column::Name).all(db).await?;
+    let mut names: BTreeMap<i64, Vec<String>> = BTreeMap::new();
+    for row in rows {
+        names.entry(row.label_id).or_default().push(row.name);
+    }
+    Ok(names)
+}
+
+/// Replaces the names by which the hosts of a label are listed.
+pub async fn set_host_names(db: &impl ConnectionTrait, label_id: i64, names: &[String]) -> Result<()> {
+    label_host_names::Entity::delete_many().filter(label_host_names::Column::LabelId.eq(label_id)).exec(db).await?;
+    for batch in names.chunks(MAX_PARAMETERS / 2) {
+        let rows =
+            batch.iter().map(|name| label_host_names::ActiveModel { label_id: Set(label_id), name: Set(name.clone()) });
+        label_host_names::Entity::insert_many(rows).exec_without_returning(db).await?;
+    }
+    Ok(())
 }
 
 /// Adds hosts that are not members yet; the caller has looked inside this transaction.

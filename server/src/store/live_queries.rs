@@ -1,9 +1,11 @@
 //! Live queries.
 
-use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Set, Unchanged};
+use sea_orm::{
+    ColumnTrait, ConnectionTrait, EntityTrait, FromQueryResult, QueryFilter, QueryOrder, QuerySelect, Set, Unchanged,
+};
 
-use super::Result;
 use super::entity::live_queries::{ActiveModel, Column, Entity, LiveStatusWord, Model};
+use super::{MAX_PARAMETERS, Result, Store};
 use crate::clock::Moment;
 
 pub async fn insert(db: &impl ConnectionTrait, job: ActiveModel) -> Result<i64> {
@@ -19,6 +21,16 @@ pub async fn update(db: &impl ConnectionTrait, job: ActiveModel) -> Result<()> {
 
 pub async fn by_id(db: &impl ConnectionTrait, id: i64) -> Result<Option<Model>> {
     Ok(Entity::find_by_id(id).one(db).await?)
+}
+
+/// Those with these ids, however far behind other readings are.
+pub async fn confirmed(store: &Store, ids: &[i64]) -> Result<Vec<Model>> {
+    let mut found = Vec::new();
+    for ids in ids.chunks(MAX_PARAMETERS) {
+        let rows = Entity::find().filter(Column::Id.is_in(ids.iter().copied()));
+        found.extend(rows.lock_exclusive().all(store.current()).await?);
+    }
+    Ok(found)
 }
 
 /// Puts off the end of a campaign.
@@ -45,10 +57,38 @@ pub async fn checkpoint(db: &impl ConnectionTrait, id: i64, job: ActiveModel) ->
     Ok(())
 }
 
-/// Writes what became of the targets.
-pub async fn set_states(db: &impl ConnectionTrait, id: i64, states: Vec<u8>) -> Result<()> {
-    Entity::update_many().col_expr(Column::States, states.into()).filter(Column::Id.eq(id)).exec(db).await?;
-    Ok(())
+/// Writes that the results are gone, and what became of the targets.
+pub async fn set_results_lost(db: &impl ConnectionTrait, id: i64, states: Vec<u8>) -> Result<()> {
+    let row = ActiveModel { id: Unchanged(id), states: Set(states), results_bytes: Set(0), ..Default::default() };
+    update(db, row).await
+}
+
+/// What is kept of the results of a live query.
+#[derive(Debug, FromQueryResult)]
+pub struct ResultsOfRow {
+    pub id: i64,
+    pub bus_key: Option<String>,
+    results_bytes: i64,
+    pub finished_at: Option<Moment>,
+}
+
+impl ResultsOfRow {
+    pub fn bytes(&self) -> u64 {
+        self.results_bytes.max(0).cast_unsigned()
+    }
+}
+
+/// Those with results, in the order in which they ended.
+pub async fn with_results(db: &impl ConnectionTrait) -> Result<Vec<ResultsOfRow>> {
+    Ok(Entity::find()
+        .filter(Column::ResultsBytes.gt(0))
+        .select_only()
+        .columns([Column::Id, Column::BusKey, Column::ResultsBytes, Column::FinishedAt])
+        .order_by_asc(Column::FinishedAt)
+        .order_by_asc(Column::Id)
+        .into_model()
+        .all(db)
+        .await?)
 }
 
 /// Ids of those still going on, and until when campaigns among them are watched.
@@ -67,16 +107,21 @@ pub async fn latest(db: &impl ConnectionTrait, limit: u64) -> Result<Vec<Model>>
     Ok(Entity::find().order_by_desc(Column::Id).limit(limit).all(db).await?)
 }
 
-/// Those that ended before `moment`.
-pub async fn finished_before(db: &impl ConnectionTrait, moment: Moment) -> Result<Vec<i64>> {
+/// Those that ended before `moment`: their ids, and what they are called outside the database.
+pub async fn finished_before(db: &impl ConnectionTrait, moment: Moment) -> Result<Vec<(i64, Option<String>)>> {
     Ok(Entity::find()
         .filter(Column::FinishedAt.lt(moment))
         .select_only()
-        .column(Column::Id)
+        .columns([Column::Id, Column::BusKey])
         .order_by_asc(Column::Id)
         .into_tuple()
         .all(db)
         .await?)
+}
+
+/// All of them, and what they are called outside the database.
+pub async fn bus_keys(db: &impl ConnectionTrait) -> Result<Vec<(i64, Option<String>)>> {
+    Ok(Entity::find().select_only().columns([Column::Id, Column::BusKey]).into_tuple().all(db).await?)
 }
 
 pub async fn delete(db: &impl ConnectionTrait, id: i64) -> Result<()> {

@@ -50,7 +50,8 @@ fn compare(applied: Vec<String>) -> Migrations {
     }
 }
 
-/// Brings a MySQL or MariaDB database up to date, telling each step as it is taken. Of several that do so at one time
+/// Brings a MySQL or MariaDB database up to date. Reports each step as it is taken, and names that differ in capitals
+/// alone. Of several that do so at one time
 /// one works while the others wait. Gives how many steps were taken.
 ///
 /// # Errors
@@ -61,8 +62,11 @@ pub async fn prepare_mysql(config: &config::Mysql, mut report: impl FnMut(&str))
     let missing = compare(muster_migrations::applied(&db).await?).missing;
     muster_migrations::prepare(&db).await?;
     for name in &missing {
-        report(name);
+        report(&format!("Migrating: {name}"));
         Migrator::up(&db, Some(1)).await?;
+    }
+    for twins in super::case_twins(&db).await? {
+        report(&format!("Warning: {twins}"));
     }
     // Closing the connection releases the lock.
     db.close().await?;

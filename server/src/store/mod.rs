@@ -1,14 +1,18 @@
 //! The database: one file per aggregate, functions that run inside and outside transactions alike.
 
 pub mod activities;
+pub mod case;
+mod case_twins;
 mod dialect;
 pub mod entity;
 mod error;
 pub mod feed;
 pub mod generations;
+pub mod host_lists;
 pub mod hosts;
 pub mod labels;
 pub mod live_queries;
+pub mod log_batches;
 mod migrate_data;
 mod migrations;
 pub mod named;
@@ -29,15 +33,16 @@ mod word;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseTransaction, TransactionTrait};
+use sea_orm::{DatabaseConnection, DatabaseTransaction, DbBackend, TransactionTrait};
 
+pub use case_twins::case_twins;
 pub use error::{Error, Result, WriteError};
 pub use migrate_data::{Copied, migrate_data};
 pub use migrations::prepare_mysql;
 pub use tx::{StoreCounters, Tx};
 pub use word::UnknownWord;
 
-use self::dialect::ConnectionTrust;
+use self::dialect::{ConnectionTrust, ConnectionUse};
 use self::read_replica::ReadReplica;
 use crate::config;
 
@@ -52,6 +57,7 @@ pub(crate) const MAX_PARAMETERS: usize = 30_000;
 pub struct Store {
     readers: DatabaseConnection,
     writer: DatabaseConnection,
+    current: DatabaseConnection,
     read_replica: Option<Arc<ReadReplica>>,
     trust: Arc<ConnectionTrust>,
     counters: StoreCounters,
@@ -65,7 +71,7 @@ impl Store {
     pub async fn open_sqlite(config: &config::Sqlite, counters: StoreCounters) -> Result<Self> {
         let writer = dialect::connect_sqlite(config, 1).await?;
         let readers = dialect::connect_sqlite(config, config.readers.max(1)).await?;
-        Ok(Self::on(readers, writer, Arc::default(), counters))
+        Ok(Self::on([readers.clone(), writer, readers], Arc::default(), counters))
     }
 
     /// Connects to MySQL or MariaDB.
@@ -74,8 +80,9 @@ impl Store {
     /// [`Error`] when it cannot be reached or does not let this user in.
     pub async fn open_mysql(config: &config::Mysql, counters: StoreCounters) -> Result<Self> {
         let trust = Arc::default();
-        let pool = dialect::connect_mysql(config, dialect::ConnectionUse::Serve, &trust).await?;
-        Ok(Self::on(pool.clone(), pool, trust, counters))
+        let pool = dialect::connect_mysql(config, ConnectionUse::Serve, &trust).await?;
+        let current = dialect::connect_mysql(config, ConnectionUse::ReadCurrent, &trust).await?;
+        Ok(Self::on([pool.clone(), pool, current], trust, counters))
     }
 
     /// Reads what may be some seconds old from this read replica. It need not be there yet.
@@ -87,22 +94,30 @@ impl Store {
         Ok(self)
     }
 
-    fn on(
-        mut readers: DatabaseConnection,
-        mut writer: DatabaseConnection,
-        trust: Arc<ConnectionTrust>,
-        counters: StoreCounters,
-    ) -> Self {
-        for connection in [&mut readers, &mut writer] {
+    /// On connections for reading, for writing, and for current readings.
+    fn on(mut connections: [DatabaseConnection; 3], trust: Arc<ConnectionTrust>, counters: StoreCounters) -> Self {
+        for connection in &mut connections {
             let statements = counters.statements.clone();
             connection.set_metric_callback(move |_| statements.inc());
         }
-        Self { readers, writer, read_replica: None, trust, counters }
+        let [readers, writer, current] = connections;
+        Self { readers, writer, current, read_replica: None, trust, counters }
     }
 
     /// For reading. What was written before is seen.
     pub fn reader(&self) -> &DatabaseConnection {
         &self.readers
+    }
+
+    /// Whether [`Store::reader`] shows every commit of every node at once. A MySQL address may be that of a proxy which
+    /// reads from replicas, or of one server of a cluster.
+    pub fn shows_every_commit(&self) -> bool {
+        self.readers.get_database_backend() == DbBackend::Sqlite
+    }
+
+    /// For a locking reading of one statement, which shows what any node had committed when it began.
+    pub fn current(&self) -> &DatabaseConnection {
+        &self.current
     }
 
     /// For a reading that may show how things were some seconds ago: from the read replica, if there is one that answers. What
@@ -124,7 +139,7 @@ impl Store {
     /// # Errors
     /// When the database does not answer.
     pub async fn snapshot(&self) -> Result<DatabaseTransaction> {
-        Ok(self.readers.begin_with_options(dialect::snapshot_options()).await?)
+        Ok(self.readers.begin_with_options(dialect::snapshot_options(self.readers.get_database_backend())).await?)
     }
 
     /// Runs `change` in a transaction: all of it or nothing. Lost races are retried a bounded number of times, so
@@ -186,19 +201,18 @@ impl Store {
         }
     }
 
-    /// Whether the database answers.
+    /// Whether the database answers with what is stored.
     ///
     /// # Errors
     /// [`Error`] when it does not.
     pub async fn ping(&self) -> Result<()> {
-        self.readers.execute_unprepared("SELECT 1").await?;
-        Ok(())
+        generations::current(&self.readers, generations::SCHEDULE).await.map(drop)
     }
 
     /// Closes all connections.
     pub async fn close(&self) {
         let read_replica = self.read_replica.iter().map(|replica| replica.connection());
-        for connection in [&self.readers, &self.writer].into_iter().chain(read_replica) {
+        for connection in [&self.readers, &self.writer, &self.current].into_iter().chain(read_replica) {
             if let Err(error) = connection.close_by_ref().await {
                 tracing::warn!(error = %error, "the database did not close cleanly");
             }

@@ -1,17 +1,20 @@
 //! Reading and writing rows that have an id and a unique name, whatever else is in their table.
 
+use sea_orm::sea_query::{Expr, ExprTrait as _, Func};
 use sea_orm::{
-    ActiveModelBehavior, ActiveModelTrait, ColumnTrait, ConnectionTrait, EntityTrait, IntoActiveModel, PrimaryKeyTrait,
-    QueryFilter, QueryOrder,
+    ActiveModelBehavior, ActiveModelTrait, ConnectionTrait, EntityTrait, IntoActiveModel, PrimaryKeyTrait, QueryFilter,
+    QueryOrder,
 };
 
-use super::Result;
+use super::{Result, case};
 
 /// A table whose rows have an id and a unique name.
 pub trait NamedTable: EntityTrait<PrimaryKey: PrimaryKeyTrait<ValueType = i64>> {
     const NAME: Self::Column;
     /// The order in which [`all`] reads the rows.
     const ORDER: Self::Column = Self::NAME;
+
+    fn name(row: &Self::Model) -> &str;
 }
 
 pub async fn all<T: NamedTable>(db: &impl ConnectionTrait) -> Result<Vec<T::Model>> {
@@ -22,8 +25,12 @@ pub async fn by_id<T: NamedTable>(db: &impl ConnectionTrait, id: i64) -> Result<
     Ok(T::find_by_id(id).one(db).await?)
 }
 
+/// The row of this name, whose capitals do not matter ([`case`]). An older version may have left several: then the row with
+/// exactly this name, or the oldest.
 pub async fn by_name<T: NamedTable>(db: &impl ConnectionTrait, name: &str) -> Result<Option<T::Model>> {
-    Ok(T::find().filter(T::NAME.eq(name)).one(db).await?)
+    let is_same = Expr::expr(Func::lower(Expr::col(T::NAME))).eq(Func::lower(Expr::val(name)));
+    let rows = T::find().filter(is_same).order_by_asc(Expr::col("id")).all(db).await?;
+    Ok(case::best(rows, name, T::name))
 }
 
 /// Inserts a row and gives its id.

@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use sea_orm::sea_query::{CaseStatement, Expr, ExprTrait};
+use sea_orm::sea_query::{CaseStatement, Expr, ExprTrait, Func};
 use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Set};
 
 use super::entity::node_keys;
-use super::{MAX_PARAMETERS, Result};
+use super::{MAX_PARAMETERS, Result, Store};
 use crate::clock::Moment;
 
 /// SHA-256 of a node key.
@@ -16,10 +16,18 @@ pub async fn by_hash(db: &impl ConnectionTrait, hash: &KeyHash) -> Result<Option
     Ok(node_keys::Entity::find_by_id(hash.to_vec()).one(db).await?)
 }
 
-/// All keys of a host, oldest first.
-pub async fn of_host(db: &impl ConnectionTrait, host_id: i64) -> Result<Vec<node_keys::Model>> {
+/// Those of these keys that there are, however far behind other readings are; a few hundred at most.
+pub async fn confirmed(store: &Store, hashes: &[KeyHash]) -> Result<Vec<node_keys::Model>> {
+    let is_meant = node_keys::Column::KeyHash.is_in(hashes.iter().map(|hash| hash.to_vec()));
+    Ok(node_keys::Entity::find().filter(is_meant).lock_exclusive().all(store.current()).await?)
+}
+
+/// The keys of one agent instance of a host, oldest first. The keys of other instances are not read: there may be
+/// thousands.
+pub async fn of_instance(db: &impl ConnectionTrait, host_id: i64, instance_id: &str) -> Result<Vec<node_keys::Model>> {
     Ok(node_keys::Entity::find()
         .filter(node_keys::Column::HostId.eq(host_id))
+        .filter(node_keys::Column::InstanceId.eq(instance_id))
         .order_by_asc(node_keys::Column::CreatedAt)
         .all(db)
         .await?)
@@ -68,17 +76,31 @@ pub async fn owners(db: &impl ConnectionTrait, hashes: &[KeyHash]) -> Result<Has
     Ok(owners)
 }
 
-/// All keys of hosts that have more than one, oldest first.
-pub async fn of_hosts_with_several(db: &impl ConnectionTrait) -> Result<BTreeMap<i64, Vec<node_keys::Model>>> {
-    let host_ids: Vec<i64> = node_keys::Entity::find()
+/// Hosts that have more than one key.
+pub async fn hosts_of_several(db: &impl ConnectionTrait) -> Result<Vec<i64>> {
+    hosts_with(db, node_keys::Column::KeyHash.count().gt(1)).await
+}
+
+/// Hosts that have keys of more than one agent instance.
+pub async fn hosts_of_several_instances(db: &impl ConnectionTrait) -> Result<Vec<i64>> {
+    let instances = Func::count_distinct(Expr::col(node_keys::Column::InstanceId));
+    hosts_with(db, Expr::expr(instances).gt(1)).await
+}
+
+async fn hosts_with(db: &impl ConnectionTrait, condition: Expr) -> Result<Vec<i64>> {
+    Ok(node_keys::Entity::find()
         .select_only()
         .column(node_keys::Column::HostId)
         .group_by(node_keys::Column::HostId)
-        .having(node_keys::Column::KeyHash.count().gt(1))
+        .having(condition)
         .order_by_asc(node_keys::Column::HostId)
         .into_tuple()
         .all(db)
-        .await?;
+        .await?)
+}
+
+/// All keys of these hosts, oldest first.
+pub async fn of_hosts(db: &impl ConnectionTrait, host_ids: &[i64]) -> Result<BTreeMap<i64, Vec<node_keys::Model>>> {
     let mut by_host: BTreeMap<i64, Vec<node_keys::Model>> = BTreeMap::new();
     for batch in host_ids.chunks(MAX_PARAMETERS / 10) {
         let rows = node_keys::Entity::find()

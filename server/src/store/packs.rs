@@ -4,7 +4,7 @@ use sea_orm::{
     ColumnTrait, ConnectionTrait, EntityTrait, FromQueryResult, JoinType, QueryFilter, QueryOrder, QuerySelect, Set,
 };
 
-use super::entity::{pack_labels, packs, queries, scheduled_queries};
+use super::entity::{labels, pack_labels, packs, queries, scheduled_queries};
 use super::{MAX_PARAMETERS, Result};
 
 /// Names of the packs that schedule a query, sorted.
@@ -63,6 +63,51 @@ pub async fn all_scheduled(db: &impl ConnectionTrait) -> Result<Vec<scheduled_qu
     Ok(scheduled_queries::Entity::find()
         .order_by_asc(scheduled_queries::Column::PackId)
         .order_by_asc(scheduled_queries::Column::Id)
+        .all(db)
+        .await?)
+}
+
+/// Names of the labels that a pack is targeted at, sorted.
+pub async fn target_names(db: &impl ConnectionTrait, pack_id: i64) -> Result<Vec<String>> {
+    Ok(pack_labels::Entity::find()
+        .join(
+            JoinType::InnerJoin,
+            pack_labels::Entity::belongs_to(labels::Entity)
+                .from(pack_labels::Column::LabelId)
+                .to(labels::Column::Id)
+                .into(),
+        )
+        .filter(pack_labels::Column::PackId.eq(pack_id))
+        .select_only()
+        .column(labels::Column::Name)
+        .order_by_asc(labels::Column::Name)
+        .into_tuple()
+        .all(db)
+        .await?)
+}
+
+/// A scheduled query and the name of the saved query that it runs.
+#[derive(Debug, FromQueryResult)]
+pub struct ScheduledName {
+    #[sea_orm(nested)]
+    pub scheduled: scheduled_queries::Model,
+    pub query: String,
+}
+
+/// The scheduled queries of a pack, in the order the operator wrote them.
+pub async fn scheduled_names(db: &impl ConnectionTrait, pack_id: i64) -> Result<Vec<ScheduledName>> {
+    Ok(scheduled_queries::Entity::find()
+        .join(
+            JoinType::InnerJoin,
+            scheduled_queries::Entity::belongs_to(queries::Entity)
+                .from(scheduled_queries::Column::QueryId)
+                .to(queries::Column::Id)
+                .into(),
+        )
+        .column_as(queries::Column::Name, "query")
+        .filter(scheduled_queries::Column::PackId.eq(pack_id))
+        .order_by_asc(scheduled_queries::Column::Id)
+        .into_model()
         .all(db)
         .await?)
 }

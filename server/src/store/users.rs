@@ -5,8 +5,8 @@ use sea_orm::{
     Set, Unchanged,
 };
 
-use super::Result;
 use super::entity::{sessions, user_passwords, users};
+use super::{Result, Tx};
 use crate::clock::Moment;
 
 pub async fn count(db: &impl ConnectionTrait) -> Result<u64> {
@@ -26,6 +26,17 @@ pub async fn by_id(db: &impl ConnectionTrait, id: i64) -> Result<Option<users::M
     Ok(users::Entity::find_by_id(id).one(db).await?)
 }
 
+/// Reads a user to change it: until the transaction ends, nobody else changes the user, the password or what depends on
+/// it.
+pub async fn to_change(tx: &Tx, id: i64) -> Result<Option<users::Model>> {
+    Ok(users::Entity::find_by_id(id).lock_exclusive().one(tx).await?)
+}
+
+/// As [`to_change`], by address in lower case.
+pub async fn by_email_to_change(tx: &Tx, email: &str) -> Result<Option<users::Model>> {
+    Ok(users::Entity::find().filter(users::Column::Email.eq(email)).lock_exclusive().one(tx).await?)
+}
+
 pub async fn count_with_role(db: &impl ConnectionTrait, role: users::RoleWord) -> Result<u64> {
     // Locked, so that of two that look at one time the second waits for what the first does.
     let select = users::Entity::find().filter(users::Column::GlobalRole.eq(role)).lock_exclusive();
@@ -33,9 +44,9 @@ pub async fn count_with_role(db: &impl ConnectionTrait, role: users::RoleWord) -
     Ok(ids.len() as u64)
 }
 
-pub async fn update(db: &impl ConnectionTrait, user: users::ActiveModel) -> Result<()> {
-    user.update(db).await?;
-    Ok(())
+/// Writes the columns that are set, and gives the row as it is then.
+pub async fn update(db: &impl ConnectionTrait, user: users::ActiveModel) -> Result<users::Model> {
+    Ok(user.update(db).await?)
 }
 
 /// Deletes a user with password and sessions.

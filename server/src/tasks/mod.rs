@@ -25,10 +25,11 @@ enum Task {
     SeparateClones,
     SweepSessions,
     PruneFeed,
+    PruneActivities,
 }
 
 impl Task {
-    const ALL: [Self; 11] = [
+    const ALL: [Self; 12] = [
         Self::RenewLease,
         Self::Follow,
         Self::WriteSeen,
@@ -40,6 +41,7 @@ impl Task {
         Self::SeparateClones,
         Self::SweepSessions,
         Self::PruneFeed,
+        Self::PruneActivities,
     ];
 
     /// As operators see it in the metrics.
@@ -56,12 +58,16 @@ impl Task {
             Self::SeparateClones => "separate_clones",
             Self::SweepSessions => "sweep_sessions",
             Self::PruneFeed => "prune_feed",
+            Self::PruneActivities => "prune_activities",
         }
     }
 
     /// Whether only the leader does it. What the other nodes know is in the database.
     fn is_for_leader(self) -> bool {
-        matches!(self, Self::RetireKeys | Self::SeparateClones | Self::SweepSessions | Self::PruneFeed)
+        matches!(
+            self,
+            Self::RetireKeys | Self::SeparateClones | Self::SweepSessions | Self::PruneFeed | Self::PruneActivities
+        )
     }
 
     fn every(self) -> Duration {
@@ -73,7 +79,7 @@ impl Task {
             Self::WriteSeen => 5,
             Self::RetireKeys | Self::PruneFeed => 60,
             Self::SeparateClones => 30,
-            Self::SweepSessions => 3600,
+            Self::SweepSessions | Self::PruneActivities => 3600,
         })
     }
 
@@ -94,6 +100,7 @@ impl Task {
             Self::WriteSeen => {
                 metrics.hosts_in_memory.set(i64::try_from(fleet.hosts.index.len()).unwrap_or(i64::MAX));
                 fleet.hosts.sweep_index();
+                fleet.log_refusals_left_out();
                 fleet.hosts.write_seen(false).await
             }
             Self::LookAtLiveQueries => fleet.live.look().await,
@@ -110,6 +117,7 @@ impl Task {
             Self::RetireKeys => fleet.hosts.retire_keys().await,
             Self::SeparateClones => fleet.hosts.separate_clones().await,
             Self::SweepSessions => fleet.access.sweep().await,
+            Self::PruneActivities => fleet.access.prune_activities().await,
         }
     }
 }
@@ -127,6 +135,7 @@ pub async fn run(fleet: Fleet, metrics: Arc<Metrics>, lifecycle: Lifecycle, nudg
             tokio::select! {
                 () = lifecycle.ended() => {}
                 () = fleet.follow_live_queries() => {}
+                () = fleet.live.look_when_asked() => {}
             }
         }
     });
@@ -141,7 +150,7 @@ pub async fn run(fleet: Fleet, metrics: Arc<Metrics>, lifecycle: Lifecycle, nudg
                     () = lifecycle.ended() => return,
                     _ = round.tick() => {}
                     () = fleet::until_changed_elsewhere(&mut events), if matches!(task, Task::Follow) => {}
-                    () = fleet.live.somebody_left(), if matches!(task, Task::SweepLiveQueries) => {}
+                    () = fleet.live.must_sweep(), if matches!(task, Task::SweepLiveQueries) => {}
                 }
                 task.attempt(&fleet, &metrics).await;
             }

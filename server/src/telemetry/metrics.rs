@@ -89,6 +89,7 @@ metrics! {
     pub replica_failures: IntCounter = "muster_read_replica_failures_total" [] "Reads the read replica did not answer; the primary database was read instead.";
     pub bus_commands: IntCounterVec = "muster_bus_commands_total" ["command"] "Commands sent to the bus.";
     pub live_questions: IntCounter = "muster_live_questions_total" [] "Live queries sent to hosts.";
+    pub live_results_bytes: IntGauge = "muster_live_results_bytes" [] "Bytes of the results of live queries that are kept.";
     pub suspects: IntCounter = "muster_live_suspects_total" [] "Live queries that probably stopped an agent.";
     pub questions: IntCounter = "muster_questions_total" [] "Detail and label queries sent to hosts.";
     pub parked_queries: IntCounter = "muster_parked_queries_total" [] "Detail and label queries parked for one host because they seem to stop its agent.";

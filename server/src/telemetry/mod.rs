@@ -1,14 +1,20 @@
 //! What the server says of itself: log lines and numbers.
 
+mod log_limit;
 mod metrics;
+mod seldom;
 
+pub use log_limit::LogLimit;
 pub use metrics::Metrics;
 
 use tracing_subscriber::EnvFilter;
 
+use self::seldom::Seldom;
+use crate::clock::Clock;
 use crate::config;
 
-/// Sends log lines to stderr, once per process. `RUST_LOG` narrows or widens them.
+/// Sends log lines to stderr, once per process; of those one line of the code logs, only some a minute. `RUST_LOG` narrows
+/// or widens them.
 pub fn init(config: &config::Logging) {
     let default = if config.debug { "debug" } else { "info,sqlx=warn" };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
@@ -17,5 +23,9 @@ pub fn init(config: &config::Logging) {
         .with_writer(std::io::stderr)
         .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()));
     // A second call in one process, as in tests, keeps the first.
-    let _ = if config.json { lines.json().try_init() } else { lines.try_init() };
+    let _ = if config.json {
+        lines.json().map_event_format(|format| Seldom::new(format, true, Clock::system())).try_init()
+    } else {
+        lines.map_event_format(|format| Seldom::new(format, false, Clock::system())).try_init()
+    };
 }

@@ -1,10 +1,11 @@
 use actix_web::http::Method;
 use muster_api::osquery::answer::NO_WORK;
+use muster_api::rest::HostStatus;
 use sea_orm::{Set, Unchanged};
 use serde_json::json;
 
 use super::world::World;
-use crate::fleet::hosts::Authenticated;
+use crate::fleet::hosts::{Authenticated, HostFilter, HostQuery, HostState};
 use crate::store::{self, entity};
 
 #[actix_web::test]
@@ -80,4 +81,33 @@ async fn observers_change_no_hosts() {
         world.as_user(&observer, method, path, body).await.expect(403);
     }
     world.as_user(&maintainer, Method::DELETE, "hosts/1", None).await.expect(200);
+}
+
+/// A list takes as long as its reader does, and hosts call meanwhile.
+#[actix_web::test]
+async fn hosts_of_a_status_are_shown_as_they_were_picked() {
+    let world = World::new().await;
+    for name in ["a", "b"] {
+        world.enroll(name, "ubuntu").await;
+    }
+    let fleet = &world.app.fleet;
+    let principal = fleet.access.authenticate(&world.token).await.unwrap();
+    let query = |state| HostQuery { filter: HostFilter::default(), state: Some(state) };
+    let hour = std::time::Duration::from_secs(3600);
+    world.app.fleet.clock.advance(hour);
+    let mut offline = fleet.hosts.list(&principal, &query(HostState::Offline)).await.unwrap();
+    let seen = entity::hosts::ActiveModel {
+        id: Unchanged(1),
+        seen_at: Set(world.app.fleet.clock.now()),
+        ..Default::default()
+    };
+    let store = &world.app.store;
+    store.write(async |tx| store::hosts::update(tx, seen.clone()).await).await.unwrap();
+    let shown = offline.read().await.unwrap();
+    assert_eq!(shown.iter().map(|host| (host.id, host.status)).collect::<Vec<_>>(), [(2, HostStatus::Offline)]);
+
+    let mut online = fleet.hosts.list(&principal, &query(HostState::Online)).await.unwrap();
+    world.app.fleet.clock.advance(hour);
+    let shown = online.read().await.unwrap();
+    assert_eq!(shown.iter().map(|host| (host.id, host.status)).collect::<Vec<_>>(), [(1, HostStatus::Online)]);
 }

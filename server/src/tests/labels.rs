@@ -27,6 +27,15 @@ async fn labels_are_made_renamed_and_deleted() {
 }
 
 #[actix_web::test]
+async fn an_empty_list_of_hosts_is_none() {
+    let world = World::new().await;
+    let label = |hosts: serde_json::Value| json!([{ "kind": "label", "spec": { "name": "l", "query": "select 1", "hosts": hosts } }]);
+    world.apply(label(json!([]))).await;
+    let (path, _) = world.post("spec/apply", json!({ "documents": label(json!(["h"])) })).await.problem(422);
+    assert_eq!(path, "documents[0].spec.hosts");
+}
+
+#[actix_web::test]
 async fn built_in_labels_stay_as_they_are() {
     let world = World::new().await;
     world.patch("labels/1", json!({ "name": "x" })).await.expect(422);
@@ -83,4 +92,23 @@ async fn a_deleted_label_leaves_its_hosts_and_their_configs() {
     assert!(!host.assignment.load().label_ids.contains(&id.as_i64().unwrap()));
     assert_eq!(world.packs_of(&key).await, json!({}));
     assert_eq!(world.get("hosts/1").await.expect(200)["host"]["labels"].as_array().unwrap().len(), 3);
+}
+
+#[actix_web::test]
+async fn capitals_in_a_name_make_no_other_label() {
+    let world = World::new().await;
+    let label = |name: &str| json!({ "name": name, "query": "select 1" });
+    let id = world.post("labels", label("Docker")).await.expect(200)["label"]["id"].clone();
+    world.post("labels", label("docker")).await.expect(409);
+    world.post("labels", label("ALL hosts")).await.expect(409);
+    let pack = json!({ "kind": "pack", "spec": { "name": "p", "targets": { "labels": ["DOCKER"] } } });
+    world.apply(json!([pack])).await;
+    let again = world.post("spec/apply", json!({ "documents": [pack] })).await.expect(200);
+    assert_eq!(again["changes"][0]["action"], "unchanged", "{again}");
+    // A document that writes it otherwise renames it.
+    world.apply(json!([{ "kind": "label", "spec": { "name": "docker", "query": "select 1" } }])).await;
+    assert_eq!(world.get(&format!("labels/{id}")).await.expect(200)["label"]["name"], "docker");
+    let twice = json!([{ "kind": "label", "spec": label("a") }, { "kind": "label", "spec": label("A") }]);
+    world.post("spec/apply", json!({ "documents": twice })).await.expect(422);
+    world.delete("labels/DOCKER").await.expect(422);
 }

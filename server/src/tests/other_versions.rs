@@ -141,8 +141,8 @@ async fn a_change_of_a_newer_kind_makes_the_follower_doubt_the_keys() {
     let id = world.host_of(&gone).await.unwrap();
     assert!(world.host_of(&kept).await.is_some());
     world.app.fleet.follow().await.unwrap();
-    let keys = node_keys::of_host(world.app.store.reader(), id).await.unwrap();
-    let hashes: Vec<Vec<u8>> = keys.into_iter().map(|key| key.key_hash).collect();
+    let keys = node_keys::of_hosts(world.app.store.reader(), &[id]).await.unwrap();
+    let hashes: Vec<Vec<u8>> = keys.into_values().flatten().map(|key| key.key_hash).collect();
     world.app.store.write(async |tx| node_keys::delete(tx, hashes.clone()).await).await.unwrap();
     assert_eq!(world.host_of(&gone).await, Some(id), "the key is in memory");
 

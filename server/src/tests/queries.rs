@@ -28,7 +28,7 @@ async fn queries_are_made_changed_and_deleted() {
     assert_eq!(world.delete(&format!("queries/id/{id}")).await.expect(200), json!({}));
     let (_, reason) = world.get(&path).await.problem(404);
     assert_eq!(reason, format!("Query with id={id} was not found in the datastore"));
-    world.get("queries/seven").await.expect(400);
+    world.get("queries/seven").await.expect(404);
     let kinds = ["created_saved_query", "edited_saved_query", "deleted_saved_query"];
     assert_eq!(world.activities().await[2..], kinds);
 }

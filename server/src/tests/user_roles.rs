@@ -45,7 +45,7 @@ async fn problems_are_told_where_they_stand() {
     let world = with_an_observer().await;
     let roles = json!({
         "nobody@example.com": { "global_role": "observer" },
-        "observer@example.com": { "global_role": null, "teams": [{ "team": "T", "role": "observer" }] },
+        "observer@example.com": { "global_role": null, "teams": [] },
     });
     let body = apply(&world, roles, false).await.expect(422);
     let paths: Vec<&str> = body["errors"].as_array().unwrap().iter().map(|e| e["name"].as_str().unwrap()).collect();
@@ -53,7 +53,6 @@ async fn problems_are_told_where_they_stand() {
         paths,
         [
             r#"documents[0].spec.roles["nobody@example.com"]"#,
-            r#"documents[0].spec.roles["observer@example.com"].teams"#,
             r#"documents[0].spec.roles["observer@example.com"].global_role"#,
         ]
     );
@@ -66,6 +65,27 @@ async fn problems_are_told_where_they_stand() {
     let body = json!({ "spec": { "roles": { "nobody@example.com": { "global_role": "admin" } } } });
     let (path, _) = world.post("users/roles/spec", body).await.problem(422);
     assert_eq!(path, r#"roles["nobody@example.com"]"#);
+}
+
+#[actix_web::test]
+async fn roles_in_teams_are_skipped_with_a_warning() {
+    let world = with_an_observer().await;
+    let teams = json!([{ "team": "T", "role": "maintainer" }]);
+    let roles = json!({
+        "not here@example.com": { "global_role": null, "teams": teams },
+        "observer@example.com": { "global_role": "maintainer", "teams": teams },
+        "admin@example.com": { "global_role": "admin", "teams": null },
+    });
+    let body = apply(&world, roles, false).await.expect(200);
+    assert_eq!(body["changes"][0]["fields"], json!(["observer@example.com"]));
+    let paths: Vec<&str> = body["warnings"].as_array().unwrap().iter().map(|w| w["name"].as_str().unwrap()).collect();
+    assert_eq!(
+        paths,
+        [
+            r#"documents[0].spec.roles["not here@example.com"].teams"#,
+            r#"documents[0].spec.roles["observer@example.com"].teams"#,
+        ]
+    );
 }
 
 #[actix_web::test]

@@ -45,7 +45,6 @@ async fn what_a_user_cannot_be_is_refused() {
         (json!({ "password": null }), "password"),
         (json!({ "global_role": null }), "global_role"),
         (json!({ "sso_enabled": true }), "sso_enabled"),
-        (json!({ "admin_forced_password_reset": true }), "admin_forced_password_reset"),
         (json!({ "teams": [{ "id": 1, "role": "admin" }] }), "teams"),
     ] {
         let mut body = new_user();
@@ -54,6 +53,18 @@ async fn what_a_user_cannot_be_is_refused() {
         assert_eq!(found, path, "{body}");
     }
     assert_eq!(world.get("users").await.expect(200)["users"].as_array().unwrap().len(), 1);
+}
+
+/// As Fleet's clients send it, whatever their user has asked for.
+#[actix_web::test]
+async fn what_has_no_meaning_here_is_ignored() {
+    let world = World::new().await;
+    let mut body = new_user();
+    let change = json!({ "admin_forced_password_reset": true, "sso_enabled": null, "api_only": null, "position": "" });
+    body.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
+    let user = world.post("users/admin", body).await.expect(200)["user"].clone();
+    assert_eq!((&user["force_password_reset"], &user["api_only"]), (&json!(false), &json!(false)));
+    world.patch(&format!("users/{}", user["id"]), json!({ "position": "x", "name": "Anna" })).await.expect(200);
 }
 
 #[actix_web::test]

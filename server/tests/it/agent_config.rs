@@ -5,7 +5,7 @@ use agent_compat::agent::{Identity, Platform};
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-use crate::support::TestServer;
+use crate::support::{ENROLL_SECRET, TestServer};
 
 async fn bytes_of(agent: &mut TestAgent) -> Bytes {
     let exchange = agent.config().await;
@@ -220,4 +220,76 @@ async fn a_host_whose_labels_make_too_large_a_config_keeps_its_last_one() {
     let answer = server.rest.try_apply(&[manual("second", &["host"])], false).await;
     assert!([200, 422].contains(&answer.status), "{:.300}", answer.text);
     assert_eq!(bytes_of(&mut agent).await, last_good);
+}
+
+#[tokio::test]
+async fn the_built_in_options_carry_the_prefix_of_the_server() {
+    let server = TestServer::with(|config| config.server.url_prefix = "/fleet".to_owned()).await;
+    let enroll = json!({ "enroll_secret": ENROLL_SECRET, "host_identifier": "one" });
+    let enrolled = server.rest.post("/api/v1/osquery/enroll", &enroll).await.json();
+    let key = json!({ "node_key": enrolled["node_key"] });
+    let config = server.rest.post("/api/v1/osquery/config", &key).await.json();
+    assert_eq!(config["options"]["logger_tls_endpoint"], "/fleet/api/v1/osquery/log");
+    let described = server.rest.get("openapi.json").await.json();
+    assert_eq!(described["servers"][0]["url"], "/fleet/api/v1/fleet");
+    let shown = server.rest.get("config").await.json();
+    assert_eq!(shown["agent_options"]["config"]["options"]["logger_tls_endpoint"], "/fleet/api/v1/osquery/log");
+    let flags = json!({ "options": { "logger_tls_endpoint": "/api/v1/osquery/log", "pack_delimiter": "/" } });
+    let applied = server.rest.apply(&[options(flags, json!({}))]).await;
+    let warning =
+        applied.warnings.iter().find(|warning| warning.name.ends_with(".options.logger_tls_endpoint")).unwrap();
+    assert!(warning.reason.ends_with("write /fleet/api/v1/osquery/log"), "{warning:?}");
+}
+
+/// Options that nobody has chosen are not undone, and what becomes of each is said.
+#[tokio::test]
+async fn own_options_that_replace_the_built_in_ones_undo_nothing_and_say_so() {
+    let server = TestServer::start().await;
+    let mut agent = named(&server, "host", Platform::Linux).await;
+    assert_eq!(config_of(&mut agent).await["options"]["pack_delimiter"], "/");
+    let own = json!({ "options": { "distributed_interval": 30, "logger_tls_endpoint": "/api/v1/osquery/log" } });
+    let applied = server.rest.apply(&[options(own.clone(), json!({}))]).await;
+    assert_eq!(config_of(&mut agent).await, own);
+    let paths: Vec<&str> =
+        applied.warnings.iter().map(|warning| warning.name.rsplit('.').next().unwrap_or_default()).collect();
+    assert_eq!(paths, ["pack_delimiter", "logger_tls_period", "disable_distributed"], "{:?}", applied.warnings);
+    assert!(applied.warnings[0].reason.contains("results are named pack_PACK_QUERY"), "{:?}", applied.warnings);
+    assert_eq!(server.rest.apply(&[options(own, json!({}))]).await.warnings, []);
+}
+
+#[tokio::test]
+async fn each_option_that_is_removed_is_warned_of_with_what_agents_get_instead() {
+    let server = TestServer::start().await;
+    let mut agent = named(&server, "host", Platform::Linux).await;
+    let chosen = json!({ "options": { "pack_delimiter": "/", "events_max": 5, "host_identifier": "uuid" } });
+    server.rest.apply(&[options(chosen, json!({}))]).await;
+    let applied = server.rest.apply(&[options(json!({}), json!({}))]).await;
+    assert_eq!(config_of(&mut agent).await["options"], json!({ "pack_delimiter": "_", "events_max": 50_000 }));
+    let said: Vec<(&str, bool)> = applied
+        .warnings
+        .iter()
+        .map(|warning| (warning.name.rsplit('.').next().unwrap_or_default(), warning.reason.contains("30 days")))
+        .collect();
+    assert_eq!(
+        said,
+        [("pack_delimiter", true), ("events_max", true), ("host_identifier", false)],
+        "{:?}",
+        applied.warnings
+    );
+}
+
+/// Servers that were set up by earlier versions have the built-in options in their database.
+#[tokio::test]
+async fn built_in_options_that_an_earlier_version_stored_are_no_choice() {
+    let mut server = TestServer::start().await;
+    let mut agent = named(&server, "host", Platform::Linux).await;
+    let built_in = server.rest.get("config").await.json()["agent_options"].to_string();
+    server.database().execute(&format!(
+        "UPDATE settings SET value = '{}' WHERE name = 'app_config'",
+        json!({ "agent_options": serde_json::from_str::<Value>(&built_in).unwrap() })
+    ));
+    server.restart().await;
+    let own = json!({ "options": { "distributed_interval": 30 } });
+    server.rest.apply(&[options(own.clone(), json!({}))]).await;
+    assert_eq!(config_of(&mut agent).await, own);
 }

@@ -75,6 +75,11 @@ async fn a_file_that_may_not_grow_loses_and_doubles_nothing() {
     let load = load(&setup.address()).await;
     fill_and_recover(load, &setup.results(), LIMIT, async || limit_files(&process, "unlimited")).await;
     assert!(process.is_running());
+    // However many batches were refused, the log says it some times a minute, and once that it is over.
+    let said = process.said();
+    let lines = said.lines().filter(|line| line.contains("log lines not written")).count();
+    assert!((1..=30).contains(&lines), "{lines} lines: {said}");
+    assert!(said.contains("log lines are written again"), "{said}");
 }
 
 /// Without room for the database nobody new can enroll, and nobody else notices.

@@ -5,6 +5,7 @@
 
 mod agent_config;
 mod bad_input;
+mod carves;
 mod chaos;
 mod checkin;
 mod crash;

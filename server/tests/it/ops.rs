@@ -1,6 +1,8 @@
 //! What machines ask.
 
-use crate::support::TestServer;
+use std::time::Duration;
+
+use crate::support::{TestServer, eventually};
 
 #[tokio::test]
 async fn health_is_told_without_a_body() {
@@ -25,6 +27,40 @@ async fn parts_can_be_checked_by_name() {
     assert_eq!(ready.status, 200);
     assert_eq!(ready.json()["status"], "ready");
     assert_eq!(ready.json()["checks"]["database"], "ok");
+}
+
+/// Anybody may ask, as often as they like.
+#[tokio::test]
+async fn health_checks_share_what_they_ask_the_database() {
+    let server = TestServer::start().await;
+    let rest = server.rest.anonymous();
+    let before = server.metric("muster_sql_statements_total").await;
+    let asked = (0..100).flat_map(|_| ["/readyz", "/healthz?check=database"]).map(|path| rest.get(path));
+    for answer in futures_util::future::join_all(asked).await {
+        assert_eq!(answer.status, 200, "{}", answer.text);
+    }
+    let statements = server.metric("muster_sql_statements_total").await - before;
+    // One check in a second, and what periodic tasks have meanwhile: however slow the machine, not one for each request.
+    assert!(statements < 60.0, "{statements} statements for 200 requests");
+}
+
+/// What the database says of itself (addresses, users, files) is for the log.
+#[tokio::test]
+async fn health_checks_say_what_is_away_and_not_why() {
+    let server = TestServer::start().await;
+    let rest = server.rest.anonymous();
+    assert_eq!(rest.get("/readyz").await.json()["checks"]["result_log"], "ok");
+    assert_eq!(rest.get("/healthz?check=status_log").await.status, 200);
+    server.database().execute("ALTER TABLE generations RENAME TO somewhere_else");
+    let answer = eventually("the database does not work", Duration::from_secs(30), async || {
+        Some(rest.get("/readyz").await).filter(|answer| answer.status == 503)
+    })
+    .await;
+    let expected = "the database does not work; the server's log says why";
+    assert_eq!(answer.json()["checks"]["database"], expected);
+    let answer = rest.get("/healthz?check=database").await;
+    assert_eq!((answer.status, answer.json()["error"].as_str()), (503, Some(expected)));
+    assert_eq!(rest.get("/healthz").await.status, 200, "a restart would not help");
 }
 
 #[tokio::test]

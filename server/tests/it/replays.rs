@@ -14,8 +14,9 @@ async fn send(agent: &TestAgent, log_type: &str, lines: &[Value]) {
     assert!(exchange.verdict.is_success(), "{exchange:?}");
 }
 
+/// A line of a run that no other line of the run equals.
 fn line(n: usize) -> Value {
-    json!({ "line": n })
+    json!({ "unixTime": 1_768_478_400, "counter": 1, "line": n })
 }
 
 /// The numbers of the lines in a file, in its order.
@@ -57,7 +58,7 @@ async fn two_equal_requests_at_one_time_are_kept_once() {
     }
     let kept = KeptLines::read(&server.results());
     assert_eq!(kept.total(), 500);
-    assert_eq!(kept.count(r#"{"line":949}"#), 1);
+    assert_eq!(kept.count(&line(949).to_string()), 1);
 }
 
 /// Part of the last batch may as well be news that look the same, and losing news would be worse.
@@ -84,10 +85,99 @@ async fn a_batch_sent_before_the_last_one_is_no_repeat() {
 async fn equal_lines_of_one_batch_are_all_kept() {
     let server = TestServer::start().await;
     let agent = server.enrolled(1).await;
-    send(&agent, "result", &[line(1), line(1), line(1)]).await;
-    assert_eq!(numbers(&server.results()), [1, 1, 1]);
-    send(&agent, "result", &[line(1), line(1), line(1), line(1)]).await;
-    assert_eq!(numbers(&server.results()), [1, 1, 1, 1]);
+    send(&agent, "result", &[line(1), line(1), line(1), line(2)]).await;
+    assert_eq!(numbers(&server.results()), [1, 1, 1, 2]);
+    send(&agent, "result", &[line(1), line(1), line(1), line(2), line(1)]).await;
+    assert_eq!(numbers(&server.results()), [1, 1, 1, 2, 1]);
+}
+
+/// One run of a query over events can give more equal rows than fit one batch.
+#[tokio::test]
+async fn equal_rows_that_fill_several_batches_are_all_kept() {
+    let server = TestServer::start().await;
+    let agent = server.enrolled(1).await;
+    for _ in 0..3 {
+        send(&agent, "result", &[line(1), line(1), line(2), line(2)]).await;
+    }
+    assert_eq!(numbers(&server.results()), [[1, 1, 2, 2]; 3].concat());
+}
+
+#[tokio::test]
+async fn equal_status_lines_that_come_one_by_one_are_all_kept() {
+    let server = TestServer::start().await;
+    let agent = server.enrolled(1).await;
+    for _ in 0..3 {
+        send(&agent, "status", &[line(1)]).await;
+    }
+    assert_eq!(numbers(&server.statuses()), [1, 1, 1]);
+}
+
+#[tokio::test]
+async fn a_repeated_status_batch_of_different_lines_adds_nothing() {
+    let server = TestServer::start().await;
+    let agent = server.enrolled(1).await;
+    send(&agent, "status", &[line(1), line(2)]).await;
+    send(&agent, "status", &[line(1), line(2), line(3)]).await;
+    assert_eq!(numbers(&server.statuses()), [1, 2, 3]);
+}
+
+/// Nothing tells such a line from a new one that is equal.
+#[tokio::test]
+async fn lines_that_do_not_name_their_run_are_kept_each_time_they_come() {
+    let server = TestServer::start().await;
+    let agent = server.enrolled(1).await;
+    let lines = [json!({ "line": 1, "unixTime": 1 }), json!({ "line": 2, "counter": 1 })];
+    for _ in 0..2 {
+        send(&agent, "result", &lines).await;
+    }
+    assert_eq!(numbers(&server.results()), [1, 2, 1, 2]);
+}
+
+#[tokio::test]
+async fn a_batch_that_comes_when_agents_have_given_up_is_new() {
+    let server = TestServer::start().await;
+    let agent = server.enrolled(1).await;
+    send(&agent, "result", &[line(1), line(2)]).await;
+    server.clock.advance(Duration::from_secs(2 * 3600));
+    send(&agent, "result", &[line(1), line(2)]).await;
+    assert_eq!(numbers(&server.results()), [1, 2], "agents retry that long");
+    server.clock.advance(Duration::from_secs(2 * 3600 + 1));
+    send(&agent, "result", &[line(1), line(2)]).await;
+    assert_eq!(numbers(&server.results()), [1, 2, 1, 2]);
+}
+
+#[tokio::test]
+async fn a_repeat_after_a_graceful_restart_adds_nothing() {
+    let mut server = TestServer::start().await;
+    let (one, two) = (server.enrolled(1).await, server.enrolled(2).await);
+    for log_type in ["result", "status"] {
+        send(&one, log_type, &[line(1), line(2)]).await;
+    }
+    send(&two, "result", &[line(3)]).await;
+    server.restart().await;
+    for log_type in ["result", "status"] {
+        send(&one, log_type, &[line(1), line(2), line(4)]).await;
+    }
+    assert_eq!(numbers(&server.results()), [1, 2, 3, 4]);
+    assert_eq!(numbers(&server.statuses()), [1, 2, 4]);
+    // A host that does not come between two restarts is remembered over both.
+    server.restart().await;
+    send(&two, "result", &[line(3)]).await;
+    send(&one, "result", &[line(1), line(2), line(4)]).await;
+    assert_eq!(numbers(&server.results()), [1, 2, 3, 4]);
+}
+
+#[tokio::test]
+async fn a_restart_remembers_nothing_that_agents_have_given_up() {
+    let mut server = TestServer::start().await;
+    let agent = server.enrolled(1).await;
+    send(&agent, "result", &[line(1)]).await;
+    server.stop().await;
+    server.clock.advance(Duration::from_secs(2 * 3600 + 1));
+    server.restart().await;
+    send(&agent, "result", &[line(1)]).await;
+    assert_eq!(numbers(&server.results()), [1, 1]);
+    assert_eq!(server.number("SELECT count(*) FROM log_batches"), 0);
 }
 
 #[tokio::test]

@@ -52,7 +52,7 @@ impl SharedLog {
 }
 
 fn line(n: usize) -> Value {
-    json!({ "line": n })
+    json!({ "unixTime": 1_768_478_400, "counter": 1, "line": n })
 }
 
 #[tokio::test]

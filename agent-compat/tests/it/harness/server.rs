@@ -281,7 +281,13 @@ impl CompatServer {
     /// # Errors
     /// When the file cannot be read.
     pub fn live_answers(&self, id: i64) -> Result<Vec<Value>> {
-        let lines = files::lines(&self.config.sqlite.path.with_file_name("live").join(format!("{id}.ndjson")))?;
+        let begins = format!("{id}-");
+        let mut found = std::fs::read_dir(self.config.sqlite.path.with_file_name("live"))?;
+        let found = found.find_map(|entry| {
+            let path = entry.ok()?.path();
+            path.file_name()?.to_str()?.starts_with(&begins).then_some(path)
+        });
+        let lines = files::lines(&found.context("there is no file of answers")?)?;
         lines.iter().map(|line| Ok(serde_json::from_slice(line)?)).collect()
     }
 

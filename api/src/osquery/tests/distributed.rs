@@ -79,7 +79,8 @@ fn what_is_missing_is_judged_from_the_rest() {
     assert_eq!(one(r#"{"queries":{"q":[]},"statuses":{"q":null},"messages":{"q":"no"}}"#), failed("no"));
     assert_eq!(one(r#"{"messages":{"q":"no"}}"#), failed("no"));
     assert_eq!(one(r#"{"messages":{"q":""}}"#), failed("the agent sent neither rows nor a status"));
-    assert_eq!(one(r#"{"statuses":{"q":1},"messages":{"q":["x"]}}"#), (1, 0, None));
+    assert_eq!(one(r#"{"statuses":{"q":1},"messages":{"q":{"x":1}}}"#), (1, 0, None));
+    assert_eq!(one(r#"{"statuses":{"q":1},"messages":{"q":["x",""]}}"#), (1, 0, Some("x".to_owned())));
 }
 
 #[test]
@@ -130,4 +131,17 @@ fn ids_are_limited() {
     let body = write_of(&ids[..MAX_RESULTS]);
     assert!(!read(body.as_bytes()).truncated);
     assert!(format!("{write:?}").starts_with("DistributedWrite { results: 16384"));
+}
+
+/// As fleetd-chrome writes what it could not find out, with the rows it has all the same.
+#[test]
+fn messages_may_be_lists_with_one_for_each_column() {
+    let write = read(
+        br#"{"queries":{"q":[{"os":"chrome"}],"failed":null,"empty":[]},"statuses":{"q":1,"failed":1,"empty":0},
+            "messages":{"q":[{"column":"ssid","error_message":"permission denied"},{"error_message":"gone"},{"column":""},7],
+                        "failed":"Error: no such table: x","empty":[]},"node_key":"k"}"#,
+    );
+    let said: Vec<_> = write.results.iter().map(|(_, result)| (result.status, result.message.as_deref())).collect();
+    assert_eq!(said, [(1, Some("ssid: permission denied; gone; 7")), (1, Some("Error: no such table: x")), (0, None)]);
+    assert_eq!(write.results[0].1.rows.row_count(), 1);
 }

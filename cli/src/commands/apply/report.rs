@@ -6,7 +6,7 @@ use muster_api::rest::{Action, Applied, Change};
 const ORDER: [&str; 7] = ["query", "label", "pack", "config", "options", "enroll_secret", "user_roles"];
 
 /// Actions in the order in which they are counted.
-const COUNTED: [Action; 3] = [Action::Created, Action::Changed, Action::Unchanged];
+const COUNTED: [Action; 4] = [Action::Created, Action::Changed, Action::Unchanged, Action::Ignored];
 
 /// The changes that were applied, or would be: one line per kind, followed by one line per object that differs.
 pub fn render(applied: &Applied) -> String {
@@ -19,11 +19,12 @@ pub fn render(applied: &Applied) -> String {
     }
     for kind in kinds {
         let changes: Vec<&Change> = applied.changes.iter().filter(|change| change.kind == kind).collect();
-        if !changes.is_empty() {
+        // What is skipped as a whole is in the warnings.
+        if changes.iter().any(|change| change.action != Action::Ignored) {
             group(&mut text, kind, &changes, applied.dry_run);
         }
     }
-    if applied.changes.iter().all(|change| change.action == Action::Unchanged) {
+    if applied.changes.iter().all(|change| is_without_effect(change.action)) {
         text.push_str("no changes\n");
     }
     text
@@ -31,7 +32,7 @@ pub fn render(applied: &Applied) -> String {
 
 fn group(text: &mut String, kind: &str, changes: &[&Change], dry_run: bool) {
     let verb = if dry_run { "would've applied" } else { "applied" };
-    let count = changes.len();
+    let count = changes.iter().filter(|change| change.action != Action::Ignored).count();
     let what = match kind {
         "query" => format!("{count} queries"),
         "label" => format!("{count} labels"),
@@ -47,7 +48,7 @@ fn group(text: &mut String, kind: &str, changes: &[&Change], dry_run: bool) {
         let name = if change.name.is_empty() { String::new() } else { format!(" {:?}", change.name) };
         let fields = if change.fields.is_empty() { String::new() } else { format!(": {}", change.fields.join(", ")) };
         match change.action {
-            Action::Unchanged => {}
+            Action::Unchanged | Action::Ignored => {}
             // Unnamed kinds without changed fields: the line above says it all.
             _ if name.is_empty() && fields.is_empty() => {}
             action => {
@@ -55,6 +56,10 @@ fn group(text: &mut String, kind: &str, changes: &[&Change], dry_run: bool) {
             }
         }
     }
+}
+
+fn is_without_effect(action: Action) -> bool {
+    matches!(action, Action::Unchanged | Action::Ignored)
 }
 
 fn counts(changes: &[&Change]) -> String {
@@ -110,6 +115,21 @@ mod tests {
              [+] applied enroll secrets (created)\n\
              [+] applied user roles (changed)\n"
         );
+    }
+
+    #[test]
+    fn what_is_skipped_is_counted_beside_what_is_applied() {
+        let changes = vec![
+            change("label", "All Hosts", Action::Ignored, &[]),
+            change("label", "a", Action::Created, &[]),
+            change("policy", "p", Action::Ignored, &[]),
+        ];
+        assert_eq!(
+            render(&Applied { dry_run: false, changes, warnings: Vec::new() }),
+            "[+] applied 1 labels (1 created, 1 ignored)\n    created label \"a\"\n"
+        );
+        let changes = vec![change("policy", "p", Action::Ignored, &[])];
+        assert_eq!(render(&Applied { dry_run: false, changes, warnings: Vec::new() }), "no changes\n");
     }
 
     #[test]

@@ -18,6 +18,9 @@ Examples:
   # Show one host and explain which scheduled queries it runs
   fleetctl get host web-1.example.com --why
 
+  # Write the enroll secret as agents read it
+  fleetctl get enroll_secret --plain > enroll_secret
+
   # Export all packs with their queries
   fleetctl get packs --with-queries --yaml > packs.yml";
 
@@ -37,10 +40,12 @@ pub enum Resource {
     Hosts(HostArgs),
     /// Show the enroll secrets
     #[command(name = "enroll_secret", visible_aliases = ["enroll_secrets", "enroll-secret", "enroll-secrets"])]
-    EnrollSecret(DocumentFormat),
+    EnrollSecret(SecretArgs),
     /// List users and their roles
     #[command(name = "user_roles", visible_aliases = ["user_role", "ur"])]
     UserRoles(DocumentFormat),
+    /// Show the agent options
+    Options(DocumentFormat),
     /// Show the server configuration
     Config(ConfigArgs),
 }
@@ -74,6 +79,15 @@ pub struct PackArgs {
 }
 
 #[derive(clap::Args)]
+pub struct SecretArgs {
+    #[command(flatten)]
+    format: DocumentFormat,
+    /// Print only the newest secret, as an agent's enroll_secret_path file has it
+    #[arg(long, conflicts_with_all = ["yaml", "json"])]
+    plain: bool,
+}
+
+#[derive(clap::Args)]
 pub struct ConfigArgs {
     #[command(flatten)]
     format: DocumentFormat,
@@ -99,8 +113,9 @@ pub async fn run(session: &ClientSession, resource: Resource) -> anyhow::Result<
         Resource::Packs(args) => specs::packs(&server, args).await,
         Resource::Labels(args) => specs::labels(&server, args).await,
         Resource::Hosts(args) => hosts::hosts(&server, args).await,
-        Resource::EnrollSecret(format) => settings::enroll_secret(&server, format).await,
+        Resource::EnrollSecret(args) => settings::enroll_secret(&server, args).await,
         Resource::UserRoles(format) => user_roles::user_roles(&server, format).await,
+        Resource::Options(format) => settings::options(&server, format).await,
         Resource::Config(args) => settings::config(&server, args).await,
     }
 }

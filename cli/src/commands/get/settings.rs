@@ -1,16 +1,30 @@
-use muster_api::rest::SecretsSpec;
+use anyhow::bail;
+use muster_api::rest::{OptionsSpec, SecretsSpec};
 use serde_json::{Map, Value};
 
 use super::print::{self, PrintedDocument};
-use super::{ConfigArgs, DocumentFormat};
+use super::{ConfigArgs, DocumentFormat, SecretArgs};
+use crate::output;
 use crate::rest::RestClient;
 
 /// Keys that come from the server's configuration file; `apply` cannot change them.
 const SERVER_SIDE: [&str; 4] = ["license", "logging", "update_interval", "vulnerabilities"];
 
-pub async fn enroll_secret(server: &RestClient, format: DocumentFormat) -> anyhow::Result<()> {
+pub async fn enroll_secret(server: &RestClient, args: SecretArgs) -> anyhow::Result<()> {
     let found: SecretsSpec = server.get("spec/enroll_secret").await?;
-    print::items(&[PrintedDocument::new("enroll_secret", &found.spec)?], format)
+    if !args.plain {
+        return print::items(&[PrintedDocument::new("enroll_secret", &found.spec)?], args.format);
+    }
+    // Any secret will do; the newest is the one that stays when secrets are changed over.
+    match found.spec.secrets.iter().max_by_key(|secret| secret.created_at) {
+        Some(newest) => output::line(&newest.secret),
+        None => bail!("there is no enroll secret; apply one as a document of kind enroll_secret"),
+    }
+}
+
+pub async fn options(server: &RestClient, format: DocumentFormat) -> anyhow::Result<()> {
+    let found: OptionsSpec = server.get("spec/osquery_options").await?;
+    print::items(&[PrintedDocument::new("options", &found.spec)?], format)
 }
 
 pub async fn config(server: &RestClient, args: ConfigArgs) -> anyhow::Result<()> {

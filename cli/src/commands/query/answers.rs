@@ -1,5 +1,6 @@
 //! Reads the answers of a live query from the server; reconnects when the connection is lost.
 
+use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use muster_api::rest::{LiveAnswer, LiveQuery, LiveQueryEnvelope, LiveStatus};
@@ -23,7 +24,7 @@ pub enum AnswerEvent {
     Failed(RestError),
 }
 
-/// Reads answers from `cursor` on, until there are no more or the server is away for too long.
+/// Reads answers from `cursor` on, one of each host, until there are no more or the server is away for too long.
 pub struct AnswerReader {
     pub server: RestClient,
     pub id: i64,
@@ -64,12 +65,16 @@ impl AnswerReader {
     async fn run(mut self, sender: Sender<AnswerEvent>) {
         let mut retries = RetryState::new(self.patience);
         let mut open: Option<(LineStream, Instant)> = None;
+        // why: after Redis has lost answers, the server gives those that are left once more, from the first on.
+        let mut seen = HashSet::new();
         // Reserves the slot before reading, so that at most one answer waits.
         while let Ok(slot) = sender.reserve().await {
             let error = match self.step(&mut open).await {
                 Ok(Some(answer)) => {
                     retries = RetryState::new(self.patience);
-                    slot.send(AnswerEvent::Answer(answer));
+                    if seen.insert(answer.host_id) {
+                        slot.send(AnswerEvent::Answer(answer));
+                    }
                     continue;
                 }
                 Ok(None) => return slot.send(AnswerEvent::End),

@@ -22,7 +22,8 @@ pub async fn ask(session: &ClientSession, args: AskArgs) -> anyhow::Result<()> {
     let server = session.authenticated().await?;
     let mut interrupts = Interrupts::listen()?;
     let made = server.post::<_, LiveQueryEnvelope>("live_queries", &request).await;
-    let job = made.map_err(|error| refusal(error, &request))?.live_query;
+    let LiveQueryEnvelope { live_query: job, warnings } = made.map_err(|error| refusal(error, &request))?;
+    warnings.iter().for_each(|warning| output::note(&format!("Warning: {warning}")));
     if args.detach {
         return detached(&job, args.watch.quiet);
     }

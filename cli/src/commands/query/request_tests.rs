@@ -45,6 +45,12 @@ fn flags_become_a_request() {
 }
 
 #[test]
+fn sql_may_begin_with_a_comment() {
+    let made = asked(&["--all", "--query", "-- c\nselect 1", "--discovery", "--d\nselect 2"]).unwrap();
+    assert_eq!((made.query.as_deref(), made.discovery.as_deref()), (Some("-- c\nselect 1"), Some("--d\nselect 2")));
+}
+
+#[test]
 fn mistakes_read_as_they_do_in_fleet() {
     let nobody = "No hosts or labels targeted. Please provide either --hosts or --labels.";
     assert_eq!(refused(&[]), nobody);

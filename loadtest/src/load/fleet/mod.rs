@@ -240,7 +240,8 @@ impl Fleet {
         for agent in self.agents {
             for (stream, buffer) in [(Stream::Results, agent.results), (Stream::Statuses, agent.statuses)] {
                 if buffer.next() > 0 {
-                    let account = Account { made: buffer.next(), acknowledged: buffer.acknowledged };
+                    let (made, Buffer { acknowledged, unanswered, .. }) = (buffer.next(), buffer);
+                    let account = Account { made, acknowledged, unanswered };
                     ledger.push(((agent.number, stream), account));
                 }
             }

@@ -30,6 +30,13 @@ impl Fleet {
             RequestOutcome::Timeout => Err((Fault::Timeout, "no answer within 16 s".to_owned())),
             RequestOutcome::Broken(reason) => Err((Fault::Connection, reason.clone())),
         };
+        if exchange.resent || !matches!(outcome, RequestOutcome::Answer(_)) {
+            match exchange.step {
+                ExchangeStep::Results => self.agents[at].results.unanswered(),
+                ExchangeStep::Statuses => self.agents[at].statuses.unanswered(),
+                _ => {}
+            }
+        }
         let failure = result.err();
         if let Some((fault, example)) = &failure {
             self.tallies[phase][endpoint].fault(*fault, || example.clone());

@@ -27,7 +27,8 @@ pub(super) async fn run(
         return Ok(run::wait(&api, &caller, &read(request.into_inner())?).await?);
     }
     let NewCampaign::<i64> { query, query_id, selected } = read(request.into_inner())?;
-    let selection = check_teams(&selected).map(|()| Selection::Ids { hosts: selected.hosts, labels: selected.labels });
+    let selection =
+        check_selected(&selected).map(|()| Selection::Ids { hosts: selected.hosts, labels: selected.labels });
     answer(start(&api, &caller.0, query, query_id, selection).await)
 }
 
@@ -37,17 +38,34 @@ pub(super) async fn run_by_names(
     request: JsonBody<NewCampaign<String>>,
 ) -> Result<HttpResponse, actix_web::Error> {
     let NewCampaign { query, query_id, selected } = request.into_inner();
-    let selection =
-        check_teams(&selected).map(|()| Selection::Names { hosts: selected.hosts, labels: selected.labels });
+    let selection = check_selected(&selected)
+        .map(|()| Selection::Names { hosts: given(selected.hosts), labels: given(selected.labels) });
     answer(start(&api, &caller.0, query, query_id, selection).await)
+}
+
+/// Without the empty names that Fleet's clients send for a flag that was not given.
+fn given(mut names: Vec<String>) -> Vec<String> {
+    names.retain(|name| !name.is_empty());
+    names
 }
 
 fn read<T: DeserializeOwned>(body: Value) -> Result<T, actix_web::Error> {
     serde_json::from_value(body).map_err(|error| bad_parameter(error.to_string()))
 }
 
-/// Teams that are asked for must not be left out in silence.
-pub(super) fn check_teams<T>(selected: &Selected<T>) -> fleet::Result<()> {
+/// Most hosts, and most labels, that a selection may name.
+const MAX_SELECTED: usize = 100_000;
+
+/// Refuses selections that are too long. Teams that are asked for must not be left out in silence.
+pub(super) fn check_selected<T>(selected: &Selected<T>) -> fleet::Result<()> {
+    for (path, count) in [("selected.hosts", selected.hosts.len()), ("selected.labels", selected.labels.len())] {
+        if count > MAX_SELECTED {
+            return Err(Error::invalid(
+                path,
+                format!("names more than {MAX_SELECTED}; select a label with these hosts"),
+            ));
+        }
+    }
     if selected.teams.is_empty() {
         return Ok(());
     }

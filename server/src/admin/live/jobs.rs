@@ -12,9 +12,12 @@ use crate::admin::auth::Caller;
 use crate::admin::body::JsonBody;
 use crate::admin::error::{AdminAnswer, Failed, bad_parameter};
 use crate::admin::params::Params;
+use crate::fleet::carving;
 
 pub(super) async fn start(api: Data<AdminApi>, caller: Caller, request: JsonBody<NewLiveQuery>) -> AdminAnswer {
-    Ok(ok(&LiveQueryEnvelope { live_query: api.fleet.live.start(&caller.0, &request).await? }))
+    let live_query = api.fleet.live.start(&caller.0, &request).await?;
+    let warnings = carving::warning(&live_query.query).map(str::to_owned).into_iter().collect();
+    Ok(ok(&LiveQueryEnvelope { live_query, warnings }))
 }
 
 pub(super) async fn list(
@@ -34,11 +37,12 @@ pub(super) async fn list(
 }
 
 pub(super) async fn by_id(api: Data<AdminApi>, caller: Caller, id: Path<i64>) -> AdminAnswer {
-    Ok(ok(&LiveQueryEnvelope { live_query: api.fleet.live.get(&caller.0, *id).await? }))
+    Ok(ok(&LiveQueryEnvelope { live_query: api.fleet.live.get(&caller.0, *id).await?, warnings: Vec::new() }))
 }
 
 pub(super) async fn cancel(api: Data<AdminApi>, caller: Caller, id: Path<i64>) -> AdminAnswer {
-    Ok(ok(&LiveQueryEnvelope { live_query: api.fleet.live.cancel(&caller.0, *id).await? }))
+    let live_query = api.fleet.live.cancel(&caller.0, *id).await?;
+    Ok(ok(&LiveQueryEnvelope { live_query, warnings: Vec::new() }))
 }
 
 pub(super) async fn hosts(
@@ -51,8 +55,9 @@ pub(super) async fn hosts(
     let state = params.text("state").ok_or_else(|| bad_parameter("state is missing; give one, such as pending"))?;
     params.finish()?;
     let state = state_of(&state).map_err(|reason| bad_parameter(format!("state: {reason}")))?;
-    let hosts = api.fleet.live.hosts_in(&caller.0, *id, state).await.map_err(Failed)?;
-    Ok(ok(&LiveHosts { hosts }))
+    let (fleet, principal, id) = (api.fleet.clone(), caller.0.clone(), *id);
+    let read = move || async move { Ok(LiveHosts { hosts: fleet.live.hosts_in(&principal, id, state).await? }) };
+    Ok(api.lists.send(&caller.0, read).await?)
 }
 
 fn state_of(word: &str) -> Result<TargetState, serde::de::value::Error> {

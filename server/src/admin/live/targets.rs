@@ -1,37 +1,51 @@
 //! Finding whom to ask, for those who type and pick.
 
+use std::collections::HashSet;
+
 use actix_web::web::Data;
 use muster_api::rest::{FoundTargets, HostView, Label, Selected, TargetCounts, TargetSearch, Targets};
 
-use super::campaigns::check_teams;
+use super::campaigns::check_selected;
 use crate::admin::AdminApi;
-use crate::admin::answer::{done, ok};
+use crate::admin::answer::done;
 use crate::admin::auth::Caller;
 use crate::admin::body::JsonBody;
 use crate::admin::error::AdminAnswer;
-use crate::fleet;
 use crate::fleet::access::Principal;
 use crate::fleet::hosts::{HostFilter, HostQuery};
 use crate::fleet::labels::Labels;
 use crate::fleet::listing::Listing;
 use crate::fleet::live::{ALL_HOSTS, Selection};
 use crate::fleet::resource::Resource as _;
+use crate::fleet::{Fleet, Result};
 
 /// Hosts that are shown.
 const SHOWN: usize = 10;
 
+/// Selected hosts that a search passes over; behind more of them it finds nothing.
+const PASSED_OVER: usize = 1_000;
+
 pub(super) async fn search(api: Data<AdminApi>, caller: Caller, request: JsonBody<TargetSearch>) -> AdminAnswer {
     let TargetSearch { query, selected } = request.into_inner();
     let (text, selected) = (query.unwrap_or_default(), selected.unwrap_or_default());
-    let counts = counts(&api, &caller.0, &selected).await?;
-    let hosts = hosts(&api, &caller.0, text.clone(), &selected.hosts).await?;
-    let labels = labels(&api, &caller.0, &text, &selected.labels).await?;
-    Ok(ok(&FoundTargets { targets: Targets { hosts, labels, teams: Vec::new() }, counts }))
+    check_selected(&selected)?;
+    let (fleet, principal) = (api.fleet.clone(), caller.0.clone());
+    let find = move || async move {
+        let chosen_labels: HashSet<i64> = selected.labels.iter().copied().collect();
+        let chosen_hosts: HashSet<i64> = selected.hosts.iter().copied().collect();
+        let counts = counts(&fleet, &principal, selected).await?;
+        let hosts = hosts(&fleet, &principal, text.clone(), &chosen_hosts).await?;
+        let labels = labels(&fleet, &principal, &text, &chosen_labels).await?;
+        Ok(FoundTargets { targets: Targets { hosts, labels, teams: Vec::new() }, counts })
+    };
+    api.lists.send(&caller.0, find).await
 }
 
 pub(super) async fn count(api: Data<AdminApi>, caller: Caller, request: JsonBody<TargetSearch>) -> AdminAnswer {
     let selected = request.into_inner().selected.unwrap_or_default();
-    Ok(ok(&counts(&api, &caller.0, &selected).await?))
+    check_selected(&selected)?;
+    let (fleet, principal) = (api.fleet.clone(), caller.0.clone());
+    api.lists.send(&caller.0, move || async move { counts(&fleet, &principal, selected).await }).await
 }
 
 /// Live queries are never switched off, and what keeps their results is part of the server.
@@ -39,10 +53,9 @@ pub(super) async fn status(_caller: Caller) -> AdminAnswer {
     Ok(done())
 }
 
-async fn counts(api: &AdminApi, principal: &Principal, selected: &Selected<i64>) -> fleet::Result<TargetCounts> {
-    check_teams(selected)?;
-    let selection = Selection::Ids { hosts: selected.hosts.clone(), labels: selected.labels.clone() };
-    let tally = api.fleet.hosts.tally(&api.fleet.live.would_ask(principal, &selection).await?);
+async fn counts(fleet: &Fleet, principal: &Principal, selected: Selected<i64>) -> Result<TargetCounts> {
+    let selection = Selection::Ids { hosts: selected.hosts, labels: selected.labels };
+    let tally = fleet.hosts.tally(&fleet.live.would_ask(principal, &selection).await?);
     Ok(TargetCounts {
         targets_count: tally.total,
         targets_online: tally.online,
@@ -51,15 +64,15 @@ async fn counts(api: &AdminApi, principal: &Principal, selected: &Selected<i64>)
     })
 }
 
-async fn hosts(api: &AdminApi, principal: &Principal, text: String, chosen: &[i64]) -> fleet::Result<Vec<HostView>> {
-    let filter = HostFilter { text, limit: Some((SHOWN + chosen.len()) as u64), ..HostFilter::default() };
-    let found = api.fleet.hosts.list(principal, &HostQuery { filter, ..HostQuery::default() }).await?;
-    Ok(found.into_iter().filter(|host| !chosen.contains(&host.id)).take(SHOWN).collect())
+async fn hosts(fleet: &Fleet, principal: &Principal, text: String, chosen: &HashSet<i64>) -> Result<Vec<HostView>> {
+    let limit = SHOWN + chosen.len().min(PASSED_OVER);
+    let filter = HostFilter { text, limit: Some(limit as u64), ..HostFilter::default() };
+    fleet.hosts.list(principal, &HostQuery { filter, state: None }).await?.first_without(chosen, SHOWN).await
 }
 
 /// Labels of such names, and the one with all hosts in any case.
-async fn labels(api: &AdminApi, principal: &Principal, text: &str, chosen: &[i64]) -> fleet::Result<Vec<Label>> {
-    let mut found = Labels::of(&api.fleet).list(principal, &Listing::default()).await?;
+async fn labels(fleet: &Fleet, principal: &Principal, text: &str, chosen: &HashSet<i64>) -> Result<Vec<Label>> {
+    let mut found = Labels::of(fleet).list(principal, &Listing::default()).await?;
     let text = text.to_lowercase();
     found.retain(|label| {
         let is_meant = label.name == ALL_HOSTS || label.name.to_lowercase().contains(&text);

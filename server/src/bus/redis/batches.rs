@@ -3,15 +3,13 @@ use std::time::Duration;
 
 use super::link::{Link, Purpose};
 use super::script::{Call, ScriptStep};
+use crate::clock::Moment;
 
 /// How long a batch lock lasts unless it is renewed, and so how long other nodes refuse a host whose node has died.
 const LOCK_LIFETIME: Duration = Duration::from_secs(4);
 
 /// How often the holder renews a batch lock.
 pub const BATCH_LOCK_RENEWED_EVERY: Duration = Duration::from_secs(1);
-
-/// How long the hashes of a host's last batch are kept.
-const KEPT: Duration = Duration::from_secs(24 * 3600);
 
 /// The hashes of the last log batch of each host, shared by all nodes. One node at a time keeps a batch of a host, and the
 /// next node that gets one knows the hashes of the last. Without Redis each node knows only the batches it has kept itself.
@@ -26,8 +24,8 @@ pub struct SharedBatches {
 /// The answer to a node that wants to keep a batch.
 #[derive(Debug, PartialEq, Eq)]
 pub enum BatchLockReply {
-    /// This node holds the lock; `end` must follow. `last` is empty when no hashes are known.
-    Held { last: Vec<u64> },
+    /// This node holds the lock; `end` must follow. `last` has the hashes of the last batch and when it was accepted.
+    Held { last: Option<(Vec<u64>, Moment)> },
     /// Another node holds the lock.
     Busy,
     /// Redis does not answer.
@@ -52,19 +50,23 @@ impl SharedBatches {
         let begun: Result<(i64, Vec<u8>), _> = self.link.call(Purpose::Logs, "logs_begin", host, call).await;
         match begun {
             Ok((1, bytes)) => {
-                let hashes = bytes.chunks_exact(8).filter_map(|chunk| chunk.try_into().ok()).map(u64::from_le_bytes);
-                BatchLockReply::Held { last: hashes.collect() }
+                let mut numbers = bytes.as_chunks().0.iter().map(|chunk| u64::from_le_bytes(*chunk));
+                let accepted_at = numbers.next().map(|moment| Moment(moment.cast_signed()));
+                BatchLockReply::Held { last: accepted_at.map(|accepted_at| (numbers.collect(), accepted_at)) }
             }
             Ok(_) => BatchLockReply::Busy,
             Err(_) => BatchLockReply::Unknown,
         }
     }
 
-    /// Unlocks, and stores the hashes if the batch was kept (an empty list if there are too many to store). True when
-    /// Redis has stored them, so that other nodes know them.
-    pub async fn end(&self, host: i64, log: &str, kept: Option<&[u64]>) -> bool {
-        let bytes: Vec<u8> = kept.unwrap_or_default().iter().flat_map(|hash| hash.to_le_bytes()).collect();
-        let lifetime = KEPT.as_millis().to_string();
+    /// Unlocks. If the batch was kept, stores its hashes (none if there are too many to store) and when it was accepted
+    /// for so long. True when Redis has stored them, so that other nodes know them.
+    pub async fn end(&self, host: i64, log: &str, kept: Option<(&[u64], Moment)>, lifetime: Duration) -> bool {
+        let numbers = kept.filter(|(hashes, _)| !hashes.is_empty()).into_iter();
+        let numbers =
+            numbers.flat_map(|(hashes, at)| std::iter::once(at.0.cast_unsigned()).chain(hashes.iter().copied()));
+        let bytes: Vec<u8> = numbers.flat_map(u64::to_le_bytes).collect();
+        let lifetime = lifetime.as_millis().to_string();
         let is_kept = if kept.is_some() { b"1" } else { b"0" };
         let arguments = [self.node.as_bytes(), is_kept, &bytes, lifetime.as_bytes()];
         let call = Call::Script { step: &self.end, keys: &keys(host, log), arguments: &arguments };
@@ -74,5 +76,5 @@ impl SharedBatches {
 }
 
 fn keys(host: i64, log: &str) -> [String; 2] {
-    [format!("{{muster:logs:{host}:{log}}}:turn"), format!("{{muster:logs:{host}:{log}}}:last")]
+    [format!("{{muster:logs:{host}:{log}}}:turn"), format!("{{muster:logs:{host}:{log}}}:batch")]
 }

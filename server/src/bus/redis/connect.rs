@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use ::redis::aio::{ConnectionLike, MultiplexedConnection};
 use ::redis::cluster_async::ClusterConnection;
-use ::redis::{Cmd, ErrorKind, Pipeline, RedisError, RedisFuture, RedisResult, Value, cmd};
+use ::redis::{Cmd, ErrorKind, Pipeline, RedisError, RedisFuture, RedisResult, ServerErrorKind, Value, cmd};
 
 use super::settings::{RedisServer, RedisSettings};
 
@@ -65,7 +65,7 @@ async fn connect_once(settings: &RedisSettings) -> RedisResult<RedisConnection> 
     for node in &settings.nodes {
         match to_node(settings, node).await {
             Ok(mut connection) => {
-                return match is_cluster(&mut connection).await {
+                return match is_cluster(&mut connection).await? {
                     true => Ok(RedisConnection::Cluster(settings.cluster()?.get_async_connection().await?)),
                     false => Ok(RedisConnection::One(connection)),
                 };
@@ -80,10 +80,37 @@ async fn to_node(settings: &RedisSettings, node: &RedisServer) -> RedisResult<Mu
     settings.client(node)?.get_multiplexed_async_connection_with_config(&settings.connection_config(node)).await
 }
 
-/// Whether the server is a node of a cluster. A server whose access list forbids `INFO` counts as none.
-async fn is_cluster(connection: &mut MultiplexedConnection) -> bool {
-    let said = cmd("INFO").arg("cluster").query_async::<String>(connection).await;
-    said.is_ok_and(|text| text.contains("cluster_enabled:1"))
+/// Whether the server is a node of a cluster. Asks with `CLUSTER`, which a client of a cluster needs in any case, then with
+/// `INFO`: access lists often forbid one of them.
+///
+/// # Errors
+/// When the server does not answer, or its access list forbids both; a guess would make every live query fail.
+async fn is_cluster(connection: &mut MultiplexedConnection) -> RedisResult<bool> {
+    match cmd("CLUSTER").arg("INFO").query_async::<Value>(connection).await {
+        Ok(_) => return Ok(true),
+        Err(error) if is_forbidden(&error) => {}
+        // A single server answers that its cluster support is disabled.
+        Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::ResponseError) => return Ok(false),
+        Err(error) => return Err(error),
+    }
+    match cmd("INFO").arg("cluster").query_async::<String>(connection).await {
+        Ok(text) if text.contains("cluster_enabled:1") => Err(forbidden(
+            "Redis is a cluster, but its access list forbids CLUSTER; grant +cluster|slots and +cluster|info",
+        )),
+        Ok(_) => Ok(false),
+        Err(error) if is_forbidden(&error) => {
+            Err(forbidden("the access list of Redis forbids CLUSTER and INFO; grant +cluster or +info"))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn is_forbidden(error: &RedisError) -> bool {
+    error.kind() == ErrorKind::Server(ServerErrorKind::NoPerm)
+}
+
+fn forbidden(reason: &'static str) -> RedisError {
+    (ErrorKind::AuthenticationFailed, reason).into()
 }
 
 /// Asks the Sentinels one after the other for the master, and the master for its role: for a while after a failover some

@@ -1,32 +1,35 @@
 //! Live queries on Redis. Each job has a few keys under one hash tag, so that it lies on one node of a cluster: its
 //! state (`meta`), pages with two bits for each host, and two streams: events, and lines whose id is where they end.
 //!
+//! The keys are named by the job's id, as nodes of the version before name them. `meta` has the rest of the [`JobKey`]
+//! in its field `job`, which every script compares, and one field for each page: a page without a field is what an
+//! earlier job has left.
+//!
 //! Each step is one script, because Redis runs a script without another command in between: the check of the host's
 //! bits, the change, and the event are one. The connection may run a step twice when it breaks on the way. That does no
 //! harm: the second run finds the bits changed and gives false, and the event of the first one stands.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
-use ::redis::{Value, cmd, from_redis_value};
-use roaring::RoaringTreemap;
+use ::redis::{Value, cmd};
+use bytes::Bytes;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 
+use super::entry::StreamEntry;
+use super::keys::{key, page_and_bits, page_key, pages};
 use super::link::{Link, Purpose};
 use super::notifier::RedisNotifier;
 use super::script::{Call, ScriptStep};
 use crate::bus::{
-    BusError, BusFuture, ChangeEvent, EVENTS_AT_ONCE, JobChange, JobEvent, LiveBus, Notifier as _, Opened, Piece,
-    ResultLine, Start,
+    BusError, BusFuture, ChangeEvent, EVENTS_AT_ONCE, EventPiece, EventPosition, JobChange, JobEvent, JobKey, LiveBus,
+    Notifier as _, Opened, Piece, ResultLine, Start,
 };
 use crate::clock::Moment;
 use crate::lock::lock;
-
-/// Hosts of one page, which has at most 8 KiB then.
-const PAGE: u64 = 32 * 1024;
 
 /// Most lines of one read, however short they are.
 const LINES_AT_ONCE: usize = 10_000;
@@ -34,8 +37,8 @@ const LINES_AT_ONCE: usize = 10_000;
 /// How often the ends of watched streams are read, in case notifications are missed.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// The two bits of a settled host; 0 is pending, 1 claimed.
-const SETTLED: u8 = 2;
+/// How much earlier than its row a job may seem to have been made: by how much the clocks of nodes and Redis may differ.
+const CLOCKS_DIFFER_US: u64 = 10_000_000;
 
 /// The [`LiveBus`] of several nodes.
 #[derive(Debug)]
@@ -49,7 +52,7 @@ struct Jobs {
     link: Arc<Link>,
     notifier: Arc<RedisNotifier>,
     /// The ends of the streams opened at this node, as far as it has heard.
-    ends: Mutex<HashMap<i64, WatchedJob>>,
+    ends: Mutex<HashMap<JobKey, WatchedJob>>,
     lifetime: Duration,
     steps: Steps,
 }
@@ -59,6 +62,8 @@ struct Jobs {
 struct WatchedJob {
     first: u64,
     end: watch::Sender<u64>,
+    /// The highest cursor or position of an event that this node has heard of.
+    highest: u64,
 }
 
 #[derive(Debug)]
@@ -76,13 +81,13 @@ impl RedisBus {
     /// Redis forgets a job by itself after `lifetime`, which must be longer than any job is needed.
     pub(super) fn new(link: Arc<Link>, notifier: Arc<RedisNotifier>, lifetime: Duration) -> Self {
         let steps = Steps {
-            open: ScriptStep::new(include_str!("scripts/open.lua")),
-            claim: ScriptStep::new(include_str!("scripts/claim.lua")),
-            unclaim: ScriptStep::new(include_str!("scripts/unclaim.lua")),
-            answer: ScriptStep::new(include_str!("scripts/answer.lua")),
-            close: ScriptStep::new(include_str!("scripts/close.lua")),
-            events: ScriptStep::new(include_str!("scripts/events.lua")),
-            read: ScriptStep::new(include_str!("scripts/read.lua")),
+            open: ScriptStep::of_a_job(include_str!("scripts/open.lua")),
+            claim: ScriptStep::of_a_job(include_str!("scripts/claim.lua")),
+            unclaim: ScriptStep::of_a_job(include_str!("scripts/unclaim.lua")),
+            answer: ScriptStep::of_a_job(include_str!("scripts/answer.lua")),
+            close: ScriptStep::of_a_job(include_str!("scripts/close.lua")),
+            events: ScriptStep::of_a_job(include_str!("scripts/events.lua")),
+            read: ScriptStep::of_a_job(include_str!("scripts/read.lua")),
         };
         let jobs = Arc::new(Jobs { link, notifier, ends: Mutex::default(), lifetime, steps });
         let mut looking = JoinSet::new();
@@ -103,11 +108,11 @@ async fn look(jobs: Weak<Jobs>) {
             _ = tick.tick() => Some(ChangeEvent::Missed),
         };
         let (Some(jobs), Some(event)) = (jobs.upgrade(), event) else { return };
-        let watched: Vec<i64> = lock(&jobs.ends)
+        let watched: Vec<JobKey> = lock(&jobs.ends)
             .iter()
             .filter(|(job, known)| {
                 known.end.receiver_count() > 0 && matches!(event, ChangeEvent::Missed | ChangeEvent::Events(_)) && {
-                    !matches!(event, ChangeEvent::Events(other) if other != **job)
+                    !matches!(event, ChangeEvent::Events(other) if other != job.id)
                 }
             })
             .map(|(job, _)| *job)
@@ -119,44 +124,24 @@ async fn look(jobs: Weak<Jobs>) {
     }
 }
 
-fn key(job: i64, name: &str) -> String {
-    format!("{{muster:live:{job}}}:{name}")
-}
-
-fn page_key(job: i64, page: u64) -> String {
-    key(job, &format!("hosts:{page}"))
-}
-
-/// The key of a host's page, and the host's bits in it.
-fn page_and_bits(job: i64, host: i64) -> (String, String) {
-    let host = host.cast_unsigned();
-    (page_key(job, host / PAGE), format!("#{}", host % PAGE))
-}
-
-/// Pages in which these hosts are settled.
-fn pages(settled: &RoaringTreemap) -> BTreeMap<u64, Vec<u8>> {
-    let mut pages: BTreeMap<u64, Vec<u8>> = BTreeMap::new();
-    for host in settled {
-        let page = pages.entry(host / PAGE).or_default();
-        let bit = usize::try_from(host % PAGE).unwrap_or(0) * 2;
-        if page.len() <= bit / 8 {
-            page.resize(bit / 8 + 1, 0);
-        }
-        // why: the order of `BITFIELD`, which counts bits from the highest of each byte.
-        page[bit / 8] |= SETTLED << (6 - bit % 8);
-    }
-    pages
+/// An event, and the tag that tells it from every other.
+fn tagged(change: &JobChange) -> (Vec<u8>, String) {
+    // why: not 0, which stands for an event without a tag.
+    (change.to_bytes(), rand::random_range(1..=u64::MAX).to_string())
 }
 
 impl Jobs {
+    /// Runs a script, whose first argument is the job's key.
     async fn step<T: ::redis::FromRedisValue>(
         &self,
         (purpose, name, step): (Purpose, &str, &ScriptStep),
-        job: i64,
+        job: JobKey,
         keys: &[String],
         arguments: &[&[u8]],
     ) -> Result<T, BusError> {
-        self.link.call(purpose, name, job, Call::Script { step, keys, arguments }).await
+        let made = job.made_text();
+        let arguments: Vec<&[u8]> = [made.as_bytes()].into_iter().chain(arguments.iter().copied()).collect();
+        self.link.call(purpose, name, job.id, Call::Script { step, keys, arguments: &arguments }).await
     }
 
     /// Runs a step that gives 1 (done), 0 (not done) or -1 (no such job), and notifies the other nodes if it was done.
@@ -164,7 +149,7 @@ impl Jobs {
         &self,
         name: &str,
         step: &ScriptStep,
-        job: i64,
+        job: JobKey,
         keys: &[String],
         arguments: &[&[u8]],
     ) -> Result<bool, BusError> {
@@ -172,86 +157,98 @@ impl Jobs {
             // why: a notification that is lost, or never sent because this request is given up here, costs time only:
             // nodes read the events of open jobs every two seconds.
             1 => {
-                self.notifier.publish(ChangeEvent::Events(job));
+                self.notifier.publish(ChangeEvent::Events(job.id));
                 Ok(true)
             }
             0 => Ok(false),
-            _ => Err(BusError::Lost(job)),
+            _ => Err(BusError::Lost(job.id)),
         }
     }
 
-    async fn open(&self, job: i64, start: Start) -> Result<Opened, BusError> {
-        let (event, pages) = match start {
-            Start::New => (Vec::new(), BTreeMap::new()),
-            Start::Checkpoint { settled, note } => (JobChange::Restored { note }.to_bytes(), pages(&settled)),
+    async fn open(&self, job: JobKey, start: Start) -> Result<Opened, BusError> {
+        let ((event, tag), pages) = match start {
+            Start::New => ((Vec::new(), String::new()), BTreeMap::new()),
+            Start::Checkpoint { settled, note, .. } | Start::Over { settled, note } => {
+                (tagged(&JobChange::Restored { note }), pages(&settled))
+            }
         };
         let mut keys = vec![key(job, "meta"), key(job, "events"), key(job, "lines")];
         keys.extend(pages.keys().map(|page| page_key(job, *page)));
+        let not_before = job.made_at_us().saturating_sub(CLOCKS_DIFFER_US).to_string();
         let lifetime = self.lifetime.as_millis().to_string();
-        let mut arguments = vec![lifetime.as_bytes(), event.as_slice()];
+        let highest = self.highest(job).to_string();
+        let mut arguments =
+            vec![not_before.as_bytes(), lifetime.as_bytes(), event.as_slice(), tag.as_bytes(), highest.as_bytes()];
         arguments.extend(pages.values().map(Vec::as_slice));
-        let (made, end, first): (i64, u64, u64) =
+        let (made, first, end): (i64, u64, u64) =
             self.step((Purpose::Job, "open", &self.steps.open), job, &keys, &arguments).await?;
-        // why: set, also when the stream was known: a job that was made anew begins elsewhere.
-        lock(&self.ends).entry(job).or_insert_with(|| WatchedJob { first, end: watch::Sender::new(0) }).first = first;
-        self.heard(job, end);
+        lock(&self.ends).entry(job).or_insert_with(|| WatchedJob { first, end: watch::Sender::new(0), highest: 0 });
+        self.heard(job, first, end);
         if made == 1 {
-            self.notifier.publish(ChangeEvent::Events(job));
+            self.notifier.publish(ChangeEvent::Events(job.id));
         }
         Ok(if made == 1 { Opened::Made } else { Opened::Found })
     }
 
-    async fn answer(&self, job: i64, host: i64, line: &[u8], note: Vec<u8>) -> Result<bool, BusError> {
+    async fn answer(&self, job: JobKey, host: i64, line: &[u8], note: Vec<u8>) -> Result<bool, BusError> {
         let (page, bits) = page_and_bits(job, host);
         let keys = [key(job, "meta"), key(job, "events"), page, key(job, "lines")];
-        let event = JobChange::Settled { host, note }.to_bytes();
-        let arguments = [bits.as_bytes(), &event, line];
-        let (taken, end): (i64, u64) =
-            self.step((Purpose::Job, "answer", &self.steps.answer), job, &keys, &arguments).await?;
+        let (event, tag) = tagged(&JobChange::Settled { host, note });
+        let arguments = [bits.as_bytes(), &event, tag.as_bytes(), line];
+        let (taken, first, end): (i64, u64, u64) =
+            self.step((Purpose::Answer, "answer", &self.steps.answer), job, &keys, &arguments).await?;
         if taken < 0 {
-            return Err(BusError::Lost(job));
+            return Err(BusError::Lost(job.id));
         }
-        self.heard(job, end);
+        self.heard(job, first, end);
         if taken == 1 {
-            self.notifier.publish(ChangeEvent::Events(job));
+            self.notifier.publish(ChangeEvent::Events(job.id));
         }
         Ok(taken == 1)
     }
 
-    async fn events(&self, job: i64, after: u64) -> Result<Vec<JobEvent>, BusError> {
-        let keys = [key(job, "meta"), key(job, "events")];
-        let (first, most) = (after.saturating_add(1).to_string(), EVENTS_AT_ONCE.to_string());
+    async fn events(&self, job: JobKey, after: EventPosition) -> Result<EventPiece, BusError> {
+        let keys = [key(job, "meta"), key(job, "events"), key(job, "lines")];
+        let (last, tag) = (after.number.to_string(), after.tag.to_string());
+        let (next, most) = (after.number.saturating_add(1).to_string(), EVENTS_AT_ONCE.to_string());
+        let highest = self.highest(job).max(after.number).to_string();
+        let arguments = [last.as_bytes(), tag.as_bytes(), next.as_bytes(), most.as_bytes(), highest.as_bytes()];
         let step = (Purpose::Read, "events", &self.steps.events);
-        let (found, entries): (i64, Vec<Value>) =
-            self.step(step, job, &keys, &[first.as_bytes(), most.as_bytes()]).await?;
+        let (found, entries): (i64, Vec<Value>) = self.step(step, job, &keys, &arguments).await?;
         if found < 0 {
-            return Err(BusError::Lost(job));
+            return Err(BusError::Lost(job.id));
         }
+        let (is_from_start, is_last) = (found == 1, entries.len() < EVENTS_AT_ONCE);
+        let mut last = if is_from_start { EventPosition::default() } else { after };
         let mut events = Vec::with_capacity(entries.len());
         for entry in entries {
-            let (position, bytes) = entry_of(entry)?;
-            match JobChange::from_bytes(&bytes) {
-                Some(change) => events.push(JobEvent { position, change }),
-                None => tracing::warn!(live_query = job, position, "an event of a live query cannot be read"),
+            let StreamEntry { number, value, tag } = StreamEntry::read(entry)?;
+            last = EventPosition { number, tag };
+            match JobChange::from_bytes(&value) {
+                Some(change) => events.push(JobEvent { position: last, change }),
+                None => tracing::warn!(live_query = job.id, number, "an event of a live query cannot be read"),
             }
         }
-        Ok(events)
+        self.heard_of(job, last.number);
+        Ok(EventPiece { events, last, is_last, is_from_start })
     }
 
-    async fn read(&self, job: i64, cursor: u64, max_bytes: usize) -> Result<Piece, BusError> {
+    async fn read(&self, job: JobKey, cursor: u64, max_bytes: usize) -> Result<Piece, BusError> {
         let keys = [key(job, "meta"), key(job, "lines")];
         let first = cursor.saturating_add(1).to_string();
         let last = cursor.saturating_add(max_bytes as u64).to_string();
         let most = LINES_AT_ONCE.to_string();
         let step = (Purpose::Read, "read", &self.steps.read);
-        let (end, entries): (String, Vec<Value>) =
+        let (found, first, end, entries): (i64, u64, u64, Vec<Value>) =
             self.step(step, job, &keys, &[first.as_bytes(), last.as_bytes(), most.as_bytes()]).await?;
-        let Ok(end) = end.parse::<u64>() else { return Err(BusError::Lost(job)) };
-        self.heard(job, end);
+        if found < 0 {
+            return Err(BusError::Lost(job.id));
+        }
+        self.heard(job, first, end);
         let mut lines = Vec::with_capacity(entries.len());
         for entry in entries {
-            let (cursor, text) = entry_of(entry)?;
-            lines.push(ResultLine { cursor, text });
+            let StreamEntry { number, value, .. } = StreamEntry::read(entry)?;
+            lines.push(ResultLine { cursor: number, text: value });
         }
         // why: a cursor may lie beyond the end after a failover that lost the last lines. Lines that come now end
         // before it, and must not be skipped.
@@ -259,49 +256,57 @@ impl Jobs {
         Ok(Piece { lines, next })
     }
 
-    async fn look_at(&self, job: i64) -> Result<(), BusError> {
-        let mut ask = cmd("HGET");
-        ask.arg(key(job, "meta")).arg("end");
-        if let Some(end) = self.link.call(Purpose::Job, "end", job, Call::Command(&ask)).await? {
-            self.heard(job, end);
+    async fn look_at(&self, job: JobKey) -> Result<(), BusError> {
+        let mut ask = cmd("HMGET");
+        ask.arg(key(job, "meta")).arg("first").arg("end");
+        let found: (Option<u64>, Option<u64>) =
+            self.link.call(Purpose::Job, "end", job.id, Call::Command(&ask)).await?;
+        if let (Some(first), Some(end)) = found {
+            self.heard(job, first, end);
         }
         Ok(())
     }
 
     /// Removes the keys of a job. `meta` has a field for the key of each page, so that no search for keys is needed.
-    async fn remove(&self, job: i64) -> Result<(), BusError> {
+    async fn remove(&self, job: JobKey) -> Result<(), BusError> {
         lock(&self.ends).remove(&job);
         let (meta, prefix) = (key(job, "meta"), key(job, "hosts:"));
         let mut list = cmd("HKEYS");
         list.arg(&meta);
-        let fields: Vec<String> = self.link.call(Purpose::Job, "remove", job, Call::Command(&list)).await?;
+        let fields: Vec<String> = self.link.call(Purpose::Job, "remove", job.id, Call::Command(&list)).await?;
         let mut unlink = cmd("UNLINK");
         unlink.arg(&meta).arg(key(job, "events")).arg(key(job, "lines"));
         unlink.arg(fields.into_iter().filter(|field| field.starts_with(&prefix)).collect::<Vec<_>>());
-        self.link.call::<i64>(Purpose::Job, "remove", job, Call::Command(&unlink)).await?;
+        self.link.call::<i64>(Purpose::Job, "remove", job.id, Call::Command(&unlink)).await?;
         Ok(())
     }
 
+    /// The highest cursor or position of an event of a job that this node has heard of.
+    fn highest(&self, job: JobKey) -> u64 {
+        lock(&self.ends).get(&job).map_or(0, |known| known.highest)
+    }
+
+    fn heard_of(&self, job: JobKey, number: u64) {
+        if let Some(known) = lock(&self.ends).get_mut(&job) {
+            known.highest = number.max(known.highest);
+        }
+    }
+
     /// Notifies watchers of an end, unless they have heard of a later one: replies may overtake each other.
-    fn heard(&self, job: i64, end: u64) {
-        if let Some(known) = lock(&self.ends).get(&job) {
-            known.end.send_if_modified(|known| {
-                let is_news = end > *known;
-                *known = end.max(*known);
+    fn heard(&self, job: JobKey, first: u64, end: u64) {
+        if let Some(known) = lock(&self.ends).get_mut(&job) {
+            known.highest = end.max(known.highest);
+            known.end.send_if_modified(|known_end| {
+                let is_news = end > *known_end;
+                if is_news {
+                    // A job that was made anew, or has lost lines, begins elsewhere.
+                    known.first = first;
+                }
+                *known_end = end.max(*known_end);
                 is_news
             });
         }
     }
-}
-
-/// The number and the one value of a stream's entry.
-fn entry_of(entry: Value) -> Result<(u64, Vec<u8>), BusError> {
-    let read = || -> Option<(u64, Vec<u8>)> {
-        let (id, fields): (String, Vec<Vec<u8>>) = from_redis_value(entry).ok()?;
-        let number = id.split('-').next()?.parse().ok()?;
-        Some((number, fields.into_iter().nth(1)?))
-    };
-    read().ok_or_else(|| BusError::Unavailable("Redis holds something else than was put there".to_owned()))
 }
 
 impl LiveBus for RedisBus {
@@ -310,65 +315,77 @@ impl LiveBus for RedisBus {
             // why: not PING, which goes to all masters of a cluster and fails when one is down; jobs of the others go
             // on. The purpose is that of `open`, so that the answer is about the connection a new job needs.
             let mut exists = cmd("EXISTS");
-            exists.arg(key(0, "meta"));
+            exists.arg(key(JobKey::new(0, None), "meta"));
             self.jobs.link.call::<i64>(Purpose::Job, "ping", 0, Call::Command(&exists)).await?;
             Ok(())
         })
     }
 
-    fn open(&self, job: i64, start: Start) -> BusFuture<'_, Opened> {
+    fn open(&self, job: JobKey, start: Start) -> BusFuture<'_, Opened> {
         Box::pin(self.jobs.open(job, start))
     }
 
-    fn claim(&self, job: i64, host: i64, at: Moment, is_alone: bool) -> BusFuture<'_, bool> {
+    fn claim(&self, job: JobKey, host: i64, at: Moment, is_alone: bool) -> BusFuture<'_, bool> {
         Box::pin(async move {
             let (page, bits) = page_and_bits(job, host);
             let keys = [key(job, "meta"), key(job, "events"), page];
-            let event = JobChange::Sent { host, at, is_alone }.to_bytes();
+            let (event, tag) = tagged(&JobChange::Sent { host, at, is_alone });
             let claim = &self.jobs.steps.claim;
-            self.jobs.decide("claim", claim, job, &keys, &[bits.as_bytes(), &event]).await
+            self.jobs.decide("claim", claim, job, &keys, &[bits.as_bytes(), &event, tag.as_bytes()]).await
         })
     }
 
-    fn unclaim(&self, job: i64, host: i64) -> BusFuture<'_, bool> {
+    fn unclaim(&self, job: JobKey, host: i64) -> BusFuture<'_, bool> {
         Box::pin(async move {
             let (page, bits) = page_and_bits(job, host);
             let keys = [key(job, "meta"), key(job, "events"), page];
-            let event = JobChange::Pending { host }.to_bytes();
+            let (event, tag) = tagged(&JobChange::Pending { host });
             let unclaim = &self.jobs.steps.unclaim;
-            self.jobs.decide("unclaim", unclaim, job, &keys, &[bits.as_bytes(), &event]).await
+            self.jobs.decide("unclaim", unclaim, job, &keys, &[bits.as_bytes(), &event, tag.as_bytes()]).await
         })
     }
 
-    fn answer(&self, job: i64, host: i64, line: Vec<u8>, note: Vec<u8>) -> BusFuture<'_, bool> {
+    fn answer(&self, job: JobKey, host: i64, line: Bytes, note: Vec<u8>) -> BusFuture<'_, bool> {
         Box::pin(async move { self.jobs.answer(job, host, &line, note).await })
     }
 
-    fn close(&self, job: i64, note: Vec<u8>) -> BusFuture<'_, bool> {
+    fn close(&self, job: JobKey, note: Vec<u8>) -> BusFuture<'_, bool> {
         Box::pin(async move {
             let keys = [key(job, "meta"), key(job, "events")];
-            let event = JobChange::Closed { note }.to_bytes();
-            self.jobs.decide("close", &self.jobs.steps.close, job, &keys, &[&event]).await
+            let (event, tag) = tagged(&JobChange::Closed { note });
+            self.jobs.decide("close", &self.jobs.steps.close, job, &keys, &[&event, tag.as_bytes()]).await
         })
     }
 
-    fn events(&self, job: i64, after: u64) -> BusFuture<'_, Vec<JobEvent>> {
+    fn events(&self, job: JobKey, after: EventPosition) -> BusFuture<'_, EventPiece> {
         Box::pin(self.jobs.events(job, after))
     }
 
-    fn read(&self, job: i64, cursor: u64, max_bytes: usize) -> BusFuture<'_, Piece> {
+    fn read(&self, job: JobKey, cursor: u64, max_bytes: usize) -> BusFuture<'_, Piece> {
         Box::pin(self.jobs.read(job, cursor, max_bytes))
     }
 
-    fn watch(&self, job: i64) -> Option<watch::Receiver<u64>> {
+    fn watch(&self, job: JobKey) -> Option<watch::Receiver<u64>> {
         lock(&self.jobs.ends).get(&job).map(|known| known.end.subscribe())
     }
 
-    fn length(&self, job: i64) -> u64 {
+    fn length(&self, job: JobKey) -> u64 {
         lock(&self.jobs.ends).get(&job).map_or(0, |known| known.end.borrow().saturating_sub(known.first))
     }
 
-    fn remove(&self, job: i64) -> BusFuture<'_, ()> {
+    fn remove(&self, job: JobKey) -> BusFuture<'_, ()> {
         Box::pin(self.jobs.remove(job))
+    }
+
+    fn held(&self) -> HashSet<JobKey> {
+        lock(&self.jobs.ends).keys().copied().collect()
+    }
+
+    fn let_go(&self, jobs: &HashSet<JobKey>) {
+        lock(&self.jobs.ends).retain(|job, _| !jobs.contains(job));
+    }
+
+    fn forget_others(&self, _: HashSet<JobKey>, _: Moment) -> BusFuture<'_, ()> {
+        Box::pin(async { Ok(()) })
     }
 }

@@ -22,6 +22,8 @@ use crate::lock::lock;
 pub(super) enum Purpose {
     /// Small steps of live queries.
     Job,
+    /// Answers of hosts, which can be large: on a connection of their own, so many bytes at one time.
+    Answer,
     /// Reads of answers and events, which can be large: on a connection of their own, few at one time.
     Read,
     /// Hashes of log batches. Agents wait for them, and the server can do without.
@@ -41,6 +43,13 @@ const GROUPS: usize = 64;
 /// second read keeps Redis busy while the first travels. `make bench-redis` measures it (decision 4).
 const READS_AT_ONCE: usize = 2;
 
+/// Bytes of answers that are sent at one time; others wait here, and no breaker hears of them. Redis takes them in well
+/// within a command's timeout.
+const ANSWER_BYTES_AT_ONCE: u32 = 16 << 20;
+
+/// Longest wait of an answer for those bytes. With the time that they then take, less than an agent's request has.
+const ANSWER_PATIENCE: Duration = Duration::from_secs(4);
+
 /// Time without an answer after which a cluster's connection is made anew; until then it finds its way back by itself.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -58,18 +67,20 @@ pub struct LinkMetrics {
 }
 
 /// The connections of this server to Redis. They are made when they are needed, made anew when they break, and shared by
-/// all callers. A command waits at most for its timeout, a read also at most that long for its turn; for a second after a
-/// failure every call fails at once.
+/// all callers. A command waits at most for its timeout, a read also at most that long for its turn, and an answer for its
+/// bytes; for a second after some failures in a row every call fails at once.
 ///
 /// These are single connections and no pool: commands of all callers travel on one connection at the same time. Pools
 /// were measured and are slower for small commands and no faster for large reads (decision 4).
 #[derive(Debug)]
 pub(super) struct Link {
     settings: Arc<RedisSettings>,
-    shared: [Arc<SharedConnection>; 3],
-    breakers: [Vec<Breaker>; 4],
+    shared: [Arc<SharedConnection>; 4],
+    breakers: [Vec<Breaker>; 5],
     /// Permits to read, by group of keys.
     reads: Vec<Semaphore>,
+    /// One permit for each byte of answers.
+    answer_bytes: Semaphore,
     metrics: LinkMetrics,
     /// Whether operators have been told that Redis does not answer.
     is_down: AtomicBool,
@@ -107,6 +118,7 @@ impl Link {
             shared: std::array::from_fn(|_| Arc::default()),
             breakers: std::array::from_fn(|_| breakers()),
             reads: std::iter::repeat_with(|| Semaphore::new(READS_AT_ONCE)).take(GROUPS).collect(),
+            answer_bytes: Semaphore::new(ANSWER_BYTES_AT_ONCE as usize),
             metrics,
             is_down: AtomicBool::new(false),
             runtime: Handle::current(),
@@ -133,23 +145,21 @@ impl Link {
         // Groups are for clusters; anything else is up or down as a whole.
         let is_cluster = matches!(&*lock(&self.shared(purpose).connection), Some(RedisConnection::Cluster(_)));
         let group = if is_cluster { group } else { 0 };
-        // Before the breaker: when Redis hangs, the reads that waited meanwhile find it open and do not try as well.
+        let since = Instant::now();
         let _permit = match purpose {
             Purpose::Read => Some(self.read_permit(group).await?),
+            Purpose::Answer => Some(self.answer_permit(call.bytes()).await?),
             Purpose::Job | Purpose::Logs | Purpose::Notify => None,
         };
-        let Some(pass) = self.breakers[purpose as usize][group].enter() else {
+        let Some(pass) = self.breakers[purpose as usize][group].enter(since, Instant::now()) else {
             return Err(BusError::Unavailable(format!("Redis ({}) does not answer", self.settings.name())));
         };
         self.metrics.commands.with_label_values(&[name]).inc();
-        let time = match purpose {
-            Purpose::Logs => LOGS_TIMEOUT.min(self.settings.command_timeout),
-            _ => self.settings.command_timeout,
-        };
+        let time = self.time_for(purpose, call.bytes());
         let shared = self.shared(purpose);
         let why = match timeout(time, self.twice(shared, call)).await {
             Ok(Ok(value)) => {
-                pass.answered();
+                pass.answered(Instant::now());
                 *lock(&shared.answered_at) = Instant::now();
                 self.is_up();
                 return from_redis_value(value).map_err(|error| {
@@ -159,7 +169,7 @@ impl Link {
             }
             Ok(Err(error)) if !is_outage(&error) => {
                 // Redis answers, so this is no outage: the command is wrong, or its user may not run it.
-                pass.answered();
+                pass.answered(Instant::now());
                 self.metrics.failures.with_label_values(&[name]).inc();
                 tracing::error!(command = name, %error, "Redis has refused a command");
                 return Err(BusError::Unavailable(format!("Redis has refused {name}: {error}")));
@@ -168,7 +178,9 @@ impl Link {
             Err(_) => format!("no answer within {} ms", time.as_millis()),
         };
         self.metrics.failures.with_label_values(&[name]).inc();
-        pass.failed();
+        if !pass.failed(Instant::now()) {
+            return Err(BusError::Slow(format!("Redis ({}) is slow: {why}", self.settings.name())));
+        }
         self.give_up(shared);
         if purpose != Purpose::Logs {
             self.metrics.is_up.set(0);
@@ -183,13 +195,36 @@ impl Link {
         Err(BusError::Unavailable(format!("Redis ({}) does not answer: {why}", self.settings.name())))
     }
 
-    /// Waits for the turn of a read. Waiting in vain says nothing about Redis, so no breaker hears of it.
+    /// How long a command of so many bytes may take. An answer travels behind the others that are under way.
+    fn time_for(&self, purpose: Purpose, bytes: usize) -> Duration {
+        match purpose {
+            Purpose::Logs => LOGS_TIMEOUT.min(self.settings.command_timeout),
+            Purpose::Answer => {
+                let under_way = ANSWER_BYTES_AT_ONCE as usize - self.answer_bytes.available_permits();
+                self.settings.time_for(under_way.max(bytes))
+            }
+            Purpose::Job | Purpose::Read | Purpose::Notify => self.settings.time_for(bytes),
+        }
+    }
+
+    /// Waits for the turn of a read.
     async fn read_permit(&self, group: usize) -> Result<SemaphorePermit<'_>, BusError> {
         match timeout(self.settings.command_timeout, self.reads[group].acquire()).await {
             Ok(Ok(permit)) => Ok(permit),
             // The semaphore is never closed, so only time can run out.
             Ok(Err(_)) | Err(_) => {
-                Err(BusError::Unavailable(format!("Redis ({}) is busy with other reads", self.settings.name())))
+                Err(BusError::Busy(format!("Redis ({}) is busy with other reads", self.settings.name())))
+            }
+        }
+    }
+
+    /// Waits until so many bytes of an answer may be sent; one that is larger than all of them is sent alone.
+    async fn answer_permit(&self, bytes: usize) -> Result<SemaphorePermit<'_>, BusError> {
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX).min(ANSWER_BYTES_AT_ONCE);
+        match timeout(ANSWER_PATIENCE, self.answer_bytes.acquire_many(bytes)).await {
+            Ok(Ok(permit)) => Ok(permit),
+            Ok(Err(_)) | Err(_) => {
+                Err(BusError::Busy(format!("Redis ({}) is busy with other answers", self.settings.name())))
             }
         }
     }
@@ -197,6 +232,7 @@ impl Link {
     fn is_up(&self) {
         self.metrics.is_up.set(1);
         if self.is_down.swap(false, Ordering::Relaxed) {
+            self.breakers.iter().flatten().for_each(|breaker| breaker.try_soon(Instant::now()));
             tracing::info!(redis = self.settings.name(), "Redis answers again");
         }
     }
@@ -206,6 +242,7 @@ impl Link {
             Purpose::Job | Purpose::Notify => &self.shared[0],
             Purpose::Read => &self.shared[1],
             Purpose::Logs => &self.shared[2],
+            Purpose::Answer => &self.shared[3],
         }
     }
 
@@ -234,7 +271,10 @@ impl Link {
         // there for the next. The guard goes with it, so that only one connection is made at a time.
         let connecting = self.runtime.spawn(async move {
             let _guard = guard;
-            let connection = connect(&settings).await?;
+            let mut connection = connect(&settings).await?;
+            if let RedisConnection::One(connection) = &mut connection {
+                connection.set_response_timeout(settings.longest_time());
+            }
             *lock(&shared.connection) = Some(connection.clone());
             *lock(&shared.answered_at) = Instant::now();
             Ok(connection)

@@ -1,16 +1,21 @@
 //! The bus over Redis: single, behind Sentinels, or a cluster; plain or TLS. Everything in Redis may be lost: the truth is
-//! in the database. While Redis does not answer, one caller a second waits for one timeout and the others fail at once.
+//! in the database. While Redis does not answer, some callers find that out, each after one timeout; then one caller a
+//! second tries again and the others fail at once.
 
 mod batches;
 mod breaker;
 mod connect;
+mod entry;
 mod jobs;
+mod keys;
 mod link;
 mod notifier;
 mod script;
 mod settings;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod upgrade_tests;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,3 +1,5 @@
+use std::borrow::Cow;
+
 use ::redis::{Cmd, ErrorKind, RedisResult, Script, ServerErrorKind, Value, cmd};
 
 use super::connect::RedisConnection;
@@ -5,13 +7,19 @@ use super::connect::RedisConnection;
 /// A script that Redis runs as one atomic step.
 #[derive(Debug)]
 pub(super) struct ScriptStep {
-    text: &'static str,
+    text: Cow<'static, str>,
     hash: String,
 }
 
 impl ScriptStep {
-    pub fn new(text: &'static str) -> Self {
-        Self { text, hash: Script::new(text).get_hash().to_owned() }
+    pub fn new(text: impl Into<Cow<'static, str>>) -> Self {
+        let text = text.into();
+        Self { hash: Script::new(&text).get_hash().to_owned(), text }
+    }
+
+    /// A step of a live query, behind the functions that these share.
+    pub fn of_a_job(text: &str) -> Self {
+        Self::new([include_str!("scripts/prelude.lua"), text].concat())
     }
 }
 
@@ -23,6 +31,14 @@ pub(super) enum Call<'a> {
 }
 
 impl Call<'_> {
+    /// About how many bytes are sent.
+    pub fn bytes(&self) -> usize {
+        match self {
+            Self::Command(command) => command.get_packed_command().len(),
+            Self::Script { arguments, .. } => arguments.iter().map(|argument| argument.len()).sum(),
+        }
+    }
+
     /// Sends the hash of a script, and its text only to a node that does not know the hash. `SCRIPT LOAD` would go to all
     /// nodes of a cluster, so that one node that is down would stop the others.
     pub async fn make(&self, connection: &mut RedisConnection) -> RedisResult<Value> {
@@ -31,7 +47,7 @@ impl Call<'_> {
             Self::Script { step, keys, arguments } => {
                 match command("EVALSHA", &step.hash, keys, arguments).query_async(connection).await {
                     Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
-                        command("EVAL", step.text, keys, arguments).query_async(connection).await
+                        command("EVAL", &step.text, keys, arguments).query_async(connection).await
                     }
                     outcome => outcome,
                 }

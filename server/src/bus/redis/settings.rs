@@ -12,6 +12,12 @@ use anyhow::{Context as _, Result, ensure};
 
 use crate::config::{self, Secret, split_address};
 
+/// A command has one more second for so many bytes.
+const BYTES_PER_SECOND: f64 = 8_388_608.0;
+
+/// A command that is larger than this has no more time for it.
+const LARGEST_COMMAND: usize = 32 << 20;
+
 /// Host and port of a Redis or a Sentinel.
 pub(super) type RedisServer = (String, u16);
 
@@ -30,7 +36,7 @@ pub(super) struct RedisSettings {
     /// Time a connection may take, its TLS handshake included.
     pub connect_timeout: Duration,
     pub connect_attempts: u32,
-    /// Time a command may take.
+    /// Time a small command may take.
     pub command_timeout: Duration,
 }
 
@@ -136,13 +142,25 @@ impl RedisSettings {
             self.nodes.iter().map(|node| self.info(node, &self.redis_login)).collect::<RedisResult<_>>()?;
         let mut builder = ClusterClient::builder(nodes)
             .connection_timeout(self.connect_timeout)
-            .response_timeout(self.command_timeout)
-            .overall_response_timeout(Some(self.command_timeout))
+            .response_timeout(self.longest_time())
+            .overall_response_timeout(Some(self.longest_time()))
             .tcp_settings(self.tcp.clone());
         if let Some(certificates) = &self.certificates {
             builder = builder.tls(TlsMode::Secure).certs(certificates.clone());
         }
         builder.build()
+    }
+
+    /// How long a command of so many bytes may take.
+    pub fn time_for(&self, bytes: usize) -> Duration {
+        #[expect(clippy::cast_precision_loss, reason = "commands are far below 2^52 bytes")]
+        let extra = bytes.min(LARGEST_COMMAND) as f64 / BYTES_PER_SECOND;
+        self.command_timeout + Duration::from_secs_f64(extra)
+    }
+
+    /// How long any command may take. Connections have this timeout, because each command is timed by its size.
+    pub fn longest_time(&self) -> Duration {
+        self.time_for(LARGEST_COMMAND)
     }
 
     pub fn connection_config(&self, node: &RedisServer) -> AsyncConnectionConfig {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use muster_api::rest::{ChangePassword, NewUser, Role, User, UserEdit};
 use muster_api::spec::{UserRoleSpec, UserRolesSpec};
-use sea_orm::{ConnectionTrait, Set, Unchanged};
+use sea_orm::{ActiveModelTrait as _, ConnectionTrait, IntoActiveModel as _, Set, TryIntoModel as _};
 use serde_json::{Value, json};
 
 use super::user_rules::{check_absent, check_email, check_name, check_role};
@@ -13,7 +13,7 @@ use crate::fleet::error::none_of;
 use crate::fleet::listing::{Listing, listed};
 use crate::fleet::resource::{self, Resource};
 use crate::fleet::{Error, Fleet, Result};
-use crate::store::{self, activities, entity::users};
+use crate::store::{self, Tx, activities, entity::users};
 
 /// The word for a user in errors.
 const KIND: &str = "User";
@@ -60,7 +60,7 @@ impl Resource for Users {
         password::check("password", &password, &mut problems);
         let role = check_role(request.global_role, &mut problems);
         let teams = request.teams.as_deref();
-        check_absent(request.sso_enabled, request.admin_forced_password_reset, teams, &mut problems);
+        check_absent(request.sso_enabled, teams, &mut problems);
         none_of(problems)?;
         let name = if request.name.is_empty() { request.email.trim() } else { &request.name };
         let hash = self.access.passwords.hash(password).await?;
@@ -95,7 +95,7 @@ impl Resource for Users {
             let path = if edit.new_password.is_some() { "new_password" } else { "password" };
             password::check(path, password, &mut problems);
         }
-        check_absent(edit.sso_enabled.unwrap_or(false), false, edit.teams.as_deref(), &mut problems);
+        check_absent(edit.sso_enabled.unwrap_or(false), edit.teams.as_deref(), &mut problems);
         none_of(problems)?;
         let hash = match new_password {
             Some(password) => Some(self.access.passwords.hash(password.clone()).await?),
@@ -106,28 +106,24 @@ impl Resource for Users {
             .access
             .store
             .write_with(async |tx| -> Result<_> {
-                let old = find(tx, id).await?;
-                let mut new = old.clone();
-                new.email = edit.email.as_ref().map_or(new.email, |email| normal_email(email));
-                new.name = edit.name.clone().unwrap_or(new.name);
-                new.global_role = edit.global_role.map_or(new.global_role, role_word);
-                new.api_only = edit.api_only.unwrap_or(new.api_only);
-                if new == old && hash.is_none() {
-                    return Ok(old);
+                let old = to_change(tx, id).await?;
+                let mut row = old.clone().into_active_model();
+                row.email.set_if_not_equals(edit.email.as_ref().map_or(old.email, |email| normal_email(email)));
+                row.name.set_if_not_equals(edit.name.clone().unwrap_or(old.name));
+                row.global_role.set_if_not_equals(edit.global_role.map_or(old.global_role, role_word));
+                row.api_only.set_if_not_equals(edit.api_only.unwrap_or(old.api_only));
+                if !row.is_changed() && hash.is_none() {
+                    return Ok(row.try_into_model().map_err(store::Error::from)?);
                 }
-                check_free(tx, &new.email, Some(id)).await?;
-                new.updated_at = now;
-                let row = users::ActiveModel {
-                    id: Unchanged(id),
-                    email: Set(new.email.clone()),
-                    name: Set(new.name.clone()),
-                    global_role: Set(new.global_role.clone()),
-                    api_only: Set(new.api_only),
-                    updated_at: Set(now),
-                    ..Default::default()
-                };
-                store::users::update(tx, row).await?;
-                check_an_admin_is_left(tx, "global_role").await?;
+                if let Set(email) = &row.email {
+                    check_free(tx, email, Some(id)).await?;
+                }
+                let is_new_role = row.global_role.is_set();
+                row.updated_at = Set(now);
+                let new = store::users::update(tx, row).await?;
+                if is_new_role {
+                    check_an_admin_is_left(tx, "global_role").await?;
+                }
                 if let Some(hash) = &hash {
                     store::users::set_password(tx, id, hash.clone()).await?;
                     store::users::end_sessions(tx, id, Some(principal.token_hash)).await?;
@@ -146,7 +142,7 @@ impl Resource for Users {
         self.access
             .store
             .write_with(async |tx| {
-                let user = find(tx, id).await?;
+                let user = to_change(tx, id).await?;
                 store::users::delete(tx, id).await?;
                 check_an_admin_is_left(tx, "user").await?;
                 activities::add(tx, now, &principal.actor(), "deleted_user", &activity_details(&user)).await?;
@@ -174,13 +170,15 @@ impl Access {
     /// Changes the caller's own password and ends the caller's other sessions.
     ///
     /// # Errors
-    /// [`Error::Invalid`] if the old password is wrong or the new one is weak, [`Error::TooMany`] as for logging in.
+    /// [`Error::Invalid`] if the old password is wrong or the new one is weak, [`Error::TooMany`] if
+    /// the user has shown the old one too often; log-ins do not count.
     pub async fn change_password(&self, principal: &Principal, request: &ChangePassword) -> Result<()> {
-        self.limit_guesses()?;
         let id = principal.user.id;
-        let hash = store::users::password_hash(self.store.reader(), id).await?;
-        if !self.passwords.verify(request.old_password.clone(), hash).await? {
-            return Err(Error::invalid("old_password", "old password does not match"));
+        self.attempts.own_password(id, self.clock.now()).map_err(|retry_after| self.too_many(retry_after))?;
+        let old_hash = store::users::password_hash(self.store.reader(), id).await?;
+        let is_wrong = || Error::invalid("old_password", "old password does not match");
+        if !self.passwords.verify(request.old_password.clone(), old_hash.clone()).await? {
+            return Err(is_wrong());
         }
         let mut problems = Vec::new();
         password::check("new_password", &request.new_password, &mut problems);
@@ -188,13 +186,18 @@ impl Access {
         let hash = self.passwords.hash(request.new_password.clone()).await?;
         let now = self.clock.now();
         self.store
-            .write(async |tx| {
+            .write_with(async |tx| {
+                to_change(tx, id).await?;
+                // Another password may have been set since the old one was checked.
+                if store::users::password_hash(tx, id).await? != old_hash {
+                    return Err(is_wrong());
+                }
                 store::users::set_password(tx, id, hash.clone()).await?;
                 store::users::end_sessions(tx, id, Some(principal.token_hash)).await?;
-                activities::add(tx, now, &principal.actor(), "changed_password", &json!({})).await
+                activities::add(tx, now, &principal.actor(), "changed_password", &json!({})).await?;
+                Ok(())
             })
-            .await?;
-        Ok(())
+            .await
     }
 }
 
@@ -212,6 +215,10 @@ async fn check_an_admin_is_left(db: &impl ConnectionTrait, path: &str) -> Result
 
 async fn find(db: &impl ConnectionTrait, id: i64) -> Result<users::Model> {
     store::users::by_id(db, id).await?.ok_or_else(|| Error::no_such(KIND, id))
+}
+
+async fn to_change(tx: &Tx, id: i64) -> Result<users::Model> {
+    store::users::to_change(tx, id).await?.ok_or_else(|| Error::no_such(KIND, id))
 }
 
 /// Refuses an address that another user has.

@@ -1,39 +1,47 @@
 //! Users, their sessions and permissions.
 
+mod attempts;
 mod manage_users;
 mod password;
+mod peer;
 mod principal;
 mod set_up;
 mod user_rules;
 
 pub use manage_users::Users;
 pub(super) use manage_users::is_an_admin_left;
+pub use peer::Peer;
 pub use principal::{Permission, Principal};
 pub(super) use principal::{role_of, role_word};
 
-use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use governor::clock::{Clock as _, DefaultClock};
-use governor::{DefaultDirectRateLimiter, NotUntil, Quota, RateLimiter};
 use muster_api::rest::{LoggedIn, Login, Role, User};
 use rand::Rng as _;
 use sha2::{Digest as _, Sha256};
 
+use self::attempts::{Attempts, LoginSource};
 use self::password::Passwords;
 use super::schedule::Schedule;
 use super::{Error, Result};
 use crate::clock::{Clock, Moment};
-use crate::config;
+use crate::config::{self, Config};
 use crate::store::activities::Actor;
 use crate::store::entity::users::RoleWord;
 use crate::store::{Store, activities, entity, users};
+use crate::telemetry::Metrics;
 
 /// The number of random bytes of a session token.
 const TOKEN_BYTES: usize = 64;
+
+/// Activities that one transaction removes at most.
+const PRUNED_AT_ONCE: u64 = 500;
+
+/// When strangers may try again that were refused because too many passwords were waiting to be checked.
+const BUSY: Duration = Duration::from_secs(1);
 
 /// The last use of a session is written only if the stored one is older than this.
 const ACCESS_STALENESS: Duration = Duration::from_secs(60);
@@ -44,39 +52,52 @@ pub struct Access {
     store: Store,
     clock: Clock,
     config: config::Session,
+    /// Zero keeps activities for ever.
+    activity_retention: Duration,
     passwords: Passwords,
-    log_ins: DefaultDirectRateLimiter,
+    attempts: Attempts,
     schedule: Arc<Schedule>,
+    metrics: Arc<Metrics>,
 }
 
 impl Access {
-    pub fn new(store: Store, clock: Clock, config: config::Session, schedule: Arc<Schedule>) -> Self {
-        let per_minute = NonZeroU32::new(config.logins_per_minute).unwrap_or(NonZeroU32::MIN);
+    pub fn new(store: Store, clock: Clock, config: &Config, schedule: Arc<Schedule>, metrics: Arc<Metrics>) -> Self {
         Self {
             store,
             clock,
-            config,
+            activity_retention: config.activities.retention,
             passwords: Passwords::default(),
-            log_ins: RateLimiter::direct(Quota::per_minute(per_minute)),
+            attempts: Attempts::new(config.session.logins_per_minute),
+            config: config.session.clone(),
             schedule,
+            metrics,
         }
     }
 
-    /// Checks a password and starts a session.
+    /// Checks a password that `peer` sent and starts a session.
     ///
     /// # Errors
     /// [`Error::Unauthenticated`], the same for an unknown user and a wrong password; [`Error::TooMany`] beyond the limit.
-    pub async fn log_in(&self, login: &Login) -> Result<LoggedIn> {
-        self.limit_guesses()?;
+    pub async fn log_in(&self, login: &Login, peer: Peer) -> Result<LoggedIn> {
         let email = normal_email(&login.email);
+        let attempt = self.attempts.log_in(&email, peer, self.clock.now());
+        let source = attempt.map_err(|retry_after| self.too_many(retry_after))?;
         let user = users::by_email(self.store.reader(), &email).await?;
         let hash = match &user {
             Some(user) => users::password_hash(self.store.reader(), user.id).await?,
             None => None,
         };
-        let is_right = self.passwords.verify(login.password.clone(), hash).await?;
-        let (true, Some(user)) = (is_right, user) else { return Err(Error::Unauthenticated) };
-        let token = self.start_session(&user).await?;
+        let is_right = match source {
+            LoginSource::Familiar => self.passwords.verify(login.password.clone(), hash.clone()).await?,
+            LoginSource::Stranger => {
+                let (password, hash) = (login.password.clone(), hash.clone());
+                let verified = self.passwords.verify_for_stranger(password, hash, peer.network()).await?;
+                verified.ok_or_else(|| self.too_many(BUSY))?
+            }
+        };
+        let (true, Some(user), Some(hash)) = (is_right, user, hash) else { return Err(Error::Unauthenticated) };
+        let token = self.start_session(&user, &hash).await?;
+        self.attempts.succeeded(&email, peer);
         if let RoleWord::Unknown(role) = &user.global_role {
             tracing::warn!(
                 user_id = user.id,
@@ -124,21 +145,47 @@ impl Access {
         Ok(self.store.write(async |tx| users::end_idle_sessions(tx, before).await).await?)
     }
 
-    /// Limits the number of password checks per minute.
-    fn limit_guesses(&self) -> Result<()> {
-        let too_many = |wait: NotUntil<_>| wait.wait_time_from(DefaultClock::default().now());
-        self.log_ins.check().map_err(|wait| Error::TooMany { retry_after: too_many(wait) })
+    /// Removes activities that are older than `activities.retention`.
+    ///
+    /// # Errors
+    /// If the database does not answer; the next call goes on.
+    pub async fn prune_activities(&self) -> Result<()> {
+        if self.activity_retention.is_zero() {
+            return Ok(());
+        }
+        let before = self.clock.now().minus(self.activity_retention);
+        loop {
+            let pruned = self.store.write(async |tx| activities::prune(tx, before, PRUNED_AT_ONCE).await).await?;
+            if pruned < PRUNED_AT_ONCE {
+                return Ok(());
+            }
+        }
     }
 
-    async fn start_session(&self, user: &entity::users::Model) -> Result<String> {
+    /// Refuses an attempt beyond the limit.
+    fn too_many(&self, retry_after: Duration) -> Error {
+        self.metrics.limit_hit("logins_per_minute");
+        Error::TooMany { retry_after }
+    }
+
+    /// Starts a session of a user who has shown the password behind `password_hash`.
+    ///
+    /// # Errors
+    /// [`Error::Unauthenticated`] if the user was deleted or has another password by now.
+    async fn start_session(&self, user: &entity::users::Model, password_hash: &str) -> Result<String> {
         let token = random_text(TOKEN_BYTES);
         let hash = hash_token(&token);
         let now = self.clock.now();
         let actor = Actor { id: Some(user.id), name: user.name.clone(), email: user.email.clone() };
         self.store
-            .write(async |tx| {
+            .write_with(async |tx| {
+                let is_there = users::to_change(tx, user.id).await?.is_some();
+                if !is_there || users::password_hash(tx, user.id).await?.as_deref() != Some(password_hash) {
+                    return Err(Error::Unauthenticated);
+                }
                 users::add_session(tx, hash, user.id, now).await?;
-                activities::add(tx, now, &actor, "user_logged_in", &serde_json::json!({})).await
+                activities::add(tx, now, &actor, "user_logged_in", &serde_json::json!({})).await?;
+                Ok(())
             })
             .await?;
         Ok(token)

@@ -40,10 +40,14 @@ impl Permission {
     pub fn least_role(self) -> Role {
         match self {
             Self::ReadHosts | Self::ReadQueries | Self::ReadLabels => Role::Observer,
-            Self::ReadPacks | Self::ReadSecrets | Self::RunLiveQueries | Self::WriteHosts | Self::WriteSchedule => {
-                Role::Maintainer
-            }
-            Self::ReadConfig | Self::WriteConfig | Self::WriteSecrets | Self::ManageUsers => Role::Admin,
+            // Maintainers read all that hosts are served: with a live query they could read it from the agents anyway.
+            Self::ReadPacks
+            | Self::ReadConfig
+            | Self::ReadSecrets
+            | Self::RunLiveQueries
+            | Self::WriteHosts
+            | Self::WriteSchedule => Role::Maintainer,
+            Self::WriteConfig | Self::WriteSecrets | Self::ManageUsers => Role::Admin,
         }
     }
 }

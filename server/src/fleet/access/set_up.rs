@@ -4,9 +4,8 @@ use muster_api::rest::{Role, SetUp, SetUpDone};
 use serde_json::{Value, json};
 
 use super::user_rules::{check_email, check_name};
-use super::{Access, new_user, password, random_text, show};
+use super::{Access, Peer, new_user, normal_email, password, random_text, show};
 use crate::fleet::error::none_of;
-use crate::fleet::schedule::default_agent_options;
 use crate::fleet::{Error, Problem, Result};
 use crate::store::activities::Actor;
 use crate::store::{activities, generations, secrets, settings, users};
@@ -27,7 +26,7 @@ impl Access {
     ///
     /// # Errors
     /// [`Error::NotFound`] if there is a user already; [`Error::Invalid`] for missing fields or a weak password.
-    pub async fn set_up(&self, request: &SetUp) -> Result<SetUpDone> {
+    pub async fn set_up(&self, request: &SetUp, peer: Peer) -> Result<SetUpDone> {
         if self.is_set_up().await? {
             return Err(already_done());
         }
@@ -40,6 +39,9 @@ impl Access {
         let done = self
             .store
             .write(async |tx| {
+                // First, because the row of the generation makes set-ups on all nodes wait for each other: the second
+                // sees the user of the first.
+                generations::bump(tx, generations::SCHEDULE).await?;
                 if users::count(tx).await? > 0 {
                     return Ok(false);
                 }
@@ -47,9 +49,8 @@ impl Access {
                     users::insert(tx, new_user(&request.admin.email, name, Role::Admin, now), hash.clone()).await?;
                 settings::set(tx, settings::APP_CONFIG, &config, now).await?;
                 if secrets::all(tx).await?.is_empty() {
-                    secrets::insert(tx, &secret, now).await?;
+                    secrets::insert(tx, &secret, "", now).await?;
                 }
-                generations::bump(tx, generations::SCHEDULE).await?;
                 let actor = Actor { id: Some(id), name: name.clone(), email: request.admin.email.clone() };
                 activities::add(tx, now, &actor, "set_up", &json!({})).await?;
                 Ok(true)
@@ -59,9 +60,11 @@ impl Access {
             return Err(already_done());
         }
         self.schedule.refresh().await?;
-        let user = users::by_email(self.store.reader(), &super::normal_email(&request.admin.email)).await?;
+        let email = normal_email(&request.admin.email);
+        let user = users::by_email(self.store.reader(), &email).await?;
         let user = user.ok_or_else(|| Error::Unavailable("the new administrator is not readable yet".to_owned()))?;
-        let token = self.start_session(&user).await?;
+        let token = self.start_session(&user, &hash).await?;
+        self.attempts.succeeded(&email, peer);
         Ok(SetUpDone {
             admin: show(&user),
             org_info: request.org_info.clone(),
@@ -91,6 +94,5 @@ fn first_config(request: &SetUp) -> Value {
     json!({
         "org_info": request.org_info,
         "server_settings": { "server_url": request.server_url },
-        "agent_options": default_agent_options(),
     })
 }

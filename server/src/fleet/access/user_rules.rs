@@ -30,13 +30,9 @@ pub(super) fn check_role(role: Option<Role>, problems: &mut Vec<Problem>) -> Rol
 }
 
 /// Refuses features that Fleet's clients can ask for and Muster does not have.
-pub(super) fn check_absent(sso: bool, forced_reset: bool, teams: Option<&[Value]>, problems: &mut Vec<Problem>) {
+pub(super) fn check_absent(sso: bool, teams: Option<&[Value]>, problems: &mut Vec<Problem>) {
     if sso {
         problems.push(Problem::new("sso_enabled", "there is no single sign-on; give the user a password"));
-    }
-    if forced_reset {
-        let reason = "users cannot be made to choose another password; send false, and have them use change_password";
-        problems.push(Problem::new("admin_forced_password_reset", reason));
     }
     if teams.is_some_and(|teams| !teams.is_empty()) {
         problems.push(Problem::new("teams", "there are no teams; give a global_role alone"));

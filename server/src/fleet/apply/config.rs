@@ -1,11 +1,14 @@
 use muster_api::rest::Action;
-use muster_api::spec::SpecDocument;
-use serde_json::{Map, Value, json};
+use muster_api::spec::{DocumentKind, SpecDocument};
+use serde_json::{Value, json};
 
 use super::{ApplyRun, Located, to_value};
-use crate::fleet::schedule::{Lasting, check_agent_options, load_retired};
-use crate::fleet::{Problem, Result, path, specs};
-use crate::store::{hosts, settings};
+use crate::fleet::findings::Findings;
+use crate::fleet::schedule::{
+    KEEP_DAYS, RemovedFlag, check_agent_options, check_endpoints, default_of, load_retired, normal_agent_options,
+};
+use crate::fleet::{Result, path, specs};
+use crate::store::{host_lists, settings};
 
 /// The parts of the configuration with the keys of each; agent options have their own check.
 const PARTS: [(&str, &[&str]); 2] = [("org_info", &["org_name", "org_logo_url"]), ("server_settings", &["server_url"])];
@@ -16,87 +19,157 @@ const MAX_TEXT: usize = 4096;
 impl ApplyRun<'_> {
     pub(super) async fn config(&mut self, documents: &[Located]) -> Result<()> {
         for document in documents {
-            let change = match &document.spec {
-                SpecDocument::Config(config) => {
-                    check_config(&document.root(), config, &mut self.problems, &mut self.warnings);
-                    config.clone()
-                }
+            let root = document.root();
+            let (change, options_path) = match &document.spec {
+                SpecDocument::Config(config) => (self.read_config(&root, config), document.path("agent_options")),
                 SpecDocument::Options(options) => {
-                    let path = document.root();
-                    check_agent_options(&path, options, &mut self.problems, &mut self.warnings);
-                    json!({ "agent_options": options })
+                    let options = self.read_options(DocumentKind::Options, &root, options);
+                    (json!({ "agent_options": options }), root)
                 }
                 _ => continue,
             };
-            let old = specs::app_config(self.tx).await?;
-            let mut new = old.clone();
-            merge(&mut new, change);
-            new.sort_all_objects();
+            let stored = settings::get(self.tx, settings::APP_CONFIG).await?.unwrap_or_else(|| json!({}));
+            let mut kept = stored.clone();
+            merge(&mut kept, change);
+            let old = specs::shown_config(&stored, self.built_in);
+            let new = specs::shown_config(&kept, self.built_in);
             let action = self.note(document, "", Some(&old), &new)?;
             if action != Action::Unchanged && self.problems.is_empty() {
-                settings::set(self.tx, settings::APP_CONFIG, &new, self.now).await?;
-                let path = match &document.spec {
-                    SpecDocument::Options(_) => document.root(),
-                    _ => document.path("agent_options"),
-                };
-                self.retire(&path, &old, &new).await?;
+                settings::set(self.tx, settings::APP_CONFIG, &kept, self.now).await?;
+                self.retire(&options_path, &stored, &kept).await?;
             }
         }
         Ok(())
     }
 
-    /// Records removed options, because hosts still have their values.
-    async fn retire(&mut self, path: &str, old: &Value, new: &Value) -> Result<()> {
-        let (old, new) = (&old["agent_options"], &new["agent_options"]);
-        // Without hosts no agent has a value to unset.
-        if old == new || hosts::count(self.tx, &hosts::HostFilter::default()).await? == 0 {
+    /// The configuration without what is skipped, checked.
+    fn read_config(&mut self, at: &str, config: &Value) -> Value {
+        let Value::Object(mut parts) = config.clone() else {
+            self.problem(at, "expects an object");
+            return json!({});
+        };
+        self.skipped.take_from(DocumentKind::Config, "", at, &mut parts);
+        for (key, value) in &mut parts {
+            let here = path::member(at, key);
+            if key == "agent_options" {
+                *value = self.read_options(DocumentKind::Config, &here, value);
+            } else if let Some((_, keys)) = PARTS.iter().find(|(part, _)| part == key) {
+                self.read_texts(key, &here, value, keys);
+            } else {
+                let known: Vec<&str> = PARTS.iter().map(|(part, _)| *part).chain(["agent_options"]).collect();
+                self.found().unknown_key(at, key, "known are", &known);
+            }
+        }
+        Value::Object(parts)
+    }
+
+    fn read_texts(&mut self, part: &str, at: &str, value: &mut Value, keys: &[&str]) {
+        let Some(members) = value.as_object_mut() else {
+            self.problem(at, "expects an object");
+            return;
+        };
+        self.skipped.take_from(DocumentKind::Config, part, at, members);
+        for (key, value) in members {
+            if !keys.contains(&key.as_str()) {
+                self.found().unknown_key(at, key, "known are", keys);
+            } else if value.as_str().is_none_or(|text| text.len() > MAX_TEXT) {
+                self.problem(path::member(at, key), format!("expects a string of at most {MAX_TEXT} bytes"));
+            }
+        }
+    }
+
+    /// Agent options as they are kept, checked. Some of Fleet's documents wrap them in a `spec` of their own.
+    fn read_options(&mut self, kind: DocumentKind, at: &str, options: &Value) -> Value {
+        let (at, options) = match options.get("spec").filter(|inner| !inner.is_null()) {
+            Some(inner) => {
+                self.refuse_beside_spec(at, options);
+                (path::member(at, "spec"), inner)
+            }
+            None => (at.to_owned(), options),
+        };
+        let mut options = normal_agent_options(options.clone());
+        if let Some(parts) = options.as_object_mut() {
+            let part = if kind == DocumentKind::Config { "agent_options" } else { "" };
+            self.skipped.take_from(kind, part, &at, parts);
+        }
+        check_agent_options(&at, &options, &mut self.problems, &mut self.warnings);
+        check_endpoints(&at, &options, &self.built_in.url_prefix, &mut self.warnings);
+        options
+    }
+
+    /// Refuses what stands beside the `spec` that wraps agent options, because nobody would read it.
+    fn refuse_beside_spec(&mut self, at: &str, options: &Value) {
+        let beside =
+            options.as_object().into_iter().flatten().filter(|(key, value)| *key != "spec" && !value.is_null());
+        for (key, _) in beside {
+            self.problem(
+                path::member(at, key),
+                "stands beside a spec; put it inside, or remove the spec around the others",
+            );
+        }
+    }
+
+    fn found(&mut self) -> Findings<'_> {
+        Findings { problems: &mut self.problems, warnings: &mut self.warnings }
+    }
+
+    /// Records removed options, because hosts still have their values, and says what becomes of each.
+    async fn retire(&mut self, at: &str, stored: &Value, kept: &Value) -> Result<()> {
+        let (old, new) = (self.built_in.chosen(stored), self.built_in.in_force(kept));
+        if old.is_none() && new != self.built_in.options {
+            self.warn_of_left_out(at, &new);
+        }
+        // Without hosts no agent has a value to unset, and what nobody has chosen is no choice to undo.
+        let old = old.cloned().unwrap_or_default();
+        if old == new || host_lists::count(self.tx, &host_lists::HostFilter::default()).await? == 0 {
             return Ok(());
         }
         let (before, _) = load_retired(self.tx).await?.at(self.now);
-        let (retired, lasting) = before.after(old, new, self.now);
+        let (retired, removed) = before.after(&old, &new, self.now);
         settings::set(self.tx, settings::RETIRED_OPTIONS, &to_value(&retired)?, self.now).await?;
-        for Lasting { platform, flag } in lasting {
+        for RemovedFlag { platform, flag, default } in removed {
             let document = match platform {
-                Some(platform) => path::member(&format!("{path}.overrides.platforms"), &platform),
-                None => format!("{path}.config"),
+                Some(platform) => path::member(&format!("{at}.overrides.platforms"), &platform),
+                None => format!("{at}.config"),
             };
-            let reason = "removed, but agents keep its value until they restart, and the server has no default to send instead; put the key back with the value you want";
-            self.warnings.push(Problem::new(path::member(&format!("{document}.options"), &flag), reason));
+            let reason = match default {
+                Some(default) => format!(
+                    "removed: through {KEEP_DAYS} days agents are sent osquery's default {default}, which goes over their \
+                     flagfile{}; put the key back to keep another value",
+                    effect(&flag)
+                ),
+                None => "removed, but agents keep its value until they restart, and the server has no default to send instead; put the key back with the value you want".to_owned(),
+            };
+            self.warn(path::member(&format!("{document}.options"), &flag), reason);
         }
         Ok(())
     }
-}
 
-fn check_config(path: &str, config: &Value, problems: &mut Vec<Problem>, warnings: &mut Vec<Problem>) {
-    let Some(parts) = config.as_object() else {
-        problems.push(Problem::new(path, "expects an object"));
-        return;
-    };
-    for (key, value) in parts {
-        let path = path::member(path, key);
-        if key == "agent_options" {
-            check_agent_options(&path, value, problems, warnings);
-        } else if let Some((_, keys)) = PARTS.iter().find(|(part, _)| part == key) {
-            check_texts(&path, value, keys, problems);
-        } else {
-            let known: Vec<&str> = PARTS.iter().map(|(part, _)| *part).collect();
-            problems.push(Problem::new(path, format!("unknown key; known are agent_options, {}", known.join(", "))));
+    /// Says which built-in options are not in force any more, now that an operator has chosen others.
+    fn warn_of_left_out(&mut self, at: &str, new: &Value) {
+        let flags = |options: &Value| options["config"]["options"].as_object().cloned().unwrap_or_default();
+        let kept = flags(new);
+        for (flag, built_in) in flags(&self.built_in.options) {
+            let default = default_of(&flag);
+            if kept.contains_key(&flag) || default.as_ref() == Some(&built_in) {
+                continue;
+            }
+            let or_default = default.map(|default| format!(", or by osquery's default {default}")).unwrap_or_default();
+            let reason = format!(
+                "left out, while the built-in options set it to {built_in}: agents keep that until they restart and then go \
+                 by their flagfile{or_default}{}; put the key in to keep it",
+                effect(&flag)
+            );
+            self.warn(path::member(&format!("{at}.config.options"), &flag), reason);
         }
     }
 }
 
-fn check_texts(path: &str, value: &Value, keys: &[&str], problems: &mut Vec<Problem>) {
-    let Some(members) = value.as_object() else {
-        problems.push(Problem::new(path, "expects an object"));
-        return;
-    };
-    for (key, value) in members {
-        let path = path::member(path, key);
-        if !keys.contains(&key.as_str()) {
-            problems.push(Problem::new(path, format!("unknown key; known are {}", keys.join(", "))));
-        } else if value.as_str().is_none_or(|text| text.len() > MAX_TEXT) {
-            problems.push(Problem::new(path, format!("expects text of at most {MAX_TEXT} bytes")));
-        }
+/// What the default of a flag changes in what operators see.
+fn effect(flag: &str) -> &'static str {
+    match flag {
+        "pack_delimiter" => ", so results are named pack_PACK_QUERY",
+        _ => "",
     }
 }
 
@@ -108,21 +181,8 @@ fn merge(config: &mut Value, change: Value) {
         match (config.get_mut(&key), value) {
             (Some(Value::Object(old)), Value::Object(new)) if key != "agent_options" => old.extend(new),
             (_, value) => {
-                config.insert(key, with_overrides(value));
+                config.insert(key, value);
             }
         }
     }
-}
-
-/// Agent options always have both `config` and `overrides`.
-fn with_overrides(mut options: Value) -> Value {
-    if let Some(parts) = options.as_object_mut()
-        && parts.contains_key("config")
-    {
-        let overrides = parts.entry("overrides").or_insert(Value::Null);
-        if overrides.is_null() {
-            *overrides = Value::Object(Map::new());
-        }
-    }
-    options
 }

@@ -6,12 +6,13 @@ use muster_api::rest::{Action, Applied, Change};
 use muster_api::spec::DocumentKind;
 use serde_json::{Value, json};
 
-use super::{Applier, applied, parse};
+use super::parse::{self, KindWord};
+use super::{Applier, applied};
 use crate::fleet::access::{Permission, Principal};
 use crate::fleet::changes::Draft;
 use crate::fleet::error::none_of;
 use crate::fleet::{Problem, Result, labels, packs, path, queries};
-use crate::store::{self, entity};
+use crate::store::{self, case, entity};
 
 /// Kinds that can be deleted, in an order that lets a file with a pack, its queries and its labels go as a whole.
 const ORDER: [DocumentKind; 3] = [DocumentKind::Pack, DocumentKind::Query, DocumentKind::Label];
@@ -20,7 +21,7 @@ const ORDER: [DocumentKind; 3] = [DocumentKind::Pack, DocumentKind::Query, Docum
 #[derive(Debug)]
 struct NamedDocument {
     index: usize,
-    kind: DocumentKind,
+    kind: KindWord,
     /// Empty for kinds that cannot be deleted.
     name: String,
 }
@@ -36,12 +37,16 @@ impl Applier {
         principal.may(Permission::WriteSchedule)?;
         super::check_count(&documents)?;
         let named = read(documents)?;
+        if !named.iter().any(NamedDocument::can_be_deleted) {
+            let ignored = named.iter().map(|document| document.change(Action::Ignored)).collect();
+            return Ok(applied(ignored, Vec::new(), dry_run));
+        }
         self.changes
             .make(principal, dry_run, async |draft| {
                 let mut problems = Vec::new();
                 let mut changes = Vec::new();
                 for kind in ORDER {
-                    for document in named.iter().filter(|document| document.kind == kind) {
+                    for document in named.iter().filter(|document| document.kind == KindWord::Ours(kind)) {
                         let has_existed = delete(draft, document, &mut problems).await?;
                         changes.push(document.change(if has_existed { Action::Deleted } else { Action::Absent }));
                     }
@@ -55,7 +60,7 @@ impl Applier {
                 if !deleted.is_empty() {
                     draft.record("deleted_documents", json!({ "changes": deleted }));
                 }
-                let ignored = named.iter().filter(|document| !ORDER.contains(&document.kind));
+                let ignored = named.iter().filter(|document| !document.can_be_deleted());
                 changes.extend(ignored.map(|document| document.change(Action::Ignored)));
                 Ok(applied(changes, Vec::new(), dry_run))
             })
@@ -64,6 +69,10 @@ impl Applier {
 }
 
 impl NamedDocument {
+    fn can_be_deleted(&self) -> bool {
+        matches!(&self.kind, KindWord::Ours(kind) if ORDER.contains(kind))
+    }
+
     fn change(&self, action: Action) -> (usize, Change) {
         let kind = self.kind.as_str().to_owned();
         (self.index, Change { kind, name: self.name.clone(), action, fields: Vec::new() })
@@ -76,17 +85,17 @@ fn read(documents: Vec<Value>) -> Result<Vec<NamedDocument>> {
     let mut seen = HashSet::new();
     let mut named = Vec::new();
     for (index, value) in documents.into_iter().enumerate() {
-        match parse::of_known_kind(index, value) {
-            Err(problem) => problems.push(problem),
-            Ok((kind, _)) if !ORDER.contains(&kind) => named.push(NamedDocument { index, kind, name: String::new() }),
-            Ok((kind, spec)) => match spec.get("name").and_then(Value::as_str).filter(|name| !name.is_empty()) {
-                None => problems.push(Problem::new(path(index), "cannot be empty")),
-                Some(name) => {
-                    if seen.insert((kind, name.to_owned())) {
-                        named.push(NamedDocument { index, kind, name: name.to_owned() });
-                    }
+        let Some((kind, spec)) = parse::envelope(index, value, &mut problems) else { continue };
+        let name = spec.get("name").and_then(Value::as_str).unwrap_or_default().to_owned();
+        match kind {
+            KindWord::Ours(known) if ORDER.contains(&known) => {
+                if name.is_empty() {
+                    problems.push(Problem::new(path(index), "cannot be empty"));
+                } else if seen.insert((known, case::fold(&name))) {
+                    named.push(NamedDocument { index, kind, name });
                 }
-            },
+            }
+            _ => named.push(NamedDocument { index, kind, name: String::new() }),
         }
     }
     none_of(problems)?;
@@ -101,7 +110,8 @@ fn path(index: usize) -> String {
 async fn delete(draft: &mut Draft<'_>, document: &NamedDocument, problems: &mut Vec<Problem>) -> Result<bool> {
     let path = || path(document.index);
     let name = &document.name;
-    match document.kind {
+    let KindWord::Ours(kind) = &document.kind else { return Ok(false) };
+    match kind {
         DocumentKind::Pack => {
             let Some(pack) = packs::named(draft.tx, name).await? else { return Ok(false) };
             store::packs::delete(draft.tx, pack.id).await?;

@@ -2,6 +2,8 @@
 
 mod config;
 mod delete;
+mod fit;
+mod foreign;
 mod labels;
 mod packs;
 mod parse;
@@ -9,16 +11,19 @@ mod queries;
 mod secrets;
 mod user_roles;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 use muster_api::rest::{Action, Applied, Change, FieldError};
-use muster_api::spec::{DocumentKind, SpecDocument};
+use muster_api::spec::DocumentKind;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use self::parse::Located;
+use self::foreign::Skipped;
+use self::parse::{Located, ReadDocuments};
 use super::access::{Permission, Principal};
 use super::changes::Changes;
+use super::error::none_of;
+use super::schedule::BuiltInOptions;
 use super::specs::to_value;
 use super::{Error, Problem, Result};
 use crate::clock::Moment;
@@ -38,8 +43,10 @@ struct ApplyRun<'a> {
     tx: &'a store::Tx,
     now: Moment,
     author_id: i64,
+    built_in: &'a BuiltInOptions,
     problems: Vec<Problem>,
     warnings: Vec<Problem>,
+    skipped: Skipped,
     changes: Vec<(usize, Change)>,
     /// Hosts whose labels change.
     touched_hosts: BTreeSet<i64>,
@@ -54,10 +61,10 @@ impl Applier {
     ///
     /// # Errors
     /// [`Error::Invalid`] with every problem found, each under its path such as `documents[2].spec.name`; then nothing
-    /// has changed. [`Error::Forbidden`] if the caller may not change one of the documents.
+    /// has changed. [`Error::Forbidden`] if the caller may not change one of the documents, or may not change any.
     pub async fn apply(&self, principal: &Principal, documents: Vec<Value>, dry_run: bool) -> Result<Applied> {
         check_count(&documents)?;
-        self.run(principal, parse::documents(documents)?, dry_run).await
+        self.run(principal, &parse::documents(documents), dry_run).await
     }
 
     /// Applies specs of one kind. Their problems have the paths of documents.
@@ -66,20 +73,20 @@ impl Applier {
     /// As for [`Applier::apply`].
     pub async fn apply_specs(&self, principal: &Principal, kind: DocumentKind, specs: Vec<Value>) -> Result<Applied> {
         check_count(&specs)?;
-        self.run(principal, parse::specs(kind, specs)?, false).await
+        self.run(principal, &parse::specs(kind, specs), false).await
     }
 
-    /// Applies one spec. Its problems have the paths of a document.
-    ///
-    /// # Errors
-    /// As for [`Applier::apply`].
-    pub async fn apply_spec(&self, principal: &Principal, spec: SpecDocument) -> Result<Applied> {
-        self.run(principal, vec![Located { index: 0, spec }], false).await
-    }
-
-    async fn run(&self, principal: &Principal, located: Vec<Located>, dry_run: bool) -> Result<Applied> {
-        for document in &located {
+    async fn run(&self, principal: &Principal, read: &ReadDocuments, dry_run: bool) -> Result<Applied> {
+        // Whatever there is to apply: all kinds need at least this.
+        principal.may(Permission::WriteSchedule)?;
+        for document in &read.located {
             principal.may(permission(document.spec.kind()))?;
+        }
+        if read.located.is_empty() {
+            none_of(read.problems.clone())?;
+            // Nothing can change: changes of others need not wait.
+            let warnings = read.warnings.iter().cloned().chain(read.skipped.clone().into_warnings()).collect();
+            return Ok(applied(read.ignored.clone(), warnings, dry_run));
         }
         self.changes
             .make(principal, dry_run, async |draft| {
@@ -87,21 +94,22 @@ impl Applier {
                     tx: draft.tx,
                     now: draft.now,
                     author_id: principal.user.id,
-                    problems: Vec::new(),
-                    warnings: Vec::new(),
-                    changes: Vec::new(),
+                    built_in: self.changes.built_in_options(),
+                    problems: read.problems.clone(),
+                    warnings: read.warnings.clone(),
+                    skipped: read.skipped.clone(),
+                    changes: read.ignored.clone(),
                     touched_hosts: BTreeSet::new(),
                 };
-                run.all(&located).await?;
-                if !run.problems.is_empty() {
-                    return Err(Error::Invalid(run.problems));
-                }
+                run.all(&read.located).await?;
+                none_of(without_consequences(std::mem::take(&mut run.problems), read.problems.len()))?;
                 if run.has_changes() {
-                    let changed = |change: &&Change| change.action != Action::Unchanged;
-                    let changes: Vec<&Change> = run.changes.iter().map(|(_, change)| change).filter(changed).collect();
+                    let changes: Vec<&Change> =
+                        run.changes.iter().map(|(_, change)| change).filter(|change| is_effective(change)).collect();
                     draft.record("applied_documents", json!({ "changes": changes }));
                 }
                 draft.touched_hosts = run.touched_hosts;
+                run.warnings.extend(run.skipped.into_warnings());
                 Ok(applied(run.changes, run.warnings, dry_run))
             })
             .await
@@ -120,11 +128,31 @@ impl ApplyRun<'_> {
     }
 
     fn has_changes(&self) -> bool {
-        self.changes.iter().any(|(_, change)| change.action != Action::Unchanged)
+        self.changes.iter().any(|(_, change)| is_effective(change))
+    }
+
+    /// Makes the outcome noted last a change of `field`.
+    fn as_changed(&mut self, field: &str) -> Action {
+        if let Some((_, change)) = self.changes.last_mut() {
+            change.action = Action::Changed;
+            change.fields = vec![field.to_owned()];
+        }
+        Action::Changed
     }
 
     fn problem(&mut self, path: impl Into<String>, reason: impl Into<String>) {
         self.problems.push(Problem::new(path, reason));
+    }
+
+    fn warn(&mut self, path: impl Into<String>, reason: impl Into<String>) {
+        self.warnings.push(Problem::new(path, reason));
+    }
+
+    /// Records that a document is skipped, which a warning explains.
+    fn ignore(&mut self, document: &Located, name: &str) {
+        let kind = document.spec.kind().as_str().to_owned();
+        let change = Change { kind, name: name.to_owned(), action: Action::Ignored, fields: Vec::new() };
+        self.changes.push((document.index, change));
     }
 
     /// Records the outcome of a document by comparing the old object with the new one.
@@ -148,6 +176,21 @@ impl ApplyRun<'_> {
         self.changes.push((document.index, Change { kind, name: name.to_owned(), action, fields }));
         Ok(action)
     }
+}
+
+fn is_effective(change: &Change) -> bool {
+    !matches!(change.action, Action::Unchanged | Action::Ignored)
+}
+
+/// Leaves out problems with values that the first `read` problems have named already: reading put placeholders there.
+fn without_consequences(problems: Vec<Problem>, read: usize) -> Vec<Problem> {
+    let named: HashSet<String> = problems.iter().take(read).map(|problem| problem.path.clone()).collect();
+    let is_named = |path: &str| {
+        let mut above = path.match_indices(['.', '[']).filter_map(|(end, _)| path.get(..end));
+        named.contains(path) || above.any(|path| named.contains(path))
+    };
+    let is_left = |(position, problem): &(usize, Problem)| *position < read || !is_named(&problem.path);
+    problems.into_iter().enumerate().filter(is_left).map(|(_, problem)| problem).collect()
 }
 
 fn check_count(documents: &[Value]) -> Result<()> {
@@ -191,3 +234,18 @@ macro_rules! of_kind {
     };
 }
 use of_kind;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wrong_value_is_named_once() {
+        let problem = |path: &str| Problem::new(path, "x");
+        let all =
+            ["a[1].name", "a[1].list[0]", "a[1].name", "a[1].names", "a[1].list[0].x", "a[1].list[1]", "a[10].name"];
+        let left = without_consequences(all.map(problem).to_vec(), 2);
+        let paths: Vec<&str> = left.iter().map(|problem| problem.path.as_str()).collect();
+        assert_eq!(paths, ["a[1].name", "a[1].list[0]", "a[1].names", "a[1].list[1]", "a[10].name"]);
+    }
+}

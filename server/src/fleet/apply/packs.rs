@@ -1,4 +1,4 @@
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::BTreeSet;
 
 use muster_api::rest::Action;
 use muster_api::spec::{PackQuery, PackSpec};
@@ -7,6 +7,7 @@ use sea_orm::{Set, Unchanged};
 use super::{ApplyRun, Located, of_kind};
 use crate::fleet::packs::{check, row};
 use crate::fleet::{Result, path, scheduled, specs};
+use crate::store::case::ByName;
 use crate::store::{self, entity, entity::scheduled_queries};
 
 impl ApplyRun<'_> {
@@ -14,36 +15,36 @@ impl ApplyRun<'_> {
         if of_kind!(documents, Pack).next().is_none() {
             return Ok(());
         }
-        let existing: HashMap<String, PackSpec> =
+        let existing: ByName<PackSpec> =
             specs::packs(self.tx).await?.into_iter().map(|spec| (spec.name.clone(), spec)).collect();
-        let queries: HashMap<String, i64> = store::named::all::<entity::queries::Entity>(self.tx)
+        let queries: ByName<i64> = store::named::all::<entity::queries::Entity>(self.tx)
             .await?
             .into_iter()
             .map(|row| (row.name, row.id))
             .collect();
-        let applied: HashSet<&str> = of_kind!(documents, Query).map(|(_, spec)| spec.name.as_str()).collect();
-        let labels: HashMap<String, i64> = store::named::all::<entity::labels::Entity>(self.tx)
+        let applied: ByName<()> = of_kind!(documents, Query).map(|(_, spec)| (spec.name.clone(), ())).collect();
+        let labels: ByName<i64> = store::named::all::<entity::labels::Entity>(self.tx)
             .await?
             .into_iter()
             .map(|row| (row.name, row.id))
             .collect();
-        let applied_labels: HashSet<&str> = of_kind!(documents, Label).map(|(_, spec)| spec.name.as_str()).collect();
+        let applied_labels: ByName<()> = of_kind!(documents, Label).map(|(_, spec)| (spec.name.clone(), ())).collect();
         for (document, spec) in of_kind!(documents, Pack) {
             check(|key| document.path(key), spec, &mut self.problems, &mut self.warnings);
             for (position, query) in spec.queries.iter().enumerate() {
-                if !queries.contains_key(&query.query) && !applied.contains(query.query.as_str()) {
+                if !queries.contains_key(&query.query) && !applied.contains_key(&query.query) {
                     let path = path::member(&path::item(&document.path("queries"), position), "query");
                     self.problem(path, format!("cannot schedule unknown query {:?}", query.query));
                 }
             }
             for (position, label) in spec.targets.labels.iter().enumerate() {
-                if !labels.contains_key(label) && !applied_labels.contains(label.as_str()) {
+                if !labels.contains_key(label) && !applied_labels.contains_key(label) {
                     let path = path::item(&document.path("targets.labels"), position);
                     self.problem(path, format!("there is no label {label:?}; see `fleetctl get labels`"));
                 }
             }
             let old = existing.get(&spec.name);
-            let spec = normal(spec, old);
+            let spec = normal(spec, old, &queries, &labels);
             let action = self.note(document, &spec.name, old, &spec)?;
             if action == Action::Unchanged || !self.problems.is_empty() {
                 continue;
@@ -57,8 +58,8 @@ impl ApplyRun<'_> {
         &mut self,
         spec: &PackSpec,
         old: Option<&PackSpec>,
-        queries: &HashMap<String, i64>,
-        labels: &HashMap<String, i64>,
+        queries: &ByName<i64>,
+        labels: &ByName<i64>,
     ) -> Result<()> {
         let mut pack = row(spec, self.now)?;
         let pack_id = match old.and_then(|old| old.id) {
@@ -93,12 +94,16 @@ impl ApplyRun<'_> {
 }
 
 /// The spec as it will read back.
-fn normal(spec: &PackSpec, old: Option<&PackSpec>) -> PackSpec {
-    let labels: BTreeSet<String> = spec.targets.labels.iter().cloned().collect();
+fn normal(spec: &PackSpec, old: Option<&PackSpec>, queries: &ByName<i64>, labels: &ByName<i64>) -> PackSpec {
+    let own_name =
+        |of: &ByName<i64>, name: &String| of.named(name).map_or_else(|| name.clone(), |(own, _)| own.to_owned());
+    let labels: BTreeSet<String> = spec.targets.labels.iter().map(|name| own_name(labels, name)).collect();
     let mut normal = spec.clone();
     normal.id = old.and_then(|old| old.id);
     normal.targets.labels = labels.into_iter().collect();
+    normal.targets.teams.clear();
     for query in &mut normal.queries {
+        query.query = own_name(queries, &query.query);
         if query.name == query.query {
             query.name.clear();
         }

@@ -1,13 +1,21 @@
-//! From JSON to typed documents with their paths.
+//! From JSON to typed documents with their paths. What is wrong with one document does not hide what is wrong with others.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
-use muster_api::spec::{API_VERSION, Document, DocumentKind, SpecDocument};
+use muster_api::rest::{Action, Change};
+use muster_api::spec::{API_VERSION, DocumentKind, SpecDocument};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::fleet::{Error, Problem, Result, path};
+use super::fit::Fit;
+use super::foreign::{Skipped, why_kind, why_spec};
+use crate::fleet::findings::Findings;
+use crate::fleet::{Problem, path};
+use crate::store::case;
+
+/// The keys of a document.
+const KEYS: [&str; 3] = ["apiVersion", "kind", "spec"];
 
 /// A document and its position in the request.
 #[derive(Debug)]
@@ -19,7 +27,7 @@ pub(super) struct Located {
 impl Located {
     /// The path of the spec.
     pub fn root(&self) -> String {
-        format!("{}.spec", path::item("documents", self.index))
+        root(self.index)
     }
 
     /// The path of a part of the spec.
@@ -28,115 +36,207 @@ impl Located {
     }
 }
 
-/// Reads all documents, or gives all problems. Repeats of the same document are dropped.
-pub(super) fn documents(values: Vec<Value>) -> Result<Vec<Located>> {
-    let document = |(index, value)| {
-        let (kind, spec) = of_known_kind(index, value)?;
-        Ok(Located { index, spec: of_kind(index, kind, spec)? })
-    };
-    without_repeats(values.into_iter().enumerate().map(document))
+fn root(index: usize) -> String {
+    format!("{}.spec", path::item("documents", index))
+}
+
+/// What a request holds, and what was found while reading it.
+#[derive(Debug, Default)]
+pub(super) struct ReadDocuments {
+    pub located: Vec<Located>,
+    pub problems: Vec<Problem>,
+    pub warnings: Vec<Problem>,
+    /// The outcome of documents that are skipped, by their positions.
+    pub ignored: Vec<(usize, Change)>,
+    pub skipped: Skipped,
+}
+
+/// The kind of a document.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum KindWord {
+    Ours(DocumentKind),
+    /// One that only Fleet knows.
+    Foreign(String),
+}
+
+impl KindWord {
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Ours(kind) => kind.as_str(),
+            Self::Foreign(kind) => kind,
+        }
+    }
+}
+
+/// Reads documents. Repeats of the same document are dropped.
+pub(super) fn documents(values: Vec<Value>) -> ReadDocuments {
+    let mut read = ReadDocuments::default();
+    for (index, value) in values.into_iter().enumerate() {
+        match envelope(index, value, &mut read.problems) {
+            Some((KindWord::Ours(kind), spec)) => read.add(index, kind, spec),
+            Some((KindWord::Foreign(kind), spec)) => {
+                let at = path::member(&path::item("documents", index), "kind");
+                read.ignore(index, &kind, &spec, at, why_kind(&kind).unwrap_or_default());
+            }
+            None => {}
+        }
+    }
+    read.drop_repeats();
+    read
 }
 
 /// Reads specs of one kind, as [`documents`] reads documents.
-pub(super) fn specs(kind: DocumentKind, specs: Vec<Value>) -> Result<Vec<Located>> {
-    let spec = |(index, spec)| {
-        check_present(index, kind, &spec)?;
-        Ok(Located { index, spec: of_kind(index, kind, spec)? })
-    };
-    without_repeats(specs.into_iter().enumerate().map(spec))
+pub(super) fn specs(kind: DocumentKind, specs: Vec<Value>) -> ReadDocuments {
+    let mut read = ReadDocuments::default();
+    for (index, spec) in specs.into_iter().enumerate() {
+        if is_present(index, kind.as_str(), &spec, &mut read.problems) {
+            read.add(index, kind, spec);
+        }
+    }
+    read.drop_repeats();
+    read
 }
 
-fn of_kind(index: usize, kind: DocumentKind, spec: Value) -> std::result::Result<SpecDocument, Problem> {
-    let path = format!("{}.spec", path::item("documents", index));
+/// Takes a document apart. `None` when that is not possible; keys that do not belong there are problems, too.
+pub(super) fn envelope(index: usize, value: Value, problems: &mut Vec<Problem>) -> Option<(KindWord, Value)> {
+    let at = path::item("documents", index);
+    let Value::Object(mut members) = value else {
+        problems.push(Problem::new(at, "expects a document: an object with apiVersion, kind and spec"));
+        return None;
+    };
+    let mut found = Findings { problems, warnings: &mut Vec::new() };
+    for key in members.keys().filter(|key| !KEYS.contains(&key.as_str())) {
+        found.unknown_key(&at, key, "a document has", &KEYS);
+    }
+    match members.get("apiVersion") {
+        None | Some(Value::Null) => {}
+        Some(version) if version == API_VERSION => {}
+        Some(_) => found.problem(path::member(&at, "apiVersion"), format!("expects {API_VERSION}")),
+    }
+    let kind = match members.get("kind") {
+        Some(Value::String(kind)) => kind_word(&at, kind, &mut found)?,
+        None | Some(Value::Null) => {
+            found.problem(path::member(&at, "kind"), "is missing");
+            return None;
+        }
+        Some(_) => {
+            found.problem(path::member(&at, "kind"), "expects a string");
+            return None;
+        }
+    };
+    let spec = members.remove("spec").unwrap_or_default();
+    match &kind {
+        KindWord::Ours(known) if !is_present(index, known.as_str(), &spec, problems) => None,
+        _ => Some((kind, spec)),
+    }
+}
+
+fn kind_word(at: &str, word: &str, found: &mut Findings<'_>) -> Option<KindWord> {
+    if let Some(kind) = DocumentKind::parse(word) {
+        return Some(KindWord::Ours(kind));
+    }
+    if why_kind(word).is_some() {
+        return Some(KindWord::Foreign(word.to_ascii_lowercase()));
+    }
+    let known: Vec<&str> = DocumentKind::ALL.iter().map(|kind| kind.as_str()).collect();
+    found.problem(path::member(at, "kind"), format!("unknown kind {word:?}; known are {}", known.join(", ")));
+    None
+}
+
+fn is_present(index: usize, kind: &str, spec: &Value, problems: &mut Vec<Problem>) -> bool {
+    if spec.is_null() {
+        let reason = format!("Missing required fields (\"spec\") on provided {kind:?} configuration.");
+        problems.push(Problem::new(path::item("documents", index), reason));
+    }
+    !spec.is_null()
+}
+
+impl ReadDocuments {
+    fn add(&mut self, index: usize, kind: DocumentKind, mut spec: Value) {
+        let at = root(index);
+        if let Some((key, why)) = why_spec(kind, &spec) {
+            self.ignore(index, kind.as_str(), &spec, path::member(&at, key), why);
+            return;
+        }
+        let found = &mut Findings { problems: &mut self.problems, warnings: &mut self.warnings };
+        Fit { kind, found, skipped: &mut self.skipped }.fit(&at, &mut spec);
+        match of_kind(&at, kind, spec) {
+            Ok(spec) => self.located.push(Located { index, spec }),
+            Err(problem) => self.problems.push(problem),
+        }
+    }
+
+    /// Notes a document that only Fleet knows what to do with.
+    fn ignore(&mut self, index: usize, kind: &str, spec: &Value, at: String, why: &str) {
+        self.warnings.push(Problem::new(at, format!("skipped: {why}")));
+        let name = spec.get("name").and_then(Value::as_str).unwrap_or_default().to_owned();
+        self.ignored.push((index, Change { kind: kind.to_owned(), name, action: Action::Ignored, fields: Vec::new() }));
+    }
+
+    /// Drops repeats of documents. A name may be given twice, but not with different contents.
+    fn drop_repeats(&mut self) {
+        // Where the first document of each name stands in `kept`.
+        let mut first: HashMap<(DocumentKind, String), usize> = HashMap::new();
+        let mut kept: Vec<Located> = Vec::with_capacity(self.located.len());
+        for document in std::mem::take(&mut self.located) {
+            let (kind, name) = key(&document.spec);
+            // Names that are missing or wrong are told as such.
+            if name.is_empty() && !kind.is_singleton() {
+                kept.push(document);
+                continue;
+            }
+            match first.entry((kind, name)) {
+                Entry::Vacant(vacant) => {
+                    vacant.insert(kept.len());
+                    kept.push(document);
+                }
+                Entry::Occupied(_) if kind.is_singleton() => {
+                    let reason = format!("{} defined twice; merge the two documents into one", kind.as_str());
+                    let at = path::member(&path::item("documents", document.index), "kind");
+                    self.problems.push(Problem::new(at, reason));
+                }
+                Entry::Occupied(earlier) if kept[*earlier.get()].spec == document.spec => {}
+                Entry::Occupied(earlier) => {
+                    let (_, name) = earlier.key();
+                    let kind = kind.as_str();
+                    let reason = format!("another {kind} document gives {name:?} different contents; keep one of them");
+                    self.problems.push(Problem::new(document.path("name"), reason));
+                }
+            }
+        }
+        self.located = kept;
+    }
+}
+
+fn of_kind(at: &str, kind: DocumentKind, spec: Value) -> Result<SpecDocument, Problem> {
     Ok(match kind {
-        DocumentKind::Query => SpecDocument::Query(typed(&path, spec)?),
-        DocumentKind::Pack => SpecDocument::Pack(typed(&path, spec)?),
-        DocumentKind::Label => SpecDocument::Label(typed(&path, spec)?),
+        DocumentKind::Query => SpecDocument::Query(typed(at, spec)?),
+        DocumentKind::Pack => SpecDocument::Pack(typed(at, spec)?),
+        DocumentKind::Label => SpecDocument::Label(typed(at, spec)?),
         DocumentKind::Config => SpecDocument::Config(spec),
         DocumentKind::Options => SpecDocument::Options(spec),
-        DocumentKind::EnrollSecret => SpecDocument::EnrollSecret(typed(&path, spec)?),
-        DocumentKind::UserRoles => SpecDocument::UserRoles(typed(&path, spec)?),
+        DocumentKind::EnrollSecret => SpecDocument::EnrollSecret(typed(at, spec)?),
+        DocumentKind::UserRoles => SpecDocument::UserRoles(typed(at, spec)?),
     })
-}
-
-/// The kind of a document and its spec, unparsed.
-pub(super) fn of_known_kind(index: usize, value: Value) -> std::result::Result<(DocumentKind, Value), Problem> {
-    let path = path::item("documents", index);
-    let document: Document = typed(&path, value)?;
-    if document.api_version != API_VERSION {
-        return Err(Problem::new(format!("{path}.apiVersion"), format!("expects {API_VERSION}")));
-    }
-    let Some(kind) = DocumentKind::parse(&document.kind) else {
-        let known: Vec<&str> = DocumentKind::ALL.iter().map(|kind| kind.as_str()).collect();
-        return Err(Problem::new(
-            format!("{path}.kind"),
-            format!("unknown kind {:?}; known are {}", document.kind, known.join(", ")),
-        ));
-    };
-    check_present(index, kind, &document.spec)?;
-    Ok((kind, document.spec))
-}
-
-fn check_present(index: usize, kind: DocumentKind, spec: &Value) -> std::result::Result<(), Problem> {
-    if spec.is_null() {
-        let reason = format!("Missing required fields (\"spec\") on provided \"{}\" configuration.", kind.as_str());
-        return Err(Problem::new(path::item("documents", index), reason));
-    }
-    Ok(())
 }
 
 /// Reads a typed value; an error has the path of the wrong key or value.
-fn typed<T: DeserializeOwned>(path: &str, value: Value) -> std::result::Result<T, Problem> {
+fn typed<T: DeserializeOwned>(at: &str, value: Value) -> Result<T, Problem> {
     serde_path_to_error::deserialize(value).map_err(|error| {
-        let path = path::of_error(path, error.path());
-        Problem::new(path, error.into_inner().to_string())
+        let at = path::of_error(at, error.path());
+        Problem::new(at, error.into_inner().to_string())
     })
-}
-
-/// Collects documents without their repeats, or gives all problems. A name may be given twice, but not with different
-/// contents.
-fn without_repeats(documents: impl Iterator<Item = std::result::Result<Located, Problem>>) -> Result<Vec<Located>> {
-    let mut problems = Vec::new();
-    let mut located: Vec<Located> = Vec::new();
-    for document in documents {
-        match document {
-            Ok(document) => located.push(document),
-            Err(problem) => problems.push(problem),
-        }
-    }
-    // Where the first document of each name stands in `kept`.
-    let mut first: HashMap<(DocumentKind, String), usize> = HashMap::new();
-    let mut kept: Vec<Located> = Vec::with_capacity(located.len());
-    for document in located {
-        let (kind, name) = key(&document.spec);
-        match first.entry((kind, name)) {
-            Entry::Vacant(vacant) => {
-                vacant.insert(kept.len());
-                kept.push(document);
-            }
-            Entry::Occupied(_) if kind.is_singleton() => {
-                let reason = format!("{} defined twice; merge the two documents into one", kind.as_str());
-                problems.push(Problem::new(format!("{}.kind", path::item("documents", document.index)), reason));
-            }
-            Entry::Occupied(earlier) if kept[*earlier.get()].spec == document.spec => {}
-            Entry::Occupied(earlier) => {
-                let (_, name) = earlier.key();
-                let reason =
-                    format!("another {} document gives {name:?} different contents; keep one of them", kind.as_str());
-                problems.push(Problem::new(document.path("name"), reason));
-            }
-        }
-    }
-    if problems.is_empty() { Ok(kept) } else { Err(Error::Invalid(problems)) }
 }
 
 fn key(spec: &SpecDocument) -> (DocumentKind, String) {
     match spec {
-        SpecDocument::Query(query) => (DocumentKind::Query, query.name.clone()),
-        SpecDocument::Pack(pack) => (DocumentKind::Pack, pack.name.clone()),
-        SpecDocument::Label(label) => (DocumentKind::Label, label.name.clone()),
+        SpecDocument::Query(query) => (DocumentKind::Query, case::fold(&query.name)),
+        SpecDocument::Pack(pack) => (DocumentKind::Pack, case::fold(&pack.name)),
+        SpecDocument::Label(label) => (DocumentKind::Label, case::fold(&label.name)),
         // Options are a part of the configuration.
-        SpecDocument::Config(config) if config.get("agent_options").is_none() => (DocumentKind::Config, String::new()),
+        SpecDocument::Config(config) if config.get("agent_options").is_none_or(Value::is_null) => {
+            (DocumentKind::Config, String::new())
+        }
         SpecDocument::Config(_) | SpecDocument::Options(_) => (DocumentKind::Options, String::new()),
         SpecDocument::EnrollSecret(_) => (DocumentKind::EnrollSecret, String::new()),
         SpecDocument::UserRoles(_) => (DocumentKind::UserRoles, String::new()),

@@ -1,5 +1,3 @@
-use std::collections::HashMap;
-
 use muster_api::rest::Action;
 use muster_api::spec::QuerySpec;
 use sea_orm::{Set, Unchanged};
@@ -7,6 +5,7 @@ use sea_orm::{Set, Unchanged};
 use super::{ApplyRun, Located, of_kind};
 use crate::fleet::queries::{check, row};
 use crate::fleet::{Result, specs};
+use crate::store::case::ByName;
 use crate::store::{self, entity};
 
 impl ApplyRun<'_> {
@@ -15,7 +14,7 @@ impl ApplyRun<'_> {
             return Ok(());
         }
         let rows = store::named::all::<entity::queries::Entity>(self.tx).await?;
-        let existing: HashMap<String, (i64, QuerySpec)> =
+        let existing: ByName<(i64, QuerySpec)> =
             rows.into_iter().map(|row| (row.name.clone(), (row.id, specs::query_spec(row)))).collect();
         for (document, spec) in of_kind!(documents, Query) {
             check(|key| document.path(key), spec, &mut self.problems);

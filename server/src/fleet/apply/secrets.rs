@@ -1,11 +1,13 @@
-use std::collections::HashSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use muster_api::rest::Action;
 use serde_json::json;
 
 use super::{ApplyRun, Located, of_kind};
+use crate::fleet::names::check_short;
 use crate::fleet::{Result, path};
 use crate::store;
+use crate::store::entity::enroll_secrets::Model as Secret;
 
 /// As the column is.
 const MAX_SECRET: usize = 255;
@@ -13,31 +15,71 @@ const MAX_SECRET: usize = 255;
 impl ApplyRun<'_> {
     pub(super) async fn secrets(&mut self, documents: &[Located]) -> Result<()> {
         for (document, spec) in of_kind!(documents, EnrollSecret) {
-            let mut wanted = HashSet::new();
+            // Secrets with the names they are given, if any.
+            let mut wanted: BTreeMap<&str, Option<&str>> = BTreeMap::new();
+            let mut names = BTreeSet::new();
             for (position, secret) in spec.secrets.iter().enumerate() {
-                let path = path::member(&path::item(&document.path("secrets"), position), "secret");
-                let text = secret.secret.as_str();
+                let at = path::item(&document.path("secrets"), position);
+                if secret.active == Some(false) {
+                    self.warn(
+                        path::member(&at, "active"),
+                        "skipped: the secret is not active, so no host may enroll with it",
+                    );
+                    continue;
+                }
+                let name = secret.name.as_deref().map(str::trim).filter(|name| !name.is_empty());
+                if let Some(name) = name {
+                    let at = path::member(&at, "name");
+                    check_short(&at, name, &mut self.problems);
+                    if !names.insert(name) {
+                        self.problem(at, "is the name of another secret; give each its own");
+                    }
+                }
+                let at = path::member(&at, "secret");
+                let text = secret.secret.trim_end_matches(['\r', '\n']);
+                if text != secret.secret {
+                    self.warn(
+                        at.clone(),
+                        "the line end is left out, as agents leave it out; write the secret on one line",
+                    );
+                }
                 if text.is_empty() || text.chars().count() > MAX_SECRET {
-                    self.problem(path, format!("expects 1 to {MAX_SECRET} characters"));
+                    self.problem(at, format!("expects 1 to {MAX_SECRET} characters"));
                 } else if text.trim() != text {
-                    self.problem(path, "begins or ends with white space, which agents cut off; remove it");
-                } else if !wanted.insert(text) {
-                    self.problem(path, "stands in the list twice");
+                    self.problem(at, "begins or ends with white space, which agents cut off; remove it");
+                } else if wanted.insert(text, name).is_some() {
+                    self.problem(at, "stands in the list twice");
                 }
             }
+            if wanted.is_empty() && spec.secrets.iter().any(|secret| secret.active == Some(false)) {
+                self.problem(
+                    document.path("secrets"),
+                    "has inactive secrets alone, so no host could enroll any more; make one active, or send an empty list to \
+                     remove all",
+                );
+            }
             let rows = store::secrets::all(self.tx).await?;
-            let existing: HashSet<&str> = rows.iter().map(|row| row.secret.as_str()).collect();
+            let existing: BTreeMap<&str, &Secret> = rows.iter().map(|row| (row.secret.as_str(), row)).collect();
+            // A file without names leaves them as they are.
+            let is_same = |(secret, name): (&&str, &Option<&str>)| {
+                existing.get(secret).is_some_and(|row| name.is_none_or(|name| name == row.name))
+            };
+            let is_changed = existing.len() != wanted.len() || !wanted.iter().all(is_same);
             // The change must not tell what the secrets are, only that the list differs.
-            let (old, new) = (json!({ "secrets": 0 }), json!({ "secrets": u8::from(existing != wanted) }));
+            let (old, new) = (json!({ "secrets": 0 }), json!({ "secrets": u8::from(is_changed) }));
             let action = self.note(document, "", Some(&old), &new)?;
             if action == Action::Unchanged || !self.problems.is_empty() {
                 continue;
             }
-            let gone = rows.iter().filter(|row| !wanted.contains(row.secret.as_str())).map(|row| row.id).collect();
+            let gone = rows.iter().filter(|row| !wanted.contains_key(row.secret.as_str())).map(|row| row.id).collect();
             store::secrets::delete(self.tx, gone).await?;
-            for secret in &spec.secrets {
-                if !existing.contains(secret.secret.as_str()) {
-                    store::secrets::insert(self.tx, &secret.secret, self.now).await?;
+            for (secret, name) in &wanted {
+                match (existing.get(secret), name) {
+                    (None, name) => store::secrets::insert(self.tx, secret, name.unwrap_or_default(), self.now).await?,
+                    (Some(row), Some(name)) if row.name != *name => {
+                        store::secrets::rename(self.tx, row.id, name).await?
+                    }
+                    (Some(_), _) => {}
                 }
             }
         }

@@ -20,14 +20,18 @@ impl ApplyRun<'_> {
             for (email, role) in &spec.roles {
                 let path = path::member(&document.path("roles"), email);
                 if !role.teams.is_empty() {
-                    self.problem(path::member(&path, "teams"), "there are no teams; give a global_role alone");
+                    let at = path::member(&path, "teams");
+                    self.warn(at, "skipped: there are no teams here; give everyone a global_role");
+                    if role.global_role.is_none() {
+                        continue;
+                    }
                 }
-                let Some(user) = store::users::by_email(self.tx, &normal_email(email)).await? else {
+                let Some(user) = store::users::by_email_to_change(self.tx, &normal_email(email)).await? else {
                     self.problem(path, format!("there is no user {email:?}; make one with `fleetctl user create`"));
                     continue;
                 };
                 let Some(wanted) = role.global_role else {
-                    let reason = "there are no teams, so a user must be observer, maintainer or admin";
+                    let reason = "a user must be observer, maintainer or admin";
                     self.problem(path::member(&path, "global_role"), reason);
                     continue;
                 };
@@ -70,6 +74,7 @@ impl ApplyRun<'_> {
             updated_at: Set(self.now),
             ..Default::default()
         };
-        Ok(store::users::update(self.tx, change).await?)
+        store::users::update(self.tx, change).await?;
+        Ok(())
     }
 }

@@ -16,7 +16,7 @@ use serde_json::Value;
 
 use super::access::Principal;
 use super::hosts::Hosts;
-use super::schedule::{Plan, Schedule};
+use super::schedule::{BuiltInOptions, Plan, Schedule};
 use super::{Error, Result};
 use crate::bus::{ChangeEvent, Notifier};
 use crate::clock::{Clock, Moment};
@@ -83,6 +83,10 @@ impl Changes {
         Self { store, clock, schedule, hosts, notifier }
     }
 
+    pub(super) fn built_in_options(&self) -> &BuiltInOptions {
+        self.schedule.built_in()
+    }
+
     pub(super) fn store(&self) -> &Store {
         &self.store
     }
@@ -115,7 +119,7 @@ impl Changes {
                 let Some((kind, details)) = &draft.activity else { return Err(Stop::Undone(value)) };
                 // After everything the plan is made of: nothing below changes it. Its generation is the one this
                 // transaction has written and alone can commit, so once it has, this is the plan of that generation.
-                let plan = Plan::load(tx, now).await?;
+                let plan = Plan::load(tx, now, self.schedule.built_in()).await?;
                 sizes::check(&self.schedule, &plan, &assignments)?;
                 activities::add(tx, now, &principal.actor(), kind, details).await?;
                 if dry_run {

@@ -3,11 +3,12 @@ use std::sync::Arc;
 
 use muster_api::osquery::{DistributedWrite, QueryResult};
 use sea_orm::Set;
+use tokio::time::Instant;
 
 use super::{Checkin, Name, details};
 use crate::fleet::Result;
-use crate::fleet::hosts::{Family, Host};
-use crate::fleet::live;
+use crate::fleet::hosts::{Family, Host, HostSystem};
+use crate::fleet::live::{self, LiveWrite, Worker};
 use crate::fleet::schedule::Plan;
 use crate::store::entity::hosts::ActiveModel;
 use crate::store::reports::HostReport;
@@ -19,24 +20,27 @@ pub const DENYLISTED: &str = "distributed query is denylisted";
 const MAX_NEWER_LABELS: usize = 256;
 
 impl Checkin {
-    /// Takes the answers of a host. Answers to unknown questions are dropped rather than refused: a refused agent keeps
-    /// its answers and sends more each time.
+    /// Takes the answers of a host, before `deadline`. Answers to unknown questions are dropped rather than refused: a
+    /// refused agent keeps its answers and sends more each time. What a host says of itself counts either way.
     ///
     /// # Errors
     /// When the answer to a live query cannot be kept now; the agent then sends all answers again.
-    pub async fn write(&self, host: &Arc<Host>, write: &DistributedWrite<'_>) -> Result<()> {
+    pub async fn write(&self, host: &Arc<Host>, write: &DistributedWrite<'_>, deadline: Instant) -> Result<()> {
         let plan = self.schedule.plan();
         let mut newer_labels = 0;
         let mut report = HostReport { host_id: host.id, ..HostReport::default() };
-        let (mut answered, mut sentinels) = (BTreeSet::new(), BTreeSet::new());
+        let mut live = LiveWrite::default();
         for (id, result) in &write.results {
             if let Some(live_query) = id.strip_prefix(live::PREFIX).and_then(|id| id.parse().ok()) {
-                self.live.answer(host, live_query, result).await?;
-                answered.insert(live_query);
+                live.answers.push((live_query, result));
                 continue;
             }
-            if let Some(live_query) = id.strip_prefix(live::SENTINEL).and_then(|id| id.parse::<i64>().ok()) {
-                sentinels.insert(live_query);
+            if let Some(live_query) = id.strip_prefix(live::SENTINEL).and_then(|id| id.parse().ok()) {
+                live.skipped.insert(live_query);
+                continue;
+            }
+            if let Some(live_query) = id.strip_prefix(live::WORKER).and_then(|id| id.parse().ok()) {
+                live.workers.extend(Worker::of(result).map(|worker| (live_query, worker)));
                 continue;
             }
             let Some(name) = Name::parse(id) else {
@@ -61,21 +65,20 @@ impl Checkin {
             take(&mut report, name, result);
         }
         // In a truncated write the missing answer may be among the results that were not read.
-        for live_query in sentinels.difference(&answered).filter(|_| !write.truncated) {
-            self.live.skipped(host, *live_query).await?;
-        }
+        let answered: BTreeSet<i64> = live.answers.iter().map(|(id, _)| *id).collect();
+        live.skipped.retain(|id| !write.truncated && !answered.contains(id));
         note_builtin_labels(&mut report, &plan);
         self.reports.add(report);
-        Ok(())
+        self.live.take(host, &live, deadline).await
     }
 }
 
-/// Adds the built-in labels, which follow from the host's platform.
+/// Adds the built-in labels, which follow from the host's system. Platform and name come in one answer.
 fn note_builtin_labels(report: &mut HostReport, plan: &Plan) {
-    if let Set(platform) = &report.details.platform {
-        let family = Family::of(None, platform);
+    if let (Set(platform), Set(os_version)) = (&report.details.platform, &report.details.os_version) {
+        let system = HostSystem { platform, os_version, family: Family::of(None, platform) };
         for (label_id, label) in plan.builtin_labels() {
-            report.labels.insert(*label_id, label.has(platform, family));
+            report.labels.insert(*label_id, label.has(&system));
         }
     }
 }

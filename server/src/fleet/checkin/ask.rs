@@ -2,23 +2,24 @@
 //! one asks. Hosts that ask at the same moment share a transaction.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
-
-use tokio::sync::oneshot;
+use std::sync::Arc;
 
 use super::refresh_check::{RefreshCheck, RefreshNeed};
 use super::round::{NextStep, Round};
 use super::{Name, changed_at, details, due, sql_of};
 use crate::clock::Moment;
+use crate::fleet::Result;
+use crate::fleet::batches::{Batches, Unanswered};
 use crate::fleet::schedule::Plan;
-use crate::fleet::{Error, Result};
-use crate::lock::lock;
 use crate::store::entity::parked_queries;
 use crate::store::reports::{RefreshRecord, asked_alone};
 use crate::store::{self, Store};
 
 /// Most hosts in one transaction.
 const BATCH: usize = 200;
+
+/// Most hosts that wait for a transaction; those that come later are asked at a later check-in.
+const MAX_WAITING: usize = 20_000;
 
 /// A host that asks for work.
 #[derive(Debug, Clone)]
@@ -45,50 +46,74 @@ pub(super) struct Assigned {
 }
 
 /// Hosts on their way to the database.
-#[derive(Debug, Default)]
-pub(super) struct Asker {
-    waiting: Mutex<Vec<(RefreshRequest, oneshot::Sender<Assigned>)>>,
-    serial: tokio::sync::Mutex<()>,
+#[derive(Debug)]
+pub(super) struct Asker(Arc<Batches<RefreshRequest, Assigned>>);
+
+impl Default for Asker {
+    fn default() -> Self {
+        Self(Arc::new(Batches::new(BATCH, MAX_WAITING)))
+    }
 }
 
 impl Asker {
     /// Decides what a host is asked, and notes it in the host's row.
     ///
     /// # Errors
-    /// When the database does not answer; then the host is not asked.
+    /// When the database does not answer, or too many hosts wait for it; then the host is not asked.
     pub(super) async fn ask(&self, store: &Store, wanted: RefreshRequest) -> Result<Assigned> {
-        let (sender, mut receiver) = oneshot::channel();
-        lock(&self.waiting).push((wanted, sender));
-        // The caller that holds the lock works for all that wait; they find their answers when they get the lock.
-        let _guard = self.serial.lock().await;
-        loop {
-            match receiver.try_recv() {
-                Ok(given) => return Ok(given),
-                Err(oneshot::error::TryRecvError::Closed) => {
-                    return Err(Error::Unavailable("the database did not take what hosts are asked".to_owned()));
-                }
-                Err(oneshot::error::TryRecvError::Empty) => {}
-            }
-            let mut batch: Vec<_> = {
-                let mut waiting = lock(&self.waiting);
-                let first = waiting.len().min(BATCH);
-                waiting.drain(..first).collect()
-            };
-            // A caller that has timed out would drop its questions, and the round would wait for answers in vain.
-            batch.retain(|(_, sender)| !sender.is_closed());
-            batch.sort_by_key(|(wanted, _)| wanted.host_id);
-            let given =
-                store.write(async |tx| give(tx, batch.iter().map(|(wanted, _)| wanted).collect()).await).await?;
-            for ((_, sender), given) in batch.into_iter().zip(given) {
-                // The caller may time out just now; then the round waits for answers as after any lost request.
-                let _ = sender.send(given);
-            }
-        }
+        let store = store.clone();
+        self.0.ask(wanted, move |batch| async move { decide_batch(&store, batch).await }).await
     }
 }
 
+/// Decides for a batch of hosts. The database may take longer than their requests wait. Who has gone by then gets no
+/// questions, and the row is put back.
+async fn decide_batch(store: &Store, mut batch: Vec<Unanswered<RefreshRequest, Assigned>>) {
+    batch.sort_by_key(|(wanted, _)| wanted.host_id);
+    let decided = store.write(async |tx| give(tx, batch.iter().map(|(wanted, _)| wanted).collect()).await).await;
+    let decided = match decided {
+        Ok(decided) => decided,
+        // The callers notice that they get no answer.
+        Err(error) => {
+            tracing::debug!(%error, hosts = batch.len(), "hosts are not asked about themselves now");
+            return;
+        }
+    };
+    let mut undelivered = Vec::new();
+    for ((_, sender), decision) in batch.into_iter().zip(decided) {
+        let change = decision.change.filter(|_| !decision.assigned.names.is_empty());
+        if sender.send(decision.assigned).is_err() {
+            undelivered.extend(change);
+        }
+    }
+    if undelivered.is_empty() {
+        return;
+    }
+    // why: a round that no host was sent would count as lost, and two losses park a question.
+    if let Err(error) = store.write(async |tx| take_back(tx, &undelivered).await).await {
+        tracing::warn!(%error, hosts = undelivered.len(), "questions that were not sent could not be taken back; they count as lost once");
+    }
+}
+
+/// What was decided for one host.
+struct Decision {
+    assigned: Assigned,
+    /// The host's record before and after, if it was changed.
+    change: Option<(RefreshRecord, RefreshRecord)>,
+}
+
+/// Puts back the records of hosts that did not get their questions, unless they have changed again.
+async fn take_back(tx: &store::Tx, undelivered: &[(RefreshRecord, RefreshRecord)]) -> store::Result<()> {
+    let host_ids: Vec<i64> = undelivered.iter().map(|(_, after)| after.id).collect();
+    let current = asked_alone(tx, &host_ids).await?;
+    for (before, _) in undelivered.iter().filter(|(_, after)| current.get(&after.id) == Some(after)) {
+        store::reports::set_asked(tx, before).await?;
+    }
+    Ok(())
+}
+
 /// Decides for several hosts, sorted by id so that two transactions lock rows in the same order.
-async fn give(tx: &store::Tx, wanted: Vec<&RefreshRequest>) -> store::Result<Vec<Assigned>> {
+async fn give(tx: &store::Tx, wanted: Vec<&RefreshRequest>) -> store::Result<Vec<Decision>> {
     let mut host_ids: Vec<i64> = wanted.iter().map(|wanted| wanted.host_id).collect();
     host_ids.dedup();
     let mut asked = asked_alone(tx, &host_ids).await?;
@@ -100,18 +125,19 @@ async fn give(tx: &store::Tx, wanted: Vec<&RefreshRequest>) -> store::Result<Vec
     for wanted in wanted {
         // The host was deleted; its next request says so.
         let Some(asked) = asked.get_mut(&wanted.host_id) else {
-            all.push(Assigned::default());
+            all.push(Decision { assigned: Assigned::default(), change: None });
             continue;
         };
         let before = asked.clone();
-        let given = decide(wanted, asked, parked.get(&wanted.host_id).map_or(&[], Vec::as_slice));
-        for parked in &given.parked {
+        let assigned = decide(wanted, asked, parked.get(&wanted.host_id).map_or(&[], Vec::as_slice));
+        for parked in &assigned.parked {
             store::parked_queries::park(tx, parked.clone()).await?;
         }
-        if *asked != before {
+        let change = (*asked != before).then(|| (before, asked.clone()));
+        if change.is_some() {
             store::reports::set_asked(tx, asked).await?;
         }
-        all.push(given);
+        all.push(Decision { assigned, change });
     }
     Ok(all)
 }
@@ -172,3 +198,7 @@ fn decide(wanted: &RefreshRequest, asked: &mut RefreshRecord, parked: &[parked_q
     asked.open_round = Some(round.to_text());
     given
 }
+
+#[cfg(test)]
+#[path = "ask_tests.rs"]
+mod tests;

@@ -31,7 +31,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use muster_api::osquery::answer::NO_WORK;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 pub use answers::DENYLISTED;
 pub use due::RefreshState;
@@ -46,6 +46,7 @@ use super::schedule::{Plan, Schedule};
 use super::within;
 use crate::clock::{Clock, Moment};
 use crate::config;
+use crate::store::entity::parked_queries;
 use crate::store::{self, Store};
 use crate::telemetry::Metrics;
 
@@ -155,10 +156,7 @@ impl Checkin {
     }
 
     fn send(&self, host: &Arc<Host>, plan: &Plan, given: Assigned, now: Moment) -> Bytes {
-        for parked in &given.parked {
-            tracing::warn!(host_id = host.id, query = %parked.name, reason = parked.reason, "question parked; the host is not asked it any more");
-            self.metrics.parked_queries.inc();
-        }
+        given.parked.iter().for_each(|parked| note_parked(parked, &self.metrics));
         self.reports.rule_out(host, given.ruled_out);
         let sql = |name: &Name| Some((name.to_string(), sql_of(*name, plan)?.into()));
         let queries: Map<String, Value> = given.names.iter().filter_map(sql).collect();
@@ -170,9 +168,8 @@ impl Checkin {
         }
         host.refresh_state.rest_until(now.plus(RETRY_WINDOW), plan);
         self.metrics.questions.inc_by(queries.len() as u64);
-        let mut answer = Map::new();
-        answer.insert("queries".to_owned(), Value::Object(queries));
-        Bytes::from(Value::Object(answer).to_string())
+        // The agent on ChromeOS fails without `discovery`; to osqueryd an empty one is none.
+        Bytes::from(json!({ "queries": queries, "discovery": {} }).to_string())
     }
 
     /// Writes the answers that were collected since the last call.
@@ -182,6 +179,13 @@ impl Checkin {
     pub async fn write_reports(&self) -> super::Result<()> {
         self.reports.write(&self.store, &self.hosts, &self.metrics, self.clock.now()).await
     }
+}
+
+/// Tells of a question that a host is not asked any more.
+fn note_parked(parked: &parked_queries::Model, metrics: &Metrics) {
+    let parked_queries::Model { host_id, name, reason, .. } = parked;
+    tracing::warn!(host_id, query = %name, reason, "question parked; the host is not asked it any more");
+    metrics.parked_queries.inc();
 }
 
 fn sql_of(name: Name, plan: &Plan) -> Option<&str> {

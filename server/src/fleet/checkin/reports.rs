@@ -8,8 +8,8 @@ use std::sync::{Mutex, MutexGuard};
 
 use sea_orm::{ActiveModelTrait as _, ActiveValue, Iterable as _};
 
-use super::Name;
 use super::round::Round;
+use super::{Name, note_parked};
 use crate::clock::Moment;
 use crate::fleet::Result;
 use crate::fleet::hosts::{Host, Hosts};
@@ -77,7 +77,7 @@ impl Reports {
                 Ok((settled, written)) => {
                     metrics.label_changes.with_label_values(&["added"]).inc_by(written.added);
                     metrics.label_changes.with_label_values(&["removed"]).inc_by(written.removed);
-                    metrics.parked_queries.inc_by(settled.parked);
+                    settled.parked.iter().for_each(|parked| note_parked(parked, metrics));
                     if !written.moved.is_empty() {
                         hosts.have_changed(written.moved);
                     }
@@ -129,13 +129,13 @@ impl Reports {
 /// The outcome of [`settle`].
 struct Settled {
     asked: Vec<RefreshRecord>,
-    parked: u64,
+    parked: Vec<parked_queries::Model>,
 }
 
 /// Takes answers off the rounds of their hosts, and ends the rounds that have all of theirs. An answer to no open
 /// question changes no round.
 async fn settle(tx: &store::Tx, batch: &BTreeMap<i64, HostReport>, now: Moment) -> store::Result<Settled> {
-    let mut settled = Settled { asked: Vec::new(), parked: 0 };
+    let mut settled = Settled { asked: Vec::new(), parked: Vec::new() };
     let answered = |report: &&HostReport| !report.answered.is_empty();
     let host_ids: Vec<i64> = batch.values().filter(answered).map(|report| report.host_id).collect();
     let mut asked = asked_alone(tx, &host_ids).await?;
@@ -145,11 +145,11 @@ async fn settle(tx: &store::Tx, batch: &BTreeMap<i64, HostReport>, now: Moment) 
         for (text, is_denylisted) in &report.answered {
             let was_owed = Name::parse(text).is_some_and(|name| round.answered(name));
             if was_owed && *is_denylisted {
-                settled.parked += 1;
                 let reason = "the agent has denylisted it after it stopped the worker".to_owned();
                 let parked =
                     parked_queries::Model { host_id: report.host_id, name: text.clone(), reason, parked_at: now };
-                store::parked_queries::park(tx, parked).await?;
+                store::parked_queries::park(tx, parked.clone()).await?;
+                settled.parked.push(parked);
             }
         }
         match round.is_done() {

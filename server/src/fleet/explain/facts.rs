@@ -78,7 +78,7 @@ pub(super) fn platform(word: &str) -> Option<Platform> {
         (Family::MacOs, _) => Some(Platform::Darwin),
         (Family::Windows, _) => Some(Platform::Windows),
         (Family::Other, "freebsd") => Some(Platform::FreeBsd),
-        (Family::Other, _) => None,
+        (Family::ChromeOs | Family::Other, _) => None,
     }
 }
 

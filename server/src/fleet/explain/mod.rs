@@ -22,7 +22,8 @@ impl Fleet {
     /// Explains the host of this id.
     ///
     /// # Errors
-    /// [`Error::Forbidden`] to users without the permission to read hosts and packs, [`Error::NotFound`],
+    /// [`Error::Forbidden`] to users without the permission to read hosts, packs and the configuration,
+    /// [`Error::NotFound`],
     /// [`Error::Unavailable`] if the config is too large for agents and there is no earlier one.
     pub async fn explain_by_id(&self, principal: &Principal, id: i64) -> Result<Explained> {
         may(principal)?;
@@ -50,9 +51,11 @@ impl Fleet {
     }
 }
 
+/// The config of a host is made of packs and of the agent options, which are a part of the configuration.
 fn may(principal: &Principal) -> Result<()> {
     principal.may(Permission::ReadHosts)?;
-    principal.may(Permission::ReadPacks)
+    principal.may(Permission::ReadPacks)?;
+    principal.may(Permission::ReadConfig)
 }
 
 /// Whether a host runs something.

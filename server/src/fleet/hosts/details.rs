@@ -30,7 +30,6 @@ pub fn set(host: &mut ActiveModel, details: &HostDetails) {
         )*};
     }
     texts! {
-        platform = "os_version"."platform",
         platform_like = "os_version"."platform_like",
         build = "os_version"."build",
         code_name = "os_version"."codename",
@@ -53,6 +52,9 @@ pub fn set(host: &mut ActiveModel, details: &HostDetails) {
     if let Some(uuid) = details.get("osquery_info", "uuid").or(details.get("system_info", "uuid")) {
         host.uuid = Set(fit(uuid));
     }
+    if let Some(platform) = platform(details) {
+        host.platform = Set(fit(platform));
+    }
     if let Some(version) = os_version(details) {
         host.os_version = Set(fit(&version));
     }
@@ -62,15 +64,120 @@ pub fn set(host: &mut ActiveModel, details: &HostDetails) {
     }
 }
 
-/// Name and version as people say it: `Ubuntu 22.4.0`, `macOS 14.5.0`, or with the build where there are no numbers.
+/// Relatives of Red Hat by a part of their name, and what newer agents call their platform. Older ones say `rhel` for all
+/// of them, or nothing.
+const RED_HAT_RELATIVES: [(&str, &str); 6] = [
+    ("centos", "centos"),
+    ("fedora", "fedora"),
+    ("rocky", "rocky"),
+    ("almalinux", "almalinux"),
+    ("oracle", "ol"),
+    ("amazon", "amzn"),
+];
+
+/// The platform as the newest agents call it.
+fn platform(details: &HostDetails) -> Option<&str> {
+    let said = details.get("os_version", "platform");
+    if !matches!(said, None | Some("rhel")) {
+        return said;
+    }
+    let name = details.get("os_version", "name").unwrap_or_default().to_ascii_lowercase();
+    let relative = RED_HAT_RELATIVES.iter().find(|(part, _)| name.contains(part));
+    relative.map(|(_, platform)| *platform).or(said)
+}
+
+/// Name and version as people say it: `Ubuntu 22.04.3`, `macOS 14.5.0`.
 fn os_version(details: &HostDetails) -> Option<String> {
     let name = details.get("os_version", "name")?;
-    let part = |column| details.get("os_version", column).and_then(|text| text.parse::<u64>().ok()).unwrap_or(0);
-    let numbers = [part("major"), part("minor"), part("patch")];
-    let version = if numbers == [0, 0, 0] {
-        details.get("os_version", "version").or(details.get("os_version", "build")).unwrap_or_default().to_owned()
-    } else {
-        format!("{}.{}.{}", numbers[0], numbers[1], numbers[2])
-    };
-    Some(format!("{name} {version}").trim_end().to_owned())
+    Some(format!("{name} {}", version(details)).trim_end().to_owned())
+}
+
+/// The version in three parts, as the text says them. Parts it lacks are the numbers that come beside it, and text alone
+/// counts where there are no numbers at all.
+fn version(details: &HostDetails) -> String {
+    let column = |column| details.get("os_version", column);
+    let text = column("version").unwrap_or_default();
+    let number = |name| column(name).map(str::trim).filter(|text| text.parse::<u64>().is_ok());
+    let numbers = [number("major"), number("minor"), number("patch")];
+    if text.chars().all(|c| !c.is_ascii_digit()) && numbers.iter().flatten().all(|number| number.parse() == Ok(0_u64)) {
+        return column("version").or(column("build")).unwrap_or_default().to_owned();
+    }
+    let written = text
+        .split(|c: char| !c.is_ascii_digit() && c != '.')
+        .map(|part| part.trim_matches('.'))
+        .find(|part| !part.is_empty())
+        .unwrap_or_default();
+    let mut parts: Vec<&str> = written.split('.').filter(|part| !part.is_empty()).collect();
+    // The text may be about something else, such as a rolling release's day.
+    let first = |text: &str| text.parse::<u64>().ok();
+    if numbers[0].is_some_and(|major| parts.first().and_then(|part| first(part)) != first(major)) {
+        parts.clear();
+    }
+    // Windows has a build where others have a patch.
+    let last = numbers[2].or(number("build").filter(|_| column("platform") == Some("windows")));
+    for number in [numbers[0], numbers[1], last].into_iter().skip(parts.len()) {
+        parts.push(number.unwrap_or("0"));
+    }
+    parts.join(".")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(columns: &[(&str, &str)]) -> (Option<String>, Option<String>) {
+        let os_version = columns.iter().map(|(column, text)| ((*column).to_owned(), (*text).to_owned())).collect();
+        let mut host = ActiveModel::default();
+        set(&mut host, &HostDetails { os_version, ..HostDetails::default() });
+        (host.platform.take(), host.os_version.take())
+    }
+
+    #[test]
+    fn versions_are_as_the_system_writes_them() {
+        for (name, version, major, minor, patch, build, platform, expected) in [
+            ("Microsoft Windows 11 Pro", "10.0.22631", "10", "0", "", "22631", "windows", "10.0.22631"),
+            ("Microsoft Windows 10 Pro", "", "10", "0", "", "19045", "windows", "10.0.19045"),
+            ("Ubuntu", "22.04.3 LTS (Jammy Jellyfish)", "22", "4", "0", "", "ubuntu", "22.04.3"),
+            ("Ubuntu", "24.04 LTS", "24", "4", "0", "", "ubuntu", "24.04.0"),
+            ("CentOS", "CentOS release 6.9 (Final)", "6", "9", "", "", "rhel", "6.9.0"),
+            ("Debian GNU/Linux", "12 (bookworm)", "12", "0", "0", "", "debian", "12.0.0"),
+            ("macOS", "14.5", "14", "5", "0", "23F79", "darwin", "14.5.0"),
+            ("macOS", "14.7.6", "14", "7", "6", "23H626", "darwin", "14.7.6"),
+            ("FreeBSD", "14.1-RELEASE-p5", "14", "1", "", "", "freebsd", "14.1.0"),
+            ("Chrome OS", "", "103", "0", "5060", "14816", "chrome", "103.0.5060"),
+            ("Old", "", "7", "2", "", "", "debian", "7.2.0"),
+            ("Arch Linux", "rolling", "0", "0", "0", "", "arch", "rolling"),
+            ("Arch Linux", "", "0", "0", "0", "rolling", "arch", "rolling"),
+            ("Photon", "", "", "", "", "", "photon", ""),
+        ] {
+            let columns = [
+                ("name", name),
+                ("version", version),
+                ("major", major),
+                ("minor", minor),
+                ("patch", patch),
+                ("build", build),
+                ("platform", platform),
+            ];
+            let (_, os_version) = of(&columns);
+            assert_eq!(os_version.as_deref(), Some(format!("{name} {expected}").trim_end()));
+        }
+    }
+
+    #[test]
+    fn relatives_of_red_hat_go_by_their_own_names() {
+        for (name, said, expected) in [
+            ("CentOS", "rhel", "centos"),
+            ("CentOS Linux", "", "centos"),
+            ("Fedora", "rhel", "fedora"),
+            ("Oracle Linux Server", "rhel", "ol"),
+            ("Red Hat Enterprise Linux Server", "rhel", "rhel"),
+            ("Scientific Linux", "rhel", "rhel"),
+            ("CentOS Linux", "centos", "centos"),
+            ("Ubuntu", "ubuntu", "ubuntu"),
+        ] {
+            assert_eq!(of(&[("name", name), ("platform", said)]).0.as_deref(), Some(expected), "{name}");
+        }
+        assert_eq!(of(&[("name", "Unheard-of")]).0, None);
+    }
 }

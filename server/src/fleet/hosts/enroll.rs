@@ -2,10 +2,12 @@
 //! times at once, repeat lost requests, and go on with whichever key they stored last. A key is dropped when a newer
 //! one of its host has been used and it has been idle for `osquery.old_key_grace`; an agent instance has eight at most.
 
+use std::collections::BTreeSet;
+
 use muster_api::osquery::Enroll;
 use sea_orm::{ActiveValue::NotSet, Set};
 
-use super::builtin_labels::Family;
+use super::builtin_labels::{Family, HostSystem};
 use super::identity::HostIdentity;
 use super::{Hosts, NodeKey, details};
 use crate::bus::ChangeEvent;
@@ -40,15 +42,24 @@ impl Hosts {
         let key = NodeKey::generate();
         let hash = NodeKey::hash(key.reveal());
         let now = self.clock.now();
-        let enrolled = within(self.config.store_timeout, async {
+        if identity.is_stand_in
+            && let Some(left_out) = self.stand_in_log.pass((), now)
+        {
+            let identifier = &identity.identifier;
+            tracing::info!(
+                ?identifier,
+                left_out,
+                "enrolling host lacks the identifier chosen by osquery.host_identifier; using its own host_identifier"
+            );
+        }
+        let (host_id, dropped, known) = within(self.config.store_timeout, async {
             let enrolled = self
                 .store
                 .write(async |tx| self.write_enrollment(tx, request, &identity, &plan, secret_id, &hash, now).await)
                 .await?;
             match enrolled {
                 EnrolledRow::Enrolled { host_id, dropped } => {
-                    let known = store::hosts::known(self.store.reader(), host_id).await?;
-                    Ok(known.map(|known| (known, dropped)))
+                    Ok((host_id, dropped, store::hosts::known(self.store.reader(), host_id).await))
                 }
                 EnrolledRow::TooSoon => Err(Error::invalid(
                     "host_identifier",
@@ -57,14 +68,16 @@ impl Hosts {
             }
         })
         .await?;
-        if let Some((known, dropped)) = enrolled {
-            self.notifier.publish(ChangeEvent::Hosts);
-            for hash in dropped {
-                self.index.forget_key(&hash);
-            }
+        self.notifier.publish(ChangeEvent::Hosts);
+        if !dropped.is_empty() {
+            self.index.forget_changed(&BTreeSet::from([host_id]), dropped, now);
+        }
+        // A reading that lags behind does not show a new host yet, and the database may be gone again: then the first
+        // request with the key looks it up.
+        if let Ok(Some(known)) = known {
             let row = entity::node_keys::Model {
                 key_hash: hash.to_vec(),
-                host_id: known.host.id,
+                host_id,
                 instance_id: identity.instance_id.clone(),
                 created_at: now,
                 used_at: None,
@@ -89,7 +102,7 @@ impl Hosts {
         key: &KeyHash,
         now: Moment,
     ) -> store::Result<EnrolledRow> {
-        let row = find_row(tx, identity).await?;
+        let FoundRow { row, is_separated } = find_row(tx, identity).await?;
         if let Some(host) = &row
             && !self.config.enroll_cooldown.is_zero()
             && now.since(host.enrolled_at) < self.config.enroll_cooldown
@@ -97,7 +110,6 @@ impl Hosts {
             return Ok(EnrolledRow::TooSoon);
         }
         let is_new = row.is_none();
-        let is_separated = matches!(find_claimed(tx, identity).await?, Some(claimed) if claimed.cloned_at.is_some());
         let mut host = match &row {
             Some(host) => hosts::ActiveModel { id: sea_orm::Unchanged(host.id), ..Default::default() },
             None => new_host(identity, is_separated, now),
@@ -109,11 +121,12 @@ impl Hosts {
         if !identity.instance_id.is_empty() && row.as_ref().is_none_or(|row| row.cloned_at.is_none()) {
             host.instance_id = Set(identity.instance_id.clone());
         }
-        let platform = match (&host.platform, &row) {
-            (Set(platform), _) => platform.clone(),
-            (_, Some(row)) => row.platform.clone(),
-            _ => String::new(),
+        let said = |said: &sea_orm::ActiveValue<String>, known: Option<&String>| match said {
+            Set(said) => said.clone(),
+            _ => known.cloned().unwrap_or_default(),
         };
+        let platform = said(&host.platform, row.as_ref().map(|row| &row.platform));
+        let os_version = said(&host.os_version, row.as_ref().map(|row| &row.os_version));
         let host_id = match row {
             Some(row) => {
                 store::hosts::update(tx, host).await?;
@@ -122,11 +135,15 @@ impl Hosts {
             None => store::hosts::insert(tx, host).await?,
         };
         let family = Family::of(request.platform_type.as_deref(), &platform);
-        set_builtin_labels(tx, plan, host_id, is_new, &platform, family).await?;
+        let system = HostSystem { platform: &platform, os_version: &os_version, family };
+        set_builtin_labels(tx, plan, host_id, is_new, &system).await?;
         let dropped = make_room(tx, host_id, &identity.instance_id).await?;
         store::node_keys::insert(tx, key, host_id, &identity.instance_id, now).await?;
         if !is_new {
             feed::append(tx, feed::HostChangeKind::Enrolled, [host_id], now).await?;
+        }
+        if !dropped.is_empty() {
+            feed::append(tx, feed::HostChangeKind::Keys, [host_id], now).await?;
         }
         Ok(EnrolledRow::Enrolled { host_id, dropped })
     }
@@ -137,22 +154,23 @@ enum EnrolledRow {
     TooSoon,
 }
 
-async fn find_claimed(tx: &store::Tx, identity: &HostIdentity) -> store::Result<Option<hosts::Model>> {
-    store::hosts::by_identifier(tx, &identity.identifier).await
+/// The row of a host that enrolls.
+struct FoundRow {
+    row: Option<hosts::Model>,
+    /// The identity was found to be shared, so a new row is named after the instance.
+    is_separated: bool,
 }
 
-/// The row of this host: by identifier, unless that was found to be shared and this is not the machine that kept it.
-async fn find_row(tx: &store::Tx, identity: &HostIdentity) -> store::Result<Option<hosts::Model>> {
-    match find_claimed(tx, identity).await? {
-        Some(host)
-            if host.cloned_at.is_some()
-                && host.instance_id != identity.instance_id
-                && !identity.instance_id.is_empty() =>
-        {
-            store::hosts::by_identifier(tx, &identity.separated()).await
-        }
-        found => Ok(found),
+/// The row of this host: by identifier, unless that was found to be shared and this is not the machine that kept it. It is
+/// locked, so that a separation of clones comes before or after all of the enrollment.
+async fn find_row(tx: &store::Tx, identity: &HostIdentity) -> store::Result<FoundRow> {
+    let row = store::hosts::locked_by_identifier(tx, &identity.identifier).await?;
+    let is_separated = row.as_ref().is_some_and(|host| host.cloned_at.is_some());
+    let is_it = |host: &hosts::Model| host.instance_id == identity.instance_id || identity.instance_id.is_empty();
+    if !is_separated || row.as_ref().is_some_and(is_it) {
+        return Ok(FoundRow { row, is_separated });
     }
+    Ok(FoundRow { row: store::hosts::locked_by_identifier(tx, &identity.separated()).await?, is_separated })
 }
 
 fn new_host(identity: &HostIdentity, is_separated: bool, now: Moment) -> hosts::ActiveModel {
@@ -167,19 +185,18 @@ fn new_host(identity: &HostIdentity, is_separated: bool, now: Moment) -> hosts::
     }
 }
 
-/// Puts the host into the built-in labels its platform says, and out of the others.
+/// Puts the host into the built-in labels its system says, and out of the others.
 async fn set_builtin_labels(
     tx: &store::Tx,
     plan: &Plan,
     host_id: i64,
     is_new: bool,
-    platform: &str,
-    family: Family,
+    system: &HostSystem<'_>,
 ) -> store::Result<()> {
     let builtin: Vec<i64> = plan.builtin_labels().iter().map(|(id, _)| *id).collect();
     let current = if is_new { Vec::new() } else { store::labels::of_host(tx, host_id, &builtin).await? };
     for (label_id, label) in plan.builtin_labels() {
-        match (label.has(platform, family), current.contains(label_id)) {
+        match (label.has(system), current.contains(label_id)) {
             (true, false) => store::labels::add_members(tx, *label_id, vec![host_id]).await?,
             (false, true) => store::labels::remove_members(tx, *label_id, vec![host_id]).await?,
             _ => {}
@@ -190,9 +207,8 @@ async fn set_builtin_labels(
 
 /// Drops keys so that one more fits: first those never used, then those unused for longest.
 async fn make_room(tx: &store::Tx, host_id: i64, instance_id: &str) -> store::Result<Vec<KeyHash>> {
-    let mut keys = store::node_keys::of_host(tx, host_id).await?;
     // Never those of another machine with this identity: it would enroll again, and take these in turn.
-    keys.retain(|key| key.instance_id == instance_id);
+    let mut keys = store::node_keys::of_instance(tx, host_id, instance_id).await?;
     if keys.len() < MAX_KEYS {
         return Ok(Vec::new());
     }

@@ -6,21 +6,25 @@
 //!
 //! Entries about keys make a node forget the keys that the database does not confirm; the next request with one asks
 //! the database. So a key counts as unknown only when the database has just said so.
+//!
+//! On MySQL a plain reading may lag behind the feed (`confirm`). So keys are compared with what a locking reading shows,
+//! and hosts that have changed are read once more when their entry is settled.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Hosts, index::KeyEntry};
 use crate::clock::Moment;
 use crate::fleet::Result;
+use crate::store;
 use crate::store::feed::{self, HostChange, HostChangeKind};
-use crate::store::{self, node_keys};
+use crate::store::node_keys::{self, KeyHash};
 
 /// How long positions are read again. A change takes its position before its commit and is visible after it, so a
 /// change with a higher position may be visible first. Between the two lies only the commit, which waits for a disk at
-/// worst.
-const OVERLAP: Duration = Duration::from_secs(30);
+/// worst. Plain readings lag behind by less, too.
+pub(super) const OVERLAP: Duration = Duration::from_secs(30);
 
 /// How long the feed is kept.
 const KEPT: Duration = Duration::from_secs(600);
@@ -43,8 +47,8 @@ pub(super) const BATCH: usize = 500;
 pub(super) struct FeedReading {
     /// No entry can appear any more up to this position.
     settled: i64,
-    /// Later positions that were read, and when they were first read.
-    read: BTreeMap<i64, Moment>,
+    /// Later positions that were read, when they were first read, and the hosts they are about.
+    read: BTreeMap<i64, (Moment, i64)>,
     /// When the feed was last read to its end.
     at: Option<Moment>,
 }
@@ -75,14 +79,20 @@ impl Hosts {
                 page.into_iter().filter(|change| !reading.read.contains_key(&change.id)).collect();
             // Noted as read only once it is applied: an error on the way has it read again.
             deleted.extend(self.take_over(&news, now).await?);
-            reading.read.extend(news.iter().map(|change| (change.id, now)));
+            reading.read.extend(news.iter().map(|change| (change.id, (now, change.host_id))));
             if is_last {
                 break;
             }
         }
         // In order: a position is settled when it and all before it were read longer ago than the overlap.
-        while let Some(first) = reading.read.first_entry().filter(|first| now.since(*first.get()) > OVERLAP) {
-            reading.settled = first.remove_entry().0;
+        let mut settled = BTreeSet::new();
+        while let Some(first) = reading.read.first_entry().filter(|first| now.since(first.get().0) > OVERLAP) {
+            let (position, (_, host_id)) = first.remove_entry();
+            reading.settled = position;
+            settled.insert(host_id);
+        }
+        if !self.store.shows_every_commit() {
+            self.mark_stale(settled);
         }
         reading.at = Some(now);
         drop(reading);
@@ -99,10 +109,8 @@ impl Hosts {
                 HostChangeKind::Changed => {}
                 // Whatever a newer version tells with its own word, the keys in memory may be wrong now.
                 HostChangeKind::Keys | HostChangeKind::Unknown(_) => drop(keys.insert(change.host_id)),
-                HostChangeKind::Enrolled => {
-                    keys.insert(change.host_id);
-                    enrolled.push(change);
-                }
+                // A new key leaves the others as they are; keys that had to make room have an entry of their own.
+                HostChangeKind::Enrolled => enrolled.push(change),
                 HostChangeKind::Refetch => refetched.push(change),
                 HostChangeKind::Deleted => drop(deleted.insert(change.host_id)),
             }
@@ -131,10 +139,13 @@ impl Hosts {
         for batch in hosts.chunks(BATCH) {
             let ids: Vec<i64> = batch.iter().map(|host| host.id).collect();
             let known = self.refresh_all(&ids).await?;
-            deleted.extend(ids.into_iter().filter(|id| !known.contains(id)));
+            let missing = ids.into_iter().filter(|id| !known.contains(id)).collect();
+            deleted.extend(self.confirm_deleted(missing).await?);
         }
         self.index.forget_hosts(deleted.clone(), now);
-        self.forget_wrong(&self.index.all_keys()).await?;
+        for batch in self.index.all_keys().chunks(BATCH) {
+            self.forget_wrong(batch, &node_keys::owners(self.store.reader(), &hashes(batch)).await?);
+        }
         Ok(deleted)
     }
 
@@ -143,18 +154,18 @@ impl Hosts {
         if host_ids.is_empty() {
             return Ok(());
         }
-        self.forget_wrong(&self.index.doubted_keys(host_ids)).await
-    }
-
-    async fn forget_wrong(&self, keys: &[Arc<KeyEntry>]) -> Result<()> {
-        for batch in keys.chunks(BATCH) {
-            let hashes: Vec<_> = batch.iter().map(|key| key.hash).collect();
-            let owners = node_keys::owners(self.store.reader(), &hashes).await?;
-            for key in batch.iter().filter(|key| owners.get(&key.hash) != Some(&key.host.id)) {
-                self.index.forget_key(&key.hash);
-            }
+        for batch in self.index.doubted_keys(host_ids, self.clock.now()).chunks(BATCH) {
+            let confirmed = node_keys::confirmed(&self.store, &hashes(batch)).await?;
+            let owners = confirmed.into_iter().filter_map(|key| Some((key.key_hash.try_into().ok()?, key.host_id)));
+            self.forget_wrong(batch, &owners.collect());
         }
         Ok(())
+    }
+
+    fn forget_wrong(&self, keys: &[Arc<KeyEntry>], owners: &HashMap<KeyHash, i64>) {
+        for key in keys.iter().filter(|key| owners.get(&key.hash) != Some(&key.host.id)) {
+            self.index.forget_key(&key.hash);
+        }
     }
 
     /// Brings hosts in memory up to date with the database. Returns those that the database has.
@@ -182,4 +193,8 @@ impl Hosts {
             .await?;
         Ok(())
     }
+}
+
+fn hashes(keys: &[Arc<KeyEntry>]) -> Vec<KeyHash> {
+    keys.iter().map(|key| key.hash).collect()
 }

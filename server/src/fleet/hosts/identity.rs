@@ -15,6 +15,8 @@ pub(super) struct HostIdentity {
     pub identifier: String,
     /// Distinguishes machines that share the identifier. Empty if the agent did not send it.
     pub instance_id: String,
+    /// The agent did not send the identifier that the configuration chooses.
+    pub is_stand_in: bool,
 }
 
 impl HostIdentity {
@@ -29,11 +31,6 @@ impl HostIdentity {
             HostIdentifier::Uuid => details.get("osquery_info", "uuid").or(details.get("system_info", "uuid")),
             HostIdentifier::Hostname => details.get("system_info", "hostname"),
         };
-        if wanted.is_none() && provided.is_some() {
-            tracing::info!(
-                "enrolling host lacks the identifier chosen by osquery.host_identifier; using its own host_identifier"
-            );
-        }
         let Some(identifier) = wanted.or(provided) else {
             return Err(Error::invalid(
                 "host_identifier",
@@ -49,7 +46,7 @@ impl HostIdentity {
         let instance_id = details.get("osquery_info", "instance_id").unwrap_or_default();
         let instance_id =
             if instance_id.chars().count() > MAX_INSTANCE { String::new() } else { instance_id.to_owned() };
-        Ok(Self { identifier: identifier.to_owned(), instance_id })
+        Ok(Self { identifier: identifier.to_owned(), instance_id, is_stand_in: wanted.is_none() })
     }
 
     /// The identifier of a machine that had to be told apart from another one.

@@ -1,6 +1,6 @@
 //! Node keys and hosts in memory. A check-in looks up the SHA-256 of its key here; only a key that was not shown since
-//! the start costs a read of the database, and one that the database does not know is remembered for ten seconds. Keys
-//! are random and never come back, so an unknown key remembered that long cannot become wrong.
+//! the start costs a read of the database, and one that the database certainly does not know (`confirm`) is remembered
+//! for ten seconds. Keys are random and never come back, so an unknown key remembered that long cannot become wrong.
 //!
 //! The host is marked as seen in memory. A task writes contacts in batches, sorted by host, when the stored value is
 //! older than 30 s. A check-in with nothing to do runs no SQL.
@@ -10,7 +10,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
-use super::follow::BATCH;
+use super::confirm::FoundKey;
+use super::follow::{BATCH, OVERLAP};
 use super::{Assignment, Host, Hosts, NodeKey};
 use crate::bus::ChangeEvent;
 use crate::clock::Moment;
@@ -36,7 +37,9 @@ pub struct HostIndex {
     unknown: papaya::HashMap<KeyHash, Moment>,
     /// Deleted hosts, and until when they are remembered. Host ids are not used again.
     gone: papaya::HashMap<i64, Moment>,
-    /// Counts calls of `doubted_keys`, so that a lookup notices one in the meantime.
+    /// Hosts whose keys have changed, and until when a plain reading may still show their keys as they were.
+    doubted: papaya::HashMap<i64, Moment>,
+    /// Counts calls of `doubt`, so that a lookup notices one in the meantime.
     key_changes: AtomicU64,
 }
 
@@ -89,7 +92,7 @@ impl KeyEntry {
 #[derive(Debug)]
 pub enum Authenticated {
     Host(Arc<Host>),
-    /// The database has said that there is no such key.
+    /// The database has confirmed that there is no such key.
     Unknown,
 }
 
@@ -141,12 +144,35 @@ impl HostIndex {
         self.keys.pin().remove(hash);
     }
 
-    /// The keys of hosts whose keys have changed in the database.
-    pub(super) fn doubted_keys(&self, host_ids: &BTreeSet<i64>) -> Vec<Arc<KeyEntry>> {
-        // Counted before the keys are listed. A concurrent lookup adds its key first and reads the counter afterwards,
-        // so its key is either listed here or seen to be doubtful there.
-        self.key_changes.fetch_add(1, Ordering::SeqCst);
+    /// Forgets keys of these hosts that were moved or deleted; the next request with one asks the database.
+    pub(super) fn forget_changed(
+        &self,
+        host_ids: &BTreeSet<i64>,
+        hashes: impl IntoIterator<Item = KeyHash>,
+        now: Moment,
+    ) {
+        self.doubt(host_ids, now);
+        hashes.into_iter().for_each(|hash| self.forget_key(&hash));
+    }
+
+    /// The keys in memory of hosts whose keys have changed in the database.
+    pub(super) fn doubted_keys(&self, host_ids: &BTreeSet<i64>, now: Moment) -> Vec<Arc<KeyEntry>> {
+        self.doubt(host_ids, now);
         self.keys.pin().values().filter(|key| host_ids.contains(&key.host.id)).cloned().collect()
+    }
+
+    /// Notes that plain readings may show the keys of these hosts as they were.
+    fn doubt(&self, host_ids: &BTreeSet<i64>, now: Moment) {
+        for host_id in host_ids {
+            self.doubted.pin().insert(*host_id, now.plus(OVERLAP));
+        }
+        // Counted before the keys are listed or forgotten. A concurrent lookup adds its key first and reads the counter
+        // afterwards, so its key is either found here or seen to be doubtful there.
+        self.key_changes.fetch_add(1, Ordering::SeqCst);
+    }
+
+    fn is_doubted(&self, host_id: i64, now: Moment) -> bool {
+        self.doubted.pin().get(&host_id).is_some_and(|until| *until > now)
     }
 
     /// Forgets hosts that have been deleted, with all their keys.
@@ -173,9 +199,10 @@ impl HostIndex {
         unknown.insert(hash, now.plus(UNKNOWN_FOR));
     }
 
-    /// Forgets unknown keys and deleted hosts whose time is up.
+    /// Forgets unknown keys, and deleted and doubted hosts, whose time is up.
     pub fn sweep(&self, now: Moment) {
         self.unknown.pin().retain(|_, until| *until > now);
+        self.doubted.pin().retain(|_, until| *until > now);
         self.gone.pin().retain(|_, until| *until > now);
     }
 }
@@ -208,7 +235,13 @@ impl Hosts {
     async fn meet(&self, hash: KeyHash, now: Moment) -> Result<Authenticated> {
         self.metrics.key_lookups.inc();
         let key_changes = self.index.key_changes.load(Ordering::SeqCst);
-        let found = within(self.config.store_timeout, self.look_up(&hash)).await?;
+        let found = match within(self.config.store_timeout, self.look_up(&hash)).await? {
+            Some((row, _)) if !self.store.shows_every_commit() && self.index.is_doubted(row.host_id, now) => {
+                self.confirm(hash).await?
+            }
+            Some(found) => Some(found),
+            None => self.confirm_unknown(hash).await?,
+        };
         let Some((row, known)) = found else {
             self.index.remember_unknown(hash, now);
             return Ok(Authenticated::Unknown);
@@ -239,7 +272,7 @@ impl Hosts {
         self.index.hosts.pin().values().map(|host| host.assignment.load_full()).collect()
     }
 
-    async fn look_up(&self, hash: &KeyHash) -> Result<Option<(entity::node_keys::Model, store::hosts::KnownHost)>> {
+    async fn look_up(&self, hash: &KeyHash) -> Result<Option<FoundKey>> {
         let db = self.store.reader();
         let mut found = store::node_keys::by_hash(db, hash).await?;
         while let Some(row) = found {
@@ -298,11 +331,23 @@ impl Hosts {
             if batch.is_empty() {
                 return Ok(());
             }
-            let held: Vec<i64> = batch.into_iter().filter(|id| self.index.get(*id).is_some()).collect();
-            if let Err(error) = self.refresh_all(&held).await {
-                self.mark_stale(held);
-                return Err(error);
-            }
+            let held = batch.into_iter().filter(|id| self.index.get(*id).is_some()).collect();
+            let mut unread = UnreadHosts { hosts: self, ids: held };
+            self.refresh_all(&unread.ids).await?;
+            unread.ids.clear();
         }
+    }
+}
+
+/// Hosts that were taken off the list of stale ones. They go back to it if they are not read, because the database
+/// does not answer or the request that reads them is given up.
+struct UnreadHosts<'a> {
+    hosts: &'a Hosts,
+    ids: Vec<i64>,
+}
+
+impl Drop for UnreadHosts<'_> {
+    fn drop(&mut self) {
+        self.hosts.mark_stale(std::mem::take(&mut self.ids));
     }
 }

@@ -3,6 +3,7 @@
 mod admission;
 mod builtin_labels;
 mod clones;
+mod confirm;
 mod delete;
 mod details;
 mod enroll;
@@ -11,6 +12,7 @@ mod host;
 mod identity;
 mod index;
 mod key;
+mod list;
 mod presence;
 mod refetch;
 mod restarts;
@@ -18,19 +20,21 @@ mod seen;
 mod view;
 
 pub use admission::Admission;
-pub use builtin_labels::{ALL_HOSTS, BUILTIN, BuiltinLabel, Family, ensure as ensure_builtin_labels};
+pub use builtin_labels::ensure as ensure_builtin_labels;
+pub use builtin_labels::{ALL_HOSTS, BUILTIN, BuiltinLabel, Family, HostSystem, means_platform};
 pub use details::set as set_details;
 pub use host::{Assignment, Host, Served};
 pub use index::{Authenticated, HostIndex};
 pub use key::NodeKey;
+pub use list::{HostListing, HostQuery, HostState};
 pub use presence::Presence;
-pub use view::HostQuery;
 
-pub use crate::store::hosts::{HostFilter, HostOrder};
+pub use crate::store::host_lists::{HostFilter, HostOrder};
 
 use std::collections::BTreeSet;
 use std::sync::atomic::AtomicI64;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use crate::bus::Notifier;
 use crate::clock::Clock;
@@ -38,13 +42,19 @@ use crate::config;
 use crate::fleet::Node;
 use crate::fleet::schedule::Schedule;
 use crate::store::Store;
-use crate::telemetry::Metrics;
+use crate::telemetry::{LogLimit, Metrics};
+
+/// A host that enrolls without the chosen identifier is logged this often at most.
+const STAND_INS_EVERY: Duration = Duration::from_secs(60);
 
 /// Everything about hosts.
 #[derive(Debug)]
 pub struct Hosts {
     pub index: HostIndex,
     admission: Admission,
+    confirmations: confirm::Confirmations,
+    /// Lines about hosts that enroll without the chosen identifier.
+    stand_in_log: LogLimit<()>,
     store: Store,
     clock: Clock,
     config: config::Osquery,
@@ -72,6 +82,8 @@ impl Hosts {
         Self {
             index: HostIndex::default(),
             admission: Admission::new(&config),
+            confirmations: confirm::Confirmations::new(&config),
+            stand_in_log: LogLimit::new(STAND_INS_EVERY),
             store,
             clock,
             config,

@@ -11,7 +11,7 @@ use crate::store;
 use crate::store::hosts::Contact;
 
 /// A host that has not called for this long counts as missing, as in Fleet.
-const MISSING_AFTER: Duration = Duration::from_secs(30 * 24 * 3600);
+pub(super) const MISSING_AFTER: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// Hosts that have called within this time may be online.
 const RECENT: Duration = Duration::from_secs(24 * 3600);

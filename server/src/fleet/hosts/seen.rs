@@ -10,6 +10,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::Hosts;
+use super::clones::JUDGED;
 use super::follow::GONE_AFTER;
 use crate::bus::ChangeEvent;
 use crate::clock::Moment;
@@ -108,16 +109,30 @@ impl Hosts {
         let reported = nodes::written_by_all(self.store.reader(), now.minus(GONE_AFTER)).await?;
         let Some(reported) = reported else { return Ok(()) };
         let idle_since = now.min(reported).minus(KEY_STALENESS).minus(self.config.old_key_grace);
+        let several = node_keys::hosts_of_several(self.store.reader()).await?;
+        for batch in several.chunks(JUDGED) {
+            let keys = node_keys::of_hosts(self.store.reader(), batch).await?;
+            self.retire(&keys, idle_since, now).await?;
+        }
+        Ok(())
+    }
+
+    async fn retire(
+        &self,
+        keys: &BTreeMap<i64, Vec<entity::node_keys::Model>>,
+        idle_since: Moment,
+        now: Moment,
+    ) -> Result<()> {
         let (mut dead, mut host_ids) = (Vec::new(), BTreeSet::new());
-        for (host_id, keys) in node_keys::of_hosts_with_several(self.store.reader()).await? {
+        for (host_id, keys) in keys {
             let newest_used = keys.iter().filter(|key| key.used_at.is_some()).map(|key| key.created_at).max();
-            let is_dead = |key: &entity::node_keys::Model| {
+            let is_dead = |key: &&entity::node_keys::Model| {
                 newest_used.is_some_and(|newest| key.created_at < newest)
                     && key.used_at.unwrap_or_default().max(key.created_at) < idle_since
             };
-            for key in keys.into_iter().filter(is_dead) {
-                dead.push(key.key_hash);
-                host_ids.insert(host_id);
+            for key in keys.iter().filter(is_dead) {
+                dead.push(key.key_hash.clone());
+                host_ids.insert(*host_id);
             }
         }
         if dead.is_empty() {

@@ -9,21 +9,13 @@ use crate::clock::Moment;
 use crate::fleet::access::{Permission, Principal};
 use crate::fleet::checkin::Name;
 use crate::fleet::schedule::Plan;
-use crate::fleet::{Error, Result};
+use crate::fleet::{Error, Result, specs};
+use crate::store;
 use crate::store::entity::hosts::Model;
-use crate::store::{self, hosts::HostFilter};
-
-/// Which hosts an operator asks for.
-#[derive(Debug, Clone, Default)]
-pub struct HostQuery {
-    pub filter: HostFilter,
-    pub status: Option<HostStatus>,
-    /// Only hosts enrolled within a day.
-    pub only_new: bool,
-}
+use crate::store::entity::labels;
 
 /// How long after its interval a host still counts as online, as in Fleet.
-const ONLINE_BUFFER: Duration = Duration::from_secs(60);
+pub(super) const ONLINE_BUFFER: Duration = Duration::from_secs(60);
 
 /// How long a host counts as new.
 pub(super) const NEW_FOR: Duration = Duration::from_secs(24 * 3600);
@@ -58,48 +50,6 @@ impl Hosts {
         online.count() as u64
     }
 
-    /// Lists hosts.
-    ///
-    /// # Errors
-    /// [`Error::Forbidden`] without the permission to read hosts.
-    pub async fn list(&self, principal: &Principal, query: &HostQuery) -> Result<Vec<HostView>> {
-        principal.may(Permission::ReadHosts)?;
-        if query.status.is_none() && !query.only_new {
-            let rows = self.rows(&query.filter).await?;
-            return Ok(rows.iter().map(|row| self.show(row)).collect());
-        }
-        // Status depends on contacts that may not be written yet, so it is decided here and the page cut afterwards.
-        let everything = HostFilter { offset: 0, limit: None, ..query.filter.clone() };
-        let rows = self.rows(&everything).await?;
-        let wanted = rows
-            .iter()
-            .map(|row| (row, self.show(row)))
-            .filter(|(_, host)| query.status.is_none_or(|status| host.status == status))
-            .filter(|(row, _)| !query.only_new || row.created_at.plus(NEW_FOR) >= self.clock.now())
-            .map(|(_, host)| host)
-            .skip(usize::try_from(query.filter.offset).unwrap_or(usize::MAX));
-        let limit = query.filter.limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX);
-        Ok(wanted.take(limit).collect())
-    }
-
-    async fn rows(&self, filter: &HostFilter) -> Result<Vec<Model>> {
-        Ok(self.store.read_lagging(async |db| store::hosts::list(db, filter).await).await?)
-    }
-
-    /// Counts what [`Hosts::list`] would list without a page.
-    ///
-    /// # Errors
-    /// As for listing.
-    pub async fn count(&self, principal: &Principal, query: &HostQuery) -> Result<u64> {
-        principal.may(Permission::ReadHosts)?;
-        if query.status.is_none() && !query.only_new {
-            return Ok(self.store.read_lagging(async |db| store::hosts::count(db, &query.filter).await).await?);
-        }
-        let everything =
-            HostQuery { filter: HostFilter { offset: 0, limit: None, ..query.filter.clone() }, ..query.clone() };
-        Ok(self.list(principal, &everything).await?.len() as u64)
-    }
-
     /// One host by id.
     ///
     /// # Errors
@@ -124,19 +74,18 @@ impl Hosts {
     }
 
     pub(in crate::fleet) async fn row_by_name(&self, word: &str) -> Result<Model> {
-        let mut rows = store::hosts::named(self.store.reader(), word).await?;
-        if let Some(exact) = rows.iter().position(|row| row.identifier == word) {
-            rows.swap(0, exact);
-            rows.truncate(1);
+        let rows = store::hosts::named(self.store.reader(), word).await?;
+        if rows.is_empty() {
+            return Err(Error::NotFound { kind: "Host", key: word.to_owned() });
         }
-        match rows.len() {
-            0 => Err(Error::NotFound { kind: "Host", key: word.to_owned() }),
-            1 => Ok(rows.swap_remove(0)),
-            n => Err(Error::invalid(
+        let one = store::hosts::meant(&rows, word, |row| &row.identifier).cloned();
+        one.ok_or_else(|| {
+            let (n, identifiers) = (rows.len(), identifiers(&rows));
+            Error::invalid(
                 "identifier",
-                format!("{n} hosts are called {word}; use one of their identifiers: {}", identifiers(&rows)),
-            )),
-        }
+                format!("{n} hosts are called {word}; use one of their identifiers: {identifiers}"),
+            )
+        })
     }
 
     /// The labels a host is in, sorted.
@@ -148,10 +97,8 @@ impl Hosts {
     async fn detail(&self, row: Model) -> Result<HostDetail> {
         let plan = self.schedule.plan();
         let label_ids = self.label_ids(row.id).await?;
-        let labels = label_ids
-            .iter()
-            .filter_map(|id| plan.label_name(*id).map(|name| HostLabel { id: *id, name: name.to_owned() }))
-            .collect();
+        let labels = store::labels::by_ids(self.store.reader(), &label_ids).await?;
+        let labels = labels.into_iter().filter_map(show_label).collect();
         let packs = plan.packs_for(&label_ids).map(|pack| HostPack { id: pack.id, name: pack.name.clone() }).collect();
         let parked = store::parked_queries::of_host(self.store.reader(), row.id).await?;
         let parked_queries = parked
@@ -171,8 +118,16 @@ impl Hosts {
         Ok(HostDetail { host: self.show(&row), labels, packs, parked_queries, clone_warning })
     }
 
-    fn show(&self, row: &Model) -> HostView {
+    pub(super) fn show(&self, row: &Model) -> HostView {
         let seen = self.index.get(row.id).map_or(row.seen_at, |host| host.seen().max(row.seen_at));
+        self.show_as_seen(row, seen, self.clock.now())
+    }
+
+    /// The host as it was at the moment `now`, last seen at `seen`.
+    pub(super) fn show_as_seen(&self, row: &Model, seen: Moment, now: Moment) -> HostView {
+        let plan = self.schedule.plan();
+        let enroll_secret_name =
+            row.enroll_secret_id.and_then(|id| plan.secret_name(id)).unwrap_or_default().to_owned();
         HostView {
             created_at: row.created_at.to_utc(),
             updated_at: row.updated_at.to_utc(),
@@ -208,15 +163,34 @@ impl Hosts {
             distributed_interval: row.distributed_interval,
             config_tls_refresh: row.config_refresh,
             logger_tls_period: row.logger_tls_period,
+            enroll_secret_name,
             team_id: None,
             team_name: None,
             gigs_disk_space_available: row.gigs_disk_space_available,
             percent_disk_space_available: row.percent_disk_space_available,
-            status: status(row, seen, self.clock.now()),
+            status: status(row, seen, now),
             display_text: row.hostname.clone(),
             display_name: if row.computer_name.is_empty() { row.hostname.clone() } else { row.computer_name.clone() },
         }
     }
+}
+
+/// `None` for a label of another version, as in lists.
+fn show_label(row: labels::Model) -> Option<HostLabel> {
+    let (created_at, updated_at, id) = (row.created_at.to_utc(), row.updated_at.to_utc(), row.id);
+    let spec = specs::label_spec(row)?;
+    Some(HostLabel {
+        created_at,
+        updated_at,
+        id,
+        display_text: spec.name.clone(),
+        name: spec.name,
+        description: spec.description,
+        query: spec.query,
+        platform: spec.platform,
+        label_type: spec.label_type,
+        label_membership_type: spec.label_membership_type,
+    })
 }
 
 /// What operators call a question agents know by its id.

@@ -4,7 +4,9 @@ mod rules;
 
 pub(super) use rules::{check, is_of_other_version, refusal, row};
 
-use muster_api::rest::{HostView, Label, LabelInput, LabelSummary};
+use std::sync::Arc;
+
+use muster_api::rest::{Label, LabelInput, LabelSummary};
 use muster_api::spec::LabelSpec;
 use sea_orm::{ConnectionTrait, Set, Unchanged};
 use serde_json::json;
@@ -12,7 +14,7 @@ use serde_json::json;
 use super::access::{Permission, Principal};
 use super::changes::{Changes, Draft};
 use super::error::none_of;
-use super::hosts::{HostQuery, Hosts};
+use super::hosts::{HostListing, HostQuery, Hosts};
 use super::listing::listed;
 use super::resource::{PlanResource, check_name_free, existing};
 use super::{Error, Problem, Result, packs, specs};
@@ -72,9 +74,9 @@ impl Labels {
         &self,
         principal: &Principal,
         id: i64,
-        hosts: &Hosts,
+        hosts: &Arc<Hosts>,
         mut query: HostQuery,
-    ) -> Result<Vec<HostView>> {
+    ) -> Result<HostListing> {
         principal.may(Permission::ReadLabels)?;
         query.filter.label_id = Some(existing::<Self>(self.changes.reader(), id).await?.id);
         hosts.list(principal, &query).await

@@ -21,7 +21,7 @@ pub(in crate::fleet) fn check(path: impl Fn(&str) -> String, spec: &LabelSpec, p
     match spec.label_membership_type {
         LabelMembership::Dynamic => {
             check_sql(&path("query"), &spec.query, problems);
-            if spec.hosts.is_some() {
+            if spec.hosts.as_ref().is_some_and(|hosts| !hosts.is_empty()) {
                 problems.push(Problem::new(
                     path("hosts"),
                     "a dynamic label finds its hosts by its query; remove hosts, or set label_membership_type: manual",

@@ -1,8 +1,9 @@
-//! The agent's side: answers, and how they are kept.
+//! Answers, and how they are kept.
 
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use muster_api::osquery::{ColumnNames, QueryResult, Rows};
 use muster_api::rest::{LiveAnswer, LiveStats, TargetState};
@@ -20,83 +21,47 @@ use crate::fleet::hosts::Host;
 /// Longest message of an agent that is kept, in characters.
 const MAX_MESSAGE: usize = 4096;
 
+/// What is said of a suspect that shows by its denylist.
+const DENYLISTED_AFTER_LOSS: &str =
+    "the agent lost its answer and has denylisted the query since: it probably stopped the agent's worker";
+
 /// Answers are read in pieces of about this size.
 pub const READ_BYTES: usize = 1 << 20;
 
 impl Live {
-    /// Takes a host's answer to a live query. A repeat, or an answer to a query that is over, is taken and dropped.
-    ///
-    /// # Errors
-    /// When the answer cannot be kept now and the host's last one could: the agent sends it again. Never twice in a
-    /// row.
-    pub async fn answer(&self, host: &Arc<Host>, id: i64, result: &QueryResult<'_>) -> Result<()> {
-        // A job that is over has no open targets.
-        let Some(job) = self.known(id).await?.filter(|job| job.open_target(host.id).is_some()) else {
-            self.metrics.unknown_answers.inc();
-            return Ok(());
-        };
-        let now = self.clock.now();
-        let (answer, line) = self.read_answer(host, &job, result, now).await;
-        let settlement = Settlement::of(&answer);
-        match self.keep(&job, host.id, line, &settlement).await {
-            Ok(_) => {
-                host.live.refuse(false);
-            }
-            Err(error) if !host.live.refuse(true) => return Err(error),
-            Err(error) => {
-                host.live.refuse(false);
-                let counted = Settlement { truncated: true, unkept: true, ..settlement };
-                let is_counted = self.keep(&job, host.id, Vec::new(), &counted).await.is_ok();
-                tracing::error!(%error, live_query = id, host_id = host.id, is_counted,
-                    "answer not kept; it is only counted, or the host is asked again");
-            }
-        }
-        Ok(())
-    }
-
-    /// Settles a host as skipped: it has answered a read with this job's sentinel, and says nothing of the job itself.
-    ///
-    /// # Errors
-    /// As for [`Live::answer`].
-    pub async fn skipped(&self, host: &Arc<Host>, id: i64) -> Result<()> {
-        let job = self.known(id).await?.filter(|job| job.discovery.is_some());
-        let Some(job) = job.filter(|job| job.open_target(host.id).is_some()) else { return Ok(()) };
-        let reason = "the discovery query found nothing there";
-        match self.settle(&job, unanswered(host, TargetState::Skipped, reason, self.clock.now())).await {
-            Ok(_) => {
-                host.live.refuse(false);
-                Ok(())
-            }
-            Err(error) if !host.live.refuse(true) => Err(error),
-            Err(error) => {
-                host.live.refuse(false);
-                tracing::error!(%error, live_query = id, host_id = host.id, "skip of a host not kept; the host is asked again");
-                Ok(())
-            }
-        }
-    }
-
     /// Settles a host that does not answer, with a line that says why; if that cannot be kept, the host is only
     /// counted. False when the host was settled before.
-    pub(super) async fn settle(&self, job: &Job, answer: LiveAnswer) -> Result<bool> {
+    pub(super) async fn settle(self: &Arc<Self>, job: &Arc<Job>, answer: LiveAnswer) -> Result<bool> {
         let settlement = Settlement::of(&answer);
         match self.keep(job, answer.host_id, line(&answer), &settlement).await {
             Ok(is_news) => Ok(is_news),
             Err(error) => {
                 tracing::warn!(%error, live_query = job.id, "answer for a host not kept; the host is only counted");
-                self.keep(job, answer.host_id, Vec::new(), &Settlement { unkept: true, ..settlement }).await
+                Ok(self.keep(job, answer.host_id, Bytes::new(), &Settlement { unkept: true, ..settlement }).await?)
             }
         }
     }
 
     /// Settles a host, with a line unless it is empty. False when it was settled before.
-    pub(super) async fn keep(&self, job: &Job, host: i64, line: Vec<u8>, settlement: &Settlement) -> Result<bool> {
-        let mut outcome = self.bus.answer(job.id, host, line.clone(), settlement.to_bytes()).await;
+    pub(super) async fn keep(
+        self: &Arc<Self>,
+        job: &Arc<Job>,
+        host: i64,
+        line: impl Into<Bytes>,
+        settlement: &Settlement,
+    ) -> std::result::Result<bool, BusError> {
+        let line = line.into();
+        let settlement = settlement.with_line(&line);
+        let note = settlement.to_bytes();
+        let mut outcome = self.bus.answer(job.key, host, line.clone(), note.clone()).await;
         if let Err(BusError::Lost(_)) = outcome {
             self.fold(job).await?;
-            outcome = self.bus.answer(job.id, host, line, settlement.to_bytes()).await;
+            outcome = self.bus.answer(job.key, host, line, note).await;
         }
         let is_news = outcome?;
+        if is_news {
+            self.count_kept(settlement.bytes);
+        }
         // The answer is kept, whatever becomes of the view, which follows.
         if let Err(error) = self.fold(job).await {
             tracing::warn!(%error, live_query = job.id, "events of a live query not read; will retry at the next poll");
@@ -105,20 +70,23 @@ impl Live {
     }
 
     /// An answer without its rows, and the line that is kept of it, with them.
-    async fn read_answer(
+    pub(super) async fn read_answer(
         &self,
         host: &Host,
         job: &Job,
         result: &QueryResult<'_>,
+        is_suspect: bool,
         now: Moment,
     ) -> (LiveAnswer, Vec<u8>) {
         let message = result.message.as_deref().map(|text| text.chars().take(MAX_MESSAGE).collect::<String>());
         let state = match (result.succeeded(), message.as_deref()) {
+            _ if is_suspect => TargetState::Suspect,
             (true, _) => TargetState::Answered,
             (false, Some(DENYLISTED)) => TargetState::Denylisted,
             (false, _) => TargetState::Failed,
         };
         let error = match state {
+            TargetState::Suspect => Some(DENYLISTED_AFTER_LOSS.to_owned()),
             TargetState::Failed => Some(message.unwrap_or_else(|| "the agent did not say why".to_owned())),
             _ => message.filter(|_| state != TargetState::Answered),
         };
@@ -139,11 +107,10 @@ impl Live {
             }),
             at: now.to_utc(),
         };
-        let room =
-            self.config.max_results.0.saturating_sub(usize::try_from(self.bus.length(job.id)).unwrap_or(usize::MAX));
+        let (room, limit) = self.room(job);
         let mut line = begin_line(&answer);
-        if write_rows(result.rows, self.config.max_answer.0.min(room), &mut line).await {
-            self.metrics.limit_hit("live_answer");
+        if write_rows(result.rows, room, &mut line).await {
+            self.metrics.limit_hit(limit);
             answer.truncated = true;
             answer.rows_sent = Some(result.rows.row_count() as u64);
         }
@@ -209,7 +176,7 @@ pub(super) fn unanswered(host: &Host, state: TargetState, reason: &str, now: Mom
 }
 
 /// An answer as it is kept, without the cursor, which is its position. The host comes first.
-fn line(answer: &LiveAnswer) -> Vec<u8> {
+pub(super) fn line(answer: &LiveAnswer) -> Vec<u8> {
     let mut line = begin_line(answer);
     end_line(answer, &mut line);
     line
@@ -283,14 +250,6 @@ impl<'a> Brief<'a> {
     pub fn of(line: &'a ResultLine) -> serde_json::Result<Self> {
         serde_json::from_slice(&line.text)
     }
-}
-
-/// Reads a kept answer.
-///
-/// # Errors
-/// When the line is not one.
-pub fn parse(line: &ResultLine) -> serde_json::Result<LiveAnswer> {
-    serde_json::from_slice(&show(line))
 }
 
 #[cfg(test)]

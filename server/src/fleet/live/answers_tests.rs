@@ -86,7 +86,37 @@ fn a_line_says_what_the_answer_says() {
         };
         let kept = ResultLine { cursor: 7, text: line(&answer) };
         assert!(kept.text.starts_with(b"{\"host_id\":3,"));
-        assert_eq!(parse(&kept).unwrap(), answer);
+        assert_eq!(serde_json::from_slice::<LiveAnswer>(&show(&kept)).unwrap(), answer);
         assert_eq!(Brief::of(&kept).unwrap().hostname, answer.hostname);
     }
+}
+
+/// After a restart the embedded bus has lines and no notes.
+#[test]
+fn the_note_of_a_kept_line_is_that_of_its_answer() {
+    let stats = LiveStats { wall_time_ms: 7, user_time_ms: 3, system_time_ms: 2, memory_bytes: 1 };
+    for (state, truncated, stats) in [
+        (TargetState::Answered, true, Some(stats)),
+        (TargetState::Failed, false, None),
+        (TargetState::Suspect, false, None),
+    ] {
+        let answer = LiveAnswer {
+            cursor: 0,
+            host_id: 7,
+            hostname: "a \"name\"],\"".to_owned(),
+            state,
+            rows: Vec::new(),
+            rows_sent: truncated.then_some(9),
+            truncated,
+            error: Some("],\"".to_owned()),
+            stats,
+            at: Moment(1_768_478_400_000_001).to_utc(),
+        };
+        let line = line(&answer);
+        let expected = Settlement::of(&answer).with_line(&line);
+        let note = crate::fleet::live::note_of(&[line, b"\n".to_vec()].concat());
+        assert_eq!(Settlement::from_bytes(&note, Moment(0)), expected);
+    }
+    let unknown = Settlement::from_bytes(&crate::fleet::live::note_of(b"{\"host_id\":7,\n"), Moment(0));
+    assert_eq!(unknown.state, TargetState::Failed, "a host whose line cannot be read is accounted for");
 }

@@ -59,7 +59,12 @@ impl Live {
     ///
     /// # Errors
     /// As for [`Live::start`].
-    pub async fn start_campaign(&self, principal: &Principal, ask: Ask<'_>, selection: &Selection) -> Result<Arc<Job>> {
+    pub async fn start_campaign(
+        self: &Arc<Self>,
+        principal: &Principal,
+        ask: Ask<'_>,
+        selection: &Selection,
+    ) -> Result<Arc<Job>> {
         let question = self.question(principal, ask).await?;
         self.check_room()?;
         let hosts = selection.resolve(self.store.reader(), &self.schedule.plan()).await?;
@@ -75,13 +80,14 @@ impl Live {
         Attendance { live: Arc::clone(self), id }
     }
 
-    /// Waits until the last watcher of a campaign at this node has gone.
-    pub async fn somebody_left(&self) {
-        self.has_left.notified().await;
+    /// Waits until a sweep must not wait for its time: the last watcher of a campaign at this node has gone, or room
+    /// for results is scarce.
+    pub async fn must_sweep(&self) {
+        self.must_sweep.notified().await;
     }
 
     /// Ends campaigns nobody watches.
-    pub(super) async fn end_unwatched(&self, now: Moment) -> Result<()> {
+    pub(super) async fn end_unwatched(self: &Arc<Self>, now: Moment) -> Result<()> {
         for id in self.campaigns.unwatched_at(now) {
             // The campaign may have a watcher at another node.
             match store::live_queries::watched_until(self.store.reader(), id).await? {
@@ -111,7 +117,7 @@ impl Live {
 
     /// Ends campaigns whose last watcher at this node has gone. With several nodes it shortens the lease instead, so
     /// that a node with another watcher can renew it.
-    pub(super) async fn give_back_leases(&self, now: Moment) -> Result<()> {
+    pub(super) async fn give_back_leases(self: &Arc<Self>, now: Moment) -> Result<()> {
         for id in self.campaigns.left_alone() {
             match self.node.is_clustered() {
                 true => {
@@ -127,12 +133,15 @@ impl Live {
         Ok(())
     }
 
-    async fn end_campaign(&self, id: i64, reason: String) -> Result<()> {
+    async fn end_campaign(self: &Arc<Self>, id: i64, reason: String) -> Result<()> {
         let job = self.jobs.pin().get(&id).cloned();
         let Some(job) = job.filter(|job| job.is_open()) else {
             self.campaigns.forget(id);
             return Ok(());
         };
+        if job.is_resuming() {
+            return Ok(());
+        }
         let (status, rest) = (LiveStatus::Cancelled, TargetState::Cancelled);
         self.close(&job, JobEnding { status, reason, rest, at: self.clock.now().0 }).await?;
         self.campaigns.forget(id);
@@ -143,7 +152,7 @@ impl Live {
 impl Drop for Attendance {
     fn drop(&mut self) {
         if self.live.campaigns.left(self.id) {
-            self.live.has_left.notify_one();
+            self.live.must_sweep.notify_one();
         }
     }
 }

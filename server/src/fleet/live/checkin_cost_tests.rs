@@ -39,6 +39,8 @@ fn row(id: i64, now: Moment) -> Model {
         status: LiveStatusWord::Open,
         stop_reason: String::new(),
         states: States::pending(targets).to_bytes(),
+        results_bytes: 0,
+        bus_key: None,
     }
 }
 
@@ -55,7 +57,7 @@ fn host(id: i64) -> Arc<Host> {
 }
 
 /// The mean of many check-ins, none of which is given a query.
-async fn idle(live: &Live, host: &Arc<Host>, times: u32) -> Duration {
+async fn idle(live: &Arc<Live>, host: &Arc<Host>, times: u32) -> Duration {
     let began = Instant::now();
     for _ in 0..times {
         assert!(live.questions(host).await.is_none());
@@ -64,7 +66,7 @@ async fn idle(live: &Live, host: &Arc<Host>, times: u32) -> Duration {
 }
 
 /// The mean of the check-ins until the host has every query, and how many these are.
-async fn busy(live: &Live, host: &Arc<Host>) -> (Duration, u32) {
+async fn busy(live: &Arc<Live>, host: &Arc<Host>) -> (Duration, u32) {
     let began = Instant::now();
     let mut times = 0;
     while live.questions(host).await.is_some() {

@@ -3,12 +3,13 @@
 
 use std::sync::Arc;
 
+use roaring::RoaringTreemap;
 use tokio::sync::{OwnedSemaphorePermit, watch};
 
 use super::answers::READ_BYTES;
 use super::jobs::not_found;
 use super::{Job, Live};
-use crate::bus::{BusError, ResultLine};
+use crate::bus::{BusError, Piece, ResultLine};
 use crate::fleet::access::Principal;
 use crate::fleet::{Error, Result};
 
@@ -18,6 +19,10 @@ pub struct Follower {
     live: Arc<Live>,
     job: Arc<Job>,
     cursor: u64,
+    /// How often the job had lost answers when this began to read, or began anew.
+    losses: u64,
+    /// Hosts whose answers were given.
+    given: RoaringTreemap,
     end: watch::Receiver<u64>,
     is_over: bool,
     _permit: OwnedSemaphorePermit,
@@ -54,12 +59,14 @@ impl Live {
             )));
         };
         self.reopen(&job).await?;
-        let end = self.bus.watch(job.id).ok_or_else(|| not_found(job.id))?;
-        Ok(Follower { live: Arc::clone(self), job, cursor, end, is_over: false, _permit: permit })
+        let end = self.bus.watch(job.key).ok_or_else(|| not_found(job.id))?;
+        let losses = job.folding.losses();
+        let given = RoaringTreemap::new();
+        Ok(Follower { live: Arc::clone(self), job, cursor, losses, given, end, is_over: false, _permit: permit })
     }
 
-    async fn reopen(&self, job: &Job) -> Result<()> {
-        if job.is_open() { self.fold(job).await } else { self.open_for_reading(job).await }
+    async fn reopen(self: &Arc<Self>, job: &Arc<Job>) -> Result<()> {
+        if job.is_open() { Ok(self.fold(job).await?) } else { self.open_for_reading(job).await }
     }
 }
 
@@ -73,19 +80,51 @@ impl Follower {
     /// # Errors
     /// When the answers cannot be read.
     pub async fn read(&mut self) -> Result<Vec<ResultLine>> {
-        // why: before the read. Hosts are settled after their answers are kept, so this read finds all that is there by
-        // then.
-        let has_ended = !self.job.is_open();
-        let mut read = self.live.bus.read(self.job.id, self.cursor, READ_BYTES).await;
+        loop {
+            // why: before the read. Hosts are settled after their answers are kept, so this read finds all that is there
+            // by then.
+            let has_ended = !self.job.is_open();
+            let losses = self.job.folding.losses();
+            if losses != self.losses {
+                // why: of the answers that a failover of Redis has left, and those that came since, some may end before
+                // this cursor.
+                (self.losses, self.cursor) = (losses, 0);
+            }
+            let piece = self.read_piece().await?;
+            self.cursor = piece.next;
+            let is_last = piece.lines.is_empty();
+            self.is_over = has_ended && is_last;
+            let is_new = |line: &ResultLine| line.host().is_none_or(|host| self.given.insert(host));
+            let lines: Vec<_> = piece.lines.into_iter().filter(is_new).collect();
+            if is_last || !lines.is_empty() {
+                return Ok(lines);
+            }
+        }
+    }
+
+    async fn read_piece(&mut self) -> Result<Piece> {
+        if self.end.has_changed().is_err() {
+            // The bus has forgotten the stream.
+            self.live.reopen(&self.job).await?;
+            self.end = self.live.bus.watch(self.job.key).ok_or_else(|| not_found(self.job.id))?;
+            self.check_not_removed()?;
+        }
+        let mut read = self.live.bus.read(self.job.key, self.cursor, READ_BYTES).await;
         if let Err(BusError::Lost(_)) = read {
             // Lines of a job that was made anew have cursors beyond this one.
             self.live.reopen(&self.job).await?;
-            read = self.live.bus.read(self.job.id, self.cursor, READ_BYTES).await;
+            self.check_not_removed()?;
+            read = self.live.bus.read(self.job.key, self.cursor, READ_BYTES).await;
         }
-        let piece = read?;
-        self.cursor = piece.next;
-        self.is_over = has_ended && piece.lines.is_empty();
-        Ok(piece.lines)
+        Ok(read?)
+    }
+
+    /// Whether the results are still there, of which some may have been read.
+    fn check_not_removed(&self) -> Result<()> {
+        if self.cursor > 0 && !self.job.is_open() && !self.job.has_answers() {
+            return Err(Error::Unavailable("its results were removed meanwhile (live.max_all_results)".to_owned()));
+        }
+        Ok(())
     }
 
     /// Waits until there may be more to read. False when everything was read and no more will come.
@@ -94,10 +133,10 @@ impl Follower {
             return false;
         }
         tokio::select! {
-            // The stream is gone when the job is forgotten.
-            changed = self.end.changed() => self.is_over = changed.is_err(),
+            // An error says that the bus has forgotten the stream: the next read finds out what is left.
+            _ = self.end.changed() => {}
             () = self.job.ended() => {}
         }
-        !self.is_over
+        true
     }
 }

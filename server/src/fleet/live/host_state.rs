@@ -24,8 +24,47 @@ pub struct HostLiveState {
 struct LocalFacts {
     /// Answers this node threw away, by job, until their targets are moved on.
     thrown_away: BTreeMap<i64, ThrownAway>,
-    was_refused: bool,
+    refused: RefusedWrites,
     accelerated_at: Moment,
+}
+
+/// What became of the last writes with answers.
+#[derive(Debug, Default)]
+struct RefusedWrites {
+    /// Whether the last write was refused for a fault, or has not ended.
+    was_refused: bool,
+    /// Writes in a row that were refused because the bus was slow.
+    slow: u32,
+}
+
+/// Writes in a row that are refused because the bus is slow. The one after them is taken without what cannot be kept.
+const MAX_SLOW: u32 = 3;
+
+/// Why a write is refused, the gravest last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum RefusedFor {
+    /// This node has no room for its answers at the moment: nothing is wrong.
+    Room,
+    /// The bus answers others and not this write.
+    Slowness,
+    Fault,
+}
+
+/// What a write may be refused for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Leeway {
+    faults: bool,
+    slowness: bool,
+}
+
+impl Leeway {
+    pub(super) fn allows(self, reason: RefusedFor) -> bool {
+        match reason {
+            RefusedFor::Room => true,
+            RefusedFor::Slowness => self.slowness,
+            RefusedFor::Fault => self.faults,
+        }
+    }
 }
 
 /// An answer that was part of a write larger than the server takes.
@@ -103,10 +142,27 @@ impl HostLiveState {
         is_time
     }
 
-    /// Notes whether a write is refused, and gives whether the write before was: an agent is never refused twice in a
-    /// row.
-    pub(super) fn refuse(&self, is_refused: bool) -> bool {
-        std::mem::replace(&mut self.lock().was_refused, is_refused)
+    /// Begins a write with answers to live queries; gives what it may be refused for. Until [`Self::write_ended`] it
+    /// counts as refused: so does a write that is given up on the way.
+    pub(super) fn write_begins(&self) -> Leeway {
+        let refused = &mut self.lock().refused;
+        let leeway = Leeway { faults: !refused.was_refused, slowness: refused.slow < MAX_SLOW };
+        refused.was_refused = true;
+        leeway
+    }
+
+    /// Notes why a write was refused, if it was; `leeway` is what its beginning gave.
+    pub(super) fn write_ended(&self, leeway: Leeway, refused_for: Option<RefusedFor>) {
+        let refused = &mut self.lock().refused;
+        match refused_for {
+            None => *refused = RefusedWrites::default(),
+            Some(RefusedFor::Room) => refused.was_refused = !leeway.faults,
+            Some(RefusedFor::Slowness) => {
+                refused.was_refused = !leeway.faults;
+                refused.slow += 1;
+            }
+            Some(RefusedFor::Fault) => refused.was_refused = true,
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, LocalFacts> {
@@ -157,5 +213,36 @@ mod tests {
         assert_eq!(host.thrown_away(1, Moment(6)), None, "sent no more");
         host.moved_on(3);
         assert_eq!(host.thrown_away(3, Moment(7)), None, "also within one moment");
+    }
+
+    #[test]
+    fn a_fault_refuses_no_two_writes_in_a_row_though_the_first_is_given_up() {
+        let host = HostLiveState::default();
+        let first = host.write_begins();
+        assert!(first.allows(RefusedFor::Fault));
+        // Its request is dropped: nothing says how it ended.
+        let second = host.write_begins();
+        assert!(!second.allows(RefusedFor::Fault) && second.allows(RefusedFor::Slowness));
+        host.write_ended(second, None);
+        assert!(host.write_begins().allows(RefusedFor::Fault));
+    }
+
+    #[test]
+    fn a_slow_bus_refuses_a_few_writes_and_no_room_any_number_and_neither_spends_the_refusal_for_a_fault() {
+        let host = HostLiveState::default();
+        for _ in 0..MAX_SLOW {
+            for _ in 0..10 {
+                let leeway = host.write_begins();
+                assert!(leeway.allows(RefusedFor::Fault) && leeway.allows(RefusedFor::Slowness));
+                host.write_ended(leeway, Some(RefusedFor::Room));
+            }
+            let leeway = host.write_begins();
+            host.write_ended(leeway, Some(RefusedFor::Slowness));
+        }
+        let leeway = host.write_begins();
+        assert!(!leeway.allows(RefusedFor::Slowness) && leeway.allows(RefusedFor::Fault));
+        assert!(leeway.allows(RefusedFor::Room));
+        host.write_ended(leeway, None);
+        assert!(host.write_begins().allows(RefusedFor::Slowness));
     }
 }

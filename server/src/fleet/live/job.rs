@@ -1,19 +1,20 @@
 //! One live query.
 
-use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard};
 
 use muster_api::rest::{LiveCost, LiveCounts, LiveStatus, TargetState};
 use roaring::RoaringTreemap;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::cost::QueryCost;
 use super::fold::Folding;
-use super::notes::{JobEnding, Settlement};
-use super::states::States;
+use super::notes::JobEnding;
+use super::progress::{Applied, JobProgress, OpenTarget};
+use super::snapshot::Snapshot;
+use crate::bus::{JobChange, JobKey};
 use crate::clock::Moment;
 use crate::lock::lock;
-use crate::store::entity::live_queries::{LiveStatusWord, Model};
+use crate::store::entity::live_queries::Model;
 
 /// Hosts whose agent a query may stop before it is stopped itself.
 const MAX_SUSPECTS: u64 = 3;
@@ -22,6 +23,8 @@ const MAX_SUSPECTS: u64 = 3;
 #[derive(Debug)]
 pub struct Job {
     pub id: i64,
+    /// Its name on the bus.
+    pub(super) key: JobKey,
     pub sql: String,
     pub query_name: String,
     pub discovery: Option<String>,
@@ -30,46 +33,33 @@ pub struct Job {
     pub created_at: Moment,
     pub deadline: Moment,
     pub(super) folding: Folding,
-    progress: Mutex<JobProgress>,
+    view: Mutex<JobView>,
     ended: CancellationToken,
-}
-
-/// The state of a target that is open: pending or sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum OpenTarget {
-    /// The host has to fetch the query. `retry_alone`: its answer was lost once, so the query is sent alone.
-    Pending { retry_alone: bool },
-    /// The host has to answer. `at` is when it was sent the query, `is_alone` whether in a read of its own.
-    Sent { at: Moment, is_alone: bool, retry_alone: bool },
+    /// Whether answers from before a restart are still to be read. Until then nobody is sent the query.
+    resuming: watch::Sender<bool>,
 }
 
 #[derive(Debug)]
-struct JobProgress {
-    states: States,
-    /// When hosts in the state sent were sent the query, and whether alone.
-    sent: BTreeMap<i64, (Moment, bool)>,
-    /// Hosts whose answer was lost once.
-    retry_alone: RoaringTreemap,
-    status: LiveStatus,
-    stop_reason: String,
-    finished_at: Option<Moment>,
-    cost: QueryCost,
+struct JobView {
+    progress: JobProgress,
     /// How often the progress has changed, and how many of these changes are written.
     changes: u64,
     written: u64,
 }
 
 impl Job {
-    pub(super) fn new(row: Model, states: States) -> Self {
-        let (status, stop_reason) = ending(row.status, row.stop_reason);
+    pub(super) fn new(row: Model, key: JobKey, snapshot: Snapshot) -> Self {
+        let progress = JobProgress::of(&row, snapshot);
         let ended = CancellationToken::new();
-        if status != LiveStatus::Open {
+        if !progress.is_open() {
             ended.cancel();
         }
         Self {
             ended,
+            resuming: watch::Sender::new(false),
             folding: Folding::default(),
             id: row.id,
+            key,
             sql: row.query,
             query_name: row.query_name,
             discovery: row.discovery,
@@ -77,22 +67,32 @@ impl Job {
             author_email: row.author_email,
             created_at: row.created_at,
             deadline: row.deadline,
-            progress: Mutex::new(JobProgress {
-                states,
-                sent: BTreeMap::new(),
-                retry_alone: RoaringTreemap::new(),
-                status,
-                stop_reason,
-                finished_at: row.finished_at,
-                cost: QueryCost::default(),
-                changes: 0,
-                written: 0,
-            }),
+            view: Mutex::new(JobView { progress, changes: 0, written: 0 }),
         }
     }
 
     pub fn is_open(&self) -> bool {
-        self.lock().status == LiveStatus::Open
+        self.lock().progress.is_open()
+    }
+
+    /// Whether nobody is sent the query yet, because answers from before a restart are still to be read.
+    pub(super) fn is_resuming(&self) -> bool {
+        *self.resuming.borrow()
+    }
+
+    pub(super) fn set_resuming(&self, is_resuming: bool) {
+        self.resuming.send_replace(is_resuming);
+    }
+
+    /// Waits until the answers from before a restart were read.
+    pub(super) async fn resumed(&self) {
+        // The sender lives as long as the job.
+        let _ = self.resuming.subscribe().wait_for(|is_resuming| !is_resuming).await;
+    }
+
+    /// Bytes of the answers that are kept.
+    pub(super) fn bytes(&self) -> u64 {
+        self.lock().progress.bytes
     }
 
     /// Waits until the job is over.
@@ -101,153 +101,112 @@ impl Job {
     }
 
     pub fn status(&self) -> (LiveStatus, String) {
-        let progress = self.lock();
-        (progress.status, progress.stop_reason.clone())
+        let view = self.lock();
+        (view.progress.status, view.progress.stop_reason.clone())
     }
 
     pub fn counts(&self) -> LiveCounts {
-        self.lock().states.counts()
+        self.lock().progress.states.counts()
     }
 
     pub fn cost(&self) -> Option<LiveCost> {
-        self.lock().cost.show()
+        self.lock().progress.cost.show()
     }
 
     pub fn hosts(&self, state: TargetState) -> Vec<i64> {
-        self.lock().states.hosts(state).collect()
+        self.lock().progress.states.hosts(state).collect()
     }
 
     /// Hosts that are pending or sent.
     pub fn open_hosts(&self) -> RoaringTreemap {
-        self.lock().states.open()
+        self.lock().progress.states.open()
     }
 
     pub fn targets(&self) -> Vec<i64> {
-        self.lock().states.targets().collect()
+        self.lock().progress.states.targets().collect()
     }
 
     /// Hosts in a final state.
     pub(super) fn settled_hosts(&self) -> RoaringTreemap {
-        self.lock().states.settled()
+        self.lock().progress.states.settled()
     }
 
     /// The state of a host that is an open target of an open job.
     pub(super) fn open_target(&self, host: i64) -> Option<OpenTarget> {
-        let progress = self.lock();
-        if progress.status != LiveStatus::Open {
-            return None;
-        }
-        let retry_alone = || progress.retry_alone.contains(host.cast_unsigned());
-        if progress.states.has(host, TargetState::Pending) {
-            return Some(OpenTarget::Pending { retry_alone: retry_alone() });
-        }
-        if !progress.states.has(host, TargetState::Sent) {
-            return None;
-        }
         // why: a checkpoint says who was sent the query, not when. Long ago is right: nobody here has heard of it
         // since.
-        let (at, is_alone) = progress.sent.get(&host).copied().unwrap_or((self.created_at, false));
-        Some(OpenTarget::Sent { at, is_alone, retry_alone: retry_alone() })
+        self.lock().progress.open_target(host, self.created_at)
     }
 
-    /// A host was sent the query. False when it is no open target.
-    pub(super) fn sent(&self, host: i64, at: Moment, is_alone: bool) -> bool {
+    /// Applies events in their order.
+    pub(super) fn apply(&self, changes: impl IntoIterator<Item = JobChange>, now: Moment) -> Applied {
+        let mut all = Applied::default();
         self.change(|progress| {
-            let open = [TargetState::Pending, TargetState::Sent];
-            let is_sent = progress.states.advance(host, &open, TargetState::Sent);
-            if is_sent {
-                progress.sent.insert(host, (at, is_alone));
+            for change in changes {
+                let applied = progress.apply(change, now);
+                all.is_changed |= applied.is_changed;
+                all.is_restored |= applied.is_restored;
             }
-            is_sent
-        })
+            all.is_changed
+        });
+        all
     }
 
-    /// The answer of a host that was sent the query is lost: the host is pending once more, to be sent it alone. False
-    /// when it was not sent.
+    /// Makes a host pending again whose claim the bus has forgotten. False when it was not sent.
     pub(super) fn pending_again(&self, host: i64) -> bool {
-        self.change(|progress| {
-            progress.sent.remove(&host);
-            let is_pending = progress.states.advance(host, &[TargetState::Sent], TargetState::Pending);
-            if is_pending {
-                progress.retry_alone.insert(host.cast_unsigned());
-            }
-            is_pending
-        })
+        self.change(|progress| progress.pending_again(host))
     }
 
-    /// Gives a host its final state. False when it is no open target.
-    pub(super) fn settled(&self, host: i64, settlement: &Settlement) -> bool {
-        self.change(|progress| {
-            let open = [TargetState::Pending, TargetState::Sent];
-            if !progress.states.advance(host, &open, settlement.state) {
-                return false;
-            }
-            progress.sent.remove(&host);
-            if settlement.truncated {
-                progress.states.mark_truncated(host);
-            }
-            if settlement.unkept {
-                progress.states.mark_unkept(host);
-            }
-            if let Some(stats) = settlement.stats {
-                progress.cost.add(stats);
-            }
-            progress.finish_if_settled(Moment(settlement.at));
-            true
-        })
+    /// Ends it, unless it is over.
+    pub(super) fn end(&self, ending: &JobEnding) {
+        self.change(|progress| progress.end(ending));
     }
 
     /// The states to make the job anew with when the bus has lost it: hosts that were sent the query are pending again,
     /// and the answers so far are lost.
-    pub(super) fn restored(&self) -> States {
-        let mut states = self.lock().states.clone();
-        if states.is_settled() {
-            states.lose_answers();
-            return states;
-        }
-        states.advance_all(&[TargetState::Sent], TargetState::Pending);
-        states.lose_answers();
-        states
+    pub(super) fn restored(&self) -> Snapshot {
+        let mut snapshot = self.lock().progress.snapshot();
+        snapshot.states.advance_all(&[TargetState::Sent], TargetState::Pending);
+        snapshot.states.lose_answers();
+        snapshot
     }
 
-    /// Goes on from the states this node or another has made the job anew with. False when the job is over.
-    pub(super) fn restore(&self, note: &[u8], now: Moment) -> bool {
-        let Some(states) = States::from_bytes(note) else {
-            tracing::error!(live_query = self.id, "restored states of a live query cannot be read");
-            return false;
-        };
+    /// The progress of the job when it was started, to apply all of its events to.
+    pub(super) fn begun(&self) -> JobProgress {
+        self.lock().progress.begun()
+    }
+
+    /// Takes over what all events of the job add up to, unless it is over.
+    pub(super) fn take_over(&self, whole: JobProgress) {
         self.change(|progress| {
-            if progress.status != LiveStatus::Open {
+            if !progress.is_open() {
                 return false;
             }
-            progress.states = states;
-            progress.sent.clear();
-            progress.retry_alone.clear();
-            progress.finish_if_settled(now);
-            true
-        })
+            let is_news = progress.states != whole.states || !whole.is_open();
+            *progress = whole;
+            is_news
+        });
     }
 
     /// Whether there are answers that can be read.
     pub(super) fn has_answers(&self) -> bool {
-        self.lock().states.has_answers()
+        self.lock().progress.states.has_answers()
     }
 
     /// The answers of a job that is over are gone.
     pub(super) fn lose_answers(&self) {
         self.change(|progress| {
             progress.states.lose_answers();
+            progress.bytes = 0;
             true
         });
     }
 
     /// Takes over how another node has ended the job, as the database has it.
-    pub(super) fn adopt(&self, row: Model) {
-        let Some(states) = States::from_bytes(&row.states) else { return };
+    pub(super) fn adopt(&self, row: &Model) {
+        let Some(snapshot) = Snapshot::from_bytes(&row.states) else { return };
         self.change(|progress| {
-            progress.states = states;
-            (progress.status, progress.stop_reason) = ending(row.status, row.stop_reason);
-            progress.finished_at = row.finished_at;
+            *progress = JobProgress::of(row, snapshot);
             true
         });
     }
@@ -257,35 +216,21 @@ impl Job {
         self.counts().suspect >= MAX_SUSPECTS
     }
 
-    /// Ends it, unless it is over.
-    pub(super) fn end(&self, ending: &JobEnding) {
-        self.change(|progress| {
-            if progress.status != LiveStatus::Open {
-                return false;
-            }
-            progress.states.advance_all(&[TargetState::Pending, TargetState::Sent], ending.rest);
-            progress.sent.clear();
-            progress.status = ending.status;
-            progress.stop_reason.clone_from(&ending.reason);
-            progress.finished_at = Some(Moment(ending.at));
-            true
-        });
-    }
-
-    pub(super) fn states_bytes(&self) -> Vec<u8> {
-        self.lock().states.to_bytes()
-    }
-
     pub(super) fn finished_at(&self) -> Option<Moment> {
-        self.lock().finished_at
+        self.lock().progress.finished_at
+    }
+
+    pub(super) fn snapshot(&self) -> Snapshot {
+        self.lock().progress.snapshot()
     }
 
     /// The checkpoint to write, if anything has changed since the last one.
     pub(super) fn checkpoint(&self) -> Option<Checkpoint> {
-        let progress = self.lock();
-        (progress.changes > progress.written).then(|| Checkpoint {
-            changes: progress.changes,
-            states: progress.states.to_bytes(),
+        let JobView { progress, changes, written } = &*self.lock();
+        (changes > written).then(|| Checkpoint {
+            changes: *changes,
+            snapshot: progress.snapshot(),
+            results_bytes: progress.bytes,
             status: progress.status,
             stop_reason: progress.stop_reason.clone(),
             finished_at: progress.finished_at,
@@ -294,68 +239,32 @@ impl Job {
 
     /// A checkpoint is in the database.
     pub(super) fn was_written(&self, checkpoint: &Checkpoint) {
-        let mut progress = self.lock();
-        progress.written = progress.written.max(checkpoint.changes);
+        let mut view = self.lock();
+        view.written = view.written.max(checkpoint.changes);
     }
 
     fn change(&self, change: impl FnOnce(&mut JobProgress) -> bool) -> bool {
-        let mut progress = self.lock();
-        let changed = change(&mut progress);
-        progress.changes += u64::from(changed);
-        if progress.status != LiveStatus::Open {
+        let mut view = self.lock();
+        let changed = change(&mut view.progress);
+        view.changes += u64::from(changed);
+        if !view.progress.is_open() {
             self.ended.cancel();
         }
         changed
     }
 
-    fn lock(&self) -> MutexGuard<'_, JobProgress> {
-        lock(&self.progress)
+    fn lock(&self) -> MutexGuard<'_, JobView> {
+        lock(&self.view)
     }
 }
 
-impl JobProgress {
-    fn finish_if_settled(&mut self, now: Moment) {
-        if self.status == LiveStatus::Open && self.states.is_settled() {
-            self.status = LiveStatus::Complete;
-            self.finished_at = Some(now);
-        }
-    }
-}
-
-/// How far a job is, as it is stored.
+/// How far a job is, to be stored. It is put into bytes without the job being locked.
 #[derive(Debug)]
 pub(super) struct Checkpoint {
     changes: u64,
-    pub states: Vec<u8>,
+    pub snapshot: Snapshot,
+    pub results_bytes: u64,
     pub status: LiveStatus,
     pub stop_reason: String,
     pub finished_at: Option<Moment>,
-}
-
-/// The word a status is stored as.
-pub(super) fn status_word(status: LiveStatus) -> LiveStatusWord {
-    match status {
-        LiveStatus::Open => LiveStatusWord::Open,
-        LiveStatus::Complete => LiveStatusWord::Complete,
-        LiveStatus::Cancelled => LiveStatusWord::Cancelled,
-        LiveStatus::Stopped => LiveStatusWord::Stopped,
-        LiveStatus::Expired => LiveStatusWord::Expired,
-    }
-}
-
-/// Status and stop reason as they are stored. A status this version does not know reads as stopped: nobody is asked, and
-/// the reason says why.
-fn ending(word: LiveStatusWord, stop_reason: String) -> (LiveStatus, String) {
-    let status = match word {
-        LiveStatusWord::Open => LiveStatus::Open,
-        LiveStatusWord::Complete => LiveStatus::Complete,
-        LiveStatusWord::Cancelled => LiveStatus::Cancelled,
-        LiveStatusWord::Stopped => LiveStatus::Stopped,
-        LiveStatusWord::Expired => LiveStatus::Expired,
-        LiveStatusWord::Unknown(word) => {
-            let reason = format!("this version of the server does not know its status {:?}", word.as_str());
-            return (LiveStatus::Stopped, reason);
-        }
-    };
-    (status, stop_reason)
 }

@@ -1,51 +1,37 @@
 //! The jobs in memory: open ones, and those that ended lately.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
 
-use super::states::States;
+use uuid::Uuid;
+
+use super::snapshot::Snapshot;
 use super::{Job, Live};
+use crate::bus::JobKey;
 use crate::fleet::{Error, Result};
 use crate::store;
 use crate::store::entity::live_queries::{LiveStatusWord, Model};
-
-/// Shortest time between two reads of the open rows for jobs that only agents know of: an id an agent makes up must not
-/// cost a read each time.
-const LOOK_AGAIN: Duration = Duration::from_millis(200);
 
 impl Live {
     /// Holds an open job in memory as its row says; it is on the bus, and announced to its hosts, once it was folded.
     pub(super) fn hold(&self, row: Model) -> Result<Arc<Job>> {
         let watched_until = row.watched_until;
-        let job = Arc::new(from_row(row)?);
-        let job = Arc::clone(self.jobs.pin().get_or_insert(job.id, job));
+        let job = from_row(row)?;
+        // why: the embedded bus reads the answers first. Redis has the states of all hosts already.
+        job.set_resuming(job.is_open() && !self.node.is_clustered());
+        let job = Arc::clone(self.jobs.pin().get_or_insert(job.id, Arc::new(job)));
         self.list_open();
-        self.newest.fetch_max(job.id, Ordering::Relaxed);
         if let Some(until) = watched_until {
             self.campaigns.took_up(job.id, until);
         }
         Ok(job)
     }
 
-    /// A job in memory. A job that is newer than all of these may have been started at another node just now.
-    pub(super) async fn known(&self, id: i64) -> Result<Option<Arc<Job>>> {
-        if let Some(job) = self.jobs.pin().get(&id).cloned() {
-            return Ok(Some(job));
+    /// As [`Live::hold`]. A row that cannot be read is logged and left out, so that it does not keep the others.
+    pub(super) fn hold_readable(&self, row: Model) {
+        let id = row.id;
+        if let Err(error) = self.hold(row) {
+            tracing::error!(%error, live_query = id, "live query left out, because its row cannot be read; delete the row");
         }
-        if !self.node.is_clustered() || id <= self.newest.load(Ordering::Relaxed) {
-            return Ok(None);
-        }
-        let asked_at = Instant::now();
-        let mut looked_at = self.looked_at.lock().await;
-        if looked_at.is_none_or(|at| at <= asked_at) {
-            if let Some(at) = *looked_at {
-                tokio::time::sleep_until((at + LOOK_AGAIN).into()).await;
-            }
-            *looked_at = Some(Instant::now());
-            self.look_for_jobs().await?;
-        }
-        Ok(self.jobs.pin().get(&id).cloned())
     }
 
     /// Lists the open jobs anew. Call this whenever a job was added to `jobs`, before it is announced.
@@ -65,7 +51,7 @@ impl Live {
     }
 
     /// A job in memory, or as its row says. A job that is over needs nothing but the row until it is followed.
-    pub(super) async fn recall(&self, row: Model) -> Result<Arc<Job>> {
+    pub(super) async fn recall(self: &Arc<Self>, row: Model) -> Result<Arc<Job>> {
         if let Some(job) = self.jobs.pin().get(&row.id).cloned() {
             return Ok(job);
         }
@@ -82,7 +68,7 @@ impl Live {
     }
 
     /// A job in memory, or one that ended before the start.
-    pub(super) async fn find(&self, id: i64) -> Result<Arc<Job>> {
+    pub(super) async fn find(self: &Arc<Self>, id: i64) -> Result<Arc<Job>> {
         if let Some(job) = self.jobs.pin().get(&id).cloned() {
             return Ok(job);
         }
@@ -96,11 +82,18 @@ pub(super) fn not_found(id: i64) -> Error {
     Error::NotFound { kind: "Live query", key: format!("with id={id}") }
 }
 
-fn from_row(row: Model) -> Result<Job> {
-    let states = States::from_bytes(&row.states).ok_or_else(|| store::Error::Corrupt {
-        table: "live_queries",
-        key: row.id.to_string(),
-        reason: "the states cannot be read".to_owned(),
-    })?;
-    Ok(Job::new(row, states))
+pub(super) fn from_row(row: Model) -> Result<Job> {
+    let snapshot = Snapshot::from_bytes(&row.states).ok_or_else(|| corrupt(row.id, "the states cannot be read"))?;
+    let key = bus_key(row.id, row.bus_key.as_deref())?;
+    Ok(Job::new(row, key, snapshot))
+}
+
+/// What a job is called on the bus, as its row says.
+pub(super) fn bus_key(id: i64, stored: Option<&str>) -> Result<JobKey> {
+    let made = stored.map(Uuid::try_parse).transpose();
+    Ok(JobKey::new(id, made.map_err(|_| corrupt(id, "bus_key is no UUID"))?))
+}
+
+fn corrupt(id: i64, reason: &str) -> store::Error {
+    store::Error::Corrupt { table: "live_queries", key: id.to_string(), reason: reason.to_owned() }
 }

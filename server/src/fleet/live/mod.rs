@@ -4,8 +4,9 @@
 //! The row of a job holds the SQL, the deadline and one compressed bitmap of hosts per state. Every target is in
 //! exactly one state, so the counts always add up. [`Job`] holds the same in memory and is the only truth about its
 //! targets on this node; a host in memory keeps no copy ([`HostLiveState`]). Each node folds its view of a job from the
-//! events on the bus (`fold.rs`), and the leader writes checkpoints of the states every second. After a restart a job
-//! goes on from its checkpoint, its events and its answers.
+//! events on the bus (`fold.rs`), and the leader writes checkpoints of the states and the cost every second. After a
+//! restart a job goes on from its checkpoint and its events. The embedded bus makes events of the answers that the
+//! checkpoint does not cover, which may take a while; until then the job is resuming, and no host is sent its query.
 //!
 //! # States of a target
 //! ```text
@@ -33,6 +34,7 @@
 //! | pending, sent | answered, failed, denylisted | the node that gets the answer (`answers.rs`) | `answer` | `Settled` |
 //! | pending, sent | skipped | the node that gets the answer to the sentinel without one to the query | `answer` | `Settled` |
 //! | sent | suspect | the node a target checks in at, when it was sent the query alone and shows a sign of a restart | `answer` | `Settled` |
+//! | sent | suspect | the node that gets the answer, when the agent has denylisted the query after it lost an answer (`worker.rs`) | `answer` | `Settled` |
 //! | sent | lost | the node a target checks in at, when its answer is overdue for the second time | `answer` | `Settled` |
 //! | sent | failed | the node that throws away the answer, when it was alone and too large | `answer` | `Settled` |
 //! | pending, sent | gone | the node that deletes the host (`sweep.rs`) | `answer`, without a line | `Settled` |
@@ -40,8 +42,9 @@
 //! | sent | pending | the first node that finds the job missing on the bus | `open` | `Restored` |
 //! | sent | pending, `retry_alone` | a node with the embedded bus, at its start | – | – |
 //!
-//! A final state stays, with one exception: `Restored` sets all states to those of the node that made the job anew,
-//! which may not have folded the last answers. The end of a job is whatever event comes first: the last host that is
+//! A final state stays, with two exceptions: `Restored` sets all states to those of the node that made the job anew,
+//! which may not have folded the last answers; and after a failover of Redis that lost the newest events, all views begin
+//! anew with those that are left. The end of a job is whatever event comes first: the last host that is
 //! settled, or `Closed`. Whoever closes a job writes its row; a row that says how a job ended is not written over.
 //!
 //! # A check-in
@@ -56,11 +59,13 @@
 //! its write. An overdue answer is judged by whichever node the host reads from, after that node has folded what the
 //! others know. Signs of a restart (a config fetched out of cadence, a new enrollment) are known to the node that saw
 //! them: a sign that only another node has seen makes a retry of a suspect, and the host is sent the query once more,
-//! alone.
+//! alone. Such a retry asks for the agent's worker as well: agents from 5.5 on then refuse a query that stopped the
+//! worker, whether any node has seen a sign or not.
 //!
-//! An answer is never refused for its content. Rows beyond the caps are cut and counted. A write that is too large to
-//! be read is thrown away and counts as failed once it was alone in its read. When an answer cannot be kept the agent
-//! is told so once; it is never refused twice in a row. Rows go from the body into the line that is kept without being
+//! An answer is never refused for its content. Rows beyond the caps are cut and counted (`retention.rs` bounds the
+//! results of all jobs together). A write that is too large to be read is thrown away and counts as failed once it was
+//! alone in its read. When an answer cannot be kept the write it came with is refused, but not twice in a row, and what
+//! else came with it is kept (`take.rs`). Rows go from the body into the line that is kept without being
 //! taken apart (`Row::write_json`): they stay text, made valid where it was not, and count as what is larger, the text
 //! that came or the text that is kept. Every 256 KiB other requests go on.
 //!
@@ -78,18 +83,20 @@
 //!
 //! # Several nodes
 //! Jobs of other nodes are heard of by a notification, or found by reading the open rows every two seconds; views are
-//! brought up to date then, too. An answer to a job this node has not heard of is not dropped before the database was
-//! read.
+//! brought up to date then, too. An answer to a job this node has not heard of is not dropped before the open rows were
+//! read anew (`looking.rs`), once for all answers of all writes that wait: ids are not committed in their order, so that
+//! no id is too low to be new.
 //!
 //! A job Redis has lost, because it was restarted or emptied, is [`BusError::Lost`], apart from
 //! [`BusError::Unavailable`]. The first node that notices makes it anew from its view. The first event then is
 //! `Restored`, with all states in it, and every view goes on from exactly that. Hosts in the state sent become pending
 //! rather than lost: nothing refuses the answer that still comes. The answers so far are gone, which
-//! `counts.results_lost` says. Cursors and events begin at the time in microseconds, beyond those given out before.
+//! `counts.results_lost` says. Cursors and events begin at the time in microseconds, or further on: beyond those given
+//! out before.
 //!
 //! While Redis is away no host is sent a query, no job is started or ended (503), and results cannot be read (503);
-//! counts are shown as they were last seen. An agent's answer is refused once; the second time it is only counted
-//! (`results_lost`) or, if even that cannot be kept, dropped, and the host is retried once Redis is back. Deadlines
+//! counts are shown as they were last seen. An agent's write with answers is refused once; the second time they are only
+//! counted (`results_lost`) or, if even that cannot be kept, dropped, and the host is retried once Redis is back. Deadlines
 //! that pass meanwhile take effect then.
 
 mod answers;
@@ -100,24 +107,33 @@ mod collect;
 mod cost;
 mod fold;
 mod follow;
+#[cfg(test)]
+mod given_up_tests;
 mod host_state;
 mod job;
 mod jobs;
+mod looking;
 mod notes;
 mod open_targets;
 mod operate;
+mod progress;
 mod questions;
+mod retention;
 mod selection;
+mod snapshot;
 mod states;
 mod sweep;
+mod take;
 mod targets;
+mod worker;
 
 use std::collections::BTreeSet;
-use std::sync::atomic::AtomicI64;
+use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
+use tokio::runtime::Handle;
 use tokio::sync::{Notify, Semaphore};
 
 pub use answers::{Brief, show as show_line};
@@ -125,12 +141,17 @@ pub use campaigns::Attendance;
 pub use follow::Follower;
 pub use host_state::HostLiveState;
 pub use job::Job;
+pub use notes::note_of;
 pub use operate::Ask;
 pub use questions::{PREFIX, SENTINEL};
 pub use selection::{ALL_HOSTS, Selection};
+pub use take::LiveWrite;
 pub use targets::NO_HOSTS;
+pub use worker::{WORKER, Worker};
 
 use self::campaigns::Campaigns;
+use self::looking::Looks;
+use self::retention::KeptResults;
 use super::hosts::{Hosts, Presence};
 use super::schedule::Schedule;
 use super::{Error, Node, Result};
@@ -162,13 +183,18 @@ pub struct Live {
     /// One permit per follower.
     followers: Arc<Semaphore>,
     campaigns: Campaigns,
-    has_left: Notify,
+    /// A sweep that must not wait for its time.
+    must_sweep: Notify,
+    kept: KeptResults,
     /// One permit per byte of answers that are collected in memory.
     collecting: Arc<Semaphore>,
-    /// The newest job this node has heard of.
-    newest: AtomicI64,
-    /// When the open rows were last read for a job that only an agent knew of.
-    looked_at: tokio::sync::Mutex<Option<Instant>>,
+    looks: Looks,
+    /// Runs the tasks that many requests share, away from the threads that answer agents.
+    runtime: Handle,
+    answer_timeout: Duration,
+    store_timeout: Duration,
+    /// How many polls are still to look for rows that a start which was given up may have left.
+    unheld: AtomicU32,
     /// Who has called any node lately, and when that was read.
     recent: tokio::sync::Mutex<Option<(Instant, Presence)>>,
     /// Deleted hosts that jobs may still wait for.
@@ -184,28 +210,48 @@ pub struct Parts {
     pub node: Arc<Node>,
     pub clock: Clock,
     pub config: config::Live,
+    /// How long an agent waits for an answer.
+    pub answer_timeout: Duration,
+    pub store_timeout: Duration,
     pub hosts: Arc<Hosts>,
     pub schedule: Arc<Schedule>,
     pub metrics: Arc<Metrics>,
 }
 
 impl Live {
-    /// Takes up the jobs that were open when the server stopped, from their last checkpoint and their answers.
+    /// Takes up the jobs that were open when the server stopped, as of their last checkpoint. The bus is not asked here:
+    /// [`Live::look`] does that while the server serves. Tasks run on the runtime that this is called on.
     ///
     /// # Errors
-    /// When the database or a file of answers cannot be read.
+    /// When the database cannot be read.
     pub async fn load(parts: Parts) -> Result<Self> {
-        let Parts { store, bus, notifier, node, clock, config, hosts, schedule, metrics } = parts;
+        let Parts {
+            store,
+            bus,
+            notifier,
+            node,
+            clock,
+            config,
+            answer_timeout,
+            store_timeout,
+            hosts,
+            schedule,
+            metrics,
+        } = parts;
         let live = Self {
             followers: Arc::new(Semaphore::new(config.max_followers.min(Semaphore::MAX_PERMITS))),
             jobs: papaya::HashMap::new(),
             listed: ArcSwap::default(),
             checkpointing: tokio::sync::Mutex::default(),
             campaigns: Campaigns::default(),
-            has_left: Notify::new(),
+            must_sweep: Notify::new(),
+            kept: KeptResults::default(),
             collecting: Arc::new(Semaphore::new(config.max_rest_results.0.min(Semaphore::MAX_PERMITS))),
-            newest: AtomicI64::new(0),
-            looked_at: tokio::sync::Mutex::default(),
+            looks: Looks::default(),
+            runtime: Handle::current(),
+            answer_timeout,
+            store_timeout,
+            unheld: AtomicU32::new(0),
             recent: tokio::sync::Mutex::default(),
             gone: Mutex::default(),
             store,
@@ -219,19 +265,7 @@ impl Live {
             metrics,
         };
         for row in store::live_queries::open(live.store.reader()).await? {
-            let job = live.hold(row)?;
-            match live.fold(&job).await {
-                Ok(()) => tracing::info!(live_query = job.id, "live query resumed"),
-                // The bus may be away at the start, and nothing else must wait for it.
-                Err(error @ Error::Unavailable(_)) if live.node.is_clustered() => {
-                    tracing::warn!(%error, live_query = job.id, "live query not resumed; will retry at the next poll");
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        match live.end_unwatched(live.clock.now()).await {
-            Err(Error::Unavailable(_)) if live.node.is_clustered() => {}
-            outcome => outcome?,
+            live.hold_readable(row);
         }
         Ok(live)
     }

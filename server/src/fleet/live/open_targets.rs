@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::Job;
 use super::host_state::{HostLiveState, ThrownAway};
-use super::job::OpenTarget;
+use super::progress::OpenTarget;
 use crate::clock::Moment;
 use crate::fleet::checkin::RETRY_WINDOW;
 
@@ -45,10 +45,11 @@ pub(super) enum OverdueVerdict {
 }
 
 impl OpenTargets {
-    /// Reads the open targets of a host from jobs, which are in the order of their ids.
+    /// Reads the open targets of a host from jobs, which are in the order of their ids. A job whose answers from before
+    /// a restart are still to be read has none yet; it is announced once it has.
     pub fn of(host: i64, jobs: &[Arc<Job>]) -> Self {
         let mut open = Self::default();
-        for job in jobs {
+        for job in jobs.iter().filter(|job| !job.is_resuming()) {
             match job.open_target(host) {
                 // why: a discovery query that cannot run voids the whole read, so such a job never goes with others.
                 Some(OpenTarget::Pending { retry_alone }) if retry_alone || job.discovery.is_some() => {

@@ -1,8 +1,10 @@
 use muster_api::rest::TargetState;
 
 use super::super::notes::Settlement;
+use super::super::snapshot::Snapshot;
 use super::super::states::States;
 use super::*;
+use crate::bus::{JobChange, JobKey};
 use crate::store::entity::live_queries::{LiveStatusWord, Model};
 
 const HOST: i64 = 7;
@@ -30,8 +32,10 @@ fn job(id: i64, is_discovering: bool) -> Arc<Job> {
         status: LiveStatusWord::Open,
         stop_reason: String::new(),
         states: states.to_bytes(),
+        results_bytes: 0,
+        bus_key: None,
     };
-    Arc::new(Job::new(row, states))
+    Arc::new(Job::new(row, JobKey::new(id, None), Snapshot { states, ..Snapshot::default() }))
 }
 
 fn plain(ids: impl IntoIterator<Item = i64>) -> Vec<Arc<Job>> {
@@ -44,14 +48,22 @@ fn candidates(jobs: &[Arc<Job>], now: Moment) -> Vec<i64> {
 
 fn send_all(jobs: &[Arc<Job>], now: Moment) -> Vec<i64> {
     let sent = OpenTargets::of(HOST, jobs).candidates(now);
-    sent.iter().for_each(|job| assert!(job.sent(HOST, now, sent.len() == 1)));
+    let change = JobChange::Sent { host: HOST, at: now, is_alone: sent.len() == 1 };
+    sent.iter().for_each(|job| assert!(job.apply([change.clone()], now).is_changed));
     sent.iter().map(|job| job.id).collect()
 }
 
 fn settle(job: &Job) {
-    let settlement =
-        Settlement { state: TargetState::Answered, truncated: false, unkept: false, stats: None, at: at(0).0 };
-    assert!(job.settled(HOST, &settlement));
+    let settlement = Settlement {
+        state: TargetState::Answered,
+        truncated: false,
+        unkept: false,
+        stats: None,
+        bytes: 0,
+        at: at(0).0,
+    };
+    let change = JobChange::Settled { host: HOST, note: settlement.to_bytes() };
+    assert!(job.apply([change], at(0)).is_changed);
 }
 
 fn carry_out(verdicts: &[(SentTarget, OverdueVerdict)]) {
@@ -102,7 +114,8 @@ fn a_job_that_was_made_anew_is_pending_and_not_overdue() {
     let jobs = plain([1]);
     send_all(&jobs, at(0));
     assert_eq!(ids(&overdue(&jobs, at(30), false)), [(1, OverdueVerdict::RetryAlone)]);
-    assert!(jobs[0].restore(&jobs[0].restored().to_bytes(), at(30)));
+    let change = JobChange::Restored { note: jobs[0].restored().to_bytes() };
+    assert!(jobs[0].apply([change], at(30)).is_restored);
     assert_eq!(ids(&overdue(&jobs, at(30), false)), []);
     assert_eq!(send_all(&jobs, at(30)), [1]);
 }

@@ -3,13 +3,14 @@
 use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use muster_api::rest::{LiveHost, LiveQuery, LiveStatus, NewLiveQuery, TargetState};
 use serde_json::json;
+use uuid::Uuid;
 
-use super::jobs::not_found;
+use super::jobs::{from_row, not_found};
 use super::notes::JobEnding;
 use super::states::States;
 use super::{Job, Live, targets};
@@ -21,6 +22,9 @@ use crate::store::{self, activities, entity, entity::live_queries};
 
 /// How long the cluster-wide list of online hosts is cached.
 const RECENT_FOR: Duration = Duration::from_secs(5);
+
+/// How many polls look for a row whose insert was given up.
+const LOOKS: u32 = 3;
 
 /// Most live queries of a list.
 const LISTED: u64 = 100;
@@ -50,13 +54,23 @@ pub(super) struct SavedOrOwnQuery {
     discovery: Option<String>,
 }
 
+/// A row that is being inserted and not held yet. Dropped before it is, it has the next polls look for it: more than
+/// one, because the database may commit it after it was given up.
+struct UnheldRow<'a>(&'a AtomicU32);
+
+impl Drop for UnheldRow<'_> {
+    fn drop(&mut self) {
+        self.0.store(LOOKS, Ordering::Relaxed);
+    }
+}
+
 impl Live {
     /// Starts a job. Its targets are fixed now: hosts that enroll later are not asked.
     ///
     /// # Errors
     /// [`Error::Invalid`] for SQL that cannot be parsed and targets nobody knows; [`Error::Forbidden`] to observers,
     /// except for saved queries they may run; [`Error::Unavailable`] when too many are open.
-    pub async fn start(&self, principal: &Principal, request: &NewLiveQuery) -> Result<LiveQuery> {
+    pub async fn start(self: &Arc<Self>, principal: &Principal, request: &NewLiveQuery) -> Result<LiveQuery> {
         let ask = match (&request.query, &request.query_name) {
             (Some(_), Some(_)) => {
                 return Err(Error::invalid("query", "query and query_name must not be given together"));
@@ -100,7 +114,7 @@ impl Live {
 
     /// Makes a job of a checked query, and announces it to its hosts.
     pub(super) async fn begin(
-        &self,
+        self: &Arc<Self>,
         principal: &Principal,
         question: SavedOrOwnQuery,
         hosts: &BTreeSet<i64>,
@@ -129,11 +143,15 @@ impl Live {
             status: live_queries::LiveStatusWord::Open,
             stop_reason: String::new(),
             states: states.to_bytes(),
+            results_bytes: 0,
+            bus_key: Some(Uuid::now_v7().to_string()),
         };
         let mut details = json!({ "targets_count": hosts.len(), "query_sql": row.query, "query_name": row.query_name });
         if let Some(discovery) = &row.discovery {
             details["discovery_sql"] = discovery.as_str().into();
         }
+        // why: the request may be given up between here and the end; an open row that no node holds would ask nobody.
+        let unfinished = UnheldRow(&self.unheld);
         let id = self
             .store
             .write(async |tx| {
@@ -145,20 +163,24 @@ impl Live {
                 Ok(id)
             })
             .await?;
-        let job = Arc::new(Job::new(live_queries::Model { id, ..row }, states));
+        let job = Arc::new(from_row(live_queries::Model { id, ..row })?);
         if let Err(error) = self.open_new(&job).await {
             self.store.write(async |tx| store::live_queries::delete(tx, id).await).await?;
             return Err(error);
         }
         // The poll may have found the row in the database meanwhile.
         let job = Arc::clone(self.jobs.pin().get_or_insert(id, job));
+        std::mem::forget(unfinished);
         self.list_open();
-        self.newest.fetch_max(id, Ordering::Relaxed);
         if let Some(until) = watched_until {
             self.campaigns.took_up(id, until);
         }
-        self.announce(&job);
+        // A task, because its hosts are to be told also when this request is given up.
+        let (live, announced) = (Arc::clone(self), Arc::clone(&job));
+        let announcing = self.runtime.spawn(async move { live.announce(&announced).await });
         self.notifier.publish(ChangeEvent::Jobs);
+        announcing.await.map_err(|error| Error::Unavailable(error.to_string()))?;
+        self.room_is_needed();
         Ok(job)
     }
 
@@ -175,9 +197,7 @@ impl Live {
         let (path, found) = match ask {
             Ask::Numbered(id) => ("query_id", store::named::by_id::<entity::queries::Entity>(db, id).await?),
             Ask::Named(name) | Ask::Sql(name) => {
-                let found = store::named::by_name::<entity::queries::Entity>(db, name).await?;
-                // MySQL and MariaDB ignore spaces at the end when they compare.
-                ("query_name", found.filter(|query| query.name == name))
+                ("query_name", store::named::by_name::<entity::queries::Entity>(db, name).await?)
             }
         };
         let saved = found.ok_or_else(|| Error::invalid(path, format!("there is no query {ask}")))?;
@@ -191,7 +211,7 @@ impl Live {
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn list(&self, principal: &Principal, open_only: bool) -> Result<Vec<LiveQuery>> {
+    pub async fn list(self: &Arc<Self>, principal: &Principal, open_only: bool) -> Result<Vec<LiveQuery>> {
         principal.may(Permission::ReadQueries)?;
         let mut shown = Vec::new();
         let db = self.store.reader();
@@ -212,14 +232,14 @@ impl Live {
     ///
     /// # Errors
     /// [`Error::NotFound`] also when it is not the caller's to see.
-    pub async fn job(&self, principal: &Principal, id: i64) -> Result<Arc<Job>> {
+    pub async fn job(self: &Arc<Self>, principal: &Principal, id: i64) -> Result<Arc<Job>> {
         let job = self.find(id).await?;
         if may_see(principal, &job) { Ok(job) } else { Err(not_found(id)) }
     }
 
     /// # Errors
     /// As for [`Live::job`].
-    pub async fn get(&self, principal: &Principal, id: i64) -> Result<LiveQuery> {
+    pub async fn get(self: &Arc<Self>, principal: &Principal, id: i64) -> Result<LiveQuery> {
         self.show(&*self.job(principal, id).await?).await
     }
 
@@ -227,7 +247,7 @@ impl Live {
     ///
     /// # Errors
     /// As for [`Live::job`].
-    pub async fn cancel(&self, principal: &Principal, id: i64) -> Result<LiveQuery> {
+    pub async fn cancel(self: &Arc<Self>, principal: &Principal, id: i64) -> Result<LiveQuery> {
         let job = self.job(principal, id).await?;
         let reason = format!("cancelled by {}", principal.user.email);
         if job.is_open() {
@@ -241,7 +261,12 @@ impl Live {
     ///
     /// # Errors
     /// As for [`Live::job`].
-    pub async fn hosts_in(&self, principal: &Principal, id: i64, state: TargetState) -> Result<Vec<LiveHost>> {
+    pub async fn hosts_in(
+        self: &Arc<Self>,
+        principal: &Principal,
+        id: i64,
+        state: TargetState,
+    ) -> Result<Vec<LiveHost>> {
         let job = self.job(principal, id).await?;
         let ids = job.hosts(state);
         let names = store::hosts::hostnames(self.store.reader(), &ids).await?;

@@ -7,9 +7,12 @@ use bytes::Bytes;
 use futures_util::future::join_all;
 use muster_api::rest::{LiveStatus, TargetState};
 use serde_json::{Map, Value, json};
+use tokio::time::timeout;
 
 use super::notes::JobEnding;
 use super::open_targets::{OpenTargets, OverdueVerdict, SentTarget};
+use super::progress::OpenTarget;
+use super::worker::{self, WORKER, Worker};
 use super::{Job, Live, answers};
 use crate::bus::BusError;
 use crate::clock::Moment;
@@ -32,22 +35,37 @@ const ACCELERATE_SECS: u64 = 60;
 /// Shortest time between two accelerations of a host: each writes a line to the agent's log.
 const ACCELERATE_EVERY: Duration = Duration::from_secs(300);
 
+/// How long a check-in waits for answers from before a restart to be read. It goes on without the live queries then.
+const RESUME_WAIT: Duration = Duration::from_secs(1);
+
 /// Interval in seconds at which a host needs no acceleration.
 const QUICK_ENOUGH: i64 = 5;
 
 impl Live {
     /// The answer to a host that asks for work, or `None` when there is no live query to send. A host that is an open
     /// target of no job costs two loads from memory, however many jobs are open.
-    pub async fn questions(&self, host: &Arc<Host>) -> Option<Bytes> {
+    pub async fn questions(self: &Arc<Self>, host: &Arc<Host>) -> Option<Bytes> {
         if !host.live.may_have_open() {
             return None;
         }
+        self.wait_until_resumed(host).await;
         let open = self.open_targets(host);
         if open.is_empty() {
             return None;
         }
         // Boxed, because every check-in would otherwise carry room for it.
         Box::pin(self.hand_out(host, open)).await
+    }
+
+    /// Waits a little for jobs whose answers from before a restart are still to be read, if they may have this host as
+    /// an open target. Who is still to be sent the query is told so later.
+    async fn wait_until_resumed(&self, host: &Host) {
+        let jobs = self.listed.load_full();
+        let is_awaited = |job: &&Arc<Job>| job.is_resuming() && job.open_target(host.id).is_some();
+        let resumed: Vec<_> = jobs.iter().filter(is_awaited).map(|job| job.resumed()).collect();
+        if !resumed.is_empty() {
+            let _ = timeout(RESUME_WAIT, join_all(resumed)).await;
+        }
     }
 
     /// Reads the open targets of a host from the open jobs, and notes if there are none.
@@ -62,7 +80,7 @@ impl Live {
         open
     }
 
-    async fn hand_out(&self, host: &Arc<Host>, mut open: OpenTargets) -> Option<Bytes> {
+    async fn hand_out(self: &Arc<Self>, host: &Arc<Host>, mut open: OpenTargets) -> Option<Bytes> {
         let now = self.clock.now();
         let overdue = self.overdue(host, &open, now);
         if !overdue.is_empty() {
@@ -71,9 +89,12 @@ impl Live {
         }
         let candidates = open.candidates(now);
         let is_alone = candidates.len() == 1;
+        let is_retry =
+            |job: &Arc<Job>| matches!(job.open_target(host.id), Some(OpenTarget::Pending { retry_alone: true }));
+        let with_worker = candidates.iter().any(is_retry);
         let claims = join_all(candidates.into_iter().map(|job| self.claim(host, job, now, is_alone))).await;
         let mut read = Read::default();
-        claims.iter().flatten().for_each(|job| read.add(job));
+        claims.iter().flatten().for_each(|job| read.add(job, with_worker));
         if read.queries.is_empty() {
             return None;
         }
@@ -87,12 +108,12 @@ impl Live {
     }
 
     /// Claims a host for a job; gives the job if this request is the one to send it.
-    async fn claim(&self, host: &Host, job: Arc<Job>, now: Moment, is_alone: bool) -> Option<Arc<Job>> {
+    async fn claim(self: &Arc<Self>, host: &Host, job: Arc<Job>, now: Moment, is_alone: bool) -> Option<Arc<Job>> {
         // why: the view of the job is not changed here. If this request is given up after the bus has decided, or the
         // reply is lost, the event stands on the bus; whoever folds next finds the host sent, and it is retried in
         // time.
-        let claimed = self.bus.claim(job.id, host.id, now, is_alone).await;
-        if let Err(BusError::Unavailable(_)) = claimed {
+        let claimed = self.bus.claim(job.key, host.id, now, is_alone).await;
+        if let Err(BusError::Unavailable(_) | BusError::Busy(_) | BusError::Slow(_)) = claimed {
             tracing::warn!(live_query = job.id, "live query not sent to a host; will retry at its next check-in");
             return None;
         }
@@ -105,7 +126,7 @@ impl Live {
 
     /// Settles or retries all queries this host was sent: its answers were larger than the server takes and were thrown
     /// away, so it must not send them again.
-    pub async fn answers_too_large(&self, host: &Arc<Host>) {
+    pub async fn answers_too_large(self: &Arc<Self>, host: &Arc<Host>) {
         let now = self.clock.now();
         let open = self.open_targets(host);
         // why: noted before anything is tried, because only this node knows of it: if the bus is away, the next
@@ -119,7 +140,12 @@ impl Live {
     }
 
     /// Decides about overdue answers by what all nodes know of them.
-    async fn settle_overdue(&self, host: &Arc<Host>, overdue: Vec<(SentTarget, OverdueVerdict)>, now: Moment) {
+    async fn settle_overdue(
+        self: &Arc<Self>,
+        host: &Arc<Host>,
+        overdue: Vec<(SentTarget, OverdueVerdict)>,
+        now: Moment,
+    ) {
         for (sent, _) in overdue {
             if let Err(error) = self.fold(&sent.job).await {
                 tracing::debug!(%error, live_query = sent.job.id, "overdue answer not judged; will retry at the next check-in");
@@ -133,7 +159,7 @@ impl Live {
 
     /// Acts on verdicts. One that is not carried out, because the bus is away or the request is given up, is reached
     /// again from the same facts at the next check-in. Of several nodes that judge, the bus lets one.
-    async fn carry_out(&self, host: &Arc<Host>, verdicts: Vec<(SentTarget, OverdueVerdict)>, now: Moment) {
+    async fn carry_out(self: &Arc<Self>, host: &Arc<Host>, verdicts: Vec<(SentTarget, OverdueVerdict)>, now: Moment) {
         for (sent, verdict) in verdicts {
             // why: the steps before this one waited for the bus, and the host may have answered or been sent it anew
             // since.
@@ -154,9 +180,9 @@ impl Live {
     }
 
     /// Makes a host pending again, so that it is sent the query once more, alone.
-    async fn retry_alone(&self, host: &Host, job: &Job) -> Result<()> {
+    async fn retry_alone(self: &Arc<Self>, host: &Host, job: &Arc<Job>) -> Result<()> {
         let before = job.open_target(host.id);
-        let was_claimed = match self.bus.unclaim(job.id, host.id).await {
+        let was_claimed = match self.bus.unclaim(job.key, host.id).await {
             Err(BusError::Lost(_)) => true,
             outcome => outcome?,
         };
@@ -169,7 +195,13 @@ impl Live {
         Ok(())
     }
 
-    async fn give_up(&self, host: &Host, job: &Arc<Job>, verdict: OverdueVerdict, now: Moment) -> Result<()> {
+    async fn give_up(
+        self: &Arc<Self>,
+        host: &Host,
+        job: &Arc<Job>,
+        verdict: OverdueVerdict,
+        now: Moment,
+    ) -> Result<()> {
         let (state, reason) = match verdict {
             OverdueVerdict::Lost | OverdueVerdict::RetryAlone if job.discovery.is_some() => {
                 (TargetState::Lost, "was asked twice and did not answer; perhaps its discovery query cannot run there")
@@ -188,21 +220,30 @@ impl Live {
         };
         let is_news = self.settle(job, answers::unanswered(host, state, reason, now)).await?;
         if is_news && verdict == OverdueVerdict::Suspect {
-            self.metrics.suspects.inc();
-            tracing::warn!(
-                live_query = job.id,
-                host_id = host.id,
-                "a live query has probably stopped an agent's worker"
-            );
-            if job.is_dangerous() && job.is_open() {
-                self.stop(job, now).await?;
-            }
+            self.suspected(host, job, None, now).await;
         }
         Ok(())
     }
 
+    /// Reports a suspect, and stops a job that has stopped too many agents. If that fails, the next sweep stops it.
+    pub(super) async fn suspected(self: &Arc<Self>, host: &Host, job: &Arc<Job>, worker: Option<Worker>, now: Moment) {
+        self.metrics.suspects.inc();
+        tracing::warn!(
+            live_query = job.id,
+            host_id = host.id,
+            new_worker_pid = worker.map(|worker| worker.pid),
+            "a live query has probably stopped an agent's worker"
+        );
+        if job.is_dangerous()
+            && job.is_open()
+            && let Err(error) = self.stop(job, now).await
+        {
+            tracing::error!(%error, live_query = job.id, "dangerous live query not stopped; will retry at the next sweep");
+        }
+    }
+
     /// Stops a job that seems to stop agents.
-    async fn stop(&self, job: &Arc<Job>, now: Moment) -> Result<()> {
+    pub(super) async fn stop(self: &Arc<Self>, job: &Arc<Job>, now: Moment) -> Result<()> {
         let hosts: Vec<String> = job.hosts(TargetState::Suspect).iter().map(i64::to_string).collect();
         let reason = format!("stopped, because it probably stopped the agents of hosts {}", hosts.join(", "));
         tracing::error!(live_query = job.id, reason, "a live query was stopped");
@@ -222,24 +263,28 @@ impl Read {
     /// A query with a discovery query comes with a sentinel: a write always follows then, and says by what it leaves
     /// out that the discovery query found nothing. Agents before 5.8 also need it, since they run everything when no
     /// discovery query finds anything.
-    fn add(&mut self, job: &Job) {
+    fn add(&mut self, job: &Job, with_worker: bool) {
         let name = format!("{PREFIX}{}", job.id);
         self.queries.insert(name.clone(), job.sql.as_str().into());
+        let worker = format!("{WORKER}{}", job.id);
+        if with_worker {
+            self.queries.insert(worker.clone(), worker::SQL.into());
+        }
         if let Some(discovery) = &job.discovery {
             let sentinel = format!("{SENTINEL}{}", job.id);
             self.discovery.insert(name, discovery.as_str().into());
             self.discovery.insert(sentinel.clone(), ALWAYS.into());
+            if with_worker {
+                self.discovery.insert(worker, ALWAYS.into());
+            }
             // Stored last: an agent stopped between the two has the query then, not the sentinel alone.
             self.queries.insert(sentinel, ALWAYS.into());
         }
     }
 
     fn answer(self) -> Value {
-        let mut answer = json!({ "queries": Value::Object(self.queries) });
-        if !self.discovery.is_empty() {
-            answer["discovery"] = Value::Object(self.discovery);
-        }
-        answer
+        // The agent on ChromeOS fails without `discovery`, if there are queries; to osqueryd an empty one is none.
+        json!({ "queries": Value::Object(self.queries), "discovery": Value::Object(self.discovery) })
     }
 }
 
@@ -248,7 +293,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn agents_run_the_sentinel_first() {
-        assert!(SENTINEL < PREFIX);
+    fn agents_run_the_sentinel_first_and_ask_for_the_worker_last() {
+        assert!(SENTINEL < PREFIX && PREFIX < WORKER);
     }
 }

@@ -154,18 +154,18 @@ impl States {
         bytes
     }
 
-    /// `None` for bytes that are not states.
-    pub fn from_bytes(mut bytes: &[u8]) -> Option<Self> {
+    /// Reads states, and leaves what is stored behind them. `None` for bytes that are not states.
+    pub fn read(bytes: &mut &[u8]) -> Option<Self> {
         let mut states = Self::default();
         let (first, later) = states.hosts.split_at_mut(FIRST);
         for hosts in first.iter_mut().chain([&mut states.truncated]) {
-            *hosts = RoaringTreemap::deserialize_from(&mut bytes).ok()?;
+            *hosts = RoaringTreemap::deserialize_from(&mut *bytes).ok()?;
         }
         for hosts in later.iter_mut().chain([&mut states.unkept]) {
             if bytes.is_empty() {
                 break;
             }
-            *hosts = RoaringTreemap::deserialize_from(&mut bytes).ok()?;
+            *hosts = RoaringTreemap::deserialize_from(&mut *bytes).ok()?;
         }
         Some(states)
     }
@@ -193,7 +193,7 @@ mod tests {
                 let sum: u64 = STATES.iter().map(|state| states.hosts(*state).count() as u64).sum();
                 prop_assert_eq!(sum, 30);
             }
-            prop_assert_eq!(States::from_bytes(&states.to_bytes()), Some(states));
+            prop_assert_eq!(States::read(&mut &states.to_bytes()[..]), Some(states));
         }
     }
 
@@ -206,7 +206,7 @@ mod tests {
         for hosts in states.hosts[..FIRST].iter().chain([&states.truncated]) {
             hosts.serialize_into(&mut bytes).unwrap();
         }
-        assert_eq!(States::from_bytes(&bytes), Some(states));
-        assert_eq!(States::from_bytes(&bytes[..bytes.len() - 1]), None, "cut off");
+        assert_eq!(States::read(&mut &bytes[..]), Some(states));
+        assert_eq!(States::read(&mut &bytes[..bytes.len() - 1]), None, "cut off");
     }
 }

@@ -6,7 +6,7 @@ use std::hash::{BuildHasher as _, RandomState};
 use muster_api::rest::NewLiveQuery;
 use sea_orm::ConnectionTrait;
 
-use crate::fleet::hosts::Family;
+use crate::fleet::hosts::means_platform;
 use crate::fleet::schedule::Plan;
 use crate::fleet::{Error, Problem, Result};
 use crate::store::{self, hosts::NamedHost};
@@ -134,8 +134,7 @@ impl Groups {
     }
 
     fn has_platform(&self, platform: &str) -> bool {
-        let is_linux = Family::of(None, platform) == Family::Linux;
-        self.platforms.iter().any(|word| word == platform || (word == "linux" && is_linux))
+        self.platforms.iter().any(|word| means_platform(word, platform))
     }
 }
 

@@ -7,14 +7,9 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rand::random;
-use serde_json::json;
-
-use super::{LastBatch, LineHasher, LogStream};
+use super::replay::REPEATED_WITHIN;
+use super::{LastBatch, LogStream};
 use crate::bus::{BATCH_LOCK_RENEWED_EVERY, BatchLockReply, SharedBatches};
-use crate::clock::Clock;
-use crate::fleet::Result;
-use crate::store::{Store, settings};
 
 /// How long a batch waits for the lock while another node holds it. After that the batch is refused and the agent sends it
 /// again.
@@ -23,12 +18,9 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// Pause between two attempts to take the lock.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// The batch locks of all nodes, and the key under which all of them hash lines.
+/// The batch locks of all nodes.
 #[derive(Debug)]
-pub struct Sharing {
-    pub(super) batches: Arc<SharedBatches>,
-    pub(super) hasher: LineHasher,
-}
+pub struct Sharing(pub Arc<SharedBatches>);
 
 /// The outcome of an attempt to take the lock.
 #[derive(Debug)]
@@ -42,39 +34,13 @@ pub(super) enum BatchLock {
 }
 
 impl Sharing {
-    /// Uses the key the first node has put into the database.
-    ///
-    /// # Errors
-    /// When the database does not answer.
-    pub async fn new(batches: Arc<SharedBatches>, store: &Store, clock: &Clock) -> Result<Self> {
-        let stored = async || -> Result<Option<(u64, u64)>> {
-            let value = settings::get(store.reader(), settings::LOG_HASH_KEY).await?;
-            Ok(value.and_then(|value| serde_json::from_value(value).ok()))
-        };
-        let key = match stored().await? {
-            Some(key) => key,
-            None => {
-                let key: (u64, u64) = (random(), random());
-                let now = clock.now();
-                let outcome =
-                    store.write(async |tx| settings::set(tx, settings::LOG_HASH_KEY, &json!(key), now).await).await;
-                // why read again: two nodes may start at one time, and both must use the key that is stored.
-                match (stored().await?, outcome) {
-                    (Some(key), _) => key,
-                    (None, Err(error)) => return Err(error.into()),
-                    (None, Ok(())) => key,
-                }
-            }
-        };
-        Ok(Self { batches, hasher: LineHasher::with_key(key) })
-    }
-
     pub(super) async fn begin(&self, host: i64, stream: LogStream) -> BatchLock {
         let deadline = Instant::now() + PATIENCE;
         loop {
-            match self.batches.begin(host, name(stream)).await {
+            match self.0.begin(host, stream.letter()).await {
                 BatchLockReply::Held { last } => {
-                    return BatchLock::Held { last: (!last.is_empty()).then(|| LastBatch::of(last)) };
+                    let last = last.map(|(hashes, accepted_at)| LastBatch::of(hashes, accepted_at));
+                    return BatchLock::Held { last: last.filter(|last| !last.is_empty()) };
                 }
                 BatchLockReply::Unknown => return BatchLock::Unavailable,
                 BatchLockReply::Busy if Instant::now() >= deadline => return BatchLock::Busy,
@@ -89,20 +55,14 @@ impl Sharing {
         loop {
             tokio::select! {
                 done = &mut work => return done,
-                () = tokio::time::sleep(BATCH_LOCK_RENEWED_EVERY) => drop(self.batches.begin(host, name(stream)).await),
+                () = tokio::time::sleep(BATCH_LOCK_RENEWED_EVERY) => drop(self.0.begin(host, stream.letter()).await),
             }
         }
     }
 
     /// Releases the lock; `kept` is the batch, unless it was refused. Returns whether other nodes can see it.
     pub(super) async fn end(&self, host: i64, stream: LogStream, kept: Option<&LastBatch>) -> bool {
-        self.batches.end(host, name(stream), kept.map(LastBatch::hashes)).await
-    }
-}
-
-fn name(stream: LogStream) -> &'static str {
-    match stream {
-        LogStream::Result => "r",
-        LogStream::Status => "s",
+        let kept = kept.map(|batch| (batch.hashes(), batch.accepted_at()));
+        self.0.end(host, stream.letter(), kept, REPEATED_WITHIN).await
     }
 }

@@ -3,7 +3,8 @@
 //! A batch is one log request of a host. Its lines go to the sink of their stream, and the request is answered only when
 //! the sink has said that they are durable. When an answer is lost, the agent sends the same lines again with newer ones
 //! behind them; the node remembers the lines of the last accepted batch of each host and stream as hashes and drops the
-//! repeats ([`replay`]). Both streams are apart, and batches of one host and stream are kept one after the other.
+//! repeats ([`replay`]). Both streams are apart, and batches of one host and stream are kept one after the other. What a
+//! node remembers outlives a graceful stop ([`over_stop`]).
 //!
 //! With several nodes the repeat may arrive at another one. A batch lock in Redis, one per host and stream, makes them
 //! take turns and carries the hashes of the last batch ([`batch_lock`]). Without Redis a node keeps the lines all the
@@ -13,6 +14,7 @@
 //! the hash limits is kept and not remembered. All limits count in `muster_limit_hits_total`.
 
 mod batch_lock;
+mod over_stop;
 mod replay;
 
 use std::sync::Arc;
@@ -21,14 +23,17 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::sync::Semaphore;
 
 pub use batch_lock::Sharing;
-pub use replay::{LastBatch, LineHasher};
+pub use replay::LastBatch;
 
 use self::batch_lock::BatchLock;
-
+use self::over_stop::Restored;
+use self::replay::{Hashed, LineHasher};
 use super::hosts::Host;
 use super::{Error, Result};
+use crate::clock::{Clock, Moment};
 pub use crate::sinks::LogLines;
-use crate::sinks::Sink;
+use crate::sinks::{Sink, SinkError};
+use crate::store::Store;
 use crate::telemetry::Metrics;
 
 /// Line hashes remembered over all hosts: 32 million, 256 MiB.
@@ -44,6 +49,16 @@ pub enum LogStream {
 }
 
 impl LogStream {
+    const ALL: [Self; 2] = [Self::Result, Self::Status];
+
+    /// Its letter in Redis and in the database.
+    fn letter(self) -> &'static str {
+        match self {
+            Self::Result => "r",
+            Self::Status => "s",
+        }
+    }
+
     /// The word of agents and metrics for it.
     fn label(self) -> &'static str {
         match self {
@@ -51,43 +66,80 @@ impl LogStream {
             Self::Status => "status",
         }
     }
+
+    /// The members whose values differ between lines of different runs of a query, or of different seconds.
+    fn told_apart_by(self) -> &'static [&'static str] {
+        match self {
+            Self::Result => &["unixTime", "counter"],
+            Self::Status => &["unixTime"],
+        }
+    }
 }
 
 /// Line hashes remembered of one batch, 64 times what stock agents send, so that no host uses up the room of all.
 const MAX_REMEMBERED_PER_BATCH: usize = 64 * 1024;
 
+/// Bytes of a batch above which a thread of its own hashes and compares it.
+const LARGE: usize = 1 << 20;
+
+/// Where lines go.
+#[derive(Debug)]
+pub struct Sinks {
+    pub results: Arc<dyn Sink>,
+    pub statuses: Arc<dyn Sink>,
+}
+
 /// Takes log lines to their sinks.
 #[derive(Debug)]
 pub struct Logs {
-    results: Arc<dyn Sink>,
-    statuses: Arc<dyn Sink>,
+    sinks: Sinks,
     in_flight: Arc<Semaphore>,
     max_in_flight: usize,
     remembered: AtomicUsize,
     hasher: LineHasher,
+    restored: Restored,
     sharing: Option<Sharing>,
+    store: Store,
+    clock: Clock,
     metrics: Arc<Metrics>,
 }
 
 impl Logs {
-    pub fn new(
-        results: Arc<dyn Sink>,
-        statuses: Arc<dyn Sink>,
+    /// Takes over what the node remembered when it stopped. The sinks must be open, so that no other process uses them.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn load(
+        sinks: Sinks,
         max_in_flight_bytes: usize,
         sharing: Option<Sharing>,
+        store: Store,
+        clock: Clock,
         metrics: Arc<Metrics>,
-    ) -> Self {
+    ) -> Result<Self> {
         let max_in_flight = max_in_flight_bytes.min(Semaphore::MAX_PERMITS);
-        Self {
-            results,
-            statuses,
+        let hasher = LineHasher::stored(&store, clock.now()).await?;
+        let restored = Restored::take(&store, clock.now()).await?;
+        Ok(Self {
+            sinks,
             in_flight: Arc::new(Semaphore::new(max_in_flight)),
             max_in_flight,
             remembered: AtomicUsize::new(0),
-            hasher: sharing.as_ref().map_or_else(LineHasher::random, |sharing| sharing.hasher),
+            hasher,
+            restored,
             sharing,
+            store,
+            clock,
             metrics,
-        }
+        })
+    }
+
+    /// Whether lines of this stream can be taken to their sink at all.
+    ///
+    /// # Errors
+    /// Why only a restart helps.
+    pub fn check(&self, stream: LogStream) -> std::result::Result<(), SinkError> {
+        self.sink(stream).check()
     }
 
     /// Keeps the lines of one request, each once. `Ok` means that all of them are durable. Runs to its end even when
@@ -112,8 +164,14 @@ impl Logs {
     }
 
     async fn keep(&self, host: &Host, stream: LogStream, lines: LogLines) -> Result<()> {
+        let lines = self.hashed(lines).await?;
         // One batch per host and stream at a time: a repeat waits here until the first has been kept or refused.
         let mut last = host.last_batch(stream).lock().await;
+        if last.is_empty()
+            && let Some(restored) = self.restored.of(host.id, stream, self.clock.now())
+        {
+            self.remember(&mut last, restored);
+        }
         let lock = match &self.sharing {
             Some(sharing) => sharing.begin(host.id, stream).await,
             None => BatchLock::Unavailable,
@@ -126,11 +184,15 @@ impl Logs {
                 return Err(Error::Unavailable("another server is keeping lines of this host".to_owned()));
             }
         };
-        // If the other nodes could not be told of our last batch, what they know is older than what we know.
-        let known = shared_last.filter(|_| !last.is_unshared).unwrap_or(&last);
-        let (mut batch, new_lines) = known.without_repeats(self.hasher, lines);
+        // If the other nodes could not be told of our last batch, what they know may be older than what we know.
+        let is_newer = |shared: &&LastBatch| !last.is_unshared || shared.accepted_at() > last.accepted_at();
+        let known = shared_last.filter(is_newer).unwrap_or(&last);
+        let now = self.clock.now();
+        let all = lines.len() as u64;
+        let mut batch = lines.accepted(now);
+        let new_lines = without_repeats(lines, known, stream, now).await?;
         let count = new_lines.len() as u64;
-        let repeated = batch.len() as u64 - count;
+        let repeated = all - count;
         if batch.len() > MAX_REMEMBERED_PER_BATCH {
             batch = LastBatch::default();
         }
@@ -150,19 +212,32 @@ impl Logs {
         Ok(())
     }
 
+    /// Hashes large batches on a thread of its own, so that other requests are not held up.
+    async fn hashed(&self, lines: LogLines) -> Result<Hashed> {
+        let hasher = self.hasher;
+        if lines.total_bytes() <= LARGE {
+            return Ok(Hashed::of(lines, hasher));
+        }
+        let hashed = tokio::task::spawn_blocking(move || Hashed::of(lines, hasher)).await;
+        hashed.map_err(|error| Error::Internal(Box::new(error)))
+    }
+
     async fn append(&self, host: &Host, stream: LogStream, lines: LogLines) -> Result<()> {
         if lines.is_empty() {
             return Ok(());
         }
-        let sink = match stream {
-            LogStream::Result => &self.results,
-            LogStream::Status => &self.statuses,
-        };
-        sink.append(lines).await.map_err(|error| {
+        self.sink(stream).append(lines).await.map_err(|error| {
             // The sink has logged where and why; agents need not know.
             tracing::debug!(%error, host_id = host.id, "log lines refused");
             Error::Unavailable("the log lines could not be kept".to_owned())
         })
+    }
+
+    fn sink(&self, stream: LogStream) -> &Arc<dyn Sink> {
+        match stream {
+            LogStream::Result => &self.sinks.results,
+            LogStream::Status => &self.sinks.statuses,
+        }
     }
 
     /// Remembers the batch in place of the last one, unless all hosts together hold too many hashes.
@@ -182,7 +257,17 @@ impl Logs {
 
     /// Opens the destinations again.
     pub fn reopen(&self) {
-        self.results.reopen();
-        self.statuses.reopen();
+        self.sinks.results.reopen();
+        self.sinks.statuses.reopen();
     }
+}
+
+/// Compares large batches on a thread of its own, so that other requests are not held up.
+async fn without_repeats(lines: Hashed, last: &LastBatch, stream: LogStream, now: Moment) -> Result<LogLines> {
+    if lines.total_bytes() <= LARGE {
+        return Ok(lines.without_repeats(last, stream, now));
+    }
+    let last = last.clone();
+    let new_lines = tokio::task::spawn_blocking(move || lines.without_repeats(&last, stream, now)).await;
+    new_lines.map_err(|error| Error::Internal(Box::new(error)))
 }

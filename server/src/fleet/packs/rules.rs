@@ -8,6 +8,7 @@ use sea_orm::Set;
 use crate::clock::Moment;
 use crate::fleet::names::{check_description, check_pack_name, check_platform, check_shard, check_sql, check_version};
 use crate::fleet::{Problem, Result, path, scheduled, specs};
+use crate::store::case;
 use crate::store::entity::packs;
 
 /// The name of the pack with the global schedule. Agents see the pack under this name; operators do not see it among packs.
@@ -21,7 +22,7 @@ pub(in crate::fleet) fn check(
     warnings: &mut Vec<Problem>,
 ) {
     check_pack_name(&path("name"), &spec.name, problems);
-    if spec.name == GLOBAL {
+    if case::is_same(&spec.name, GLOBAL) {
         problems.push(Problem::new(path("name"), format!("{GLOBAL:?} is the global schedule's name; choose another")));
     }
     check_description(&path("description"), &spec.description, problems);
@@ -32,7 +33,7 @@ pub(in crate::fleet) fn check(
         check_sql(&path::item(&path("discovery"), position), sql, problems);
     }
     if !spec.targets.teams.is_empty() {
-        problems.push(Problem::new(path("targets.teams"), "there are no teams; target labels instead"));
+        warnings.push(Problem::new(path("targets.teams"), "skipped: there are no teams here; target labels instead"));
     }
     let mut names = HashSet::new();
     for (position, query) in spec.queries.iter().enumerate() {

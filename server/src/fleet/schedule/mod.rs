@@ -27,12 +27,14 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 
 pub use assemble::MAX_CONFIG_BYTES;
-pub use options::{check as check_agent_options, default_agent_options};
+pub use options::{
+    BuiltInOptions, check as check_agent_options, check_endpoints, default_of, normal as normal_agent_options,
+};
 pub use pack::{PlannedPack, ScheduledQuery};
 pub use plan::{Edition, Plan, load_retired};
-pub use retired::Lasting;
 #[cfg(test)]
 pub use retired::Retired;
+pub use retired::{KEEP_DAYS, RemovedFlag};
 
 use super::hosts::{Assignment, Host, Served};
 use super::{Error, Result};
@@ -45,6 +47,7 @@ use crate::telemetry::Metrics;
 pub struct Schedule {
     store: Store,
     clock: Clock,
+    built_in: BuiltInOptions,
     plan: ArcSwap<Plan>,
     max_cache_bytes: usize,
     metrics: Arc<Metrics>,
@@ -55,9 +58,20 @@ impl Schedule {
     ///
     /// # Errors
     /// When the database does not answer or holds what cannot be read.
-    pub async fn load(store: Store, clock: Clock, max_cache_bytes: usize, metrics: Arc<Metrics>) -> Result<Self> {
-        let plan = Plan::load(&store.snapshot().await?, clock.now()).await?;
-        Ok(Self { store, clock, plan: ArcSwap::from_pointee(plan), max_cache_bytes, metrics })
+    pub async fn load(
+        store: Store,
+        clock: Clock,
+        built_in: BuiltInOptions,
+        max_cache_bytes: usize,
+        metrics: Arc<Metrics>,
+    ) -> Result<Self> {
+        let plan = Plan::load(&store.snapshot().await?, clock.now(), &built_in).await?;
+        Ok(Self { store, clock, built_in, plan: ArcSwap::from_pointee(plan), max_cache_bytes, metrics })
+    }
+
+    /// The agent options in force until an operator chooses others.
+    pub fn built_in(&self) -> &BuiltInOptions {
+        &self.built_in
     }
 
     pub fn plan(&self) -> Arc<Plan> {
@@ -74,7 +88,7 @@ impl Schedule {
         let now = self.clock.now();
         let plan = self.plan.load();
         if generation != plan.generation || plan.edition().outdated_at <= now {
-            return Ok(self.publish(Plan::load(&self.store.snapshot().await?, now).await?));
+            return Ok(self.publish(Plan::load(&self.store.snapshot().await?, now, &self.built_in).await?));
         }
         Ok(BTreeSet::new())
     }

@@ -7,9 +7,9 @@ use subtle::ConstantTimeEq as _;
 
 use super::assemble::{self, Assembled};
 use super::retired::Retired;
-use super::{PlannedPack, ScheduledQuery, default_agent_options, options};
+use super::{BuiltInOptions, PlannedPack, ScheduledQuery, options};
 use crate::clock::Moment;
-use crate::fleet::hosts::{Assignment, BUILTIN, BuiltinLabel, Family};
+use crate::fleet::hosts::{Assignment, BUILTIN, BuiltinLabel, means_platform};
 use crate::fleet::{Result, specs};
 use crate::lock::lock;
 use crate::store::entity::labels::{self, LabelTypeWord, MembershipWord};
@@ -36,7 +36,7 @@ pub struct Plan {
     labels: BTreeMap<i64, String>,
     dynamic: Vec<DynamicLabel>,
     builtin: Vec<(i64, BuiltinLabel)>,
-    secrets: Vec<(i64, crate::config::Secret)>,
+    secrets: Vec<PlannedSecret>,
     assembled: Mutex<Assembly>,
 }
 
@@ -54,14 +54,9 @@ impl DynamicLabel {
         Self { id: row.id, sql: row.query.clone(), changed_at: row.updated_at, platform: row.platform.clone() }
     }
 
-    /// Whether hosts of a platform are asked. `linux` means every distribution.
+    /// Whether hosts of a platform are asked.
     pub fn is_for(&self, platform: &str) -> bool {
-        self.platform.is_empty()
-            || self
-                .platform
-                .split(',')
-                .map(str::trim)
-                .any(|word| word == platform || (word == "linux" && Family::of(None, platform) == Family::Linux))
+        self.platform.is_empty() || self.platform.split(',').any(|word| means_platform(word.trim(), platform))
     }
 }
 
@@ -81,14 +76,22 @@ struct AssemblyKey {
     packs: Box<[usize]>,
 }
 
+/// A secret that hosts may enroll with.
+#[derive(Debug, Clone)]
+struct PlannedSecret {
+    id: i64,
+    name: String,
+    secret: crate::config::Secret,
+}
+
 impl Plan {
     /// Reads the plan. The generation is read first, so that a change meanwhile makes it look old, never new.
-    pub async fn load(db: &impl ConnectionTrait, now: Moment) -> Result<Self> {
+    pub async fn load(db: &impl ConnectionTrait, now: Moment, built_in: &BuiltInOptions) -> Result<Self> {
         let generation = generations::current(db, generations::SCHEDULE).await?;
         let [app_config, retired] =
             settings::get_several(db, [settings::APP_CONFIG, settings::RETIRED_OPTIONS]).await?;
         let app_config = app_config.unwrap_or_default();
-        let agent_options = app_config.get("agent_options").cloned().unwrap_or_else(default_agent_options);
+        let agent_options = built_in.in_force(&app_config);
         let (retired, outdated_at) = read_retired(retired)?.at(now);
         let labels = store::named::all::<labels::Entity>(db).await?;
         let builtin = BUILTIN
@@ -103,7 +106,11 @@ impl Plan {
         let secrets = store::secrets::all(db)
             .await?
             .into_iter()
-            .map(|row| (row.id, crate::config::Secret::new(row.secret)))
+            .map(|row| PlannedSecret {
+                id: row.id,
+                name: specs::secret_name(row.id, &row.name),
+                secret: crate::config::Secret::new(row.secret),
+            })
             .collect();
         let dynamic = labels.iter().filter(|label| is_asked(label)).map(DynamicLabel::of).collect();
         let unknown = labels.iter().filter(|label| specs::label_kind(label).is_none()).count();
@@ -159,8 +166,10 @@ impl Plan {
         self.labels.get(&id).map(String::as_str)
     }
 
+    /// The label of this name, whatever its capitals.
     pub fn label_id(&self, name: &str) -> Option<i64> {
-        self.labels.iter().find(|(_, label)| *label == name).map(|(id, _)| *id)
+        let labels: Vec<(&i64, &String)> = self.labels.iter().collect();
+        store::case::best(labels, name, |(_, label)| label).map(|(id, _)| *id)
     }
 
     /// Labels hosts are asked about, sorted by id.
@@ -187,12 +196,17 @@ impl Plan {
             return None;
         }
         let mut found = None;
-        for (id, secret) in &self.secrets {
+        for PlannedSecret { id, secret, .. } in &self.secrets {
             if bool::from(secret.reveal().as_bytes().ct_eq(given.as_bytes())) {
                 found = Some(*id);
             }
         }
         found
+    }
+
+    /// The name of an enroll secret, unless it is gone.
+    pub fn secret_name(&self, id: i64) -> Option<&str> {
+        self.secrets.iter().find(|secret| secret.id == id).map(|secret| secret.name.as_str())
     }
 
     /// Packs that hosts with these labels (sorted) get, by name.

@@ -133,6 +133,7 @@ impl EditedSchedule {
         let schedule = Schedule {
             store,
             clock: Clock::default(),
+            built_in: BuiltInOptions::new(""),
             plan: ArcSwap::default(),
             // Room for a few small configs and no big one.
             max_cache_bytes: 4096,

@@ -51,16 +51,21 @@ impl FileSink {
         let mut file = LogFile::open(path, rotation)?;
         let (commands, mut queue) = mpsc::unbounded_channel();
         thread::Builder::new().name("log-file".to_owned()).spawn(move || {
+            let mut refused = 0;
             while let Some(command) = queue.blocking_recv() {
-                serve(&mut file, command, &mut queue);
+                serve(&mut file, command, &mut queue, &mut refused);
             }
         })?;
         Ok(Self { path: path.to_owned(), commands })
     }
+
+    fn has_no_writer(&self) -> SinkError {
+        SinkError(format!("{}: the thread that writes has ended; restart the server", self.path.display()))
+    }
 }
 
-/// Handles one command and every append that is waiting behind it.
-fn serve(file: &mut LogFile, first: Command, queue: &mut mpsc::UnboundedReceiver<Command>) {
+/// Handles one command and every append that is waiting behind it. `refused` counts requests since writing began to fail.
+fn serve(file: &mut LogFile, first: Command, queue: &mut mpsc::UnboundedReceiver<Command>, refused: &mut usize) {
     let mut group = Vec::new();
     let mut waiting = Vec::new();
     let mut is_reopen_asked = false;
@@ -82,8 +87,16 @@ fn serve(file: &mut LogFile, first: Command, queue: &mut mpsc::UnboundedReceiver
     }
     if !waiting.is_empty() {
         let outcome = file.append(&group).map_err(|error| SinkError(format!("{}: {error}", file.path().display())));
-        if let Err(error) = &outcome {
-            tracing::error!(%error, requests = waiting.len(), "log lines not written; agents will send them again");
+        match &outcome {
+            Err(error) => {
+                *refused += waiting.len();
+                tracing::error!(%error, requests = waiting.len(), "log lines not written; agents will send them again");
+            }
+            Ok(()) if *refused > 0 => {
+                tracing::info!(path = %file.path().display(), refused = *refused, "log lines are written again");
+                *refused = 0;
+            }
+            Ok(()) => {}
         }
         for answer in waiting {
             // The request may have ended; the lines are kept all the same.
@@ -99,10 +112,13 @@ impl Sink for FileSink {
     fn append(&self, lines: LogLines) -> Pin<Box<dyn Future<Output = Result<(), SinkError>> + Send + '_>> {
         Box::pin(async move {
             let (answer, outcome) = oneshot::channel();
-            let gone = || SinkError(format!("{}: the writer has stopped", self.path.display()));
-            self.commands.send(Command::Append(lines, answer)).map_err(|_| gone())?;
-            outcome.await.map_err(|_| gone())?
+            self.commands.send(Command::Append(lines, answer)).map_err(|_| self.has_no_writer())?;
+            outcome.await.map_err(|_| self.has_no_writer())?
         })
+    }
+
+    fn check(&self) -> Result<(), SinkError> {
+        if self.commands.is_closed() { Err(self.has_no_writer()) } else { Ok(()) }
     }
 
     fn reopen(&self) {
@@ -132,6 +148,17 @@ mod tests {
         }
         let text = fs::read_to_string(&path).unwrap();
         assert_eq!(text.lines().count(), 50);
+    }
+
+    #[tokio::test]
+    async fn a_writer_that_has_ended_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut sink = FileSink::open(&folder.path().join("result"), None).unwrap();
+        sink.check().unwrap();
+        // The end of a thread drops its end of the queue.
+        sink.commands = mpsc::unbounded_channel().0;
+        assert!(sink.check().unwrap_err().to_string().contains("restart the server"));
+        assert!(sink.append(line("lost\n")).await.is_err());
     }
 
     #[tokio::test]

@@ -8,6 +8,8 @@ pub struct Model {
     #[sea_orm(primary_key)]
     pub id: i64,
     pub secret: String,
+    /// Empty if the operator gave none.
+    pub name: String,
     pub created_at: Moment,
 }
 

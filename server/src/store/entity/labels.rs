@@ -49,4 +49,8 @@ impl ActiveModelBehavior for ActiveModel {}
 impl NamedTable for Entity {
     const NAME: Column = Column::Name;
     const ORDER: Column = Column::Id;
+
+    fn name(row: &Model) -> &str {
+        &row.name
+    }
 }

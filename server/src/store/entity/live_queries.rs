@@ -43,6 +43,11 @@ pub struct Model {
     /// One compressed bitmap of host ids per state.
     #[sea_orm(column_type = "Blob")]
     pub states: Vec<u8>,
+    /// Bytes of the answers that are kept, those that the states know.
+    pub results_bytes: i64,
+    /// A UUIDv7 that names the live query outside the database, where its id may come again. `None` when a node of an
+    /// older version has made the row.
+    pub bus_key: Option<String>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

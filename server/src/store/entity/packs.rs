@@ -29,4 +29,8 @@ impl ActiveModelBehavior for ActiveModel {}
 
 impl NamedTable for Entity {
     const NAME: Column = Column::Name;
+
+    fn name(row: &Model) -> &str {
+        &row.name
+    }
 }

@@ -80,7 +80,8 @@ impl Target {
     /// The table with the kinds of its columns here.
     pub async fn matching(&self, mut table: Table) -> Result<Table> {
         let sql = "SELECT CAST(column_name AS CHAR), CAST(data_type AS CHAR) FROM information_schema.columns \
-                   WHERE table_schema = DATABASE() AND table_name = ?";
+                   WHERE table_schema = DATABASE() AND table_name = ? \
+                   AND extra NOT LIKE '%VIRTUAL GENERATED%'";
         let rows = self.0.query_all_raw(query(sql, [table.name.as_str().into()])).await?;
         let mut kinds = HashMap::new();
         for row in rows {

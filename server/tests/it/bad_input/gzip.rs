@@ -81,3 +81,53 @@ async fn compression_belongs_to_logs() {
     }
     assert_serving(&server).await;
 }
+
+/// A body that says in front whose it is, with so much white space behind it.
+fn keyed_in_front(key: &str, spaces: usize) -> Vec<u8> {
+    let spaces = " ".repeat(spaces);
+    format!("{{\"node_key\":\"{key}\",\"log_type\":\"result\",\"data\":[{{\"good\":1}}{spaces}]}}").into_bytes()
+}
+
+#[tokio::test]
+async fn a_stranger_is_refused_before_the_body_is_inflated() {
+    let server = TestServer::start().await;
+    let agent = server.agent(1);
+    // Whoever inflates it finds that it is broken.
+    let mut body = gzip(&keyed_in_front("nobody", 8 << 20));
+    let end = body.len() - 8;
+    body.truncate(end);
+    let exchange = agent.raw(AgentEndpoint::Log, body, &GZIP).await;
+    assert!(exchange.verdict.is_node_invalid(), "{exchange:?}");
+    assert_serving(&server).await;
+}
+
+#[tokio::test]
+async fn a_body_that_does_not_say_early_whose_it_is_inflates_to_little() {
+    let server = TestServer::start().await;
+    let agent = server.enrolled(1).await;
+    // Has no key of its own, and so sends no header.
+    let sender = server.agent(2);
+    let key_last = |spaces: usize| {
+        let spaces = " ".repeat(spaces);
+        format!("{{\"data\":[{{\"good\":1}}{spaces}],\"log_type\":\"result\",\"node_key\":\"{}\"}}", agent.node_key())
+    };
+    let bomb = sender.raw(AgentEndpoint::Log, gzip(key_last(8 << 20).as_bytes()), &GZIP).await;
+    assert_refused(&bomb, "8 MiB of white space by nobody knows whom");
+    assert_eq!(bomb.status(), 413);
+    // However little it shrinks.
+    let random: String = (0..2 << 20).map(|_| char::from(rand::random_range(b'a'..=b'z'))).collect();
+    let key = agent.node_key();
+    let random = format!("{{\"data\":[\"{random}\"],\"log_type\":\"result\",\"node_key\":\"{key}\"}}");
+    let bomb = sender.raw(AgentEndpoint::Log, gzip(random.as_bytes()), &GZIP).await;
+    assert_refused(&bomb, "2 MiB that do not shrink");
+    assert_eq!(bomb.status(), 413);
+    let fits = sender.raw(AgentEndpoint::Log, gzip(key_last(1_000_000).as_bytes()), &GZIP).await;
+    assert!(fits.verdict.is_success(), "{fits:?}");
+    // A known sender may send it all, however well it shrinks.
+    let body = gzip(&keyed_in_front(agent.node_key(), 8 << 20));
+    assert!(sender.raw(AgentEndpoint::Log, body, &GZIP).await.verdict.is_success());
+    let header = format!("NodeKey {}", agent.node_key());
+    let known = [GZIP[0], ("Authorization", header.as_str())];
+    assert!(sender.raw(AgentEndpoint::Log, gzip(key_last(8 << 20).as_bytes()), &known).await.verdict.is_success());
+    assert_eq!(KeptLines::read(&server.results()).total(), 3);
+}

@@ -2,6 +2,7 @@
 //! served.
 
 mod bodies;
+mod early;
 mod flood;
 mod gzip;
 mod heads;

@@ -91,3 +91,29 @@ async fn a_body_that_does_not_come_is_given_up() {
     }
     assert_serving(&server).await;
 }
+
+/// Agents write the key first or last; whose body it is must not cost a search through all of it.
+#[tokio::test]
+async fn a_large_log_body_shows_its_sender_first_or_last() {
+    let server = TestServer::start().await;
+    let agent = server.enrolled(1).await;
+    // Has no key of its own, and so sends no header.
+    let sender = server.agent(2);
+    let key = format!("\"node_key\":\"{}\"", agent.node_key());
+    let data = |bytes: usize| format!("\"data\":[{{\"pad\":\"{}\"}}]", "x".repeat(bytes));
+    let log_type = "\"log_type\":\"result\"";
+    let in_the_middle = |bytes: usize| format!("{{{},{key},{log_type}}}", data(bytes));
+    let send = async |body: String| sender.raw(AgentEndpoint::Log, body, &[]).await;
+    let exchange = send(in_the_middle(2 << 20)).await;
+    assert_refused(&exchange, "2 MiB with the key in the middle");
+    assert_eq!(exchange.status(), 413);
+    for body in [
+        in_the_middle(1_000_000),
+        format!("{{{key},{log_type},{}}}", data(2 << 20)),
+        format!("{{{},{log_type},{key}}}", data(2 << 20)),
+    ] {
+        let exchange = send(body).await;
+        assert!(exchange.verdict.is_success(), "{exchange:?}");
+    }
+    assert_serving(&server).await;
+}

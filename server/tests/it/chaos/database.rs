@@ -144,7 +144,7 @@ impl Outage {
         let page = self.fleet.book.take();
         eprintln!("{what}: afterwards {page}");
         page.assert_undisturbed();
-        check(what, &self.cluster, self.fleet, STRANGERS + NEWCOMERS, Doubled::No).await;
+        check(what, &self.cluster, self.fleet, STRANGERS + NEWCOMERS, Doubled::InDoubt).await;
     }
 }
 

@@ -122,8 +122,10 @@ async fn talk(agents: Vec<SharedAgent>, is_talking: Arc<AtomicBool>, stopped: wa
             return;
         }
         for (agent, shared) in agents.iter().enumerate().filter(|_| is_talking.load(Ordering::Relaxed)) {
-            let line = format!(r#"{{"agent":{agent},"line":{number}}}"#).into_bytes();
-            let (mut shared, now) = (live::lock(shared), live::now_ms());
+            let now = live::now_ms();
+            let time = now / 1000;
+            let line = format!(r#"{{"agent":{agent},"unixTime":{time},"counter":{number}}}"#).into_bytes();
+            let mut shared = live::lock(shared);
             match number % 4 {
                 3 => shared.push_status_line(line, now),
                 _ => shared.push_result_line(line, now),
@@ -181,8 +183,8 @@ impl Transport for AnyServer {
 #[derive(Debug, Clone, Default)]
 pub struct Book {
     page: Arc<Mutex<Page>>,
-    /// Log lines in requests without an answer: they may or may not have been kept.
-    unsure_lines: Arc<AtomicU64>,
+    /// Result and status lines in requests without an answer: they may or may not have been kept.
+    unsure_lines: Arc<[AtomicU64; 2]>,
     /// What must never be, over all time.
     wrong: Arc<AtomicUsize>,
 }
@@ -204,8 +206,9 @@ impl Book {
         std::mem::take(&mut *self.page.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    pub fn unsure_lines(&self) -> u64 {
-        self.unsure_lines.load(Ordering::Relaxed)
+    /// Result and status lines in requests without an answer.
+    pub fn unsure_lines(&self) -> [u64; 2] {
+        [0, 1].map(|log| self.unsure_lines[log].load(Ordering::Relaxed))
     }
 
     pub fn wrong_answers(&self) -> usize {
@@ -221,7 +224,8 @@ impl Book {
             Ok(response) => response,
             Err(error) => {
                 if endpoint == AgentEndpoint::Log {
-                    self.unsure_lines.fetch_add(lines_in(&request.body), Ordering::Relaxed);
+                    let (is_status, lines) = lines_in(&request.body);
+                    self.unsure_lines[usize::from(is_status)].fetch_add(lines, Ordering::Relaxed);
                 }
                 page.unanswered.push((endpoint, error.to_string()));
                 return;
@@ -271,7 +275,8 @@ impl fmt::Display for Page {
     }
 }
 
-fn lines_in(body: &[u8]) -> u64 {
+/// Whether it is the status log, and how many lines there are.
+fn lines_in(body: &[u8]) -> (bool, u64) {
     let body: Value = serde_json::from_slice(body).unwrap_or_default();
-    body["data"].as_array().map_or(0, |lines| lines.len() as u64)
+    (body["log_type"] == "status", body["data"].as_array().map_or(0, |lines| lines.len() as u64))
 }

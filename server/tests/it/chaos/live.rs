@@ -100,7 +100,7 @@ async fn a_redis_that_forgets_everything_costs_no_target() {
     assert_eq!(counts.answered + counts.lost, u64::from(*AGENTS), "{counts:?}");
     let job = cluster.ask(1, DEADLINE_SECS).await;
     job.is_complete("Redis killed, asked anew", &cluster).await;
-    check("Redis killed during a live query", &cluster, fleet, 0, Doubled::No).await;
+    check("Redis killed during a live query", &cluster, fleet, 0, Doubled::InDoubt).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -120,5 +120,5 @@ async fn a_database_that_is_away_costs_no_target() {
     page.assert_no_silence();
     cluster.database_way.set(Passage::Open);
     job.is_complete("database away", &cluster).await;
-    check("database away during a live query", &cluster, fleet, 0, Doubled::No).await;
+    check("database away during a live query", &cluster, fleet, 0, Doubled::InDoubt).await;
 }

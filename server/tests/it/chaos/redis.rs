@@ -62,7 +62,7 @@ async fn only_live_queries_need_redis() {
     }
     let page = fleet.book.take();
     page.assert_undisturbed();
-    check("Redis away", &cluster, fleet, 0, Doubled::No).await;
+    check("Redis away", &cluster, fleet, 0, Doubled::InDoubt).await;
 }
 
 /// Nothing remembers then which batches the dead server had.

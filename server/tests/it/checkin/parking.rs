@@ -1,8 +1,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{label, questions};
-use crate::support::TestServer;
+use agent_compat::agent::AgentEndpoint;
+use serde_json::json;
+
+use super::{label, names, questions};
+use crate::support::{Rest, ServerSetup, TestServer, eventually, object};
 
 const KILLER: &str = "SELECT 1 FROM processes WHERE name = 'killer'";
 
@@ -33,6 +36,26 @@ async fn a_label_query_that_stops_the_worker_is_parked_and_shown() {
 }
 
 #[tokio::test]
+async fn parking_what_an_agent_has_denylisted_is_logged() {
+    let setup = ServerSetup::new(&[]);
+    let server = setup.start().await;
+    Rest::new(&setup.address()).set_up().await;
+    let mut agent = setup.address().enrolled(1).await;
+    let name = names(&object(&agent.read().await))[0].clone();
+    let body = json!({
+        "node_key": agent.node_key(), "queries": {}, "statuses": { &name: 1 },
+        "messages": { &name: "distributed query is denylisted" },
+    });
+    let write = agent.raw(AgentEndpoint::DistributedWrite, body.to_string(), &[]).await;
+    assert!(write.verdict.is_success(), "{write:?}");
+    eventually("it is logged", Duration::from_secs(10), async || {
+        let said = server.said();
+        said.lines().any(|line| line.contains("question parked") && line.contains(&name)).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn what_was_never_asked_is_not_parked() {
     let server = TestServer::start().await;
     let agent = server.enrolled(1).await;
@@ -43,9 +66,8 @@ async fn what_was_never_asked_is_not_parked() {
         statuses.insert(name.clone(), 1.into());
         messages.insert(name, "distributed query is denylisted".into());
     }
-    let body =
-        serde_json::json!({ "node_key": agent.node_key(), "queries": {}, "statuses": statuses, "messages": messages });
-    let write = agent.raw(agent_compat::agent::AgentEndpoint::DistributedWrite, body.to_string(), &[]).await;
+    let body = json!({ "node_key": agent.node_key(), "queries": {}, "statuses": statuses, "messages": messages });
+    let write = agent.raw(AgentEndpoint::DistributedWrite, body.to_string(), &[]).await;
     assert!(write.verdict.is_success());
     server.run_tasks().await;
     assert_eq!(server.number("SELECT count(*) FROM parked_queries"), 0);

@@ -1,10 +1,10 @@
 use std::time::Duration;
 
-use agent_compat::agent::Flags;
+use agent_compat::agent::{AgentEndpoint, Flags};
 use serde_json::json;
 
 use super::identity;
-use crate::support::{TestServer, assert_refused, eventually};
+use crate::support::{ServerSetup, TestServer, assert_refused, eventually};
 
 async fn enroll_with(server: &TestServer, index: u32, secret: &str) -> agent_compat::Exchange {
     let flags = Flags { enroll_secret: secret.into(), ..Flags::default() };
@@ -85,4 +85,32 @@ async fn a_secret_has_a_limit_of_its_own() {
     }
     assert!(is_refused);
     assert!(enroll_with(&server, 50, "quiet").await.verdict.is_success());
+}
+
+/// The agent says only that it got no key, so the server's log must say why: once for many.
+#[tokio::test]
+async fn refused_enrollments_are_logged_with_reason_address_and_host() {
+    let setup = ServerSetup::new(&[]);
+    let server = setup.start().await;
+    for index in 0..20 {
+        let flags = Flags { enroll_secret: "wrong".into(), ..Flags::default() };
+        let mut agent = setup.address().agent_with(identity(index), flags);
+        assert!(!agent.enroll().await.verdict.is_success());
+    }
+    let unknown = setup.address().agent(1).raw(AgentEndpoint::Config, r#"{"node_key":"unknown"}"#, &[]).await;
+    assert!(unknown.verdict.is_node_invalid(), "{unknown:?}");
+    let lines = eventually("both refusals are logged", Duration::from_secs(20), async || {
+        let said = server.said();
+        let lines: Vec<_> = said.lines().filter(|line| line.contains("request of an agent refused")).collect();
+        let has = |handler: &str| lines.iter().any(|line| line.contains(handler));
+        (has("enroll_agent") && has("get_client_config"))
+            .then(|| lines.iter().map(|line| (*line).to_owned()).collect::<Vec<_>>())
+    })
+    .await;
+    let about_enrolling: Vec<_> = lines.iter().filter(|line| line.contains("enroll_agent")).collect();
+    for part in ["no matching secret found", "127.0.0.1", identity(0).fqdn.as_str(), "status=401"] {
+        assert!(about_enrolling[0].contains(part), "{part}: {lines:?}");
+    }
+    assert!(about_enrolling.len() < 10, "{lines:?}");
+    assert!(!lines.iter().any(|line| line.contains("wrong")), "secrets are not logged");
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use agent_compat::TestAgent;
 
 use super::{host, hosts, identity};
-use crate::support::{KeptLines, TestServer};
+use crate::support::{KeptLines, TestServer, count};
 
 /// Longer than the overlap of two keys of one machine can be.
 const LONG: Duration = Duration::from_secs(130);
@@ -104,4 +104,53 @@ async fn two_keys_of_one_instance_are_one_host() {
     let (mut one, mut two) = (server.enrolled(1).await, server.enrolled(1).await);
     live_beside_each_other(&server, &mut one, &mut two).await;
     assert_eq!(hosts(&server).await.len(), 1);
+}
+
+/// A golden image: all machines made from it enroll at once, under one identity.
+#[tokio::test]
+async fn all_machines_of_one_image_get_rows_of_their_own_in_one_pass() {
+    let machines = count(60, 5_000);
+    let server = TestServer::with(|config| {
+        config.osquery.enrolls_per_second = 10_000;
+        config.osquery.enrolls_per_second_per_secret = 10_000;
+    })
+    .await;
+    let mut agents: Vec<TestAgent> =
+        (0..machines).map(|index| clone_of(&server, 1, &format!("instance-{index:05}"))).collect();
+    for agent in &mut agents {
+        assert!(agent.enroll().await.verdict.is_success());
+    }
+    // The last one has not shown its key yet, so nothing is proven of it.
+    let (unproven, proven) = agents.split_last_mut().unwrap();
+    for agent in &mut *proven {
+        assert!(agent.config().await.verdict.is_success());
+    }
+    server.run_tasks().await;
+    assert_eq!(server.number("SELECT count(*) FROM hosts"), 1);
+
+    server.clock.advance(LONG);
+    for agent in &mut *proven {
+        assert!(agent.config().await.verdict.is_success());
+    }
+    server.run_tasks().await;
+    let number = |sql: &str| usize::try_from(server.number(sql)).unwrap();
+    assert_eq!(number("SELECT count(*) FROM hosts"), machines - 1);
+    assert_eq!(number("SELECT count(DISTINCT host_id) FROM node_keys"), machines - 1);
+    assert_eq!(number("SELECT count(*) FROM node_keys"), machines, "no key was dropped");
+    assert_eq!(number("SELECT count(*) FROM label_members WHERE label_id = 1"), machines - 1);
+    assert!((server.metric("muster_clones_separated_total").await - (machines - 2) as f64).abs() < 0.5);
+
+    // Each goes on as itself, and the last follows once it is proven.
+    assert!(unproven.config().await.verdict.is_success());
+    server.run_tasks().await;
+    server.clock.advance(LONG);
+    for agent in &mut agents {
+        assert!(agent.config().await.verdict.is_success());
+    }
+    server.run_tasks().await;
+    assert_eq!(number("SELECT count(DISTINCT host_id) FROM node_keys"), machines);
+    for agent in &mut agents {
+        assert!(agent.config().await.verdict.is_success());
+        assert_eq!(agent.counters().node_invalid(), 0);
+    }
 }

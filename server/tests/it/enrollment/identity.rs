@@ -99,23 +99,114 @@ async fn a_host_without_any_name_is_refused() {
 #[tokio::test]
 async fn hosts_are_in_the_labels_of_their_platform() {
     let server = TestServer::start().await;
-    for (platform, os, expected) in [
-        (Platform::Linux, "ubuntu", vec!["All Hosts", "All Linux", "Ubuntu Linux"]),
-        (Platform::Linux, "debian", vec!["All Hosts", "All Linux"]),
-        (Platform::Linux, "rhel", vec!["All Hosts", "All Linux", "Red Hat Linux"]),
-        (Platform::Linux, "centos", vec!["All Hosts", "All Linux", "CentOS Linux"]),
-        (Platform::Darwin, "darwin", vec!["All Hosts", "macOS"]),
-        (Platform::Windows, "windows", vec!["All Hosts", "MS Windows"]),
+    for (platform, os, name, expected) in [
+        (Platform::Linux, "ubuntu", "Ubuntu", vec!["All Hosts", "All Linux", "Ubuntu Linux"]),
+        (Platform::Linux, "debian", "Debian GNU/Linux", vec!["All Hosts", "All Linux"]),
+        (Platform::Linux, "rhel", "Red Hat Enterprise Linux", vec!["All Hosts", "All Linux", "Red Hat Linux"]),
+        (Platform::Linux, "centos", "CentOS Stream", vec!["All Hosts", "All Linux", "CentOS Linux"]),
+        (Platform::Linux, "rhel", "CentOS", vec!["All Hosts", "All Linux", "CentOS Linux"]),
+        (Platform::Linux, "rhel", "Fedora", vec!["All Hosts", "All Linux"]),
+        (Platform::Darwin, "darwin", "macOS", vec!["All Hosts", "macOS"]),
+        (Platform::Windows, "windows", "Microsoft Windows 11 Pro", vec!["All Hosts", "MS Windows"]),
     ] {
         let mut identity = Identity::simulated(2, 1, platform);
         os.clone_into(&mut identity.os.platform);
-        identity.host_identifier = format!("host-{os}");
-        assert!(server.address.agent_of(identity).enroll().await.verdict.is_success());
-        let id = server.number(&format!("SELECT id FROM hosts WHERE identifier = 'host-{os}'"));
-        let mut labels: Vec<String> = host(&server, id).await.labels.into_iter().map(|label| label.name).collect();
-        labels.sort();
-        assert_eq!(labels, expected, "{os}");
+        name.clone_into(&mut identity.os.name);
+        identity.host_identifier = format!("host-{os}-{name}");
+        let mut agent = server.address.agent_of(identity);
+        assert!(agent.enroll().await.verdict.is_success());
+        let id = server.number(&format!("SELECT id FROM hosts WHERE identifier = 'host-{os}-{name}'"));
+        let labels = async || {
+            let mut labels: Vec<String> = host(&server, id).await.labels.into_iter().map(|label| label.name).collect();
+            labels.sort();
+            labels
+        };
+        assert_eq!(labels().await, expected, "{os}, {name}");
+        // What the host is asked later says the same.
+        crate::checkin::settle(&mut agent).await;
+        server.run_tasks().await;
+        assert_eq!(labels().await, expected, "{os}, {name}");
     }
+}
+
+/// An agent of CentOS 6 says it is some relative of Red Hat; it is still what labels and overrides for CentOS mean.
+#[tokio::test]
+async fn labels_and_options_for_a_platform_reach_hosts_whose_agents_call_it_otherwise() {
+    let server = TestServer::start().await;
+    server
+        .rest
+        .apply_yaml(
+            "apiVersion: v1\nkind: label\nspec: {name: centos with rpm, platform: centos, query: SELECT 1}\n---\n\
+             apiVersion: v1\nkind: config\nspec:\n  agent_options:\n    config: {options: {distributed_interval: 10}}\n    \
+             overrides: {platforms: {centos: {options: {distributed_interval: 33}}}}\n",
+        )
+        .await;
+    server.clock.advance(std::time::Duration::from_secs(61));
+    for (name, is_centos) in [("CentOS", true), ("Red Hat Enterprise Linux Server", false)] {
+        let mut identity = Identity::simulated(2, 1, Platform::Linux);
+        "rhel".clone_into(&mut identity.os.platform);
+        name.clone_into(&mut identity.os.name);
+        name.clone_into(&mut identity.host_identifier);
+        let mut agent = server.address.agent_of(identity);
+        assert!(agent.enroll().await.verdict.is_success());
+        let config = agent.config().await;
+        let interval = &config.verdict.value().unwrap()["options"]["distributed_interval"];
+        assert_eq!(interval == &json!(33), is_centos, "{name}: {interval}");
+        let questions = crate::checkin::questions(&agent.distributed().await);
+        assert_eq!(
+            questions.iter().any(|question| question == "fleet_label_query_8"),
+            is_centos,
+            "{name}: {questions:?}"
+        );
+    }
+}
+
+/// A kernel update may change how a machine writes its UUID.
+#[tokio::test]
+async fn capitals_in_an_identity_make_no_other_host() {
+    let server = TestServer::start().await;
+    let enroll = async |name: &str, uuid: &str| {
+        let identity = Identity { host_identifier: name.to_owned(), uuid: uuid.to_owned(), ..identity(1) };
+        let mut agent = server.address.agent_of(identity);
+        assert!(agent.enroll().await.verdict.is_success());
+        agent
+    };
+    let upper = "4C4C4544-0051-3010-8052-B4C04F4E3732";
+    let mut before = enroll(upper, upper).await;
+    let mut after = enroll(&upper.to_lowercase(), &upper.to_lowercase()).await;
+    assert_eq!(server.number("SELECT count(*) FROM hosts"), 1);
+    assert!(before.config().await.verdict.is_success() && after.config().await.verdict.is_success());
+    for word in [upper.to_owned(), upper.to_lowercase(), identity(1).fqdn.to_uppercase()] {
+        let found: HostEnvelope = server.rest.read(&format!("hosts/identifier/{word}")).await;
+        assert_eq!(found.host.host.id, 1, "{word}");
+    }
+    let targets = json!({ "hosts": [upper.to_lowercase()], "labels": ["all hosts"] });
+    let answer = server.rest.post("live_queries", &json!({ "query": "SELECT 1", "targets": targets })).await;
+    assert_eq!(answer.status, 200, "{}", answer.text);
+}
+
+/// What older versions took for two hosts stays two, each found by exactly its name.
+#[tokio::test]
+async fn hosts_that_differ_in_capitals_alone_stay_apart() {
+    let server = TestServer::start().await;
+    for name in ["web-01", "other"] {
+        let identity = Identity { host_identifier: name.to_owned(), uuid: name.to_owned(), ..identity(1) };
+        assert!(server.address.agent_of(identity).enroll().await.verdict.is_success());
+    }
+    server.database().execute("UPDATE hosts SET identifier = 'WEB-01', claimed_identifier = 'WEB-01' WHERE id = 2");
+    for (name, id) in [("web-01", 1), ("WEB-01", 2)] {
+        let identity = Identity { host_identifier: name.to_owned(), uuid: format!("{name}-uuid"), ..identity(1) };
+        assert!(server.address.agent_of(identity).enroll().await.verdict.is_success());
+        let found: HostEnvelope = server.rest.read(&format!("hosts/identifier/{name}")).await;
+        assert_eq!((found.host.host.id, found.host.host.uuid), (id, format!("{name}-uuid")));
+    }
+    assert_eq!(server.rest.get("hosts/identifier/Web-01").await.status, 422, "which one is not said");
+    assert_eq!(server.number("SELECT count(*) FROM hosts"), 2);
+
+    let mut lines = Vec::new();
+    muster::prepare(server.config(), |line| lines.push(line.to_owned())).await.unwrap();
+    let line = lines.iter().find(|line| line.starts_with("Warning: ")).unwrap();
+    assert!(line.contains(r#""web-01" (id 1), "WEB-01" (id 2)"#), "{line}");
 }
 
 /// A machine that was installed anew with another system changes its labels.

@@ -4,6 +4,7 @@ mod admission;
 mod clones;
 mod identity;
 mod keys;
+mod races;
 
 use agent_compat::agent::{Identity, Platform};
 use muster_api::rest::{HostDetail, HostEnvelope, HostList};

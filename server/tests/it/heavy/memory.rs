@@ -2,8 +2,9 @@ use agent_compat::agent::AgentEndpoint;
 use muster_api::rest::{LiveQueryEnvelope, LiveStatus};
 use serde_json::json;
 
+use super::large_answer;
 use crate::checkin::settle;
-use crate::live::{answers, ask, counts, hosts, job};
+use crate::live::{answers, ask, counts, hosts, job, results_file};
 use crate::support::{Rest, ServerSetup, TestServer, assert_refused, skipped_with_redis};
 
 const HOSTS: u32 = 6;
@@ -11,19 +12,8 @@ const HOSTS: u32 = 6;
 /// Every body may be in memory at one time, and of each what is kept of it; the rest is room for what an allocator keeps.
 const MAX_GROWTH: u64 = (HOSTS as u64 * (10 + 8) + 64) << 20;
 
-/// About 10 MiB of rows, a small part of them hostile: text that grows when it is written.
-fn large_answer(id: i64, key: &str) -> String {
-    let name = format!("fleet_distributed_query_{id}");
-    let mut rows = String::new();
-    let mut count = 0;
-    while rows.len() < 10 << 20 {
-        let text = if count % 100 == 0 { "\u{1}\u{2}\u{3}" } else { "plain" };
-        rows += &format!("{{\"n\":\"{count}\",\"path\":\"\\/usr\\/lib\\/{count}\",\"text\":\"{text}\"}},");
-        count += 1;
-    }
-    rows.pop();
-    format!("{{\"queries\":{{\"{name}\":[{rows}]}},\"statuses\":{{\"{name}\":0}},\"node_key\":\"{key}\"}}")
-}
+/// Rows of each answer.
+const ROWS: usize = 10 << 20;
 
 #[tokio::test]
 async fn many_large_answers_at_once_take_as_much_memory_as_the_bounds_allow() {
@@ -50,7 +40,7 @@ async fn many_large_answers_at_once_take_as_much_memory_as_the_bounds_allow() {
     let mut bodies = Vec::new();
     for agent in &agents {
         agent.raw(AgentEndpoint::DistributedRead, json!({ "node_key": agent.node_key() }).to_string(), &[]).await;
-        bodies.push(bytes::Bytes::from(large_answer(id, agent.node_key())));
+        bodies.push(bytes::Bytes::from(large_answer(id, agent.node_key(), ROWS)));
     }
 
     let before = server.peak_bytes();
@@ -67,7 +57,7 @@ async fn many_large_answers_at_once_take_as_much_memory_as_the_bounds_allow() {
     let done = rest.read::<LiveQueryEnvelope>(&format!("live_queries/{id}")).await.live_query;
     assert_eq!(done.status, LiveStatus::Complete);
     assert_eq!((done.counts.answered, done.counts.truncated), (u64::from(HOSTS), u64::from(HOSTS)));
-    let kept = std::fs::metadata(setup.folder().join("live").join(format!("{id}.ndjson"))).unwrap().len();
+    let kept = std::fs::metadata(results_file(&setup.folder().join("live"), id).unwrap()).unwrap().len();
     assert!((u64::from(HOSTS) * (6 << 20)..u64::from(HOSTS) * (9 << 20)).contains(&kept), "{kept} bytes are kept");
 }
 
@@ -86,8 +76,8 @@ async fn no_agent_is_refused_twice_in_a_row() {
         let id = ask(&server, "SELECT 1").await.id;
         agent.raw(AgentEndpoint::DistributedRead, json!({ "node_key": agent.node_key() }).to_string(), &[]).await;
         // Nothing can be appended to it any more.
-        std::fs::remove_file(folder.path().join(format!("{id}.ndjson"))).unwrap();
-        let body = large_answer(id, agent.node_key());
+        std::fs::remove_file(results_file(folder.path(), id).unwrap()).unwrap();
+        let body = large_answer(id, agent.node_key(), ROWS);
         let first = agent.raw(AgentEndpoint::DistributedWrite, body.clone(), &[]).await;
         assert_refused(&first, "it cannot be kept");
         let second = agent.raw(AgentEndpoint::DistributedWrite, body, &[]).await;
@@ -101,7 +91,7 @@ async fn no_agent_is_refused_twice_in_a_row() {
     // What comes after is as ever.
     let id = ask(&server, "SELECT 1 AS one").await.id;
     agent.raw(AgentEndpoint::DistributedRead, json!({ "node_key": agent.node_key() }).to_string(), &[]).await;
-    let last = agent.raw(AgentEndpoint::DistributedWrite, large_answer(id, agent.node_key()), &[]).await;
+    let last = agent.raw(AgentEndpoint::DistributedWrite, large_answer(id, agent.node_key(), ROWS), &[]).await;
     assert!(last.verdict.is_success(), "{last:?}");
     assert!(answers(&server, id, 0).await[0].truncated);
 }

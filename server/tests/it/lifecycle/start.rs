@@ -1,5 +1,8 @@
 use std::net::TcpListener;
 use std::process::Stdio;
+use std::time::Duration;
+
+use serde_json::json;
 
 use crate::support::{Rest, ServerSetup, TestServer};
 
@@ -27,7 +30,7 @@ fn everything_that_is_wrong_with_the_settings_is_told_at_once() {
     let file = setup.folder().join("muster.yml");
     std::fs::write(&file, "server:\n  adress: x\nosquery:\n  host_identifier: serial\nnosuch:\n  key: 1\n").unwrap();
     let (code, said) = failed_start(&setup, |command| {
-        command.arg("--config").arg(&file).env("FLEET_SQLITE_READERS", "many").env("FLEET_NO_SUCH_KEY", "1");
+        command.arg("--config").arg(&file).env("FLEET_SQLITE_READERS", "many").env("FLEET_SERVER_WORKRES", "1");
     });
     assert_eq!(code, Some(1), "{said}");
     for problem in [
@@ -35,12 +38,57 @@ fn everything_that_is_wrong_with_the_settings_is_told_at_once() {
         "osquery.host_identifier: expects",
         "unknown key nosuch.key",
         "variable FLEET_SQLITE_READERS: expects",
-        "variable FLEET_NO_SUCH_KEY",
+        "variable FLEET_SERVER_WORKRES: unknown setting (did you mean FLEET_SERVER_WORKERS?)",
         "osquery.answer_timeout: agents give up after 16s",
     ] {
         assert!(said.contains(problem), "{problem} is missing in {said}");
     }
     assert!(!setup.folder().join("muster.db").exists(), "nothing is made before the settings are right");
+}
+
+/// Runs `muster config check` with these variables, and gives whether it found the settings valid and what it said.
+fn checked(variables: &[(&str, &str)], flags: &[&str]) -> (bool, String) {
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_muster"));
+    command.args(["config", "check"]).args(flags).env_clear().envs(variables.iter().copied());
+    let output = command.stdin(Stdio::null()).output().unwrap();
+    (output.status.success(), String::from_utf8(output.stderr).unwrap())
+}
+
+#[test]
+fn variables_that_others_set_are_warned_of_once() {
+    // What Kubernetes puts into a pod beside services named fleet and fleet-cache-redis-master.
+    let of_kubernetes = [
+        ("FLEET_SERVICE_HOST", "10.0.0.9"),
+        ("FLEET_SERVICE_PORT", "8080"),
+        ("FLEET_PORT", "tcp://10.0.0.9:8080"),
+        ("FLEET_PORT_8080_TCP_ADDR", "10.0.0.9"),
+        ("FLEET_CACHE_REDIS_MASTER_PORT", "tcp://10.0.0.5:6379"),
+    ];
+    // What is left of a compose file for Fleet.
+    let of_fleet = [
+        ("FLEET_LICENSE_KEY", ""),
+        ("FLEET_SERVER_PRIVATE_KEY", "0123456789abcdef0123456789abcdef"),
+        ("FLEET_VULNERABILITIES_DATABASES_PATH", "v"),
+        ("FLEET_SERVER_TLS", "False"),
+    ];
+    for variables in [of_kubernetes.as_slice(), &of_fleet] {
+        let (is_valid, said) = checked(variables, &[]);
+        assert!(is_valid, "{said}");
+        assert_eq!(said.matches("warning: ").count(), 1, "{said}");
+        assert!(said.contains(variables[0].0), "{said}");
+    }
+    let (is_valid, said) = checked(&[], &["--auth_jwt_key", "x", "--logging_disable_banner", "--dev"]);
+    assert!(is_valid && said.contains("are ignored: --auth_jwt_key, --dev, --logging_disable_banner"), "{said}");
+}
+
+#[test]
+fn a_variable_that_nearly_is_a_setting_stops_the_start() {
+    for (variable, meant) in
+        [("FLEET_SERVER_ADRESS", "FLEET_SERVER_ADDRESS"), ("FLEET_MYSQL_PASWORD", "FLEET_MYSQL_PASSWORD")]
+    {
+        let (is_valid, said) = checked(&[(variable, "x")], &[]);
+        assert!(!is_valid && said.contains(&format!("did you mean {meant}?")), "{said}");
+    }
 }
 
 #[tokio::test]
@@ -51,6 +99,25 @@ async fn a_second_server_on_the_same_log_files_does_not_start() {
     assert_eq!(code, Some(1), "{said}");
     assert!(said.contains("another process"), "{said}");
     assert!(said.contains(&server.results().display().to_string()), "{said}");
+}
+
+/// Warnings are for what somebody has to look at.
+#[tokio::test]
+async fn a_server_that_is_well_warns_of_nothing() {
+    let setup = ServerSetup::new(&[]);
+    let mut server = setup.start().await;
+    let rest = Rest::new(&setup.address()).set_up().await;
+    rest.apply(&[json!({ "kind": "query", "spec": { "name": "one", "query": "SELECT 1" } })]).await;
+    let mut agent = setup.address().enrolled(1).await;
+    assert!(agent.config().await.verdict.is_success());
+    agent.push_result_line(r#"{"line":1}"#);
+    assert!(agent.flush_logs().await[0].verdict.is_success());
+    assert!(agent.distributed().await.read.verdict.is_success());
+    server.signal("TERM");
+    assert_eq!(server.ended(Duration::from_secs(10)).await.code(), Some(0));
+    let said = server.said();
+    let warnings: Vec<&str> = said.lines().filter(|line| line.contains(" WARN ") || line.contains("ERROR ")).collect();
+    assert_eq!(warnings, [""; 0]);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use muster_api::rest::{LiveStatus, TargetState};
 use serde_json::json;
 
 use super::{RETRY_WINDOW, answers, ask, counts, hosts, job};
-use crate::support::{TestServer, assert_refused, object};
+use crate::support::{ENROLL_SECRET, TestServer, assert_refused, object};
 
 #[tokio::test]
 async fn a_failing_query_says_why_and_spoils_no_other() {
@@ -88,6 +88,71 @@ async fn three_agents_that_die_of_it_stop_the_job() {
     counts(&server, id).await;
 }
 
+/// The new worker may fetch its config when the old one would have, so that nothing shows the restart.
+#[tokio::test]
+async fn agents_that_denylist_a_query_whose_answer_they_lost_stop_the_job() {
+    let server = TestServer::start().await;
+    let mut agents = hosts(&server, 4).await;
+    for agent in &mut agents {
+        agent.agent_mut().set_killer(Some(Arc::new(|sql: &str| sql.contains("deadly"))));
+    }
+    let id = ask(&server, "SELECT 'deadly'").await.id;
+    for agent in &mut agents {
+        agent.distributed().await;
+        server.clock.advance(RETRY_WINDOW);
+        agent.distributed().await;
+    }
+    let job = job(&server, id).await;
+    assert_eq!(job.status, LiveStatus::Stopped, "{job:?}");
+    assert_eq!((job.counts.suspect, job.counts.denylisted), (3, 0), "{job:?}");
+    let suspects = answers(&server, id, 0).await;
+    assert!(suspects.iter().all(|answer| answer.state == TargetState::Suspect), "{suspects:?}");
+    assert!(suspects[0].error.as_deref().unwrap().contains("denylisted"), "{suspects:?}");
+    assert_eq!(server.metric("muster_live_suspects_total").await, 3.0);
+    counts(&server, id).await;
+}
+
+/// What was denylisted before the live query was made, another query with the same SQL is to blame for.
+#[tokio::test]
+async fn a_worker_that_has_run_since_before_the_live_query_was_not_stopped_by_it() {
+    let server = TestServer::start().await;
+    let agents = hosts(&server, 1).await;
+    let agent = &agents[0];
+    let old = json!([{ "pid": "7", "start_time": "1000", "now": "900000" }]);
+    let new = json!([{ "pid": "8", "start_time": "899999", "now": "900000" }]);
+    let cases = [
+        (Some(old), TargetState::Denylisted),
+        (Some(new), TargetState::Suspect),
+        (Some(json!([])), TargetState::Suspect),
+        (None, TargetState::Suspect),
+    ];
+    for (number, (worker, state)) in (0..).zip(cases) {
+        let id = ask(&server, &format!("SELECT {number}")).await.id;
+        let (query, asked) = (format!("fleet_distributed_query_{id}"), format!("fleet_worker_query_{id}"));
+        let read = async || {
+            let body = json!({ "node_key": agent.node_key() }).to_string();
+            let exchange = agent.raw(AgentEndpoint::DistributedRead, body, &[]).await;
+            let queries = exchange.verdict.value().unwrap()["queries"].clone();
+            queries.as_object().unwrap().keys().cloned().collect::<Vec<_>>()
+        };
+        assert_eq!(read().await, std::slice::from_ref(&query));
+        server.clock.advance(RETRY_WINDOW);
+        assert_eq!(read().await, [query.clone(), asked.clone()], "once its answer was lost");
+        let mut body = json!({
+            "node_key": agent.node_key(),
+            "queries": { &query: [] },
+            "statuses": { &query: 1 },
+            "messages": { &query: "distributed query is denylisted" },
+        });
+        if let Some(worker) = worker {
+            body["queries"][&asked] = worker;
+            body["statuses"][&asked] = 0.into();
+        }
+        assert!(agent.raw(AgentEndpoint::DistributedWrite, body.to_string(), &[]).await.verdict.is_success());
+        assert_eq!(answers(&server, id, 0).await[0].state, state, "case {number}");
+    }
+}
+
 #[tokio::test]
 async fn a_host_that_never_answers_is_asked_twice_and_lost() {
     let server = TestServer::start().await;
@@ -155,4 +220,44 @@ async fn a_write_that_is_too_large_is_taken_and_its_queries_fail() {
     let body = body.replacen('{', "{\"node_key\":\"made-up\",", 1);
     let unknown = agents[0].raw(AgentEndpoint::DistributedWrite, body, &strip).await;
     assert!(object(&unknown)["node_invalid"].as_bool().unwrap(), "{unknown:?}");
+}
+
+/// fleetd-chrome fails without `discovery`, and says of each column what it could not find out.
+#[tokio::test]
+async fn an_agent_on_chromeos_answers_live_queries() {
+    let server = TestServer::start().await;
+    let body = json!({
+        "enroll_secret": ENROLL_SECRET,
+        "host_details": {
+            "os_version": { "name": "Chrome OS", "major": "103", "minor": "0", "patch": "5060", "build": "14816", "platform": "chrome" },
+            "osquery_info": { "version": "fleetd-chrome-1.3.1" },
+            "system_info": { "uuid": "7A5C0001", "hostname": "Chromebook", "hardware_serial": "7A5C0001" },
+        },
+        "host_identifier": "7A5C0001",
+    });
+    let agent = server.agent(1);
+    let post = async |endpoint, body: serde_json::Value| {
+        let exchange = agent.raw(endpoint, body.to_string(), &[]).await;
+        assert!(exchange.verdict.is_success(), "{exchange:?}");
+        object(&exchange)
+    };
+    let key = post(AgentEndpoint::Enroll, body).await["node_key"].clone();
+    let labels = "SELECT count(*) FROM label_members";
+    assert_eq!(server.number(labels), 1, "All Hosts, and not All Linux");
+    let read = async || {
+        let asked = post(AgentEndpoint::DistributedRead, json!({ "node_key": key })).await;
+        assert!(asked["discovery"].is_object(), "{asked:?}");
+        asked["queries"].as_object().unwrap().keys().cloned().collect::<Vec<_>>()
+    };
+    let details = read().await;
+    assert!(details.iter().any(|name| name == "fleet_detail_query_os_version"), "{details:?}");
+    let id = ask(&server, "SELECT ssid FROM network").await.id;
+    let names = read().await;
+    assert_eq!(names, [format!("fleet_distributed_query_{id}")]);
+    let (queries, statuses) = (json!({ &names[0]: [{ "ssid": "" }] }), json!({ &names[0]: 1 }));
+    let messages = json!({ &names[0]: [{ "column": "ssid", "error_message": "permission denied" }] });
+    let body = json!({ "queries": queries, "statuses": statuses, "messages": messages, "node_key": key });
+    post(AgentEndpoint::DistributedWrite, body).await;
+    let answer = &answers(&server, id, 0).await[0];
+    assert_eq!((answer.state, answer.error.as_deref()), (TargetState::Failed, Some("ssid: permission denied")));
 }

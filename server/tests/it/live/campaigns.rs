@@ -110,7 +110,11 @@ async fn a_campaign_that_a_restart_left_alone_ends_when_nobody_can_be_watching()
     let reopen = format!("UPDATE live_queries SET status = 'open', finished_at = NULL WHERE id = {late}");
     server.database().execute(&reopen);
     server.restart().await;
-    assert_eq!(job(&server, late).await.status, LiveStatus::Cancelled, "at once");
+    eventually("the campaign ends", Duration::from_secs(20), async || {
+        server.run_tasks().await;
+        (job(&server, late).await.status == LiveStatus::Cancelled).then_some(())
+    })
+    .await;
     assert_eq!(job(&server, own).await.status, LiveStatus::Open, "what is no campaign goes on");
 }
 

@@ -8,11 +8,13 @@ mod discovery;
 mod interleavings;
 mod quiet;
 mod restarts;
+mod restored;
 mod retention;
 mod samples;
 pub mod sockets;
 mod viewers;
 
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use agent_compat::TestAgent;
@@ -71,6 +73,13 @@ pub async fn counts(server: &TestServer, id: i64) -> LiveCounts {
     let sum = pending + sent + answered + failed + denylisted + skipped + suspect + lost + expired + cancelled + gone;
     assert_eq!(sum, targets, "{counts:?}");
     counts
+}
+
+/// The file in which the embedded bus keeps the answers of a job.
+pub fn results_file(folder: &Path, id: i64) -> Option<PathBuf> {
+    let mut paths = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let begins = format!("{id}-");
+    paths.find(|path| path.file_name().unwrap().to_str().unwrap().starts_with(&begins))
 }
 
 /// All answers behind a cursor.

@@ -129,7 +129,8 @@ async fn an_answer_that_is_lost_is_asked_for_again_by_the_other_server_once() {
         let there = server.address.agent(0);
         let body = json!({ "node_key": agent.node_key() }).to_string();
         let answer = there.raw(AgentEndpoint::DistributedRead, body, &[]).await;
-        answer.verdict.value().unwrap()["queries"].as_object().map_or(0, serde_json::Map::len)
+        let queries = &answer.verdict.value().unwrap()["queries"];
+        queries.as_object().unwrap().keys().filter(|name| name.starts_with("fleet_distributed_query_")).count()
     };
     assert_eq!(read(&two.a).await, 1);
     two.both(id, "both know", |job| job.counts.sent == 1).await;
@@ -166,4 +167,34 @@ async fn deadlines_and_deleted_hosts_count_at_both() {
         (two.a.number("SELECT count(*) FROM live_queries WHERE status = 'expired'") == 1).then_some(())
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_cost_of_a_query_is_the_same_at_every_server_whenever_it_was_started() {
+    let mut two = Two::start().await;
+    let mut agents = hosts(&two.a, 3).await;
+    let id = ask(&two.a, "SELECT 1").await.id;
+    agents[0].distributed().await;
+    two.both(id, "one has answered", |job| job.counts.answered == 1).await;
+    two.a.run_tasks().await;
+    two.b.restart().await;
+    two.b.address.draw(&mut agents[1]);
+    eventually("the server that was restarted asks", SOON, async || {
+        agents[1].distributed().await;
+        (counts(&two.b, id).await.answered == 2).then_some(())
+    })
+    .await;
+    two.both(id, "two have answered", |job| job.counts.answered == 2).await;
+    let cost = job(&two.a, id).await.cost;
+    assert_eq!(cost.unwrap().hosts, 2);
+    assert_eq!(job(&two.b, id).await.cost, cost);
+    agents[2].distributed().await;
+    two.both(id, "it is over", |job| job.status == LiveStatus::Complete).await;
+    two.a.run_tasks().await;
+    two.b.run_tasks().await;
+    two.a.restart().await;
+    two.b.restart().await;
+    let cost = job(&two.a, id).await.cost;
+    assert_eq!(cost.unwrap().hosts, 3, "also when it is over");
+    assert_eq!(job(&two.b, id).await.cost, cost);
 }

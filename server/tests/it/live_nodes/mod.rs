@@ -5,6 +5,7 @@ mod campaigns;
 mod notifications;
 mod outages;
 mod quiet;
+mod writes;
 
 use std::time::Duration;
 

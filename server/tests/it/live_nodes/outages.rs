@@ -1,8 +1,9 @@
+use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime};
 
 use agent_compat::agent::AgentEndpoint;
 use muster::config::Redis;
-use muster_api::rest::LiveStatus;
+use muster_api::rest::{LiveAnswer, LiveStatus};
 use serde_json::json;
 
 use super::{SOON, Two};
@@ -54,6 +55,78 @@ async fn a_redis_that_comes_back_empty_loses_answers_and_says_so() {
         assert_eq!(answers(server, id, 0).await.len(), 3);
         assert_eq!(counts(server, id).await.results_lost, 1, "one answer is gone, and that is said");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn hosts_whose_answers_redis_has_lost_are_asked_again() {
+    let mut two = Two::start().await;
+    let mut agents = hosts(&two.a, 4).await;
+    let id = ask(&two.a, "SELECT 1").await.id;
+    agents[0].distributed().await;
+    two.both(id, "one has answered", |job| job.counts.answered == 1).await;
+    assert_eq!(two.redis.ask(&["save"]).trim(), "OK");
+    agents[1].distributed().await;
+    agents[2].distributed().await;
+    two.both(id, "three have answered", |job| job.counts.answered == 3).await;
+    let last = answers(&two.a, id, 0).await.last().unwrap().cursor;
+
+    // It goes on from what it has saved, as a replica does that is promoted and misses the newest events.
+    two.redis.restart().await;
+    two.both(id, "what is left counts", |job| job.counts.answered == 1 && job.counts.pending == 3).await;
+    two.a.clock.advance(RETRY_WINDOW);
+    eventually("the others answer", SOON, async || {
+        for agent in &mut agents {
+            agent.distributed().await;
+        }
+        (job(&two.a, id).await.status == LiveStatus::Complete).then_some(())
+    })
+    .await;
+    two.both(id, "all count", |job| job.status == LiveStatus::Complete && job.counts.answered == 4).await;
+    for server in two.servers() {
+        assert_eq!(answers(server, id, 0).await.len(), 4);
+        let rest = answers(server, id, last).await;
+        assert_eq!(rest.len(), 3, "who goes on from a cursor that was given out misses none");
+    }
+}
+
+/// Takes the newest two answers away from the first live query, at one moment, as a failover does.
+const LOSE_TWO: &str = "local key = function(name) return '{muster:live:1}:' .. name end \
+    local first = redis.call('XRANGE', key('lines'), '-', '+')[1][1] \
+    for _, name in ipairs({'events', 'lines'}) do \
+        local last = name == 'events' and '2-0' or first \
+        for _, entry in ipairs(redis.call('XRANGE', key(name), '-', '+')) do \
+            local number = tonumber(string.match(entry[1], '^%d+')) \
+            if number > tonumber(string.match(last, '^%d+')) then redis.call('XDEL', key(name), entry[1]) end \
+        end \
+        redis.call('XSETID', key(name), last) \
+    end \
+    redis.call('HSET', key('meta'), 'n', '2', 'end', string.match(first, '^%d+')) \
+    redis.call('BITFIELD', key('hosts:0'), 'SET', 'u2', '#2', '0', 'SET', 'u2', '#3', '0')";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_viewer_sees_each_host_once_though_redis_has_lost_answers() {
+    let two = Two::start().await;
+    let mut agents = hosts(&two.a, 4).await;
+    let id = ask(&two.a, "SELECT 1").await.id;
+    assert_eq!(id, 1);
+    let path = format!("live_queries/{id}/results?follow=true");
+    let viewing = two.b.rest.getting(&path).send().await.unwrap();
+    for agent in &mut agents[..3] {
+        agent.distributed().await;
+    }
+    two.both(id, "three have answered", |job| job.counts.answered == 3).await;
+    two.redis.ask(&["eval", LOSE_TWO, "0"]);
+    two.both(id, "what is left counts", |job| job.counts.answered == 1 && job.counts.pending == 3).await;
+    two.a.clock.advance(RETRY_WINDOW);
+    for agent in &mut agents {
+        agent.distributed().await;
+    }
+    two.both(id, "the others answer", |job| job.status == LiveStatus::Complete && job.counts.answered == 4).await;
+    let viewed = viewing.text().await.unwrap();
+    let viewed = viewed.lines().filter(|line| !line.is_empty());
+    let viewed: Vec<LiveAnswer> = viewed.map(|line| serde_json::from_str(line).unwrap()).collect();
+    let hosts: BTreeSet<i64> = viewed.iter().map(|answer| answer.host_id).collect();
+    assert_eq!((viewed.len(), hosts.len()), (4, 4), "{viewed:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -45,7 +45,7 @@ async fn hosts_that_pick_a_server_at_random_are_asked_once() {
                 go(agent);
                 assert!(agent.config().await.verdict.is_success());
                 go(agent);
-                agent.push_result_line(format!(r#"{{"agent":{index},"hour":{hour},"round":{round}}}"#));
+                agent.push_result_line(format!(r#"{{"agent":{index},"unixTime":{hour},"counter":{round}}}"#));
                 // A server that is busy may refuse them in words; then they come again.
                 assert!(agent.flush_logs().await[0].verdict != Verdict::NodeInvalid);
                 go(agent);

@@ -3,6 +3,7 @@
 mod changes;
 mod crowd;
 mod keys;
+mod lagging;
 mod leading;
 mod rounds;
 

@@ -1,3 +1,4 @@
+use muster_api::rest::Action;
 use serde_json::{Value, json};
 
 use crate::support::TestServer;
@@ -41,7 +42,10 @@ async fn assert_paths(cases: &[(Value, &str)]) {
 #[tokio::test]
 async fn unknown_keys_are_named_by_their_path() {
     assert_paths(&[
-        (json!({ "kind": "query", "spec": {}, "apiVersion": "v1", "more": 1 }), ".more"),
+        (
+            json!({ "kind": "label", "spec": { "name": "l", "query": "SELECT 1" }, "apiVersion": "v1", "more": 1 }),
+            ".more",
+        ),
         (doc("query", json!({ "name": "a", "query": "SELECT 1", "qery": "" })), ".spec.qery"),
         (pack_query(json!({ "intervall": 5 })), ".spec.queries[0].intervall"),
         (pack(json!({ "targets": { "label": [] } })), ".spec.targets.label"),
@@ -51,7 +55,7 @@ async fn unknown_keys_are_named_by_their_path() {
         (options(json!({ "option": {} })), ".spec.agent_options.config.option"),
         (doc("config", json!({ "agent_options": { "confg": {} } })), ".spec.agent_options.confg"),
         (doc("options", json!({ "overrides": { "platform": {} } })), ".spec.overrides.platform"),
-        (doc("enroll_secret", json!({ "secrets": [{ "secret": "s", "name": "n" }] })), ".spec.secrets[0].name"),
+        (doc("enroll_secret", json!({ "secrets": [{ "secret": "s", "names": "n" }] })), ".spec.secrets[0].names"),
     ])
     .await;
 }
@@ -67,7 +71,7 @@ async fn wrong_types_are_named_by_their_path() {
         (pack_query(json!({ "interval": -1 })), ".spec.queries[0].interval"),
         (pack_query(json!({ "interval": 1.5 })), ".spec.queries[0].interval"),
         (pack_query(json!({ "snapshot": "true" })), ".spec.queries[0].snapshot"),
-        (pack(json!({ "targets": { "labels": ["a", 7] } })), ".spec.targets.labels[1]"),
+        (pack(json!({ "targets": { "labels": ["All Hosts", 7] } })), ".spec.targets.labels[1]"),
         (doc("label", json!({ "name": "l", "query": "SELECT 1", "label_type": "other" })), ".spec.label_type"),
         (doc("config", json!([])), ".spec"),
         (doc("config", json!({ "org_info": { "org_name": 7 } })), ".spec.org_info.org_name"),
@@ -75,8 +79,8 @@ async fn wrong_types_are_named_by_their_path() {
         (options(json!({ "packs": [] })), ".spec.agent_options.config.packs"),
         (doc("enroll_secret", json!({ "secrets": "s" })), ".spec.secrets"),
         (json!({ "kind": 7, "spec": {} }), ".kind"),
-        (json!({ "kind": "team", "spec": {} }), ".kind"),
-        (json!({ "apiVersion": "v2", "kind": "query", "spec": {} }), ".apiVersion"),
+        (json!({ "kind": "teem", "spec": {} }), ".kind"),
+        (json!({ "apiVersion": "v2", "kind": "label", "spec": { "name": "l", "query": "SELECT 1" } }), ".apiVersion"),
         (json!({ "kind": "query" }), ""),
         (json!("text"), ""),
         (json!(null), ""),
@@ -89,10 +93,6 @@ async fn what_is_not_there_is_named() {
     assert_paths(&[
         (pack_query(json!({ "query": "unknown" })), ".spec.queries[0].query"),
         (pack(json!({ "targets": { "labels": ["All Hosts", "unknown"] } })), ".spec.targets.labels[1]"),
-        (
-            doc("label", json!({ "name": "l", "label_membership_type": "manual", "hosts": ["unknown"] })),
-            ".spec.hosts[0]",
-        ),
     ])
     .await;
 }
@@ -114,7 +114,6 @@ async fn what_agents_would_not_understand_is_refused() {
         (pack(json!({ "name": " p" })), ".spec.name"),
         (pack(json!({ "name": "a\nb" })), ".spec.name"),
         (pack(json!({ "discovery": [" "] })), ".spec.discovery[0]"),
-        (pack(json!({ "targets": { "teams": ["t"] } })), ".spec.targets.teams"),
         (options(json!({ "options": { "a": 1.5 } })), ".spec.agent_options.config.options.a"),
         (options(json!({ "options": { "a": null } })), ".spec.agent_options.config.options.a"),
         (options(json!({ "options": { "a": "" } })), ".spec.agent_options.config.options.a"),
@@ -166,9 +165,75 @@ async fn a_name_may_stand_once_in_a_pack() {
 #[tokio::test]
 async fn built_in_labels_stay_as_they_are() {
     let server = TestServer::start().await;
-    for (name, label_type) in [("All Hosts", "regular"), ("All Hosts", "builtin"), ("made up", "builtin")] {
-        let label = json!({ "name": name, "query": "SELECT 2", "label_type": label_type });
-        let answer = server.rest.try_apply(&[doc("label", label)], false).await;
-        assert_eq!(answer.status, 422, "{name} {label_type}: {}", answer.text);
+    let label = |name: &str, label_type: &str| {
+        doc("label", json!({ "name": name, "query": "SELECT 2", "label_type": label_type }))
+    };
+    let answer = server.rest.try_apply(&[label("All Hosts", "regular")], false).await;
+    assert_eq!(answer.status, 422, "{}", answer.text);
+    for name in ["All Hosts", "one that only Fleet has"] {
+        let applied = server.rest.apply(&[label(name, "builtin")]).await;
+        assert_eq!((applied.changes[0].action, applied.warnings.len()), (Action::Ignored, 1), "{name}");
     }
+    assert_eq!(server.number("SELECT count(*) FROM labels WHERE query = 'SELECT 2'"), 0);
+}
+
+/// Options that are wrapped in a `spec` of their own leave no room for others beside it.
+#[tokio::test]
+async fn keys_beside_a_nested_spec_are_refused() {
+    let config = json!({ "options": { "distributed_interval": 10 } });
+    assert_paths(&[
+        (doc("options", json!({ "spec": { "config": config }, "config": {} })), ".spec.config"),
+        (
+            doc("config", json!({ "agent_options": { "spec": { "config": config }, "overrides": {} } })),
+            ".spec.agent_options.overrides",
+        ),
+        (doc("options", json!({ "spec": { "config": config }, "anything": 1 })), ".spec.anything"),
+    ])
+    .await;
+    let server = TestServer::start().await;
+    for spec in [json!({ "spec": null, "config": config }), json!({ "spec": { "config": config }, "config": null })] {
+        server.rest.apply(&[doc("options", spec.clone())]).await;
+        let kept = server.rest.get("spec/osquery_options").await.json();
+        assert_eq!(kept["spec"]["config"]["options"]["distributed_interval"], 10, "{spec}");
+        server.rest.apply(&[doc("options", json!({ "config": {} }))]).await;
+    }
+}
+
+/// `Uptime` is the query `uptime`, wherever it is named.
+#[tokio::test]
+async fn names_of_queries_and_packs_are_the_same_in_any_case() {
+    let server = TestServer::start().await;
+    let query = |name: &str, sql: &str| doc("query", json!({ "name": name, "query": sql }));
+    let pack =
+        |name: &str, query: &str| doc("pack", json!({ "name": name, "queries": [{ "query": query, "interval": 60 }] }));
+    server.rest.apply(&[query("uptime", "SELECT 1"), pack("base", "UPTIME")]).await;
+    let again = server.rest.apply(&[pack("base", "Uptime")]).await;
+    assert_eq!(again.changes[0].action, Action::Unchanged);
+    assert_eq!(server.rest.get("spec/packs/BASE").await.json()["specs"]["queries"][0]["query"], "uptime");
+    let renamed = server.rest.apply(&[query("Uptime", "SELECT 2"), pack("Base", "Uptime")]).await;
+    assert!(renamed.changes.iter().all(|change| change.action == Action::Changed), "{:?}", renamed.changes);
+    let counts = ["queries", "packs"].map(|table| server.number(&format!("SELECT count(*) FROM {table}")));
+    assert_eq!(counts, [1, 1]);
+    for (path, body) in
+        [("queries", json!({ "name": "UPTIME", "query": "SELECT 1" })), ("packs", json!({ "name": "bAse" }))]
+    {
+        assert_eq!(server.rest.post(path, &body).await.status, 409, "{path}");
+    }
+    for twins in
+        [[query("a", "SELECT 1"), query("A", "SELECT 2")], [pack("p", "uptime"), doc("pack", json!({ "name": "P" }))]]
+    {
+        assert_eq!(server.rest.try_apply(&twins, false).await.status, 422);
+    }
+    assert_eq!(server.rest.try_apply(&[doc("pack", json!({ "name": "GLOBAL" }))], false).await.status, 422);
+}
+
+#[tokio::test]
+async fn a_label_of_another_version_is_not_made_again_in_other_capitals() {
+    let server = TestServer::start().await;
+    server.rest.apply(&[doc("label", json!({ "name": "Later", "query": "SELECT 1" }))]).await;
+    server.database().execute("UPDATE labels SET membership_type = 'of the future' WHERE name = 'Later'");
+    let label = doc("label", json!({ "name": "later", "query": "SELECT 2" }));
+    let answer = server.rest.try_apply(&[label], false).await;
+    assert!(answer.text.contains("this version does not know the type of label"), "{}", answer.text);
+    assert_eq!(server.number("SELECT count(*) FROM labels WHERE LOWER(name) = 'later'"), 1);
 }

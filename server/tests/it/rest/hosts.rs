@@ -1,9 +1,10 @@
 use std::time::Duration;
 
 use agent_compat::agent::{Identity, Platform};
-use muster_api::rest::{HostCount, HostEnvelope, HostList, HostStatus};
+use muster_api::rest::{Action, HostCount, HostEnvelope, HostList, HostStatus};
+use serde_json::json;
 
-use crate::support::TestServer;
+use crate::support::{Database, ENROLL_SECRET, TestServer};
 
 /// Hosts whose names, systems and times differ; the first is `host-0`.
 async fn fleet(server: &TestServer, count: u32) {
@@ -23,6 +24,30 @@ async fn fleet(server: &TestServer, count: u32) {
     }
     // What hosts were told of their intervals decides when they count as offline.
     server.run_tasks().await;
+}
+
+/// Hosts that never call, with ids from 1 and names in the order of the ids.
+pub fn add_hosts(database: &Database, now: i64, count: u32) {
+    let texts = "instance_id, computer_name, uuid, platform, platform_like, os_version, build, code_name, \
+         osquery_version, cpu_type, cpu_subtype, cpu_brand, hardware_vendor, hardware_model, hardware_version, \
+         hardware_serial, primary_ip, primary_mac, shard_hostname";
+    let numbers = "memory, cpu_physical_cores, cpu_logical_cores, uptime_secs, distributed_interval, config_refresh, \
+         logger_tls_period, gigs_disk_space_available, percent_disk_space_available, refetch_requested";
+    let times = "created_at, updated_at, enrolled_at, seen_at, detail_updated_at, label_updated_at";
+    let many = |value: &str, columns: &str| vec![value.to_owned(); columns.split(',').count()].join(", ");
+    let (text, number, time) =
+        (many("'some text of a usual length'", texts), many("10", numbers), many(&now.to_string(), times));
+    let ids: Vec<u32> = (1..=count).collect();
+    for batch in ids.chunks(500) {
+        let rows: Vec<String> = batch
+            .iter()
+            .map(|id| format!("({id}, 'id-{id}', 'id-{id}', 'host-{id:09}', {text}, {number}, {time})"))
+            .collect();
+        database.execute(&format!(
+            "INSERT INTO hosts (id, identifier, claimed_identifier, hostname, {texts}, {numbers}, {times}) VALUES {}",
+            rows.join(", ")
+        ));
+    }
 }
 
 async fn names(server: &TestServer, query: &str) -> Vec<String> {
@@ -75,6 +100,9 @@ async fn hosts_come_in_the_order_asked_for() {
 async fn hosts_are_searched_by_what_people_call_them() {
     let server = TestServer::start().await;
     fleet(&server, 12).await;
+    for (id, name) in [(5, "Räksmörgås 4"), (8, "ÄPPLE 7")] {
+        server.database().execute(&format!("UPDATE hosts SET computer_name = '{name}' WHERE id = {id}"));
+    }
     for (text, expected) in [
         ("host-1", "1 10 11"),
         ("HOST-1.EXAMPLE", "1"),
@@ -84,6 +112,9 @@ async fn hosts_are_searched_by_what_people_call_them() {
         ("_", ""),
         ("'", ""),
         ("nothing", ""),
+        ("R%C3%A4ksm%C3%B6rg%C3%A5s%204", "4"),
+        ("%C3%84PPLE", "7"),
+        ("%C3%84pple", "7"),
     ] {
         assert_eq!(names(&server, &format!("query={text}")).await.join(" "), expected, "{text}");
         assert_eq!(count(&server, &format!("query={text}")).await, expected.split_whitespace().count() as u64);
@@ -113,6 +144,84 @@ async fn hosts_go_offline_and_cease_to_be_new() {
 }
 
 #[tokio::test]
+async fn a_host_is_shown_with_the_secret_it_enrolled_with() {
+    let server = TestServer::start().await;
+    let apply = async |secrets: serde_json::Value| {
+        server.rest.apply(&[json!({ "kind": "enroll_secret", "spec": { "secrets": secrets } })]).await
+    };
+    apply(json!([{ "secret": ENROLL_SECRET, "name": "default" }, { "secret": "other" }])).await;
+    server.enrolled(1).await;
+    let name = async || server.rest.get("hosts/1").await.json()["host"]["enroll_secret_name"].clone();
+    assert_eq!(name().await, "default");
+    let listed: HostList = server.rest.read("hosts").await;
+    assert_eq!(listed.hosts[0].enroll_secret_name, "default");
+    let without_names = json!([{ "secret": ENROLL_SECRET }, { "secret": "other" }]);
+    assert_eq!(apply(without_names.clone()).await.changes[0].action, Action::Unchanged);
+    assert_eq!(name().await, "default", "a file without names leaves them");
+    apply(json!([{ "secret": ENROLL_SECRET, "name": "renamed" }, { "secret": "other" }])).await;
+    assert_eq!(name().await, "renamed");
+    let secrets = server.rest.get("spec/enroll_secret").await.json();
+    assert_eq!(
+        (&secrets["spec"]["secrets"][0]["name"], &secrets["spec"]["secrets"][1]["name"]),
+        (&json!("renamed"), &serde_json::Value::Null)
+    );
+    assert_eq!(secrets["specs"]["secrets"][0]["name"], "renamed");
+    assert!(secrets["specs"]["secrets"][1]["name"].as_str().unwrap().starts_with("secret-"));
+    apply(json!([{ "secret": "other" }])).await;
+    assert_eq!(name().await, "");
+}
+
+/// Fleet's clients ask so for what Muster does not have; it narrows nothing.
+#[tokio::test]
+async fn parameters_of_fleets_clients_without_a_meaning_here_are_ignored() {
+    let server = TestServer::start().await;
+    fleet(&server, 2).await;
+    for query in [
+        "additional_info_filters=*",
+        "additional_info_filters=&device_mapping=true",
+        "populate_software=true&populate_policies=true&populate_users=true&populate_labels=true",
+        "disable_failing_policies=true&disable_issues=1",
+        "after=",
+    ] {
+        for path in ["hosts", "labels/1/hosts"] {
+            let found: HostList = server.rest.read(&format!("{path}?{query}")).await;
+            assert_eq!(found.hosts.len(), 2, "{path}?{query}");
+        }
+        assert_eq!(count(&server, query).await, 2, "{query}");
+    }
+}
+
+#[tokio::test]
+async fn a_list_goes_on_after_a_value() {
+    let server = TestServer::start().await;
+    fleet(&server, 4).await;
+    let first = server.rest.read::<HostList>("hosts?per_page=1").await.hosts.remove(0);
+    let created = first.created_at.to_rfc3339_opts(chrono::SecondsFormat::AutoSi, true);
+    for (query, expected) in [
+        ("after=2".to_owned(), "2 3"),
+        ("after=2&order_key=id&order_direction=desc".to_owned(), "0"),
+        ("after=host-1.example&order_key=hostname".to_owned(), "2 3"),
+        ("after=Computer%201&order_key=computer_name&per_page=1".to_owned(), "2"),
+        (format!("after={created}&order_key=created_at"), "1 2 3"),
+    ] {
+        assert_eq!(names(&server, &query).await.join(" "), expected, "{query}");
+    }
+}
+
+#[tokio::test]
+async fn hosts_that_were_not_seen_for_a_month_are_missing() {
+    let day = Duration::from_secs(24 * 3600);
+    let server = TestServer::with(|config| config.session.duration = 100 * day).await;
+    fleet(&server, 2).await;
+    server.clock.advance(29 * day);
+    assert_eq!(names(&server, "status=mia").await, [""; 0]);
+    server.clock.advance(day);
+    for (status, expected) in [("mia", "0 1"), ("missing", "0 1"), ("offline", "0 1"), ("online", ""), ("new", "")] {
+        assert_eq!(names(&server, &format!("status={status}")).await.join(" "), expected, "{status}");
+    }
+}
+
+#[tokio::test]
 async fn parameters_nobody_knows_are_refused() {
     let server = TestServer::start().await;
     for path in ["hosts", "hosts/count"] {
@@ -127,6 +236,8 @@ async fn parameters_nobody_knows_are_refused() {
             "order_direction=desc",
             "order_key=id&order_direction=up",
             "limit=5",
+            "after=x",
+            "order_key=seen_time&after=yesterday",
             "a",
         ] {
             let answer = server.rest.get(&format!("{path}?{bad}")).await;

@@ -3,9 +3,13 @@
 mod apply;
 mod apply_faults;
 mod apply_problems;
+mod clients;
 mod errors;
-mod hosts;
+mod fleet_files;
+pub mod hosts;
+mod lists;
 mod operations;
+mod races;
 mod roles;
 mod schemas;
 mod sessions;

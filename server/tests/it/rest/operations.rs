@@ -149,6 +149,8 @@ fn samples() -> Vec<Sample> {
         named("/spec/labels/{name}", "spec/labels/has%20docker"),
         get("/spec/enroll_secret"),
         post("/spec/enroll_secret", json!({ "spec": secrets })),
+        get("/spec/osquery_options"),
+        post("/spec/osquery_options", json!({ "spec": { "config": {} } })),
         get("/hosts"),
         get("/hosts/count"),
         named("/hosts/identifier/{word}", "hosts/identifier/the-host"),

@@ -47,15 +47,20 @@ async fn an_apply_is_forbidden_as_a_whole() {
     assert_eq!(server.number("SELECT count(*) FROM queries WHERE name = 'allowed'"), 0);
 }
 
+/// Whoever may read agent options in one place may read them in all.
 #[tokio::test]
-async fn agent_options_are_for_administrators() {
+async fn agent_options_are_for_those_who_may_read_what_hosts_are_served() {
     let server = furnished().await;
-    for role in ["observer", "maintainer"] {
-        let config = server.user(role).get("config").await.json();
+    let id = server.number("SELECT id FROM hosts WHERE identifier = 'the-host'");
+    for (role, is_shown) in [("observer", false), ("maintainer", true), ("admin", true)] {
+        let user = server.user(role);
+        let config = user.get("config").await.json();
         assert_eq!(config["org_info"]["org_name"], "Documents");
-        assert!(config.get("agent_options").is_none(), "{role}: {config}");
+        assert_eq!(config.get("agent_options").is_some(), is_shown, "{role}: {config}");
+        for path in [format!("hosts/{id}/config"), "hosts/identifier/the-host/config".to_owned()] {
+            assert_eq!(user.get(&path).await.status, if is_shown { 200 } else { 403 }, "{role}: {path}");
+        }
     }
-    assert!(server.rest.get("config").await.json()["agent_options"].is_object());
 }
 
 #[tokio::test]
@@ -90,4 +95,25 @@ async fn an_unknown_role_may_nothing() {
         let expected: &[u16] = if is_open { &[200] } else { &[403, 404] };
         assert!(expected.contains(&answer.status), "{operation:?}: {}", answer.text);
     }
+}
+
+/// Documents of which nothing is kept change nothing, hold nobody up, and are no way around the roles.
+#[tokio::test]
+async fn an_apply_of_nothing_needs_a_role_and_moves_nothing_on() {
+    let server = furnished().await;
+    let (observer, maintainer) = (server.user("observer"), server.user("maintainer"));
+    let generation = || server.number("SELECT value FROM generations WHERE name = 'schedule'");
+    let before = generation();
+    let policy = serde_json::json!({ "kind": "policy", "spec": { "name": "p" } });
+    for documents in [vec![], vec![policy]] {
+        for path in ["spec/apply", "spec/delete"] {
+            let body = serde_json::json!({ "documents": documents });
+            assert_eq!(observer.post(path, &body).await.status, 403, "{path}");
+            let done = maintainer.post(path, &body).await;
+            assert_eq!(done.status, 200, "{path}: {}", done.text);
+            let changes = done.json()["changes"].as_array().unwrap().len();
+            assert_eq!(changes, documents.len(), "{path}");
+        }
+    }
+    assert_eq!(generation(), before);
 }

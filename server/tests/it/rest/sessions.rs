@@ -3,7 +3,7 @@ use std::time::Duration;
 use muster_api::rest::LoggedIn;
 use serde_json::{Value, json};
 
-use crate::support::{Answer, PASSWORD, Rest, TestServer};
+use crate::support::{Answer, PASSWORD, Rest, ServerSetup, TestServer, eventually};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
@@ -73,6 +73,52 @@ async fn logins_have_a_limit_that_says_when_to_come_back() {
     assert_eq!(server.rest.get("me").await.status, 200, "sessions go on");
 }
 
+/// An attacker at one address guesses passwords of an account without end.
+#[tokio::test]
+async fn a_flood_of_bad_logins_is_slowed_and_locks_nobody_out() {
+    let server = TestServer::with(|config| config.session.logins_per_minute = 5).await;
+    // The owner has logged in from the usual address with the set-up.
+    let attacker = server.rest.at_address("127.0.0.66");
+    let mut statuses = Vec::new();
+    for round in 0..crate::support::count(4, 40) {
+        let guesses = (0..25).map(|guess| {
+            let password = format!("guess-{round}-{guess}!");
+            let attacker = attacker.clone();
+            async move { log_in(&attacker, "admin@example.com", &password).await.status }
+        });
+        statuses.extend(futures_util::future::join_all(guesses).await);
+        let owner = log_in(&server.rest, "admin@example.com", PASSWORD).await;
+        assert_eq!(owner.status, 200, "{}", owner.text);
+        let body = json!({ "old_password": "wrong-1!", "new_password": "another-secret-2" });
+        assert_eq!(server.rest.post("change_password", &body).await.status, 422, "it has a limit of its own");
+        server.clock.advance(Duration::from_secs(60));
+    }
+    let (refused, tried): (Vec<u16>, Vec<u16>) = statuses.iter().partition(|status| **status == 429);
+    assert!(tried.iter().all(|status| *status == 401), "{tried:?}");
+    assert_eq!(refused.len(), statuses.len() / 5 * 4, "five in a minute are tried");
+    let hits = server.metric(r#"muster_limit_hits_total{limit="logins_per_minute"}"#).await;
+    assert_eq!(hits, refused.len() as f64);
+}
+
+/// The rate of an account that strangers have spent leaves one try for each further address.
+#[tokio::test]
+async fn the_owner_of_an_account_under_attack_gets_in_from_a_new_address() {
+    let server = TestServer::with(|config| config.session.logins_per_minute = 5).await;
+    for last in 1..=3 {
+        let attacker = server.rest.at_address(&format!("127.0.0.{}", 100 + last));
+        while log_in(&attacker, "admin@example.com", "guess-1!").await.status == 401 {}
+    }
+    let elsewhere = server.rest.at_address("127.0.0.200");
+    for _ in 0..3 {
+        let owner = log_in(&elsewhere, "admin@example.com", PASSWORD).await;
+        assert_eq!(owner.status, 200, "{}", owner.text);
+    }
+    let stranger = server.rest.at_address("127.0.0.201");
+    assert_eq!(log_in(&stranger, "admin@example.com", "guess-1!").await.status, 401);
+    assert_eq!(log_in(&stranger, "admin@example.com", "guess-2!").await.status, 429);
+    assert_eq!(log_in(&stranger, "nobody@example.com", "guess-3!").await.status, 401, "the address has some left");
+}
+
 #[tokio::test]
 async fn a_session_lives_as_long_as_it_is_used() {
     let server = TestServer::start().await;
@@ -120,4 +166,78 @@ async fn tokens_and_passwords_are_not_stored_in_clear() {
             assert!(!bytes.windows(secret.len()).any(|part| part == secret.as_bytes()));
         }
     }
+}
+
+/// The record of what operators did is bounded in time, and pruned some at a time.
+#[tokio::test]
+async fn activities_are_removed_after_their_retention() {
+    let server = TestServer::with(|config| config.activities.retention = 30 * DAY).await;
+    let add = |kind: &str, count: usize| {
+        let row = format!("({}, NULL, '', '', '{kind}', '{{}}')", server.clock.now().0);
+        server.database().execute(&format!(
+            "INSERT INTO activities (created_at, actor_id, actor_name, actor_email, kind, details) VALUES {}",
+            vec![row; count].join(", ")
+        ));
+    };
+    add("old", crate::support::count(1_200, 20_000));
+    server.clock.advance(20 * DAY);
+    add("young", 3);
+    server.run_tasks().await;
+    assert!(server.number("SELECT count(*) FROM activities WHERE kind = 'old'") >= 1_200);
+    server.clock.advance(11 * DAY);
+    server.run_tasks().await;
+    assert_eq!(server.number("SELECT count(*) FROM activities"), 3);
+    assert_eq!(server.number("SELECT count(*) FROM activities WHERE kind = 'young'"), 3);
+}
+
+/// What anybody may send is read into memory and hashed before it is known who it is.
+#[tokio::test]
+async fn bodies_of_strangers_are_small() {
+    let server = TestServer::start().await;
+    let stranger = server.rest.anonymous();
+    for size in [17 << 10, 2 << 20] {
+        let body = json!({ "email": "admin@example.com", "password": "x".repeat(size) });
+        for path in ["login", "/api/v1/setup"] {
+            let answer = stranger.post(path, &body).await;
+            assert_eq!(answer.status, 413, "{path}: {}", answer.text);
+        }
+    }
+    let long = log_in(&server.rest, "admin@example.com", &format!("{PASSWORD}{}", "x".repeat(200))).await;
+    assert_eq!(long.status, 401, "{}", long.text);
+    let config = json!({ "org_info": { "org_logo_url": "x".repeat(4_000) }, "server_settings": {} });
+    let documents = vec![json!({ "kind": "config", "spec": config }); 8];
+    assert_eq!(server.rest.try_apply(&documents[..1], true).await.status, 200);
+    assert_eq!(server.rest.try_apply(&documents, true).await.status, 422, "larger bodies of users are read");
+}
+
+/// A colleague behind the same address gets the password wrong again and again.
+#[tokio::test]
+async fn two_users_behind_one_address_do_not_spend_each_others_logins() {
+    let server = TestServer::with(|config| config.session.logins_per_minute = 5).await;
+    // The administrator has logged in from here with the set-up.
+    server.user("observer");
+    while log_in(&server.rest, "observer-user@example.com", "wrong-1!").await.status == 401 {}
+    for _ in 0..5 {
+        assert_eq!(log_in(&server.rest, "admin@example.com", PASSWORD).await.status, 200);
+    }
+    assert_eq!(log_in(&server.rest, "observer-user@example.com", PASSWORD).await.status, 429);
+    let elsewhere = server.rest.at_address("127.0.0.200");
+    assert_eq!(log_in(&elsewhere, "observer-user@example.com", PASSWORD).await.status, 200);
+}
+
+/// All operators behind it have one address, which only its name in the settings can change.
+#[tokio::test]
+async fn a_load_balancer_that_is_not_named_is_warned_of_once() {
+    let setup = ServerSetup::new(&[]);
+    let server = setup.start().await;
+    let rest = Rest::new(&setup.address()).set_up().await;
+    for _ in 0..2 {
+        let login = rest.posting("login", &json!({ "email": "admin@example.com", "password": PASSWORD }));
+        assert_eq!(login.header("X-Forwarded-For", "192.0.2.1").send().await.unwrap().status(), 200);
+    }
+    let warned = eventually("the log says so", Duration::from_secs(10), async || {
+        Some(server.said()).filter(|said| said.contains("server.trusted_proxies"))
+    })
+    .await;
+    assert_eq!(warned.matches("server.trusted_proxies").count(), 1, "{warned}");
 }

@@ -97,3 +97,22 @@ async fn what_the_server_has_is_shown_as_documents() {
         insta::assert_snapshot!(path.replace('/', "_"), server.rest.get(path).await.text);
     }
 }
+
+/// A key that nobody reads is a mistake of whoever sent it.
+#[tokio::test]
+async fn keys_beside_a_spec_are_refused() {
+    let server = TestServer::start().await;
+    let secrets = json!({ "secrets": [{ "secret": "s" }] });
+    for (path, spec) in [
+        ("spec/enroll_secret", secrets.clone()),
+        ("spec/osquery_options", json!({ "config": {} })),
+        ("users/roles/spec", json!({ "roles": {} })),
+    ] {
+        let answer = server.rest.post(path, &json!({ "spec": spec, "spce": {} })).await;
+        assert_eq!(answer.status, 400, "{path}: {}", answer.text);
+        assert!(answer.problems()[0].contains("unknown field `spce`"), "{}", answer.text);
+        let has_both = path == "spec/enroll_secret";
+        let answer = server.rest.post(path, &json!({ "spec": spec, "specs": spec })).await;
+        assert_eq!(answer.status, if has_both { 200 } else { 400 }, "{path}: {}", answer.text);
+    }
+}

@@ -114,7 +114,10 @@ async fn work(
         }
         for _ in 0..5 {
             if agent.agent().buffered_lines() < MAX_WAITING {
-                agent.push_result_line(format!(r#"{{"agent":{number},"line":{produced},"padding":"{padding}"}}"#));
+                let time = agent.now_ms() / 1000;
+                agent.push_result_line(format!(
+                    r#"{{"agent":{number},"unixTime":{time},"counter":{produced},"padding":"{padding}"}}"#
+                ));
                 produced += 1;
             }
         }

@@ -37,9 +37,18 @@ pub struct Proxy {
     _life: oneshot::Sender<()>,
 }
 
+type Rewrite = Arc<dyn Fn(&mut [u8]) -> bool + Send + Sync>;
+
 impl Proxy {
     /// A way to the service at this host and port, open at first.
     pub fn to(service: &str) -> Self {
+        Self::rewriting(service, |_| true)
+    }
+
+    /// As [`Proxy::to`], with other words going to the service than came, piece by piece. Where `rewrite` is false, the
+    /// connection is silent from this piece on, for ever.
+    pub fn rewriting(service: &str, rewrite: impl Fn(&mut [u8]) -> bool + Send + Sync + 'static) -> Self {
+        let rewrite: Rewrite = Arc::new(rewrite);
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
         let port = listener.local_addr().unwrap().port();
@@ -50,7 +59,7 @@ impl Proxy {
             runtime.block_on(async {
                 let listener = TcpListener::from_std(listener).unwrap();
                 tokio::select! {
-                    () = listen(listener, service, watched) => {}
+                    () = listen(listener, service, watched, rewrite) => {}
                     _ = ended => {}
                 }
             });
@@ -67,33 +76,38 @@ impl Proxy {
     }
 }
 
-async fn listen(listener: TcpListener, service: String, passage: watch::Receiver<Passage>) {
+async fn listen(listener: TcpListener, service: String, passage: watch::Receiver<Passage>, rewrite: Rewrite) {
     let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     loop {
         let Ok(permit) = Arc::clone(&room).acquire_owned().await else { return };
         let Ok((client, _)) = listener.accept().await else { continue };
-        let (service, mut passage) = (service.clone(), passage.clone());
+        let (service, mut passage, rewrite) = (service.clone(), passage.clone(), Arc::clone(&rewrite));
         tokio::spawn(async move {
             let mut cut = passage.clone();
             tokio::select! {
                 // Ends too when the proxy is gone.
                 _ = cut.wait_for(|passage| *passage == Passage::Cut) => {}
-                _ = carry(client, &service, &mut passage) => {}
+                _ = carry(client, &service, &mut passage, rewrite) => {}
             }
             drop(permit);
         });
     }
 }
 
-async fn carry(client: TcpStream, service: &str, passage: &mut watch::Receiver<Passage>) -> io::Result<()> {
+async fn carry(
+    client: TcpStream,
+    service: &str,
+    passage: &mut watch::Receiver<Passage>,
+    rewrite: Rewrite,
+) -> io::Result<()> {
     thaw(passage).await;
     let service = TcpStream::connect(service).await?;
     client.set_nodelay(true)?;
     service.set_nodelay(true)?;
     let (client, service) = (client.into_split(), service.into_split());
     tokio::select! {
-        ended = pass(client.0, service.1, passage.clone(), true) => ended,
-        ended = pass(service.0, client.1, passage.clone(), false) => ended,
+        ended = pass(client.0, service.1, passage.clone(), Some(rewrite)) => ended,
+        ended = pass(service.0, client.1, passage.clone(), None) => ended,
     }
 }
 
@@ -103,12 +117,13 @@ async fn thaw(passage: &mut watch::Receiver<Passage>) {
     let _ = passage.wait_for(|passage| *passage != Passage::Frozen).await;
 }
 
-/// Passes pieces in their order until one side ends. Pieces are late, not slow: many can be on their way.
+/// Passes pieces in their order until one side ends. Pieces are late, not slow: many can be on their way. Only those to
+/// the service are late and rewritten.
 async fn pass(
     mut from: OwnedReadHalf,
     mut to: OwnedWriteHalf,
     mut passage: watch::Receiver<Passage>,
-    is_to_service: bool,
+    to_service: Option<Rewrite>,
 ) -> io::Result<()> {
     let (sender, mut under_way) = mpsc::channel::<(Instant, Vec<u8>)>(PIECES);
     let now = passage.clone();
@@ -117,8 +132,11 @@ async fn pass(
             let mut piece = vec![0; PIECE];
             let length = from.read(&mut piece).await?;
             piece.truncate(length);
+            if to_service.as_ref().is_some_and(|rewrite| !rewrite(&mut piece)) {
+                std::future::pending::<()>().await;
+            }
             let late = match *now.borrow() {
-                Passage::Slow(late) if is_to_service => late,
+                Passage::Slow(late) if to_service.is_some() => late,
                 _ => Duration::ZERO,
             };
             if length == 0 || sender.send((Instant::now() + late, piece)).await.is_err() {

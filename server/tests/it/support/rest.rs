@@ -1,3 +1,4 @@
+use std::net::IpAddr;
 use std::sync::Once;
 use std::time::Duration;
 
@@ -20,6 +21,7 @@ const REQUEST_WITHIN: Duration = Duration::from_secs(180);
 #[derive(Debug, Clone)]
 pub struct Rest {
     client: Client,
+    address: Address,
     root: String,
     token: Option<String>,
 }
@@ -53,19 +55,12 @@ impl Answer {
 
 impl Rest {
     pub fn new(address: &Address) -> Self {
-        static PROVIDER: Once = Once::new();
-        PROVIDER.call_once(|| {
-            // Somebody else in this process may have been first; it is the same one.
-            let _ = rustls::crypto::ring::default_provider().install_default();
-        });
-        let builder = Client::builder().timeout(REQUEST_WITHIN);
-        let builder = match &address.trust {
-            Trust::CaFile(path) if address.url.starts_with("https") => {
-                builder.tls_certs_only([Certificate::from_pem(&std::fs::read(path).unwrap()).unwrap()])
-            }
-            _ => builder.tls_certs_only([]),
-        };
-        Self { client: builder.build().unwrap(), root: address.url.clone(), token: None }
+        Self { client: client(address, None), address: address.clone(), root: address.url.clone(), token: None }
+    }
+
+    /// The same user at another address of this machine.
+    pub fn at_address(&self, local: &str) -> Self {
+        Self { client: client(&self.address, Some(local.parse().unwrap())), ..self.clone() }
     }
 
     /// Makes the first administrator, logs in as such, and sets [`ENROLL_SECRET`].
@@ -122,9 +117,20 @@ impl Rest {
         Self::finish(request.bearer_auth(self.token())).await
     }
 
+    /// Posts bytes without saying what they are.
+    pub async fn post_untyped(&self, path: &str, body: impl Into<Vec<u8>>) -> Answer {
+        let request = self.client.post(self.url(path)).body(body.into());
+        Self::finish(request.bearer_auth(self.token())).await
+    }
+
     /// A GET that a test goes on with itself.
     pub fn getting(&self, path: &str) -> RequestBuilder {
         self.client.get(self.url(path)).bearer_auth(self.token())
+    }
+
+    /// A POST that a test goes on with itself.
+    pub fn posting(&self, path: &str, body: &Value) -> RequestBuilder {
+        self.client.post(self.url(path)).json(body)
     }
 
     fn url(&self, path: &str) -> String {
@@ -163,4 +169,20 @@ impl Rest {
     pub async fn apply_yaml(&self, text: &str) -> Applied {
         self.apply(&serde_yaml::from_multiple::<Value>(text).unwrap()).await
     }
+}
+
+fn client(address: &Address, local: Option<IpAddr>) -> Client {
+    static PROVIDER: Once = Once::new();
+    PROVIDER.call_once(|| {
+        // Somebody else in this process may have been first; it is the same one.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+    });
+    let builder = Client::builder().timeout(REQUEST_WITHIN).local_address(local);
+    let builder = match &address.trust {
+        Trust::CaFile(path) if address.url.starts_with("https") => {
+            builder.tls_certs_only([Certificate::from_pem(&std::fs::read(path).unwrap()).unwrap()])
+        }
+        _ => builder.tls_certs_only([]),
+    };
+    builder.build().unwrap()
 }

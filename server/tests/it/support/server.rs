@@ -41,6 +41,16 @@ impl TestServer {
         server
     }
 
+    /// A server on MariaDB, whatever database the other tests use.
+    pub async fn on_mariadb() -> Self {
+        Self::with(|config| {
+            if !mariadb::is_chosen() {
+                on_mariadb(config, mariadb::shared());
+            }
+        })
+        .await
+    }
+
     /// A server nobody has set up yet.
     pub async fn empty(change: impl FnOnce(&mut Config)) -> Self {
         let folder = tempfile::tempdir().unwrap();
@@ -61,12 +71,18 @@ impl TestServer {
 
     /// Another server over the same database, with the same clock and files of its own.
     pub async fn beside(first: &Self) -> Self {
+        Self::beside_with(first, |_| {}).await
+    }
+
+    /// As [`TestServer::beside`], with other settings.
+    pub async fn beside_with(first: &Self, change: impl FnOnce(&mut Config)) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let own = config_in(folder.path());
         let mut config = first.config.clone();
         config.server.address = own.server.address;
         config.filesystem = own.filesystem;
         config.live.dir = Some(folder.path().join("live"));
+        change(&mut config);
         let clock = first.clock.clone();
         let (running, lifecycle) = run(&config, &clock).await.unwrap();
         let address = address_of(&config, &running);

@@ -1,8 +1,8 @@
 -- KEYS and ARGV as for claim. 1: the host was claimed and is pending again.
-local closed = redis.call('HGET', KEYS[1], 'closed')
-if not closed then return -1 end
-if closed ~= '0' or redis.call('BITFIELD', KEYS[3], 'GET', 'u2', ARGV[1])[1] ~= 1 then return 0 end
-redis.call('BITFIELD', KEYS[3], 'SET', 'u2', ARGV[1], 0)
-local n = redis.call('HINCRBY', KEYS[1], 'n', 1)
-redis.call('XADD', KEYS[2], string.format('%.0f-0', n), 'e', ARGV[2])
+local state = redis.call('HMGET', KEYS[1], 'closed', 'job', KEYS[3])
+if not state[1] or (state[2] or '') ~= ARGV[1] then return -1 end
+if state[1] ~= '0' then return 0 end
+if host_bits(KEYS[3], state[3], ARGV[2]) ~= 1 then return 0 end
+append_event(ARGV[3], ARGV[4])
+set_host_bits(KEYS[3], state[3], ARGV[2], 0)
 return 1

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::cli_only::{alias_of, is_cli_only};
 use super::known_flags::{KNOWN, Type, known};
-use super::shape::{Findings, nearest};
+use crate::fleet::findings::{Findings, nearest};
 
 /// Agents take any flag that begins so; nothing is known of its type.
 const CUSTOM: &str = "custom_";
@@ -52,12 +52,8 @@ fn check_cli_only(path: &str, flag: &str, value: &Value, found: &mut Findings<'_
     };
     let alias = alias_of(flag).map(|alias| format!(", or set {alias} here, which they do take")).unwrap_or_default();
     let reason = format!("agents take this only from their flagfile; put --{flag}={written} there{alias}");
-    // Fleet's own options have always had this one: a warning, so that exported files apply.
-    if flag == "logger_plugin" && value == "tls" {
-        found.warn(path, reason);
-    } else {
-        found.problem(path, reason);
-    }
+    // It harms no agent, and files of other servers are full of it.
+    found.warn(path, reason);
 }
 
 impl Type {

@@ -45,7 +45,7 @@ pub(super) fn known(name: &str) -> Option<&'static KnownFlag> {
 }
 
 /// What sets a flag back to what it is when nobody has set it; `None` if that is not known or cannot be said to agents.
-pub(in crate::fleet::schedule) fn default_of(name: &str) -> Option<Value> {
+pub fn default_of(name: &str) -> Option<Value> {
     Some(match known(name)?.default? {
         Default::Bool(value) => value.into(),
         Default::Number(value) => value.into(),

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::Categories;
 use super::parts::{self, whole_number};
-use super::shape::Findings;
+use crate::fleet::findings::Findings;
 use crate::fleet::names::{check_pack_name, check_platform, check_scheduled_name, check_version};
 use crate::fleet::path;
 

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::Categories;
-use super::shape::Findings;
+use crate::fleet::findings::Findings;
 use crate::fleet::names::check_platform;
 use crate::fleet::path;
 
@@ -81,7 +81,7 @@ pub(super) fn check(
 fn decorators(path: &str, value: &Value, found: &mut Findings<'_>) {
     for (here, key, value) in found.members(path, value) {
         match key.as_str() {
-            "load" | "always" => found.list_of_sql(&here, value),
+            "load" | "always" => decorator_queries(&here, value, found),
             "interval" => {
                 for (here, seconds, queries) in found.members(&here, value) {
                     let is_whole = |seconds: u64| seconds > 0 && seconds.is_multiple_of(DECORATOR_STEP_SECS);
@@ -91,11 +91,19 @@ fn decorators(path: &str, value: &Value, found: &mut Findings<'_>) {
                             format!("expects seconds that are a multiple of {DECORATOR_STEP_SECS}; agents skip anything else"),
                         );
                     }
-                    found.list_of_sql(&here, queries);
+                    decorator_queries(&here, queries, found);
                 }
             }
             _ => found.unknown_key(path, key, "decorators have", &["load", "always", "interval"]),
         }
+    }
+}
+
+fn decorator_queries(path: &str, value: &Value, found: &mut Findings<'_>) {
+    if value.is_string() {
+        found.warn(path, "agents read a list of queries here and skip a single text; write it as a list");
+    } else {
+        found.list_of_sql(path, value);
     }
 }
 

@@ -32,7 +32,7 @@ fn nested(levels: usize) -> Value {
 #[test]
 fn good_documents_pass() {
     for document in [
-        default_agent_options()["config"].clone(),
+        BuiltInOptions::new("").options["config"].clone(),
         json!({}),
         json!({"decorators": {"load": [], "always": ["select 1"], "interval": {"60": ["select 1"], "3600": []}}}),
         json!({
@@ -82,9 +82,7 @@ fn every_problem_stands_under_its_path() {
                 "decorators.always[0]",
                 "decorators.interval.abc",
                 "decorators.interval.abc[0]",
-                r#"decorators.interval["60"]"#,
                 r#"decorators.interval["90"]"#,
-                "decorators.load",
                 "decorators.often",
             ],
         ),
@@ -183,20 +181,15 @@ fn every_problem_stands_under_its_path() {
                 "host_identifier": true
             }}),
             vec![
-                "options.carver_block_size",
-                "options.config_refresh",
                 "options.distributed_interval",
                 "options.events_max",
                 "options.hash_cache_max",
                 "options.host_identifier",
-                "options.logger_plugin",
                 "options.logger_tls_endpoint",
                 "options.pack_delimiter",
                 "options.read_max",
                 "options.schedule_splay_percent",
-                "options.tls_server_certs",
                 "options.verbose",
-                "options.watchdog_level",
             ],
         ),
         (nested(33), vec!["logger"]),
@@ -210,11 +203,21 @@ fn every_problem_stands_under_its_path() {
 #[test]
 fn what_may_be_meant_is_only_warned_of() {
     let document = json!({
-        "options": {"logger_tls_perod": 3, "logger_plugin": "tls"},
+        "options": {"logger_tls_perod": 3, "logger_plugin": "tls", "watchdog_level": 1, "disable_tables": "x"},
+        "decorators": {"load": "select 1", "interval": {"60": "select 1"}},
         "exclude_paths": {"etc": []},
         "schedule": {"q": {"query": "select 1", "platform": "gentoo"}},
     });
-    let warnings = ["exclude_paths.etc", "options.logger_plugin", "options.logger_tls_perod", "schedule.q.platform"];
+    let warnings = [
+        r#"decorators.interval["60"]"#,
+        "decorators.load",
+        "exclude_paths.etc",
+        "options.disable_tables",
+        "options.logger_plugin",
+        "options.logger_tls_perod",
+        "options.watchdog_level",
+        "schedule.q.platform",
+    ];
     assert_eq!(paths(document), (vec![], warnings.map(str::to_owned).to_vec()));
 }
 
@@ -264,4 +267,56 @@ fn overrides_are_checked_like_the_rest() {
     assert_eq!(warnings.len(), 1);
     check("o", &json!([]), &mut problems, &mut warnings);
     assert_eq!(problems.last().map(|problem| problem.path.as_str()), Some("o"));
+}
+
+#[test]
+fn parts_that_are_null_are_as_if_absent() {
+    let options = json!({
+        "config": {
+            "packs": null, "options": { "verbose": null }, "decorators": { "load": null },
+            "schedule": { "q": { "query": "select 1", "platform": null } },
+        },
+        "overrides": { "platforms": { "ubuntu": { "views": null }, "darwin": null } },
+    });
+    let expected = json!({
+        "config": {
+            "options": { "verbose": null }, "decorators": {}, "schedule": { "q": { "query": "select 1" } },
+        },
+        "overrides": { "platforms": { "ubuntu": {} } },
+    });
+    assert_eq!(normal(options), expected);
+    assert_eq!(normal(json!({ "config": {}, "overrides": null })), json!({ "config": {}, "overrides": {} }));
+    assert_eq!(normal(json!({ "config": null, "overrides": { "platforms": null } })), json!({ "overrides": {} }));
+    assert_eq!(normal(json!([])), json!([]));
+}
+
+#[test]
+fn paths_without_the_prefix_are_warned_of() {
+    let options = json!({
+        "config": { "options": { "logger_tls_endpoint": "/api/v1/osquery/log" } },
+        "overrides": { "platforms": { "ubuntu": { "options": {
+            "distributed_tls_read_endpoint": "/api/osquery/distributed/read", "logger_tls_endpoint": "/m/api/v1/osquery/log",
+        } } } },
+    });
+    let mut warnings = Vec::new();
+    check_endpoints("o", &options, "", &mut warnings);
+    check_endpoints("o", &BuiltInOptions::new("/m").options, "/m", &mut warnings);
+    assert_eq!(warnings, []);
+    check_endpoints("o", &options, "/m", &mut warnings);
+    let paths: Vec<&str> = warnings.iter().map(|warning| warning.path.as_str()).collect();
+    assert_eq!(
+        paths,
+        ["o.config.options.logger_tls_endpoint", "o.overrides.platforms.ubuntu.options.distributed_tls_read_endpoint"]
+    );
+    assert!(warnings[0].reason.ends_with("write /m/api/v1/osquery/log"), "{}", warnings[0].reason);
+}
+
+#[test]
+fn built_in_options_are_nobody_s_choice() {
+    let built_in = BuiltInOptions::new("/m");
+    let stored = |options: &Value| json!({ "agent_options": options });
+    assert_eq!(built_in.chosen(&json!({})), None);
+    assert_eq!(built_in.chosen(&stored(&built_in.options)), None);
+    assert_eq!(built_in.in_force(&stored(&BuiltInOptions::new("").options)), built_in.options);
+    assert_eq!(built_in.chosen(&stored(&json!({}))), Some(&json!({})));
 }

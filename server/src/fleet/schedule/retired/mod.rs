@@ -17,7 +17,7 @@ use crate::clock::Moment;
 
 /// How many days after the day of its removal an option is served with its default. Agents seldom run longer without a
 /// restart, since upgrades and reboots are one, and a host that was away that long has most likely been rebooted.
-const KEEP_DAYS: i64 = 30;
+pub const KEEP_DAYS: i64 = 30;
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
@@ -45,12 +45,14 @@ pub struct Remains {
     parts: BTreeMap<String, i64>,
 }
 
-/// A flag that is gone from the options and that hosts keep, because nothing sets it back.
+/// A flag that is gone from the options.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Lasting {
+pub struct RemovedFlag {
     /// The platform whose hosts had it from an override.
     pub platform: Option<String>,
     pub flag: String,
+    /// What hosts are sent instead; `None` when they keep the flag, because nothing sets it back.
+    pub default: Option<Value>,
 }
 
 impl Retired {
@@ -81,11 +83,11 @@ impl Retired {
         (self, oldest.map_or(Moment(i64::MAX), expiry))
     }
 
-    /// What remains after `new` agent options have taken the place of `old` ones, and the flags that nothing undoes.
-    pub fn after(&self, old: &Value, new: &Value, now: Moment) -> (Self, Vec<Lasting>) {
+    /// What remains after `new` agent options have taken the place of `old` ones, and the flags that are gone.
+    pub fn after(&self, old: &Value, new: &Value, now: Moment) -> (Self, Vec<RemovedFlag>) {
         let (config, flags) = self.config.after(general_document(old), general_document(new), now);
-        let mut lasting: Vec<Lasting> = flags.into_iter().map(|flag| Lasting { platform: None, flag }).collect();
-        let named = lasting.len();
+        let mut removed: Vec<RemovedFlag> = flags.into_iter().map(|flag| RemovedFlag::of(None, flag)).collect();
+        let named = removed.len();
         let apart: BTreeSet<&String> =
             overridden_platforms(old).chain(overridden_platforms(new)).chain(self.platforms.keys()).collect();
         let mut platforms = BTreeMap::new();
@@ -94,15 +96,21 @@ impl Retired {
             let (remains, flags) = self.of(platform).after(old, new_document, now);
             for flag in flags {
                 // What all hosts lose is told once.
-                if !lasting.iter().take(named).any(|lost| lost.flag == flag) {
-                    lasting.push(Lasting { platform: Some(platform.clone()), flag });
+                if !removed.iter().take(named).any(|lost| lost.flag == flag) {
+                    removed.push(RemovedFlag::of(Some(platform.clone()), flag));
                 }
             }
             if override_for(new, platform).is_some() || remains != config {
                 platforms.insert(platform.clone(), remains);
             }
         }
-        (Self { config, platforms }, lasting)
+        (Self { config, platforms }, removed)
+    }
+}
+
+impl RemovedFlag {
+    fn of(platform: Option<String>, flag: String) -> Self {
+        Self { platform, default: default_of(&flag), flag }
     }
 }
 
@@ -114,12 +122,13 @@ impl Remains {
         now: Moment,
     ) -> (Self, Vec<String>) {
         let mut remains = self.clone();
-        let mut lasting = Vec::new();
-        for flag in flags(old) {
+        let mut removed = Vec::new();
+        for flag in flags(old).filter(|flag| !is_cli_only(flag)) {
             if default_of(flag).is_some() {
                 remains.options.insert(flag.clone(), now.0);
-            } else if !is_cli_only(flag) && !flags(new).any(|kept| kept == flag) {
-                lasting.push(flag.clone());
+            }
+            if !flags(new).any(|kept| kept == flag) {
+                removed.push(flag.clone());
             }
         }
         for part in PARTS.into_iter().filter(|part| old.is_some_and(|old| old.contains_key(*part))) {
@@ -129,7 +138,7 @@ impl Remains {
             remains.options.remove(flag);
         }
         remains.parts.retain(|part, _| !new.is_some_and(|new| new.contains_key(part)));
-        (remains, lasting)
+        (remains, removed)
     }
 
     /// Adds the defaults of what is not in the document any more.

@@ -19,8 +19,9 @@ fn a_removed_flag_is_served_as_its_default_for_thirty_days() {
     let old = json!({"config": {"options": {"verbose": true, "host_identifier": "uuid"}, "views": {"v": "select 1"}}});
     let new = json!({"config": {}});
     let noon = days(100).plus(DAY / 2);
-    let (retired, lasting) = Retired::default().after(&old, &new, noon);
-    assert_eq!(lasting, [Lasting { platform: None, flag: "host_identifier".to_owned() }]);
+    let (retired, removed) = Retired::default().after(&old, &new, noon);
+    let flag = |flag: &str, default| RemovedFlag { platform: None, flag: flag.to_owned(), default };
+    assert_eq!(removed, [flag("verbose", Some(json!(false))), flag("host_identifier", None)]);
     let expected = json!({"options": {"verbose": false}, "views": {}});
     assert_eq!(Value::Object(served(&new, &retired, "")), expected);
     let (kept, outdated_at) = retired.clone().at(Moment(days(131).0 - 1));
@@ -121,8 +122,8 @@ proptest! {
         let count = steps.len();
         for (step, (options, passed, is_online)) in steps.into_iter().enumerate() {
             today += passed;
-            let (after, lasting) = retired.clone().at(days(today)).0.after(&old, &options, days(today));
-            warned.extend(lasting.into_iter().map(|lasting| lasting.flag));
+            let (after, removed) = retired.clone().at(days(today)).0.after(&old, &options, days(today));
+            warned.extend(removed.into_iter().filter(|removed| removed.default.is_none()).map(|removed| removed.flag));
             retired = serde_json::from_value(serde_json::to_value(&after).unwrap()).unwrap();
             prop_assert_eq!(&retired, &after);
             old = options;

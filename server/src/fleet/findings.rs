@@ -2,11 +2,11 @@
 
 use serde_json::{Map, Value};
 
-use crate::fleet::names::check_sql;
-use crate::fleet::{Problem, path};
+use super::names::check_sql;
+use super::{Problem, path};
 
 /// What a check found: problems stop an apply, warnings do not.
-pub(super) struct Findings<'a> {
+pub(in crate::fleet) struct Findings<'a> {
     pub problems: &'a mut Vec<Problem>,
     pub warnings: &'a mut Vec<Problem>,
 }
@@ -90,7 +90,7 @@ impl Findings<'_> {
 const MAX_MISSPELT: usize = 100;
 
 /// The known word that was probably meant, if one comes near.
-pub(super) fn nearest<'k>(word: &str, known: impl Iterator<Item = &'k str>) -> Option<&'k str> {
+pub(in crate::fleet) fn nearest<'k>(word: &str, known: impl Iterator<Item = &'k str>) -> Option<&'k str> {
     if word.len() > MAX_MISSPELT {
         return None;
     }

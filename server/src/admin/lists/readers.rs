@@ -1,0 +1,269 @@
+//! Who reads lists, and whose is worked on next.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::sync::{Arc, Mutex};
+
+use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
+
+use crate::config;
+use crate::fleet::{Error, Result};
+use crate::lock::lock;
+use crate::telemetry::Metrics;
+
+/// What work on lists is, by what it takes.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Work {
+    /// Goes through a whole table.
+    Search,
+    /// Reads and writes a part of a list.
+    Part,
+}
+
+/// Room for one piece of work of each kind at a time.
+#[derive(Debug)]
+struct WorkSlots {
+    searches: Arc<Semaphore>,
+    parts: Arc<Semaphore>,
+}
+
+impl Default for WorkSlots {
+    fn default() -> Self {
+        let one = || Arc::new(Semaphore::new(1));
+        Self { searches: one(), parts: one() }
+    }
+}
+
+impl WorkSlots {
+    fn of(&self, work: Work) -> Arc<Semaphore> {
+        Arc::clone(match work {
+            Work::Search => &self.searches,
+            Work::Part => &self.parts,
+        })
+    }
+}
+
+/// A user who is reading lists.
+#[derive(Debug, Default)]
+struct Reader {
+    lists: u32,
+    /// Bytes of answers that are read whole and wait for the user's clients.
+    waiting_bytes: usize,
+    slots: Arc<WorkSlots>,
+}
+
+/// The lists that users are reading. The server works on one at a time. Users take turns: whoever reads many lists has one
+/// piece of work at most in the queue, so others wait for one piece of each user and not for all of them.
+#[derive(Debug, Clone)]
+pub(super) struct Readers {
+    slots: Arc<WorkSlots>,
+    by_user: Arc<Mutex<HashMap<i64, Reader>>>,
+    max_lists: u32,
+    max_bytes: usize,
+    metrics: Arc<Metrics>,
+}
+
+/// A list that a user is reading. Dropping it makes room for another.
+#[derive(Debug)]
+pub(super) struct ListGuard {
+    user_id: i64,
+    bytes: usize,
+    slots: Arc<WorkSlots>,
+    readers: Readers,
+}
+
+impl Drop for ListGuard {
+    fn drop(&mut self) {
+        let mut by_user = lock(&self.readers.by_user);
+        if let Some(reader) = by_user.get_mut(&self.user_id) {
+            reader.lists -= 1;
+            reader.waiting_bytes -= self.bytes;
+            if reader.lists == 0 {
+                by_user.remove(&self.user_id);
+            }
+        }
+    }
+}
+
+impl Readers {
+    pub fn new(config: &config::Server, metrics: Arc<Metrics>) -> Self {
+        Self {
+            slots: Arc::default(),
+            by_user: Arc::default(),
+            max_lists: config.max_lists_per_user.max(1),
+            max_bytes: config.max_list_bytes_per_user.0,
+            metrics,
+        }
+    }
+
+    /// Counts a list of the user.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] to users who read as many as they may.
+    pub fn begin(&self, user_id: i64) -> Result<ListGuard> {
+        let mut by_user = lock(&self.by_user);
+        let reader = by_user.entry(user_id).or_default();
+        if reader.lists >= self.max_lists {
+            return Err(self.refusal("max_lists_per_user", "you are reading as many lists as"));
+        }
+        reader.lists += 1;
+        Ok(ListGuard { user_id, bytes: 0, slots: Arc::clone(&reader.slots), readers: self.clone() })
+    }
+
+    fn refusal(&self, limit: &str, what: &str) -> Error {
+        self.metrics.limit_hit(limit);
+        Error::Unavailable(format!("{what} server.{limit} allows"))
+    }
+}
+
+impl ListGuard {
+    /// Counts an answer that waits whole for the user's client, until the guard is dropped. One is always allowed, whatever
+    /// its size.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] to users whose answers already take as much memory as they may.
+    pub fn hold(&mut self, bytes: usize) -> Result<()> {
+        let readers = &self.readers;
+        let mut by_user = lock(&readers.by_user);
+        let Some(reader) = by_user.get_mut(&self.user_id) else { return Ok(()) };
+        if reader.waiting_bytes > 0 && reader.waiting_bytes + bytes > readers.max_bytes {
+            let what = "answers that your clients have not read yet take as much memory as";
+            return Err(readers.refusal("max_list_bytes_per_user", what));
+        }
+        reader.waiting_bytes += bytes;
+        self.bytes += bytes;
+        Ok(())
+    }
+
+    /// Works on the list on a thread of its own, when it is its turn. The list counts until the work is done, even if
+    /// nobody waits for it any more.
+    pub async fn work<T, F>(self, kind: Work, work: impl FnOnce() -> F + Send + 'static) -> Result<(Self, T)>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T>>,
+    {
+        let internal = |error: Box<dyn std::error::Error + Send + Sync>| Error::Internal(error);
+        // The user's own turn comes first: the others of this user wait there and not in the queue of all.
+        let own = self.slots.of(kind).acquire_owned().await.map_err(|error| internal(error.into()))?;
+        let common = self.readers.slots.of(kind).acquire_owned().await.map_err(|error| internal(error.into()))?;
+        let runtime = Handle::current();
+        let worked = tokio::task::spawn_blocking(move || {
+            let outcome = runtime.block_on(work()).map(|done| (self, done));
+            drop((common, own));
+            outcome
+        });
+        worked.await.map_err(|error| internal(error.into()))?
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+    use tokio::sync::oneshot;
+    use tokio::task::JoinHandle;
+
+    use super::*;
+
+    const BUSY: i64 = 1;
+    const OTHER: i64 = 2;
+
+    /// Pieces of work that tell when they begin, and end when they are told to.
+    struct Works {
+        readers: Readers,
+        begun: UnboundedSender<(i64, oneshot::Sender<()>)>,
+        beginnings: UnboundedReceiver<(i64, oneshot::Sender<()>)>,
+        ending: Vec<JoinHandle<Result<()>>>,
+    }
+
+    impl Works {
+        fn new(change: impl FnOnce(&mut config::Server)) -> Self {
+            let mut config = config::Server::default();
+            change(&mut config);
+            let (begun, beginnings) = unbounded_channel();
+            let readers = Readers::new(&config, Arc::new(Metrics::new().unwrap()));
+            Self { readers, begun, beginnings, ending: Vec::new() }
+        }
+
+        /// Puts a piece of work of the user into the queue.
+        async fn add(&mut self, user_id: i64, kind: Work) {
+            let (guard, begun) = (self.readers.begin(user_id).unwrap(), self.begun.clone());
+            let working = guard.work(kind, move || async move {
+                let (end, ended) = oneshot::channel();
+                begun.send((user_id, end)).unwrap();
+                ended.await.map_err(|error| Error::Internal(Box::new(error)))
+            });
+            self.ending.push(tokio::spawn(async { working.await.map(drop) }));
+            // Until it waits where it has to.
+            tokio::task::yield_now().await;
+        }
+
+        async fn next(&mut self) -> (i64, oneshot::Sender<()>) {
+            self.beginnings.recv().await.unwrap()
+        }
+    }
+
+    /// Whoever reads sixteen lists over and over has one of them in the queue.
+    #[tokio::test]
+    async fn another_user_waits_for_one_piece_of_a_busy_one() {
+        let mut works = Works::new(|_| {});
+        for _ in 0..15 {
+            works.add(BUSY, Work::Search).await;
+        }
+        works.add(OTHER, Work::Search).await;
+        let mut order = Vec::new();
+        while order.len() < 16 {
+            let (user_id, end) = works.next().await;
+            order.push(user_id);
+            end.send(()).unwrap();
+        }
+        assert_eq!(order[..3], [BUSY, OTHER, BUSY]);
+        for ended in works.ending {
+            ended.await.unwrap().unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn a_search_holds_no_list_up_that_is_being_sent() {
+        let mut works = Works::new(|_| {});
+        works.add(BUSY, Work::Search).await;
+        let (_, _search) = works.next().await;
+        for user_id in [BUSY, OTHER] {
+            works.add(user_id, Work::Part).await;
+            let (of, end) = works.next().await;
+            assert_eq!(of, user_id);
+            end.send(()).unwrap();
+        }
+    }
+
+    /// A client that goes away leaves its search behind; it may not begin another one in its place.
+    #[tokio::test]
+    async fn work_that_nobody_waits_for_counts_until_it_is_done() {
+        let mut works = Works::new(|config| config.max_lists_per_user = 1);
+        works.add(BUSY, Work::Search).await;
+        let (_, end) = works.next().await;
+        works.ending.pop().unwrap().abort();
+        assert!(works.readers.begin(BUSY).is_err());
+        works.readers.begin(OTHER).unwrap();
+        end.send(()).unwrap();
+        while works.readers.begin(BUSY).is_err() {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    #[test]
+    fn answers_that_wait_are_bounded_for_each_user() {
+        let works = Works::new(|config| config.max_list_bytes_per_user = config::Bytes(100));
+        let begin = |user_id| works.readers.begin(user_id).unwrap();
+        let (mut large, mut small) = (begin(BUSY), begin(BUSY));
+        large.hold(1_000).unwrap();
+        assert!(small.hold(1).is_err());
+        begin(OTHER).hold(100).unwrap();
+        drop(large);
+        small.hold(60).unwrap();
+        assert!(begin(BUSY).hold(41).is_err());
+        begin(BUSY).hold(40).unwrap();
+        drop(small);
+        begin(BUSY).hold(100).unwrap();
+    }
+}

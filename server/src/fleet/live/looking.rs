@@ -1,0 +1,157 @@
+//! Looking for jobs that other nodes have started or ended.
+//!
+//! A plain reading of MySQL may lag behind (`Store::shows_every_commit`): it may not show a job yet that another node has
+//! just started. So before an answer to an unknown job is dropped, or a job is taken for removed, a locking reading has the
+//! last word.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Mutex;
+use std::time::Duration;
+
+use muster_api::rest::{LiveStatus, TargetState};
+use tokio::sync::{Notify, watch};
+use tokio::time::{Instant, sleep_until};
+
+use super::Live;
+use super::notes::JobEnding;
+use crate::fleet::{Error, Result, within};
+use crate::lock::lock;
+use crate::store::{self, entity::live_queries::LiveStatusWord};
+
+/// Shortest time between two looks for jobs that only agents know of.
+const LOOK_AGAIN: Duration = Duration::from_millis(200);
+
+/// Most ids of one look: those of two writes that are full of them.
+const MAX_IDS: usize = 2 * muster_api::osquery::MAX_RESULTS;
+
+/// Looks for jobs that only agents know of. A task makes them, one after the other, each for all who wait.
+#[derive(Debug, Default)]
+pub(super) struct Looks {
+    wanted: Mutex<WantedLook>,
+    must_look: Notify,
+    done: watch::Sender<DoneLook>,
+}
+
+#[derive(Debug, Default)]
+struct WantedLook {
+    /// How many looks were asked for.
+    asked: u64,
+    /// Ids that agents have named since the last look.
+    ids: BTreeSet<i64>,
+}
+
+/// The last look that ended.
+#[derive(Debug, Clone)]
+struct DoneLook {
+    /// How many had been asked for when it began. It is the look of all of these.
+    asked: u64,
+    outcome: std::result::Result<(), String>,
+}
+
+impl Default for DoneLook {
+    fn default() -> Self {
+        Self { asked: 0, outcome: Ok(()) }
+    }
+}
+
+impl Live {
+    /// Hears of jobs that other nodes have started: when one of `ids` is not in memory, the open rows are read. Whoever
+    /// comes before that read begins shares it, so that many answers, and ids that agents make up, cost one.
+    ///
+    /// # Errors
+    /// When the database does not answer, or agents name too many unknown ids.
+    pub(super) async fn hear_of(&self, ids: &BTreeSet<i64>) -> Result<()> {
+        if !self.node.is_clustered() {
+            return Ok(());
+        }
+        let unknown: Vec<i64> = ids.iter().copied().filter(|id| *id > 0 && !self.jobs.pin().contains_key(id)).collect();
+        if unknown.is_empty() {
+            return Ok(());
+        }
+        let mut done = self.looks.done.subscribe();
+        let number = {
+            let mut wanted = lock(&self.looks.wanted);
+            if wanted.ids.len() + unknown.len() > MAX_IDS {
+                return Err(Error::Unavailable("answers to too many unknown live queries at one time".to_owned()));
+            }
+            wanted.ids.extend(unknown);
+            wanted.asked += 1;
+            wanted.asked
+        };
+        self.looks.must_look.notify_one();
+        // why: a job is in the database before any host is sent it, so a look that began after the answer came finds it. A
+        // failure is shared as well: otherwise each of those who wait would wait for a timeout.
+        match done.wait_for(|done| done.asked >= number).await {
+            Ok(done) => done.outcome.clone().map_err(Error::Unavailable),
+            Err(_) => Err(Error::Unavailable("the server is stopping; try again".to_owned())),
+        }
+    }
+
+    /// Looks for jobs whenever an answer names one that this node has not heard of. Runs until it is dropped.
+    pub async fn look_when_asked(&self) {
+        loop {
+            self.looks.must_look.notified().await;
+            let again_at = Instant::now() + LOOK_AGAIN;
+            let (asked, ids) = {
+                let mut wanted = lock(&self.looks.wanted);
+                (wanted.asked, std::mem::take(&mut wanted.ids))
+            };
+            let outcome = within(self.store_timeout, self.look_for(ids)).await.map_err(|error| error.to_string());
+            self.looks.done.send_replace(DoneLook { asked, outcome });
+            sleep_until(again_at).await;
+        }
+    }
+
+    async fn look_for(&self, ids: BTreeSet<i64>) -> Result<()> {
+        self.look_for_jobs().await?;
+        let unknown = ids.into_iter().filter(|id| !self.jobs.pin().contains_key(id)).collect();
+        for row in self.confirmed(unknown).await?.into_values() {
+            if row.status == LiveStatusWord::Open {
+                self.hold_readable(row);
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes up open jobs, and takes over how others have ended, as the rows say.
+    pub(super) async fn look_for_jobs(&self) -> Result<()> {
+        let db = self.store.reader();
+        let open: BTreeMap<_, _> = store::live_queries::open_leases(db).await?.into_iter().collect();
+        for (id, watched_until) in &open {
+            if self.jobs.pin().get(id).is_none()
+                && let Some(row) = store::live_queries::by_id(db, *id).await?
+            {
+                self.hold_readable(row);
+            } else if let Some(until) = watched_until {
+                self.campaigns.took_up(*id, *until);
+            }
+        }
+        let mut missing = Vec::new();
+        for job in self.open_jobs().into_iter().filter(|job| !open.contains_key(&job.id)) {
+            match store::live_queries::by_id(db, job.id).await? {
+                Some(row) if row.finished_at.is_some() => job.adopt(&row),
+                Some(_) => {}
+                None => missing.push(job),
+            }
+        }
+        let confirmed = self.confirmed(missing.iter().map(|job| job.id).collect()).await?;
+        for job in missing.iter().filter(|job| !confirmed.contains_key(&job.id)) {
+            // Whoever follows it must not wait for what nobody will fold.
+            let reason = "the database does not have it any more".to_owned();
+            let (status, rest) = (LiveStatus::Stopped, TargetState::Cancelled);
+            job.end(&JobEnding { status, reason, rest, at: self.clock.now().0 });
+            self.jobs.pin().remove(&job.id);
+        }
+        self.list_open();
+        Ok(())
+    }
+
+    /// The rows with these ids that a plain reading did not show, but a locking one does.
+    async fn confirmed(&self, ids: Vec<i64>) -> Result<BTreeMap<i64, store::entity::live_queries::Model>> {
+        if ids.is_empty() || self.store.shows_every_commit() {
+            return Ok(BTreeMap::new());
+        }
+        let rows = store::live_queries::confirmed(&self.store, &ids).await?;
+        Ok(rows.into_iter().map(|row| (row.id, row)).collect())
+    }
+}

@@ -1,0 +1,224 @@
+//! How far a live query is, as one view has it: the states of its targets, and how it ended.
+
+use std::collections::BTreeMap;
+
+use muster_api::rest::{LiveStatus, TargetState};
+use roaring::RoaringTreemap;
+
+use super::cost::QueryCost;
+use super::notes::{JobEnding, Settlement};
+use super::snapshot::Snapshot;
+use super::states::States;
+use crate::bus::JobChange;
+use crate::clock::Moment;
+use crate::store::entity::live_queries::{LiveStatusWord, Model};
+
+/// States of targets that are open.
+const OPEN: [TargetState; 2] = [TargetState::Pending, TargetState::Sent];
+
+/// The state of a target that is open: pending or sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum OpenTarget {
+    /// The host has to fetch the query. `retry_alone`: its answer was lost once, so the query is sent alone.
+    Pending { retry_alone: bool },
+    /// The host has to answer. `at` is when it was sent the query, `is_alone` whether in a read of its own.
+    Sent { at: Moment, is_alone: bool, retry_alone: bool },
+}
+
+#[derive(Debug)]
+pub(super) struct JobProgress {
+    pub states: States,
+    /// When hosts in the state sent were sent the query, and whether alone.
+    pub sent: BTreeMap<i64, (Moment, bool)>,
+    /// Hosts whose answer was lost once.
+    pub retry_alone: RoaringTreemap,
+    pub status: LiveStatus,
+    pub stop_reason: String,
+    pub finished_at: Option<Moment>,
+    pub cost: QueryCost,
+    /// Bytes of the answers that are kept.
+    pub bytes: u64,
+}
+
+/// What an event has done.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Applied {
+    pub is_changed: bool,
+    /// The job was made anew, so that hosts may be open targets again.
+    pub is_restored: bool,
+}
+
+impl JobProgress {
+    /// As the row of a job says, which has this snapshot.
+    pub fn of(row: &Model, snapshot: Snapshot) -> Self {
+        let (status, stop_reason) = ending(&row.status, row.stop_reason.clone());
+        let Snapshot { states, cost } = snapshot;
+        Self {
+            states,
+            sent: BTreeMap::new(),
+            retry_alone: RoaringTreemap::new(),
+            status,
+            stop_reason,
+            finished_at: row.finished_at,
+            cost,
+            bytes: row.results_bytes.max(0).cast_unsigned(),
+        }
+    }
+
+    /// As it was when the job was started, to apply all of its events to.
+    pub fn begun(&self) -> Self {
+        Self {
+            states: States::pending(self.states.targets()),
+            sent: BTreeMap::new(),
+            retry_alone: RoaringTreemap::new(),
+            status: LiveStatus::Open,
+            stop_reason: String::new(),
+            finished_at: None,
+            cost: QueryCost::default(),
+            bytes: 0,
+        }
+    }
+
+    pub fn is_open(&self) -> bool {
+        self.status == LiveStatus::Open
+    }
+
+    pub fn snapshot(&self) -> Snapshot {
+        Snapshot { states: self.states.clone(), cost: self.cost.clone() }
+    }
+
+    /// The state of a host that is an open target of an open job. `long_ago` is for a host that a checkpoint says was sent
+    /// the query, and not when.
+    pub fn open_target(&self, host: i64, long_ago: Moment) -> Option<OpenTarget> {
+        if !self.is_open() {
+            return None;
+        }
+        let retry_alone = || self.retry_alone.contains(host.cast_unsigned());
+        if self.states.has(host, TargetState::Pending) {
+            return Some(OpenTarget::Pending { retry_alone: retry_alone() });
+        }
+        if !self.states.has(host, TargetState::Sent) {
+            return None;
+        }
+        let (at, is_alone) = self.sent.get(&host).copied().unwrap_or((long_ago, false));
+        Some(OpenTarget::Sent { at, is_alone, retry_alone: retry_alone() })
+    }
+
+    /// Applies an event. One that does not fit, as a repeat, changes nothing.
+    pub fn apply(&mut self, change: JobChange, now: Moment) -> Applied {
+        let mut is_restored = false;
+        let is_changed = match change {
+            JobChange::Sent { host, at, is_alone } => self.sent(host, at, is_alone),
+            JobChange::Pending { host } => self.pending_again(host),
+            JobChange::Settled { host, note } => self.settled(host, &Settlement::from_bytes(&note, now)),
+            JobChange::Closed { note } => self.end(&JobEnding::from_bytes(&note, now)),
+            JobChange::Restored { note } => {
+                is_restored = self.restore(&note, now);
+                is_restored
+            }
+        };
+        Applied { is_changed, is_restored }
+    }
+
+    fn sent(&mut self, host: i64, at: Moment, is_alone: bool) -> bool {
+        let is_sent = self.states.advance(host, &OPEN, TargetState::Sent);
+        if is_sent {
+            self.sent.insert(host, (at, is_alone));
+        }
+        is_sent
+    }
+
+    /// The answer of a host that was sent the query is lost: the host is pending once more, to be sent it alone. False
+    /// when it was not sent.
+    pub fn pending_again(&mut self, host: i64) -> bool {
+        self.sent.remove(&host);
+        let is_pending = self.states.advance(host, &[TargetState::Sent], TargetState::Pending);
+        if is_pending {
+            self.retry_alone.insert(host.cast_unsigned());
+        }
+        is_pending
+    }
+
+    fn settled(&mut self, host: i64, settlement: &Settlement) -> bool {
+        if !self.states.advance(host, &OPEN, settlement.state) {
+            return false;
+        }
+        self.sent.remove(&host);
+        if settlement.truncated {
+            self.states.mark_truncated(host);
+        }
+        if settlement.unkept {
+            self.states.mark_unkept(host);
+        }
+        if let Some(stats) = settlement.stats {
+            self.cost.add(stats);
+        }
+        self.bytes += settlement.bytes;
+        self.finish_if_settled(Moment(settlement.at));
+        true
+    }
+
+    /// Goes on from the snapshot that some node has made the job anew with.
+    fn restore(&mut self, note: &[u8], now: Moment) -> bool {
+        let Some(snapshot) = Snapshot::from_bytes(note) else {
+            tracing::error!("restored states of a live query cannot be read");
+            return false;
+        };
+        if !self.is_open() {
+            return false;
+        }
+        (self.states, self.cost, self.bytes) = (snapshot.states, snapshot.cost, 0);
+        self.sent.clear();
+        self.retry_alone.clear();
+        self.finish_if_settled(now);
+        true
+    }
+
+    /// Ends the job. False when it is over.
+    pub fn end(&mut self, ending: &JobEnding) -> bool {
+        if !self.is_open() {
+            return false;
+        }
+        self.states.advance_all(&OPEN, ending.rest);
+        self.sent.clear();
+        self.status = ending.status;
+        self.stop_reason.clone_from(&ending.reason);
+        self.finished_at = Some(Moment(ending.at));
+        true
+    }
+
+    fn finish_if_settled(&mut self, now: Moment) {
+        if self.is_open() && self.states.is_settled() {
+            self.status = LiveStatus::Complete;
+            self.finished_at = Some(now);
+        }
+    }
+}
+
+/// The word a status is stored as.
+pub(super) fn status_word(status: LiveStatus) -> LiveStatusWord {
+    match status {
+        LiveStatus::Open => LiveStatusWord::Open,
+        LiveStatus::Complete => LiveStatusWord::Complete,
+        LiveStatus::Cancelled => LiveStatusWord::Cancelled,
+        LiveStatus::Stopped => LiveStatusWord::Stopped,
+        LiveStatus::Expired => LiveStatusWord::Expired,
+    }
+}
+
+/// Status and stop reason as they are stored. A status this version does not know reads as stopped: nobody is asked, and
+/// the reason says why.
+fn ending(word: &LiveStatusWord, stop_reason: String) -> (LiveStatus, String) {
+    let status = match word {
+        LiveStatusWord::Open => LiveStatus::Open,
+        LiveStatusWord::Complete => LiveStatus::Complete,
+        LiveStatusWord::Cancelled => LiveStatus::Cancelled,
+        LiveStatusWord::Stopped => LiveStatus::Stopped,
+        LiveStatusWord::Expired => LiveStatus::Expired,
+        LiveStatusWord::Unknown(word) => {
+            let reason = format!("this version of the server does not know its status {:?}", word.as_str());
+            return (LiveStatus::Stopped, reason);
+        }
+    };
+    (status, stop_reason)
+}

@@ -1,0 +1,205 @@
+//! Taking the answers that come with one write of a host.
+//!
+//! An agent that is refused keeps all its answers and sends them again, together with those it has got meanwhile. So a
+//! write is refused as a whole, after everything in it that can be kept was kept, and for a fault only if the last one
+//! was not. A write that must be taken loses what cannot be kept in time, which is counted, or its host asked again. A
+//! node that has no room for more answers at the moment ([`BusError::Busy`]) refuses as often as it takes, because
+//! nothing is wrong then; a bus that answers others and not this write ([`BusError::Slow`]), a few times in a row.
+//!
+//! A write ends before the request does that brings it. If that is given up all the same, it was a refusal.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::{StreamExt as _, stream};
+use muster_api::osquery::QueryResult;
+use muster_api::rest::TargetState;
+use tokio::time::{Instant, timeout_at};
+
+use super::answers::{line, unanswered};
+use super::host_state::{Leeway, RefusedFor};
+use super::notes::Settlement;
+use super::progress::OpenTarget;
+use super::{Job, Live, Worker};
+use crate::bus::BusError;
+use crate::fleet::checkin::DENYLISTED;
+use crate::fleet::hosts::Host;
+use crate::fleet::{Error, Result};
+
+/// What one write of a host says of live queries, by their ids.
+#[derive(Debug, Default)]
+pub struct LiveWrite<'a> {
+    pub answers: Vec<(i64, &'a QueryResult<'a>)>,
+    /// The sentinel came without an answer: the discovery query found nothing there.
+    pub skipped: BTreeSet<i64>,
+    /// The workers that ran queries whose answers were lost before.
+    pub workers: BTreeMap<i64, Worker>,
+}
+
+/// Answers of one write that are kept at one time: those of one read. One that cannot be kept holds up no other.
+const KEPT_AT_ONCE: usize = 8;
+
+/// A refusal: why, and what the agent is told.
+type Refused = (RefusedFor, Error);
+
+/// One write that is being taken.
+#[derive(Debug, Clone, Copy)]
+struct Taking<'a> {
+    host: &'a Arc<Host>,
+    leeway: Leeway,
+    /// When answers have to be kept.
+    keep_by: Instant,
+    /// When those that were not have to be counted.
+    count_by: Instant,
+    /// What it is when they are not kept by then.
+    lateness: RefusedFor,
+}
+
+impl<'a> Taking<'a> {
+    /// `patience` is the time that a request has from its beginning on.
+    fn new(host: &'a Arc<Host>, deadline: Instant, patience: Duration) -> Self {
+        let now = Instant::now();
+        let left = deadline.saturating_duration_since(now);
+        // why: when most of the time has gone before the write came here, the bus is hardly to blame.
+        let lateness = if left < patience / 2 { RefusedFor::Slowness } else { RefusedFor::Fault };
+        Self {
+            host,
+            leeway: host.live.write_begins(),
+            keep_by: now + left * 3 / 4,
+            count_by: now + left * 9 / 10,
+            lateness,
+        }
+    }
+
+    fn late(&self) -> Refused {
+        (self.lateness, Error::Unavailable("answers to live queries not kept in time; try again".to_owned()))
+    }
+}
+
+fn failure(error: BusError) -> Refused {
+    let reason = match error {
+        BusError::Busy(_) => RefusedFor::Room,
+        BusError::Slow(_) => RefusedFor::Slowness,
+        BusError::Unavailable(_) | BusError::Lost(_) => RefusedFor::Fault,
+    };
+    (reason, error.into())
+}
+
+impl Live {
+    /// Takes what a host says of live queries, before `deadline`. A repeat, and what is said of a query that is over or
+    /// unknown, is taken and dropped.
+    ///
+    /// # Errors
+    /// When an answer cannot be kept now: the agent sends all of them again. The module says how often.
+    pub async fn take(self: &Arc<Self>, host: &Arc<Host>, write: &LiveWrite<'_>, deadline: Instant) -> Result<()> {
+        if write.answers.is_empty() && write.skipped.is_empty() {
+            return Ok(());
+        }
+        let taking = Taking::new(host, deadline, self.answer_timeout);
+        let refused = self.take_all(&taking, write).await;
+        host.live.write_ended(taking.leeway, refused.as_ref().map(|(reason, _)| *reason));
+        refused.map_or(Ok(()), |(_, error)| Err(error))
+    }
+
+    /// Keeps what can be kept. Gives the gravest reason to refuse the write, if there is one that it may be refused for.
+    async fn take_all(self: &Arc<Self>, taking: &Taking<'_>, write: &LiveWrite<'_>) -> Option<Refused> {
+        let unheard = self.hear_of_all(taking, write).await;
+        let answers = stream::iter(&write.answers)
+            .map(|(id, result)| self.take_answer(taking, *id, result, write.workers.get(id).copied()));
+        let skipped = stream::iter(&write.skipped).map(|id| self.take_skipped(taking, *id));
+        let answers: Vec<_> = answers.buffer_unordered(KEPT_AT_ONCE).filter_map(std::future::ready).collect().await;
+        let skipped: Vec<_> = skipped.buffer_unordered(KEPT_AT_ONCE).filter_map(std::future::ready).collect().await;
+        unheard.into_iter().chain(answers).chain(skipped).max_by_key(|(reason, _)| *reason)
+    }
+
+    /// Looks for the live queries that this node has not heard of.
+    async fn hear_of_all(&self, taking: &Taking<'_>, write: &LiveWrite<'_>) -> Option<Refused> {
+        let ids = write.answers.iter().map(|(id, _)| *id).chain(write.skipped.iter().copied()).collect();
+        let refused = match timeout_at(taking.keep_by, self.hear_of(&ids)).await {
+            Ok(Ok(())) => return None,
+            Ok(Err(error)) => (RefusedFor::Fault, error),
+            Err(_) => taking.late(),
+        };
+        if taking.leeway.allows(refused.0) {
+            return Some(refused);
+        }
+        tracing::error!(error = %refused.1, host_id = taking.host.id,
+            "live queries not looked for; answers to those this node does not know are dropped, and the host is asked again");
+        None
+    }
+
+    async fn take_answer(
+        self: &Arc<Self>,
+        taking: &Taking<'_>,
+        id: i64,
+        result: &QueryResult<'_>,
+        worker: Option<Worker>,
+    ) -> Option<Refused> {
+        let host = taking.host;
+        let Some(job) = self.waiting_for(host, id) else {
+            self.metrics.unknown_answers.inc();
+            return None;
+        };
+        let now = self.clock.now();
+        let is_suspect = result.message.as_deref() == Some(DENYLISTED)
+            && self.was_lost(taking, &job).await
+            && !worker.is_some_and(|worker| worker.was_running_at(job.created_at, now));
+        let (answer, line) = self.read_answer(host, &job, result, is_suspect, now).await;
+        match self.take_one(taking, &job, line, Settlement::of(&answer)).await {
+            Ok(true) if is_suspect => self.suspected(host, &job, worker, now).await,
+            Ok(_) => {}
+            Err(refused) => return Some(refused),
+        }
+        None
+    }
+
+    async fn take_skipped(self: &Arc<Self>, taking: &Taking<'_>, id: i64) -> Option<Refused> {
+        let job = self.waiting_for(taking.host, id).filter(|job| job.discovery.is_some())?;
+        let reason = "the discovery query found nothing there";
+        let answer = unanswered(taking.host, TargetState::Skipped, reason, self.clock.now());
+        self.take_one(taking, &job, line(&answer), Settlement::of(&answer)).await.err()
+    }
+
+    /// Whether an answer of this host was lost before, so that it was sent the query once more.
+    async fn was_lost(self: &Arc<Self>, taking: &Taking<'_>, job: &Arc<Job>) -> bool {
+        // why: another node may have found the loss, and this view be behind. If the bus is away, the view counts.
+        if let Ok(Err(error)) = timeout_at(taking.keep_by, self.fold(job)).await {
+            tracing::debug!(%error, live_query = job.id, "denylisted query judged by an older view");
+        }
+        matches!(job.open_target(taking.host.id), Some(OpenTarget::Sent { retry_alone: true, .. }))
+    }
+
+    /// A job that waits for this host's answer.
+    fn waiting_for(&self, host: &Host, id: i64) -> Option<Arc<Job>> {
+        let job = self.jobs.pin().get(&id).cloned();
+        // A job that is over has no open targets.
+        job.filter(|job| job.open_target(host.id).is_some())
+    }
+
+    /// Keeps one answer. False when the host was settled before, or nothing could be kept.
+    async fn take_one(
+        self: &Arc<Self>,
+        taking: &Taking<'_>,
+        job: &Arc<Job>,
+        line: Vec<u8>,
+        settlement: Settlement,
+    ) -> std::result::Result<bool, Refused> {
+        let host_id = taking.host.id;
+        let refused = match timeout_at(taking.keep_by, self.keep(job, host_id, line, &settlement)).await {
+            Ok(Ok(is_news)) => return Ok(is_news),
+            Ok(Err(error)) => failure(error),
+            Err(_) => taking.late(),
+        };
+        if taking.leeway.allows(refused.0) {
+            return Err(refused);
+        }
+        let counted = Settlement { truncated: true, unkept: true, ..settlement };
+        let counted = timeout_at(taking.count_by, self.keep(job, host_id, Bytes::new(), &counted)).await;
+        let is_counted = matches!(counted, Ok(Ok(_)));
+        tracing::error!(error = %refused.1, live_query = job.id, host_id, is_counted,
+            "answer not kept; it is only counted, or the host is asked again");
+        Ok(matches!(counted, Ok(Ok(true))))
+    }
+}

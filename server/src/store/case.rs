@@ -1,0 +1,73 @@
+//! The one rule for capitals in names of hosts, labels, queries and packs: A to Z are the same as a to z, every other
+//! character counts as it is. Databases differ in what they take for the same, so what they find is compared again here.
+
+use std::collections::HashMap;
+
+/// The form in which names are compared. What has a name keeps it as it was given.
+pub fn fold(name: &str) -> String {
+    name.to_ascii_lowercase()
+}
+
+/// Whether two names are the same but for capitals.
+pub fn is_same(one: &str, other: &str) -> bool {
+    one.eq_ignore_ascii_case(other)
+}
+
+/// The row that goes by exactly this name, else the first that does but for capitals.
+pub fn best<T>(rows: Vec<T>, name: &str, name_of: impl Fn(&T) -> &str) -> Option<T> {
+    let mut same: Vec<T> = rows.into_iter().filter(|row| is_same(name_of(row), name)).collect();
+    let best = same.iter().position(|row| name_of(row) == name).unwrap_or(0);
+    (!same.is_empty()).then(|| same.swap_remove(best))
+}
+
+/// Things by name, whatever its capitals; of several that differ in these alone, the one with exactly the name.
+#[derive(Debug)]
+pub struct ByName<T>(HashMap<String, Vec<(String, T)>>);
+
+impl<T> FromIterator<(String, T)> for ByName<T> {
+    fn from_iter<I: IntoIterator<Item = (String, T)>>(named: I) -> Self {
+        let mut by_name: HashMap<String, Vec<(String, T)>> = HashMap::new();
+        for (name, thing) in named {
+            by_name.entry(fold(&name)).or_default().push((name, thing));
+        }
+        Self(by_name)
+    }
+}
+
+impl<T> ByName<T> {
+    /// The thing and the name it really has.
+    pub fn named(&self, name: &str) -> Option<(&str, &T)> {
+        let same = self.0.get(&fold(name))?;
+        let best = same.iter().find(|(exact, _)| exact == name).or(same.first())?;
+        Some((best.0.as_str(), &best.1))
+    }
+
+    pub fn get(&self, name: &str) -> Option<&T> {
+        self.named(name).map(|(_, thing)| thing)
+    }
+
+    pub fn contains_key(&self, name: &str) -> bool {
+        self.0.contains_key(&fold(name))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn capitals_do_not_matter_and_an_exact_name_goes_first() {
+        let names = || ["foo", "Foo", "BAR", "stra\u{df}e"].map(str::to_owned).to_vec();
+        let best = |name: &str| best(names(), name, String::as_str);
+        assert_eq!(best("Foo").as_deref(), Some("Foo"));
+        assert_eq!(best("FOO").as_deref(), Some("foo"));
+        assert_eq!(best("bar").as_deref(), Some("BAR"));
+        assert_eq!(best("STRASSE"), None);
+        let by_name: ByName<usize> = names().into_iter().enumerate().map(|(at, name)| (name, at)).collect();
+        assert_eq!(
+            (by_name.get("Foo"), by_name.get("fOO"), by_name.named("bar")),
+            (Some(&1), Some(&0), Some(("BAR", &2)))
+        );
+        assert!(by_name.contains_key("Bar") && !by_name.contains_key("baz"));
+    }
+}
