@@ -75,7 +75,9 @@ async fn numbered_hosts(
     ids: &[i64],
     problems: &mut Vec<Problem>,
 ) -> Result<BTreeSet<i64>> {
-    let known: BTreeSet<i64> = store::hosts::contacts(db, ids).await?.into_iter().map(|contact| contact.id).collect();
+    let distinct: Vec<i64> = ids.iter().copied().collect::<BTreeSet<_>>().into_iter().collect();
+    let found = store::hosts::contacts(db, &distinct).await?;
+    let known: BTreeSet<i64> = found.into_iter().map(|contact| contact.id).collect();
     for (position, id) in ids.iter().enumerate().filter(|(_, id)| !known.contains(id)) {
         problems.push(Problem::new(format!("{list}[{position}]"), format!("there is no host with id {id}")));
     }

@@ -164,6 +164,5 @@ async fn searches_for_targets_take_bounded_memory() {
         assert_eq!(answer.status, 200, "{}", answer.text);
         assert_eq!(answer.json()["targets"]["hosts"].as_array().unwrap().len(), 10);
     }
-    // Seven MiB each for a hundred thousand ids; all hosts would take some hundred.
-    assert!(growth <= MAX_GROWTH * 2, "resident memory grew by {} MiB", growth >> 20);
+    assert!(growth <= MAX_GROWTH, "resident memory grew by {} MiB", growth >> 20);
 }
