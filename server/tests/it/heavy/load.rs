@@ -49,7 +49,7 @@ async fn many_agents_lose_nothing_and_answer_live_queries() {
     let (agents, ramp, duration) = (count(500, 2_000), count(8, 20), count(12, 30));
     let mut options = options(&format!(
         "--server {} --insecure --setup --password {PASSWORD} --agents {agents} --ramp {ramp}s --duration {duration}s --live 1 --connections 32 \
-         --clones {CLONES} --log-interval 2s --log-share 0.2 --server-pid {}",
+         --clones {CLONES} --log-interval 2s --log-share 0.4 --server-pid {}",
         setup.address().url,
         server.pid(),
     ));
@@ -62,8 +62,7 @@ async fn many_agents_lose_nothing_and_answer_live_queries() {
     assert_eq!(errors(&report), Vec::<String>::new());
     assert_eq!(report.agents, [agents; 3]);
     let verified = report.verified.clone().unwrap();
-    // A fifth of the agents logs every two seconds; a busy machine starts them late.
-    assert!(verified.found > agents / 2, "{verified:?}");
+    assert!(verified.found > agents, "{verified:?}");
     assert_eq!((verified.found, verified.lost, verified.doubled), (verified.acknowledged, 0, 0));
     assert_eq!(report.lines.iter().map(|lines| lines.acknowledged).sum::<u64>(), verified.acknowledged);
     let live = &report.live[0];
