@@ -153,7 +153,13 @@ impl Jobs {
         keys: &[String],
         arguments: &[&[u8]],
     ) -> Result<bool, BusError> {
-        match self.step::<i64>((Purpose::Job, name, step), job, keys, arguments).await? {
+        let outcome = self.step::<i64>((Purpose::Job, name, step), job, keys, arguments).await?;
+        self.decided(job, outcome)
+    }
+
+    /// Whether a step was done; `outcome` is 1 (done), 0 (not done) or -1 (no such job). Notifies the other nodes if it was.
+    fn decided(&self, job: JobKey, outcome: i64) -> Result<bool, BusError> {
+        match outcome {
             // why: a notification that is lost, or never sent because this request is given up here, costs time only:
             // nodes read the events of open jobs every two seconds.
             1 => {
@@ -184,10 +190,7 @@ impl Jobs {
             self.step((Purpose::Job, "open", &self.steps.open), job, &keys, &arguments).await?;
         lock(&self.ends).entry(job).or_insert_with(|| WatchedJob { first, end: watch::Sender::new(0), highest: 0 });
         self.heard(job, first, end);
-        if made == 1 {
-            self.notifier.publish(ChangeEvent::Events(job.id));
-        }
-        Ok(if made == 1 { Opened::Made } else { Opened::Found })
+        Ok(if self.decided(job, made)? { Opened::Made } else { Opened::Found })
     }
 
     async fn answer(&self, job: JobKey, host: i64, line: &[u8], note: Vec<u8>) -> Result<bool, BusError> {
@@ -197,14 +200,9 @@ impl Jobs {
         let arguments = [bits.as_bytes(), &event, tag.as_bytes(), line];
         let (taken, first, end): (i64, u64, u64) =
             self.step((Purpose::Answer, "answer", &self.steps.answer), job, &keys, &arguments).await?;
-        if taken < 0 {
-            return Err(BusError::Lost(job.id));
-        }
+        let is_taken = self.decided(job, taken)?;
         self.heard(job, first, end);
-        if taken == 1 {
-            self.notifier.publish(ChangeEvent::Events(job.id));
-        }
-        Ok(taken == 1)
+        Ok(is_taken)
     }
 
     async fn events(&self, job: JobKey, after: EventPosition) -> Result<EventPiece, BusError> {
