@@ -10,11 +10,11 @@ use super::auth::Caller;
 use super::body::OpenBody;
 use super::error::AdminAnswer;
 
-pub(super) async fn set_up(api: Data<AdminApi>, http: HttpRequest, request: OpenBody<SetUp>) -> AdminAnswer {
+pub(super) async fn set_up(api: Data<AdminApi>, http: HttpRequest, OpenBody(request): OpenBody<SetUp>) -> AdminAnswer {
     Ok(ok(&api.fleet.access.set_up(&request, api.peer(&http)).await?))
 }
 
-pub(super) async fn log_in(api: Data<AdminApi>, http: HttpRequest, request: OpenBody<Login>) -> AdminAnswer {
+pub(super) async fn log_in(api: Data<AdminApi>, http: HttpRequest, OpenBody(request): OpenBody<Login>) -> AdminAnswer {
     Ok(ok(&api.fleet.access.log_in(&request, api.peer(&http)).await?))
 }
 

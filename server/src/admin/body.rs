@@ -21,7 +21,7 @@ const MAX_OPEN_BODY: usize = 16 * 1024;
 pub(super) struct JsonBody<T>(T);
 
 /// The JSON body of a request that needs no session, of 16 KiB at most.
-pub(super) struct OpenBody<T>(T);
+pub(super) struct OpenBody<T>(pub(super) T);
 
 impl<T> JsonBody<T> {
     pub(super) fn into_inner(self) -> T {
@@ -30,14 +30,6 @@ impl<T> JsonBody<T> {
 }
 
 impl<T> Deref for JsonBody<T> {
-    type Target = T;
-
-    fn deref(&self) -> &T {
-        &self.0
-    }
-}
-
-impl<T> Deref for OpenBody<T> {
     type Target = T;
 
     fn deref(&self) -> &T {
