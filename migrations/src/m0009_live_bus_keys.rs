@@ -1,4 +1,4 @@
-//! What a live query is called outside the database: its id may come again after an older copy was restored.
+//! Names of live queries outside the database: an id may come again after an older copy was restored.
 
 use sea_orm_migration::prelude::*;
 

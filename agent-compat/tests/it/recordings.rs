@@ -7,7 +7,7 @@ use anyhow::Result;
 use crate::exceptions::NOT_SERVED_YET;
 use crate::{LogLines, assert_lines, server_knowing};
 
-/// What was logged in a sequence: the result lines, each once, and the batches of status lines.
+/// Logged lines of a sequence: the result lines, each once, and the batches of status lines.
 fn logged<'a>(requests: impl Iterator<Item = &'a RecordedRequest>) -> Result<(LogLines, Vec<LogLines>)> {
     let (mut results, mut statuses) = (Vec::new(), Vec::new());
     for request in requests.filter(|request| request.endpoint() == Some(AgentEndpoint::Log)) {

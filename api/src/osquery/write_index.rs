@@ -4,8 +4,8 @@ use super::distributed::{DistributedWrite, QueryResult, Stats};
 use super::error::ReadError;
 use super::rows::RowsIndex;
 
-/// What a write says, apart from its body: rows are known by where they stand there. So a large body can be read on one
-/// thread and its rows be taken on another.
+/// Content of a write, apart from its body: rows are known by their position in the body. A large body can then be read on
+/// one thread, and its rows be taken on another.
 #[derive(Clone)]
 pub struct WriteIndex {
     node_key: Option<String>,

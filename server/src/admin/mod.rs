@@ -53,7 +53,7 @@ impl AdminApi {
         Self { fleet, lifecycle, lists: Lists::new(config, metrics), proxies: Proxies::of(config) }
     }
 
-    /// Who sent a request.
+    /// The sender of a request.
     fn peer(&self, request: &HttpRequest) -> Peer {
         Peer::of(self.proxies.client(request))
     }

@@ -9,7 +9,7 @@ use super::AgentApi;
 /// Longest name of a host and longest path in a line, in characters.
 const MAX_TEXT: usize = 100;
 
-/// Who sent a request, as far as it is known.
+/// The sender of a request, as far as it is known.
 #[derive(Debug, Clone)]
 pub(super) enum Sender {
     Host(i64),

@@ -10,7 +10,7 @@ use crate::fleet::Result;
 use crate::fleet::hosts::HostListing;
 use crate::lifecycle::Lifecycle;
 
-/// What stands before and behind the hosts of a list.
+/// The text before and after the hosts of a list.
 const HEAD: &str = "{\n  \"hosts\": [\n";
 const TAIL: &str = "\n  ]\n}\n";
 

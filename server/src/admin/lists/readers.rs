@@ -1,4 +1,4 @@
-//! Who reads lists, and whose is worked on next.
+//! The users who read lists, and the order in which their lists are worked on.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -12,7 +12,7 @@ use crate::fleet::{Error, Result};
 use crate::lock::lock;
 use crate::telemetry::Metrics;
 
-/// What work on lists is, by what it takes.
+/// Kind of work on lists, by what the work takes.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Work {
     /// Goes through a whole table.
@@ -203,7 +203,7 @@ mod tests {
         }
     }
 
-    /// Whoever reads sixteen lists over and over has one of them in the queue.
+    /// A user who reads sixteen lists over and over has one of them in the queue.
     #[tokio::test]
     async fn another_user_waits_for_one_piece_of_a_busy_one() {
         let mut works = Works::new(|_| {});
