@@ -16,14 +16,14 @@ use crate::telemetry::Metrics;
 /// Bodies up to this size take no room.
 pub(super) const SMALL: usize = 64 * 1024;
 
-/// Pieces is counted in pieces of this size.
+/// Room is counted in pieces of this size.
 const PIECE: usize = 256 * 1024;
 
 /// Bodies of unknown senders that are still coming may take this part of the room; one that is larger takes all of it.
 const UNKNOWN_PART: usize = 4;
 
-/// How long a request waits for room.
-const ROOM_WAIT: Duration = Duration::from_secs(3);
+/// How long a request waits for room: half of the default of `osquery.answer_timeout`, so that as much is left for the work.
+const ROOM_WAIT: Duration = Duration::from_secs(5);
 
 /// Bytes that all large bodies together may hold.
 #[derive(Debug, Clone)]

@@ -1,4 +1,5 @@
 use std::sync::LazyLock;
+use std::time::Duration;
 
 use agent_compat::Verdict;
 use agent_compat::agent::AgentEndpoint;
@@ -20,6 +21,9 @@ const ROWS: usize = 1 << 20;
 /// away.
 const LATE: [&str; 3] =
     ["not done in time; try again", "answers to live queries not kept in time; try again", "the request timed out"];
+
+/// How long an agent waits before it sends an answer again that was refused.
+const AGENT_PAUSE: Duration = Duration::from_secs(1);
 
 /// How often an answer may be late, however slow the machine is.
 const MAX_LATE: u32 = 20;
@@ -50,10 +54,14 @@ async fn large_answers_of_many_hosts_at_one_time_are_all_kept_by_a_healthy_redis
         bodies.push(bytes::Bytes::from(large_answer(id, agent.node_key(), ROWS)));
     }
 
-    let answering = agents.iter().zip(&bodies).map(async |(agent, body)| {
+    let answering = agents.iter().zip(&bodies).enumerate().map(async |(index, (agent, body))| {
         let (mut refused, mut late) = (0, 0);
+        // Half of the agents are older than 5.23 and show their key in the body alone.
+        let authorization = format!("NodeKey {}", agent.node_key());
+        let headers = [("Authorization", authorization.as_str())];
+        let headers = if index % 2 == 0 { &headers[..] } else { &[] };
         loop {
-            let exchange = agent.raw(AgentEndpoint::DistributedWrite, body.clone(), &[]).await;
+            let exchange = agent.raw(AgentEndpoint::DistributedWrite, body.clone(), headers).await;
             match &exchange.verdict {
                 verdict if verdict.is_success() => return (refused, late),
                 Verdict::Failure(reason) if LATE.contains(&reason.as_str()) => late += 1,
@@ -61,6 +69,7 @@ async fn large_answers_of_many_hosts_at_one_time_are_all_kept_by_a_healthy_redis
             }
             assert!(refused < 2, "refused twice: {exchange:?}");
             assert!(late < MAX_LATE, "late again and again: {exchange:?}");
+            tokio::time::sleep(AGENT_PAUSE).await;
         }
     });
     let tries = join_all(answering).await;
