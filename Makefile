@@ -13,8 +13,10 @@ run:
 THREADS ?= 4
 export RUST_TEST_THREADS = $(THREADS)
 
-# Every test; then those that need the whole machine, one at a time; then those with a backend, on MariaDB and Redis.
-EVERY_TEST = --workspace --no-fail-fast -- --skip heavy:: \
+# Every test, with those that break parts, and wait for them to recover, beside the others; then those that need the whole
+# machine, one at a time; then those with a backend, on MariaDB and Redis.
+EVERY_TEST = -p muster --test it --no-fail-fast -- chaos:: \
+    --beside --workspace --no-fail-fast -- --skip heavy:: --skip chaos:: \
     --and RUST_TEST_THREADS=1 -p muster --test it --no-fail-fast -- heavy:: \
     --and MUSTER_TEST_DB=mariadb -p muster -p muster-migrations --no-fail-fast -- $(addprefix --skip ,$(NO_BACKEND))
 

@@ -31,6 +31,6 @@ const RECOVERED_WITHIN: Duration = Duration::from_secs(30);
 
 /// How many clusters run at one time: they are expensive, and mostly wait.
 async fn cluster_permit() -> SemaphorePermit<'static> {
-    static CLUSTERS: LazyLock<Semaphore> = LazyLock::new(|| Semaphore::new(count(2, 1)));
+    static CLUSTERS: LazyLock<Semaphore> = LazyLock::new(|| Semaphore::new(count(3, 1)));
     CLUSTERS.acquire().await.unwrap()
 }

@@ -14,18 +14,19 @@ const LABELS: f64 = 6.0;
 /// is tried again, and nobody notices.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn labels_that_flip_on_many_hosts_are_all_written() {
-    let flags = ["server_trusted_proxies=127.0.0.1", "osquery_label_update_interval=20s"];
-    let cluster = Cluster::start(&flags).await;
+    let interval = count(6, 20);
+    let update_interval = format!("osquery_label_update_interval={interval}s");
+    let cluster = Cluster::start(&["server_trusted_proxies=127.0.0.1", &update_interval]).await;
     tokio::task::block_in_place(|| {
         let (admin, user) = (cluster.mariadb.admin(), cluster.mariadb.address().username);
         admin.execute("SET GLOBAL innodb_monitor_enable = 'lock_deadlocks'").unwrap();
         admin.execute(&format!("GRANT PROCESS ON *.* TO {user}@'%'")).unwrap();
     });
-    let (half_of_all, ramp, duration) = (*HALF, count(6, 60), count(30, 40));
+    let (half_of_all, ramp, duration) = (*HALF, count(3, 60), count(14, 40));
     let half = |server: u64| {
         options(&format!(
             "--server {} --insecure --setup --email admin@example.com --password {PASSWORD} --first-agent {} --agents {half_of_all} \
-             --ramp {ramp}s --duration {duration}s --connections 32 --distributed-interval 20s --log-interval 0 --label-flips 0.5",
+             --ramp {ramp}s --duration {duration}s --connections 32 --distributed-interval {interval}s --log-interval 0 --label-flips 0.5",
             cluster.address(server as usize).url,
             server * half_of_all,
         ))

@@ -89,7 +89,7 @@ impl ManyHosts {
         let login = json!({ "email": "observer@example.com", "password": PASSWORD });
         let observer = rest.with_token(&rest.post("login", &login).await.read::<LoggedIn>().token);
         let database = Database::Sqlite(rusqlite::Connection::open(setup.folder().join("muster.db")).unwrap());
-        let hosts = count(10_000, 100_000);
+        let hosts = count(4_000, 100_000);
         add_hosts(&database, 1_768_478_400_000_000, hosts);
         Self { setup, server, observer, hosts }
     }
