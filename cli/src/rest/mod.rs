@@ -2,11 +2,11 @@
 
 mod error;
 mod lines;
-mod tls;
 
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
+use muster_tls::TlsPolicy;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Client, Method, Url};
@@ -41,8 +41,6 @@ impl RestClient {
     /// Prepares a client for the server of a context; sends nothing.
     pub fn new(context: &ServerContext, debug: bool) -> anyhow::Result<Self> {
         let url = check_address(&context.address, context.tls_skip_verify)?;
-        // Fails if a provider is installed already, which then is used.
-        let _ = rustls::crypto::ring::default_provider().install_default();
         let mut builder = Client::builder()
             .user_agent(concat!("fleetctl/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(CONNECT_TIMEOUT)
@@ -50,12 +48,9 @@ impl RestClient {
             // A redirect could send the token to another server or turn a POST into a GET.
             .redirect(reqwest::redirect::Policy::none())
             .default_headers(headers(context)?)
-            .tls_danger_accept_invalid_certs(context.tls_skip_verify);
+            .tls_backend_preconfigured(tls_policy(context).client_config()?);
         if is_loopback(&url) {
             builder = builder.no_proxy();
-        }
-        if !context.rootca.is_empty() && !context.tls_skip_verify {
-            builder = builder.tls_backend_preconfigured(tls::trusting(&context.rootca)?);
         }
         let http = builder.build().context("cannot prepare TLS")?;
         let address = format!("{}{}", context.address.trim_end_matches('/'), prefix(&context.url_prefix));
@@ -157,6 +152,14 @@ fn prefix(url_prefix: &str) -> String {
     match url_prefix.trim_matches('/') {
         "" => String::new(),
         inner => format!("/{inner}"),
+    }
+}
+
+fn tls_policy(context: &ServerContext) -> TlsPolicy {
+    match context.rootca.as_str() {
+        _ if context.tls_skip_verify => TlsPolicy::unverified(),
+        "" => TlsPolicy::platform(),
+        path => TlsPolicy::trusting(path),
     }
 }
 

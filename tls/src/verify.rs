@@ -1,57 +1,34 @@
-//! TLS with the CA certificates that a context names (`rootca`).
+//! Verifiers of server certificates.
 
 use std::sync::Arc;
 
-use anyhow::{Context as _, bail};
-use rustls::client::WebPkiServerVerifier;
+use anyhow::{Context as _, Result};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::client::verify_server_name;
-use rustls::crypto::{CryptoProvider, ring};
+use rustls::client::{WebPkiServerVerifier, verify_server_name};
+use rustls::crypto::CryptoProvider;
 use rustls::server::ParsedCertificate;
-use rustls::{
-    CertificateError, ClientConfig, DigitallySignedStruct, Error, OtherError, RootCertStore, SignatureScheme,
-};
-use rustls_pki_types::pem::PemObject;
+use rustls::{CertificateError, DigitallySignedStruct, Error, OtherError, RootCertStore, SignatureScheme};
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
-
-/// A TLS configuration that trusts only the certificates of a PEM file.
-pub fn trusting(path: &str) -> anyhow::Result<ClientConfig> {
-    let pem = std::fs::read(path).with_context(|| format!("cannot read the root CA {path}"))?;
-    let found = CertificateDer::pem_slice_iter(&pem).collect::<Result<Vec<_>, _>>();
-    let trusted = found.with_context(|| format!("{path} is not a PEM file"))?;
-    if trusted.is_empty() {
-        bail!("{path} contains no certificate; it must be a PEM file with BEGIN CERTIFICATE lines");
-    }
-    let mut roots = RootCertStore::empty();
-    for certificate in &trusted {
-        roots.add(certificate.clone()).with_context(|| format!("{path} contains a certificate that cannot be used"))?;
-    }
-    let provider = Arc::new(ring::default_provider());
-    let verifier = verifier(roots, trusted, &provider).with_context(|| format!("cannot trust {path}"))?;
-    let config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .context("cannot prepare TLS")?
-        .dangerous()
-        .with_custom_certificate_verifier(Arc::new(verifier))
-        .with_no_client_auth();
-    Ok(config)
-}
-
-fn verifier(
-    roots: RootCertStore,
-    trusted: Vec<CertificateDer<'static>>,
-    provider: &Arc<CryptoProvider>,
-) -> anyhow::Result<TrustedOrSelfSigned> {
-    let inner = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider)).build()?;
-    Ok(TrustedOrSelfSigned { inner, trusted })
-}
 
 /// Verifies as usual, but also accepts a server certificate that is itself trusted. Self-signed certificates made with
 /// openssl are marked as CA certificates, which the verifier otherwise refuses as server certificates.
 #[derive(Debug)]
-struct TrustedOrSelfSigned {
+pub struct TrustedOrSelfSigned {
     inner: Arc<WebPkiServerVerifier>,
     trusted: Vec<CertificateDer<'static>>,
+}
+
+impl TrustedOrSelfSigned {
+    /// # Errors
+    /// When one of the certificates cannot be used as a CA.
+    pub fn new(trusted: Vec<CertificateDer<'static>>, provider: &Arc<CryptoProvider>) -> Result<Self> {
+        let mut roots = RootCertStore::empty();
+        for certificate in &trusted {
+            roots.add(certificate.clone()).context("it contains a certificate that cannot be used")?;
+        }
+        let inner = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider)).build()?;
+        Ok(Self { inner, trusted })
+    }
 }
 
 impl ServerCertVerifier for TrustedOrSelfSigned {
@@ -103,9 +80,56 @@ fn is_authority(error: &OtherError) -> bool {
     format!("{:?}", error.0) == "CaUsedAsEndEntity"
 }
 
+/// Accepts every server. The signatures of the handshake are not checked either: they prove that the server has the key of
+/// a certificate that nobody has verified, and checking them would refuse X.509 v1, which the library does not read.
+#[derive(Debug)]
+pub struct AnyServer(Vec<SignatureScheme>);
+
+impl AnyServer {
+    pub fn new(provider: &CryptoProvider) -> Self {
+        Self(provider.signature_verification_algorithms.supported_schemes())
+    }
+}
+
+impl ServerCertVerifier for AnyServer {
+    fn verify_server_cert(
+        &self,
+        _end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _message: &[u8],
+        _certificate: &CertificateDer<'_>,
+        _signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        _message: &[u8],
+        _certificate: &CertificateDer<'_>,
+        _signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.clone()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair, date_time_ymd};
+    use rustls::crypto::ring;
 
     use super::*;
 
@@ -122,9 +146,7 @@ mod tests {
     }
 
     fn is_accepted(trusted: &CertificateDer<'static>, shown: &CertificateDer<'_>, name: &'static str) -> bool {
-        let mut roots = RootCertStore::empty();
-        roots.add(trusted.clone()).unwrap();
-        let verifier = verifier(roots, vec![trusted.clone()], &Arc::new(ring::default_provider())).unwrap();
+        let verifier = TrustedOrSelfSigned::new(vec![trusted.clone()], &Arc::new(ring::default_provider())).unwrap();
         let name = ServerName::try_from(name).unwrap();
         verifier.verify_server_cert(shown, &[], &name, &[], UnixTime::now()).is_ok()
     }
@@ -144,15 +166,5 @@ mod tests {
         assert!(!is_accepted(&trusted, &authority(4000), "localhost"));
         let expired = authority(2001);
         assert!(!is_accepted(&expired, &expired, "localhost"));
-    }
-
-    #[test]
-    fn files_without_certificates_are_refused() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("ca.pem");
-        let error = || format!("{:#}", trusting(&path.display().to_string()).err().unwrap());
-        assert!(error().contains("ca.pem: No such file"), "{}", error());
-        std::fs::write(&path, "nothing").unwrap();
-        assert!(error().contains("contains no certificate"), "{}", error());
     }
 }
