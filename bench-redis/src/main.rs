@@ -20,9 +20,14 @@ mod connect;
 mod link;
 #[path = "../../server/src/bus/redis/script.rs"]
 mod script;
+#[path = "../../server/src/bus/redis/server_connection.rs"]
+#[expect(dead_code, reason = "the server uses more of it")]
+mod server_connection;
 #[path = "../../server/src/bus/redis/settings.rs"]
 #[expect(dead_code, reason = "the server uses more of it")]
 mod settings;
+#[path = "../../server/src/bus/redis/tls.rs"]
+mod tls;
 
 use anyhow::Result;
 

@@ -97,21 +97,21 @@ impl Way {
             Self::Pool(pool, time) => {
                 let lent = async {
                     let lent = pool.get().await?;
-                    anyhow::Ok(call.make(&mut RedisConnection::One((*lent).clone())).await?)
+                    anyhow::Ok(call.make(&mut (*lent).clone()).await?)
                 };
                 timeout(*time, lent).await?
             }
             Self::SentinelPool(pool, time) => {
                 let lent = async {
                     let lent = pool.get().await?;
-                    anyhow::Ok(call.make(&mut RedisConnection::One((*lent).clone())).await?)
+                    anyhow::Ok(call.make(&mut (*lent).clone()).await?)
                 };
                 timeout(*time, lent).await?
             }
             Self::ClusterPool(pool, time) => {
                 let lent = async {
                     let lent = pool.get().await?;
-                    anyhow::Ok(call.make(&mut RedisConnection::Cluster((*lent).clone())).await?)
+                    anyhow::Ok(call.make(&mut (*lent).clone()).await?)
                 };
                 timeout(*time, lent).await?
             }

@@ -23,9 +23,9 @@ section! {
         tls_cert: Option<PathBuf> = None,
         /// Private key (PEM) of redis.tls_cert.
         tls_key: Option<PathBuf> = None,
-        /// CA certificate (PEM) that signed the certificate of Redis. Empty: trust the CAs of the system.
+        /// CA certificates (PEM) to trust, or the certificate of Redis itself. Empty: trust the CAs of the system.
         tls_ca: Option<PathBuf> = None,
-        /// Name in the certificate of Redis, if it is not the host in the address; not for clusters.
+        /// Name in the certificate of Redis, if it is not the host in the address; the same for all nodes of a cluster, and for Sentinels.
         tls_server_name: String = String::new(),
         /// Maximum time for the TLS handshake, in addition to redis.connect_timeout.
         tls_handshake_timeout: Duration = Duration::from_secs(10),

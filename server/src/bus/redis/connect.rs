@@ -1,9 +1,10 @@
 use std::time::Duration;
 
-use ::redis::aio::{ConnectionLike, MultiplexedConnection};
+use ::redis::aio::ConnectionLike;
 use ::redis::cluster_async::ClusterConnection;
 use ::redis::{Cmd, ErrorKind, Pipeline, RedisError, RedisFuture, RedisResult, ServerErrorKind, Value, cmd};
 
+use super::server_connection::ServerConnection;
 use super::settings::{RedisServer, RedisSettings};
 
 /// Pause between attempts to connect.
@@ -12,8 +13,8 @@ const BETWEEN_ATTEMPTS: Duration = Duration::from_millis(100);
 /// A connection that many callers use at one time.
 #[derive(Clone)]
 pub(super) enum RedisConnection {
-    One(MultiplexedConnection),
-    Cluster(ClusterConnection),
+    One(ServerConnection),
+    Cluster(ClusterConnection<ServerConnection>),
 }
 
 impl ConnectionLike for RedisConnection {
@@ -59,14 +60,14 @@ pub(super) async fn connect(settings: &RedisSettings) -> RedisResult<RedisConnec
 async fn connect_once(settings: &RedisSettings) -> RedisResult<RedisConnection> {
     if !settings.sentinels.is_empty() {
         let master = master(settings).await?;
-        return Ok(RedisConnection::One(to_node(settings, &master).await?));
+        return Ok(RedisConnection::One(settings.connect(&master).await?));
     }
     let mut failure = None;
     for node in &settings.nodes {
-        match to_node(settings, node).await {
+        match settings.connect(node).await {
             Ok(mut connection) => {
                 return match is_cluster(&mut connection).await? {
-                    true => Ok(RedisConnection::Cluster(settings.cluster()?.get_async_connection().await?)),
+                    true => Ok(RedisConnection::Cluster(settings.connect_cluster().await?)),
                     false => Ok(RedisConnection::One(connection)),
                 };
             }
@@ -76,16 +77,12 @@ async fn connect_once(settings: &RedisSettings) -> RedisResult<RedisConnection> 
     Err(failure.unwrap_or_else(|| (ErrorKind::InvalidClientConfig, "redis.address is empty").into()))
 }
 
-async fn to_node(settings: &RedisSettings, node: &RedisServer) -> RedisResult<MultiplexedConnection> {
-    settings.client(node)?.get_multiplexed_async_connection_with_config(&settings.connection_config(node)).await
-}
-
 /// Whether the server is a node of a cluster. Asks with `CLUSTER`, which a client of a cluster needs in any case, then with
 /// `INFO`: access lists often forbid one of them.
 ///
 /// # Errors
 /// When the server does not answer, or its access list forbids both; a guess would make every live query fail.
-async fn is_cluster(connection: &mut MultiplexedConnection) -> RedisResult<bool> {
+async fn is_cluster(connection: &mut ServerConnection) -> RedisResult<bool> {
     match cmd("CLUSTER").arg("INFO").query_async::<Value>(connection).await {
         Ok(_) => return Ok(true),
         Err(error) if is_forbidden(&error) => {}
@@ -132,16 +129,14 @@ pub(super) async fn master(settings: &RedisSettings) -> RedisResult<RedisServer>
 }
 
 async fn ask(settings: &RedisSettings, sentinel: &RedisServer) -> RedisResult<Option<RedisServer>> {
-    let client = settings.sentinel(sentinel)?;
-    let config = settings.connection_config(sentinel);
-    let mut connection = client.get_multiplexed_async_connection_with_config(&config).await?;
+    let mut connection = settings.connect_sentinel(sentinel).await?;
     let mut question = cmd("SENTINEL");
     question.arg("GET-MASTER-ADDR-BY-NAME").arg(&settings.sentinel_master);
     question.query_async(&mut connection).await
 }
 
 async fn is_master(settings: &RedisSettings, node: &RedisServer) -> RedisResult<bool> {
-    let mut connection = to_node(settings, node).await?;
+    let mut connection = settings.connect(node).await?;
     let role: Vec<Value> = cmd("ROLE").query_async(&mut connection).await?;
     Ok(matches!(role.first(), Some(Value::BulkString(name)) if name == b"master"))
 }

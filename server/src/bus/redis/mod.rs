@@ -11,9 +11,11 @@ mod keys;
 mod link;
 mod notifier;
 mod script;
+mod server_connection;
 mod settings;
 #[cfg(test)]
 mod tests;
+mod tls;
 #[cfg(test)]
 mod upgrade_tests;
 

@@ -2,7 +2,6 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use ::redis::aio::MultiplexedConnection;
 use ::redis::{PushInfo, PushKind, RedisResult, Value, cmd};
 use prometheus::IntCounterVec;
 use tokio::sync::{Notify, mpsc};
@@ -12,6 +11,7 @@ use tokio::time::{sleep, timeout};
 use super::connect::master;
 use super::link::{Link, Purpose};
 use super::script::Call;
+use super::server_connection::ServerConnection;
 use super::settings::{RedisServer, RedisSettings};
 use crate::bus::{ChangeEvent, ChangeEvents, LocalNotifier, Notifier};
 use crate::lock::lock;
@@ -132,24 +132,19 @@ impl Listener {
         }
     }
 
-    async fn subscribe(
-        &self,
-        attempt: usize,
-    ) -> RedisResult<(MultiplexedConnection, mpsc::UnboundedReceiver<PushInfo>)> {
+    async fn subscribe(&self, attempt: usize) -> RedisResult<(ServerConnection, mpsc::UnboundedReceiver<PushInfo>)> {
         let node: RedisServer = match self.settings.nodes.get(attempt % self.settings.nodes.len().max(1)) {
             Some(node) => node.clone(),
             None => master(&self.settings).await?,
         };
         let (sender, pushes) = mpsc::unbounded_channel();
-        let config = self.settings.connection_config(&node).set_push_sender(sender);
-        let client = self.settings.subscriber(&node)?;
-        let mut connection = client.get_multiplexed_async_connection_with_config(&config).await?;
+        let mut connection = self.settings.connect_subscriber(&node, sender).await?;
         connection.subscribe(&self.channel).await?;
         Ok((connection, pushes))
     }
 
     /// Delivers messages until the subscription ends.
-    async fn receive(&self, mut connection: MultiplexedConnection, mut pushes: mpsc::UnboundedReceiver<PushInfo>) {
+    async fn receive(&self, mut connection: ServerConnection, mut pushes: mpsc::UnboundedReceiver<PushInfo>) {
         loop {
             match timeout(TEST, pushes.recv()).await {
                 Ok(Some(push)) if push.kind == PushKind::Message => self.deliver(&push),

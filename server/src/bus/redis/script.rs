@@ -1,8 +1,7 @@
 use std::borrow::Cow;
 
+use ::redis::aio::ConnectionLike;
 use ::redis::{Cmd, ErrorKind, RedisResult, Script, ServerErrorKind, Value, cmd};
-
-use super::connect::RedisConnection;
 
 /// A script that Redis runs as one atomic step.
 #[derive(Debug)]
@@ -41,7 +40,7 @@ impl Call<'_> {
 
     /// Sends the hash of a script, and its text only to a node that does not know the hash. `SCRIPT LOAD` would go to all
     /// nodes of a cluster, so that one node that is down would stop the others.
-    pub async fn make(&self, connection: &mut RedisConnection) -> RedisResult<Value> {
+    pub async fn make(&self, connection: &mut impl ConnectionLike) -> RedisResult<Value> {
         match self {
             Self::Command(command) => command.query_async(connection).await,
             Self::Script { step, keys, arguments } => {

@@ -138,32 +138,49 @@ impl TlsRedis {
     pub async fn start() -> Self {
         let (folder, port) = (new_folder(), free_port());
         make_certificates(&folder, TLS_NAME);
-        let path = |name: &str| folder.join(name).display().to_string();
-        let mut arguments: Vec<String> = ["--port", "0", "--tls-port", &port.to_string()].map(str::to_owned).to_vec();
-        for (flag, file) in
-            [("--tls-cert-file", "server.pem"), ("--tls-key-file", "server.key"), ("--tls-ca-cert-file", "ca.pem")]
-        {
-            arguments.extend([flag.to_owned(), path(file)]);
-        }
-        arguments.extend(common_arguments(&folder));
-        let mut cli = vec!["--tls".to_owned(), "--sni".to_owned(), TLS_NAME.to_owned()];
-        for (flag, file) in [("--cert", "client.pem"), ("--key", "client.key"), ("--cacert", "ca.pem")] {
-            cli.extend([flag.to_owned(), path(file)]);
-        }
-        // redis-cli does not check names.
-        Self { process: RedisProcess::run(folder, port, "redis-server", arguments, cli).await }
+        Self { process: start_tls(folder.clone(), port, &folder, &[]).await }
     }
 
     pub fn settings(&self) -> Settings {
         let mut settings = self.process.settings();
-        settings.push(("redis_use_tls".to_owned(), "true".to_owned()));
-        settings.push(("redis_tls_server_name".to_owned(), TLS_NAME.to_owned()));
-        for (key, file) in [("cert", "client.pem"), ("key", "client.key"), ("ca", "ca.pem")] {
-            let path = self.process.folder.join(file).display().to_string();
-            settings.push((format!("redis_tls_{key}"), path));
-        }
+        settings.extend(tls_settings(&self.process.folder));
         settings
     }
+}
+
+/// Starts a Redis that shows, and trusts, the certificates of a folder.
+async fn start_tls(folder: PathBuf, port: u16, certificates: &Path, further: &[&str]) -> RedisProcess {
+    let path = |name: &str| certificates.join(name).display().to_string();
+    let mut arguments: Vec<String> = ["--port", "0", "--tls-port", &port.to_string()].map(str::to_owned).to_vec();
+    for (flag, file) in
+        [("--tls-cert-file", "server.pem"), ("--tls-key-file", "server.key"), ("--tls-ca-cert-file", "ca.pem")]
+    {
+        arguments.extend([flag.to_owned(), path(file)]);
+    }
+    arguments.extend(common_arguments(&folder));
+    arguments.extend(further.iter().map(|argument| (*argument).to_owned()));
+    // redis-cli does not check names.
+    RedisProcess::run(folder, port, "redis-server", arguments, tls_cli(certificates)).await
+}
+
+/// What `redis-cli` needs with these certificates.
+fn tls_cli(certificates: &Path) -> Vec<String> {
+    let mut cli = vec!["--tls".to_owned(), "--sni".to_owned(), TLS_NAME.to_owned()];
+    for (flag, file) in [("--cert", "client.pem"), ("--key", "client.key"), ("--cacert", "ca.pem")] {
+        cli.extend([flag.to_owned(), certificates.join(file).display().to_string()]);
+    }
+    cli
+}
+
+fn tls_settings(certificates: &Path) -> Settings {
+    let mut settings = vec![
+        ("redis_use_tls".to_owned(), "true".to_owned()),
+        ("redis_tls_server_name".to_owned(), TLS_NAME.to_owned()),
+    ];
+    for (key, file) in [("cert", "client.pem"), ("key", "client.key"), ("ca", "ca.pem")] {
+        settings.push((format!("redis_tls_{key}"), certificates.join(file).display().to_string()));
+    }
+    settings
 }
 
 /// Puts `ca.pem` into a folder, and what it has signed: `server.pem` for a server of this name, `client.pem`, and the `.key`
@@ -228,22 +245,45 @@ impl SentinelRedis {
 /// Three masters that share the keys.
 pub struct ClusterRedis {
     pub nodes: Vec<RedisProcess>,
+    /// What clients need besides the addresses.
+    tls: Settings,
 }
+
+/// What each node of a cluster is started with.
+const CLUSTER: [&str; 6] =
+    ["--cluster-enabled", "yes", "--cluster-node-timeout", "2000", "--cluster-require-full-coverage", "no"];
 
 impl ClusterRedis {
     pub async fn start() -> Self {
         let mut nodes = Vec::new();
         for _ in 0..3 {
-            let arguments =
-                ["--cluster-enabled", "yes", "--cluster-node-timeout", "2000", "--cluster-require-full-coverage", "no"];
-            nodes.push(RedisProcess::with(&arguments).await);
+            nodes.push(RedisProcess::with(&CLUSTER).await);
         }
+        Self::of(nodes, Vec::new()).await
+    }
+
+    /// One whose nodes speak only TLS, also among themselves.
+    pub async fn start_with_tls() -> Self {
+        let certificates = new_folder();
+        make_certificates(&certificates, TLS_NAME);
+        let mut arguments = CLUSTER.to_vec();
+        arguments.extend(["--tls-cluster", "yes"]);
+        let mut nodes = Vec::new();
+        for _ in 0..3 {
+            // The first one has them in its own folder, which goes away with it.
+            let folder = if nodes.is_empty() { certificates.clone() } else { new_folder() };
+            nodes.push(start_tls(folder, free_port(), &certificates, &arguments).await);
+        }
+        Self::of(nodes, tls_settings(&certificates)).await
+    }
+
+    async fn of(nodes: Vec<RedisProcess>, tls: Settings) -> Self {
         let addresses: Vec<String> = nodes.iter().map(RedisProcess::address).collect();
         let mut create = Command::new("redis-cli");
-        create.args(["--cluster", "create"]).args(&addresses).arg("--cluster-yes");
+        create.args(&nodes[0].cli).args(["--cluster", "create"]).args(&addresses).arg("--cluster-yes");
         let output = create.output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
-        let cluster = Self { nodes };
+        let cluster = Self { nodes, tls };
         cluster.is_whole().await;
         cluster
     }
@@ -259,7 +299,9 @@ impl ClusterRedis {
 
     pub fn settings(&self) -> Settings {
         let addresses: Vec<String> = self.nodes.iter().map(RedisProcess::address).collect();
-        vec![("redis_address".to_owned(), addresses.join(","))]
+        let mut settings = vec![("redis_address".to_owned(), addresses.join(","))];
+        settings.extend(self.tls.clone());
+        settings
     }
 }
 

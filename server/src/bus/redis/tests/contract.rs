@@ -110,6 +110,7 @@ async fn a_redis_with_tls_keeps_the_contract() {
         settings.retain(|(name, _)| name != key && !(key == "redis_tls_cert" && name == "redis_tls_key"));
         let refused = bus(&settings).open(JOB, Start::New).await.unwrap_err();
         assert!(matches!(refused, BusError::Unavailable(_)), "{key}: {refused:?}");
+        assert!(refused.to_string().to_lowercase().contains("certificate"), "{key}: {refused}");
     }
 }
 
@@ -117,6 +118,26 @@ async fn a_redis_with_tls_keeps_the_contract() {
 async fn a_redis_behind_a_sentinel_keeps_the_contract() {
     let redis = SentinelRedis::start().await;
     whole_contract(&redis.settings()).await;
+}
+
+/// All tests of a process have to use the same certificates with clusters, so there is one test.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cluster_with_tls_keeps_the_contract_and_only_one_is_known_to_a_process() {
+    let redis = ClusterRedis::start_with_tls().await;
+    whole_contract(&redis.settings()).await;
+    // This one is told of the other two by the first, and has to be met with TLS, too.
+    let mut settings = redis.settings();
+    settings[0].1 = redis.nodes[0].address();
+    let one = bus(&settings);
+    for id in 200..210 {
+        assert_eq!(one.open(new_job(id), Start::New).await.unwrap(), Opened::Made);
+    }
+    let ca = settings.iter_mut().find(|(key, _)| key == "redis_tls_ca").unwrap();
+    let copy = format!("{}.copy", ca.1);
+    std::fs::copy(&ca.1, &copy).unwrap();
+    ca.1 = copy;
+    let error = bus(&settings).open(new_job(300), Start::New).await.unwrap_err().to_string();
+    assert!(error.contains("one policy for clusters") && error.contains("ca.pem.copy"), "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
