@@ -19,15 +19,15 @@ section! {
         password: Secret = Secret::default(),
         /// File that contains the password.
         password_path: Option<PathBuf> = None,
-        /// TLS mode: true or custom (verify the certificate), skip-verify (do not verify it) or false. Empty: custom if tls_ca is set, otherwise false.
+        /// TLS mode: true or custom (verify the certificate), skip-verify (encrypt without checking who answers) or false. Empty: custom if tls_ca is set, otherwise false.
         tls_config: String = String::new(),
-        /// CA certificates (PEM) to trust in addition to those of the system.
+        /// CA certificates (PEM) to trust, or the certificate of the database itself. Empty: trust the CAs of the system.
         tls_ca: Option<PathBuf> = None,
         /// Client certificate (PEM).
         tls_cert: Option<PathBuf> = None,
         /// Private key (PEM) of tls_cert.
         tls_key: Option<PathBuf> = None,
-        /// Name in the certificate of the database; must be the host in the address.
+        /// Name in the certificate of the database, if it is not the host in the address.
         tls_server_name: String = String::new(),
         /// Maximum number of connections; the sum over all nodes must stay below the limit of the database.
         max_open_conns: u32 = 50,
@@ -144,26 +144,20 @@ impl Mysql {
             "tls_cert: set both tls_cert and tls_key, or neither",
         );
         refuse(
-            is_off && (self.tls_cert.is_some() || self.tls_ca.is_some()),
-            "tls_config: set it to true or custom, or remove the certificates",
+            is_off && (self.tls_cert.is_some() || self.tls_ca.is_some() || !self.tls_server_name.is_empty()),
+            "tls_config: set it to true or custom, or remove tls_ca, tls_cert, tls_key and tls_server_name",
         );
         refuse(
             self.password_path.is_some() && !self.password.reveal().is_empty(),
             "password: set either password or password_path, not both",
         );
         refuse(self.max_open_conns == 0, "max_open_conns: expects at least 1");
-        let is_named = |host: &str| self.tls_server_name.is_empty() || self.tls_server_name == host;
-        refuse(
-            matches!(self.endpoint(), Ok(MysqlEndpoint::Tcp { host, .. }) if !is_named(&host)),
-            "tls_server_name: another name than the host in the address is not supported; put the name of the \
-             certificate into the address",
-        );
         problems.into_iter().map(|problem| format!("{section}.{problem}")).collect()
     }
 }
 
 impl MysqlReadReplica {
-    pub(super) const NAME: &str = "mysql_read_replica";
+    pub const NAME: &str = "mysql_read_replica";
 
     pub(super) fn keys() -> Vec<ConfigKey> {
         let of_replica = |key: ConfigKey| match key.name {

@@ -11,8 +11,9 @@ use sea_orm::{
     SqliteTransactionMode, TransactionOptions,
 };
 
+use super::mysql_tls::{self, MysqlRelay};
 use super::{Error, Result, sqlite_file};
-use crate::config;
+use crate::config::{self, MysqlEndpoint};
 use crate::lock::lock;
 
 /// How long a transaction waits for a connection. Callers that cannot wait so long, such as agents, give up earlier.
@@ -89,23 +90,27 @@ pub(super) async fn connect_mysql(
     trust: &Arc<ConnectionTrust>,
 ) -> Result<DatabaseConnection> {
     let password = config.password().map_err(Error::Unavailable)?;
+    let endpoint = config.endpoint().map_err(Error::Unavailable)?;
     let mut options = ConnectOptions::new("mysql://localhost");
     let is_lean = config.max_idle_conns < config.max_open_conns;
     let lifetime = Some(config.conn_max_lifetime.0).filter(|lifetime| !lifetime.is_zero());
     let is_lazy = matches!(usage, ConnectionUse::ReadLagging | ConnectionUse::ReadCurrent);
+    let connections = match usage {
+        ConnectionUse::Migrate => 1,
+        ConnectionUse::ReadCurrent => config.max_open_conns.clamp(1, MAX_CURRENT),
+        ConnectionUse::Serve | ConnectionUse::ReadLagging => config.max_open_conns.max(1),
+    };
     options
-        .max_connections(match usage {
-            ConnectionUse::Migrate => 1,
-            ConnectionUse::ReadCurrent => config.max_open_conns.clamp(1, MAX_CURRENT),
-            ConnectionUse::Serve | ConnectionUse::ReadLagging => config.max_open_conns.max(1),
-        })
+        .max_connections(connections)
         .min_connections(u32::from(!is_lazy))
         .acquire_timeout(MYSQL_CONNECTION_TIMEOUT)
         .idle_timeout((usage != ConnectionUse::Migrate).then(|| Duration::from_secs(if is_lean { 60 } else { 600 })))
         .max_lifetime(lifetime.filter(|_| usage != ConnectionUse::Migrate))
         .sqlx_logging(false);
     options.connect_lazy(is_lazy);
-    let server = mysql_server(config, password.reveal());
+    let section = if usage == ConnectionUse::ReadLagging { config::MysqlReadReplica::NAME } else { "mysql" };
+    let relay = MysqlRelay::start(config, endpoint.clone(), section, connections)?;
+    let server = mysql_server(config, endpoint, password.reveal(), relay.as_ref());
     options.map_sqlx_mysql_opts(move |_| server.clone().disable_statement_logging());
     options.map_sqlx_mysql_pool_opts(move |pool| {
         pool.after_connect(move |connection, _| {
@@ -128,10 +133,20 @@ pub(super) async fn connect_mysql(
         let is_trusted = trust.covers(met.age);
         Box::pin(async move { Ok(is_trusted) })
     });
-    Ok(Database::connect(options).await?)
+    let db = Database::connect(options).await?;
+    if let Some(relay) = relay {
+        relay.end_with(db.get_mysql_connection_pool());
+    }
+    Ok(db)
 }
 
-fn mysql_server(config: &config::Mysql, password: &str) -> MySqlConnectOptions {
+/// Where and how the driver logs in: through the relay if there is one, which takes care of TLS with the server.
+fn mysql_server(
+    config: &config::Mysql,
+    endpoint: MysqlEndpoint,
+    password: &str,
+    relay: Option<&MysqlRelay>,
+) -> MySqlConnectOptions {
     let server = MySqlConnectOptions::new()
         .username(&config.username)
         .database(&config.database)
@@ -142,26 +157,13 @@ fn mysql_server(config: &config::Mysql, password: &str) -> MySqlConnectOptions {
         .timezone(None)
         .pipes_as_concat(false)
         .no_engine_substitution(false);
-    let server = match config.endpoint() {
-        Ok(config::MysqlEndpoint::Socket(path)) => server.socket(path),
-        Ok(config::MysqlEndpoint::Tcp { host, port }) => server.host(&host).port(port),
-        // Reading the settings has refused this.
-        Err(_) => server,
+    let server = match (relay, endpoint) {
+        (Some(relay), _) => server.socket(relay.socket()).ssl_mode(MySqlSslMode::Required),
+        (None, MysqlEndpoint::Socket(path)) => server.socket(path).ssl_mode(MySqlSslMode::Disabled),
+        (None, MysqlEndpoint::Tcp { host, port }) => server.host(&host).port(port).ssl_mode(MySqlSslMode::Disabled),
     };
     // The driver would prove that it knows an empty one, which users without any are refused for.
-    let server = if password.is_empty() { server } else { server.password(password) };
-    let mut server = server.ssl_mode(match config.tls() {
-        config::MysqlTls::Off => MySqlSslMode::Disabled,
-        config::MysqlTls::Unverified => MySqlSslMode::Required,
-        config::MysqlTls::Verified => MySqlSslMode::VerifyIdentity,
-    });
-    if let Some(ca) = &config.tls_ca {
-        server = server.ssl_ca(ca);
-    }
-    if let (Some(cert), Some(key)) = (&config.tls_cert, &config.tls_key) {
-        server = server.ssl_client_cert(cert).ssl_client_key(key);
-    }
-    server
+    if password.is_empty() { server } else { server.password(password) }
 }
 
 /// Which connections may be used: none that is older than the last sign that its server takes no writes any more, as
@@ -247,9 +249,49 @@ fn mysql_failure(number: u16) -> Option<Failure> {
         1205 | 1213 | 1020 => Some(Failure::LostRace),
         // read_only and its kin; InnoDB in read-only mode.
         1290 | 1836 => Some(Failure::ReadOnly),
+        // The relay cannot connect to the server, or does not trust it.
+        mysql_tls::CANNOT_CONNECT | mysql_tls::TLS_FAILED => Some(Failure::Unavailable),
         // Too many connections, of all, of this user, in an hour; shutting down; killed; interrupted; out of time, on
         // MariaDB and on MySQL; out of memory, disk and table space.
         1040 | 1203 | 1226 | 1053 | 1927 | 1317 | 1969 | 3024 | 1037 | 1041 | 1021 | 1114 => Some(Failure::Unavailable),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::timeout;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn the_relay_tells_why_there_is_no_connection_and_ends_with_the_pool() {
+        let config = config::Mysql {
+            // Nothing listens there.
+            address: "127.0.0.1:1".to_owned(),
+            tls_config: "skip-verify".to_owned(),
+            ..config::Mysql::default()
+        };
+        for is_closed in [true, false] {
+            let db = connect_mysql(&config, ConnectionUse::ReadLagging, &Arc::default()).await.unwrap();
+            let socket = db.get_mysql_connection_pool().connect_options().get_socket().cloned().unwrap();
+            assert!(socket.exists());
+            let error = Error::from(db.ping().await.unwrap_err());
+            assert!(matches!(&error, Error::Unavailable(why) if why.contains("2003")), "{error:?}");
+            let reason = error.to_string();
+            assert!(reason.contains("127.0.0.1:1 (mysql_read_replica.address): Connection refused"), "{reason}");
+            if is_closed {
+                db.close_by_ref().await.unwrap();
+            }
+            let pool = is_closed.then(|| db.clone());
+            drop(db);
+            let gone = async {
+                while socket.parent().unwrap().exists() {
+                    tokio::task::yield_now().await;
+                }
+            };
+            timeout(Duration::from_secs(10), gone).await.expect("the folder of the socket is removed");
+            drop(pool);
+        }
     }
 }

@@ -37,10 +37,14 @@ async fn only_who_can_be_trusted_is_trusted_with_the_data() {
     let server = TestServer::with(|config| {
         use_tls(config, &database.address(), folder.path());
         database.admin().execute("ALTER USER muster@'%' REQUIRE X509").unwrap();
+        // Its own connections to the same server.
+        config.mysql_read_replica.0 = config.mysql.clone();
     })
     .await;
     let mut agent = server.enrolled(1).await;
     assert!(agent.config().await.verdict.is_success());
+    assert_eq!(server.rest.get("hosts/count").await.json()["count"], 1);
+    assert!(server.metric("muster_read_replica_failures_total").await < 1.0, "the read replica was read");
 
     let prepared = async |change: Change| {
         let mut config = server.config().clone();
@@ -63,6 +67,11 @@ async fn only_who_can_be_trusted_is_trusted_with_the_data() {
         eprintln!("{how}: {error}");
         assert!(!error.contains(&database.address().password), "{error}");
     }
+    let by_address: Change = |config, _| {
+        config.mysql.address = config.mysql.address.replace("localhost", "127.0.0.1");
+        config.mysql.tls_server_name = "localhost".to_owned();
+    };
+    assert_eq!(prepared(by_address).await, Ok(0), "under the name in the certificate");
     let unverified = prepared(|config, others| {
         (config.mysql.tls_config, config.mysql.tls_ca) = ("skip-verify".to_owned(), Some(others.join("ca.pem")));
     });

@@ -1,0 +1,117 @@
+//! The server behind the relay: where it is, and whether it is the right one.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use muster_tls::TlsPolicy;
+use socket2::{SockRef, TcpKeepalive};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpStream, UnixStream};
+use tokio::time::{Instant, sleep};
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+use crate::config::{self, MysqlEndpoint, MysqlTls};
+
+/// Pause before a server that refuses connections is tried again, as the driver does without a relay: it may be starting.
+const BETWEEN_ATTEMPTS: Duration = Duration::from_millis(100);
+
+/// Idle time before a connection is probed, and how long a server may leave bytes or probes unacknowledged: what is under way
+/// to a server that has vanished is not kept for ever.
+const ALIVE: Duration = Duration::from_secs(60);
+
+/// ServerStream to and from the server.
+pub trait ServerStream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> ServerStream for T {}
+
+/// Where the server is, and how it is recognised.
+#[derive(Debug)]
+pub struct MysqlServer {
+    endpoint: MysqlEndpoint,
+    policy: TlsPolicy,
+    section: &'static str,
+}
+
+impl MysqlServer {
+    /// What the configuration says; nothing without TLS.
+    pub fn of(config: &config::Mysql, endpoint: MysqlEndpoint, section: &'static str) -> Option<Self> {
+        let mut policy = match (config.tls(), &config.tls_ca) {
+            (MysqlTls::Off, _) => return None,
+            (MysqlTls::Unverified, _) => TlsPolicy::unverified(),
+            (MysqlTls::Verified, Some(path)) => TlsPolicy::trusting(path),
+            (MysqlTls::Verified, None) => TlsPolicy::platform(),
+        };
+        if let (Some(certificate), Some(key)) = (&config.tls_cert, &config.tls_key) {
+            policy = policy.with_identity(certificate, key);
+        }
+        if !config.tls_server_name.is_empty() {
+            policy = policy.with_server_name(&config.tls_server_name);
+        }
+        Some(Self { endpoint, policy, section })
+    }
+
+    /// Where it is, and the setting that says so.
+    pub fn address(&self) -> String {
+        let shown = match &self.endpoint {
+            MysqlEndpoint::Tcp { host, port } => format!("{host}:{port}"),
+            MysqlEndpoint::Socket(path) => path.display().to_string(),
+        };
+        format!("{shown} ({}.address)", self.section)
+    }
+
+    /// The settings that decide whether it is trusted.
+    pub fn trust_settings(&self) -> String {
+        format!("{0}.tls_config, {0}.tls_ca, {0}.tls_cert and {0}.tls_server_name", self.section)
+    }
+
+    /// Connects. A server that refuses connections is tried again until shortly before the deadline.
+    ///
+    /// # Errors
+    /// When there is no way to the server.
+    pub async fn dial(&self, deadline: Instant) -> io::Result<Box<dyn ServerStream>> {
+        loop {
+            match self.dial_once().await {
+                Err(error)
+                    if error.kind() == io::ErrorKind::ConnectionRefused
+                        && Instant::now() + 2 * BETWEEN_ATTEMPTS < deadline =>
+                {
+                    sleep(BETWEEN_ATTEMPTS).await;
+                }
+                outcome => return outcome,
+            }
+        }
+    }
+
+    async fn dial_once(&self) -> io::Result<Box<dyn ServerStream>> {
+        match &self.endpoint {
+            MysqlEndpoint::Socket(path) => Ok(Box::new(UnixStream::connect(path).await?)),
+            MysqlEndpoint::Tcp { host, port } => {
+                let tcp = TcpStream::connect((host.as_str(), *port)).await?;
+                tcp.set_nodelay(true)?;
+                let socket = SockRef::from(&tcp);
+                socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(ALIVE))?;
+                #[cfg(target_os = "linux")]
+                socket.set_tcp_user_timeout(Some(ALIVE))?;
+                Ok(Box::new(tcp))
+            }
+        }
+    }
+
+    /// Encrypts a connection whose server expects that, and checks who the server is. The files are read for each
+    /// connection, so that renewed ones need no restart.
+    ///
+    /// # Errors
+    /// When a file cannot be used, the server is not trusted, or it does not trust this client.
+    pub async fn encrypt(&self, stream: Box<dyn ServerStream>) -> anyhow::Result<TlsStream<Box<dyn ServerStream>>> {
+        let host = match &self.endpoint {
+            MysqlEndpoint::Tcp { host, .. } => host,
+            MysqlEndpoint::Socket(_) => "localhost",
+        };
+        let name = self.policy.name_of(host)?;
+        let policy = self.policy.clone();
+        let client = tokio::task::spawn_blocking(move || policy.client_config()).await??;
+        Ok(TlsConnector::from(Arc::new(client)).connect(name, stream).await?)
+    }
+}
