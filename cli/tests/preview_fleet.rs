@@ -57,11 +57,12 @@ impl Preview {
         Self { child, lines_out }
     }
 
-    fn wait_for(&self, text: &str) {
+    /// Waits for a line, and gives those before it.
+    fn wait_for(&self, text: &str) -> Vec<String> {
         let mut all = Vec::new();
         loop {
             match self.lines_out.recv_timeout(DEADLINE) {
-                Ok(line) if line.contains(text) => return,
+                Ok(line) if line.contains(text) => return all,
                 Ok(line) => all.push(line),
                 Err(error) => panic!("{text:?} was not printed ({error}): {all:#?}"),
             }
@@ -135,7 +136,17 @@ fn ask(fleetctl: &Fleetctl, sql: &str, more: &[&str]) -> Run {
 fn every_host_of_a_preview_answers() {
     let fleetctl = Fleetctl::new();
     let preview = Preview::start(&fleetctl);
-    preview.wait_for("Press Ctrl-C to stop");
+    let printed = preview.wait_for("Press Ctrl-C to stop");
+    let tries = printed.iter().skip_while(|line| *line != "Try:").map(|line| line.trim());
+    let tries: Vec<&str> = tries.filter(|line| line.contains(" --config ")).collect();
+    assert_eq!(tries.len(), 2, "{printed:#?}");
+    for command in tries {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", command]).current_dir(fleetctl.path()).stdin(Stdio::null());
+        let run = Run::from(shell.output().unwrap());
+        assert_eq!(run.code, Some(0), "{command}: {run:?}");
+    }
+    assert!(printed.iter().any(|line| line.contains("Server log ")), "{printed:#?}");
     let info = "select * from osquery_info";
 
     let run = ask(&fleetctl, info, &[]);

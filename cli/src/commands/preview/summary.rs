@@ -16,12 +16,12 @@ pub fn summary(dir: &PreviewDir, address: &str, online: usize) -> String {
          Log in as    {EMAIL}  {PASSWORD}\n  \
          Result log   {results}\n  \
          Status log   {}\n  \
-         RestClient log   {}\n\
+         Server log   {}\n\
          \n\
          Try:\n\
          \n  \
          {fleetctl} --config {contexts} get hosts\n  \
-         {fleetctl} --config {contexts} query --labels 'All SimulatedHosts' --query 'select * from osquery_info'\n  \
+         {fleetctl} --config {contexts} query --labels 'All Hosts' --query 'select * from osquery_info'\n  \
          tail -f {results}\n\
          \n\
          Press Ctrl-C to stop. Delete all data with: {fleetctl} preview reset{}\n",
