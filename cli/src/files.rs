@@ -2,32 +2,76 @@ use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow};
+
+use crate::output;
 
 /// Name that stands for standard input in messages.
 pub const STDIN: &str = "<stdin>";
 
-/// Reads files as (name, text). Directories are read recursively for files with one of the `extensions`.
-pub fn read(named: &[PathBuf], extensions: &[&str]) -> anyhow::Result<Vec<(String, String)>> {
-    let mut read = Vec::new();
+/// Endings of files that some command of fleetctl reads.
+const KNOWN: [&str; 4] = ["yml", "yaml", "json", "conf"];
+
+/// What was read of the files named on the command line.
+#[derive(Debug, Default)]
+pub struct TextFiles {
+    /// Names and texts.
+    pub texts: Vec<(String, String)>,
+    /// Why others could not be read.
+    pub unread: Vec<anyhow::Error>,
+    /// Files in directories that have an ending another command reads.
+    pub skipped: Vec<PathBuf>,
+}
+
+/// Reads files. Directories are read recursively for files with one of the `extensions`.
+///
+/// # Errors
+/// Why nothing could be read, if only one thing was to be.
+pub fn read(named: &[PathBuf], extensions: &[&str]) -> anyhow::Result<TextFiles> {
+    let mut read = TextFiles::default();
     for path in named {
         if path.as_os_str() == "-" {
             let mut bytes = Vec::new();
-            std::io::stdin().lock().read_to_end(&mut bytes).context("cannot read standard input")?;
-            read.push((STDIN.to_owned(), text("standard input", bytes)?));
+            let got = std::io::stdin().lock().read_to_end(&mut bytes).context("cannot read standard input");
+            read.add(got.and_then(|_| Ok((STDIN.to_owned(), text("standard input", bytes)?))));
         } else if path.is_dir() {
-            let files = files_below(path, extensions)?;
-            if files.is_empty() {
-                bail!("{} contains no .{} file", path.display(), extensions.join(" or ."));
-            }
-            for file in &files {
-                read.push(file_text(file)?);
+            match files_below(path, extensions, &mut read.skipped) {
+                Ok(files) if files.is_empty() => {
+                    read.unread.push(anyhow!("{} contains no .{} file", path.display(), extensions.join(" or .")));
+                }
+                Ok(files) => files.iter().for_each(|file| read.add(file_text(file))),
+                Err(error) => read.unread.push(error),
             }
         } else {
-            read.push(file_text(path)?);
+            read.add(file_text(path));
         }
     }
-    Ok(read)
+    match read.unread.pop_if(|_| named.len() == 1 && read.texts.is_empty()) {
+        Some(error) => Err(error),
+        None => Ok(read),
+    }
+}
+
+impl TextFiles {
+    fn add(&mut self, file: anyhow::Result<(String, String)>) {
+        match file {
+            Ok(file) => self.texts.push(file),
+            Err(error) => self.unread.push(error),
+        }
+    }
+
+    /// Says which files were skipped, at most some by name.
+    pub fn note_skipped(&self, extensions: &[&str]) {
+        const NAMED: usize = 5;
+        if self.skipped.is_empty() {
+            return;
+        }
+        let names: Vec<_> = self.skipped.iter().take(NAMED).map(|path| path.display().to_string()).collect();
+        let more = self.skipped.len() - names.len();
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        let read = extensions.join(" and .");
+        output::note(&format!("warning: skipped {}{more}: of directories only .{read} are read", names.join(", ")));
+    }
 }
 
 fn file_text(path: &Path) -> anyhow::Result<(String, String)> {
@@ -45,8 +89,9 @@ fn text(name: &str, bytes: Vec<u8>) -> anyhow::Result<String> {
     })
 }
 
-/// Files with one of the `extensions` below a directory, sorted by name. Skips hidden entries and linked directories.
-fn files_below(dir: &Path, extensions: &[&str]) -> anyhow::Result<Vec<PathBuf>> {
+/// Files with one of the `extensions` below a directory, sorted by name. Skips hidden entries and linked directories, and
+/// gives those that another command reads.
+fn files_below(dir: &Path, extensions: &[&str], skipped: &mut Vec<PathBuf>) -> anyhow::Result<Vec<PathBuf>> {
     let entries = fs::read_dir(dir).and_then(Iterator::collect::<Result<Vec<_>, _>>);
     let mut entries = entries.with_context(|| format!("cannot read {}", dir.display()))?;
     entries.sort_by_key(fs::DirEntry::file_name);
@@ -58,9 +103,18 @@ fn files_below(dir: &Path, extensions: &[&str]) -> anyhow::Result<Vec<PathBuf>> 
         }
         let kind = entry.file_type().with_context(|| format!("cannot read {}", path.display()))?;
         if kind.is_dir() {
-            files.extend(files_below(&path, extensions)?);
-        } else if path.extension().is_some_and(|ext| extensions.iter().any(|known| ext == *known)) && path.is_file() {
+            files.extend(files_below(&path, extensions, skipped)?);
+            continue;
+        }
+        let is_one_of =
+            |endings: &[&str]| path.extension().is_some_and(|ext| endings.iter().any(|known| ext == *known));
+        if !path.is_file() {
+            continue;
+        }
+        if is_one_of(extensions) {
             files.push(path);
+        } else if is_one_of(&KNOWN) {
+            skipped.push(path);
         }
     }
     Ok(files)
@@ -75,14 +129,15 @@ mod tests {
     #[test]
     fn directories_are_read_in_order() {
         let dir = tempfile::tempdir().unwrap();
-        for name in ["b.yml", "a/z.yaml", "a/b.yml", "c.txt", ".hidden.yml", "a/.git/x.yml"] {
+        for name in ["b.yml", "a/z.yaml", "a/b.yml", "c.txt", "d.json", ".hidden.yml", "a/.git/x.yml"] {
             let path = dir.path().join(name);
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, name).unwrap();
         }
         std::os::unix::fs::symlink(dir.path(), dir.path().join("loop")).unwrap();
         let read = read(&[dir.path().to_path_buf()], &YAML).unwrap();
-        let texts: Vec<_> = read.iter().map(|(_, text)| text.as_str()).collect();
+        assert_eq!(read.skipped, [dir.path().join("d.json")]);
+        let texts: Vec<_> = read.texts.iter().map(|(_, text)| text.as_str()).collect();
         assert_eq!(texts, ["a/b.yml", "a/z.yaml", "b.yml"]);
     }
 

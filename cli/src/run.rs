@@ -2,8 +2,8 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use clap::Parser as _;
-use clap::error::ErrorKind;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{CommandFactory as _, Parser as _};
 
 use crate::args::{Cli, Command};
 use crate::commands::{self, ClientSession};
@@ -17,7 +17,10 @@ const UNKNOWN_COMMAND: u8 = 3;
 pub fn run(args: impl Iterator<Item = OsString>) -> ExitCode {
     let cli = match Cli::try_parse_from(args) {
         Ok(cli) => cli,
-        Err(error) => return misused(&error),
+        Err(mut error) => {
+            leave_out_short_names(&mut error);
+            return misused(&error);
+        }
     };
     match start(cli) {
         Ok(()) => ExitCode::SUCCESS,
@@ -66,18 +69,45 @@ fn misused(error: &clap::Error) -> ExitCode {
     }
     let text = error.render().to_string();
     let text = text.strip_prefix("error: ").unwrap_or(&text);
-    output::note(&format!("Error: {}", text.trim_end()));
+    output::note(&format!("Error: {}{}", text.trim_end(), of_variable(error)));
     match error.kind() {
         ErrorKind::InvalidSubcommand => ExitCode::from(UNKNOWN_COMMAND),
         _ => ExitCode::FAILURE,
     }
 }
 
+/// Names of a letter or two are near to every word, and suggest nothing.
+fn leave_out_short_names(error: &mut clap::Error) {
+    if let Some(ContextValue::Strings(mut names)) = error.remove(ContextKind::SuggestedSubcommand) {
+        names.retain(|name| name.len() > 2);
+        if !names.is_empty() {
+            error.insert(ContextKind::SuggestedSubcommand, ContextValue::Strings(names));
+        }
+    }
+}
+
+/// Where a bad value comes from, if it stands in a variable and not on the command line.
+fn of_variable(error: &clap::Error) -> String {
+    let Some(ContextValue::String(flag)) = error.get(ContextKind::InvalidArg) else { return String::new() };
+    let long = flag.split(['=', ' ', '[']).next().unwrap_or_default().trim_start_matches("--");
+    if long.is_empty() || std::env::args().any(|arg| arg.starts_with(&format!("--{long}"))) {
+        return String::new();
+    }
+    match variable(&Cli::command(), long).filter(|name| std::env::var_os(name).is_some()) {
+        Some(name) => format!("\nThe value comes from the environment variable {}.", name.display()),
+        None => String::new(),
+    }
+}
+
+/// The variable that a flag of any command is read from.
+fn variable(command: &clap::Command, long: &str) -> Option<OsString> {
+    let own = command.get_arguments().find(|arg| arg.get_long() == Some(long)).and_then(|arg| arg.get_env());
+    own.map(OsString::from).or_else(|| command.get_subcommands().find_map(|inner| variable(inner, long)))
+}
+
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
-
-    use super::Cli;
+    use super::*;
 
     #[test]
     fn the_command_line_is_consistent() {

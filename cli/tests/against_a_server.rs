@@ -174,13 +174,13 @@ async fn files_are_applied_and_applied_again() {
     let console = Console::set_up().await;
     console.fleetctl.write("all.yml", DOCUMENTS);
     let dry = console.good(&["apply", "-f", "all.yml", "--dry-run"]);
-    assert!(dry.starts_with("[+] would've applied 1 queries (1 created)\n"), "{dry}");
+    assert!(dry.starts_with("[+] would've applied 1 query (1 created)\n"), "{dry}");
     let first = console.good(&["apply", "-f", "all.yml"]);
     assert_eq!(
         first,
-        "[+] applied 1 queries (1 created)\n    created query \"uptime\"\n\
-         [+] applied 1 labels (1 created)\n    created label \"chosen\"\n\
-         [+] applied 1 packs (1 created)\n    created pack \"base\"\n\
+        "[+] applied 1 query (1 created)\n    created query \"uptime\"\n\
+         [+] applied 1 label (1 created)\n    created label \"chosen\"\n\
+         [+] applied 1 pack (1 created)\n    created pack \"base\"\n\
          [+] applied enroll secrets (changed)\n    changed enroll_secret: secrets\n"
     );
     let again = console.good(&["apply", "-f", "all.yml"]);
@@ -229,7 +229,7 @@ async fn hosts_are_listed_and_shown() {
     let label =
         format!("kind: label\nspec:\n  name: chosen\n  label_membership_type: manual\n  hosts: [{}]\n", identity.fqdn);
     let run = console.apply(&label);
-    assert_eq!(run.stdout, "[+] applied 1 labels (1 changed)\n    changed label \"chosen\": hosts\n", "{run:?}");
+    assert_eq!(run.stdout, "[+] applied 1 label (1 changed)\n    changed label \"chosen\": hosts\n", "{run:?}");
     assert!(console.apply(&label).stdout.ends_with("no changes\n"));
 }
 

@@ -7,7 +7,7 @@ mod fleetctl;
 use std::fs;
 use std::process::Stdio;
 
-use fleetctl::Fleetctl;
+use fleetctl::{Fleetctl, Run};
 
 #[test]
 fn the_version_is_printed() {
@@ -138,7 +138,56 @@ fn problems_of_all_files_are_shown_at_once() {
         ),
         "{run:?}"
     );
-    assert!(run.stderr.ends_with("Error: 2 problems, nothing was applied\n"), "{run:?}");
+    assert!(run.stderr.contains("Error: 2 problems, nothing was applied; there may be more"), "{run:?}");
+}
+
+#[test]
+fn files_that_cannot_be_read_hide_no_problem_of_others() {
+    let fleetctl = Fleetctl::new();
+    std::fs::write(fleetctl.path().join("latin.yml"), b"kind: \xe4\n").unwrap();
+    fleetctl.write("a.yml", "kind: query\nspec:\n  name: a\n  name: b\n");
+    let run = fleetctl.run(&["apply", "-f", "latin.yml", "-f", "none.yml", "-f", "a.yml"]);
+    assert_eq!(run.code, Some(1));
+    for part in ["a.yml:4:3: the key", "latin.yml:1: not UTF-8", "cannot read none.yml", "Error: 3 problems, nothing"] {
+        assert!(run.stderr.contains(part), "{part}: {run:?}");
+    }
+}
+
+#[test]
+fn a_pack_and_documents_name_the_command_that_reads_them() {
+    let fleetctl = Fleetctl::new();
+    fleetctl.write("pack.conf", "{\"queries\": {\"q\": {\"query\": \"select 1\", \"interval\": 60}}}");
+    let run = fleetctl.run(&["apply", "-f", "pack.conf"]);
+    assert!(run.stderr.contains("looks like an osquery pack") && run.stderr.contains("fleetctl convert"), "{run:?}");
+    fleetctl.write("packs/x.yml", "kind: query\nspec:\n  name: a\n");
+    let run = fleetctl.run(&["convert", "-f", "packs/x.yml"]);
+    assert!(run.stderr.contains("use fleetctl apply"), "{run:?}");
+    fleetctl.write("packs/pack.json", "{}");
+    fleetctl.write("packs/x.yml", "kind: [\n");
+    let run = fleetctl.run(&["apply", "-f", "packs"]);
+    assert!(run.stderr.starts_with("warning: skipped packs/pack.json: of directories only .yml and .yaml"), "{run:?}");
+}
+
+#[test]
+fn a_bad_variable_and_a_missing_command_are_named() {
+    let fleetctl = Fleetctl::new();
+    let run = Run::from(fleetctl.command(&["query", "--all", "--query", "x"]).env("TIMEOUT", "5").output().unwrap());
+    assert!(run.stderr.contains("The value comes from the environment variable TIMEOUT."), "{run:?}");
+    let run = fleetctl.run(&["query", "--all", "--query", "x", "--timeout", "5"]);
+    assert!(!run.stderr.contains("environment variable"), "{run:?}");
+    let run = fleetctl.run(&["get", "policies"]);
+    assert_eq!(run.code, Some(3));
+    assert!(!run.stderr.contains("'p'"), "{run:?}");
+}
+
+#[test]
+fn a_context_is_set_only_to_what_can_be_used() {
+    let fleetctl = Fleetctl::new();
+    let run = fleetctl.run(&["config", "set", "--address", "127.0.0.1:18480"]);
+    assert!(run.stderr.contains("does it begin with https://?") && !run.stderr.contains("base"), "{run:?}");
+    let run = fleetctl.run(&["config", "set", "--rootca", "none.crt"]);
+    assert_eq!((run.code, run.stdout.as_str()), (Some(1), ""));
+    assert!(run.stderr.contains("cannot read the root CA") && run.stderr.contains("none.crt"), "{run:?}");
 }
 
 /// A colon and a space end a plain scalar: whoever meant SQL must see where it is.
@@ -149,6 +198,7 @@ fn sql_that_yaml_takes_for_a_mapping_is_shown_with_its_line() {
     let run = fleetctl.run(&["apply", "-f", "sql.yml"]);
     assert_eq!(run.code, Some(1));
     assert!(run.stderr.starts_with("sql.yml:12:") && run.stderr.contains("nothing was applied"), "{run:?}");
+    assert!(run.stderr.contains("Quote it, or write it on the lines below `|-`"), "{run:?}");
 }
 
 #[test]

@@ -233,12 +233,35 @@ fn jobs_are_listed_shown_and_cancelled() {
     assert_eq!(serde_json::from_str::<Value>(&run.stdout).unwrap()["counts"]["failed"], 1, "{run:?}");
     let run = query(&server, &["show", "7", "--state", "failed"]);
     assert!(run.stdout.contains("| 2  | b        | failed |"), "{run:?}");
+    assert!(run.stderr.contains("The message of each host: fleetctl query attach 7"), "{run:?}");
     let run = query(&server, &["show", "7", "--yaml"]);
     assert!(run.stdout.starts_with("---\nid: 7\nquery: select 1 as x\n"), "{run:?}");
     let run = query(&server, &["cancel", "7"]);
     assert_eq!(run.stdout, "[+] cancelled live query 7; 2 of 4 targeted hosts had answered\n");
+    let run = query(&server, &["cancel", "7"]);
+    assert_eq!(run.stdout, "[!] live query 7 is already cancelled\n");
     let run = query(&server, &["show", "7", "--state", "asleep"]);
     assert!(run.stderr.contains("invalid value 'asleep'") && run.stderr.contains("suspect"), "{run:?}");
+}
+
+#[test]
+fn a_query_that_failed_on_all_hosts_is_a_failure() {
+    let failed = json!({
+        "cursor": 0, "host_id": 4, "hostname": "d", "state": "failed", "rows": [], "at": "2026-08-01T12:00:01Z",
+        "error": "no such table: x",
+    });
+    let script = |counts: Value, answers: Vec<Value>| Script {
+        job: job("open", 2, json!({"targets": 2, "pending": 2})),
+        answers,
+        after: Some(job("complete", 2, counts)),
+        ..Script::default()
+    };
+    let csv = |script: Script| query(&LiveServer::start(script), &[&ASK[..], &["--output", "csv"]].concat());
+    let run = csv(script(json!({"targets": 2, "failed": 1, "skipped": 1}), vec![failed.clone()]));
+    assert_eq!(run.code, Some(1), "{run:?}");
+    assert!(run.stderr.ends_with("Error: no host answered, and 1 could not run live query 7\n"), "{}", run.stderr);
+    let run = csv(script(json!({"targets": 2, "failed": 1, "answered": 1}), vec![failed, answered(1, "a")]));
+    assert_eq!(run.code, Some(0), "{run:?}");
 }
 
 #[test]
@@ -286,7 +309,10 @@ fn errors_of_the_server_name_flags() {
 fn the_environment_sets_flags_but_does_not_hide_subcommands() {
     let fleetctl = Fleetctl::new();
     let run = fleetctl.run(&["query"]);
-    assert_eq!(run.stderr, "Error: No hosts or labels targeted. Please provide either --hosts or --labels.\n");
+    assert_eq!(
+        run.stderr,
+        "Error: No hosts or labels targeted. Please provide either --hosts or --labels, or --platforms, or --all.\n"
+    );
     let mut command = fleetctl.command(&["query"]);
     let run = Run::from(command.env("HOSTS", "a").env("QUERY", "x").env("QUERYNAME", "y").output().unwrap());
     assert_eq!(run.stderr, "Error: --query and --query-name must not be provided together\n");

@@ -132,7 +132,10 @@ fn users_are_created() {
     let stderr = |args: &[&str]| fleetctl.run(&[["user", "create", "--email", "x"].as_slice(), args].concat()).stderr;
     let unknown = "Error: 'boss' is not a valid global role; roles are observer, maintainer and admin\n";
     assert_eq!(stderr(&["--global-role", "boss"]), unknown);
-    assert_eq!(stderr(&["--sso", "--password", "p"]), "Error: Password may not be provided for SSO users.\n");
+    assert_eq!(
+        stderr(&["--sso", "--password", "p"]),
+        "Error: there is no single sign-on; leave out --sso and give the user a password\n"
+    );
     assert!(stderr(&[]).starts_with("Error: cannot prompt for a password without a terminal"));
     assert!(server.asked().is_empty());
 }
@@ -145,6 +148,12 @@ fn errors_of_user_create_are_shown() {
     let run = fleetctl.run(&["user", "create", "--email", "x@b.c", "--password", "p"]);
     assert_eq!((run.code, run.stdout.as_str()), (Some(1), ""));
     assert_eq!(run.stderr, "Error: Failed to create user: password: is too short\n");
+
+    let fleetctl = Fleetctl::new();
+    let taken = r#"{"message":"Resource Already Exists","errors":[{"name":"base","reason":"User x exists"}]}"#;
+    let _server = Canned::start(&fleetctl, &[("POST users/admin", 409, taken)]);
+    let run = fleetctl.run(&["user", "create", "--email", "x@b.c", "--password", "p"]);
+    assert_eq!(run.stderr, "Error: there is already a user \"x@b.c\"; list users with: fleetctl get user_roles\n");
 }
 
 #[test]

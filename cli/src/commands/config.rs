@@ -1,3 +1,4 @@
+use anyhow::Context as _;
 use clap::builder::BoolishValueParser;
 use clap::{CommandFactory as _, Subcommand, ValueEnum};
 
@@ -109,6 +110,7 @@ fn change(session: &mut ClientSession, set: ConfigSetArgs) -> anyhow::Result<()>
         if !path.is_empty() {
             // A relative path would mean another file when fleetctl runs in another directory.
             path = std::path::absolute(&path)?.display().to_string();
+            std::fs::File::open(&path).with_context(|| format!("cannot read the root CA {path}"))?;
         }
         context.rootca = path;
         changed("rootca", &context.rootca);

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use anyhow::bail;
+use anyhow::{anyhow, bail};
 use muster_api::rest::{Applied, Apply, FieldError};
 
 use crate::documents::{DocumentProblem, Documents};
@@ -52,13 +52,18 @@ impl FileArgs {
         }
         let mut documents = Documents::default();
         let mut problems = Vec::new();
-        for (name, text) in files::read(&self.files, &EXTENSIONS)? {
+        let read = files::read(&self.files, &EXTENSIONS)?;
+        read.note_skipped(&EXTENSIONS);
+        for (name, text) in read.texts {
             if let Err(found) = documents.add(&name, text) {
                 problems.extend(found);
             }
         }
+        problems.extend(read.unread.iter().map(|error| DocumentProblem::general(format!("{error:#}"))));
         if !problems.is_empty() {
-            return Err(refused(&problems, deed.done()));
+            // The server checks what belongs together, so it is asked only when everything is there.
+            let error = refused(&problems, deed.done());
+            return Err(anyhow!("{error}; there may be more, because the rest is checked once all files can be read"));
         }
         if documents.is_empty() {
             output::note(&format!("no documents found, nothing to {}", deed.word()));
@@ -99,5 +104,5 @@ pub fn refused(problems: &[DocumentProblem], done: &str) -> anyhow::Error {
         output::note(&problem.to_string());
     }
     let noun = if problems.len() == 1 { "problem" } else { "problems" };
-    anyhow::anyhow!("{} {noun}, nothing was {done}", problems.len())
+    anyhow!("{} {noun}, nothing was {done}", problems.len())
 }

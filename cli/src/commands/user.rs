@@ -1,12 +1,14 @@
 use anyhow::{Context as _, bail};
 use clap::Subcommand;
 use muster_api::rest::Role;
+use reqwest::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::ClientSession;
 use super::login::ask_secret;
 use crate::output;
+use crate::rest::RestError;
 
 #[derive(Subcommand)]
 pub enum Command {
@@ -42,7 +44,7 @@ pub struct UserCreateArgs {
     /// Create an API-only user and print its token
     #[arg(long)]
     api_only: bool,
-    /// Create a user without a password who logs in through single sign-on
+    /// Refused: there is no single sign-on
     #[arg(long)]
     sso: bool,
 }
@@ -80,9 +82,10 @@ pub async fn run(session: &ClientSession, command: Command) -> anyhow::Result<()
 
 async fn create(session: &ClientSession, args: UserCreateArgs) -> anyhow::Result<()> {
     let role = role(&args.global_role)?;
+    if args.sso {
+        bail!("there is no single sign-on; leave out --sso and give the user a password");
+    }
     let password = match args.password {
-        Some(_) if args.sso => bail!("Password may not be provided for SSO users."),
-        None if args.sso => None,
         None => Some(ask_twice()?),
         given => given,
     };
@@ -91,12 +94,17 @@ async fn create(session: &ClientSession, args: UserCreateArgs) -> anyhow::Result
         "email": args.email,
         "name": args.name.as_ref().unwrap_or(&args.email),
         "password": password,
-        "sso_enabled": args.sso,
+        "sso_enabled": false,
         "api_only": args.api_only,
         "global_role": role,
         "admin_forced_password_reset": false,
     });
-    let created: CreatedUser = server.post("users/admin", &body).await.context("Failed to create user")?;
+    let created: CreatedUser = match server.post("users/admin", &body).await {
+        Err(RestError::Refused { status: StatusCode::CONFLICT, .. }) => {
+            bail!("there is already a user {:?}; list users with: fleetctl get user_roles", args.email)
+        }
+        created => created.context("Failed to create user")?,
+    };
     if let Some(token) = created.token {
         output::line(&format!("Success! The API token for your new user is: {token}"))?;
     }

@@ -125,7 +125,12 @@ fn reason(error: &serde_yaml::Error) -> String {
                 return text;
             };
             let suffix = format!(" at line {}, column {}", at.line(), at.column());
-            text.strip_suffix(&suffix).unwrap_or(&text).to_owned()
+            let text = text.strip_suffix(&suffix).unwrap_or(&text);
+            let remedy = match text.contains("mapping values are not allowed") {
+                true => "; is there a colon in the text? Quote it, or write it on the lines below `|-`",
+                false => "",
+            };
+            format!("{text}{remedy}")
         }
     }
 }

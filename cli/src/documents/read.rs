@@ -28,6 +28,11 @@ impl Documents {
         let mut problems = Vec::new();
         for root in &mut roots {
             check(root, &source, &mut problems);
+            if is_pack_file(root) {
+                let reason =
+                    "looks like an osquery pack or configuration; convert it first with: fleetctl convert -f FILE";
+                problems.push(DocumentProblem::at(&source, root.at, reason));
+            }
         }
         if !problems.is_empty() {
             return Err(problems);
@@ -79,6 +84,13 @@ impl Documents {
         };
         (document.source, DocumentProblem::at(source, found.at, reason))
     }
+}
+
+/// Whether a document is what agents read, and no document at all.
+fn is_pack_file(root: &YamlNode) -> bool {
+    let YamlData::Mapping(entries) = &root.data else { return false };
+    let has = |names: &[&str]| entries.iter().any(|entry| names.contains(&entry.key.as_str()));
+    has(&["queries", "schedule", "packs"]) && !has(&["kind", "spec", "apiVersion"])
 }
 
 /// The remedy for two common surprises of YAML: numbers meant as strings, and words meant as booleans.

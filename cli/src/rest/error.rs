@@ -45,11 +45,7 @@ impl RestError {
             cause = inner;
         }
         let cause = if timed_out { "timed out".to_owned() } else { cause.to_string() };
-        let remedy = if cause.contains("certificate") {
-            "; if the server uses a private CA, trust it with: fleetctl config set --rootca FILE"
-        } else {
-            "; is the server running?"
-        };
+        let (cause, remedy) = explained(cause);
         Self::Unreachable { address: address.to_owned(), cause, remedy }
     }
 
@@ -68,6 +64,36 @@ impl RestError {
             status => Self::Refused { status, message: refused(&body, &reason) },
         }
     }
+}
+
+/// The cause of a failed connection, without words of the libraries, and the remedy.
+fn explained(cause: String) -> (String, &'static str) {
+    let has = |words: &str| cause.contains(words);
+    if has("CaUsedAsEndEntity") {
+        let cause = "the server's certificate is not trusted".to_owned();
+        return (
+            cause,
+            "; the file in rootca is not this server's certificate, set the right one with: fleetctl config set --rootca FILE",
+        );
+    }
+    if has("invalid HTTP version") {
+        return ("the server speaks TLS".to_owned(), "; begin the address with https://");
+    }
+    if has("InvalidContentType") {
+        return ("the server does not speak TLS".to_owned(), "; is this its address and port?");
+    }
+    let remedy = if has("not valid for name") {
+        "; use one of these names, or set server.tls_names on the server and have a new certificate made"
+    } else if has("certificate expired") {
+        "; renew the certificate on the server"
+    } else if has("certificate not valid yet") {
+        "; are the clocks of this machine and of the server right?"
+    } else if has("certificate") {
+        "; if the server uses a private CA, trust it with: fleetctl config set --rootca FILE"
+    } else {
+        "; is the server running?"
+    };
+    (cause, remedy)
 }
 
 fn refused(body: &ErrorBody, reason: &str) -> String {
@@ -96,6 +122,27 @@ mod tests {
     fn message(status: u16, body: &str) -> String {
         let status = StatusCode::from_u16(status).unwrap();
         RestError::from_response("https://x/api", status, None, body.as_bytes()).to_string()
+    }
+
+    #[test]
+    fn a_failed_connection_has_a_remedy_of_its_own() {
+        for (cause, part) in [
+            (
+                "invalid peer certificate: certificate not valid for name \"a\"; certificate is only valid for b",
+                "tls_names",
+            ),
+            ("invalid peer certificate: certificate expired: verification time 2 (UNIX)", "renew the certificate"),
+            ("invalid peer certificate: certificate not valid yet: verification time 1", "clocks"),
+            ("invalid peer certificate: Other(OtherError(CaUsedAsEndEntity))", "the file in rootca is not"),
+            ("invalid peer certificate: UnknownIssuer", "private CA"),
+            ("invalid HTTP version parsed", "https://"),
+            ("received corrupt message of type InvalidContentType", "address and port"),
+            ("Connection refused (os error 111)", "is the server running?"),
+        ] {
+            let (shown, remedy) = explained(cause.to_owned());
+            assert!(remedy.contains(part), "{cause}: {remedy}");
+            assert!(!shown.contains("Other(") && !shown.contains("parsed"), "{shown}");
+        }
     }
 
     #[test]

@@ -131,8 +131,10 @@ pub fn check_address(address: &str, insecure: bool) -> anyhow::Result<Url> {
     if address.is_empty() {
         bail!("set the Fleet API address with: fleetctl config set --address https://localhost:8080");
     }
-    let url = Url::parse(address)
-        .with_context(|| format!("the address {address:?} is not a URL such as https://localhost:8080"))?;
+    // The reason of the library says nothing more, and to most addresses only the beginning is missing.
+    let Ok(url) = Url::parse(address) else {
+        bail!("the address {address:?} is not a URL such as https://localhost:8080; does it begin with https://?");
+    };
     match url.scheme() {
         "https" => Ok(url),
         "http" if insecure || is_loopback(&url) => Ok(url),

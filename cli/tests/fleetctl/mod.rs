@@ -19,7 +19,9 @@ impl Fleetctl {
     }
 
     pub fn write(&self, name: &str, text: &str) {
-        fs::write(self.path().join(name), text).unwrap();
+        let path = self.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
     }
 
     pub fn command(&self, args: &[&str]) -> Command {

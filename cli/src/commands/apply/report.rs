@@ -34,7 +34,9 @@ fn group(text: &mut String, kind: &str, changes: &[&Change], dry_run: bool) {
     let verb = if dry_run { "would've applied" } else { "applied" };
     let count = changes.iter().filter(|change| change.action != Action::Ignored).count();
     let what = match kind {
+        "query" if count == 1 => "1 query".to_owned(),
         "query" => format!("{count} queries"),
+        "label" | "pack" if count == 1 => format!("1 {kind}"),
         "label" => format!("{count} labels"),
         "pack" => format!("{count} packs"),
         "config" => "fleet config".to_owned(),
@@ -109,7 +111,7 @@ mod tests {
             "[+] applied 3 queries (1 created, 1 changed, 1 unchanged)\n    \
              changed query \"b\": query, description\n    \
              created query \"c\\n\"\n\
-             [+] applied 1 packs (1 unchanged)\n\
+             [+] applied 1 pack (1 unchanged)\n\
              [+] applied fleet config (changed)\n    \
              changed config: agent_options\n\
              [+] applied enroll secrets (created)\n\
@@ -126,7 +128,7 @@ mod tests {
         ];
         assert_eq!(
             render(&Applied { dry_run: false, changes, warnings: Vec::new() }),
-            "[+] applied 1 labels (1 created, 1 ignored)\n    created label \"a\"\n"
+            "[+] applied 1 label (1 created, 1 ignored)\n    created label \"a\"\n"
         );
         let changes = vec![change("policy", "p", Action::Ignored, &[])];
         assert_eq!(render(&Applied { dry_run: false, changes, warnings: Vec::new() }), "no changes\n");
@@ -137,7 +139,7 @@ mod tests {
         let changes = vec![change("label", "a", Action::Unchanged, &[])];
         assert_eq!(
             render(&Applied { dry_run: true, changes, warnings: Vec::new() }),
-            "[+] would've applied 1 labels (1 unchanged)\nno changes\n"
+            "[+] would've applied 1 label (1 unchanged)\nno changes\n"
         );
     }
 }

@@ -20,7 +20,10 @@ impl PackFile {
         let clean = CleanText::from(&source.text);
         let problem = |error: &serde_json::Error| {
             let offset = offset(&clean.text, error);
-            problem_at(&source, &clean, Span { offset, width: 1 }, reason(error))
+            let is_yaml = [".yml", ".yaml"].iter().any(|ending| source.name.ends_with(ending));
+            let hint =
+                if is_yaml { "; if the file holds documents, it needs no conversion: use fleetctl apply" } else { "" };
+            problem_at(&source, &clean, Span { offset, width: 1 }, format!("{}{hint}", reason(error)))
         };
         // Checks the whole text first; JsonNode then parses parts of valid JSON.
         let root = serde_json::from_str::<Value>(&clean.text).and_then(|_| JsonNode::parse(&clean.text));

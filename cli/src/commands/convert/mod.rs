@@ -62,12 +62,13 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         bail!("-f must be specified: a pack file, a directory of pack files, or - for standard input");
     }
     let read = files::read(&args.files, &EXTENSIONS)?;
-    if args.name.is_some() && read.len() > 1 {
-        bail!("--name applies to one file, but {} are given", read.len());
+    read.note_skipped(&EXTENSIONS);
+    if args.name.is_some() && read.texts.len() > 1 {
+        bail!("--name applies to one file, but {} are given", read.texts.len());
     }
     let mut packs = Vec::new();
-    let mut problems = Vec::new();
-    for (file, text) in read {
+    let mut problems: Vec<_> = read.unread.iter().map(|error| DocumentProblem::general(format!("{error:#}"))).collect();
+    for (file, text) in read.texts {
         let name = pack_name(&file, args.name.as_deref())?;
         match read_packs(&file, &name, text) {
             Ok(found) => packs.extend(found),

@@ -1,4 +1,4 @@
-use std::collections::HashSet;
+use std::collections::HashMap;
 
 use muster_api::spec::{PackQuery, PackSpec};
 use serde_json::Value;
@@ -117,11 +117,12 @@ impl<'a> PackReader<'a> {
 
     fn queries(&mut self, node: &'a JsonNode) -> Vec<ParsedQuery> {
         let members = self.object(node, "\"queries\" or \"schedule\"");
-        let mut names = HashSet::new();
+        let mut names = HashMap::new();
         let mut queries = Vec::new();
-        for (name, node) in members {
-            let name = self.name(name, node.at);
-            if !names.insert(name.clone()) {
+        for (written, node) in members {
+            let name = self.name(written, node.at);
+            // Equal keys are refused as such.
+            if names.insert(name.clone(), written).is_some_and(|earlier| earlier != written) {
                 self.refuse(node.at, format!("{name:?} is a duplicate apart from spaces; rename one of the two"));
             }
             queries.extend(self.query(&name, node));

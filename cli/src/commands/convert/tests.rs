@@ -163,6 +163,8 @@ fn what_agents_would_skip_is_refused_with_its_position() {
         wrong("\"query\": \"a\",\n\"query\": \"b\""),
         ["p.conf:3:1: the key \"query\" is a duplicate; remove one of the two"]
     );
+    let twice = r#"{"queries": {"q": {"query": "a", "interval": 1}, "q": {"query": "a", "interval": 1}}}"#;
+    assert_eq!(read("p", twice).1.len(), 1, "a duplicate is named once");
     let (_, problems, _) = read("p", r#"{"queries": {}, "discovery": ["select 1", 5]}"#);
     assert!(problems[0].starts_with("p.conf:1:43: expects a string"), "{problems:?}");
 }

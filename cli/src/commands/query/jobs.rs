@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use anyhow::Context as _;
-use muster_api::rest::{LiveHosts, LiveQueries, LiveQuery, LiveStatus};
+use muster_api::rest::{LiveHosts, LiveQueries, LiveQuery, LiveStatus, TargetState};
 use serde::Serialize;
 
 use super::args::{JobFormat, ListArgs, ShowArgs};
@@ -74,7 +74,11 @@ pub async fn show(server: &RestClient, args: ShowArgs) -> anyhow::Result<()> {
             .hosts
             .into_iter()
             .map(|host| vec![host.id.to_string(), host.hostname, states::name(host.state).to_owned()]);
-        return output::data(&table::grid(&["id", "hostname", "state"], rows));
+        output::data(&table::grid(&["id", "hostname", "state"], rows))?;
+        if state == TargetState::Failed {
+            output::note(&format!("The message of each host: fleetctl query attach {id}"));
+        }
+        return Ok(());
     }
     let job = answers::job(server, id).await.map_err(|error| refusal(error, id))?;
     if args.format.is_wanted() {
@@ -96,6 +100,10 @@ fn description(job: &LiveQuery) -> String {
 }
 
 pub async fn cancel(server: &RestClient, id: i64) -> anyhow::Result<()> {
+    let before = answers::job(server, id).await.map_err(|error| refusal(error, id))?;
+    if before.status != LiveStatus::Open {
+        return output::line(&format!("[!] live query {id} is already {}", states::status(before.status)));
+    }
     let job = answers::cancel(server, id).await.map_err(|error| refusal(error, id))?;
     match job.status {
         LiveStatus::Cancelled => {

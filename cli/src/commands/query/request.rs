@@ -34,7 +34,7 @@ pub fn request(args: &AskArgs) -> anyhow::Result<NewLiveQuery> {
     };
     let is_listed = !(targets.hosts.is_empty() && targets.labels.is_empty() && targets.platforms.is_empty());
     if !all && !is_listed {
-        bail!("No hosts or labels targeted. Please provide either --hosts or --labels.");
+        bail!("No hosts or labels targeted. Please provide either --hosts or --labels, or --platforms, or --all.");
     }
     if all && is_listed {
         bail!("--all already targets every host; remove --hosts, --labels and --platforms");

@@ -52,7 +52,7 @@ fn sql_may_begin_with_a_comment() {
 
 #[test]
 fn mistakes_read_as_they_do_in_fleet() {
-    let nobody = "No hosts or labels targeted. Please provide either --hosts or --labels.";
+    let nobody = "No hosts or labels targeted. Please provide either --hosts or --labels, or --platforms, or --all.";
     assert_eq!(refused(&[]), nobody);
     assert_eq!(refused(&["--hosts", ",", "--query", "select 1"]), nobody);
     assert_eq!(refused(&["--exclude-labels", "x", "--query", "select 1"]), nobody);

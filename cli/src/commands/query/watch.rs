@@ -193,7 +193,7 @@ impl WatchRun {
         }
     }
 
-    /// An error if the query was interrupted, cancelled or stopped.
+    /// An error if the query was interrupted, cancelled or stopped, or if no host answered and some could not.
     fn verdict(&self, reason: &EndReason) -> anyhow::Result<()> {
         let job = &self.watch.job;
         let id = job.id;
@@ -202,7 +202,14 @@ impl WatchRun {
             (EndReason::Ended, LiveStatus::Cancelled | LiveStatus::Stopped) => {
                 Err(anyhow!("live query {id} {}", ended(job)))
             }
-            _ => Ok(()),
+            _ => {
+                let counts = &job.counts;
+                let failed = counts.failed + counts.denylisted + counts.suspect + counts.lost;
+                match counts.answered {
+                    0 if failed > 0 => Err(anyhow!("no host answered, and {failed} could not run live query {id}")),
+                    _ => Ok(()),
+                }
+            }
         }
     }
 
