@@ -92,16 +92,40 @@ impl Running {
     }
 }
 
+/// What is wrong with the files that the settings name, one line each. Nothing is connected to and nothing is made.
+pub fn check_files(config: &Config) -> Vec<String> {
+    let mut problems = Vec::new();
+    if let (true, Some(cert), Some(key)) = (config.server.tls, &config.server.cert, &config.server.key)
+        && let Err(error) = tls::check(cert, key)
+    {
+        problems.push(format!("server.cert and server.key: {error:#}"));
+    }
+    if config.redis.is_used()
+        && let Err(error) = bus::RedisShare::check(&config.redis)
+    {
+        problems.push(format!("{error:#}"));
+    }
+    for (key, path) in config.mysql_files() {
+        if let Err(error) = std::fs::read(path) {
+            problems.push(format!("{key}: cannot read {}: {error}", path.display()));
+        }
+    }
+    problems
+}
+
 /// Starts a server and returns once it accepts requests. The server runs until `lifecycle` stops it.
 ///
 /// # Errors
 /// Whatever keeps the server from starting, with the remedy.
 pub async fn serve(config: Config, clock: Clock, lifecycle: Lifecycle) -> Result<Running> {
-    let certificate = if config.server.tls { Some(Certificate::load(&config.server)?) } else { None };
+    let certificate = if config.server.tls { Some(Certificate::load(&config.server, clock.clone())?) } else { None };
     let listener = listen(&config.server.address)?;
     let address = listener.local_addr()?;
     // Boxed: what callers hold would else be as deep as the database's drivers.
     let app = Box::pin(App::build(&config, clock, &lifecycle)).await?;
+    if let Some(certificate) = &certificate {
+        certificate.watch_expiry(&app.metrics);
+    }
     let server = http_server(&config, &app, listener, certificate.as_ref(), &lifecycle)?;
     let (nudges, nudged) = mpsc::unbounded_channel();
     let ending = StopTimes::of(&config.server);
@@ -222,7 +246,7 @@ async fn run(
     let handle = server.handle();
     let (deadline, known_deadline) = oneshot::channel();
     let stopper = spawn_local(stop_when_asked(handle, lifecycle.clone(), ending, deadline));
-    let reloader = spawn_local(reload(certificate, app.fleet.clone(), lifecycle.clone()));
+    let reloader = spawn_local(reload(certificate, app.fleet.clone(), Arc::clone(&app.metrics), lifecycle.clone()));
     let tasks = spawn_local({
         let (fleet, metrics, lifecycle) = (app.fleet.clone(), Arc::clone(&app.metrics), lifecycle.clone());
         async move {
@@ -255,7 +279,12 @@ async fn run(
 }
 
 /// Opens the log files again when asked to, and reads the certificate again then and every minute.
-async fn reload(certificate: Option<Certificate>, fleet: fleet::Fleet, lifecycle: Lifecycle) {
+async fn reload(
+    certificate: Option<Certificate>,
+    fleet: fleet::Fleet,
+    metrics: Arc<telemetry::Metrics>,
+    lifecycle: Lifecycle,
+) {
     loop {
         tokio::select! {
             () = lifecycle.reload_asked() => fleet.logs.reopen(),
@@ -263,7 +292,12 @@ async fn reload(certificate: Option<Certificate>, fleet: fleet::Fleet, lifecycle
         }
         let Some(certificate) = certificate.clone() else { continue };
         // A folder that hangs delays the next look and nothing else.
-        let _ = tokio::task::spawn_blocking(move || certificate.reload()).await;
+        let metrics = Arc::clone(&metrics);
+        let look = move || {
+            certificate.reload();
+            certificate.watch_expiry(&metrics);
+        };
+        let _ = tokio::task::spawn_blocking(look).await;
     }
 }
 

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result, bail};
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use muster::clock::Clock;
-use muster::config::{self, Config, ConfigKey, Loaded, Sources};
+use muster::config::{self, Config, ConfigErrors, ConfigKey, Loaded, Sources};
 use muster::{Lifecycle, VERSION, migrate_data, prepare, serve, telemetry};
 
 fn main() -> ExitCode {
@@ -14,7 +14,8 @@ fn main() -> ExitCode {
     match run(&matches) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("Failed to start: {error:#}");
+            let what = if matches.subcommand_name() == Some("serve") { "Failed to start" } else { "Error" };
+            eprintln!("{what}: {error:#}");
             ExitCode::FAILURE
         }
     }
@@ -125,7 +126,7 @@ fn run(matches: &ArgMatches) -> Result<()> {
         Some(("migrate-data", matches)) => copy_data(load_and_warn(matches)?, matches),
         Some(("config", matches)) => match matches.subcommand() {
             Some(("check", matches)) => {
-                load_and_warn(matches)?;
+                check_files(&load_and_warn(matches)?)?;
                 print("The configuration is valid.\n")
             }
             _ => print(&config::describe()),
@@ -161,6 +162,11 @@ fn load_and_warn(matches: &ArgMatches) -> Result<Config> {
     Ok(config)
 }
 
+fn check_files(config: &Config) -> Result<()> {
+    let problems = muster::check_files(config);
+    if problems.is_empty() { Ok(()) } else { Err(ConfigErrors(problems).into()) }
+}
+
 fn prepare_db(config: &Config) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let steps = runtime.block_on(prepare(config, |line| eprintln!("{line}")))?;
@@ -188,6 +194,7 @@ fn copy_data(mut config: Config, matches: &ArgMatches) -> Result<()> {
 fn serve_until_stopped(loaded: Loaded, until_stdin_closes: bool) -> Result<()> {
     telemetry::init(&loaded.config.logging);
     let config = loaded.into_logged();
+    check_files(&config)?;
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start the runtime")?;
     let outcome = runtime.block_on(async {

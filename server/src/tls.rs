@@ -1,11 +1,14 @@
 //! The server's certificate: the operator's, or a self-signed one made on first start. It is read again while the server
 //! runs, so that a renewed certificate needs no restart.
 
+mod expiry;
+
 use std::fs;
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use arc_swap::ArcSwap;
@@ -17,7 +20,13 @@ use rustls::sign::CertifiedKey;
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
+use crate::clock::{Clock, Moment};
 use crate::config::Server;
+use crate::lock::lock;
+use crate::telemetry::Metrics;
+
+/// How often the log warns of the same certificate.
+const WARN_EVERY: Duration = Duration::from_secs(24 * 3600);
 
 /// The certificate that the listener shows to new connections. Clones are one.
 #[derive(Debug, Clone)]
@@ -25,6 +34,9 @@ pub struct Certificate {
     cert: PathBuf,
     key: PathBuf,
     shown: Arc<Shown>,
+    clock: Clock,
+    /// When the log last warned that the certificate in use expires.
+    warned_at: Arc<Mutex<Option<Moment>>>,
 }
 
 #[derive(Debug)]
@@ -41,13 +53,13 @@ impl Certificate {
     ///
     /// # Errors
     /// When a file cannot be read or written, or certificate and key do not belong together.
-    pub fn load(config: &Server) -> Result<Self> {
+    pub fn load(config: &Server, clock: Clock) -> Result<Self> {
         let (cert, key) = match (&config.cert, &config.key) {
             (Some(cert), Some(key)) => (cert.clone(), key.clone()),
             _ => self_signed(config)?,
         };
         let shown = Arc::new(Shown(ArcSwap::from_pointee(read(&cert, &key)?)));
-        Ok(Self { cert, key, shown })
+        Ok(Self { cert, key, shown, clock, warned_at: Arc::default() })
     }
 
     /// What the listener needs.
@@ -69,6 +81,7 @@ impl Certificate {
             Ok(new) if new.cert == self.shown.0.load().cert => {}
             Ok(new) => {
                 self.shown.0.store(Arc::new(new));
+                *lock(&self.warned_at) = None;
                 tracing::info!(path = %self.cert.display(), "loaded a new certificate; new connections get it");
             }
             Err(error) => tracing::error!(
@@ -77,6 +90,30 @@ impl Certificate {
             ),
         }
     }
+
+    /// Sets the metric of the end of the certificate in use, and warns when that is near or past, once a day.
+    pub fn watch_expiry(&self, metrics: &Metrics) {
+        let expires_at = expiry::of_chain(&self.shown.0.load().cert);
+        metrics.certificate_expires.set(expires_at.map_or(0, |at| at.0 / 1_000_000));
+        let now = self.clock.now();
+        let Some((expires_at, warning)) = expires_at.and_then(|at| Some((at, expiry::warning(at, now)?))) else {
+            return;
+        };
+        let mut warned_at = lock(&self.warned_at);
+        if warned_at.is_none_or(|at| now.since(at) >= WARN_EVERY) {
+            *warned_at = Some(now);
+            let expires_at = expires_at.to_utc().to_rfc3339();
+            tracing::warn!(path = %self.cert.display(), expires_at, "{warning}");
+        }
+    }
+}
+
+/// Checks that the configured files can be read and belong together.
+///
+/// # Errors
+/// What is wrong with them.
+pub fn check(cert: &Path, key: &Path) -> Result<()> {
+    read(cert, key).map(drop)
 }
 
 fn read(cert: &Path, key: &Path) -> Result<CertifiedKey> {
@@ -147,11 +184,12 @@ mod tests {
     fn the_self_signed_certificate_is_made_once() {
         let folder = tempfile::tempdir().unwrap();
         let config = Server { tls_dir: folder.path().join("tls"), ..Server::default() };
-        Certificate::load(&config).unwrap();
+        Certificate::load(&config, Clock::system()).unwrap();
         let first = fs::read(folder.path().join("tls/server.crt")).unwrap();
-        Certificate::load(&config).unwrap();
+        Certificate::load(&config, Clock::system()).unwrap();
         assert_eq!(fs::read(folder.path().join("tls/server.crt")).unwrap(), first);
         fs::remove_file(folder.path().join("tls/server.key")).unwrap();
-        assert!(Certificate::load(&config).unwrap_err().to_string().contains("only one of"));
+        let error = Certificate::load(&config, Clock::system()).unwrap_err();
+        assert!(error.to_string().contains("only one of"));
     }
 }

@@ -18,6 +18,8 @@ mod session;
 mod sqlite;
 mod value;
 
+use std::path::Path;
+
 pub use activities::Activities;
 pub use filesystem::Filesystem;
 pub use foreign::foreign_flags;
@@ -78,6 +80,20 @@ sections! {
 }
 
 impl Config {
+    /// The certificates and keys for the databases in use, by their keys in the configuration.
+    pub(crate) fn mysql_files(&self) -> Vec<(String, &Path)> {
+        let mut files = Vec::new();
+        for (section, mysql) in [(Mysql::NAME, &self.mysql), (MysqlReadReplica::NAME, &self.mysql_read_replica.0)] {
+            let named = [("tls_ca", &mysql.tls_ca), ("tls_cert", &mysql.tls_cert), ("tls_key", &mysql.tls_key)];
+            for (key, path) in named {
+                if let (true, Some(path)) = (mysql.is_on(), path) {
+                    files.push((format!("{section}.{key}"), path.as_path()));
+                }
+            }
+        }
+        files
+    }
+
     /// Contradictions between values that are valid on their own.
     fn contradictions(&self) -> Vec<String> {
         let mut problems = self.server.contradictions();

@@ -47,6 +47,13 @@ section! {
 impl Server {
     pub(super) fn contradictions(&self) -> Vec<String> {
         let mut problems = Vec::new();
+        let port = self.address.rsplit_once(':').filter(|(host, _)| !host.is_empty()).map(|(_, port)| port);
+        if port.is_none_or(|port| port.parse::<u16>().is_err()) {
+            problems.push(format!(
+                "server.address: expects an address and a port such as 0.0.0.0:8080, not {:?}",
+                self.address
+            ));
+        }
         if self.cert.is_some() != self.key.is_some() {
             problems.push("server.cert and server.key: set both or neither".to_owned());
         }
@@ -68,5 +75,21 @@ impl Server {
             }
         }
         problems
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_has_a_host_and_a_port() {
+        let at = |address: &str| Server { address: address.to_owned(), ..Server::default() }.contradictions().len();
+        for good in ["0.0.0.0:8080", "[::]:8080", "localhost:0"] {
+            assert_eq!(at(good), 0, "{good}");
+        }
+        for bad in ["127.0.0.1:99999", "localhost", ":8080", "localhost:http", "127.0.0.1:"] {
+            assert_eq!(at(bad), 1, "{bad}");
+        }
     }
 }

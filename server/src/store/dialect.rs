@@ -111,6 +111,7 @@ pub(super) async fn connect_mysql(
     let section = if usage == ConnectionUse::ReadLagging { config::MysqlReadReplica::NAME } else { "mysql" };
     let relay = MysqlRelay::start(config, endpoint.clone(), section, connections)?;
     let server = mysql_server(config, endpoint, password.reveal(), relay.as_ref());
+    let alone = server.clone();
     options.map_sqlx_mysql_opts(move |_| server.clone().disable_statement_logging());
     options.map_sqlx_mysql_pool_opts(move |pool| {
         pool.after_connect(move |connection, _| {
@@ -133,11 +134,20 @@ pub(super) async fn connect_mysql(
         let is_trusted = trust.covers(met.age);
         Box::pin(async move { Ok(is_trusted) })
     });
-    let db = Database::connect(options).await?;
+    let db = match Database::connect(options).await {
+        Ok(connected) => connected,
+        Err(error) => return Err(refusal_of(alone).await.unwrap_or(error).into()),
+    };
     if let Some(relay) = relay {
         relay.end_with(db.get_mysql_connection_pool());
     }
     Ok(db)
+}
+
+/// Why a connection fails. A pool tries until its time is over and then names only that.
+async fn refusal_of(server: MySqlConnectOptions) -> Option<DbErr> {
+    let outcome = tokio::time::timeout(MYSQL_CONNECTION_TIMEOUT, server.connect()).await.ok()?;
+    outcome.err().map(|error| DbErr::Conn(RuntimeErr::SqlxError(error.into())))
 }
 
 /// Where and how the driver logs in: through the relay if there is one, which takes care of TLS with the server.

@@ -95,6 +95,7 @@ metrics! {
     pub parked_queries: IntCounter = "muster_parked_queries_total" [] "Detail and label queries parked for one host because they seem to stop its agent.";
     pub label_changes: IntCounterVec = "muster_label_changes_total" ["change"] "Label memberships added and removed.";
     pub unknown_answers: IntCounter = "muster_unknown_answers_total" [] "Answers to queries that are no longer open.";
+    pub certificate_expires: IntGauge = "muster_certificate_expiry_timestamp_seconds" [] "When the server's certificate expires; 0 without TLS.";
     pub is_leader: IntGauge = "muster_is_leader" [] "1 if this node is the leader.";
     task_runs: IntCounterVec = "muster_task_runs_total" ["task", "outcome"] "Runs of periodic tasks on this node.";
     task_seconds: HistogramVec = "muster_task_duration_seconds" ["task"] "Duration of one run of a periodic task.";

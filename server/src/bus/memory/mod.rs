@@ -8,9 +8,9 @@
 mod job_file;
 
 use std::collections::{HashMap, HashSet};
-use std::fs::{self, DirBuilder};
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io;
-use std::os::unix::fs::DirBuilderExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
@@ -38,17 +38,20 @@ pub struct MemoryBus {
     note_of: NoteOf,
     jobs: Arc<Mutex<HashMap<JobKey, Arc<JobFile>>>>,
     opening: Vec<Arc<tokio::sync::Mutex<()>>>,
+    /// Held as long as the bus, so that no other process uses the folder.
+    _lock: File,
 }
 
 impl MemoryBus {
     /// Keeps answers in `folder`, which is made.
     ///
     /// # Errors
-    /// When the folder cannot be made.
+    /// When the folder cannot be made, or another process uses it.
     pub fn new(folder: &Path, note_of: NoteOf) -> io::Result<Self> {
         DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+        let lock = locked(folder)?;
         let opening = std::iter::repeat_with(Arc::default).take(usize::from(OPENING_GROUPS)).collect();
-        Ok(Self { folder: folder.to_owned(), note_of, jobs: Arc::default(), opening })
+        Ok(Self { folder: folder.to_owned(), note_of, jobs: Arc::default(), opening, _lock: lock })
     }
 
     fn file(&self, job: JobKey) -> Result<Arc<JobFile>, BusError> {
@@ -153,6 +156,18 @@ impl LiveBus for MemoryBus {
             let known = known.iter().map(JobKey::to_string).collect();
             blocking(move || forget_others(&folder, &known, before)).await
         })
+    }
+}
+
+/// Takes the lock of `folder`, which ends with the file or the process.
+fn locked(folder: &Path) -> io::Result<File> {
+    let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(folder.join("lock"))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(io::Error::other(
+            "another server uses it; give each its own live.dir, and several that share a database Redis",
+        )),
+        Err(TryLockError::Error(error)) => Err(error),
     }
 }
 

@@ -103,6 +103,7 @@ async fn after_a_restart_the_answers_behind_the_checkpoint_are_events() {
         (ends[2] + 1, &[1, 8, 9]),
         (u64::MAX, &[1, 8, 9]),
     ];
+    drop(bus);
     for (covered, hosts) in cases {
         let bus = bus_in(folder.path());
         assert_eq!(bus.open(JOB, checkpoint(covered)).await.unwrap(), Opened::Found);

@@ -28,6 +28,7 @@ pub use link::LinkMetrics;
 pub use notifier::RedisNotifier;
 
 use self::link::Link;
+use self::settings::RedisSettings;
 use crate::config;
 
 /// The parts of a server that it shares with others over Redis.
@@ -39,6 +40,14 @@ pub struct RedisShare {
 }
 
 impl RedisShare {
+    /// Checks the settings without connecting.
+    ///
+    /// # Errors
+    /// When a file of the configuration cannot be read or used.
+    pub fn check(config: &config::Redis) -> anyhow::Result<()> {
+        RedisSettings::read(config).map(drop)
+    }
+
     /// Redis forgets the jobs of live queries after `lifetime`.
     ///
     /// # Errors

@@ -1,9 +1,9 @@
 use std::time::Duration;
 
 use agent_compat::TestAgent;
-use rcgen::{CertifiedKey, generate_simple_self_signed};
+use rcgen::{CertificateParams, CertifiedKey, KeyPair, date_time_ymd, generate_simple_self_signed};
 
-use crate::support::{Rest, ServerSetup, eventually};
+use crate::support::{Rest, ServerSetup, TestServer, eventually};
 
 const SOON: Duration = Duration::from_secs(20);
 
@@ -58,4 +58,29 @@ async fn a_renewed_certificate_is_shown_without_a_restart() {
     })
     .await;
     assert!(is_served(&mut agent).await);
+}
+
+#[tokio::test]
+async fn a_certificate_that_has_expired_is_loaded_with_a_warning_and_measured() {
+    let setup = ServerSetup::new(&[]);
+    let server = setup.start().await;
+    assert!(!server.said().contains("the certificate has expired"), "{}", server.said());
+    let mut params = CertificateParams::new(["127.0.0.1".to_owned()]).unwrap();
+    params.not_before = date_time_ymd(2020, 1, 1);
+    params.not_after = date_time_ymd(2021, 1, 1);
+    let key = KeyPair::generate().unwrap();
+    let cert = params.self_signed(&key).unwrap();
+    for (name, text) in [("server.crt", cert.pem()), ("server.key", key.serialize_pem())] {
+        std::fs::write(setup.folder().join("tls").join(name), text).unwrap();
+    }
+    server.signal("HUP");
+    eventually("the log warns", SOON, async || server.said().contains("the certificate has expired").then_some(()))
+        .await;
+    assert!(server.said().contains("expires_at=\"2021-01-01T00:00:00+00:00\""), "{}", server.said());
+}
+
+#[tokio::test]
+async fn the_end_of_the_certificate_is_a_metric() {
+    let server = TestServer::with(|config| config.server.tls = true).await;
+    assert!(server.metric("muster_certificate_expiry_timestamp_seconds").await > 1_800_000_000.0);
 }

@@ -91,6 +91,46 @@ fn a_variable_that_nearly_is_a_setting_stops_the_start() {
     }
 }
 
+#[test]
+fn a_check_of_the_settings_finds_what_would_stop_the_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let (cert, key) = (folder.path().join("none.crt"), folder.path().join("none.key"));
+    let flags = [format!("--server_cert={}", cert.display()), format!("--server_key={}", key.display())];
+    let flags = [flags[0].as_str(), &flags[1], "--redis_address=redis:6379", "--redis_password_path=/none/password"];
+    let (is_valid, said) = checked(&[], &flags);
+    assert!(!is_valid, "{said}");
+    for part in
+        ["Error: the configuration is not valid:", "server.cert and server.key: ", "none.crt", "redis.password_path"]
+    {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    let (is_valid, said) = checked(&[], &["--server_address=127.0.0.1:99999", "--mysql_address=db:many"]);
+    assert!(!is_valid && said.contains("server.address: expects") && said.contains("mysql.address: expects"), "{said}");
+    let mysql = ["--mysql_address=db", "--mysql_tls_ca=/none/ca.pem"];
+    let (is_valid, said) = checked(&[], &mysql);
+    assert!(!is_valid && said.contains("mysql.tls_ca: cannot read /none/ca.pem"), "{said}");
+}
+
+#[test]
+fn a_database_that_refuses_connections_is_named_with_the_cause() {
+    let setup = ServerSetup::on_sqlite(&["mysql_address=127.0.0.1:1"]);
+    let (code, said) = failed_start(&setup, |_| {});
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("refused") && !said.contains("pool timed out"), "{said}");
+}
+
+#[tokio::test]
+async fn a_second_server_on_the_same_folder_of_live_queries_does_not_start() {
+    let setup = ServerSetup::on_sqlite(&[]);
+    let server = setup.start().await;
+    let live = setup.folder().join("live").display().to_string();
+    let other = ServerSetup::on_sqlite(&[&format!("live_dir={live}")]);
+    let (code, said) = tokio::task::spawn_blocking(move || failed_start(&other, |_| {})).await.unwrap();
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("another server uses it") && said.contains(&live), "{said}");
+    drop(server);
+}
+
 #[tokio::test]
 async fn a_second_server_on_the_same_log_files_does_not_start() {
     let server = TestServer::start().await;
