@@ -1,7 +1,8 @@
 //! Keeps log lines that one request can cause from filling the disk when many requests cause them. Of each callsite (a line
 //! of the code that logs) the first lines of a period are written and the others are counted; the count follows the period.
 //! Lines with a field `left_out` are all written: a [`LogLimit`](super::LogLimit) has limited them already, by kinds of which
-//! one callsite may have many, and they carry counts that would be lost.
+//! one callsite may have many, and they carry counts that would be lost. Lines that no request causes, each about another
+//! thing, say that none are left out: `left_out = 0`.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -73,7 +74,8 @@ impl<F> Seldom<F> {
         const MESSAGE: &str = "further messages of this kind were left out";
         let (time, level, target) = (self.clock.now().to_utc(), callsite.metadata.level(), callsite.metadata.target());
         let time = time.to_rfc3339_opts(chrono::SecondsFormat::Micros, true);
-        let (file, line) = (callsite.metadata.file().unwrap_or_default(), callsite.metadata.line().unwrap_or_default());
+        let (file, line) =
+            (file_name(callsite.metadata.file().unwrap_or_default()), callsite.metadata.line().unwrap_or_default());
         let left_out = callsite.left_out();
         if self.is_json {
             let fields = json!({ "message": MESSAGE, "left_out": left_out, "file": file, "line": line });
@@ -83,6 +85,11 @@ impl<F> Seldom<F> {
             writeln!(to, "{time} {level:>5} {target}: {MESSAGE} left_out={left_out} file={file} line={line}")
         }
     }
+}
+
+/// The file of a callsite as this project names it; of others, without the folders of the machine that built them.
+fn file_name(file: &str) -> &str {
+    if file.starts_with('/') { file.rsplit('/').next().unwrap_or_default() } else { file }
 }
 
 impl<S, N, F> FormatEvent<S, N> for Seldom<F>
@@ -174,6 +181,12 @@ mod tests {
         });
         assert_eq!(lines.len(), WRITTEN as usize + 5, "{lines:#?}");
         assert!(lines[WRITTEN as usize + 4].contains("kind=14"), "{lines:#?}");
+    }
+
+    #[test]
+    fn the_count_of_lines_of_a_library_shows_no_folder_of_the_machine_that_built_it() {
+        assert_eq!(file_name("/root/.cargo/registry/src/index/sea-orm/src/exec.rs"), "exec.rs");
+        assert_eq!(file_name("server/src/telemetry/seldom.rs"), "server/src/telemetry/seldom.rs");
     }
 
     #[test]

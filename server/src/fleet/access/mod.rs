@@ -32,7 +32,7 @@ use crate::config::{self, Config};
 use crate::store::activities::Actor;
 use crate::store::entity::users::RoleWord;
 use crate::store::{Store, activities, entity, users};
-use crate::telemetry::Metrics;
+use crate::telemetry::{LogLimit, Metrics};
 
 /// The number of random bytes of a session token.
 const TOKEN_BYTES: usize = 64;
@@ -42,6 +42,9 @@ const PRUNED_AT_ONCE: u64 = 500;
 
 /// When strangers may try again that were refused because too many passwords were waiting to be checked.
 const BUSY: Duration = Duration::from_secs(1);
+
+/// Failed logins from an address are logged this often at most.
+const FAILED_LOGINS_EVERY: Duration = Duration::from_secs(10);
 
 /// The last use of a session is written only if the stored one is older than this.
 const ACCESS_STALENESS: Duration = Duration::from_secs(60);
@@ -56,6 +59,7 @@ pub struct Access {
     activity_retention: Duration,
     passwords: Passwords,
     attempts: Attempts,
+    failed_logins: LogLimit<Peer>,
     schedule: Arc<Schedule>,
     metrics: Arc<Metrics>,
 }
@@ -67,6 +71,7 @@ impl Access {
             clock,
             activity_retention: config.activities.retention,
             passwords: Passwords::default(),
+            failed_logins: LogLimit::new(FAILED_LOGINS_EVERY),
             attempts: Attempts::new(config.session.logins_per_minute),
             config: config.session.clone(),
             schedule,
@@ -95,8 +100,11 @@ impl Access {
                 verified.ok_or_else(|| self.too_many(BUSY))?
             }
         };
-        let (true, Some(user), Some(hash)) = (is_right, user, hash) else { return Err(Error::Unauthenticated) };
-        let token = self.start_session(&user, &hash).await?;
+        let (true, Some(user), Some(hash)) = (is_right, user.as_ref(), hash) else {
+            self.log_failed(user.as_ref(), peer);
+            return Err(Error::Unauthenticated);
+        };
+        let token = self.start_session(user, &hash).await?;
         self.attempts.succeeded(&email, peer);
         if let RoleWord::Unknown(role) = &user.global_role {
             tracing::warn!(
@@ -105,7 +113,7 @@ impl Access {
                 "this version does not know the role of a user, who may do nothing here; upgrade this node"
             );
         }
-        Ok(LoggedIn { user: show(&user), token })
+        Ok(LoggedIn { user: show(user), token })
     }
 
     /// Finds the user of a session token.
@@ -127,6 +135,14 @@ impl Access {
         Ok(Principal { role: role_of(&user), user: show(&user), token_hash: hash })
     }
 
+    /// Logs a failed login. What was typed is not logged unless it is an account: people type passwords there.
+    fn log_failed(&self, user: Option<&entity::users::Model>, peer: Peer) {
+        if let Some(left_out) = self.failed_logins.pass(peer, self.clock.now()) {
+            let account = user.map_or("(none of this name)", |user| user.email.as_str());
+            tracing::warn!(account, address = %peer, left_out, "a login failed");
+        }
+    }
+
     /// Ends the session of the request.
     ///
     /// # Errors
@@ -136,11 +152,15 @@ impl Access {
         Ok(self.store.write(async |tx| users::end_session(tx, hash).await).await?)
     }
 
-    /// Removes expired sessions.
+    /// Removes expired sessions, and logs failed logins that no line has counted yet.
     ///
     /// # Errors
     /// If the database does not answer.
     pub async fn sweep(&self) -> Result<()> {
+        for (peer, left_out) in self.failed_logins.overdue(self.clock.now()) {
+            let address = peer.map(|peer| peer.to_string());
+            tracing::warn!(address, left_out, "further logins failed");
+        }
         let before = self.clock.now().minus(self.config.duration);
         Ok(self.store.write(async |tx| users::end_idle_sessions(tx, before).await).await?)
     }

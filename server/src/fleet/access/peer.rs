@@ -1,3 +1,4 @@
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// The address of a client; the /64 of an IPv6 address, because a client chooses the rest of it.
@@ -31,6 +32,16 @@ impl Peer {
         match self.0 {
             IpAddr::V4(_) => None,
             IpAddr::V6(address) => Some(Network(beginning(address, 56))),
+        }
+    }
+}
+
+/// The address; for IPv6 its network.
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            IpAddr::V4(address) => address.fmt(f),
+            IpAddr::V6(address) => write!(f, "{address}/64"),
         }
     }
 }

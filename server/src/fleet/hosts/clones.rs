@@ -70,6 +70,7 @@ impl Hosts {
             instance_id = proven.stays,
             new_hosts,
             new_instance_ids = ?&newcomers[..newcomers.len().min(NAMED)],
+            left_out = 0,
             "several machines share one identity and are now hosts of their own; give cloned machines their own UUID, or set osquery.host_identifier to instance"
         );
         Ok(())

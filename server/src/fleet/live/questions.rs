@@ -246,7 +246,7 @@ impl Live {
     pub(super) async fn stop(self: &Arc<Self>, job: &Arc<Job>, now: Moment) -> Result<()> {
         let hosts: Vec<String> = job.hosts(TargetState::Suspect).iter().map(i64::to_string).collect();
         let reason = format!("stopped, because it probably stopped the agents of hosts {}", hosts.join(", "));
-        tracing::error!(live_query = job.id, reason, "a live query was stopped");
+        tracing::error!(live_query = job.id, reason, left_out = 0, "a live query was stopped");
         let (status, rest) = (LiveStatus::Stopped, TargetState::Cancelled);
         self.close(job, JobEnding { status, reason, rest, at: now.0 }).await
     }

@@ -118,6 +118,7 @@ impl Live {
             live_query = row.id,
             bytes = row.bytes(),
             limit = "live.max_all_results",
+            left_out = 0,
             "results of a live query that is over removed, to make room for newer ones"
         );
         Ok(())

@@ -241,3 +241,20 @@ async fn a_load_balancer_that_is_not_named_is_warned_of_once() {
     .await;
     assert_eq!(warned.matches("server.trusted_proxies").count(), 1, "{warned}");
 }
+
+#[tokio::test]
+async fn a_failed_login_is_logged_with_account_and_address_and_never_with_what_was_typed() {
+    let setup = ServerSetup::new(&[]);
+    let server = setup.start().await;
+    let rest = Rest::new(&setup.address()).set_up().await;
+    assert_eq!(log_in(&rest, "admin@example.com", "wrong-password-1!").await.status, 401);
+    assert_eq!(log_in(&rest, "my-password-typed-here", "x").await.status, 401);
+    let line = eventually("the log has it", Duration::from_secs(20), async || {
+        server.said().lines().find(|line| line.contains("a login failed")).map(str::to_owned)
+    })
+    .await;
+    assert!(line.contains("account=\"admin@example.com\"") && line.contains("address=127.0.0.1"), "{line}");
+    let said = server.said();
+    assert_eq!(said.matches("a login failed").count(), 1, "one line for each address: {said}");
+    assert!(!said.contains("typed-here") && !said.contains("wrong-password"), "{said}");
+}
