@@ -22,16 +22,16 @@ pub struct NewCampaign<T> {
     pub selected: Selected<T>,
 }
 
-/// Hosts, and labels that stand for their members.
+/// Hosts, and labels that stand for their members. Clients in Go may write the keys with a capital.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[schemars(rename = "Selected_{T}", bound = "T: JsonSchema")]
 #[serde(deny_unknown_fields, bound = "T: Deserialize<'de>")]
 pub struct Selected<T> {
-    #[serde(default, deserialize_with = "null_is_default")]
+    #[serde(default, alias = "Hosts", deserialize_with = "null_is_default")]
     pub hosts: Vec<T>,
-    #[serde(default, deserialize_with = "null_is_default")]
+    #[serde(default, alias = "Labels", deserialize_with = "null_is_default")]
     pub labels: Vec<T>,
-    #[serde(default, deserialize_with = "null_is_default")]
+    #[serde(default, alias = "Teams", deserialize_with = "null_is_default")]
     pub teams: Vec<Value>,
 }
 
@@ -181,6 +181,8 @@ mod tests {
         let body = r#"{"query":"select 1","query_id":null,"selected":{"hosts":null,"labels":["A"]}}"#;
         let campaign: NewCampaign<String> = serde_json::from_str(body).unwrap();
         assert_eq!(campaign.selected, Selected { hosts: vec![], labels: vec!["A".to_owned()], teams: vec![] });
+        let capitals: Selected<i64> = serde_json::from_str(r#"{"Hosts":[7],"Labels":[8],"Teams":null}"#).unwrap();
+        assert_eq!(capitals, Selected { hosts: vec![7], labels: vec![8], teams: vec![] });
         assert!(serde_json::from_str::<NewCampaign<i64>>(r#"{"query":"x","selected":{"hots":[1]}}"#).is_err());
     }
 }

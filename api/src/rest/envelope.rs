@@ -1,13 +1,16 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::FieldError;
+
 /// An object of the API: lists hold it under a plural key, other responses under a singular one.
 pub trait Enveloped: Sized {
     type List: Serialize + JsonSchema;
     type One: Serialize + JsonSchema;
 
     fn list(objects: Vec<Self>) -> Self::List;
-    fn one(self) -> Self::One;
+    /// With what is probably a mistake in the object; Fleet's clients read past it.
+    fn one(self, warnings: Vec<FieldError>) -> Self::One;
 }
 
 /// Defines the two envelopes of an object.
@@ -23,6 +26,9 @@ macro_rules! enveloped {
         #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
         pub struct $one {
             pub $singular: $object,
+            /// What is valid and probably a mistake.
+            #[serde(default, skip_serializing_if = "Vec::is_empty")]
+            pub warnings: Vec<$crate::rest::FieldError>,
         }
 
         impl $crate::rest::Enveloped for $object {
@@ -33,8 +39,8 @@ macro_rules! enveloped {
                 $list { $plural }
             }
 
-            fn one(self) -> $one {
-                $one { $singular: self }
+            fn one(self, warnings: Vec<$crate::rest::FieldError>) -> $one {
+                $one { $singular: self, warnings }
             }
         }
     };

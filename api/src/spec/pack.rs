@@ -54,6 +54,7 @@ pub struct PackQuery {
     #[serde(default, deserialize_with = "null_is_default")]
     pub description: String,
     /// Seconds, 1–604800.
+    #[schemars(range(min = 1, max = 604_800))]
     pub interval: u32,
     /// The name in the schedule, unique within the pack; the query's own name if absent.
     #[serde(default, deserialize_with = "null_is_default", skip_serializing_if = "String::is_empty")]

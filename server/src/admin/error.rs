@@ -93,7 +93,10 @@ pub(super) fn bad_json(error: JsonPayloadError, _request: &HttpRequest) -> actix
         JsonPayloadError::ContentType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
         _ => StatusCode::BAD_REQUEST,
     };
-    let reason = error.to_string();
+    let reason = match &error {
+        JsonPayloadError::ContentType => "send the body as Content-Type: application/json".to_owned(),
+        error => error.to_string(),
+    };
     actix_web::error::InternalError::from_response(error, bad_request(status, reason)).into()
 }
 

@@ -2,7 +2,7 @@
 
 use actix_web::web::{Data, Path};
 use actix_web::{HttpRequest, HttpResponse};
-use muster_api::rest::Enveloped;
+use muster_api::rest::{Enveloped, FieldError};
 use serde::de::DeserializeOwned;
 
 use super::AdminApi;
@@ -11,6 +11,7 @@ use super::auth::Caller;
 use super::body::JsonBody;
 use super::error::AdminAnswer;
 use super::params::Params;
+use crate::fleet::Problem;
 use crate::fleet::resource::{NamedResource, Resource};
 
 pub(super) async fn list<R>(
@@ -33,21 +34,29 @@ where
 {
     // Labels and packs are shown with the number of their hosts.
     let (fleet, principal, id) = (api.fleet.clone(), caller.0.clone(), *id);
-    api.lists.send(&caller.0, move || async move { Ok(R::of(&fleet).by_id(&principal, id).await?.one()) }).await
+    api.lists
+        .send(&caller.0, move || async move { Ok(R::of(&fleet).by_id(&principal, id).await?.one(Vec::new())) })
+        .await
 }
 
 pub(super) async fn create<R>(api: Data<AdminApi>, caller: Caller, new: JsonBody<R::New>) -> AdminAnswer
 where
     R: Resource<View: Enveloped, New: DeserializeOwned + 'static>,
 {
-    Ok(ok(&R::of(&api.fleet).create(&caller.0, &new).await?.one()))
+    Ok(ok(&with_warnings::<R>(R::of(&api.fleet).create(&caller.0, &new).await?)))
 }
 
 pub(super) async fn edit<R>(api: Data<AdminApi>, caller: Caller, id: Path<i64>, edit: JsonBody<R::Edit>) -> AdminAnswer
 where
     R: Resource<View: Enveloped, Edit: DeserializeOwned + 'static>,
 {
-    Ok(ok(&R::of(&api.fleet).edit(&caller.0, *id, &edit).await?.one()))
+    Ok(ok(&with_warnings::<R>(R::of(&api.fleet).edit(&caller.0, *id, &edit).await?)))
+}
+
+fn with_warnings<R: Resource<View: Enveloped>>(view: R::View) -> <R::View as Enveloped>::One {
+    let warning = |problem: Problem| FieldError { name: problem.path, reason: problem.reason };
+    let warnings = R::warnings(&view).into_iter().map(warning).collect();
+    view.one(warnings)
 }
 
 pub(super) async fn delete<R: Resource>(api: Data<AdminApi>, caller: Caller, id: Path<i64>) -> AdminAnswer {

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::names::check_sql;
-use super::{Problem, path};
+use super::{Problem, path, sql};
 
 /// What a check found: problems stop an apply, warnings do not.
 pub(in crate::fleet) struct Findings<'a> {
@@ -67,7 +67,10 @@ impl Findings<'_> {
 
     pub fn sql(&mut self, path: &str, value: &Value) {
         match value.as_str() {
-            Some(sql) => check_sql(path, sql, self.problems),
+            Some(text) => {
+                check_sql(path, text, self.problems);
+                self.warnings.extend(sql::doubt(text).map(|reason| Problem::new(path, reason)));
+            }
             None => self.problem(path, "expects the text of a query"),
         }
     }

@@ -134,6 +134,10 @@ impl PlanResource for Queries {
         Ok(rows.into_iter().map(show).collect())
     }
 
+    fn sql(query: &Query) -> Option<&str> {
+        Some(&query.query)
+    }
+
     fn check_new(input: &QueryInput) -> Result<QuerySpec> {
         put_over(QuerySpec::default(), input)
     }

@@ -5,7 +5,7 @@ use sea_orm::ConnectionTrait;
 use super::access::{Permission, Principal};
 use super::changes::{Changes, Draft};
 use super::listing::{Listed, Listing};
-use super::{Error, Fleet, Result};
+use super::{Error, Fleet, Problem, Result, sql};
 use crate::store::Tx;
 use crate::store::named::{self, NamedTable};
 
@@ -19,6 +19,11 @@ pub trait Resource {
     type Edit;
 
     fn of(fleet: &Fleet) -> Self;
+
+    /// What is valid in an object that was created or edited, and probably a mistake.
+    fn warnings(_: &Self::View) -> Vec<Problem> {
+        Vec::new()
+    }
 
     /// # Errors
     /// [`Error::Forbidden`] to users without the permission to read.
@@ -85,6 +90,11 @@ pub trait PlanResource: Sized {
 
     async fn show(&self, principal: &Principal, rows: Vec<Self::Row>) -> Result<Vec<Self::View>>;
 
+    /// The SQL of an object, to be doubted when it is created or edited.
+    fn sql(_: &Self::View) -> Option<&str> {
+        None
+    }
+
     /// Checks a new object before the transaction begins.
     ///
     /// # Errors
@@ -113,6 +123,10 @@ impl<T: PlanResource> Resource for T {
 
     fn of(fleet: &Fleet) -> Self {
         Self::new(fleet.changes.clone())
+    }
+
+    fn warnings(view: &T::View) -> Vec<Problem> {
+        T::sql(view).and_then(sql::doubt).map(|reason| Problem::new("query", reason)).into_iter().collect()
     }
 
     async fn list(&self, principal: &Principal, listing: &Listing) -> Result<Vec<T::View>> {

@@ -63,6 +63,15 @@ pub fn check(sql: &str) -> Result<(), String> {
     }
 }
 
+/// Why agents probably cannot run `sql`, which is saved all the same: their SQLite may know more than this one. `None` for
+/// texts that are refused elsewhere, because they are empty or too long.
+pub(super) fn doubt(sql: &str) -> Option<String> {
+    if sql.trim().is_empty() || sql.len() > MAX_SQL_BYTES || sql.contains('\0') {
+        return None;
+    }
+    check(sql).err().map(|reason| format!("the SQL {reason}; it is kept, but agents probably cannot run it"))
+}
+
 /// What SQLite makes of a statement.
 enum Parsed {
     /// All of it was parsed; names in it may be unknown.
@@ -298,6 +307,16 @@ mod tests {
         ] {
             let error = check(bad).unwrap_err();
             assert!(error.contains("only read"), "{bad}: {error}");
+        }
+    }
+
+    #[test]
+    fn saved_sql_is_doubted_only_where_agents_would_fail() {
+        for fine in ["select * from processes", "", " ", "select '\0'"] {
+            assert_eq!(doubt(fine), None, "{fine}");
+        }
+        for doubtful in ["selec * fro uptime", "select 1; drop table x", "-- nothing"] {
+            assert!(doubt(doubtful).unwrap().ends_with("agents probably cannot run it"), "{doubtful}");
         }
     }
 

@@ -189,6 +189,18 @@ mod tests {
         assert_eq!(file_name("server/src/telemetry/seldom.rs"), "server/src/telemetry/seldom.rs");
     }
 
+    /// Such as the results of a live query that were removed: operators look for each.
+    #[test]
+    fn facts_that_no_request_causes_are_all_written() {
+        let clock = Clock::manual(Moment(1_768_478_400_000_000));
+        let lines = lines_of(false, &clock, || {
+            for live_query in 0..WRITTEN + 5 {
+                tracing::warn!(live_query, left_out = 0, "results removed");
+            }
+        });
+        assert_eq!(lines.len(), WRITTEN as usize + 5, "{lines:#?}");
+    }
+
     #[test]
     fn the_count_is_json_where_lines_are() {
         let clock = Clock::manual(Moment(1_768_478_400_000_000));

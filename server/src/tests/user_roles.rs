@@ -95,6 +95,12 @@ async fn the_last_administrator_stays_one() {
         apply(&world, json!({ "admin@example.com": { "global_role": "observer" } }), false).await.problem(422);
     assert_eq!(path, r#"documents[0].spec.roles["admin@example.com"].global_role"#);
     world.get("users").await.expect(200);
+    // Another problem hides it not.
+    let both =
+        json!({ "admin@example.com": { "global_role": "observer" }, "nobody@example.com": { "global_role": "admin" } });
+    let refused = apply(&world, both, false).await.expect(422);
+    assert_eq!(refused["errors"].as_array().unwrap().len(), 2, "{refused}");
+    world.get("users").await.expect(200);
 
     let exchanged = json!({
         "admin@example.com": { "global_role": "observer" },

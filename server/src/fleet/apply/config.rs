@@ -33,6 +33,9 @@ impl ApplyRun<'_> {
             merge(&mut kept, change);
             let old = specs::shown_config(&stored, self.built_in);
             let new = specs::shown_config(&kept, self.built_in);
+            if let SpecDocument::Config(_) = &document.spec {
+                self.warn_of_texts(&document.root(), &old, &new);
+            }
             let action = self.note(document, "", Some(&old), &new)?;
             if action != Action::Unchanged && self.problems.is_empty() {
                 settings::set(self.tx, settings::APP_CONFIG, &kept, self.now).await?;
@@ -75,6 +78,22 @@ impl ApplyRun<'_> {
             } else if value.as_str().is_none_or(|text| text.len() > MAX_TEXT) {
                 self.problem(path::member(at, key), format!("expects a string of at most {MAX_TEXT} bytes"));
             }
+        }
+    }
+
+    /// Warns of texts that become what nobody can mean.
+    fn warn_of_texts(&mut self, root: &str, old: &Value, new: &Value) {
+        for (part, key) in [("org_info", "org_name"), ("server_settings", "server_url")] {
+            let text = new[part][key].as_str().unwrap_or_default();
+            let reason = match key {
+                _ if old[part][key] == new[part][key] => continue,
+                "org_name" if text.trim().is_empty() => "empty, so the organization has no name any more",
+                "server_url" if !is_url(text) => {
+                    "not the URL of a server; write it as agents reach it, such as https://muster.example.com:8080"
+                }
+                _ => continue,
+            };
+            self.warn(path::member(&path::member(root, part), key), reason);
         }
     }
 
@@ -163,6 +182,14 @@ impl ApplyRun<'_> {
             self.warn(path::member(&format!("{at}.config.options"), &flag), reason);
         }
     }
+}
+
+/// Whether the text is the address of a web server, as far as a look shows.
+fn is_url(text: &str) -> bool {
+    let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+    rest.is_some_and(|rest| {
+        rest.starts_with(|c: char| c.is_alphanumeric() || c == '[') && !rest.contains(char::is_whitespace)
+    })
 }
 
 /// What the default of a flag changes in what operators see.

@@ -42,7 +42,10 @@ impl Fit<'_, '_> {
             _ => true,
         };
         if !is_right {
-            self.found.problem(at, format!("expects {}, not {}", expected(schema), shown(value)));
+            let is_quoted =
+                type_of(schema) == "integer" && value.as_str().is_some_and(|text| text.parse::<i64>().is_ok());
+            let remedy = if is_quoted { "; write it without quotes" } else { "" };
+            self.found.problem(at, format!("expects {}, not {}{remedy}", expected(schema), shown(value)));
             *value = placeholder(schema);
         }
         match value {
@@ -148,7 +151,8 @@ fn placeholder(schema: &Value) -> Value {
     match type_of(schema) {
         "string" => Value::from(""),
         "boolean" => Value::from(false),
-        "integer" => Value::from(0),
+        // Zero, or what comes nearest to it.
+        "integer" => Value::from(i64::try_from(*whole_numbers(schema).start()).unwrap_or_default().max(0)),
         "array" => Value::Array(Vec::new()),
         "object" => {
             let required = schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str);

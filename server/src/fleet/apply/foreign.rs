@@ -23,10 +23,10 @@ const KINDS: [(&str, &str); 10] = [
 ];
 
 /// Written by the server into what it shows.
-const SHOWN: &str = "is written by the server";
+const SHOWN: &str = "the server writes it itself";
 const NO_TEAMS: &str = "there are no teams here";
 const NO_MAIL: &str = "no mail is sent from here";
-const NOT_KEPT: &str = "is not kept here";
+const NOT_KEPT: &str = "there is nothing like it here";
 const IN_A_PACK: &str = "queries are scheduled by packs here; put it there";
 const BY_PACK_TARGETS: &str = "packs are targeted at labels here; put it into targets.labels of a pack";
 const NO_SUCH_TARGETS: &str = "packs run on the hosts that are in any of their labels here, and nothing narrows that";
@@ -226,7 +226,7 @@ pub(super) fn why_spec(kind: DocumentKind, spec: &Value) -> Option<(&'static str
 #[derive(Debug, Clone, Default)]
 pub(super) struct Skipped {
     found: Vec<(Problem, usize)>,
-    positions: BTreeMap<(DocumentKind, String), usize>,
+    positions: BTreeMap<(String, String), usize>,
 }
 
 impl Skipped {
@@ -239,15 +239,15 @@ impl Skipped {
             }
             let Some((_, why)) = foreign.iter().find(|(name, _)| name == key) else { return true };
             let name = if part.is_empty() { key.clone() } else { format!("{part}.{key}") };
-            self.add(kind, name, &path::member(at, key), why);
+            self.add(kind.as_str(), name, &path::member(at, key), why);
             false
         });
     }
 
     /// Notes that `name` was skipped at a path.
-    pub fn add(&mut self, kind: DocumentKind, name: String, at: &str, why: &str) {
+    pub fn add(&mut self, kind: &str, name: String, at: &str, why: &str) {
         let next = self.found.len();
-        let position = *self.positions.entry((kind, name)).or_insert(next);
+        let position = *self.positions.entry((kind.to_owned(), name)).or_insert(next);
         match self.found.get_mut(position) {
             Some((_, count)) => *count += 1,
             None => self.found.push((Problem::new(at, format!("skipped: {why}")), 1)),

@@ -2,6 +2,7 @@
 
 mod config;
 mod delete;
+mod doubts;
 mod fit;
 mod foreign;
 mod labels;
@@ -64,7 +65,7 @@ impl Applier {
     /// has changed. [`Error::Forbidden`] if the caller may not change one of the documents, or may not change any.
     pub async fn apply(&self, principal: &Principal, documents: Vec<Value>, dry_run: bool) -> Result<Applied> {
         check_count(&documents)?;
-        self.run(principal, &parse::documents(documents), dry_run).await
+        self.run(principal, move || parse::documents(documents), dry_run).await
     }
 
     /// Applies specs of one kind. Their problems have the paths of documents.
@@ -73,12 +74,19 @@ impl Applier {
     /// As for [`Applier::apply`].
     pub async fn apply_specs(&self, principal: &Principal, kind: DocumentKind, specs: Vec<Value>) -> Result<Applied> {
         check_count(&specs)?;
-        self.run(principal, &parse::specs(kind, specs), false).await
+        self.run(principal, move || parse::specs(kind, specs), false).await
     }
 
-    async fn run(&self, principal: &Principal, read: &ReadDocuments, dry_run: bool) -> Result<Applied> {
+    async fn run(
+        &self,
+        principal: &Principal,
+        read: impl FnOnce() -> ReadDocuments + Send + 'static,
+        dry_run: bool,
+    ) -> Result<Applied> {
         // Whatever there is to apply: all kinds need at least this.
         principal.may(Permission::WriteSchedule)?;
+        // Not on a thread that answers agents: there may be thousands of documents.
+        let read = tokio::task::spawn_blocking(read).await.map_err(|error| Error::Internal(Box::new(error)))?;
         for document in &read.located {
             principal.may(permission(document.spec.kind()))?;
         }

@@ -44,6 +44,7 @@ impl ApplyRun<'_> {
                 }
             }
             let old = existing.get(&spec.name);
+            self.warn_of_idle(document, spec, old);
             let spec = normal(spec, old, &queries, &labels);
             let action = self.note(document, &spec.name, old, &spec)?;
             if action == Action::Unchanged || !self.problems.is_empty() {
@@ -52,6 +53,27 @@ impl ApplyRun<'_> {
             self.write_pack(&spec, old, &queries, &labels).await?;
         }
         Ok(())
+    }
+
+    /// Warns of a pack that no host runs, or that has nothing to run: both are usually forgotten keys.
+    fn warn_of_idle(&mut self, document: &Located, spec: &PackSpec, old: Option<&PackSpec>) {
+        // Targets of Fleet alone have a warning of their own.
+        if spec.targets.labels.is_empty() && spec.targets.teams.is_empty() {
+            let had_some = old.is_some_and(|old| !old.targets.labels.is_empty());
+            let reason = match had_some {
+                true => "no targets, so the pack is taken off every host; put the labels it had into targets.labels",
+                false => "no targets, so no host runs it; name labels in targets.labels",
+            };
+            self.warn(document.path("targets"), reason);
+        }
+        if spec.queries.is_empty() {
+            let had_some = old.is_some_and(|old| !old.queries.is_empty());
+            let reason = match had_some {
+                true => "no queries, so all that the pack scheduled are removed from it; list those to keep",
+                false => "no queries, so hosts run nothing of it; list them",
+            };
+            self.warn(document.path("queries"), reason);
+        }
     }
 
     async fn write_pack(

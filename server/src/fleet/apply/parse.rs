@@ -8,9 +8,10 @@ use muster_api::spec::{API_VERSION, DocumentKind, SpecDocument};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use super::doubts::doubts;
 use super::fit::Fit;
 use super::foreign::{Skipped, why_kind, why_spec};
-use crate::fleet::findings::Findings;
+use crate::fleet::findings::{Findings, nearest};
 use crate::fleet::{Problem, path};
 use crate::store::case;
 
@@ -76,13 +77,14 @@ pub(super) fn documents(values: Vec<Value>) -> ReadDocuments {
             Some((KindWord::Ours(kind), spec)) => read.add(index, kind, spec),
             Some((KindWord::Foreign(kind), spec)) => {
                 let at = path::member(&path::item("documents", index), "kind");
-                read.ignore(index, &kind, &spec, at, why_kind(&kind).unwrap_or_default());
+                // One warning for all documents of the kind: there may be one for each host.
+                read.skipped.add(&kind, String::new(), &at, why_kind(&kind).unwrap_or_default());
+                read.ignore(index, &kind, &spec);
             }
             None => {}
         }
     }
-    read.drop_repeats();
-    read
+    read.finish()
 }
 
 /// Reads specs of one kind, as [`documents`] reads documents.
@@ -93,8 +95,7 @@ pub(super) fn specs(kind: DocumentKind, specs: Vec<Value>) -> ReadDocuments {
             read.add(index, kind, spec);
         }
     }
-    read.drop_repeats();
-    read
+    read.finish()
 }
 
 /// Takes a document apart. `None` when that is not possible; keys that do not belong there are problems, too.
@@ -139,7 +140,10 @@ fn kind_word(at: &str, word: &str, found: &mut Findings<'_>) -> Option<KindWord>
         return Some(KindWord::Foreign(word.to_ascii_lowercase()));
     }
     let known: Vec<&str> = DocumentKind::ALL.iter().map(|kind| kind.as_str()).collect();
-    found.problem(path::member(at, "kind"), format!("unknown kind {word:?}; known are {}", known.join(", ")));
+    let meant = nearest(word, known.iter().copied());
+    let hint = meant.map(|meant| format!("did you mean {meant:?}? ")).unwrap_or_default();
+    let reason = format!("unknown kind {word:?}; {hint}known are {}", known.join(", "));
+    found.problem(path::member(at, "kind"), reason);
     None
 }
 
@@ -155,7 +159,8 @@ impl ReadDocuments {
     fn add(&mut self, index: usize, kind: DocumentKind, mut spec: Value) {
         let at = root(index);
         if let Some((key, why)) = why_spec(kind, &spec) {
-            self.ignore(index, kind.as_str(), &spec, path::member(&at, key), why);
+            self.warnings.push(Problem::new(path::member(&at, key), format!("skipped: {why}")));
+            self.ignore(index, kind.as_str(), &spec);
             return;
         }
         let found = &mut Findings { problems: &mut self.problems, warnings: &mut self.warnings };
@@ -166,11 +171,17 @@ impl ReadDocuments {
         }
     }
 
-    /// Notes a document that only Fleet knows what to do with.
-    fn ignore(&mut self, index: usize, kind: &str, spec: &Value, at: String, why: &str) {
-        self.warnings.push(Problem::new(at, format!("skipped: {why}")));
+    /// Notes a document that only Fleet knows what to do with, of which a warning tells.
+    fn ignore(&mut self, index: usize, kind: &str, spec: &Value) {
         let name = spec.get("name").and_then(Value::as_str).unwrap_or_default().to_owned();
         self.ignored.push((index, Change { kind: kind.to_owned(), name, action: Action::Ignored, fields: Vec::new() }));
+    }
+
+    /// Drops repeats, and doubts the SQL of what is left.
+    fn finish(mut self) -> Self {
+        self.drop_repeats();
+        self.warnings.extend(doubts(&self.located));
+        self
     }
 
     /// Drops repeats of documents. A name may be given twice, but not with different contents.

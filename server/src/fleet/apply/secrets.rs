@@ -58,6 +58,9 @@ impl ApplyRun<'_> {
                      remove all",
                 );
             }
+            if spec.secrets.is_empty() {
+                self.warn(document.path("secrets"), "no secrets, so no host can enroll any more; list at least one");
+            }
             let rows = store::secrets::all(self.tx).await?;
             let existing: BTreeMap<&str, &Secret> = rows.iter().map(|row| (row.secret.as_str(), row)).collect();
             // A file without names leaves them as they are.

@@ -48,10 +48,10 @@ impl ApplyRun<'_> {
                 old.insert(email, role_of(user));
                 new.insert(email, Some(*wanted));
             }
-            let action = self.note(document, "", Some(&old), &new)?;
-            if action == Action::Unchanged || !self.problems.is_empty() {
+            if self.note(document, "", Some(&old), &new)? == Action::Unchanged {
                 continue;
             }
+            // Also where there are problems, which undo it: who would be left shows only then.
             for (user, wanted) in users.into_values() {
                 self.set_role(user, wanted).await?;
             }

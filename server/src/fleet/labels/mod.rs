@@ -133,6 +133,10 @@ impl PlanResource for Labels {
         Ok(rows.into_iter().filter_map(show).collect())
     }
 
+    fn sql(label: &Label) -> Option<&str> {
+        Some(&label.query)
+    }
+
     fn check_new(input: &LabelInput) -> Result<LabelSpec> {
         let spec = LabelSpec {
             query: input.query.clone().unwrap_or_default(),

@@ -14,6 +14,9 @@ use crate::store::{self, hosts::NamedHost};
 /// The reason when all targets are known and hold no host.
 pub const NO_HOSTS: &str = "no hosts targeted";
 
+/// The number of platforms of hosts that an error names.
+const MAX_NAMED: usize = 20;
+
 /// Finds the targets.
 ///
 /// # Errors
@@ -39,7 +42,24 @@ pub(super) async fn resolve(db: &impl ConnectionTrait, plan: &Plan, request: &Ne
     }
     chosen.retain(|host| !excluded.contains(host));
     let sampled = sample(chosen, request.percent, request.max_hosts);
-    if sampled.is_empty() { Err(Error::invalid("targets", NO_HOSTS)) } else { Ok(sampled) }
+    if sampled.is_empty() { Err(nobody(db, &targets.platforms).await?) } else { Ok(sampled) }
+}
+
+/// Why there is no target: a platform that no host has, if one is named.
+async fn nobody(db: &impl ConnectionTrait, platforms: &[String]) -> Result<Error> {
+    if platforms.is_empty() {
+        return Ok(Error::invalid("targets", NO_HOSTS));
+    }
+    let here: BTreeSet<String> = store::hosts::platforms(db).await?.into_iter().map(|(_, platform)| platform).collect();
+    let is_unknown = |word: &str| !here.iter().any(|platform| means_platform(word, platform));
+    let known: Vec<&str> = here.iter().map(String::as_str).filter(|name| !name.is_empty()).take(MAX_NAMED).collect();
+    let known = if known.is_empty() { String::new() } else { format!("; hosts have {}", known.join(", ")) };
+    let unknown = platforms.iter().enumerate().filter(|(_, word)| is_unknown(word));
+    let problem = |(position, word): (usize, &String)| {
+        Problem::new(format!("targets.platforms[{position}]"), format!("no host has the platform {word:?}{known}"))
+    };
+    let problems: Vec<Problem> = unknown.map(problem).collect();
+    Ok(if problems.is_empty() { Error::invalid("targets", NO_HOSTS) } else { Error::Invalid(problems) })
 }
 
 fn check(request: &NewLiveQuery, problems: &mut Vec<Problem>) {

@@ -53,6 +53,10 @@ async fn what_nobody_is_called_is_refused() {
         (json!({ "query": "SELCT 1", "targets": { "all": true } }), "query"),
         (json!({ "query": "SELECT 1; SELECT 2", "targets": { "all": true } }), "query"),
         (json!({ "query": "SELECT 1", "targets": { "labels": ["MS Windows"] } }), "targets"),
+        (
+            json!({ "query": "SELECT 1", "targets": { "platforms": ["linux", "linus"], "labels": ["macOS"] } }),
+            "targets.platforms[1]: no host has the platform \"linus\"",
+        ),
     ] {
         let answer = server.rest.post("live_queries", &request).await;
         assert_eq!(answer.status, 422, "{request}");

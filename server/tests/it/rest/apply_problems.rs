@@ -89,6 +89,20 @@ async fn wrong_types_are_named_by_their_path() {
 }
 
 #[tokio::test]
+async fn reasons_say_what_to_write() {
+    let server = TestServer::start().await;
+    for (document, part) in [
+        (pack_query(json!({ "interval": "60" })), "from 1 to 604800, not \"60\"; write it without quotes"),
+        (pack_query(json!({ "interval": 0 })), "from 1 to 604800, not 0"),
+        (doc("querry", json!({})), "did you mean \"query\"?"),
+        (options(json!({ "options": { "distributed_interval": "ten" } })), "expects a whole number, 0 or more"),
+    ] {
+        let problems = server.rest.try_apply(std::slice::from_ref(&document), false).await.problems();
+        assert!(problems.iter().any(|problem| problem.contains(part)), "{document}: {problems:?}");
+    }
+}
+
+#[tokio::test]
 async fn what_is_not_there_is_named() {
     assert_paths(&[
         (pack_query(json!({ "query": "unknown" })), ".spec.queries[0].query"),

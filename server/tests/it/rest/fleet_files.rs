@@ -126,7 +126,10 @@ async fn specs_of_older_clients_may_have_null_for_lists() {
     let server = TestServer::start().await;
     let body: Value = serde_json::from_str(include_str!("fleet_files/pack-with-null-queries.json")).unwrap();
     let answer = server.rest.post("spec/packs", &body).await;
-    assert_eq!((answer.status, answer.json()), (200, json!({})));
+    assert_eq!(answer.status, 200, "{}", answer.text);
+    let warnings = answer.json()["warnings"].as_array().unwrap().clone();
+    let names: Vec<&Value> = warnings.iter().map(|warning| &warning["name"]).collect();
+    assert_eq!(names, ["specs[0].targets", "specs[0].queries"], "an empty pack does nothing");
     let secrets = json!({ "spec": { "secrets": [
         { "name": "default", "secret": "new-one", "active": true }, { "name": "old", "secret": "old-one", "active": false },
     ] } });

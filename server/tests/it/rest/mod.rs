@@ -4,6 +4,7 @@ mod apply;
 mod apply_faults;
 mod apply_problems;
 mod clients;
+mod doubts;
 mod errors;
 mod fleet_files;
 pub mod hosts;

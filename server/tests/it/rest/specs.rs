@@ -10,7 +10,8 @@ async fn specs_are_written_and_read_kind_by_kind() {
     let server = TestServer::start().await;
     let queries = json!({ "specs": [{ "name": "q", "query": "SELECT 1" }] });
     assert_eq!(server.rest.post("spec/queries", &queries).await.json(), json!({}));
-    let packs = json!({ "specs": [{ "name": "p", "queries": [{ "query": "q", "interval": 60 }] }] });
+    let packs = json!({ "specs": [{ "name": "p", "queries": [{ "query": "q", "interval": 60 }],
+        "targets": { "labels": ["All Hosts"] } }] });
     assert_eq!(server.rest.post("spec/packs", &packs).await.json(), json!({}));
     let labels = json!({ "specs": [{ "name": "l", "query": "SELECT 1" }] });
     assert_eq!(server.rest.post("spec/labels", &labels).await.json(), json!({}));

@@ -81,7 +81,7 @@ impl Type {
         match self {
             Self::Bool => "true or false",
             Self::Int32 => "a whole number",
-            Self::UInt32 | Self::UInt64 => "a whole number, not negative",
+            Self::UInt32 | Self::UInt64 => "a whole number, 0 or more",
             Self::Text => "text",
         }
     }
