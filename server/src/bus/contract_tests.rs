@@ -1,9 +1,11 @@
 //! Everything a bus promises, run on each implementation.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use roaring::RoaringTreemap;
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::{BusError, EventPosition, JobChange, JobKey, LiveBus, Opened, Start};
@@ -35,6 +37,11 @@ pub async fn claim<B: LiveBus>(bus: &B, job: JobKey, host: i64) -> bool {
     bus.claim(job, host, AT, false).await.unwrap()
 }
 
+/// Until when answers are to be kept.
+pub fn soon() -> Instant {
+    Instant::now() + Duration::from_secs(20)
+}
+
 /// Before any job was opened.
 async fn pings<B: LiveBus>(bus: &B) {
     bus.ping().await.unwrap();
@@ -64,13 +71,13 @@ async fn answers<B: LiveBus>(bus: &B, job: JobKey) {
     assert!(claim(bus, job, 7).await);
     let mut end = bus.watch(job).unwrap();
     end.mark_unchanged();
-    assert!(bus.answer(job, 7, line(7).into(), b"note".to_vec()).await.unwrap());
+    assert!(bus.answer(job, 7, line(7).into(), b"note".to_vec(), soon()).await.unwrap());
     assert!(end.has_changed().unwrap(), "watchers hear of it");
     assert_eq!(bus.length(job), *end.borrow());
-    assert!(!bus.answer(job, 7, line(70).into(), Vec::new()).await.unwrap(), "the first answer counts");
+    assert!(!bus.answer(job, 7, line(70).into(), Vec::new(), soon()).await.unwrap(), "the first answer counts");
     assert!(!claim(bus, job, 7).await, "who has answered is not asked");
     assert!(!bus.unclaim(job, 7).await.unwrap(), "nor asked again");
-    assert!(bus.answer(job, 8, line(8).into(), Vec::new()).await.unwrap(), "an answer needs no claim");
+    assert!(bus.answer(job, 8, line(8).into(), Vec::new(), soon()).await.unwrap(), "an answer needs no claim");
     let lines = bus.read(job, 0, usize::MAX).await.unwrap().lines;
     assert_eq!(lines.iter().map(|line| line.text.clone()).collect::<Vec<_>>(), [line(7), line(8)]);
 }
@@ -79,11 +86,11 @@ async fn pieces_and_restart<B: LiveBus>(bus: B, job: JobKey, again: &impl AsyncF
     bus.open(job, Start::New).await.unwrap();
     assert!(bus.read(job, 0, usize::MAX).await.unwrap().lines.is_empty());
     for host in 7..=20 {
-        assert!(bus.answer(job, host, line(host).into(), Vec::new()).await.unwrap());
+        assert!(bus.answer(job, host, line(host).into(), Vec::new(), soon()).await.unwrap());
     }
     let odd = [b"\xff\xfe\x00".to_vec(), vec![b'x'; 300_000], b"small".to_vec()];
     for (host, text) in (21..).zip(&odd) {
-        assert!(bus.answer(job, host, text.clone().into(), Vec::new()).await.unwrap());
+        assert!(bus.answer(job, host, text.clone().into(), Vec::new(), soon()).await.unwrap());
     }
     let all = bus.read(job, 0, usize::MAX).await.unwrap();
     assert_eq!(all.lines.len(), 17);
@@ -114,7 +121,7 @@ async fn pieces_and_restart<B: LiveBus>(bus: B, job: JobKey, again: &impl AsyncF
     assert_eq!(bus.open(job, Start::New).await.unwrap(), Opened::Found);
     assert_eq!(bus.read(job, 0, usize::MAX).await.unwrap(), all, "a restart loses no answer");
     assert_eq!(bus.length(job), all.next);
-    assert!(!bus.answer(job, 9, line(9).into(), Vec::new()).await.unwrap(), "nor who has answered");
+    assert!(!bus.answer(job, 9, line(9).into(), Vec::new(), soon()).await.unwrap(), "nor who has answered");
     assert!(claim(&bus, job, 99).await);
     bus
 }
@@ -124,14 +131,14 @@ async fn unknown_jobs<B: LiveBus>(bus: &B, job: JobKey) {
     let lost = BusError::Lost(job.id);
     assert_eq!(bus.claim(job, 1, AT, true).await.unwrap_err(), lost);
     assert_eq!(bus.unclaim(job, 1).await.unwrap_err(), lost);
-    assert_eq!(bus.answer(job, 1, line(1).into(), Vec::new()).await.unwrap_err(), lost);
+    assert_eq!(bus.answer(job, 1, line(1).into(), Vec::new(), soon()).await.unwrap_err(), lost);
     assert_eq!(bus.close(job, Vec::new()).await.unwrap_err(), lost);
     assert_eq!(bus.events(job, START).await.unwrap_err(), lost);
     assert_eq!(bus.read(job, 0, 1).await.unwrap_err(), lost);
     bus.remove(job).await.unwrap();
 
     bus.open(job, Start::New).await.unwrap();
-    assert!(bus.answer(job, 1, line(1).into(), Vec::new()).await.unwrap());
+    assert!(bus.answer(job, 1, line(1).into(), Vec::new(), soon()).await.unwrap());
     bus.remove(job).await.unwrap();
     assert!(bus.watch(job).is_none());
     assert_eq!(bus.read(job, 0, 1).await.unwrap_err(), lost);
@@ -148,11 +155,11 @@ async fn checkpoints<B: LiveBus>(bus: &B, job: JobKey) {
     );
     for host in [1, 40_000, 70_000] {
         assert!(!claim(bus, job, host).await, "{host} is settled");
-        assert!(!bus.answer(job, host, line(host).into(), Vec::new()).await.unwrap());
+        assert!(!bus.answer(job, host, line(host).into(), Vec::new(), soon()).await.unwrap());
     }
     for host in [2, 39_999, 40_001, 69_999, 70_001] {
         assert!(claim(bus, job, host).await, "{host} is not");
-        assert!(bus.answer(job, host, line(host).into(), Vec::new()).await.unwrap());
+        assert!(bus.answer(job, host, line(host).into(), Vec::new(), soon()).await.unwrap());
     }
     let lines = bus.read(job, 0, usize::MAX).await.unwrap().lines;
     assert_eq!(lines.len(), 5);
@@ -161,8 +168,8 @@ async fn checkpoints<B: LiveBus>(bus: &B, job: JobKey) {
     let events = bus.events(job, START).await.unwrap().events;
     assert_eq!(events[0].change, JobChange::Restored { note: b"states".to_vec() });
     assert!(events.windows(2).all(|pair| pair[0].position.number + 1 == pair[1].position.number));
-    assert!(bus.answer(job, 9, Bytes::new(), b"only counted".to_vec()).await.unwrap());
-    assert!(!bus.answer(job, 9, line(9).into(), Vec::new()).await.unwrap(), "it is settled");
+    assert!(bus.answer(job, 9, Bytes::new(), b"only counted".to_vec(), soon()).await.unwrap());
+    assert!(!bus.answer(job, 9, line(9).into(), Vec::new(), soon()).await.unwrap(), "it is settled");
     assert_eq!(bus.read(job, 0, usize::MAX).await.unwrap().lines, lines, "without an answer");
     let settled = (0..100).collect();
     assert_eq!(
@@ -175,11 +182,11 @@ async fn checkpoints<B: LiveBus>(bus: &B, job: JobKey) {
 async fn closing<B: LiveBus>(bus: &B, job: JobKey) {
     bus.open(job, Start::New).await.unwrap();
     assert!(claim(bus, job, 1).await);
-    assert!(bus.answer(job, 2, line(2).into(), Vec::new()).await.unwrap());
+    assert!(bus.answer(job, 2, line(2).into(), Vec::new(), soon()).await.unwrap());
     assert!(bus.close(job, b"why".to_vec()).await.unwrap());
     assert!(!bus.close(job, b"later".to_vec()).await.unwrap(), "the first reason counts");
     assert!(!claim(bus, job, 3).await);
-    assert!(!bus.answer(job, 1, line(1).into(), Vec::new()).await.unwrap());
+    assert!(!bus.answer(job, 1, line(1).into(), Vec::new(), soon()).await.unwrap());
     assert!(!bus.unclaim(job, 1).await.unwrap());
     assert_eq!(bus.read(job, 0, usize::MAX).await.unwrap().lines.len(), 1, "what was answered stays");
 }
@@ -189,8 +196,8 @@ async fn large_ids<B: LiveBus>(bus: &B, job: JobKey) {
     for host in [1, i64::from(u32::MAX) + 5, i64::MAX] {
         assert!(claim(bus, job, host).await, "{host}");
         assert!(!claim(bus, job, host).await, "{host}");
-        assert!(bus.answer(job, host, line(host).into(), Vec::new()).await.unwrap());
-        assert!(!bus.answer(job, host, line(host).into(), Vec::new()).await.unwrap());
+        assert!(bus.answer(job, host, line(host).into(), Vec::new(), soon()).await.unwrap());
+        assert!(!bus.answer(job, host, line(host).into(), Vec::new(), soon()).await.unwrap());
     }
 }
 
@@ -198,7 +205,7 @@ async fn large_ids<B: LiveBus>(bus: &B, job: JobKey) {
 async fn lets_go<B: LiveBus>(bus: &B, known: JobKey, removed: JobKey) {
     for job in [known, removed] {
         bus.open(job, Start::New).await.unwrap();
-        assert!(bus.answer(job, 1, line(1).into(), Vec::new()).await.unwrap());
+        assert!(bus.answer(job, 1, line(1).into(), Vec::new(), soon()).await.unwrap());
     }
     assert!(bus.held().is_superset(&[known, removed].into()));
     bus.let_go(&[removed].into());
@@ -231,7 +238,7 @@ pub async fn races<B: LiveBus + 'static>(buses: Vec<Arc<B>>, job: JobKey) {
                 if host % 4 == 0 {
                     again += usize::from(bus.unclaim(job, host).await.unwrap());
                 }
-                kept += usize::from(bus.answer(job, host, line(host).into(), line(host)).await.unwrap());
+                kept += usize::from(bus.answer(job, host, line(host).into(), line(host), soon()).await.unwrap());
             }
             (claims, again, kept, usize::from(bus.close(job, Vec::new()).await.unwrap()))
         });
@@ -264,8 +271,8 @@ pub async fn events<B: LiveBus>(bus: &B, other: &B, job: JobKey) {
     assert!(bus.unclaim(job, 7).await.unwrap());
     assert!(other.claim(job, 7, AT, false).await.unwrap());
     assert!(!bus.claim(job, 7, AT, true).await.unwrap());
-    assert!(bus.answer(job, 7, line(7).into(), b"note \xff".to_vec()).await.unwrap());
-    assert!(!other.answer(job, 7, line(7).into(), Vec::new()).await.unwrap());
+    assert!(bus.answer(job, 7, line(7).into(), b"note \xff".to_vec(), soon()).await.unwrap());
+    assert!(!other.answer(job, 7, line(7).into(), Vec::new(), soon()).await.unwrap());
     assert!(other.close(job, b"why".to_vec()).await.unwrap());
     let expected = [
         JobChange::Sent { host: 7, at: AT, is_alone: true },
@@ -294,7 +301,7 @@ async fn an_id_that_comes_again<B: LiveBus>(mut bus: B, again: &impl AsyncFn() -
     for start in [Start::New, checkpoint()] {
         let earlier = new_job(ID);
         bus.open(earlier, start.clone()).await.unwrap();
-        assert!(bus.answer(earlier, 1, line(1).into(), Vec::new()).await.unwrap());
+        assert!(bus.answer(earlier, 1, line(1).into(), Vec::new(), soon()).await.unwrap());
         assert!(claim(&bus, earlier, 2).await);
         assert!(bus.close(earlier, b"why".to_vec()).await.unwrap());
         for start in [Start::New, checkpoint()] {
@@ -306,7 +313,7 @@ async fn an_id_that_comes_again<B: LiveBus>(mut bus: B, again: &impl AsyncFn() -
             for lost in [
                 bus.claim(job, 1, AT, true).await.unwrap_err(),
                 bus.unclaim(job, 2).await.unwrap_err(),
-                bus.answer(job, 1, line(1).into(), Vec::new()).await.unwrap_err(),
+                bus.answer(job, 1, line(1).into(), Vec::new(), soon()).await.unwrap_err(),
                 bus.close(job, Vec::new()).await.unwrap_err(),
                 bus.events(job, START).await.unwrap_err(),
                 bus.read(job, 0, usize::MAX).await.unwrap_err(),
@@ -317,7 +324,7 @@ async fn an_id_that_comes_again<B: LiveBus>(mut bus: B, again: &impl AsyncFn() -
             assert!(bus.read(job, 0, usize::MAX).await.unwrap().lines.is_empty(), "no answer of the earlier one");
             assert_eq!(bus.length(job), 0);
             assert!(claim(&bus, job, 1).await && claim(&bus, job, 2).await, "its hosts are asked");
-            assert!(bus.answer(job, 1, line(100).into(), Vec::new()).await.unwrap());
+            assert!(bus.answer(job, 1, line(100).into(), Vec::new(), soon()).await.unwrap());
             assert_eq!(bus.read(job, 0, usize::MAX).await.unwrap().lines[0].text, line(100));
             assert!(bus.close(job, Vec::new()).await.unwrap(), "it is not over yet");
         }

@@ -3,6 +3,7 @@ use std::collections::HashSet;
 use bytes::Bytes;
 use prometheus::IntCounterVec;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use super::{BusFuture, EventPiece, EventPosition, JobKey, LiveBus, Opened, Piece, Start};
 use crate::clock::Moment;
@@ -42,8 +43,8 @@ impl<B: LiveBus> LiveBus for Counted<B> {
         self.count("unclaim").unclaim(job, host)
     }
 
-    fn answer(&self, job: JobKey, host: i64, line: Bytes, note: Vec<u8>) -> BusFuture<'_, bool> {
-        self.count("answer").answer(job, host, line, note)
+    fn answer(&self, job: JobKey, host: i64, line: Bytes, note: Vec<u8>, by: Instant) -> BusFuture<'_, bool> {
+        self.count("answer").answer(job, host, line, note, by)
     }
 
     fn close(&self, job: JobKey, note: Vec<u8>) -> BusFuture<'_, bool> {

@@ -35,6 +35,7 @@ use std::pin::Pin;
 use bytes::Bytes;
 use roaring::RoaringTreemap;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 pub use counted::Counted;
 pub use event::{EventPiece, EventPosition, JobChange, JobEvent};
@@ -54,8 +55,8 @@ pub enum BusError {
     /// This node had no room to ask the bus. Try again later; nothing was done, and nothing may be thrown away for it.
     #[error("{0}")]
     Busy(String),
-    /// The bus answers other steps and has not answered this one. Try again later, a few times; whether the step was done
-    /// is not known.
+    /// The bus answers other steps and has not answered this one, or had less time for it than a step may take. Try again
+    /// later, a few times; whether the step was done is not known.
     #[error("{0}")]
     Slow(String),
     /// The bus works and does not know the job, or no longer does. Opening the job from its checkpoint makes it anew.
@@ -135,8 +136,9 @@ pub trait LiveBus: std::fmt::Debug + Send + Sync {
     /// claimed.
     fn unclaim(&self, job: JobKey, host: i64) -> BusFuture<'_, bool>;
     /// Settles a host, unless it is settled already, and appends its answer; an empty one only settles. `note` is for
-    /// [`JobChange::Settled`].
-    fn answer(&self, job: JobKey, host: i64, line: Bytes, note: Vec<u8>) -> BusFuture<'_, bool>;
+    /// [`JobChange::Settled`]. An answer that has to wait here for others, and could not be kept by `by` any more, is
+    /// [`BusError::Busy`].
+    fn answer(&self, job: JobKey, host: i64, line: Bytes, note: Vec<u8>, by: Instant) -> BusFuture<'_, bool>;
     /// Ends claims and answers; `note` is for [`JobChange::Closed`]. True for the first caller.
     fn close(&self, job: JobKey, note: Vec<u8>) -> BusFuture<'_, bool>;
     /// Events behind a position, in their order and at most [`EVENTS_AT_ONCE`]. A bus of

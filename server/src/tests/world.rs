@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use actix_web::http::Method;
 use actix_web::http::header::AUTHORIZATION;
 use actix_web::web::Data;
@@ -23,7 +25,8 @@ pub struct World {
     pub app: App,
     /// An administrator's.
     pub token: String,
-    _folder: TempDir,
+    config: Config,
+    folder: Arc<TempDir>,
 }
 
 /// What a request was answered.
@@ -35,7 +38,11 @@ pub struct Answered {
 
 impl World {
     pub async fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        Self::with(|_| {}).await
+    }
+
+    pub async fn with(change: impl FnOnce(&mut Config)) -> Self {
+        let folder = Arc::new(tempfile::tempdir().unwrap());
         let mut config = Config::default();
         config.sqlite.path = folder.path().join("muster.db");
         config.filesystem.status_log_file = folder.path().join("status.log");
@@ -44,14 +51,24 @@ impl World {
         if mariadb::is_chosen() {
             on_mariadb(&mut config).await;
         }
-        let app =
-            App::build(&config, Clock::manual(Moment(1_600_000_000_000_000)), &Lifecycle::default()).await.unwrap();
-        let mut world = Self { app, token: String::new(), _folder: folder };
+        change(&mut config);
+        let mut world = Self::of(config, folder, String::new()).await;
         let admin = json!({ "admin": { "email": "admin@example.com", "name": "Admin", "password": PASSWORD } });
         let answered = world.send(Method::POST, "/api/v1/setup", None, Some(admin)).await;
         assert_eq!(answered.status, 200, "{:?}", answered.body);
         world.token = answered.body["token"].as_str().unwrap().to_owned();
         world
+    }
+
+    /// Another server over the same database.
+    pub async fn beside(&self) -> Self {
+        Self::of(self.config.clone(), Arc::clone(&self.folder), self.token.clone()).await
+    }
+
+    async fn of(config: Config, folder: Arc<TempDir>, token: String) -> Self {
+        let clock = Clock::manual(Moment(1_600_000_000_000_000));
+        let app = App::build(&config, clock, &Lifecycle::default()).await.unwrap();
+        Self { app, token, config, folder: folder }
     }
 
     /// Adds a user of this role and logs in.

@@ -17,6 +17,7 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use self::job_file::JobFile;
 use super::{BusError, BusFuture, EventPiece, EventPosition, JobKey, LiveBus, Opened, Piece, Start};
@@ -102,7 +103,7 @@ impl LiveBus for MemoryBus {
         Box::pin(async move { Ok(self.file(job)?.unclaim(host)) })
     }
 
-    fn answer(&self, job: JobKey, host: i64, line: Bytes, note: Vec<u8>) -> BusFuture<'_, bool> {
+    fn answer(&self, job: JobKey, host: i64, line: Bytes, note: Vec<u8>, _: Instant) -> BusFuture<'_, bool> {
         Box::pin(async move { self.file(job)?.answer(host, line, note).await })
     }
 

@@ -9,6 +9,7 @@ use tokio::net::unix::pipe;
 
 use super::*;
 use crate::bus::JobChange;
+use crate::bus::contract_tests::soon;
 
 /// Made by a version without keys: its file is named by its id.
 const JOB: JobKey = JobKey { id: 1, made: None };
@@ -56,8 +57,8 @@ async fn events_are_kept_until_they_were_read() {
     bus.open(JOB, checkpoint(0)).await.unwrap();
     assert!(bus.claim(JOB, 7, Moment(5), true).await.unwrap());
     assert!(bus.unclaim(JOB, 7).await.unwrap());
-    assert!(bus.answer(JOB, 7, line(7).into(), b"note".to_vec()).await.unwrap());
-    assert!(bus.answer(JOB, 8, Bytes::new(), Vec::new()).await.unwrap());
+    assert!(bus.answer(JOB, 7, line(7).into(), b"note".to_vec(), soon()).await.unwrap());
+    assert!(bus.answer(JOB, 8, Bytes::new(), Vec::new(), soon()).await.unwrap());
     assert!(bus.close(JOB, b"why".to_vec()).await.unwrap());
     let expected = [
         JobChange::Restored { note: b"states".to_vec() },
@@ -84,7 +85,7 @@ async fn after_a_restart_the_answers_behind_the_checkpoint_are_events() {
     let bus = bus_in(folder.path());
     bus.open(JOB, Start::New).await.unwrap();
     for host in [7, 8, 9] {
-        assert!(bus.answer(JOB, host, line(host).into(), Vec::new()).await.unwrap());
+        assert!(bus.answer(JOB, host, line(host).into(), Vec::new(), soon()).await.unwrap());
     }
     let ends: Vec<u64> = bus.read(JOB, 0, 1000).await.unwrap().lines.iter().map(|line| line.cursor).collect();
     let path = folder.path().join("1.ndjson");
@@ -156,7 +157,7 @@ async fn an_answer_is_there_when_it_is_flushed_and_taken_back_when_it_cannot_be(
     assert!(file.next_batch().is_none());
     assert_eq!(bus.read(JOB, 0, usize::MAX).await.unwrap(), kept);
     assert!(bus.claim(JOB, 2, Moment(0), true).await.unwrap(), "the host has not answered");
-    assert!(bus.answer(JOB, 2, b"{\"host_id\":2,\"n\":2}".to_vec().into(), Vec::new()).await.unwrap());
+    assert!(bus.answer(JOB, 2, b"{\"host_id\":2,\"n\":2}".to_vec().into(), Vec::new(), soon()).await.unwrap());
     let text = fs::read_to_string(folder.path().join("1.ndjson")).unwrap();
     assert_eq!(text, "{\"host_id\":1}\n{\"host_id\":2,\"n\":2}\n");
 }
@@ -208,16 +209,16 @@ async fn a_stuck_disk_holds_up_answers_and_nothing_else() {
     let mut disk = pipe::OpenOptions::new().open_receiver(&path).unwrap();
     let answering = tokio::spawn({
         let bus = Arc::clone(&bus);
-        async move { bus.answer(JOB, 1, vec![b'x'; 1 << 20].into(), Vec::new()).await }
+        async move { bus.answer(JOB, 1, vec![b'x'; 1 << 20].into(), Vec::new(), soon()).await }
     });
     disk.read_u8().await.unwrap();
     // It is being written now, and cannot be until somebody reads on.
     assert!(bus.claim(JOB, 2, Moment(0), true).await.unwrap());
     assert!(bus.unclaim(JOB, 2).await.unwrap());
-    assert!(bus.answer(JOB, 3, Bytes::new(), Vec::new()).await.unwrap(), "what needs no disk");
+    assert!(bus.answer(JOB, 3, Bytes::new(), Vec::new(), soon()).await.unwrap(), "what needs no disk");
     assert_eq!(bus.events(JOB, EventPosition::default()).await.unwrap().events.len(), 3);
     assert_eq!(bus.open(OTHER, Start::New).await.unwrap(), Opened::Made, "other jobs go on");
-    assert!(bus.answer(OTHER, 1, line(1).into(), Vec::new()).await.unwrap());
+    assert!(bus.answer(OTHER, 1, line(1).into(), Vec::new(), soon()).await.unwrap());
     assert!(bus.close(JOB, Vec::new()).await.unwrap());
     assert!(!answering.is_finished());
     let mut rest = Vec::new();
@@ -258,6 +259,6 @@ async fn a_line_cut_by_a_crash_is_not_an_answer() {
     let bus = bus_in(folder.path());
     assert_eq!(bus.open(JOB, Start::New).await.unwrap(), Opened::Found);
     assert_eq!(bus.read(JOB, 0, usize::MAX).await.unwrap().lines.len(), 1);
-    assert!(bus.answer(JOB, 2, line(2).into(), Vec::new()).await.unwrap());
+    assert!(bus.answer(JOB, 2, line(2).into(), Vec::new(), soon()).await.unwrap());
     assert_eq!(bus.read(JOB, 0, usize::MAX).await.unwrap().lines.len(), 2);
 }

@@ -17,7 +17,7 @@ use ::redis::{Value, cmd};
 use bytes::Bytes;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::MissedTickBehavior;
+use tokio::time::{Instant, MissedTickBehavior};
 
 use super::entry::StreamEntry;
 use super::keys::{key, page_and_bits, page_key, pages};
@@ -193,13 +193,13 @@ impl Jobs {
         Ok(if self.decided(job, made)? { Opened::Made } else { Opened::Found })
     }
 
-    async fn answer(&self, job: JobKey, host: i64, line: &[u8], note: Vec<u8>) -> Result<bool, BusError> {
+    async fn answer(&self, job: JobKey, host: i64, line: &[u8], note: Vec<u8>, by: Instant) -> Result<bool, BusError> {
         let (page, bits) = page_and_bits(job, host);
         let keys = [key(job, "meta"), key(job, "events"), page, key(job, "lines")];
         let (event, tag) = tagged(&JobChange::Settled { host, note });
         let arguments = [bits.as_bytes(), &event, tag.as_bytes(), line];
         let (taken, first, end): (i64, u64, u64) =
-            self.step((Purpose::Answer, "answer", &self.steps.answer), job, &keys, &arguments).await?;
+            self.step((Purpose::Answer { by }, "answer", &self.steps.answer), job, &keys, &arguments).await?;
         let is_taken = self.decided(job, taken)?;
         self.heard(job, first, end);
         Ok(is_taken)
@@ -343,8 +343,8 @@ impl LiveBus for RedisBus {
         })
     }
 
-    fn answer(&self, job: JobKey, host: i64, line: Bytes, note: Vec<u8>) -> BusFuture<'_, bool> {
-        Box::pin(async move { self.jobs.answer(job, host, &line, note).await })
+    fn answer(&self, job: JobKey, host: i64, line: Bytes, note: Vec<u8>, by: Instant) -> BusFuture<'_, bool> {
+        Box::pin(async move { self.jobs.answer(job, host, &line, note, by).await })
     }
 
     fn close(&self, job: JobKey, note: Vec<u8>) -> BusFuture<'_, bool> {

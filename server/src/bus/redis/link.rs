@@ -7,7 +7,7 @@ use anyhow::Result;
 use prometheus::{IntCounterVec, IntGauge};
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, SemaphorePermit};
-use tokio::time::timeout;
+use tokio::time::{timeout, timeout_at};
 
 use super::breaker::Breaker;
 use super::connect::{RedisConnection, connect};
@@ -22,14 +22,35 @@ use crate::lock::lock;
 pub(super) enum Purpose {
     /// Small steps of live queries.
     Job,
-    /// Answers of hosts, which can be large: on a connection of their own, so many bytes at one time.
-    Answer,
+    /// Answers of hosts, which can be large: on a connection of their own, so many bytes at one time. Nobody waits for
+    /// them beyond `by`.
+    Answer { by: tokio::time::Instant },
     /// Reads of answers and events, which can be large: on a connection of their own, few at one time.
     Read,
     /// Hashes of log batches. Agents wait for them, and the server can do without.
     Logs,
     /// Change events.
     Notify,
+}
+
+impl Purpose {
+    fn index(self) -> usize {
+        match self {
+            Self::Job => 0,
+            Self::Answer { .. } => 1,
+            Self::Read => 2,
+            Self::Logs => 3,
+            Self::Notify => 4,
+        }
+    }
+
+    /// How long somebody still waits, if that is bounded.
+    fn time_left(self) -> Option<Duration> {
+        match self {
+            Self::Answer { by } => Some(by.saturating_duration_since(tokio::time::Instant::now())),
+            Self::Job | Self::Read | Self::Logs | Self::Notify => None,
+        }
+    }
 }
 
 /// Longest wait of a log request for Redis.
@@ -46,9 +67,6 @@ const READS_AT_ONCE: usize = 2;
 /// Bytes of answers that are sent at one time; others wait here, and no breaker hears of them. Redis takes them in well
 /// within a command's timeout.
 const ANSWER_BYTES_AT_ONCE: u32 = 16 << 20;
-
-/// Longest wait of an answer for those bytes. With the time that they then take, less than an agent's request has.
-const ANSWER_PATIENCE: Duration = Duration::from_secs(4);
 
 /// Time without an answer after which a cluster's connection is made anew; until then it finds its way back by itself.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -67,8 +85,8 @@ pub struct LinkMetrics {
 }
 
 /// The connections of this server to Redis. They are made when they are needed, made anew when they break, and shared by
-/// all callers. A command waits at most for its timeout, a read also at most that long for its turn, and an answer for its
-/// bytes; for a second after some failures in a row every call fails at once.
+/// all callers. A command waits at most for its timeout, a read also at most that long for its turn, and an answer as long
+/// as there is time to send it then; for a second after some failures in a row every call fails at once.
 ///
 /// These are single connections and no pool: commands of all callers travel on one connection at the same time. Pools
 /// were measured and are slower for small commands and no faster for large reads (decision 4).
@@ -148,14 +166,15 @@ impl Link {
         let since = Instant::now();
         let _permit = match purpose {
             Purpose::Read => Some(self.read_permit(group).await?),
-            Purpose::Answer => Some(self.answer_permit(call.bytes()).await?),
+            Purpose::Answer { by } => Some(self.answer_permit(call.bytes(), by).await?),
             Purpose::Job | Purpose::Logs | Purpose::Notify => None,
         };
-        let Some(pass) = self.breakers[purpose as usize][group].enter(since, Instant::now()) else {
+        let Some(pass) = self.breakers[purpose.index()][group].enter(since, Instant::now()) else {
             return Err(BusError::Unavailable(format!("Redis ({}) does not answer", self.settings.name())));
         };
         self.metrics.commands.with_label_values(&[name]).inc();
-        let time = self.time_for(purpose, call.bytes());
+        let whole = self.time_for(purpose, call.bytes());
+        let time = purpose.time_left().map_or(whole, |left| left.min(whole));
         let shared = self.shared(purpose);
         let why = match timeout(time, self.twice(shared, call)).await {
             Ok(Ok(value)) => {
@@ -178,7 +197,8 @@ impl Link {
             Err(_) => format!("no answer within {} ms", time.as_millis()),
         };
         self.metrics.failures.with_label_values(&[name]).inc();
-        if !pass.failed(Instant::now()) {
+        // why: that there was no answer in less time than a command may take says nothing about Redis.
+        if time < whole || !pass.failed(Instant::now()) {
             return Err(BusError::Slow(format!("Redis ({}) is slow: {why}", self.settings.name())));
         }
         self.give_up(shared);
@@ -199,7 +219,7 @@ impl Link {
     fn time_for(&self, purpose: Purpose, bytes: usize) -> Duration {
         match purpose {
             Purpose::Logs => LOGS_TIMEOUT.min(self.settings.command_timeout),
-            Purpose::Answer => {
+            Purpose::Answer { .. } => {
                 let under_way = ANSWER_BYTES_AT_ONCE as usize - self.answer_bytes.available_permits();
                 self.settings.time_for(under_way.max(bytes))
             }
@@ -218,10 +238,13 @@ impl Link {
         }
     }
 
-    /// Waits until so many bytes of an answer may be sent; one that is larger than all of them is sent alone.
-    async fn answer_permit(&self, bytes: usize) -> Result<SemaphorePermit<'_>, BusError> {
+    /// Waits until so many bytes of an answer may be sent; one that is larger than all of them is sent alone. An answer that
+    /// does not wait is sent however little time is left.
+    async fn answer_permit(&self, bytes: usize, by: tokio::time::Instant) -> Result<SemaphorePermit<'_>, BusError> {
+        let time = self.settings.time_for(bytes.max(ANSWER_BYTES_AT_ONCE as usize));
+        let begin_by = by.checked_sub(time).unwrap_or_else(tokio::time::Instant::now);
         let bytes = u32::try_from(bytes).unwrap_or(u32::MAX).min(ANSWER_BYTES_AT_ONCE);
-        match timeout(ANSWER_PATIENCE, self.answer_bytes.acquire_many(bytes)).await {
+        match timeout_at(begin_by, self.answer_bytes.acquire_many(bytes)).await {
             Ok(Ok(permit)) => Ok(permit),
             Ok(Err(_)) | Err(_) => {
                 Err(BusError::Busy(format!("Redis ({}) is busy with other answers", self.settings.name())))
@@ -242,7 +265,7 @@ impl Link {
             Purpose::Job | Purpose::Notify => &self.shared[0],
             Purpose::Read => &self.shared[1],
             Purpose::Logs => &self.shared[2],
-            Purpose::Answer => &self.shared[3],
+            Purpose::Answer { .. } => &self.shared[3],
         }
     }
 

@@ -1,7 +1,7 @@
 //! What nodes of the version before, which know jobs by their ids alone, have left in Redis or write there beside this
 //! one.
 
-use crate::bus::contract_tests::{claim, new_job};
+use crate::bus::contract_tests::{claim, new_job, soon};
 use crate::bus::{BusError, EventPosition, JobChange, JobKey, LiveBus as _, Opened, Start};
 use crate::redis_processes::RedisProcess;
 
@@ -92,7 +92,7 @@ async fn a_job_without_a_key_goes_by_its_id_and_takes_nothing_of_one_with_a_key(
     let shared = share(&redis.settings());
     let (earlier, job) = (new_job(ID), JobKey::new(ID, None));
     shared.bus.open(earlier, Start::New).await.unwrap();
-    assert!(shared.bus.answer(earlier, 7, b"{}".to_vec().into(), Vec::new()).await.unwrap());
+    assert!(shared.bus.answer(earlier, 7, b"{}".to_vec().into(), Vec::new(), soon()).await.unwrap());
     assert_eq!(shared.bus.open(job, checkpoint()).await.unwrap(), Opened::Made);
     assert!(claim(&shared.bus, job, 7).await);
     answer_as_older_node(&redis);
@@ -109,7 +109,7 @@ async fn a_job_whose_state_is_lost_asks_its_hosts_again() {
     shared.bus.open(job, Start::New).await.unwrap();
     // They lie on two pages, and the checkpoint speaks of one.
     assert!(claim(&shared.bus, job, 7).await && claim(&shared.bus, job, 40_000).await);
-    assert!(shared.bus.answer(job, 8, b"{}".to_vec().into(), Vec::new()).await.unwrap());
+    assert!(shared.bus.answer(job, 8, b"{}".to_vec().into(), Vec::new(), soon()).await.unwrap());
     for key in [META, EVENTS] {
         redis.ask(&["del", key]);
         assert_eq!(shared.bus.events(job, EventPosition::default()).await.unwrap_err(), BusError::Lost(ID), "{key}");

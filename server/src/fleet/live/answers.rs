@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
@@ -9,6 +10,7 @@ use muster_api::osquery::{ColumnNames, QueryResult, Rows};
 use muster_api::rest::{LiveAnswer, LiveStats, TargetState};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use tokio::time::Instant;
 
 use super::notes::Settlement;
 use super::{Job, Live};
@@ -25,6 +27,9 @@ const MAX_MESSAGE: usize = 4096;
 const DENYLISTED_AFTER_LOSS: &str =
     "the agent lost its answer and has denylisted the query since: it probably stopped the agent's worker";
 
+/// Time in which a host that does not answer is settled, or else later.
+const SETTLED_WITHIN: Duration = Duration::from_secs(5);
+
 /// Answers are read in pieces of about this size.
 pub const READ_BYTES: usize = 1 << 20;
 
@@ -35,6 +40,8 @@ impl Live {
         let settlement = Settlement::of(&answer);
         match self.keep(job, answer.host_id, line(&answer), &settlement).await {
             Ok(is_news) => Ok(is_news),
+            // Nothing is wrong: whoever settles it tries again.
+            Err(error @ BusError::Busy(_)) => Err(error.into()),
             Err(error) => {
                 tracing::warn!(%error, live_query = job.id, "answer for a host not kept; the host is only counted");
                 Ok(self.keep(job, answer.host_id, Bytes::new(), &Settlement { unkept: true, ..settlement }).await?)
@@ -42,7 +49,7 @@ impl Live {
         }
     }
 
-    /// Settles a host, with a line unless it is empty. False when it was settled before.
+    /// Settles a host, with a line unless it is empty, and brings the view up to date. False when it was settled before.
     pub(super) async fn keep(
         self: &Arc<Self>,
         job: &Arc<Job>,
@@ -50,23 +57,40 @@ impl Live {
         line: impl Into<Bytes>,
         settlement: &Settlement,
     ) -> std::result::Result<bool, BusError> {
-        let line = line.into();
+        let is_news = self.keep_by(Instant::now() + SETTLED_WITHIN, job, host, line.into(), settlement).await?;
+        self.show_kept(job).await;
+        Ok(is_news)
+    }
+
+    /// Settles a host on the bus, with a line unless it is empty. False when it was settled before. An answer that waits for
+    /// others and could not be kept by `by` any more is [`BusError::Busy`]; otherwise the caller bounds the time.
+    pub(super) async fn keep_by(
+        self: &Arc<Self>,
+        by: Instant,
+        job: &Arc<Job>,
+        host: i64,
+        line: Bytes,
+        settlement: &Settlement,
+    ) -> std::result::Result<bool, BusError> {
         let settlement = settlement.with_line(&line);
         let note = settlement.to_bytes();
-        let mut outcome = self.bus.answer(job.key, host, line.clone(), note.clone()).await;
+        let mut outcome = self.bus.answer(job.key, host, line.clone(), note.clone(), by).await;
         if let Err(BusError::Lost(_)) = outcome {
             self.fold(job).await?;
-            outcome = self.bus.answer(job.key, host, line, note).await;
+            outcome = self.bus.answer(job.key, host, line, note, by).await;
         }
         let is_news = outcome?;
         if is_news {
             self.count_kept(settlement.bytes);
         }
-        // The answer is kept, whatever becomes of the view, which follows.
+        Ok(is_news)
+    }
+
+    /// Brings the view of a job up to date with an answer that was kept, which it is whatever becomes of the view.
+    pub(super) async fn show_kept(self: &Arc<Self>, job: &Arc<Job>) {
         if let Err(error) = self.fold(job).await {
             tracing::warn!(%error, live_query = job.id, "events of a live query not read; will retry at the next poll");
         }
-        Ok(is_news)
     }
 
     /// An answer without its rows, and the line that is kept of it, with them.

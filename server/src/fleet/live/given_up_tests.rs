@@ -9,9 +9,10 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use muster_api::rest::{LiveStatus, LiveTargets, NewLiveQuery, TargetState};
 
-use super::Job;
 use super::notes::Settlement;
 use super::progress::OpenTarget;
+use super::{Job, Live};
+use crate::bus::contract_tests::soon;
 use crate::fleet::access::Principal;
 use crate::store;
 use crate::tests::world::World;
@@ -71,17 +72,21 @@ async fn a_start_that_is_given_up_at_any_moment_leaves_no_row_that_nobody_holds(
 }
 
 /// A live query for three hosts, and its operator.
-async fn started(world: &World) -> (Arc<Job>, Principal) {
+pub(super) async fn started(world: &World) -> (Arc<Job>, Principal) {
     for name in ["one", "two", "three"] {
         world.enroll(name, "ubuntu").await;
     }
     let fleet = &world.app.fleet;
     let principal = fleet.access.authenticate(&world.token).await.unwrap();
-    let id = fleet.live.start(&principal, &for_all()).await.unwrap().id;
-    (fleet.live.find(id).await.unwrap(), principal)
+    (start(&fleet.live, &principal).await, principal)
 }
 
-fn settled_as(state: TargetState) -> Settlement {
+pub(super) async fn start(live: &Arc<Live>, principal: &Principal) -> Arc<Job> {
+    let id = live.start(principal, &for_all()).await.unwrap().id;
+    live.find(id).await.unwrap()
+}
+
+pub(super) fn settled_as(state: TargetState) -> Settlement {
     Settlement { state, truncated: false, unkept: false, stats: None, bytes: 0, at: 1_768_478_400_000_000 }
 }
 
@@ -112,7 +117,7 @@ async fn the_next_sweep_stops_a_query_that_its_third_suspect_has_not_stopped() {
     let live = &world.app.fleet.live;
     for host in job.targets().into_iter().take(3) {
         let note = settled_as(TargetState::Suspect).to_bytes();
-        assert!(live.bus.answer(job.key, host, Bytes::new(), note).await.unwrap());
+        assert!(live.bus.answer(job.key, host, Bytes::new(), note, soon()).await.unwrap());
     }
     live.fold(&job).await.unwrap();
     assert!(job.is_open() && job.is_dangerous());

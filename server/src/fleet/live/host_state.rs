@@ -31,8 +31,12 @@ struct LocalFacts {
 /// What became of the last writes with answers.
 #[derive(Debug, Default)]
 struct RefusedWrites {
-    /// Whether the last write was refused for a fault, or has not ended.
+    /// How many writes have begun.
+    begun: u64,
+    /// Whether the last write that ended was refused for a fault.
     was_refused: bool,
+    /// Whether the last write that ended was given up.
+    was_given_up: bool,
     /// Writes in a row that were refused because the bus was slow.
     slow: u32,
 }
@@ -142,31 +146,65 @@ impl HostLiveState {
         is_time
     }
 
-    /// Begins a write with answers to live queries; gives what it may be refused for. Until [`Self::write_ended`] it
-    /// counts as refused: so does a write that is given up on the way.
-    pub(super) fn write_begins(&self) -> Leeway {
+    /// Begins a write with answers to live queries.
+    pub(super) fn write_begins(&self) -> WriteUnderWay<'_> {
         let refused = &mut self.lock().refused;
+        refused.begun += 1;
         let leeway = Leeway { faults: !refused.was_refused, slowness: refused.slow < MAX_SLOW };
-        refused.was_refused = true;
-        leeway
-    }
-
-    /// Notes why a write was refused, if it was; `leeway` is what its beginning gave.
-    pub(super) fn write_ended(&self, leeway: Leeway, refused_for: Option<RefusedFor>) {
-        let refused = &mut self.lock().refused;
-        match refused_for {
-            None => *refused = RefusedWrites::default(),
-            Some(RefusedFor::Room) => refused.was_refused = !leeway.faults,
-            Some(RefusedFor::Slowness) => {
-                refused.was_refused = !leeway.faults;
-                refused.slow += 1;
-            }
-            Some(RefusedFor::Fault) => refused.was_refused = true,
-        }
+        WriteUnderWay { host: self, number: refused.begun, leeway, is_over: false }
     }
 
     fn lock(&self) -> MutexGuard<'_, LocalFacts> {
         lock(&self.local)
+    }
+}
+
+/// A write with answers to live queries. Whoever drops it before [`Self::ended`] has given it up.
+///
+/// An agent whose connection breaks sends the write once more at once, while this one may still be under way, and sees the
+/// outcome of the last one alone. So only the write that began last counts, and none counts before it has ended.
+#[derive(Debug)]
+pub(super) struct WriteUnderWay<'a> {
+    host: &'a HostLiveState,
+    number: u64,
+    /// What it may be refused for.
+    pub leeway: Leeway,
+    is_over: bool,
+}
+
+impl WriteUnderWay<'_> {
+    /// Notes why it was refused, if it was.
+    pub(super) fn ended(mut self, refused_for: Option<RefusedFor>) {
+        self.is_over = true;
+        self.note(|refused| {
+            refused.was_given_up = false;
+            match refused_for {
+                None => (refused.was_refused, refused.slow) = (false, 0),
+                Some(RefusedFor::Room) => {}
+                Some(RefusedFor::Slowness) => refused.slow += 1,
+                Some(RefusedFor::Fault) => refused.was_refused = true,
+            }
+        });
+    }
+
+    fn note(&self, note: impl FnOnce(&mut RefusedWrites)) {
+        let refused = &mut self.host.lock().refused;
+        if refused.begun == self.number {
+            note(refused);
+        }
+    }
+}
+
+impl Drop for WriteUnderWay<'_> {
+    fn drop(&mut self) {
+        if !self.is_over {
+            // why: the repeat that follows at once must be refused as this one would have been. When that is given up as
+            // well, it was a refusal: otherwise an agent that cannot wait would never be rid of its answers.
+            self.note(|refused| {
+                refused.was_refused |= refused.was_given_up;
+                refused.was_given_up = !refused.was_given_up;
+            });
+        }
     }
 }
 
@@ -216,15 +254,48 @@ mod tests {
     }
 
     #[test]
-    fn a_fault_refuses_no_two_writes_in_a_row_though_the_first_is_given_up() {
+    fn a_fault_refuses_no_two_writes_in_a_row() {
+        let host = HostLiveState::default();
+        for _ in 0..3 {
+            let first = host.write_begins();
+            assert!(first.leeway.allows(RefusedFor::Fault));
+            first.ended(Some(RefusedFor::Fault));
+            let second = host.write_begins();
+            assert!(!second.leeway.allows(RefusedFor::Fault) && second.leeway.allows(RefusedFor::Slowness));
+            second.ended(None);
+        }
+    }
+
+    #[test]
+    fn a_write_that_the_agent_repeats_while_it_is_under_way_spends_no_refusal() {
         let host = HostLiveState::default();
         let first = host.write_begins();
-        assert!(first.allows(RefusedFor::Fault));
-        // Its request is dropped: nothing says how it ended.
-        let second = host.write_begins();
-        assert!(!second.allows(RefusedFor::Fault) && second.allows(RefusedFor::Slowness));
-        host.write_ended(second, None);
-        assert!(host.write_begins().allows(RefusedFor::Fault));
+        let repeat = host.write_begins();
+        assert!(repeat.leeway.allows(RefusedFor::Fault), "the agent has seen no refusal");
+        first.ended(Some(RefusedFor::Fault));
+        let third = host.write_begins();
+        assert!(third.leeway.allows(RefusedFor::Fault), "nobody has seen that one");
+        drop(repeat);
+        third.ended(Some(RefusedFor::Fault));
+        assert!(!host.write_begins().leeway.allows(RefusedFor::Fault));
+    }
+
+    #[test]
+    fn a_write_that_is_given_up_spends_no_refusal_and_two_in_a_row_do() {
+        let host = HostLiveState::default();
+        for _ in 0..3 {
+            drop(host.write_begins());
+            let repeat = host.write_begins();
+            assert!(repeat.leeway.allows(RefusedFor::Fault), "sent at once, when the connection broke");
+            drop(repeat);
+            let third = host.write_begins();
+            assert!(!third.leeway.allows(RefusedFor::Fault));
+            third.ended(None);
+        }
+        drop(host.write_begins());
+        host.write_begins().ended(Some(RefusedFor::Room));
+        drop(host.write_begins());
+        assert!(host.write_begins().leeway.allows(RefusedFor::Fault), "not in a row");
     }
 
     #[test]
@@ -232,17 +303,16 @@ mod tests {
         let host = HostLiveState::default();
         for _ in 0..MAX_SLOW {
             for _ in 0..10 {
-                let leeway = host.write_begins();
-                assert!(leeway.allows(RefusedFor::Fault) && leeway.allows(RefusedFor::Slowness));
-                host.write_ended(leeway, Some(RefusedFor::Room));
+                let write = host.write_begins();
+                assert!(write.leeway.allows(RefusedFor::Fault) && write.leeway.allows(RefusedFor::Slowness));
+                write.ended(Some(RefusedFor::Room));
             }
-            let leeway = host.write_begins();
-            host.write_ended(leeway, Some(RefusedFor::Slowness));
+            host.write_begins().ended(Some(RefusedFor::Slowness));
         }
-        let leeway = host.write_begins();
-        assert!(!leeway.allows(RefusedFor::Slowness) && leeway.allows(RefusedFor::Fault));
-        assert!(leeway.allows(RefusedFor::Room));
-        host.write_ended(leeway, None);
-        assert!(host.write_begins().allows(RefusedFor::Slowness));
+        let write = host.write_begins();
+        assert!(!write.leeway.allows(RefusedFor::Slowness) && write.leeway.allows(RefusedFor::Fault));
+        assert!(write.leeway.allows(RefusedFor::Room));
+        write.ended(None);
+        assert!(host.write_begins().leeway.allows(RefusedFor::Slowness));
     }
 }

@@ -21,8 +21,12 @@ use crate::store::{self, entity::live_queries::LiveStatusWord};
 /// Shortest time between two looks for jobs that only agents know of.
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
 
-/// Most ids of one look: those of two writes that are full of them.
-const MAX_IDS: usize = 2 * muster_api::osquery::MAX_RESULTS;
+/// Most ids of one host in one look; a host that names more waits for the next ones. An agent has answers to a few reads at
+/// one time.
+const MAX_IDS_OF_A_HOST: usize = 256;
+
+/// Most ids of one look: those of many hosts that make them up.
+const MAX_IDS: usize = 64 * MAX_IDS_OF_A_HOST;
 
 /// Looks for jobs that only agents know of. A task makes them, one after the other, each for all who wait.
 #[derive(Debug, Default)]
@@ -38,6 +42,36 @@ struct WantedLook {
     asked: u64,
     /// Ids that agents have named since the last look.
     ids: BTreeSet<i64>,
+    /// How many of them each host was the first to name.
+    by_host: BTreeMap<i64, usize>,
+}
+
+/// Why a look says nothing of the ids that it was asked for.
+#[derive(Debug)]
+pub(super) enum Unheard {
+    /// The ids of other hosts leave no room for those of this one.
+    Full,
+    Failed(Error),
+}
+
+impl WantedLook {
+    /// Takes ids of a host as far as it may have more in this look, and leaves the others.
+    fn take(&mut self, host: i64, unknown: &mut Vec<i64>) -> std::result::Result<(), Unheard> {
+        let named = self.by_host.entry(host).or_default();
+        while let Some(id) = unknown.pop() {
+            if self.ids.contains(&id) {
+                continue;
+            }
+            let is_full = self.ids.len() >= MAX_IDS;
+            if is_full || *named >= MAX_IDS_OF_A_HOST {
+                unknown.push(id);
+                return if is_full { Err(Unheard::Full) } else { Ok(()) };
+            }
+            self.ids.insert(id);
+            *named += 1;
+        }
+        Ok(())
+    }
 }
 
 /// The last look that ended.
@@ -56,35 +90,36 @@ impl Default for DoneLook {
 
 impl Live {
     /// Hears of jobs that other nodes have started: when one of `ids` is not in memory, the open rows are read. Whoever
-    /// comes before that read begins shares it, so that many answers, and ids that agents make up, cost one.
+    /// comes before that read begins shares it, so that many answers, and ids that agents make up, cost one. A host that
+    /// names many waits for several.
     ///
     /// # Errors
-    /// When the database does not answer, or agents name too many unknown ids.
-    pub(super) async fn hear_of(&self, ids: &BTreeSet<i64>) -> Result<()> {
+    /// When the database does not answer, or other hosts name too many unknown ids.
+    pub(super) async fn hear_of(&self, host: i64, ids: &BTreeSet<i64>) -> std::result::Result<(), Unheard> {
         if !self.node.is_clustered() {
             return Ok(());
         }
-        let unknown: Vec<i64> = ids.iter().copied().filter(|id| *id > 0 && !self.jobs.pin().contains_key(id)).collect();
-        if unknown.is_empty() {
-            return Ok(());
-        }
+        let mut unknown: Vec<i64> =
+            ids.iter().copied().filter(|id| *id > 0 && !self.jobs.pin().contains_key(id)).collect();
         let mut done = self.looks.done.subscribe();
-        let number = {
-            let mut wanted = lock(&self.looks.wanted);
-            if wanted.ids.len() + unknown.len() > MAX_IDS {
-                return Err(Error::Unavailable("answers to too many unknown live queries at one time".to_owned()));
+        while !unknown.is_empty() {
+            let number = {
+                let mut wanted = lock(&self.looks.wanted);
+                wanted.take(host, &mut unknown)?;
+                wanted.asked += 1;
+                wanted.asked
+            };
+            self.looks.must_look.notify_one();
+            // why: a job is in the database before any host is sent it, so a look that began after the answer came finds
+            // it. A failure is shared as well: otherwise each of those who wait would wait for a timeout.
+            match done.wait_for(|done| done.asked >= number).await {
+                Ok(done) => done.outcome.clone().map_err(|error| Unheard::Failed(Error::Unavailable(error)))?,
+                Err(_) => {
+                    return Err(Unheard::Failed(Error::Unavailable("the server is stopping; try again".to_owned())));
+                }
             }
-            wanted.ids.extend(unknown);
-            wanted.asked += 1;
-            wanted.asked
-        };
-        self.looks.must_look.notify_one();
-        // why: a job is in the database before any host is sent it, so a look that began after the answer came finds it. A
-        // failure is shared as well: otherwise each of those who wait would wait for a timeout.
-        match done.wait_for(|done| done.asked >= number).await {
-            Ok(done) => done.outcome.clone().map_err(Error::Unavailable),
-            Err(_) => Err(Error::Unavailable("the server is stopping; try again".to_owned())),
         }
+        Ok(())
     }
 
     /// Looks for jobs whenever an answer names one that this node has not heard of. Runs until it is dropped.
@@ -94,6 +129,7 @@ impl Live {
             let again_at = Instant::now() + LOOK_AGAIN;
             let (asked, ids) = {
                 let mut wanted = lock(&self.looks.wanted);
+                wanted.by_host.clear();
                 (wanted.asked, std::mem::take(&mut wanted.ids))
             };
             let outcome = within(self.store_timeout, self.look_for(ids)).await.map_err(|error| error.to_string());
@@ -153,5 +189,41 @@ impl Live {
         }
         let rows = store::live_queries::confirmed(&self.store, &ids).await?;
         Ok(rows.into_iter().map(|row| (row.id, row)).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_that_makes_up_ids_leaves_room_for_others_and_waits_for_the_next_looks() {
+        let mut wanted = WantedLook::default();
+        let mut made_up: Vec<i64> = (1..=1000).collect();
+        for _ in 0..3 {
+            wanted.take(1, &mut made_up).unwrap();
+            assert_eq!(made_up.len(), 1000 - MAX_IDS_OF_A_HOST, "its writes share what it may name");
+        }
+        let mut honest = vec![1000, 5000, 5001];
+        wanted.take(2, &mut honest).unwrap();
+        assert!(honest.is_empty() && wanted.ids.contains(&5001));
+        let mut looks = 1;
+        while !made_up.is_empty() {
+            wanted = WantedLook::default();
+            wanted.take(1, &mut made_up).unwrap();
+            looks += 1;
+        }
+        assert_eq!(looks, 4);
+    }
+
+    #[test]
+    fn a_look_that_is_full_of_the_ids_of_others_refuses_what_is_new_to_it() {
+        let mut wanted = WantedLook::default();
+        for (host, first) in (0..64).zip((1..).step_by(MAX_IDS_OF_A_HOST)) {
+            wanted.take(host, &mut (first..first + 256).collect()).unwrap();
+        }
+        assert_eq!(wanted.ids.len(), MAX_IDS);
+        assert!(wanted.take(100, &mut vec![1, 2, 3]).is_ok(), "they are looked for anyway");
+        assert!(matches!(wanted.take(100, &mut vec![1_000_000]), Err(Unheard::Full)));
     }
 }

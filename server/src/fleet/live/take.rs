@@ -4,22 +4,27 @@
 //! write is refused as a whole, after everything in it that can be kept was kept, and for a fault only if the last one
 //! was not. A write that must be taken loses what cannot be kept in time, which is counted, or its host asked again. A
 //! node that has no room for more answers at the moment ([`BusError::Busy`]) refuses as often as it takes, because
-//! nothing is wrong then; a bus that answers others and not this write ([`BusError::Slow`]), a few times in a row.
+//! nothing is wrong then; a bus that answers others and not this write ([`BusError::Slow`]), or had too little time for
+//! it, a few times in a row.
 //!
-//! A write ends before the request does that brings it. If that is given up all the same, it was a refusal.
+//! All answers of a write are kept at one time, so that one that cannot be kept holds up no other, and each waits for the
+//! bus itself. There are at most `live.max_open` of them, and their lines are no larger than the body.
+//!
+//! A write ends before the request does that brings it, unless the connection breaks.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::{StreamExt as _, stream};
+use futures_util::future::join_all;
 use muster_api::osquery::QueryResult;
 use muster_api::rest::TargetState;
 use tokio::time::{Instant, timeout_at};
 
 use super::answers::{line, unanswered};
 use super::host_state::{Leeway, RefusedFor};
+use super::looking::Unheard;
 use super::notes::Settlement;
 use super::progress::OpenTarget;
 use super::{Job, Live, Worker};
@@ -38,8 +43,8 @@ pub struct LiveWrite<'a> {
     pub workers: BTreeMap<i64, Worker>,
 }
 
-/// Answers of one write that are kept at one time: those of one read. One that cannot be kept holds up no other.
-const KEPT_AT_ONCE: usize = 8;
+/// A refusal that other hosts have caused.
+const TOO_MANY_UNKNOWN: &str = "answers to too many unknown live queries at one time; try again";
 
 /// A refusal: why, and what the agent is told.
 type Refused = (RefusedFor, Error);
@@ -53,28 +58,24 @@ struct Taking<'a> {
     keep_by: Instant,
     /// When those that were not have to be counted.
     count_by: Instant,
-    /// What it is when they are not kept by then.
-    lateness: RefusedFor,
+    /// With less time than this, the bus is hardly to blame when an answer is not kept.
+    enough: Duration,
 }
 
 impl<'a> Taking<'a> {
     /// `patience` is the time that a request has from its beginning on.
-    fn new(host: &'a Arc<Host>, deadline: Instant, patience: Duration) -> Self {
+    fn new(host: &'a Arc<Host>, leeway: Leeway, deadline: Instant, patience: Duration) -> Self {
         let now = Instant::now();
         let left = deadline.saturating_duration_since(now);
-        // why: when most of the time has gone before the write came here, the bus is hardly to blame.
-        let lateness = if left < patience / 2 { RefusedFor::Slowness } else { RefusedFor::Fault };
-        Self {
-            host,
-            leeway: host.live.write_begins(),
-            keep_by: now + left * 3 / 4,
-            count_by: now + left * 9 / 10,
-            lateness,
-        }
+        let enough = patience * 3 / 8;
+        Self { host, leeway, keep_by: now + left * 3 / 4, count_by: now + left * 9 / 10, enough }
     }
 
-    fn late(&self) -> Refused {
-        (self.lateness, Error::Unavailable("answers to live queries not kept in time; try again".to_owned()))
+    /// What `began` then was not done in time.
+    fn late(&self, began: Instant) -> Refused {
+        let had_time = self.keep_by.saturating_duration_since(began) >= self.enough;
+        let reason = if had_time { RefusedFor::Fault } else { RefusedFor::Slowness };
+        (reason, Error::Unavailable("answers to live queries not kept in time; try again".to_owned()))
     }
 }
 
@@ -97,30 +98,35 @@ impl Live {
         if write.answers.is_empty() && write.skipped.is_empty() {
             return Ok(());
         }
-        let taking = Taking::new(host, deadline, self.answer_timeout);
+        let under_way = host.live.write_begins();
+        let taking = Taking::new(host, under_way.leeway, deadline, self.answer_timeout);
         let refused = self.take_all(&taking, write).await;
-        host.live.write_ended(taking.leeway, refused.as_ref().map(|(reason, _)| *reason));
+        under_way.ended(refused.as_ref().map(|(reason, _)| *reason));
         refused.map_or(Ok(()), |(_, error)| Err(error))
     }
 
     /// Keeps what can be kept. Gives the gravest reason to refuse the write, if there is one that it may be refused for.
     async fn take_all(self: &Arc<Self>, taking: &Taking<'_>, write: &LiveWrite<'_>) -> Option<Refused> {
         let unheard = self.hear_of_all(taking, write).await;
-        let answers = stream::iter(&write.answers)
+        let answers = write
+            .answers
+            .iter()
             .map(|(id, result)| self.take_answer(taking, *id, result, write.workers.get(id).copied()));
-        let skipped = stream::iter(&write.skipped).map(|id| self.take_skipped(taking, *id));
-        let answers: Vec<_> = answers.buffer_unordered(KEPT_AT_ONCE).filter_map(std::future::ready).collect().await;
-        let skipped: Vec<_> = skipped.buffer_unordered(KEPT_AT_ONCE).filter_map(std::future::ready).collect().await;
-        unheard.into_iter().chain(answers).chain(skipped).max_by_key(|(reason, _)| *reason)
+        let skipped = write.skipped.iter().map(|id| self.take_skipped(taking, *id));
+        let (answers, skipped) = tokio::join!(join_all(answers), join_all(skipped));
+        let refused = answers.into_iter().chain(skipped).flatten();
+        unheard.into_iter().chain(refused).max_by_key(|(reason, _)| *reason)
     }
 
     /// Looks for the live queries that this node has not heard of.
     async fn hear_of_all(&self, taking: &Taking<'_>, write: &LiveWrite<'_>) -> Option<Refused> {
         let ids = write.answers.iter().map(|(id, _)| *id).chain(write.skipped.iter().copied()).collect();
-        let refused = match timeout_at(taking.keep_by, self.hear_of(&ids)).await {
+        let began = Instant::now();
+        let refused = match timeout_at(taking.keep_by, self.hear_of(taking.host.id, &ids)).await {
             Ok(Ok(())) => return None,
-            Ok(Err(error)) => (RefusedFor::Fault, error),
-            Err(_) => taking.late(),
+            Ok(Err(Unheard::Full)) => (RefusedFor::Room, Error::Unavailable(TOO_MANY_UNKNOWN.to_owned())),
+            Ok(Err(Unheard::Failed(error))) => (RefusedFor::Fault, error),
+            Err(_) => taking.late(began),
         };
         if taking.leeway.allows(refused.0) {
             return Some(refused);
@@ -186,20 +192,34 @@ impl Live {
         line: Vec<u8>,
         settlement: Settlement,
     ) -> std::result::Result<bool, Refused> {
-        let host_id = taking.host.id;
-        let refused = match timeout_at(taking.keep_by, self.keep(job, host_id, line, &settlement)).await {
-            Ok(Ok(is_news)) => return Ok(is_news),
+        let (host_id, began) = (taking.host.id, Instant::now());
+        let kept = self.keep_by(taking.keep_by, job, host_id, line.into(), &settlement);
+        let refused = match timeout_at(taking.keep_by, kept).await {
+            Ok(Ok(is_news)) => {
+                // It is kept, also if the time is over before it shows.
+                let _ = timeout_at(taking.keep_by, self.show_kept(job)).await;
+                return Ok(is_news);
+            }
             Ok(Err(error)) => failure(error),
-            Err(_) => taking.late(),
+            Err(_) => taking.late(began),
         };
         if taking.leeway.allows(refused.0) {
             return Err(refused);
         }
         let counted = Settlement { truncated: true, unkept: true, ..settlement };
-        let counted = timeout_at(taking.count_by, self.keep(job, host_id, Bytes::new(), &counted)).await;
+        let counted = async {
+            let is_news = self.keep_by(taking.count_by, job, host_id, Bytes::new(), &counted).await?;
+            self.show_kept(job).await;
+            Ok::<_, BusError>(is_news)
+        };
+        let counted = timeout_at(taking.count_by, counted).await;
         let is_counted = matches!(counted, Ok(Ok(_)));
         tracing::error!(error = %refused.1, live_query = job.id, host_id, is_counted,
             "answer not kept; it is only counted, or the host is asked again");
         Ok(matches!(counted, Ok(Ok(true))))
     }
 }
+
+#[cfg(test)]
+#[path = "take_tests.rs"]
+mod tests;

@@ -66,7 +66,7 @@ async fn a_write_to_an_unknown_live_query_is_refused_once_while_the_rows_cannot_
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn ids_that_an_agent_makes_up_cost_one_read_of_the_database() {
+async fn ids_that_an_agent_makes_up_cost_few_reads_of_the_database() {
     const MADE_UP: i64 = 1000;
     let two = Two::start().await;
     let agents = hosts(&two.a, 1).await;

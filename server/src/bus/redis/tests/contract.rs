@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{JOB, SOON, bus, eventually, hears, rings_through, share};
-use crate::bus::contract_tests::{self, new_job};
+use crate::bus::contract_tests::{self, new_job, soon};
 use crate::bus::redis::{BatchLockReply, RedisBus};
 use crate::bus::{BusError, ChangeEvent, JobKey, LiveBus as _, Notifier as _, Opened, Start};
 use crate::redis_processes::{ClusterRedis, RedisProcess, SentinelRedis, Settings, TlsRedis, outside};
@@ -30,7 +30,7 @@ async fn watching(one: &RedisBus, two: &RedisBus, job: JobKey) {
     assert_eq!(two.open(job, Start::New).await.unwrap(), Opened::Found);
     let mut end = one.watch(job).unwrap();
     assert_eq!(*end.borrow_and_update(), 0);
-    assert!(two.answer(job, 7, b"{}".to_vec().into(), Vec::new()).await.unwrap());
+    assert!(two.answer(job, 7, b"{}".to_vec().into(), Vec::new(), soon()).await.unwrap());
     tokio::time::timeout(SOON, end.changed()).await.unwrap().unwrap();
     assert_eq!(one.length(job), two.length(job));
     assert_eq!(one.length(job), 3);

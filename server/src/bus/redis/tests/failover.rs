@@ -1,7 +1,7 @@
 //! A Redis that has lost something.
 
 use super::{JOB, eventually, hears, is_unavailable, rings_through, share, works_again};
-use crate::bus::contract_tests::{claim, new_job};
+use crate::bus::contract_tests::{claim, new_job, soon};
 use crate::bus::{
     BusError, ChangeEvent, EventPosition, JobChange, JobEvent, JobKey, LiveBus as _, Notifier as _, Opened, Start,
 };
@@ -16,7 +16,7 @@ async fn a_redis_that_came_back_empty_has_lost_its_jobs() {
     rings_through(&shared, &mut there, ChangeEvent::Sessions).await;
     shared.bus.open(JOB, Start::New).await.unwrap();
     for host in 1..=3 {
-        assert!(shared.bus.answer(JOB, host, b"{}".to_vec().into(), Vec::new()).await.unwrap());
+        assert!(shared.bus.answer(JOB, host, b"{}".to_vec().into(), Vec::new(), soon()).await.unwrap());
     }
     let before = shared.bus.length(JOB);
 
@@ -41,7 +41,7 @@ async fn a_redis_that_came_back_empty_has_lost_its_jobs() {
     assert!(!claim(&other.bus, JOB, 1).await, "who was settled stays so");
     assert!(claim(&other.bus, JOB, 3).await, "who was not yet written down is asked again");
     // Who has read up to the old end goes on from there and misses nothing.
-    assert!(shared.bus.answer(JOB, 3, b"new".to_vec().into(), Vec::new()).await.unwrap());
+    assert!(shared.bus.answer(JOB, 3, b"new".to_vec().into(), Vec::new(), soon()).await.unwrap());
     let piece = shared.bus.read(JOB, before, 1).await.unwrap();
     assert_eq!(piece.lines.len(), 1);
     assert!(piece.next > before);
@@ -56,7 +56,7 @@ async fn a_failover_is_followed() {
     let mut there = other.notifier.subscribe();
     rings_through(&shared, &mut there, ChangeEvent::Sessions).await;
     shared.bus.open(JOB, Start::New).await.unwrap();
-    assert!(shared.bus.answer(JOB, 7, b"{}".to_vec().into(), Vec::new()).await.unwrap());
+    assert!(shared.bus.answer(JOB, 7, b"{}".to_vec().into(), Vec::new(), soon()).await.unwrap());
     // What the replica does not have yet is lost with the master.
     redis.redis[1].until("1", &["xlen", "{muster:live:1}:lines"]).await;
     redis.redis[0].kill();
@@ -78,7 +78,7 @@ async fn a_view_that_is_ahead_of_the_promoted_replica_begins_anew() {
     let job = new_job(1);
     shared.bus.open(job, Start::New).await.unwrap();
     for host in 1..=5 {
-        assert!(shared.bus.answer(job, host, b"{}".to_vec().into(), Vec::new()).await.unwrap());
+        assert!(shared.bus.answer(job, host, b"{}".to_vec().into(), Vec::new(), soon()).await.unwrap());
     }
     redis.redis[1].until("5", &["xlen", "{muster:live:1}:lines"]).await;
     // Its master refuses it from now on.
@@ -86,7 +86,7 @@ async fn a_view_that_is_ahead_of_the_promoted_replica_begins_anew() {
     redis.redis[0].ask(&["client", "kill", "type", "replica"]);
     redis.redis[1].until("master_link_status:down", &["info", "replication"]).await;
     for host in 6..=10 {
-        assert!(shared.bus.answer(job, host, b"{}".to_vec().into(), Vec::new()).await.unwrap());
+        assert!(shared.bus.answer(job, host, b"{}".to_vec().into(), Vec::new(), soon()).await.unwrap());
     }
     let seen = shared.bus.events(job, EventPosition::default()).await.unwrap().events;
     let (last, cursor) = (seen.last().unwrap().position, shared.bus.read(job, 0, 1000).await.unwrap().next);
@@ -95,7 +95,7 @@ async fn a_view_that_is_ahead_of_the_promoted_replica_begins_anew() {
     redis.failed_over_to(1).await;
     for host in 20..30 {
         eventually("answers are taken again", async || {
-            shared.bus.answer(job, host, b"{}".to_vec().into(), Vec::new()).await.ok()
+            shared.bus.answer(job, host, b"{}".to_vec().into(), Vec::new(), soon()).await.ok()
         })
         .await;
     }
@@ -106,7 +106,7 @@ async fn a_view_that_is_ahead_of_the_promoted_replica_begins_anew() {
     let last = piece.events.last().unwrap().position;
     for host in 6..=10 {
         assert!(
-            shared.bus.answer(job, host, b"again".to_vec().into(), Vec::new()).await.unwrap(),
+            shared.bus.answer(job, host, b"again".to_vec().into(), Vec::new(), soon()).await.unwrap(),
             "its answer is lost"
         );
     }
@@ -187,14 +187,14 @@ async fn positions_only_grow_however_often_something_is_lost_and_however_much_wa
     let job = new_job(1);
     bus.open(job, Start::New).await.unwrap();
     other.open(job, Start::New).await.unwrap();
-    assert!(bus.answer(job, 1, b"{}".to_vec().into(), Vec::new()).await.unwrap());
+    assert!(bus.answer(job, 1, b"{}".to_vec().into(), Vec::new(), soon()).await.unwrap());
     let copy = |what: &str| redis.ask(&["eval", COPY, "0", what]);
     copy("keep");
     let (mut host, mut kept) = (1, vec![1]);
     let mut last = EventPosition::default();
     for round in 0..4 {
         host += 1;
-        assert!(bus.answer(job, host, b"lost".to_vec().into(), Vec::new()).await.unwrap());
+        assert!(bus.answer(job, host, b"lost".to_vec().into(), Vec::new(), soon()).await.unwrap());
         let piece = bus.events(job, last).await.unwrap();
         assert_eq!(piece.is_from_start, round == 0);
         last = piece.last;
@@ -207,7 +207,7 @@ async fn positions_only_grow_however_often_something_is_lost_and_however_much_wa
         // Much more than one byte for each microsecond.
         for line in [vec![b'x'; LARGE], b"small".to_vec()] {
             host += 1;
-            assert_eq!(bus.answer(job, host, line.into(), Vec::new()).await, Ok(true), "round {round}");
+            assert_eq!(bus.answer(job, host, line.into(), Vec::new(), soon()).await, Ok(true), "round {round}");
             kept.push(host);
         }
         let read = bus.read(job, cursor, usize::MAX).await.unwrap();
@@ -232,7 +232,7 @@ async fn a_job_that_is_made_anew_counts_from_beyond_what_was_heard() {
     let mut cursor = 0;
     for round in 0..3 {
         assert_eq!(bus.open(JOB, checkpoint()).await.unwrap(), Opened::Made);
-        assert!(bus.answer(JOB, 2, vec![b'x'; 8 << 20].into(), Vec::new()).await.unwrap());
+        assert!(bus.answer(JOB, 2, vec![b'x'; 8 << 20].into(), Vec::new(), soon()).await.unwrap());
         let read = bus.read(JOB, cursor, usize::MAX).await.unwrap();
         assert_eq!(read.lines.len(), 1, "round {round}");
         cursor = read.next;
@@ -252,7 +252,7 @@ async fn events_that_cannot_be_read_end_no_piece() {
         local n = redis.call('HINCRBY', '{muster:live:1}:meta', 'n', 1) \
         redis.call('XADD', '{muster:live:1}:events', n .. '-0', 'e', 'zz', 't', '1') end";
     redis.ask(&["eval", add, "0"]);
-    assert!(bus.answer(JOB, 7, b"{}".to_vec().into(), Vec::new()).await.unwrap());
+    assert!(bus.answer(JOB, 7, b"{}".to_vec().into(), Vec::new(), soon()).await.unwrap());
     let first = bus.events(JOB, EventPosition::default()).await.unwrap();
     assert!(first.events.is_empty() && !first.is_last);
     let second = bus.events(JOB, first.last).await.unwrap();

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::{JOB, SOON, eventually, hears, is_unavailable, share, works_again};
-use crate::bus::contract_tests::claim;
+use crate::bus::contract_tests::{claim, soon};
 use crate::bus::redis::BatchLockReply;
 use crate::bus::{BusError, ChangeEvent, LiveBus as _, Notifier as _, Opened, Start};
 use crate::redis_processes::{ClusterRedis, RedisProcess, Settings};
@@ -17,7 +17,7 @@ async fn a_redis_that_hangs_is_left_alone_until_it_goes_on() {
     let shared = share(&redis.settings());
     let mut notifications = shared.notifier.subscribe();
     shared.bus.open(JOB, Start::New).await.unwrap();
-    assert!(shared.bus.answer(JOB, 7, b"{}".to_vec().into(), Vec::new()).await.unwrap());
+    assert!(shared.bus.answer(JOB, 7, b"{}".to_vec().into(), Vec::new(), soon()).await.unwrap());
 
     redis.pause();
     is_unavailable(&shared.bus, JOB).await;
@@ -64,7 +64,7 @@ async fn reads_fail_together_when_redis_hangs() {
     let redis = RedisProcess::start().await;
     let shared = share(&redis.settings());
     shared.bus.open(JOB, Start::New).await.unwrap();
-    assert!(shared.bus.answer(JOB, 7, b"{}".to_vec().into(), Vec::new()).await.unwrap());
+    assert!(shared.bus.answer(JOB, 7, b"{}".to_vec().into(), Vec::new(), soon()).await.unwrap());
     let read_all = || futures_util::future::join_all((0..20).map(|_| shared.bus.read(JOB, 0, 100)));
     for read in read_all().await {
         assert_eq!(read.unwrap().lines.len(), 1);
@@ -107,7 +107,7 @@ async fn a_slow_command_is_no_outage() {
         assert_eq!(busy.await.unwrap().trim(), "OK");
         // At once, not only after a pause.
         assert!(claim(&shared.bus, JOB, 100 + host).await);
-        assert!(shared.bus.answer(JOB, host, b"{}".to_vec().into(), Vec::new()).await.unwrap());
+        assert!(shared.bus.answer(JOB, host, b"{}".to_vec().into(), Vec::new(), soon()).await.unwrap());
     }
 }
 
@@ -135,7 +135,7 @@ async fn keeps_large_answers(mut settings: Settings) {
         // As agents do: what has found no room in time comes again.
         async move {
             loop {
-                let kept = bus.answer(JOB, host, line.clone(), Vec::new()).await;
+                let kept = bus.answer(JOB, host, line.clone(), Vec::new(), soon()).await;
                 if !matches!(kept, Err(BusError::Busy(_))) {
                     return kept;
                 }
