@@ -201,13 +201,19 @@ impl Live {
     /// Opens a job that is over, so that its answers can be read.
     pub(super) async fn open_for_reading(&self, job: &Job) -> Result<()> {
         let mut at = job.folding.position.lock().await;
-        let opened = self.open(job, &mut at).await?;
+        self.open(job, &mut at).await?;
+        self.notice_removal(job).await
+    }
+
+    /// Notes that the answers of a job that is over are gone, if the bus has none; call this after it was opened or read
+    /// there. Another node may have removed them, and one more have made the job anew since.
+    pub(super) async fn notice_removal(&self, job: &Job) -> Result<()> {
         // An open job says so by the event `Restored`, which every node folds.
-        if opened == Opened::Made && job.has_answers() && !job.is_open() {
-            job.lose_answers();
-            self.write_lost_answers(job).await?;
+        if job.is_open() || !job.has_answers() || self.bus.length(job.key) > 0 {
+            return Ok(());
         }
-        Ok(())
+        job.lose_answers();
+        self.write_lost_answers(job).await
     }
 
     async fn open(&self, job: &Job, at: &mut FoldPosition) -> std::result::Result<Opened, BusError> {

@@ -23,6 +23,8 @@ pub struct Follower {
     losses: u64,
     /// Hosts whose answers were given.
     given: RoaringTreemap,
+    /// Whether answers had been removed when this began to read.
+    were_removed: bool,
     end: watch::Receiver<u64>,
     is_over: bool,
     _permit: OwnedSemaphorePermit,
@@ -61,8 +63,17 @@ impl Live {
         self.reopen(&job).await?;
         let end = self.bus.watch(job.key).ok_or_else(|| not_found(job.id))?;
         let losses = job.folding.losses();
-        let given = RoaringTreemap::new();
-        Ok(Follower { live: Arc::clone(self), job, cursor, losses, given, end, is_over: false, _permit: permit })
+        Ok(Follower {
+            live: Arc::clone(self),
+            cursor,
+            losses,
+            given: RoaringTreemap::new(),
+            were_removed: job.were_answers_removed(),
+            job,
+            end,
+            is_over: false,
+            _permit: permit,
+        })
     }
 
     async fn reopen(self: &Arc<Self>, job: &Arc<Job>) -> Result<()> {
@@ -107,24 +118,22 @@ impl Follower {
             // The bus has forgotten the stream.
             self.live.reopen(&self.job).await?;
             self.end = self.live.bus.watch(self.job.key).ok_or_else(|| not_found(self.job.id))?;
-            self.check_not_removed()?;
         }
         let mut read = self.live.bus.read(self.job.key, self.cursor, READ_BYTES).await;
         if let Err(BusError::Lost(_)) = read {
             // Lines of a job that was made anew have cursors beyond this one.
             self.live.reopen(&self.job).await?;
-            self.check_not_removed()?;
             read = self.live.bus.read(self.job.key, self.cursor, READ_BYTES).await;
         }
-        Ok(read?)
-    }
-
-    /// Whether the results are still there, of which some may have been read.
-    fn check_not_removed(&self) -> Result<()> {
-        if self.cursor > 0 && !self.job.is_open() && !self.job.has_answers() {
+        let piece = read?;
+        if piece.lines.is_empty() {
+            self.live.notice_removal(&self.job).await?;
+        }
+        // What was read would otherwise be taken for everything.
+        if self.cursor > 0 && !self.were_removed && self.job.were_answers_removed() {
             return Err(Error::Unavailable("its results were removed meanwhile (live.max_all_results)".to_owned()));
         }
-        Ok(())
+        Ok(piece)
     }
 
     /// Waits until there may be more to read. False when everything was read and no more will come.

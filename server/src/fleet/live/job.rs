@@ -45,6 +45,8 @@ struct JobView {
     /// How often the progress has changed, and how many of these changes are written.
     changes: u64,
     written: u64,
+    /// Whether answers were removed, or found to be gone, after the job was over.
+    were_removed: bool,
 }
 
 impl Job {
@@ -67,7 +69,7 @@ impl Job {
             author_email: row.author_email,
             created_at: row.created_at,
             deadline: row.deadline,
-            view: Mutex::new(JobView { progress, changes: 0, written: 0 }),
+            view: Mutex::new(JobView { progress, changes: 0, written: 0, were_removed: false }),
         }
     }
 
@@ -200,15 +202,24 @@ impl Job {
             progress.bytes = 0;
             true
         });
+        self.lock().were_removed = true;
+    }
+
+    /// Whether answers are gone that were there when the job was over, as far as this node has heard.
+    pub(super) fn were_answers_removed(&self) -> bool {
+        self.lock().were_removed
     }
 
     /// Takes over how another node has ended the job, as the database has it.
     pub(super) fn adopt(&self, row: &Model) {
         let Some(snapshot) = Snapshot::from_bytes(&row.states) else { return };
+        let had_answers = self.has_answers();
         self.change(|progress| {
             *progress = JobProgress::of(row, snapshot);
             true
         });
+        let is_removed = had_answers && !self.has_answers();
+        self.lock().were_removed |= is_removed;
     }
 
     /// Whether the job has stopped so many agents that no other host may be sent it.
@@ -226,7 +237,7 @@ impl Job {
 
     /// The checkpoint to write, if anything has changed since the last one.
     pub(super) fn checkpoint(&self) -> Option<Checkpoint> {
-        let JobView { progress, changes, written } = &*self.lock();
+        let JobView { progress, changes, written, .. } = &*self.lock();
         (changes > written).then(|| Checkpoint {
             changes: *changes,
             snapshot: progress.snapshot(),

@@ -5,15 +5,16 @@
 //! last word.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use muster_api::rest::{LiveStatus, TargetState};
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep_until};
 
-use super::Live;
 use super::notes::JobEnding;
+use super::snapshot::Snapshot;
+use super::{Job, Live};
 use crate::fleet::{Error, Result, within};
 use crate::lock::lock;
 use crate::store::{self, entity::live_queries::LiveStatusWord};
@@ -179,6 +180,24 @@ impl Live {
             self.jobs.pin().remove(&job.id);
         }
         self.list_open();
+        self.look_for_removed().await
+    }
+
+    /// Takes over that other nodes have removed results of jobs that are over.
+    async fn look_for_removed(&self) -> Result<()> {
+        let db = self.store.reader();
+        let with_results = |job: &&Arc<Job>| !job.is_open() && job.bytes() > 0;
+        let jobs: BTreeMap<i64, Arc<Job>> =
+            self.jobs.pin().values().filter(with_results).map(|job| (job.id, Arc::clone(job))).collect();
+        for id in store::live_queries::without_results(db, &jobs.keys().copied().collect::<Vec<_>>()).await? {
+            let row = store::live_queries::by_id(db, id).await?;
+            let snapshot = row.and_then(|row| Snapshot::from_bytes(&row.states));
+            if let (Some(job), Some(snapshot)) = (jobs.get(&id), snapshot)
+                && !snapshot.states.has_answers()
+            {
+                job.lose_answers();
+            }
+        }
         Ok(())
     }
 

@@ -98,6 +98,9 @@
 //! counts are shown as they were last seen. An agent's write with answers is refused once; the second time they are only
 //! counted (`results_lost`) or, if even that cannot be kept, dropped, and the host is retried once Redis is back. Deadlines
 //! that pass meanwhile take effect then.
+//!
+//! The leader removes results that have no room (`retention.rs`). The others find that in the row, or find nothing where
+//! their view has answers, when somebody reads there first.
 
 mod answers;
 mod campaigns;

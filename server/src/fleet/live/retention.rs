@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::jobs::bus_key;
 use super::snapshot::Snapshot;
 use super::{Job, Live};
+use crate::bus::ChangeEvent;
 use crate::fleet::Result;
 use crate::lock::lock;
 use crate::store;
@@ -113,6 +114,8 @@ impl Live {
         if let Some(job) = self.jobs.pin().get(&row.id) {
             job.lose_answers();
         }
+        // The other nodes look at the rows.
+        self.notifier.publish(ChangeEvent::Jobs);
         self.metrics.limit_hit("live_max_all_results");
         tracing::warn!(
             live_query = row.id,
@@ -153,3 +156,7 @@ impl Live {
         Ok(())
     }
 }
+
+#[cfg(test)]
+#[path = "retention_tests.rs"]
+mod tests;
