@@ -248,9 +248,9 @@ impl Jobs {
             let StreamEntry { number, value, .. } = StreamEntry::read(entry)?;
             lines.push(ResultLine { cursor: number, text: value });
         }
-        // why: a cursor may lie beyond the end after a failover that lost the last lines. Lines that come now end
-        // before it, and must not be skipped.
-        let next = lines.last().map_or_else(|| cursor.min(end), |line| line.cursor);
+        // why: a cursor may lie beyond the end after a failover that lost the last lines. Lines that have come since may
+        // end before it, and must not be skipped.
+        let next = lines.last().map_or(if cursor > end { 0 } else { cursor }, |line| line.cursor);
         Ok(Piece { lines, next })
     }
 

@@ -102,11 +102,13 @@ impl Follower {
                 (self.losses, self.cursor) = (losses, 0);
             }
             let piece = self.read_piece().await?;
-            self.cursor = piece.next;
             let is_last = piece.lines.is_empty();
             self.is_over = has_ended && is_last;
             let is_new = |line: &ResultLine| line.host().is_none_or(|host| self.given.insert(host));
             let lines: Vec<_> = piece.lines.into_iter().filter(is_new).collect();
+            // why: a loss of answers that were read and not folded would never be noticed, and the answers that have
+            // come instead may end before the cursor.
+            self.cursor = if self.are_lost(&lines).await { 0 } else { piece.next };
             if is_last || !lines.is_empty() {
                 return Ok(lines);
             }
@@ -136,6 +138,20 @@ impl Follower {
         Ok(piece)
     }
 
+    /// Whether the view of the job lacks some of these answers, also after it was brought up to date: then a failover of
+    /// Redis has lost them since they were read. To be asked once of each answer.
+    async fn are_lost(&self, lines: &[ResultLine]) -> bool {
+        let is_missing =
+            |line: &ResultLine| line.host().is_some_and(|host| self.job.open_target(host.cast_signed()).is_some());
+        if !lines.iter().any(is_missing) {
+            return false;
+        }
+        if let Err(error) = self.live.fold(&self.job).await {
+            tracing::debug!(%error, live_query = self.job.id, "answers that were read will be read once more");
+        }
+        lines.iter().any(is_missing)
+    }
+
     /// Waits until there may be more to read. False when everything was read and no more will come.
     pub async fn more(&mut self) -> bool {
         if self.is_over {
@@ -149,3 +165,7 @@ impl Follower {
         true
     }
 }
+
+#[cfg(test)]
+#[path = "follow_tests.rs"]
+mod tests;
