@@ -52,11 +52,11 @@ impl JobProgress {
     /// As the row of a job says, which has this snapshot.
     pub fn of(row: &Model, snapshot: Snapshot) -> Self {
         let (status, stop_reason) = ending(&row.status, row.stop_reason.clone());
-        let Snapshot { states, cost } = snapshot;
+        let Snapshot { states, cost, retry_alone } = snapshot;
         Self {
             states,
             sent: BTreeMap::new(),
-            retry_alone: RoaringTreemap::new(),
+            retry_alone,
             status,
             stop_reason,
             finished_at: row.finished_at,
@@ -84,7 +84,8 @@ impl JobProgress {
     }
 
     pub fn snapshot(&self) -> Snapshot {
-        Snapshot { states: self.states.clone(), cost: self.cost.clone() }
+        let retry_alone = &self.retry_alone & self.states.open();
+        Snapshot { states: self.states.clone(), cost: self.cost.clone(), retry_alone }
     }
 
     /// The state of a host that is an open target of an open job. `long_ago` is for a host that a checkpoint says was sent
@@ -168,8 +169,8 @@ impl JobProgress {
             return false;
         }
         (self.states, self.cost, self.bytes) = (snapshot.states, snapshot.cost, 0);
+        self.retry_alone = snapshot.retry_alone;
         self.sent.clear();
-        self.retry_alone.clear();
         self.finish_if_settled(now);
         true
     }
@@ -221,4 +222,51 @@ fn ending(word: &LiveStatusWord, stop_reason: String) -> (LiveStatus, String) {
         }
     };
     (status, stop_reason)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn begun() -> JobProgress {
+        let row = Model {
+            id: 1,
+            query: "SELECT 1".to_owned(),
+            discovery: None,
+            query_name: String::new(),
+            author_id: None,
+            author_email: String::new(),
+            created_at: Moment(0),
+            deadline: Moment(1),
+            finished_at: None,
+            watched_until: None,
+            status: LiveStatusWord::Open,
+            stop_reason: String::new(),
+            states: Vec::new(),
+            results_bytes: 0,
+            bus_key: None,
+        };
+        JobProgress::of(&row, Snapshot { states: States::pending(1..=3), ..Snapshot::default() })
+    }
+
+    #[test]
+    fn a_host_that_has_lost_an_answer_is_asked_alone_also_after_a_restart_or_a_loss_of_redis() {
+        let mut progress = begun();
+        for host in [1, 2] {
+            assert!(progress.sent(host, Moment(0), false) && progress.pending_again(host));
+        }
+        let settlement =
+            Settlement { state: TargetState::Answered, truncated: false, unkept: false, stats: None, bytes: 1, at: 0 };
+        assert!(progress.settled(2, &settlement));
+        let note = progress.snapshot().to_bytes();
+        let snapshot = Snapshot::from_bytes(&note).unwrap();
+        assert_eq!(snapshot.retry_alone.iter().collect::<Vec<_>>(), [1], "who is settled is asked no more");
+        let mut other = begun();
+        assert!(other.apply(JobChange::Restored { note }, Moment(0)).is_restored);
+        for progress in [progress, other] {
+            let of = |host| progress.open_target(host, Moment(0));
+            assert_eq!(of(1), Some(OpenTarget::Pending { retry_alone: true }));
+            assert_eq!(of(3), Some(OpenTarget::Pending { retry_alone: false }));
+        }
+    }
 }
