@@ -68,7 +68,7 @@ impl World {
     async fn of(config: Config, folder: Arc<TempDir>, token: String) -> Self {
         let clock = Clock::manual(Moment(1_600_000_000_000_000));
         let app = App::build(&config, clock, &Lifecycle::default()).await.unwrap();
-        Self { app, token, config, folder: folder }
+        Self { app, token, config, folder }
     }
 
     /// Adds a user of this role and logs in.
