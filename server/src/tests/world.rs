@@ -60,9 +60,12 @@ impl World {
         world
     }
 
-    /// Another server over the same database.
+    /// Another server over the same database, with log files of its own.
     pub async fn beside(&self) -> Self {
-        Self::of(self.config.clone(), Arc::clone(&self.folder), self.token.clone()).await
+        let mut config = self.config.clone();
+        config.filesystem.status_log_file = self.folder.path().join("status-beside.log");
+        config.filesystem.result_log_file = self.folder.path().join("result-beside.log");
+        Self::of(config, Arc::clone(&self.folder), self.token.clone()).await
     }
 
     async fn of(config: Config, folder: Arc<TempDir>, token: String) -> Self {
