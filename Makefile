@@ -21,7 +21,9 @@ EVERY_TEST = -p muster --test it --no-fail-fast -- chaos:: \
     --and MUSTER_TEST_DB=mariadb -p muster -p muster-migrations --no-fail-fast -- $(addprefix --skip ,$(NO_BACKEND))
 
 # Tests that are the same on every backend, or choose it themselves: run once.
-NO_BACKEND = heavy:: chaos:: bus:: bad_input:: disk_full:: lifecycle::files lifecycle::certificate config::
+NO_BACKEND = heavy:: chaos:: bus:: bad_input:: disk_full:: crash:: lifecycle::files lifecycle::certificate config:: \
+    live::sockets rest::clients rest::doubts rest::errors rest::fleet_files rest::schemas \
+    read_replica:: second_process:: shared_database:: database_access::
 
 ## Run every test, and those of the server that have a backend a second time on MariaDB and Redis; installs these, if they are missing.
 test:

@@ -303,6 +303,8 @@ async fn reload(
 
 /// Writes what is only in memory, gives up the lead, and closes the database.
 async fn finish(app: &App) {
+    // The threads that served requests have ended.
+    app.store.renew_connections();
     if let Err(error) = app.fleet.hosts.write_seen(true).await {
         tracing::warn!(%error, "could not write when hosts were last seen; seconds of it are lost");
     }

@@ -210,6 +210,12 @@ impl Store {
         generations::current(&self.readers, generations::SCHEDULE).await.map(drop)
     }
 
+    /// Stops using the connections to MySQL that were opened until now. One that a thread of the server has opened is dead
+    /// once that thread has ended.
+    pub fn renew_connections(&self) {
+        self.trust.withdraw();
+    }
+
     /// Closes all connections.
     pub async fn close(&self) {
         let read_replica = self.read_replica.iter().map(|replica| replica.connection());
