@@ -116,7 +116,7 @@ impl Live {
             match done.wait_for(|done| done.asked >= number).await {
                 Ok(done) => done.outcome.clone().map_err(|error| Unheard::Failed(Error::Unavailable(error)))?,
                 Err(_) => {
-                    return Err(Unheard::Failed(Error::Unavailable("the server is stopping; try again".to_owned())));
+                    return Err(Unheard::Failed(Error::Unavailable("the server is stopping".to_owned())));
                 }
             }
         }

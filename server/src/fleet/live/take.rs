@@ -75,7 +75,7 @@ impl<'a> Taking<'a> {
     fn late(&self, began: Instant) -> Refused {
         let had_time = self.keep_by.saturating_duration_since(began) >= self.enough;
         let reason = if had_time { RefusedFor::Fault } else { RefusedFor::Slowness };
-        (reason, Error::Unavailable("answers to live queries not kept in time; try again".to_owned()))
+        (reason, Error::Unavailable("answers to live queries not kept in time".to_owned()))
     }
 }
 
