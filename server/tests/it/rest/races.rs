@@ -20,11 +20,12 @@ impl<'a> HeldRow<'a> {
         Self(database)
     }
 
-    /// Waits until this many transactions wait for a row. Those of other tests can only end the wait early, which lets a
-    /// fault pass and nothing fail.
+    /// Waits until this many transactions wait for a row: statements of the same database that run for long, while as many
+    /// transactions of all databases wait. (The list of transactions is not renewed while several tests read it.)
     async fn is_waited_for(&self, by: i64) {
-        let waiting = "SELECT CAST(variable_value AS SIGNED) FROM information_schema.global_status \
-             WHERE variable_name = 'INNODB_ROW_LOCK_CURRENT_WAITS'";
+        let waiting = "SELECT least(count(*), (SELECT CAST(variable_value AS SIGNED) FROM information_schema.global_status \
+             WHERE variable_name = 'INNODB_ROW_LOCK_CURRENT_WAITS')) FROM information_schema.processlist \
+             WHERE db = DATABASE() AND id <> CONNECTION_ID() AND command = 'Execute' AND time_ms > 300";
         eventually("transactions wait for the row", WITHIN, async || (self.0.number(waiting) >= by).then_some(()))
             .await;
     }
