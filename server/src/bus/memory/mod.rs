@@ -8,7 +8,7 @@
 mod job_file;
 
 use std::collections::{HashMap, HashSet};
-use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
@@ -22,7 +22,7 @@ use tokio::time::Instant;
 use self::job_file::JobFile;
 use super::{BusError, BusFuture, EventPiece, EventPosition, JobKey, LiveBus, Opened, Piece, Start};
 use crate::clock::Moment;
-use crate::lock::lock;
+use crate::lock::{lock, lock_file};
 
 /// Groups of jobs, each of which opens one file at a time, so that only one caller makes it. A file that takes long to
 /// read holds up the jobs of its group alone.
@@ -160,16 +160,13 @@ impl LiveBus for MemoryBus {
     }
 }
 
-/// Takes the lock of `folder`, which ends with the file or the process.
+/// A file of `folder` whose lock this process holds.
 fn locked(folder: &Path) -> io::Result<File> {
     let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(folder.join("lock"))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(io::Error::other(
-            "another server uses it; give each its own live.dir, and several that share a database Redis",
-        )),
-        Err(TryLockError::Error(error)) => Err(error),
-    }
+    lock_file(&file, || {
+        "another server uses it; give each its own live.dir, and several that share a database Redis".to_owned()
+    })?;
+    Ok(file)
 }
 
 /// Removes files of `folder` that no name in `known` stands for and nobody has written since `before`.

@@ -1,9 +1,10 @@
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use super::Rotation;
+use crate::lock::lock_file;
 
 /// An open log file and the end of its last good line.
 pub(super) struct LogFile {
@@ -66,16 +67,9 @@ impl LogFile {
     fn ensure_open(&mut self) -> io::Result<&mut File> {
         if self.open.is_none() {
             let mut file = OpenOptions::new().create(true).append(true).read(true).mode(0o640).open(&self.path)?;
-            match file.try_lock() {
-                Ok(()) => {}
-                Err(TryLockError::WouldBlock) => {
-                    return Err(io::Error::other(format!(
-                        "another process writes to {}; give each server its own log files",
-                        self.path.display()
-                    )));
-                }
-                Err(TryLockError::Error(error)) => return Err(error),
-            }
+            lock_file(&file, || {
+                format!("another process writes to {}; give each server its own log files", self.path.display())
+            })?;
             let metadata = file.metadata()?;
             if !metadata.is_file() {
                 return Err(io::Error::other(format!(
