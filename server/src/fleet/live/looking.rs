@@ -185,14 +185,15 @@ impl Live {
 
     /// Takes over that other nodes have removed results of jobs that are over.
     async fn look_for_removed(&self) -> Result<()> {
-        let db = self.store.reader();
+        if !self.node.is_clustered() {
+            return Ok(());
+        }
         let with_results = |job: &&Arc<Job>| !job.is_open() && job.bytes() > 0;
         let jobs: BTreeMap<i64, Arc<Job>> =
             self.jobs.pin().values().filter(with_results).map(|job| (job.id, Arc::clone(job))).collect();
-        for id in store::live_queries::without_results(db, &jobs.keys().copied().collect::<Vec<_>>()).await? {
-            let row = store::live_queries::by_id(db, id).await?;
-            let snapshot = row.and_then(|row| Snapshot::from_bytes(&row.states));
-            if let (Some(job), Some(snapshot)) = (jobs.get(&id), snapshot)
+        let ids: Vec<i64> = jobs.keys().copied().collect();
+        for (id, states) in store::live_queries::without_results(self.store.reader(), &ids).await? {
+            if let (Some(job), Some(snapshot)) = (jobs.get(&id), Snapshot::from_bytes(&states))
                 && !snapshot.states.has_answers()
             {
                 job.lose_answers();
