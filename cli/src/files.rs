@@ -12,7 +12,7 @@ pub const STDIN: &str = "<stdin>";
 /// Endings of files that some command of fleetctl reads.
 const KNOWN: [&str; 4] = ["yml", "yaml", "json", "conf"];
 
-/// What was read of the files named on the command line.
+/// Contents of the files named on the command line, as far as they could be read.
 #[derive(Debug, Default)]
 pub struct TextFiles {
     /// Names and texts.

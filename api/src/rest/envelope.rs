@@ -26,7 +26,7 @@ macro_rules! enveloped {
         #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
         pub struct $one {
             pub $singular: $object,
-            /// What is valid and probably a mistake.
+            /// Parts that are valid and probably a mistake.
             #[serde(default, skip_serializing_if = "Vec::is_empty")]
             pub warnings: Vec<$crate::rest::FieldError>,
         }

@@ -1,4 +1,4 @@
-//! Which servers `fleetctl`, and the server towards MySQL and Redis, take for the right ones: all by the same rules.
+//! The servers that `fleetctl` trusts, and the server towards MySQL and Redis: all by the same rules.
 
 #![expect(clippy::unwrap_used, reason = "a step that fails is a failed test")]
 
@@ -37,7 +37,7 @@ use tokio_rustls::TlsAcceptor;
 /// Longest wait of each step.
 const SOON: Duration = Duration::from_secs(30);
 
-/// What a client is told to do, and whether it then talks to a server with this certificate.
+/// Settings of a client, and whether it then talks to a server with this certificate.
 struct Case<'a> {
     what: &'static str,
     shown: Shown,

@@ -34,7 +34,7 @@ impl std::fmt::Debug for RedisTls {
 }
 
 impl RedisTls {
-    /// What the configuration says; nothing without `redis.use_tls`. A connection may take `timeout`, its handshakes
+    /// The settings of the configuration; `None` without `redis.use_tls`. A connection may take `timeout`, its handshakes
     /// included.
     ///
     /// # Errors

@@ -167,7 +167,7 @@ impl HostLiveState {
 pub(super) struct WriteUnderWay<'a> {
     host: &'a HostLiveState,
     number: u64,
-    /// What it may be refused for.
+    /// Reasons for which the write may be refused.
     pub leeway: Leeway,
     is_over: bool,
 }

@@ -18,7 +18,7 @@ pub(super) struct Snapshot {
     pub retry_alone: RoaringTreemap,
 }
 
-/// What stands behind the states. A version that knows only the cost ignores the other field.
+/// The fields behind the states. A version that knows only the cost ignores the other field.
 #[derive(Serialize)]
 struct TailToWrite<'a> {
     #[serde(flatten)]

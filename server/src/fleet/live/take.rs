@@ -71,7 +71,7 @@ impl<'a> Taking<'a> {
         Self { host, leeway, keep_by: now + left * 3 / 4, count_by: now + left * 9 / 10, enough }
     }
 
-    /// What `began` then was not done in time.
+    /// The refusal of work that began at a moment and was not done in time.
     fn late(&self, began: Instant) -> Refused {
         let had_time = self.keep_by.saturating_duration_since(began) >= self.enough;
         let reason = if had_time { RefusedFor::Fault } else { RefusedFor::Slowness };

@@ -35,7 +35,7 @@ pub struct MysqlServer {
 }
 
 impl MysqlServer {
-    /// What the configuration says; nothing without TLS.
+    /// The server that the configuration names; `None` without TLS.
     pub fn of(config: &config::Mysql, endpoint: MysqlEndpoint, section: &'static str) -> Option<Self> {
         let mut policy = match (config.tls(), &config.tls_ca) {
             (MysqlTls::Off, _) => return None,
