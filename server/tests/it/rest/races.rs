@@ -11,27 +11,35 @@ use crate::support::{Answer, Database, PASSWORD, Rest, TestServer, count, eventu
 const WITHIN: Duration = Duration::from_secs(20);
 
 /// A row that is held in an open transaction. On SQLite changes take turns from their first statement on.
-struct HeldRow<'a>(&'a Database);
+struct HeldRow<'a> {
+    database: &'a Database,
+    table: &'static str,
+}
 
 impl<'a> HeldRow<'a> {
-    fn by(database: &'a Database, statement: &str) -> Self {
+    /// Holds the row of `table` that a statement changes.
+    fn of(table: &'static str, database: &'a Database, statement: &str) -> Self {
         database.execute("BEGIN");
         database.execute(statement);
-        Self(database)
+        Self { database, table }
     }
 
-    /// Waits until this many transactions wait for a row: statements of the same database that run for long, while as many
+    /// Waits until this many transactions wait for the row: statements on its table that run for long, while as many
     /// transactions of all databases wait. (The list of transactions is not renewed while several tests read it.)
     async fn is_waited_for(&self, by: i64) {
-        let waiting = "SELECT least(count(*), (SELECT CAST(variable_value AS SIGNED) FROM information_schema.global_status \
+        let waiting = format!(
+            "SELECT least(count(*), (SELECT CAST(variable_value AS SIGNED) FROM information_schema.global_status \
              WHERE variable_name = 'INNODB_ROW_LOCK_CURRENT_WAITS')) FROM information_schema.processlist \
-             WHERE db = DATABASE() AND id <> CONNECTION_ID() AND command = 'Execute' AND time_ms > 300";
-        eventually("transactions wait for the row", WITHIN, async || (self.0.number(waiting) >= by).then_some(()))
-            .await;
+             WHERE db = DATABASE() AND id <> CONNECTION_ID() AND command = 'Execute' AND time_ms > 300 \
+             AND info LIKE '%`{}`%'",
+            self.table
+        );
+        let is_waited_for = async || (self.database.number(&waiting) >= by).then_some(());
+        eventually("transactions wait for the row", WITHIN, is_waited_for).await;
     }
 
     fn commit(self) {
-        self.0.execute("COMMIT");
+        self.database.execute("COMMIT");
     }
 }
 
@@ -62,7 +70,7 @@ async fn an_edit_of_a_name_does_not_give_back_a_role_that_was_taken() {
     let second = server.user("admin");
     let id = second.get("me").await.json()["user"]["id"].as_i64().unwrap();
     let database = server.database();
-    let held = HeldRow::by(&database, &format!("UPDATE users SET global_role = 'observer' WHERE id = {id}"));
+    let held = HeldRow::of("users", &database, &format!("UPDATE users SET global_role = 'observer' WHERE id = {id}"));
     let (path, body) = (format!("users/{id}"), json!({ "name": "Renamed" }));
     let answer = meanwhile(held, second.send("PATCH", &path, Some(&body))).await;
     assert_eq!(answer.status, 200, "{}", answer.text);
@@ -80,7 +88,8 @@ async fn set_ups_at_two_nodes_make_one_administrator() {
     let other = TestServer::beside(&one).await;
     let database = one.database();
     database.execute("INSERT IGNORE INTO generations (name, value) VALUES ('schedule', 1)");
-    let held = HeldRow::by(&database, "UPDATE generations SET value = value + 1 WHERE name = 'schedule'");
+    let held =
+        HeldRow::of("generations", &database, "UPDATE generations SET value = value + 1 WHERE name = 'schedule'");
     let set_up = async |server: &TestServer, email: &str| {
         let mut body = Rest::set_up_body();
         body["admin"]["email"] = json!(email);
@@ -108,7 +117,8 @@ async fn an_old_password_that_was_replaced_meanwhile_opens_and_changes_nothing()
     let id = user.get("me").await.json()["user"]["id"].as_i64().unwrap();
     let database = server.database();
     let replace = || {
-        let held = HeldRow::by(&database, &format!("UPDATE users SET updated_at = updated_at + 1 WHERE id = {id}"));
+        let held =
+            HeldRow::of("users", &database, &format!("UPDATE users SET updated_at = updated_at + 1 WHERE id = {id}"));
         database.execute(&format!(
             "UPDATE user_passwords SET hash = CONCAT('$argon2id$v=19$m=19456,t=2,p=1$bm8tc3VjaC11c2VyLXNhbHQ$', 'AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA') WHERE user_id = {id}"
         ));
