@@ -91,15 +91,11 @@ pub async fn with_results(db: &impl ConnectionTrait) -> Result<Vec<ResultsOfRow>
         .await?)
 }
 
-/// Of these, the ids and states of those that are over and have no results.
+/// Of these, at most [`MAX_PARAMETERS`], the ids and states of those that are over and have no results.
 pub async fn without_results(db: &impl ConnectionTrait, ids: &[i64]) -> Result<Vec<(i64, Vec<u8>)>> {
-    let mut found = Vec::new();
-    for ids in ids.chunks(MAX_PARAMETERS) {
-        let rows = Entity::find().filter(Column::Id.is_in(ids.iter().copied()));
-        let rows = rows.filter(Column::FinishedAt.is_not_null()).filter(Column::ResultsBytes.eq(0));
-        found.extend(rows.select_only().columns([Column::Id, Column::States]).into_tuple().all(db).await?);
-    }
-    Ok(found)
+    let rows = Entity::find().filter(Column::Id.is_in(ids.iter().copied()));
+    let rows = rows.filter(Column::FinishedAt.is_not_null()).filter(Column::ResultsBytes.eq(0));
+    Ok(rows.select_only().columns([Column::Id, Column::States]).into_tuple().all(db).await?)
 }
 
 /// Ids of those still going on, and until when campaigns among them are watched.

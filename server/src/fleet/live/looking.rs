@@ -26,6 +26,9 @@ const LOOK_AGAIN: Duration = Duration::from_millis(200);
 /// one time.
 const MAX_IDS_OF_A_HOST: usize = 256;
 
+/// Most states of jobs that are read at one time; those of a large fleet take some 100 KB each.
+const STATES_AT_ONCE: usize = 100;
+
 /// Most ids of one look: those of many hosts that make them up.
 const MAX_IDS: usize = 64 * MAX_IDS_OF_A_HOST;
 
@@ -189,14 +192,15 @@ impl Live {
             return Ok(());
         }
         let with_results = |job: &&Arc<Job>| !job.is_open() && job.bytes() > 0;
-        let jobs: BTreeMap<i64, Arc<Job>> =
-            self.jobs.pin().values().filter(with_results).map(|job| (job.id, Arc::clone(job))).collect();
-        let ids: Vec<i64> = jobs.keys().copied().collect();
-        for (id, states) in store::live_queries::without_results(self.store.reader(), &ids).await? {
-            if let (Some(job), Some(snapshot)) = (jobs.get(&id), Snapshot::from_bytes(&states))
-                && !snapshot.states.has_answers()
-            {
-                job.lose_answers();
+        let jobs: Vec<Arc<Job>> = self.jobs.pin().values().filter(with_results).map(Arc::clone).collect();
+        for jobs in jobs.chunks(STATES_AT_ONCE) {
+            let jobs: BTreeMap<i64, &Arc<Job>> = jobs.iter().map(|job| (job.id, job)).collect();
+            let ids: Vec<i64> = jobs.keys().copied().collect();
+            for (id, states) in store::live_queries::without_results(self.store.reader(), &ids).await? {
+                let has_answers = Snapshot::from_bytes(&states).map(|snapshot| snapshot.states.has_answers());
+                if let (Some(job), Some(false)) = (jobs.get(&id), has_answers) {
+                    job.lose_answers();
+                }
             }
         }
         Ok(())
