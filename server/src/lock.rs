@@ -8,10 +8,11 @@ pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Takes the lock of a file, which ends with the file or the process.
+/// Takes the lock of a file, which ends when the file is closed or the process ends.
 ///
 /// # Errors
-/// With the text of `taken` when another process holds the lock.
+/// With the text of `taken` when the file is locked where it was opened before, by this process or another; or when the
+/// file system cannot lock it.
 pub fn lock_file(file: &File, taken: impl FnOnce() -> String) -> io::Result<()> {
     match file.try_lock() {
         Ok(()) => Ok(()),

@@ -1,4 +1,4 @@
-//! The servers that `fleetctl` trusts, and the server towards MySQL and Redis: all by the same rules.
+//! The servers that `fleetctl` trusts, and those that the server trusts as MySQL and Redis: all by the same rules.
 
 #![expect(clippy::unwrap_used, reason = "a step that fails is a failed test")]
 

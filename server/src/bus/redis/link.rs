@@ -86,8 +86,8 @@ pub struct LinkMetrics {
 
 /// The connections of this server to Redis. They are made when they are needed, made anew when they break, and shared by
 /// all callers. A command waits at most for its timeout. A read also waits that long for other reads to end, and an answer
-/// for other answers while enough time is left to send it. After some failures in a row every call fails at once, for a
-/// second.
+/// for other answers while enough time is left to send it. After some failures in a row calls of one purpose fail at
+/// once for a second; then one of them tries.
 ///
 /// These are single connections and no pool: commands of all callers travel on one connection at the same time. Pools
 /// were measured and are slower for small commands and no faster for large reads (decision 4).

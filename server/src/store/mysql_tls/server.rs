@@ -35,7 +35,7 @@ pub struct MysqlServer {
 }
 
 impl MysqlServer {
-    /// The server that the configuration names; `None` without TLS.
+    /// The server at `endpoint`, trusted as the configuration says; `None` without TLS.
     pub fn of(config: &config::Mysql, endpoint: MysqlEndpoint, section: &'static str) -> Option<Self> {
         let mut policy = match (config.tls(), &config.tls_ca) {
             (MysqlTls::Off, _) => return None,
