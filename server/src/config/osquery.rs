@@ -30,9 +30,13 @@ section! {
         /// Minimum time between two enrollments of a host; earlier enrollments are refused. 0 disables the check.
         enroll_cooldown: Duration = Duration::ZERO,
         /// Maximum enrollments per second over all secrets; agents above the limit are told to retry.
-        enrolls_per_second: u32 = 200,
+        enrolls_per_second: u32 = 10_000,
         /// Maximum enrollments per second with the same secret.
-        enrolls_per_second_per_secret: u32 = 100,
+        enrolls_per_second_per_secret: u32 = 5_000,
+        /// Maximum enrollments that wait for the database; agents above the limit are told to retry.
+        max_enrolls_waiting: u32 = 2_000,
+        /// Maximum time an enrollment waits for the database once its secret was found to be good, before it is refused.
+        max_enroll_wait: Duration = Duration::from_secs(2),
         /// Maximum unknown node keys per second that MySQL or MariaDB confirms to be unknown, before their agents are told to enroll again; agents above the limit are told to retry.
         key_confirmations_per_second: u32 = 500,
         /// Interval at which the details of a host are refreshed.
@@ -86,6 +90,12 @@ impl Osquery {
             problems.push(
                 "osquery.enrolls_per_second and osquery.enrolls_per_second_per_secret: must be at least 1".to_owned(),
             );
+        }
+        if self.max_enrolls_waiting == 0 {
+            problems.push("osquery.max_enrolls_waiting: must be at least 1".to_owned());
+        }
+        if self.max_enroll_wait >= self.answer_timeout {
+            problems.push("osquery.max_enroll_wait: must be shorter than osquery.answer_timeout".to_owned());
         }
         if self.key_confirmations_per_second == 0 {
             problems.push("osquery.key_confirmations_per_second: must be at least 1".to_owned());

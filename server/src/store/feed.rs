@@ -6,7 +6,7 @@ use sea_orm::{
 
 pub use super::entity::host_changes::HostChangeKind;
 use super::entity::host_changes::{ActiveModel, Column, Entity, Model};
-use super::{MAX_PARAMETERS, Result};
+use super::{Result, bulk};
 use crate::clock::Moment;
 
 /// One row of the feed.
@@ -26,17 +26,22 @@ pub async fn append(
     host_ids: impl IntoIterator<Item = i64>,
     now: Moment,
 ) -> Result<()> {
-    let host_ids: Vec<i64> = host_ids.into_iter().collect();
-    for batch in host_ids.chunks(MAX_PARAMETERS / 10) {
-        let rows = batch.iter().map(|host_id| ActiveModel {
-            id: NotSet,
-            host_id: Set(*host_id),
-            kind: Set(kind.clone()),
-            changed_at: Set(now),
-        });
-        Entity::insert_many(rows).exec_without_returning(db).await?;
-    }
-    Ok(())
+    append_all(db, host_ids.into_iter().map(|host_id| (kind.clone(), host_id)), now).await
+}
+
+/// As [`append`], for changes of several kinds.
+pub async fn append_all(
+    db: &impl ConnectionTrait,
+    changes: impl IntoIterator<Item = (HostChangeKind, i64)>,
+    now: Moment,
+) -> Result<()> {
+    let rows = changes.into_iter().map(|(kind, host_id)| ActiveModel {
+        id: NotSet,
+        host_id: Set(host_id),
+        kind: Set(kind),
+        changed_at: Set(now),
+    });
+    bulk::insert(db, rows.collect()).await
 }
 
 /// Up to `limit` changes after a position, in the order of their positions.

@@ -4,12 +4,11 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use sea_orm::sea_query::{CaseStatement, Condition, Expr, ExprTrait, Func};
 use sea_orm::{
-    ActiveModelTrait, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, FromQueryResult, QueryFilter, QueryOrder,
-    QuerySelect,
+    ActiveModelTrait, ColumnTrait, ConnectionTrait, EntityTrait, FromQueryResult, QueryFilter, QueryOrder, QuerySelect,
 };
 
 use super::entity::{hosts, label_members, node_keys, parked_queries};
-use super::{Error, MAX_PARAMETERS, Result, Store, Tx, case};
+use super::{MAX_PARAMETERS, Result, Store, Tx, bulk, case};
 use crate::clock::Moment;
 
 pub async fn by_id(db: &impl ConnectionTrait, id: i64) -> Result<Option<hosts::Model>> {
@@ -31,20 +30,12 @@ pub async fn ids_of(db: &impl ConnectionTrait, identifiers: &[String]) -> Result
 }
 
 /// Columns by which hosts are named, and what the database keeps of each without capitals, with an index.
-const NAMES: [&str; 4] = ["identifier_fold", "uuid_fold", "hostname_fold", "computer_name_fold"];
+pub(super) const NAMES: [&str; 4] = ["identifier_fold", "uuid_fold", "hostname_fold", "computer_name_fold"];
 
 /// Whether a column of [`NAMES`] holds one of these words. The database takes at least those for the same that
 /// [`case::is_same`] does.
-fn is_named(column: &'static str, words: &[String]) -> Expr {
+pub(super) fn is_named(column: &'static str, words: &[String]) -> Expr {
     Expr::col(column).is_in(words.iter().map(|word| Expr::expr(Func::lower(Expr::val(word.as_str())))))
-}
-
-/// The host with this identifier, whatever its capitals, which nobody else changes until the transaction is over. An older
-/// version may have left several; then the one with exactly this identifier, or the oldest.
-pub async fn locked_by_identifier(tx: &Tx, identifier: &str) -> Result<Option<hosts::Model>> {
-    let same = hosts::Entity::find().filter(is_named(NAMES[0], &[identifier.to_owned()]));
-    let rows = same.order_by_asc(hosts::Column::Id).lock_exclusive().all(tx).await?;
-    Ok(case::best(rows, identifier, |host| &host.identifier))
 }
 
 /// Finds hosts an operator means by a word: identifier, UUID, host name or computer name. Capitals do not matter.
@@ -221,25 +212,9 @@ pub async fn contacts(db: &impl ConnectionTrait, ids: &[i64]) -> Result<Vec<Cont
     Ok(contacts)
 }
 
-/// Adds a host and tells its id. Loses the race against whoever adds one at the same time whose identifier differs in
-/// capitals alone: unlike [`locked_by_identifier`], the database takes the two for different ones.
-pub async fn insert(tx: &Tx, host: hosts::ActiveModel) -> Result<i64> {
-    let identifier = host.identifier.clone().take().unwrap_or_default();
-    let id = hosts::Entity::insert(host).exec(tx).await?.last_insert_id;
-    // Waits for the other transaction, or is waited for: the database ends one of the two.
-    let same = hosts::Entity::find().filter(is_named(NAMES[0], std::slice::from_ref(&identifier)));
-    let same = same.select_only().columns([hosts::Column::Id, hosts::Column::Identifier]).lock_exclusive();
-    let rows: Vec<(i64, String)> = same.into_tuple().all(tx).await?;
-    if rows.iter().any(|(other, name)| *other != id && case::is_same(name, &identifier)) {
-        return Err(Error::Busy(DbErr::RecordNotUpdated));
-    }
-    Ok(id)
-}
-
-/// Adds several hosts; a few hundred at most.
+/// Adds hosts that set the same columns.
 pub async fn insert_many(db: &impl ConnectionTrait, hosts: Vec<hosts::ActiveModel>) -> Result<()> {
-    hosts::Entity::insert_many(hosts).exec_without_returning(db).await?;
-    Ok(())
+    bulk::insert(db, hosts).await
 }
 
 /// Writes the columns that are set.

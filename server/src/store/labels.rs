@@ -1,12 +1,12 @@
 //! Labels and who is in them.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use sea_orm::sea_query::{Expr, Func};
 use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, QueryTrait, Set};
 
 use super::entity::{hosts, label_host_names, label_members, labels};
-use super::{MAX_PARAMETERS, Result};
+use super::{MAX_PARAMETERS, Result, bulk};
 
 /// Deletes a label that no pack is targeted at, and who is in it; the caller has looked inside this transaction.
 pub async fn delete(db: &impl ConnectionTrait, id: i64) -> Result<()> {
@@ -116,15 +116,13 @@ pub async fn set_host_names(db: &impl ConnectionTrait, label_id: i64, names: &[S
     Ok(())
 }
 
-/// Adds hosts that are not members yet; the caller has looked inside this transaction.
-pub async fn add_members(db: &impl ConnectionTrait, label_id: i64, mut host_ids: Vec<i64>) -> Result<()> {
-    host_ids.sort_unstable();
-    for batch in host_ids.chunks(MAX_PARAMETERS / 2) {
-        let rows =
-            batch.iter().map(|host_id| label_members::ActiveModel { label_id: Set(label_id), host_id: Set(*host_id) });
-        label_members::Entity::insert_many(rows).exec_without_returning(db).await?;
-    }
-    Ok(())
+/// Adds hosts that are not members yet, as (label, host); the caller has looked inside this transaction.
+pub async fn add_members(db: &impl ConnectionTrait, members: impl IntoIterator<Item = (i64, i64)>) -> Result<()> {
+    let members: BTreeSet<(i64, i64)> = members.into_iter().collect();
+    let rows = members
+        .into_iter()
+        .map(|(label_id, host_id)| label_members::ActiveModel { label_id: Set(label_id), host_id: Set(host_id) });
+    bulk::insert(db, rows.collect()).await
 }
 
 pub async fn remove_members(db: &impl ConnectionTrait, label_id: i64, mut host_ids: Vec<i64>) -> Result<()> {
@@ -137,17 +135,4 @@ pub async fn remove_members(db: &impl ConnectionTrait, label_id: i64, mut host_i
             .await?;
     }
     Ok(())
-}
-
-/// Labels a host is in, among `of`.
-pub async fn of_host(db: &impl ConnectionTrait, host_id: i64, of: &[i64]) -> Result<Vec<i64>> {
-    Ok(label_members::Entity::find()
-        .filter(label_members::Column::HostId.eq(host_id))
-        .filter(label_members::Column::LabelId.is_in(of.iter().copied()))
-        .select_only()
-        .column(label_members::Column::LabelId)
-        .order_by_asc(label_members::Column::LabelId)
-        .into_tuple()
-        .all(db)
-        .await?)
 }

@@ -1,9 +1,11 @@
 //! The database: one file per aggregate, functions that run inside and outside transactions alike.
 
 pub mod activities;
+mod bulk;
 pub mod case;
 mod case_twins;
 mod dialect;
+pub mod enrollments;
 pub mod entity;
 mod error;
 pub mod feed;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use sea_orm::sea_query::{CaseStatement, Expr, ExprTrait, Func};
-use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Set};
+use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 
 use super::entity::node_keys;
 use super::{MAX_PARAMETERS, Result, Store};
@@ -20,36 +20,6 @@ pub async fn by_hash(db: &impl ConnectionTrait, hash: &KeyHash) -> Result<Option
 pub async fn confirmed(store: &Store, hashes: &[KeyHash]) -> Result<Vec<node_keys::Model>> {
     let is_meant = node_keys::Column::KeyHash.is_in(hashes.iter().map(|hash| hash.to_vec()));
     Ok(node_keys::Entity::find().filter(is_meant).lock_exclusive().all(store.current()).await?)
-}
-
-/// The keys of one agent instance of a host, oldest first. The keys of other instances are not read: there may be
-/// thousands.
-pub async fn of_instance(db: &impl ConnectionTrait, host_id: i64, instance_id: &str) -> Result<Vec<node_keys::Model>> {
-    Ok(node_keys::Entity::find()
-        .filter(node_keys::Column::HostId.eq(host_id))
-        .filter(node_keys::Column::InstanceId.eq(instance_id))
-        .order_by_asc(node_keys::Column::CreatedAt)
-        .all(db)
-        .await?)
-}
-
-pub async fn insert(
-    db: &impl ConnectionTrait,
-    hash: &KeyHash,
-    host_id: i64,
-    instance_id: &str,
-    now: Moment,
-) -> Result<()> {
-    let key = node_keys::ActiveModel {
-        key_hash: Set(hash.to_vec()),
-        host_id: Set(host_id),
-        instance_id: Set(instance_id.to_owned()),
-        created_at: Set(now),
-        used_at: Set(None),
-        first_used_at: Set(None),
-    };
-    node_keys::Entity::insert(key).exec_without_returning(db).await?;
-    Ok(())
 }
 
 pub async fn delete(db: &impl ConnectionTrait, hashes: Vec<Vec<u8>>) -> Result<()> {

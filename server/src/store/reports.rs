@@ -77,7 +77,7 @@ pub async fn write(db: &impl ConnectionTrait, reports: &BTreeMap<i64, HostReport
     }
     for (label_id, host_ids) in added {
         written.added += host_ids.len() as u64;
-        memberships::add_members(db, label_id, host_ids).await?;
+        memberships::add_members(db, host_ids.into_iter().map(|host_id| (label_id, host_id))).await?;
     }
     for (label_id, host_ids) in removed {
         written.removed += host_ids.len() as u64;

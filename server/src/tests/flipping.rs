@@ -81,11 +81,8 @@ async fn two_stores_with_flipping_labels_lose_nothing_to_deadlocks() {
             };
             named::insert(tx, label).await?;
         }
-        for at in 0..*HOSTS {
-            let host = entity::hosts::ActiveModel { identifier: Set(format!("host {at}")), ..Default::default() };
-            hosts::insert(tx, host).await?;
-        }
-        Ok(())
+        let host = |at| entity::hosts::ActiveModel { identifier: Set(format!("host {at}")), ..Default::default() };
+        hosts::insert_many(tx, (0..*HOSTS).map(host).collect()).await
     })
     .await
     .unwrap();

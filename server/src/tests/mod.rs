@@ -12,7 +12,7 @@ mod packs;
 mod queries;
 mod schedules;
 #[path = "../../tests/it/support/size.rs"]
-mod size;
+pub mod size;
 mod user_roles;
 mod users;
 pub mod world;

@@ -14,7 +14,7 @@ use crate::admin;
 use crate::app::App;
 use crate::clock::{Clock, Moment};
 use crate::config::{Config, Secret};
-use crate::fleet::hosts::Authenticated;
+use crate::fleet::hosts::{Authenticated, NodeKey};
 use crate::store::{activities, entity, secrets, users};
 use crate::tests::mariadb;
 
@@ -147,6 +147,11 @@ impl World {
 
     /// Enrolls a host; its key.
     pub async fn enroll(&self, identifier: &str, platform: &str) -> String {
+        self.try_enroll(identifier, platform).await.unwrap().reveal().to_owned()
+    }
+
+    /// As [`World::enroll`], for a host that may be refused.
+    pub async fn try_enroll(&self, identifier: &str, platform: &str) -> crate::fleet::Result<NodeKey> {
         let secret = secrets::all(self.app.store.reader()).await.unwrap().remove(0).secret;
         let body = json!({
             "enroll_secret": secret,
@@ -157,7 +162,7 @@ impl World {
             },
         });
         let request = Enroll::read(body.to_string().as_bytes()).unwrap();
-        self.app.fleet.hosts.enroll(&request).await.unwrap().reveal().to_owned()
+        self.app.fleet.hosts.enroll(&request).await
     }
 
     /// The id of the host of a node key; `None` for a key that is not good.

@@ -129,7 +129,7 @@ impl ApplyRun<'_> {
         let added: Vec<i64> = wanted.difference(&current).copied().collect();
         let removed: Vec<i64> = current.difference(&wanted).copied().collect();
         self.touched_hosts.extend(added.iter().chain(&removed));
-        store::labels::add_members(self.tx, label_id, added).await?;
+        store::labels::add_members(self.tx, added.into_iter().map(|host_id| (label_id, host_id))).await?;
         store::labels::remove_members(self.tx, label_id, removed).await?;
         Ok(())
     }

@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::refresh_check::{RefreshCheck, RefreshNeed};
 use super::round::{NextStep, Round};
@@ -17,6 +18,9 @@ use crate::store::{self, Store};
 
 /// Most hosts in one transaction.
 const BATCH: usize = 200;
+
+/// Time from one transaction to the next, which the hosts in between share.
+const SPACING: Duration = Duration::from_millis(50);
 
 /// Most hosts that wait for a transaction; those that come later are asked at a later check-in.
 const MAX_WAITING: usize = 20_000;
@@ -51,7 +55,7 @@ pub(super) struct Asker(Arc<Batches<RefreshRequest, Assigned>>);
 
 impl Default for Asker {
     fn default() -> Self {
-        Self(Arc::new(Batches::new(BATCH, MAX_WAITING)))
+        Self(Arc::new(Batches::new(BATCH, MAX_WAITING, SPACING)))
     }
 }
 
@@ -62,7 +66,11 @@ impl Asker {
     /// When the database does not answer, or too many hosts wait for it; then the host is not asked.
     pub(super) async fn ask(&self, store: &Store, wanted: RefreshRequest) -> Result<Assigned> {
         let store = store.clone();
-        self.0.ask(wanted, move |batch| async move { decide_batch(&store, batch).await }).await
+        let work = move |batch| {
+            let store = store.clone();
+            async move { decide_batch(&store, batch).await }
+        };
+        Ok(self.0.ask(wanted, work).await?)
     }
 }
 

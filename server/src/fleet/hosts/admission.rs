@@ -4,8 +4,8 @@ use governor::{DefaultDirectRateLimiter, DefaultKeyedRateLimiter, Quota, RateLim
 
 use crate::config;
 
-/// Limits the enrollments that reach the database: per second in total, and per second for each secret. Not by address,
-/// because whole sites share one. The limits hold per node: N nodes admit N times as many.
+/// Limits the enrollments that may wait for the database: per second in total, and per second for each secret. Not by
+/// address, because whole sites share one. The limits hold per node: N nodes admit N times as many.
 #[derive(Debug)]
 pub struct Admission {
     all: DefaultDirectRateLimiter,
@@ -22,7 +22,11 @@ impl Admission {
     }
 
     /// Whether one more with this secret may pass now.
-    pub fn admits(&self, secret_id: i64) -> bool {
-        self.per_secret.check_key(&secret_id).is_ok() && self.all.check().is_ok()
+    ///
+    /// # Errors
+    /// The limit that it is over.
+    pub fn admits(&self, secret_id: i64) -> Result<(), &'static str> {
+        self.per_secret.check_key(&secret_id).map_err(|_| "enrolls_per_second_per_secret")?;
+        self.all.check().map_err(|_| "enrolls_per_second")
     }
 }

@@ -112,9 +112,9 @@ async fn give_rows(
         let made: Vec<i64> =
             ids.iter().filter(|(identifier, _)| !there.contains_key(*identifier)).map(|(_, id)| *id).collect();
         let known = store::hosts::known(tx, host_id).await?;
-        for label_id in known.map(|known| known.label_ids).unwrap_or_default() {
-            store::labels::add_members(tx, label_id, made.clone()).await?;
-        }
+        let label_ids = known.map(|known| known.label_ids).unwrap_or_default();
+        let members = label_ids.iter().flat_map(|label_id| made.iter().map(|host_id| (*label_id, *host_id)));
+        store::labels::add_members(tx, members).await?;
     }
     let kept = hosts::ActiveModel {
         id: sea_orm::Unchanged(host_id),

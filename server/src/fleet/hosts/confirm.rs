@@ -12,6 +12,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::time::Duration;
 
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 
@@ -23,6 +24,9 @@ use crate::fleet::{Error, Result, within};
 use crate::store::hosts::KnownHost;
 use crate::store::node_keys::KeyHash;
 use crate::store::{self, Store, entity};
+
+/// Time from one statement to the next, which the keys in between share.
+const SPACING: Duration = Duration::from_millis(20);
 
 /// Most keys that wait to be confirmed.
 const MAX_WAITING: usize = 5_000;
@@ -41,7 +45,7 @@ impl Confirmations {
     pub fn new(config: &config::Osquery) -> Self {
         let per_second = NonZeroU32::new(config.key_confirmations_per_second).unwrap_or(NonZeroU32::MIN);
         Self {
-            keys: Arc::new(Batches::new(BATCH, MAX_WAITING)),
+            keys: Arc::new(Batches::new(BATCH, MAX_WAITING, SPACING)),
             limit: RateLimiter::direct(Quota::per_second(per_second)),
         }
     }
@@ -69,8 +73,11 @@ impl Hosts {
     /// [`Error::Unavailable`] when the database does not answer, or the host of the key went meanwhile.
     pub(super) async fn confirm(&self, hash: KeyHash) -> Result<Option<FoundKey>> {
         let store = self.store.clone();
-        let confirmed =
-            self.confirmations.keys.ask(hash, move |batch| async move { confirm_keys(&store, batch).await });
+        let work = move |batch| {
+            let store = store.clone();
+            async move { confirm_keys(&store, batch).await }
+        };
+        let confirmed = async { Ok(self.confirmations.keys.ask(hash, work).await?) };
         within(self.config.store_timeout, confirmed).await
     }
 

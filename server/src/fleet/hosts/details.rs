@@ -3,7 +3,7 @@
 use muster_api::osquery::HostDetails;
 use sea_orm::Set;
 
-use crate::store::entity::hosts::ActiveModel;
+use crate::store::entity::hosts::{ActiveModel, Column, Model};
 
 /// Longest text kept of a detail, in characters, like the columns.
 const MAX_TEXT: usize = 255;
@@ -62,6 +62,42 @@ pub fn set(host: &mut ActiveModel, details: &HostDetails) {
     if let Some(name) = details.get("system_info", "computer_name").or(details.get("system_info", "hostname")) {
         host.shard_hostname = Set(fit(name));
     }
+}
+
+macro_rules! reported {
+    ($($field:ident = $column:ident),* $(,)?) => {
+        /// The columns that [`set`] sets.
+        pub(super) const COLUMNS: &[Column] = &[$(Column::$column),*];
+
+        /// Puts what [`set`] has set into a row.
+        pub(super) fn put_into(row: &mut Model, said: &ActiveModel) {
+            $(if let Set(value) = &said.$field {
+                row.$field.clone_from(value);
+            })*
+        }
+    };
+}
+reported! {
+    platform = Platform,
+    platform_like = PlatformLike,
+    os_version = OsVersion,
+    build = Build,
+    code_name = CodeName,
+    osquery_version = OsqueryVersion,
+    hostname = Hostname,
+    computer_name = ComputerName,
+    uuid = Uuid,
+    cpu_type = CpuType,
+    cpu_subtype = CpuSubtype,
+    cpu_brand = CpuBrand,
+    hardware_vendor = HardwareVendor,
+    hardware_model = HardwareModel,
+    hardware_version = HardwareVersion,
+    hardware_serial = HardwareSerial,
+    shard_hostname = ShardHostname,
+    memory = Memory,
+    cpu_physical_cores = CpuPhysicalCores,
+    cpu_logical_cores = CpuLogicalCores,
 }
 
 /// Relatives of Red Hat by a part of their name, and what newer agents call their platform. Older ones say `rhel` for all
@@ -123,11 +159,38 @@ fn version(details: &HostDetails) -> String {
 
 #[cfg(test)]
 mod tests {
+    use sea_orm::{ActiveModelTrait, Iterable as _};
+
     use super::*;
+
+    #[test]
+    fn whatever_is_set_is_put_into_the_row() {
+        let columns = "platform platform_like name version build codename uuid hostname computer_name cpu_type cpu_subtype \
+                       cpu_brand hardware_vendor hardware_model hardware_version hardware_serial physical_memory \
+                       cpu_physical_cores cpu_logical_cores";
+        let table: std::collections::BTreeMap<String, String> =
+            columns.split_whitespace().map(|column| (column.to_owned(), "7".to_owned())).collect();
+        let details = HostDetails {
+            os_version: table.clone(),
+            osquery_info: table.clone(),
+            system_info: table,
+            ..HostDetails::default()
+        };
+        let mut said = <ActiveModel as Default>::default();
+        set(&mut said, &details);
+        let is_set: Vec<Column> = Column::iter().filter(|column| said.get(*column).is_set()).collect();
+        assert_eq!(is_set.len(), COLUMNS.len(), "{is_set:?}");
+        let mut row = crate::fleet::hosts::enroll::empty_row();
+        put_into(&mut row, &said);
+        let row: ActiveModel = row.into();
+        for column in COLUMNS {
+            assert_eq!(row.get(*column).into_value(), said.get(*column).into_value(), "{column:?}");
+        }
+    }
 
     fn of(columns: &[(&str, &str)]) -> (Option<String>, Option<String>) {
         let os_version = columns.iter().map(|(column, text)| ((*column).to_owned(), (*text).to_owned())).collect();
-        let mut host = ActiveModel::default();
+        let mut host = <ActiveModel as Default>::default();
         set(&mut host, &HostDetails { os_version, ..HostDetails::default() });
         (host.platform.take(), host.os_version.take())
     }

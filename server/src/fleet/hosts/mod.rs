@@ -52,6 +52,7 @@ const STAND_INS_EVERY: Duration = Duration::from_secs(60);
 pub struct Hosts {
     pub index: HostIndex,
     admission: Admission,
+    enrollments: enroll::Enrollments,
     confirmations: confirm::Confirmations,
     /// Lines about hosts that enroll without the chosen identifier.
     stand_in_log: LogLimit<()>,
@@ -82,6 +83,7 @@ impl Hosts {
         Self {
             index: HostIndex::default(),
             admission: Admission::new(&config),
+            enrollments: enroll::Enrollments::new(&store, &config, &notifier),
             confirmations: confirm::Confirmations::new(&config),
             stand_in_log: LogLimit::new(STAND_INS_EVERY),
             store,

@@ -33,7 +33,7 @@ fn for_all() -> NewLiveQuery {
     }
 }
 
-#[tokio::test]
+#[actix_web::test]
 async fn a_start_that_is_given_up_at_any_moment_leaves_no_row_that_nobody_holds() {
     let world = World::new().await;
     world.enroll("one", "ubuntu").await;
@@ -90,7 +90,7 @@ pub(super) fn settled_as(state: TargetState) -> Settlement {
     Settlement { state, truncated: false, unkept: false, stats: None, bytes: 0, at: 1_768_478_400_000_000 }
 }
 
-#[tokio::test]
+#[actix_web::test]
 async fn a_fold_goes_on_when_its_caller_gives_up() {
     let world = World::new().await;
     let (job, _) = started(&world).await;
@@ -109,7 +109,7 @@ async fn a_fold_goes_on_when_its_caller_gives_up() {
 }
 
 /// The request that brought the third one may have been given up, or the bus have failed.
-#[tokio::test]
+#[actix_web::test]
 async fn the_next_sweep_stops_a_query_that_its_third_suspect_has_not_stopped() {
     let world = World::new().await;
     world.enroll("four", "ubuntu").await;
@@ -126,7 +126,7 @@ async fn the_next_sweep_stops_a_query_that_its_third_suspect_has_not_stopped() {
     assert_eq!(status, LiveStatus::Stopped, "{reason}");
 }
 
-#[tokio::test]
+#[actix_web::test]
 async fn results_that_are_removed_while_they_are_read_are_no_complete_stream() {
     let world = World::new().await;
     let (job, principal) = started(&world).await;

@@ -85,6 +85,8 @@ async fn a_secret_has_a_limit_of_its_own() {
     }
     assert!(is_refused);
     assert!(enroll_with(&server, 50, "quiet").await.verdict.is_success());
+    assert!(server.metric(r#"muster_limit_hits_total{limit="enrolls_per_second_per_secret"}"#).await > 0.0);
+    assert!(server.metric(r#"muster_enrolls_total{outcome="over_rate"}"#).await > 0.0);
 }
 
 /// The agent says only that it got no key, so the server's log must say why: once for many.

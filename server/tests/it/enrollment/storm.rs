@@ -1,0 +1,59 @@
+//! Many hosts enroll at one time.
+
+use std::time::Duration;
+
+use futures_util::future::join_all;
+
+use crate::support::{TestServer, assert_refused, eventually};
+
+/// Whoever got a key has a host, and whoever was refused gets a key afterwards.
+#[tokio::test]
+async fn a_database_that_is_held_while_hosts_enroll_loses_nothing() {
+    let server = TestServer::start().await;
+    let mut agents: Vec<_> = (0..60).map(|index| server.agent(index)).collect();
+    let (first, second) = agents.split_at_mut(30);
+    let database = server.database();
+    let wave = join_all(first.iter_mut().map(|agent| agent.enroll()));
+    let hold = async {
+        eventually("some have enrolled", Duration::from_secs(10), async || {
+            (server.number("SELECT count(*) FROM hosts") > 0).then_some(())
+        })
+        .await;
+        database.hold();
+        join_all(second.iter_mut().map(|agent| agent.enroll())).await
+    };
+    let (one, other) = tokio::join!(wave, hold);
+    for exchange in &other {
+        assert_refused(exchange, "while the database is held");
+    }
+    database.release();
+    for exchange in one.iter().filter(|exchange| !exchange.verdict.is_success()) {
+        assert_refused(exchange, "while the database is held");
+    }
+    for agent in &mut agents {
+        if agent.node_key().is_empty() {
+            assert!(agent.enroll().await.verdict.is_success());
+        }
+        assert!(agent.config().await.verdict.is_success());
+        assert_eq!(agent.counters().node_invalid(), 0);
+    }
+    assert_eq!(server.number("SELECT count(*) FROM hosts"), 60);
+}
+
+#[tokio::test]
+async fn more_than_may_wait_are_refused_in_words() {
+    let server = TestServer::with(|config| config.osquery.max_enrolls_waiting = 2).await;
+    let database = server.database();
+    database.hold();
+    let mut agents: Vec<_> = (0..12).map(|index| server.agent(index)).collect();
+    let answers = join_all(agents.iter_mut().map(|agent| agent.enroll())).await;
+    database.release();
+    let full = answers.iter().filter(|exchange| exchange.status() == 429).count();
+    assert!(full > 0);
+    answers.iter().for_each(|exchange| assert_refused(exchange, "while the database is held"));
+    let metric = async |outcome: &str| server.metric(&format!(r#"muster_enrolls_total{{outcome="{outcome}"}}"#)).await;
+    assert_eq!(metric("queue_full").await, full as f64);
+    assert_eq!(metric("too_late").await + metric("failed").await, (12 - full) as f64);
+    assert_eq!(server.metric(r#"muster_limit_hits_total{limit="max_enrolls_waiting"}"#).await, full as f64);
+    assert!(server.agent(0).enroll().await.verdict.is_success());
+}
