@@ -3,7 +3,7 @@
 use sea_orm::{ActiveModelTrait, ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder};
 
 use super::entity::parked_queries::{ActiveModel, Column, Entity, Model};
-use super::{MAX_PARAMETERS, Result};
+use super::{MAX_PARAMETERS, Result, bulk};
 
 pub async fn of_host(db: &impl ConnectionTrait, host_id: i64) -> Result<Vec<Model>> {
     Ok(Entity::find().filter(Column::HostId.eq(host_id)).order_by_asc(Column::Name).all(db).await?)
@@ -12,8 +12,8 @@ pub async fn of_host(db: &impl ConnectionTrait, host_id: i64) -> Result<Vec<Mode
 /// What these hosts are not asked any more.
 pub async fn of_hosts(db: &impl ConnectionTrait, host_ids: &[i64]) -> Result<Vec<Model>> {
     let mut rows = Vec::new();
-    for batch in host_ids.chunks(MAX_PARAMETERS / 10) {
-        rows.extend(Entity::find().filter(Column::HostId.is_in(batch.iter().copied())).all(db).await?);
+    for batch in host_ids.chunks(MAX_PARAMETERS / 2) {
+        rows.extend(Entity::find().filter(Column::HostId.is_in(bulk::padded(batch.to_vec()))).all(db).await?);
     }
     Ok(rows)
 }

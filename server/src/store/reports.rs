@@ -2,14 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use sea_orm::sea_query::Expr;
 use sea_orm::{
-    ActiveModelTrait, ActiveValue, ColumnTrait, ConnectionTrait, EntityTrait, FromQueryResult, QueryFilter, QueryOrder,
-    QuerySelect,
+    ActiveModelTrait, ActiveValue, ColumnTrait, ConnectionTrait, EntityTrait, FromQueryResult, Iterable as _,
+    QueryFilter, QueryOrder, QuerySelect, Set, Value,
 };
 
 use super::entity::{hosts, label_members, labels};
-use super::{MAX_PARAMETERS, Result, labels as memberships};
+use super::{MAX_PARAMETERS, Result, bulk, labels as memberships};
 use crate::clock::Moment;
 
 /// What one host has said.
@@ -33,23 +32,31 @@ pub struct ReportsWritten {
     pub removed: u64,
 }
 
-/// Writes reports, sorted by host. Only memberships that differ from what is there are touched. Hosts and labels that
-/// are gone are left out.
-pub async fn write(db: &impl ConnectionTrait, reports: &BTreeMap<i64, HostReport>) -> Result<ReportsWritten> {
-    let existing = existing_hosts(db, reports.keys().copied().collect()).await?;
+/// Writes reports about these hosts, and what they were asked where that has changed. Only memberships that differ from
+/// what is there are touched. Hosts and labels that are gone are left out.
+pub async fn write(
+    db: &impl ConnectionTrait,
+    reports: &BTreeMap<i64, HostReport>,
+    existing: &HashMap<i64, ReportingHost>,
+    asked: &BTreeMap<i64, RefreshRecord>,
+) -> Result<ReportsWritten> {
     let mut written = ReportsWritten::default();
+    let mut rows: BTreeMap<u64, Vec<bulk::RowUpdate>> = BTreeMap::new();
     for (host_id, report) in reports {
-        if let Some(host) = existing.get(host_id)
-            && report.details.is_changed()
-        {
-            if host.differs_from(&report.details) {
-                written.moved.insert(*host_id);
-            }
-            let mut details = report.details.clone();
-            details.id = sea_orm::NotSet;
-            // A host that has been deleted meanwhile stays so, and the others' reports are written.
-            hosts::Entity::update_many().set(details).filter(hosts::Column::Id.eq(*host_id)).exec(db).await?;
+        let Some(host) = existing.get(host_id) else { continue };
+        if host.differs_from(&report.details) {
+            written.moved.insert(*host_id);
         }
+        let (columns, values) = columns_of(&report.details, asked.get(host_id));
+        if columns != 0 {
+            rows.entry(columns).or_default().push(((*host_id).into(), values));
+        }
+    }
+    // Hosts that have answered the same questions share a statement.
+    for (columns, rows) in rows {
+        let columns: Vec<hosts::Column> =
+            hosts::Column::iter().enumerate().filter(|(at, _)| columns & (1 << at) != 0).map(|(_, it)| it).collect();
+        bulk::update::<hosts::Entity>(db, hosts::Column::Id, &columns, rows).await?;
     }
     // Agents cannot change the members of manual labels, nor of labels of a type this version does not know.
     let known_labels: HashSet<i64> = labels::Entity::find()
@@ -61,24 +68,21 @@ pub async fn write(db: &impl ConnectionTrait, reports: &BTreeMap<i64, HostReport
         .await?
         .into_iter()
         .collect();
-    let current = current_members(db, reports, &existing).await?;
-    let mut added: BTreeMap<i64, Vec<i64>> = BTreeMap::new();
+    let current = current_members(db, reports, existing).await?;
+    let mut added: Vec<(i64, i64)> = Vec::new();
     let mut removed: BTreeMap<i64, Vec<i64>> = BTreeMap::new();
     for (host_id, report) in reports.iter().filter(|(host_id, _)| existing.contains_key(*host_id)) {
         for (label_id, is_member) in report.labels.iter().filter(|(label_id, _)| known_labels.contains(*label_id)) {
-            let changes = match (is_member, current.contains(&(*label_id, *host_id))) {
-                (true, false) => &mut added,
-                (false, true) => &mut removed,
+            match (is_member, current.contains(&(*label_id, *host_id))) {
+                (true, false) => added.push((*label_id, *host_id)),
+                (false, true) => removed.entry(*label_id).or_default().push(*host_id),
                 _ => continue,
-            };
-            changes.entry(*label_id).or_default().push(*host_id);
+            }
             written.moved.insert(*host_id);
         }
     }
-    for (label_id, host_ids) in added {
-        written.added += host_ids.len() as u64;
-        memberships::add_members(db, host_ids.into_iter().map(|host_id| (label_id, host_id))).await?;
-    }
+    written.added = added.len() as u64;
+    memberships::add_members(db, added).await?;
     for (label_id, host_ids) in removed {
         written.removed += host_ids.len() as u64;
         memberships::remove_members(db, label_id, host_ids).await?;
@@ -86,21 +90,51 @@ pub async fn write(db: &impl ConnectionTrait, reports: &BTreeMap<i64, HostReport
     Ok(written)
 }
 
+/// The columns to be written, each a bit at its position, and their values.
+fn columns_of(details: &hosts::ActiveModel, asked: Option<&RefreshRecord>) -> (u64, Vec<Value>) {
+    let mut row = details.clone();
+    if let Some(asked) = asked {
+        asked.set_in(&mut row);
+    }
+    let (mut columns, mut values) = (0, Vec::new());
+    for (at, column) in hosts::Column::iter().enumerate().skip(1) {
+        if let ActiveValue::Set(value) = row.get(column) {
+            columns |= 1 << at;
+            values.push(value);
+        }
+    }
+    (columns, values)
+}
+
 fn differs<T: PartialEq + Into<sea_orm::Value>>(said: &ActiveValue<T>, known: &T) -> bool {
     matches!(said, ActiveValue::Set(said) if said != known)
 }
 
-/// What memory holds of a host's row.
+/// A host that has said something: what memory holds of its row, and what it was asked.
 #[derive(Debug, FromQueryResult)]
-struct Identified {
+pub struct ReportingHost {
     id: i64,
     platform: String,
     hostname: String,
     distributed_interval: i64,
     config_refresh: i64,
+    detail_updated_at: Moment,
+    label_updated_at: Moment,
+    refetch_requested: bool,
+    open_round: Option<String>,
 }
 
-impl Identified {
+impl ReportingHost {
+    pub fn asked(&self) -> RefreshRecord {
+        RefreshRecord {
+            id: self.id,
+            detail_updated_at: self.detail_updated_at,
+            label_updated_at: self.label_updated_at,
+            refetch_requested: self.refetch_requested,
+            open_round: self.open_round.clone(),
+        }
+    }
+
     fn differs_from(&self, said: &hosts::ActiveModel) -> bool {
         differs(&said.platform, &self.platform)
             || differs(&said.hostname, &self.hostname)
@@ -109,21 +143,21 @@ impl Identified {
     }
 }
 
-async fn existing_hosts(db: &impl ConnectionTrait, host_ids: Vec<i64>) -> Result<HashMap<i64, Identified>> {
+/// Hosts that have said something; nobody else changes them until the transaction is over. Ask for this first in it, so
+/// that whatever is read afterwards is as new.
+pub async fn reporting(tx: &super::Tx, host_ids: &[i64]) -> Result<HashMap<i64, ReportingHost>> {
     let mut existing = HashMap::new();
     for batch in host_ids.chunks(MAX_PARAMETERS / 2) {
-        let rows: Vec<Identified> = hosts::Entity::find()
-            .filter(hosts::Column::Id.is_in(batch.iter().copied()))
-            .select_only()
+        let rows: Vec<ReportingHost> = asked_of(batch)
             .columns([
-                hosts::Column::Id,
                 hosts::Column::Platform,
                 hosts::Column::Hostname,
                 hosts::Column::DistributedInterval,
                 hosts::Column::ConfigRefresh,
             ])
+            .lock_exclusive()
             .into_model()
-            .all(db)
+            .all(tx)
             .await?;
         existing.extend(rows.into_iter().map(|host| (host.id, host)));
     }
@@ -134,7 +168,7 @@ async fn existing_hosts(db: &impl ConnectionTrait, host_ids: Vec<i64>) -> Result
 async fn current_members(
     db: &impl ConnectionTrait,
     reports: &BTreeMap<i64, HostReport>,
-    existing: &HashMap<i64, Identified>,
+    existing: &HashMap<i64, ReportingHost>,
 ) -> Result<HashSet<(i64, i64)>> {
     let asked: Vec<i64> = reports
         .values()
@@ -144,7 +178,7 @@ async fn current_members(
     let mut current = HashSet::new();
     for batch in asked.chunks(MAX_PARAMETERS / 2) {
         let rows: Vec<(i64, i64)> = label_members::Entity::find()
-            .filter(label_members::Column::HostId.is_in(batch.iter().copied()))
+            .filter(label_members::Column::HostId.is_in(bulk::padded(batch.to_vec())))
             .select_only()
             .column(label_members::Column::LabelId)
             .column(label_members::Column::HostId)
@@ -168,9 +202,18 @@ pub struct RefreshRecord {
     pub open_round: Option<String>,
 }
 
+impl RefreshRecord {
+    fn set_in(&self, row: &mut hosts::ActiveModel) {
+        row.detail_updated_at = Set(self.detail_updated_at);
+        row.label_updated_at = Set(self.label_updated_at);
+        row.refetch_requested = Set(self.refetch_requested);
+        row.open_round = Set(self.open_round.clone());
+    }
+}
+
 fn asked_of(host_ids: &[i64]) -> sea_orm::Select<hosts::Entity> {
     hosts::Entity::find()
-        .filter(hosts::Column::Id.is_in(host_ids.iter().copied()))
+        .filter(hosts::Column::Id.is_in(bulk::padded(host_ids.to_vec())))
         .order_by_asc(hosts::Column::Id)
         .select_only()
         .columns([
@@ -182,30 +225,33 @@ fn asked_of(host_ids: &[i64]) -> sea_orm::Select<hosts::Entity> {
         ])
 }
 
-pub async fn asked(db: &impl ConnectionTrait, host_id: i64) -> Result<Option<RefreshRecord>> {
-    Ok(asked_of(&[host_id]).into_model().one(db).await?)
-}
-
 /// What hosts were asked; nobody else changes it until the transaction is over. Ask for this first in it, so that
 /// whatever is read afterwards is as new.
 pub async fn asked_alone(tx: &super::Tx, host_ids: &[i64]) -> Result<HashMap<i64, RefreshRecord>> {
     let mut all = HashMap::new();
-    for batch in host_ids.chunks(MAX_PARAMETERS / 10) {
+    for batch in host_ids.chunks(MAX_PARAMETERS / 2) {
         let rows: Vec<RefreshRecord> = asked_of(batch).lock_exclusive().into_model().all(tx).await?;
         all.extend(rows.into_iter().map(|asked| (asked.id, asked)));
     }
     Ok(all)
 }
 
-/// Writes down what a host was asked.
-pub async fn set_asked(db: &impl ConnectionTrait, asked: &RefreshRecord) -> Result<()> {
-    hosts::Entity::update_many()
-        .col_expr(hosts::Column::DetailUpdatedAt, asked.detail_updated_at.into())
-        .col_expr(hosts::Column::LabelUpdatedAt, asked.label_updated_at.into())
-        .col_expr(hosts::Column::RefetchRequested, asked.refetch_requested.into())
-        .col_expr(hosts::Column::OpenRound, Expr::value(asked.open_round.clone()))
-        .filter(hosts::Column::Id.eq(asked.id))
-        .exec(db)
-        .await?;
-    Ok(())
+/// Writes down what hosts were asked.
+pub async fn set_asked(db: &impl ConnectionTrait, asked: impl IntoIterator<Item = RefreshRecord>) -> Result<()> {
+    let columns = [
+        hosts::Column::DetailUpdatedAt,
+        hosts::Column::LabelUpdatedAt,
+        hosts::Column::RefetchRequested,
+        hosts::Column::OpenRound,
+    ];
+    let rows = asked.into_iter().map(|asked| {
+        let values = vec![
+            asked.detail_updated_at.into(),
+            asked.label_updated_at.into(),
+            asked.refetch_requested.into(),
+            asked.open_round.into(),
+        ];
+        (asked.id.into(), values)
+    });
+    bulk::update::<hosts::Entity>(db, hosts::Column::Id, &columns, rows.collect()).await
 }

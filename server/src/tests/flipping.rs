@@ -36,8 +36,8 @@ async fn flip(store: &Store, shift: i64) {
                 .write(async |tx| {
                     // As check-ins are written: rows are locked first, and who has moved is told last.
                     let host_ids: Vec<i64> = reports.keys().copied().collect();
-                    reports::asked_alone(tx, &host_ids).await?;
-                    reports::write(tx, &reports).await?;
+                    let reporting = reports::reporting(tx, &host_ids).await?;
+                    reports::write(tx, &reports, &reporting, &BTreeMap::new()).await?;
                     feed::append(tx, feed::HostChangeKind::Changed, host_ids, Moment(round)).await
                 })
                 .await

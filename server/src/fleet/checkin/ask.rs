@@ -1,7 +1,7 @@
 //! What a host is asked next. Any node may get the request, so the host's row decides, under its lock: of two nodes,
 //! one asks. Hosts that ask at the same moment share a transaction.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -33,7 +33,7 @@ pub(super) struct RefreshRequest {
     pub plan: Arc<Plan>,
     pub intervals: due::RefreshIntervals,
     pub now: Moment,
-    /// What the host's row has said before.
+    /// What memory has said.
     pub check: RefreshCheck,
 }
 
@@ -47,6 +47,8 @@ pub(super) struct Assigned {
     pub parked: Vec<parked_queries::Model>,
     /// When to check again, if there are no questions.
     pub rest_until: Option<Moment>,
+    /// The host's record as it is now.
+    pub record: Option<RefreshRecord>,
 }
 
 /// Hosts on their way to the database.
@@ -114,10 +116,8 @@ struct Decision {
 async fn take_back(tx: &store::Tx, undelivered: &[(RefreshRecord, RefreshRecord)]) -> store::Result<()> {
     let host_ids: Vec<i64> = undelivered.iter().map(|(_, after)| after.id).collect();
     let current = asked_alone(tx, &host_ids).await?;
-    for (before, _) in undelivered.iter().filter(|(_, after)| current.get(&after.id) == Some(after)) {
-        store::reports::set_asked(tx, before).await?;
-    }
-    Ok(())
+    let unchanged = undelivered.iter().filter(|(_, after)| current.get(&after.id) == Some(after));
+    store::reports::set_asked(tx, unchanged.map(|(before, _)| before.clone())).await
 }
 
 /// Decides for several hosts, sorted by id so that two transactions lock rows in the same order.
@@ -129,7 +129,7 @@ async fn give(tx: &store::Tx, wanted: Vec<&RefreshRequest>) -> store::Result<Vec
     for row in store::parked_queries::of_hosts(tx, &host_ids).await? {
         parked.entry(row.host_id).or_default().push(row);
     }
-    let mut all = Vec::with_capacity(wanted.len());
+    let (mut all, mut changed) = (Vec::with_capacity(wanted.len()), BTreeMap::new());
     for wanted in wanted {
         // The host was deleted; its next request says so.
         let Some(asked) = asked.get_mut(&wanted.host_id) else {
@@ -143,10 +143,11 @@ async fn give(tx: &store::Tx, wanted: Vec<&RefreshRequest>) -> store::Result<Vec
         }
         let change = (*asked != before).then(|| (before, asked.clone()));
         if change.is_some() {
-            store::reports::set_asked(tx, asked).await?;
+            changed.insert(asked.id, asked.clone());
         }
-        all.push(Decision { assigned, change });
+        all.push(Decision { assigned: Assigned { record: Some(asked.clone()), ..assigned }, change });
     }
+    store::reports::set_asked(tx, changed.into_values()).await?;
     Ok(all)
 }
 
@@ -154,7 +155,7 @@ async fn give(tx: &store::Tx, wanted: Vec<&RefreshRequest>) -> store::Result<Vec
 fn decide(wanted: &RefreshRequest, asked: &mut RefreshRecord, parked: &[parked_queries::Model]) -> Assigned {
     let RefreshRequest { plan, now, .. } = wanted;
     let mut given = Assigned::default();
-    // Another node, or an answer, may have changed the row since it was read without the lock.
+    // Another node may have asked, and memory knows nothing of open rounds.
     let check = wanted.check.clone().renewed(asked.clone(), plan, wanted.intervals, *now);
     let mut round = match check.need {
         // Another node knows of newer labels; this one will in a moment.

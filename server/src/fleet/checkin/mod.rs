@@ -46,8 +46,8 @@ use super::schedule::{Plan, Schedule};
 use super::within;
 use crate::clock::{Clock, Moment};
 use crate::config;
+use crate::store::Store;
 use crate::store::entity::parked_queries;
-use crate::store::{self, Store};
 use crate::telemetry::Metrics;
 
 /// How long an agent may retry a write before it reads again: it tries three times, with pauses of 1 s and 4 s. An
@@ -130,8 +130,8 @@ impl Checkin {
         }
     }
 
-    /// Decides by the host's row. With several nodes the row mostly says that another node has asked; then nothing is
-    /// written.
+    /// Decides by the host's row, which is read under its lock, for many hosts at one time. With several nodes the row mostly
+    /// says that another node has asked; then nothing is written.
     async fn ask(
         &self,
         host: &Arc<Host>,
@@ -139,20 +139,14 @@ impl Checkin {
         check: RefreshCheck,
         now: Moment,
     ) -> super::Result<Assigned> {
-        let Some(asked) = store::reports::asked(self.store.reader(), host.id).await? else {
-            // The host is gone, and its next request will say so.
-            return Ok(Assigned::default());
-        };
-        host.refresh_state.take_over(&asked);
-        let check = check.renewed(asked, plan, self.intervals, now);
-        let rest_until = check.waits_until();
-        if now < rest_until {
-            return Ok(Assigned { rest_until: Some(rest_until), ..Assigned::default() });
-        }
         let platform = host.assignment.load().platform.clone();
         let (plan, intervals) = (Arc::clone(plan), self.intervals);
         let wanted = RefreshRequest { host_id: host.id, platform, plan, intervals, now, check };
-        self.asker.ask(&self.store, wanted).await
+        let assigned = self.asker.ask(&self.store, wanted).await?;
+        if let Some(record) = &assigned.record {
+            host.refresh_state.take_over(record);
+        }
+        Ok(assigned)
     }
 
     fn send(&self, host: &Arc<Host>, plan: &Plan, given: Assigned, now: Moment) -> Bytes {

@@ -4,9 +4,8 @@ use crate::clock::Moment;
 use crate::fleet::schedule::Plan;
 use crate::store::reports::RefreshRecord;
 
-/// What a host needs, worked out from a record of when it was asked. A check-in sees up to three of these records:
-/// memory's, the host's row, and the row again under its lock. They seldom differ, and only one that does is worked out
-/// anew.
+/// What a host needs, worked out from a record of when it was asked. A check-in sees two of these records: memory's, and the
+/// host's row under its lock. They seldom differ, and only one that does is worked out anew.
 #[derive(Debug, Clone)]
 pub(super) struct RefreshCheck {
     record: RefreshRecord,
@@ -39,14 +38,5 @@ impl RefreshCheck {
     /// The check of a later record, under the same plan and at the same moment.
     pub(super) fn renewed(self, record: RefreshRecord, plan: &Plan, intervals: RefreshIntervals, now: Moment) -> Self {
         if self.record == record { self } else { Self::of(record, plan, intervals, now) }
-    }
-
-    /// Until when there is nothing to do but wait.
-    pub(super) fn waits_until(&self) -> Moment {
-        match &self.need {
-            RefreshNeed::Open(round) => round.waits_until(),
-            RefreshNeed::Due(_) => Moment::NEVER,
-            RefreshNeed::Nothing(next) => *next,
-        }
     }
 }

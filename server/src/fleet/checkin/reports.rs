@@ -3,7 +3,7 @@
 //! The transaction that writes what a host says also takes the answers off its open round. So another node either sees
 //! both or neither, and does not ask again what has been answered.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Mutex, MutexGuard};
 
 use sea_orm::{ActiveModelTrait as _, ActiveValue, Iterable as _};
@@ -16,7 +16,7 @@ use crate::fleet::hosts::{Host, Hosts};
 use crate::lock::lock;
 use crate::store::entity::hosts::Column;
 use crate::store::entity::parked_queries;
-use crate::store::reports::{HostReport, RefreshRecord, asked_alone};
+use crate::store::reports::{HostReport, RefreshRecord, ReportingHost};
 use crate::store::{self, Store, feed};
 use crate::telemetry::Metrics;
 
@@ -67,8 +67,10 @@ impl Reports {
             }
             let written = store
                 .write(async |tx| {
-                    let settled = settle(tx, &batch, now).await?;
-                    let written = store::reports::write(tx, &batch).await?;
+                    let host_ids: Vec<i64> = batch.keys().copied().collect();
+                    let reporting = store::reports::reporting(tx, &host_ids).await?;
+                    let settled = settle(tx, &batch, &reporting, now).await?;
+                    let written = store::reports::write(tx, &batch, &reporting, &settled.asked).await?;
                     feed::append(tx, feed::HostChangeKind::Changed, written.moved.iter().copied(), now).await?;
                     Ok((settled, written))
                 })
@@ -81,7 +83,7 @@ impl Reports {
                     if !written.moved.is_empty() {
                         hosts.have_changed(written.moved);
                     }
-                    for asked in &settled.asked {
+                    for asked in settled.asked.values() {
                         if let Some(host) = hosts.index.get(asked.id) {
                             host.refresh_state.take_over(asked);
                             host.refresh_state.look_again();
@@ -128,19 +130,22 @@ impl Reports {
 
 /// The outcome of [`settle`].
 struct Settled {
-    asked: Vec<RefreshRecord>,
+    /// What hosts were asked, by host, where it has changed.
+    asked: BTreeMap<i64, RefreshRecord>,
     parked: Vec<parked_queries::Model>,
 }
 
 /// Takes answers off the rounds of their hosts, and ends the rounds that have all of theirs. An answer to no open
 /// question changes no round.
-async fn settle(tx: &store::Tx, batch: &BTreeMap<i64, HostReport>, now: Moment) -> store::Result<Settled> {
-    let mut settled = Settled { asked: Vec::new(), parked: Vec::new() };
-    let answered = |report: &&HostReport| !report.answered.is_empty();
-    let host_ids: Vec<i64> = batch.values().filter(answered).map(|report| report.host_id).collect();
-    let mut asked = asked_alone(tx, &host_ids).await?;
-    for report in batch.values().filter(answered) {
-        let Some(mut asked) = asked.remove(&report.host_id) else { continue };
+async fn settle(
+    tx: &store::Tx,
+    batch: &BTreeMap<i64, HostReport>,
+    reporting: &HashMap<i64, ReportingHost>,
+    now: Moment,
+) -> store::Result<Settled> {
+    let mut settled = Settled { asked: BTreeMap::new(), parked: Vec::new() };
+    for report in batch.values().filter(|report| !report.answered.is_empty()) {
+        let Some(mut asked) = reporting.get(&report.host_id).map(ReportingHost::asked) else { continue };
         let Some(mut round) = asked.open_round.as_deref().and_then(Round::of_text) else { continue };
         for (text, is_denylisted) in &report.answered {
             let was_owed = Name::parse(text).is_some_and(|name| round.answered(name));
@@ -156,8 +161,7 @@ async fn settle(tx: &store::Tx, batch: &BTreeMap<i64, HostReport>, now: Moment) 
             Some(done) => done.note(&mut asked),
             None => asked.open_round = Some(round.to_text()),
         }
-        store::reports::set_asked(tx, &asked).await?;
-        settled.asked.push(asked);
+        settled.asked.insert(report.host_id, asked);
     }
     Ok(settled)
 }

@@ -4,7 +4,35 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 
-use crate::support::{TestServer, assert_refused, eventually};
+use crate::checkin::{label, questions};
+use crate::support::{TestServer, assert_refused, count, eventually};
+
+/// With the first questions and their answers, by the server's own count.
+#[tokio::test]
+async fn hosts_that_enroll_together_share_their_statements() {
+    let server = TestServer::with(|config| config.server.tls = false).await;
+    server.rest.apply(&[label("all", "SELECT 1"), label("none", "SELECT 1 WHERE 1 = 0")]).await;
+    let hosts = count(150, 600);
+    let mut agents: Vec<_> = (0..hosts).map(|index| server.agent(index)).collect();
+    let statements = async || server.metric("muster_sql_statements_total").await;
+    let rows = async || server.metric("muster_rows_written_total").await;
+    let before = (statements().await, rows().await);
+    let asked = join_all(agents.iter_mut().map(async |agent| {
+        assert!(agent.enroll().await.verdict.is_success());
+        questions(&agent.distributed().await).len()
+    }));
+    assert!(asked.await.into_iter().all(|questions| questions > 2), "each is asked about itself and both labels");
+    server.run_tasks().await;
+    let (statements, rows) = (statements().await - before.0, rows().await - before.1);
+    let each = |total: f64| total / f64::from(hosts);
+    eprintln!("{hosts} hosts: {:.2} statements and {:.2} rows written for each", each(statements), each(rows));
+    assert!(each(statements) <= 3.0, "{statements} statements for {hosts} hosts");
+    // The host, its key and three built-in labels; its questions; its answers, a label and word of both to other nodes; and
+    // when it was seen.
+    assert!(each(rows) <= 12.0, "{rows} rows written for {hosts} hosts");
+    assert_eq!(server.number("SELECT count(*) FROM hosts WHERE detail_updated_at > 0"), i64::from(hosts));
+    assert_eq!(server.number("SELECT count(*) FROM label_members WHERE label_id = 8"), i64::from(hosts));
+}
 
 /// Whoever got a key has a host, and whoever was refused gets a key afterwards.
 #[tokio::test]
