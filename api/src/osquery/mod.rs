@@ -60,6 +60,19 @@ pub fn node_key(body: &[u8]) -> Result<Option<Cow<'_, str>>, ReadError> {
     key_text(key)
 }
 
+/// The etag of a config request: `None` from agents that do not know it, `Some("")` from one that has no config yet.
+pub fn etag(body: &[u8]) -> Result<Option<Cow<'_, str>>, ReadError> {
+    let mut etag = None;
+    for member in scan::members(body) {
+        let member = member?;
+        if member.key.is("etag") {
+            etag = Some(member.value);
+        }
+    }
+    // What is no text is no etag: the agent gets its whole config.
+    Ok(etag.filter(|value| value.kind() == ValueKind::String).and_then(|value| value.text()))
+}
+
 fn key_text(key: Option<JsonValue<'_>>) -> Result<Option<Cow<'_, str>>, ReadError> {
     match key {
         Some(value) => match value.kind() {

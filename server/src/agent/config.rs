@@ -1,17 +1,17 @@
 use actix_web::{HttpRequest, HttpResponse, web};
-use muster_api::osquery::node_key;
+use muster_api::osquery::{etag, node_key};
 
 use super::answer::answer;
 use super::node_key::identify;
 use super::{AgentApi, body};
 
-/// Answers with the host's config.
+/// Answers with the host's config, or says that it is unchanged.
 pub(super) async fn config(api: web::Data<AgentApi>, request: HttpRequest, mut payload: web::Payload) -> HttpResponse {
     answer(&api, &request, "get_client_config", async {
         let body = body::read(&api, &request, &mut payload, api.caps.config).await?;
         let host = identify(&api, &request, node_key(&body.bytes)?.as_deref()).await?;
         api.fleet.hosts.config_fetched(&host);
-        let config = api.fleet.schedule.config_for(&host)?;
+        let config = api.fleet.schedule.config_for(&host, etag(&body.bytes)?.as_deref())?;
         #[cfg(feature = "planted-faults")]
         let config = api.planted.config(config);
         Ok(config)

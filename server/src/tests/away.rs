@@ -48,11 +48,11 @@ async fn known_hosts_keep_their_config_and_nobody_is_called_unknown() {
     let key = world.enroll("host-1", "ubuntu").await;
     let hosts = &world.app.fleet.hosts;
     let Authenticated::Host(host) = hosts.authenticate(&key).await.unwrap() else { panic!("the key is good") };
-    let config = world.app.fleet.schedule.config_for(&host).unwrap();
+    let config = world.app.fleet.schedule.config_for(&host, None).unwrap();
     world.app.store.close().await;
 
     let Authenticated::Host(host) = hosts.authenticate(&key).await.unwrap() else { panic!("the key is known") };
-    assert_eq!(world.app.fleet.schedule.config_for(&host).unwrap(), config);
+    assert_eq!(world.app.fleet.schedule.config_for(&host, None).unwrap(), config);
     assert_eq!(world.app.fleet.checkin.read(&host).await, NO_WORK);
     // A key that is not in memory may be good.
     assert!(matches!(hosts.authenticate("some-other-key").await, Err(Error::Unavailable(_))));

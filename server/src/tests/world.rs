@@ -178,7 +178,7 @@ impl World {
         let Authenticated::Host(host) = self.app.fleet.hosts.authenticate(key).await.unwrap() else {
             panic!("the key is not good");
         };
-        let config = self.app.fleet.schedule.config_for(&host).unwrap();
+        let config = self.app.fleet.schedule.config_for(&host, None).unwrap();
         let config: Value = serde_json::from_slice(&config).unwrap();
         config.get("packs").cloned().unwrap_or_else(|| json!({}))
     }

@@ -1,7 +1,9 @@
 //! What hosts are told to run.
 
+use std::time::Duration;
+
 use agent_compat::TestAgent;
-use agent_compat::agent::{Identity, Platform};
+use agent_compat::agent::{AgentEndpoint, Identity, Platform};
 use bytes::Bytes;
 use serde_json::{Value, json};
 
@@ -292,4 +294,50 @@ async fn built_in_options_that_an_earlier_version_stored_are_no_choice() {
     let own = json!({ "options": { "distributed_interval": 30 } });
     server.rest.apply(&[options(own.clone(), json!({}))]).await;
     assert_eq!(config_of(&mut agent).await, own);
+}
+
+/// A config request of the newest agents, with the etag of the config they have.
+async fn conditional(agent: &TestAgent, etag: impl Into<Value>) -> Value {
+    let body = json!({ "node_key": agent.node_key(), "etag": etag.into() }).to_string();
+    let exchange = agent.raw(AgentEndpoint::Config, body, &[]).await;
+    serde_json::from_slice(&exchange.response.unwrap().body).unwrap()
+}
+
+/// Takes the etag out of a whole config, as agents do.
+fn without_etag(mut config: Value) -> (String, Value) {
+    let etag = config.as_object_mut().unwrap().remove("etag").unwrap();
+    (etag.as_str().unwrap().to_owned(), config)
+}
+
+#[tokio::test]
+async fn an_agent_that_has_the_config_is_told_that_it_is_unchanged() {
+    let server = TestServer::start().await;
+    let mut agent = named(&server, "linux", Platform::Linux).await;
+    server.rest.apply(&[query(), pack("everybody", &["All Hosts"])]).await;
+
+    let plain = config_of(&mut agent).await;
+    let (etag, config) = without_etag(conditional(&agent, "").await);
+    assert_eq!(config, plain);
+    assert_eq!(conditional(&agent, etag.as_str()).await, json!({ "etag": "ok" }));
+    for not_this in [json!("ok"), json!("another"), json!("")] {
+        assert_eq!(without_etag(conditional(&agent, not_this).await), (etag.clone(), plain.clone()));
+    }
+    // Not an etag: the config as all others get it.
+    for none in [json!(null), json!(7)] {
+        assert_eq!(conditional(&agent, none).await, plain);
+    }
+    // A change to others, and one that is undone, leave the config as it is.
+    server.rest.apply(&[pack("nobody", &[])]).await;
+    assert_eq!(conditional(&agent, etag.as_str()).await, json!({ "etag": "ok" }));
+
+    server.rest.apply(&[pack("more", &["All Linux"])]).await;
+    let (newer, config) = without_etag(conditional(&agent, etag.as_str()).await);
+    assert_ne!(newer, etag);
+    assert_eq!(pack_names(&config), ["everybody", "more"]);
+    assert_eq!(conditional(&agent, newer.as_str()).await, json!({ "etag": "ok" }));
+
+    // The agent may not have been able to apply it, and applies what is sent again.
+    server.clock.advance(Duration::from_secs(3600));
+    assert_eq!(without_etag(conditional(&agent, newer.as_str()).await), (newer.clone(), config));
+    assert_eq!(conditional(&agent, newer.as_str()).await, json!({ "etag": "ok" }));
 }

@@ -30,6 +30,9 @@ pub struct Served {
     pub edition: Edition,
     pub assignment: Arc<Assignment>,
     pub bytes: Bytes,
+    pub etag: Option<Arc<str>>,
+    /// When this node last sent all of it to an agent that asks with an etag.
+    pub sent_whole: AtomicI64,
 }
 
 /// A host as check-ins need it: everything in memory, shared by all its keys.

@@ -1,8 +1,11 @@
 //! Puts a config together. The same plan always gives the same bytes: agents reload everything when a single byte
 //! moves.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use serde_json::{Map, Value};
+use sha2::{Digest as _, Sha256};
 
 use super::{PlannedPack, ScheduledQuery};
 use crate::store::hosts::AgentIntervals;
@@ -14,6 +17,9 @@ pub const MAX_CONFIG_BYTES: usize = 1_048_575;
 #[derive(Debug, Clone, Default)]
 pub struct Assembled {
     pub bytes: Bytes,
+    /// A hash of the bytes, the same on every node. `None` for a config with a member of this name, which agents would take
+    /// for it.
+    pub etag: Option<Arc<str>>,
     /// What it tells the agent about its intervals.
     pub intervals: AgentIntervals,
 }
@@ -27,7 +33,23 @@ pub(super) fn assemble<'a>(mut config: Map<String, Value>, packs: impl Iterator<
     let mut config = Value::Object(config);
     config.sort_all_objects();
     let intervals = intervals(&config);
-    Assembled { bytes: Bytes::from(config.to_string()), intervals }
+    let bytes = Bytes::from(config.to_string());
+    let etag = config.get("etag").is_none().then(|| etag_of(&bytes));
+    Assembled { bytes, etag, intervals }
+}
+
+/// Half of a SHA-256: etags only have to differ where configs of one host do.
+fn etag_of(bytes: &[u8]) -> Arc<str> {
+    Sha256::digest(bytes).iter().take(16).map(|byte| format!("{byte:02x}")).collect::<String>().into()
+}
+
+/// The config with its etag as another member, for agents that ask for it.
+pub(super) fn with_etag(bytes: &Bytes, etag: &str) -> Bytes {
+    let members = bytes.strip_prefix(b"{").unwrap_or_default();
+    let comma = if members == b"}" { "" } else { "," };
+    let mut whole = format!("{{\"etag\":\"{etag}\"{comma}").into_bytes();
+    whole.extend_from_slice(members);
+    whole.into()
 }
 
 /// A pack as agents read it.

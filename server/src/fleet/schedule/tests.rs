@@ -203,7 +203,7 @@ impl EditedSchedule {
         for host in &self.hosts {
             let before = host.served.load().as_ref().map(|served| served.bytes.clone());
             let anew = plan.assemble(&host.assignment.load()).bytes;
-            match self.schedule.config_for(host) {
+            match self.schedule.config_for(host, None) {
                 Ok(bytes) if anew.len() <= MAX_CONFIG_BYTES => prop_assert_eq!(&bytes, &anew),
                 Ok(bytes) => prop_assert_eq!(Some(bytes), before),
                 Err(_) => prop_assert!(anew.len() > MAX_CONFIG_BYTES && before.is_none()),
