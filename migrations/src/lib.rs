@@ -17,6 +17,7 @@ mod m0011_host_look_ups;
 mod m0013_label_host_names;
 mod m0014_log_batches;
 mod m0015_secret_names;
+mod m0016_seen_pages;
 
 pub use sea_orm_migration::MigratorTrait;
 use sea_orm_migration::prelude::*;
@@ -46,6 +47,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0013_label_host_names::Migration),
             Box::new(m0014_log_batches::Migration),
             Box::new(m0015_secret_names::Migration),
+            Box::new(m0016_seen_pages::Migration),
         ]
     }
 }

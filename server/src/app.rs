@@ -73,6 +73,7 @@ impl App {
             Arc::clone(&node),
             Arc::clone(&shared.notifier),
         ));
+        hosts.load_seen().await.context("cannot read when hosts were last seen")?;
         let live = Live::load(live::Parts {
             store: store.clone(),
             bus: shared.bus,

@@ -305,8 +305,15 @@ async fn reload(
 async fn finish(app: &App) {
     // The threads that served requests have ended.
     app.store.renew_connections();
-    if let Err(error) = app.fleet.hosts.write_seen(true).await {
+    app.fleet.hosts.share_seen().await;
+    if let Err(error) = app.fleet.hosts.keep_seen(true).await {
         tracing::warn!(%error, "could not write when hosts were last seen; seconds of it are lost");
+    }
+    if let Err(error) = app.fleet.hosts.write_key_uses(true).await {
+        tracing::warn!(%error, "could not write which node keys were used; agents that enrolled again are judged later");
+    }
+    if let Err(error) = app.fleet.hosts.write_intervals().await {
+        tracing::warn!(%error, "could not write the intervals of hosts; they are written when configs are fetched again");
     }
     if let Err(error) = app.fleet.checkin.write_reports().await {
         tracing::warn!(%error, "could not write the last answers of hosts; they are asked again");

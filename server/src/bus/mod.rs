@@ -41,7 +41,7 @@ pub use counted::Counted;
 pub use event::{EventPiece, EventPosition, JobChange, JobEvent};
 pub use job_key::JobKey;
 pub use memory::MemoryBus;
-pub use notifier::{ChangeEvent, ChangeEvents, LocalNotifier, Notifier};
+pub use notifier::{ChangeEvent, ChangeEvents, LocalNotifier, MAX_MESSAGE, NodeMessages, Notifier};
 pub use redis::{BATCH_LOCK_RENEWED_EVERY, BatchLockReply, LinkMetrics, RedisShare, SharedBatches};
 
 use crate::clock::Moment;

@@ -1,6 +1,10 @@
 use std::collections::BTreeSet;
+use std::future::{pending, ready};
 
+use bytes::Bytes;
 use tokio::sync::broadcast;
+
+use super::{BusError, BusFuture};
 
 /// What has changed, and is to be read again. Nodes of other versions read and write these texts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -63,6 +67,35 @@ pub trait Notifier: std::fmt::Debug + Send + Sync {
     fn publish(&self, event: ChangeEvent);
     /// Receives what concerns this node from now on: events of other nodes, and events of live queries from this one.
     fn subscribe(&self) -> ChangeEvents;
+    /// Sends a message of at most [`MAX_MESSAGE`] bytes to all nodes, this one too. A message can be lost even though it
+    /// was sent; senders number theirs, so that receivers notice. Nodes of versions without messages hear nothing of
+    /// them.
+    fn send(&self, message: Bytes) -> BusFuture<'_, ()>;
+    /// Receives the messages of all nodes from now on.
+    fn messages(&self) -> NodeMessages;
+}
+
+/// Bytes of a message between nodes at most; larger ones are dropped and counted.
+pub const MAX_MESSAGE: usize = 256 << 10;
+
+/// Messages of nodes kept for a subscriber that is slow; the oldest ones are dropped.
+const WAITING_MESSAGES: usize = 128;
+
+/// Messages between nodes in the order they were heard.
+#[derive(Debug)]
+pub struct NodeMessages(broadcast::Receiver<Bytes>);
+
+impl NodeMessages {
+    /// The next message. Waits for ever when there can be none.
+    pub async fn next(&mut self) -> Bytes {
+        loop {
+            match self.0.recv().await {
+                Ok(message) => return message,
+                Err(broadcast::error::RecvError::Lagged(_)) => {}
+                Err(broadcast::error::RecvError::Closed) => pending().await,
+            }
+        }
+    }
 }
 
 /// Events kept for a slow subscriber; one that falls behind further receives [`ChangeEvent::Missed`].
@@ -95,13 +128,16 @@ impl ChangeEvents {
     }
 }
 
-/// Delivers events to the subscribers of one process.
+/// Delivers events and messages to the subscribers of one process.
 #[derive(Debug, Clone)]
-pub struct LocalNotifier(broadcast::Sender<ChangeEvent>);
+pub struct LocalNotifier {
+    events: broadcast::Sender<ChangeEvent>,
+    messages: broadcast::Sender<Bytes>,
+}
 
 impl Default for LocalNotifier {
     fn default() -> Self {
-        Self(broadcast::Sender::new(WAITING))
+        Self { events: broadcast::Sender::new(WAITING), messages: broadcast::Sender::new(WAITING_MESSAGES) }
     }
 }
 
@@ -109,7 +145,12 @@ impl LocalNotifier {
     /// Delivers an event of another node.
     pub(crate) fn deliver(&self, event: ChangeEvent) {
         // There may be no subscriber.
-        let _ = self.0.send(event);
+        let _ = self.events.send(event);
+    }
+
+    /// Delivers a message of a node.
+    pub(crate) fn deliver_message(&self, message: Bytes) {
+        let _ = self.messages.send(message);
     }
 }
 
@@ -121,7 +162,16 @@ impl Notifier for LocalNotifier {
     }
 
     fn subscribe(&self) -> ChangeEvents {
-        ChangeEvents(self.0.subscribe())
+        ChangeEvents(self.events.subscribe())
+    }
+
+    /// Fails always: nothing leads from here to another node.
+    fn send(&self, _message: Bytes) -> BusFuture<'_, ()> {
+        Box::pin(ready(Err(BusError::Unavailable("there is no Redis to reach other nodes".to_owned()))))
+    }
+
+    fn messages(&self) -> NodeMessages {
+        NodeMessages(self.messages.subscribe())
     }
 }
 

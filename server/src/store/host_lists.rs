@@ -2,11 +2,11 @@
 //! as rows, some at a time, so that it takes little memory and hosts that come and go leave its order alone.
 
 use std::collections::HashMap;
-use std::time::Duration;
+use std::future::ready;
 
 use chrono::DateTime;
 use futures_util::TryStreamExt as _;
-use sea_orm::sea_query::{CaseStatement, Expr, ExprTrait, Func, Query, SimpleExpr};
+use sea_orm::sea_query::{Expr, ExprTrait, Func, Query};
 use sea_orm::{
     ColumnTrait, ConnectionTrait, DatabaseConnection, EntityTrait, Order, PaginatorTrait, QueryFilter, QueryOrder,
     QuerySelect, Select, Value,
@@ -14,6 +14,7 @@ use sea_orm::{
 
 use super::Result;
 use super::entity::{hosts, label_members};
+use super::hosts::{CONTACT, Contact};
 use crate::clock::Moment;
 
 /// What a list of hosts is narrowed to.
@@ -23,7 +24,8 @@ pub struct HostFilter {
     pub text: String,
     /// Only hosts in this label.
     pub label_id: Option<i64>,
-    pub state: Option<StateFilter>,
+    /// Only hosts that are there since then.
+    pub created_since: Option<Moment>,
     /// Only hosts behind this value, in the order of the list.
     pub after: Option<OrderValue>,
     /// Leaves out the first ones.
@@ -31,21 +33,6 @@ pub struct HostFilter {
     pub limit: Option<u64>,
     pub order: HostOrder,
     pub is_descending: bool,
-}
-
-/// What a list of hosts may be narrowed to by the times of its hosts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum StateFilter {
-    /// Seen within the host's own interval before the moment.
-    SeenWithinInterval {
-        before: Moment,
-    },
-    /// Not seen within that.
-    NotSeenWithinInterval {
-        before: Moment,
-    },
-    SeenUntil(Moment),
-    CreatedSince(Moment),
 }
 
 /// What a list of hosts may be ordered by.
@@ -132,6 +119,22 @@ pub async fn ids(db: &DatabaseConnection, filter: &HostFilter) -> Result<Vec<i64
     Ok(select.into_tuple::<i64>().stream(db).await?.try_collect().await?)
 }
 
+/// What `pick` makes of the hosts of a list, in the list's order, whatever its page.
+pub async fn picked<T>(
+    db: &DatabaseConnection,
+    filter: &HostFilter,
+    pick: impl Fn(&Contact) -> Option<T>,
+) -> Result<Vec<T>> {
+    let direction = if filter.is_descending { Order::Desc } else { Order::Asc };
+    let select = matching(filter)
+        .select_only()
+        .columns(CONTACT)
+        .order_by(filter.order.column(), direction)
+        .order_by_asc(hosts::Column::Id);
+    let contacts = select.into_model::<Contact>().stream(db).await?;
+    Ok(contacts.try_filter_map(|contact| ready(Ok(pick(&contact)))).try_collect().await?)
+}
+
 /// The rows of these hosts, in the order of `ids`; those that are gone are left out.
 pub async fn rows(db: &DatabaseConnection, ids: &[i64]) -> Result<Vec<hosts::Model>> {
     let rows = hosts::Entity::find().filter(hosts::Column::Id.is_in(ids.iter().copied())).all(db).await?;
@@ -154,8 +157,8 @@ fn matching(filter: &HostFilter) -> Select<hosts::Entity> {
             .take();
         select = select.filter(hosts::Column::Id.in_subquery(members));
     }
-    if let Some(state) = filter.state {
-        select = select.filter(is_in(state));
+    if let Some(since) = filter.created_since {
+        select = select.filter(hosts::Column::CreatedAt.gte(since));
     }
     if let Some(after) = &filter.after {
         let value = match after {
@@ -180,31 +183,4 @@ fn matching(filter: &HostFilter) -> Select<hosts::Entity> {
             .or(has(hosts::Column::HardwareSerial))
             .or(has(hosts::Column::PrimaryIp)),
     )
-}
-
-fn is_in(state: StateFilter) -> SimpleExpr {
-    match state {
-        StateFilter::SeenWithinInterval { before } => silence_secs(before).lt(interval_secs()),
-        StateFilter::NotSeenWithinInterval { before } => silence_secs(before).gte(interval_secs()),
-        StateFilter::SeenUntil(moment) => hosts::Column::SeenAt.lte(moment),
-        StateFilter::CreatedSince(moment) => hosts::Column::CreatedAt.gte(moment),
-    }
-}
-
-/// Seconds from when a host was seen to `moment`. Divided, because an interval in microseconds may be out of range.
-fn silence_secs(moment: Moment) -> SimpleExpr {
-    let micros = i64::try_from(Duration::from_secs(1).as_micros()).unwrap_or(i64::MAX);
-    Expr::val(moment.0).sub(Expr::col(hosts::Column::SeenAt)).div(micros)
-}
-
-/// The shorter of the intervals at which a host calls; 0 is no interval.
-fn interval_secs() -> SimpleExpr {
-    let distributed = || Expr::col(hosts::Column::DistributedInterval);
-    let config = || Expr::col(hosts::Column::ConfigRefresh);
-    CaseStatement::new()
-        .case(distributed().eq(0), config())
-        .case(config().eq(0), distributed())
-        .case(distributed().lt(config()), distributed())
-        .finally(config())
-        .into()
 }

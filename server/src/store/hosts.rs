@@ -1,10 +1,13 @@
 //! Host rows and when they were last seen.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::future::ready;
 
+use futures_util::TryStreamExt as _;
 use sea_orm::sea_query::{CaseStatement, Condition, Expr, ExprTrait, Func};
 use sea_orm::{
-    ActiveModelTrait, ColumnTrait, ConnectionTrait, EntityTrait, FromQueryResult, QueryFilter, QueryOrder, QuerySelect,
+    ActiveModelTrait, ColumnTrait, ConnectionTrait, DatabaseConnection, EntityTrait, FromQueryResult,
+    QueryFilter, QueryOrder, QuerySelect,
 };
 
 use super::entity::{hosts, label_members, node_keys, parked_queries};
@@ -168,7 +171,7 @@ async fn names(db: &impl ConnectionTrait, ids: &[i64], column: hosts::Column) ->
     Ok(names)
 }
 
-/// When a host was last heard of, and how often it is to call.
+/// When a host was heard of at least, as its row says, and how often it is to call.
 #[derive(Debug, Clone, FromQueryResult)]
 pub struct Contact {
     pub id: i64,
@@ -178,16 +181,21 @@ pub struct Contact {
     pub config_refresh: i64,
 }
 
-/// Contacts of hosts heard of since a moment.
-pub async fn contacts_since(db: &impl ConnectionTrait, moment: Moment) -> Result<Vec<Contact>> {
-    let recent = hosts::Entity::find().filter(hosts::Column::SeenAt.gte(moment)).select_only().columns([
-        hosts::Column::Id,
-        hosts::Column::CreatedAt,
-        hosts::Column::SeenAt,
-        hosts::Column::DistributedInterval,
-        hosts::Column::ConfigRefresh,
-    ]);
-    Ok(recent.into_model().all(db).await?)
+/// The columns of a [`Contact`].
+pub(super) const CONTACT: [hosts::Column; 5] = [
+    hosts::Column::Id,
+    hosts::Column::CreatedAt,
+    hosts::Column::SeenAt,
+    hosts::Column::DistributedInterval,
+    hosts::Column::ConfigRefresh,
+];
+
+/// Contacts of all hosts that `is_meant` picks.
+pub async fn contacts_with(db: &DatabaseConnection, is_meant: impl Fn(&Contact) -> bool) -> Result<Vec<Contact>> {
+    let all = hosts::Entity::find().select_only().columns(CONTACT).into_model::<Contact>();
+    // Row by row: what the driver keeps of a row is many times a contact.
+    let contacts = all.stream(db).await?.try_filter(|contact| ready(is_meant(contact)));
+    Ok(contacts.try_collect().await?)
 }
 
 /// Contacts of these hosts; those that are gone have none.
@@ -197,13 +205,7 @@ pub async fn contacts(db: &impl ConnectionTrait, ids: &[i64]) -> Result<Vec<Cont
         let rows: Vec<Contact> = hosts::Entity::find()
             .filter(hosts::Column::Id.is_in(batch.iter().copied()))
             .select_only()
-            .columns([
-                hosts::Column::Id,
-                hosts::Column::CreatedAt,
-                hosts::Column::SeenAt,
-                hosts::Column::DistributedInterval,
-                hosts::Column::ConfigRefresh,
-            ])
+            .columns(CONTACT)
             .into_model()
             .all(db)
             .await?;

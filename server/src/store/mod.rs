@@ -27,6 +27,7 @@ mod read_replica;
 pub mod reports;
 pub mod scheduled;
 pub mod secrets;
+pub mod seen_pages;
 pub mod settings;
 mod sqlite_file;
 mod tx;

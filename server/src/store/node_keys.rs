@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use sea_orm::sea_query::{CaseStatement, Expr, ExprTrait, Func};
-use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
+use sea_orm::sea_query::{CaseStatement, Condition, Expr, ExprTrait, Func};
+use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Set};
 
 use super::entity::node_keys;
 use super::{MAX_PARAMETERS, Result, Store};
@@ -48,17 +48,28 @@ pub async fn owners(db: &impl ConnectionTrait, hashes: &[KeyHash]) -> Result<Has
 
 /// Hosts that have more than one key.
 pub async fn hosts_of_several(db: &impl ConnectionTrait) -> Result<Vec<i64>> {
-    hosts_with(db, node_keys::Column::KeyHash.count().gt(1)).await
+    hosts_with(db, None, node_keys::Column::KeyHash.count().gt(1)).await
+}
+
+/// Those of these hosts that have more than one key.
+pub async fn of_several_among(db: &impl ConnectionTrait, host_ids: &[i64]) -> Result<Vec<i64>> {
+    let mut several = Vec::new();
+    for batch in host_ids.chunks(MAX_PARAMETERS / 10) {
+        let among = node_keys::Column::HostId.is_in(batch.iter().copied());
+        several.extend(hosts_with(db, Some(among), node_keys::Column::KeyHash.count().gt(1)).await?);
+    }
+    Ok(several)
 }
 
 /// Hosts that have keys of more than one agent instance.
 pub async fn hosts_of_several_instances(db: &impl ConnectionTrait) -> Result<Vec<i64>> {
     let instances = Func::count_distinct(Expr::col(node_keys::Column::InstanceId));
-    hosts_with(db, Expr::expr(instances).gt(1)).await
+    hosts_with(db, None, Expr::expr(instances).gt(1)).await
 }
 
-async fn hosts_with(db: &impl ConnectionTrait, condition: Expr) -> Result<Vec<i64>> {
+async fn hosts_with(db: &impl ConnectionTrait, among: Option<Expr>, condition: Expr) -> Result<Vec<i64>> {
     Ok(node_keys::Entity::find()
+        .filter(Condition::all().add_option(among))
         .select_only()
         .column(node_keys::Column::HostId)
         .group_by(node_keys::Column::HostId)

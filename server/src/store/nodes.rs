@@ -7,6 +7,9 @@ use super::entity::{leases, nodes};
 use super::{Error, Result};
 use crate::clock::Moment;
 
+/// What nodes of this version call themselves.
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+
 /// Takes or renews a lease: it goes to whoever holds it already, or to anybody when it ended before `free_before`.
 pub async fn take_lease(
     db: &impl ConnectionTrait,
@@ -50,15 +53,17 @@ pub async fn release_lease(db: &impl ConnectionTrait, name: &str, holder: &str) 
     Ok(())
 }
 
-/// Notes up to when a server has written what it knows of keys.
+/// Notes up to when a server has written what it knows of keys, and that it is of this version.
 pub async fn has_written(db: &impl ConnectionTrait, id: &str, at: Moment) -> Result<()> {
     let moved = nodes::Entity::update_many()
         .col_expr(nodes::Column::WrittenAt, at.into())
+        .col_expr(nodes::Column::Version, VERSION.into())
         .filter(nodes::Column::Id.eq(id))
         .exec(db)
         .await?;
     if moved.rows_affected == 0 {
-        let first = nodes::ActiveModel { id: Set(id.to_owned()), written_at: Set(at) };
+        let first =
+            nodes::ActiveModel { id: Set(id.to_owned()), written_at: Set(at), version: Set(Some(VERSION.to_owned())) };
         nodes::Entity::insert(first).exec_without_returning(db).await?;
     }
     Ok(())
@@ -74,6 +79,11 @@ pub async fn written_by_all(db: &impl ConnectionTrait, gone_before: Moment) -> R
         .one(db)
         .await?;
     Ok(oldest.flatten())
+}
+
+/// Servers heard of since `gone_before`.
+pub async fn since(db: &impl ConnectionTrait, gone_before: Moment) -> Result<Vec<nodes::Model>> {
+    Ok(nodes::Entity::find().filter(nodes::Column::WrittenAt.gte(gone_before)).all(db).await?)
 }
 
 /// Removes a server that has stopped.

@@ -16,7 +16,10 @@ use crate::telemetry::Metrics;
 enum Task {
     RenewLease,
     Follow,
-    WriteSeen,
+    KeepSeen,
+    ShareSeen,
+    WriteKeyUses,
+    WriteIntervals,
     WriteReports,
     LookAtLiveQueries,
     SweepLiveQueries,
@@ -29,10 +32,13 @@ enum Task {
 }
 
 impl Task {
-    const ALL: [Self; 12] = [
+    const ALL: [Self; 15] = [
         Self::RenewLease,
         Self::Follow,
-        Self::WriteSeen,
+        Self::KeepSeen,
+        Self::ShareSeen,
+        Self::WriteKeyUses,
+        Self::WriteIntervals,
         Self::WriteReports,
         Self::LookAtLiveQueries,
         Self::SweepLiveQueries,
@@ -49,7 +55,10 @@ impl Task {
         match self {
             Self::RenewLease => "renew_lease",
             Self::Follow => "follow",
-            Self::WriteSeen => "write_seen",
+            Self::KeepSeen => "keep_seen",
+            Self::ShareSeen => "share_seen",
+            Self::WriteKeyUses => "write_key_uses",
+            Self::WriteIntervals => "write_intervals",
             Self::WriteReports => "write_reports",
             Self::LookAtLiveQueries => "look_at_live_queries",
             Self::SweepLiveQueries => "sweep_live_queries",
@@ -76,7 +85,7 @@ impl Task {
             Self::Follow | Self::LookAtLiveQueries => 2,
             Self::WriteReports | Self::SweepLiveQueries => 1,
             Self::ForgetLiveQueries => 600,
-            Self::WriteSeen => 5,
+            Self::KeepSeen | Self::ShareSeen | Self::WriteKeyUses | Self::WriteIntervals => 5,
             Self::RetireKeys | Self::PruneFeed => 60,
             Self::SeparateClones => 30,
             Self::SweepSessions | Self::PruneActivities => 3600,
@@ -97,11 +106,17 @@ impl Task {
 
     async fn run(self, fleet: &Fleet, metrics: &Metrics) -> Result<()> {
         match self {
-            Self::WriteSeen => {
+            Self::KeepSeen => fleet.hosts.keep_seen(false).await,
+            Self::ShareSeen => {
+                fleet.hosts.share_seen().await;
+                Ok(())
+            }
+            Self::WriteIntervals => fleet.hosts.write_intervals().await,
+            Self::WriteKeyUses => {
                 metrics.hosts_in_memory.set(i64::try_from(fleet.hosts.index.len()).unwrap_or(i64::MAX));
-                fleet.hosts.sweep_index();
+                fleet.hosts.index.sweep(fleet.clock.now());
                 fleet.log_refusals_left_out();
-                fleet.hosts.write_seen(false).await
+                fleet.hosts.write_key_uses(false).await
             }
             Self::LookAtLiveQueries => fleet.live.look().await,
             Self::SweepLiveQueries => fleet.live.sweep().await,
@@ -136,6 +151,7 @@ pub async fn run(fleet: Fleet, metrics: Arc<Metrics>, lifecycle: Lifecycle, nudg
                 () = lifecycle.ended() => {}
                 () = fleet.follow_live_queries() => {}
                 () = fleet.live.look_when_asked() => {}
+                () = fleet.hosts.hear_seen() => {}
             }
         }
     });

@@ -83,6 +83,9 @@ metrics! {
     pub key_lookups: IntCounter = "muster_key_lookups_total" [] "Node keys looked up in the database.";
     pub clones: IntCounter = "muster_clones_separated_total" [] "Host identities found to be shared by two machines, and separated.";
     pub hosts_in_memory: IntGauge = "muster_hosts_in_memory" [] "Hosts that have checked in with this node since its start.";
+    seen_messages: IntCounterVec = "muster_seen_messages_total" ["outcome"] "Messages between nodes about when hosts were last seen: sent, failed, heard, missed, or of an unknown version.";
+    seen_pages: IntCounterVec = "muster_seen_pages_total" ["outcome"] "Stored pages of last-seen times: written, or unreadable for this version.";
+    pub seen_page_bytes: IntCounter = "muster_seen_page_bytes_total" [] "Bytes of the stored pages of last-seen times that were written.";
     pub sql_statements: IntCounter = "muster_sql_statements_total" [] "SQL statements sent, without BEGIN and COMMIT.";
     pub rows_written: IntCounter = "muster_rows_written_total" [] "Rows inserted, updated or deleted by committed transactions.";
     pub db_retries: IntCounter = "muster_db_retries_total" [] "Transactions retried after a conflict with another transaction.";
@@ -137,6 +140,16 @@ impl Metrics {
             )?,
             is_up: Metric::register(registry, "muster_redis_up", &[], "1 if Redis answered the last command.")?,
         })
+    }
+
+    /// Counts a message between nodes about last-seen times.
+    pub fn seen_message(&self, outcome: &str) {
+        self.seen_messages.with_label_values(&[outcome]).inc();
+    }
+
+    /// Counts stored pages of last-seen times.
+    pub fn seen_pages(&self, outcome: &str, pages: u64) {
+        self.seen_pages.with_label_values(&[outcome]).inc_by(pages);
     }
 
     /// Counts that a limit refused or cut something.

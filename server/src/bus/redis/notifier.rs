@@ -3,6 +3,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use ::redis::{PushInfo, PushKind, RedisResult, Value, cmd};
+use bytes::Bytes;
 use prometheus::IntCounterVec;
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
@@ -13,7 +14,7 @@ use super::link::{Link, Purpose};
 use super::script::Call;
 use super::server_connection::ServerConnection;
 use super::settings::{RedisServer, RedisSettings};
-use crate::bus::{ChangeEvent, ChangeEvents, LocalNotifier, Notifier};
+use crate::bus::{BusFuture, ChangeEvent, ChangeEvents, LocalNotifier, MAX_MESSAGE, NodeMessages, Notifier};
 use crate::lock::lock;
 
 /// Events published within this time go out in one message.
@@ -25,8 +26,8 @@ const TEST: Duration = Duration::from_secs(5);
 /// Pause between attempts to subscribe: the first and the longest.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(1));
 
-/// Change events over Redis, published on one channel and received on one connection of each node that does nothing
-/// else.
+/// Change events and messages over Redis, published on a channel each and received on one connection of each node that
+/// does nothing else. Nodes of versions without messages do not subscribe to their channel.
 ///
 /// Events that come fast are published together, each once. What cannot be published is dropped. After its connection
 /// was made anew, a node receives [`ChangeEvent::Missed`] and reads everything again. What a node is to hear of its own
@@ -35,7 +36,16 @@ const BACK_OFF: (Duration, Duration) = (Duration::from_millis(100), Duration::fr
 pub struct RedisNotifier {
     here: LocalNotifier,
     waiting: Arc<Waiting>,
+    link: Arc<Link>,
+    channels: Channels,
     _tasks: JoinSet<()>,
+}
+
+/// The names of the channels of one database.
+#[derive(Debug, Clone)]
+struct Channels {
+    events: String,
+    messages: String,
 }
 
 /// Events still to be published, each once.
@@ -49,14 +59,18 @@ impl RedisNotifier {
     /// `notifications` counts events by their outcome.
     pub(super) fn new(link: Arc<Link>, node: &str, notifications: IntCounterVec) -> Self {
         let (here, waiting) = (LocalNotifier::default(), Arc::<Waiting>::default());
-        let channel = format!("muster:bells:{}", link.settings().database());
+        let database = link.settings().database();
+        let channels =
+            Channels { events: format!("muster:bells:{database}"), messages: format!("muster:messages:{database}") };
         let mut tasks = JoinSet::new();
         let (runtime, settings) = (link.runtime().clone(), Arc::clone(link.settings()));
-        let publishing = publish(link, Arc::clone(&waiting), channel.clone(), node.to_owned(), notifications.clone());
+        let (own_link, events) = (Arc::clone(&link), channels.events.clone());
+        let publishing = publish(own_link, Arc::clone(&waiting), events, node.to_owned(), notifications.clone());
         tasks.spawn_on(publishing, &runtime);
-        let listener = Listener { settings, channel, node: node.to_owned(), here: here.clone(), notifications };
+        let (node, here_too, channels_too) = (node.to_owned(), here.clone(), channels.clone());
+        let listener = Listener { settings, channels: channels_too, node, here: here_too, notifications };
         tasks.spawn_on(listener.run(), &runtime);
-        Self { here, waiting, _tasks: tasks }
+        Self { here, waiting, link, channels, _tasks: tasks }
     }
 }
 
@@ -69,6 +83,18 @@ impl Notifier for RedisNotifier {
 
     fn subscribe(&self) -> ChangeEvents {
         self.here.subscribe()
+    }
+
+    fn send(&self, message: Bytes) -> BusFuture<'_, ()> {
+        Box::pin(async move {
+            let mut publish = cmd("PUBLISH");
+            publish.arg(&self.channels.messages).arg(&message[..]);
+            self.link.call::<i64>(Purpose::Notify, "publish", 0, Call::Command(&publish)).await.map(drop)
+        })
+    }
+
+    fn messages(&self) -> NodeMessages {
+        self.here.messages()
     }
 }
 
@@ -99,7 +125,7 @@ async fn publish(link: Arc<Link>, waiting: Arc<Waiting>, channel: String, node: 
 
 struct Listener {
     settings: Arc<RedisSettings>,
-    channel: String,
+    channels: Channels,
     node: String,
     here: LocalNotifier,
     notifications: IntCounterVec,
@@ -139,7 +165,12 @@ impl Listener {
         };
         let (sender, pushes) = mpsc::unbounded_channel();
         let mut connection = self.settings.connect_subscriber(&node, sender).await?;
-        connection.subscribe(&self.channel).await?;
+        connection.subscribe(&self.channels.events).await?;
+        // The user may have been given the first channel alone, in the time of a version that had no other.
+        if let Err(error) = connection.subscribe(&self.channels.messages).await {
+            let channel = &self.channels.messages;
+            tracing::warn!(%error, channel, "cannot subscribe to messages of other nodes; they go through the database");
+        }
         Ok((connection, pushes))
     }
 
@@ -162,9 +193,17 @@ impl Listener {
         }
     }
 
-    /// Delivers the events of a message, unless this node has published it.
+    /// Delivers a message, or events unless this node has published them.
     fn deliver(&self, push: &PushInfo) {
-        let Some(Value::BulkString(message)) = push.data.get(1) else { return };
+        let [Value::BulkString(channel), Value::BulkString(message)] = &push.data[..] else { return };
+        if channel == self.channels.messages.as_bytes() {
+            if message.len() > MAX_MESSAGE {
+                self.notifications.with_label_values(&["refused"]).inc();
+                return;
+            }
+            self.here.deliver_message(message.clone().into());
+            return;
+        }
         let message = String::from_utf8_lossy(message);
         let mut lines = message.lines();
         if lines.next() == Some(&self.node) {

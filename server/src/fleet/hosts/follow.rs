@@ -47,10 +47,18 @@ pub(super) const BATCH: usize = 500;
 pub(super) struct FeedReading {
     /// No entry can appear any more up to this position.
     settled: i64,
-    /// Later positions that were read, when they were first read, and the hosts they are about.
-    read: BTreeMap<i64, (Moment, i64)>,
+    /// Later positions that were read.
+    read: BTreeMap<i64, ReadEntry>,
     /// When the feed was last read to its end.
-    at: Option<Moment>,
+    pub at: Option<Moment>,
+}
+
+/// An entry of the feed that is not settled.
+#[derive(Debug)]
+struct ReadEntry {
+    first_read_at: Moment,
+    host_id: i64,
+    is_about_keys: bool,
 }
 
 impl Hosts {
@@ -79,20 +87,26 @@ impl Hosts {
                 page.into_iter().filter(|change| !reading.read.contains_key(&change.id)).collect();
             // Noted as read only once it is applied: an error on the way has it read again.
             deleted.extend(self.take_over(&news, now).await?);
-            reading.read.extend(news.iter().map(|change| (change.id, (now, change.host_id))));
+            reading.read.extend(news.iter().map(|change| {
+                let is_about_keys = is_about_keys(&change.kind);
+                (change.id, ReadEntry { first_read_at: now, host_id: change.host_id, is_about_keys })
+            }));
             if is_last {
                 break;
             }
         }
         // In order: a position is settled when it and all before it were read longer ago than the overlap.
-        let mut settled = BTreeSet::new();
-        while let Some(first) = reading.read.first_entry().filter(|first| now.since(first.get().0) > OVERLAP) {
-            let (position, (_, host_id)) = first.remove_entry();
+        let mut settled = Vec::new();
+        while let Some(first) =
+            reading.read.first_entry().filter(|first| now.since(first.get().first_read_at) > OVERLAP)
+        {
+            let (position, entry) = first.remove_entry();
             reading.settled = position;
-            settled.insert(host_id);
+            settled.push(entry);
         }
         if !self.store.shows_every_commit() {
-            self.mark_stale(settled);
+            self.mark_stale(settled.iter().map(|entry| entry.host_id));
+            self.index.doubt_key_count(settled.iter().filter(|entry| entry.is_about_keys).map(|entry| entry.host_id));
         }
         reading.at = Some(now);
         drop(reading);
@@ -117,6 +131,8 @@ impl Hosts {
         }
         // Deletions first, so that other entries about these hosts find nothing to do.
         self.index.forget_hosts(deleted.clone(), now);
+        let about_keys = changes.iter().filter(|change| is_about_keys(&change.kind));
+        self.index.doubt_key_count(about_keys.map(|change| change.host_id));
         self.check_keys(&keys).await?;
         for change in enrolled {
             if let Some(host) = self.index.get(change.host_id) {
@@ -135,6 +151,7 @@ impl Hosts {
     /// Compares everything in memory with the database. Returns the hosts that are gone.
     async fn read_anew(&self, now: Moment) -> Result<BTreeSet<i64>> {
         let hosts = self.index.all();
+        self.index.doubt_key_count(hosts.iter().map(|host| host.id));
         let mut deleted = BTreeSet::new();
         for batch in hosts.chunks(BATCH) {
             let ids: Vec<i64> = batch.iter().map(|host| host.id).collect();
@@ -192,6 +209,14 @@ impl Hosts {
             })
             .await?;
         Ok(())
+    }
+}
+
+/// Whether a host may have more keys or fewer since.
+fn is_about_keys(kind: &HostChangeKind) -> bool {
+    match kind {
+        HostChangeKind::Keys | HostChangeKind::Enrolled | HostChangeKind::Unknown(_) => true,
+        HostChangeKind::Changed | HostChangeKind::Refetch | HostChangeKind::Deleted => false,
     }
 }
 

@@ -1,11 +1,12 @@
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::AtomicBool;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use bytes::Bytes;
 use tokio::sync::Mutex;
 
 use super::restarts::Restarts;
+use super::seen::SeenSlot;
 use crate::clock::Moment;
 use crate::fleet::checkin::RefreshState;
 use crate::fleet::live::HostLiveState;
@@ -49,17 +50,19 @@ pub struct Host {
     restarts: Restarts,
     /// When the host was asked about itself.
     pub refresh_state: RefreshState,
-    seen: AtomicI64,
-    written_seen: AtomicI64,
+    seen: SeenSlot,
+    /// Whether this node is sure that the host has one node key.
+    pub has_one_key: AtomicBool,
     results: Mutex<LastBatch>,
     statuses: Mutex<LastBatch>,
 }
 
 impl Host {
-    pub fn new(known: &KnownHost) -> Self {
+    /// `seen` is where the host's last-seen time is kept.
+    pub fn new(known: &KnownHost, seen: SeenSlot) -> Self {
         let row = &known.host;
         let intervals = intervals_in(row);
-        let host = Self::with(row.id, Self::assignment_of(known), intervals, &asked(row), row.seen_at);
+        let host = Self::with(row.id, Self::assignment_of(known), intervals, &asked(row), seen);
         host.hostname.store(Arc::new(row.hostname.clone()));
         host
     }
@@ -69,7 +72,7 @@ impl Host {
         assignment: Assignment,
         intervals: AgentIntervals,
         asked: &RefreshRecord,
-        seen: Moment,
+        seen: SeenSlot,
     ) -> Self {
         Self {
             id,
@@ -80,8 +83,8 @@ impl Host {
             hostname: ArcSwap::default(),
             restarts: Restarts::default(),
             refresh_state: RefreshState::new(asked),
-            seen: AtomicI64::new(seen.0),
-            written_seen: AtomicI64::new(seen.0),
+            seen,
+            has_one_key: AtomicBool::default(),
             results: Mutex::default(),
             statuses: Mutex::default(),
         }
@@ -102,7 +105,7 @@ impl Host {
         }
         self.take_over_intervals(intervals_in(&known.host));
         self.refresh_state.take_over(&asked(&known.host));
-        self.seen_was_written(known.host.seen_at);
+        self.seen.raise(known.host.seen_at);
     }
 
     /// Takes over an interval from the row where no config has named another one since.
@@ -160,21 +163,14 @@ impl Host {
         self.restarts.since(moment)
     }
 
+    /// Notes a check-in with this node.
     pub fn mark_seen(&self, now: Moment) {
-        self.seen.fetch_max(now.0, Ordering::Relaxed);
+        self.seen.mark(now);
     }
 
+    /// When it was last seen by any node, in whole seconds.
     pub fn seen(&self) -> Moment {
-        Moment(self.seen.load(Ordering::Relaxed))
-    }
-
-    pub fn written_seen(&self) -> Moment {
-        Moment(self.written_seen.load(Ordering::Relaxed))
-    }
-
-    /// The database knows of a contact at `moment`.
-    pub fn seen_was_written(&self, moment: Moment) {
-        self.written_seen.fetch_max(moment.0, Ordering::Relaxed);
+        self.seen.seen()
     }
 }
 

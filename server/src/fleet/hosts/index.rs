@@ -2,16 +2,17 @@
 //! the start costs a read of the database, and one that the database certainly does not know (`confirm`) is remembered
 //! for ten seconds. Keys are random and never come back, so an unknown key remembered that long cannot become wrong.
 //!
-//! The host is marked as seen in memory. A task writes contacts in batches, sorted by host, when the stored value is
-//! older than 30 s. A check-in with nothing to do runs no SQL.
+//! The host is marked as seen in memory, which is shared and stored by pages (`seen`). A check-in with nothing to do runs
+//! no SQL.
 
 use std::collections::{BTreeSet, HashSet};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::confirm::FoundKey;
 use super::follow::{BATCH, OVERLAP};
+use super::seen::SeenTimes;
 use super::{Assignment, Host, Hosts, NodeKey};
 use crate::bus::ChangeEvent;
 use crate::clock::Moment;
@@ -39,6 +40,10 @@ pub struct HostIndex {
     gone: papaya::HashMap<i64, Moment>,
     /// Hosts whose keys have changed, and until when a plain reading may still show their keys as they were.
     doubted: papaya::HashMap<i64, Moment>,
+    /// When hosts were last seen, those too that have not checked in here.
+    pub(super) seen: SeenTimes,
+    /// Hosts whose keys are to be counted again.
+    uncounted: Mutex<BTreeSet<i64>>,
     /// Counts calls of `doubt`, so that a lookup notices one in the meantime.
     key_changes: AtomicU64,
 }
@@ -117,7 +122,8 @@ impl HostIndex {
     /// The shared host with this id, created or brought up to date.
     pub(super) fn host(&self, known: &store::hosts::KnownHost) -> Arc<Host> {
         let hosts = self.hosts.pin();
-        let host = hosts.get_or_insert_with(known.host.id, || Arc::new(Host::new(known)));
+        let host =
+            hosts.get_or_insert_with(known.host.id, || Arc::new(Host::new(known, self.seen.slot(known.host.id))));
         host.refresh(known);
         Arc::clone(host)
     }
@@ -137,7 +143,33 @@ impl HostIndex {
             self.hosts.pin().remove(&host_id);
             return None;
         }
+        self.doubt_key_count([host_id]);
         Some(key)
+    }
+
+    /// Notes hosts that may have other keys than before.
+    pub(super) fn doubt_key_count(&self, host_ids: impl IntoIterator<Item = i64>) {
+        let held = host_ids.into_iter().filter_map(|id| self.get(id));
+        let mut uncounted = lock(&self.uncounted);
+        for host in held {
+            host.has_one_key.store(false, Ordering::Relaxed);
+            uncounted.insert(host.id);
+        }
+    }
+
+    /// The hosts whose keys are to be counted; see [`HostIndex::have_one_key`].
+    pub(super) fn take_uncounted(&self) -> Vec<i64> {
+        std::mem::take(&mut *lock(&self.uncounted)).into_iter().collect()
+    }
+
+    /// Notes that of the hosts that were taken, all but `several` have one key. Those that were doubted again since stay in
+    /// doubt.
+    pub(super) fn have_one_key(&self, counted: &[i64], several: &BTreeSet<i64>) {
+        let uncounted = lock(&self.uncounted);
+        let sure = counted.iter().filter(|id| !several.contains(id) && !uncounted.contains(id));
+        for host in sure.filter_map(|id| self.get(*id)) {
+            host.has_one_key.store(true, Ordering::Relaxed);
+        }
     }
 
     pub(super) fn forget_key(&self, hash: &KeyHash) {

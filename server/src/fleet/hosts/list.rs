@@ -3,16 +3,17 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use muster_api::rest::{HostStatus, HostView};
+use muster_api::rest::HostView;
 
 use super::Hosts;
 use super::presence::MISSING_AFTER;
-use super::view::{NEW_FOR, ONLINE_BUFFER, status};
+use super::view::{NEW_FOR, is_online};
 use crate::clock::Moment;
 use crate::fleet::Result;
 use crate::fleet::access::{Permission, Principal};
 use crate::store::entity::hosts::Model;
-use crate::store::host_lists::{self, HostFilter, StateFilter};
+use crate::store::host_lists::{self, HostFilter, HostOrder, OrderValue};
+use crate::store::hosts::Contact;
 
 /// Rows that are read at one time.
 const ROWS_AT_ONCE: usize = 200;
@@ -24,7 +25,7 @@ pub struct HostQuery {
     pub state: Option<HostState>,
 }
 
-/// What hosts can be picked by. It is decided by what the database has, where a contact is within 30 seconds.
+/// What hosts can be picked by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HostState {
     Online,
@@ -36,23 +37,14 @@ pub enum HostState {
 }
 
 impl HostState {
-    fn filter(self, now: Moment) -> StateFilter {
-        let before = now.minus(ONLINE_BUFFER);
+    /// Whether a host that was last seen at `seen` was in the state at a moment.
+    fn has(self, host: &Contact, seen: Moment, at: Moment) -> bool {
+        let is_online = || is_online(host.distributed_interval, host.config_refresh, seen, at);
         match self {
-            Self::Online => StateFilter::SeenWithinInterval { before },
-            Self::Offline => StateFilter::NotSeenWithinInterval { before },
-            Self::Missing => StateFilter::SeenUntil(now.minus(MISSING_AFTER)),
-            Self::New => StateFilter::CreatedSince(now.minus(NEW_FOR)),
-        }
-    }
-
-    /// Whether a host was in the state at a moment, as far as its row knows.
-    fn has(self, row: &Model, at: Moment) -> bool {
-        match self {
-            Self::Online => status(row, row.seen_at, at) == HostStatus::Online,
-            Self::Offline => status(row, row.seen_at, at) == HostStatus::Offline,
-            Self::Missing => row.seen_at <= at.minus(MISSING_AFTER),
-            Self::New => row.created_at >= at.minus(NEW_FOR),
+            Self::Online => is_online(),
+            Self::Offline => !is_online(),
+            Self::Missing => seen <= at.minus(MISSING_AFTER),
+            Self::New => host.created_at >= at.minus(NEW_FOR),
         }
     }
 }
@@ -74,7 +66,7 @@ impl HostListing {
     }
 
     /// The next hosts. Those are left out that were deleted since the list was begun, or are no longer in the state that
-    /// they were picked by. Picked hosts are shown as the database knows them, at the moment of picking.
+    /// they were picked by. Picked hosts are shown as of the moment of picking.
     ///
     /// # Errors
     /// When the database does not answer.
@@ -84,7 +76,10 @@ impl HostListing {
         let rows = self.hosts.store.read_lagging(async |db| host_lists::rows(db, ids).await).await?;
         self.read = end;
         let show = |row: &Model| match self.picked {
-            Some((state, at)) => state.has(row, at).then(|| self.hosts.show_as_seen(row, row.seen_at, at)),
+            Some((state, at)) => {
+                let seen = self.hosts.seen_by_any(row.id, row.seen_at);
+                state.has(&contact(row), seen, at).then(|| self.hosts.show_as_seen(row, seen, at))
+            }
             None => Some(self.hosts.show(row)),
         };
         Ok(rows.iter().filter_map(show).collect())
@@ -109,8 +104,13 @@ impl Hosts {
     pub async fn list(self: &Arc<Self>, principal: &Principal, query: &HostQuery) -> Result<HostListing> {
         principal.may(Permission::ReadHosts)?;
         let now = self.clock.now();
-        let filter = filter(query, now);
-        let ids = self.store.read_lagging(async |db| host_lists::ids(db, &filter).await).await?;
+        let ids = match query.needs_times() {
+            true => self.pick(query, now).await?,
+            false => {
+                let filter = filter(query, now);
+                self.store.read_lagging(async |db| host_lists::ids(db, &filter).await).await?
+            }
+        };
         Ok(HostListing { hosts: Arc::clone(self), ids, read: 0, picked: query.state.map(|state| (state, now)) })
     }
 
@@ -120,11 +120,63 @@ impl Hosts {
     /// As for listing.
     pub async fn count(&self, principal: &Principal, query: &HostQuery) -> Result<u64> {
         principal.may(Permission::ReadHosts)?;
-        let filter = filter(query, self.clock.now());
+        let now = self.clock.now();
+        if query.needs_times() {
+            let without_page = HostFilter { limit: None, offset: 0, ..query.filter.clone() };
+            return Ok(self.pick(&HostQuery { filter: without_page, ..query.clone() }, now).await?.len() as u64);
+        }
+        let filter = filter(query, now);
         Ok(self.store.read_lagging(async |db| host_lists::count(db, &filter).await).await?)
+    }
+
+    /// The hosts of a list that depends on when they were seen. Rows do not say that, so this goes through all that the
+    /// rest of the query allows.
+    async fn pick(&self, query: &HostQuery, now: Moment) -> Result<Vec<i64>> {
+        let is_by_time = query.filter.order == HostOrder::SeenTime;
+        let mut filter = HostFilter { limit: None, offset: 0, ..filter(query, now) };
+        let after = if is_by_time { filter.after.take() } else { None };
+        let is_behind = |seen: Moment| match after {
+            Some(OrderValue::Time(after)) if filter.is_descending => seen < after,
+            Some(OrderValue::Time(after)) => seen > after,
+            _ => true,
+        };
+        let pick = |host: &Contact| {
+            let seen = self.seen_by_any(host.id, host.seen_at);
+            let is_meant = query.state.is_none_or(|state| state.has(host, seen, now)) && is_behind(seen);
+            is_meant.then_some((seen, host.id))
+        };
+        let mut found = self.store.read_lagging(async |db| host_lists::picked(db, &filter, pick).await).await?;
+        if is_by_time {
+            found.sort_unstable_by(|(a, a_id), (b, b_id)| {
+                let by_time = if filter.is_descending { b.cmp(a) } else { a.cmp(b) };
+                by_time.then(a_id.cmp(b_id))
+            });
+        }
+        let page = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
+        let rest = found.into_iter().skip(page(query.filter.offset)).map(|(_, id)| id);
+        Ok(rest.take(page(query.filter.limit.unwrap_or(u64::MAX))).collect())
+    }
+}
+
+impl HostQuery {
+    /// Whether it depends on when hosts were last seen.
+    fn needs_times(&self) -> bool {
+        let is_by_state = matches!(self.state, Some(HostState::Online | HostState::Offline | HostState::Missing));
+        is_by_state || self.filter.order == HostOrder::SeenTime
     }
 }
 
 fn filter(query: &HostQuery, now: Moment) -> HostFilter {
-    HostFilter { state: query.state.map(|state| state.filter(now)), ..query.filter.clone() }
+    let created_since = (query.state == Some(HostState::New)).then(|| now.minus(NEW_FOR));
+    HostFilter { created_since, ..query.filter.clone() }
+}
+
+fn contact(row: &Model) -> Contact {
+    Contact {
+        id: row.id,
+        created_at: row.created_at,
+        seen_at: row.seen_at,
+        distributed_interval: row.distributed_interval,
+        config_refresh: row.config_refresh,
+    }
 }

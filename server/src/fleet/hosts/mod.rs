@@ -11,7 +11,9 @@ mod follow;
 mod host;
 mod identity;
 mod index;
+mod intervals;
 mod key;
+mod key_uses;
 mod list;
 mod presence;
 mod refetch;
@@ -28,16 +30,18 @@ pub use index::{Authenticated, HostIndex};
 pub use key::NodeKey;
 pub use list::{HostListing, HostQuery, HostState};
 pub use presence::Presence;
+#[cfg(test)]
+pub use seen::SeenTimes;
 
 pub use crate::store::host_lists::{HostFilter, HostOrder};
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::AtomicI64;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use crate::bus::Notifier;
-use crate::clock::Clock;
+use crate::clock::{Clock, Moment};
 use crate::config;
 use crate::fleet::Node;
 use crate::fleet::schedule::Schedule;
@@ -64,8 +68,11 @@ pub struct Hosts {
     notifier: Arc<dyn Notifier>,
     node: Arc<Node>,
     reading: tokio::sync::Mutex<follow::FeedReading>,
-    /// When uses of keys were last written.
-    written_at: AtomicI64,
+    /// Up to when this node has reported to have written uses of keys.
+    reported_at: AtomicI64,
+    /// Hosts with several keys, and since when this node knows that, if it leads.
+    several_keys: Mutex<BTreeMap<i64, Moment>>,
+    seen_sharing: seen::SeenSharing,
     stale: Mutex<BTreeSet<i64>>,
     refreshing: tokio::sync::Mutex<()>,
 }
@@ -92,9 +99,11 @@ impl Hosts {
             schedule,
             metrics,
             notifier,
+            seen_sharing: seen::SeenSharing::new(node.id()),
             node,
             reading: tokio::sync::Mutex::default(),
-            written_at: AtomicI64::new(0),
+            reported_at: AtomicI64::new(0),
+            several_keys: Mutex::default(),
             stale: Mutex::default(),
             refreshing: tokio::sync::Mutex::default(),
         }

@@ -16,7 +16,7 @@ pub(super) const MISSING_AFTER: Duration = Duration::from_secs(30 * 24 * 3600);
 /// Hosts that have called within this time may be online.
 const RECENT: Duration = Duration::from_secs(24 * 3600);
 
-/// When some hosts last called, as the database knew it at one moment. Memory adds later calls to this node.
+/// Some hosts, as the database knew them at one moment. Memory adds later calls.
 #[derive(Debug)]
 pub struct Presence(Vec<Contact>);
 
@@ -43,7 +43,8 @@ impl Hosts {
     /// When the database does not answer.
     pub async fn recent(&self) -> Result<Presence> {
         let since = self.clock.now().minus(RECENT);
-        Ok(Presence(store::hosts::contacts_since(self.store.reader(), since).await?))
+        let is_recent = |contact: &Contact| self.seen(contact) >= since;
+        Ok(Presence(store::hosts::contacts_with(self.store.reader(), is_recent).await?))
     }
 
     /// How many of the hosts `is_meant` picks are online.
@@ -88,7 +89,7 @@ impl Hosts {
     }
 
     fn seen(&self, contact: &Contact) -> Moment {
-        self.index.get(contact.id).map_or(contact.seen_at, |host| host.seen().max(contact.seen_at))
+        self.seen_by_any(contact.id, contact.seen_at)
     }
 
     fn calls(&self, contact: &Contact, seen: Moment, now: Moment) -> bool {

@@ -15,7 +15,7 @@ use crate::store::entity::hosts::Model;
 use crate::store::entity::labels;
 
 /// How long after its interval a host still counts as online, as in Fleet.
-pub(super) const ONLINE_BUFFER: Duration = Duration::from_secs(60);
+const ONLINE_BUFFER: Duration = Duration::from_secs(60);
 
 /// How long a host counts as new.
 pub(super) const NEW_FOR: Duration = Duration::from_secs(24 * 3600);
@@ -119,8 +119,7 @@ impl Hosts {
     }
 
     pub(super) fn show(&self, row: &Model) -> HostView {
-        let seen = self.index.get(row.id).map_or(row.seen_at, |host| host.seen().max(row.seen_at));
-        self.show_as_seen(row, seen, self.clock.now())
+        self.show_as_seen(row, self.seen_by_any(row.id, row.seen_at), self.clock.now())
     }
 
     /// The host as it was at the moment `now`, last seen at `seen`.

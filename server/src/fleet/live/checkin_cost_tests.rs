@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::Live;
 use super::states::States;
 use crate::clock::Moment;
-use crate::fleet::hosts::{Assignment, Host};
+use crate::fleet::hosts::{Assignment, Host, SeenTimes};
 use crate::store::entity::live_queries::{LiveStatusWord, Model};
 use crate::store::hosts::AgentIntervals;
 use crate::store::reports::RefreshRecord;
@@ -53,7 +53,7 @@ fn host(id: i64) -> Arc<Host> {
         open_round: None,
     };
     let assignment = Assignment { platform: "ubuntu".into(), label_ids: Box::default() };
-    Arc::new(Host::with(id, assignment, AgentIntervals::default(), &record, Moment::NEVER))
+    Arc::new(Host::with(id, assignment, AgentIntervals::default(), &record, SeenTimes::default().slot(id)))
 }
 
 /// The mean of many check-ins, none of which is given a query.

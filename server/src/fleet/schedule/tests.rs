@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use super::*;
 use crate::clock::Moment;
 use crate::config;
-use crate::fleet::hosts::Assignment;
+use crate::fleet::hosts::{Assignment, SeenTimes};
 use crate::store::StoreCounters;
 use crate::store::hosts::AgentIntervals;
 use crate::store::reports::RefreshRecord;
@@ -128,7 +128,7 @@ impl EditedSchedule {
     fn new(store: Store) -> Self {
         let hosts = (0..4).zip(PLATFORMS.into_iter().cycle()).map(|(id, platform)| {
             let assignment = Assignment { platform: platform.into(), label_ids: Box::default() };
-            Host::with(id, assignment, AgentIntervals::default(), &NEVER_ASKED, Moment::NEVER)
+            Host::with(id, assignment, AgentIntervals::default(), &NEVER_ASKED, SeenTimes::default().slot(id))
         });
         let schedule = Schedule {
             store,

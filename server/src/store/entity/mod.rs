@@ -18,6 +18,7 @@ pub mod packs;
 pub mod parked_queries;
 pub mod queries;
 pub mod scheduled_queries;
+pub mod seen_pages;
 pub mod sessions;
 pub mod settings;
 pub mod user_passwords;

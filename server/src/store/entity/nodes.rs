@@ -9,6 +9,8 @@ pub struct Model {
     pub id: String,
     /// Uses of keys up to then have been written by it.
     pub written_at: Moment,
+    /// `None` for a node of a version that writes no pages of last-seen times and reads none.
+    pub version: Option<String>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

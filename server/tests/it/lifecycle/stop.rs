@@ -137,9 +137,8 @@ async fn when_hosts_were_last_seen_survives_a_stop() {
     let mut agent = server.enrolled(1).await;
     server.clock.advance(Duration::from_secs(25));
     assert!(agent.config().await.verdict.is_success());
-    server.stop().await;
-    let seen = server.number("SELECT seen_at FROM hosts");
-    assert_eq!(seen, server.clock.now().0);
+    server.restart().await;
+    assert_eq!(crate::nodes::seen_at(&server, 1).await, server.clock.now().0);
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@ mod campaigns;
 mod notifications;
 mod outages;
 mod quiet;
+mod seen;
 mod writes;
 
 use std::time::Duration;

@@ -1,8 +1,8 @@
-//! Keys and contacts of which each server has seen a part.
+//! Keys of which each server has seen a part.
 
 use std::time::Duration;
 
-use super::{known_to_both, two};
+use super::two;
 use crate::support::TestServer;
 
 const GRACE: Duration = Duration::from_secs(600);
@@ -62,9 +62,13 @@ async fn keys_wait_for_a_server_that_cannot_write() {
     assert_eq!(one.number("SELECT count(*) FROM node_keys"), 2);
     // After a day it counts as gone.
     one.clock.advance(Duration::from_secs(25 * 3600));
-    assert!(new.config().await.verdict.is_success());
-    other.run_tasks().await;
-    one.run_tasks().await;
+    // Whoever leads now waits for reports of two minutes later.
+    for _ in 0..3 {
+        assert!(new.config().await.verdict.is_success());
+        other.run_tasks().await;
+        one.run_tasks().await;
+        one.clock.advance(Duration::from_secs(130));
+    }
     assert_eq!(one.number("SELECT count(*) FROM node_keys"), 1);
 }
 
@@ -105,20 +109,39 @@ async fn clones_at_different_servers_are_told_apart() {
     assert_eq!((one.counters().node_invalid(), two.counters().node_invalid()), (0, 0));
 }
 
+/// Of the only key of a host just the first use is written. What a server knows of later ones counts once the host has
+/// another key, however long the leader has waited for it.
 #[tokio::test]
-async fn contacts_never_go_backwards() {
+async fn the_only_key_lives_on_when_another_one_comes() {
     let (one, other) = two().await;
-    let mut agent = known_to_both(&one, &other, 1).await;
-    one.clock.advance(Duration::from_secs(40));
-    assert!(agent.config().await.verdict.is_success());
-    let before = one.clock.now();
-    other.address.draw(&mut agent);
-    one.clock.advance(Duration::from_secs(40));
-    assert!(agent.config().await.verdict.is_success());
-    // The later contact is written first.
-    other.run_tasks().await;
-    assert_eq!(one.number("SELECT seen_at FROM hosts"), one.clock.now().0);
     one.run_tasks().await;
-    assert!(before < one.clock.now());
-    assert_eq!(one.number("SELECT seen_at FROM hosts"), one.clock.now().0);
+    let mut old = other.enrolled(1).await;
+    for _ in 0..5 {
+        assert!(old.config().await.verdict.is_success());
+        other.run_tasks().await;
+        one.run_tasks().await;
+        one.clock.advance(GRACE);
+    }
+    let first = one.number("SELECT first_used_at FROM node_keys");
+    assert_eq!(one.number("SELECT used_at FROM node_keys"), first, "one write for all uses");
+    assert!(old.config().await.verdict.is_success());
+    let in_use = one.clock.now().0;
+    one.clock.advance(Duration::from_secs(1));
+    let mut new = one.enrolled(1).await;
+    assert!(new.config().await.verdict.is_success());
+    // The leader alone goes on for a while.
+    for _ in 0..6 {
+        one.run_tasks().await;
+        assert_eq!(one.number("SELECT count(*) FROM node_keys"), 2);
+        one.clock.advance(Duration::from_secs(30));
+    }
+    // The other follows, and its report says when the old key was used.
+    other.run_tasks().await;
+    assert_eq!(
+        one.number("SELECT MAX(used_at) FROM node_keys WHERE created_at < (SELECT MAX(created_at) FROM node_keys)"),
+        in_use
+    );
+    one.run_tasks().await;
+    assert_eq!(one.number("SELECT count(*) FROM node_keys"), 2);
+    assert!(old.config().await.verdict.is_success());
 }

@@ -6,8 +6,11 @@ mod keys;
 mod lagging;
 mod leading;
 mod rounds;
+mod seen;
 
 use agent_compat::TestAgent;
+use chrono::{DateTime, Utc};
+use serde_json::Value;
 
 use crate::support::TestServer;
 
@@ -16,6 +19,13 @@ async fn two() -> (TestServer, TestServer) {
     let one = TestServer::start().await;
     let other = TestServer::beside(&one).await;
     (one, other)
+}
+
+/// When a host was last seen, as a server shows it, in microseconds.
+pub async fn seen_at(server: &TestServer, host_id: i64) -> i64 {
+    let shown: Value = server.rest.read(&format!("hosts/{host_id}")).await;
+    let seen: DateTime<Utc> = shown["host"]["seen_time"].as_str().unwrap().parse().unwrap();
+    seen.timestamp_micros()
 }
 
 /// A host both servers hold in memory, now at the first.

@@ -2,6 +2,7 @@
 
 mod contract;
 mod failover;
+mod messages;
 mod outages;
 
 use std::time::{Duration, Instant};

@@ -1,0 +1,183 @@
+//! Uses of keys are noted in memory and written in batches.
+//!
+//! Keys and clones are judged by what is written, because each node sees only some of the requests. Only hosts with
+//! several keys are judged. Every node writes the uses it saw of their keys (first and last, never backwards) and up to
+//! when it has. A key is idle only as of the moment up to which all nodes have reported; a node that fell silent without
+//! leaving holds retirement up for a day. So neither an outage of the database nor a node that is cut off from it costs a
+//! working key.
+//!
+//! Of the only key of a host just its first use is written. When the host gets another key, the feed tells every node,
+//! and each writes the last use that it knows. Until all of them have followed and reported, the leader judges no key of
+//! the host. While a node of a version lives that judges at once, the uses of all keys are written.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use super::Hosts;
+use super::clones::JUDGED;
+use super::follow::GONE_AFTER;
+use super::index::KeyEntry;
+use crate::bus::ChangeEvent;
+use crate::clock::Moment;
+use crate::fleet::Result;
+use crate::lock::lock;
+use crate::store::node_keys::KeyUse;
+use crate::store::{entity, feed, node_keys, nodes};
+
+/// A node reports that it has written all uses of keys at least this often, even without any.
+const REPORTED_EVERY: Duration = Duration::from_secs(30);
+
+/// A key's last use is written when the stored one is older than this.
+const KEY_STALENESS: Duration = Duration::from_secs(120);
+
+/// A node that has not read the feed for this long reports no further than that: it may not know which hosts have got
+/// another key.
+const FOLLOWED_WITHIN: Duration = Duration::from_secs(60);
+
+/// A report this long after a host has got another key is of a node that knew of it: it has read the feed since, and what
+/// a plain reading shows lags behind by less.
+const KNOWN_AFTER: Duration = Duration::from_secs(120);
+
+/// Keys written in one transaction, so that none holds locks for long.
+const KEYS_AT_ONCE: usize = 500;
+
+impl Hosts {
+    /// Writes uses of keys that the database needs and does not have yet, and up to when they are written. With
+    /// `everything`, as on shutdown, also the youngest.
+    ///
+    /// # Errors
+    /// When the database does not answer; the next call writes them then.
+    pub async fn write_key_uses(&self, everything: bool) -> Result<()> {
+        let now = self.clock.now();
+        self.count_keys().await?;
+        let due = self.due_uses(everything);
+        let reported = Moment(self.reported_at.load(Ordering::Relaxed));
+        let followed_at = self.reading.lock().await.at;
+        let complete_until = match followed_at {
+            _ if self.has_older_node() => now,
+            Some(followed_at) => now.min(followed_at.plus(FOLLOWED_WITHIN)).max(reported),
+            None => reported,
+        };
+        if due.is_empty() && (now < reported.plus(REPORTED_EVERY) || complete_until <= reported) {
+            return Ok(());
+        }
+        let mut batches: Vec<_> = due.chunks(KEYS_AT_ONCE).collect();
+        // The report goes with the last ones.
+        let last = batches.pop().unwrap_or_default();
+        for batch in batches {
+            self.store.write(async |tx| node_keys::mark_used(tx, uses(batch)).await).await?;
+            are_written(batch);
+        }
+        self.store
+            .write(async |tx| {
+                node_keys::mark_used(tx, uses(last)).await?;
+                nodes::has_written(tx, self.node.id(), complete_until).await
+            })
+            .await?;
+        are_written(last);
+        self.reported_at.store(complete_until.0, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Finds out which hosts have one key, where that may have changed.
+    async fn count_keys(&self) -> Result<()> {
+        let uncounted = self.index.take_uncounted();
+        if uncounted.is_empty() {
+            return Ok(());
+        }
+        match node_keys::of_several_among(self.store.reader(), &uncounted).await {
+            Ok(several) => {
+                self.index.have_one_key(&uncounted, &several.into_iter().collect());
+                Ok(())
+            }
+            Err(error) => {
+                self.index.doubt_key_count(uncounted);
+                Err(error.into())
+            }
+        }
+    }
+
+    fn due_uses(&self, everything: bool) -> Vec<(KeyUse, Arc<KeyEntry>)> {
+        let has_older_node = self.has_older_node();
+        let staleness = if everything { Duration::ZERO } else { KEY_STALENESS };
+        let is_due = |key: &Arc<KeyEntry>| {
+            let (used, written) = (key.used(), key.written_used());
+            let is_judged = has_older_node || !key.host.has_one_key.load(Ordering::Relaxed);
+            used > written.plus(staleness) && (is_judged || written == Moment::NEVER)
+        };
+        let due = self.index.all_keys().into_iter().filter(is_due);
+        due.map(|key| (KeyUse { hash: key.hash, first: key.first_used(), last: key.used() }, key)).collect()
+    }
+
+    /// Deletes keys that a newer one has replaced: those idle for `osquery.old_key_grace` while a newer key of the host
+    /// has been used. For the leader. A key is idle only up to the moment up to which all nodes have reported.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn retire_keys(&self) -> Result<()> {
+        let now = self.clock.now();
+        let several = node_keys::hosts_of_several(self.store.reader()).await?;
+        let since = self.several_keys_since(&several, now);
+        let reported = nodes::written_by_all(self.store.reader(), now.minus(GONE_AFTER)).await?;
+        let Some(reported) = reported else { return Ok(()) };
+        let idle_since = now.min(reported).minus(KEY_STALENESS).minus(self.config.old_key_grace);
+        let judged: Vec<i64> =
+            since.into_iter().filter(|(_, since)| reported >= since.plus(KNOWN_AFTER)).map(|(id, _)| id).collect();
+        for batch in judged.chunks(JUDGED) {
+            let keys = node_keys::of_hosts(self.store.reader(), batch).await?;
+            self.retire(&keys, idle_since, now).await?;
+        }
+        Ok(())
+    }
+
+    /// Since when this node knows that these hosts, and no others, have several keys.
+    fn several_keys_since(&self, host_ids: &[i64], now: Moment) -> BTreeMap<i64, Moment> {
+        let mut since = lock(&self.several_keys);
+        let known = host_ids.iter().map(|id| (*id, since.get(id).copied().unwrap_or(now))).collect();
+        since.clone_from(&known);
+        known
+    }
+
+    async fn retire(
+        &self,
+        keys: &BTreeMap<i64, Vec<entity::node_keys::Model>>,
+        idle_since: Moment,
+        now: Moment,
+    ) -> Result<()> {
+        let (mut dead, mut host_ids) = (Vec::new(), BTreeSet::new());
+        for (host_id, keys) in keys {
+            let newest_used = keys.iter().filter(|key| key.used_at.is_some()).map(|key| key.created_at).max();
+            let is_dead = |key: &&entity::node_keys::Model| {
+                newest_used.is_some_and(|newest| key.created_at < newest)
+                    && key.used_at.unwrap_or_default().max(key.created_at) < idle_since
+            };
+            for key in keys.iter().filter(is_dead) {
+                dead.push(key.key_hash.clone());
+                host_ids.insert(*host_id);
+            }
+        }
+        if dead.is_empty() {
+            return Ok(());
+        }
+        self.store
+            .write(async |tx| {
+                node_keys::delete_idle(tx, &dead, idle_since).await?;
+                feed::append(tx, feed::HostChangeKind::Keys, host_ids.iter().copied(), now).await
+            })
+            .await?;
+        self.notifier.publish(ChangeEvent::Hosts);
+        self.check_keys(&host_ids).await
+    }
+}
+
+fn uses(batch: &[(KeyUse, Arc<KeyEntry>)]) -> Vec<KeyUse> {
+    batch.iter().map(|(used, _)| *used).collect()
+}
+
+fn are_written(batch: &[(KeyUse, Arc<KeyEntry>)]) {
+    for (used, key) in batch {
+        key.use_was_written(used.last);
+    }
+}
