@@ -11,16 +11,16 @@ use super::body::JsonBody;
 use super::error::{AdminAnswer, bad_parameter};
 use super::params::{Parameter, ParameterKind, Params, page_parameters};
 use crate::fleet::Error;
-use crate::fleet::hosts::{HostFilter, HostOrder, HostQuery, HostState};
+use crate::fleet::hosts::{HostFilter, HostOrder, HostState};
 
 pub(super) async fn list(
     api: Data<AdminApi>,
     caller: Caller,
     request: HttpRequest,
 ) -> Result<HttpResponse, actix_web::Error> {
-    let query = host_query(&request)?;
+    let filter = host_filter(&request)?;
     let (fleet, principal) = (api.fleet.clone(), caller.0.clone());
-    let begin = move || async move { fleet.hosts.list(&principal, &query).await };
+    let begin = move || async move { fleet.hosts.list(&principal, &filter).await };
     Ok(api.lists.send_hosts(&caller.0, api.lifecycle.clone(), begin).await?)
 }
 
@@ -29,9 +29,9 @@ pub(super) async fn count(
     caller: Caller,
     request: HttpRequest,
 ) -> Result<HttpResponse, actix_web::Error> {
-    let query = host_query(&request)?;
+    let filter = host_filter(&request)?;
     let (fleet, principal) = (api.fleet.clone(), caller.0.clone());
-    let count = move || async move { Ok(HostCount { count: fleet.hosts.count(&principal, &query).await? }) };
+    let count = move || async move { Ok(HostCount { count: fleet.hosts.count(&principal, &filter).await? }) };
     Ok(api.lists.send(&caller.0, count).await?)
 }
 
@@ -102,7 +102,7 @@ const WITHOUT_EFFECT: [&str; 8] = [
     "populate_users",
 ];
 
-/// The description of the parameters that [`host_query`] reads.
+/// The description of the parameters that [`host_filter`] reads.
 pub(super) fn parameters() -> Vec<Parameter> {
     let mut parameters = page_parameters(&ORDER_KEYS);
     let words = ParameterKind::OneOf(STATES.iter().map(|(word, _)| *word).collect());
@@ -124,7 +124,7 @@ pub(super) fn parameters() -> Vec<Parameter> {
 }
 
 /// Reads the list parameters of hosts.
-pub(super) fn host_query(request: &HttpRequest) -> Result<HostQuery, actix_web::Error> {
+pub(super) fn host_filter(request: &HttpRequest) -> Result<HostFilter, actix_web::Error> {
     let mut params = Params::of(request)?;
     params.ignore(&WITHOUT_EFFECT);
     let (offset, limit) = params.page()?;
@@ -137,6 +137,5 @@ pub(super) fn host_query(request: &HttpRequest) -> Result<HostQuery, actix_web::
     let no_value = || bad_parameter("after expects a value of the order_key, as answers show it");
     let after = params.text("after").map(|text| order.value(&text).ok_or_else(no_value)).transpose()?;
     params.finish()?;
-    let filter = HostFilter { text, after, offset, limit, order, is_descending, ..HostFilter::default() };
-    Ok(HostQuery { filter, state })
+    Ok(HostFilter { text, label_id: None, state, after, offset, limit, order, is_descending })
 }

@@ -163,7 +163,7 @@ impl MysqlReadReplica {
         let of_replica = |key: ConfigKey| match key.name {
             "address" => ConfigKey {
                 section: Self::NAME,
-                help: "Host and port of a read replica for lists of hosts and sizes of labels, which may lag by some seconds. Empty: use mysql.address.",
+                help: "Host and port of a read replica for the rows of lists of hosts, which may lag by some seconds. Empty: use mysql.address.",
                 ..key
             },
             _ => ConfigKey { section: Self::NAME, ..key },

@@ -126,10 +126,10 @@ pub fn meant<'a, T>(things: &'a [T], word: &str, identifier: impl Fn(&T) -> &str
     }
 }
 
-/// Ids of all hosts.
-pub async fn ids(db: &impl ConnectionTrait) -> Result<BTreeSet<i64>> {
-    let ids: Vec<i64> = hosts::Entity::find().select_only().column(hosts::Column::Id).into_tuple().all(db).await?;
-    Ok(ids.into_iter().collect())
+/// Whether there is any host.
+pub async fn is_any(db: &impl ConnectionTrait) -> Result<bool> {
+    let first = hosts::Entity::find().select_only().column(hosts::Column::Id).limit(1);
+    Ok(first.into_tuple::<i64>().one(db).await?.is_some())
 }
 
 /// Those of these hosts that there are, however far behind other readings are; a few hundred at most.
@@ -138,12 +138,6 @@ pub async fn confirmed(store: &Store, ids: &[i64]) -> Result<BTreeSet<i64>> {
     let found = found.select_only().column(hosts::Column::Id).lock_exclusive();
     let ids: Vec<i64> = found.into_tuple().all(store.current()).await?;
     Ok(ids.into_iter().collect())
-}
-
-/// The platform of every host.
-pub async fn platforms(db: &impl ConnectionTrait) -> Result<Vec<(i64, String)>> {
-    let select = hosts::Entity::find().select_only().columns([hosts::Column::Id, hosts::Column::Platform]);
-    Ok(select.into_tuple().all(db).await?)
 }
 
 /// Host names by id; hosts that are gone have none.
@@ -169,49 +163,6 @@ async fn names(db: &impl ConnectionTrait, ids: &[i64], column: hosts::Column) ->
         names.extend(rows);
     }
     Ok(names)
-}
-
-/// When a host was heard of at least, as its row says, and how often it is to call.
-#[derive(Debug, Clone, FromQueryResult)]
-pub struct Contact {
-    pub id: i64,
-    pub created_at: Moment,
-    pub seen_at: Moment,
-    pub distributed_interval: i64,
-    pub config_refresh: i64,
-}
-
-/// The columns of a [`Contact`].
-pub(super) const CONTACT: [hosts::Column; 5] = [
-    hosts::Column::Id,
-    hosts::Column::CreatedAt,
-    hosts::Column::SeenAt,
-    hosts::Column::DistributedInterval,
-    hosts::Column::ConfigRefresh,
-];
-
-/// Contacts of all hosts that `is_meant` picks.
-pub async fn contacts_with(db: &DatabaseConnection, is_meant: impl Fn(&Contact) -> bool) -> Result<Vec<Contact>> {
-    let all = hosts::Entity::find().select_only().columns(CONTACT).into_model::<Contact>();
-    // Row by row: what the driver keeps of a row is many times a contact.
-    let contacts = all.stream(db).await?.try_filter(|contact| ready(is_meant(contact)));
-    Ok(contacts.try_collect().await?)
-}
-
-/// Contacts of these hosts; those that are gone have none.
-pub async fn contacts(db: &impl ConnectionTrait, ids: &[i64]) -> Result<Vec<Contact>> {
-    let mut contacts = Vec::new();
-    for batch in ids.chunks(MAX_PARAMETERS) {
-        let rows: Vec<Contact> = hosts::Entity::find()
-            .filter(hosts::Column::Id.is_in(batch.iter().copied()))
-            .select_only()
-            .columns(CONTACT)
-            .into_model()
-            .all(db)
-            .await?;
-        contacts.extend(rows);
-    }
-    Ok(contacts)
 }
 
 /// Adds hosts that set the same columns.

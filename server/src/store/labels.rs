@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use sea_orm::sea_query::{Expr, Func};
 use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, QueryTrait, Set};
 
 use super::entity::{hosts, label_host_names, label_members, labels};
@@ -14,31 +13,6 @@ pub async fn delete(db: &impl ConnectionTrait, id: i64) -> Result<()> {
     label_host_names::Entity::delete_many().filter(label_host_names::Column::LabelId.eq(id)).exec(db).await?;
     labels::Entity::delete_by_id(id).exec(db).await?;
     Ok(())
-}
-
-/// How many hosts are in each label that has any.
-pub async fn counts(db: &impl ConnectionTrait) -> Result<HashMap<i64, u64>> {
-    let rows: Vec<(i64, i64)> = label_members::Entity::find()
-        .select_only()
-        .column(label_members::Column::LabelId)
-        .column_as(label_members::Column::HostId.count(), "hosts")
-        .group_by(label_members::Column::LabelId)
-        .into_tuple()
-        .all(db)
-        .await?;
-    Ok(rows.into_iter().map(|(label_id, hosts)| (label_id, u64::try_from(hosts).unwrap_or(0))).collect())
-}
-
-/// How many hosts are in any of the labels.
-pub async fn count_in_any(db: &impl ConnectionTrait, label_ids: &[i64]) -> Result<u64> {
-    let count: Option<i64> = label_members::Entity::find()
-        .filter(label_members::Column::LabelId.is_in(label_ids.iter().copied()))
-        .select_only()
-        .expr_as(Func::count_distinct(Expr::col(label_members::Column::HostId)), "hosts")
-        .into_tuple()
-        .one(db)
-        .await?;
-    Ok(count.and_then(|count| u64::try_from(count).ok()).unwrap_or(0))
 }
 
 /// Labels by id, in the order of their ids.

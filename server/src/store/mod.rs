@@ -5,6 +5,7 @@ mod bulk;
 pub mod case;
 mod case_twins;
 mod dialect;
+pub mod directory;
 pub mod enrollments;
 pub mod entity;
 mod error;

@@ -16,6 +16,7 @@ use crate::telemetry::Metrics;
 enum Task {
     RenewLease,
     Follow,
+    LoadDirectory,
     KeepSeen,
     ShareSeen,
     WriteKeyUses,
@@ -32,9 +33,10 @@ enum Task {
 }
 
 impl Task {
-    const ALL: [Self; 15] = [
+    const ALL: [Self; 16] = [
         Self::RenewLease,
         Self::Follow,
+        Self::LoadDirectory,
         Self::KeepSeen,
         Self::ShareSeen,
         Self::WriteKeyUses,
@@ -55,6 +57,7 @@ impl Task {
         match self {
             Self::RenewLease => "renew_lease",
             Self::Follow => "follow",
+            Self::LoadDirectory => "load_directory",
             Self::KeepSeen => "keep_seen",
             Self::ShareSeen => "share_seen",
             Self::WriteKeyUses => "write_key_uses",
@@ -83,6 +86,7 @@ impl Task {
         Duration::from_secs(match self {
             Self::RenewLease => return RENEW_EVERY,
             Self::Follow | Self::LookAtLiveQueries => 2,
+            Self::LoadDirectory => 1,
             Self::WriteReports | Self::SweepLiveQueries => 1,
             Self::ForgetLiveQueries => 600,
             Self::KeepSeen | Self::ShareSeen | Self::WriteKeyUses | Self::WriteIntervals => 5,
@@ -128,6 +132,7 @@ impl Task {
                 outcome
             }
             Self::Follow => fleet.follow().await,
+            Self::LoadDirectory => fleet.hosts.load_directory().await,
             Self::PruneFeed => fleet.hosts.prune_feed().await,
             Self::RetireKeys => fleet.hosts.retire_keys().await,
             Self::SeparateClones => fleet.hosts.separate_clones().await,

@@ -1,11 +1,11 @@
 use actix_web::http::Method;
 use muster_api::osquery::answer::NO_WORK;
-use muster_api::rest::HostStatus;
+use muster_api::rest::{HostStatus, HostView};
 use sea_orm::{Set, Unchanged};
 use serde_json::json;
 
 use super::world::World;
-use crate::fleet::hosts::{Authenticated, HostFilter, HostQuery, HostState};
+use crate::fleet::hosts::{Authenticated, HostFilter, HostState};
 use crate::store::{self, entity};
 
 #[actix_web::test]
@@ -87,27 +87,20 @@ async fn observers_change_no_hosts() {
 #[actix_web::test]
 async fn hosts_of_a_status_are_shown_as_they_were_picked() {
     let world = World::new().await;
-    for name in ["a", "b"] {
-        world.enroll(name, "ubuntu").await;
-    }
+    let key = world.enroll("a", "ubuntu").await;
+    world.enroll("b", "ubuntu").await;
     let fleet = &world.app.fleet;
     let principal = fleet.access.authenticate(&world.token).await.unwrap();
-    let query = |state| HostQuery { filter: HostFilter::default(), state: Some(state) };
+    let in_state = |state| HostFilter { state: Some(state), ..HostFilter::default() };
+    let ids_and_states = |hosts: Vec<HostView>| -> Vec<_> { hosts.iter().map(|host| (host.id, host.status)).collect() };
     let hour = std::time::Duration::from_secs(3600);
     world.app.fleet.clock.advance(hour);
-    let mut offline = fleet.hosts.list(&principal, &query(HostState::Offline)).await.unwrap();
-    let seen = entity::hosts::ActiveModel {
-        id: Unchanged(1),
-        seen_at: Set(world.app.fleet.clock.now()),
-        ..Default::default()
-    };
-    let store = &world.app.store;
-    store.write(async |tx| store::hosts::update(tx, seen.clone()).await).await.unwrap();
-    let shown = offline.read().await.unwrap();
-    assert_eq!(shown.iter().map(|host| (host.id, host.status)).collect::<Vec<_>>(), [(2, HostStatus::Offline)]);
+    let mut offline = fleet.hosts.list(&principal, &in_state(HostState::Offline)).await.unwrap();
+    assert_eq!(world.host_of(&key).await, Some(1));
+    let shown = ids_and_states(offline.read().await.unwrap());
+    assert_eq!(shown, [(1, HostStatus::Offline), (2, HostStatus::Offline)]);
 
-    let mut online = fleet.hosts.list(&principal, &query(HostState::Online)).await.unwrap();
+    let mut online = fleet.hosts.list(&principal, &in_state(HostState::Online)).await.unwrap();
     world.app.fleet.clock.advance(hour);
-    let shown = online.read().await.unwrap();
-    assert_eq!(shown.iter().map(|host| (host.id, host.status)).collect::<Vec<_>>(), [(1, HostStatus::Online)]);
+    assert_eq!(ids_and_states(online.read().await.unwrap()), [(1, HostStatus::Online)]);
 }

@@ -71,6 +71,9 @@ impl World {
     async fn of(config: Config, folder: Arc<TempDir>, token: String) -> Self {
         let clock = Clock::manual(Moment(1_600_000_000_000_000));
         let app = App::build(&config, clock, &Lifecycle::default()).await.unwrap();
+        // As the tasks do it, which do not run here.
+        app.fleet.follow().await.unwrap();
+        app.fleet.hosts.load_directory().await.unwrap();
         Self { app, token, config, folder }
     }
 

@@ -12,7 +12,7 @@ use crate::admin::auth::Caller;
 use crate::admin::body::JsonBody;
 use crate::admin::error::AdminAnswer;
 use crate::fleet::access::Principal;
-use crate::fleet::hosts::{HostFilter, HostQuery};
+use crate::fleet::hosts::HostFilter;
 use crate::fleet::labels::Labels;
 use crate::fleet::listing::Listing;
 use crate::fleet::live::{ALL_HOSTS, Selection};
@@ -55,7 +55,7 @@ pub(super) async fn status(_caller: Caller) -> AdminAnswer {
 
 async fn counts(fleet: &Fleet, principal: &Principal, selected: Selected<i64>) -> Result<TargetCounts> {
     let selection = Selection::Ids { hosts: selected.hosts, labels: selected.labels };
-    let tally = fleet.hosts.tally(&fleet.live.would_ask(principal, &selection).await?);
+    let tally = fleet.live.would_ask(principal, &selection).await?;
     Ok(TargetCounts {
         targets_count: tally.total,
         targets_online: tally.online,
@@ -67,7 +67,7 @@ async fn counts(fleet: &Fleet, principal: &Principal, selected: Selected<i64>) -
 async fn hosts(fleet: &Fleet, principal: &Principal, text: String, chosen: &HashSet<i64>) -> Result<Vec<HostView>> {
     let limit = SHOWN + chosen.len().min(PASSED_OVER);
     let filter = HostFilter { text, limit: Some(limit as u64), ..HostFilter::default() };
-    fleet.hosts.list(principal, &HostQuery { filter, state: None }).await?.first_without(chosen, SHOWN).await
+    fleet.hosts.list(principal, &filter).await?.first_without(chosen, SHOWN).await
 }
 
 /// Labels of such names, and the one with all hosts in any case.

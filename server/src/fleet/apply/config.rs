@@ -8,7 +8,7 @@ use crate::fleet::schedule::{
     KEEP_DAYS, RemovedFlag, check_agent_options, check_endpoints, default_of, load_retired, normal_agent_options,
 };
 use crate::fleet::{Result, path, specs};
-use crate::store::{host_lists, settings};
+use crate::store::{hosts, settings};
 
 /// The parts of the configuration with the keys of each; agent options have their own check.
 const PARTS: [(&str, &[&str]); 2] = [("org_info", &["org_name", "org_logo_url"]), ("server_settings", &["server_url"])];
@@ -140,7 +140,7 @@ impl ApplyRun<'_> {
         }
         // Without hosts no agent has a value to unset, and what nobody has chosen is no choice to undo.
         let old = old.cloned().unwrap_or_default();
-        if old == new || host_lists::count(self.tx, &host_lists::HostFilter::default()).await? == 0 {
+        if old == new || !hosts::is_any(self.tx).await? {
             return Ok(());
         }
         let (before, _) = load_retired(self.tx).await?.at(self.now);

@@ -73,6 +73,10 @@ impl<T> From<Error> for Stop<T> {
 impl<T> WriteError for Stop<T> {}
 
 impl Changes {
+    pub(super) fn hosts(&self) -> &Hosts {
+        &self.hosts
+    }
+
     pub fn new(
         store: Store,
         clock: Clock,
@@ -85,10 +89,6 @@ impl Changes {
 
     pub(super) fn built_in_options(&self) -> &BuiltInOptions {
         self.schedule.built_in()
-    }
-
-    pub(super) fn store(&self) -> &Store {
-        &self.store
     }
 
     /// A connection for reading.

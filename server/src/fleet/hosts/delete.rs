@@ -37,7 +37,7 @@ impl Hosts {
             })
             .await?;
         self.notifier.publish(ChangeEvent::Hosts);
-        self.index.forget_hosts(deleted.keys().copied().collect(), now);
+        self.forget_deleted(deleted.keys().copied().collect(), now);
         Ok(deleted.len() as u64)
     }
 }

@@ -12,6 +12,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::{Hosts, index::KeyEntry};
@@ -74,6 +75,7 @@ impl Hosts {
             // The position is noted before anything is read, so that changes in the meantime are read again. Twice the
             // overlap back, because entries just before the position may not be visible yet.
             let settled = feed::position_before(self.store.reader(), now.minus(OVERLAP * 2)).await?;
+            self.must_load.store(true, Ordering::SeqCst);
             deleted = self.read_anew(now).await?;
             *reading = FeedReading { settled, ..FeedReading::default() };
         }
@@ -130,7 +132,7 @@ impl Hosts {
             }
         }
         // Deletions first, so that other entries about these hosts find nothing to do.
-        self.index.forget_hosts(deleted.clone(), now);
+        self.forget_deleted(deleted.clone(), now);
         let about_keys = changes.iter().filter(|change| is_about_keys(&change.kind));
         self.index.doubt_key_count(about_keys.map(|change| change.host_id));
         self.check_keys(&keys).await?;
@@ -148,7 +150,28 @@ impl Hosts {
         Ok(deleted)
     }
 
-    /// Compares everything in memory with the database. Returns the hosts that are gone.
+    /// Forgets hosts that were deleted.
+    pub(super) fn forget_deleted(&self, host_ids: BTreeSet<i64>, now: Moment) {
+        self.directory.remove(host_ids.iter().copied());
+        self.index.forget_hosts(host_ids, now);
+    }
+
+    /// Loads the directory if that is due: after the start, and after the node was cut off for long.
+    ///
+    /// # Errors
+    /// When the database does not answer; the next call loads it.
+    pub async fn load_directory(&self) -> Result<()> {
+        if !self.must_load.swap(false, Ordering::SeqCst) {
+            return Ok(());
+        }
+        let loaded = self.directory.load(&self.store).await;
+        if loaded.is_err() {
+            self.must_load.store(true, Ordering::SeqCst);
+        }
+        loaded
+    }
+
+    /// Compares the hosts that have checked in with the database. Returns those that are gone.
     async fn read_anew(&self, now: Moment) -> Result<BTreeSet<i64>> {
         let hosts = self.index.all();
         self.index.doubt_key_count(hosts.iter().map(|host| host.id));
@@ -159,7 +182,7 @@ impl Hosts {
             let missing = ids.into_iter().filter(|id| !known.contains(id)).collect();
             deleted.extend(self.confirm_deleted(missing).await?);
         }
-        self.index.forget_hosts(deleted.clone(), now);
+        self.forget_deleted(deleted.clone(), now);
         for batch in self.index.all_keys().chunks(BATCH) {
             self.forget_wrong(batch, &node_keys::owners(self.store.reader(), &hashes(batch)).await?);
         }
@@ -193,6 +216,7 @@ impl Hosts {
                 held.refresh(host);
             }
         }
+        self.directory.put(known.iter().map(Into::into));
         Ok(known.into_iter().map(|known| known.host.id).collect())
     }
 

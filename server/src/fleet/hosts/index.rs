@@ -322,6 +322,7 @@ impl Hosts {
         if label_ids.is_empty() {
             return;
         }
+        self.directory.drop_labels(label_ids);
         for host in self.index.all() {
             host.assignment.rcu(|assignment| {
                 let (dropped, kept): (Vec<i64>, Vec<i64>) =
@@ -340,12 +341,12 @@ impl Hosts {
         self.notifier.publish(ChangeEvent::Hosts);
     }
 
-    /// Notes hosts in memory that may differ from the database.
+    /// Notes hosts that may differ from the database.
     pub fn mark_stale(&self, host_ids: impl IntoIterator<Item = i64>) {
         lock(&self.stale).extend(host_ids);
     }
 
-    /// Brings the noted hosts in memory up to date with the database. One caller at a time, so that an older reading
+    /// Brings the noted hosts up to date with the database. One caller at a time, so that an older reading
     /// never lands on top of a newer one.
     ///
     /// # Errors
@@ -363,9 +364,10 @@ impl Hosts {
             if batch.is_empty() {
                 return Ok(());
             }
-            let held = batch.into_iter().filter(|id| self.index.get(*id).is_some()).collect();
-            let mut unread = UnreadHosts { hosts: self, ids: held };
-            self.refresh_all(&unread.ids).await?;
+            let mut unread = UnreadHosts { hosts: self, ids: batch };
+            let (held, others): (Vec<i64>, Vec<i64>) = unread.ids.iter().partition(|id| self.index.get(**id).is_some());
+            self.refresh_all(&held).await?;
+            self.directory.put(store::directory::of(self.store.reader(), &others).await?);
             unread.ids.clear();
         }
     }

@@ -27,6 +27,7 @@ impl Hosts {
         }
         for (intervals, host_ids) in changed.into_values() {
             self.store.write(async |tx| store::hosts::set_intervals(tx, intervals, host_ids.clone()).await).await?;
+            self.directory.set_intervals(host_ids.iter().copied(), intervals);
             for host in host_ids.iter().filter_map(|id| self.index.get(*id)) {
                 let (reported, _) = **host.intervals.load();
                 host.intervals.store(Arc::new((reported, intervals)));

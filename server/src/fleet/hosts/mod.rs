@@ -6,6 +6,7 @@ mod clones;
 mod confirm;
 mod delete;
 mod details;
+mod directory;
 mod enroll;
 mod follow;
 mod host;
@@ -25,18 +26,18 @@ pub use admission::Admission;
 pub use builtin_labels::ensure as ensure_builtin_labels;
 pub use builtin_labels::{ALL_HOSTS, BUILTIN, BuiltinLabel, Family, HostSystem, means_platform};
 pub use details::set as set_details;
+pub use directory::{Directory, OnlineTally, TargetGroups};
 pub use host::{Assignment, Host, Served};
 pub use index::{Authenticated, HostIndex};
 pub use key::NodeKey;
-pub use list::{HostListing, HostQuery, HostState};
-pub use presence::Presence;
+pub use list::{HostFilter, HostListing, HostState};
 #[cfg(test)]
 pub use seen::SeenTimes;
 
-pub use crate::store::host_lists::{HostFilter, HostOrder};
+pub use crate::store::host_lists::HostOrder;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::AtomicI64;
+use std::sync::atomic::{AtomicBool, AtomicI64};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -55,6 +56,7 @@ const STAND_INS_EVERY: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub struct Hosts {
     pub index: HostIndex,
+    pub directory: Directory,
     admission: Admission,
     enrollments: enroll::Enrollments,
     confirmations: confirm::Confirmations,
@@ -74,6 +76,9 @@ pub struct Hosts {
     several_keys: Mutex<BTreeMap<i64, Moment>>,
     seen_sharing: seen::SeenSharing,
     stale: Mutex<BTreeSet<i64>>,
+    /// Whether the directory is to be loaded anew.
+    must_load: AtomicBool,
+    online: tokio::sync::Mutex<Option<presence::OnlineHosts>>,
     refreshing: tokio::sync::Mutex<()>,
 }
 
@@ -89,6 +94,7 @@ impl Hosts {
     ) -> Self {
         Self {
             index: HostIndex::default(),
+            directory: Directory::default(),
             admission: Admission::new(&config),
             enrollments: enroll::Enrollments::new(&store, &config, &notifier),
             confirmations: confirm::Confirmations::new(&config),
@@ -105,6 +111,8 @@ impl Hosts {
             reported_at: AtomicI64::new(0),
             several_keys: Mutex::default(),
             stale: Mutex::default(),
+            must_load: AtomicBool::new(false),
+            online: tokio::sync::Mutex::default(),
             refreshing: tokio::sync::Mutex::default(),
         }
     }

@@ -1,81 +1,79 @@
-//! Counts which of some hosts are online, again and again, without asking the database each time.
+//! Which hosts are online, and when they were seen.
 
 use std::collections::HashMap;
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use super::Hosts;
-use super::view::{NEW_FOR, is_online};
+use roaring::RoaringTreemap;
+
+use super::directory::{Directory, OnlineTally, TargetGroups};
+use super::{Hosts, means_platform};
 use crate::clock::Moment;
 use crate::fleet::Result;
 use crate::store;
-use crate::store::hosts::Contact;
 
-/// A host that has not called for this long counts as missing, as in Fleet.
-pub(super) const MISSING_AFTER: Duration = Duration::from_secs(30 * 24 * 3600);
+/// How long the set of online hosts of a large fleet is taken for right.
+const ONLINE_FOR: Duration = Duration::from_secs(1);
 
-/// Hosts that have called within this time may be online.
-const RECENT: Duration = Duration::from_secs(24 * 3600);
+/// Fleets up to this size are counted each time, on the thread that asks.
+const FEW: usize = 10_000;
 
-/// Some hosts, as the database knew them at one moment. Memory adds later calls.
+/// Hosts that were online at a moment.
 #[derive(Debug)]
-pub struct Presence(Vec<Contact>);
-
-/// Hosts by whether they are there. Online and offline add up to the total; missing ones are offline too.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct OnlineTally {
-    pub total: u64,
-    pub online: u64,
-    pub offline: u64,
-    pub missing: u64,
-    pub new: u64,
+pub(super) struct OnlineHosts {
+    counted: Instant,
+    at: Moment,
+    hosts: Arc<RoaringTreemap>,
 }
 
 impl Hosts {
-    /// # Errors
-    /// When the database does not answer.
-    pub async fn presence(&self, ids: &[i64]) -> Result<Presence> {
-        Ok(Presence(store::hosts::contacts(self.store.reader(), ids).await?))
-    }
-
-    /// All hosts that called any node lately. No agent that is online calls less often.
+    /// The directory, with every change of this node in it.
     ///
     /// # Errors
-    /// When the database does not answer.
-    pub async fn recent(&self) -> Result<Presence> {
-        let since = self.clock.now().minus(RECENT);
-        let is_recent = |contact: &Contact| self.seen(contact) >= since;
-        Ok(Presence(store::hosts::contacts_with(self.store.reader(), is_recent).await?))
+    /// When the directory is not loaded yet, or the database does not answer.
+    pub(in crate::fleet) async fn current_directory(&self) -> Result<&Directory> {
+        self.directory.loaded().await?;
+        self.refresh_stale().await?;
+        Ok(&self.directory)
     }
 
-    /// How many of the hosts `is_meant` picks are online.
-    pub fn count_online(&self, presence: &Presence, is_meant: impl Fn(i64) -> bool) -> u64 {
-        let now = self.clock.now();
-        let meant = presence.0.iter().filter(|contact| is_meant(contact.id));
-        meant.filter(|contact| self.calls(contact, self.seen(contact), now)).count() as u64
+    /// When a host was last seen by any node.
+    pub(super) fn seen(&self, id: i64) -> Moment {
+        self.seen_by_any(id, Moment::NEVER)
     }
 
-    /// Counts them now.
-    pub fn tally(&self, presence: &Presence) -> OnlineTally {
+    /// The hosts of groups, as they are now.
+    ///
+    /// # Errors
+    /// As for [`Hosts::current_directory`].
+    pub(in crate::fleet) async fn members(&self, groups: &TargetGroups) -> Result<RoaringTreemap> {
+        Ok(self.current_directory().await?.members(groups, means_platform))
+    }
+
+    /// Counts hosts by whether they are there.
+    pub async fn tally(self: &Arc<Self>, ids: RoaringTreemap) -> OnlineTally {
+        let (hosts, now) = (Arc::clone(self), self.clock.now());
+        let is_small = ids.len() <= FEW as u64;
+        let count = move || hosts.directory.tally(ids.iter().map(u64::cast_signed), now, |id| hosts.seen(id));
+        off_thread(is_small, count).await
+    }
+
+    /// The hosts that are online; of a large fleet, as of a second ago at most.
+    pub async fn online(self: &Arc<Self>) -> Arc<RoaringTreemap> {
         let now = self.clock.now();
-        let mut tally = OnlineTally { total: presence.0.len() as u64, ..OnlineTally::default() };
-        for contact in &presence.0 {
-            let seen = self.seen(contact);
-            tally.online += u64::from(self.calls(contact, seen, now));
-            tally.missing += u64::from(seen.plus(MISSING_AFTER) <= now);
-            tally.new += u64::from(contact.created_at.plus(NEW_FOR) >= now);
+        let is_small = self.directory.len() <= FEW;
+        let mut online = self.online.lock().await;
+        if let Some(known) = &*online
+            && !is_small
+            && known.counted.elapsed() < ONLINE_FOR
+            && now.since(known.at) < ONLINE_FOR
+        {
+            return Arc::clone(&known.hosts);
         }
-        tally.offline = tally.total - tally.online;
-        tally
-    }
-
-    /// Whether any of the hosts `is_meant` picks is online.
-    pub fn is_any_online(&self, presence: &Presence, is_meant: impl Fn(i64) -> bool) -> bool {
-        let now = self.clock.now();
-        presence
-            .0
-            .iter()
-            .filter(|contact| is_meant(contact.id))
-            .any(|contact| self.calls(contact, self.seen(contact), now))
+        let this = Arc::clone(self);
+        let hosts = off_thread(is_small, move || Arc::new(this.directory.online(now, |id| this.seen(id)))).await;
+        *online = Some(OnlineHosts { counted: Instant::now(), at: now, hosts: Arc::clone(&hosts) });
+        hosts
     }
 
     /// What hosts are called where people look: the computer's name, for those that have one.
@@ -87,17 +85,15 @@ impl Hosts {
         names.retain(|_, name| !name.is_empty());
         Ok(names)
     }
+}
 
-    fn seen(&self, contact: &Contact) -> Moment {
-        self.seen_by_any(contact.id, contact.seen_at)
+/// Runs work whose cost grows with the fleet away from the threads that answer agents, unless the fleet is small.
+async fn off_thread<T: Send + Default + 'static>(is_small: bool, work: impl FnOnce() -> T + Send + 'static) -> T {
+    if is_small {
+        return work();
     }
-
-    fn calls(&self, contact: &Contact, seen: Moment, now: Moment) -> bool {
-        let reported = self.index.get(contact.id).map(|host| host.intervals.load().0);
-        let (distributed, config) = reported
-            .map_or((contact.distributed_interval, contact.config_refresh), |reported| {
-                (reported.distributed, reported.config_refresh)
-            });
-        is_online(distributed, config, seen, now)
-    }
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| {
+        tracing::error!(%error, "hosts were not counted");
+        T::default()
+    })
 }

@@ -39,17 +39,6 @@ pub(super) fn is_online(distributed_interval: i64, config_refresh: i64, seen: Mo
 }
 
 impl Hosts {
-    /// How many of these hosts are online as far as this node knows: a host that has not called it since the start is
-    /// not.
-    pub fn online(&self, host_ids: impl IntoIterator<Item = i64>) -> u64 {
-        let now = self.clock.now();
-        let online = host_ids.into_iter().filter_map(|id| self.index.get(id)).filter(|host| {
-            let reported = host.intervals.load().0;
-            is_online(reported.distributed, reported.config_refresh, host.seen(), now)
-        });
-        online.count() as u64
-    }
-
     /// One host by id.
     ///
     /// # Errors

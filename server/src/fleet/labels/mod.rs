@@ -14,7 +14,7 @@ use serde_json::json;
 use super::access::{Permission, Principal};
 use super::changes::{Changes, Draft};
 use super::error::none_of;
-use super::hosts::{HostListing, HostQuery, Hosts};
+use super::hosts::{HostFilter, HostListing, Hosts};
 use super::listing::listed;
 use super::resource::{PlanResource, check_name_free, existing};
 use super::{Error, Problem, Result, packs, specs};
@@ -75,11 +75,11 @@ impl Labels {
         principal: &Principal,
         id: i64,
         hosts: &Arc<Hosts>,
-        mut query: HostQuery,
+        mut filter: HostFilter,
     ) -> Result<HostListing> {
         principal.may(Permission::ReadLabels)?;
-        query.filter.label_id = Some(existing::<Self>(self.changes.reader(), id).await?.id);
-        hosts.list(principal, &query).await
+        filter.label_id = Some(existing::<Self>(self.changes.reader(), id).await?.id);
+        hosts.list(principal, &filter).await
     }
 }
 
@@ -109,7 +109,7 @@ impl PlanResource for Labels {
     }
 
     async fn show(&self, _: &Principal, rows: Vec<labels::Model>) -> Result<Vec<Label>> {
-        let counts = self.changes.store().read_lagging(async |db| store::labels::counts(db).await).await?;
+        let counts = self.changes.hosts().current_directory().await?.label_sizes();
         let show = |row: labels::Model| {
             let (created_at, updated_at, id) = (row.created_at.to_utc(), row.updated_at.to_utc(), row.id);
             let count = counts.get(&id).copied().unwrap_or(0);

@@ -67,7 +67,7 @@ impl Live {
     ) -> Result<Arc<Job>> {
         let question = self.question(principal, ask).await?;
         self.check_room()?;
-        let hosts = selection.resolve(self.store.reader(), &self.schedule.plan()).await?;
+        let hosts = self.selected(selection).await?;
         let until = self.clock.now().plus(WATCH_WITHIN);
         let deadline = DEADLINE.min(self.config.max_deadline);
         let job = self.begin(principal, question, &hosts, deadline, Some(until)).await?;

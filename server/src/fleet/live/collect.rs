@@ -20,9 +20,6 @@ use crate::fleet::{Error, Problem, Result};
 /// How often to check whether any open target is still online.
 const CHECK: Duration = Duration::from_millis(250);
 
-/// How often to read which hosts have called other nodes.
-const LOOK: Duration = Duration::from_secs(10);
-
 /// Memory that collected answers take, given back when this is dropped.
 #[derive(Debug)]
 pub struct Room(#[expect(dead_code, reason = "held for its drop")] Vec<OwnedSemaphorePermit>);
@@ -88,9 +85,8 @@ impl Live {
         deadline: Instant,
     ) -> Result<(LiveRunQuery, OwnedSemaphorePermit)> {
         let follower = &mut running.follower;
-        let mut presence = self.hosts.presence(&follower.job().targets()).await?;
         let mut collected = Collected::new(&self.collecting)?;
-        let (mut check, mut look) = (interval(CHECK), interval(LOOK));
+        let mut check = interval(CHECK);
         let mut is_done = false;
         loop {
             // After the decision to stop once more: answers are there before their hosts are settled.
@@ -108,12 +104,7 @@ impl Live {
                 is_more = follower.more() => is_done = !is_more,
                 _ = check.tick() => {
                     let waiting = follower.job().open_hosts();
-                    is_done = !self.hosts.is_any_online(&presence, |id| waiting.contains(id.cast_unsigned()));
-                }
-                // Calls of hosts at other nodes are in the database.
-                _ = look.tick(), if self.node.is_clustered() => {
-                    let waiting: Vec<i64> = follower.job().open_hosts().iter().map(u64::cast_signed).collect();
-                    presence = self.hosts.presence(&waiting).await?;
+                    is_done = self.hosts.online().await.is_disjoint(&waiting);
                 }
                 () = sleep_until(deadline) => is_done = true,
             }

@@ -95,7 +95,7 @@ async fn a_fold_goes_on_when_its_caller_gives_up() {
     let world = World::new().await;
     let (job, _) = started(&world).await;
     let live = &world.app.fleet.live;
-    let host = job.targets()[0];
+    let host = job.targets().min().unwrap().cast_signed();
     assert!(live.bus.claim(job.key, host, live.clock.now(), true).await.unwrap());
     {
         let mut folding = pin!(live.fold(&job));
@@ -115,7 +115,7 @@ async fn the_next_sweep_stops_a_query_that_its_third_suspect_has_not_stopped() {
     world.enroll("four", "ubuntu").await;
     let (job, _) = started(&world).await;
     let live = &world.app.fleet.live;
-    for host in job.targets().into_iter().take(3) {
+    for host in job.targets().iter().take(3).map(u64::cast_signed) {
         let note = settled_as(TargetState::Suspect).to_bytes();
         assert!(live.bus.answer(job.key, host, Bytes::new(), note, soon()).await.unwrap());
     }
@@ -131,7 +131,7 @@ async fn results_that_are_removed_while_they_are_read_are_no_complete_stream() {
     let world = World::new().await;
     let (job, principal) = started(&world).await;
     let live = &world.app.fleet.live;
-    for host in job.targets() {
+    for host in job.targets().iter().map(u64::cast_signed) {
         let line = format!("{{\"host_id\":{host},\"rows\":[]}}").into_bytes();
         assert!(live.keep(&job, host, line, &settled_as(TargetState::Answered)).await.unwrap());
     }

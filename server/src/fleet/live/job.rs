@@ -124,8 +124,8 @@ impl Job {
         self.lock().progress.states.open()
     }
 
-    pub fn targets(&self) -> Vec<i64> {
-        self.lock().progress.states.targets().collect()
+    pub fn targets(&self) -> RoaringTreemap {
+        self.lock().progress.states.all()
     }
 
     /// Hosts in a final state.

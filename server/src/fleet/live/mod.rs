@@ -133,7 +133,7 @@ mod worker;
 use std::collections::BTreeSet;
 use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tokio::runtime::Handle;
@@ -155,7 +155,7 @@ pub use worker::{WORKER, Worker};
 use self::campaigns::Campaigns;
 use self::looking::Looks;
 use self::retention::KeptResults;
-use super::hosts::{Hosts, Presence};
+use super::hosts::Hosts;
 use super::schedule::Schedule;
 use super::{Error, Node, Result};
 pub use crate::bus::ResultLine;
@@ -198,8 +198,6 @@ pub struct Live {
     store_timeout: Duration,
     /// How many polls are still to look for rows that a start which was given up may have left.
     unheld: AtomicU32,
-    /// Who has called any node lately, and when that was read.
-    recent: tokio::sync::Mutex<Option<(Instant, Presence)>>,
     /// Deleted hosts that jobs may still wait for.
     gone: Mutex<BTreeSet<i64>>,
 }
@@ -255,7 +253,6 @@ impl Live {
             answer_timeout,
             store_timeout,
             unheld: AtomicU32::new(0),
-            recent: tokio::sync::Mutex::default(),
             gone: Mutex::default(),
             store,
             bus,

@@ -1,27 +1,24 @@
 //! The operators' side: starting, watching and ending live queries.
 
-use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use muster_api::rest::{LiveHost, LiveQuery, LiveStatus, NewLiveQuery, TargetState};
+use roaring::RoaringTreemap;
 use serde_json::json;
 use uuid::Uuid;
 
 use super::jobs::{from_row, not_found};
 use super::notes::JobEnding;
 use super::states::States;
-use super::{Job, Live, targets};
+use super::{Job, Live};
 use crate::bus::ChangeEvent;
 use crate::clock::Moment;
 use crate::fleet::access::{Permission, Principal};
 use crate::fleet::{Error, Result, sql};
 use crate::store::{self, activities, entity, entity::live_queries};
-
-/// How long the cluster-wide list of online hosts is cached.
-const RECENT_FOR: Duration = Duration::from_secs(5);
 
 /// How many polls look for a row whose insert was given up.
 const LOOKS: u32 = 3;
@@ -95,7 +92,7 @@ impl Live {
             None => self.config.deadline,
         };
         self.check_room()?;
-        let hosts = targets::resolve(self.store.reader(), &self.schedule.plan(), request).await?;
+        let hosts = self.resolve(request).await?;
         let job = self.begin(principal, question, &hosts, deadline, None).await?;
         self.show(&job).await
     }
@@ -117,7 +114,7 @@ impl Live {
         self: &Arc<Self>,
         principal: &Principal,
         question: SavedOrOwnQuery,
-        hosts: &BTreeSet<i64>,
+        hosts: &RoaringTreemap,
         deadline: Duration,
         watched_until: Option<Moment>,
     ) -> Result<Arc<Job>> {
@@ -128,7 +125,7 @@ impl Live {
             )));
         }
         let now = self.clock.now();
-        let states = States::pending(hosts.iter().copied());
+        let states = States::pending(hosts.iter().map(u64::cast_signed));
         let row = live_queries::Model {
             id: 0,
             query: question.sql,
@@ -276,30 +273,10 @@ impl Live {
             .collect())
     }
 
-    /// How many targets are online, and how many of the open ones. A single server counts hosts in memory; with several
-    /// nodes the database counts, which is half a minute behind.
-    async fn online(&self, job: &Job) -> Result<(u64, u64)> {
-        let waiting = job.open_hosts();
-        if !self.node.is_clustered() {
-            let of_waiting = self.hosts.online(waiting.iter().map(u64::cast_signed));
-            return Ok((self.hosts.online(job.targets()), of_waiting));
-        }
-        let mut recent = self.recent.lock().await;
-        let presence = match recent.take().filter(|(at, _)| at.elapsed() < RECENT_FOR) {
-            Some(known) => known,
-            None => (Instant::now(), self.hosts.recent().await?),
-        };
-        let targets: BTreeSet<i64> = job.targets().into_iter().collect();
-        let online = self.hosts.count_online(&presence.1, |id| targets.contains(&id));
-        let of_waiting = self.hosts.count_online(&presence.1, |id| waiting.contains(id.cast_unsigned()));
-        *recent = Some(presence);
-        Ok((online, of_waiting))
-    }
-
     /// A job as operators see it.
     async fn show(&self, job: &Job) -> Result<LiveQuery> {
         let (status, stop_reason) = job.status();
-        let (online, online_waiting) = self.online(job).await?;
+        let online = self.hosts.online().await;
         Ok(LiveQuery {
             id: job.id,
             query: job.sql.clone(),
@@ -312,8 +289,8 @@ impl Live {
             status,
             stop_reason: (!stop_reason.is_empty()).then_some(stop_reason),
             counts: job.counts(),
-            online,
-            online_waiting,
+            online: online.intersection_len(&job.targets()),
+            online_waiting: online.intersection_len(&job.open_hosts()),
             cost: job.cost(),
         })
     }

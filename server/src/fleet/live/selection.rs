@@ -2,15 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use sea_orm::ConnectionTrait;
+use roaring::RoaringTreemap;
 
 use super::Live;
-use super::targets::{Groups, NO_HOSTS, named_hosts, named_labels};
+use super::targets::{NO_HOSTS, named_hosts, named_labels};
 use crate::fleet::access::{Permission, Principal};
-use crate::fleet::hosts::Presence;
+use crate::fleet::hosts::{OnlineTally, TargetGroups};
 use crate::fleet::schedule::Plan;
 use crate::fleet::{Error, Problem, Result};
-use crate::store;
 
 /// The built-in label every host is in.
 pub const ALL_HOSTS: &str = "All Hosts";
@@ -28,60 +27,54 @@ pub enum Selection {
 }
 
 impl Live {
-    /// The hosts a selection has now.
+    /// Counts the hosts a selection has now.
     ///
     /// # Errors
     /// [`Error::Forbidden`] to users who may not read hosts; [`Error::Invalid`] naming every host and label nobody
     /// knows.
-    pub async fn would_ask(&self, principal: &Principal, selection: &Selection) -> Result<Presence> {
+    pub async fn would_ask(&self, principal: &Principal, selection: &Selection) -> Result<OnlineTally> {
         principal.may(Permission::ReadHosts)?;
-        let chosen = selection.find(self.store.reader(), &self.schedule.plan()).await?;
-        self.hosts.presence(&chosen.into_iter().collect::<Vec<i64>>()).await
+        let chosen = self.find_selected(selection).await?;
+        Ok(self.hosts.tally(chosen).await)
     }
-}
 
-impl Selection {
-    /// Finds the hosts.
+    /// The hosts a selection has now.
     ///
     /// # Errors
     /// [`Error::Invalid`] naming every host and label nobody knows, and with [`NO_HOSTS`] when no host is left.
-    pub(super) async fn resolve(&self, db: &impl ConnectionTrait, plan: &Plan) -> Result<BTreeSet<i64>> {
-        let chosen = self.find(db, plan).await?;
+    pub(super) async fn selected(&self, selection: &Selection) -> Result<RoaringTreemap> {
+        let chosen = self.find_selected(selection).await?;
         if chosen.is_empty() { Err(Error::invalid("selected", NO_HOSTS)) } else { Ok(chosen) }
     }
 
-    async fn find(&self, db: &impl ConnectionTrait, plan: &Plan) -> Result<BTreeSet<i64>> {
+    async fn find_selected(&self, selection: &Selection) -> Result<RoaringTreemap> {
+        let plan = self.schedule.plan();
         let mut problems = Vec::new();
-        let (hosts, labels) = match self {
-            Self::Ids { hosts, labels } => (
-                numbered_hosts(db, HOSTS, hosts, &mut problems).await?,
-                numbered_labels(plan, LABELS, labels, &mut problems),
+        let (hosts, labels) = match selection {
+            Selection::Ids { hosts, labels } => (
+                self.numbered_hosts(HOSTS, hosts, &mut problems).await?,
+                numbered_labels(&plan, LABELS, labels, &mut problems),
             ),
-            Self::Names { hosts, labels } => {
-                (named_hosts(db, HOSTS, hosts, &mut problems).await?, named_labels(plan, LABELS, labels, &mut problems))
-            }
+            Selection::Names { hosts, labels } => (
+                named_hosts(self.store.reader(), HOSTS, hosts, &mut problems).await?,
+                named_labels(&plan, LABELS, labels, &mut problems),
+            ),
         };
         if !problems.is_empty() {
             return Err(Error::Invalid(problems));
         }
-        groups(plan, hosts, &labels).members(db).await
+        self.hosts.members(&groups(&plan, hosts, &labels)).await
     }
-}
 
-/// Ids of the hosts that are there; `list` is where they stand in the request.
-async fn numbered_hosts(
-    db: &impl ConnectionTrait,
-    list: &str,
-    ids: &[i64],
-    problems: &mut Vec<Problem>,
-) -> Result<BTreeSet<i64>> {
-    let distinct: Vec<i64> = ids.iter().copied().collect::<BTreeSet<_>>().into_iter().collect();
-    let found = store::hosts::contacts(db, &distinct).await?;
-    let known: BTreeSet<i64> = found.into_iter().map(|contact| contact.id).collect();
-    for (position, id) in ids.iter().enumerate().filter(|(_, id)| !known.contains(id)) {
-        problems.push(Problem::new(format!("{list}[{position}]"), format!("there is no host with id {id}")));
+    /// Ids of the hosts that there are; `list` is where they stand in the request.
+    async fn numbered_hosts(&self, list: &str, ids: &[i64], problems: &mut Vec<Problem>) -> Result<BTreeSet<i64>> {
+        let directory = self.hosts.current_directory().await?;
+        let known = directory.known(&ids.iter().copied().collect());
+        for (position, id) in ids.iter().enumerate().filter(|(_, id)| !known.contains(id)) {
+            problems.push(Problem::new(format!("{list}[{position}]"), format!("there is no host with id {id}")));
+        }
+        Ok(known)
     }
-    Ok(known)
 }
 
 fn numbered_labels(plan: &Plan, list: &str, ids: &[i64], problems: &mut Vec<Problem>) -> Vec<i64> {
@@ -91,13 +84,14 @@ fn numbered_labels(plan: &Plan, list: &str, ids: &[i64], problems: &mut Vec<Prob
     ids.to_vec()
 }
 
-fn groups(plan: &Plan, hosts: BTreeSet<i64>, labels: &[i64]) -> Groups {
+fn groups(plan: &Plan, hosts: BTreeSet<i64>, labels: &[i64]) -> TargetGroups {
     let is_builtin = |id: &i64| plan.builtin_labels().iter().any(|(builtin, _)| builtin == id);
     let (platforms, others): (Vec<i64>, Vec<i64>) = labels.iter().partition(|id| is_builtin(id));
-    Groups {
+    TargetGroups {
         all: labels.iter().any(|id| plan.label_name(*id) == Some(ALL_HOSTS)),
         label_lists: [platforms, others].into_iter().filter(|list| !list.is_empty()).collect(),
         platforms: Vec::new(),
         hosts,
+        excluded_labels: Vec::new(),
     }
 }

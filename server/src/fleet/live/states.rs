@@ -114,6 +114,11 @@ impl States {
         all - self.open()
     }
 
+    pub fn all(&self) -> RoaringTreemap {
+        self.hosts.iter().fold(RoaringTreemap::new(), |all, some| all | some)
+    }
+
+    /// All targets, one by one.
     pub fn targets(&self) -> impl Iterator<Item = i64> + '_ {
         self.hosts.iter().flat_map(RoaringTreemap::iter).map(u64::cast_signed)
     }

@@ -4,9 +4,11 @@ use std::collections::BTreeSet;
 use std::hash::{BuildHasher as _, RandomState};
 
 use muster_api::rest::NewLiveQuery;
+use roaring::RoaringTreemap;
 use sea_orm::ConnectionTrait;
 
-use crate::fleet::hosts::means_platform;
+use super::Live;
+use crate::fleet::hosts::TargetGroups;
 use crate::fleet::schedule::Plan;
 use crate::fleet::{Error, Problem, Result};
 use crate::store::{self, hosts::NamedHost};
@@ -14,52 +16,38 @@ use crate::store::{self, hosts::NamedHost};
 /// The reason when all targets are known and hold no host.
 pub const NO_HOSTS: &str = "no hosts targeted";
 
-/// The number of platforms of hosts that an error names.
-const MAX_NAMED: usize = 20;
-
-/// Finds the targets.
-///
-/// # Errors
-/// [`Error::Invalid`] naming every host, label or platform nobody knows, and when no host is left.
-pub(super) async fn resolve(db: &impl ConnectionTrait, plan: &Plan, request: &NewLiveQuery) -> Result<BTreeSet<i64>> {
-    let mut problems = Vec::new();
-    let targets = &request.targets;
-    check(request, &mut problems);
-    let hosts = named_hosts(db, "targets.hosts", &targets.hosts, &mut problems).await?;
-    let excluded = named_hosts(db, "targets.exclude_hosts", &targets.exclude_hosts, &mut problems).await?;
-    let labels = named_labels(plan, "targets.labels", &targets.labels, &mut problems);
-    let excluded_labels = named_labels(plan, "targets.exclude_labels", &targets.exclude_labels, &mut problems);
-    if !problems.is_empty() {
-        return Err(Error::Invalid(problems));
-    }
-    let label_lists = if labels.is_empty() { Vec::new() } else { vec![labels] };
-    let groups = Groups { all: targets.all, label_lists, platforms: targets.platforms.clone(), hosts };
-    let mut chosen = groups.members(db).await?;
-    for label in excluded_labels {
-        for host in store::labels::members(db, label).await? {
-            chosen.remove(&host);
+impl Live {
+    /// Finds the targets of a new job.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] naming every host, label or platform nobody knows, and when no host is left.
+    pub(super) async fn resolve(&self, request: &NewLiveQuery) -> Result<RoaringTreemap> {
+        let (db, plan) = (self.store.reader(), self.schedule.plan());
+        let mut problems = Vec::new();
+        let targets = &request.targets;
+        check(request, &mut problems);
+        let hosts = named_hosts(db, "targets.hosts", &targets.hosts, &mut problems).await?;
+        let excluded = named_hosts(db, "targets.exclude_hosts", &targets.exclude_hosts, &mut problems).await?;
+        let labels = named_labels(&plan, "targets.labels", &targets.labels, &mut problems);
+        let excluded_labels = named_labels(&plan, "targets.exclude_labels", &targets.exclude_labels, &mut problems);
+        if !problems.is_empty() {
+            return Err(Error::Invalid(problems));
         }
+        let label_lists = if labels.is_empty() { Vec::new() } else { vec![labels] };
+        let groups = TargetGroups {
+            all: targets.all,
+            label_lists,
+            platforms: targets.platforms.clone(),
+            hosts,
+            excluded_labels,
+        };
+        let mut chosen = self.hosts.members(&groups).await?;
+        for host in excluded {
+            chosen.remove(host.cast_unsigned());
+        }
+        let sampled = sample(chosen, request.percent, request.max_hosts);
+        if sampled.is_empty() { Err(Error::invalid("targets", NO_HOSTS)) } else { Ok(sampled) }
     }
-    chosen.retain(|host| !excluded.contains(host));
-    let sampled = sample(chosen, request.percent, request.max_hosts);
-    if sampled.is_empty() { Err(nobody(db, &targets.platforms).await?) } else { Ok(sampled) }
-}
-
-/// Why there is no target: a platform that no host has, if one is named.
-async fn nobody(db: &impl ConnectionTrait, platforms: &[String]) -> Result<Error> {
-    if platforms.is_empty() {
-        return Ok(Error::invalid("targets", NO_HOSTS));
-    }
-    let here: BTreeSet<String> = store::hosts::platforms(db).await?.into_iter().map(|(_, platform)| platform).collect();
-    let is_unknown = |word: &str| !here.iter().any(|platform| means_platform(word, platform));
-    let known: Vec<&str> = here.iter().map(String::as_str).filter(|name| !name.is_empty()).take(MAX_NAMED).collect();
-    let known = if known.is_empty() { String::new() } else { format!("; hosts have {}", known.join(", ")) };
-    let unknown = platforms.iter().enumerate().filter(|(_, word)| is_unknown(word));
-    let problem = |(position, word): (usize, &String)| {
-        Problem::new(format!("targets.platforms[{position}]"), format!("no host has the platform {word:?}{known}"))
-    };
-    let problems: Vec<Problem> = unknown.map(problem).collect();
-    Ok(if problems.is_empty() { Error::invalid("targets", NO_HOSTS) } else { Error::Invalid(problems) })
 }
 
 fn check(request: &NewLiveQuery, problems: &mut Vec<Problem>) {
@@ -117,54 +105,13 @@ pub(super) fn named_labels(plan: &Plan, list: &str, names: &[String], problems: 
     ids
 }
 
-/// Hosts by what they have in common, names resolved.
-#[derive(Debug, Default)]
-pub(super) struct Groups {
-    pub all: bool,
-    /// A host must be in one label of each list; a list that is not there leaves nobody out.
-    pub label_lists: Vec<Vec<i64>>,
-    /// And of any of the platforms, if there are any.
-    pub platforms: Vec<String>,
-    /// These come on top.
-    pub hosts: BTreeSet<i64>,
-}
-
-impl Groups {
-    pub async fn members(self, db: &impl ConnectionTrait) -> Result<BTreeSet<i64>> {
-        let mut members = if self.all { store::hosts::ids(db).await? } else { self.common(db).await? };
-        members.extend(self.hosts);
-        Ok(members)
-    }
-
-    async fn common(&self, db: &impl ConnectionTrait) -> Result<BTreeSet<i64>> {
-        let mut lists = Vec::new();
-        for labels in &self.label_lists {
-            let mut members = BTreeSet::new();
-            for label in labels {
-                members.extend(store::labels::members(db, *label).await?);
-            }
-            lists.push(members);
-        }
-        if !self.platforms.is_empty() {
-            let all = store::hosts::platforms(db).await?;
-            lists.push(all.into_iter().filter(|(_, platform)| self.has_platform(platform)).map(|(id, _)| id).collect());
-        }
-        let common = lists.into_iter().reduce(|some, others| some.intersection(&others).copied().collect());
-        Ok(common.unwrap_or_default())
-    }
-
-    fn has_platform(&self, platform: &str) -> bool {
-        self.platforms.iter().any(|word| means_platform(word, platform))
-    }
-}
-
 /// A fair part of the hosts, another one each time.
-fn sample(hosts: BTreeSet<i64>, percent: Option<u8>, max_hosts: Option<u64>) -> BTreeSet<i64> {
+fn sample(hosts: RoaringTreemap, percent: Option<u8>, max_hosts: Option<u64>) -> RoaringTreemap {
     if percent.is_none() && max_hosts.is_none() {
         return hosts;
     }
     let salt = RandomState::new();
-    let mut ranked: Vec<(u64, i64)> = hosts.into_iter().map(|host| (salt.hash_one(host), host)).collect();
+    let mut ranked: Vec<(u64, u64)> = hosts.into_iter().map(|host| (salt.hash_one(host), host)).collect();
     ranked.sort_unstable();
     let share = percent.map_or(ranked.len(), |percent| (ranked.len() * usize::from(percent)).div_ceil(100));
     let limit = max_hosts.and_then(|max| usize::try_from(max).ok()).unwrap_or(usize::MAX);
@@ -177,7 +124,7 @@ mod tests {
 
     #[test]
     fn samples_have_the_size_they_should() {
-        let hosts: BTreeSet<i64> = (0..1000).collect();
+        let hosts: RoaringTreemap = (0..1000).collect();
         assert_eq!(sample(hosts.clone(), Some(10), None).len(), 100);
         assert_eq!(sample(hosts.clone(), Some(10), Some(7)).len(), 7);
         assert_eq!(sample(hosts.clone(), None, Some(5000)).len(), 1000);

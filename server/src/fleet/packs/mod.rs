@@ -107,14 +107,15 @@ impl PlanResource for Packs {
         for scheduled in store::packs::all_scheduled(db).await? {
             *query_counts.entry(scheduled.pack_id).or_default() += 1;
         }
-        let host_counts = store::labels::counts(db).await?;
+        let directory = self.changes.hosts().current_directory().await?;
+        let host_counts = directory.label_sizes();
         let mut packs = Vec::new();
         for row in rows {
             let label_ids = targets.remove(&row.id).unwrap_or_default();
             let total_hosts_count = match label_ids.as_slice() {
                 [] => 0,
                 [label_id] => host_counts.get(label_id).copied().unwrap_or(0),
-                several => store::labels::count_in_any(db, several).await?,
+                several => directory.count_in_any(several),
             };
             packs.push(Pack {
                 created_at: row.created_at.to_utc(),

@@ -91,6 +91,10 @@ impl ManyHosts {
         let database = Database::Sqlite(rusqlite::Connection::open(setup.folder().join("muster.db")).unwrap());
         let hosts = count(4_000, 100_000);
         add_hosts(&database, 1_768_478_400_000_000, hosts);
+        drop(database);
+        // It reads what others have put into the database when it starts.
+        server.kill();
+        let server = setup.start().await;
         Self { setup, server, observer, hosts }
     }
 }

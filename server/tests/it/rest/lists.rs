@@ -6,15 +6,15 @@ use muster::config::Bytes;
 use muster_api::rest::HostList;
 use serde_json::json;
 
-use super::hosts::add_hosts;
+use super::hosts::add_hosts_to;
 use crate::support::{TestServer, eventually};
 
 /// A list longer than what is read at one time is the same text as a short one, in its order and whole.
 #[tokio::test]
 async fn a_long_list_is_whole_and_in_order() {
-    let server = TestServer::start().await;
+    let mut server = TestServer::start().await;
     let count = crate::support::count(1_000, 20_000);
-    add_hosts(&server.database(), server.clock.now().0, count);
+    add_hosts_to(&mut server, count).await;
     let answer = server.rest.get("hosts?order_key=hostname&order_direction=desc").await;
     let hosts = answer.read::<HostList>().hosts;
     let expected: Vec<i64> = (1..=i64::from(count)).rev().collect();
@@ -27,8 +27,8 @@ async fn a_long_list_is_whole_and_in_order() {
 /// Somebody who reads many lists at one time leaves room for others.
 #[tokio::test]
 async fn a_user_reads_a_bounded_number_of_lists_at_one_time() {
-    let server = TestServer::with(|config| config.server.max_lists_per_user = 2).await;
-    add_hosts(&server.database(), server.clock.now().0, 20_000);
+    let mut server = TestServer::with(|config| config.server.max_lists_per_user = 2).await;
+    add_hosts_to(&mut server, 20_000).await;
     let observer = server.user("observer");
     // Their bodies are not read.
     let mut open = Vec::new();
@@ -80,8 +80,8 @@ async fn answers_that_are_not_read_count_for_their_user() {
 
 #[tokio::test]
 async fn a_search_for_targets_passes_over_what_is_selected() {
-    let server = TestServer::start().await;
-    add_hosts(&server.database(), server.clock.now().0, 30);
+    let mut server = TestServer::start().await;
+    add_hosts_to(&mut server, 30).await;
     let observer = server.user("observer");
     let search = async |hosts: Vec<i64>| observer.post("targets", &json!({ "selected": { "hosts": hosts } })).await;
     let found = search([7; 5_000].into_iter().chain(1..=5).collect()).await.json();

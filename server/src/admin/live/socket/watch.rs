@@ -10,7 +10,6 @@ use super::progress::SocketProgress;
 use super::transport::Socket;
 use super::{End, message, refused};
 use crate::admin::AdminApi;
-use crate::fleet::hosts::Presence;
 use crate::fleet::live::{Attendance, Brief, Follower, ResultLine};
 
 /// Totals and status are looked at so often.
@@ -24,7 +23,6 @@ pub(super) struct SocketWatch<'a> {
     api: &'a AdminApi,
     socket: &'a mut Socket,
     follower: Follower,
-    presence: Presence,
     progress: SocketProgress,
     /// Answers the client was sent.
     sent: u64,
@@ -35,12 +33,10 @@ pub(super) struct SocketWatch<'a> {
 impl<'a> SocketWatch<'a> {
     pub async fn new(api: &'a AdminApi, socket: &'a mut Socket, follower: Follower) -> Result<Self, End> {
         let attendance = api.fleet.live.attend(follower.job().id);
-        let presence = api.fleet.hosts.presence(&follower.job().targets()).await.map_err(refused)?;
         Ok(Self {
             api,
             socket,
             follower,
-            presence,
             progress: SocketProgress::default(),
             sent: 0,
             is_over: false,
@@ -110,7 +106,7 @@ impl<'a> SocketWatch<'a> {
     }
 
     async fn tell_progress(&mut self) -> Result<(), End> {
-        let tally = self.api.fleet.hosts.tally(&self.presence);
+        let tally = self.api.fleet.hosts.tally(self.follower.job().targets()).await;
         let totals = CampaignTotals {
             count: tally.total,
             online: tally.online,

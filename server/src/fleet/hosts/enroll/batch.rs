@@ -273,9 +273,10 @@ async fn write_hosts(tx: &store::Tx, hosts: &mut ByIdentifier, now: Moment) -> s
     enrollments::insert_keys(tx, changed().flat_map(EnrollingHost::new_keys).collect()).await?;
     let news: Vec<(HostChangeKind, i64)> = changed()
         .flat_map(|host| {
-            let again = host.has_enrolled_again.then_some((HostChangeKind::Enrolled, host.row.id));
+            let is_enrolled = host.has_enrolled_again || !host.was_there;
+            let enrolled = is_enrolled.then_some((HostChangeKind::Enrolled, host.row.id));
             let keys = host.has_dropped_keys.then_some((HostChangeKind::Keys, host.row.id));
-            again.into_iter().chain(keys)
+            enrolled.into_iter().chain(keys)
         })
         .collect();
     let is_for_others = !news.is_empty();
