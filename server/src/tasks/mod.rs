@@ -85,8 +85,7 @@ impl Task {
     fn every(self) -> Duration {
         Duration::from_secs(match self {
             Self::RenewLease => return RENEW_EVERY,
-            Self::Follow | Self::LookAtLiveQueries => 2,
-            Self::LoadDirectory => 1,
+            Self::Follow | Self::LoadDirectory | Self::LookAtLiveQueries => 2,
             Self::WriteReports | Self::SweepLiveQueries => 1,
             Self::ForgetLiveQueries => 600,
             Self::KeepSeen | Self::ShareSeen | Self::WriteKeyUses | Self::WriteIntervals => 5,
@@ -171,6 +170,7 @@ pub async fn run(fleet: Fleet, metrics: Arc<Metrics>, lifecycle: Lifecycle, nudg
                     () = lifecycle.ended() => return,
                     _ = round.tick() => {}
                     () = fleet::until_changed_elsewhere(&mut events), if matches!(task, Task::Follow) => {}
+                    () = fleet.hosts.until_load_is_due(), if matches!(task, Task::LoadDirectory) => {}
                     () = fleet.live.must_sweep(), if matches!(task, Task::SweepLiveQueries) => {}
                 }
                 task.attempt(&fleet, &metrics).await;

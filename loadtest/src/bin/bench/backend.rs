@@ -1,7 +1,7 @@
 //! Databases for the server, started for the bench alone.
 
 use std::net::TcpListener;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
@@ -40,6 +40,8 @@ impl BackendKind {
 /// The processes behind a server, and the flags that name them to the server.
 pub struct Backend {
     pub flags: Vec<String>,
+    /// The file, if the database is one.
+    sqlite: Option<PathBuf>,
     database: Option<Process>,
     bus: Option<Process>,
 }
@@ -48,10 +50,35 @@ impl Backend {
     pub async fn start(kind: BackendKind, muster: &Path, folder: &Path) -> Result<Self> {
         match kind {
             BackendKind::Sqlite => {
-                let flags = vec![format!("--sqlite_path={}", folder.join("muster.db").display())];
-                Ok(Self { flags, database: None, bus: None })
+                let path = folder.join("muster.db");
+                let flags = vec![format!("--sqlite_path={}", path.display())];
+                Ok(Self { flags, sqlite: Some(path), database: None, bus: None })
             }
             BackendKind::Mariadb => Self::mariadb_and_redis(muster, folder).await,
+        }
+    }
+
+    /// Runs a statement on the database, of a server that is stopped.
+    pub async fn execute(&self, statement: &str) -> Result<()> {
+        match &self.sqlite {
+            Some(path) => Ok(rusqlite::Connection::open(path)?.execute_batch(statement)?),
+            None => {
+                // Recursion is bounded by a setting.
+                let statement = format!("SET max_recursive_iterations = 4294967295; {statement}");
+                let words = self.flags.iter().filter_map(|flag| flag.strip_prefix("--mysql_address=127.0.0.1:"));
+                let port = words.map(|port| format!("--port={port}"));
+                let fixed = ["--no-defaults", "--host=127.0.0.1", "--user=root", "--database=muster"];
+                let execute = format!("--execute={statement}");
+                quietly(Command::new("mariadb").args(fixed).args(port).arg(execute)).await
+            }
+        }
+    }
+
+    /// An expression that joins texts.
+    pub fn joined(&self, parts: &[&str]) -> String {
+        match self.sqlite {
+            Some(_) => parts.join(" || "),
+            None => format!("concat({})", parts.join(", ")),
         }
     }
 
@@ -103,6 +130,7 @@ impl Backend {
                 "--mysql_username=root".to_owned(),
                 format!("--redis_address=127.0.0.1:{redis_port}"),
             ],
+            sqlite: None,
             database: Some(database),
             bus: Some(bus),
         };

@@ -3,6 +3,7 @@
 #![expect(clippy::cast_precision_loss, reason = "counts and times of minutes are far below what a float holds exactly")]
 
 mod backend;
+mod directory;
 mod endpoints;
 mod folder;
 mod http;
@@ -59,6 +60,7 @@ enum Part {
     Endpoints,
     Standard,
     Memory,
+    Directory,
 }
 
 fn main() -> ExitCode {
@@ -129,7 +131,7 @@ impl BenchOptions {
     fn parts(&self) -> Vec<Part> {
         match (&*self.only, self.quick) {
             ([], true) => vec![Part::Endpoints, Part::Standard],
-            ([], false) => vec![Part::Memory, Part::Standard, Part::Endpoints],
+            ([], false) => vec![Part::Memory, Part::Directory, Part::Standard, Part::Endpoints],
             (only, _) => only.to_vec(),
         }
     }
@@ -152,6 +154,7 @@ async fn measure(part: Part, options: &BenchOptions, programs: &Programs, measur
             };
             measured.endpoints = endpoints::measure(programs, kind, modes, effort).await?;
         }
+        Part::Directory => measured.directory = Some(directory::measure(programs, kind).await?),
         Part::Memory => measured.memory = Some(memory::measure(programs, kind).await?),
         Part::Standard => {
             measured.standard.clear();

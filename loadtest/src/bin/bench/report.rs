@@ -7,6 +7,7 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 
+use crate::directory::Directory;
 use crate::endpoints::{self, MeasuredEndpoint};
 use crate::memory::Memory;
 use crate::standard;
@@ -23,6 +24,8 @@ pub struct Measured {
     pub pinning: String,
     pub endpoints: Vec<endpoints::EndpointCost>,
     pub memory: Option<Memory>,
+    #[serde(default)]
+    pub directory: Option<Directory>,
     pub standard: Vec<standard::StandardLoad>,
 }
 
@@ -69,6 +72,11 @@ pub fn render(backend: &str, measured: &Measured) -> String {
     if let Some(memory) = &measured.memory {
         let _ = writeln!(text, "### Memory\n\n`{}`\n", measured.command);
         text += &memory.render();
+        text.push('\n');
+    }
+    if let Some(directory) = &measured.directory {
+        let _ = writeln!(text, "### Lists of a large fleet\n\n`{}`\n", measured.command);
+        text += &directory.render();
         text.push('\n');
     }
     text

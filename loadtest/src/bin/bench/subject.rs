@@ -62,6 +62,34 @@ pub struct Subject {
     pub mode: ConnectionMode,
     backend: Option<Backend>,
     folder: TempDir,
+    words: Vec<String>,
+    cores: Cores,
+}
+
+/// A server that was stopped, with what it keeps.
+pub struct Stopped {
+    backend: Backend,
+    folder: TempDir,
+    words: Vec<String>,
+    cores: Cores,
+    mode: ConnectionMode,
+}
+
+impl Stopped {
+    /// Changes the database.
+    pub async fn execute(&self, statement: &str) -> Result<()> {
+        self.backend.execute(statement).await
+    }
+
+    /// An expression that joins texts.
+    pub fn joined(&self, parts: &[&str]) -> String {
+        self.backend.joined(parts)
+    }
+
+    pub async fn start(self) -> Result<Subject> {
+        let Self { backend, folder, words, cores, mode } = self;
+        Subject::serve(backend, folder, words, cores, mode).await
+    }
 }
 
 /// Counters at one moment, taken so that the taking costs what lies outside of two of them.
@@ -120,11 +148,28 @@ impl Subject {
         }
         words.extend(backend.flags.iter().cloned());
         words.extend(settings.iter().cloned());
+        Self::serve(backend, folder, words, cores, mode).await
+    }
+
+    async fn serve(
+        backend: Backend,
+        folder: TempDir,
+        words: Vec<String>,
+        cores: Cores,
+        mode: ConnectionMode,
+    ) -> Result<Self> {
         let mut process = Process::start("muster", &words, cores, folder.path())?;
         let host = process.says("listening address=").await?;
         let ca = folder.path().join("tls/server.crt");
         let address = Address::new(&host, mode.is_tls().then_some(ca.as_path()))?;
-        Ok(Self { process, address, mode, backend: Some(backend), folder })
+        Ok(Self { process, address, mode, backend: Some(backend), folder, words, cores })
+    }
+
+    /// Stops the server and keeps what it has written.
+    pub async fn stopped(self) -> Result<Stopped> {
+        let Self { process, mode, backend, folder, words, cores, .. } = self;
+        process.stop().await?;
+        Ok(Stopped { backend: backend.context("a ceiling keeps nothing")?, folder, words, cores, mode })
     }
 
     /// A ceiling that answers with the constants of `answers`, with the certificate of a server. It has questions at
@@ -165,7 +210,7 @@ impl Subject {
         let mut process = Process::start("ceiling", &words, cores, folder.path())?;
         let host = process.says("listening on ").await?;
         let address = Address::new(&host, mode.is_tls().then_some(ca.as_path()))?;
-        Ok(Self { process, address, mode, backend: None, folder })
+        Ok(Self { process, address, mode, backend: None, folder, words, cores })
     }
 
     pub fn folder(&self) -> &Path {

@@ -76,6 +76,7 @@ impl Hosts {
             // overlap back, because entries just before the position may not be visible yet.
             let settled = feed::position_before(self.store.reader(), now.minus(OVERLAP * 2)).await?;
             self.must_load.store(true, Ordering::SeqCst);
+            self.load_is_due.notify_one();
             deleted = self.read_anew(now).await?;
             *reading = FeedReading { settled, ..FeedReading::default() };
         }
@@ -154,6 +155,11 @@ impl Hosts {
     pub(super) fn forget_deleted(&self, host_ids: BTreeSet<i64>, now: Moment) {
         self.directory.remove(host_ids.iter().copied());
         self.index.forget_hosts(host_ids, now);
+    }
+
+    /// Waits until the directory is to be loaded.
+    pub async fn until_load_is_due(&self) {
+        self.load_is_due.notified().await;
     }
 
     /// Loads the directory if that is due: after the start, and after the node was cut off for long.

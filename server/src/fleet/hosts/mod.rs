@@ -41,6 +41,8 @@ use std::sync::atomic::{AtomicBool, AtomicI64};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use tokio::sync::Notify;
+
 use crate::bus::Notifier;
 use crate::clock::{Clock, Moment};
 use crate::config;
@@ -76,8 +78,9 @@ pub struct Hosts {
     several_keys: Mutex<BTreeMap<i64, Moment>>,
     seen_sharing: seen::SeenSharing,
     stale: Mutex<BTreeSet<i64>>,
-    /// Whether the directory is to be loaded anew.
+    /// Whether the directory is to be loaded anew, and a notification of that.
     must_load: AtomicBool,
+    load_is_due: Notify,
     online: tokio::sync::Mutex<Option<presence::OnlineHosts>>,
     refreshing: tokio::sync::Mutex<()>,
 }
@@ -112,6 +115,7 @@ impl Hosts {
             several_keys: Mutex::default(),
             stale: Mutex::default(),
             must_load: AtomicBool::new(false),
+            load_is_due: Notify::new(),
             online: tokio::sync::Mutex::default(),
             refreshing: tokio::sync::Mutex::default(),
         }

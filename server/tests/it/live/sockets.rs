@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use agent_compat::agent::AgentEndpoint;
-use muster_api::rest::LiveStatus;
+use muster_api::rest::{LiveQueryEnvelope, LiveStatus};
 use reqwest::header::{CONNECTION, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -242,7 +242,10 @@ async fn a_server_that_stops_takes_leave() {
     let mut socket = Socket::watch(&server, id).await;
     socket.next().await;
     socket.next().await;
-    let followed = server.rest.getting(&format!("live_queries/{id}/results?follow=true")).send().await.unwrap();
+    // Of another live query: a campaign ends when nobody watches it any more.
+    let asked = server.rest.post("live_queries", &json!({ "query": "SELECT 2", "targets": { "all": true } })).await;
+    let other = asked.read::<LiveQueryEnvelope>().live_query.id;
+    let followed = server.rest.getting(&format!("live_queries/{other}/results?follow=true")).send().await.unwrap();
     server.stop().await;
     assert_eq!(socket.text().await, None);
     assert!(followed.text().await.is_err(), "what was sent must not pass for everything");

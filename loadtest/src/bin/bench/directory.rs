@@ -1,0 +1,163 @@
+//! What lists, counts and searches of a large fleet cost, and the memory its hosts take before any of them has called.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::backend::BackendKind;
+use crate::proc::rss_bytes;
+use crate::process::Cores;
+use crate::subject::{ConnectionMode, EMAIL, PASSWORD, Programs, Stopped, Subject};
+
+/// Hosts of the fleet.
+const HOSTS: u64 = 500_000;
+
+/// Requests of a kind, whose median is taken.
+const REQUESTS: usize = 21;
+
+/// Longest wait for the hosts to be loaded.
+const LOADED_WITHIN: Duration = Duration::from_secs(120);
+
+/// Requests of operators: how they are called in the table, method, path and body.
+const OPERATIONS: [(&str, &str, &str, &str); 7] = [
+    ("count of online hosts", "GET", "/api/v1/fleet/hosts/count?status=online", ""),
+    ("count of all hosts", "GET", "/api/v1/fleet/hosts/count", ""),
+    (
+        "page of 100 online hosts by name",
+        "GET",
+        "/api/v1/fleet/hosts?status=online&order_key=hostname&per_page=100",
+        "",
+    ),
+    (
+        "page of 100 hosts of a label by name",
+        "GET",
+        "/api/v1/fleet/labels/{label}/hosts?order_key=hostname&per_page=100",
+        "",
+    ),
+    (
+        "page of 100 hosts, last seen first",
+        "GET",
+        "/api/v1/fleet/hosts?order_key=seen_time&order_direction=desc&per_page=100",
+        "",
+    ),
+    ("text search that finds one host", "GET", "/api/v1/fleet/hosts?query=HOST-1000499999&per_page=20", ""),
+    (
+        "count of targets by label and platform",
+        "POST",
+        "/api/v1/fleet/targets/count",
+        r#"{"selected":{"labels":[{label},{platform}]}}"#,
+    ),
+];
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Directory {
+    pub hosts: u64,
+    /// From the start of the server until a count is answered.
+    pub load_seconds: f64,
+    /// Resident with all hosts, and without any.
+    pub resident_bytes: u64,
+    pub empty_bytes: u64,
+    /// Milliseconds of each operation.
+    pub operations: Vec<(String, f64)>,
+}
+
+impl Directory {
+    /// As a table.
+    pub fn render(&self) -> String {
+        let mib = |bytes: u64| bytes as f64 / (1024.0 * 1024.0);
+        let per_host = self.resident_bytes.saturating_sub(self.empty_bytes) as f64 / self.hosts as f64;
+        let operations: String =
+            self.operations.iter().map(|(name, millis)| format!("| {name} | {millis:.1} ms |\n")).collect();
+        format!(
+            "| {} hosts | |\n|---|---:|\n| loaded after | {:.1} s |\n| resident | {:.0} MiB, {per_host:.0} bytes for each host |\n{operations}",
+            self.hosts,
+            self.load_seconds,
+            mib(self.resident_bytes),
+        )
+    }
+}
+
+pub async fn measure(programs: &Programs, kind: BackendKind) -> Result<Directory> {
+    let mode = ConnectionMode::BalancedPlain;
+    let server = Subject::server(programs, kind, mode, Cores::All, &[]).await?;
+    server.set_up().await?;
+    let token = token(&server).await?;
+    let empty_bytes = rss_bytes(server.process.pid)?;
+    let (label, platform) =
+        (label_id(&server, &token, "All Linux").await?, label_id(&server, &token, "Ubuntu Linux").await?);
+    let stopped = server.stopped().await?;
+    fill(&stopped, label, platform).await?;
+    let begun = Instant::now();
+    let server = stopped.start().await?;
+    let deadline = begun + LOADED_WITHIN;
+    while server.address.ask("GET", "/api/v1/fleet/hosts/count", Some(&token), "").await.is_err() {
+        ensure!(Instant::now() < deadline, "the hosts are not loaded within {} s", LOADED_WITHIN.as_secs());
+    }
+    let load_seconds = begun.elapsed().as_secs_f64();
+    let mut operations = Vec::new();
+    for (name, method, path, body) in OPERATIONS {
+        let with_ids =
+            |text: &str| text.replace("{label}", &label.to_string()).replace("{platform}", &platform.to_string());
+        let (path, body) = (with_ids(path), with_ids(body));
+        let mut times = Vec::new();
+        for _ in 0..REQUESTS {
+            let begun = Instant::now();
+            server.address.ask(method, &path, Some(&token), &body).await?;
+            times.push(begun.elapsed().as_secs_f64() * 1000.0);
+        }
+        times.sort_by(f64::total_cmp);
+        operations.push((name.to_owned(), times[REQUESTS / 2]));
+    }
+    let resident_bytes = rss_bytes(server.process.pid)?;
+    server.stop().await?;
+    Ok(Directory { hosts: HOSTS, load_seconds, resident_bytes, empty_bytes, operations })
+}
+
+async fn token(server: &Subject) -> Result<String> {
+    let body = serde_json::json!({ "email": EMAIL, "password": PASSWORD }).to_string();
+    let answer: Value = serde_json::from_slice(&server.address.ask("POST", "/api/v1/fleet/login", None, &body).await?)?;
+    Ok(answer["token"].as_str().context("the log-in gave no token")?.to_owned())
+}
+
+async fn label_id(server: &Subject, token: &str, name: &str) -> Result<i64> {
+    let answer = server.address.ask("GET", "/api/v1/fleet/labels", Some(token), "").await?;
+    let labels: Value = serde_json::from_slice(&answer)?;
+    let label = labels["labels"].as_array().into_iter().flatten().find(|label| label["name"] == name);
+    label.and_then(|label| label["id"].as_i64()).with_context(|| format!("there is no label {name}"))
+}
+
+/// Puts the fleet into the database. A tenth of its hosts is in both labels.
+async fn fill(stopped: &Stopped, label: i64, platform: i64) -> Result<()> {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?.as_micros();
+    let texts = "instance_id, platform_like, build, code_name, cpu_type, cpu_subtype, cpu_brand, hardware_vendor, \
+         hardware_version, primary_mac, shard_hostname";
+    let numbers = "cpu_physical_cores, cpu_logical_cores, uptime_secs, logger_tls_period, gigs_disk_space_available, \
+         percent_disk_space_available, refetch_requested";
+    let times = "created_at, updated_at, enrolled_at, seen_at, detail_updated_at, label_updated_at";
+    let many = |value: &str, columns: &str| vec![value.to_owned(); columns.split(',').count()].join(", ");
+    let numbered = format!(
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {HOSTS}) SELECT i, i + 1000000000 AS j FROM n"
+    );
+    let hosts = format!(
+        "INSERT INTO hosts (id, identifier, claimed_identifier, hostname, computer_name, uuid, hardware_serial, primary_ip, \
+             platform, os_version, osquery_version, hardware_model, memory, distributed_interval, config_refresh, {texts}, {numbers}, {times}) \
+         SELECT i, {uuid}, {uuid}, {name}, {name}, {uuid}, {serial}, '10.20.30.40', 'ubuntu', 'Ubuntu 24.04', '5.23.1', 'Model X', \
+             17179869184, 10, 60, {text}, {number}, {time} FROM ({numbered}) AS numbered",
+        uuid = stopped.joined(&["'00000000-0000-4000-8000-00'", "j"]),
+        name = stopped.joined(&["'host-'", "j", "'.example.com'"]),
+        serial = stopped.joined(&["'SN'", "j"]),
+        text = many("'some text'", texts),
+        number = many("4", numbers),
+        time = many(&now.to_string(), times),
+    );
+    let members = |label: i64, every: u64| {
+        format!("INSERT INTO label_members (label_id, host_id) SELECT {label}, id FROM hosts WHERE id % {every} = 0")
+    };
+    let all = "INSERT INTO label_members (label_id, host_id) SELECT labels.id, hosts.id FROM hosts, labels WHERE labels.name = 'All Hosts'";
+    for statement in [hosts.as_str(), all, &members(label, 2), &members(platform, 10)] {
+        stopped.execute(statement).await?;
+    }
+    Ok(())
+}
