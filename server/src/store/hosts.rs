@@ -1,13 +1,10 @@
 //! Host rows and when they were last seen.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::future::ready;
 
-use futures_util::TryStreamExt as _;
 use sea_orm::sea_query::{CaseStatement, Condition, Expr, ExprTrait, Func};
 use sea_orm::{
-    ActiveModelTrait, ColumnTrait, ConnectionTrait, DatabaseConnection, EntityTrait, FromQueryResult,
-    QueryFilter, QueryOrder, QuerySelect,
+    ActiveModelTrait, ColumnTrait, ConnectionTrait, EntityTrait, FromQueryResult, QueryFilter, QueryOrder, QuerySelect,
 };
 
 use super::entity::{hosts, label_members, node_keys, parked_queries};

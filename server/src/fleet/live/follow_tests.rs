@@ -21,7 +21,7 @@ async fn an_answer_that_ends_where_a_lost_one_ended_is_given_though_the_lost_one
     let (job, principal) = started(&world).await;
     assert_eq!(job.id, 1);
     let live = &world.app.fleet.live;
-    let hosts = job.targets();
+    let hosts: Vec<i64> = job.targets().iter().map(u64::cast_signed).collect();
     let line = |host: i64| format!("{{\"host_id\":{host},\"rows\":[]}}").into_bytes();
     let note = |host| settled_as(TargetState::Answered).with_line(&line(host)).to_bytes();
     let answer = async |host| live.bus.answer(job.key, host, line(host).into(), note(host), soon()).await;

@@ -29,7 +29,7 @@ impl TwoNodes {
         let live = &b.app.fleet.live;
         live.look().await.unwrap();
         let of_b = live.find(of_a.id).await.unwrap();
-        for host in of_a.targets() {
+        for host in of_a.targets().iter().map(u64::cast_signed) {
             let line = format!("{{\"host_id\":{host},\"rows\":[]}}").into_bytes();
             let settled = given_up_tests::settled_as(TargetState::Answered);
             assert!(live.keep(&of_b, host, line, &settled).await.unwrap());

@@ -45,7 +45,8 @@ async fn a_write_whose_answers_wait_for_others_is_refused_any_number_of_times_an
     // One answer has all the room, and Redis takes its time.
     redis.pause();
     let line = Bytes::from(vec![b'x'; 16 << 20]);
-    let mut large = live.bus.answer(other.key, other.targets()[3], line, Vec::new(), soon());
+    let mut large =
+        live.bus.answer(other.key, other.targets().select(3).unwrap().cast_signed(), line, Vec::new(), soon());
     assert!(poll!(&mut large).is_pending());
     for _ in 0..6 {
         let refused = take(LITTLE).await.unwrap_err();

@@ -143,7 +143,7 @@ impl Hosts {
         if !enrolled.dropped.is_empty() {
             self.index.forget_changed(&BTreeSet::from([host_id]), enrolled.dropped.iter().copied(), now);
         }
-        self.directory.put([(&enrolled.known).into()]);
+        self.directory.put([(&*enrolled.known).into()]);
         let host = self.index.host(&enrolled.known);
         host.enrolled(now);
         if enrolled.keeps_key {

@@ -342,10 +342,15 @@ async fn check_ins_cost_few_statements_and_rows_at_any_number_of_nodes() {
         store.write(async |tx| store::hosts::insert_many(tx, keys.iter().map(host).collect()).await).await.unwrap();
         let ids = store::hosts::ids_of(store.reader(), &keys).await.unwrap();
         let add_keys = store.write(async |tx| {
-            for key in &keys {
-                store::node_keys::insert(tx, &NodeKey::hash(key), ids[key], "", now).await?;
-            }
-            Ok(())
+            let row = |key: &String| entity::node_keys::Model {
+                key_hash: NodeKey::hash(key).to_vec(),
+                host_id: ids[key],
+                instance_id: String::new(),
+                created_at: now,
+                used_at: None,
+                first_used_at: None,
+            };
+            store::enrollments::insert_keys(tx, keys.iter().map(row).collect()).await
         });
         add_keys.await.unwrap();
         if has_older_node {
