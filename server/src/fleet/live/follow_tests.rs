@@ -14,7 +14,7 @@ const COPY: &str = "for _, name in ipairs({'meta', 'events', 'lines', 'hosts:0'}
     if ARGV[1] == 'back' then key, copy = copy, key end \
     redis.call('COPY', key, copy, 'REPLACE') end";
 
-#[tokio::test]
+#[actix_web::test]
 async fn an_answer_that_ends_where_a_lost_one_ended_is_given_though_the_lost_one_was_read_before_it_was_folded() {
     let redis = RedisProcess::start().await;
     let world = World::with(|config| config.redis.address = vec![redis.address()]).await;

@@ -48,7 +48,7 @@ impl TwoNodes {
     }
 }
 
-#[tokio::test]
+#[actix_web::test]
 async fn results_that_another_node_removes_while_they_are_read_are_no_complete_stream() {
     let two = TwoNodes::start().await;
     let live = &two.b.app.fleet.live;
@@ -63,7 +63,7 @@ async fn results_that_another_node_removes_while_they_are_read_are_no_complete_s
     assert_eq!(two.of_b.counts().results_lost, 3);
 }
 
-#[tokio::test]
+#[actix_web::test]
 async fn results_that_another_node_has_removed_are_counted_as_lost_everywhere() {
     let two = TwoNodes::start().await;
     assert_eq!(two.of_b.counts().results_lost, 0);
@@ -73,7 +73,7 @@ async fn results_that_another_node_has_removed_are_counted_as_lost_everywhere() 
     assert_eq!(live.get(&two.principal, two.of_b.id).await.unwrap().counts.results_lost, 3);
 }
 
-#[tokio::test]
+#[actix_web::test]
 async fn a_reader_that_comes_after_another_node_has_removed_results_counts_them_as_lost() {
     let two = TwoNodes::start().await;
     two.remove().await;

@@ -18,7 +18,7 @@ const ANSWERS: usize = 16;
 /// How long a request has still when its write is taken: no answer that waits for others can be kept in time.
 const LITTLE: Duration = Duration::from_secs(2);
 
-#[tokio::test]
+#[actix_web::test]
 async fn a_write_whose_answers_wait_for_others_is_refused_any_number_of_times_and_loses_none() {
     let redis = RedisProcess::start().await;
     let world = World::with(|config| config.redis.address = vec![redis.address()]).await;
