@@ -27,7 +27,7 @@ use roaring::RoaringTreemap;
 use self::message::SeenMessage;
 use self::pages::KeptPages;
 use self::peers::{Hearing, Peers};
-pub use self::times::{SeenSlot, SeenTimes};
+pub use self::times::{SeenReader, SeenSlot, SeenTimes};
 use super::Hosts;
 use super::follow::GONE_AFTER;
 use crate::clock::Moment;
@@ -67,9 +67,9 @@ impl SeenSharing {
 }
 
 impl Hosts {
-    /// When a host was last seen, whatever its row says.
+    /// When a host was last seen by any node.
     pub(super) fn seen_by_any(&self, host_id: i64, row_seen_at: Moment) -> Moment {
-        self.index.seen.seen(host_id).map_or(row_seen_at, |seen| seen.max(row_seen_at))
+        self.index.seen.reader().seen(host_id, row_seen_at)
     }
 
     /// Whether a node of a version lives that decides by last-seen times and key uses in rows, and reads no pages.

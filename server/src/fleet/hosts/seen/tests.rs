@@ -135,7 +135,7 @@ impl SimulatedNode {
     }
 
     fn seen(&self, host: i64) -> Moment {
-        self.hosts.index.seen.seen(host).unwrap_or(Moment::NEVER)
+        self.hosts.seen_by_any(host, Moment::NEVER)
     }
 }
 

@@ -41,11 +41,32 @@ pub struct SeenSlot {
     slot: usize,
 }
 
+/// Reads the times of many hosts. It keeps the page that it used last, so ids are best asked for in their order.
+#[derive(Debug)]
+pub struct SeenReader<'a> {
+    times: &'a SeenTimes,
+    /// The number of the page, and the page if there is one.
+    page: Option<(i64, Option<Arc<SeenPage>>)>,
+}
+
+impl SeenReader<'_> {
+    /// When a host was last seen by any node: the later one of the time in memory and that in its row.
+    pub fn seen(&mut self, host_id: i64, row_seen_at: Moment) -> Moment {
+        let (number, slot) = position(host_id);
+        let page = match self.page.take() {
+            Some((kept, page)) if kept == number => page,
+            _ => self.times.pages.pin().get(&number).cloned(),
+        };
+        let seen = page.as_ref().map_or(Moment::NEVER, |page| moment(page.seconds(slot)));
+        self.page = Some((number, page));
+        seen.max(row_seen_at)
+    }
+}
+
 impl SeenTimes {
-    /// When a host was last seen; `None` if this node knows of no time.
-    pub fn seen(&self, host_id: i64) -> Option<Moment> {
-        let (page, slot) = position(host_id);
-        self.pages.pin().get(&page).map(|page| page.seconds(slot)).filter(|seconds| *seconds > 0).map(moment)
+    /// Reads the times of many hosts.
+    pub fn reader(&self) -> SeenReader<'_> {
+        SeenReader { times: self, page: None }
     }
 
     /// The place where a host's time is kept.
@@ -201,22 +222,40 @@ mod tests {
         Moment(seconds * MICROS + 999_999)
     }
 
+    fn seen(times: &SeenTimes, host_id: i64) -> Moment {
+        times.reader().seen(host_id, Moment::NEVER)
+    }
+
     #[test]
     fn times_are_rounded_down_and_only_ever_raised() {
         let times = SeenTimes::default();
-        assert_eq!(times.seen(40_000), None);
+        assert_eq!(seen(&times, 40_000), Moment::NEVER);
         let slot = times.slot(40_000);
-        assert_eq!((times.seen(40_000), slot.seen()), (None, Moment::NEVER));
+        assert_eq!((seen(&times, 40_000), slot.seen()), (Moment::NEVER, Moment::NEVER));
         slot.mark(at(100));
-        assert_eq!(times.seen(40_000), Some(Moment(100 * MICROS)));
+        assert_eq!(seen(&times, 40_000), Moment(100 * MICROS));
         slot.mark(at(90));
         times.merge([40_000], 95);
         assert_eq!(slot.seen(), Moment(100 * MICROS));
         times.merge([1, 40_000, 2, 32_768], 120);
         for id in [1, 2, 32_768, 40_000] {
-            assert_eq!(times.seen(id), Some(Moment(120 * MICROS)), "{id}");
+            assert_eq!(seen(&times, id), Moment(120 * MICROS), "{id}");
         }
-        assert_eq!((times.seen(3), times.seen(32_769), times.seen(i64::MAX)), (None, None, None));
+        assert_eq!([3, 32_769, i64::MAX].map(|id| seen(&times, id)), [Moment::NEVER; 3]);
+    }
+
+    #[test]
+    fn a_reader_knows_the_later_one_of_memory_and_row_whatever_the_order() {
+        let times = SeenTimes::default();
+        times.merge([1, 40_000], 100);
+        let mut reader = times.reader();
+        let (row, later) = (Moment(50 * MICROS), Moment(101 * MICROS));
+        for id in [1, 40_000, 40_000, 1] {
+            assert_eq!((reader.seen(id, row), reader.seen(id, later)), (Moment(100 * MICROS), later), "{id}");
+        }
+        assert_eq!([2, 40_001, 70_000].map(|id| reader.seen(id, row)), [row; 3]);
+        times.merge([2], 120);
+        assert_eq!(reader.seen(2, row), Moment(120 * MICROS), "a page that is kept shows what comes");
     }
 
     #[test]
@@ -245,7 +284,7 @@ mod tests {
         let mut stored = vec![0; PAGE_IDS];
         stored[1] = 500;
         times.merge_stored(0, &stored, 400);
-        assert_eq!(times.seen(1), Some(Moment(400 * MICROS)), "no later than the clock of this node");
+        assert_eq!(seen(&times, 1), Moment(400 * MICROS), "no later than the clock of this node");
         assert!(times.take_changed().is_empty());
         times.are_changed(&[2]);
         assert_eq!(times.take_changed(), [2]);
