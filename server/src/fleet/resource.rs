@@ -90,6 +90,14 @@ pub trait PlanResource: Sized {
 
     async fn show(&self, principal: &Principal, rows: Vec<Self::Row>) -> Result<Vec<Self::View>>;
 
+    /// Waits until [`PlanResource::show`] can answer. Asked before anything is changed.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] while the server still starts.
+    async fn can_show(&self) -> Result<()> {
+        Ok(())
+    }
+
     /// The SQL of an object, to be doubted when it is created or edited.
     fn sql(_: &Self::View) -> Option<&str> {
         None
@@ -144,6 +152,7 @@ impl<T: PlanResource> Resource for T {
     async fn create(&self, principal: &Principal, new: &T::Input) -> Result<T::View> {
         principal.may(T::WRITE)?;
         let spec = T::check_new(new)?;
+        self.can_show().await?;
         let insert = async |draft: &mut Draft<'_>| T::insert(draft, principal, &spec, new).await;
         let id = self.changes().make(principal, false, insert).await?;
         self.by_id(principal, id).await
@@ -151,6 +160,7 @@ impl<T: PlanResource> Resource for T {
 
     async fn edit(&self, principal: &Principal, id: i64, edit: &T::Input) -> Result<T::View> {
         principal.may(T::WRITE)?;
+        self.can_show().await?;
         let update = async |draft: &mut Draft<'_>| {
             let old = existing::<T>(draft.tx, id).await?;
             T::update(draft, old, edit).await

@@ -2,7 +2,9 @@
 
 use std::collections::HashMap;
 
-use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, FromQueryResult, QueryFilter, QueryOrder, QuerySelect};
+use sea_orm::{
+    ActiveValue, ColumnTrait, ConnectionTrait, EntityTrait, FromQueryResult, QueryFilter, QueryOrder, QuerySelect,
+};
 
 use super::entity::hosts::Column;
 use super::entity::{hosts, label_members};
@@ -10,47 +12,48 @@ use super::hosts::KnownHost;
 use super::{MAX_PARAMETERS, Result};
 use crate::clock::Moment;
 
-/// The part of a host's row that hosts are picked, ordered and counted by.
-#[derive(Debug, Clone, PartialEq, Eq, FromQueryResult)]
-pub struct DirectoryRow {
-    pub id: i64,
-    pub identifier: String,
-    pub hostname: String,
-    pub computer_name: String,
-    pub uuid: String,
-    pub hardware_serial: String,
-    pub primary_ip: String,
-    pub platform: String,
-    pub os_version: String,
-    pub osquery_version: String,
-    pub hardware_model: String,
-    pub memory: i64,
-    pub created_at: Moment,
-    pub enrolled_at: Moment,
-    pub seen_at: Moment,
-    pub distributed_interval: i64,
-    pub config_refresh: i64,
-}
+macro_rules! directory_columns {
+    ($($field:ident: $type:ty = $column:ident),* $(,)?) => {
+        /// The part of a host's row that hosts are picked, ordered and counted by.
+        #[derive(Debug, Clone, PartialEq, Eq, FromQueryResult)]
+        pub struct DirectoryRow {
+            $(pub $field: $type),*
+        }
 
-const COLUMNS: [Column; 17] = [
-    Column::Id,
-    Column::Identifier,
-    Column::Hostname,
-    Column::ComputerName,
-    Column::Uuid,
-    Column::HardwareSerial,
-    Column::PrimaryIp,
-    Column::Platform,
-    Column::OsVersion,
-    Column::OsqueryVersion,
-    Column::HardwareModel,
-    Column::Memory,
-    Column::CreatedAt,
-    Column::EnrolledAt,
-    Column::SeenAt,
-    Column::DistributedInterval,
-    Column::ConfigRefresh,
-];
+        pub(super) const COLUMNS: &[Column] = &[$(Column::$column),*];
+
+        impl From<&hosts::Model> for DirectoryRow {
+            fn from(host: &hosts::Model) -> Self {
+                Self { $($field: host.$field.clone()),* }
+            }
+        }
+
+        impl DirectoryRow {
+            /// Whether a column that is set has another value here.
+            pub(super) fn differs_from(&self, said: &hosts::ActiveModel) -> bool {
+                $(matches!(&said.$field, ActiveValue::Set(said) if *said != self.$field))||*
+            }
+        }
+    };
+}
+directory_columns! {
+    id: i64 = Id,
+    hostname: String = Hostname,
+    computer_name: String = ComputerName,
+    uuid: String = Uuid,
+    hardware_serial: String = HardwareSerial,
+    primary_ip: String = PrimaryIp,
+    platform: String = Platform,
+    os_version: String = OsVersion,
+    osquery_version: String = OsqueryVersion,
+    hardware_model: String = HardwareModel,
+    memory: i64 = Memory,
+    created_at: Moment = CreatedAt,
+    enrolled_at: Moment = EnrolledAt,
+    seen_at: Moment = SeenAt,
+    distributed_interval: i64 = DistributedInterval,
+    config_refresh: i64 = ConfigRefresh,
+}
 
 /// A host as the directory holds it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,34 +65,14 @@ pub struct DirectoryHost {
 
 impl From<&KnownHost> for DirectoryHost {
     fn from(known: &KnownHost) -> Self {
-        let host = &known.host;
-        let row = DirectoryRow {
-            id: host.id,
-            identifier: host.identifier.clone(),
-            hostname: host.hostname.clone(),
-            computer_name: host.computer_name.clone(),
-            uuid: host.uuid.clone(),
-            hardware_serial: host.hardware_serial.clone(),
-            primary_ip: host.primary_ip.clone(),
-            platform: host.platform.clone(),
-            os_version: host.os_version.clone(),
-            osquery_version: host.osquery_version.clone(),
-            hardware_model: host.hardware_model.clone(),
-            memory: host.memory,
-            created_at: host.created_at,
-            enrolled_at: host.enrolled_at,
-            seen_at: host.seen_at,
-            distributed_interval: host.distributed_interval,
-            config_refresh: host.config_refresh,
-        };
-        Self { row, label_ids: known.label_ids.clone() }
+        Self { row: (&known.host).into(), label_ids: known.label_ids.clone() }
     }
 }
 
 /// Up to `limit` hosts with ids above `id`, in the order of their ids.
 pub async fn after(db: &impl ConnectionTrait, id: i64, limit: u64) -> Result<Vec<DirectoryHost>> {
     let select = hosts::Entity::find().filter(Column::Id.gt(id)).order_by_asc(Column::Id).limit(limit);
-    let rows: Vec<DirectoryRow> = select.select_only().columns(COLUMNS).into_model().all(db).await?;
+    let rows: Vec<DirectoryRow> = select.select_only().columns(COLUMNS.iter().copied()).into_model().all(db).await?;
     let (Some(first), Some(last)) = (rows.first(), rows.last()) else { return Ok(Vec::new()) };
     let members = label_members::Entity::find().filter(label_members::Column::HostId.between(first.id, last.id));
     with_labels(db, rows, members).await
@@ -101,7 +84,8 @@ pub async fn of(db: &impl ConnectionTrait, ids: &[i64]) -> Result<Vec<DirectoryH
     for batch in ids.chunks(MAX_PARAMETERS) {
         let ids = || batch.iter().copied();
         let select = hosts::Entity::find().filter(Column::Id.is_in(ids())).order_by_asc(Column::Id);
-        let rows: Vec<DirectoryRow> = select.select_only().columns(COLUMNS).into_model().all(db).await?;
+        let rows: Vec<DirectoryRow> =
+            select.select_only().columns(COLUMNS.iter().copied()).into_model().all(db).await?;
         let members = label_members::Entity::find().filter(label_members::Column::HostId.is_in(ids()));
         found.extend(with_labels(db, rows, members).await?);
     }

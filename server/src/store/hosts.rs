@@ -292,8 +292,7 @@ pub struct AgentIntervals {
 }
 
 /// Writes one set of intervals to all hosts that have it.
-pub async fn set_intervals(db: &impl ConnectionTrait, intervals: AgentIntervals, mut host_ids: Vec<i64>) -> Result<()> {
-    host_ids.sort_unstable();
+pub async fn set_intervals(db: &impl ConnectionTrait, intervals: AgentIntervals, host_ids: &[i64]) -> Result<()> {
     for batch in host_ids.chunks(MAX_PARAMETERS / 10) {
         hosts::Entity::update_many()
             .col_expr(hosts::Column::DistributedInterval, intervals.distributed.into())

@@ -7,6 +7,7 @@ use sea_orm::{
     QueryFilter, QueryOrder, QuerySelect, Set, Value,
 };
 
+use super::directory::{self, DirectoryRow};
 use super::entity::{hosts, label_members, labels};
 use super::{MAX_PARAMETERS, Result, bulk, labels as memberships};
 use crate::clock::Moment;
@@ -26,7 +27,7 @@ pub struct HostReport {
 /// What writing reports has changed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ReportsWritten {
-    /// Hosts whose labels, platform, name or intervals are others now.
+    /// Hosts whose labels, or what the directory holds of them, are others now.
     pub moved: BTreeSet<i64>,
     pub added: u64,
     pub removed: u64,
@@ -44,7 +45,7 @@ pub async fn write(
     let mut rows: BTreeMap<u64, Vec<bulk::RowUpdate>> = BTreeMap::new();
     for (host_id, report) in reports {
         let Some(host) = existing.get(host_id) else { continue };
-        if host.differs_from(&report.details) {
+        if host.known.differs_from(&report.details) {
             written.moved.insert(*host_id);
         }
         let (columns, values) = columns_of(&report.details, asked.get(host_id));
@@ -106,18 +107,11 @@ fn columns_of(details: &hosts::ActiveModel, asked: Option<&RefreshRecord>) -> (u
     (columns, values)
 }
 
-fn differs<T: PartialEq + Into<sea_orm::Value>>(said: &ActiveValue<T>, known: &T) -> bool {
-    matches!(said, ActiveValue::Set(said) if said != known)
-}
-
 /// A host that has said something: what memory holds of its row, and what it was asked.
 #[derive(Debug, FromQueryResult)]
 pub struct ReportingHost {
-    id: i64,
-    platform: String,
-    hostname: String,
-    distributed_interval: i64,
-    config_refresh: i64,
+    #[sea_orm(nested)]
+    known: DirectoryRow,
     detail_updated_at: Moment,
     label_updated_at: Moment,
     refetch_requested: bool,
@@ -127,19 +121,12 @@ pub struct ReportingHost {
 impl ReportingHost {
     pub fn asked(&self) -> RefreshRecord {
         RefreshRecord {
-            id: self.id,
+            id: self.known.id,
             detail_updated_at: self.detail_updated_at,
             label_updated_at: self.label_updated_at,
             refetch_requested: self.refetch_requested,
             open_round: self.open_round.clone(),
         }
-    }
-
-    fn differs_from(&self, said: &hosts::ActiveModel) -> bool {
-        differs(&said.platform, &self.platform)
-            || differs(&said.hostname, &self.hostname)
-            || differs(&said.distributed_interval, &self.distributed_interval)
-            || differs(&said.config_refresh, &self.config_refresh)
     }
 }
 
@@ -148,18 +135,9 @@ impl ReportingHost {
 pub async fn reporting(tx: &super::Tx, host_ids: &[i64]) -> Result<HashMap<i64, ReportingHost>> {
     let mut existing = HashMap::new();
     for batch in host_ids.chunks(MAX_PARAMETERS / 2) {
-        let rows: Vec<ReportingHost> = asked_of(batch)
-            .columns([
-                hosts::Column::Platform,
-                hosts::Column::Hostname,
-                hosts::Column::DistributedInterval,
-                hosts::Column::ConfigRefresh,
-            ])
-            .lock_exclusive()
-            .into_model()
-            .all(tx)
-            .await?;
-        existing.extend(rows.into_iter().map(|host| (host.id, host)));
+        let known = directory::COLUMNS.iter().copied().filter(|column| !matches!(column, hosts::Column::Id));
+        let rows: Vec<ReportingHost> = asked_of(batch).columns(known).lock_exclusive().into_model().all(tx).await?;
+        existing.extend(rows.into_iter().map(|host| (host.known.id, host)));
     }
     Ok(existing)
 }

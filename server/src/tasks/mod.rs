@@ -16,7 +16,7 @@ use crate::telemetry::Metrics;
 enum Task {
     RenewLease,
     Follow,
-    LoadDirectory,
+    CompareDirectory,
     KeepSeen,
     ShareSeen,
     WriteKeyUses,
@@ -36,7 +36,7 @@ impl Task {
     const ALL: [Self; 16] = [
         Self::RenewLease,
         Self::Follow,
-        Self::LoadDirectory,
+        Self::CompareDirectory,
         Self::KeepSeen,
         Self::ShareSeen,
         Self::WriteKeyUses,
@@ -57,7 +57,7 @@ impl Task {
         match self {
             Self::RenewLease => "renew_lease",
             Self::Follow => "follow",
-            Self::LoadDirectory => "load_directory",
+            Self::CompareDirectory => "compare_directory",
             Self::KeepSeen => "keep_seen",
             Self::ShareSeen => "share_seen",
             Self::WriteKeyUses => "write_key_uses",
@@ -85,7 +85,7 @@ impl Task {
     fn every(self) -> Duration {
         Duration::from_secs(match self {
             Self::RenewLease => return RENEW_EVERY,
-            Self::Follow | Self::LoadDirectory | Self::LookAtLiveQueries => 2,
+            Self::Follow | Self::CompareDirectory | Self::LookAtLiveQueries => 2,
             Self::WriteReports | Self::SweepLiveQueries => 1,
             Self::ForgetLiveQueries => 600,
             Self::KeepSeen | Self::ShareSeen | Self::WriteKeyUses | Self::WriteIntervals => 5,
@@ -131,7 +131,7 @@ impl Task {
                 outcome
             }
             Self::Follow => fleet.follow().await,
-            Self::LoadDirectory => fleet.hosts.load_directory().await,
+            Self::CompareDirectory => fleet.hosts.compare_directory().await,
             Self::PruneFeed => fleet.hosts.prune_feed().await,
             Self::RetireKeys => fleet.hosts.retire_keys().await,
             Self::SeparateClones => fleet.hosts.separate_clones().await,
@@ -156,6 +156,7 @@ pub async fn run(fleet: Fleet, metrics: Arc<Metrics>, lifecycle: Lifecycle, nudg
                 () = fleet.follow_live_queries() => {}
                 () = fleet.live.look_when_asked() => {}
                 () = fleet.hosts.hear_seen() => {}
+                () = fleet.hosts.directory.apply_changes() => {}
             }
         }
     });
@@ -170,7 +171,7 @@ pub async fn run(fleet: Fleet, metrics: Arc<Metrics>, lifecycle: Lifecycle, nudg
                     () = lifecycle.ended() => return,
                     _ = round.tick() => {}
                     () = fleet::until_changed_elsewhere(&mut events), if matches!(task, Task::Follow) => {}
-                    () = fleet.hosts.until_load_is_due(), if matches!(task, Task::LoadDirectory) => {}
+                    () = fleet.hosts.until_comparison_is_due(), if matches!(task, Task::CompareDirectory) => {}
                     () = fleet.live.must_sweep(), if matches!(task, Task::SweepLiveQueries) => {}
                 }
                 task.attempt(&fleet, &metrics).await;

@@ -73,7 +73,7 @@ impl World {
         let app = App::build(&config, clock, &Lifecycle::default()).await.unwrap();
         // As the tasks do it, which do not run here.
         app.fleet.follow().await.unwrap();
-        app.fleet.hosts.load_directory().await.unwrap();
+        app.fleet.hosts.compare_directory().await.unwrap();
         Self { app, token, config, folder }
     }
 

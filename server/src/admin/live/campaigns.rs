@@ -87,7 +87,7 @@ async fn start(
         (None, None) => return Err(Error::invalid("query", "cannot be empty; give query or query_id")),
     };
     let job = api.fleet.live.start_campaign(principal, ask, &selection?).await?;
-    let tally = api.fleet.hosts.tally(job.targets()).await;
+    let tally = api.fleet.hosts.tally(job.targets()).await?;
     Ok(Campaign {
         created_at: job.created_at.to_utc(),
         updated_at: job.created_at.to_utc(),

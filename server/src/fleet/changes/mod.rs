@@ -135,7 +135,7 @@ impl Changes {
                 dropped_labels.extend(self.schedule.publish(plan));
                 self.notifier.publish(ChangeEvent::Schedule);
                 self.hosts.drop_labels(&dropped_labels);
-                self.hosts.mark_stale(touched_hosts);
+                self.hosts.mark_changed_here(touched_hosts);
                 // The change is made. Hosts that cannot be read now are read by the next run of the periodic tasks.
                 if let Err(error) = self.hosts.refresh_stale().await {
                     tracing::warn!(%error, "change committed; some hosts follow once the database answers again");

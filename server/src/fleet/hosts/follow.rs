@@ -12,7 +12,6 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::{Hosts, index::KeyEntry};
@@ -75,8 +74,7 @@ impl Hosts {
             // The position is noted before anything is read, so that changes in the meantime are read again. Twice the
             // overlap back, because entries just before the position may not be visible yet.
             let settled = feed::position_before(self.store.reader(), now.minus(OVERLAP * 2)).await?;
-            self.must_load.store(true, Ordering::SeqCst);
-            self.load_is_due.notify_one();
+            self.compare_everything();
             deleted = self.read_anew(now).await?;
             *reading = FeedReading { settled, ..FeedReading::default() };
         }
@@ -147,34 +145,17 @@ impl Hosts {
                 host.refresh_state.ask_again();
             }
         }
-        self.mark_stale(changes.iter().map(|change| change.host_id));
+        self.mark_stale(changes.iter().map(|change| change.host_id).filter(|id| !deleted.contains(id)));
         Ok(deleted)
     }
 
     /// Forgets hosts that were deleted.
     pub(super) fn forget_deleted(&self, host_ids: BTreeSet<i64>, now: Moment) {
+        if host_ids.is_empty() {
+            return;
+        }
         self.directory.remove(host_ids.iter().copied());
         self.index.forget_hosts(host_ids, now);
-    }
-
-    /// Waits until the directory is to be loaded.
-    pub async fn until_load_is_due(&self) {
-        self.load_is_due.notified().await;
-    }
-
-    /// Loads the directory if that is due: after the start, and after the node was cut off for long.
-    ///
-    /// # Errors
-    /// When the database does not answer; the next call loads it.
-    pub async fn load_directory(&self) -> Result<()> {
-        if !self.must_load.swap(false, Ordering::SeqCst) {
-            return Ok(());
-        }
-        let loaded = self.directory.load(&self.store).await;
-        if loaded.is_err() {
-            self.must_load.store(true, Ordering::SeqCst);
-        }
-        loaded
     }
 
     /// Compares the hosts that have checked in with the database. Returns those that are gone.

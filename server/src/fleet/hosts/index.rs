@@ -11,10 +11,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::confirm::FoundKey;
-use super::follow::{BATCH, OVERLAP};
+use super::follow::OVERLAP;
 use super::seen::SeenTimes;
 use super::{Assignment, Host, Hosts, NodeKey};
-use crate::bus::ChangeEvent;
 use crate::clock::Moment;
 use crate::fleet::{Result, within};
 use crate::lock::lock;
@@ -41,7 +40,7 @@ pub struct HostIndex {
     /// Hosts whose keys have changed, and until when a plain reading may still show their keys as they were.
     doubted: papaya::HashMap<i64, Moment>,
     /// When hosts were last seen, those too that have not checked in here.
-    pub(super) seen: SeenTimes,
+    pub(super) seen: Arc<SeenTimes>,
     /// Hosts whose keys are to be counted again.
     uncounted: Mutex<BTreeSet<i64>>,
     /// Counts calls of `doubt`, so that a lookup notices one in the meantime.
@@ -333,55 +332,5 @@ impl Hosts {
                 Arc::new(Assignment { platform: assignment.platform.clone(), label_ids: kept.into() })
             });
         }
-    }
-
-    /// Notes hosts whose row or labels were changed here, and tells other nodes.
-    pub fn have_changed(&self, host_ids: impl IntoIterator<Item = i64>) {
-        self.mark_stale(host_ids);
-        self.notifier.publish(ChangeEvent::Hosts);
-    }
-
-    /// Notes hosts that may differ from the database.
-    pub fn mark_stale(&self, host_ids: impl IntoIterator<Item = i64>) {
-        lock(&self.stale).extend(host_ids);
-    }
-
-    /// Brings the noted hosts up to date with the database. One caller at a time, so that an older reading
-    /// never lands on top of a newer one.
-    ///
-    /// # Errors
-    /// When the database does not answer; the next call continues.
-    pub async fn refresh_stale(&self) -> Result<()> {
-        let _guard = self.refreshing.lock().await;
-        loop {
-            // Removed from the list before they are read: a host that is noted in the meantime is read once more.
-            let batch: Vec<i64> = {
-                let mut stale = lock(&self.stale);
-                let rest = stale.iter().nth(BATCH).copied();
-                let rest = rest.map(|first| stale.split_off(&first)).unwrap_or_default();
-                std::mem::replace(&mut *stale, rest).into_iter().collect()
-            };
-            if batch.is_empty() {
-                return Ok(());
-            }
-            let mut unread = UnreadHosts { hosts: self, ids: batch };
-            let (held, others): (Vec<i64>, Vec<i64>) = unread.ids.iter().partition(|id| self.index.get(**id).is_some());
-            self.refresh_all(&held).await?;
-            self.directory.put(store::directory::of(self.store.reader(), &others).await?);
-            unread.ids.clear();
-        }
-    }
-}
-
-/// Hosts that were taken off the list of stale ones. They go back to it if they are not read, because the database
-/// does not answer or the request that reads them is given up.
-struct UnreadHosts<'a> {
-    hosts: &'a Hosts,
-    ids: Vec<i64>,
-}
-
-impl Drop for UnreadHosts<'_> {
-    fn drop(&mut self) {
-        self.hosts.mark_stale(std::mem::take(&mut self.ids));
     }
 }

@@ -4,9 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::Hosts;
+use crate::bus::ChangeEvent;
 use crate::fleet::Result;
-use crate::store;
 use crate::store::hosts::AgentIntervals;
+use crate::store::{self, feed};
+
+/// Hosts written in one transaction, so that none holds locks for long.
+const HOSTS_AT_ONCE: usize = 500;
 
 impl Hosts {
     /// Writes intervals that the database does not have yet.
@@ -25,14 +29,29 @@ impl Hosts {
                     .push(host.id);
             }
         }
-        for (intervals, host_ids) in changed.into_values() {
-            self.store.write(async |tx| store::hosts::set_intervals(tx, intervals, host_ids.clone()).await).await?;
-            self.directory.set_intervals(host_ids.iter().copied(), intervals);
-            for host in host_ids.iter().filter_map(|id| self.index.get(*id)) {
-                let (reported, _) = **host.intervals.load();
-                host.intervals.store(Arc::new((reported, intervals)));
+        for (intervals, mut host_ids) in changed.into_values() {
+            host_ids.sort_unstable();
+            for batch in host_ids.chunks(HOSTS_AT_ONCE) {
+                self.write_intervals_of(batch, intervals).await?;
             }
         }
+        Ok(())
+    }
+
+    async fn write_intervals_of(&self, host_ids: &[i64], intervals: AgentIntervals) -> Result<()> {
+        let now = self.clock.now();
+        self.store
+            .write(async |tx| {
+                store::hosts::set_intervals(tx, intervals, host_ids).await?;
+                feed::append(tx, feed::HostChangeKind::Changed, host_ids.iter().copied(), now).await
+            })
+            .await?;
+        for host in host_ids.iter().filter_map(|id| self.index.get(*id)) {
+            let (reported, _) = **host.intervals.load();
+            host.intervals.store(Arc::new((reported, intervals)));
+        }
+        self.mark_stale(host_ids.iter().copied());
+        self.notifier.publish(ChangeEvent::Hosts);
         Ok(())
     }
 }

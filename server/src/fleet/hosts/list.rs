@@ -67,10 +67,15 @@ impl HostListing {
         let picked = &self.picked[self.read..end];
         let ids: Vec<i64> = picked.iter().map(|host| host.id).collect();
         let mut rows = self.hosts.store.read_lagging(async |db| host_lists::rows(db, &ids).await).await?;
+        let missing: Vec<i64> = ids.into_iter().filter(|id| !rows.contains_key(id)).collect();
+        if !missing.is_empty() {
+            // A replica may not have the newest hosts yet.
+            rows.extend(host_lists::rows(self.hosts.store.reader(), &missing).await?);
+        }
         self.read = end;
         let show = |host: &PickedHost| {
             let row = rows.remove(&host.id)?;
-            Some(self.hosts.show_as_seen(&row, host.seen, self.picked_at))
+            Some(self.hosts.show_as_seen(&row, host.seen.max(row.seen_at), self.picked_at))
         };
         Ok(picked.iter().filter_map(show).collect())
     }
@@ -99,8 +104,7 @@ impl Hosts {
             Some(column) => Some(self.store.read_lagging(async |db| host_lists::values(db, column).await).await?),
             None => None,
         };
-        let seen = |id| self.seen(id);
-        let picked = directory.pick(&HostPick { filter, now, seen: &seen, values });
+        let picked = directory.pick(HostPick { filter: filter.clone(), now, values: values.map(Arc::new) }).await?;
         Ok(HostListing { hosts: Arc::clone(self), picked, read: 0, picked_at: now })
     }
 
@@ -111,7 +115,6 @@ impl Hosts {
     pub async fn count(&self, principal: &Principal, filter: &HostFilter) -> Result<u64> {
         principal.may(Permission::ReadHosts)?;
         let directory = self.current_directory().await?;
-        let seen = |id| self.seen(id);
-        Ok(directory.count(&HostPick { filter, now: self.clock.now(), seen: &seen, values: None }))
+        directory.count(HostPick { filter: filter.clone(), now: self.clock.now(), values: None }).await
     }
 }

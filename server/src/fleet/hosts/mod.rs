@@ -3,6 +3,7 @@
 mod admission;
 mod builtin_labels;
 mod clones;
+mod compare;
 mod confirm;
 mod delete;
 mod details;
@@ -20,6 +21,7 @@ mod presence;
 mod refetch;
 mod restarts;
 mod seen;
+mod stale;
 mod view;
 
 pub use admission::Admission;
@@ -36,12 +38,10 @@ pub use seen::SeenTimes;
 
 pub use crate::store::host_lists::HostOrder;
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicBool, AtomicI64};
+use std::collections::BTreeMap;
+use std::sync::atomic::AtomicI64;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-
-use tokio::sync::Notify;
 
 use crate::bus::Notifier;
 use crate::clock::{Clock, Moment};
@@ -58,7 +58,8 @@ const STAND_INS_EVERY: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub struct Hosts {
     pub index: HostIndex,
-    pub directory: Directory,
+    pub directory: Arc<Directory>,
+    comparison: compare::Comparison,
     admission: Admission,
     enrollments: enroll::Enrollments,
     confirmations: confirm::Confirmations,
@@ -77,12 +78,8 @@ pub struct Hosts {
     /// Hosts with several keys, and since when this node knows that, if it leads.
     several_keys: Mutex<BTreeMap<i64, Moment>>,
     seen_sharing: seen::SeenSharing,
-    stale: Mutex<BTreeSet<i64>>,
-    /// Whether the directory is to be loaded anew, and a notification of that.
-    must_load: AtomicBool,
-    load_is_due: Notify,
+    stale: stale::StaleHosts,
     online: tokio::sync::Mutex<Option<presence::OnlineHosts>>,
-    refreshing: tokio::sync::Mutex<()>,
 }
 
 impl Hosts {
@@ -95,9 +92,11 @@ impl Hosts {
         node: Arc<Node>,
         notifier: Arc<dyn Notifier>,
     ) -> Self {
+        let index = HostIndex::default();
         Self {
-            index: HostIndex::default(),
-            directory: Directory::default(),
+            directory: Arc::new(Directory::new(Arc::clone(&index.seen))),
+            comparison: compare::Comparison::default(),
+            index,
             admission: Admission::new(&config),
             enrollments: enroll::Enrollments::new(&store, &config, &notifier),
             confirmations: confirm::Confirmations::new(&config),
@@ -113,11 +112,8 @@ impl Hosts {
             reading: tokio::sync::Mutex::default(),
             reported_at: AtomicI64::new(0),
             several_keys: Mutex::default(),
-            stale: Mutex::default(),
-            must_load: AtomicBool::new(false),
-            load_is_due: Notify::new(),
+            stale: stale::StaleHosts::default(),
             online: tokio::sync::Mutex::default(),
-            refreshing: tokio::sync::Mutex::default(),
         }
     }
 }

@@ -1,22 +1,38 @@
-//! Which hosts are online, and when they were seen.
+//! Which hosts are online, and what is asked of all hosts at one time.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use roaring::RoaringTreemap;
 
-use super::directory::{Directory, OnlineTally, TargetGroups};
-use super::{Hosts, means_platform};
+use super::Hosts;
+use super::directory::{Directory, FEW, OnlineTally, TargetGroups};
 use crate::clock::Moment;
 use crate::fleet::Result;
 use crate::store;
 
+/// How long after its interval a host still counts as online, as in Fleet.
+const ONLINE_BUFFER: Duration = Duration::from_secs(60);
+
+/// A host that has not called for this long counts as missing, as in Fleet.
+pub(super) const MISSING_AFTER: Duration = Duration::from_secs(30 * 24 * 3600);
+
+/// How long a host counts as new.
+pub(super) const NEW_FOR: Duration = Duration::from_secs(24 * 3600);
+
 /// How long the set of online hosts of a large fleet is taken for right.
 const ONLINE_FOR: Duration = Duration::from_secs(1);
 
-/// Fleets up to this size are counted each time, on the thread that asks.
-const FEW: usize = 10_000;
+/// Whether a host is online: it has called within its own interval and a minute. Intervals that are not known are 0.
+pub(super) fn is_online(distributed_interval: i64, config_refresh: i64, seen: Moment, now: Moment) -> bool {
+    let interval = match (distributed_interval.max(0), config_refresh.max(0)) {
+        (0, other) | (other, 0) => other,
+        (a, b) => a.min(b),
+    };
+    let interval = Duration::from_secs(interval.unsigned_abs());
+    seen.plus(interval).plus(ONLINE_BUFFER) > now
+}
 
 /// Hosts that were online at a moment.
 #[derive(Debug)]
@@ -27,39 +43,67 @@ pub(super) struct OnlineHosts {
 }
 
 impl Hosts {
-    /// The directory, with every change of this node in it.
+    /// The directory, with every change in it that an operator has made at this node.
     ///
     /// # Errors
     /// When the directory is not loaded yet, or the database does not answer.
-    pub(in crate::fleet) async fn current_directory(&self) -> Result<&Directory> {
+    pub(in crate::fleet) async fn current_directory(&self) -> Result<&Arc<Directory>> {
         self.directory.loaded().await?;
-        self.refresh_stale().await?;
+        self.refresh_changed_here().await?;
         Ok(&self.directory)
-    }
-
-    /// When a host was last seen by any node.
-    pub(super) fn seen(&self, id: i64) -> Moment {
-        self.seen_by_any(id, Moment::NEVER)
     }
 
     /// The hosts of groups, as they are now.
     ///
     /// # Errors
     /// As for [`Hosts::current_directory`].
-    pub(in crate::fleet) async fn members(&self, groups: &TargetGroups) -> Result<RoaringTreemap> {
-        Ok(self.current_directory().await?.members(groups, means_platform))
+    pub(in crate::fleet) async fn members(&self, groups: TargetGroups) -> Result<RoaringTreemap> {
+        self.bring_in(groups.hosts.clone()).await?;
+        self.current_directory().await?.members(groups).await
     }
 
-    /// Counts hosts by whether they are there.
-    pub async fn tally(self: &Arc<Self>, ids: RoaringTreemap) -> OnlineTally {
-        let (hosts, now) = (Arc::clone(self), self.clock.now());
-        let is_small = ids.len() <= FEW as u64;
-        let count = move || hosts.directory.tally(ids.iter().map(u64::cast_signed), now, |id| hosts.seen(id));
-        off_thread(is_small, count).await
+    /// Counts the hosts of groups by whether they are there.
+    ///
+    /// # Errors
+    /// As for [`Hosts::current_directory`].
+    pub(in crate::fleet) async fn tally_members(&self, groups: TargetGroups) -> Result<OnlineTally> {
+        self.bring_in(groups.hosts.clone()).await?;
+        self.current_directory().await?.tally_members(groups, self.clock.now()).await
+    }
+
+    /// Reads hosts that an operator has named and the directory does not have yet, as they have just enrolled with another
+    /// node. Returns those of them that do not exist.
+    ///
+    /// # Errors
+    /// As for [`Hosts::current_directory`].
+    pub(in crate::fleet) async fn bring_in(&self, ids: BTreeSet<i64>) -> Result<BTreeSet<i64>> {
+        if ids.is_empty() {
+            return Ok(ids);
+        }
+        let here = self.current_directory().await?.here(ids.clone()).await?;
+        let mut missing: BTreeSet<i64> = ids.difference(&here).copied().collect();
+        let wanted: Vec<i64> = missing.iter().copied().collect();
+        let found = store::directory::of(self.store.reader(), &wanted).await?;
+        for host in &found {
+            missing.remove(&host.row.id);
+        }
+        self.directory.put(found);
+        Ok(missing)
+    }
+
+    /// Counts hosts by whether they are there; those that are gone are left out.
+    ///
+    /// # Errors
+    /// When the directory is not loaded yet.
+    pub async fn tally(&self, ids: RoaringTreemap) -> Result<OnlineTally> {
+        self.directory.tally(ids, self.clock.now()).await
     }
 
     /// The hosts that are online; of a large fleet, as of a second ago at most.
-    pub async fn online(self: &Arc<Self>) -> Arc<RoaringTreemap> {
+    ///
+    /// # Errors
+    /// When the directory is not loaded yet.
+    pub async fn online(&self) -> Result<Arc<RoaringTreemap>> {
         let now = self.clock.now();
         let is_small = self.directory.len() <= FEW;
         let mut online = self.online.lock().await;
@@ -68,12 +112,11 @@ impl Hosts {
             && known.counted.elapsed() < ONLINE_FOR
             && now.since(known.at) < ONLINE_FOR
         {
-            return Arc::clone(&known.hosts);
+            return Ok(Arc::clone(&known.hosts));
         }
-        let this = Arc::clone(self);
-        let hosts = off_thread(is_small, move || Arc::new(this.directory.online(now, |id| this.seen(id)))).await;
+        let hosts = Arc::new(self.directory.online(now).await?);
         *online = Some(OnlineHosts { counted: Instant::now(), at: now, hosts: Arc::clone(&hosts) });
-        hosts
+        Ok(hosts)
     }
 
     /// What hosts are called where people look: the computer's name, for those that have one.
@@ -85,15 +128,4 @@ impl Hosts {
         names.retain(|_, name| !name.is_empty());
         Ok(names)
     }
-}
-
-/// Runs work whose cost grows with the fleet away from the threads that answer agents, unless the fleet is small.
-async fn off_thread<T: Send + Default + 'static>(is_small: bool, work: impl FnOnce() -> T + Send + 'static) -> T {
-    if is_small {
-        return work();
-    }
-    tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| {
-        tracing::error!(%error, "hosts were not counted");
-        T::default()
-    })
 }

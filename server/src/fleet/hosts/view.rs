@@ -1,10 +1,9 @@
 //! Hosts as operators see them.
 
-use std::time::Duration;
-
 use muster_api::rest::{HostDetail, HostLabel, HostPack, HostStatus, HostView, ParkedQuery};
 
 use super::Hosts;
+use super::presence::is_online;
 use crate::clock::Moment;
 use crate::fleet::access::{Permission, Principal};
 use crate::fleet::checkin::Name;
@@ -14,28 +13,12 @@ use crate::store;
 use crate::store::entity::hosts::Model;
 use crate::store::entity::labels;
 
-/// How long after its interval a host still counts as online, as in Fleet.
-const ONLINE_BUFFER: Duration = Duration::from_secs(60);
-
-/// How long a host counts as new.
-pub(super) const NEW_FOR: Duration = Duration::from_secs(24 * 3600);
-
 /// Whether a host is online: it has called within its own interval and a minute.
 pub fn status(host: &Model, seen: Moment, now: Moment) -> HostStatus {
     match is_online(host.distributed_interval, host.config_refresh, seen, now) {
         true => HostStatus::Online,
         false => HostStatus::Offline,
     }
-}
-
-pub(super) fn is_online(distributed_interval: i64, config_refresh: i64, seen: Moment, now: Moment) -> bool {
-    let interval = match (distributed_interval, config_refresh) {
-        (0, 0) => 0,
-        (0, other) | (other, 0) => other,
-        (a, b) => a.min(b),
-    };
-    let interval = Duration::from_secs(u64::try_from(interval).unwrap_or(0));
-    seen.plus(interval).plus(ONLINE_BUFFER) > now
 }
 
 impl Hosts {

@@ -108,8 +108,12 @@ impl PlanResource for Labels {
         Ok(rows)
     }
 
+    async fn can_show(&self) -> Result<()> {
+        self.changes.hosts().directory.loaded().await
+    }
+
     async fn show(&self, _: &Principal, rows: Vec<labels::Model>) -> Result<Vec<Label>> {
-        let counts = self.changes.hosts().current_directory().await?.label_sizes();
+        let counts = self.changes.hosts().current_directory().await?.label_sizes().await?;
         let show = |row: labels::Model| {
             let (created_at, updated_at, id) = (row.created_at.to_utc(), row.updated_at.to_utc(), row.id);
             let count = counts.get(&id).copied().unwrap_or(0);

@@ -104,7 +104,8 @@ impl Live {
                 is_more = follower.more() => is_done = !is_more,
                 _ = check.tick() => {
                     let waiting = follower.job().open_hosts();
-                    is_done = self.hosts.online().await.is_disjoint(&waiting);
+                    // Who cannot be told to be away is waited for.
+                    is_done = self.hosts.online().await.is_ok_and(|online| online.is_disjoint(&waiting));
                 }
                 () = sleep_until(deadline) => is_done = true,
             }

@@ -276,7 +276,7 @@ impl Live {
     /// A job as operators see it.
     async fn show(&self, job: &Job) -> Result<LiveQuery> {
         let (status, stop_reason) = job.status();
-        let online = self.hosts.online().await;
+        let online = self.hosts.online().await?;
         Ok(LiveQuery {
             id: job.id,
             query: job.sql.clone(),

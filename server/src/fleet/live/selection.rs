@@ -34,8 +34,8 @@ impl Live {
     /// knows.
     pub async fn would_ask(&self, principal: &Principal, selection: &Selection) -> Result<OnlineTally> {
         principal.may(Permission::ReadHosts)?;
-        let chosen = self.find_selected(selection).await?;
-        Ok(self.hosts.tally(chosen).await)
+        let groups = self.find_selected(selection).await?;
+        self.hosts.tally_members(groups).await
     }
 
     /// The hosts a selection has now.
@@ -43,11 +43,11 @@ impl Live {
     /// # Errors
     /// [`Error::Invalid`] naming every host and label nobody knows, and with [`NO_HOSTS`] when no host is left.
     pub(super) async fn selected(&self, selection: &Selection) -> Result<RoaringTreemap> {
-        let chosen = self.find_selected(selection).await?;
+        let chosen = self.hosts.members(self.find_selected(selection).await?).await?;
         if chosen.is_empty() { Err(Error::invalid("selected", NO_HOSTS)) } else { Ok(chosen) }
     }
 
-    async fn find_selected(&self, selection: &Selection) -> Result<RoaringTreemap> {
+    async fn find_selected(&self, selection: &Selection) -> Result<TargetGroups> {
         let plan = self.schedule.plan();
         let mut problems = Vec::new();
         let (hosts, labels) = match selection {
@@ -63,17 +63,17 @@ impl Live {
         if !problems.is_empty() {
             return Err(Error::Invalid(problems));
         }
-        self.hosts.members(&groups(&plan, hosts, &labels)).await
+        Ok(groups(&plan, hosts, &labels))
     }
 
     /// Ids of the hosts that there are; `list` is where they stand in the request.
     async fn numbered_hosts(&self, list: &str, ids: &[i64], problems: &mut Vec<Problem>) -> Result<BTreeSet<i64>> {
-        let directory = self.hosts.current_directory().await?;
-        let known = directory.known(&ids.iter().copied().collect());
-        for (position, id) in ids.iter().enumerate().filter(|(_, id)| !known.contains(id)) {
+        let wanted: BTreeSet<i64> = ids.iter().copied().collect();
+        let unknown = self.hosts.bring_in(wanted.clone()).await?;
+        for (position, id) in ids.iter().enumerate().filter(|(_, id)| unknown.contains(id)) {
             problems.push(Problem::new(format!("{list}[{position}]"), format!("there is no host with id {id}")));
         }
-        Ok(known)
+        Ok(wanted)
     }
 }
 

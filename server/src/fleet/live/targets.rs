@@ -8,13 +8,16 @@ use roaring::RoaringTreemap;
 use sea_orm::ConnectionTrait;
 
 use super::Live;
-use crate::fleet::hosts::TargetGroups;
+use crate::fleet::hosts::{TargetGroups, means_platform};
 use crate::fleet::schedule::Plan;
 use crate::fleet::{Error, Problem, Result};
 use crate::store::{self, hosts::NamedHost};
 
 /// The reason when all targets are known and hold no host.
 pub const NO_HOSTS: &str = "no hosts targeted";
+
+/// The number of platforms of hosts that an error names.
+const MAX_NAMED: usize = 20;
 
 impl Live {
     /// Finds the targets of a new job.
@@ -41,12 +44,27 @@ impl Live {
             hosts,
             excluded_labels,
         };
-        let mut chosen = self.hosts.members(&groups).await?;
+        let mut chosen = self.hosts.members(groups).await?;
         for host in excluded {
             chosen.remove(host.cast_unsigned());
         }
         let sampled = sample(chosen, request.percent, request.max_hosts);
-        if sampled.is_empty() { Err(Error::invalid("targets", NO_HOSTS)) } else { Ok(sampled) }
+        if sampled.is_empty() { Err(self.nobody(&targets.platforms).await?) } else { Ok(sampled) }
+    }
+
+    /// Why there is no target: a platform that no host has, if one is named.
+    async fn nobody(&self, platforms: &[String]) -> Result<Error> {
+        let here = if platforms.is_empty() { BTreeSet::new() } else { self.hosts.directory.platforms().await? };
+        let is_unknown = |word: &str| !here.iter().any(|platform| means_platform(word, platform));
+        let known: Vec<&str> =
+            here.iter().map(String::as_str).filter(|name| !name.is_empty()).take(MAX_NAMED).collect();
+        let known = if known.is_empty() { String::new() } else { format!("; hosts have {}", known.join(", ")) };
+        let unknown = platforms.iter().enumerate().filter(|(_, word)| is_unknown(word));
+        let problem = |(position, word): (usize, &String)| {
+            Problem::new(format!("targets.platforms[{position}]"), format!("no host has the platform {word:?}{known}"))
+        };
+        let problems: Vec<Problem> = unknown.map(problem).collect();
+        Ok(if problems.is_empty() { Error::invalid("targets", NO_HOSTS) } else { Error::Invalid(problems) })
     }
 }
 

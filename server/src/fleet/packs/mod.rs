@@ -100,6 +100,10 @@ impl PlanResource for Packs {
         named(db, name).await
     }
 
+    async fn can_show(&self) -> Result<()> {
+        self.changes.hosts().directory.loaded().await
+    }
+
     async fn show(&self, _: &Principal, rows: Vec<packs::Model>) -> Result<Vec<Pack>> {
         let db = self.changes.reader();
         let mut targets = targets(db).await?;
@@ -108,15 +112,11 @@ impl PlanResource for Packs {
             *query_counts.entry(scheduled.pack_id).or_default() += 1;
         }
         let directory = self.changes.hosts().current_directory().await?;
-        let host_counts = directory.label_sizes();
+        let label_lists = rows.iter().map(|row| targets.get(&row.id).cloned().unwrap_or_default()).collect();
+        let host_counts = directory.count_in_any(label_lists).await?;
         let mut packs = Vec::new();
-        for row in rows {
+        for (row, total_hosts_count) in rows.into_iter().zip(host_counts) {
             let label_ids = targets.remove(&row.id).unwrap_or_default();
-            let total_hosts_count = match label_ids.as_slice() {
-                [] => 0,
-                [label_id] => host_counts.get(label_id).copied().unwrap_or(0),
-                several => directory.count_in_any(several),
-            };
             packs.push(Pack {
                 created_at: row.created_at.to_utc(),
                 updated_at: row.updated_at.to_utc(),

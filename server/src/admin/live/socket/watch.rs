@@ -106,7 +106,7 @@ impl<'a> SocketWatch<'a> {
     }
 
     async fn tell_progress(&mut self) -> Result<(), End> {
-        let tally = self.api.fleet.hosts.tally(self.follower.job().targets()).await;
+        let tally = self.api.fleet.hosts.tally(self.follower.job().targets()).await.map_err(refused)?;
         let totals = CampaignTotals {
             count: tally.total,
             online: tally.online,

@@ -2,42 +2,81 @@
 //! targets are answered from here without a statement; a page of a list then reads exactly its own rows.
 //!
 //! Loaded at the start in pages, while the node already serves; kept current by the feed of host changes and by this
-//! node's own changes. Changes never wait for a reader: they queue up, and whoever takes the lock next applies them.
+//! node's own changes, and compared with the database all the time (`super::compare`). Changes only queue up, so nobody
+//! who makes one waits for a reader; a task applies them, and a reader applies those that wait before it reads. Readers
+//! of a large fleet work on threads of their own.
 
-mod load;
 mod order;
 mod pick;
+mod shared;
+mod slots;
 mod tables;
+mod targets;
 #[cfg(test)]
 mod tests;
 mod text;
-mod words;
 
 pub(super) use pick::{HostPick, PickedHost};
-pub use pick::{OnlineTally, TargetGroups};
+pub use targets::{OnlineTally, TargetGroups};
 
-use std::collections::{BTreeSet, HashSet};
-use std::sync::{Mutex, PoisonError, RwLock};
-use std::time::Duration;
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::{Duration, Instant};
 
-use tokio::sync::watch;
+use tokio::sync::{Notify, Semaphore, watch};
 
 use self::tables::Tables;
+use super::seen::SeenTimes;
 use crate::fleet::{Error, Result};
 use crate::lock::lock;
 use crate::store::directory::DirectoryHost;
-use crate::store::hosts::AgentIntervals;
 
 /// How long a request waits for the directory to be loaded after the start.
 const LOADED_WITHIN: Duration = Duration::from_secs(10);
+
+/// Fleets up to this size are read on the thread that asks.
+pub(super) const FEW: usize = 10_000;
+
+/// Readers of a large fleet that work at one time; others wait for their turn.
+const READERS: usize = 2;
+
+/// Changes that are applied before readers get their turn.
+const APPLIED_AT_ONCE: usize = 1_000;
+
+/// How long a deleted host is kept out: longer than any reading that began before can take.
+const GONE_FOR: Duration = Duration::from_secs(600);
 
 /// All hosts.
 #[derive(Debug)]
 pub struct Directory {
     tables: RwLock<Tables>,
-    queue: Mutex<Vec<Change>>,
-    loading: Mutex<Option<Loading>>,
+    queue: Mutex<ChangeQueue>,
+    /// Signals changes that wait.
+    changed: Notify,
     is_loaded: watch::Sender<bool>,
+    size: AtomicUsize,
+    /// The highest id of a host so far.
+    newest: AtomicI64,
+    readers: Arc<Semaphore>,
+    seen: Arc<SeenTimes>,
+}
+
+/// Changes in the order in which they came.
+#[derive(Debug, Default)]
+struct ChangeQueue {
+    changes: Vec<Change>,
+    /// Deleted hosts, and since when: what was read of them before is not put back.
+    gone: HashMap<i64, Instant>,
+    /// What has changed since a page of the database began to be read, if one is.
+    since_reading: Option<ChangedSince>,
+}
+
+/// What is newer than a page that is being read.
+#[derive(Debug, Default)]
+struct ChangedSince {
+    hosts: HashSet<i64>,
+    labels: BTreeSet<i64>,
 }
 
 /// What happened to hosts.
@@ -45,54 +84,113 @@ pub struct Directory {
 enum Change {
     Put(DirectoryHost),
     Removed(i64),
-    Intervals(i64, AgentIntervals),
     LabelsDropped(BTreeSet<i64>),
-    /// A host as a page of the load shows it.
-    Loaded(DirectoryHost),
-    /// The load has read every host.
-    LoadEnded,
+    /// All hosts have been read.
+    Loaded,
 }
 
-/// A load that is under way.
-#[derive(Debug, Default)]
-struct Loading {
-    /// Hosts that were changed meanwhile: what a page shows of them may be older.
-    changed: HashSet<i64>,
-    found: HashSet<i64>,
-}
-
-impl Default for Directory {
-    fn default() -> Self {
-        Self {
-            tables: RwLock::default(),
-            queue: Mutex::default(),
-            loading: Mutex::default(),
-            is_loaded: watch::Sender::new(false),
+impl ChangeQueue {
+    fn put(&mut self, host: DirectoryHost) {
+        if self.gone.contains_key(&host.row.id) {
+            return;
         }
+        if let Some(since) = &mut self.since_reading {
+            since.hosts.insert(host.row.id);
+        }
+        self.changes.push(Change::Put(host));
+    }
+
+    fn remove(&mut self, id: i64) {
+        self.gone.insert(id, Instant::now());
+        if let Some(since) = &mut self.since_reading {
+            since.hosts.insert(id);
+        }
+        self.changes.push(Change::Removed(id));
     }
 }
 
 impl Directory {
+    /// `seen` is where last-seen times are.
+    pub(super) fn new(seen: Arc<SeenTimes>) -> Self {
+        Self {
+            tables: RwLock::default(),
+            queue: Mutex::default(),
+            changed: Notify::new(),
+            is_loaded: watch::Sender::new(false),
+            size: AtomicUsize::new(0),
+            newest: AtomicI64::new(0),
+            readers: Arc::new(Semaphore::new(READERS)),
+            seen,
+        }
+    }
+
     /// Takes over hosts as the database has them.
-    pub fn put(&self, hosts: impl IntoIterator<Item = DirectoryHost>) {
-        self.change(hosts.into_iter().map(Change::Put));
+    pub(super) fn put(&self, hosts: impl IntoIterator<Item = DirectoryHost>) {
+        let mut queue = lock(&self.queue);
+        for host in hosts {
+            self.newest.fetch_max(host.row.id, Ordering::Relaxed);
+            queue.put(host);
+        }
+        drop(queue);
+        self.changed.notify_one();
     }
 
-    pub fn remove(&self, ids: impl IntoIterator<Item = i64>) {
-        self.change(ids.into_iter().map(Change::Removed));
+    /// Removes hosts that were deleted. What was read of them before does not bring them back.
+    pub(super) fn remove(&self, ids: impl IntoIterator<Item = i64>) {
+        let mut queue = lock(&self.queue);
+        ids.into_iter().for_each(|id| queue.remove(id));
+        drop(queue);
+        self.changed.notify_one();
     }
 
-    pub fn set_intervals(&self, ids: impl IntoIterator<Item = i64>, intervals: AgentIntervals) {
-        self.change(ids.into_iter().map(|id| Change::Intervals(id, intervals)));
+    pub(super) fn drop_labels(&self, ids: &BTreeSet<i64>) {
+        let mut queue = lock(&self.queue);
+        if let Some(since) = &mut queue.since_reading {
+            since.labels.extend(ids);
+        }
+        queue.changes.push(Change::LabelsDropped(ids.clone()));
+        drop(queue);
+        self.changed.notify_one();
     }
 
-    pub fn drop_labels(&self, ids: &BTreeSet<i64>) {
-        self.change([Change::LabelsDropped(ids.clone())]);
+    /// Begins the reading of a page of the database: what changes from now on is newer than the page.
+    pub(super) fn begin_page(&self) {
+        let mut queue = lock(&self.queue);
+        queue.since_reading = Some(ChangedSince::default());
+        queue.gone.retain(|_, since| since.elapsed() < GONE_FOR);
     }
 
-    /// The number of hosts.
-    pub fn len(&self) -> usize {
-        self.read(|tables| usize::try_from(tables.hosts.len()).unwrap_or(usize::MAX))
+    /// Takes over the page whose reading was begun: its hosts, and those that it lacks because they are gone.
+    pub(super) fn end_page(&self, hosts: Vec<DirectoryHost>, gone: impl IntoIterator<Item = i64>) {
+        let mut queue = lock(&self.queue);
+        let Some(since) = queue.since_reading.take() else { return };
+        for mut host in hosts.into_iter().filter(|host| !since.hosts.contains(&host.row.id)) {
+            self.newest.fetch_max(host.row.id, Ordering::Relaxed);
+            host.label_ids.retain(|id| !since.labels.contains(id));
+            queue.put(host);
+        }
+        gone.into_iter().filter(|id| !since.hosts.contains(id)).for_each(|id| queue.remove(id));
+        drop(queue);
+        self.changed.notify_one();
+    }
+
+    /// Notes that all hosts have been read.
+    ///
+    /// # Errors
+    /// When the work fails.
+    pub(super) async fn has_loaded(self: &Arc<Self>) -> Result<()> {
+        lock(&self.queue).changes.push(Change::Loaded);
+        self.work(Self::apply).await
+    }
+
+    /// The number of hosts, as far as changes are applied.
+    pub(super) fn len(&self) -> usize {
+        self.size.load(Ordering::Relaxed)
+    }
+
+    /// The highest id of a host so far.
+    pub(super) fn newest(&self) -> i64 {
+        self.newest.load(Ordering::Relaxed)
     }
 
     /// Waits until all hosts are here.
@@ -100,66 +198,91 @@ impl Directory {
     /// # Errors
     /// When the load takes longer than a request waits.
     pub async fn loaded(&self) -> Result<()> {
+        if *self.is_loaded.borrow() {
+            return Ok(());
+        }
         let mut is_loaded = self.is_loaded.subscribe();
         match tokio::time::timeout(LOADED_WITHIN, is_loaded.wait_for(|is_loaded| *is_loaded)).await {
             Ok(Ok(_)) => Ok(()),
-            _ => Err(Error::Unavailable("the server still reads its hosts after the start".to_owned())),
+            _ => Err(Error::Unavailable("the server still reads its hosts after the start; try again soon".to_owned())),
         }
     }
 
-    /// Reads all changes and then the hosts.
-    fn read<T>(&self, read: impl FnOnce(&Tables) -> T) -> T {
-        if !lock(&self.queue).is_empty() {
-            let mut tables = self.tables.write().unwrap_or_else(PoisonError::into_inner);
-            self.apply(&mut tables);
-        }
-        read(&self.tables.read().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    fn change(&self, changes: impl IntoIterator<Item = Change>) {
-        lock(&self.queue).extend(changes);
-        // Somebody who reads now leaves them to whoever comes next.
-        if let Ok(mut tables) = self.tables.try_write() {
-            self.apply(&mut tables);
-        }
-    }
-
-    fn apply(&self, tables: &mut Tables) {
-        // In the order in which they came: changes that come meanwhile stay in the queue.
-        let changes = std::mem::take(&mut *lock(&self.queue));
-        let mut loading = lock(&self.loading);
-        for change in changes {
-            match change {
-                Change::Put(host) => {
-                    if let Some(loading) = &mut *loading {
-                        loading.changed.insert(host.row.id);
-                    }
-                    tables.put(&host);
-                }
-                Change::Removed(id) => {
-                    if let Some(loading) = &mut *loading {
-                        loading.changed.insert(id);
-                    }
-                    tables.remove(id);
-                }
-                Change::Intervals(id, intervals) => tables.set_intervals(id, intervals),
-                Change::LabelsDropped(ids) => tables.drop_labels(&ids),
-                Change::Loaded(host) => {
-                    if let Some(loading) = &mut *loading {
-                        loading.found.insert(host.row.id);
-                        if !loading.changed.contains(&host.row.id) {
-                            tables.put(&host);
-                        }
-                    }
-                }
-                Change::LoadEnded => {
-                    let Some(ended) = loading.take() else { continue };
-                    let is_gone = |id: &i64| !ended.found.contains(id) && !ended.changed.contains(id);
-                    let gone: Vec<i64> = tables.hosts.iter().map(|slot| tables.id(slot)).filter(is_gone).collect();
-                    gone.into_iter().for_each(|id| tables.remove(id));
-                    self.is_loaded.send_replace(true);
-                }
+    /// Applies changes as they come. Runs until it is dropped.
+    pub async fn apply_changes(self: &Arc<Self>) {
+        loop {
+            self.changed.notified().await;
+            if let Err(error) = self.work(Self::apply).await {
+                tracing::error!(%error, "changes of hosts were not applied");
             }
+        }
+    }
+
+    /// Reads the hosts, with every change so far, once all are here.
+    async fn read<T: Send + 'static>(
+        self: &Arc<Self>,
+        read: impl FnOnce(&Tables, &SeenTimes) -> T + Send + 'static,
+    ) -> Result<T> {
+        self.loaded().await?;
+        self.read_what_is_here(read).await
+    }
+
+    /// As [`Directory::read`], even while hosts are being loaded.
+    async fn read_what_is_here<T: Send + 'static>(
+        self: &Arc<Self>,
+        read: impl FnOnce(&Tables, &SeenTimes) -> T + Send + 'static,
+    ) -> Result<T> {
+        let read = move |this: &Self| {
+            this.apply();
+            read(&this.tables.read().unwrap_or_else(PoisonError::into_inner), &this.seen)
+        };
+        self.work(read).await
+    }
+
+    /// Works here if there are few hosts, and else on a thread of its own.
+    async fn work<T: Send + 'static>(self: &Arc<Self>, work: impl FnOnce(&Self) -> T + Send + 'static) -> Result<T> {
+        if self.len() <= FEW {
+            return Ok(work(self));
+        }
+        let internal = |error: Box<dyn std::error::Error + Send + Sync>| Error::Internal(error);
+        let permit = Arc::clone(&self.readers).acquire_owned().await.map_err(|error| internal(error.into()))?;
+        let this = Arc::clone(self);
+        let worked = tokio::task::spawn_blocking(move || {
+            let outcome = work(&this);
+            drop(permit);
+            outcome
+        });
+        worked.await.map_err(|error| internal(error.into()))
+    }
+
+    /// Applies the changes that wait.
+    fn apply(&self) {
+        loop {
+            if lock(&self.queue).changes.is_empty() {
+                return;
+            }
+            let mut tables = self.tables.write().unwrap_or_else(PoisonError::into_inner);
+            // Taken with the tables locked, so that changes are applied in the order in which they came.
+            let some: Vec<Change> = {
+                let changes = &mut lock(&self.queue).changes;
+                let count = changes.len().min(APPLIED_AT_ONCE);
+                changes.drain(..count).collect()
+            };
+            some.into_iter().for_each(|change| self.apply_one(&mut tables, change));
+            tables.orders.drop_unused();
+            self.size.store(usize::try_from(tables.hosts.len()).unwrap_or(usize::MAX), Ordering::Relaxed);
+        }
+    }
+
+    fn apply_one(&self, tables: &mut Tables, change: Change) {
+        match change {
+            Change::Put(host) => {
+                self.seen.slot(host.row.id).raise(host.row.seen_at);
+                tables.put(&host);
+            }
+            Change::Removed(id) => tables.remove(id),
+            Change::LabelsDropped(ids) => tables.drop_labels(&ids),
+            Change::Loaded => drop(self.is_loaded.send_replace(true)),
         }
     }
 }

@@ -1,10 +1,14 @@
 //! Orders of hosts that are kept, so that a page costs a walk and not a sort.
 
 use std::cmp::Ordering;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use roaring::RoaringBitmap;
 
 use super::tables::Tables;
+use crate::lock::lock;
 use crate::store::host_lists::{HostOrder, OrderValue};
 
 /// An order is sorted anew when more than this part of its hosts have changed, and more than [`FEW`].
@@ -12,6 +16,9 @@ const CHANGED_PART: u64 = 64;
 
 /// Changed hosts that are always sorted in while walking.
 const FEW: u64 = 1_024;
+
+/// An order that nobody has asked for that long is dropped; it takes four bytes a host.
+const KEPT_FOR: Duration = Duration::from_secs(600);
 
 /// What hosts are ordered by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -39,14 +46,16 @@ pub(super) struct Direction {
 
 impl Direction {
     /// How two hosts stand to each other: by key, and by ascending id where keys are equal.
-    pub fn compare(self, tables: &Tables, a: u32, b: u32) -> Ordering {
-        let by_key = tables.key(self.order, a).cmp(&tables.key(self.order, b));
-        let by_key = if self.is_descending { by_key.reverse() } else { by_key };
-        by_key.then_with(|| tables.id(a).cmp(&tables.id(b)))
+    fn compare(self, a: (OrderKey<'_>, i64), b: (OrderKey<'_>, i64)) -> Ordering {
+        let by_key = if self.is_descending { b.0.cmp(&a.0) } else { a.0.cmp(&b.0) };
+        by_key.then(a.1.cmp(&b.1))
     }
 
-    pub fn sort(self, tables: &Tables, slots: &mut [u32]) {
-        slots.sort_unstable_by(|a, b| self.compare(tables, *a, *b));
+    /// Slots in this order.
+    pub fn sorted(self, tables: &Tables, slots: impl Iterator<Item = u32>) -> Vec<u32> {
+        let mut keyed: Vec<_> = slots.map(|slot| (tables.key(self.order, slot), tables.id(slot), slot)).collect();
+        keyed.sort_unstable_by(|a, b| self.compare((a.0, a.1), (b.0, b.1)));
+        keyed.into_iter().map(|(.., slot)| slot).collect()
     }
 }
 
@@ -56,34 +65,67 @@ pub(super) struct SortedSlots {
     sorted: Vec<u32>,
     /// Slots whose place in `sorted` may be wrong.
     changed: RoaringBitmap,
+    used: Instant,
 }
 
 impl SortedSlots {
-    pub fn of(tables: &Tables, direction: Direction) -> Self {
-        let mut sorted: Vec<u32> = tables.hosts.iter().collect();
-        direction.sort(tables, &mut sorted);
-        Self { sorted, changed: RoaringBitmap::new() }
-    }
-
-    pub fn slot_changed(&mut self, slot: u32) {
-        self.changed.insert(slot);
+    fn of(tables: &Tables, direction: Direction) -> Self {
+        let sorted = direction.sorted(tables, tables.hosts.iter());
+        Self { sorted, changed: RoaringBitmap::new(), used: Instant::now() }
     }
 
     /// Whether sorting anew is cheaper than going on.
-    pub fn is_worn(&self) -> bool {
+    fn is_worn(&self) -> bool {
         self.changed.len() > FEW.max(self.sorted.len() as u64 / CHANGED_PART)
     }
 
     /// All slots in their order. Those that have changed are sorted in on the way.
     pub fn walk<'a>(&'a self, tables: &'a Tables, direction: Direction) -> impl Iterator<Item = u32> + 'a {
-        let mut changed: Vec<u32> = (&self.changed & &tables.hosts).iter().collect();
-        direction.sort(tables, &mut changed);
-        let mut changed = changed.into_iter().peekable();
+        let changed = &self.changed & &tables.hosts;
+        let mut changed = direction.sorted(tables, changed.iter()).into_iter().peekable();
         let mut kept = self.sorted.iter().copied().filter(|slot| !self.changed.contains(*slot)).peekable();
+        let at = move |slot: u32| (tables.key(direction.order, slot), tables.id(slot));
         std::iter::from_fn(move || match (kept.peek(), changed.peek()) {
-            (Some(a), Some(b)) if direction.compare(tables, *a, *b).is_gt() => changed.next(),
+            (Some(a), Some(b)) if direction.compare(at(*a), at(*b)).is_gt() => changed.next(),
             (Some(_), _) => kept.next(),
             (None, _) => changed.next(),
         })
+    }
+}
+
+/// The orders that somebody has asked for lately.
+#[derive(Debug, Default)]
+pub(super) struct KeptOrders(Mutex<HashMap<Direction, Arc<Mutex<SortedSlots>>>>);
+
+impl KeptOrders {
+    /// The kept order, sorted now if there is none or too much of it has changed.
+    pub fn sorted(&self, tables: &Tables, direction: Direction) -> Arc<Mutex<SortedSlots>> {
+        let known = lock(&self.0).get(&direction).cloned();
+        if let Some(known) = known {
+            let mut sorted = lock(&known);
+            if sorted.is_worn() {
+                *sorted = SortedSlots::of(tables, direction);
+            }
+            sorted.used = Instant::now();
+            drop(sorted);
+            return known;
+        }
+        // Sorted before the map is locked: whoever reads another order does not wait for this one.
+        let new = Arc::new(Mutex::new(SortedSlots::of(tables, direction)));
+        Arc::clone(lock(&self.0).entry(direction).or_insert(new))
+    }
+
+    /// Notes a slot in the orders for which `is_changed` says that its key is another one.
+    pub fn slot_changed(&self, slot: u32, is_changed: impl Fn(HostOrder) -> bool) {
+        for (direction, sorted) in &*lock(&self.0) {
+            if is_changed(direction.order) {
+                lock(sorted).changed.insert(slot);
+            }
+        }
+    }
+
+    /// Drops orders that nobody asks for any more.
+    pub fn drop_unused(&self) {
+        lock(&self.0).retain(|_, sorted| lock(sorted).used.elapsed() < KEPT_FOR);
     }
 }

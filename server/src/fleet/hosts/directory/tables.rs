@@ -1,136 +1,191 @@
 use std::collections::{BTreeSet, HashMap};
-use std::sync::{Arc, Mutex};
 
 use roaring::RoaringBitmap;
 
-use super::order::{Direction, OrderKey, SortedSlots};
+use super::order::{KeptOrders, OrderKey};
+use super::shared::SharedValues;
+use super::slots::{SlotCursor, SlotIndex};
 use super::text::TextColumn;
-use super::words::Words;
 use crate::clock::Moment;
-use crate::lock::lock;
-use crate::store::directory::DirectoryHost;
+use crate::store::directory::{DirectoryHost, DirectoryRow};
 use crate::store::host_lists::HostOrder;
-use crate::store::hosts::AgentIntervals;
 
 /// Stands between the names of a host, which hold none.
 const BETWEEN: char = '\0';
 
-/// When a host was there. Read for each host when hosts are picked by status, so it stands apart.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct Times {
+/// Numbers and times of a host. Its texts are elsewhere.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct HostSlot {
+    id: i64,
     pub created_at: Moment,
-    /// As the database knew it when the host was read.
-    pub seen_at: Moment,
+    enrolled_at: Moment,
+    memory: i64,
     pub distributed_interval: u32,
     pub config_refresh: u32,
+    kind: u32,
+    label_set: u32,
 }
 
-/// What is left of a host.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Facts {
-    platform: Arc<str>,
-    os_version: Arc<str>,
-    osquery_version: Arc<str>,
-    hardware_model: Arc<str>,
-    memory: i64,
-    enrolled_at: Moment,
+/// Texts that many hosts have in common.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct HostKind {
+    platform: Box<str>,
+    os_version: Box<str>,
+    osquery_version: Box<str>,
+    hardware_model: Box<str>,
+}
+
+impl HostKind {
+    fn of(row: &DirectoryRow) -> Self {
+        Self {
+            platform: row.platform.as_str().into(),
+            os_version: row.os_version.as_str().into(),
+            osquery_version: row.osquery_version.as_str().into(),
+            hardware_model: row.hardware_model.as_str().into(),
+        }
+    }
+}
+
+/// A host as it is ordered.
+struct OrderedHost<'a> {
+    slot: &'a HostSlot,
+    /// Host name, computer name, UUID, serial number and address.
+    names: &'a str,
+    kind: Option<&'a HostKind>,
+}
+
+impl<'a> OrderedHost<'a> {
+    /// What the host is ordered by. Orders by what the directory does not hold are the caller's.
+    fn key(&self, order: HostOrder) -> OrderKey<'a> {
+        let name = |number| OrderKey::Text(self.names.split(BETWEEN).nth(number).unwrap_or_default());
+        let text = |text: fn(&HostKind) -> &str| OrderKey::Text(self.kind.map(text).unwrap_or_default());
+        match order {
+            HostOrder::Hostname => name(0),
+            HostOrder::ComputerName => name(1),
+            HostOrder::Uuid => name(2),
+            HostOrder::HardwareSerial => name(3),
+            HostOrder::PrimaryIp => name(4),
+            HostOrder::Platform => text(|kind| &kind.platform),
+            HostOrder::OsVersion => text(|kind| &kind.os_version),
+            HostOrder::OsqueryVersion => text(|kind| &kind.osquery_version),
+            HostOrder::HardwareModel => text(|kind| &kind.hardware_model),
+            HostOrder::Memory => OrderKey::Number(self.slot.memory),
+            HostOrder::CreatedAt => OrderKey::Number(self.slot.created_at.0),
+            HostOrder::EnrolledAt => OrderKey::Number(self.slot.enrolled_at.0),
+            HostOrder::Id
+            | HostOrder::SeenTime
+            | HostOrder::Uptime
+            | HostOrder::UpdatedAt
+            | HostOrder::DetailUpdatedAt => OrderKey::Number(self.slot.id),
+        }
+    }
 }
 
 /// All hosts by column. A host has a slot, which goes to another one when it is deleted.
 #[derive(Debug, Default)]
 pub(super) struct Tables {
-    slots: HashMap<i64, u32>,
+    index: SlotIndex,
     free: Vec<u32>,
     /// Slots that hold a host.
     pub hosts: RoaringBitmap,
-    ids: Vec<i64>,
-    /// Host name, computer name, UUID, serial number and address.
+    slots: Vec<HostSlot>,
     names: TextColumn,
-    times: Vec<Times>,
-    facts: Vec<Option<Facts>>,
+    kinds: SharedValues<HostKind>,
+    label_sets: SharedValues<Box<[i64]>>,
     labels: HashMap<i64, RoaringBitmap>,
-    platforms: HashMap<Arc<str>, RoaringBitmap>,
-    words: Words,
-    orders: Mutex<HashMap<Direction, Arc<Mutex<SortedSlots>>>>,
+    platforms: HashMap<Box<str>, RoaringBitmap>,
+    pub orders: KeptOrders,
 }
 
 impl Tables {
-    pub fn put(&mut self, host: &DirectoryHost) -> u32 {
-        let slot = self.slot_for(host.row.id);
+    pub fn put(&mut self, host: &DirectoryHost) {
         let row = &host.row;
+        let slot = self.slot_for(row.id);
+        let is_new = !self.hosts.contains(slot);
         let names = [&row.hostname, &row.computer_name, &row.uuid, &row.hardware_serial, &row.primary_ip];
         let names = names.map(|name| name.replace(BETWEEN, "")).join(&BETWEEN.to_string());
-        let facts = Facts {
-            platform: self.words.shared(&row.platform),
-            os_version: self.words.shared(&row.os_version),
-            osquery_version: self.words.shared(&row.osquery_version),
-            hardware_model: self.words.shared(&row.hardware_model),
-            memory: row.memory,
-            enrolled_at: row.enrolled_at,
-        };
         let seconds = |interval: i64| u32::try_from(interval).unwrap_or_default();
-        let times = Times {
+        let new = HostSlot {
+            id: row.id,
             created_at: row.created_at,
-            seen_at: row.seen_at,
+            enrolled_at: row.enrolled_at,
+            memory: row.memory,
             distributed_interval: seconds(row.distributed_interval),
             config_refresh: seconds(row.config_refresh),
+            kind: self.kinds.hold(HostKind::of(row)),
+            label_set: self.label_sets.hold(host.label_ids.as_slice().into()),
         };
-        let (is_new, at) = (!self.hosts.contains(slot), slot as usize);
-        let is_reordered = is_new
-            || self.names.get(slot) != names
-            || self.facts[at].as_ref() != Some(&facts)
-            || self.times[at].created_at != times.created_at;
-        if let Some(known) = &self.facts[at]
-            && known.platform != facts.platform
-        {
-            self.leave_platform(&Arc::clone(&known.platform), slot);
-        }
-        self.platforms.entry(Arc::clone(&facts.platform)).or_default().insert(slot);
+        let now = OrderedHost { slot: &new, names: &names, kind: self.kinds.get(new.kind) };
+        self.orders.slot_changed(slot, |order| is_new || self.ordered(slot).key(order) != now.key(order));
+
+        let old = std::mem::replace(&mut self.slots[slot as usize], new);
         self.names.set(slot, &names);
-        self.facts[at] = Some(facts);
-        self.times[at] = times;
-        self.set_labels(slot, &host.label_ids);
-        self.hosts.insert(slot);
-        if is_reordered {
-            self.reorder(slot);
+        if is_new {
+            self.enter_platform(slot, new.kind);
+            self.move_labels(slot, None, Some(new.label_set));
+            self.hosts.insert(slot);
+            return;
         }
-        slot
+        if old.kind != new.kind {
+            self.leave_platform(slot, old.kind);
+            self.enter_platform(slot, new.kind);
+        }
+        if old.label_set != new.label_set {
+            self.move_labels(slot, Some(old.label_set), Some(new.label_set));
+        }
+        // Held twice if they are the same.
+        self.kinds.release(old.kind);
+        self.label_sets.release(old.label_set);
     }
 
     pub fn remove(&mut self, id: i64) {
-        let Some(slot) = self.slots.remove(&id) else { return };
-        self.set_labels(slot, &[]);
+        let Some(slot) = self.index.remove(id) else { return };
+        self.orders.slot_changed(slot, |_| true);
+        let old = std::mem::take(&mut self.slots[slot as usize]);
+        self.leave_platform(slot, old.kind);
+        self.move_labels(slot, Some(old.label_set), None);
+        self.kinds.release(old.kind);
+        self.label_sets.release(old.label_set);
         self.hosts.remove(slot);
-        if let Some(facts) = self.facts[slot as usize].take() {
-            self.leave_platform(&facts.platform, slot);
-        }
         self.names.set(slot, "");
         self.free.push(slot);
-        self.reorder(slot);
     }
 
+    /// Removes labels that were deleted.
     pub fn drop_labels(&mut self, ids: &BTreeSet<i64>) {
         self.labels.retain(|id, _| !ids.contains(id));
-    }
-
-    pub fn set_intervals(&mut self, id: i64, intervals: AgentIntervals) {
-        if let Some(slot) = self.slots.get(&id) {
-            let times = &mut self.times[*slot as usize];
-            times.distributed_interval = u32::try_from(intervals.distributed).unwrap_or_default();
-            times.config_refresh = u32::try_from(intervals.config_refresh).unwrap_or_default();
+        let kept = |set: &[i64]| -> Box<[i64]> { set.iter().copied().filter(|id| !ids.contains(id)).collect() };
+        let affected = self.label_sets.all().filter(|(_, set)| set.iter().any(|id| ids.contains(id)));
+        let affected: HashMap<u32, Box<[i64]>> = affected.map(|(number, set)| (number, kept(set))).collect();
+        for slot in &self.hosts {
+            let host = &mut self.slots[slot as usize];
+            if let Some(kept) = affected.get(&host.label_set) {
+                let old = std::mem::replace(&mut host.label_set, self.label_sets.hold(kept.clone()));
+                self.label_sets.release(old);
+            }
         }
     }
 
     pub fn slot(&self, id: i64) -> Option<u32> {
-        self.slots.get(&id).copied()
+        self.index.get(id)
+    }
+
+    /// Looks up many slots.
+    pub fn slot_cursor(&self) -> SlotCursor<'_> {
+        self.index.cursor()
+    }
+
+    /// The ids of hosts above `after`, up to `until`.
+    pub fn ids(&self, after: i64, until: i64) -> impl Iterator<Item = i64> {
+        self.index.ids(after, until)
     }
 
     pub fn id(&self, slot: u32) -> i64 {
-        self.ids[slot as usize]
+        self.slots[slot as usize].id
     }
 
-    pub fn times(&self, slot: u32) -> Times {
-        self.times[slot as usize]
+    pub fn host(&self, slot: u32) -> &HostSlot {
+        &self.slots[slot as usize]
     }
 
     pub fn label(&self, id: i64) -> Option<&RoaringBitmap> {
@@ -141,106 +196,80 @@ impl Tables {
         self.labels.iter().map(|(id, members)| (*id, members.len()))
     }
 
-    /// Hosts of the platforms that `is_meant` picks.
-    pub fn of_platforms(&self, is_meant: impl Fn(&str) -> bool) -> RoaringBitmap {
-        let mut members = RoaringBitmap::new();
-        for (_, hosts) in self.platforms.iter().filter(|(platform, _)| is_meant(platform)) {
-            members |= hosts;
-        }
-        members
+    /// Platforms of hosts, and the hosts of each.
+    pub fn platforms(&self) -> impl Iterator<Item = (&str, &RoaringBitmap)> {
+        self.platforms.iter().map(|(platform, hosts)| (&**platform, hosts))
     }
 
     /// Hosts with a name, UUID, serial number or address that contains `text`; capitals from A to Z do not matter.
     pub fn with_text(&self, text: &str) -> RoaringBitmap {
-        let mut found = RoaringBitmap::new();
+        let mut found = Vec::new();
         if !text.contains(BETWEEN) {
-            self.names.search(text, |slot| {
-                found.insert(slot);
-            });
+            self.names.search(text, |slot| found.push(slot));
         }
-        found
+        found.dedup();
+        RoaringBitmap::from_sorted_iter(found).unwrap_or_default()
     }
 
-    /// What a host is ordered by. Orders by what the directory does not hold are the caller's.
+    /// What a host is ordered by.
     pub fn key(&self, order: HostOrder, slot: u32) -> OrderKey<'_> {
-        let name = |number| OrderKey::Text(self.names.get(slot).split(BETWEEN).nth(number).unwrap_or_default());
-        let times = &self.times[slot as usize];
-        let Some(facts) = &self.facts[slot as usize] else { return OrderKey::Number(0) };
-        match order {
-            HostOrder::Hostname => name(0),
-            HostOrder::ComputerName => name(1),
-            HostOrder::Uuid => name(2),
-            HostOrder::HardwareSerial => name(3),
-            HostOrder::PrimaryIp => name(4),
-            HostOrder::Platform => OrderKey::Text(&facts.platform),
-            HostOrder::OsVersion => OrderKey::Text(&facts.os_version),
-            HostOrder::OsqueryVersion => OrderKey::Text(&facts.osquery_version),
-            HostOrder::HardwareModel => OrderKey::Text(&facts.hardware_model),
-            HostOrder::Memory => OrderKey::Number(facts.memory),
-            HostOrder::CreatedAt => OrderKey::Number(times.created_at.0),
-            HostOrder::EnrolledAt => OrderKey::Number(facts.enrolled_at.0),
-            HostOrder::Id
-            | HostOrder::SeenTime
-            | HostOrder::Uptime
-            | HostOrder::UpdatedAt
-            | HostOrder::DetailUpdatedAt => OrderKey::Number(self.id(slot)),
-        }
+        self.ordered(slot).key(order)
     }
 
-    /// The kept order, sorted now if there is none or too much of it has changed.
-    pub fn sorted(&self, direction: Direction) -> Arc<Mutex<SortedSlots>> {
-        let new = || Arc::new(Mutex::new(SortedSlots::of(self, direction)));
-        let kept = Arc::clone(lock(&self.orders).entry(direction).or_insert_with(new));
-        let mut sorted = lock(&kept);
-        if sorted.is_worn() {
-            *sorted = SortedSlots::of(self, direction);
-        }
-        drop(sorted);
-        kept
+    fn ordered(&self, slot: u32) -> OrderedHost<'_> {
+        let host = &self.slots[slot as usize];
+        OrderedHost { slot: host, names: self.names.get(slot), kind: self.kinds.get(host.kind) }
     }
 
     fn slot_for(&mut self, id: i64) -> u32 {
-        if let Some(slot) = self.slots.get(&id) {
-            return *slot;
+        if let Some(slot) = self.index.get(id) {
+            return slot;
         }
         let slot = self.free.pop().unwrap_or_else(|| {
-            self.ids.push(0);
-            self.times.push(Times::default());
-            self.facts.push(None);
-            u32::try_from(self.ids.len() - 1).unwrap_or(u32::MAX)
+            self.slots.push(HostSlot::default());
+            u32::try_from(self.slots.len() - 1).unwrap_or(u32::MAX)
         });
-        self.ids[slot as usize] = id;
-        self.slots.insert(id, slot);
+        self.index.insert(id, slot);
         slot
     }
 
-    fn set_labels(&mut self, slot: u32, label_ids: &[i64]) {
-        for label_id in label_ids {
+    /// Takes a host out of labels of one set and puts it into those of another, as far as they differ.
+    fn move_labels(&mut self, slot: u32, from: Option<u32>, to: Option<u32>) {
+        let set =
+            |number: Option<u32>| number.and_then(|number| self.label_sets.get(number)).map_or(&[][..], |set| set);
+        let (from, to) = (set(from), set(to));
+        for label_id in from.iter().filter(|id| to.binary_search(id).is_err()) {
+            if let Some(members) = self.labels.get_mut(label_id) {
+                members.remove(slot);
+                if members.is_empty() {
+                    self.labels.remove(label_id);
+                }
+            }
+        }
+        for label_id in to.iter().filter(|id| from.binary_search(id).is_err()) {
             self.labels.entry(*label_id).or_default().insert(slot);
         }
-        if !self.hosts.contains(slot) {
-            return;
-        }
-        self.labels.retain(|label_id, members| {
-            if label_ids.binary_search(label_id).is_err() {
-                members.remove(slot);
-            }
-            !members.is_empty()
-        });
     }
 
-    fn leave_platform(&mut self, platform: &Arc<str>, slot: u32) {
+    fn enter_platform(&mut self, slot: u32, kind: u32) {
+        let Some(platform) = self.kinds.get(kind).map(|kind| &kind.platform) else { return };
+        match self.platforms.get_mut(platform) {
+            Some(hosts) => {
+                hosts.insert(slot);
+            }
+            None => {
+                self.platforms.insert(platform.clone(), RoaringBitmap::from([slot]));
+            }
+        }
+    }
+
+    fn leave_platform(&mut self, slot: u32, kind: u32) {
+        let Some(platform) = self.kinds.get(kind).map(|kind| &kind.platform) else { return };
         if let Some(hosts) = self.platforms.get_mut(platform) {
             hosts.remove(slot);
             if hosts.is_empty() {
                 self.platforms.remove(platform);
             }
-        }
-    }
-
-    fn reorder(&self, slot: u32) {
-        for sorted in lock(&self.orders).values() {
-            lock(sorted).slot_changed(slot);
         }
     }
 }

@@ -1,5 +1,6 @@
 use std::collections::BTreeMap;
 
+use futures_util::FutureExt as _;
 use proptest::prelude::*;
 
 use super::*;
@@ -14,7 +15,6 @@ fn host(id: i64, name: &str, platform: &str, seen_secs_ago: u64, label_ids: Vec<
     let at = NOW.minus(Duration::from_secs(seen_secs_ago));
     let row = DirectoryRow {
         id,
-        identifier: format!("identifier-{id}"),
         hostname: name.to_owned(),
         computer_name: format!("Computer {name}"),
         uuid: format!("uuid-{id}"),
@@ -34,13 +34,20 @@ fn host(id: i64, name: &str, platform: &str, seen_secs_ago: u64, label_ids: Vec<
     DirectoryHost { row, label_ids }
 }
 
-fn pick(directory: &Directory, filter: &HostFilter) -> Vec<i64> {
-    let pick = HostPick { filter, now: NOW, seen: &|_| Moment::NEVER, values: None };
-    let picked = directory.pick(&pick).into_iter().map(|host| host.id).collect();
+fn directory() -> Arc<Directory> {
+    let directory = Arc::new(Directory::new(Arc::default()));
+    directory.has_loaded().now_or_never().unwrap().unwrap();
+    directory
+}
+
+fn pick(directory: &Arc<Directory>, filter: &HostFilter) -> Vec<i64> {
+    let pick = |filter: &HostFilter| HostPick { filter: filter.clone(), now: NOW, values: None };
+    let picked = directory.pick(pick(filter)).now_or_never().unwrap().unwrap();
     let whole = HostFilter { limit: None, offset: 0, after: None, ..filter.clone() };
-    let count = directory.pick(&HostPick { filter: &whole, ..pick }).len();
-    assert_eq!(directory.count(&HostPick { filter, now: NOW, seen: &|_| Moment::NEVER, values: None }), count as u64);
-    picked
+    let whole = directory.pick(pick(&whole)).now_or_never().unwrap().unwrap();
+    let count = directory.count(pick(filter)).now_or_never().unwrap().unwrap();
+    assert_eq!(count, whole.len() as u64);
+    picked.into_iter().map(|host| host.id).collect()
 }
 
 /// What a list of hosts must be, host by host.
@@ -126,17 +133,22 @@ proptest! {
     /// Whatever is changed in whatever order, a list is what a look at each host would give.
     #[test]
     fn lists_are_what_a_look_at_each_host_gives(edits in proptest::collection::vec(edit(), 1..120)) {
-        let directory = Directory::default();
-        let mut hosts = BTreeMap::new();
+        let directory = directory();
+        let (mut hosts, mut gone) = (BTreeMap::new(), BTreeSet::new());
         for edit in edits {
             match edit {
+                // Ids do not come again.
+                Edit::Put(id, ..) if gone.contains(&id) => {}
                 Edit::Put(id, name, platform, seen, labels) => {
                     let host = host(id, &name, &platform, seen, labels);
                     directory.put([host.clone()]);
-                    hosts.insert(id, host);
+                    let seen_before = hosts.get(&id).map_or(Moment::NEVER, |host: &DirectoryHost| host.row.seen_at);
+                    let seen_at = host.row.seen_at.max(seen_before);
+                    hosts.insert(id, DirectoryHost { row: DirectoryRow { seen_at, ..host.row }, ..host });
                 }
                 Edit::Remove(id) => {
                     directory.remove([id]);
+                    gone.insert(id);
                     hosts.remove(&id);
                 }
                 Edit::DropLabel(label) => {
@@ -146,7 +158,7 @@ proptest! {
                 Edit::List(filter) => prop_assert_eq!(pick(&directory, &filter), expected(&hosts, &filter)),
             }
         }
-        let sizes = directory.label_sizes();
+        let sizes = directory.label_sizes().now_or_never().unwrap().unwrap();
         for label in 1..4 {
             let size = hosts.values().filter(|host| host.label_ids.contains(&label)).count() as u64;
             prop_assert_eq!(sizes.get(&label).copied().unwrap_or_default(), size);
@@ -155,31 +167,37 @@ proptest! {
 }
 
 #[test]
-fn a_load_leaves_newer_changes_and_takes_away_what_is_gone() {
-    let directory = Directory::default();
+fn a_page_leaves_newer_changes_and_takes_away_what_is_gone() {
+    let directory = directory();
     for id in 1..=3 {
         directory.put([host(id, "old", "ubuntu", 0, Vec::new())]);
     }
-    *lock(&directory.loading) = Some(Loading::default());
+    directory.drop_labels(&BTreeSet::from([8]));
+    directory.begin_page();
     directory.put([host(1, "newer", "ubuntu", 0, Vec::new())]);
     directory.remove([2]);
-    // The pages were read before the changes; host 3 was deleted while nobody followed.
-    directory.change([1, 2, 4].map(|id| Change::Loaded(host(id, "page", "ubuntu", 0, Vec::new()))));
-    directory.change([Change::LoadEnded]);
+    directory.drop_labels(&BTreeSet::from([7]));
+    // The page was read before the changes; host 3 was deleted while nobody followed.
+    directory.end_page([1, 2, 4].map(|id| host(id, "page", "ubuntu", 0, vec![7, 9])).into(), [1, 3]);
     assert_eq!(pick(&directory, &HostFilter::default()), [1, 4]);
     assert_eq!(pick(&directory, &HostFilter { text: "NEWER".to_owned(), ..HostFilter::default() }), [1]);
+    assert_eq!(directory.label_sizes().now_or_never().unwrap().unwrap(), HashMap::from([(9, 1)]));
+    // What was read of it before its deletion does not bring it back.
+    directory.put([host(2, "older", "ubuntu", 0, Vec::new())]);
+    assert_eq!(pick(&directory, &HostFilter::default()), [1, 4]);
+    assert_eq!(directory.newest(), 4);
 }
 
 #[test]
 fn groups_are_labels_and_platforms_together_with_hosts_on_top() {
-    let directory = Directory::default();
+    let directory = directory();
     for (id, platform, labels) in
         [(1, "ubuntu", vec![1]), (2, "darwin", vec![1, 2]), (3, "ubuntu", vec![2]), (4, "windows", vec![])]
     {
         directory.put([host(id, "h", platform, 0, labels)]);
     }
     let members = |groups: TargetGroups| -> Vec<u64> {
-        directory.members(&groups, |word, platform| word == platform).iter().collect()
+        directory.members(groups).now_or_never().unwrap().unwrap().iter().collect()
     };
     assert_eq!(members(TargetGroups { all: true, ..TargetGroups::default() }), [1, 2, 3, 4]);
     let some = TargetGroups { all: true, excluded_labels: vec![2], ..TargetGroups::default() };

@@ -296,7 +296,10 @@ async fn no_host_seems_offline_while_the_bus_is_away() {
         let now = simulation.now();
         for (at, host) in HOSTS.into_iter().flat_map(|host| [(0, host), (1, host)]).filter(|_| second > 60) {
             let seen = simulation.nodes[at].seen(host);
-            assert!(super::super::view::is_online(10, 0, seen, now), "node {at}, host {host} at {second}: {seen:?}");
+            assert!(
+                crate::fleet::hosts::presence::is_online(10, 0, seen, now),
+                "node {at}, host {host} at {second}: {seen:?}"
+            );
         }
     }
 }

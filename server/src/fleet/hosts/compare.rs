@@ -1,0 +1,126 @@
+//! The directory is compared with the database, page by page, without end: what the feed of host changes does not tell is
+//! put right. At the start, and after the node was cut off for long, all pages are read one after the other; that is how
+//! the directory is loaded.
+//!
+//! Nodes of the version before this one tell nothing of hosts that enroll with them. While one of them lives, hosts with
+//! ids above the highest known ones are looked for with every call, and pages are compared faster.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+
+use super::Hosts;
+use crate::clock::Moment;
+use crate::fleet::Result;
+use crate::store::directory;
+
+/// Hosts in a page.
+const PAGE: u64 = 5_000;
+
+/// Time from one page to the next. All of 500,000 hosts are compared within an hour, at four statements a minute.
+const COMPARED_EVERY: Duration = Duration::from_secs(30);
+
+/// An id that becomes visible is lower by no more than what was given out in this time: a transaction that takes an id
+/// commits within it.
+const VISIBLE_WITHIN: Duration = Duration::from_secs(30);
+
+/// How far the directory has been compared.
+#[derive(Debug, Default)]
+pub(super) struct Comparison {
+    place: tokio::sync::Mutex<ComparedPlace>,
+    /// Everything is to be read at once.
+    is_whole_due: AtomicBool,
+    due: Notify,
+}
+
+#[derive(Debug)]
+struct ComparedPlace {
+    /// The hosts up to this id are compared, and the others come next.
+    after: i64,
+    at: Moment,
+    /// The highest id known at a moment, and the one known before that.
+    newest: (Moment, i64),
+    newest_before: i64,
+}
+
+impl Default for ComparedPlace {
+    fn default() -> Self {
+        Self { after: i64::MIN, at: Moment::NEVER, newest: (Moment::NEVER, 0), newest_before: 0 }
+    }
+}
+
+impl Hosts {
+    /// Has all pages read as soon as possible.
+    pub(super) fn compare_everything(&self) {
+        self.comparison.is_whole_due.store(true, Ordering::SeqCst);
+        self.comparison.due.notify_one();
+    }
+
+    /// Waits until all pages are to be read.
+    pub async fn until_comparison_is_due(&self) {
+        self.comparison.due.notified().await;
+    }
+
+    /// Compares the directory with the database: everything when that is due, and else the next page when it is time to.
+    ///
+    /// # Errors
+    /// When the database does not answer; the next call goes on.
+    pub async fn compare_directory(&self) -> Result<()> {
+        let mut place = self.comparison.place.lock().await;
+        let now = self.clock.now();
+        if self.comparison.is_whole_due.swap(false, Ordering::SeqCst) {
+            place.at = now;
+            let compared = self.compare_all(&mut place).await;
+            if compared.is_err() {
+                self.comparison.is_whole_due.store(true, Ordering::SeqCst);
+            }
+            return compared;
+        }
+        let has_older_node = self.has_older_node();
+        if has_older_node {
+            self.find_new_hosts(&mut place, now).await?;
+        }
+        if has_older_node || now.since(place.at) >= COMPARED_EVERY {
+            place.at = now;
+            place.after = self.compare_page(place.after).await?;
+        }
+        Ok(())
+    }
+
+    async fn compare_all(&self, place: &mut ComparedPlace) -> Result<()> {
+        place.after = i64::MIN;
+        loop {
+            place.after = self.compare_page(place.after).await?;
+            if place.after == i64::MIN {
+                return self.directory.has_loaded().await;
+            }
+        }
+    }
+
+    /// Compares the hosts that follow an id, and gives the last id: the least one when there are no more.
+    async fn compare_page(&self, after: i64) -> Result<i64> {
+        self.directory.begin_page();
+        let page = directory::after(self.store.reader(), after, PAGE).await?;
+        let is_last = (page.len() as u64) < PAGE;
+        let until = page.last().filter(|_| !is_last).map_or(i64::MAX, |host| host.row.id);
+        let mut missing = self.directory.between(after, until).await?;
+        for host in &page {
+            missing.remove(&host.row.id);
+        }
+        let gone = self.confirm_deleted(missing).await?;
+        self.directory.end_page(page, gone);
+        Ok(if is_last { i64::MIN } else { until })
+    }
+
+    /// Takes over hosts with ids above those known for a while.
+    async fn find_new_hosts(&self, place: &mut ComparedPlace, now: Moment) -> Result<()> {
+        if now.since(place.newest.0) >= VISIBLE_WITHIN {
+            place.newest_before = place.newest.1;
+            place.newest = (now, self.directory.newest());
+        }
+        let new = directory::after(self.store.reader(), place.newest_before, PAGE).await?;
+        self.directory.put(new);
+        Ok(())
+    }
+}
