@@ -99,9 +99,6 @@ impl Fleet {
     pub async fn follow(&self) -> Result<()> {
         let labels = self.schedule.refresh().await?;
         self.hosts.drop_labels(&labels);
-        for host_id in self.hosts.follow().await? {
-            self.live.forget_host(host_id).await;
-        }
-        Ok(())
+        self.live.follow_hosts().await
     }
 }

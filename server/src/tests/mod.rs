@@ -2,6 +2,7 @@
 
 mod away;
 mod delete;
+mod directory;
 mod flipping;
 mod hosts;
 mod labels;

@@ -65,6 +65,7 @@ impl World {
         let mut config = self.config.clone();
         config.filesystem.status_log_file = self.folder.path().join("status-beside.log");
         config.filesystem.result_log_file = self.folder.path().join("result-beside.log");
+        config.live.dir = Some(self.folder.path().join("live-beside"));
         Self::of(config, Arc::clone(&self.folder), self.token.clone()).await
     }
 

@@ -33,6 +33,12 @@ async fn listed(server: &TestServer) -> (u64, u64) {
     (list["hosts"].as_array().unwrap().len() as u64, count["count"].as_u64().unwrap())
 }
 
+/// What the rows of a list say, in the order of their hosts.
+async fn code_names(server: &TestServer) -> Vec<String> {
+    let list = server.rest.get("hosts?order_key=id").await.json();
+    list["hosts"].as_array().unwrap().iter().map(|host| host["code_name"].as_str().unwrap().to_owned()).collect()
+}
+
 async fn lists(server: &TestServer, hosts: u64) {
     let what = format!("{hosts} hosts are listed");
     eventually(&what, SOON, async || (listed(server).await == (hosts, hosts)).then_some(())).await;
@@ -54,10 +60,14 @@ async fn lists_come_from_the_replica_and_decisions_do_not() {
     assert!(agent.config().await.verdict.is_success(), "its key is not on the replica");
     let path = format!("hosts/identifier/{}", agent.agent().identity().uuid);
     assert_eq!(server.rest.get(&path).await.json()["host"]["status"], serde_json::json!(HostStatus::Online));
-    assert_eq!(listed(&server).await, (1, 2), "rows are as old as the replica; memory counts");
+    server.database().execute("UPDATE hosts SET code_name = 'newer'");
+    assert_eq!(listed(&server).await, (2, 2), "hosts that the replica lacks are read from the database");
+    let names = code_names(&server).await;
+    assert_eq!(names[1], "newer");
+    assert_ne!(names[0], "newer", "the row of the other is as old as the replica");
 
     tokio::task::block_in_place(|| replica.kill());
-    assert_eq!(listed(&server).await, (2, 2), "without the replica the database is read");
+    assert_eq!(code_names(&server).await, ["newer", "newer"], "without the replica the database is read");
     assert!(server.metric("muster_read_replica_failures_total").await >= 1.0);
 
     tokio::task::block_in_place(|| {
@@ -65,6 +75,6 @@ async fn lists_come_from_the_replica_and_decisions_do_not() {
         replica.admin().execute("STOP SLAVE").unwrap();
     });
     server.enrolled(3).await;
-    eventually("the replica is read again", SOON, async || (listed(&server).await.0 < 3).then_some(())).await;
-    assert_eq!(server.number("SELECT count(*) FROM hosts"), 3);
+    eventually("the replica is read again", SOON, async || (code_names(&server).await[0] != "newer").then_some(())).await;
+    assert_eq!(listed(&server).await, (3, 3));
 }

@@ -1,6 +1,7 @@
 //! The targets of a job, as Fleet's clients pick them.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use roaring::RoaringTreemap;
 
@@ -42,8 +43,8 @@ impl Live {
     ///
     /// # Errors
     /// [`Error::Invalid`] naming every host and label nobody knows, and with [`NO_HOSTS`] when no host is left.
-    pub(super) async fn selected(&self, selection: &Selection) -> Result<RoaringTreemap> {
-        let chosen = self.hosts.members(self.find_selected(selection).await?).await?;
+    pub(super) async fn selected(self: &Arc<Self>, selection: &Selection) -> Result<RoaringTreemap> {
+        let chosen = self.members(self.find_selected(selection).await?).await?;
         if chosen.is_empty() { Err(Error::invalid("selected", NO_HOSTS)) } else { Ok(chosen) }
     }
 

@@ -88,6 +88,17 @@ impl Live {
         self.write_checkpoint(job).await
     }
 
+    /// Takes over what has become of hosts at other nodes, and settles those that were deleted.
+    ///
+    /// # Errors
+    /// When the database does not answer; the next call starts again from the same position.
+    pub async fn follow_hosts(self: &Arc<Self>) -> Result<()> {
+        for host_id in self.hosts.follow().await? {
+            self.forget_host(host_id).await;
+        }
+        Ok(())
+    }
+
     /// Settles a deleted host as gone in every open job.
     pub async fn forget_host(self: &Arc<Self>, host_id: i64) {
         lock(&self.gone).insert(host_id);

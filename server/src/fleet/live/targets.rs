@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::hash::{BuildHasher as _, RandomState};
+use std::sync::Arc;
 
 use muster_api::rest::NewLiveQuery;
 use roaring::RoaringTreemap;
@@ -24,7 +25,7 @@ impl Live {
     ///
     /// # Errors
     /// [`Error::Invalid`] naming every host, label or platform nobody knows, and when no host is left.
-    pub(super) async fn resolve(&self, request: &NewLiveQuery) -> Result<RoaringTreemap> {
+    pub(super) async fn resolve(self: &Arc<Self>, request: &NewLiveQuery) -> Result<RoaringTreemap> {
         let (db, plan) = (self.store.reader(), self.schedule.plan());
         let mut problems = Vec::new();
         let targets = &request.targets;
@@ -44,12 +45,20 @@ impl Live {
             hosts,
             excluded_labels,
         };
-        let mut chosen = self.hosts.members(groups).await?;
+        let mut chosen = self.members(groups).await?;
         for host in excluded {
             chosen.remove(host.cast_unsigned());
         }
         let sampled = sample(chosen, request.percent, request.max_hosts);
         if sampled.is_empty() { Err(self.nobody(&targets.platforms).await?) } else { Ok(sampled) }
+    }
+
+    /// The hosts of groups, those too that have enrolled with another node just now.
+    pub(super) async fn members(self: &Arc<Self>, groups: TargetGroups) -> Result<RoaringTreemap> {
+        if self.node.is_clustered() {
+            self.follow_hosts().await?;
+        }
+        self.hosts.members(groups).await
     }
 
     /// Why there is no target: a platform that no host has, if one is named.
