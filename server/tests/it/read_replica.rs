@@ -6,7 +6,7 @@ use muster::config::Mysql;
 use muster_api::rest::HostStatus;
 
 use crate::support::mariadb::Mariadb;
-use crate::support::{TestServer, eventually, on_mariadb};
+use crate::support::{Database, TestServer, eventually, on_mariadb};
 
 /// How soon a replica must have what the database has, or be used again.
 const SOON: Duration = Duration::from_secs(30);
@@ -70,11 +70,18 @@ async fn lists_come_from_the_replica_and_decisions_do_not() {
     assert_eq!(code_names(&server).await, ["newer", "newer"], "without the replica the database is read");
     assert!(server.metric("muster_read_replica_failures_total").await >= 1.0);
 
-    tokio::task::block_in_place(|| {
-        replica.resume();
-        replica.admin().execute("STOP SLAVE").unwrap();
-    });
+    let mut of_replica = server.config().clone();
+    of_replica.mysql.address = replica.address().address;
+    tokio::task::block_in_place(|| replica.resume());
+    eventually("the replica has caught up", SOON, async || {
+        let newer = "SELECT count(*) FROM hosts WHERE code_name = 'newer'";
+        (Database::of(&of_replica).number(newer) == 2).then_some(())
+    })
+    .await;
+    tokio::task::block_in_place(|| replica.admin().execute("STOP SLAVE")).unwrap();
     server.enrolled(3).await;
-    eventually("the replica is read again", SOON, async || (code_names(&server).await[0] != "newer").then_some(())).await;
+    server.database().execute("UPDATE hosts SET code_name = 'newest'");
+    let is_old = async || (code_names(&server).await[0] != "newest").then_some(());
+    eventually("the replica is read again", SOON, is_old).await;
     assert_eq!(listed(&server).await, (3, 3));
 }
