@@ -263,6 +263,15 @@ pub struct LastSeen {
     pub at: Moment,
 }
 
+/// The contacts since a moment in rows of hosts with ids above `after`, up to `limit`, in the order of the ids.
+pub async fn seen_since(db: &impl ConnectionTrait, since: Moment, after: i64, limit: u64) -> Result<Vec<LastSeen>> {
+    let hosts = hosts::Entity::find().filter(hosts::Column::Id.gt(after)).filter(hosts::Column::SeenAt.gt(since));
+    let hosts = hosts.order_by_asc(hosts::Column::Id).limit(limit).select_only();
+    let seen: Vec<(i64, Moment)> =
+        hosts.columns([hosts::Column::Id, hosts::Column::SeenAt]).into_tuple().all(db).await?;
+    Ok(seen.into_iter().map(|(host_id, at)| LastSeen { host_id, at }).collect())
+}
+
 /// Writes many contacts in few statements, none over a later one. Rows that are gone are left alone.
 pub async fn mark_seen(db: &impl ConnectionTrait, mut seen: Vec<LastSeen>) -> Result<()> {
     seen.sort_unstable();

@@ -1,14 +1,12 @@
 //! Who serves over this database, and who of them does the work that only one has to do.
 
-use sea_orm::sea_query::ExprTrait as _;
+use sea_orm::sea_query::{ExprTrait as _, OnConflict, SimpleExpr};
 use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QuerySelect, Set};
 
+use super::entity::nodes::Column;
 use super::entity::{leases, nodes};
 use super::{Error, Result};
 use crate::clock::Moment;
-
-/// What nodes of this version call themselves.
-const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// Takes or renews a lease: it goes to whoever holds it already, or to anybody when it ended before `free_before`.
 pub async fn take_lease(
@@ -53,28 +51,29 @@ pub async fn release_lease(db: &impl ConnectionTrait, name: &str, holder: &str) 
     Ok(())
 }
 
-/// Notes up to when a server has written what it knows of keys, and that it is of this version.
-pub async fn has_written(db: &impl ConnectionTrait, id: &str, at: Moment) -> Result<()> {
-    let moved = nodes::Entity::update_many()
-        .col_expr(nodes::Column::WrittenAt, at.into())
-        .col_expr(nodes::Column::Version, VERSION.into())
-        .filter(nodes::Column::Id.eq(id))
-        .exec(db)
-        .await?;
-    if moved.rows_affected == 0 {
-        let first =
-            nodes::ActiveModel { id: Set(id.to_owned()), written_at: Set(at), version: Set(Some(VERSION.to_owned())) };
-        nodes::Entity::insert(first).exec_without_returning(db).await?;
-    }
+/// Notes up to when a server has written what it knows of keys, and that it is alive.
+pub async fn has_written(db: &impl ConnectionTrait, id: &str, until: Moment, now: Moment) -> Result<()> {
+    put(db, id, until, now, &[Column::WrittenAt, Column::AliveAt]).await
+}
+
+/// Notes that a server is alive. Up to when it has written what it knows of keys is noted only if it is new.
+pub async fn is_alive(db: &impl ConnectionTrait, id: &str, until: Moment, now: Moment) -> Result<()> {
+    put(db, id, until, now, &[Column::AliveAt]).await
+}
+
+async fn put(db: &impl ConnectionTrait, id: &str, until: Moment, now: Moment, moved: &[Column]) -> Result<()> {
+    let node = nodes::ActiveModel { id: Set(id.to_owned()), written_at: Set(until), alive_at: Set(Some(now)) };
+    let moved = OnConflict::column(Column::Id).update_columns(moved.iter().copied()).to_owned();
+    nodes::Entity::insert(node).on_conflict(moved).exec_without_returning(db).await?;
     Ok(())
 }
 
 /// Up to when every server has written, leaving out those not heard of since `gone_before`.
 pub async fn written_by_all(db: &impl ConnectionTrait, gone_before: Moment) -> Result<Option<Moment>> {
     let oldest: Option<Option<Moment>> = nodes::Entity::find()
-        .filter(nodes::Column::WrittenAt.gte(gone_before))
+        .filter(heard_of(gone_before))
         .select_only()
-        .column_as(nodes::Column::WrittenAt.min(), "oldest")
+        .column_as(Column::WrittenAt.min(), "oldest")
         .into_tuple()
         .one(db)
         .await?;
@@ -83,7 +82,12 @@ pub async fn written_by_all(db: &impl ConnectionTrait, gone_before: Moment) -> R
 
 /// Servers heard of since `gone_before`.
 pub async fn since(db: &impl ConnectionTrait, gone_before: Moment) -> Result<Vec<nodes::Model>> {
-    Ok(nodes::Entity::find().filter(nodes::Column::WrittenAt.gte(gone_before)).all(db).await?)
+    Ok(nodes::Entity::find().filter(heard_of(gone_before)).all(db).await?)
+}
+
+/// Servers that have said that they are alive since then, or of the version before, which reports only what it has written.
+fn heard_of(gone_before: Moment) -> SimpleExpr {
+    Column::WrittenAt.gte(gone_before).or(Column::AliveAt.gte(gone_before))
 }
 
 /// Removes a server that has stopped.
@@ -94,6 +98,7 @@ pub async fn leave(db: &impl ConnectionTrait, id: &str) -> Result<()> {
 
 /// Removes servers not heard of since.
 pub async fn forget_gone(db: &impl ConnectionTrait, gone_before: Moment) -> Result<()> {
-    nodes::Entity::delete_many().filter(nodes::Column::WrittenAt.lt(gone_before)).exec(db).await?;
+    let is_silent = Column::AliveAt.is_null().or(Column::AliveAt.lt(gone_before));
+    nodes::Entity::delete_many().filter(Column::WrittenAt.lt(gone_before).and(is_silent)).exec(db).await?;
     Ok(())
 }

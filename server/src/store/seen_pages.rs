@@ -5,11 +5,19 @@ use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, IntoActiveModel as _, Q
 
 use super::entity::seen_pages::{Column, Entity, Model};
 use super::{Result, Tx};
+use crate::clock::Moment;
 
-/// The revision of every page.
-pub async fn revisions(db: &impl ConnectionTrait) -> Result<Vec<(i64, i64)>> {
-    let pages = Entity::find().select_only().columns([Column::Page, Column::Revision]).order_by_asc(Column::Page);
-    Ok(pages.into_tuple().all(db).await?)
+/// The revisions of pages, of those with the newest hosts first.
+pub async fn revisions(db: &impl ConnectionTrait, limit: u64) -> Result<Vec<(i64, i64)>> {
+    let pages = Entity::find().select_only().columns([Column::Page, Column::Revision]);
+    Ok(pages.order_by_desc(Column::Page).limit(limit).into_tuple().all(db).await?)
+}
+
+/// When a page was last changed.
+pub async fn changed_at(db: &impl ConnectionTrait) -> Result<Option<Moment>> {
+    let latest = Entity::find().select_only().column_as(Column::UpdatedAt.max(), "latest");
+    let latest: Option<Option<Moment>> = latest.into_tuple().one(db).await?;
+    Ok(latest.flatten())
 }
 
 /// Those of these pages that there are; a few at most.

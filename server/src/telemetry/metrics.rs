@@ -84,7 +84,7 @@ metrics! {
     pub clones: IntCounter = "muster_clones_separated_total" [] "Host identities found to be shared by two machines, and separated.";
     pub hosts_in_memory: IntGauge = "muster_hosts_in_memory" [] "Hosts that have checked in with this node since its start.";
     seen_messages: IntCounterVec = "muster_seen_messages_total" ["outcome"] "Messages between nodes about when hosts were last seen: sent, failed, heard, missed, or of an unknown version.";
-    seen_pages: IntCounterVec = "muster_seen_pages_total" ["outcome"] "Stored pages of last-seen times: written, or unreadable for this version.";
+    seen_pages: IntCounterVec = "muster_seen_pages_total" ["outcome"] "Stored pages of last-seen times: written, of a format that is unreadable for this version, or broken and written anew.";
     pub seen_page_bytes: IntCounter = "muster_seen_page_bytes_total" [] "Bytes of the stored pages of last-seen times that were written.";
     pub sql_statements: IntCounter = "muster_sql_statements_total" [] "SQL statements sent, without BEGIN and COMMIT.";
     pub rows_written: IntCounter = "muster_rows_written_total" [] "Rows inserted, updated or deleted by committed transactions.";

@@ -105,7 +105,6 @@ impl Host {
         }
         self.take_over_intervals(intervals_in(&known.host));
         self.refresh_state.take_over(&asked(&known.host));
-        self.seen.raise(known.host.seen_at);
     }
 
     /// Takes over an interval from the row where no config has named another one since.

@@ -73,9 +73,10 @@ impl Hosts {
         self.store
             .write(async |tx| {
                 node_keys::mark_used(tx, uses(last)).await?;
-                nodes::has_written(tx, self.node.id(), complete_until).await
+                nodes::has_written(tx, self.node.id(), complete_until, now).await
             })
             .await?;
+        self.was_shown_alive(now);
         are_written(last);
         self.reported_at.store(complete_until.0, Ordering::Relaxed);
         Ok(())

@@ -73,7 +73,7 @@ pub struct Hosts {
     notifier: Arc<dyn Notifier>,
     node: Arc<Node>,
     reading: tokio::sync::Mutex<follow::FeedReading>,
-    /// Up to when this node has reported to have written uses of keys.
+    /// Up to when this node has reported to have written uses of keys. At its start, there are none.
     reported_at: AtomicI64,
     /// Hosts with several keys, and since when this node knows that, if it leads.
     several_keys: Mutex<BTreeMap<i64, Moment>>,
@@ -93,6 +93,7 @@ impl Hosts {
         notifier: Arc<dyn Notifier>,
     ) -> Self {
         let index = HostIndex::default();
+        let started_at = clock.now();
         Self {
             directory: Arc::new(Directory::new(Arc::clone(&index.seen))),
             comparison: compare::Comparison::default(),
@@ -107,10 +108,10 @@ impl Hosts {
             schedule,
             metrics,
             notifier,
-            seen_sharing: seen::SeenSharing::new(node.id()),
+            seen_sharing: seen::SeenSharing::new(node.id(), started_at),
             node,
             reading: tokio::sync::Mutex::default(),
-            reported_at: AtomicI64::new(0),
+            reported_at: AtomicI64::new(started_at.0),
             several_keys: Mutex::default(),
             stale: stale::StaleHosts::default(),
             online: tokio::sync::Mutex::default(),

@@ -9,8 +9,9 @@ pub struct Model {
     pub id: String,
     /// Uses of keys up to then have been written by it.
     pub written_at: Moment,
-    /// `None` for a node of a version that writes no pages of last-seen times and reads none.
-    pub version: Option<String>,
+    /// When it last said that it is alive. `None` for a node of a version that writes no pages of last-seen times and
+    /// reads none.
+    pub alive_at: Option<Moment>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

@@ -79,7 +79,7 @@ async fn while_a_server_of_an_older_version_lives_contacts_and_uses_are_in_rows(
     database.execute(&format!("INSERT INTO replicas (id, written_at) VALUES ('older', {})", one.clock.now().0));
     let now = check_in(&mut agent).await;
     assert_eq!(row(), (now, now));
-    assert_eq!(one.number("SELECT count(*) FROM replicas WHERE version IS NOT NULL"), 1);
+    assert_eq!(one.number("SELECT count(*) FROM replicas WHERE alive_at IS NOT NULL"), 1);
 
     database.execute("DELETE FROM replicas WHERE id = 'older'");
     check_in(&mut agent).await;

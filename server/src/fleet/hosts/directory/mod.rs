@@ -276,10 +276,7 @@ impl Directory {
 
     fn apply_one(&self, tables: &mut Tables, change: Change) {
         match change {
-            Change::Put(host) => {
-                self.seen.slot(host.row.id).raise(host.row.seen_at);
-                tables.put(&host);
-            }
+            Change::Put(host) => tables.put(&host),
             Change::Removed(id) => tables.remove(id),
             Change::LabelsDropped(ids) => tables.drop_labels(&ids),
             Change::Loaded => drop(self.is_loaded.send_replace(true)),

@@ -59,7 +59,7 @@ impl<'a> SlotsSeen<'a> {
     }
 
     pub fn at(&mut self, slot: u32) -> Moment {
-        self.seen.seen(self.tables.id(slot), Moment::NEVER)
+        self.seen.seen(self.tables.id(slot), self.tables.host(slot).seen_at)
     }
 
     /// Those of these slots whose hosts are in a state.

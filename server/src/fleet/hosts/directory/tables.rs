@@ -19,6 +19,8 @@ pub(super) struct HostSlot {
     id: i64,
     pub created_at: Moment,
     enrolled_at: Moment,
+    /// As the database knew it when the host was read.
+    pub seen_at: Moment,
     memory: i64,
     pub distributed_interval: u32,
     pub config_refresh: u32,
@@ -109,6 +111,7 @@ impl Tables {
             id: row.id,
             created_at: row.created_at,
             enrolled_at: row.enrolled_at,
+            seen_at: row.seen_at,
             memory: row.memory,
             distributed_interval: seconds(row.distributed_interval),
             config_refresh: seconds(row.config_refresh),

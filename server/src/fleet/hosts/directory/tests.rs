@@ -142,9 +142,7 @@ proptest! {
                 Edit::Put(id, name, platform, seen, labels) => {
                     let host = host(id, &name, &platform, seen, labels);
                     directory.put([host.clone()]);
-                    let seen_before = hosts.get(&id).map_or(Moment::NEVER, |host: &DirectoryHost| host.row.seen_at);
-                    let seen_at = host.row.seen_at.max(seen_before);
-                    hosts.insert(id, DirectoryHost { row: DirectoryRow { seen_at, ..host.row }, ..host });
+                    hosts.insert(id, host);
                 }
                 Edit::Remove(id) => {
                     directory.remove([id]);

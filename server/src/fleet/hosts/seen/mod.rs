@@ -8,6 +8,7 @@
 //! No time is ever ahead of the truth. It is 15 s behind at most while messages arrive, and 45 s while they do not. A
 //! crash of all nodes loses 75 s at most.
 
+mod alive;
 mod message;
 mod older;
 mod pages;
@@ -17,26 +18,20 @@ mod stored;
 mod tests;
 mod times;
 
-use std::collections::HashMap;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::sync::atomic::AtomicI64;
 
 use roaring::RoaringTreemap;
 
 use self::message::SeenMessage;
+use self::older::OlderNodes;
 use self::pages::KeptPages;
 use self::peers::{Hearing, Peers};
 pub use self::times::{SeenReader, SeenSlot, SeenTimes};
 use super::Hosts;
-use super::follow::GONE_AFTER;
 use crate::clock::Moment;
 use crate::fleet::Result;
 use crate::lock::lock;
-use crate::store::nodes;
-
-/// A node that has written nothing for this long does not count as another node any more; each writes every 30 s.
-const ALIVE_FOR: Duration = Duration::from_secs(75);
 
 /// How this node shares last-seen times with others.
 #[derive(Debug)]
@@ -47,21 +42,20 @@ pub(super) struct SeenSharing {
     /// The number of the next message.
     sequence: Mutex<u64>,
     pages: tokio::sync::Mutex<KeptPages>,
-    /// Whether there is a node of a version that reads no pages.
-    has_older_node: AtomicBool,
-    /// What was written to rows of hosts for nodes of older versions, in seconds.
-    written_for_older: Mutex<HashMap<i64, u32>>,
+    /// When the database was last told that this node is alive.
+    alive_at: AtomicI64,
+    older: Mutex<OlderNodes>,
 }
 
 impl SeenSharing {
-    pub fn new(node: &str) -> Self {
+    pub fn new(node: &str, now: Moment) -> Self {
         Self {
             peers: Mutex::new(Peers::new(node)),
-            since: Mutex::default(),
+            since: Mutex::new(now),
             sequence: Mutex::default(),
             pages: tokio::sync::Mutex::default(),
-            has_older_node: AtomicBool::default(),
-            written_for_older: Mutex::default(),
+            alive_at: AtomicI64::default(),
+            older: Mutex::default(),
         }
     }
 }
@@ -72,32 +66,29 @@ impl Hosts {
         self.index.seen.reader().seen(host_id, row_seen_at)
     }
 
-    /// Whether a node of a version lives that decides by last-seen times and key uses in rows, and reads no pages.
-    pub(super) fn has_older_node(&self) -> bool {
-        self.seen_sharing.has_older_node.load(Ordering::Relaxed)
-    }
-
-    /// Looks which other nodes there are, and stores last-seen times when it is time to. With `everything`, as on
-    /// shutdown, in any case.
+    /// Says that this node is alive, looks which others there are, and stores and reads last-seen times when it is time to.
+    /// With `everything`, as on shutdown, it stores them in any case.
     ///
     /// # Errors
-    /// When the database does not answer; the next call stores the times.
+    /// When the database does not answer; the next call does what has failed.
     pub async fn keep_seen(&self, everything: bool) -> Result<()> {
-        let now = self.clock.now();
-        let known = nodes::since(self.store.reader(), now.minus(GONE_AFTER)).await?;
-        let others: Vec<_> = known.into_iter().filter(|node| node.id != self.node.id()).collect();
-        let has_older_node = others.iter().any(|node| node.version.is_none());
-        if has_older_node != self.seen_sharing.has_older_node.swap(has_older_node, Ordering::Relaxed) {
-            tracing::info!(has_older_node, "nodes of a version before this one read last-seen times in rows of hosts");
-        }
-        let alive = others.into_iter().filter(|node| node.version.is_some() && now.since(node.written_at) < ALIVE_FOR);
-        lock(&self.seen_sharing.peers).set_alive(alive.map(|node| node.id).collect(), now);
-        self.write_seen_for_older(everything).await?;
-        self.keep_pages(everything).await
+        // Each is done whatever became of those before.
+        let outcomes = [
+            if everything { Ok(()) } else { self.show_alive().await },
+            self.look_at_nodes().await,
+            self.read_seen_of_older().await,
+            self.write_seen_for_older(everything).await,
+            self.keep_pages(everything).await,
+        ];
+        outcomes.into_iter().collect()
     }
 
-    /// Tells other nodes who has checked in with this one since the last call. Without other nodes it tells nobody.
+    /// Tells other nodes who has checked in with this one since the last call. Without other nodes, or a way to them, it
+    /// tells nobody.
     pub async fn share_seen(&self) {
+        if !self.node.is_clustered() {
+            return;
+        }
         let now = self.clock.now();
         let taken = self.index.seen.take_here();
         let since = std::mem::replace(&mut *lock(&self.seen_sharing.since), now);
@@ -158,6 +149,13 @@ impl Hosts {
         }
         // The clock of the other node may be ahead.
         let since = message.since.min(times::seconds(now));
-        self.index.seen.merge(message.host_ids.iter().filter_map(|id| i64::try_from(id).ok()), since);
+        self.merge_seen(message.host_ids.iter().filter_map(|id| i64::try_from(id).ok()).map(|id| (id, since)));
+    }
+
+    /// Takes over when hosts were seen, in seconds.
+    fn merge_seen(&self, seen: impl IntoIterator<Item = (i64, u32)>) {
+        if self.index.seen.merge(seen) > 0 {
+            self.metrics.limit_hit("seen_pages");
+        }
     }
 }

@@ -1,9 +1,11 @@
 //! Last-seen times in the database, by pages: whoever stores a page keeps the later one of each two times.
 
 use std::collections::BTreeMap;
+use std::iter::repeat;
 use std::time::Duration;
 
-use super::{stored, times};
+use super::stored::{self, Unreadable};
+use super::times::{self, MAX_PAGES_OF_OTHERS};
 use crate::clock::Moment;
 use crate::fleet::Result;
 use crate::fleet::hosts::Hosts;
@@ -11,8 +13,14 @@ use crate::lock::lock;
 use crate::store::entity::seen_pages::Model;
 use crate::store::seen_pages;
 
-/// How often the leader stores pages. A minute, less what others that take over from it need to notice.
+/// How often the leader stores pages. With the 5 s between two looks at the time, 10 s until a message has arrived
+/// and 6 s by which a message dates check-ins back, a crash of all nodes loses 66 s.
 const STORED_EVERY: Duration = Duration::from_secs(45);
+
+/// A node that does not lead stores pages when no node has for this long. A leader that is killed, or alive and cut off
+/// from the database, keeps its lease for up to 45 s and would have stored pages up to 50 s before: 95 s. So nobody waits
+/// for the next leader; then a crash of all nodes loses 50 + 5 + 10 + 6 = 71 s, and what clocks differ by.
+const STORED_WITHOUT_LEADER_AFTER: Duration = Duration::from_secs(50);
 
 /// How often each node stores pages when messages do not reach every node.
 const STORED_FOR_OTHERS_EVERY: Duration = Duration::from_secs(20);
@@ -25,6 +33,8 @@ const PAGES_AT_ONCE: usize = 8;
 pub(super) struct KeptPages {
     /// When this node last stored its pages.
     stored_at: Moment,
+    /// When any node did so, as far as this node knows.
+    stored_by_any_at: Moment,
     /// The revisions of the pages that it has taken over.
     revisions: BTreeMap<i64, i64>,
 }
@@ -36,6 +46,7 @@ struct StoredPages {
     pages: Vec<(Model, Vec<u32>)>,
     written: u64,
     unreadable: u64,
+    broken: u64,
     bytes: u64,
 }
 
@@ -53,36 +64,60 @@ impl Hosts {
         let mut kept = self.seen_sharing.pages.lock().await;
         let now = self.clock.now();
         let are_needed = lock(&self.seen_sharing.peers).are_pages_needed(now);
-        let every = match (are_needed, self.node.is_leader()) {
-            (true, _) => Some(STORED_FOR_OTHERS_EVERY),
-            (false, true) => Some(STORED_EVERY),
-            (false, false) => None,
+        let stored = match everything || are_needed && now.since(kept.stored_at) >= STORED_FOR_OTHERS_EVERY {
+            true => self.store_pages(&mut kept, now).await,
+            false => self.store_pages_when_due(&mut kept, now).await,
         };
-        if everything || every.is_some_and(|every| now.since(kept.stored_at) >= every) {
-            self.store_pages(&mut kept, now).await?;
-            kept.stored_at = now;
+        let read = if are_needed { self.read_pages(&mut kept).await } else { Ok(()) };
+        stored.and(read)
+    }
+
+    /// Stores pages when the leader has to, or has not done so for long.
+    async fn store_pages_when_due(&self, kept: &mut KeptPages, now: Moment) -> Result<()> {
+        if self.node.is_leader() {
+            if now.since(kept.stored_at) < STORED_EVERY {
+                return Ok(());
+            }
+        } else {
+            let is_fresh = |kept: &KeptPages| now.since(kept.stored_by_any_at) < STORED_WITHOUT_LEADER_AFTER;
+            if is_fresh(kept) {
+                return Ok(());
+            }
+            // Whoever stored them may have a clock that is ahead.
+            kept.stored_by_any_at = seen_pages::changed_at(self.store.reader()).await?.unwrap_or_default().min(now);
+            if is_fresh(kept) {
+                return Ok(());
+            }
         }
-        if are_needed {
-            self.read_pages(&mut kept).await?;
-        }
-        Ok(())
+        self.store_pages(kept, now).await
     }
 
     async fn read_pages(&self, kept: &mut KeptPages) -> Result<()> {
-        let latest = times::seconds(self.clock.now());
-        let revisions = seen_pages::revisions(self.store.reader()).await?;
+        let now = times::seconds(self.clock.now());
+        // One more than there is room for, so that what is left out is counted.
+        let revisions = seen_pages::revisions(self.store.reader(), MAX_PAGES_OF_OTHERS as u64 + 1).await?;
         let is_news = |(page, revision): &(i64, i64)| kept.revisions.get(page) != Some(revision);
         let news: Vec<i64> = revisions.into_iter().filter(is_news).map(|(page, _)| page).collect();
         for batch in news.chunks(PAGES_AT_ONCE) {
             for page in seen_pages::read(self.store.reader(), batch).await? {
                 match stored::decode(&page.seconds) {
-                    Some(times) => self.index.seen.merge_stored(page.page, &times, latest),
-                    None => self.metrics.seen_pages("unreadable", 1),
+                    Ok(times) => self.take_over_stored(page.page, &times, now),
+                    Err(Unreadable::OtherFormat) => self.metrics.seen_pages("unreadable", 1),
+                    Err(Unreadable::Broken) => {
+                        self.take_over_stored(page.page, &[], now);
+                        self.index.seen.are_changed(&[page.page]);
+                    }
                 }
                 kept.revisions.insert(page.page, page.revision);
             }
         }
         Ok(())
+    }
+
+    fn take_over_stored(&self, page: i64, times: &[u32], now: u32) {
+        if !self.index.seen.merge_stored(page, times, now) {
+            self.metrics.limit_hit("seen_pages");
+        }
     }
 
     async fn store_pages(&self, kept: &mut KeptPages, now: Moment) -> Result<()> {
@@ -100,12 +135,14 @@ impl Hosts {
             left = rest;
             self.metrics.seen_pages("written", outcome.written);
             self.metrics.seen_pages("unreadable", outcome.unreadable);
+            self.metrics.seen_pages("broken", outcome.broken);
             self.metrics.seen_page_bytes.inc_by(outcome.bytes);
             for (page, times) in outcome.pages {
-                self.index.seen.merge_stored(page.page, &times, times::seconds(now));
+                self.take_over_stored(page.page, &times, times::seconds(now));
                 kept.revisions.insert(page.page, page.revision);
             }
         }
+        (kept.stored_at, kept.stored_by_any_at) = (now, now);
         Ok(())
     }
 
@@ -125,13 +162,26 @@ impl Hosts {
                     outcome.pages.push((page, known.clone()));
                     continue;
                 };
-                // Left to the node that has written it.
-                let Some(before) = stored::decode(&page.seconds) else {
-                    outcome.unreadable += 1;
-                    continue;
+                let before = match stored::decode(&page.seconds) {
+                    Ok(before) => Some(before),
+                    Err(Unreadable::Broken) => {
+                        outcome.broken += 1;
+                        None
+                    }
+                    // Left to the node that has written it.
+                    Err(Unreadable::OtherFormat) => {
+                        outcome.unreadable += 1;
+                        continue;
+                    }
                 };
-                let merged: Vec<u32> = before.iter().zip(known).map(|(stored, known)| *stored.max(known)).collect();
-                if merged != before {
+                let stored = before
+                    .as_deref()
+                    .unwrap_or_default()
+                    .iter()
+                    .map(|time| times::believed(*time, times::seconds(now)));
+                let merged: Vec<u32> =
+                    known.iter().zip(stored.chain(repeat(0))).map(|(known, stored)| stored.max(*known)).collect();
+                if before.as_ref() != Some(&merged) {
                     page.seconds = stored::encode(&merged);
                     page.revision = page.revision.wrapping_add(1);
                     page.updated_at = now;

@@ -5,8 +5,17 @@
 
 use super::times::PAGE_IDS;
 
-/// The first byte. A node leaves pages of other formats alone, which newer versions may write.
+/// The first byte.
 const FORMAT: u8 = 1;
+
+/// Why a page cannot be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Unreadable {
+    /// A newer version may have written it. It is left alone.
+    OtherFormat,
+    /// It is damaged, and is stored anew.
+    Broken,
+}
 
 /// Says that a number of hosts follow that were never seen.
 const NEVER: u32 = 0;
@@ -30,13 +39,17 @@ pub(super) fn encode(times: &[u32]) -> Vec<u8> {
     bytes
 }
 
-/// The times of a page; `None` if this version cannot read them.
-pub(super) fn decode(bytes: &[u8]) -> Option<Vec<u32>> {
-    let (format, rest) = bytes.split_first()?;
-    let (newest, mut rest) = rest.split_first_chunk::<4>()?;
-    if *format != FORMAT {
-        return None;
+/// The times of a page.
+pub(super) fn decode(bytes: &[u8]) -> Result<Vec<u32>, Unreadable> {
+    match bytes.split_first() {
+        Some((&FORMAT, rest)) => decode_times(rest).ok_or(Unreadable::Broken),
+        Some(_) => Err(Unreadable::OtherFormat),
+        None => Err(Unreadable::Broken),
     }
+}
+
+fn decode_times(bytes: &[u8]) -> Option<Vec<u32>> {
+    let (newest, mut rest) = bytes.split_first_chunk::<4>()?;
     let newest = u32::from_le_bytes(*newest);
     let mut times = Vec::with_capacity(PAGE_IDS);
     while !rest.is_empty() {
@@ -97,14 +110,15 @@ mod tests {
     }
 
     #[test]
-    fn other_formats_and_broken_pages_are_not_read() {
+    fn pages_of_other_formats_and_broken_ones_are_told_apart() {
         let good = encode(&[5, 0, 0, 7]);
         assert_eq!(decode(&good).unwrap()[..5], [5, 0, 0, 7, 0]);
         let of_newer_version = [&[2], &good[1..]].concat();
         let too_long = [&good[..], &[0, 0x80, 0x80, 0x02]].concat();
         let before_1970 = [1, 1, 0, 0, 0, 3];
-        for broken in [&[][..], &good[..4], &[&good[..], &[0]].concat(), &of_newer_version, &too_long, &before_1970] {
-            assert_eq!(decode(broken), None, "{broken:?}");
+        assert_eq!(decode(&of_newer_version), Err(Unreadable::OtherFormat));
+        for broken in [&[][..], &good[..4], &[&good[..], &[0]].concat(), &too_long, &before_1970] {
+            assert_eq!(decode(broken), Err(Unreadable::Broken), "{broken:?}");
         }
     }
 
@@ -115,7 +129,7 @@ mod tests {
         ) {
             let mut times = vec![0; PAGE_IDS];
             seen.iter().for_each(|(slot, seconds)| times[*slot] = *seconds);
-            prop_assert_eq!(decode(&encode(&times)), Some(times));
+            prop_assert_eq!(decode(&encode(&times)), Ok(times));
         }
 
         #[test]
