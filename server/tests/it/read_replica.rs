@@ -74,7 +74,9 @@ async fn lists_come_from_the_replica_and_decisions_do_not() {
     of_replica.mysql.address = replica.address().address;
     tokio::task::block_in_place(|| {
         replica.resume();
-        replica.admin().execute("SET GLOBAL log_output = 'TABLE', GLOBAL general_log = ON").unwrap();
+        let admin = replica.admin();
+        admin.execute("SET GLOBAL log_output = 'TABLE', GLOBAL general_log = ON").unwrap();
+        admin.execute(&format!("GRANT SELECT ON mysql.general_log TO {}@'%'", of_replica.mysql.username)).unwrap();
     });
     server.enrolled(3).await;
     eventually("the replica is read again", SOON, async || {
