@@ -309,8 +309,14 @@ async fn finish(app: &App) {
     if let Err(error) = app.fleet.hosts.keep_seen(true).await {
         tracing::warn!(%error, "could not write when hosts were last seen; seconds of it are lost");
     }
-    if let Err(error) = app.fleet.hosts.write_key_uses(true).await {
-        tracing::warn!(%error, "could not write which node keys were used; agents that enrolled again are judged later");
+    // Of hosts that have got another key meanwhile, the last uses are written, too.
+    let uses = async {
+        app.fleet.follow().await?;
+        app.fleet.hosts.write_key_uses(true).await
+    };
+    let uses = uses.await;
+    if let Err(error) = &uses {
+        tracing::warn!(%error, "could not write which node keys were used; old keys of agents that enrolled again are kept for a day");
     }
     if let Err(error) = app.fleet.hosts.write_intervals().await {
         tracing::warn!(%error, "could not write the intervals of hosts; they are written when configs are fetched again");
@@ -321,7 +327,10 @@ async fn finish(app: &App) {
     if let Err(error) = app.fleet.live.sweep().await {
         tracing::warn!(%error, "could not write the state of live queries; they continue from their last checkpoint");
     }
-    if let Err(error) = app.fleet.node.leave().await {
+    // The other nodes go on waiting for uses that were not written.
+    if uses.is_ok()
+        && let Err(error) = app.fleet.node.leave().await
+    {
         tracing::warn!(%error, "could not announce that this node stops; other nodes notice when its lease ends");
     }
     if let Err(error) = app.fleet.logs.save(app.fleet.hosts.index.all()).await {

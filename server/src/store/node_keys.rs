@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use sea_orm::sea_query::{CaseStatement, Condition, Expr, ExprTrait, Func};
+use sea_orm::sea_query::{Condition, Expr, ExprTrait, Func};
 use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 
-use super::entity::node_keys;
+use super::bulk::{self, Keep};
+use super::entity::{hosts, node_keys};
 use super::{MAX_PARAMETERS, Result, Store};
 use crate::clock::Moment;
 
@@ -96,6 +97,21 @@ pub async fn of_hosts(db: &impl ConnectionTrait, host_ids: &[i64]) -> Result<BTr
     Ok(by_host)
 }
 
+/// When keys were last moved from or to each of these hosts, where that has happened.
+pub async fn moved_at(db: &impl ConnectionTrait, host_ids: &[i64]) -> Result<HashMap<i64, Moment>> {
+    let mut moved_at = HashMap::new();
+    for batch in host_ids.chunks(MAX_PARAMETERS / 10) {
+        let separated = hosts::Entity::find()
+            .filter(hosts::Column::Id.is_in(batch.iter().copied()))
+            .filter(hosts::Column::ClonedAt.is_not_null())
+            .select_only()
+            .columns([hosts::Column::Id, hosts::Column::ClonedAt]);
+        let rows: Vec<(i64, Moment)> = separated.into_tuple().all(db).await?;
+        moved_at.extend(rows);
+    }
+    Ok(moved_at)
+}
+
 /// Drops those of these keys that have not been used since a moment.
 pub async fn delete_idle(db: &impl ConnectionTrait, hashes: &[Vec<u8>], since: Moment) -> Result<()> {
     for batch in hashes.chunks(MAX_PARAMETERS / 10) {
@@ -118,23 +134,9 @@ pub struct KeyUse {
 
 /// Writes down when keys were used, none over a later use, and no first use over an earlier one.
 pub async fn mark_used(db: &impl ConnectionTrait, mut uses: Vec<KeyUse>) -> Result<()> {
+    // In one order, as two nodes may write uses of the same keys.
     uses.sort_unstable();
-    let (used, first) = (node_keys::Column::UsedAt, node_keys::Column::FirstUsedAt);
-    for batch in uses.chunks(MAX_PARAMETERS / 7 / 10) {
-        let (mut last_at, mut first_at) = (CaseStatement::new(), CaseStatement::new());
-        for key in batch {
-            let is_it = || Expr::col(node_keys::Column::KeyHash).eq(key.hash.to_vec());
-            let is_later = Expr::col(used).is_null().or(Expr::col(used).lt(key.last));
-            last_at = last_at.case(is_it().and(is_later), key.last);
-            let is_earlier = Expr::col(first).is_null().or(Expr::col(first).gt(key.first));
-            first_at = first_at.case(is_it().and(is_earlier), key.first);
-        }
-        node_keys::Entity::update_many()
-            .col_expr(used, last_at.finally(Expr::col(used)).into())
-            .col_expr(first, first_at.finally(Expr::col(first)).into())
-            .filter(node_keys::Column::KeyHash.is_in(batch.iter().map(|key| key.hash.to_vec())))
-            .exec(db)
-            .await?;
-    }
-    Ok(())
+    let columns = [(node_keys::Column::UsedAt, Keep::Larger), (node_keys::Column::FirstUsedAt, Keep::Smaller)];
+    let rows = uses.into_iter().map(|key| (key.hash.to_vec().into(), vec![key.last.into(), key.first.into()]));
+    bulk::merge::<node_keys::Entity>(db, node_keys::Column::KeyHash, &columns, rows.collect()).await
 }

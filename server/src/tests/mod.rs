@@ -5,6 +5,7 @@ mod delete;
 mod directory;
 mod flipping;
 mod hosts;
+mod keys;
 mod labels;
 #[path = "../../tests/it/support/mariadb.rs"]
 mod mariadb;

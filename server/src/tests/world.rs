@@ -60,12 +60,13 @@ impl World {
         world
     }
 
-    /// Another server over the same database, with log files of its own.
+    /// Another server over the same database, with files of its own.
     pub async fn beside(&self) -> Self {
         let mut config = self.config.clone();
-        config.filesystem.status_log_file = self.folder.path().join("status-beside.log");
-        config.filesystem.result_log_file = self.folder.path().join("result-beside.log");
-        config.live.dir = Some(self.folder.path().join("live-beside"));
+        let own = |name: &str| self.folder.path().join(format!("{name}-{:08x}", rand::random::<u32>()));
+        config.filesystem.status_log_file = own("status.log");
+        config.filesystem.result_log_file = own("result.log");
+        config.live.dir = Some(own("live"));
         Self::of(config, Arc::clone(&self.folder), self.token.clone()).await
     }
 

@@ -116,6 +116,12 @@ async fn give_rows(
         let members = label_ids.iter().flat_map(|label_id| made.iter().map(|host_id| (*label_id, *host_id)));
         store::labels::add_members(tx, members).await?;
     }
+    // So that their keys are judged by uses that are written from now on.
+    for id in there.values() {
+        let gets_keys =
+            hosts::ActiveModel { id: sea_orm::Unchanged(*id), cloned_at: Set(Some(now)), ..Default::default() };
+        store::hosts::update(tx, gets_keys).await?;
+    }
     let kept = hosts::ActiveModel {
         id: sea_orm::Unchanged(host_id),
         instance_id: Set(stays.to_owned()),

@@ -7,10 +7,11 @@
 //! working key.
 //!
 //! Of the only key of a host just its first use is written. When the host gets another key, the feed tells every node,
-//! and each writes the last use that it knows. Until all of them have followed and reported, the leader judges no key of
-//! the host. While a node of a version lives that judges at once, the uses of all keys are written.
+//! and each writes the last use that it knows. A node may stop before that; so a key counts as in use until the next one of
+//! its host was created, or came from another host. A node that has reported a minute beyond that moment knew that the host
+//! has several keys. While a node of a version lives that knows nothing of this, the uses of all keys are written.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -22,9 +23,9 @@ use super::index::KeyEntry;
 use crate::bus::ChangeEvent;
 use crate::clock::Moment;
 use crate::fleet::Result;
-use crate::lock::lock;
+use crate::store::entity::node_keys::Model as Key;
 use crate::store::node_keys::KeyUse;
-use crate::store::{entity, feed, node_keys, nodes};
+use crate::store::{feed, node_keys, nodes};
 
 /// A node reports that it has written all uses of keys at least this often, even without any.
 const REPORTED_EVERY: Duration = Duration::from_secs(30);
@@ -35,10 +36,6 @@ const KEY_STALENESS: Duration = Duration::from_secs(120);
 /// A node that has not read the feed for this long reports no further than that: it may not know which hosts have got
 /// another key.
 const FOLLOWED_WITHIN: Duration = Duration::from_secs(60);
-
-/// A report this long after a host has got another key is of a node that knew of it: it has read the feed since, and what
-/// a plain reading shows lags behind by less.
-const KNOWN_AFTER: Duration = Duration::from_secs(120);
 
 /// Keys written in one transaction, so that none holds locks for long.
 const KEYS_AT_ONCE: usize = 500;
@@ -51,12 +48,14 @@ impl Hosts {
     /// When the database does not answer; the next call writes them then.
     pub async fn write_key_uses(&self, everything: bool) -> Result<()> {
         let now = self.clock.now();
-        self.count_keys().await?;
-        let due = self.due_uses(everything);
-        let reported = Moment(self.reported_at.load(Ordering::Relaxed));
+        // Read before uses are looked for, so that the report covers no use that was not.
         let followed_at = self.reading.lock().await.at;
+        let has_older_node = self.has_older_node();
+        self.count_keys().await?;
+        let due = self.due_uses(everything, has_older_node);
+        let reported = Moment(self.reported_at.load(Ordering::Relaxed));
         let complete_until = match followed_at {
-            _ if self.has_older_node() => now,
+            _ if has_older_node => now,
             Some(followed_at) => now.min(followed_at.plus(FOLLOWED_WITHIN)).max(reported),
             None => reported,
         };
@@ -100,8 +99,7 @@ impl Hosts {
         }
     }
 
-    fn due_uses(&self, everything: bool) -> Vec<(KeyUse, Arc<KeyEntry>)> {
-        let has_older_node = self.has_older_node();
+    fn due_uses(&self, everything: bool, has_older_node: bool) -> Vec<(KeyUse, Arc<KeyEntry>)> {
         let staleness = if everything { Duration::ZERO } else { KEY_STALENESS };
         let is_due = |key: &Arc<KeyEntry>| {
             let (used, written) = (key.used(), key.written_used());
@@ -119,40 +117,35 @@ impl Hosts {
     /// When the database does not answer.
     pub async fn retire_keys(&self) -> Result<()> {
         let now = self.clock.now();
-        let several = node_keys::hosts_of_several(self.store.reader()).await?;
-        let since = self.several_keys_since(&several, now);
         let reported = nodes::written_by_all(self.store.reader(), now.minus(GONE_AFTER)).await?;
         let Some(reported) = reported else { return Ok(()) };
         let idle_since = now.min(reported).minus(KEY_STALENESS).minus(self.config.old_key_grace);
-        let judged: Vec<i64> =
-            since.into_iter().filter(|(_, since)| reported >= since.plus(KNOWN_AFTER)).map(|(id, _)| id).collect();
-        for batch in judged.chunks(JUDGED) {
+        let several = node_keys::hosts_of_several(self.store.reader()).await?;
+        for batch in several.chunks(JUDGED) {
             let keys = node_keys::of_hosts(self.store.reader(), batch).await?;
-            self.retire(&keys, idle_since, now).await?;
+            // Read afterwards, so that it covers keys that were moved before.
+            let moved_at = node_keys::moved_at(self.store.reader(), batch).await?;
+            self.retire(&keys, &moved_at, idle_since, now).await?;
         }
         Ok(())
     }
 
-    /// Since when this node knows that these hosts, and no others, have several keys.
-    fn several_keys_since(&self, host_ids: &[i64], now: Moment) -> BTreeMap<i64, Moment> {
-        let mut since = lock(&self.several_keys);
-        let known = host_ids.iter().map(|id| (*id, since.get(id).copied().unwrap_or(now))).collect();
-        since.clone_from(&known);
-        known
-    }
-
     async fn retire(
         &self,
-        keys: &BTreeMap<i64, Vec<entity::node_keys::Model>>,
+        keys: &BTreeMap<i64, Vec<Key>>,
+        moved_at: &HashMap<i64, Moment>,
         idle_since: Moment,
         now: Moment,
     ) -> Result<()> {
         let (mut dead, mut host_ids) = (Vec::new(), BTreeSet::new());
         for (host_id, keys) in keys {
+            // Any key of the host may have been its only one until then.
+            if moved_at.get(host_id).is_some_and(|moved_at| *moved_at >= idle_since) {
+                continue;
+            }
             let newest_used = keys.iter().filter(|key| key.used_at.is_some()).map(|key| key.created_at).max();
-            let is_dead = |key: &&entity::node_keys::Model| {
-                newest_used.is_some_and(|newest| key.created_at < newest)
-                    && key.used_at.unwrap_or_default().max(key.created_at) < idle_since
+            let is_dead = |key: &&Key| {
+                newest_used.is_some_and(|newest| key.created_at < newest) && in_use_until(key, keys) < idle_since
             };
             for key in keys.iter().filter(is_dead) {
                 dead.push(key.key_hash.clone());
@@ -171,6 +164,13 @@ impl Hosts {
         self.notifier.publish(ChangeEvent::Hosts);
         self.check_keys(&host_ids).await
     }
+}
+
+/// Up to when a key may have been in use, as far as the database tells. As long as it was the newest of its host's keys, it may
+/// have been the only one, whose uses were not written. The keys are sorted by age.
+fn in_use_until(key: &Key, keys: &[Key]) -> Moment {
+    let replaced_at = keys.iter().map(|other| other.created_at).find(|created_at| *created_at > key.created_at);
+    key.created_at.max(key.used_at.unwrap_or_default()).max(replaced_at.unwrap_or_default())
 }
 
 fn uses(batch: &[(KeyUse, Arc<KeyEntry>)]) -> Vec<KeyUse> {

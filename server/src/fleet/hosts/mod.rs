@@ -38,13 +38,12 @@ pub use seen::SeenTimes;
 
 pub use crate::store::host_lists::HostOrder;
 
-use std::collections::BTreeMap;
 use std::sync::atomic::AtomicI64;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use crate::bus::Notifier;
-use crate::clock::{Clock, Moment};
+use crate::clock::Clock;
 use crate::config;
 use crate::fleet::Node;
 use crate::fleet::schedule::Schedule;
@@ -75,8 +74,6 @@ pub struct Hosts {
     reading: tokio::sync::Mutex<follow::FeedReading>,
     /// Up to when this node has reported to have written uses of keys. At its start, there are none.
     reported_at: AtomicI64,
-    /// Hosts with several keys, and since when this node knows that, if it leads.
-    several_keys: Mutex<BTreeMap<i64, Moment>>,
     seen_sharing: seen::SeenSharing,
     stale: stale::StaleHosts,
     online: tokio::sync::Mutex<Option<presence::OnlineHosts>>,
@@ -112,7 +109,6 @@ impl Hosts {
             node,
             reading: tokio::sync::Mutex::default(),
             reported_at: AtomicI64::new(started_at.0),
-            several_keys: Mutex::default(),
             stale: stale::StaleHosts::default(),
             online: tokio::sync::Mutex::default(),
         }

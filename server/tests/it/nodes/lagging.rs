@@ -25,7 +25,7 @@ fn has(piece: &[u8], text: &str) -> bool {
 
 /// Sends plain readings of tables to those that lag behind.
 fn read_from(replicas: Replicas, piece: &mut [u8]) -> bool {
-    if !has(piece, "SELECT ") || has(piece, "FOR UPDATE") {
+    if !has(piece, "SELECT ") || has(piece, "FOR UPDATE") || has(piece, "UPDATE (") {
         return true;
     }
     for (table, replica) in replicas {
