@@ -1,5 +1,5 @@
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64};
+use std::sync::atomic::AtomicBool;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use bytes::Bytes;
@@ -31,9 +31,8 @@ pub struct Served {
     pub edition: Edition,
     pub assignment: Arc<Assignment>,
     pub bytes: Bytes,
-    pub etag: Option<Arc<str>>,
-    /// When this node last sent all of it to an agent that asks with an etag.
-    pub sent_whole: AtomicI64,
+    /// Of the bytes, for etags.
+    pub hash: Option<Arc<str>>,
 }
 
 /// A host as check-ins need it: everything in memory, shared by all its keys.

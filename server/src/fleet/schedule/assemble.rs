@@ -5,9 +5,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use serde_json::{Map, Value};
-use sha2::{Digest as _, Sha256};
 
-use super::{PlannedPack, ScheduledQuery};
+use super::{PlannedPack, ScheduledQuery, etag};
 use crate::store::hosts::AgentIntervals;
 
 /// Largest config that agents from 4.3 to 5.23 load: their limit is 1 MiB, checked after a newline has been added.
@@ -17,9 +16,9 @@ pub const MAX_CONFIG_BYTES: usize = 1_048_575;
 #[derive(Debug, Clone, Default)]
 pub struct Assembled {
     pub bytes: Bytes,
-    /// A hash of the bytes, the same on every node. `None` for a config with a member of this name, which agents would take
-    /// for it.
-    pub etag: Option<Arc<str>>,
+    /// A hash of the bytes, the same on every node. `None` for a config without room for an etag, and for one of an older
+    /// version with a member of this name, which agents take for it.
+    pub hash: Option<Arc<str>>,
     /// What it tells the agent about its intervals.
     pub intervals: AgentIntervals,
 }
@@ -34,22 +33,8 @@ pub(super) fn assemble<'a>(mut config: Map<String, Value>, packs: impl Iterator<
     config.sort_all_objects();
     let intervals = intervals(&config);
     let bytes = Bytes::from(config.to_string());
-    let etag = config.get("etag").is_none().then(|| etag_of(&bytes));
-    Assembled { bytes, etag, intervals }
-}
-
-/// Half of a SHA-256: etags only have to differ where configs of one host do.
-fn etag_of(bytes: &[u8]) -> Arc<str> {
-    Sha256::digest(bytes).iter().take(16).map(|byte| format!("{byte:02x}")).collect::<String>().into()
-}
-
-/// The config with its etag as another member, for agents that ask for it.
-pub(super) fn with_etag(bytes: &Bytes, etag: &str) -> Bytes {
-    let members = bytes.strip_prefix(b"{").unwrap_or_default();
-    let comma = if members == b"}" { "" } else { "," };
-    let mut whole = format!("{{\"etag\":\"{etag}\"{comma}").into_bytes();
-    whole.extend_from_slice(members);
-    whole.into()
+    let hash = if config.get("etag").is_none() { etag::hash_of(&bytes) } else { None };
+    Assembled { bytes, hash, intervals }
 }
 
 /// A pack as agents read it.

@@ -13,6 +13,7 @@
 //! too large, the host keeps the last good one.
 
 mod assemble;
+mod etag;
 mod options;
 mod pack;
 mod plan;
@@ -22,8 +23,6 @@ mod tests;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
@@ -40,16 +39,9 @@ pub use retired::{KEEP_DAYS, RemovedFlag};
 
 use super::hosts::{Assignment, Host, Served};
 use super::{Error, Result};
-use crate::clock::{Clock, Moment};
+use crate::clock::Clock;
 use crate::store::{Store, generations};
 use crate::telemetry::Metrics;
-
-/// The answer to an agent whose config is unchanged.
-const UNCHANGED: &[u8] = br#"{"etag":"ok"}"#;
-
-/// How often an agent that asks with the right etag is sent its whole config all the same: it keeps the etag of a config that
-/// it could not apply, and applies one that is sent again.
-const WHOLE_EVERY: Duration = Duration::from_secs(3600);
 
 /// The current plan. Readers never wait and never see half a change.
 #[derive(Debug)]
@@ -125,14 +117,11 @@ impl Schedule {
     /// [`Error::Unavailable`] for a config no agent could load, when the host has no earlier one to go on with.
     pub fn config_for(&self, host: &Host, etag: Option<&str>) -> Result<Bytes> {
         let served = self.serve(host)?;
-        let (Some(known), Some(current)) = (etag, &served.etag) else { return Ok(served.bytes.clone()) };
-        let now = self.clock.now();
-        let sent_whole = Moment(served.sent_whole.load(Ordering::Relaxed));
-        if known == &**current && now < sent_whole.plus(WHOLE_EVERY) {
-            return Ok(Bytes::from_static(UNCHANGED));
-        }
-        served.sent_whole.store(now.0, Ordering::Relaxed);
-        Ok(assemble::with_etag(&served.bytes, current))
+        let (Some(known), Some(hash)) = (etag, &served.hash) else { return Ok(served.bytes.clone()) };
+        Ok(match etag::next(known, hash, self.clock.now()) {
+            Some(etag) => etag::put_into(&served.bytes, &etag),
+            None => Bytes::from_static(etag::UNCHANGED),
+        })
     }
 
     fn serve(&self, host: &Host) -> Result<Arc<Served>> {
@@ -146,8 +135,8 @@ impl Schedule {
             return Ok(Arc::clone(served));
         }
         let config = plan.config(&assignment, self.max_cache_bytes);
-        let (bytes, etag) = if config.bytes.len() <= MAX_CONFIG_BYTES {
-            (config.bytes, config.etag)
+        let (bytes, hash) = if config.bytes.len() <= MAX_CONFIG_BYTES {
+            (config.bytes, config.hash)
         } else {
             self.metrics.limit_hit("config_too_big");
             tracing::error!(
@@ -157,21 +146,12 @@ impl Schedule {
                 "the packs of a host make a config no agent can load; it keeps its last one. Target fewer packs at its labels"
             );
             match &*served {
-                Some(last) => (last.bytes.clone(), last.etag.clone()),
+                Some(last) => (last.bytes.clone(), last.hash.clone()),
                 None => return Err(too_big()),
             }
         };
         host.told_intervals(config.intervals);
-        let is_same = |last: &&Arc<Served>| last.etag == etag;
-        let sent_whole =
-            served.as_ref().filter(is_same).map_or(Moment::NEVER.0, |last| last.sent_whole.load(Ordering::Relaxed));
-        let served = Arc::new(Served {
-            edition: plan.edition(),
-            assignment: Arc::clone(&assignment),
-            bytes,
-            etag,
-            sent_whole: AtomicI64::new(sent_whole),
-        });
+        let served = Arc::new(Served { edition: plan.edition(), assignment: Arc::clone(&assignment), bytes, hash });
         host.served.store(Some(Arc::clone(&served)));
         Ok(served)
     }

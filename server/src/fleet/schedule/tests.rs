@@ -29,7 +29,7 @@ const NEVER_ASKED: RefreshRecord = RefreshRecord {
 
 /// One change of what hosts run, or of the hosts.
 #[derive(Debug, Clone)]
-enum Edit {
+enum ScheduleEdit {
     Packs(Vec<PlannedPack>),
     Options(Value),
     Labels { host: usize, label_ids: Vec<i64> },
@@ -99,17 +99,17 @@ fn document() -> impl Strategy<Value = Value> {
     })
 }
 
-fn edit() -> impl Strategy<Value = Edit> {
+fn edit() -> impl Strategy<Value = ScheduleEdit> {
     let overrides = prop::collection::btree_map(prop::sample::select(&PLATFORMS[..2]), document(), 0..3);
     prop_oneof![
-        2 => packs().prop_map(Edit::Packs),
-        3 => (document(), overrides).prop_map(|(config, platforms)| Edit::Options(
+        2 => packs().prop_map(ScheduleEdit::Packs),
+        3 => (document(), overrides).prop_map(|(config, platforms)| ScheduleEdit::Options(
             json!({"config": config, "overrides": {"platforms": platforms}})
         )),
-        2 => (0..4_usize, labels()).prop_map(|(host, label_ids)| Edit::Labels { host, label_ids }),
+        2 => (0..4_usize, labels()).prop_map(|(host, label_ids)| ScheduleEdit::Labels { host, label_ids }),
         1 => (0..4_usize, prop::sample::select(&PLATFORMS[..]))
-            .prop_map(|(host, platform)| Edit::Platform { host, platform }),
-        1 => (1..40_u32).prop_map(Edit::Days),
+            .prop_map(|(host, platform)| ScheduleEdit::Platform { host, platform }),
+        1 => (1..40_u32).prop_map(ScheduleEdit::Days),
     ]
 }
 
@@ -151,10 +151,10 @@ impl EditedSchedule {
         }
     }
 
-    fn make(&mut self, edit: Edit) {
+    fn make(&mut self, edit: ScheduleEdit) {
         match edit {
-            Edit::Packs(packs) => self.packs = packs,
-            Edit::Options(options) => {
+            ScheduleEdit::Packs(packs) => self.packs = packs,
+            ScheduleEdit::Options(options) => {
                 let (mut problems, mut warnings) = (Vec::new(), Vec::new());
                 check_agent_options("o", &options, &mut problems, &mut warnings);
                 if !problems.is_empty() {
@@ -163,9 +163,13 @@ impl EditedSchedule {
                 self.retired = self.retired.clone().at(self.now).0.after(&self.agent_options, &options, self.now).0;
                 self.agent_options = options;
             }
-            Edit::Labels { host, label_ids } => self.assign(host, |assignment| assignment.label_ids = label_ids.into()),
-            Edit::Platform { host, platform } => self.assign(host, |assignment| assignment.platform = platform.into()),
-            Edit::Days(days) => {
+            ScheduleEdit::Labels { host, label_ids } => {
+                self.assign(host, |assignment| assignment.label_ids = label_ids.into())
+            }
+            ScheduleEdit::Platform { host, platform } => {
+                self.assign(host, |assignment| assignment.platform = platform.into())
+            }
+            ScheduleEdit::Days(days) => {
                 self.now = self.now.plus(Duration::from_secs(24 * 3600) * days);
                 // Nothing has changed: a plan that is not outdated goes on.
                 if self.now < self.schedule.plan().edition().outdated_at {
