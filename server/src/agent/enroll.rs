@@ -21,12 +21,18 @@ pub(super) async fn enroll(api: web::Data<AgentApi>, request: HttpRequest, mut p
         match outcome {
             Ok(key) => Ok(enrolled(key.reveal()).into()),
             Err(Error::Unauthenticated) => Err(Refusal::InvalidKey("enroll failed: no matching secret found")),
-            Err(Error::TooMany { .. }) => Err(Refusal::Error(
-                StatusCode::TOO_MANY_REQUESTS,
-                "enroll failed: too many hosts enroll at one time; try again".to_owned(),
-            )),
-            Err(other) => Err(other.into()),
+            Err(Error::TooMany { .. }) => {
+                Err(refused(StatusCode::TOO_MANY_REQUESTS, "too many hosts enroll at one time; try again"))
+            }
+            Err(other) => Err(match other.into() {
+                Refusal::Error(status, reason) => refused(status, &reason),
+                other => other,
+            }),
         }
     })
     .await
+}
+
+fn refused(status: StatusCode, reason: &str) -> Refusal {
+    Refusal::Error(status, format!("enroll failed: {reason}"))
 }

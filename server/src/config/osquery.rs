@@ -77,6 +77,12 @@ section! {
 /// Time after which agents give up a request.
 const AGENT_DEADLINE: Duration = Duration::from_secs(16);
 
+/// Highest `max_enrolls_waiting`: some kilobytes of memory for each, and all of them are put in order for each batch.
+const MOST_ENROLLS_WAITING: u32 = 20_000;
+
+/// Shortest `max_enroll_wait`, in which a database that works can write a batch.
+const LEAST_ENROLL_WAIT: Duration = Duration::from_millis(100);
+
 impl Osquery {
     pub(super) fn contradictions(&self) -> Vec<String> {
         let mut problems = Vec::new();
@@ -91,8 +97,11 @@ impl Osquery {
                 "osquery.enrolls_per_second and osquery.enrolls_per_second_per_secret: must be at least 1".to_owned(),
             );
         }
-        if self.max_enrolls_waiting == 0 {
-            problems.push("osquery.max_enrolls_waiting: must be at least 1".to_owned());
+        if !(1..=MOST_ENROLLS_WAITING).contains(&self.max_enrolls_waiting) {
+            problems.push(format!("osquery.max_enrolls_waiting: must be between 1 and {MOST_ENROLLS_WAITING}"));
+        }
+        if self.max_enroll_wait < LEAST_ENROLL_WAIT {
+            problems.push(format!("osquery.max_enroll_wait: must be at least {} ms", LEAST_ENROLL_WAIT.as_millis()));
         }
         if self.max_enroll_wait >= self.answer_timeout {
             problems.push("osquery.max_enroll_wait: must be shorter than osquery.answer_timeout".to_owned());
@@ -113,5 +122,27 @@ impl Osquery {
             problems.push("osquery.max_log_in_flight: must be at least osquery.max_log_inflated".to_owned());
         }
         problems
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_of_enrollments_have_limits() {
+        let problems = |waiting: u32, millis: u64| {
+            let max_enroll_wait = Duration::from_millis(millis);
+            Osquery { max_enrolls_waiting: waiting, max_enroll_wait, ..Osquery::default() }.contradictions()
+        };
+        assert!(problems(1, 100).is_empty() && problems(20_000, 9_999).is_empty());
+        for (waiting, millis, problem) in [
+            (0, 2_000, "osquery.max_enrolls_waiting: must be between 1 and 20000"),
+            (20_001, 2_000, "osquery.max_enrolls_waiting: must be between 1 and 20000"),
+            (2_000, 0, "osquery.max_enroll_wait: must be at least 100 ms"),
+            (2_000, 10_000, "osquery.max_enroll_wait: must be shorter than osquery.answer_timeout"),
+        ] {
+            assert_eq!(problems(waiting, millis), [problem]);
+        }
     }
 }

@@ -27,7 +27,7 @@ pub(super) struct Batches<Q, A> {
     waiting: Mutex<QuestionQueue<Q, A>>,
     /// Most questions in one batch.
     size: usize,
-    /// Most questions that wait for their batch.
+    /// Most questions that wait for their answer.
     max_waiting: usize,
     /// Time from the beginning of a batch to that of the next, as long as it lets questions come together: those share
     /// their statements and their flush.
@@ -38,7 +38,30 @@ pub(super) struct Batches<Q, A> {
 }
 
 /// A question, and where its answer goes.
-pub(super) type Unanswered<Q, A> = (Q, oneshot::Sender<A>);
+#[derive(Debug)]
+pub(super) struct Unanswered<Q, A> {
+    pub question: Q,
+    /// Counts questions in the order in which they came.
+    number: u64,
+    sender: oneshot::Sender<A>,
+}
+
+impl<Q, A> Unanswered<Q, A> {
+    /// Answers. Gives the answer back if nobody waits for it any more.
+    pub fn answer(self, answer: A) -> Result<(), A> {
+        self.sender.send(answer)
+    }
+
+    pub fn is_given_up(&self) -> bool {
+        self.sender.is_closed()
+    }
+
+    /// A question for whose answer nobody waits.
+    #[cfg(test)]
+    pub fn of(question: Q) -> Self {
+        Self { question, number: 0, sender: oneshot::channel().0 }
+    }
+}
 
 /// Why a question got no answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,6 +85,8 @@ impl From<NoAnswer> for Error {
 #[derive(Debug)]
 struct QuestionQueue<Q, A> {
     questions: BTreeMap<u64, Unanswered<Q, A>>,
+    /// Questions of the batch that is worked on.
+    in_flight: usize,
     next: u64,
     /// A task works on batches until none is left.
     is_worked_on: bool,
@@ -73,7 +98,7 @@ struct QuestionQueue<Q, A> {
 
 impl<Q, A> QuestionQueue<Q, A> {
     fn new() -> Self {
-        Self { questions: BTreeMap::new(), next: 0, is_worked_on: false, begun: None, unpaused: 0 }
+        Self { questions: BTreeMap::new(), in_flight: 0, next: 0, is_worked_on: false, begun: None, unpaused: 0 }
     }
 }
 
@@ -101,6 +126,7 @@ impl<Q, A> Drop for BatchWorker<Q, A> {
         if !self.is_over {
             let mut waiting = lock(&self.batches.waiting);
             waiting.is_worked_on = false;
+            waiting.in_flight = 0;
             waiting.questions.clear();
         }
     }
@@ -113,8 +139,8 @@ impl<Q: 'static, A: 'static> Batches<Q, A> {
     }
 
     /// Waits for the answer to a question. `work` answers batches, which need not hold this question and are never
-    /// empty; it is the same for all who ask. Questions that it does not answer, or not in time ([`LONGEST`]), fail. Call
-    /// this on a thread that runs local tasks, as all that answer requests do.
+    /// empty; it is the same for all who ask. Questions that it gives back wait on. Those that it neither answers nor gives
+    /// back, or not in time ([`LONGEST`]), fail. Call this on a thread that runs local tasks, as all that answer requests do.
     ///
     /// # Errors
     /// [`NoAnswer`] when `work` does not answer, or too many wait.
@@ -124,10 +150,10 @@ impl<Q: 'static, A: 'static> Batches<Q, A> {
         work: impl Fn(Vec<Unanswered<Q, A>>) -> F + 'static,
     ) -> Result<A, NoAnswer>
     where
-        F: Future<Output = ()> + 'static,
+        F: Future<Output = Vec<Unanswered<Q, A>>> + 'static,
     {
         let (sender, receiver) = oneshot::channel();
-        let (_queued, worker) = self.enqueue((question, sender))?;
+        let (_queued, worker) = self.enqueue(question, sender)?;
         if let Some(worker) = worker {
             tokio::task::spawn_local(worker.run(work));
         }
@@ -138,15 +164,16 @@ impl<Q: 'static, A: 'static> Batches<Q, A> {
     #[expect(clippy::type_complexity, reason = "two guards that the one caller takes apart at once")]
     fn enqueue(
         self: &Arc<Self>,
-        question: Unanswered<Q, A>,
+        question: Q,
+        sender: oneshot::Sender<A>,
     ) -> Result<(QueuedQuestion<'_, Q, A>, Option<BatchWorker<Q, A>>), NoAnswer> {
         let mut waiting = lock(&self.waiting);
-        if waiting.questions.len() >= self.max_waiting {
+        if waiting.questions.len() + waiting.in_flight >= self.max_waiting {
             return Err(NoAnswer::Full);
         }
         let number = waiting.next;
         waiting.next += 1;
-        waiting.questions.insert(number, question);
+        waiting.questions.insert(number, Unanswered { question, number, sender });
         if waiting.questions.len() == ENOUGH {
             self.enough.notify_one();
         }
@@ -166,7 +193,9 @@ impl<Q: 'static, A: 'static> Batches<Q, A> {
     /// The next batch; `has_paused` says whether it had time to gather. If there is none, the worker is over.
     fn next(&self, has_paused: bool) -> Option<Vec<Unanswered<Q, A>>> {
         let mut waiting = lock(&self.waiting);
-        let batch: Vec<_> = std::iter::from_fn(|| Some(waiting.questions.pop_first()?.1)).take(self.size).collect();
+        let asked = std::iter::from_fn(|| Some(waiting.questions.pop_first()?.1));
+        let batch: Vec<_> = asked.filter(|question| !question.is_given_up()).take(self.size).collect();
+        waiting.in_flight = batch.len();
         if batch.is_empty() {
             waiting.is_worked_on = false;
             return None;
@@ -180,6 +209,20 @@ impl<Q: 'static, A: 'static> Batches<Q, A> {
         Some(batch)
     }
 
+    /// Notes that the batch is over. These of it wait on, in their places.
+    fn is_over(&self, given_back: Vec<Unanswered<Q, A>>) {
+        let mut waiting = lock(&self.waiting);
+        waiting.in_flight = 0;
+        let wait_on = given_back.into_iter().filter(|question| !question.is_given_up());
+        waiting.questions.extend(wait_on.map(|question| (question.number, question)));
+    }
+
+    /// How long the batch under way has been worked on.
+    pub fn works_for(&self) -> Option<Duration> {
+        let waiting = lock(&self.waiting);
+        waiting.begun.filter(|_| waiting.in_flight > 0).map(|begun| begun.elapsed())
+    }
+
     /// How many questions wait, and whether a batch is under way or has just been.
     #[cfg(test)]
     pub fn state(&self) -> (usize, bool) {
@@ -191,7 +234,7 @@ impl<Q: 'static, A: 'static> Batches<Q, A> {
 impl<Q: 'static, A: 'static> BatchWorker<Q, A> {
     async fn run<F>(mut self, work: impl Fn(Vec<Unanswered<Q, A>>) -> F)
     where
-        F: Future<Output = ()>,
+        F: Future<Output = Vec<Unanswered<Q, A>>>,
     {
         loop {
             let mut has_paused = false;
@@ -202,9 +245,15 @@ impl<Q: 'static, A: 'static> BatchWorker<Q, A> {
             }
             let Some(batch) = self.batches.next(has_paused) else { break };
             let (questions, longest) = (batch.len(), self.batches.longest);
-            if tokio::time::timeout(longest, work(batch)).await.is_err() {
+            let given_back = tokio::time::timeout(longest, work(batch)).await.unwrap_or_else(|_| {
                 let seconds = longest.as_secs();
                 tracing::warn!(questions, seconds, "the database has not answered in time; the requests are refused");
+                Vec::new()
+            });
+            let is_stuck = given_back.len() == questions;
+            self.batches.is_over(given_back);
+            if is_stuck {
+                tokio::time::sleep(self.batches.spacing).await;
             }
         }
         self.is_over = true;
@@ -212,83 +261,5 @@ impl<Q: 'static, A: 'static> BatchWorker<Q, A> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::panic::AssertUnwindSafe;
-
-    use futures_util::FutureExt as _;
-
-    use super::*;
-
-    const SPACING: Duration = Duration::from_millis(20);
-
-    fn batches(max_waiting: usize) -> Arc<Batches<u32, u32>> {
-        Arc::new(Batches { longest: SPACING, ..Batches::new(2, max_waiting, SPACING) })
-    }
-
-    async fn answer(batch: Vec<Unanswered<u32, u32>>) {
-        for (question, sender) in batch {
-            let _ = sender.send(question + 1);
-        }
-    }
-
-    #[actix_web::test]
-    async fn a_batch_that_never_ends_does_not_stop_those_behind_it() {
-        let batches = batches(10);
-        let work = |batch: Vec<Unanswered<u32, u32>>| async move {
-            if batch[0].0 == 1 {
-                std::future::pending::<()>().await;
-            }
-            answer(batch).await;
-        };
-        let mut silent = Box::pin(batches.ask(1, work));
-        assert!((&mut silent).now_or_never().is_none());
-        tokio::task::yield_now().await;
-        assert_eq!(batches.state(), (0, true));
-        assert_eq!(batches.ask(5, work).await.unwrap(), 6);
-        assert!(silent.await.is_err());
-    }
-
-    /// Where nothing runs local tasks, the task of a question cannot be begun.
-    #[test]
-    fn a_question_that_could_not_be_asked_does_not_wait() {
-        let batches = batches(1);
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
-        let asked = runtime.block_on(AssertUnwindSafe(batches.ask(1, answer)).catch_unwind());
-        assert!(asked.is_err());
-        assert_eq!(batches.state(), (0, false));
-        let asked = tokio::task::LocalSet::new().block_on(&runtime, batches.ask(2, answer));
-        assert_eq!(asked.unwrap(), 3);
-    }
-
-    #[actix_web::test]
-    async fn a_request_that_is_given_up_makes_room_at_once() {
-        let batches = batches(2);
-        lock(&batches.waiting).is_worked_on = true;
-        let mut both = Box::pin(futures_util::future::join(batches.ask(1, answer), batches.ask(2, answer)));
-        assert!((&mut both).now_or_never().is_none());
-        assert!(batches.ask(3, answer).await.is_err(), "too many");
-        drop(both);
-        assert_eq!(batches.state().0, 0);
-    }
-
-    #[actix_web::test]
-    async fn questions_that_come_together_are_answered_together() {
-        let batches = batches(100);
-        let sizes = std::rc::Rc::new(std::cell::RefCell::new(Vec::new()));
-        let ask = |question| {
-            let sizes = std::rc::Rc::clone(&sizes);
-            batches.ask(question, move |batch| {
-                sizes.borrow_mut().push(batch.len());
-                answer(batch)
-            })
-        };
-        for question in 0..3 {
-            assert_eq!(ask(question).await, Ok(question + 1));
-        }
-        assert_eq!(*sizes.borrow(), [1, 1, 1]);
-        let all = futures_util::future::join_all((0..5).map(ask)).await;
-        assert_eq!(all, [1, 2, 3, 4, 5].map(Ok));
-        // Of the size of a batch here.
-        assert_eq!(sizes.borrow()[3..], [2, 2, 1]);
-    }
-}
+#[path = "batches_tests.rs"]
+mod tests;

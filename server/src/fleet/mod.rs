@@ -14,6 +14,7 @@ mod deadline;
 mod error;
 mod explain;
 mod findings;
+mod halves;
 pub mod hosts;
 pub mod labels;
 pub mod listing;

@@ -13,11 +13,22 @@ pub fn is_same(one: &str, other: &str) -> bool {
     one.eq_ignore_ascii_case(other)
 }
 
-/// The row that goes by exactly this name, else the first that does but for capitals.
-pub fn best<T>(rows: Vec<T>, name: &str, name_of: impl Fn(&T) -> &str) -> Option<T> {
-    let mut same: Vec<T> = rows.into_iter().filter(|row| is_same(name_of(row), name)).collect();
-    let best = same.iter().position(|row| name_of(row) == name).unwrap_or(0);
-    (!same.is_empty()).then(|| same.swap_remove(best))
+/// Where among names the one is that a name means: exactly it, else the first that is the same but for capitals.
+pub fn position<'a>(names: impl Iterator<Item = &'a str>, name: &str) -> Option<usize> {
+    let mut first = None;
+    for (at, other) in names.enumerate().filter(|(_, other)| is_same(other, name)) {
+        if other == name {
+            return Some(at);
+        }
+        first = first.or(Some(at));
+    }
+    first
+}
+
+/// The row that a name means; see [`position`].
+pub fn best<T>(mut rows: Vec<T>, name: &str, name_of: impl Fn(&T) -> &str) -> Option<T> {
+    let best = position(rows.iter().map(|row| name_of(row)), name)?;
+    Some(rows.swap_remove(best))
 }
 
 /// Things by name, whatever its capitals; of several that differ in these alone, the one with exactly the name.

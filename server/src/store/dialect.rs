@@ -196,6 +196,13 @@ pub(super) fn write_options() -> TransactionOptions {
     TransactionOptions { sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate), ..Default::default() }
 }
 
+/// As [`write_options`], for a transaction whose plain readings also show what others have not committed yet. With SQLite,
+/// nobody else writes meanwhile.
+pub(super) fn write_beside_options(database: DbBackend) -> TransactionOptions {
+    let isolation_level = (database == DbBackend::MySql).then_some(IsolationLevel::ReadUncommitted);
+    TransactionOptions { isolation_level, ..write_options() }
+}
+
 /// A transaction whose readings fit together. Those of SQLite always do, and it knows no levels of isolation.
 pub(super) fn snapshot_options(database: DbBackend) -> TransactionOptions {
     let isolation_level = (database == DbBackend::MySql).then_some(IsolationLevel::RepeatableRead);

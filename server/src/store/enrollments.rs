@@ -2,43 +2,60 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use sea_orm::sea_query::{Condition, ExprTrait as _};
+use sea_orm::sea_query::{Condition, ExprTrait as _, LockBehavior, LockType};
 use sea_orm::{
     ActiveModelTrait as _, ActiveValue, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, IntoActiveModel as _,
-    QueryFilter, QueryOrder, QuerySelect,
+    QueryFilter, QueryOrder, QuerySelect, Select,
 };
 
 use super::entity::{hosts, label_members, node_keys};
 use super::hosts::{NAMES, is_named};
 use super::{Error, Result, Tx, bulk, case};
 
-/// The hosts with these folded identifiers, oldest first. Nobody else changes them until the transaction is over. An older
-/// version may have left several whose identifiers differ in capitals alone.
-pub async fn locked_by_identifiers(tx: &Tx, folded: &BTreeSet<String>) -> Result<Vec<hosts::Model>> {
-    if folded.is_empty() {
-        return Ok(Vec::new());
-    }
-    let words = bulk::padded(folded.iter().cloned().collect());
-    let same = hosts::Entity::find().filter(is_named(NAMES[0], &words)).select_only();
-    let same = same.columns([hosts::Column::Id, hosts::Column::Identifier]);
-    let mut same: Vec<(i64, String)> = same.into_tuple().all(tx).await?;
-    // The database may take more for the same than this does.
-    same.retain(|(_, identifier)| folded.contains(&case::fold(identifier)));
-    if same.is_empty() {
-        return Ok(Vec::new());
-    }
-    // In the order of their ids, as all who lock several hosts do.
-    let ids = bulk::padded(same.into_iter().map(|(id, _)| id).collect());
-    let rows = hosts::Entity::find().filter(hosts::Column::Id.is_in(ids)).order_by_asc(hosts::Column::Id);
-    Ok(rows.lock_exclusive().all(tx).await?)
+/// Rows of hosts that enroll.
+#[derive(Debug, Default)]
+pub struct LockedHosts {
+    /// Oldest first. Nobody else changes them until the transaction is over.
+    pub rows: Vec<hosts::Model>,
+    /// Folded identifiers of rows that another transaction holds.
+    pub held: BTreeSet<String>,
 }
 
-/// Those of these folded identifiers that some host has.
+/// The hosts with these folded identifiers, without waiting for those that are held. An older version may have left several
+/// whose identifiers differ in capitals alone. The transaction is to be one of [`super::Store::write_beside`].
+pub async fn locked_by_identifiers(tx: &Tx, folded: &BTreeSet<String>) -> Result<LockedHosts> {
+    let mut same = ids_by_identifiers(same_identifiers(folded), tx, folded).await?;
+    if same.is_empty() {
+        return Ok(LockedHosts::default());
+    }
+    let ids = bulk::padded(same.values().copied().collect());
+    let rows = hosts::Entity::find().filter(hosts::Column::Id.is_in(ids)).order_by_asc(hosts::Column::Id);
+    let rows = rows.lock_with_behavior(LockType::Update, LockBehavior::SkipLocked).all(tx).await?;
+    let locked: BTreeSet<i64> = rows.iter().map(|row| row.id).collect();
+    same.retain(|_, id| !locked.contains(id));
+    Ok(LockedHosts { rows, held: same.into_keys().map(|identifier| case::fold(&identifier)).collect() })
+}
+
+/// Those of these folded identifiers that some host has; a few hundred at most.
 pub async fn known_identifiers(db: &impl ConnectionTrait, folded: &BTreeSet<String>) -> Result<BTreeSet<String>> {
+    let found = ids_by_identifiers(same_identifiers(folded), db, folded).await?;
+    Ok(found.keys().map(|identifier| case::fold(identifier)).collect())
+}
+
+/// Finds hosts with these folded identifiers, and more: databases take more for the same than [`ids_by_identifiers`] leaves.
+fn same_identifiers(folded: &BTreeSet<String>) -> Select<hosts::Entity> {
     let words = bulk::padded(folded.iter().cloned().collect());
-    let same = hosts::Entity::find().filter(is_named(NAMES[0], &words));
-    let found: Vec<String> = same.select_only().column(hosts::Column::Identifier).into_tuple().all(db).await?;
-    Ok(found.iter().map(|identifier| case::fold(identifier)).collect())
+    let same = hosts::Entity::find().filter(is_named(NAMES[0], &words)).select_only();
+    same.columns([hosts::Column::Identifier, hosts::Column::Id])
+}
+
+async fn ids_by_identifiers(
+    same: Select<hosts::Entity>,
+    db: &impl ConnectionTrait,
+    folded: &BTreeSet<String>,
+) -> Result<HashMap<String, i64>> {
+    let rows: Vec<(String, i64)> = same.into_tuple().all(db).await?;
+    Ok(rows.into_iter().filter(|(identifier, _)| folded.contains(&case::fold(identifier))).collect())
 }
 
 /// Adds hosts, none of which was there when their identifiers were locked, and gives their ids. Loses the race against
@@ -49,24 +66,23 @@ pub async fn insert_hosts(tx: &Tx, hosts: Vec<hosts::Model>) -> Result<HashMap<S
         return Ok(HashMap::new());
     }
     let folded: BTreeSet<String> = hosts.iter().map(|host| case::fold(&host.identifier)).collect();
-    let added: Vec<String> = hosts.iter().map(|host| host.identifier.clone()).collect();
+    let added: BTreeSet<String> = hosts.iter().map(|host| host.identifier.clone()).collect();
     let rows = hosts.into_iter().map(|host| {
         let mut row = host.into_active_model().reset_all();
         row.id = ActiveValue::NotSet;
         row
     });
     bulk::insert(tx, rows.collect()).await?;
-    // Waits for the other transaction, or is waited for: the database ends one of the two.
-    let words = bulk::padded(folded.iter().cloned().collect());
-    let same = hosts::Entity::find().filter(is_named(NAMES[0], &words));
-    let same = same.select_only().columns([hosts::Column::Identifier, hosts::Column::Id]).lock_exclusive();
-    let found: Vec<(String, i64)> = same.into_tuple().all(tx).await?;
-    let found: HashMap<String, i64> =
-        found.into_iter().filter(|(identifier, _)| folded.contains(&case::fold(identifier))).collect();
-    if found.len() != added.len() || !added.iter().all(|identifier| found.contains_key(identifier)) {
+    // A locking reading, which shows what was added however far behind others are.
+    let same = same_identifiers(&folded).lock_with_behavior(LockType::Update, LockBehavior::SkipLocked);
+    let ids = ids_by_identifiers(same, tx, &folded).await?;
+    // Of two transactions, each adds its row before it reads what is not committed either: one at least sees the other's.
+    let there = ids_by_identifiers(same_identifiers(&folded), tx, &folded).await?;
+    let has_twin = ids.keys().chain(there.keys()).any(|identifier| !added.contains(identifier));
+    if has_twin || ids.len() != added.len() {
         return Err(Error::Busy(DbErr::RecordNotUpdated));
     }
-    Ok(found)
+    Ok(ids)
 }
 
 /// Writes these columns of hosts that are there.

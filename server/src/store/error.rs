@@ -21,6 +21,17 @@ pub enum Error {
     Db(#[source] DbErr),
 }
 
+impl Error {
+    /// Whether one of several rows of the transaction may be to blame, so that the others can be written without it.
+    pub fn may_be_of_one_row(&self) -> bool {
+        match self {
+            Self::Conflict(_) | Self::Corrupt { .. } | Self::Db(_) => true,
+            Self::Busy(_) => self.is_lost_race(),
+            Self::Unavailable(_) => false,
+        }
+    }
+}
+
 pub type Result<T> = std::result::Result<T, Error>;
 
 /// What a transaction can fail with.

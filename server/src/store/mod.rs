@@ -38,7 +38,7 @@ mod word;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sea_orm::{DatabaseConnection, DatabaseTransaction, DbBackend, TransactionTrait};
+use sea_orm::{DatabaseConnection, DatabaseTransaction, DbBackend, TransactionOptions, TransactionTrait};
 
 pub use case_twins::case_twins;
 pub use error::{Error, Result, WriteError};
@@ -156,7 +156,19 @@ impl Store {
     where
         F: AsyncFn(&Tx) -> Result<T>,
     {
-        self.write_with(change).await
+        self.write_in(dialect::write_options, change).await
+    }
+
+    /// As [`Store::write`], for a change that does not wait for rows which others hold: its plain readings also show rows that
+    /// are not committed yet, so that it finds them locked instead of adding them a second time.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn write_beside<T, F>(&self, change: F) -> Result<T>
+    where
+        F: AsyncFn(&Tx) -> Result<T>,
+    {
+        self.write_in(|| dialect::write_beside_options(self.writer.get_database_backend()), change).await
     }
 
     /// As [`Store::write`], for a change that can also fail for reasons of its own.
@@ -168,9 +180,17 @@ impl Store {
         F: AsyncFn(&Tx) -> std::result::Result<T, E>,
         E: WriteError,
     {
+        self.write_in(dialect::write_options, change).await
+    }
+
+    async fn write_in<T, E, F>(&self, options: impl Fn() -> TransactionOptions, change: F) -> std::result::Result<T, E>
+    where
+        F: AsyncFn(&Tx) -> std::result::Result<T, E>,
+        E: WriteError,
+    {
         let mut attempt = 1;
         loop {
-            match self.write_once(&change).await {
+            match self.write_once(options(), &change).await {
                 Err(Tried::Lost(_)) if attempt < WRITE_ATTEMPTS => {
                     self.counters.retries.inc();
                     // Jitter parts those that have met; it grows, because they may be many.
@@ -184,12 +204,12 @@ impl Store {
         }
     }
 
-    async fn write_once<T, E, F>(&self, change: &F) -> std::result::Result<T, Tried<E>>
+    async fn write_once<T, E, F>(&self, options: TransactionOptions, change: &F) -> std::result::Result<T, Tried<E>>
     where
         F: AsyncFn(&Tx) -> std::result::Result<T, E>,
         E: WriteError,
     {
-        let begun = self.writer.begin_with_options(dialect::write_options()).await;
+        let begun = self.writer.begin_with_options(options).await;
         let tx = Tx::new(begun.map_err(|error| Tried::of(Error::from(error).into(), false))?, Arc::clone(&self.trust));
         match change(&tx).await {
             Ok(value) => {

@@ -11,6 +11,7 @@ use super::{Name, changed_at, details, due, sql_of};
 use crate::clock::Moment;
 use crate::fleet::Result;
 use crate::fleet::batches::{Batches, Unanswered};
+use crate::fleet::halves::in_halves;
 use crate::fleet::schedule::Plan;
 use crate::store::entity::parked_queries;
 use crate::store::reports::{RefreshRecord, asked_alone};
@@ -70,7 +71,10 @@ impl Asker {
         let store = store.clone();
         let work = move |batch| {
             let store = store.clone();
-            async move { decide_batch(&store, batch).await }
+            async move {
+                decide_batch(&store, batch).await;
+                Vec::new()
+            }
         };
         Ok(self.0.ask(wanted, work).await?)
     }
@@ -79,23 +83,24 @@ impl Asker {
 /// Decides for a batch of hosts. The database may take longer than their requests wait. Who has gone by then gets no
 /// questions, and the row is put back.
 async fn decide_batch(store: &Store, mut batch: Vec<Unanswered<RefreshRequest, Assigned>>) {
-    batch.sort_by_key(|(wanted, _)| wanted.host_id);
-    let decided = store.write(async |tx| give(tx, batch.iter().map(|(wanted, _)| wanted).collect()).await).await;
-    let decided = match decided {
-        Ok(decided) => decided,
-        // The callers notice that they get no answer.
-        Err(error) => {
-            tracing::debug!(%error, hosts = batch.len(), "hosts are not asked about themselves now");
-            return;
-        }
-    };
+    batch.sort_by_key(|asked| asked.question.host_id);
     let mut undelivered = Vec::new();
-    for ((_, sender), decision) in batch.into_iter().zip(decided) {
-        let change = decision.change.filter(|_| !decision.assigned.names.is_empty());
-        if sender.send(decision.assigned).is_err() {
-            undelivered.extend(change);
+    let decide = async |part: &Vec<Unanswered<RefreshRequest, Assigned>>| {
+        store.write(async |tx| give(tx, part.iter().map(|asked| &asked.question).collect()).await).await
+    };
+    in_halves(batch, decide, |part, decided| match decided {
+        Ok(decided) => {
+            for (asked, decision) in part.into_iter().zip(decided) {
+                let change = decision.change.filter(|_| !decision.assigned.names.is_empty());
+                if asked.answer(decision.assigned).is_err() {
+                    undelivered.extend(change);
+                }
+            }
         }
-    }
+        // The callers notice that they get no answer.
+        Err(error) => tracing::debug!(%error, hosts = part.len(), "hosts are not asked about themselves now"),
+    })
+    .await;
     if undelivered.is_empty() {
         return;
     }

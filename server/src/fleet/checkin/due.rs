@@ -1,7 +1,7 @@
 //! When a host is asked about itself again. Each host has its own slot in the hour, so that a fleet that enrolled or
 //! came back at one moment does not stay together.
 
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::refresh_check::{RefreshCheck, RefreshNeed};
@@ -41,12 +41,16 @@ impl Due {
 pub struct RefreshState {
     details_at: AtomicI64,
     labels_at: AtomicI64,
-    /// An operator wants everything asked anew.
-    is_refetch: AtomicBool,
+    /// Whether an operator wants everything asked anew; see [`RefetchMark`].
+    refetch: AtomicU64,
     /// Nothing is due before this moment, as long as the labels are those of `generation`.
     quiet_until: AtomicI64,
     generation: AtomicI64,
 }
+
+/// Which refetches of a host memory knows of: the lowest bit is set while one is wanted, the others count them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RefetchMark(u64);
 
 impl RefreshState {
     pub fn new(asked: &RefreshRecord) -> Self {
@@ -57,17 +61,31 @@ impl RefreshState {
 
     /// Takes over what the database knows, where that is newer.
     pub fn take_over(&self, asked: &RefreshRecord) {
+        self.take_over_as_of(self.refetch_mark(), asked);
+    }
+
+    /// For [`RefreshState::take_over_as_of`], before the database is asked.
+    pub fn refetch_mark(&self) -> RefetchMark {
+        RefetchMark(self.refetch.load(Ordering::Relaxed))
+    }
+
+    /// As [`RefreshState::take_over`], for a record that may be older than a refetch which was requested since the mark.
+    pub fn take_over_as_of(&self, mark: RefetchMark, asked: &RefreshRecord) {
         self.details_at.fetch_max(asked.detail_updated_at.0, Ordering::Relaxed);
         self.labels_at.fetch_max(asked.label_updated_at.0, Ordering::Relaxed);
-        let is_known = self.is_refetch.swap(asked.refetch_requested, Ordering::Relaxed);
-        if asked.refetch_requested && !is_known {
+        let RefetchMark(before) = mark;
+        let after = before & !1 | u64::from(asked.refetch_requested);
+        let is_newest = self.refetch.compare_exchange(before, after, Ordering::Relaxed, Ordering::Relaxed).is_ok();
+        if is_newest && after != before && asked.refetch_requested {
             self.look_again();
         }
     }
 
     /// Asks everything at the next check-in.
     pub fn ask_again(&self) {
-        self.is_refetch.store(true, Ordering::Relaxed);
+        // The counter moves on, and the lowest bit is set.
+        let _ =
+            self.refetch.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |mark| Some((mark | 1).wrapping_add(2)));
         self.look_again();
     }
 
@@ -93,7 +111,7 @@ impl RefreshState {
             id: host_id,
             detail_updated_at: Moment(self.details_at.load(Ordering::Relaxed)),
             label_updated_at: Moment(self.labels_at.load(Ordering::Relaxed)),
-            refetch_requested: self.is_refetch.load(Ordering::Relaxed),
+            refetch_requested: self.refetch.load(Ordering::Relaxed) & 1 == 1,
             open_round: None,
         };
         let check = RefreshCheck::of(asked, plan, intervals, now);
@@ -150,6 +168,33 @@ fn next_slot(last: Moment, interval: Duration, slot: u32) -> Moment {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_older_record_does_not_undo_a_refetch() {
+        let record = |refetch_requested| RefreshRecord {
+            id: 1,
+            detail_updated_at: Moment(1),
+            label_updated_at: Moment(1),
+            refetch_requested,
+            open_round: None,
+        };
+        let state = RefreshState::new(&record(false));
+        let wants = || state.refetch_mark().0 & 1 == 1;
+        state.ask_again();
+        let mark = state.refetch_mark();
+        state.take_over_as_of(mark, &record(false));
+        assert!(!wants(), "it was done");
+        let mark = state.refetch_mark();
+        state.ask_again();
+        state.take_over_as_of(mark, &record(false));
+        assert!(wants(), "requested since");
+        let mark = state.refetch_mark();
+        state.ask_again();
+        state.take_over_as_of(mark, &record(false));
+        assert!(wants(), "requested once more");
+        state.take_over(&record(false));
+        assert!(!wants());
+    }
 
     const HOUR: Duration = Duration::from_secs(3600);
 

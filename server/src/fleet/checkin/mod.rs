@@ -23,6 +23,8 @@ mod details;
 mod due;
 mod names;
 mod refresh_check;
+#[cfg(test)]
+mod refused_tests;
 mod reports;
 mod round;
 
@@ -141,10 +143,11 @@ impl Checkin {
     ) -> super::Result<Assigned> {
         let platform = host.assignment.load().platform.clone();
         let (plan, intervals) = (Arc::clone(plan), self.intervals);
+        let refetch_mark = host.refresh_state.refetch_mark();
         let wanted = RefreshRequest { host_id: host.id, platform, plan, intervals, now, check };
         let assigned = self.asker.ask(&self.store, wanted).await?;
         if let Some(record) = &assigned.record {
-            host.refresh_state.take_over(record);
+            host.refresh_state.take_over_as_of(refetch_mark, record);
         }
         Ok(assigned)
     }

@@ -8,15 +8,17 @@ use std::sync::{Mutex, MutexGuard};
 
 use sea_orm::{ActiveModelTrait as _, ActiveValue, Iterable as _};
 
+use super::due::RefetchMark;
 use super::round::Round;
 use super::{Name, note_parked};
 use crate::clock::Moment;
 use crate::fleet::Result;
+use crate::fleet::halves::in_halves;
 use crate::fleet::hosts::{Host, Hosts};
 use crate::lock::lock;
 use crate::store::entity::hosts::Column;
 use crate::store::entity::parked_queries;
-use crate::store::reports::{HostReport, RefreshRecord, ReportingHost};
+use crate::store::reports::{HostReport, RefreshRecord, ReportingHost, ReportsWritten};
 use crate::store::{self, Store, feed};
 use crate::telemetry::Metrics;
 
@@ -60,55 +62,38 @@ impl Reports {
     /// Writes the waiting answers. Those that cannot be written wait for the next call.
     pub(super) async fn write(&self, store: &Store, hosts: &Hosts, metrics: &Metrics, now: Moment) -> Result<()> {
         let _guard = self.serial.lock().await;
-        loop {
-            let batch = self.take_batch();
-            if batch.is_empty() {
-                return hosts.refresh_stale().await;
-            }
-            let written = store
-                .write(async |tx| {
-                    let host_ids: Vec<i64> = batch.keys().copied().collect();
-                    let reporting = store::reports::reporting(tx, &host_ids).await?;
-                    let settled = settle(tx, &batch, &reporting, now).await?;
-                    let written = store::reports::write(tx, &batch, &reporting, &settled.asked).await?;
-                    feed::append(tx, feed::HostChangeKind::Changed, written.moved.iter().copied(), now).await?;
-                    Ok((settled, written))
-                })
-                .await;
-            let outcome: Result<()> = match written {
-                Ok((settled, written)) => {
-                    metrics.label_changes.with_label_values(&["added"]).inc_by(written.added);
-                    metrics.label_changes.with_label_values(&["removed"]).inc_by(written.removed);
-                    settled.parked.iter().for_each(|parked| note_parked(parked, metrics));
-                    if !written.moved.is_empty() {
-                        hosts.have_changed(written.moved);
-                    }
-                    for asked in settled.asked.values() {
-                        if let Some(host) = hosts.index.get(asked.id) {
-                            host.refresh_state.take_over(asked);
-                            host.refresh_state.look_again();
-                        }
-                    }
-                    Ok(())
-                }
+        let mut failed = BTreeMap::new();
+        let (mut outcome, mut after) = (Ok(()), i64::MIN);
+        while outcome.as_ref().err().is_none_or(store::Error::may_be_of_one_row) {
+            let batch = self.take_batch(after);
+            let Some(last) = batch.keys().next_back().copied() else { break };
+            after = last;
+            let refetches: HashMap<i64, RefetchMark> = (batch.keys())
+                .filter_map(|id| Some((*id, hosts.index.get(*id)?.refresh_state.refetch_mark())))
+                .collect();
+            let work = async |part: &BTreeMap<i64, HostReport>| write_part(store, part, now).await;
+            in_halves(batch, work, |part, written| match written {
+                Ok(written) => are_written(&written, &refetches, hosts, metrics),
                 Err(error) => {
-                    self.put_back(batch);
-                    Err(error.into())
+                    failed.extend(part);
+                    outcome = Err(error);
                 }
-            };
-            lock(&self.under_way).clear();
-            outcome?;
+            })
+            .await;
+            lock(&self.under_way).retain(|id| failed.contains_key(id));
         }
+        self.put_back(failed);
+        lock(&self.under_way).clear();
+        outcome?;
+        hosts.refresh_stale().await
     }
 
-    fn take_batch(&self) -> BTreeMap<i64, HostReport> {
+    /// Takes the answers of the next hosts by id.
+    fn take_batch(&self, after: i64) -> BTreeMap<i64, HostReport> {
         let mut waiting = self.lock();
-        let rest = match waiting.keys().nth(BATCH).copied() {
-            Some(first_of_rest) => waiting.split_off(&first_of_rest),
-            None => BTreeMap::new(),
-        };
-        let batch = std::mem::replace(&mut *waiting, rest);
-        lock(&self.under_way).extend(batch.keys());
+        let host_ids: Vec<i64> = waiting.range(after.saturating_add(1)..).map(|(id, _)| *id).take(BATCH).collect();
+        let batch: BTreeMap<_, _> = host_ids.iter().filter_map(|id| waiting.remove_entry(id)).collect();
+        lock(&self.under_way).extend(host_ids);
         batch
     }
 
@@ -125,6 +110,42 @@ impl Reports {
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<i64, HostReport>> {
         lock(&self.waiting)
+    }
+}
+
+/// What writing some of the answers has changed.
+struct PartWritten {
+    settled: Settled,
+    reports: ReportsWritten,
+}
+
+async fn write_part(store: &Store, part: &BTreeMap<i64, HostReport>, now: Moment) -> store::Result<PartWritten> {
+    let host_ids: Vec<i64> = part.keys().copied().collect();
+    store
+        .write(async |tx| {
+            let reporting = store::reports::reporting(tx, &host_ids).await?;
+            let settled = settle(tx, part, &reporting, now).await?;
+            let reports = store::reports::write(tx, part, &reporting, &settled.asked).await?;
+            feed::append(tx, feed::HostChangeKind::Changed, reports.moved.iter().copied(), now).await?;
+            Ok(PartWritten { settled, reports })
+        })
+        .await
+}
+
+/// Takes over into memory what was written. `refetches` is as of before.
+fn are_written(written: &PartWritten, refetches: &HashMap<i64, RefetchMark>, hosts: &Hosts, metrics: &Metrics) {
+    let PartWritten { settled, reports } = written;
+    metrics.label_changes.with_label_values(&["added"]).inc_by(reports.added);
+    metrics.label_changes.with_label_values(&["removed"]).inc_by(reports.removed);
+    settled.parked.iter().for_each(|parked| note_parked(parked, metrics));
+    if !reports.moved.is_empty() {
+        hosts.have_changed(reports.moved.iter().copied());
+    }
+    for asked in settled.asked.values() {
+        if let (Some(host), Some(mark)) = (hosts.index.get(asked.id), refetches.get(&asked.id)) {
+            host.refresh_state.take_over_as_of(*mark, asked);
+            host.refresh_state.look_again();
+        }
     }
 }
 

@@ -75,7 +75,10 @@ impl Hosts {
         let store = self.store.clone();
         let work = move |batch| {
             let store = store.clone();
-            async move { confirm_keys(&store, batch).await }
+            async move {
+                confirm_keys(&store, batch).await;
+                Vec::new()
+            }
         };
         let confirmed = async { Ok(self.confirmations.keys.ask(hash, work).await?) };
         within(self.config.store_timeout, confirmed).await
@@ -97,18 +100,18 @@ impl Hosts {
 }
 
 async fn confirm_keys(store: &Store, batch: Vec<Unanswered<KeyHash, Option<FoundKey>>>) {
-    let hashes: Vec<KeyHash> = batch.iter().map(|(hash, _)| *hash).collect();
+    let hashes: Vec<KeyHash> = batch.iter().map(|asked| asked.question).collect();
     match find(store, &hashes).await {
         Ok(found) => {
-            for (hash, sender) in batch {
-                let answer = match found.get(hash.as_slice()) {
+            for asked in batch {
+                let answer = match found.get(asked.question.as_slice()) {
                     Some(Some(found)) => Some(found.clone()),
                     None => None,
                     // The caller notices that it gets no answer.
                     Some(None) => continue,
                 };
                 // Who has stopped waiting asks again.
-                let _ = sender.send(answer);
+                let _ = asked.answer(answer);
             }
         }
         // The callers notice that they get no answer.

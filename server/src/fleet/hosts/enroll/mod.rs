@@ -3,10 +3,11 @@
 //! one of its host has been used and it has been idle for `osquery.old_key_grace`; an agent instance has eight at most.
 //!
 //! Enrollments that come while one is written are written together (`batch`): what they change is worked out in memory,
-//! one after the other, on rows that the transaction has locked (`rows`), and then written in few statements.
+//! one after the other (`rows`), on rows that the transaction has locked, and then written in few statements (`transaction`).
 
 mod batch;
 mod rows;
+mod transaction;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -15,7 +16,7 @@ use std::time::Duration;
 use muster_api::osquery::Enroll;
 
 use self::batch::{Enroller, EnrollmentAnswer};
-use self::rows::{EnrollOutcome, EnrolledHost, Enrollment};
+use self::rows::{EnrollOrder, EnrollOutcome, EnrolledHost, Enrollment};
 use super::identity::HostIdentity;
 use super::{Hosts, NodeKey, details};
 use crate::bus::Notifier;
@@ -37,7 +38,7 @@ const SPACING: Duration = Duration::from_millis(20);
 /// Enrollments on their way to the database.
 #[derive(Debug)]
 pub(super) struct Enrollments {
-    waiting: Arc<Batches<Enrollment, EnrollmentAnswer>>,
+    waiting: Arc<Batches<Box<Enrollment>, EnrollmentAnswer>>,
     enroller: Arc<Enroller>,
 }
 
@@ -45,7 +46,7 @@ impl Enrollments {
     pub fn new(store: &Store, config: &config::Osquery, notifier: &Arc<dyn Notifier>) -> Self {
         let most = usize::try_from(config.max_enrolls_waiting).unwrap_or(usize::MAX);
         Self {
-            // All that wait: which of them goes first is decided among them.
+            // A batch is chosen among all that wait; the others are given back.
             waiting: Arc::new(Batches::new(most, most, SPACING)),
             enroller: Arc::new(Enroller::new(store.clone(), config.enroll_cooldown, Arc::clone(notifier))),
         }
@@ -96,7 +97,16 @@ impl Hosts {
         details::set(&mut said, &request.host_details);
         let platform_type = request.platform_type.clone();
         let (instance_id, identifier) = (identity.instance_id.clone(), identity.identifier.clone());
-        let enrollment = Enrollment { identity, said, platform_type, plan, secret_id, key: hash, now };
+        let enrollment = Enrollment {
+            identity,
+            said,
+            platform_type,
+            plan,
+            secret_id,
+            key: hash,
+            now,
+            order: EnrollOrder::default(),
+        };
         match self.wait_for(enrollment).await? {
             EnrollOutcome::Enrolled(enrolled) => {
                 self.take_in(&enrolled, hash, instance_id);
@@ -115,7 +125,7 @@ impl Hosts {
             let enroller = Arc::clone(&enroller);
             async move { enroller.write(batch).await }
         };
-        let asked = self.enrollments.waiting.ask(enrollment, work);
+        let asked = self.enrollments.waiting.ask(Box::new(enrollment), work);
         match tokio::time::timeout(self.config.max_enroll_wait, asked).await {
             Ok(Ok(Ok(outcome))) => Ok(outcome),
             Ok(Ok(Err(error))) => Err(("failed", error)),
@@ -123,11 +133,14 @@ impl Hosts {
             Ok(Err(reason @ NoAnswer::Failed)) => Err(("failed", reason.into())),
             Err(_) => {
                 self.metrics.limit_hit("max_enroll_wait");
-                let waited = self.config.max_enroll_wait.as_millis();
-                let reason = format!(
-                    "enroll failed: not written within {waited} ms, as many hosts enroll at one time or the database is slow"
-                );
-                Err(("too_late", Error::Unavailable(reason)))
+                let longest = self.config.max_enroll_wait;
+                let (outcome, reason) = if self.enrollments.waiting.works_for().is_some_and(|time| time >= longest / 2)
+                {
+                    ("failed", "the database has not answered")
+                } else {
+                    ("too_late", "not written, as many hosts enroll at one time or somebody holds the row of the host,")
+                };
+                Err((outcome, Error::Unavailable(format!("{reason} within {} ms", longest.as_millis()))))
             }
         }
     }
@@ -144,6 +157,8 @@ impl Hosts {
             self.index.forget_changed(&BTreeSet::from([host_id]), enrolled.dropped.iter().copied(), now);
         }
         self.directory.put([(&*enrolled.known).into()]);
+        // A later change may have been taken over before, and is read again.
+        self.mark_stale([host_id]);
         let host = self.index.host(&enrolled.known);
         host.enrolled(now);
         if enrolled.keeps_key {

@@ -27,6 +27,16 @@ pub(super) struct Enrollment {
     pub secret_id: i64,
     pub key: KeyHash,
     pub now: Moment,
+    pub order: EnrollOrder,
+}
+
+/// When an enrollment is written, compared with others that wait.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct EnrollOrder {
+    /// Whether the host has a row, if that was looked up; or not, once its row was held.
+    pub goes_first: Option<bool>,
+    /// The first transaction it waited for, counted from 1; or the last one that found its row held.
+    pub since: u64,
 }
 
 /// What came of an enrollment.
@@ -122,6 +132,10 @@ impl EnrollingHost {
     /// Enrolls the host.
     pub fn enroll(&mut self, enrollment: &Enrollment, cooldown: Duration) -> EnrollVerdict {
         let Enrollment { identity, now, .. } = enrollment;
+        // Written already, by a transaction of which only the answer was lost.
+        if self.has(enrollment) {
+            return EnrollVerdict::Enrolled { dropped: Vec::new() };
+        }
         let is_there = self.was_there || self.is_changed;
         if is_there && !cooldown.is_zero() && now.since(self.row.enrolled_at) < cooldown {
             return EnrollVerdict::TooSoon;
@@ -180,9 +194,10 @@ impl EnrollingHost {
         dropped
     }
 
-    /// Whether a key that was given out here is to be stored.
-    pub fn keeps(&self, key: &KeyHash) -> bool {
-        self.added.contains(key)
+    /// Whether the key of an enrollment is stored, or is going to be.
+    pub fn has(&self, enrollment: &Enrollment) -> bool {
+        let keys = self.keys.get(&enrollment.identity.instance_id);
+        keys.is_some_and(|keys| keys.iter().any(|key| key.key_hash == enrollment.key))
     }
 
     /// The keys that are to be added.

@@ -4,12 +4,17 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
-use sea_orm::{ConnectionTrait as _, EntityTrait as _};
+use sea_orm::{
+    ColumnTrait as _, ConnectionTrait as _, EntityTrait as _, IntoActiveModel as _, PaginatorTrait as _,
+    QueryFilter as _, QuerySelect as _, TransactionTrait as _,
+};
 
-use super::batch::write;
-use super::rows::{EnrollOutcome, Enrollment};
+use super::batch::WaitingEnrollment;
+use super::rows::{EnrollOrder, EnrollOutcome, Enrollment};
+use super::transaction::write;
 use super::*;
 use crate::clock::Moment;
+use crate::fleet::batches::Unanswered;
 use crate::store::entity::{host_changes, label_members, node_keys};
 use crate::store::node_keys::KeyHash;
 use crate::store::{enrollments, hosts as host_rows};
@@ -80,6 +85,7 @@ fn enrollments_of(world: &World, all: &[Said], first: i64) -> Vec<Enrollment> {
             secret_id: at as i64,
             key,
             now: Moment(now),
+            order: EnrollOrder::default(),
         }
     };
     all.iter().enumerate().map(enrollment).collect()
@@ -122,16 +128,16 @@ async fn prepare(world: &World, case: &Case) {
 
 /// Everything that enrollments write, with identifiers for ids.
 #[derive(Debug, PartialEq, Default)]
-struct Tables {
+struct EnrollmentTables {
     hosts: BTreeMap<String, hosts::Model>,
     keys: BTreeMap<Vec<u8>, (String, node_keys::Model)>,
     labels: BTreeSet<(String, i64)>,
     feed: BTreeSet<(String, String)>,
 }
 
-async fn tables(world: &World) -> Tables {
+async fn tables(world: &World) -> EnrollmentTables {
     let db = world.app.store.reader();
-    let mut tables = Tables::default();
+    let mut tables = EnrollmentTables::default();
     let mut names = BTreeMap::new();
     for host in hosts::Entity::find().all(db).await.unwrap() {
         names.insert(host.id, host.identifier.clone());
@@ -151,12 +157,12 @@ async fn tables(world: &World) -> Tables {
 }
 
 /// What the agents are answered: the host, and the keys that had to make room.
-fn answers(outcomes: &[EnrollOutcome]) -> Vec<Option<(String, BTreeSet<KeyHash>)>> {
-    let answer = |outcome: &EnrollOutcome| match outcome {
-        EnrollOutcome::Enrolled(enrolled) => {
+fn answers(outcomes: &[Option<EnrollOutcome>]) -> Vec<Option<(String, BTreeSet<KeyHash>)>> {
+    let answer = |outcome: &Option<EnrollOutcome>| match outcome {
+        Some(EnrollOutcome::Enrolled(enrolled)) => {
             Some((enrolled.known.host.identifier.clone(), enrolled.dropped.iter().copied().collect()))
         }
-        EnrollOutcome::TooSoon => None,
+        Some(EnrollOutcome::TooSoon) | None => None,
     };
     outcomes.iter().map(answer).collect()
 }
@@ -178,7 +184,7 @@ async fn compare(world: &World, case: &Case) -> std::result::Result<(), TestCase
     prop_assert_eq!(&expected, &tables(world).await);
     prop_assert_eq!(answers(&singly), answers(&written.outcomes));
     for (enrollment, outcome) in all.iter().zip(&written.outcomes) {
-        let EnrollOutcome::Enrolled(enrolled) = outcome else { continue };
+        let Some(EnrollOutcome::Enrolled(enrolled)) = outcome else { continue };
         let stored = host_rows::known(store.reader(), enrolled.known.host.id).await.unwrap().unwrap();
         prop_assert_eq!(&stored.host, &enrolled.known.host);
         prop_assert_eq!(&stored.label_ids, &enrolled.known.label_ids);
@@ -219,16 +225,77 @@ async fn one_that_cannot_be_written_refuses_no_other() {
     }
 }
 
-/// More wait than one transaction takes.
+/// Whoever enrolls again with the same key has not seen that it was written.
+#[actix_web::test]
+async fn an_enrollment_that_is_written_already_is_not_written_again() {
+    let world = World::new().await;
+    let said = |identifier| Said { identifier, instance: 1, platform: 1, seconds: 0 };
+    let all = enrollments_of(&world, &[said(0), said(2), said(4)], 1);
+    let all: Vec<&Enrollment> = all.iter().collect();
+    let cooldown = std::time::Duration::from_secs(60);
+    let once = async || world.app.store.write(async |tx| write(tx, &all, cooldown).await).await.unwrap();
+    let first = once().await;
+    let stored = tables(&world).await;
+    let second = once().await;
+    assert_eq!(answers(&first.outcomes), answers(&second.outcomes));
+    assert!(!second.is_for_others);
+    for outcome in second.outcomes {
+        assert!(matches!(outcome, Some(EnrollOutcome::Enrolled(enrolled)) if enrolled.keeps_key));
+    }
+    assert_eq!(stored, tables(&world).await);
+}
+
+/// SQLite has one writer and no locks of rows.
+#[actix_web::test]
+async fn a_row_that_is_held_keeps_no_other_host_waiting() {
+    let world = World::new().await;
+    let store = &world.app.store;
+    if store.shows_every_commit() {
+        return;
+    }
+    world.enroll("held", "ubuntu").await;
+    let holder = store.current().begin().await.unwrap();
+    let row = hosts::Entity::find().filter(hosts::Column::Identifier.eq("held")).lock_exclusive();
+    row.one(&holder).await.unwrap().unwrap();
+    let new = hosts::Model { identifier: "new".to_owned(), ..empty_row() }.into_active_model();
+    let mut new = sea_orm::ActiveModelTrait::reset_all(new);
+    new.id = sea_orm::NotSet;
+    hosts::Entity::insert(new).exec_without_returning(&holder).await.unwrap();
+
+    let held = futures_util::future::join_all(["held", "NEW"].map(|name| world.try_enroll(name, "ubuntu")));
+    let others: Vec<String> = (0..40).map(|number| format!("host {number}")).collect();
+    let others = futures_util::future::join_all(others.iter().map(|name| world.try_enroll(name, "ubuntu")));
+    let held = match futures_util::future::select(Box::pin(held), Box::pin(others)).await {
+        futures_util::future::Either::Left(_) => panic!("rows that are held were written or refused"),
+        futures_util::future::Either::Right((others, held)) => {
+            others.into_iter().for_each(|other| drop(other.unwrap()));
+            held
+        }
+    };
+    holder.commit().await.unwrap();
+    for key in held.await {
+        assert!(world.host_of(key.unwrap().reveal()).await.is_some());
+    }
+    assert_eq!(hosts::Entity::find().count(store.reader()).await.unwrap(), 42);
+}
+
 #[actix_web::test]
 async fn hosts_that_have_a_row_go_first() {
     let world = World::new().await;
     world.enroll("web", "ubuntu").await;
     let of = |identifier| Said { identifier, instance: 1, platform: 1, seconds: 0 };
     let all: Vec<Said> = (0..3).cycle().take(300).map(of).collect();
-    let waiting = enrollments_of(&world, &all, 1).into_iter().map(|one| (one, tokio::sync::oneshot::channel().0));
-    let sorted = world.app.fleet.hosts.enrollments.enroller.known_first(waiting.collect()).await;
-    let names: Vec<&str> = sorted.iter().map(|(one, _)| one.identity.identifier.as_str()).collect();
-    assert_eq!(names[..4], ["web", "WEB", "web", "WEB"], "in the order in which they came");
-    assert!(names[..200].iter().all(|name| *name != "db") && names[200..].iter().all(|name| *name == "db"));
+    let waiting = enrollments_of(&world, &all, 1).into_iter().enumerate().map(|(at, mut enrollment)| {
+        // One that was held waited for the second batch, the next ones for the third.
+        let is_held = at == 3;
+        enrollment.order = EnrollOrder { goes_first: is_held.then_some(false), since: if is_held { 2 } else { 3 } };
+        Unanswered::of(Box::new(enrollment))
+    });
+    let mut waiting: Vec<WaitingEnrollment> = waiting.collect();
+    world.app.fleet.hosts.enrollments.enroller.sort(&mut waiting).await;
+    let names: Vec<&str> = waiting.iter().map(|one| one.question.identity.identifier.as_str()).collect();
+    assert_eq!(names[..3], ["web", "WEB", "WEB"], "in the order in which they came");
+    assert!(names[..199].iter().all(|name| *name != "db"));
+    assert_eq!(names[199], "web", "the one that was held, before new ones that came later");
+    assert!(names[200..].iter().all(|name| *name == "db"));
 }
