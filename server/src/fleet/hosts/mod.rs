@@ -39,7 +39,7 @@ pub use seen::SeenTimes;
 pub use crate::store::host_lists::HostOrder;
 
 use std::sync::atomic::AtomicI64;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::bus::Notifier;
