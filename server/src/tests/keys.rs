@@ -23,6 +23,8 @@ const MAX_NODES: usize = 3;
 #[derive(Debug, Clone)]
 enum KeyEvent {
     Enroll(usize),
+    /// Enrolls, and uses the new key.
+    Replace(usize),
     Use {
         node: usize,
         key: usize,
@@ -32,7 +34,11 @@ enum KeyEvent {
     WriteUses(usize),
     Retire(usize),
     Start,
-    Stop(usize),
+    /// Stops a node where a key has just been used.
+    Stop {
+        node: usize,
+        key: usize,
+    },
     Crash(usize),
     /// All that nodes do every few seconds, on each of them.
     Settle,
@@ -41,18 +47,29 @@ enum KeyEvent {
 fn event() -> impl Strategy<Value = KeyEvent> {
     let node = || 0..MAX_NODES;
     prop_oneof![
-        4 => (node(), 0..MAX_KEYS).prop_map(|(node, key)| KeyEvent::Use { node, key }),
-        2 => node().prop_map(KeyEvent::Enroll),
-        4 => prop::sample::select(vec![1, 10, 50, 130, 400, 700]).prop_map(KeyEvent::Pass),
-        2 => node().prop_map(KeyEvent::Follow),
-        2 => node().prop_map(KeyEvent::WriteUses),
-        3 => node().prop_map(KeyEvent::Retire),
-        1 => Just(KeyEvent::Start),
-        1 => node().prop_map(KeyEvent::Stop),
+        6 => (node(), 0..MAX_KEYS).prop_map(|(node, key)| KeyEvent::Use { node, key }),
+        1 => node().prop_map(KeyEvent::Enroll),
+        2 => node().prop_map(KeyEvent::Replace),
+        4 => prop::sample::select(vec![10, 130, 700]).prop_map(KeyEvent::Pass),
+        1 => node().prop_map(KeyEvent::Follow),
+        1 => node().prop_map(KeyEvent::WriteUses),
+        2 => node().prop_map(KeyEvent::Retire),
+        2 => Just(KeyEvent::Start),
+        3 => (node(), 0..MAX_KEYS).prop_map(|(node, key)| KeyEvent::Stop { node, key }),
         1 => node().prop_map(KeyEvent::Crash),
-        4 => Just(KeyEvent::Settle),
+        5 => Just(KeyEvent::Settle),
     ]
 }
+
+/// A host with a single key, of which the first use was written long ago, at two nodes.
+const LONG_IN_USE: [KeyEvent; 6] = [
+    KeyEvent::Start,
+    KeyEvent::Replace(0),
+    KeyEvent::Settle,
+    KeyEvent::Pass(700),
+    KeyEvent::Pass(700),
+    KeyEvent::Settle,
+];
 
 struct GivenKey {
     key: String,
@@ -79,18 +96,18 @@ impl History {
         &self.nodes[number % self.nodes.len()]
     }
 
-    async fn step(&mut self, step: &KeyEvent) -> std::result::Result<(), TestCaseError> {
-        match *step {
+    async fn happen(&mut self, event: &KeyEvent) -> std::result::Result<(), TestCaseError> {
+        match *event {
             KeyEvent::Enroll(node) if self.keys.len() < MAX_KEYS => {
                 let key = self.node(node).enroll("web", "ubuntu").await;
                 self.keys.push(GivenKey { key, used_at: Moment::NEVER });
             }
-            KeyEvent::Use { node, key } if !self.keys.is_empty() => {
-                let at = key % self.keys.len();
-                if self.node(node).host_of(&self.keys[at].key).await.is_some() {
-                    self.keys[at].used_at = self.now;
-                }
+            KeyEvent::Replace(node) if self.keys.len() < MAX_KEYS => {
+                let key = self.node(node).enroll("web", "ubuntu").await;
+                assert!(self.node(node).host_of(&key).await.is_some());
+                self.keys.push(GivenKey { key, used_at: self.now });
             }
+            KeyEvent::Use { node, key } => self.use_key(node, key).await,
             KeyEvent::Pass(seconds) => self.pass(Duration::from_secs(seconds)),
             KeyEvent::Follow(node) => self.node(node).app.fleet.follow().await.unwrap(),
             KeyEvent::WriteUses(node) => self.node(node).app.fleet.hosts.write_key_uses(false).await.unwrap(),
@@ -102,7 +119,8 @@ impl History {
                 node.app.fleet.hosts.write_key_uses(false).await.unwrap();
                 self.nodes.push(node);
             }
-            KeyEvent::Stop(node) if self.nodes.len() > 1 => {
+            KeyEvent::Stop { node, key } if self.nodes.len() > 1 => {
+                self.use_key(node, key).await;
                 let node = self.nodes.remove(node % self.nodes.len());
                 crate::finish(&node.app).await;
             }
@@ -115,10 +133,21 @@ impl History {
                 self.settle().await;
                 self.retire(0).await?;
             }
-            KeyEvent::Enroll(_) | KeyEvent::Use { .. } | KeyEvent::Start | KeyEvent::Stop(_) | KeyEvent::Crash(_) => {}
+            KeyEvent::Enroll(_)
+            | KeyEvent::Replace(_)
+            | KeyEvent::Start
+            | KeyEvent::Stop { .. }
+            | KeyEvent::Crash(_) => {}
         }
         self.pass(Duration::from_secs(1));
         Ok(())
+    }
+
+    async fn use_key(&mut self, node: usize, key: usize) {
+        let Some(at) = key.checked_rem(self.keys.len()) else { return };
+        if self.node(node).host_of(&self.keys[at].key).await.is_some() {
+            self.keys[at].used_at = self.now;
+        }
     }
 
     fn pass(&mut self, time: Duration) {
@@ -159,9 +188,7 @@ impl History {
     /// With a key that replaces all others, and no node that others wait for.
     async fn end(mut self) -> std::result::Result<(), TestCaseError> {
         self.keys.truncate(MAX_KEYS - 1);
-        self.step(&KeyEvent::Enroll(0)).await?;
-        let last = self.keys.len() - 1;
-        self.step(&KeyEvent::Use { node: 0, key: last }).await?;
+        self.happen(&KeyEvent::Replace(0)).await?;
         for _ in 0..5 {
             self.pass(GRACE);
             self.settle().await;
@@ -179,10 +206,10 @@ impl History {
     }
 }
 
-async fn run(steps: Vec<KeyEvent>) -> std::result::Result<(), TestCaseError> {
+async fn run(events: Vec<KeyEvent>) -> std::result::Result<(), TestCaseError> {
     let mut history = History::new().await;
-    for step in &steps {
-        history.step(step).await?;
+    for event in &events {
+        history.happen(event).await?;
     }
     history.end().await
 }
@@ -190,24 +217,23 @@ async fn run(steps: Vec<KeyEvent>) -> std::result::Result<(), TestCaseError> {
 #[test]
 fn no_order_of_events_retires_a_key_in_use() {
     let system = actix_web::rt::System::new();
-    let mut runner = TestRunner::new(Config { cases: count(20, 300), failure_persistence: None, ..Config::default() });
-    let outcome = runner.run(&prop::collection::vec(event(), 1..60), |steps| system.block_on(run(steps)));
+    let mut runner = TestRunner::new(Config { cases: count(40, 300), failure_persistence: None, ..Config::default() });
+    let events = prop::collection::vec(event(), 1..40).prop_map(|events| [&LONG_IN_USE[..], &events].concat());
+    let outcome = runner.run(&events, |events| system.block_on(run(events)));
     outcome.unwrap_or_else(|error| panic!("{error}"));
 }
 
 /// Of an only key, just the first use is written; the node that knows of the last one stops before the next key comes.
 #[actix_web::test]
 async fn an_only_key_counts_as_in_use_until_another_one_replaced_it() {
-    let steps = [
+    let events = [
         KeyEvent::Start,
         KeyEvent::Enroll(1),
         KeyEvent::Use { node: 1, key: 0 },
         KeyEvent::Settle,
         KeyEvent::Pass(700),
         KeyEvent::Pass(700),
-        KeyEvent::Use { node: 1, key: 0 },
-        KeyEvent::Settle,
-        KeyEvent::Stop(1),
+        KeyEvent::Stop { node: 1, key: 0 },
         KeyEvent::Enroll(0),
         KeyEvent::Use { node: 0, key: 1 },
         KeyEvent::Settle,
@@ -216,5 +242,5 @@ async fn an_only_key_counts_as_in_use_until_another_one_replaced_it() {
         KeyEvent::Pass(130),
         KeyEvent::Settle,
     ];
-    run(steps.into()).await.unwrap();
+    run(events.into()).await.unwrap();
 }
