@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use futures_util::FutureExt as _;
 use muster_api::osquery::DistributedWrite;
 use sea_orm::{ActiveModelTrait as _, EntityTrait as _, IntoActiveModel as _, NotSet, QueryOrder as _, Set, Unchanged};
 use serde_json::{Value, json};
@@ -13,6 +14,9 @@ use crate::store::{self, directory, entity};
 
 /// Longer than it takes until the next page of hosts is compared.
 const COMPARED: Duration = Duration::from_secs(31);
+
+/// So long that a server does not know any more what it has missed.
+const CUT_OFF: Duration = Duration::from_secs(301);
 
 impl World {
     async fn host(&self, key: &str) -> std::sync::Arc<crate::fleet::hosts::Host> {
@@ -162,4 +166,40 @@ async fn intervals_of_hosts_are_known_at_every_server() {
         server.app.fleet.clock.advance(Duration::from_secs(1_800));
         assert_eq!(server.count("status=online").await, 1);
     }
+}
+
+#[actix_web::test]
+async fn a_server_that_was_cut_off_reads_all_hosts_again_before_it_lists_any() {
+    let world = World::new().await;
+    let other = world.beside().await;
+    world.enroll("deleted", "ubuntu").await;
+    other.app.fleet.follow().await.unwrap();
+    assert_eq!(other.names_with("").await, ["deleted"]);
+    world.enroll("new", "ubuntu").await;
+    world.delete("hosts/1").await.expect(200);
+
+    other.app.fleet.clock.advance(CUT_OFF);
+    other.app.fleet.follow().await.unwrap();
+    assert!(other.app.fleet.hosts.directory.loaded().now_or_never().is_none(), "lists wait");
+    other.app.fleet.hosts.compare_directory().await.unwrap();
+    assert_eq!(other.names_with("").await, ["new"]);
+    assert_eq!(other.app.fleet.hosts.take_deleted(), [1].into(), "live queries are told");
+}
+
+/// A database that was restored or worked on by hand may lack more hosts than fit one statement.
+#[actix_web::test]
+async fn any_number_of_hosts_may_be_gone() {
+    let world = World::new().await;
+    let key = world.enroll("h", "ubuntu").await;
+    let first = directory::of(world.app.store.reader(), &[1]).await.unwrap().remove(0);
+    let gone = (2..200_000).map(|id| {
+        let row = directory::DirectoryRow { id, ..first.row.clone() };
+        directory::DirectoryHost { row, label_ids: Vec::new() }
+    });
+    world.app.fleet.hosts.directory.put(gone);
+    assert_eq!(world.count("").await, 199_999);
+    world.app.fleet.clock.advance(COMPARED);
+    world.app.fleet.hosts.compare_directory().await.unwrap();
+    assert_eq!(world.count("").await, 1);
+    assert_eq!(world.host_of(&key).await, Some(1));
 }

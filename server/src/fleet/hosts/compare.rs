@@ -5,6 +5,7 @@
 //! Nodes of the version before this one tell nothing of hosts that enroll with them. While one of them lives, hosts with
 //! ids above the highest known ones are looked for with every call, and pages are compared faster.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -38,6 +39,8 @@ pub(super) struct Comparison {
 struct ComparedPlace {
     /// The hosts up to this id are compared, and the others come next.
     after: i64,
+    /// All of them are read without pauses.
+    is_whole: bool,
     at: Moment,
     /// The highest id known at a moment, and the one known before that.
     newest: (Moment, i64),
@@ -46,13 +49,14 @@ struct ComparedPlace {
 
 impl Default for ComparedPlace {
     fn default() -> Self {
-        Self { after: i64::MIN, at: Moment::NEVER, newest: (Moment::NEVER, 0), newest_before: 0 }
+        Self { after: i64::MIN, is_whole: false, at: Moment::NEVER, newest: (Moment::NEVER, 0), newest_before: 0 }
     }
 }
 
 impl Hosts {
-    /// Has all pages read as soon as possible.
+    /// Has all pages read as soon as possible. Until then, nobody is answered from the directory.
     pub(super) fn compare_everything(&self) {
+        self.directory.is_out_of_date();
         self.comparison.is_whole_due.store(true, Ordering::SeqCst);
         self.comparison.due.notify_one();
     }
@@ -70,12 +74,11 @@ impl Hosts {
         let mut place = self.comparison.place.lock().await;
         let now = self.clock.now();
         if self.comparison.is_whole_due.swap(false, Ordering::SeqCst) {
+            (place.is_whole, place.after) = (true, i64::MIN);
+        }
+        if place.is_whole {
             place.at = now;
-            let compared = self.compare_all(&mut place).await;
-            if compared.is_err() {
-                self.comparison.is_whole_due.store(true, Ordering::SeqCst);
-            }
-            return compared;
+            return self.compare_all(&mut place).await;
         }
         let has_older_node = self.has_older_node();
         if has_older_node {
@@ -89,11 +92,15 @@ impl Hosts {
     }
 
     async fn compare_all(&self, place: &mut ComparedPlace) -> Result<()> {
-        place.after = i64::MIN;
         loop {
             place.after = self.compare_page(place.after).await?;
             if place.after == i64::MIN {
-                return self.directory.has_loaded().await;
+                place.is_whole = false;
+                // Unless it is to begin again, because the node was cut off meanwhile.
+                if !self.comparison.is_whole_due.load(Ordering::SeqCst) {
+                    self.directory.has_loaded().await?;
+                }
+                return Ok(());
             }
         }
     }
@@ -109,7 +116,8 @@ impl Hosts {
             missing.remove(&host.row.id);
         }
         let gone = self.confirm_deleted(missing).await?;
-        self.directory.end_page(page, gone);
+        let gone = self.directory.end_page(page, gone);
+        self.forget_deleted(gone, self.clock.now());
         Ok(if is_last { i64::MIN } else { until })
     }
 
@@ -119,8 +127,16 @@ impl Hosts {
             place.newest_before = place.newest.1;
             place.newest = (now, self.directory.newest());
         }
-        let new = directory::after(self.store.reader(), place.newest_before, PAGE).await?;
-        self.directory.put(new);
-        Ok(())
+        let mut after = place.newest_before;
+        loop {
+            self.directory.begin_page();
+            let page = directory::after(self.store.reader(), after, PAGE).await?;
+            let last = page.last().map(|host| host.row.id).filter(|_| page.len() as u64 == PAGE);
+            self.directory.end_page(page, BTreeSet::new());
+            match last {
+                Some(last) => after = last,
+                None => return Ok(()),
+            }
+        }
     }
 }

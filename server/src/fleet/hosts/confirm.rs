@@ -93,8 +93,11 @@ impl Hosts {
             return Ok(missing);
         }
         let ids: Vec<i64> = missing.iter().copied().collect();
-        let there = store::hosts::confirmed(&self.store, &ids).await?;
-        missing.retain(|id| !there.contains(id));
+        for batch in ids.chunks(BATCH) {
+            for there in store::hosts::confirmed(&self.store, batch).await? {
+                missing.remove(&there);
+            }
+        }
         Ok(missing)
     }
 }

@@ -17,6 +17,7 @@ use std::time::Duration;
 use super::{Hosts, index::KeyEntry};
 use crate::clock::Moment;
 use crate::fleet::Result;
+use crate::lock::lock;
 use crate::store;
 use crate::store::feed::{self, HostChange, HostChangeKind};
 use crate::store::node_keys::{self, KeyHash};
@@ -62,20 +63,19 @@ struct ReadEntry {
 }
 
 impl Hosts {
-    /// Reads the feed and applies it to the hosts in memory. Returns the hosts that were deleted.
+    /// Reads the feed and applies it to the hosts in memory. [`Hosts::take_deleted`] gives the hosts that were deleted.
     ///
     /// # Errors
     /// When the database does not answer; the next call starts again from the same position.
-    pub async fn follow(&self) -> Result<BTreeSet<i64>> {
+    pub async fn follow(&self) -> Result<()> {
         let mut reading = self.reading.lock().await;
         let now = self.clock.now();
-        let mut deleted = BTreeSet::new();
         if reading.at.is_none_or(|at| now.since(at) > AWAY) {
             // The position is noted before anything is read, so that changes in the meantime are read again. Twice the
             // overlap back, because entries just before the position may not be visible yet.
             let settled = feed::position_before(self.store.reader(), now.minus(OVERLAP * 2)).await?;
+            self.read_anew(now).await?;
             self.compare_everything();
-            deleted = self.read_anew(now).await?;
             *reading = FeedReading { settled, ..FeedReading::default() };
         }
         let mut position = reading.settled;
@@ -87,7 +87,7 @@ impl Hosts {
             let news: Vec<HostChange> =
                 page.into_iter().filter(|change| !reading.read.contains_key(&change.id)).collect();
             // Noted as read only once it is applied: an error on the way has it read again.
-            deleted.extend(self.take_over(&news, now).await?);
+            self.take_over(&news, now).await?;
             reading.read.extend(news.iter().map(|change| {
                 let is_about_keys = is_about_keys(&change.kind);
                 (change.id, ReadEntry { first_read_at: now, host_id: change.host_id, is_about_keys })
@@ -111,12 +111,16 @@ impl Hosts {
         }
         reading.at = Some(now);
         drop(reading);
-        self.refresh_stale().await?;
-        Ok(deleted)
+        self.refresh_stale().await
     }
 
-    /// Applies feed entries to the hosts in memory. Returns the deleted hosts.
-    async fn take_over(&self, changes: &[HostChange], now: Moment) -> Result<BTreeSet<i64>> {
+    /// Hosts that were found deleted since the last call, whoever has deleted them.
+    pub fn take_deleted(&self) -> BTreeSet<i64> {
+        std::mem::take(&mut *lock(&self.deleted))
+    }
+
+    /// Applies feed entries to the hosts in memory.
+    async fn take_over(&self, changes: &[HostChange], now: Moment) -> Result<()> {
         let (mut deleted, mut keys) = (BTreeSet::new(), BTreeSet::new());
         let (mut enrolled, mut refetched) = (Vec::new(), Vec::new());
         for change in changes {
@@ -146,20 +150,21 @@ impl Hosts {
             }
         }
         self.mark_stale(changes.iter().map(|change| change.host_id).filter(|id| !deleted.contains(id)));
-        Ok(deleted)
+        Ok(())
     }
 
-    /// Forgets hosts that were deleted.
+    /// Forgets hosts that were deleted, and notes them for [`Hosts::take_deleted`].
     pub(super) fn forget_deleted(&self, host_ids: BTreeSet<i64>, now: Moment) {
         if host_ids.is_empty() {
             return;
         }
+        lock(&self.deleted).extend(&host_ids);
         self.directory.remove(host_ids.iter().copied());
         self.index.forget_hosts(host_ids, now);
     }
 
-    /// Compares the hosts that have checked in with the database. Returns those that are gone.
-    async fn read_anew(&self, now: Moment) -> Result<BTreeSet<i64>> {
+    /// Compares the hosts that have checked in with the database.
+    async fn read_anew(&self, now: Moment) -> Result<()> {
         let hosts = self.index.all();
         self.index.doubt_key_count(hosts.iter().map(|host| host.id));
         let mut deleted = BTreeSet::new();
@@ -169,11 +174,11 @@ impl Hosts {
             let missing = ids.into_iter().filter(|id| !known.contains(id)).collect();
             deleted.extend(self.confirm_deleted(missing).await?);
         }
-        self.forget_deleted(deleted.clone(), now);
+        self.forget_deleted(deleted, now);
         for batch in self.index.all_keys().chunks(BATCH) {
             self.forget_wrong(batch, &node_keys::owners(self.store.reader(), &hashes(batch)).await?);
         }
-        Ok(deleted)
+        Ok(())
     }
 
     /// Forgets keys in memory that do not belong to these hosts any more. The next request with one asks the database.

@@ -12,6 +12,10 @@ use crate::store::{self, feed};
 /// Hosts written in one transaction, so that none holds locks for long.
 const HOSTS_AT_ONCE: usize = 500;
 
+/// Hosts written at most each time, every few seconds. When a config names other intervals, all hosts change within
+/// minutes, and every node reads what was written.
+const MOST_HOSTS: usize = 2_000;
+
 impl Hosts {
     /// Writes intervals that the database does not have yet.
     ///
@@ -29,8 +33,11 @@ impl Hosts {
                     .push(host.id);
             }
         }
+        let mut left = MOST_HOSTS;
         for (intervals, mut host_ids) in changed.into_values() {
             host_ids.sort_unstable();
+            host_ids.truncate(left);
+            left -= host_ids.len();
             for batch in host_ids.chunks(HOSTS_AT_ONCE) {
                 self.write_intervals_of(batch, intervals).await?;
             }

@@ -75,7 +75,7 @@ impl HostListing {
         self.read = end;
         let show = |host: &PickedHost| {
             let row = rows.remove(&host.id)?;
-            Some(self.hosts.show_as_seen(&row, host.seen.max(row.seen_at), self.picked_at))
+            Some(self.hosts.show_as_seen(&row, host.seen, self.picked_at))
         };
         Ok(picked.iter().filter_map(show).collect())
     }

@@ -38,8 +38,9 @@ pub use seen::SeenTimes;
 
 pub use crate::store::host_lists::HostOrder;
 
+use std::collections::BTreeSet;
 use std::sync::atomic::AtomicI64;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use crate::bus::Notifier;
@@ -76,6 +77,8 @@ pub struct Hosts {
     reported_at: AtomicI64,
     seen_sharing: seen::SeenSharing,
     stale: stale::StaleHosts,
+    /// Hosts that were found deleted, until somebody takes them.
+    deleted: Mutex<BTreeSet<i64>>,
     online: tokio::sync::Mutex<Option<presence::OnlineHosts>>,
 }
 
@@ -110,6 +113,7 @@ impl Hosts {
             reading: tokio::sync::Mutex::default(),
             reported_at: AtomicI64::new(started_at.0),
             stale: stale::StaleHosts::default(),
+            deleted: Mutex::default(),
             online: tokio::sync::Mutex::default(),
         }
     }

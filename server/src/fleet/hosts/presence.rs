@@ -87,7 +87,10 @@ impl Hosts {
         for host in &found {
             missing.remove(&host.row.id);
         }
+        let found_ids: Vec<i64> = found.iter().map(|host| host.row.id).collect();
         self.directory.put(found);
+        // Something newer may have been put meanwhile.
+        self.mark_stale(found_ids);
         Ok(missing)
     }
 
@@ -99,11 +102,12 @@ impl Hosts {
         self.directory.tally(ids, self.clock.now()).await
     }
 
-    /// The hosts that are online; of a large fleet, as of a second ago at most.
+    /// The hosts that are online, of those that are here; of a large fleet, as of a second ago at most. After the start,
+    /// that may not be all.
     ///
     /// # Errors
-    /// When the directory is not loaded yet.
-    pub async fn online(&self) -> Result<Arc<RoaringTreemap>> {
+    /// When the work fails.
+    pub async fn online_here(&self) -> Result<Arc<RoaringTreemap>> {
         let now = self.clock.now();
         let is_small = self.directory.len() <= FEW;
         let mut online = self.online.lock().await;
@@ -114,7 +118,7 @@ impl Hosts {
         {
             return Ok(Arc::clone(&known.hosts));
         }
-        let hosts = Arc::new(self.directory.online(now).await?);
+        let hosts = Arc::new(self.directory.online_here(now).await?);
         *online = Some(OnlineHosts { counted: Instant::now(), at: now, hosts: Arc::clone(&hosts) });
         Ok(hosts)
     }

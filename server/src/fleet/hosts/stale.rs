@@ -106,7 +106,7 @@ impl Hosts {
         }
         // Only those that were there: a host that this node has not read yet may be about to appear.
         let missing = self.directory.here(missing).await?;
-        self.directory.remove(self.confirm_deleted(missing).await?);
+        self.forget_deleted(self.confirm_deleted(missing).await?, self.clock.now());
         unread.ids.clear();
         Ok(true)
     }

@@ -105,7 +105,7 @@ impl Live {
                 _ = check.tick() => {
                     let waiting = follower.job().open_hosts();
                     // Who cannot be told to be away is waited for.
-                    is_done = self.hosts.online().await.is_ok_and(|online| online.is_disjoint(&waiting));
+                    is_done = self.hosts.tally(waiting).await.is_ok_and(|tally| tally.online == 0);
                 }
                 () = sleep_until(deadline) => is_done = true,
             }

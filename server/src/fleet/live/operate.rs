@@ -276,7 +276,8 @@ impl Live {
     /// A job as operators see it.
     async fn show(&self, job: &Job) -> Result<LiveQuery> {
         let (status, stop_reason) = job.status();
-        let online = self.hosts.online().await?;
+        // After the start, of the hosts that are here by then: whoever ends a job is not refused because of a count.
+        let online = self.hosts.online_here().await?;
         Ok(LiveQuery {
             id: job.id,
             query: job.sql.clone(),

@@ -93,10 +93,13 @@ impl Live {
     /// # Errors
     /// When the database does not answer; the next call starts again from the same position.
     pub async fn follow_hosts(self: &Arc<Self>) -> Result<()> {
-        for host_id in self.hosts.follow().await? {
-            self.forget_host(host_id).await;
+        let followed = self.hosts.follow().await;
+        // Before anything is waited for: a request that gives up loses none of them.
+        lock(&self.gone).extend(self.hosts.take_deleted());
+        if let Err(error) = self.settle_gone().await {
+            tracing::warn!(%error, "live queries still wait for deleted hosts; will retry at the next sweep");
         }
-        Ok(())
+        followed
     }
 
     /// Settles a deleted host as gone in every open job.

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
+use std::time::Duration;
 
 use muster_api::rest::NewLiveQuery;
 use roaring::RoaringTreemap;
@@ -16,6 +17,9 @@ use crate::store::{self, hosts::NamedHost};
 
 /// The reason when all targets are known and hold no host.
 pub const NO_HOSTS: &str = "no hosts targeted";
+
+/// How long the start of a live query waits until this node knows what has changed of hosts elsewhere.
+const FOLLOWED_WITHIN: Duration = Duration::from_secs(10);
 
 /// The number of platforms of hosts that an error names.
 const MAX_NAMED: usize = 20;
@@ -56,7 +60,10 @@ impl Live {
     /// The hosts of groups, those too that have enrolled with another node just now.
     pub(super) async fn members(self: &Arc<Self>, groups: TargetGroups) -> Result<RoaringTreemap> {
         if self.node.is_clustered() {
-            self.follow_hosts().await?;
+            let followed = tokio::time::timeout(FOLLOWED_WITHIN, self.follow_hosts()).await;
+            followed.unwrap_or_else(|_| {
+                Err(Error::Unavailable("the server reads what has changed of hosts; try again soon".to_owned()))
+            })?;
         }
         self.hosts.members(groups).await
     }

@@ -19,7 +19,7 @@ mod text;
 pub(super) use pick::{HostPick, PickedHost};
 pub use targets::{OnlineTally, TargetGroups};
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
@@ -32,7 +32,7 @@ use crate::fleet::{Error, Result};
 use crate::lock::lock;
 use crate::store::directory::DirectoryHost;
 
-/// How long a request waits for the directory to be loaded after the start.
+/// How long a request waits until all hosts are here.
 const LOADED_WITHIN: Duration = Duration::from_secs(10);
 
 /// Fleets up to this size are read on the thread that asks.
@@ -65,7 +65,7 @@ pub struct Directory {
 /// Changes in the order in which they came.
 #[derive(Debug, Default)]
 struct ChangeQueue {
-    changes: Vec<Change>,
+    changes: VecDeque<Change>,
     /// Deleted hosts, and since when: what was read of them before is not put back.
     gone: HashMap<i64, Instant>,
     /// What has changed since a page of the database began to be read, if one is.
@@ -97,7 +97,7 @@ impl ChangeQueue {
         if let Some(since) = &mut self.since_reading {
             since.hosts.insert(host.row.id);
         }
-        self.changes.push(Change::Put(host));
+        self.changes.push_back(Change::Put(host));
     }
 
     fn remove(&mut self, id: i64) {
@@ -105,7 +105,7 @@ impl ChangeQueue {
         if let Some(since) = &mut self.since_reading {
             since.hosts.insert(id);
         }
-        self.changes.push(Change::Removed(id));
+        self.changes.push_back(Change::Removed(id));
     }
 }
 
@@ -125,7 +125,7 @@ impl Directory {
     }
 
     /// Takes over hosts as the database has them.
-    pub(super) fn put(&self, hosts: impl IntoIterator<Item = DirectoryHost>) {
+    pub(crate) fn put(&self, hosts: impl IntoIterator<Item = DirectoryHost>) {
         let mut queue = lock(&self.queue);
         for host in hosts {
             self.newest.fetch_max(host.row.id, Ordering::Relaxed);
@@ -148,7 +148,7 @@ impl Directory {
         if let Some(since) = &mut queue.since_reading {
             since.labels.extend(ids);
         }
-        queue.changes.push(Change::LabelsDropped(ids.clone()));
+        queue.changes.push_back(Change::LabelsDropped(ids.clone()));
         drop(queue);
         self.changed.notify_one();
     }
@@ -160,18 +160,26 @@ impl Directory {
         queue.gone.retain(|_, since| since.elapsed() < GONE_FOR);
     }
 
-    /// Takes over the page whose reading was begun: its hosts, and those that it lacks because they are gone.
-    pub(super) fn end_page(&self, hosts: Vec<DirectoryHost>, gone: impl IntoIterator<Item = i64>) {
+    /// Takes over the page whose reading was begun: its hosts, and those that it lacks because they are gone. Returns the
+    /// latter, without those that have changed since.
+    pub(super) fn end_page(&self, hosts: Vec<DirectoryHost>, mut gone: BTreeSet<i64>) -> BTreeSet<i64> {
         let mut queue = lock(&self.queue);
-        let Some(since) = queue.since_reading.take() else { return };
+        let Some(since) = queue.since_reading.take() else { return BTreeSet::new() };
+        gone.retain(|id| !since.hosts.contains(id));
         for mut host in hosts.into_iter().filter(|host| !since.hosts.contains(&host.row.id)) {
             self.newest.fetch_max(host.row.id, Ordering::Relaxed);
             host.label_ids.retain(|id| !since.labels.contains(id));
             queue.put(host);
         }
-        gone.into_iter().filter(|id| !since.hosts.contains(id)).for_each(|id| queue.remove(id));
+        gone.iter().for_each(|id| queue.remove(*id));
         drop(queue);
         self.changed.notify_one();
+        gone
+    }
+
+    /// Notes that the hosts here may be old ones: readers wait until all have been read again.
+    pub(super) fn is_out_of_date(&self) {
+        self.is_loaded.send_replace(false);
     }
 
     /// Notes that all hosts have been read.
@@ -179,7 +187,7 @@ impl Directory {
     /// # Errors
     /// When the work fails.
     pub(super) async fn has_loaded(self: &Arc<Self>) -> Result<()> {
-        lock(&self.queue).changes.push(Change::Loaded);
+        lock(&self.queue).changes.push_back(Change::Loaded);
         self.work(Self::apply).await
     }
 
@@ -193,10 +201,10 @@ impl Directory {
         self.newest.load(Ordering::Relaxed)
     }
 
-    /// Waits until all hosts are here.
+    /// Waits until all hosts are here, after the start and after the node was cut off for long.
     ///
     /// # Errors
-    /// When the load takes longer than a request waits.
+    /// When that takes longer than a request waits.
     pub async fn loaded(&self) -> Result<()> {
         if *self.is_loaded.borrow() {
             return Ok(());
@@ -204,7 +212,9 @@ impl Directory {
         let mut is_loaded = self.is_loaded.subscribe();
         match tokio::time::timeout(LOADED_WITHIN, is_loaded.wait_for(|is_loaded| *is_loaded)).await {
             Ok(Ok(_)) => Ok(()),
-            _ => Err(Error::Unavailable("the server still reads its hosts after the start; try again soon".to_owned())),
+            _ => Err(Error::Unavailable(
+                "the server reads all hosts, after its start or after it was cut off; try again soon".to_owned(),
+            )),
         }
     }
 

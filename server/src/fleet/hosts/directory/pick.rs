@@ -54,8 +54,8 @@ pub(super) struct SlotsSeen<'a> {
 }
 
 impl<'a> SlotsSeen<'a> {
-    pub fn of(tables: &'a Tables, seen: &'a SeenTimes) -> Self {
-        Self { tables, seen: seen.reader() }
+    pub fn of(tables: &'a Tables, seen: &'a SeenTimes, now: Moment) -> Self {
+        Self { tables, seen: seen.reader(now) }
     }
 
     pub fn at(&mut self, slot: u32) -> Moment {
@@ -151,7 +151,7 @@ impl Directory {
     /// # Errors
     /// As for [`Directory::loaded`].
     pub(in crate::fleet::hosts) async fn pick(self: &Arc<Self>, pick: HostPick) -> Result<Vec<PickedHost>> {
-        self.read(move |tables, seen| pick.page(tables, &mut SlotsSeen::of(tables, seen))).await
+        self.read(move |tables, seen| pick.page(tables, &mut SlotsSeen::of(tables, seen, pick.now))).await
     }
 
     /// How many hosts there are, whatever the page.
@@ -159,6 +159,6 @@ impl Directory {
     /// # Errors
     /// As for [`Directory::loaded`].
     pub(in crate::fleet::hosts) async fn count(self: &Arc<Self>, pick: HostPick) -> Result<u64> {
-        self.read(move |tables, seen| pick.chosen(tables, &mut SlotsSeen::of(tables, seen)).len()).await
+        self.read(move |tables, seen| pick.chosen(tables, &mut SlotsSeen::of(tables, seen, pick.now)).len()).await
     }
 }

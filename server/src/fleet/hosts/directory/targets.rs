@@ -58,7 +58,7 @@ impl TargetGroups {
 
 impl OnlineTally {
     fn of(tables: &Tables, seen: &SeenTimes, slots: impl Iterator<Item = u32>, now: Moment) -> Self {
-        let mut slots_seen = SlotsSeen::of(tables, seen);
+        let mut slots_seen = SlotsSeen::of(tables, seen, now);
         let mut tally = Self::default();
         for slot in slots {
             let (host, seen) = (tables.host(slot), slots_seen.at(slot));
@@ -157,13 +157,13 @@ impl Directory {
         self.read(|tables, _| tables.platforms().map(|(platform, _)| platform.to_owned()).collect()).await
     }
 
-    /// Ids of the hosts that are online.
+    /// Ids of the hosts here that are online, even while hosts are being loaded.
     ///
     /// # Errors
-    /// As for [`Directory::loaded`].
-    pub(in crate::fleet::hosts) async fn online(self: &Arc<Self>, now: Moment) -> Result<RoaringTreemap> {
-        self.read(move |tables, seen| {
-            let mut seen = SlotsSeen::of(tables, seen);
+    /// When the work fails.
+    pub(in crate::fleet::hosts) async fn online_here(self: &Arc<Self>, now: Moment) -> Result<RoaringTreemap> {
+        self.read_what_is_here(move |tables, seen| {
+            let mut seen = SlotsSeen::of(tables, seen, now);
             ids(tables, &seen.in_state(&tables.hosts, HostState::Online, now))
         })
         .await

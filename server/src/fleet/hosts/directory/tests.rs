@@ -176,7 +176,7 @@ fn a_page_leaves_newer_changes_and_takes_away_what_is_gone() {
     directory.remove([2]);
     directory.drop_labels(&BTreeSet::from([7]));
     // The page was read before the changes; host 3 was deleted while nobody followed.
-    directory.end_page([1, 2, 4].map(|id| host(id, "page", "ubuntu", 0, vec![7, 9])).into(), [1, 3]);
+    directory.end_page([1, 2, 4].map(|id| host(id, "page", "ubuntu", 0, vec![7, 9])).into(), [1, 3].into());
     assert_eq!(pick(&directory, &HostFilter::default()), [1, 4]);
     assert_eq!(pick(&directory, &HostFilter { text: "NEWER".to_owned(), ..HostFilter::default() }), [1]);
     assert_eq!(directory.label_sizes().now_or_never().unwrap().unwrap(), HashMap::from([(9, 1)]));

@@ -63,7 +63,7 @@ impl SeenSharing {
 impl Hosts {
     /// When a host was last seen by any node.
     pub(super) fn seen_by_any(&self, host_id: i64, row_seen_at: Moment) -> Moment {
-        self.index.seen.reader().seen(host_id, row_seen_at)
+        self.index.seen.reader(self.clock.now()).seen(host_id, row_seen_at)
     }
 
     /// Says that this node is alive, looks which others there are, and stores and reads last-seen times when it is time to.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::time::Duration;
 
 use crate::clock::Moment;
 
@@ -54,6 +55,8 @@ pub struct SeenReader<'a> {
     times: &'a SeenTimes,
     /// The number of the page, and the page if there is one.
     page: Option<(i64, Option<Arc<SeenPage>>)>,
+    /// Times in rows that are later count as none.
+    latest: Moment,
 }
 
 impl SeenReader<'_> {
@@ -66,14 +69,14 @@ impl SeenReader<'_> {
         };
         let seen = page.as_ref().map_or(Moment::NEVER, |page| moment(page.seconds(slot)));
         self.page = Some((number, page));
-        seen.max(row_seen_at)
+        if row_seen_at > self.latest { seen } else { seen.max(row_seen_at) }
     }
 }
 
 impl SeenTimes {
-    /// Reads the times of many hosts.
-    pub fn reader(&self) -> SeenReader<'_> {
-        SeenReader { times: self, page: None }
+    /// Reads the times of many hosts, as they are believed at a moment.
+    pub fn reader(&self, now: Moment) -> SeenReader<'_> {
+        SeenReader { times: self, page: None, latest: now.plus(Duration::from_secs(SECONDS_AHEAD.into())) }
     }
 
     /// The place where a host's time is kept.

@@ -229,7 +229,7 @@ impl Simulation {
         for page in seen_pages::read(db, &numbers).await.unwrap() {
             stored.merge_stored(page.page, &stored::decode(&page.seconds).unwrap(), u32::MAX);
         }
-        let (mut stored, rounding) = (stored.reader(), SECOND * (PERIOD as u32 + 1));
+        let (mut stored, rounding) = (stored.reader(self.now()), SECOND * (PERIOD as u32 + 1));
         for (host, check_ins) in &self.check_ins {
             let (seen, now) = (stored.seen(*host, Moment::NEVER), self.now());
             let known = check_ins.latest_known(now.minus(SECOND * 75 - rounding));

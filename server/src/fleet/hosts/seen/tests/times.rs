@@ -10,7 +10,7 @@ fn at(seconds: i64) -> Moment {
 }
 
 fn seen(times: &SeenTimes, host_id: i64) -> Moment {
-    times.reader().seen(host_id, Moment::NEVER)
+    times.reader(Moment(i64::MAX)).seen(host_id, Moment::NEVER)
 }
 
 #[test]
@@ -35,7 +35,7 @@ fn times_are_rounded_down_and_only_ever_raised() {
 fn a_reader_knows_the_later_one_of_memory_and_row_whatever_the_order() {
     let times = SeenTimes::default();
     times.merge([(1, 100), (40_000, 100)]);
-    let mut reader = times.reader();
+    let mut reader = times.reader(Moment(i64::MAX));
     let (row, later) = (Moment(50 * MICROS), Moment(101 * MICROS));
     for id in [1, 40_000, 40_000, 1] {
         assert_eq!((reader.seen(id, row), reader.seen(id, later)), (Moment(100 * MICROS), later), "{id}");
