@@ -318,12 +318,10 @@ async fn finish(app: &App) {
     if let Err(error) = &uses {
         tracing::warn!(%error, "could not write which node keys were used; old keys of agents that enrolled again are kept for a day");
     }
-    if let Err(error) = app.fleet.hosts.write_intervals().await {
-        tracing::warn!(%error, "could not write the intervals of hosts; they are written when configs are fetched again");
+    if let Err(error) = app.fleet.logs.save(app.fleet.hosts.index.all()).await {
+        tracing::warn!(%error, "could not write the last log batches; lines that agents send again may appear twice");
     }
-    if let Err(error) = app.fleet.checkin.write_reports().await {
-        tracing::warn!(%error, "could not write the last answers of hosts; they are asked again");
-    }
+    // While this node may still lead.
     if let Err(error) = app.fleet.live.sweep().await {
         tracing::warn!(%error, "could not write the state of live queries; they continue from their last checkpoint");
     }
@@ -333,8 +331,12 @@ async fn finish(app: &App) {
     {
         tracing::warn!(%error, "could not announce that this node stops; other nodes notice when its lease ends");
     }
-    if let Err(error) = app.fleet.logs.save(app.fleet.hosts.index.all()).await {
-        tracing::warn!(%error, "could not write the last log batches; lines that agents send again may appear twice");
+    // Last, as these may take long, and agents say again what is lost of them.
+    if let Err(error) = app.fleet.hosts.write_intervals().await {
+        tracing::warn!(%error, "could not write the intervals of hosts; they are written when configs are fetched again");
+    }
+    if let Err(error) = app.fleet.checkin.write_reports().await {
+        tracing::warn!(%error, "could not write the last answers of hosts; they are asked again");
     }
     app.store.close().await;
 }

@@ -32,7 +32,7 @@ pub(super) struct Batches<Q, A> {
     /// Time from the beginning of a batch to that of the next, as long as it lets questions come together: those share
     /// their statements and their flush.
     spacing: Duration,
-    longest: Duration,
+    pub(super) longest: Duration,
     /// Signals that [`ENOUGH`] wait.
     enough: Notify,
 }
@@ -59,7 +59,13 @@ impl<Q, A> Unanswered<Q, A> {
     /// A question for whose answer nobody waits.
     #[cfg(test)]
     pub fn of(question: Q) -> Self {
-        Self { question, number: 0, sender: oneshot::channel().0 }
+        Self::awaited(question).0
+    }
+
+    #[cfg(test)]
+    pub fn awaited(question: Q) -> (Self, oneshot::Receiver<A>) {
+        let (sender, receiver) = oneshot::channel();
+        (Self { question, number: 0, sender }, receiver)
     }
 }
 

@@ -1,6 +1,6 @@
 //! Work on many things in one transaction, of which one may be to blame when it fails.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use crate::store;
 
@@ -33,19 +33,19 @@ impl<K: Ord + Copy, V> Halve for BTreeMap<K, V> {
 }
 
 /// Works on all of it at one time. What fails for a reason that may lie in one thing alone is worked on in halves, down to
-/// one. Tells what came of each part.
+/// one. Larger parts go first, so that most is done early. Tells what came of each part.
 pub(super) async fn in_halves<P: Halve, T>(
     all: P,
     work: impl AsyncFn(&P) -> store::Result<T>,
     mut done: impl FnMut(P, store::Result<T>),
 ) {
-    let mut parts = vec![all];
-    while let Some(mut part) = parts.pop() {
+    let mut parts = VecDeque::from([all]);
+    while let Some(mut part) = parts.pop_front() {
         match work(&part).await {
             Err(error) if part.count() > 1 && error.may_be_of_one_row() => {
                 tracing::debug!(%error, rows = part.count(), "not written together; each half is tried alone");
                 let second = part.split();
-                parts.extend([second, part]);
+                parts.extend([part, second]);
             }
             outcome => done(part, outcome),
         }
@@ -54,9 +54,13 @@ pub(super) async fn in_halves<P: Halve, T>(
 
 #[cfg(test)]
 mod tests {
-    use sea_orm::DbErr;
+    use std::sync::Mutex;
+
+    use sea_orm::{ConnectionTrait as _, DbErr, TransactionTrait as _};
 
     use super::*;
+    use crate::lock::lock;
+    use crate::tests::world::World;
 
     async fn outcomes(all: Vec<u32>, error: fn() -> store::Error) -> (Vec<u32>, Vec<Vec<u32>>) {
         let (mut written, mut failed) = (Vec::new(), Vec::new());
@@ -75,6 +79,38 @@ mod tests {
         assert_eq!(outcomes((0..10).collect(), refused).await, (vec![0, 1, 2, 3, 4, 5, 6, 8, 9], vec![vec![7]]));
         let away = || store::Error::Unavailable("away".to_owned());
         assert_eq!(outcomes(vec![1, 7, 8], away).await, (vec![], vec![vec![1, 7, 8]]), "all at once");
+    }
+
+    /// SQLite has no locks of rows.
+    #[actix_web::test]
+    async fn many_wait_only_once_for_a_row_that_is_held() {
+        let world = World::new().await;
+        let store = &world.app.store;
+        if store.shows_every_commit() {
+            return;
+        }
+        for name in ["held", "free"] {
+            world.enroll(name, "ubuntu").await;
+        }
+        let holder = store.current().begin().await.unwrap();
+        let update = |id| format!("UPDATE hosts SET hostname = 'new' WHERE id = {id}");
+        holder.execute_unprepared(&update(1)).await.unwrap();
+        let (tries, mut written) = (Mutex::new(Vec::new()), Vec::new());
+        let work = async |part: &Vec<i64>| {
+            store
+                .write_beside(async |tx| {
+                    lock(&tries).push(part.clone());
+                    for id in part {
+                        tx.execute_unprepared(&update(*id)).await?;
+                    }
+                    Ok(())
+                })
+                .await
+        };
+        in_halves(vec![1, 2], work, |part, outcome| written.extend(outcome.map(|()| part))).await;
+        assert_eq!(written, [vec![2]]);
+        assert_eq!(lock(&tries).as_slice(), [vec![1, 2], vec![1], vec![2]]);
+        holder.rollback().await.unwrap();
     }
 
     #[test]

@@ -73,7 +73,7 @@ pub struct Fleet {
 }
 
 impl Fleet {
-    /// Deletes hosts in one transaction and returns how many of them existed. Live queries stop waiting for them.
+    /// Deletes hosts and returns how many of them existed. Live queries stop waiting for them.
     ///
     /// # Errors
     /// [`Error::Forbidden`] without the permission to change hosts.

@@ -219,6 +219,8 @@ pub(super) enum Failure {
     Duplicate,
     /// Another transaction was first, and trying again may help.
     LostRace,
+    /// Another transaction holds a row; it has been waited for in vain.
+    LockWait,
     /// A SQLite file is held by another process. It has been waited for already, by the busy time-out.
     Busy,
     /// The server takes no writes.
@@ -265,8 +267,9 @@ pub(super) fn failure(error: &DbErr) -> Option<Failure> {
 
 fn mysql_failure(number: u16) -> Option<Failure> {
     match number {
-        // Waited too long for a lock; deadlock; changed since it was read.
-        1205 | 1213 | 1020 => Some(Failure::LostRace),
+        // Deadlock; changed since it was read.
+        1213 | 1020 => Some(Failure::LostRace),
+        1205 => Some(Failure::LockWait),
         // read_only and its kin; InnoDB in read-only mode.
         1290 | 1836 => Some(Failure::ReadOnly),
         // The relay cannot connect to the server, or does not trust it.

@@ -26,7 +26,7 @@ impl Error {
     pub fn may_be_of_one_row(&self) -> bool {
         match self {
             Self::Conflict(_) | Self::Corrupt { .. } | Self::Db(_) => true,
-            Self::Busy(_) => self.is_lost_race(),
+            Self::Busy(cause) => failure(cause) != Some(Failure::Busy),
             Self::Unavailable(_) => false,
         }
     }
@@ -53,7 +53,7 @@ impl From<DbErr> for Error {
     fn from(error: DbErr) -> Self {
         match failure(&error) {
             Some(Failure::Duplicate) => Self::Conflict(error.to_string()),
-            Some(Failure::LostRace | Failure::Busy) => Self::Busy(error),
+            Some(Failure::LostRace | Failure::LockWait | Failure::Busy) => Self::Busy(error),
             Some(Failure::ReadOnly | Failure::Unavailable) => Self::Unavailable(error.to_string()),
             None => Self::Db(error),
         }

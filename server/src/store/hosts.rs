@@ -173,29 +173,24 @@ pub async fn update(db: &impl ConnectionTrait, host: hosts::ActiveModel) -> Resu
     Ok(())
 }
 
-/// Deletes hosts with their keys, their label memberships and what they are not asked any more. Gives the identifiers of
-/// those there were.
-pub async fn delete(db: &impl ConnectionTrait, ids: &BTreeSet<i64>) -> Result<BTreeMap<i64, String>> {
-    let mut deleted = BTreeMap::new();
-    let ids: Vec<i64> = ids.iter().copied().collect();
-    for batch in ids.chunks(MAX_PARAMETERS) {
-        let batch = || batch.iter().copied();
-        let found: Vec<(i64, String)> = hosts::Entity::find()
-            .filter(hosts::Column::Id.is_in(batch()))
-            .select_only()
-            .columns([hosts::Column::Id, hosts::Column::Identifier])
-            // Before the keys, as all do who change both.
-            .lock_exclusive()
-            .into_tuple()
-            .all(db)
-            .await?;
-        deleted.extend(found);
-        node_keys::Entity::delete_many().filter(node_keys::Column::HostId.is_in(batch())).exec(db).await?;
-        label_members::Entity::delete_many().filter(label_members::Column::HostId.is_in(batch())).exec(db).await?;
-        parked_queries::Entity::delete_many().filter(parked_queries::Column::HostId.is_in(batch())).exec(db).await?;
-        hosts::Entity::delete_many().filter(hosts::Column::Id.is_in(batch())).exec(db).await?;
-    }
-    Ok(deleted)
+/// Deletes a few hundred hosts with their keys, their label memberships and what they are not asked any more. Gives the
+/// identifiers of those there were.
+pub async fn delete(db: &impl ConnectionTrait, ids: &[i64]) -> Result<BTreeMap<i64, String>> {
+    let ids = || ids.iter().copied();
+    let deleted: Vec<(i64, String)> = hosts::Entity::find()
+        .filter(hosts::Column::Id.is_in(ids()))
+        .select_only()
+        .columns([hosts::Column::Id, hosts::Column::Identifier])
+        // Before the keys, as all do who change both.
+        .lock_exclusive()
+        .into_tuple()
+        .all(db)
+        .await?;
+    node_keys::Entity::delete_many().filter(node_keys::Column::HostId.is_in(ids())).exec(db).await?;
+    label_members::Entity::delete_many().filter(label_members::Column::HostId.is_in(ids())).exec(db).await?;
+    parked_queries::Entity::delete_many().filter(parked_queries::Column::HostId.is_in(ids())).exec(db).await?;
+    hosts::Entity::delete_many().filter(hosts::Column::Id.is_in(ids())).exec(db).await?;
+    Ok(deleted.into_iter().collect())
 }
 
 /// A host as the index in memory needs it.

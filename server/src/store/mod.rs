@@ -38,7 +38,7 @@ mod word;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sea_orm::{DatabaseConnection, DatabaseTransaction, DbBackend, TransactionOptions, TransactionTrait};
+use sea_orm::{DatabaseConnection, DatabaseTransaction, DbBackend, TransactionTrait};
 
 pub use case_twins::case_twins;
 pub use error::{Error, Result, WriteError};
@@ -156,11 +156,12 @@ impl Store {
     where
         F: AsyncFn(&Tx) -> Result<T>,
     {
-        self.write_in(dialect::write_options, change).await
+        self.write_in(HeldRows::Await, change).await
     }
 
     /// As [`Store::write`], for a change that does not wait for rows which others hold: its plain readings also show rows that
-    /// are not committed yet, so that it finds them locked instead of adding them a second time.
+    /// are not committed yet, so that it finds them locked instead of adding them a second time. If it has to wait all the same, and in vain, it is not tried
+    /// again: what others hold for so long they may hold for longer.
     ///
     /// # Errors
     /// As there.
@@ -168,7 +169,7 @@ impl Store {
     where
         F: AsyncFn(&Tx) -> Result<T>,
     {
-        self.write_in(|| dialect::write_beside_options(self.writer.get_database_backend()), change).await
+        self.write_in(HeldRows::LeaveOut, change).await
     }
 
     /// As [`Store::write`], for a change that can also fail for reasons of its own.
@@ -180,17 +181,17 @@ impl Store {
         F: AsyncFn(&Tx) -> std::result::Result<T, E>,
         E: WriteError,
     {
-        self.write_in(dialect::write_options, change).await
+        self.write_in(HeldRows::Await, change).await
     }
 
-    async fn write_in<T, E, F>(&self, options: impl Fn() -> TransactionOptions, change: F) -> std::result::Result<T, E>
+    async fn write_in<T, E, F>(&self, held: HeldRows, change: F) -> std::result::Result<T, E>
     where
         F: AsyncFn(&Tx) -> std::result::Result<T, E>,
         E: WriteError,
     {
         let mut attempt = 1;
         loop {
-            match self.write_once(options(), &change).await {
+            match self.write_once(held, &change).await {
                 Err(Tried::Lost(_)) if attempt < WRITE_ATTEMPTS => {
                     self.counters.retries.inc();
                     // Jitter parts those that have met; it grows, because they may be many.
@@ -204,11 +205,15 @@ impl Store {
         }
     }
 
-    async fn write_once<T, E, F>(&self, options: TransactionOptions, change: &F) -> std::result::Result<T, Tried<E>>
+    async fn write_once<T, E, F>(&self, held: HeldRows, change: &F) -> std::result::Result<T, Tried<E>>
     where
         F: AsyncFn(&Tx) -> std::result::Result<T, E>,
         E: WriteError,
     {
+        let options = match held {
+            HeldRows::Await => dialect::write_options(),
+            HeldRows::LeaveOut => dialect::write_beside_options(self.writer.get_database_backend()),
+        };
         let begun = self.writer.begin_with_options(options).await;
         let tx = Tx::new(begun.map_err(|error| Tried::of(Error::from(error).into(), false))?, Arc::clone(&self.trust));
         match change(&tx).await {
@@ -218,7 +223,7 @@ impl Store {
                 Ok(value)
             }
             Err(error) => {
-                let has_lost_race = tx.has_lost_race();
+                let has_lost_race = tx.has_lost_race() || (tx.has_waited() && held == HeldRows::Await);
                 // A failed rollback is told by the next statement on the connection; the first error matters more.
                 let _ = tx.rollback().await;
                 Err(Tried::of(error, has_lost_race))
@@ -249,6 +254,13 @@ impl Store {
             }
         }
     }
+}
+
+/// What a transaction does about rows that others hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum HeldRows {
+    Await,
+    LeaveOut,
 }
 
 /// Why a transaction was not committed.

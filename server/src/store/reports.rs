@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
+use sea_orm::sea_query::{LockBehavior, LockType};
 use sea_orm::{
     ActiveModelTrait, ActiveValue, ColumnTrait, ConnectionTrait, EntityTrait, FromQueryResult, Iterable as _,
     QueryFilter, QueryOrder, QuerySelect, Set, Value,
@@ -130,16 +131,42 @@ impl ReportingHost {
     }
 }
 
-/// Hosts that have said something; nobody else changes them until the transaction is over. Ask for this first in it, so
-/// that whatever is read afterwards is as new.
-pub async fn reporting(tx: &super::Tx, host_ids: &[i64]) -> Result<HashMap<i64, ReportingHost>> {
-    let mut existing = HashMap::new();
+/// Rows of hosts, by id. Those that are gone are left out.
+#[derive(Debug)]
+pub struct LockedRows<T> {
+    /// Nobody else changes them until the transaction is over.
+    pub rows: HashMap<i64, T>,
+    /// Hosts whose rows another transaction holds.
+    pub held: BTreeSet<i64>,
+}
+
+/// Locks rows of hosts, without waiting for those that are held.
+async fn locked<T: FromQueryResult>(
+    tx: &super::Tx,
+    host_ids: &[i64],
+    columns: &[hosts::Column],
+    id_of: impl Fn(&T) -> i64,
+) -> Result<LockedRows<T>> {
+    let (mut locked, mut held) = (HashMap::new(), BTreeSet::new());
     for batch in host_ids.chunks(MAX_PARAMETERS / 2) {
-        let known = directory::COLUMNS.iter().copied().filter(|column| !matches!(column, hosts::Column::Id));
-        let rows: Vec<ReportingHost> = asked_of(batch).columns(known).lock_exclusive().into_model().all(tx).await?;
-        existing.extend(rows.into_iter().map(|host| (host.known.id, host)));
+        let hosts = asked_of(batch).columns(columns.iter().copied());
+        let hosts = hosts.lock_with_behavior(LockType::Update, LockBehavior::SkipLocked);
+        let rows: Vec<T> = hosts.into_model().all(tx).await?;
+        locked.extend(rows.into_iter().map(|row| (id_of(&row), row)));
+        let missing: Vec<i64> = batch.iter().copied().filter(|id| !locked.contains_key(id)).collect();
+        if !missing.is_empty() {
+            let there = hosts::Entity::find().filter(hosts::Column::Id.is_in(bulk::padded(missing)));
+            let there: Vec<i64> = there.select_only().column(hosts::Column::Id).into_tuple().all(tx).await?;
+            held.extend(there);
+        }
     }
-    Ok(existing)
+    Ok(LockedRows { rows: locked, held })
+}
+
+/// Hosts that have said something. Ask for this first in the transaction, so that whatever is read afterwards is as new.
+pub async fn reporting(tx: &super::Tx, host_ids: &[i64]) -> Result<LockedRows<ReportingHost>> {
+    let known = directory::COLUMNS.iter().copied().filter(|column| !matches!(column, hosts::Column::Id));
+    locked(tx, host_ids, &known.collect::<Vec<_>>(), |host: &ReportingHost| host.known.id).await
 }
 
 /// Memberships of the hosts that have said anything about labels, as (label, host).
@@ -203,15 +230,9 @@ fn asked_of(host_ids: &[i64]) -> sea_orm::Select<hosts::Entity> {
         ])
 }
 
-/// What hosts were asked; nobody else changes it until the transaction is over. Ask for this first in it, so that
-/// whatever is read afterwards is as new.
-pub async fn asked_alone(tx: &super::Tx, host_ids: &[i64]) -> Result<HashMap<i64, RefreshRecord>> {
-    let mut all = HashMap::new();
-    for batch in host_ids.chunks(MAX_PARAMETERS / 2) {
-        let rows: Vec<RefreshRecord> = asked_of(batch).lock_exclusive().into_model().all(tx).await?;
-        all.extend(rows.into_iter().map(|asked| (asked.id, asked)));
-    }
-    Ok(all)
+/// What hosts were asked. Ask for this first in the transaction, so that whatever is read afterwards is as new.
+pub async fn asked_alone(tx: &super::Tx, host_ids: &[i64]) -> Result<LockedRows<RefreshRecord>> {
+    locked(tx, host_ids, &[], |asked: &RefreshRecord| asked.id).await
 }
 
 /// Writes down what hosts were asked.

@@ -36,17 +36,24 @@ pub struct Tx {
     inner: DatabaseTransaction,
     rows_written: AtomicU64,
     has_lost_race: AtomicBool,
+    has_waited: AtomicBool,
     trust: Arc<ConnectionTrust>,
 }
 
 impl Tx {
     pub(super) fn new(inner: DatabaseTransaction, trust: Arc<ConnectionTrust>) -> Self {
-        Self { inner, rows_written: AtomicU64::new(0), has_lost_race: AtomicBool::new(false), trust }
+        let (has_lost_race, has_waited) = (AtomicBool::new(false), AtomicBool::new(false));
+        Self { inner, rows_written: AtomicU64::new(0), has_lost_race, has_waited, trust }
     }
 
     /// Whether a statement lost against another transaction, whatever was made of its error since.
     pub(super) fn has_lost_race(&self) -> bool {
         self.has_lost_race.load(Ordering::Relaxed)
+    }
+
+    /// As [`Tx::has_lost_race`], for a statement that waited in vain for a row which another transaction holds.
+    pub(super) fn has_waited(&self) -> bool {
+        self.has_waited.load(Ordering::Relaxed)
     }
 
     /// Gives the number of rows written.
@@ -68,6 +75,7 @@ impl Tx {
     fn noted<T>(&self, outcome: Result<T, DbErr>) -> Result<T, DbErr> {
         match outcome.as_ref().err().and_then(failure) {
             Some(Failure::LostRace | Failure::Duplicate) => self.has_lost_race.store(true, Ordering::Relaxed),
+            Some(Failure::LockWait) => self.has_waited.store(true, Ordering::Relaxed),
             Some(Failure::ReadOnly) => self.trust.withdraw(),
             _ => {}
         }

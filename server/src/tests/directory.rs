@@ -92,7 +92,7 @@ async fn every_column_that_lists_are_made_of_is_compared_when_a_host_reports() {
         let reports = [(1, report)].into();
         let moved = store
             .write(async |tx| {
-                let reporting = store::reports::reporting(tx, &[1]).await?;
+                let reporting = store::reports::reporting(tx, &[1]).await?.rows;
                 Ok(store::reports::write(tx, &reports, &reporting, &Default::default()).await?.moved)
             })
             .await
@@ -127,7 +127,7 @@ async fn changes_that_nobody_tells_of_are_found() {
         .write(async |tx| {
             store::hosts::insert_many(tx, vec![copy.clone()]).await?;
             store::hosts::update(tx, renamed.clone()).await?;
-            store::hosts::delete(tx, &[3].into()).await
+            store::hosts::delete(tx, &[3]).await
         })
         .await
         .unwrap();

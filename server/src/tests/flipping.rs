@@ -31,17 +31,19 @@ fn batch(first: i64, round: i64) -> BTreeMap<i64, HostReport> {
 async fn flip(store: &Store, shift: i64) {
     for round in 0..ROUNDS {
         for first in (0..*HOSTS / BATCH).map(|at| (at * BATCH + shift) % *HOSTS + 1) {
-            let reports = batch(first.min(*HOSTS - BATCH + 1), round);
-            store
-                .write(async |tx| {
+            let mut reports = batch(first.min(*HOSTS - BATCH + 1), round);
+            while !reports.is_empty() {
+                let held = store.write(async |tx| {
                     // As check-ins are written: rows are locked first, and who has moved is told last.
                     let host_ids: Vec<i64> = reports.keys().copied().collect();
                     let reporting = reports::reporting(tx, &host_ids).await?;
-                    reports::write(tx, &reports, &reporting, &BTreeMap::new()).await?;
-                    feed::append(tx, feed::HostChangeKind::Changed, host_ids, Moment(round)).await
-                })
-                .await
-                .unwrap();
+                    reports::write(tx, &reports, &reporting.rows, &BTreeMap::new()).await?;
+                    feed::append(tx, feed::HostChangeKind::Changed, host_ids, Moment(round)).await?;
+                    Ok(reporting.held)
+                });
+                let held = held.await.unwrap();
+                reports.retain(|host_id, _| held.contains(host_id));
+            }
         }
     }
 }

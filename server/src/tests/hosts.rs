@@ -43,6 +43,11 @@ async fn many_hosts_are_deleted_at_once() {
     assert_eq!(world.get("hosts/count").await.expect(200)["count"], 1);
     world.post("hosts/delete", json!({ "filters": {} })).await.expect(400);
     assert_eq!(world.activities().await.last().unwrap(), "deleted_hosts");
+
+    // Far more than one transaction deletes.
+    let ids: Vec<i64> = (2..1500).collect();
+    world.post("hosts/delete", json!({ "ids": ids })).await.expect(200);
+    assert_eq!(world.get("hosts/count").await.expect(200)["count"], 0);
 }
 
 #[actix_web::test]

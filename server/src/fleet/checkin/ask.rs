@@ -66,13 +66,19 @@ impl Asker {
     /// Decides what a host is asked, and notes it in the host's row.
     ///
     /// # Errors
-    /// When the database does not answer, or too many hosts wait for it; then the host is not asked.
+    /// When the database does not answer, too many hosts wait for it, or somebody holds the host's row; then the host is
+    /// not asked.
     pub(super) async fn ask(&self, store: &Store, wanted: RefreshRequest) -> Result<Assigned> {
         let store = store.clone();
         let work = move |batch| {
             let store = store.clone();
             async move {
-                decide_batch(&store, batch).await;
+                // A task of its own, which takes back what was not sent however long it takes. So many at most are under way
+                // as there are connections to the database.
+                let decided = tokio::task::spawn_local(async move { decide_batch(&store, batch).await });
+                if let Err(error) = decided.await {
+                    tracing::warn!(%error, "hosts are not asked about themselves now");
+                }
                 Vec::new()
             }
         };
@@ -91,6 +97,8 @@ async fn decide_batch(store: &Store, mut batch: Vec<Unanswered<RefreshRequest, A
     in_halves(batch, decide, |part, decided| match decided {
         Ok(decided) => {
             for (asked, decision) in part.into_iter().zip(decided) {
+                // Somebody holds the row: the host is asked later.
+                let Some(decision) = decision else { continue };
                 let change = decision.change.filter(|_| !decision.assigned.names.is_empty());
                 if asked.answer(decision.assigned).is_err() {
                     undelivered.extend(change);
@@ -105,9 +113,12 @@ async fn decide_batch(store: &Store, mut batch: Vec<Unanswered<RefreshRequest, A
         return;
     }
     // why: a round that no host was sent would count as lost, and two losses park a question.
-    if let Err(error) = store.write(async |tx| take_back(tx, &undelivered).await).await {
-        tracing::warn!(%error, hosts = undelivered.len(), "questions that were not sent could not be taken back; they count as lost once");
-    }
+    let (hosts, reason) = match store.write(async |tx| take_back(tx, &undelivered).await).await {
+        Ok(0) => return,
+        Ok(held) => (held, "their rows are held".to_owned()),
+        Err(error) => (undelivered.len(), error.to_string()),
+    };
+    tracing::warn!(hosts, reason, "questions that were not sent could not be taken back; they count as lost once");
 }
 
 /// What was decided for one host.
@@ -117,28 +128,32 @@ struct Decision {
     change: Option<(RefreshRecord, RefreshRecord)>,
 }
 
-/// Puts back the records of hosts that did not get their questions, unless they have changed again.
-async fn take_back(tx: &store::Tx, undelivered: &[(RefreshRecord, RefreshRecord)]) -> store::Result<()> {
+/// Puts back the records of hosts that did not get their questions, unless they have changed again. Gives the number of
+/// those whose rows somebody holds, which are left as they are.
+async fn take_back(tx: &store::Tx, undelivered: &[(RefreshRecord, RefreshRecord)]) -> store::Result<usize> {
     let host_ids: Vec<i64> = undelivered.iter().map(|(_, after)| after.id).collect();
     let current = asked_alone(tx, &host_ids).await?;
-    let unchanged = undelivered.iter().filter(|(_, after)| current.get(&after.id) == Some(after));
-    store::reports::set_asked(tx, unchanged.map(|(before, _)| before.clone())).await
+    let unchanged = undelivered.iter().filter(|(_, after)| current.rows.get(&after.id) == Some(after));
+    store::reports::set_asked(tx, unchanged.map(|(before, _)| before.clone())).await?;
+    Ok(current.held.len())
 }
 
-/// Decides for several hosts, sorted by id so that two transactions lock rows in the same order.
-async fn give(tx: &store::Tx, wanted: Vec<&RefreshRequest>) -> store::Result<Vec<Decision>> {
+/// Decides for several hosts, sorted by id so that two transactions lock rows in the same order; `None` where somebody
+/// else holds the row.
+async fn give(tx: &store::Tx, wanted: Vec<&RefreshRequest>) -> store::Result<Vec<Option<Decision>>> {
     let mut host_ids: Vec<i64> = wanted.iter().map(|wanted| wanted.host_id).collect();
     host_ids.dedup();
-    let mut asked = asked_alone(tx, &host_ids).await?;
+    let mut locked = asked_alone(tx, &host_ids).await?;
     let mut parked: HashMap<i64, Vec<parked_queries::Model>> = HashMap::new();
     for row in store::parked_queries::of_hosts(tx, &host_ids).await? {
         parked.entry(row.host_id).or_default().push(row);
     }
     let (mut all, mut changed) = (Vec::with_capacity(wanted.len()), BTreeMap::new());
     for wanted in wanted {
-        // The host was deleted; its next request says so.
-        let Some(asked) = asked.get_mut(&wanted.host_id) else {
-            all.push(Decision { assigned: Assigned::default(), change: None });
+        let Some(asked) = locked.rows.get_mut(&wanted.host_id) else {
+            // One that is not held was deleted; its next request says so.
+            let is_gone = !locked.held.contains(&wanted.host_id);
+            all.push(is_gone.then(|| Decision { assigned: Assigned::default(), change: None }));
             continue;
         };
         let before = asked.clone();
@@ -150,7 +165,7 @@ async fn give(tx: &store::Tx, wanted: Vec<&RefreshRequest>) -> store::Result<Vec
         if change.is_some() {
             changed.insert(asked.id, asked.clone());
         }
-        all.push(Decision { assigned: Assigned { record: Some(asked.clone()), ..assigned }, change });
+        all.push(Some(Decision { assigned: Assigned { record: Some(asked.clone()), ..assigned }, change }));
     }
     store::reports::set_asked(tx, changed.into_values()).await?;
     Ok(all)

@@ -1,8 +1,11 @@
-//! The database refuses the row of one host; the others share its batch.
+//! The database refuses the row of one host, or somebody holds it; the others share its batch.
 
 use futures_util::future::join_all;
 use muster_api::osquery::answer::NO_WORK;
-use sea_orm::{ConnectionTrait as _, DbBackend, Set};
+use sea_orm::{
+    ConnectionTrait as _, DatabaseTransaction, DbBackend, EntityTrait as _, QueryOrder as _, QuerySelect as _, Set,
+    TransactionTrait as _,
+};
 
 use super::*;
 use crate::fleet::hosts::Authenticated;
@@ -36,25 +39,67 @@ async fn enrolled(world: &World) -> Vec<Arc<Host>> {
     hosts
 }
 
+fn report(checkin: &Checkin, hosts: &[Arc<Host>]) {
+    for host in hosts {
+        let details = hosts::ActiveModel { hostname: Set("new".to_owned()), ..Default::default() };
+        checkin.reports.add(HostReport { host_id: host.id, details, ..HostReport::default() });
+    }
+}
+
+async fn hostnames(world: &World) -> Vec<String> {
+    let rows = hosts::Entity::find().order_by_asc(hosts::Column::Id).all(world.app.store.reader()).await.unwrap();
+    rows.into_iter().map(|row| row.hostname).collect()
+}
+
+/// Holds the row of a host until the transaction is over.
+async fn hold(world: &World, host_id: i64) -> DatabaseTransaction {
+    let holder = world.app.store.current().begin().await.unwrap();
+    hosts::Entity::find_by_id(host_id).lock_exclusive().one(&holder).await.unwrap().unwrap();
+    holder
+}
+
 #[actix_web::test]
 async fn a_report_that_is_refused_stops_no_other() {
     let world = World::new().await;
     let hosts = enrolled(&world).await;
     refuse(&world, "hostname = 'new'").await;
     let checkin = &world.app.fleet.checkin;
-    for host in &hosts {
-        let details = hosts::ActiveModel { hostname: Set("new".to_owned()), ..Default::default() };
-        checkin.reports.add(HostReport { host_id: host.id, details, ..HostReport::default() });
-    }
+    report(checkin, &hosts);
     for _ in 0..2 {
         assert!(checkin.write_reports().await.is_err());
         assert_eq!(checkin.reports.waiting(), 1);
         assert!(checkin.reports.has_answers_of(hosts[2].id), "it waits on");
     }
-    for (name, host) in NAMES.iter().zip(&hosts) {
-        let row = crate::store::hosts::by_id(world.app.store.reader(), host.id).await.unwrap().unwrap();
-        assert_eq!(row.hostname, if *name == "bad" { "bad" } else { "new" });
+    assert_eq!(hostnames(&world).await, ["new", "new", "bad", "new", "new"]);
+}
+
+/// SQLite has no locks of rows.
+#[actix_web::test]
+async fn a_report_whose_row_is_held_waits_and_stops_no_other() {
+    let world = World::new().await;
+    if world.app.store.shows_every_commit() {
+        return;
     }
+    let hosts = enrolled(&world).await;
+    let holder = hold(&world, hosts[2].id).await;
+    let checkin = &world.app.fleet.checkin;
+    report(checkin, &hosts);
+    for _ in 0..2 {
+        checkin.write_reports().await.unwrap();
+        assert_eq!(checkin.reports.waiting(), 1);
+        assert!(checkin.reports.has_answers_of(hosts[2].id), "it waits on");
+        assert_eq!(hostnames(&world).await, ["new", "new", "bad", "new", "new"]);
+    }
+    holder.rollback().await.unwrap();
+    checkin.write_reports().await.unwrap();
+    assert_eq!(checkin.reports.waiting(), 0);
+    assert_eq!(hostnames(&world).await, ["new"; 5]);
+
+    // A host that is gone is not taken for one that is held.
+    report(checkin, &hosts);
+    world.post("hosts/delete", serde_json::json!({ "ids": [hosts[2].id] })).await.expect(200);
+    checkin.write_reports().await.unwrap();
+    assert_eq!(checkin.reports.waiting(), 0);
 }
 
 #[actix_web::test]
@@ -66,4 +111,22 @@ async fn a_host_whose_row_is_refused_keeps_no_other_from_being_asked() {
     for (name, answer) in NAMES.iter().zip(answers) {
         assert_eq!(answer == NO_WORK, *name == "bad", "{name}: {answer:?}");
     }
+}
+
+/// SQLite has no locks of rows.
+#[actix_web::test]
+async fn a_host_whose_row_is_held_keeps_no_other_from_being_asked() {
+    let world = World::new().await;
+    if world.app.store.shows_every_commit() {
+        return;
+    }
+    let hosts = enrolled(&world).await;
+    let holder = hold(&world, hosts[2].id).await;
+    let answers = join_all(hosts.iter().map(|host| world.app.fleet.checkin.read(host))).await;
+    for (name, answer) in NAMES.iter().zip(answers) {
+        assert_eq!(answer == NO_WORK, *name == "bad", "{name}: {answer:?}");
+    }
+    holder.rollback().await.unwrap();
+    world.app.fleet.clock.advance(std::time::Duration::from_secs(60));
+    assert_ne!(world.app.fleet.checkin.read(&hosts[2]).await, NO_WORK, "it is asked later");
 }

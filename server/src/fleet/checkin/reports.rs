@@ -18,7 +18,7 @@ use crate::fleet::hosts::{Host, Hosts};
 use crate::lock::lock;
 use crate::store::entity::hosts::Column;
 use crate::store::entity::parked_queries;
-use crate::store::reports::{HostReport, RefreshRecord, ReportingHost, ReportsWritten};
+use crate::store::reports::{HostReport, LockedRows, RefreshRecord, ReportingHost, ReportsWritten};
 use crate::store::{self, Store, feed};
 use crate::telemetry::Metrics;
 
@@ -59,10 +59,11 @@ impl Reports {
         merge(waiting.entry(report.host_id).or_insert_with(|| empty(report.host_id)), report);
     }
 
-    /// Writes the waiting answers. Those that cannot be written wait for the next call.
+    /// Writes the waiting answers. Those that cannot be written, and those of hosts whose rows somebody holds, wait for the
+    /// next call.
     pub(super) async fn write(&self, store: &Store, hosts: &Hosts, metrics: &Metrics, now: Moment) -> Result<()> {
         let _guard = self.serial.lock().await;
-        let mut failed = BTreeMap::new();
+        let mut left = BTreeMap::new();
         let (mut outcome, mut after) = (Ok(()), i64::MIN);
         while outcome.as_ref().err().is_none_or(store::Error::may_be_of_one_row) {
             let batch = self.take_batch(after);
@@ -72,17 +73,20 @@ impl Reports {
                 .filter_map(|id| Some((*id, hosts.index.get(*id)?.refresh_state.refetch_mark())))
                 .collect();
             let work = async |part: &BTreeMap<i64, HostReport>| write_part(store, part, now).await;
-            in_halves(batch, work, |part, written| match written {
-                Ok(written) => are_written(&written, &refetches, hosts, metrics),
+            in_halves(batch, work, |mut part, written| match written {
+                Ok(written) => {
+                    are_written(&written, &refetches, hosts, metrics);
+                    left.extend(written.held.iter().filter_map(|id| part.remove_entry(id)));
+                }
                 Err(error) => {
-                    failed.extend(part);
+                    left.extend(part);
                     outcome = Err(error);
                 }
             })
             .await;
-            lock(&self.under_way).retain(|id| failed.contains_key(id));
+            lock(&self.under_way).retain(|id| left.contains_key(id));
         }
-        self.put_back(failed);
+        self.put_back(left);
         lock(&self.under_way).clear();
         outcome?;
         hosts.refresh_stale().await
@@ -117,24 +121,26 @@ impl Reports {
 struct PartWritten {
     settled: Settled,
     reports: ReportsWritten,
+    /// Hosts whose rows another transaction holds: nothing of them was written.
+    held: BTreeSet<i64>,
 }
 
 async fn write_part(store: &Store, part: &BTreeMap<i64, HostReport>, now: Moment) -> store::Result<PartWritten> {
     let host_ids: Vec<i64> = part.keys().copied().collect();
     store
         .write(async |tx| {
-            let reporting = store::reports::reporting(tx, &host_ids).await?;
+            let LockedRows { rows: reporting, held } = store::reports::reporting(tx, &host_ids).await?;
             let settled = settle(tx, part, &reporting, now).await?;
             let reports = store::reports::write(tx, part, &reporting, &settled.asked).await?;
             feed::append(tx, feed::HostChangeKind::Changed, reports.moved.iter().copied(), now).await?;
-            Ok(PartWritten { settled, reports })
+            Ok(PartWritten { settled, reports, held })
         })
         .await
 }
 
 /// Takes over into memory what was written. `refetches` is as of before.
 fn are_written(written: &PartWritten, refetches: &HashMap<i64, RefetchMark>, hosts: &Hosts, metrics: &Metrics) {
-    let PartWritten { settled, reports } = written;
+    let PartWritten { settled, reports, .. } = written;
     metrics.label_changes.with_label_values(&["added"]).inc_by(reports.added);
     metrics.label_changes.with_label_values(&["removed"]).inc_by(reports.removed);
     settled.parked.iter().for_each(|parked| note_parked(parked, metrics));

@@ -10,20 +10,32 @@ use crate::fleet::Result;
 use crate::fleet::access::{Permission, Principal};
 use crate::store::{self, activities, feed};
 
+/// Most hosts in one transaction: those that enroll at that moment wait for it.
+const BATCH: usize = 500;
+
 impl Hosts {
-    /// Deletes hosts with their keys and label memberships in one transaction, and returns how many of them existed.
-    /// Operators use `Fleet::delete_hosts`, which also tells live queries.
+    /// Deletes hosts with their keys and label memberships, some hundred in one transaction, and returns how many of them
+    /// existed. Operators use `Fleet::delete_hosts`, which also tells live queries.
     ///
     /// # Errors
-    /// [`Error::Forbidden`](crate::fleet::Error::Forbidden) without the permission to change hosts.
+    /// [`Error::Forbidden`](crate::fleet::Error::Forbidden) without the permission to change hosts; or the database does
+    /// not answer, and some of them may be deleted already.
     pub(in crate::fleet) async fn delete_many(&self, principal: &Principal, ids: &[i64]) -> Result<u64> {
         principal.may(Permission::WriteHosts)?;
         let ids: BTreeSet<i64> = ids.iter().copied().collect();
+        let mut deleted = 0;
+        for batch in ids.into_iter().collect::<Vec<_>>().chunks(BATCH) {
+            deleted += self.delete_batch(principal, batch).await?;
+        }
+        Ok(deleted)
+    }
+
+    async fn delete_batch(&self, principal: &Principal, ids: &[i64]) -> Result<u64> {
         let now = self.clock.now();
         let deleted = self
             .store
             .write(async |tx| {
-                let deleted = store::hosts::delete(tx, &ids).await?;
+                let deleted = store::hosts::delete(tx, ids).await?;
                 if !deleted.is_empty() {
                     let hosts: Vec<Value> = deleted
                         .iter()

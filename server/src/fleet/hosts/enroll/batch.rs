@@ -1,6 +1,6 @@
 //! Enrollments that share a transaction.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -16,7 +16,7 @@ use crate::store::{self, Store, case, enrollments};
 /// Most enrollments in one transaction, so that none holds rows, or the one writer of SQLite, for long.
 const BATCH: usize = 256;
 
-/// Longest wait for the rows of hosts that wait, before a batch is chosen without.
+/// Longest wait for all that is looked up of hosts that wait, before a batch is chosen without.
 const PATIENCE: Duration = Duration::from_millis(500);
 
 /// What an enrollment is answered.
@@ -43,8 +43,8 @@ impl Enroller {
     /// Writes a batch of the enrollments that wait. Gives back those that wait on: the others, and those of hosts whose rows
     /// somebody holds.
     ///
-    /// Nothing here waits for a row: a row that is held is left out, and is tried again with a later batch. So one that is held
-    /// for long keeps no other host waiting.
+    /// A row that is held is left out, and is tried again with a later batch. So one that is held for long keeps no other host
+    /// waiting. A row that is being deleted is not seen to be held: what waits for it is tried in halves.
     pub async fn write(&self, mut waiting: Vec<WaitingEnrollment>) -> Vec<WaitingEnrollment> {
         let number = self.batches.fetch_add(1, Ordering::Relaxed) + 1;
         for enrollment in waiting.iter_mut().filter(|waiting| waiting.question.order.since == 0) {
@@ -81,18 +81,19 @@ impl Enroller {
         let identifier = |waiting: &WaitingEnrollment| case::fold(&waiting.question.identity.identifier);
         let new = waiting.iter().filter(|waiting| waiting.question.order.goes_first.is_none());
         let identifiers: BTreeSet<String> = new.map(identifier).collect();
-        let (mut asked, mut known) = (BTreeSet::new(), BTreeSet::new());
-        for words in identifiers.into_iter().collect::<Vec<_>>().chunks(BATCH) {
-            let words = words.iter().cloned().collect();
-            let found = enrollments::known_identifiers(self.store.reader(), &words);
-            // Those that were not looked up go behind this time.
-            let Ok(found) = within(PATIENCE, async { Ok(found.await?) }).await else { break };
-            known.extend(found);
-            asked.extend(words);
-        }
+        let mut known: BTreeMap<String, bool> = BTreeMap::new();
+        let look_up = async {
+            for words in identifiers.into_iter().collect::<Vec<_>>().chunks(BATCH) {
+                let words = words.iter().cloned().collect();
+                let found = enrollments::known_identifiers(self.store.reader(), &words).await?;
+                known.extend(words.into_iter().map(|word| (word.clone(), found.contains(&word))));
+            }
+            Ok(())
+        };
+        // Those that were not looked up go behind this time.
+        drop(within(PATIENCE, look_up).await);
         for waiting in waiting.iter_mut().filter(|waiting| waiting.question.order.goes_first.is_none()) {
-            let identifier = identifier(waiting);
-            waiting.question.order.goes_first = asked.contains(&identifier).then(|| known.contains(&identifier));
+            waiting.question.order.goes_first = known.get(&identifier(waiting)).copied();
         }
         waiting.sort_by_key(|waiting| {
             let order = waiting.question.order;
