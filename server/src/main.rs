@@ -9,10 +9,6 @@ use muster::clock::Clock;
 use muster::config::{self, Config, ConfigErrors, ConfigKey, Loaded, Sources};
 use muster::{Lifecycle, VERSION, migrate_data, prepare, serve, telemetry};
 
-/// Serves many threads that allocate and free at one time with less work and less memory left over than the system's.
-#[global_allocator]
-static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
-
 fn main() -> ExitCode {
     let matches = command().get_matches();
     match run(&matches) {

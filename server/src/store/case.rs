@@ -27,7 +27,7 @@ pub fn position<'a>(names: impl Iterator<Item = &'a str>, name: &str) -> Option<
 
 /// The row that a name means; see [`position`].
 pub fn best<T>(mut rows: Vec<T>, name: &str, name_of: impl Fn(&T) -> &str) -> Option<T> {
-    let best = position(rows.iter().map(|row| name_of(row)), name)?;
+    let best = position(rows.iter().map(name_of), name)?;
     Some(rows.swap_remove(best))
 }
 

@@ -29,14 +29,14 @@ const VISIBLE_WITHIN: Duration = Duration::from_secs(30);
 /// How far the directory has been compared.
 #[derive(Debug, Default)]
 pub(super) struct Comparison {
-    place: tokio::sync::Mutex<ComparedPlace>,
+    progress: tokio::sync::Mutex<ComparisonProgress>,
     /// Everything is to be read at once.
     is_whole_due: AtomicBool,
     due: Notify,
 }
 
 #[derive(Debug)]
-struct ComparedPlace {
+struct ComparisonProgress {
     /// The hosts up to this id are compared, and the others come next.
     after: i64,
     /// All of them are read without pauses.
@@ -47,7 +47,7 @@ struct ComparedPlace {
     newest_before: i64,
 }
 
-impl Default for ComparedPlace {
+impl Default for ComparisonProgress {
     fn default() -> Self {
         Self { after: i64::MIN, is_whole: false, at: Moment::NEVER, newest: (Moment::NEVER, 0), newest_before: 0 }
     }
@@ -71,31 +71,31 @@ impl Hosts {
     /// # Errors
     /// When the database does not answer; the next call goes on.
     pub async fn compare_directory(&self) -> Result<()> {
-        let mut place = self.comparison.place.lock().await;
+        let mut progress = self.comparison.progress.lock().await;
         let now = self.clock.now();
         if self.comparison.is_whole_due.swap(false, Ordering::SeqCst) {
-            (place.is_whole, place.after) = (true, i64::MIN);
+            (progress.is_whole, progress.after) = (true, i64::MIN);
         }
-        if place.is_whole {
-            place.at = now;
-            return self.compare_all(&mut place).await;
+        if progress.is_whole {
+            progress.at = now;
+            return self.compare_all(&mut progress).await;
         }
         let has_older_node = self.has_older_node();
         if has_older_node {
-            self.find_new_hosts(&mut place, now).await?;
+            self.find_new_hosts(&mut progress, now).await?;
         }
-        if has_older_node || now.since(place.at) >= COMPARED_EVERY {
-            place.at = now;
-            place.after = self.compare_page(place.after).await?;
+        if has_older_node || now.since(progress.at) >= COMPARED_EVERY {
+            progress.at = now;
+            progress.after = self.compare_page(progress.after).await?;
         }
         Ok(())
     }
 
-    async fn compare_all(&self, place: &mut ComparedPlace) -> Result<()> {
+    async fn compare_all(&self, progress: &mut ComparisonProgress) -> Result<()> {
         loop {
-            place.after = self.compare_page(place.after).await?;
-            if place.after == i64::MIN {
-                place.is_whole = false;
+            progress.after = self.compare_page(progress.after).await?;
+            if progress.after == i64::MIN {
+                progress.is_whole = false;
                 // Unless it is to begin again, because the node was cut off meanwhile.
                 if !self.comparison.is_whole_due.load(Ordering::SeqCst) {
                     self.directory.has_loaded().await?;
@@ -122,12 +122,12 @@ impl Hosts {
     }
 
     /// Takes over hosts with ids above those known for a while.
-    async fn find_new_hosts(&self, place: &mut ComparedPlace, now: Moment) -> Result<()> {
-        if now.since(place.newest.0) >= VISIBLE_WITHIN {
-            place.newest_before = place.newest.1;
-            place.newest = (now, self.directory.newest());
+    async fn find_new_hosts(&self, progress: &mut ComparisonProgress, now: Moment) -> Result<()> {
+        if now.since(progress.newest.0) >= VISIBLE_WITHIN {
+            progress.newest_before = progress.newest.1;
+            progress.newest = (now, self.directory.newest());
         }
-        let mut after = place.newest_before;
+        let mut after = progress.newest_before;
         loop {
             self.directory.begin_page();
             let page = directory::after(self.store.reader(), after, PAGE).await?;

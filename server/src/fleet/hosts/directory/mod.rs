@@ -82,7 +82,7 @@ struct ChangedSince {
 /// What happened to hosts.
 #[derive(Debug)]
 enum Change {
-    Put(DirectoryHost),
+    Put(Box<DirectoryHost>),
     Removed(i64),
     LabelsDropped(BTreeSet<i64>),
     /// All hosts have been read.
@@ -97,7 +97,7 @@ impl ChangeQueue {
         if let Some(since) = &mut self.since_reading {
             since.hosts.insert(host.row.id);
         }
-        self.changes.push_back(Change::Put(host));
+        self.changes.push_back(Change::Put(Box::new(host)));
     }
 
     fn remove(&mut self, id: i64) {

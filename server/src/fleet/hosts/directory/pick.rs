@@ -103,17 +103,17 @@ impl HostPick {
         let numbered = chosen.iter().map(|slot| (number(slot), slot));
         let behind = numbered.filter(|(number, _)| self.is_behind(OrderKey::Number(*number)));
         // The complement of numbers stands in the opposite order.
-        let place = |number: i64| if self.filter.is_descending { !number } else { number };
-        let mut placed: Vec<(i64, i64, u32)> =
-            behind.map(|(number, slot)| (place(number), tables.id(slot), slot)).collect();
+        let rank = |number: i64| if self.filter.is_descending { !number } else { number };
+        let mut ranked: Vec<(i64, i64, u32)> =
+            behind.map(|(number, slot)| (rank(number), tables.id(slot), slot)).collect();
         let (offset, limit) = self.bounds();
         let end = offset.saturating_add(limit);
-        if end < placed.len() {
-            placed.select_nth_unstable(end);
-            placed.truncate(end);
+        if end < ranked.len() {
+            ranked.select_nth_unstable(end);
+            ranked.truncate(end);
         }
-        placed.sort_unstable();
-        placed.into_iter().skip(offset).map(|(.., slot)| slot).collect()
+        ranked.sort_unstable();
+        ranked.into_iter().skip(offset).map(|(.., slot)| slot).collect()
     }
 
     fn page_by_key(&self, tables: &Tables, chosen: &RoaringBitmap) -> Vec<u32> {
