@@ -6,7 +6,7 @@ use sea_orm::{
 
 pub use super::entity::host_changes::HostChangeKind;
 use super::entity::host_changes::{ActiveModel, Column, Entity, Model};
-use super::{Result, bulk};
+use super::{MAX_PARAMETERS, Result, bulk};
 use crate::clock::Moment;
 
 /// One row of the feed.
@@ -47,8 +47,21 @@ pub async fn append_all(
 /// Up to `limit` changes after a position, in the order of their positions.
 pub async fn after(db: &impl ConnectionTrait, id: i64, limit: u64) -> Result<Vec<HostChange>> {
     let rows = Entity::find().filter(Column::Id.gt(id)).order_by_asc(Column::Id).limit(limit).all(db).await?;
-    let change = |row: Model| HostChange { id: row.id, host_id: row.host_id, kind: row.kind, at: row.changed_at };
     Ok(rows.into_iter().map(change).collect())
+}
+
+fn change(row: Model) -> HostChange {
+    HostChange { id: row.id, host_id: row.host_id, kind: row.kind, at: row.changed_at }
+}
+
+/// The changes at these positions, in their order; those that nothing stands at are left out.
+pub async fn at(db: &impl ConnectionTrait, ids: &[i64]) -> Result<Vec<HostChange>> {
+    let mut found = Vec::new();
+    for batch in ids.chunks(MAX_PARAMETERS) {
+        let ids = bulk::padded(batch.to_vec());
+        found.extend(Entity::find().filter(Column::Id.is_in(ids)).order_by_asc(Column::Id).all(db).await?);
+    }
+    Ok(found.into_iter().map(change).collect())
 }
 
 /// The position before all changes made since a moment.

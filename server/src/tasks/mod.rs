@@ -11,6 +11,10 @@ use crate::fleet::{self, Fleet, RENEW_EVERY, Result};
 use crate::lifecycle::Lifecycle;
 use crate::telemetry::Metrics;
 
+/// Shortest time from one reading of what other nodes have changed to the next: a node that tells of many changes one by
+/// one, as when hosts enroll, does not have the others read for each.
+const FOLLOW_SPACING: Duration = Duration::from_millis(250);
+
 /// Name and pace of a task. All of them are listed here.
 #[derive(Debug, Clone, Copy)]
 enum Task {
@@ -175,6 +179,12 @@ pub async fn run(fleet: Fleet, metrics: Arc<Metrics>, lifecycle: Lifecycle, nudg
                     () = fleet.live.must_sweep(), if matches!(task, Task::SweepLiveQueries) => {}
                 }
                 task.attempt(&fleet, &metrics).await;
+                if matches!(task, Task::Follow) {
+                    tokio::select! {
+                        () = lifecycle.ended() => return,
+                        () = tokio::time::sleep(FOLLOW_SPACING) => {}
+                    }
+                }
             }
         });
     }

@@ -22,8 +22,8 @@ use crate::store;
 use crate::store::feed::{self, HostChange, HostChangeKind};
 use crate::store::node_keys::{self, KeyHash};
 
-/// How long positions are read again. A change takes its position before its commit and is visible after it, so a
-/// change with a higher position may be visible first. Between the two lies only the commit, which waits for a disk at
+/// How long positions that were not there are looked for. A change takes its position before its commit and is visible
+/// after it, so a change with a higher position may be visible first. Between the two lies only the commit, which waits for a disk at
 /// worst. Plain readings lag behind by less, too.
 pub(super) const OVERLAP: Duration = Duration::from_secs(30);
 
@@ -40,6 +40,9 @@ pub(super) const GONE_AFTER: Duration = Duration::from_secs(24 * 3600);
 /// Most feed entries in one read.
 const PAGE: u64 = 5_000;
 
+/// Most positions that are looked for singly. Where servers of a cluster share positions out, most are never used.
+const MAX_GAPS: usize = 500;
+
 /// Most hosts in one read.
 pub(super) const BATCH: usize = 500;
 
@@ -52,6 +55,35 @@ pub(super) struct FeedReading {
     read: BTreeMap<i64, ReadEntry>,
     /// When the feed was last read to its end.
     pub at: Option<Moment>,
+}
+
+impl FeedReading {
+    /// The highest position that was read.
+    fn newest(&self) -> i64 {
+        self.read.last_key_value().map_or(self.settled, |(position, _)| *position)
+    }
+
+    /// Positions before the newest one that were not there when they were read: their changes are not visible yet, or were
+    /// given up. `None` if they are so many that all is better read again.
+    fn gaps(&self) -> Option<Vec<i64>> {
+        let (mut gaps, mut expected) = (Vec::new(), self.settled + 1);
+        for position in self.read.keys() {
+            let missing = usize::try_from(position.saturating_sub(expected)).unwrap_or(usize::MAX);
+            if missing > MAX_GAPS - gaps.len() {
+                return None;
+            }
+            gaps.extend(expected..*position);
+            expected = position.saturating_add(1);
+        }
+        Some(gaps)
+    }
+
+    fn has_read(&mut self, changes: &[HostChange], now: Moment) {
+        self.read.extend(changes.iter().map(|change| {
+            let is_about_keys = is_about_keys(&change.kind);
+            (change.id, ReadEntry { first_read_at: now, host_id: change.host_id, is_about_keys })
+        }));
+    }
 }
 
 /// An entry of the feed that is not settled.
@@ -78,20 +110,24 @@ impl Hosts {
             self.compare_everything();
             *reading = FeedReading { settled, ..FeedReading::default() };
         }
-        let mut position = reading.settled;
+        let mut position = match reading.gaps() {
+            Some(gaps) => {
+                let late = feed::at(self.store.reader(), &gaps).await?;
+                self.take_over(&late, now).await?;
+                reading.has_read(&late, now);
+                reading.newest()
+            }
+            None => reading.settled,
+        };
         loop {
             let page = feed::after(self.store.reader(), position, PAGE).await?;
             let is_last = (page.len() as u64) < PAGE;
             position = page.last().map_or(position, |change| change.id);
-            // Everything behind the settled position comes again with every read; most of it is known.
             let news: Vec<HostChange> =
                 page.into_iter().filter(|change| !reading.read.contains_key(&change.id)).collect();
             // Noted as read only once it is applied: an error on the way has it read again.
             self.take_over(&news, now).await?;
-            reading.read.extend(news.iter().map(|change| {
-                let is_about_keys = is_about_keys(&change.kind);
-                (change.id, ReadEntry { first_read_at: now, host_id: change.host_id, is_about_keys })
-            }));
+            reading.has_read(&news, now);
             if is_last {
                 break;
             }
@@ -238,4 +274,28 @@ fn is_about_keys(kind: &HostChangeKind) -> bool {
 
 fn hashes(keys: &[Arc<KeyEntry>]) -> Vec<KeyHash> {
     keys.iter().map(|key| key.hash).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reading(settled: i64, read: impl IntoIterator<Item = i64>) -> FeedReading {
+        let mut reading = FeedReading { settled, ..FeedReading::default() };
+        let change = |id| HostChange { id, host_id: 1, kind: HostChangeKind::Changed, at: Moment::NEVER };
+        reading.has_read(&read.into_iter().map(change).collect::<Vec<_>>(), Moment::NEVER);
+        reading
+    }
+
+    #[test]
+    fn what_was_not_there_yet_is_looked_for() {
+        assert_eq!(reading(7, []).gaps(), Some(vec![]));
+        assert_eq!(reading(7, [8, 9]).gaps(), Some(vec![]));
+        let some = reading(7, [9, 10, 13]);
+        assert_eq!((some.gaps(), some.newest()), (Some(vec![8, 11, 12]), 13));
+        let most = MAX_GAPS as i64;
+        assert_eq!(reading(0, [most + 1]).gaps().map(|gaps| gaps.len()), Some(MAX_GAPS));
+        assert_eq!(reading(0, [2, most + 2]).gaps(), None, "all is read again");
+        assert_eq!(reading(0, [i64::MAX]).gaps(), None);
+    }
 }
