@@ -217,7 +217,7 @@ async fn run(events: Vec<KeyEvent>) -> std::result::Result<(), TestCaseError> {
 #[test]
 fn no_order_of_events_retires_a_key_in_use() {
     let system = actix_web::rt::System::new();
-    let mut runner = TestRunner::new(Config { cases: count(40, 300), failure_persistence: None, ..Config::default() });
+    let mut runner = TestRunner::new(Config { cases: count(10, 300), failure_persistence: None, ..Config::default() });
     let events = prop::collection::vec(event(), 1..40).prop_map(|events| [&LONG_IN_USE[..], &events].concat());
     let outcome = runner.run(&events, |events| system.block_on(run(events)));
     outcome.unwrap_or_else(|error| panic!("{error}"));

@@ -6,13 +6,15 @@ use sea_orm::{ConnectionTrait as _, Set};
 use super::simulation::Simulation;
 use crate::fleet::hosts::NodeKey;
 use crate::store::{self, entity};
+use crate::tests::size::count;
 
 /// Hosts that check in every ten seconds with any of the nodes. Prints what that costs:
 /// `cargo test -p muster --lib check_ins_cost -- --nocapture`.
 #[tokio::test]
 async fn check_ins_cost_few_statements_and_rows_at_any_number_of_nodes() {
     const COUNT: usize = 1_000;
-    for (nodes, has_older_node) in [(1, false), (2, false), (4, false), (1, true), (2, true)] {
+    let all = [(4, false), (2, true), (1, false), (1, true), (2, false)];
+    for (nodes, has_older_node) in all.into_iter().take(count(2, all.len())) {
         let mut simulation = Simulation::new(0, &vec![0; nodes]).await;
         let store = &simulation.world.app.store;
         let now = simulation.now();
