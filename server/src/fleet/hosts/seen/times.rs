@@ -63,12 +63,11 @@ impl SeenReader<'_> {
     /// When a host was last seen by any node: the later one of the time in memory and that in its row.
     pub fn seen(&mut self, host_id: i64, row_seen_at: Moment) -> Moment {
         let (number, slot) = position(host_id);
-        let page = match self.page.take() {
-            Some((kept, page)) if kept == number => page,
-            _ => self.times.pages.pin().get(&number).cloned(),
-        };
-        let seen = page.as_ref().map_or(Moment::NEVER, |page| moment(page.seconds(slot)));
-        self.page = Some((number, page));
+        if self.page.as_ref().is_none_or(|(kept, _)| *kept != number) {
+            self.page = Some((number, self.times.pages.pin().get(&number).cloned()));
+        }
+        let page = self.page.as_ref().and_then(|(_, page)| page.as_ref());
+        let seen = page.map_or(Moment::NEVER, |page| moment(page.seconds(slot)));
         if row_seen_at > self.latest { seen } else { seen.max(row_seen_at) }
     }
 }
