@@ -54,9 +54,8 @@ impl Default for ComparisonProgress {
 }
 
 impl Hosts {
-    /// Has all pages read as soon as possible. Until then, nobody is answered from the directory.
+    /// Has all pages read as soon as possible.
     pub(super) fn compare_everything(&self) {
-        self.directory.is_out_of_date();
         self.comparison.is_whole_due.store(true, Ordering::SeqCst);
         self.comparison.due.notify_one();
     }

@@ -106,6 +106,7 @@ impl Hosts {
             // The position is noted before anything is read, so that changes in the meantime are read again. Twice the
             // overlap back, because entries just before the position may not be visible yet.
             let settled = feed::position_before(self.store.reader(), now.minus(OVERLAP * 2)).await?;
+            self.directory.is_out_of_date();
             self.read_anew(now).await?;
             self.compare_everything();
             *reading = FeedReading { settled, ..FeedReading::default() };
