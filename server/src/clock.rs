@@ -7,6 +7,9 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use sea_orm::DeriveValueType;
 
+/// Microseconds in a second.
+const MICROS: i64 = 1_000_000;
+
 /// A moment in UTC, in microseconds since 1970.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, DeriveValueType)]
 pub struct Moment(pub i64);
@@ -25,6 +28,16 @@ impl Moment {
 
     pub fn minus(self, duration: Duration) -> Self {
         Self(self.0.saturating_sub(i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)))
+    }
+
+    /// As [`Moment::plus`], in seconds and plain numbers, for what is worked out for every host of a fleet.
+    pub fn plus_seconds(self, seconds: i64) -> Self {
+        Self(self.0.saturating_add(seconds.saturating_mul(MICROS)))
+    }
+
+    /// Whole seconds since 1970, rounded towards it.
+    pub fn seconds(self) -> i64 {
+        self.0 / MICROS
     }
 
     /// How long ago `earlier` was; zero if it lies ahead.

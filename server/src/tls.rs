@@ -94,7 +94,7 @@ impl Certificate {
     /// Sets the metric of the end of the certificate in use, and warns when that is near or past, once a day.
     pub fn watch_expiry(&self, metrics: &Metrics) {
         let expires_at = expiry::of_chain(&self.shown.0.load().cert);
-        metrics.certificate_expires.set(expires_at.map_or(0, |at| at.0 / 1_000_000));
+        metrics.certificate_expires.set(expires_at.map_or(0, |at| at.seconds()));
         let now = self.clock.now();
         let Some((expires_at, warning)) = expires_at.and_then(|at| Some((at, expiry::warning(at, now)?))) else {
             return;

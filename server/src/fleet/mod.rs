@@ -79,9 +79,7 @@ impl Fleet {
     /// [`Error::Forbidden`] without the permission to change hosts.
     pub async fn delete_hosts(&self, principal: &Principal, ids: &[i64]) -> Result<u64> {
         let deleted = self.hosts.delete_many(principal, ids).await?;
-        for id in ids {
-            self.live.forget_host(*id).await;
-        }
+        self.live.forget_hosts(ids.iter().copied()).await;
         Ok(deleted)
     }
 

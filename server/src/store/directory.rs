@@ -1,6 +1,4 @@
-//! What the directory of all hosts in memory is filled from.
-
-use std::collections::HashMap;
+//! Rows that the directory of all hosts in memory is filled from.
 
 use sea_orm::{
     ActiveValue, ColumnTrait, ConnectionTrait, EntityTrait, FromQueryResult, QueryFilter, QueryOrder, QuerySelect,
@@ -9,7 +7,7 @@ use sea_orm::{
 use super::entity::hosts::Column;
 use super::entity::{hosts, label_members};
 use super::hosts::KnownHost;
-use super::{MAX_PARAMETERS, Result};
+use super::{MAX_PARAMETERS, Result, labels};
 use crate::clock::Moment;
 
 macro_rules! directory_columns {
@@ -97,17 +95,7 @@ async fn with_labels(
     rows: Vec<DirectoryRow>,
     members: sea_orm::Select<label_members::Entity>,
 ) -> Result<Vec<DirectoryHost>> {
-    let members: Vec<(i64, i64)> = members
-        .select_only()
-        .columns([label_members::Column::HostId, label_members::Column::LabelId])
-        .order_by_asc(label_members::Column::LabelId)
-        .into_tuple()
-        .all(db)
-        .await?;
-    let mut labels: HashMap<i64, Vec<i64>> = HashMap::new();
-    for (host_id, label_id) in members {
-        labels.entry(host_id).or_default().push(label_id);
-    }
+    let mut labels = labels::by_host(db, members).await?;
     let host = |row: DirectoryRow| DirectoryHost { label_ids: labels.remove(&row.id).unwrap_or_default(), row };
     Ok(rows.into_iter().map(host).collect())
 }

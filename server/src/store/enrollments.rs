@@ -10,7 +10,7 @@ use sea_orm::{
 
 use super::entity::{hosts, label_members, node_keys};
 use super::hosts::{NAMES, is_named};
-use super::{Error, Result, Tx, bulk, case};
+use super::{Error, Result, Tx, bulk, case, labels};
 
 /// Rows of hosts that enroll.
 #[derive(Debug, Default)]
@@ -94,15 +94,13 @@ pub async fn update_hosts(tx: &Tx, columns: &[hosts::Column], hosts: Vec<hosts::
     bulk::update::<hosts::Entity>(tx, hosts::Column::Id, columns, rows.collect()).await
 }
 
-/// Labels of these hosts, as (host, label).
-pub async fn labels_of(tx: &Tx, host_ids: &BTreeSet<i64>) -> Result<Vec<(i64, i64)>> {
+/// Labels of these hosts.
+pub async fn labels_of(tx: &Tx, host_ids: &BTreeSet<i64>) -> Result<HashMap<i64, Vec<i64>>> {
     if host_ids.is_empty() {
-        return Ok(Vec::new());
+        return Ok(HashMap::new());
     }
     let ids = bulk::padded(host_ids.iter().copied().collect());
-    let members = label_members::Entity::find().filter(label_members::Column::HostId.is_in(ids)).select_only();
-    let members = members.columns([label_members::Column::HostId, label_members::Column::LabelId]);
-    Ok(members.into_tuple().all(tx).await?)
+    labels::by_host(tx, label_members::Entity::find().filter(label_members::Column::HostId.is_in(ids))).await
 }
 
 /// The keys of agent instances of hosts, oldest first. The keys of other instances are not read: there may be thousands.

@@ -8,7 +8,7 @@ use sea_orm::{
 };
 
 use super::entity::{hosts, label_members, node_keys, parked_queries};
-use super::{MAX_PARAMETERS, Result, Store, Tx, bulk, case};
+use super::{MAX_PARAMETERS, Result, Store, Tx, bulk, case, labels};
 use crate::clock::Moment;
 
 pub async fn by_id(db: &impl ConnectionTrait, id: i64) -> Result<Option<hosts::Model>> {
@@ -232,18 +232,8 @@ pub async fn known_confirmed(store: &Store, ids: &[i64]) -> Result<Vec<KnownHost
 }
 
 async fn with_labels(db: &impl ConnectionTrait, rows: Vec<hosts::Model>) -> Result<Vec<KnownHost>> {
-    let members: Vec<(i64, i64)> = label_members::Entity::find()
-        .filter(label_members::Column::HostId.is_in(rows.iter().map(|host| host.id)))
-        .select_only()
-        .columns([label_members::Column::HostId, label_members::Column::LabelId])
-        .order_by_asc(label_members::Column::LabelId)
-        .into_tuple()
-        .all(db)
-        .await?;
-    let mut labels: HashMap<i64, Vec<i64>> = HashMap::new();
-    for (host_id, label_id) in members {
-        labels.entry(host_id).or_default().push(label_id);
-    }
+    let is_of_any = label_members::Column::HostId.is_in(rows.iter().map(|host| host.id));
+    let mut labels = labels::by_host(db, label_members::Entity::find().filter(is_of_any)).await?;
     let known = rows.into_iter().map(|host| {
         let label_ids = labels.remove(&host.id).unwrap_or_default();
         KnownHost { host, label_ids }

@@ -1,6 +1,6 @@
 //! Labels and who is in them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, QueryTrait, Set};
 
@@ -88,6 +88,20 @@ pub async fn set_host_names(db: &impl ConnectionTrait, label_id: i64, names: &[S
         label_host_names::Entity::insert_many(rows).exec_without_returning(db).await?;
     }
     Ok(())
+}
+
+/// The labels of hosts, sorted, of the memberships that `members` picks. Hosts without any are left out.
+pub async fn by_host(
+    db: &impl ConnectionTrait,
+    members: sea_orm::Select<label_members::Entity>,
+) -> Result<HashMap<i64, Vec<i64>>> {
+    let members = members.select_only().columns([label_members::Column::HostId, label_members::Column::LabelId]);
+    let members: Vec<(i64, i64)> = members.order_by_asc(label_members::Column::LabelId).into_tuple().all(db).await?;
+    let mut labels: HashMap<i64, Vec<i64>> = HashMap::new();
+    for (host_id, label_id) in members {
+        labels.entry(host_id).or_default().push(label_id);
+    }
+    Ok(labels)
 }
 
 /// Adds hosts that are not members yet, as (label, host); the caller has looked inside this transaction.

@@ -160,8 +160,8 @@ impl Store {
     }
 
     /// As [`Store::write`], for a change that does not wait for rows which others hold: its plain readings also show rows that
-    /// are not committed yet, so that it finds them locked instead of adding them a second time. If it has to wait all the same, and in vain, it is not tried
-    /// again: what others hold for so long they may hold for longer.
+    /// are not committed yet, so that it finds them locked instead of adding them a second time. If it has to wait all the
+    /// same, and in vain, it is not tried again: what others hold for so long they may hold for longer.
     ///
     /// # Errors
     /// As there.

@@ -113,7 +113,7 @@ impl Metrics {
         self.task_runs.with_label_values(&[task, if succeeded { "done" } else { "failed" }]).inc();
         self.task_seconds.with_label_values(&[task]).observe(took.as_secs_f64());
         if succeeded {
-            let now = Clock::system().now().0 / 1_000_000;
+            let now = Clock::system().now().seconds();
             self.task_succeeded.with_label_values(&[task]).set(now);
         }
     }

@@ -1,4 +1,4 @@
-//! What lists, counts and searches of a large fleet cost, and the memory its hosts take before any of them has called.
+//! Cost of lists, counts and searches of a large fleet, and the memory its hosts take before any of them has called.
 
 use std::time::{Duration, Instant};
 

@@ -34,7 +34,7 @@ pub(super) struct RefreshRequest {
     pub plan: Arc<Plan>,
     pub intervals: due::RefreshIntervals,
     pub now: Moment,
-    /// What memory has said.
+    /// The check by memory, which found that something may be due.
     pub check: RefreshCheck,
 }
 

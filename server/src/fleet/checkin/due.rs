@@ -48,7 +48,7 @@ pub struct RefreshState {
     generation: AtomicI64,
 }
 
-/// Which refetches of a host memory knows of: the lowest bit is set while one is wanted, the others count them.
+/// The refetches of a host that memory knows of: the lowest bit is set while one is wanted, the others count them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RefetchMark(u64);
 

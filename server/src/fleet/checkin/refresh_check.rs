@@ -4,7 +4,7 @@ use crate::clock::Moment;
 use crate::fleet::schedule::Plan;
 use crate::store::reports::RefreshRecord;
 
-/// What a host needs, worked out from a record of when it was asked. A check-in sees two of these records: memory's, and the
+/// The needs of a host, worked out from a record of when it was asked. A check-in sees two of these records: memory's, and the
 /// host's row under its lock. They seldom differ, and only one that does is worked out anew.
 #[derive(Debug, Clone)]
 pub(super) struct RefreshCheck {

@@ -117,7 +117,7 @@ impl Reports {
     }
 }
 
-/// What writing some of the answers has changed.
+/// The outcome of writing some of the answers.
 struct PartWritten {
     settled: Settled,
     reports: ReportsWritten,
@@ -157,7 +157,7 @@ fn are_written(written: &PartWritten, refetches: &HashMap<i64, RefetchMark>, hos
 
 /// The outcome of [`settle`].
 struct Settled {
-    /// What hosts were asked, by host, where it has changed.
+    /// Records of what hosts were asked, by host, where they have changed.
     asked: BTreeMap<i64, RefreshRecord>,
     parked: Vec<parked_queries::Model>,
 }

@@ -27,7 +27,7 @@ const UNKNOWN_FOR: Duration = Duration::from_secs(10);
 const MAX_UNKNOWN: usize = 100_000;
 
 /// How long a deleted host is kept out of memory: longer than any lookup that began before can take.
-const GONE_FOR: Duration = Duration::from_secs(600);
+pub(super) const GONE_FOR: Duration = Duration::from_secs(600);
 
 /// Node keys and hosts that have checked in since the start, by hash of the key.
 #[derive(Debug, Default)]

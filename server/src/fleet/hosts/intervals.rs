@@ -17,7 +17,7 @@ const HOSTS_AT_ONCE: usize = 500;
 const MOST_HOSTS: usize = 2_000;
 
 impl Hosts {
-    /// Writes intervals that the database does not have yet.
+    /// Writes intervals that the database does not have yet, of [`MOST_HOSTS`] at most.
     ///
     /// # Errors
     /// When the database does not answer; the next call writes them then.

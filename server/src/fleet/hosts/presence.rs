@@ -12,11 +12,8 @@ use crate::clock::Moment;
 use crate::fleet::Result;
 use crate::store;
 
-/// Microseconds in a second.
-const MICROS: i64 = 1_000_000;
-
-/// How long after its interval a host still counts as online, as in Fleet: a minute.
-const ONLINE_BUFFER_MICROS: i64 = 60 * MICROS;
+/// Seconds after its interval for which a host still counts as online, as in Fleet.
+const ONLINE_BUFFER_SECS: i64 = 60;
 
 /// A host that has not called for this long counts as missing, as in Fleet.
 pub(super) const MISSING_AFTER: Duration = Duration::from_secs(30 * 24 * 3600);
@@ -33,8 +30,7 @@ pub(super) fn is_online(distributed_interval: i64, config_refresh: i64, seen: Mo
         (0, other) | (other, 0) => other,
         (a, b) => a.min(b),
     };
-    // In plain numbers, because counts go through all hosts.
-    seen.0.saturating_add(interval.saturating_mul(MICROS)).saturating_add(ONLINE_BUFFER_MICROS) > now.0
+    seen.plus_seconds(interval.saturating_add(ONLINE_BUFFER_SECS)) > now
 }
 
 /// Hosts that were online at a moment.

@@ -94,19 +94,16 @@ impl Live {
     /// When the database does not answer; the next call starts again from the same position.
     pub async fn follow_hosts(self: &Arc<Self>) -> Result<()> {
         let followed = self.hosts.follow().await;
-        // Before anything is waited for: a request that gives up loses none of them.
-        lock(&self.gone).extend(self.hosts.take_deleted());
-        if let Err(error) = self.settle_gone().await {
-            tracing::warn!(%error, "live queries still wait for deleted hosts; will retry at the next sweep");
-        }
+        // Nothing is waited for in between: a request that gives up loses none of them.
+        self.forget_hosts(self.hosts.take_deleted()).await;
         followed
     }
 
-    /// Settles a deleted host as gone in every open job.
-    pub async fn forget_host(self: &Arc<Self>, host_id: i64) {
-        lock(&self.gone).insert(host_id);
+    /// Settles deleted hosts as gone in every open job.
+    pub async fn forget_hosts(self: &Arc<Self>, host_ids: impl IntoIterator<Item = i64>) {
+        lock(&self.gone).extend(host_ids);
         if let Err(error) = self.settle_gone().await {
-            tracing::warn!(%error, host_id, "live queries still wait for a deleted host; will retry at the next sweep");
+            tracing::warn!(%error, "live queries still wait for deleted hosts; will retry at the next sweep");
         }
     }
 

@@ -30,7 +30,7 @@ pub(super) fn hash_of(config: &[u8]) -> Option<Arc<str>> {
 
 /// The etag of the whole config that an agent with the etag `known` is sent; `None` if it has received it as often as needed.
 pub(super) fn next(known: &str, hash: &str, now: Moment) -> Option<String> {
-    let seconds = now.0 / 1_000_000;
+    let seconds = now.seconds();
     let mut parts = known.split('-');
     let is_same = parts.next() == Some(hash);
     let sent_at = parts.next().and_then(|seconds| seconds.parse::<i64>().ok());

@@ -27,6 +27,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Notify, Semaphore, watch};
 
 use self::tables::Tables;
+use super::index::GONE_FOR;
 use super::seen::SeenTimes;
 use crate::fleet::{Error, Result};
 use crate::lock::lock;
@@ -43,9 +44,6 @@ const READERS: usize = 2;
 
 /// Changes that are applied before readers get their turn.
 const APPLIED_AT_ONCE: usize = 1_000;
-
-/// How long a deleted host is kept out: longer than any reading that began before can take.
-const GONE_FOR: Duration = Duration::from_secs(600);
 
 /// All hosts.
 #[derive(Debug)]
@@ -68,18 +66,18 @@ struct ChangeQueue {
     changes: VecDeque<Change>,
     /// Deleted hosts, and since when: what was read of them before is not put back.
     gone: HashMap<i64, Instant>,
-    /// What has changed since a page of the database began to be read, if one is.
+    /// Changes since a page of the database began to be read, if one is.
     since_reading: Option<ChangedSince>,
 }
 
-/// What is newer than a page that is being read.
+/// Hosts and labels that are newer than a page that is being read.
 #[derive(Debug, Default)]
 struct ChangedSince {
     hosts: HashSet<i64>,
     labels: BTreeSet<i64>,
 }
 
-/// What happened to hosts.
+/// A change of hosts.
 #[derive(Debug)]
 enum Change {
     Put(Box<DirectoryHost>),

@@ -20,7 +20,7 @@ const FEW: u64 = 1_024;
 /// An order that nobody has asked for that long is dropped; it takes four bytes a host.
 const KEPT_FOR: Duration = Duration::from_secs(600);
 
-/// What hosts are ordered by.
+/// A key by which hosts are ordered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum OrderKey<'a> {
     Number(i64),

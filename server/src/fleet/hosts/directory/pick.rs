@@ -19,12 +19,12 @@ use crate::store::host_lists::HostOrder;
 /// A list of fewer than this part of all hosts is sorted by itself.
 const SORTED_PART: u64 = 32;
 
-/// What to pick, at which moment, and what is known of hosts elsewhere.
+/// A choice of hosts at a moment, with values that the directory does not hold.
 #[derive(Debug, Clone)]
 pub(in crate::fleet::hosts) struct HostPick {
     pub filter: HostFilter,
     pub now: Moment,
-    /// What hosts are ordered by, if the directory does not hold it.
+    /// Values by which hosts are ordered, if the directory does not hold them.
     pub values: Option<Arc<HashMap<i64, i64>>>,
 }
 

@@ -57,7 +57,7 @@ struct OrderedHost<'a> {
 }
 
 impl<'a> OrderedHost<'a> {
-    /// What the host is ordered by. Orders by what the directory does not hold are the caller's.
+    /// The key of the host in an order. Orders by what the directory does not hold are the caller's.
     fn key(&self, order: HostOrder) -> OrderKey<'a> {
         let name = |number| OrderKey::Text(self.names.split(BETWEEN).nth(number).unwrap_or_default());
         let text = |text: fn(&HostKind) -> &str| OrderKey::Text(self.kind.map(text).unwrap_or_default());
@@ -214,7 +214,7 @@ impl Tables {
         RoaringBitmap::from_sorted_iter(found).unwrap_or_default()
     }
 
-    /// What a host is ordered by.
+    /// The key of a host in an order.
     pub fn key(&self, order: HostOrder, slot: u32) -> OrderKey<'_> {
         self.ordered(slot).key(order)
     }

@@ -1,4 +1,4 @@
-//! What enrollments make of the rows of their hosts, one after the other.
+//! Changes that enrollments make to the rows of their hosts, one after the other.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -39,7 +39,7 @@ pub(super) struct EnrollOrder {
     pub since: u64,
 }
 
-/// What came of an enrollment.
+/// The outcome of an enrollment.
 #[derive(Debug)]
 pub(super) enum EnrollOutcome {
     Enrolled(EnrolledHost),
@@ -80,7 +80,7 @@ pub(super) struct EnrollingHost {
     pub has_dropped_keys: bool,
 }
 
-/// What is known of an enrollment before all of its batch are worked out.
+/// The outcome of an enrollment, as far as it is known before all of its batch are worked out.
 #[derive(Debug)]
 pub(super) enum EnrollVerdict {
     Enrolled { dropped: Vec<KeyHash> },
@@ -119,9 +119,10 @@ impl EnrollingHost {
         }
     }
 
-    pub fn has_label(&mut self, label_id: i64) {
-        self.labels_before.insert(label_id);
-        self.labels.insert(label_id);
+    /// Adds labels that it is in.
+    pub fn has_labels(&mut self, label_ids: Vec<i64>) {
+        self.labels_before.extend(&label_ids);
+        self.labels.extend(label_ids);
     }
 
     /// Adds a key that is there; the oldest one first.

@@ -12,7 +12,7 @@ use crate::store::feed::{self, HostChangeKind};
 use crate::store::hosts::KnownHost;
 use crate::store::{self, case, enrollments};
 
-/// What a transaction has done.
+/// The outcome of a transaction.
 pub(super) struct Written {
     /// In the order of the enrollments; `None` where somebody else holds the row of the host.
     pub outcomes: Vec<Option<EnrollOutcome>>,
@@ -135,9 +135,9 @@ async fn read_labels_and_keys(
     let keys = enrollments::keys_of(tx, &instances).await?;
     let mut by_id: BTreeMap<i64, &mut EnrollingHost> =
         hosts.values_mut().flatten().map(|host| (host.row.id, host)).collect();
-    for (host_id, label_id) in labels {
+    for (host_id, label_ids) in labels {
         if let Some(host) = by_id.get_mut(&host_id) {
-            host.has_label(label_id);
+            host.has_labels(label_ids);
         }
     }
     for key in keys {

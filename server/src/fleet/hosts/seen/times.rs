@@ -18,7 +18,6 @@ pub(super) const MAX_PAGES_OF_OTHERS: usize = 1_024;
 const SECONDS_AHEAD: u32 = 5;
 
 const WORD_BITS: usize = u64::BITS as usize;
-const MICROS: i64 = 1_000_000;
 
 /// When each host was last seen, as far as this node knows: from its own check-ins, from other nodes, and from stored
 /// pages. Times are whole seconds, rounded down and only ever raised, so that none is ahead of the truth.
@@ -78,7 +77,7 @@ impl SeenTimes {
         SeenReader { times: self, page: None, latest: now.plus(Duration::from_secs(SECONDS_AHEAD.into())) }
     }
 
-    /// The place where a host's time is kept.
+    /// The slot of a host, in which its time is kept.
     pub fn slot(&self, host_id: i64) -> SeenSlot {
         let (page, slot) = position(host_id);
         SeenSlot { page: self.page(page), slot }
@@ -220,7 +219,7 @@ impl SeenSlot {
 
 /// Whole seconds until a moment.
 pub(super) fn seconds(moment: Moment) -> u32 {
-    u32::try_from((moment.0 / MICROS).max(0)).unwrap_or(u32::MAX)
+    u32::try_from(moment.seconds().max(0)).unwrap_or(u32::MAX)
 }
 
 /// A stored time, or 0 if it is too far ahead of `now`.
@@ -229,7 +228,7 @@ pub(super) fn believed(stored: u32, now: u32) -> u32 {
 }
 
 fn moment(seconds: u32) -> Moment {
-    Moment(i64::from(seconds) * MICROS)
+    Moment::NEVER.plus_seconds(i64::from(seconds))
 }
 
 /// Page and slot of a host.
