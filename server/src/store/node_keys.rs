@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use sea_orm::sea_query::{Condition, Expr, ExprTrait, Func};
-use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
+use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, QueryTrait};
 
 use super::bulk::{self, Keep};
 use super::entity::{hosts, node_keys};
@@ -13,8 +13,21 @@ use crate::clock::Moment;
 /// SHA-256 of a node key.
 pub type KeyHash = [u8; 32];
 
-pub async fn by_hash(db: &impl ConnectionTrait, hash: &KeyHash) -> Result<Option<node_keys::Model>> {
-    Ok(node_keys::Entity::find_by_id(hash.to_vec()).one(db).await?)
+/// A key, and whether its host has no other one.
+pub async fn by_hash(db: &impl ConnectionTrait, hash: &KeyHash) -> Result<Option<(node_keys::Model, bool)>> {
+    let host_id = node_keys::Entity::find_by_id(hash.to_vec()).select_only().column(node_keys::Column::HostId);
+    let of_its_host = node_keys::Column::HostId.in_subquery(host_id.into_query());
+    let mut keys = node_keys::Entity::find().filter(of_its_host).all(db).await?;
+    let is_only = keys.len() == 1;
+    let at = keys.iter().position(|key| key.key_hash == hash);
+    Ok(at.map(|at| (keys.swap_remove(at), is_only)))
+}
+
+/// Writes down one use of a key; `false` if there is no such key any more.
+pub async fn mark_used_now(db: &impl ConnectionTrait, used: KeyUse) -> Result<bool> {
+    let hash = used.hash.to_vec();
+    mark_used(db, vec![used]).await?;
+    Ok(node_keys::Entity::find_by_id(hash).one(db).await?.is_some())
 }
 
 /// Those of these keys that there are, however far behind other readings are; a few hundred at most.

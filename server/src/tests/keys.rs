@@ -244,3 +244,18 @@ async fn an_only_key_counts_as_in_use_until_another_one_replaced_it() {
     ];
     run(events.into()).await.unwrap();
 }
+
+/// The host returns to the key when it may be deleted at any moment.
+#[actix_web::test]
+async fn an_idle_key_is_used_again_or_deleted_and_not_both() {
+    let events = [
+        KeyEvent::Replace(0),
+        KeyEvent::Pass(130),
+        KeyEvent::Stop { node: 0, key: 1 },
+        KeyEvent::Pass(700),
+        KeyEvent::WriteUses(0),
+        KeyEvent::Use { node: 0, key: 0 },
+        KeyEvent::Retire(0),
+    ];
+    run([&LONG_IN_USE[..], &events].concat()).await.unwrap();
+}

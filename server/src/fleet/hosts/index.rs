@@ -52,6 +52,7 @@ pub struct HostIndex {
 pub(super) struct KeyEntry {
     pub hash: KeyHash,
     pub host: Arc<Host>,
+    created_at: Moment,
     first_used: AtomicI64,
     used: AtomicI64,
     written_used: AtomicI64,
@@ -63,16 +64,29 @@ impl KeyEntry {
         Self {
             hash,
             host,
+            created_at: row.created_at,
             first_used: AtomicI64::new(row.first_used_at.or(row.used_at).unwrap_or(Moment::NEVER).0),
             used: AtomicI64::new(used),
             written_used: AtomicI64::new(used),
         }
     }
 
+    /// Takes over a use that another node has written.
+    fn was_used_before(&self, row: &entity::node_keys::Model) {
+        let used = row.used_at.unwrap_or(Moment::NEVER);
+        self.used.fetch_max(used.0, Ordering::Relaxed);
+        self.use_was_written(used);
+    }
+
     fn mark_used(&self, now: Moment) {
         if self.used.fetch_max(now.0, Ordering::Relaxed) == Moment::NEVER.0 {
             self.first_used.store(now.0, Ordering::Relaxed);
         }
+    }
+
+    /// The key was neither given out nor used here since a moment, so that it may be retired any time.
+    fn is_idle_since(&self, moment: Moment) -> bool {
+        self.created_at.max(self.used()) < moment
     }
 
     pub fn first_used(&self) -> Moment {
@@ -137,6 +151,7 @@ impl HostIndex {
         let host_id = host.id;
         self.unknown.pin().remove(&hash);
         let key = Arc::clone(self.keys.pin().get_or_insert_with(hash, || Arc::new(KeyEntry::new(row, hash, host))));
+        key.was_used_before(row);
         if self.gone.pin().contains_key(&host_id) {
             self.forget_key(&hash);
             self.hosts.pin().remove(&host_id);
@@ -250,7 +265,9 @@ impl Hosts {
         }
         let hash = NodeKey::hash(node_key);
         let now = self.clock.now();
-        if let Some(key) = self.index.keys.pin().get(&hash) {
+        if let Some(key) = self.index.keys.pin().get(&hash)
+            && (key.host.has_one_key.load(Ordering::Relaxed) || !key.is_idle_since(self.may_be_retired(now)))
+        {
             key.mark_used(now);
             key.host.mark_seen(now);
             return Ok(Authenticated::Host(Arc::clone(&key.host)));
@@ -266,12 +283,12 @@ impl Hosts {
     async fn meet(&self, hash: KeyHash, now: Moment) -> Result<Authenticated> {
         self.metrics.key_lookups.inc();
         let key_changes = self.index.key_changes.load(Ordering::SeqCst);
-        let found = match within(self.config.store_timeout, self.look_up(&hash)).await? {
-            Some((row, _)) if !self.store.shows_every_commit() && self.index.is_doubted(row.host_id, now) => {
-                self.confirm(hash).await?
+        let (found, is_only) = match within(self.config.store_timeout, self.look_up(&hash)).await? {
+            Some(((row, _), _)) if !self.store.shows_every_commit() && self.index.is_doubted(row.host_id, now) => {
+                (self.confirm(hash).await?, false)
             }
-            Some(found) => Some(found),
-            None => self.confirm_unknown(hash).await?,
+            Some((found, is_only)) => (Some(found), is_only),
+            None => (self.confirm_unknown(hash).await?, false),
         };
         let Some((row, known)) = found else {
             self.index.remember_unknown(hash, now);
@@ -282,6 +299,11 @@ impl Hosts {
             self.index.remember_unknown(hash, now);
             return Ok(Authenticated::Unknown);
         };
+        if !is_only && key.is_idle_since(self.may_be_retired(now)) && !self.use_again(&key, now).await? {
+            self.index.forget_key(&hash);
+            self.index.remember_unknown(hash, now);
+            return Ok(Authenticated::Unknown);
+        }
         if self.index.key_changes.load(Ordering::SeqCst) != key_changes {
             // The key may have moved to another host: this request is answered as found, the next asks again.
             self.index.forget_key(&hash);
@@ -303,15 +325,16 @@ impl Hosts {
         self.index.hosts.pin().values().map(|host| host.assignment.load_full()).collect()
     }
 
-    async fn look_up(&self, hash: &KeyHash) -> Result<Option<FoundKey>> {
+    /// Reads a key and its host, and whether that is the host's only key.
+    async fn look_up(&self, hash: &KeyHash) -> Result<Option<(FoundKey, bool)>> {
         let db = self.store.reader();
         let mut found = store::node_keys::by_hash(db, hash).await?;
-        while let Some(row) = found {
+        while let Some((row, is_only)) = found {
             if let Some(known) = store::hosts::known(db, row.host_id).await? {
-                return Ok(Some((row, known)));
+                return Ok(Some(((row, known), is_only)));
             }
             // The host went between the two reads: deleted with the key, or after the key was moved to another host.
-            found = store::node_keys::by_hash(db, hash).await?.filter(|now| now.host_id != row.host_id);
+            found = store::node_keys::by_hash(db, hash).await?.filter(|(now, _)| now.host_id != row.host_id);
         }
         Ok(None)
     }

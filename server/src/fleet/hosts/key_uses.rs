@@ -10,6 +10,9 @@
 //! and each writes the last use that it knows. A node may stop before that; so a key counts as in use until the next one of
 //! its host was created, or came from another host. A node that has reported a minute beyond that moment knew that the host
 //! has several keys. While a node of a version lives that knows nothing of this, the uses of all keys are written.
+//!
+//! A key of several that was idle for so long that the leader may be deleting it is used again only with a write: either the
+//! leader finds the use, or the key is gone and its agent enrolls.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -22,7 +25,7 @@ use super::follow::GONE_AFTER;
 use super::index::KeyEntry;
 use crate::bus::ChangeEvent;
 use crate::clock::Moment;
-use crate::fleet::Result;
+use crate::fleet::{Result, within};
 use crate::store::entity::node_keys::Model as Key;
 use crate::store::node_keys::KeyUse;
 use crate::store::{feed, node_keys, nodes};
@@ -108,6 +111,27 @@ impl Hosts {
         };
         let due = self.index.all_keys().into_iter().filter(is_due);
         due.map(|key| (KeyUse { hash: key.hash, first: key.first_used(), last: key.used() }, key)).collect()
+    }
+
+    /// Keys idle since then may be retired at any moment. The leader deletes [`KEY_STALENESS`] later: so long may a use that is
+    /// reported be missing.
+    pub(super) fn may_be_retired(&self, now: Moment) -> Moment {
+        now.minus(self.config.old_key_grace)
+    }
+
+    /// Writes down that an idle key is used again; `false` if it was retired first.
+    ///
+    /// # Errors
+    /// When the database does not answer. That says nothing about the key.
+    pub(super) async fn use_again(&self, key: &KeyEntry, now: Moment) -> Result<bool> {
+        let first = if key.first_used() == Moment::NEVER { now } else { key.first_used() };
+        let used = KeyUse { hash: key.hash, first, last: now };
+        let write = async { Ok(self.store.write(async |tx| node_keys::mark_used_now(tx, used).await).await?) };
+        let is_there = within(self.config.store_timeout, write).await?;
+        if is_there {
+            key.use_was_written(now);
+        }
+        Ok(is_there)
     }
 
     /// Deletes keys that a newer one has replaced: those idle for `osquery.old_key_grace` while a newer key of the host
