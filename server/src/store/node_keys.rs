@@ -27,7 +27,8 @@ pub async fn by_hash(db: &impl ConnectionTrait, hash: &KeyHash) -> Result<Option
 pub async fn mark_used_now(db: &impl ConnectionTrait, used: KeyUse) -> Result<bool> {
     let hash = used.hash.to_vec();
     mark_used(db, vec![used]).await?;
-    Ok(node_keys::Entity::find_by_id(hash).one(db).await?.is_some())
+    // Locking, as plain readings may lag behind.
+    Ok(node_keys::Entity::find_by_id(hash).lock_exclusive().one(db).await?.is_some())
 }
 
 /// Those of these keys that there are, however far behind other readings are; a few hundred at most.
