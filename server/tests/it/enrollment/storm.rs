@@ -77,7 +77,7 @@ async fn more_than_may_wait_are_refused_in_words() {
     let answers = join_all(agents.iter_mut().map(|agent| agent.enroll())).await;
     database.release();
     let full = answers.iter().filter(|exchange| exchange.status() == 429).count();
-    assert!(full > 0);
+    assert!(full > 0, "{answers:?}");
     answers.iter().for_each(|exchange| assert_refused(exchange, "while the database is held"));
     let metric = async |outcome: &str| server.metric(&format!(r#"muster_enrolls_total{{outcome="{outcome}"}}"#)).await;
     assert_eq!(metric("queue_full").await, full as f64);
