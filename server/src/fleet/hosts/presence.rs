@@ -13,10 +13,10 @@ use crate::fleet::Result;
 use crate::store;
 
 /// Seconds after its interval for which a host still counts as online, as in Fleet.
-const ONLINE_BUFFER_SECS: i64 = 60;
+const ONLINE_BUFFER_SECS: u32 = 60;
 
 /// A host that has not called for this long counts as missing, as in Fleet.
-pub(super) const MISSING_AFTER: Duration = Duration::from_secs(30 * 24 * 3600);
+pub(super) const MISSING_AFTER_SECS: u32 = 30 * 24 * 3600;
 
 /// How long a host counts as new.
 pub(super) const NEW_FOR: Duration = Duration::from_secs(24 * 3600);
@@ -24,13 +24,18 @@ pub(super) const NEW_FOR: Duration = Duration::from_secs(24 * 3600);
 /// How long the set of online hosts of a large fleet is taken for right.
 const ONLINE_FOR: Duration = Duration::from_secs(1);
 
-/// Whether a host is online: it has called within its own interval and a minute. Intervals that are not known are 0.
-pub(super) fn is_online(distributed_interval: i64, config_refresh: i64, seen: Moment, now: Moment) -> bool {
+/// Seconds after a call for which a host counts as online: its own interval and a minute. Intervals that are not known are 0.
+pub(super) fn online_for(distributed_interval: i64, config_refresh: i64) -> u32 {
     let interval = match (distributed_interval.max(0), config_refresh.max(0)) {
         (0, other) | (other, 0) => other,
         (a, b) => a.min(b),
     };
-    seen.plus_seconds(interval.saturating_add(ONLINE_BUFFER_SECS)) > now
+    u32::try_from(interval).unwrap_or(u32::MAX).saturating_add(ONLINE_BUFFER_SECS)
+}
+
+/// Whether a host is online.
+pub(super) fn is_online(distributed_interval: i64, config_refresh: i64, seen: Moment, now: Moment) -> bool {
+    seen.plus_seconds(online_for(distributed_interval, config_refresh).into()) > now
 }
 
 /// Hosts that were online at a moment.

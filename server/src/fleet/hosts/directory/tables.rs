@@ -7,6 +7,8 @@ use super::shared::SharedValues;
 use super::slots::{SlotCursor, SlotIndex};
 use super::text::TextColumn;
 use crate::clock::Moment;
+use crate::fleet::hosts::presence::online_for;
+use crate::fleet::hosts::seen::seconds;
 use crate::store::directory::{DirectoryHost, DirectoryRow};
 use crate::store::host_lists::HostOrder;
 
@@ -16,16 +18,22 @@ const BETWEEN: char = '\0';
 /// Numbers and times of a host. Its texts are elsewhere.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct HostSlot {
-    id: i64,
     pub created_at: Moment,
     enrolled_at: Moment,
-    /// As the database knew it when the host was read.
-    pub seen_at: Moment,
     memory: i64,
-    pub distributed_interval: u32,
-    pub config_refresh: u32,
     kind: u32,
     label_set: u32,
+}
+
+/// All that tells whether a host is online, but when it was last seen since. By itself, because it is read of every host of
+/// a fleet at one time.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct HostCalls {
+    pub id: i64,
+    /// Second in which the host was last seen, as the database knew it when the host was read.
+    pub seen: u32,
+    /// Seconds after a call for which the host counts as online.
+    pub online_for: u32,
 }
 
 /// Texts that many hosts have in common.
@@ -50,6 +58,7 @@ impl HostKind {
 
 /// A host as it is ordered.
 struct OrderedHost<'a> {
+    id: i64,
     slot: &'a HostSlot,
     /// Host name, computer name, UUID, serial number and address.
     names: &'a str,
@@ -78,7 +87,7 @@ impl<'a> OrderedHost<'a> {
             | HostOrder::SeenTime
             | HostOrder::Uptime
             | HostOrder::UpdatedAt
-            | HostOrder::DetailUpdatedAt => OrderKey::Number(self.slot.id),
+            | HostOrder::DetailUpdatedAt => OrderKey::Number(self.id),
         }
     }
 }
@@ -91,6 +100,7 @@ pub(super) struct Tables {
     /// Slots that hold a host.
     pub hosts: RoaringBitmap,
     slots: Vec<HostSlot>,
+    calls: Vec<HostCalls>,
     names: TextColumn,
     kinds: SharedValues<HostKind>,
     label_sets: SharedValues<Box<[i64]>>,
@@ -106,22 +116,22 @@ impl Tables {
         let is_new = !self.hosts.contains(slot);
         let names = [&row.hostname, &row.computer_name, &row.uuid, &row.hardware_serial, &row.primary_ip];
         let names = names.map(|name| name.replace(BETWEEN, "")).join(&BETWEEN.to_string());
-        let seconds = |interval: i64| u32::try_from(interval).unwrap_or_default();
         let new = HostSlot {
-            id: row.id,
             created_at: row.created_at,
             enrolled_at: row.enrolled_at,
-            seen_at: row.seen_at,
             memory: row.memory,
-            distributed_interval: seconds(row.distributed_interval),
-            config_refresh: seconds(row.config_refresh),
             kind: self.kinds.hold(HostKind::of(row)),
             label_set: self.label_sets.hold(host.label_ids.as_slice().into()),
         };
-        let now = OrderedHost { slot: &new, names: &names, kind: self.kinds.get(new.kind) };
+        let now = OrderedHost { id: row.id, slot: &new, names: &names, kind: self.kinds.get(new.kind) };
         self.orders.slot_changed(slot, |order| is_new || self.ordered(slot).key(order) != now.key(order));
 
         let old = std::mem::replace(&mut self.slots[slot as usize], new);
+        self.calls[slot as usize] = HostCalls {
+            id: row.id,
+            seen: seconds(row.seen_at),
+            online_for: online_for(row.distributed_interval, row.config_refresh),
+        };
         self.names.set(slot, &names);
         if is_new {
             self.enter_platform(slot, new.kind);
@@ -184,7 +194,11 @@ impl Tables {
     }
 
     pub fn id(&self, slot: u32) -> i64 {
-        self.slots[slot as usize].id
+        self.calls[slot as usize].id
+    }
+
+    pub fn calls(&self, slot: u32) -> HostCalls {
+        self.calls[slot as usize]
     }
 
     pub fn host(&self, slot: u32) -> &HostSlot {
@@ -221,7 +235,7 @@ impl Tables {
 
     fn ordered(&self, slot: u32) -> OrderedHost<'_> {
         let host = &self.slots[slot as usize];
-        OrderedHost { slot: host, names: self.names.get(slot), kind: self.kinds.get(host.kind) }
+        OrderedHost { id: self.id(slot), slot: host, names: self.names.get(slot), kind: self.kinds.get(host.kind) }
     }
 
     fn slot_for(&mut self, id: i64) -> u32 {
@@ -230,6 +244,7 @@ impl Tables {
         }
         let slot = self.free.pop().unwrap_or_else(|| {
             self.slots.push(HostSlot::default());
+            self.calls.push(HostCalls::default());
             u32::try_from(self.slots.len() - 1).unwrap_or(u32::MAX)
         });
         self.index.insert(id, slot);

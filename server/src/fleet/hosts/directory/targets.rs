@@ -61,11 +61,11 @@ impl OnlineTally {
         let mut slots_seen = SlotsSeen::of(tables, seen, now);
         let mut tally = Self::default();
         for slot in slots {
-            let (host, seen) = (tables.host(slot), slots_seen.at(slot));
+            let mut count = |state| u64::from(slots_seen.is_in(slot, state));
             tally.total += 1;
-            tally.online += u64::from(HostState::Online.has(host, seen, now));
-            tally.missing += u64::from(HostState::Missing.has(host, seen, now));
-            tally.new += u64::from(HostState::New.has(host, seen, now));
+            tally.online += count(HostState::Online);
+            tally.missing += count(HostState::Missing);
+            tally.new += count(HostState::New);
         }
         tally.offline = tally.total - tally.online;
         tally
@@ -164,7 +164,7 @@ impl Directory {
     pub(in crate::fleet::hosts) async fn online_here(self: &Arc<Self>, now: Moment) -> Result<RoaringTreemap> {
         self.read_what_is_here(move |tables, seen| {
             let mut seen = SlotsSeen::of(tables, seen, now);
-            ids(tables, &seen.in_state(&tables.hosts, HostState::Online, now))
+            ids(tables, &seen.in_state(&tables.hosts, HostState::Online))
         })
         .await
     }

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::time::Duration;
 
 use crate::clock::Moment;
 
@@ -54,27 +53,30 @@ pub struct SeenReader<'a> {
     times: &'a SeenTimes,
     /// The number of the page, and the page if there is one.
     page: Option<(i64, Option<Arc<SeenPage>>)>,
-    /// Times in rows that are later count as none.
-    latest: Moment,
+    now: u32,
 }
 
 impl SeenReader<'_> {
     /// When a host was last seen by any node: the later one of the time in memory and that in its row.
     pub fn seen(&mut self, host_id: i64, row_seen_at: Moment) -> Moment {
+        moment(self.second(host_id, seconds(row_seen_at)))
+    }
+
+    /// As [`SeenReader::seen`], in whole seconds.
+    pub fn second(&mut self, host_id: i64, row_seen: u32) -> u32 {
         let (number, slot) = position(host_id);
         if self.page.as_ref().is_none_or(|(kept, _)| *kept != number) {
             self.page = Some((number, self.times.pages.pin().get(&number).cloned()));
         }
         let page = self.page.as_ref().and_then(|(_, page)| page.as_ref());
-        let seen = page.map_or(Moment::NEVER, |page| moment(page.seconds(slot)));
-        if row_seen_at > self.latest { seen } else { seen.max(row_seen_at) }
+        page.map_or(0, |page| page.seconds(slot)).max(believed(row_seen, self.now))
     }
 }
 
 impl SeenTimes {
     /// Reads the times of many hosts, as they are believed at a moment.
     pub fn reader(&self, now: Moment) -> SeenReader<'_> {
-        SeenReader { times: self, page: None, latest: now.plus(Duration::from_secs(SECONDS_AHEAD.into())) }
+        SeenReader { times: self, page: None, now: seconds(now) }
     }
 
     /// The slot of a host, in which its time is kept.
@@ -174,6 +176,9 @@ impl SeenPage {
     }
 
     fn raise(&self, slot: usize, seconds: u32) {
+        if self.seconds[slot].load(Ordering::SeqCst) >= seconds {
+            return;
+        }
         // One order for all: whoever finds the flag set here raises before `take_changed` resets it, and so before the
         // times are read.
         if self.seconds[slot].fetch_max(seconds, Ordering::SeqCst) < seconds && !self.is_changed.load(Ordering::SeqCst)
@@ -184,7 +189,10 @@ impl SeenPage {
 
     fn mark_here(&self, slot: usize) {
         // After the time: whoever takes the bit finds this time or a later one.
-        self.here[slot / WORD_BITS].fetch_or(1 << (slot % WORD_BITS), Ordering::SeqCst);
+        let (word, bit) = (&self.here[slot / WORD_BITS], 1 << (slot % WORD_BITS));
+        if word.load(Ordering::SeqCst) & bit == 0 {
+            word.fetch_or(bit, Ordering::SeqCst);
+        }
         if !self.has_here.load(Ordering::SeqCst) {
             self.has_here.store(true, Ordering::SeqCst);
         }
@@ -218,7 +226,7 @@ impl SeenSlot {
 }
 
 /// Whole seconds until a moment.
-pub(super) fn seconds(moment: Moment) -> u32 {
+pub fn seconds(moment: Moment) -> u32 {
     u32::try_from(moment.seconds().max(0)).unwrap_or(u32::MAX)
 }
 
@@ -227,7 +235,8 @@ pub(super) fn believed(stored: u32, now: u32) -> u32 {
     if stored > now.saturating_add(SECONDS_AHEAD) { 0 } else { stored }
 }
 
-fn moment(seconds: u32) -> Moment {
+/// The beginning of a second since 1970.
+pub fn moment(seconds: u32) -> Moment {
     Moment::NEVER.plus_seconds(i64::from(seconds))
 }
 
