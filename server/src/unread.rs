@@ -12,7 +12,7 @@ use actix_web::dev::{Payload, Service, ServiceRequest, ServiceResponse};
 use actix_web::error::PayloadError;
 use actix_web::{Error, HttpMessage as _};
 use bytes::Bytes;
-use futures_util::{Stream, StreamExt as _};
+use futures_util::{FutureExt as _, Stream, StreamExt as _};
 
 use crate::lifecycle::Lifecycle;
 
@@ -20,6 +20,9 @@ use crate::lifecycle::Lifecycle;
 const MAX_BYTES: usize = 64 << 20;
 const MAX_TIME: Duration = Duration::from_secs(4);
 const MAX_PAUSE: Duration = Duration::from_secs(1);
+
+/// Chunks of a body that are dropped at once if they have come; more are read as if they came later.
+const CHUNKS_HERE: usize = 4;
 
 /// The body of a request, which the handler reads first.
 struct Shared(Rc<RefCell<Payload>>);
@@ -52,15 +55,28 @@ where
         let outcome = answered.await;
         // Whoever still has the other end, such as a web socket, goes on reading.
         if let Some((payload, lifecycle)) = unread
-            && let Some(payload) = Rc::into_inner(payload)
+            && let Some(payload) = Rc::into_inner(payload).map(RefCell::into_inner)
+            && let Some(rest) = drop_what_is_here(payload)
         {
             tokio::select! {
-                _ = tokio::time::timeout(MAX_TIME, drop_rest(payload.into_inner())) => {}
+                _ = tokio::time::timeout(MAX_TIME, drop_rest(rest)) => {}
                 () = lifecycle.hurried() => {}
             }
         }
         outcome
     }
+}
+
+/// Drops the bytes that have come. Returns the body if more of it is to come.
+fn drop_what_is_here(mut payload: Payload) -> Option<Payload> {
+    for _ in 0..CHUNKS_HERE {
+        match payload.next().now_or_never() {
+            None => return Some(payload),
+            Some(Some(Ok(_))) => {}
+            Some(Some(Err(_)) | None) => return None,
+        }
+    }
+    Some(payload)
 }
 
 async fn drop_rest(mut payload: Payload) {

@@ -1,6 +1,4 @@
 use std::error::Error as _;
-use std::future::Future;
-use std::time::Instant;
 
 use actix_web::body::BoxBody;
 use actix_web::http::StatusCode;
@@ -8,9 +6,13 @@ use actix_web::http::header::ContentType;
 use actix_web::{HttpRequest, HttpResponse, web};
 use bytes::Bytes;
 use muster_api::osquery::{ReadError, answer};
+use prometheus::{Histogram, IntCounter};
+use tokio::time::Instant;
 
+use super::in_time::{CutShort, in_time};
 use super::{AgentApi, refusal_log};
 use crate::fleet::Error;
+use crate::telemetry::Metrics;
 
 /// Why a request of an agent is refused.
 #[derive(Debug)]
@@ -49,34 +51,49 @@ impl From<ReadError> for Refusal {
     }
 }
 
-/// Runs `work` and answers within `osquery.answer_timeout`, or with a refusal. Counts the request under `handler`.
+/// An endpoint of agents, and its counters.
+#[derive(Debug, Clone)]
+pub(super) struct Endpoint {
+    /// As metrics and log lines name it.
+    pub name: &'static str,
+    answered: IntCounter,
+    seconds: Histogram,
+}
+
+impl Endpoint {
+    pub(super) fn new(name: &'static str, metrics: &Metrics) -> Self {
+        let answered = metrics.requests.with_label_values(&[name, StatusCode::OK.as_str()]);
+        Self { name, answered, seconds: metrics.timer(name) }
+    }
+}
+
+/// Runs `work` and answers within `osquery.answer_timeout`, or with a refusal. Counts the request.
 pub(super) async fn answer(
     api: &AgentApi,
     request: &HttpRequest,
-    handler: &'static str,
+    endpoint: &Endpoint,
     work: impl Future<Output = AgentAnswer>,
 ) -> HttpResponse<BoxBody> {
     let start = Instant::now();
-    let unavailable = |reason: &str| Err(Refusal::Error(StatusCode::SERVICE_UNAVAILABLE, reason.to_owned()));
     #[cfg(feature = "planted-faults")]
     api.planted.delay().await;
-    let outcome = tokio::select! {
-        biased;
-        outcome = tokio::time::timeout(api.answer_timeout, work) => outcome.unwrap_or_else(|_| {
-            api.metrics.limit_hit("answer_timeout");
-            unavailable("not done in time; try again")
-        }),
-        () = api.lifecycle.hurried() => {
-            api.metrics.limit_hit("shutdown_timeout");
-            unavailable("the server is stopping; try again")
-        }
-    };
+    let outcome = in_time(&api.lifecycle, start + api.answer_timeout, work).await.unwrap_or_else(|reason| {
+        let (limit, reason) = match reason {
+            CutShort::Late => ("answer_timeout", "not done in time; try again"),
+            CutShort::Hurried => ("shutdown_timeout", "the server is stopping; try again"),
+        };
+        api.metrics.limit_hit(limit);
+        Err(Refusal::Error(StatusCode::SERVICE_UNAVAILABLE, reason.to_owned()))
+    });
     let (status, body) = match outcome {
         Ok(body) => (StatusCode::OK, body),
-        Err(refusal) => refuse(api, request, handler, &refusal),
+        Err(refusal) => refuse(api, request, endpoint.name, &refusal),
     };
-    api.metrics.requests.with_label_values(&[handler, status.as_str()]).inc();
-    api.metrics.timer(handler).observe(start.elapsed().as_secs_f64());
+    match status {
+        StatusCode::OK => endpoint.answered.inc(),
+        _ => api.metrics.requests.with_label_values(&[endpoint.name, status.as_str()]).inc(),
+    }
+    endpoint.seconds.observe(start.elapsed().as_secs_f64());
     let mut response = HttpResponse::build(status);
     response.content_type(ContentType::json());
     if !api.keepalive.keeps(request.peer_addr()) {

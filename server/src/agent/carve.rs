@@ -15,7 +15,7 @@ pub(super) const LOG_EVERY: Duration = Duration::from_secs(10);
 
 /// Refuses a carve.
 pub(super) async fn begin(api: web::Data<AgentApi>, request: HttpRequest, mut payload: web::Payload) -> HttpResponse {
-    answer(&api, &request, "carve_begin", async {
+    answer(&api, &request, &api.endpoints.carve_begin, async {
         let body = body::read(&api, &request, &mut payload, api.caps.config).await?;
         let host = identify(&api, &request, node_key(&body.bytes)?.as_deref()).await?;
         if let Some(left_out) = api.carve_log.pass((), api.fleet.clock.now()) {

@@ -7,7 +7,7 @@ use super::{AgentApi, body};
 
 /// Answers with the host's config, or says that it is unchanged.
 pub(super) async fn config(api: web::Data<AgentApi>, request: HttpRequest, mut payload: web::Payload) -> HttpResponse {
-    answer(&api, &request, "get_client_config", async {
+    answer(&api, &request, &api.endpoints.config, async {
         let body = body::read(&api, &request, &mut payload, api.caps.config).await?;
         let host = identify(&api, &request, node_key(&body.bytes)?.as_deref()).await?;
         api.fleet.hosts.config_fetched(&host);

@@ -12,7 +12,7 @@ use super::{AgentApi, body, refusal_log};
 
 /// Answers with the queries the host is to run now.
 pub(super) async fn read(api: web::Data<AgentApi>, request: HttpRequest, mut payload: web::Payload) -> HttpResponse {
-    answer(&api, &request, "get_distributed_queries", async {
+    answer(&api, &request, &api.endpoints.distributed_read, async {
         let body = body::read(&api, &request, &mut payload, api.caps.distributed_read).await?;
         let host = identify(&api, &request, node_key(&body.bytes)?.as_deref()).await?;
         Ok(api.fleet.checkin.read(&host).await)
@@ -24,7 +24,7 @@ pub(super) async fn read(api: web::Data<AgentApi>, request: HttpRequest, mut pay
 /// an agent that is refused keeps all its answers and sends more each time. The sender of a large body is known before
 /// the body is read: by the header, or by the key that agents write at one of its ends.
 pub(super) async fn write(api: web::Data<AgentApi>, request: HttpRequest, mut payload: web::Payload) -> HttpResponse {
-    answer(&api, &request, "submit_distributed_query_results", async {
+    answer(&api, &request, &api.endpoints.distributed_write, async {
         let deadline = Instant::now() + api.answer_timeout;
         let is_known = is_header_known(&api, &request).await?;
         let body = match body::read_within(&api, &request, &mut payload, api.caps.distributed_write).await? {

@@ -9,7 +9,7 @@ use crate::fleet::Error;
 
 /// Gives a node key to a host that shows a valid enroll secret.
 pub(super) async fn enroll(api: web::Data<AgentApi>, request: HttpRequest, mut payload: web::Payload) -> HttpResponse {
-    answer(&api, &request, "enroll_agent", async {
+    answer(&api, &request, &api.endpoints.enroll, async {
         let body = body::read(&api, &request, &mut payload, api.caps.enroll).await?;
         let enroll = Enroll::read(&body.bytes)?;
         let outcome = api.fleet.hosts.enroll(&enroll).await;

@@ -21,7 +21,7 @@ const MAX_LINES: usize = 256 * 1024;
 
 /// Keeps log lines. Success means that they are durable.
 pub(super) async fn log(api: web::Data<AgentApi>, request: HttpRequest, mut payload: web::Payload) -> HttpResponse {
-    answer(&api, &request, "submit_logs", keep(&api, &request, &mut payload)).await
+    answer(&api, &request, &api.endpoints.log, keep(&api, &request, &mut payload)).await
 }
 
 /// The sender is known before anything is done that costs much, wherever the request shows it early: in the header, in

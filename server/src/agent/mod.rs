@@ -10,6 +10,7 @@ mod config;
 mod distributed;
 mod enroll;
 mod heavy;
+mod in_time;
 mod inflate;
 mod log;
 mod node_key;
@@ -22,6 +23,7 @@ use std::time::Duration;
 
 use actix_web::web::{self, ServiceConfig};
 
+use self::answer::Endpoint;
 use self::body::Cap;
 use self::budget::Budget;
 use self::heavy::Heavy;
@@ -47,6 +49,7 @@ pub struct AgentApi {
     /// Lines about agents that try to carve.
     carve_log: Arc<LogLimit<()>>,
     heavy: Heavy,
+    endpoints: Endpoints,
     #[cfg(feature = "planted-faults")]
     planted: Arc<planted::Planted>,
 }
@@ -114,6 +117,31 @@ impl KeepAlive {
     }
 }
 
+/// The endpoints of agents, by the names under which metrics count them.
+#[derive(Debug, Clone)]
+struct Endpoints {
+    enroll: Endpoint,
+    config: Endpoint,
+    distributed_read: Endpoint,
+    distributed_write: Endpoint,
+    log: Endpoint,
+    carve_begin: Endpoint,
+}
+
+impl Endpoints {
+    fn new(metrics: &Metrics) -> Self {
+        let endpoint = |name| Endpoint::new(name, metrics);
+        Self {
+            enroll: endpoint("enroll_agent"),
+            config: endpoint("get_client_config"),
+            distributed_read: endpoint("get_distributed_queries"),
+            distributed_write: endpoint("submit_distributed_query_results"),
+            log: endpoint("submit_logs"),
+            carve_begin: endpoint("carve_begin"),
+        }
+    }
+}
+
 impl AgentApi {
     pub fn new(fleet: Fleet, lifecycle: Lifecycle, metrics: Arc<Metrics>, config: &Config) -> Self {
         let osquery = &config.osquery;
@@ -122,6 +150,7 @@ impl AgentApi {
             lifecycle,
             budget: Budget::new(osquery.max_bodies_in_flight.0),
             heavy: Heavy::new(),
+            endpoints: Endpoints::new(&metrics),
             metrics,
             caps: Caps::of(osquery),
             answer_timeout: osquery.answer_timeout,

@@ -156,11 +156,8 @@ impl HostPick {
             // Hosts with the last rank stand by id, and not by slot.
             ranked.retain(|ranked| split(*ranked).0 <= last);
         }
-        let mut ranked: Vec<(u32, i64, u32)> = ranked
-            .into_iter()
-            .map(split)
-            .map(|(rank, slot)| (rank, tables.id(slot), slot))
-            .collect();
+        let mut ranked: Vec<(u32, i64, u32)> =
+            ranked.into_iter().map(split).map(|(rank, slot)| (rank, tables.id(slot), slot)).collect();
         ranked.sort_unstable();
         ranked.into_iter().skip(offset).take(limit).map(|(.., slot)| slot).collect()
     }
