@@ -2,7 +2,7 @@
 
 CARGO ?= cargo
 
-.PHONY: run test test-fast test-faults soak lint docs fmt ci clean dist bench bench-quick bench-redis
+.PHONY: run test test-fast test-faults test-upgrade soak lint docs fmt ci clean dist bench bench-quick bench-redis
 
 ## Build quickly, start a server with a small simulated fleet, and show where to look. Ctrl-C stops all of it.
 run:
@@ -42,6 +42,15 @@ SLOW = heavy:: chaos:: preview
 soak:
 	scripts/install-test-services
 	MUSTER_TEST_SIZE=whole scripts/run-tests $(EVERY_TEST)
+
+# The last version before the host directory. It wrote when a host was seen, and each use of its keys, into the host's rows.
+OLD_VERSION ?= 7df00b1
+
+## Replace servers of an older version under load, on MariaDB and SQLite (20 minutes, of which 10 build the older one).
+test-upgrade:
+	scripts/install-test-services
+	scripts/build-version $(OLD_VERSION) target/old
+	MUSTER_OLD_SERVER=$(CURDIR)/target/old/muster scripts/run-tests --workspace --test it -- --ignored upgrade::
 
 ## Show that the load generator finds the faults planted in a build of the server that is made for it alone.
 test-faults:

@@ -21,7 +21,7 @@ use crate::store::{self, Store};
 const BATCH: usize = 200;
 
 /// Time from one transaction to the next, which the hosts in between share.
-const SPACING: Duration = Duration::from_millis(50);
+const SPACING: Duration = Duration::from_millis(100);
 
 /// Most hosts that wait for a transaction; those that come later are asked at a later check-in.
 const MAX_WAITING: usize = 20_000;

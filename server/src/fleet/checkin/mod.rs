@@ -22,6 +22,7 @@ mod ask;
 mod details;
 mod due;
 mod names;
+mod question_texts;
 mod refresh_check;
 #[cfg(test)]
 mod refused_tests;
@@ -33,13 +34,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use muster_api::osquery::answer::NO_WORK;
-use serde_json::{Map, Value, json};
 
 pub use answers::DENYLISTED;
 pub use due::RefreshState;
 pub use names::Name;
 
 use self::ask::{Asker, Assigned, RefreshRequest};
+use self::question_texts::QuestionTexts;
 use self::refresh_check::{RefreshCheck, RefreshNeed};
 use self::reports::Reports;
 use super::hosts::{Host, Hosts};
@@ -69,6 +70,7 @@ pub struct Checkin {
     live: Arc<Live>,
     reports: Reports,
     asker: Asker,
+    texts: QuestionTexts,
     intervals: due::RefreshIntervals,
     store_timeout: Duration,
     metrics: Arc<Metrics>,
@@ -92,6 +94,7 @@ impl Checkin {
             live,
             reports: Reports::default(),
             asker: Asker::default(),
+            texts: QuestionTexts::default(),
             intervals: due::RefreshIntervals {
                 details: config.detail_update_interval,
                 labels: config.label_update_interval,
@@ -155,18 +158,16 @@ impl Checkin {
     fn send(&self, host: &Arc<Host>, plan: &Plan, given: Assigned, now: Moment) -> Bytes {
         given.parked.iter().for_each(|parked| note_parked(parked, &self.metrics));
         self.reports.rule_out(host, given.ruled_out);
-        let sql = |name: &Name| Some((name.to_string(), sql_of(*name, plan)?.into()));
-        let queries: Map<String, Value> = given.names.iter().filter_map(sql).collect();
-        if queries.is_empty() {
+        let (text, count) = self.texts.of(&given.names, plan);
+        if count == 0 {
             if let Some(moment) = given.rest_until {
                 host.refresh_state.rest_until(moment, plan);
             }
             return Bytes::from_static(NO_WORK);
         }
         host.refresh_state.rest_until(now.plus(RETRY_WINDOW), plan);
-        self.metrics.questions.inc_by(queries.len() as u64);
-        // The agent on ChromeOS fails without `discovery`; to osqueryd an empty one is none.
-        Bytes::from(json!({ "queries": queries, "discovery": {} }).to_string())
+        self.metrics.questions.inc_by(count as u64);
+        text
     }
 
     /// Writes the answers that were collected since the last call.

@@ -1,3 +1,4 @@
+use std::path::Path;
 use std::time::Duration;
 
 use muster::config::Config;
@@ -6,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::support::mariadb::Mariadb;
 use crate::support::{
-    Address, Database, PASSWORD, Proxy, RedisProcess, Rest, ServerProcess, ServerSetup, eventually, on_mariadb,
+    Address, Database, PASSWORD, Proxy, RedisProcess, Rest, ServerProcess, ServerSetup, eventually, on_empty_mariadb,
 };
 
 /// Settings both servers have besides the usual ones.
@@ -35,11 +36,16 @@ pub struct Cluster {
 impl Cluster {
     /// Both servers up and set up. `flags` are further settings of both.
     pub async fn start(flags: &[&str]) -> Self {
+        Self::start_by(None, flags).await
+    }
+
+    /// As [`Cluster::start`], with servers of another version.
+    pub async fn start_by(program: Option<&Path>, flags: &[&str]) -> Self {
         // What is committed outlives the process.
         let mariadb = tokio::task::block_in_place(|| Mariadb::start(&["--innodb-flush-log-at-trx-commit=2"]));
         let redis = RedisProcess::start().await;
         let mut config = Config::default();
-        on_mariadb(&mut config, &mariadb.address());
+        on_empty_mariadb(&mut config, &mariadb.address());
         let database_way = Proxy::to(&config.mysql.address);
         let redis_way = Proxy::to(&redis.address());
         let mysql = &config.mysql;
@@ -52,7 +58,9 @@ impl Cluster {
             format!("redis_address={}", redis_way.address()),
         ];
         let all: Vec<&str> = shared.iter().map(String::as_str).chain(FLAGS).chain(flags.iter().copied()).collect();
-        let setups = [ServerSetup::on_sqlite(&all), ServerSetup::on_sqlite(&all)];
+        let mut setups = [ServerSetup::on_sqlite(&all), ServerSetup::on_sqlite(&all)];
+        setups.iter_mut().for_each(|setup| setup.run_by(program));
+        tokio::task::block_in_place(|| setups[0].prepare());
         let servers = [Some(setups[0].start().await), Some(setups[1].start().await)];
         let first = Rest::new(&setups[0].address()).set_up().await;
         let rest = [first.clone(), Rest::new(&setups[1].address()).with_token(first.token())];

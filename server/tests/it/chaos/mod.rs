@@ -9,6 +9,7 @@ mod invariants;
 mod live;
 mod redis;
 mod servers;
+mod upgrade;
 
 pub use cluster::Cluster;
 

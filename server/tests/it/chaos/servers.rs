@@ -12,7 +12,7 @@ const ASKS_EVERY: Duration = Duration::from_millis(200);
 const BELIEVES: u32 = 2;
 
 /// Asks servers as load balancers do, and sends requests to those that are well.
-async fn balance(rest: [Rest; 2], front: Arc<Front>) {
+pub async fn balance(rest: [Rest; 2], front: Arc<Front>) {
     let mut rounds = tokio::time::interval(ASKS_EVERY);
     let mut differs = [0; 2];
     loop {

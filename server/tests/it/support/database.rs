@@ -128,11 +128,16 @@ fn on<T: Send>(runtime: &tokio::runtime::Runtime, work: impl Future<Output = T> 
 
 /// Points a server to a fresh database, ready to be served from.
 pub fn on_mariadb(config: &mut Config, address: &DatabaseAddress) {
+    on_empty_mariadb(config, address);
+    let config = config.clone();
+    blocking(async move { muster::prepare(&config, |_| {}).await }).unwrap();
+}
+
+/// As [`on_mariadb`], before the database is prepared.
+pub fn on_empty_mariadb(config: &mut Config, address: &DatabaseAddress) {
     config.mysql.address.clone_from(&address.address);
     config.mysql.username.clone_from(&address.username);
     config.mysql.password = Secret::new(&address.password);
     config.mysql.database = address.new_database();
     config.mysql.max_open_conns = 10;
-    let config = config.clone();
-    blocking(async move { muster::prepare(&config, |_| {}).await }).unwrap();
 }

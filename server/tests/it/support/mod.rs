@@ -17,7 +17,7 @@ mod size;
 mod wait;
 
 pub use agents::{AGENT_ENDPOINTS, Address, ENROLL_SECRET, assert_refused, log_body, object};
-pub use database::{Database, on_mariadb};
+pub use database::{Database, on_empty_mariadb, on_mariadb};
 pub use lines::{KeptLines, Ledger};
 pub use load::{Load, Report, deliver_all};
 pub use process::{ServerProcess, ServerSetup};

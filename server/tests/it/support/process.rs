@@ -15,6 +15,8 @@ const START: Duration = Duration::from_secs(30);
 
 /// Files and settings of a server that is a process of its own. They stay when the process ends.
 pub struct ServerSetup {
+    /// The server of this build, unless another one is set.
+    program: PathBuf,
     folder: TempDir,
     port: u16,
     flags: Vec<String>,
@@ -61,7 +63,20 @@ impl ServerSetup {
             all.retain(|other| !other.starts_with(&format!("--{name}=")));
             all.push(format!("--{flag}"));
         }
-        Self { folder, port, flags: all }
+        Self { program: env!("CARGO_BIN_EXE_muster").into(), folder, port, flags: all }
+    }
+
+    /// From now on, starts another program: a server of another version, or the one of this build (`None`).
+    pub fn run_by(&mut self, program: Option<&Path>) {
+        self.program = program.map_or_else(|| env!("CARGO_BIN_EXE_muster").into(), Path::to_owned);
+    }
+
+    /// Makes or migrates the tables of MySQL.
+    pub fn prepare(&self) {
+        let mut command = Command::new(&self.program);
+        let flags = self.flags.iter().filter(|flag| flag.starts_with("--mysql_"));
+        let output = command.args(["prepare", "db", "--no-prompt"]).args(flags).env_clear().output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
 
     pub fn folder(&self) -> &Path {
@@ -92,7 +107,7 @@ impl ServerSetup {
 
     /// Program and arguments of the server.
     pub fn words(&self) -> Vec<String> {
-        let program = env!("CARGO_BIN_EXE_muster").to_owned();
+        let program = self.program.display().to_string();
         [program, "serve".to_owned(), "--until-stdin-closes".to_owned()].into_iter().chain(self.flags.clone()).collect()
     }
 
