@@ -18,6 +18,7 @@ async fn whole_contract(settings: &Settings) {
     for job in 100..110 {
         contract_tests::events(&*one, &*two, new_job(job)).await;
         contract_tests::races(vec![Arc::clone(&one), Arc::clone(&two)], new_job(job + 50)).await;
+        contract_tests::paces(Arc::clone(&one), Arc::clone(&two), new_job(job + 100)).await;
     }
     watching(&one, &two, new_job(120)).await;
     notifications(settings).await;
