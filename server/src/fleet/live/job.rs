@@ -282,7 +282,11 @@ impl Job {
 
     fn change(&self, change: impl FnOnce(&mut JobProgress) -> bool) -> bool {
         let mut view = self.lock();
+        let before = view.progress.pace;
         let changed = change(&mut view.progress);
+        if view.progress.pace != before {
+            self.hold_until(Moment::NEVER);
+        }
         view.changes += u64::from(changed);
         if !view.progress.is_open() {
             self.ended.cancel();

@@ -62,6 +62,9 @@ impl Live {
         change: PaceChange,
     ) -> Result<LiveQuery> {
         let job = self.job(principal, id).await?;
+        if !job.is_open() {
+            return Err(is_over(&job));
+        }
         if let PaceChange::Rate(rate) = change {
             checked(rate)?;
         }

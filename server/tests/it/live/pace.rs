@@ -41,7 +41,7 @@ async fn a_pause_and_a_rate_outlast_a_restart_and_are_changed_while_it_runs() {
     }
     let over = job(&server, id).await;
     assert_eq!((over.status, over.given, over.paused), (LiveStatus::Complete, 6, false), "{over:?}");
-    let activities = "SELECT count(*) FROM activities WHERE activity_type IN \
+    let activities = "SELECT count(*) FROM activities WHERE kind IN \
         ('paused_live_query', 'resumed_live_query', 'changed_live_query_rate')";
     assert_eq!(server.number(activities), 4);
 }
