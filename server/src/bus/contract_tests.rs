@@ -8,7 +8,7 @@ use roaring::RoaringTreemap;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::{BusError, Claim, EventPosition, JobChange, JobKey, LiveBus, Opened, Pace, Start};
+use super::{BusError, Claim, EventPosition, JobChange, JobKey, LiveBus, LivePace, Opened, Start};
 use crate::clock::Moment;
 
 const START: EventPosition = EventPosition { number: 0, tag: 0 };
@@ -34,7 +34,7 @@ fn line(host: i64) -> Vec<u8> {
 }
 
 pub async fn claim<B: LiveBus>(bus: &B, job: JobKey, host: i64) -> bool {
-    bus.claim(job, host, AT, false).await.unwrap().is_given()
+    bus.claim(job, host, AT, false).await.unwrap().is_won()
 }
 
 /// Until when answers are to be kept.
@@ -267,10 +267,10 @@ pub async fn races<B: LiveBus + 'static>(buses: Vec<Arc<B>>, job: JobKey) {
 pub async fn events<B: LiveBus>(bus: &B, other: &B, job: JobKey) {
     bus.open(job, Start::New).await.unwrap();
     assert!(other.events(job, START).await.unwrap().events.is_empty());
-    assert!(bus.claim(job, 7, AT, true).await.unwrap().is_given());
+    assert!(bus.claim(job, 7, AT, true).await.unwrap().is_won());
     assert!(bus.unclaim(job, 7).await.unwrap());
-    assert!(other.claim(job, 7, AT, false).await.unwrap().is_given());
-    assert!(!bus.claim(job, 7, AT, true).await.unwrap().is_given());
+    assert!(other.claim(job, 7, AT, false).await.unwrap().is_won());
+    assert!(!bus.claim(job, 7, AT, true).await.unwrap().is_won());
     assert!(bus.answer(job, 7, line(7).into(), b"note \xff".to_vec(), soon()).await.unwrap());
     assert!(!other.answer(job, 7, line(7).into(), Vec::new(), soon()).await.unwrap());
     assert!(other.close(job, b"why".to_vec()).await.unwrap());
@@ -297,7 +297,7 @@ pub async fn events<B: LiveBus>(bus: &B, other: &B, job: JobKey) {
 /// A rate and a pause hold for all nodes together, and the one that was set later counts.
 pub async fn paces<B: LiveBus + 'static>(bus: Arc<B>, other: Arc<B>, job: JobKey) {
     const HOSTS: i64 = 100;
-    let pace = |rate, is_paused, changes| Pace { rate, is_paused, changes };
+    let pace = |rate, is_paused, changes| LivePace { rate, is_paused, changes };
     let asked = async |at: i64| {
         let mut claims = tokio::task::JoinSet::new();
         for host in 1..=HOSTS {
@@ -308,7 +308,7 @@ pub async fn paces<B: LiveBus + 'static>(bus: Arc<B>, other: Arc<B>, job: JobKey
         }
         claims.join_all().await.into_iter().map(Result::unwrap).collect::<Vec<Claim>>()
     };
-    let given = |claims: &[Claim]| claims.iter().filter(|claim| claim.is_given()).count();
+    let given = |claims: &[Claim]| claims.iter().filter(|claim| claim.is_won()).count();
     bus.open(job, Start::New).await.unwrap();
     assert!(bus.pace(job, pace(10, false, 1)).await.unwrap());
     let claims = asked(0).await;

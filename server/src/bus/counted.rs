@@ -5,7 +5,7 @@ use prometheus::IntCounterVec;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::{BusFuture, Claim, EventPiece, EventPosition, JobKey, LiveBus, Opened, Pace, Piece, Start};
+use super::{BusFuture, Claim, EventPiece, EventPosition, JobKey, LiveBus, LivePace, Opened, Piece, Start};
 use crate::clock::Moment;
 
 /// A bus whose commands are counted by name.
@@ -39,7 +39,7 @@ impl<B: LiveBus> LiveBus for Counted<B> {
         self.count("claim").claim(job, host, at, is_alone)
     }
 
-    fn pace(&self, job: JobKey, pace: Pace) -> BusFuture<'_, bool> {
+    fn pace(&self, job: JobKey, pace: LivePace) -> BusFuture<'_, bool> {
         self.count("pace").pace(job, pace)
     }
 

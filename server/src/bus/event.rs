@@ -1,4 +1,4 @@
-use super::Pace;
+use super::LivePace;
 use crate::clock::Moment;
 
 /// A position among the events of a job, and which event stood there when it was read.
@@ -42,7 +42,7 @@ pub enum JobChange {
     /// A host's final state.
     Settled { host: i64, note: Vec<u8> },
     /// The pace was set. Nodes of the version before skip it.
-    Paced(Pace),
+    Paced(LivePace),
     /// The job has ended.
     Closed { note: Vec<u8> },
     /// The job was made anew with the states in this note; events that were lost have not happened.
@@ -59,7 +59,7 @@ impl JobChange {
             }
             Self::Pending { host } => (format!("a{host}").into_bytes(), &[][..]),
             Self::Settled { host, note } => (format!("d{host} ").into_bytes(), &note[..]),
-            Self::Paced(Pace { rate, is_paused, changes }) => {
+            Self::Paced(LivePace { rate, is_paused, changes }) => {
                 (format!("p{rate} {} {changes}", u8::from(*is_paused)).into_bytes(), &[][..])
             }
             Self::Closed { note } => (b"c".to_vec(), &note[..]),
@@ -89,7 +89,7 @@ impl JobChange {
                 let mut parts = text()?.split(' ');
                 let rate = parts.next()?.parse().ok()?;
                 let is_paused = parts.next()? == "1";
-                Some(Self::Paced(Pace { rate, is_paused, changes: parts.next()?.parse().ok()? }))
+                Some(Self::Paced(LivePace { rate, is_paused, changes: parts.next()?.parse().ok()? }))
             }
             b'c' => Some(Self::Closed { note: rest.to_vec() }),
             b'r' => Some(Self::Restored { note: rest.to_vec() }),
@@ -110,7 +110,7 @@ mod tests {
             JobChange::Pending { host: 7 },
             JobChange::Settled { host: 7, note: b"a \xff\n".to_vec() },
             JobChange::Settled { host: 7, note: Vec::new() },
-            JobChange::Paced(Pace { rate: 100_000, is_paused: true, changes: 3 }),
+            JobChange::Paced(LivePace { rate: 100_000, is_paused: true, changes: 3 }),
             JobChange::Closed { note: b"why".to_vec() },
             JobChange::Restored { note: b"\x00 states".to_vec() },
         ] {

@@ -43,7 +43,7 @@ pub use event::{EventPiece, EventPosition, JobChange, JobEvent};
 pub use job_key::JobKey;
 pub use memory::MemoryBus;
 pub use notifier::{ChangeEvent, ChangeEvents, LocalNotifier, MAX_MESSAGE, NodeMessages, Notifier};
-pub use pace::{Claim, Pace};
+pub use pace::{Claim, LivePace};
 pub use redis::{BATCH_LOCK_RENEWED_EVERY, BatchLockReply, LinkMetrics, RedisShare, SharedBatches};
 
 use crate::clock::Moment;
@@ -137,7 +137,7 @@ pub trait LiveBus: std::fmt::Debug + Send + Sync {
     fn claim(&self, job: JobKey, host: i64, at: Moment, is_alone: bool) -> BusFuture<'_, Claim>;
     /// Sets the pace of a job that is open, unless it has one that was set later ([`JobChange::Paced`]). True if it took
     /// effect. From then on no claim succeeds that it does not allow.
-    fn pace(&self, job: JobKey, pace: Pace) -> BusFuture<'_, bool>;
+    fn pace(&self, job: JobKey, pace: LivePace) -> BusFuture<'_, bool>;
     /// Gives up the claim of a host, so that it is pending again ([`JobChange::Pending`]). False when the host was not
     /// claimed.
     fn unclaim(&self, job: JobKey, host: i64) -> BusFuture<'_, bool>;

@@ -13,8 +13,8 @@ use tokio::sync::{oneshot, watch};
 
 use super::{NoteOf, unavailable};
 use crate::bus::{
-    BusError, Claim, EVENTS_AT_ONCE, EventPiece, EventPosition, JobChange, JobEvent, Opened, Pace, Piece, ResultLine,
-    Start, host_of,
+    BusError, Claim, EVENTS_AT_ONCE, EventPiece, EventPosition, JobChange, JobEvent, LivePace, Opened, Piece,
+    ResultLine, Start, host_of,
 };
 use crate::clock::Moment;
 use crate::lock::lock;
@@ -38,8 +38,8 @@ struct JobState {
     /// Hosts whose answer is flushed, or that are settled without one.
     settled: RoaringTreemap,
     is_closed: bool,
-    pace: Pace,
-    /// For [`Pace::take`].
+    pace: LivePace,
+    /// For [`LivePace::take`].
     due: i64,
     /// Answers that nobody writes yet, by ticket. Each belongs to a request under way, which takes it away when it is
     /// given up; so the bound of these requests is the bound of this.
@@ -119,10 +119,10 @@ impl JobFile {
         }
         state.claimed.insert(id);
         state.events.push_back(JobChange::Sent { host, at, is_alone });
-        Claim::Given
+        Claim::Won
     }
 
-    pub fn pace(&self, pace: Pace) -> bool {
+    pub fn pace(&self, pace: LivePace) -> bool {
         let mut state = lock(&self.state);
         let is_news = !state.is_closed && pace.changes > state.pace.changes;
         if is_news {

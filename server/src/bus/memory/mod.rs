@@ -20,7 +20,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use self::job_file::JobFile;
-use super::{BusError, BusFuture, Claim, EventPiece, EventPosition, JobKey, LiveBus, Opened, Pace, Piece, Start};
+use super::{BusError, BusFuture, Claim, EventPiece, EventPosition, JobKey, LiveBus, LivePace, Opened, Piece, Start};
 use crate::clock::Moment;
 use crate::lock::{lock, lock_file};
 
@@ -99,7 +99,7 @@ impl LiveBus for MemoryBus {
         Box::pin(async move { Ok(self.file(job)?.claim(host, at, is_alone)) })
     }
 
-    fn pace(&self, job: JobKey, pace: Pace) -> BusFuture<'_, bool> {
+    fn pace(&self, job: JobKey, pace: LivePace) -> BusFuture<'_, bool> {
         Box::pin(async move { Ok(self.file(job)?.pace(pace)) })
     }
 

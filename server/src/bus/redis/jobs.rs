@@ -29,7 +29,7 @@ use super::steps::{AnswerStep, ClaimStep};
 use super::together::Together;
 use crate::bus::{
     BusError, BusFuture, CLOCKS_DIFFER_US, ChangeEvent, Claim, EVENTS_AT_ONCE, EventPiece, EventPosition, JobChange,
-    JobEvent, JobKey, LiveBus, Notifier as _, Opened, Pace, Piece, ResultLine, Start,
+    JobEvent, JobKey, LiveBus, LivePace, Notifier as _, Opened, Piece, ResultLine, Start,
 };
 use crate::clock::Moment;
 use crate::lock::lock;
@@ -328,7 +328,7 @@ impl LiveBus for RedisBus {
         Box::pin(self.jobs.claim(job, ClaimStep { host, at, is_alone }))
     }
 
-    fn pace(&self, job: JobKey, pace: Pace) -> BusFuture<'_, bool> {
+    fn pace(&self, job: JobKey, pace: LivePace) -> BusFuture<'_, bool> {
         Box::pin(async move {
             let keys = [key(job, "meta"), key(job, "events")];
             let (event, tag) = tagged(&JobChange::Paced(pace));

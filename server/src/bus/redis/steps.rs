@@ -47,7 +47,7 @@ impl Pages {
     }
 
     /// The number of a host's page, from 1 on, and the host's bits in it.
-    fn place(&mut self, job: JobKey, host: i64) -> (String, String) {
+    fn position(&mut self, job: JobKey, host: i64) -> (String, String) {
         let (page, bits) = page_and_bits(job, host);
         let pages = &self.keys[self.before..];
         let number = pages.iter().position(|known| *known == page).unwrap_or(pages.len());
@@ -84,7 +84,7 @@ impl Jobs {
         let now = steps.iter().map(|waiting| waiting.step.at.0).max().unwrap_or_default();
         let mut arguments = vec![now.to_string().into_bytes(), CLOCKS_DIFFER_US.to_string().into_bytes()];
         for WaitingStep { step: ClaimStep { host, at, is_alone }, .. } in steps {
-            let (page, bits) = pages.place(job, *host);
+            let (page, bits) = pages.position(job, *host);
             let (event, tag) = tagged(&JobChange::Sent { host: *host, at: *at, is_alone: *is_alone });
             arguments.extend([page.into_bytes(), bits.into_bytes(), event, tag.into_bytes()]);
         }
@@ -94,7 +94,7 @@ impl Jobs {
         self.all_decided(job, found, outcomes.contains(&1))?;
         let held = Claim::Held((until > 0).then_some(Moment(until)));
         let claim = |outcome| match outcome {
-            1 => Claim::Given,
+            1 => Claim::Won,
             2 => held,
             _ => Claim::Taken,
         };
@@ -127,15 +127,15 @@ impl Jobs {
 
     async fn answer_all(&self, job: JobKey, steps: &[WaitingStep<AnswerStep, bool>]) -> Result<Vec<bool>, BusError> {
         let mut pages = Pages::behind(vec![key(job, "meta"), key(job, "events"), key(job, "lines")]);
-        let places: Vec<_> = steps
+        let positions: Vec<_> = steps
             .iter()
             .map(|WaitingStep { step: AnswerStep { host, note, .. }, .. }| {
                 let (event, tag) = tagged(&JobChange::Settled { host: *host, note: note.clone() });
-                (pages.place(job, *host), event, tag)
+                (pages.position(job, *host), event, tag)
             })
             .collect();
         let mut arguments: Vec<&[u8]> = Vec::with_capacity(steps.len() * 5);
-        for (WaitingStep { step, .. }, ((page, bits), event, tag)) in steps.iter().zip(&places) {
+        for (WaitingStep { step, .. }, ((page, bits), event, tag)) in steps.iter().zip(&positions) {
             arguments.extend([page.as_bytes(), bits.as_bytes(), event, tag.as_bytes(), &step.line]);
         }
         let by = steps.iter().map(|waiting| waiting.step.by).max().unwrap_or_else(Instant::now);

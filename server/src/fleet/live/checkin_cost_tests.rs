@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::Live;
 use super::states::States;
-use crate::bus::Pace;
+use crate::bus::LivePace;
 use crate::clock::Moment;
 use crate::fleet::hosts::{Assignment, Host, SeenTimes};
 use crate::store::entity::live_queries::{LiveStatusWord, Model};
@@ -120,7 +120,7 @@ async fn a_check_in_of_a_host_that_is_no_target_looks_at_no_open_job() {
     let (none, target) = (host(OF_NONE), host(1_001));
     assert!(live.questions(&none).await.is_none());
     assert!(!none.live.may_have_open(), "one look tells that there is nothing");
-    let pace = |is_paused, changes| Pace { rate: 0, is_paused, changes };
+    let pace = |is_paused, changes| LivePace { rate: 0, is_paused, changes };
     assert!(live.bus.pace(jobs[0].key, pace(true, 1)).await.unwrap());
     live.fold(&jobs[0]).await.unwrap();
     assert!(live.questions(&target).await.is_none());

@@ -12,7 +12,7 @@ use super::fold::Folding;
 use super::notes::JobEnding;
 use super::progress::{Applied, JobProgress, OpenTarget};
 use super::snapshot::Snapshot;
-use crate::bus::{JobChange, JobKey, Pace};
+use crate::bus::{JobChange, JobKey, LivePace};
 use crate::clock::Moment;
 use crate::lock::lock;
 use crate::store::entity::live_queries::Model;
@@ -151,8 +151,14 @@ impl Job {
     }
 
     /// How fast hosts are given the query.
-    pub(super) fn pace(&self) -> Pace {
+    pub(super) fn pace(&self) -> LivePace {
         self.lock().progress.pace
+    }
+
+    /// Whether no further host is given the query.
+    pub fn is_paused(&self) -> bool {
+        let view = self.lock();
+        view.progress.pace.is_paused && view.progress.is_open()
     }
 
     /// Whether the pace has no room at `now`, as far as this node knows.

@@ -54,7 +54,7 @@ impl OpenTargets {
         let mut open = Self::default();
         for job in jobs.iter().filter(|job| !job.is_resuming()) {
             match job.open_target(host) {
-                Some(OpenTarget::Pending { .. }) if job.pace().is_paused => {}
+                Some(OpenTarget::Pending { .. }) if job.is_paused() => {}
                 Some(OpenTarget::Pending { .. }) if job.is_held(now) => open.is_held = true,
                 // why: a discovery query that cannot run voids the whole read, so such a job never goes with others.
                 Some(OpenTarget::Pending { retry_alone }) if retry_alone || job.discovery.is_some() => {

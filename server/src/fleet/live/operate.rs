@@ -302,7 +302,6 @@ impl Live {
     /// A job as operators see it.
     pub(super) async fn show(&self, job: &Job) -> Result<LiveQuery> {
         let (status, stop_reason) = job.status();
-        let pace = job.pace();
         // After the start, of the hosts that are here by then: whoever ends a job is not refused because of a count.
         let online = self.hosts.online_here().await?;
         Ok(LiveQuery {
@@ -317,8 +316,8 @@ impl Live {
             status,
             stop_reason: (!stop_reason.is_empty()).then_some(stop_reason),
             counts: job.counts(),
-            rate: pace.rate,
-            paused: pace.is_paused && status == LiveStatus::Open,
+            rate: job.pace().rate,
+            paused: job.is_paused(),
             given: job.given(),
             online: online.intersection_len(&job.targets()),
             online_waiting: online.intersection_len(&job.open_hosts()),

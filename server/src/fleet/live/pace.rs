@@ -18,7 +18,7 @@ use serde_json::json;
 
 use super::progress::pace_of;
 use super::{Job, Live};
-use crate::bus::{BusError, Pace};
+use crate::bus::{BusError, LivePace};
 use crate::fleet::access::Principal;
 use crate::fleet::{Error, Result};
 use crate::store::{self, activities, live_queries::OpenRow};
@@ -96,7 +96,7 @@ impl Live {
     }
 
     /// Sets the pace of a job on the bus, and brings the view up to date.
-    async fn set_pace(self: &Arc<Self>, job: &Arc<Job>, pace: Pace) -> Result<()> {
+    async fn set_pace(self: &Arc<Self>, job: &Arc<Job>, pace: LivePace) -> Result<()> {
         if let Err(error) = self.bus.pace(job.key, pace).await {
             let BusError::Lost(_) = error else { return Err(error.into()) };
             self.fold(job).await?;
@@ -126,7 +126,7 @@ impl Live {
     }
 }
 
-fn pace(row: &OpenRow) -> Pace {
+fn pace(row: &OpenRow) -> LivePace {
     pace_of(row.rate, row.is_paused, row.pace_changes)
 }
 

@@ -9,7 +9,7 @@ use super::cost::QueryCost;
 use super::notes::{JobEnding, Settlement};
 use super::snapshot::Snapshot;
 use super::states::States;
-use crate::bus::{JobChange, Pace};
+use crate::bus::{JobChange, LivePace};
 use crate::clock::Moment;
 use crate::store::entity::live_queries::{LiveStatusWord, Model};
 
@@ -38,7 +38,7 @@ pub(super) struct JobProgress {
     pub cost: QueryCost,
     /// Bytes of the answers that are kept.
     pub bytes: u64,
-    pub pace: Pace,
+    pub pace: LivePace,
 }
 
 /// What an event has done.
@@ -80,7 +80,7 @@ impl JobProgress {
             finished_at: None,
             cost: QueryCost::default(),
             bytes: 0,
-            pace: Pace::default(),
+            pace: LivePace::default(),
         }
     }
 
@@ -191,7 +191,7 @@ impl JobProgress {
         }
         (self.states, self.cost, self.bytes) = (snapshot.states, snapshot.cost, 0);
         // Whoever has made it anew sets it again, or the first node that finds it in the row.
-        self.pace = Pace::default();
+        self.pace = LivePace::default();
         self.retry_alone = snapshot.retry_alone;
         self.sent.clear();
         self.finish_if_settled(now);
@@ -220,8 +220,8 @@ impl JobProgress {
 }
 
 /// The pace, as a row has it.
-pub(super) fn pace_of(rate: i64, is_paused: bool, changes: i64) -> Pace {
-    Pace { rate: u32::try_from(rate).unwrap_or(0), is_paused, changes: changes.max(0).cast_unsigned() }
+pub(super) fn pace_of(rate: i64, is_paused: bool, changes: i64) -> LivePace {
+    LivePace { rate: u32::try_from(rate).unwrap_or(0), is_paused, changes: changes.max(0).cast_unsigned() }
 }
 
 /// The word a status is stored as.

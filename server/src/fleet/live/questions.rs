@@ -125,7 +125,7 @@ impl Live {
         if let Err(error) = self.fold(&job).await {
             tracing::warn!(%error, live_query = job.id, "events of a live query not read; will retry at the next poll");
         }
-        (claimed == Ok(Claim::Given)).then_some(job)
+        (claimed == Ok(Claim::Won)).then_some(job)
     }
 
     /// Settles or retries all queries this host was sent: its answers were larger than the server takes and were thrown

@@ -2,7 +2,7 @@
 -- clocks differ, then for each host the number of its page among those in KEYS, its bits there, the event, its tag. Gives -1
 -- when the job is not there, from when on the pace has room (0: once it is another), and for each host 1: it was pending and
 -- is claimed, 0: it was not, 2: the pace holds it back. The event is appended in the same step, so that no node sees a claim
--- without it. `Pace::take` counts in the same way.
+-- without it. `LivePace::take` counts in the same way.
 local state = redis.call('HMGET', KEYS[1], 'closed', 'job', 'paused', 'rate', 'due', unpack(KEYS, 3))
 if not state[1] or (state[2] or '') ~= ARGV[1] then return {-1, '0', {}} end
 local now, rate, due = tonumber(ARGV[2]), tonumber(state[4] or '0'), tonumber(state[5] or '0')

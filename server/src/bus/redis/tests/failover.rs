@@ -134,7 +134,7 @@ async fn a_node_of_a_cluster_may_restart() {
     let (mut going_on, mut waiting) = (0, 0);
     for job in JOBS.map(|id| JobKey::new(id, None)) {
         match shared.bus.claim(job, 1, crate::clock::Moment(0), true).await {
-            Ok(Claim::Given) => going_on += 1,
+            Ok(Claim::Won) => going_on += 1,
             Err(BusError::Unavailable(_)) => waiting += 1,
             other => panic!("{other:?}"),
         }
