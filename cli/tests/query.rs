@@ -236,9 +236,20 @@ fn jobs_are_listed_shown_and_cancelled() {
     assert!(run.stderr.contains("The message of each host: fleetctl query attach 7"), "{run:?}");
     let run = query(&server, &["show", "7", "--yaml"]);
     assert!(run.stdout.starts_with("---\nid: 7\nquery: select 1 as x\n"), "{run:?}");
+    let given = "0 of 4 targeted hosts have been given the query\n";
+    for (args, done) in [
+        (["pause", "7"].as_slice(), "paused live query 7"),
+        (&["resume", "7"], "resumed live query 7"),
+        (&["rate", "7", "50"], "live query 7 is given to 50 hosts per second"),
+        (&["rate", "7", "0"], "live query 7 has no rate limit"),
+    ] {
+        assert_eq!(query(&server, args).stdout, format!("[+] {done}; {given}"));
+    }
     let run = query(&server, &["cancel", "7"]);
     assert_eq!(run.stdout, "[+] cancelled live query 7; 2 of 4 targeted hosts had answered\n");
     let run = query(&server, &["cancel", "7"]);
+    assert_eq!(run.stdout, "[!] live query 7 is already cancelled\n");
+    let run = query(&server, &["pause", "7"]);
     assert_eq!(run.stdout, "[!] live query 7 is already cancelled\n");
     let run = query(&server, &["show", "7", "--state", "asleep"]);
     assert!(run.stderr.contains("invalid value 'asleep'") && run.stderr.contains("suspect"), "{run:?}");

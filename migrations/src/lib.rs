@@ -18,6 +18,7 @@ mod m0013_label_host_names;
 mod m0014_log_batches;
 mod m0015_secret_names;
 mod m0016_seen_pages;
+mod m0017_live_pace;
 
 pub use sea_orm_migration::MigratorTrait;
 use sea_orm_migration::prelude::*;
@@ -48,6 +49,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0014_log_batches::Migration),
             Box::new(m0015_secret_names::Migration),
             Box::new(m0016_seen_pages::Migration),
+            Box::new(m0017_live_pace::Migration),
         ]
     }
 }

@@ -127,6 +127,9 @@ pub struct CampaignStatus {
     pub actual_results: u64,
     /// `pending` or `finished`; results of hosts that come later are still sent.
     pub status: String,
+    /// Whether no further host is given the query.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub paused: bool,
 }
 
 /// `GET queries/run`: runs saved queries on hosts and waits for the answers.

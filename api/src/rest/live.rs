@@ -29,6 +29,18 @@ pub struct NewLiveQuery {
     /// Seconds until hosts that have not answered are given up; the server's default if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deadline_seconds: Option<u64>,
+    /// Maximum number of hosts a second that are given the query, over all nodes; 0 for no limit, the server's default if
+    /// absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate: Option<u32>,
+}
+
+/// `POST live_queries/{id}/rate`: changes the rate of an open live query.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LiveRate {
+    /// Hosts a second that are given the query, over all nodes; 0 for no limit.
+    pub rate: u32,
 }
 
 /// The hosts to ask. A host must match one entry of every list that is given, and none of the exclusions. A name that no
@@ -72,6 +84,15 @@ pub struct LiveQuery {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stop_reason: Option<String>,
     pub counts: LiveCounts,
+    /// Hosts a second that are given the query, over all nodes; 0 is no limit.
+    #[serde(default)]
+    pub rate: u32,
+    /// Whether no further host is given the query.
+    #[serde(default)]
+    pub paused: bool,
+    /// Targets that have been given the query so far; not those that are waited for no more.
+    #[serde(default)]
+    pub given: u64,
     /// Targets that are online now.
     pub online: u64,
     /// Targets that are online now and have not answered.

@@ -135,6 +135,14 @@ impl Shared {
             "GET live_queries/7/hosts?state=failed" => {
                 (200, json!({"hosts": [{"id": 2, "hostname": "b", "state": "failed"}]}))
             }
+            "POST live_queries/7/pause" | "POST live_queries/7/resume" => {
+                script.job["paused"] = request.ends_with("pause").into();
+                (200, json!({"live_query": script.job}))
+            }
+            "POST live_queries/7/rate" => {
+                script.job["rate"] = serde_json::from_slice::<Value>(body).unwrap()["rate"].take();
+                (200, json!({"live_query": script.job}))
+            }
             "POST live_queries/7/cancel" => {
                 script.job["status"] = "cancelled".into();
                 script.job["stop_reason"] = "cancelled by a@b.c".into();

@@ -8,7 +8,7 @@ use roaring::RoaringTreemap;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::{BusError, EventPosition, JobChange, JobKey, LiveBus, Opened, Start};
+use super::{BusError, Claim, EventPosition, JobChange, JobKey, LiveBus, LivePace, Opened, Start};
 use crate::clock::Moment;
 
 const START: EventPosition = EventPosition { number: 0, tag: 0 };
@@ -34,7 +34,7 @@ fn line(host: i64) -> Vec<u8> {
 }
 
 pub async fn claim<B: LiveBus>(bus: &B, job: JobKey, host: i64) -> bool {
-    bus.claim(job, host, AT, false).await.unwrap()
+    bus.claim(job, host, AT, false).await.unwrap().is_won()
 }
 
 /// Until when answers are to be kept.
@@ -267,10 +267,10 @@ pub async fn races<B: LiveBus + 'static>(buses: Vec<Arc<B>>, job: JobKey) {
 pub async fn events<B: LiveBus>(bus: &B, other: &B, job: JobKey) {
     bus.open(job, Start::New).await.unwrap();
     assert!(other.events(job, START).await.unwrap().events.is_empty());
-    assert!(bus.claim(job, 7, AT, true).await.unwrap());
+    assert!(bus.claim(job, 7, AT, true).await.unwrap().is_won());
     assert!(bus.unclaim(job, 7).await.unwrap());
-    assert!(other.claim(job, 7, AT, false).await.unwrap());
-    assert!(!bus.claim(job, 7, AT, true).await.unwrap());
+    assert!(other.claim(job, 7, AT, false).await.unwrap().is_won());
+    assert!(!bus.claim(job, 7, AT, true).await.unwrap().is_won());
     assert!(bus.answer(job, 7, line(7).into(), b"note \xff".to_vec(), soon()).await.unwrap());
     assert!(!other.answer(job, 7, line(7).into(), Vec::new(), soon()).await.unwrap());
     assert!(other.close(job, b"why".to_vec()).await.unwrap());
@@ -292,6 +292,50 @@ pub async fn events<B: LiveBus>(bus: &B, other: &B, job: JobKey) {
             assert_eq!((piece.events.as_slice(), piece.is_from_start), (rest, false));
         }
     }
+}
+
+/// A rate and a pause hold for all nodes together, and the one that was set later counts.
+pub async fn paces<B: LiveBus + 'static>(bus: Arc<B>, other: Arc<B>, job: JobKey) {
+    const HOSTS: i64 = 100;
+    let pace = |rate, is_paused, changes| LivePace { rate, is_paused, changes };
+    let asked = async |at: i64| {
+        let mut claims = tokio::task::JoinSet::new();
+        for host in 1..=HOSTS {
+            let bus = Arc::clone(if host % 2 == 0 { &bus } else { &other });
+            claims.spawn(async move {
+                bus.claim(job, host, AT.plus(Duration::from_millis(at.unsigned_abs())), false).await
+            });
+        }
+        claims.join_all().await.into_iter().map(Result::unwrap).collect::<Vec<Claim>>()
+    };
+    let given = |claims: &[Claim]| claims.iter().filter(|claim| claim.is_won()).count();
+    bus.open(job, Start::New).await.unwrap();
+    assert!(bus.pace(job, pace(10, false, 1)).await.unwrap());
+    let claims = asked(0).await;
+    assert_eq!(given(&claims), 10);
+    let until = Some(AT.plus(Duration::from_millis(100)));
+    assert_eq!(claims.iter().filter(|claim| **claim == Claim::Held(until)).count(), 90);
+    let claims = asked(200).await;
+    assert_eq!(given(&claims), 2);
+    assert_eq!(claims.iter().filter(|claim| **claim == Claim::Taken).count(), 10, "who was asked is not asked again");
+
+    assert!(other.pace(job, pace(10, true, 2)).await.unwrap());
+    assert!(!bus.pace(job, pace(0, false, 2)).await.unwrap(), "another was set before");
+    let claims = asked(10_000).await;
+    assert_eq!(claims.iter().filter(|claim| **claim == Claim::Held(None)).count(), 88);
+    assert!(bus.answer(job, HOSTS, line(HOSTS).into(), Vec::new(), soon()).await.unwrap(), "answers still count");
+    assert!(bus.pace(job, pace(0, false, 3)).await.unwrap());
+    let claims = asked(10_000).await;
+    assert!(given(&claims) >= 87 && !claims.iter().any(|claim| matches!(claim, Claim::Held(_))));
+    assert!(bus.close(job, Vec::new()).await.unwrap());
+    assert!(!bus.pace(job, pace(1, true, 4)).await.unwrap(), "it is over");
+    let events = other.events(job, START).await.unwrap().events;
+    let paced = events.into_iter().filter_map(|event| match event.change {
+        JobChange::Paced(pace) => Some(pace),
+        _ => None,
+    });
+    assert_eq!(paced.collect::<Vec<_>>(), [pace(10, false, 1), pace(10, true, 2), pace(0, false, 3)]);
+    assert_eq!(bus.pace(JobKey::new(0, None), pace(1, true, 1)).await.unwrap_err(), BusError::Lost(0));
 }
 
 /// What a job has left does not belong to a later one with the same id, whoever opens that one first and however.

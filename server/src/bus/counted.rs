@@ -5,7 +5,7 @@ use prometheus::IntCounterVec;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::{BusFuture, EventPiece, EventPosition, JobKey, LiveBus, Opened, Piece, Start};
+use super::{BusFuture, Claim, EventPiece, EventPosition, JobKey, LiveBus, LivePace, Opened, Piece, Start};
 use crate::clock::Moment;
 
 /// A bus whose commands are counted by name.
@@ -35,8 +35,12 @@ impl<B: LiveBus> LiveBus for Counted<B> {
         self.count("open").open(job, start)
     }
 
-    fn claim(&self, job: JobKey, host: i64, at: Moment, is_alone: bool) -> BusFuture<'_, bool> {
+    fn claim(&self, job: JobKey, host: i64, at: Moment, is_alone: bool) -> BusFuture<'_, Claim> {
         self.count("claim").claim(job, host, at, is_alone)
+    }
+
+    fn pace(&self, job: JobKey, pace: LivePace) -> BusFuture<'_, bool> {
+        self.count("pace").pace(job, pace)
     }
 
     fn unclaim(&self, job: JobKey, host: i64) -> BusFuture<'_, bool> {

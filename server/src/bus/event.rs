@@ -1,3 +1,4 @@
+use super::LivePace;
 use crate::clock::Moment;
 
 /// A position among the events of a job, and which event stood there when it was read.
@@ -40,6 +41,8 @@ pub enum JobChange {
     Pending { host: i64 },
     /// A host's final state.
     Settled { host: i64, note: Vec<u8> },
+    /// The pace was set. Nodes of the version before skip it.
+    Paced(LivePace),
     /// The job has ended.
     Closed { note: Vec<u8> },
     /// The job was made anew with the states in this note; events that were lost have not happened.
@@ -56,6 +59,9 @@ impl JobChange {
             }
             Self::Pending { host } => (format!("a{host}").into_bytes(), &[][..]),
             Self::Settled { host, note } => (format!("d{host} ").into_bytes(), &note[..]),
+            Self::Paced(LivePace { rate, is_paused, changes }) => {
+                (format!("p{rate} {} {changes}", u8::from(*is_paused)).into_bytes(), &[][..])
+            }
             Self::Closed { note } => (b"c".to_vec(), &note[..]),
             Self::Restored { note } => (b"r".to_vec(), &note[..]),
         };
@@ -79,6 +85,12 @@ impl JobChange {
                 let host = std::str::from_utf8(&rest[..space]).ok()?.parse().ok()?;
                 Some(Self::Settled { host, note: rest[space + 1..].to_vec() })
             }
+            b'p' => {
+                let mut parts = text()?.split(' ');
+                let rate = parts.next()?.parse().ok()?;
+                let is_paused = parts.next()? == "1";
+                Some(Self::Paced(LivePace { rate, is_paused, changes: parts.next()?.parse().ok()? }))
+            }
             b'c' => Some(Self::Closed { note: rest.to_vec() }),
             b'r' => Some(Self::Restored { note: rest.to_vec() }),
             _ => None,
@@ -98,12 +110,13 @@ mod tests {
             JobChange::Pending { host: 7 },
             JobChange::Settled { host: 7, note: b"a \xff\n".to_vec() },
             JobChange::Settled { host: 7, note: Vec::new() },
+            JobChange::Paced(LivePace { rate: 100_000, is_paused: true, changes: 3 }),
             JobChange::Closed { note: b"why".to_vec() },
             JobChange::Restored { note: b"\x00 states".to_vec() },
         ] {
             assert_eq!(JobChange::from_bytes(&change.to_bytes()), Some(change));
         }
-        for bytes in [&b""[..], b"x1", b"s1", b"d7", b"s1 2 x"] {
+        for bytes in [&b""[..], b"x1", b"p1 0", b"s1", b"d7", b"s1 2 x"] {
             assert_eq!(JobChange::from_bytes(bytes), None, "{bytes:?}");
         }
     }

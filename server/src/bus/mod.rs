@@ -1,7 +1,7 @@
 //! What nodes share: open live queries (which hosts were claimed and have answered, and the answers in order), and
 //! notifications that make the others look again.
 //!
-//! A job on the bus is two logs and a set of host states. Each step (`claim`, `unclaim`, `answer`, `close`) is atomic,
+//! A job on the bus is two logs and a set of host states. Each step (`claim`, `unclaim`, `answer`, `pace`, `close`) is atomic,
 //! so that of all who try one succeeds, and a step that succeeds appends one event. Every node folds the events of a
 //! job into its own view, in the one order of the bus; the node that made the step does so, too. A caller whose reply
 //! is lost therefore need not know whether its step succeeded: the event says so. A single server with the embedded bus
@@ -26,6 +26,7 @@ mod event;
 mod job_key;
 mod memory;
 mod notifier;
+mod pace;
 mod redis;
 
 use std::collections::HashSet;
@@ -42,6 +43,7 @@ pub use event::{EventPiece, EventPosition, JobChange, JobEvent};
 pub use job_key::JobKey;
 pub use memory::MemoryBus;
 pub use notifier::{ChangeEvent, ChangeEvents, LocalNotifier, MAX_MESSAGE, NodeMessages, Notifier};
+pub use pace::{Claim, LivePace};
 pub use redis::{BATCH_LOCK_RENEWED_EVERY, BatchLockReply, LinkMetrics, RedisShare, SharedBatches};
 
 use crate::clock::Moment;
@@ -120,6 +122,7 @@ fn host_of(line: &[u8]) -> Option<u64> {
 /// Promises of every implementation; `contract_tests` holds them to it.
 ///
 /// - `claim` succeeds for one caller on one node only, until `unclaim`, and for nobody after an answer.
+/// - no more claims succeed than the pace of the job allows, over all nodes.
 /// - `answer` takes the first answer of a host and no other, and appends it whole.
 /// - after `close` there are no more claims and no more answers.
 /// - `read` gives lines in the order they were appended, each under the same cursor every time.
@@ -129,9 +132,12 @@ pub trait LiveBus: std::fmt::Debug + Send + Sync {
     fn ping(&self) -> BusFuture<'_, ()>;
     /// Makes or finds a job. Of several nodes that open it at one time, one makes it.
     fn open(&self, job: JobKey, start: Start) -> BusFuture<'_, Opened>;
-    /// Claims a host that is pending. True if the caller is the one to send it the query; `at` and `is_alone` are for
+    /// Claims a host that is pending, as far as the pace allows it at `at`. `at` and `is_alone` are for
     /// [`JobChange::Sent`].
-    fn claim(&self, job: JobKey, host: i64, at: Moment, is_alone: bool) -> BusFuture<'_, bool>;
+    fn claim(&self, job: JobKey, host: i64, at: Moment, is_alone: bool) -> BusFuture<'_, Claim>;
+    /// Sets the pace of a job that is open, unless it has one that was set later ([`JobChange::Paced`]). True if it took
+    /// effect. From then on no claim succeeds that it does not allow.
+    fn pace(&self, job: JobKey, pace: LivePace) -> BusFuture<'_, bool>;
     /// Gives up the claim of a host, so that it is pending again ([`JobChange::Pending`]). False when the host was not
     /// claimed.
     fn unclaim(&self, job: JobKey, host: i64) -> BusFuture<'_, bool>;
@@ -164,6 +170,9 @@ pub trait LiveBus: std::fmt::Debug + Send + Sync {
 
 /// Most events of one call.
 const EVENTS_AT_ONCE: usize = 10_000;
+
+/// By how much the clocks of nodes and of Redis may differ.
+const CLOCKS_DIFFER_US: u64 = 10_000_000;
 
 #[cfg(test)]
 pub(crate) mod contract_tests;

@@ -21,6 +21,8 @@ section! {
         deadline: Duration = Duration::from_secs(24 * 3600),
         /// Longest deadline that a live query may set.
         max_deadline: Duration = Duration::from_secs(7 * 24 * 3600),
+        /// Maximum number of hosts a second that are given a live query, unless it sets another; 0 is no limit.
+        rate: u32 = 0,
         /// Maximum number of open live queries.
         max_open: usize = 500,
         /// Maximum number of clients that follow live queries, over all operators; each can hold some MiB of results in memory.

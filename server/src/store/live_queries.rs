@@ -1,5 +1,6 @@
 //! Live queries.
 
+use sea_orm::sea_query::{Expr, ExprTrait};
 use sea_orm::{
     ColumnTrait, ConnectionTrait, EntityTrait, FromQueryResult, QueryFilter, QueryOrder, QuerySelect, Set, Unchanged,
 };
@@ -74,7 +75,7 @@ pub struct ResultsOfRow {
 
 impl ResultsOfRow {
     pub fn bytes(&self) -> u64 {
-        self.results_bytes.max(0).cast_unsigned()
+        Ord::max(self.results_bytes, 0).cast_unsigned()
     }
 }
 
@@ -98,10 +99,45 @@ pub async fn without_results(db: &impl ConnectionTrait, ids: &[i64]) -> Result<V
     Ok(rows.select_only().columns([Column::Id, Column::States]).into_tuple().all(db).await?)
 }
 
-/// Ids of those still going on, and until when campaigns among them are watched.
-pub async fn open_leases(db: &impl ConnectionTrait) -> Result<Vec<(i64, Option<Moment>)>> {
-    let ids = Entity::find().filter(Column::Status.eq(LiveStatusWord::Open)).select_only();
-    Ok(ids.columns([Column::Id, Column::WatchedUntil]).order_by_asc(Column::Id).into_tuple().all(db).await?)
+/// What may change of a live query that goes on.
+#[derive(Debug, FromQueryResult)]
+pub struct OpenRow {
+    pub id: i64,
+    /// Campaigns only.
+    pub watched_until: Option<Moment>,
+    pub rate: i64,
+    pub is_paused: bool,
+    pub pace_changes: i64,
+}
+
+const CHANGING: [Column; 5] = [Column::Id, Column::WatchedUntil, Column::Rate, Column::IsPaused, Column::PaceChanges];
+
+/// Those still going on, as far as they may change.
+pub async fn open_rows(db: &impl ConnectionTrait) -> Result<Vec<OpenRow>> {
+    let open = Entity::find().filter(Column::Status.eq(LiveStatusWord::Open)).select_only().columns(CHANGING);
+    Ok(open.order_by_asc(Column::Id).into_model().all(db).await?)
+}
+
+/// Pauses or resumes one that goes on, or changes its rate. `None` when it is over.
+pub async fn set_pace(
+    tx: &impl ConnectionTrait,
+    id: i64,
+    rate: Option<u32>,
+    is_paused: Option<bool>,
+) -> Result<Option<OpenRow>> {
+    let count = ExprTrait::add(Expr::col(Column::PaceChanges), 1);
+    let mut update = Entity::update_many().col_expr(Column::PaceChanges, count);
+    if let Some(rate) = rate {
+        update = update.col_expr(Column::Rate, Expr::value(i64::from(rate)));
+    }
+    if let Some(is_paused) = is_paused {
+        update = update.col_expr(Column::IsPaused, Expr::value(is_paused));
+    }
+    let open = update.filter(Column::Id.eq(id)).filter(Column::Status.eq(LiveStatusWord::Open));
+    if open.exec(tx).await?.rows_affected == 0 {
+        return Ok(None);
+    }
+    Ok(Entity::find_by_id(id).select_only().columns(CHANGING).into_model().one(tx).await?)
 }
 
 /// Those still going on.

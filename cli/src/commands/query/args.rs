@@ -26,7 +26,11 @@ Examples:
 
   # Start a live query, then watch it later
   fleetctl query --all --query-name users --detach
-  fleetctl query attach 7";
+  fleetctl query attach 7
+
+  # Query all hosts, 50 a second, and pause after a while
+  fleetctl query --all --rate 50 --query-name users --detach
+  fleetctl query pause 7";
 
 #[derive(clap::Args)]
 #[command(args_conflicts_with_subcommands = true, after_help = EXAMPLES)]
@@ -45,6 +49,12 @@ pub enum Command {
     List(ListArgs),
     /// Show the progress of a live query, or its hosts in one state
     Show(ShowArgs),
+    /// Give a live query to no further hosts; those that have it may still answer
+    Pause(JobArgs),
+    /// Go on with a paused live query
+    Resume(JobArgs),
+    /// Change how many hosts a second are given a live query
+    Rate(RateArgs),
     /// Cancel a live query
     Cancel(JobArgs),
 }
@@ -63,6 +73,9 @@ pub struct AskArgs {
     /// Time hosts have to answer, such as 1h [default: live.deadline of the server]
     #[arg(long, value_name = "DURATION", value_parser = go_duration)]
     pub deadline: Option<Duration>,
+    /// Maximum number of hosts per second that are given the query; 0 for no limit [default: live.rate of the server]
+    #[arg(long, value_name = "N")]
+    pub rate: Option<u32>,
     /// Start the live query, print its ID and exit
     #[arg(long)]
     pub detach: bool,
@@ -153,6 +166,15 @@ pub struct JobArgs {
     /// ID of the live query, as shown by fleetctl query list
     #[arg(value_name = "ID")]
     pub id: i64,
+}
+
+#[derive(clap::Args)]
+pub struct RateArgs {
+    #[command(flatten)]
+    pub job: JobArgs,
+    /// Hosts per second; 0 for no limit
+    #[arg(value_name = "N")]
+    pub rate: u32,
 }
 
 #[derive(clap::Args)]

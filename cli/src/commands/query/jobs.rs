@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::args::{JobFormat, ListArgs, ShowArgs};
 use super::summary::summary;
 use super::tally::AnswerTally;
-use super::{answers, duration, states};
+use super::{answers, duration, pace, states};
 use crate::output::{self, printable};
 use crate::rest::{RestClient, RestError};
 use crate::{documents, table};
@@ -39,7 +39,7 @@ fn row(job: &LiveQuery) -> Vec<String> {
     let counts = &job.counts;
     vec![
         job.id.to_string(),
-        states::status(job.status).to_owned(),
+        if job.paused { "paused" } else { states::status(job.status) }.to_owned(),
         job.created_at.format("%Y-%m-%d %H:%M:%SZ").to_string(),
         job.author_email.clone(),
         counts.targets.to_string(),
@@ -95,6 +95,10 @@ fn description(job: &LiveQuery) -> String {
     let _ = writeln!(text, "Created:  {created} by {}", printable(&job.author_email));
     let given = duration::shown((job.deadline - job.created_at).num_seconds());
     let _ = writeln!(text, "Deadline: {} ({given} later)", job.deadline.format("%Y-%m-%d %H:%M:%SZ"));
+    if job.rate > 0 || job.paused {
+        let rate = if job.rate > 0 { format!("{} hosts per second; ", job.rate) } else { String::new() };
+        let _ = writeln!(text, "Rate:     {rate}{}", pace::shown(job));
+    }
     let _ = writeln!(text, "Online:   {} of {} targeted hosts", job.online, job.counts.targets);
     text
 }
@@ -172,5 +176,13 @@ mod tests {
              Deadline: 2026-08-01 13:00:00Z (1h0m later)\n\
              Online:   5 of 6 targeted hosts\n"
         );
+        (job.rate, job.paused, job.given) = (50, true, 5);
+        let text = description(&job);
+        assert!(text.starts_with("Live query 7 is paused: 5 of 6"), "{text}");
+        assert!(
+            text.contains("Rate:     50 hosts per second; 5 of 6 targeted hosts have been given the query\n"),
+            "{text}"
+        );
+        assert_eq!(row(&job)[1], "paused");
     }
 }

@@ -6,6 +6,7 @@ mod ask;
 mod duration;
 mod interrupts;
 mod jobs;
+mod pace;
 mod progress;
 mod request;
 mod states;
@@ -25,6 +26,9 @@ pub async fn run(session: &ClientSession, args: Args) -> anyhow::Result<()> {
         Some(Command::Attach(attach)) => ask::attach(session, attach).await,
         Some(Command::List(list)) => jobs::list(&session.authenticated().await?, list).await,
         Some(Command::Show(show)) => jobs::show(&session.authenticated().await?, show).await,
+        Some(Command::Pause(job)) => pace::pause(&session.authenticated().await?, job.id).await,
+        Some(Command::Resume(job)) => pace::resume(&session.authenticated().await?, job.id).await,
+        Some(Command::Rate(rate)) => pace::rate(&session.authenticated().await?, rate).await,
         Some(Command::Cancel(job)) => jobs::cancel(&session.authenticated().await?, job.id).await,
     }
 }

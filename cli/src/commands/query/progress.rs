@@ -10,15 +10,20 @@ use crate::output;
 const PLAIN_GAP: Duration = Duration::from_secs(10);
 const TICK: Duration = Duration::from_millis(120);
 
-/// The progress line of a live query, worded as in Fleet.
+/// The progress line of a live query, worded as in Fleet. Behind it stands the pace, if there is one.
 pub fn progress(job: &LiveQuery) -> String {
     let targets = job.counts.targets;
     let responded = job.counts.answered + job.counts.failed + job.counts.denylisted + job.counts.skipped;
     // A host that responded counts as online even if it went offline since.
     let online = job.online.max(responded);
     let percent = |whole: u64| (responded * 100).checked_div(whole).unwrap_or(0);
+    let pace = match (job.paused, job.rate) {
+        (true, _) => format!(" | paused, given to {}", job.given),
+        (false, 0) => String::new(),
+        (false, rate) => format!(" | {rate} hosts/s, given to {}", job.given),
+    };
     format!(
-        " {}% responded ({}% online) | {responded}/{targets} targeted hosts ({responded}/{online} online)",
+        " {}% responded ({}% online) | {responded}/{targets} targeted hosts ({responded}/{online} online){pace}",
         percent(targets),
         percent(online)
     )
@@ -122,6 +127,15 @@ pub mod tests {
         assert_eq!(progress(&job(0, 0, 0, 0)), " 0% responded (0% online) | 0/0 targeted hosts (0/0 online)");
         // Four of the hosts that answered are offline now.
         assert_eq!(progress(&job(1, 0, 5, 1)), progress(&job(1, 0, 5, 5)));
+    }
+
+    #[test]
+    fn progress_says_how_fast_hosts_are_given_the_query() {
+        let mut job = job(1, 0, 5, 5);
+        (job.rate, job.given) = (50, 5);
+        assert!(progress(&job).ends_with("(5/5 online) | 50 hosts/s, given to 5"), "{}", progress(&job));
+        job.paused = true;
+        assert!(progress(&job).ends_with("(5/5 online) | paused, given to 5"), "{}", progress(&job));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use super::args::{AskArgs, TargetArgs};
 use crate::rest::RestError;
 
 /// The flag of each field of the request; longer paths first.
-const FLAGS: [(&str, &str); 11] = [
+const FLAGS: [(&str, &str); 12] = [
     ("targets.exclude_hosts", "--exclude-hosts"),
     ("targets.exclude_labels", "--exclude-labels"),
     ("targets.platforms", "--platforms"),
@@ -18,6 +18,7 @@ const FLAGS: [(&str, &str); 11] = [
     ("max_hosts", "--max-hosts"),
     ("discovery", "--discovery"),
     ("percent", "--percent"),
+    ("rate", "--rate"),
     ("query", "--query"),
 ];
 
@@ -51,7 +52,7 @@ pub fn request(args: &AskArgs) -> anyhow::Result<NewLiveQuery> {
         bail!("--deadline must be longer than 0; omit it to use the server's default");
     }
     let discovery = given(&args.discovery);
-    Ok(NewLiveQuery { query, query_name, discovery, targets, max_hosts, percent, deadline_seconds })
+    Ok(NewLiveQuery { query, query_name, discovery, targets, max_hosts, percent, deadline_seconds, rate: args.rate })
 }
 
 fn names(given: &[String]) -> Vec<String> {

@@ -27,7 +27,7 @@ fn flags_become_a_request() {
         ["--labels", "x"].as_slice(),
         &["--labels", "y", "--platforms", "linux,darwin", "--exclude-hosts", "c"],
         &["--exclude-labels", "z", "--max-hosts", "10", "--percent", "5", "--deadline", "1m1500ms"],
-        &["--query-name", "uptime", "--discovery", "select 2"],
+        &["--query-name", "uptime", "--discovery", "select 2", "--rate", "50"],
     ];
     assert_eq!(
         serde_json::to_value(asked(&flags.concat()).unwrap()).unwrap(),
@@ -37,7 +37,7 @@ fn flags_become_a_request() {
                 "labels": ["x", "y"], "platforms": ["linux", "darwin"],
                 "exclude_hosts": ["c"], "exclude_labels": ["z"],
             },
-            "max_hosts": 10, "percent": 5, "deadline_seconds": 62,
+            "max_hosts": 10, "percent": 5, "deadline_seconds": 62, "rate": 50,
         })
     );
     let made = asked(&["--all", "--exclude-labels", "z", "--query", "select 1"]).unwrap();

@@ -51,6 +51,7 @@ pub fn summary(job: &LiveQuery, tally: &AnswerTally) -> String {
 pub fn ended(job: &LiveQuery) -> String {
     let reason = job.stop_reason.as_deref().map(printable).unwrap_or_default();
     match job.status {
+        LiveStatus::Open if job.paused => "is paused".to_owned(),
         LiveStatus::Open => "is running".to_owned(),
         LiveStatus::Complete => "is complete".to_owned(),
         LiveStatus::Expired => "has reached its deadline".to_owned(),

@@ -2,7 +2,7 @@
 
 use actix_web::web::{Data, Path};
 use actix_web::{HttpRequest, HttpResponse};
-use muster_api::rest::{LiveHosts, LiveQueries, LiveQueryEnvelope, NewLiveQuery, TargetState};
+use muster_api::rest::{LiveHosts, LiveQueries, LiveQueryEnvelope, LiveRate, NewLiveQuery, TargetState};
 use serde::Deserialize as _;
 use serde::de::IntoDeserializer as _;
 
@@ -13,6 +13,7 @@ use crate::admin::body::JsonBody;
 use crate::admin::error::{AdminAnswer, Failed, bad_parameter};
 use crate::admin::params::Params;
 use crate::fleet::carving;
+use crate::fleet::live::PaceChange;
 
 pub(super) async fn start(api: Data<AdminApi>, caller: Caller, request: JsonBody<NewLiveQuery>) -> AdminAnswer {
     let live_query = api.fleet.live.start(&caller.0, &request).await?;
@@ -42,6 +43,23 @@ pub(super) async fn by_id(api: Data<AdminApi>, caller: Caller, id: Path<i64>) ->
 
 pub(super) async fn cancel(api: Data<AdminApi>, caller: Caller, id: Path<i64>) -> AdminAnswer {
     let live_query = api.fleet.live.cancel(&caller.0, *id).await?;
+    Ok(ok(&LiveQueryEnvelope { live_query, warnings: Vec::new() }))
+}
+
+pub(super) async fn pause(api: Data<AdminApi>, caller: Caller, id: Path<i64>) -> AdminAnswer {
+    change_pace(&api, &caller, *id, PaceChange::Pause).await
+}
+
+pub(super) async fn resume(api: Data<AdminApi>, caller: Caller, id: Path<i64>) -> AdminAnswer {
+    change_pace(&api, &caller, *id, PaceChange::Resume).await
+}
+
+pub(super) async fn rate(api: Data<AdminApi>, caller: Caller, id: Path<i64>, rate: JsonBody<LiveRate>) -> AdminAnswer {
+    change_pace(&api, &caller, *id, PaceChange::Rate(rate.rate)).await
+}
+
+async fn change_pace(api: &AdminApi, caller: &Caller, id: i64, change: PaceChange) -> AdminAnswer {
+    let live_query = api.fleet.live.change_pace(&caller.0, id, change).await?;
     Ok(ok(&LiveQueryEnvelope { live_query, warnings: Vec::new() }))
 }
 

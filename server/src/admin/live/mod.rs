@@ -8,8 +8,8 @@ mod socket;
 mod targets;
 
 use muster_api::rest::{
-    CampaignEnvelope, FoundTargets, LiveAnswer, LiveHosts, LiveQueries, LiveQueryEnvelope, LiveRun, LiveRunDone,
-    NewCampaign, NewLiveQuery, TargetCounts, TargetSearch, TargetState,
+    CampaignEnvelope, FoundTargets, LiveAnswer, LiveHosts, LiveQueries, LiveQueryEnvelope, LiveRate, LiveRun,
+    LiveRunDone, NewCampaign, NewLiveQuery, TargetCounts, TargetSearch, TargetState,
 };
 use schemars::SchemaGenerator;
 
@@ -73,6 +73,16 @@ pub(super) fn operations() -> Vec<Operation> {
             .gives::<LiveQueryEnvelope>(),
         post("/live_queries/{id}/cancel", Needs::Session, "Cancel a live query", jobs::cancel)
             .note(own)
+            .gives::<LiveQueryEnvelope>(),
+        post("/live_queries/{id}/pause", Needs::Session, "Give a live query to no further hosts", jobs::pause)
+            .note("Answers of hosts that have it still count. Observers may only use their own live queries.")
+            .gives::<LiveQueryEnvelope>(),
+        post("/live_queries/{id}/resume", Needs::Session, "Give a paused live query to hosts again", jobs::resume)
+            .note(own)
+            .gives::<LiveQueryEnvelope>(),
+        post("/live_queries/{id}/rate", Needs::Session, "Change how many hosts a second get a live query", jobs::rate)
+            .note(own)
+            .takes::<LiveRate>()
             .gives::<LiveQueryEnvelope>(),
         get("/live_queries/{id}/hosts", Needs::Session, "List the targets of a live query in one state", jobs::hosts)
             .note(own)

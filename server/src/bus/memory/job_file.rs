@@ -13,7 +13,8 @@ use tokio::sync::{oneshot, watch};
 
 use super::{NoteOf, unavailable};
 use crate::bus::{
-    BusError, EVENTS_AT_ONCE, EventPiece, EventPosition, JobChange, JobEvent, Opened, Piece, ResultLine, Start, host_of,
+    BusError, Claim, EVENTS_AT_ONCE, EventPiece, EventPosition, JobChange, JobEvent, LivePace, Opened, Piece,
+    ResultLine, Start, host_of,
 };
 use crate::clock::Moment;
 use crate::lock::lock;
@@ -37,6 +38,9 @@ struct JobState {
     /// Hosts whose answer is flushed, or that are settled without one.
     settled: RoaringTreemap,
     is_closed: bool,
+    pace: LivePace,
+    /// For [`LivePace::take`].
+    due: i64,
     /// Answers that nobody writes yet, by ticket. Each belongs to a request under way, which takes it away when it is
     /// given up; so the bound of these requests is the bound of this.
     waiting: BTreeMap<u64, WaitingAnswer>,
@@ -103,14 +107,29 @@ impl JobFile {
         Ok((Self { path, state: Mutex::new(state), end: watch::Sender::new(end) }, opened))
     }
 
-    pub fn claim(&self, host: i64, at: Moment, is_alone: bool) -> bool {
+    pub fn claim(&self, host: i64, at: Moment, is_alone: bool) -> Claim {
         let mut state = lock(&self.state);
+        let state = &mut *state;
         let id = host.cast_unsigned();
-        let is_claimed = !state.is_closed && !state.settled.contains(id) && state.claimed.insert(id);
-        if is_claimed {
-            state.events.push_back(JobChange::Sent { host, at, is_alone });
+        if state.is_closed || state.settled.contains(id) || state.claimed.contains(id) {
+            return Claim::Taken;
         }
-        is_claimed
+        if let Err(held) = state.pace.take(&mut state.due, at) {
+            return held;
+        }
+        state.claimed.insert(id);
+        state.events.push_back(JobChange::Sent { host, at, is_alone });
+        Claim::Won
+    }
+
+    pub fn pace(&self, pace: LivePace) -> bool {
+        let mut state = lock(&self.state);
+        let is_news = !state.is_closed && pace.changes > state.pace.changes;
+        if is_news {
+            state.pace = pace;
+            state.events.push_back(JobChange::Paced(pace));
+        }
+        is_news
     }
 
     pub fn unclaim(&self, host: i64) -> bool {

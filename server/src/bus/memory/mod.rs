@@ -20,7 +20,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use self::job_file::JobFile;
-use super::{BusError, BusFuture, EventPiece, EventPosition, JobKey, LiveBus, Opened, Piece, Start};
+use super::{BusError, BusFuture, Claim, EventPiece, EventPosition, JobKey, LiveBus, LivePace, Opened, Piece, Start};
 use crate::clock::Moment;
 use crate::lock::{lock, lock_file};
 
@@ -95,8 +95,12 @@ impl LiveBus for MemoryBus {
         Box::pin(self.open_file(job, start))
     }
 
-    fn claim(&self, job: JobKey, host: i64, at: Moment, is_alone: bool) -> BusFuture<'_, bool> {
+    fn claim(&self, job: JobKey, host: i64, at: Moment, is_alone: bool) -> BusFuture<'_, Claim> {
         Box::pin(async move { Ok(self.file(job)?.claim(host, at, is_alone)) })
+    }
+
+    fn pace(&self, job: JobKey, pace: LivePace) -> BusFuture<'_, bool> {
+        Box::pin(async move { Ok(self.file(job)?.pace(pace)) })
     }
 
     fn unclaim(&self, job: JobKey, host: i64) -> BusFuture<'_, bool> {

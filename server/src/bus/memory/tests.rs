@@ -64,11 +64,18 @@ async fn each_claim_has_one_winner() {
 }
 
 #[tokio::test]
+async fn a_rate_and_a_pause_hold_back_claims() {
+    let folder = tempfile::tempdir().unwrap();
+    let bus = Arc::new(bus_in(folder.path()));
+    crate::bus::contract_tests::paces(Arc::clone(&bus), bus, JOB).await;
+}
+
+#[tokio::test]
 async fn events_are_kept_until_they_were_read() {
     let folder = tempfile::tempdir().unwrap();
     let bus = bus_in(folder.path());
     bus.open(JOB, checkpoint(0)).await.unwrap();
-    assert!(bus.claim(JOB, 7, Moment(5), true).await.unwrap());
+    assert!(bus.claim(JOB, 7, Moment(5), true).await.unwrap().is_won());
     assert!(bus.unclaim(JOB, 7).await.unwrap());
     assert!(bus.answer(JOB, 7, line(7).into(), b"note".to_vec(), soon()).await.unwrap());
     assert!(bus.answer(JOB, 8, Bytes::new(), Vec::new(), soon()).await.unwrap());
@@ -169,7 +176,7 @@ async fn an_answer_is_there_when_it_is_flushed_and_taken_back_when_it_cannot_be(
     assert!(first.outcome().await.is_err() && repeat.outcome().await.is_err(), "neither was kept");
     assert!(file.next_batch().is_none());
     assert_eq!(bus.read(JOB, 0, usize::MAX).await.unwrap(), kept);
-    assert!(bus.claim(JOB, 2, Moment(0), true).await.unwrap(), "the host has not answered");
+    assert!(bus.claim(JOB, 2, Moment(0), true).await.unwrap().is_won(), "the host has not answered");
     assert!(bus.answer(JOB, 2, b"{\"host_id\":2,\"n\":2}".to_vec().into(), Vec::new(), soon()).await.unwrap());
     let text = fs::read_to_string(folder.path().join("1.ndjson")).unwrap();
     assert_eq!(text, "{\"host_id\":1}\n{\"host_id\":2,\"n\":2}\n");
@@ -226,7 +233,7 @@ async fn a_stuck_disk_holds_up_answers_and_nothing_else() {
     });
     disk.read_u8().await.unwrap();
     // It is being written now, and cannot be until somebody reads on.
-    assert!(bus.claim(JOB, 2, Moment(0), true).await.unwrap());
+    assert!(bus.claim(JOB, 2, Moment(0), true).await.unwrap().is_won());
     assert!(bus.unclaim(JOB, 2).await.unwrap());
     assert!(bus.answer(JOB, 3, Bytes::new(), Vec::new(), soon()).await.unwrap(), "what needs no disk");
     assert_eq!(bus.events(JOB, EventPosition::default()).await.unwrap().events.len(), 3);

@@ -7,7 +7,8 @@
 //!
 //! Each step is one script, because Redis runs a script without another command in between: the check of the host's
 //! bits, the change, and the event are one. The connection may run a step twice when it breaks on the way. That does no
-//! harm: the second run finds the bits changed and gives false, and the event of the first one stands.
+//! harm: the second run finds the bits changed and gives false, and the event of the first one stands. Claims and answers
+//! of many hosts share a script (`steps.rs`).
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, Weak};
@@ -24,9 +25,11 @@ use super::keys::{key, page_and_bits, page_key, pages};
 use super::link::{Link, Purpose};
 use super::notifier::RedisNotifier;
 use super::script::{Call, ScriptStep};
+use super::steps::{AnswerStep, ClaimStep};
+use super::together::Together;
 use crate::bus::{
-    BusError, BusFuture, ChangeEvent, EVENTS_AT_ONCE, EventPiece, EventPosition, JobChange, JobEvent, JobKey, LiveBus,
-    Notifier as _, Opened, Piece, ResultLine, Start,
+    BusError, BusFuture, CLOCKS_DIFFER_US, ChangeEvent, Claim, EVENTS_AT_ONCE, EventPiece, EventPosition, JobChange,
+    JobEvent, JobKey, LiveBus, LivePace, Notifier as _, Opened, Piece, ResultLine, Start,
 };
 use crate::clock::Moment;
 use crate::lock::lock;
@@ -37,9 +40,6 @@ const LINES_AT_ONCE: usize = 10_000;
 /// How often the ends of watched streams are read, in case notifications are missed.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// How much earlier than its row a job may seem to have been made: by how much the clocks of nodes and Redis may differ.
-const CLOCKS_DIFFER_US: u64 = 10_000_000;
-
 /// The [`LiveBus`] of several nodes.
 #[derive(Debug)]
 pub struct RedisBus {
@@ -48,13 +48,15 @@ pub struct RedisBus {
 }
 
 #[derive(Debug)]
-struct Jobs {
-    link: Arc<Link>,
+pub(super) struct Jobs {
+    pub(super) link: Arc<Link>,
     notifier: Arc<RedisNotifier>,
     /// The ends of the streams opened at this node, as far as it has heard.
     ends: Mutex<HashMap<JobKey, WatchedJob>>,
     lifetime: Duration,
-    steps: Steps,
+    pub(super) steps: Steps,
+    pub(super) claims: Together<ClaimStep, Claim>,
+    pub(super) answers: Together<AnswerStep, bool>,
 }
 
 /// The beginning and the end of a stream, as far as this node has heard.
@@ -67,11 +69,12 @@ struct WatchedJob {
 }
 
 #[derive(Debug)]
-struct Steps {
+pub(super) struct Steps {
     open: ScriptStep,
-    claim: ScriptStep,
+    pub(super) claim: ScriptStep,
     unclaim: ScriptStep,
-    answer: ScriptStep,
+    pub(super) answer: ScriptStep,
+    pace: ScriptStep,
     close: ScriptStep,
     events: ScriptStep,
     read: ScriptStep,
@@ -85,11 +88,20 @@ impl RedisBus {
             claim: ScriptStep::of_a_job(include_str!("scripts/claim.lua")),
             unclaim: ScriptStep::of_a_job(include_str!("scripts/unclaim.lua")),
             answer: ScriptStep::of_a_job(include_str!("scripts/answer.lua")),
+            pace: ScriptStep::of_a_job(include_str!("scripts/pace.lua")),
             close: ScriptStep::of_a_job(include_str!("scripts/close.lua")),
             events: ScriptStep::of_a_job(include_str!("scripts/events.lua")),
             read: ScriptStep::of_a_job(include_str!("scripts/read.lua")),
         };
-        let jobs = Arc::new(Jobs { link, notifier, ends: Mutex::default(), lifetime, steps });
+        let jobs = Arc::new(Jobs {
+            link,
+            notifier,
+            ends: Mutex::default(),
+            lifetime,
+            steps,
+            claims: Together::default(),
+            answers: Together::default(),
+        });
         let mut looking = JoinSet::new();
         looking.spawn_on(look(Arc::downgrade(&jobs)), jobs.link.runtime());
         Self { jobs, _looking: looking }
@@ -125,14 +137,14 @@ async fn look(jobs: Weak<Jobs>) {
 }
 
 /// An event, and the tag that tells it from every other.
-fn tagged(change: &JobChange) -> (Vec<u8>, String) {
+pub(super) fn tagged(change: &JobChange) -> (Vec<u8>, String) {
     // why: not 0, which stands for an event without a tag.
     (change.to_bytes(), rand::random_range(1..=u64::MAX).to_string())
 }
 
 impl Jobs {
     /// Runs a script, whose first argument is the job's key.
-    async fn step<T: ::redis::FromRedisValue>(
+    pub(super) async fn step<T: ::redis::FromRedisValue>(
         &self,
         (purpose, name, step): (Purpose, &str, &ScriptStep),
         job: JobKey,
@@ -158,7 +170,7 @@ impl Jobs {
     }
 
     /// Whether a step was done; `outcome` is 1 (done), 0 (not done) or -1 (no such job). Notifies the other nodes if it was.
-    fn decided(&self, job: JobKey, outcome: i64) -> Result<bool, BusError> {
+    pub(super) fn decided(&self, job: JobKey, outcome: i64) -> Result<bool, BusError> {
         match outcome {
             // why: a notification that is lost, or never sent because this request is given up here, costs time only:
             // nodes read the events of open jobs every two seconds.
@@ -180,6 +192,7 @@ impl Jobs {
         };
         let mut keys = vec![key(job, "meta"), key(job, "events"), key(job, "lines")];
         keys.extend(pages.keys().map(|page| page_key(job, *page)));
+        // So much earlier than its row may a job seem to have been made.
         let not_before = job.made_at_us().saturating_sub(CLOCKS_DIFFER_US).to_string();
         let lifetime = self.lifetime.as_millis().to_string();
         let highest = self.highest(job).to_string();
@@ -191,18 +204,6 @@ impl Jobs {
         lock(&self.ends).entry(job).or_insert_with(|| WatchedJob { first, end: watch::Sender::new(0), highest: 0 });
         self.heard(job, first, end);
         Ok(if self.decided(job, made)? { Opened::Made } else { Opened::Found })
-    }
-
-    async fn answer(&self, job: JobKey, host: i64, line: &[u8], note: Vec<u8>, by: Instant) -> Result<bool, BusError> {
-        let (page, bits) = page_and_bits(job, host);
-        let keys = [key(job, "meta"), key(job, "events"), page, key(job, "lines")];
-        let (event, tag) = tagged(&JobChange::Settled { host, note });
-        let arguments = [bits.as_bytes(), &event, tag.as_bytes(), line];
-        let (taken, first, end): (i64, u64, u64) =
-            self.step((Purpose::Answer { by }, "answer", &self.steps.answer), job, &keys, &arguments).await?;
-        let is_taken = self.decided(job, taken)?;
-        self.heard(job, first, end);
-        Ok(is_taken)
     }
 
     async fn events(&self, job: JobKey, after: EventPosition) -> Result<EventPiece, BusError> {
@@ -291,7 +292,7 @@ impl Jobs {
     }
 
     /// Notifies watchers of an end, unless they have heard of a later one: replies may overtake each other.
-    fn heard(&self, job: JobKey, first: u64, end: u64) {
+    pub(super) fn heard(&self, job: JobKey, first: u64, end: u64) {
         if let Some(known) = lock(&self.ends).get_mut(&job) {
             known.highest = end.max(known.highest);
             known.end.send_if_modified(|known_end| {
@@ -323,13 +324,18 @@ impl LiveBus for RedisBus {
         Box::pin(self.jobs.open(job, start))
     }
 
-    fn claim(&self, job: JobKey, host: i64, at: Moment, is_alone: bool) -> BusFuture<'_, bool> {
+    fn claim(&self, job: JobKey, host: i64, at: Moment, is_alone: bool) -> BusFuture<'_, Claim> {
+        Box::pin(self.jobs.claim(job, ClaimStep { host, at, is_alone }))
+    }
+
+    fn pace(&self, job: JobKey, pace: LivePace) -> BusFuture<'_, bool> {
         Box::pin(async move {
-            let (page, bits) = page_and_bits(job, host);
-            let keys = [key(job, "meta"), key(job, "events"), page];
-            let (event, tag) = tagged(&JobChange::Sent { host, at, is_alone });
-            let claim = &self.jobs.steps.claim;
-            self.jobs.decide("claim", claim, job, &keys, &[bits.as_bytes(), &event, tag.as_bytes()]).await
+            let keys = [key(job, "meta"), key(job, "events")];
+            let (event, tag) = tagged(&JobChange::Paced(pace));
+            let (rate, changes) = (pace.rate.to_string(), pace.changes.to_string());
+            let paused = if pace.is_paused { "1" } else { "0" };
+            let arguments = [rate.as_bytes(), paused.as_bytes(), changes.as_bytes(), &event, tag.as_bytes()];
+            self.jobs.decide("pace", &self.jobs.steps.pace, job, &keys, &arguments).await
         })
     }
 
@@ -344,7 +350,7 @@ impl LiveBus for RedisBus {
     }
 
     fn answer(&self, job: JobKey, host: i64, line: Bytes, note: Vec<u8>, by: Instant) -> BusFuture<'_, bool> {
-        Box::pin(async move { self.jobs.answer(job, host, &line, note, by).await })
+        Box::pin(self.jobs.answer(job, host, line, note, by))
     }
 
     fn close(&self, job: JobKey, note: Vec<u8>) -> BusFuture<'_, bool> {

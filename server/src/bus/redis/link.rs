@@ -6,7 +6,7 @@ use ::redis::{ErrorKind, FromRedisValue, RedisError, RedisResult, ServerErrorKin
 use anyhow::Result;
 use prometheus::{IntCounterVec, IntGauge};
 use tokio::runtime::Handle;
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 use tokio::time::{timeout, timeout_at};
 
 use super::breaker::Breaker;
@@ -22,8 +22,8 @@ use crate::lock::lock;
 pub(super) enum Purpose {
     /// Small steps of live queries.
     Job,
-    /// Answers of hosts, which can be large: on a connection of their own, so many bytes at one time. Nobody waits for
-    /// them beyond `by`.
+    /// Answers of hosts, which can be large: on a connection of their own, so many bytes at one time ([`Link::room`]).
+    /// Nobody waits for them beyond `by`.
     Answer { by: tokio::time::Instant },
     /// Reads of answers and events, which can be large: on a connection of their own, few at one time.
     Read,
@@ -99,7 +99,7 @@ pub(super) struct Link {
     /// Permits to read, by group of keys.
     reads: Vec<Semaphore>,
     /// One permit for each byte of answers.
-    answer_bytes: Semaphore,
+    answer_bytes: Arc<Semaphore>,
     metrics: LinkMetrics,
     /// Whether operators have been told that Redis does not answer.
     is_down: AtomicBool,
@@ -137,7 +137,7 @@ impl Link {
             shared: std::array::from_fn(|_| Arc::default()),
             breakers: std::array::from_fn(|_| breakers()),
             reads: std::iter::repeat_with(|| Semaphore::new(READS_AT_ONCE)).take(GROUPS).collect(),
-            answer_bytes: Semaphore::new(ANSWER_BYTES_AT_ONCE as usize),
+            answer_bytes: Arc::new(Semaphore::new(ANSWER_BYTES_AT_ONCE as usize)),
             metrics,
             is_down: AtomicBool::new(false),
             runtime: Handle::current(),
@@ -167,8 +167,7 @@ impl Link {
         let since = Instant::now();
         let _permit = match purpose {
             Purpose::Read => Some(self.read_permit(group).await?),
-            Purpose::Answer { by } => Some(self.answer_permit(call.bytes(), by).await?),
-            Purpose::Job | Purpose::Logs | Purpose::Notify => None,
+            Purpose::Job | Purpose::Answer { .. } | Purpose::Logs | Purpose::Notify => None,
         };
         let Some(pass) = self.breakers[purpose.index()][group].enter(since, Instant::now()) else {
             return Err(BusError::Unavailable(format!("Redis ({}) does not answer", self.settings.name())));
@@ -240,12 +239,12 @@ impl Link {
     }
 
     /// Waits until so many bytes of an answer may be sent; one that is larger than all of them is sent alone. An answer that
-    /// does not wait is sent however little time is left.
-    async fn answer_permit(&self, bytes: usize, by: tokio::time::Instant) -> Result<SemaphorePermit<'_>, BusError> {
+    /// does not wait is sent however little time is left. What this gives is to be held until the answer was sent.
+    pub async fn room(&self, bytes: usize, by: tokio::time::Instant) -> Result<OwnedSemaphorePermit, BusError> {
         let time = self.settings.time_for(bytes.max(ANSWER_BYTES_AT_ONCE as usize));
         let begin_by = by.checked_sub(time).unwrap_or_else(tokio::time::Instant::now);
         let bytes = u32::try_from(bytes).unwrap_or(u32::MAX).min(ANSWER_BYTES_AT_ONCE);
-        match timeout_at(begin_by, self.answer_bytes.acquire_many(bytes)).await {
+        match timeout_at(begin_by, Arc::clone(&self.answer_bytes).acquire_many_owned(bytes)).await {
             Ok(Ok(permit)) => Ok(permit),
             Ok(Err(_)) | Err(_) => {
                 Err(BusError::Busy(format!("Redis ({}) is busy with other answers", self.settings.name())))

@@ -13,9 +13,11 @@ mod notifier;
 mod script;
 mod server_connection;
 mod settings;
+mod steps;
 #[cfg(test)]
 mod tests;
 mod tls;
+mod together;
 #[cfg(test)]
 mod upgrade_tests;
 

@@ -2,7 +2,7 @@
 //! one.
 
 use crate::bus::contract_tests::{claim, new_job, soon};
-use crate::bus::{BusError, EventPosition, JobChange, JobKey, LiveBus as _, Opened, Start};
+use crate::bus::{BusError, Claim, EventPosition, JobChange, JobKey, LiveBus as _, LivePace, Opened, Start};
 use crate::redis_processes::RedisProcess;
 
 use super::tests::share;
@@ -98,6 +98,27 @@ async fn a_job_without_a_key_goes_by_its_id_and_takes_nothing_of_one_with_a_key(
     answer_as_older_node(&redis);
     assert_eq!(shared.bus.open(job, checkpoint()).await.unwrap(), Opened::Found);
     assert_eq!(shared.bus.read(job, 0, 100).await.unwrap().lines.len(), 1);
+}
+
+/// An older node knows no pace. It gives the query to its hosts, and what they answer counts.
+#[tokio::test]
+async fn a_paused_job_takes_what_an_older_node_claims_and_answers() {
+    let redis = RedisProcess::start().await;
+    let shared = share(&redis.settings());
+    let job = new_job(ID);
+    shared.bus.open(job, Start::New).await.unwrap();
+    let pace = LivePace { rate: 5, is_paused: true, changes: 1 };
+    assert!(shared.bus.pace(job, pace).await.unwrap());
+    answer_as_older_node(&redis);
+    append_as_older_node(&redis, "s8 0 0");
+    redis.ask(&["bitfield", "{muster:live:9}:hosts:0", "set", "u2", "#8", "1"]);
+    assert_eq!(shared.bus.claim(job, 9, crate::clock::Moment(0), true).await, Ok(Claim::Held(None)));
+    assert!(shared.bus.answer(job, 8, b"{}".to_vec().into(), Vec::new(), soon()).await.unwrap());
+    assert!(!shared.bus.answer(job, 7, b"{}".to_vec().into(), Vec::new(), soon()).await.unwrap());
+    let events = shared.bus.events(job, EventPosition::default()).await.unwrap().events;
+    assert_eq!(events.len(), 4);
+    assert_eq!(events[0].change, JobChange::Paced(pace));
+    assert_eq!(shared.bus.read(job, 0, 100).await.unwrap().lines.len(), 2);
 }
 
 /// Redis has dropped one key of a job and kept the others.

@@ -8,6 +8,7 @@ use std::time::Duration;
 use muster_api::rest::{LiveStatus, TargetState};
 
 use super::notes::JobEnding;
+use super::operate::BeginOptions;
 use super::{Ask, Job, Live, Selection};
 use crate::bus::ChangeEvent;
 use crate::clock::Moment;
@@ -70,8 +71,8 @@ impl Live {
         let hosts = self.selected(selection).await?;
         let until = self.clock.now().plus(WATCH_WITHIN);
         let deadline = DEADLINE.min(self.config.max_deadline);
-        let job = self.begin(principal, question, &hosts, deadline, Some(until)).await?;
-        Ok(job)
+        let options = BeginOptions { deadline, rate: self.rate(None)?, watched_until: Some(until) };
+        self.begin(principal, question, &hosts, options).await
     }
 
     /// Watches a job until what it returns is dropped.

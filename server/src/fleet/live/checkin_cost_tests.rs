@@ -1,4 +1,5 @@
-//! Measures what a check-in costs while many jobs are open; prints figures and is run by hand:
+//! Proves that an empty check-in does not look through the open jobs, and measures what check-ins cost while many are open.
+//! The latter prints figures and is run by hand:
 //! `cargo test -p muster --lib checkin_cost -- --ignored --nocapture`.
 
 use std::sync::Arc;
@@ -6,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::Live;
 use super::states::States;
+use crate::bus::LivePace;
 use crate::clock::Moment;
 use crate::fleet::hosts::{Assignment, Host, SeenTimes};
 use crate::store::entity::live_queries::{LiveStatusWord, Model};
@@ -41,6 +43,9 @@ fn row(id: i64, now: Moment) -> Model {
         states: States::pending(targets).to_bytes(),
         results_bytes: 0,
         bus_key: None,
+        rate: 0,
+        is_paused: false,
+        pace_changes: 0,
     }
 }
 
@@ -98,4 +103,31 @@ async fn check_ins_beside_many_open_jobs() {
             idle(live, &host, 1_000).await
         );
     }
+}
+
+/// A check-in of a host that no job waits for compares two counts: it looks at no job, paused or not.
+#[tokio::test]
+async fn a_check_in_of_a_host_that_is_no_target_looks_at_no_open_job() {
+    let world = World::new().await;
+    let live = &world.app.fleet.live;
+    let mut jobs = Vec::new();
+    for id in 1..=200 {
+        let job =
+            live.hold(Model { states: States::pending([1_000 + id]).to_bytes(), ..row(id, live.clock.now()) }).unwrap();
+        live.fold(&job).await.unwrap();
+        jobs.push(job);
+    }
+    let (none, target) = (host(OF_NONE), host(1_001));
+    assert!(live.questions(&none).await.is_none());
+    assert!(!none.live.may_have_open(), "one look tells that there is nothing");
+    let pace = |is_paused, changes| LivePace { rate: 0, is_paused, changes };
+    assert!(live.bus.pace(jobs[0].key, pace(true, 1)).await.unwrap());
+    live.fold(&jobs[0]).await.unwrap();
+    assert!(live.questions(&target).await.is_none());
+    assert!(!target.live.may_have_open(), "nor does a paused job cost its targets anything");
+    assert!(live.bus.pace(jobs[0].key, pace(false, 2)).await.unwrap());
+    live.fold(&jobs[0]).await.unwrap();
+    target.live.announce();
+    assert!(live.questions(&target).await.is_some());
+    assert!(!none.live.may_have_open(), "whatever happened to the others");
 }

@@ -83,6 +83,7 @@ impl Live {
     pub(super) async fn open_new(&self, job: &Job) -> Result<()> {
         let mut at = job.folding.position.lock().await;
         self.bus.open(job.key, Start::New).await?;
+        self.tell_pace(job).await?;
         at.is_open = true;
         Ok(())
     }
@@ -170,7 +171,10 @@ impl Live {
             while changes.peek().is_some() {
                 let (now, step) = (self.clock.now(), changes.by_ref().take(STEP));
                 match &mut anew {
-                    None => at.must_announce |= job.apply(step, now).is_restored,
+                    None => {
+                        let applied = job.apply(step, now);
+                        at.must_announce |= applied.is_restored || applied.is_let_go;
+                    }
                     Some(progress) => step.for_each(|change| {
                         progress.apply(change, now);
                     }),
@@ -233,6 +237,7 @@ impl Live {
             false => Start::Over { settled, note },
         };
         let opened = self.bus.open(job.key, start).await?;
+        self.tell_pace(job).await?;
         if opened == Opened::Made && job.has_answers() {
             tracing::error!(live_query = job.id, "the answers to a live query are lost");
         }

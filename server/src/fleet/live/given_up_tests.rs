@@ -24,12 +24,8 @@ const SOON: Duration = Duration::from_secs(20);
 fn for_all() -> NewLiveQuery {
     NewLiveQuery {
         query: Some("SELECT 1".to_owned()),
-        query_name: None,
-        discovery: None,
         targets: LiveTargets { all: true, ..LiveTargets::default() },
-        max_hosts: None,
-        percent: None,
-        deadline_seconds: None,
+        ..NewLiveQuery::default()
     }
 }
 
@@ -96,7 +92,7 @@ async fn a_fold_goes_on_when_its_caller_gives_up() {
     let (job, _) = started(&world).await;
     let live = &world.app.fleet.live;
     let host = job.targets().min().unwrap().cast_signed();
-    assert!(live.bus.claim(job.key, host, live.clock.now(), true).await.unwrap());
+    assert!(live.bus.claim(job.key, host, live.clock.now(), true).await.unwrap().is_won());
     {
         let mut folding = pin!(live.fold(&job));
         assert!(futures_util::poll!(folding.as_mut()).is_pending());

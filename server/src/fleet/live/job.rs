@@ -1,5 +1,6 @@
 //! One live query.
 
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Mutex, MutexGuard};
 
 use muster_api::rest::{LiveCost, LiveCounts, LiveStatus, TargetState};
@@ -11,7 +12,7 @@ use super::fold::Folding;
 use super::notes::JobEnding;
 use super::progress::{Applied, JobProgress, OpenTarget};
 use super::snapshot::Snapshot;
-use crate::bus::{JobChange, JobKey};
+use crate::bus::{JobChange, JobKey, LivePace};
 use crate::clock::Moment;
 use crate::lock::lock;
 use crate::store::entity::live_queries::Model;
@@ -37,6 +38,9 @@ pub struct Job {
     ended: CancellationToken,
     /// Whether answers from before a restart are still to be read. Until then nobody is sent the query.
     resuming: watch::Sender<bool>,
+    /// The moment in microseconds until which the pace has no room, as the bus said last. So that hosts that wait for it
+    /// do not ask the bus.
+    held_until: AtomicI64,
 }
 
 #[derive(Debug)]
@@ -59,6 +63,7 @@ impl Job {
         Self {
             ended,
             resuming: watch::Sender::new(false),
+            held_until: AtomicI64::new(0),
             folding: Folding::default(),
             id: row.id,
             key,
@@ -111,6 +116,11 @@ impl Job {
         self.lock().progress.states.counts()
     }
 
+    /// Targets that have been given the query and are not given up.
+    pub fn given(&self) -> u64 {
+        self.lock().progress.given()
+    }
+
     pub fn cost(&self) -> Option<LiveCost> {
         self.lock().progress.cost.show()
     }
@@ -140,6 +150,27 @@ impl Job {
         self.lock().progress.open_target(host, self.created_at)
     }
 
+    /// How fast hosts are given the query.
+    pub(super) fn pace(&self) -> LivePace {
+        self.lock().progress.pace
+    }
+
+    /// Whether no further host is given the query.
+    pub fn is_paused(&self) -> bool {
+        let view = self.lock();
+        view.progress.pace.is_paused && view.progress.is_open()
+    }
+
+    /// Whether the pace has no room at `now`, as far as this node knows.
+    pub(super) fn is_held(&self, now: Moment) -> bool {
+        now.0 < self.held_until.load(Ordering::Relaxed)
+    }
+
+    /// Notes until when the pace has no room.
+    pub(super) fn hold_until(&self, moment: Moment) {
+        self.held_until.store(moment.0, Ordering::Relaxed);
+    }
+
     /// Applies events in their order.
     pub(super) fn apply(&self, changes: impl IntoIterator<Item = JobChange>, now: Moment) -> Applied {
         let mut all = Applied::default();
@@ -148,6 +179,7 @@ impl Job {
                 let applied = progress.apply(change, now);
                 all.is_changed |= applied.is_changed;
                 all.is_restored |= applied.is_restored;
+                all.is_let_go |= applied.is_let_go;
             }
             all.is_changed
         });
@@ -256,7 +288,11 @@ impl Job {
 
     fn change(&self, change: impl FnOnce(&mut JobProgress) -> bool) -> bool {
         let mut view = self.lock();
+        let before = view.progress.pace;
         let changed = change(&mut view.progress);
+        if view.progress.pace != before {
+            self.hold_until(Moment::NEVER);
+        }
         view.changes += u64::from(changed);
         if !view.progress.is_open() {
             self.ended.cancel();

@@ -156,15 +156,20 @@ impl Live {
     /// Takes up open jobs, and takes over how others have ended, as the rows say.
     pub(super) async fn look_for_jobs(&self) -> Result<()> {
         let db = self.store.reader();
-        let open: BTreeMap<_, _> = store::live_queries::open_leases(db).await?.into_iter().collect();
-        for (id, watched_until) in &open {
-            if self.jobs.pin().get(id).is_none()
-                && let Some(row) = store::live_queries::by_id(db, *id).await?
-            {
-                self.hold_readable(row);
-            } else if let Some(until) = watched_until {
-                self.campaigns.took_up(*id, *until);
+        let rows = store::live_queries::open_rows(db).await?;
+        let open: BTreeMap<_, _> = rows.into_iter().map(|row| (row.id, row)).collect();
+        for (id, changing) in &open {
+            let job = self.jobs.pin().get(id).cloned();
+            let Some(job) = job else {
+                if let Some(row) = store::live_queries::by_id(db, *id).await? {
+                    self.hold_readable(row);
+                }
+                continue;
+            };
+            if let Some(until) = changing.watched_until {
+                self.campaigns.took_up(*id, until);
             }
+            self.compare_pace(&job, changing).await;
         }
         let mut missing = Vec::new();
         for job in self.open_jobs().into_iter().filter(|job| !open.contains_key(&job.id)) {

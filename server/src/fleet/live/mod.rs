@@ -69,6 +69,10 @@
 //! taken apart (`Row::write_json`): they stay text, made valid where it was not, and count as what is larger, the text
 //! that came or the text that is kept. Every 256 KiB other requests go on.
 //!
+//! # Pace
+//! An operator may give a job a rate, pause it and go on (`pace.rs`). Both are decided with each claim on the bus, so they hold
+//! for all nodes together.
+//!
 //! # Watching
 //! The answers of a job are a stream of lines on the bus, each with a cursor. Everybody who watches (the NDJSON stream,
 //! the WebSocket, `GET queries/run`) is a [`Follower`]: it reads the next piece when the one before was taken, so
@@ -119,6 +123,7 @@ mod looking;
 mod notes;
 mod open_targets;
 mod operate;
+mod pace;
 mod progress;
 mod questions;
 mod retention;
@@ -146,6 +151,7 @@ pub use host_state::HostLiveState;
 pub use job::Job;
 pub use notes::note_of;
 pub use operate::Ask;
+pub use pace::PaceChange;
 pub use questions::{PREFIX, SENTINEL};
 pub use selection::{ALL_HOSTS, Selection};
 pub use take::LiveWrite;

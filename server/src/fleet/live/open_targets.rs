@@ -20,6 +20,8 @@ pub(super) struct OpenTargets {
     /// The oldest pending job that must be sent alone.
     alone: Option<Arc<Job>>,
     sent: Vec<SentTarget>,
+    /// Whether there are pending jobs whose pace has no room now.
+    is_held: bool,
 }
 
 /// A query a host has fetched and not answered.
@@ -46,11 +48,14 @@ pub(super) enum OverdueVerdict {
 
 impl OpenTargets {
     /// Reads the open targets of a host from jobs, which are in the order of their ids. A job whose answers from before
-    /// a restart are still to be read has none yet; it is announced once it has.
-    pub fn of(host: i64, jobs: &[Arc<Job>]) -> Self {
+    /// a restart are still to be read has none yet, and a paused one has none that is pending; they are announced once they
+    /// have.
+    pub fn of(host: i64, jobs: &[Arc<Job>], now: Moment) -> Self {
         let mut open = Self::default();
         for job in jobs.iter().filter(|job| !job.is_resuming()) {
             match job.open_target(host) {
+                Some(OpenTarget::Pending { .. }) if job.is_paused() => {}
+                Some(OpenTarget::Pending { .. }) if job.is_held(now) => open.is_held = true,
                 // why: a discovery query that cannot run voids the whole read, so such a job never goes with others.
                 Some(OpenTarget::Pending { retry_alone }) if retry_alone || job.discovery.is_some() => {
                     open.alone.get_or_insert_with(|| Arc::clone(job));
@@ -68,7 +73,7 @@ impl OpenTargets {
     }
 
     pub fn is_empty(&self) -> bool {
-        self.together.is_empty() && self.alone.is_none() && self.sent.is_empty()
+        !self.is_held && self.together.is_empty() && self.alone.is_none() && self.sent.is_empty()
     }
 
     pub fn sent(&self) -> &[SentTarget] {

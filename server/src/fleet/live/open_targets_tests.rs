@@ -34,6 +34,9 @@ fn job(id: i64, is_discovering: bool) -> Arc<Job> {
         states: states.to_bytes(),
         results_bytes: 0,
         bus_key: None,
+        rate: 0,
+        is_paused: false,
+        pace_changes: 0,
     };
     Arc::new(Job::new(row, JobKey::new(id, None), Snapshot { states, ..Snapshot::default() }))
 }
@@ -43,11 +46,11 @@ fn plain(ids: impl IntoIterator<Item = i64>) -> Vec<Arc<Job>> {
 }
 
 fn candidates(jobs: &[Arc<Job>], now: Moment) -> Vec<i64> {
-    OpenTargets::of(HOST, jobs).candidates(now).iter().map(|job| job.id).collect()
+    OpenTargets::of(HOST, jobs, now).candidates(now).iter().map(|job| job.id).collect()
 }
 
 fn send_all(jobs: &[Arc<Job>], now: Moment) -> Vec<i64> {
-    let sent = OpenTargets::of(HOST, jobs).candidates(now);
+    let sent = OpenTargets::of(HOST, jobs, now).candidates(now);
     let change = JobChange::Sent { host: HOST, at: now, is_alone: sent.len() == 1 };
     sent.iter().for_each(|job| assert!(job.apply([change.clone()], now).is_changed));
     sent.iter().map(|job| job.id).collect()
@@ -80,7 +83,7 @@ fn ids(verdicts: &[(SentTarget, OverdueVerdict)]) -> Vec<(i64, OverdueVerdict)> 
 }
 
 fn overdue(jobs: &[Arc<Job>], now: Moment, has_restarted: bool) -> Vec<(SentTarget, OverdueVerdict)> {
-    OpenTargets::of(HOST, jobs).overdue(now, &HostLiveState::default(), |_| has_restarted)
+    OpenTargets::of(HOST, jobs, now).overdue(now, &HostLiveState::default(), |_| has_restarted)
 }
 
 /// Decides, and carries that out at once.
@@ -93,12 +96,12 @@ fn decide(jobs: &[Arc<Job>], now: Moment, has_restarted: bool) -> Vec<(i64, Over
 #[test]
 fn a_settled_host_has_no_open_targets() {
     let jobs = plain([1]);
-    assert!(!OpenTargets::of(HOST, &jobs).is_empty());
-    assert!(OpenTargets::of(99, &jobs).is_empty(), "no target");
+    assert!(!OpenTargets::of(HOST, &jobs, at(0)).is_empty());
+    assert!(OpenTargets::of(99, &jobs, at(0)).is_empty(), "no target");
     send_all(&jobs, at(0));
-    assert!(!OpenTargets::of(HOST, &jobs).is_empty(), "sent is open, too");
+    assert!(!OpenTargets::of(HOST, &jobs, at(0)).is_empty(), "sent is open, too");
     settle(&jobs[0]);
-    assert!(OpenTargets::of(HOST, &jobs).is_empty());
+    assert!(OpenTargets::of(HOST, &jobs, at(0)).is_empty());
 }
 
 #[test]
@@ -139,7 +142,7 @@ fn several_lost_at_once_are_sent_again_one_by_one() {
     assert_eq!(decide(&jobs, at(60), true), [(1, OverdueVerdict::Suspect)]);
     assert_eq!(send_all(&jobs, at(60)), [2]);
     settle(&jobs[1]);
-    assert!(OpenTargets::of(HOST, &jobs).is_empty());
+    assert!(OpenTargets::of(HOST, &jobs, at(0)).is_empty());
 }
 
 #[test]
@@ -149,7 +152,7 @@ fn two_losses_without_a_restart_are_lost() {
     assert_eq!(decide(&jobs, at(30), false), [(1, OverdueVerdict::RetryAlone)]);
     send_all(&jobs, at(30));
     assert_eq!(decide(&jobs, at(60), false), [(1, OverdueVerdict::Lost)]);
-    assert!(OpenTargets::of(HOST, &jobs).is_empty());
+    assert!(OpenTargets::of(HOST, &jobs, at(0)).is_empty());
 }
 
 #[test]
@@ -186,19 +189,19 @@ fn a_job_with_a_discovery_query_is_sent_alone() {
 fn of_several_that_were_too_large_together_each_is_sent_alone() {
     let (jobs, host) = (plain(1..=2), HostLiveState::default());
     let thrown_away = |now| {
-        let open = OpenTargets::of(HOST, &jobs);
+        let open = OpenTargets::of(HOST, &jobs, at(0));
         host.answers_thrown_away(&open.sent().iter().map(|sent| (sent.job.id, sent.at)).collect::<Vec<_>>());
         open.overdue(now, &host, |_| false)
     };
     send_all(&jobs, at(0));
     let both = thrown_away(at(0));
     assert_eq!(ids(&both), [(1, OverdueVerdict::RetryAlone), (2, OverdueVerdict::RetryAlone)]);
-    let later = OpenTargets::of(HOST, &jobs).overdue(at(0), &host, |_| false);
+    let later = OpenTargets::of(HOST, &jobs, at(0)).overdue(at(0), &host, |_| false);
     assert_eq!(ids(&later), ids(&both), "until that is carried out");
     carry_out(&later);
     (1..=2).for_each(|job| host.moved_on(job));
     assert_eq!(send_all(&jobs, at(0)), [1]);
-    assert_eq!(ids(&OpenTargets::of(HOST, &jobs).overdue(at(0), &host, |_| false)), [], "sent anew");
+    assert_eq!(ids(&OpenTargets::of(HOST, &jobs, at(0)).overdue(at(0), &host, |_| false)), [], "sent anew");
     assert_eq!(ids(&thrown_away(at(0))), [(1, OverdueVerdict::TooLarge)]);
     settle(&jobs[0]);
     assert_eq!(send_all(&jobs, at(1)), [2]);

@@ -51,11 +51,27 @@ pub(super) struct SavedOrOwnQuery {
     discovery: Option<String>,
 }
 
-/// A row that is being inserted and not held yet. Dropped before it is, it has the next polls look for it: more than
-/// one, because the database may commit it after it was given up.
-struct UnheldRow<'a>(&'a AtomicU32);
+/// The options of a job that is begun.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct BeginOptions {
+    pub deadline: Duration,
+    /// Most hosts a second that are given the query; 0 is no limit.
+    pub rate: u32,
+    /// Campaigns only.
+    pub watched_until: Option<Moment>,
+}
 
-impl Drop for UnheldRow<'_> {
+/// A row that is being written and has not taken effect yet. Dropped before it has, it has the next polls look at the open
+/// rows: more than one, because the database may commit it after it was given up.
+pub(super) struct UnfinishedRow<'a>(&'a AtomicU32);
+
+impl UnfinishedRow<'_> {
+    pub fn is_done(self) {
+        std::mem::forget(self);
+    }
+}
+
+impl Drop for UnfinishedRow<'_> {
     fn drop(&mut self) {
         self.0.store(LOOKS, Ordering::Relaxed);
     }
@@ -91,10 +107,15 @@ impl Live {
             Some(deadline) => deadline,
             None => self.config.deadline,
         };
+        let rate = self.rate(request.rate)?;
         self.check_room()?;
         let hosts = self.resolve(request).await?;
-        let job = self.begin(principal, question, &hosts, deadline, None).await?;
+        let job = self.begin(principal, question, &hosts, BeginOptions { deadline, rate, watched_until: None }).await?;
         self.show(&job).await
+    }
+
+    pub(super) fn unfinished(&self) -> UnfinishedRow<'_> {
+        UnfinishedRow(&self.unheld)
     }
 
     /// Whether one more job may be open.
@@ -115,8 +136,7 @@ impl Live {
         principal: &Principal,
         question: SavedOrOwnQuery,
         hosts: &RoaringTreemap,
-        deadline: Duration,
-        watched_until: Option<Moment>,
+        BeginOptions { deadline, rate, watched_until }: BeginOptions,
     ) -> Result<Arc<Job>> {
         // Before anything is written, so that nothing has to be taken back.
         if let Err(error) = self.bus.ping().await {
@@ -142,13 +162,19 @@ impl Live {
             states: states.to_bytes(),
             results_bytes: 0,
             bus_key: Some(Uuid::now_v7().to_string()),
+            rate: i64::from(rate),
+            is_paused: false,
+            pace_changes: i64::from(rate > 0),
         };
         let mut details = json!({ "targets_count": hosts.len(), "query_sql": row.query, "query_name": row.query_name });
+        if rate > 0 {
+            details["rate"] = rate.into();
+        }
         if let Some(discovery) = &row.discovery {
             details["discovery_sql"] = discovery.as_str().into();
         }
         // why: the request may be given up between here and the end; an open row that no node holds would ask nobody.
-        let unfinished = UnheldRow(&self.unheld);
+        let unfinished = self.unfinished();
         let id = self
             .store
             .write(async |tx| {
@@ -167,7 +193,7 @@ impl Live {
         }
         // The poll may have found the row in the database meanwhile.
         let job = Arc::clone(self.jobs.pin().get_or_insert(id, job));
-        std::mem::forget(unfinished);
+        unfinished.is_done();
         self.list_open();
         if let Some(until) = watched_until {
             self.campaigns.took_up(id, until);
@@ -274,7 +300,7 @@ impl Live {
     }
 
     /// A job as operators see it.
-    async fn show(&self, job: &Job) -> Result<LiveQuery> {
+    pub(super) async fn show(&self, job: &Job) -> Result<LiveQuery> {
         let (status, stop_reason) = job.status();
         // After the start, of the hosts that are here by then: whoever ends a job is not refused because of a count.
         let online = self.hosts.online_here().await?;
@@ -290,6 +316,9 @@ impl Live {
             status,
             stop_reason: (!stop_reason.is_empty()).then_some(stop_reason),
             counts: job.counts(),
+            rate: job.pace().rate,
+            paused: job.is_paused(),
+            given: job.given(),
             online: online.intersection_len(&job.targets()),
             online_waiting: online.intersection_len(&job.open_hosts()),
             cost: job.cost(),

@@ -9,7 +9,7 @@ use super::cost::QueryCost;
 use super::notes::{JobEnding, Settlement};
 use super::snapshot::Snapshot;
 use super::states::States;
-use crate::bus::JobChange;
+use crate::bus::{JobChange, LivePace};
 use crate::clock::Moment;
 use crate::store::entity::live_queries::{LiveStatusWord, Model};
 
@@ -38,6 +38,7 @@ pub(super) struct JobProgress {
     pub cost: QueryCost,
     /// Bytes of the answers that are kept.
     pub bytes: u64,
+    pub pace: LivePace,
 }
 
 /// What an event has done.
@@ -46,6 +47,8 @@ pub(super) struct Applied {
     pub is_changed: bool,
     /// The job was made anew, so that hosts may be open targets again.
     pub is_restored: bool,
+    /// Hosts may be given the query that were held back before.
+    pub is_let_go: bool,
 }
 
 impl JobProgress {
@@ -62,6 +65,7 @@ impl JobProgress {
             finished_at: row.finished_at,
             cost,
             bytes: row.results_bytes.max(0).cast_unsigned(),
+            pace: pace_of(row.rate, row.is_paused, row.pace_changes),
         }
     }
 
@@ -76,11 +80,20 @@ impl JobProgress {
             finished_at: None,
             cost: QueryCost::default(),
             bytes: 0,
+            pace: LivePace::default(),
         }
     }
 
     pub fn is_open(&self) -> bool {
         self.status == LiveStatus::Open
+    }
+
+    /// Targets that have been given the query: those that were sent it, have answered or were found not to, and those that
+    /// are to be given it once more.
+    pub fn given(&self) -> u64 {
+        let counts = self.states.counts();
+        let never = counts.pending + counts.gone + counts.expired + counts.cancelled;
+        counts.targets - never + self.states.pending_among(&self.retry_alone)
     }
 
     pub fn snapshot(&self) -> Snapshot {
@@ -107,18 +120,26 @@ impl JobProgress {
 
     /// Applies an event. One that does not fit, as a repeat, changes nothing.
     pub fn apply(&mut self, change: JobChange, now: Moment) -> Applied {
-        let mut is_restored = false;
+        let (mut is_restored, mut is_let_go) = (false, false);
         let is_changed = match change {
             JobChange::Sent { host, at, is_alone } => self.sent(host, at, is_alone),
             JobChange::Pending { host } => self.pending_again(host),
             JobChange::Settled { host, note } => self.settled(host, &Settlement::from_bytes(&note, now)),
+            JobChange::Paced(pace) => {
+                let is_news = pace.changes > self.pace.changes;
+                if is_news {
+                    is_let_go = self.pace.is_paused && !pace.is_paused;
+                    self.pace = pace;
+                }
+                is_news
+            }
             JobChange::Closed { note } => self.end(&JobEnding::from_bytes(&note, now)),
             JobChange::Restored { note } => {
                 is_restored = self.restore(&note, now);
                 is_restored
             }
         };
-        Applied { is_changed, is_restored }
+        Applied { is_changed, is_restored, is_let_go }
     }
 
     fn sent(&mut self, host: i64, at: Moment, is_alone: bool) -> bool {
@@ -169,6 +190,8 @@ impl JobProgress {
             return false;
         }
         (self.states, self.cost, self.bytes) = (snapshot.states, snapshot.cost, 0);
+        // Whoever has made it anew sets it again, or the first node that finds it in the row.
+        self.pace = LivePace::default();
         self.retry_alone = snapshot.retry_alone;
         self.sent.clear();
         self.finish_if_settled(now);
@@ -194,6 +217,11 @@ impl JobProgress {
             self.finished_at = Some(now);
         }
     }
+}
+
+/// The pace, as a row has it.
+pub(super) fn pace_of(rate: i64, is_paused: bool, changes: i64) -> LivePace {
+    LivePace { rate: u32::try_from(rate).unwrap_or(0), is_paused, changes: changes.max(0).cast_unsigned() }
 }
 
 /// The word a status is stored as.
@@ -245,6 +273,9 @@ mod tests {
             states: Vec::new(),
             results_bytes: 0,
             bus_key: None,
+            rate: 0,
+            is_paused: false,
+            pace_changes: 0,
         };
         JobProgress::of(&row, Snapshot { states: States::pending(1..=3), ..Snapshot::default() })
     }

@@ -14,7 +14,7 @@ use super::open_targets::{OpenTargets, OverdueVerdict, SentTarget};
 use super::progress::OpenTarget;
 use super::worker::{self, WORKER, Worker};
 use super::{Job, Live, answers};
-use crate::bus::BusError;
+use crate::bus::{BusError, Claim};
 use crate::clock::Moment;
 use crate::fleet::Result;
 use crate::fleet::hosts::Host;
@@ -49,7 +49,7 @@ impl Live {
             return None;
         }
         self.wait_until_resumed(host).await;
-        let open = self.open_targets(host);
+        let open = self.open_targets(host, self.clock.now());
         if open.is_empty() {
             return None;
         }
@@ -69,11 +69,11 @@ impl Live {
     }
 
     /// Reads the open targets of a host from the open jobs, and notes if there are none.
-    fn open_targets(&self, host: &Host) -> OpenTargets {
+    fn open_targets(&self, host: &Host, now: Moment) -> OpenTargets {
         // why: the order. A job is listed, then announced; here the announcements are counted, then the list is read.
         // So a job that is missing from the list is announced after the count, and the next check-in looks again.
         let before = host.live.announced();
-        let open = OpenTargets::of(host.id, &self.listed.load());
+        let open = OpenTargets::of(host.id, &self.listed.load(), now);
         if open.is_empty() {
             host.live.found_none(before);
         }
@@ -85,7 +85,7 @@ impl Live {
         let overdue = self.overdue(host, &open, now);
         if !overdue.is_empty() {
             self.settle_overdue(host, overdue, now).await;
-            open = self.open_targets(host);
+            open = self.open_targets(host, now);
         }
         let candidates = open.candidates(now);
         let is_alone = candidates.len() == 1;
@@ -117,18 +117,22 @@ impl Live {
             tracing::warn!(live_query = job.id, "live query not sent to a host; will retry at its next check-in");
             return None;
         }
-        // Also when another node holds the claim, so that the next check-in here does not try in vain.
+        if let Ok(Claim::Held(Some(until))) = claimed {
+            job.hold_until(until);
+            return None;
+        }
+        // Also when another node holds the claim, or the job is paused, so that the next check-in here does not try in vain.
         if let Err(error) = self.fold(&job).await {
             tracing::warn!(%error, live_query = job.id, "events of a live query not read; will retry at the next poll");
         }
-        claimed.is_ok_and(|is_claimed| is_claimed).then_some(job)
+        (claimed == Ok(Claim::Won)).then_some(job)
     }
 
     /// Settles or retries all queries this host was sent: its answers were larger than the server takes and were thrown
     /// away, so it must not send them again.
     pub async fn answers_too_large(self: &Arc<Self>, host: &Arc<Host>) {
         let now = self.clock.now();
-        let open = self.open_targets(host);
+        let open = self.open_targets(host, now);
         // why: noted before anything is tried, because only this node knows of it: if the bus is away, the next
         // check-in of the host here carries it out.
         host.live.answers_thrown_away(&open.sent().iter().map(|sent| (sent.job.id, sent.at)).collect::<Vec<_>>());
@@ -153,7 +157,7 @@ impl Live {
             }
         }
         // why: judged once more, because the host may have answered to another node, which the folds have brought here.
-        let open = self.open_targets(host);
+        let open = self.open_targets(host, now);
         self.carry_out(host, self.overdue(host, &open, now), now).await;
     }
 

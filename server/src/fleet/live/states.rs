@@ -58,6 +58,11 @@ impl States {
         self.hosts[position(state)].contains(host.cast_unsigned())
     }
 
+    /// How many of these hosts are pending.
+    pub fn pending_among(&self, hosts: &RoaringTreemap) -> u64 {
+        self.hosts[position(TargetState::Pending)].intersection_len(hosts)
+    }
+
     /// Moves a host on, if it is in one of `from`. True if it was.
     pub fn advance(&mut self, host: i64, from: &[TargetState], to: TargetState) -> bool {
         let id = host.cast_unsigned();

@@ -102,6 +102,9 @@ impl Live {
         let taking = Taking::new(host, under_way.leeway, deadline, self.answer_timeout);
         let refused = self.take_all(&taking, write).await;
         under_way.ended(refused.as_ref().map(|(reason, _)| *reason));
+        if let Some((RefusedFor::Room, _)) = refused {
+            self.metrics.limit_hit("live_answers_in_flight");
+        }
         refused.map_or(Ok(()), |(_, error)| Err(error))
     }
 

@@ -48,6 +48,12 @@ pub struct Model {
     /// A UUIDv7 that names the live query outside the database, where its id may come again. `None` when a node of an
     /// older version has made the row.
     pub bus_key: Option<String>,
+    /// Most hosts a second that are given the query; 0 is no limit.
+    pub rate: i64,
+    /// Whether no further host is given it.
+    pub is_paused: bool,
+    /// How often these two were set.
+    pub pace_changes: i64,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

@@ -6,6 +6,7 @@ mod answers;
 pub mod campaigns;
 mod discovery;
 mod interleavings;
+mod pace;
 mod quiet;
 mod restarts;
 mod restored;
@@ -44,6 +45,13 @@ pub async fn ask(server: &TestServer, sql: &str) -> LiveQuery {
 
 pub async fn start(server: &TestServer, request: Value) -> LiveQuery {
     let answer = server.rest.post("live_queries", &request).await;
+    assert_eq!(answer.status, 200, "{}", answer.text);
+    answer.read::<LiveQueryEnvelope>().live_query
+}
+
+/// Pauses or resumes a job, or changes its rate.
+pub async fn change(server: &TestServer, id: i64, action: &str, body: Value) -> LiveQuery {
+    let answer = server.rest.post(&format!("live_queries/{id}/{action}"), &body).await;
     assert_eq!(answer.status, 200, "{}", answer.text);
     answer.read::<LiveQueryEnvelope>().live_query
 }

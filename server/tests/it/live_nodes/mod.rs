@@ -4,6 +4,7 @@ mod accounting;
 mod campaigns;
 mod notifications;
 mod outages;
+mod pace;
 mod quiet;
 mod seen;
 mod writes;

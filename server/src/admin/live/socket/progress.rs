@@ -5,6 +5,7 @@ use muster_api::rest::{CampaignStatus, CampaignTotals};
 pub(super) struct SocketProgress {
     totals: Option<CampaignTotals>,
     status: Option<CampaignStatus>,
+    is_paused: bool,
 }
 
 impl SocketProgress {
@@ -13,11 +14,21 @@ impl SocketProgress {
         (self.totals.replace(totals) != Some(totals)).then_some(totals)
     }
 
+    /// Notes whether the campaign is paused.
+    pub(super) fn paused(&mut self, is_paused: bool) {
+        self.is_paused = is_paused;
+    }
+
     /// The status, if it is news. It is finished when as many have answered as are online, or nobody is asked any more.
     pub(super) fn status(&mut self, actual: u64, is_over: bool) -> Option<CampaignStatus> {
         let expected = self.totals.map_or(0, |totals| totals.online);
         let status = if is_over || actual >= expected { "finished" } else { "pending" };
-        let status = CampaignStatus { expected_results: expected, actual_results: actual, status: status.to_owned() };
+        let status = CampaignStatus {
+            expected_results: expected,
+            actual_results: actual,
+            status: status.to_owned(),
+            paused: self.is_paused,
+        };
         (self.status.replace(status.clone()).as_ref() != Some(&status)).then_some(status)
     }
 
@@ -45,6 +56,10 @@ mod tests {
         assert_eq!(progress.totals(totals(1)), Some(totals(1)));
         assert_eq!(progress.status(0, false).unwrap().status, "pending");
         assert_eq!(progress.status(0, false), None);
+        progress.paused(true);
+        assert!(progress.status(0, false).unwrap().paused);
+        progress.paused(false);
+        assert!(!progress.status(0, false).unwrap().paused);
         assert_eq!(progress.status(1, false).unwrap().status, "finished");
         assert_eq!(progress.status(2, false).unwrap().actual_results, 2);
         assert_eq!(progress.status(2, true), None);

@@ -116,6 +116,7 @@ impl<'a> SocketWatch<'a> {
         if let Some(totals) = self.progress.totals(totals) {
             self.socket.send(message::of("totals", &totals)).await?;
         }
+        self.progress.paused(self.follower.job().is_paused());
         if let Some(status) = self.progress.status(self.sent, self.is_over) {
             self.socket.send(message::of("status", &status)).await?;
         }

@@ -4,10 +4,12 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{JOB, SOON, bus, eventually, hears, rings_through, share};
+use futures_util::future::join_all;
+
+use super::{JOB, SOON, bus, eventually, hears, rings_through, share, share_counted};
 use crate::bus::contract_tests::{self, new_job, soon};
 use crate::bus::redis::{BatchLockReply, RedisBus};
-use crate::bus::{BusError, ChangeEvent, JobKey, LiveBus as _, Notifier as _, Opened, Start};
+use crate::bus::{BusError, ChangeEvent, Claim, EventPosition, JobKey, LiveBus as _, Notifier as _, Opened, Start};
 use crate::redis_processes::{ClusterRedis, RedisProcess, SentinelRedis, Settings, TlsRedis, outside};
 
 /// Everything, on one kind of Redis.
@@ -18,10 +20,34 @@ async fn whole_contract(settings: &Settings) {
     for job in 100..110 {
         contract_tests::events(&*one, &*two, new_job(job)).await;
         contract_tests::races(vec![Arc::clone(&one), Arc::clone(&two)], new_job(job + 50)).await;
+        contract_tests::paces(Arc::clone(&one), Arc::clone(&two), new_job(job + 100)).await;
     }
     watching(&one, &two, new_job(120)).await;
     notifications(settings).await;
     batches(settings).await;
+}
+
+/// Steps that come at one time share scripts.
+#[tokio::test]
+async fn claims_and_answers_of_many_hosts_cost_a_few_scripts() {
+    const HOSTS: i64 = 500;
+    let redis = RedisProcess::start().await;
+    let (shared, commands) = share_counted(&redis.settings());
+    let bus = &shared.bus;
+    let job = new_job(1);
+    bus.open(job, Start::New).await.unwrap();
+    let claims = (1..=HOSTS).map(|host| bus.claim(job, host * 1000, crate::clock::Moment(0), false));
+    assert!(join_all(claims).await.into_iter().all(|claim| claim == Ok(Claim::Won)));
+    let line = |host: i64| format!("{{\"host_id\":{host}}}").into_bytes().into();
+    let answers = (1..=HOSTS).map(|host| bus.answer(job, host * 1000, line(host * 1000), b"note".to_vec(), soon()));
+    assert!(join_all(answers).await.into_iter().all(|taken| taken == Ok(true)));
+    for step in ["claim", "answer"] {
+        let scripts = commands.with_label_values(&[step]).get();
+        assert!(scripts <= 10, "{scripts} scripts for {HOSTS} hosts");
+    }
+    let events = bus.events(job, EventPosition::default()).await.unwrap().events;
+    assert_eq!(events.len(), 1000, "each host has its own events");
+    assert_eq!(bus.read(job, 0, usize::MAX).await.unwrap().lines.len(), 500);
 }
 
 /// Who watches here hears of what is appended there.

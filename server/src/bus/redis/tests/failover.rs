@@ -3,7 +3,8 @@
 use super::{JOB, eventually, hears, is_unavailable, rings_through, share, works_again};
 use crate::bus::contract_tests::{claim, new_job, soon};
 use crate::bus::{
-    BusError, ChangeEvent, EventPosition, JobChange, JobEvent, JobKey, LiveBus as _, Notifier as _, Opened, Start,
+    BusError, ChangeEvent, Claim, EventPosition, JobChange, JobEvent, JobKey, LiveBus as _, Notifier as _, Opened,
+    Start,
 };
 use crate::redis_processes::{ClusterRedis, RedisProcess, SentinelRedis};
 
@@ -133,7 +134,7 @@ async fn a_node_of_a_cluster_may_restart() {
     let (mut going_on, mut waiting) = (0, 0);
     for job in JOBS.map(|id| JobKey::new(id, None)) {
         match shared.bus.claim(job, 1, crate::clock::Moment(0), true).await {
-            Ok(true) => going_on += 1,
+            Ok(Claim::Won) => going_on += 1,
             Err(BusError::Unavailable(_)) => waiting += 1,
             other => panic!("{other:?}"),
         }

@@ -21,6 +21,11 @@ const JOB: JobKey = JobKey { id: 1, made: None };
 const SOON: Duration = Duration::from_secs(20);
 
 pub fn share(settings: &Settings) -> RedisShare {
+    share_counted(settings).0
+}
+
+/// As [`share`], with the counts of commands by name.
+fn share_counted(settings: &Settings) -> (RedisShare, IntCounterVec) {
     let counters = |name| IntCounterVec::new(Opts::new(name, "Help."), &["what"]).unwrap();
     let metrics = LinkMetrics {
         commands: counters("commands"),
@@ -28,9 +33,10 @@ pub fn share(settings: &Settings) -> RedisShare {
         notifications: counters("notifications"),
         is_up: IntGauge::new("up", "Help.").unwrap(),
     };
+    let commands = metrics.commands.clone();
     let sources = Sources { flags: settings.clone(), ..Sources::default() };
     let config = config::load(&sources).unwrap().config.redis;
-    RedisShare::new(&config, Duration::from_secs(3600), metrics).unwrap()
+    (RedisShare::new(&config, Duration::from_secs(3600), metrics).unwrap(), commands)
 }
 
 fn bus(settings: &Settings) -> RedisBus {
