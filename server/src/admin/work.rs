@@ -1,0 +1,86 @@
+//! The threads on which the work of operators' requests runs, never on those that answer agents.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use serde::Serialize;
+use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
+
+use super::answer;
+use crate::config;
+use crate::fleet::{Error, Result};
+use crate::pool::{LARGE, Pool, PoolEntry};
+use crate::telemetry::Metrics;
+
+/// The pool of operators. Clones are one.
+#[derive(Debug, Clone)]
+pub(super) struct OperatorPool {
+    pool: Pool,
+    /// Room for changes. They wait for the database and for each other, so one thread is left to those who read.
+    changes: Arc<Semaphore>,
+    metrics: Arc<Metrics>,
+}
+
+impl OperatorPool {
+    pub fn new(config: &config::Server, metrics: Arc<Metrics>) -> Self {
+        let threads = config.operator_threads;
+        let pool = Pool::new("operators", threads, Some(config.operator_queue), &metrics);
+        Self { pool, changes: Arc::new(Semaphore::new(threads.saturating_sub(1).max(1))), metrics }
+    }
+
+    /// Takes a place in the queue.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] when the queue is full.
+    pub fn enter(&self) -> Result<PoolEntry> {
+        self.pool.enter().ok_or_else(|| {
+            self.metrics.limit_hit("operator_queue");
+            Error::Unavailable("as many requests wait for their turn as server.operator_queue allows".to_owned())
+        })
+    }
+
+    /// Makes a change and writes the answer.
+    pub async fn change<T, F>(&self, work: impl FnOnce() -> F + Send + 'static) -> Result<String>
+    where
+        T: Serialize,
+        F: Future<Output = Result<T>>,
+    {
+        let entry = self.enter()?;
+        let change = Arc::clone(&self.changes).acquire_owned().await.map_err(internal)?;
+        let work = move || async move {
+            let text = write(&work().await?);
+            drop(change);
+            text
+        };
+        run(entry, work).await
+    }
+
+    /// Reads a body of so many bytes: here if that is small.
+    pub async fn read_body<T: Send + 'static>(
+        &self,
+        bytes: usize,
+        read: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T> {
+        if bytes <= LARGE { Ok(read()) } else { self.enter()?.run(read).await.map_err(internal) }
+    }
+}
+
+/// Runs work in a place of a pool, until it is done.
+pub(super) async fn run<T, F>(entry: PoolEntry, work: impl FnOnce() -> F + Send + 'static) -> Result<T>
+where
+    T: Send + 'static,
+    F: Future<Output = Result<T>>,
+{
+    let runtime = Handle::current();
+    entry.run(move || runtime.block_on(work())).await.map_err(internal)?
+}
+
+/// The text of an answer.
+pub(super) fn write(body: &impl Serialize) -> Result<String> {
+    answer::text(body).map_err(internal)
+}
+
+pub(super) fn internal(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
+    Error::Internal(error.into())
+}
