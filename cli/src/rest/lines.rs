@@ -43,7 +43,7 @@ impl RestClient {
         let (mut answer, _) = self.open(path).await?;
         loop {
             let chunk = timeout(SILENCE, answer.chunk()).await.map_err(|_| silent(&self.address))?;
-            match chunk.map_err(|error| RestError::unreachable(&self.address, error))? {
+            match chunk.map_err(|_| cut(&self.address, "the server broke off; what was printed is not everything"))? {
                 Some(chunk) => take(&chunk)?,
                 None => return Ok(()),
             }
@@ -107,7 +107,7 @@ impl LineStream {
     }
 
     fn cut(&self, cause: &str) -> RestError {
-        RestError::Unreachable { address: self.address.clone(), cause: cause.to_owned(), remedy: "" }
+        cut(&self.address, cause)
     }
 
     fn too_long(&self) -> RestError {
@@ -116,8 +116,11 @@ impl LineStream {
 }
 
 fn silent(address: &str) -> RestError {
-    let cause = format!("no data for {} seconds", SILENCE.as_secs());
-    RestError::Unreachable { address: address.to_owned(), cause, remedy: "" }
+    cut(address, &format!("no data for {} seconds", SILENCE.as_secs()))
+}
+
+fn cut(address: &str, cause: &str) -> RestError {
+    RestError::Unreachable { address: address.to_owned(), cause: cause.to_owned(), remedy: "" }
 }
 
 fn is_blank(line: &[u8]) -> bool {

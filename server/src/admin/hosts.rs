@@ -5,7 +5,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use muster_api::rest::{HostCount, HostEnvelope, HostIds};
 
 use super::AdminApi;
-use super::answer::{Done, done};
+use super::answer::{Done, done, ok};
 use super::auth::Caller;
 use super::body::JsonBody;
 use super::error::{AdminAnswer, bad_parameter};
@@ -38,15 +38,11 @@ pub(super) async fn count(
 }
 
 pub(super) async fn by_id(api: Data<AdminApi>, caller: Caller, id: Path<i64>) -> AdminAnswer {
-    let (fleet, principal) = (api.fleet.clone(), caller.0.clone());
-    let read = move || async move { Ok(HostEnvelope { host: fleet.hosts.by_id(&principal, *id).await? }) };
-    api.lists.send(&caller.0, read).await
+    Ok(ok(&HostEnvelope { host: api.fleet.hosts.by_id(&caller.0, *id).await? }))
 }
 
 pub(super) async fn by_name(api: Data<AdminApi>, caller: Caller, word: Path<String>) -> AdminAnswer {
-    let (fleet, principal) = (api.fleet.clone(), caller.0.clone());
-    let read = move || async move { Ok(HostEnvelope { host: fleet.hosts.by_name(&principal, &word).await? }) };
-    api.lists.send(&caller.0, read).await
+    Ok(ok(&HostEnvelope { host: api.fleet.hosts.by_name(&caller.0, &word).await? }))
 }
 
 pub(super) async fn refetch(api: Data<AdminApi>, caller: Caller, id: Path<i64>) -> AdminAnswer {

@@ -17,8 +17,10 @@ use crate::telemetry::Metrics;
 #[derive(Debug, Clone)]
 pub(super) struct OperatorPool {
     pool: Pool,
-    /// Room for changes. They wait for the database and for each other, so one thread is left to those who read.
+    /// Room for changes. They wait for the database and for each other, so one thread and half of the queue are left to
+    /// those who read.
     changes: Arc<Semaphore>,
+    queued_changes: Arc<Semaphore>,
     metrics: Arc<Metrics>,
 }
 
@@ -26,7 +28,10 @@ impl OperatorPool {
     pub fn new(config: &config::Server, metrics: Arc<Metrics>) -> Self {
         let threads = config.operator_threads;
         let pool = Pool::new("operators", threads, Some(config.operator_queue), &metrics);
-        Self { pool, changes: Arc::new(Semaphore::new(threads.saturating_sub(1).max(1))), metrics }
+        let changes = threads.saturating_sub(1).clamp(1, Semaphore::MAX_PERMITS);
+        let queued_changes = (changes + config.operator_queue.div_ceil(2)).min(Semaphore::MAX_PERMITS);
+        let [changes, queued_changes] = [changes, queued_changes].map(|permits| Arc::new(Semaphore::new(permits)));
+        Self { pool, changes, queued_changes, metrics }
     }
 
     /// Takes a place in the queue.
@@ -34,23 +39,30 @@ impl OperatorPool {
     /// # Errors
     /// [`Error::Unavailable`] when the queue is full.
     pub fn enter(&self) -> Result<PoolEntry> {
-        self.pool.enter().ok_or_else(|| {
-            self.metrics.limit_hit("operator_queue");
-            Error::Unavailable("as many requests wait for their turn as server.operator_queue allows".to_owned())
-        })
+        self.pool.enter().ok_or_else(|| self.queue_is_full("as many requests wait for their turn as"))
+    }
+
+    fn queue_is_full(&self, what: &str) -> Error {
+        self.metrics.limit_hit("operator_queue");
+        Error::Unavailable(format!("{what} server.operator_queue allows"))
     }
 
     /// Makes a change and writes the answer.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] when the queue is full, or its half that changes may take; and the errors of the change.
     pub async fn change<T, F>(&self, work: impl FnOnce() -> F + Send + 'static) -> Result<String>
     where
         T: Serialize,
         F: Future<Output = Result<T>>,
     {
+        let queued = Arc::clone(&self.queued_changes).try_acquire_owned();
+        let queued = queued.map_err(|_| self.queue_is_full("changes take half of what"))?;
         let entry = self.enter()?;
         let change = Arc::clone(&self.changes).acquire_owned().await.map_err(internal)?;
         let work = move || async move {
             let text = write(&work().await?);
-            drop(change);
+            drop((change, queued));
             text
         };
         run(entry, work).await

@@ -3,7 +3,7 @@ use std::time::Duration;
 use muster_api::rest::HostCount;
 use serde_json::json;
 
-use crate::support::{Rest, TestServer, eventually};
+use crate::support::{Rest, ServerSetup, TestServer, eventually};
 
 const SOON: Duration = Duration::from_secs(20);
 
@@ -81,11 +81,12 @@ async fn agents_are_answered_while_the_threads_of_operators_are_busy_and_their_q
     until_pool_is(&server, 0.0, 0.0).await;
 }
 
-/// One thread is left to those who read, however many changes wait for the database.
+/// One thread and half of the queue are left to those who read, however many changes wait for the database.
 #[tokio::test]
 async fn changes_that_wait_leave_a_thread_to_those_who_read() {
     let server = TestServer::with(|config| {
         config.server.operator_threads = 2;
+        config.server.operator_queue = 4;
         config.sqlite.busy_timeout = Duration::from_secs(60);
     })
     .await;
@@ -97,12 +98,37 @@ async fn changes_that_wait_leave_a_thread_to_those_who_read() {
         tokio::spawn(async move { rest.post("queries", &body).await.status })
     });
     until_pool_is(&server, 1.0, 2.0).await;
+    let refused = server.rest.post("queries", &json!({ "name": "d", "query": "SELECT 1" })).await;
+    assert_eq!(refused.status, 503, "{}", refused.text);
+    assert!(
+        refused.problems()[0].contains("changes take half of what server.operator_queue allows"),
+        "{}",
+        refused.text
+    );
     assert_eq!(observer.get("hosts").await.status, 200);
     assert!(changes.iter().all(|change| !change.is_finished()));
     database.release();
     for change in changes {
         assert_eq!(change.await.unwrap(), 200);
     }
+}
+
+/// Work that waits does not keep a server from stopping.
+#[tokio::test]
+async fn a_server_stops_in_time_while_a_change_waits_for_the_database() {
+    let setup = ServerSetup::on_sqlite(&["sqlite_busy_timeout=60s"]);
+    let mut server = setup.start().await;
+    let rest = Rest::new(&setup.address()).set_up().await;
+    let database = rusqlite::Connection::open(setup.folder().join("muster.db")).unwrap();
+    database.execute_batch("BEGIN EXCLUSIVE").unwrap();
+    let posting = rest.posting("queries", &json!({ "name": "q", "query": "SELECT 1" })).bearer_auth(rest.token());
+    let change = tokio::spawn(async move { posting.send().await.map(|answer| answer.status()) });
+    let is_busy = "muster_pool_busy{pool=\"operators\"} 1";
+    eventually("the change waits", SOON, async || rest.get("/metrics").await.text.contains(is_busy).then_some(()))
+        .await;
+    server.signal("TERM");
+    assert_eq!(server.ended(SOON).await.code(), Some(0), "{}", server.said());
+    assert!(change.await.unwrap().is_err(), "nobody is told that it was made");
 }
 
 /// Large bodies are read as small ones are.
