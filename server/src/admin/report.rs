@@ -12,9 +12,15 @@ use super::params::{Parameter, ParameterKind, Params};
 use crate::fleet::labels::Labels;
 use crate::fleet::resource::Resource as _;
 
+/// What kind of file.
+#[derive(Debug, Clone, Copy)]
+enum FileFormat {
+    Csv,
+    Ndjson,
+}
+
 /// The words for the formats.
-const FORMATS: [(&str, fn(Vec<Column>) -> HostFormat); 2] =
-    [("csv", HostFormat::Csv), ("ndjson", |_| HostFormat::Ndjson)];
+const FORMATS: [(&str, FileFormat); 2] = [("csv", FileFormat::Csv), ("ndjson", FileFormat::Ndjson)];
 
 pub(super) async fn report(
     api: Data<AdminApi>,
@@ -28,12 +34,15 @@ pub(super) async fn report(
     let label_id = params.number("label_id")?.map(i64::try_from).transpose();
     let label_id = label_id.map_err(|_| bad_parameter("label_id is no id"))?;
     let filter = host_filter(params)?;
-    if matches!(format(Vec::new()), HostFormat::Ndjson) && columns.is_some() {
-        return Err(bad_parameter("columns go with format=csv; lines of JSON have all keys"));
-    }
-    let format = format(columns.unwrap_or_else(|| COLUMNS.to_vec()));
+    let (format, ending) = match (format, columns) {
+        (FileFormat::Csv, columns) => (HostFormat::Csv(columns.unwrap_or_else(|| COLUMNS.to_vec())), "csv"),
+        (FileFormat::Ndjson, None) => (HostFormat::Ndjson, "ndjson"),
+        (FileFormat::Ndjson, Some(_)) => {
+            return Err(bad_parameter("columns go with format=csv; lines of JSON have all keys"));
+        }
+    };
     let date = api.fleet.clock.now().to_utc().format("%Y-%m-%d");
-    let file = format!("Hosts {date}.{}", if matches!(format, HostFormat::Ndjson) { "ndjson" } else { "csv" });
+    let file = format!("Hosts {date}.{ending}");
     let (fleet, principal) = (api.fleet.clone(), caller.0.clone());
     let begin = move || async move {
         match label_id {

@@ -59,8 +59,10 @@ section! {
 impl Server {
     pub(super) fn contradictions(&self) -> Vec<String> {
         let mut problems = Vec::new();
-        for (key, address) in [("server.address", &self.address), ("server.operator_address", &self.operator_address)] {
-            if !is_address(address) && !(key == "server.operator_address" && address.is_empty()) {
+        let operator_address = Some(&self.operator_address).filter(|address| !address.is_empty());
+        let named = operator_address.map(|address| ("server.operator_address", address));
+        for (key, address) in [("server.address", &self.address)].into_iter().chain(named) {
+            if !is_address(address) {
                 problems.push(format!("{key}: expects an address and a port such as 0.0.0.0:8080, not {address:?}"));
             }
         }
