@@ -9,10 +9,15 @@ pub struct StdoutClosed;
 #[error("cannot write to standard output")]
 struct StdoutUnwritable(#[source] io::Error);
 
-/// Writes data to standard output unchanged.
+/// Writes text to standard output unchanged.
 pub fn data(text: &str) -> anyhow::Result<()> {
+    bytes(text.as_bytes())
+}
+
+/// Writes bytes to standard output unchanged.
+pub fn bytes(bytes: &[u8]) -> anyhow::Result<()> {
     let mut stdout = io::stdout().lock();
-    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+    match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
         Ok(()) => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Err(StdoutClosed.into()),
         Err(error) => Err(StdoutUnwritable(error).into()),

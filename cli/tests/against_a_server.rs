@@ -221,6 +221,12 @@ async fn hosts_are_listed_and_shown() {
     for text in ["UUID", "HOSTNAME", &identity.uuid, &identity.fqdn, &identity.osquery_version, "online"] {
         assert!(table.to_uppercase().contains(&text.to_uppercase()), "{text} is missing in\n{table}");
     }
+    let csv = console.good(&["get", "hosts", "--csv", "--columns", "uuid,hostname"]);
+    assert_eq!(csv, format!("uuid,hostname\r\n{},{}\r\n", identity.uuid, identity.fqdn));
+    assert!(console.good(&["get", "hosts", "--csv"]).starts_with("created_at,updated_at,id,"));
+    let lines = console.good(&["get", "hosts", "--ndjson"]);
+    assert!(lines.starts_with("{\"created_at\":") && lines.lines().count() == 1, "{lines}");
+    assert!(console.bad(&["get", "hosts", "--csv", "--columns", "secret"]).stderr.contains("unknown column secret"));
     let host = console.good(&["get", "host", &identity.fqdn]);
     assert!(host.contains(&format!("hardware_serial: {}", identity.hardware.serial)), "{host}");
     assert!(console.bad(&["get", "host", "none"]).stderr.contains("none"));

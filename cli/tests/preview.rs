@@ -63,7 +63,11 @@ fn a_signal_stops_the_server_gracefully() {
     assert_eq!(rest, "The preview has stopped; run fleetctl preview again to resume it.\n");
     assert!(fleetctl.path().join("drained").exists());
     let arguments = fs::read_to_string(fleetctl.path().join("arguments")).unwrap();
-    assert!(arguments.starts_with(&format!("serve --server_address=127.0.0.1:{port} --sqlite_path ")), "{arguments}");
+    assert!(
+        arguments
+            .starts_with(&format!("serve --server_address=127.0.0.1:{port} --server_operator_address= --sqlite_path ")),
+        "{arguments}"
+    );
     assert!(arguments.ends_with(" --until-stdin-closes\n"), "{arguments}");
 
     let reset = fleetctl.run(&["preview", "reset"]);

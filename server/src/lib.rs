@@ -8,9 +8,11 @@ pub mod clock;
 pub mod config;
 mod fleet;
 mod lifecycle;
+mod listeners;
 mod lock;
 mod ops;
 mod panics;
+mod pool;
 mod proxies;
 #[cfg(test)]
 #[path = "../tests/it/support/redis.rs"]
@@ -24,14 +26,13 @@ mod tests;
 mod tls;
 mod unread;
 
-use std::net::{SocketAddr, TcpListener, ToSocketAddrs as _};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use actix_web::dev::ServerHandle;
-use actix_web::web::{self, Data};
-use actix_web::{App as HttpApp, HttpServer};
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Context as _, Result};
+use futures_util::future::join_all;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{LocalSet, spawn_local};
 
@@ -40,6 +41,7 @@ use crate::app::App;
 use crate::clock::Clock;
 use crate::config::Config;
 pub use crate::lifecycle::Lifecycle;
+use crate::listeners::{Listeners, Servers};
 pub use crate::store::Copied;
 use crate::tls::Certificate;
 
@@ -54,13 +56,6 @@ pub const VERSION: &str = if cfg!(feature = "planted-faults") {
     env!("CARGO_PKG_VERSION")
 };
 
-/// How long a client may take to send the head of a request. It is then refused without a body, which agents take for
-/// success, so this must lie beyond the 16 s after which agents have hung up.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// Most connections that wait to be accepted.
-const BACKLOG: u32 = 4096;
-
 /// How often the files of the certificate are looked at: what renews them need not be able to send a signal.
 const CERTIFICATE_READ_EVERY: Duration = Duration::from_secs(60);
 
@@ -68,6 +63,7 @@ const CERTIFICATE_READ_EVERY: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub struct Running {
     address: SocketAddr,
+    operator_address: SocketAddr,
     finished: oneshot::Receiver<Result<()>>,
     nudges: mpsc::UnboundedSender<tasks::Nudge>,
 }
@@ -76,6 +72,11 @@ impl Running {
     /// The address it listens on, with the real port if port 0 was configured.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// The address that serves operators: another one if `server.operator_address` is set.
+    pub fn operator_address(&self) -> SocketAddr {
+        self.operator_address
     }
 
     /// Runs all periodic tasks now and waits for them.
@@ -123,19 +124,24 @@ pub fn check_files(config: &Config) -> Vec<String> {
 /// Whatever keeps the server from starting, with the remedy.
 pub async fn serve(config: Config, clock: Clock, lifecycle: Lifecycle) -> Result<Running> {
     let certificate = if config.server.tls { Some(Certificate::load(&config.server, clock.clone())?) } else { None };
-    let listener = listen(&config.server.address)?;
-    let address = listener.local_addr()?;
+    let listeners = Listeners::open(&config.server)?;
+    let (address, operator_address) = (listeners.address()?, listeners.operator_address()?);
     // Boxed: what callers hold would else be as deep as the database's drivers.
     let app = Box::pin(App::build(&config, clock, &lifecycle)).await?;
     if let Some(certificate) = &certificate {
         certificate.watch_expiry(&app.metrics);
     }
-    let server = http_server(&config, &app, listener, certificate.as_ref(), &lifecycle)?;
+    let servers = listeners.serve(&config, &app, certificate.as_ref(), &lifecycle)?;
     let (nudges, nudged) = mpsc::unbounded_channel();
     let ending = StopTimes::of(&config.server);
-    let finished = on_own_thread(move || run(app, server, certificate, lifecycle, nudged, ending))?;
-    tracing::info!(%address, transport = if config.server.tls { "https" } else { "http" }, "listening");
-    Ok(Running { address, finished, nudges })
+    let finished = on_own_thread(move || run(app, servers, certificate, lifecycle, nudged, ending))?;
+    let transport = if config.server.tls { "https" } else { "http" };
+    if operator_address == address {
+        tracing::info!(%address, transport, "listening");
+    } else {
+        tracing::info!(%address, %operator_address, transport, "listening");
+    }
+    Ok(Running { address, operator_address, finished, nudges })
 }
 
 /// Brings the database up to date and returns the number of steps taken. Reports each step, and names that differ in
@@ -183,73 +189,18 @@ where
     Ok(finished)
 }
 
-fn listen(address: &str) -> Result<TcpListener> {
-    let resolved = address
-        .to_socket_addrs()
-        .map_err(|error| {
-            anyhow!("server.address: {address:?} is not an address and port such as 0.0.0.0:8080: {error}")
-        })?
-        .next()
-        .ok_or_else(|| anyhow!("server.address: {address:?} names no address"))?;
-    TcpListener::bind(resolved).map_err(|error| {
-        anyhow!("cannot listen on {resolved}: {error}; stop what uses the port, or set server.address to another one")
-    })
-}
-
-fn http_server(
-    config: &Config,
-    app: &App,
-    listener: TcpListener,
-    certificate: Option<&Certificate>,
-    lifecycle: &Lifecycle,
-) -> Result<actix_web::dev::Server> {
-    let lifecycle = Arc::new(lifecycle.clone());
-    let (agent, admin, ops) = (Data::new(app.agent.clone()), Data::new(app.admin.clone()), Data::new(app.ops.clone()));
-    let prefix = config.server.url_prefix.clone();
-    let json = admin::json_config(config.server.max_rest_body.0);
-    let factory = move || {
-        let lifecycle = Arc::clone(&lifecycle);
-        HttpApp::new()
-            .app_data(agent.clone())
-            .app_data(admin.clone())
-            .app_data(ops.clone())
-            .app_data(json.clone())
-            .app_data(admin::path_config())
-            .wrap_fn(panics::caught)
-            // The last one is the outermost.
-            .wrap_fn(move |request, service| unread::read_before_answer(&lifecycle, request, service))
-            .service(web::scope(&prefix).configure(agent::routes).configure(admin::routes).configure(ops::routes))
-            .default_service(web::to(admin::no_such_operation))
-    };
-    let mut server = HttpServer::new(factory)
-        .disable_signals()
-        .backlog(BACKLOG)
-        .max_connections(config.server.max_connections)
-        .keep_alive(config.server.idle_timeout)
-        .client_request_timeout(HEAD_TIMEOUT)
-        .shutdown_timeout(StopTimes::of(&config.server).requests_secs());
-    if config.server.workers > 0 {
-        server = server.workers(config.server.workers);
-    }
-    let server = match certificate {
-        Some(certificate) => server.listen_rustls_0_23(listener, certificate.server_config()?)?,
-        None => server.listen(listener)?,
-    };
-    Ok(server.run())
-}
-
 /// Serves until told to stop, then drains, writes what is only in memory, and closes.
 async fn run(
     app: App,
-    server: actix_web::dev::Server,
+    servers: Servers,
     certificate: Option<Certificate>,
     lifecycle: Lifecycle,
     nudges: mpsc::UnboundedReceiver<tasks::Nudge>,
     ending: StopTimes,
 ) -> Result<()> {
-    let handle = server.handle();
+    let handles = servers.handles();
     let (deadline, known_deadline) = oneshot::channel();
-    let stopper = spawn_local(stop_when_asked(handle, lifecycle.clone(), ending, deadline));
+    let stopper = spawn_local(stop_when_asked(handles, lifecycle.clone(), ending, deadline));
     let reloader = spawn_local(reload(certificate, app.fleet.clone(), Arc::clone(&app.metrics), lifecycle.clone()));
     let tasks = spawn_local({
         let (fleet, metrics, lifecycle) = (app.fleet.clone(), Arc::clone(&app.metrics), lifecycle.clone());
@@ -261,7 +212,7 @@ async fn run(
         }
     });
     let served = tokio::select! {
-        served = server => served,
+        served = servers.ended() => served,
         () = lifecycle.aborted() => Ok(()),
     };
     lifecycle.stop();
@@ -370,7 +321,7 @@ impl StopTimes {
 }
 
 async fn stop_when_asked(
-    handle: ServerHandle,
+    handles: Vec<ServerHandle>,
     lifecycle: Lifecycle,
     ending: StopTimes,
     deadline: oneshot::Sender<Instant>,
@@ -391,5 +342,5 @@ async fn stop_when_asked(
         tokio::time::sleep(Duration::from_secs(ending.requests_secs()).saturating_sub(ending.reserve())).await;
         lifecycle.hurry();
     };
-    tokio::join!(handle.stop(true), hurry);
+    tokio::join!(join_all(handles.iter().map(|handle| handle.stop(true))), hurry);
 }

@@ -34,6 +34,24 @@ pub struct StreamLine {
 impl RestClient {
     /// Sends a GET request whose response is read line by line.
     pub async fn lines(&self, path: &str) -> Result<LineStream, RestError> {
+        let (answer, url) = self.open(path).await?;
+        Ok(LineStream { answer, address: self.address.clone(), url, splitter: LineSplitter::default() })
+    }
+
+    /// Sends a GET request and hands on the bytes of the response as they come.
+    pub async fn copy(&self, path: &str, mut take: impl FnMut(&[u8]) -> anyhow::Result<()>) -> anyhow::Result<()> {
+        let (mut answer, _) = self.open(path).await?;
+        loop {
+            let chunk = timeout(SILENCE, answer.chunk()).await.map_err(|_| silent(&self.address))?;
+            match chunk.map_err(|_| cut(&self.address, "the server broke off; what was printed is not everything"))? {
+                Some(chunk) => take(&chunk)?,
+                None => return Ok(()),
+            }
+        }
+    }
+
+    /// Sends a GET request whose response may take long, and gives its URL.
+    async fn open(&self, path: &str) -> Result<(Response, String), RestError> {
         let url = format!("{}{}", self.address, fleet(path));
         let mut request = self.http.get(&url).timeout(LONGEST);
         if !self.token.is_empty() {
@@ -43,7 +61,7 @@ impl RestClient {
         let answer = answer.map_err(|error| RestError::unreachable(&self.address, error))?;
         let status = answer.status();
         if self.debug {
-            output::note(&format!("GET {url}: {status}, reading lines"));
+            output::note(&format!("GET {url}: {status}, reading"));
         }
         if !status.is_success() {
             let retry_after =
@@ -51,7 +69,7 @@ impl RestClient {
             let bytes = answer.bytes().await.map_err(|error| RestError::unreachable(&self.address, error))?;
             return Err(RestError::from_response(&url, status, retry_after, &bytes));
         }
-        Ok(LineStream { answer, address: self.address.clone(), url, splitter: LineSplitter::default() })
+        Ok((answer, url))
     }
 }
 
@@ -89,7 +107,7 @@ impl LineStream {
     }
 
     fn cut(&self, cause: &str) -> RestError {
-        RestError::Unreachable { address: self.address.clone(), cause: cause.to_owned(), remedy: "" }
+        cut(&self.address, cause)
     }
 
     fn too_long(&self) -> RestError {
@@ -98,8 +116,11 @@ impl LineStream {
 }
 
 fn silent(address: &str) -> RestError {
-    let cause = format!("no data for {} seconds", SILENCE.as_secs());
-    RestError::Unreachable { address: address.to_owned(), cause, remedy: "" }
+    cut(address, &format!("no data for {} seconds", SILENCE.as_secs()))
+}
+
+fn cut(address: &str, cause: &str) -> RestError {
+    RestError::Unreachable { address: address.to_owned(), cause: cause.to_owned(), remedy: "" }
 }
 
 fn is_blank(line: &[u8]) -> bool {

@@ -1,5 +1,3 @@
-use std::convert::Infallible;
-
 use actix_web::HttpResponse;
 use actix_web::body::SizedStream;
 use actix_web::http::StatusCode;
@@ -7,8 +5,7 @@ use actix_web::web::Bytes;
 use futures_util::stream;
 use serde::Serialize;
 
-/// Bytes of a piece of a long answer.
-const PIECE: usize = 64 * 1024;
+use super::stream::{PIECE, StreamPace, paced};
 
 pub(super) const JSON: &str = "application/json; charset=utf-8";
 
@@ -33,17 +30,35 @@ pub(super) fn ok(body: &impl Serialize) -> HttpResponse {
     json(StatusCode::OK, body)
 }
 
+/// An empty object: success without a word.
+#[derive(Debug, Serialize)]
+pub(super) struct Done {}
+
 /// Success with an empty object.
 pub(super) fn done() -> HttpResponse {
-    ok(&serde_json::json!({}))
+    ok(&Done {})
 }
 
-/// Success with JSON that is sent in pieces. `held` is dropped when the client has taken everything, or has gone.
-pub(super) fn in_pieces(text: String, held: impl Sized + 'static) -> HttpResponse {
-    let length = text.len() as u64;
-    let pieces = stream::unfold((Bytes::from(text), held), |(mut rest, held)| async move {
-        let piece = rest.split_to(rest.len().min(PIECE));
-        (!piece.is_empty()).then_some((Ok::<_, Infallible>(piece), (rest, held)))
-    });
-    HttpResponse::Ok().content_type(JSON).body(SizedStream::new(length, pieces))
+/// Sends answers that are written.
+#[derive(Debug, Clone)]
+pub(super) struct Answers {
+    pub pace: StreamPace,
+}
+
+impl Answers {
+    /// Success with JSON, which is sent in pieces if it is long. `held` is dropped when the client has taken everything, has
+    /// gone or is too slow.
+    pub(super) fn whole(&self, text: String, held: impl Sized + 'static) -> HttpResponse {
+        let mut response = HttpResponse::Ok();
+        response.content_type(JSON);
+        if text.len() <= PIECE {
+            return response.body(text);
+        }
+        let length = text.len() as u64;
+        let pieces = stream::unfold((Bytes::from(text), held), |(mut rest, held)| async move {
+            let piece = rest.split_to(rest.len().min(PIECE));
+            (!piece.is_empty()).then_some((Ok(piece), (rest, held)))
+        });
+        response.body(SizedStream::new(length, paced(pieces, self.pace.clone())))
+    }
 }

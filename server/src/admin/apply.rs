@@ -6,20 +6,20 @@ use muster_api::spec::DocumentKind;
 use serde_json::{Value, json};
 
 use super::AdminApi;
-use super::answer::ok;
 use super::auth::Caller;
 use super::body::JsonBody;
-use super::error::{AdminAnswer, Failed};
-use crate::fleet::{Error, Problem};
+use super::error::AdminAnswer;
+use crate::fleet::access::Principal;
+use crate::fleet::{Error, Fleet, Problem, Result};
 
 pub(super) async fn apply(api: Data<AdminApi>, caller: Caller, request: JsonBody<Apply>) -> AdminAnswer {
     let Apply { documents, dry_run } = request.into_inner();
-    Ok(ok(&api.fleet.applier.apply(&caller.0, documents, dry_run).await?))
+    api.change(&caller, move |fleet, by| async move { fleet.applier.apply(&by, documents, dry_run).await }).await
 }
 
 pub(super) async fn delete(api: Data<AdminApi>, caller: Caller, request: JsonBody<Apply>) -> AdminAnswer {
     let Apply { documents, dry_run } = request.into_inner();
-    Ok(ok(&api.fleet.applier.delete(&caller.0, documents, dry_run).await?))
+    api.change(&caller, move |fleet, by| async move { fleet.applier.delete(&by, documents, dry_run).await }).await
 }
 
 pub(super) async fn queries(api: Data<AdminApi>, caller: Caller, request: JsonBody<SpecList<Value>>) -> AdminAnswer {
@@ -52,26 +52,28 @@ pub(super) async fn user_roles(api: Data<AdminApi>, caller: Caller, request: Jso
 
 /// Merges a part of the configuration and answers with the whole, and with warnings if there are any.
 pub(super) async fn patch_config(api: Data<AdminApi>, caller: Caller, request: JsonBody<Value>) -> AdminAnswer {
-    let warnings = warnings_of(&api, &caller, DocumentKind::Config, vec![request.into_inner()]).await?;
-    let mut config = api.fleet.specs.config(&caller.0).await?;
-    if !warnings.is_empty() {
-        config["warnings"] = json!(warnings);
-    }
-    Ok(ok(&config))
+    let part = request.into_inner();
+    let patch = move |fleet: Fleet, by: Principal| async move {
+        let warnings = warnings_of(&fleet, &by, DocumentKind::Config, vec![part]).await?;
+        let mut config = fleet.specs.config(&by).await?;
+        if !warnings.is_empty() {
+            config["warnings"] = json!(warnings);
+        }
+        Ok(config)
+    };
+    api.change(&caller, patch).await
 }
 
 async fn specs(api: &AdminApi, caller: &Caller, kind: DocumentKind, specs: Vec<Value>) -> AdminAnswer {
-    Ok(ok(&AppliedSpecs { warnings: warnings_of(api, caller, kind, specs).await? }))
+    let apply = move |fleet: Fleet, by: Principal| async move {
+        Ok(AppliedSpecs { warnings: warnings_of(&fleet, &by, kind, specs).await? })
+    };
+    api.change(caller, apply).await
 }
 
 /// Applies specs of one kind and gives the warnings.
-async fn warnings_of(
-    api: &AdminApi,
-    caller: &Caller,
-    kind: DocumentKind,
-    specs: Vec<Value>,
-) -> Result<Vec<FieldError>, Failed> {
-    let applied = api.fleet.applier.apply_specs(&caller.0, kind, specs).await;
+async fn warnings_of(fleet: &Fleet, by: &Principal, kind: DocumentKind, specs: Vec<Value>) -> Result<Vec<FieldError>> {
+    let applied = fleet.applier.apply_specs(by, kind, specs).await;
     let mut warnings = applied.map_err(|error| with_short_paths(error, kind))?.warnings;
     for warning in &mut warnings {
         warning.name = short_path(&warning.name, kind);
@@ -80,10 +82,10 @@ async fn warnings_of(
 }
 
 /// Callers of these operations sent specs and not documents: the paths of problems start at the spec.
-fn with_short_paths(error: Error, kind: DocumentKind) -> Failed {
-    let Error::Invalid(problems) = error else { return error.into() };
+fn with_short_paths(error: Error, kind: DocumentKind) -> Error {
+    let Error::Invalid(problems) = error else { return error };
     let shorten = |problem: Problem| Problem { path: short_path(&problem.path, kind), ..problem };
-    Error::Invalid(problems.into_iter().map(shorten).collect()).into()
+    Error::Invalid(problems.into_iter().map(shorten).collect())
 }
 
 fn short_path(path: &str, kind: DocumentKind) -> String {

@@ -4,20 +4,25 @@ use std::future::Future;
 use std::ops::{Deref, Range};
 use std::pin::Pin;
 
-use actix_web::dev::{JsonBody as LimitedJson, Payload};
+use actix_web::dev::Payload;
 use actix_web::error::JsonPayloadError;
-use actix_web::web::Json;
+use actix_web::http::header::CONTENT_LENGTH;
+use actix_web::web::{BytesMut, Data};
 use actix_web::{FromRequest, HttpMessage as _, HttpRequest};
+use futures_util::StreamExt as _;
 use serde::de::{DeserializeOwned, Error as _};
 use serde_json::value::RawValue;
 
+use super::AdminApi;
 use super::auth::Caller;
-use super::error::bad_json;
+use super::error::{Failed, bad_json};
+use crate::fleet::Error;
 
 /// Most bytes of a body that anybody may send.
 const MAX_OPEN_BODY: usize = 16 * 1024;
 
-/// The JSON body of a request. It is read only after the caller is known: the bodies of strangers are not read.
+/// The JSON body of a request. It is read only after the caller is known: the bodies of strangers are not read. A large one
+/// is parsed away from the threads that answer agents.
 pub(super) struct JsonBody<T>(T);
 
 /// The JSON body of a request that needs no session, of 16 KiB at most.
@@ -37,7 +42,7 @@ impl<T> Deref for JsonBody<T> {
     }
 }
 
-impl<T: DeserializeOwned + 'static> FromRequest for JsonBody<T> {
+impl<T: DeserializeOwned + Send + 'static> FromRequest for JsonBody<T> {
     type Error = actix_web::Error;
     type Future = Pin<Box<dyn Future<Output = Result<Self, Self::Error>>>>;
 
@@ -45,9 +50,11 @@ impl<T: DeserializeOwned + 'static> FromRequest for JsonBody<T> {
         let (request, mut payload) = (request.clone(), payload.take());
         Box::pin(async move {
             Caller::from_request(&request, &mut payload).await?;
-            check_type(&request)?;
-            let text = Json::<Box<RawValue>>::from_request(&request, &mut payload).await?.into_inner();
-            Ok(Self(read(&text, &request)?))
+            // The caller was found with it.
+            let api = request.app_data::<Data<AdminApi>>().ok_or(Failed(Error::Unauthenticated))?;
+            let body = receive(&request, payload, api.max_body).await.map_err(bad_json)?;
+            let read = api.work.read_body(body.len(), move || read(&body)).await.map_err(Failed)?;
+            Ok(Self(read.map_err(bad_json)?))
         })
     }
 }
@@ -57,27 +64,43 @@ impl<T: DeserializeOwned + 'static> FromRequest for OpenBody<T> {
     type Future = Pin<Box<dyn Future<Output = Result<Self, Self::Error>>>>;
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        let (request, mut payload) = (request.clone(), payload.take());
+        let (request, payload) = (request.clone(), payload.take());
         Box::pin(async move {
-            check_type(&request)?;
-            let text = LimitedJson::<Box<RawValue>>::new(&request, &mut payload, None, false).limit(MAX_OPEN_BODY);
-            let text = text.await.map_err(|error| bad_json(error, &request))?;
-            Ok(Self(read(&text, &request)?))
+            let body = receive(&request, payload, MAX_OPEN_BODY).await.map_err(bad_json)?;
+            Ok(Self(read(&body).map_err(bad_json)?))
         })
     }
 }
 
-fn check_type(request: &HttpRequest) -> Result<(), actix_web::Error> {
+/// The whole body. One without a type is taken for JSON, as Fleet does. A page of another origin could send one, but not the
+/// token of a user: there are no cookies.
+async fn receive(request: &HttpRequest, mut payload: Payload, limit: usize) -> Result<BytesMut, JsonPayloadError> {
     let is_json = match request.mime_type() {
         Ok(None) => true,
         Ok(Some(mime)) => mime.subtype() == "json" || mime.suffix().is_some_and(|suffix| suffix == "json"),
         Err(_) => false,
     };
-    if is_json { Ok(()) } else { Err(bad_json(JsonPayloadError::ContentType, request)) }
+    if !is_json {
+        return Err(JsonPayloadError::ContentType);
+    }
+    let length = request.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+    if let Some(length) = length.filter(|length| *length > limit) {
+        return Err(JsonPayloadError::OverflowKnownLength { length, limit });
+    }
+    let mut body = BytesMut::new();
+    while let Some(chunk) = payload.next().await {
+        let chunk = chunk.map_err(JsonPayloadError::Payload)?;
+        if body.len() + chunk.len() > limit {
+            return Err(JsonPayloadError::Overflow { limit });
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
 }
 
-fn read<T: DeserializeOwned>(text: &RawValue, request: &HttpRequest) -> Result<T, actix_web::Error> {
-    parse(text.get()).map_err(|error| bad_json(JsonPayloadError::Deserialize(error), request))
+fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, JsonPayloadError> {
+    let text: &RawValue = serde_json::from_slice(body).map_err(JsonPayloadError::Deserialize)?;
+    parse(text.get()).map_err(JsonPayloadError::Deserialize)
 }
 
 /// Reads a body whose keys are in any case, because Fleet is written in Go, for which case does not matter, and so are its

@@ -6,7 +6,7 @@ use actix_web::body::BoxBody;
 use actix_web::error::JsonPayloadError;
 use actix_web::http::StatusCode;
 use actix_web::http::header::RETRY_AFTER;
-use actix_web::{HttpRequest, HttpResponse, ResponseError};
+use actix_web::{HttpResponse, ResponseError};
 use muster_api::rest::{ErrorBody, FieldError};
 use uuid::Uuid;
 
@@ -85,7 +85,7 @@ fn bad_request(status: StatusCode, reason: String) -> HttpResponse {
 }
 
 /// Refuses a body that is not the JSON of the operation.
-pub(super) fn bad_json(error: JsonPayloadError, _request: &HttpRequest) -> actix_web::Error {
+pub(super) fn bad_json(error: JsonPayloadError) -> actix_web::Error {
     let status = match &error {
         JsonPayloadError::Overflow { .. } | JsonPayloadError::OverflowKnownLength { .. } => {
             StatusCode::PAYLOAD_TOO_LARGE
@@ -110,4 +110,10 @@ pub(super) fn bad_parameter(reason: impl Into<String>) -> actix_web::Error {
 pub async fn no_such_operation() -> HttpResponse {
     let errors = vec![FieldError { name: "base".to_owned(), reason: "no such operation".to_owned() }];
     json(StatusCode::NOT_FOUND, &ErrorBody::new("Resource Not Found", errors))
+}
+
+/// Answers what is asked of the wrong address. Not 404, which clients take for an object that is not there.
+pub fn not_here(reason: &str) -> HttpResponse {
+    let errors = vec![FieldError { name: "base".to_owned(), reason: reason.to_owned() }];
+    json(StatusCode::MISDIRECTED_REQUEST, &ErrorBody::new("Misdirected Request", errors))
 }

@@ -5,23 +5,25 @@ use actix_web::{HttpRequest, HttpResponse};
 use muster_api::rest::{HostCount, HostEnvelope, HostIds};
 
 use super::AdminApi;
-use super::answer::{done, ok};
+use super::answer::{Done, done, ok};
 use super::auth::Caller;
 use super::body::JsonBody;
 use super::error::{AdminAnswer, bad_parameter};
+use super::lists::HostFormat;
 use super::params::{Parameter, ParameterKind, Params, page_parameters};
-use crate::fleet::Error;
+use crate::fleet::access::Principal;
 use crate::fleet::hosts::{HostFilter, HostOrder, HostState};
+use crate::fleet::{Error, Fleet};
 
 pub(super) async fn list(
     api: Data<AdminApi>,
     caller: Caller,
     request: HttpRequest,
 ) -> Result<HttpResponse, actix_web::Error> {
-    let filter = host_filter(&request)?;
+    let filter = host_filter(Params::of(&request)?)?;
     let (fleet, principal) = (api.fleet.clone(), caller.0.clone());
     let begin = move || async move { fleet.hosts.list(&principal, &filter).await };
-    Ok(api.lists.send_hosts(&caller.0, api.lifecycle.clone(), begin).await?)
+    Ok(api.lists.send_hosts(&caller.0, HostFormat::Json, None, begin).await?)
 }
 
 pub(super) async fn count(
@@ -29,7 +31,7 @@ pub(super) async fn count(
     caller: Caller,
     request: HttpRequest,
 ) -> Result<HttpResponse, actix_web::Error> {
-    let filter = host_filter(&request)?;
+    let filter = host_filter(Params::of(&request)?)?;
     let (fleet, principal) = (api.fleet.clone(), caller.0.clone());
     let count = move || async move { Ok(HostCount { count: fleet.hosts.count(&principal, &filter).await? }) };
     Ok(api.lists.send(&caller.0, count).await?)
@@ -49,15 +51,22 @@ pub(super) async fn refetch(api: Data<AdminApi>, caller: Caller, id: Path<i64>) 
 }
 
 pub(super) async fn delete(api: Data<AdminApi>, caller: Caller, id: Path<i64>) -> AdminAnswer {
-    if api.fleet.delete_hosts(&caller.0, &[*id]).await? == 0 {
-        return Err(Error::no_such("Host", *id).into());
-    }
-    Ok(done())
+    let delete = move |fleet: Fleet, by: Principal| async move {
+        match fleet.delete_hosts(&by, &[*id]).await? {
+            0 => Err(Error::no_such("Host", *id)),
+            _ => Ok(Done {}),
+        }
+    };
+    api.change(&caller, delete).await
 }
 
 pub(super) async fn delete_many(api: Data<AdminApi>, caller: Caller, request: JsonBody<HostIds>) -> AdminAnswer {
-    api.fleet.delete_hosts(&caller.0, &request.ids).await?;
-    Ok(done())
+    let HostIds { ids } = request.into_inner();
+    let delete = move |fleet: Fleet, by: Principal| async move {
+        fleet.delete_hosts(&by, &ids).await?;
+        Ok(Done {})
+    };
+    api.change(&caller, delete).await
 }
 
 /// The keys that hosts can be ordered by.
@@ -123,9 +132,8 @@ pub(super) fn parameters() -> Vec<Parameter> {
     parameters
 }
 
-/// Reads the list parameters of hosts.
-pub(super) fn host_filter(request: &HttpRequest) -> Result<HostFilter, actix_web::Error> {
-    let mut params = Params::of(request)?;
+/// Reads the list parameters of hosts, and refuses others that are left.
+pub(super) fn host_filter(mut params: Params) -> Result<HostFilter, actix_web::Error> {
     params.ignore(&WITHOUT_EFFECT);
     let (offset, limit) = params.page()?;
     // Fleet's clients also call the host name so.

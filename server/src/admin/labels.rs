@@ -8,6 +8,8 @@ use super::AdminApi;
 use super::auth::Caller;
 use super::error::AdminAnswer;
 use super::hosts::host_filter;
+use super::lists::HostFormat;
+use super::params::Params;
 use crate::fleet::labels::Labels;
 use crate::fleet::resource::Resource as _;
 
@@ -23,8 +25,8 @@ pub(super) async fn hosts(
     id: Path<i64>,
     request: HttpRequest,
 ) -> Result<HttpResponse, actix_web::Error> {
-    let filter = host_filter(&request)?;
+    let filter = host_filter(Params::of(&request)?)?;
     let (fleet, principal, id) = (api.fleet.clone(), caller.0.clone(), *id);
     let begin = move || async move { Labels::of(&fleet).hosts(&principal, id, &fleet.hosts, filter).await };
-    Ok(api.lists.send_hosts(&caller.0, api.lifecycle.clone(), begin).await?)
+    Ok(api.lists.send_hosts(&caller.0, HostFormat::Json, None, begin).await?)
 }

@@ -16,24 +16,33 @@ mod operation;
 mod operations;
 mod params;
 mod queries;
+mod report;
 mod resource;
 mod scheduled;
 mod specs;
+mod stream;
 mod users;
+mod work;
 
 use std::sync::Arc;
 
 use actix_web::HttpRequest;
 use actix_web::web::{self, ServiceConfig};
 use muster_api::rest::BASES;
+use serde::Serialize;
 
-pub use self::error::no_such_operation;
+use self::answer::Answers;
+use self::auth::Caller;
+use self::error::AdminAnswer;
+pub use self::error::{no_such_operation, not_here};
 use self::lists::Lists;
 pub use self::openapi::document as api_document;
 use self::operation::Operation;
+use self::stream::StreamPace;
+use self::work::OperatorPool;
 use crate::config;
-use crate::fleet::Fleet;
-use crate::fleet::access::Peer;
+use crate::fleet::access::{Peer, Principal};
+use crate::fleet::{self, Fleet};
 use crate::lifecycle::Lifecycle;
 use crate::proxies::Proxies;
 use crate::telemetry::Metrics;
@@ -43,26 +52,42 @@ use crate::telemetry::Metrics;
 pub struct AdminApi {
     fleet: Fleet,
     lifecycle: Lifecycle,
+    work: OperatorPool,
     lists: Lists,
+    answers: Answers,
+    max_body: usize,
     proxies: Proxies,
 }
 
 impl AdminApi {
     /// `lifecycle` ends responses that would otherwise go on as long as the client reads.
     pub fn new(fleet: Fleet, lifecycle: Lifecycle, metrics: Arc<Metrics>, config: &config::Server) -> Self {
-        Self { fleet, lifecycle, lists: Lists::new(config, metrics), proxies: Proxies::of(config) }
+        let work = OperatorPool::new(config, Arc::clone(&metrics));
+        let answers = Answers { pace: StreamPace { within: config.stream_timeout, metrics: Arc::clone(&metrics) } };
+        let lists = Lists::new(config, work.clone(), answers.clone(), lifecycle.clone(), metrics);
+        let (max_body, proxies) = (config.max_rest_body.0, Proxies::of(config));
+        Self { fleet, lifecycle, work, lists, answers, max_body, proxies }
+    }
+
+    /// Makes a change for a caller, away from the threads that answer agents, and answers with what it returns.
+    async fn change<T, F>(
+        &self,
+        caller: &Caller,
+        change: impl FnOnce(Fleet, Principal) -> F + Send + 'static,
+    ) -> AdminAnswer
+    where
+        T: Serialize,
+        F: Future<Output = fleet::Result<T>>,
+    {
+        let (fleet, principal) = (self.fleet.clone(), caller.0.clone());
+        let text = self.work.change(move || change(fleet, principal)).await?;
+        Ok(self.answers.whole(text, ()))
     }
 
     /// The sender of a request.
     fn peer(&self, request: &HttpRequest) -> Peer {
         Peer::of(self.proxies.client(request))
     }
-}
-
-/// Limits JSON bodies to `max_bytes` and refuses bad ones with an `ErrorBody`. A body without a type is taken for JSON, as
-/// Fleet does. A page of another origin could send one, but not the token of a user: there are no cookies.
-pub fn json_config(max_bytes: usize) -> web::JsonConfig {
-    web::JsonConfig::default().limit(max_bytes).content_type_required(false).error_handler(error::bad_json)
 }
 
 /// Refuses bad ids in paths with an `ErrorBody`.

@@ -152,6 +152,10 @@ fn content(body: Body, generator: &mut SchemaGenerator) -> Option<Value> {
     match body {
         Body::Json(schema) => Some(json!({ "application/json": { "schema": schema(generator) } })),
         Body::JsonLines(schema) => Some(json!({ "application/x-ndjson": { "schema": schema(generator) } })),
+        Body::Export(schema) => Some(json!({
+            "application/x-ndjson": { "schema": schema(generator) },
+            "text/csv": { "schema": { "type": "string" } },
+        })),
         Body::Empty | Body::Socket => None,
     }
 }

@@ -29,6 +29,8 @@ pub(super) enum Body {
     /// Of a request: no body. Of a response: `{}`.
     Empty,
     Json(fn(&mut SchemaGenerator) -> Schema),
+    /// One JSON value per line, or comma-separated values.
+    Export(fn(&mut SchemaGenerator) -> Schema),
     /// One JSON value per line.
     JsonLines(fn(&mut SchemaGenerator) -> Schema),
     /// The response switches to a WebSocket.
@@ -88,6 +90,11 @@ impl Operation {
     /// Sets the type of each line of the response.
     pub(super) fn gives_lines<T: JsonSchema>(self) -> Self {
         Self { response: Body::JsonLines(SchemaGenerator::subschema_for::<T>), ..self }
+    }
+
+    /// Sets the type of each line of the response, which may also be comma-separated values.
+    pub(super) fn exports<T: JsonSchema>(self) -> Self {
+        Self { response: Body::Export(SchemaGenerator::subschema_for::<T>), ..self }
     }
 
     /// Says that the response switches to a WebSocket.

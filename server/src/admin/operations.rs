@@ -3,8 +3,8 @@
 
 use muster_api::rest::{
     Applied, AppliedSpecs, Apply, ChangePassword, Deleted, Explained, GlobalSchedule, HostCount, HostEnvelope, HostIds,
-    HostList, LabelEnvelope, LabelInput, LabelList, LabelSummaries, LoggedIn, Login, Me, NewUser, OptionsSpec,
-    PackEnvelope, PackInput, PackList, QueryEnvelope, QueryIds, QueryInput, QueryList, ScheduledEnvelope,
+    HostList, HostView, LabelEnvelope, LabelInput, LabelList, LabelSummaries, LoggedIn, Login, Me, NewUser,
+    OptionsSpec, PackEnvelope, PackInput, PackList, QueryEnvelope, QueryIds, QueryInput, QueryList, ScheduledEnvelope,
     ScheduledInput, ScheduledQueries, SecretsSpec, SetUp, SetUpDone, SpecByName, SpecList, UserEdit, UserEnvelope,
     UserList, UserRoles, Version,
 };
@@ -14,7 +14,7 @@ use serde_json::{Map, Value};
 use super::operation::{Needs, Operation, delete, get, patch, post};
 use super::params::list_parameters;
 use super::resource::{self, by_id, create, delete_named, edit, list};
-use super::{account, apply, explain, hosts, labels, openapi, queries, scheduled, specs, users};
+use super::{account, apply, explain, hosts, labels, openapi, queries, report, scheduled, specs, users};
 use crate::fleet::access::Permission::{
     ManageUsers, ReadConfig, ReadHosts, ReadLabels, ReadPacks, ReadQueries, ReadSecrets, WriteConfig, WriteHosts,
     WriteSchedule, WriteSecrets,
@@ -138,6 +138,10 @@ fn host_operations() -> Vec<Operation> {
         get("/hosts/count", ReadHosts, "Count hosts", hosts::count)
             .parameters(hosts::parameters())
             .gives::<HostCount>(),
+        get("/hosts/report", ReadHosts, "Export hosts", report::report)
+            .note("Cells that a spreadsheet could take for a formula begin with an apostrophe.")
+            .parameters(report::parameters())
+            .exports::<HostView>(),
         post("/hosts/delete", WriteHosts, "Delete several hosts", hosts::delete_many)
             .note("An agent that is still running enrolls again as a new host.")
             .takes::<HostIds>(),

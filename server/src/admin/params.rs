@@ -10,6 +10,9 @@ use crate::fleet::listing::{ListOrder, Listing};
 /// The number of rows of a page if only `page` is given.
 const DEFAULT_PER_PAGE: u64 = 20;
 
+/// Most rows of a page. Whoever wants all rows asks without a page: these are sent as they are read.
+const MAX_PER_PAGE: u64 = 10_000;
+
 /// The highest row number of the databases.
 const MAX_ROW: u64 = i64::MAX.unsigned_abs();
 
@@ -67,11 +70,16 @@ impl Params {
         if per_page == Some(0) {
             return Err(bad_parameter("invalid per_page value"));
         }
+        if per_page.is_some_and(|rows| rows > MAX_PER_PAGE) {
+            return Err(bad_parameter(format!(
+                "per_page is {MAX_PER_PAGE} at most; leave out page and per_page to get all rows in one answer"
+            )));
+        }
         if page.is_none() && per_page.is_none() {
             return Ok((0, None));
         }
         let rows = per_page.unwrap_or(DEFAULT_PER_PAGE);
-        Ok((page.unwrap_or(0).saturating_mul(rows).min(MAX_ROW), Some(rows.min(MAX_ROW))))
+        Ok((page.unwrap_or(0).saturating_mul(rows).min(MAX_ROW), Some(rows)))
     }
 
     /// The order, one of `known`, and whether in descending order.
@@ -171,7 +179,11 @@ pub(super) fn page_parameters<T>(order_keys: &[(&'static str, T)]) -> Vec<Parame
             ParameterKind::Number,
             "The page, from 0. Without page and per_page all rows are given.",
         ),
-        Parameter::new("per_page", ParameterKind::Number, "The number of rows of a page, 20 by default."),
+        Parameter::new(
+            "per_page",
+            ParameterKind::Number,
+            "The number of rows of a page, 20 by default and 10,000 at most.",
+        ),
         Parameter::new("order_key", ParameterKind::OneOf(keys), "The field to order by, id by default."),
         Parameter::new(
             "order_direction",

@@ -6,13 +6,14 @@ use muster_api::rest::{Enveloped, FieldError};
 use serde::de::DeserializeOwned;
 
 use super::AdminApi;
-use super::answer::{done, ok};
+use super::answer::Done;
 use super::auth::Caller;
 use super::body::JsonBody;
 use super::error::AdminAnswer;
 use super::params::Params;
-use crate::fleet::Problem;
+use crate::fleet::access::Principal;
 use crate::fleet::resource::{NamedResource, Resource};
+use crate::fleet::{Fleet, Problem};
 
 pub(super) async fn list<R>(
     api: Data<AdminApi>,
@@ -41,16 +42,24 @@ where
 
 pub(super) async fn create<R>(api: Data<AdminApi>, caller: Caller, new: JsonBody<R::New>) -> AdminAnswer
 where
-    R: Resource<View: Enveloped, New: DeserializeOwned + 'static>,
+    R: Resource<View: Enveloped, New: DeserializeOwned + Send + 'static>,
 {
-    Ok(ok(&with_warnings::<R>(R::of(&api.fleet).create(&caller.0, &new).await?)))
+    let new = new.into_inner();
+    let create = move |fleet: Fleet, by: Principal| async move {
+        Ok(with_warnings::<R>(R::of(&fleet).create(&by, &new).await?))
+    };
+    api.change(&caller, create).await
 }
 
 pub(super) async fn edit<R>(api: Data<AdminApi>, caller: Caller, id: Path<i64>, edit: JsonBody<R::Edit>) -> AdminAnswer
 where
-    R: Resource<View: Enveloped, Edit: DeserializeOwned + 'static>,
+    R: Resource<View: Enveloped, Edit: DeserializeOwned + Send + 'static>,
 {
-    Ok(ok(&with_warnings::<R>(R::of(&api.fleet).edit(&caller.0, *id, &edit).await?)))
+    let edited = edit.into_inner();
+    let edit = move |fleet: Fleet, by: Principal| async move {
+        Ok(with_warnings::<R>(R::of(&fleet).edit(&by, *id, &edited).await?))
+    };
+    api.change(&caller, edit).await
 }
 
 fn with_warnings<R: Resource<View: Enveloped>>(view: R::View) -> <R::View as Enveloped>::One {
@@ -60,14 +69,20 @@ fn with_warnings<R: Resource<View: Enveloped>>(view: R::View) -> <R::View as Env
 }
 
 pub(super) async fn delete<R: Resource>(api: Data<AdminApi>, caller: Caller, id: Path<i64>) -> AdminAnswer {
-    R::of(&api.fleet).delete(&caller.0, *id).await?;
-    Ok(done())
+    let delete = move |fleet: Fleet, by: Principal| async move {
+        R::of(&fleet).delete(&by, *id).await?;
+        Ok(Done {})
+    };
+    api.change(&caller, delete).await
 }
 
 pub(super) async fn delete_named<R>(api: Data<AdminApi>, caller: Caller, name: Path<String>) -> AdminAnswer
 where
     R: NamedResource,
 {
-    R::of(&api.fleet).delete_named(&caller.0, &name).await?;
-    Ok(done())
+    let delete = move |fleet: Fleet, by: Principal| async move {
+        R::of(&fleet).delete_named(&by, &name).await?;
+        Ok(Done {})
+    };
+    api.change(&caller, delete).await
 }

@@ -5,11 +5,13 @@ use actix_web::{HttpRequest, HttpResponse};
 use muster_api::rest::{GlobalSchedule, ScheduledEnvelope, ScheduledInput, ScheduledQueries};
 
 use super::AdminApi;
-use super::answer::{done, ok};
+use super::answer::{Done, ok};
 use super::auth::Caller;
 use super::body::JsonBody;
-use super::error::{AdminAnswer, Failed};
+use super::error::AdminAnswer;
 use super::params::Params;
+use crate::fleet::Fleet;
+use crate::fleet::access::Principal;
 use crate::fleet::scheduled::{ScheduleScope, Schedules};
 
 pub(super) async fn of_pack(
@@ -19,8 +21,11 @@ pub(super) async fn of_pack(
     request: HttpRequest,
 ) -> Result<HttpResponse, actix_web::Error> {
     let listing = Params::listing(&request)?;
-    let scheduled = Schedules::of(&api.fleet).of_pack(&caller.0, *pack_id, &listing).await.map_err(Failed)?;
-    Ok(ok(&ScheduledQueries { scheduled }))
+    let (fleet, principal) = (api.fleet.clone(), caller.0.clone());
+    let read = move || async move {
+        Ok(ScheduledQueries { scheduled: Schedules::of(&fleet).of_pack(&principal, *pack_id, &listing).await? })
+    };
+    Ok(api.lists.send(&caller.0, read).await?)
 }
 
 pub(super) async fn by_id(api: Data<AdminApi>, caller: Caller, id: Path<i64>) -> AdminAnswer {
@@ -28,7 +33,7 @@ pub(super) async fn by_id(api: Data<AdminApi>, caller: Caller, id: Path<i64>) ->
 }
 
 pub(super) async fn add(api: Data<AdminApi>, caller: Caller, input: JsonBody<ScheduledInput>) -> AdminAnswer {
-    add_within(&api, &caller, ScheduleScope::AnyPack, &input).await
+    add_within(&api, &caller, ScheduleScope::AnyPack, input).await
 }
 
 pub(super) async fn edit(
@@ -37,7 +42,7 @@ pub(super) async fn edit(
     id: Path<i64>,
     input: JsonBody<ScheduledInput>,
 ) -> AdminAnswer {
-    edit_within(&api, &caller, ScheduleScope::AnyPack, *id, &input).await
+    edit_within(&api, &caller, ScheduleScope::AnyPack, *id, input).await
 }
 
 pub(super) async fn delete(api: Data<AdminApi>, caller: Caller, id: Path<i64>) -> AdminAnswer {
@@ -50,12 +55,15 @@ pub(super) async fn global(
     request: HttpRequest,
 ) -> Result<HttpResponse, actix_web::Error> {
     let listing = Params::listing(&request)?;
-    let global_schedule = Schedules::of(&api.fleet).global(&caller.0, &listing).await.map_err(Failed)?;
-    Ok(ok(&GlobalSchedule { global_schedule }))
+    let (fleet, principal) = (api.fleet.clone(), caller.0.clone());
+    let read = move || async move {
+        Ok(GlobalSchedule { global_schedule: Schedules::of(&fleet).global(&principal, &listing).await? })
+    };
+    Ok(api.lists.send(&caller.0, read).await?)
 }
 
 pub(super) async fn add_global(api: Data<AdminApi>, caller: Caller, input: JsonBody<ScheduledInput>) -> AdminAnswer {
-    add_within(&api, &caller, ScheduleScope::Global, &input).await
+    add_within(&api, &caller, ScheduleScope::Global, input).await
 }
 
 pub(super) async fn edit_global(
@@ -64,15 +72,24 @@ pub(super) async fn edit_global(
     id: Path<i64>,
     input: JsonBody<ScheduledInput>,
 ) -> AdminAnswer {
-    edit_within(&api, &caller, ScheduleScope::Global, *id, &input).await
+    edit_within(&api, &caller, ScheduleScope::Global, *id, input).await
 }
 
 pub(super) async fn delete_global(api: Data<AdminApi>, caller: Caller, id: Path<i64>) -> AdminAnswer {
     delete_within(&api, &caller, ScheduleScope::Global, *id).await
 }
 
-async fn add_within(api: &AdminApi, caller: &Caller, within: ScheduleScope, input: &ScheduledInput) -> AdminAnswer {
-    Ok(ok(&ScheduledEnvelope { scheduled: Schedules::of(&api.fleet).add(&caller.0, within, input).await? }))
+async fn add_within(
+    api: &AdminApi,
+    caller: &Caller,
+    within: ScheduleScope,
+    input: JsonBody<ScheduledInput>,
+) -> AdminAnswer {
+    let input = input.into_inner();
+    let add = move |fleet: Fleet, by: Principal| async move {
+        Ok(ScheduledEnvelope { scheduled: Schedules::of(&fleet).add(&by, within, &input).await? })
+    };
+    api.change(caller, add).await
 }
 
 async fn edit_within(
@@ -80,12 +97,19 @@ async fn edit_within(
     caller: &Caller,
     within: ScheduleScope,
     id: i64,
-    input: &ScheduledInput,
+    input: JsonBody<ScheduledInput>,
 ) -> AdminAnswer {
-    Ok(ok(&ScheduledEnvelope { scheduled: Schedules::of(&api.fleet).edit(&caller.0, within, id, input).await? }))
+    let input = input.into_inner();
+    let edit = move |fleet: Fleet, by: Principal| async move {
+        Ok(ScheduledEnvelope { scheduled: Schedules::of(&fleet).edit(&by, within, id, &input).await? })
+    };
+    api.change(caller, edit).await
 }
 
 async fn delete_within(api: &AdminApi, caller: &Caller, within: ScheduleScope, id: i64) -> AdminAnswer {
-    Schedules::of(&api.fleet).delete(&caller.0, within, id).await?;
-    Ok(done())
+    let delete = move |fleet: Fleet, by: Principal| async move {
+        Schedules::of(&fleet).delete(&by, within, id).await?;
+        Ok(Done {})
+    };
+    api.change(caller, delete).await
 }

@@ -48,9 +48,12 @@ pub(super) async fn enroll_secret(api: Data<AdminApi>, caller: Caller) -> AdminA
 }
 
 pub(super) async fn options(api: Data<AdminApi>, caller: Caller) -> AdminAnswer {
-    Ok(ok(&OptionsSpec { spec: api.fleet.specs.agent_options(&caller.0).await? }))
+    let (specs, principal) = (api.fleet.specs.clone(), caller.0.clone());
+    let read = move || async move { Ok(OptionsSpec { spec: specs.agent_options(&principal).await? }) };
+    api.lists.send(&caller.0, read).await
 }
 
 pub(super) async fn config(api: Data<AdminApi>, caller: Caller) -> AdminAnswer {
-    Ok(ok(&api.fleet.specs.config(&caller.0).await?))
+    let (specs, principal) = (api.fleet.specs.clone(), caller.0.clone());
+    api.lists.send(&caller.0, move || async move { specs.config(&principal).await }).await
 }

@@ -4,13 +4,15 @@ use actix_web::web::Data;
 use muster_api::rest::{ChangePassword, UserRoles};
 
 use super::AdminApi;
-use super::answer::{done, ok};
+use super::answer::done;
 use super::auth::Caller;
 use super::body::JsonBody;
 use super::error::AdminAnswer;
 
 pub(super) async fn roles(api: Data<AdminApi>, caller: Caller) -> AdminAnswer {
-    Ok(ok(&UserRoles { spec: api.fleet.access.roles(&caller.0).await? }))
+    let (fleet, principal) = (api.fleet.clone(), caller.0.clone());
+    let read = move || async move { Ok(UserRoles { spec: fleet.access.roles(&principal).await? }) };
+    api.lists.send(&caller.0, read).await
 }
 
 pub(super) async fn change_password(

@@ -128,3 +128,16 @@ pub(super) async fn no_such_endpoint(api: web::Data<AgentApi>, request: HttpRequ
     refusal_log::refused(&api, &request, "no_such_endpoint", StatusCode::NOT_FOUND, reason);
     HttpResponse::NotFound().content_type(ContentType::json()).force_close().body(answer::refused(reason))
 }
+
+/// Answers agents that ask where they are not served.
+pub(super) fn elsewhere(
+    reason: &str,
+) -> impl Fn(web::Data<AgentApi>, HttpRequest) -> std::future::Ready<HttpResponse<BoxBody>> + Clone + use<> {
+    let reason: std::sync::Arc<str> = reason.into();
+    move |api, request| {
+        let status = StatusCode::MISDIRECTED_REQUEST;
+        refusal_log::refused(&api, &request, "elsewhere", status, &reason);
+        let mut response = HttpResponse::build(status);
+        std::future::ready(response.content_type(ContentType::json()).force_close().body(answer::refused(&reason)))
+    }
+}

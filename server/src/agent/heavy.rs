@@ -1,25 +1,21 @@
 //! Work on large bodies, away from the threads that answer agents.
 
-use std::sync::Arc;
-
 use actix_web::http::StatusCode;
-use tokio::sync::Semaphore;
 
 use super::answer::Refusal;
-
-/// Bodies above this size are inflated, parsed and copied on threads of their own: a worker takes some milliseconds for
-/// so much, and serves its other requests meanwhile.
-pub(super) const LARGE: usize = 1 << 20;
+pub(super) use crate::pool::LARGE;
+use crate::pool::Pool;
+use crate::telemetry::Metrics;
 
 /// Runs work on large bodies that waits for nothing but a processor, as many at one time as there are processors. Those
 /// that wait are bounded by `osquery.max_bodies_in_flight`, and each by `osquery.answer_timeout`.
 #[derive(Debug, Clone)]
-pub(super) struct Heavy(Arc<Semaphore>);
+pub(super) struct Heavy(Pool);
 
 impl Heavy {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(metrics: &Metrics) -> Self {
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
-        Self(Arc::new(Semaphore::new(processors)))
+        Self(Pool::new("agents", processors, None, metrics))
     }
 
     /// Does work on a body of so many bytes: here if that is small.
@@ -32,12 +28,6 @@ impl Heavy {
             return Ok(work());
         }
         let failed = || Refusal::Error(StatusCode::INTERNAL_SERVER_ERROR, "internal error".to_owned());
-        let permit = Arc::clone(&self.0).acquire_owned().await.map_err(|_| failed())?;
-        let done = tokio::task::spawn_blocking(move || {
-            let done = work();
-            drop(permit);
-            done
-        });
-        done.await.map_err(|_| failed())
+        self.0.enter().ok_or_else(failed)?.run(work).await.map_err(|_| failed())
     }
 }

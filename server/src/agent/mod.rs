@@ -149,8 +149,8 @@ impl AgentApi {
             fleet,
             lifecycle,
             budget: Budget::new(osquery.max_bodies_in_flight.0),
-            heavy: Heavy::new(),
             endpoints: Endpoints::new(&metrics),
+            heavy: Heavy::new(&metrics),
             metrics,
             caps: Caps::of(osquery),
             answer_timeout: osquery.answer_timeout,
@@ -159,6 +159,13 @@ impl AgentApi {
             #[cfg(feature = "planted-faults")]
             planted: Arc::new(planted::Planted::new(config.planted.clone())),
         }
+    }
+}
+
+/// Adds the paths of the endpoints where agents are not served; `reason` says where they are.
+pub fn routes_elsewhere(services: &mut ServiceConfig, reason: &str) {
+    for base in BASES {
+        services.service(web::scope(base).default_service(web::to(answer::elsewhere(reason))));
     }
 }
 

@@ -9,6 +9,8 @@ section! {
     "server" Server {
         /// Address and port to listen on; port 0 picks a free port.
         address: String = "0.0.0.0:8080".to_owned(),
+        /// Address and port for operators: the REST API and /metrics are then served there and nowhere else, by workers of their own, and server.address serves agents alone. Empty: server.address serves both.
+        operator_address: String = String::new(),
         /// Serve TLS. Set to false only behind a proxy that terminates TLS.
         tls: bool = true,
         /// Certificate chain (PEM). Empty: create a self-signed certificate in server.tls_dir on first start.
@@ -29,6 +31,12 @@ section! {
         idle_timeout: Duration = Duration::from_secs(75),
         /// Number of worker threads; 0 means one per core.
         workers: usize = 0,
+        /// Number of worker threads of server.operator_address.
+        operator_workers: usize = 2,
+        /// Number of threads for the work of operators' requests: lists, searches, changes and large bodies.
+        operator_threads: usize = 4,
+        /// Maximum requests of operators that wait for such a thread; further ones are answered with 503.
+        operator_queue: usize = 64,
         /// Maximum open connections per worker; further connections wait.
         max_connections: usize = 25_000,
         /// Time to keep serving after a stop is requested, while GET /healthz and /readyz report that the server is stopping. Set it to the time that load balancers need to notice.
@@ -37,6 +45,10 @@ section! {
         shutdown_timeout: Duration = Duration::from_secs(12),
         /// Maximum size of the body of a REST request.
         max_rest_body: Bytes = Bytes::mib(16),
+        /// Maximum lists and exports of hosts that are being sent at one time; further ones are answered with 503.
+        max_streams: usize = 32,
+        /// Time after which a long answer is broken off when its reader takes nothing of it.
+        stream_timeout: Duration = Duration::from_secs(60),
         /// Maximum lists, counts and searches of a user at one time; further ones are answered with 503.
         max_lists_per_user: u32 = 16,
         /// Maximum bytes of answers, other than lists of hosts, that wait in memory for a user's clients; further ones are answered with 503. One answer may be larger.
@@ -47,12 +59,22 @@ section! {
 impl Server {
     pub(super) fn contradictions(&self) -> Vec<String> {
         let mut problems = Vec::new();
-        let port = self.address.rsplit_once(':').filter(|(host, _)| !host.is_empty()).map(|(_, port)| port);
-        if port.is_none_or(|port| port.parse::<u16>().is_err()) {
+        let operator_address = Some(&self.operator_address).filter(|address| !address.is_empty());
+        let named = operator_address.map(|address| ("server.operator_address", address));
+        for (key, address) in [("server.address", &self.address)].into_iter().chain(named) {
+            if !is_address(address) {
+                problems.push(format!("{key}: expects an address and a port such as 0.0.0.0:8080, not {address:?}"));
+            }
+        }
+        if self.operator_address == self.address && !self.address.ends_with(":0") {
             problems.push(format!(
-                "server.address: expects an address and a port such as 0.0.0.0:8080, not {:?}",
+                "server.operator_address: is the same as server.address ({}); set another one, or leave it empty to serve \
+                 agents and operators at one address",
                 self.address
             ));
+        }
+        if self.stream_timeout.is_zero() {
+            problems.push("server.stream_timeout: must be more than 0".to_owned());
         }
         if self.cert.is_some() != self.key.is_some() {
             problems.push("server.cert and server.key: set both or neither".to_owned());
@@ -78,6 +100,12 @@ impl Server {
     }
 }
 
+/// Whether this is a host and a port.
+fn is_address(text: &str) -> bool {
+    let port = text.rsplit_once(':').filter(|(host, _)| !host.is_empty()).map(|(_, port)| port);
+    port.is_some_and(|port| port.parse::<u16>().is_ok())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -90,6 +118,25 @@ mod tests {
         }
         for bad in ["127.0.0.1:99999", "localhost", ":8080", "localhost:http", "127.0.0.1:"] {
             assert_eq!(at(bad), 1, "{bad}");
+        }
+    }
+    #[test]
+    fn operators_may_have_an_address_of_their_own() {
+        let at = |address: &str, operator_address: &str| {
+            let [address, operator_address] = [address, operator_address].map(str::to_owned);
+            Server { address, operator_address, ..Server::default() }.contradictions()
+        };
+        for (agents, operators) in
+            [("0.0.0.0:8080", ""), ("0.0.0.0:8080", "127.0.0.1:9443"), ("127.0.0.1:0", "127.0.0.1:0")]
+        {
+            assert_eq!(at(agents, operators), Vec::<String>::new());
+        }
+        for (operators, reason) in
+            [("0.0.0.0:8080", "is the same as server.address"), ("localhost", "expects an address")]
+        {
+            let problems = at("0.0.0.0:8080", operators);
+            assert!(problems.len() == 1 && problems[0].starts_with("server.operator_address: "), "{problems:?}");
+            assert!(problems[0].contains(reason), "{problems:?}");
         }
     }
 }

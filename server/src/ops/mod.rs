@@ -29,11 +29,15 @@ impl OpsApi {
     }
 }
 
+/// Adds all operations.
 pub fn routes(services: &mut ServiceConfig) {
-    services
-        .route("/healthz", web::get().to(healthz))
-        .route("/readyz", web::get().to(readyz))
-        .route("/metrics", web::get().to(metrics));
+    health_routes(services);
+    services.route("/metrics", web::get().to(metrics));
+}
+
+/// Adds the operations that load balancers need, wherever requests are served.
+pub fn health_routes(services: &mut ServiceConfig) {
+    services.route("/healthz", web::get().to(healthz)).route("/readyz", web::get().to(readyz));
 }
 
 const STOPPING: &str = "the server is stopping";

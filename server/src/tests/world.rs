@@ -127,7 +127,6 @@ impl World {
         let service = test::init_service(
             HttpApp::new()
                 .app_data(Data::new(self.app.admin.clone()))
-                .app_data(admin::json_config(1 << 20))
                 .app_data(admin::path_config())
                 .configure(admin::routes),
         )

@@ -19,6 +19,7 @@ mod live;
 mod live_nodes;
 mod locked_store;
 mod nodes;
+mod operators;
 mod ops;
 mod read_replica;
 mod replays;

@@ -15,6 +15,9 @@ Examples:
   # List all hosts
   fleetctl get hosts
 
+  # Export some columns of all hosts for a spreadsheet
+  fleetctl get hosts --csv --columns hostname,platform,osquery_version > hosts.csv
+
   # Show one host and explain which scheduled queries it runs
   fleetctl get host web-1.example.com --why
 
@@ -67,6 +70,15 @@ pub struct HostArgs {
     /// Explain for each scheduled query why the host runs it or not
     #[arg(long, requires = "name", conflicts_with_all = ["yaml", "json"])]
     why: bool,
+    /// Print comma-separated values, with all columns, while the server sends them
+    #[arg(long, conflicts_with_all = ["name", "yaml", "json", "ndjson"])]
+    csv: bool,
+    /// Columns of --csv, by the keys that --json shows, separated by commas
+    #[arg(long, requires = "csv", value_name = "NAMES")]
+    columns: Option<String>,
+    /// Print one JSON object per line as the REST API has it, while the server sends them
+    #[arg(long, conflicts_with_all = ["name", "yaml", "json"])]
+    ndjson: bool,
 }
 
 #[derive(clap::Args)]

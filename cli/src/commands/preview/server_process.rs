@@ -32,6 +32,8 @@ impl ServerProcess {
         let mut child = Command::new(muster)
             .arg("serve")
             .arg(format!("--server_address=127.0.0.1:{port}"))
+            // One address serves all here, whatever the environment says of the operators'.
+            .arg("--server_operator_address=")
             .args(flag("--sqlite_path", &dir.database()))
             .args(flag("--server_tls_dir", &dir.tls()))
             .args(flag("--filesystem_result_log_file", &dir.results()))

@@ -1,9 +1,10 @@
 //! Lists, counts and searches, whose work stays off the threads that answer agents.
 //!
 //! A list of hosts may be of any length. It is sent as it is read: a reader who is slow holds the ids of the list and a few
-//! hundred hosts in memory, and no connection to the database. Lists of what operators make are read whole and sent in
-//! pieces; what waits of them is bounded for each user.
+//! hundred hosts in memory, for as long as `server.stream_timeout` allows, and no connection to the database. Lists of what
+//! operators make are read whole and sent in pieces; what waits of them is bounded for each user.
 
+mod csv;
 mod hosts;
 mod readers;
 
@@ -11,26 +12,44 @@ use std::future::Future;
 use std::sync::Arc;
 
 use actix_web::HttpResponse;
-use muster_api::rest::HostList;
+use actix_web::http::header::CONTENT_DISPOSITION;
 use serde::Serialize;
 
+pub(super) use self::csv::{COLUMNS, Column};
+pub(super) use self::hosts::HostFormat;
+use self::hosts::HostText;
 use self::readers::{Readers, Work};
-use super::answer;
+use super::answer::Answers;
 use super::error::Failed;
+use super::stream::paced;
+use super::work::{OperatorPool, write};
 use crate::config;
+use crate::fleet::Result;
 use crate::fleet::access::Principal;
 use crate::fleet::hosts::HostListing;
-use crate::fleet::{Error, Result};
 use crate::lifecycle::Lifecycle;
 use crate::telemetry::Metrics;
 
 /// Where lists are read.
 #[derive(Debug, Clone)]
-pub(super) struct Lists(Readers);
+pub(super) struct Lists {
+    readers: Readers,
+    answers: Answers,
+    lifecycle: Lifecycle,
+}
+
+/// A file that a browser is to save an answer as.
+pub(super) type FileName = Option<String>;
 
 impl Lists {
-    pub(super) fn new(config: &config::Server, metrics: Arc<Metrics>) -> Self {
-        Self(Readers::new(config, metrics))
+    pub(super) fn new(
+        config: &config::Server,
+        operators: OperatorPool,
+        answers: Answers,
+        lifecycle: Lifecycle,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        Self { readers: Readers::new(config, operators, metrics), answers, lifecycle }
     }
 
     /// Sends what is read whole.
@@ -43,37 +62,41 @@ impl Lists {
         T: Serialize,
         F: Future<Output = Result<T>>,
     {
-        let guard = self.0.begin(principal.user.id)?;
+        let guard = self.readers.begin(principal.user.id)?;
         let (mut guard, text) = guard.work(Work::Search, move || async move { write(&read().await?) }).await?;
         guard.hold(text.len())?;
-        Ok(answer::in_pieces(text, guard))
+        Ok(self.answers.whole(text, guard))
     }
 
     /// Sends the list of hosts that `begin` begins.
     pub(super) async fn send_hosts<F>(
         &self,
         principal: &Principal,
-        lifecycle: Lifecycle,
+        format: HostFormat,
+        file: FileName,
         begin: impl FnOnce() -> F + Send + 'static,
     ) -> std::result::Result<HttpResponse, Failed>
     where
         F: Future<Output = Result<HostListing>>,
     {
-        let guard = self.0.begin(principal.user.id)?;
+        let content_type = format.content_type();
+        let guard = self.readers.begin(principal.user.id)?;
         let first = guard.work(Work::Search, move || async move {
-            let mut listing = begin().await?;
-            let hosts = listing.read().await?;
-            Ok((listing, hosts))
+            let mut text = HostText::new(begin().await?, format);
+            let part = text.next().await?;
+            Ok((text, part))
         });
-        let (guard, (listing, hosts)) = first.await?;
-        if listing.is_finished() {
-            return Ok(answer::ok(&HostList { hosts }));
+        let (mut guard, (text, part)) = first.await?;
+        let mut response = HttpResponse::Ok();
+        response.content_type(content_type);
+        if let Some(file) = file {
+            response.insert_header((CONTENT_DISPOSITION, format!("attachment; filename=\"{file}\"")));
         }
-        let parts = hosts::parts(listing, hosts, guard, lifecycle);
-        Ok(HttpResponse::Ok().content_type(answer::JSON).streaming(parts))
+        if text.is_finished() {
+            return Ok(response.body(part));
+        }
+        guard.begin_stream()?;
+        let parts = hosts::parts(part, text, guard, self.lifecycle.clone());
+        Ok(response.streaming(paced(parts, self.answers.pace.clone())))
     }
-}
-
-fn write(body: &impl Serialize) -> Result<String> {
-    answer::text(body).map_err(|error| Error::Internal(Box::new(error)))
 }

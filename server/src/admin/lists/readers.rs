@@ -4,12 +4,13 @@ use std::collections::HashMap;
 use std::future::Future;
 use std::sync::{Arc, Mutex};
 
-use tokio::runtime::Handle;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use crate::admin::work::{self, OperatorPool, internal};
 use crate::config;
 use crate::fleet::{Error, Result};
 use crate::lock::lock;
+use crate::pool::{Pool, PoolEntry};
 use crate::telemetry::Metrics;
 
 /// Kind of work on lists, by what the work takes.
@@ -17,7 +18,7 @@ use crate::telemetry::Metrics;
 pub(super) enum Work {
     /// Goes through a whole table.
     Search,
-    /// Reads and writes a part of a list.
+    /// Reads and writes a part of a list that is being sent.
     Part,
 }
 
@@ -53,11 +54,15 @@ struct Reader {
     slots: Arc<WorkSlots>,
 }
 
-/// The lists that users are reading. The server works on one at a time. Users take turns: whoever reads many lists has one
-/// piece of work at most in the queue, so others wait for one piece of each user and not for all of them.
+/// The lists that users are reading. Users take turns: whoever reads many lists has one piece of work at most on the
+/// threads or next to them, so others wait for one piece of each user and not for all of them.
 #[derive(Debug, Clone)]
 pub(super) struct Readers {
-    slots: Arc<WorkSlots>,
+    operators: OperatorPool,
+    /// Where the parts of lists that are being sent are read, so that no search holds these up.
+    parts: Pool,
+    /// Room for lists that are being sent.
+    streams: Arc<Semaphore>,
     by_user: Arc<Mutex<HashMap<i64, Reader>>>,
     max_lists: u32,
     max_bytes: usize,
@@ -69,6 +74,7 @@ pub(super) struct Readers {
 pub(super) struct ListGuard {
     user_id: i64,
     bytes: usize,
+    stream: Option<OwnedSemaphorePermit>,
     slots: Arc<WorkSlots>,
     readers: Readers,
 }
@@ -87,9 +93,12 @@ impl Drop for ListGuard {
 }
 
 impl Readers {
-    pub fn new(config: &config::Server, metrics: Arc<Metrics>) -> Self {
+    pub fn new(config: &config::Server, operators: OperatorPool, metrics: Arc<Metrics>) -> Self {
         Self {
-            slots: Arc::default(),
+            operators,
+            // Each list that is being sent has one part in the queue at most.
+            parts: Pool::new("streams", 1, None, &metrics),
+            streams: Arc::new(Semaphore::new(config.max_streams.min(Semaphore::MAX_PERMITS))),
             by_user: Arc::default(),
             max_lists: config.max_lists_per_user.max(1),
             max_bytes: config.max_list_bytes_per_user.0,
@@ -108,7 +117,7 @@ impl Readers {
             return Err(self.refusal("max_lists_per_user", "you are reading as many lists as"));
         }
         reader.lists += 1;
-        Ok(ListGuard { user_id, bytes: 0, slots: Arc::clone(&reader.slots), readers: self.clone() })
+        Ok(ListGuard { user_id, bytes: 0, stream: None, slots: Arc::clone(&reader.slots), readers: self.clone() })
     }
 
     fn refusal(&self, limit: &str, what: &str) -> Error {
@@ -136,24 +145,47 @@ impl ListGuard {
         Ok(())
     }
 
-    /// Works on the list on a thread of its own, when it is its turn. The list counts until the work is done, even if
-    /// nobody waits for it any more.
+    /// Counts a list that is sent while it is read, until the guard is dropped.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] when as many are being sent as may be.
+    pub fn begin_stream(&mut self) -> Result<()> {
+        let readers = &self.readers;
+        let stream = Arc::clone(&readers.streams).try_acquire_owned();
+        let stream = stream.map_err(|_| readers.refusal("max_streams", "as many lists are being sent as"))?;
+        self.stream = Some(stream);
+        Ok(())
+    }
+
+    /// Works on the list on a thread of a pool, when it is its turn. The list counts until the work is done, even if nobody
+    /// waits for it any more.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] when the queue is full.
     pub async fn work<T, F>(self, kind: Work, work: impl FnOnce() -> F + Send + 'static) -> Result<(Self, T)>
     where
         T: Send + 'static,
         F: Future<Output = Result<T>>,
     {
-        let internal = |error: Box<dyn std::error::Error + Send + Sync>| Error::Internal(error);
-        // The user's own turn comes first: the others of this user wait there and not in the queue of all.
-        let own = self.slots.of(kind).acquire_owned().await.map_err(|error| internal(error.into()))?;
-        let common = self.readers.slots.of(kind).acquire_owned().await.map_err(|error| internal(error.into()))?;
-        let runtime = Handle::current();
-        let worked = tokio::task::spawn_blocking(move || {
-            let outcome = runtime.block_on(work()).map(|done| (self, done));
-            drop((common, own));
+        let entry = self.entry(kind)?;
+        // The user's own turn comes first: the others of this user wait there and not for the threads.
+        let own = self.slots.of(kind).acquire_owned().await.map_err(internal)?;
+        let work = move || async move {
+            let outcome = work().await.map(|done| (self, done));
+            drop(own);
             outcome
-        });
-        worked.await.map_err(|error| internal(error.into()))?
+        };
+        work::run(entry, work).await
+    }
+
+    fn entry(&self, kind: Work) -> Result<PoolEntry> {
+        match kind {
+            Work::Search => self.readers.operators.enter(),
+            Work::Part => {
+                let entry = self.readers.parts.enter();
+                entry.ok_or_else(|| self.readers.refusal("max_streams", "as many lists are being sent as"))
+            }
+        }
     }
 }
 
@@ -178,10 +210,11 @@ mod tests {
 
     impl Works {
         fn new(change: impl FnOnce(&mut config::Server)) -> Self {
-            let mut config = config::Server::default();
+            let mut config = config::Server { operator_threads: 1, ..config::Server::default() };
             change(&mut config);
             let (begun, beginnings) = unbounded_channel();
-            let readers = Readers::new(&config, Arc::new(Metrics::new().unwrap()));
+            let metrics = Arc::new(Metrics::new().unwrap());
+            let readers = Readers::new(&config, OperatorPool::new(&config, Arc::clone(&metrics)), metrics);
             Self { readers, begun, beginnings, ending: Vec::new() }
         }
 

@@ -22,5 +22,5 @@ pub(super) async fn wait(api: &AdminApi, caller: &Caller, request: &LiveRun) -> 
     let text = answer::text(&done).map_err(|error| Error::Internal(Box::new(error)))?;
     drop(done);
     // The room is given back when the client has taken everything.
-    Ok(answer::in_pieces(text, room))
+    Ok(api.answers.whole(text, room))
 }

@@ -8,7 +8,7 @@ use crate::support::{Rest, ServerSetup, TestServer, eventually};
 const SOON: Duration = Duration::from_secs(20);
 
 /// Puts a new certificate in the place of the server's.
-fn renew(setup: &ServerSetup) {
+pub fn renew(setup: &ServerSetup) {
     let CertifiedKey { cert, signing_key } = generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
     for (name, text) in [("server.crt", cert.pem()), ("server.key", signing_key.serialize_pem())] {
         std::fs::write(setup.folder().join("tls").join(name), text).unwrap();

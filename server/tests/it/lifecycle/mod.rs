@@ -1,6 +1,6 @@
 //! How the server's process starts, listens to signals, and ends.
 
-mod certificate;
+pub mod certificate;
 mod files;
 mod start;
 mod stop;

@@ -104,7 +104,7 @@ async fn a_host_shows_its_labels_whole() {
 async fn words_in_place_of_ids_are_no_operations() {
     let server = TestServer::start().await;
     for (method, path) in [
-        ("GET", "hosts/report?format=csv"),
+        ("GET", "hosts/reports?format=csv"),
         ("GET", "hosts/x"),
         ("GET", "hosts/-1"),
         ("GET", "labels/spec"),

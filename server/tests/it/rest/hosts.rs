@@ -269,11 +269,22 @@ async fn a_page_far_beyond_the_last_is_empty() {
     let server = TestServer::start().await;
     fleet(&server, 1).await;
     for query in
-        ["page=9999999999999&per_page=9999999999", "page=1&per_page=9223372036854775807", "page=9223372036854775807"]
+        ["page=9999999999999&per_page=10000", "page=9223372036854775807&per_page=10000", "page=9223372036854775807"]
     {
         assert_eq!(names(&server, query).await, [""; 0], "{query}");
     }
-    assert_eq!(names(&server, "per_page=9223372036854775807").await, ["0"]);
+    assert_eq!(names(&server, "per_page=10000").await, ["0"]);
+    for path in
+        ["hosts?per_page=10001", "labels?page=1&per_page=9223372036854775807", "hosts/report?format=csv&per_page=10001"]
+    {
+        let answer = server.rest.get(path).await;
+        assert_eq!(answer.status, 400, "{path}: {}", answer.text);
+        assert!(
+            answer.problems()[0].contains("per_page is 10000 at most; leave out page and per_page"),
+            "{}",
+            answer.text
+        );
+    }
 }
 
 #[tokio::test]

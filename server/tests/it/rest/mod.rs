@@ -11,6 +11,7 @@ pub mod hosts;
 mod lists;
 mod operations;
 mod races;
+mod report;
 mod roles;
 mod schemas;
 mod sessions;

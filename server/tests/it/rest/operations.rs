@@ -153,6 +153,7 @@ fn samples() -> Vec<Sample> {
         post("/spec/osquery_options", json!({ "spec": { "config": {} } })),
         get("/hosts"),
         get("/hosts/count"),
+        named("/hosts/report", "hosts/report?format=ndjson"),
         named("/hosts/identifier/{word}", "hosts/identifier/the-host"),
         named("/hosts/{id}", "hosts/1"),
         named("/hosts/identifier/{word}/config", "hosts/identifier/the-host/config"),

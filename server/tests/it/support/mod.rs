@@ -20,7 +20,7 @@ pub use agents::{AGENT_ENDPOINTS, Address, ENROLL_SECRET, assert_refused, log_bo
 pub use database::{Database, on_empty_mariadb, on_mariadb};
 pub use lines::{KeptLines, Ledger};
 pub use load::{Load, Report, deliver_all};
-pub use process::{ServerProcess, ServerSetup};
+pub use process::{ServerProcess, ServerSetup, free_port};
 pub use proxy::{Passage, Proxy};
 pub use raw::Raw;
 pub use redis::{RedisProcess, make_certificates};

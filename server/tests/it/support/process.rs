@@ -83,6 +83,12 @@ impl ServerSetup {
         self.folder.path()
     }
 
+    /// The same server at another port of this machine, which a setting names.
+    pub fn address_at(&self, port: u16) -> Address {
+        let (address, own) = (self.address(), format!(":{}", self.port));
+        Address { url: address.url.replace(&own, &format!(":{port}")), ..address }
+    }
+
     pub fn port(&self) -> u16 {
         self.port
     }
@@ -205,7 +211,7 @@ impl Drop for ServerProcess {
 }
 
 /// A port that stays free while nobody listens on it: below those the system gives to outgoing connections.
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     let mut candidates = std::iter::repeat_with(|| rand::random_range(20_000..32_000));
     candidates.find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok()).unwrap()
 }

@@ -143,6 +143,13 @@ impl Rest {
         Answer { status, headers, text: response.text().await.unwrap() }
     }
 
+    /// The answer to a GET, if there is one.
+    pub async fn try_get(&self, path: &str) -> Option<Answer> {
+        let response = self.getting(path).send().await.ok()?;
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        Some(Answer { status, headers, text: response.text().await.ok()? })
+    }
+
     pub async fn get(&self, path: &str) -> Answer {
         self.send("GET", path, None).await
     }

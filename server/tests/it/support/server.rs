@@ -1,3 +1,4 @@
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -62,10 +63,13 @@ impl TestServer {
         change(&mut config);
         let clock = Clock::manual(START);
         let (running, lifecycle) = run(&config, &clock).await.unwrap();
-        let address = address_of(&config, &running);
-        // Those who know the address find it again after a restart.
+        let address = address_of(&config, running.address());
+        let rest = Rest::new(&address_of(&config, running.operator_address()));
+        // Those who know the addresses find them again after a restart.
         config.server.address = running.address().to_string();
-        let rest = Rest::new(&address);
+        if !config.server.operator_address.is_empty() {
+            config.server.operator_address = running.operator_address().to_string();
+        }
         Self { config, clock, rest, address, running: Some((running, lifecycle)), folder }
     }
 
@@ -85,7 +89,7 @@ impl TestServer {
         change(&mut config);
         let clock = first.clock.clone();
         let (running, lifecycle) = run(&config, &clock).await.unwrap();
-        let address = address_of(&config, &running);
+        let address = address_of(&config, running.address());
         config.server.address = running.address().to_string();
         let rest = Rest::new(&address).with_token(first.rest.token());
         Self { config, clock, rest, address, running: Some((running, lifecycle)), folder }
@@ -192,8 +196,8 @@ async fn run(config: &Config, clock: &Clock) -> anyhow::Result<(Running, Lifecyc
     Ok((serve(config.clone(), clock.clone(), lifecycle.clone()).await?, lifecycle))
 }
 
-fn address_of(config: &Config, running: &Running) -> Address {
-    let (port, prefix) = (running.address().port(), &config.server.url_prefix);
+fn address_of(config: &Config, address: SocketAddr) -> Address {
+    let (port, prefix) = (address.port(), &config.server.url_prefix);
     if config.server.tls {
         let trust = Trust::CaFile(config.server.tls_dir.join("server.crt"));
         Address { url: format!("https://127.0.0.1:{port}{prefix}"), trust }

@@ -1,0 +1,201 @@
+//! The addresses that the server listens on, and who is served at each: everybody at one, or agents at one and operators at
+//! another (`server.operator_address`), each by workers of their own.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener, ToSocketAddrs as _};
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::dev::{Server, ServerHandle};
+use actix_web::web::{self, Data, ServiceConfig};
+use actix_web::{App as HttpApp, HttpServer};
+use anyhow::{Result, anyhow};
+use futures_util::future::try_join_all;
+
+use crate::app::App;
+use crate::config::{self, Config};
+use crate::lifecycle::Lifecycle;
+use crate::tls::Certificate;
+use crate::{StopTimes, admin, agent, ops, panics, unread};
+
+/// How long a client may take to send the head of a request. It is then refused without a body, which agents take for
+/// success, so this must lie beyond the 16 s after which agents have hung up.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Most connections that wait to be accepted.
+const BACKLOG: u32 = 4096;
+
+/// The sockets that the server listens on.
+#[derive(Debug)]
+pub struct Listeners {
+    main: TcpListener,
+    operators: Option<TcpListener>,
+}
+
+/// What serves requests at each of them.
+pub struct Servers(Vec<Server>);
+
+/// Who is served at an address.
+#[derive(Debug, Clone)]
+enum Clientele {
+    Everybody,
+    /// Agents; operators at another address.
+    Agents {
+        operators: Arc<str>,
+    },
+    /// Operators; agents at another address.
+    Operators {
+        agents: Arc<str>,
+    },
+}
+
+impl Listeners {
+    /// Opens the sockets.
+    ///
+    /// # Errors
+    /// With the key of the address that cannot be used.
+    pub fn open(config: &config::Server) -> Result<Self> {
+        let main = listen("server.address", &config.address)?;
+        let operators = Some(&config.operator_address).filter(|address| !address.is_empty());
+        let operators = operators.map(|address| listen("server.operator_address", address)).transpose()?;
+        Ok(Self { main, operators })
+    }
+
+    /// Where agents are served.
+    pub fn address(&self) -> io::Result<SocketAddr> {
+        self.main.local_addr()
+    }
+
+    /// Where operators are served.
+    pub fn operator_address(&self) -> io::Result<SocketAddr> {
+        self.operators.as_ref().unwrap_or(&self.main).local_addr()
+    }
+
+    /// Starts to serve.
+    ///
+    /// # Errors
+    /// When workers cannot be started.
+    pub fn serve(
+        self,
+        config: &Config,
+        app: &App,
+        certificate: Option<&Certificate>,
+        lifecycle: &Lifecycle,
+    ) -> Result<Servers> {
+        let (agents, operators) = (self.address()?.to_string().into(), self.operator_address()?.to_string().into());
+        let workers = config.server.workers;
+        let start =
+            |clientele, workers, listener| server(config, app, clientele, workers, listener, certificate, lifecycle);
+        Ok(Servers(match self.operators {
+            None => vec![start(Clientele::Everybody, workers, self.main)?],
+            Some(listener) => vec![
+                start(Clientele::Agents { operators }, workers, self.main)?,
+                start(Clientele::Operators { agents }, config.server.operator_workers.max(1), listener)?,
+            ],
+        }))
+    }
+}
+
+impl Servers {
+    /// What stops them.
+    pub fn handles(&self) -> Vec<ServerHandle> {
+        self.0.iter().map(Server::handle).collect()
+    }
+
+    /// Waits until all have ended, or one has failed.
+    pub async fn ended(self) -> io::Result<()> {
+        try_join_all(self.0).await.map(drop)
+    }
+}
+
+impl Clientele {
+    fn routes(&self, services: &mut ServiceConfig) {
+        match self {
+            Self::Everybody => {
+                services.configure(agent::routes).configure(admin::routes).configure(ops::routes);
+            }
+            Self::Agents { .. } => {
+                services.configure(agent::routes).configure(ops::health_routes);
+            }
+            Self::Operators { agents } => {
+                let reason = format!(
+                    "operators are served here; agents use the port of server.address ({agents}): check the agent's \
+                     --tls_hostname"
+                );
+                services.configure(|services| agent::routes_elsewhere(services, &reason));
+                services.configure(admin::routes).configure(ops::routes);
+            }
+        }
+    }
+
+    /// The answer to paths that are not served here.
+    fn others(&self, services: &mut ServiceConfig) {
+        match self {
+            Self::Everybody | Self::Operators { .. } => {
+                services.default_service(web::to(admin::no_such_operation));
+            }
+            Self::Agents { operators } => {
+                let reason: Arc<str> =
+                    format!("agents are served here; operators use the port of server.operator_address ({operators})")
+                        .into();
+                services.default_service(web::to(move || {
+                    let answer = admin::not_here(&reason);
+                    async move { answer }
+                }));
+            }
+        }
+    }
+}
+
+fn listen(key: &str, address: &str) -> Result<TcpListener> {
+    let resolved = address
+        .to_socket_addrs()
+        .map_err(|error| anyhow!("{key}: {address:?} is not an address and port such as 0.0.0.0:8080: {error}"))?
+        .next()
+        .ok_or_else(|| anyhow!("{key}: {address:?} names no address"))?;
+    TcpListener::bind(resolved).map_err(|error| {
+        anyhow!("cannot listen on {resolved}: {error}; stop what uses the port, or set {key} to another one")
+    })
+}
+
+fn server(
+    config: &Config,
+    app: &App,
+    clientele: Clientele,
+    workers: usize,
+    listener: TcpListener,
+    certificate: Option<&Certificate>,
+    lifecycle: &Lifecycle,
+) -> Result<Server> {
+    let lifecycle = Arc::new(lifecycle.clone());
+    let (agent, admin, ops) = (Data::new(app.agent.clone()), Data::new(app.admin.clone()), Data::new(app.ops.clone()));
+    let prefix = config.server.url_prefix.clone();
+    let factory = move || {
+        let lifecycle = Arc::clone(&lifecycle);
+        HttpApp::new()
+            .app_data(agent.clone())
+            .app_data(admin.clone())
+            .app_data(ops.clone())
+            .app_data(admin::path_config())
+            .wrap_fn(panics::caught)
+            // The last one is the outermost.
+            .wrap_fn(move |request, service| unread::read_before_answer(&lifecycle, request, service))
+            .service(web::scope(&prefix).configure(|services| clientele.routes(services)))
+            .configure(|services| clientele.others(services))
+    };
+    let mut server = HttpServer::new(factory)
+        .disable_signals()
+        .backlog(BACKLOG)
+        .max_connections(config.server.max_connections)
+        .keep_alive(config.server.idle_timeout)
+        .client_request_timeout(HEAD_TIMEOUT)
+        .shutdown_timeout(StopTimes::of(&config.server).requests_secs());
+    if workers > 0 {
+        server = server.workers(workers);
+    }
+    let server = match certificate {
+        Some(certificate) => server.listen_rustls_0_23(listener, certificate.server_config()?)?,
+        None => server.listen(listener)?,
+    };
+    Ok(server.run())
+}

@@ -1,0 +1,5 @@
+//! Operators beside agents: the pool that does their work, readers of long answers, and an address of their own.
+
+mod address;
+mod pool;
+mod readers;
