@@ -18,6 +18,7 @@ mod proxies;
 #[path = "../tests/it/support/redis.rs"]
 mod redis_processes;
 mod sinks;
+mod spacing;
 mod store;
 mod tasks;
 pub mod telemetry;

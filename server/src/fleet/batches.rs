@@ -1,12 +1,12 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, oneshot};
-use tokio::time::Instant;
 
 use super::Error;
 use crate::lock::lock;
+use crate::spacing::Spacing;
 
 /// Longest work on one batch. A connection to the database can fall silent for ever, and batches come one after the other:
 /// without an end, one such connection would stop all that follow. Far longer than any request waits for the database.
@@ -14,9 +14,6 @@ const LONGEST: Duration = Duration::from_secs(8);
 
 /// So many questions wait for no others: a larger batch costs each of them hardly less.
 const ENOUGH: usize = 64;
-
-/// Batches without that pause after one in which nobody else came: who asks one question after the other does not wait.
-const UNPAUSED: u8 = 4;
 
 /// Questions to the database that come one by one and are answered many at a time, one batch after the other.
 ///
@@ -29,9 +26,6 @@ pub(super) struct Batches<Q, A> {
     size: usize,
     /// Most questions that wait for their answer.
     max_waiting: usize,
-    /// Time from the beginning of a batch to that of the next, as long as it lets questions come together: those share
-    /// their statements and their flush.
-    spacing: Duration,
     pub(super) longest: Duration,
     /// Signals that [`ENOUGH`] wait.
     enough: Notify,
@@ -96,15 +90,14 @@ struct QuestionQueue<Q, A> {
     next: u64,
     /// A task works on batches until none is left.
     is_worked_on: bool,
-    /// When the last batch began.
-    begun: Option<Instant>,
-    /// Batches that go without a pause before them.
-    unpaused: u8,
+    /// Questions that come together share their statements and their flush.
+    spacing: Spacing,
 }
 
 impl<Q, A> QuestionQueue<Q, A> {
-    fn new() -> Self {
-        Self { questions: BTreeMap::new(), in_flight: 0, next: 0, is_worked_on: false, begun: None, unpaused: 0 }
+    fn new(spacing: Duration) -> Self {
+        let spacing = Spacing::new(spacing);
+        Self { questions: BTreeMap::new(), in_flight: 0, next: 0, is_worked_on: false, spacing }
     }
 }
 
@@ -140,8 +133,8 @@ impl<Q, A> Drop for BatchWorker<Q, A> {
 
 impl<Q: 'static, A: 'static> Batches<Q, A> {
     pub fn new(size: usize, max_waiting: usize, spacing: Duration) -> Self {
-        let waiting = Mutex::new(QuestionQueue::new());
-        Self { waiting, size, max_waiting, spacing, longest: LONGEST, enough: Notify::new() }
+        let waiting = Mutex::new(QuestionQueue::new(spacing));
+        Self { waiting, size, max_waiting, longest: LONGEST, enough: Notify::new() }
     }
 
     /// Waits for the answer to a question. `work` answers batches, which need not hold this question and are never
@@ -191,9 +184,8 @@ impl<Q: 'static, A: 'static> Batches<Q, A> {
     /// Until when the next batch gathers questions, if it is worth it.
     fn pause(&self) -> Option<Instant> {
         let waiting = lock(&self.waiting);
-        let until = waiting.begun.map(|begun| begun + self.spacing);
         let is_short = waiting.questions.len() < ENOUGH;
-        until.filter(|until| is_short && waiting.unpaused == 0 && *until > Instant::now())
+        waiting.spacing.until().filter(|_| is_short)
     }
 
     /// The next batch; `has_paused` says whether it had time to gather. If there is none, the worker is over.
@@ -206,12 +198,7 @@ impl<Q: 'static, A: 'static> Batches<Q, A> {
             waiting.is_worked_on = false;
             return None;
         }
-        waiting.unpaused = match (batch.len(), has_paused) {
-            (1, true) => UNPAUSED,
-            (1, false) => waiting.unpaused.saturating_sub(1),
-            _ => 0,
-        };
-        waiting.begun = Some(Instant::now());
+        waiting.spacing.begin(batch.len(), has_paused);
         Some(batch)
     }
 
@@ -226,7 +213,7 @@ impl<Q: 'static, A: 'static> Batches<Q, A> {
     /// How long the batch under way has been worked on.
     pub fn works_for(&self) -> Option<Duration> {
         let waiting = lock(&self.waiting);
-        waiting.begun.filter(|_| waiting.in_flight > 0).map(|begun| begun.elapsed())
+        waiting.spacing.begun().filter(|_| waiting.in_flight > 0).map(|begun| begun.elapsed())
     }
 
     /// How many questions wait, and whether a batch is under way or has just been.
@@ -242,12 +229,13 @@ impl<Q: 'static, A: 'static> BatchWorker<Q, A> {
     where
         F: Future<Output = Vec<Unanswered<Q, A>>>,
     {
+        let between = lock(&self.batches.waiting).spacing.between();
         loop {
             let mut has_paused = false;
             while let Some(until) = self.batches.pause() {
                 has_paused = true;
                 // Whether there are enough is looked at again, as the signal may be an old one.
-                let _ = tokio::time::timeout_at(until, self.batches.enough.notified()).await;
+                let _ = tokio::time::timeout_at(until.into(), self.batches.enough.notified()).await;
             }
             let Some(batch) = self.batches.next(has_paused) else { break };
             let (questions, longest) = (batch.len(), self.batches.longest);
@@ -259,7 +247,7 @@ impl<Q: 'static, A: 'static> BatchWorker<Q, A> {
             let is_stuck = given_back.len() == questions;
             self.batches.is_over(given_back);
             if is_stuck {
-                tokio::time::sleep(self.batches.spacing).await;
+                tokio::time::sleep(between).await;
             }
         }
         self.is_over = true;

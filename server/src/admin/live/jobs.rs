@@ -2,7 +2,7 @@
 
 use actix_web::web::{Data, Path};
 use actix_web::{HttpRequest, HttpResponse};
-use muster_api::rest::{LiveHosts, LiveQueries, LiveQueryEnvelope, LiveRate, NewLiveQuery, TargetState};
+use muster_api::rest::{LiveHosts, LiveQueries, LiveQuery, LiveQueryEnvelope, LiveRate, NewLiveQuery, TargetState};
 use serde::Deserialize as _;
 use serde::de::IntoDeserializer as _;
 
@@ -12,13 +12,17 @@ use crate::admin::auth::Caller;
 use crate::admin::body::JsonBody;
 use crate::admin::error::{AdminAnswer, Failed, bad_parameter};
 use crate::admin::params::Params;
-use crate::fleet::carving;
 use crate::fleet::live::PaceChange;
+use crate::fleet::{Fleet, carving};
 
 pub(super) async fn start(api: Data<AdminApi>, caller: Caller, request: JsonBody<NewLiveQuery>) -> AdminAnswer {
-    let live_query = api.fleet.live.start(&caller.0, &request).await?;
-    let warnings = carving::warning(&live_query.query).map(str::to_owned).into_iter().collect();
-    Ok(ok(&LiveQueryEnvelope { live_query, warnings }))
+    let request = request.into_inner();
+    let start = |fleet: Fleet, by| async move {
+        let live_query = fleet.live.start(&by, &request).await?;
+        let warnings = carving::warning(&live_query.query).map(str::to_owned).into_iter().collect();
+        Ok(LiveQueryEnvelope { live_query, warnings })
+    };
+    api.change(&caller, start).await
 }
 
 pub(super) async fn list(
@@ -38,12 +42,12 @@ pub(super) async fn list(
 }
 
 pub(super) async fn by_id(api: Data<AdminApi>, caller: Caller, id: Path<i64>) -> AdminAnswer {
-    Ok(ok(&LiveQueryEnvelope { live_query: api.fleet.live.get(&caller.0, *id).await?, warnings: Vec::new() }))
+    Ok(ok(&envelope(api.fleet.live.get(&caller.0, *id).await?)))
 }
 
+// why: pausing and ending are the brakes of operators, cost little, and do not wait behind changes in the pool.
 pub(super) async fn cancel(api: Data<AdminApi>, caller: Caller, id: Path<i64>) -> AdminAnswer {
-    let live_query = api.fleet.live.cancel(&caller.0, *id).await?;
-    Ok(ok(&LiveQueryEnvelope { live_query, warnings: Vec::new() }))
+    Ok(ok(&envelope(api.fleet.live.cancel(&caller.0, *id).await?)))
 }
 
 pub(super) async fn pause(api: Data<AdminApi>, caller: Caller, id: Path<i64>) -> AdminAnswer {
@@ -59,8 +63,11 @@ pub(super) async fn rate(api: Data<AdminApi>, caller: Caller, id: Path<i64>, rat
 }
 
 async fn change_pace(api: &AdminApi, caller: &Caller, id: i64, change: PaceChange) -> AdminAnswer {
-    let live_query = api.fleet.live.change_pace(&caller.0, id, change).await?;
-    Ok(ok(&LiveQueryEnvelope { live_query, warnings: Vec::new() }))
+    Ok(ok(&envelope(api.fleet.live.change_pace(&caller.0, id, change).await?)))
+}
+
+fn envelope(live_query: LiveQuery) -> LiveQueryEnvelope {
+    LiveQueryEnvelope { live_query, warnings: Vec::new() }
 }
 
 pub(super) async fn hosts(

@@ -1,5 +1,6 @@
-//! Appends lines to a file. All requests that arrive while the disk is busy share the next write and the next flush
-//! (group commit): one thread per file takes commands from a queue, and a batch is acknowledged only after the flush.
+//! Appends lines to a file. All requests that arrive while the disk is busy, or within [`SPACING`], share the next write and
+//! the next flush (group commit): one thread per file takes commands from a queue, and a batch is acknowledged only after the
+//! flush.
 //!
 //! A write that fails halfway leaves bytes of lines that are refused, and agents send those again. They are cut off at
 //! once, or before the next append: until then nothing is written behind them. The end of a line that a crash cut off is
@@ -12,14 +13,20 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::thread;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot};
 
 use self::log_file::LogFile;
 use super::{LogLines, Sink, SinkError};
+use crate::spacing::Spacing;
 
 /// Bytes that share one flush at most, so that one slow flush does not hold everybody.
 const GROUP_BYTES: usize = 16 << 20;
+
+/// Time from one flush to the next, as long as others come in between. A flush costs more than the lines of most batches, and
+/// an agent waits for it once in several seconds.
+const SPACING: Duration = Duration::from_millis(20);
 
 /// When a file is rotated.
 #[derive(Debug, Clone, Copy)]
@@ -52,7 +59,13 @@ impl FileSink {
         let (commands, mut queue) = mpsc::unbounded_channel();
         thread::Builder::new().name("log-file".to_owned()).spawn(move || {
             let mut refused = 0;
+            let mut spacing = Spacing::new(SPACING);
             while let Some(command) = queue.blocking_recv() {
+                let until = spacing.until();
+                if let Some(until) = until {
+                    thread::sleep(until.saturating_duration_since(Instant::now()));
+                }
+                spacing.begin(1 + queue.len(), until.is_some());
                 serve(&mut file, command, &mut queue, &mut refused);
             }
         })?;
