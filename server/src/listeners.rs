@@ -25,6 +25,10 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 /// Most connections that wait to be accepted.
 const BACKLOG: u32 = 4096;
 
+/// Threads of each worker for work that blocks, made when they are needed. Far more than all pools may use at one time:
+/// what runs there may wait for another one.
+const BLOCKING_THREADS: usize = 512;
+
 /// The sockets that the server listens on.
 #[derive(Debug)]
 pub struct Listeners {
@@ -187,6 +191,7 @@ fn server(
         .disable_signals()
         .backlog(BACKLOG)
         .max_connections(config.server.max_connections)
+        .worker_max_blocking_threads(BLOCKING_THREADS)
         .keep_alive(config.server.idle_timeout)
         .client_request_timeout(HEAD_TIMEOUT)
         .shutdown_timeout(StopTimes::of(&config.server).requests_secs());

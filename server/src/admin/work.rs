@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use tokio::runtime::Handle;
@@ -12,6 +13,10 @@ use crate::config;
 use crate::fleet::{Error, Result};
 use crate::pool::{LARGE, Pool, PoolEntry};
 use crate::telemetry::Metrics;
+
+/// Longest wait of a change for its turn. Nobody may wait for it any more after that, and what its caller may do is as of the
+/// beginning.
+const LONGEST_WAIT: Duration = Duration::from_secs(10);
 
 /// The pool of operators. Clones are one.
 #[derive(Debug, Clone)]
@@ -50,17 +55,25 @@ impl OperatorPool {
     /// Makes a change and writes the answer.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] when the queue is full, or its half that changes may take; and the errors of the change.
+    /// [`Error::Unavailable`] when the queue is full, or its half that changes may take, or the change has waited for
+    /// [`LONGEST_WAIT`]; and the errors of the change.
     pub async fn change<T, F>(&self, work: impl FnOnce() -> F + Send + 'static) -> Result<String>
     where
         T: Serialize,
         F: Future<Output = Result<T>>,
     {
+        let (since, metrics) = (Instant::now(), Arc::clone(&self.metrics));
         let queued = Arc::clone(&self.queued_changes).try_acquire_owned();
         let queued = queued.map_err(|_| self.queue_is_full("changes take half of what"))?;
         let entry = self.enter()?;
         let change = Arc::clone(&self.changes).acquire_owned().await.map_err(internal)?;
         let work = move || async move {
+            if since.elapsed() > LONGEST_WAIT {
+                metrics.limit_hit("operator_queue");
+                return Err(Error::Unavailable(
+                    "nothing was changed: the request waited too long for its turn".to_owned(),
+                ));
+            }
             let text = write(&work().await?);
             drop((change, queued));
             text

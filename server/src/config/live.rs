@@ -33,3 +33,15 @@ section! {
         max_rest_results: Bytes = Bytes::mib(64),
     }
 }
+
+/// Highest rate of a live query, in hosts a second. No cluster asks more.
+pub const MAX_LIVE_RATE: u32 = 100_000;
+
+impl Live {
+    pub(super) fn contradictions(&self) -> Vec<String> {
+        if self.rate <= MAX_LIVE_RATE {
+            return Vec::new();
+        }
+        vec![format!("live.rate: must be {MAX_LIVE_RATE} at most; 0 is no limit")]
+    }
+}

@@ -23,7 +23,7 @@ use std::path::Path;
 pub use activities::Activities;
 pub use filesystem::Filesystem;
 pub use foreign::foreign_flags;
-pub use live::Live;
+pub use live::{Live, MAX_LIVE_RATE};
 pub use load::{ConfigErrors, Loaded, Sources, describe, load};
 pub use logging::Logging;
 pub use mysql::{Mysql, MysqlEndpoint, MysqlReadReplica, MysqlTls};
@@ -100,6 +100,7 @@ impl Config {
         problems.extend(self.mysql.contradictions("mysql"));
         problems.extend(self.mysql_read_replica.contradictions(&self.mysql));
         problems.extend(self.osquery.contradictions());
+        problems.extend(self.live.contradictions());
         problems.extend(self.redis.contradictions());
         problems
     }

@@ -92,7 +92,17 @@ fn add(cell: &str, text: &mut String) {
     if is_formula {
         text.push('\'');
     }
-    text.push_str(&cell.replace('"', "\"\""));
+    // Where lists are separated by semicolons, a spreadsheet sees the end of a cell in them, whatever the quotes say.
+    for (position, part) in cell.split_inclusive([';', '\t']).enumerate() {
+        let inner = part.trim_start();
+        if position > 0 && inner.starts_with(FORMULA) {
+            text.push_str(&part[..part.len() - inner.len()]);
+            text.push('\'');
+            text.push_str(&inner.replace('"', "\"\""));
+        } else {
+            text.push_str(&part.replace('"', "\"\""));
+        }
+    }
     text.push('"');
 }
 
@@ -120,7 +130,8 @@ mod tests {
     #[test]
     fn separators_quotes_and_ends_of_lines_are_quoted() {
         assert_eq!(cell("a,b"), "\"a,b\"");
-        assert_eq!(cell("a;=b"), "\"a;=b\"");
+        assert_eq!(cell("a;b"), "\"a;b\"");
+        assert_eq!(cell("a; =b;-\"c;d"), "\"a; '=b;'-\"\"c;d\"");
         assert_eq!(cell("say \"x\""), "\"say \"\"x\"\"\"");
         assert_eq!(cell("a\r\nb"), "\"a\r\nb\"");
         assert_eq!(cell(" =a"), "\" =a\"");

@@ -1,6 +1,7 @@
 //! Claims and answers, those of many hosts in one script.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::OwnedSemaphorePermit;
@@ -15,6 +16,9 @@ use crate::clock::Moment;
 
 /// About how many bytes a step takes besides its line.
 const STEP_BYTES: usize = 256;
+
+/// How long a host that checks in waits for its claim. After that it is asked at its next check-in.
+const CLAIMED_WITHIN: Duration = Duration::from_millis(2500);
 
 /// A claim of a host.
 #[derive(Debug)]
@@ -65,7 +69,8 @@ fn broken_off() -> BusError {
 
 impl Jobs {
     pub async fn claim(self: &Arc<Self>, job: JobKey, step: ClaimStep) -> Result<Claim, BusError> {
-        let (outcome, must_run) = self.claims.add(job, step, STEP_BYTES);
+        let by = Instant::now() + CLAIMED_WITHIN;
+        let (outcome, must_run) = self.claims.add(job, step, STEP_BYTES, by);
         if must_run {
             let jobs = Arc::clone(self);
             self.link.runtime().spawn(async move {
@@ -111,7 +116,7 @@ impl Jobs {
     ) -> Result<bool, BusError> {
         let bytes = line.len() + note.len() + STEP_BYTES;
         let room = self.link.room(bytes, by).await?;
-        let (outcome, must_run) = self.answers.add(job, AnswerStep { host, line, note, by, _room: room }, bytes);
+        let (outcome, must_run) = self.answers.add(job, AnswerStep { host, line, note, by, _room: room }, bytes, by);
         if must_run {
             let jobs = Arc::clone(self);
             self.link.runtime().spawn(async move {

@@ -189,6 +189,10 @@ impl Live {
             }
         }
         if let Some(progress) = anew {
+            if job.pace().changes > progress.pace.changes {
+                // Somebody has made the job anew and not set its pace yet. Before any host is told of it.
+                self.tell_pace(job).await?;
+            }
             job.take_over(progress);
             if at.is_whole {
                 tracing::error!(

@@ -76,6 +76,11 @@ impl OpenTargets {
         !self.is_held && self.together.is_empty() && self.alone.is_none() && self.sent.is_empty()
     }
 
+    /// Whether the pace of any job that is open for the host has no room now.
+    pub fn has_held(&self) -> bool {
+        self.is_held
+    }
+
     pub fn sent(&self) -> &[SentTarget] {
         &self.sent
     }

@@ -19,12 +19,10 @@ use serde_json::json;
 use super::progress::pace_of;
 use super::{Job, Live};
 use crate::bus::{BusError, LivePace};
+use crate::config::MAX_LIVE_RATE;
 use crate::fleet::access::Principal;
 use crate::fleet::{Error, Result};
 use crate::store::{self, activities, live_queries::OpenRow};
-
-/// Highest rate. More hosts a second than that no cluster asks.
-const MAX_RATE: u32 = 100_000;
 
 /// A change of the pace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,7 +88,12 @@ impl Live {
             })
             .await?;
         let Some(row) = row else { return Err(is_over(&job)) };
-        self.set_pace(&job, pace(&row)).await?;
+        self.set_pace(&job, pace(&row)).await.map_err(|error| match error {
+            Error::Unavailable(reason) => {
+                Error::Unavailable(format!("noted, and takes effect within seconds: {reason}"))
+            }
+            other => other,
+        })?;
         unfinished.is_done();
         self.show(&job).await
     }
@@ -131,10 +134,10 @@ fn pace(row: &OpenRow) -> LivePace {
 }
 
 fn checked(rate: u32) -> Result<u32> {
-    if rate <= MAX_RATE {
+    if rate <= MAX_LIVE_RATE {
         return Ok(rate);
     }
-    Err(Error::invalid("rate", format!("expects 1 to {MAX_RATE} hosts a second, or 0 for no limit")))
+    Err(Error::invalid("rate", format!("expects 1 to {MAX_LIVE_RATE} hosts a second, or 0 for no limit")))
 }
 
 fn is_over(job: &Job) -> Error {

@@ -87,14 +87,15 @@ impl Live {
             self.settle_overdue(host, overdue, now).await;
             open = self.open_targets(host, now);
         }
-        let candidates = open.candidates(now);
-        let is_alone = candidates.len() == 1;
-        let is_retry =
-            |job: &Arc<Job>| matches!(job.open_target(host.id), Some(OpenTarget::Pending { retry_alone: true }));
-        let with_worker = candidates.iter().any(is_retry);
-        let claims = join_all(candidates.into_iter().map(|job| self.claim(host, job, now, is_alone))).await;
-        let mut read = Read::default();
-        claims.iter().flatten().for_each(|job| read.add(job, with_worker));
+        let mut read = self.claim_open(host, open, now).await;
+        if read.queries.is_empty() {
+            // Their pace may have had no room, which is known now, and others may come after them.
+            let open = self.open_targets(host, now);
+            if !open.has_held() {
+                return None;
+            }
+            read = self.claim_open(host, open, now).await;
+        }
         if read.queries.is_empty() {
             return None;
         }
@@ -105,6 +106,19 @@ impl Live {
             answer["accelerate"] = ACCELERATE_SECS.into();
         }
         Some(Bytes::from(answer.to_string()))
+    }
+
+    /// Claims a host for the jobs that it may be sent in one read.
+    async fn claim_open(self: &Arc<Self>, host: &Arc<Host>, open: OpenTargets, now: Moment) -> Read {
+        let candidates = open.candidates(now);
+        let is_alone = candidates.len() == 1;
+        let is_retry =
+            |job: &Arc<Job>| matches!(job.open_target(host.id), Some(OpenTarget::Pending { retry_alone: true }));
+        let with_worker = candidates.iter().any(is_retry);
+        let claims = join_all(candidates.into_iter().map(|job| self.claim(host, job, now, is_alone))).await;
+        let mut read = Read::default();
+        claims.iter().flatten().for_each(|job| read.add(job, with_worker));
+        read
     }
 
     /// Claims a host for a job; gives the job if this request is the one to send it.
