@@ -199,6 +199,9 @@ fn samples() -> Vec<Sample> {
         named("/live_queries/{id}", "live_queries/1"),
         named("/live_queries/{id}/hosts", "live_queries/1/hosts?state=pending"),
         named("/live_queries/{id}/results", "live_queries/1/results"),
+        Sample { path: "live_queries/1/rate", ..post("/live_queries/{id}/rate", json!({ "rate": 5 })) },
+        Sample { path: "live_queries/1/pause", ..post("/live_queries/{id}/pause", json!({})) },
+        Sample { path: "live_queries/1/resume", ..post("/live_queries/{id}/resume", json!({})) },
         Sample { path: "live_queries/1/cancel", ..post("/live_queries/{id}/cancel", json!({})) },
         Sample {
             least: Some(Maintainer),
