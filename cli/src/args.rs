@@ -56,7 +56,7 @@ pub enum Command {
     #[command(subcommand, arg_required_else_help = true)]
     User(user::Command),
     /// Run a live query and print the results as they arrive
-    Query(query::Args),
+    Query(Box<query::Args>),
     /// Run a local server with simulated hosts
     Preview(preview::Args),
     /// Print a shell completion script

@@ -52,7 +52,7 @@ async fn dispatch(cli: Cli) -> anyhow::Result<()> {
         Command::Get(resource) => commands::get::run(&ClientSession::open(globals)?, resource).await,
         Command::Convert(args) => commands::convert::run(&args),
         Command::User(command) => commands::user::run(&ClientSession::open(globals)?, command).await,
-        Command::Query(args) => commands::query::run(&ClientSession::open(globals)?, args).await,
+        Command::Query(args) => commands::query::run(&ClientSession::open(globals)?, *args).await,
         Command::Completion(args) => commands::completion::run(&args),
         Command::Preview(args) => commands::preview::run(args, globals.debug).await,
     }

@@ -66,7 +66,7 @@ pub(super) struct BeginOptions {
 pub(super) struct UnfinishedRow<'a>(&'a AtomicU32);
 
 impl UnfinishedRow<'_> {
-    pub fn is_done(self) {
+    pub fn finish(self) {
         std::mem::forget(self);
     }
 }
@@ -193,7 +193,7 @@ impl Live {
         }
         // The poll may have found the row in the database meanwhile.
         let job = Arc::clone(self.jobs.pin().get_or_insert(id, job));
-        unfinished.is_done();
+        unfinished.finish();
         self.list_open();
         if let Some(until) = watched_until {
             self.campaigns.took_up(id, until);

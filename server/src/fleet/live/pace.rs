@@ -94,7 +94,7 @@ impl Live {
             }
             other => other,
         })?;
-        unfinished.is_done();
+        unfinished.finish();
         self.show(&job).await
     }
 

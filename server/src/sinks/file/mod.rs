@@ -63,6 +63,10 @@ impl FileSink {
             while let Some(command) = queue.blocking_recv() {
                 let until = spacing.until();
                 if let Some(until) = until {
+                    #[expect(
+                        clippy::disallowed_methods,
+                        reason = "a thread of its own, which others wait for by the queue"
+                    )]
                     thread::sleep(until.saturating_duration_since(Instant::now()));
                 }
                 spacing.begin(1 + queue.len(), until.is_some());
