@@ -36,10 +36,10 @@ pub struct Listeners {
     operators: Option<TcpListener>,
 }
 
-/// What serves requests at each of them.
+/// The server at each of them.
 pub struct Servers(Vec<Server>);
 
-/// Who is served at an address.
+/// The clients of an address.
 #[derive(Debug, Clone)]
 enum Clientele {
     Everybody,
@@ -101,7 +101,7 @@ impl Listeners {
 }
 
 impl Servers {
-    /// What stops them.
+    /// Handles that stop them.
     pub fn handles(&self) -> Vec<ServerHandle> {
         self.0.iter().map(Server::handle).collect()
     }

@@ -12,7 +12,7 @@ use super::params::{Parameter, ParameterKind, Params};
 use crate::fleet::labels::Labels;
 use crate::fleet::resource::Resource as _;
 
-/// What kind of file.
+/// The kind of a file.
 #[derive(Debug, Clone, Copy)]
 enum FileFormat {
     Csv,

@@ -19,14 +19,14 @@ use crate::telemetry::Metrics;
 /// Most bytes that are handed to a connection at one time: a reader must take so much within the timeout.
 pub(super) const PIECE: usize = 64 * 1024;
 
-/// What bounds the time of an answer.
+/// The bound on the time of an answer.
 #[derive(Debug, Clone)]
 pub(super) struct StreamPace {
     pub within: Duration,
     pub metrics: Arc<Metrics>,
 }
 
-/// What waits for the connection.
+/// A piece that waits for the connection.
 #[derive(Debug)]
 enum Slot {
     Empty,
@@ -43,7 +43,7 @@ struct Taker {
     _gone: DropGuard,
 }
 
-/// What a task that makes the text puts into the slot.
+/// The end at the task that makes the text.
 struct Giver {
     slot: Arc<watch::Sender<Slot>>,
     taken: watch::Receiver<Slot>,

@@ -14,7 +14,7 @@ use crate::fleet::{Error, Result};
 use crate::pool::{LARGE, Pool, PoolEntry};
 use crate::telemetry::Metrics;
 
-/// Longest wait of a change for its turn. Nobody may wait for it any more after that, and what its caller may do is as of the
+/// Longest time of a change in the queue. Nobody may wait for it any more after that, and what its caller may do is as of the
 /// beginning.
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
 
@@ -71,7 +71,7 @@ impl OperatorPool {
             if since.elapsed() > LONGEST_WAIT {
                 metrics.limit_hit("operator_queue");
                 return Err(Error::Unavailable(
-                    "nothing was changed: the request waited too long for its turn".to_owned(),
+                    "nothing was changed: the request was in the queue for too long".to_owned(),
                 ));
             }
             let text = write(&work().await?);

@@ -99,7 +99,7 @@ pub async fn without_results(db: &impl ConnectionTrait, ids: &[i64]) -> Result<V
     Ok(rows.select_only().columns([Column::Id, Column::States]).into_tuple().all(db).await?)
 }
 
-/// What may change of a live query that goes on.
+/// Columns that may change of a live query that goes on.
 #[derive(Debug, FromQueryResult)]
 pub struct OpenRow {
     pub id: i64,

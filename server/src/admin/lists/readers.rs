@@ -157,7 +157,7 @@ impl ListGuard {
         Ok(())
     }
 
-    /// Works on the list on a thread of a pool, when it is its turn. The list counts until the work is done, even if nobody
+    /// Works on the list on a thread of a pool, when one is free for its user. The list counts until the work is done, even if nobody
     /// waits for it any more.
     ///
     /// # Errors

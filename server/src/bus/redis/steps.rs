@@ -17,7 +17,8 @@ use crate::clock::Moment;
 /// About how many bytes a step takes besides its line.
 const STEP_BYTES: usize = 256;
 
-/// How long a host that checks in waits for its claim. After that it is asked at its next check-in.
+/// When the claim of a host that checks in comes too late. One that is not begun within about a second is refused, and the host
+/// is asked at its next check-in.
 const CLAIMED_WITHIN: Duration = Duration::from_millis(2500);
 
 /// A claim of a host.
@@ -34,7 +35,6 @@ pub(super) struct AnswerStep {
     host: i64,
     line: Bytes,
     note: Vec<u8>,
-    by: Instant,
     _room: OwnedSemaphorePermit,
 }
 
@@ -116,7 +116,7 @@ impl Jobs {
     ) -> Result<bool, BusError> {
         let bytes = line.len() + note.len() + STEP_BYTES;
         let room = self.link.room(bytes, by).await?;
-        let (outcome, must_run) = self.answers.add(job, AnswerStep { host, line, note, by, _room: room }, bytes, by);
+        let (outcome, must_run) = self.answers.add(job, AnswerStep { host, line, note, _room: room }, bytes, by);
         if must_run {
             let jobs = Arc::clone(self);
             self.link.runtime().spawn(async move {
@@ -143,7 +143,7 @@ impl Jobs {
         for (WaitingStep { step, .. }, ((page, bits), event, tag)) in steps.iter().zip(&positions) {
             arguments.extend([page.as_bytes(), bits.as_bytes(), event, tag.as_bytes(), &step.line]);
         }
-        let by = steps.iter().map(|waiting| waiting.step.by).max().unwrap_or_else(Instant::now);
+        let by = steps.iter().map(|waiting| waiting.by).max().unwrap_or_else(Instant::now);
         let step = (Purpose::Answer { by }, "answer", &self.steps.answer);
         let (found, first, end, outcomes): (i64, u64, u64, Vec<i64>) =
             self.step(step, job, &pages.keys, &arguments).await?;

@@ -46,7 +46,7 @@ pub(super) struct WaitingStep<S, T> {
     bytes: usize,
     since: Instant,
     /// When the outcome is needed.
-    by: Instant,
+    pub by: Instant,
     done: oneshot::Sender<Result<T, BusError>>,
 }
 
@@ -92,7 +92,10 @@ impl<S, T> Run<'_, S, T> {
     /// The steps of the next script, without those that were given up or have waited too long. None when no step waits: then
     /// the run is over.
     pub fn next(&mut self) -> Option<Vec<WaitingStep<S, T>>> {
-        let now = Instant::now();
+        self.next_at(Instant::now())
+    }
+
+    fn next_at(&mut self, now: Instant) -> Option<Vec<WaitingStep<S, T>>> {
         let mut jobs = lock(&self.together.0);
         let job = jobs.get_mut(&self.job)?;
         let (mut steps, mut bytes) = (Vec::new(), 0);
@@ -172,7 +175,11 @@ mod tests {
     }
 
     fn taken(run: &mut Run<'_, i32, ()>) -> Option<Vec<i32>> {
-        run.next().map(|steps| steps.into_iter().map(|step| step.step).collect())
+        taken_at(run, Instant::now())
+    }
+
+    fn taken_at(run: &mut Run<'_, i32, ()>, now: Instant) -> Option<Vec<i32>> {
+        run.next_at(now).map(|steps| steps.into_iter().map(|step| step.step).collect())
     }
 
     #[test]
@@ -246,8 +253,7 @@ mod tests {
         assert_eq!(taken(&mut run), Some(vec![1]), "one that has not waited is begun");
         let (late, _) = together.add(JOB, 2, 1, soon);
         let (in_time, _) = together.add(JOB, 3, 1, later());
-        tokio::time::sleep_until(soon - LEAST_LEFT + BARELY_WAITED).await;
-        assert_eq!(taken(&mut run), Some(vec![3]));
+        assert_eq!(taken_at(&mut run, soon - LEAST_LEFT + BARELY_WAITED), Some(vec![3]));
         assert!(matches!(late.await, Ok(Err(BusError::Busy(_)))));
         drop((at_once, in_time));
     }

@@ -137,31 +137,6 @@ impl HostPick {
         ranked.into_iter().skip(offset).map(|(.., slot)| slot).collect()
     }
 
-    /// The page, of hosts by when they were last seen.
-    fn page_by_seen(&self, tables: &Tables, chosen: &RoaringBitmap, seen: &mut SlotsSeen<'_>) -> Vec<u32> {
-        let is_descending = self.filter.is_descending;
-        // The complement of seconds stands in the opposite order.
-        let rank = |second: u32| if is_descending { !second } else { second };
-        let (offset, limit) = self.bounds();
-        let end = offset.saturating_add(limit);
-        let behind = chosen.iter().filter_map(|slot| {
-            let second = seen.at(slot);
-            self.is_behind(OrderKey::Number(moment(second).0)).then(|| (rank(second), slot))
-        });
-        // A rank in front of the slot in one number: fewer bytes to move.
-        let mut ranked: Vec<u64> = behind.map(|(rank, slot)| u64::from(rank) << 32 | u64::from(slot)).collect();
-        let split = |ranked: u64| ((ranked >> 32) as u32, ranked as u32);
-        if end < ranked.len() {
-            let (last, _) = split(*ranked.select_nth_unstable(end).1);
-            // Hosts with the last rank stand by id, and not by slot.
-            ranked.retain(|ranked| split(*ranked).0 <= last);
-        }
-        let mut ranked: Vec<(u32, i64, u32)> =
-            ranked.into_iter().map(split).map(|(rank, slot)| (rank, tables.id(slot), slot)).collect();
-        ranked.sort_unstable();
-        ranked.into_iter().skip(offset).take(limit).map(|(.., slot)| slot).collect()
-    }
-
     fn page_by_key(&self, tables: &Tables, chosen: &RoaringBitmap) -> Vec<u32> {
         let HostFilter { order, is_descending, .. } = self.filter;
         let direction = Direction { order, is_descending };
@@ -184,7 +159,7 @@ impl HostPick {
                 let value = |slot| values.get(&tables.id(slot)).copied().unwrap_or_default();
                 self.page_by_number(tables, &chosen, value)
             }
-            (None, HostOrder::SeenTime) => self.page_by_seen(tables, &chosen, seen),
+            (None, HostOrder::SeenTime) => self.page_by_number(tables, &chosen, |slot| moment(seen.at(slot)).0),
             (None, _) => self.page_by_key(tables, &chosen),
         };
         slots.into_iter().map(|slot| PickedHost { id: tables.id(slot), seen: moment(seen.at(slot)) }).collect()
