@@ -6,11 +6,11 @@ use std::net::{SocketAddr, TcpListener, ToSocketAddrs as _};
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix_web::dev::{Server, ServerHandle};
+use actix_web::dev::{Server, ServerHandle, Service as _};
 use actix_web::web::{self, Data, ServiceConfig};
 use actix_web::{App as HttpApp, HttpServer};
 use anyhow::{Result, anyhow};
-use futures_util::future::try_join_all;
+use futures_util::future::{Either, try_join_all};
 
 use crate::app::App;
 use crate::config::{self, Config};
@@ -113,6 +113,10 @@ impl Servers {
 }
 
 impl Clientele {
+    fn has_agents(&self) -> bool {
+        !matches!(self, Self::Operators { .. })
+    }
+
     fn routes(&self, services: &mut ServiceConfig) {
         match self {
             Self::Everybody => {
@@ -172,18 +176,24 @@ fn server(
     lifecycle: &Lifecycle,
 ) -> Result<Server> {
     let lifecycle = Arc::new(lifecycle.clone());
-    let (agent, admin, ops) = (Data::new(app.agent.clone()), Data::new(app.admin.clone()), Data::new(app.ops.clone()));
-    let prefix = config.server.url_prefix.clone();
+    let agent = Arc::new(app.agent.clone());
+    let (admin, ops) = (Data::new(app.admin.clone()), Data::new(app.ops.clone()));
+    let prefix: Arc<str> = config.server.url_prefix.as_str().into();
     let factory = move || {
         let lifecycle = Arc::clone(&lifecycle);
+        let agents = clientele.has_agents().then(|| (Arc::clone(&agent), Arc::clone(&prefix)));
         HttpApp::new()
-            .app_data(agent.clone())
+            .app_data(Data::from(Arc::clone(&agent)))
             .app_data(admin.clone())
             .app_data(ops.clone())
             .app_data(admin::path_config())
             .wrap_fn(panics::caught)
-            // The last one is the outermost.
             .wrap_fn(move |request, service| unread::read_before_answer(&lifecycle, request, service))
+            // The last one is the outermost.
+            .wrap_fn(move |request, service| match &agents {
+                Some((api, prefix)) => Either::Left(agent::before_routing(api, prefix, request, service)),
+                None => Either::Right(service.call(request)),
+            })
             .service(web::scope(&prefix).configure(|services| clientele.routes(services)))
             .configure(|services| clientele.others(services))
     };

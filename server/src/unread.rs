@@ -56,14 +56,20 @@ where
         // Whoever still has the other end, such as a web socket, goes on reading.
         if let Some((payload, lifecycle)) = unread
             && let Some(payload) = Rc::into_inner(payload).map(RefCell::into_inner)
-            && let Some(rest) = drop_what_is_here(payload)
         {
-            tokio::select! {
-                _ = tokio::time::timeout(MAX_TIME, drop_rest(rest)) => {}
-                () = lifecycle.hurried() => {}
-            }
+            read_rest(&lifecycle, payload).await;
         }
         outcome
+    }
+}
+
+/// Reads what is left of a body. A server that has to stop does not wait for that.
+pub async fn read_rest(lifecycle: &Lifecycle, payload: Payload) {
+    if let Some(rest) = drop_what_is_here(payload) {
+        tokio::select! {
+            _ = tokio::time::timeout(MAX_TIME, drop_rest(rest)) => {}
+            () = lifecycle.hurried() => {}
+        }
     }
 }
 

@@ -122,6 +122,11 @@ fn refuse(api: &AgentApi, request: &HttpRequest, handler: &'static str, refusal:
     }
 }
 
+/// The answer to a request that ran into a fault of the server.
+pub(super) fn fault() -> HttpResponse<BoxBody> {
+    HttpResponse::InternalServerError().content_type(ContentType::json()).body(answer::refused("internal error"))
+}
+
 /// Answers a path or method that no agent uses.
 pub(super) async fn no_such_endpoint(api: web::Data<AgentApi>, request: HttpRequest) -> HttpResponse<BoxBody> {
     let reason = "no such endpoint; check the agent's *_tls_endpoint flags, and that it sends POST";

@@ -6,9 +6,9 @@
 use std::time::Duration;
 
 use actix_web::HttpRequest;
+use actix_web::dev::Payload;
 use actix_web::http::StatusCode;
 use actix_web::http::header::CONTENT_LENGTH;
-use actix_web::web::Payload;
 use futures_util::StreamExt as _;
 use tokio::time::Instant;
 

@@ -1,4 +1,4 @@
-use actix_web::web::Payload;
+use actix_web::dev::Payload;
 use futures_util::StreamExt as _;
 
 use super::answer::Refusal;

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use actix_web::dev::Payload;
 use actix_web::http::StatusCode;
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::{HttpRequest, HttpResponse};
 use muster_api::osquery::node_key;
 
 use super::answer::{Refusal, answer};
@@ -14,10 +15,10 @@ use super::{AgentApi, body};
 pub(super) const LOG_EVERY: Duration = Duration::from_secs(10);
 
 /// Refuses a carve.
-pub(super) async fn begin(api: web::Data<AgentApi>, request: HttpRequest, mut payload: web::Payload) -> HttpResponse {
-    answer(&api, &request, &api.endpoints.carve_begin, async {
-        let body = body::read(&api, &request, &mut payload, api.caps.config).await?;
-        let host = identify(&api, &request, node_key(&body.bytes)?.as_deref()).await?;
+pub(super) async fn begin(api: &AgentApi, request: &HttpRequest, payload: &mut Payload) -> HttpResponse {
+    answer(api, request, &api.endpoints.carve_begin, async {
+        let body = body::read(api, request, payload, api.caps.config).await?;
+        let host = identify(api, request, node_key(&body.bytes)?.as_deref()).await?;
         if let Some(left_out) = api.carve_log.pass((), api.fleet.clock.now()) {
             tracing::warn!(
                 host_id = host.id,

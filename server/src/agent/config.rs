@@ -1,4 +1,5 @@
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::dev::Payload;
+use actix_web::{HttpRequest, HttpResponse};
 use muster_api::osquery::{etag, node_key};
 
 use super::answer::answer;
@@ -6,10 +7,10 @@ use super::node_key::identify;
 use super::{AgentApi, body};
 
 /// Answers with the host's config, or says that it is unchanged.
-pub(super) async fn config(api: web::Data<AgentApi>, request: HttpRequest, mut payload: web::Payload) -> HttpResponse {
-    answer(&api, &request, &api.endpoints.config, async {
-        let body = body::read(&api, &request, &mut payload, api.caps.config).await?;
-        let host = identify(&api, &request, node_key(&body.bytes)?.as_deref()).await?;
+pub(super) async fn config(api: &AgentApi, request: &HttpRequest, payload: &mut Payload) -> HttpResponse {
+    answer(api, request, &api.endpoints.config, async {
+        let body = body::read(api, request, payload, api.caps.config).await?;
+        let host = identify(api, request, node_key(&body.bytes)?.as_deref()).await?;
         api.fleet.hosts.config_fetched(&host);
         let config = api.fleet.schedule.config_for(&host, etag(&body.bytes)?.as_deref())?;
         #[cfg(feature = "planted-faults")]

@@ -1,5 +1,6 @@
+use actix_web::dev::Payload;
 use actix_web::http::StatusCode;
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::{HttpRequest, HttpResponse};
 use muster_api::osquery::{Enroll, answer::enrolled};
 
 use super::answer::{Refusal, answer};
@@ -8,15 +9,15 @@ use super::{AgentApi, body};
 use crate::fleet::Error;
 
 /// Gives a node key to a host that shows a valid enroll secret.
-pub(super) async fn enroll(api: web::Data<AgentApi>, request: HttpRequest, mut payload: web::Payload) -> HttpResponse {
-    answer(&api, &request, &api.endpoints.enroll, async {
-        let body = body::read(&api, &request, &mut payload, api.caps.enroll).await?;
+pub(super) async fn enroll(api: &AgentApi, request: &HttpRequest, payload: &mut Payload) -> HttpResponse {
+    answer(api, request, &api.endpoints.enroll, async {
+        let body = body::read(api, request, payload, api.caps.enroll).await?;
         let enroll = Enroll::read(&body.bytes)?;
         let outcome = api.fleet.hosts.enroll(&enroll).await;
         if outcome.is_err() {
             let details = &enroll.host_details;
             let name = details.get("system_info", "hostname").or(enroll.host_identifier.as_deref());
-            Sender::Claims(name.unwrap_or_default().to_owned()).note(&request);
+            Sender::Claims(name.unwrap_or_default().to_owned()).note(request);
         }
         match outcome {
             Ok(key) => Ok(enrolled(key.reveal()).into()),

@@ -1,9 +1,10 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
+use actix_web::dev::Payload;
 use actix_web::http::StatusCode;
 use actix_web::http::header::CONTENT_ENCODING;
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::{HttpRequest, HttpResponse};
 use bytes::Bytes;
 use muster_api::osquery::answer::ACCEPTED;
 use muster_api::osquery::{Log, LogType, ReadError, write_line};
@@ -20,14 +21,14 @@ use crate::fleet::logs::{LogLines, LogStream};
 const MAX_LINES: usize = 256 * 1024;
 
 /// Keeps log lines. Success means that they are durable.
-pub(super) async fn log(api: web::Data<AgentApi>, request: HttpRequest, mut payload: web::Payload) -> HttpResponse {
-    answer(&api, &request, &api.endpoints.log, keep(&api, &request, &mut payload)).await
+pub(super) async fn log(api: &AgentApi, request: &HttpRequest, payload: &mut Payload) -> HttpResponse {
+    answer(api, request, &api.endpoints.log, keep(api, request, payload)).await
 }
 
 /// The sender is known before anything is done that costs much, wherever the request shows it early: in the header, in
 /// front of a compressed body, at the end of another. The body is scanned once: the scan finds the key, the type and where
 /// each line stands. Lines are copied only after the key is known to be good and their number is within the limit.
-async fn keep(api: &AgentApi, request: &HttpRequest, payload: &mut web::Payload) -> AgentAnswer {
+async fn keep(api: &AgentApi, request: &HttpRequest, payload: &mut Payload) -> AgentAnswer {
     let mut is_known = is_header_known(api, request).await?;
     let is_gzip = is_gzip(request)?;
     let mut reader = BodyReader::new(api, request, payload, api.caps.log);

@@ -17,6 +17,7 @@ mod node_key;
 #[cfg(feature = "planted-faults")]
 mod planted;
 mod refusal_log;
+mod serve;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,6 +28,7 @@ use self::answer::Endpoint;
 use self::body::Cap;
 use self::budget::Budget;
 use self::heavy::Heavy;
+pub use self::serve::before_routing;
 use crate::config::{Config, Osquery, Server};
 use crate::fleet::Fleet;
 use crate::lifecycle::Lifecycle;
@@ -169,18 +171,9 @@ pub fn routes_elsewhere(services: &mut ServiceConfig, reason: &str) {
     }
 }
 
-/// Adds the endpoints. They route on the path alone: agents may put their enroll secret into the query string.
+/// Adds the answer to whatever is asked below the paths of agents and is none of their endpoints ([`before_routing`]).
 pub fn routes(services: &mut ServiceConfig) {
     for base in BASES {
-        services.service(
-            web::scope(base)
-                .route("/enroll", web::post().to(enroll::enroll))
-                .route("/config", web::post().to(config::config))
-                .route("/distributed/read", web::post().to(distributed::read))
-                .route("/distributed/write", web::post().to(distributed::write))
-                .route("/log", web::post().to(log::log))
-                .route("/carve/begin", web::post().to(carve::begin))
-                .default_service(web::to(answer::no_such_endpoint)),
-        );
+        services.service(web::scope(base).default_service(web::to(answer::no_such_endpoint)));
     }
 }

@@ -32,8 +32,8 @@ mod tests;
 #[cfg(test)]
 pub(super) use self::rows::empty_row;
 
-/// Time from one batch to the next, which the enrollments in between share.
-const SPACING: Duration = Duration::from_millis(20);
+/// Time from one batch to the next, which the enrollments in between share. A batch costs as much as a few of the hosts in it.
+const SPACING: Duration = Duration::from_millis(100);
 
 /// Enrollments on their way to the database.
 #[derive(Debug)]
