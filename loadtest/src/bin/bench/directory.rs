@@ -21,13 +21,26 @@ const REQUESTS: usize = 21;
 const LOADED_WITHIN: Duration = Duration::from_secs(120);
 
 /// Requests of operators: how they are called in the table, method, path and body.
-const OPERATIONS: [(&str, &str, &str, &str); 7] = [
+const OPERATIONS: [(&str, &str, &str, &str); 10] = [
     ("count of online hosts", "GET", "/api/v1/fleet/hosts/count?status=online", ""),
     ("count of all hosts", "GET", "/api/v1/fleet/hosts/count", ""),
+    ("summary of all hosts by status", "POST", "/api/v1/fleet/targets/count", r#"{"selected":{"labels":[{all}]}}"#),
     (
         "page of 100 online hosts by name",
         "GET",
         "/api/v1/fleet/hosts?status=online&order_key=hostname&per_page=100",
+        "",
+    ),
+    (
+        "page of 100 online hosts behind a name",
+        "GET",
+        "/api/v1/fleet/hosts?status=online&order_key=hostname&after=host-1000400000&per_page=100",
+        "",
+    ),
+    (
+        "page of 100 missing hosts by name",
+        "GET",
+        "/api/v1/fleet/hosts?status=missing&order_key=hostname&per_page=100",
         "",
     ),
     (
@@ -85,8 +98,11 @@ pub async fn measure(programs: &Programs, kind: BackendKind) -> Result<Directory
     server.set_up().await?;
     let token = token(&server).await?;
     let empty_bytes = rss_bytes(server.process.pid)?;
-    let (label, platform) =
-        (label_id(&server, &token, "All Linux").await?, label_id(&server, &token, "Ubuntu Linux").await?);
+    let [all, label, platform] = [
+        label_id(&server, &token, "All Hosts").await?,
+        label_id(&server, &token, "All Linux").await?,
+        label_id(&server, &token, "Ubuntu Linux").await?,
+    ];
     let stopped = server.stopped().await?;
     fill(&stopped, label, platform).await?;
     let begun = Instant::now();
@@ -98,8 +114,9 @@ pub async fn measure(programs: &Programs, kind: BackendKind) -> Result<Directory
     let load_seconds = begun.elapsed().as_secs_f64();
     let mut operations = Vec::new();
     for (name, method, path, body) in OPERATIONS {
+        let ids = [("{all}", all), ("{label}", label), ("{platform}", platform)];
         let with_ids =
-            |text: &str| text.replace("{label}", &label.to_string()).replace("{platform}", &platform.to_string());
+            |text: &str| ids.iter().fold(text.to_owned(), |text, (name, id)| text.replace(name, &id.to_string()));
         let (path, body) = (with_ids(path), with_ids(body));
         let mut times = Vec::new();
         for _ in 0..REQUESTS {
@@ -128,23 +145,27 @@ async fn label_id(server: &Subject, token: &str, name: &str) -> Result<i64> {
     label.and_then(|label| label["id"].as_i64()).with_context(|| format!("there is no label {name}"))
 }
 
-/// Puts the fleet into the database. A tenth of its hosts is in both labels.
+/// Puts the fleet into the database. A tenth of its hosts is in both labels; one of ten thousand is missing, the others are
+/// online for an hour. Names stand in another order than ids, and no two hosts in a row were seen in the same second.
 async fn fill(stopped: &Stopped, label: i64, platform: i64) -> Result<()> {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?.as_micros();
     let texts = "instance_id, platform_like, build, code_name, cpu_type, cpu_subtype, cpu_brand, hardware_vendor, \
          hardware_version, primary_mac, shard_hostname";
     let numbers = "cpu_physical_cores, cpu_logical_cores, uptime_secs, logger_tls_period, gigs_disk_space_available, \
          percent_disk_space_available, refetch_requested";
-    let times = "created_at, updated_at, enrolled_at, seen_at, detail_updated_at, label_updated_at";
+    let times = "created_at, updated_at, enrolled_at, detail_updated_at, label_updated_at";
     let many = |value: &str, columns: &str| vec![value.to_owned(); columns.split(',').count()].join(", ");
     let numbered = format!(
-        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {HOSTS}) SELECT i, i + 1000000000 AS j FROM n"
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {HOSTS}) \
+         SELECT i, i * 7919 % {HOSTS} + 1000000000 AS j, \
+             {now} - CASE WHEN i % 10000 = 0 THEN 31 * 86400000000 ELSE i * 7 % 600 * 1000000 END AS seen FROM n"
     );
     let hosts = format!(
         "INSERT INTO hosts (id, identifier, claimed_identifier, hostname, computer_name, uuid, hardware_serial, primary_ip, \
-             platform, os_version, osquery_version, hardware_model, memory, distributed_interval, config_refresh, {texts}, {numbers}, {times}) \
+             platform, os_version, osquery_version, hardware_model, memory, seen_at, distributed_interval, config_refresh, \
+             {texts}, {numbers}, {times}) \
          SELECT i, {uuid}, {uuid}, {name}, {name}, {uuid}, {serial}, '10.20.30.40', 'ubuntu', 'Ubuntu 24.04', '5.23.1', 'Model X', \
-             17179869184, 10, 60, {text}, {number}, {time} FROM ({numbered}) AS numbered",
+             17179869184, seen, 3600, 3600, {text}, {number}, {time} FROM ({numbered}) AS numbered",
         uuid = stopped.joined(&["'00000000-0000-4000-8000-00'", "j"]),
         name = stopped.joined(&["'host-'", "j", "'.example.com'"]),
         serial = stopped.joined(&["'SN'", "j"]),

@@ -1,10 +1,11 @@
-//! What a change costs the database, by the server's own count.
+//! What changes and lists cost the database, by the server's own count.
 
 use serde_json::{Value, json};
 
+use super::hosts::add_hosts_to;
 use crate::support::TestServer;
 
-/// The least number of SQL statements that one of several equal changes takes. The periodic tasks send statements of
+/// The least number of SQL statements that one of several equal requests takes. The periodic tasks send statements of
 /// their own now and then, which can only add to it.
 async fn statements(server: &TestServer, mut change: impl AsyncFnMut(usize)) -> f64 {
     let mut least = f64::INFINITY;
@@ -59,6 +60,31 @@ async fn a_change_takes_few_statements() {
     ];
     let is_met = counted.iter().all(|(_, statements, most)| (1.0..=*most).contains(statements));
     assert!(is_met, "change, statements, most statements expected: {counted:?}");
+}
+
+/// Hosts are picked, ordered and counted in memory: beside the two statements of the session, a page reads its rows with one
+/// and a count takes none.
+#[tokio::test]
+async fn a_page_of_hosts_reads_its_own_rows_and_a_count_nothing() {
+    let mut server = TestServer::start().await;
+    add_hosts_to(&mut server, 500).await;
+    let page = send(&server, "GET", "hosts?per_page=100", None).await;
+    assert_eq!(page["hosts"].as_array().unwrap().len(), 100);
+    for (most, path) in [
+        (3.0, "hosts?per_page=100"),
+        (3.0, "hosts?per_page=100&page=3&order_key=hostname&order_direction=desc"),
+        (3.0, "hosts?per_page=100&order_key=hostname&status=online&after=host-000000200"),
+        (3.0, "hosts?per_page=100&order_key=hostname&status=missing&query=host"),
+        (3.0, "hosts?per_page=100&order_key=seen_time&order_direction=desc"),
+        (2.0, "hosts/count"),
+        (2.0, "hosts/count?status=online&query=host"),
+    ] {
+        let counted = statements(&server, async |_| {
+            send(&server, "GET", path, None).await;
+        })
+        .await;
+        assert!((1.0..=most).contains(&counted), "{path}: {counted} statements");
+    }
 }
 
 #[tokio::test]

@@ -6,10 +6,12 @@
 //! who makes one waits for a reader; a task applies them, and a reader applies those that wait before it reads. Readers
 //! of a large fleet work on threads of their own.
 
+mod first;
 mod order;
 mod pick;
 mod shared;
 mod slots;
+mod states;
 mod tables;
 mod targets;
 #[cfg(test)]

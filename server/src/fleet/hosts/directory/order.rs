@@ -11,8 +11,8 @@ use super::tables::Tables;
 use crate::lock::lock;
 use crate::store::host_lists::{HostOrder, OrderValue};
 
-/// An order is sorted anew when more than this part of its hosts have changed, and more than [`FEW`].
-const CHANGED_PART: u64 = 64;
+/// An order is renewed when more than this part of its hosts have changed, and more than [`FEW`].
+const CHANGED_PART: u64 = 256;
 
 /// Changed hosts that are always sorted in while walking.
 const FEW: u64 = 1_024;
@@ -74,22 +74,88 @@ impl SortedSlots {
         Self { sorted, changed: RoaringBitmap::new(), used: Instant::now() }
     }
 
-    /// Whether sorting anew is cheaper than going on.
+    /// Whether so much has changed that sorting it in for each page costs more than sorting it in once.
     fn is_worn(&self) -> bool {
         self.changed.len() > FEW.max(self.sorted.len() as u64 / CHANGED_PART)
     }
 
-    /// All slots in their order. Those that have changed are sorted in on the way.
-    pub fn walk<'a>(&'a self, tables: &'a Tables, direction: Direction) -> impl Iterator<Item = u32> + 'a {
-        let changed = &self.changed & &tables.hosts;
-        let mut changed = direction.sorted(tables, changed.iter()).into_iter().peekable();
-        let mut kept = self.sorted.iter().copied().filter(|slot| !self.changed.contains(*slot)).peekable();
-        let at = move |slot: u32| (tables.key(direction.order, slot), tables.id(slot));
-        std::iter::from_fn(move || match (kept.peek(), changed.peek()) {
-            (Some(a), Some(b)) if direction.compare(at(*a), at(*b)).is_gt() => changed.next(),
-            (Some(_), _) => kept.next(),
-            (None, _) => changed.next(),
-        })
+    /// Sorts in what has changed.
+    fn renew(&mut self, tables: &Tables, direction: Direction) {
+        self.sorted = self.walk(tables, direction, &tables.hosts, |_| true).collect();
+        self.changed.clear();
+    }
+
+    /// The slots of `chosen` in their order, from the first one for which `is_behind` holds, as it does for all after it. Slots
+    /// that have changed are sorted in on the way.
+    pub fn walk<'a>(
+        &'a self,
+        tables: &'a Tables,
+        direction: Direction,
+        chosen: &'a RoaringBitmap,
+        is_behind: impl Fn(u32) -> bool,
+    ) -> impl Iterator<Item = u32> + 'a {
+        let changed = (&self.changed & chosen).into_iter().filter(|slot| is_behind(*slot));
+        let changed = direction.sorted(tables, changed).into_iter();
+        let start = self.first(0, is_behind);
+        let mut walk = OrderWalk { order: self, tables, direction, chosen, at: start, changed, next: None };
+        walk.take_changed();
+        walk
+    }
+
+    /// Position of the first slot from `from` on for which `is_behind` holds, as it does for all after it. Slots that have
+    /// changed do not count; slots before the position that count are not behind.
+    fn first(&self, from: usize, is_behind: impl Fn(u32) -> bool) -> usize {
+        let (mut low, mut high) = (from, self.sorted.len());
+        while low < high {
+            let middle = usize::midpoint(low, high);
+            match (middle..high).find(|at| !self.changed.contains(self.sorted[*at])) {
+                Some(at) if !is_behind(self.sorted[at]) => low = at + 1,
+                _ => high = middle,
+            }
+        }
+        low
+    }
+}
+
+/// A way through slots in their order.
+struct OrderWalk<'a> {
+    order: &'a SortedSlots,
+    tables: &'a Tables,
+    direction: Direction,
+    chosen: &'a RoaringBitmap,
+    /// Position of the next one in the order.
+    at: usize,
+    /// Slots that have changed, in the order in which they stand now.
+    changed: std::vec::IntoIter<u32>,
+    /// The first of them, and the position before which it comes.
+    next: Option<(u32, usize)>,
+}
+
+impl OrderWalk<'_> {
+    fn take_changed(&mut self) {
+        let key = |slot| (self.tables.key(self.direction.order, slot), self.tables.id(slot));
+        self.next = self.changed.next().map(|next| {
+            let next_key = key(next);
+            (next, self.order.first(self.at, |slot| self.direction.compare(key(slot), next_key).is_gt()))
+        });
+    }
+}
+
+impl Iterator for OrderWalk<'_> {
+    type Item = u32;
+
+    fn next(&mut self) -> Option<u32> {
+        let end = self.next.map_or(self.order.sorted.len(), |(_, before)| before);
+        while self.at < end {
+            let slot = self.order.sorted[self.at];
+            self.at += 1;
+            if self.chosen.contains(slot) && !self.order.changed.contains(slot) {
+                return Some(slot);
+            }
+        }
+        let (slot, _) = self.next?;
+        self.take_changed();
+        Some(slot)
     }
 }
 
@@ -98,13 +164,13 @@ impl SortedSlots {
 pub(super) struct KeptOrders(Mutex<HashMap<Direction, Arc<Mutex<SortedSlots>>>>);
 
 impl KeptOrders {
-    /// The kept order, sorted now if there is none or too much of it has changed.
+    /// The kept order, sorted now if there is none and renewed if too much of it has changed.
     pub fn sorted(&self, tables: &Tables, direction: Direction) -> Arc<Mutex<SortedSlots>> {
         let known = lock(&self.0).get(&direction).cloned();
         if let Some(known) = known {
             let mut sorted = lock(&known);
             if sorted.is_worn() {
-                *sorted = SortedSlots::of(tables, direction);
+                sorted.renew(tables, direction);
             }
             sorted.used = Instant::now();
             drop(sorted);

@@ -1,23 +1,29 @@
 //! Picking and ordering hosts.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use roaring::RoaringBitmap;
 
 use super::Directory;
+use super::first::FirstOf;
 use super::order::{Direction, OrderKey};
+use super::states::SlotsSeen;
 use super::tables::Tables;
 use crate::clock::Moment;
 use crate::fleet::Result;
-use crate::fleet::hosts::list::{HostFilter, HostState};
-use crate::fleet::hosts::presence::{MISSING_AFTER_SECS, NEW_FOR};
-use crate::fleet::hosts::seen::{SeenReader, SeenTimes, moment, seconds};
+use crate::fleet::hosts::list::HostFilter;
+use crate::fleet::hosts::seen::moment;
 use crate::lock::lock;
 use crate::store::host_lists::HostOrder;
 
-/// A list of fewer than this part of all hosts is sorted by itself.
+/// A list of fewer than this part of all hosts is ordered by itself.
 const SORTED_PART: u64 = 32;
+
+/// The part of the hosts whose state is looked at one by one, in the order of the list, for a page that may be full by then.
+/// Beyond that, finding all hosts of the state costs less.
+const LOOKED_AT_PART: u64 = 16;
 
 /// A choice of hosts at a moment, with values that the directory does not hold.
 #[derive(Debug, Clone)]
@@ -33,47 +39,6 @@ pub(in crate::fleet::hosts) struct HostPick {
 pub(in crate::fleet::hosts) struct PickedHost {
     pub id: i64,
     pub seen: Moment,
-}
-
-/// When hosts in slots were last seen, and what state that puts them in.
-pub(super) struct SlotsSeen<'a> {
-    tables: &'a Tables,
-    seen: SeenReader<'a>,
-    /// Whole seconds: a time in seconds lies after it exactly if it lies after the moment.
-    now: u32,
-    new_since: Moment,
-}
-
-impl<'a> SlotsSeen<'a> {
-    pub fn of(tables: &'a Tables, seen: &'a SeenTimes, now: Moment) -> Self {
-        Self { tables, seen: seen.reader(now), now: seconds(now), new_since: now.minus(NEW_FOR) }
-    }
-
-    /// Second in which the host was last seen.
-    pub fn at(&mut self, slot: u32) -> u32 {
-        let calls = self.tables.calls(slot);
-        self.seen.second(calls.id, calls.seen)
-    }
-
-    pub fn is_in(&mut self, slot: u32, state: HostState) -> bool {
-        match state {
-            HostState::Online => self.is_online(slot),
-            HostState::Offline => !self.is_online(slot),
-            HostState::Missing => self.at(slot).saturating_add(MISSING_AFTER_SECS) <= self.now,
-            HostState::New => self.tables.host(slot).created_at >= self.new_since,
-        }
-    }
-
-    /// Those of these slots whose hosts are in a state.
-    pub fn in_state(&mut self, slots: &RoaringBitmap, state: HostState) -> RoaringBitmap {
-        let is_in = |slot: &u32| self.is_in(*slot, state);
-        RoaringBitmap::from_sorted_iter(slots.iter().filter(is_in)).unwrap_or_default()
-    }
-
-    fn is_online(&mut self, slot: u32) -> bool {
-        let calls = self.tables.calls(slot);
-        self.seen.second(calls.id, calls.seen).saturating_add(calls.online_for) > self.now
-    }
 }
 
 impl HostPick {
@@ -101,7 +66,7 @@ impl HostPick {
     fn count(&self, tables: &Tables, seen: &mut SlotsSeen<'_>) -> u64 {
         let chosen = self.in_any_state(tables);
         match self.filter.state {
-            Some(state) => chosen.iter().filter(|slot| seen.is_in(*slot, state)).count() as u64,
+            Some(state) => seen.count(&chosen, state),
             None => chosen.len(),
         }
     }
@@ -119,51 +84,94 @@ impl HostPick {
         (count(self.filter.offset), self.filter.limit.map_or(usize::MAX, count))
     }
 
-    /// The page, of hosts with the number that they are ordered by.
-    fn page_by_number(&self, tables: &Tables, chosen: &RoaringBitmap, mut number: impl FnMut(u32) -> i64) -> Vec<u32> {
-        let numbered = chosen.iter().map(|slot| (number(slot), slot));
-        let behind = numbered.filter(|(number, _)| self.is_behind(OrderKey::Number(*number)));
-        // The complement of numbers stands in the opposite order.
-        let rank = |number: i64| if self.filter.is_descending { !number } else { number };
-        let mut ranked: Vec<(i64, i64, u32)> =
-            behind.map(|(number, slot)| (rank(number), tables.id(slot), slot)).collect();
+    /// The page of these slots, each with the key and the id that it is ordered by.
+    fn first_of<K: Ord + Copy>(&self, keyed: impl Iterator<Item = (K, i64, u32)>) -> Vec<u32> {
         let (offset, limit) = self.bounds();
-        let end = offset.saturating_add(limit);
-        if end < ranked.len() {
-            ranked.select_nth_unstable(end);
-            ranked.truncate(end);
-        }
-        ranked.sort_unstable();
-        ranked.into_iter().skip(offset).map(|(.., slot)| slot).collect()
+        let mut first = FirstOf::new(offset.saturating_add(limit));
+        keyed.for_each(|keyed| first.add(keyed));
+        first.sorted().into_iter().skip(offset).map(|(.., slot)| slot).collect()
     }
 
-    fn page_by_key(&self, tables: &Tables, chosen: &RoaringBitmap) -> Vec<u32> {
-        let HostFilter { order, is_descending, .. } = self.filter;
-        let direction = Direction { order, is_descending };
-        let is_behind = |slot: &u32| self.is_behind(tables.key(order, *slot));
-        let (offset, limit) = self.bounds();
-        if chosen.len() < tables.hosts.len() / SORTED_PART {
-            let sorted = direction.sorted(tables, chosen.iter().filter(is_behind));
-            return sorted.into_iter().skip(offset).take(limit).collect();
+    /// The page of these slots with their keys.
+    fn page_by<'a>(&self, tables: &Tables, keyed: impl Iterator<Item = (OrderKey<'a>, u32)>) -> Vec<u32> {
+        let behind = keyed.filter(|(key, _)| self.is_behind(*key)).map(|(key, slot)| (key, tables.id(slot), slot));
+        // Hosts with the same key stand by ascending id in either direction.
+        match self.filter.is_descending {
+            true => self.first_of(behind.map(|(key, id, slot)| (Reverse(key), id, slot))),
+            false => self.first_of(behind),
         }
-        let sorted = tables.orders.sorted(tables, direction);
+    }
+
+    /// The page in an order by what the directory holds.
+    fn page_by_key(&self, tables: &Tables, seen: &mut SlotsSeen<'_>) -> Vec<u32> {
+        let mut chosen = self.in_any_state(tables);
+        if let Some(state) = self.filter.state {
+            if !is_few(tables, &chosen)
+                && let Some(page) = self.page_on_the_way(tables, &chosen, |slot| seen.is_in(slot, state))
+            {
+                return page;
+            }
+            chosen = seen.in_state(&chosen, state);
+        }
+        if is_few(tables, &chosen) {
+            return self.page_by(tables, chosen.iter().map(|slot| (tables.key(self.filter.order, slot), slot)));
+        }
+        let (offset, limit) = self.bounds();
+        let sorted = tables.orders.sorted(tables, self.direction());
         let sorted = lock(&sorted);
-        let walk = sorted.walk(tables, direction).filter(|slot| chosen.contains(*slot));
-        walk.filter(is_behind).skip(offset).take(limit).collect()
+        let walk = sorted.walk(tables, self.direction(), &chosen, |slot| self.is_slot_behind(tables, slot));
+        walk.skip(offset).take(limit).collect()
+    }
+
+    /// The page of those of these hosts that `is_in` lets through, if a look at some hosts in their order fills it.
+    fn page_on_the_way(
+        &self,
+        tables: &Tables,
+        chosen: &RoaringBitmap,
+        mut is_in: impl FnMut(u32) -> bool,
+    ) -> Option<Vec<u32>> {
+        let (offset, limit) = self.bounds();
+        let end = offset.saturating_add(limit);
+        let looked_at = usize::try_from(chosen.len() / LOOKED_AT_PART).unwrap_or(usize::MAX);
+        if end > looked_at {
+            return None;
+        }
+        let sorted = tables.orders.sorted(tables, self.direction());
+        let sorted = lock(&sorted);
+        let mut walk = sorted.walk(tables, self.direction(), chosen, |slot| self.is_slot_behind(tables, slot));
+        let page: Vec<u32> = walk.by_ref().take(looked_at).filter(|slot| is_in(*slot)).take(end).collect();
+        let is_whole = page.len() == end || walk.next().is_none();
+        is_whole.then(|| page.into_iter().skip(offset).collect())
+    }
+
+    fn direction(&self) -> Direction {
+        Direction { order: self.filter.order, is_descending: self.filter.is_descending }
+    }
+
+    fn is_slot_behind(&self, tables: &Tables, slot: u32) -> bool {
+        self.is_behind(tables.key(self.filter.order, slot))
     }
 
     fn page(&self, tables: &Tables, seen: &mut SlotsSeen<'_>) -> Vec<PickedHost> {
-        let chosen = self.chosen(tables, seen);
         let slots = match (&self.values, self.filter.order) {
             (Some(values), _) => {
+                let chosen = self.chosen(tables, seen);
                 let value = |slot| values.get(&tables.id(slot)).copied().unwrap_or_default();
-                self.page_by_number(tables, &chosen, value)
+                self.page_by(tables, chosen.iter().map(|slot| (OrderKey::Number(value(slot)), slot)))
             }
-            (None, HostOrder::SeenTime) => self.page_by_number(tables, &chosen, |slot| moment(seen.at(slot)).0),
-            (None, _) => self.page_by_key(tables, &chosen),
+            (None, HostOrder::SeenTime) => {
+                let chosen = self.chosen(tables, seen);
+                self.page_by(tables, chosen.iter().map(|slot| (OrderKey::Number(moment(seen.at(slot)).0), slot)))
+            }
+            (None, _) => self.page_by_key(tables, seen),
         };
         slots.into_iter().map(|slot| PickedHost { id: tables.id(slot), seen: moment(seen.at(slot)) }).collect()
     }
+}
+
+/// Whether hosts are so few that they are ordered by themselves.
+fn is_few(tables: &Tables, chosen: &RoaringBitmap) -> bool {
+    chosen.len() < tables.hosts.len() / SORTED_PART
 }
 
 impl Directory {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use roaring::{RoaringBitmap, RoaringTreemap};
 
 use super::Directory;
-use super::pick::SlotsSeen;
+use super::states::SlotsSeen;
 use super::tables::Tables;
 use crate::clock::Moment;
 use crate::fleet::Result;
@@ -56,22 +56,6 @@ impl TargetGroups {
     }
 }
 
-impl OnlineTally {
-    fn of(tables: &Tables, seen: &SeenTimes, slots: impl Iterator<Item = u32>, now: Moment) -> Self {
-        let mut slots_seen = SlotsSeen::of(tables, seen, now);
-        let mut tally = Self::default();
-        for slot in slots {
-            let mut count = |state| u64::from(slots_seen.is_in(slot, state));
-            tally.total += 1;
-            tally.online += count(HostState::Online);
-            tally.missing += count(HostState::Missing);
-            tally.new += count(HostState::New);
-        }
-        tally.offline = tally.total - tally.online;
-        tally
-    }
-}
-
 impl Directory {
     /// How many hosts are in each label that has any.
     ///
@@ -106,7 +90,7 @@ impl Directory {
         groups: TargetGroups,
         now: Moment,
     ) -> Result<OnlineTally> {
-        self.read(move |tables, seen| OnlineTally::of(tables, seen, groups.slots(tables).iter(), now)).await
+        self.read(move |tables, seen| SlotsSeen::of(tables, seen, now).tally(&groups.slots(tables))).await
     }
 
     /// Counts hosts by whether they are there; those that are gone are left out.
@@ -120,8 +104,8 @@ impl Directory {
     ) -> Result<OnlineTally> {
         self.read(move |tables, seen| {
             let mut cursor = tables.slot_cursor();
-            let slots = host_ids.iter().filter_map(|id| cursor.get(id.cast_signed()));
-            OnlineTally::of(tables, seen, slots, now)
+            let slots: RoaringBitmap = host_ids.iter().filter_map(|id| cursor.get(id.cast_signed())).collect();
+            SlotsSeen::of(tables, seen, now).tally(&slots)
         })
         .await
     }
