@@ -33,6 +33,24 @@ impl Drop for Ceiling {
     }
 }
 
+#[test]
+fn requests_are_spread_over_nodes() {
+    let folder = tempfile::tempdir().unwrap();
+    let logs = ["one", "two"].map(|name| folder.path().join(name));
+    let nodes = logs.each_ref().map(|log| Ceiling::start(&[format!("--log-file={}", log.display())]));
+    let ran = Command::new(env!("CARGO_BIN_EXE_loadtest"))
+        .args(["run", "--quiet", "--enroll-secret=any", "--agents=20", "--ramp=100ms", "--duration=2s"])
+        .args(["--log-interval=100ms", "--log-share=1", "--status-share=1"])
+        .args(nodes.each_ref().map(|node| format!("--server=http://{}", node.host)))
+        .stdin(Stdio::null())
+        .status()
+        .unwrap();
+    assert!(ran.success());
+    for log in logs {
+        assert!(std::fs::metadata(&log).unwrap().len() > 1000, "{} got little", log.display());
+    }
+}
+
 #[tokio::test]
 async fn agents_are_content_and_log_bodies_are_in_the_file_as_they_came() {
     let folder = tempfile::tempdir().unwrap();
