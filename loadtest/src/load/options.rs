@@ -4,7 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, ValueEnum};
 
-use super::{measure::Endpoint, template::platform_words};
+use super::{measure::Endpoint, slices::MAX_SLICES, template::platform_words};
 
 /// How agents reach the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -147,6 +147,9 @@ pub struct Options {
     /// Write the results as JSON; - is stdout.
     #[arg(long, value_name = "FILE", help_heading = "Results")]
     pub json: Option<PathBuf>,
+    /// Give latencies by slices of so long in the JSON results too, to tell phases apart; 0 gives none.
+    #[arg(long, value_name = "TIME", default_value = "0", value_parser = duration, help_heading = "Results")]
+    pub slices: Duration,
     /// Write the log lines that were acknowledged to this file.
     #[arg(long, value_name = "FILE", help_heading = "Results")]
     pub ledger: Option<PathBuf>,
@@ -221,6 +224,9 @@ impl Options {
         }
         if self.duration.is_zero() {
             problems.push("--duration must not be 0".to_owned());
+        }
+        if !self.slices.is_zero() && (self.ramp + self.duration).div_duration_f64(self.slices) > MAX_SLICES as f64 {
+            problems.push(format!("--slices must be longer: {MAX_SLICES} of them must last for --ramp and --duration"));
         }
         let most = Duration::from_secs(30 * 24 * 3600);
         if self.ramp + self.duration > most {

@@ -148,6 +148,7 @@ pub(super) fn profile(options: &Options, server: &ServerUrl, run: u32, start_uni
         live_bytes: options.live_bytes as usize,
         slow: Duration::from_millis(options.slow_ms),
         check_config: options.check_config || options.setup,
+        slice: micros(options.slices),
         is_balanced: options.mode == Mode::Balanced,
         host: server.host.clone(),
     }

@@ -43,6 +43,7 @@ fn profile() -> Profile {
         live_bytes: 100,
         slow: Duration::from_millis(500),
         check_config: true,
+        slice: 0,
         is_balanced: true,
         host: "localhost:1".to_owned(),
     }
@@ -312,4 +313,19 @@ fn a_server_that_stalls_is_charged_from_when_requests_were_due() {
     assert_eq!((read.requests, read.late, read.slow), (2, 1, 2));
     assert_eq!(read.missed, 2);
     assert!(read.latency.max() >= 35_000_000 && read.service.min() < 2000);
+}
+
+#[test]
+fn reads_with_a_live_query_are_told_apart() {
+    let mut driver = Driver::started(Profile { slice: 10 * SECOND, ..profile() });
+    let read = driver.skip_to(ExchangeStep::Read);
+    driver.take(&read, br#"{"queries":{"fleet_distributed_query_9":"SELECT 1"}}"#);
+    let write = driver.expect(ExchangeStep::Write);
+    driver.take(&write, b"{}");
+    let read = driver.skip_to(ExchangeStep::Read);
+    driver.take(&read, b"{}");
+    let slices = driver.finish().slices.json().unwrap();
+    let slices: Vec<_> = slices["slices"].as_array().unwrap().iter().flat_map(|slice| keys(slice)).collect();
+    assert_eq!(slices.iter().filter(|name| **name == "live_read").count(), 1, "{slices:?}");
+    assert_eq!(slices.iter().filter(|name| **name == "read").count(), 1, "{slices:?}");
 }

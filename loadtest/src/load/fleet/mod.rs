@@ -14,6 +14,7 @@ use super::{
     lines::{Calendar, Stream},
     measure::{Endpoint, LATE, Tally, record},
     profile::Profile,
+    slices::Slices,
     template::Template,
     wheel::Wheel,
     work::{Manner, Work, Works, happens},
@@ -114,6 +115,7 @@ pub(super) struct Fleet {
     pub configured: u64,
     pub enrolled_agents: u64,
     lines: [LineCount; 2],
+    slices: Slices,
 }
 
 impl Fleet {
@@ -166,6 +168,7 @@ impl Fleet {
         };
         let tallies = || Endpoint::ALL.iter().map(|_| Tally::default()).collect();
         Self {
+            slices: Slices::new(profile.slice),
             profile,
             manner,
             templates: templates.into_iter().map(|template| template.0).collect(),
@@ -223,6 +226,7 @@ impl Fleet {
             tally.lateness(waited);
             record(&mut tally.latency, waited);
             tally.slow += u64::from(waited >= self.profile.slow);
+            self.slices.record(state.due, endpoint(state.step), false, waited, false);
         }
     }
 
@@ -246,7 +250,7 @@ impl Fleet {
                 }
             }
         }
-        ThreadReport { tallies: self.tallies, lines: self.lines, ledger }
+        ThreadReport { tallies: self.tallies, lines: self.lines, slices: self.slices, ledger }
     }
 }
 
@@ -254,6 +258,7 @@ impl Fleet {
 pub(super) struct ThreadReport {
     pub tallies: [Vec<Tally>; 2],
     pub lines: [LineCount; 2],
+    pub slices: Slices,
     pub ledger: Vec<((u32, Stream), Account)>,
 }
 

@@ -14,8 +14,8 @@ impl Fleet {
     pub fn done(&mut self, job: Job, exchange: &SentRequest, outcome: &RequestOutcome<'_>) -> Then {
         let (at, thread) = split(job);
         let phase = usize::from(exchange.due >= self.profile.ramp);
-        let endpoint = endpoint(exchange.step) as usize;
-        let tally = &mut self.tallies[phase][endpoint];
+        let endpoint = endpoint(exchange.step);
+        let tally = &mut self.tallies[phase][endpoint as usize];
         let since = |from: Micros| Duration::from_micros(exchange.done.saturating_sub(from));
         tally.requests += 1;
         record(&mut tally.latency, since(exchange.due));
@@ -39,8 +39,12 @@ impl Fleet {
         }
         let failure = result.err();
         if let Some((fault, example)) = &failure {
-            self.tallies[phase][endpoint].fault(*fault, || example.clone());
+            self.tallies[phase][endpoint as usize].fault(*fault, || example.clone());
         }
+        let is_live = exchange.step == ExchangeStep::Read
+            && failure.is_none()
+            && self.agents[at].work.as_ref().is_some_and(|work| work.is_live());
+        self.slices.record(exchange.due, endpoint, is_live, since(exchange.due), failure.is_some());
         let misled = matches!(failure, Some((Fault::WrongConfig | Fault::WrongWork, _)));
         // An agent takes an empty answer for success, and so does this one; it is counted as bad nevertheless.
         let is_empty = matches!(outcome, RequestOutcome::Answer([])) && exchange.step != ExchangeStep::Enroll;
