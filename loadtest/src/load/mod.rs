@@ -6,6 +6,7 @@
 
 mod buffer;
 mod engine;
+mod etags;
 mod fleet;
 mod given;
 mod ledger;

@@ -137,6 +137,9 @@ pub struct Options {
     /// Bytes of rows in one answer to a live query.
     #[arg(long, value_name = "N", default_value_t = 500, value_parser = clap::value_parser!(u32).range(0..=50_000_000), help_heading = "Profile")]
     pub live_bytes: u32,
+    /// Send etags with requests for configs, as osquery after 5.23 does, and keep configs that are said to be unchanged.
+    #[arg(long, help_heading = "Profile")]
+    pub etags: bool,
     /// Let agents check that their config is for their platform; --setup includes this check.
     #[arg(long, help_heading = "Profile")]
     pub check_config: bool,

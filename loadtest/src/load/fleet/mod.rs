@@ -60,6 +60,8 @@ struct Light {
     threads: [ThreadState; 3],
     node_key: Box<str>,
     given: Option<Rc<ServedConfig>>,
+    /// The etag of the last config that had one.
+    etag: Box<str>,
     work: Option<Rc<Work>>,
     accelerated_until: Micros,
     /// Scheduled queries have been run up to this Unix second.
@@ -152,6 +154,7 @@ impl Fleet {
                 threads: [thread(ExchangeStep::Config), thread(ExchangeStep::Results), thread(ExchangeStep::Read)],
                 node_key: "".into(),
                 given: None,
+                etag: "".into(),
                 work: None,
                 accelerated_until: 0,
                 ran_until_s: 0,

@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use super::{Fleet, Job, Micros, RequestOutcome, SentRequest, Then, endpoint, split};
-use crate::load::measure::{Fault, record};
+use crate::load::{
+    etags::{self, ConfigAnswer},
+    measure::{Fault, record},
+};
 use agent_compat::{
     Verdict,
     agent::{ExchangeStep, Version},
@@ -26,6 +29,9 @@ impl Fleet {
         tally.bytes_out += exchange.bytes_out as u64;
         tally.bytes_in += exchange.bytes_in as u64;
         let result = match outcome {
+            RequestOutcome::Answer(body) if exchange.step == ExchangeStep::Config && self.profile.etags => {
+                self.take_with_etag(at, exchange, body)
+            }
             RequestOutcome::Answer(body) => self.take(at, exchange, body),
             RequestOutcome::Timeout => Err((Fault::Timeout, "no answer within 16 s".to_owned())),
             RequestOutcome::Broken(reason) => Err((Fault::Connection, reason.clone())),
@@ -52,6 +58,24 @@ impl Fleet {
             self.after_success(at, thread, exchange)
         } else {
             self.after_failure(at, thread, exchange)
+        }
+    }
+
+    /// As [`Fleet::take`], for the answer to an agent that sent an etag.
+    fn take_with_etag(&mut self, at: usize, exchange: &SentRequest, body: &[u8]) -> Result<(), (Fault, String)> {
+        match etags::read(body) {
+            ConfigAnswer::Unchanged => {
+                let agent = &self.agents[at];
+                if agent.etag.is_empty() || agent.given.is_none() {
+                    return Err((Fault::BadBody, "unchanged, but the agent has no config with an etag".to_owned()));
+                }
+                Ok(())
+            }
+            ConfigAnswer::Whole { etag, config } => {
+                self.agents[at].etag = etag.into();
+                self.take(at, exchange, &config)
+            }
+            ConfigAnswer::Bare => self.take(at, exchange, body),
         }
     }
 
