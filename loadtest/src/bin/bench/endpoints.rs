@@ -199,7 +199,7 @@ async fn one(
     let mut before = subject.open().await?;
     let mut begun = Instant::now();
     let mut load = Load::start(programs, &subject, Cores::generator(), &load_flags)?;
-    load.enrolled(&subject, agents, ENROLL).await?;
+    load.enrolled(std::slice::from_ref(&subject), agents, ENROLL).await?;
     if !is_enroll {
         tokio::time::sleep(SETTLE).await;
         before = subject.open().await?;

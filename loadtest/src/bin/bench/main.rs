@@ -9,6 +9,7 @@ mod folder;
 mod http;
 mod load;
 mod memory;
+mod operator;
 mod proc;
 mod process;
 mod report;
@@ -20,7 +21,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
-use clap::Parser;
+use clap::{Parser, ValueEnum as _};
 use tokio::process::Command;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -57,9 +58,13 @@ struct BenchOptions {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum Part {
+    /// Each kind of request.
     Endpoints,
+    /// A whole fleet.
     Standard,
+    /// Memory of hosts, connections and the generator.
     Memory,
+    /// Lists, counts and searches of 500,000 hosts.
     Directory,
 }
 
@@ -113,10 +118,11 @@ async fn bench(options: &BenchOptions) -> Result<()> {
     let (book, page) = (options.docs.join("performance.json"), options.docs.join("performance.md"));
     let mut all = if options.quick { Book::new() } else { report::read(&book)? };
     let before = all.remove(title).unwrap_or_default();
-    let mut measured =
-        Measured { command: options.command.clone(), machine: proc::machine(), pinning: pinning.to_owned(), ..before };
+    let command = if before.command.is_empty() { options.command.clone() } else { before.command };
+    let mut measured = Measured { command, machine: proc::machine(), pinning: pinning.to_owned(), ..before };
     for part in options.parts() {
         measure(part, options, &programs, &mut measured).await?;
+        measured.commands.insert(part.word(), options.command.clone());
         if !options.quick {
             // Written at once: a later part may fail, and this one took long.
             all.insert(title.to_owned(), measured.clone());
@@ -131,9 +137,16 @@ impl BenchOptions {
     fn parts(&self) -> Vec<Part> {
         match (&*self.only, self.quick) {
             ([], true) => vec![Part::Endpoints, Part::Standard],
-            ([], false) => vec![Part::Memory, Part::Directory, Part::Standard, Part::Endpoints],
+            ([], false) => Part::value_variants().iter().rev().copied().collect(),
             (only, _) => only.to_vec(),
         }
+    }
+}
+
+impl Part {
+    /// As on the command line.
+    fn word(self) -> String {
+        self.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
     }
 }
 

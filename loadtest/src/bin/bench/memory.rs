@@ -76,7 +76,8 @@ async fn live(programs: &Programs, server: &Subject, secret: &str, first: u32, a
     words.extend([format!("--agents={agents}"), format!("--first-agent={first}"), format!("--enroll-secret={secret}")]);
     let mut load = Load::start(programs, server, Cores::All, &words)?;
     let before = server.open().await?.requests("enroll_agent");
-    load.enrolled(server, agents + if first == 0 { 0 } else { before as u32 }, Duration::from_secs(120)).await?;
+    let all = agents + if first == 0 { 0 } else { before as u32 };
+    load.enrolled(std::slice::from_ref(server), all, Duration::from_secs(120)).await?;
     load.results().await?;
     Ok(())
 }
