@@ -9,6 +9,7 @@ use serde::Deserialize;
 use tempfile::TempDir;
 
 use crate::folder;
+use crate::phases::{PhaseLatency, SliceResults, Span};
 use crate::process::{Cores, Process};
 use crate::subject::{EMAIL, PASSWORD, Programs, Subject};
 
@@ -21,8 +22,10 @@ pub struct Load {
 /// The part of the JSON results of `loadtest` that the bench uses.
 #[derive(Debug, Deserialize)]
 pub struct LoadResults {
+    pub start_unix_ms: u64,
     /// Of the steady phase.
     pub endpoints: BTreeMap<String, EndpointResults>,
+    pub slices: Option<SliceResults>,
     pub total: Total,
     pub generator: Generator,
     pub verify: Option<VerifyResults>,
@@ -67,6 +70,12 @@ pub struct VerifyResults {
 }
 
 impl LoadResults {
+    /// The latency of check-ins in a phase of a run with slices.
+    pub fn phase(&self, span: Span) -> Result<PhaseLatency> {
+        let slices = self.slices.as_ref().context("the load was not measured in slices")?;
+        Ok(slices.within(self.start_unix_ms, span))
+    }
+
     /// Errors of all endpoints by kind.
     pub fn errors(&self) -> BTreeMap<String, u64> {
         let mut all = BTreeMap::new();

@@ -10,9 +10,11 @@ mod http;
 mod load;
 mod memory;
 mod operator;
+mod phases;
 mod proc;
 mod process;
 mod report;
+mod restart;
 mod standard;
 mod subject;
 
@@ -29,6 +31,7 @@ use crate::backend::BackendKind;
 use crate::endpoints::Effort;
 use crate::process::Cores;
 use crate::report::{Book, Measured};
+use crate::restart::RestartPlan;
 use crate::standard::Plan;
 use crate::subject::{ConnectionMode, Programs};
 
@@ -66,6 +69,8 @@ enum Part {
     Memory,
     /// Lists, counts and searches of 500,000 hosts.
     Directory,
+    /// A restart under load.
+    Restart,
 }
 
 fn main() -> ExitCode {
@@ -169,6 +174,10 @@ async fn measure(part: Part, options: &BenchOptions, programs: &Programs, measur
         }
         Part::Directory => measured.directory = Some(directory::measure(programs, kind).await?),
         Part::Memory => measured.memory = Some(memory::measure(programs, kind).await?),
+        Part::Restart => {
+            let plan = if options.quick { RestartPlan::quick() } else { RestartPlan::whole() };
+            measured.restart = Some(restart::measure(programs, kind, plan).await?);
+        }
         Part::Standard => {
             measured.standard.clear();
             for (agents, mode, ramp) in

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::directory::Directory;
 use crate::endpoints::{self, MeasuredEndpoint};
 use crate::memory::Memory;
+use crate::restart::Restart;
 use crate::standard;
 use crate::subject::ConnectionMode;
 
@@ -37,6 +38,8 @@ pub struct Measured {
     pub memory: Option<Memory>,
     #[serde(default)]
     pub directory: Option<Directory>,
+    #[serde(default)]
+    pub restart: Option<Restart>,
     pub standard: Vec<standard::StandardLoad>,
 }
 
@@ -78,6 +81,7 @@ pub fn render(backend: &str, measured: &Measured) -> String {
     section("Server CPU per request", "endpoints", (!rows.is_empty()).then(endpoints));
     let rows = &measured.standard;
     section("A fleet at the standard profile", "standard", (!rows.is_empty()).then(|| standard_table(rows)));
+    section("A restart under load", "restart", measured.restart.as_ref().map(Restart::render));
     section("Memory", "memory", measured.memory.as_ref().map(Memory::render));
     section("Lists of a large fleet", "directory", measured.directory.as_ref().map(Directory::render));
     text
