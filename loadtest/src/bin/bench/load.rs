@@ -25,6 +25,9 @@ pub struct LoadResults {
     pub start_unix_ms: u64,
     /// Of the steady phase.
     pub endpoints: BTreeMap<String, EndpointResults>,
+    pub whole_run: BTreeMap<String, EndpointResults>,
+    #[serde(default)]
+    pub live: Vec<LiveResults>,
     pub slices: Option<SliceResults>,
     pub total: Total,
     pub generator: Generator,
@@ -60,6 +63,20 @@ pub struct Total {
 pub struct Generator {
     pub cpu_us_per_request: f64,
     pub peak_rss_bytes: u64,
+}
+
+/// How a live query went.
+#[derive(Debug, Deserialize)]
+pub struct LiveResults {
+    pub targets: u64,
+    /// Since the start of the run.
+    pub asked_at_ms: u64,
+    /// Milliseconds until all targets were settled.
+    pub t100_ms: Option<u64>,
+    pub states: BTreeMap<String, u64>,
+    /// Milliseconds since it was asked, and targets settled.
+    pub curve: Vec<(u64, u64)>,
+    pub error: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]

@@ -3,12 +3,14 @@
 #![expect(clippy::cast_precision_loss, reason = "counts and times of minutes are far below what a float holds exactly")]
 
 mod backend;
+mod crowd;
 mod directory;
 mod endpoints;
 mod folder;
 mod http;
 mod load;
 mod memory;
+mod newcomers;
 mod operator;
 mod phases;
 mod proc;
@@ -28,6 +30,7 @@ use tokio::process::Command;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::backend::BackendKind;
+use crate::crowd::CrowdPlan;
 use crate::endpoints::Effort;
 use crate::process::Cores;
 use crate::report::{Book, Measured};
@@ -69,6 +72,8 @@ enum Part {
     Memory,
     /// Lists, counts and searches of 500,000 hosts.
     Directory,
+    /// Check-ins of 50,000 hosts while all are asked a live query, and while unknown hosts enroll.
+    Crowd,
     /// A restart under load.
     Restart,
 }
@@ -174,6 +179,10 @@ async fn measure(part: Part, options: &BenchOptions, programs: &Programs, measur
         }
         Part::Directory => measured.directory = Some(directory::measure(programs, kind).await?),
         Part::Memory => measured.memory = Some(memory::measure(programs, kind).await?),
+        Part::Crowd => {
+            let plan = if options.quick { CrowdPlan::quick() } else { CrowdPlan::whole() };
+            measured.crowd = Some(crowd::measure(programs, kind, plan).await?);
+        }
         Part::Restart => {
             let plan = if options.quick { RestartPlan::quick() } else { RestartPlan::whole() };
             measured.restart = Some(restart::measure(programs, kind, plan).await?);

@@ -7,6 +7,7 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 
+use crate::crowd::Crowd;
 use crate::directory::Directory;
 use crate::endpoints::{self, MeasuredEndpoint};
 use crate::memory::Memory;
@@ -38,6 +39,8 @@ pub struct Measured {
     pub memory: Option<Memory>,
     #[serde(default)]
     pub directory: Option<Directory>,
+    #[serde(default)]
+    pub crowd: Option<Crowd>,
     #[serde(default)]
     pub restart: Option<Restart>,
     pub standard: Vec<standard::StandardLoad>,
@@ -81,6 +84,11 @@ pub fn render(backend: &str, measured: &Measured) -> String {
     section("Server CPU per request", "endpoints", (!rows.is_empty()).then(endpoints));
     let rows = &measured.standard;
     section("A fleet at the standard profile", "standard", (!rows.is_empty()).then(|| standard_table(rows)));
+    section(
+        "Many hosts, all asked at once, and others that enroll",
+        "crowd",
+        measured.crowd.as_ref().map(Crowd::render),
+    );
     section("A restart under load", "restart", measured.restart.as_ref().map(Restart::render));
     section("Memory", "memory", measured.memory.as_ref().map(Memory::render));
     section("Lists of a large fleet", "directory", measured.directory.as_ref().map(Directory::render));
