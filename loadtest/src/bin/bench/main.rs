@@ -11,6 +11,7 @@ mod http;
 mod load;
 mod memory;
 mod newcomers;
+mod open_queries;
 mod operator;
 mod phases;
 mod proc;
@@ -32,6 +33,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::backend::BackendKind;
 use crate::crowd::CrowdPlan;
 use crate::endpoints::Effort;
+use crate::open_queries::PairsPlan;
 use crate::process::Cores;
 use crate::report::{Book, Measured};
 use crate::restart::RestartPlan;
@@ -76,6 +78,8 @@ enum Part {
     Crowd,
     /// A restart under load.
     Restart,
+    /// Check-ins while live queries wait for other hosts.
+    OpenQueries,
 }
 
 fn main() -> ExitCode {
@@ -186,6 +190,10 @@ async fn measure(part: Part, options: &BenchOptions, programs: &Programs, measur
         Part::Restart => {
             let plan = if options.quick { RestartPlan::quick() } else { RestartPlan::whole() };
             measured.restart = Some(restart::measure(programs, kind, plan).await?);
+        }
+        Part::OpenQueries => {
+            let plan = if options.quick { PairsPlan::quick() } else { PairsPlan::whole() };
+            measured.open_queries = Some(open_queries::measure(programs, kind, plan).await?);
         }
         Part::Standard => {
             measured.standard.clear();

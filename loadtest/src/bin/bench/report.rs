@@ -11,6 +11,7 @@ use crate::crowd::Crowd;
 use crate::directory::Directory;
 use crate::endpoints::{self, MeasuredEndpoint};
 use crate::memory::Memory;
+use crate::open_queries::OpenQueries;
 use crate::restart::Restart;
 use crate::standard;
 use crate::subject::ConnectionMode;
@@ -43,6 +44,8 @@ pub struct Measured {
     pub crowd: Option<Crowd>,
     #[serde(default)]
     pub restart: Option<Restart>,
+    #[serde(default)]
+    pub open_queries: Option<OpenQueries>,
     pub standard: Vec<standard::StandardLoad>,
 }
 
@@ -90,6 +93,8 @@ pub fn render(backend: &str, measured: &Measured) -> String {
         measured.crowd.as_ref().map(Crowd::render),
     );
     section("A restart under load", "restart", measured.restart.as_ref().map(Restart::render));
+    let open = measured.open_queries.as_ref();
+    section("Live queries that wait for other hosts", "open-queries", open.map(OpenQueries::render));
     section("Memory", "memory", measured.memory.as_ref().map(Memory::render));
     section("Lists of a large fleet", "directory", measured.directory.as_ref().map(Directory::render));
     text
