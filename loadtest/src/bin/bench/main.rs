@@ -11,6 +11,7 @@ mod http;
 mod load;
 mod memory;
 mod newcomers;
+mod nodes;
 mod open_queries;
 mod operator;
 mod phases;
@@ -33,6 +34,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::backend::BackendKind;
 use crate::crowd::CrowdPlan;
 use crate::endpoints::Effort;
+use crate::nodes::NodesPlan;
 use crate::open_queries::PairsPlan;
 use crate::process::Cores;
 use crate::report::{Book, Measured};
@@ -80,6 +82,8 @@ enum Part {
     Restart,
     /// Check-ins while live queries wait for other hosts.
     OpenQueries,
+    /// Work of the database and the bus for 1, 2 and 4 nodes, with --backend mariadb.
+    Nodes,
 }
 
 fn main() -> ExitCode {
@@ -151,7 +155,10 @@ impl BenchOptions {
     fn parts(&self) -> Vec<Part> {
         match (&*self.only, self.quick) {
             ([], true) => vec![Part::Endpoints, Part::Standard],
-            ([], false) => Part::value_variants().iter().rev().copied().collect(),
+            ([], false) => {
+                let all = Part::value_variants().iter().rev();
+                all.filter(|part| **part != Part::Nodes || self.backend == BackendKind::Mariadb).copied().collect()
+            }
             (only, _) => only.to_vec(),
         }
     }
@@ -194,6 +201,10 @@ async fn measure(part: Part, options: &BenchOptions, programs: &Programs, measur
         Part::OpenQueries => {
             let plan = if options.quick { PairsPlan::quick() } else { PairsPlan::whole() };
             measured.open_queries = Some(open_queries::measure(programs, kind, plan).await?);
+        }
+        Part::Nodes => {
+            let plan = if options.quick { NodesPlan::quick() } else { NodesPlan::whole() };
+            measured.nodes = nodes::measure(programs, kind, plan).await?;
         }
         Part::Standard => {
             measured.standard.clear();

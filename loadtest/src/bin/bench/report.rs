@@ -11,6 +11,7 @@ use crate::crowd::Crowd;
 use crate::directory::Directory;
 use crate::endpoints::{self, MeasuredEndpoint};
 use crate::memory::Memory;
+use crate::nodes::{self, ClusterCost};
 use crate::open_queries::OpenQueries;
 use crate::restart::Restart;
 use crate::standard;
@@ -46,6 +47,8 @@ pub struct Measured {
     pub restart: Option<Restart>,
     #[serde(default)]
     pub open_queries: Option<OpenQueries>,
+    #[serde(default)]
+    pub nodes: Vec<ClusterCost>,
     pub standard: Vec<standard::StandardLoad>,
 }
 
@@ -95,6 +98,8 @@ pub fn render(backend: &str, measured: &Measured) -> String {
     section("A restart under load", "restart", measured.restart.as_ref().map(Restart::render));
     let open = measured.open_queries.as_ref();
     section("Live queries that wait for other hosts", "open-queries", open.map(OpenQueries::render));
+    let rows = &measured.nodes;
+    section("Several nodes, any of which gets any request", "nodes", (!rows.is_empty()).then(|| nodes::render(rows)));
     section("Memory", "memory", measured.memory.as_ref().map(Memory::render));
     section("Lists of a large fleet", "directory", measured.directory.as_ref().map(Directory::render));
     text

@@ -92,6 +92,12 @@ impl Subject {
         Self::serve(launch, Some(backend), folder, ANY_PORT).await
     }
 
+    /// Another node over the data of this one, which has to outlive it.
+    pub async fn another(&self) -> Result<Self> {
+        let launch = self.launch.clone().context("a ceiling has no data")?;
+        Self::serve(launch, None, folder::new()?, ANY_PORT).await
+    }
+
     async fn serve(launch: Launch, backend: Option<Backend>, folder: TempDir, listen: &str) -> Result<Self> {
         let mode = launch.mode;
         let words = launch.words(folder.path(), listen);

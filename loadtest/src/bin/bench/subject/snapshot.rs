@@ -18,6 +18,15 @@ impl Snapshot {
         (!found.is_empty()).then(|| found.iter().sum())
     }
 
+    /// Adds the counters of another node over the same data.
+    pub fn add(&mut self, other: &Self) {
+        self.cpu_us += other.cpu_us;
+        self.database_cpu_us = self.database_cpu_us.or(other.database_cpu_us);
+        for (name, number) in &other.numbers {
+            *self.numbers.entry(name.clone()).or_default() += number;
+        }
+    }
+
     /// Requests answered by a handler.
     pub fn requests(&self, handler: &str) -> f64 {
         let mark = format!("handler=\"{handler}\"");
