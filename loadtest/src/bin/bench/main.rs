@@ -34,6 +34,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::backend::BackendKind;
 use crate::crowd::CrowdPlan;
 use crate::endpoints::Effort;
+use crate::memory::MemoryPlan;
 use crate::nodes::NodesPlan;
 use crate::open_queries::PairsPlan;
 use crate::process::Cores;
@@ -189,7 +190,10 @@ async fn measure(part: Part, options: &BenchOptions, programs: &Programs, measur
             measured.endpoints = endpoints::measure(programs, kind, modes, effort).await?;
         }
         Part::Directory => measured.directory = Some(directory::measure(programs, kind).await?),
-        Part::Memory => measured.memory = Some(memory::measure(programs, kind).await?),
+        Part::Memory => {
+            let plan = if options.quick { MemoryPlan::quick() } else { MemoryPlan::whole() };
+            measured.memory = Some(memory::measure(programs, kind, plan).await?);
+        }
         Part::Crowd => {
             let plan = if options.quick { CrowdPlan::quick() } else { CrowdPlan::whole() };
             measured.crowd = Some(crowd::measure(programs, kind, plan).await?);
