@@ -80,7 +80,7 @@ ci: lint test
 dist:
 	$(CARGO) build --profile dist -p muster -p fleetctl
 
-## Measure what the server costs (up to 30 minutes) and write docs/performance.md. BENCH_ARGS="--backend mariadb" for MariaDB and Redis.
+## Measure what the server costs (about an hour) and write docs/performance.md. BENCH_ARGS="--backend mariadb" for MariaDB and Redis.
 bench: bench-programs
 	$(CARGO) run --quiet --release -p loadtest --bin bench -- --command 'make bench$(if $(BENCH_ARGS), BENCH_ARGS="$(BENCH_ARGS)")' $(BENCH_ARGS)
 

@@ -21,6 +21,7 @@ use super::{
     fleet::{Begin, Fleet, Job, Micros, RequestOutcome, SentRequest, Then, ThreadReport},
     wire::{Connection, Target},
 };
+use agent_compat::agent::chance::{below, mix};
 
 /// Timeout of a request of an agent, connecting included.
 const DEADLINE: Duration = Duration::from_secs(16);
@@ -152,7 +153,7 @@ fn report(shared: &Shared) {
 async fn work(shared: Rc<Shared>, number: u64) {
     let engine = &shared.engine;
     let gauges = &engine.gauges;
-    let mut wire = Wire { connection: None, connections: number, request: Vec::new(), answer: Vec::new() };
+    let mut wire = Wire::new(number, engine.target.addresses.len());
     while !shared.is_over.get() {
         let next = shared.queue.borrow_mut().pop_front();
         let Some(job) = next else {
@@ -178,13 +179,9 @@ async fn work(shared: Rc<Shared>, number: u64) {
                 }
                 Ok(Err(error)) => {
                     exchange.resent = true;
-                    wire.connection = None;
                     RequestOutcome::Broken(error.to_string())
                 }
-                Err(_) => {
-                    wire.connection = None;
-                    RequestOutcome::Timeout
-                }
+                Err(_) => RequestOutcome::Timeout,
             };
             let then = shared.fleet.borrow_mut().done(job, &exchange, &outcome);
             match then {
@@ -196,13 +193,16 @@ async fn work(shared: Rc<Shared>, number: u64) {
             }
         }
     }
-    if let Some(connection) = wire.connection {
+    for connection in wire.open.into_iter().flatten() {
         connection.close().await;
     }
 }
 
 struct Wire {
-    connection: Option<Connection>,
+    number: u64,
+    /// The connection to each node, if there is one.
+    open: Vec<Option<Connection>>,
+    attempts: u64,
     connections: u64,
     request: Vec<u8>,
     answer: Vec<u8>,
@@ -214,6 +214,17 @@ struct Received {
 }
 
 impl Wire {
+    fn new(number: u64, nodes: usize) -> Self {
+        let open = std::iter::repeat_with(|| None).take(nodes).collect();
+        Self { number, open, attempts: 0, connections: number, request: Vec::new(), answer: Vec::new() }
+    }
+
+    /// The node for the next attempt. Taking them in turn would keep step with the intervals of agents.
+    fn node(&mut self) -> usize {
+        self.attempts += 1;
+        below(mix(self.number, self.attempts), 60, self.open.len() as u64) as usize
+    }
+
     /// Sends the request; once more at once if the connection breaks, as agents and load balancers do.
     async fn exchange(&mut self, engine: &Engine) -> std::io::Result<Received> {
         match self.attempt(engine).await {
@@ -223,17 +234,19 @@ impl Wire {
     }
 
     async fn attempt(&mut self, engine: &Engine) -> std::io::Result<std::ops::Range<usize>> {
-        let mut connection = match self.connection.take() {
+        let node = self.node();
+        // Whoever gives up an attempt drops its connection.
+        let mut connection = match self.open[node].take() {
             Some(connection) => connection,
             None => {
                 self.connections = self.connections.wrapping_add(1);
                 engine.gauges.connections.fetch_add(1, Relaxed);
-                engine.target.connect(self.connections).await?
+                engine.target.connect(self.connections, node).await?
             }
         };
         let answer = connection.exchange(&self.request, &mut self.answer).await?;
         if engine.keeps && !answer.closes {
-            self.connection = Some(connection);
+            self.open[node] = Some(connection);
         } else {
             connection.close().await;
         }

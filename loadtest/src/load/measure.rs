@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use hdrhistogram::Histogram;
+use hdrhistogram::{Counter, Histogram};
 
 /// A request that begins so much after it was due is a late start.
 pub const LATE: Duration = Duration::from_millis(100);
@@ -186,6 +186,6 @@ pub fn share(part: u64, whole: u64) -> f64 {
 }
 
 /// Records a time, at least a microsecond. The histogram grows, so that recording has no way to fail.
-pub(super) fn record(histogram: &mut Histogram<u64>, took: Duration) {
+pub(super) fn record<C: Counter>(histogram: &mut Histogram<C>, took: Duration) {
     let _ = histogram.record(u64::try_from(took.as_micros()).unwrap_or(u64::MAX).max(1));
 }

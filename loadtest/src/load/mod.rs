@@ -6,6 +6,7 @@
 
 mod buffer;
 mod engine;
+mod etags;
 mod fleet;
 mod given;
 mod ledger;
@@ -18,7 +19,9 @@ mod process;
 mod profile;
 mod report;
 mod rest;
+mod server_url;
 mod setup;
+mod slices;
 mod template;
 #[cfg(test)]
 mod tests;
@@ -55,6 +58,7 @@ use self::{
     engine::{Engine, Gauges, micros},
     fleet::{Fleet, ThreadReport},
     rest::Rest,
+    slices::Slices,
     template::{Ground, Template},
 };
 use agent_compat::live::now_ms;
@@ -131,12 +135,14 @@ pub async fn run(options: &Options, say: Say<'_>, progress: Say<'_>) -> anyhow::
     let mut report = Report {
         settings: prepare::settings(options),
         run,
+        start_unix_ms,
         mode: options.mode,
         elapsed: start.elapsed(),
         steady: options.duration,
         agents: [options.agents.into(), sum(|gauges| &gauges.enrolled_agents), sum(|gauges| &gauges.configured)],
         tallies: Default::default(),
         lines: Default::default(),
+        slices: Slices::new(micros(options.slices)),
         generator: before.own.zip(after.own),
         connections_opened: sum(|gauges| &gauges.connections),
         server: options
@@ -266,6 +272,7 @@ fn collect(report: &mut Report, outcomes: Vec<ThreadReport>) -> Ledger {
             mine.acknowledged += theirs.acknowledged;
             mine.dropped += theirs.dropped;
         }
+        report.slices.add(&outcome.slices);
         accounts.extend(outcome.ledger);
     }
     Ledger { run: report.run, accounts }

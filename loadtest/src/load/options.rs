@@ -1,10 +1,10 @@
 //! The command line of `loadtest run`, and what it refuses.
 
-use std::{net::SocketAddr, net::ToSocketAddrs as _, path::PathBuf, time::Duration};
+use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, ValueEnum};
 
-use super::{measure::Endpoint, template::platform_words};
+use super::{measure::Endpoint, slices::MAX_SLICES, template::platform_words};
 
 /// How agents reach the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -18,9 +18,10 @@ pub enum Mode {
 /// `loadtest run`.
 #[derive(Clone, Debug, Args)]
 pub struct Options {
-    /// Server: http:// or https://, host, port, and a path if it has a prefix.
+    /// Server: http:// or https://, host, port, and a path if it has a prefix. Repeat it for nodes of one cluster: each
+    /// request goes to any of them, as through a load balancer; operators use the first.
     #[arg(long, value_name = "URL", default_value = "https://127.0.0.1:8080", help_heading = "Server")]
-    pub server: String,
+    pub server: Vec<String>,
     /// Trust the certificates in this PEM file.
     #[arg(long, value_name = "FILE", conflicts_with = "insecure", help_heading = "Server")]
     pub ca: Option<PathBuf>,
@@ -136,6 +137,9 @@ pub struct Options {
     /// Bytes of rows in one answer to a live query.
     #[arg(long, value_name = "N", default_value_t = 500, value_parser = clap::value_parser!(u32).range(0..=50_000_000), help_heading = "Profile")]
     pub live_bytes: u32,
+    /// Send etags with requests for configs, as osquery after 5.23 does, and keep configs that are said to be unchanged.
+    #[arg(long, help_heading = "Profile")]
+    pub etags: bool,
     /// Let agents check that their config is for their platform; --setup includes this check.
     #[arg(long, help_heading = "Profile")]
     pub check_config: bool,
@@ -146,6 +150,9 @@ pub struct Options {
     /// Write the results as JSON; - is stdout.
     #[arg(long, value_name = "FILE", help_heading = "Results")]
     pub json: Option<PathBuf>,
+    /// Give latencies by slices of so long in the JSON results too, to tell phases apart; 0 gives none.
+    #[arg(long, value_name = "TIME", default_value = "0", value_parser = duration, help_heading = "Results")]
+    pub slices: Duration,
     /// Write the log lines that were acknowledged to this file.
     #[arg(long, value_name = "FILE", help_heading = "Results")]
     pub ledger: Option<PathBuf>,
@@ -195,7 +202,7 @@ impl Options {
     /// Describes each contradiction between options.
     pub(super) fn problems(&self) -> Vec<String> {
         let mut problems = Vec::new();
-        if self.server.starts_with("https") && self.ca.is_none() && !self.insecure {
+        if self.server.iter().any(|server| server.starts_with("https")) && self.ca.is_none() && !self.insecure {
             problems.push("https needs --ca FILE, or --insecure to trust any certificate".to_owned());
         }
         if self.enroll_secret.is_none() && !self.setup && self.token.is_none() && self.password.is_none() {
@@ -221,57 +228,14 @@ impl Options {
         if self.duration.is_zero() {
             problems.push("--duration must not be 0".to_owned());
         }
+        if !self.slices.is_zero() && (self.ramp + self.duration).div_duration_f64(self.slices) > MAX_SLICES as f64 {
+            problems.push(format!("--slices must be longer: {MAX_SLICES} of them must last for --ramp and --duration"));
+        }
         let most = Duration::from_secs(30 * 24 * 3600);
         if self.ramp + self.duration > most {
             problems.push("--ramp and --duration together must be at most 30 days".to_owned());
         }
         problems
-    }
-}
-
-/// The parts of a server's address.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct ServerUrl {
-    pub is_https: bool,
-    pub name: String,
-    /// Value of the `Host` header.
-    pub host: String,
-    pub prefix: String,
-    pub address: SocketAddr,
-}
-
-impl ServerUrl {
-    /// Reads `http[s]://host[:port][/prefix]` and looks the host up.
-    pub fn find(url: &str) -> Result<Self, String> {
-        let bad = || format!("--server {url:?} is not http:// or https:// with a host and perhaps a port and a path");
-        let (scheme, rest) = url.split_once("://").ok_or_else(bad)?;
-        let is_https = match scheme {
-            "https" => true,
-            "http" => false,
-            _ => return Err(bad()),
-        };
-        let (authority, prefix) = rest.find('/').map_or((rest, ""), |at| rest.split_at(at));
-        let (name, port) = match authority.rsplit_once(':') {
-            Some((name, port)) if !port.ends_with(']') => (name, port.parse().map_err(|_| bad())?),
-            _ => (authority, if is_https { 443 } else { 80 }),
-        };
-        let name = name.trim_start_matches('[').trim_end_matches(']');
-        if name.is_empty() || name.contains(|letter: char| letter.is_whitespace() || "?#@".contains(letter)) {
-            return Err(bad());
-        }
-        let found =
-            (name, port).to_socket_addrs().map_err(|error| format!("--server: {name} is not found: {error}"))?;
-        let all: Vec<_> = found.collect();
-        // Servers listen on the older kind of address more often.
-        let address = all.iter().find(|address| address.is_ipv4()).or(all.first()).copied();
-        let address = address.ok_or_else(|| format!("--server: {name} has no address"))?;
-        Ok(Self {
-            is_https,
-            host: authority.to_owned(),
-            name: name.to_owned(),
-            prefix: prefix.trim_end_matches('/').to_owned(),
-            address,
-        })
     }
 }
 
@@ -338,21 +302,6 @@ mod tests {
         assert_eq!(duration("0"), Ok(Duration::ZERO));
         for bad in ["", "10", "s", "10 s", "-1s", "1d", "1e400h", "9999h"] {
             assert!(duration(bad).is_err(), "{bad}");
-        }
-    }
-
-    #[test]
-    fn addresses_have_parts() {
-        let server = ServerUrl::find("https://127.0.0.1:8443/muster/").unwrap();
-        assert_eq!(
-            (server.is_https, server.host.as_str(), server.prefix.as_str()),
-            (true, "127.0.0.1:8443", "/muster")
-        );
-        assert_eq!(server.address, "127.0.0.1:8443".parse().unwrap());
-        assert_eq!(ServerUrl::find("http://[::1]:80").unwrap().address, "[::1]:80".parse().unwrap());
-        assert_eq!(ServerUrl::find("http://127.0.0.1").unwrap().address.port(), 80);
-        for bad in ["127.0.0.1:1", "ftp://x", "https://", "https://h:port", "https://a b", "https://u@h"] {
-            assert!(ServerUrl::find(bad).is_err(), "{bad}");
         }
     }
 

@@ -9,10 +9,11 @@ use serde_json::json;
 use super::{
     BadOptions, Say,
     engine::micros,
-    options::{Mode, Options, ServerUrl},
+    options::{Mode, Options},
     process::{self, Usage},
     profile::Profile,
     rest::Rest,
+    server_url::ServerUrl,
     setup::{self, Intervals},
     wire::Target,
 };
@@ -24,22 +25,16 @@ const OTHER_FILES: u64 = 64;
 /// Judges the options and finds the server.
 pub(super) fn target(options: &Options) -> anyhow::Result<(ServerUrl, Target)> {
     let mut problems = options.problems();
-    let server = match ServerUrl::find(&options.server) {
-        Ok(server) => server,
+    let found: Result<Vec<_>, _> = options.server.iter().map(|url| ServerUrl::find(url)).collect();
+    let (server, addresses) = match found.as_deref() {
+        Ok([server, ..]) => (server.clone(), found.iter().flatten().map(|server| server.address).collect::<Vec<_>>()),
+        Ok([]) => bail!(BadOptions(vec!["--server is missing".to_owned()])),
         Err(problem) => {
-            problems.push(problem);
+            problems.push(problem.clone());
             bail!(BadOptions(problems));
         }
     };
-    if !server.address.ip().is_loopback() && !options.allow_remote {
-        problems.push(format!(
-            "{} is not a loopback address. A load test of a server that is not yours is an attack; say --allow-remote if it is",
-            server.address.ip()
-        ));
-    }
-    if options.source_addresses > 1 && !(server.address.is_ipv4() && server.address.ip().is_loopback()) {
-        problems.push("--source-addresses needs a server on 127.0.0.0/8".to_owned());
-    }
+    problems.extend(server_problems(options, found.as_deref().unwrap_or_default()));
     if let Some(max) = process::max_open_files()
         && u64::from(options.connections()) + OTHER_FILES > max
     {
@@ -64,8 +59,28 @@ pub(super) fn target(options: &Options) -> anyhow::Result<(ServerUrl, Target)> {
     if !problems.is_empty() {
         bail!(BadOptions(problems));
     }
-    let target = Target { address: server.address, tls, sources: options.source_addresses };
+    let target = Target { addresses, tls, sources: options.source_addresses };
     Ok((server, target))
+}
+
+/// Describes what is wrong with the servers.
+fn server_problems(options: &Options, servers: &[ServerUrl]) -> Vec<String> {
+    let mut problems = Vec::new();
+    let is_local = |server: &ServerUrl| server.address.ip().is_loopback();
+    for server in servers.iter().filter(|server| !is_local(server) && !options.allow_remote) {
+        problems.push(format!(
+            "{} is not a loopback address. A load test of a server that is not yours is an attack; say --allow-remote if it is",
+            server.address.ip()
+        ));
+    }
+    if options.source_addresses > 1 && !servers.iter().all(|server| server.address.is_ipv4() && is_local(server)) {
+        problems.push("--source-addresses needs a server on 127.0.0.0/8".to_owned());
+    }
+    let kind = |server: &ServerUrl| (server.is_https, server.prefix.clone());
+    if servers.iter().any(|server| kind(server) != kind(&servers[0])) {
+        problems.push("--server: nodes of one cluster must have the same scheme and path".to_owned());
+    }
+    problems
 }
 
 /// Logs in and sets up as far as the options ask for it; gives the operator, if there is one, and the enroll secret.
@@ -133,6 +148,8 @@ pub(super) fn profile(options: &Options, server: &ServerUrl, run: u32, start_uni
         live_bytes: options.live_bytes as usize,
         slow: Duration::from_millis(options.slow_ms),
         check_config: options.check_config || options.setup,
+        etags: options.etags,
+        slice: micros(options.slices),
         is_balanced: options.mode == Mode::Balanced,
         host: server.host.clone(),
     }
@@ -171,6 +188,7 @@ pub(super) fn settings(options: &Options) -> serde_json::Value {
         "query_empty": options.query_empty,
         "live": options.live,
         "live_bytes": options.live_bytes,
+        "etags": options.etags,
         "slow_ms": options.slow_ms,
         "setup": options.setup,
         "check_config": options.check_config || options.setup,

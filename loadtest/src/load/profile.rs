@@ -29,6 +29,10 @@ pub(super) struct Profile {
     pub live_bytes: usize,
     pub slow: Duration,
     pub check_config: bool,
+    /// Requests for configs carry an etag.
+    pub etags: bool,
+    /// Length of a slice of the results; 0 for none.
+    pub slice: Micros,
     /// Connections are pooled, and say for whom they carry a request.
     pub is_balanced: bool,
     /// Value of the `Host` header.

@@ -11,6 +11,7 @@ use super::{
     measure::{Endpoint, Fault, Tally, share},
     options::{Mode, Options},
     process::Usage,
+    slices::Slices,
     verify::Verified,
 };
 
@@ -20,6 +21,8 @@ pub struct Report {
     pub(super) settings: Value,
     /// The run, as it stands in the identity of every line.
     pub run: u32,
+    /// When it started, in milliseconds of Unix time.
+    pub(super) start_unix_ms: u64,
     pub(super) mode: Mode,
     pub(super) elapsed: Duration,
     pub(super) steady: Duration,
@@ -29,6 +32,7 @@ pub struct Report {
     pub tallies: [Vec<Tally>; 2],
     /// Results and statuses.
     pub lines: [LineCount; 2],
+    pub(super) slices: Slices,
     pub(super) generator: Option<(Usage, Usage)>,
     pub(super) connections_opened: u64,
     pub(super) server: Option<(u32, Usage, Usage)>,
@@ -124,6 +128,7 @@ impl Report {
             "version": 1,
             "settings": self.settings,
             "run": format!("{:08x}", self.run),
+            "start_unix_ms": self.start_unix_ms,
             "elapsed_ms": millis(self.elapsed),
             "steady_ms": millis(self.steady),
             "agents": {"total": self.agents[0], "enrolled": self.agents[1], "configured": self.agents[2]},
@@ -165,6 +170,9 @@ impl Report {
         }
         if let Some(verified) = &self.verified {
             json["verify"] = serde_json::to_value(verified).unwrap_or_default();
+        }
+        if let Some(slices) = self.slices.json() {
+            json["slices"] = slices;
         }
         json["failed"] = json!(self.failed);
         json

@@ -77,7 +77,7 @@ impl Rest {
             body.len(),
         );
         let exchange = async {
-            let mut connection = self.target.connect(0).await?;
+            let mut connection = self.target.connect(0, 0).await?;
             let mut buffer = Vec::new();
             let answer = connection.exchange(request.as_bytes(), &mut buffer).await?;
             connection.close().await;

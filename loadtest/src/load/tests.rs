@@ -43,6 +43,8 @@ fn profile() -> Profile {
         live_bytes: 100,
         slow: Duration::from_millis(500),
         check_config: true,
+        etags: false,
+        slice: 0,
         is_balanced: true,
         host: "localhost:1".to_owned(),
     }
@@ -140,6 +142,17 @@ impl Driver {
             }
             let answer = if sent.step == ExchangeStep::Config { config() } else { b"{}".to_vec() };
             self.take(&sent, &answer);
+        }
+    }
+
+    /// The next request for a config; everything else is accepted.
+    fn skip_to_config(&mut self) -> Sent {
+        loop {
+            let sent = self.next();
+            if sent.step == ExchangeStep::Config {
+                return sent;
+            }
+            self.take(&sent, b"{}");
         }
     }
 
@@ -312,4 +325,50 @@ fn a_server_that_stalls_is_charged_from_when_requests_were_due() {
     assert_eq!((read.requests, read.late, read.slow), (2, 1, 2));
     assert_eq!(read.missed, 2);
     assert!(read.latency.max() >= 35_000_000 && read.service.min() < 2000);
+}
+
+#[test]
+fn a_config_that_is_unchanged_is_kept_with_its_etag() {
+    let mut driver = Driver::new(Profile { etags: true, ..profile() });
+    let enroll = driver.expect(ExchangeStep::Enroll);
+    driver.take(&enroll, br#"{"node_key":"k1"}"#);
+    let first = driver.expect(ExchangeStep::Config);
+    assert_eq!(first.body, json!({"node_key": "k1", "etag": ""}));
+    let with_etag = [br#"{"etag":"a-1","#, &config()[1..]].concat();
+    driver.take(&first, &with_etag);
+    for _ in 0..2 {
+        let again = driver.skip_to_config();
+        assert_eq!(again.body["etag"], "a-1");
+        driver.take(&again, br#"{"etag":"ok"}"#);
+    }
+    let outcomes = driver.finish();
+    let of_phases = || outcomes.tallies.iter().map(|phase| &phase[Endpoint::Config as usize]);
+    assert_eq!(of_phases().map(|tally| tally.requests).sum::<u64>(), 3);
+    assert_eq!(of_phases().map(|tally| tally.errors()).sum::<u64>(), 0);
+}
+
+#[test]
+fn what_is_unchanged_must_be_there() {
+    let mut driver = Driver::new(Profile { etags: true, ..profile() });
+    let enroll = driver.expect(ExchangeStep::Enroll);
+    driver.take(&enroll, br#"{"node_key":"k1"}"#);
+    let config = driver.expect(ExchangeStep::Config);
+    driver.take(&config, br#"{"etag":"ok"}"#);
+    let outcomes = driver.finish();
+    assert_eq!(outcomes.tallies[1][Endpoint::Config as usize].faults_of(Fault::BadBody), 1);
+}
+
+#[test]
+fn reads_with_a_live_query_are_told_apart() {
+    let mut driver = Driver::started(Profile { slice: 10 * SECOND, ..profile() });
+    let read = driver.skip_to(ExchangeStep::Read);
+    driver.take(&read, br#"{"queries":{"fleet_distributed_query_9":"SELECT 1"}}"#);
+    let write = driver.expect(ExchangeStep::Write);
+    driver.take(&write, b"{}");
+    let read = driver.skip_to(ExchangeStep::Read);
+    driver.take(&read, b"{}");
+    let slices = driver.finish().slices.json().unwrap();
+    let slices: Vec<_> = slices["slices"].as_array().unwrap().iter().flat_map(|slice| keys(slice)).collect();
+    assert_eq!(slices.iter().filter(|name| **name == "live_read").count(), 1, "{slices:?}");
+    assert_eq!(slices.iter().filter(|name| **name == "read").count(), 1, "{slices:?}");
 }

@@ -21,7 +21,8 @@ const KEEP: usize = 64 * 1024;
 /// The server, and how to get there.
 #[derive(Clone, Debug)]
 pub(super) struct Target {
-    pub address: SocketAddr,
+    /// Its nodes, at least one.
+    pub addresses: Vec<SocketAddr>,
     /// `None` for plain HTTP.
     pub tls: Option<(Arc<ClientConfig>, ServerName<'static>)>,
     /// Addresses of 127.0.0.0/8 that connections come from, one after the other; 0 leaves the choice to the system.
@@ -34,15 +35,17 @@ pub(super) enum Connection {
 }
 
 impl Target {
-    pub async fn connect(&self, number: u64) -> io::Result<Connection> {
-        let socket = if self.address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    /// Makes a connection to one of the nodes.
+    pub async fn connect(&self, number: u64, node: usize) -> io::Result<Connection> {
+        let address = self.addresses.get(node).copied().ok_or(io::ErrorKind::AddrNotAvailable)?;
+        let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
         if self.sources > 1 {
             let [_, a, b, c] = (2 + (number % u64::from(self.sources)) as u32).to_be_bytes();
             // A port that waits for its connection to be forgotten can be taken for another one.
             socket.set_reuseaddr(true)?;
             socket.bind((IpAddr::V4(Ipv4Addr::new(127, a, b, c)), 0).into())?;
         }
-        let tcp = socket.connect(self.address).await?;
+        let tcp = socket.connect(address).await?;
         tcp.set_nodelay(true)?;
         Ok(match &self.tls {
             None => Connection::Plain(tcp),

@@ -80,6 +80,11 @@ impl Work {
         })
     }
 
+    /// Whether there is a live query among them.
+    pub fn is_live(&self) -> bool {
+        self.questions.iter().any(|question| question.kind == RequestKind::Live)
+    }
+
     pub fn len(&self) -> usize {
         self.questions.len()
     }

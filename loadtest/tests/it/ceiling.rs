@@ -33,6 +33,34 @@ impl Drop for Ceiling {
     }
 }
 
+#[test]
+fn requests_are_spread_over_nodes_and_told_apart_by_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let results = folder.path().join("results.json");
+    let logs = ["one", "two"].map(|name| folder.path().join(name));
+    let nodes = logs.each_ref().map(|log| Ceiling::start(&[format!("--log-file={}", log.display())]));
+    let ran = Command::new(env!("CARGO_BIN_EXE_loadtest"))
+        .args(["run", "--quiet", "--enroll-secret=any", "--agents=20", "--ramp=100ms", "--duration=2s"])
+        .args(["--log-interval=100ms", "--log-share=1", "--status-share=1", "--slices=500ms"])
+        .args(nodes.each_ref().map(|node| format!("--server=http://{}", node.host)))
+        .arg(format!("--json={}", results.display()))
+        .stdin(Stdio::null())
+        .status()
+        .unwrap();
+    assert!(ran.success());
+    for log in logs {
+        assert!(std::fs::metadata(&log).unwrap().len() > 1000, "{} got little", log.display());
+    }
+    let results: serde_json::Value = serde_json::from_slice(&std::fs::read(results).unwrap()).unwrap();
+    assert_eq!(results["slices"]["length_ms"], 500);
+    let slices = results["slices"]["slices"].as_array().unwrap();
+    assert!((4..=5).contains(&slices.len()), "{}", slices.len());
+    let counted = slices.iter().filter_map(|slice| slice["log"]["latency_us"].as_array()).flatten();
+    let counted: u64 = counted.map(|step| step[1].as_u64().unwrap()).sum();
+    let requests = results["whole_run"]["log"]["requests"].as_u64().unwrap();
+    assert!(requests > 0 && counted >= requests, "{counted} of {requests}");
+}
+
 #[tokio::test]
 async fn agents_are_content_and_log_bodies_are_in_the_file_as_they_came() {
     let folder = tempfile::tempdir().unwrap();

@@ -4,12 +4,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use crate::backend::BackendKind;
+use crate::operator::Operator;
 use crate::proc::rss_bytes;
 use crate::process::Cores;
-use crate::subject::{ConnectionMode, EMAIL, PASSWORD, Programs, Stopped, Subject};
+use crate::subject::{ConnectionMode, Programs, Stopped, Subject};
 
 /// Hosts of the fleet.
 const HOSTS: u64 = 500_000;
@@ -22,44 +22,24 @@ const LOADED_WITHIN: Duration = Duration::from_secs(120);
 
 /// Requests of operators: how they are called in the table, method, path and body.
 const OPERATIONS: [(&str, &str, &str, &str); 10] = [
-    ("count of online hosts", "GET", "/api/v1/fleet/hosts/count?status=online", ""),
-    ("count of all hosts", "GET", "/api/v1/fleet/hosts/count", ""),
-    ("summary of all hosts by status", "POST", "/api/v1/fleet/targets/count", r#"{"selected":{"labels":[{all}]}}"#),
-    (
-        "page of 100 online hosts by name",
-        "GET",
-        "/api/v1/fleet/hosts?status=online&order_key=hostname&per_page=100",
-        "",
-    ),
+    ("count of online hosts", "GET", "hosts/count?status=online", ""),
+    ("count of all hosts", "GET", "hosts/count", ""),
+    ("summary of all hosts by status", "POST", "targets/count", r#"{"selected":{"labels":[{all}]}}"#),
+    ("page of 100 online hosts by name", "GET", "hosts?status=online&order_key=hostname&per_page=100", ""),
     (
         "page of 100 online hosts behind a name",
         "GET",
-        "/api/v1/fleet/hosts?status=online&order_key=hostname&after=host-1000400000&per_page=100",
+        "hosts?status=online&order_key=hostname&after=host-1000400000&per_page=100",
         "",
     ),
-    (
-        "page of 100 missing hosts by name",
-        "GET",
-        "/api/v1/fleet/hosts?status=missing&order_key=hostname&per_page=100",
-        "",
-    ),
-    (
-        "page of 100 hosts of a label by name",
-        "GET",
-        "/api/v1/fleet/labels/{label}/hosts?order_key=hostname&per_page=100",
-        "",
-    ),
-    (
-        "page of 100 hosts, last seen first",
-        "GET",
-        "/api/v1/fleet/hosts?order_key=seen_time&order_direction=desc&per_page=100",
-        "",
-    ),
-    ("text search that finds one host", "GET", "/api/v1/fleet/hosts?query=HOST-1000499999&per_page=20", ""),
+    ("page of 100 missing hosts by name", "GET", "hosts?status=missing&order_key=hostname&per_page=100", ""),
+    ("page of 100 hosts of a label by name", "GET", "labels/{label}/hosts?order_key=hostname&per_page=100", ""),
+    ("page of 100 hosts, last seen first", "GET", "hosts?order_key=seen_time&order_direction=desc&per_page=100", ""),
+    ("text search that finds one host", "GET", "hosts?query=HOST-1000499999&per_page=20", ""),
     (
         "count of targets by label and platform",
         "POST",
-        "/api/v1/fleet/targets/count",
+        "targets/count",
         r#"{"selected":{"labels":[{label},{platform}]}}"#,
     ),
 ];
@@ -96,19 +76,19 @@ pub async fn measure(programs: &Programs, kind: BackendKind) -> Result<Directory
     let mode = ConnectionMode::BalancedPlain;
     let server = Subject::server(programs, kind, mode, Cores::All, &[]).await?;
     server.set_up().await?;
-    let token = token(&server).await?;
+    let operator = Operator::log_in(&server).await?;
     let empty_bytes = rss_bytes(server.process.pid)?;
     let [all, label, platform] = [
-        label_id(&server, &token, "All Hosts").await?,
-        label_id(&server, &token, "All Linux").await?,
-        label_id(&server, &token, "Ubuntu Linux").await?,
+        label_id(&operator, "All Hosts").await?,
+        label_id(&operator, "All Linux").await?,
+        label_id(&operator, "Ubuntu Linux").await?,
     ];
     let stopped = server.stopped().await?;
     fill(&stopped, label, platform).await?;
     let begun = Instant::now();
     let server = stopped.start().await?;
     let deadline = begun + LOADED_WITHIN;
-    while server.address.ask("GET", "/api/v1/fleet/hosts/count", Some(&token), "").await.is_err() {
+    while operator.ask("GET", "hosts/count", "").await.is_err() {
         ensure!(Instant::now() < deadline, "the hosts are not loaded within {} s", LOADED_WITHIN.as_secs());
     }
     let load_seconds = begun.elapsed().as_secs_f64();
@@ -121,7 +101,7 @@ pub async fn measure(programs: &Programs, kind: BackendKind) -> Result<Directory
         let mut times = Vec::new();
         for _ in 0..REQUESTS {
             let begun = Instant::now();
-            server.address.ask(method, &path, Some(&token), &body).await?;
+            operator.ask(method, &path, &body).await?;
             times.push(begun.elapsed().as_secs_f64() * 1000.0);
         }
         times.sort_by(f64::total_cmp);
@@ -132,15 +112,8 @@ pub async fn measure(programs: &Programs, kind: BackendKind) -> Result<Directory
     Ok(Directory { hosts: HOSTS, load_seconds, resident_bytes, empty_bytes, operations })
 }
 
-async fn token(server: &Subject) -> Result<String> {
-    let body = serde_json::json!({ "email": EMAIL, "password": PASSWORD }).to_string();
-    let answer: Value = serde_json::from_slice(&server.address.ask("POST", "/api/v1/fleet/login", None, &body).await?)?;
-    Ok(answer["token"].as_str().context("the log-in gave no token")?.to_owned())
-}
-
-async fn label_id(server: &Subject, token: &str, name: &str) -> Result<i64> {
-    let answer = server.address.ask("GET", "/api/v1/fleet/labels", Some(token), "").await?;
-    let labels: Value = serde_json::from_slice(&answer)?;
+async fn label_id(operator: &Operator, name: &str) -> Result<i64> {
+    let labels = operator.json("GET", "labels", "").await?;
     let label = labels["labels"].as_array().into_iter().flatten().find(|label| label["name"] == name);
     label.and_then(|label| label["id"].as_i64()).with_context(|| format!("there is no label {name}"))
 }

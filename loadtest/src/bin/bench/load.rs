@@ -6,20 +6,29 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 use serde::Deserialize;
+use tempfile::TempDir;
 
+use crate::folder;
+use crate::phases::{PhaseLatency, SliceResults, Span};
 use crate::process::{Cores, Process};
 use crate::subject::{EMAIL, PASSWORD, Programs, Subject};
 
 /// A run of `loadtest` under way.
 pub struct Load {
     process: Process,
-    results: PathBuf,
+    folder: TempDir,
 }
 
 /// The part of the JSON results of `loadtest` that the bench uses.
 #[derive(Debug, Deserialize)]
 pub struct LoadResults {
+    pub start_unix_ms: u64,
+    /// Of the steady phase.
     pub endpoints: BTreeMap<String, EndpointResults>,
+    pub whole_run: BTreeMap<String, EndpointResults>,
+    #[serde(default)]
+    pub live: Vec<LiveResults>,
+    pub slices: Option<SliceResults>,
     pub total: Total,
     pub generator: Generator,
     pub verify: Option<VerifyResults>,
@@ -56,6 +65,20 @@ pub struct Generator {
     pub peak_rss_bytes: u64,
 }
 
+/// How a live query went.
+#[derive(Debug, Deserialize)]
+pub struct LiveResults {
+    pub targets: u64,
+    /// Since the start of the run.
+    pub asked_at_ms: u64,
+    /// Milliseconds until all targets were settled.
+    pub t100_ms: Option<u64>,
+    pub states: BTreeMap<String, u64>,
+    /// Milliseconds since it was asked, and targets settled.
+    pub curve: Vec<(u64, u64)>,
+    pub error: Option<String>,
+}
+
 #[derive(Debug, Deserialize)]
 pub struct VerifyResults {
     pub acknowledged: u64,
@@ -64,6 +87,12 @@ pub struct VerifyResults {
 }
 
 impl LoadResults {
+    /// The latency of check-ins in a phase of a run with slices.
+    pub fn phase(&self, span: Span) -> Result<PhaseLatency> {
+        let slices = self.slices.as_ref().context("the load was not measured in slices")?;
+        Ok(slices.within(self.start_unix_ms, span))
+    }
+
     /// Errors of all endpoints by kind.
     pub fn errors(&self) -> BTreeMap<String, u64> {
         let mut all = BTreeMap::new();
@@ -88,20 +117,23 @@ impl LoadResults {
 
 impl Load {
     pub fn start(programs: &Programs, subject: &Subject, cores: Cores, flags: &[String]) -> Result<Self> {
-        let results = subject.folder().join("load.json");
+        let folder = folder::new()?;
         let mut words = vec![programs.loadtest.display().to_string(), "run".to_owned(), "--quiet".to_owned()];
         words.extend(subject.target());
-        words.push(format!("--json={}", results.display()));
+        words.push(format!("--json={}", results_file(&folder).display()));
         words.extend(flags.iter().cloned());
-        let process = Process::start("loadtest", &words, cores, subject.folder())?;
-        Ok(Self { process, results })
+        let process = Process::start("loadtest", &words, cores, folder.path())?;
+        Ok(Self { process, folder })
     }
 
-    /// Waits until the subject has answered so many enrollments.
-    pub async fn enrolled(&mut self, subject: &Subject, agents: u32, within: Duration) -> Result<()> {
+    /// Waits until the nodes have answered so many enrollments together.
+    pub async fn enrolled(&mut self, nodes: &[Subject], agents: u32, within: Duration) -> Result<()> {
         let deadline = Instant::now() + within;
         loop {
-            let enrolled = subject.open().await?.requests("enroll_agent");
+            let mut enrolled = 0.0;
+            for node in nodes {
+                enrolled += node.open().await?.requests("enroll_agent");
+            }
             if enrolled >= f64::from(agents) {
                 return Ok(());
             }
@@ -124,10 +156,32 @@ impl Load {
         if !matches!(status.code(), Some(0 | 1)) {
             bail!("loadtest ended ({status}): {}", self.process.said());
         }
-        let text = std::fs::read(&self.results)
+        let text = std::fs::read(results_file(&self.folder))
             .with_context(|| format!("loadtest left no results: {}", self.process.said()))?;
         serde_json::from_slice(&text).context("the results of loadtest are not as expected")
     }
+}
+
+fn results_file(folder: &TempDir) -> PathBuf {
+    folder.path().join("load.json")
+}
+
+/// Flags for a fleet that lives the standard profile, which it applies before. The server has its operator.
+pub fn fleet_flags(agents: u32, ramp: Duration, duration: Duration) -> Vec<String> {
+    vec![
+        "--setup".to_owned(),
+        format!("--email={EMAIL}"),
+        format!("--password={PASSWORD}"),
+        format!("--agents={agents}"),
+        format!("--ramp={}s", ramp.as_secs()),
+        format!("--duration={}s", duration.as_secs()),
+    ]
+}
+
+/// Flags with which the lines that a server has acknowledged are looked for in its files.
+pub fn account_flags(server: &Subject) -> Vec<String> {
+    let path = |name: &str| server.folder().join(name).display().to_string();
+    vec![format!("--ledger={}", path("ledger")), "--destination".to_owned(), path("results"), path("statuses")]
 }
 
 /// Makes the operator, applies the standard profile, and returns the enroll secret.

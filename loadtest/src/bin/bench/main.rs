@@ -3,15 +3,22 @@
 #![expect(clippy::cast_precision_loss, reason = "counts and times of minutes are far below what a float holds exactly")]
 
 mod backend;
+mod crowd;
 mod directory;
 mod endpoints;
 mod folder;
 mod http;
 mod load;
 mod memory;
+mod newcomers;
+mod nodes;
+mod open_queries;
+mod operator;
+mod phases;
 mod proc;
 mod process;
 mod report;
+mod restart;
 mod standard;
 mod subject;
 
@@ -20,14 +27,19 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
-use clap::Parser;
+use clap::{Parser, ValueEnum as _};
 use tokio::process::Command;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::backend::BackendKind;
+use crate::crowd::CrowdPlan;
 use crate::endpoints::Effort;
+use crate::memory::MemoryPlan;
+use crate::nodes::NodesPlan;
+use crate::open_queries::PairsPlan;
 use crate::process::Cores;
 use crate::report::{Book, Measured};
+use crate::restart::RestartPlan;
 use crate::standard::Plan;
 use crate::subject::{ConnectionMode, Programs};
 
@@ -57,10 +69,22 @@ struct BenchOptions {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum Part {
+    /// Each kind of request.
     Endpoints,
+    /// A whole fleet.
     Standard,
+    /// Memory of hosts, connections and the generator.
     Memory,
+    /// Lists, counts and searches of 500,000 hosts.
     Directory,
+    /// Check-ins of 50,000 hosts while all are asked a live query, and while unknown hosts enroll.
+    Crowd,
+    /// A restart under load.
+    Restart,
+    /// Check-ins while live queries wait for other hosts.
+    OpenQueries,
+    /// Work of the database and the bus for 1, 2 and 4 nodes, with --backend mariadb.
+    Nodes,
 }
 
 fn main() -> ExitCode {
@@ -113,10 +137,11 @@ async fn bench(options: &BenchOptions) -> Result<()> {
     let (book, page) = (options.docs.join("performance.json"), options.docs.join("performance.md"));
     let mut all = if options.quick { Book::new() } else { report::read(&book)? };
     let before = all.remove(title).unwrap_or_default();
-    let mut measured =
-        Measured { command: options.command.clone(), machine: proc::machine(), pinning: pinning.to_owned(), ..before };
+    let command = if before.command.is_empty() { options.command.clone() } else { before.command };
+    let mut measured = Measured { command, machine: proc::machine(), pinning: pinning.to_owned(), ..before };
     for part in options.parts() {
         measure(part, options, &programs, &mut measured).await?;
+        measured.commands.insert(part.word(), options.command.clone());
         if !options.quick {
             // Written at once: a later part may fail, and this one took long.
             all.insert(title.to_owned(), measured.clone());
@@ -131,9 +156,19 @@ impl BenchOptions {
     fn parts(&self) -> Vec<Part> {
         match (&*self.only, self.quick) {
             ([], true) => vec![Part::Endpoints, Part::Standard],
-            ([], false) => vec![Part::Memory, Part::Directory, Part::Standard, Part::Endpoints],
+            ([], false) => {
+                let all = Part::value_variants().iter().rev();
+                all.filter(|part| **part != Part::Nodes || self.backend == BackendKind::Mariadb).copied().collect()
+            }
             (only, _) => only.to_vec(),
         }
+    }
+}
+
+impl Part {
+    /// As on the command line.
+    fn word(self) -> String {
+        self.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
     }
 }
 
@@ -155,7 +190,26 @@ async fn measure(part: Part, options: &BenchOptions, programs: &Programs, measur
             measured.endpoints = endpoints::measure(programs, kind, modes, effort).await?;
         }
         Part::Directory => measured.directory = Some(directory::measure(programs, kind).await?),
-        Part::Memory => measured.memory = Some(memory::measure(programs, kind).await?),
+        Part::Memory => {
+            let plan = if options.quick { MemoryPlan::quick() } else { MemoryPlan::whole() };
+            measured.memory = Some(memory::measure(programs, kind, plan).await?);
+        }
+        Part::Crowd => {
+            let plan = if options.quick { CrowdPlan::quick() } else { CrowdPlan::whole() };
+            measured.crowd = Some(crowd::measure(programs, kind, plan).await?);
+        }
+        Part::Restart => {
+            let plan = if options.quick { RestartPlan::quick() } else { RestartPlan::whole() };
+            measured.restart = Some(restart::measure(programs, kind, plan).await?);
+        }
+        Part::OpenQueries => {
+            let plan = if options.quick { PairsPlan::quick() } else { PairsPlan::whole() };
+            measured.open_queries = Some(open_queries::measure(programs, kind, plan).await?);
+        }
+        Part::Nodes => {
+            let plan = if options.quick { NodesPlan::quick() } else { NodesPlan::whole() };
+            measured.nodes = nodes::measure(programs, kind, plan).await?;
+        }
         Part::Standard => {
             measured.standard.clear();
             for (agents, mode, ramp) in

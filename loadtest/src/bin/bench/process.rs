@@ -11,6 +11,12 @@ use tokio::process::{Child, Command};
 /// Timeout for the start of a program, long enough for a busy machine.
 const START: Duration = Duration::from_secs(60);
 
+/// Timeout for the end of a program that was asked to stop.
+const STOP: Duration = Duration::from_secs(20);
+
+/// Longest wait for a program to end by itself.
+const END: Duration = Duration::from_secs(900);
+
 /// Cores a process may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cores {
@@ -80,13 +86,25 @@ impl Process {
 
     /// Waits for it to end by itself.
     pub async fn ended(&mut self) -> Result<ExitStatus> {
-        Ok(self.child.wait().await?)
+        let ended = tokio::time::timeout(END, self.child.wait()).await;
+        Ok(ended.with_context(|| format!("{} has not ended within {} s", self.name, END.as_secs()))??)
     }
 
     /// Asks it to stop and waits for it.
     pub async fn stop(mut self) -> Result<()> {
         drop(self.child.stdin.take());
-        if tokio::time::timeout(Duration::from_secs(20), self.child.wait()).await.is_err() {
+        self.wait_or_kill().await
+    }
+
+    /// Sends it the signal with which services are stopped, and waits for it.
+    pub async fn terminate(mut self) -> Result<()> {
+        let sent = Command::new("kill").args(["-s", "TERM", &self.pid.to_string()]).status().await;
+        anyhow::ensure!(sent.context("cannot run kill")?.success(), "{} could not be signalled", self.name);
+        self.wait_or_kill().await
+    }
+
+    async fn wait_or_kill(&mut self) -> Result<()> {
+        if tokio::time::timeout(STOP, self.child.wait()).await.is_err() {
             self.child.kill().await?;
         }
         Ok(())

@@ -7,25 +7,48 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 
+use crate::crowd::Crowd;
 use crate::directory::Directory;
 use crate::endpoints::{self, MeasuredEndpoint};
 use crate::memory::Memory;
+use crate::nodes::{self, ClusterCost};
+use crate::open_queries::OpenQueries;
+use crate::restart::Restart;
 use crate::standard;
 use crate::subject::ConnectionMode;
+
+/// Work behind requests: how it is called in tables, and the metric that counts it.
+pub const COUNTERS: [(&str, &str); 3] = [
+    ("SQL statements", "muster_sql_statements_total"),
+    ("rows written", "muster_rows_written_total"),
+    ("bus commands", "muster_bus_commands_total"),
+];
 
 const BEGIN: &str = "<!-- measured: ";
 const END: &str = "<!-- end of measured -->";
 
-/// Measurements of one command.
+/// Measurements with one backend.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Measured {
+    /// What was run for parts that have no command of their own below.
     pub command: String,
+    /// What was run, by the word of the part.
+    #[serde(default)]
+    pub commands: BTreeMap<String, String>,
     pub machine: String,
     pub pinning: String,
     pub endpoints: Vec<endpoints::EndpointCost>,
     pub memory: Option<Memory>,
     #[serde(default)]
     pub directory: Option<Directory>,
+    #[serde(default)]
+    pub crowd: Option<Crowd>,
+    #[serde(default)]
+    pub restart: Option<Restart>,
+    #[serde(default)]
+    pub open_queries: Option<OpenQueries>,
+    #[serde(default)]
+    pub nodes: Vec<ClusterCost>,
     pub standard: Vec<standard::StandardLoad>,
 }
 
@@ -57,28 +80,28 @@ pub fn write(book: &Path, page: &Path, measured: &Book) -> Result<()> {
 pub fn render(backend: &str, measured: &Measured) -> String {
     let mut text = String::new();
     let _ = writeln!(text, "## {backend}\n\n{}. {}\n", measured.machine, measured.pinning);
-    if !measured.endpoints.is_empty() {
-        let _ = writeln!(text, "### Server CPU per request\n\n`{}`\n", measured.command);
-        text += &endpoints_table(&measured.endpoints);
-        let _ = writeln!(text, "\n### Hosts per core\n");
-        text += &hosts_per_core(&measured.endpoints);
-        text.push('\n');
-    }
-    if !measured.standard.is_empty() {
-        let _ = writeln!(text, "### A fleet at the standard profile\n\n`{}`\n", measured.command);
-        text += &standard_table(&measured.standard);
-        text.push('\n');
-    }
-    if let Some(memory) = &measured.memory {
-        let _ = writeln!(text, "### Memory\n\n`{}`\n", measured.command);
-        text += &memory.render();
-        text.push('\n');
-    }
-    if let Some(directory) = &measured.directory {
-        let _ = writeln!(text, "### Lists of a large fleet\n\n`{}`\n", measured.command);
-        text += &directory.render();
-        text.push('\n');
-    }
+    let mut section = |title: &str, part: &str, table: Option<String>| {
+        let Some(table) = table else { return };
+        let command = measured.commands.get(part).unwrap_or(&measured.command);
+        let _ = writeln!(text, "### {title}\n\n`{command}`\n\n{table}");
+    };
+    let rows = &measured.endpoints;
+    let endpoints = || format!("{}\n### Hosts per core\n\n{}", endpoints_table(rows), hosts_per_core(rows));
+    section("Server CPU per request", "endpoints", (!rows.is_empty()).then(endpoints));
+    let rows = &measured.standard;
+    section("A fleet at the standard profile", "standard", (!rows.is_empty()).then(|| standard_table(rows)));
+    section(
+        "Many hosts, all asked at once, and others that enroll",
+        "crowd",
+        measured.crowd.as_ref().map(Crowd::render),
+    );
+    section("A restart under load", "restart", measured.restart.as_ref().map(Restart::render));
+    let open = measured.open_queries.as_ref();
+    section("Live queries that wait for other hosts", "open-queries", open.map(OpenQueries::render));
+    let rows = &measured.nodes;
+    section("Several nodes, any of which gets any request", "nodes", (!rows.is_empty()).then(|| nodes::render(rows)));
+    section("Memory", "memory", measured.memory.as_ref().map(Memory::render));
+    section("Lists of a large fleet", "directory", measured.directory.as_ref().map(Directory::render));
     text
 }
 
@@ -155,14 +178,9 @@ fn standard_table(rows: &[standard::StandardLoad]) -> String {
             None => "–".to_owned(),
         });
     }
-    let known = [
-        ("SQL statements per 1,000 requests", "muster_sql_statements_total"),
-        ("rows written per 1,000 requests", "muster_rows_written_total"),
-        ("bus commands per 1,000 requests", "muster_bus_commands_total"),
-    ];
-    for (title, name) in known {
+    for (title, name) in COUNTERS {
         // A number the server does not have is not 0.
-        line(title, &|row| {
+        line(&format!("{title} per 1,000 requests"), &|row| {
             row.per_1000.get(name).map_or_else(|| "not counted".to_owned(), |count| format!("{count:.1}"))
         });
     }
@@ -183,7 +201,8 @@ fn standard_table(rows: &[standard::StandardLoad]) -> String {
     text
 }
 
-fn grouped(number: u64) -> String {
+/// Digits in groups of three.
+pub fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
     for (at, digit) in digits.chars().enumerate() {

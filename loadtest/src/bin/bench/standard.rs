@@ -8,10 +8,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::backend::BackendKind;
 use crate::endpoints;
-use crate::load::{Load, flags, prepare};
+use crate::load::{Load, account_flags, flags, fleet_flags, prepare};
 use crate::proc::{median, rss_bytes};
 use crate::process::Cores;
-use crate::subject::{ConnectionMode, EMAIL, PASSWORD, Programs, ServerAnswers, Snapshot, Subject};
+use crate::report::COUNTERS;
+use crate::subject::{ConnectionMode, Programs, ServerAnswers, Snapshot, Subject};
 
 const HANDLERS: [&str; 5] =
     ["enroll_agent", "get_client_config", "get_distributed_queries", "submit_distributed_query_results", "submit_logs"];
@@ -100,16 +101,17 @@ async fn ceiling(programs: &Programs, plan: Plan, answers: &ServerAnswers) -> Re
 }
 
 /// Counts of one window.
-struct Window {
-    seconds: f64,
-    requests: f64,
-    cpu_us: f64,
-    database_us: Option<f64>,
-    per_1000: BTreeMap<String, f64>,
+pub struct Window {
+    pub seconds: f64,
+    pub requests: f64,
+    pub cpu_us: f64,
+    pub database_us: Option<f64>,
+    /// Statements, rows and commands per 1,000 requests.
+    pub per_1000: BTreeMap<String, f64>,
 }
 
 impl Window {
-    fn between(before: &Snapshot, after: &Snapshot, seconds: f64) -> Result<Self> {
+    pub fn between(before: &Snapshot, after: &Snapshot, seconds: f64) -> Result<Self> {
         let requests: f64 = HANDLERS.iter().map(|handler| after.requests(handler) - before.requests(handler)).sum();
         anyhow::ensure!(requests > 0.0, "no request was answered in the window");
         let database = after.database_cpu_us.zip(before.database_cpu_us);
@@ -130,20 +132,9 @@ async fn fleet(programs: &Programs, kind: BackendKind, plan: Plan) -> Result<Sta
     let all_windows = plan.window * u32::try_from(plan.windows)?;
     // Some more for what lies before the ramp: logging in and applying the profile.
     let duration = plan.settle + all_windows + Duration::from_secs(5);
-    let path = |name: &str| server.folder().join(name).display().to_string();
-    let words = vec![
-        "--setup".to_owned(),
-        format!("--email={EMAIL}"),
-        format!("--password={PASSWORD}"),
-        format!("--agents={}", plan.agents),
-        format!("--ramp={}s", plan.ramp.as_secs()),
-        format!("--duration={}s", duration.as_secs()),
-        format!("--ledger={}", path("ledger")),
-        format!("--source-addresses={}", plan.mode.source_addresses()),
-        "--destination".to_owned(),
-        path("results"),
-        path("statuses"),
-    ];
+    let mut words = fleet_flags(plan.agents, plan.ramp, duration);
+    words.push(format!("--source-addresses={}", plan.mode.source_addresses()));
+    words.extend(account_flags(&server));
     let mut load = Load::start(programs, &server, Cores::All, &words)?;
     tokio::time::sleep(plan.ramp + plan.settle).await;
     let enrolled = server.open().await?.requests("enroll_agent");
@@ -205,8 +196,7 @@ async fn fleet(programs: &Programs, kind: BackendKind, plan: Plan) -> Result<Sta
 
 /// Metrics of the work behind requests, for servers that have them.
 fn per_1000(before: &Snapshot, after: &Snapshot, requests: f64) -> BTreeMap<String, f64> {
-    let names = ["muster_sql_statements_total", "muster_rows_written_total", "muster_bus_commands_total"];
-    let counted = names.into_iter().filter_map(|name| {
+    let counted = COUNTERS.into_iter().filter_map(|(_, name)| {
         let is_by_command = name == "muster_bus_commands_total";
         // A counter by command does not show before the first of one.
         let end = after.number(name).or(is_by_command.then_some(0.0))?;

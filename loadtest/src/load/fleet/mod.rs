@@ -14,6 +14,7 @@ use super::{
     lines::{Calendar, Stream},
     measure::{Endpoint, LATE, Tally, record},
     profile::Profile,
+    slices::Slices,
     template::Template,
     wheel::Wheel,
     work::{Manner, Work, Works, happens},
@@ -59,6 +60,8 @@ struct Light {
     threads: [ThreadState; 3],
     node_key: Box<str>,
     given: Option<Rc<ServedConfig>>,
+    /// The etag of the last config that had one.
+    etag: Box<str>,
     work: Option<Rc<Work>>,
     accelerated_until: Micros,
     /// Scheduled queries have been run up to this Unix second.
@@ -114,6 +117,7 @@ pub(super) struct Fleet {
     pub configured: u64,
     pub enrolled_agents: u64,
     lines: [LineCount; 2],
+    slices: Slices,
 }
 
 impl Fleet {
@@ -150,6 +154,7 @@ impl Fleet {
                 threads: [thread(ExchangeStep::Config), thread(ExchangeStep::Results), thread(ExchangeStep::Read)],
                 node_key: "".into(),
                 given: None,
+                etag: "".into(),
                 work: None,
                 accelerated_until: 0,
                 ran_until_s: 0,
@@ -166,6 +171,7 @@ impl Fleet {
         };
         let tallies = || Endpoint::ALL.iter().map(|_| Tally::default()).collect();
         Self {
+            slices: Slices::new(profile.slice),
             profile,
             manner,
             templates: templates.into_iter().map(|template| template.0).collect(),
@@ -223,6 +229,7 @@ impl Fleet {
             tally.lateness(waited);
             record(&mut tally.latency, waited);
             tally.slow += u64::from(waited >= self.profile.slow);
+            self.slices.record(state.due, endpoint(state.step), false, waited, false);
         }
     }
 
@@ -246,7 +253,7 @@ impl Fleet {
                 }
             }
         }
-        ThreadReport { tallies: self.tallies, lines: self.lines, ledger }
+        ThreadReport { tallies: self.tallies, lines: self.lines, slices: self.slices, ledger }
     }
 }
 
@@ -254,6 +261,7 @@ impl Fleet {
 pub(super) struct ThreadReport {
     pub tallies: [Vec<Tally>; 2],
     pub lines: [LineCount; 2],
+    pub slices: Slices,
     pub ledger: Vec<((u32, Stream), Account)>,
 }
 

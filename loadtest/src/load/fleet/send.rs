@@ -29,6 +29,9 @@ impl Fleet {
                 let names = template.names(self.profile.seed, agent.identity, agent.number);
                 template.enroll(body, &names);
             }
+            ExchangeStep::Config if self.profile.etags => {
+                let _ = write!(body, "{{\"node_key\":\"{}\",\"etag\":\"{}\"}}", agent.node_key, agent.etag);
+            }
             ExchangeStep::Config | ExchangeStep::Read => {
                 let _ = write!(body, "{{\"node_key\":\"{}\"}}", agent.node_key);
             }

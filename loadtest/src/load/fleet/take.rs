@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use super::{Fleet, Job, Micros, RequestOutcome, SentRequest, Then, endpoint, split};
-use crate::load::measure::{Fault, record};
+use crate::load::{
+    etags::{self, ConfigAnswer},
+    measure::{Fault, record},
+};
 use agent_compat::{
     Verdict,
     agent::{ExchangeStep, Version},
@@ -14,8 +17,8 @@ impl Fleet {
     pub fn done(&mut self, job: Job, exchange: &SentRequest, outcome: &RequestOutcome<'_>) -> Then {
         let (at, thread) = split(job);
         let phase = usize::from(exchange.due >= self.profile.ramp);
-        let endpoint = endpoint(exchange.step) as usize;
-        let tally = &mut self.tallies[phase][endpoint];
+        let endpoint = endpoint(exchange.step);
+        let tally = &mut self.tallies[phase][endpoint as usize];
         let since = |from: Micros| Duration::from_micros(exchange.done.saturating_sub(from));
         tally.requests += 1;
         record(&mut tally.latency, since(exchange.due));
@@ -26,6 +29,9 @@ impl Fleet {
         tally.bytes_out += exchange.bytes_out as u64;
         tally.bytes_in += exchange.bytes_in as u64;
         let result = match outcome {
+            RequestOutcome::Answer(body) if exchange.step == ExchangeStep::Config && self.profile.etags => {
+                self.take_with_etag(at, exchange, body)
+            }
             RequestOutcome::Answer(body) => self.take(at, exchange, body),
             RequestOutcome::Timeout => Err((Fault::Timeout, "no answer within 16 s".to_owned())),
             RequestOutcome::Broken(reason) => Err((Fault::Connection, reason.clone())),
@@ -39,8 +45,12 @@ impl Fleet {
         }
         let failure = result.err();
         if let Some((fault, example)) = &failure {
-            self.tallies[phase][endpoint].fault(*fault, || example.clone());
+            self.tallies[phase][endpoint as usize].fault(*fault, || example.clone());
         }
+        let is_live = exchange.step == ExchangeStep::Read
+            && failure.is_none()
+            && self.agents[at].work.as_ref().is_some_and(|work| work.is_live());
+        self.slices.record(exchange.due, endpoint, is_live, since(exchange.due), failure.is_some());
         let misled = matches!(failure, Some((Fault::WrongConfig | Fault::WrongWork, _)));
         // An agent takes an empty answer for success, and so does this one; it is counted as bad nevertheless.
         let is_empty = matches!(outcome, RequestOutcome::Answer([])) && exchange.step != ExchangeStep::Enroll;
@@ -48,6 +58,24 @@ impl Fleet {
             self.after_success(at, thread, exchange)
         } else {
             self.after_failure(at, thread, exchange)
+        }
+    }
+
+    /// As [`Fleet::take`], for the answer to an agent that sent an etag.
+    fn take_with_etag(&mut self, at: usize, exchange: &SentRequest, body: &[u8]) -> Result<(), (Fault, String)> {
+        match etags::read(body) {
+            ConfigAnswer::Unchanged => {
+                let agent = &self.agents[at];
+                if agent.etag.is_empty() || agent.given.is_none() {
+                    return Err((Fault::BadBody, "unchanged, but the agent has no config with an etag".to_owned()));
+                }
+                Ok(())
+            }
+            ConfigAnswer::Whole { etag, config } => {
+                self.agents[at].etag = etag.into();
+                self.take(at, exchange, &config)
+            }
+            ConfigAnswer::Bare => self.take(at, exchange, body),
         }
     }
 

@@ -1,5 +1,8 @@
 //! A server or a ceiling under measurement, with its address, metrics and CPU time.
 
+mod launch;
+mod snapshot;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -7,7 +10,10 @@ use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::backend::{Backend, BackendKind};
+use self::launch::Launch;
+pub use self::launch::Stopped;
+pub use self::snapshot::Snapshot;
+use crate::backend::Backend;
 use crate::http::Address;
 use crate::process::{Cores, Process};
 use crate::{folder, proc};
@@ -62,116 +68,11 @@ pub struct Subject {
     pub mode: ConnectionMode,
     backend: Option<Backend>,
     folder: TempDir,
-    words: Vec<String>,
-    cores: Cores,
-}
-
-/// A server that was stopped, with what it keeps.
-pub struct Stopped {
-    backend: Backend,
-    folder: TempDir,
-    words: Vec<String>,
-    cores: Cores,
-    mode: ConnectionMode,
-}
-
-impl Stopped {
-    /// Changes the database.
-    pub async fn execute(&self, statement: &str) -> Result<()> {
-        self.backend.execute(statement).await
-    }
-
-    /// An expression that joins texts.
-    pub fn joined(&self, parts: &[&str]) -> String {
-        self.backend.joined(parts)
-    }
-
-    pub async fn start(self) -> Result<Subject> {
-        let Self { backend, folder, words, cores, mode } = self;
-        Subject::serve(backend, folder, words, cores, mode).await
-    }
-}
-
-/// Counters at one moment, taken so that the taking costs what lies outside of two of them.
-#[derive(Debug, Clone, Default)]
-pub struct Snapshot {
-    pub cpu_us: u64,
-    pub database_cpu_us: Option<u64>,
-    pub numbers: BTreeMap<String, f64>,
-}
-
-impl Snapshot {
-    /// The sum of the numbers whose line begins so; `None` if there is none.
-    pub fn number(&self, begins: &str) -> Option<f64> {
-        let found: Vec<f64> =
-            self.numbers.iter().filter(|(name, _)| name.starts_with(begins)).map(|(_, value)| *value).collect();
-        (!found.is_empty()).then(|| found.iter().sum())
-    }
-
-    /// Requests answered by a handler.
-    pub fn requests(&self, handler: &str) -> f64 {
-        let mark = format!("handler=\"{handler}\"");
-        let lines =
-            self.numbers.iter().filter(|(name, _)| name.starts_with("http_requests_total") && name.contains(&mark));
-        lines.map(|(_, value)| value).sum()
-    }
+    /// How it is started again; a ceiling is not.
+    launch: Option<Launch>,
 }
 
 impl Subject {
-    /// A fresh server with these settings besides.
-    pub async fn server(
-        programs: &Programs,
-        kind: BackendKind,
-        mode: ConnectionMode,
-        cores: Cores,
-        settings: &[String],
-    ) -> Result<Self> {
-        let folder = folder::new()?;
-        let backend = Backend::start(kind, &programs.muster, folder.path()).await?;
-        let path = |name: &str| folder.path().join(name).display().to_string();
-        let mut words = vec![
-            programs.muster.display().to_string(),
-            "serve".to_owned(),
-            "--until-stdin-closes".to_owned(),
-            "--server_address=127.0.0.1:0".to_owned(),
-            format!("--server_tls={}", mode.is_tls()),
-            format!("--server_tls_dir={}", path("tls")),
-            format!("--server_agent_keepalive={}", if mode.is_direct() { "never" } else { "always" }),
-            format!("--filesystem_result_log_file={}", path("results")),
-            format!("--filesystem_status_log_file={}", path("statuses")),
-            // Fleets of the bench come faster than real ones.
-            "--osquery_enrolls_per_second=100000".to_owned(),
-            "--osquery_enrolls_per_second_per_secret=100000".to_owned(),
-        ];
-        if cores != Cores::All {
-            words.push("--server_workers=1".to_owned());
-        }
-        words.extend(backend.flags.iter().cloned());
-        words.extend(settings.iter().cloned());
-        Self::serve(backend, folder, words, cores, mode).await
-    }
-
-    async fn serve(
-        backend: Backend,
-        folder: TempDir,
-        words: Vec<String>,
-        cores: Cores,
-        mode: ConnectionMode,
-    ) -> Result<Self> {
-        let mut process = Process::start("muster", &words, cores, folder.path())?;
-        let host = process.says("listening address=").await?;
-        let ca = folder.path().join("tls/server.crt");
-        let address = Address::new(&host, mode.is_tls().then_some(ca.as_path()))?;
-        Ok(Self { process, address, mode, backend: Some(backend), folder, words, cores })
-    }
-
-    /// Stops the server and keeps what it has written.
-    pub async fn stopped(self) -> Result<Stopped> {
-        let Self { process, mode, backend, folder, words, cores, .. } = self;
-        process.stop().await?;
-        Ok(Stopped { backend: backend.context("a ceiling keeps nothing")?, folder, words, cores, mode })
-    }
-
     /// A ceiling that answers with the constants of `answers`, with the certificate of a server. It has questions at
     /// every read if `asks`, and none otherwise.
     pub async fn ceiling(
@@ -210,7 +111,7 @@ impl Subject {
         let mut process = Process::start("ceiling", &words, cores, folder.path())?;
         let host = process.says("listening on ").await?;
         let address = Address::new(&host, mode.is_tls().then_some(ca.as_path()))?;
-        Ok(Self { process, address, mode, backend: None, folder, words, cores })
+        Ok(Self { process, address, mode, backend: None, folder, launch: None })
     }
 
     pub fn folder(&self) -> &Path {

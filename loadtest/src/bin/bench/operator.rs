@@ -1,0 +1,33 @@
+//! Requests of the operator.
+
+use anyhow::{Context as _, Result};
+use serde_json::{Value, json};
+
+use crate::http::Address;
+use crate::subject::{EMAIL, PASSWORD, Subject};
+
+/// The operator of a server, logged in; also after it was started again.
+pub struct Operator {
+    address: Address,
+    token: String,
+}
+
+impl Operator {
+    pub async fn log_in(server: &Subject) -> Result<Self> {
+        let address = server.address.clone();
+        let body = json!({ "email": EMAIL, "password": PASSWORD }).to_string();
+        let answer: Value = serde_json::from_slice(&address.ask("POST", "/api/v1/fleet/login", None, &body).await?)?;
+        let token = answer["token"].as_str().context("the log-in gave no token")?.to_owned();
+        Ok(Self { address, token })
+    }
+
+    /// The answer to a request below the base of the API; the body may be empty.
+    pub async fn ask(&self, method: &str, path: &str, body: &str) -> Result<Vec<u8>> {
+        self.address.ask(method, &format!("/api/v1/fleet/{path}"), Some(&self.token), body).await
+    }
+
+    /// Likewise, read as JSON.
+    pub async fn json(&self, method: &str, path: &str, body: &str) -> Result<Value> {
+        Ok(serde_json::from_slice(&self.ask(method, path, body).await?)?)
+    }
+}
