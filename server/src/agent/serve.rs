@@ -26,7 +26,7 @@ enum AgentPath {
 }
 
 impl AgentPath {
-    /// The endpoint at a path below `prefix` (`server.url_prefix`).
+    /// The endpoint at a decoded path below `prefix` (`server.url_prefix`).
     fn of(path: &str, prefix: &str) -> Option<Self> {
         let path = path.strip_prefix(prefix)?;
         let name = BASES.iter().find_map(|base| path.strip_prefix(base))?;
@@ -69,7 +69,7 @@ pub fn before_routing<S>(
 where
     S: Service<ServiceRequest, Response = ServiceResponse, Error = Error>,
 {
-    match AgentPath::of(request.path(), prefix) {
+    match AgentPath::of(request.match_info().unprocessed(), prefix) {
         Some(path) if request.method() == Method::POST => Either::Left(serve(Arc::clone(api), path, request)),
         _ => Either::Right(service.call(request)),
     }

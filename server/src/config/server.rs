@@ -79,9 +79,10 @@ impl Server {
         if self.cert.is_some() != self.key.is_some() {
             problems.push("server.cert and server.key: set both or neither".to_owned());
         }
-        if !self.url_prefix.is_empty() && (!self.url_prefix.starts_with('/') || self.url_prefix.ends_with('/')) {
+        let is_prefix = self.url_prefix.starts_with('/') && !self.url_prefix.ends_with('/');
+        if !self.url_prefix.is_empty() && (!is_prefix || self.url_prefix.contains(['{', '}', '%'])) {
             problems.push(format!(
-                "server.url_prefix: expects a path with a leading and no trailing slash, such as /muster, not {:?}",
+                "server.url_prefix: expects a plain path with a leading and no trailing slash, such as /muster, not {:?}",
                 self.url_prefix
             ));
         }

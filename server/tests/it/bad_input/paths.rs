@@ -75,3 +75,13 @@ async fn a_secret_in_the_query_string_changes_nothing() {
         Verdict::NodeInvalid
     ));
 }
+
+/// A proxy may encode what needs no encoding.
+#[tokio::test]
+async fn an_encoded_path_is_the_same_path() {
+    let server = TestServer::with(small_caps).await;
+    let agent = server.enrolled(1).await;
+    let path = agent.agent().path(AgentEndpoint::Config).replace("config", "%63onfig");
+    let body = super::good_body(&agent, AgentEndpoint::Config);
+    assert!(agent.post(&path, AgentEndpoint::Config, body, &[]).await.verdict.is_success());
+}
