@@ -105,11 +105,18 @@ metrics! {
     task_succeeded: IntGaugeVec = "muster_task_last_success_timestamp_seconds" ["task"] "When a periodic task last succeeded on this node.";
     pub pool_busy: IntGaugeVec = "muster_pool_busy" ["pool"] "Threads that work on large bodies of agents, for operators, or on lists that are being sent.";
     pub pool_waiting: IntGaugeVec = "muster_pool_waiting" ["pool"] "Work that waits for such a thread.";
+    samples: IntCounterVec = "muster_statistics_samples_total" ["outcome"] "Samples of hosts' schedules: folded, late, or of hosts without a config.";
+    pub unknown_statistics: IntCounter = "muster_statistics_unknown_queries_total" [] "Queries in samples that are not in the config of the host, or have SQL that was never served.";
     log_lines: IntCounterVec = "muster_log_lines_total" ["type", "fate"] "Log lines accepted: kept, or repeated and dropped.";
     limit_hits: IntCounterVec = "muster_limit_hits_total" ["limit"] "Times a limit refused or cut something, by the name of the limit.";
 }
 
 impl Metrics {
+    /// Counts samples of hosts' schedules.
+    pub fn samples(&self, outcome: &str, count: u64) {
+        self.samples.with_label_values(&[outcome]).inc_by(count);
+    }
+
     /// Records one run of a periodic task.
     pub fn task_ran(&self, task: &str, succeeded: bool, took: Duration) {
         self.task_runs.with_label_values(&[task, if succeeded { "done" } else { "failed" }]).inc();
