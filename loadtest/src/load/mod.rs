@@ -18,6 +18,7 @@ mod process;
 mod profile;
 mod report;
 mod rest;
+mod schedule_rows;
 mod setup;
 mod template;
 #[cfg(test)]
