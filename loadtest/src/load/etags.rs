@@ -1,6 +1,6 @@
 //! Answers to agents that sent an etag with their request for a config.
 
-/// What such an agent was told.
+/// The answer to such an agent.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum ConfigAnswer<'a> {
     /// The config it has is still the one.

@@ -42,7 +42,7 @@ impl MemoryPlan {
     }
 }
 
-/// What a server holds with many hosts that work.
+/// Memory of a server with many hosts that work.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub struct AtSize {
     pub hosts: u32,

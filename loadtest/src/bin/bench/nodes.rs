@@ -1,4 +1,4 @@
-//! What a cluster costs its database and its bus, by its number of nodes, when any node gets any request.
+//! The cost of a cluster to its database and its bus, by its number of nodes, when any node gets any request.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};

@@ -1,4 +1,4 @@
-//! What live queries that wait for other hosts cost a check-in.
+//! The cost of a check-in while live queries wait for other hosts.
 
 use std::time::Duration;
 

@@ -30,9 +30,9 @@ const END: &str = "<!-- end of measured -->";
 /// Measurements with one backend.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Measured {
-    /// What was run for parts that have no command of their own below.
+    /// The command of the parts that have none of their own below.
     pub command: String,
-    /// What was run, by the word of the part.
+    /// Commands that measured, by the word of the part.
     #[serde(default)]
     pub commands: BTreeMap<String, String>,
     pub machine: String,

@@ -1,4 +1,4 @@
-//! What changes and lists cost the database, by the server's own count.
+//! The cost of changes and lists to the database, by the server's own count.
 
 use serde_json::{Value, json};
 

@@ -127,7 +127,7 @@ impl Twins {
             && (text.is_empty() || names.any(|name| name.to_ascii_lowercase().contains(&text)))
     }
 
-    /// What a list must be, and how many hosts there are whatever its page.
+    /// The list as it must be, and how many hosts there are whatever its page.
     fn expected(&self, filter: &HostFilter) -> (Vec<PickedHost>, u64) {
         let keyed = |host| (key(host, self.seen(host), filter.order), host);
         let chosen = self.hosts.values().filter(|host| self.is_chosen(host, filter));
