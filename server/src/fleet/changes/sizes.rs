@@ -25,7 +25,7 @@ pub(super) fn check(schedule: &Schedule, plan: &Plan, assignments: &HashSet<Arc<
     let possible: Vec<Assignment> = alone.chain(every_pack).collect();
     let largest = schedule.largest_config(plan, assignments.iter().map(|assignment| &**assignment));
     // Perhaps no host ever gets these: they take no room in the cache.
-    match largest.max(plan.largest_config(possible.iter(), 0)) {
+    match largest.max(plan.largest_config(possible.iter(), |assignment| plan.assemble(assignment).bytes.len())) {
         bytes if bytes <= MAX_CONFIG_BYTES => Ok(()),
         bytes => Err(Error::invalid(
             "base",

@@ -1,8 +1,7 @@
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Weak};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
-use bytes::Bytes;
 use tokio::sync::Mutex;
 
 use super::restarts::Restarts;
@@ -11,7 +10,7 @@ use crate::clock::Moment;
 use crate::fleet::checkin::RefreshState;
 use crate::fleet::live::HostLiveState;
 use crate::fleet::logs::{LastBatch, LogStream};
-use crate::fleet::schedule::Edition;
+use crate::fleet::schedule::{Assembled, Edition};
 use crate::store::entity;
 use crate::store::hosts::{AgentIntervals, KnownHost};
 use crate::store::reports::RefreshRecord;
@@ -30,9 +29,25 @@ pub struct Assignment {
 pub struct Served {
     pub edition: Edition,
     pub assignment: Arc<Assignment>,
-    pub bytes: Bytes,
-    /// Of the bytes, for etags.
-    pub hash: Option<Arc<str>>,
+    pub config: ServedConfig,
+}
+
+/// Where a config is that was served.
+#[derive(Debug)]
+pub enum ServedConfig {
+    /// In the cache, unless it had to go: then it is assembled again.
+    Cached(Weak<Assembled>),
+    /// Here: the last one that agents can load, of a host whose present one is too large for any.
+    Last(Arc<Assembled>),
+}
+
+impl ServedConfig {
+    pub fn get(&self) -> Option<Arc<Assembled>> {
+        match self {
+            Self::Cached(config) => config.upgrade(),
+            Self::Last(config) => Some(Arc::clone(config)),
+        }
+    }
 }
 
 /// A host as check-ins need it: everything in memory, shared by all its keys.

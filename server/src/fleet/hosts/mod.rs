@@ -29,7 +29,7 @@ pub use builtin_labels::ensure as ensure_builtin_labels;
 pub use builtin_labels::{ALL_HOSTS, BUILTIN, BuiltinLabel, Family, HostSystem, means_platform};
 pub use details::set as set_details;
 pub use directory::{Directory, OnlineTally, TargetGroups};
-pub use host::{Assignment, Host, Served};
+pub use host::{Assignment, Host, Served, ServedConfig};
 pub use index::{Authenticated, HostIndex};
 pub use key::NodeKey;
 pub use list::{HostFilter, HostListing, HostState};

@@ -10,9 +10,11 @@
 //! days; the day is UTC's, so that all nodes change over together.
 //!
 //! A config that agents could not load is refused when it is applied. If label membership later makes a host's config
-//! too large, the host keeps the last good one.
+//! too large, the host is served the last good one while that is in the cache, and an error afterwards: its agent goes on with
+//! the config it has.
 
 mod assemble;
+mod cache;
 mod etag;
 mod options;
 mod pack;
@@ -27,7 +29,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 
-pub use assemble::MAX_CONFIG_BYTES;
+pub use assemble::{Assembled, MAX_CONFIG_BYTES};
 pub use options::{
     BuiltInOptions, check as check_agent_options, check_endpoints, default_of, normal as normal_agent_options,
 };
@@ -37,7 +39,8 @@ pub use plan::{Edition, Plan, load_retired};
 pub use retired::Retired;
 pub use retired::{KEEP_DAYS, RemovedFlag};
 
-use super::hosts::{Assignment, Host, Served};
+use self::cache::ConfigCache;
+use super::hosts::{Assignment, Host, Served, ServedConfig};
 use super::{Error, Result};
 use crate::clock::Clock;
 use crate::store::{Store, generations};
@@ -50,7 +53,7 @@ pub struct Schedule {
     clock: Clock,
     built_in: BuiltInOptions,
     plan: ArcSwap<Plan>,
-    max_cache_bytes: usize,
+    configs: ConfigCache,
     metrics: Arc<Metrics>,
 }
 
@@ -67,7 +70,8 @@ impl Schedule {
         metrics: Arc<Metrics>,
     ) -> Result<Self> {
         let plan = Plan::load(&store.snapshot().await?, clock.now(), &built_in).await?;
-        Ok(Self { store, clock, built_in, plan: ArcSwap::from_pointee(plan), max_cache_bytes, metrics })
+        let configs = ConfigCache::new(max_cache_bytes);
+        Ok(Self { store, clock, built_in, plan: ArcSwap::from_pointee(plan), configs, metrics })
     }
 
     /// The agent options in force until an operator chooses others.
@@ -104,10 +108,10 @@ impl Schedule {
         if is_newer(&before) { before.labels_gone_in(&fresh) } else { BTreeSet::new() }
     }
 
-    /// Bytes of the largest config that hosts with these assignments would get from a plan. The plan keeps the configs
-    /// it assembles for that, as it would when the hosts fetch them.
+    /// Bytes of the largest config that hosts with these assignments would get from a plan. What is assembled for that is kept
+    /// as if the hosts had fetched it.
     pub(super) fn largest_config<'a>(&self, plan: &Plan, assignments: impl Iterator<Item = &'a Assignment>) -> usize {
-        plan.largest_config(assignments, self.max_cache_bytes)
+        plan.largest_config(assignments, |assignment| self.configs.config(plan, assignment).bytes.len())
     }
 
     /// The config of a host, from memory. Assembled if no host with the same options and packs has asked before. An agent
@@ -116,27 +120,30 @@ impl Schedule {
     /// # Errors
     /// [`Error::Unavailable`] for a config no agent could load, when the host has no earlier one to go on with.
     pub fn config_for(&self, host: &Host, etag: Option<&str>) -> Result<Bytes> {
-        let served = self.serve(host)?;
-        let (Some(known), Some(hash)) = (etag, &served.hash) else { return Ok(served.bytes.clone()) };
+        let config = self.serve(host)?;
+        let (Some(known), Some(hash)) = (etag, &config.hash) else { return Ok(config.bytes.clone()) };
         Ok(match etag::next(known, hash, self.clock.now()) {
-            Some(etag) => etag::put_into(&served.bytes, &etag),
+            Some(etag) => etag::put_into(&config.bytes, &etag),
             None => Bytes::from_static(etag::UNCHANGED),
         })
     }
 
-    fn serve(&self, host: &Host) -> Result<Arc<Served>> {
+    fn serve(&self, host: &Host) -> Result<Arc<Assembled>> {
         let plan = self.plan.load();
         let assignment = host.assignment.load();
         let served = host.served.load();
-        if let Some(served) = &*served
+        let last = served.as_ref().and_then(|served| served.config.get());
+        if let (Some(served), Some(last)) = (&*served, &last)
             && served.edition == plan.edition()
             && Arc::ptr_eq(&served.assignment, &assignment)
         {
-            return Ok(Arc::clone(served));
+            return Ok(Arc::clone(last));
         }
-        let config = plan.config(&assignment, self.max_cache_bytes);
-        let (bytes, hash) = if config.bytes.len() <= MAX_CONFIG_BYTES {
-            (config.bytes, config.hash)
+        let config = self.configs.config(&plan, &assignment);
+        let (config, held) = if config.bytes.len() <= MAX_CONFIG_BYTES {
+            let held = ServedConfig::Cached(Arc::downgrade(&config));
+            host.told_intervals(config.intervals);
+            (config, held)
         } else {
             self.metrics.limit_hit("config_too_big");
             tracing::error!(
@@ -145,15 +152,12 @@ impl Schedule {
                 limit = MAX_CONFIG_BYTES,
                 "the packs of a host make a config no agent can load; it keeps its last one. Target fewer packs at its labels"
             );
-            match &*served {
-                Some(last) => (last.bytes.clone(), last.hash.clone()),
-                None => return Err(too_big()),
-            }
+            let last = last.ok_or_else(too_big)?;
+            (Arc::clone(&last), ServedConfig::Last(last))
         };
-        host.told_intervals(config.intervals);
-        let served = Arc::new(Served { edition: plan.edition(), assignment: Arc::clone(&assignment), bytes, hash });
-        host.served.store(Some(Arc::clone(&served)));
-        Ok(served)
+        let served = Served { edition: plan.edition(), assignment: Arc::clone(&assignment), config: held };
+        host.served.store(Some(Arc::new(served)));
+        Ok(config)
     }
 
     /// What [`Schedule::config_for`] would answer a host with this assignment, without answering it.
@@ -161,14 +165,12 @@ impl Schedule {
     /// # Errors
     /// As there; a host that has not called since the start counts as one without an earlier config.
     pub fn look_up(&self, plan: &Plan, assignment: &Assignment, host: Option<&Host>) -> Result<Bytes> {
-        let bytes = plan.config(assignment, self.max_cache_bytes).bytes;
-        if bytes.len() <= MAX_CONFIG_BYTES {
-            return Ok(bytes);
+        let config = self.configs.config(plan, assignment);
+        if config.bytes.len() <= MAX_CONFIG_BYTES {
+            return Ok(config.bytes.clone());
         }
-        match host.and_then(|host| host.served.load_full()) {
-            Some(last) => Ok(last.bytes.clone()),
-            None => Err(too_big()),
-        }
+        let last = host.and_then(|host| host.served.load_full()?.config.get());
+        last.map(|last| last.bytes.clone()).ok_or_else(too_big)
     }
 }
 

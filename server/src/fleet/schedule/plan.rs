@@ -1,5 +1,5 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use sea_orm::ConnectionTrait;
 use serde_json::{Map, Value};
@@ -11,7 +11,6 @@ use super::{BuiltInOptions, PlannedPack, ScheduledQuery, options};
 use crate::clock::Moment;
 use crate::fleet::hosts::{Assignment, BUILTIN, BuiltinLabel, means_platform};
 use crate::fleet::{Result, specs};
-use crate::lock::lock;
 use crate::store::entity::labels::{self, LabelTypeWord, MembershipWord};
 use crate::store::{self, Error, entity, generations, settings};
 
@@ -23,9 +22,14 @@ pub struct Edition {
     pub outdated_at: Moment,
 }
 
+/// Plans loaded since the start.
+static PLANS: AtomicU64 = AtomicU64::new(0);
+
 /// Everything that decides what hosts run and who may enroll, as of one generation.
 #[derive(Debug, Default)]
 pub struct Plan {
+    /// Tells plans apart, later ones with a higher number. A generation does not: one that was rolled back is given away again.
+    number: u64,
     pub generation: i64,
     outdated_at: Moment,
     /// `{config, overrides}`.
@@ -37,7 +41,6 @@ pub struct Plan {
     dynamic: Vec<DynamicLabel>,
     builtin: Vec<(i64, BuiltinLabel)>,
     secrets: Vec<PlannedSecret>,
-    assembled: Mutex<Assembly>,
 }
 
 /// A label whose members are the hosts its query returns a row on.
@@ -60,16 +63,9 @@ impl DynamicLabel {
     }
 }
 
-/// Configs assembled so far and their size together.
-#[derive(Debug, Default)]
-struct Assembly {
-    configs: HashMap<AssemblyKey, Assembled>,
-    bytes: usize,
-}
-
 /// Everything a config depends on within one plan.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct AssemblyKey {
+pub(super) struct AssemblyKey {
     /// The platform, if its hosts do not get the same options as all others.
     variant: Option<Box<str>>,
     /// Positions in `packs`.
@@ -121,6 +117,7 @@ impl Plan {
             );
         }
         Ok(Self {
+            number: next_number(),
             generation,
             outdated_at,
             dynamic,
@@ -130,7 +127,6 @@ impl Plan {
             labels: labels.into_iter().map(|label| (label.id, label.name)).collect(),
             builtin,
             secrets,
-            assembled: Mutex::default(),
         })
     }
 
@@ -143,7 +139,7 @@ impl Plan {
         packs: Vec<PlannedPack>,
     ) -> Self {
         let Edition { generation, outdated_at } = edition;
-        Self { generation, outdated_at, agent_options, retired, packs, ..Self::default() }
+        Self { number: next_number(), generation, outdated_at, agent_options, retired, packs, ..Self::default() }
     }
 
     /// The same with these labels.
@@ -230,47 +226,36 @@ impl Plan {
         document
     }
 
-    fn key(&self, assignment: &Assignment) -> AssemblyKey {
+    pub(super) fn number(&self) -> u64 {
+        self.number
+    }
+
+    pub(super) fn key(&self, assignment: &Assignment) -> AssemblyKey {
         AssemblyKey {
             variant: self.has_own_options(&assignment.platform).then(|| assignment.platform.clone()),
             packs: (0..self.packs.len()).filter(|i| self.packs[*i].targets(&assignment.label_ids)).collect(),
         }
     }
 
-    /// Bytes of the largest of the configs for these assignments; each distinct config is assembled once at most, and
-    /// remembered while the cache has room.
+    /// Bytes of the largest of the configs for these assignments, given the bytes of one; each distinct one is looked at once.
     pub fn largest_config<'a>(
         &self,
         assignments: impl Iterator<Item = &'a Assignment>,
-        max_cache_bytes: usize,
+        bytes_of: impl Fn(&Assignment) -> usize,
     ) -> usize {
         let mut distinct = HashSet::new();
-        assignments
-            .filter(|assignment| distinct.insert(self.key(assignment)))
-            .map(|assignment| self.config(assignment, max_cache_bytes).bytes.len())
-            .max()
-            .unwrap_or(0)
+        let distinct = assignments.filter(|assignment| distinct.insert(self.key(assignment)));
+        distinct.map(bytes_of).max().unwrap_or(0)
     }
 
-    /// The config for an assignment, remembered while the cache has room.
-    pub fn config(&self, assignment: &Assignment, max_cache_bytes: usize) -> Assembled {
-        let key = self.key(assignment);
-        if let Some(found) = lock(&self.assembled).configs.get(&key) {
-            return found.clone();
-        }
-        let config = self.assemble(assignment);
-        let mut cache = lock(&self.assembled);
-        if cache.bytes + config.bytes.len() <= max_cache_bytes {
-            cache.bytes += config.bytes.len();
-            cache.configs.insert(key, config.clone());
-        }
-        config
-    }
-
-    /// Assembles the config for an assignment, without the cache.
+    /// Assembles the config for an assignment.
     pub fn assemble(&self, assignment: &Assignment) -> Assembled {
         assemble::assemble(self.options_for(&assignment.platform), self.packs_for(&assignment.label_ids))
     }
+}
+
+fn next_number() -> u64 {
+    PLANS.fetch_add(1, Ordering::Relaxed) + 1
 }
 
 /// Whether hosts are asked for their membership of a label.

@@ -16,6 +16,9 @@ use crate::store::reports::RefreshRecord;
 
 const PLATFORMS: [&str; 3] = ["ubuntu", "darwin", ""];
 
+/// Room for one big config or many small ones.
+const CACHE_BYTES: usize = 700_000;
+
 /// Half of what fits a config, so that two packs together can be too much.
 const LONG_SQL_BYTES: usize = 600_000;
 
@@ -135,8 +138,7 @@ impl EditedSchedule {
             clock: Clock::default(),
             built_in: BuiltInOptions::new(""),
             plan: ArcSwap::default(),
-            // Room for a few small configs and no big one.
-            max_cache_bytes: 4096,
+            configs: ConfigCache::new(CACHE_BYTES),
             metrics: Arc::new(Metrics::new().unwrap()),
         };
         let (retired, packs) = (retired::Retired::default(), Vec::new());
@@ -187,7 +189,7 @@ impl EditedSchedule {
         let (retired, outdated_at) = self.retired.clone().at(self.now);
         let edition = Edition { generation: self.generation, outdated_at };
         let plan = Plan::of(edition, self.agent_options.clone(), retired, self.packs.clone());
-        // As the check of a change does, which leaves configs behind in the plan.
+        // As the check of a change does, which leaves configs behind in the cache.
         let assignments: Vec<_> = self.hosts.iter().map(|host| host.assignment.load_full()).collect();
         let largest = self.schedule.largest_config(&plan, assignments.iter().map(|assignment| &**assignment));
         let anew = assignments.iter().map(|assignment| plan.assemble(assignment).bytes.len()).max();
@@ -205,13 +207,15 @@ impl EditedSchedule {
     fn check(&self) -> std::result::Result<(), TestCaseError> {
         let plan = self.schedule.plan();
         for host in &self.hosts {
-            let before = host.served.load().as_ref().map(|served| served.bytes.clone());
+            let before =
+                host.served.load().as_ref().and_then(|served| served.config.get()).map(|config| config.bytes.clone());
             let anew = plan.assemble(&host.assignment.load()).bytes;
             match self.schedule.config_for(host, None) {
                 Ok(bytes) if anew.len() <= MAX_CONFIG_BYTES => prop_assert_eq!(&bytes, &anew),
                 Ok(bytes) => prop_assert_eq!(Some(bytes), before),
                 Err(_) => prop_assert!(anew.len() > MAX_CONFIG_BYTES && before.is_none()),
             }
+            prop_assert!(self.schedule.configs.bytes() <= CACHE_BYTES);
             let config: Value = serde_json::from_slice(&anew).unwrap();
             prop_assert!(depth(&config) <= MAX_CONFIG_DEPTH);
         }
