@@ -73,6 +73,10 @@ impl KeptConfigs {
     /// nobody has looked up for longest.
     fn keep(&mut self, key: &ConfigKey, bytes: usize, max_bytes: usize) {
         let Some(kept) = self.configs.get_mut(key).filter(|kept| kept.bytes == 0) else { return };
+        if bytes > max_bytes {
+            self.configs.remove(key);
+            return;
+        }
         kept.bytes = bytes;
         self.bytes += bytes;
         while self.bytes > max_bytes {
