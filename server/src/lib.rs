@@ -41,6 +41,7 @@ pub use crate::admin::api_document;
 use crate::app::App;
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::fleet::logs::Logs;
 pub use crate::lifecycle::Lifecycle;
 use crate::listeners::{Listeners, Servers};
 pub use crate::store::Copied;
@@ -59,6 +60,9 @@ pub const VERSION: &str = if cfg!(feature = "planted-faults") {
 
 /// How often the files of the certificate are looked at: what renews them need not be able to send a signal.
 const CERTIFICATE_READ_EVERY: Duration = Duration::from_secs(60);
+
+/// The part of the time left for a stop in which leases on log batches may be given up.
+const RELEASING: u32 = 4;
 
 /// A running server.
 #[derive(Debug)]
@@ -201,7 +205,8 @@ async fn run(
 ) -> Result<()> {
     let handles = servers.handles();
     let (deadline, known_deadline) = oneshot::channel();
-    let stopper = spawn_local(stop_when_asked(handles, lifecycle.clone(), ending, deadline));
+    let stopper =
+        spawn_local(stop_when_asked(handles, Arc::clone(&app.fleet.logs), lifecycle.clone(), ending, deadline));
     let reloader = spawn_local(reload(certificate, app.fleet.clone(), Arc::clone(&app.metrics), lifecycle.clone()));
     let tasks = spawn_local({
         let (fleet, metrics, lifecycle) = (app.fleet.clone(), Arc::clone(&app.metrics), lifecycle.clone());
@@ -227,7 +232,8 @@ async fn run(
         Ok(Ok(deadline)) => deadline.saturating_duration_since(Instant::now()),
         _ => ending.timeout,
     };
-    if tokio::time::timeout(left.max(ending.reserve()), finish(&app)).await.is_err() {
+    let left = left.max(ending.reserve());
+    if tokio::time::timeout(left, finish(&app, left / RELEASING)).await.is_err() {
         tracing::warn!("shutdown timeout reached before everything in memory was written; seconds of it are lost");
     }
     tracing::info!("stopped");
@@ -257,8 +263,9 @@ async fn reload(
     }
 }
 
-/// Writes what is only in memory, gives up the lead, and closes the database.
-async fn finish(app: &App) {
+/// Writes what is only in memory, gives up the lead, and closes the database. Leases on log batches are given up within a
+/// time.
+async fn finish(app: &App, releasing: Duration) {
     // The threads that served requests have ended.
     app.store.renew_connections();
     app.fleet.hosts.share_seen().await;
@@ -274,7 +281,9 @@ async fn finish(app: &App) {
     if let Err(error) = &uses {
         tracing::warn!(%error, "could not write which node keys were used; old keys of agents that enrolled again are kept for a day");
     }
-    if let Err(error) = app.fleet.logs.save(app.fleet.hosts.index.all()).await {
+    let hosts = app.fleet.hosts.index.all();
+    app.fleet.logs.release_all(&hosts, releasing).await;
+    if let Err(error) = app.fleet.logs.save(hosts).await {
         tracing::warn!(%error, "could not write the last log batches; lines that agents send again may appear twice");
     }
     // While this node may still lead.
@@ -323,11 +332,13 @@ impl StopTimes {
 
 async fn stop_when_asked(
     handles: Vec<ServerHandle>,
+    logs: Arc<Logs>,
     lifecycle: Lifecycle,
     ending: StopTimes,
     deadline: oneshot::Sender<Instant>,
 ) {
     lifecycle.asked_to_stop().await;
+    logs.take_no_leases();
     let end = Instant::now() + ending.timeout;
     // Nobody listens any more when the server has ended by itself.
     let _ = deadline.send(end);

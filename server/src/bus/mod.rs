@@ -44,7 +44,10 @@ pub use job_key::JobKey;
 pub use memory::MemoryBus;
 pub use notifier::{ChangeEvent, ChangeEvents, LocalNotifier, MAX_MESSAGE, NodeMessages, Notifier};
 pub use pace::{Claim, LivePace};
-pub use redis::{BATCH_LOCK_RENEWED_EVERY, BatchLockReply, LinkMetrics, RedisShare, SharedBatches};
+pub use redis::{
+    AfterBatch, BATCH_LOCK_RENEWED_EVERY, BatchLease, BatchLockReply, LeaseReply, LinkMetrics, RedisShare,
+    SharedBatches, TERM_LASTS,
+};
 
 use crate::clock::Moment;
 

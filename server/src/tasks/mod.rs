@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
+use crate::fleet::logs::LEASES_RENEWED_EVERY;
 use crate::fleet::{self, Fleet, RENEW_EVERY, Result};
 use crate::lifecycle::Lifecycle;
 use crate::telemetry::Metrics;
@@ -23,6 +24,7 @@ enum Task {
     CompareDirectory,
     KeepSeen,
     ShareSeen,
+    KeepBatchLeases,
     WriteKeyUses,
     WriteIntervals,
     WriteReports,
@@ -37,12 +39,13 @@ enum Task {
 }
 
 impl Task {
-    const ALL: [Self; 16] = [
+    const ALL: [Self; 17] = [
         Self::RenewLease,
         Self::Follow,
         Self::CompareDirectory,
         Self::KeepSeen,
         Self::ShareSeen,
+        Self::KeepBatchLeases,
         Self::WriteKeyUses,
         Self::WriteIntervals,
         Self::WriteReports,
@@ -64,6 +67,7 @@ impl Task {
             Self::CompareDirectory => "compare_directory",
             Self::KeepSeen => "keep_seen",
             Self::ShareSeen => "share_seen",
+            Self::KeepBatchLeases => "keep_batch_leases",
             Self::WriteKeyUses => "write_key_uses",
             Self::WriteIntervals => "write_intervals",
             Self::WriteReports => "write_reports",
@@ -89,6 +93,7 @@ impl Task {
     fn every(self) -> Duration {
         Duration::from_secs(match self {
             Self::RenewLease => return RENEW_EVERY,
+            Self::KeepBatchLeases => return LEASES_RENEWED_EVERY,
             Self::Follow | Self::CompareDirectory | Self::LookAtLiveQueries => 2,
             Self::WriteReports | Self::SweepLiveQueries => 1,
             Self::ForgetLiveQueries => 600,
@@ -116,6 +121,10 @@ impl Task {
             Self::KeepSeen => fleet.hosts.keep_seen(false).await,
             Self::ShareSeen => {
                 fleet.hosts.share_seen().await;
+                Ok(())
+            }
+            Self::KeepBatchLeases => {
+                fleet.logs.keep_leases(&fleet.hosts).await;
                 Ok(())
             }
             Self::WriteIntervals => fleet.hosts.write_intervals().await,

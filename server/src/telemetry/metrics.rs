@@ -106,6 +106,8 @@ metrics! {
     pub pool_busy: IntGaugeVec = "muster_pool_busy" ["pool"] "Threads that work on large bodies of agents, for operators, or on lists that are being sent.";
     pub pool_waiting: IntGaugeVec = "muster_pool_waiting" ["pool"] "Work that waits for such a thread.";
     log_lines: IntCounterVec = "muster_log_lines_total" ["type", "fate"] "Log lines accepted: kept, or repeated and dropped.";
+    pub batch_leases: IntGauge = "muster_log_batch_leases" [] "Hosts' logs whose batches this node keeps without asking Redis.";
+    pub batch_leases_ended: IntCounterVec = "muster_log_batch_leases_ended_total" ["why"] "Such leases that have ended: revoked for another node, or lapsed because Redis did not answer or has lost data.";
     limit_hits: IntCounterVec = "muster_limit_hits_total" ["limit"] "Times a limit refused or cut something, by the name of the limit.";
 }
 

@@ -1,6 +1,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::batch_leases::{BatchLease, BatchLeases};
 use super::link::{Link, Purpose};
 use super::script::{Call, ScriptStep};
 use crate::clock::Moment;
@@ -15,6 +16,8 @@ pub const BATCH_LOCK_RENEWED_EVERY: Duration = Duration::from_secs(1);
 /// next node that gets one knows the hashes of the last. Without Redis each node knows only the batches it has kept itself.
 #[derive(Debug)]
 pub struct SharedBatches {
+    /// The leases of this node, and how it asks others for theirs.
+    pub leases: BatchLeases,
     link: Arc<Link>,
     node: String,
     begin: ScriptStep,
@@ -28,13 +31,25 @@ pub enum BatchLockReply {
     Held { last: Option<(Vec<u64>, Moment)> },
     /// Another node holds the lock.
     Busy,
+    /// Another node has a lease.
+    Leased(BatchLease),
     /// Redis does not answer.
     Unknown,
+}
+
+/// What follows the lock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AfterBatch {
+    /// The batches of the host are free for every node.
+    Free,
+    /// This node has a lease on them, taken in this term ([`BatchLeases::renew`]).
+    Leased { term: i64 },
 }
 
 impl SharedBatches {
     pub(super) fn new(link: Arc<Link>, node: &str) -> Self {
         Self {
+            leases: BatchLeases::new(Arc::clone(&link), node),
             link,
             node: node.to_owned(),
             begin: ScriptStep::new(include_str!("scripts/begin_batch.lua")),
@@ -42,10 +57,12 @@ impl SharedBatches {
         }
     }
 
-    /// Locks the batches of a host's log for this node, or renews the lock.
-    pub async fn begin(&self, host: i64, log: &str) -> BatchLockReply {
+    /// Locks the batches of a host's log for this node, or renews the lock. A lease of this node becomes the lock, and so
+    /// does one of another node that has ended.
+    pub async fn begin(&self, host: i64, log: &str, ended: Option<&BatchLease>) -> BatchLockReply {
         let lifetime_ms = LOCK_LIFETIME.as_millis().to_string();
-        let arguments = [self.node.as_bytes(), lifetime_ms.as_bytes()];
+        let ended = ended.map_or(b"".as_slice(), |lease| lease.text().as_bytes());
+        let arguments = [self.node.as_bytes(), lifetime_ms.as_bytes(), ended];
         let call = Call::Script { step: &self.begin, keys: &keys(host, log), arguments: &arguments };
         let begun: Result<(i64, Vec<u8>), _> = self.link.call(Purpose::Logs, "logs_begin", host, call).await;
         match begun {
@@ -54,21 +71,35 @@ impl SharedBatches {
                 let accepted_at = numbers.next().map(|moment| Moment(moment.cast_signed()));
                 BatchLockReply::Held { last: accepted_at.map(|accepted_at| (numbers.collect(), accepted_at)) }
             }
-            Ok(_) => BatchLockReply::Busy,
+            Ok((_, lease)) => BatchLease::read(lease).map_or(BatchLockReply::Busy, BatchLockReply::Leased),
             Err(_) => BatchLockReply::Unknown,
         }
     }
 
-    /// Unlocks. If the batch was kept, stores its hashes (none if there are too many to store) and when it was accepted
-    /// for so long. True when Redis has stored them, so that other nodes know them.
-    pub async fn end(&self, host: i64, log: &str, kept: Option<(&[u64], Moment)>, lifetime: Duration) -> bool {
+    /// Gives up the lock, or a lease of this node, or turns it into a lease. If a batch was kept, stores its hashes (none if
+    /// there are too many to store) and when it was accepted for so long. True when Redis has done all of that, so that
+    /// other nodes know the batch.
+    pub async fn end(
+        &self,
+        host: i64,
+        log: &str,
+        kept: Option<(&[u64], Moment)>,
+        lifetime: Duration,
+        after: AfterBatch,
+    ) -> bool {
         let numbers = kept.filter(|(hashes, _)| !hashes.is_empty()).into_iter();
         let numbers =
             numbers.flat_map(|(hashes, at)| std::iter::once(at.0.cast_unsigned()).chain(hashes.iter().copied()));
         let bytes: Vec<u8> = numbers.flat_map(u64::to_le_bytes).collect();
         let lifetime = lifetime.as_millis().to_string();
         let is_kept = if kept.is_some() { b"1" } else { b"0" };
-        let arguments = [self.node.as_bytes(), is_kept, &bytes, lifetime.as_bytes()];
+        let lease = match after {
+            AfterBatch::Free => String::new(),
+            AfterBatch::Leased { term } => BatchLease::text_of(&self.node, term),
+        };
+        let lease_lasts = BatchLease::LASTS.as_millis().to_string();
+        let arguments =
+            [self.node.as_bytes(), is_kept, &bytes, lifetime.as_bytes(), lease.as_bytes(), lease_lasts.as_bytes()];
         let call = Call::Script { step: &self.end, keys: &keys(host, log), arguments: &arguments };
         let ended: Result<i64, _> = self.link.call(Purpose::Logs, "logs_end", host, call).await;
         matches!(ended, Ok(1))

@@ -2,6 +2,7 @@
 //! in the database. While Redis does not answer, some callers find that out, each after one timeout; then one caller a
 //! second tries again and the others fail at once.
 
+mod batch_leases;
 mod batches;
 mod breaker;
 mod connect;
@@ -24,7 +25,8 @@ mod upgrade_tests;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use batches::{BATCH_LOCK_RENEWED_EVERY, BatchLockReply, SharedBatches};
+pub use batch_leases::{BatchLease, LeaseReply, TERM_LASTS};
+pub use batches::{AfterBatch, BATCH_LOCK_RENEWED_EVERY, BatchLockReply, SharedBatches};
 pub use jobs::RedisBus;
 pub use link::LinkMetrics;
 pub use notifier::RedisNotifier;

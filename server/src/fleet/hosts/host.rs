@@ -9,7 +9,7 @@ use super::seen::SeenSlot;
 use crate::clock::Moment;
 use crate::fleet::checkin::RefreshState;
 use crate::fleet::live::HostLiveState;
-use crate::fleet::logs::{LastBatch, LogStream};
+use crate::fleet::logs::{HostLog, LogStream};
 use crate::fleet::schedule::{Assembled, Edition};
 use crate::store::entity;
 use crate::store::hosts::{AgentIntervals, KnownHost};
@@ -67,8 +67,8 @@ pub struct Host {
     seen: SeenSlot,
     /// Whether this node is sure that the host has one node key.
     pub has_one_key: AtomicBool,
-    results: Mutex<LastBatch>,
-    statuses: Mutex<LastBatch>,
+    results: Mutex<HostLog>,
+    statuses: Mutex<HostLog>,
 }
 
 impl Host {
@@ -148,8 +148,8 @@ impl Host {
         self.intervals.store(Arc::new((reported, written)));
     }
 
-    /// The lines last accepted; hold the lock while new ones are being kept.
-    pub fn last_batch(&self, stream: LogStream) -> &Mutex<LastBatch> {
+    /// What this node knows of a log; hold the lock while new lines are being kept.
+    pub fn log(&self, stream: LogStream) -> &Mutex<HostLog> {
         match stream {
             LogStream::Result => &self.results,
             LogStream::Status => &self.statuses,

@@ -120,6 +120,11 @@ impl HostIndex {
         self.hosts.pin().values().cloned().collect()
     }
 
+    /// Hosts that were deleted lately.
+    pub fn gone(&self) -> Vec<i64> {
+        self.gone.pin().keys().copied().collect()
+    }
+
     pub fn len(&self) -> usize {
         self.hosts.len()
     }

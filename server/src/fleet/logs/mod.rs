@@ -7,27 +7,36 @@
 //! node remembers outlives a graceful stop ([`over_stop`]).
 //!
 //! With several nodes the repeat may arrive at another one. A batch lock in Redis, one per host and stream, makes them
-//! take turns and carries the hashes of the last batch ([`batch_lock`]). Without Redis a node keeps the lines all the
-//! same and remembers that the others do not know the batch: a line twice is better than a line lost.
+//! take turns and carries the hashes of the last batch ([`batch_lock`]); a batch waits for Redis once, and is answered
+//! before it is unlocked. A node to which the batches of a host keep coming takes a lease on them ([`leases`]) and asks
+//! Redis no more until another node has one. Without Redis a node keeps the lines all the same and remembers that the
+//! others do not know the batch: a line twice is better than a line lost.
 //!
 //! Limits: bytes waiting for the disk (`osquery.max_log_in_flight`), hashes of one batch and of all hosts. A batch over
 //! the hash limits is kept and not remembered. All limits count in `muster_limit_hits_total`.
 
 mod batch_lock;
+mod claim;
+mod host_log;
+mod leases;
 mod over_stop;
+mod release;
 mod replay;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, oneshot};
 
 pub use batch_lock::Sharing;
-pub use replay::LastBatch;
+pub use host_log::HostLog;
+pub use leases::LEASES_RENEWED_EVERY;
 
-use self::batch_lock::BatchLock;
+use self::claim::{BatchClaim, BatchFate};
+use self::host_log::Candidates;
+use self::leases::Leases;
 use self::over_stop::Restored;
-use self::replay::{Hashed, LineHasher};
+use self::replay::{Hashed, LastBatch, LineHasher};
 use super::hosts::Host;
 use super::{Error, Result};
 use crate::clock::{Clock, Moment};
@@ -57,6 +66,10 @@ impl LogStream {
             Self::Result => "r",
             Self::Status => "s",
         }
+    }
+
+    fn of(letter: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|stream| stream.letter() == letter)
     }
 
     /// The word of agents and metrics for it.
@@ -99,6 +112,7 @@ pub struct Logs {
     hasher: LineHasher,
     restored: Restored,
     sharing: Option<Sharing>,
+    leases: Leases,
     store: Store,
     clock: Clock,
     metrics: Arc<Metrics>,
@@ -128,6 +142,7 @@ impl Logs {
             hasher,
             restored,
             sharing,
+            leases: Leases::default(),
             store,
             clock,
             metrics,
@@ -142,8 +157,9 @@ impl Logs {
         self.sink(stream).check()
     }
 
-    /// Keeps the lines of one request, each once. `Ok` means that all of them are durable. Runs to its end even when
-    /// the caller stops waiting, so that a repeat of the request finds out what became of the first.
+    /// Keeps the lines of one request, each once. `Ok` means that all of them are durable. Once this node may
+    /// keep them, it runs to its end even when the caller stops waiting, so that a repeat of the request finds out what
+    /// became of the first.
     ///
     /// # Errors
     /// When a sink cannot keep them, or too much is waiting for the disk; then none of the new lines is kept and the
@@ -155,61 +171,70 @@ impl Logs {
             return Err(Error::Unavailable("too many log lines are waiting for the disk".to_owned()));
         };
         let logs = Arc::clone(self);
-        let kept = tokio::spawn(async move {
-            let outcome = logs.keep(&host, stream, lines).await;
+        let (answer, answered) = oneshot::channel();
+        tokio::spawn(async move {
+            logs.keep(&host, stream, lines, answer).await;
             drop(permit);
-            outcome
         });
-        kept.await.map_err(|error| Error::Internal(Box::new(error)))?
+        answered.await.map_err(|error| Error::Internal(Box::new(error)))?
     }
 
-    async fn keep(&self, host: &Host, stream: LogStream, lines: LogLines) -> Result<()> {
-        let lines = self.hashed(lines).await?;
+    /// Answers as soon as the lines are durable or refused. What other nodes need to know follows.
+    async fn keep(&self, host: &Host, stream: LogStream, lines: LogLines, answer: oneshot::Sender<Result<()>>) {
+        let lines = match self.hashed(lines).await {
+            Ok(lines) => lines,
+            Err(error) => return say(answer, Err(error)),
+        };
         // One batch per host and stream at a time: a repeat waits here until the first has been kept or refused.
-        let mut last = host.last_batch(stream).lock().await;
-        if last.is_empty()
+        let mut log = host.log(stream).lock().await;
+        if log.last.is_empty()
             && let Some(restored) = self.restored.of(host.id, stream, self.clock.now())
         {
-            self.remember(&mut last, restored);
+            self.remember(&mut log.last, restored);
+            // What other nodes know may be older.
+            log.is_unshared = true;
         }
-        let lock = match &self.sharing {
-            Some(sharing) => sharing.begin(host.id, stream).await,
-            None => BatchLock::Unavailable,
+        let claim = match self.claim(host.id, stream, &mut log, || answer.is_closed()).await {
+            Ok(claim) => claim,
+            Err(error) => return say(answer, Err(error)),
         };
-        let shared_last = match &lock {
-            BatchLock::Held { last } => last.as_ref(),
-            BatchLock::Unavailable => None,
-            BatchLock::Busy => {
-                self.metrics.limit_hit("log_batch_lock");
-                return Err(Error::Unavailable("another server is keeping lines of this host".to_owned()));
+        let fate = match self.keep_claimed(host, stream, lines, &claim, &mut log).await {
+            Ok(kept) => {
+                say(answer, Ok(()));
+                kept
+            }
+            Err(error) => {
+                say(answer, Err(error));
+                BatchFate::Refused
             }
         };
-        // If the other nodes could not be told of our last batch, what they know may be older than what we know.
-        let is_newer = |shared: &&LastBatch| !last.is_unshared || shared.accepted_at() > last.accepted_at();
-        let known = shared_last.filter(is_newer).unwrap_or(&last);
+        self.end_claim(host.id, stream, claim, fate, &mut log).await;
+    }
+
+    async fn keep_claimed(
+        &self,
+        host: &Host,
+        stream: LogStream,
+        lines: Hashed,
+        claim: &BatchClaim,
+        log: &mut HostLog,
+    ) -> Result<BatchFate> {
         let now = self.clock.now();
         let all = lines.len() as u64;
         let mut batch = lines.accepted(now);
-        let new_lines = without_repeats(lines, known, stream, now).await?;
+        let new_lines = without_repeats(lines, log.known(claim.shared()), stream, now).await?;
         let count = new_lines.len() as u64;
-        let repeated = all - count;
         if batch.len() > MAX_REMEMBERED_PER_BATCH {
             batch = LastBatch::default();
         }
         let append = self.append(host, stream, new_lines);
-        let kept = match (&self.sharing, &lock) {
-            (Some(sharing), BatchLock::Held { .. }) => sharing.hold(host.id, stream, append).await,
-            _ => append.await,
-        };
-        if let Some(sharing) = &self.sharing {
-            let is_shared = matches!(lock, BatchLock::Held { .. })
-                && sharing.end(host.id, stream, kept.is_ok().then_some(&batch)).await;
-            batch.is_unshared = !is_shared;
+        match (&self.sharing, claim) {
+            (Some(sharing), BatchClaim::Locked { .. }) => sharing.hold(host.id, stream, append).await?,
+            _ => append.await?,
         }
-        kept?;
-        self.remember(&mut last, batch);
-        self.metrics.log_lines(stream.label(), count, repeated);
-        Ok(())
+        log.is_unshared = self.sharing.is_some();
+        self.metrics.log_lines(stream.label(), count, all - count);
+        Ok(self.remember(&mut log.last, batch).map_or(BatchFate::Kept, BatchFate::KeptUnremembered))
     }
 
     /// Hashes large batches on a thread of its own, so that other requests are not held up.
@@ -240,8 +265,8 @@ impl Logs {
         }
     }
 
-    /// Remembers the batch in place of the last one, unless all hosts together hold too many hashes.
-    fn remember(&self, last: &mut LastBatch, batch: LastBatch) {
+    /// Remembers the batch in place of the last one. Gives it back when all hosts together hold too many hashes.
+    fn remember(&self, last: &mut LastBatch, batch: LastBatch) -> Option<LastBatch> {
         let before = last.len();
         let after = batch.len();
         let total = self.remembered.fetch_add(after, Ordering::Relaxed) + after - before.min(after);
@@ -249,10 +274,11 @@ impl Logs {
             self.metrics.limit_hit("remembered_log_lines");
             *last = LastBatch::default();
             self.remembered.fetch_sub(after + before, Ordering::Relaxed);
-        } else {
-            *last = batch;
-            self.remembered.fetch_sub(before, Ordering::Relaxed);
+            return Some(batch);
         }
+        *last = batch;
+        self.remembered.fetch_sub(before, Ordering::Relaxed);
+        None
     }
 
     /// Opens the destinations again.
@@ -262,12 +288,18 @@ impl Logs {
     }
 }
 
+/// Answers whoever waits, unless that one has gone.
+fn say(answer: oneshot::Sender<Result<()>>, outcome: Result<()>) {
+    let _ = answer.send(outcome);
+}
+
 /// Compares large batches on a thread of its own, so that other requests are not held up.
-async fn without_repeats(lines: Hashed, last: &LastBatch, stream: LogStream, now: Moment) -> Result<LogLines> {
+async fn without_repeats(lines: Hashed, known: Candidates<'_>, stream: LogStream, now: Moment) -> Result<LogLines> {
     if lines.total_bytes() <= LARGE {
-        return Ok(lines.without_repeats(last, stream, now));
+        return Ok(lines.without_repeats(known, stream, now));
     }
-    let last = last.clone();
-    let new_lines = tokio::task::spawn_blocking(move || lines.without_repeats(&last, stream, now)).await;
+    let known = known.map(|last| last.cloned());
+    let compare = move || lines.without_repeats(known.each_ref().map(Option::as_ref), stream, now);
+    let new_lines = tokio::task::spawn_blocking(compare).await;
     new_lines.map_err(|error| Error::Internal(Box::new(error)))
 }

@@ -9,7 +9,8 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
-use super::{LastBatch, LogStream, Logs};
+use super::replay::LastBatch;
+use super::{LogStream, Logs};
 use crate::clock::Moment;
 use crate::fleet::Result;
 use crate::fleet::hosts::Host;
@@ -79,9 +80,9 @@ impl Logs {
         let mut recent: Vec<(Key, LastBatch)> = lock(&self.restored.batches).drain().collect();
         for host in hosts {
             for stream in LogStream::ALL {
-                let mut last = host.last_batch(stream).lock().await;
-                if self.sharing.is_none() || last.is_unshared {
-                    recent.push(((host.id, stream), std::mem::take(&mut *last)));
+                let mut log = host.log(stream).lock().await;
+                if self.sharing.is_none() || log.is_unshared {
+                    recent.push(((host.id, stream), std::mem::take(&mut log.last)));
                 }
             }
         }
@@ -143,11 +144,9 @@ fn decode_first(bytes: &[u8]) -> Option<((Key, LastBatch), &[u8])> {
     let (accepted_at, rest) = rest.split_first_chunk()?;
     let (count, rest) = rest.split_first_chunk()?;
     let (hashes, rest) = rest.split_at_checked(usize::try_from(u32::from_le_bytes(*count)).ok()?.checked_mul(8)?)?;
-    let stream = LogStream::ALL.into_iter().find(|stream| stream.letter().as_bytes() == [*letter])?;
+    let stream = LogStream::of(std::str::from_utf8(&[*letter]).ok()?)?;
     let hashes = hashes.as_chunks().0.iter().map(|hash| u64::from_le_bytes(*hash)).collect();
-    let mut batch = LastBatch::of(hashes, Moment(i64::from_le_bytes(*accepted_at)));
-    // What other nodes know may be older.
-    batch.is_unshared = true;
+    let batch = LastBatch::of(hashes, Moment(i64::from_le_bytes(*accepted_at)));
     Some((((i64::from_le_bytes(*host), stream), batch), rest))
 }
 
@@ -157,8 +156,7 @@ mod tests {
 
     fn batch(host: i64, stream: LogStream, lines: usize) -> (Key, LastBatch) {
         let hashes = (0..lines as u64).map(|n| n << 32 | host.unsigned_abs()).collect();
-        let mut batch = LastBatch::of(hashes, Moment(1_768_478_400_000_000 - host));
-        batch.is_unshared = true;
+        let batch = LastBatch::of(hashes, Moment(1_768_478_400_000_000 - host));
         ((host, stream), batch)
     }
 

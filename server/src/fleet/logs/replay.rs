@@ -26,6 +26,7 @@ use std::time::Duration;
 use muster_api::osquery::scan::{self, ValueKind};
 use serde_json::json;
 
+use super::host_log::Candidates;
 use super::{LogLines, LogStream};
 use crate::clock::Moment;
 use crate::fleet::Result;
@@ -82,8 +83,6 @@ pub struct LastBatch {
     /// Sorted, with the hash of a line as often as the line came.
     hashes: Box<[u64]>,
     accepted_at: Moment,
-    /// Other nodes could not be told of it, so what they know is older.
-    pub is_unshared: bool,
 }
 
 /// The lines of a batch and their hashes.
@@ -113,9 +112,11 @@ impl Hashed {
         LastBatch::of(self.hashes.iter().map(|(hash, _)| *hash).collect(), now)
     }
 
-    /// The lines that are not repeats of the last batch.
-    pub fn without_repeats(self, last: &LastBatch, stream: LogStream, now: Moment) -> LogLines {
-        let Some(repeats) = self.repeats(last, stream, now) else { return self.lines };
+    /// The lines that are not repeats of the last batch, or of any that may be the last.
+    pub fn without_repeats(self, known: Candidates<'_>, stream: LogStream, now: Moment) -> LogLines {
+        let repeats = known.into_iter().flatten().filter_map(|last| self.repeats(last, stream, now));
+        let either = |one: Vec<bool>, other: Vec<bool>| one.into_iter().zip(other).map(|(a, b)| a || b).collect();
+        let Some(repeats) = repeats.reduce(either) else { return self.lines };
         self.lines.iter().zip(repeats).filter(|(_, is_repeat)| !is_repeat).map(|(line, _)| line).collect()
     }
 
@@ -141,7 +142,7 @@ impl LastBatch {
     /// A batch accepted at a moment, here or by another node.
     pub fn of(mut hashes: Vec<u64>, accepted_at: Moment) -> Self {
         hashes.sort_unstable();
-        Self { hashes: hashes.into(), accepted_at, is_unshared: false }
+        Self { hashes: hashes.into(), accepted_at }
     }
 
     pub fn len(&self) -> usize {
@@ -211,7 +212,7 @@ mod tests {
     fn kept(last: LogLines, batch: LogLines, stream: LogStream, after: Duration) -> LogLines {
         let hasher = LineHasher((7, 9));
         let last = Hashed::of(last, hasher).accepted(NOW);
-        Hashed::of(batch, hasher).without_repeats(&last, stream, NOW.plus(after))
+        Hashed::of(batch, hasher).without_repeats([Some(&last), None], stream, NOW.plus(after))
     }
 
     fn kept_letters(last: &str, batch: &str, stream: LogStream, after: Duration) -> String {
@@ -229,6 +230,21 @@ mod tests {
         assert_eq!(new_after("abc", "dacbe"), "de");
         assert_eq!(new_after("abc", "abc"), "");
         assert_eq!(new_after("a", "aa"), "a");
+    }
+
+    #[test]
+    fn a_repeat_of_either_of_two_batches_loses_the_lines_of_both() {
+        let hasher = LineHasher((7, 9));
+        let [one, other] = ["ab", "bcd"].map(|last| Hashed::of(lines(last), hasher).accepted(NOW));
+        let new_in = |batch| {
+            let kept =
+                Hashed::of(lines(batch), hasher).without_repeats([Some(&one), Some(&other)], LogStream::Result, NOW);
+            kept.iter().map(|line| char::from(line[line.len() - 5])).collect::<String>()
+        };
+        assert_eq!(new_in("abx"), "x");
+        assert_eq!(new_in("xbcd"), "x");
+        assert_eq!(new_in("abxcd"), "x");
+        assert_eq!(new_in("acdx"), "acdx");
     }
 
     #[test]

@@ -6,6 +6,7 @@ mod cluster;
 mod database;
 mod fleet;
 mod invariants;
+mod leases;
 mod live;
 mod redis;
 mod servers;

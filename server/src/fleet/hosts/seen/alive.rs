@@ -52,7 +52,7 @@ impl Hosts {
 
     /// Whether a node of a version lives that decides by last-seen times and key uses in rows, and reads no pages. While
     /// that is unknown, there may be one.
-    pub(in crate::fleet::hosts) fn has_older_node(&self) -> bool {
+    pub(in crate::fleet) fn has_older_node(&self) -> bool {
         lock(&self.seen_sharing.older).may_be_there()
     }
 }

@@ -1,16 +1,20 @@
 //! SharedLog servers with one database and one Redis: a batch that is repeated to the other server is kept once.
 
+mod leases;
+
 use std::time::{Duration, Instant};
 
-use agent_compat::TestAgent;
 use agent_compat::agent::AgentEndpoint;
+use agent_compat::{Exchange, TestAgent};
 use muster::config::Redis;
 use serde_json::{Value, json};
 
-use crate::support::{KeptLines, RedisProcess, TestServer, eventually, log_body};
+use crate::support::{KeptLines, Proxy, RedisProcess, TestServer, eventually, log_body};
 
 struct SharedLog {
     redis: RedisProcess,
+    /// The way of each server to it.
+    ways: [Proxy; 2],
     servers: [TestServer; 2],
     /// One host, as it talks to each of them.
     agents: [TestAgent; 2],
@@ -19,22 +23,31 @@ struct SharedLog {
 impl SharedLog {
     async fn start() -> Self {
         let redis = RedisProcess::start().await;
-        let address = redis.address();
-        let one = TestServer::with(|config| {
-            config.redis = Redis { address: vec![address], ..Redis::default() };
-        })
-        .await;
-        let two = TestServer::beside(&one).await;
+        let ways = [(); 2].map(|()| Proxy::to(&redis.address()));
+        let by = |way: usize| Redis { address: vec![ways[way].address()], ..Redis::default() };
+        let one = TestServer::with(|config| config.redis = by(0)).await;
+        let two = TestServer::beside_with(&one, |config| config.redis = by(1)).await;
         let agents = [one.enrolled(1).await, two.agent(1)];
-        Self { redis, servers: [one, two], agents }
+        Self { redis, ways, servers: [one, two], agents }
     }
 
     async fn send(&self, server: usize, lines: &[Value]) -> Duration {
         let began = Instant::now();
-        let exchange =
-            self.agents[server].raw(AgentEndpoint::Log, log_body(&self.agents[0], "result", lines), &[]).await;
+        let exchange = self.try_send(server, lines).await;
         assert!(exchange.verdict.is_success(), "{exchange:?}");
         began.elapsed()
+    }
+
+    async fn try_send(&self, server: usize, lines: &[Value]) -> Exchange {
+        self.agents[server].raw(AgentEndpoint::Log, log_body(&self.agents[0], "result", lines), &[]).await
+    }
+
+    /// Waits until no server works on a batch any more: its agent is answered before.
+    async fn is_unlocked(&self) {
+        eventually("the batch lock is free", Duration::from_secs(10), async || {
+            self.redis.ask(&["KEYS", "*:turn"]).trim().is_empty().then_some(())
+        })
+        .await;
     }
 
     /// Lines in the files of both.
@@ -58,11 +71,10 @@ fn line(n: usize) -> Value {
 #[tokio::test]
 async fn a_repeat_to_another_server_adds_nothing() {
     let two = SharedLog::start().await;
-    two.send(0, &[line(1), line(2)]).await;
-    two.send(1, &[line(1), line(2)]).await;
-    assert_eq!(two.kept(), 2);
-    two.send(1, &[line(1), line(2), line(3)]).await;
-    two.send(0, &[line(3), line(1), line(2), line(4)]).await;
+    for (server, lines) in [(0, &[1, 2][..]), (1, &[1, 2]), (1, &[1, 2, 3]), (0, &[3, 1, 2, 4])] {
+        two.send(server, &lines.iter().map(|n| line(*n)).collect::<Vec<_>>()).await;
+        two.is_unlocked().await;
+    }
     assert_eq!(two.kept(), 4);
     assert_eq!(two.commands().await, 8.0, "two for each batch");
     // What one server remembers itself does not count when the other has kept a newer batch.

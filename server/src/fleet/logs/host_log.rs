@@ -1,0 +1,145 @@
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+
+use super::replay::LastBatch;
+
+/// Batches that have followed each other here before a node takes a lease.
+const IN_A_ROW: u8 = 8;
+
+/// What a node knows of a host's log. Every host has two in memory, so each is a few bytes.
+#[derive(Debug, Default)]
+pub struct HostLog {
+    /// The batch that this node accepted last.
+    pub last: LastBatch,
+    /// Tells apart the batch that Redis had when this node saw it last; 0 when there was none.
+    in_redis: u64,
+    lease_term: i64,
+    lease_taken_at: u32,
+    /// Other nodes could not be told of the last batch, so what they know is older.
+    pub is_unshared: bool,
+    /// How often in a row no other node had accepted a batch since this one did.
+    in_a_row: u8,
+}
+
+/// A lease as the node that has it remembers it.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Lease {
+    /// The term in which it was taken; 0 when there is none.
+    pub term: i64,
+    /// When, in seconds since the start of this process.
+    pub taken_at: u32,
+}
+
+impl Lease {
+    pub fn is_there(self) -> bool {
+        self.term != 0
+    }
+}
+
+/// The batches of which the next one may be a repeat.
+pub type Candidates<'a> = [Option<&'a LastBatch>; 2];
+
+impl HostLog {
+    pub fn lease(&self) -> Lease {
+        Lease { term: self.lease_term, taken_at: self.lease_taken_at }
+    }
+
+    pub fn set_lease(&mut self, lease: Lease) {
+        (self.lease_term, self.lease_taken_at) = (lease.term, lease.taken_at);
+    }
+
+    /// Takes note of the batch that Redis has, which no other node can change now.
+    pub fn has_seen(&mut self, shared: Option<&LastBatch>) {
+        let is_own = shared.is_some_and(|shared| mark(shared) == self.in_redis);
+        self.in_a_row = if is_own { self.in_a_row.saturating_add(1) } else { 0 };
+    }
+
+    /// The last batch of all nodes, given the one that Redis has. Where no other node could be told of the last batch here,
+    /// and another one has accepted one since this node saw Redis, nobody knows which of the two was last.
+    pub fn known<'a>(&'a self, shared: Option<&'a LastBatch>) -> Candidates<'a> {
+        match shared {
+            None => [Some(&self.last), None],
+            Some(shared) if !self.is_unshared => [Some(shared), None],
+            Some(shared) if mark(shared) == self.in_redis => [Some(&self.last), None],
+            Some(shared) => [Some(&self.last), Some(shared)],
+        }
+    }
+
+    /// Notes that the last batch came behind the one that Redis has.
+    pub fn is_behind(&mut self, shared: Option<&LastBatch>) {
+        self.in_redis = shared.map_or(0, mark);
+    }
+
+    /// Notes that Redis has a batch, which is the last one of all.
+    pub fn was_shared(&mut self, batch: &LastBatch) {
+        self.in_redis = if batch.is_empty() { 0 } else { mark(batch) };
+        self.is_unshared = false;
+    }
+
+    /// As [`HostLog::was_shared`], of the batch that this node accepted last.
+    pub fn last_was_shared(&mut self) {
+        self.in_redis = if self.last.is_empty() { 0 } else { mark(&self.last) };
+        self.is_unshared = false;
+    }
+
+    /// Whether the batches of the host have come here for a while.
+    pub fn is_sticky(&self) -> bool {
+        self.in_a_row >= IN_A_ROW
+    }
+
+    /// Notes that batches of the host come to other nodes, too.
+    pub fn is_contested(&mut self) {
+        self.in_a_row = 0;
+    }
+}
+
+/// Tells batches apart, never 0.
+fn mark(batch: &LastBatch) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (batch.accepted_at(), batch.hashes()).hash(&mut hasher);
+    hasher.finish() | 1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Moment;
+
+    fn batch(hash: u64, at: i64) -> LastBatch {
+        LastBatch::of(vec![hash], Moment(at))
+    }
+
+    #[test]
+    fn a_host_takes_little_memory() {
+        assert_eq!(size_of::<HostLog>(), 48);
+    }
+
+    #[test]
+    fn batches_that_follow_each_other_are_counted_until_another_node_has_one() {
+        let mut log = HostLog::default();
+        log.has_seen(None);
+        for n in 1..=u64::from(IN_A_ROW) {
+            let accepted = batch(n, 7);
+            log.was_shared(&accepted);
+            assert!(!log.is_sticky(), "{n}");
+            log.has_seen(Some(&accepted));
+        }
+        assert!(log.is_sticky());
+        log.has_seen(Some(&batch(99, 7)));
+        assert!(!log.is_sticky(), "of the same moment, and yet another one");
+        log.has_seen(None);
+        assert!(!log.is_sticky());
+    }
+
+    #[test]
+    fn a_batch_of_another_node_counts_whatever_the_clocks_say() {
+        let (own, before, other) = (batch(1, 100), batch(2, 90), batch(3, 80));
+        let mut log = HostLog { last: own.clone(), ..HostLog::default() };
+        log.was_shared(&own);
+        assert_eq!(log.known(None), [Some(&own), None], "Redis has lost it");
+        assert_eq!(log.known(Some(&other)), [Some(&other), None]);
+        log.is_behind(Some(&before));
+        log.is_unshared = true;
+        assert_eq!(log.known(Some(&before)), [Some(&own), None]);
+        assert_eq!(log.known(Some(&other)), [Some(&own), Some(&other)]);
+    }
+}
