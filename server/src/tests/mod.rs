@@ -7,6 +7,7 @@ mod flipping;
 mod hosts;
 mod keys;
 mod labels;
+mod log_histories;
 #[path = "../../tests/it/support/mariadb.rs"]
 mod mariadb;
 mod other_versions;

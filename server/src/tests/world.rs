@@ -1,3 +1,4 @@
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use actix_web::http::Method;
@@ -190,6 +191,11 @@ impl World {
     /// What was done so far, oldest first.
     pub async fn activities(&self) -> Vec<String> {
         activities::kinds(self.app.store.reader()).await.unwrap()
+    }
+
+    /// The file that result lines go to.
+    pub fn results(&self) -> PathBuf {
+        self.config.filesystem.result_log_file.clone()
     }
 
     pub fn generation(&self) -> i64 {

@@ -177,6 +177,12 @@ impl Leases {
 }
 
 impl Logs {
+    /// Whether Redis has renewed the term of this node after it was asked later than at a moment.
+    #[cfg(test)]
+    pub fn has_asked_redis_since(&self, moment: Instant) -> bool {
+        lock(&self.leases.life).until.is_some_and(|until| until >= moment + TERM_LASTS - LEAST_LEFT)
+    }
+
     /// Takes no more leases, because this node is to stop. The next renewals give up those that there are.
     pub fn take_no_leases(&self) {
         self.leases.is_stopping.store(true, Ordering::SeqCst);
