@@ -62,7 +62,12 @@ pub async fn is_alive(db: &impl ConnectionTrait, id: &str, until: Moment, now: M
 }
 
 async fn put(db: &impl ConnectionTrait, id: &str, until: Moment, now: Moment, moved: &[Column]) -> Result<()> {
-    let node = nodes::ActiveModel { id: Set(id.to_owned()), written_at: Set(until), alive_at: Set(Some(now)) };
+    let node = nodes::ActiveModel {
+        id: Set(id.to_owned()),
+        written_at: Set(until),
+        alive_at: Set(Some(now)),
+        knows_leases: Set(Some(true)),
+    };
     let moved = OnConflict::column(Column::Id).update_columns(moved.iter().copied()).to_owned();
     nodes::Entity::insert(node).on_conflict(moved).exec_without_returning(db).await?;
     Ok(())

@@ -20,7 +20,7 @@ impl Logs {
     pub async fn keep_leases(self: &Arc<Self>, hosts: &Hosts) {
         let Some(sharing) = &self.sharing else { return };
         let mut looked_at = self.leases.renewing.lock().await;
-        self.leases.allow(!hosts.has_older_node());
+        self.leases.allow(hosts.all_know_leases());
         let asked_at = Instant::now();
         if let Some(renewed) = sharing.0.leases.renew(self.leases.term()).await {
             self.leases.was_renewed(renewed.term, asked_at, &self.metrics);

@@ -12,6 +12,8 @@ pub struct Model {
     /// When it last said that it is alive. `None` for a node of a version that writes no pages of last-seen times and
     /// reads none.
     pub alive_at: Option<Moment>,
+    /// Whether it knows leases on log batches. `None` for a node of a version that does not.
+    pub knows_leases: Option<bool>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

@@ -153,7 +153,7 @@ async fn while_a_server_of_the_version_before_lives_there_are_no_leases() {
     let mut count = two.stick_to(0, 0).await;
     let now = two.servers[0].clock.now().0;
     let database = two.servers[0].database();
-    database.execute(&format!("INSERT INTO replicas (id, written_at) VALUES ('older', {now})"));
+    database.execute(&format!("INSERT INTO replicas (id, written_at, alive_at) VALUES ('older', {now}, {now})"));
     two.servers[0].run_tasks().await;
     eventually("the lease is given up", SOON, async || (two.leases(0).await == 0.0).then_some(())).await;
     two.is_unlocked().await;

@@ -45,6 +45,9 @@ impl Hosts {
             tracing::info!(has_older_node, "nodes of a version before this one keep last-seen times in rows of hosts");
         }
         let is_alive = |node: &Model| node.alive_at.is_some_and(|at| now.since(at) < ALIVE_FOR);
+        let may_live = |node: &Model| node.alive_at.is_none() || is_alive(node);
+        let all_know_leases = others.iter().all(|node| node.knows_leases == Some(true) || !may_live(node));
+        self.seen_sharing.all_know_leases.store(all_know_leases, Ordering::Relaxed);
         let alive = others.into_iter().filter(is_alive).map(|node| node.id);
         lock(&self.seen_sharing.peers).set_alive(alive.collect(), now);
         Ok(())
@@ -52,7 +55,12 @@ impl Hosts {
 
     /// Whether a node of a version lives that decides by last-seen times and key uses in rows, and reads no pages. While
     /// that is unknown, there may be one.
-    pub(in crate::fleet) fn has_older_node(&self) -> bool {
+    pub(in crate::fleet::hosts) fn has_older_node(&self) -> bool {
         lock(&self.seen_sharing.older).may_be_there()
+    }
+
+    /// Whether all nodes that live are of versions that know leases on log batches. Not while that is unknown.
+    pub(in crate::fleet) fn all_know_leases(&self) -> bool {
+        self.seen_sharing.all_know_leases.load(Ordering::Relaxed)
     }
 }

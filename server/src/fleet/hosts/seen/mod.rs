@@ -19,7 +19,7 @@ mod tests;
 mod times;
 
 use std::sync::Mutex;
-use std::sync::atomic::AtomicI64;
+use std::sync::atomic::{AtomicBool, AtomicI64};
 
 use roaring::RoaringTreemap;
 
@@ -45,6 +45,7 @@ pub(super) struct SeenSharing {
     /// When the database was last told that this node is alive.
     alive_at: AtomicI64,
     older: Mutex<OlderNodes>,
+    all_know_leases: AtomicBool,
 }
 
 impl SeenSharing {
@@ -56,6 +57,7 @@ impl SeenSharing {
             pages: tokio::sync::Mutex::default(),
             alive_at: AtomicI64::default(),
             older: Mutex::default(),
+            all_know_leases: AtomicBool::default(),
         }
     }
 }

@@ -106,6 +106,29 @@ async fn until_nodes_were_read_there_may_be_one_of_the_version_before() {
 }
 
 #[tokio::test]
+async fn leases_wait_while_a_node_lives_that_may_not_know_them() {
+    let world = World::new().await;
+    let (now, long_ago) = (world.now().0, world.now().minus(SECOND * 76).0);
+    let look = async || {
+        world.hosts().keep_seen(false).await.unwrap();
+        world.hosts().all_know_leases()
+    };
+    assert!(!world.hosts().all_know_leases(), "until nodes were read");
+    assert!(look().await);
+    for (alive_at, knows_leases, expected) in [
+        (now.to_string(), "NULL", false),
+        (now.to_string(), "TRUE", true),
+        (long_ago.to_string(), "NULL", true),
+        ("NULL".to_owned(), "NULL", false),
+    ] {
+        let row = format!("'other', {now}, {alive_at}, {knows_leases}");
+        world.execute("DELETE FROM replicas WHERE id = 'other'").await;
+        world.execute(&format!("INSERT INTO replicas (id, written_at, alive_at, knows_leases) VALUES ({row})")).await;
+        assert_eq!(look().await, expected, "{row}");
+    }
+}
+
+#[tokio::test]
 async fn times_are_stored_though_nodes_cannot_be_read() {
     let world = World::new().await;
     world.hosts().index.seen.slot(7).mark(world.now());

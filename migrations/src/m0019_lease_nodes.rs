@@ -1,0 +1,19 @@
+//! Which nodes know leases on log batches. Nodes of older versions leave it empty.
+
+use sea_orm_migration::prelude::*;
+
+use crate::columns::{add_column, drop_column, optional_flag};
+
+#[derive(DeriveMigrationName)]
+pub struct Migration;
+
+#[async_trait::async_trait]
+impl MigrationTrait for Migration {
+    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        add_column(manager, "replicas", optional_flag("knows_leases")).await
+    }
+
+    async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        drop_column(manager, "replicas", "knows_leases").await
+    }
+}
