@@ -5,17 +5,25 @@
 //! its node is missing. A node that wants batches while the key lives adds them to what is wanted of the other node, which
 //! reads that whenever it renews its key.
 
-use std::sync::Arc;
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::link::{Link, Purpose};
 use super::script::{Call, ScriptStep};
+use crate::lock::lock;
 
 /// How long a term goes on when it is not renewed.
 pub const TERM_LASTS: Duration = Duration::from_secs(4);
 
 /// How long a log stays among those that are wanted. Who still wants it then asks again.
 const WANTED_FOR: Duration = Duration::from_secs(4);
+
+/// A node that has not renewed its term for so long has died or is cut off: one that gives up many leases is late by a second.
+const SILENT_AFTER: Duration = Duration::from_millis(1_500);
+
+/// Ended leases of other nodes that are remembered: one for each term, and terms end when nodes do.
+const MAX_ENDED: usize = 4;
 
 /// Most logs that are wanted of one node at one time, and how many of them it is told at once.
 const MAX_WANTED: usize = 65_536;
@@ -57,6 +65,8 @@ impl BatchLease {
 pub enum LeaseReply {
     /// The node will hear of it.
     Told,
+    /// The node has not been heard of lately. If that stays so, the lease ends then.
+    Silent { ends_in: Duration },
     /// The lease has ended.
     Ended,
     /// Redis does not answer.
@@ -79,6 +89,8 @@ pub struct BatchLeases {
     node: String,
     renew: ScriptStep,
     want: ScriptStep,
+    /// Leases of other nodes that have ended, the latest first. A term never comes again, so all leases taken in it have.
+    ended: Mutex<VecDeque<BatchLease>>,
 }
 
 impl BatchLeases {
@@ -88,6 +100,7 @@ impl BatchLeases {
             node: node.to_owned(),
             renew: ScriptStep::new(include_str!("scripts/renew_leases.lua")),
             want: ScriptStep::new(include_str!("scripts/want_lease.lua")),
+            ended: Mutex::default(),
         }
     }
 
@@ -113,11 +126,25 @@ impl BatchLeases {
         let most = MAX_WANTED.to_string();
         let arguments = [wanted.as_bytes(), lasts.as_bytes(), most.as_bytes()];
         let call = Call::Script { step: &self.want, keys: &keys(&lease.node), arguments: &arguments };
-        match self.link.call(Purpose::Logs, "leases_want", NODES, call).await {
-            Ok(0_i64) => LeaseReply::Ended,
+        let left: Result<u64, _> = self.link.call(Purpose::Logs, "leases_want", NODES, call).await;
+        match left.map(Duration::from_millis) {
+            Ok(Duration::ZERO) => {
+                let mut ended = lock(&self.ended);
+                if !ended.contains(lease) {
+                    ended.push_front(lease.clone());
+                    ended.truncate(MAX_ENDED);
+                }
+                LeaseReply::Ended
+            }
+            Ok(ends_in) if ends_in + SILENT_AFTER < TERM_LASTS => LeaseReply::Silent { ends_in },
             Ok(_) => LeaseReply::Told,
             Err(_) => LeaseReply::Unknown,
         }
+    }
+
+    /// The leases that this node has found ended.
+    pub(super) fn ended(&self) -> Vec<BatchLease> {
+        lock(&self.ended).iter().cloned().collect()
     }
 
     /// Ends the term. For a node that keeps no batches any more.

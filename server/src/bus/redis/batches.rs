@@ -24,6 +24,9 @@ pub struct SharedBatches {
     end: ScriptStep,
 }
 
+/// The hashes of a batch, and when it was accepted.
+pub type Batch<'a> = (&'a [u64], Moment);
+
 /// The answer to a node that wants to keep a batch.
 #[derive(Debug, PartialEq, Eq)]
 pub enum BatchLockReply {
@@ -57,12 +60,13 @@ impl SharedBatches {
         }
     }
 
-    /// Locks the batches of a host's log for this node, or renews the lock. A lease of this node becomes the lock, and so
-    /// does one of another node that has ended.
-    pub async fn begin(&self, host: i64, log: &str, ended: Option<&BatchLease>) -> BatchLockReply {
-        let lifetime_ms = LOCK_LIFETIME.as_millis().to_string();
-        let ended = ended.map_or(b"".as_slice(), |lease| lease.text().as_bytes());
-        let arguments = [self.node.as_bytes(), lifetime_ms.as_bytes(), ended];
+    /// Locks the batches of a host's log for this node, or renews the lock. A lease of another node that has ended becomes the
+    /// lock, and so does one of this node: then `unshared` is stored for so long, the last batch if other nodes do not know it.
+    pub async fn begin(&self, host: i64, log: &str, unshared: Option<Batch<'_>>, lifetime: Duration) -> BatchLockReply {
+        let (locked_ms, lifetime_ms) = (LOCK_LIFETIME.as_millis().to_string(), lifetime.as_millis().to_string());
+        let (unshared, ended) = (bytes_of(unshared), self.leases.ended());
+        let mut arguments = vec![self.node.as_bytes(), locked_ms.as_bytes(), &unshared, lifetime_ms.as_bytes()];
+        arguments.extend(ended.iter().map(|lease| lease.text().as_bytes()));
         let call = Call::Script { step: &self.begin, keys: &keys(host, log), arguments: &arguments };
         let begun: Result<(i64, Vec<u8>), _> = self.link.call(Purpose::Logs, "logs_begin", host, call).await;
         match begun {
@@ -83,16 +87,12 @@ impl SharedBatches {
         &self,
         host: i64,
         log: &str,
-        kept: Option<(&[u64], Moment)>,
+        kept: Option<Batch<'_>>,
         lifetime: Duration,
         after: AfterBatch,
     ) -> bool {
-        let numbers = kept.filter(|(hashes, _)| !hashes.is_empty()).into_iter();
-        let numbers =
-            numbers.flat_map(|(hashes, at)| std::iter::once(at.0.cast_unsigned()).chain(hashes.iter().copied()));
-        let bytes: Vec<u8> = numbers.flat_map(u64::to_le_bytes).collect();
-        let lifetime = lifetime.as_millis().to_string();
         let is_kept = if kept.is_some() { b"1" } else { b"0" };
+        let (bytes, lifetime) = (bytes_of(kept), lifetime.as_millis().to_string());
         let lease = match after {
             AfterBatch::Free => String::new(),
             AfterBatch::Leased { term } => BatchLease::text_of(&self.node, term),
@@ -104,6 +104,13 @@ impl SharedBatches {
         let ended: Result<i64, _> = self.link.call(Purpose::Logs, "logs_end", host, call).await;
         matches!(ended, Ok(1))
     }
+}
+
+/// A batch as Redis has it; none when it has no hashes.
+fn bytes_of(batch: Option<Batch<'_>>) -> Vec<u8> {
+    let numbers = batch.filter(|(hashes, _)| !hashes.is_empty()).into_iter();
+    let numbers = numbers.flat_map(|(hashes, at)| std::iter::once(at.0.cast_unsigned()).chain(hashes.iter().copied()));
+    numbers.flat_map(u64::to_le_bytes).collect()
 }
 
 fn keys(host: i64, log: &str) -> [String; 2] {

@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 
 use super::LogStream;
 use super::replay::{LastBatch, REPEATED_WITHIN};
-use crate::bus::{AfterBatch, BATCH_LOCK_RENEWED_EVERY, BatchLockReply, LeaseReply, SharedBatches};
+use crate::bus::{AfterBatch, BATCH_LOCK_RENEWED_EVERY, BatchLease, BatchLockReply, LeaseReply, SharedBatches};
+use crate::clock::Moment;
 
 /// How long a batch waits for the lock while another node holds it. After that the batch is refused and the agent sends it
 /// again.
@@ -37,42 +38,58 @@ pub(super) enum BatchLock {
 }
 
 impl Sharing {
-    /// Takes the lock. `is_given_up` says whether the agent has gone: it may have sent the batch again, to a node that gets
-    /// the lock first, and a batch that comes behind its own repeat looks new.
-    pub(super) async fn begin(&self, host: i64, stream: LogStream, is_given_up: impl Fn() -> bool) -> BatchLock {
+    /// Takes the lock; a lease of this node becomes the lock, and Redis learns the batch that was `unshared` until then.
+    /// `is_given_up` says whether the agent has gone: it may have sent the batch again, to a node that gets the lock first, and
+    /// a batch that comes behind its own repeat looks new.
+    pub(super) async fn begin(
+        &self,
+        host: i64,
+        stream: LogStream,
+        unshared: Option<&LastBatch>,
+        is_given_up: impl Fn() -> bool,
+    ) -> BatchLock {
         let deadline = Instant::now() + PATIENCE;
-        let (mut ended, mut pause) = (None, PAUSE);
+        let mut pause = PAUSE;
         loop {
-            match self.0.begin(host, stream.letter(), ended.as_ref()).await {
-                BatchLockReply::Held { last } => {
-                    if is_given_up() {
-                        self.end(host, stream, None, AfterBatch::Free).await;
-                        return BatchLock::GivenUp;
-                    }
-                    let last = last.map(|(hashes, accepted_at)| LastBatch::of(hashes, accepted_at));
-                    return BatchLock::Held { last: last.filter(|last| !last.is_empty()) };
-                }
-                BatchLockReply::Unknown => return BatchLock::Unavailable,
-                BatchLockReply::Leased(lease) => match self.0.leases.want(&lease, host, stream.letter()).await {
+            match self.try_begin(host, stream, unshared).await {
+                Ok(locked) => return locked,
+                Err(None) => {}
+                Err(Some(lease)) => match self.0.leases.want(&lease, host, stream.letter()).await {
                     LeaseReply::Told => {}
+                    // Nobody gives it up before.
+                    LeaseReply::Silent { ends_in } => pause = pause.max(ends_in),
+                    LeaseReply::Ended => pause = Duration::ZERO,
                     LeaseReply::Unknown => return BatchLock::Unavailable,
-                    // It may be another one by now, which is then asked for in its turn.
-                    LeaseReply::Ended if ended.as_ref() != Some(&lease) => {
-                        ended = Some(lease);
-                        continue;
-                    }
-                    LeaseReply::Ended => {}
                 },
-                BatchLockReply::Busy => {}
             }
-            if Instant::now() >= deadline {
+            if Instant::now() + pause > deadline {
                 return BatchLock::Busy;
             }
-            tokio::time::sleep(pause).await;
+            if !pause.is_zero() {
+                tokio::time::sleep(pause).await;
+            }
             pause += PAUSE;
             if is_given_up() {
                 return BatchLock::GivenUp;
             }
+        }
+    }
+
+    /// Tries once to take the lock. Gives the lease of another node, if that is why it is not free.
+    pub(super) async fn try_begin(
+        &self,
+        host: i64,
+        stream: LogStream,
+        unshared: Option<&LastBatch>,
+    ) -> Result<BatchLock, Option<BatchLease>> {
+        match self.0.begin(host, stream.letter(), unshared.map(parts), REPEATED_WITHIN).await {
+            BatchLockReply::Held { last } => {
+                let last = last.map(|(hashes, accepted_at)| LastBatch::of(hashes, accepted_at));
+                Ok(BatchLock::Held { last: last.filter(|last| !last.is_empty()) })
+            }
+            BatchLockReply::Unknown => Ok(BatchLock::Unavailable),
+            BatchLockReply::Leased(lease) => Err(Some(lease)),
+            BatchLockReply::Busy => Err(None),
         }
     }
 
@@ -82,7 +99,7 @@ impl Sharing {
         loop {
             tokio::select! {
                 done = &mut work => return done,
-                () = tokio::time::sleep(BATCH_LOCK_RENEWED_EVERY) => drop(self.0.begin(host, stream.letter(), None).await),
+                () = tokio::time::sleep(BATCH_LOCK_RENEWED_EVERY) => drop(self.0.begin(host, stream.letter(), None, REPEATED_WITHIN).await),
             }
         }
     }
@@ -90,7 +107,10 @@ impl Sharing {
     /// Gives up the lock or a lease, or takes a lease; `kept` is the batch, unless it was refused. Returns whether other nodes
     /// can see it.
     pub(super) async fn end(&self, host: i64, stream: LogStream, kept: Option<&LastBatch>, after: AfterBatch) -> bool {
-        let kept = kept.map(|batch| (batch.hashes(), batch.accepted_at()));
-        self.0.end(host, stream.letter(), kept, REPEATED_WITHIN, after).await
+        self.0.end(host, stream.letter(), kept.map(parts), REPEATED_WITHIN, after).await
     }
+}
+
+fn parts(batch: &LastBatch) -> (&[u64], Moment) {
+    (batch.hashes(), batch.accepted_at())
 }

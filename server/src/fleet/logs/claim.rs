@@ -2,7 +2,7 @@
 //! Redis does not answer. Whoever calls this holds the host's log.
 
 use super::batch_lock::BatchLock;
-use super::host_log::HostLog;
+use super::host_log::{HostLog, Lease};
 use super::replay::LastBatch;
 use super::{LogStream, Logs};
 use crate::bus::AfterBatch;
@@ -55,10 +55,17 @@ impl Logs {
         if log.lease().is_there() {
             self.leases.has_ended(log, (host, stream), &self.metrics);
         }
-        match sharing.begin(host, stream, &is_given_up).await {
+        // why not of a lease alone: one may have been taken by a step whose answer was lost.
+        let unshared = log.is_unshared.then_some(&log.last);
+        match sharing.begin(host, stream, unshared, &is_given_up).await {
             BatchLock::Held { last } => {
                 log.has_seen(last.as_ref());
-                Ok(BatchClaim::Locked { last })
+                let claim = BatchClaim::Locked { last };
+                if is_given_up() {
+                    self.end_claim(host, stream, claim, BatchFate::Refused, log).await;
+                    return Err(Error::Unavailable("the agent has gone".to_owned()));
+                }
+                Ok(claim)
             }
             BatchLock::Unavailable if !is_given_up() => Ok(BatchClaim::Alone),
             BatchLock::Unavailable | BatchLock::GivenUp => Err(Error::Unavailable("the agent has gone".to_owned())),
@@ -79,30 +86,41 @@ impl Logs {
         fate: BatchFate,
         log: &mut HostLog,
     ) {
-        let (Some(sharing), BatchClaim::Locked { last }) = (&self.sharing, claim) else { return };
-        if matches!(fate, BatchFate::Refused) {
-            sharing.end(host, stream, None, AfterBatch::Free).await;
-            return;
-        }
-        log.is_behind(last.as_ref());
-        let lease = match fate {
-            BatchFate::Kept if log.is_sticky() && !log.last.is_empty() => self.leases.next(),
-            _ => None,
-        };
-        let kept = match &fate {
-            BatchFate::KeptUnremembered(batch) => batch,
-            BatchFate::Kept | BatchFate::Refused => &log.last,
-        };
-        let after = lease.map_or(AfterBatch::Free, |lease| AfterBatch::Leased { term: lease.term });
-        if !sharing.end(host, stream, Some(kept), after).await {
-            return;
-        }
-        match fate {
-            BatchFate::KeptUnremembered(batch) => log.was_shared(&batch),
-            BatchFate::Kept | BatchFate::Refused => log.last_was_shared(),
-        }
-        if let Some(lease) = lease {
-            self.leases.was_taken(log, (host, stream), lease, &self.metrics);
+        let Some(sharing) = &self.sharing else { return };
+        match (claim, fate) {
+            (BatchClaim::Alone, _) | (BatchClaim::Leased, BatchFate::Refused | BatchFate::Kept) => {}
+            (BatchClaim::Leased, BatchFate::KeptUnremembered(batch)) => {
+                // Nobody could give that to Redis when another node asks for the lease.
+                log.set_lease(Lease::default());
+                self.leases.forget((host, stream), &self.metrics);
+                if sharing.end(host, stream, Some(&batch), AfterBatch::Free).await {
+                    log.was_shared(&batch);
+                }
+            }
+            (BatchClaim::Locked { last }, BatchFate::Refused) => {
+                let kept = log.unshared(last.as_ref());
+                let is_kept = kept.is_some();
+                if sharing.end(host, stream, kept, AfterBatch::Free).await && is_kept {
+                    log.last_was_shared();
+                }
+            }
+            (BatchClaim::Locked { last }, BatchFate::KeptUnremembered(batch)) => {
+                log.is_behind(last.as_ref());
+                if sharing.end(host, stream, Some(&batch), AfterBatch::Free).await {
+                    log.was_shared(&batch);
+                }
+            }
+            (BatchClaim::Locked { last }, BatchFate::Kept) => {
+                log.is_behind(last.as_ref());
+                let lease = if log.is_sticky() && !log.last.is_empty() { self.leases.next() } else { None };
+                let after = lease.map_or(AfterBatch::Free, |lease| AfterBatch::Leased { term: lease.term });
+                if sharing.end(host, stream, Some(&log.last), after).await {
+                    log.last_was_shared();
+                    if let Some(lease) = lease {
+                        self.leases.was_taken(log, (host, stream), lease, &self.metrics);
+                    }
+                }
+            }
         }
     }
 }

@@ -16,7 +16,7 @@ pub struct HostLog {
     lease_taken_at: u32,
     /// Other nodes could not be told of the last batch, so what they know is older.
     pub is_unshared: bool,
-    /// How often in a row no other node had accepted a batch since this one did.
+    /// How many batches in a row came here and none to another node.
     in_a_row: u8,
 }
 
@@ -49,8 +49,18 @@ impl HostLog {
 
     /// Takes note of the batch that Redis has, which no other node can change now.
     pub fn has_seen(&mut self, shared: Option<&LastBatch>) {
-        let is_own = shared.is_some_and(|shared| mark(shared) == self.in_redis);
-        self.in_a_row = if is_own { self.in_a_row.saturating_add(1) } else { 0 };
+        if shared == Some(&self.last) {
+            self.last_was_shared();
+        }
+        let follows = shared.is_some_and(|shared| mark(shared) == self.in_redis);
+        self.in_a_row = if follows { self.in_a_row.saturating_add(1) } else { 0 };
+    }
+
+    /// The last batch, if other nodes do not know it and none of them has accepted one behind it, given the one that Redis
+    /// has.
+    pub fn unshared(&self, shared: Option<&LastBatch>) -> Option<&LastBatch> {
+        let is_last = shared.is_none_or(|shared| mark(shared) == self.in_redis);
+        (self.is_unshared && is_last && !self.last.is_empty()).then_some(&self.last)
     }
 
     /// The last batch of all nodes, given the one that Redis has. Where no other node could be told of the last batch here,
@@ -128,6 +138,20 @@ mod tests {
         assert!(!log.is_sticky(), "of the same moment, and yet another one");
         log.has_seen(None);
         assert!(!log.is_sticky());
+    }
+
+    #[test]
+    fn the_last_batch_goes_to_redis_only_where_no_other_node_has_accepted_one_behind_it() {
+        let (own, before, other) = (batch(1, 100), batch(2, 90), batch(3, 80));
+        let mut log = HostLog { last: own.clone(), ..HostLog::default() };
+        log.is_behind(Some(&before));
+        assert_eq!(log.unshared(Some(&before)), None, "Redis has been told of it");
+        log.is_unshared = true;
+        assert_eq!(log.unshared(Some(&before)), Some(&own));
+        assert_eq!(log.unshared(None), Some(&own));
+        assert_eq!(log.unshared(Some(&other)), None);
+        log.has_seen(Some(&own));
+        assert!(!log.is_unshared, "Redis has done what it had not answered to");
     }
 
     #[test]

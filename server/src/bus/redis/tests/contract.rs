@@ -2,13 +2,13 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures_util::future::join_all;
 
-use super::{JOB, SOON, bus, eventually, hears, rings_through, share, share_counted};
+use super::batches::{batches, leases};
+use super::{JOB, SOON, bus, hears, rings_through, share, share_counted};
 use crate::bus::contract_tests::{self, new_job, soon};
-use crate::bus::redis::{AfterBatch, BatchLockReply, LeaseReply, RedisBus};
+use crate::bus::redis::RedisBus;
 use crate::bus::{BusError, ChangeEvent, Claim, EventPosition, JobKey, LiveBus as _, Notifier as _, Opened, Start};
 use crate::redis_processes::{ClusterRedis, RedisProcess, SentinelRedis, Settings, TlsRedis, outside};
 
@@ -74,71 +74,6 @@ async fn notifications(settings: &Settings) {
         hears(&mut there, event).await;
     }
     hears(&mut here, ChangeEvent::Events(7)).await;
-}
-
-async fn batches(settings: &Settings) {
-    const LIFETIME: Duration = Duration::from_secs(60);
-    let (one, two) = (share(settings).batches, share(settings).batches);
-    let host = rand::random_range(1..i64::MAX);
-    let at = crate::clock::Moment(1_768_478_400_000_000);
-    let held = |last: &[u64]| BatchLockReply::Held { last: (!last.is_empty()).then(|| (last.to_vec(), at)) };
-    assert_eq!(one.begin(host, "r", None).await, held(&[]));
-    assert_eq!(two.begin(host, "r", None).await, BatchLockReply::Busy);
-    assert_eq!(two.begin(host, "s", None).await, held(&[]), "logs are apart");
-    assert!(!two.end(host, "r", Some((&[9], at)), LIFETIME, AfterBatch::Free).await, "only the holder can unlock");
-    assert!(one.end(host, "r", Some((&[1, u64::MAX], at)), LIFETIME, AfterBatch::Free).await);
-    assert_eq!(two.begin(host, "r", None).await, held(&[1, u64::MAX]));
-    assert!(two.end(host, "r", None, LIFETIME, AfterBatch::Free).await);
-    assert_eq!(one.begin(host, "r", None).await, held(&[1, u64::MAX]), "a refused batch changes nothing");
-    assert!(one.end(host, "r", Some((&[], at)), LIFETIME, AfterBatch::Free).await);
-    assert_eq!(two.begin(host, "r", None).await, held(&[]));
-    assert!(two.end(host, "r", Some((&[1], at)), Duration::from_millis(1), AfterBatch::Free).await);
-    eventually("the hashes are forgotten", async || (one.begin(host, "r", None).await == held(&[])).then_some(()))
-        .await;
-    assert!(one.end(host, "r", None, LIFETIME, AfterBatch::Free).await);
-}
-
-async fn leases(settings: &Settings) {
-    const LIFETIME: Duration = Duration::from_secs(60);
-    let (one, two) = (share(settings).batches, share(settings).batches);
-    let host = rand::random_range(1..i64::MAX);
-    let at = crate::clock::Moment(1_768_478_400_000_000);
-    let held = |hash: u64| BatchLockReply::Held { last: Some((vec![hash], at)) };
-    let term = one.leases.renew(0).await.unwrap().term;
-    assert_eq!(one.leases.renew(term).await.unwrap().term, term, "it goes on");
-    let take = async |term: i64| {
-        assert!(matches!(one.begin(host, "r", None).await, BatchLockReply::Held { .. }));
-        assert!(one.end(host, "r", Some((&[term.cast_unsigned()], at)), LIFETIME, AfterBatch::Leased { term }).await);
-    };
-    take(term).await;
-    let BatchLockReply::Leased(lease) = two.begin(host, "r", None).await else { panic!("it is free") };
-    assert!(!two.end(host, "r", None, LIFETIME, AfterBatch::Free).await, "only the holder can give it up");
-    assert_eq!(two.leases.want(&lease, host, "r").await, LeaseReply::Told);
-    assert_eq!(two.leases.want(&lease, host, "r").await, LeaseReply::Told);
-    assert_eq!(one.leases.renew(term).await.unwrap().wanted, [(host, "r".to_owned())], "each once");
-    assert_eq!(one.leases.renew(term).await.unwrap().wanted, []);
-    assert!(one.end(host, "r", Some((&[1], at)), LIFETIME, AfterBatch::Free).await);
-    assert_eq!(two.begin(host, "r", None).await, held(1));
-    assert!(two.end(host, "r", None, LIFETIME, AfterBatch::Free).await);
-
-    take(term).await;
-    one.leases.end().await;
-    assert_eq!(two.leases.want(&lease, host, "r").await, LeaseReply::Ended);
-    let later = one.leases.renew(term).await.unwrap().term;
-    assert!(later > term, "a term that has ended never comes again");
-    take(later).await;
-    assert!(matches!(two.begin(host, "r", Some(&lease)).await, BatchLockReply::Leased(_)), "another one has ended");
-    let BatchLockReply::Leased(lease) = two.begin(host, "r", None).await else { panic!("it is free") };
-    assert_eq!(two.begin(host, "r", Some(&lease)).await, held(later.cast_unsigned()));
-    assert_eq!(one.begin(host, "r", None).await, BatchLockReply::Busy, "it was taken over");
-    assert!(!one.end(host, "r", None, LIFETIME, AfterBatch::Free).await);
-    assert!(two.end(host, "r", None, LIFETIME, AfterBatch::Free).await);
-
-    take(later).await;
-    assert_eq!(one.begin(host, "r", None).await, held(later.cast_unsigned()), "a node's own lease is no obstacle");
-    assert_eq!(two.begin(host, "r", Some(&lease)).await, BatchLockReply::Busy);
-    assert!(one.end(host, "r", None, LIFETIME, AfterBatch::Free).await);
-    one.leases.end().await;
 }
 
 /// Its memory has them already. An event of another node that comes at the same time arrives all the same.

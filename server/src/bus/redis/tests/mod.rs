@@ -1,5 +1,6 @@
 //! The bus on real Redis processes, whole and while they fail.
 
+mod batches;
 mod contract;
 mod failover;
 mod messages;

@@ -29,7 +29,7 @@ async fn a_redis_that_hangs_is_left_alone_until_it_goes_on() {
         }
     }
     assert!(matches!(shared.bus.read(JOB, 0, 1).await, Err(BusError::Unavailable(_))));
-    assert_eq!(shared.batches.begin(7, "r", None).await, BatchLockReply::Unknown);
+    assert_eq!(shared.batches.begin(7, "r", None, SOON).await, BatchLockReply::Unknown);
     assert!(!shared.batches.end(7, "r", None, SOON, AfterBatch::Free).await);
     shared.notifier.publish(ChangeEvent::Events(1));
     hears(&mut notifications, ChangeEvent::Events(1)).await;
@@ -39,7 +39,7 @@ async fn a_redis_that_hangs_is_left_alone_until_it_goes_on() {
     let lines = eventually("answers are read again", async || shared.bus.read(JOB, 0, 100).await.ok()).await.lines;
     assert_eq!(lines.len(), 1, "it has lost nothing");
     eventually("log batches are shared again", async || {
-        matches!(shared.batches.begin(8, "r", None).await, BatchLockReply::Held { .. }).then_some(())
+        matches!(shared.batches.begin(8, "r", None, SOON).await, BatchLockReply::Held { .. }).then_some(())
     })
     .await;
 }
