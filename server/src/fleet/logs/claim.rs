@@ -49,6 +49,11 @@ impl Logs {
         is_given_up: impl Fn() -> bool,
     ) -> Result<BatchClaim> {
         let Some(sharing) = &self.sharing else { return Ok(BatchClaim::Alone) };
+        let gone = || Err(Error::Unavailable("the agent has gone".to_owned()));
+        // why of a lease, too: the repeat may have come to this node and passed by.
+        if is_given_up() {
+            return gone();
+        }
         if self.leases.is_good(log.lease()) {
             return Ok(BatchClaim::Leased);
         }
@@ -63,12 +68,12 @@ impl Logs {
                 let claim = BatchClaim::Locked { last };
                 if is_given_up() {
                     self.end_claim(host, stream, claim, BatchFate::Refused, log).await;
-                    return Err(Error::Unavailable("the agent has gone".to_owned()));
+                    return gone();
                 }
                 Ok(claim)
             }
             BatchLock::Unavailable if !is_given_up() => Ok(BatchClaim::Alone),
-            BatchLock::Unavailable | BatchLock::GivenUp => Err(Error::Unavailable("the agent has gone".to_owned())),
+            BatchLock::Unavailable | BatchLock::GivenUp => gone(),
             BatchLock::Busy => {
                 self.metrics.limit_hit("log_batch_lock");
                 Err(Error::Unavailable("another server is keeping lines of this host".to_owned()))
