@@ -62,7 +62,7 @@ pub const VERSION: &str = if cfg!(feature = "planted-faults") {
 const CERTIFICATE_READ_EVERY: Duration = Duration::from_secs(60);
 
 /// The part of the time left for a stop in which leases on log batches may be given up.
-const RELEASING: u32 = 4;
+const RELEASING: u32 = 2;
 
 /// A running server.
 #[derive(Debug)]
@@ -268,21 +268,9 @@ async fn reload(
 async fn finish(app: &App, releasing: Duration) {
     // The threads that served requests have ended.
     app.store.renew_connections();
-    app.fleet.hosts.share_seen().await;
-    if let Err(error) = app.fleet.hosts.keep_seen(true).await {
-        tracing::warn!(%error, "could not write when hosts were last seen; seconds of it are lost");
-    }
-    // Of hosts that have got another key meanwhile, the last uses are written, too.
-    let uses = async {
-        app.fleet.follow().await?;
-        app.fleet.hosts.write_key_uses(true).await
-    };
-    let uses = uses.await;
-    if let Err(error) = &uses {
-        tracing::warn!(%error, "could not write which node keys were used; old keys of agents that enrolled again are kept for a day");
-    }
     let hosts = app.fleet.hosts.index.all();
-    app.fleet.logs.release_all(&hosts, releasing).await;
+    // why together: a database that hangs keeps no leases from being given up.
+    let ((), uses) = tokio::join!(app.fleet.logs.release_all(&hosts, releasing), write_uses(app));
     if let Err(error) = app.fleet.logs.save(hosts).await {
         tracing::warn!(%error, "could not write the last log batches; lines that agents send again may appear twice");
     }
@@ -304,6 +292,24 @@ async fn finish(app: &App, releasing: Duration) {
         tracing::warn!(%error, "could not write the last answers of hosts; they are asked again");
     }
     app.store.close().await;
+}
+
+/// Writes when hosts were last seen, and which node keys were used.
+async fn write_uses(app: &App) -> fleet::Result<()> {
+    app.fleet.hosts.share_seen().await;
+    if let Err(error) = app.fleet.hosts.keep_seen(true).await {
+        tracing::warn!(%error, "could not write when hosts were last seen; seconds of it are lost");
+    }
+    // Of hosts that have got another key meanwhile, the last uses are written, too.
+    let uses = async {
+        app.fleet.follow().await?;
+        app.fleet.hosts.write_key_uses(true).await
+    };
+    let uses = uses.await;
+    if let Err(error) = &uses {
+        tracing::warn!(%error, "could not write which node keys were used; old keys of agents that enrolled again are kept for a day");
+    }
+    uses
 }
 
 /// How long each part of a stop may take.

@@ -8,6 +8,7 @@ mod hosts;
 mod keys;
 mod labels;
 mod log_histories;
+mod log_leases;
 #[path = "../../tests/it/support/mariadb.rs"]
 mod mariadb;
 mod other_versions;

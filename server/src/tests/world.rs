@@ -66,7 +66,7 @@ impl World {
         let mut config = self.config.clone();
         let own = |name: &str| self.folder.path().join(format!("{name}-{:08x}", rand::random::<u32>()));
         config.filesystem.status_log_file = own("status.log");
-        config.filesystem.result_log_file = own("result.log");
+        config.filesystem.result_log_file = own("results").join("result.log");
         config.live.dir = Some(own("live"));
         Self::of(config, Arc::clone(&self.folder), self.token.clone()).await
     }
@@ -196,6 +196,15 @@ impl World {
     /// The file that result lines go to.
     pub fn results(&self) -> PathBuf {
         self.config.filesystem.result_log_file.clone()
+    }
+
+    /// Has result lines refused, until they are taken again. For a server with a folder for them.
+    pub fn refuse_results(&self, are_refused: bool) {
+        let results = self.results();
+        let folder = results.parent().unwrap();
+        let elsewhere = folder.with_extension("elsewhere");
+        let (from, to) = if are_refused { (folder, &*elsewhere) } else { (&*elsewhere, folder) };
+        std::fs::rename(from, to).unwrap();
     }
 
     pub fn generation(&self) -> i64 {

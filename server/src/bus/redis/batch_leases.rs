@@ -40,7 +40,7 @@ pub struct BatchLease {
 }
 
 impl BatchLease {
-    /// How long its key lasts: a node uses a lease for less than an hour, and a repeat may come two hours after the last
+    /// How long its key lasts: a node uses a lease for a minute, and a repeat may come two hours after the last
     /// batch. Until then other nodes must ask the one that knows that batch.
     pub const LASTS: Duration = Duration::from_secs(3 * 3600);
 

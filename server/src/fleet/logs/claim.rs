@@ -64,7 +64,7 @@ impl Logs {
         let unshared = log.is_unshared.then_some(&log.last);
         match sharing.begin(host, stream, unshared, &is_given_up).await {
             BatchLock::Held { last } => {
-                log.has_seen(last.as_ref());
+                log.has_seen(last.as_ref(), self.clock.now());
                 let claim = BatchClaim::Locked { last };
                 if is_given_up() {
                     self.end_claim(host, stream, claim, BatchFate::Refused, log).await;

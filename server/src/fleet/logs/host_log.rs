@@ -1,6 +1,8 @@
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
+use super::leases::USED_FOR;
 use super::replay::LastBatch;
+use crate::clock::Moment;
 
 /// Batches that have followed each other here before a node takes a lease.
 const IN_A_ROW: u8 = 8;
@@ -13,10 +15,10 @@ pub struct HostLog {
     /// Tells apart the batch that Redis had when this node saw it last; 0 when there was none.
     in_redis: u64,
     lease_term: i64,
-    lease_taken_at: u32,
+    lease_until: u32,
     /// Other nodes could not be told of the last batch, so what they know is older.
     pub is_unshared: bool,
-    /// How many batches in a row came here and none to another node.
+    /// How many batches in a row came here, soon one after the other and none to another node.
     in_a_row: u8,
 }
 
@@ -25,8 +27,8 @@ pub struct HostLog {
 pub struct Lease {
     /// The term in which it was taken; 0 when there is none.
     pub term: i64,
-    /// When, in seconds since the start of this process.
-    pub taken_at: u32,
+    /// Until when it is used, in seconds since the start of this process.
+    pub until: u32,
 }
 
 impl Lease {
@@ -40,19 +42,21 @@ pub type Candidates<'a> = [Option<&'a LastBatch>; 2];
 
 impl HostLog {
     pub fn lease(&self) -> Lease {
-        Lease { term: self.lease_term, taken_at: self.lease_taken_at }
+        Lease { term: self.lease_term, until: self.lease_until }
     }
 
     pub fn set_lease(&mut self, lease: Lease) {
-        (self.lease_term, self.lease_taken_at) = (lease.term, lease.taken_at);
+        (self.lease_term, self.lease_until) = (lease.term, lease.until);
     }
 
     /// Takes note of the batch that Redis has, which no other node can change now.
-    pub fn has_seen(&mut self, shared: Option<&LastBatch>) {
+    pub fn has_seen(&mut self, shared: Option<&LastBatch>, now: Moment) {
         if shared == Some(&self.last) {
             self.last_was_shared();
         }
-        let follows = shared.is_some_and(|shared| mark(shared) == self.in_redis);
+        // why soon: when the next batch comes, a lease would be over.
+        let follows =
+            shared.is_some_and(|shared| mark(shared) == self.in_redis && now.since(shared.accepted_at()) < USED_FOR);
         self.in_a_row = if follows { self.in_a_row.saturating_add(1) } else { 0 };
     }
 
@@ -112,7 +116,6 @@ fn mark(batch: &LastBatch) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::Moment;
 
     fn batch(hash: u64, at: i64) -> LastBatch {
         LastBatch::of(vec![hash], Moment(at))
@@ -126,18 +129,30 @@ mod tests {
     #[test]
     fn batches_that_follow_each_other_are_counted_until_another_node_has_one() {
         let mut log = HostLog::default();
-        log.has_seen(None);
+        let now = Moment(8);
+        log.has_seen(None, now);
         for n in 1..=u64::from(IN_A_ROW) {
             let accepted = batch(n, 7);
             log.was_shared(&accepted);
             assert!(!log.is_sticky(), "{n}");
-            log.has_seen(Some(&accepted));
+            log.has_seen(Some(&accepted), now);
         }
         assert!(log.is_sticky());
-        log.has_seen(Some(&batch(99, 7)));
+        log.has_seen(Some(&batch(99, 7)), now);
         assert!(!log.is_sticky(), "of the same moment, and yet another one");
-        log.has_seen(None);
+        log.has_seen(None, now);
         assert!(!log.is_sticky());
+    }
+
+    #[test]
+    fn batches_that_are_rare_do_not_count() {
+        let mut log = HostLog::default();
+        for minute in 0..100 {
+            let accepted = batch(1, minute * 60_000_000);
+            log.was_shared(&accepted);
+            log.has_seen(Some(&accepted), Moment((minute + 1) * 60_000_000));
+            assert!(!log.is_sticky());
+        }
     }
 
     #[test]
@@ -150,7 +165,7 @@ mod tests {
         assert_eq!(log.unshared(Some(&before)), Some(&own));
         assert_eq!(log.unshared(None), Some(&own));
         assert_eq!(log.unshared(Some(&other)), None);
-        log.has_seen(Some(&own));
+        log.has_seen(Some(&own), Moment(100));
         assert!(!log.is_unshared, "Redis has done what it had not answered to");
     }
 

@@ -3,13 +3,14 @@
 //! Other nodes ask the node for the lease, and it gives the last batch to Redis before it lets go. It uses its leases only
 //! while the others must believe that it is alive: [`LEAST_LEFT`] less than its term in Redis goes on, by a clock that
 //! nobody sets. What it accepted under a lease counts as not shared, as during an outage of Redis.
+//!
+//! Redis may lose a lease and keep the term. So a lease is used for [`USED_FOR`], and the next batch takes the lock again.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use roaring::RoaringTreemap;
-use tokio::sync::Semaphore;
 
 use super::host_log::{HostLog, Lease};
 use super::{LogStream, Logs};
@@ -23,14 +24,8 @@ pub const LEASES_RENEWED_EVERY: Duration = Duration::from_millis(250);
 /// What must be left of the term when a batch begins. The clocks of two machines run at speeds that differ far less.
 const LEAST_LEFT: Duration = Duration::from_secs(1);
 
-/// How long a lease is used.
-const USED_FOR: Duration = Duration::from_secs(50 * 60);
-
-/// Leases that are being given up at one time. Who is not among them asks again.
-const MAX_RELEASING: u64 = 4_096;
-
-/// How many of these are on their way to Redis at one time.
-pub(super) const RELEASED_AT_ONCE: usize = 64;
+/// How long a lease is used, and so how long a node may go on with one that Redis has lost.
+pub(super) const USED_FOR: Duration = Duration::from_secs(60);
 
 /// A repeat counts for two hours, and another node must ask this one until then.
 const _: () = assert!(
@@ -47,11 +42,19 @@ pub(super) struct Leases {
     is_stopping: AtomicBool,
     /// The logs with a lease, a few bytes each.
     held: Mutex<RoaringTreemap>,
-    /// Those that are being given up.
-    releasing: Mutex<RoaringTreemap>,
-    pub releases: Semaphore,
-    /// One renewal at a time; when deleted hosts were last looked for.
-    pub renewing: tokio::sync::Mutex<Instant>,
+    /// One round of renewal at a time.
+    pub round: tokio::sync::Mutex<LeaseRound>,
+    #[cfg(test)]
+    moved_on: Mutex<Duration>,
+}
+
+/// Where rounds of renewal are.
+#[derive(Debug)]
+pub(super) struct LeaseRound {
+    /// When deleted hosts were last looked for.
+    pub looked_at: Instant,
+    /// The log from which on leases are given up next when there may be none.
+    next: u64,
 }
 
 /// The term of this node, and until when it certainly goes on.
@@ -70,9 +73,9 @@ impl Default for Leases {
             may_take: AtomicBool::default(),
             is_stopping: AtomicBool::default(),
             held: Mutex::default(),
-            releasing: Mutex::default(),
-            releases: Semaphore::new(RELEASED_AT_ONCE),
-            renewing: tokio::sync::Mutex::new(now),
+            round: tokio::sync::Mutex::new(LeaseRound { looked_at: now, next: 0 }),
+            #[cfg(test)]
+            moved_on: Mutex::default(),
         }
     }
 }
@@ -85,13 +88,20 @@ impl Leases {
     /// Notes that Redis has renewed the term, or begun another, after it was asked at a moment.
     pub fn was_renewed(&self, term: i64, asked_at: Instant, metrics: &Metrics) {
         let life = Life { term, until: Some(asked_at + TERM_LASTS - LEAST_LEFT) };
+        // why first: a lease of the new term that is taken meanwhile must stay.
+        let mut held = lock(&self.held);
         let before = std::mem::replace(&mut *lock(&self.life), life);
         if before.term != term {
-            let mut held = lock(&self.held);
             metrics.batch_leases_ended.with_label_values(&["lapsed"]).inc_by(held.len());
             metrics.batch_leases.set(0);
             held.clear();
         }
+    }
+
+    /// Ends the use of all leases.
+    pub fn end(&self) {
+        self.is_stopping.store(true, Ordering::SeqCst);
+        lock(&self.life).until = None;
     }
 
     /// Allows new leases, or takes none from now on.
@@ -115,13 +125,21 @@ impl Leases {
     }
 
     fn is_old(&self, lease: Lease, now: Instant) -> bool {
-        u64::from(lease.taken_at) + USED_FOR.as_secs() <= now.duration_since(self.since).as_secs()
+        u64::from(lease.until) <= self.seconds(now)
+    }
+
+    /// Seconds since the start of this process.
+    fn seconds(&self, now: Instant) -> u64 {
+        let since = now.duration_since(self.since);
+        #[cfg(test)]
+        let since = since + *lock(&self.moved_on);
+        since.as_secs()
     }
 
     /// A lease to take now, if any may be taken.
     pub fn next(&self) -> Option<Lease> {
-        let taken_at = u32::try_from(self.since.elapsed().as_secs()).ok()?;
-        let lease = Lease { term: self.term(), taken_at };
+        let until = u32::try_from(self.seconds(Instant::now()) + USED_FOR.as_secs()).ok()?;
+        let lease = Lease { term: self.term(), until };
         (self.may_take() && self.is_good(lease)).then_some(lease)
     }
 
@@ -153,9 +171,14 @@ impl Leases {
         was_held
     }
 
-    /// The logs with a lease.
-    pub fn held(&self) -> Vec<(i64, LogStream)> {
-        lock(&self.held).iter().map(log_of).collect()
+    /// Some logs with a lease, in each round others, until all have been among them.
+    pub fn some_held(&self, round: &mut LeaseRound, most: usize) -> Vec<(i64, LogStream)> {
+        let held = lock(&self.held);
+        let mut logs = held.iter();
+        logs.advance_to(round.next);
+        let some: Vec<u64> = logs.take(most).collect();
+        round.next = some.last().filter(|_| some.len() == most).map_or(0, |last| last + 1);
+        some.into_iter().map(log_of).collect()
     }
 
     /// The logs of these hosts with a lease.
@@ -164,16 +187,6 @@ impl Leases {
         let held = lock(&self.held);
         logs.filter(|key| held.contains(number(*key))).collect()
     }
-
-    /// Whether this lease is to be given up now: it is not being given up already, and there is room.
-    pub fn begin_release(&self, key: (i64, LogStream)) -> bool {
-        let mut releasing = lock(&self.releasing);
-        releasing.len() < MAX_RELEASING && releasing.insert(number(key))
-    }
-
-    pub fn end_release(&self, key: (i64, LogStream)) {
-        lock(&self.releasing).remove(number(key));
-    }
 }
 
 impl Logs {
@@ -181,6 +194,12 @@ impl Logs {
     #[cfg(test)]
     pub fn has_asked_redis_since(&self, moment: Instant) -> bool {
         lock(&self.leases.life).until.is_some_and(|until| until >= moment + TERM_LASTS - LEAST_LEFT)
+    }
+
+    /// Makes leases older.
+    #[cfg(test)]
+    pub fn move_leases_on(&self, by: Duration) {
+        *lock(&self.leases.moved_on) += by;
     }
 
     /// Takes no more leases, because this node is to stop. The next renewals give up those that there are.
@@ -213,7 +232,7 @@ mod tests {
         let lease = leases.next().unwrap();
         let mut log = HostLog::default();
         leases.was_taken(&mut log, (1, LogStream::Status), lease, &metrics);
-        assert_eq!(leases.held(), [(1, LogStream::Status)]);
+        assert_eq!(leases.held_of(vec![1, 2]), [(1, LogStream::Status)]);
         let is_good = |at: Instant| leases.is_good_at(log.lease(), at);
         assert!(is_good(now + Duration::from_millis(2900)));
         assert!(!is_good(now + TERM_LASTS - LEAST_LEFT));
@@ -222,7 +241,7 @@ mod tests {
         leases.was_renewed(7, now + USED_FOR, &metrics);
         assert!(!is_good(now + USED_FOR + Duration::from_secs(1)));
         leases.was_renewed(8, now, &metrics);
-        assert!(!is_good(now) && leases.held().is_empty());
+        assert!(!is_good(now) && leases.held_of(vec![1]).is_empty());
         assert_eq!(metrics.batch_leases_ended.with_label_values(&["lapsed"]).get(), 1);
         assert_eq!(metrics.batch_leases.get(), 0);
         leases.is_stopping.store(true, Ordering::SeqCst);
@@ -230,13 +249,31 @@ mod tests {
     }
 
     #[test]
-    fn a_lease_is_given_up_once_and_few_are_at_one_time() {
-        let leases = Leases::default();
-        let key = |host| (host, LogStream::Result);
-        assert!(leases.begin_release(key(1)) && !leases.begin_release(key(1)));
-        assert!(leases.begin_release((1, LogStream::Status)));
-        leases.end_release(key(1));
-        let begun = (1..10_000).filter(|host| leases.begin_release(key(*host))).count();
-        assert_eq!(begun as u64, MAX_RELEASING - 1);
+    fn no_lease_is_used_or_taken_after_the_end() {
+        let (leases, metrics) = (Leases::default(), Metrics::new().unwrap());
+        leases.allow(true);
+        leases.was_renewed(7, Instant::now(), &metrics);
+        let lease = leases.next().unwrap();
+        assert!(leases.is_good(lease));
+        leases.end();
+        assert!(!leases.is_good(lease));
+        assert_eq!(leases.next(), None);
+    }
+
+    #[test]
+    fn rounds_give_up_some_leases_each_and_come_to_all() {
+        let (leases, metrics) = (Leases::default(), Metrics::new().unwrap());
+        leases.allow(true);
+        leases.was_renewed(7, Instant::now(), &metrics);
+        let lease = leases.next().unwrap();
+        for host in 1..=10 {
+            leases.was_taken(&mut HostLog::default(), (host, LogStream::Result), lease, &metrics);
+        }
+        let mut round = LeaseRound { looked_at: Instant::now(), next: 0 };
+        let mut next = || -> Vec<i64> { leases.some_held(&mut round, 4).into_iter().map(|(host, _)| host).collect() };
+        assert_eq!([next(), next(), next()], [vec![1, 2, 3, 4], vec![5, 6, 7, 8], vec![9, 10]]);
+        assert_eq!(next(), [1, 2, 3, 4]);
+        leases.forget((5, LogStream::Result), &metrics);
+        assert_eq!(next(), [6, 7, 8, 9], "those that were given up are not counted");
     }
 }

@@ -281,6 +281,12 @@ impl Logs {
         None
     }
 
+    /// Uses up the room for hashes.
+    #[cfg(test)]
+    pub fn remember_no_more(&self) {
+        self.remembered.store(MAX_REMEMBERED + 1, Ordering::Relaxed);
+    }
+
     /// Opens the destinations again.
     pub fn reopen(&self) {
         self.sinks.results.reopen();
