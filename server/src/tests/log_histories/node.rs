@@ -106,8 +106,25 @@ impl HistoryNode {
         eventually("Redis is used", async || logs.has_asked_redis_since(since).then_some(())).await;
     }
 
+    /// Has all batches refused, until they are taken again.
+    pub fn refuse(&self, are_refused: bool) {
+        self.world.refuse_results(are_refused);
+    }
+
+    /// Lets so much time go by that no lease is used any more.
+    pub fn is_later(&self) {
+        self.world.app.fleet.logs.move_leases_on(Duration::from_secs(61));
+    }
+
     pub fn results(&self) -> PathBuf {
         self.world.results()
+    }
+
+    /// Commands about batches that Redis has not answered in time.
+    pub fn unanswered(&self) -> u64 {
+        let metrics = self.world.app.metrics.render().unwrap();
+        let failures = metrics.lines().filter(|line| line.starts_with("muster_redis_failures_total{command=\"l"));
+        failures.map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap()).sum()
     }
 
     /// Leases that were taken and have ended for this reason.
