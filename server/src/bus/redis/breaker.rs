@@ -20,6 +20,8 @@ struct BreakerState {
     /// Failures in a row.
     failures: u32,
     failed_at: Option<Instant>,
+    /// When the last of these failures was counted.
+    counted_at: Option<Instant>,
     answered_at: Option<Instant>,
     pause: Option<Pause>,
 }
@@ -71,7 +73,7 @@ impl Pass<'_> {
     /// Redis has answered, which ends any pause.
     pub fn answered(mut self, now: Instant) {
         self.is_trial = false;
-        *lock(&self.breaker.0) = BreakerState { failures: 0, failed_at: None, answered_at: Some(now), pause: None };
+        *lock(&self.breaker.0) = BreakerState { answered_at: Some(now), ..BreakerState::default() };
     }
 
     /// Notes that there was no answer. False if Redis has answered another command since this one began: then it is slow,
@@ -81,8 +83,12 @@ impl Pass<'_> {
         if state.answered_at.is_some_and(|at| at > self.began) {
             return false;
         }
-        let was_under_way = state.failed_at.is_some_and(|at| at > self.began);
-        state.failures += u32::from(!was_under_way);
+        // why the counted one: callers that overlap each other without end would never be more than one failure.
+        let was_under_way = state.counted_at.is_some_and(|at| at > self.began);
+        if !was_under_way {
+            state.failures += 1;
+            state.counted_at = Some(now);
+        }
         state.failed_at = Some(now);
         if self.is_trial || state.failures >= FAILURES {
             state.pause = Some(Pause::Until(now + PAUSE));
@@ -138,8 +144,8 @@ mod tests {
         let breaker = Breaker(Mutex::new(BreakerState {
             failures: FAILURES,
             failed_at: Some(now),
-            answered_at: None,
             pause: Some(Pause::Until(now + PAUSE)),
+            ..BreakerState::default()
         }));
         assert!(breaker.enter(now, now).is_none());
         breaker.try_soon(now);
@@ -172,6 +178,21 @@ mod tests {
         let now = began + 2 * TIMEOUT;
         assert!(breaker.enter(now, now).is_some(), "Redis was slow once");
         assert!(breaker.enter(began, now).is_none(), "who has waited for those that failed does not wait again");
+    }
+
+    #[test]
+    fn callers_that_overlap_all_the_time_count_as_those_one_after_the_other() {
+        let breaker = Breaker::default();
+        let mut now = Instant::now();
+        let mut before = breaker.enter(now, now).unwrap();
+        for _ in 0..2 * FAILURES - 2 {
+            now += TIMEOUT / 2;
+            let next = breaker.enter(now, now).unwrap();
+            now += TIMEOUT / 2;
+            assert!(std::mem::replace(&mut before, next).failed(now));
+        }
+        assert!(before.failed(now + TIMEOUT / 2));
+        assert!(breaker.enter(now + TIMEOUT / 2, now + TIMEOUT / 2).is_none());
     }
 
     #[test]
