@@ -19,7 +19,7 @@ mod m0014_log_batches;
 mod m0015_secret_names;
 mod m0016_seen_pages;
 mod m0017_live_pace;
-mod m0019_lease_nodes;
+mod m0018_lease_nodes;
 
 pub use sea_orm_migration::MigratorTrait;
 use sea_orm_migration::prelude::*;
@@ -51,7 +51,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0015_secret_names::Migration),
             Box::new(m0016_seen_pages::Migration),
             Box::new(m0017_live_pace::Migration),
-            Box::new(m0019_lease_nodes::Migration),
+            Box::new(m0018_lease_nodes::Migration),
         ]
     }
 }
