@@ -69,7 +69,7 @@ section! {
         status_log_plugin: LogPlugin = LogPlugin::Filesystem,
         /// Destination of result logs: filesystem or stdout.
         result_log_plugin: LogPlugin = LogPlugin::Filesystem,
-        /// Memory for the cache of assembled configurations.
+        /// Memory for assembled configurations, of all plans together. One that finds no room, or had to make room, is assembled again when a host asks for it.
         max_config_cache: Bytes = Bytes::mib(64),
     }
 }

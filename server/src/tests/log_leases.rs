@@ -58,7 +58,7 @@ impl LeasedLogs {
         let logs = Self::start(1).await;
         logs.stick(0).await;
         logs.send(0, &[20]).await.unwrap();
-        assert!(logs.turn().starts_with("lease "), "{}", logs.turn());
+        assert!(logs.lock().starts_with("lease "), "{}", logs.lock());
         logs
     }
 
@@ -104,12 +104,12 @@ impl LeasedLogs {
     }
 
     /// The key of the first host's batch lock.
-    fn turn_key(&self) -> String {
+    fn lock_key(&self) -> String {
         format!("{{muster:logs:{}:r}}:turn", self.hosts[0][0].id)
     }
 
-    fn turn(&self) -> String {
-        self.redis.ask(&["GET", &self.turn_key()]).trim().to_owned()
+    fn lock(&self) -> String {
+        self.redis.ask(&["GET", &self.lock_key()]).trim().to_owned()
     }
 
     /// Waits until both nodes use Redis after an outage, and the lock that this may have left behind is over.
@@ -125,7 +125,7 @@ impl LeasedLogs {
 
     /// Waits until no node works on a batch of the first host any more: its agent is answered before.
     async fn is_unlocked(&self) {
-        eventually("the batch lock is free", async || self.turn().is_empty()).await;
+        eventually("the batch lock is free", async || self.lock().is_empty()).await;
     }
 
     /// How often a line of a host is in the files of both.
@@ -153,7 +153,7 @@ async fn eventually(what: &str, mut look: impl AsyncFnMut() -> bool) {
 #[actix_web::test]
 async fn a_lease_that_redis_has_lost_is_used_for_a_minute_at_most() {
     let logs = LeasedLogs::leased().await;
-    logs.redis.ask(&["DEL", &logs.turn_key()]);
+    logs.redis.ask(&["DEL", &logs.lock_key()]);
     logs.send(1, &[30]).await.unwrap();
     logs.is_unlocked().await;
     logs.move_on();
@@ -220,13 +220,13 @@ async fn a_batch_that_is_given_up_while_it_waits_is_not_kept_under_a_lease() {
     drop((sent, busy));
     eventually("nobody waits for the log", async || log.try_lock().is_ok()).await;
     assert_eq!(logs.kept(0, 21), 0, "it may come behind its own repeat");
-    assert!(logs.turn().starts_with("lease "));
+    assert!(logs.lock().starts_with("lease "));
 }
 
 #[actix_web::test]
 async fn behind_a_lock_that_was_left_another_nodes_batch_stays_known() {
     let logs = LeasedLogs::leased().await;
-    let node = logs.turn().split(' ').nth(1).unwrap().to_owned();
+    let node = logs.lock().split(' ').nth(1).unwrap().to_owned();
     logs.move_on();
     logs.redis.pause();
     logs.send(0, &[25]).await.unwrap();
@@ -234,7 +234,7 @@ async fn behind_a_lock_that_was_left_another_nodes_batch_stays_known() {
     logs.is_used_again().await;
     logs.send(1, &[30]).await.unwrap();
     logs.is_unlocked().await;
-    logs.redis.ask(&["SET", &logs.turn_key(), &node]);
+    logs.redis.ask(&["SET", &logs.lock_key(), &node]);
     logs.nodes[0].app.fleet.logs.release_all(&logs.hosts[0], SOON).await;
     logs.is_unlocked().await;
     logs.send(1, &[30, 31]).await.unwrap();

@@ -25,7 +25,7 @@ pub struct SharedBatches {
 }
 
 /// The hashes of a batch, and when it was accepted.
-pub type Batch<'a> = (&'a [u64], Moment);
+pub type HashedBatch<'a> = (&'a [u64], Moment);
 
 /// The answer to a node that wants to keep a batch.
 #[derive(Debug, PartialEq, Eq)]
@@ -62,7 +62,13 @@ impl SharedBatches {
 
     /// Locks the batches of a host's log for this node, or renews the lock. A lease of another node that has ended becomes the
     /// lock, and so does one of this node: then `unshared` is stored for so long, the last batch if other nodes do not know it.
-    pub async fn begin(&self, host: i64, log: &str, unshared: Option<Batch<'_>>, lifetime: Duration) -> BatchLockReply {
+    pub async fn begin(
+        &self,
+        host: i64,
+        log: &str,
+        unshared: Option<HashedBatch<'_>>,
+        lifetime: Duration,
+    ) -> BatchLockReply {
         let (locked_ms, lifetime_ms) = (LOCK_LIFETIME.as_millis().to_string(), lifetime.as_millis().to_string());
         let (unshared, ended) = (bytes_of(unshared), self.leases.ended());
         let mut arguments = vec![self.node.as_bytes(), locked_ms.as_bytes(), &unshared, lifetime_ms.as_bytes()];
@@ -87,7 +93,7 @@ impl SharedBatches {
         &self,
         host: i64,
         log: &str,
-        kept: Option<Batch<'_>>,
+        kept: Option<HashedBatch<'_>>,
         lifetime: Duration,
         after: AfterBatch,
     ) -> bool {
@@ -107,7 +113,7 @@ impl SharedBatches {
 }
 
 /// A batch as Redis has it; none when it has no hashes.
-fn bytes_of(batch: Option<Batch<'_>>) -> Vec<u8> {
+fn bytes_of(batch: Option<HashedBatch<'_>>) -> Vec<u8> {
     let numbers = batch.filter(|(hashes, _)| !hashes.is_empty()).into_iter();
     let numbers = numbers.flat_map(|(hashes, at)| std::iter::once(at.0.cast_unsigned()).chain(hashes.iter().copied()));
     numbers.flat_map(u64::to_le_bytes).collect()

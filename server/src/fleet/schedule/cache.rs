@@ -18,14 +18,14 @@ pub(super) struct ConfigCache {
 
 #[derive(Debug, Default)]
 struct KeptConfigs {
-    configs: HashMap<ConfigKey, KeptConfig>,
+    configs: HashMap<KeptKey, KeptConfig>,
     bytes: usize,
     /// Counts look-ups.
     lookups: u64,
 }
 
 /// The number of a plan, and what a config depends on within it.
-type ConfigKey = (u64, AssemblyKey);
+type KeptKey = (u64, AssemblyKey);
 
 #[derive(Debug, Default)]
 struct KeptConfig {
@@ -61,7 +61,7 @@ impl ConfigCache {
 
 impl KeptConfigs {
     /// Where a config is, or is to be put.
-    fn room(&mut self, key: &ConfigKey) -> Arc<OnceLock<Arc<Assembled>>> {
+    fn room(&mut self, key: &KeptKey) -> Arc<OnceLock<Arc<Assembled>>> {
         self.lookups += 1;
         let used = self.lookups;
         let kept = self.configs.entry(key.clone()).or_default();
@@ -71,7 +71,7 @@ impl KeptConfigs {
 
     /// Counts a config that was assembled, and lets go of others until all fit: of earlier plans first, then those that
     /// nobody has looked up for longest.
-    fn keep(&mut self, key: &ConfigKey, bytes: usize, max_bytes: usize) {
+    fn keep(&mut self, key: &KeptKey, bytes: usize, max_bytes: usize) {
         let Some(kept) = self.configs.get_mut(key).filter(|kept| kept.bytes == 0) else { return };
         if bytes > max_bytes {
             self.configs.remove(key);

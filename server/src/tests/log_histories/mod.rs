@@ -156,8 +156,8 @@ impl LogHistory {
             Event::Kill => self.replace(async |node| node.kill()).await,
             Event::Flush => drop(self.redis.ask(&["FLUSHALL"])),
             Event::LoseTurns => {
-                let turns = self.redis.ask(&["KEYS", "*:turn"]);
-                let lost = turns.lines().filter(|_| self.random.random_ratio(1, 2));
+                let locks = self.redis.ask(&["KEYS", "*:turn"]);
+                let lost = locks.lines().filter(|_| self.random.random_ratio(1, 2));
                 drop(self.redis.ask(&std::iter::once("DEL").chain(lost).collect::<Vec<_>>()));
                 self.agents_go_on().await;
                 self.nodes_now().iter().for_each(|node| node.is_later());

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{eventually, share, share_counted};
-use crate::bus::redis::batches::Batch;
+use crate::bus::redis::batches::HashedBatch;
 use crate::bus::redis::{AfterBatch, BatchLease, BatchLockReply, LeaseReply, SharedBatches};
 use crate::clock::Moment;
 use crate::redis_processes::{RedisProcess, Settings};
@@ -21,7 +21,7 @@ async fn begin(node: &SharedBatches, host: i64) -> BatchLockReply {
     node.begin(host, "r", None, LIFETIME).await
 }
 
-async fn end(node: &SharedBatches, host: i64, kept: Option<Batch<'_>>) -> bool {
+async fn end(node: &SharedBatches, host: i64, kept: Option<HashedBatch<'_>>) -> bool {
     node.end(host, "r", kept, LIFETIME, AfterBatch::Free).await
 }
 
