@@ -27,9 +27,16 @@ macro_rules! directory_columns {
         }
 
         impl DirectoryRow {
-            /// Whether a column that is set has another value here.
-            pub(super) fn differs_from(&self, said: &hosts::ActiveModel) -> bool {
-                $(matches!(&said.$field, ActiveValue::Set(said) if *said != self.$field))||*
+            /// Leaves out columns that have the same value here: databases write the indexes of a column that is set, whether
+            /// its value is another or not. Returns whether one with another value is left.
+            pub(super) fn leave_out_same(&self, said: &mut hosts::ActiveModel) -> bool {
+                let mut differs = false;
+                $(match &said.$field {
+                    ActiveValue::Set(value) if *value == self.$field => said.$field = ActiveValue::NotSet,
+                    ActiveValue::Set(_) => differs = true,
+                    _ => (),
+                })*
+                differs
             }
         }
     };
@@ -98,4 +105,43 @@ async fn with_labels(
     let mut labels = labels::by_host(db, members).await?;
     let host = |row: DirectoryRow| DirectoryHost { label_ids: labels.remove(&row.id).unwrap_or_default(), row };
     Ok(rows.into_iter().map(host).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use sea_orm::Set;
+
+    use super::*;
+
+    #[test]
+    fn only_what_has_another_value_is_left() {
+        let name = |name: &str| name.to_owned();
+        let row = DirectoryRow {
+            id: 7,
+            hostname: name("web-1"),
+            computer_name: name("web-1"),
+            uuid: name("6f0c"),
+            hardware_serial: name(""),
+            primary_ip: name("192.0.2.1"),
+            platform: name("ubuntu"),
+            os_version: name("Ubuntu 24.04"),
+            osquery_version: name("5.19.0"),
+            hardware_model: name("KVM"),
+            memory: 1 << 30,
+            created_at: Moment(1),
+            enrolled_at: Moment(2),
+            seen_at: Moment(3),
+            distributed_interval: 10,
+            config_refresh: 60,
+        };
+        let same =
+            hosts::ActiveModel { hostname: Set(name("web-1")), uptime_secs: Set(5), ..hosts::ActiveModel::default() };
+        let mut said = same.clone();
+        assert!(!row.leave_out_same(&mut said));
+        assert_eq!((said.hostname, said.uptime_secs), (ActiveValue::NotSet, Set(5)));
+
+        let mut said = hosts::ActiveModel { primary_ip: Set(name("192.0.2.2")), ..same };
+        assert!(row.leave_out_same(&mut said));
+        assert_eq!((said.hostname, said.primary_ip), (ActiveValue::NotSet, Set(name("192.0.2.2"))));
+    }
 }

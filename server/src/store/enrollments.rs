@@ -4,8 +4,8 @@ use std::collections::{BTreeSet, HashMap};
 
 use sea_orm::sea_query::{Condition, ExprTrait as _, LockBehavior, LockType};
 use sea_orm::{
-    ActiveModelTrait as _, ActiveValue, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, IntoActiveModel as _,
-    QueryFilter, QueryOrder, QuerySelect, Select,
+    ActiveModelTrait as _, ActiveValue, ColumnTrait, ConnectionTrait, DbBackend, DbErr, EntityTrait,
+    IntoActiveModel as _, QueryFilter, QueryOrder, QuerySelect, Select,
 };
 
 use super::entity::{hosts, label_members, node_keys};
@@ -77,7 +77,11 @@ pub async fn insert_hosts(tx: &Tx, hosts: Vec<hosts::Model>) -> Result<HashMap<S
     let same = same_identifiers(&folded).lock_with_behavior(LockType::Update, LockBehavior::SkipLocked);
     let ids = ids_by_identifiers(same, tx, &folded).await?;
     // Of two transactions, each adds its row before it reads what is not committed either: one at least sees the other's.
-    let there = ids_by_identifiers(same_identifiers(&folded), tx, &folded).await?;
+    // SQLite has one at a time.
+    let there = match tx.get_database_backend() {
+        DbBackend::Sqlite => HashMap::new(),
+        _ => ids_by_identifiers(same_identifiers(&folded), tx, &folded).await?,
+    };
     let has_twin = ids.keys().chain(there.keys()).any(|identifier| !added.contains(identifier));
     if has_twin || ids.len() != added.len() {
         return Err(Error::Busy(DbErr::RecordNotUpdated));

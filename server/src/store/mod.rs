@@ -47,7 +47,7 @@ pub use migrations::prepare_mysql;
 pub use tx::{StoreCounters, Tx};
 pub use word::UnknownWord;
 
-use self::dialect::{ConnectionTrust, ConnectionUse};
+use self::dialect::{ConnectionTrust, ConnectionUse, SqliteUse};
 use self::read_replica::ReadReplica;
 use crate::config;
 
@@ -74,8 +74,8 @@ impl Store {
     /// # Errors
     /// [`Error`] when the file cannot be opened.
     pub async fn open_sqlite(config: &config::Sqlite, counters: StoreCounters) -> Result<Self> {
-        let writer = dialect::connect_sqlite(config, 1).await?;
-        let readers = dialect::connect_sqlite(config, config.readers.max(1)).await?;
+        let writer = dialect::connect_sqlite(config, SqliteUse::Write).await?;
+        let readers = dialect::connect_sqlite(config, SqliteUse::Read).await?;
         Ok(Self::on([readers.clone(), writer, readers], Arc::default(), counters))
     }
 

@@ -46,10 +46,11 @@ pub async fn write(
     let mut rows: BTreeMap<u64, Vec<bulk::RowUpdate>> = BTreeMap::new();
     for (host_id, report) in reports {
         let Some(host) = existing.get(host_id) else { continue };
-        if host.known.differs_from(&report.details) {
+        let mut row = report.details.clone();
+        if host.known.leave_out_same(&mut row) {
             written.moved.insert(*host_id);
         }
-        let (columns, values) = columns_of(&report.details, asked.get(host_id));
+        let (columns, values) = columns_of(row, asked.get(host_id));
         if columns != 0 {
             rows.entry(columns).or_default().push(((*host_id).into(), values));
         }
@@ -93,8 +94,7 @@ pub async fn write(
 }
 
 /// The columns to be written, each a bit at its position, and their values.
-fn columns_of(details: &hosts::ActiveModel, asked: Option<&RefreshRecord>) -> (u64, Vec<Value>) {
-    let mut row = details.clone();
+fn columns_of(mut row: hosts::ActiveModel, asked: Option<&RefreshRecord>) -> (u64, Vec<Value>) {
     if let Some(asked) = asked {
         asked.set_in(&mut row);
     }
