@@ -1,4 +1,5 @@
 use std::error::Error as _;
+use std::pin::Pin;
 
 use actix_web::body::BoxBody;
 use actix_web::http::StatusCode;
@@ -10,6 +11,7 @@ use prometheus::{Histogram, IntCounter};
 use tokio::time::Instant;
 
 use super::in_time::{CutShort, in_time};
+use super::request::AgentRequest;
 use super::{AgentApi, refusal_log};
 use crate::fleet::Error;
 use crate::telemetry::Metrics;
@@ -67,12 +69,13 @@ impl Endpoint {
     }
 }
 
-/// Runs `work` and answers within `osquery.answer_timeout`, or with a refusal. Counts the request.
+/// Runs `work` and answers within `osquery.answer_timeout`, or with a refusal. Counts the request. Endpoints pin what they
+/// give it, which would be copied from hand to hand otherwise.
 pub(super) async fn answer(
     api: &AgentApi,
-    request: &HttpRequest,
+    request: &AgentRequest,
     endpoint: &Endpoint,
-    work: impl Future<Output = AgentAnswer>,
+    work: Pin<&mut impl Future<Output = AgentAnswer>>,
 ) -> HttpResponse<BoxBody> {
     let start = Instant::now();
     #[cfg(feature = "planted-faults")]
@@ -103,7 +106,7 @@ pub(super) async fn answer(
 }
 
 /// The status and body of a refusal, which is logged.
-fn refuse(api: &AgentApi, request: &HttpRequest, handler: &'static str, refusal: &Refusal) -> (StatusCode, Bytes) {
+fn refuse(api: &AgentApi, request: &AgentRequest, handler: &'static str, refusal: &Refusal) -> (StatusCode, Bytes) {
     let log = |status, reason: &str| refusal_log::refused(api, request, handler, status, reason);
     match refusal {
         Refusal::InvalidKey(reason) => {
@@ -130,7 +133,7 @@ pub(super) fn fault() -> HttpResponse<BoxBody> {
 /// Answers a path or method that no agent uses.
 pub(super) async fn no_such_endpoint(api: web::Data<AgentApi>, request: HttpRequest) -> HttpResponse<BoxBody> {
     let reason = "no such endpoint; check the agent's *_tls_endpoint flags, and that it sends POST";
-    refusal_log::refused(&api, &request, "no_such_endpoint", StatusCode::NOT_FOUND, reason);
+    refusal_log::refused(&api, &AgentRequest::of(request), "no_such_endpoint", StatusCode::NOT_FOUND, reason);
     HttpResponse::NotFound().content_type(ContentType::json()).force_close().body(answer::refused(reason))
 }
 
@@ -141,7 +144,7 @@ pub(super) fn elsewhere(
     let reason: std::sync::Arc<str> = reason.into();
     move |api, request| {
         let status = StatusCode::MISDIRECTED_REQUEST;
-        refusal_log::refused(&api, &request, "elsewhere", status, &reason);
+        refusal_log::refused(&api, &AgentRequest::of(request), "elsewhere", status, &reason);
         let mut response = HttpResponse::build(status);
         std::future::ready(response.content_type(ContentType::json()).force_close().body(answer::refused(&reason)))
     }

@@ -5,7 +5,6 @@
 
 use std::time::Duration;
 
-use actix_web::HttpRequest;
 use actix_web::dev::Payload;
 use actix_web::http::StatusCode;
 use actix_web::http::header::CONTENT_LENGTH;
@@ -17,7 +16,7 @@ use super::answer::Refusal;
 pub(super) use super::body_ends::{BodyEnds, node_key_at_an_end};
 pub(super) use super::budget::AgentBody;
 use super::budget::SMALL;
-use super::refusal_log::is_sender_known;
+use super::request::AgentRequest;
 
 /// How far a body may fall behind its pace.
 const PACE_SLACK: Duration = Duration::from_secs(2);
@@ -41,7 +40,7 @@ impl Cap {
 /// Reads a body of at most `cap` bytes.
 pub(super) async fn read(
     api: &AgentApi,
-    request: &HttpRequest,
+    request: &AgentRequest,
     payload: &mut Payload,
     cap: Cap,
 ) -> Result<AgentBody, Refusal> {
@@ -51,7 +50,7 @@ pub(super) async fn read(
 /// Reads a body of at most `cap` bytes. Of a larger one it returns both ends of what was read and leaves the rest unread.
 pub(super) async fn read_within(
     api: &AgentApi,
-    request: &HttpRequest,
+    request: &AgentRequest,
     payload: &mut Payload,
     cap: Cap,
 ) -> Result<Result<AgentBody, BodyEnds>, Refusal> {
@@ -71,11 +70,11 @@ pub(super) struct BodyReader<'a> {
 }
 
 impl<'a> BodyReader<'a> {
-    pub(super) fn new(api: &'a AgentApi, request: &HttpRequest, payload: &'a mut Payload, cap: Cap) -> Self {
+    pub(super) fn new(api: &'a AgentApi, request: &AgentRequest, payload: &'a mut Payload, cap: Cap) -> Self {
         let length = request.headers().get(CONTENT_LENGTH);
         let announced = length.and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
         let body = AgentBody::with_capacity(announced.unwrap_or(0).min(SMALL));
-        Self { api, payload, cap, announced, body, is_known: is_sender_known(request), pace: None }
+        Self { api, payload, cap, announced, body, is_known: request.is_from_a_host(), pace: None }
     }
 
     /// The first bytes have told who sends the body.

@@ -1,5 +1,6 @@
 use std::borrow::Cow;
 use std::ops::Range;
+use std::pin::pin;
 
 use actix_web::dev::Payload;
 use actix_web::http::StatusCode;
@@ -15,20 +16,21 @@ use super::body::{AgentBody, BodyReader, node_key_at_an_end};
 use super::heavy::LARGE;
 use super::inflate::{self, inflate};
 use super::node_key::{identify, is_header_known};
+use super::request::AgentRequest;
 use crate::fleet::logs::{LogLines, LogStream};
 
 /// Lines one batch may have, 256 times what stock agents send, so that tiny lines cannot cost more than large ones.
 const MAX_LINES: usize = 256 * 1024;
 
 /// Keeps log lines. Success means that they are durable.
-pub(super) async fn log(api: &AgentApi, request: &HttpRequest, payload: &mut Payload) -> HttpResponse {
-    answer(api, request, &api.endpoints.log, keep(api, request, payload)).await
+pub(super) async fn log(api: &AgentApi, request: &AgentRequest, payload: &mut Payload) -> HttpResponse {
+    answer(api, request, &api.endpoints.log, pin!(keep(api, request, payload))).await
 }
 
 /// The sender is known before anything is done that costs much, wherever the request shows it early: in the header, in
 /// front of a compressed body, at the end of another. The body is scanned once: the scan finds the key, the type and where
 /// each line stands. Lines are copied only after the key is known to be good and their number is within the limit.
-async fn keep(api: &AgentApi, request: &HttpRequest, payload: &mut Payload) -> AgentAnswer {
+async fn keep(api: &AgentApi, request: &AgentRequest, payload: &mut Payload) -> AgentAnswer {
     let mut is_known = is_header_known(api, request).await?;
     let is_gzip = is_gzip(request)?;
     let mut reader = BodyReader::new(api, request, payload, api.caps.log);

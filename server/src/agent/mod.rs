@@ -17,6 +17,7 @@ mod node_key;
 #[cfg(feature = "planted-faults")]
 mod planted;
 mod refusal_log;
+mod request;
 mod serve;
 
 use std::sync::Arc;

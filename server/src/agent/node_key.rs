@@ -5,7 +5,7 @@ use actix_web::http::header::AUTHORIZATION;
 
 use super::AgentApi;
 use super::answer::Refusal;
-use super::refusal_log::Sender;
+use super::request::{AgentRequest, Sender};
 use crate::fleet::hosts::{Authenticated, Host};
 
 /// The key in the `Authorization` header, which agents send from 5.23 on.
@@ -33,17 +33,17 @@ pub(super) async fn authenticate(
 /// As [`authenticate`], and notes the host for the log line of a refusal.
 pub(super) async fn identify(
     api: &AgentApi,
-    request: &HttpRequest,
+    request: &AgentRequest,
     in_body: Option<&str>,
 ) -> Result<Arc<Host>, Refusal> {
     let host = authenticate(api, in_header(request), in_body).await?;
-    Sender::Host(host.id).note(request);
+    request.is_from(Sender::Host(host.id));
     Ok(host)
 }
 
 /// Whether the header tells the sender, who is noted then. Refuses a request whose header has an unknown key before its
 /// body is read.
-pub(super) async fn is_header_known(api: &AgentApi, request: &HttpRequest) -> Result<bool, Refusal> {
+pub(super) async fn is_header_known(api: &AgentApi, request: &AgentRequest) -> Result<bool, Refusal> {
     let is_there = in_header(request).is_some();
     if is_there {
         identify(api, request, None).await?;

@@ -7,10 +7,11 @@ use std::sync::Arc;
 use actix_web::dev::{Payload, Service, ServiceRequest, ServiceResponse};
 use actix_web::error::InternalError;
 use actix_web::http::Method;
-use actix_web::{Error, HttpRequest, HttpResponse};
+use actix_web::{Error, HttpResponse};
 use futures_util::FutureExt as _;
 use futures_util::future::{Either, LocalBoxFuture};
 
+use super::request::AgentRequest;
 use super::{AgentApi, BASES, answer, carve, config, distributed, enroll, log};
 use crate::unread;
 
@@ -45,7 +46,7 @@ impl AgentPath {
     fn answer<'a>(
         self,
         api: &'a AgentApi,
-        request: &'a HttpRequest,
+        request: &'a AgentRequest,
         payload: &'a mut Payload,
     ) -> LocalBoxFuture<'a, HttpResponse> {
         match self {
@@ -77,10 +78,11 @@ where
 
 async fn serve(api: Arc<AgentApi>, path: AgentPath, request: ServiceRequest) -> Result<ServiceResponse, Error> {
     let (request, mut payload) = request.into_parts();
+    let request = AgentRequest::of(request);
     let answered = AssertUnwindSafe(path.answer(&api, &request, &mut payload)).catch_unwind().await;
     unread::read_rest(&api.lifecycle, payload).await;
     match answered {
-        Ok(response) => Ok(ServiceResponse::new(request, response)),
+        Ok(response) => Ok(ServiceResponse::new(request.into_http(), response)),
         Err(_panic) => {
             tracing::error!(path = request.path(), "a request ran into a fault of the server");
             Err(InternalError::from_response("an endpoint has panicked", answer::fault()).into())

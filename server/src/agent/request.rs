@@ -1,0 +1,51 @@
+use std::cell::RefCell;
+use std::ops::Deref;
+
+use actix_web::HttpRequest;
+
+/// A request of an agent, and its sender as far as that is known.
+#[derive(Debug)]
+pub(super) struct AgentRequest {
+    http: HttpRequest,
+    sender: RefCell<Option<Sender>>,
+}
+
+/// The sender of a request.
+#[derive(Debug, Clone)]
+pub(super) enum Sender {
+    Host(i64),
+    /// What an agent that enrolls says it is.
+    Claims(String),
+}
+
+impl AgentRequest {
+    pub fn of(http: HttpRequest) -> Self {
+        Self { http, sender: RefCell::default() }
+    }
+
+    pub fn into_http(self) -> HttpRequest {
+        self.http
+    }
+
+    /// Notes who sent the request, for the line about its refusal.
+    pub fn is_from(&self, sender: Sender) {
+        *self.sender.borrow_mut() = Some(sender);
+    }
+
+    pub fn sender(&self) -> Option<Sender> {
+        self.sender.borrow().clone()
+    }
+
+    /// Whether a node key has told already who sent the request.
+    pub fn is_from_a_host(&self) -> bool {
+        matches!(*self.sender.borrow(), Some(Sender::Host(_)))
+    }
+}
+
+impl Deref for AgentRequest {
+    type Target = HttpRequest;
+
+    fn deref(&self) -> &HttpRequest {
+        &self.http
+    }
+}
