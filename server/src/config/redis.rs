@@ -35,7 +35,7 @@ section! {
         keep_alive: Duration = Duration::from_secs(10),
         /// Number of further attempts to connect before the connection counts as failed.
         connect_retry_attempts: u32 = 0,
-        /// Maximum time to wait for a reply (Fleet: 10s); after a timeout, Redis is not used for one second.
+        /// Maximum time to wait for a reply (Fleet: 10s); after three timeouts in a row, Redis is not asked for one second. Log batches wait 250 ms, whatever this is.
         read_timeout: Duration = Duration::from_secs(1),
         /// Sentinels as host:port, comma-separated; set instead of redis.address.
         sentinel_addresses: Vec<String> = Vec::new(),

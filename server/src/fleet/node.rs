@@ -10,7 +10,8 @@ use crate::store::{Store, nodes};
 /// The lease on the work that one node does for all.
 const LEASE: &str = "leader";
 
-/// How long the lease is good. A leader that falls silent is replaced after this and twice the margin.
+/// How long the lease is good. A leader that falls silent is replaced after this, the
+/// margin and at most the time to the next look at the lease: 45 s.
 const LEASE_FOR: Duration = Duration::from_secs(30);
 
 /// How often the leader renews the lease and the other nodes ask for it.

@@ -55,7 +55,7 @@ pub async fn write(
             rows.entry(columns).or_default().push(((*host_id).into(), values));
         }
     }
-    // Hosts that have answered the same questions share a statement.
+    // Hosts of which the same columns are written share a statement.
     for (columns, rows) in rows {
         let columns: Vec<hosts::Column> =
             hosts::Column::iter().enumerate().filter(|(at, _)| columns & (1 << at) != 0).map(|(_, it)| it).collect();

@@ -55,6 +55,10 @@ impl RedisSettings {
             None => config.password.clone(),
         };
         let keep_alive = TcpKeepalive::new().with_time(config.keep_alive.max(Duration::from_secs(1)));
+        let tcp = TcpSettings::default().set_nodelay(true).set_keepalive(keep_alive);
+        // What a connection that was given up has still to send must not arrive behind newer commands of this node.
+        #[cfg(target_os = "linux")]
+        let tcp = tcp.set_user_timeout(config.read_timeout.max(Duration::from_secs(1)));
         let handshake = if config.use_tls { config.tls_handshake_timeout } else { Duration::ZERO };
         let connect_timeout = config.connect_timeout + handshake;
         let settings = Self {
@@ -64,7 +68,7 @@ impl RedisSettings {
             redis_login: login(&config.username, &password).set_db(i64::from(config.database)),
             sentinel_login: login(&config.sentinel_username, &config.sentinel_password),
             tls: RedisTls::read(config, connect_timeout)?,
-            tcp: TcpSettings::default().set_nodelay(true).set_keepalive(keep_alive),
+            tcp,
             connect_timeout,
             connect_attempts: config.connect_retry_attempts.saturating_add(1),
             command_timeout: config.read_timeout,

@@ -1,4 +1,6 @@
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::leases::USED_FOR;
 use super::replay::LastBatch;
@@ -20,6 +22,16 @@ pub struct HostLog {
     pub is_unshared: bool,
     /// How many batches in a row came here, soon one after the other and none to another node.
     in_a_row: u8,
+    /// The hashes that all hosts remember, once those of the last batch are among them.
+    remembered: Option<Arc<AtomicUsize>>,
+}
+
+impl Drop for HostLog {
+    fn drop(&mut self) {
+        if let Some(remembered) = &self.remembered {
+            remembered.fetch_sub(self.last.len(), Ordering::Relaxed);
+        }
+    }
 }
 
 /// A lease as the node that has it remembers it.
@@ -43,6 +55,21 @@ pub type Candidates<'a> = [Option<&'a LastBatch>; 2];
 impl HostLog {
     pub fn lease(&self) -> Lease {
         Lease { term: self.lease_term, until: self.lease_until }
+    }
+
+    /// Remembers the batch in place of the last one, and counts its hashes among those of all hosts. Gives the batch back when
+    /// these are more than `most`; then no batch is remembered.
+    pub fn remember(&mut self, batch: LastBatch, remembered: &Arc<AtomicUsize>, most: usize) -> Option<LastBatch> {
+        let (before, after) = (self.last.len(), batch.len());
+        let total = remembered.fetch_add(after, Ordering::Relaxed) + after - before.min(after);
+        let (last, freed, refused) = match total > most {
+            true => (LastBatch::default(), after + before, Some(batch)),
+            false => (batch, before, None),
+        };
+        self.last = last;
+        self.remembered.get_or_insert_with(|| Arc::clone(remembered));
+        remembered.fetch_sub(freed, Ordering::Relaxed);
+        refused
     }
 
     pub fn set_lease(&mut self, lease: Lease) {
@@ -122,8 +149,25 @@ mod tests {
     }
 
     #[test]
+    fn hashes_of_hosts_that_are_gone_are_not_counted() {
+        let remembered = Arc::default();
+        let batch = |lines: u64| LastBatch::of((0..lines).collect(), Moment(0));
+        let (mut one, mut other) = (HostLog::default(), HostLog::default());
+        assert_eq!(one.remember(batch(6), &remembered, 10), None);
+        assert_eq!(one.remember(batch(4), &remembered, 10), None);
+        assert_eq!(other.remember(batch(6), &remembered, 10), None);
+        assert_eq!(other.remember(batch(7), &remembered, 10), Some(batch(7)));
+        assert_eq!(remembered.load(Ordering::Relaxed), 4);
+        assert_eq!(other.remember(batch(6), &remembered, 10), None);
+        drop(one);
+        assert_eq!(remembered.load(Ordering::Relaxed), 6);
+        drop((HostLog::default(), other));
+        assert_eq!(remembered.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
     fn a_host_takes_little_memory() {
-        assert_eq!(size_of::<HostLog>(), 48);
+        assert_eq!(size_of::<HostLog>(), 56);
     }
 
     #[test]
@@ -158,7 +202,8 @@ mod tests {
     #[test]
     fn the_last_batch_goes_to_redis_only_where_no_other_node_has_accepted_one_behind_it() {
         let (own, before, other) = (batch(1, 100), batch(2, 90), batch(3, 80));
-        let mut log = HostLog { last: own.clone(), ..HostLog::default() };
+        let mut log = HostLog::default();
+        log.last = own.clone();
         log.is_behind(Some(&before));
         assert_eq!(log.unshared(Some(&before)), None, "Redis has been told of it");
         log.is_unshared = true;
@@ -172,7 +217,8 @@ mod tests {
     #[test]
     fn a_batch_of_another_node_counts_whatever_the_clocks_say() {
         let (own, before, other) = (batch(1, 100), batch(2, 90), batch(3, 80));
-        let mut log = HostLog { last: own.clone(), ..HostLog::default() };
+        let mut log = HostLog::default();
+        log.last = own.clone();
         log.was_shared(&own);
         assert_eq!(log.known(None), [Some(&own), None], "Redis has lost it");
         assert_eq!(log.known(Some(&other)), [Some(&other), None]);

@@ -24,7 +24,7 @@ mod release;
 mod replay;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::AtomicUsize;
 
 use tokio::sync::{Semaphore, oneshot};
 
@@ -108,7 +108,7 @@ pub struct Logs {
     sinks: Sinks,
     in_flight: Arc<Semaphore>,
     max_in_flight: usize,
-    remembered: AtomicUsize,
+    remembered: Arc<AtomicUsize>,
     hasher: LineHasher,
     restored: Restored,
     sharing: Option<Sharing>,
@@ -138,7 +138,7 @@ impl Logs {
             sinks,
             in_flight: Arc::new(Semaphore::new(max_in_flight)),
             max_in_flight,
-            remembered: AtomicUsize::new(0),
+            remembered: Arc::default(),
             hasher,
             restored,
             sharing,
@@ -190,7 +190,7 @@ impl Logs {
         if log.last.is_empty()
             && let Some(restored) = self.restored.of(host.id, stream, self.clock.now())
         {
-            self.remember(&mut log.last, restored);
+            self.remember(&mut log, restored);
             // What other nodes know may be older.
             log.is_unshared = true;
         }
@@ -234,7 +234,7 @@ impl Logs {
         }
         log.is_unshared = self.sharing.is_some();
         self.metrics.log_lines(stream.label(), count, all - count);
-        Ok(self.remember(&mut log.last, batch).map_or(BatchFate::Kept, BatchFate::KeptUnremembered))
+        Ok(self.remember(log, batch).map_or(BatchFate::Kept, BatchFate::KeptUnremembered))
     }
 
     /// Hashes large batches on a thread of its own, so that other requests are not held up.
@@ -266,25 +266,18 @@ impl Logs {
     }
 
     /// Remembers the batch in place of the last one. Gives it back when all hosts together hold too many hashes.
-    fn remember(&self, last: &mut LastBatch, batch: LastBatch) -> Option<LastBatch> {
-        let before = last.len();
-        let after = batch.len();
-        let total = self.remembered.fetch_add(after, Ordering::Relaxed) + after - before.min(after);
-        if total > MAX_REMEMBERED {
+    fn remember(&self, log: &mut HostLog, batch: LastBatch) -> Option<LastBatch> {
+        let refused = log.remember(batch, &self.remembered, MAX_REMEMBERED);
+        if refused.is_some() {
             self.metrics.limit_hit("remembered_log_lines");
-            *last = LastBatch::default();
-            self.remembered.fetch_sub(after + before, Ordering::Relaxed);
-            return Some(batch);
         }
-        *last = batch;
-        self.remembered.fetch_sub(before, Ordering::Relaxed);
-        None
+        refused
     }
 
     /// Uses up the room for hashes.
     #[cfg(test)]
     pub fn remember_no_more(&self) {
-        self.remembered.store(MAX_REMEMBERED + 1, Ordering::Relaxed);
+        self.remembered.store(MAX_REMEMBERED + 1, std::sync::atomic::Ordering::Relaxed);
     }
 
     /// Opens the destinations again.

@@ -84,8 +84,8 @@ impl Logs {
             self.metrics.batch_leases_ended.with_label_values(&["revoked"]).inc();
         }
         if had_lease {
-            let kept = (!log.last.is_empty()).then_some(&log.last);
-            if !sharing.end(id, stream, kept, AfterBatch::Free).await {
+            // why also without hashes: of a batch that has too many, none is remembered, and what Redis has is older.
+            if !sharing.end(id, stream, Some(&log.last), AfterBatch::Free).await {
                 return;
             }
             log.last_was_shared();

@@ -4,8 +4,9 @@
 -- Gives 0 when this node holds neither the lock nor a lease any more.
 local holder = redis.call('GET', KEYS[1]) or ''
 if holder ~= ARGV[1] and string.match(holder, '^lease (%S+) %d+$') ~= ARGV[1] then return 0 end
-if ARGV[5] == '' then redis.call('DEL', KEYS[1]) else redis.call('SET', KEYS[1], ARGV[5], 'PX', ARGV[6]) end
 if ARGV[2] == '1' then
     if ARGV[3] == '' then redis.call('DEL', KEYS[2]) else redis.call('SET', KEYS[2], ARGV[3], 'PX', ARGV[4]) end
 end
+-- Last, because storing the batch may fail for lack of memory; then nobody else may keep one.
+if ARGV[5] == '' then redis.call('DEL', KEYS[1]) else redis.call('SET', KEYS[1], ARGV[5], 'PX', ARGV[6]) end
 return 1
