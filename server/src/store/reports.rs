@@ -61,29 +61,9 @@ pub async fn write(
             hosts::Column::iter().enumerate().filter(|(at, _)| columns & (1 << at) != 0).map(|(_, it)| it).collect();
         bulk::update::<hosts::Entity>(db, hosts::Column::Id, &columns, rows).await?;
     }
-    // Agents cannot change the members of manual labels, nor of labels of a type this version does not know.
-    let known_labels: HashSet<i64> = labels::Entity::find()
-        .filter(labels::Column::MembershipType.eq(labels::MembershipWord::Dynamic))
-        .select_only()
-        .column(labels::Column::Id)
-        .into_tuple()
-        .all(db)
-        .await?
-        .into_iter()
-        .collect();
-    let current = current_members(db, reports, existing).await?;
-    let mut added: Vec<(i64, i64)> = Vec::new();
-    let mut removed: BTreeMap<i64, Vec<i64>> = BTreeMap::new();
-    for (host_id, report) in reports.iter().filter(|(host_id, _)| existing.contains_key(*host_id)) {
-        for (label_id, is_member) in report.labels.iter().filter(|(label_id, _)| known_labels.contains(*label_id)) {
-            match (is_member, current.contains(&(*label_id, *host_id))) {
-                (true, false) => added.push((*label_id, *host_id)),
-                (false, true) => removed.entry(*label_id).or_default().push(*host_id),
-                _ => continue,
-            }
-            written.moved.insert(*host_id);
-        }
-    }
+    let (added, removed) = changed_members(db, reports, existing).await?;
+    written.moved.extend(added.iter().map(|(_, host_id)| *host_id));
+    written.moved.extend(removed.values().flatten());
     written.added = added.len() as u64;
     memberships::add_members(db, added).await?;
     for (label_id, host_ids) in removed {
@@ -167,6 +147,39 @@ async fn locked<T: FromQueryResult>(
 pub async fn reporting(tx: &super::Tx, host_ids: &[i64]) -> Result<LockedRows<ReportingHost>> {
     let known = directory::COLUMNS.iter().copied().filter(|column| !matches!(column, hosts::Column::Id));
     locked(tx, host_ids, &known.collect::<Vec<_>>(), |host: &ReportingHost| host.known.id).await
+}
+
+/// Memberships that are to be added, as (label, host), and those to be removed, by label.
+type ChangedMembers = (Vec<(i64, i64)>, BTreeMap<i64, Vec<i64>>);
+
+/// Compares what hosts have said of labels with what is there.
+async fn changed_members(
+    db: &impl ConnectionTrait,
+    reports: &BTreeMap<i64, HostReport>,
+    existing: &HashMap<i64, ReportingHost>,
+) -> Result<ChangedMembers> {
+    let current = current_members(db, reports, existing).await?;
+    let mut added: Vec<(i64, i64)> = Vec::new();
+    let mut removed: BTreeMap<i64, Vec<i64>> = BTreeMap::new();
+    for (host_id, report) in reports.iter().filter(|(host_id, _)| existing.contains_key(*host_id)) {
+        for (label_id, is_member) in &report.labels {
+            match (is_member, current.contains(&(*label_id, *host_id))) {
+                (true, false) => added.push((*label_id, *host_id)),
+                (false, true) => removed.entry(*label_id).or_default().push(*host_id),
+                _ => {}
+            }
+        }
+    }
+    if added.is_empty() && removed.is_empty() {
+        return Ok((added, removed));
+    }
+    // Agents cannot change the members of manual labels, nor of labels of a type this version does not know.
+    let dynamic = labels::Entity::find().filter(labels::Column::MembershipType.eq(labels::MembershipWord::Dynamic));
+    let dynamic: Vec<i64> = dynamic.select_only().column(labels::Column::Id).into_tuple().all(db).await?;
+    let dynamic: HashSet<i64> = dynamic.into_iter().collect();
+    added.retain(|(label_id, _)| dynamic.contains(label_id));
+    removed.retain(|label_id, _| dynamic.contains(label_id));
+    Ok((added, removed))
 }
 
 /// Memberships of the hosts that have said anything about labels, as (label, host).

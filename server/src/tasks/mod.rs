@@ -94,8 +94,8 @@ impl Task {
         Duration::from_secs(match self {
             Self::RenewLease => return RENEW_EVERY,
             Self::KeepBatchLeases => return LEASES_RENEWED_EVERY,
-            Self::Follow | Self::CompareDirectory | Self::LookAtLiveQueries => 2,
-            Self::WriteReports | Self::SweepLiveQueries => 1,
+            Self::Follow | Self::CompareDirectory | Self::LookAtLiveQueries | Self::WriteReports => 2,
+            Self::SweepLiveQueries => 1,
             Self::ForgetLiveQueries => 600,
             Self::KeepSeen | Self::ShareSeen | Self::WriteKeyUses | Self::WriteIntervals => 5,
             Self::RetireKeys | Self::PruneFeed => 60,
