@@ -65,11 +65,11 @@ impl SqliteUse {
     }
 
     /// A statement that changes many rows keeps the pages before it, to undo it; in memory, as SQLite would write each page
-    /// to a file otherwise. Hosts check in at random, so nearly each row is on a page of its own: 16 MiB instead of 2 hold
-    /// the rows of some ten thousand hosts.
+    /// to a file otherwise. Hosts check in at random, so nearly each row is on a page of its own: 8 MiB instead of 2 hold
+    /// the rows of some thousand hosts.
     fn pragmas(self) -> &'static [(&'static str, &'static str)] {
         match self {
-            Self::Write => &[("temp_store", "MEMORY"), ("cache_size", "-16384")],
+            Self::Write => &[("temp_store", "MEMORY"), ("cache_size", "-8192")],
             Self::Read => &[],
         }
     }

@@ -159,7 +159,7 @@ async fn intervals_of_hosts_are_known_at_every_server() {
     let other = world.beside().await;
     let key = world.enroll("h", "ubuntu").await;
     let hour = AgentIntervals { distributed: 3600, config_refresh: 3600, logger: 10 };
-    world.host(&key).await.told_intervals(hour);
+    world.host(&key).await.intervals.are_named(hour);
     world.app.fleet.hosts.write_intervals().await.unwrap();
     for server in [&world, &other] {
         server.app.fleet.follow().await.unwrap();

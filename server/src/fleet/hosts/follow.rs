@@ -242,7 +242,7 @@ impl Hosts {
         let known = store::hosts::known_many(self.store.reader(), ids).await?;
         for host in &known {
             if let Some(held) = self.index.get(host.host.id) {
-                held.refresh(host);
+                held.refresh(host, &self.index.assignments);
             }
         }
         self.directory.put(known.iter().map(Into::into));

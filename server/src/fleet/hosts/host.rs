@@ -1,106 +1,76 @@
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, Mutex, OnceLock};
 
-use arc_swap::{ArcSwap, ArcSwapOption};
-use tokio::sync::Mutex;
+use arc_swap::ArcSwap;
 
+use super::assignment::{Assignment, Assignments, SharedAssignment};
+use super::host_intervals::HostIntervals;
 use super::restarts::Restarts;
 use super::seen::SeenSlot;
+use super::served_config::ServedConfig;
 use crate::clock::Moment;
 use crate::fleet::checkin::RefreshState;
 use crate::fleet::live::HostLiveState;
 use crate::fleet::logs::{HostLog, LogStream};
-use crate::fleet::schedule::{Assembled, Edition};
+use crate::lock::lock;
 use crate::store::entity;
 use crate::store::hosts::{AgentIntervals, KnownHost};
 use crate::store::reports::RefreshRecord;
-
-/// What decides about a host's config. Replaced as a whole when any of it changes.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
-pub struct Assignment {
-    /// `os_version.platform`, which picks the override of the agent options.
-    pub platform: Box<str>,
-    /// Sorted.
-    pub label_ids: Box<[i64]>,
-}
-
-/// A config that was served, and what it was made for.
-#[derive(Debug)]
-pub struct Served {
-    pub edition: Edition,
-    pub assignment: Arc<Assignment>,
-    pub config: ServedConfig,
-}
-
-/// Where a config is that was served.
-#[derive(Debug)]
-pub enum ServedConfig {
-    /// In the cache, unless it had to go: then it is assembled again.
-    Cached(Weak<Assembled>),
-    /// Here: the last one that agents can load, of a host whose present one is too large for any.
-    Last(Arc<Assembled>),
-}
-
-impl ServedConfig {
-    pub fn get(&self) -> Option<Arc<Assembled>> {
-        match self {
-            Self::Cached(config) => config.upgrade(),
-            Self::Last(config) => Some(Arc::clone(config)),
-        }
-    }
-}
 
 /// A host as check-ins need it: everything in memory, shared by all its keys.
 #[derive(Debug)]
 pub struct Host {
     pub id: i64,
-    pub assignment: ArcSwap<Assignment>,
-    pub served: ArcSwapOption<Served>,
-    /// The intervals that its config names or that it reports itself, and those that the database has.
-    pub intervals: ArcSwap<(AgentIntervals, AgentIntervals)>,
+    pub assignment: ArcSwap<SharedAssignment>,
+    pub config: ServedConfig,
+    pub intervals: HostIntervals,
     /// What this node keeps of its live queries beside the jobs.
     pub live: HostLiveState,
-    hostname: ArcSwap<String>,
+    hostname: Mutex<Box<str>>,
     restarts: Restarts,
     /// When the host was asked about itself.
     pub refresh_state: RefreshState,
     seen: SeenSlot,
     /// Whether this node is sure that the host has one node key.
     pub has_one_key: AtomicBool,
-    results: Mutex<HostLog>,
-    statuses: Mutex<HostLog>,
+    /// Of hosts that have sent such lines.
+    results: OnceLock<Box<LockedLog>>,
+    statuses: OnceLock<Box<LockedLog>>,
 }
+
+/// What this node knows of a log. It is locked while new lines are being kept.
+type LockedLog = tokio::sync::Mutex<HostLog>;
 
 impl Host {
     /// `seen` is where the host's last-seen time is kept.
-    pub fn new(known: &KnownHost, seen: SeenSlot) -> Self {
+    pub fn new(known: &KnownHost, assignments: &Assignments, seen: SeenSlot) -> Self {
         let row = &known.host;
-        let intervals = intervals_in(row);
-        let host = Self::with(row.id, Self::assignment_of(known), intervals, &asked(row), seen);
-        host.hostname.store(Arc::new(row.hostname.clone()));
+        let assignment = assignments.share(Self::assignment_of(known));
+        let host = Self::with(row.id, assignment, intervals_in(row), &asked(row), seen);
+        *lock(&host.hostname) = row.hostname.as_str().into();
         host
     }
 
     pub(in crate::fleet) fn with(
         id: i64,
-        assignment: Assignment,
+        assignment: Arc<SharedAssignment>,
         intervals: AgentIntervals,
         asked: &RefreshRecord,
         seen: SeenSlot,
     ) -> Self {
         Self {
             id,
-            assignment: ArcSwap::from_pointee(assignment),
-            served: ArcSwapOption::empty(),
-            intervals: ArcSwap::from_pointee((intervals, intervals)),
+            assignment: ArcSwap::new(assignment),
+            config: ServedConfig::default(),
+            intervals: HostIntervals::new(intervals),
             live: HostLiveState::default(),
-            hostname: ArcSwap::default(),
+            hostname: Mutex::default(),
             restarts: Restarts::default(),
             refresh_state: RefreshState::new(asked),
             seen,
             has_one_key: AtomicBool::default(),
-            results: Mutex::default(),
-            statuses: Mutex::default(),
+            results: OnceLock::new(),
+            statuses: OnceLock::new(),
         }
     }
 
@@ -109,47 +79,30 @@ impl Host {
     }
 
     /// Takes over the row and the labels from the database.
-    pub fn refresh(&self, known: &KnownHost) {
-        if **self.hostname.load() != known.host.hostname {
-            self.hostname.store(Arc::new(known.host.hostname.clone()));
+    pub fn refresh(&self, known: &KnownHost, assignments: &Assignments) {
+        let mut hostname = lock(&self.hostname);
+        if **hostname != *known.host.hostname {
+            *hostname = known.host.hostname.as_str().into();
         }
+        drop(hostname);
         let fresh = Self::assignment_of(known);
-        if **self.assignment.load() != fresh {
-            self.assignment.store(Arc::new(fresh));
+        if *self.assignment.load().assignment != fresh {
+            self.assignment.store(assignments.share(fresh));
         }
-        self.take_over_intervals(intervals_in(&known.host));
+        self.intervals.take_over(intervals_in(&known.host));
         self.refresh_state.take_over(&asked(&known.host));
     }
 
-    /// Takes over an interval from the row where no config has named another one since.
-    fn take_over_intervals(&self, row: AgentIntervals) {
-        let (reported, written) = **self.intervals.load();
-        if row != written {
-            let newer = |reported: i64, written: i64, row: i64| if reported == written { row } else { reported };
-            let reported = AgentIntervals {
-                distributed: newer(reported.distributed, written.distributed, row.distributed),
-                config_refresh: newer(reported.config_refresh, written.config_refresh, row.config_refresh),
-                logger: newer(reported.logger, written.logger, row.logger),
-            };
-            self.intervals.store(Arc::new((reported, row)));
-        }
+    pub fn log(&self, stream: LogStream) -> &LockedLog {
+        self.log_slot(stream).get_or_init(Box::default)
     }
 
-    /// Notes the intervals of a config that is served. 0 stands for an interval that the config does not name; it
-    /// stays.
-    pub fn told_intervals(&self, named: AgentIntervals) {
-        let (reported, written) = **self.intervals.load();
-        let or = |named: i64, reported: i64| if named > 0 { named } else { reported };
-        let reported = AgentIntervals {
-            distributed: or(named.distributed, reported.distributed),
-            config_refresh: or(named.config_refresh, reported.config_refresh),
-            logger: or(named.logger, reported.logger),
-        };
-        self.intervals.store(Arc::new((reported, written)));
+    /// A log of which this node knows anything.
+    pub fn known_log(&self, stream: LogStream) -> Option<&LockedLog> {
+        self.log_slot(stream).get().map(|log| &**log)
     }
 
-    /// What this node knows of a log; hold the lock while new lines are being kept.
-    pub fn log(&self, stream: LogStream) -> &Mutex<HostLog> {
+    fn log_slot(&self, stream: LogStream) -> &OnceLock<Box<LockedLog>> {
         match stream {
             LogStream::Result => &self.results,
             LogStream::Status => &self.statuses,
@@ -157,12 +110,12 @@ impl Host {
     }
 
     pub fn hostname(&self) -> String {
-        self.hostname.load().to_string()
+        lock(&self.hostname).to_string()
     }
 
     /// Notes a fetch of the config.
     pub fn config_fetched(&self, now: Moment) {
-        let reported = self.intervals.load().0.config_refresh;
+        let reported = self.intervals.reported().config_refresh;
         self.restarts.config_fetched(now, reported);
     }
 
@@ -202,5 +155,16 @@ fn asked(row: &entity::hosts::Model) -> RefreshRecord {
         label_updated_at: row.label_updated_at,
         refetch_requested: row.refetch_requested,
         open_round: row.open_round.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_takes_little_memory() {
+        // Two counts of an `Arc` stand before it.
+        assert!(size_of::<Host>() + 16 <= 256, "{}", size_of::<Host>());
     }
 }

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use super::assignment::Assignments;
 use super::confirm::FoundKey;
 use super::follow::OVERLAP;
 use super::seen::SeenTimes;
@@ -41,6 +42,7 @@ pub struct HostIndex {
     doubted: papaya::HashMap<i64, Moment>,
     /// When hosts were last seen, those too that have not checked in here.
     pub(super) seen: Arc<SeenTimes>,
+    pub(super) assignments: Assignments,
     /// Hosts whose keys are to be counted again.
     uncounted: Mutex<BTreeSet<i64>>,
     /// Counts calls of `doubt`, so that a lookup notices one in the meantime.
@@ -140,9 +142,10 @@ impl HostIndex {
     /// The shared host with this id, created or brought up to date.
     pub(super) fn host(&self, known: &store::hosts::KnownHost) -> Arc<Host> {
         let hosts = self.hosts.pin();
-        let host =
-            hosts.get_or_insert_with(known.host.id, || Arc::new(Host::new(known, self.seen.slot(known.host.id))));
-        host.refresh(known);
+        let host = hosts.get_or_insert_with(known.host.id, || {
+            Arc::new(Host::new(known, &self.assignments, self.seen.slot(known.host.id)))
+        });
+        host.refresh(known, &self.assignments);
         Arc::clone(host)
     }
 
@@ -327,7 +330,7 @@ impl Hosts {
 
     /// The distinct assignments of the hosts in memory.
     pub fn assignments(&self) -> HashSet<Arc<Assignment>> {
-        self.index.hosts.pin().values().map(|host| host.assignment.load_full()).collect()
+        self.index.hosts.pin().values().map(|host| Arc::clone(&host.assignment.load().assignment)).collect()
     }
 
     /// Reads a key and its host, and whether that is the host's only key.
@@ -357,7 +360,8 @@ impl Hosts {
                 if dropped.is_empty() {
                     return Arc::clone(assignment);
                 }
-                Arc::new(Assignment { platform: assignment.platform.clone(), label_ids: kept.into() })
+                let kept = Assignment { platform: assignment.platform.clone(), label_ids: kept.into() };
+                self.index.assignments.share(kept)
             });
         }
     }

@@ -1,7 +1,6 @@
 //! The intervals at which hosts call, which are noted when configs are served and written in batches.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use super::Hosts;
 use crate::bus::ChangeEvent;
@@ -24,8 +23,8 @@ impl Hosts {
     pub async fn write_intervals(&self) -> Result<()> {
         let mut changed: BTreeMap<(i64, i64, i64), (AgentIntervals, Vec<i64>)> = BTreeMap::new();
         for host in self.index.all() {
-            let (reported, written) = **host.intervals.load();
-            if reported != written {
+            let reported = host.intervals.reported();
+            if reported != host.intervals.written() {
                 changed
                     .entry((reported.distributed, reported.config_refresh, reported.logger))
                     .or_insert_with(|| (reported, Vec::new()))
@@ -54,8 +53,7 @@ impl Hosts {
             })
             .await?;
         for host in host_ids.iter().filter_map(|id| self.index.get(*id)) {
-            let (reported, _) = **host.intervals.load();
-            host.intervals.store(Arc::new((reported, intervals)));
+            host.intervals.are_written(intervals);
         }
         self.mark_stale(host_ids.iter().copied());
         self.notifier.publish(ChangeEvent::Hosts);

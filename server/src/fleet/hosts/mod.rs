@@ -1,6 +1,7 @@
 //! Hosts: who they are, how they enroll and authenticate, when they were seen.
 
 mod admission;
+mod assignment;
 mod builtin_labels;
 mod clones;
 mod compare;
@@ -11,6 +12,7 @@ mod directory;
 mod enroll;
 mod follow;
 mod host;
+mod host_intervals;
 mod identity;
 mod index;
 mod intervals;
@@ -21,15 +23,17 @@ mod presence;
 mod refetch;
 mod restarts;
 mod seen;
+mod served_config;
 mod stale;
 mod view;
 
 pub use admission::Admission;
+pub use assignment::Assignment;
 pub use builtin_labels::ensure as ensure_builtin_labels;
 pub use builtin_labels::{ALL_HOSTS, BUILTIN, BuiltinLabel, Family, HostSystem, means_platform};
 pub use details::set as set_details;
 pub use directory::{Directory, OnlineTally, TargetGroups};
-pub use host::{Assignment, Host, Served, ServedConfig};
+pub use host::Host;
 pub use index::{Authenticated, HostIndex};
 pub use key::NodeKey;
 pub use list::{HostFilter, HostListing, HostState};

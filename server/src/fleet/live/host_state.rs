@@ -2,8 +2,8 @@
 //! and what no job knows.
 
 use std::collections::BTreeMap;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 use crate::clock::Moment;
@@ -16,7 +16,8 @@ pub struct HostLiveState {
     announced: AtomicU64,
     /// The value `announced` had before a look through the open jobs that found nothing for this host.
     none_open_at: AtomicU64,
-    local: Mutex<LocalFacts>,
+    /// Of hosts that have answered.
+    local: Mutex<Option<Box<LocalFacts>>>,
 }
 
 /// Facts of this host and this node that no job holds.
@@ -119,43 +120,49 @@ impl HostLiveState {
 
     /// Notes that the answers to these jobs, each with when its query was sent, came in a write that was thrown away.
     pub(super) fn answers_thrown_away(&self, sent: &[(i64, Moment)]) {
-        let mut local = self.lock();
-        local.thrown_away.retain(|job, mark| sent.contains(&(*job, mark.sent_at)));
-        let fresh: Vec<_> = sent.iter().filter(|(job, _)| !local.thrown_away.contains_key(job)).copied().collect();
-        let is_only = fresh.len() == 1;
-        local.thrown_away.extend(fresh.into_iter().map(|(job, sent_at)| (job, ThrownAway { sent_at, is_only })));
+        self.change(|local| {
+            local.thrown_away.retain(|job, mark| sent.contains(&(*job, mark.sent_at)));
+            let fresh: Vec<_> = sent.iter().filter(|(job, _)| !local.thrown_away.contains_key(job)).copied().collect();
+            let is_only = fresh.len() == 1;
+            local.thrown_away.extend(fresh.into_iter().map(|(job, sent_at)| (job, ThrownAway { sent_at, is_only })));
+        });
     }
 
     /// Whether the answer to a job was thrown away since its query was sent.
     pub(super) fn thrown_away(&self, job: i64, sent_at: Moment) -> Option<ThrownAway> {
-        self.lock().thrown_away.get(&job).filter(|mark| mark.sent_at == sent_at).copied()
+        let local = lock(&self.local);
+        local.as_ref()?.thrown_away.get(&job).filter(|mark| mark.sent_at == sent_at).copied()
     }
 
     /// Forgets that the answer to a job was thrown away: the target has moved on.
     pub(super) fn moved_on(&self, job: i64) {
-        self.lock().thrown_away.remove(&job);
+        if let Some(local) = &mut *lock(&self.local) {
+            local.thrown_away.remove(&job);
+        }
     }
 
     /// Whether to have the agent come back sooner; at most once in `every`, since each time writes a line to its log.
     pub(super) fn accelerate(&self, now: Moment, every: Duration) -> bool {
-        let mut local = self.lock();
-        let is_time = now > local.accelerated_at.plus(every);
-        if is_time {
-            local.accelerated_at = now;
-        }
-        is_time
+        self.change(|local| {
+            let is_time = now > local.accelerated_at.plus(every);
+            if is_time {
+                local.accelerated_at = now;
+            }
+            is_time
+        })
     }
 
     /// Begins a write with answers to live queries.
     pub(super) fn write_begins(&self) -> WriteUnderWay<'_> {
-        let refused = &mut self.lock().refused;
-        refused.begun += 1;
-        let leeway = Leeway { faults: !refused.was_refused, slowness: refused.slow < MAX_SLOW };
-        WriteUnderWay { host: self, number: refused.begun, leeway, is_over: false }
+        self.change(|LocalFacts { refused, .. }| {
+            refused.begun += 1;
+            let leeway = Leeway { faults: !refused.was_refused, slowness: refused.slow < MAX_SLOW };
+            WriteUnderWay { host: self, number: refused.begun, leeway, is_over: false }
+        })
     }
 
-    fn lock(&self) -> MutexGuard<'_, LocalFacts> {
-        lock(&self.local)
+    fn change<T>(&self, change: impl FnOnce(&mut LocalFacts) -> T) -> T {
+        change(lock(&self.local).get_or_insert_default())
     }
 }
 
@@ -188,10 +195,11 @@ impl WriteUnderWay<'_> {
     }
 
     fn note(&self, note: impl FnOnce(&mut RefusedWrites)) {
-        let refused = &mut self.host.lock().refused;
-        if refused.begun == self.number {
-            note(refused);
-        }
+        self.host.change(|LocalFacts { refused, .. }| {
+            if refused.begun == self.number {
+                note(refused);
+            }
+        });
     }
 }
 

@@ -101,7 +101,7 @@ impl Live {
         }
         self.metrics.live_questions.inc_by(read.queries.len() as u64);
         let mut answer = read.answer();
-        let interval = host.intervals.load().0.distributed;
+        let interval = host.intervals.reported().distributed;
         if interval > QUICK_ENOUGH && host.live.accelerate(now, ACCELERATE_EVERY) {
             answer["accelerate"] = ACCELERATE_SECS.into();
         }

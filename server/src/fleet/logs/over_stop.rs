@@ -80,7 +80,8 @@ impl Logs {
         let mut recent: Vec<(Key, LastBatch)> = lock(&self.restored.batches).drain().collect();
         for host in hosts {
             for stream in LogStream::ALL {
-                let mut log = host.log(stream).lock().await;
+                let Some(log) = host.known_log(stream) else { continue };
+                let mut log = log.lock().await;
                 if self.sharing.is_none() || log.is_unshared {
                     recent.push(((host.id, stream), std::mem::take(&mut log.last)));
                 }

@@ -142,7 +142,8 @@ impl Logs {
         let mut found = Vec::new();
         for host in hosts {
             for stream in LogStream::ALL {
-                match host.log(stream).try_lock() {
+                let Some(log) = host.known_log(stream) else { continue };
+                match log.try_lock() {
                     Ok(log) if !log.lease().is_there() && !log.is_unshared => {}
                     Ok(log) => found.push((log.last.accepted_at(), Arc::clone(host), stream)),
                     // A batch is just being broken off.

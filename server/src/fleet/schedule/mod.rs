@@ -40,7 +40,7 @@ pub use retired::Retired;
 pub use retired::{KEEP_DAYS, RemovedFlag};
 
 use self::cache::ConfigCache;
-use super::hosts::{Assignment, Host, Served, ServedConfig};
+use super::hosts::{Assignment, Host};
 use super::{Error, Result};
 use crate::clock::Clock;
 use crate::store::{Store, generations};
@@ -131,33 +131,30 @@ impl Schedule {
     fn serve(&self, host: &Host) -> Result<Arc<Assembled>> {
         let plan = self.plan.load();
         let assignment = host.assignment.load();
-        let served = host.served.load();
-        let last = served.as_ref().and_then(|served| served.config.get());
-        if let (Some(served), Some(last)) = (&*served, &last)
-            && served.edition == plan.edition()
-            && Arc::ptr_eq(&served.assignment, &assignment)
-        {
-            return Ok(Arc::clone(last));
+        let config = assignment.config(plan.edition()).unwrap_or_else(|| {
+            let config = self.configs.config(&plan, &assignment);
+            assignment.has_config(plan.edition(), &config);
+            config
+        });
+        if config.bytes.len() <= MAX_CONFIG_BYTES {
+            if host.config.is_served(&config) {
+                host.intervals.are_named(config.intervals);
+            }
+            return Ok(config);
         }
-        let config = self.configs.config(&plan, &assignment);
-        let (config, held) = if config.bytes.len() <= MAX_CONFIG_BYTES {
-            let held = ServedConfig::Cached(Arc::downgrade(&config));
-            host.told_intervals(config.intervals);
-            (config, held)
-        } else {
-            self.metrics.limit_hit("config_too_big");
-            tracing::error!(
-                host_id = host.id,
-                bytes = config.bytes.len(),
-                limit = MAX_CONFIG_BYTES,
-                "the packs of a host make a config no agent can load; it keeps its last one. Target fewer packs at its labels"
-            );
-            let last = last.ok_or_else(too_big)?;
-            (Arc::clone(&last), ServedConfig::Last(last))
-        };
-        let served = Served { edition: plan.edition(), assignment: Arc::clone(&assignment), config: held };
-        host.served.store(Some(Arc::new(served)));
-        Ok(config)
+        if let Some(kept) = host.config.kept() {
+            return Ok(kept);
+        }
+        self.metrics.limit_hit("config_too_big");
+        tracing::error!(
+            host_id = host.id,
+            bytes = config.bytes.len(),
+            limit = MAX_CONFIG_BYTES,
+            "the packs of a host make a config no agent can load; it keeps its last one. Target fewer packs at its labels"
+        );
+        let last = host.config.get().ok_or_else(too_big)?;
+        host.config.keep(Arc::clone(&last));
+        Ok(last)
     }
 
     /// What [`Schedule::config_for`] would answer a host with this assignment, without answering it.
@@ -169,7 +166,7 @@ impl Schedule {
         if config.bytes.len() <= MAX_CONFIG_BYTES {
             return Ok(config.bytes.clone());
         }
-        let last = host.and_then(|host| host.served.load_full()?.config.get());
+        let last = host.and_then(|host| host.config.get());
         last.map(|last| last.bytes.clone()).ok_or_else(too_big)
     }
 }

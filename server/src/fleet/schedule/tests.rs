@@ -131,7 +131,7 @@ impl EditedSchedule {
     fn new(store: Store) -> Self {
         let hosts = (0..4).zip(PLATFORMS.into_iter().cycle()).map(|(id, platform)| {
             let assignment = Assignment { platform: platform.into(), label_ids: Box::default() };
-            Host::with(id, assignment, AgentIntervals::default(), &NEVER_ASKED, SeenTimes::default().slot(id))
+            Host::with(id, assignment.into(), AgentIntervals::default(), &NEVER_ASKED, SeenTimes::default().slot(id))
         });
         let schedule = Schedule {
             store,
@@ -190,7 +190,8 @@ impl EditedSchedule {
         let edition = Edition { generation: self.generation, outdated_at };
         let plan = Plan::of(edition, self.agent_options.clone(), retired, self.packs.clone());
         // As the check of a change does, which leaves configs behind in the cache.
-        let assignments: Vec<_> = self.hosts.iter().map(|host| host.assignment.load_full()).collect();
+        let assignments: Vec<_> =
+            self.hosts.iter().map(|host| Arc::clone(&host.assignment.load().assignment)).collect();
         let largest = self.schedule.largest_config(&plan, assignments.iter().map(|assignment| &**assignment));
         let anew = assignments.iter().map(|assignment| plan.assemble(assignment).bytes.len()).max();
         assert_eq!(Some(largest), anew);
@@ -198,17 +199,16 @@ impl EditedSchedule {
     }
 
     fn assign(&self, host: usize, change: impl FnOnce(&mut Assignment)) {
-        let mut assignment = (**self.hosts[host].assignment.load()).clone();
+        let mut assignment = Assignment::clone(&self.hosts[host].assignment.load());
         change(&mut assignment);
-        self.hosts[host].assignment.store(Arc::new(assignment));
+        self.hosts[host].assignment.store(assignment.into());
     }
 
     /// Every host gets what would be made anew, or goes on with what was good.
     fn check(&self) -> std::result::Result<(), TestCaseError> {
         let plan = self.schedule.plan();
         for host in &self.hosts {
-            let before =
-                host.served.load().as_ref().and_then(|served| served.config.get()).map(|config| config.bytes.clone());
+            let before = host.config.get().map(|config| config.bytes.clone());
             let anew = plan.assemble(&host.assignment.load()).bytes;
             match self.schedule.config_for(host, None) {
                 Ok(bytes) if anew.len() <= MAX_CONFIG_BYTES => prop_assert_eq!(&bytes, &anew),

@@ -43,6 +43,10 @@ impl TextColumn {
         if page.ends.len() <= slot {
             let end = u32::try_from(page.text.len()).unwrap_or(u32::MAX);
             page.ends.resize(slot + 1, end);
+            if page.ends.len() == PAGE {
+                // It is about as long as it will ever be.
+                page.text.shrink_to_fit();
+            }
         }
         let range = page.range(slot);
         if page.text[range.clone()] == *text {
