@@ -53,7 +53,8 @@ async fn only_live_queries_need_redis() {
     cluster.ask(0, 60).await.is_complete("Redis killed, asked anew", &cluster).await;
 
     for (what, passage) in
-        [("Redis silent", Passage::Frozen), ("Redis 1 s slower", Passage::Slow(Duration::from_secs(1)))]
+        // A little more than `redis.read_timeout`, so that no answer comes in the last moment.
+        [("Redis silent", Passage::Frozen), ("Redis 1 s slower", Passage::Slow(Duration::from_millis(1_200)))]
     {
         cluster.redis_way.set(passage);
         endure(what, &cluster, &fleet).await;
