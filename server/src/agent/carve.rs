@@ -18,7 +18,7 @@ pub(super) const LOG_EVERY: Duration = Duration::from_secs(10);
 
 /// Refuses a carve.
 pub(super) async fn begin(api: &AgentApi, request: &AgentRequest, payload: &mut Payload) -> HttpResponse {
-    answer(api, request, &api.endpoints.carve_begin, pin!(async {
+    let work = pin!(async {
         let body = body::read(api, request, payload, api.caps.config).await?;
         let host = identify(api, request, node_key(&body.bytes)?.as_deref()).await?;
         if let Some(left_out) = api.carve_log.pass((), api.fleet.clock.now()) {
@@ -32,6 +32,6 @@ pub(super) async fn begin(api: &AgentApi, request: &AgentRequest, payload: &mut 
         let reason =
             "carving is not there: this server takes no carved files; start the agent with --disable_carver=true";
         Err(Refusal::Error(StatusCode::NOT_IMPLEMENTED, reason.to_owned()))
-    }))
-    .await
+    });
+    answer(api, request, &api.endpoints.carve_begin, work).await
 }

@@ -12,33 +12,28 @@ use crate::fleet::Error;
 
 /// Gives a node key to a host that shows a valid enroll secret.
 pub(super) async fn enroll(api: &AgentApi, request: &AgentRequest, payload: &mut Payload) -> HttpResponse {
-    answer(
-        api,
-        request,
-        &api.endpoints.enroll,
-        pin!(async {
-            let body = body::read(api, request, payload, api.caps.enroll).await?;
-            let enroll = Enroll::read(&body.bytes)?;
-            let outcome = api.fleet.hosts.enroll(&enroll).await;
-            if outcome.is_err() {
-                let details = &enroll.host_details;
-                let name = details.get("system_info", "hostname").or(enroll.host_identifier.as_deref());
-                request.is_from(Sender::Claims(name.unwrap_or_default().to_owned()));
+    let work = pin!(async {
+        let body = body::read(api, request, payload, api.caps.enroll).await?;
+        let enroll = Enroll::read(&body.bytes)?;
+        let outcome = api.fleet.hosts.enroll(&enroll).await;
+        if outcome.is_err() {
+            let details = &enroll.host_details;
+            let name = details.get("system_info", "hostname").or(enroll.host_identifier.as_deref());
+            request.is_from(Sender::Claims(name.unwrap_or_default().to_owned()));
+        }
+        match outcome {
+            Ok(key) => Ok(enrolled(key.reveal()).into()),
+            Err(Error::Unauthenticated) => Err(Refusal::InvalidKey("enroll failed: no matching secret found")),
+            Err(Error::TooMany { .. }) => {
+                Err(refused(StatusCode::TOO_MANY_REQUESTS, "too many hosts enroll at one time; try again"))
             }
-            match outcome {
-                Ok(key) => Ok(enrolled(key.reveal()).into()),
-                Err(Error::Unauthenticated) => Err(Refusal::InvalidKey("enroll failed: no matching secret found")),
-                Err(Error::TooMany { .. }) => {
-                    Err(refused(StatusCode::TOO_MANY_REQUESTS, "too many hosts enroll at one time; try again"))
-                }
-                Err(other) => Err(match other.into() {
-                    Refusal::Error(status, reason) => refused(status, &reason),
-                    other => other,
-                }),
-            }
-        }),
-    )
-    .await
+            Err(other) => Err(match other.into() {
+                Refusal::Error(status, reason) => refused(status, &reason),
+                other => other,
+            }),
+        }
+    });
+    answer(api, request, &api.endpoints.enroll, work).await
 }
 
 fn refused(status: StatusCode, reason: &str) -> Refusal {
