@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 
+use super::wait;
 use super::world::World;
 use crate::fleet;
 use crate::fleet::hosts::{Authenticated, Host};
@@ -143,11 +144,7 @@ impl LeasedLogs {
 }
 
 async fn eventually(what: &str, mut look: impl AsyncFnMut() -> bool) {
-    let deadline = Instant::now() + SOON;
-    while !look().await {
-        assert!(Instant::now() < deadline, "{what}: not within {SOON:?}");
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    wait::eventually(what, SOON, async || look().await.then_some(())).await;
 }
 
 #[actix_web::test]

@@ -19,4 +19,6 @@ mod schedules;
 pub mod size;
 mod user_roles;
 mod users;
+#[path = "../../tests/it/support/wait.rs"]
+pub mod wait;
 pub mod world;

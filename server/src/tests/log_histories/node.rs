@@ -6,11 +6,12 @@ use tokio::runtime::Runtime;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use super::eventually;
+use super::SOON;
 use crate::fleet;
 use crate::fleet::hosts::{Authenticated, Host};
 use crate::fleet::logs::{LogLines, LogStream};
 use crate::lock::lock;
+use crate::tests::wait::eventually;
 use crate::tests::world::World;
 
 /// How often nodes here renew their leases.
@@ -103,7 +104,7 @@ impl HistoryNode {
     pub async fn uses_redis(&self) {
         let since = Instant::now();
         let logs = &self.world.app.fleet.logs;
-        eventually("Redis is used", async || logs.has_asked_redis_since(since).then_some(())).await;
+        eventually("Redis is used", SOON, async || logs.has_asked_redis_since(since).then_some(())).await;
     }
 
     /// Has all batches refused, until they are taken again.

@@ -6,7 +6,7 @@ mod failover;
 mod messages;
 mod outages;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use prometheus::{IntCounterVec, IntGauge, Opts};
 
@@ -14,6 +14,7 @@ use super::{LinkMetrics, RedisBus, RedisShare};
 use crate::bus::{BusError, ChangeEvent, ChangeEvents, JobKey, LiveBus as _, Notifier as _};
 use crate::config::{self, Sources};
 use crate::redis_processes::Settings;
+use crate::tests::wait;
 
 /// Of tests with a Redis of their own.
 const JOB: JobKey = JobKey { id: 1, made: None };
@@ -44,15 +45,8 @@ fn bus(settings: &Settings) -> RedisBus {
     share(settings).bus
 }
 
-async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + SOON;
-    loop {
-        if let Some(found) = look().await {
-            return found;
-        }
-        assert!(Instant::now() < deadline, "{what}: not within {SOON:?}");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+async fn eventually<T>(what: &str, look: impl AsyncFnMut() -> Option<T>) -> T {
+    wait::eventually(what, SOON, look).await
 }
 
 async fn hears(events: &mut ChangeEvents, wanted: ChangeEvent) {
