@@ -1,4 +1,4 @@
-//! Which nodes know leases on log batches. Nodes of older versions leave it empty.
+//! Nodes that know leases on log batches. Nodes of older versions leave the column empty.
 
 use sea_orm_migration::prelude::*;
 

@@ -14,7 +14,7 @@ pub(super) struct AgentRequest {
 #[derive(Debug, Clone)]
 pub(super) enum Sender {
     Host(i64),
-    /// What an agent that enrolls says it is.
+    /// The name that an agent which enrolls gives itself.
     Claims(String),
 }
 

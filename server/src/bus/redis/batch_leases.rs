@@ -60,7 +60,7 @@ impl BatchLease {
     }
 }
 
-/// What became of asking a node for a host's batches.
+/// The outcome of asking a node for a host's batches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LeaseReply {
     /// The node will hear of it.
@@ -73,7 +73,7 @@ pub enum LeaseReply {
     Unknown,
 }
 
-/// What a node is told when it renews its term.
+/// The answer to a node that renews its term.
 #[derive(Debug, PartialEq, Eq)]
 pub struct RenewedTerm {
     /// As it was, or a new one: then all leases of the one before have ended.

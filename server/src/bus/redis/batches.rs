@@ -40,7 +40,7 @@ pub enum BatchLockReply {
     Unknown,
 }
 
-/// What follows the lock.
+/// The state that follows the lock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AfterBatch {
     /// The batches of the host are free for every node.

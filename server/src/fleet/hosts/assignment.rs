@@ -1,4 +1,4 @@
-//! What decides about the configs of hosts, once for all hosts that have the same.
+//! Assignments, which decide about the configs of hosts, each once for all hosts that have it.
 
 use std::collections::HashMap;
 use std::ops::Deref;
@@ -13,7 +13,7 @@ use crate::lock::lock;
 /// left.
 const SWEEP_FROM: usize = 64;
 
-/// What decides about a host's config. Replaced as a whole when any of it changes.
+/// The facts that decide about a host's config. Replaced as a whole when any of them changes.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub struct Assignment {
     /// `os_version.platform`, which picks the override of the agent options.

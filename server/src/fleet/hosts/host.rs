@@ -38,7 +38,7 @@ pub struct Host {
     statuses: OnceLock<Box<LockedLog>>,
 }
 
-/// What this node knows of a log. It is locked while new lines are being kept.
+/// A log as this node knows it. It is locked while new lines are being kept.
 type LockedLog = tokio::sync::Mutex<HostLog>;
 
 impl Host {
