@@ -31,6 +31,7 @@ pub mod schedule;
 pub mod scheduled;
 pub mod specs;
 mod sql;
+mod statistics;
 
 use std::sync::Arc;
 
