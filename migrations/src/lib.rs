@@ -20,6 +20,7 @@ mod m0015_secret_names;
 mod m0016_seen_pages;
 mod m0017_live_pace;
 mod m0018_lease_nodes;
+mod m0019_statistics;
 
 pub use sea_orm_migration::MigratorTrait;
 use sea_orm_migration::prelude::*;
@@ -52,6 +53,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0016_seen_pages::Migration),
             Box::new(m0017_live_pace::Migration),
             Box::new(m0018_lease_nodes::Migration),
+            Box::new(m0019_statistics::Migration),
         ]
     }
 }

@@ -16,12 +16,13 @@ use crate::config::{Config, LogPlugin};
 use crate::fleet::access::Access;
 use crate::fleet::apply::Applier;
 use crate::fleet::changes::Changes;
-use crate::fleet::checkin::Checkin;
+use crate::fleet::checkin::{Checkin, CheckinParts};
 use crate::fleet::hosts::{Hosts, ensure_builtin_labels};
 use crate::fleet::live::{self, Live};
 use crate::fleet::logs::{Logs, Sharing, Sinks};
 use crate::fleet::schedule::{BuiltInOptions, Schedule};
 use crate::fleet::specs::Specs;
+use crate::fleet::statistics::Statistics;
 use crate::fleet::{Fleet, Node};
 use crate::lifecycle::Lifecycle;
 use crate::ops::OpsApi;
@@ -90,14 +91,26 @@ impl App {
         .await
         .context("cannot take up the open live queries")?;
         let live = Arc::new(live);
-        let checkin = Arc::new(Checkin::new(
+        let statistics = Arc::new(Statistics::new(
             store.clone(),
             clock.clone(),
-            osquery,
             Arc::clone(&schedule),
-            Arc::clone(&hosts),
-            Arc::clone(&live),
+            Arc::clone(&node),
+            config.statistics.clone(),
             Arc::clone(&metrics),
+        ));
+        let checkin = Arc::new(Checkin::new(
+            CheckinParts {
+                store: store.clone(),
+                clock: clock.clone(),
+                schedule: Arc::clone(&schedule),
+                hosts: Arc::clone(&hosts),
+                live: Arc::clone(&live),
+                statistics: Arc::clone(&statistics),
+                metrics: Arc::clone(&metrics),
+            },
+            osquery,
+            config.statistics.interval,
         ));
         let sinks = Sinks {
             results: sink(config, osquery.result_log_plugin, &config.filesystem.result_log_file)?,
@@ -109,7 +122,14 @@ impl App {
         let logs = Arc::new(logs.context("cannot read the last log batches")?);
         let access = Access::new(store.clone(), clock.clone(), config, Arc::clone(&schedule), Arc::clone(&metrics));
         let notifier = Arc::clone(&shared.notifier);
-        let changes = Changes::new(store.clone(), clock.clone(), Arc::clone(&schedule), Arc::clone(&hosts), notifier);
+        let changes = Changes::new(
+            store.clone(),
+            clock.clone(),
+            Arc::clone(&schedule),
+            Arc::clone(&hosts),
+            notifier,
+            Arc::clone(&statistics),
+        );
         let fleet = Fleet {
             access: Arc::new(access),
             applier: Arc::new(Applier::new(changes.clone())),
@@ -124,6 +144,7 @@ impl App {
             refusals: Arc::new(LogLimit::new(REFUSALS_EVERY)),
             specs: Specs::new(store.clone(), Arc::clone(&schedule)),
             schedule,
+            statistics,
         };
         let health = ServerHealth { store: store.clone(), logs: Arc::clone(&fleet.logs) };
         Ok(Self {

@@ -291,6 +291,9 @@ async fn finish(app: &App, releasing: Duration) {
     if let Err(error) = app.fleet.checkin.write_reports().await {
         tracing::warn!(%error, "could not write the last answers of hosts; they are asked again");
     }
+    if let Err(error) = app.fleet.statistics.write(true).await {
+        tracing::warn!(%error, "could not write the last samples of schedules; the next ones tell the same");
+    }
     app.store.close().await;
 }
 

@@ -2,6 +2,7 @@ use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::PackStats;
 use crate::spec::{LabelMembership, LabelType};
 
 /// Whether a host has checked in recently.
@@ -73,6 +74,9 @@ pub struct HostDetail {
     pub host: HostView,
     pub labels: Vec<HostLabel>,
     pub packs: Vec<HostPack>,
+    /// What the scheduled queries of its packs have cost, as its agent has counted.
+    #[serde(default)]
+    pub pack_stats: Vec<PackStats>,
     /// Queries that are no longer sent to the host, because they seem to stop its agent.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub parked_queries: Vec<ParkedQuery>,

@@ -15,6 +15,7 @@ mod query;
 mod scheduled;
 mod sent;
 mod spec;
+mod statistics;
 mod user;
 
 pub use account::{LoggedIn, Login, Me, NewAdmin, OrgInfo, Role, SetUp, SetUpDone, User, Version};
@@ -39,6 +40,11 @@ pub use query::{Deleted, Query, QueryEnvelope, QueryIds, QueryInput, QueryList, 
 pub use scheduled::{GlobalSchedule, Scheduled, ScheduledEnvelope, ScheduledInput, ScheduledQueries};
 pub use spec::{
     AppliedSpecs, OptionsSpec, SecretsSpec, SpecByName, SpecList, UncheckedSecrets, UncheckedSpec, UserRoles,
+};
+pub use statistics::{
+    BucketCost, CostPercentiles, Denylist, Denylisted, FleetCosts, FleetQueryCost, GroupCost, HostQueryCost,
+    HostStatistics, Impact, PackStats, QueryCostReport, QueryStats, RunCost, ScheduledQueryStats, StalledHost,
+    StalledHosts, Suspect, WorkerRestart, WorkerRestarts, WorstHost,
 };
 pub use user::{ChangePassword, NewUser, UserEdit, UserEnvelope, UserList};
 

@@ -1,8 +1,8 @@
 use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
+use super::QueryStats;
 use super::envelope::enveloped;
 
 /// A saved query.
@@ -22,7 +22,8 @@ pub struct Query {
     pub author_email: String,
     /// Packs that schedule the query; empty for users who may not read packs.
     pub packs: Vec<QueryPack>,
-    pub stats: Option<Value>,
+    /// Null if hosts have not run it since yesterday.
+    pub stats: Option<QueryStats>,
 }
 
 /// A pack that schedules a query.

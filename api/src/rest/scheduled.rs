@@ -1,9 +1,8 @@
 use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
-use super::sent;
+use super::{QueryStats, sent};
 
 /// A query in the schedule of a pack.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -26,7 +25,8 @@ pub struct Scheduled {
     pub version: String,
     pub shard: Option<u8>,
     pub denylist: Option<bool>,
-    pub stats: Option<Value>,
+    /// Null if hosts have not run it since yesterday.
+    pub stats: Option<QueryStats>,
 }
 
 /// `POST schedule` and `POST global/schedule`, and `PATCH` of one with any of the fields. Null removes a

@@ -38,11 +38,11 @@ pub(super) async fn count(
 }
 
 pub(super) async fn by_id(api: Data<AdminApi>, caller: Caller, id: Path<i64>) -> AdminAnswer {
-    Ok(ok(&HostEnvelope { host: api.fleet.hosts.by_id(&caller.0, *id).await? }))
+    Ok(ok(&HostEnvelope { host: api.fleet.host_by_id(&caller.0, *id).await? }))
 }
 
 pub(super) async fn by_name(api: Data<AdminApi>, caller: Caller, word: Path<String>) -> AdminAnswer {
-    Ok(ok(&HostEnvelope { host: api.fleet.hosts.by_name(&caller.0, &word).await? }))
+    Ok(ok(&HostEnvelope { host: api.fleet.host_by_name(&caller.0, &word).await? }))
 }
 
 pub(super) async fn refetch(api: Data<AdminApi>, caller: Caller, id: Path<i64>) -> AdminAnswer {

@@ -20,6 +20,7 @@ mod report;
 mod resource;
 mod scheduled;
 mod specs;
+mod statistics;
 mod stream;
 mod users;
 mod work;

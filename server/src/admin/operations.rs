@@ -2,11 +2,12 @@
 //! roles read this table. Paths are matched in this order.
 
 use muster_api::rest::{
-    Applied, AppliedSpecs, Apply, ChangePassword, Deleted, Explained, GlobalSchedule, HostCount, HostEnvelope, HostIds,
-    HostList, HostView, LabelEnvelope, LabelInput, LabelList, LabelSummaries, LoggedIn, Login, Me, NewUser,
-    OptionsSpec, PackEnvelope, PackInput, PackList, QueryEnvelope, QueryIds, QueryInput, QueryList, ScheduledEnvelope,
-    ScheduledInput, ScheduledQueries, SecretsSpec, SetUp, SetUpDone, SpecByName, SpecList, UserEdit, UserEnvelope,
-    UserList, UserRoles, Version,
+    Applied, AppliedSpecs, Apply, ChangePassword, Deleted, Denylist, Explained, FleetCosts, GlobalSchedule, HostCount,
+    HostEnvelope, HostIds, HostList, HostStatistics, HostView, LabelEnvelope, LabelInput, LabelList, LabelSummaries,
+    LoggedIn, Login, Me, NewUser, OptionsSpec, PackEnvelope, PackInput, PackList, QueryCostReport, QueryEnvelope,
+    QueryIds, QueryInput, QueryList, ScheduledEnvelope, ScheduledInput, ScheduledQueries, SecretsSpec, SetUp,
+    SetUpDone, SpecByName, SpecList, StalledHosts, UserEdit, UserEnvelope, UserList, UserRoles, Version,
+    WorkerRestarts,
 };
 use muster_api::spec::{LabelSpec, PackSpec, QuerySpec};
 use serde_json::{Map, Value};
@@ -14,7 +15,7 @@ use serde_json::{Map, Value};
 use super::operation::{Needs, Operation, delete, get, patch, post};
 use super::params::list_parameters;
 use super::resource::{self, by_id, create, delete_named, edit, list};
-use super::{account, apply, explain, hosts, labels, openapi, queries, report, scheduled, specs, users};
+use super::{account, apply, explain, hosts, labels, openapi, queries, report, scheduled, specs, statistics, users};
 use crate::fleet::access::Permission::{
     ManageUsers, ReadConfig, ReadHosts, ReadLabels, ReadPacks, ReadQueries, ReadSecrets, WriteConfig, WriteHosts,
     WriteSchedule, WriteSecrets,
@@ -45,6 +46,7 @@ pub(super) fn operations() -> Vec<Operation> {
         label_operations(),
         query_operations(),
         packs_and_schedules(),
+        statistics(),
     ]
     .into_iter()
     .flatten()
@@ -157,6 +159,8 @@ fn host_operations() -> Vec<Operation> {
         get("/hosts/{id}", ReadHosts, "Get a host with its labels and packs", hosts::by_id).gives::<HostEnvelope>(),
         get("/hosts/{id}/config", ReadPacks, "Get the config of a host, and which queries it runs", explain::by_id)
             .gives::<Explained>(),
+        get("/hosts/{id}/statistics", ReadHosts, "Get what scheduled queries cost a host", statistics::of_host)
+            .gives::<HostStatistics>(),
         delete("/hosts/{id}", WriteHosts, "Delete a host", hosts::delete)
             .note("An agent that is still running enrolls again as a new host."),
         post("/hosts/{id}/refetch", WriteHosts, "Refetch all details of a host at its next check-in", hosts::refetch),
@@ -250,5 +254,37 @@ fn packs_and_schedules() -> Vec<Operation> {
             "Remove a query from the global schedule",
             scheduled::delete_global,
         ),
+    ]
+}
+
+fn statistics() -> Vec<Operation> {
+    vec![
+        get("/statistics/queries", ReadQueries, "List what scheduled queries cost the fleet", statistics::queries)
+            .note("Today and yesterday (UTC), those that cost most first.")
+            .gives::<FleetCosts>(),
+        get("/statistics/query", ReadQueries, "Get what a scheduled query costs over time", statistics::query)
+            .note("By hour for spans of two days at most, otherwise by day. Percentiles are within two percent.")
+            .parameters(statistics::query_parameters())
+            .gives::<QueryCostReport>(),
+        get(
+            "/statistics/denylist",
+            ReadHosts,
+            "List the scheduled queries that agents do not run",
+            statistics::denylist,
+        )
+        .note("Agents refuse a query for a day after it has stopped their worker.")
+        .parameters(statistics::denylist_parameters())
+        .gives::<Denylist>(),
+        get("/statistics/restarts", ReadHosts, "List the workers of agents that were replaced", statistics::restarts)
+            .note("Without those of hosts that were restarted themselves.")
+            .parameters(statistics::event_parameters())
+            .gives::<WorkerRestarts>(),
+        get(
+            "/statistics/stalled",
+            ReadHosts,
+            "List hosts that check in and run no scheduled query",
+            statistics::stalled,
+        )
+        .gives::<StalledHosts>(),
     ]
 }

@@ -16,6 +16,7 @@ mod section;
 mod server;
 mod session;
 mod sqlite;
+mod statistics;
 mod value;
 
 use std::path::Path;
@@ -35,6 +36,7 @@ pub use section::ConfigKey;
 pub use server::Server;
 pub use session::Session;
 pub use sqlite::Sqlite;
+pub use statistics::Statistics;
 pub use value::{Bytes, Secret};
 
 /// Declares [`Config`] from the one list of sections. A new section is a file, a `mod` and a line here.
@@ -71,6 +73,7 @@ sections! {
     osquery: Osquery,
     filesystem: Filesystem,
     live: Live,
+    statistics: Statistics,
     redis: Redis,
     session: Session,
     activities: Activities,
@@ -101,6 +104,7 @@ impl Config {
         problems.extend(self.mysql_read_replica.contradictions(&self.mysql));
         problems.extend(self.osquery.contradictions());
         problems.extend(self.live.contradictions());
+        problems.extend(self.statistics.contradictions());
         problems.extend(self.redis.contradictions());
         problems
     }

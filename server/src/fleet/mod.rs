@@ -15,6 +15,7 @@ mod error;
 mod explain;
 mod findings;
 mod halves;
+mod host_detail;
 pub mod hosts;
 pub mod labels;
 pub mod listing;
@@ -31,7 +32,7 @@ pub mod schedule;
 pub mod scheduled;
 pub mod specs;
 mod sql;
-mod statistics;
+pub mod statistics;
 
 use std::sync::Arc;
 
@@ -49,6 +50,7 @@ use self::live::Live;
 use self::logs::Logs;
 use self::schedule::Schedule;
 use self::specs::Specs;
+use self::statistics::Statistics;
 use crate::bus::Notifier;
 use crate::clock::Clock;
 use crate::telemetry::LogLimit;
@@ -71,6 +73,7 @@ pub struct Fleet {
     pub refusals: Arc<LogLimit<(&'static str, u16)>>,
     pub schedule: Arc<Schedule>,
     pub specs: Specs,
+    pub statistics: Arc<Statistics>,
 }
 
 impl Fleet {

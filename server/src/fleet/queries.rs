@@ -13,7 +13,7 @@ use super::error::none_of;
 use super::listing::listed;
 use super::names::{check_description, check_name, check_sql};
 use super::resource::{PlanResource, check_name_free};
-use super::{Problem, Result, packs, specs};
+use super::{Problem, Result, packs, specs, statistics};
 use crate::clock::Moment;
 use crate::store;
 use crate::store::entity::{queries, users};
@@ -113,7 +113,18 @@ impl PlanResource for Queries {
             Ok(()) => packs::by_query(db).await?,
             Err(_) => HashMap::new(),
         };
-        let show = |row: queries::Model| {
+        // Of one query alone, its own schedules are read.
+        let scheduled = match rows.as_slice() {
+            [one] => store::packs::scheduled_details_of_query(db, one.id).await?,
+            _ => store::packs::scheduled_details(db).await?,
+        };
+        let mut schedules: HashMap<i64, Vec<_>> = HashMap::new();
+        for detail in &scheduled {
+            schedules.entry(detail.scheduled.query_id).or_default().push(statistics::wanted(detail));
+        }
+        let wanted: Vec<_> = rows.iter().map(|row| schedules.remove(&row.id).unwrap_or_default()).collect();
+        let mut stats = self.changes.statistics().stats_of(&wanted).await?.into_iter();
+        let mut show = |row: queries::Model| {
             let author = row.author_id.and_then(|id| authors.get(&id));
             Query {
                 created_at: row.created_at.to_utc(),
@@ -128,10 +139,10 @@ impl PlanResource for Queries {
                 author_name: author.map(|author| author.name.clone()).unwrap_or_default(),
                 author_email: author.map(|author| author.email.clone()).unwrap_or_default(),
                 packs: packs.remove(&row.id).unwrap_or_default(),
-                stats: None,
+                stats: stats.next().flatten(),
             }
         };
-        Ok(rows.into_iter().map(show).collect())
+        Ok(rows.into_iter().map(&mut show).collect())
     }
 
     fn sql(query: &Query) -> Option<&str> {

@@ -175,8 +175,8 @@ pub async fn update(db: &impl ConnectionTrait, host: hosts::ActiveModel) -> Resu
 
 /// Deletes a few hundred hosts with their keys, their label memberships and what they are not asked any more. Gives the
 /// identifiers of those there were.
-pub async fn delete(db: &impl ConnectionTrait, ids: &[i64]) -> Result<BTreeMap<i64, String>> {
-    let ids = || ids.iter().copied();
+pub async fn delete(db: &impl ConnectionTrait, host_ids: &[i64]) -> Result<BTreeMap<i64, String>> {
+    let ids = || host_ids.iter().copied();
     let deleted: Vec<(i64, String)> = hosts::Entity::find()
         .filter(hosts::Column::Id.is_in(ids()))
         .select_only()
@@ -189,6 +189,7 @@ pub async fn delete(db: &impl ConnectionTrait, ids: &[i64]) -> Result<BTreeMap<i
     node_keys::Entity::delete_many().filter(node_keys::Column::HostId.is_in(ids())).exec(db).await?;
     label_members::Entity::delete_many().filter(label_members::Column::HostId.is_in(ids())).exec(db).await?;
     parked_queries::Entity::delete_many().filter(parked_queries::Column::HostId.is_in(ids())).exec(db).await?;
+    super::statistics::events::forget_hosts(db, host_ids).await?;
     hosts::Entity::delete_many().filter(hosts::Column::Id.is_in(ids())).exec(db).await?;
     Ok(deleted.into_iter().collect())
 }

@@ -31,6 +31,7 @@ pub mod secrets;
 pub mod seen_pages;
 pub mod settings;
 mod sqlite_file;
+pub mod statistics;
 mod tx;
 pub mod users;
 mod word;

@@ -1,7 +1,9 @@
 //! Packs with their targets and scheduled queries.
 
+use sea_orm::sea_query::IntoCondition as _;
 use sea_orm::{
-    ColumnTrait, ConnectionTrait, EntityTrait, FromQueryResult, JoinType, QueryFilter, QueryOrder, QuerySelect, Set,
+    ColumnTrait, Condition, ConnectionTrait, EntityTrait, FromQueryResult, JoinType, QueryFilter, QueryOrder,
+    QuerySelect, Set,
 };
 
 use super::entity::{labels, pack_labels, packs, queries, scheduled_queries};
@@ -118,6 +120,58 @@ pub struct ScheduledSql {
     #[sea_orm(nested)]
     pub scheduled: scheduled_queries::Model,
     pub sql: Option<String>,
+}
+
+/// A scheduled query with the name of its pack, and the name and SQL of the saved query that it runs.
+#[derive(Debug, Clone, FromQueryResult)]
+pub struct ScheduledDetail {
+    #[sea_orm(nested)]
+    pub scheduled: scheduled_queries::Model,
+    pub pack: String,
+    pub query: String,
+    pub sql: String,
+}
+
+/// The scheduled queries that fulfil a condition, by pack and in the order the operator wrote them.
+async fn details(db: &impl ConnectionTrait, condition: Option<Condition>) -> Result<Vec<ScheduledDetail>> {
+    let of_pack = scheduled_queries::Entity::belongs_to(packs::Entity)
+        .from(scheduled_queries::Column::PackId)
+        .to(packs::Column::Id);
+    let of_query = scheduled_queries::Entity::belongs_to(queries::Entity)
+        .from(scheduled_queries::Column::QueryId)
+        .to(queries::Column::Id);
+    Ok(scheduled_queries::Entity::find()
+        .join(JoinType::InnerJoin, of_pack.into())
+        .join(JoinType::InnerJoin, of_query.into())
+        .column_as(packs::Column::Name, "pack")
+        .column_as(queries::Column::Name, "query")
+        .column_as(queries::Column::Query, "sql")
+        .filter(condition.unwrap_or_else(Condition::all))
+        .order_by_asc(scheduled_queries::Column::PackId)
+        .order_by_asc(scheduled_queries::Column::Id)
+        .into_model()
+        .all(db)
+        .await?)
+}
+
+/// All scheduled queries.
+pub async fn scheduled_details(db: &impl ConnectionTrait) -> Result<Vec<ScheduledDetail>> {
+    details(db, None).await
+}
+
+/// Those of these packs.
+pub async fn scheduled_details_of_packs(db: &impl ConnectionTrait, ids: &[i64]) -> Result<Vec<ScheduledDetail>> {
+    let mut found = Vec::new();
+    for batch in ids.chunks(MAX_PARAMETERS) {
+        let is_of_these = scheduled_queries::Column::PackId.is_in(batch.iter().copied());
+        found.extend(details(db, Some(is_of_these.into_condition())).await?);
+    }
+    Ok(found)
+}
+
+/// Those that run this query.
+pub async fn scheduled_details_of_query(db: &impl ConnectionTrait, query_id: i64) -> Result<Vec<ScheduledDetail>> {
+    details(db, Some(scheduled_queries::Column::QueryId.eq(query_id).into_condition())).await
 }
 
 /// Every scheduled query of every pack with its SQL, in no particular order.

@@ -95,6 +95,7 @@ pub struct ReportingHost {
     known: DirectoryRow,
     detail_updated_at: Moment,
     label_updated_at: Moment,
+    statistics_updated_at: Moment,
     refetch_requested: bool,
     open_round: Option<String>,
 }
@@ -105,6 +106,7 @@ impl ReportingHost {
             id: self.known.id,
             detail_updated_at: self.detail_updated_at,
             label_updated_at: self.label_updated_at,
+            statistics_updated_at: self.statistics_updated_at,
             refetch_requested: self.refetch_requested,
             open_round: self.open_round.clone(),
         }
@@ -215,6 +217,7 @@ pub struct RefreshRecord {
     pub id: i64,
     pub detail_updated_at: Moment,
     pub label_updated_at: Moment,
+    pub statistics_updated_at: Moment,
     pub refetch_requested: bool,
     /// Questions it was sent and has not all answered.
     pub open_round: Option<String>,
@@ -224,6 +227,7 @@ impl RefreshRecord {
     fn set_in(&self, row: &mut hosts::ActiveModel) {
         row.detail_updated_at = Set(self.detail_updated_at);
         row.label_updated_at = Set(self.label_updated_at);
+        row.statistics_updated_at = Set(self.statistics_updated_at);
         row.refetch_requested = Set(self.refetch_requested);
         row.open_round = Set(self.open_round.clone());
     }
@@ -238,6 +242,7 @@ fn asked_of(host_ids: &[i64]) -> sea_orm::Select<hosts::Entity> {
             hosts::Column::Id,
             hosts::Column::DetailUpdatedAt,
             hosts::Column::LabelUpdatedAt,
+            hosts::Column::StatisticsUpdatedAt,
             hosts::Column::RefetchRequested,
             hosts::Column::OpenRound,
         ])
@@ -253,6 +258,7 @@ pub async fn set_asked(db: &impl ConnectionTrait, asked: impl IntoIterator<Item 
     let columns = [
         hosts::Column::DetailUpdatedAt,
         hosts::Column::LabelUpdatedAt,
+        hosts::Column::StatisticsUpdatedAt,
         hosts::Column::RefetchRequested,
         hosts::Column::OpenRound,
     ];
@@ -260,6 +266,7 @@ pub async fn set_asked(db: &impl ConnectionTrait, asked: impl IntoIterator<Item 
         let values = vec![
             asked.detail_updated_at.into(),
             asked.label_updated_at.into(),
+            asked.statistics_updated_at.into(),
             asked.refetch_requested.into(),
             asked.open_round.into(),
         ];

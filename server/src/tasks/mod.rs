@@ -28,6 +28,7 @@ enum Task {
     WriteKeyUses,
     WriteIntervals,
     WriteReports,
+    WriteStatistics,
     LookAtLiveQueries,
     SweepLiveQueries,
     ForgetLiveQueries,
@@ -36,10 +37,12 @@ enum Task {
     SweepSessions,
     PruneFeed,
     PruneActivities,
+    CloseStatistics,
+    PruneStatistics,
 }
 
 impl Task {
-    const ALL: [Self; 17] = [
+    const ALL: [Self; 20] = [
         Self::RenewLease,
         Self::Follow,
         Self::CompareDirectory,
@@ -49,6 +52,7 @@ impl Task {
         Self::WriteKeyUses,
         Self::WriteIntervals,
         Self::WriteReports,
+        Self::WriteStatistics,
         Self::LookAtLiveQueries,
         Self::SweepLiveQueries,
         Self::ForgetLiveQueries,
@@ -57,6 +61,8 @@ impl Task {
         Self::SweepSessions,
         Self::PruneFeed,
         Self::PruneActivities,
+        Self::CloseStatistics,
+        Self::PruneStatistics,
     ];
 
     /// As operators see it in the metrics.
@@ -71,6 +77,7 @@ impl Task {
             Self::WriteKeyUses => "write_key_uses",
             Self::WriteIntervals => "write_intervals",
             Self::WriteReports => "write_reports",
+            Self::WriteStatistics => "write_statistics",
             Self::LookAtLiveQueries => "look_at_live_queries",
             Self::SweepLiveQueries => "sweep_live_queries",
             Self::ForgetLiveQueries => "forget_live_queries",
@@ -79,6 +86,8 @@ impl Task {
             Self::SweepSessions => "sweep_sessions",
             Self::PruneFeed => "prune_feed",
             Self::PruneActivities => "prune_activities",
+            Self::CloseStatistics => "close_statistics",
+            Self::PruneStatistics => "prune_statistics",
         }
     }
 
@@ -86,7 +95,13 @@ impl Task {
     fn is_for_leader(self) -> bool {
         matches!(
             self,
-            Self::RetireKeys | Self::SeparateClones | Self::SweepSessions | Self::PruneFeed | Self::PruneActivities
+            Self::RetireKeys
+                | Self::SeparateClones
+                | Self::SweepSessions
+                | Self::PruneFeed
+                | Self::PruneActivities
+                | Self::CloseStatistics
+                | Self::PruneStatistics
         )
     }
 
@@ -97,10 +112,10 @@ impl Task {
             Self::Follow | Self::CompareDirectory | Self::LookAtLiveQueries | Self::WriteReports => 2,
             Self::SweepLiveQueries => 1,
             Self::ForgetLiveQueries => 600,
-            Self::KeepSeen | Self::ShareSeen | Self::WriteKeyUses | Self::WriteIntervals => 5,
-            Self::RetireKeys | Self::PruneFeed => 60,
+            Self::KeepSeen | Self::ShareSeen | Self::WriteKeyUses | Self::WriteIntervals | Self::WriteStatistics => 5,
+            Self::RetireKeys | Self::PruneFeed | Self::CloseStatistics => 60,
             Self::SeparateClones => 30,
-            Self::SweepSessions | Self::PruneActivities => 3600,
+            Self::SweepSessions | Self::PruneActivities | Self::PruneStatistics => 3600,
         })
     }
 
@@ -138,6 +153,7 @@ impl Task {
             Self::SweepLiveQueries => fleet.live.sweep().await,
             Self::ForgetLiveQueries => fleet.live.forget_old().await,
             Self::WriteReports => fleet.checkin.write_reports().await,
+            Self::WriteStatistics => fleet.statistics.write(false).await,
             Self::RenewLease => {
                 let outcome = fleet.node.renew_lease().await;
                 metrics.is_leader.set(i64::from(fleet.node.is_leader()));
@@ -150,6 +166,8 @@ impl Task {
             Self::SeparateClones => fleet.hosts.separate_clones().await,
             Self::SweepSessions => fleet.access.sweep().await,
             Self::PruneActivities => fleet.access.prune_activities().await,
+            Self::CloseStatistics => fleet.statistics.close().await,
+            Self::PruneStatistics => fleet.statistics.forget_old().await,
         }
     }
 }

@@ -105,6 +105,8 @@ metrics! {
     task_succeeded: IntGaugeVec = "muster_task_last_success_timestamp_seconds" ["task"] "When a periodic task last succeeded on this node.";
     pub pool_busy: IntGaugeVec = "muster_pool_busy" ["pool"] "Threads that work on large bodies of agents, for operators, or on lists that are being sent.";
     pub pool_waiting: IntGaugeVec = "muster_pool_waiting" ["pool"] "Work that waits for such a thread.";
+    samples: IntCounterVec = "muster_statistics_samples_total" ["outcome"] "Samples of hosts' schedules: folded, late, or of hosts without a config.";
+    pub unknown_statistics: IntCounter = "muster_statistics_unknown_queries_total" [] "Queries in samples that are not in the config of the host, or have SQL that was never served.";
     log_lines: IntCounterVec = "muster_log_lines_total" ["type", "fate"] "Log lines accepted: kept, or repeated and dropped.";
     pub batch_leases: IntGauge = "muster_log_batch_leases" [] "Hosts' logs whose batches this node keeps without asking Redis.";
     pub batch_leases_ended: IntCounterVec = "muster_log_batch_leases_ended_total" ["why"] "Such leases that have ended: revoked for another node, or lapsed because Redis did not answer or has lost data.";
@@ -112,6 +114,11 @@ metrics! {
 }
 
 impl Metrics {
+    /// Counts samples of hosts' schedules.
+    pub fn samples(&self, outcome: &str, count: u64) {
+        self.samples.with_label_values(&[outcome]).inc_by(count);
+    }
+
     /// Records one run of a periodic task.
     pub fn task_ran(&self, task: &str, succeeded: bool, took: Duration) {
         self.task_runs.with_label_values(&[task, if succeeded { "done" } else { "failed" }]).inc();

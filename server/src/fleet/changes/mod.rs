@@ -17,6 +17,7 @@ use serde_json::Value;
 use super::access::Principal;
 use super::hosts::Hosts;
 use super::schedule::{BuiltInOptions, Plan, Schedule};
+use super::statistics::Statistics;
 use super::{Error, Result};
 use crate::bus::{ChangeEvent, Notifier};
 use crate::clock::{Clock, Moment};
@@ -31,6 +32,7 @@ pub struct Changes {
     schedule: Arc<Schedule>,
     hosts: Arc<Hosts>,
     notifier: Arc<dyn Notifier>,
+    statistics: Arc<Statistics>,
 }
 
 /// A change under way, inside its transaction.
@@ -83,12 +85,18 @@ impl Changes {
         schedule: Arc<Schedule>,
         hosts: Arc<Hosts>,
         notifier: Arc<dyn Notifier>,
+        statistics: Arc<Statistics>,
     ) -> Self {
-        Self { store, clock, schedule, hosts, notifier }
+        Self { store, clock, schedule, hosts, notifier, statistics }
     }
 
     pub(super) fn built_in_options(&self) -> &BuiltInOptions {
         self.schedule.built_in()
+    }
+
+    /// What queries cost, to be shown with them.
+    pub(super) fn statistics(&self) -> &Statistics {
+        &self.statistics
     }
 
     /// A connection for reading.

@@ -5,12 +5,12 @@ use muster_api::osquery::{DistributedWrite, QueryResult};
 use sea_orm::Set;
 use tokio::time::Instant;
 
+use super::details::Said;
 use super::{Checkin, Name, details};
 use crate::fleet::Result;
 use crate::fleet::hosts::{Family, Host, HostSystem};
 use crate::fleet::live::{self, LiveWrite, Worker};
 use crate::fleet::schedule::Plan;
-use crate::store::entity::hosts::ActiveModel;
 use crate::store::reports::HostReport;
 
 /// The message with which agents from 5.5 on refuse a query that stopped their worker before.
@@ -29,6 +29,7 @@ impl Checkin {
         let plan = self.schedule.plan();
         let mut newer_labels = 0;
         let mut report = HostReport { host_id: host.id, ..HostReport::default() };
+        let mut said = Said { platform: host.assignment.load().platform.clone(), ..Said::default() };
         let mut live = LiveWrite::default();
         for (id, result) in &write.results {
             if let Some(live_query) = id.strip_prefix(live::PREFIX).and_then(|id| id.parse().ok()) {
@@ -62,13 +63,17 @@ impl Checkin {
                 continue;
             }
             report.answered.insert(name.to_string(), is_denylisted);
-            take(&mut report, name, result);
+            take(&mut report, &mut said, name, result);
         }
         // In a truncated write the missing answer may be among the results that were not read.
         let answered: BTreeSet<i64> = live.answers.iter().map(|(id, _)| *id).collect();
         live.skipped.retain(|id| !write.truncated && !answered.contains(id));
+        report.details = said.host;
         note_builtin_labels(&mut report, &plan);
         self.reports.add(report);
+        if let Some(sample) = said.sample {
+            self.statistics.add(host, sample);
+        }
         self.live.take(host, &live, deadline).await
     }
 }
@@ -83,8 +88,8 @@ fn note_builtin_labels(report: &mut HostReport, plan: &Plan) {
     }
 }
 
-/// Puts an answer into the report. A failed query changes nothing.
-fn take(report: &mut HostReport, name: Name, result: &QueryResult<'_>) {
+/// Puts an answer into the report, or into what the host says about itself. A failed query changes nothing.
+fn take(report: &mut HostReport, said: &mut Said, name: Name, result: &QueryResult<'_>) {
     if !result.succeeded() {
         return;
     }
@@ -94,9 +99,7 @@ fn take(report: &mut HostReport, name: Name, result: &QueryResult<'_>) {
         }
         Name::Detail(name) => {
             if let Some(query) = details::named(name) {
-                let mut columns: ActiveModel = std::mem::take(&mut report.details);
-                (query.fill)(&mut columns, result.rows);
-                report.details = columns;
+                (query.fill)(said, result.rows);
             }
         }
     }

@@ -190,6 +190,9 @@ fn decide(wanted: &RefreshRequest, asked: &mut RefreshRecord, parked: &[parked_q
         }
         RefreshNeed::Due(due) => {
             let mut names = Vec::new();
+            if due.statistics {
+                names.push(Name::Detail(details::STATISTICS.name));
+            }
             if due.details {
                 names.extend(details::for_platform(&wanted.platform).map(|query| Name::Detail(query.name)));
             }

@@ -9,7 +9,7 @@ use crate::lock::lock;
 use crate::tests::world::World;
 
 const INTERVALS: due::RefreshIntervals =
-    due::RefreshIntervals { details: Duration::from_secs(3600), labels: Duration::from_secs(3600) };
+    due::RefreshIntervals { details: Duration::from_secs(3600), labels: Duration::from_secs(3600), statistics: None };
 
 async fn until(mut is_so: impl FnMut() -> bool) {
     while !is_so() {
@@ -41,6 +41,7 @@ async fn record(store: &Store, host_id: i64) -> RefreshRecord {
         id: row.id,
         detail_updated_at: row.detail_updated_at,
         label_updated_at: row.label_updated_at,
+        statistics_updated_at: row.statistics_updated_at,
         refetch_requested: row.refetch_requested,
         open_round: row.open_round,
     }

@@ -15,11 +15,16 @@ const NEW_LABEL_SPREAD: Duration = Duration::from_secs(60);
 /// Shortest pause before a host is asked again for which the database did not answer.
 const RETRY: Duration = Duration::from_secs(10);
 
+/// Moves a slot by half an interval: statistics are asked between two refreshes.
+const OPPOSITE: u32 = 1 << 31;
+
 /// How often each kind of question is asked.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct RefreshIntervals {
     pub details: Duration,
     pub labels: Duration,
+    /// `None` if hosts are not asked for statistics.
+    pub statistics: Option<Duration>,
 }
 
 /// What a host is to be asked.
@@ -27,11 +32,13 @@ pub(super) struct RefreshIntervals {
 pub(super) struct Due {
     pub details: bool,
     pub labels: bool,
+    /// Never with the others: it is asked alone.
+    pub statistics: bool,
 }
 
 impl Due {
     pub(super) fn any(self) -> bool {
-        self.details || self.labels
+        self.details || self.labels || self.statistics
     }
 }
 
@@ -41,6 +48,7 @@ impl Due {
 pub struct RefreshState {
     details_at: AtomicI64,
     labels_at: AtomicI64,
+    statistics_at: AtomicI64,
     /// Whether an operator wants everything asked anew; see [`RefetchMark`].
     refetch: AtomicU64,
     /// Nothing is due before this moment, as long as the labels are those of `generation`.
@@ -73,6 +81,8 @@ impl RefreshState {
     pub fn take_over_as_of(&self, mark: RefetchMark, asked: &RefreshRecord) {
         self.details_at.fetch_max(asked.detail_updated_at.0, Ordering::Relaxed);
         self.labels_at.fetch_max(asked.label_updated_at.0, Ordering::Relaxed);
+        // After a refetch it is due at once, so it may become less.
+        self.statistics_at.store(asked.statistics_updated_at.0, Ordering::Relaxed);
         let RefetchMark(before) = mark;
         let after = before & !1 | u64::from(asked.refetch_requested);
         let is_newest = self.refetch.compare_exchange(before, after, Ordering::Relaxed, Ordering::Relaxed).is_ok();
@@ -111,6 +121,7 @@ impl RefreshState {
             id: host_id,
             detail_updated_at: Moment(self.details_at.load(Ordering::Relaxed)),
             label_updated_at: Moment(self.labels_at.load(Ordering::Relaxed)),
+            statistics_updated_at: Moment(self.statistics_at.load(Ordering::Relaxed)),
             refetch_requested: self.refetch.load(Ordering::Relaxed) & 1 == 1,
             open_round: None,
         };
@@ -131,8 +142,15 @@ pub(super) fn due(asked: &RefreshRecord, plan: &Plan, intervals: RefreshInterval
         labels_due = labels_due.min(plan.newest_label().plus(share(NEW_LABEL_SPREAD, slot)));
     }
     let is_asked = asked.refetch_requested;
-    let due = Due { details: is_asked || details_due <= now, labels: is_asked || labels_due <= now };
-    (due, details_due.min(labels_due))
+    let mut due =
+        Due { details: is_asked || details_due <= now, labels: is_asked || labels_due <= now, statistics: false };
+    let mut next = details_due.min(labels_due);
+    if let Some(interval) = intervals.statistics {
+        let statistics_due = next_slot(asked.statistics_updated_at, interval, slot ^ OPPOSITE);
+        due.statistics = !due.any() && statistics_due <= now;
+        next = next.min(statistics_due);
+    }
+    (due, next)
 }
 
 /// When to ask a host again for which the database did not answer; hosts are spread, so that they do not come back all
@@ -175,6 +193,7 @@ mod tests {
             id: 1,
             detail_updated_at: Moment(1),
             label_updated_at: Moment(1),
+            statistics_updated_at: Moment(1),
             refetch_requested,
             open_round: None,
         };

@@ -14,6 +14,9 @@
 //! round and parks nothing; agents cannot change the members of manual labels. A crash loses what was not written yet,
 //! and those hosts are asked again.
 //!
+//! What a host's scheduled queries have cost is asked alone, in a round of its own, when nothing else is due: agents answer
+//! that only when no scheduled query runs, and all answers to a read come together. It is the first to be shed under load.
+//!
 //! A question that stays unanswered twice when asked alone, or that the agent says it has denylisted, is parked for
 //! that host, shown with it, and asked again when the label changes or after a refetch.
 
@@ -46,6 +49,7 @@ use self::reports::Reports;
 use super::hosts::{Host, Hosts};
 use super::live::Live;
 use super::schedule::{Plan, Schedule};
+use super::statistics::Statistics;
 use super::within;
 use crate::clock::{Clock, Moment};
 use crate::config;
@@ -60,6 +64,21 @@ pub const RETRY_WINDOW: Duration = Duration::from_secs(20);
 /// Hosts whose reports may wait for the database; beyond that, no host is asked about itself.
 const MAX_WAITING: usize = 20_000;
 
+/// Reports that wait for the database from which on no host is asked for statistics, which can wait.
+const SHEDS_STATISTICS: usize = 5_000;
+
+/// What [`Checkin`] is made of.
+#[derive(Debug)]
+pub struct CheckinParts {
+    pub store: Store,
+    pub clock: Clock,
+    pub schedule: Arc<Schedule>,
+    pub hosts: Arc<Hosts>,
+    pub live: Arc<Live>,
+    pub statistics: Arc<Statistics>,
+    pub metrics: Arc<Metrics>,
+}
+
 /// Asks hosts about themselves and takes their answers.
 #[derive(Debug)]
 pub struct Checkin {
@@ -68,6 +87,7 @@ pub struct Checkin {
     schedule: Arc<Schedule>,
     hosts: Arc<Hosts>,
     live: Arc<Live>,
+    statistics: Arc<Statistics>,
     reports: Reports,
     asker: Asker,
     texts: QuestionTexts,
@@ -77,27 +97,23 @@ pub struct Checkin {
 }
 
 impl Checkin {
-    pub fn new(
-        store: Store,
-        clock: Clock,
-        config: &config::Osquery,
-        schedule: Arc<Schedule>,
-        hosts: Arc<Hosts>,
-        live: Arc<Live>,
-        metrics: Arc<Metrics>,
-    ) -> Self {
+    /// `statistics_interval` is zero if no host is to be asked for statistics.
+    pub fn new(parts: CheckinParts, config: &config::Osquery, statistics_interval: Duration) -> Self {
+        let CheckinParts { store, clock, schedule, hosts, live, statistics, metrics } = parts;
         Self {
             store,
             clock,
             schedule,
             hosts,
             live,
+            statistics,
             reports: Reports::default(),
             asker: Asker::default(),
             texts: QuestionTexts::default(),
             intervals: due::RefreshIntervals {
                 details: config.detail_update_interval,
                 labels: config.label_update_interval,
+                statistics: (!statistics_interval.is_zero()).then_some(statistics_interval),
             },
             store_timeout: config.store_timeout,
             metrics,
@@ -120,6 +136,11 @@ impl Checkin {
             return Bytes::from_static(NO_WORK);
         }
         let check = host.refresh_state.check(host.id, &plan, self.intervals, now);
+        if check.need.is_statistics_alone() && self.sheds_statistics() {
+            self.metrics.limit_hit("statistics_questions");
+            host.refresh_state.rest_until(due::retry_at(host.id, now), &plan);
+            return Bytes::from_static(NO_WORK);
+        }
         // Answers that are not written yet may end the round that the row still shows.
         if matches!(check.need, RefreshNeed::Nothing(_)) || self.reports.has_answers_of(host.id) {
             return Bytes::from_static(NO_WORK);
@@ -133,6 +154,11 @@ impl Checkin {
                 Bytes::from_static(NO_WORK)
             }
         }
+    }
+
+    /// Whether so much waits that statistics have to.
+    fn sheds_statistics(&self) -> bool {
+        self.reports.waiting() > SHEDS_STATISTICS || self.statistics.is_behind()
     }
 
     /// Decides by the host's row, which is read under its lock, for many hosts at one time. With several nodes the row mostly

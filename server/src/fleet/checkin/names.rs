@@ -11,6 +11,11 @@ const DETAIL: &str = "fleet_detail_query_";
 const LABEL: &str = "fleet_label_query_";
 
 impl Name {
+    /// Whether it asks what scheduled queries have cost.
+    pub(super) fn is_statistics(self) -> bool {
+        matches!(self, Self::Detail(name) if name == super::details::STATISTICS.name)
+    }
+
     /// Reads a name an agent returns. `None` for a name that is never sent.
     pub fn parse(text: &str) -> Option<Self> {
         if let Some(id) = text.strip_prefix(LABEL) {

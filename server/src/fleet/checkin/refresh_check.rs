@@ -23,6 +23,13 @@ pub(super) enum RefreshNeed {
     Nothing(Moment),
 }
 
+impl RefreshNeed {
+    /// Whether a host would be asked for statistics and nothing else.
+    pub(super) fn is_statistics_alone(&self) -> bool {
+        matches!(self, Self::Due(Due { details: false, labels: false, statistics: true }))
+    }
+}
+
 impl RefreshCheck {
     pub(super) fn of(record: RefreshRecord, plan: &Plan, intervals: RefreshIntervals, now: Moment) -> Self {
         let need = match record.open_round.as_deref().and_then(Round::of_text) {

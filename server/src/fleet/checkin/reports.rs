@@ -175,8 +175,10 @@ async fn settle(
         let Some(mut asked) = reporting.get(&report.host_id).map(ReportingHost::asked) else { continue };
         let Some(mut round) = asked.open_round.as_deref().and_then(Round::of_text) else { continue };
         for (text, is_denylisted) in &report.answered {
-            let was_owed = Name::parse(text).is_some_and(|name| round.answered(name));
-            if was_owed && *is_denylisted {
+            let name = Name::parse(text);
+            let was_owed = name.is_some_and(|name| round.answered(name));
+            // An agent denylists what a worker has waited with when a scheduled query stopped it, too, and for a day.
+            if was_owed && *is_denylisted && !name.is_some_and(Name::is_statistics) {
                 let reason = "the agent has denylisted it after it stopped the worker".to_owned();
                 let parked =
                     parked_queries::Model { host_id: report.host_id, name: text.clone(), reason, parked_at: now };

@@ -73,8 +73,14 @@ impl Finished {
     /// Writes into a host's record that it has been asked.
     pub(super) fn note(self, asked: &mut RefreshRecord) {
         if self.due.details {
+            if asked.refetch_requested {
+                asked.statistics_updated_at = Moment::NEVER;
+            }
             asked.detail_updated_at = asked.detail_updated_at.max(self.started_at);
             asked.refetch_requested = false;
+        }
+        if self.due.statistics {
+            asked.statistics_updated_at = asked.statistics_updated_at.max(self.started_at);
         }
         if self.due.labels {
             asked.label_updated_at = asked.label_updated_at.max(self.started_at);
@@ -132,8 +138,12 @@ impl Round {
             if let Some(name) = sent.alone.filter(|name| self.open.contains(name)) {
                 let losses = self.losses.entry(name).or_default();
                 *losses += 1;
-                if *losses >= LOSSES {
+                let is_lost = *losses >= LOSSES;
+                if is_lost {
                     self.open.remove(&name);
+                }
+                // The worker may have been stopped by a scheduled query that this one has waited for.
+                if is_lost && !name.is_statistics() {
                     parked.push((
                         name,
                         format!(
@@ -192,6 +202,7 @@ impl Round {
             losses: self.losses.iter().map(|(name, losses)| (name.to_string(), *losses)).collect(),
             details: self.due.details,
             labels: self.due.labels,
+            statistics: self.due.statistics,
             started_at: self.started_at.0,
             generation: self.generation,
         };
@@ -209,7 +220,7 @@ impl Round {
                 .map(|(at, alone)| SentQuestions { at: Moment(at), alone: alone.as_deref().and_then(Name::parse) }),
             retry_alone: stored.retry_alone,
             losses: stored.losses.iter().filter_map(|(name, losses)| Some((Name::parse(name)?, *losses))).collect(),
-            due: Due { details: stored.details, labels: stored.labels },
+            due: Due { details: stored.details, labels: stored.labels, statistics: stored.statistics },
             started_at: Moment(stored.started_at),
             generation: stored.generation,
         })
@@ -226,6 +237,9 @@ struct Stored {
     losses: Vec<(String, u8)>,
     details: bool,
     labels: bool,
+    /// Nodes of the version before neither write nor read it, and end such a round.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    statistics: bool,
     started_at: i64,
     generation: i64,
 }
@@ -234,7 +248,8 @@ struct Stored {
 mod tests {
     use super::*;
 
-    const ALL: Finished = Finished { due: Due { details: true, labels: true }, started_at: Moment(7) };
+    const ALL: Finished =
+        Finished { due: Due { details: true, labels: true, statistics: false }, started_at: Moment(7) };
 
     fn seconds(n: i64) -> Moment {
         Moment(n * 1_000_000)
@@ -283,6 +298,18 @@ mod tests {
             now += 25;
         }
         assert_eq!(parked, [Name::Label(2)]);
+    }
+
+    #[test]
+    fn statistics_are_given_up_for_now_and_never_parked() {
+        let due = Due { statistics: true, ..Due::default() };
+        let mut round = Round::new(vec![Name::Detail(super::super::details::STATISTICS.name)], due, Moment(7), 3);
+        for now in [0, 25] {
+            assert!(matches!(step(&mut round, seconds(now)).step, NextStep::Send(_)));
+        }
+        let last = step(&mut round, seconds(50));
+        assert_eq!(last.step, NextStep::Done(Finished { due, started_at: Moment(7) }));
+        assert!(last.parked.is_empty());
     }
 
     #[test]

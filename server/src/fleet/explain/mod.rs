@@ -5,6 +5,7 @@ mod inline;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use muster_api::osquery::config::{compact, config_hash, full_name};
@@ -98,6 +99,18 @@ fn explain_plan(plan: &Plan, assignment: &Assignment, config: &Value, facts: &Ho
         }
     }
     explained
+}
+
+/// Scheduled queries of packs that a host runs, by the id of the pack and their name, as far as the server can tell.
+pub(super) fn runs_on(plan: &Plan, row: &Model, label_ids: &[i64]) -> BTreeSet<(i64, String)> {
+    let assignment = Assignment { platform: row.platform.as_str().into(), label_ids: label_ids.into() };
+    let facts = HostFacts::of(row);
+    let mut runs = BTreeSet::new();
+    for pack in &plan.packs {
+        let queries = pack.queries.iter().filter(|query| verdict(plan, &assignment, &facts, pack, query).runs);
+        runs.extend(queries.map(|query| (pack.id, query.name.clone())));
+    }
+    runs
 }
 
 fn verdict(

@@ -153,6 +153,7 @@ fn asked(row: &entity::hosts::Model) -> RefreshRecord {
         id: row.id,
         detail_updated_at: row.detail_updated_at,
         label_updated_at: row.label_updated_at,
+        statistics_updated_at: row.statistics_updated_at,
         refetch_requested: row.refetch_requested,
         open_round: row.open_round.clone(),
     }

@@ -38,6 +38,8 @@ pub use index::{Authenticated, HostIndex};
 pub use key::NodeKey;
 pub use list::{HostFilter, HostListing, HostState};
 #[cfg(test)]
+pub(in crate::fleet) use enroll::empty_row;
+#[cfg(test)]
 pub use seen::SeenTimes;
 
 pub use crate::store::host_lists::HostOrder;

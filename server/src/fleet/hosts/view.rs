@@ -1,11 +1,11 @@
 //! Hosts as operators see them.
 
 use muster_api::rest::{HostDetail, HostLabel, HostPack, HostStatus, HostView, ParkedQuery};
+use sea_orm::DatabaseConnection;
 
 use super::Hosts;
 use super::presence::is_online;
 use crate::clock::Moment;
-use crate::fleet::access::{Permission, Principal};
 use crate::fleet::checkin::Name;
 use crate::fleet::schedule::Plan;
 use crate::fleet::{Error, Result, specs};
@@ -22,22 +22,9 @@ pub fn status(host: &Model, seen: Moment, now: Moment) -> HostStatus {
 }
 
 impl Hosts {
-    /// One host by id.
-    ///
-    /// # Errors
-    /// [`Error::NotFound`] when there is none.
-    pub async fn by_id(&self, principal: &Principal, id: i64) -> Result<HostDetail> {
-        principal.may(Permission::ReadHosts)?;
-        self.detail(self.row_by_id(id).await?).await
-    }
-
-    /// One host by what an operator calls it: identifier, UUID, host name or computer name.
-    ///
-    /// # Errors
-    /// [`Error::NotFound`] when there is none, [`Error::Invalid`] when several hosts go by that name.
-    pub async fn by_name(&self, principal: &Principal, word: &str) -> Result<HostDetail> {
-        principal.may(Permission::ReadHosts)?;
-        self.detail(self.row_by_name(word).await?).await
+    /// A connection for reading.
+    pub(in crate::fleet) fn reader(&self) -> &DatabaseConnection {
+        self.store.reader()
     }
 
     pub(in crate::fleet) async fn row_by_id(&self, id: i64) -> Result<Model> {
@@ -66,12 +53,12 @@ impl Hosts {
         Ok(known.map(|known| known.label_ids).unwrap_or_default())
     }
 
-    async fn detail(&self, row: Model) -> Result<HostDetail> {
+    /// A host that is in these labels, without what its queries cost.
+    pub(in crate::fleet) async fn detail(&self, row: &Model, label_ids: &[i64]) -> Result<HostDetail> {
         let plan = self.schedule.plan();
-        let label_ids = self.label_ids(row.id).await?;
-        let labels = store::labels::by_ids(self.store.reader(), &label_ids).await?;
+        let labels = store::labels::by_ids(self.store.reader(), label_ids).await?;
         let labels = labels.into_iter().filter_map(show_label).collect();
-        let packs = plan.packs_for(&label_ids).map(|pack| HostPack { id: pack.id, name: pack.name.clone() }).collect();
+        let packs = plan.packs_for(label_ids).map(|pack| HostPack { id: pack.id, name: pack.name.clone() }).collect();
         let parked = store::parked_queries::of_host(self.store.reader(), row.id).await?;
         let parked_queries = parked
             .into_iter()
@@ -87,7 +74,8 @@ impl Hosts {
                 row.claimed_identifier
             )
         });
-        Ok(HostDetail { host: self.show(&row), labels, packs, parked_queries, clone_warning })
+        let (host, pack_stats) = (self.show(row), Vec::new());
+        Ok(HostDetail { host, labels, packs, pack_stats, parked_queries, clone_warning })
     }
 
     pub(super) fn show(&self, row: &Model) -> HostView {

@@ -54,6 +54,7 @@ fn host(id: i64) -> Arc<Host> {
         id,
         detail_updated_at: Moment::NEVER,
         label_updated_at: Moment::NEVER,
+        statistics_updated_at: Moment::NEVER,
         refetch_requested: false,
         open_round: None,
     };

@@ -27,6 +27,7 @@ const NEVER_ASKED: RefreshRecord = RefreshRecord {
     open_round: None,
     detail_updated_at: Moment::NEVER,
     label_updated_at: Moment::NEVER,
+    statistics_updated_at: Moment::NEVER,
     refetch_requested: false,
 };
 

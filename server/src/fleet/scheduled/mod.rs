@@ -4,7 +4,7 @@ mod rules;
 
 pub(super) use rules::{check, row};
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use muster_api::rest::{Scheduled, ScheduledInput};
 use muster_api::spec::PackQuery;
@@ -17,7 +17,7 @@ use super::error::none_of;
 use super::listing::{Listing, listed};
 use super::packs::{GLOBAL, Packs};
 use super::resource::existing;
-use super::{Error, Fleet, Result, packs, specs};
+use super::{Error, Fleet, Result, packs, specs, statistics};
 use crate::store::{
     self,
     entity::{self, scheduled_queries},
@@ -178,7 +178,16 @@ impl Schedules {
                 .into_iter()
                 .map(|query| (query.id, query))
                 .collect();
-        let show = |row: scheduled_queries::Model| {
+        let pack_ids: BTreeSet<i64> = rows.iter().map(|row| row.pack_id).collect();
+        let pack_ids: Vec<i64> = pack_ids.into_iter().collect();
+        let details = store::packs::scheduled_details_of_packs(self.changes.reader(), &pack_ids).await?;
+        let details: HashMap<i64, _> = details.iter().map(|detail| (detail.scheduled.id, detail)).collect();
+        let wanted: Vec<Vec<_>> = rows
+            .iter()
+            .map(|row| details.get(&row.id).map(|detail| statistics::wanted(detail)).into_iter().collect())
+            .collect();
+        let mut stats = self.changes.statistics().stats_of(&wanted).await?.into_iter();
+        let mut show = |row: scheduled_queries::Model| {
             let query = queries.get(&row.query_id);
             let (created_at, updated_at) = (row.created_at.to_utc(), row.updated_at.to_utc());
             let (id, pack_id, query_id, name) = (row.id, row.pack_id, row.query_id, row.name.clone());
@@ -201,10 +210,10 @@ impl Schedules {
                 version: spec.version,
                 shard: spec.shard,
                 denylist: spec.denylist,
-                stats: None,
+                stats: stats.next().flatten(),
             }
         };
-        Ok(rows.into_iter().map(show).collect())
+        Ok(rows.into_iter().map(&mut show).collect())
     }
 }
 

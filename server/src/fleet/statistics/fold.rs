@@ -87,76 +87,97 @@ pub(super) struct Restart {
 
 /// Folds a sample over the last one. `None` if that one is as new: it has counted everything. `name_of` gives what is the
 /// same for all versions of a query. The first sample of a host is only where counting begins.
-pub(super) fn fold(
-    last: Option<&LastSample>,
-    sample: &ResolvedSample,
-    name_of: impl Fn(i64) -> i64,
-) -> Option<Folded> {
+pub(super) fn fold(last: Option<&LastSample>, sample: &ResolvedSample, name_of: impl Fn(i64) -> i64) -> Option<Folded> {
     if last.is_some_and(|last| is_overtaken(last, sample)) {
         return None;
     }
-    let hour = sample.received / 3600;
-    let booted_at = if sample.unix_time > 0 && sample.uptime_secs > 0 {
-        sample.unix_time.saturating_sub(sample.uptime_secs)
-    } else {
-        0
-    };
-    let known = Known { version: sample.version, booted_at, hour, ..Known::default() };
-    let mut folded =
-        Folded { last: LastSample { worker: sample.worker, unix_time: sample.unix_time, known }, ..Folded::default() };
-    folded.restart = last.and_then(|last| restart(last, &folded.last));
-    let before: HashMap<i64, &KnownQuery> =
-        last.iter().flat_map(|last| &last.known.queries).map(|query| (name_of(query.version_id), query)).collect();
-    let is_other_worker = last.is_some_and(|last| last.worker != sample.worker);
-    let forgets_counters =
-        sample.version.forgets_counters() || last.is_some_and(|last| last.known.version.forgets_counters());
-    let is_same_hour = last.is_some_and(|last| last.known.hour == hour);
+    let mut folding = Folding::of(last, sample, name_of);
     let mut names = HashSet::new();
     for query in &sample.queries {
         // To the agent, queries of one name are one.
-        if !names.insert(query.name_id) {
-            continue;
+        if names.insert(query.name_id) {
+            folding.take(query);
         }
-        let before = before.get(&query.name_id);
-        let is_other_sql = before.is_some_and(|before| before.version_id != query.version_id);
-        let since = Since { is_other_worker, is_other_sql, forgets_counters };
-        let none = Counters::default();
-        // A query that was not there before begins at zero; of all that a first sample says nobody knows when it ran.
-        let base = before.map_or(&none, |before| &before.counters);
-        let runs = last.map(|_| difference(base, &query.counters, since)).filter(|runs| runs.runs > 0);
-        let was_counted = is_same_hour && !is_other_sql && before.is_some_and(|before| before.is_counted);
-        if let Some(runs) = runs {
-            let is_new_host = !was_counted;
-            folded.runs.push(QueryRuns { version_id: query.version_id, runs, is_new_host });
-        }
-        match (before.is_some_and(|before| before.counters.is_denylisted), query.counters.is_denylisted) {
-            (false, true) => folded.denylisted.push(query.version_id),
-            (true, false) => folded.released.push(query.version_id),
-            _ => {}
-        }
-        folded.last.known.queries.push(KnownQuery {
-            version_id: query.version_id,
-            counters: query.counters,
-            is_counted: was_counted || runs.is_some(),
-            is_gone: false,
-        });
     }
-    let keeps_gone = forgets_counters && !is_other_worker;
-    let gone = before.iter().filter(|(name, _)| !names.contains(*name)).map(|(_, query)| **query);
-    let gone: Vec<KnownQuery> = gone.collect();
-    folded.released.extend(gone.iter().filter(|query| query.counters.is_denylisted).map(|query| query.version_id));
-    if keeps_gone {
-        let remembered = gone.into_iter().take(MAX_GONE).map(|query| KnownQuery {
-            is_gone: true,
-            counters: Counters { is_denylisted: false, ..query.counters },
-            ..query
-        });
-        folded.last.known.queries.extend(remembered);
-    }
+    folding.leave_gone(&names);
+    let mut folded = folding.folded;
     folded.last.known.queries.sort_by_key(|query| query.version_id);
     folded.released.sort_unstable();
     note_movement(&mut folded, last, sample);
     Some(folded)
+}
+
+/// A sample that is being folded.
+struct Folding<'a> {
+    /// Queries of the last sample, by name.
+    before: HashMap<i64, &'a KnownQuery>,
+    is_first: bool,
+    is_other_worker: bool,
+    forgets_counters: bool,
+    is_same_hour: bool,
+    folded: Folded,
+}
+
+impl<'a> Folding<'a> {
+    fn of(last: Option<&'a LastSample>, sample: &ResolvedSample, name_of: impl Fn(i64) -> i64) -> Self {
+        let hour = sample.received / 3600;
+        let says_boot = sample.unix_time > 0 && sample.uptime_secs > 0;
+        let booted_at = if says_boot { sample.unix_time.saturating_sub(sample.uptime_secs) } else { 0 };
+        let known = Known { version: sample.version, booted_at, hour, ..Known::default() };
+        let now = LastSample { worker: sample.worker, unix_time: sample.unix_time, known };
+        let restart = last.and_then(|last| restart(last, &now));
+        let known = last.map(|last| &last.known);
+        Self {
+            before: (known.iter().flat_map(|known| &known.queries))
+                .map(|query| (name_of(query.version_id), query))
+                .collect(),
+            is_first: last.is_none(),
+            is_other_worker: last.is_some_and(|last| last.worker != sample.worker),
+            forgets_counters: sample.version.forgets_counters()
+                || known.is_some_and(|known| known.version.forgets_counters()),
+            is_same_hour: known.is_some_and(|known| known.hour == hour),
+            folded: Folded { last: now, restart, ..Folded::default() },
+        }
+    }
+
+    fn take(&mut self, query: &ResolvedQuery) {
+        let ResolvedQuery { version_id, counters, .. } = *query;
+        let before = self.before.get(&query.name_id).copied().copied();
+        let is_other_sql = before.is_some_and(|before| before.version_id != version_id);
+        let Self { is_other_worker, forgets_counters, .. } = *self;
+        let since = Since { is_other_worker, is_other_sql, forgets_counters };
+        // A query that was not there before begins at zero; of all that a first sample says nobody knows when it ran.
+        let base = before.map_or_else(Counters::default, |before| before.counters);
+        let runs = (!self.is_first).then(|| difference(&base, &counters, since)).filter(|runs| runs.runs > 0);
+        let was_counted = self.is_same_hour && !is_other_sql && before.is_some_and(|before| before.is_counted);
+        if let Some(runs) = runs {
+            self.folded.runs.push(QueryRuns { version_id, runs, is_new_host: !was_counted });
+        }
+        match (base.is_denylisted, counters.is_denylisted) {
+            (false, true) => self.folded.denylisted.push(version_id),
+            (true, false) => self.folded.released.push(version_id),
+            _ => {}
+        }
+        let is_counted = was_counted || runs.is_some();
+        self.folded.last.known.queries.push(KnownQuery { version_id, counters, is_counted, is_gone: false });
+    }
+
+    /// Takes leave of queries that are not in the sample. A worker that keeps its counters in memory still has theirs.
+    fn leave_gone(&mut self, names: &HashSet<i64>) {
+        let gone = self.before.iter().filter(|(name, _)| !names.contains(*name)).map(|(_, query)| **query);
+        let mut gone: Vec<KnownQuery> = gone.collect();
+        let denylisted = gone.iter().filter(|query| query.counters.is_denylisted);
+        self.folded.released.extend(denylisted.map(|query| query.version_id));
+        if !self.forgets_counters || self.is_other_worker {
+            return;
+        }
+        gone.sort_by_key(|query| query.version_id);
+        for mut query in gone.into_iter().take(MAX_GONE) {
+            query.is_gone = true;
+            query.counters.is_denylisted = false;
+            self.folded.last.known.queries.push(query);
+        }
+    }
 }
 
 /// Whether the last sample is the same one, or was taken later.

@@ -29,8 +29,10 @@ struct Agent {
     counters: BTreeMap<i64, Counters>,
     /// Runs since the last sample that counters still show.
     unseen: BTreeMap<i64, (u64, u64)>,
-    /// A change of SQL that no sample has shown. A restart would make it impossible to tell what counters begin with.
-    has_hidden_change: bool,
+    /// Since the last sample. After both, an agent that keeps its counters does not tell what they begin with.
+    has_restarted: bool,
+    has_changed: bool,
+    may_do_both: bool,
 }
 
 impl Agent {
@@ -42,7 +44,9 @@ impl Agent {
             sql: (1..=3).map(|name| (name, name * 100)).collect(),
             counters: (1..=3).map(|name| (name, Counters::default())).collect(),
             unseen: BTreeMap::new(),
-            has_hidden_change: false,
+            has_restarted: false,
+            has_changed: false,
+            may_do_both: false,
         }
     }
 
@@ -56,9 +60,10 @@ impl Agent {
     }
 
     fn restart(&mut self) {
-        if !self.version.forgets_counters() && self.has_hidden_change {
+        if !self.version.forgets_counters() && self.has_changed && !self.may_do_both {
             return;
         }
+        self.has_restarted = true;
         self.pid += 1;
         if self.version.forgets_counters() {
             self.counters.clear();
@@ -67,8 +72,11 @@ impl Agent {
     }
 
     fn change_sql(&mut self, name: i64) {
+        if !self.version.forgets_counters() && self.has_restarted && !self.may_do_both {
+            return;
+        }
+        self.has_changed = true;
         *self.sql.entry(name).or_default() += 1;
-        self.has_hidden_change = true;
         if !self.version.forgets_counters() {
             self.counters.insert(name, Counters::default());
             self.unseen.remove(&name);
@@ -76,7 +84,7 @@ impl Agent {
     }
 
     fn sample(&mut self) -> ResolvedSample {
-        self.has_hidden_change = false;
+        (self.has_restarted, self.has_changed) = (false, false);
         let query = |(name, sql): (&i64, &i64)| ResolvedQuery {
             version_id: *sql,
             name_id: *name,
@@ -152,6 +160,21 @@ proptest! {
             prop_assert!(fold_over(&mut last, &sample, &mut counted));
         }
         prop_assert_eq!(counted, expected);
+    }
+
+    #[test]
+    fn never_more_is_counted_than_has_run(steps in steps()) {
+        let mut agent = Agent { may_do_both: true, ..Agent::new("5.12.0") };
+        let (mut last, mut counted, mut ran) = (None, Counted::new(), Counted::new());
+        for step in &steps {
+            let Some(sample) = take(&mut agent, step) else { continue };
+            std::mem::take(&mut agent.unseen).into_iter().for_each(|(name, runs)| add(&mut ran, name, runs));
+            prop_assert!(fold_over(&mut last, &sample, &mut counted));
+        }
+        for (name, (runs, user_ms)) in counted {
+            let (all, all_ms) = ran[&name];
+            prop_assert!(runs <= all && user_ms <= all_ms, "{} of {}", runs, all);
+        }
     }
 
     #[test]

@@ -1,19 +1,133 @@
 //! What the queries of the fleet cost its hosts.
 //!
-//! Agents count what each scheduled query has cost (`osquery_schedule`), from some moment on that only they know. The
-//! differences between two samples of a host (`fold`) are added up: the distribution of the cost of a run, over hosts and
-//! time, is kept in sketches (`sketch`), by version of the query, platform and version of the agent.
-
-#![expect(dead_code, reason = "samples are not collected yet")]
+//! Agents count what each scheduled query has cost (`osquery_schedule`), from some moment on that only they know. Muster asks
+//! each host for these counters once an hour, with a question that is alone in its read, because it waits for a scheduled
+//! query that runs (`fleet/checkin`). The last sample of each host is kept, and the differences between two samples
+//! (`fold`) are added up: the distribution of the cost of a run, over hosts and time, is kept in sketches (`sketch`), by
+//! version of the query, platform and version of the agent.
+//!
+//! Samples wait in memory for up to a minute (`waiting`) and are then folded for many hosts in one transaction (`write`): it
+//! locks their last samples, folds the new ones over these, adds what has run since to what this node has counted in this hour
+//! (`cost_parts`), and replaces the last samples. So whichever node a sample comes to, and however late or often, each run is
+//! counted once; a sample that is older than the last one adds nothing, and a transaction of which only the answer was lost is
+//! not counted again. Nodes have rows of their own, so that they do not wait for each other.
+//!
+//! The leader closes hours that are over (`close`): it merges what all nodes have counted into one row for each query, and
+//! adds that to the query's row of the day, all in the transaction that removes the parts.
+//!
+//! What agents say is bounded: only queries that are in the config of the host are counted (`served_names`), with the SQL
+//! that is served or has been before (`versions`).
 
 mod agent_version;
 mod bytes;
+mod close;
 mod cost;
 mod difference;
 mod fold;
 mod known;
 mod query_costs;
+mod read;
+mod read_host;
+mod read_query;
 mod sample;
+mod served_configs;
 mod served_names;
 mod sketch;
 mod stored_costs;
+mod versions;
+mod waiting;
+mod write;
+
+use std::sync::Arc;
+
+use tokio::sync::RwLock;
+
+pub(in crate::fleet) use read::wanted;
+pub use read_query::QuerySpan;
+pub(in crate::fleet) use sample::{SQL, Sample};
+
+pub use crate::store::statistics::events::DenylistFilter;
+
+use self::served_configs::ServedConfigs;
+use self::versions::Versions;
+use self::waiting::{WaitingSample, WaitingSamples};
+use super::hosts::Host;
+use super::schedule::Schedule;
+use super::{Node, Result};
+use crate::clock::Clock;
+use crate::config;
+use crate::store::Store;
+use crate::telemetry::Metrics;
+
+/// Collects what queries cost, and tells it.
+#[derive(Debug)]
+pub struct Statistics {
+    store: Store,
+    clock: Clock,
+    schedule: Arc<Schedule>,
+    node: Arc<Node>,
+    config: config::Statistics,
+    waiting: WaitingSamples,
+    configs: ServedConfigs,
+    versions: RwLock<Versions>,
+    /// One writes at a time.
+    serial: tokio::sync::Mutex<()>,
+    metrics: Arc<Metrics>,
+}
+
+impl Statistics {
+    pub fn new(
+        store: Store,
+        clock: Clock,
+        schedule: Arc<Schedule>,
+        node: Arc<Node>,
+        config: config::Statistics,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        Self {
+            store,
+            clock,
+            schedule,
+            node,
+            config,
+            waiting: WaitingSamples::default(),
+            configs: ServedConfigs::default(),
+            versions: RwLock::default(),
+            serial: tokio::sync::Mutex::default(),
+            metrics,
+        }
+    }
+
+    /// Takes a sample of a host. It is written later; if too many wait, it is dropped, and the next one says the same.
+    pub(in crate::fleet) fn add(&self, host: &Arc<Host>, sample: Sample) {
+        let (host, sample) = (Arc::clone(host), Arc::new(sample));
+        if !self.waiting.add(WaitingSample { host, sample, received: self.clock.now() }) {
+            self.metrics.limit_hit("waiting_samples");
+        }
+    }
+
+    /// Whether so many samples wait that hosts should not be asked for more.
+    pub(in crate::fleet) fn is_behind(&self) -> bool {
+        self.waiting.are_many()
+    }
+
+    /// Writes the samples that wait when that is due, or in any case.
+    ///
+    /// # Errors
+    /// When the database does not answer; then the next call writes them.
+    pub async fn write(&self, everything: bool) -> Result<()> {
+        let now = self.clock.now();
+        if !everything && !self.waiting.is_due(now.minus(self.config.write_interval)) {
+            return Ok(());
+        }
+        self.write_waiting().await
+    }
+}
+
+/// Tells of bytes that cannot be read: they are damaged, or a newer version has written them. They count as nothing.
+fn is_broken(table: &'static str, key: i64) {
+    tracing::warn!(table, key, "statistics that this version cannot read are left out");
+}
+
+#[cfg(test)]
+mod tests;

@@ -23,9 +23,6 @@ const MAX_NAME: usize = 1024;
 /// Largest number that is taken, far beyond what any agent counts: what is worked out from several stays exact.
 const MAX_NUMBER: u64 = 1 << 52;
 
-/// The delimiter of agents that do not say theirs.
-const DEFAULT_DELIMITER: &str = "_";
-
 /// A sample of a host's schedule.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::fleet) struct Sample {
@@ -35,6 +32,7 @@ pub(in crate::fleet) struct Sample {
     /// Seconds since the host was started; 0 if it does not say.
     pub(super) uptime_secs: u64,
     pub(super) version: AgentVersion,
+    /// Empty if the host does not say.
     pub(super) delimiter: String,
     pub(super) queries: Vec<SampledQuery>,
 }
@@ -51,7 +49,8 @@ pub(super) struct WorkerId {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct SampledQuery {
     pub full_name: String,
-    pub sql_hash: i64,
+    /// `None` if the answer does not say its SQL.
+    pub sql_hash: Option<i64>,
     pub counters: Counters,
 }
 
@@ -96,17 +95,15 @@ impl Sample {
         let mut rows = rows.iter().map(RowTexts::of).peekable();
         let first = rows.peek()?;
         let version = AgentVersion::of(&first.version);
+        let delimiter = first.delimiter.clone();
         let mut sample = Self {
             worker: WorkerId { start_time: first.start_time, pid: first.pid },
             unix_time: first.sampled_at,
             uptime_secs: first.uptime,
             version,
-            delimiter: first.delimiter.clone(),
+            delimiter,
             queries: Vec::new(),
         };
-        if sample.delimiter.is_empty() {
-            DEFAULT_DELIMITER.clone_into(&mut sample.delimiter);
-        }
         let is_query = |row: &RowTexts| !row.name.is_empty() && row.name.len() <= MAX_NAME;
         sample.queries = rows.filter(is_query).take(MAX_QUERIES).map(|row| row.query(version, platform)).collect();
         Some(sample)
@@ -123,7 +120,7 @@ struct RowTexts {
     uptime: u64,
     delimiter: String,
     name: String,
-    sql_hash: i64,
+    sql_hash: Option<i64>,
     counters: Counters,
     user_time: u64,
     system_time: u64,
@@ -143,7 +140,7 @@ impl RowTexts {
                 "uptime" => texts.uptime = number(&text),
                 "delimiter" => texts.delimiter = text.into_owned(),
                 "name" => texts.name = text.into_owned(),
-                "query" => texts.sql_hash = sql_hash(&text),
+                "query" => texts.sql_hash = Some(sql_hash(&text)),
                 "executions" => texts.counters.executions = number(&text),
                 "last_executed" => texts.counters.last_executed = number(&text),
                 // Agents below 4.4 know it by its old name.

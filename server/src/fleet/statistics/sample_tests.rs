@@ -34,7 +34,7 @@ fn everything_is_taken_from_an_agent_that_says_everything() {
     assert_eq!((sample.unix_time, sample.uptime_secs, sample.delimiter.as_str()), (1_795_190_117, 812, "/"));
     assert_eq!(sample.version, AgentVersion::of("5.23.0"));
     let query = &sample.queries[0];
-    assert_eq!((query.full_name.as_str(), query.sql_hash), ("pack/p/fine", sql_hash("select 1 as fine")));
+    assert_eq!((query.full_name.as_str(), query.sql_hash), ("pack/p/fine", Some(sql_hash("select 1 as fine"))));
     let expected = Counters {
         executions: 2,
         last_executed: 1_795_190_115,
@@ -65,7 +65,7 @@ fn old_agents_count_in_units_of_their_own() {
 #[test]
 fn a_schedule_without_queries_still_tells_of_the_worker() {
     let sample = of_rows(json!([{ "sampled_at": "9", "worker_pid": "7", "name": "", "query": "" }]), "ubuntu").unwrap();
-    assert_eq!((sample.worker.pid, sample.queries.len(), sample.delimiter.as_str()), (7, 0, "_"));
+    assert_eq!((sample.worker.pid, sample.queries.len(), sample.delimiter.as_str()), (7, 0, ""));
     assert_eq!(of_rows(json!([]), "ubuntu"), None);
 }
 

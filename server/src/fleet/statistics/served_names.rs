@@ -26,12 +26,17 @@ pub(super) struct ServedQuery {
 #[derive(Debug, Default)]
 pub(super) struct ServedNames {
     queries: Vec<ServedQuery>,
+    /// That of agents which do not say theirs.
+    delimiter: String,
     /// Positions in `queries`, for each delimiter that was asked for.
     by_delimiter: HashMap<String, HashMap<String, Vec<usize>>>,
 }
 
 /// Most delimiters by which names are remembered. An agent may say any; all of a fleet mostly say the same.
 const MAX_DELIMITERS: usize = 8;
+
+/// The default of the flag.
+const DEFAULT_DELIMITER: &str = "_";
 
 /// The default of the flag, in seconds.
 const DEFAULT_INTERVAL: u64 = 3600;
@@ -63,18 +68,21 @@ impl ServedNames {
                 _ => add(name, pack.get("queries")),
             }
         }
-        Self { queries, by_delimiter: HashMap::new() }
+        let delimiter = config.get("options").and_then(|options| options.get("pack_delimiter")?.as_str());
+        let delimiter = delimiter.filter(|text| !text.is_empty()).unwrap_or(DEFAULT_DELIMITER).to_owned();
+        Self { queries, delimiter, by_delimiter: HashMap::new() }
     }
 
-    /// The query that an agent with this delimiter calls so. Where that may be several, it is the one with this SQL, or
-    /// else the first: to such an agent they are one.
-    pub fn find(&mut self, full_name: &str, sql_hash: i64, delimiter: &str) -> Option<&ServedQuery> {
+    /// The query that an agent with this delimiter calls so; with that of the config if it is empty. Where that may be
+    /// several, it is the one with this SQL, or else the first: to such an agent they are one.
+    pub fn find(&mut self, full_name: &str, sql_hash: Option<i64>, delimiter: &str) -> Option<&ServedQuery> {
+        let delimiter = if delimiter.is_empty() { &self.delimiter } else { delimiter };
         if self.by_delimiter.len() >= MAX_DELIMITERS && !self.by_delimiter.contains_key(delimiter) {
             self.by_delimiter.clear();
         }
         let names = self.by_delimiter.entry(delimiter.to_owned()).or_insert_with(|| names(&self.queries, delimiter));
         let candidates = names.get(full_name)?;
-        let meant = candidates.iter().find(|at| self.queries[**at].sql_hash == sql_hash).or(candidates.first())?;
+        let meant = candidates.iter().find(|at| Some(self.queries[**at].sql_hash) == sql_hash).or(candidates.first())?;
         self.queries.get(*meant)
     }
 }
@@ -102,7 +110,7 @@ mod tests {
     fn served() -> ServedNames {
         let query = |sql: &str| json!({ "query": sql, "interval": 60 });
         let config = json!({
-            "options": { "schedule_default_interval": "90" },
+            "options": { "schedule_default_interval": "90", "pack_delimiter": "~" },
             "schedule": { "top": { "query": "select 0" }, "pack_of_one": query("select 5") },
             "packs": {
                 "a": { "queries": { "b_c": query("select 1"), "x": query("select 7") } },
@@ -115,7 +123,7 @@ mod tests {
     }
 
     fn found(names: &mut ServedNames, full_name: &str, sql: &str, delimiter: &str) -> Option<(String, String)> {
-        let query = names.find(full_name, sql_hash(sql), delimiter)?;
+        let query = names.find(full_name, Some(sql_hash(sql)), delimiter)?;
         Some((query.pack.clone(), query.name.clone()))
     }
 
@@ -131,6 +139,7 @@ mod tests {
         assert_eq!(find("pack/a/x", "select 7", "/").as_deref(), Some("a|x"));
         assert_eq!(find("pack_a_x", "select 7", "/"), None, "another delimiter");
         assert_eq!(find("pack--wild--q", "select 3", "--").as_deref(), Some("wild|q"));
+        assert_eq!(find("pack~a~x", "select 7", "").as_deref(), Some("a|x"), "the delimiter of the config");
         assert_eq!(find("pack_a_unheard_of", "select 1", "_"), None);
     }
 

@@ -45,6 +45,8 @@ pub struct Model {
     pub seen_at: Moment,
     pub detail_updated_at: Moment,
     pub label_updated_at: Moment,
+    /// When its schedule was last sampled.
+    pub statistics_updated_at: Moment,
     pub gigs_disk_space_available: f64,
     pub percent_disk_space_available: f64,
     pub refetch_requested: bool,

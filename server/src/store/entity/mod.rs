@@ -1,6 +1,8 @@
 //! One file per table.
 
 pub mod activities;
+pub mod cost_parts;
+pub mod denylisted_queries;
 pub mod enroll_secrets;
 pub mod generations;
 pub mod host_changes;
@@ -17,9 +19,13 @@ pub mod pack_labels;
 pub mod packs;
 pub mod parked_queries;
 pub mod queries;
+pub mod query_costs;
+pub mod query_versions;
+pub mod schedule_samples;
 pub mod scheduled_queries;
 pub mod seen_pages;
 pub mod sessions;
 pub mod settings;
 pub mod user_passwords;
 pub mod users;
+pub mod worker_restarts;

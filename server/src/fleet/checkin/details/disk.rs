@@ -1,10 +1,8 @@
 use sea_orm::Set;
 
 use super::tables::first_row;
-use super::{DetailQuery, Platforms};
+use super::{DetailQuery, Platforms, Said};
 use muster_api::osquery::Rows;
-
-use crate::store::entity::hosts::ActiveModel;
 
 pub(super) const DISK_SPACE_UNIX: DetailQuery = DetailQuery {
     name: "disk_space_unix",
@@ -22,11 +20,11 @@ pub(super) const DISK_SPACE_WINDOWS: DetailQuery = DetailQuery {
     fill,
 };
 
-fn fill(host: &mut ActiveModel, rows: Rows<'_>) {
+fn fill(said: &mut Said, rows: Rows<'_>) {
     let row = first_row(rows);
     let number = |column: &str| row.get(column)?.trim().parse::<f64>().ok().filter(|number| number.is_finite());
     if let (Some(percent), Some(gigs)) = (number("percent"), number("gigs")) {
-        host.percent_disk_space_available = Set((percent * 10.0).round() / 10.0);
-        host.gigs_disk_space_available = Set((gigs * 100.0).round() / 100.0);
+        said.host.percent_disk_space_available = Set((percent * 10.0).round() / 10.0);
+        said.host.gigs_disk_space_available = Set((gigs * 100.0).round() / 100.0);
     }
 }

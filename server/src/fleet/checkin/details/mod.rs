@@ -1,12 +1,16 @@
-//! The questions about a host itself, and how the answers fill its row.
+//! The questions about a host itself, and what the answers say.
 
 mod disk;
 mod network;
+mod statistics;
 mod tables;
 
 use muster_api::osquery::Rows;
 
+use crate::fleet::statistics::Sample;
 use crate::store::entity::hosts::ActiveModel;
+
+pub(super) use statistics::STATISTICS;
 
 /// A question about a host.
 #[derive(Debug, Clone, Copy)]
@@ -14,8 +18,19 @@ pub(super) struct DetailQuery {
     pub name: &'static str,
     pub sql: &'static str,
     platforms: Platforms,
-    /// Fills columns of the host from the rows.
-    pub fill: fn(&mut ActiveModel, Rows<'_>),
+    /// Takes from the rows what they say.
+    pub fill: fn(&mut Said, Rows<'_>),
+}
+
+/// What a host says about itself.
+#[derive(Debug, Default)]
+pub(super) struct Said {
+    /// Columns of its row.
+    pub host: ActiveModel,
+    /// What its scheduled queries have cost.
+    pub sample: Option<Sample>,
+    /// What the host has called its platform before.
+    pub platform: Box<str>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,10 +38,12 @@ enum Platforms {
     All,
     Windows,
     NotWindows,
+    /// Not asked with the others.
+    Apart,
 }
 
 /// All questions about a host itself.
-pub(super) const ALL: [DetailQuery; 9] = [
+pub(super) const ALL: [DetailQuery; 10] = [
     tables::OSQUERY_INFO,
     tables::SYSTEM_INFO,
     tables::OS_VERSION,
@@ -36,6 +53,7 @@ pub(super) const ALL: [DetailQuery; 9] = [
     network::NETWORK_INTERFACE,
     disk::DISK_SPACE_UNIX,
     disk::DISK_SPACE_WINDOWS,
+    STATISTICS,
 ];
 
 /// The questions for hosts of a platform. A query on a table that the platform lacks would only fill the agent's log.
@@ -45,6 +63,7 @@ pub(super) fn for_platform(platform: &str) -> impl Iterator<Item = &'static Deta
         Platforms::All => true,
         Platforms::Windows => is_windows,
         Platforms::NotWindows => !is_windows,
+        Platforms::Apart => false,
     })
 }
 

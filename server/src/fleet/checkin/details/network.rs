@@ -3,8 +3,7 @@ use std::net::IpAddr;
 use muster_api::osquery::Rows;
 use sea_orm::Set;
 
-use super::{DetailQuery, Platforms};
-use crate::store::entity::hosts::ActiveModel;
+use super::{DetailQuery, Platforms, Said};
 
 /// The busiest interface first.
 pub(super) const NETWORK_INTERFACE: DetailQuery = DetailQuery {
@@ -18,7 +17,7 @@ pub(super) const NETWORK_INTERFACE: DetailQuery = DetailQuery {
 };
 
 /// Takes the first address others can reach the host at, IPv4 before IPv6.
-fn fill(host: &mut ActiveModel, rows: Rows<'_>) {
+fn fill(said: &mut Said, rows: Rows<'_>) {
     let mut best: Option<(IpAddr, String)> = None;
     for row in rows.iter() {
         let (mut address, mut mac, mut interface) = (None, String::new(), String::new());
@@ -40,8 +39,8 @@ fn fill(host: &mut ActiveModel, rows: Rows<'_>) {
         }
     }
     if let Some((address, mac)) = best {
-        host.primary_ip = Set(address.to_string());
-        host.primary_mac = Set(mac.chars().take(64).collect());
+        said.host.primary_ip = Set(address.to_string());
+        said.host.primary_mac = Set(mac.chars().take(64).collect());
     }
 }
 

@@ -1,16 +1,15 @@
 use muster_api::osquery::{HostDetails, Rows};
 use sea_orm::Set;
 
-use super::{DetailQuery, Platforms};
+use super::{DetailQuery, Platforms, Said};
 use crate::fleet::hosts::set_details;
-use crate::store::entity::hosts::ActiveModel;
 
 pub(super) const OSQUERY_INFO: DetailQuery = DetailQuery {
     name: "osquery_info",
     sql: "SELECT * FROM osquery_info LIMIT 1",
     platforms: Platforms::All,
-    fill: |host, rows| {
-        set_details(host, &HostDetails { osquery_info: first_row(rows), ..HostDetails::default() });
+    fill: |said, rows| {
+        set_details(&mut said.host, &HostDetails { osquery_info: first_row(rows), ..HostDetails::default() });
     },
 };
 
@@ -18,11 +17,11 @@ pub(super) const SYSTEM_INFO: DetailQuery = DetailQuery {
     name: "system_info",
     sql: "SELECT * FROM system_info LIMIT 1",
     platforms: Platforms::All,
-    fill: |host, rows| {
+    fill: |said, rows| {
         let mut system_info = first_row(rows);
         // The agent's own UUID is the better one: known placeholders are replaced there.
         system_info.remove("uuid");
-        set_details(host, &HostDetails { system_info, ..HostDetails::default() });
+        set_details(&mut said.host, &HostDetails { system_info, ..HostDetails::default() });
     },
 };
 
@@ -40,8 +39,8 @@ pub(super) const OS_VERSION_WINDOWS: DetailQuery = DetailQuery {
     fill: fill_os_version,
 };
 
-fn fill_os_version(host: &mut ActiveModel, rows: Rows<'_>) {
-    set_details(host, &HostDetails { os_version: first_row(rows), ..HostDetails::default() });
+fn fill_os_version(said: &mut Said, rows: Rows<'_>) {
+    set_details(&mut said.host, &HostDetails { os_version: first_row(rows), ..HostDetails::default() });
 }
 
 pub(super) const OSQUERY_FLAGS: DetailQuery = DetailQuery {
@@ -49,7 +48,7 @@ pub(super) const OSQUERY_FLAGS: DetailQuery = DetailQuery {
     sql: "SELECT name, value FROM osquery_flags WHERE name IN \
           ('distributed_interval', 'logger_tls_period', 'config_refresh', 'config_tls_refresh')",
     platforms: Platforms::All,
-    fill: |host, rows| {
+    fill: |said, rows| {
         for row in rows.iter() {
             let (mut flag, mut value) = (String::new(), None);
             for (column, text) in row.columns() {
@@ -60,9 +59,9 @@ pub(super) const OSQUERY_FLAGS: DetailQuery = DetailQuery {
                 }
             }
             match (flag.as_str(), value) {
-                ("distributed_interval", Some(seconds)) => host.distributed_interval = Set(seconds),
-                ("logger_tls_period", Some(seconds)) => host.logger_tls_period = Set(seconds),
-                ("config_refresh" | "config_tls_refresh", Some(seconds)) => host.config_refresh = Set(seconds),
+                ("distributed_interval", Some(seconds)) => said.host.distributed_interval = Set(seconds),
+                ("logger_tls_period", Some(seconds)) => said.host.logger_tls_period = Set(seconds),
+                ("config_refresh" | "config_tls_refresh", Some(seconds)) => said.host.config_refresh = Set(seconds),
                 _ => {}
             }
         }
@@ -73,9 +72,9 @@ pub(super) const UPTIME: DetailQuery = DetailQuery {
     name: "uptime",
     sql: "SELECT total_seconds FROM uptime LIMIT 1",
     platforms: Platforms::All,
-    fill: |host, rows| {
+    fill: |said, rows| {
         if let Some(seconds) = first_row(rows).get("total_seconds").and_then(|text| text.trim().parse().ok()) {
-            host.uptime_secs = Set(seconds);
+            said.host.uptime_secs = Set(seconds);
         }
     },
 };

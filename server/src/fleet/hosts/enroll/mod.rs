@@ -30,7 +30,7 @@ use crate::store::entity::{self, hosts};
 mod tests;
 
 #[cfg(test)]
-pub(super) use self::rows::empty_row;
+pub(in crate::fleet) use self::rows::empty_row;
 
 /// Time from one batch to the next, which the enrollments in between share. A batch costs as much as a few of the hosts in it.
 const SPACING: Duration = Duration::from_millis(100);

@@ -100,6 +100,8 @@ impl EnrollingHost {
             claimed_identifier: enrollment.identity.identifier.clone(),
             created_at: enrollment.now,
             seen_at: enrollment.now,
+            // Its counters begin about now, so the first sample can wait for its slot.
+            statistics_updated_at: enrollment.now,
             ..empty_row()
         })
     }
@@ -212,7 +214,7 @@ impl EnrollingHost {
 }
 
 /// A row of which nothing is known, as the database would make it.
-pub(in crate::fleet::hosts) fn empty_row() -> hosts::Model {
+pub(in crate::fleet) fn empty_row() -> hosts::Model {
     let text = String::new;
     hosts::Model {
         id: 0,
@@ -251,6 +253,7 @@ pub(in crate::fleet::hosts) fn empty_row() -> hosts::Model {
         seen_at: Moment::NEVER,
         detail_updated_at: Moment::NEVER,
         label_updated_at: Moment::NEVER,
+        statistics_updated_at: Moment::NEVER,
         gigs_disk_space_available: 0.0,
         percent_disk_space_available: 0.0,
         refetch_requested: false,

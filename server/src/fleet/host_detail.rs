@@ -1,0 +1,51 @@
+//! A host with everything that is known of it.
+
+use muster_api::rest::{HostDetail, HostStatistics};
+
+use super::access::{Permission, Principal};
+use super::explain::runs_on;
+use super::{Fleet, Result};
+use crate::store;
+use crate::store::entity::hosts::Model;
+
+impl Fleet {
+    /// One host by id.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`](super::Error::NotFound) when there is none.
+    pub async fn host_by_id(&self, principal: &Principal, id: i64) -> Result<HostDetail> {
+        principal.may(Permission::ReadHosts)?;
+        self.host_detail(self.hosts.row_by_id(id).await?).await
+    }
+
+    /// One host by what an operator calls it: identifier, UUID, host name or computer name.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`](super::Error::NotFound) when there is none, [`Error::Invalid`](super::Error::Invalid) when
+    /// several hosts go by that name.
+    pub async fn host_by_name(&self, principal: &Principal, word: &str) -> Result<HostDetail> {
+        principal.may(Permission::ReadHosts)?;
+        self.host_detail(self.hosts.row_by_name(word).await?).await
+    }
+
+    /// What scheduled queries cost a host.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`](super::Error::NotFound) when there is no such host.
+    pub async fn host_statistics(&self, principal: &Principal, id: i64) -> Result<HostStatistics> {
+        principal.may(Permission::ReadHosts)?;
+        self.hosts.row_by_id(id).await?;
+        self.statistics.of_host(principal, id).await
+    }
+
+    async fn host_detail(&self, row: Model) -> Result<HostDetail> {
+        let label_ids = self.hosts.label_ids(row.id).await?;
+        let mut detail = self.hosts.detail(&row, &label_ids).await?;
+        let runs = runs_on(&self.schedule.plan(), &row, &label_ids);
+        let pack_ids: Vec<i64> = detail.packs.iter().map(|pack| pack.id).collect();
+        let mut scheduled = store::packs::scheduled_details_of_packs(self.hosts.reader(), &pack_ids).await?;
+        scheduled.retain(|detail| runs.contains(&(detail.scheduled.pack_id, detail.scheduled.name.clone())));
+        detail.pack_stats = self.statistics.pack_stats(row.id, scheduled).await?;
+        Ok(detail)
+    }
+}

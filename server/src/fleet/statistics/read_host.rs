@@ -1,0 +1,221 @@
+//! What one host says of its queries, and what agents have stopped.
+
+use std::collections::HashMap;
+
+use muster_api::rest::{
+    Denylist, Denylisted, HostQueryCost, HostStatistics, Impact, PackStats, ScheduledQueryStats, StalledHost,
+    StalledHosts, Suspect, WorkerRestart, WorkerRestarts,
+};
+
+use super::Statistics;
+use super::known::{Known, KnownQuery};
+use super::sample::Counters;
+use super::versions::QueryName;
+use super::write::read_last;
+use crate::clock::Moment;
+use crate::fleet::Result;
+use crate::fleet::access::{Permission, Principal};
+use crate::fleet::packs::GLOBAL;
+use crate::store::entity::{denylisted_queries, worker_restarts};
+use crate::store::packs::ScheduledDetail;
+use crate::store::statistics::events::{self, DenylistFilter};
+use crate::store::statistics::samples;
+
+/// Most hosts in the list of those whose schedule stands still.
+const MAX_STALLED: u64 = 1_000;
+
+/// Most events that are told of one host.
+const MAX_OF_HOST: u64 = 100;
+
+/// When a query was last run that never ran, as Fleet's clients expect it: in the year 2000.
+const NEVER_RAN: i64 = 946_684_800;
+
+impl Statistics {
+    /// What a host's agent has counted of the scheduled queries of packs.
+    pub(in crate::fleet) async fn pack_stats(
+        &self,
+        host_id: i64,
+        scheduled: Vec<ScheduledDetail>,
+    ) -> Result<Vec<PackStats>> {
+        let known = self.known(host_id).await?;
+        let mut packs: Vec<PackStats> = Vec::new();
+        for detail in scheduled {
+            let name = QueryName { pack: detail.pack.clone(), name: detail.scheduled.name.clone() };
+            let counters = known.get(&name).copied().unwrap_or_default();
+            let pack_id = detail.scheduled.pack_id;
+            if packs.last().is_none_or(|pack| pack.pack_id != pack_id) {
+                let kind = if detail.pack == GLOBAL { "global" } else { "pack" };
+                let (pack_name, kind) = (detail.pack.clone(), kind.to_owned());
+                packs.push(PackStats { pack_id, pack_name, kind, query_stats: Vec::new() });
+            }
+            if let Some(pack) = packs.last_mut() {
+                pack.query_stats.push(scheduled_stats(detail, &counters));
+            }
+        }
+        Ok(packs)
+    }
+
+    /// The counters of a host's last sample, by query.
+    async fn known(&self, host_id: i64) -> Result<HashMap<QueryName, Counters>> {
+        let Some(row) = samples::of_host(self.store.reader(), host_id).await? else { return Ok(HashMap::new()) };
+        let known = read_last(&row).map(|last| last.known).unwrap_or_default();
+        Ok(self.named(known).await?.into_iter().map(|(name, query)| (name, query.counters)).collect())
+    }
+
+    async fn named(&self, known: Known) -> Result<Vec<(QueryName, KnownQuery)>> {
+        self.versions.write().await.refresh(&self.store).await?;
+        let versions = self.versions.read().await;
+        let named = known.queries.into_iter().filter(|query| !query.is_gone);
+        Ok(named.filter_map(|query| Some((QueryName::clone(versions.name(query.version_id)?), query))).collect())
+    }
+
+    /// The statistics of a host.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn of_host(&self, principal: &Principal, host_id: i64) -> Result<HostStatistics> {
+        principal.may(Permission::ReadHosts)?;
+        let row = samples::of_host(self.store.reader(), host_id).await?;
+        let known = row.as_ref().and_then(read_last).map(|last| last.known).unwrap_or_default();
+        let mut queries: Vec<HostQueryCost> =
+            self.named(known).await?.into_iter().map(|(name, query)| host_cost(name, &query.counters)).collect();
+        queries.sort_by(|a, b| b.cpu_seconds.total_cmp(&a.cpu_seconds));
+        let filter = DenylistFilter { host_id: Some(host_id), with_released: true, ..DenylistFilter::default() };
+        let denylist = events::denylist_page(self.store.reader(), &filter, 0, MAX_OF_HOST).await?;
+        let restarts = events::restarts_page(self.store.reader(), Some(host_id), 0, MAX_OF_HOST).await?;
+        Ok(HostStatistics {
+            host_id,
+            sampled_at: row.as_ref().map(|row| row.received_at.to_utc()),
+            stalled_since: row.and_then(|row| row.stalled_since).map(Moment::to_utc),
+            queries,
+            denylist: self.show_denylist(denylist).await?,
+            restarts: self.show_restarts(restarts).await?,
+        })
+    }
+
+    /// Denylisted queries of all hosts, or those of a filter, the latest first.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn denylist(
+        &self,
+        principal: &Principal,
+        filter: &DenylistFilter,
+        offset: u64,
+        limit: u64,
+    ) -> Result<Denylist> {
+        principal.may(Permission::ReadHosts)?;
+        let rows = events::denylist_page(self.store.reader(), filter, offset, limit).await?;
+        Ok(Denylist { denylist: self.show_denylist(rows).await? })
+    }
+
+    /// Workers that were replaced, the latest first.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn restarts(&self, principal: &Principal, offset: u64, limit: u64) -> Result<WorkerRestarts> {
+        principal.may(Permission::ReadHosts)?;
+        let rows = events::restarts_page(self.store.reader(), None, offset, limit).await?;
+        Ok(WorkerRestarts { restarts: self.show_restarts(rows).await? })
+    }
+
+    /// Hosts whose schedule stands still.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn stalled(&self, principal: &Principal) -> Result<StalledHosts> {
+        principal.may(Permission::ReadHosts)?;
+        let stalled = samples::stalled(self.store.reader(), MAX_STALLED).await?;
+        let names = self.hostnames(stalled.iter().map(|(id, _)| *id)).await?;
+        // A host that is deleted meanwhile has no name.
+        let show = |(host_id, since): (i64, Moment)| {
+            let hostname = names.get(&host_id)?.clone();
+            Some(StalledHost { host_id, hostname, since: since.to_utc() })
+        };
+        Ok(StalledHosts { hosts: stalled.into_iter().filter_map(show).collect() })
+    }
+
+    async fn show_denylist(&self, rows: Vec<denylisted_queries::Model>) -> Result<Vec<Denylisted>> {
+        let names = self.hostnames(rows.iter().map(|row| row.host_id)).await?;
+        let show = |row: denylisted_queries::Model| Denylisted {
+            host_id: row.host_id,
+            hostname: names.get(&row.host_id).cloned().unwrap_or_default(),
+            pack: row.pack,
+            name: row.name,
+            since: row.since.to_utc(),
+            until: row.until.map(Moment::to_utc),
+        };
+        Ok(rows.into_iter().map(show).collect())
+    }
+
+    async fn show_restarts(&self, rows: Vec<worker_restarts::Model>) -> Result<Vec<WorkerRestart>> {
+        let names = self.hostnames(rows.iter().map(|row| row.host_id)).await?;
+        let show = |row: worker_restarts::Model| {
+            let suspects: Vec<[String; 2]> = serde_json::from_str(&row.suspects).unwrap_or_default();
+            WorkerRestart {
+                host_id: row.host_id,
+                hostname: names.get(&row.host_id).cloned().unwrap_or_default(),
+                seen_at: row.seen_at.to_utc(),
+                started_at: (row.started_at > 0).then(|| Moment::NEVER.plus_seconds(row.started_at).to_utc()),
+                is_upgrade: row.is_upgrade,
+                suspects: suspects.into_iter().map(|[pack, name]| Suspect { pack, name }).collect(),
+            }
+        };
+        Ok(rows.into_iter().map(show).collect())
+    }
+}
+
+/// The impact of a query on one host.
+fn impact(counters: &Counters) -> Impact {
+    if counters.is_denylisted { Impact::Denylisted } else { Impact::of(of_run(counters, cpu_ms(counters))) }
+}
+
+fn cpu_ms(counters: &Counters) -> u64 {
+    counters.user_ms.saturating_add(counters.system_ms)
+}
+
+/// The part of a run in what all runs took.
+#[expect(clippy::cast_precision_loss, reason = "below 2^52")]
+fn of_run(counters: &Counters, all: u64) -> Option<f64> {
+    (counters.executions > 0).then(|| all as f64 / counters.executions as f64)
+}
+
+fn scheduled_stats(detail: ScheduledDetail, counters: &Counters) -> ScheduledQueryStats {
+    let last_executed = match counters.last_executed {
+        0 => NEVER_RAN,
+        seconds => seconds.cast_signed(),
+    };
+    ScheduledQueryStats {
+        scheduled_query_name: detail.scheduled.name,
+        scheduled_query_id: detail.scheduled.id,
+        query_name: detail.query,
+        description: detail.scheduled.description,
+        pack_name: detail.pack,
+        pack_id: detail.scheduled.pack_id,
+        average_memory: counters.average_memory,
+        denylisted: counters.is_denylisted,
+        executions: counters.executions,
+        interval: u32::try_from(detail.scheduled.interval_secs).unwrap_or(0),
+        last_executed: Moment::NEVER.plus_seconds(last_executed).to_utc(),
+        output_size: counters.output_bytes,
+        system_time: counters.system_ms,
+        user_time: counters.user_ms,
+        wall_time: counters.wall_ms / 1000,
+        impact: impact(counters),
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "below 2^52")]
+fn host_cost(name: QueryName, counters: &Counters) -> HostQueryCost {
+    let last_executed = Moment::NEVER.plus_seconds(counters.last_executed.cast_signed()).to_utc();
+    HostQueryCost {
+        pack: name.pack,
+        name: name.name,
+        impact: impact(counters),
+        executions: counters.executions,
+        last_executed: (counters.last_executed > 0).then_some(last_executed),
+        cpu_time: of_run(counters, cpu_ms(counters)),
+        wall_time: of_run(counters, counters.wall_ms),
+        cpu_seconds: cpu_ms(counters) as f64 / 1000.0,
+    }
+}

@@ -1,0 +1,188 @@
+//! The cost of one query over time, and of all queries together.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use muster_api::rest::{BucketCost, FleetCosts, FleetQueryCost, GroupCost, QueryCostReport, WorstHost};
+
+use super::Statistics;
+use super::query_costs::QueryCosts;
+use super::read::{DAY_SECS, HOUR_SECS, decoded, impact, open_hours, run_cost, start_of};
+use super::stored_costs::part_of;
+use super::versions::QueryName;
+use crate::clock::Moment;
+use crate::fleet::access::{Permission, Principal};
+use crate::fleet::{Error, Result};
+use crate::store;
+use crate::store::statistics::costs::{self, DAY, HOUR};
+
+/// Longest span that is told by hour, in seconds.
+const BY_HOUR: i64 = 2 * DAY_SECS;
+
+/// Most days that are read.
+const MAX_DAYS: i64 = 400;
+
+/// Most versions of a query that are read, the latest: each day has a row for each.
+const MAX_VERSIONS: usize = 50;
+
+/// Most queries in the list of the fleet.
+const MAX_QUERIES: usize = 2_000;
+
+/// A query and a span of time.
+#[derive(Debug, Clone)]
+pub struct QuerySpan {
+    /// Empty for the top-level schedule of the agent options.
+    pub pack: String,
+    pub name: String,
+    /// A day ago if absent.
+    pub from: Option<Moment>,
+    /// Now if absent.
+    pub to: Option<Moment>,
+}
+
+impl Statistics {
+    /// The cost of a query over a span of time, by hour for two days at most, otherwise by day. Whole hours and days are
+    /// told, those that the span touches.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for a span that ends before it begins. Of a query that no host has ever run nothing is told.
+    pub async fn query_report(&self, principal: &Principal, wanted: &QuerySpan) -> Result<QueryCostReport> {
+        principal.may(Permission::ReadQueries)?;
+        let now = self.clock.now();
+        let to = wanted.to.unwrap_or(now).min(now);
+        let from = wanted.from.unwrap_or(to.plus_seconds(-DAY_SECS)).max(to.plus_seconds(-MAX_DAYS * DAY_SECS));
+        if from > to {
+            return Err(Error::invalid("from", "must not be after to"));
+        }
+        let name = QueryName { pack: wanted.pack.clone(), name: wanted.name.clone() };
+        let versions = self.versions_of(&name).await?;
+        let by_hour = to.since(from).as_secs() <= BY_HOUR.unsigned_abs() && now.since(from) <= self.config.keep_hours;
+        let (span, seconds) = if by_hour { (HOUR, HOUR_SECS) } else { (DAY, DAY_SECS) };
+        let buckets = from.seconds().div_euclid(seconds)..=to.seconds().div_euclid(seconds);
+        let mut counted: BTreeMap<i64, QueryCosts> = BTreeMap::new();
+        // A part that is closed in between must count once.
+        let snapshot = self.store.snapshot().await?;
+        for row in costs::of_versions(&snapshot, &versions, span, buckets.clone()).await? {
+            if let Some(costs) = decoded(&row) {
+                counted.entry(row.bucket).or_default().merge_same_hour(&costs);
+            }
+        }
+        let hours_in_bucket = seconds / HOUR_SECS;
+        let hours = buckets.start() * hours_in_bucket..=(buckets.end() + 1) * hours_in_bucket - 1;
+        for part in versions.iter().map(|id| part_of(*id)).collect::<BTreeSet<_>>() {
+            for (hour, all) in open_hours(&snapshot, hours.clone(), Some(part)).await? {
+                let bucket = counted.entry(hour.div_euclid(hours_in_bucket)).or_default();
+                let mut of_hour = QueryCosts::default();
+                all.iter()
+                    .filter(|(id, _)| versions.contains(id))
+                    .for_each(|(_, costs)| of_hour.merge_same_hour(costs));
+                match by_hour {
+                    true => bucket.merge_same_hour(&of_hour),
+                    false => bucket.merge_other_hour(&of_hour),
+                }
+            }
+        }
+        drop(snapshot);
+        self.report(name, from, to, seconds, counted).await
+    }
+
+    async fn versions_of(&self, name: &QueryName) -> Result<Vec<i64>> {
+        self.versions.write().await.refresh(&self.store).await?;
+        let mut versions: Vec<i64> = self.versions.read().await.of_name(name).into_iter().map(|(id, _)| id).collect();
+        versions.sort_unstable_by_key(|id| std::cmp::Reverse(*id));
+        versions.truncate(MAX_VERSIONS);
+        Ok(versions)
+    }
+
+    async fn report(
+        &self,
+        name: QueryName,
+        from: Moment,
+        to: Moment,
+        seconds: i64,
+        counted: BTreeMap<i64, QueryCosts>,
+    ) -> Result<QueryCostReport> {
+        let mut all = QueryCosts::default();
+        counted.values().for_each(|costs| all.merge_other_hour(costs));
+        let shown = |(bucket, costs): (&i64, &QueryCosts)| {
+            let cost = costs.total();
+            (cost.runs > 0).then(|| BucketCost { start: start_of(*bucket, seconds).to_utc(), cost: run_cost(&cost) })
+        };
+        let groups = all.groups.iter().map(|(group, cost)| GroupCost {
+            platform: group.platform.clone(),
+            osquery_version: group.version.to_string(),
+            cost: run_cost(cost),
+        });
+        let total = all.total();
+        let denylisted = store::statistics::events::denylisted_hosts_of(self.store.reader(), &name.pack, &name.name);
+        Ok(QueryCostReport {
+            from: from.to_utc(),
+            to: to.to_utc(),
+            impact: impact(&total),
+            denylisted_hosts: denylisted.await?,
+            total: run_cost(&total),
+            groups: groups.collect(),
+            buckets: counted.iter().filter_map(shown).collect(),
+            worst_hosts: self.worst_hosts(&all).await?,
+            pack: name.pack,
+            name: name.name,
+        })
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "below 2^52")]
+    async fn worst_hosts(&self, costs: &QueryCosts) -> Result<Vec<WorstHost>> {
+        let names = self.hostnames(costs.worst.iter().map(|host| host.host_id)).await?;
+        let show = |host: &super::query_costs::WorstHost| WorstHost {
+            host_id: host.host_id,
+            hostname: names.get(&host.host_id).cloned().unwrap_or_default(),
+            cpu_time: host.cpu_micros as f64 / 1000.0,
+            executions: host.runs,
+        };
+        Ok(costs.worst.iter().map(show).collect())
+    }
+
+    pub(super) async fn hostnames(&self, ids: impl Iterator<Item = i64>) -> Result<HashMap<i64, String>> {
+        let ids: BTreeSet<i64> = ids.collect();
+        Ok(store::hosts::hostnames(self.store.reader(), &ids.into_iter().collect::<Vec<_>>()).await?)
+    }
+
+    /// What all queries have cost since yesterday.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    #[expect(clippy::cast_precision_loss, reason = "below 2^52")]
+    pub async fn fleet_costs(&self, principal: &Principal) -> Result<FleetCosts> {
+        principal.may(Permission::ReadQueries)?;
+        self.versions.write().await.refresh(&self.store).await?;
+        let recent = self.recent(None).await?;
+        let mut denylisted = self.denylisted_hosts().await?;
+        let mut by_name: BTreeMap<QueryName, QueryCosts> = BTreeMap::new();
+        let versions = self.versions.read().await;
+        for (version_id, costs) in recent {
+            if let Some(name) = versions.name(version_id) {
+                by_name.entry(QueryName::clone(name)).or_default().merge_other_hour(&costs);
+            }
+        }
+        drop(versions);
+        for name in denylisted.keys() {
+            by_name.entry(name.clone()).or_default();
+        }
+        let totals: Vec<_> = by_name.into_iter().map(|(name, costs)| (name, costs.total())).collect();
+        let all_ms: u64 = totals.iter().map(|(_, cost)| cost.cpu_ms()).fold(0, u64::saturating_add);
+        let mut queries: Vec<FleetQueryCost> = totals
+            .into_iter()
+            .map(|(name, cost)| FleetQueryCost {
+                impact: impact(&cost),
+                denylisted_hosts: denylisted.remove(&name).unwrap_or(0),
+                share: cost.cpu_ms() as f64 / all_ms.max(1) as f64,
+                cost: run_cost(&cost),
+                pack: name.pack,
+                name: name.name,
+            })
+            .collect();
+        queries.sort_by(|a, b| b.share.total_cmp(&a.share));
+        queries.truncate(MAX_QUERIES);
+        let now = self.clock.now();
+        let from = start_of(now.seconds().div_euclid(DAY_SECS) - 1, DAY_SECS);
+        Ok(FleetCosts { from: from.to_utc(), to: now.to_utc(), queries })
+    }
+}

@@ -1,0 +1,108 @@
+//! Samples on their way through the database into what operators see.
+
+mod budget;
+mod golden;
+mod nodes;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use muster_api::osquery::DistributedWrite;
+use sea_orm::EntityTrait as _;
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use super::agent_version::AgentVersion;
+use super::sample::{Counters, SampledQuery, WorkerId, sql_hash};
+use super::{Sample, Statistics};
+use crate::clock::Moment;
+use crate::fleet::hosts::{Assignment, Authenticated, Host, SeenTimes, empty_row};
+use crate::store::entity::hosts;
+use crate::store::hosts::AgentIntervals;
+use crate::store::reports::RefreshRecord;
+use crate::tests::world::World;
+
+/// What the clock of a test begins with.
+const START: u64 = 1_600_000_000;
+
+/// Serves this top-level schedule and these packs, each of one query, to all hosts.
+async fn serve(world: &World, schedule: Value, packs: &[(&str, &str, &str)]) {
+    let options = json!({ "config": { "options": { "pack_delimiter": "_" }, "schedule": schedule } });
+    let mut documents = vec![json!({ "apiVersion": "v1", "kind": "options", "spec": options })];
+    for (pack, name, sql) in packs {
+        let saved = format!("{pack} {name}");
+        let queries = json!([{ "query": saved, "name": name, "interval": 5 }]);
+        let spec = json!({ "name": pack, "targets": { "labels": ["All Hosts"] }, "queries": queries });
+        let query = json!({ "name": saved, "query": sql });
+        documents.push(json!({ "apiVersion": "v1", "kind": "query", "spec": query }));
+        documents.push(json!({ "apiVersion": "v1", "kind": "pack", "spec": spec }));
+    }
+    world.apply(Value::Array(documents)).await;
+}
+
+/// A schedule of queries with these names, which all run once a minute.
+fn schedule(names: impl IntoIterator<Item = String>) -> Value {
+    names
+        .into_iter()
+        .map(|name| (name.clone(), json!({ "query": format!("SELECT '{name}'"), "interval": 60 })))
+        .collect()
+}
+
+/// Sends the body of a write as the agent of this node key, and writes what it says.
+async fn say(world: &World, key: &str, body: &str) {
+    let Authenticated::Host(host) = world.app.fleet.hosts.authenticate(key).await.unwrap() else {
+        panic!("the key is good");
+    };
+    let write = DistributedWrite::read(body.as_bytes()).unwrap();
+    let deadline = Instant::now() + Duration::from_secs(30);
+    world.app.fleet.checkin.write(&host, &write, deadline).await.unwrap();
+    world.app.fleet.statistics.write(true).await.unwrap();
+}
+
+/// Adds hosts with the ids from 1 on.
+async fn add_hosts(world: &World, count: i64) {
+    let row = |id: i64| hosts::ActiveModel {
+        id: sea_orm::Set(id),
+        ..hosts::Model { identifier: id.to_string(), hostname: format!("host-{id}"), ..empty_row() }.into()
+    };
+    let rows: Vec<_> = (1..=count).map(row).collect();
+    for rows in rows.chunks(200) {
+        hosts::Entity::insert_many(rows.to_vec()).exec_without_returning(world.app.store.reader()).await.unwrap();
+    }
+}
+
+/// A host as check-ins know it.
+fn host(id: i64, platform: &str) -> Arc<Host> {
+    let never = Moment::NEVER;
+    let record = RefreshRecord {
+        id,
+        detail_updated_at: never,
+        label_updated_at: never,
+        statistics_updated_at: never,
+        refetch_requested: false,
+        open_round: None,
+    };
+    let assignment = Assignment { platform: platform.into(), label_ids: Box::default() };
+    Arc::new(Host::with(id, assignment, AgentIntervals::default(), &record, SeenTimes::default().slot(id)))
+}
+
+/// A sample of the queries of [`schedule`] with these counters.
+fn sample(unix_time: u64, pid: u64, queries: &[(String, Counters)]) -> Sample {
+    let query = |(name, counters): &(String, Counters)| SampledQuery {
+        full_name: name.clone(),
+        sql_hash: Some(sql_hash(&format!("SELECT '{name}'"))),
+        counters: *counters,
+    };
+    Sample {
+        worker: WorkerId { start_time: pid, pid },
+        unix_time,
+        uptime_secs: unix_time - START / 2,
+        version: AgentVersion::of("5.23.1"),
+        delimiter: "_".to_owned(),
+        queries: queries.iter().map(query).collect(),
+    }
+}
+
+async fn report(world: &World, name: &str) -> Value {
+    world.get(&format!("statistics/query?name={name}")).await.expect(200)
+}

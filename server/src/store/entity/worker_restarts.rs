@@ -1,0 +1,26 @@
+use sea_orm::entity::prelude::*;
+
+use crate::clock::Moment;
+
+/// A worker that was replaced without a restart of its host.
+#[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+#[sea_orm(table_name = "worker_restarts")]
+pub struct Model {
+    #[sea_orm(primary_key)]
+    pub id: i64,
+    pub host_id: i64,
+    /// When a sample showed it.
+    pub seen_at: Moment,
+    /// When the new worker was started, in seconds by the clock of the host; 0 if it did not say.
+    pub started_at: i64,
+    /// The new worker is of another version.
+    pub is_upgrade: bool,
+    /// Queries that the agent has denylisted with it, as JSON: pairs of pack and name.
+    #[sea_orm(column_type = "Text")]
+    pub suspects: String,
+}
+
+#[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+pub enum Relation {}
+
+impl ActiveModelBehavior for ActiveModel {}
