@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::template::{MARKERS, Template, push_text};
 use agent_compat::agent::{
     Version,
-    chance::{below, hash_text},
+    chance::hash_text,
     document::{Document, Interval},
     splayed_s,
 };
@@ -23,6 +23,8 @@ const MAX_KEPT: usize = 2048;
 pub(super) struct ServedConfig {
     body: Box<[u8]>,
     pub queries: Vec<Scheduled>,
+    /// Between the parts of the name of a pack's query.
+    pub delimiter: Box<str>,
     /// Markers of platforms that stand in it.
     markers: Vec<&'static str>,
     pub has_decorators: bool,
@@ -35,7 +37,7 @@ pub(super) struct Scheduled {
     /// With its pack, as a JSON string.
     pub name: Box<[u8]>,
     pub sql: Box<str>,
-    bare: u64,
+    pub bare: u64,
     pub interval_s: u64,
     pub snapshot: bool,
     pub shard: u64,
@@ -49,13 +51,30 @@ impl Scheduled {
         splayed_s(host_seed, &self.bare_name, self.interval_s, self.splay_percent)
     }
 
-    /// A number of this query on this host, for what it costs there.
-    pub fn cost(&self, host_seed: u64) -> u64 {
-        1 + below(host_seed ^ self.bare, 7, 40)
+    #[cfg(test)]
+    pub fn new(name: &str, sql: &str, interval_s: u64) -> Self {
+        let mut text = Vec::new();
+        push_text(&mut text, name);
+        Self {
+            name: text.into(),
+            sql: sql.into(),
+            bare: hash_text(name),
+            interval_s,
+            snapshot: false,
+            shard: 0,
+            splay_percent: 10,
+            bare_name: name.into(),
+        }
     }
 }
 
 impl ServedConfig {
+    #[cfg(test)]
+    pub fn of_queries(queries: Vec<Scheduled>) -> Self {
+        let (body, delimiter) = (Box::default(), "/".into());
+        Self { body, queries, delimiter, markers: Vec::new(), has_decorators: false, is_config: true }
+    }
+
     fn read(body: &[u8], template: &Template, delimiter: &str) -> Option<Self> {
         let value: Value = serde_json::from_slice(body).ok()?;
         let root = value.as_object()?;
@@ -100,6 +119,7 @@ impl ServedConfig {
             is_config: !document.packs.is_empty() || !document.options.is_empty(),
             body: body.into(),
             queries,
+            delimiter: delimiter.into(),
             markers,
         })
     }

@@ -19,6 +19,7 @@ mod process;
 mod profile;
 mod report;
 mod rest;
+mod schedule_rows;
 mod server_url;
 mod setup;
 mod slices;

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::{
     given::ServedConfig,
+    schedule_rows,
     template::{MARKERS, Names, Rows, Template, find, push_text},
 };
 use agent_compat::agent::chance::{below, hash_text, mix};
@@ -164,7 +165,7 @@ pub(super) fn write_body(
         let message = match question.kind {
             RequestKind::Live => live(out, chance, host, manner),
             RequestKind::Statistics => {
-                statistics(out, host);
+                schedule_rows::put(out, host, &template.version);
                 None
             }
             RequestKind::Label | RequestKind::About => about(out, question, template, host, chance, manner),
@@ -199,7 +200,7 @@ pub(super) fn write_body(
     let _ = write!(out, "}},\"node_key\":\"{node_key}\"}}");
 }
 
-fn comma(out: &mut Vec<u8>, at: usize) {
+pub(super) fn comma(out: &mut Vec<u8>, at: usize) {
     if at > 0 {
         out.push(b',');
     }
@@ -257,35 +258,4 @@ fn live(out: &mut Vec<u8>, chance: u64, host: &Answerer<'_>, manner: &Manner) ->
     }
     out.push(b']');
     None
-}
-
-/// Rows of `osquery_schedule` whose numbers move: a query ran as often as its interval fits into the agent's life.
-fn statistics(out: &mut Vec<u8>, host: &Answerer<'_>) {
-    let now_s = host.now_ms / 1000;
-    out.push(b'[');
-    let queries = host.given.map(|given| given.queries.as_slice()).unwrap_or_default();
-    for (at, query) in queries.iter().enumerate() {
-        comma(out, at);
-        let seed = u64::from(host.number);
-        let every_s = query.every_s(seed);
-        let runs = (now_s / every_s).saturating_sub(host.started_s / every_s);
-        let last_s = if runs == 0 { 0 } else { now_s / every_s * every_s };
-        let cost = query.cost(seed);
-        out.extend_from_slice(b"{\"name\":");
-        out.extend_from_slice(&query.name);
-        out.extend_from_slice(b",\"query\":");
-        push_text(out, &query.sql);
-        let last = if runs == 0 { 0 } else { cost };
-        let total = runs * cost;
-        let _ = write!(
-            out,
-            r#","interval":"{}","executions":"{runs}","last_executed":"{last_s}","denylisted":"0","output_size":"{}","wall_time":"{}","wall_time_ms":"{total}","last_wall_time_ms":"{last}","user_time":"{total}","last_user_time":"{last}","system_time":"0","last_system_time":"0","average_memory":"{}","last_memory":"{}"}}"#,
-            query.interval_s,
-            runs * 64,
-            total / 1000,
-            last * 4096,
-            last * 4096,
-        );
-    }
-    out.push(b']');
 }
