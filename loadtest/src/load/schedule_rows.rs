@@ -35,8 +35,8 @@ struct Worker {
 
 /// Milliseconds of a run of a query on a host: of user time, and by the clock.
 pub(super) fn run_ms(query: &Scheduled, host_seed: u64) -> u64 {
-    let place = below(host_seed ^ query.bare, 7, 1_000_000) as f64 / 1e6;
-    (LEAST_MS * (place * SPREAD).exp()) as u64
+    let position = below(host_seed ^ query.bare, 7, 1_000_000) as f64 / 1e6;
+    (LEAST_MS * (position * SPREAD).exp()) as u64
 }
 
 fn is_dear(query: &Scheduled) -> bool {

@@ -88,6 +88,13 @@ async fn filled(setup: &ServerSetup) -> (agent_compat::TestAgent, crate::support
             "WITH RECURSIVE n(i) AS (SELECT 1000 UNION ALL SELECT i + 1 FROM n WHERE i < 150999) \
              INSERT INTO label_members (label_id, host_id) SELECT 6, i FROM n; \
              INSERT INTO activities (created_at, actor_name, kind, details) VALUES (1, 'Zoë 🦀', 'text ''quoted''\\', ''); \
+             INSERT INTO schedule_samples (host_id, received_at, unix_time, start_time, pid, stalled_since, sample) \
+             VALUES (1, 7, 8, 9, 10, NULL, x'01ff00'), (2, 7, 8, 9, 10, 11, x''); \
+             INSERT INTO query_versions (pack, name, sql_hash, created_at) VALUES ('', 'q', -9223372036854775808, 1); \
+             INSERT INTO query_costs (query_version_id, span, bucket, costs) VALUES (1, 0, 5, x'00'), (1, 1, 5, x'0100'); \
+             INSERT INTO cost_parts (hour, part, node, costs) VALUES (6, 1, 'n', x'01'); \
+             INSERT INTO denylisted_queries (host_id, pack, name, since) VALUES (1, 'p', 'q', 3); \
+             INSERT INTO worker_restarts (host_id, seen_at, suspects) VALUES (1, 3, '[]'); \
              UPDATE sqlite_sequence SET seq = 4711 WHERE name = 'activities'",
         )
         .unwrap();
@@ -129,6 +136,11 @@ async fn a_database_is_moved_whole_in_spite_of_an_interruption() {
         "SELECT sum(host_id) FROM label_members WHERE label_id = 6",
         "SELECT count(*) FROM activities WHERE actor_name = 'Zoë 🦀'",
         "SELECT max(id) FROM activities",
+        "SELECT count(*) FROM schedule_samples WHERE sample = x'01ff00' AND stalled_since IS NULL",
+        "SELECT sql_hash FROM query_versions",
+        "SELECT count(*) FROM query_costs WHERE span = 1 AND costs = x'0100'",
+        "SELECT count(*) FROM cost_parts, denylisted_queries, worker_restarts WHERE until IS NULL",
+        "SELECT statistics_updated_at FROM hosts",
     ] {
         let there: i64 = source.query_row(sql, [], |row| row.get(0)).unwrap();
         let sql = sql.replace("sum(host_id)", "CAST(sum(host_id) AS SIGNED)");

@@ -5,7 +5,7 @@ use muster_api::osquery::{DistributedWrite, QueryResult};
 use sea_orm::Set;
 use tokio::time::Instant;
 
-use super::details::Said;
+use super::details::HostAnswers;
 use super::{Checkin, Name, details};
 use crate::fleet::Result;
 use crate::fleet::hosts::{Family, Host, HostSystem};
@@ -29,7 +29,7 @@ impl Checkin {
         let plan = self.schedule.plan();
         let mut newer_labels = 0;
         let mut report = HostReport { host_id: host.id, ..HostReport::default() };
-        let mut said = Said { platform: host.assignment.load().platform.clone(), ..Said::default() };
+        let mut said = HostAnswers { platform: host.assignment.load().platform.clone(), ..HostAnswers::default() };
         let mut live = LiveWrite::default();
         for (id, result) in &write.results {
             if let Some(live_query) = id.strip_prefix(live::PREFIX).and_then(|id| id.parse().ok()) {
@@ -89,7 +89,7 @@ fn note_builtin_labels(report: &mut HostReport, plan: &Plan) {
 }
 
 /// Puts an answer into the report, or into what the host says about itself. A failed query changes nothing.
-fn take(report: &mut HostReport, said: &mut Said, name: Name, result: &QueryResult<'_>) {
+fn take(report: &mut HostReport, said: &mut HostAnswers, name: Name, result: &QueryResult<'_>) {
     if !result.succeeded() {
         return;
     }

@@ -33,12 +33,12 @@ pub use builtin_labels::ensure as ensure_builtin_labels;
 pub use builtin_labels::{ALL_HOSTS, BUILTIN, BuiltinLabel, Family, HostSystem, means_platform};
 pub use details::set as set_details;
 pub use directory::{Directory, OnlineTally, TargetGroups};
+#[cfg(test)]
+pub(in crate::fleet) use enroll::empty_row;
 pub use host::Host;
 pub use index::{Authenticated, HostIndex};
 pub use key::NodeKey;
 pub use list::{HostFilter, HostListing, HostState};
-#[cfg(test)]
-pub(in crate::fleet) use enroll::empty_row;
 #[cfg(test)]
 pub use seen::SeenTimes;
 

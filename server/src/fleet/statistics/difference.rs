@@ -59,7 +59,14 @@ mod tests {
 
     fn ran(executions: u64) -> Counters {
         let (user_ms, wall_ms) = (executions * 10, executions * 15);
-        Counters { executions, user_ms, system_ms: executions, wall_ms, output_bytes: executions * 7, ..Counters::default() }
+        Counters {
+            executions,
+            user_ms,
+            system_ms: executions,
+            wall_ms,
+            output_bytes: executions * 7,
+            ..Counters::default()
+        }
     }
 
     /// Runs between samples of so many, and whether the cost is that of these runs.

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::agent_version::AgentVersion;
 use super::difference::{Runs, Since, difference};
-use super::known::{Known, KnownQuery};
+use super::known::{KnownQuery, KnownSchedule};
 use super::sample::{Counters, WorkerId};
 
 /// Seconds by which a sample may have been overtaken by a later one. One that is older by more comes from a host whose
@@ -52,7 +52,7 @@ pub(super) struct ResolvedQuery {
 pub(super) struct LastSample {
     pub worker: WorkerId,
     pub unix_time: u64,
-    pub known: Known,
+    pub known: KnownSchedule,
 }
 
 /// What a sample says beside the last one.
@@ -91,7 +91,7 @@ pub(super) fn fold(last: Option<&LastSample>, sample: &ResolvedSample, name_of: 
     if last.is_some_and(|last| is_overtaken(last, sample)) {
         return None;
     }
-    let mut folding = Folding::of(last, sample, name_of);
+    let mut folding = SampleFold::of(last, sample, name_of);
     let mut names = HashSet::new();
     for query in &sample.queries {
         // To the agent, queries of one name are one.
@@ -108,7 +108,7 @@ pub(super) fn fold(last: Option<&LastSample>, sample: &ResolvedSample, name_of: 
 }
 
 /// A sample that is being folded.
-struct Folding<'a> {
+struct SampleFold<'a> {
     /// Queries of the last sample, by name.
     before: HashMap<i64, &'a KnownQuery>,
     is_first: bool,
@@ -118,12 +118,12 @@ struct Folding<'a> {
     folded: Folded,
 }
 
-impl<'a> Folding<'a> {
+impl<'a> SampleFold<'a> {
     fn of(last: Option<&'a LastSample>, sample: &ResolvedSample, name_of: impl Fn(i64) -> i64) -> Self {
         let hour = sample.received / 3600;
         let says_boot = sample.unix_time > 0 && sample.uptime_secs > 0;
         let booted_at = if says_boot { sample.unix_time.saturating_sub(sample.uptime_secs) } else { 0 };
-        let known = Known { version: sample.version, booted_at, hour, ..Known::default() };
+        let known = KnownSchedule { version: sample.version, booted_at, hour, ..KnownSchedule::default() };
         let now = LastSample { worker: sample.worker, unix_time: sample.unix_time, known };
         let restart = last.and_then(|last| restart(last, &now));
         let known = last.map(|last| &last.known);

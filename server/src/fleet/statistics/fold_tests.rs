@@ -11,7 +11,7 @@ fn name_of(version_id: i64) -> i64 {
 
 /// What happens on a host.
 #[derive(Debug, Clone)]
-enum Step {
+enum HostEvent {
     /// A query runs so often and takes so much each time.
     Run(i64, u64, u64),
     Restart,
@@ -21,7 +21,7 @@ enum Step {
 
 /// An agent as osquery counts, and what a perfect observer has seen of it.
 #[derive(Debug, Clone)]
-struct Agent {
+struct CountingAgent {
     version: AgentVersion,
     pid: u64,
     now: u64,
@@ -35,7 +35,7 @@ struct Agent {
     may_do_both: bool,
 }
 
-impl Agent {
+impl CountingAgent {
     fn new(version: &str) -> Self {
         Self {
             version: AgentVersion::of(version),
@@ -102,31 +102,31 @@ impl Agent {
     }
 }
 
-fn steps() -> impl Strategy<Value = Vec<Step>> {
+fn steps() -> impl Strategy<Value = Vec<HostEvent>> {
     let step = prop_oneof![
-        6 => (1..=3_i64, 1..20_u64, 0..500_u64).prop_map(|(name, times, user_ms)| Step::Run(name, times, user_ms)),
-        1 => Just(Step::Restart),
-        1 => (1..=3_i64).prop_map(Step::ChangeSql),
-        3 => Just(Step::Sample),
+        6 => (1..=3_i64, 1..20_u64, 0..500_u64).prop_map(|(name, times, user_ms)| HostEvent::Run(name, times, user_ms)),
+        1 => Just(HostEvent::Restart),
+        1 => (1..=3_i64).prop_map(HostEvent::ChangeSql),
+        3 => Just(HostEvent::Sample),
     ];
     prop::collection::vec(step, 0..80)
 }
 
-fn take(agent: &mut Agent, step: &Step) -> Option<ResolvedSample> {
+fn take(agent: &mut CountingAgent, step: &HostEvent) -> Option<ResolvedSample> {
     agent.now += 10;
     match step {
-        Step::Run(name, times, user_ms) => agent.run(*name, *times, *user_ms),
-        Step::Restart => agent.restart(),
-        Step::ChangeSql(name) => agent.change_sql(*name),
-        Step::Sample => return Some(agent.sample()),
+        HostEvent::Run(name, times, user_ms) => agent.run(*name, *times, *user_ms),
+        HostEvent::Restart => agent.restart(),
+        HostEvent::ChangeSql(name) => agent.change_sql(*name),
+        HostEvent::Sample => return Some(agent.sample()),
     }
     None
 }
 
 /// Runs and CPU time by name of the query, as folding has counted them.
-type Counted = BTreeMap<i64, (u64, u64)>;
+type CountedRuns = BTreeMap<i64, (u64, u64)>;
 
-fn add(counted: &mut Counted, name: i64, (runs, user_ms): (u64, u64)) {
+fn add(counted: &mut CountedRuns, name: i64, (runs, user_ms): (u64, u64)) {
     if runs > 0 {
         let all = counted.entry(name).or_default();
         *all = (all.0 + runs, all.1 + user_ms);
@@ -134,7 +134,7 @@ fn add(counted: &mut Counted, name: i64, (runs, user_ms): (u64, u64)) {
 }
 
 /// Folds a sample. Whether it was later than the last one.
-fn fold_over(last: &mut Option<LastSample>, sample: &ResolvedSample, counted: &mut Counted) -> bool {
+fn fold_over(last: &mut Option<LastSample>, sample: &ResolvedSample, counted: &mut CountedRuns) -> bool {
     let Some(folded) = fold(last.as_ref(), sample, name_of) else { return false };
     for runs in &folded.runs {
         add(counted, name_of(runs.version_id), (runs.runs.runs, runs.runs.user_ms));
@@ -149,8 +149,8 @@ proptest! {
         steps in steps(),
         version in prop_oneof![Just("5.11.0"), Just("3.4.0"), Just("5.12.0"), Just("5.23.1")],
     ) {
-        let mut agent = Agent::new(version);
-        let (mut last, mut counted, mut expected) = (None, Counted::new(), Counted::new());
+        let mut agent = CountingAgent::new(version);
+        let (mut last, mut counted, mut expected) = (None, CountedRuns::new(), CountedRuns::new());
         for step in &steps {
             let Some(sample) = take(&mut agent, step) else { continue };
             let unseen = std::mem::take(&mut agent.unseen);
@@ -164,8 +164,8 @@ proptest! {
 
     #[test]
     fn never_more_is_counted_than_has_run(steps in steps()) {
-        let mut agent = Agent { may_do_both: true, ..Agent::new("5.12.0") };
-        let (mut last, mut counted, mut ran) = (None, Counted::new(), Counted::new());
+        let mut agent = CountingAgent { may_do_both: true, ..CountingAgent::new("5.12.0") };
+        let (mut last, mut counted, mut ran) = (None, CountedRuns::new(), CountedRuns::new());
         for step in &steps {
             let Some(sample) = take(&mut agent, step) else { continue };
             std::mem::take(&mut agent.unseen).into_iter().for_each(|(name, runs)| add(&mut ran, name, runs));
@@ -180,8 +180,8 @@ proptest! {
     #[test]
     fn samples_that_come_late_or_twice_change_nothing(steps in steps(), order in prop::collection::vec(any::<bool>(), 80)) {
         // Without restarts and changes every later sample says all that an earlier one does.
-        let mut agent = Agent::new("5.12.0");
-        let runs = |step: &&Step| matches!(step, Step::Run(..) | Step::Sample);
+        let mut agent = CountingAgent::new("5.12.0");
+        let runs = |step: &&HostEvent| matches!(step, HostEvent::Run(..) | HostEvent::Sample);
         let samples: Vec<ResolvedSample> = steps.iter().filter(runs).filter_map(|step| take(&mut agent, step)).collect();
         let mut late = samples.clone();
         for (at, is_swapped) in order.iter().enumerate().take(late.len().saturating_sub(2)) {
@@ -190,7 +190,7 @@ proptest! {
             }
         }
         let total = |samples: &[ResolvedSample]| {
-            let (mut last, mut counted) = (None, Counted::new());
+            let (mut last, mut counted) = (None, CountedRuns::new());
             for sample in samples {
                 fold_over(&mut last, sample, &mut counted);
                 assert!(!fold_over(&mut last, sample, &mut counted), "the same sample again");
@@ -203,7 +203,7 @@ proptest! {
         in_order.extend(samples.last().cloned());
         in_order.dedup_by_key(|sample| sample.unix_time);
         let counted = |samples: &[ResolvedSample]| {
-            let (mut last, mut counted) = (None, Counted::new());
+            let (mut last, mut counted) = (None, CountedRuns::new());
             samples.iter().for_each(|sample| { fold_over(&mut last, sample, &mut counted); });
             counted
         };
@@ -213,7 +213,7 @@ proptest! {
 
 /// A sample of one query that has run so often, as of a second.
 fn at(seconds: u64, executions: u64) -> ResolvedSample {
-    let mut agent = Agent::new("5.23.0");
+    let mut agent = CountingAgent::new("5.23.0");
     agent.now = seconds;
     agent.sql.retain(|name, _| *name == 1);
     agent.run(1, executions, 10);

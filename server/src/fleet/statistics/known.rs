@@ -17,7 +17,7 @@ const IS_GONE: u64 = 4;
 
 /// What is remembered of the last sample of a host.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Known {
+pub(super) struct KnownSchedule {
     pub version: AgentVersion,
     /// When the host was started by its own clock, in seconds; 0 if it did not say.
     pub booted_at: u64,
@@ -40,7 +40,7 @@ pub(super) struct KnownQuery {
     pub is_gone: bool,
 }
 
-impl Known {
+impl KnownSchedule {
     pub fn encode(&self) -> Vec<u8> {
         let mut bytes = vec![FORMAT];
         let head = [self.version.packed(), self.booted_at, self.hour, self.moved_at, self.still_samples];
@@ -141,13 +141,13 @@ mod tests {
         fn samples_read_back(seeds in prop::collection::vec(any::<u64>(), 0..200), moved_at in 1_600_000_000..1_900_000_000_u64) {
             let queries = seeds.iter().zip(1..).map(|(seed, id)| query(id * 3, *seed)).collect();
             let known =
-                Known { version: AgentVersion::of("5.9.1"), booted_at: 7, hour: 472_222, moved_at, still_samples: 1, queries };
-            prop_assert_eq!(Known::decode(&known.encode()), Some(known));
+                KnownSchedule { version: AgentVersion::of("5.9.1"), booted_at: 7, hour: 472_222, moved_at, still_samples: 1, queries };
+            prop_assert_eq!(KnownSchedule::decode(&known.encode()), Some(known));
         }
 
         #[test]
         fn no_bytes_are_too_broken(bytes in prop::collection::vec(any::<u8>(), 0..64)) {
-            let _ = Known::decode(&bytes);
+            let _ = KnownSchedule::decode(&bytes);
         }
     }
 
@@ -155,7 +155,7 @@ mod tests {
     fn a_hundred_queries_take_few_bytes() {
         let mixed = |id: i64| id.cast_unsigned().wrapping_mul(0x9e37_79b9_7f4a_7c15);
         let queries = (1..=100).map(|id| query(id, mixed(id))).collect();
-        let known = Known { moved_at: 1_700_000_000, hour: 472_222, queries, ..Known::default() };
+        let known = KnownSchedule { moved_at: 1_700_000_000, hour: 472_222, queries, ..KnownSchedule::default() };
         assert!(known.encode().len() < 2_900, "{}", known.encode().len());
     }
 }

@@ -8,7 +8,7 @@ use muster_api::rest::{
 };
 
 use super::Statistics;
-use super::known::{Known, KnownQuery};
+use super::known::{KnownQuery, KnownSchedule};
 use super::sample::Counters;
 use super::versions::QueryName;
 use super::write::read_last;
@@ -62,7 +62,7 @@ impl Statistics {
         Ok(self.named(known).await?.into_iter().map(|(name, query)| (name, query.counters)).collect())
     }
 
-    async fn named(&self, known: Known) -> Result<Vec<(QueryName, KnownQuery)>> {
+    async fn named(&self, known: KnownSchedule) -> Result<Vec<(QueryName, KnownQuery)>> {
         self.versions.write().await.refresh(&self.store).await?;
         let versions = self.versions.read().await;
         let named = known.queries.into_iter().filter(|query| !query.is_gone);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::fold::{Folded, LastSample, ResolvedSample, fold};
-use super::known::Known;
+use super::known::KnownSchedule;
 use super::query_costs::Group;
 use super::sample::WorkerId;
 use super::served_configs::NamedSample;
@@ -250,7 +250,7 @@ pub(super) fn read_last(row: &schedule_samples::Model) -> Option<LastSample> {
     Some(LastSample {
         worker: WorkerId { start_time: number(row.start_time), pid: number(row.pid) },
         unix_time: number(row.unix_time),
-        known: Known::decode(&row.sample)?,
+        known: KnownSchedule::decode(&row.sample)?,
     })
 }
 

@@ -173,6 +173,10 @@ async fn a_refetch() {
     assert_eq!(one.number("SELECT refetch_requested FROM hosts"), 0);
     one.run_tasks().await;
     one.clock.advance(Duration::from_secs(30));
+    let last = asked_at(&one, &mut agent).await;
+    assert_eq!(last, ["fleet_detail_query_scheduled_query_stats"], "it is asked alone, after the others");
+    one.run_tasks().await;
+    one.clock.advance(Duration::from_secs(30));
     assert!(asked_at(&one, &mut agent).await.is_empty());
 }
 

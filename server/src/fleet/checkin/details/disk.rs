@@ -1,7 +1,7 @@
 use sea_orm::Set;
 
 use super::tables::first_row;
-use super::{DetailQuery, Platforms, Said};
+use super::{DetailQuery, HostAnswers, Platforms};
 use muster_api::osquery::Rows;
 
 pub(super) const DISK_SPACE_UNIX: DetailQuery = DetailQuery {
@@ -20,7 +20,7 @@ pub(super) const DISK_SPACE_WINDOWS: DetailQuery = DetailQuery {
     fill,
 };
 
-fn fill(said: &mut Said, rows: Rows<'_>) {
+fn fill(said: &mut HostAnswers, rows: Rows<'_>) {
     let row = first_row(rows);
     let number = |column: &str| row.get(column)?.trim().parse::<f64>().ok().filter(|number| number.is_finite());
     if let (Some(percent), Some(gigs)) = (number("percent"), number("gigs")) {

@@ -19,12 +19,12 @@ pub(super) struct DetailQuery {
     pub sql: &'static str,
     platforms: Platforms,
     /// Takes from the rows what they say.
-    pub fill: fn(&mut Said, Rows<'_>),
+    pub fill: fn(&mut HostAnswers, Rows<'_>),
 }
 
 /// What a host says about itself.
 #[derive(Debug, Default)]
-pub(super) struct Said {
+pub(super) struct HostAnswers {
     /// Columns of its row.
     pub host: ActiveModel,
     /// What its scheduled queries have cost.

@@ -3,7 +3,7 @@ use std::net::IpAddr;
 use muster_api::osquery::Rows;
 use sea_orm::Set;
 
-use super::{DetailQuery, Platforms, Said};
+use super::{DetailQuery, HostAnswers, Platforms};
 
 /// The busiest interface first.
 pub(super) const NETWORK_INTERFACE: DetailQuery = DetailQuery {
@@ -17,7 +17,7 @@ pub(super) const NETWORK_INTERFACE: DetailQuery = DetailQuery {
 };
 
 /// Takes the first address others can reach the host at, IPv4 before IPv6.
-fn fill(said: &mut Said, rows: Rows<'_>) {
+fn fill(said: &mut HostAnswers, rows: Rows<'_>) {
     let mut best: Option<(IpAddr, String)> = None;
     for row in rows.iter() {
         let (mut address, mut mac, mut interface) = (None, String::new(), String::new());

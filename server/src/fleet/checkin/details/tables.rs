@@ -1,7 +1,7 @@
 use muster_api::osquery::{HostDetails, Rows};
 use sea_orm::Set;
 
-use super::{DetailQuery, Platforms, Said};
+use super::{DetailQuery, HostAnswers, Platforms};
 use crate::fleet::hosts::set_details;
 
 pub(super) const OSQUERY_INFO: DetailQuery = DetailQuery {
@@ -39,7 +39,7 @@ pub(super) const OS_VERSION_WINDOWS: DetailQuery = DetailQuery {
     fill: fill_os_version,
 };
 
-fn fill_os_version(said: &mut Said, rows: Rows<'_>) {
+fn fill_os_version(said: &mut HostAnswers, rows: Rows<'_>) {
     set_details(&mut said.host, &HostDetails { os_version: first_row(rows), ..HostDetails::default() });
 }
 

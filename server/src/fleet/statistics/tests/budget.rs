@@ -108,3 +108,36 @@ async fn samples_beyond_a_bound_are_dropped_and_hosts_are_not_asked() {
     statistics.write(true).await.unwrap();
     assert!(!statistics.is_behind());
 }
+
+#[actix_web::test]
+async fn statistics_are_shed_first_and_asked_alone() {
+    let world = World::new().await;
+    let key = world.enroll("one", "ubuntu").await;
+    let Authenticated::Host(asked) = world.app.fleet.hosts.authenticate(&key).await.unwrap() else {
+        panic!("the key is good");
+    };
+    let now = world.app.fleet.clock.now();
+    let sql =
+        format!("UPDATE hosts SET detail_updated_at = {0}, label_updated_at = {0}, statistics_updated_at = 0", now.0);
+    world.app.store.reader().execute_unprepared(&sql).await.unwrap();
+    asked.refresh_state.take_over(&RefreshRecord {
+        id: asked.id,
+        detail_updated_at: now,
+        label_updated_at: now,
+        statistics_updated_at: Moment::NEVER,
+        refetch_requested: false,
+        open_round: None,
+    });
+    let statistics = &world.app.fleet.statistics;
+    let other = host(99, "ubuntu");
+    (0..3_000).for_each(|number| statistics.add(&other, sample(START + number, 1, &[])));
+    let read = async || {
+        let answer = world.app.fleet.checkin.read(&asked).await;
+        let answer: Value = serde_json::from_slice(&answer).unwrap();
+        answer["queries"].as_object().unwrap().keys().cloned().collect::<Vec<_>>()
+    };
+    assert_eq!(read().await, [""; 0], "so much waits that this has to");
+    statistics.write(true).await.unwrap();
+    world.app.fleet.clock.advance(Duration::from_secs(60));
+    assert_eq!(read().await, ["fleet_detail_query_scheduled_query_stats"]);
+}

@@ -41,7 +41,7 @@ impl Simulated {
             counters.last_executed = until;
             self.runs.push((user_ms, runs));
         }
-        if mixed(id ^ until) % 11 == 0 {
+        if mixed(id ^ until).is_multiple_of(11) {
             self.pid += 1;
         }
         sample(until, self.pid, &self.counters)
