@@ -26,6 +26,16 @@ pub(super) fn padded<T: Clone>(mut words: Vec<T>) -> Vec<T> {
     words
 }
 
+/// Rows, and so many that are no row up to a power of four: without a key they meet none, and they have no size.
+fn with_empty_rows(mut rows: Vec<RowUpdate>) -> Vec<RowUpdate> {
+    if let Some((key, values)) = rows.last() {
+        let empty = (key.as_null(), values.iter().map(Value::as_null).collect());
+        let size = padded(vec![(); rows.len()]).len();
+        rows.resize(size, empty);
+    }
+    rows
+}
+
 /// Adds rows that all set the same columns.
 pub(super) async fn insert<A>(db: &impl ConnectionTrait, mut rows: Vec<A>) -> Result<()>
 where
@@ -89,7 +99,7 @@ pub(super) async fn merge<E: EntityTrait>(
     let most = power_within(MAX_PARAMETERS / (columns.len() + 1)).min(MAX_UPDATED);
     while !rows.is_empty() {
         let rest = rows.split_off(rows.len().min(most));
-        let rows_now = padded(std::mem::replace(&mut rows, rest));
+        let rows_now = with_empty_rows(std::mem::replace(&mut rows, rest));
         let sql = update_sql::<E>(backend, key, columns, &rows_now);
         let values = rows_now.into_iter().flat_map(|(key, values)| std::iter::once(key).chain(values));
         db.execute_raw(Statement::from_sql_and_values(backend, sql, values)).await?;
@@ -160,6 +170,15 @@ fn mysql_row((key, values): &RowUpdate, is_first: bool) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_fills_a_statement_up_has_no_size() {
+        let row = |key: i64| (Value::from(key), vec![Value::from(vec![7_u8; 100])]);
+        let rows = with_empty_rows((1..=5).map(row).collect());
+        assert_eq!(rows.len(), 16);
+        assert_eq!(rows[4], row(5));
+        assert!(rows[5..].iter().all(|row| *row == (Value::BigInt(None), vec![Value::Bytes(None)])));
+    }
 
     #[test]
     fn few_sizes_hold_all_numbers_of_words() {
