@@ -191,6 +191,8 @@ fn decide(wanted: &RefreshRequest, asked: &mut RefreshRecord, parked: &[parked_q
         RefreshNeed::Due(due) => {
             let mut names = Vec::new();
             if due.statistics {
+                // Noted with the question, as a node of the version before ends the round without a word.
+                asked.statistics_updated_at = *now;
                 names.push(Name::Detail(details::STATISTICS.name));
             }
             if due.details {
