@@ -39,6 +39,7 @@ async fn samples(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
     versions.col(id()).col(name("pack")).col(name("name")).col(number("sql_hash")).col(moment("created_at"));
     manager.create_table(versions.take()).await?;
     index(manager, "query_versions", &["pack", "name", "sql_hash"], true).await?;
+    index(manager, "query_versions", &["sql_hash"], false).await?;
     let mut samples = table(manager, "schedule_samples");
     samples
         .col(ColumnDef::new("host_id").big_integer().not_null().primary_key())
@@ -58,7 +59,8 @@ async fn costs(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
     let mut parts = table(manager, "cost_parts");
     parts.col(id()).col(number("hour")).col(number("part")).col(name("node")).col(long_bytes(manager, "costs"));
     manager.create_table(parts.take()).await?;
-    index(manager, "cost_parts", &["hour", "part", "node"], true).await?;
+    index(manager, "cost_parts", &["node", "hour", "part"], true).await?;
+    index(manager, "cost_parts", &["hour", "part"], false).await?;
     let mut costs = table(manager, "query_costs");
     costs
         .col(number("query_version_id"))

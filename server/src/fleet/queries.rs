@@ -123,7 +123,7 @@ impl PlanResource for Queries {
             schedules.entry(detail.scheduled.query_id).or_default().push(statistics::wanted(detail));
         }
         let wanted: Vec<_> = rows.iter().map(|row| schedules.remove(&row.id).unwrap_or_default()).collect();
-        let mut stats = self.changes.statistics().stats_of(&wanted).await?.into_iter();
+        let mut stats = self.changes.statistics().stats_of(&wanted).await.into_iter();
         let mut show = |row: queries::Model| {
             let author = row.author_id.and_then(|id| authors.get(&id));
             Query {

@@ -158,7 +158,7 @@ impl Checkin {
 
     /// Whether so much waits that statistics have to.
     fn sheds_statistics(&self) -> bool {
-        self.reports.waiting() > SHEDS_STATISTICS || self.statistics.is_behind()
+        self.reports.waiting() > SHEDS_STATISTICS || !self.statistics.may_ask()
     }
 
     /// Decides by the host's row, which is read under its lock, for many hosts at one time. With several nodes the row mostly

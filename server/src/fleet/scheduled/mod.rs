@@ -186,7 +186,7 @@ impl Schedules {
             .iter()
             .map(|row| details.get(&row.id).map(|detail| statistics::wanted(detail)).into_iter().collect())
             .collect();
-        let mut stats = self.changes.statistics().stats_of(&wanted).await?.into_iter();
+        let mut stats = self.changes.statistics().stats_of(&wanted).await.into_iter();
         let mut show = |row: scheduled_queries::Model| {
             let query = queries.get(&row.query_id);
             let (created_at, updated_at) = (row.created_at.to_utc(), row.updated_at.to_utc());

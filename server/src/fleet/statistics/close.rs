@@ -2,11 +2,17 @@
 //! is old is removed.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
+use tokio::time::Instant;
+
+use super::batch::beside;
 use super::query_costs::QueryCosts;
-use super::stored_costs::{CostsByVersion, decode, decode_several, encode};
+use super::read::decoded;
+use super::stored_costs::{CostsByVersion, decode_several, encode};
 use super::{Statistics, is_broken};
 use crate::fleet::Result;
+use crate::store::entity::cost_parts;
 use crate::store::entity::query_costs::Model;
 use crate::store::statistics::costs::{self, DAY, HOUR};
 use crate::store::statistics::{events, samples};
@@ -26,8 +32,8 @@ const PARTS_AT_ONCE: usize = 64;
 /// Most rows that are removed in one transaction.
 const REMOVED_AT_ONCE: u64 = 500;
 
-/// Most such transactions in one go.
-const REMOVALS: usize = 20;
+/// Longest time for which rows are removed in one go.
+const LONGEST_REMOVAL: Duration = Duration::from_secs(60);
 
 impl Statistics {
     /// Closes hours that are over. What is written late is added by the next call.
@@ -52,14 +58,16 @@ impl Statistics {
         let oldest_hour = now.minus(self.config.keep_hours).seconds().div_euclid(HOUR_SECS);
         let oldest_day = now.minus(self.config.keep_days).seconds().div_euclid(HOUR_SECS * HOURS_OF_DAY);
         let before = now.minus(self.config.keep_days);
-        for _ in 0..REMOVALS {
+        let deadline = Instant::now() + LONGEST_REMOVAL;
+        while Instant::now() < deadline {
             let removed = self
                 .store
                 .write(async |tx| {
                     Ok(costs::forget(tx, HOUR, oldest_hour, REMOVED_AT_ONCE).await?
                         + costs::forget(tx, DAY, oldest_day, REMOVED_AT_ONCE).await?
                         + samples::forget(tx, before, REMOVED_AT_ONCE).await?
-                        + events::forget(tx, before, REMOVED_AT_ONCE).await?)
+                        + events::forget(tx, before, REMOVED_AT_ONCE).await?
+                        + events::forget_unheld(tx, REMOVED_AT_ONCE).await?)
                 })
                 .await?;
             if removed == 0 {
@@ -73,8 +81,35 @@ impl Statistics {
 /// Puts what all nodes have counted in a part of an hour into the rows of its queries.
 async fn close_part(tx: &Tx, hour: i64, part: i64) -> store::Result<()> {
     let parts = costs::of_all_nodes(tx, hour, part).await?;
+    let ids = parts.iter().map(|row| row.id).collect();
+    let counted = beside(move || merged(&parts)).await?;
+    let version_ids: Vec<i64> = counted.keys().copied().collect();
+    let day = hour.div_euclid(HOURS_OF_DAY);
+    let hours = costs::of_versions(tx, &version_ids, HOUR, hour..=hour).await?;
+    let days = costs::of_versions(tx, &version_ids, DAY, day..=day).await?;
+    let rows = beside(move || {
+        let (mut hours, mut days) = (read(&hours), read(&days));
+        let mut rows = Vec::new();
+        for (version_id, counted) in counted {
+            let mut of_hour = hours.remove(&version_id).unwrap_or_default();
+            of_hour.merge_same_hour(&counted);
+            let mut of_day = days.remove(&version_id).unwrap_or_default();
+            of_day.merge_other_hour(&counted);
+            of_day.raise_hosts(&of_hour);
+            for (span, bucket, costs) in [(HOUR, hour, &of_hour), (DAY, day, &of_day)] {
+                rows.push(Model { query_version_id: version_id, span, bucket, costs: encode(costs) });
+            }
+        }
+        rows
+    })
+    .await?;
+    costs::put(tx, rows).await?;
+    costs::remove_parts(tx, ids).await
+}
+
+fn merged(parts: &[cost_parts::Model]) -> CostsByVersion {
     let mut counted = CostsByVersion::new();
-    for row in &parts {
+    for row in parts {
         let Some(all) = decode_several(&row.costs) else {
             is_broken("cost_parts", row.id);
             continue;
@@ -83,37 +118,9 @@ async fn close_part(tx: &Tx, hour: i64, part: i64) -> store::Result<()> {
             counted.entry(version_id).or_default().merge_same_hour(&costs);
         }
     }
-    let version_ids: Vec<i64> = counted.keys().copied().collect();
-    let mut hours = stored(tx, &version_ids, HOUR, hour).await?;
-    let day = hour.div_euclid(HOURS_OF_DAY);
-    let mut days = stored(tx, &version_ids, DAY, day).await?;
-    let mut rows = Vec::new();
-    for (version_id, counted) in counted {
-        let mut of_hour = hours.remove(&version_id).unwrap_or_default();
-        of_hour.merge_same_hour(&counted);
-        let mut of_day = days.remove(&version_id).unwrap_or_default();
-        of_day.merge_other_hour(&counted);
-        of_day.raise_hosts(&of_hour);
-        let row = |span, bucket, costs: &QueryCosts| Model {
-            query_version_id: version_id,
-            span,
-            bucket,
-            costs: encode(costs),
-        };
-        rows.push(row(HOUR, hour, &of_hour));
-        rows.push(row(DAY, day, &of_day));
-    }
-    costs::put(tx, rows).await?;
-    costs::remove_parts(tx, parts.iter().map(|row| row.id).collect()).await
+    counted
 }
 
-async fn stored(tx: &Tx, version_ids: &[i64], span: i64, bucket: i64) -> store::Result<BTreeMap<i64, QueryCosts>> {
-    let mut all = BTreeMap::new();
-    for row in costs::of_versions(tx, version_ids, span, bucket..=bucket).await? {
-        match decode(&row.costs) {
-            Some(costs) => drop(all.insert(row.query_version_id, costs)),
-            None => is_broken("query_costs", row.query_version_id),
-        }
-    }
-    Ok(all)
+fn read(rows: &[Model]) -> BTreeMap<i64, QueryCosts> {
+    rows.iter().filter_map(|row| Some((row.query_version_id, decoded(row)?))).collect()
 }

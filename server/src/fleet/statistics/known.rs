@@ -1,5 +1,5 @@
 //! The last sample of a host as bytes in the database: a format, what is known of the agent, and a row for each query, in
-//! some 25 bytes.
+//! some 27 bytes.
 
 use super::agent_version::AgentVersion;
 use super::bytes::{put, put_signed, take, take_signed};
@@ -13,7 +13,8 @@ const MAX_QUERIES: u64 = 20_000;
 
 const IS_DENYLISTED: u64 = 1;
 const IS_COUNTED: u64 = 2;
-const IS_GONE: u64 = 4;
+/// Above the flags stands the number of samples.
+const GONE: u32 = 2;
 
 /// What is remembered of the last sample of a host.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -34,10 +35,12 @@ pub(super) struct KnownSchedule {
 pub(super) struct KnownQuery {
     pub version_id: i64,
     pub counters: Counters,
+    /// In seconds.
+    pub interval: u64,
     /// Whether the host counts among those of the query in this hour.
     pub is_counted: bool,
-    /// It was not in the sample. The worker may still have its counters.
-    pub is_gone: bool,
+    /// The number of samples since it was in one. The agent may still have its counters.
+    pub gone: u64,
 }
 
 impl KnownSchedule {
@@ -51,12 +54,10 @@ impl KnownSchedule {
         for query in &self.queries {
             put_signed(&mut bytes, query.version_id.wrapping_sub(before));
             before = query.version_id;
-            let flags = [
-                (query.counters.is_denylisted, IS_DENYLISTED),
-                (query.is_counted, IS_COUNTED),
-                (query.is_gone, IS_GONE),
-            ];
-            put(&mut bytes, flags.into_iter().filter(|(is_set, _)| *is_set).map(|(_, flag)| flag).sum());
+            let flags = [(query.counters.is_denylisted, IS_DENYLISTED), (query.is_counted, IS_COUNTED)];
+            let flags: u64 = flags.into_iter().filter(|(is_set, _)| *is_set).map(|(_, flag)| flag).sum();
+            put(&mut bytes, flags | query.gone << GONE);
+            put(&mut bytes, query.interval);
             query.put_counters(&mut bytes, self.moved_at);
         }
         bytes
@@ -78,11 +79,11 @@ impl KnownSchedule {
         for _ in 0..take(rest).filter(|count| *count <= MAX_QUERIES)? {
             let version_id = before.wrapping_add(take_signed(rest)?);
             before = version_id;
-            let flags = take(rest)?;
+            let (flags, interval) = (take(rest)?, take(rest)?);
             let mut counters = take_counters(rest, known.moved_at)?;
             counters.is_denylisted = flags & IS_DENYLISTED != 0;
-            let (is_counted, is_gone) = (flags & IS_COUNTED != 0, flags & IS_GONE != 0);
-            known.queries.push(KnownQuery { version_id, counters, is_counted, is_gone });
+            let (is_counted, gone) = (flags & IS_COUNTED != 0, flags >> GONE);
+            known.queries.push(KnownQuery { version_id, counters, interval, is_counted, gone });
         }
         rest.is_empty().then_some(known)
     }
@@ -133,7 +134,7 @@ mod tests {
             average_memory: seed % 30_000_000,
             last_memory: (seed % 8_000) * 4096,
         };
-        KnownQuery { version_id, counters, is_counted: true, is_gone: seed.is_multiple_of(7) }
+        KnownQuery { version_id, counters, interval: 3600, is_counted: true, gone: seed % 7 }
     }
 
     proptest! {

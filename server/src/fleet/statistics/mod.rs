@@ -6,8 +6,8 @@
 //! (`fold`) are added up: the distribution of the cost of a run, over hosts and time, is kept in sketches (`sketch`), by
 //! version of the query, platform and version of the agent.
 //!
-//! Samples wait in memory for up to a minute (`waiting`) and are then folded for many hosts in one transaction (`write`): it
-//! locks their last samples, folds the new ones over these, adds what has run since to what this node has counted in this hour
+//! Samples wait in memory for up to a minute (`waiting`), one of each host, and are then folded for many hosts in one
+//! transaction (`write`, `batch`): it locks their last samples, folds the new ones over these, adds what has run since to what this node has counted in this hour
 //! (`cost_parts`), and replaces the last samples. So whichever node a sample comes to, and however late or often, each run is
 //! counted once; a sample that is older than the last one adds nothing, and a transaction of which only the answer was lost is
 //! not counted again. Nodes have rows of their own, so that they do not wait for each other.
@@ -16,16 +16,21 @@
 //! adds that to the query's row of the day, all in the transaction that removes the parts.
 //!
 //! What agents say is bounded: only queries that are in the config of the host are counted (`served_names`), with the SQL
-//! that is served or has been before (`versions`).
+//! that is served or has been before (`versions`), no more often than their interval allows, and from samples that are at
+//! least a quarter of an interval apart.
 
 mod agent_version;
+mod batch;
+mod batch_changes;
 mod bytes;
 mod close;
 mod cost;
+mod cost_rows;
 mod difference;
 mod fold;
 mod known;
 mod query_costs;
+mod questions;
 mod read;
 mod read_host;
 mod read_query;
@@ -39,8 +44,7 @@ mod waiting;
 mod write;
 
 use std::sync::Arc;
-
-use tokio::sync::RwLock;
+use std::time::Duration;
 
 pub(in crate::fleet) use read::wanted;
 pub use read_query::QuerySpan;
@@ -48,6 +52,7 @@ pub(in crate::fleet) use sample::{SQL, Sample};
 
 pub use crate::store::statistics::events::DenylistFilter;
 
+use self::questions::QuestionRate;
 use self::served_configs::ServedConfigs;
 use self::versions::Versions;
 use self::waiting::{WaitingSample, WaitingSamples};
@@ -68,8 +73,9 @@ pub struct Statistics {
     node: Arc<Node>,
     config: config::Statistics,
     waiting: WaitingSamples,
-    configs: ServedConfigs,
-    versions: RwLock<Versions>,
+    questions: QuestionRate,
+    configs: Arc<ServedConfigs>,
+    versions: Versions,
     /// One writes at a time.
     serial: tokio::sync::Mutex<()>,
     metrics: Arc<Metrics>,
@@ -91,24 +97,35 @@ impl Statistics {
             node,
             config,
             waiting: WaitingSamples::default(),
-            configs: ServedConfigs::default(),
-            versions: RwLock::default(),
+            questions: QuestionRate::default(),
+            configs: Arc::default(),
+            versions: Versions::default(),
             serial: tokio::sync::Mutex::default(),
             metrics,
         }
     }
 
-    /// Takes a sample of a host. It is written later; if too many wait, it is dropped, and the next one says the same.
+    /// Takes a sample of a host. It is written later; if too many wait, it is dropped, and the next one says the same. None
+    /// is taken if none is asked for.
     pub(in crate::fleet) fn add(&self, host: &Arc<Host>, sample: Sample) {
+        if self.config.interval.is_zero() {
+            return;
+        }
         let (host, sample) = (Arc::clone(host), Arc::new(sample));
         if !self.waiting.add(WaitingSample { host, sample, received: self.clock.now() }) {
             self.metrics.limit_hit("waiting_samples");
         }
     }
 
-    /// Whether so many samples wait that hosts should not be asked for more.
-    pub(in crate::fleet) fn is_behind(&self) -> bool {
-        self.waiting.are_many()
+    /// Whether one more host may be asked; then it counts as asked. None may be if many samples wait, or will.
+    pub(in crate::fleet) fn may_ask(&self) -> bool {
+        !self.waiting.are_many() && self.questions.may_ask(self.clock.now())
+    }
+
+    /// Shortest time between two samples of a host. Questions are farther apart, but for a refetch; what an agent says more often
+    /// is not taken.
+    fn shortest_gap(&self) -> Duration {
+        self.config.interval / 4
     }
 
     /// Writes the samples that wait when that is due, or in any case.

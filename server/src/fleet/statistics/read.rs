@@ -9,8 +9,8 @@ use sea_orm::ConnectionTrait;
 use super::cost::{Cost, Measure};
 use super::query_costs::QueryCosts;
 use super::sample::sql_hash;
-use super::stored_costs::{CostsByVersion, decode, decode_several, part_of};
-use super::versions::QueryName;
+use super::stored_costs::{CostsByVersion, PARTS, decode, decode_several, part_of};
+use super::versions::{QueryName, VersionName};
 use super::{Statistics, is_broken};
 use crate::clock::Moment;
 use crate::fleet::Result;
@@ -23,32 +23,34 @@ use crate::store::statistics::events;
 pub(super) const HOUR_SECS: i64 = 3600;
 pub(super) const DAY_SECS: i64 = 24 * HOUR_SECS;
 
-/// Most parts that are read: those of the hours that are not closed yet, of all nodes.
-const MAX_PARTS: u64 = 2_000;
+/// Most rows of a part that are read: those of the hours that are not closed yet, of all nodes.
+const MAX_PARTS: u64 = 200;
 
 /// Most queries of which is told on how many hosts they are denylisted.
 const MAX_DENYLISTED: u64 = 10_000;
 
-/// A version of a scheduled query: its name and the hash of its SQL.
-pub(in crate::fleet) type WantedVersion = (QueryName, i64);
-
 /// The version of a query that a schedule runs now.
-pub(in crate::fleet) fn wanted(detail: &ScheduledDetail) -> WantedVersion {
+pub(in crate::fleet) fn wanted(detail: &ScheduledDetail) -> VersionName {
     let name = QueryName { pack: detail.pack.clone(), name: detail.scheduled.name.clone() };
     (name, sql_hash(&detail.sql))
 }
 
 impl Statistics {
-    /// The cost of queries since yesterday. Each is made of several schedules; `None` if none of them has run.
-    ///
-    /// # Errors
-    /// When the database does not answer.
-    pub(in crate::fleet) async fn stats_of(&self, wanted: &[Vec<WantedVersion>]) -> Result<Vec<Option<QueryStats>>> {
+    /// The cost of queries since yesterday. Each is made of several schedules; `None` if none of them has run, or if nobody
+    /// knows: what is shown beside it was read, or changed, all the same.
+    pub(in crate::fleet) async fn stats_of(&self, wanted: &[Vec<VersionName>]) -> Vec<Option<QueryStats>> {
+        self.try_stats_of(wanted).await.unwrap_or_else(|error| {
+            tracing::warn!(%error, "what queries cost cannot be read and is left out");
+            vec![None; wanted.len()]
+        })
+    }
+
+    async fn try_stats_of(&self, wanted: &[Vec<VersionName>]) -> Result<Vec<Option<QueryStats>>> {
         if wanted.iter().all(Vec::is_empty) {
             return Ok(vec![None; wanted.len()]);
         }
-        self.versions.write().await.refresh(&self.store).await?;
-        let versions = self.versions.read().await;
+        self.versions.find(self.store.reader(), wanted.iter().flatten()).await?;
+        let versions = self.versions.known();
         let ids: Vec<Vec<i64>> = wanted
             .iter()
             .map(|schedules| schedules.iter().filter_map(|(name, sql_hash)| versions.find(name, *sql_hash)).collect())
@@ -56,7 +58,7 @@ impl Statistics {
         let all: BTreeSet<i64> = ids.iter().flatten().copied().collect();
         let recent = self.recent(Some(&all)).await?;
         let denylisted = self.denylisted_hosts().await?;
-        let show = |(schedules, ids): (&Vec<WantedVersion>, &Vec<i64>)| {
+        let show = |(schedules, ids): (&Vec<VersionName>, &Vec<i64>)| {
             let mut total = Cost::default();
             for cost in ids.iter().filter_map(|id| recent.get(id)).map(QueryCosts::total) {
                 total.hosts = total.hosts.max(cost.hosts);
@@ -90,12 +92,9 @@ impl Statistics {
             }
         }
         let hours = (today - 1) * 24..=(today + 1) * 24;
-        let part = version_ids.filter(|ids| ids.len() == 1).and_then(|ids| ids.first()).map(|id| part_of(*id));
-        for counted in open_hours(&snapshot, hours, part).await?.into_values() {
+        for counted in open_hours(&snapshot, hours, version_ids).await?.into_values() {
             for (version_id, costs) in counted {
-                if version_ids.is_none_or(|ids| ids.contains(&version_id)) {
-                    all.entry(version_id).or_default().merge_other_hour(&costs);
-                }
+                all.entry(version_id).or_default().merge_other_hour(&costs);
             }
         }
         Ok(all)
@@ -117,21 +116,27 @@ pub(super) fn decoded(row: &Model) -> Option<QueryCosts> {
     costs
 }
 
-/// What all nodes have counted in hours that are not closed yet, by hour; of one part if that is given.
+/// What all nodes have counted of these versions, or of all, in hours that are not closed yet, by hour. One part is read at a
+/// time, so that no more than that is in memory for nothing.
 pub(super) async fn open_hours(
     db: &impl ConnectionTrait,
     hours: RangeInclusive<i64>,
-    part: Option<i64>,
+    version_ids: Option<&BTreeSet<i64>>,
 ) -> Result<BTreeMap<i64, CostsByVersion>> {
     let mut open: BTreeMap<i64, CostsByVersion> = BTreeMap::new();
-    for row in costs::open_parts(db, hours, part, MAX_PARTS).await? {
-        let Some(counted) = decode_several(&row.costs) else {
-            is_broken("cost_parts", row.id);
-            continue;
-        };
-        let hour = open.entry(row.hour).or_default();
-        for (version_id, costs) in counted {
-            hour.entry(version_id).or_default().merge_same_hour(&costs);
+    let parts: BTreeSet<i64> = match version_ids {
+        Some(ids) => ids.iter().map(|id| part_of(*id)).collect(),
+        None => (0..PARTS).collect(),
+    };
+    for part in parts {
+        for row in costs::open_parts(db, hours.clone(), part, MAX_PARTS).await? {
+            let Some(counted) = decode_several(&row.costs) else {
+                is_broken("cost_parts", row.id);
+                continue;
+            };
+            let hour = open.entry(row.hour).or_default();
+            let wanted = counted.into_iter().filter(|(id, _)| version_ids.is_none_or(|ids| ids.contains(id)));
+            wanted.for_each(|(id, costs)| hour.entry(id).or_default().merge_same_hour(&costs));
         }
     }
     Ok(open)

@@ -8,10 +8,10 @@ use muster_api::rest::{
 };
 
 use super::Statistics;
+use super::batch::read_last;
 use super::known::{KnownQuery, KnownSchedule};
 use super::sample::Counters;
 use super::versions::QueryName;
-use super::write::read_last;
 use crate::clock::Moment;
 use crate::fleet::Result;
 use crate::fleet::access::{Permission, Principal};
@@ -23,6 +23,9 @@ use crate::store::statistics::samples;
 
 /// Most hosts in the list of those whose schedule stands still.
 const MAX_STALLED: u64 = 1_000;
+
+/// Intervals without a sample after which a host is not in it any more.
+const SILENT: u32 = 3;
 
 /// Most events that are told of one host.
 const MAX_OF_HOST: u64 = 100;
@@ -63,9 +66,9 @@ impl Statistics {
     }
 
     async fn named(&self, known: KnownSchedule) -> Result<Vec<(QueryName, KnownQuery)>> {
-        self.versions.write().await.refresh(&self.store).await?;
-        let versions = self.versions.read().await;
-        let named = known.queries.into_iter().filter(|query| !query.is_gone);
+        self.versions.read(self.store.reader(), known.queries.iter().map(|query| query.version_id)).await?;
+        let versions = self.versions.known();
+        let named = known.queries.into_iter().filter(|query| query.gone == 0);
         Ok(named.filter_map(|query| Some((QueryName::clone(versions.name(query.version_id)?), query))).collect())
     }
 
@@ -125,7 +128,10 @@ impl Statistics {
     /// When the database does not answer.
     pub async fn stalled(&self, principal: &Principal) -> Result<StalledHosts> {
         principal.may(Permission::ReadHosts)?;
-        let stalled = samples::stalled(self.store.reader(), MAX_STALLED).await?;
+        // One that has gone offline has nothing to run. While no host is asked, nobody knows which have.
+        let interval = self.config.interval;
+        let oldest = if interval.is_zero() { Moment::NEVER } else { self.clock.now().minus(interval * SILENT) };
+        let stalled = samples::stalled(self.store.reader(), oldest, MAX_STALLED).await?;
         let names = self.hostnames(stalled.iter().map(|(id, _)| *id)).await?;
         // A host that is deleted meanwhile has no name.
         let show = |(host_id, since): (i64, Moment)| {

@@ -7,7 +7,6 @@ use muster_api::rest::{BucketCost, FleetCosts, FleetQueryCost, GroupCost, QueryC
 use super::Statistics;
 use super::query_costs::QueryCosts;
 use super::read::{DAY_SECS, HOUR_SECS, decoded, impact, open_hours, run_cost, start_of};
-use super::stored_costs::part_of;
 use super::versions::QueryName;
 use crate::clock::Moment;
 use crate::fleet::access::{Permission, Principal};
@@ -22,7 +21,7 @@ const BY_HOUR: i64 = 2 * DAY_SECS;
 const MAX_DAYS: i64 = 400;
 
 /// Most versions of a query that are read, the latest: each day has a row for each.
-const MAX_VERSIONS: usize = 50;
+const MAX_VERSIONS: u64 = 50;
 
 /// Most queries in the list of the fleet.
 const MAX_QUERIES: usize = 2_000;
@@ -54,7 +53,7 @@ impl Statistics {
             return Err(Error::invalid("from", "must not be after to"));
         }
         let name = QueryName { pack: wanted.pack.clone(), name: wanted.name.clone() };
-        let versions = self.versions_of(&name).await?;
+        let versions = self.versions.of_name(self.store.reader(), &name, MAX_VERSIONS).await?;
         let by_hour = to.since(from).as_secs() <= BY_HOUR.unsigned_abs() && now.since(from) <= self.config.keep_hours;
         let (span, seconds) = if by_hour { (HOUR, HOUR_SECS) } else { (DAY, DAY_SECS) };
         let buckets = from.seconds().div_euclid(seconds)..=to.seconds().div_euclid(seconds);
@@ -68,29 +67,17 @@ impl Statistics {
         }
         let hours_in_bucket = seconds / HOUR_SECS;
         let hours = buckets.start() * hours_in_bucket..=(buckets.end() + 1) * hours_in_bucket - 1;
-        for part in versions.iter().map(|id| part_of(*id)).collect::<BTreeSet<_>>() {
-            for (hour, all) in open_hours(&snapshot, hours.clone(), Some(part)).await? {
-                let bucket = counted.entry(hour.div_euclid(hours_in_bucket)).or_default();
-                let mut of_hour = QueryCosts::default();
-                all.iter()
-                    .filter(|(id, _)| versions.contains(id))
-                    .for_each(|(_, costs)| of_hour.merge_same_hour(costs));
-                match by_hour {
-                    true => bucket.merge_same_hour(&of_hour),
-                    false => bucket.merge_other_hour(&of_hour),
-                }
+        for (hour, all) in open_hours(&snapshot, hours, Some(&versions.iter().copied().collect())).await? {
+            let bucket = counted.entry(hour.div_euclid(hours_in_bucket)).or_default();
+            let mut of_hour = QueryCosts::default();
+            all.values().for_each(|costs| of_hour.merge_same_hour(costs));
+            match by_hour {
+                true => bucket.merge_same_hour(&of_hour),
+                false => bucket.merge_other_hour(&of_hour),
             }
         }
         drop(snapshot);
         self.report(name, from, to, seconds, counted).await
-    }
-
-    async fn versions_of(&self, name: &QueryName) -> Result<Vec<i64>> {
-        self.versions.write().await.refresh(&self.store).await?;
-        let mut versions: Vec<i64> = self.versions.read().await.of_name(name).into_iter().map(|(id, _)| id).collect();
-        versions.sort_unstable_by_key(|id| std::cmp::Reverse(*id));
-        versions.truncate(MAX_VERSIONS);
-        Ok(versions)
     }
 
     async fn report(
@@ -152,17 +139,16 @@ impl Statistics {
     #[expect(clippy::cast_precision_loss, reason = "below 2^52")]
     pub async fn fleet_costs(&self, principal: &Principal) -> Result<FleetCosts> {
         principal.may(Permission::ReadQueries)?;
-        self.versions.write().await.refresh(&self.store).await?;
         let recent = self.recent(None).await?;
+        self.versions.read(self.store.reader(), recent.keys().copied()).await?;
         let mut denylisted = self.denylisted_hosts().await?;
         let mut by_name: BTreeMap<QueryName, QueryCosts> = BTreeMap::new();
-        let versions = self.versions.read().await;
+        let versions = self.versions.known();
         for (version_id, costs) in recent {
             if let Some(name) = versions.name(version_id) {
                 by_name.entry(QueryName::clone(name)).or_default().merge_other_hour(&costs);
             }
         }
-        drop(versions);
         for name in denylisted.keys() {
             by_name.entry(name.clone()).or_default();
         }

@@ -20,6 +20,9 @@ const MAX_QUERIES: usize = 10_000;
 /// Longest name that is taken, in bytes.
 const MAX_NAME: usize = 1024;
 
+/// Longest delimiter that is taken, in bytes. One that is longer is as good as unknown.
+const MAX_DELIMITER: usize = 16;
+
 /// Largest number that is taken, far beyond what any agent counts: what is worked out from several stays exact.
 const MAX_NUMBER: u64 = 1 << 52;
 
@@ -51,6 +54,8 @@ pub(super) struct SampledQuery {
     pub full_name: String,
     /// `None` if the answer does not say its SQL.
     pub sql_hash: Option<i64>,
+    /// In seconds, as the agent runs it; 0 if the answer does not say it.
+    pub interval: u64,
     pub counters: Counters,
 }
 
@@ -95,7 +100,7 @@ impl Sample {
         let mut rows = rows.iter().map(RowTexts::of).peekable();
         let first = rows.peek()?;
         let version = AgentVersion::of(&first.version);
-        let delimiter = first.delimiter.clone();
+        let delimiter = Some(first.delimiter.clone()).filter(|text| text.len() <= MAX_DELIMITER).unwrap_or_default();
         let mut sample = Self {
             worker: WorkerId { start_time: first.start_time, pid: first.pid },
             unix_time: first.sampled_at,
@@ -107,6 +112,12 @@ impl Sample {
         let is_query = |row: &RowTexts| !row.name.is_empty() && row.name.len() <= MAX_NAME;
         sample.queries = rows.filter(is_query).take(MAX_QUERIES).map(|row| row.query(version, platform)).collect();
         Some(sample)
+    }
+
+    /// Memory that it takes, in bytes.
+    pub(super) fn size(&self) -> usize {
+        let names: usize = self.queries.iter().map(|query| query.full_name.capacity()).sum();
+        size_of::<Self>() + self.queries.capacity() * size_of::<SampledQuery>() + names
     }
 }
 
@@ -121,6 +132,7 @@ struct RowTexts {
     delimiter: String,
     name: String,
     sql_hash: Option<i64>,
+    interval: u64,
     counters: Counters,
     user_time: u64,
     system_time: u64,
@@ -141,6 +153,7 @@ impl RowTexts {
                 "delimiter" => texts.delimiter = text.into_owned(),
                 "name" => texts.name = text.into_owned(),
                 "query" => texts.sql_hash = Some(sql_hash(&text)),
+                "interval" => texts.interval = number(&text),
                 "executions" => texts.counters.executions = number(&text),
                 "last_executed" => texts.counters.last_executed = number(&text),
                 // Agents below 4.4 know it by its old name.
@@ -168,7 +181,7 @@ impl RowTexts {
             wall_ms: self.wall_ms.unwrap_or_else(|| in_ms(self.wall_secs, 1000)),
             ..self.counters
         };
-        SampledQuery { full_name: self.name, sql_hash: self.sql_hash, counters }
+        SampledQuery { full_name: self.name, sql_hash: self.sql_hash, interval: self.interval, counters }
     }
 }
 

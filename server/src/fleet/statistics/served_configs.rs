@@ -1,5 +1,5 @@
 use std::collections::VecDeque;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 
@@ -7,18 +7,17 @@ use super::Sample;
 use super::fold::{ResolvedQuery, ResolvedSample};
 use super::sample::Counters;
 use super::served_names::{ServedNames, ServedQuery};
-use super::versions::{QueryName, Versions};
+use super::versions::{KnownVersions, QueryName, VersionName};
 use super::waiting::WaitingSample;
-use crate::fleet::Result;
 use crate::fleet::schedule::Schedule;
 use crate::lock::lock;
 
 /// Most configs whose names are remembered: a fleet has few, as hosts with the same packs get the same bytes.
 const KEPT: usize = 32;
 
-/// The names in configs that were served, for the bytes of each.
+/// The names in configs that were served, for the bytes of each. The latest used is the first.
 #[derive(Debug, Default)]
-pub(super) struct ServedConfigs(Mutex<VecDeque<(Bytes, ServedNames)>>);
+pub(super) struct ServedConfigs(Mutex<VecDeque<(Bytes, Arc<ServedNames>)>>);
 
 /// A sample, and the queries that its host was served under the names in it.
 #[derive(Debug)]
@@ -35,67 +34,85 @@ struct NamedQuery {
     served: ServedQuery,
     /// Of the SQL that the host runs.
     sql_hash: i64,
+    /// As the host says it.
+    interval: u64,
     counters: Counters,
 }
 
 impl ServedConfigs {
-    /// Looks the names of a sample up in the config of its host.
-    ///
-    /// # Errors
-    /// When the host has no config.
-    pub fn name(&self, schedule: &Schedule, waiting: WaitingSample) -> Result<NamedSample> {
+    /// Looks the names of samples up in the configs of their hosts. Samples of hosts that have none are left out. This takes
+    /// long, so it is not for a thread that has other work.
+    pub fn name(&self, schedule: &Schedule, samples: Vec<WaitingSample>) -> Vec<NamedSample> {
         let plan = schedule.plan();
-        let config = schedule.look_up(&plan, &waiting.host.assignment.load(), Some(&waiting.host))?;
+        let look_up = |waiting: WaitingSample| {
+            let config = schedule.look_up(&plan, &waiting.host.assignment.load(), Some(&waiting.host)).ok()?;
+            Some((config, waiting))
+        };
+        let mut samples: Vec<(Bytes, WaitingSample)> = samples.into_iter().filter_map(look_up).collect();
+        // Those of one config together, so that each is read once, however many there are.
+        samples.sort_by_key(|(config, _)| config.as_ptr());
+        let name = |(config, waiting)| NamedSample::of(waiting, &self.names(&config));
+        samples.into_iter().map(name).collect()
+    }
+
+    fn names(&self, config: &Bytes) -> Arc<ServedNames> {
         let mut kept = lock(&self.0);
-        let is_it = |known: &Bytes| known.as_ptr() == config.as_ptr() && known.len() == config.len();
-        if !kept.iter().any(|(known, _)| is_it(known)) {
-            kept.truncate(KEPT - 1);
-            kept.push_front((config.clone(), ServedNames::of(&config)));
-        }
-        let names = kept.iter_mut().find(|(known, _)| is_it(known)).map(|(_, names)| names);
-        Ok(NamedSample::of(waiting, names))
+        let is_it = |(known, _): &(Bytes, _)| known.as_ptr() == config.as_ptr() && known.len() == config.len();
+        let found = kept.iter().position(is_it).and_then(|at| kept.remove(at));
+        let (config, names) = found.unwrap_or_else(|| (config.clone(), Arc::new(ServedNames::of(config))));
+        kept.truncate(KEPT - 1);
+        kept.push_front((config, Arc::clone(&names)));
+        names
     }
 }
 
 impl NamedSample {
-    fn of(waiting: WaitingSample, names: Option<&mut ServedNames>) -> Self {
+    fn of(waiting: WaitingSample, names: &ServedNames) -> Self {
         let (mut queries, mut unknown) = (Vec::new(), 0);
-        if let Some(names) = names {
-            let Sample { delimiter, queries: sampled, .. } = &*waiting.sample;
-            for query in sampled {
-                match names.find(&query.full_name, query.sql_hash, delimiter) {
-                    Some(served) => queries.push(NamedQuery {
-                        served: served.clone(),
-                        sql_hash: query.sql_hash.unwrap_or(served.sql_hash),
-                        counters: query.counters,
-                    }),
-                    None => unknown += 1,
-                }
+        let Sample { delimiter, queries: sampled, .. } = &*waiting.sample;
+        for query in sampled {
+            match names.find(&query.full_name, query.sql_hash, delimiter) {
+                Some(served) => queries.push(NamedQuery {
+                    served: served.clone(),
+                    sql_hash: query.sql_hash.unwrap_or(served.sql_hash),
+                    interval: query.interval,
+                    counters: query.counters,
+                }),
+                None => unknown += 1,
             }
         }
         Self { waiting, queries, unknown }
     }
 
-    /// Versions that the host runs and nobody has met before. Only the SQL that is served makes a new one: what agents say
-    /// does not fill the database.
-    pub fn new_versions(&self, versions: &Versions) -> Vec<(QueryName, i64)> {
-        let all = self.queries.iter().filter(|query| query.sql_hash == query.served.sql_hash);
-        let all = all.map(|query| (QueryName::of(&query.served), query.sql_hash));
-        all.filter(|(name, sql_hash)| versions.find(name, *sql_hash).is_none()).collect()
+    /// Versions that the host runs and that are not known, each with whether it is served now. Only such SQL makes a new
+    /// one: what agents say does not fill the database.
+    pub fn unknown_versions(&self, known: &KnownVersions) -> Vec<(VersionName, bool)> {
+        let all = self.queries.iter().map(|query| {
+            let is_served = query.sql_hash == query.served.sql_hash;
+            ((QueryName::of(&query.served), query.sql_hash), is_served)
+        });
+        all.filter(|((name, sql_hash), _)| known.find(name, *sql_hash).is_none()).collect()
     }
 
     /// The sample by versions of queries. Those with SQL that was never served are left out and counted.
-    pub fn resolve(&mut self, versions: &Versions) -> ResolvedSample {
+    pub fn resolve(&mut self, known: &KnownVersions) -> ResolvedSample {
         let Sample { worker, unix_time, uptime_secs, version, .. } = *self.waiting.sample;
         let received = u64::try_from(self.waiting.received.seconds()).unwrap_or(0);
         let mut queries = Vec::with_capacity(self.queries.len());
-        for NamedQuery { served, sql_hash, counters } in &self.queries {
-            let Some(version_id) = versions.find(&QueryName::of(served), *sql_hash) else {
+        for NamedQuery { served, sql_hash, interval, counters } in &self.queries {
+            let version_id = known.find(&QueryName::of(served), *sql_hash);
+            let Some((version_id, key)) = version_id.and_then(|id| Some((id, known.key(id)?))) else {
                 self.unknown += 1;
                 continue;
             };
-            let name_id = versions.name_id(version_id);
-            queries.push(ResolvedQuery { version_id, name_id, interval: served.interval, counters: *counters });
+            queries.push(ResolvedQuery {
+                version_id,
+                name_id: key.name_id,
+                added_at: u64::try_from(key.added_at.seconds()).unwrap_or(0),
+                interval: served.interval,
+                said_interval: *interval,
+                counters: *counters,
+            });
         }
         ResolvedSample { worker, unix_time, uptime_secs, version, received, queries }
     }

@@ -3,7 +3,6 @@
 
 use std::collections::HashMap;
 
-use muster_api::osquery::config::full_name;
 use serde_json::{Map, Value};
 
 use super::sample::sql_hash;
@@ -25,15 +24,11 @@ pub(super) struct ServedQuery {
 /// The scheduled queries of a config by what agents call them.
 #[derive(Debug, Default)]
 pub(super) struct ServedNames {
-    queries: Vec<ServedQuery>,
+    /// In the order of the config, the top-level schedule first, by their names in the pack.
+    packs: Vec<(String, HashMap<String, ServedQuery>)>,
     /// That of agents which do not say theirs.
     delimiter: String,
-    /// Positions in `queries`, for each delimiter that was asked for.
-    by_delimiter: HashMap<String, HashMap<String, Vec<usize>>>,
 }
-
-/// Most delimiters by which names are remembered. An agent may say any; all of a fleet mostly say the same.
-const MAX_DELIMITERS: usize = 8;
 
 /// The default of the flag.
 const DEFAULT_DELIMITER: &str = "_";
@@ -46,17 +41,19 @@ impl ServedNames {
     pub fn of(config: &[u8]) -> Self {
         let config: Map<String, Value> = serde_json::from_slice(config).unwrap_or_default();
         let interval = config.get("options").and_then(|options| whole(options.get("schedule_default_interval")?));
-        let mut queries = Vec::new();
+        let mut packs = Vec::new();
         let mut add = |pack: &str, scheduled: Option<&Value>| {
-            for (name, query) in scheduled.and_then(Value::as_object).into_iter().flatten() {
-                let Some(sql) = query.get("query").and_then(Value::as_str) else { continue };
-                queries.push(ServedQuery {
+            let all = scheduled.and_then(Value::as_object).into_iter().flatten();
+            let queries = all.filter_map(|(name, query)| {
+                let served = ServedQuery {
                     pack: pack.to_owned(),
                     name: name.clone(),
-                    sql_hash: sql_hash(sql),
+                    sql_hash: sql_hash(query.get("query")?.as_str()?),
                     interval: query.get("interval").and_then(whole).or(interval).unwrap_or(DEFAULT_INTERVAL),
-                });
-            }
+                };
+                Some((name.clone(), served))
+            });
+            packs.push((pack.to_owned(), queries.collect()));
         };
         add("", config.get("schedule"));
         for (name, pack) in config.get("packs").and_then(Value::as_object).into_iter().flatten() {
@@ -70,30 +67,27 @@ impl ServedNames {
         }
         let delimiter = config.get("options").and_then(|options| options.get("pack_delimiter")?.as_str());
         let delimiter = delimiter.filter(|text| !text.is_empty()).unwrap_or(DEFAULT_DELIMITER).to_owned();
-        Self { queries, delimiter, by_delimiter: HashMap::new() }
+        Self { packs, delimiter }
     }
 
     /// The query that an agent with this delimiter calls so; with that of the config if it is empty. Where that may be
     /// several, it is the one with this SQL, or else the first: to such an agent they are one.
-    pub fn find(&mut self, full_name: &str, sql_hash: Option<i64>, delimiter: &str) -> Option<&ServedQuery> {
+    pub fn find(&self, full_name: &str, sql_hash: Option<i64>, delimiter: &str) -> Option<&ServedQuery> {
         let delimiter = if delimiter.is_empty() { &self.delimiter } else { delimiter };
-        if self.by_delimiter.len() >= MAX_DELIMITERS && !self.by_delimiter.contains_key(delimiter) {
-            self.by_delimiter.clear();
+        let in_pack = full_name.strip_prefix("pack").and_then(|rest| rest.strip_prefix(delimiter));
+        let mut first = None;
+        for (pack, queries) in &self.packs {
+            let name = match pack.as_str() {
+                "" | MAIN => Some(full_name),
+                pack => in_pack.and_then(|rest| rest.strip_prefix(pack)?.strip_prefix(delimiter)),
+            };
+            match name.and_then(|name| queries.get(name)) {
+                Some(query) if Some(query.sql_hash) == sql_hash => return Some(query),
+                found => first = first.or(found),
+            }
         }
-        let names = self.by_delimiter.entry(delimiter.to_owned()).or_insert_with(|| names(&self.queries, delimiter));
-        let candidates = names.get(full_name)?;
-        let meant = candidates.iter().find(|at| Some(self.queries[**at].sql_hash) == sql_hash).or(candidates.first())?;
-        self.queries.get(*meant)
+        first
     }
-}
-
-fn names(queries: &[ServedQuery], delimiter: &str) -> HashMap<String, Vec<usize>> {
-    let mut names: HashMap<String, Vec<usize>> = HashMap::new();
-    for (at, query) in queries.iter().enumerate() {
-        let pack = if query.pack.is_empty() { MAIN } else { &query.pack };
-        names.entry(full_name(pack, &query.name, delimiter)).or_default().push(at);
-    }
-    names
 }
 
 /// A number, which may be written as text.
@@ -122,16 +116,16 @@ mod tests {
         ServedNames::of(config.to_string().as_bytes())
     }
 
-    fn found(names: &mut ServedNames, full_name: &str, sql: &str, delimiter: &str) -> Option<(String, String)> {
+    fn found(names: &ServedNames, full_name: &str, sql: &str, delimiter: &str) -> Option<(String, String)> {
         let query = names.find(full_name, Some(sql_hash(sql)), delimiter)?;
         Some((query.pack.clone(), query.name.clone()))
     }
 
     #[test]
     fn names_are_those_of_the_config() {
-        let mut names = served();
-        let mut find = |full_name: &str, sql: &str, delimiter: &str| {
-            found(&mut names, full_name, sql, delimiter).map(|(pack, name)| format!("{pack}|{name}"))
+        let names = served();
+        let find = |full_name: &str, sql: &str, delimiter: &str| {
+            found(&names, full_name, sql, delimiter).map(|(pack, name)| format!("{pack}|{name}"))
         };
         assert_eq!(find("top", "select 0", "_").as_deref(), Some("|top"));
         assert_eq!(find("pack_of_one", "select 5", "_").as_deref(), Some("|pack_of_one"));
@@ -145,28 +139,32 @@ mod tests {
 
     #[test]
     fn the_sql_decides_between_queries_of_one_name() {
-        let mut names = served();
-        let mut find = |sql: &str| found(&mut names, "pack_a_b_c", sql, "_").map(|(pack, _)| pack);
+        let names = served();
+        let find = |sql: &str| found(&names, "pack_a_b_c", sql, "_").map(|(pack, _)| pack);
         assert_eq!(find("select 1").as_deref(), Some("a"));
         assert_eq!(find("select 2").as_deref(), Some("a_b"));
         assert_eq!(find("select 99").as_deref(), Some("a"));
     }
 
     #[test]
-    fn intervals_are_those_of_the_config() {
+    fn names_are_those_that_agents_make_of_the_config() {
+        use muster_api::osquery::config::full_name;
         let names = served();
-        let interval = |name: &str| names.queries.iter().find(|query| query.name == name).unwrap().interval;
-        assert_eq!((interval("top"), interval("q")), (90, 60));
-        assert!(ServedNames::of(b"[]").queries.is_empty());
+        for delimiter in ["_", "/", "", "aa", "__"] {
+            let meant = if delimiter.is_empty() { "~" } else { delimiter };
+            for (pack, name) in [("a", "b_c"), ("a", "x"), ("wild", "q"), ("main", "top")] {
+                let query = names.find(&full_name(pack, name, meant), None, delimiter).unwrap();
+                let pack = if pack == "main" { "" } else { pack };
+                assert_eq!((query.pack.as_str(), query.name.as_str()), (pack, name), "{delimiter}");
+            }
+        }
     }
 
     #[test]
-    fn an_agent_that_says_another_delimiter_each_time_takes_no_memory() {
-        let mut names = served();
-        for number in 0..100 {
-            let delimiter = number.to_string();
-            assert!(found(&mut names, &format!("pack{delimiter}a{delimiter}x"), "select 7", &delimiter).is_some());
-        }
-        assert!(names.by_delimiter.len() <= MAX_DELIMITERS);
+    fn intervals_are_those_of_the_config() {
+        let names = served();
+        let interval = |name: &str| names.packs.iter().find_map(|(_, queries)| queries.get(name)).unwrap().interval;
+        assert_eq!((interval("top"), interval("q")), (90, 60));
+        assert!(ServedNames::of(b"[]").find("top", None, "_").is_none());
     }
 }

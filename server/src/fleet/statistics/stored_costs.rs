@@ -16,6 +16,9 @@ const FORMAT: u8 = 1;
 /// Most bytes that are inflated from a row.
 const MAX_INFLATED: u64 = 64 << 20;
 
+/// Most bytes of a part before they are deflated. It goes into one statement.
+const MAX_PART: usize = 8 << 20;
+
 /// Parts into which the queries of an hour are divided, so that whoever wants one query does not read all of them.
 pub(super) const PARTS: i64 = 16;
 
@@ -39,7 +42,8 @@ pub(super) fn decode(bytes: &[u8]) -> Option<QueryCosts> {
     QueryCosts::take_from(&mut &inflated(bytes)?[..])
 }
 
-pub(super) fn encode_several(all: &CostsByVersion) -> Vec<u8> {
+/// `None` if that is more than a part may hold.
+pub(super) fn encode_several(all: &CostsByVersion) -> Option<Vec<u8>> {
     let mut bytes = Vec::new();
     put(&mut bytes, all.len() as u64);
     for (version_id, costs) in all {
@@ -47,7 +51,7 @@ pub(super) fn encode_several(all: &CostsByVersion) -> Vec<u8> {
         costs.put_into(&mut bytes);
     }
     // Replaced every minute.
-    deflated(&bytes, Compression::fast())
+    (bytes.len() <= MAX_PART).then(|| deflated(&bytes, Compression::fast()))
 }
 
 /// As [`decode`].
@@ -115,13 +119,20 @@ mod tests {
     #[test]
     fn costs_read_back() {
         let all: CostsByVersion = [(7, hour_of(40)), (-1, hour_of(3)), (1 << 40, QueryCosts::default())].into();
-        assert_eq!(decode_several(&encode_several(&all)), Some(all));
+        assert_eq!(decode_several(&encode_several(&all).unwrap()), Some(all));
         let one = hour_of(9);
         let mut bytes = encode(&one);
         assert_eq!(decode(&bytes), Some(one));
         bytes[0] = 2;
         assert_eq!(decode(&bytes), None, "another format");
         assert_eq!(decode(&[]), None);
+    }
+
+    #[test]
+    fn a_part_that_is_too_large_is_refused() {
+        let one = hour_of(2_000);
+        let all: CostsByVersion = (0..3_000).map(|id| (id, one.clone())).collect();
+        assert_eq!(encode_several(&all), None);
     }
 
     /// With the last samples this keeps 24 hours of a hundred queries on ten thousand hosts within 60 MB: two rows at least

@@ -1,13 +1,16 @@
-//! The versions of queries that hosts have run, in memory. Rows are added and never changed, so what is known stays right.
+//! The versions of queries that hosts have run. Rows are added and never changed, so what is known stays right; what is not
+//! known is read by what names it, because ids become visible in another order than that of their numbers.
 
-use std::collections::HashMap;
-use std::sync::Arc;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use sea_orm::ConnectionTrait;
 
 use crate::clock::Moment;
 use crate::fleet::Result;
 use crate::store::Store;
 use crate::store::entity::query_versions::Model;
-use crate::store::statistics::samples;
+use crate::store::{self, statistics::versions as rows};
 
 /// A scheduled query, whatever its SQL.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -17,10 +20,16 @@ pub(in crate::fleet) struct QueryName {
     pub name: String,
 }
 
-/// Versions by what names them, and the other way round.
+/// A version of a scheduled query: its name and the hash of its SQL.
+pub(in crate::fleet) type VersionName = (QueryName, i64);
+
+/// All versions that this node has met. Whoever needs them takes what is known at that moment.
 #[derive(Debug, Default)]
-pub(super) struct Versions {
-    newest: i64,
+pub(super) struct Versions(RwLock<Arc<KnownVersions>>);
+
+/// Versions by what names them, and the other way round.
+#[derive(Debug, Clone, Default)]
+pub(super) struct KnownVersions {
     /// By position, the number that is the same for all versions of a query on this node.
     names: Vec<Arc<QueryName>>,
     name_ids: HashMap<Arc<QueryName>, i64>,
@@ -33,35 +42,68 @@ pub(super) struct Versions {
 pub(super) struct VersionKey {
     pub name_id: i64,
     pub sql_hash: i64,
+    /// About when a sample first named it.
+    pub added_at: Moment,
 }
 
 impl Versions {
-    /// Takes over the rows that were added since the last call.
-    pub async fn refresh(&mut self, store: &Store) -> Result<()> {
-        loop {
-            let rows = samples::versions_after(store.reader(), self.newest).await?;
-            if rows.is_empty() {
-                return Ok(());
-            }
-            rows.into_iter().for_each(|row| self.add(row));
+    pub fn known(&self) -> Arc<KnownVersions> {
+        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Notes rows that are in the database.
+    fn note(&self, rows: Vec<Model>) {
+        if !rows.is_empty() {
+            let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
+            let known = Arc::make_mut(&mut known);
+            rows.into_iter().for_each(|row| known.add(row));
         }
     }
 
-    /// Adds versions to the database, and takes over all that are there.
-    pub async fn intern(&mut self, store: &Store, new: &[(QueryName, i64)], now: Moment) -> Result<()> {
-        self.refresh(store).await?;
-        let missing: Vec<&(QueryName, i64)> =
-            new.iter().filter(|(name, sql_hash)| self.find(name, *sql_hash).is_none()).collect();
+    /// Reads the versions with these ids that are not known yet. Inside of a transaction that has read the ids, all are
+    /// found.
+    pub async fn read(&self, db: &impl ConnectionTrait, ids: impl Iterator<Item = i64>) -> store::Result<()> {
+        let known = self.known();
+        let missing: BTreeSet<i64> = ids.filter(|id| !known.by_id.contains_key(id)).collect();
+        self.note(rows::by_ids(db, missing.into_iter().collect()).await?);
+        Ok(())
+    }
+
+    /// Reads these versions if they are not known yet and there.
+    pub async fn find(&self, db: &impl ConnectionTrait, wanted: impl Iterator<Item = &VersionName>) -> Result<()> {
+        let known = self.known();
+        let missing = wanted.filter(|(name, sql_hash)| known.find(name, *sql_hash).is_none());
+        let hashes: BTreeSet<i64> = missing.map(|(_, sql_hash)| *sql_hash).collect();
+        self.note(rows::by_hashes(db, hashes.into_iter().collect()).await?);
+        Ok(())
+    }
+
+    /// Reads these versions, and adds those to the database that are not there.
+    pub async fn intern(&self, store: &Store, wanted: &BTreeSet<VersionName>, now: Moment) -> Result<()> {
+        self.find(store.reader(), wanted.iter()).await?;
+        let known = self.known();
+        let missing: Vec<&VersionName> =
+            wanted.iter().filter(|(name, sql_hash)| known.find(name, *sql_hash).is_none()).collect();
         if missing.is_empty() {
             return Ok(());
         }
-        for (QueryName { pack, name }, sql_hash) in missing {
+        for (QueryName { pack, name }, sql_hash) in &missing {
             // One in each transaction: a race for one of them stops no other.
-            store.write(async |tx| samples::add_version(tx, pack, name, *sql_hash, now).await).await?;
+            store.write(async |tx| rows::add(tx, pack, name, *sql_hash, now).await).await?;
         }
-        self.refresh(store).await
+        let hashes: BTreeSet<i64> = missing.iter().map(|(_, sql_hash)| *sql_hash).collect();
+        // What another node has added meanwhile is seen, too.
+        self.note(rows::by_hashes_now(store, hashes.into_iter().collect()).await?);
+        Ok(())
     }
 
+    /// The ids of all versions of a query, the latest first.
+    pub async fn of_name(&self, db: &impl ConnectionTrait, name: &QueryName, limit: u64) -> Result<Vec<i64>> {
+        Ok(rows::ids_of_name(db, &name.pack, &name.name, limit).await?)
+    }
+}
+
+impl KnownVersions {
     fn add(&mut self, row: Model) {
         let name = Arc::new(QueryName { pack: row.pack, name: row.name });
         let name_id = *self.name_ids.entry(Arc::clone(&name)).or_insert_with(|| {
@@ -69,8 +111,7 @@ impl Versions {
             self.names.len() as i64 - 1
         });
         self.by_hash.insert((name_id, row.sql_hash), row.id);
-        self.by_id.insert(row.id, VersionKey { name_id, sql_hash: row.sql_hash });
-        self.newest = self.newest.max(row.id);
+        self.by_id.insert(row.id, VersionKey { name_id, sql_hash: row.sql_hash, added_at: row.created_at });
     }
 
     pub fn find(&self, name: &QueryName, sql_hash: i64) -> Option<i64> {
@@ -81,24 +122,13 @@ impl Versions {
         self.by_id.get(&version_id).copied()
     }
 
-    /// A number that is the same for all versions of a query. One that is not known stands alone.
-    pub fn name_id(&self, version_id: i64) -> i64 {
-        self.key(version_id).map_or(!version_id.wrapping_abs(), |key| key.name_id)
+    /// A number that is the same for all versions of a query.
+    pub fn name_id(&self, version_id: i64) -> Option<i64> {
+        self.key(version_id).map(|key| key.name_id)
     }
 
     pub fn name(&self, version_id: i64) -> Option<&Arc<QueryName>> {
         self.names.get(usize::try_from(self.key(version_id)?.name_id).ok()?)
-    }
-
-    /// Whether a row may have been added that is not known here.
-    pub fn is_unheard_of(&self, version_id: i64) -> bool {
-        version_id > self.newest
-    }
-
-    /// All versions of a query, by id.
-    pub fn of_name(&self, name: &QueryName) -> Vec<(i64, VersionKey)> {
-        let Some(name_id) = self.name_ids.get(name) else { return Vec::new() };
-        self.by_id.iter().filter(|(_, key)| key.name_id == *name_id).map(|(id, key)| (*id, *key)).collect()
     }
 }
 
@@ -108,7 +138,7 @@ mod tests {
 
     #[test]
     fn versions_of_a_query_share_a_number() {
-        let mut versions = Versions::default();
+        let versions = Versions::default();
         let row = |id, name: &str, sql_hash| Model {
             id,
             pack: "p".to_owned(),
@@ -116,14 +146,15 @@ mod tests {
             sql_hash,
             created_at: Moment(0),
         };
-        [row(4, "a", 1), row(7, "b", 1), row(9, "a", 2)].into_iter().for_each(|row| versions.add(row));
+        let before = versions.known();
+        versions.note(vec![row(4, "a", 1), row(7, "b", 1), row(9, "a", 2)]);
+        assert_eq!(before.name_id(4), None);
+        let known = versions.known();
         let name = |name: &str| QueryName { pack: "p".to_owned(), name: name.to_owned() };
-        assert_eq!(versions.name_id(4), versions.name_id(9));
-        assert_ne!(versions.name_id(4), versions.name_id(7));
-        assert_ne!(versions.name_id(5), versions.name_id(6));
-        assert_eq!((versions.find(&name("a"), 2), versions.find(&name("a"), 3)), (Some(9), None));
-        assert_eq!(versions.name(9).map(|name| name.name.as_str()), Some("a"));
-        assert!(versions.is_unheard_of(10) && !versions.is_unheard_of(5));
-        assert_eq!(versions.of_name(&name("a")).len(), 2);
+        assert_eq!(known.name_id(4), known.name_id(9));
+        assert_ne!(known.name_id(4), known.name_id(7));
+        assert_eq!((known.find(&name("a"), 2), known.find(&name("a"), 3)), (Some(9), None));
+        assert_eq!(known.name(9).map(|name| name.name.as_str()), Some("a"));
+        assert_eq!((known.name_id(5), known.name(5)), (None, None));
     }
 }

@@ -1,17 +1,20 @@
-//! Samples that wait to be written. A crash loses them, and the next sample of each host counts what they would have.
+//! Samples that wait to be written, one of each host. A crash loses them, and the next sample of each host counts what they
+//! would have.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use super::Sample;
+use super::fold::LATE;
 use crate::clock::Moment;
 use crate::fleet::hosts::Host;
 use crate::lock::lock;
 
-/// Most samples that wait; further ones are dropped.
+/// Most hosts whose samples wait; further ones are dropped.
 const MAX_WAITING: usize = 4_000;
 
-/// Most queries in all samples that wait, some 150 bytes each.
-const MAX_QUERIES: usize = 1_000_000;
+/// Most bytes in all samples that wait.
+const MAX_BYTES: usize = 128 << 20;
 
 /// So many hosts are written at one time.
 pub(super) const BATCH: usize = 500;
@@ -32,44 +35,47 @@ pub(super) struct WaitingSamples(Mutex<Queue>);
 
 #[derive(Debug, Default)]
 struct Queue {
-    samples: Vec<WaitingSample>,
+    by_host: BTreeMap<i64, WaitingSample>,
     queries: usize,
+    bytes: usize,
 }
 
 impl WaitingSamples {
-    /// Adds a sample, unless too many wait.
+    /// Adds a sample, unless too many wait. Of each host only the newest waits: it says all that others do.
     pub fn add(&self, sample: WaitingSample) -> bool {
         let mut queue = lock(&self.0);
-        let queries = queue.queries + sample.sample.queries.len();
-        if queue.samples.len() >= MAX_WAITING || queries > MAX_QUERIES {
-            return false;
-        }
-        queue.queries = queries;
-        queue.samples.push(sample);
+        let host_id = sample.host.id;
+        let known = queue.remove(host_id);
+        let has_room = queue.by_host.len() < MAX_WAITING && queue.bytes + sample.sample.size() <= MAX_BYTES;
+        let newest = match known {
+            Some(known) if !has_room || is_newer(&known, &sample) => known,
+            _ if has_room => sample,
+            _ => return false,
+        };
+        queue.insert(newest);
         true
     }
 
     /// Whether so many wait that no further host should be asked.
     pub fn are_many(&self) -> bool {
         let queue = lock(&self.0);
-        queue.samples.len() >= MAX_WAITING / 2 || queue.queries >= MAX_QUERIES / 2
+        queue.by_host.len() >= MAX_WAITING / 2 || queue.bytes >= MAX_BYTES / 2
     }
 
     /// Whether a batch is full, or any sample came before this moment.
     pub fn is_due(&self, before: Moment) -> bool {
         let queue = lock(&self.0);
-        queue.samples.len() >= BATCH
+        queue.by_host.len() >= BATCH
             || queue.queries >= BATCH_QUERIES
-            || queue.samples.iter().any(|sample| sample.received <= before)
+            || queue.by_host.values().any(|sample| sample.received <= before)
     }
 
-    /// Takes all samples in batches, each ordered by host and time.
+    /// Takes all samples in batches, each ordered by host.
     pub fn take(&self) -> Vec<Vec<WaitingSample>> {
-        let mut samples = std::mem::take(&mut *lock(&self.0)).samples;
-        samples.sort_by_key(|waiting| (waiting.host.id, waiting.sample.unix_time, waiting.received));
+        let samples = std::mem::take(&mut *lock(&self.0)).by_host;
         let mut batches: Vec<Vec<WaitingSample>> = Vec::new();
         let mut queries = 0;
-        for sample in samples {
+        for sample in samples.into_values() {
             queries += sample.sample.queries.len();
             match batches.last_mut() {
                 Some(batch) if batch.len() < BATCH && queries <= BATCH_QUERIES => batch.push(sample),
@@ -80,5 +86,32 @@ impl WaitingSamples {
             }
         }
         batches
+    }
+}
+
+impl Queue {
+    fn insert(&mut self, sample: WaitingSample) {
+        self.queries += sample.sample.queries.len();
+        self.bytes += sample.sample.size();
+        self.by_host.insert(sample.host.id, sample);
+    }
+
+    fn remove(&mut self, host_id: i64) -> Option<WaitingSample> {
+        let sample = self.by_host.remove(&host_id)?;
+        self.queries -= sample.sample.queries.len();
+        self.bytes -= sample.sample.size();
+        Some(sample)
+    }
+}
+
+/// Whether a sample is newer than another one: it came later, unless it was overtaken.
+fn is_newer(one: &WaitingSample, other: &WaitingSample) -> bool {
+    let is_overtaken = |early: &WaitingSample, late: &WaitingSample| {
+        let (early, late) = (early.sample.unix_time, late.sample.unix_time);
+        late > 0 && early > late && early - late <= LATE
+    };
+    match one.received > other.received {
+        true => !is_overtaken(other, one),
+        false => is_overtaken(one, other),
     }
 }

@@ -63,19 +63,18 @@ pub async fn remove_parts(tx: &Tx, ids: Vec<i64>) -> Result<()> {
     Ok(())
 }
 
-/// Parts that are not closed yet: of all queries, or of those of one part.
+/// Rows of a part that are not closed yet, the latest first.
 pub async fn open_parts(
     db: &impl ConnectionTrait,
     hours: std::ops::RangeInclusive<i64>,
-    part: Option<i64>,
+    part: i64,
     limit: u64,
 ) -> Result<Vec<cost_parts::Model>> {
     let (first, last) = hours.into_inner();
-    let mut parts = cost_parts::Entity::find().filter(cost_parts::Column::Hour.between(first, last));
-    if let Some(part) = part {
-        parts = parts.filter(cost_parts::Column::Part.eq(part));
-    }
-    Ok(parts.order_by_desc(cost_parts::Column::Hour).limit(limit).all(db).await?)
+    let rows = cost_parts::Entity::find()
+        .filter(cost_parts::Column::Part.eq(part))
+        .filter(cost_parts::Column::Hour.between(first, last));
+    Ok(rows.order_by_desc(cost_parts::Column::Hour).limit(limit).all(db).await?)
 }
 
 /// What these versions have cost in a span of buckets, in the order of the buckets.

@@ -1,11 +1,12 @@
 //! What agents have stopped: denylisted queries, and workers that were replaced.
 
+use sea_orm::sea_query::Query;
 use sea_orm::{
     ColumnTrait, Condition, ConnectionTrait, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect, Set,
 };
 
 use crate::clock::Moment;
-use crate::store::entity::{denylisted_queries, worker_restarts};
+use crate::store::entity::{denylisted_queries, schedule_samples, worker_restarts};
 use crate::store::{Result, Tx, bulk};
 
 /// What is denylisted on these hosts.
@@ -136,14 +137,27 @@ pub async fn forget(tx: &Tx, before: Moment, limit: u64) -> Result<u64> {
     Ok(removed)
 }
 
-/// Removes all of these hosts.
+/// Removes so many of what is denylisted on hosts without a last sample: nothing would end it.
+pub async fn forget_unheld(tx: &Tx, limit: u64) -> Result<u64> {
+    use denylisted_queries::Column;
+    let sampled = Query::select().column(schedule_samples::Column::HostId).from(schedule_samples::Entity).to_owned();
+    let unheld = denylisted_queries::Entity::find()
+        .filter(Column::Until.is_null())
+        .filter(Column::HostId.not_in_subquery(sampled))
+        .limit(limit);
+    let unheld: Vec<i64> = unheld.select_only().column(Column::Id).into_tuple().all(tx).await?;
+    if unheld.is_empty() {
+        return Ok(0);
+    }
+    let unheld = Column::Id.is_in(bulk::padded(unheld));
+    Ok(denylisted_queries::Entity::delete_many().filter(unheld).exec(tx).await?.rows_affected)
+}
+
+/// Removes all of these hosts: the samples first, as whoever writes them locks them before the rest.
 pub async fn forget_hosts(db: &impl ConnectionTrait, host_ids: &[i64]) -> Result<()> {
     let ids = || host_ids.iter().copied();
+    schedule_samples::Entity::delete_many().filter(schedule_samples::Column::HostId.is_in(ids())).exec(db).await?;
     denylisted_queries::Entity::delete_many().filter(denylisted_queries::Column::HostId.is_in(ids())).exec(db).await?;
     worker_restarts::Entity::delete_many().filter(worker_restarts::Column::HostId.is_in(ids())).exec(db).await?;
-    crate::store::entity::schedule_samples::Entity::delete_many()
-        .filter(crate::store::entity::schedule_samples::Column::HostId.is_in(ids()))
-        .exec(db)
-        .await?;
     Ok(())
 }

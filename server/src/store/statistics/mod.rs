@@ -4,6 +4,7 @@
 pub mod costs;
 pub mod events;
 pub mod samples;
+pub mod versions;
 
 /// Bytes that one statement carries at most, far below the least `max_allowed_packet`.
 const STATEMENT_BYTES: usize = 4 << 20;

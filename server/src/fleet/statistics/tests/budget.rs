@@ -28,7 +28,7 @@ async fn a_sample_costs_few_statements_and_rows() {
     let hosts: Vec<_> = (1..=SAMPLES).map(|id| host(id, "ubuntu")).collect();
     let metrics = &world.app.metrics;
     for hour in 1..=3 {
-        world.app.fleet.clock.advance(Duration::from_secs(60));
+        world.app.fleet.clock.advance(Duration::from_secs(3600));
         hosts.iter().for_each(|host| world.app.fleet.statistics.add(host, of_hour(host.id, hour)));
         let (statements, rows) = (metrics.sql_statements.get(), metrics.rows_written.get());
         world.app.fleet.statistics.write(true).await.unwrap();
@@ -39,7 +39,8 @@ async fn a_sample_costs_few_statements_and_rows() {
             assert!(rows as f64 <= 1.2 * SAMPLES as f64, "{rows} rows");
         }
     }
-    assert_eq!(report(&world, "q7").await["total"]["executions"], 2 * 17 * SAMPLES);
+    let costs = world.get("statistics/query?name=q7&from=2020-09-13T00:00:00Z").await.expect(200);
+    assert_eq!(costs["total"]["executions"], 2 * 17 * SAMPLES);
 }
 
 /// Prints the bytes of each table after an hour of a hundred queries on ten thousand hosts, on MariaDB.
@@ -99,14 +100,43 @@ async fn number(world: &World, sql: &str) -> i64 {
 async fn samples_beyond_a_bound_are_dropped_and_hosts_are_not_asked() {
     let world = World::new().await;
     let statistics = &world.app.fleet.statistics;
-    let host = host(1, "ubuntu");
-    assert!(!statistics.is_behind());
-    for number in 0..5_000 {
-        statistics.add(&host, sample(START + number, 1, &[]));
-    }
-    assert!(statistics.is_behind());
+    assert!(statistics.may_ask());
+    (0..5_000).for_each(|id| statistics.add(&host(id, "ubuntu"), sample(START, 1, &[])));
+    assert!(!statistics.may_ask());
     statistics.write(true).await.unwrap();
-    assert!(!statistics.is_behind());
+    assert!(statistics.may_ask());
+    let names: Vec<_> = (0..10_000).map(|number| (format!("{number:01000}"), Counters::default())).collect();
+    for id in 0..100 {
+        statistics.add(&host(id, "ubuntu"), sample(START, 1, &names));
+    }
+    assert!(!statistics.may_ask(), "few, but large");
+}
+
+#[actix_web::test]
+async fn an_agent_that_tells_its_counters_again_and_again_is_heard_once() {
+    let world = World::new().await;
+    add_hosts(&world, 1).await;
+    serve(&world, schedule(["a".to_owned()]), &[]).await;
+    let statistics = &world.app.fleet.statistics;
+    let agent = host(1, "ubuntu");
+    let said = |number: u64| {
+        let mut said = sample(START + number, number % 2, &[("a".to_owned(), Counters::default())]);
+        said.delimiter = "_".repeat(1 + number as usize % 7);
+        said.queries[0].counters.is_denylisted = number.is_multiple_of(3);
+        said
+    };
+    for number in 0..5_000 {
+        statistics.add(&agent, said(number));
+    }
+    assert!(statistics.may_ask(), "others are asked all the same");
+    for number in 0..20 {
+        statistics.add(&agent, said(number));
+        statistics.write(true).await.unwrap();
+        world.app.fleet.clock.advance(Duration::from_secs(10));
+    }
+    for table in ["worker_restarts", "denylisted_queries"] {
+        assert!(number(&world, &format!("SELECT COUNT(*) FROM {table}")).await <= 1, "{table}");
+    }
 }
 
 #[actix_web::test]
@@ -129,8 +159,7 @@ async fn statistics_are_shed_first_and_asked_alone() {
         open_round: None,
     });
     let statistics = &world.app.fleet.statistics;
-    let other = host(99, "ubuntu");
-    (0..3_000).for_each(|number| statistics.add(&other, sample(START + number, 1, &[])));
+    (0..3_000).for_each(|id| statistics.add(&host(id, "ubuntu"), sample(START, 1, &[])));
     let read = async || {
         let answer = world.app.fleet.checkin.read(&asked).await;
         let answer: Value = serde_json::from_slice(&answer).unwrap();
@@ -140,4 +169,8 @@ async fn statistics_are_shed_first_and_asked_alone() {
     statistics.write(true).await.unwrap();
     world.app.fleet.clock.advance(Duration::from_secs(60));
     assert_eq!(read().await, ["fleet_detail_query_scheduled_query_stats"]);
+    // As a node of the version before ends a round that it does not know.
+    world.app.store.reader().execute_unprepared("UPDATE hosts SET open_round = NULL").await.unwrap();
+    world.app.fleet.clock.advance(Duration::from_secs(60));
+    assert_eq!(read().await, [""; 0], "it was asked");
 }

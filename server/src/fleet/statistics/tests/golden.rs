@@ -66,7 +66,7 @@ async fn a_schedule_is_shown_with_its_host() {
 
 #[actix_web::test]
 async fn a_query_that_the_agent_has_denylisted_is_found_and_lifted() {
-    let world = World::new().await;
+    let world = World::with(|config| config.statistics.interval = Duration::from_secs(60)).await;
     let key = world.enroll("one", "debian").await;
     let packs = [("p", "fine", "select 1 as fine")];
     let mut schedule = schedule_of(DENYLISTED);

@@ -2,6 +2,7 @@
 
 mod budget;
 mod golden;
+mod late;
 mod nodes;
 
 use std::sync::Arc;
@@ -61,11 +62,15 @@ async fn say(world: &World, key: &str, body: &str) {
 
 /// Adds hosts with the ids from 1 on.
 async fn add_hosts(world: &World, count: i64) {
+    add_hosts_from(world, 1, count).await;
+}
+
+async fn add_hosts_from(world: &World, first: i64, count: i64) {
     let row = |id: i64| hosts::ActiveModel {
         id: sea_orm::Set(id),
         ..hosts::Model { identifier: id.to_string(), hostname: format!("host-{id}"), ..empty_row() }.into()
     };
-    let rows: Vec<_> = (1..=count).map(row).collect();
+    let rows: Vec<_> = (first..first + count).map(row).collect();
     for rows in rows.chunks(200) {
         hosts::Entity::insert_many(rows.to_vec()).exec_without_returning(world.app.store.reader()).await.unwrap();
     }
@@ -91,6 +96,7 @@ fn sample(unix_time: u64, pid: u64, queries: &[(String, Counters)]) -> Sample {
     let query = |(name, counters): &(String, Counters)| SampledQuery {
         full_name: name.clone(),
         sql_hash: Some(sql_hash(&format!("SELECT '{name}'"))),
+        interval: 60,
         counters: *counters,
     };
     Sample {

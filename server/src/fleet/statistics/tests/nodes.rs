@@ -34,7 +34,7 @@ impl Simulated {
         for (at, (_, counters)) in self.counters.iter_mut().enumerate() {
             let seed = mixed(id * 1000 + until / 60 * 3 + at as u64);
             // From a few to a few thousand milliseconds.
-            let (runs, user_ms) = (1 + seed % 59, (f64::from((seed % 7_000) as u32) / 1000.0).exp() as u64 + 3);
+            let (runs, user_ms) = (1 + seed % 15, (f64::from((seed % 7_000) as u32) / 1000.0).exp() as u64 + 3);
             counters.executions += runs;
             counters.user_ms += runs * user_ms;
             counters.wall_ms += runs * user_ms * 2;
@@ -188,6 +188,8 @@ async fn restarts_and_standstill_are_told() {
     let stalled = world.get("statistics/stalled").await.expect(200);
     let expected = json!([{ "host_id": 2, "hostname": "host-2", "since": "2020-09-13T12:26:40Z" }]);
     assert_eq!(stalled["hosts"], expected);
+    world.app.fleet.clock.advance(Duration::from_secs(4 * 3600));
+    assert_eq!(world.get("statistics/stalled").await.expect(200)["hosts"], json!([]), "it has gone offline");
     // With the host goes what is known of it.
     world.post("hosts/delete", json!({ "ids": [1, 2] })).await.expect(200);
     for list in ["restarts", "denylist"] {
