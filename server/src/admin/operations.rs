@@ -159,7 +159,7 @@ fn host_operations() -> Vec<Operation> {
         get("/hosts/{id}", ReadHosts, "Get a host with its labels and packs", hosts::by_id).gives::<HostEnvelope>(),
         get("/hosts/{id}/config", ReadPacks, "Get the config of a host, and which queries it runs", explain::by_id)
             .gives::<Explained>(),
-        get("/hosts/{id}/statistics", ReadHosts, "Get what scheduled queries cost a host", statistics::of_host)
+        get("/hosts/{id}/statistics", ReadPacks, "Get what scheduled queries cost a host", statistics::of_host)
             .gives::<HostStatistics>(),
         delete("/hosts/{id}", WriteHosts, "Delete a host", hosts::delete)
             .note("An agent that is still running enrolls again as a new host."),
@@ -259,23 +259,23 @@ fn packs_and_schedules() -> Vec<Operation> {
 
 fn statistics() -> Vec<Operation> {
     vec![
-        get("/statistics/queries", ReadQueries, "List what scheduled queries cost the fleet", statistics::queries)
+        get("/statistics/queries", ReadPacks, "List what scheduled queries cost the fleet", statistics::queries)
             .note("Today and yesterday (UTC), those that cost most first.")
             .gives::<FleetCosts>(),
-        get("/statistics/query", ReadQueries, "Get what a scheduled query costs over time", statistics::query)
+        get("/statistics/query", ReadPacks, "Get what a scheduled query costs over time", statistics::query)
             .note("By hour for spans of two days at most, otherwise by day. Percentiles are within two percent.")
             .parameters(statistics::query_parameters())
             .gives::<QueryCostReport>(),
         get(
             "/statistics/denylist",
-            ReadHosts,
+            ReadPacks,
             "List the scheduled queries that agents do not run",
             statistics::denylist,
         )
         .note("Agents refuse a query for a day after it has stopped their worker.")
         .parameters(statistics::denylist_parameters())
         .gives::<Denylist>(),
-        get("/statistics/restarts", ReadHosts, "List the workers of agents that were replaced", statistics::restarts)
+        get("/statistics/restarts", ReadPacks, "List the workers of agents that were replaced", statistics::restarts)
             .note("Without those of hosts that were restarted themselves.")
             .parameters(statistics::event_parameters())
             .gives::<WorkerRestarts>(),

@@ -15,7 +15,7 @@ impl Fleet {
     /// [`Error::NotFound`](super::Error::NotFound) when there is none.
     pub async fn host_by_id(&self, principal: &Principal, id: i64) -> Result<HostDetail> {
         principal.may(Permission::ReadHosts)?;
-        self.host_detail(self.hosts.row_by_id(id).await?).await
+        self.host_detail(principal, self.hosts.row_by_id(id).await?).await
     }
 
     /// One host by what an operator calls it: identifier, UUID, host name or computer name.
@@ -25,7 +25,7 @@ impl Fleet {
     /// several hosts go by that name.
     pub async fn host_by_name(&self, principal: &Principal, word: &str) -> Result<HostDetail> {
         principal.may(Permission::ReadHosts)?;
-        self.host_detail(self.hosts.row_by_name(word).await?).await
+        self.host_detail(principal, self.hosts.row_by_name(word).await?).await
     }
 
     /// What scheduled queries cost a host.
@@ -33,14 +33,18 @@ impl Fleet {
     /// # Errors
     /// [`Error::NotFound`](super::Error::NotFound) when there is no such host.
     pub async fn host_statistics(&self, principal: &Principal, id: i64) -> Result<HostStatistics> {
-        principal.may(Permission::ReadHosts)?;
+        principal.may(Permission::ReadPacks)?;
         self.hosts.row_by_id(id).await?;
         self.statistics.of_host(principal, id).await
     }
 
-    async fn host_detail(&self, row: Model) -> Result<HostDetail> {
+    /// The schedules of packs are left out for users who may not read packs.
+    async fn host_detail(&self, principal: &Principal, row: Model) -> Result<HostDetail> {
         let label_ids = self.hosts.label_ids(row.id).await?;
         let mut detail = self.hosts.detail(&row, &label_ids).await?;
+        if principal.may(Permission::ReadPacks).is_err() {
+            return Ok(detail);
+        }
         let runs = runs_on(&self.schedule.plan(), &row, &label_ids);
         let pack_ids: Vec<i64> = detail.packs.iter().map(|pack| pack.id).collect();
         let mut scheduled = store::packs::scheduled_details_of_packs(self.hosts.reader(), &pack_ids).await?;

@@ -77,7 +77,7 @@ impl Statistics {
     /// # Errors
     /// When the database does not answer.
     pub async fn of_host(&self, principal: &Principal, host_id: i64) -> Result<HostStatistics> {
-        principal.may(Permission::ReadHosts)?;
+        principal.may(Permission::ReadPacks)?;
         let row = samples::of_host(self.store.reader(), host_id).await?;
         let known = row.as_ref().and_then(read_last).map(|last| last.known).unwrap_or_default();
         let mut queries: Vec<HostQueryCost> =
@@ -107,7 +107,7 @@ impl Statistics {
         offset: u64,
         limit: u64,
     ) -> Result<Denylist> {
-        principal.may(Permission::ReadHosts)?;
+        principal.may(Permission::ReadPacks)?;
         let rows = events::denylist_page(self.store.reader(), filter, offset, limit).await?;
         Ok(Denylist { denylist: self.show_denylist(rows).await? })
     }
@@ -117,7 +117,7 @@ impl Statistics {
     /// # Errors
     /// When the database does not answer.
     pub async fn restarts(&self, principal: &Principal, offset: u64, limit: u64) -> Result<WorkerRestarts> {
-        principal.may(Permission::ReadHosts)?;
+        principal.may(Permission::ReadPacks)?;
         let rows = events::restarts_page(self.store.reader(), None, offset, limit).await?;
         Ok(WorkerRestarts { restarts: self.show_restarts(rows).await? })
     }

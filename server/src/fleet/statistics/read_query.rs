@@ -45,7 +45,7 @@ impl Statistics {
     /// # Errors
     /// [`Error::Invalid`] for a span that ends before it begins. Of a query that no host has ever run nothing is told.
     pub async fn query_report(&self, principal: &Principal, wanted: &QuerySpan) -> Result<QueryCostReport> {
-        principal.may(Permission::ReadQueries)?;
+        principal.may(Permission::ReadPacks)?;
         let now = self.clock.now();
         let to = wanted.to.unwrap_or(now).min(now);
         let from = wanted.from.unwrap_or(to.plus_seconds(-DAY_SECS)).max(to.plus_seconds(-MAX_DAYS * DAY_SECS));
@@ -138,7 +138,7 @@ impl Statistics {
     /// When the database does not answer.
     #[expect(clippy::cast_precision_loss, reason = "below 2^52")]
     pub async fn fleet_costs(&self, principal: &Principal) -> Result<FleetCosts> {
-        principal.may(Permission::ReadQueries)?;
+        principal.may(Permission::ReadPacks)?;
         let recent = self.recent(None).await?;
         self.versions.read(self.store.reader(), recent.keys().copied()).await?;
         let mut denylisted = self.denylisted_hosts().await?;

@@ -41,7 +41,7 @@ fn find<'a>(list: &'a Value, name: &str) -> &'a Value {
 
 #[actix_web::test]
 async fn a_schedule_is_shown_with_its_host() {
-    let world = World::new().await;
+    let mut world = World::new().await;
     let key = world.enroll("one", "debian").await;
     let packs = [("disc_true", "pq", "select 1 as in_disc_true"), ("snap", "ps", "select 1 as in_pack_snap")];
     serve(&world, schedule_of(SCHEDULE), &packs).await;
@@ -59,6 +59,14 @@ async fn a_schedule_is_shown_with_its_host() {
     assert_eq!((&diff["executions"], &diff["pack"]), (&json!(9), &json!("")));
     assert!((diff["cpu_time"].as_f64().unwrap() - 10.0 / 9.0).abs() < 1e-9);
     assert_eq!(statistics["queries"].as_array().unwrap().len(), 24, "all but the one with a colon in its name");
+    let observer = world.log_in_as("observer").await;
+    let admin = std::mem::replace(&mut world.token, observer);
+    let seen = world.get(&format!("hosts/{id}")).await.expect(200);
+    assert_eq!(seen["host"]["pack_stats"], json!([]), "who may not read packs");
+    for path in [format!("hosts/{id}/statistics"), "statistics/queries".to_owned(), "statistics/denylist".to_owned()] {
+        assert_eq!(world.get(&path).await.status, 403, "{path}");
+    }
+    world.token = admin;
     // One sample is only where counting begins.
     let of_fleet = world.get("statistics/queries").await.expect(200);
     assert_eq!(of_fleet["queries"], json!([]));
