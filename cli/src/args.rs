@@ -3,7 +3,9 @@ use std::path::PathBuf;
 use clap::builder::FalseyValueParser;
 use clap::{ArgAction, Args, Parser, Subcommand};
 
-use crate::commands::{apply, completion, config, convert, delete, get, login, preview, query, setup, user};
+use crate::commands::{
+    apply, completion, config, convert, delete, get, login, preview, profile, query, setup, top, user,
+};
 use crate::contexts::DEFAULT_CONTEXT;
 
 /// Manage the queries, packs, labels, hosts and users of a Muster server
@@ -57,6 +59,10 @@ pub enum Command {
     User(user::Command),
     /// Run a live query and print the results as they arrive
     Query(Box<query::Args>),
+    /// Measure on this machine what queries cost, with osquery
+    Profile(profile::Args),
+    /// Show what burdens the fleet: costly queries, their hosts, denylisted queries and replaced workers
+    Top(top::Args),
     /// Run a local server with simulated hosts
     Preview(preview::Args),
     /// Print a shell completion script

@@ -53,6 +53,8 @@ async fn dispatch(cli: Cli) -> anyhow::Result<()> {
         Command::Convert(args) => commands::convert::run(&args),
         Command::User(command) => commands::user::run(&ClientSession::open(globals)?, command).await,
         Command::Query(args) => commands::query::run(&ClientSession::open(globals)?, *args).await,
+        Command::Profile(args) => commands::profile::run(globals, args).await,
+        Command::Top(args) => commands::top::run(&ClientSession::open(globals)?, args).await,
         Command::Completion(args) => commands::completion::run(&args),
         Command::Preview(args) => commands::preview::run(args, globals.debug).await,
     }

@@ -13,8 +13,15 @@ use crate::columns::{
 #[derive(DeriveMigrationName)]
 pub struct Migration;
 
-const TABLES: [&str; 6] =
-    ["worker_restarts", "denylisted_queries", "query_costs", "cost_parts", "schedule_samples", "query_versions"];
+const TABLES: [&str; 7] = [
+    "host_counts",
+    "worker_restarts",
+    "denylisted_queries",
+    "query_costs",
+    "cost_parts",
+    "schedule_samples",
+    "query_versions",
+];
 
 #[async_trait::async_trait]
 impl MigrationTrait for Migration {
@@ -94,5 +101,12 @@ async fn events(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
         .col(long_text(manager, "suspects"));
     manager.create_table(restarts.take()).await?;
     index(manager, "worker_restarts", &["host_id"], false).await?;
-    index(manager, "worker_restarts", &["seen_at"], false).await
+    index(manager, "worker_restarts", &["seen_at"], false).await?;
+    let mut counts = table(manager, "host_counts");
+    counts
+        .col(number("span"))
+        .col(number("bucket"))
+        .col(long_text(manager, "counts"))
+        .primary_key(Index::create().col("span").col("bucket"));
+    manager.create_table(counts.take()).await
 }

@@ -42,9 +42,9 @@ pub use spec::{
     AppliedSpecs, OptionsSpec, SecretsSpec, SpecByName, SpecList, UncheckedSecrets, UncheckedSpec, UserRoles,
 };
 pub use statistics::{
-    BucketCost, CostPercentiles, Denylist, Denylisted, FleetCosts, FleetQueryCost, GroupCost, HostQueryCost,
-    HostStatistics, Impact, PackStats, QueryCostReport, QueryStats, RunCost, ScheduledQueryStats, StalledHost,
-    StalledHosts, Suspect, WorkerRestart, WorkerRestarts, WorstHost,
+    BucketCost, CostPercentiles, Denylist, Denylisted, FleetCosts, FleetCount, FleetCounts, FleetQueryCost, GroupCost,
+    HostQueryCost, HostStatistics, Impact, PackStats, QueryCostReport, QueryStats, RunCost, ScheduledQueryStats,
+    StalledHost, StalledHosts, Suspect, WorkerRestart, WorkerRestarts, WorstHost,
 };
 pub use user::{ChangePassword, NewUser, UserEdit, UserEnvelope, UserList};
 

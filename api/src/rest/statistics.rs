@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -176,6 +178,10 @@ pub struct FleetQueryCost {
     pub denylisted_hosts: u64,
     /// Its part of the CPU time of all scheduled queries, from 0 to 1.
     pub share: f64,
+    /// CPU time of the runs of a day on all hosts together, in seconds.
+    pub cpu_seconds_per_day: f64,
+    /// What that would be if the query, and its pack, ran on all of their hosts: with `shard` 100. Null if it runs on none.
+    pub cpu_seconds_per_day_at_shard_100: Option<f64>,
     #[serde(flatten)]
     pub cost: RunCost,
 }
@@ -284,4 +290,28 @@ pub struct HostStatistics {
     pub denylist: Vec<Denylisted>,
     /// The latest first, 100 at most.
     pub restarts: Vec<WorkerRestart>,
+}
+
+/// How many hosts there were in an hour or on a day, when they were last counted in it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct FleetCount {
+    pub start: DateTime<Utc>,
+    pub online: u64,
+    /// With those that are missing.
+    pub offline: u64,
+    /// Not seen for 30 days.
+    pub missing: u64,
+    /// The 50 platforms with most hosts; all others under an empty name.
+    pub platforms: BTreeMap<String, u64>,
+    /// The 50 versions with most hosts; all others under an empty name.
+    pub osquery_versions: BTreeMap<String, u64>,
+}
+
+/// `GET statistics/hosts`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct FleetCounts {
+    pub from: DateTime<Utc>,
+    pub to: DateTime<Utc>,
+    /// By hour or day, oldest first. Those in which nobody counted are left out.
+    pub counts: Vec<FleetCount>,
 }

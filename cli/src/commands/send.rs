@@ -45,6 +45,10 @@ impl SpecOperation {
 }
 
 impl FileArgs {
+    pub fn are_given(&self) -> bool {
+        !self.files.is_empty()
+    }
+
     /// Reads all documents. Prints a note and returns `None` if there are none.
     pub fn read(&self, deed: SpecOperation) -> anyhow::Result<Option<Documents>> {
         if self.files.is_empty() {

@@ -2,12 +2,12 @@
 //! roles read this table. Paths are matched in this order.
 
 use muster_api::rest::{
-    Applied, AppliedSpecs, Apply, ChangePassword, Deleted, Denylist, Explained, FleetCosts, GlobalSchedule, HostCount,
-    HostEnvelope, HostIds, HostList, HostStatistics, HostView, LabelEnvelope, LabelInput, LabelList, LabelSummaries,
-    LoggedIn, Login, Me, NewUser, OptionsSpec, PackEnvelope, PackInput, PackList, QueryCostReport, QueryEnvelope,
-    QueryIds, QueryInput, QueryList, ScheduledEnvelope, ScheduledInput, ScheduledQueries, SecretsSpec, SetUp,
-    SetUpDone, SpecByName, SpecList, StalledHosts, UserEdit, UserEnvelope, UserList, UserRoles, Version,
-    WorkerRestarts,
+    Applied, AppliedSpecs, Apply, ChangePassword, Deleted, Denylist, Explained, FleetCosts, FleetCounts,
+    GlobalSchedule, HostCount, HostEnvelope, HostIds, HostList, HostStatistics, HostView, LabelEnvelope, LabelInput,
+    LabelList, LabelSummaries, LoggedIn, Login, Me, NewUser, OptionsSpec, PackEnvelope, PackInput, PackList,
+    QueryCostReport, QueryEnvelope, QueryIds, QueryInput, QueryList, ScheduledEnvelope, ScheduledInput,
+    ScheduledQueries, SecretsSpec, SetUp, SetUpDone, SpecByName, SpecList, StalledHosts, UserEdit, UserEnvelope,
+    UserList, UserRoles, Version, WorkerRestarts,
 };
 use muster_api::spec::{LabelSpec, PackSpec, QuerySpec};
 use serde_json::{Map, Value};
@@ -286,5 +286,9 @@ fn statistics() -> Vec<Operation> {
             statistics::stalled,
         )
         .gives::<StalledHosts>(),
+        get("/statistics/hosts", ReadHosts, "Get how many hosts there were over time", statistics::hosts)
+            .note("By hour for the last week, otherwise by day.")
+            .parameters(statistics::span_parameters())
+            .gives::<FleetCounts>(),
     ]
 }

@@ -88,6 +88,19 @@ pub(super) async fn stalled(
     Ok(api.lists.send(&caller.0, read).await?)
 }
 
+pub(super) async fn hosts(
+    api: Data<AdminApi>,
+    caller: Caller,
+    request: HttpRequest,
+) -> Result<HttpResponse, actix_web::Error> {
+    let mut params = Params::of(&request)?;
+    let (from, to) = (moment(&mut params, "from")?, moment(&mut params, "to")?);
+    params.finish()?;
+    let (fleet, principal) = (api.fleet.clone(), caller.0.clone());
+    let read = move || async move { fleet.hosts.host_counts(&principal, from, to).await };
+    Ok(api.lists.send(&caller.0, read).await?)
+}
+
 pub(super) async fn of_host(
     api: Data<AdminApi>,
     caller: Caller,
@@ -113,6 +126,16 @@ pub(super) fn query_parameters() -> Vec<Parameter> {
     vec![
         text("pack", "The pack; absent for the top-level schedule of the agent options."),
         Parameter { is_required: true, ..name },
+    ]
+    .into_iter()
+    .chain(span_parameters())
+    .collect()
+}
+
+/// The parameters of [`hosts`].
+pub(super) fn span_parameters() -> Vec<Parameter> {
+    let text = |name, about| Parameter::new(name, ParameterKind::Text, about);
+    vec![
         text("from", "The first moment, as in 2026-01-31T12:00:00Z; a day before `to` by default."),
         text("to", "The last moment, now by default."),
     ]

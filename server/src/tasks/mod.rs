@@ -38,11 +38,13 @@ enum Task {
     PruneFeed,
     PruneActivities,
     CloseStatistics,
+    ShowStatistics,
     PruneStatistics,
+    TakeCensus,
 }
 
 impl Task {
-    const ALL: [Self; 20] = [
+    const ALL: [Self; 22] = [
         Self::RenewLease,
         Self::Follow,
         Self::CompareDirectory,
@@ -62,7 +64,9 @@ impl Task {
         Self::PruneFeed,
         Self::PruneActivities,
         Self::CloseStatistics,
+        Self::ShowStatistics,
         Self::PruneStatistics,
+        Self::TakeCensus,
     ];
 
     /// As operators see it in the metrics.
@@ -87,7 +91,9 @@ impl Task {
             Self::PruneFeed => "prune_feed",
             Self::PruneActivities => "prune_activities",
             Self::CloseStatistics => "close_statistics",
+            Self::ShowStatistics => "show_statistics",
             Self::PruneStatistics => "prune_statistics",
+            Self::TakeCensus => "take_census",
         }
     }
 
@@ -114,6 +120,7 @@ impl Task {
             Self::ForgetLiveQueries => 600,
             Self::KeepSeen | Self::ShareSeen | Self::WriteKeyUses | Self::WriteIntervals | Self::WriteStatistics => 5,
             Self::RetireKeys | Self::PruneFeed | Self::CloseStatistics => 60,
+            Self::ShowStatistics | Self::TakeCensus => 120,
             Self::SeparateClones => 30,
             Self::SweepSessions | Self::PruneActivities | Self::PruneStatistics => 3600,
         })
@@ -167,7 +174,9 @@ impl Task {
             Self::SweepSessions => fleet.access.sweep().await,
             Self::PruneActivities => fleet.access.prune_activities().await,
             Self::CloseStatistics => fleet.statistics.close().await,
+            Self::ShowStatistics => fleet.statistics.show().await,
             Self::PruneStatistics => fleet.statistics.forget_old().await,
+            Self::TakeCensus => fleet.hosts.take_census().await,
         }
     }
 }

@@ -1,8 +1,9 @@
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use prometheus::core::Collector;
 use prometheus::{
-    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
     TextEncoder,
 };
 
@@ -40,6 +41,12 @@ impl Metric for IntCounterVec {
 }
 
 impl Metric for IntGaugeVec {
+    fn make(name: &str, help: &str, labels: &[&str]) -> Result<Self, prometheus::Error> {
+        Self::new(Opts::new(name, help), labels)
+    }
+}
+
+impl Metric for GaugeVec {
     fn make(name: &str, help: &str, labels: &[&str]) -> Result<Self, prometheus::Error> {
         Self::new(Opts::new(name, help), labels)
     }
@@ -83,6 +90,8 @@ metrics! {
     pub key_lookups: IntCounter = "muster_key_lookups_total" [] "Node keys looked up in the database.";
     pub clones: IntCounter = "muster_clones_separated_total" [] "Host identities found to be shared by two machines, and separated.";
     pub hosts_in_memory: IntGauge = "muster_hosts_in_memory" [] "Hosts that have checked in with this node since its start.";
+    hosts: IntGaugeVec = "muster_hosts" ["status"] "Hosts by status, on the leader; missing ones are offline, too.";
+    hosts_by_platform: IntGaugeVec = "muster_hosts_by_platform" ["platform"] "Hosts by platform, on the leader: the 50 with most hosts, all others together under an empty name.";
     seen_messages: IntCounterVec = "muster_seen_messages_total" ["outcome"] "Messages between nodes about when hosts were last seen: sent, failed, heard, missed, or of an unknown version.";
     seen_pages: IntCounterVec = "muster_seen_pages_total" ["outcome"] "Stored pages of last-seen times: written, of a format that is unreadable for this version, or broken and written anew.";
     pub seen_page_bytes: IntCounter = "muster_seen_page_bytes_total" [] "Bytes of the stored pages of last-seen times that were written.";
@@ -107,16 +116,63 @@ metrics! {
     pub pool_waiting: IntGaugeVec = "muster_pool_waiting" ["pool"] "Work that waits for such a thread.";
     samples: IntCounterVec = "muster_statistics_samples_total" ["outcome"] "Samples of hosts' schedules: folded, late, or of hosts without a config.";
     pub unknown_statistics: IntCounter = "muster_statistics_unknown_queries_total" [] "Queries in samples that are not in the config of the host, or have SQL that was never served.";
+    pub worker_restarts: IntCounter = "muster_worker_restarts_total" [] "Workers of agents found to have been replaced while their host went on.";
+    denylisted_hosts: IntGaugeVec = "muster_query_denylisted_hosts" ["pack", "query"] "Hosts whose agents do not run a scheduled query, because it has stopped the worker; on the leader, of the 50 that cost most.";
+    query_cpu: GaugeVec = "muster_query_cpu_seconds" ["pack", "query", "quantile"] "CPU time of a run of a scheduled query, today and yesterday; on the leader, of the 50 that cost most.";
     log_lines: IntCounterVec = "muster_log_lines_total" ["type", "fate"] "Log lines accepted: kept, or repeated and dropped.";
     pub batch_leases: IntGauge = "muster_log_batch_leases" [] "Hosts' logs whose batches this node keeps without asking Redis.";
     pub batch_leases_ended: IntCounterVec = "muster_log_batch_leases_ended_total" ["why"] "Such leases that have ended: revoked for another node, or lapsed because Redis did not answer or has lost data.";
     limit_hits: IntCounterVec = "muster_limit_hits_total" ["limit"] "Times a limit refused or cut something, by the name of the limit.";
 }
 
+/// Quantiles of the CPU time of a run of a scheduled query, in seconds.
+#[derive(Debug, Clone, Copy)]
+pub struct QueryCpu<'a> {
+    pub pack: &'a str,
+    pub query: &'a str,
+    pub p50: f64,
+    pub p95: f64,
+}
+
 impl Metrics {
     /// Counts samples of hosts' schedules.
     pub fn samples(&self, outcome: &str, count: u64) {
         self.samples.with_label_values(&[outcome]).inc_by(count);
+    }
+
+    /// Shows how many hosts there are.
+    pub fn show_hosts(&self, states: &[(&str, u64)], platforms: &BTreeMap<String, u64>) {
+        self.forget_hosts();
+        let count = |hosts: u64| i64::try_from(hosts).unwrap_or(i64::MAX);
+        states.iter().for_each(|(state, hosts)| self.hosts.with_label_values(&[state]).set(count(*hosts)));
+        for (platform, hosts) in platforms {
+            self.hosts_by_platform.with_label_values(&[platform]).set(count(*hosts));
+        }
+    }
+
+    /// Shows no hosts any more.
+    pub fn forget_hosts(&self) {
+        self.hosts.reset();
+        self.hosts_by_platform.reset();
+    }
+
+    /// Shows hosts that have denylisted queries, and quantiles of the CPU time of runs in seconds, by pack and query.
+    pub fn show_queries(&self, denylisted: &[(&str, &str, u64)], cpu: &[QueryCpu<'_>]) {
+        self.forget_queries();
+        for (pack, query, hosts) in denylisted {
+            let hosts = i64::try_from(*hosts).unwrap_or(i64::MAX);
+            self.denylisted_hosts.with_label_values(&[pack, query]).set(hosts);
+        }
+        for QueryCpu { pack, query, p50, p95 } in cpu {
+            self.query_cpu.with_label_values(&[pack, query, "0.5"]).set(*p50);
+            self.query_cpu.with_label_values(&[pack, query, "0.95"]).set(*p95);
+        }
+    }
+
+    /// Shows no queries any more.
+    pub fn forget_queries(&self) {
+        self.denylisted_hosts.reset();
+        self.query_cpu.reset();
     }
 
     /// Records one run of a periodic task.

@@ -5,7 +5,7 @@ mod metrics;
 mod seldom;
 
 pub use log_limit::LogLimit;
-pub use metrics::Metrics;
+pub use metrics::{Metrics, QueryCpu};
 
 use tracing_subscriber::EnvFilter;
 

@@ -4,10 +4,12 @@ mod hosts;
 mod print;
 mod settings;
 mod specs;
+mod statistics;
 mod user_roles;
 
 use clap::Subcommand;
 
+pub use self::statistics::cause as restart_cause;
 use super::ClientSession;
 
 pub const EXAMPLES: &str = "\
@@ -23,6 +25,9 @@ Examples:
 
   # Write the enroll secret as agents read it
   fleetctl get enroll_secret --plain > enroll_secret
+
+  # Show what a scheduled query costs its hosts, over a month
+  fleetctl get stats base/listening_ports --days 30
 
   # Export all packs with their queries
   fleetctl get packs --with-queries --yaml > packs.yml";
@@ -51,6 +56,12 @@ pub enum Resource {
     Options(DocumentFormat),
     /// Show the server configuration
     Config(ConfigArgs),
+    /// List what scheduled queries cost their hosts, or show it of one
+    Stats(StatsArgs),
+    /// List the scheduled queries that agents do not run because they stopped the worker
+    Denylist(DenylistArgs),
+    /// List the workers of agents that were replaced while their host went on
+    Restarts(RestartArgs),
 }
 
 #[derive(clap::Args)]
@@ -108,6 +119,38 @@ pub struct ConfigArgs {
     include_server_config: bool,
 }
 
+#[derive(clap::Args)]
+pub struct StatsArgs {
+    /// Scheduled query to show: NAME or PACK/NAME
+    name: Option<String>,
+    /// Pack that schedules the query
+    #[arg(long, requires = "name")]
+    pack: Option<String>,
+    /// Days to look back
+    #[arg(long, requires = "name", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=3650))]
+    days: u16,
+    /// Print one JSON object as the REST API has it
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(clap::Args)]
+pub struct DenylistArgs {
+    /// Also list those that run again
+    #[arg(long)]
+    lifted: bool,
+    /// Print one JSON object per line as the REST API has it
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(clap::Args)]
+pub struct RestartArgs {
+    /// Print one JSON object per line as the REST API has it
+    #[arg(long)]
+    json: bool,
+}
+
 #[derive(Clone, Copy, clap::Args)]
 pub struct DocumentFormat {
     /// Print YAML documents that fleetctl apply accepts
@@ -129,5 +172,8 @@ pub async fn run(session: &ClientSession, resource: Resource) -> anyhow::Result<
         Resource::UserRoles(format) => user_roles::user_roles(&server, format).await,
         Resource::Options(format) => settings::options(&server, format).await,
         Resource::Config(args) => settings::config(&server, args).await,
+        Resource::Stats(args) => statistics::stats(&server, args).await,
+        Resource::Denylist(args) => statistics::denylist(&server, args).await,
+        Resource::Restarts(args) => statistics::restarts(&server, args).await,
     }
 }

@@ -3,6 +3,7 @@
 mod admission;
 mod assignment;
 mod builtin_labels;
+mod census;
 mod clones;
 mod compare;
 mod confirm;

@@ -38,6 +38,8 @@ pub(super) struct FoldedBatch {
     pub folded: u64,
     /// Samples that came too late or too soon, or whose hosts are gone.
     pub late: u64,
+    /// Workers that were replaced.
+    pub restarts: u64,
     /// Parts of an hour that are too large to grow.
     pub too_large: u64,
 }
@@ -75,11 +77,12 @@ impl Statistics {
         samples::replace(tx, old).await?;
         let folded = changes.hosts.len() as u64;
         put_denylist(tx, &changes).await?;
-        if !changes.restarts.is_empty() {
+        let restarts = changes.restarts.len() as u64;
+        if restarts > 0 {
             events::restarted(tx, changes.restarts).await?;
         }
         let too_large = put_costs(tx, self.node.id(), changes.costs).await?;
-        Ok(FoldedBatch { folded, late: all - folded, too_large })
+        Ok(FoldedBatch { folded, late: all - folded, restarts, too_large })
     }
 }
 

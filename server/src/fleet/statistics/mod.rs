@@ -37,6 +37,7 @@ mod read_query;
 mod sample;
 mod served_configs;
 mod served_names;
+mod show;
 mod sketch;
 mod stored_costs;
 mod versions;

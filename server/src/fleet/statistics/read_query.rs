@@ -10,6 +10,7 @@ use super::read::{DAY_SECS, HOUR_SECS, decoded, impact, open_hours, run_cost, st
 use super::versions::QueryName;
 use crate::clock::Moment;
 use crate::fleet::access::{Permission, Principal};
+use crate::fleet::schedule::Plan;
 use crate::fleet::{Error, Result};
 use crate::store;
 use crate::store::statistics::costs::{self, DAY, HOUR};
@@ -136,9 +137,20 @@ impl Statistics {
     ///
     /// # Errors
     /// When the database does not answer.
-    #[expect(clippy::cast_precision_loss, reason = "below 2^52")]
     pub async fn fleet_costs(&self, principal: &Principal) -> Result<FleetCosts> {
         principal.may(Permission::ReadPacks)?;
+        let queries = self.costs_of_all().await?;
+        Ok(FleetCosts { from: self.yesterday().to_utc(), to: self.clock.now().to_utc(), queries })
+    }
+
+    /// The beginning of what [`Statistics::recent`] tells.
+    fn yesterday(&self) -> Moment {
+        start_of(self.clock.now().seconds().div_euclid(DAY_SECS) - 1, DAY_SECS)
+    }
+
+    /// What all queries have cost since yesterday, those that cost most first.
+    #[expect(clippy::cast_precision_loss, reason = "below 2^52")]
+    pub(super) async fn costs_of_all(&self) -> Result<Vec<FleetQueryCost>> {
         let recent = self.recent(None).await?;
         self.versions.read(self.store.reader(), recent.keys().copied()).await?;
         let mut denylisted = self.denylisted_hosts().await?;
@@ -154,21 +166,35 @@ impl Statistics {
         }
         let totals: Vec<_> = by_name.into_iter().map(|(name, costs)| (name, costs.total())).collect();
         let all_ms: u64 = totals.iter().map(|(_, cost)| cost.cpu_ms()).fold(0, u64::saturating_add);
+        let days = self.clock.now().since(self.yesterday()).as_secs_f64() / DAY_SECS as f64;
+        let plan = self.schedule.plan();
         let mut queries: Vec<FleetQueryCost> = totals
             .into_iter()
-            .map(|(name, cost)| FleetQueryCost {
-                impact: impact(&cost),
-                denylisted_hosts: denylisted.remove(&name).unwrap_or(0),
-                share: cost.cpu_ms() as f64 / all_ms.max(1) as f64,
-                cost: run_cost(&cost),
-                pack: name.pack,
-                name: name.name,
+            .map(|(name, cost)| {
+                let per_day = cost.cpu_ms() as f64 / 1000.0 / days;
+                FleetQueryCost {
+                    impact: impact(&cost),
+                    denylisted_hosts: denylisted.remove(&name).unwrap_or(0),
+                    share: cost.cpu_ms() as f64 / all_ms.max(1) as f64,
+                    cpu_seconds_per_day: per_day,
+                    cpu_seconds_per_day_at_shard_100: shard_of(&plan, &name).map(|shard| per_day / shard),
+                    cost: run_cost(&cost),
+                    pack: name.pack,
+                    name: name.name,
+                }
             })
             .collect();
         queries.sort_by(|a, b| b.share.total_cmp(&a.share));
         queries.truncate(MAX_QUERIES);
-        let now = self.clock.now();
-        let from = start_of(now.seconds().div_euclid(DAY_SECS) - 1, DAY_SECS);
-        Ok(FleetCosts { from: from.to_utc(), to: now.to_utc(), queries })
+        Ok(queries)
     }
+}
+
+/// The part of its hosts that a query runs on, by the shards of its pack and its own. `None` if it runs on none.
+fn shard_of(plan: &Plan, name: &QueryName) -> Option<f64> {
+    let pack = plan.packs.iter().find(|pack| pack.name == name.pack);
+    let query = pack.and_then(|pack| pack.queries.iter().find(|query| query.name == name.name));
+    let part = |shard: Option<i64>| f64::from(i32::try_from(shard.unwrap_or(100)).unwrap_or(100)) / 100.0;
+    let shard = part(pack.and_then(|pack| pack.shard)) * part(query.and_then(|query| query.shard));
+    (shard > 0.0).then_some(shard)
 }

@@ -68,7 +68,8 @@ impl Statistics {
             self.store.write(async |tx| self.write_part(tx, Arc::new(part.clone())).await).await
         };
         in_halves(hosts, work, |part, written| match written {
-            Ok(FoldedBatch { folded, late, too_large }) => {
+            Ok(FoldedBatch { folded, late, restarts, too_large }) => {
+                self.metrics.worker_restarts.inc_by(restarts);
                 self.metrics.samples("folded", folded);
                 self.metrics.samples("late", late);
                 (0..too_large).for_each(|_| self.metrics.limit_hit("statistics_part"));

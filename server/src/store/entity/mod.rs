@@ -6,6 +6,7 @@ pub mod denylisted_queries;
 pub mod enroll_secrets;
 pub mod generations;
 pub mod host_changes;
+pub mod host_counts;
 pub mod hosts;
 pub mod label_host_names;
 pub mod label_members;

@@ -1,8 +1,9 @@
-//! What queries cost their hosts: last samples, costs, and what agents have stopped. What is in the bytes is the business
+//! What queries cost their hosts: last samples, costs, and what agents have stopped; and how many hosts there were. What is in the bytes is the business
 //! of their users.
 
 pub mod costs;
 pub mod events;
+pub mod host_counts;
 pub mod samples;
 pub mod versions;
 

@@ -6,6 +6,7 @@
 //! who makes one waits for a reader; a task applies them, and a reader applies those that wait before it reads. Readers
 //! of a large fleet work on threads of their own.
 
+mod census;
 mod first;
 mod order;
 mod pick;
@@ -18,6 +19,7 @@ mod targets;
 mod tests;
 mod text;
 
+pub use census::Census;
 pub(super) use pick::{HostPick, PickedHost};
 pub use targets::{OnlineTally, TargetGroups};
 

@@ -51,6 +51,11 @@ impl<T: Eq + Hash> SharedValues<T> {
         (0..).zip(&self.values).filter_map(|(number, held)| Some((number, &*held.as_ref()?.value)))
     }
 
+    /// All values, and how often each is held.
+    pub fn held(&self) -> impl Iterator<Item = (&T, u32)> {
+        self.values.iter().flatten().map(|held| (&*held.value, held.holders))
+    }
+
     /// Lets go of a value that was held once.
     pub fn release(&mut self, number: u32) {
         let Some(held) = self.values.get_mut(number as usize) else { return };

@@ -213,6 +213,11 @@ impl Tables {
         self.labels.iter().map(|(id, members)| (*id, members.len()))
     }
 
+    /// Platforms and versions of agents, and how many hosts have both; some more than once.
+    pub fn platforms_and_versions(&self) -> impl Iterator<Item = (&str, &str, u64)> {
+        self.kinds.held().map(|(kind, hosts)| (&*kind.platform, &*kind.osquery_version, hosts.into()))
+    }
+
     /// Platforms of hosts, and the hosts of each.
     pub fn platforms(&self) -> impl Iterator<Item = (&str, &RoaringBitmap)> {
         self.platforms.iter().map(|(platform, hosts)| (&**platform, hosts))

@@ -1,0 +1,203 @@
+use anyhow::{Context as _, bail};
+use chrono::{DateTime, SecondsFormat, Utc};
+use muster_api::rest::{BucketCost, Denylist, FleetCosts, QueryCostReport, WorkerRestart, WorkerRestarts};
+use serde::Serialize;
+
+use super::DenylistArgs;
+use super::{RestartArgs, StatsArgs};
+use crate::commands::costs;
+use crate::rest::RestClient;
+use crate::{output, table};
+
+/// Hosts and groups that a report shows.
+const SHOWN: usize = 10;
+
+/// Prints what one scheduled query costs, or all of them.
+pub async fn stats(server: &RestClient, args: StatsArgs) -> anyhow::Result<()> {
+    let Some(name) = &args.name else { return all(server, args.json).await };
+    let fleet = costs::of_fleet(server).await?;
+    let (pack, name) = scheduled(&fleet, name, args.pack.as_deref())?;
+    // By the server's clock.
+    let to = fleet.to;
+    let from = to - chrono::Duration::hours(i64::from(args.days) * 24);
+    let moment = |moment: DateTime<Utc>| moment.to_rfc3339_opts(SecondsFormat::Secs, true);
+    let path = format!("{}&from={}&to={}", costs::query_path(&pack, &name), moment(from), moment(to));
+    let report: QueryCostReport = server.get(&path).await?;
+    if args.json {
+        return json(&report);
+    }
+    output::data(&text_of(&report))
+}
+
+/// The pack and the name of a scheduled query, given `NAME` or `PACK/NAME`.
+fn scheduled(fleet: &FleetCosts, name: &str, pack: Option<&str>) -> anyhow::Result<(String, String)> {
+    let is_meant = |of_pack: &str, of_name: &str| match pack {
+        Some(pack) => of_pack == pack && of_name == name,
+        None => of_name == name || costs::full_name(of_pack, of_name) == name,
+    };
+    let found: Vec<_> = fleet.queries.iter().filter(|query| is_meant(&query.pack, &query.name)).collect();
+    match found[..] {
+        [query] => Ok((query.pack.clone(), query.name.clone())),
+        // One that was scheduled once may have statistics still.
+        [] => match pack {
+            Some(pack) => Ok((pack.to_owned(), name.to_owned())),
+            None => bail!(
+                "no scheduled query is named {name:?}; list them with: fleetctl get stats. Name the pack of one that is \
+                 scheduled no more with --pack"
+            ),
+        },
+        _ => {
+            let packs: Vec<&str> = found.iter().map(|query| query.pack.as_str()).collect();
+            bail!("{name:?} is scheduled by several packs: {}. Choose one with --pack", packs.join(", "))
+        }
+    }
+}
+
+async fn all(server: &RestClient, is_json: bool) -> anyhow::Result<()> {
+    let fleet = costs::of_fleet(server).await?;
+    if is_json {
+        return json(&fleet);
+    }
+    if fleet.queries.is_empty() {
+        output::note("No queries scheduled");
+        return Ok(());
+    }
+    let rows = fleet.queries.iter().map(|query| {
+        let cpu = query.cost.cpu_time.as_ref();
+        vec![
+            costs::full_name(&query.pack, &query.name),
+            costs::impact(query.impact).to_owned(),
+            costs::percentile(cpu, |cpu| cpu.p50, costs::millis),
+            costs::percentile(cpu, |cpu| cpu.p95, costs::millis),
+            query.cost.executions.to_string(),
+            query.cost.hosts.to_string(),
+            format!("{:.1} %", query.share * 100.0),
+            query.denylisted_hosts.to_string(),
+        ]
+    });
+    let columns = ["query", "impact", "cpu p50", "cpu p95", "runs", "hosts", "share", "denylisted"];
+    output::data(&table::grid(&columns, rows))
+}
+
+fn text_of(report: &QueryCostReport) -> String {
+    let QueryCostReport { total, buckets, .. } = report;
+    let day = |moment: DateTime<Utc>| moment.format("%Y-%m-%d %H:%M").to_string();
+    let mut text = format!(
+        "{}, {} to {} (UTC)\nimpact {}, {} runs on {} hosts, {:.1} s of CPU, denylisted on {} hosts\n\n",
+        costs::full_name(&report.pack, &report.name),
+        day(report.from),
+        day(report.to),
+        costs::impact(report.impact),
+        total.executions,
+        total.hosts,
+        total.cpu_seconds,
+        report.denylisted_hosts,
+    );
+    if let (Some(first), Some(last)) = (buckets.first(), buckets.last()) {
+        let p95 = |bucket: &BucketCost| bucket.cost.cpu_time.map(|cpu| cpu.p95);
+        let most = buckets.iter().filter_map(p95).fold(0.0, f64::max);
+        let chart = costs::chart(buckets.iter().map(p95));
+        text.push_str(&format!(
+            "CPU of a run, 95th percentile, at most {}:\n{} {chart} {}\n\n",
+            costs::millis(most),
+            day(first.start),
+            day(last.start)
+        ));
+    }
+    let measures = [
+        ("CPU time", &total.cpu_time, costs::millis as fn(f64) -> String),
+        ("user time", &total.user_time, costs::millis),
+        ("system time", &total.system_time, costs::millis),
+        ("wall time", &total.wall_time, costs::millis),
+        ("memory", &total.memory, costs::bytes),
+        ("output", &total.output_size, costs::bytes),
+    ];
+    let rows = measures.map(|(name, measure, in_words)| {
+        let one = |of: fn(&muster_api::rest::CostPercentiles) -> f64| costs::percentile(measure.as_ref(), of, in_words);
+        vec![name.to_owned(), one(|measure| measure.p50), one(|measure| measure.p95), one(|measure| measure.p99)]
+    });
+    text.push_str(&table::grid(&["a run", "p50", "p95", "p99"], rows));
+    let groups = report.groups.iter().take(SHOWN).map(|group| {
+        let platform = if group.platform.is_empty() { "others" } else { &group.platform };
+        vec![
+            platform.to_owned(),
+            group.osquery_version.clone(),
+            costs::percentile(group.cost.cpu_time.as_ref(), |cpu| cpu.p95, costs::millis),
+            group.cost.executions.to_string(),
+        ]
+    });
+    text.push_str(&section("platforms", &["platform", "osquery", "cpu p95", "runs"], groups.collect()));
+    let hosts = report.worst_hosts.iter().take(SHOWN).map(|host| {
+        vec![name_of(host.host_id, &host.hostname), costs::millis(host.cpu_time), host.executions.to_string()]
+    });
+    text.push_str(&section("hosts", &["host", "cpu of a run", "runs"], hosts.collect()));
+    text
+}
+
+fn section(name: &str, columns: &[&str], rows: Vec<Vec<String>>) -> String {
+    if rows.is_empty() { String::new() } else { format!("\n{name}:\n{}", table::grid(columns, rows)) }
+}
+
+/// A host by its name, or by its id if it is gone.
+fn name_of(host_id: i64, hostname: &str) -> String {
+    if hostname.is_empty() { format!("host {host_id}") } else { hostname.to_owned() }
+}
+
+/// Prints the queries that agents have denylisted.
+pub async fn denylist(server: &RestClient, args: DenylistArgs) -> anyhow::Result<()> {
+    let lifted = if args.lifted { "?lifted=true" } else { "" };
+    let found: Denylist = server.get(&format!("statistics/denylist{lifted}")).await?;
+    if args.json {
+        return found.denylist.iter().try_for_each(json);
+    }
+    if found.denylist.is_empty() {
+        output::note("No queries denylisted");
+        return Ok(());
+    }
+    let rows = found.denylist.iter().map(|denylisted| {
+        let mut row = vec![
+            name_of(denylisted.host_id, &denylisted.hostname),
+            costs::full_name(&denylisted.pack, &denylisted.name),
+            denylisted.since.to_string(),
+        ];
+        if args.lifted {
+            row.push(denylisted.until.map(|until| until.to_string()).unwrap_or_default());
+        }
+        row
+    });
+    let columns = ["host", "query", "since", "until"];
+    output::data(&table::grid(&columns[..if args.lifted { 4 } else { 3 }], rows))
+}
+
+/// Prints the workers of agents that were replaced.
+pub async fn restarts(server: &RestClient, args: RestartArgs) -> anyhow::Result<()> {
+    let found: WorkerRestarts = server.get("statistics/restarts").await?;
+    if args.json {
+        return found.restarts.iter().try_for_each(json);
+    }
+    if found.restarts.is_empty() {
+        output::note("No workers were replaced");
+        return Ok(());
+    }
+    let rows = found
+        .restarts
+        .iter()
+        .map(|restart| vec![name_of(restart.host_id, &restart.hostname), restart.seen_at.to_string(), cause(restart)]);
+    output::data(&table::grid(&["host", "seen", "cause"], rows))
+}
+
+/// What is known of why a worker was replaced.
+pub fn cause(restart: &WorkerRestart) -> String {
+    let suspects: Vec<String> =
+        restart.suspects.iter().map(|suspect| costs::full_name(&suspect.pack, &suspect.name)).collect();
+    match (suspects.is_empty(), restart.is_upgrade) {
+        (false, _) => suspects.join(", "),
+        (true, true) => "another version".to_owned(),
+        (true, false) => "-".to_owned(),
+    }
+}
+
+/// Prints a value as one line of JSON.
+fn json<T: Serialize>(value: &T) -> anyhow::Result<()> {
+    output::line(&serde_json::to_string(value).context("cannot print the response")?)
+}
