@@ -13,9 +13,10 @@ use agent_compat::agent::{Flags, Identity, Platform};
 use agent_compat::transport::{Direct, Trust};
 use agent_compat::{SqliteHost, TestAgent};
 use fleetctl::{Fleetctl, Run};
-use muster::clock::Clock;
+use muster::clock::{Clock, Moment};
 use muster::config::Config;
-use muster::{Lifecycle, serve};
+use muster::{Lifecycle, Running, serve};
+use serde_json::Value;
 
 const SETUP: [&str; 7] =
     ["setup", "--email", "admin@example.com", "--password", "only-for-tests-1!", "--org-name", "Tests"];
@@ -56,12 +57,18 @@ spec:
 struct Console {
     fleetctl: Fleetctl,
     url: String,
+    running: Running,
     lifecycle: Lifecycle,
 }
 
 impl Console {
     /// A server without an administrator.
     async fn new() -> Self {
+        Self::with(Clock::system(), |_| {}).await
+    }
+
+    /// As [`Console::new`], by another clock and with other settings.
+    async fn with(clock: Clock, change: impl FnOnce(&mut Config)) -> Self {
         let fleetctl = Fleetctl::new();
         let folder = fleetctl.path().join("server");
         let mut config = Config::default();
@@ -72,9 +79,10 @@ impl Console {
         config.filesystem.result_log_file = folder.join("results");
         config.filesystem.status_log_file = folder.join("statuses");
         let lifecycle = Lifecycle::default();
-        let running = serve(config, Clock::system(), lifecycle.clone()).await.unwrap();
+        change(&mut config);
+        let running = serve(config, clock, lifecycle.clone()).await.unwrap();
         let url = format!("https://127.0.0.1:{}", running.address().port());
-        let console = Self { fleetctl, url, lifecycle };
+        let console = Self { fleetctl, url, running, lifecycle };
         console.good(&["config", "set", "--address", &console.url, "--rootca", "server/tls/server.crt"]);
         console
     }
@@ -276,4 +284,91 @@ async fn all_hosts_answer_a_live_query() {
     assert!(csv.starts_with("host_hostname,"), "{csv}");
     let listed = console.good(&["query", "list", "--all", "--json"]);
     assert_eq!(listed.matches("\"complete\"").count(), 2, "{listed}");
+}
+
+const SCHEDULED: &str = "\
+kind: query
+spec: {name: cheap, query: SELECT 1 AS one}
+---
+kind: query
+spec: {name: dear, query: SELECT 2 AS two}
+---
+kind: pack
+spec:
+  name: base
+  targets: {labels: [All Hosts]}
+  queries:
+  - {query: cheap, interval: 60}
+  - {query: dear, interval: 60}
+---
+kind: enroll_secret
+spec:
+  secrets:
+  - secret: not-so-secret
+";
+
+/// Lets two minutes pass, and the agent check in until it was asked for statistics.
+async fn sampled(console: &Console, clock: &Clock, agent: &mut TestAgent) {
+    clock.advance(Duration::from_secs(120));
+    agent.set_now(Some(agent.now_ms() + 120_000));
+    for _ in 0..10 {
+        let round = agent.distributed().await;
+        console.running.run_tasks().await;
+        if String::from_utf8_lossy(round.read.body()).contains("scheduled_query_stats") {
+            return;
+        }
+    }
+    panic!("the host is not asked");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn what_queries_cost_is_shown() {
+    let clock = Clock::manual(Moment(1_768_478_400_000_000));
+    let console = Console::with(clock.clone(), |config| {
+        config.statistics.interval = Duration::from_secs(60);
+        config.statistics.write_interval = Duration::ZERO;
+    })
+    .await;
+    console.good(&SETUP);
+    assert_eq!(console.fleetctl.run(&["get", "denylist"]).stderr, "No queries denylisted\n");
+    assert_eq!(console.fleetctl.run(&["get", "restarts"]).stderr, "No workers were replaced\n");
+    assert_eq!(console.apply(SCHEDULED).code, Some(0));
+    let trust = Trust::CaFile(console.fleetctl.path().join("server/tls/server.crt"));
+    let mut agent = TestAgent::simulated(1, "not-so-secret", &console.url, &trust).unwrap();
+    agent.set_now(Some(agent.now_ms()));
+    assert!(agent.enroll().await.verdict.is_success());
+    assert!(agent.config().await.verdict.is_success());
+    sampled(&console, &clock, &mut agent).await;
+    for _ in 0..7 {
+        agent.run_scheduled("pack/base/cheap");
+    }
+    agent.agent_mut().set_killer(Some(Arc::new(|sql| sql == "SELECT 2 AS two")));
+    agent.run_scheduled("pack/base/dear");
+    assert!(agent.config().await.verdict.is_success(), "as a new worker does");
+    sampled(&console, &clock, &mut agent).await;
+
+    let hostname = agent.agent().identity().fqdn.clone();
+    let fleet = console.good(&["get", "stats"]);
+    assert!(fleet.contains("base/cheap") && fleet.contains("minimal") && fleet.contains("DENYLISTED"), "{fleet}");
+    let query = console.good(&["get", "stats", "cheap"]);
+    assert!(query.contains("impact: minimal, runs: 7, hosts: 1") && query.contains("debian"), "{query}");
+    let report: Value = serde_json::from_str(&console.good(&["get", "stats", "base/cheap", "--json"])).unwrap();
+    assert_eq!(report["total"]["executions"], 7);
+    let unknown = console.bad(&["get", "stats", "none"]).stderr;
+    assert!(unknown.contains("no scheduled query is named \"none\""), "{unknown}");
+
+    let denylist = console.good(&["get", "denylist"]);
+    assert!(denylist.contains("base/dear") && denylist.contains(&hostname), "{denylist}");
+    let restarts: Value = serde_json::from_str(&console.good(&["get", "restarts", "--json"])).unwrap();
+    assert_eq!(restarts["suspects"][0]["name"], "dear", "{restarts}");
+    let top = console.good(&["top"]);
+    for part in ["base/dear", "base/cheap", &hostname, "DENYLISTED SINCE", "WORKER REPLACED"] {
+        assert!(top.contains(part), "{part} is missing in\n{top}");
+    }
+    let top: Value = serde_json::from_str(&console.good(&["top", "--json", "--once"])).unwrap();
+    assert_eq!((&top["denylist"][0]["name"], &top["queries"][0]["name"]), (&"dear".into(), &"cheap".into()), "{top}");
+
+    let queries = console.good(&["get", "queries"]);
+    assert!(queries.contains("IMPACT") && queries.contains("minimal") && queries.contains("DENYLISTED"), "{queries}");
+    assert!(console.good(&["get", "packs"]).contains("DENYLISTED"));
 }

@@ -5,9 +5,11 @@
 mod fleetctl;
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::process::Stdio;
 
 use fleetctl::{Fleetctl, Run};
+use serde_json::Value;
 
 #[test]
 fn the_version_is_printed() {
@@ -225,4 +227,51 @@ fn completion_scripts_list_the_commands() {
         assert_eq!(run.code, Some(0));
         assert!(run.stdout.contains("enroll_secret"), "{shell}");
     }
+}
+
+/// A program that answers as osqueryi does: its shell is SQLite's.
+fn osqueryi(fleetctl: &Fleetctl) -> String {
+    fleetctl.write("osqueryi", "#!/bin/sh\nexec sqlite3 -json :memory:\n");
+    let path = fleetctl.path().join("osqueryi");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+const COUNT: &str =
+    "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 3000000) SELECT COUNT(*) AS n FROM n";
+
+#[test]
+fn queries_are_measured_where_osquery_is() {
+    let fleetctl = Fleetctl::new();
+    let program = osqueryi(&fleetctl);
+    let document = |name: &str, sql: &str| format!("kind: query\nspec:\n  name: {name}\n  query: |-\n    {sql}\n---\n");
+    fleetctl.write("queries.yml", &[document("cheap", "SELECT 1"), document("dear", COUNT)].concat());
+    let run = fleetctl.run(&["profile", "-f", "queries.yml", "--osqueryi", &program, "--runs", "2", "--json"]);
+    assert_eq!(run.code, Some(0), "{run:?}");
+    let profiles: Vec<Value> = run.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let cpu = |index: usize| profiles[index]["cost"]["cpu_ms"].as_f64().unwrap();
+    assert_eq!((&profiles[0]["name"], &profiles[1]["name"]), (&"cheap".into(), &"dear".into()), "{run:?}");
+    assert!(cpu(1) > cpu(0), "three million rows cost more than one: {run:?}");
+    assert_eq!((&profiles[1]["cost"]["rows"], &profiles[1]["runs"]), (&1.into(), &2.into()), "{run:?}");
+    let text = fleetctl.run(&["profile", "--query", "SELECT 1", "--osqueryi", &program]).stdout;
+    assert!(text.starts_with("--query\n  U:0 C:0 M:") && text.contains("1 rows (median of 3 runs)"), "{text}");
+}
+
+#[test]
+fn what_cannot_be_measured_is_said() {
+    let fleetctl = Fleetctl::new();
+    let missing = fleetctl.run(&["profile", "--query", "SELECT 1"]);
+    assert_eq!(missing.code, Some(1));
+    assert!(missing.stderr.contains("install osquery, or name its program with --osqueryi"), "{missing:?}");
+    let program = osqueryi(&fleetctl);
+    let wrong = fleetctl.run(&["profile", "--query", "SELECT * FROM none", "--osqueryi", &program]);
+    assert_eq!(wrong.code, Some(1));
+    assert!(wrong.stdout.contains("not measured:") && wrong.stdout.contains("no such table: none"), "{wrong:?}");
+    assert!(wrong.stderr.contains("1 query could not be measured"), "{wrong:?}");
+    let endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT COUNT(*) FROM n";
+    let slow = fleetctl.run(&["profile", "--query", endless, "--osqueryi", &program, "--timeout", "1"]);
+    assert!(slow.stdout.contains("it took longer than 1 s"), "{slow:?}");
+    fleetctl.write("label.yml", "kind: label\nspec: {name: a, query: SELECT 1}\n");
+    let none = fleetctl.run(&["profile", "-f", "label.yml", "--osqueryi", &program]);
+    assert!(none.stderr.contains("no documents of kind query"), "{none:?}");
 }

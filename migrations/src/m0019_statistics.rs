@@ -98,6 +98,7 @@ async fn events(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
         .col(moment("seen_at"))
         .col(number("started_at"))
         .col(flag("is_upgrade"))
+        .col(flag("is_reported"))
         .col(long_text(manager, "suspects"));
     manager.create_table(restarts.take()).await?;
     index(manager, "worker_restarts", &["host_id"], false).await?;

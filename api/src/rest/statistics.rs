@@ -216,7 +216,7 @@ pub struct Denylist {
     pub denylist: Vec<Denylisted>,
 }
 
-/// A worker that was replaced without a restart of its host.
+/// A worker that was replaced. Without a restart of its host, unless the agent has said that a query was running.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct WorkerRestart {
     pub host_id: i64,
@@ -227,7 +227,9 @@ pub struct WorkerRestart {
     pub started_at: Option<DateTime<Utc>>,
     /// The new worker is of another version.
     pub is_upgrade: bool,
-    /// Queries that the agent has denylisted with it: they were running.
+    /// The agent has said in its log that a query was running.
+    pub is_reported: bool,
+    /// Queries that were running: the agent has said so, or has denylisted them with it.
     pub suspects: Vec<Suspect>,
 }
 

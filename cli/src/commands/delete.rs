@@ -19,6 +19,9 @@ Examples:
 pub struct Args {
     #[command(flatten)]
     files: FileArgs,
+    /// Show what would change without changing anything
+    #[arg(long)]
+    dry_run: bool,
 }
 
 pub async fn run(session: &ClientSession, args: Args) -> anyhow::Result<()> {
@@ -26,7 +29,7 @@ pub async fn run(session: &ClientSession, args: Args) -> anyhow::Result<()> {
         return Ok(());
     };
     let server = session.authenticated().await?;
-    let deleted = send::send(&server, SpecOperation::Delete, &documents, args.files.dry_run).await?;
+    let deleted = send::send(&server, SpecOperation::Delete, &documents, args.dry_run).await?;
     output::data(&render(&deleted))
 }
 

@@ -16,9 +16,6 @@ pub struct FileArgs {
     /// YAML file, directory of YAML files, or - for standard input; can be repeated
     #[arg(short = 'f', value_name = "FILE", env = "FILENAME", hide_env_values = true)]
     files: Vec<PathBuf>,
-    /// Show what would change without changing anything
-    #[arg(long)]
-    pub dry_run: bool,
 }
 
 /// The operation of the server on the documents.
@@ -49,8 +46,21 @@ impl FileArgs {
         !self.files.is_empty()
     }
 
-    /// Reads all documents. Prints a note and returns `None` if there are none.
-    pub fn read(&self, deed: SpecOperation) -> anyhow::Result<Option<Documents>> {
+    /// Reads all documents for an operation. Prints a note and returns `None` if there are none.
+    pub fn read(&self, operation: SpecOperation) -> anyhow::Result<Option<Documents>> {
+        let documents = self.documents(operation.done())?;
+        if documents.is_empty() {
+            output::note(&format!("no documents found, nothing to {}", operation.word()));
+            return Ok(None);
+        }
+        Ok(Some(documents))
+    }
+
+    /// Reads all documents, of which there may be none.
+    ///
+    /// # Errors
+    /// When any cannot be read: all problems are printed, and the error says that nothing was `done`.
+    pub fn documents(&self, done: &str) -> anyhow::Result<Documents> {
         if self.files.is_empty() {
             bail!("-f must be specified: a YAML file, a directory of YAML files, or - for standard input");
         }
@@ -66,33 +76,29 @@ impl FileArgs {
         problems.extend(read.unread.iter().map(|error| DocumentProblem::general(format!("{error:#}"))));
         if !problems.is_empty() {
             // The server checks what belongs together, so it is asked only when everything is there.
-            let error = refused(&problems, deed.done());
+            let error = refused(&problems, done);
             return Err(anyhow!("{error}; there may be more, because the rest is checked once all files can be read"));
         }
-        if documents.is_empty() {
-            output::note(&format!("no documents found, nothing to {}", deed.word()));
-            return Ok(None);
-        }
-        Ok(Some(documents))
+        Ok(documents)
     }
 }
 
 /// Sends all documents in one request; the server applies all of them or none. Prints warnings with their file and line.
 pub async fn send(
     server: &RestClient,
-    deed: SpecOperation,
+    operation: SpecOperation,
     documents: &Documents,
     dry_run: bool,
 ) -> anyhow::Result<Applied> {
     let body = Apply { documents: documents.to_json(), dry_run };
-    match server.post::<_, Applied>(&format!("spec/{}", deed.word()), &body).await {
+    match server.post::<_, Applied>(&format!("spec/{}", operation.word()), &body).await {
         Ok(applied) => {
             for problem in located(documents, &applied.warnings) {
                 output::note(&problem.into_warning().to_string());
             }
             Ok(applied)
         }
-        Err(RestError::Invalid(errors)) => Err(refused(&located(documents, &errors), deed.done())),
+        Err(RestError::Invalid(errors)) => Err(refused(&located(documents, &errors), operation.done())),
         Err(error) => Err(error.into()),
     }
 }

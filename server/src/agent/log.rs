@@ -1,6 +1,7 @@
 use std::borrow::Cow;
 use std::ops::Range;
 use std::pin::pin;
+use std::sync::Arc;
 
 use actix_web::dev::Payload;
 use actix_web::http::StatusCode;
@@ -18,6 +19,7 @@ use super::inflate::{self, inflate};
 use super::node_key::{identify, is_header_known};
 use super::request::AgentRequest;
 use crate::fleet::logs::{LogLines, LogStream};
+use crate::fleet::statistics::stopped_queries;
 
 /// Lines one batch may have, 256 times what stock agents send, so that tiny lines cannot cost more than large ones.
 const MAX_LINES: usize = 256 * 1024;
@@ -74,7 +76,9 @@ async fn keep(api: &AgentApi, request: &AgentRequest, payload: &mut Payload) -> 
     #[cfg(feature = "planted-faults")]
     let lines = api.planted.lines(lines);
     if !lines.is_empty() {
-        api.fleet.logs.accept(host, stream, lines).await?;
+        let stopped = if stream == LogStream::Status { stopped_queries(&lines) } else { Vec::new() };
+        api.fleet.logs.accept(Arc::clone(&host), stream, lines).await?;
+        api.fleet.statistics.note_stopped(&host, stopped);
     }
     Ok(Bytes::from_static(ACCEPTED))
 }

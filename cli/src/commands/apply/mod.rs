@@ -20,6 +20,9 @@ Examples:
 pub struct Args {
     #[command(flatten)]
     files: FileArgs,
+    /// Show what would change without changing anything
+    #[arg(long)]
+    dry_run: bool,
 }
 
 pub async fn run(session: &ClientSession, args: Args) -> anyhow::Result<()> {
@@ -27,6 +30,6 @@ pub async fn run(session: &ClientSession, args: Args) -> anyhow::Result<()> {
         return Ok(());
     };
     let server = session.authenticated().await?;
-    let applied = send::send(&server, SpecOperation::Apply, &documents, args.files.dry_run).await?;
+    let applied = send::send(&server, SpecOperation::Apply, &documents, args.dry_run).await?;
     output::data(&report::render(&applied))
 }

@@ -83,7 +83,7 @@ fn text_of(report: &QueryCostReport) -> String {
     let QueryCostReport { total, buckets, .. } = report;
     let day = |moment: DateTime<Utc>| moment.format("%Y-%m-%d %H:%M").to_string();
     let mut text = format!(
-        "{}, {} to {} (UTC)\nimpact {}, {} runs on {} hosts, {:.1} s of CPU, denylisted on {} hosts\n\n",
+        "{}, {} to {} (UTC)\nimpact: {}, runs: {}, hosts: {}, CPU: {:.1} s, denylisted on: {}\n\n",
         costs::full_name(&report.pack, &report.name),
         day(report.from),
         day(report.to),

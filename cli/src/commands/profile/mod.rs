@@ -15,7 +15,7 @@ use serde_json::Value;
 
 use self::levels::Levels;
 use self::osqueryi::{Osqueryi, RunCost};
-use super::send::{FileArgs, SpecOperation};
+use super::send::FileArgs;
 use super::{ClientSession, costs};
 use crate::args::Globals;
 use crate::output;
@@ -102,7 +102,7 @@ pub async fn run(globals: &Globals, args: Args) -> anyhow::Result<()> {
         }
     }
     if failed > 0 {
-        bail!("{failed} queries could not be measured");
+        bail!("{failed} {} not be measured", if failed == 1 { "query could" } else { "queries could" });
     }
     Ok(())
 }
@@ -112,13 +112,10 @@ fn queries(args: &Args) -> anyhow::Result<Vec<NamedQuery>> {
     let mut queries: Vec<NamedQuery> =
         args.query.iter().map(|sql| NamedQuery { name: "--query".to_owned(), sql: sql.clone() }).collect();
     if args.query.is_none() || args.files.are_given() {
-        let documents = args.files.read(SpecOperation::Apply)?.map(|documents| documents.to_json()).unwrap_or_default();
-        queries.extend(documents.iter().filter_map(query_of));
+        queries.extend(args.files.documents("measured")?.to_json().iter().filter_map(query_of));
     }
     if queries.is_empty() {
-        bail!(
-            "no queries found: the files hold no documents of kind query. Convert osquery packs with: fleetctl convert"
-        );
+        bail!("the files hold no documents of kind query; convert osquery packs with: fleetctl convert");
     }
     Ok(queries)
 }

@@ -11,11 +11,12 @@ use super::cost_rows::put_costs;
 use super::fold::{LastSample, ResolvedSample, fold};
 use super::known::KnownSchedule;
 use super::query_costs::Group;
+use super::restarts::Restarts;
 use super::sample::WorkerId;
 use super::versions::KnownVersions;
 use super::waiting::WaitingSample;
 use crate::clock::Moment;
-use crate::store::entity::{denylisted_queries, schedule_samples};
+use crate::store::entity::{denylisted_queries, schedule_samples, worker_restarts};
 use crate::store::statistics::{events, samples};
 use crate::store::{self, Tx};
 
@@ -77,10 +78,7 @@ impl Statistics {
         samples::replace(tx, old).await?;
         let folded = changes.hosts.len() as u64;
         put_denylist(tx, &changes).await?;
-        let restarts = changes.restarts.len() as u64;
-        if restarts > 0 {
-            events::restarted(tx, changes.restarts).await?;
-        }
+        let restarts = put_restarts(tx, changes.restarts, self.restarts_since()).await?;
         let too_large = put_costs(tx, self.node.id(), changes.costs).await?;
         Ok(FoldedBatch { folded, late: all - folded, restarts, too_large })
     }
@@ -153,6 +151,18 @@ fn rows(changes: &BatchChanges) -> Vec<schedule_samples::Model> {
         }
     };
     changes.hosts.iter().map(row).collect()
+}
+
+/// Notes restarts. Returns how many were not known.
+async fn put_restarts(tx: &Tx, all: Vec<worker_restarts::Model>, since: Moment) -> store::Result<u64> {
+    if all.is_empty() {
+        return Ok(0);
+    }
+    let host_ids: Vec<i64> = all.iter().map(|restart| restart.host_id).collect();
+    let mut known = Restarts::read(tx, &host_ids, since).await?;
+    let new = all.into_iter().filter(|restart| known.add(restart.clone())).count();
+    known.write(tx).await?;
+    Ok(new as u64)
 }
 
 /// Begins and ends what is said of denylisted queries.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::batch::ReadySample;
 use super::fold::{Folded, LastSample};
+use super::restarts::suspects;
 use super::stored_costs::{CostsByVersion, part_of};
 use super::versions::{KnownVersions, QueryName};
 use crate::clock::Moment;
@@ -61,15 +62,15 @@ impl BatchChanges {
         };
         let (denylisted, released) = (names(&folded.denylisted), names(&folded.released));
         if let Some(restart) = folded.restart {
-            let suspects: Vec<[&str; 2]> =
-                denylisted.iter().map(|query| [query.pack.as_str(), query.name.as_str()]).collect();
+            let suspects = suspects(denylisted.iter().map(|query| [query.pack.clone(), query.name.clone()]));
             self.restarts.push(worker_restarts::Model {
                 id: 0,
                 host_id,
                 seen_at: received,
                 started_at: restart.started_at.cast_signed(),
                 is_upgrade: restart.is_upgrade,
-                suspects: serde_json::to_string(&suspects).unwrap_or_default(),
+                is_reported: false,
+                suspects,
             });
         }
         let (last, stalled_since) = (folded.last, folded.stalled_since);

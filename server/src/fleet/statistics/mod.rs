@@ -34,11 +34,13 @@ mod questions;
 mod read;
 mod read_host;
 mod read_query;
+mod restarts;
 mod sample;
 mod served_configs;
 mod served_names;
 mod show;
 mod sketch;
+mod stopped;
 mod stored_costs;
 mod versions;
 mod waiting;
@@ -50,11 +52,13 @@ use std::time::Duration;
 pub(in crate::fleet) use read::wanted;
 pub use read_query::QuerySpan;
 pub(in crate::fleet) use sample::{SQL, Sample};
+pub use stopped::stopped_queries;
 
 pub use crate::store::statistics::events::DenylistFilter;
 
 use self::questions::QuestionRate;
 use self::served_configs::ServedConfigs;
+use self::stopped::StoppedQueries;
 use self::versions::Versions;
 use self::waiting::{WaitingSample, WaitingSamples};
 use super::hosts::Host;
@@ -74,6 +78,7 @@ pub struct Statistics {
     node: Arc<Node>,
     config: config::Statistics,
     waiting: WaitingSamples,
+    stopped: StoppedQueries,
     questions: QuestionRate,
     configs: Arc<ServedConfigs>,
     versions: Versions,
@@ -98,6 +103,7 @@ impl Statistics {
             node,
             config,
             waiting: WaitingSamples::default(),
+            stopped: StoppedQueries::default(),
             questions: QuestionRate::default(),
             configs: Arc::default(),
             versions: Versions::default(),
@@ -129,11 +135,12 @@ impl Statistics {
         self.config.interval / 4
     }
 
-    /// Writes the samples that wait when that is due, or in any case.
+    /// Writes the samples that wait when that is due, or in any case, and what agents have said of stopped queries.
     ///
     /// # Errors
     /// When the database does not answer; then the next call writes them.
     pub async fn write(&self, everything: bool) -> Result<()> {
+        self.write_stopped().await?;
         let now = self.clock.now();
         if !everything && !self.waiting.is_due(now.minus(self.config.write_interval)) {
             return Ok(());

@@ -10,6 +10,7 @@ use muster_api::rest::{
 use super::Statistics;
 use super::batch::read_last;
 use super::known::{KnownQuery, KnownSchedule};
+use super::restarts::suspects_of;
 use super::sample::Counters;
 use super::versions::QueryName;
 use crate::clock::Moment;
@@ -157,13 +158,14 @@ impl Statistics {
     async fn show_restarts(&self, rows: Vec<worker_restarts::Model>) -> Result<Vec<WorkerRestart>> {
         let names = self.hostnames(rows.iter().map(|row| row.host_id)).await?;
         let show = |row: worker_restarts::Model| {
-            let suspects: Vec<[String; 2]> = serde_json::from_str(&row.suspects).unwrap_or_default();
+            let suspects = suspects_of(&row);
             WorkerRestart {
                 host_id: row.host_id,
                 hostname: names.get(&row.host_id).cloned().unwrap_or_default(),
                 seen_at: row.seen_at.to_utc(),
                 started_at: (row.started_at > 0).then(|| Moment::NEVER.plus_seconds(row.started_at).to_utc()),
                 is_upgrade: row.is_upgrade,
+                is_reported: row.is_reported,
                 suspects: suspects.into_iter().map(|[pack, name]| Suspect { pack, name }).collect(),
             }
         };

@@ -9,6 +9,7 @@ use super::sample::Counters;
 use super::served_names::{ServedNames, ServedQuery};
 use super::versions::{KnownVersions, QueryName, VersionName};
 use super::waiting::WaitingSample;
+use crate::fleet::hosts::Host;
 use crate::fleet::schedule::Schedule;
 use crate::lock::lock;
 
@@ -53,6 +54,13 @@ impl ServedConfigs {
         samples.sort_by_key(|(config, _)| config.as_ptr());
         let name = |(config, waiting)| NamedSample::of(waiting, &self.names(&config));
         samples.into_iter().map(name).collect()
+    }
+
+    /// The query in the config of a host that its agent calls so. This takes long, too.
+    pub fn find(&self, schedule: &Schedule, host: &Host, full_name: &str) -> Option<QueryName> {
+        let config = schedule.look_up(&schedule.plan(), &host.assignment.load(), Some(host)).ok()?;
+        let names = self.names(&config);
+        ["", "_", "/"].iter().find_map(|delimiter| names.find(full_name, None, delimiter)).map(QueryName::of)
     }
 
     fn names(&self, config: &Bytes) -> Arc<ServedNames> {

@@ -3,6 +3,7 @@
 use sea_orm::sea_query::Query;
 use sea_orm::{
     ColumnTrait, Condition, ConnectionTrait, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect, Set,
+    Value,
 };
 
 use crate::clock::Moment;
@@ -100,10 +101,36 @@ pub async fn restarted(tx: &Tx, all: Vec<worker_restarts::Model>) -> Result<()> 
         seen_at: Set(row.seen_at),
         started_at: Set(row.started_at),
         is_upgrade: Set(row.is_upgrade),
+        is_reported: Set(row.is_reported),
         suspects: Set(row.suspects),
         ..Default::default()
     });
     bulk::insert(tx, rows.collect()).await
+}
+
+/// Replaces what is known of restarts: queries, and where it is known from.
+pub async fn change_restarts(tx: &Tx, all: Vec<worker_restarts::Model>) -> Result<()> {
+    use worker_restarts::Column;
+    let rows = all.into_iter().map(|row| {
+        let values: Vec<Value> = vec![row.is_upgrade.into(), row.is_reported.into(), row.suspects.into()];
+        (row.id.into(), values)
+    });
+    let columns = [Column::IsUpgrade, Column::IsReported, Column::Suspects];
+    bulk::update::<worker_restarts::Entity>(tx, Column::Id, &columns, rows.collect()).await
+}
+
+/// Restarts on these hosts that were seen since a moment.
+pub async fn restarts_since(
+    db: &impl ConnectionTrait,
+    host_ids: &[i64],
+    since: Moment,
+) -> Result<Vec<worker_restarts::Model>> {
+    use worker_restarts::Column;
+    if host_ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let found = worker_restarts::Entity::find().filter(Column::HostId.is_in(bulk::padded(host_ids.to_vec())));
+    Ok(found.filter(Column::SeenAt.gte(since)).order_by_asc(Column::Id).all(db).await?)
 }
 
 /// Workers that were replaced, the latest first: on one host, or all.

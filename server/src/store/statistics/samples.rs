@@ -20,6 +20,14 @@ pub async fn locked(tx: &Tx, host_ids: &[i64]) -> Result<HashMap<i64, Model>> {
     Ok(samples.into_iter().map(|sample| (sample.host_id, sample)).collect())
 }
 
+/// Locks the last samples of these hosts, as [`locked`] does, without reading them.
+pub async fn hold(tx: &Tx, host_ids: &[i64]) -> Result<()> {
+    let samples = Entity::find().filter(Column::HostId.is_in(bulk::padded(host_ids.to_vec())));
+    let samples = samples.order_by_asc(Column::HostId).lock_exclusive().select_only().column(Column::HostId);
+    samples.into_tuple::<i64>().all(tx).await?;
+    Ok(())
+}
+
 /// Which of these hosts there are. Nobody deletes them until the transaction is over.
 pub async fn hosts_held(tx: &Tx, host_ids: &[i64]) -> Result<Vec<i64>> {
     if host_ids.is_empty() {

@@ -94,11 +94,18 @@ async fn a_query_that_stops_the_worker_is_named_with_the_host() {
     agent.agent_mut().set_killer(Some(Arc::new(|sql| sql == "SELECT 2 AS two")));
     agent.run_scheduled("pack/base/dear");
     assert!(agent.config().await.verdict.is_success(), "as a new worker does");
+    let suspects = json!([{ "pack": "base", "name": "dear" }]);
+    let restarts = async || server.rest.get("/api/v1/fleet/statistics/restarts").await.json()["restarts"].clone();
+    agent.flush_logs().await;
+    server.run_tasks().await;
+    let reported = restarts().await;
+    assert_eq!((&reported[0]["suspects"], &reported[0]["is_reported"]), (&suspects, &json!(true)), "{reported}");
     sampled(&server, &mut agent).await;
     let listed = server.rest.get("/api/v1/fleet/statistics/denylist").await.json();
     assert_eq!((&listed["denylist"][0]["name"], &listed["denylist"][0]["host_id"]), (&json!("dear"), &json!(1)));
-    let restarts = server.rest.get("/api/v1/fleet/statistics/restarts").await.json();
-    assert_eq!(restarts["restarts"][0]["suspects"], json!([{ "pack": "base", "name": "dear" }]), "{restarts}");
+    let shown = restarts().await;
+    assert_eq!((&shown[0]["suspects"], &shown[0]["is_reported"]), (&suspects, &json!(true)), "{shown}");
+    assert_eq!(shown.as_array().unwrap().len(), 1, "the sample shows the same one: {shown}");
     let of_fleet = server.rest.get("/api/v1/fleet/statistics/queries").await.json();
     assert_eq!(named(&of_fleet["queries"], "dear")["denylisted_hosts"], 1);
 }
