@@ -352,6 +352,9 @@ async fn what_queries_cost_is_shown() {
     assert!(fleet.contains("base/cheap") && fleet.contains("minimal") && fleet.contains("DENYLISTED"), "{fleet}");
     let query = console.good(&["get", "stats", "cheap"]);
     assert!(query.contains("impact: minimal, runs: 7, hosts: 1") && query.contains("debian"), "{query}");
+    let on_label = console.good(&["get", "stats", "cheap", "--label", "All Hosts"]);
+    assert!(on_label.contains("label: hosts: 1, sampled: 1, runs: 7"), "{on_label}");
+    assert!(console.bad(&["get", "stats", "cheap", "--label", "none"]).stderr.contains("no label is named \"none\""));
     let report: Value = serde_json::from_str(&console.good(&["get", "stats", "base/cheap", "--json"])).unwrap();
     assert_eq!(report["total"]["executions"], 7);
     let unknown = console.bad(&["get", "stats", "none"]).stderr;

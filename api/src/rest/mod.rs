@@ -43,8 +43,8 @@ pub use spec::{
 };
 pub use statistics::{
     BucketCost, CostPercentiles, Denylist, Denylisted, FleetCosts, FleetCount, FleetCounts, FleetQueryCost, GroupCost,
-    HostQueryCost, HostStatistics, Impact, PackStats, QueryCostReport, QueryStats, RunCost, ScheduledQueryStats,
-    StalledHost, StalledHosts, Suspect, WorkerRestart, WorkerRestarts, WorstHost,
+    HostQueryCost, HostStatistics, Impact, LabelCost, PackStats, QueryCostReport, QueryStats, RunCost,
+    ScheduledQueryStats, StalledHost, StalledHosts, Suspect, WorkerRestart, WorkerRestarts, WorstHost,
 };
 pub use user::{ChangePassword, NewUser, UserEdit, UserEnvelope, UserList};
 

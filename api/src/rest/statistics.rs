@@ -166,6 +166,21 @@ pub struct QueryCostReport {
     /// By hour or day, oldest first. Those without a run are left out.
     pub buckets: Vec<BucketCost>,
     pub worst_hosts: Vec<WorstHost>,
+    /// Present if a label was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label: Option<LabelCost>,
+}
+
+/// What a scheduled query costs the hosts of a label, since the counters of their agents began.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct LabelCost {
+    pub label_id: i64,
+    /// Hosts of the label.
+    pub label_hosts: u64,
+    /// Hosts whose last samples were read: all, or about 1,000 that are spread over the label.
+    pub sampled_hosts: u64,
+    #[serde(flatten)]
+    pub cost: RunCost,
 }
 
 /// What a scheduled query costs the fleet.

@@ -1,12 +1,14 @@
 //! `fleetctl top`: what burdens the fleet now.
 
+use std::cmp::Reverse;
 use std::io::IsTerminal as _;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use chrono::{DateTime, Utc};
 use muster_api::rest::{
-    Denylist, Denylisted, FleetCosts, FleetQueryCost, QueryCostReport, StalledHosts, WorkerRestart, WorkerRestarts,
+    Denylist, Denylisted, FleetCosts, FleetQueryCost, LiveQueries, LiveQuery, QueryCostReport, StalledHosts,
+    WorkerRestart, WorkerRestarts,
 };
 use serde::Serialize;
 
@@ -49,6 +51,8 @@ struct Top {
     denylist: Vec<Denylisted>,
     /// The latest first.
     restarts: Vec<WorkerRestart>,
+    /// Live queries that stopped workers or that agents refuse, the latest first.
+    live_queries: Vec<LiveQuery>,
     /// Hosts that check in and run no scheduled query.
     stalled_hosts: usize,
 }
@@ -113,8 +117,14 @@ async fn read(server: &RestClient, count: usize) -> anyhow::Result<Top> {
     let denylist: Denylist = server.get(&format!("statistics/denylist?{page}")).await?;
     let restarts: WorkerRestarts = server.get(&format!("statistics/restarts?{page}")).await?;
     let stalled: StalledHosts = server.get("statistics/stalled").await?;
+    let live: LiveQueries = server.get("live_queries?status=all").await?;
+    let stops_workers = |live: &LiveQuery| live.counts.suspect + live.counts.denylisted > 0;
+    let mut live_queries: Vec<_> = live.live_queries.into_iter().filter(stops_workers).collect();
+    live_queries.sort_by_key(|live| Reverse(live.created_at));
+    live_queries.truncate(count);
     Ok(Top {
         at,
+        live_queries,
         queries,
         hosts,
         denylist: denylist.denylist,
@@ -156,6 +166,15 @@ impl Top {
             vec![restart.seen_at.to_string(), super::get::restart_cause(restart), restart.hostname.clone()]
         });
         section(&mut text, &["worker replaced", "cause", "host"], restarts.collect());
+        let live_queries = self.live_queries.iter().map(|live| {
+            vec![
+                live.created_at.to_string(),
+                live.query.clone(),
+                live.counts.suspect.to_string(),
+                live.counts.denylisted.to_string(),
+            ]
+        });
+        section(&mut text, &["live query of", "sql", "workers stopped", "refused"], live_queries.collect());
         text
     }
 }

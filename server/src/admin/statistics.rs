@@ -36,10 +36,11 @@ pub(super) async fn query(
         name: params.text("name").ok_or_else(|| bad_parameter("name expects the name of a scheduled query"))?,
         from: moment(&mut params, "from")?,
         to: moment(&mut params, "to")?,
+        label_id: params.number("label_id")?.and_then(|id| i64::try_from(id).ok()),
     };
     params.finish()?;
     let (fleet, principal) = (api.fleet.clone(), caller.0.clone());
-    let read = move || async move { fleet.statistics.query_report(&principal, &span).await };
+    let read = move || async move { fleet.query_cost(&principal, &span).await };
     Ok(api.lists.send(&caller.0, read).await?)
 }
 
@@ -126,6 +127,7 @@ pub(super) fn query_parameters() -> Vec<Parameter> {
     vec![
         text("pack", "The pack; absent for the top-level schedule of the agent options."),
         Parameter { is_required: true, ..name },
+        Parameter::new("label_id", ParameterKind::Number, "Also tells the cost on the hosts of this label."),
     ]
     .into_iter()
     .chain(span_parameters())

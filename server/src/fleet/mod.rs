@@ -27,6 +27,7 @@ mod notified;
 pub mod packs;
 mod path;
 pub mod queries;
+mod query_cost;
 pub mod resource;
 pub mod schedule;
 pub mod scheduled;

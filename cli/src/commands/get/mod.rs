@@ -126,6 +126,9 @@ pub struct StatsArgs {
     /// Pack that schedules the query
     #[arg(long, requires = "name")]
     pack: Option<String>,
+    /// Also show the cost on the hosts of this label, since the counters of their agents began
+    #[arg(long, requires = "name")]
+    label: Option<String>,
     /// Days to look back
     #[arg(long, requires = "name", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=3650))]
     days: u16,

@@ -1,6 +1,8 @@
 use anyhow::{Context as _, bail};
 use chrono::{DateTime, SecondsFormat, Utc};
-use muster_api::rest::{BucketCost, Denylist, FleetCosts, QueryCostReport, WorkerRestart, WorkerRestarts};
+use muster_api::rest::{
+    BucketCost, Denylist, FleetCosts, LabelSummaries, QueryCostReport, WorkerRestart, WorkerRestarts,
+};
 use serde::Serialize;
 
 use super::DenylistArgs;
@@ -21,12 +23,22 @@ pub async fn stats(server: &RestClient, args: StatsArgs) -> anyhow::Result<()> {
     let to = fleet.to;
     let from = to - chrono::Duration::hours(i64::from(args.days) * 24);
     let moment = |moment: DateTime<Utc>| moment.to_rfc3339_opts(SecondsFormat::Secs, true);
-    let path = format!("{}&from={}&to={}", costs::query_path(&pack, &name), moment(from), moment(to));
+    let label = match &args.label {
+        Some(label) => format!("&label_id={}", label_id(server, label).await?),
+        None => String::new(),
+    };
+    let path = format!("{}&from={}&to={}{label}", costs::query_path(&pack, &name), moment(from), moment(to));
     let report: QueryCostReport = server.get(&path).await?;
     if args.json {
         return json(&report);
     }
     output::data(&text_of(&report))
+}
+
+async fn label_id(server: &RestClient, name: &str) -> anyhow::Result<i64> {
+    let found: LabelSummaries = server.get("labels/summary").await?;
+    let label = found.labels.into_iter().find(|label| label.name == name);
+    Ok(label.with_context(|| format!("no label is named {name:?}; list them with: fleetctl get labels"))?.id)
 }
 
 /// The pack and the name of a scheduled query, given `NAME` or `PACK/NAME`.
@@ -126,6 +138,17 @@ fn text_of(report: &QueryCostReport) -> String {
             group.cost.executions.to_string(),
         ]
     });
+    if let Some(label) = &report.label {
+        let cpu = label.cost.cpu_time.as_ref();
+        text.push_str(&format!(
+            "\nlabel: hosts: {}, sampled: {}, runs: {}, CPU p50: {}, p95: {}\n",
+            label.label_hosts,
+            label.sampled_hosts,
+            label.cost.executions,
+            costs::percentile(cpu, |cpu| cpu.p50, costs::millis),
+            costs::percentile(cpu, |cpu| cpu.p95, costs::millis),
+        ));
+    }
     text.push_str(&section("platforms", &["platform", "osquery", "cpu p95", "runs"], groups.collect()));
     let hosts = report.worst_hosts.iter().take(SHOWN).map(|host| {
         vec![name_of(host.host_id, &host.hostname), costs::millis(host.cpu_time), host.executions.to_string()]

@@ -33,6 +33,7 @@ mod query_costs;
 mod questions;
 mod read;
 mod read_host;
+mod read_label;
 mod read_query;
 mod restarts;
 mod sample;

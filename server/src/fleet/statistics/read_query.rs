@@ -22,7 +22,7 @@ const BY_HOUR: i64 = 2 * DAY_SECS;
 const MAX_DAYS: i64 = 400;
 
 /// Most versions of a query that are read, the latest: each day has a row for each.
-const MAX_VERSIONS: u64 = 50;
+pub(super) const MAX_VERSIONS: u64 = 50;
 
 /// Most queries in the list of the fleet.
 const MAX_QUERIES: usize = 2_000;
@@ -37,6 +37,8 @@ pub struct QuerySpan {
     pub from: Option<Moment>,
     /// Now if absent.
     pub to: Option<Moment>,
+    /// A label on whose hosts the cost is told apart.
+    pub label_id: Option<i64>,
 }
 
 impl Statistics {
@@ -111,6 +113,7 @@ impl Statistics {
             groups: groups.collect(),
             buckets: counted.iter().filter_map(shown).collect(),
             worst_hosts: self.worst_hosts(&all).await?,
+            label: None,
             pack: name.pack,
             name: name.name,
         })

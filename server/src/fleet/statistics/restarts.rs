@@ -35,7 +35,7 @@ impl Restarts {
     /// Adds one. Returns `false` if it was known; then what is new of it is added to what is known.
     pub fn add(&mut self, restart: Model) -> bool {
         let of_host = self.by_host.entry(restart.host_id).or_default();
-        let is_same = |known: &&mut Model| known.started_at.abs_diff(restart.started_at) <= SAME_START;
+        let is_same = |known: &&mut Model| is_same(known, &restart);
         let Some(known) = of_host.iter_mut().find(is_same) else {
             of_host.push(restart);
             return true;
@@ -76,6 +76,14 @@ impl Restarts {
     }
 }
 
+/// Two samples that show a restart show two.
+fn is_same(one: &Model, other: &Model) -> bool {
+    (one.is_reported || other.is_reported)
+        && one.started_at > 0
+        && other.started_at > 0
+        && one.started_at.abs_diff(other.started_at) <= SAME_START
+}
+
 /// The queries that are named with a restart, as pairs of pack and name.
 pub(super) fn suspects_of(restart: &Model) -> BTreeSet<[String; 2]> {
     serde_json::from_str(&restart.suspects).unwrap_or_default()
@@ -104,6 +112,9 @@ mod tests {
         assert!(!restarts.add(restart(10_000, true, &["a"])), "the line came again");
         assert!(!restarts.add(restart(9_990, false, &["b"])), "a sample shows it");
         assert!(restarts.add(restart(20_000, false, &[])));
+        for _ in 0..2 {
+            assert!(restarts.add(Model { host_id: 8, ..restart(0, false, &[]) }), "by a clock that says nothing");
+        }
         let rows = &restarts.by_host[&7];
         assert_eq!((rows.len(), rows[0].started_at, rows[0].is_reported), (2, 10_000, true));
         assert_eq!(rows[0].suspects, r#"[["base","a"],["base","b"]]"#);
@@ -114,11 +125,11 @@ mod tests {
     #[test]
     fn a_known_one_is_written_again_only_if_it_has_changed() {
         let mut restarts = Restarts::default();
-        let known = Model { id: 3, ..restart(10_000, false, &["a"]) };
+        let known = Model { id: 3, ..restart(10_000, true, &["a"]) };
         restarts.by_host.insert(7, vec![known]);
         assert!(!restarts.add(restart(10_000, false, &["a"])));
         assert!(restarts.changed.is_empty());
-        assert!(!restarts.add(restart(10_200, true, &["a"])));
+        assert!(!restarts.add(restart(10_200, true, &["b"])));
         assert_eq!(restarts.changed, BTreeSet::from([3]));
     }
 

@@ -73,6 +73,12 @@ pub async fn of_host(db: &impl ConnectionTrait, host_id: i64) -> Result<Option<M
     Ok(Entity::find_by_id(host_id).one(db).await?)
 }
 
+/// The last samples of these hosts, of those that have any.
+pub async fn of_hosts(db: &impl ConnectionTrait, host_ids: &[i64]) -> Result<Vec<Vec<u8>>> {
+    let samples = Entity::find().filter(Column::HostId.is_in(bulk::padded(host_ids.to_vec())));
+    Ok(samples.select_only().column(Column::Sample).into_tuple().all(db).await?)
+}
+
 /// Hosts whose schedule stands still and whose last sample is not older than this, those that have done so for longest first.
 pub async fn stalled(db: &impl ConnectionTrait, oldest: Moment, limit: u64) -> Result<Vec<(i64, Moment)>> {
     let stalled = Entity::find().filter(Column::StalledSince.is_not_null()).filter(Column::ReceivedAt.gte(oldest));

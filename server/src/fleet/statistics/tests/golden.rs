@@ -131,4 +131,13 @@ async fn an_answer_that_has_waited_for_a_slow_query_counts() {
     let statistics = world.get(&format!("hosts/{id}/statistics")).await.expect(200);
     let executions = |name| find(&statistics["queries"], name)["executions"].clone();
     assert_eq!((executions("good"), executions("slow")), (json!(10), json!(2)));
+    let labels = world.get("labels").await.expect(200);
+    let all_hosts = &find(&labels["labels"], "All Hosts")["id"];
+    let on_label = world.get(&format!("statistics/query?name=good&label_id={all_hosts}")).await.expect(200);
+    let label = &on_label["label"];
+    assert_eq!(
+        (&label["label_hosts"], &label["sampled_hosts"], &label["executions"]),
+        (&json!(1), &json!(1), &json!(10))
+    );
+    assert_eq!(world.get("statistics/query?name=good&label_id=99999").await.status, 404);
 }
