@@ -137,6 +137,11 @@ impl<Q: 'static, A: 'static> Batches<Q, A> {
         Self { waiting, size, max_waiting, longest: LONGEST, enough: Notify::new() }
     }
 
+    /// With work on one batch that takes no longer than this.
+    pub fn ending_after(self, longest: Duration) -> Self {
+        Self { longest, ..self }
+    }
+
     /// Waits for the answer to a question. `work` answers batches, which need not hold this question and are never
     /// empty; it is the same for all who ask. Questions that it gives back wait on. Those that it neither answers nor gives
     /// back, or not in time ([`LONGEST`]), fail. Call this on a thread that runs local tasks, as all that answer requests do.

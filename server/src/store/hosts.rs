@@ -220,7 +220,7 @@ pub async fn known(db: &impl ConnectionTrait, id: i64) -> Result<Option<KnownHos
 pub async fn known_many(db: &impl ConnectionTrait, ids: &[i64]) -> Result<Vec<KnownHost>> {
     let mut known = Vec::with_capacity(ids.len());
     for batch in ids.chunks(MAX_PARAMETERS / 30) {
-        let rows = hosts::Entity::find().filter(hosts::Column::Id.is_in(batch.iter().copied()));
+        let rows = hosts::Entity::find().filter(hosts::Column::Id.is_in(bulk::padded(batch.to_vec())));
         known.extend(with_labels(db, rows.all(db).await?).await?);
     }
     Ok(known)
@@ -233,7 +233,7 @@ pub async fn known_confirmed(store: &Store, ids: &[i64]) -> Result<Vec<KnownHost
 }
 
 async fn with_labels(db: &impl ConnectionTrait, rows: Vec<hosts::Model>) -> Result<Vec<KnownHost>> {
-    let is_of_any = label_members::Column::HostId.is_in(rows.iter().map(|host| host.id));
+    let is_of_any = label_members::Column::HostId.is_in(bulk::padded(rows.iter().map(|host| host.id).collect()));
     let mut labels = labels::by_host(db, label_members::Entity::find().filter(is_of_any)).await?;
     let known = rows.into_iter().map(|host| {
         let label_ids = labels.remove(&host.id).unwrap_or_default();

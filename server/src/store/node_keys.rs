@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use sea_orm::sea_query::{Condition, Expr, ExprTrait, Func};
-use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, QueryTrait};
+use sea_orm::sea_query::{Alias, Condition, Expr, ExprTrait, Func, Query};
+use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, FromQueryResult, QueryFilter, QueryOrder, QuerySelect};
 
 use super::bulk::{self, Keep};
 use super::entity::{hosts, node_keys};
@@ -14,13 +14,27 @@ use crate::clock::Moment;
 pub type KeyHash = [u8; 32];
 
 /// A key, and whether its host has no other one.
-pub async fn by_hash(db: &impl ConnectionTrait, hash: &KeyHash) -> Result<Option<(node_keys::Model, bool)>> {
-    let host_id = node_keys::Entity::find_by_id(hash.to_vec()).select_only().column(node_keys::Column::HostId);
-    let of_its_host = node_keys::Column::HostId.in_subquery(host_id.into_query());
-    let mut keys = node_keys::Entity::find().filter(of_its_host).all(db).await?;
-    let is_only = keys.len() == 1;
-    let at = keys.iter().position(|key| key.key_hash == hash);
-    Ok(at.map(|at| (keys.swap_remove(at), is_only)))
+#[derive(Debug, Clone, FromQueryResult)]
+pub struct KeyOfHost {
+    #[sea_orm(nested)]
+    pub key: node_keys::Model,
+    pub is_only: bool,
+}
+
+/// Those of these keys that there are; a few hundred at most.
+pub async fn by_hashes(db: &impl ConnectionTrait, hashes: &[KeyHash]) -> Result<Vec<KeyOfHost>> {
+    let hashes = bulk::padded(hashes.iter().map(|hash| hash.to_vec()).collect());
+    let (this, other) = (node_keys::Entity, Alias::new("other"));
+    let another = Query::select()
+        .expr(Expr::val(1))
+        .from_as(this, other.clone())
+        .and_where(Expr::col((other.clone(), node_keys::Column::HostId)).equals((this, node_keys::Column::HostId)))
+        .and_where(Expr::col((other, node_keys::Column::KeyHash)).not_equals((this, node_keys::Column::KeyHash)))
+        .take();
+    let found = node_keys::Entity::find()
+        .filter(node_keys::Column::KeyHash.is_in(hashes))
+        .column_as(Expr::not_exists(another), "is_only");
+    Ok(found.into_model().all(db).await?)
 }
 
 /// Writes down one use of a key; `false` if there is no such key any more.

@@ -1,6 +1,6 @@
 //! Node keys and hosts in memory. A check-in looks up the SHA-256 of its key here; only a key that was not shown since
-//! the start costs a read of the database, and one that the database certainly does not know (`confirm`) is remembered
-//! for ten seconds. Keys are random and never come back, so an unknown key remembered that long cannot become wrong.
+//! the start is looked up in the database (`look_up`), and one that the database certainly does not know (`confirm`) is
+//! remembered for ten seconds. Keys are random and never come back, so an unknown key remembered that long cannot become wrong.
 //!
 //! The host is marked as seen in memory, which is shared and stored by pages (`seen`). A check-in with nothing to do runs
 //! no SQL.
@@ -11,12 +11,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::assignment::Assignments;
-use super::confirm::FoundKey;
 use super::follow::OVERLAP;
 use super::seen::SeenTimes;
 use super::{Assignment, Host, Hosts, NodeKey};
 use crate::clock::Moment;
-use crate::fleet::{Result, within};
+use crate::fleet::Result;
 use crate::lock::lock;
 use crate::store::node_keys::KeyHash;
 use crate::store::{self, entity};
@@ -47,6 +46,15 @@ pub struct HostIndex {
     uncounted: Mutex<BTreeSet<i64>>,
     /// Counts calls of `doubt`, so that a lookup notices one in the meantime.
     key_changes: AtomicU64,
+    /// Counts changes of hosts that are to be read again, for the same reason.
+    host_changes: AtomicU64,
+}
+
+/// What was known of changes before the database was asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct ChangeMark {
+    pub keys: u64,
+    pub hosts: u64,
 }
 
 /// A valid node key.
@@ -80,14 +88,14 @@ impl KeyEntry {
         self.use_was_written(used);
     }
 
-    fn mark_used(&self, now: Moment) {
+    pub fn mark_used(&self, now: Moment) {
         if self.used.fetch_max(now.0, Ordering::Relaxed) == Moment::NEVER.0 {
             self.first_used.store(now.0, Ordering::Relaxed);
         }
     }
 
     /// The key was neither given out nor used here since a moment, so that it may be retired any time.
-    fn is_idle_since(&self, moment: Moment) -> bool {
+    pub fn is_idle_since(&self, moment: Moment) -> bool {
         self.created_at.max(self.used()) < moment
     }
 
@@ -117,6 +125,18 @@ pub enum Authenticated {
 }
 
 impl HostIndex {
+    /// For a reading of keys and hosts that is about to begin: another mark afterwards says that it may be outdated.
+    pub(super) fn change_mark(&self) -> ChangeMark {
+        let [keys, hosts] = [&self.key_changes, &self.host_changes].map(|count| count.load(Ordering::SeqCst));
+        ChangeMark { keys, hosts }
+    }
+
+    /// Notes that hosts have changed, before any of them is looked for here. A concurrent lookup adds its host first and takes
+    /// the mark afterwards, so its host is either found here or seen to be outdated there.
+    pub(super) fn hosts_have_changed(&self) {
+        self.host_changes.fetch_add(1, Ordering::SeqCst);
+    }
+
     /// Hosts that have checked in since the start.
     pub fn all(&self) -> Vec<Arc<Host>> {
         self.hosts.pin().values().cloned().collect()
@@ -225,7 +245,7 @@ impl HostIndex {
         self.key_changes.fetch_add(1, Ordering::SeqCst);
     }
 
-    fn is_doubted(&self, host_id: i64, now: Moment) -> bool {
+    pub(super) fn is_doubted(&self, host_id: i64, now: Moment) -> bool {
         self.doubted.pin().get(&host_id).is_some_and(|until| *until > now)
     }
 
@@ -245,7 +265,7 @@ impl HostIndex {
         }
     }
 
-    fn remember_unknown(&self, hash: KeyHash, now: Moment) {
+    pub(super) fn remember_unknown(&self, hash: KeyHash, now: Moment) {
         let unknown = self.unknown.pin();
         if unknown.len() >= MAX_UNKNOWN {
             unknown.clear();
@@ -287,42 +307,6 @@ impl Hosts {
         Box::pin(self.meet(hash, now)).await
     }
 
-    /// Finds the host of a key in the database and takes both into memory.
-    async fn meet(&self, hash: KeyHash, now: Moment) -> Result<Authenticated> {
-        self.metrics.key_lookups.inc();
-        let key_changes = self.index.key_changes.load(Ordering::SeqCst);
-        let (found, is_only) = match within(self.config.store_timeout, self.look_up(&hash)).await? {
-            Some(((row, _), _)) if !self.store.shows_every_commit() && self.index.is_doubted(row.host_id, now) => {
-                (self.confirm(hash).await?, false)
-            }
-            Some((found, is_only)) => (Some(found), is_only),
-            None => (self.confirm_unknown(hash).await?, false),
-        };
-        let Some((row, known)) = found else {
-            self.index.remember_unknown(hash, now);
-            return Ok(Authenticated::Unknown);
-        };
-        // The host has been deleted in the meantime.
-        let Some(key) = self.index.add_key(&row, hash, self.index.host(&known)) else {
-            self.index.remember_unknown(hash, now);
-            return Ok(Authenticated::Unknown);
-        };
-        if !is_only && key.is_idle_since(self.may_be_retired(now)) && !self.use_again(&key, now).await? {
-            self.index.forget_key(&hash);
-            self.index.remember_unknown(hash, now);
-            return Ok(Authenticated::Unknown);
-        }
-        if self.index.key_changes.load(Ordering::SeqCst) != key_changes {
-            // The key may have moved to another host: this request is answered as found, the next asks again.
-            self.index.forget_key(&hash);
-        }
-        // A change since the read found no host in memory to apply to.
-        self.mark_stale([key.host.id]);
-        key.mark_used(now);
-        key.host.mark_seen(now);
-        Ok(Authenticated::Host(Arc::clone(&key.host)))
-    }
-
     /// Notes that a host has fetched its config.
     pub fn config_fetched(&self, host: &Host) {
         host.config_fetched(self.clock.now());
@@ -333,26 +317,13 @@ impl Hosts {
         self.index.hosts.pin().values().map(|host| Arc::clone(&host.assignment.load().assignment)).collect()
     }
 
-    /// Reads a key and its host, and whether that is the host's only key.
-    async fn look_up(&self, hash: &KeyHash) -> Result<Option<(FoundKey, bool)>> {
-        let db = self.store.reader();
-        let mut found = store::node_keys::by_hash(db, hash).await?;
-        while let Some((row, is_only)) = found {
-            if let Some(known) = store::hosts::known(db, row.host_id).await? {
-                return Ok(Some(((row, known), is_only)));
-            }
-            // The host went between the two reads: deleted with the key, or after the key was moved to another host.
-            found = store::node_keys::by_hash(db, hash).await?.filter(|(now, _)| now.host_id != row.host_id);
-        }
-        Ok(None)
-    }
-
     /// Removes deleted labels from the hosts in memory.
     pub fn drop_labels(&self, label_ids: &BTreeSet<i64>) {
         if label_ids.is_empty() {
             return;
         }
         self.directory.drop_labels(label_ids);
+        self.index.hosts_have_changed();
         for host in self.index.all() {
             host.assignment.rcu(|assignment| {
                 let (dropped, kept): (Vec<i64>, Vec<i64>) =

@@ -20,6 +20,7 @@ mod intervals;
 mod key;
 mod key_uses;
 mod list;
+mod look_up;
 mod presence;
 mod refetch;
 mod restarts;
@@ -69,6 +70,7 @@ pub struct Hosts {
     comparison: compare::Comparison,
     admission: Admission,
     enrollments: enroll::Enrollments,
+    look_ups: look_up::KeyLookUps,
     confirmations: confirm::Confirmations,
     /// Lines about hosts that enroll without the chosen identifier.
     stand_in_log: LogLimit<()>,
@@ -107,6 +109,7 @@ impl Hosts {
             index,
             admission: Admission::new(&config),
             enrollments: enroll::Enrollments::new(&store, &config, &notifier),
+            look_ups: look_up::KeyLookUps::new(&store, config.store_timeout),
             confirmations: confirm::Confirmations::new(&config),
             stand_in_log: LogLimit::new(STAND_INS_EVERY),
             store,

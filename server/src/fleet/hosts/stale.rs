@@ -44,7 +44,7 @@ struct UnreadHosts<'a> {
 
 impl Drop for UnreadHosts<'_> {
     fn drop(&mut self) {
-        self.hosts.mark_changed_here(std::mem::take(&mut self.ids));
+        lock(&self.hosts.stale.waiting).changed_here.extend(self.ids.drain(..));
     }
 }
 
@@ -57,12 +57,25 @@ impl Hosts {
 
     /// Notes hosts that lists have to show as they are now.
     pub(in crate::fleet) fn mark_changed_here(&self, host_ids: impl IntoIterator<Item = i64>) {
-        lock(&self.stale.waiting).changed_here.extend(host_ids);
+        let mut host_ids = host_ids.into_iter().peekable();
+        if host_ids.peek().is_some() {
+            self.index.hosts_have_changed();
+            lock(&self.stale.waiting).changed_here.extend(host_ids);
+        }
     }
 
     /// Notes hosts that may differ from the database.
     pub fn mark_stale(&self, host_ids: impl IntoIterator<Item = i64>) {
-        lock(&self.stale.waiting).others.extend(host_ids);
+        let mut host_ids = host_ids.into_iter().peekable();
+        if host_ids.peek().is_some() {
+            self.index.hosts_have_changed();
+            lock(&self.stale.waiting).others.extend(host_ids);
+        }
+    }
+
+    /// As [`Hosts::mark_stale`], for a host whose change was noted before.
+    pub(super) fn read_again(&self, host_id: i64) {
+        lock(&self.stale.waiting).others.insert(host_id);
     }
 
     /// Brings the noted hosts up to date with the database.

@@ -50,7 +50,8 @@ impl HistoryNode {
             }
             (Arc::new(world), hosts)
         };
-        let (world, hosts) = tokio::task::block_in_place(|| main.block_on(started));
+        let started = || tokio::task::LocalSet::new().block_on(&main, started);
+        let (world, hosts) = tokio::task::block_in_place(started);
         let fleet = world.app.fleet.clone();
         main.spawn(async move {
             let mut rounds = tokio::time::interval(RENEWED_EVERY);

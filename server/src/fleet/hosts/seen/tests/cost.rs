@@ -10,7 +10,7 @@ use crate::tests::size::count;
 
 /// Hosts that check in every ten seconds with any of the nodes. Prints what that costs:
 /// `cargo test -p muster --lib check_ins_cost -- --nocapture`.
-#[tokio::test]
+#[actix_web::test]
 async fn check_ins_cost_few_statements_and_rows_at_any_number_of_nodes() {
     const COUNT: usize = 1_000;
     let all = [(4, false), (2, true), (1, false), (1, true), (2, false)];
