@@ -12,7 +12,7 @@ use crate::spacing::Spacing;
 /// without an end, one such connection would stop all that follow. Far longer than any request waits for the database.
 const LONGEST: Duration = Duration::from_secs(8);
 
-/// So many questions wait for no others: a larger batch costs each of them hardly less.
+/// Unless said otherwise, so many questions wait for no others: a larger batch costs each of them hardly less.
 const ENOUGH: usize = 64;
 
 /// Questions to the database that come one by one and are answered many at a time, one batch after the other.
@@ -27,8 +27,10 @@ pub(super) struct Batches<Q, A> {
     /// Most questions that wait for their answer.
     max_waiting: usize,
     pub(super) longest: Duration,
-    /// Signals that [`ENOUGH`] wait.
-    enough: Notify,
+    /// So many questions wait for no others.
+    enough: usize,
+    /// Signals that enough wait.
+    has_enough: Notify,
 }
 
 /// A question, and where its answer goes.
@@ -134,7 +136,12 @@ impl<Q, A> Drop for BatchWorker<Q, A> {
 impl<Q: 'static, A: 'static> Batches<Q, A> {
     pub fn new(size: usize, max_waiting: usize, spacing: Duration) -> Self {
         let waiting = Mutex::new(QuestionQueue::new(spacing));
-        Self { waiting, size, max_waiting, longest: LONGEST, enough: Notify::new() }
+        Self { waiting, size, max_waiting, longest: LONGEST, enough: ENOUGH, has_enough: Notify::new() }
+    }
+
+    /// With batches that begin as soon as so many wait.
+    pub fn enough_at(self, enough: usize) -> Self {
+        Self { enough, ..self }
     }
 
     /// With work on one batch that takes no longer than this.
@@ -178,8 +185,8 @@ impl<Q: 'static, A: 'static> Batches<Q, A> {
         let number = waiting.next;
         waiting.next += 1;
         waiting.questions.insert(number, Unanswered { question, number, sender });
-        if waiting.questions.len() == ENOUGH {
-            self.enough.notify_one();
+        if waiting.questions.len() == self.enough {
+            self.has_enough.notify_one();
         }
         let is_first = !std::mem::replace(&mut waiting.is_worked_on, true);
         let queued = QueuedQuestion { batches: self, number };
@@ -189,7 +196,7 @@ impl<Q: 'static, A: 'static> Batches<Q, A> {
     /// Until when the next batch gathers questions, if it is worth it.
     fn pause(&self) -> Option<Instant> {
         let waiting = lock(&self.waiting);
-        let is_short = waiting.questions.len() < ENOUGH;
+        let is_short = waiting.questions.len() < self.enough;
         waiting.spacing.until().filter(|_| is_short)
     }
 
@@ -240,7 +247,7 @@ impl<Q: 'static, A: 'static> BatchWorker<Q, A> {
             while let Some(until) = self.batches.pause() {
                 has_paused = true;
                 // Whether there are enough is looked at again, as the signal may be an old one.
-                let _ = tokio::time::timeout_at(until.into(), self.batches.enough.notified()).await;
+                let _ = tokio::time::timeout_at(until.into(), self.batches.has_enough.notified()).await;
             }
             let Some(batch) = self.batches.next(has_paused) else { break };
             let (questions, longest) = (batch.len(), self.batches.longest);

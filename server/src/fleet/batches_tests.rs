@@ -108,3 +108,14 @@ async fn questions_that_come_together_are_answered_together() {
     // Of the size of a batch here.
     assert_eq!(sizes.borrow()[3..], [2, 2, 1]);
 }
+
+#[actix_web::test]
+async fn enough_questions_wait_for_no_others() {
+    let batches = Arc::new(Batches::new(10, 10, Duration::from_secs(3600)).enough_at(3));
+    let first = batches.ask(0, answer).await;
+    assert_eq!(first, Ok(1), "nobody came before");
+    lock(&batches.waiting).spacing.begin(2, false);
+    assert!(batches.ask(1, answer).now_or_never().is_none());
+    let three = futures_util::future::join3(batches.ask(1, answer), batches.ask(2, answer), batches.ask(3, answer));
+    assert_eq!(three.await, (Ok(2), Ok(3), Ok(4)));
+}

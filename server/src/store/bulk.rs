@@ -59,6 +59,8 @@ pub(super) type RowUpdate = (Value, Vec<Value>);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Keep {
     New,
+    /// The old value where the new one is none.
+    NewIfAny,
     Larger,
     Smaller,
 }
@@ -67,6 +69,7 @@ impl Keep {
     fn of(self, backend: DbBackend, old: &str, new: &str) -> String {
         let function = match (self, backend) {
             (Self::New, _) => return new.to_owned(),
+            (Self::NewIfAny, _) => return format!("COALESCE({new}, {old})"),
             (Self::Larger, DbBackend::MySql) => "GREATEST",
             (Self::Smaller, DbBackend::MySql) => "LEAST",
             (Self::Larger, _) => "MAX",
@@ -87,7 +90,7 @@ pub(super) async fn update<E: EntityTrait>(
     merge::<E>(db, key, &columns, rows).await
 }
 
-/// As [`update`], for columns that keep the larger or smaller of two values.
+/// As [`update`], for columns of which some rows keep the value that they have.
 pub(super) async fn merge<E: EntityTrait>(
     db: &impl ConnectionTrait,
     key: E::Column,

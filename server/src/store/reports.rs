@@ -2,14 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use sea_orm::sea_query::{LockBehavior, LockType};
+use sea_orm::sea_query::{Expr, ExprTrait as _, LockBehavior, LockType, Query};
 use sea_orm::{
-    ActiveModelTrait, ActiveValue, ColumnTrait, ConnectionTrait, EntityTrait, FromQueryResult, Iterable as _,
-    QueryFilter, QueryOrder, QuerySelect, Set, Value,
+    ActiveModelTrait, ActiveValue, ColumnTrait, ConnectionTrait, EntityTrait, FromQueryResult, IdenStatic as _,
+    Iterable as _, QueryFilter, QueryOrder, QuerySelect, Set, Value,
 };
 
 use super::directory::{self, DirectoryRow};
-use super::entity::{hosts, label_members, labels};
+use super::entity::{hosts, label_members, labels, parked_queries};
 use super::{MAX_PARAMETERS, Result, bulk, labels as memberships};
 use crate::clock::Moment;
 
@@ -43,23 +43,20 @@ pub async fn write(
     asked: &BTreeMap<i64, RefreshRecord>,
 ) -> Result<ReportsWritten> {
     let mut written = ReportsWritten::default();
-    let mut rows: BTreeMap<u64, Vec<bulk::RowUpdate>> = BTreeMap::new();
+    let mut rows: BTreeMap<u64, Vec<(i64, SetColumns)>> = BTreeMap::new();
     for (host_id, report) in reports {
         let Some(host) = existing.get(host_id) else { continue };
         let mut row = report.details.clone();
         if host.known.leave_out_same(&mut row) {
             written.moved.insert(*host_id);
         }
-        let (columns, values) = columns_of(row, asked.get(host_id));
-        if columns != 0 {
-            rows.entry(columns).or_default().push(((*host_id).into(), values));
+        let columns = columns_of(row, asked.get(host_id));
+        if !columns.is_empty() {
+            rows.entry(exact_columns(&columns)).or_default().push((*host_id, columns));
         }
     }
-    // Hosts of which the same columns are written share a statement.
-    for (columns, rows) in rows {
-        let columns: Vec<hosts::Column> =
-            hosts::Column::iter().enumerate().filter(|(at, _)| columns & (1 << at) != 0).map(|(_, it)| it).collect();
-        bulk::update::<hosts::Entity>(db, hosts::Column::Id, &columns, rows).await?;
+    for rows in rows.into_values() {
+        update(db, rows).await?;
     }
     let (added, removed) = changed_members(db, reports, existing).await?;
     written.moved.extend(added.iter().map(|(_, host_id)| *host_id));
@@ -73,19 +70,48 @@ pub async fn write(
     Ok(written)
 }
 
-/// The columns to be written, each a bit at its position, and their values.
-fn columns_of(mut row: hosts::ActiveModel, asked: Option<&RefreshRecord>) -> (u64, Vec<Value>) {
+/// Columns to be written of a host, each at its position, and their values.
+type SetColumns = BTreeMap<usize, Value>;
+
+fn columns_of(mut row: hosts::ActiveModel, asked: Option<&RefreshRecord>) -> SetColumns {
     if let Some(asked) = asked {
         asked.set_in(&mut row);
     }
-    let (mut columns, mut values) = (0, Vec::new());
-    for (at, column) in hosts::Column::iter().enumerate().skip(1) {
-        if let ActiveValue::Set(value) = row.get(column) {
-            columns |= 1 << at;
-            values.push(value);
-        }
-    }
-    (columns, values)
+    let set = |(at, column)| match row.get(column) {
+        ActiveValue::Set(value) => Some((at, value)),
+        _ => None,
+    };
+    hosts::Column::iter().enumerate().skip(1).filter_map(set).collect()
+}
+
+/// Those of these columns, each a bit at its position, that hosts must have in common to share a statement: those that may be
+/// null, as null means there that the column keeps its value, and those with indexes, which databases write for every host in
+/// the statement.
+fn exact_columns(columns: &SetColumns) -> u64 {
+    let is_exact = |column: &hosts::Column| {
+        column.def().is_null() || directory::COLUMNS.iter().any(|other| other.as_str() == column.as_str())
+    };
+    let exact = hosts::Column::iter().enumerate().filter(|(at, column)| columns.contains_key(at) && is_exact(column));
+    exact.fold(0, |bits, (at, _)| bits | 1 << at)
+}
+
+/// Writes columns of hosts that have [`exact_columns`] in common, and keeps the others of which a host has said nothing: agents of
+/// different platforms say different things.
+async fn update(db: &impl ConnectionTrait, rows: Vec<(i64, SetColumns)>) -> Result<()> {
+    let nulls: SetColumns = rows.iter().flat_map(|(_, row)| row).map(|(at, value)| (*at, value.as_null())).collect();
+    let columns: Vec<(hosts::Column, bulk::Keep)> = hosts::Column::iter()
+        .enumerate()
+        .filter(|(at, _)| nulls.contains_key(at))
+        .map(|(at, column)| match rows.iter().all(|(_, row)| row.contains_key(&at)) {
+            true => (column, bulk::Keep::New),
+            false => (column, bulk::Keep::NewIfAny),
+        })
+        .collect();
+    let values = |mut row: SetColumns| -> Vec<Value> {
+        nulls.iter().map(|(at, null)| row.remove(at).unwrap_or_else(|| null.clone())).collect()
+    };
+    let rows = rows.into_iter().map(|(id, row)| (id.into(), values(row))).collect();
+    bulk::merge::<hosts::Entity>(db, hosts::Column::Id, &columns, rows).await
 }
 
 /// A host that has said something: what memory holds of its row, and what it was asked.
@@ -122,17 +148,16 @@ pub struct LockedRows<T> {
     pub held: BTreeSet<i64>,
 }
 
-/// Locks rows of hosts, without waiting for those that are held.
+/// Locks rows of hosts, without waiting for those that are held. `extended` adds to what they were asked.
 async fn locked<T: FromQueryResult>(
     tx: &super::Tx,
     host_ids: &[i64],
-    columns: &[hosts::Column],
+    extended: impl Fn(sea_orm::Select<hosts::Entity>) -> sea_orm::Select<hosts::Entity>,
     id_of: impl Fn(&T) -> i64,
 ) -> Result<LockedRows<T>> {
     let (mut locked, mut held) = (HashMap::new(), BTreeSet::new());
     for batch in host_ids.chunks(MAX_PARAMETERS / 2) {
-        let hosts = asked_of(batch).columns(columns.iter().copied());
-        let hosts = hosts.lock_with_behavior(LockType::Update, LockBehavior::SkipLocked);
+        let hosts = extended(asked_of(batch)).lock_with_behavior(LockType::Update, LockBehavior::SkipLocked);
         let rows: Vec<T> = hosts.into_model().all(tx).await?;
         locked.extend(rows.into_iter().map(|row| (id_of(&row), row)));
         let missing: Vec<i64> = batch.iter().copied().filter(|id| !locked.contains_key(id)).collect();
@@ -147,8 +172,8 @@ async fn locked<T: FromQueryResult>(
 
 /// Hosts that have said something. Ask for this first in the transaction, so that whatever is read afterwards is as new.
 pub async fn reporting(tx: &super::Tx, host_ids: &[i64]) -> Result<LockedRows<ReportingHost>> {
-    let known = directory::COLUMNS.iter().copied().filter(|column| !matches!(column, hosts::Column::Id));
-    locked(tx, host_ids, &known.collect::<Vec<_>>(), |host: &ReportingHost| host.known.id).await
+    let known = || directory::COLUMNS.iter().copied().filter(|column| !matches!(column, hosts::Column::Id));
+    locked(tx, host_ids, |select| select.columns(known()), |host: &ReportingHost| host.known.id).await
 }
 
 /// Memberships that are to be added, as (label, host), and those to be removed, by label.
@@ -248,9 +273,29 @@ fn asked_of(host_ids: &[i64]) -> sea_orm::Select<hosts::Entity> {
         ])
 }
 
+/// A host that is asked.
+#[derive(Debug, Clone, FromQueryResult)]
+pub struct AskedHost {
+    #[sea_orm(nested)]
+    pub record: RefreshRecord,
+    /// Whether there are questions that it is not asked any more, as of the beginning of the statement: whoever held the row
+    /// then may have parked one since, and changed the record with it.
+    pub has_parked: bool,
+}
+
 /// What hosts were asked. Ask for this first in the transaction, so that whatever is read afterwards is as new.
-pub async fn asked_alone(tx: &super::Tx, host_ids: &[i64]) -> Result<LockedRows<RefreshRecord>> {
-    locked(tx, host_ids, &[], |asked: &RefreshRecord| asked.id).await
+pub async fn asked_alone(tx: &super::Tx, host_ids: &[i64]) -> Result<LockedRows<AskedHost>> {
+    let parked = Query::select()
+        .expr(Expr::val(1))
+        .from(parked_queries::Entity)
+        .and_where(
+            Expr::col((parked_queries::Entity, parked_queries::Column::HostId))
+                .equals((hosts::Entity, hosts::Column::Id)),
+        )
+        .take();
+    let extended =
+        |select: sea_orm::Select<hosts::Entity>| select.column_as(Expr::exists(parked.clone()), "has_parked");
+    locked(tx, host_ids, extended, |asked: &AskedHost| asked.record.id).await
 }
 
 /// Writes down what hosts were asked.

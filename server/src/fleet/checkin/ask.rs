@@ -1,5 +1,6 @@
 //! What a host is asked next. Any node may get the request, so the host's row decides, under its lock: of two nodes,
-//! one asks. Hosts that ask at the same moment share a transaction.
+//! one asks. Hosts that ask at nearly the same moment share a transaction; where nobody waits for what they say, that moment is
+//! as long as two seconds.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -14,14 +15,20 @@ use crate::fleet::batches::{Batches, Unanswered};
 use crate::fleet::halves::in_halves;
 use crate::fleet::schedule::Plan;
 use crate::store::entity::parked_queries;
-use crate::store::reports::{RefreshRecord, asked_alone};
+use crate::store::reports::{AskedHost, RefreshRecord, asked_alone};
 use crate::store::{self, Store};
 
 /// Most hosts in one transaction.
 const BATCH: usize = 200;
 
-/// Time from one transaction to the next, which the hosts in between share.
+/// Time from one transaction to the next, which the hosts in between share, where somebody may wait for what they say.
 const SPACING: Duration = Duration::from_millis(100);
+
+/// The same where nobody does: hosts whose time in the interval has come.
+const LEISURELY_SPACING: Duration = Duration::from_secs(2);
+
+/// So many of these wait for no others.
+const ENOUGH_LEISURELY: usize = 8;
 
 /// Most hosts that wait for a transaction; those that come later are asked at a later check-in.
 const MAX_WAITING: usize = 20_000;
@@ -52,17 +59,30 @@ pub(super) struct Assigned {
     pub record: Option<RefreshRecord>,
 }
 
+type AskedBatches = Arc<Batches<RefreshRequest, Assigned>>;
+
 /// Hosts on their way to the database.
 #[derive(Debug)]
-pub(super) struct Asker(Arc<Batches<RefreshRequest, Assigned>>);
-
-impl Default for Asker {
-    fn default() -> Self {
-        Self(Arc::new(Batches::new(BATCH, MAX_WAITING, SPACING)))
-    }
+pub(super) struct Asker {
+    awaited: AskedBatches,
+    leisurely: AskedBatches,
+    /// Longest time for which a host that nobody waits for waits for others.
+    leisure: Duration,
 }
 
 impl Asker {
+    /// Hosts wait for others no longer than `most_leisure`.
+    pub(super) fn new(most_leisure: Duration) -> Self {
+        let leisure = LEISURELY_SPACING.min(most_leisure);
+        let leisurely = Batches::new(BATCH, MAX_WAITING, leisure).enough_at(ENOUGH_LEISURELY);
+        Self { awaited: Arc::new(Batches::new(BATCH, MAX_WAITING, SPACING)), leisurely: Arc::new(leisurely), leisure }
+    }
+
+    /// How long a host may wait for others, beside the time that the database takes.
+    pub(super) fn leisure(&self, wanted: &RefreshRequest) -> Duration {
+        if wanted.check.is_awaited() { SPACING } else { self.leisure }
+    }
+
     /// Decides what a host is asked, and notes it in the host's row.
     ///
     /// # Errors
@@ -82,7 +102,8 @@ impl Asker {
                 Vec::new()
             }
         };
-        Ok(self.0.ask(wanted, work).await?)
+        let batches = if wanted.check.is_awaited() { &self.awaited } else { &self.leisurely };
+        Ok(batches.ask(wanted, work).await?)
     }
 }
 
@@ -133,7 +154,8 @@ struct Decision {
 async fn take_back(tx: &store::Tx, undelivered: &[(RefreshRecord, RefreshRecord)]) -> store::Result<usize> {
     let host_ids: Vec<i64> = undelivered.iter().map(|(_, after)| after.id).collect();
     let current = asked_alone(tx, &host_ids).await?;
-    let unchanged = undelivered.iter().filter(|(_, after)| current.rows.get(&after.id) == Some(after));
+    let is_unchanged = |after: &RefreshRecord| current.rows.get(&after.id).is_some_and(|host| host.record == *after);
+    let unchanged = undelivered.iter().filter(|(_, after)| is_unchanged(after));
     store::reports::set_asked(tx, unchanged.map(|(before, _)| before.clone())).await?;
     Ok(current.held.len())
 }
@@ -144,13 +166,10 @@ async fn give(tx: &store::Tx, wanted: Vec<&RefreshRequest>) -> store::Result<Vec
     let mut host_ids: Vec<i64> = wanted.iter().map(|wanted| wanted.host_id).collect();
     host_ids.dedup();
     let mut locked = asked_alone(tx, &host_ids).await?;
-    let mut parked: HashMap<i64, Vec<parked_queries::Model>> = HashMap::new();
-    for row in store::parked_queries::of_hosts(tx, &host_ids).await? {
-        parked.entry(row.host_id).or_default().push(row);
-    }
+    let parked = parked_of(tx, &wanted, &locked.rows).await?;
     let (mut all, mut changed) = (Vec::with_capacity(wanted.len()), BTreeMap::new());
     for wanted in wanted {
-        let Some(asked) = locked.rows.get_mut(&wanted.host_id) else {
+        let Some(AskedHost { record: asked, .. }) = locked.rows.get_mut(&wanted.host_id) else {
             // One that is not held was deleted; its next request says so.
             let is_gone = !locked.held.contains(&wanted.host_id);
             all.push(is_gone.then(|| Decision { assigned: Assigned::default(), change: None }));
@@ -169,6 +188,31 @@ async fn give(tx: &store::Tx, wanted: Vec<&RefreshRequest>) -> store::Result<Vec
     }
     store::reports::set_asked(tx, changed.into_values()).await?;
     Ok(all)
+}
+
+/// The questions that these hosts are not asked any more, where something is due for them. The rows of most hosts say that
+/// there are none. That is certain only if the record is still what memory has, because whoever parks a question changes the
+/// record in the same transaction.
+async fn parked_of(
+    tx: &store::Tx,
+    wanted: &[&RefreshRequest],
+    locked: &HashMap<i64, AskedHost>,
+) -> store::Result<HashMap<i64, Vec<parked_queries::Model>>> {
+    let may_have_parked = |wanted: &&&RefreshRequest| {
+        let Some(AskedHost { record, has_parked }) = locked.get(&wanted.host_id) else { return false };
+        if wanted.check.is_of(record) {
+            return *has_parked;
+        }
+        let check = RefreshCheck::of(record.clone(), &wanted.plan, wanted.intervals, wanted.now);
+        !matches!(check.need, RefreshNeed::Nothing(_))
+    };
+    let mut host_ids: Vec<i64> = wanted.iter().filter(may_have_parked).map(|wanted| wanted.host_id).collect();
+    host_ids.dedup();
+    let mut parked: HashMap<i64, Vec<parked_queries::Model>> = HashMap::new();
+    for row in store::parked_queries::of_hosts(tx, &host_ids).await? {
+        parked.entry(row.host_id).or_default().push(row);
+    }
+    Ok(parked)
 }
 
 /// The next step of a host's round. Begins a round if something is due. Updates `asked` to match.

@@ -108,7 +108,8 @@ impl Checkin {
             live,
             statistics,
             reports: Reports::default(),
-            asker: Asker::default(),
+            // A request of an agent has to be answered in time, also when the database takes its time.
+            asker: Asker::new(config.answer_timeout.saturating_sub(config.store_timeout) / 2),
             texts: QuestionTexts::default(),
             intervals: due::RefreshIntervals {
                 details: config.detail_update_interval,
@@ -123,35 +124,48 @@ impl Checkin {
     /// The answer to a host that asks for work. If nothing is due, this compares three numbers in memory. Live queries
     /// go first and alone, because all answers to one read come together, after the slowest query.
     pub async fn read(&self, host: &Arc<Host>) -> Bytes {
-        if let Some(questions) = self.live.questions(host).await {
-            return questions;
-        }
-        let now = self.clock.now();
-        let plan = self.schedule.plan();
-        if !host.refresh_state.may_be_due(&plan, now) {
-            return Bytes::from_static(NO_WORK);
-        }
-        if self.reports.waiting() > MAX_WAITING {
-            self.metrics.limit_hit("waiting_reports");
-            return Bytes::from_static(NO_WORK);
-        }
-        let check = host.refresh_state.check(host.id, &plan, self.intervals, now);
-        if check.need.is_statistics_alone() && self.sheds_statistics() {
-            self.metrics.limit_hit("statistics_questions");
-            host.refresh_state.rest_until(due::retry_at(host.id, now), &plan);
-            return Bytes::from_static(NO_WORK);
-        }
-        // Answers that are not written yet may end the round that the row still shows.
-        if matches!(check.need, RefreshNeed::Nothing(_)) || self.reports.has_answers_of(host.id) {
-            return Bytes::from_static(NO_WORK);
-        }
-        // Boxed, because every check-in would otherwise carry room for it.
-        match Box::pin(within(self.store_timeout, self.ask(host, &plan, check, now))).await {
-            Ok(given) => self.send(host, &plan, given, now),
-            Err(error) => {
-                tracing::debug!(%error, host_id = host.id, "database does not answer; host is not asked about itself now");
+        loop {
+            let announced = host.live.announced();
+            if let Some(questions) = self.live.questions(host).await {
+                return questions;
+            }
+            let now = self.clock.now();
+            let plan = self.schedule.plan();
+            if !host.refresh_state.may_be_due(&plan, now) {
+                return Bytes::from_static(NO_WORK);
+            }
+            if self.reports.waiting() > MAX_WAITING {
+                self.metrics.limit_hit("waiting_reports");
+                return Bytes::from_static(NO_WORK);
+            }
+            let check = host.refresh_state.check(host.id, &plan, self.intervals, now);
+            if check.need.is_statistics_alone() && self.sheds_statistics() {
+                self.metrics.limit_hit("statistics_questions");
                 host.refresh_state.rest_until(due::retry_at(host.id, now), &plan);
-                Bytes::from_static(NO_WORK)
+                return Bytes::from_static(NO_WORK);
+            }
+            // Answers that are not written yet may end the round that the row still shows.
+            if matches!(check.need, RefreshNeed::Nothing(_)) || self.reports.has_answers_of(host.id) {
+                return Bytes::from_static(NO_WORK);
+            }
+            // Boxed, because every check-in would otherwise carry room for it.
+            let asked = Box::pin(async {
+                tokio::select! {
+                    // What was decided is not thrown away.
+                    biased;
+                    given = self.ask(host, &plan, check, now) => Some(given),
+                    () = self.live.until_announced(host, announced) => None,
+                }
+            });
+            match asked.await {
+                Some(Ok(given)) => return self.send(host, &plan, given, now),
+                Some(Err(error)) => {
+                    tracing::debug!(%error, host_id = host.id, "database does not answer; host is not asked about itself now");
+                    host.refresh_state.rest_until(due::retry_at(host.id, now), &plan);
+                    return Bytes::from_static(NO_WORK);
+                }
+                // An operator waits for a live query, and nobody for this.
+                None => {}
             }
         }
     }
@@ -174,7 +188,8 @@ impl Checkin {
         let (plan, intervals) = (Arc::clone(plan), self.intervals);
         let refetch_mark = host.refresh_state.refetch_mark();
         let wanted = RefreshRequest { host_id: host.id, platform, plan, intervals, now, check };
-        let assigned = self.asker.ask(&self.store, wanted).await?;
+        let longest = self.asker.leisure(&wanted) + self.store_timeout;
+        let assigned = within(longest, self.asker.ask(&self.store, wanted)).await?;
         if let Some(record) = &assigned.record {
             host.refresh_state.take_over_as_of(refetch_mark, record);
         }

@@ -42,6 +42,17 @@ impl RefreshCheck {
         Self { record, need }
     }
 
+    /// Whether the host has still this record.
+    pub(super) fn is_of(&self, record: &RefreshRecord) -> bool {
+        self.record == *record
+    }
+
+    /// Whether somebody may wait for the answers: nothing is known of the host yet, or an operator wants it asked anew.
+    pub(super) fn is_awaited(&self) -> bool {
+        let RefreshRecord { detail_updated_at, label_updated_at, refetch_requested, .. } = self.record;
+        refetch_requested || detail_updated_at.min(label_updated_at) == Moment::NEVER
+    }
+
     /// The check of a later record, under the same plan and at the same moment.
     pub(super) fn renewed(self, record: RefreshRecord, plan: &Plan, intervals: RefreshIntervals, now: Moment) -> Self {
         if self.record == record { self } else { Self::of(record, plan, intervals, now) }

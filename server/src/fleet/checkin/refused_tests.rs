@@ -58,6 +58,32 @@ async fn hold(world: &World, host_id: i64) -> DatabaseTransaction {
     holder
 }
 
+/// Agents of different platforms say different things.
+#[actix_web::test]
+async fn hosts_that_say_different_things_share_a_statement() {
+    let world = World::new().await;
+    let hosts = enrolled(&world).await;
+    let (checkin, statements) = (&world.app.fleet.checkin, &world.app.metrics.sql_statements);
+    let say = |host: &Arc<Host>, details| {
+        checkin.reports.add(HostReport { host_id: host.id, details, ..HostReport::default() });
+    };
+    let text = |text: &str| Set(text.to_owned());
+    for host in &hosts[..2] {
+        let details = hosts::ActiveModel { build: text("1"), code_name: text("a"), ..Default::default() };
+        say(host, details);
+    }
+    checkin.write_reports().await.unwrap();
+    let before = statements.get();
+    say(&hosts[0], hosts::ActiveModel { build: text("2"), uptime_secs: Set(5), ..Default::default() });
+    say(&hosts[1], hosts::ActiveModel { code_name: text("b"), uptime_secs: Set(7), ..Default::default() });
+    checkin.write_reports().await.unwrap();
+    assert_eq!(statements.get() - before, 2, "the rows are read and written");
+    let rows = hosts::Entity::find().order_by_asc(hosts::Column::Id).all(world.app.store.reader()).await.unwrap();
+    let said = |row: &hosts::Model| (row.build.clone(), row.code_name.clone(), row.uptime_secs);
+    assert_eq!(said(&rows[0]), ("2".to_owned(), "a".to_owned(), 5));
+    assert_eq!(said(&rows[1]), ("1".to_owned(), "b".to_owned(), 7));
+}
+
 #[actix_web::test]
 async fn a_report_that_is_refused_stops_no_other() {
     let world = World::new().await;

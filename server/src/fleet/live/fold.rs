@@ -265,5 +265,6 @@ impl Live {
             }
             yield_now().await;
         }
+        self.has_announced.notify_waiters();
     }
 }

@@ -82,8 +82,8 @@ pub(super) struct ThrownAway {
 }
 
 /// How much had been announced to a host when a look through the jobs began.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Announced(u64);
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Announced(u64);
 
 impl Default for HostLiveState {
     /// Nobody has looked through the open jobs for this host yet, so that its first check-in does.
@@ -107,7 +107,7 @@ impl HostLiveState {
     }
 
     /// Call this before a look through the open jobs.
-    pub(super) fn announced(&self) -> Announced {
+    pub fn announced(&self) -> Announced {
         Announced(self.announced.load(Ordering::Acquire))
     }
 

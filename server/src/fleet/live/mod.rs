@@ -147,7 +147,7 @@ use tokio::sync::{Notify, Semaphore};
 pub use answers::{Brief, show as show_line};
 pub use campaigns::Attendance;
 pub use follow::Follower;
-pub use host_state::HostLiveState;
+pub use host_state::{Announced, HostLiveState};
 pub use job::Job;
 pub use notes::note_of;
 pub use operate::Ask;
@@ -194,6 +194,8 @@ pub struct Live {
     campaigns: Campaigns,
     /// A sweep that must not wait for its time.
     must_sweep: Notify,
+    /// Signals that a job was announced to the hosts it waits for.
+    has_announced: Notify,
     kept: KeptResults,
     /// One permit per byte of answers that are collected in memory.
     collecting: Arc<Semaphore>,
@@ -252,6 +254,7 @@ impl Live {
             checkpointing: tokio::sync::Mutex::default(),
             campaigns: Campaigns::default(),
             must_sweep: Notify::new(),
+            has_announced: Notify::new(),
             kept: KeptResults::default(),
             collecting: Arc::new(Semaphore::new(config.max_rest_results.0.min(Semaphore::MAX_PERMITS))),
             looks: Looks::default(),

@@ -13,7 +13,7 @@ use super::notes::JobEnding;
 use super::open_targets::{OpenTargets, OverdueVerdict, SentTarget};
 use super::progress::OpenTarget;
 use super::worker::{self, WORKER, Worker};
-use super::{Job, Live, answers};
+use super::{Announced, Job, Live, answers};
 use crate::bus::{BusError, Claim};
 use crate::clock::Moment;
 use crate::fleet::Result;
@@ -55,6 +55,18 @@ impl Live {
         }
         // Boxed, because every check-in would otherwise carry room for it.
         Box::pin(self.hand_out(host, open)).await
+    }
+
+    /// Waits until a job is announced to a host to which so much had been announced before.
+    pub async fn until_announced(&self, host: &Host, before: Announced) {
+        loop {
+            // Heard from here on, so that no announcement is missed after the look.
+            let heard = self.has_announced.notified();
+            if host.live.announced() != before {
+                return;
+            }
+            heard.await;
+        }
     }
 
     /// Waits a little for jobs whose answers from before a restart are still to be read, if they may have this host as

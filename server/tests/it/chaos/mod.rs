@@ -24,8 +24,8 @@ use crate::support::count;
 /// How many agents there are. Each makes about three requests a second.
 static AGENTS: LazyLock<u32> = LazyLock::new(|| count(20, 40));
 
-/// What needs a part that is away is refused after `osquery.store_timeout` (1.5 s), so that nobody waits longer than two
-/// seconds; machines may be slow.
+/// What needs a part that is away is refused after `osquery.store_timeout` (1.5 s), before which a host that is to be asked
+/// about itself waits for others for two seconds at most; machines may be slow.
 const REFUSED_WITHIN: Duration = Duration::from_secs(4);
 
 /// How soon everything must work again after a part has come back.
