@@ -16,6 +16,9 @@ use super::{Error, Result, sqlite_file};
 use crate::config::{self, MysqlEndpoint};
 use crate::lock::lock;
 
+/// Statements that a connection keeps prepared. One about some hundred hosts takes SQLite 100 KB and more.
+const STATEMENTS_KEPT: usize = 40;
+
 /// How long a transaction waits for a connection. Callers that cannot wait so long, such as agents, give up earlier.
 const WRITER_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -93,6 +96,7 @@ pub(super) async fn connect_sqlite(config: &config::Sqlite, usage: SqliteUse) ->
         .sqlx_logging(false)
         .map_sqlx_sqlite_opts(move |sqlite| {
             let sqlite = sqlite
+                .statement_cache_capacity(STATEMENTS_KEPT)
                 .journal_mode(SqliteJournalMode::Wal)
                 .synchronous(SqliteSynchronous::Full)
                 .busy_timeout(busy_timeout)
@@ -192,7 +196,7 @@ fn mysql_server(
         .username(&config.username)
         .database(&config.database)
         // Servers keep 16,382 prepared statements for everybody.
-        .statement_cache_capacity(40)
+        .statement_cache_capacity(STATEMENTS_KEPT)
         .charset("utf8mb4")
         .collation("utf8mb4_bin")
         .timezone(None)

@@ -228,7 +228,7 @@ pub async fn known_many(db: &impl ConnectionTrait, ids: &[i64]) -> Result<Vec<Kn
 
 /// As [`known_many`], however far behind other readings are. The labels may lag.
 pub async fn known_confirmed(store: &Store, ids: &[i64]) -> Result<Vec<KnownHost>> {
-    let rows = hosts::Entity::find().filter(hosts::Column::Id.is_in(ids.iter().copied()));
+    let rows = hosts::Entity::find().filter(hosts::Column::Id.is_in(bulk::padded(ids.to_vec())));
     with_labels(store.reader(), rows.lock_exclusive().all(store.current()).await?).await
 }
 
@@ -293,7 +293,7 @@ pub async fn set_intervals(db: &impl ConnectionTrait, intervals: AgentIntervals,
             .col_expr(hosts::Column::DistributedInterval, intervals.distributed.into())
             .col_expr(hosts::Column::ConfigRefresh, intervals.config_refresh.into())
             .col_expr(hosts::Column::LoggerTlsPeriod, intervals.logger.into())
-            .filter(hosts::Column::Id.is_in(batch.iter().copied()))
+            .filter(hosts::Column::Id.is_in(bulk::padded(batch.to_vec())))
             .exec(db)
             .await?;
     }

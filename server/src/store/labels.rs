@@ -118,7 +118,7 @@ pub async fn remove_members(db: &impl ConnectionTrait, label_id: i64, mut host_i
     for batch in host_ids.chunks(MAX_PARAMETERS / 2) {
         label_members::Entity::delete_many()
             .filter(label_members::Column::LabelId.eq(label_id))
-            .filter(label_members::Column::HostId.is_in(batch.iter().copied()))
+            .filter(label_members::Column::HostId.is_in(bulk::padded(batch.to_vec())))
             .exec(db)
             .await?;
     }

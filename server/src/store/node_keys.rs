@@ -84,7 +84,7 @@ pub async fn hosts_of_several(db: &impl ConnectionTrait) -> Result<Vec<i64>> {
 pub async fn of_several_among(db: &impl ConnectionTrait, host_ids: &[i64]) -> Result<Vec<i64>> {
     let mut several = Vec::new();
     for batch in host_ids.chunks(MAX_PARAMETERS / 10) {
-        let among = node_keys::Column::HostId.is_in(batch.iter().copied());
+        let among = node_keys::Column::HostId.is_in(bulk::padded(batch.to_vec()));
         several.extend(hosts_with(db, Some(among), node_keys::Column::KeyHash.count().gt(1)).await?);
     }
     Ok(several)
