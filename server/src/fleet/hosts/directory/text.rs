@@ -6,6 +6,10 @@ use memchr::{memchr_iter, memchr2_iter};
 /// Texts in a page. A change moves the rest of its page.
 const PAGE: usize = 256;
 
+/// The part of its length by which a page grows beyond what it needs: little, as the texts of a fleet soon have the length that
+/// they will keep, and hosts enroll without most of their names.
+const SPARE_PART: usize = 16;
+
 /// Texts by slot.
 #[derive(Debug, Default)]
 pub(super) struct TextColumn(Vec<TextPage>);
@@ -43,16 +47,16 @@ impl TextColumn {
         if page.ends.len() <= slot {
             let end = u32::try_from(page.text.len()).unwrap_or(u32::MAX);
             page.ends.resize(slot + 1, end);
-            if page.ends.len() == PAGE {
-                // It is about as long as it will ever be.
-                page.text.shrink_to_fit();
-            }
         }
         let range = page.range(slot);
         if page.text[range.clone()] == *text {
             return;
         }
         let (was, is) = (range.len(), text.len());
+        let length = page.text.len() + is - was;
+        if length > page.text.capacity() {
+            page.text.reserve_exact(length + length / SPARE_PART - page.text.len());
+        }
         page.text.replace_range(range, text);
         for end in &mut page.ends[slot..] {
             let moved = *end as usize + is - was;
