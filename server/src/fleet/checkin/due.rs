@@ -1,7 +1,7 @@
 //! When a host is asked about itself again. Each host has its own slot in the hour, so that a fleet that enrolled or
 //! came back at one moment does not stay together.
 
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
 use std::time::Duration;
 
 use super::refresh_check::{RefreshCheck, RefreshNeed};
@@ -50,15 +50,15 @@ pub struct RefreshState {
     labels_at: AtomicI64,
     statistics_at: AtomicI64,
     /// Whether an operator wants everything asked anew; see [`RefetchMark`].
-    refetch: AtomicU64,
-    /// Nothing is due before this moment, as long as the labels are those of `generation`.
-    quiet_until: AtomicI64,
+    refetch: AtomicU32,
+    /// Nothing is due before this second since 1970, as long as the labels are those of `generation`.
+    quiet_until: AtomicU32,
     generation: AtomicI64,
 }
 
 /// The refetches of a host that memory knows of: the lowest bit is set while one is wanted, the others count them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RefetchMark(u64);
+pub struct RefetchMark(u32);
 
 impl RefreshState {
     pub fn new(asked: &RefreshRecord) -> Self {
@@ -84,7 +84,7 @@ impl RefreshState {
         // After a refetch it is due at once, so it may become less.
         self.statistics_at.store(asked.statistics_updated_at.0, Ordering::Relaxed);
         let RefetchMark(before) = mark;
-        let after = before & !1 | u64::from(asked.refetch_requested);
+        let after = before & !1 | u32::from(asked.refetch_requested);
         let is_newest = self.refetch.compare_exchange(before, after, Ordering::Relaxed, Ordering::Relaxed).is_ok();
         if is_newest && after != before && asked.refetch_requested {
             self.look_again();
@@ -106,13 +106,14 @@ impl RefreshState {
 
     /// Notes that nothing is due before a moment.
     pub(super) fn rest_until(&self, moment: Moment, plan: &Plan) {
-        self.quiet_until.store(moment.0, Ordering::Relaxed);
+        self.quiet_until.store(second(moment), Ordering::Relaxed);
         self.generation.store(plan.generation, Ordering::Relaxed);
     }
 
     /// The cheap test of every check-in: false when certainly nothing is due.
     pub(super) fn may_be_due(&self, plan: &Plan, now: Moment) -> bool {
-        self.quiet_until.load(Ordering::Relaxed) <= now.0 || self.generation.load(Ordering::Relaxed) != plan.generation
+        self.quiet_until.load(Ordering::Relaxed) <= second(now)
+            || self.generation.load(Ordering::Relaxed) != plan.generation
     }
 
     /// What is due now as far as memory knows. If nothing is, notes until when.
@@ -131,6 +132,11 @@ impl RefreshState {
         }
         check
     }
+}
+
+/// The second since 1970 in which a moment lies.
+fn second(moment: Moment) -> u32 {
+    u32::try_from(moment.seconds().max(0)).unwrap_or(u32::MAX)
 }
 
 /// What is due now for a host with this record, and when something will be.

@@ -6,7 +6,7 @@ use arc_swap::ArcSwap;
 use super::assignment::{Assignment, Assignments, SharedAssignment};
 use super::host_intervals::HostIntervals;
 use super::restarts::Restarts;
-use super::seen::SeenSlot;
+use super::seen::SeenPage;
 use super::served_config::ServedConfig;
 use crate::clock::Moment;
 use crate::fleet::checkin::RefreshState;
@@ -30,20 +30,34 @@ pub struct Host {
     restarts: Restarts,
     /// When the host was asked about itself.
     pub refresh_state: RefreshState,
-    seen: SeenSlot,
+    seen: Arc<SeenPage>,
     /// Whether this node is sure that the host has one node key.
     pub has_one_key: AtomicBool,
-    /// Of hosts that have sent such lines.
-    results: OnceLock<Box<LockedLog>>,
-    statuses: OnceLock<Box<LockedLog>>,
+    /// Of hosts that have sent lines.
+    logs: OnceLock<Box<HostLogs>>,
 }
 
 /// A log as this node knows it. It is locked while new lines are being kept.
 type LockedLog = tokio::sync::Mutex<HostLog>;
 
+#[derive(Debug, Default)]
+struct HostLogs {
+    results: LockedLog,
+    statuses: LockedLog,
+}
+
+impl HostLogs {
+    fn of(&self, stream: LogStream) -> &LockedLog {
+        match stream {
+            LogStream::Result => &self.results,
+            LogStream::Status => &self.statuses,
+        }
+    }
+}
+
 impl Host {
     /// `seen` is where the host's last-seen time is kept.
-    pub fn new(known: &KnownHost, assignments: &Assignments, seen: SeenSlot) -> Self {
+    pub fn new(known: &KnownHost, assignments: &Assignments, seen: Arc<SeenPage>) -> Self {
         let row = &known.host;
         let assignment = assignments.share(Self::assignment_of(known));
         let host = Self::with(row.id, assignment, intervals_in(row), &asked(row), seen);
@@ -56,7 +70,7 @@ impl Host {
         assignment: Arc<SharedAssignment>,
         intervals: AgentIntervals,
         asked: &RefreshRecord,
-        seen: SeenSlot,
+        seen: Arc<SeenPage>,
     ) -> Self {
         Self {
             id,
@@ -69,8 +83,7 @@ impl Host {
             refresh_state: RefreshState::new(asked),
             seen,
             has_one_key: AtomicBool::default(),
-            results: OnceLock::new(),
-            statuses: OnceLock::new(),
+            logs: OnceLock::new(),
         }
     }
 
@@ -94,19 +107,12 @@ impl Host {
     }
 
     pub fn log(&self, stream: LogStream) -> &LockedLog {
-        self.log_slot(stream).get_or_init(Box::default)
+        self.logs.get_or_init(Box::default).of(stream)
     }
 
     /// A log of which this node knows anything.
     pub fn known_log(&self, stream: LogStream) -> Option<&LockedLog> {
-        self.log_slot(stream).get().map(|log| &**log)
-    }
-
-    fn log_slot(&self, stream: LogStream) -> &OnceLock<Box<LockedLog>> {
-        match stream {
-            LogStream::Result => &self.results,
-            LogStream::Status => &self.statuses,
-        }
+        self.logs.get().map(|logs| logs.of(stream))
     }
 
     pub fn hostname(&self) -> String {
@@ -131,12 +137,12 @@ impl Host {
 
     /// Notes a check-in with this node.
     pub fn mark_seen(&self, now: Moment) {
-        self.seen.mark(now);
+        self.seen.mark(self.id, now);
     }
 
     /// When it was last seen by any node, in whole seconds.
     pub fn seen(&self) -> Moment {
-        self.seen.seen()
+        self.seen.seen(self.id)
     }
 }
 
@@ -166,6 +172,6 @@ mod tests {
     #[test]
     fn a_host_takes_little_memory() {
         // Two counts of an `Arc` stand before it.
-        assert!(size_of::<Host>() + 16 <= 256, "{}", size_of::<Host>());
+        assert!(size_of::<Host>() + 16 <= 192, "{}", size_of::<Host>());
     }
 }

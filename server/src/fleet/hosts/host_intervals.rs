@@ -1,53 +1,33 @@
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::store::hosts::AgentIntervals;
 
-/// The intervals of a host in seconds: those that its config names or that it reports itself, and those that the database
-/// has.
+/// Intervals of up to 34 years are told apart.
+const LONGEST: i64 = i32::MAX as i64 / 2;
+
+/// The intervals of a host in seconds, as its config names them or the host reports them itself, and whether the database
+/// has them.
 #[derive(Debug)]
 pub struct HostIntervals {
-    distributed: IntervalPair,
-    config_refresh: IntervalPair,
-    logger: IntervalPair,
+    distributed: Interval,
+    config_refresh: Interval,
+    logger: Interval,
 }
 
-/// An interval as it is reported and as it is written, each a half of one number.
+/// An interval; its lowest bit is set while the database may have another one.
 #[derive(Debug)]
-struct IntervalPair(AtomicU64);
+struct Interval(AtomicU32);
 
 impl HostIntervals {
     /// Intervals that the database has.
     pub fn new(written: AgentIntervals) -> Self {
-        let pair = |secs| IntervalPair(AtomicU64::new(joined(half(secs), half(secs))));
+        let interval = |secs| Interval(AtomicU32::new(joined(limited(secs), false)));
         let AgentIntervals { distributed, config_refresh, logger } = written;
-        Self { distributed: pair(distributed), config_refresh: pair(config_refresh), logger: pair(logger) }
+        Self { distributed: interval(distributed), config_refresh: interval(config_refresh), logger: interval(logger) }
     }
 
     pub fn reported(&self) -> AgentIntervals {
-        self.all(|(reported, _)| reported)
-    }
-
-    pub fn written(&self) -> AgentIntervals {
-        self.all(|(_, written)| written)
-    }
-
-    /// Takes over intervals from the row where no config has named others since.
-    pub fn take_over(&self, row: AgentIntervals) {
-        self.change(row, |row, (reported, written)| (if reported == written { row } else { reported }, row));
-    }
-
-    /// Notes the intervals of a config that is served. 0 stands for an interval that the config does not name; it stays.
-    pub fn are_named(&self, named: AgentIntervals) {
-        self.change(named, |named, (reported, written)| (if named > 0 { named } else { reported }, written));
-    }
-
-    /// Notes intervals that the database has now.
-    pub fn are_written(&self, intervals: AgentIntervals) {
-        self.change(intervals, |written, (reported, _)| (reported, written));
-    }
-
-    fn all(&self, of: impl Fn((i32, i32)) -> i32) -> AgentIntervals {
-        let one = |pair: &IntervalPair| of(halves(pair.0.load(Ordering::Relaxed))).into();
+        let one = |interval: &Interval| parts(interval.0.load(Ordering::Relaxed)).0.into();
         AgentIntervals {
             distributed: one(&self.distributed),
             config_refresh: one(&self.config_refresh),
@@ -55,33 +35,59 @@ impl HostIntervals {
         }
     }
 
-    /// Changes each pair, given a number for it.
-    fn change(&self, numbers: AgentIntervals, changed: impl Fn(i32, (i32, i32)) -> (i32, i32)) {
+    /// The intervals, if the database may have others.
+    pub fn unwritten(&self) -> Option<AgentIntervals> {
+        let is_unwritten = |interval: &Interval| parts(interval.0.load(Ordering::Relaxed)).1;
+        let all = [&self.distributed, &self.config_refresh, &self.logger];
+        all.into_iter().any(is_unwritten).then(|| self.reported())
+    }
+
+    /// Takes over intervals from the row where no config has named others since.
+    pub fn take_over(&self, row: AgentIntervals) {
+        self.change(row, |row, (reported, is_unwritten)| match is_unwritten {
+            true => (reported, reported != row),
+            false => (row, false),
+        });
+    }
+
+    /// Notes the intervals of a config that is served. 0 stands for an interval that the config does not name; it stays.
+    pub fn are_named(&self, named: AgentIntervals) {
+        self.change(named, |named, (reported, is_unwritten)| match named {
+            ..=0 => (reported, is_unwritten),
+            _ => (named, is_unwritten || named != reported),
+        });
+    }
+
+    /// Notes intervals that the database has now.
+    pub fn are_written(&self, intervals: AgentIntervals) {
+        self.change(intervals, |written, (reported, _)| (reported, reported != written));
+    }
+
+    /// Changes each interval, given a number for it.
+    fn change(&self, numbers: AgentIntervals, changed: impl Fn(i32, (i32, bool)) -> (i32, bool)) {
         let AgentIntervals { distributed, config_refresh, logger } = numbers;
-        for (pair, secs) in
+        for (interval, secs) in
             [(&self.distributed, distributed), (&self.config_refresh, config_refresh), (&self.logger, logger)]
         {
-            let _ = pair.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |pair| {
-                let (reported, written) = changed(half(secs), halves(pair));
-                let after = joined(reported, written);
-                (after != pair).then_some(after)
+            let _ = interval.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |before| {
+                let (reported, is_unwritten) = changed(limited(secs), parts(before));
+                let after = joined(reported, is_unwritten);
+                (after != before).then_some(after)
             });
         }
     }
 }
 
-/// An interval of at most 68 years.
-fn half(secs: i64) -> i32 {
-    i32::try_from(secs.clamp(i32::MIN.into(), i32::MAX.into())).unwrap_or_default()
+fn limited(secs: i64) -> i32 {
+    i32::try_from(secs.clamp(-LONGEST, LONGEST)).unwrap_or_default()
 }
 
-fn joined(reported: i32, written: i32) -> u64 {
-    u64::from(reported.cast_unsigned()) << 32 | u64::from(written.cast_unsigned())
+fn joined(secs: i32, is_unwritten: bool) -> u32 {
+    secs.cast_unsigned() << 1 | u32::from(is_unwritten)
 }
 
-fn halves(pair: u64) -> (i32, i32) {
-    let half = |bits: u64| u32::try_from(bits & u64::from(u32::MAX)).unwrap_or_default().cast_signed();
-    (half(pair >> 32), half(pair))
+fn parts(interval: u32) -> (i32, bool) {
+    (interval.cast_signed() >> 1, interval & 1 == 1)
 }
 
 #[cfg(test)]
@@ -95,16 +101,24 @@ mod tests {
     #[test]
     fn what_a_config_names_stays_until_it_is_written_and_the_row_wins_otherwise() {
         let host = HostIntervals::new(intervals(10, -1, 0));
-        assert_eq!((host.reported(), host.written()), (intervals(10, -1, 0), intervals(10, -1, 0)));
+        let state = || (host.reported(), host.unwritten().is_some());
+        assert_eq!(state(), (intervals(10, -1, 0), false));
+        host.are_named(intervals(10, 0, 0));
+        assert_eq!(state(), (intervals(10, -1, 0), false));
         host.are_named(intervals(20, 0, 4));
-        assert_eq!((host.reported(), host.written()), (intervals(20, -1, 4), intervals(10, -1, 0)));
+        assert_eq!(state(), (intervals(20, -1, 4), true));
         host.take_over(intervals(11, 60, 0));
-        assert_eq!((host.reported(), host.written()), (intervals(20, 60, 4), intervals(11, 60, 0)));
+        assert_eq!(state(), (intervals(20, 60, 4), true));
+        host.take_over(intervals(20, 60, 0));
+        assert_eq!(state(), (intervals(20, 60, 4), true));
+        host.are_written(intervals(20, 60, 5));
+        assert_eq!(state(), (intervals(20, 60, 4), true));
         host.are_written(intervals(20, 60, 4));
         host.take_over(intervals(30, 60, 4));
-        assert_eq!((host.reported(), host.written()), (intervals(30, 60, 4), intervals(30, 60, 4)));
+        assert_eq!(state(), (intervals(30, 60, 4), false));
         host.take_over(intervals(i64::MAX, i64::MIN, 4));
-        host.take_over(intervals(i64::MAX, i64::MIN, 4));
-        assert_eq!(host.reported(), host.written());
+        assert_eq!(state(), (intervals(LONGEST, -LONGEST, 4), false));
+        host.are_written(intervals(i64::MAX, i64::MIN, 4));
+        assert_eq!(host.unwritten(), None);
     }
 }

@@ -163,7 +163,7 @@ impl HostIndex {
     pub(super) fn host(&self, known: &store::hosts::KnownHost) -> Arc<Host> {
         let hosts = self.hosts.pin();
         let host = hosts.get_or_insert_with(known.host.id, || {
-            Arc::new(Host::new(known, &self.assignments, self.seen.slot(known.host.id)))
+            Arc::new(Host::new(known, &self.assignments, self.seen.page_of(known.host.id)))
         });
         host.refresh(known, &self.assignments);
         Arc::clone(host)

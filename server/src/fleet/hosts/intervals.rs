@@ -23,8 +23,7 @@ impl Hosts {
     pub async fn write_intervals(&self) -> Result<()> {
         let mut changed: BTreeMap<(i64, i64, i64), (AgentIntervals, Vec<i64>)> = BTreeMap::new();
         for host in self.index.all() {
-            let reported = host.intervals.reported();
-            if reported != host.intervals.written() {
+            if let Some(reported) = host.intervals.unwritten() {
                 changed
                     .entry((reported.distributed, reported.config_refresh, reported.logger))
                     .or_insert_with(|| (reported, Vec::new()))

@@ -1,4 +1,4 @@
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
 
 use crate::clock::Moment;
 
@@ -8,9 +8,10 @@ use crate::clock::Moment;
 #[derive(Debug, Default)]
 pub struct Restarts {
     fetched: AtomicI64,
-    gap: AtomicI64,
+    /// In milliseconds, as the next one.
+    gap: AtomicU32,
     /// What seems to be the cadence: a gap that came twice in a row. It may be a multiple of it.
-    usual_gap: AtomicI64,
+    usual_gap: AtomicU32,
     sign: AtomicI64,
 }
 
@@ -21,24 +22,24 @@ impl Restarts {
         if before == 0 {
             return;
         }
-        let gap = now.0 - before;
-        let learnt = self.usual_gap.load(Ordering::Relaxed);
+        let gap = (now.0 - before) / 1_000;
+        let learnt = i64::from(self.usual_gap.load(Ordering::Relaxed));
         if told_secs > 0 {
-            if gap < told_secs.saturating_mul(1_000_000) / 10 * 9 {
+            if gap < told_secs.saturating_mul(1_000) / 10 * 9 {
                 self.sign.fetch_max(now.0, Ordering::Relaxed);
             }
         } else if learnt > 0 && gap < learnt / 10 * 9 {
             match cadence_behind(learnt, gap) {
-                Some(cadence) => self.usual_gap.store(cadence, Ordering::Relaxed),
+                Some(cadence) => self.usual_gap.store(kept(cadence), Ordering::Relaxed),
                 None => {
                     self.sign.fetch_max(now.0, Ordering::Relaxed);
                 }
             }
         }
-        let last = self.gap.swap(gap, Ordering::Relaxed);
+        let last = i64::from(self.gap.swap(kept(gap), Ordering::Relaxed));
         let is_multiple = |known: i64| known > 0 && gap > known / 10 * 11;
-        if (gap - last).abs() <= last / 5 && !is_multiple(self.usual_gap.load(Ordering::Relaxed)) {
-            self.usual_gap.store(gap, Ordering::Relaxed);
+        if (gap - last).abs() <= last / 5 && !is_multiple(self.usual_gap.load(Ordering::Relaxed).into()) {
+            self.usual_gap.store(kept(gap), Ordering::Relaxed);
         }
     }
 
@@ -49,6 +50,11 @@ impl Restarts {
     pub fn since(&self, moment: Moment) -> bool {
         self.sign.load(Ordering::Relaxed) > moment.0
     }
+}
+
+/// A gap as it is kept: of up to 49 days.
+fn kept(gap: i64) -> u32 {
+    u32::try_from(gap.max(0)).unwrap_or(u32::MAX)
 }
 
 /// The cadence both gaps are multiples of, if they seem to be: small multiples, within a twentieth.

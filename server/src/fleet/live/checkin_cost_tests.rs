@@ -59,7 +59,7 @@ fn host(id: i64) -> Arc<Host> {
         open_round: None,
     };
     let assignment = Assignment { platform: "ubuntu".into(), label_ids: Box::default() };
-    Arc::new(Host::with(id, assignment.into(), AgentIntervals::default(), &record, SeenTimes::default().slot(id)))
+    Arc::new(Host::with(id, assignment.into(), AgentIntervals::default(), &record, SeenTimes::default().page_of(id)))
 }
 
 /// The mean of many check-ins, none of which is given a query.

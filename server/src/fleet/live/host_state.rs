@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use crate::clock::Moment;
@@ -12,10 +12,11 @@ use crate::lock::lock;
 /// Held by each host in memory. The jobs alone say which targets are open; nothing here repeats that.
 #[derive(Debug)]
 pub struct HostLiveState {
-    /// How often this host became an open target of a job, as far as this node has heard; begins at 1.
-    announced: AtomicU64,
+    /// How often this host became an open target of a job, as far as this node has heard; begins at 1, and at 0 again after
+    /// four thousand million.
+    announced: AtomicU32,
     /// The value `announced` had before a look through the open jobs that found nothing for this host.
-    none_open_at: AtomicU64,
+    none_open_at: AtomicU32,
     /// Of hosts that have answered.
     local: Mutex<Option<Box<LocalFacts>>>,
 }
@@ -83,12 +84,12 @@ pub(super) struct ThrownAway {
 
 /// How much had been announced to a host when a look through the jobs began.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Announced(u64);
+pub struct Announced(u32);
 
 impl Default for HostLiveState {
     /// Nobody has looked through the open jobs for this host yet, so that its first check-in does.
     fn default() -> Self {
-        Self { announced: AtomicU64::new(1), none_open_at: AtomicU64::new(0), local: Mutex::default() }
+        Self { announced: AtomicU32::new(1), none_open_at: AtomicU32::new(0), local: Mutex::default() }
     }
 }
 

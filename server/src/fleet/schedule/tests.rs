@@ -132,7 +132,7 @@ impl EditedSchedule {
     fn new(store: Store) -> Self {
         let hosts = (0..4).zip(PLATFORMS.into_iter().cycle()).map(|(id, platform)| {
             let assignment = Assignment { platform: platform.into(), label_ids: Box::default() };
-            Host::with(id, assignment.into(), AgentIntervals::default(), &NEVER_ASKED, SeenTimes::default().slot(id))
+            Host::with(id, assignment.into(), AgentIntervals::default(), &NEVER_ASKED, SeenTimes::default().page_of(id))
         });
         let schedule = Schedule {
             store,

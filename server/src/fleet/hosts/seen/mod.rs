@@ -27,7 +27,7 @@ use self::message::SeenMessage;
 use self::older::OlderNodes;
 use self::pages::KeptPages;
 use self::peers::{Hearing, Peers};
-pub use self::times::{SeenReader, SeenSlot, SeenTimes, moment, seconds};
+pub use self::times::{SeenPage, SeenReader, SeenTimes, moment, seconds};
 use super::Hosts;
 use crate::clock::Moment;
 use crate::fleet::Result;

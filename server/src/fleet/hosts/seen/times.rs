@@ -30,7 +30,7 @@ pub struct SeenTimes {
 
 /// The times of [`PAGE_IDS`] hosts with ids in a row.
 #[derive(Debug)]
-pub(super) struct SeenPage {
+pub struct SeenPage {
     /// Seconds since 1970; 0 is never.
     seconds: Box<[AtomicU32]>,
     /// One bit for each host that has checked in with this node since [`SeenTimes::take_here`].
@@ -38,13 +38,6 @@ pub(super) struct SeenPage {
     has_here: AtomicBool,
     /// Whether a time was raised that the stored page may not have.
     is_changed: AtomicBool,
-}
-
-/// The time of one host, shared with its page.
-#[derive(Debug, Clone)]
-pub struct SeenSlot {
-    page: Arc<SeenPage>,
-    slot: usize,
 }
 
 /// Reads the times of many hosts. It keeps the page that it used last, so ids are best asked for in their order.
@@ -79,10 +72,9 @@ impl SeenTimes {
         SeenReader { times: self, page: None, now: seconds(now) }
     }
 
-    /// The slot of a host, in which its time is kept.
-    pub fn slot(&self, host_id: i64) -> SeenSlot {
-        let (page, slot) = position(host_id);
-        SeenSlot { page: self.page(page), slot }
+    /// The page in which the time of a host is kept.
+    pub fn page_of(&self, host_id: i64) -> Arc<SeenPage> {
+        self.page(position(host_id).0)
     }
 
     /// Takes over when hosts were seen, in seconds, which the stored pages may not have. Returns how many of the hosts were
@@ -171,6 +163,18 @@ impl Default for SeenPage {
 }
 
 impl SeenPage {
+    /// Notes a check-in with this node of a host of this page.
+    pub fn mark(&self, host_id: i64, now: Moment) {
+        let (_, slot) = position(host_id);
+        self.raise(slot, seconds(now));
+        self.mark_here(slot);
+    }
+
+    /// When a host of this page was last seen.
+    pub fn seen(&self, host_id: i64) -> Moment {
+        moment(self.seconds(position(host_id).1))
+    }
+
     fn seconds(&self, slot: usize) -> u32 {
         self.seconds[slot].load(Ordering::Relaxed)
     }
@@ -210,18 +214,6 @@ impl SeenPage {
                 taken.push((first_id + slot as i64, self.seconds[slot].load(Ordering::SeqCst)));
             }
         }
-    }
-}
-
-impl SeenSlot {
-    /// Notes a check-in with this node.
-    pub fn mark(&self, now: Moment) {
-        self.page.raise(self.slot, seconds(now));
-        self.page.mark_here(self.slot);
-    }
-
-    pub fn seen(&self) -> Moment {
-        moment(self.page.seconds(self.slot))
     }
 }
 

@@ -78,7 +78,7 @@ impl Twins {
             }
             Edit::Seen(id, secs_ago) => {
                 let at = NOW.minus(Duration::from_secs(secs_ago));
-                self.directory.seen.slot(id).mark(at);
+                self.directory.seen.page_of(id).mark(id, at);
                 let known = self.seen.entry(id).or_insert(at);
                 *known = at.max(*known);
             }

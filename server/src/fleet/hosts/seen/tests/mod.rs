@@ -132,7 +132,7 @@ async fn a_graceful_stop_loses_nothing_and_quiet_nodes_write_nothing() {
     let metrics = Arc::clone(&simulation.world.app.metrics);
     let written = || metrics.rows_written.get();
     for host in HOSTS {
-        simulation.nodes[1].hosts.index.seen.slot(host).mark(simulation.now());
+        simulation.nodes[1].hosts.index.seen.page_of(host).mark(host, simulation.now());
     }
     let (before, now) = (written(), simulation.now());
     simulation.nodes[1].stop().await;

@@ -131,7 +131,7 @@ async fn leases_wait_while_a_node_lives_that_may_not_know_them() {
 #[tokio::test]
 async fn times_are_stored_though_nodes_cannot_be_read() {
     let world = World::new().await;
-    world.hosts().index.seen.slot(7).mark(world.now());
+    world.hosts().index.seen.page_of(7).mark(7, world.now());
     world.execute("ALTER TABLE replicas RENAME TO elsewhere").await;
     world.hosts().keep_seen(true).await.unwrap_err();
     assert_eq!(stored::decode(&world.page(0).await).unwrap()[7], times::seconds(world.now()));
@@ -146,8 +146,8 @@ async fn a_broken_page_is_stored_anew_and_one_of_another_format_is_left_alone() 
     world.add_page(1, of_newer_version.clone()).await;
     world.add_page(2, vec![]).await;
     world.hosts().load_seen().await.unwrap();
-    world.hosts().index.seen.slot(7).mark(world.now());
-    world.hosts().index.seen.slot(40_000).mark(world.now());
+    world.hosts().index.seen.page_of(7).mark(7, world.now());
+    world.hosts().index.seen.page_of(40_000).mark(40_000, world.now());
     world.hosts().keep_seen(true).await.unwrap();
     assert_eq!(stored::decode(&world.page(0).await).unwrap()[7], now);
     assert_eq!(world.page(1).await, of_newer_version);
@@ -163,7 +163,7 @@ async fn stored_times_far_ahead_of_the_clock_are_replaced() {
     let now = times::seconds(world.now());
     world.add_page(0, stored::encode(&[now - 10, now + 1_000, now + 1_000])).await;
     world.hosts().load_seen().await.unwrap();
-    world.hosts().index.seen.slot(1).mark(world.now());
+    world.hosts().index.seen.page_of(1).mark(1, world.now());
     world.hosts().keep_seen(true).await.unwrap();
     assert_eq!(stored::decode(&world.page(0).await).unwrap()[..3], [now - 10, now, 0]);
 }
@@ -183,7 +183,7 @@ async fn a_node_without_redis_sends_nothing_and_uses_pages_at_once() {
     let world = World::new().await;
     let (now, soon) = (world.now().0, world.now());
     world.execute(&format!("INSERT INTO replicas (id, written_at, alive_at) VALUES ('killed', {now}, {now})")).await;
-    world.hosts().index.seen.slot(7).mark(soon);
+    world.hosts().index.seen.page_of(7).mark(7, soon);
     world.hosts().share_seen().await;
     world.hosts().keep_seen(false).await.unwrap();
     world.hosts().share_seen().await;

@@ -181,7 +181,7 @@ impl Simulation {
 
     pub fn check_in(&mut self, host: i64, node: usize) {
         let (now, clock) = (self.now(), self.clocks[node].now());
-        self.nodes[node].hosts.index.seen.slot(host).mark(clock);
+        self.nodes[node].hosts.index.seen.page_of(host).mark(host, clock);
         self.check_ins.entry(host).or_default().0.push((now, node, true));
     }
 

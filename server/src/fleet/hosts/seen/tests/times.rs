@@ -17,13 +17,13 @@ fn seen(times: &SeenTimes, host_id: i64) -> Moment {
 fn times_are_rounded_down_and_only_ever_raised() {
     let times = SeenTimes::default();
     assert_eq!(seen(&times, 40_000), Moment::NEVER);
-    let slot = times.slot(40_000);
-    assert_eq!((seen(&times, 40_000), slot.seen()), (Moment::NEVER, Moment::NEVER));
-    slot.mark(at(100));
+    let page = times.page_of(40_000);
+    assert_eq!((seen(&times, 40_000), page.seen(40_000)), (Moment::NEVER, Moment::NEVER));
+    page.mark(40_000, at(100));
     assert_eq!(seen(&times, 40_000), Moment(100 * MICROS));
-    slot.mark(at(90));
+    page.mark(40_000, at(90));
     times.merge([(40_000, 95)]);
-    assert_eq!(slot.seen(), Moment(100 * MICROS));
+    assert_eq!(page.seen(40_000), Moment(100 * MICROS));
     times.merge([1, 40_000, 2, 32_768].map(|id| (id, 120)));
     for id in [1, 2, 32_768, 40_000] {
         assert_eq!(seen(&times, id), Moment(120 * MICROS), "{id}");
@@ -48,25 +48,25 @@ fn a_reader_knows_the_later_one_of_memory_and_row_whatever_the_order() {
 #[test]
 fn check_ins_here_are_taken_once() {
     let times = SeenTimes::default();
-    times.slot(7).mark(at(100));
-    times.slot(70_000).mark(at(101));
+    times.page_of(7).mark(7, at(100));
+    times.page_of(70_000).mark(70_000, at(101));
     times.merge([(8, 102)]);
     let mut taken = times.take_here();
     taken.sort_unstable();
     assert_eq!(taken, [(7, 100), (70_000, 101)]);
     assert_eq!(times.take_here(), []);
-    times.slot(7).mark(at(100));
+    times.page_of(7).mark(7, at(100));
     assert_eq!(times.take_here(), [(7, 100)]);
 }
 
 #[test]
 fn what_is_stored_is_not_to_be_stored_again() {
     let times = SeenTimes::default();
-    times.slot(70_000).mark(at(100));
+    times.page_of(70_000).mark(70_000, at(100));
     times.merge([(1, 99)]);
     assert_eq!(times.take_changed(), [0, 2]);
     assert!(times.take_changed().is_empty());
-    times.slot(1).mark(at(99));
+    times.page_of(1).mark(1, at(99));
     assert!(times.take_changed().is_empty(), "nothing was raised");
     assert!(times.merge_stored(0, &[0, 300], 400));
     assert_eq!(seen(&times, 1), Moment(300 * MICROS));
@@ -94,7 +94,7 @@ fn others_cannot_fill_the_memory_with_pages_of_made_up_ids() {
     assert!(!times.merge_stored(i64::MAX / PAGE_IDS as i64, &[100], 100));
     assert!(times.merge_stored(0, &[101], 101));
     let own = first_of(MAX_PAGES_OF_OTHERS);
-    times.slot(own).mark(at(100));
+    times.page_of(own).mark(own, at(100));
     assert_eq!(times.merge([(own, 105), (own + 1, 105)]), 0);
     assert_eq!([0, own, own + 1].map(|id| seen(&times, id)), [101, 105, 105].map(|at| Moment(at * MICROS)));
 }
@@ -107,7 +107,7 @@ fn threads_lose_no_check_in() {
         let marking: Vec<_> = (0..2_i64)
             .map(|thread| {
                 let times = &times;
-                scope.spawn(move || (1..=20_000).for_each(|round| times.slot(thread).mark(at(round))))
+                scope.spawn(move || (1..=20_000).for_each(|round| times.page_of(thread).mark(thread, at(round))))
             })
             .collect();
         while marking.iter().any(|thread| !thread.is_finished()) {
