@@ -11,10 +11,10 @@
 //! and hosts that have changed are read once more when their entry is settled.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Hosts, index::KeyEntry};
+use super::Hosts;
+use super::index::KeyOwner;
 use crate::clock::Moment;
 use crate::fleet::Result;
 use crate::lock::lock;
@@ -212,7 +212,7 @@ impl Hosts {
             deleted.extend(self.confirm_deleted(missing).await?);
         }
         self.forget_deleted(deleted, now);
-        for batch in self.index.all_keys().chunks(BATCH) {
+        for batch in self.index.keys(|hash, key| Some((hash, key.host.id))).chunks(BATCH) {
             self.forget_wrong(batch, &node_keys::owners(self.store.reader(), &hashes(batch)).await?);
         }
         Ok(())
@@ -231,9 +231,9 @@ impl Hosts {
         Ok(())
     }
 
-    fn forget_wrong(&self, keys: &[Arc<KeyEntry>], owners: &HashMap<KeyHash, i64>) {
-        for key in keys.iter().filter(|key| owners.get(&key.hash) != Some(&key.host.id)) {
-            self.index.forget_key(&key.hash);
+    fn forget_wrong(&self, keys: &[KeyOwner], owners: &HashMap<KeyHash, i64>) {
+        for (hash, _) in keys.iter().filter(|(hash, host_id)| owners.get(hash) != Some(host_id)) {
+            self.index.forget_key(hash);
         }
     }
 
@@ -273,8 +273,8 @@ fn is_about_keys(kind: &HostChangeKind) -> bool {
     }
 }
 
-fn hashes(keys: &[Arc<KeyEntry>]) -> Vec<KeyHash> {
-    keys.iter().map(|key| key.hash).collect()
+fn hashes(keys: &[KeyOwner]) -> Vec<KeyHash> {
+    keys.iter().map(|(hash, _)| *hash).collect()
 }
 
 #[cfg(test)]

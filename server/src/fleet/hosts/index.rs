@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::assignment::Assignments;
+use super::by_id::HostsById;
 use super::follow::OVERLAP;
 use super::seen::SeenTimes;
 use super::{Assignment, Host, Hosts, NodeKey};
@@ -32,8 +33,8 @@ pub(super) const GONE_FOR: Duration = Duration::from_secs(600);
 /// Node keys and hosts that have checked in since the start, by hash of the key.
 #[derive(Debug, Default)]
 pub struct HostIndex {
-    keys: papaya::HashMap<KeyHash, Arc<KeyEntry>>,
-    hosts: papaya::HashMap<i64, Arc<Host>>,
+    keys: papaya::HashMap<KeyHash, KeyEntry>,
+    pub(super) hosts: HostsById,
     unknown: papaya::HashMap<KeyHash, Moment>,
     /// Deleted hosts, and until when they are remembered. Host ids are not used again.
     gone: papaya::HashMap<i64, Moment>,
@@ -57,10 +58,9 @@ pub(super) struct ChangeMark {
     pub hosts: u64,
 }
 
-/// A valid node key.
+/// A valid node key. In the map itself, so that a check-in finds all that it needs of a key in one place.
 #[derive(Debug)]
 pub(super) struct KeyEntry {
-    pub hash: KeyHash,
     pub host: Arc<Host>,
     created_at: Moment,
     first_used: AtomicI64,
@@ -69,10 +69,9 @@ pub(super) struct KeyEntry {
 }
 
 impl KeyEntry {
-    fn new(row: &entity::node_keys::Model, hash: KeyHash, host: Arc<Host>) -> Self {
+    fn new(row: &entity::node_keys::Model, host: Arc<Host>) -> Self {
         let used = row.used_at.unwrap_or(Moment::NEVER).0;
         Self {
-            hash,
             host,
             created_at: row.created_at,
             first_used: AtomicI64::new(row.first_used_at.or(row.used_at).unwrap_or(Moment::NEVER).0),
@@ -116,6 +115,9 @@ impl KeyEntry {
     }
 }
 
+/// The hash of a key in memory, and the id of its host.
+pub(super) type KeyOwner = (KeyHash, i64);
+
 /// The owner of a node key.
 #[derive(Debug)]
 pub enum Authenticated {
@@ -139,7 +141,7 @@ impl HostIndex {
 
     /// Hosts that have checked in since the start.
     pub fn all(&self) -> Vec<Arc<Host>> {
-        self.hosts.pin().values().cloned().collect()
+        self.hosts.all()
     }
 
     /// Hosts that were deleted lately.
@@ -151,42 +153,45 @@ impl HostIndex {
         self.hosts.len()
     }
 
-    pub(super) fn all_keys(&self) -> Vec<Arc<KeyEntry>> {
-        self.keys.pin().values().cloned().collect()
+    /// What `of` makes of the keys in memory, without those of which it makes nothing.
+    pub(super) fn keys<T>(&self, of: impl Fn(KeyHash, &KeyEntry) -> Option<T>) -> Vec<T> {
+        self.keys.pin().iter().filter_map(|(hash, key)| of(*hash, key)).collect()
+    }
+
+    /// What `of` makes of a key, if it is in memory.
+    pub(super) fn key<T>(&self, hash: &KeyHash, of: impl FnOnce(&KeyEntry) -> T) -> Option<T> {
+        self.keys.pin().get(hash).map(of)
     }
 
     pub fn get(&self, host_id: i64) -> Option<Arc<Host>> {
-        self.hosts.pin().get(&host_id).cloned()
+        self.hosts.get(host_id)
     }
 
     /// The shared host with this id, created or brought up to date.
     pub(super) fn host(&self, known: &store::hosts::KnownHost) -> Arc<Host> {
-        let hosts = self.hosts.pin();
-        let host = hosts.get_or_insert_with(known.host.id, || {
-            Arc::new(Host::new(known, &self.assignments, self.seen.page_of(known.host.id)))
-        });
+        let id = known.host.id;
+        let new = || Host::new(known, &self.assignments, self.seen.page_of(id));
+        let host = self.hosts.get_or_insert_with(id, new);
         host.refresh(known, &self.assignments);
-        Arc::clone(host)
+        host
     }
 
-    /// Takes a key into memory; `None` if its host has been deleted since the database was asked.
-    pub(super) fn add_key(
-        &self,
-        row: &entity::node_keys::Model,
-        hash: KeyHash,
-        host: Arc<Host>,
-    ) -> Option<Arc<KeyEntry>> {
+    /// Takes a key into memory; `None` if its host has been deleted since the database was asked. Gives the host of the key
+    /// that is in memory now.
+    pub(super) fn add_key(&self, row: &entity::node_keys::Model, hash: KeyHash, host: Arc<Host>) -> Option<Arc<Host>> {
         let host_id = host.id;
         self.unknown.pin().remove(&hash);
-        let key = Arc::clone(self.keys.pin().get_or_insert_with(hash, || Arc::new(KeyEntry::new(row, hash, host))));
+        let keys = self.keys.pin();
+        let key = keys.get_or_insert_with(hash, || KeyEntry::new(row, host));
         key.was_used_before(row);
+        let host = Arc::clone(&key.host);
         if self.gone.pin().contains_key(&host_id) {
             self.forget_key(&hash);
-            self.hosts.pin().remove(&host_id);
+            self.hosts.remove(host_id);
             return None;
         }
         self.doubt_key_count([host_id]);
-        Some(key)
+        Some(host)
     }
 
     /// Notes hosts that may have other keys than before.
@@ -230,9 +235,9 @@ impl HostIndex {
     }
 
     /// The keys in memory of hosts whose keys have changed in the database.
-    pub(super) fn doubted_keys(&self, host_ids: &BTreeSet<i64>, now: Moment) -> Vec<Arc<KeyEntry>> {
+    pub(super) fn doubted_keys(&self, host_ids: &BTreeSet<i64>, now: Moment) -> Vec<KeyOwner> {
         self.doubt(host_ids, now);
-        self.keys.pin().values().filter(|key| host_ids.contains(&key.host.id)).cloned().collect()
+        self.keys(|hash, key| host_ids.contains(&key.host.id).then_some((hash, key.host.id)))
     }
 
     /// Notes that plain readings may show the keys of these hosts as they were.
@@ -261,7 +266,7 @@ impl HostIndex {
         }
         self.keys.pin().retain(|_, key| !host_ids.contains(&key.host.id));
         for host_id in &host_ids {
-            self.hosts.pin().remove(host_id);
+            self.hosts.remove(*host_id);
         }
     }
 
@@ -314,7 +319,8 @@ impl Hosts {
 
     /// The distinct assignments of the hosts in memory.
     pub fn assignments(&self) -> HashSet<Arc<Assignment>> {
-        self.index.hosts.pin().values().map(|host| Arc::clone(&host.assignment.load().assignment)).collect()
+        let assignments = self.index.hosts.each(|host| Some(Arc::clone(&host.assignment.load().assignment)));
+        assignments.into_iter().collect()
     }
 
     /// Removes deleted labels from the hosts in memory.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::Hosts;
+use super::{Host, Hosts};
 use crate::bus::ChangeEvent;
 use crate::fleet::Result;
 use crate::store::hosts::AgentIntervals;
@@ -22,14 +22,13 @@ impl Hosts {
     /// When the database does not answer; the next call writes them then.
     pub async fn write_intervals(&self) -> Result<()> {
         let mut changed: BTreeMap<(i64, i64, i64), (AgentIntervals, Vec<i64>)> = BTreeMap::new();
-        for host in self.index.all() {
-            if let Some(reported) = host.intervals.unwritten() {
-                changed
-                    .entry((reported.distributed, reported.config_refresh, reported.logger))
-                    .or_insert_with(|| (reported, Vec::new()))
-                    .1
-                    .push(host.id);
-            }
+        let unwritten = |host: &Host| Some((host.intervals.unwritten()?, host.id));
+        for (reported, host_id) in self.index.hosts.each(unwritten) {
+            changed
+                .entry((reported.distributed, reported.config_refresh, reported.logger))
+                .or_insert_with(|| (reported, Vec::new()))
+                .1
+                .push(host_id);
         }
         let mut left = MOST_HOSTS;
         for (intervals, mut host_ids) in changed.into_values() {

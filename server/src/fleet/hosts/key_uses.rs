@@ -15,7 +15,6 @@
 //! leader finds the use, or the key is gone and its agent enrolls.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -27,7 +26,7 @@ use crate::bus::ChangeEvent;
 use crate::clock::Moment;
 use crate::fleet::{Result, within};
 use crate::store::entity::node_keys::Model as Key;
-use crate::store::node_keys::KeyUse;
+use crate::store::node_keys::{KeyHash, KeyUse};
 use crate::store::{feed, node_keys, nodes};
 
 /// A node reports that it has written all uses of keys at least this often, even without any.
@@ -69,17 +68,17 @@ impl Hosts {
         // The report goes with the last ones.
         let last = batches.pop().unwrap_or_default();
         for batch in batches {
-            self.store.write(async |tx| node_keys::mark_used(tx, uses(batch)).await).await?;
-            are_written(batch);
+            self.store.write(async |tx| node_keys::mark_used(tx, batch.to_vec()).await).await?;
+            self.are_written(batch);
         }
         self.store
             .write(async |tx| {
-                node_keys::mark_used(tx, uses(last)).await?;
+                node_keys::mark_used(tx, last.to_vec()).await?;
                 nodes::has_written(tx, self.node.id(), complete_until, now).await
             })
             .await?;
         self.was_shown_alive(now);
-        are_written(last);
+        self.are_written(last);
         self.reported_at.store(complete_until.0, Ordering::Relaxed);
         Ok(())
     }
@@ -102,15 +101,21 @@ impl Hosts {
         }
     }
 
-    fn due_uses(&self, everything: bool, has_older_node: bool) -> Vec<(KeyUse, Arc<KeyEntry>)> {
+    fn due_uses(&self, everything: bool, has_older_node: bool) -> Vec<KeyUse> {
         let staleness = if everything { Duration::ZERO } else { KEY_STALENESS };
-        let is_due = |key: &Arc<KeyEntry>| {
+        let is_due = |key: &KeyEntry| {
             let (used, written) = (key.used(), key.written_used());
-            let is_judged = has_older_node || !key.host.has_one_key.load(Ordering::Relaxed);
-            used > written.plus(staleness) && (is_judged || written == Moment::NEVER)
+            let is_judged = || has_older_node || !key.host.has_one_key.load(Ordering::Relaxed);
+            used > written.plus(staleness) && (written == Moment::NEVER || is_judged())
         };
-        let due = self.index.all_keys().into_iter().filter(is_due);
-        due.map(|key| (KeyUse { hash: key.hash, first: key.first_used(), last: key.used() }, key)).collect()
+        let used = |hash, key: &KeyEntry| KeyUse { hash, first: key.first_used(), last: key.used() };
+        self.index.keys(|hash, key| is_due(key).then(|| used(hash, key)))
+    }
+
+    fn are_written(&self, uses: &[KeyUse]) {
+        for used in uses {
+            self.index.key(&used.hash, |key| key.use_was_written(used.last));
+        }
     }
 
     /// Keys idle since then may be retired at any moment. The leader deletes [`KEY_STALENESS`] later: so long may a use that is
@@ -123,13 +128,13 @@ impl Hosts {
     ///
     /// # Errors
     /// When the database does not answer. That says nothing about the key.
-    pub(super) async fn use_again(&self, key: &KeyEntry, now: Moment) -> Result<bool> {
-        let first = if key.first_used() == Moment::NEVER { now } else { key.first_used() };
-        let used = KeyUse { hash: key.hash, first, last: now };
+    pub(super) async fn use_again(&self, hash: &KeyHash, now: Moment) -> Result<bool> {
+        let first = self.index.key(hash, KeyEntry::first_used).filter(|first| *first != Moment::NEVER);
+        let used = KeyUse { hash: *hash, first: first.unwrap_or(now), last: now };
         let write = async { Ok(self.store.write(async |tx| node_keys::mark_used_now(tx, used).await).await?) };
         let is_there = within(self.config.store_timeout, write).await?;
         if is_there {
-            key.use_was_written(now);
+            self.index.key(hash, |key| key.use_was_written(now));
         }
         Ok(is_there)
     }
@@ -195,14 +200,4 @@ impl Hosts {
 fn in_use_until(key: &Key, keys: &[Key]) -> Moment {
     let replaced_at = keys.iter().map(|other| other.created_at).find(|created_at| *created_at > key.created_at);
     key.created_at.max(key.used_at.unwrap_or_default()).max(replaced_at.unwrap_or_default())
-}
-
-fn uses(batch: &[(KeyUse, Arc<KeyEntry>)]) -> Vec<KeyUse> {
-    batch.iter().map(|(used, _)| *used).collect()
-}
-
-fn are_written(batch: &[(KeyUse, Arc<KeyEntry>)]) {
-    for (used, key) in batch {
-        key.use_was_written(used.last);
-    }
 }

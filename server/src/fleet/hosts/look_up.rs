@@ -96,11 +96,14 @@ impl Hosts {
             return Ok(Authenticated::Unknown);
         };
         // The host has been deleted in the meantime.
-        let Some(key) = self.index.add_key(&row, hash, self.index.host(&known)) else {
+        let Some(host) = self.index.add_key(&row, hash, self.index.host(&known)) else {
             self.index.remember_unknown(hash, now);
             return Ok(Authenticated::Unknown);
         };
-        if !is_only && key.is_idle_since(self.may_be_retired(now)) && !self.use_again(&key, now).await? {
+        let idle_since = self.may_be_retired(now);
+        // One that was forgotten meanwhile counts as idle.
+        let is_idle = || self.index.key(&hash, |key| key.is_idle_since(idle_since)).unwrap_or(true);
+        if !is_only && is_idle() && !self.use_again(&hash, now).await? {
             self.index.forget_key(&hash);
             self.index.remember_unknown(hash, now);
             return Ok(Authenticated::Unknown);
@@ -108,15 +111,15 @@ impl Hosts {
         let changed = self.index.change_mark();
         if changed.hosts != mark.hosts {
             // The change may have found no host in memory to apply to.
-            self.read_again(key.host.id);
+            self.read_again(host.id);
         }
         if changed.keys != mark.keys {
             // The key may have moved to another host: this request is answered as found, the next asks again.
             self.index.forget_key(&hash);
         }
-        key.mark_used(now);
-        key.host.mark_seen(now);
-        Ok(Authenticated::Host(Arc::clone(&key.host)))
+        self.index.key(&hash, |key| key.mark_used(now));
+        host.mark_seen(now);
+        Ok(Authenticated::Host(host))
     }
 }
 

@@ -3,6 +3,7 @@
 mod admission;
 mod assignment;
 mod builtin_labels;
+mod by_id;
 mod census;
 mod clones;
 mod compare;
