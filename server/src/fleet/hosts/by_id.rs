@@ -98,6 +98,7 @@ mod tests {
             id,
             detail_updated_at: Moment::NEVER,
             label_updated_at: Moment::NEVER,
+            statistics_updated_at: Moment::NEVER,
             refetch_requested: false,
             open_round: None,
         };

@@ -11,7 +11,7 @@ use super::cost_rows::put_costs;
 use super::fold::{LastSample, ResolvedSample, fold};
 use super::known::KnownSchedule;
 use super::query_costs::Group;
-use super::restarts::Restarts;
+use super::restarts::NotedRestarts;
 use super::sample::WorkerId;
 use super::versions::KnownVersions;
 use super::waiting::WaitingSample;
@@ -159,7 +159,7 @@ async fn put_restarts(tx: &Tx, all: Vec<worker_restarts::Model>, since: Moment) 
         return Ok(0);
     }
     let host_ids: Vec<i64> = all.iter().map(|restart| restart.host_id).collect();
-    let mut known = Restarts::read(tx, &host_ids, since).await?;
+    let mut known = NotedRestarts::read(tx, &host_ids, since).await?;
     let new = all.into_iter().filter(|restart| known.add(restart.clone())).count();
     known.write(tx).await?;
     Ok(new as u64)

@@ -16,13 +16,13 @@ const MAX_SUSPECTS: usize = 32;
 
 /// What is known of some hosts' restarts, and what is new.
 #[derive(Debug, Default)]
-pub(super) struct Restarts {
+pub(super) struct NotedRestarts {
     by_host: BTreeMap<i64, Vec<Model>>,
     /// Rows that are known and have changed.
     changed: BTreeSet<i64>,
 }
 
-impl Restarts {
+impl NotedRestarts {
     /// Reads what was seen of these hosts since a moment. Their last samples must be locked, so that nobody notes the same.
     pub async fn read(tx: &Tx, host_ids: &[i64], since: Moment) -> store::Result<Self> {
         let mut restarts = Self::default();
@@ -107,7 +107,7 @@ mod tests {
 
     #[test]
     fn a_restart_that_is_seen_twice_is_one() {
-        let mut restarts = Restarts::default();
+        let mut restarts = NotedRestarts::default();
         assert!(restarts.add(restart(10_000, true, &["a"])));
         assert!(!restarts.add(restart(10_000, true, &["a"])), "the line came again");
         assert!(!restarts.add(restart(9_990, false, &["b"])), "a sample shows it");
@@ -124,7 +124,7 @@ mod tests {
 
     #[test]
     fn a_known_one_is_written_again_only_if_it_has_changed() {
-        let mut restarts = Restarts::default();
+        let mut restarts = NotedRestarts::default();
         let known = Model { id: 3, ..restart(10_000, true, &["a"]) };
         restarts.by_host.insert(7, vec![known]);
         assert!(!restarts.add(restart(10_000, false, &["a"])));

@@ -12,7 +12,7 @@ use memchr::memmem;
 use serde::Deserialize;
 
 use super::Statistics;
-use super::restarts::{Restarts, suspects};
+use super::restarts::{NotedRestarts, suspects};
 use super::versions::QueryName;
 use crate::clock::Moment;
 use crate::fleet::hosts::Host;
@@ -66,7 +66,7 @@ fn stopped_query(line: &[u8]) -> Option<StoppedQuery> {
 }
 
 #[derive(Debug)]
-struct Waiting {
+struct WaitingName {
     host: Arc<Host>,
     query: StoppedQuery,
     received: Moment,
@@ -74,7 +74,7 @@ struct Waiting {
 
 /// Names that wait to be written.
 #[derive(Debug, Default)]
-pub(super) struct StoppedQueries(Mutex<Vec<Waiting>>);
+pub(super) struct StoppedQueries(Mutex<Vec<WaitingName>>);
 
 /// A worker that has ended while a query of its host's config ran.
 #[derive(Debug, Clone)]
@@ -99,7 +99,7 @@ impl Statistics {
                 self.metrics.limit_hit("stopped_queries");
                 return;
             }
-            waiting.push(Waiting { host: Arc::clone(host), query, received });
+            waiting.push(WaitingName { host: Arc::clone(host), query, received });
         }
     }
 
@@ -118,11 +118,11 @@ impl Statistics {
         outcome
     }
 
-    async fn write_stopped_of(&self, waiting: &Arc<Vec<Waiting>>) -> Result<()> {
+    async fn write_stopped_of(&self, waiting: &Arc<Vec<WaitingName>>) -> Result<()> {
         let (configs, schedule, all) = (Arc::clone(&self.configs), Arc::clone(&self.schedule), Arc::clone(waiting));
         let by_host = tokio::task::spawn_blocking(move || {
             let mut by_host = ByHost::new();
-            for Waiting { host, query, received } in &*all {
+            for WaitingName { host, query, received } in &*all {
                 // What is no query of the host's config is nothing that operators could look at.
                 if let Some(name) = configs.find(&schedule, host, &query.full_name) {
                     let stopped = StoppedWorker { query: name, said_at: query.said_at, received: *received };
@@ -158,7 +158,7 @@ async fn put_stopped(tx: &Tx, by_host: &ByHost, since: Moment) -> store::Result<
     // Whoever writes samples of these hosts waits, and nobody deletes them.
     samples::hold(tx, &host_ids).await?;
     let there = samples::hosts_held(tx, &host_ids).await?;
-    let mut restarts = Restarts::read(tx, &there, since).await?;
+    let mut restarts = NotedRestarts::read(tx, &there, since).await?;
     let mut put = PutStopped::default();
     for host_id in there {
         for StoppedWorker { query, said_at, received } in by_host.get(&host_id).into_iter().flatten() {

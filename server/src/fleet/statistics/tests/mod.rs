@@ -88,7 +88,7 @@ fn host(id: i64, platform: &str) -> Arc<Host> {
         open_round: None,
     };
     let assignment = Assignment { platform: platform.into(), label_ids: Box::default() };
-    Arc::new(Host::with(id, assignment.into(), AgentIntervals::default(), &record, SeenTimes::default().slot(id)))
+    Arc::new(Host::with(id, assignment.into(), AgentIntervals::default(), &record, SeenTimes::default().page_of(id)))
 }
 
 /// A sample of the queries of [`schedule`] with these counters.
