@@ -150,7 +150,7 @@ impl App {
         Ok(Self {
             agent: AgentApi::new(fleet.clone(), lifecycle.clone(), Arc::clone(&metrics), config),
             admin: AdminApi::new(fleet.clone(), lifecycle.clone(), Arc::clone(&metrics), &config.server),
-            ops: OpsApi::new(Arc::clone(&metrics), Arc::new(health), lifecycle.clone()),
+            ops: OpsApi::new(Arc::clone(&metrics), Arc::new(health), lifecycle.clone(), &config.prometheus_basic_auth),
             fleet,
             store,
             metrics,

@@ -3,7 +3,7 @@
 use super::ConfigKey;
 
 /// Sections of Fleet's configuration that have no counterpart here.
-const SECTIONS: [&str; 29] = [
+const SECTIONS: [&str; 28] = [
     "activity",
     "app",
     "auth",
@@ -24,7 +24,6 @@ const SECTIONS: [&str; 29] = [
     "nats",
     "packaging",
     "partnerships",
-    "prometheus",
     "pubsub",
     "s3",
     "sentry",
@@ -36,7 +35,7 @@ const SECTIONS: [&str; 29] = [
 ];
 
 /// Fleet's keys in sections that are here, too.
-const KEYS: [&str; 60] = [
+const KEYS: [&str; 61] = [
     "filesystem.audit_log_file",
     "filesystem.enable_log_compression",
     "filesystem.max_age",
@@ -76,6 +75,7 @@ const KEYS: [&str; 60] = [
     "osquery.policy_update_interval",
     "osquery.result_log_file",
     "osquery.status_log_file",
+    "prometheus.basic_auth.disable",
     "redis.cache_name",
     "redis.host_cache_enabled",
     "redis.host_cache_ttl",
@@ -100,7 +100,7 @@ const KEYS: [&str; 60] = [
 ];
 
 /// Keys of [`SECTIONS`] that are commonly given as flags.
-const FLAGS: [&str; 19] = [
+const FLAGS: [&str; 17] = [
     "app_enable_scheduled_query_stats",
     "app_invite_token_validity_period",
     "app_token_key",
@@ -114,8 +114,6 @@ const FLAGS: [&str; 19] = [
     "dev_license",
     "license_enforce_host_limit",
     "license_key",
-    "prometheus_basic_auth_password",
-    "prometheus_basic_auth_username",
     "upgrades_allow_missing_migrations",
     "vulnerabilities_current_instance_checks",
     "vulnerabilities_databases_path",

@@ -171,7 +171,9 @@ fn read_file(path: &Path, ignored: &mut Ignored, problems: &mut Vec<String>) -> 
     for (section, values) in sections.into_iter().flatten() {
         match values {
             Json::Object(values) => {
-                found.extend(values.into_iter().map(|(name, value)| (format!("{section}.{name}"), as_text(value))));
+                for (name, value) in values {
+                    read_value(format!("{section}.{name}"), value, &mut found);
+                }
             }
             Json::Null => {}
             _ if foreign::is_section(&section) => ignored.keys.push(section),
@@ -181,6 +183,20 @@ fn read_file(path: &Path, ignored: &mut Ignored, problems: &mut Vec<String>) -> 
         }
     }
     found
+}
+
+/// The value of a key, or the keys of a section inside a section, such as `prometheus.basic_auth`.
+fn read_value(dotted: String, value: Json, found: &mut BTreeMap<String, Option<String>>) {
+    let is_section = Config::keys().iter().any(|key| key.section == dotted);
+    match value {
+        Json::Object(values) if is_section => {
+            found.extend(values.into_iter().map(|(name, value)| (format!("{dotted}.{name}"), as_text(value))));
+        }
+        Json::Null if is_section => {}
+        value => {
+            found.insert(dotted, as_text(value));
+        }
+    }
 }
 
 fn as_text(value: Json) -> Option<String> {
@@ -253,6 +269,42 @@ mod tests {
         assert!(loaded.warnings[0].ends_with(": auth.jwt_key"), "{:?}", loaded.warnings);
         assert_eq!(of_file("server:\n  url_prefix: ''\n").unwrap().config.server.url_prefix, "");
         assert!(of_file("server:\n  adress:\n").is_err(), "a misspelt key is one all the same");
+    }
+
+    #[test]
+    fn a_section_may_be_inside_a_section() {
+        let loaded =
+            of_file("prometheus:\n  basic_auth:\n    username: scraper\n    password: not-a-secret\n").unwrap();
+        let access = loaded.config.prometheus_basic_auth;
+        assert_eq!((access.username.as_str(), access.password.reveal()), ("scraper", "not-a-secret"));
+        assert_eq!(loaded.warnings, Vec::<String>::new());
+        assert!(of_file("prometheus:\n  basic_auth:\n").unwrap().config.prometheus_basic_auth.username.is_empty());
+        let fleets = of_file("prometheus:\n  basic_auth:\n    disable: true\n").unwrap();
+        assert!(fleets.warnings[0].ends_with(": prometheus.basic_auth.disable"), "{:?}", fleets.warnings);
+        for (bad, reason) in [
+            ("prometheus:\n  basic_auth:\n    user: scraper\n", "unknown key prometheus.basic_auth.user"),
+            ("prometheus:\n  basic_auth: not-a-secret\n", "unknown key prometheus.basic_auth"),
+            ("prometheus: not-a-secret\n", "expects a section"),
+            ("prometheus:\n  basic_auth:\n    username: scraper\n", "set both or neither"),
+            ("prometheus:\n  basic_auth:\n    password: not-a-secret\n", "set both or neither"),
+            (
+                "prometheus:\n  basic_auth:\n    username: 'a:b'\n    password: not-a-secret\n",
+                "must not contain a colon",
+            ),
+        ] {
+            let errors = of_file(bad).unwrap_err();
+            assert!(errors.0[0].contains(reason), "{bad}: {errors}");
+            assert!(!format!("{errors} {errors:?}").contains("not-a-secret"), "{bad}: {errors}");
+        }
+        let set = |name: &str, text: &str| (name.to_owned(), text.to_owned());
+        let loaded = load(&Sources {
+            variables: vec![set("FLEET_PROMETHEUS_BASIC_AUTH_USERNAME", "scraper")],
+            flags: vec![set("prometheus_basic_auth_password", "not-a-secret")],
+            ..Sources::default()
+        })
+        .unwrap();
+        assert_eq!(loaded.config.prometheus_basic_auth.username, "scraper");
+        assert!(!format!("{:?}", loaded.config).contains("not-a-secret"));
     }
 
     #[test]

@@ -11,6 +11,7 @@ mod mysql;
 mod osquery;
 #[cfg(feature = "planted-faults")]
 mod planted;
+mod prometheus;
 mod redis;
 mod section;
 mod server;
@@ -31,6 +32,7 @@ pub use mysql::{Mysql, MysqlEndpoint, MysqlReadReplica, MysqlTls};
 pub use osquery::{HostIdentifier, LogPlugin, Osquery};
 #[cfg(feature = "planted-faults")]
 pub use planted::Planted;
+pub use prometheus::PrometheusBasicAuth;
 pub use redis::{Redis, split_address};
 pub use section::ConfigKey;
 pub use server::Server;
@@ -78,6 +80,7 @@ sections! {
     session: Session,
     activities: Activities,
     logging: Logging,
+    prometheus_basic_auth: PrometheusBasicAuth,
     #[cfg(feature = "planted-faults")]
     planted: Planted,
 }
@@ -106,6 +109,7 @@ impl Config {
         problems.extend(self.live.contradictions());
         problems.extend(self.statistics.contradictions());
         problems.extend(self.redis.contradictions());
+        problems.extend(self.prometheus_basic_auth.contradictions());
         problems
     }
 }

@@ -20,7 +20,7 @@ impl ConfigKey {
 
     /// `server_address`, the flag without its dashes.
     pub fn flag(&self) -> String {
-        format!("{}_{}", self.section, self.name)
+        format!("{}_{}", self.section.replace('.', "_"), self.name)
     }
 
     /// `FLEET_SERVER_ADDRESS`.

@@ -1,6 +1,7 @@
-//! What machines ask: health checks and metrics. Anybody may ask, so the answers cost next to nothing and say nothing of
-//! the inside.
+//! What machines ask: health checks and metrics. Anybody may ask, unless `prometheus.basic_auth` names who may read the
+//! metrics, so the answers cost next to nothing and say nothing of the inside.
 
+mod access;
 mod checks;
 
 use std::sync::Arc;
@@ -11,7 +12,9 @@ use serde_json::{Map, json};
 
 pub use self::checks::{Health, HealthPart};
 
+use self::access::MetricsAccess;
 use self::checks::Checks;
+use crate::config;
 use crate::lifecycle::Lifecycle;
 use crate::telemetry::Metrics;
 
@@ -21,11 +24,18 @@ pub struct OpsApi {
     metrics: Arc<Metrics>,
     checks: Arc<Checks>,
     lifecycle: Lifecycle,
+    access: MetricsAccess,
 }
 
 impl OpsApi {
-    pub fn new(metrics: Arc<Metrics>, health: Arc<dyn Health>, lifecycle: Lifecycle) -> Self {
-        Self { metrics, checks: Arc::new(Checks::new(health)), lifecycle }
+    /// `access` says who may read the metrics.
+    pub fn new(
+        metrics: Arc<Metrics>,
+        health: Arc<dyn Health>,
+        lifecycle: Lifecycle,
+        access: &config::PrometheusBasicAuth,
+    ) -> Self {
+        Self { metrics, checks: Arc::new(Checks::new(health)), lifecycle, access: MetricsAccess::of(access) }
     }
 }
 
@@ -88,7 +98,11 @@ fn unavailable(reason: &str) -> HttpResponse {
     HttpResponse::ServiceUnavailable().json(json!({ "error": reason }))
 }
 
-async fn metrics(api: Data<OpsApi>) -> HttpResponse {
+/// The metrics in Prometheus' text format, for those who may read them.
+async fn metrics(api: Data<OpsApi>, request: HttpRequest) -> HttpResponse {
+    if !api.access.is_allowed(&request) {
+        return access::refusal();
+    }
     match api.metrics.render() {
         Ok(text) => HttpResponse::Ok().content_type("text/plain; version=0.0.4").body(text),
         Err(error) => {
@@ -128,7 +142,12 @@ mod tests {
     async fn a_part_that_only_a_restart_mends_makes_the_server_unhealthy() {
         for (broken, healthz) in [("nothing", 200), ("database", 200), ("result_log", 503)] {
             let metrics = Arc::new(Metrics::new().unwrap());
-            let api = OpsApi::new(metrics, Arc::new(Broken(broken)), Lifecycle::default());
+            let api = OpsApi::new(
+                metrics,
+                Arc::new(Broken(broken)),
+                Lifecycle::default(),
+                &config::PrometheusBasicAuth::default(),
+            );
             let service = test::init_service(App::new().app_data(Data::new(api)).configure(routes)).await;
             let readyz = if broken == "nothing" { 200 } else { 503 };
             for (path, status) in [("/healthz", healthz), ("/readyz", readyz)] {

@@ -18,6 +18,7 @@ mod lifecycle;
 mod live;
 mod live_nodes;
 mod locked_store;
+mod metrics;
 mod nodes;
 mod operators;
 mod ops;

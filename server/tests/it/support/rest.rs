@@ -106,8 +106,7 @@ impl Rest {
 
     /// Sends a GET with an `Authorization` header as it is written here.
     pub async fn get_authorized(&self, path: &str, authorization: &str) -> Answer {
-        let url = format!("{}/api/v1/fleet/{path}", self.root);
-        Self::finish(self.client.get(url).header("Authorization", authorization)).await
+        Self::finish(self.client.get(self.url(path)).header("Authorization", authorization)).await
     }
 
     /// Posts bytes that need not be JSON.

@@ -1,0 +1,3 @@
+//! What Prometheus reads.
+
+mod access;
