@@ -65,6 +65,7 @@ lint:
 	scripts/check-words
 	scripts/check-promises
 	scripts/check-openapi
+	scripts/check-metrics
 
 ## Put what the programs print about themselves into the documentation.
 docs:

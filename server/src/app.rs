@@ -55,6 +55,7 @@ impl App {
     pub async fn build(config: &Config, clock: Clock, lifecycle: &Lifecycle) -> Result<Self> {
         let metrics = Arc::new(Metrics::new()?);
         let store = open_store(config, &metrics).await?;
+        show_connections(&store, &metrics);
         ensure_builtin_labels(&store, clock.now()).await.context("cannot make the built-in labels")?;
         let osquery = &config.osquery;
         let built_in = BuiltInOptions::new(&config.server.url_prefix);
@@ -217,9 +218,22 @@ pub(crate) async fn migrate_sqlite(config: &Config, store: &Store) -> Result<()>
     migrated.with_context(|| format!("cannot bring the database {} up to date", config.sqlite.path.display()))
 }
 
+fn show_connections(store: &Store, metrics: &Metrics) {
+    let store = store.clone();
+    metrics.read_before_rendering(move |metrics| {
+        for pool in store.connection_pools() {
+            metrics.sql_connections.with_label_values(&[pool.name, "in_use"]).set(pool.in_use.into());
+            metrics.sql_connections.with_label_values(&[pool.name, "idle"]).set(pool.idle.into());
+            metrics.sql_connections_max.with_label_values(&[pool.name]).set(pool.max.into());
+        }
+    });
+}
+
 fn counters(metrics: &Metrics) -> StoreCounters {
     StoreCounters {
         statements: metrics.sql_statements.clone(),
+        failures: metrics.sql_failures.clone(),
+        seconds: metrics.sql_seconds.clone(),
         rows_written: metrics.rows_written.clone(),
         retries: metrics.db_retries.clone(),
         replica_failures: metrics.replica_failures.clone(),

@@ -7,6 +7,7 @@ mod bus;
 pub mod clock;
 pub mod config;
 mod fleet;
+mod histogram;
 mod lifecycle;
 mod listeners;
 mod lock;

@@ -88,6 +88,7 @@ fn command() -> Command {
                 .subcommand(Command::new("keys").about("List all settings with their defaults as a Markdown table")),
         )
         .subcommand(Command::new("openapi").about("Print the description of the REST API in OpenAPI 3.1"))
+        .subcommand(Command::new("metrics").about("Print the description of the metrics as Markdown"))
         .subcommand(Command::new("version").about("Print the version"))
 }
 
@@ -131,6 +132,7 @@ fn run(matches: &ArgMatches) -> Result<()> {
             }
             _ => print(&config::describe()),
         },
+        Some(("metrics", _)) => print(&telemetry::metrics_page()),
         Some(("openapi", _)) => print(muster::api_document()),
         _ => print(&format!("muster {VERSION}\n")),
     }

@@ -16,6 +16,7 @@ use serde_json::value::RawValue;
 use super::AdminApi;
 use super::auth::Caller;
 use super::error::{Failed, bad_json};
+use super::measured::BytesRead;
 use crate::fleet::Error;
 
 /// Most bytes of a body that anybody may send.
@@ -94,6 +95,7 @@ async fn receive(request: &HttpRequest, mut payload: Payload, limit: usize) -> R
             return Err(JsonPayloadError::Overflow { limit });
         }
         body.extend_from_slice(&chunk);
+        request.extensions_mut().insert(BytesRead(body.len() as u64));
     }
     Ok(body)
 }

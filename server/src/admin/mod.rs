@@ -11,6 +11,7 @@ mod hosts;
 mod labels;
 mod lists;
 mod live;
+mod measured;
 mod openapi;
 mod operation;
 mod operations;
@@ -58,6 +59,7 @@ pub struct AdminApi {
     answers: Answers,
     max_body: usize,
     proxies: Proxies,
+    metrics: Arc<Metrics>,
 }
 
 impl AdminApi {
@@ -65,9 +67,9 @@ impl AdminApi {
     pub fn new(fleet: Fleet, lifecycle: Lifecycle, metrics: Arc<Metrics>, config: &config::Server) -> Self {
         let work = OperatorPool::new(config, Arc::clone(&metrics));
         let answers = Answers { pace: StreamPace { within: config.stream_timeout, metrics: Arc::clone(&metrics) } };
-        let lists = Lists::new(config, work.clone(), answers.clone(), lifecycle.clone(), metrics);
+        let lists = Lists::new(config, work.clone(), answers.clone(), lifecycle.clone(), Arc::clone(&metrics));
         let (max_body, proxies) = (config.max_rest_body.0, Proxies::of(config));
-        Self { fleet, lifecycle, work, lists, answers, max_body, proxies }
+        Self { fleet, lifecycle, work, lists, answers, max_body, proxies, metrics }
     }
 
     /// Makes a change for a caller, away from the threads that answer agents, and answers with what it returns.

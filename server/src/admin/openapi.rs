@@ -117,7 +117,7 @@ fn add(paths: &mut Map<String, Value>, operation: &Operation, description: Value
 
 fn describe(operation: &Operation, schemas: &mut Schemas) -> Value {
     let mut description = json!({
-        "operationId": id(operation),
+        "operationId": operation.id(),
         "tags": [operation.path.split('/').nth(1).unwrap_or_default()],
         "summary": operation.summary,
     });
@@ -185,19 +185,4 @@ fn least_role(needs: Needs) -> Option<Role> {
         Needs::Session => Some(Role::Observer),
         Needs::Permission(permission) => Some(permission.least_role()),
     }
-}
-
-/// A name for generated clients: `GET /hosts/{id}/config` is `getHostsByIdConfig`.
-fn id(operation: &Operation) -> String {
-    let mut id = operation.method.as_str().to_lowercase();
-    for word in operation.path.split(['/', '_', '.']).filter(|word| !word.is_empty()) {
-        let (by, word) = match word.strip_prefix('{') {
-            Some(name) => ("By", name.trim_end_matches('}')),
-            None => ("", word),
-        };
-        id += by;
-        id += &word[..1].to_uppercase();
-        id += &word[1..];
-    }
-    id
 }

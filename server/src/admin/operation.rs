@@ -5,6 +5,7 @@ use actix_web::http::Method;
 use actix_web::{FromRequest, Responder, Route};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
+use super::measured::measured;
 use super::params::Parameter;
 use crate::fleet::access::Permission;
 
@@ -109,7 +110,22 @@ impl Operation {
 
     /// The route to the handler, for one worker.
     pub(super) fn route(&self) -> Route {
-        (self.route)()
+        measured((self.route)(), self.id())
+    }
+
+    /// A name for generated clients and metrics: `GET /hosts/{id}/config` is `getHostsByIdConfig`.
+    pub(super) fn id(&self) -> String {
+        let mut id = self.method.as_str().to_lowercase();
+        for word in self.path.split(['/', '_', '.']).filter(|word| !word.is_empty()) {
+            let (by, word) = match word.strip_prefix('{') {
+                Some(name) => ("By", name.trim_end_matches('}')),
+                None => ("", word),
+            };
+            id += by;
+            id += &word[..1].to_uppercase();
+            id += &word[1..];
+        }
+        id
     }
 }
 

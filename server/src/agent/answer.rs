@@ -7,14 +7,13 @@ use actix_web::http::header::ContentType;
 use actix_web::{HttpRequest, HttpResponse, web};
 use bytes::Bytes;
 use muster_api::osquery::{ReadError, answer};
-use prometheus::{Histogram, IntCounter};
 use tokio::time::Instant;
 
 use super::in_time::{CutShort, in_time};
 use super::request::AgentRequest;
 use super::{AgentApi, refusal_log};
 use crate::fleet::Error;
-use crate::telemetry::Metrics;
+use crate::telemetry::{HandlerMetrics, Metrics};
 
 /// Why a request of an agent is refused.
 #[derive(Debug)]
@@ -58,14 +57,12 @@ impl From<ReadError> for Refusal {
 pub(super) struct Endpoint {
     /// As metrics and log lines name it.
     pub name: &'static str,
-    answered: IntCounter,
-    seconds: Histogram,
+    metrics: HandlerMetrics,
 }
 
 impl Endpoint {
     pub(super) fn new(name: &'static str, metrics: &Metrics) -> Self {
-        let answered = metrics.requests.with_label_values(&[name, StatusCode::OK.as_str()]);
-        Self { name, answered, seconds: metrics.timer(name) }
+        Self { name, metrics: metrics.handler(name) }
     }
 }
 
@@ -92,11 +89,8 @@ pub(super) async fn answer(
         Ok(body) => (StatusCode::OK, body),
         Err(refusal) => refuse(api, request, endpoint.name, &refusal),
     };
-    match status {
-        StatusCode::OK => endpoint.answered.inc(),
-        _ => api.metrics.requests.with_label_values(&[endpoint.name, status.as_str()]).inc(),
-    }
-    endpoint.seconds.observe(start.elapsed().as_secs_f64());
+    endpoint.metrics.answered(status.as_str(), start.elapsed(), request.bytes_read());
+    endpoint.metrics.sent(body.len() as u64);
     let mut response = HttpResponse::build(status);
     response.content_type(ContentType::json());
     if !api.keepalive.keeps(request.peer_addr()) {

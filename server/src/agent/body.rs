@@ -61,6 +61,7 @@ pub(super) async fn read_within(
 /// Reads a body bit by bit, so that its beginning can tell whether the rest is worth reading.
 pub(super) struct BodyReader<'a> {
     api: &'a AgentApi,
+    request: &'a AgentRequest,
     payload: &'a mut Payload,
     cap: Cap,
     announced: Option<usize>,
@@ -70,11 +71,11 @@ pub(super) struct BodyReader<'a> {
 }
 
 impl<'a> BodyReader<'a> {
-    pub(super) fn new(api: &'a AgentApi, request: &AgentRequest, payload: &'a mut Payload, cap: Cap) -> Self {
+    pub(super) fn new(api: &'a AgentApi, request: &'a AgentRequest, payload: &'a mut Payload, cap: Cap) -> Self {
         let length = request.headers().get(CONTENT_LENGTH);
         let announced = length.and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
         let body = AgentBody::with_capacity(announced.unwrap_or(0).min(SMALL));
-        Self { api, payload, cap, announced, body, is_known: request.is_from_a_host(), pace: None }
+        Self { api, request, payload, cap, announced, body, is_known: request.is_from_a_host(), pace: None }
     }
 
     /// The first bytes have told who sends the body.
@@ -149,7 +150,9 @@ impl<'a> BodyReader<'a> {
                 })?
             }
         };
-        chunk.transpose().map_err(|_| cut_off())
+        let chunk = chunk.transpose().map_err(|_| cut_off())?;
+        self.request.has_read(chunk.as_ref().map_or(0, bytes::Bytes::len));
+        Ok(chunk)
     }
 }
 

@@ -3,6 +3,7 @@ use futures_util::StreamExt as _;
 
 use super::answer::Refusal;
 use super::body::cut_off;
+use super::request::AgentRequest;
 
 /// The first and the last bytes of a body. Agents write the node key as the first or the last member, so a body that is
 /// too large to be held still shows whose it is.
@@ -25,9 +26,11 @@ impl BodyEnds {
     }
 
     /// Reads the rest of the body and keeps only its last bytes.
-    pub(super) async fn drain(&mut self, payload: &mut Payload) -> Result<(), Refusal> {
+    pub(super) async fn drain(&mut self, request: &AgentRequest, payload: &mut Payload) -> Result<(), Refusal> {
         while let Some(chunk) = payload.next().await {
-            self.take(&chunk.map_err(|_| cut_off())?);
+            let chunk = chunk.map_err(|_| cut_off())?;
+            request.has_read(chunk.len());
+            self.take(&chunk);
         }
         Ok(())
     }

@@ -66,7 +66,7 @@ async fn throw_away(
 ) -> AgentAnswer {
     let cap = api.caps.distributed_write;
     api.metrics.limit_hit(cap.key);
-    ends.drain(payload).await?;
+    ends.drain(request, payload).await?;
     let in_body = ends.node_key();
     if in_body.or(in_header(request)).is_none() {
         return Err(cap.refusal("the body"));

@@ -37,6 +37,9 @@ pub(super) async fn identify(
     in_body: Option<&str>,
 ) -> Result<Arc<Host>, Refusal> {
     let host = authenticate(api, in_header(request), in_body).await?;
+    if !request.is_from_a_host() {
+        api.metrics.checkins.inc();
+    }
     request.is_from(Sender::Host(host.id));
     Ok(host)
 }

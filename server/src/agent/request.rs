@@ -1,4 +1,4 @@
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::ops::Deref;
 
 use actix_web::HttpRequest;
@@ -8,6 +8,7 @@ use actix_web::HttpRequest;
 pub(super) struct AgentRequest {
     http: HttpRequest,
     sender: RefCell<Option<Sender>>,
+    bytes_read: Cell<u64>,
 }
 
 /// The sender of a request.
@@ -20,7 +21,7 @@ pub(super) enum Sender {
 
 impl AgentRequest {
     pub fn of(http: HttpRequest) -> Self {
-        Self { http, sender: RefCell::default() }
+        Self { http, sender: RefCell::default(), bytes_read: Cell::default() }
     }
 
     pub fn into_http(self) -> HttpRequest {
@@ -34,6 +35,16 @@ impl AgentRequest {
 
     pub fn sender(&self) -> Option<Sender> {
         self.sender.borrow().clone()
+    }
+
+    /// Counts bytes of the body that were read.
+    pub fn has_read(&self, bytes: usize) {
+        self.bytes_read.set(self.bytes_read.get() + bytes as u64);
+    }
+
+    /// The bytes of the body that were read so far.
+    pub fn bytes_read(&self) -> u64 {
+        self.bytes_read.get()
     }
 
     /// Whether a node key has told already who sent the request.

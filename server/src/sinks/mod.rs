@@ -22,6 +22,9 @@ pub struct SinkError(pub String);
 
 /// A destination of log lines. See the module for what a batch is.
 pub trait Sink: std::fmt::Debug + Send + Sync {
+    /// The word of settings and metrics for this kind of sink.
+    fn name(&self) -> &'static str;
+
     /// Keeps whole lines, each ending in a newline. On `Ok` they are durable, as far as the sink can promise it (see its
     /// documentation); on `Err` none of them is kept, now or later. Dropping the future does not take the lines back.
     fn append(&self, lines: LogLines) -> Pin<Box<dyn Future<Output = Result<(), SinkError>> + Send + '_>>;

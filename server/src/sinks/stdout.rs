@@ -10,6 +10,10 @@ use super::{LogLines, Sink, SinkError};
 pub struct StdoutSink;
 
 impl Sink for StdoutSink {
+    fn name(&self) -> &'static str {
+        "stdout"
+    }
+
     fn append(&self, lines: LogLines) -> Pin<Box<dyn Future<Output = Result<(), SinkError>> + Send + '_>> {
         Box::pin(async move {
             let written = tokio::task::spawn_blocking(move || {

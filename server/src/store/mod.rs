@@ -24,6 +24,7 @@ pub mod node_keys;
 pub mod nodes;
 pub mod packs;
 pub mod parked_queries;
+mod pools;
 mod read_replica;
 pub mod reports;
 pub mod scheduled;
@@ -102,9 +103,8 @@ impl Store {
 
     /// On connections for reading, for writing, and for current readings.
     fn on(mut connections: [DatabaseConnection; 3], trust: Arc<ConnectionTrust>, counters: StoreCounters) -> Self {
-        for connection in &mut connections {
-            let statements = counters.statements.clone();
-            connection.set_metric_callback(move |_| statements.inc());
+        for (connection, usage) in connections.iter_mut().zip(["read", "write", "current"]) {
+            counters.count_on(connection, usage);
         }
         let [readers, writer, current] = connections;
         Self { readers, writer, current, read_replica: None, trust, counters }

@@ -28,8 +28,7 @@ impl ReadReplica {
     /// Connects when it is first read from, so that a server starts without it.
     pub async fn open(config: &config::Mysql, counters: &StoreCounters) -> Result<Self> {
         let mut connection = dialect::connect_mysql(config, ConnectionUse::ReadLagging, &Arc::default()).await?;
-        let statements = counters.statements.clone();
-        connection.set_metric_callback(move |_| statements.inc());
+        counters.count_on(&mut connection, "replica");
         Ok(Self { connection, failures: counters.replica_failures.clone(), alone_until: Mutex::default() })
     }
 

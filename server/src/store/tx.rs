@@ -2,18 +2,26 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 use prometheus::IntCounter;
 use sea_orm::prelude::async_trait::async_trait;
-use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, ExecResult, QueryResult, Statement};
+use sea_orm::{
+    ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, ExecResult, QueryResult, Statement,
+};
 
 use super::dialect::{ConnectionTrust, Failure, failure};
+use crate::histogram::Histograms;
 
 /// What the store counts.
 #[derive(Debug, Clone)]
 pub struct StoreCounters {
     /// Statements sent, without those that begin and end transactions.
     pub statements: IntCounter,
+    /// Statements that failed.
+    pub failures: IntCounter,
+    /// How long statements take, by their use.
+    pub seconds: Histograms<Duration>,
     /// Rows that committed transactions inserted, updated or deleted.
     pub rows_written: IntCounter,
     /// Transactions that were tried again because they had lost a race.
@@ -22,11 +30,33 @@ pub struct StoreCounters {
     pub replica_failures: IntCounter,
 }
 
+impl StoreCounters {
+    /// Counts and measures the statements on a connection. `usage` says what it is used for.
+    pub(super) fn count_on(&self, connection: &mut DatabaseConnection, usage: &str) {
+        let (statements, failures, seconds) =
+            (self.statements.clone(), self.failures.clone(), self.seconds.with(&[usage]));
+        connection.set_metric_callback(move |info| {
+            statements.inc();
+            seconds.observe(info.elapsed);
+            if info.failed {
+                failures.inc();
+            }
+        });
+    }
+}
+
 #[cfg(test)]
 impl Default for StoreCounters {
     fn default() -> Self {
         let counter = || IntCounter::new("a", "b").unwrap();
-        Self { statements: counter(), rows_written: counter(), retries: counter(), replica_failures: counter() }
+        Self {
+            statements: counter(),
+            failures: counter(),
+            seconds: Histograms::new("a", "b", &["use"]).unwrap(),
+            rows_written: counter(),
+            retries: counter(),
+            replica_failures: counter(),
+        }
     }
 }
 

@@ -151,6 +151,7 @@ impl Task {
             }
             Self::WriteIntervals => fleet.hosts.write_intervals().await,
             Self::WriteKeyUses => {
+                metrics.directory_hosts.set(i64::try_from(fleet.hosts.directory.len()).unwrap_or(i64::MAX));
                 metrics.hosts_in_memory.set(i64::try_from(fleet.hosts.index.len()).unwrap_or(i64::MAX));
                 fleet.hosts.index.sweep(fleet.clock.now());
                 fleet.log_refusals_left_out();

@@ -1,128 +1,100 @@
 use std::collections::BTreeMap;
+use std::ops::Deref;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use prometheus::core::Collector;
-use prometheus::{
-    GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
-    TextEncoder,
-};
+use prometheus::process_collector::ProcessCollector;
+use prometheus::{IntCounter, IntCounterVec, Registry, TextEncoder};
+use tikv_jemalloc_ctl::{epoch, stats};
 
+use super::listed::{NodeMetrics, RedisMetrics};
 use crate::bus::LinkMetrics;
 use crate::clock::Clock;
+use crate::histogram::{ByteCount, Histogram};
+use crate::lock::lock;
 
-/// A metric that can be made from its name, help and labels.
-trait Metric: Collector + Clone + Sized + 'static {
-    fn make(name: &str, help: &str, labels: &[&str]) -> Result<Self, prometheus::Error>;
+/// All metrics of one node. Each `Metrics` has a registry of its own, so that two nodes in one process do not mix.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    listed: NodeMetrics,
+    readings: Readings,
+}
 
-    /// Makes the metric and adds it to the registry.
-    fn register(registry: &Registry, name: &str, labels: &[&str], help: &str) -> Result<Self, prometheus::Error> {
-        let metric = Self::make(name, help, labels)?;
-        registry.register(Box::new(metric.clone()))?;
-        Ok(metric)
+/// What is read before the metrics are written as text.
+#[derive(Default)]
+struct Readings(Mutex<Vec<Reading>>);
+
+type Reading = Box<dyn Fn(&NodeMetrics) + Send>;
+
+impl std::fmt::Debug for Readings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Readings").field(&lock(&self.0).len()).finish()
     }
 }
 
-impl Metric for IntCounter {
-    fn make(name: &str, help: &str, _: &[&str]) -> Result<Self, prometheus::Error> {
-        Self::new(name, help)
+impl Deref for Metrics {
+    type Target = NodeMetrics;
+
+    fn deref(&self) -> &NodeMetrics {
+        &self.listed
     }
 }
 
-impl Metric for IntGauge {
-    fn make(name: &str, help: &str, _: &[&str]) -> Result<Self, prometheus::Error> {
-        Self::new(name, help)
-    }
+/// The metrics of the requests of one handler. Get it once.
+#[derive(Debug, Clone)]
+pub struct HandlerMetrics {
+    name: Arc<str>,
+    requests: IntCounterVec,
+    succeeded: IntCounter,
+    seconds: Arc<Histogram<Duration>>,
+    request_bytes: Arc<Histogram<ByteCount>>,
+    response_bytes: Arc<Histogram<ByteCount>>,
 }
 
-impl Metric for IntCounterVec {
-    fn make(name: &str, help: &str, labels: &[&str]) -> Result<Self, prometheus::Error> {
-        Self::new(Opts::new(name, help), labels)
-    }
-}
-
-impl Metric for IntGaugeVec {
-    fn make(name: &str, help: &str, labels: &[&str]) -> Result<Self, prometheus::Error> {
-        Self::new(Opts::new(name, help), labels)
-    }
-}
-
-impl Metric for GaugeVec {
-    fn make(name: &str, help: &str, labels: &[&str]) -> Result<Self, prometheus::Error> {
-        Self::new(Opts::new(name, help), labels)
-    }
-}
-
-impl Metric for HistogramVec {
-    fn make(name: &str, help: &str, labels: &[&str]) -> Result<Self, prometheus::Error> {
-        Self::new(HistogramOpts::new(name, help), labels)
-    }
-}
-
-/// Declares the metrics, one line each: field, kind, name, labels, help. The help is the field's doc comment too.
-macro_rules! metrics {
-    ($( $vis:vis $field:ident: $kind:ty = $name:literal [$($label:literal),*] $help:literal; )*) => {
-        /// All metrics of one node. Each `Metrics` has a registry of its own, so that two nodes in one process do not mix.
-        #[derive(Debug)]
-        pub struct Metrics {
-            registry: Registry,
-            $( #[doc = $help] $vis $field: $kind, )*
+impl HandlerMetrics {
+    /// Counts an answer with this HTTP status to a request of whose body so many bytes were read.
+    pub fn answered(&self, status: &str, took: Duration, received: u64) {
+        match status {
+            "200" => self.succeeded.inc(),
+            _ => self.requests.with_label_values(&[&self.name, status]).inc(),
         }
+        self.seconds.observe(took);
+        self.request_bytes.observe(ByteCount(received));
+    }
 
-        impl Metrics {
-            /// # Errors
-            /// When two metrics have one name: a fault of the program.
-            pub fn new() -> Result<Self, prometheus::Error> {
-                let registry = Registry::new();
-                registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
-                Ok(Self {
-                    $( $field: <$kind as Metric>::register(&registry, $name, &[$($label),*], $help)?, )*
-                    registry,
-                })
-            }
-        }
-    };
+    /// Records the size of the body of an answer.
+    pub fn sent(&self, bytes: u64) {
+        self.response_bytes.observe(ByteCount(bytes));
+    }
 }
 
-metrics! {
-    pub requests: IntCounterVec = "http_requests_total" ["handler", "code"] "Requests answered.";
-    pub request_seconds: HistogramVec = "http_request_duration_seconds" ["handler"] "Time from the start of a request to its answer.";
-    pub enrolls: IntCounterVec = "muster_enrolls_total" ["outcome"] "Enrollments, by outcome.";
-    pub key_lookups: IntCounter = "muster_key_lookups_total" [] "Node keys looked up in the database.";
-    pub clones: IntCounter = "muster_clones_separated_total" [] "Host identities found to be shared by two machines, and separated.";
-    pub hosts_in_memory: IntGauge = "muster_hosts_in_memory" [] "Hosts that have checked in with this node since its start.";
-    hosts: IntGaugeVec = "muster_hosts" ["status"] "Hosts by status, on the leader; missing ones are offline, too.";
-    hosts_by_platform: IntGaugeVec = "muster_hosts_by_platform" ["platform"] "Hosts by platform, on the leader: the 50 with most hosts, all others together under an empty name.";
-    seen_messages: IntCounterVec = "muster_seen_messages_total" ["outcome"] "Messages between nodes about when hosts were last seen: sent, failed, heard, missed, or of an unknown version.";
-    seen_pages: IntCounterVec = "muster_seen_pages_total" ["outcome"] "Stored pages of last-seen times: written, of a format that is unreadable for this version, or broken and written anew.";
-    pub seen_page_bytes: IntCounter = "muster_seen_page_bytes_total" [] "Bytes of the stored pages of last-seen times that were written.";
-    pub sql_statements: IntCounter = "muster_sql_statements_total" [] "SQL statements sent, without BEGIN and COMMIT.";
-    pub rows_written: IntCounter = "muster_rows_written_total" [] "Rows inserted, updated or deleted by committed transactions.";
-    pub db_retries: IntCounter = "muster_db_retries_total" [] "Transactions retried after a conflict with another transaction.";
-    pub replica_failures: IntCounter = "muster_read_replica_failures_total" [] "Reads the read replica did not answer; the primary database was read instead.";
-    pub bus_commands: IntCounterVec = "muster_bus_commands_total" ["command"] "Commands sent to the bus.";
-    pub live_questions: IntCounter = "muster_live_questions_total" [] "Live queries sent to hosts.";
-    pub live_results_bytes: IntGauge = "muster_live_results_bytes" [] "Bytes of the results of live queries that are kept.";
-    pub suspects: IntCounter = "muster_live_suspects_total" [] "Live queries that probably stopped an agent.";
-    pub questions: IntCounter = "muster_questions_total" [] "Detail and label queries sent to hosts.";
-    pub parked_queries: IntCounter = "muster_parked_queries_total" [] "Detail and label queries parked for one host because they seem to stop its agent.";
-    pub label_changes: IntCounterVec = "muster_label_changes_total" ["change"] "Label memberships added and removed.";
-    pub unknown_answers: IntCounter = "muster_unknown_answers_total" [] "Answers to queries that are no longer open.";
-    pub certificate_expires: IntGauge = "muster_certificate_expiry_timestamp_seconds" [] "When the server's certificate expires; 0 without TLS.";
-    pub is_leader: IntGauge = "muster_is_leader" [] "1 if this node is the leader.";
-    task_runs: IntCounterVec = "muster_task_runs_total" ["task", "outcome"] "Runs of periodic tasks on this node.";
-    task_seconds: HistogramVec = "muster_task_duration_seconds" ["task"] "Duration of one run of a periodic task.";
-    task_succeeded: IntGaugeVec = "muster_task_last_success_timestamp_seconds" ["task"] "When a periodic task last succeeded on this node.";
-    pub pool_busy: IntGaugeVec = "muster_pool_busy" ["pool"] "Threads that work on large bodies of agents, for operators, or on lists that are being sent.";
-    pub pool_waiting: IntGaugeVec = "muster_pool_waiting" ["pool"] "Work that waits for such a thread.";
-    samples: IntCounterVec = "muster_statistics_samples_total" ["outcome"] "Samples of hosts' schedules: folded, late, or of hosts without a config.";
-    pub unknown_statistics: IntCounter = "muster_statistics_unknown_queries_total" [] "Queries in samples that are not in the config of the host, or have SQL that was never served.";
-    pub worker_restarts: IntCounter = "muster_worker_restarts_total" [] "Workers of agents found to have been replaced while their host went on.";
-    denylisted_hosts: IntGaugeVec = "muster_query_denylisted_hosts" ["pack", "query"] "Hosts whose agents do not run a scheduled query, because it has stopped the worker; on the leader, of the 50 that cost most.";
-    query_cpu: GaugeVec = "muster_query_cpu_seconds" ["pack", "query", "quantile"] "CPU time of a run of a scheduled query, today and yesterday; on the leader, of the 50 that cost most.";
-    log_lines: IntCounterVec = "muster_log_lines_total" ["type", "fate"] "Log lines accepted: kept, or repeated and dropped.";
-    pub batch_leases: IntGauge = "muster_log_batch_leases" [] "Hosts' logs whose batches this node keeps without asking Redis.";
-    pub batch_leases_ended: IntCounterVec = "muster_log_batch_leases_ended_total" ["why"] "Such leases that have ended: revoked for another node, or lapsed because Redis did not answer or has lost data.";
-    limit_hits: IntCounterVec = "muster_limit_hits_total" ["limit"] "Times a limit refused or cut something, by the name of the limit.";
+/// The metrics of one of the agents' logs and its sink. Get it once.
+#[derive(Debug)]
+pub struct LogMetrics {
+    labels: [&'static str; 2],
+    kept: IntCounter,
+    repeated: IntCounter,
+    bytes: IntCounter,
+    batches: IntCounter,
+    refusals: IntCounterVec,
+    pub append_seconds: Arc<Histogram<Duration>>,
+}
+
+impl LogMetrics {
+    /// Counts a batch that is acknowledged.
+    pub fn acknowledged(&self, kept: u64, repeated: u64, bytes: u64) {
+        self.batches.inc();
+        self.kept.inc_by(kept);
+        self.repeated.inc_by(repeated);
+        self.bytes.inc_by(bytes);
+    }
+
+    /// Counts a batch that is refused.
+    pub fn refused(&self, reason: &str) {
+        let [sink, log_type] = self.labels;
+        self.refusals.with_label_values(&[sink, log_type, reason]).inc();
+    }
 }
 
 /// Quantiles of the CPU time of a run of a scheduled query, in seconds.
@@ -135,6 +107,54 @@ pub struct QueryCpu<'a> {
 }
 
 impl Metrics {
+    /// # Errors
+    /// When two metrics have one name: a fault of the program.
+    pub fn new() -> Result<Self, prometheus::Error> {
+        let registry = Registry::new();
+        registry.register(Box::new(ProcessCollector::for_self()))?;
+        let listed = NodeMetrics::register(&registry)?;
+        listed.build.with_label_values(&[crate::VERSION]).set(1);
+        let metrics = Self { registry, listed, readings: Readings::default() };
+        metrics.read_before_rendering(read_allocator);
+        Ok(metrics)
+    }
+
+    /// Sets metrics whenever the metrics are asked for. `read` must neither wait nor take long.
+    pub fn read_before_rendering(&self, read: impl Fn(&NodeMetrics) + Send + 'static) {
+        lock(&self.readings.0).push(Box::new(read));
+    }
+
+    /// The metrics of a handler of requests.
+    pub fn handler(&self, name: &str) -> HandlerMetrics {
+        HandlerMetrics {
+            name: name.into(),
+            requests: self.requests.clone(),
+            succeeded: self.requests.with_label_values(&[name, "200"]),
+            seconds: self.request_seconds.with(&[name]),
+            request_bytes: self.request_bytes.with(&[name]),
+            response_bytes: self.response_bytes.with(&[name]),
+        }
+    }
+
+    /// The metrics of a log, `result` or `status`, that goes to this sink.
+    pub fn log(&self, sink: &'static str, log_type: &'static str) -> LogMetrics {
+        let labels = [sink, log_type];
+        LogMetrics {
+            labels,
+            kept: self.log_lines.with_label_values(&[sink, log_type, "kept"]),
+            repeated: self.log_lines.with_label_values(&[sink, log_type, "repeated"]),
+            bytes: self.log_bytes.with_label_values(&labels),
+            batches: self.log_batches.with_label_values(&labels),
+            refusals: self.log_refusals.clone(),
+            append_seconds: self.log_append_seconds.with(&labels),
+        }
+    }
+
+    /// Counts a target of a live query that was settled.
+    pub fn live_settled(&self, state: &str) {
+        self.live_settled.with_label_values(&[state]).inc();
+    }
+
     /// Counts samples of hosts' schedules.
     pub fn samples(&self, outcome: &str, count: u64) {
         self.samples.with_label_values(&[outcome]).inc_by(count);
@@ -164,8 +184,8 @@ impl Metrics {
             self.denylisted_hosts.with_label_values(&[pack, query]).set(hosts);
         }
         for QueryCpu { pack, query, p50, p95 } in cpu {
-            self.query_cpu.with_label_values(&[pack, query, "0.5"]).set(*p50);
-            self.query_cpu.with_label_values(&[pack, query, "0.95"]).set(*p95);
+            self.query_cpu.with_label_values(&[pack, query, "50"]).set(*p50);
+            self.query_cpu.with_label_values(&[pack, query, "95"]).set(*p95);
         }
     }
 
@@ -178,7 +198,7 @@ impl Metrics {
     /// Records one run of a periodic task.
     pub fn task_ran(&self, task: &str, succeeded: bool, took: Duration) {
         self.task_runs.with_label_values(&[task, if succeeded { "done" } else { "failed" }]).inc();
-        self.task_seconds.with_label_values(&[task]).observe(took.as_secs_f64());
+        self.task_seconds.with(&[task]).observe(took);
         if succeeded {
             let now = Clock::system().now().seconds();
             self.task_succeeded.with_label_values(&[task]).set(now);
@@ -190,23 +210,9 @@ impl Metrics {
     /// # Errors
     /// When it is called twice: a fault of the program.
     pub fn redis(&self) -> Result<LinkMetrics, prometheus::Error> {
-        let registry = &self.registry;
-        Ok(LinkMetrics {
-            commands: self.bus_commands.clone(),
-            failures: Metric::register(
-                registry,
-                "muster_redis_failures_total",
-                &["command"],
-                "Redis commands that were not answered.",
-            )?,
-            notifications: Metric::register(
-                registry,
-                "muster_notifications_total",
-                &["outcome"],
-                "Change events between nodes: published, failed, heard, or possibly missed.",
-            )?,
-            is_up: Metric::register(registry, "muster_redis_up", &[], "1 if Redis answered the last command.")?,
-        })
+        let RedisMetrics { failures, retries, seconds, notifications, is_up } = RedisMetrics::register(&self.registry)?;
+        let commands = self.bus_commands.clone();
+        Ok(LinkMetrics { commands, failures, retries, seconds, notifications, is_up })
     }
 
     /// Counts a message between nodes about last-seen times.
@@ -224,22 +230,28 @@ impl Metrics {
         self.limit_hits.with_label_values(&[limit]).inc();
     }
 
-    /// Counts the lines of one log request by its type, `result` or `status`.
-    pub fn log_lines(&self, log_type: &'static str, kept: u64, repeated: u64) {
-        self.log_lines.with_label_values(&[log_type, "kept"]).inc_by(kept);
-        self.log_lines.with_label_values(&[log_type, "repeated"]).inc_by(repeated);
-    }
-
-    /// The duration histogram of a route.
-    pub fn timer(&self, handler: &str) -> Histogram {
-        self.request_seconds.with_label_values(&[handler])
-    }
-
     /// All metrics in Prometheus' text format.
     ///
     /// # Errors
     /// When a metric cannot be written as text.
     pub fn render(&self) -> Result<String, prometheus::Error> {
+        lock(&self.readings.0).iter().for_each(|read| read(&self.listed));
         TextEncoder::new().encode_to_string(&self.registry.gather())
+    }
+}
+
+/// Reads what the allocator says of itself. A part that it does not tell keeps its value.
+fn read_allocator(metrics: &NodeMetrics) {
+    // Its numbers are those of the latest epoch.
+    let _ = epoch::advance();
+    let parts = [
+        (&metrics.allocated, stats::allocated::read()),
+        (&metrics.active, stats::active::read()),
+        (&metrics.resident, stats::resident::read()),
+    ];
+    for (gauge, bytes) in parts {
+        if let Ok(bytes) = bytes {
+            gauge.set(i64::try_from(bytes).unwrap_or(i64::MAX));
+        }
     }
 }

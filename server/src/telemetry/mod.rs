@@ -1,11 +1,17 @@
 //! What the server says of itself: log lines and numbers.
 
+mod listed;
 mod log_limit;
 mod metrics;
+mod page;
+mod registry;
 mod seldom;
 
+pub use listed::metric_descriptions;
 pub use log_limit::LogLimit;
-pub use metrics::{Metrics, QueryCpu};
+pub use metrics::{HandlerMetrics, LogMetrics, Metrics, QueryCpu};
+pub use page::metrics_page;
+pub use registry::MetricDescription;
 
 use tracing_subscriber::EnvFilter;
 

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use ::redis::{ErrorKind, FromRedisValue, RedisError, RedisResult, ServerErrorKind, Value, from_redis_value};
 use anyhow::Result;
-use prometheus::{IntCounterVec, IntGauge};
+use prometheus::{IntCounter, IntCounterVec, IntGauge};
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 use tokio::time::{timeout, timeout_at};
@@ -15,6 +15,7 @@ use super::script::Call;
 use super::settings::RedisSettings;
 use crate::bus::BusError;
 use crate::config;
+use crate::histogram::{Histogram, Histograms};
 use crate::lock::lock;
 
 /// The purpose of a command. Each has breakers of its own, so that slow commands do not stop the others.
@@ -32,6 +33,9 @@ pub(super) enum Purpose {
     /// Change events.
     Notify,
 }
+
+/// The purposes as metrics name them, by their index.
+const PURPOSES: [&str; 5] = ["job", "answer", "read", "logs", "notify"];
 
 impl Purpose {
     fn index(self) -> usize {
@@ -78,6 +82,10 @@ pub struct LinkMetrics {
     pub commands: IntCounterVec,
     /// Commands that were not answered, by name.
     pub failures: IntCounterVec,
+    /// Commands that were sent a second time.
+    pub retries: IntCounter,
+    /// Time until a command was answered or has failed, by purpose.
+    pub seconds: Histograms<Duration>,
     /// Change events, by outcome.
     pub notifications: IntCounterVec,
     /// Whether the last command was answered.
@@ -101,6 +109,8 @@ pub(super) struct Link {
     /// One permit for each byte of answers.
     answer_bytes: Arc<Semaphore>,
     metrics: LinkMetrics,
+    /// By purpose.
+    seconds: [Arc<Histogram<Duration>>; 5],
     /// Whether operators have been told that Redis does not answer.
     is_down: AtomicBool,
     /// Runs the tasks of connections: a connection must outlive the thread that asked for it.
@@ -138,6 +148,7 @@ impl Link {
             breakers: std::array::from_fn(|_| breakers()),
             reads: std::iter::repeat_with(|| Semaphore::new(READS_AT_ONCE)).take(GROUPS).collect(),
             answer_bytes: Arc::new(Semaphore::new(ANSWER_BYTES_AT_ONCE as usize)),
+            seconds: PURPOSES.map(|purpose| metrics.seconds.with(&[purpose])),
             metrics,
             is_down: AtomicBool::new(false),
             runtime: Handle::current(),
@@ -176,7 +187,10 @@ impl Link {
         let whole = self.time_for(purpose, call.bytes());
         let time = purpose.time_left().map_or(whole, |left| left.min(whole));
         let shared = self.shared(purpose);
-        let why = match timeout(time, self.twice(shared, call)).await {
+        let sent = Instant::now();
+        let outcome = timeout(time, self.twice(shared, call)).await;
+        self.seconds[purpose.index()].observe(sent.elapsed());
+        let why = match outcome {
             Ok(Ok(value)) => {
                 pass.answered(Instant::now());
                 *lock(&shared.answered_at) = Instant::now();
@@ -275,6 +289,7 @@ impl Link {
         match call.make(&mut connection).await {
             Err(error) if is_stale(&error) => {
                 *lock(&shared.connection) = None;
+                self.metrics.retries.inc();
                 call.make(&mut self.connection(shared).await?).await
             }
             outcome => outcome,

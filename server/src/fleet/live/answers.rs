@@ -13,6 +13,7 @@ use serde_json::value::RawValue;
 use tokio::time::Instant;
 
 use super::notes::Settlement;
+use super::states::state_word;
 use super::{Job, Live};
 use crate::bus::{BusError, ResultLine};
 use crate::clock::Moment;
@@ -82,6 +83,7 @@ impl Live {
         let is_news = outcome?;
         if is_news {
             self.count_kept(settlement.bytes);
+            self.metrics.live_settled(state_word(settlement.state));
         }
         Ok(is_news)
     }

@@ -41,6 +41,23 @@ const WITH_ANSWER: [TargetState; 6] = [
     TargetState::Skipped,
 ];
 
+/// The word of metrics for a state.
+pub(super) fn state_word(state: TargetState) -> &'static str {
+    match state {
+        TargetState::Pending => "pending",
+        TargetState::Sent => "sent",
+        TargetState::Answered => "answered",
+        TargetState::Failed => "failed",
+        TargetState::Denylisted => "denylisted",
+        TargetState::Skipped => "skipped",
+        TargetState::Suspect => "suspect",
+        TargetState::Lost => "lost",
+        TargetState::Expired => "expired",
+        TargetState::Cancelled => "cancelled",
+        TargetState::Gone => "gone",
+    }
+}
+
 fn position(state: TargetState) -> usize {
     STATES.iter().position(|other| *other == state).unwrap_or(0)
 }

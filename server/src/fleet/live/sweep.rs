@@ -74,6 +74,7 @@ impl Live {
         if self.listed.load().iter().any(|job| !job.is_open()) {
             self.list_open();
         }
+        self.metrics.live_open.set(i64::try_from(self.open_jobs().len()).unwrap_or(i64::MAX));
         outcome.and(self.bound_results().await)
     }
 

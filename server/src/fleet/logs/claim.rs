@@ -49,7 +49,10 @@ impl Logs {
         is_given_up: impl Fn() -> bool,
     ) -> Result<BatchClaim> {
         let Some(sharing) = &self.sharing else { return Ok(BatchClaim::Alone) };
-        let gone = || Err(Error::Unavailable("the agent has gone".to_owned()));
+        let gone = || {
+            self.metrics_of(stream).refused("agent_gone");
+            Err(Error::Unavailable("the agent has gone".to_owned()))
+        };
         // why of a lease, too: the repeat may have come to this node and passed by.
         if is_given_up() {
             return gone();
@@ -76,6 +79,7 @@ impl Logs {
             BatchLock::Unavailable | BatchLock::GivenUp => gone(),
             BatchLock::Busy => {
                 self.metrics.limit_hit("log_batch_lock");
+                self.metrics_of(stream).refused("log_batch_lock");
                 Err(Error::Unavailable("another server is keeping lines of this host".to_owned()))
             }
         }

@@ -25,6 +25,7 @@ mod replay;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
+use std::time::Instant;
 
 use tokio::sync::{Semaphore, oneshot};
 
@@ -43,7 +44,7 @@ use crate::clock::{Clock, Moment};
 pub use crate::sinks::LogLines;
 use crate::sinks::{Sink, SinkError};
 use crate::store::Store;
-use crate::telemetry::Metrics;
+use crate::telemetry::{LogMetrics, Metrics};
 
 /// Line hashes remembered over all hosts: 32 million, 256 MiB.
 const MAX_REMEMBERED: usize = 32 << 20;
@@ -92,6 +93,9 @@ impl LogStream {
 /// Line hashes remembered of one batch, 64 times what stock agents send, so that no host uses up the room of all.
 const MAX_REMEMBERED_PER_BATCH: usize = 64 * 1024;
 
+/// The reason of a refusal that only a fault of the server explains, as metrics name it.
+const FAULT: &str = "fault";
+
 /// Bytes of a batch above which a thread of its own hashes and compares it.
 const LARGE: usize = 1 << 20;
 
@@ -116,6 +120,8 @@ pub struct Logs {
     store: Store,
     clock: Clock,
     metrics: Arc<Metrics>,
+    results_metrics: LogMetrics,
+    statuses_metrics: LogMetrics,
 }
 
 impl Logs {
@@ -134,7 +140,10 @@ impl Logs {
         let max_in_flight = max_in_flight_bytes.min(Semaphore::MAX_PERMITS);
         let hasher = LineHasher::stored(&store, clock.now()).await?;
         let restored = Restored::take(&store, clock.now()).await?;
+        let log_metrics = |sink: &dyn Sink, stream: LogStream| metrics.log(sink.name(), stream.label());
         Ok(Self {
+            results_metrics: log_metrics(&*sinks.results, LogStream::Result),
+            statuses_metrics: log_metrics(&*sinks.statuses, LogStream::Status),
             sinks,
             in_flight: Arc::new(Semaphore::new(max_in_flight)),
             max_in_flight,
@@ -168,6 +177,7 @@ impl Logs {
         let permits = u32::try_from(lines.total_bytes().min(self.max_in_flight)).unwrap_or(u32::MAX);
         let Ok(permit) = self.in_flight.clone().try_acquire_many_owned(permits) else {
             self.metrics.limit_hit("max_log_in_flight");
+            self.metrics_of(stream).refused("max_log_in_flight");
             return Err(Error::Unavailable("too many log lines are waiting for the disk".to_owned()));
         };
         let logs = Arc::clone(self);
@@ -183,7 +193,10 @@ impl Logs {
     async fn keep(&self, host: &Host, stream: LogStream, lines: LogLines, answer: oneshot::Sender<Result<()>>) {
         let lines = match self.hashed(lines).await {
             Ok(lines) => lines,
-            Err(error) => return say(answer, Err(error)),
+            Err(error) => {
+                self.metrics_of(stream).refused(FAULT);
+                return say(answer, Err(error));
+            }
         };
         // One batch per host and stream at a time: a repeat waits here until the first has been kept or refused.
         let mut log = host.log(stream).lock().await;
@@ -222,8 +235,9 @@ impl Logs {
         let now = self.clock.now();
         let all = lines.len() as u64;
         let mut batch = lines.accepted(now);
-        let new_lines = without_repeats(lines, log.known(claim.shared()), stream, now).await?;
-        let count = new_lines.len() as u64;
+        let new_lines = without_repeats(lines, log.known(claim.shared()), stream, now).await;
+        let new_lines = new_lines.inspect_err(|_| self.metrics_of(stream).refused(FAULT))?;
+        let (count, bytes) = (new_lines.len() as u64, new_lines.total_bytes() as u64);
         if batch.len() > MAX_REMEMBERED_PER_BATCH {
             batch = LastBatch::default();
         }
@@ -233,7 +247,7 @@ impl Logs {
             _ => append.await?,
         }
         log.is_unshared = self.sharing.is_some();
-        self.metrics.log_lines(stream.label(), count, all - count);
+        self.metrics_of(stream).acknowledged(count, all - count, bytes);
         Ok(self.remember(log, batch).map_or(BatchFate::Kept, BatchFate::KeptUnremembered))
     }
 
@@ -251,11 +265,22 @@ impl Logs {
         if lines.is_empty() {
             return Ok(());
         }
-        self.sink(stream).append(lines).await.map_err(|error| {
+        let start = Instant::now();
+        let appended = self.sink(stream).append(lines).await;
+        self.metrics_of(stream).append_seconds.observe(start.elapsed());
+        appended.map_err(|error| {
+            self.metrics_of(stream).refused("sink");
             // The sink has logged where and why; agents need not know.
             tracing::debug!(%error, host_id = host.id, "log lines refused");
             Error::Unavailable("the log lines could not be kept".to_owned())
         })
+    }
+
+    fn metrics_of(&self, stream: LogStream) -> &LogMetrics {
+        match stream {
+            LogStream::Result => &self.results_metrics,
+            LogStream::Status => &self.statuses_metrics,
+        }
     }
 
     fn sink(&self, stream: LogStream) -> &Arc<dyn Sink> {

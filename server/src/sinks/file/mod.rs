@@ -126,6 +126,10 @@ fn serve(file: &mut LogFile, first: Command, queue: &mut mpsc::UnboundedReceiver
 }
 
 impl Sink for FileSink {
+    fn name(&self) -> &'static str {
+        "filesystem"
+    }
+
     fn append(&self, lines: LogLines) -> Pin<Box<dyn Future<Output = Result<(), SinkError>> + Send + '_>> {
         Box::pin(async move {
             let (answer, outcome) = oneshot::channel();

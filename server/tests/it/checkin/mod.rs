@@ -3,7 +3,7 @@
 mod asking;
 mod labels;
 mod parking;
-mod statistics;
+pub mod statistics;
 mod writes;
 
 use agent_compat::{LiveRound, TestAgent};

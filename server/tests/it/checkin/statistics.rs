@@ -37,7 +37,7 @@ async fn server() -> TestServer {
 }
 
 /// Moves the clocks of both, and lets the agent check in until it was asked for statistics.
-async fn sampled(server: &TestServer, agent: &mut TestAgent) {
+pub async fn sampled(server: &TestServer, agent: &mut TestAgent) {
     server.clock.advance(Duration::from_secs(120));
     agent.set_now(Some(agent.now_ms() + 120_000));
     for _ in 0..5 {

@@ -9,7 +9,7 @@ mod errors;
 mod fleet_files;
 pub mod hosts;
 mod lists;
-mod operations;
+pub mod operations;
 mod races;
 mod report;
 mod roles;
@@ -20,7 +20,7 @@ mod specs;
 mod statements;
 
 /// One of everything, as it would stand in a file.
-const DOCUMENTS: &str = r#"
+pub const DOCUMENTS: &str = r#"
 apiVersion: v1
 kind: query
 spec:

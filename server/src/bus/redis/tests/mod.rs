@@ -8,11 +8,12 @@ mod outages;
 
 use std::time::Duration;
 
-use prometheus::{IntCounterVec, IntGauge, Opts};
+use prometheus::{IntCounter, IntCounterVec, IntGauge, Opts};
 
 use super::{LinkMetrics, RedisBus, RedisShare};
 use crate::bus::{BusError, ChangeEvent, ChangeEvents, JobKey, LiveBus as _, Notifier as _};
 use crate::config::{self, Sources};
+use crate::histogram::Histograms;
 use crate::redis_processes::Settings;
 use crate::tests::wait;
 
@@ -32,6 +33,8 @@ fn share_counted(settings: &Settings) -> (RedisShare, IntCounterVec) {
     let metrics = LinkMetrics {
         commands: counters("commands"),
         failures: counters("failures"),
+        retries: IntCounter::new("retries", "Help.").unwrap(),
+        seconds: Histograms::new("seconds", "Help.", &["purpose"]).unwrap(),
         notifications: counters("notifications"),
         is_up: IntGauge::new("up", "Help.").unwrap(),
     };

@@ -194,7 +194,7 @@ impl Directory {
     }
 
     /// The number of hosts, as far as changes are applied.
-    pub(super) fn len(&self) -> usize {
+    pub fn len(&self) -> usize {
         self.size.load(Ordering::Relaxed)
     }
 
