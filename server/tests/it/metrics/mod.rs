@@ -2,6 +2,7 @@
 
 mod access;
 mod bound;
+mod charts;
 mod counted;
 pub mod exposition;
 
