@@ -20,6 +20,7 @@ mod process;
 mod report;
 mod restart;
 mod standard;
+mod statistics;
 mod subject;
 
 use std::path::PathBuf;
@@ -41,6 +42,7 @@ use crate::process::Cores;
 use crate::report::{Book, Measured};
 use crate::restart::RestartPlan;
 use crate::standard::Plan;
+use crate::statistics::CollectionPlan;
 use crate::subject::{ConnectionMode, Programs};
 
 /// Measures `muster` with `loadtest`, beside `ceiling`. All three are taken from the folder this program is in.
@@ -83,6 +85,8 @@ enum Part {
     Restart,
     /// Check-ins while live queries wait for other hosts.
     OpenQueries,
+    /// The share of collecting what queries cost.
+    Statistics,
     /// Work of the database and the bus for 1, 2 and 4 nodes, with --backend mariadb.
     Nodes,
 }
@@ -205,6 +209,10 @@ async fn measure(part: Part, options: &BenchOptions, programs: &Programs, measur
         Part::OpenQueries => {
             let plan = if options.quick { PairsPlan::quick() } else { PairsPlan::whole() };
             measured.open_queries = Some(open_queries::measure(programs, kind, plan).await?);
+        }
+        Part::Statistics => {
+            let plan = if options.quick { CollectionPlan::quick() } else { CollectionPlan::whole() };
+            measured.statistics = Some(statistics::measure(programs, kind, plan).await?);
         }
         Part::Nodes => {
             let plan = if options.quick { NodesPlan::quick() } else { NodesPlan::whole() };

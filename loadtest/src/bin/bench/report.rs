@@ -15,6 +15,7 @@ use crate::nodes::{self, ClusterCost};
 use crate::open_queries::OpenQueries;
 use crate::restart::Restart;
 use crate::standard;
+use crate::statistics::CollectionCost;
 use crate::subject::ConnectionMode;
 
 /// Work behind requests: how it is called in tables, and the metric that counts it.
@@ -47,6 +48,8 @@ pub struct Measured {
     pub restart: Option<Restart>,
     #[serde(default)]
     pub open_queries: Option<OpenQueries>,
+    #[serde(default)]
+    pub statistics: Option<CollectionCost>,
     #[serde(default)]
     pub nodes: Vec<ClusterCost>,
     pub standard: Vec<standard::StandardLoad>,
@@ -98,6 +101,8 @@ pub fn render(backend: &str, measured: &Measured) -> String {
     section("A restart under load", "restart", measured.restart.as_ref().map(Restart::render));
     let open = measured.open_queries.as_ref();
     section("Live queries that wait for other hosts", "open-queries", open.map(OpenQueries::render));
+    let statistics = measured.statistics.as_ref();
+    section("Collecting what queries cost", "statistics", statistics.map(CollectionCost::render));
     let rows = &measured.nodes;
     section("Several nodes, any of which gets any request", "nodes", (!rows.is_empty()).then(|| nodes::render(rows)));
     section("Memory", "memory", measured.memory.as_ref().map(Memory::render));
