@@ -25,16 +25,16 @@ const LOOKED_INTO: usize = 5;
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// Queries, hosts and events to show
-    #[arg(short = 'n', long, default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    /// Rows of each table
+    #[arg(short = 'n', long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=1000))]
     count: u16,
     /// Seconds between refreshes
-    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=3600))]
+    #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=3600))]
     every: u16,
     /// Print one line of JSON for each refresh
     #[arg(long)]
     json: bool,
-    /// Print once and end, as without a terminal and --json
+    /// Print once and exit, as if the output were no terminal
     #[arg(long)]
     once: bool,
 }

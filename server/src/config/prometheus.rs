@@ -4,7 +4,7 @@ use super::value::Secret;
 section! {
     /// Who may read the metrics.
     "prometheus.basic_auth" PrometheusBasicAuth {
-        /// User name that GET /metrics asks for, with HTTP basic authentication. Empty: it asks for nothing.
+        /// User name that GET /metrics asks for, with HTTP basic authentication. Empty: it asks for nothing. Set the password as well.
         username: String = String::new(),
         /// Password of that user; make it long and random, because guesses are not counted.
         password: Secret = Secret::default(),

@@ -7,7 +7,7 @@ section! {
     "statistics" Statistics {
         /// Interval at which each host is asked what its scheduled queries have cost; 0 asks no host.
         interval: Duration = Duration::from_secs(3600),
-        /// Time after which what was collected is written, unless enough is waiting before.
+        /// Longest time that collected statistics wait in memory before they are written.
         write_interval: Duration = Duration::from_secs(60),
         /// Time for which costs are kept by hour.
         keep_hours: Duration = Duration::from_secs(3 * 24 * 3600),

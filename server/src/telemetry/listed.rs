@@ -16,8 +16,8 @@ metrics! {
             pub(super) request_bytes: Histograms<ByteCount> = "http_request_size_bytes" ["handler"] "Bytes of the body of a request that were read, before they were decompressed.";
             pub(super) response_bytes: Histograms<ByteCount> = "http_response_size_bytes" ["handler"] "Bytes of the body of an answer.";
             pub limit_hits: IntCounterVec = "muster_limit_hits_total" ["limit"] "Times a limit refused or cut something, by the name of the limit.";
-            pub pool_busy: IntGaugeVec = "muster_pool_busy" ["pool"] "Threads that work on large bodies of agents, for operators, or on lists that are being sent.";
-            pub pool_waiting: IntGaugeVec = "muster_pool_waiting" ["pool"] "Work that waits for such a thread.";
+            pub pool_busy: IntGaugeVec = "muster_pool_busy" ["pool"] "Busy threads of each pool: of agents for large bodies, of operators for their requests, and for lists that are being sent.";
+            pub pool_waiting: IntGaugeVec = "muster_pool_waiting" ["pool"] "Work that waits for a thread of the pool.";
         }
         "Hosts" {
             pub checkins: IntCounter = "muster_checkins_total" [] "Check-ins: requests of agents with a valid node key.";
@@ -25,9 +25,9 @@ metrics! {
             pub key_lookups: IntCounter = "muster_key_lookups_total" [] "Node keys looked up in the database.";
             pub clones: IntCounter = "muster_clones_separated_total" [] "Host identities found to be shared by two machines, and separated.";
             pub hosts_in_memory: IntGauge = "muster_hosts_in_memory" [] "Hosts that have checked in with this node since its start.";
-            pub directory_hosts: IntGauge = "muster_directory_hosts" [] "Hosts in the directory of this node: all hosts, once it is loaded.";
-            pub(super) hosts: IntGaugeVec = "muster_hosts" ["status"] "Hosts by status, on the leader; missing ones are offline, too.";
-            pub(super) hosts_by_platform: IntGaugeVec = "muster_hosts_by_platform" ["platform"] "Hosts by platform, on the leader: the 50 with most hosts, all others together under an empty name.";
+            pub directory_hosts: IntGauge = "muster_directory_hosts" [] "Hosts in the directory of this node: all hosts of the fleet, once it is loaded. The same on all nodes: take the maximum.";
+            pub(super) hosts: IntGaugeVec = "muster_hosts" ["status"] "Hosts by status, shown by the leader: online, offline, or missing (not seen for 30 days). Missing hosts count as offline as well, so do not add these two.";
+            pub(super) hosts_by_platform: IntGaugeVec = "muster_hosts_by_platform" ["platform"] "Hosts by platform, shown by the leader: the 50 with most hosts, all others together under an empty name.";
             pub questions: IntCounter = "muster_questions_total" [] "Detail and label queries sent to hosts.";
             pub parked_queries: IntCounter = "muster_parked_queries_total" [] "Detail and label queries parked for one host because they seem to stop its agent.";
             pub label_changes: IntCounterVec = "muster_label_changes_total" ["change"] "Label memberships added and removed.";
@@ -42,39 +42,39 @@ metrics! {
             pub(super) log_batches: IntCounterVec = "muster_log_batches_total" ["sink", "type"] "Batches of log lines acknowledged.";
             pub(super) log_refusals: IntCounterVec = "muster_log_refusals_total" ["sink", "type", "reason"] "Batches of log lines refused, which agents keep and send again: sink (it could not keep them), max_log_in_flight, log_batch_lock, agent_gone, or fault.";
             pub(super) log_append_seconds: Histograms<Duration> = "muster_log_append_duration_seconds" ["sink", "type"] "Time until the sink has said that the lines of a batch are durable, or why not.";
-            pub batch_leases: IntGauge = "muster_log_batch_leases" [] "Hosts' logs whose batches this node keeps without asking Redis.";
-            pub batch_leases_ended: IntCounterVec = "muster_log_batch_leases_ended_total" ["why"] "Such leases that have ended: revoked for another node, or lapsed because Redis did not answer or has lost data.";
+            pub batch_leases: IntGauge = "muster_log_batch_leases" [] "Leases on log batches that this node holds.";
+            pub batch_leases_ended: IntCounterVec = "muster_log_batch_leases_ended_total" ["why"] "Leases on log batches that have ended: revoked for another node, or lapsed because Redis did not answer or has lost data.";
         }
         "Live queries" {
-            pub live_open: IntGauge = "muster_live_queries_open" [] "Live queries that are open.";
+            pub live_open: IntGauge = "muster_live_queries_open" [] "Live queries that are open. The same on all nodes: take the maximum.";
             pub live_questions: IntCounter = "muster_live_questions_total" [] "Live queries sent to hosts.";
             pub(super) live_settled: IntCounterVec = "muster_live_targets_settled_total" ["state"] "Targets of live queries that this node settled one by one, by their state; those left at the end of a live query are not among them.";
-            pub live_results_bytes: IntGauge = "muster_live_results_bytes" [] "Bytes of the results of live queries that are kept.";
-            pub suspects: IntCounter = "muster_live_suspects_total" [] "Live queries that probably stopped an agent.";
+            pub live_results_bytes: IntGauge = "muster_live_results_bytes" [] "Bytes of the results of live queries that are kept. With Redis the same on all nodes: take the maximum.";
+            pub suspects: IntCounter = "muster_live_suspects_total" [] "Hosts whose worker was probably stopped by a live query.";
         }
         "What queries cost" {
-            pub(super) denylisted_hosts: IntGaugeVec = "muster_query_denylisted_hosts" ["pack", "query"] "Hosts whose agents do not run a scheduled query, because it has stopped the worker; on the leader, of the 50 that cost most.";
-            pub(super) query_cpu: GaugeVec = "muster_query_cpu_seconds" ["pack", "query", "percentile"] "CPU time of a run of a scheduled query, today and yesterday: the 50th and the 95th percentile; on the leader, of the 50 that cost most.";
-            pub worker_restarts: IntCounter = "muster_worker_restarts_total" [] "Workers of agents found to have been replaced while their host went on.";
-            pub(super) samples: IntCounterVec = "muster_statistics_samples_total" ["outcome"] "Samples of hosts' schedules: folded, late, or of hosts without a config.";
+            pub(super) denylisted_hosts: IntGaugeVec = "muster_query_denylisted_hosts" ["pack", "query"] "Hosts whose agents do not run a scheduled query, because it has stopped the worker. Shown by the leader, for the 50 such queries that cost most.";
+            pub(super) query_cpu: GaugeVec = "muster_query_cpu_seconds" ["pack", "query", "percentile"] "CPU time of a run of a scheduled query, today and yesterday: the 50th and the 95th percentile. Shown by the leader, for the 50 queries that cost most.";
+            pub worker_restarts: IntCounter = "muster_worker_restarts_total" [] "Workers of agents that were replaced, also by an upgrade of osquery, while their host went on.";
+            pub(super) samples: IntCounterVec = "muster_statistics_samples_total" ["outcome"] "Answers with the counters of a host's scheduled queries: counted (folded), too soon or out of order (late), or of a host whose config is not known (without_config).";
             pub unknown_statistics: IntCounter = "muster_statistics_unknown_queries_total" [] "Queries in samples that are not in the config of the host, or have SQL that was never served.";
         }
         "Database" {
             pub sql_statements: IntCounter = "muster_sql_statements_total" [] "SQL statements sent, without BEGIN and COMMIT.";
             pub sql_failures: IntCounter = "muster_sql_failures_total" [] "SQL statements that failed.";
-            pub sql_seconds: Histograms<Duration> = "muster_sql_statement_duration_seconds" ["use"] "Duration of an SQL statement: to read, to write, for a current reading, or on the read replica.";
+            pub sql_seconds: Histograms<Duration> = "muster_sql_statement_duration_seconds" ["use"] "Duration of an SQL statement: a read, a write, a read that must be up to date (current), or a read on the read replica.";
             pub rows_written: IntCounter = "muster_rows_written_total" [] "Rows inserted, updated or deleted by committed transactions.";
             pub db_retries: IntCounter = "muster_db_retries_total" [] "Transactions retried after a conflict with another transaction.";
-            pub sql_connections: IntGaugeVec = "muster_sql_connections" ["pool", "state"] "Connections to the database, in use or idle.";
+            pub sql_connections: IntGaugeVec = "muster_sql_connections" ["pool", "state"] "Connections to the database by pool and state: in_use or idle.";
             pub sql_connections_max: IntGaugeVec = "muster_sql_connections_max" ["pool"] "Most connections that a pool may have; more statements wait.";
             pub replica_failures: IntCounter = "muster_read_replica_failures_total" [] "Reads the read replica did not answer; the primary database was read instead.";
         }
         "Bus" {
-            pub bus_commands: IntCounterVec = "muster_bus_commands_total" ["command"] "Commands sent to the bus.";
+            pub bus_commands: IntCounterVec = "muster_bus_commands_total" ["command"] "Steps of live queries that this node has sent to the bus, in memory or in Redis.";
         }
         "Tasks" {
             pub is_leader: IntGauge = "muster_is_leader" [] "1 if this node is the leader.";
-            pub(super) task_runs: IntCounterVec = "muster_task_runs_total" ["task", "outcome"] "Runs of periodic tasks on this node.";
+            pub(super) task_runs: IntCounterVec = "muster_task_runs_total" ["task", "outcome"] "Runs of periodic tasks on this node: done or failed.";
             pub(super) task_seconds: Histograms<Duration> = "muster_task_duration_seconds" ["task"] "Duration of one run of a periodic task.";
             pub(super) task_succeeded: IntGaugeVec = "muster_task_last_success_timestamp_seconds" ["task"] "When a periodic task last succeeded on this node.";
         }

@@ -56,9 +56,9 @@ pub enum Resource {
     Options(DocumentFormat),
     /// Show the server configuration
     Config(ConfigArgs),
-    /// List what scheduled queries cost their hosts, or show it of one
+    /// Show what scheduled queries cost their hosts: all of them, today and yesterday, or one in detail
     Stats(StatsArgs),
-    /// List the scheduled queries that agents do not run because they stopped the worker
+    /// List the scheduled queries that agents refuse to run because the query stopped the worker
     Denylist(DenylistArgs),
     /// List the workers of agents that were replaced while their host went on
     Restarts(RestartArgs),
@@ -126,7 +126,7 @@ pub struct StatsArgs {
     /// Pack that schedules the query
     #[arg(long, requires = "name")]
     pack: Option<String>,
-    /// Also show the cost on the hosts of this label, since the counters of their agents began
+    /// Also show the cost on the hosts of this label, since their agents last began to count
     #[arg(long, requires = "name")]
     label: Option<String>,
     /// Days to look back
@@ -139,7 +139,7 @@ pub struct StatsArgs {
 
 #[derive(clap::Args)]
 pub struct DenylistArgs {
-    /// Also list those that run again
+    /// Also list queries that agents run again
     #[arg(long)]
     lifted: bool,
     /// Print one JSON object per line as the REST API has it

@@ -23,7 +23,7 @@ impl Statistics {
         let denylisted = all.iter().filter(|query| query.denylisted_hosts > 0).take(SHOWN);
         let denylisted: Vec<_> =
             denylisted.map(|query| (query.pack.as_str(), query.name.as_str(), query.denylisted_hosts)).collect();
-        let cpu: Vec<_> = all.iter().take(SHOWN).filter_map(cpu_seconds).collect();
+        let cpu: Vec<_> = all.iter().filter_map(cpu_seconds).take(SHOWN).collect();
         self.metrics.show_queries(&denylisted, &cpu);
         Ok(())
     }

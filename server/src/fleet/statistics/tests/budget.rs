@@ -3,6 +3,11 @@
 use sea_orm::{ConnectionTrait as _, Statement};
 
 use super::*;
+use crate::fleet::statistics::difference::Runs;
+use crate::fleet::statistics::query_costs::{Group, QueryCosts};
+use crate::fleet::statistics::stored_costs::encode;
+use crate::store::entity::{query_costs, query_versions};
+use crate::store::statistics::costs::{self as stored, DAY};
 
 /// Samples that one node gets in a minute of ten thousand hosts.
 const SAMPLES: i64 = 167;
@@ -173,4 +178,36 @@ async fn statistics_are_shed_first_and_asked_alone() {
     world.app.store.reader().execute_unprepared("UPDATE hosts SET open_round = NULL").await.unwrap();
     world.app.fleet.clock.advance(Duration::from_secs(60));
     assert_eq!(read().await, [""; 0], "it was asked");
+}
+
+#[actix_web::test]
+async fn a_month_of_a_query_is_read_in_few_rows() {
+    const NAMES: i64 = 20;
+    const VERSIONS: i64 = 3;
+    let world = World::new().await;
+    let mut costs = QueryCosts::default();
+    costs.add(1, &Group::of("ubuntu", AgentVersion::of("5.23.1")), &Runs { runs: 1, ..Runs::default() }, true);
+    let ids = VERSIONS..VERSIONS * (NAMES + 1);
+    let versions = ids.clone().map(|id| query_versions::Model {
+        id,
+        pack: String::new(),
+        name: format!("q{}", id / VERSIONS),
+        sql_hash: id,
+        created_at: Moment::NEVER,
+    });
+    let versions: Vec<query_versions::ActiveModel> = versions.map(Into::into).collect();
+    query_versions::Entity::insert_many(versions).exec_without_returning(world.app.store.reader()).await.unwrap();
+    let today = world.app.fleet.clock.now().seconds().div_euclid(24 * 3600);
+    let row = |(id, bucket)| query_costs::Model { query_version_id: id, span: DAY, bucket, costs: encode(&costs) };
+    let rows: Vec<_> = ids.flat_map(|id| (today - 60..=today).map(move |day| (id, day))).map(row).collect();
+    world.app.store.write(async |tx| stored::put(tx, rows.clone()).await).await.unwrap();
+
+    let span = "from=2020-08-14T12:00:00Z&to=2020-09-13T12:00:00Z";
+    let before = world.app.metrics.sql_statements.get();
+    let report = world.get(&format!("statistics/query?name=q7&{span}")).await.expect(200);
+    let statements = world.app.metrics.sql_statements.get() - before;
+    assert!(statements <= 10, "{statements} statements");
+    // Each row that was read counts once: those of the days that the span touches, and of no other query.
+    assert_eq!(report["total"]["executions"], 31 * VERSIONS);
+    assert_eq!(report["buckets"].as_array().map(Vec::len), Some(31));
 }
