@@ -72,11 +72,15 @@ async fn keep(api: &AgentApi, request: &AgentRequest, payload: &mut Payload) -> 
             return Err(Refusal::Error(StatusCode::BAD_REQUEST, format!("unknown log type: {word}")));
         }
     };
-    let lines = api.heavy.run(length, move || copy(&body, ranges)).await?;
+    let take = move || {
+        let lines = copy(&body, ranges);
+        let stopped = if stream == LogStream::Status { stopped_queries(&lines) } else { Vec::new() };
+        (lines, stopped)
+    };
+    let (lines, stopped) = api.heavy.run(length, take).await?;
     #[cfg(feature = "planted-faults")]
     let lines = api.planted.lines(lines);
     if !lines.is_empty() {
-        let stopped = if stream == LogStream::Status { stopped_queries(&lines) } else { Vec::new() };
         api.fleet.logs.accept(Arc::clone(&host), stream, lines).await?;
         api.fleet.statistics.note_stopped(&host, stopped);
     }

@@ -55,7 +55,7 @@ metrics! {
         "What queries cost" {
             pub(super) denylisted_hosts: IntGaugeVec = "muster_query_denylisted_hosts" ["pack", "query"] "Hosts whose agents do not run a scheduled query, because it has stopped the worker. Shown by the leader, for the 50 such queries that cost most.";
             pub(super) query_cpu: GaugeVec = "muster_query_cpu_seconds" ["pack", "query", "percentile"] "CPU time of a run of a scheduled query, today and yesterday: the 50th and the 95th percentile. Shown by the leader, for the 50 queries that cost most.";
-            pub worker_restarts: IntCounter = "muster_worker_restarts_total" [] "Workers of agents that were replaced, also by an upgrade of osquery, while their host went on.";
+            pub worker_restarts: IntCounter = "muster_worker_restarts_total" [] "Workers of agents that were replaced while their host went on, also by an upgrade of osquery, or that ended while a query ran, as agents say.";
             pub(super) samples: IntCounterVec = "muster_statistics_samples_total" ["outcome"] "Answers with the counters of a host's scheduled queries: counted (folded), too soon or out of order (late), or of a host whose config is not known (without_config).";
             pub unknown_statistics: IntCounter = "muster_statistics_unknown_queries_total" [] "Queries in samples that are not in the config of the host, or have SQL that was never served.";
         }

@@ -36,6 +36,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::FutureExt as _;
 use muster_api::osquery::answer::NO_WORK;
 
 pub use answers::DENYLISTED;
@@ -124,49 +125,47 @@ impl Checkin {
     /// The answer to a host that asks for work. If nothing is due, this compares three numbers in memory. Live queries
     /// go first and alone, because all answers to one read come together, after the slowest query.
     pub async fn read(&self, host: &Arc<Host>) -> Bytes {
-        loop {
-            let announced = host.live.announced();
-            if let Some(questions) = self.live.questions(host).await {
-                return questions;
-            }
-            let now = self.clock.now();
-            let plan = self.schedule.plan();
-            if !host.refresh_state.may_be_due(&plan, now) {
-                return Bytes::from_static(NO_WORK);
-            }
-            if self.reports.waiting() > MAX_WAITING {
-                self.metrics.limit_hit("waiting_reports");
-                return Bytes::from_static(NO_WORK);
-            }
-            let check = host.refresh_state.check(host.id, &plan, self.intervals, now);
-            if check.need.is_statistics_alone() && self.sheds_statistics() {
-                self.metrics.limit_hit("statistics_questions");
+        let announced = host.live.announced();
+        if let Some(questions) = self.live.questions(host).await {
+            return questions;
+        }
+        let now = self.clock.now();
+        let plan = self.schedule.plan();
+        if !host.refresh_state.may_be_due(&plan, now) {
+            return Bytes::from_static(NO_WORK);
+        }
+        if self.reports.waiting() > MAX_WAITING {
+            self.metrics.limit_hit("waiting_reports");
+            return Bytes::from_static(NO_WORK);
+        }
+        let check = host.refresh_state.check(host.id, &plan, self.intervals, now);
+        if check.need.is_statistics_alone() && self.sheds_statistics() {
+            self.metrics.limit_hit("statistics_questions");
+            host.refresh_state.rest_until(due::retry_at(host.id, now), &plan);
+            return Bytes::from_static(NO_WORK);
+        }
+        // Answers that are not written yet may end the round that the row still shows.
+        if matches!(check.need, RefreshNeed::Nothing(_)) || self.reports.has_answers_of(host.id) {
+            return Bytes::from_static(NO_WORK);
+        }
+        // Boxed, because every check-in would otherwise carry room for it.
+        let mut asked = Box::pin(self.ask(host, &plan, check, now));
+        let given = tokio::select! {
+            biased;
+            given = &mut asked => Some(given),
+            // What was decided meanwhile is not thrown away.
+            () = self.live.until_announced(host, announced) => asked.as_mut().now_or_never(),
+        };
+        drop(asked);
+        match given {
+            Some(Ok(given)) => self.send(host, &plan, given, now),
+            Some(Err(error)) => {
+                tracing::debug!(%error, host_id = host.id, "database does not answer; host is not asked about itself now");
                 host.refresh_state.rest_until(due::retry_at(host.id, now), &plan);
-                return Bytes::from_static(NO_WORK);
+                Bytes::from_static(NO_WORK)
             }
-            // Answers that are not written yet may end the round that the row still shows.
-            if matches!(check.need, RefreshNeed::Nothing(_)) || self.reports.has_answers_of(host.id) {
-                return Bytes::from_static(NO_WORK);
-            }
-            // Boxed, because every check-in would otherwise carry room for it.
-            let asked = Box::pin(async {
-                tokio::select! {
-                    // What was decided is not thrown away.
-                    biased;
-                    given = self.ask(host, &plan, check, now) => Some(given),
-                    () = self.live.until_announced(host, announced) => None,
-                }
-            });
-            match asked.await {
-                Some(Ok(given)) => return self.send(host, &plan, given, now),
-                Some(Err(error)) => {
-                    tracing::debug!(%error, host_id = host.id, "database does not answer; host is not asked about itself now");
-                    host.refresh_state.rest_until(due::retry_at(host.id, now), &plan);
-                    return Bytes::from_static(NO_WORK);
-                }
-                // An operator waits for a live query, and nobody for this.
-                None => {}
-            }
+            // An operator waits for a live query, and nobody for this: the host is asked about itself at its next read.
+            None => self.live.questions(host).await.unwrap_or_else(|| Bytes::from_static(NO_WORK)),
         }
     }
 

@@ -48,13 +48,15 @@ impl HostsById {
             return host;
         }
         let made = Arc::new(make());
+        // Before it is there to be removed, so that the count never falls below zero.
+        self.count.fetch_add(1, Ordering::Relaxed);
         // Who comes second finds the host of the first.
         match &*slot.compare_and_swap(&None::<Arc<Host>>, Some(Arc::clone(&made))) {
-            Some(host) => Arc::clone(host),
-            None => {
-                self.count.fetch_add(1, Ordering::Relaxed);
-                made
+            Some(host) => {
+                self.count.fetch_sub(1, Ordering::Relaxed);
+                Arc::clone(host)
             }
+            None => made,
         }
     }
 

@@ -80,7 +80,10 @@ impl Hosts {
                 Vec::new()
             }
         };
-        let confirmed = async { Ok(self.confirmations.keys.ask(hash, work).await?) };
+        let confirmed = async {
+            let confirmed = self.confirmations.keys.ask(hash, work).await;
+            Ok(confirmed.inspect_err(|reason| self.count_full(*reason))?)
+        };
         within(self.config.store_timeout, confirmed).await
     }
 

@@ -182,7 +182,13 @@ impl HostIndex {
         let host_id = host.id;
         self.unknown.pin().remove(&hash);
         let keys = self.keys.pin();
-        let key = keys.get_or_insert_with(hash, || KeyEntry::new(row, host));
+        let entry = || KeyEntry::new(row, Arc::clone(&host));
+        let mut key = keys.get_or_insert_with(hash, entry);
+        if key.host.id != host_id {
+            // The key has moved to another host. If it is the other way round, the caller finds that the key has changed.
+            keys.insert(hash, entry());
+            key = keys.get_or_insert_with(hash, entry);
+        }
         key.was_used_before(row);
         let host = Arc::clone(&key.host);
         if self.gone.pin().contains_key(&host_id) {

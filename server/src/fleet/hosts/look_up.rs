@@ -14,7 +14,7 @@ use super::confirm::FoundKey;
 use super::index::ChangeMark;
 use super::{Authenticated, Hosts};
 use crate::clock::Moment;
-use crate::fleet::batches::{Batches, Unanswered};
+use crate::fleet::batches::{Batches, NoAnswer, Unanswered};
 use crate::fleet::{Result, within};
 use crate::store::hosts::KnownHost;
 use crate::store::node_keys::KeyHash;
@@ -52,7 +52,7 @@ impl KeyLookUps {
     }
 
     /// The key as a plain reading shows it, which begins after this is called.
-    async fn read(&self, hash: KeyHash) -> Result<Option<ReadKey>> {
+    async fn read(&self, hash: KeyHash) -> std::result::Result<Option<ReadKey>, NoAnswer> {
         let store = self.store.clone();
         let work = move |batch| {
             let store = store.clone();
@@ -61,7 +61,7 @@ impl KeyLookUps {
                 Vec::new()
             }
         };
-        Ok(self.keys.ask(hash, work).await?)
+        self.keys.ask(hash, work).await
     }
 }
 
@@ -70,8 +70,19 @@ impl Hosts {
     pub(super) async fn meet(&self, hash: KeyHash, now: Moment) -> Result<Authenticated> {
         self.metrics.key_lookups.inc();
         let mark = self.index.change_mark();
-        let read = within(self.config.store_timeout, self.look_ups.read(hash)).await?;
+        let looked_up = async {
+            let read = self.look_ups.read(hash).await;
+            Ok(read.inspect_err(|reason| self.count_full(*reason))?)
+        };
+        let read = within(self.config.store_timeout, looked_up).await?;
         self.take_in_met(hash, read, mark, now).await
+    }
+
+    /// Counts a key that found too many others waiting for the database.
+    pub(super) fn count_full(&self, reason: NoAnswer) {
+        if matches!(reason, NoAnswer::Full) {
+            self.metrics.limit_hit("waiting_keys");
+        }
     }
 
     /// Takes a key and its host into memory as they were read. `mark` is from before the reading.
@@ -100,6 +111,15 @@ impl Hosts {
             self.index.remember_unknown(hash, now);
             return Ok(Authenticated::Unknown);
         };
+        // From here on a change finds key and host in memory. One before may have found nothing to apply to.
+        let changed = self.index.change_mark();
+        if changed.hosts != mark.hosts {
+            self.read_again(host.id);
+        }
+        if changed.keys != mark.keys {
+            // The key may have moved to another host: this request is answered as found, the next asks again.
+            self.index.forget_key(&hash);
+        }
         let idle_since = self.may_be_retired(now);
         // One that was forgotten meanwhile counts as idle.
         let is_idle = || self.index.key(&hash, |key| key.is_idle_since(idle_since)).unwrap_or(true);
@@ -107,15 +127,6 @@ impl Hosts {
             self.index.forget_key(&hash);
             self.index.remember_unknown(hash, now);
             return Ok(Authenticated::Unknown);
-        }
-        let changed = self.index.change_mark();
-        if changed.hosts != mark.hosts {
-            // The change may have found no host in memory to apply to.
-            self.read_again(host.id);
-        }
-        if changed.keys != mark.keys {
-            // The key may have moved to another host: this request is answered as found, the next asks again.
-            self.index.forget_key(&hash);
         }
         self.index.key(&hash, |key| key.mark_used(now));
         host.mark_seen(now);

@@ -141,12 +141,13 @@ impl Statistics {
     /// # Errors
     /// When the database does not answer; then the next call writes them.
     pub async fn write(&self, everything: bool) -> Result<()> {
-        self.write_stopped().await?;
+        // One that fails does not stop the other.
+        let stopped = self.write_stopped().await;
         let now = self.clock.now();
-        if !everything && !self.waiting.is_due(now.minus(self.config.write_interval)) {
-            return Ok(());
+        if everything || self.waiting.is_due(now.minus(self.config.write_interval)) {
+            self.write_waiting().await?;
         }
-        self.write_waiting().await
+        stopped
     }
 }
 

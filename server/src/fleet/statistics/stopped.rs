@@ -9,15 +9,18 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use memchr::memmem;
-use serde::Deserialize;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
 
 use super::Statistics;
 use super::restarts::{NotedRestarts, suspects};
 use super::versions::QueryName;
 use crate::clock::Moment;
+use crate::fleet::Error;
+use crate::fleet::halves::in_halves;
 use crate::fleet::hosts::Host;
 use crate::fleet::logs::LogLines;
-use crate::fleet::{Error, Result};
 use crate::lock::lock;
 use crate::store::entity::worker_restarts::Model;
 use crate::store::statistics::samples;
@@ -29,11 +32,15 @@ const SAID: &str = "Scheduled query may have failed: ";
 /// Longest name that is taken, in bytes.
 const MAX_NAME: usize = 1024;
 
-/// Names that are taken from one batch of lines. A worker says one.
-const MAX_OF_BATCH: usize = 4;
+/// Lines of one batch that are read because they may name a query. A worker says one.
+const MAX_OF_BATCH: usize = 16;
 
-/// Names that wait, of all hosts.
+/// Names that wait: of all hosts, and of one.
 const MAX_WAITING: usize = 1_000;
+const MAX_WAITING_OF_HOST: usize = 8;
+
+/// Longest time for which a name is tried to be written.
+const LONGEST_WAIT: Duration = Duration::from_secs(600);
 
 /// Restarts of one host that are noted in [`OFTEN`] because its agent says so.
 const MAX_OF_HOST: usize = 8;
@@ -45,8 +52,18 @@ pub struct StoppedQuery {
     #[serde(rename = "message")]
     full_name: String,
     /// When the agent said so, in seconds by the clock of the host.
-    #[serde(rename = "unixTime")]
+    #[serde(rename = "unixTime", deserialize_with = "seconds")]
     said_at: i64,
+}
+
+/// Agents before 5.10 write numbers as texts.
+fn seconds<'de, D: Deserializer<'de>>(time: D) -> Result<i64, D::Error> {
+    match Value::deserialize(time)? {
+        Value::Number(number) => number.as_i64(),
+        Value::String(text) => text.trim().parse().ok(),
+        _ => None,
+    }
+    .ok_or_else(|| D::Error::custom("no time in seconds"))
 }
 
 /// The queries that lines of a status log name.
@@ -55,8 +72,9 @@ pub fn stopped_queries(lines: &LogLines) -> Vec<StoppedQuery> {
     if memmem::find(lines.as_bytes(), SAID.as_bytes()).is_none() {
         return Vec::new();
     }
-    let said = lines.iter().filter(|line| memmem::find(line, SAID.as_bytes()).is_some());
-    said.filter_map(stopped_query).take(MAX_OF_BATCH).collect()
+    let finder = memmem::Finder::new(SAID);
+    let said = lines.iter().filter(|line| finder.find(line).is_some());
+    said.take(MAX_OF_BATCH).filter_map(stopped_query).collect()
 }
 
 fn stopped_query(line: &[u8]) -> Option<StoppedQuery> {
@@ -65,7 +83,7 @@ fn stopped_query(line: &[u8]) -> Option<StoppedQuery> {
     Some(StoppedQuery { full_name, ..line })
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct WaitingName {
     host: Arc<Host>,
     query: StoppedQuery,
@@ -80,8 +98,7 @@ pub(super) struct StoppedQueries(Mutex<Vec<WaitingName>>);
 #[derive(Debug, Clone)]
 struct StoppedWorker {
     query: QueryName,
-    said_at: i64,
-    received: Moment,
+    said: WaitingName,
 }
 
 type ByHost = BTreeMap<i64, Vec<StoppedWorker>>;
@@ -93,50 +110,57 @@ impl Statistics {
             return;
         }
         let received = self.clock.now();
-        let mut waiting = lock(&self.stopped.0);
         for query in stopped {
-            if waiting.len() >= MAX_WAITING {
-                self.metrics.limit_hit("stopped_queries");
-                return;
-            }
-            waiting.push(WaitingName { host: Arc::clone(host), query, received });
+            self.add_stopped(WaitingName { host: Arc::clone(host), query, received });
+        }
+    }
+
+    fn add_stopped(&self, name: WaitingName) {
+        let mut waiting = lock(&self.stopped.0);
+        let of_host = || waiting.iter().filter(|other| other.host.id == name.host.id);
+        if of_host().any(|other| other.query == name.query) {
+            // The agent has sent the line again.
+        } else if waiting.len() < MAX_WAITING && of_host().count() < MAX_WAITING_OF_HOST {
+            waiting.push(name);
+        } else {
+            self.metrics.limit_hit("stopped_queries");
         }
     }
 
     /// Writes the restarts that agents have reported.
-    pub(super) async fn write_stopped(&self) -> Result<()> {
-        let waiting = Arc::new(std::mem::take(&mut *lock(&self.stopped.0)));
+    pub(super) async fn write_stopped(&self) -> crate::fleet::Result<()> {
+        let waiting = std::mem::take(&mut *lock(&self.stopped.0));
         if waiting.is_empty() {
             return Ok(());
         }
-        let outcome = self.write_stopped_of(&waiting).await;
-        if outcome.is_err() {
-            let mut queue = lock(&self.stopped.0);
-            let room = MAX_WAITING.saturating_sub(queue.len());
-            queue.extend(Arc::into_inner(waiting).unwrap_or_default().into_iter().take(room));
-        }
-        outcome
-    }
-
-    async fn write_stopped_of(&self, waiting: &Arc<Vec<WaitingName>>) -> Result<()> {
-        let (configs, schedule, all) = (Arc::clone(&self.configs), Arc::clone(&self.schedule), Arc::clone(waiting));
+        let (configs, schedule) = (Arc::clone(&self.configs), Arc::clone(&self.schedule));
         let by_host = tokio::task::spawn_blocking(move || {
             let mut by_host = ByHost::new();
-            for WaitingName { host, query, received } in &*all {
+            for said in waiting {
                 // What is no query of the host's config is nothing that operators could look at.
-                if let Some(name) = configs.find(&schedule, host, &query.full_name) {
-                    let stopped = StoppedWorker { query: name, said_at: query.said_at, received: *received };
-                    by_host.entry(host.id).or_default().push(stopped);
+                if let Some(query) = configs.find(&schedule, &said.host, &said.query.full_name) {
+                    by_host.entry(said.host.id).or_default().push(StoppedWorker { query, said });
                 }
             }
             by_host
         });
         let by_host = by_host.await.map_err(|error| Error::Internal(Box::new(error)))?;
-        let since = self.restarts_since();
-        let restarts = self.store.write(async |tx| put_stopped(tx, &by_host, since).await).await?;
-        self.metrics.worker_restarts.inc_by(restarts.new);
-        (0..restarts.refused).for_each(|_| self.metrics.limit_hit("stopped_queries"));
-        Ok(())
+        let (since, mut outcome) = (self.restarts_since(), Ok(()));
+        let work = async |part: &ByHost| self.store.write(async |tx| put_stopped(tx, part, since).await).await;
+        in_halves(by_host, work, |part, written| match written {
+            Ok(PutStopped { new, refused }) => {
+                self.metrics.worker_restarts.inc_by(new);
+                (0..refused).for_each(|_| self.metrics.limit_hit("stopped_queries"));
+            }
+            Err(error) => {
+                outcome = Err(error.into());
+                let names = part.into_values().flatten().map(|worker| worker.said);
+                let is_new = |name: &WaitingName| self.clock.now().since(name.received) <= LONGEST_WAIT;
+                names.filter(is_new).for_each(|name| self.add_stopped(name));
+            }
+        })
+        .await;
+        outcome
     }
 
     /// Restarts that were seen after this moment may be seen again, in a sample.
@@ -161,7 +185,8 @@ async fn put_stopped(tx: &Tx, by_host: &ByHost, since: Moment) -> store::Result<
     let mut restarts = NotedRestarts::read(tx, &there, since).await?;
     let mut put = PutStopped::default();
     for host_id in there {
-        for StoppedWorker { query, said_at, received } in by_host.get(&host_id).into_iter().flatten() {
+        for StoppedWorker { query, said } in by_host.get(&host_id).into_iter().flatten() {
+            let WaitingName { received, query: StoppedQuery { said_at, .. }, .. } = said;
             if restarts.seen_after(host_id, received.minus(OFTEN)) >= MAX_OF_HOST {
                 put.refused += 1;
                 continue;
@@ -196,11 +221,12 @@ mod tests {
         let other = line("Executing scheduled query a", "1768478400");
         let [without_time, broken] = [line(SAID, "null"), format!("\"message\":\"{SAID}a\"\n")];
         let inside = line(&format!("a log of {SAID}b"), "1");
-        let lines = [&said, &other, &without_time, &broken, &inside].map(|line| line.as_bytes());
+        let old = line(&format!("{SAID}up"), "\"1767226201\"");
+        let lines = [&said, &other, &without_time, &broken, &inside, &old].map(|line| line.as_bytes());
         let found = stopped_queries(&lines.into_iter().collect());
-        let expected = StoppedQuery { full_name: "pack/base/say \"x\"".to_owned(), said_at: 1_768_478_400 };
-        assert_eq!(found, [expected]);
-        let many = vec![said.as_bytes(); 10];
+        let expected = |full_name: &str, said_at| StoppedQuery { full_name: full_name.to_owned(), said_at };
+        assert_eq!(found, [expected("pack/base/say \"x\"", 1_768_478_400), expected("up", 1_767_226_201)]);
+        let many = vec![said.as_bytes(); 100];
         assert_eq!(stopped_queries(&many.into_iter().collect()).len(), MAX_OF_BATCH);
     }
 }

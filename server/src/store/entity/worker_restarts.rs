@@ -2,7 +2,7 @@ use sea_orm::entity::prelude::*;
 
 use crate::clock::Moment;
 
-/// A worker that was replaced without a restart of its host.
+/// A worker that was replaced. Without a restart of its host, unless the agent has reported it.
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "worker_restarts")]
 pub struct Model {
