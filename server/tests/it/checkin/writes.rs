@@ -3,6 +3,7 @@ use std::time::Duration;
 
 use agent_compat::TestAgent;
 use agent_compat::agent::AgentEndpoint;
+use futures_util::future::join_all;
 use serde_json::{Map, Value, json};
 
 use super::{label, names};
@@ -10,6 +11,9 @@ use crate::support::{TestServer, count, object};
 
 static HOSTS: LazyLock<u32> = LazyLock::new(|| count(200, 1000));
 const LABELS: u32 = 50;
+
+/// Hosts that check in at one time.
+const TOGETHER: usize = 40;
 
 /// Whether a host is in a label: half are, and one in twenty changes from hour to hour.
 fn is_member(host: u32, label: u32, hour: u32) -> bool {
@@ -61,8 +65,12 @@ async fn only_memberships_that_change_are_written() {
     let mut expected_added = 0;
     let mut expected_removed = 0;
     for hour in 0..3 {
-        for (host, agent) in (0..*HOSTS).zip(&agents) {
-            assert_eq!(check_in(agent, host, hour).await, LABELS as usize, "host {host} in hour {hour}");
+        // Hosts that come together are asked together, without waiting for others.
+        for (host, several) in (0..*HOSTS).step_by(TOGETHER).zip(agents.chunks(TOGETHER)) {
+            let asked = join_all((host..).zip(several).map(|(host, agent)| check_in(agent, host, hour))).await;
+            assert_eq!(asked, vec![LABELS as usize; several.len()], "hosts from {host} on in hour {hour}");
+        }
+        for host in 0..*HOSTS {
             for id in ids() {
                 let was = hour > 0 && is_member(host, id, hour - 1);
                 match (was, is_member(host, id, hour)) {
