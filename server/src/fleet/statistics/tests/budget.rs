@@ -73,6 +73,9 @@ async fn bytes_in_the_database() {
             }
             world.app.fleet.statistics.write(true).await.unwrap();
         }
+        if hour == 1 {
+            world.app.fleet.clock.advance(Duration::from_secs(3000));
+        }
     }
     let parts = "SELECT CAST(SUM(LENGTH(costs)) AS SIGNED) FROM cost_parts";
     println!("open parts: {} bytes", number(&world, parts).await);
