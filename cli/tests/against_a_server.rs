@@ -371,6 +371,23 @@ async fn what_queries_cost_is_shown() {
     let top: Value = serde_json::from_str(&console.good(&["top", "--json", "--once"])).unwrap();
     assert_eq!((&top["denylist"][0]["name"], &top["queries"][0]["name"]), (&"dear".into(), &"cheap".into()), "{top}");
 
+    // A live query that stops the worker, too.
+    agent.agent_mut().set_killer(Some(Arc::new(|sql| sql.contains("deadly"))));
+    console.good(&["query", "--hosts", &hostname, "--query", "SELECT 'deadly'", "--detach"]);
+    for _ in 0..2 {
+        agent.distributed().await;
+        clock.advance(Duration::from_secs(300));
+        agent.set_now(Some(agent.now_ms() + 300_000));
+    }
+    let top: Value = serde_json::from_str(&console.good(&["top", "--json", "--once"])).unwrap();
+    let live = &top["live_queries"][0];
+    assert_eq!(
+        (&live["query"], &live["suspects"][0]["hostname"]),
+        (&"SELECT 'deadly'".into(), &hostname.into()),
+        "{top}"
+    );
+    assert!(console.good(&["top"]).contains("STOPPED THE WORKER OF"));
+
     let queries = console.good(&["get", "queries"]);
     assert!(queries.contains("IMPACT") && queries.contains("minimal") && queries.contains("DENYLISTED"), "{queries}");
     assert!(console.good(&["get", "packs"]).contains("DENYLISTED"));

@@ -7,8 +7,8 @@ use std::time::Duration;
 use anyhow::Context as _;
 use chrono::{DateTime, Utc};
 use muster_api::rest::{
-    Denylist, Denylisted, FleetCosts, FleetQueryCost, LiveQueries, LiveQuery, QueryCostReport, StalledHosts,
-    WorkerRestart, WorkerRestarts,
+    Denylist, Denylisted, FleetCosts, FleetQueryCost, LiveHost, LiveHosts, LiveQueries, LiveQuery, QueryCostReport,
+    StalledHosts, WorkerRestart, WorkerRestarts,
 };
 use serde::Serialize;
 
@@ -20,7 +20,7 @@ use crate::{output, table};
 /// Clears the screen and goes to its first line.
 const CLEAR: &str = "\x1b[2J\x1b[H";
 
-/// Queries whose worst hosts are looked up.
+/// Queries, and live queries, whose hosts are looked up.
 const LOOKED_INTO: usize = 5;
 
 #[derive(clap::Args)]
@@ -52,7 +52,7 @@ struct Top {
     /// The latest first.
     restarts: Vec<WorkerRestart>,
     /// Live queries that stopped workers or that agents refuse, the latest first.
-    live_queries: Vec<LiveQuery>,
+    live_queries: Vec<TopLiveQuery>,
     /// Hosts that check in and run no scheduled query.
     stalled_hosts: usize,
 }
@@ -67,6 +67,15 @@ struct TopHost {
     /// CPU time of a run, in milliseconds.
     cpu_time: f64,
     executions: u64,
+}
+
+/// A live query that agents have stopped.
+#[derive(Serialize)]
+struct TopLiveQuery {
+    #[serde(flatten)]
+    live_query: LiveQuery,
+    /// Hosts whose worker it has probably stopped.
+    suspects: Vec<LiveHost>,
 }
 
 pub async fn run(session: &ClientSession, args: Args) -> anyhow::Result<()> {
@@ -119,9 +128,13 @@ async fn read(server: &RestClient, count: usize) -> anyhow::Result<Top> {
     let stalled: StalledHosts = server.get("statistics/stalled").await?;
     let live: LiveQueries = server.get("live_queries?status=all").await?;
     let stops_workers = |live: &LiveQuery| live.counts.suspect + live.counts.denylisted > 0;
-    let mut live_queries: Vec<_> = live.live_queries.into_iter().filter(stops_workers).collect();
-    live_queries.sort_by_key(|live| Reverse(live.created_at));
-    live_queries.truncate(count);
+    let mut stopped: Vec<_> = live.live_queries.into_iter().filter(stops_workers).collect();
+    stopped.sort_by_key(|live| Reverse(live.created_at));
+    let mut live_queries = Vec::new();
+    for live_query in stopped.into_iter().take(count.min(LOOKED_INTO)) {
+        let found: LiveHosts = server.get(&format!("live_queries/{}/hosts?state=suspect", live_query.id)).await?;
+        live_queries.push(TopLiveQuery { live_query, suspects: found.hosts });
+    }
     Ok(Top {
         at,
         live_queries,
@@ -166,15 +179,11 @@ impl Top {
             vec![restart.seen_at.to_string(), super::get::restart_cause(restart), restart.hostname.clone()]
         });
         section(&mut text, &["worker replaced", "cause", "host"], restarts.collect());
-        let live_queries = self.live_queries.iter().map(|live| {
-            vec![
-                live.created_at.to_string(),
-                live.query.clone(),
-                live.counts.suspect.to_string(),
-                live.counts.denylisted.to_string(),
-            ]
+        let live_queries = self.live_queries.iter().map(|TopLiveQuery { live_query: live, suspects }| {
+            let hosts: Vec<&str> = suspects.iter().map(|host| host.hostname.as_str()).collect();
+            vec![live.created_at.to_string(), live.query.clone(), hosts.join(", "), live.counts.denylisted.to_string()]
         });
-        section(&mut text, &["live query of", "sql", "workers stopped", "refused"], live_queries.collect());
+        section(&mut text, &["live query of", "sql", "stopped the worker of", "refused by"], live_queries.collect());
         text
     }
 }
