@@ -330,6 +330,7 @@ async fn what_queries_cost_is_shown() {
     })
     .await;
     console.good(&SETUP);
+    assert!(console.fleetctl.run(&["get", "stats"]).stderr.starts_with("No costs known yet"));
     assert_eq!(console.fleetctl.run(&["get", "denylist"]).stderr, "No queries denylisted\n");
     assert_eq!(console.fleetctl.run(&["get", "restarts"]).stderr, "No workers were replaced\n");
     assert_eq!(console.apply(SCHEDULED).code, Some(0));

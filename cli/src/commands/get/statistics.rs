@@ -71,7 +71,7 @@ async fn all(server: &RestClient, is_json: bool) -> anyhow::Result<()> {
         return json(&fleet);
     }
     if fleet.queries.is_empty() {
-        output::note("No queries scheduled");
+        output::note("No costs known yet: hosts are asked once in statistics.interval, an hour by default");
         return Ok(());
     }
     let rows = fleet.queries.iter().map(|query| {
