@@ -74,7 +74,7 @@ pub struct HostDetail {
     pub host: HostView,
     pub labels: Vec<HostLabel>,
     pub packs: Vec<HostPack>,
-    /// What the scheduled queries of its packs have cost, as its agent has counted.
+    /// Counters of its agent for the scheduled queries of its packs.
     #[serde(default)]
     pub pack_stats: Vec<PackStats>,
     /// Queries that are no longer sent to the host, because they seem to stop its agent.

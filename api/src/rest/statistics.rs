@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 /// excessive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum Impact {
-    /// It has not run, or nobody knows.
+    /// No run is known.
     Undetermined,
     Minimal,
     Considerable,
@@ -63,7 +63,7 @@ pub struct PackStats {
     pub query_stats: Vec<ScheduledQueryStats>,
 }
 
-/// What an agent has counted of a scheduled query since its counters began.
+/// Counters of an agent for a scheduled query since they began.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ScheduledQueryStats {
     pub scheduled_query_name: String,
@@ -171,7 +171,7 @@ pub struct QueryCostReport {
     pub label: Option<LabelCost>,
 }
 
-/// What a scheduled query costs the hosts of a label, since the counters of their agents began.
+/// Cost of a scheduled query on the hosts of a label, since the counters of their agents began.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct LabelCost {
     pub label_id: i64,
@@ -183,7 +183,7 @@ pub struct LabelCost {
     pub cost: RunCost,
 }
 
-/// What a scheduled query costs the fleet.
+/// Cost of a scheduled query to the fleet.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct FleetQueryCost {
     /// Empty for the top-level schedule of the agent options.
@@ -191,11 +191,11 @@ pub struct FleetQueryCost {
     pub name: String,
     pub impact: Impact,
     pub denylisted_hosts: u64,
-    /// Its part of the CPU time of all scheduled queries, from 0 to 1.
+    /// Part of the CPU time of all scheduled queries, from 0 to 1.
     pub share: f64,
     /// CPU time of the runs of a day on all hosts together, in seconds.
     pub cpu_seconds_per_day: f64,
-    /// What that would be if the query, and its pack, ran on all of their hosts: with `shard` 100. Null if it runs on none.
+    /// CPU seconds of a day if the query, and its pack, ran on all of their hosts: with `shard` 100. Null if it runs on none.
     pub cpu_seconds_per_day_at_shard_100: Option<f64>,
     #[serde(flatten)]
     pub cost: RunCost,

@@ -1,4 +1,4 @@
-//! What scheduled queries cost, as text.
+//! Costs of scheduled queries, as text.
 
 use muster_api::rest::{CostPercentiles, FleetCosts, Impact};
 

@@ -43,7 +43,7 @@ pub struct Args {
 #[derive(Serialize)]
 struct Top {
     at: DateTime<Utc>,
-    /// Those that cost most first, today and yesterday.
+    /// Most expensive first, of today and yesterday.
     queries: Vec<FleetQueryCost>,
     /// Hosts on which runs of these queries cost most.
     hosts: Vec<TopHost>,

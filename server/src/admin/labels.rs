@@ -14,9 +14,10 @@ use crate::fleet::labels::Labels;
 use crate::fleet::resource::Resource as _;
 
 pub(super) async fn summary(api: Data<AdminApi>, caller: Caller) -> AdminAnswer {
-    let (fleet, principal) = (api.fleet.clone(), caller.0.clone());
-    let read = move || async move { Ok(LabelSummaries { labels: Labels::of(&fleet).summary(&principal).await? }) };
-    api.lists.send(&caller.0, read).await
+    api.read(&caller, move |fleet, principal| async move {
+        Ok(LabelSummaries { labels: Labels::of(&fleet).summary(&principal).await? })
+    })
+    .await
 }
 
 pub(super) async fn hosts(

@@ -87,6 +87,20 @@ impl AdminApi {
         Ok(self.answers.whole(text, ()))
     }
 
+    /// Reads for a caller, in turn with the caller's other reads, and answers with all of it.
+    async fn read<T, F>(
+        &self,
+        caller: &Caller,
+        read: impl FnOnce(Fleet, Principal) -> F + Send + 'static,
+    ) -> AdminAnswer
+    where
+        T: Serialize,
+        F: Future<Output = fleet::Result<T>>,
+    {
+        let (fleet, principal) = (self.fleet.clone(), caller.0.clone());
+        self.lists.send(&caller.0, move || read(fleet, principal)).await
+    }
+
     /// The sender of a request.
     fn peer(&self, request: &HttpRequest) -> Peer {
         Peer::of(self.proxies.client(request))

@@ -24,9 +24,11 @@ where
     R: Resource<View: Enveloped>,
 {
     let listing = Params::listing(&request)?;
-    let (fleet, principal) = (api.fleet.clone(), caller.0.clone());
-    let read = move || async move { Ok(R::View::list(R::of(&fleet).list(&principal, &listing).await?)) };
-    Ok(api.lists.send(&caller.0, read).await?)
+    Ok(api
+        .read(&caller, move |fleet, principal| async move {
+            Ok(R::View::list(R::of(&fleet).list(&principal, &listing).await?))
+        })
+        .await?)
 }
 
 pub(super) async fn by_id<R>(api: Data<AdminApi>, caller: Caller, id: Path<i64>) -> AdminAnswer

@@ -21,11 +21,11 @@ pub(super) async fn of_pack(
     request: HttpRequest,
 ) -> Result<HttpResponse, actix_web::Error> {
     let listing = Params::listing(&request)?;
-    let (fleet, principal) = (api.fleet.clone(), caller.0.clone());
-    let read = move || async move {
-        Ok(ScheduledQueries { scheduled: Schedules::of(&fleet).of_pack(&principal, *pack_id, &listing).await? })
-    };
-    Ok(api.lists.send(&caller.0, read).await?)
+    Ok(api
+        .read(&caller, move |fleet, principal| async move {
+            Ok(ScheduledQueries { scheduled: Schedules::of(&fleet).of_pack(&principal, *pack_id, &listing).await? })
+        })
+        .await?)
 }
 
 pub(super) async fn by_id(api: Data<AdminApi>, caller: Caller, id: Path<i64>) -> AdminAnswer {
@@ -55,11 +55,11 @@ pub(super) async fn global(
     request: HttpRequest,
 ) -> Result<HttpResponse, actix_web::Error> {
     let listing = Params::listing(&request)?;
-    let (fleet, principal) = (api.fleet.clone(), caller.0.clone());
-    let read = move || async move {
-        Ok(GlobalSchedule { global_schedule: Schedules::of(&fleet).global(&principal, &listing).await? })
-    };
-    Ok(api.lists.send(&caller.0, read).await?)
+    Ok(api
+        .read(&caller, move |fleet, principal| async move {
+            Ok(GlobalSchedule { global_schedule: Schedules::of(&fleet).global(&principal, &listing).await? })
+        })
+        .await?)
 }
 
 pub(super) async fn add_global(api: Data<AdminApi>, caller: Caller, input: JsonBody<ScheduledInput>) -> AdminAnswer {

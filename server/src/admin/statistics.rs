@@ -9,6 +9,8 @@ use super::auth::Caller;
 use super::error::bad_parameter;
 use super::params::{Parameter, ParameterKind, Params};
 use crate::clock::Moment;
+use crate::fleet::Fleet;
+use crate::fleet::access::Principal;
 use crate::fleet::statistics::{DenylistFilter, QuerySpan};
 
 /// Events in an answer if no page is given.
@@ -20,9 +22,7 @@ pub(super) async fn queries(
     request: HttpRequest,
 ) -> Result<HttpResponse, actix_web::Error> {
     Params::of(&request)?.finish()?;
-    let (fleet, principal) = (api.fleet.clone(), caller.0.clone());
-    let read = move || async move { fleet.statistics.fleet_costs(&principal).await };
-    Ok(api.lists.send(&caller.0, read).await?)
+    Ok(api.read(&caller, move |fleet, principal| async move { fleet.statistics.fleet_costs(&principal).await }).await?)
 }
 
 pub(super) async fn query(
@@ -39,9 +39,7 @@ pub(super) async fn query(
         label_id: params.number("label_id")?.and_then(|id| i64::try_from(id).ok()),
     };
     params.finish()?;
-    let (fleet, principal) = (api.fleet.clone(), caller.0.clone());
-    let read = move || async move { fleet.query_cost(&principal, &span).await };
-    Ok(api.lists.send(&caller.0, read).await?)
+    Ok(api.read(&caller, move |fleet, principal| async move { fleet.query_cost(&principal, &span).await }).await?)
 }
 
 pub(super) async fn denylist(
@@ -58,10 +56,11 @@ pub(super) async fn denylist(
         with_released: params.switch("lifted")?,
     };
     params.finish()?;
-    let (fleet, principal) = (api.fleet.clone(), caller.0.clone());
     let limit = limit.unwrap_or(DEFAULT_EVENTS);
-    let read = move || async move { fleet.statistics.denylist(&principal, &filter, offset, limit).await };
-    Ok(api.lists.send(&caller.0, read).await?)
+    let read = move |fleet: Fleet, principal: Principal| async move {
+        fleet.statistics.denylist(&principal, &filter, offset, limit).await
+    };
+    Ok(api.read(&caller, read).await?)
 }
 
 pub(super) async fn restarts(
@@ -72,10 +71,11 @@ pub(super) async fn restarts(
     let mut params = Params::of(&request)?;
     let (offset, limit) = params.page()?;
     params.finish()?;
-    let (fleet, principal) = (api.fleet.clone(), caller.0.clone());
     let limit = limit.unwrap_or(DEFAULT_EVENTS);
-    let read = move || async move { fleet.statistics.restarts(&principal, offset, limit).await };
-    Ok(api.lists.send(&caller.0, read).await?)
+    let read = move |fleet: Fleet, principal: Principal| async move {
+        fleet.statistics.restarts(&principal, offset, limit).await
+    };
+    Ok(api.read(&caller, read).await?)
 }
 
 pub(super) async fn stalled(
@@ -84,9 +84,7 @@ pub(super) async fn stalled(
     request: HttpRequest,
 ) -> Result<HttpResponse, actix_web::Error> {
     Params::of(&request)?.finish()?;
-    let (fleet, principal) = (api.fleet.clone(), caller.0.clone());
-    let read = move || async move { fleet.statistics.stalled(&principal).await };
-    Ok(api.lists.send(&caller.0, read).await?)
+    Ok(api.read(&caller, move |fleet, principal| async move { fleet.statistics.stalled(&principal).await }).await?)
 }
 
 pub(super) async fn hosts(
@@ -97,9 +95,9 @@ pub(super) async fn hosts(
     let mut params = Params::of(&request)?;
     let (from, to) = (moment(&mut params, "from")?, moment(&mut params, "to")?);
     params.finish()?;
-    let (fleet, principal) = (api.fleet.clone(), caller.0.clone());
-    let read = move || async move { fleet.hosts.host_counts(&principal, from, to).await };
-    Ok(api.lists.send(&caller.0, read).await?)
+    let read =
+        move |fleet: Fleet, principal: Principal| async move { fleet.hosts.host_counts(&principal, from, to).await };
+    Ok(api.read(&caller, read).await?)
 }
 
 pub(super) async fn of_host(
@@ -107,9 +105,7 @@ pub(super) async fn of_host(
     caller: Caller,
     id: Path<i64>,
 ) -> Result<HttpResponse, actix_web::Error> {
-    let (fleet, principal) = (api.fleet.clone(), caller.0.clone());
-    let read = move || async move { fleet.host_statistics(&principal, *id).await };
-    Ok(api.lists.send(&caller.0, read).await?)
+    Ok(api.read(&caller, move |fleet, principal| async move { fleet.host_statistics(&principal, *id).await }).await?)
 }
 
 /// A parameter that is a moment, such as `2026-01-31T12:00:00Z`.

@@ -10,9 +10,11 @@ use super::body::JsonBody;
 use super::error::AdminAnswer;
 
 pub(super) async fn roles(api: Data<AdminApi>, caller: Caller) -> AdminAnswer {
-    let (fleet, principal) = (api.fleet.clone(), caller.0.clone());
-    let read = move || async move { Ok(UserRoles { spec: fleet.access.roles(&principal).await? }) };
-    api.lists.send(&caller.0, read).await
+    api.read(
+        &caller,
+        move |fleet, principal| async move { Ok(UserRoles { spec: fleet.access.roles(&principal).await? }) },
+    )
+    .await
 }
 
 pub(super) async fn change_password(

@@ -66,7 +66,7 @@ pub async fn packs(server: &RestClient, args: PackArgs) -> anyhow::Result<()> {
 
 const COST_COLUMNS: [&str; 3] = ["impact", "cpu p95", "denylisted"];
 
-/// What a query costs its hosts, or the dearest one of a pack.
+/// Cost of a query on its hosts, or of the dearest one of a pack.
 #[derive(Debug, Clone, Copy)]
 struct ListedCost {
     impact: Impact,

@@ -80,9 +80,12 @@ pub(super) async fn hosts(
     let state = params.text("state").ok_or_else(|| bad_parameter("state is missing; give one, such as pending"))?;
     params.finish()?;
     let state = state_of(&state).map_err(|reason| bad_parameter(format!("state: {reason}")))?;
-    let (fleet, principal, id) = (api.fleet.clone(), caller.0.clone(), *id);
-    let read = move || async move { Ok(LiveHosts { hosts: fleet.live.hosts_in(&principal, id, state).await? }) };
-    Ok(api.lists.send(&caller.0, read).await?)
+    let id = *id;
+    Ok(api
+        .read(&caller, move |fleet, principal| async move {
+            Ok(LiveHosts { hosts: fleet.live.hosts_in(&principal, id, state).await? })
+        })
+        .await?)
 }
 
 fn state_of(word: &str) -> Result<TargetState, serde::de::value::Error> {

@@ -29,23 +29,21 @@ pub(super) async fn search(api: Data<AdminApi>, caller: Caller, request: JsonBod
     let TargetSearch { query, selected } = request.into_inner();
     let (text, selected) = (query.unwrap_or_default(), selected.unwrap_or_default());
     check_selected(&selected)?;
-    let (fleet, principal) = (api.fleet.clone(), caller.0.clone());
-    let find = move || async move {
+    api.read(&caller, move |fleet, principal| async move {
         let chosen_labels: HashSet<i64> = selected.labels.iter().copied().collect();
         let chosen_hosts: HashSet<i64> = selected.hosts.iter().copied().collect();
         let counts = counts(&fleet, &principal, selected).await?;
         let hosts = hosts(&fleet, &principal, text.clone(), &chosen_hosts).await?;
         let labels = labels(&fleet, &principal, &text, &chosen_labels).await?;
         Ok(FoundTargets { targets: Targets { hosts, labels, teams: Vec::new() }, counts })
-    };
-    api.lists.send(&caller.0, find).await
+    })
+    .await
 }
 
 pub(super) async fn count(api: Data<AdminApi>, caller: Caller, request: JsonBody<TargetSearch>) -> AdminAnswer {
     let selected = request.into_inner().selected.unwrap_or_default();
     check_selected(&selected)?;
-    let (fleet, principal) = (api.fleet.clone(), caller.0.clone());
-    api.lists.send(&caller.0, move || async move { counts(&fleet, &principal, selected).await }).await
+    api.read(&caller, move |fleet, principal| async move { counts(&fleet, &principal, selected).await }).await
 }
 
 /// Live queries are never switched off, and what keeps their results is part of the server.

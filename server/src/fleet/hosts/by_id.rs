@@ -90,22 +90,9 @@ fn position(id: i64) -> (i64, usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::Moment;
-    use crate::fleet::hosts::{Assignment, SeenTimes};
-    use crate::store::hosts::AgentIntervals;
-    use crate::store::reports::RefreshRecord;
 
     fn host(id: i64) -> Host {
-        let asked = RefreshRecord {
-            id,
-            detail_updated_at: Moment::NEVER,
-            label_updated_at: Moment::NEVER,
-            statistics_updated_at: Moment::NEVER,
-            refetch_requested: false,
-            open_round: None,
-        };
-        let seen = SeenTimes::default().page_of(id);
-        Host::with(id, Assignment::default().into(), AgentIntervals::default(), &asked, seen)
+        Host::unasked(id, "")
     }
 
     #[test]

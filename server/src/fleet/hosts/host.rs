@@ -166,6 +166,24 @@ fn asked(row: &entity::hosts::Model) -> RefreshRecord {
 }
 
 #[cfg(test)]
+impl Host {
+    /// A host that was never asked and never seen.
+    pub(in crate::fleet) fn unasked(id: i64, platform: &str) -> Self {
+        let assignment = Assignment { platform: platform.into(), label_ids: Box::default() };
+        let asked = RefreshRecord {
+            id,
+            detail_updated_at: Moment::NEVER,
+            label_updated_at: Moment::NEVER,
+            statistics_updated_at: Moment::NEVER,
+            refetch_requested: false,
+            open_round: None,
+        };
+        let seen = super::SeenTimes::default().page_of(id);
+        Self::with(id, assignment.into(), AgentIntervals::default(), &asked, seen)
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

@@ -9,10 +9,8 @@ use super::Live;
 use super::states::States;
 use crate::bus::LivePace;
 use crate::clock::Moment;
-use crate::fleet::hosts::{Assignment, Host, SeenTimes};
+use crate::fleet::hosts::Host;
 use crate::store::entity::live_queries::{LiveStatusWord, Model};
-use crate::store::hosts::AgentIntervals;
-use crate::store::reports::RefreshRecord;
 use crate::tests::world::World;
 
 const JOBS: i64 = 500;
@@ -50,16 +48,7 @@ fn row(id: i64, now: Moment) -> Model {
 }
 
 fn host(id: i64) -> Arc<Host> {
-    let record = RefreshRecord {
-        id,
-        detail_updated_at: Moment::NEVER,
-        label_updated_at: Moment::NEVER,
-        statistics_updated_at: Moment::NEVER,
-        refetch_requested: false,
-        open_round: None,
-    };
-    let assignment = Assignment { platform: "ubuntu".into(), label_ids: Box::default() };
-    Arc::new(Host::with(id, assignment.into(), AgentIntervals::default(), &record, SeenTimes::default().page_of(id)))
+    Arc::new(Host::unasked(id, "ubuntu"))
 }
 
 /// The mean of many check-ins, none of which is given a query.

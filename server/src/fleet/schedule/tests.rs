@@ -9,10 +9,8 @@ use serde_json::{Map, Value, json};
 use super::*;
 use crate::clock::Moment;
 use crate::config;
-use crate::fleet::hosts::{Assignment, SeenTimes};
+use crate::fleet::hosts::Assignment;
 use crate::store::StoreCounters;
-use crate::store::hosts::AgentIntervals;
-use crate::store::reports::RefreshRecord;
 
 const PLATFORMS: [&str; 3] = ["ubuntu", "darwin", ""];
 
@@ -21,15 +19,6 @@ const CACHE_BYTES: usize = 700_000;
 
 /// Half of what fits a config, so that two packs together can be too much.
 const LONG_SQL_BYTES: usize = 600_000;
-
-const NEVER_ASKED: RefreshRecord = RefreshRecord {
-    id: 0,
-    open_round: None,
-    detail_updated_at: Moment::NEVER,
-    label_updated_at: Moment::NEVER,
-    statistics_updated_at: Moment::NEVER,
-    refetch_requested: false,
-};
 
 /// One change of what hosts run, or of the hosts.
 #[derive(Debug, Clone)]
@@ -130,10 +119,7 @@ struct EditedSchedule {
 
 impl EditedSchedule {
     fn new(store: Store) -> Self {
-        let hosts = (0..4).zip(PLATFORMS.into_iter().cycle()).map(|(id, platform)| {
-            let assignment = Assignment { platform: platform.into(), label_ids: Box::default() };
-            Host::with(id, assignment.into(), AgentIntervals::default(), &NEVER_ASKED, SeenTimes::default().page_of(id))
-        });
+        let hosts = (0..4).zip(PLATFORMS.into_iter().cycle()).map(|(id, platform)| Host::unasked(id, platform));
         let schedule = Schedule {
             store,
             clock: Clock::default(),

@@ -52,19 +52,30 @@ pub async fn sampled(server: &TestServer, agent: &mut TestAgent) {
     panic!("the host is not asked");
 }
 
+/// A server that knows where the counters of its one agent begin.
+async fn server_with_a_sample() -> (TestServer, TestAgent) {
+    let server = server().await;
+    let mut agent = server.enrolled(1).await;
+    first_sampled(&server, &mut agent).await;
+    (server, agent)
+}
+
+/// Lets an enrolled agent load its config, answer what it is asked at first, and give its first sample.
+pub async fn first_sampled(server: &TestServer, agent: &mut TestAgent) {
+    agent.set_now(Some(agent.now_ms()));
+    assert!(agent.config().await.verdict.is_success());
+    settle(agent).await;
+    server.run_tasks().await;
+    sampled(server, agent).await;
+}
+
 fn named<'a>(list: &'a Value, name: &str) -> &'a Value {
     list.as_array().unwrap().iter().find(|query| query["name"] == name).unwrap_or(&Value::Null)
 }
 
 #[tokio::test]
 async fn a_host_is_asked_alone_and_its_runs_are_counted() {
-    let server = server().await;
-    let mut agent = server.enrolled(1).await;
-    agent.set_now(Some(agent.now_ms()));
-    assert!(agent.config().await.verdict.is_success());
-    settle(&mut agent).await;
-    server.run_tasks().await;
-    sampled(&server, &mut agent).await;
+    let (server, mut agent) = server_with_a_sample().await;
     for _ in 0..7 {
         agent.run_scheduled("pack/base/cheap");
     }
@@ -84,13 +95,7 @@ async fn a_host_is_asked_alone_and_its_runs_are_counted() {
 
 #[tokio::test]
 async fn a_query_that_stops_the_worker_is_named_with_the_host() {
-    let server = server().await;
-    let mut agent = server.enrolled(1).await;
-    agent.set_now(Some(agent.now_ms()));
-    assert!(agent.config().await.verdict.is_success());
-    settle(&mut agent).await;
-    server.run_tasks().await;
-    sampled(&server, &mut agent).await;
+    let (server, mut agent) = server_with_a_sample().await;
     agent.agent_mut().set_killer(Some(Arc::new(|sql| sql == "SELECT 2 AS two")));
     agent.run_scheduled("pack/base/dear");
     assert!(agent.config().await.verdict.is_success(), "as a new worker does");

@@ -7,8 +7,7 @@ use std::time::Duration;
 use agent_compat::TestAgent;
 
 use super::{assert_described, assert_promtool_likes, exposition};
-use crate::checkin::settle;
-use crate::checkin::statistics::sampled;
+use crate::checkin::statistics::{first_sampled, sampled};
 use crate::rest::hosts::add_hosts_to;
 use crate::rest::{DOCUMENTS, operations};
 use crate::support::{TestServer, count};
@@ -70,11 +69,7 @@ async fn series_are_bounded() {
     server.rest.apply_yaml(&pack()).await;
     let mut agents = [agent, other];
     for (agent, deadly) in agents.iter_mut().zip([0..DENYLISTED, DENYLISTED..2 * DENYLISTED]) {
-        agent.set_now(Some(agent.now_ms()));
-        assert!(agent.config().await.verdict.is_success());
-        settle(agent).await;
-        server.run_tasks().await;
-        sampled(&server, agent).await;
+        first_sampled(&server, agent).await;
         run_all(agent, deadly).await;
         sampled(&server, agent).await;
     }

@@ -17,9 +17,8 @@ use super::agent_version::AgentVersion;
 use super::sample::{Counters, SampledQuery, WorkerId, sql_hash};
 use super::{Sample, Statistics};
 use crate::clock::Moment;
-use crate::fleet::hosts::{Assignment, Authenticated, Host, SeenTimes, empty_row};
+use crate::fleet::hosts::{Authenticated, Host, empty_row};
 use crate::store::entity::hosts;
-use crate::store::hosts::AgentIntervals;
 use crate::store::reports::RefreshRecord;
 use crate::tests::world::World;
 
@@ -78,17 +77,7 @@ async fn add_hosts_from(world: &World, first: i64, count: i64) {
 
 /// A host as check-ins know it.
 fn host(id: i64, platform: &str) -> Arc<Host> {
-    let never = Moment::NEVER;
-    let record = RefreshRecord {
-        id,
-        detail_updated_at: never,
-        label_updated_at: never,
-        statistics_updated_at: never,
-        refetch_requested: false,
-        open_round: None,
-    };
-    let assignment = Assignment { platform: platform.into(), label_ids: Box::default() };
-    Arc::new(Host::with(id, assignment.into(), AgentIntervals::default(), &record, SeenTimes::default().page_of(id)))
+    Arc::new(Host::unasked(id, platform))
 }
 
 /// A sample of the queries of [`schedule`] with these counters.
