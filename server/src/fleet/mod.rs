@@ -54,6 +54,7 @@ use self::specs::Specs;
 use self::statistics::Statistics;
 use crate::bus::Notifier;
 use crate::clock::Clock;
+use crate::store::pulse::{self, Pulse};
 use crate::telemetry::LogLimit;
 
 /// Everything the HTTP APIs may call.
@@ -96,13 +97,20 @@ impl Fleet {
         }
     }
 
-    /// Reads what other nodes have changed: what hosts run, and what happened to single hosts.
+    /// Reads what other nodes have changed: what hosts run, what happened to single hosts, and which live queries there
+    /// are. Takes one statement if nothing has changed.
     ///
     /// # Errors
     /// When the database does not answer; the next call reads it.
     pub async fn follow(&self) -> Result<()> {
-        let labels = self.schedule.refresh().await?;
-        self.hosts.drop_labels(&labels);
-        self.live.follow_hosts().await
+        let Pulse { generation, newest_change, open_live_queries } = pulse::read(self.changes.reader()).await?;
+        let hosts = async {
+            let labels = self.schedule.refresh_to(generation).await?;
+            self.hosts.drop_labels(&labels);
+            self.live.follow_hosts(Some(newest_change)).await
+        };
+        // Side by side: neither keeps the other from being followed.
+        let (hosts, live) = tokio::join!(hosts, self.live.follow_others(open_live_queries));
+        hosts.and(live)
     }
 }

@@ -60,9 +60,15 @@ impl Node {
     pub async fn renew_lease(&self) -> Result<()> {
         let now = self.clock.now();
         let (free_before, expires_at) = (now.minus(MARGIN), now.plus(LEASE_FOR));
-        let is_leader =
-            self.store.write(async |tx| nodes::take_lease(tx, LEASE, &self.id, free_before, expires_at).await).await?;
         let was_leader = self.is_leader();
+        // A node that does not lead looks first, which costs one statement and no transaction.
+        let is_leader = if !was_leader
+            && nodes::is_leased_elsewhere(self.store.reader(), LEASE, &self.id, free_before).await?
+        {
+            false
+        } else {
+            self.store.write(async |tx| nodes::take_lease(tx, LEASE, &self.id, free_before, expires_at).await).await?
+        };
         self.leader_until
             .store(if is_leader { expires_at.minus(MARGIN).0 } else { Moment::NEVER.0 }, Ordering::Relaxed);
         if is_leader != was_leader {

@@ -25,6 +25,7 @@ pub mod nodes;
 pub mod packs;
 pub mod parked_queries;
 mod pools;
+pub mod pulse;
 mod read_replica;
 pub mod reports;
 pub mod scheduled;

@@ -126,19 +126,20 @@ impl Task {
         })
     }
 
-    async fn attempt(self, fleet: &Fleet, metrics: &Metrics) {
+    /// Runs it. What it could put off, it puts off only if `may_wait`.
+    async fn attempt(self, fleet: &Fleet, metrics: &Metrics, may_wait: bool) {
         if self.is_for_leader() && !fleet.node.is_leader() {
             return;
         }
         let start = Instant::now();
-        let outcome = self.run(fleet, metrics).await;
+        let outcome = self.run(fleet, metrics, may_wait).await;
         metrics.task_ran(self.name(), outcome.is_ok(), start.elapsed());
         if let Err(error) = outcome {
             tracing::warn!(task = self.name(), %error, "task failed; will retry");
         }
     }
 
-    async fn run(self, fleet: &Fleet, metrics: &Metrics) -> Result<()> {
+    async fn run(self, fleet: &Fleet, metrics: &Metrics, may_wait: bool) -> Result<()> {
         match self {
             Self::KeepSeen => fleet.hosts.keep_seen(false).await,
             Self::ShareSeen => {
@@ -157,10 +158,10 @@ impl Task {
                 fleet.log_refusals_left_out();
                 fleet.hosts.write_key_uses(false).await
             }
-            Self::LookAtLiveQueries => fleet.live.look().await,
+            Self::LookAtLiveQueries => fleet.live.fold_all().await,
             Self::SweepLiveQueries => fleet.live.sweep().await,
             Self::ForgetLiveQueries => fleet.live.forget_old().await,
-            Self::WriteReports => fleet.checkin.write_reports().await,
+            Self::WriteReports => fleet.checkin.write_reports(may_wait).await,
             Self::WriteStatistics => fleet.statistics.write(false).await,
             Self::RenewLease => {
                 let outcome = fleet.node.renew_lease().await;
@@ -215,7 +216,7 @@ pub async fn run(fleet: Fleet, metrics: Arc<Metrics>, lifecycle: Lifecycle, nudg
                     () = fleet.hosts.until_comparison_is_due(), if matches!(task, Task::CompareDirectory) => {}
                     () = fleet.live.must_sweep(), if matches!(task, Task::SweepLiveQueries) => {}
                 }
-                task.attempt(&fleet, &metrics).await;
+                task.attempt(&fleet, &metrics, true).await;
                 if matches!(task, Task::Follow) {
                     tokio::select! {
                         () = lifecycle.ended() => return,
@@ -246,7 +247,7 @@ async fn follow_nudges(
         };
         let Some(done) = nudge else { return lifecycle.ended().await };
         for task in Task::ALL {
-            task.attempt(&fleet, &metrics).await;
+            task.attempt(&fleet, &metrics, false).await;
         }
         // Whoever asked may have gone.
         let _ = done.send(());

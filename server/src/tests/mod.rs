@@ -4,6 +4,7 @@ mod away;
 mod delete;
 mod directory;
 mod flipping;
+mod following;
 mod hosts;
 mod keys;
 mod labels;

@@ -1,6 +1,6 @@
 //! What a host is asked next. Any node may get the request, so the host's row decides, under its lock: of two nodes,
 //! one asks. Hosts that ask at nearly the same moment share a transaction; where nobody waits for what they say, that moment is
-//! as long as two seconds.
+//! as long as four seconds.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -25,10 +25,10 @@ const BATCH: usize = 200;
 const SPACING: Duration = Duration::from_millis(100);
 
 /// The same where nobody does: hosts whose time in the interval has come.
-const LEISURELY_SPACING: Duration = Duration::from_secs(2);
+const LEISURELY_SPACING: Duration = Duration::from_secs(4);
 
 /// So many of these wait for no others.
-const ENOUGH_LEISURELY: usize = 8;
+const ENOUGH_LEISURELY: usize = 32;
 
 /// Most hosts that wait for a transaction; those that come later are asked at a later check-in.
 const MAX_WAITING: usize = 20_000;

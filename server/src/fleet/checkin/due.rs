@@ -99,6 +99,14 @@ impl RefreshState {
         self.look_again();
     }
 
+    /// Whether somebody may wait for what the host says: nothing is known of it yet, an operator wants everything asked anew,
+    /// or a label is newer than what the host was asked.
+    pub(super) fn is_awaited(&self, plan: &Plan) -> bool {
+        let [details_at, labels_at] = [&self.details_at, &self.labels_at].map(|at| Moment(at.load(Ordering::Relaxed)));
+        let RefetchMark(refetch) = self.refetch_mark();
+        refetch & 1 == 1 || details_at.min(labels_at) == Moment::NEVER || plan.newest_label() > labels_at
+    }
+
     /// Makes the next check-in find out whether something is due.
     pub(super) fn look_again(&self) {
         self.quiet_until.store(0, Ordering::Relaxed);

@@ -24,6 +24,8 @@ mod answers;
 mod ask;
 mod details;
 mod due;
+#[cfg(test)]
+mod leisure_tests;
 mod names;
 mod question_texts;
 mod refresh_check;
@@ -197,7 +199,7 @@ impl Checkin {
 
     fn send(&self, host: &Arc<Host>, plan: &Plan, given: Assigned, now: Moment) -> Bytes {
         given.parked.iter().for_each(|parked| note_parked(parked, &self.metrics));
-        self.reports.rule_out(host, given.ruled_out);
+        self.reports.rule_out(host, given.ruled_out, now);
         let (text, count) = self.texts.of(&given.names, plan);
         if count == 0 {
             if let Some(moment) = given.rest_until {
@@ -210,12 +212,16 @@ impl Checkin {
         text
     }
 
-    /// Writes the answers that were collected since the last call.
+    /// Writes the answers that were collected, all of them or, with `if_due`, if it is time to.
     ///
     /// # Errors
     /// When the database does not answer; then the next call writes them.
-    pub async fn write_reports(&self) -> super::Result<()> {
-        self.reports.write(&self.store, &self.hosts, &self.metrics, self.clock.now()).await
+    pub async fn write_reports(&self, if_due: bool) -> super::Result<()> {
+        let now = self.clock.now();
+        if if_due && !self.reports.are_due(now) {
+            return Ok(());
+        }
+        self.reports.write(&self.store, &self.hosts, &self.metrics, now).await
     }
 }
 

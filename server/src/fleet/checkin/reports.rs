@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Mutex, MutexGuard};
+use std::time::Duration;
 
 use sea_orm::{ActiveModelTrait as _, ActiveValue, Iterable as _};
 
@@ -25,44 +26,73 @@ use crate::telemetry::Metrics;
 /// Hosts written in one transaction, so that none holds the writer for long.
 const BATCH: usize = 500;
 
+/// Longest time for which answers that nobody waits for wait for those of other hosts. An agent answers within seconds, so
+/// they are written before another node asks again (`RETRY_WINDOW`).
+const LEISURE: Duration = Duration::from_secs(8);
+
+/// Answers of so many hosts wait for no others.
+const ENOUGH: usize = 64;
+
 /// Answers that wait to be written. A crash loses them, and the hosts are asked again.
 #[derive(Debug, Default)]
 pub(super) struct Reports {
-    waiting: Mutex<BTreeMap<i64, HostReport>>,
+    waiting: Mutex<WaitingReports>,
     /// Hosts whose reports are being written.
     under_way: Mutex<BTreeSet<i64>>,
     serial: tokio::sync::Mutex<()>,
 }
 
+#[derive(Debug, Default)]
+struct WaitingReports {
+    by_host: BTreeMap<i64, HostReport>,
+    /// When the oldest came.
+    since: Option<Moment>,
+    /// Somebody waits for one of them, or one could not be written.
+    are_urgent: bool,
+}
+
 impl Reports {
     pub(super) fn waiting(&self) -> usize {
-        self.lock().len()
+        self.lock().by_host.len()
+    }
+
+    /// Whether it is time to write them: somebody waits for them, they are many, or the oldest has waited long enough.
+    pub(super) fn are_due(&self, now: Moment) -> bool {
+        let waiting = self.lock();
+        let is_old = waiting.since.is_some_and(|since| now.since(since) >= LEISURE);
+        waiting.are_urgent || waiting.by_host.len() >= ENOUGH || is_old
     }
 
     /// Whether answers of a host are not in the database yet.
     pub(super) fn has_answers_of(&self, host_id: i64) -> bool {
-        self.lock().contains_key(&host_id) || lock(&self.under_way).contains(&host_id)
+        self.lock().by_host.contains_key(&host_id) || lock(&self.under_way).contains(&host_id)
     }
 
     /// Notes labels a host cannot be a member of.
-    pub(super) fn rule_out(&self, host: &Host, labels: impl IntoIterator<Item = i64>) {
+    pub(super) fn rule_out(&self, host: &Host, labels: impl IntoIterator<Item = i64>, now: Moment) {
         let labels = labels.into_iter().map(|label| (label, false)).collect();
-        self.add(HostReport { labels, ..empty(host.id) });
+        self.add(HostReport { labels, ..empty(host.id) }, false, now);
     }
 
     /// Adds answers of a host to those that wait.
-    pub(super) fn add(&self, report: HostReport) {
+    pub(super) fn add(&self, report: HostReport, is_urgent: bool, now: Moment) {
         if report.labels.is_empty() && report.answered.is_empty() && !report.details.is_changed() {
             return;
         }
         let mut waiting = self.lock();
-        merge(waiting.entry(report.host_id).or_insert_with(|| empty(report.host_id)), report);
+        waiting.since.get_or_insert(now);
+        waiting.are_urgent |= is_urgent;
+        merge(waiting.by_host.entry(report.host_id).or_insert_with(|| empty(report.host_id)), report);
     }
 
     /// Writes the waiting answers. Those that cannot be written, and those of hosts whose rows somebody holds, wait for the
     /// next call.
     pub(super) async fn write(&self, store: &Store, hosts: &Hosts, metrics: &Metrics, now: Moment) -> Result<()> {
         let _guard = self.serial.lock().await;
+        {
+            let mut waiting = self.lock();
+            (waiting.since, waiting.are_urgent) = (None, false);
+        }
         let mut left = BTreeMap::new();
         let (mut outcome, mut after) = (Ok(()), i64::MIN);
         while outcome.as_ref().err().is_none_or(store::Error::may_be_of_one_row) {
@@ -94,7 +124,7 @@ impl Reports {
 
     /// Takes the answers of the next hosts by id.
     fn take_batch(&self, after: i64) -> BTreeMap<i64, HostReport> {
-        let mut waiting = self.lock();
+        let waiting = &mut self.lock().by_host;
         let host_ids: Vec<i64> = waiting.range(after.saturating_add(1)..).map(|(id, _)| *id).take(BATCH).collect();
         let batch: BTreeMap<_, _> = host_ids.iter().filter_map(|id| waiting.remove_entry(id)).collect();
         lock(&self.under_way).extend(host_ids);
@@ -104,15 +134,16 @@ impl Reports {
     /// Answers that came in the meantime are newer and win.
     fn put_back(&self, batch: BTreeMap<i64, HostReport>) {
         let mut waiting = self.lock();
+        waiting.are_urgent |= !batch.is_empty();
         for (host_id, mut older) in batch {
-            if let Some(newer) = waiting.remove(&host_id) {
+            if let Some(newer) = waiting.by_host.remove(&host_id) {
                 merge(&mut older, newer);
             }
-            waiting.insert(host_id, older);
+            waiting.by_host.insert(host_id, older);
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<i64, HostReport>> {
+    fn lock(&self) -> MutexGuard<'_, WaitingReports> {
         lock(&self.waiting)
     }
 }

@@ -27,6 +27,9 @@ use crate::store::node_keys::{self, KeyHash};
 /// worst. Plain readings lag behind by less, too.
 pub(super) const OVERLAP: Duration = Duration::from_secs(30);
 
+/// How much longer the oldest of them waits for others, so that hosts whose entries are settled are read together.
+const SETTLED_TOGETHER: Duration = Duration::from_secs(10);
+
 /// How long the feed is kept.
 const KEPT: Duration = Duration::from_secs(600);
 
@@ -96,10 +99,11 @@ struct ReadEntry {
 
 impl Hosts {
     /// Reads the feed and applies it to the hosts in memory. [`Hosts::take_deleted`] gives the hosts that were deleted.
+    /// With the position of the `newest` entry, if the caller knows it, the feed is read only if it goes on.
     ///
     /// # Errors
     /// When the database does not answer; the next call starts again from the same position.
-    pub async fn follow(&self) -> Result<()> {
+    pub async fn follow(&self, newest: Option<i64>) -> Result<()> {
         let mut reading = self.reading.lock().await;
         let now = self.clock.now();
         if reading.at.is_none_or(|at| now.since(at) > AWAY) {
@@ -120,7 +124,7 @@ impl Hosts {
             }
             None => reading.settled,
         };
-        loop {
+        while newest.is_none_or(|newest| newest > position) {
             let page = feed::after(self.store.reader(), position, PAGE).await?;
             let is_last = (page.len() as u64) < PAGE;
             position = page.last().map_or(position, |change| change.id);
@@ -135,8 +139,10 @@ impl Hosts {
         }
         // In order: a position is settled when it and all before it were read longer ago than the overlap.
         let mut settled = Vec::new();
+        let is_time = |first: &ReadEntry| now.since(first.first_read_at) > OVERLAP + SETTLED_TOGETHER;
+        let must_settle = reading.read.first_key_value().is_some_and(|(_, first)| is_time(first));
         while let Some(first) =
-            reading.read.first_entry().filter(|first| now.since(first.get().first_read_at) > OVERLAP)
+            reading.read.first_entry().filter(|first| must_settle && now.since(first.get().first_read_at) > OVERLAP)
         {
             let (position, entry) = first.remove_entry();
             reading.settled = position;

@@ -17,7 +17,9 @@ use super::snapshot::Snapshot;
 use super::{Job, Live};
 use crate::fleet::{Error, Result, within};
 use crate::lock::lock;
-use crate::store::{self, entity::live_queries::LiveStatusWord};
+use crate::store;
+use crate::store::entity::live_queries::LiveStatusWord;
+use crate::store::live_queries::OpenRow;
 
 /// Shortest time between two looks for jobs that only agents know of.
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
@@ -153,10 +155,13 @@ impl Live {
         Ok(())
     }
 
+    async fn look_for_jobs(&self) -> Result<()> {
+        self.take_over_jobs(store::live_queries::open_rows(self.store.reader()).await?).await
+    }
+
     /// Takes up open jobs, and takes over how others have ended, as the rows say.
-    pub(super) async fn look_for_jobs(&self) -> Result<()> {
+    pub(super) async fn take_over_jobs(&self, rows: Vec<OpenRow>) -> Result<()> {
         let db = self.store.reader();
-        let rows = store::live_queries::open_rows(db).await?;
         let open: BTreeMap<_, _> = rows.into_iter().map(|row| (row.id, row)).collect();
         for (id, changing) in &open {
             let job = self.jobs.pin().get(id).cloned();

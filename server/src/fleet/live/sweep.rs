@@ -14,22 +14,41 @@ use super::{Job, Live};
 use crate::bus::BusError;
 use crate::fleet::Result;
 use crate::lock::lock;
-use crate::store::{self, entity::live_queries};
+use crate::store;
+use crate::store::entity::live_queries;
+use crate::store::live_queries::OpenRow;
 
 /// Jobs that are brought up to date at one time.
 const FOLDED_AT_ONCE: usize = 8;
 
 impl Live {
-    /// Takes up jobs that were started at other nodes, or whose start was given up here, and brings all views up to date.
+    /// Takes up jobs that were started at other nodes, and brings all views up to date.
     ///
     /// # Errors
     /// When the database or the bus does not answer; the next call does it.
     pub async fn look(self: &Arc<Self>) -> Result<()> {
+        self.follow_others(store::live_queries::open_rows(self.store.reader()).await?).await?;
+        self.fold_all().await
+    }
+
+    /// Takes up jobs that were started at other nodes, or whose start was given up here. `open` has just been read.
+    ///
+    /// # Errors
+    /// When the database does not answer; the next call does it.
+    pub async fn follow_others(&self, open: Vec<OpenRow>) -> Result<()> {
         let looks = self.unheld.load(Ordering::Relaxed);
         if self.node.is_clustered() || looks > 0 {
-            self.look_for_jobs().await?;
+            self.take_over_jobs(open).await?;
             let _ = self.unheld.compare_exchange(looks, looks.saturating_sub(1), Ordering::Relaxed, Ordering::Relaxed);
         }
+        Ok(())
+    }
+
+    /// Brings all views up to date.
+    ///
+    /// # Errors
+    /// When the bus does not answer; the next call does it.
+    pub async fn fold_all(self: &Arc<Self>) -> Result<()> {
         // why: several at one time, so that one whose answers take long to read does not hold up the others.
         let folds = stream::iter(self.open_jobs()).map(async |job| self.fold(&job).await);
         Ok(folds.buffer_unordered(FOLDED_AT_ONCE).fold(Ok(()), async |all, outcome| all.and(outcome)).await?)
@@ -89,12 +108,13 @@ impl Live {
         self.write_checkpoint(job).await
     }
 
-    /// Takes over what has become of hosts at other nodes, and settles those that were deleted.
+    /// Takes over what has become of hosts at other nodes, and settles those that were deleted. `newest` is as for
+    /// [`Hosts::follow`].
     ///
     /// # Errors
     /// When the database does not answer; the next call starts again from the same position.
-    pub async fn follow_hosts(self: &Arc<Self>) -> Result<()> {
-        let followed = self.hosts.follow().await;
+    pub async fn follow_hosts(self: &Arc<Self>, newest: Option<i64>) -> Result<()> {
+        let followed = self.hosts.follow(newest).await;
         // Nothing is waited for in between: a request that gives up loses none of them.
         self.forget_hosts(self.hosts.take_deleted()).await;
         followed

@@ -60,7 +60,7 @@ impl Live {
     /// The hosts of groups, those too that have enrolled with another node just now.
     pub(super) async fn members(self: &Arc<Self>, groups: TargetGroups) -> Result<RoaringTreemap> {
         if self.node.is_clustered() {
-            let followed = tokio::time::timeout(FOLLOWED_WITHIN, self.follow_hosts()).await;
+            let followed = tokio::time::timeout(FOLLOWED_WITHIN, self.follow_hosts(None)).await;
             followed.unwrap_or_else(|_| {
                 Err(Error::Unavailable("the server reads what has changed of hosts; try again soon".to_owned()))
             })?;

@@ -89,7 +89,14 @@ impl Schedule {
     /// # Errors
     /// When the database does not answer; the plan stays as it was.
     pub async fn refresh(&self) -> Result<BTreeSet<i64>> {
-        let generation = generations::current(self.store.reader(), generations::SCHEDULE).await?;
+        self.refresh_to(generations::current(self.store.reader(), generations::SCHEDULE).await?).await
+    }
+
+    /// As [`Schedule::refresh`], for whoever has read the generation.
+    ///
+    /// # Errors
+    /// When the database does not answer; the plan stays as it was.
+    pub(super) async fn refresh_to(&self, generation: i64) -> Result<BTreeSet<i64>> {
         let now = self.clock.now();
         let plan = self.plan.load();
         if generation != plan.generation || plan.edition().outdated_at <= now {

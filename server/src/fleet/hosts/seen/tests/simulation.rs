@@ -85,7 +85,7 @@ impl SimulatedNode {
         }
         self.hosts.node.renew_lease().await.unwrap();
         if self.lacks != Lack::Feed {
-            self.hosts.follow().await.unwrap();
+            self.hosts.follow(None).await.unwrap();
         }
         self.hosts.keep_seen(false).await.unwrap();
         self.hosts.share_seen().await;

@@ -1,0 +1,54 @@
+//! What it costs a server to hear that others have changed nothing.
+
+use actix_web::http::Method;
+use serde_json::json;
+
+use super::world::World;
+use crate::store::{feed, generations, live_queries, pulse};
+
+#[actix_web::test]
+async fn a_server_asks_with_one_statement_whether_anything_has_changed() {
+    let world = World::new().await;
+    let other = world.beside().await;
+    let key = world.enroll("h", "ubuntu").await;
+    let label = json!({ "name": "l", "query": "SELECT 1" });
+    assert_eq!(world.as_user(&world.token, Method::POST, "labels", Some(label)).await.status, 200);
+    let before = other.app.fleet.schedule.plan().generation;
+    for server in [&world, &other] {
+        server.app.fleet.follow().await.unwrap();
+        let statements = &server.app.metrics.sql_statements;
+        let sent = statements.get();
+        server.app.fleet.follow().await.unwrap();
+        assert_eq!(statements.get() - sent, 1);
+    }
+    assert!(other.app.fleet.schedule.plan().generation > before);
+    // A change that comes now is heard of as well.
+    let host = world.app.fleet.hosts.authenticate(&key).await.unwrap();
+    assert!(matches!(host, crate::fleet::hosts::Authenticated::Host(_)));
+    assert_eq!(world.as_user(&world.token, Method::DELETE, "hosts/1", None).await.status, 200);
+    other.app.fleet.follow().await.unwrap();
+    assert_eq!(other.get("hosts/1").await.status, 404);
+}
+
+#[actix_web::test]
+async fn one_statement_tells_as_much_as_three() {
+    let world = World::new().await;
+    let db = world.app.store.reader();
+    let empty = pulse::read(db).await.unwrap();
+    assert_eq!((empty.newest_change, empty.open_live_queries.len()), (0, 0));
+    world.enroll("h", "ubuntu").await;
+    for rate in [0, 7] {
+        let started = json!({ "query": "SELECT 1", "rate": rate, "targets": { "all": true } });
+        assert_eq!(world.as_user(&world.token, Method::POST, "live_queries", Some(started)).await.status, 200);
+    }
+    let store = &world.app.store;
+    store.write(async |tx| live_queries::set_pace(tx, 2, None, Some(true)).await).await.unwrap();
+    let read = pulse::read(db).await.unwrap();
+    assert_eq!(read.generation, generations::current(db, generations::SCHEDULE).await.unwrap());
+    assert_eq!(read.newest_change, feed::after(db, 0, 100).await.unwrap().last().unwrap().id);
+    let mut rows = read.open_live_queries;
+    rows.sort_by_key(|row| row.id);
+    assert_eq!(format!("{rows:?}"), format!("{:?}", live_queries::open_rows(db).await.unwrap()));
+    let paces: Vec<_> = rows.iter().map(|row| (row.rate, row.is_paused)).collect();
+    assert_eq!(paces, [(0, false), (7, true)]);
+}
