@@ -36,14 +36,14 @@ const ENOUGH: usize = 64;
 /// Answers that wait to be written. A crash loses them, and the hosts are asked again.
 #[derive(Debug, Default)]
 pub(super) struct Reports {
-    waiting: Mutex<WaitingReports>,
+    waiting: Mutex<ReportQueue>,
     /// Hosts whose reports are being written.
     under_way: Mutex<BTreeSet<i64>>,
     serial: tokio::sync::Mutex<()>,
 }
 
 #[derive(Debug, Default)]
-struct WaitingReports {
+struct ReportQueue {
     by_host: BTreeMap<i64, HostReport>,
     /// When the oldest came.
     since: Option<Moment>,
@@ -143,7 +143,7 @@ impl Reports {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, WaitingReports> {
+    fn lock(&self) -> MutexGuard<'_, ReportQueue> {
         lock(&self.waiting)
     }
 }
