@@ -103,11 +103,14 @@ impl Fleet {
     /// # Errors
     /// When the database does not answer; the next call reads it.
     pub async fn follow(&self) -> Result<()> {
-        let Pulse { generation, newest_change, open_live_queries } = pulse::read(self.changes.reader()).await?;
+        let range = self.hosts.pulse_range().await;
+        let pulse = pulse::read(self.changes.reader(), range).await?;
+        let Pulse { generation, changes, open_live_queries, nodes } = pulse;
+        self.hosts.take_nodes(nodes);
         let hosts = async {
             let labels = self.schedule.refresh_to(generation).await?;
             self.hosts.drop_labels(&labels);
-            self.live.follow_hosts(Some(newest_change)).await
+            self.live.follow_hosts(Some(changes)).await
         };
         // Side by side: neither keeps the other from being followed.
         let (hosts, live) = tokio::join!(hosts, self.live.follow_others(open_live_queries));

@@ -18,6 +18,13 @@ pub struct HostChange {
     pub at: Moment,
 }
 
+/// The next changes after a position, in the order of their positions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FeedPage {
+    pub after: i64,
+    pub changes: Vec<HostChange>,
+}
+
 /// Appends a change of these hosts. Call it last in the transaction that makes the change, so that the position taken
 /// here becomes visible soon.
 pub async fn append(

@@ -102,7 +102,7 @@ pub async fn since(db: &impl ConnectionTrait, gone_before: Moment) -> Result<Vec
 }
 
 /// Servers that have said that they are alive since then, or of the version before, which reports only what it has written.
-fn heard_of(gone_before: Moment) -> SimpleExpr {
+pub(super) fn heard_of(gone_before: Moment) -> SimpleExpr {
     Column::WrittenAt.gte(gone_before).or(Column::AliveAt.gte(gone_before))
 }
 

@@ -1,93 +1,154 @@
-//! The one statement with which a node asks, every two seconds, whether other nodes have changed anything.
+//! The one statement with which a node asks, every two seconds, what other nodes have changed.
 
-use sea_orm::sea_query::{Expr, ExprTrait as _, Query, SelectStatement, UnionType};
+use sea_orm::sea_query::{Alias, Expr, ExprTrait as _, IntoColumnRef, Order, Query, SelectStatement, UnionType};
 use sea_orm::{ConnectionTrait, FromQueryResult};
 
 use super::Result;
+use super::entity::host_changes::HostChangeKind;
 use super::entity::live_queries::{self, LiveStatusWord};
-use super::entity::{generations, host_changes};
+use super::entity::{generations, host_changes, nodes};
+use super::feed::{FeedPage, HostChange};
 use super::generations::SCHEDULE;
 use super::live_queries::OpenRow;
+use super::nodes::heard_of;
 use crate::clock::Moment;
 
-/// How far changes have come, as of one moment.
-#[derive(Debug, Default)]
+/// What has changed, as of one moment.
+#[derive(Debug)]
 pub struct Pulse {
     /// The counter of the schedule; 0 before the first change.
     pub generation: i64,
-    /// The position of the newest entry in the feed of host changes; 0 if there is none.
-    pub newest_change: i64,
+    /// The feed of host changes after the position that was asked for.
+    pub changes: FeedPage,
     /// Live queries that go on, as far as they may change.
     pub open_live_queries: Vec<OpenRow>,
+    /// Nodes that were heard of.
+    pub nodes: Vec<nodes::Model>,
+}
+
+/// What is wanted of a [`Pulse`].
+#[derive(Debug, Clone, Copy)]
+pub struct PulseRange {
+    /// The feed is read after this position.
+    pub after: i64,
+    /// Most entries of the feed.
+    pub limit: u64,
+    /// Nodes that were last heard of before are left out.
+    pub heard_since: Moment,
 }
 
 const GENERATION: i64 = 0;
-const FEED: i64 = 1;
+const CHANGE: i64 = 1;
 const LIVE_QUERY: i64 = 2;
+const NODE: i64 = 3;
 
-/// A row of any of the three parts.
+/// Columns by part, besides the number that all have. Those of other parts are null in its rows.
+const OF_CHANGES: [&str; 3] = ["host_id", "kind", "changed_at"];
+const OF_LIVE_QUERIES: [&str; 4] = ["watched_until", "rate", "is_paused", "pace_changes"];
+const OF_NODES: [&str; 3] = ["node_id", "alive_at", "knows_leases"];
+
 #[derive(Debug, FromQueryResult)]
 struct PulseRow {
     part: i64,
-    /// The counter, the position, or the id of a live query.
-    number: Option<i64>,
+    /// The counter, the position in the feed, the id of a live query, or up to when a node has written.
+    number: i64,
+    host_id: Option<i64>,
+    kind: Option<HostChangeKind>,
+    changed_at: Option<Moment>,
     watched_until: Option<Moment>,
     rate: Option<i64>,
+    /// As a number, because a union has no booleans on MySQL.
     is_paused: Option<i64>,
     pace_changes: Option<i64>,
+    node_id: Option<String>,
+    alive_at: Option<Moment>,
+    /// As a number, too.
+    knows_leases: Option<i64>,
 }
 
 impl PulseRow {
+    fn change(self) -> Option<HostChange> {
+        Some(HostChange { id: self.number, host_id: self.host_id?, kind: self.kind?, at: self.changed_at? })
+    }
+
     fn live_query(self) -> Option<OpenRow> {
         Some(OpenRow {
-            id: self.number?,
+            id: self.number,
             watched_until: self.watched_until,
             rate: self.rate?,
             is_paused: self.is_paused? != 0,
             pace_changes: self.pace_changes?,
         })
     }
+
+    fn node(self) -> Option<nodes::Model> {
+        Some(nodes::Model {
+            id: self.node_id?,
+            written_at: Moment(self.number),
+            alive_at: self.alive_at,
+            knows_leases: self.knows_leases.map(|knows| knows != 0),
+        })
+    }
 }
 
-/// Reads all three parts.
-pub async fn read(db: &impl ConnectionTrait) -> Result<Pulse> {
-    let mut pulse = Pulse::default();
-    for row in db.query_all(&statement()).await? {
+/// Reads all parts, the changes in the order of their positions.
+pub async fn read(db: &impl ConnectionTrait, range: PulseRange) -> Result<Pulse> {
+    let changes = FeedPage { after: range.after, changes: Vec::new() };
+    let mut pulse = Pulse { generation: 0, changes, open_live_queries: Vec::new(), nodes: Vec::new() };
+    for row in db.query_all(&statement(range)).await? {
         let row = PulseRow::from_query_result(&row, "")?;
         match row.part {
-            GENERATION => pulse.generation = row.number.unwrap_or_default(),
-            FEED => pulse.newest_change = row.number.unwrap_or_default(),
-            _ => pulse.open_live_queries.extend(row.live_query()),
+            GENERATION => pulse.generation = row.number,
+            CHANGE => pulse.changes.changes.extend(row.change()),
+            LIVE_QUERY => pulse.open_live_queries.extend(row.live_query()),
+            _ => pulse.nodes.extend(row.node()),
         }
     }
+    pulse.changes.changes.sort_by_key(|change| change.id);
     Ok(pulse)
 }
 
-/// Columns that are not of a part are null there. Whether a live query is paused comes as a number, because a union has
-/// no booleans on MySQL.
-fn statement() -> SelectStatement {
-    // Written out: of a bound value, the database would not know the type.
-    let part = |number: i64| Query::select().expr_as(Expr::Constant(number.into()), "part").to_owned();
-    let with_nothing = |mut part: SelectStatement| {
-        for column in ["watched_until", "rate", "is_paused", "pace_changes"] {
-            part.expr_as(Expr::null(), column);
-        }
-        part
-    };
-    let generation = part(GENERATION)
-        .expr_as(Expr::col(generations::Column::Value), "number")
+fn statement(range: PulseRange) -> SelectStatement {
+    let feed = Query::select()
+        .columns([
+            host_changes::Column::Id,
+            host_changes::Column::HostId,
+            host_changes::Column::Kind,
+            host_changes::Column::ChangedAt,
+        ])
+        .from(host_changes::Entity)
+        .and_where(Expr::col(host_changes::Column::Id).gt(range.after))
+        .order_by(host_changes::Column::Id, Order::Asc)
+        .limit(range.limit)
+        .to_owned();
+    let generation = part(GENERATION, generations::Column::Value, &[])
         .from(generations::Entity)
         .and_where(Expr::col(generations::Column::Name).eq(SCHEDULE))
         .to_owned();
-    let feed =
-        part(FEED).expr_as(Expr::col(host_changes::Column::Id).max(), "number").from(host_changes::Entity).to_owned();
-    let live = part(LIVE_QUERY)
-        .expr_as(Expr::col(live_queries::Column::Id), "number")
-        .columns([live_queries::Column::WatchedUntil, live_queries::Column::Rate])
-        .expr_as(Expr::col(live_queries::Column::IsPaused), "is_paused")
-        .column(live_queries::Column::PaceChanges)
+    // In a query of its own: SQLite has order and limit only at the end of a union.
+    let changes = part(CHANGE, host_changes::Column::Id, &OF_CHANGES).from_subquery(feed, "feed").to_owned();
+    let live = part(LIVE_QUERY, live_queries::Column::Id, &OF_LIVE_QUERIES)
         .from(live_queries::Entity)
         .and_where(Expr::col(live_queries::Column::Status).eq(LiveStatusWord::Open))
         .to_owned();
-    with_nothing(generation).union(UnionType::All, with_nothing(feed)).union(UnionType::All, live).to_owned()
+    // Under a name that is no other part's.
+    let heard = Query::select()
+        .columns([nodes::Column::WrittenAt, nodes::Column::AliveAt, nodes::Column::KnowsLeases])
+        .expr_as(Expr::col(nodes::Column::Id), "node_id")
+        .from(nodes::Entity)
+        .and_where(heard_of(range.heard_since))
+        .to_owned();
+    let nodes = part(NODE, nodes::Column::WrittenAt, &OF_NODES).from_subquery(heard, "heard").to_owned();
+    [changes, live, nodes].into_iter().fold(generation, |mut all, part| all.union(UnionType::All, part).to_owned())
+}
+
+/// The columns of one part. Constants are written out: of a bound value, the database would not know the type.
+fn part(part: i64, number: impl IntoColumnRef, own: &[&'static str]) -> SelectStatement {
+    let mut select = Query::select();
+    select.expr_as(Expr::Constant(part.into()), "part").expr_as(Expr::col(number), "number");
+    for column in OF_CHANGES.into_iter().chain(OF_LIVE_QUERIES).chain(OF_NODES) {
+        let value = if own.contains(&column) { Expr::col(Alias::new(column)) } else { Expr::null() };
+        select.expr_as(value, column);
+    }
+    select
 }

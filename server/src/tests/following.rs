@@ -4,7 +4,9 @@ use actix_web::http::Method;
 use serde_json::json;
 
 use super::world::World;
-use crate::store::{feed, generations, live_queries, pulse};
+use crate::clock::Moment;
+use crate::store::pulse::PulseRange;
+use crate::store::{feed, generations, live_queries, nodes, pulse};
 
 #[actix_web::test]
 async fn a_server_asks_with_one_statement_whether_anything_has_changed() {
@@ -34,18 +36,25 @@ async fn a_server_asks_with_one_statement_whether_anything_has_changed() {
 async fn one_statement_tells_as_much_as_three() {
     let world = World::new().await;
     let db = world.app.store.reader();
-    let empty = pulse::read(db).await.unwrap();
-    assert_eq!((empty.newest_change, empty.open_live_queries.len()), (0, 0));
-    world.enroll("h", "ubuntu").await;
+    world.app.fleet.hosts.keep_seen(false).await.unwrap();
+    let range = |after, limit| PulseRange { after, limit, heard_since: Moment(1) };
+    let empty = pulse::read(db, range(0, 100)).await.unwrap();
+    assert_eq!((empty.changes.changes.len(), empty.open_live_queries.len()), (0, 0));
+    for name in ["a", "b", "c"] {
+        world.enroll(name, "ubuntu").await;
+    }
     for rate in [0, 7] {
         let started = json!({ "query": "SELECT 1", "rate": rate, "targets": { "all": true } });
         assert_eq!(world.as_user(&world.token, Method::POST, "live_queries", Some(started)).await.status, 200);
     }
     let store = &world.app.store;
     store.write(async |tx| live_queries::set_pace(tx, 2, None, Some(true)).await).await.unwrap();
-    let read = pulse::read(db).await.unwrap();
+    let read = pulse::read(db, range(1, 1)).await.unwrap();
     assert_eq!(read.generation, generations::current(db, generations::SCHEDULE).await.unwrap());
-    assert_eq!(read.newest_change, feed::after(db, 0, 100).await.unwrap().last().unwrap().id);
+    let mut known = nodes::since(db, Moment::NEVER).await.unwrap();
+    known.retain(|node| node.alive_at.is_some());
+    assert_eq!((&read.nodes, known.len()), (&known, 1));
+    assert_eq!((read.changes.after, read.changes.changes), (1, feed::after(db, 1, 1).await.unwrap()));
     let mut rows = read.open_live_queries;
     rows.sort_by_key(|row| row.id);
     assert_eq!(format!("{rows:?}"), format!("{:?}", live_queries::open_rows(db).await.unwrap()));

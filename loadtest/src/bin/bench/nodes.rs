@@ -58,7 +58,7 @@ pub struct NodesPlan {
 
 impl NodesPlan {
     pub fn whole() -> Self {
-        let [ramp, answered, settle, window] = [60, 20, 60, 30].map(Duration::from_secs);
+        let [ramp, answered, settle, window] = [60, 20, 75, 30].map(Duration::from_secs);
         Self { agents: 10_000, nodes: vec![1, 2, 4], ramp, answered, settle, windows: 3, window }
     }
 

@@ -89,10 +89,11 @@ impl Reports {
     /// next call.
     pub(super) async fn write(&self, store: &Store, hosts: &Hosts, metrics: &Metrics, now: Moment) -> Result<()> {
         let _guard = self.serial.lock().await;
-        {
+        let are_urgent = {
             let mut waiting = self.lock();
-            (waiting.since, waiting.are_urgent) = (None, false);
-        }
+            waiting.since = None;
+            std::mem::take(&mut waiting.are_urgent)
+        };
         let mut left = BTreeMap::new();
         let (mut outcome, mut after) = (Ok(()), i64::MIN);
         while outcome.as_ref().err().is_none_or(store::Error::may_be_of_one_row) {
@@ -105,7 +106,7 @@ impl Reports {
             let work = async |part: &BTreeMap<i64, HostReport>| write_part(store, part, now).await;
             in_halves(batch, work, |mut part, written| match written {
                 Ok(written) => {
-                    are_written(&written, &refetches, hosts, metrics);
+                    are_written(&written, are_urgent, &refetches, hosts, metrics);
                     left.extend(written.held.iter().filter_map(|id| part.remove_entry(id)));
                 }
                 Err(error) => {
@@ -169,14 +170,22 @@ async fn write_part(store: &Store, part: &BTreeMap<i64, HostReport>, now: Moment
         .await
 }
 
-/// Takes over into memory what was written. `refetches` is as of before.
-fn are_written(written: &PartWritten, refetches: &HashMap<i64, RefetchMark>, hosts: &Hosts, metrics: &Metrics) {
+/// Takes over into memory what was written. Other nodes are told only if somebody waits: they look every two seconds.
+/// `refetches` is as of before.
+fn are_written(
+    written: &PartWritten,
+    are_urgent: bool,
+    refetches: &HashMap<i64, RefetchMark>,
+    hosts: &Hosts,
+    metrics: &Metrics,
+) {
     let PartWritten { settled, reports, .. } = written;
     metrics.label_changes.with_label_values(&["added"]).inc_by(reports.added);
     metrics.label_changes.with_label_values(&["removed"]).inc_by(reports.removed);
     settled.parked.iter().for_each(|parked| note_parked(parked, metrics));
-    if !reports.moved.is_empty() {
-        hosts.have_changed(reports.moved.iter().copied());
+    match are_urgent && !reports.moved.is_empty() {
+        true => hosts.have_changed(reports.moved.iter().copied()),
+        false => hosts.mark_changed_here(reports.moved.iter().copied()),
     }
     for asked in settled.asked.values() {
         if let (Some(host), Some(mark)) = (hosts.index.get(asked.id), refetches.get(&asked.id)) {

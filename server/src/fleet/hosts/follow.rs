@@ -19,8 +19,9 @@ use crate::clock::Moment;
 use crate::fleet::Result;
 use crate::lock::lock;
 use crate::store;
-use crate::store::feed::{self, HostChange, HostChangeKind};
+use crate::store::feed::{self, FeedPage, HostChange, HostChangeKind};
 use crate::store::node_keys::{self, KeyHash};
+use crate::store::pulse::PulseRange;
 
 /// How long positions that were not there are looked for. A change takes its position before its commit and is visible
 /// after it, so a change with a higher position may be visible first. Between the two lies only the commit, which waits for a disk at
@@ -41,7 +42,7 @@ const AWAY: Duration = Duration::from_secs(300);
 pub(super) const GONE_AFTER: Duration = Duration::from_secs(24 * 3600);
 
 /// Most feed entries in one read.
-const PAGE: u64 = 5_000;
+const FEED_PAGE: u64 = 5_000;
 
 /// Most positions that are looked for singly. Where servers of a cluster share positions out, most are never used.
 const MAX_GAPS: usize = 500;
@@ -98,12 +99,18 @@ struct ReadEntry {
 }
 
 impl Hosts {
+    /// The range of the next pulse: the feed goes on where it was read to.
+    pub(in crate::fleet) async fn pulse_range(&self) -> PulseRange {
+        let after = self.reading.lock().await.newest();
+        PulseRange { after, limit: FEED_PAGE, heard_since: self.clock.now().minus(GONE_AFTER) }
+    }
+
     /// Reads the feed and applies it to the hosts in memory. [`Hosts::take_deleted`] gives the hosts that were deleted.
-    /// With the position of the `newest` entry, if the caller knows it, the feed is read only if it goes on.
+    /// `next` is what a pulse with [`Hosts::pulse_range`] has shown, if the caller has read it.
     ///
     /// # Errors
     /// When the database does not answer; the next call starts again from the same position.
-    pub async fn follow(&self, newest: Option<i64>) -> Result<()> {
+    pub async fn follow(&self, next: Option<FeedPage>) -> Result<()> {
         let mut reading = self.reading.lock().await;
         let now = self.clock.now();
         if reading.at.is_none_or(|at| now.since(at) > AWAY) {
@@ -124,9 +131,13 @@ impl Hosts {
             }
             None => reading.settled,
         };
-        while newest.is_none_or(|newest| newest > position) {
-            let page = feed::after(self.store.reader(), position, PAGE).await?;
-            let is_last = (page.len() as u64) < PAGE;
+        let mut next = next.filter(|next| next.after == position);
+        loop {
+            let page = match next.take() {
+                Some(next) => next.changes,
+                None => feed::after(self.store.reader(), position, FEED_PAGE).await?,
+            };
+            let is_last = (page.len() as u64) < FEED_PAGE;
             position = page.last().map_or(position, |change| change.id);
             let news: Vec<HostChange> =
                 page.into_iter().filter(|change| !reading.read.contains_key(&change.id)).collect();

@@ -16,6 +16,7 @@ use crate::fleet::Result;
 use crate::lock::lock;
 use crate::store;
 use crate::store::entity::live_queries;
+use crate::store::feed::FeedPage;
 use crate::store::live_queries::OpenRow;
 
 /// Jobs that are brought up to date at one time.
@@ -108,13 +109,13 @@ impl Live {
         self.write_checkpoint(job).await
     }
 
-    /// Takes over what has become of hosts at other nodes, and settles those that were deleted. `newest` is as for
+    /// Takes over what has become of hosts at other nodes, and settles those that were deleted. `next` is as for
     /// [`Hosts::follow`].
     ///
     /// # Errors
     /// When the database does not answer; the next call starts again from the same position.
-    pub async fn follow_hosts(self: &Arc<Self>, newest: Option<i64>) -> Result<()> {
-        let followed = self.hosts.follow(newest).await;
+    pub async fn follow_hosts(self: &Arc<Self>, next: Option<FeedPage>) -> Result<()> {
+        let followed = self.hosts.follow(next).await;
         // Nothing is waited for in between: a request that gives up loses none of them.
         self.forget_hosts(self.hosts.take_deleted()).await;
         followed

@@ -14,6 +14,9 @@ use crate::store::nodes;
 /// A node tells the database this often that it is alive, unless a report of key uses has.
 const ALIVE_EVERY: Duration = Duration::from_secs(20);
 
+/// How old what was read of other nodes may be. Following them reads it more often.
+const LOOKED_AT_EVERY: Duration = Duration::from_secs(5);
+
 /// A node that has not said for this long that it is alive is not waited for.
 const ALIVE_FOR: Duration = Duration::from_secs(75);
 
@@ -35,10 +38,19 @@ impl Hosts {
         self.seen_sharing.alive_at.store(now.0, Ordering::Relaxed);
     }
 
-    /// Finds out which other nodes there are.
+    /// Finds out which other nodes there are, unless that was read a moment ago.
     pub(super) async fn look_at_nodes(&self) -> Result<()> {
         let now = self.clock.now();
-        let known = nodes::since(self.store.reader(), now.minus(GONE_AFTER)).await?;
+        if now.since(Moment(self.seen_sharing.looked_at.load(Ordering::Relaxed))) >= LOOKED_AT_EVERY {
+            self.take_nodes(nodes::since(self.store.reader(), now.minus(GONE_AFTER)).await?);
+        }
+        Ok(())
+    }
+
+    /// Takes over which nodes there are, as just read.
+    pub(in crate::fleet) fn take_nodes(&self, known: Vec<Model>) {
+        let now = self.clock.now();
+        self.seen_sharing.looked_at.store(now.0, Ordering::Relaxed);
         let others: Vec<_> = known.into_iter().filter(|node| node.id != self.node.id()).collect();
         let has_older_node = others.iter().any(|node| node.alive_at.is_none());
         if lock(&self.seen_sharing.older).set(has_older_node) {
@@ -50,7 +62,6 @@ impl Hosts {
         self.seen_sharing.all_know_leases.store(all_know_leases, Ordering::Relaxed);
         let alive = others.into_iter().filter(is_alive).map(|node| node.id);
         lock(&self.seen_sharing.peers).set_alive(alive.collect(), now);
-        Ok(())
     }
 
     /// Whether a node of a version lives that decides by last-seen times and key uses in rows, and reads no pages. While

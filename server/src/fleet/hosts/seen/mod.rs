@@ -44,6 +44,8 @@ pub(super) struct SeenSharing {
     pages: tokio::sync::Mutex<KeptPages>,
     /// When the database was last told that this node is alive.
     alive_at: AtomicI64,
+    /// When this node last looked which others there are.
+    looked_at: AtomicI64,
     older: Mutex<OlderNodes>,
     all_know_leases: AtomicBool,
 }
@@ -56,6 +58,7 @@ impl SeenSharing {
             sequence: Mutex::default(),
             pages: tokio::sync::Mutex::default(),
             alive_at: AtomicI64::default(),
+            looked_at: AtomicI64::default(),
             older: Mutex::default(),
             all_know_leases: AtomicBool::default(),
         }

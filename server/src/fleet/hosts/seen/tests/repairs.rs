@@ -1,11 +1,15 @@
 //! A node among rows and messages that others have left.
 
+use std::sync::atomic::Ordering;
+
 use sea_orm::{ConnectionTrait as _, Set};
 
 use super::super::message::SeenMessage;
-use super::super::{stored, times};
+use super::super::{SeenSharing, stored, times};
 use crate::clock::Moment;
+use crate::fleet::Result;
 use crate::fleet::hosts::Hosts;
+use crate::lock::lock;
 use crate::store::entity::seen_pages::Model;
 use crate::store::hosts::{LastSeen, insert_many, mark_seen};
 use crate::store::{entity, seen_pages};
@@ -24,6 +28,12 @@ impl World {
 
     fn seen(&self, host: i64) -> Moment {
         self.hosts().seen_by_any(host, Moment::NEVER)
+    }
+
+    /// As the task does it, some time after nodes were last read.
+    async fn keep_seen(&self, everything: bool) -> Result<()> {
+        self.hosts().seen_sharing.looked_at.store(0, Ordering::Relaxed);
+        self.hosts().keep_seen(everything).await
     }
 
     async fn execute(&self, sql: &str) {
@@ -67,41 +77,45 @@ async fn what_a_node_of_the_version_before_writes_to_rows_is_read_until_it_has_g
     world.app.store.write(async |tx| insert_many(tx, vec![host("one"), host("two")]).await).await.unwrap();
     world.add_older_node().await;
     world.mark_row_seen(1).await;
-    world.hosts().keep_seen(false).await.unwrap();
+    world.keep_seen(false).await.unwrap();
     assert_eq!([1, 2].map(|host| world.seen(host)), [world.now(), Moment::NEVER]);
 
     // A check-in appears in the row some time after it.
     let check_in = world.now();
     world.app.fleet.clock.advance(SECOND * 20);
-    world.hosts().keep_seen(false).await.unwrap();
+    world.keep_seen(false).await.unwrap();
     world.app.store.write(async |tx| mark_seen(tx, vec![LastSeen { host_id: 2, at: check_in }]).await).await.unwrap();
     world.app.fleet.clock.advance(SECOND * 20);
-    world.hosts().keep_seen(false).await.unwrap();
+    world.keep_seen(false).await.unwrap();
     assert_eq!(world.seen(2), check_in);
 
     // The last words of the node.
     world.app.fleet.clock.advance(SECOND);
     world.mark_row_seen(1).await;
     world.execute("DELETE FROM replicas WHERE id = 'older'").await;
-    world.hosts().keep_seen(false).await.unwrap();
+    world.keep_seen(false).await.unwrap();
     let last = world.now();
     assert_eq!(world.seen(1), last);
 
     world.app.fleet.clock.advance(SECOND * 60);
     world.mark_row_seen(1).await;
-    world.hosts().keep_seen(false).await.unwrap();
+    world.keep_seen(false).await.unwrap();
     assert_eq!(world.seen(1), last, "nobody else writes to rows");
 }
 
 #[tokio::test]
 async fn until_nodes_were_read_there_may_be_one_of_the_version_before() {
     let world = World::new().await;
+    assert!(!world.hosts().has_older_node());
+    // As before the first reading.
+    *lock(&world.hosts().seen_sharing.older) = SeenSharing::new("own", world.now()).older.into_inner().unwrap();
     assert!(world.hosts().has_older_node());
     world.execute("ALTER TABLE replicas RENAME TO elsewhere").await;
-    world.hosts().keep_seen(false).await.unwrap_err();
+    world.keep_seen(false).await.unwrap_err();
+    world.app.fleet.follow().await.unwrap_err();
     assert!(world.hosts().has_older_node());
     world.execute("ALTER TABLE elsewhere RENAME TO replicas").await;
-    world.hosts().keep_seen(false).await.unwrap();
+    world.app.fleet.follow().await.unwrap();
     assert!(!world.hosts().has_older_node());
 }
 
@@ -110,10 +124,11 @@ async fn leases_wait_while_a_node_lives_that_may_not_know_them() {
     let world = World::new().await;
     let (now, long_ago) = (world.now().0, world.now().minus(SECOND * 76).0);
     let look = async || {
-        world.hosts().keep_seen(false).await.unwrap();
+        world.keep_seen(false).await.unwrap();
         world.hosts().all_know_leases()
     };
-    assert!(!world.hosts().all_know_leases(), "until nodes were read");
+    let unread = SeenSharing::new("own", world.now());
+    assert!(!unread.all_know_leases.into_inner(), "until nodes were read");
     assert!(look().await);
     for (alive_at, knows_leases, expected) in [
         (now.to_string(), "NULL", false),
@@ -133,7 +148,7 @@ async fn times_are_stored_though_nodes_cannot_be_read() {
     let world = World::new().await;
     world.hosts().index.seen.page_of(7).mark(7, world.now());
     world.execute("ALTER TABLE replicas RENAME TO elsewhere").await;
-    world.hosts().keep_seen(true).await.unwrap_err();
+    world.keep_seen(true).await.unwrap_err();
     assert_eq!(stored::decode(&world.page(0).await).unwrap()[7], times::seconds(world.now()));
 }
 
@@ -148,7 +163,7 @@ async fn a_broken_page_is_stored_anew_and_one_of_another_format_is_left_alone() 
     world.hosts().load_seen().await.unwrap();
     world.hosts().index.seen.page_of(7).mark(7, world.now());
     world.hosts().index.seen.page_of(40_000).mark(40_000, world.now());
-    world.hosts().keep_seen(true).await.unwrap();
+    world.keep_seen(true).await.unwrap();
     assert_eq!(stored::decode(&world.page(0).await).unwrap()[7], now);
     assert_eq!(world.page(1).await, of_newer_version);
     assert!(stored::decode(&world.page(2).await).unwrap().iter().all(|time| *time == 0));
@@ -164,7 +179,7 @@ async fn stored_times_far_ahead_of_the_clock_are_replaced() {
     world.add_page(0, stored::encode(&[now - 10, now + 1_000, now + 1_000])).await;
     world.hosts().load_seen().await.unwrap();
     world.hosts().index.seen.page_of(1).mark(1, world.now());
-    world.hosts().keep_seen(true).await.unwrap();
+    world.keep_seen(true).await.unwrap();
     assert_eq!(stored::decode(&world.page(0).await).unwrap()[..3], [now - 10, now, 0]);
 }
 
@@ -185,7 +200,7 @@ async fn a_node_without_redis_sends_nothing_and_uses_pages_at_once() {
     world.execute(&format!("INSERT INTO replicas (id, written_at, alive_at) VALUES ('killed', {now}, {now})")).await;
     world.hosts().index.seen.page_of(7).mark(7, soon);
     world.hosts().share_seen().await;
-    world.hosts().keep_seen(false).await.unwrap();
+    world.keep_seen(false).await.unwrap();
     world.hosts().share_seen().await;
     assert_eq!(stored::decode(&world.page(0).await).unwrap()[7], times::seconds(soon));
     assert!(!world.counts("muster_seen_messages_total"));
