@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::refresh_check::{RefreshCheck, RefreshNeed};
 use super::round::{NextStep, Round};
@@ -41,6 +41,8 @@ pub(super) struct RefreshRequest {
     pub plan: Arc<Plan>,
     pub intervals: due::RefreshIntervals,
     pub now: Moment,
+    /// The same by a clock that nobody sets: hosts wait for others.
+    pub since: Instant,
     /// The check by memory, which found that something may be due.
     pub check: RefreshCheck,
 }
@@ -168,7 +170,6 @@ async fn give(tx: &store::Tx, wanted: Vec<&RefreshRequest>) -> store::Result<Vec
     let mut host_ids: Vec<i64> = wanted.iter().map(|wanted| wanted.host_id).collect();
     host_ids.dedup();
     let mut locked = asked_alone(tx, &host_ids).await?;
-    let now = wanted.iter().map(|wanted| wanted.now).max().unwrap_or(Moment::NEVER);
     let parked = parked_of(tx, &wanted, &locked.rows).await?;
     let asks_schema = schema_asked_of(tx, &wanted).await?;
     let (mut all, mut changed) = (Vec::with_capacity(wanted.len()), BTreeMap::new());
@@ -196,7 +197,7 @@ async fn give(tx: &store::Tx, wanted: Vec<&RefreshRequest>) -> store::Result<Vec
     let ids = all.iter().flatten().filter(|decision| is_asked(decision));
     let schema_asked: Vec<i64> = ids.filter_map(|decision| Some(decision.assigned.record.as_ref()?.id)).collect();
     if !schema_asked.is_empty() {
-        store::schema::asked(tx, &schema_asked, now).await?;
+        store::schema::asked(tx, &schema_asked).await?;
     }
     Ok(all)
 }
@@ -292,7 +293,8 @@ fn decide(
             Round::new(names, due, *now, plan.generation)
         }
     };
-    let step = round.next(*now);
+    // An agent has the time of a round from when it is sent its questions.
+    let step = round.next(now.plus(Duration::from_secs(wanted.since.elapsed().as_secs())));
     given.parked = (step.parked.into_iter())
         .map(|(name, reason)| parked_queries::Model {
             host_id: wanted.host_id,

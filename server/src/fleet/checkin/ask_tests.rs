@@ -62,7 +62,7 @@ async fn request(world: &World, host_id: i64) -> RefreshRequest {
     let now = Moment(1_600_000_100_000_000);
     let record = record(&world.app.store, host_id).await;
     let check = RefreshCheck::of(record, &plan, INTERVALS, now);
-    RefreshRequest { host_id, platform: "ubuntu".into(), plan, intervals: INTERVALS, now, check }
+    RefreshRequest { host_id, platform: "ubuntu".into(), plan, intervals: INTERVALS, now, since: Instant::now(), check }
 }
 
 async fn has_round(store: &Store, host_id: i64) -> bool {

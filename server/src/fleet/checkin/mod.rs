@@ -36,7 +36,7 @@ mod reports;
 mod round;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
@@ -196,7 +196,7 @@ impl Checkin {
         let platform = host.assignment.load().platform.clone();
         let plan = Arc::clone(plan);
         let refetch_mark = host.refresh_state.refetch_mark();
-        let wanted = RefreshRequest { host_id: host.id, platform, plan, intervals, now, check };
+        let wanted = RefreshRequest { host_id: host.id, platform, plan, intervals, now, since: Instant::now(), check };
         let longest = self.asker.leisure(&wanted) + self.store_timeout;
         let assigned = within(longest, self.asker.ask(&self.store, wanted)).await?;
         if let Some(record) = &assigned.record {
