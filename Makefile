@@ -74,7 +74,7 @@ docs:
 fmt:
 	$(CARGO) fmt --all
 
-## What continuous integration runs. It builds once, so what speeds up the next build would only fill the disk (6 GB).
+## What continuous integration runs. It builds once, so what speeds up the next build would only fill the disk.
 ci: export CARGO_INCREMENTAL = 0
 ci: lint test
 

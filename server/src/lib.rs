@@ -289,7 +289,7 @@ async fn finish(app: &App, releasing: Duration) {
     if let Err(error) = app.fleet.hosts.write_intervals().await {
         tracing::warn!(%error, "could not write the intervals of hosts; they are written when configs are fetched again");
     }
-    if let Err(error) = app.fleet.checkin.write_reports(false).await {
+    if let Err(error) = app.fleet.checkin.write_reports(true).await {
         tracing::warn!(%error, "could not write the last answers of hosts; they are asked again");
     }
     if let Err(error) = app.fleet.statistics.write(true).await {

@@ -13,7 +13,7 @@ use super::live_queries::OpenRow;
 use super::nodes::heard_of;
 use crate::clock::Moment;
 
-/// What has changed, as of one moment.
+/// Changes as of one moment.
 #[derive(Debug)]
 pub struct Pulse {
     /// The counter of the schedule; 0 before the first change.
@@ -26,7 +26,7 @@ pub struct Pulse {
     pub nodes: Vec<nodes::Model>,
 }
 
-/// What is wanted of a [`Pulse`].
+/// Bounds of a [`Pulse`].
 #[derive(Debug, Clone, Copy)]
 pub struct PulseRange {
     /// The feed is read after this position.

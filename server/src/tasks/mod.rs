@@ -126,20 +126,20 @@ impl Task {
         })
     }
 
-    /// Runs it. What it could put off, it puts off only if `may_wait`.
-    async fn attempt(self, fleet: &Fleet, metrics: &Metrics, may_wait: bool) {
+    /// Runs it. With `everything`, as for a nudge, it puts off nothing that could wait.
+    async fn attempt(self, fleet: &Fleet, metrics: &Metrics, everything: bool) {
         if self.is_for_leader() && !fleet.node.is_leader() {
             return;
         }
         let start = Instant::now();
-        let outcome = self.run(fleet, metrics, may_wait).await;
+        let outcome = self.run(fleet, metrics, everything).await;
         metrics.task_ran(self.name(), outcome.is_ok(), start.elapsed());
         if let Err(error) = outcome {
             tracing::warn!(task = self.name(), %error, "task failed; will retry");
         }
     }
 
-    async fn run(self, fleet: &Fleet, metrics: &Metrics, may_wait: bool) -> Result<()> {
+    async fn run(self, fleet: &Fleet, metrics: &Metrics, everything: bool) -> Result<()> {
         match self {
             Self::KeepSeen => fleet.hosts.keep_seen(false).await,
             Self::ShareSeen => {
@@ -161,7 +161,7 @@ impl Task {
             Self::LookAtLiveQueries => fleet.live.fold_all().await,
             Self::SweepLiveQueries => fleet.live.sweep().await,
             Self::ForgetLiveQueries => fleet.live.forget_old().await,
-            Self::WriteReports => fleet.checkin.write_reports(may_wait).await,
+            Self::WriteReports => fleet.checkin.write_reports(everything).await,
             Self::WriteStatistics => fleet.statistics.write(false).await,
             Self::RenewLease => {
                 let outcome = fleet.node.renew_lease().await;
@@ -216,7 +216,7 @@ pub async fn run(fleet: Fleet, metrics: Arc<Metrics>, lifecycle: Lifecycle, nudg
                     () = fleet.hosts.until_comparison_is_due(), if matches!(task, Task::CompareDirectory) => {}
                     () = fleet.live.must_sweep(), if matches!(task, Task::SweepLiveQueries) => {}
                 }
-                task.attempt(&fleet, &metrics, true).await;
+                task.attempt(&fleet, &metrics, false).await;
                 if matches!(task, Task::Follow) {
                     tokio::select! {
                         () = lifecycle.ended() => return,
@@ -247,7 +247,7 @@ async fn follow_nudges(
         };
         let Some(done) = nudge else { return lifecycle.ended().await };
         for task in Task::ALL {
-            task.attempt(&fleet, &metrics, false).await;
+            task.attempt(&fleet, &metrics, true).await;
         }
         // Whoever asked may have gone.
         let _ = done.send(());

@@ -32,7 +32,7 @@ impl World {
         let write = DistributedWrite::read(body.as_bytes()).unwrap();
         let (host, deadline) = (self.host(key).await, Instant::now() + Duration::from_secs(60));
         self.app.fleet.checkin.write(&host, &write, deadline.into()).await.unwrap();
-        self.app.fleet.checkin.write_reports(false).await.unwrap();
+        self.app.fleet.checkin.write_reports(true).await.unwrap();
     }
 
     async fn names_with(&self, text: &str) -> Vec<String> {

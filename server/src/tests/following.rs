@@ -1,4 +1,4 @@
-//! What it costs a server to hear that others have changed nothing.
+//! Cost of hearing that other servers have changed nothing.
 
 use actix_web::http::Method;
 use serde_json::json;

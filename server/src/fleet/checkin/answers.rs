@@ -70,7 +70,7 @@ impl Checkin {
         live.skipped.retain(|id| !write.truncated && !answered.contains(id));
         report.details = said.host;
         note_builtin_labels(&mut report, &plan);
-        self.reports.add(report, host.refresh_state.is_awaited(&plan), self.clock.now());
+        self.reports.add(report, host.refresh_state.is_awaited(host.id, &plan), self.clock.now());
         if let Some(sample) = said.sample {
             self.statistics.add(host, sample);
         }

@@ -4,7 +4,7 @@
 use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
 use std::time::Duration;
 
-use super::refresh_check::{RefreshCheck, RefreshNeed};
+use super::refresh_check::{RefreshCheck, RefreshNeed, is_awaited};
 use crate::clock::Moment;
 use crate::fleet::schedule::Plan;
 use crate::store::reports::RefreshRecord;
@@ -101,10 +101,21 @@ impl RefreshState {
 
     /// Whether somebody may wait for what the host says: nothing is known of it yet, an operator wants everything asked anew,
     /// or a label is newer than what the host was asked.
-    pub(super) fn is_awaited(&self, plan: &Plan) -> bool {
-        let [details_at, labels_at] = [&self.details_at, &self.labels_at].map(|at| Moment(at.load(Ordering::Relaxed)));
-        let RefetchMark(refetch) = self.refetch_mark();
-        refetch & 1 == 1 || details_at.min(labels_at) == Moment::NEVER || plan.newest_label() > labels_at
+    pub(super) fn is_awaited(&self, host_id: i64, plan: &Plan) -> bool {
+        let asked = self.record(host_id);
+        is_awaited(&asked) || plan.newest_label() > asked.label_updated_at
+    }
+
+    /// The host's record as far as memory knows it, which is nothing of open rounds.
+    fn record(&self, host_id: i64) -> RefreshRecord {
+        RefreshRecord {
+            id: host_id,
+            detail_updated_at: Moment(self.details_at.load(Ordering::Relaxed)),
+            label_updated_at: Moment(self.labels_at.load(Ordering::Relaxed)),
+            statistics_updated_at: Moment(self.statistics_at.load(Ordering::Relaxed)),
+            refetch_requested: self.refetch.load(Ordering::Relaxed) & 1 == 1,
+            open_round: None,
+        }
     }
 
     /// Makes the next check-in find out whether something is due.
@@ -126,15 +137,7 @@ impl RefreshState {
 
     /// What is due now as far as memory knows. If nothing is, notes until when.
     pub(super) fn check(&self, host_id: i64, plan: &Plan, intervals: RefreshIntervals, now: Moment) -> RefreshCheck {
-        let asked = RefreshRecord {
-            id: host_id,
-            detail_updated_at: Moment(self.details_at.load(Ordering::Relaxed)),
-            label_updated_at: Moment(self.labels_at.load(Ordering::Relaxed)),
-            statistics_updated_at: Moment(self.statistics_at.load(Ordering::Relaxed)),
-            refetch_requested: self.refetch.load(Ordering::Relaxed) & 1 == 1,
-            open_round: None,
-        };
-        let check = RefreshCheck::of(asked, plan, intervals, now);
+        let check = RefreshCheck::of(self.record(host_id), plan, intervals, now);
         if let RefreshNeed::Nothing(next) = check.need {
             self.rest_until(next, plan);
         }

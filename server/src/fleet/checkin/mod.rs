@@ -212,13 +212,13 @@ impl Checkin {
         text
     }
 
-    /// Writes the answers that were collected, all of them or, with `if_due`, if it is time to.
+    /// Writes the answers that were collected when that is due, or in any case.
     ///
     /// # Errors
     /// When the database does not answer; then the next call writes them.
-    pub async fn write_reports(&self, if_due: bool) -> super::Result<()> {
+    pub async fn write_reports(&self, everything: bool) -> super::Result<()> {
         let now = self.clock.now();
-        if if_due && !self.reports.are_due(now) {
+        if !everything && !self.reports.are_due(now) {
             return Ok(());
         }
         self.reports.write(&self.store, &self.hosts, &self.metrics, now).await

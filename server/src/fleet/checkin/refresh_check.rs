@@ -47,14 +47,18 @@ impl RefreshCheck {
         self.record == *record
     }
 
-    /// Whether somebody may wait for the answers: nothing is known of the host yet, or an operator wants it asked anew.
+    /// Whether somebody may wait for the answers.
     pub(super) fn is_awaited(&self) -> bool {
-        let RefreshRecord { detail_updated_at, label_updated_at, refetch_requested, .. } = self.record;
-        refetch_requested || detail_updated_at.min(label_updated_at) == Moment::NEVER
+        is_awaited(&self.record)
     }
 
     /// The check of a later record, under the same plan and at the same moment.
     pub(super) fn renewed(self, record: RefreshRecord, plan: &Plan, intervals: RefreshIntervals, now: Moment) -> Self {
         if self.record == record { self } else { Self::of(record, plan, intervals, now) }
     }
+}
+
+/// Whether somebody may wait for what a host says: nothing is known of it yet, or an operator wants it asked anew.
+pub(super) fn is_awaited(asked: &RefreshRecord) -> bool {
+    asked.refetch_requested || asked.detail_updated_at.min(asked.label_updated_at) == Moment::NEVER
 }

@@ -77,11 +77,11 @@ async fn hosts_that_say_different_things_share_a_statement() {
         let details = hosts::ActiveModel { build: text("1"), code_name: text("a"), ..Default::default() };
         say(host, details);
     }
-    checkin.write_reports(false).await.unwrap();
+    checkin.write_reports(true).await.unwrap();
     let before = statements.get();
     say(&hosts[0], hosts::ActiveModel { build: text("2"), uptime_secs: Set(5), ..Default::default() });
     say(&hosts[1], hosts::ActiveModel { code_name: text("b"), uptime_secs: Set(7), ..Default::default() });
-    checkin.write_reports(false).await.unwrap();
+    checkin.write_reports(true).await.unwrap();
     assert_eq!(statements.get() - before, 2, "the rows are read and written");
     let rows = hosts::Entity::find().order_by_asc(hosts::Column::Id).all(world.app.store.reader()).await.unwrap();
     let said = |row: &hosts::Model| (row.build.clone(), row.code_name.clone(), row.uptime_secs);
@@ -97,7 +97,7 @@ async fn a_report_that_is_refused_stops_no_other() {
     let checkin = &world.app.fleet.checkin;
     report(checkin, &hosts);
     for _ in 0..2 {
-        assert!(checkin.write_reports(false).await.is_err());
+        assert!(checkin.write_reports(true).await.is_err());
         assert_eq!(checkin.reports.waiting(), 1);
         assert!(checkin.reports.has_answers_of(hosts[2].id), "it waits on");
     }
@@ -116,20 +116,20 @@ async fn a_report_whose_row_is_held_waits_and_stops_no_other() {
     let checkin = &world.app.fleet.checkin;
     report(checkin, &hosts);
     for _ in 0..2 {
-        checkin.write_reports(false).await.unwrap();
+        checkin.write_reports(true).await.unwrap();
         assert_eq!(checkin.reports.waiting(), 1);
         assert!(checkin.reports.has_answers_of(hosts[2].id), "it waits on");
         assert_eq!(hostnames(&world).await, ["new", "new", "bad", "new", "new"]);
     }
     holder.rollback().await.unwrap();
-    checkin.write_reports(false).await.unwrap();
+    checkin.write_reports(true).await.unwrap();
     assert_eq!(checkin.reports.waiting(), 0);
     assert_eq!(hostnames(&world).await, ["new"; 5]);
 
     // A host that is gone is not taken for one that is held.
     report(checkin, &hosts);
     world.post("hosts/delete", serde_json::json!({ "ids": [hosts[2].id] })).await.expect(200);
-    checkin.write_reports(false).await.unwrap();
+    checkin.write_reports(true).await.unwrap();
     assert_eq!(checkin.reports.waiting(), 0);
 }
 
