@@ -103,10 +103,10 @@ impl Fleet {
     /// # Errors
     /// When the database does not answer; the next call reads it.
     pub async fn follow(&self) -> Result<()> {
-        let range = self.hosts.pulse_range().await;
+        let (range, read_at) = (self.hosts.pulse_range().await, self.clock.now());
         let pulse = pulse::read(self.changes.reader(), range).await?;
         let Pulse { generation, changes, open_live_queries, nodes } = pulse;
-        self.hosts.take_nodes(nodes);
+        self.hosts.take_nodes(nodes, read_at);
         let hosts = async {
             let labels = self.schedule.refresh_to(generation).await?;
             self.hosts.drop_labels(&labels);

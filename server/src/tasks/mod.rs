@@ -158,7 +158,7 @@ impl Task {
                 fleet.log_refusals_left_out();
                 fleet.hosts.write_key_uses(false).await
             }
-            Self::LookAtLiveQueries => fleet.live.fold_all().await,
+            Self::LookAtLiveQueries => fleet.live.keep_up().await,
             Self::SweepLiveQueries => fleet.live.sweep().await,
             Self::ForgetLiveQueries => fleet.live.forget_old().await,
             Self::WriteReports => fleet.checkin.write_reports(everything).await,

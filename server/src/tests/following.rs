@@ -1,5 +1,7 @@
 //! Cost of hearing that other servers have changed nothing.
 
+use std::time::Duration;
+
 use actix_web::http::Method;
 use serde_json::json;
 
@@ -30,6 +32,19 @@ async fn a_server_asks_with_one_statement_whether_anything_has_changed() {
     assert_eq!(world.as_user(&world.token, Method::DELETE, "hosts/1", None).await.status, 200);
     other.app.fleet.follow().await.unwrap();
     assert_eq!(other.get("hosts/1").await.status, 404);
+}
+
+#[actix_web::test]
+async fn live_queries_are_looked_for_while_hosts_take_long_to_follow() {
+    let world = World::new().await;
+    let (fleet, statements) = (&world.app.fleet, &world.app.metrics.sql_statements);
+    fleet.follow().await.unwrap();
+    let sent = statements.get();
+    fleet.live.keep_up().await.unwrap();
+    assert_eq!(statements.get() - sent, 0, "they were looked for with the hosts");
+    fleet.clock.advance(Duration::from_secs(4));
+    fleet.live.keep_up().await.unwrap();
+    assert_eq!(statements.get() - sent, 1);
 }
 
 #[actix_web::test]

@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::refresh_check::{RefreshCheck, RefreshNeed};
 use super::round::{NextStep, Round};
@@ -41,6 +41,8 @@ pub(super) struct RefreshRequest {
     pub plan: Arc<Plan>,
     pub intervals: due::RefreshIntervals,
     pub now: Moment,
+    /// The same by a clock that nobody sets: hosts wait for others.
+    pub since: Instant,
     /// The check by memory, which found that something may be due.
     pub check: RefreshCheck,
 }
@@ -256,7 +258,8 @@ fn decide(wanted: &RefreshRequest, asked: &mut RefreshRecord, parked: &[parked_q
             Round::new(names, due, *now, plan.generation)
         }
     };
-    let step = round.next(*now);
+    // An agent has the time of a round from when it is sent its questions.
+    let step = round.next(now.plus(Duration::from_secs(wanted.since.elapsed().as_secs())));
     given.parked = (step.parked.into_iter())
         .map(|(name, reason)| parked_queries::Model {
             host_id: wanted.host_id,

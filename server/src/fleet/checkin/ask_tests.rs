@@ -58,7 +58,7 @@ async fn request(world: &World, host_id: i64) -> RefreshRequest {
     let now = Moment(1_600_000_100_000_000);
     let record = record(&world.app.store, host_id).await;
     let check = RefreshCheck::of(record, &plan, INTERVALS, now);
-    RefreshRequest { host_id, platform: "ubuntu".into(), plan, intervals: INTERVALS, now, check }
+    RefreshRequest { host_id, platform: "ubuntu".into(), plan, intervals: INTERVALS, now, since: Instant::now(), check }
 }
 
 async fn has_round(store: &Store, host_id: i64) -> bool {
@@ -118,6 +118,19 @@ async fn a_host_costs_two_statements_unless_a_question_is_parked() {
     assert_eq!(parked[&3].len(), 1);
     let given = asker.ask(store, wanted).await.unwrap();
     assert!(!given.names.is_empty() && !given.names.contains(&name), "{given:?}");
+}
+
+#[actix_web::test]
+async fn an_agent_has_its_time_from_when_it_is_asked() {
+    let world = World::new().await;
+    world.enroll("h", "ubuntu").await;
+    let waited = Duration::from_secs(4);
+    let wanted = request(&world, 1).await;
+    let wanted = RefreshRequest { since: wanted.since.checked_sub(waited).unwrap(), ..wanted };
+    let (asked_at, store) = (wanted.now, &world.app.store);
+    Asker::new(LEISURELY_SPACING).ask(store, wanted).await.unwrap();
+    let round = Round::of_text(&record(store, 1).await.open_round.unwrap()).unwrap();
+    assert_eq!(round.waits_until(), asked_at.plus(waited).plus(crate::fleet::checkin::RETRY_WINDOW));
 }
 
 #[actix_web::test]

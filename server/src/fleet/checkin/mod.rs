@@ -35,7 +35,7 @@ mod reports;
 mod round;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
@@ -188,7 +188,7 @@ impl Checkin {
         let platform = host.assignment.load().platform.clone();
         let (plan, intervals) = (Arc::clone(plan), self.intervals);
         let refetch_mark = host.refresh_state.refetch_mark();
-        let wanted = RefreshRequest { host_id: host.id, platform, plan, intervals, now, check };
+        let wanted = RefreshRequest { host_id: host.id, platform, plan, intervals, now, since: Instant::now(), check };
         let longest = self.asker.leisure(&wanted) + self.store_timeout;
         let assigned = within(longest, self.asker.ask(&self.store, wanted)).await?;
         if let Some(record) = &assigned.record {

@@ -136,7 +136,7 @@ mod targets;
 mod worker;
 
 use std::collections::BTreeSet;
-use std::sync::atomic::AtomicU32;
+use std::sync::atomic::{AtomicI64, AtomicU32};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -206,6 +206,8 @@ pub struct Live {
     store_timeout: Duration,
     /// How many polls are still to look for rows that a start which was given up may have left.
     unheld: AtomicU32,
+    /// When jobs of other nodes were last looked for.
+    followed_at: AtomicI64,
     /// Deleted hosts that jobs may still wait for.
     gone: Mutex<BTreeSet<i64>>,
 }
@@ -262,6 +264,7 @@ impl Live {
             answer_timeout,
             store_timeout,
             unheld: AtomicU32::new(0),
+            followed_at: AtomicI64::new(0),
             gone: Mutex::default(),
             store,
             bus,

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
@@ -12,12 +13,16 @@ use super::notes::{JobEnding, Settlement};
 use super::progress::status_word;
 use super::{Job, Live};
 use crate::bus::BusError;
+use crate::clock::Moment;
 use crate::fleet::Result;
 use crate::lock::lock;
 use crate::store;
 use crate::store::entity::live_queries;
 use crate::store::feed::FeedPage;
 use crate::store::live_queries::OpenRow;
+
+/// Longest time for which jobs of other nodes are not looked for.
+const FOLLOWED_EVERY: Duration = Duration::from_secs(3);
 
 /// Jobs that are brought up to date at one time.
 const FOLDED_AT_ONCE: usize = 8;
@@ -37,12 +42,25 @@ impl Live {
     /// # Errors
     /// When the database does not answer; the next call does it.
     pub async fn follow_others(&self, open: Vec<OpenRow>) -> Result<()> {
+        self.followed_at.fetch_max(self.clock.now().0, Ordering::Relaxed);
         let looks = self.unheld.load(Ordering::Relaxed);
         if self.node.is_clustered() || looks > 0 {
             self.take_over_jobs(open).await?;
             let _ = self.unheld.compare_exchange(looks, looks.saturating_sub(1), Ordering::Relaxed, Ordering::Relaxed);
         }
         Ok(())
+    }
+
+    /// Brings all views up to date. Looks for jobs itself where nobody has lately, because following hosts takes its time.
+    ///
+    /// # Errors
+    /// As for [`Live::look`].
+    pub async fn keep_up(self: &Arc<Self>) -> Result<()> {
+        let followed_at = Moment(self.followed_at.load(Ordering::Relaxed));
+        match self.clock.now().since(followed_at) > FOLLOWED_EVERY {
+            true => self.look().await,
+            false => self.fold_all().await,
+        }
     }
 
     /// Brings all views up to date.

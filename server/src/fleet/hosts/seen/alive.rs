@@ -42,15 +42,17 @@ impl Hosts {
     pub(super) async fn look_at_nodes(&self) -> Result<()> {
         let now = self.clock.now();
         if now.since(Moment(self.seen_sharing.looked_at.load(Ordering::Relaxed))) >= LOOKED_AT_EVERY {
-            self.take_nodes(nodes::since(self.store.reader(), now.minus(GONE_AFTER)).await?);
+            self.take_nodes(nodes::since(self.store.reader(), now.minus(GONE_AFTER)).await?, now);
         }
         Ok(())
     }
 
-    /// Takes over which nodes there are, as just read.
-    pub(in crate::fleet) fn take_nodes(&self, known: Vec<Model>) {
+    /// Takes over which nodes there are, unless a reading that began later has been.
+    pub(in crate::fleet) fn take_nodes(&self, known: Vec<Model>, read_at: Moment) {
         let now = self.clock.now();
-        self.seen_sharing.looked_at.store(now.0, Ordering::Relaxed);
+        if self.seen_sharing.looked_at.fetch_max(read_at.0, Ordering::Relaxed) > read_at.0 {
+            return;
+        }
         let others: Vec<_> = known.into_iter().filter(|node| node.id != self.node.id()).collect();
         let has_older_node = others.iter().any(|node| node.alive_at.is_none());
         if lock(&self.seen_sharing.older).set(has_older_node) {

@@ -144,6 +144,18 @@ async fn leases_wait_while_a_node_lives_that_may_not_know_them() {
 }
 
 #[tokio::test]
+async fn an_older_reading_of_nodes_replaces_no_newer_one() {
+    let world = World::new().await;
+    let now = world.now();
+    let older = entity::nodes::Model { id: "older".to_owned(), written_at: now, alive_at: None, knows_leases: None };
+    world.hosts().take_nodes(vec![older], now);
+    world.hosts().take_nodes(Vec::new(), now.minus(SECOND));
+    assert!(world.hosts().has_older_node());
+    world.hosts().take_nodes(Vec::new(), now);
+    assert!(!world.hosts().has_older_node());
+}
+
+#[tokio::test]
 async fn times_are_stored_though_nodes_cannot_be_read() {
     let world = World::new().await;
     world.hosts().index.seen.page_of(7).mark(7, world.now());
