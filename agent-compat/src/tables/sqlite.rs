@@ -128,8 +128,16 @@ fn fill(
 ) -> Result<(), rusqlite::Error> {
     let now_s = context.now_ms / 1000;
     let facts = Facts::of(context.identity, now_s, agent_process(context));
+    // Who asks for columns reads the names of the tables from another one.
+    let asks_columns = words.iter().any(|word| word.starts_with("pragma_table_"));
     for table in host::tables() {
-        if !words.contains(table.name) || !table.on.includes(context.identity.platform) {
+        if !host::has_table(table, &facts) {
+            continue;
+        }
+        if asks_columns {
+            declare(connection, table.name, table.columns)?;
+        }
+        if !words.contains(table.name) {
             continue;
         }
         match filled_s.get(table.name) {
@@ -139,6 +147,10 @@ fn fill(
         filled_s.insert(table.name, now_s);
     }
     for table in OwnTable::ALL {
+        if asks_columns {
+            let version = Version::parse(&context.identity.osquery_version);
+            replace_table(connection, table.name(), &host::own_columns(table, version))?;
+        }
         if words.contains(table.name()) {
             fill_own_table(connection, table, words, context)?;
         }
@@ -181,6 +193,11 @@ fn fill_own_table(
     replace_table(connection, table.name(), &columns)?;
     let values = rows.into_iter().map(|row| row.into_iter().map(|(_, value)| value).collect());
     insert(connection, table.name(), values)
+}
+
+/// Makes a table without rows, unless it is there.
+fn declare(connection: &Connection, name: &str, columns: &str) -> Result<(), rusqlite::Error> {
+    connection.execute_batch(&format!("CREATE TABLE IF NOT EXISTS {name} ({columns});"))
 }
 
 fn replace_table(connection: &Connection, name: &str, columns: &str) -> Result<(), rusqlite::Error> {

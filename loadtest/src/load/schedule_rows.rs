@@ -124,7 +124,14 @@ mod tests {
 
     fn rows(config: &ServedConfig, number: u32, now_s: u64, version: &str) -> Vec<Value> {
         let text = String::new;
-        let names = Names { uuid: text(), instance: text(), hostname: text(), fqdn: text(), serial: text() };
+        let names = Names {
+            uuid: text(),
+            instance: text(),
+            hostname: text(),
+            fqdn: text(),
+            serial: text(),
+            quoted_address: text(),
+        };
         let host = Answerer { names: &names, number, given: Some(config), started_s: 1_000_000, now_ms: now_s * 1000 };
         let mut out = Vec::new();
         put(&mut out, &host, version);

@@ -22,6 +22,7 @@ enum Gap {
     Fqdn,
     ComputerName,
     Serial,
+    Address,
 }
 
 const GAPS: [(Gap, &str); 6] = [
@@ -40,14 +41,16 @@ pub(super) struct Gapped {
 }
 
 impl Gapped {
-    /// Finds the gaps in what the model wrote.
-    fn find(text: &[u8]) -> Self {
+    /// Finds the gaps in what the model wrote, whose address is this.
+    fn find(text: &[u8], address: &str) -> Self {
+        let quoted = format!("\"{address}\"");
+        let words = GAPS.iter().map(|(gap, word)| (*gap, *word)).chain([(Gap::Address, quoted.as_str())]);
         let mut pieces = Vec::new();
         let mut rest = text;
         loop {
-            let first = GAPS
-                .iter()
-                .filter_map(|(gap, word)| Some((find(rest, word.as_bytes())?, *gap, word)))
+            let first = words
+                .clone()
+                .filter_map(|(gap, word)| Some((find(rest, word.as_bytes())?, gap, word)))
                 .min_by_key(|found| found.0);
             let Some((at, gap, word)) = first else { break };
             pieces.push((rest[..at].into(), Some(gap)));
@@ -67,6 +70,7 @@ impl Gapped {
                 Some(Gap::Hostname | Gap::ComputerName) => &names.hostname,
                 Some(Gap::Fqdn) => &names.fqdn,
                 Some(Gap::Serial) => &names.serial,
+                Some(Gap::Address) => &names.quoted_address,
             };
             out.extend_from_slice(name.as_bytes());
         }
@@ -94,6 +98,8 @@ pub(super) struct Names {
     pub hostname: String,
     pub fqdn: String,
     pub serial: String,
+    /// An address that no other host of the load has, in quotation marks.
+    pub quoted_address: String,
 }
 
 /// Rows that one query returns on one kind of host.
@@ -115,6 +121,8 @@ pub(super) struct Template {
     heads: [Vec<u8>; 5],
     enroll: Gapped,
     model: Agent,
+    /// The address of the model.
+    address: String,
     answers: HashMap<Box<str>, Rc<Rows>>,
 }
 
@@ -197,7 +205,8 @@ impl Template {
         let identity = identity(ground.seed, flavour, version, |gap| {
             GAPS.iter().find(|(other, _)| *other == gap).map_or("", |(_, text)| text).to_owned()
         });
-        let model = Agent::new(identity, ground.flags.clone(), Box::new(SqliteHost::new()), ground.now_ms);
+        let mut model = Agent::new(identity, ground.flags.clone(), Box::new(SqliteHost::new()), ground.now_ms);
+        let address = address_of(&mut model, ground.now_ms);
         let heads = AgentEndpoint::ALL.map(|endpoint| {
             let mut head = format!("POST {}{} HTTP/1.1\r\n", ground.prefix, model.path(endpoint));
             for (name, value) in model.headers(endpoint, false) {
@@ -212,8 +221,9 @@ impl Template {
             has_header: Version::parse(version).at_least(5, 23, 0),
             markers,
             heads,
-            enroll: Gapped::find(&model.request(ExchangeStep::Enroll, ground.now_ms).body),
+            enroll: Gapped::find(&model.request(ExchangeStep::Enroll, ground.now_ms).body, &address),
             model,
+            address,
             answers: HashMap::new(),
         }
     }
@@ -242,7 +252,7 @@ impl Template {
                     distributed_row(&mut json, row);
                 }
                 json.push(b']');
-                Rows::Fine { json: Gapped::find(&json), empty: rows.is_empty() }
+                Rows::Fine { json: Gapped::find(&json, &self.address), empty: rows.is_empty() }
             }
             Err(message) => Rows::Failed(message),
         };
@@ -272,10 +282,18 @@ impl Template {
             uuid: uuid(own, 3),
             instance: uuid(mix(seed, u64::from(number)), 4),
             serial: format!("{:010X}", below(own, 22, 1 << 40)),
+            quoted_address: format!("\"10.{}.{}.{}\"", identity >> 16 & 0xff, identity >> 8 & 0xff, identity & 0xff),
             hostname,
             fqdn,
         }
     }
+}
+
+/// The address that a model shows to others.
+fn address_of(model: &mut Agent, now_ms: u64) -> String {
+    let sql = "SELECT address FROM interface_addresses WHERE address LIKE '10.%' LIMIT 1";
+    let rows = model.ask(sql, now_ms).0.unwrap_or_default();
+    rows.into_iter().flatten().map(|(_, address)| address).next().unwrap_or_default()
 }
 
 /// A host of a kind, with these names.
@@ -334,6 +352,7 @@ mod tests {
                     Gap::Hostname | Gap::ComputerName => names.hostname.clone(),
                     Gap::Fqdn => names.fqdn.clone(),
                     Gap::Serial => names.serial.clone(),
+                    Gap::Address => names.quoted_address.clone(),
                 });
                 let mut model = Agent::new(identity, flags.clone(), Box::new(SqliteHost::new()), ground.now_ms);
                 let mut body = Vec::new();
@@ -350,6 +369,29 @@ mod tests {
                 }
                 assert_eq!(body, [b"[", expected.as_slice(), b"]"].concat(), "{}", flavour.0);
             }
+        }
+    }
+
+    #[test]
+    fn hosts_have_addresses_of_their_own_and_tables_in_common() {
+        let flags = flags("secret", 10, 60, 10);
+        let ground = Ground { seed: 3, flags: &flags, prefix: "", now_ms: 1_795_190_018_000 };
+        for flavour in &FLAVOURS {
+            let mut template = Template::new(&ground, flavour, "5.23.1");
+            let (one, other) = (template.names(3, 17, 17), template.names(3, 70_000, 70_000));
+            let mut said = |sql: &str, names: &Names| {
+                let Rows::Fine { json, empty: false } = &*template.answer(sql, ground.now_ms) else { panic!("{sql}") };
+                let mut body = Vec::new();
+                json.fill(&mut body, names);
+                String::from_utf8(body).unwrap()
+            };
+            let sql = "SELECT address FROM interface_addresses WHERE interface NOT LIKE 'lo%'";
+            assert!(said(sql, &one).contains("\"10.0.0.17\""), "{}: {}", flavour.0, said(sql, &one));
+            assert!(said(sql, &other).contains("\"10.1.17.112\""), "{}", flavour.0);
+            let sql = "SELECT r.name AS \"table\", c.name AS \"column\" FROM osquery_registry AS r, \
+                       pragma_table_xinfo(r.name) AS c WHERE r.registry = 'table'";
+            assert_eq!(said(sql, &one), said(sql, &other));
+            assert!(said(sql, &one).contains(r#"{"table":"processes","column":"pid"}"#), "{}", said(sql, &one));
         }
     }
 

@@ -37,6 +37,11 @@ pub(super) const TABLES: &[TableDef] = &[
         On::Windows,
         "name TEXT, scripting_engine TEXT, script_file_name TEXT, script_text TEXT, class TEXT, relative_path TEXT",
     ),
+    empty(
+        super::ATC_TABLE,
+        On::All,
+        "url TEXT, title TEXT, visit_count TEXT, typed_count TEXT, last_visit_time TEXT, hidden TEXT, path TEXT",
+    ),
     empty("hash", On::All, "path TEXT, directory TEXT, md5 TEXT, sha1 TEXT, sha256 TEXT"),
     empty(
         "python_packages",

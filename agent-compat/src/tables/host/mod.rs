@@ -120,6 +120,17 @@ pub(super) fn tables() -> impl Iterator<Item = &'static TableDef> + Clone {
     .flatten()
 }
 
+/// A table that the configuration of some hosts makes of a file (ATC).
+const ATC_TABLE: &str = "chrome_browser_history";
+
+/// The share of hosts that have [`ATC_TABLE`], in percent.
+const ATC_PERCENT: u64 = 30;
+
+/// Whether a host has a table.
+pub(super) fn has_table(table: &TableDef, facts: &Facts<'_>) -> bool {
+    table.on.includes(facts.platform()) && (table.name != ATC_TABLE || facts.has(90, ATC_PERCENT))
+}
+
 /// Column definitions of a table about the agent.
 pub(super) fn own_columns(table: OwnTable, version: Version) -> String {
     match table {

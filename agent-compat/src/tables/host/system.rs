@@ -116,7 +116,7 @@ pub(super) const TABLES: &[TableDef] = &[
         moves: false,
         weight: 1,
         rows: |facts| {
-            let present = super::tables().filter(|table| table.on.includes(facts.platform()));
+            let present = super::tables().filter(|table| super::has_table(table, facts));
             let own = crate::tables::OwnTable::ALL.iter().map(|table| table.name());
             let tables = present.map(|table| table.name).chain(own).map(|name| row!["table", name, 0, 0, 1]);
             let plugins = [("config", "tls"), ("logger", "tls"), ("distributed", "tls")];

@@ -151,3 +151,19 @@ fn schedule_columns_follow_the_version() {
         assert!(host.ask(&format!("SELECT {absent} FROM osquery_schedule")).is_err(), "{version}");
     }
 }
+
+#[test]
+fn all_tables_of_a_host_and_their_columns_can_be_asked_for_at_one_time() {
+    let sql = "SELECT r.name, c.name, c.type, c.hidden FROM osquery_registry AS r, pragma_table_xinfo(r.name) AS c \
+               WHERE r.registry = 'table'";
+    for platform in [Platform::Linux, Platform::Darwin, Platform::Windows] {
+        let mut host = Host::new(platform);
+        let registered = host.one("SELECT count(*) FROM osquery_registry WHERE registry = 'table'");
+        let rows = host.ask(sql).unwrap();
+        let tables: std::collections::BTreeSet<&str> = rows.iter().map(|row| row[0].1.as_str()).collect();
+        assert_eq!(tables.len().to_string(), registered, "{platform:?}");
+        let has = |row: [&str; 4]| rows.iter().any(|found| found.iter().map(|(_, value)| value.as_str()).eq(row));
+        assert!(has(["osquery_schedule", "name", "TEXT", "0"]) && has(["hash", "sha256", "TEXT", "0"]));
+        assert_eq!(host.one("SELECT count(*) > 0 FROM users"), "1", "those that were asked for have rows");
+    }
+}
