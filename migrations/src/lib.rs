@@ -21,6 +21,7 @@ mod m0016_seen_pages;
 mod m0017_live_pace;
 mod m0018_lease_nodes;
 mod m0019_statistics;
+mod m0020_schema;
 
 pub use sea_orm_migration::MigratorTrait;
 use sea_orm_migration::prelude::*;
@@ -54,6 +55,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0017_live_pace::Migration),
             Box::new(m0018_lease_nodes::Migration),
             Box::new(m0019_statistics::Migration),
+            Box::new(m0020_schema::Migration),
         ]
     }
 }

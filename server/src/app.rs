@@ -21,6 +21,7 @@ use crate::fleet::hosts::{Hosts, ensure_builtin_labels};
 use crate::fleet::live::{self, Live};
 use crate::fleet::logs::{Logs, Sharing, Sinks};
 use crate::fleet::schedule::{BuiltInOptions, Schedule};
+use crate::fleet::schema::AgentSchemas;
 use crate::fleet::specs::Specs;
 use crate::fleet::statistics::Statistics;
 use crate::fleet::{Fleet, Node};
@@ -100,6 +101,13 @@ impl App {
             config.statistics.clone(),
             Arc::clone(&metrics),
         ));
+        let schemas = Arc::new(AgentSchemas::new(
+            store.clone(),
+            clock.clone(),
+            Arc::clone(&hosts),
+            osquery.schema_update_interval,
+            Arc::clone(&metrics),
+        ));
         let checkin = Arc::new(Checkin::new(
             CheckinParts {
                 store: store.clone(),
@@ -108,6 +116,7 @@ impl App {
                 hosts: Arc::clone(&hosts),
                 live: Arc::clone(&live),
                 statistics: Arc::clone(&statistics),
+                schemas: Arc::clone(&schemas),
                 metrics: Arc::clone(&metrics),
             },
             osquery,
@@ -145,6 +154,7 @@ impl App {
             refusals: Arc::new(LogLimit::new(REFUSALS_EVERY)),
             specs: Specs::new(store.clone(), Arc::clone(&schedule)),
             schedule,
+            schemas,
             statistics,
         };
         let health = ServerHealth { store: store.clone(), logs: Arc::clone(&fleet.logs) };

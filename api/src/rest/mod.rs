@@ -13,6 +13,7 @@ mod live;
 mod pack;
 mod query;
 mod scheduled;
+mod schema;
 mod sent;
 mod spec;
 mod statistics;
@@ -38,6 +39,7 @@ pub use live::{
 pub use pack::{Pack, PackEnvelope, PackInput, PackList};
 pub use query::{Deleted, Query, QueryEnvelope, QueryIds, QueryInput, QueryList, QueryPack};
 pub use scheduled::{GlobalSchedule, Scheduled, ScheduledEnvelope, ScheduledInput, ScheduledQueries};
+pub use schema::{FleetSchema, SchemaColumn, SchemaGroup, SchemaTable};
 pub use spec::{
     AppliedSpecs, OptionsSpec, SecretsSpec, SpecByName, SpecList, UncheckedSecrets, UncheckedSpec, UserRoles,
 };

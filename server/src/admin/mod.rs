@@ -20,6 +20,7 @@ mod queries;
 mod report;
 mod resource;
 mod scheduled;
+mod schema;
 mod specs;
 mod statistics;
 mod stream;

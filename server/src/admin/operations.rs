@@ -2,7 +2,7 @@
 //! roles read this table. Paths are matched in this order.
 
 use muster_api::rest::{
-    Applied, AppliedSpecs, Apply, ChangePassword, Deleted, Denylist, Explained, FleetCosts, FleetCounts,
+    Applied, AppliedSpecs, Apply, ChangePassword, Deleted, Denylist, Explained, FleetCosts, FleetCounts, FleetSchema,
     GlobalSchedule, HostCount, HostEnvelope, HostIds, HostList, HostStatistics, HostView, LabelEnvelope, LabelInput,
     LabelList, LabelSummaries, LoggedIn, Login, Me, NewUser, OptionsSpec, PackEnvelope, PackInput, PackList,
     QueryCostReport, QueryEnvelope, QueryIds, QueryInput, QueryList, ScheduledEnvelope, ScheduledInput,
@@ -15,7 +15,9 @@ use serde_json::{Map, Value};
 use super::operation::{Needs, Operation, delete, get, patch, post};
 use super::params::list_parameters;
 use super::resource::{self, by_id, create, delete_named, edit, list};
-use super::{account, apply, explain, hosts, labels, openapi, queries, report, scheduled, specs, statistics, users};
+use super::{
+    account, apply, explain, hosts, labels, openapi, queries, report, scheduled, schema, specs, statistics, users,
+};
 use crate::fleet::access::Permission::{
     ManageUsers, ReadConfig, ReadHosts, ReadLabels, ReadPacks, ReadQueries, ReadSecrets, WriteConfig, WriteHosts,
     WriteSchedule, WriteSecrets,
@@ -47,6 +49,7 @@ pub(super) fn operations() -> Vec<Operation> {
         query_operations(),
         packs_and_schedules(),
         statistics(),
+        schema_operations(),
     ]
     .into_iter()
     .flatten()
@@ -290,5 +293,14 @@ fn statistics() -> Vec<Operation> {
             .note("By hour for the last week, otherwise by day.")
             .parameters(statistics::span_parameters())
             .gives::<FleetCounts>(),
+    ]
+}
+
+fn schema_operations() -> Vec<Operation> {
+    vec![
+        get("/schema", ReadQueries, "List the tables and columns that agents have", schema::of_fleet)
+            .note("A few hosts of each platform and version of osquery are asked. Labels and hosts need the rights to read these.")
+            .parameters(schema::parameters())
+            .gives::<FleetSchema>(),
     ]
 }

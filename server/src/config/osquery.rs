@@ -43,6 +43,8 @@ section! {
         detail_update_interval: Duration = Duration::from_secs(3600),
         /// Interval at which the labels of a host are refreshed.
         label_update_interval: Duration = Duration::from_secs(3600),
+        /// Interval at which a few hosts of each platform and version of osquery are asked which tables and columns they have; 0 asks none.
+        schema_update_interval: Duration = Duration::from_secs(7 * 24 * 3600),
         /// Time an old node key stays valid after its last use, once a newer one is in use.
         old_key_grace: Duration = Duration::from_secs(600),
         /// Maximum time to answer a request of an agent; agents give up after 16s.
@@ -83,9 +85,15 @@ const MOST_ENROLLS_WAITING: u32 = 20_000;
 /// Shortest `max_enroll_wait`, in which a database that works can write a batch.
 const LEAST_ENROLL_WAIT: Duration = Duration::from_millis(100);
 
+/// Shortest `schema_update_interval`: within it, a few hosts that do not answer are replaced by others.
+const LEAST_SCHEMA_INTERVAL: Duration = Duration::from_secs(3600);
+
 impl Osquery {
     pub(super) fn contradictions(&self) -> Vec<String> {
         let mut problems = Vec::new();
+        if !self.schema_update_interval.is_zero() && self.schema_update_interval < LEAST_SCHEMA_INTERVAL {
+            problems.push("osquery.schema_update_interval: must be 0 or at least 1h".to_owned());
+        }
         if self.answer_timeout >= AGENT_DEADLINE {
             problems.push("osquery.answer_timeout: agents give up after 16s, so it must be shorter".to_owned());
         }

@@ -31,6 +31,7 @@ mod query_cost;
 pub mod resource;
 pub mod schedule;
 pub mod scheduled;
+pub mod schema;
 pub mod specs;
 mod sql;
 pub mod statistics;
@@ -50,6 +51,7 @@ use self::hosts::Hosts;
 use self::live::Live;
 use self::logs::Logs;
 use self::schedule::Schedule;
+use self::schema::AgentSchemas;
 use self::specs::Specs;
 use self::statistics::Statistics;
 use crate::bus::Notifier;
@@ -74,6 +76,7 @@ pub struct Fleet {
     /// Log lines about refused requests of agents, by endpoint and status.
     pub refusals: Arc<LogLimit<(&'static str, u16)>>,
     pub schedule: Arc<Schedule>,
+    pub schemas: Arc<AgentSchemas>,
     pub specs: Specs,
     pub statistics: Arc<Statistics>,
 }

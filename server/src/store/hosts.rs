@@ -190,6 +190,7 @@ pub async fn delete(db: &impl ConnectionTrait, host_ids: &[i64]) -> Result<BTree
     label_members::Entity::delete_many().filter(label_members::Column::HostId.is_in(ids())).exec(db).await?;
     parked_queries::Entity::delete_many().filter(parked_queries::Column::HostId.is_in(ids())).exec(db).await?;
     super::statistics::events::forget_hosts(db, host_ids).await?;
+    super::schema::forget_hosts(db, host_ids).await?;
     hosts::Entity::delete_many().filter(hosts::Column::Id.is_in(ids())).exec(db).await?;
     Ok(deleted.into_iter().collect())
 }

@@ -29,6 +29,7 @@ pub mod pulse;
 mod read_replica;
 pub mod reports;
 pub mod scheduled;
+pub mod schema;
 pub mod secrets;
 pub mod seen_pages;
 pub mod settings;

@@ -40,11 +40,14 @@ enum Task {
     CloseStatistics,
     ShowStatistics,
     PruneStatistics,
+    PickForSchema,
+    FollowSchema,
+    PruneSchema,
     TakeCensus,
 }
 
 impl Task {
-    const ALL: [Self; 22] = [
+    const ALL: [Self; 25] = [
         Self::RenewLease,
         Self::Follow,
         Self::CompareDirectory,
@@ -66,6 +69,9 @@ impl Task {
         Self::CloseStatistics,
         Self::ShowStatistics,
         Self::PruneStatistics,
+        Self::PickForSchema,
+        Self::FollowSchema,
+        Self::PruneSchema,
         Self::TakeCensus,
     ];
 
@@ -93,6 +99,9 @@ impl Task {
             Self::CloseStatistics => "close_statistics",
             Self::ShowStatistics => "show_statistics",
             Self::PruneStatistics => "prune_statistics",
+            Self::PickForSchema => "pick_for_schema",
+            Self::FollowSchema => "follow_schema",
+            Self::PruneSchema => "prune_schema",
             Self::TakeCensus => "take_census",
         }
     }
@@ -108,6 +117,8 @@ impl Task {
                 | Self::PruneActivities
                 | Self::CloseStatistics
                 | Self::PruneStatistics
+                | Self::PickForSchema
+                | Self::PruneSchema
         )
     }
 
@@ -119,10 +130,11 @@ impl Task {
             Self::SweepLiveQueries => 1,
             Self::ForgetLiveQueries => 600,
             Self::KeepSeen | Self::ShareSeen | Self::WriteKeyUses | Self::WriteIntervals | Self::WriteStatistics => 5,
-            Self::RetireKeys | Self::PruneFeed | Self::CloseStatistics => 60,
+            Self::FollowSchema => 10,
+            Self::RetireKeys | Self::PruneFeed | Self::CloseStatistics | Self::PickForSchema => 60,
             Self::ShowStatistics | Self::TakeCensus => 120,
             Self::SeparateClones => 30,
-            Self::SweepSessions | Self::PruneActivities | Self::PruneStatistics => 3600,
+            Self::SweepSessions | Self::PruneActivities | Self::PruneStatistics | Self::PruneSchema => 3600,
         })
     }
 
@@ -178,6 +190,9 @@ impl Task {
             Self::CloseStatistics => fleet.statistics.close().await,
             Self::ShowStatistics => fleet.statistics.show().await,
             Self::PruneStatistics => fleet.statistics.forget_old().await,
+            Self::PickForSchema => fleet.schemas.pick().await,
+            Self::FollowSchema => fleet.schemas.follow().await,
+            Self::PruneSchema => fleet.schemas.forget_old().await,
             Self::TakeCensus => fleet.hosts.take_census().await,
         }
     }

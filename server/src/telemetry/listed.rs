@@ -31,6 +31,7 @@ metrics! {
             pub questions: IntCounter = "muster_questions_total" [] "Detail and label queries sent to hosts.";
             pub parked_queries: IntCounter = "muster_parked_queries_total" [] "Detail and label queries parked for one host because they seem to stop its agent.";
             pub label_changes: IntCounterVec = "muster_label_changes_total" ["change"] "Label memberships added and removed.";
+            pub(super) schema_reports: IntCounterVec = "muster_schema_reports_total" ["outcome"] "Hosts picked to say which tables they have (picked), and their answers: kept, or dropped because the host was not picked, has answered before or has another version by now.";
             pub unknown_answers: IntCounter = "muster_unknown_answers_total" [] "Answers to queries that are no longer open.";
             pub(super) seen_messages: IntCounterVec = "muster_seen_messages_total" ["outcome"] "Messages between nodes about when hosts were last seen: sent, failed, heard, missed, or of an unknown version.";
             pub(super) seen_pages: IntCounterVec = "muster_seen_pages_total" ["outcome"] "Stored pages of last-seen times: written, of a format that is unreadable for this version, or broken and written anew.";

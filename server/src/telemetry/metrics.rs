@@ -160,6 +160,11 @@ impl Metrics {
         self.samples.with_label_values(&[outcome]).inc_by(count);
     }
 
+    /// Counts hosts that were picked to say which tables they have, and their reports.
+    pub fn schema_reports(&self, outcome: &str, count: u64) {
+        self.schema_reports.with_label_values(&[outcome]).inc_by(count);
+    }
+
     /// Shows how many hosts there are.
     pub fn show_hosts(&self, states: &[(&str, u64)], platforms: &BTreeMap<String, u64>) {
         self.forget_hosts();

@@ -63,6 +63,9 @@ impl Checkin {
                 continue;
             }
             report.answered.insert(name.to_string(), is_denylisted);
+            if name.is_schema() && !self.schemas.may_take(host.id) {
+                continue;
+            }
             take(&mut report, &mut said, name, result);
         }
         // In a truncated write the missing answer may be among the results that were not read.
@@ -73,6 +76,9 @@ impl Checkin {
         self.reports.add(report, host.refresh_state.is_awaited(host.id, &plan), self.clock.now());
         if let Some(sample) = said.sample {
             self.statistics.add(host, sample);
+        }
+        if let Some(tables) = said.tables {
+            self.schemas.take(host.id, tables);
         }
         self.live.take(host, &live, deadline).await
     }

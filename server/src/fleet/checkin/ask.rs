@@ -2,7 +2,7 @@
 //! one asks. Hosts that ask at nearly the same moment share a transaction; where nobody waits for what they say, that moment is
 //! as long as four seconds.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -59,6 +59,8 @@ pub(super) struct Assigned {
     pub rest_until: Option<Moment>,
     /// The host's record as it is now.
     pub record: Option<RefreshRecord>,
+    /// Whether it is asked now, or was by another node, which tables it has.
+    pub is_schema_settled: bool,
 }
 
 type AskedBatches = Arc<Batches<RefreshRequest, Assigned>>;
@@ -168,7 +170,9 @@ async fn give(tx: &store::Tx, wanted: Vec<&RefreshRequest>) -> store::Result<Vec
     let mut host_ids: Vec<i64> = wanted.iter().map(|wanted| wanted.host_id).collect();
     host_ids.dedup();
     let mut locked = asked_alone(tx, &host_ids).await?;
+    let now = wanted.iter().map(|wanted| wanted.now).max().unwrap_or(Moment::NEVER);
     let parked = parked_of(tx, &wanted, &locked.rows).await?;
+    let asks_schema = schema_asked_of(tx, &wanted).await?;
     let (mut all, mut changed) = (Vec::with_capacity(wanted.len()), BTreeMap::new());
     for wanted in wanted {
         let Some(AskedHost { record: asked, .. }) = locked.rows.get_mut(&wanted.host_id) else {
@@ -178,7 +182,8 @@ async fn give(tx: &store::Tx, wanted: Vec<&RefreshRequest>) -> store::Result<Vec
             continue;
         };
         let before = asked.clone();
-        let assigned = decide(wanted, asked, parked.get(&wanted.host_id).map_or(&[], Vec::as_slice));
+        let (parked, asks_schema) = (parked.get(&wanted.host_id), asks_schema.contains(&wanted.host_id));
+        let assigned = decide(wanted, asked, parked.map_or(&[], Vec::as_slice), asks_schema);
         for parked in &assigned.parked {
             store::parked_queries::park(tx, parked.clone()).await?;
         }
@@ -189,7 +194,25 @@ async fn give(tx: &store::Tx, wanted: Vec<&RefreshRequest>) -> store::Result<Vec
         all.push(Some(Decision { assigned: Assigned { record: Some(asked.clone()), ..assigned }, change }));
     }
     store::reports::set_asked(tx, changed.into_values()).await?;
+    let is_asked = |decision: &Decision| decision.assigned.names.iter().any(|name| name.is_schema());
+    let ids = all.iter().flatten().filter(|decision| is_asked(decision));
+    let schema_asked: Vec<i64> = ids.filter_map(|decision| Some(decision.assigned.record.as_ref()?.id)).collect();
+    if !schema_asked.is_empty() {
+        store::schema::asked(tx, &schema_asked, now).await?;
+    }
     Ok(all)
+}
+
+/// Those of the hosts that were picked to say which tables they have that no node has asked yet. A statement only if this node
+/// takes any for such a host.
+async fn schema_asked_of(tx: &store::Tx, wanted: &[&RefreshRequest]) -> store::Result<HashSet<i64>> {
+    let mut picked: Vec<i64> =
+        wanted.iter().filter(|wanted| wanted.intervals.asks_schema).map(|wanted| wanted.host_id).collect();
+    picked.dedup();
+    if picked.is_empty() {
+        return Ok(HashSet::new());
+    }
+    Ok(store::schema::unasked(tx, &picked).await?.into_iter().collect())
 }
 
 /// The questions that these hosts are not asked any more, where something is due for them. The rows of most hosts say that
@@ -218,7 +241,12 @@ async fn parked_of(
 }
 
 /// The next step of a host's round. Begins a round if something is due. Updates `asked` to match.
-fn decide(wanted: &RefreshRequest, asked: &mut RefreshRecord, parked: &[parked_queries::Model]) -> Assigned {
+fn decide(
+    wanted: &RefreshRequest,
+    asked: &mut RefreshRecord,
+    parked: &[parked_queries::Model],
+    asks_schema: bool,
+) -> Assigned {
     let RefreshRequest { plan, now, .. } = wanted;
     let mut given = Assigned::default();
     // Another node may have asked, and memory knows nothing of open rounds.
@@ -234,8 +262,16 @@ fn decide(wanted: &RefreshRequest, asked: &mut RefreshRecord, parked: &[parked_q
             given.rest_until = Some(next);
             return given;
         }
+        RefreshNeed::Due(due) if due.schema && !asks_schema => {
+            given.is_schema_settled = true;
+            return given;
+        }
         RefreshNeed::Due(due) => {
             let mut names = Vec::new();
+            if due.schema {
+                given.is_schema_settled = true;
+                names.push(Name::Detail(details::SCHEMA.name));
+            }
             if due.statistics {
                 // Noted with the question, as a node of the version before ends the round without a word.
                 asked.statistics_updated_at = *now;

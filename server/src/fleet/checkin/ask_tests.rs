@@ -14,8 +14,12 @@ use crate::fleet::hosts::Authenticated;
 use crate::lock::lock;
 use crate::tests::world::World;
 
-const INTERVALS: due::RefreshIntervals =
-    due::RefreshIntervals { details: Duration::from_secs(3600), labels: Duration::from_secs(3600), statistics: None };
+const INTERVALS: due::RefreshIntervals = due::RefreshIntervals {
+    details: Duration::from_secs(3600),
+    labels: Duration::from_secs(3600),
+    statistics: None,
+    asks_schema: false,
+};
 
 async fn until(mut is_so: impl FnMut() -> bool) {
     while !is_so() {

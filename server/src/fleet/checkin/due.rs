@@ -25,6 +25,8 @@ pub(super) struct RefreshIntervals {
     pub labels: Duration,
     /// `None` if hosts are not asked for statistics.
     pub statistics: Option<Duration>,
+    /// Whether this host was picked to say which tables it has.
+    pub asks_schema: bool,
 }
 
 /// What a host is to be asked.
@@ -34,11 +36,13 @@ pub(super) struct Due {
     pub labels: bool,
     /// Never with the others: it is asked alone.
     pub statistics: bool,
+    /// As for statistics.
+    pub schema: bool,
 }
 
 impl Due {
     pub(super) fn any(self) -> bool {
-        self.details || self.labels || self.statistics
+        self.details || self.labels || self.statistics || self.schema
     }
 }
 
@@ -119,7 +123,7 @@ impl RefreshState {
     }
 
     /// Makes the next check-in find out whether something is due.
-    pub(super) fn look_again(&self) {
+    pub(in crate::fleet) fn look_again(&self) {
         self.quiet_until.store(0, Ordering::Relaxed);
     }
 
@@ -159,14 +163,15 @@ pub(super) fn due(asked: &RefreshRecord, plan: &Plan, intervals: RefreshInterval
         labels_due = labels_due.min(plan.newest_label().plus(share(NEW_LABEL_SPREAD, slot)));
     }
     let is_asked = asked.refetch_requested;
-    let mut due =
-        Due { details: is_asked || details_due <= now, labels: is_asked || labels_due <= now, statistics: false };
+    let (details, labels) = (is_asked || details_due <= now, is_asked || labels_due <= now);
+    let mut due = Due { details, labels, ..Due::default() };
     let mut next = details_due.min(labels_due);
     if let Some(interval) = intervals.statistics {
         let statistics_due = next_slot(asked.statistics_updated_at, interval, slot ^ OPPOSITE);
         due.statistics = !due.any() && statistics_due <= now;
         next = next.min(statistics_due);
     }
+    due.schema = intervals.asks_schema && !due.any();
     (due, next)
 }
 

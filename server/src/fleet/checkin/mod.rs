@@ -16,6 +16,7 @@
 //!
 //! What a host's scheduled queries have cost is asked alone, in a round of its own, when nothing else is due: agents answer
 //! that only when no scheduled query runs, and all answers to a read come together. It is the first to be shed under load.
+//! Hosts that were picked to say which tables they have (`fleet/schema`) are asked alone, too, once.
 //!
 //! A question that stays unanswered twice when asked alone, or that the agent says it has denylisted, is parked for
 //! that host, shown with it, and asked again when the label changes or after a refetch.
@@ -52,6 +53,7 @@ use self::reports::Reports;
 use super::hosts::{Host, Hosts};
 use super::live::Live;
 use super::schedule::{Plan, Schedule};
+use super::schema::AgentSchemas;
 use super::statistics::Statistics;
 use super::within;
 use crate::clock::{Clock, Moment};
@@ -79,6 +81,7 @@ pub struct CheckinParts {
     pub hosts: Arc<Hosts>,
     pub live: Arc<Live>,
     pub statistics: Arc<Statistics>,
+    pub schemas: Arc<AgentSchemas>,
     pub metrics: Arc<Metrics>,
 }
 
@@ -91,6 +94,7 @@ pub struct Checkin {
     hosts: Arc<Hosts>,
     live: Arc<Live>,
     statistics: Arc<Statistics>,
+    schemas: Arc<AgentSchemas>,
     reports: Reports,
     asker: Asker,
     texts: QuestionTexts,
@@ -102,7 +106,7 @@ pub struct Checkin {
 impl Checkin {
     /// `statistics_interval` is zero if no host is to be asked for statistics.
     pub fn new(parts: CheckinParts, config: &config::Osquery, statistics_interval: Duration) -> Self {
-        let CheckinParts { store, clock, schedule, hosts, live, statistics, metrics } = parts;
+        let CheckinParts { store, clock, schedule, hosts, live, statistics, schemas, metrics } = parts;
         Self {
             store,
             clock,
@@ -110,6 +114,7 @@ impl Checkin {
             hosts,
             live,
             statistics,
+            schemas,
             reports: Reports::default(),
             // A request of an agent has to be answered in time, also when the database takes its time.
             asker: Asker::new(config.answer_timeout.saturating_sub(config.store_timeout) / 2),
@@ -118,6 +123,7 @@ impl Checkin {
                 details: config.detail_update_interval,
                 labels: config.label_update_interval,
                 statistics: (!statistics_interval.is_zero()).then_some(statistics_interval),
+                asks_schema: false,
             },
             store_timeout: config.store_timeout,
             metrics,
@@ -140,7 +146,8 @@ impl Checkin {
             self.metrics.limit_hit("waiting_reports");
             return Bytes::from_static(NO_WORK);
         }
-        let check = host.refresh_state.check(host.id, &plan, self.intervals, now);
+        let intervals = due::RefreshIntervals { asks_schema: self.schemas.asks(host.id), ..self.intervals };
+        let check = host.refresh_state.check(host.id, &plan, intervals, now);
         if check.need.is_statistics_alone() && self.sheds_statistics() {
             self.metrics.limit_hit("statistics_questions");
             host.refresh_state.rest_until(due::retry_at(host.id, now), &plan);
@@ -151,7 +158,7 @@ impl Checkin {
             return Bytes::from_static(NO_WORK);
         }
         // Boxed, because every check-in would otherwise carry room for it.
-        let mut asked = Box::pin(self.ask(host, &plan, check, now));
+        let mut asked = Box::pin(self.ask(host, &plan, intervals, check, now));
         let given = tokio::select! {
             biased;
             given = &mut asked => Some(given),
@@ -182,11 +189,12 @@ impl Checkin {
         &self,
         host: &Arc<Host>,
         plan: &Arc<Plan>,
+        intervals: due::RefreshIntervals,
         check: RefreshCheck,
         now: Moment,
     ) -> super::Result<Assigned> {
         let platform = host.assignment.load().platform.clone();
-        let (plan, intervals) = (Arc::clone(plan), self.intervals);
+        let plan = Arc::clone(plan);
         let refetch_mark = host.refresh_state.refetch_mark();
         let wanted = RefreshRequest { host_id: host.id, platform, plan, intervals, now, since: Instant::now(), check };
         let longest = self.asker.leisure(&wanted) + self.store_timeout;
@@ -200,6 +208,9 @@ impl Checkin {
     fn send(&self, host: &Arc<Host>, plan: &Plan, given: Assigned, now: Moment) -> Bytes {
         given.parked.iter().for_each(|parked| note_parked(parked, &self.metrics));
         self.reports.rule_out(host, given.ruled_out, now);
+        if given.is_schema_settled {
+            self.schemas.was_asked(host.id);
+        }
         let (text, count) = self.texts.of(&given.names, plan);
         if count == 0 {
             if let Some(moment) = given.rest_until {

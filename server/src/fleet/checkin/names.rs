@@ -1,5 +1,7 @@
 use std::fmt;
 
+use super::details::DetailQuery;
+
 /// The name of a question, as agents send and return it. The prefixes are those Fleet's users know from agents' logs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Name {
@@ -11,9 +13,14 @@ const DETAIL: &str = "fleet_detail_query_";
 const LABEL: &str = "fleet_label_query_";
 
 impl Name {
-    /// Whether it asks what scheduled queries have cost.
-    pub(super) fn is_statistics(self) -> bool {
-        matches!(self, Self::Detail(name) if name == super::details::STATISTICS.name)
+    /// Whether it is asked apart from the others.
+    pub(super) fn is_apart(self) -> bool {
+        matches!(self, Self::Detail(name) if super::details::named(name).is_some_and(DetailQuery::is_apart))
+    }
+
+    /// Whether it asks which tables the agent has.
+    pub(super) fn is_schema(self) -> bool {
+        matches!(self, Self::Detail(name) if name == super::details::SCHEMA.name)
     }
 
     /// Reads a name an agent returns. `None` for a name that is never sent.

@@ -26,7 +26,7 @@ pub(super) enum RefreshNeed {
 impl RefreshNeed {
     /// Whether a host would be asked for statistics and nothing else.
     pub(super) fn is_statistics_alone(&self) -> bool {
-        matches!(self, Self::Due(Due { details: false, labels: false, statistics: true }))
+        matches!(self, Self::Due(Due { details: false, labels: false, statistics: true, schema: false }))
     }
 }
 

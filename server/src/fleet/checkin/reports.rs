@@ -218,7 +218,7 @@ async fn settle(
             let name = Name::parse(text);
             let was_owed = name.is_some_and(|name| round.answered(name));
             // An agent denylists what a worker has waited with when a scheduled query stopped it, too, and for a day.
-            if was_owed && *is_denylisted && !name.is_some_and(Name::is_statistics) {
+            if was_owed && *is_denylisted && !name.is_some_and(Name::is_apart) {
                 let reason = "the agent has denylisted it after it stopped the worker".to_owned();
                 let parked =
                     parked_queries::Model { host_id: report.host_id, name: text.clone(), reason, parked_at: now };

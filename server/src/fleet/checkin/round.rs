@@ -143,7 +143,7 @@ impl Round {
                     self.open.remove(&name);
                 }
                 // The worker may have been stopped by a scheduled query that this one has waited for.
-                if is_lost && !name.is_statistics() {
+                if is_lost && !name.is_apart() {
                     parked.push((
                         name,
                         format!(
@@ -203,6 +203,7 @@ impl Round {
             details: self.due.details,
             labels: self.due.labels,
             statistics: self.due.statistics,
+            schema: self.due.schema,
             started_at: self.started_at.0,
             generation: self.generation,
         };
@@ -220,7 +221,12 @@ impl Round {
                 .map(|(at, alone)| SentQuestions { at: Moment(at), alone: alone.as_deref().and_then(Name::parse) }),
             retry_alone: stored.retry_alone,
             losses: stored.losses.iter().filter_map(|(name, losses)| Some((Name::parse(name)?, *losses))).collect(),
-            due: Due { details: stored.details, labels: stored.labels, statistics: stored.statistics },
+            due: Due {
+                details: stored.details,
+                labels: stored.labels,
+                statistics: stored.statistics,
+                schema: stored.schema,
+            },
             started_at: Moment(stored.started_at),
             generation: stored.generation,
         })
@@ -240,6 +246,9 @@ struct Stored {
     /// Nodes of the version before neither write nor read it, and end such a round.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     statistics: bool,
+    /// As for statistics.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    schema: bool,
     started_at: i64,
     generation: i64,
 }
@@ -249,7 +258,7 @@ mod tests {
     use super::*;
 
     const ALL: Finished =
-        Finished { due: Due { details: true, labels: true, statistics: false }, started_at: Moment(7) };
+        Finished { due: Due { details: true, labels: true, statistics: false, schema: false }, started_at: Moment(7) };
 
     fn seconds(n: i64) -> Moment {
         Moment(n * 1_000_000)
@@ -301,15 +310,19 @@ mod tests {
     }
 
     #[test]
-    fn statistics_are_given_up_for_now_and_never_parked() {
-        let due = Due { statistics: true, ..Due::default() };
-        let mut round = Round::new(vec![Name::Detail(super::super::details::STATISTICS.name)], due, Moment(7), 3);
-        for now in [0, 25] {
-            assert!(matches!(step(&mut round, seconds(now)).step, NextStep::Send(_)));
+    fn what_is_asked_apart_is_given_up_for_now_and_never_parked() {
+        let (statistics, schema) = (super::super::details::STATISTICS, super::super::details::SCHEMA);
+        for (question, due) in
+            [(statistics, Due { statistics: true, ..Due::default() }), (schema, Due { schema: true, ..Due::default() })]
+        {
+            let mut round = Round::new(vec![Name::Detail(question.name)], due, Moment(7), 3);
+            for now in [0, 25] {
+                assert!(matches!(step(&mut round, seconds(now)).step, NextStep::Send(_)));
+            }
+            let last = step(&mut round, seconds(50));
+            assert_eq!(last.step, NextStep::Done(Finished { due, started_at: Moment(7) }));
+            assert!(last.parked.is_empty());
         }
-        let last = step(&mut round, seconds(50));
-        assert_eq!(last.step, NextStep::Done(Finished { due, started_at: Moment(7) }));
-        assert!(last.parked.is_empty());
     }
 
     #[test]

@@ -1,15 +1,16 @@
 //! Which hosts are online, and what is asked of all hosts at one time.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use roaring::RoaringTreemap;
 
 use super::Hosts;
-use super::directory::{Directory, FEW, OnlineTally, TargetGroups};
+use super::directory::{AskableHost, Directory, FEW, OnlineTally, TargetGroups};
 use crate::clock::Moment;
 use crate::fleet::Result;
+use crate::fleet::schema::AgentGroup;
 use crate::store;
 
 /// Seconds after its interval for which a host still counts as online, as in Fleet.
@@ -73,6 +74,29 @@ impl Hosts {
     pub(in crate::fleet) async fn tally_members(&self, groups: TargetGroups) -> Result<OnlineTally> {
         self.bring_in(groups.hosts.clone()).await?;
         self.current_directory().await?.tally_members(groups, self.clock.now()).await
+    }
+
+    /// How many of the hosts of targets are in each agent group.
+    ///
+    /// # Errors
+    /// As for [`Hosts::current_directory`].
+    pub(in crate::fleet) async fn group_sizes(&self, targets: TargetGroups) -> Result<BTreeMap<AgentGroup, u64>> {
+        self.bring_in(targets.hosts.clone()).await?;
+        self.current_directory().await?.group_sizes(targets).await
+    }
+
+    /// Online hosts of agent groups, `most` of each, other ones each time; without those that are left out of
+    /// their group.
+    ///
+    /// # Errors
+    /// When the directory is not loaded yet.
+    pub(in crate::fleet) async fn askable(
+        &self,
+        groups: HashSet<AgentGroup>,
+        left_out: HashMap<i64, AgentGroup>,
+        most: usize,
+    ) -> Result<Vec<AskableHost>> {
+        self.directory.askable(groups, left_out, most, self.clock.now()).await
     }
 
     /// Reads hosts that an operator has named and the directory does not have yet, as they have just enrolled with another

@@ -2,7 +2,7 @@ use std::fmt;
 
 /// The first three numbers of an agent's version, all that its behaviour depends on. `0.0.0` if it names none.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct AgentVersion([u16; 3]);
+pub(in crate::fleet) struct AgentVersion([u16; 3]);
 
 /// Words of versions after which counters outlive the worker, and so on.
 const PERSISTS: AgentVersion = AgentVersion([5, 12, 0]);

@@ -50,6 +50,7 @@ mod write;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub(in crate::fleet) use agent_version::AgentVersion;
 pub(in crate::fleet) use read::wanted;
 pub use read_query::QuerySpan;
 pub(in crate::fleet) use sample::{SQL, Sample};

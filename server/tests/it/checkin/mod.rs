@@ -3,6 +3,7 @@
 mod asking;
 mod labels;
 mod parking;
+pub mod schema;
 pub mod statistics;
 mod writes;
 

@@ -6,6 +6,7 @@ mod keys;
 mod lagging;
 mod leading;
 mod rounds;
+mod schema;
 mod seen;
 
 use agent_compat::TestAgent;

@@ -165,6 +165,7 @@ fn samples() -> Vec<Sample> {
         get("/statistics/restarts"),
         get("/statistics/stalled"),
         get("/statistics/hosts"),
+        named("/schema", "schema?platform=linux&label_id=1&host_id=1&unagreed=true"),
         Sample { path: "hosts/1/refetch", ..post("/hosts/{id}/refetch", json!({})) },
         get("/queries"),
         post("/queries", json!({ "name": "made", "query": "SELECT 1" })),

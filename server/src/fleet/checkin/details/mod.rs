@@ -2,14 +2,17 @@
 
 mod disk;
 mod network;
+mod schema;
 mod statistics;
 mod tables;
 
 use muster_api::osquery::Rows;
 
+use crate::fleet::schema::TableReport;
 use crate::fleet::statistics::Sample;
 use crate::store::entity::hosts::ActiveModel;
 
+pub(super) use schema::SCHEMA;
 pub(super) use statistics::STATISTICS;
 
 /// A question about a host.
@@ -29,8 +32,17 @@ pub(super) struct HostAnswers {
     pub host: ActiveModel,
     /// What its scheduled queries have cost.
     pub sample: Option<Sample>,
+    /// Which tables it has.
+    pub tables: Option<TableReport>,
     /// What the host has called its platform before.
     pub platform: Box<str>,
+}
+
+impl DetailQuery {
+    /// Whether it is asked apart from the others.
+    pub(super) fn is_apart(&self) -> bool {
+        self.platforms == Platforms::Apart
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,7 +55,7 @@ enum Platforms {
 }
 
 /// All questions about a host itself.
-pub(super) const ALL: [DetailQuery; 10] = [
+pub(super) const ALL: [DetailQuery; 11] = [
     tables::OSQUERY_INFO,
     tables::SYSTEM_INFO,
     tables::OS_VERSION,
@@ -54,6 +66,7 @@ pub(super) const ALL: [DetailQuery; 10] = [
     disk::DISK_SPACE_UNIX,
     disk::DISK_SPACE_WINDOWS,
     STATISTICS,
+    SCHEMA,
 ];
 
 /// The questions for hosts of a platform. A query on a table that the platform lacks would only fill the agent's log.

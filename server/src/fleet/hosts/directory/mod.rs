@@ -8,6 +8,7 @@
 
 mod census;
 mod first;
+mod groups;
 mod order;
 mod pick;
 mod shared;
@@ -20,6 +21,7 @@ mod tests;
 mod text;
 
 pub use census::Census;
+pub use groups::AskableHost;
 pub(super) use pick::{HostPick, PickedHost};
 pub use targets::{OnlineTally, TargetGroups};
 

@@ -218,6 +218,20 @@ impl Tables {
         self.kinds.held().map(|(kind, hosts)| (&*kind.platform, &*kind.osquery_version, hosts.into()))
     }
 
+    /// Numbers of kinds of hosts, with platform and version of the agent.
+    pub fn kinds(&self) -> impl Iterator<Item = (u32, &str, &str)> {
+        self.kinds.all().map(|(number, kind)| (number, &*kind.platform, &*kind.osquery_version))
+    }
+
+    /// The number of the kind of a host, as in [`Tables::kinds`].
+    pub fn kind(&self, slot: u32) -> u32 {
+        self.slots[slot as usize].kind
+    }
+
+    pub fn address(&self, slot: u32) -> &str {
+        self.names.get(slot).split(BETWEEN).nth(4).unwrap_or_default()
+    }
+
     /// Platforms of hosts, and the hosts of each.
     pub fn platforms(&self) -> impl Iterator<Item = (&str, &RoaringBitmap)> {
         self.platforms.iter().map(|(platform, hosts)| (&**platform, hosts))

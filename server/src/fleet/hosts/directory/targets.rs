@@ -39,7 +39,7 @@ pub struct TargetGroups {
 }
 
 impl TargetGroups {
-    fn slots(&self, tables: &Tables) -> RoaringBitmap {
+    pub(super) fn slots(&self, tables: &Tables) -> RoaringBitmap {
         let mut members = if self.all { tables.hosts.clone() } else { self.common(tables) };
         members.extend(self.hosts.iter().filter_map(|id| tables.slot(*id)));
         members - union(tables, &self.excluded_labels)

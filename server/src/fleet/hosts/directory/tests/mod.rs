@@ -1,3 +1,4 @@
+mod groups;
 mod pages;
 
 use futures_util::FutureExt as _;
