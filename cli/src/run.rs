@@ -15,6 +15,10 @@ const UNKNOWN_COMMAND: u8 = 3;
 
 /// Runs a command line and returns its exit code.
 pub fn run(args: impl Iterator<Item = OsString>) -> ExitCode {
+    let args: Vec<OsString> = args.collect();
+    if commands::completion::answered(&args) {
+        return ExitCode::SUCCESS;
+    }
     let cli = match Cli::try_parse_from(args) {
         Ok(cli) => cli,
         Err(mut error) => {

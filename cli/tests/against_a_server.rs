@@ -393,3 +393,64 @@ async fn what_queries_cost_is_shown() {
     assert!(queries.contains("IMPACT") && queries.contains("minimal") && queries.contains("DENYLISTED"), "{queries}");
     assert!(console.good(&["get", "packs"]).contains("DENYLISTED"));
 }
+
+/// What a shell is told that asks for the last of these words.
+fn completed(console: &Console, words: &[&str]) -> Vec<String> {
+    let last = (words.len() - 1).to_string();
+    let mut command = console.fleetctl.command(&[&["--"], words].concat());
+    let output = command.env("FLEETCTL_COMPLETE", "bash").env("_CLAP_COMPLETE_INDEX", last).output().unwrap();
+    assert_eq!((output.status.code(), String::from_utf8_lossy(&output.stderr).as_ref()), (Some(0), ""));
+    String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn tables_of_agents_are_shown_and_complete_words() {
+    let clock = Clock::manual(Moment(1_768_478_400_000_000));
+    let console = Console::with(clock.clone(), |_| {}).await;
+    console.good(&SETUP);
+    assert_eq!(console.apply(SCHEDULED).code, Some(0));
+    assert!(console.fleetctl.run(&["get", "schema"]).stderr.starts_with("No tables known yet"));
+    let words = ["fleetctl", "query", "--query", "SELECT * FROM users u JOIN proc"];
+    assert_eq!(completed(&console, &words), [""; 0]);
+    let trust = Trust::CaFile(console.fleetctl.path().join("server/tls/server.crt"));
+    let flags = Flags { enroll_secret: "not-so-secret".into(), ..Flags::default() };
+    let mut agents = Vec::new();
+    for index in 1..=3 {
+        let os = Identity::simulated(1, 1, Platform::Linux).os;
+        let identity = Identity::simulated(1, index, Platform::Linux);
+        let identity = Identity { os, osquery_version: "5.23.1".to_owned(), ..identity };
+        let mut agent = TestAgent::new(identity, flags.clone(), &console.url, &trust).unwrap();
+        assert!(agent.enroll().await.verdict.is_success());
+        agents.push(agent);
+    }
+    // Each is asked about itself, and then for its tables.
+    for _ in 0..4 {
+        for agent in &mut agents {
+            agent.distributed().await;
+        }
+        console.running.run_tasks().await;
+    }
+    let all = console.good(&["get", "schema"]);
+    assert!(all.contains("processes") && all.contains("debian") && all.contains("all hosts"), "{all}");
+    let one = console.good(&["get", "schema", "PROCESSES"]);
+    assert!(one.starts_with("processes, on debian (all hosts)\n") && one.contains("| cmdline "), "{one}");
+    let found: Value = serde_json::from_str(&console.good(&["get", "schema", "users", "--json"])).unwrap();
+    assert_eq!((&found["count"], &found["groups"][0]["reports"]), (&1.into(), &3.into()), "{found}");
+    assert!(console.good(&["get", "schema", "users", "--yaml"]).contains("\n- name: users\n"));
+    assert!(console.good(&["get", "schema", "users", "--label", "All Hosts", "--platform", "linux"]).contains("uid"));
+    assert!(console.bad(&["get", "schema", "launchd"]).stderr.contains("no host is known to have a table \"launchd\""));
+
+    let found = completed(&console, &words);
+    assert!(found.contains(&"SELECT * FROM users u JOIN processes".to_owned()), "{found:?}");
+    assert!(found.len() > 2 && found.iter().all(|sql| sql.starts_with(words[3])), "{found:?}");
+    assert_eq!(completed(&console, &["fleetctl", "get", "schema", "osquery_sch"]), ["osquery_schedule"]);
+    for words in [
+        // No table is named here, no host is of this platform, or nobody is logged in.
+        ["fleetctl", "query", "--query", "SELECT proc"].as_slice(),
+        &["fleetctl", "query", "--platforms", "windows", "--query", "SELECT * FROM proc"],
+        &["fleetctl", "--context", "other", "query", "--query", "SELECT * FROM proc"],
+    ] {
+        assert_eq!(completed(&console, words), [""; 0], "{words:?}");
+    }
+    assert_eq!(completed(&console, &["fleetctl", "get", "sche"]), ["schema"]);
+}

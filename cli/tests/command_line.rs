@@ -220,12 +220,26 @@ fn a_closed_pipe_is_not_a_failure() {
 }
 
 #[test]
-fn completion_scripts_list_the_commands() {
+fn completion_scripts_ask_the_program_for_its_commands() {
     let fleetctl = Fleetctl::new();
-    for shell in ["bash", "fish", "zsh"] {
+    for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
         let run = fleetctl.run(&["completion", shell]);
         assert_eq!(run.code, Some(0));
-        assert!(run.stdout.contains("enroll_secret"), "{shell}");
+        assert!(run.stdout.contains("FLEETCTL_COMPLETE"), "{shell}");
+    }
+    for (words, expected) in
+        [(["fleetctl", "get", "enroll_sec"], "enroll_secret"), (["fleetctl", "get", "sch"], "schema")]
+    {
+        let mut asked = fleetctl.command(&[&["--"], words.as_slice()].concat());
+        asked.env("FLEETCTL_COMPLETE", "bash").env("_CLAP_COMPLETE_INDEX", "2");
+        let output = asked.output().unwrap();
+        assert!(String::from_utf8_lossy(&output.stdout).contains(expected), "{output:?}");
+    }
+    // Nobody is logged in, and the shell is one of another version.
+    for shell in ["bash", "made-up"] {
+        let mut asked = fleetctl.command(&["--", "fleetctl", "query", "--query", "SELECT * FROM pro"]);
+        let output = asked.env("FLEETCTL_COMPLETE", shell).env("_CLAP_COMPLETE_INDEX", "3").output().unwrap();
+        assert_eq!((output.stdout, output.stderr), (Vec::new(), Vec::new()), "{shell}");
     }
 }
 

@@ -2,15 +2,17 @@ mod fetch;
 mod host;
 mod hosts;
 mod print;
+mod schema;
 mod settings;
 mod specs;
 mod statistics;
 mod user_roles;
 
 use clap::Subcommand;
+use clap_complete::ArgValueCompleter;
 
 pub use self::statistics::cause as restart_cause;
-use super::ClientSession;
+use super::{ClientSession, completion};
 
 pub const EXAMPLES: &str = "\
 Examples:
@@ -28,6 +30,9 @@ Examples:
 
   # Show what a scheduled query costs its hosts, over a month
   fleetctl get stats base/listening_ports --days 30
+
+  # Show the columns of a table, and which hosts lack it
+  fleetctl get schema processes
 
   # Export all packs with their queries
   fleetctl get packs --with-queries --yaml > packs.yml";
@@ -62,6 +67,8 @@ pub enum Resource {
     Denylist(DenylistArgs),
     /// List the workers of agents that were replaced while their host went on
     Restarts(RestartArgs),
+    /// List the tables that agents have, or show the columns of one
+    Schema(SchemaArgs),
 }
 
 #[derive(clap::Args)]
@@ -154,6 +161,31 @@ pub struct RestartArgs {
     json: bool,
 }
 
+#[derive(clap::Args)]
+pub struct SchemaArgs {
+    /// Table to show with its columns
+    #[arg(add = ArgValueCompleter::new(completion::names))]
+    table: Option<String>,
+    /// Only hosts with any of these platforms, such as darwin or ubuntu; linux matches every distribution
+    #[arg(long, value_delimiter = ',', value_name = "PLATFORM,...")]
+    platform: Vec<String>,
+    /// Only hosts with this version of osquery
+    #[arg(long, value_name = "VERSION")]
+    osquery_version: Option<String>,
+    /// Only hosts with this label
+    #[arg(long)]
+    label: Option<String>,
+    /// Also list tables and columns that too few hosts have reported
+    #[arg(long)]
+    unagreed: bool,
+    /// Print YAML as the REST API has it
+    #[arg(long, conflicts_with = "json")]
+    yaml: bool,
+    /// Print one JSON object as the REST API has it
+    #[arg(long)]
+    json: bool,
+}
+
 #[derive(Clone, Copy, clap::Args)]
 pub struct DocumentFormat {
     /// Print YAML documents that fleetctl apply accepts
@@ -178,5 +210,6 @@ pub async fn run(session: &ClientSession, resource: Resource) -> anyhow::Result<
         Resource::Stats(args) => statistics::stats(&server, args).await,
         Resource::Denylist(args) => statistics::denylist(&server, args).await,
         Resource::Restarts(args) => statistics::restarts(&server, args).await,
+        Resource::Schema(args) => schema::schema(&server, args).await,
     }
 }

@@ -35,7 +35,7 @@ pub async fn stats(server: &RestClient, args: StatsArgs) -> anyhow::Result<()> {
     output::data(&text_of(&report))
 }
 
-async fn label_id(server: &RestClient, name: &str) -> anyhow::Result<i64> {
+pub(super) async fn label_id(server: &RestClient, name: &str) -> anyhow::Result<i64> {
     let found: LabelSummaries = server.get("labels/summary").await?;
     let label = found.labels.into_iter().find(|label| label.name == name);
     Ok(label.with_context(|| format!("no label is named {name:?}; list them with: fleetctl get labels"))?.id)
@@ -221,6 +221,6 @@ pub fn cause(restart: &WorkerRestart) -> String {
 }
 
 /// Prints a value as one line of JSON.
-fn json<T: Serialize>(value: &T) -> anyhow::Result<()> {
+pub(super) fn json<T: Serialize>(value: &T) -> anyhow::Result<()> {
     output::line(&serde_json::to_string(value).context("cannot print the response")?)
 }

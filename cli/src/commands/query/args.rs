@@ -2,10 +2,12 @@ use std::time::Duration;
 
 use clap::builder::FalseyValueParser;
 use clap::{ArgAction, Subcommand, ValueEnum};
+use clap_complete::ArgValueCompleter;
 use muster_api::rest::TargetState;
 
 use super::duration::go_duration;
 use super::states;
+use crate::commands::completion;
 
 const EXAMPLES: &str = "\
 Output formats:
@@ -62,13 +64,13 @@ pub enum Command {
 #[derive(Default, clap::Args)]
 pub struct AskArgs {
     /// SQL to run
-    #[arg(long, env = "QUERY", hide_env_values = true, value_name = "SQL", allow_hyphen_values = true)]
+    #[arg(long, env = "QUERY", hide_env_values = true, value_name = "SQL", allow_hyphen_values = true, add = ArgValueCompleter::new(completion::in_sql))]
     pub query: Option<String>,
     /// Name of a saved query to run instead of --query
     #[arg(long, env = "QUERYNAME", hide_env_values = true, value_name = "NAME")]
     pub query_name: Option<String>,
     /// Run the query only on hosts where this SQL returns rows; other hosts count as skipped
-    #[arg(long, value_name = "SQL", allow_hyphen_values = true)]
+    #[arg(long, value_name = "SQL", allow_hyphen_values = true, add = ArgValueCompleter::new(completion::in_sql))]
     pub discovery: Option<String>,
     /// Time hosts have to answer, such as 1h [default: live.deadline of the server]
     #[arg(long, value_name = "DURATION", value_parser = go_duration)]
