@@ -2,7 +2,7 @@
 
 CARGO ?= cargo
 
-.PHONY: run test test-fast test-faults test-upgrade soak lint docs fmt ci clean dist bench bench-quick bench-redis
+.PHONY: run test test-fast test-faults test-upgrade screenshots soak lint docs fmt ci clean dist bench bench-quick bench-redis
 
 ## Build quickly, start a server with a small simulated fleet, and show where to look. Ctrl-C stops all of it.
 run:
@@ -24,7 +24,7 @@ EVERY_TEST = --workspace --test it --no-fail-fast -- chaos:: \
 # Tests that are the same on every backend, or choose it themselves: run once.
 NO_BACKEND = heavy:: chaos:: bus:: bad_input:: disk_full:: crash:: lifecycle::files lifecycle::certificate config:: \
     live::sockets rest::clients rest::doubts rest::errors rest::fleet_files rest::schemas \
-    metrics::access metrics::charts read_replica:: second_process:: shared_database:: database_access::
+    metrics::access metrics::charts pages::browser pages::forms read_replica:: second_process:: shared_database:: database_access::
 
 ## Run every test, and those of the server that have a backend a second time on MariaDB and Redis; installs these, if they are missing.
 test:
@@ -51,6 +51,11 @@ test-upgrade:
 	scripts/install-test-services
 	scripts/build-version $(OLD_VERSION) target/old
 	MUSTER_OLD_SERVER=$(CURDIR)/target/old/muster scripts/run-tests --workspace --test it -- --ignored upgrade::
+
+## Write every page of the dashboard, at two widths and in both themes, into target/screenshots (3 minutes).
+screenshots:
+	scripts/install-test-services
+	MUSTER_SCREENSHOTS=$(CURDIR)/target/screenshots $(CARGO) test -p muster --test it -- --ignored pages::screenshots::
 
 ## Show that the load generator finds the faults planted in a build of the server that is made for it alone.
 test-faults:

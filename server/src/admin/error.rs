@@ -31,9 +31,10 @@ impl std::fmt::Display for Failed {
     }
 }
 
-impl ResponseError for Failed {
-    fn status_code(&self) -> StatusCode {
-        match &self.0 {
+impl Failed {
+    /// The status that REST and pages answer with.
+    pub(super) fn status_of(error: &Error) -> StatusCode {
+        match error {
             Error::NotFound { .. } => StatusCode::NOT_FOUND,
             Error::AlreadyExists { .. } => StatusCode::CONFLICT,
             Error::Invalid(_) => StatusCode::UNPROCESSABLE_ENTITY,
@@ -43,6 +44,12 @@ impl ResponseError for Failed {
             Error::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
             Error::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
+    }
+}
+
+impl ResponseError for Failed {
+    fn status_code(&self) -> StatusCode {
+        Self::status_of(&self.0)
     }
 
     fn error_response(&self) -> HttpResponse<BoxBody> {

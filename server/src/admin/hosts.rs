@@ -125,6 +125,10 @@ pub(super) fn parameters() -> Vec<Parameter> {
         ParameterKind::Text,
         "A part of a name, identifier or address, in any case.",
     ));
+    let about = "Only hosts of this platform, as they show it.";
+    parameters.push(Parameter::new("platform", ParameterKind::Text, about));
+    let about = "Only hosts whose agent has this version.";
+    parameters.push(Parameter::new("osquery_version", ParameterKind::Text, about));
     let about = "Only hosts behind this value of the order_key.";
     parameters.push(Parameter::new("after", ParameterKind::Text, about));
     let about = "Ignored: Fleet's clients send it for parts of a host that Muster does not have.";
@@ -141,9 +145,22 @@ pub(super) fn host_filter(mut params: Params) -> Result<HostFilter, actix_web::E
     let (order, is_descending) = params.order(&ORDER_KEYS)?;
     let state = params.one_of("status", &STATES)?;
     let text = params.text("query").unwrap_or_default();
+    let (platform, osquery_version) = (params.text("platform"), params.text("osquery_version"));
     let order = order.unwrap_or_default();
     let no_value = || bad_parameter("after expects a value of the order_key, as answers show it");
     let after = params.text("after").map(|text| order.value(&text).ok_or_else(no_value)).transpose()?;
     params.finish()?;
-    Ok(HostFilter { text, label_id: None, state, after, offset, limit, order, is_descending })
+    Ok(HostFilter {
+        text,
+        label_id: None,
+        state,
+        platform,
+        osquery_version,
+        after,
+        after_id: None,
+        offset,
+        limit,
+        order,
+        is_descending,
+    })
 }

@@ -1,4 +1,4 @@
-//! The REST API of operators and fleetctl.
+//! The API of operators: REST, which fleetctl speaks, and pages.
 
 mod account;
 mod answer;
@@ -15,6 +15,7 @@ mod measured;
 mod openapi;
 mod operation;
 mod operations;
+mod pages;
 mod params;
 mod queries;
 mod report;
@@ -41,8 +42,9 @@ pub use self::error::{no_such_operation, not_here};
 use self::lists::Lists;
 pub use self::openapi::document as api_document;
 use self::operation::Operation;
+use self::pages::Pages;
 use self::stream::StreamPace;
-use self::work::OperatorPool;
+use self::work::{OperatorPool, write};
 use crate::config;
 use crate::fleet::access::{Peer, Principal};
 use crate::fleet::{self, Fleet};
@@ -61,6 +63,7 @@ pub struct AdminApi {
     max_body: usize,
     proxies: Proxies,
     metrics: Arc<Metrics>,
+    pages: Pages,
 }
 
 impl AdminApi {
@@ -70,7 +73,8 @@ impl AdminApi {
         let answers = Answers { pace: StreamPace { within: config.stream_timeout, metrics: Arc::clone(&metrics) } };
         let lists = Lists::new(config, work.clone(), answers.clone(), lifecycle.clone(), Arc::clone(&metrics));
         let (max_body, proxies) = (config.max_rest_body.0, Proxies::of(config));
-        Self { fleet, lifecycle, work, lists, answers, max_body, proxies, metrics }
+        let pages = Pages::of(config);
+        Self { fleet, lifecycle, work, lists, answers, max_body, proxies, metrics, pages }
     }
 
     /// Makes a change for a caller, away from the threads that answer agents, and answers with what it returns.
@@ -84,7 +88,7 @@ impl AdminApi {
         F: Future<Output = fleet::Result<T>>,
     {
         let (fleet, principal) = (self.fleet.clone(), caller.0.clone());
-        let text = self.work.change(move || change(fleet, principal)).await?;
+        let text = self.work.change(move || async move { write(&change(fleet, principal).await?) }).await?;
         Ok(self.answers.whole(text, ()))
     }
 
@@ -131,4 +135,5 @@ pub fn routes(services: &mut ServiceConfig) {
         let scope = operations.iter().fold(web::scope(base), |scope, one| scope.route(&one.pattern(), one.route()));
         services.service(scope.default_service(web::to(error::no_such_operation)));
     }
+    pages::routes(services);
 }

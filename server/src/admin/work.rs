@@ -52,14 +52,14 @@ impl OperatorPool {
         Error::Unavailable(format!("{what} server.operator_queue allows"))
     }
 
-    /// Makes a change and writes the answer.
+    /// Makes a change.
     ///
     /// # Errors
     /// [`Error::Unavailable`] when the queue is full, or its half that changes may take, or the change has waited for
     /// [`LONGEST_WAIT`]; and the errors of the change.
-    pub async fn change<T, F>(&self, work: impl FnOnce() -> F + Send + 'static) -> Result<String>
+    pub async fn change<T, F>(&self, work: impl FnOnce() -> F + Send + 'static) -> Result<T>
     where
-        T: Serialize,
+        T: Send + 'static,
         F: Future<Output = Result<T>>,
     {
         let (since, metrics) = (Instant::now(), Arc::clone(&self.metrics));
@@ -74,9 +74,9 @@ impl OperatorPool {
                     "nothing was changed: the request was in the queue for too long".to_owned(),
                 ));
             }
-            let text = write(&work().await?);
+            let done = work().await;
             drop((change, queued));
-            text
+            done
         };
         run(entry, work).await
     }

@@ -1,9 +1,9 @@
 //! A host with everything that is known of it.
 
-use muster_api::rest::{HostDetail, HostStatistics};
+use muster_api::rest::{Explained, HostDetail, HostStatistics, HostView};
 
 use super::access::{Permission, Principal};
-use super::explain::runs_on;
+use super::explain::{may_explain, runs_on};
 use super::{Fleet, Result};
 use crate::store;
 use crate::store::entity::hosts::Model;
@@ -34,8 +34,40 @@ impl Fleet {
     /// [`Error::NotFound`](super::Error::NotFound) when there is no such host.
     pub async fn host_statistics(&self, principal: &Principal, id: i64) -> Result<HostStatistics> {
         principal.may(Permission::ReadPacks)?;
-        self.hosts.row_by_id(id).await?;
-        self.statistics.of_host(principal, id).await
+        let row = self.hosts.row_by_id(id).await?;
+        self.statistics.of_host(principal, id, &row.hostname).await
+    }
+
+    /// A host without its schedules, and what queries cost it: `None` for users who may not read packs.
+    ///
+    /// # Errors
+    /// As for [`Fleet::host_by_id`].
+    pub async fn host_and_costs(&self, principal: &Principal, id: i64) -> Result<(HostDetail, Option<HostStatistics>)> {
+        principal.may(Permission::ReadHosts)?;
+        let row = self.hosts.row_by_id(id).await?;
+        let label_ids = self.hosts.label_ids(row.id).await?;
+        let detail = self.hosts.detail(&row, &label_ids).await?;
+        let costs = match principal.may(Permission::ReadPacks) {
+            Ok(()) => Some(self.statistics.of_host(principal, id, &row.hostname).await?),
+            Err(_) => None,
+        };
+        Ok((detail, costs))
+    }
+
+    /// A host, which scheduled queries it runs and why, and what they cost it.
+    ///
+    /// # Errors
+    /// As for [`Fleet::explain_by_id`].
+    pub async fn explained_costs(
+        &self,
+        principal: &Principal,
+        id: i64,
+    ) -> Result<(HostView, Explained, HostStatistics)> {
+        may_explain(principal)?;
+        let row = self.hosts.row_by_id(id).await?;
+        let host = self.hosts.show(&row);
+        let costs = self.statistics.of_host(principal, id, &row.hostname).await?;
+        Ok((host, self.explain(row).await?, costs))
     }
 
     /// The schedules of packs are left out for users who may not read packs.

@@ -5,6 +5,7 @@
 //! truth, and memory is a cache with a stated staleness (`docs/consistency.md`).
 
 pub mod access;
+mod activities;
 pub mod apply;
 mod batches;
 pub mod carving;

@@ -10,7 +10,7 @@ use serde_json::json;
 use super::access::{Permission, Principal};
 use super::changes::{Changes, Draft};
 use super::error::none_of;
-use super::listing::listed;
+use super::listing::{Listing, listed};
 use super::names::{check_description, check_name, check_sql};
 use super::resource::{PlanResource, check_name_free};
 use super::{Problem, Result, packs, specs, statistics};
@@ -60,6 +60,45 @@ pub struct Queries {
 }
 
 impl Queries {
+    /// As [`Resource::list`](super::resource::Resource::list), without what the queries cost.
+    ///
+    /// # Errors
+    /// [`Error::Forbidden`](super::Error::Forbidden) to users without the permission to read queries.
+    pub async fn list_without_costs(&self, principal: &Principal, listing: &Listing) -> Result<Vec<Query>> {
+        principal.may(Permission::ReadQueries)?;
+        let rows = store::named::all::<queries::Entity>(self.changes.reader()).await?;
+        self.show_without_costs(principal, listing.page(rows)).await
+    }
+
+    async fn show_without_costs(&self, principal: &Principal, rows: Vec<queries::Model>) -> Result<Vec<Query>> {
+        let db = self.changes.reader();
+        let authors: HashMap<i64, users::Model> =
+            store::users::all(db).await?.into_iter().map(|user| (user.id, user)).collect();
+        let mut packs = match principal.may(Permission::ReadPacks) {
+            Ok(()) => packs::by_query(db).await?,
+            Err(_) => HashMap::new(),
+        };
+        let show = |row: queries::Model| {
+            let author = row.author_id.and_then(|id| authors.get(&id));
+            Query {
+                created_at: row.created_at.to_utc(),
+                updated_at: row.updated_at.to_utc(),
+                id: row.id,
+                name: row.name,
+                description: row.description,
+                query: row.query,
+                saved: true,
+                observer_can_run: row.observer_can_run,
+                author_id: author.map(|author| author.id),
+                author_name: author.map(|author| author.name.clone()).unwrap_or_default(),
+                author_email: author.map(|author| author.email.clone()).unwrap_or_default(),
+                packs: packs.remove(&row.id).unwrap_or_default(),
+                stats: None,
+            }
+        };
+        Ok(rows.into_iter().map(show).collect())
+    }
+
     /// Deletes all queries of these ids or none, and gives their number. Unknown ids are skipped.
     ///
     /// # Errors
@@ -107,12 +146,6 @@ impl PlanResource for Queries {
 
     async fn show(&self, principal: &Principal, rows: Vec<queries::Model>) -> Result<Vec<Query>> {
         let db = self.changes.reader();
-        let authors: HashMap<i64, users::Model> =
-            store::users::all(db).await?.into_iter().map(|user| (user.id, user)).collect();
-        let mut packs = match principal.may(Permission::ReadPacks) {
-            Ok(()) => packs::by_query(db).await?,
-            Err(_) => HashMap::new(),
-        };
         // Of one query alone, its own schedules are read.
         let scheduled = match rows.as_slice() {
             [one] => store::packs::scheduled_details_of_query(db, one.id).await?,
@@ -123,26 +156,10 @@ impl PlanResource for Queries {
             schedules.entry(detail.scheduled.query_id).or_default().push(statistics::wanted(detail));
         }
         let wanted: Vec<_> = rows.iter().map(|row| schedules.remove(&row.id).unwrap_or_default()).collect();
-        let mut stats = self.changes.statistics().stats_of(&wanted).await.into_iter();
-        let mut show = |row: queries::Model| {
-            let author = row.author_id.and_then(|id| authors.get(&id));
-            Query {
-                created_at: row.created_at.to_utc(),
-                updated_at: row.updated_at.to_utc(),
-                id: row.id,
-                name: row.name,
-                description: row.description,
-                query: row.query,
-                saved: true,
-                observer_can_run: row.observer_can_run,
-                author_id: author.map(|author| author.id),
-                author_name: author.map(|author| author.name.clone()).unwrap_or_default(),
-                author_email: author.map(|author| author.email.clone()).unwrap_or_default(),
-                packs: packs.remove(&row.id).unwrap_or_default(),
-                stats: stats.next().flatten(),
-            }
-        };
-        Ok(rows.into_iter().map(&mut show).collect())
+        let stats = self.changes.statistics().stats_of(&wanted).await;
+        let mut shown = self.show_without_costs(principal, rows).await?;
+        shown.iter_mut().zip(stats).for_each(|(query, stats)| query.stats = stats);
+        Ok(shown)
     }
 
     fn sql(query: &Query) -> Option<&str> {

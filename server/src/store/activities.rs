@@ -1,7 +1,8 @@
 //! What operators did, newest last. Rows are added and, when they are old, removed.
 
 use sea_orm::{
-    ActiveValue::NotSet, ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Set,
+    ActiveValue::NotSet, ColumnTrait, Condition, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
+    Set,
 };
 use serde_json::Value;
 
@@ -43,6 +44,22 @@ pub async fn prune(db: &impl ConnectionTrait, before: Moment, limit: u64) -> Res
     let Some((last, _)) = oldest.into_iter().take_while(|(_, at)| *at < before).last() else { return Ok(0) };
     let deleted = activities::Entity::delete_many().filter(activities::Column::Id.lte(last)).exec(db).await?;
     Ok(deleted.rows_affected)
+}
+
+/// The latest, newest first: those before the row `before`, and of no kind in `without`.
+pub async fn latest(
+    db: &impl ConnectionTrait,
+    before: Option<i64>,
+    without: &[&str],
+    limit: u64,
+) -> Result<Vec<activities::Model>> {
+    use activities::Column;
+    let before = Condition::all().add_option(before.map(|id| Column::Id.lt(id)));
+    let mut select = activities::Entity::find().filter(before);
+    if !without.is_empty() {
+        select = select.filter(Column::Kind.is_not_in(without.iter().copied()));
+    }
+    Ok(select.order_by_desc(Column::Id).limit(limit).all(db).await?)
 }
 
 /// The kinds of all activities, oldest first.

@@ -104,6 +104,13 @@ pub async fn by_host(
     Ok(labels)
 }
 
+/// The labels a host is in, sorted.
+pub async fn of_host(db: &impl ConnectionTrait, host_id: i64) -> Result<Vec<i64>> {
+    let members = label_members::Entity::find().filter(label_members::Column::HostId.eq(host_id)).select_only();
+    let members = members.column(label_members::Column::LabelId).order_by_asc(label_members::Column::LabelId);
+    Ok(members.into_tuple().all(db).await?)
+}
+
 /// Adds hosts that are not members yet, as (label, host); the caller has looked inside this transaction.
 pub async fn add_members(db: &impl ConnectionTrait, members: impl IntoIterator<Item = (i64, i64)>) -> Result<()> {
     let members: BTreeSet<(i64, i64)> = members.into_iter().collect();

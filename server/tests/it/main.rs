@@ -22,6 +22,7 @@ mod metrics;
 mod nodes;
 mod operators;
 mod ops;
+mod pages;
 mod read_replica;
 mod replays;
 mod rest;

@@ -82,7 +82,7 @@ pub(super) fn line(columns: &[Column], host: &HostView, text: &mut String) -> Re
 }
 
 /// Writes a text, in quotes if it needs them. One that a spreadsheet may take for a formula begins with an apostrophe.
-fn add(cell: &str, text: &mut String) {
+pub(in crate::admin) fn add(cell: &str, text: &mut String) {
     let is_formula = cell.starts_with(FORMULA);
     if !is_formula && !cell.contains([',', ';', '"', '\t', '\r', '\n']) && cell.trim() == cell {
         text.push_str(cell);

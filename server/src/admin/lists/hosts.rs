@@ -1,18 +1,14 @@
 //! Lists of hosts as text, in parts.
 
-use std::io;
-
 use actix_web::web::Bytes;
-use futures_util::{Stream, stream};
 use muster_api::rest::{HostList, HostView};
 
 use super::csv::{self, Column};
-use super::readers::{ListGuard, Work};
+use super::parts::TextParts;
 use crate::admin::answer;
 use crate::admin::work::{internal, write};
 use crate::fleet::Result;
 use crate::fleet::hosts::HostListing;
-use crate::lifecycle::Lifecycle;
 
 /// The text before and after the hosts of a list.
 const HEAD: &str = "{\n  \"hosts\": [\n";
@@ -88,13 +84,14 @@ impl HostText {
     pub(super) fn new(listing: HostListing, format: HostFormat) -> Self {
         Self { listing, format, has_begun: false, is_empty: true }
     }
+}
 
-    /// Whether the part before was the last one.
-    pub(super) fn is_finished(&self) -> bool {
+impl TextParts for HostText {
+    fn is_finished(&self) -> bool {
         self.has_begun && self.listing.is_finished()
     }
 
-    pub(super) async fn next(&mut self) -> Result<Bytes> {
+    async fn next(&mut self) -> Result<Bytes> {
         let mut text = String::new();
         if !self.has_begun {
             self.format.begin(&mut text);
@@ -111,34 +108,4 @@ impl HostText {
         }
         Ok(text.into())
     }
-}
-
-/// The text of a list, whose first part is here. The others are read when the one before was taken.
-pub(super) fn parts(
-    first: Bytes,
-    text: HostText,
-    guard: ListGuard,
-    lifecycle: Lifecycle,
-) -> impl Stream<Item = io::Result<Bytes>> {
-    stream::try_unfold((Some(first), Some((guard, text))), move |(first, rest)| {
-        let lifecycle = lifecycle.clone();
-        async move {
-            if let Some(first) = first {
-                return Ok(Some((first, (None, rest))));
-            }
-            let Some((guard, mut text)) = rest.filter(|(_, text)| !text.is_finished()) else { return Ok(None) };
-            let work = move || async move {
-                let part = text.next().await?;
-                Ok((part, text))
-            };
-            tokio::select! {
-                written = guard.work(Work::Part, work) => {
-                    let (guard, (part, text)) = written.map_err(io::Error::other)?;
-                    Ok(Some((part, (None, Some((guard, text))))))
-                }
-                // Not a good end: whoever reads must not take what was sent for everything.
-                () = lifecycle.stopped() => Err(io::Error::other("the server stops")),
-            }
-        }
-    })
 }

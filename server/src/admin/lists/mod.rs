@@ -6,6 +6,7 @@
 
 mod csv;
 mod hosts;
+mod parts;
 mod readers;
 
 use std::future::Future;
@@ -15,9 +16,10 @@ use actix_web::HttpResponse;
 use actix_web::http::header::CONTENT_DISPOSITION;
 use serde::Serialize;
 
-pub(super) use self::csv::{COLUMNS, Column};
+pub(super) use self::csv::{COLUMNS, Column, add as add_cell};
 pub(super) use self::hosts::HostFormat;
 use self::hosts::HostText;
+pub(super) use self::parts::TextParts;
 use self::readers::{Readers, Work};
 use super::answer::Answers;
 use super::error::Failed;
@@ -52,6 +54,20 @@ impl Lists {
         Self { readers: Readers::new(config, operators, metrics), answers, lifecycle }
     }
 
+    /// Reads on the threads of operators, in the reader's turn.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`](crate::fleet::Error::Unavailable) to users who read as many lists as they may and when the
+    /// queue is full; and the errors of the reading.
+    pub(super) async fn read<T, F>(&self, principal: &Principal, read: impl FnOnce() -> F + Send + 'static) -> Result<T>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T>>,
+    {
+        let (_guard, read) = self.readers.begin(principal.user.id)?.work(Work::Search, read).await?;
+        Ok(read)
+    }
+
     /// Sends what is read whole.
     pub(super) async fn send<T, F>(
         &self,
@@ -80,9 +96,25 @@ impl Lists {
         F: Future<Output = Result<HostListing>>,
     {
         let content_type = format.content_type();
+        let begin = move || async move { Ok(HostText::new(begin().await?, format)) };
+        self.send_parts(principal, content_type, file, begin).await
+    }
+
+    /// Sends the text that `begin` begins, part by part.
+    pub(super) async fn send_parts<T, F>(
+        &self,
+        principal: &Principal,
+        content_type: &'static str,
+        file: FileName,
+        begin: impl FnOnce() -> F + Send + 'static,
+    ) -> std::result::Result<HttpResponse, Failed>
+    where
+        T: TextParts,
+        F: Future<Output = Result<T>>,
+    {
         let guard = self.readers.begin(principal.user.id)?;
         let first = guard.work(Work::Search, move || async move {
-            let mut text = HostText::new(begin().await?, format);
+            let mut text = begin().await?;
             let part = text.next().await?;
             Ok((text, part))
         });
@@ -96,7 +128,7 @@ impl Lists {
             return Ok(response.body(part));
         }
         guard.begin_stream()?;
-        let parts = hosts::parts(part, text, guard, self.lifecycle.clone());
+        let parts = parts::following(part, text, guard, self.lifecycle.clone());
         Ok(response.streaming(paced(parts, self.answers.pace.clone())))
     }
 }

@@ -7,6 +7,8 @@ mod run;
 mod socket;
 mod targets;
 
+pub(super) use self::results::lines;
+
 use muster_api::rest::{
     CampaignEnvelope, FoundTargets, LiveAnswer, LiveHosts, LiveQueries, LiveQueryEnvelope, LiveRate, LiveRun,
     LiveRunDone, NewCampaign, NewLiveQuery, TargetCounts, TargetSearch, TargetState,

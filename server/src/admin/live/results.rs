@@ -42,7 +42,11 @@ pub(super) async fn results(
 }
 
 /// Pieces of whole lines. Each is read when the one before was taken, so what a slow reader costs is one piece.
-fn lines(follower: Follower, is_following: bool, lifecycle: Lifecycle) -> impl Stream<Item = io::Result<Bytes>> {
+pub(in crate::admin) fn lines(
+    follower: Follower,
+    is_following: bool,
+    lifecycle: Lifecycle,
+) -> impl Stream<Item = io::Result<Bytes>> {
     stream::try_unfold(follower, move |mut follower| {
         let lifecycle = lifecycle.clone();
         async move {

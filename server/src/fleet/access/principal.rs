@@ -31,6 +31,8 @@ pub enum Permission {
     WriteSchedule,
     WriteConfig,
     WriteSecrets,
+    /// Reading what operators did; what they did to users only with [`Permission::ManageUsers`].
+    ReadActivities,
     /// Reading and changing users. Every user may read the own account and change the own password.
     ManageUsers,
 }
@@ -45,6 +47,7 @@ impl Permission {
             | Self::ReadConfig
             | Self::ReadSecrets
             | Self::RunLiveQueries
+            | Self::ReadActivities
             | Self::WriteHosts
             | Self::WriteSchedule => Role::Maintainer,
             Self::WriteConfig | Self::WriteSecrets | Self::ManageUsers => Role::Admin,

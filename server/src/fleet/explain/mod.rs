@@ -27,7 +27,7 @@ impl Fleet {
     /// [`Error::NotFound`],
     /// [`Error::Unavailable`] if the config is too large for agents and there is no earlier one.
     pub async fn explain_by_id(&self, principal: &Principal, id: i64) -> Result<Explained> {
-        may(principal)?;
+        may_explain(principal)?;
         self.explain(self.hosts.row_by_id(id).await?).await
     }
 
@@ -36,11 +36,11 @@ impl Fleet {
     /// # Errors
     /// As for an id, and [`Error::Invalid`] if several hosts have the name.
     pub async fn explain_by_name(&self, principal: &Principal, word: &str) -> Result<Explained> {
-        may(principal)?;
+        may_explain(principal)?;
         self.explain(self.hosts.row_by_name(word).await?).await
     }
 
-    async fn explain(&self, row: Model) -> Result<Explained> {
+    pub(super) async fn explain(&self, row: Model) -> Result<Explained> {
         let label_ids = self.hosts.label_ids(row.id).await?;
         let plan = self.schedule.plan();
         let assignment = Assignment { platform: row.platform.as_str().into(), label_ids: label_ids.into() };
@@ -53,7 +53,7 @@ impl Fleet {
 }
 
 /// The config of a host is made of packs and of the agent options, which are a part of the configuration.
-fn may(principal: &Principal) -> Result<()> {
+pub(super) fn may_explain(principal: &Principal) -> Result<()> {
     principal.may(Permission::ReadHosts)?;
     principal.may(Permission::ReadPacks)?;
     principal.may(Permission::ReadConfig)

@@ -52,6 +52,17 @@ impl StoredCount {
             versions: most_frequent(versions),
         }
     }
+
+    fn show(self, start: Moment) -> FleetCount {
+        FleetCount {
+            start: start.to_utc(),
+            online: self.online,
+            offline: self.offline,
+            missing: self.missing,
+            platforms: self.platforms,
+            osquery_versions: self.versions,
+        }
+    }
 }
 
 /// The names with most hosts, and all others together.
@@ -94,6 +105,17 @@ impl Hosts {
         Ok(())
     }
 
+    /// How many hosts there are now, which costs no SQL.
+    ///
+    /// # Errors
+    /// When the directory is not loaded yet.
+    pub async fn counts_now(&self, principal: &Principal) -> Result<FleetCount> {
+        principal.may(Permission::ReadHosts)?;
+        let now = self.clock.now();
+        let count = StoredCount::of(self.current_directory().await?.census(now).await?);
+        Ok(count.show(now))
+    }
+
     /// How many hosts there were: by hour for a week at most that is not longer ago, otherwise by day.
     ///
     /// # Errors
@@ -120,14 +142,7 @@ impl Hosts {
                 tracing::warn!(span, bucket = row.bucket, "a count of hosts that this version cannot read is left out");
                 return None;
             };
-            Some(FleetCount {
-                start: Moment::NEVER.plus_seconds(row.bucket.saturating_mul(seconds)).to_utc(),
-                online: count.online,
-                offline: count.offline,
-                missing: count.missing,
-                platforms: count.platforms,
-                osquery_versions: count.versions,
-            })
+            Some(count.show(Moment::NEVER.plus_seconds(row.bucket.saturating_mul(seconds))))
         });
         Ok(FleetCounts { from: from.to_utc(), to: to.to_utc(), counts: counts.collect() })
     }

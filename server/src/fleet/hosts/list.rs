@@ -23,8 +23,14 @@ pub struct HostFilter {
     /// Only hosts in this label.
     pub label_id: Option<i64>,
     pub state: Option<HostState>,
+    /// Only hosts of this platform, as they say it.
+    pub platform: Option<String>,
+    /// Only hosts whose agent has this version.
+    pub osquery_version: Option<String>,
     /// Only hosts behind this value, in the order of the list.
     pub after: Option<OrderValue>,
+    /// Of hosts that have the value of `after`, those with a higher id, too: the list goes on behind one host.
+    pub after_id: Option<i64>,
     /// Leaves out the first ones.
     pub offset: u64,
     pub limit: Option<u64>,

@@ -49,8 +49,7 @@ impl Hosts {
 
     /// The labels a host is in, sorted.
     pub(in crate::fleet) async fn label_ids(&self, host_id: i64) -> Result<Vec<i64>> {
-        let known = store::hosts::known(self.store.reader(), host_id).await?;
-        Ok(known.map(|known| known.label_ids).unwrap_or_default())
+        Ok(store::labels::of_host(self.store.reader(), host_id).await?)
     }
 
     /// A host that is in these labels, without what its queries cost.
@@ -78,7 +77,7 @@ impl Hosts {
         Ok(HostDetail { host, labels, packs, pack_stats, parked_queries, clone_warning })
     }
 
-    pub(super) fn show(&self, row: &Model) -> HostView {
+    pub(in crate::fleet) fn show(&self, row: &Model) -> HostView {
         self.show_as_seen(row, self.seen_by_any(row.id, row.seen_at), self.clock.now())
     }
 

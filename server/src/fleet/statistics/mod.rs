@@ -35,6 +35,7 @@ mod read;
 mod read_host;
 mod read_label;
 mod read_query;
+mod recent_costs;
 mod restarts;
 mod sample;
 mod served_configs;
@@ -59,6 +60,7 @@ pub use stopped::stopped_queries;
 pub use crate::store::statistics::events::DenylistFilter;
 
 use self::questions::QuestionRate;
+use self::recent_costs::RecentCosts;
 use self::served_configs::ServedConfigs;
 use self::stopped::StoppedQueries;
 use self::versions::Versions;
@@ -84,6 +86,7 @@ pub struct Statistics {
     questions: QuestionRate,
     configs: Arc<ServedConfigs>,
     versions: Versions,
+    recent_costs: RecentCosts,
     /// One writes at a time.
     serial: tokio::sync::Mutex<()>,
     metrics: Arc<Metrics>,
@@ -109,6 +112,7 @@ impl Statistics {
             questions: QuestionRate::default(),
             configs: Arc::default(),
             versions: Versions::default(),
+            recent_costs: RecentCosts::default(),
             serial: tokio::sync::Mutex::default(),
             metrics,
         }

@@ -73,12 +73,13 @@ impl Statistics {
         Ok(named.filter_map(|query| Some((QueryName::clone(versions.name(query.version_id)?), query))).collect())
     }
 
-    /// The statistics of a host.
+    /// The statistics of a host of this name.
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn of_host(&self, principal: &Principal, host_id: i64) -> Result<HostStatistics> {
+    pub async fn of_host(&self, principal: &Principal, host_id: i64, hostname: &str) -> Result<HostStatistics> {
         principal.may(Permission::ReadPacks)?;
+        let names = HashMap::from([(host_id, hostname.to_owned())]);
         let row = samples::of_host(self.store.reader(), host_id).await?;
         let known = row.as_ref().and_then(read_last).map(|last| last.known).unwrap_or_default();
         let mut queries: Vec<HostQueryCost> =
@@ -92,8 +93,8 @@ impl Statistics {
             sampled_at: row.as_ref().map(|row| row.received_at.to_utc()),
             stalled_since: row.and_then(|row| row.stalled_since).map(Moment::to_utc),
             queries,
-            denylist: self.show_denylist(denylist).await?,
-            restarts: self.show_restarts(restarts).await?,
+            denylist: show_denylist(denylist, &names),
+            restarts: show_restarts(restarts, &names),
         })
     }
 
@@ -110,7 +111,8 @@ impl Statistics {
     ) -> Result<Denylist> {
         principal.may(Permission::ReadPacks)?;
         let rows = events::denylist_page(self.store.reader(), filter, offset, limit).await?;
-        Ok(Denylist { denylist: self.show_denylist(rows).await? })
+        let names = self.hostnames(rows.iter().map(|row| row.host_id)).await?;
+        Ok(Denylist { denylist: show_denylist(rows, &names) })
     }
 
     /// Workers that were replaced, the latest first.
@@ -120,7 +122,8 @@ impl Statistics {
     pub async fn restarts(&self, principal: &Principal, offset: u64, limit: u64) -> Result<WorkerRestarts> {
         principal.may(Permission::ReadPacks)?;
         let rows = events::restarts_page(self.store.reader(), None, offset, limit).await?;
-        Ok(WorkerRestarts { restarts: self.show_restarts(rows).await? })
+        let names = self.hostnames(rows.iter().map(|row| row.host_id)).await?;
+        Ok(WorkerRestarts { restarts: show_restarts(rows, &names) })
     }
 
     /// Hosts whose schedule stands still.
@@ -141,36 +144,34 @@ impl Statistics {
         };
         Ok(StalledHosts { hosts: stalled.into_iter().filter_map(show).collect() })
     }
+}
 
-    async fn show_denylist(&self, rows: Vec<denylisted_queries::Model>) -> Result<Vec<Denylisted>> {
-        let names = self.hostnames(rows.iter().map(|row| row.host_id)).await?;
-        let show = |row: denylisted_queries::Model| Denylisted {
+fn show_denylist(rows: Vec<denylisted_queries::Model>, names: &HashMap<i64, String>) -> Vec<Denylisted> {
+    let show = |row: denylisted_queries::Model| Denylisted {
+        host_id: row.host_id,
+        hostname: names.get(&row.host_id).cloned().unwrap_or_default(),
+        pack: row.pack,
+        name: row.name,
+        since: row.since.to_utc(),
+        until: row.until.map(Moment::to_utc),
+    };
+    rows.into_iter().map(show).collect()
+}
+
+fn show_restarts(rows: Vec<worker_restarts::Model>, names: &HashMap<i64, String>) -> Vec<WorkerRestart> {
+    let show = |row: worker_restarts::Model| {
+        let suspects = suspects_of(&row);
+        WorkerRestart {
             host_id: row.host_id,
             hostname: names.get(&row.host_id).cloned().unwrap_or_default(),
-            pack: row.pack,
-            name: row.name,
-            since: row.since.to_utc(),
-            until: row.until.map(Moment::to_utc),
-        };
-        Ok(rows.into_iter().map(show).collect())
-    }
-
-    async fn show_restarts(&self, rows: Vec<worker_restarts::Model>) -> Result<Vec<WorkerRestart>> {
-        let names = self.hostnames(rows.iter().map(|row| row.host_id)).await?;
-        let show = |row: worker_restarts::Model| {
-            let suspects = suspects_of(&row);
-            WorkerRestart {
-                host_id: row.host_id,
-                hostname: names.get(&row.host_id).cloned().unwrap_or_default(),
-                seen_at: row.seen_at.to_utc(),
-                started_at: (row.started_at > 0).then(|| Moment::NEVER.plus_seconds(row.started_at).to_utc()),
-                is_upgrade: row.is_upgrade,
-                is_reported: row.is_reported,
-                suspects: suspects.into_iter().map(|[pack, name]| Suspect { pack, name }).collect(),
-            }
-        };
-        Ok(rows.into_iter().map(show).collect())
-    }
+            seen_at: row.seen_at.to_utc(),
+            started_at: (row.started_at > 0).then(|| Moment::NEVER.plus_seconds(row.started_at).to_utc()),
+            is_upgrade: row.is_upgrade,
+            is_reported: row.is_reported,
+            suspects: suspects.into_iter().map(|[pack, name]| Suspect { pack, name }).collect(),
+        }
+    };
+    rows.into_iter().map(show).collect()
 }
 
 /// The impact of a query on one host.

@@ -1,6 +1,7 @@
 //! What the tests are written with. Everything a test starts or makes goes away with it.
 
 mod agents;
+mod browser;
 mod database;
 mod lines;
 mod load;
@@ -14,9 +15,11 @@ mod rest;
 mod server;
 mod shared_redis;
 mod size;
+mod visitor;
 mod wait;
 
 pub use agents::{AGENT_ENDPOINTS, Address, ENROLL_SECRET, assert_refused, log_body, object};
+pub use browser::Browser;
 pub use database::{Database, on_empty_mariadb, on_mariadb};
 pub use lines::{KeptLines, Ledger};
 pub use load::{Load, Report, deliver_all};
@@ -28,4 +31,5 @@ pub use rest::{Answer, PASSWORD, Rest};
 pub use server::TestServer;
 pub use shared_redis::{on_redis, skipped_with_redis};
 pub use size::count;
+pub use visitor::{Visitor, token};
 pub use wait::{eventually, eventually_ok};

@@ -48,8 +48,14 @@ impl HostPick {
             Some(label_id) => tables.label(label_id).cloned().unwrap_or_default(),
             None => tables.hosts.clone(),
         };
+        if let Some(platform) = &self.filter.platform {
+            chosen &= tables.platform(platform);
+        }
         if !self.filter.text.is_empty() {
             chosen &= tables.with_text(&self.filter.text);
+        }
+        if let Some(version) = &self.filter.osquery_version {
+            chosen = tables.with_version(&chosen, version);
         }
         chosen
     }
@@ -71,10 +77,14 @@ impl HostPick {
         }
     }
 
-    /// Whether a host stands behind the value that the list begins behind.
-    fn is_behind(&self, key: OrderKey<'_>) -> bool {
+    /// Whether a host stands behind the value that the list begins behind. Hosts with the same key stand by ascending id in
+    /// either direction.
+    fn is_behind(&self, key: OrderKey<'_>, id: i64) -> bool {
         let Some(after) = &self.filter.after else { return true };
         let after = OrderKey::from(after);
+        if key == after {
+            return self.filter.after_id.is_some_and(|after| id > after);
+        }
         if self.filter.is_descending { key < after } else { key > after }
     }
 
@@ -94,8 +104,8 @@ impl HostPick {
 
     /// The page of these slots with their keys.
     fn page_by<'a>(&self, tables: &Tables, keyed: impl Iterator<Item = (OrderKey<'a>, u32)>) -> Vec<u32> {
-        let behind = keyed.filter(|(key, _)| self.is_behind(*key)).map(|(key, slot)| (key, tables.id(slot), slot));
-        // Hosts with the same key stand by ascending id in either direction.
+        let keyed = keyed.map(|(key, slot)| (key, tables.id(slot), slot));
+        let behind = keyed.filter(|(key, id, _)| self.is_behind(*key, *id));
         match self.filter.is_descending {
             true => self.first_of(behind.map(|(key, id, slot)| (Reverse(key), id, slot))),
             false => self.first_of(behind),
@@ -149,7 +159,7 @@ impl HostPick {
     }
 
     fn is_slot_behind(&self, tables: &Tables, slot: u32) -> bool {
-        self.is_behind(tables.key(self.filter.order, slot))
+        self.is_behind(tables.key(self.filter.order, slot), tables.id(slot))
     }
 
     fn page(&self, tables: &Tables, seen: &mut SlotsSeen<'_>) -> Vec<PickedHost> {

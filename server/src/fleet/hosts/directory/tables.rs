@@ -237,6 +237,19 @@ impl Tables {
         self.platforms.iter().map(|(platform, hosts)| (&**platform, hosts))
     }
 
+    /// The hosts of a platform.
+    pub fn platform(&self, platform: &str) -> RoaringBitmap {
+        self.platforms.get(platform).cloned().unwrap_or_default()
+    }
+
+    /// Those of these hosts whose agent has a version.
+    pub fn with_version(&self, hosts: &RoaringBitmap, version: &str) -> RoaringBitmap {
+        let of_version = self.kinds.all().filter(|(_, kind)| *kind.osquery_version == *version);
+        let kinds: RoaringBitmap = of_version.map(|(number, _)| number).collect();
+        let is_of_version = |slot: &u32| kinds.contains(self.slots[*slot as usize].kind);
+        RoaringBitmap::from_sorted_iter(hosts.iter().filter(is_of_version)).unwrap_or_default()
+    }
+
     /// Hosts with a name, UUID, serial number or address that contains `text`; capitals from A to Z do not matter.
     pub fn with_text(&self, text: &str) -> RoaringBitmap {
         let mut found = Vec::new();

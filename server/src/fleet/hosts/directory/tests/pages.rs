@@ -27,6 +27,8 @@ struct Twins {
 struct ListCase {
     filter: HostFilter,
     behind: Option<prop::sample::Index>,
+    /// Whether it begins behind that host, and not behind all hosts of its value.
+    is_behind_host: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -105,7 +107,8 @@ impl Twins {
         let host = host.and_then(|behind| self.hosts.values().nth(behind.index(self.hosts.len())));
         let order = listing.filter.order;
         let after = host.map(|host| cursor(order, key(host, self.seen(host), order)));
-        HostFilter { after, ..listing.filter.clone() }
+        let after_id = host.filter(|_| listing.is_behind_host).map(|host| host.row.id);
+        HostFilter { after, after_id, ..listing.filter.clone() }
     }
 
     fn is_chosen(&self, host: &DirectoryHost, filter: &HostFilter) -> bool {
@@ -124,6 +127,8 @@ impl Twins {
         };
         is_in_state
             && filter.label_id.is_none_or(|label| host.label_ids.contains(&label))
+            && filter.platform.as_ref().is_none_or(|platform| *platform == row.platform)
+            && filter.osquery_version.as_ref().is_none_or(|version| *version == row.osquery_version)
             && (text.is_empty() || names.any(|name| name.to_ascii_lowercase().contains(&text)))
     }
 
@@ -137,7 +142,12 @@ impl Twins {
         chosen.sort_by(|a, b| if filter.is_descending { b.0.cmp(&a.0) } else { a.0.cmp(&b.0) });
         if let Some(after) = &filter.after {
             let after = OrderKey::from(after);
-            chosen.retain(|(key, _)| if filter.is_descending { *key < after } else { *key > after });
+            let is_behind = |key: OrderKey<'_>, id: i64| match filter.after_id {
+                Some(after_id) if key == after => id > after_id,
+                _ if filter.is_descending => key < after,
+                _ => key > after,
+            };
+            chosen.retain(|(key, host)| is_behind(*key, host.row.id));
         }
         let limit = filter.limit.map_or(usize::MAX, |limit| limit as usize);
         let page = chosen.into_iter().skip(filter.offset as usize).take(limit);
@@ -166,6 +176,7 @@ fn some_host(ids: std::ops::Range<i64>) -> impl Strategy<Value = Box<DirectoryHo
         |(id, name, platform, seen, created, labels)| {
             let mut host = host(id, &name, platform, seen, labels.into_iter().collect());
             host.row.created_at = NOW.minus(Duration::from_secs(created));
+            host.row.osquery_version = if created % 3 == 0 { "5.23.0" } else { "5.9.1" }.to_owned();
             Box::new(host)
         },
     )
@@ -187,10 +198,17 @@ fn listing() -> impl Strategy<Value = Box<ListCase>> {
     let label = prop_oneof![2 => Just(None), 1 => (1_i64..4).prop_map(Some)];
     let limit = proptest::option::of(0_u64..5);
     let behind = proptest::option::of(any::<prop::sample::Index>());
-    (order, any::<bool>(), state, text, label, 0_u64..3, limit, behind).prop_map(
-        |(order, is_descending, state, text, label_id, offset, limit, behind)| {
-            let filter = HostFilter { text, label_id, state, after: None, offset, limit, order, is_descending };
-            Box::new(ListCase { filter, behind })
+    let platform =
+        prop_oneof![3 => Just(None), 1 => Just(Some("ubuntu")), 1 => Just(Some("darwin")), 1 => Just(Some("?"))];
+    let version = prop_oneof![3 => Just(None), 1 => Just(Some("5.9.1")), 1 => Just(Some("5"))];
+    let kind = (platform, version, label);
+    (order, any::<bool>(), state, text, kind, 0_u64..3, limit, behind, any::<bool>()).prop_map(
+        |(order, is_descending, state, text, kind, offset, limit, behind, is_behind_host)| {
+            let (platform, version, label_id) = kind;
+            let [platform, osquery_version] = [platform, version].map(|word: Option<&str>| word.map(str::to_owned));
+            let kind = HostFilter { platform, osquery_version, label_id, ..HostFilter::default() };
+            let filter = HostFilter { text, state, offset, limit, order, is_descending, ..kind };
+            Box::new(ListCase { filter, behind, is_behind_host })
         },
     )
 }
@@ -277,6 +295,36 @@ fn pages_behind_each_other_give_every_host_once() {
             pages.extend(page);
             // A host that changes on the way and keeps its name stays where it is.
             twins.edit(Edit::Put(Box::new(twins.hosts[&pages[0]].clone())));
+        }
+        assert_eq!(pages, pick(&twins.directory, &whole));
+    }
+}
+
+/// As above, in an order in which hundreds of hosts have the same value.
+#[test]
+fn pages_behind_a_host_give_hosts_of_one_value_once() {
+    let mut twins = Twins::new();
+    for id in 1..=700 {
+        let platform = if id % 3 == 0 { "darwin" } else { "ubuntu" };
+        twins.edit(Edit::Put(Box::new(host(id, "h", platform, 30, Vec::new()))));
+    }
+    for is_descending in [false, true] {
+        let whole = HostFilter { order: HostOrder::Platform, is_descending, ..HostFilter::default() };
+        let (mut pages, mut behind) = (Vec::new(), HostFilter::default());
+        loop {
+            let page = pick(
+                &twins.directory,
+                &HostFilter {
+                    limit: Some(50),
+                    after: behind.after.clone(),
+                    after_id: behind.after_id,
+                    ..whole.clone()
+                },
+            );
+            let Some(last) = page.last() else { break };
+            let after = Some(OrderValue::Text(twins.hosts[last].row.platform.clone()));
+            behind = HostFilter { after, after_id: Some(*last), ..HostFilter::default() };
+            pages.extend(page);
         }
         assert_eq!(pages, pick(&twins.directory, &whole));
     }

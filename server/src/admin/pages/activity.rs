@@ -1,0 +1,91 @@
+//! What operators did.
+
+use actix_web::web::Data;
+use maud::{Markup, html};
+use serde_json::Value;
+
+use super::answer::{Page, PageAnswer};
+use super::parts::{ago, cut, link, shown};
+use super::visit::Visit;
+use crate::admin::AdminApi;
+
+/// Activities of a page.
+const ROWS: u64 = 50;
+
+/// Characters of a value that are shown.
+const VALUE: usize = 160;
+
+pub(super) async fn page(api: Data<AdminApi>, visit: Visit) -> PageAnswer {
+    api.page(visit, |fleet, visit| async move {
+        let before = visit.look.parameter("before").and_then(|id| id.parse().ok());
+        let mut entries = fleet.activities(&visit.principal, before, ROWS + 1).await?;
+        let has_more = entries.len() as u64 > ROWS;
+        entries.truncate(usize::try_from(ROWS).unwrap_or(usize::MAX));
+        let main = html! {
+            div.title { div { h1 { "Activity" } p.state { "Who changed what, the latest first." } } }
+            section.card.flush {
+                @if entries.is_empty() {
+                    div.empty {
+                        h2 { "Nothing yet" }
+                        p {
+                            "Changes of packs, queries, labels and settings, live queries and deleted hosts stand here."
+                        }
+                    }
+                } @else {
+                    div.scroll { table.page-table {
+                        thead { tr { th { "When" } th { "Who" } th { "What" } th.wide-only { "Details" } } }
+                        tbody { @for entry in &entries { tr {
+                            td { (ago(entry.at, visit.look.now)) }
+                            td {
+                                @if entry.actor_name.is_empty() { span.muted { "the server" } } @else {
+                                    span title=(entry.actor_email) { (cut(&entry.actor_name, 40)) }
+                                }
+                            }
+                            td { (cut(&words(&entry.kind), 60)) }
+                            td.wide-only { (details(&entry.details)) }
+                        } } }
+                    } }
+                    @if before.is_some() || has_more { div.more {
+                        @if before.is_some() { a href="activity" { "Latest" } } @else { span {} }
+                        @if let Some(last) = entries.last().filter(|_| has_more) {
+                            a.button href=(link("activity", &[("before", &last.id.to_string())])) { "Older" }
+                        }
+                    } }
+                }
+            }
+        };
+        Ok(Page::new("Activity", main))
+    })
+    .await
+}
+
+/// The word for an activity, as a person would write it.
+fn words(kind: &str) -> String {
+    let words = kind.replace('_', " ");
+    let mut chars = words.chars();
+    chars.next().map(|first| first.to_uppercase().chain(chars).collect()).unwrap_or_default()
+}
+
+fn details(details: &Value) -> Markup {
+    let Value::Object(details) = details else { return html! {} };
+    html! {
+        @for (key, value) in details.iter().filter(|(_, value)| !is_nothing(value)) {
+            span.muted { (cut(&key.replace('_', " "), 40)) ": " }
+            @match value {
+                Value::String(text) => (cut(text, VALUE)),
+                Value::Number(number) => (shown(&number.to_string())),
+                other => (cut(&other.to_string(), VALUE)),
+            }
+            " "
+        }
+    }
+}
+
+fn is_nothing(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::String(text) => text.is_empty(),
+        Value::Array(list) => list.is_empty(),
+        _ => false,
+    }
+}

@@ -1,0 +1,330 @@
+//! One live query: how far it is, and what came back.
+
+use actix_web::web::{Data, Path};
+use maud::{Markup, html};
+use muster_api::rest::{LiveAnswer, LiveCounts, LiveQuery, LiveStatus, TargetState};
+use serde::Deserialize as _;
+use serde::de::IntoDeserializer as _;
+use serde_json::Value;
+
+use super::{live_status, progress_line};
+use crate::admin::AdminApi;
+use crate::admin::pages::answer::{Page, PageAnswer};
+use crate::admin::pages::forms::Posted;
+use crate::admin::pages::overview::{download, number_of};
+use crate::admin::pages::parts::{ago, bytes, count, cut, link, milliseconds, plural, shown};
+use crate::admin::pages::visit::Visit;
+use crate::fleet::access::Principal;
+use crate::fleet::live::{PaceChange, show_line};
+use crate::fleet::{Error, Fleet, Result};
+
+/// Rows of answers on a page.
+const ROWS: usize = 200;
+
+/// Most columns of a table.
+const COLUMNS: usize = 30;
+
+/// Characters of a cell.
+const CELL: usize = 200;
+
+/// Hosts in one state that are shown.
+const HOSTS: usize = 500;
+
+/// The first answers, as rows of a table.
+#[derive(Debug, Default)]
+struct AnswerTable {
+    columns: Vec<String>,
+    rows: Vec<(i64, String, Value)>,
+    /// Hosts that said something else than rows.
+    failures: Vec<LiveAnswer>,
+    /// Where reading goes on.
+    cursor: u64,
+    has_more: bool,
+}
+
+impl AnswerTable {
+    fn add(&mut self, answer: LiveAnswer) {
+        self.cursor = self.cursor.max(answer.cursor);
+        if answer.error.is_some() {
+            self.failures.push(answer);
+            return;
+        }
+        for row in answer.rows {
+            if let Value::Object(cells) = &row {
+                for column in cells.keys() {
+                    if self.columns.len() < COLUMNS && !self.columns.contains(column) {
+                        self.columns.push(column.clone());
+                    }
+                }
+            }
+            self.rows.push((answer.host_id, answer.hostname.clone(), row));
+        }
+    }
+}
+
+/// Reads the first answers, about as many as a page shows.
+async fn answers(fleet: &Fleet, by: &Principal, id: i64) -> Result<AnswerTable> {
+    let mut follower = fleet.live.follow(by, id, 0).await?;
+    let mut table = AnswerTable::default();
+    while table.rows.len() + table.failures.len() < ROWS {
+        let lines = follower.read().await?;
+        if lines.is_empty() {
+            return Ok(table);
+        }
+        for line in &lines {
+            if table.rows.len() + table.failures.len() >= ROWS {
+                break;
+            }
+            match serde_json::from_slice(&show_line(line)) {
+                Ok(answer) => table.add(answer),
+                Err(error) => {
+                    tracing::warn!(%error, live_query = id, "an answer that this version cannot read is left out")
+                }
+            }
+        }
+    }
+    table.has_more = true;
+    Ok(table)
+}
+
+pub(in crate::admin::pages) async fn page(api: Data<AdminApi>, visit: Visit, id: Path<i64>) -> PageAnswer {
+    api.page(visit, move |fleet, visit| async move {
+        let query = fleet.live.get(&visit.principal, *id).await?;
+        let table = answers(&fleet, &visit.principal, *id).await?;
+        let title: String = query.query.chars().take(60).collect();
+        Ok(Page::new(title, show(&visit, &query, &table)))
+    })
+    .await
+}
+
+/// The part of the page that renews itself until the query is over.
+pub(in crate::admin::pages) async fn part(api: Data<AdminApi>, visit: Visit, id: Path<i64>) -> PageAnswer {
+    api.part(visit, move |fleet, visit| async move {
+        let query = fleet.live.get(&visit.principal, *id).await?;
+        Ok(progress(&visit, &query))
+    })
+    .await
+}
+
+// why: pausing and ending are the brakes of operators, cost little, and do not wait behind changes in the pool.
+pub(in crate::admin::pages) async fn cancel(api: Data<AdminApi>, posted: Posted, id: Path<i64>) -> PageAnswer {
+    let ended = api.fleet.live.cancel(&posted.visit.principal, *id).await;
+    back(posted, *id, ended)
+}
+
+pub(in crate::admin::pages) async fn pause(api: Data<AdminApi>, posted: Posted, id: Path<i64>) -> PageAnswer {
+    let changed = api.fleet.live.change_pace(&posted.visit.principal, *id, PaceChange::Pause).await;
+    back(posted, *id, changed)
+}
+
+pub(in crate::admin::pages) async fn resume(api: Data<AdminApi>, posted: Posted, id: Path<i64>) -> PageAnswer {
+    let changed = api.fleet.live.change_pace(&posted.visit.principal, *id, PaceChange::Resume).await;
+    back(posted, *id, changed)
+}
+
+fn back(posted: Posted, id: i64, done: Result<LiveQuery>) -> PageAnswer {
+    use crate::admin::pages::answer::{PageFailed, go_to};
+    match done {
+        Ok(_) => Ok(go_to(&posted.visit.look.prefix, &format!("/live/{id}")).finish()),
+        Err(error) => Err(PageFailed::of(posted.visit, error)),
+    }
+}
+
+/// The hosts in one state.
+pub(in crate::admin::pages) async fn hosts(api: Data<AdminApi>, visit: Visit, id: Path<i64>) -> PageAnswer {
+    api.page(visit, move |fleet, visit| async move {
+        let word = visit.look.parameter("state").unwrap_or_default();
+        let state: std::result::Result<TargetState, serde::de::value::Error> =
+            TargetState::deserialize(word.as_str().into_deserializer());
+        let state = state.map_err(|_| Error::invalid("state", format!("there is no state {word}")))?;
+        let hosts = fleet.live.hosts_in(&visit.principal, *id, state).await?;
+        let main = html! {
+            div.title { div {
+                p.crumb { a href="live" { "Live queries" } " / " a href={ "live/" (id) } { "Query " (id) } }
+                h1 { (plural(hosts.len() as u64, "host", "hosts")) " " (word) }
+            } }
+            section.card {
+                ul.plain-list {
+                    @for host in hosts.iter().take(HOSTS) {
+                        li {
+                            a href={ "hosts/" (host.id) } {
+                                @if host.hostname.is_empty() { "host " (host.id) } @else { (cut(&host.hostname, 80)) }
+                            }
+                        }
+                    }
+                }
+                @if hosts.len() > HOSTS {
+                    p.muted {
+                        "and " (count((hosts.len() - HOSTS) as u64)) " more; " code { "fleetctl" }
+                        " and REST list all"
+                    }
+                }
+            }
+        };
+        Ok(Page::new(format!("Hosts {word}"), main))
+    })
+    .await
+}
+
+fn show(visit: &Visit, query: &LiveQuery, table: &AnswerTable) -> Markup {
+    let id = query.id;
+    let again = link("live", &[("sql", &query.query)]);
+    html! {
+        div.title {
+            div {
+                p.crumb { a href="live" { "Live queries" } }
+                h1 { @match &query.query_name { Some(name) => (cut(name, 120)), None => { "Live query " (id) } } }
+                p.state { "by " (shown(&query.author_email)) ", " (ago(query.created_at, visit.look.now)) }
+            }
+            div.actions {
+                (download(&format!("live/{id}/results.csv"), "CSV"))
+                (download(&format!("live/{id}/results.ndjson"), "JSON lines"))
+                @if again.len() < 4_000 { a.button href=(again) { "Ask again" } }
+            }
+        }
+        section.card { pre { (cut(&query.query, 20_000)) } }
+        (progress(visit, query))
+        (results(query, table))
+    }
+}
+
+/// Segments of the bar, and what each stands for.
+fn segments(counts: &LiveCounts) -> [(&'static str, u64); 4] {
+    let other = counts.denylisted
+        + counts.skipped
+        + counts.suspect
+        + counts.lost
+        + counts.expired
+        + counts.cancelled
+        + counts.gone;
+    [
+        ("s-answered", counts.answered),
+        ("s-failed", counts.failed),
+        ("s-other", other),
+        ("s-open", counts.pending + counts.sent),
+    ]
+}
+
+fn progress(visit: &Visit, query: &LiveQuery) -> Markup {
+    let (id, counts) = (query.id, &query.counts);
+    let is_open = query.status == LiveStatus::Open;
+    let renew = is_open.then(|| format!("live/{id}/part"));
+    let all = number_of(counts.targets.max(1));
+    let mut at = 0.0;
+    let segments: Vec<(&str, f64, f64)> = segments(counts)
+        .into_iter()
+        .map(|(class, hosts)| {
+            let (start, width) = (at, number_of(hosts) / all * 1000.0);
+            at += width;
+            (class, start, width)
+        })
+        .collect();
+    html! {
+        section.card #progress data-renew=[renew] data-every="2" {
+            div.card-head { h2.row { (live_status(query)) } span { (progress_line(query)) } }
+            svg.progress viewBox="0 0 1000 10" preserveAspectRatio="none" role="img" aria-label=(progress_line(query)) {
+                @for (class, start, width) in &segments {
+                    rect class=(class) x=(format!("{start:.1}")) width=(format!("{width:.1}")) height="10" {}
+                }
+            }
+            @if let Some(reason) = &query.stop_reason { p.warning { (shown(reason)) } }
+            @if counts.results_lost > 0 {
+                p.warning { "Answers of " (plural(counts.results_lost, "host", "hosts")) " could not be kept." }
+            }
+            div.row {
+                div.chips { @for (word, hosts) in states(counts) { @if hosts > 0 {
+                    a.chip href=(link(&format!("live/{id}/hosts"), &[("state", word)])) {
+                        (word) span.muted { (count(hosts)) }
+                    }
+                } } }
+                @if let Some(cost) = &query.cost {
+                    span.muted {
+                        "A host took " (milliseconds(cost.cpu_time_ms.p50)) " CPU (p50), " (milliseconds(cost.cpu_time_ms.max)) " at most; " (bytes(cost.memory_bytes.p95)) " memory (p95)"
+                    }
+                }
+            }
+            @if is_open {
+                div.actions {
+                    @for (action, word, class, is_shown) in [("cancel", "Cancel", "danger", true), ("pause", "Pause", "", !query.paused), ("resume", "Resume", "", query.paused)] {
+                        @if is_shown {
+                            form.inline action={ "live/" (id) "/" (action) } method="post" {
+                                (visit.form_key.field()) button class=(class) { (word) }
+                            }
+                        }
+                    }
+                    span.muted {
+                        "Until " (query.deadline.format("%Y-%m-%d %H:%M UTC")) @if query.rate > 0 {
+                            ", " (plural(query.rate.into(), "host", "hosts")) " a second"
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn states(counts: &LiveCounts) -> [(&'static str, u64); 11] {
+    [
+        ("pending", counts.pending),
+        ("sent", counts.sent),
+        ("answered", counts.answered),
+        ("failed", counts.failed),
+        ("denylisted", counts.denylisted),
+        ("skipped", counts.skipped),
+        ("suspect", counts.suspect),
+        ("lost", counts.lost),
+        ("expired", counts.expired),
+        ("cancelled", counts.cancelled),
+        ("gone", counts.gone),
+    ]
+}
+
+fn results(query: &LiveQuery, table: &AnswerTable) -> Markup {
+    let is_open = query.status == LiveStatus::Open;
+    let stream = (is_open && !table.has_more).then(|| format!("live/{}/stream?cursor={}", query.id, table.cursor));
+    html! {
+        section.card.flush #results data-stream=[stream] {
+            div.card-head {
+                h2 { "Answers" }
+                span.muted {
+                    span data-rows=(table.rows.len()) { (count(table.rows.len() as u64)) }
+                    " rows here" @if table.has_more { ", the first; the exports have all" }
+                }
+            }
+            div.scroll { table.page-table {
+                thead {
+                    tr { th { "Host" } @for column in &table.columns { th data-column=(column) { (cut(column, 60)) } } }
+                }
+                tbody { @for (host_id, hostname, row) in &table.rows { tr {
+                    td.name { a href={ "hosts/" (host_id) } { (cut(hostname, 60)) } }
+                    @for column in &table.columns { td { @if let Some(value) = row.get(column) { (cell(value)) } } }
+                } } }
+            } }
+            @if table.rows.is_empty() {
+                div.empty data-empty="true" { p {
+                    @if is_open {
+                        "No answer yet. " noscript { "Load the page again to see answers that have come meanwhile." }
+                    }
+                    @else { "No host has answered with rows." }
+                } }
+            }
+        }
+        @if !table.failures.is_empty() {
+            section.card {
+                h2 { "Hosts that could not answer" }
+                ul.plain-list { @for answer in table.failures.iter().take(50) { li {
+                    a href={ "hosts/" (answer.host_id) } { (cut(&answer.hostname, 60)) } " "
+                    span.muted { (cut(answer.error.as_deref().unwrap_or_default(), 300)) }
+                } } }
+            }
+        }
+    }
+}
+
+fn cell(value: &Value) -> Markup {
+    match value {
+        Value::Null => html! {},
+        Value::String(text) => cut(text, CELL),
+        other => cut(&other.to_string(), CELL),
+    }
+}

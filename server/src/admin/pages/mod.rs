@@ -1,0 +1,110 @@
+//! The dashboard: pages for people, written on the server.
+//!
+//! A page reads by the same functions of `fleet` as REST does, with the same permissions, on the threads of operators and in
+//! the turn of the user (`lists`). It is whole without JavaScript; the one script makes it quicker to use. Whoever looks is
+//! known by a cookie that works here and nowhere else (`visit`), and whatever a page sends back carries a token against
+//! forgery (`forms`). Nothing is inline, so that the content security policy can forbid everything that is (`answer`).
+
+mod about;
+mod activity;
+mod answer;
+mod assets;
+mod forms;
+mod host;
+mod hosts;
+mod labels;
+mod layout;
+mod live;
+mod overview;
+mod packs;
+mod parts;
+mod queries;
+mod sign_in;
+mod users;
+mod visit;
+mod watchdog;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use actix_web::web::{self, ServiceConfig};
+
+use super::AdminApi;
+use crate::config;
+use crate::fleet;
+
+/// What all pages share. Clones are one.
+#[derive(Debug, Clone)]
+pub(super) struct Pages {
+    /// `server.url_prefix`.
+    prefix: Arc<str>,
+    is_tls: bool,
+    /// Whether there has been a user: then there always is one.
+    is_set_up: Arc<AtomicBool>,
+}
+
+impl Pages {
+    pub(super) fn of(config: &config::Server) -> Self {
+        Self { prefix: config.url_prefix.as_str().into(), is_tls: config.tls, is_set_up: Arc::default() }
+    }
+}
+
+impl AdminApi {
+    /// Whether the first administrator has been made.
+    async fn is_set_up(&self) -> fleet::Result<bool> {
+        if self.pages.is_set_up.load(Ordering::Relaxed) {
+            return Ok(true);
+        }
+        let is_set_up = self.fleet.access.is_set_up().await?;
+        self.pages.is_set_up.store(is_set_up, Ordering::Relaxed);
+        Ok(is_set_up)
+    }
+}
+
+/// Adds all pages.
+pub(super) fn routes(services: &mut ServiceConfig) {
+    services
+        .route("", web::get().to(overview::page))
+        .route("/", web::get().to(overview::page))
+        .route("/overview/part", web::get().to(overview::part))
+        .route("/hosts", web::get().to(hosts::page))
+        .route("/hosts.csv", web::get().to(hosts::csv))
+        .route("/hosts/{id:[0-9]+}", web::get().to(host::page))
+        .route("/hosts/{id:[0-9]+}/queries", web::get().to(host::queries))
+        .route("/hosts/{id:[0-9]+}/config", web::get().to(host::config))
+        .route("/hosts/{id:[0-9]+}/refetch", web::post().to(host::refetch))
+        .route("/hosts/{id:[0-9]+}/delete", web::get().to(host::delete_page))
+        .route("/hosts/{id:[0-9]+}/delete", web::post().to(host::delete))
+        .route("/queries", web::get().to(queries::page))
+        .route("/queries/cost", web::get().to(queries::cost_page))
+        .route("/queries/saved", web::get().to(queries::saved_page))
+        .route("/queries/{id:[0-9]+}", web::get().to(queries::saved_query))
+        .route("/packs", web::get().to(packs::page))
+        .route("/packs/{id:[0-9]+}", web::get().to(packs::pack))
+        .route("/labels", web::get().to(labels::page))
+        .route("/watchdog", web::get().to(watchdog::page))
+        .route("/users", web::get().to(users::page))
+        .route("/users", web::post().to(users::create))
+        .route("/users/{id:[0-9]+}/delete", web::get().to(users::delete_page))
+        .route("/users/{id:[0-9]+}/delete", web::post().to(users::delete))
+        .route("/activity", web::get().to(activity::page))
+        .route("/about", web::get().to(about::page))
+        .route("/live", web::get().to(live::page))
+        .route("/live", web::post().to(live::start))
+        .route("/live/{id:[0-9]+}", web::get().to(live::job_page))
+        .route("/live/{id:[0-9]+}/part", web::get().to(live::part))
+        .route("/live/{id:[0-9]+}/hosts", web::get().to(live::hosts))
+        .route("/live/{id:[0-9]+}/stream", web::get().to(live::stream))
+        .route("/live/{id:[0-9]+}/results.ndjson", web::get().to(live::json_lines))
+        .route("/live/{id:[0-9]+}/results.csv", web::get().to(live::csv))
+        .route("/live/{id:[0-9]+}/cancel", web::post().to(live::cancel))
+        .route("/live/{id:[0-9]+}/pause", web::post().to(live::pause))
+        .route("/live/{id:[0-9]+}/resume", web::post().to(live::resume))
+        .route("/assets/{file}", web::get().to(assets::serve))
+        .route("/login", web::get().to(sign_in::login_page))
+        .route("/login", web::post().to(sign_in::log_in))
+        .route("/logout", web::post().to(sign_in::log_out))
+        .route("/setup", web::get().to(sign_in::set_up_page))
+        .route("/setup", web::post().to(sign_in::set_up))
+        .route("/theme", web::post().to(sign_in::theme));
+}

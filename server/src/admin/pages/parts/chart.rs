@@ -1,0 +1,181 @@
+//! Charts, drawn on the server as SVG: they need no script, and print. Each stands beside its table.
+
+use std::fmt::Write as _;
+
+use chrono::{DateTime, Utc};
+use maud::{Markup, html};
+
+/// The size of a chart, in units that grow and shrink with the page.
+const WIDTH: f64 = 720.0;
+const HEIGHT: f64 = 200.0;
+
+/// Room left of the plot for values, above it for half a value, and below it for times.
+const LEFT: f64 = 58.0;
+const ABOVE: f64 = 10.0;
+const BELOW: f64 = 26.0;
+
+/// Most places that tell their values on hover.
+const MAX_HITS: usize = 84;
+
+/// What is drawn over a span of time: some values that stand in each other, such as the percentiles of an hour, or all hosts
+/// and those of them that are online.
+#[derive(Debug)]
+pub(in crate::admin::pages) struct BarChart<'a> {
+    /// What somebody hears who cannot see it.
+    pub about: &'a str,
+    pub from: DateTime<Utc>,
+    pub to: DateTime<Utc>,
+    /// Seconds that a bar stands for.
+    pub bucket: i64,
+    /// Classes of the values, those behind first.
+    pub layers: &'a [&'static str],
+    pub bars: Vec<Bar>,
+    /// How a value is told at the axis.
+    pub axis: fn(f64) -> String,
+}
+
+/// The values of one hour or day.
+#[derive(Debug)]
+pub(in crate::admin::pages) struct Bar {
+    pub start: DateTime<Utc>,
+    /// One for each layer, those behind first; the ones in front are lower.
+    pub tops: Vec<f64>,
+    /// What is told of it on hover.
+    pub title: String,
+}
+
+impl BarChart<'_> {
+    pub(in crate::admin::pages) fn draw(&self) -> Markup {
+        let highest = self.bars.iter().flat_map(|bar| &bar.tops).copied().fold(0.0, f64::max);
+        let (step, lines) = steps(highest);
+        let top = step * f64::from(lines);
+        let y = |value: f64| ABOVE + (HEIGHT - ABOVE - BELOW) * (1.0 - (value / top).clamp(0.0, 1.0));
+        let span = seconds(self.to, self.from).max(1.0);
+        let x = |time: DateTime<Utc>| LEFT + (WIDTH - LEFT) * (seconds(time, self.from) / span).clamp(0.0, 1.0);
+        let hit_every = self.bars.len().div_ceil(MAX_HITS).max(1);
+        html! {
+            svg.chart viewBox={ "0 0 " (WIDTH) " " (HEIGHT) } role="img" aria-label=(self.about) {
+                @for line in 0..=lines {
+                    @let value = step * f64::from(line);
+                    line.grid-line x1=(LEFT) x2=(WIDTH) y1=(round(y(value))) y2=(round(y(value))) {}
+                    text x=(LEFT - 8.0) y=(round(y(value) + 4.0)) text-anchor="end" { ((self.axis)(value)) }
+                }
+                @for (layer, class) in self.layers.iter().enumerate() { path class=(class) d=(self.layer(layer, x, y)) {} }
+                @for (time, anchor) in self.times() {
+                    text x=(round(x(time))) y=(HEIGHT - 4.0) text-anchor=(anchor) { (self.time(time)) }
+                }
+                @for bars in self.bars.chunks(hit_every) {
+                    @if let (Some(first), Some(last)) = (bars.first(), bars.last()) {
+                        @let (left, right) = (x(first.start), x(last.start + chrono::TimeDelta::seconds(self.bucket)));
+                        rect.hit x=(round(left)) y=(ABOVE) width=(round(right - left)) height=(HEIGHT - ABOVE - BELOW) {
+                            title { (last.title) }
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// All bars of a layer, as one path.
+    fn layer(&self, layer: usize, x: impl Fn(DateTime<Utc>) -> f64, y: impl Fn(f64) -> f64) -> String {
+        let mut path = String::new();
+        for bar in &self.bars {
+            let Some(top) = bar.tops.get(layer).filter(|top| **top > 0.0) else { continue };
+            let (left, right) = (x(bar.start), x(bar.start + chrono::TimeDelta::seconds(self.bucket)));
+            let (top, bottom) = (y(*top), y(0.0));
+            // Bars that touch would show a seam.
+            let _ = write!(
+                path,
+                "M{} {}V{}H{}V{}z",
+                round(left),
+                round(bottom),
+                round(top.min(bottom - 1.0)),
+                round(right + 0.3),
+                round(bottom)
+            );
+        }
+        path
+    }
+
+    /// Times that are written below, and how they stand to their place.
+    fn times(&self) -> Vec<(DateTime<Utc>, &'static str)> {
+        const PARTS: i32 = 4;
+        let span = self.to - self.from;
+        let anchor = |part| match part {
+            0 => "start",
+            PARTS => "end",
+            _ => "middle",
+        };
+        (0..=PARTS).map(|part| (self.from + span * part / PARTS, anchor(part))).collect()
+    }
+
+    fn time(&self, time: DateTime<Utc>) -> String {
+        let is_days = (self.to - self.from).num_hours() > 49;
+        time.format(if is_days { "%-d %b" } else { "%H:%M" }).to_string()
+    }
+}
+
+/// A line of a table as wide as it is, with a part of it filled.
+pub(in crate::admin::pages) fn meter(part: f64, class: &str) -> Markup {
+    let part = if part.is_finite() { part.clamp(0.0, 1.0) } else { 0.0 };
+    html! {
+        svg.meter viewBox="0 0 100 6" preserveAspectRatio="none" aria-hidden="true" {
+            rect class=(class) width=(round(part * 100.0)) height="6" {}
+        }
+    }
+}
+
+/// The distance of lines that are easy to read, and how many there are, from 2 to 5.
+fn steps(highest: f64) -> (f64, u32) {
+    if !highest.is_finite() || highest <= 0.0 {
+        return (1.0, 2);
+    }
+    let size = 10_f64.powf((highest / 4.0).log10().floor());
+    let step = [1.0, 2.0, 2.5, 5.0, 10.0].into_iter().map(|factor| factor * size).find(|step| step * 4.0 >= highest);
+    let step = step.unwrap_or(10.0 * size);
+    let lines = (1..=4).find(|lines| step * f64::from(*lines) >= highest).unwrap_or(4);
+    (step, lines.max(1))
+}
+
+#[expect(clippy::cast_precision_loss, reason = "below 2^52")]
+fn seconds(later: DateTime<Utc>, earlier: DateTime<Utc>) -> f64 {
+    (later - earlier).num_seconds() as f64
+}
+
+/// A tenth of a unit is as much as anybody sees.
+fn round(number: f64) -> f64 {
+    (number * 10.0).round() / 10.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_stand_at_round_numbers_and_above_everything() {
+        for highest in [0.0, 0.4, 1.0, 3.0, 7.0, 25.0, 99.0, 480_123.0, f64::NAN] {
+            let (step, lines) = steps(highest);
+            assert!((1..=5).contains(&lines), "{highest}: {step} × {lines}");
+            assert!(!highest.is_finite() || step * f64::from(lines) >= highest, "{highest}: {step} × {lines}");
+        }
+        assert_eq!(steps(25.0), (10.0, 3));
+    }
+
+    #[test]
+    fn gaps_stay_gaps() {
+        let at = |hour: i64| DateTime::from_timestamp(hour * 3600, 0).unwrap();
+        let bar = |hour, top| Bar { start: at(hour), tops: vec![top], title: String::new() };
+        let chart = BarChart {
+            about: "x",
+            from: at(0),
+            to: at(4),
+            bucket: 3600,
+            layers: &["area-1"],
+            bars: vec![bar(0, 1.0), bar(3, 2.0)],
+            axis: |value| value.to_string(),
+        };
+        let drawn = chart.draw().into_string();
+        assert_eq!(drawn.matches('z').count(), 2, "{drawn}");
+        assert!(drawn.contains("M58 174V") && drawn.contains("M554.5 174V"), "{drawn}");
+    }
+}

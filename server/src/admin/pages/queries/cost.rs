@@ -1,0 +1,258 @@
+//! What one scheduled query costs, over time and on whom.
+
+use actix_web::web::Data;
+use chrono::{DateTime, TimeDelta, Utc};
+use maud::{Markup, html};
+use muster_api::rest::{BucketCost, CostPercentiles, QueryCostReport, RunCost};
+
+use crate::admin::AdminApi;
+use crate::admin::pages::answer::{Page, PageAnswer};
+use crate::admin::pages::overview::legend;
+use crate::admin::pages::parts::{
+    Bar, BarChart, bytes, count, cpu_per_day, cut, impact_badge, link, milliseconds, plural, shown,
+};
+use crate::admin::pages::visit::Visit;
+use crate::fleet::Error;
+use crate::fleet::statistics::QuerySpan;
+
+/// Spans of time: the word for it in addresses, what it is called, and its hours.
+const SPANS: [(&str, &str, i64); 4] =
+    [("day", "24 h", 24), ("", "48 h", 48), ("month", "30 days", 720), ("quarter", "90 days", 2160)];
+
+/// What is charted: the word for it, its name, its values, and how one is told.
+type Measure = (&'static str, &'static str, fn(&RunCost) -> Option<CostPercentiles>, fn(f64) -> String);
+
+const MEASURES: [Measure; 4] = [
+    ("", "CPU time", |cost| cost.cpu_time, milliseconds),
+    ("wall", "Time", |cost| cost.wall_time, milliseconds),
+    ("memory", "Memory", |cost| cost.memory, bytes),
+    ("output", "Output", |cost| cost.output_size, bytes),
+];
+
+pub(in crate::admin::pages) async fn page(api: Data<AdminApi>, visit: Visit) -> PageAnswer {
+    api.page(visit, |fleet, visit| async move {
+        let text = |name| visit.look.parameter(name).unwrap_or_default();
+        let (pack, name) = (text("pack"), text("name"));
+        if name.is_empty() {
+            return Err(Error::NotFound { kind: "Scheduled query", key: "without a name".to_owned() });
+        }
+        let (span_word, measure_word) = (text("span"), text("measure"));
+        let span = SPANS.iter().find(|(word, ..)| *word == span_word).unwrap_or(&SPANS[1]);
+        let measure = MEASURES.iter().find(|(word, ..)| *word == measure_word).unwrap_or(&MEASURES[0]);
+        let from = visit.look.now.plus_seconds(-span.2 * 3600);
+        let wanted = QuerySpan { pack, name, from: Some(from), to: None };
+        let report = fleet.statistics.query_report(&visit.principal, &wanted).await?;
+        let title: String = report.name.chars().take(80).collect();
+        Ok(Page::new(title, show(&report, span.0, measure)))
+    })
+    .await
+}
+
+fn show(report: &QueryCostReport, span: &str, measure: &Measure) -> Markup {
+    let address = |span: &str, measure: &str| {
+        link("queries/cost", &[("pack", &report.pack), ("name", &report.name), ("span", span), ("measure", measure)])
+    };
+    let seconds = (report.to - report.from).num_seconds().max(1);
+    #[expect(clippy::cast_precision_loss, reason = "below 2^52")]
+    let per_day = report.total.cpu_seconds * 86_400.0 / seconds as f64;
+    html! {
+        div.title {
+            div {
+                p.crumb { a href="queries" { "Queries" } @if !report.pack.is_empty() { " / " (cut(&report.pack, 60)) } }
+                h1 { (cut(&report.name, 200)) }
+                p.state.row {
+                    (impact_badge(report.impact))
+                    span { (sentence(report, per_day)) }
+                }
+            }
+            div.actions {
+                @if report.denylisted_hosts > 0 {
+                    a.button.danger href=(link("watchdog", &[("pack", &report.pack), ("name", &report.name)])) {
+                        "Denylisted on " (plural(report.denylisted_hosts, "host", "hosts"))
+                    }
+                }
+            }
+        }
+        div.row {
+            div.chips { @for (word, name, ..) in &SPANS {
+                a.chip href=(address(word, measure.0)) aria-current=[(*word == span).then_some("true")] { (name) }
+            } }
+            div.chips { @for (word, name, ..) in &MEASURES {
+                a.chip href=(address(span, word)) aria-current=[(*word == measure.0).then_some("true")] { (name) }
+            } }
+        }
+        section.card {
+            div.card-head {
+                h2 { (measure.1) " of a run" }
+                (legend(&[("k1", "p50"), ("k2", "p95"), ("k3", "p99")]))
+            }
+            @if report.buckets.is_empty() {
+                p.muted { "No host has run it in this time, or none has told yet: each does once an hour." }
+            } @else { (chart(report, measure)) (table(&report.buckets, measure)) }
+        }
+        div.grid {
+            section.card { h2 { "A run" } (percentiles(&report.total)) }
+            (worst(report))
+        }
+        (groups(report))
+    }
+}
+
+fn sentence(report: &QueryCostReport, per_day: f64) -> String {
+    let total = &report.total;
+    let p95 = total.cpu_time.map_or_else(String::new, |cpu| format!("p95 {} CPU a run · ", milliseconds(cpu.p95)));
+    let runs = plural(total.executions, "run", "runs");
+    format!("{p95}{} a day · {runs} on {}", cpu_per_day(per_day), plural(total.hosts, "host", "hosts"))
+}
+
+/// Seconds that a bar stands for: an hour, or a day if the span is longer than is told by hour.
+fn bucket(report: &QueryCostReport) -> i64 {
+    let is_by_day = report.to - report.from > TimeDelta::hours(48);
+    if is_by_day { 86_400 } else { 3600 }
+}
+
+fn when(start: DateTime<Utc>, bucket: i64) -> String {
+    let format = if bucket == 3600 { "%-d %b %H:%M UTC" } else { "%-d %b" };
+    start.format(format).to_string()
+}
+
+fn chart(report: &QueryCostReport, (_, name, value, tell): &Measure) -> Markup {
+    let bucket = bucket(report);
+    let bars = report.buckets.iter().filter_map(|at| {
+        let of_run = value(&at.cost)?;
+        let title = format!(
+            "{}: p50 {}, p95 {}, p99 {}; {} on {}",
+            when(at.start, bucket),
+            tell(of_run.p50),
+            tell(of_run.p95),
+            tell(of_run.p99),
+            plural(at.cost.executions, "run", "runs"),
+            plural(at.cost.hosts, "host", "hosts"),
+        );
+        Some(Bar { start: at.start, tops: vec![of_run.p99, of_run.p95, of_run.p50], title })
+    });
+    let about = format!("{name} of a run over time: percentiles 50, 95 and 99");
+    // Whole hours and days, those that the span touches.
+    let start = report.from.timestamp().div_euclid(bucket) * bucket;
+    let end = (report.to.timestamp().div_euclid(bucket) + 1) * bucket;
+    let at = |seconds| DateTime::from_timestamp(seconds, 0).unwrap_or_default();
+    let chart = BarChart {
+        about: &about,
+        from: at(start),
+        to: at(end),
+        bucket,
+        layers: &["area-3", "area-2", "area-1"],
+        bars: bars.collect(),
+        axis: *tell,
+    };
+    chart.draw()
+}
+
+fn table(buckets: &[BucketCost], (_, _, value, tell): &Measure) -> Markup {
+    html! {
+        details.data {
+            summary { "Show as a table" }
+            div.scroll { table {
+                thead {
+                    tr {
+                        th { "From (UTC)" }
+                        th.n { "p50" }
+                        th.n { "p95" }
+                        th.n { "p99" }
+                        th.n { "Runs" }
+                        th.n { "Hosts" }
+                    }
+                }
+                tbody { @for at in buckets.iter().rev() { tr {
+                    td { (at.start.format("%Y-%m-%d %H:%M")) }
+                    @match value(&at.cost) {
+                        Some(of_run) => { td.n { (tell(of_run.p50)) } td.n { (tell(of_run.p95)) } td.n { (tell(of_run.p99)) } },
+                        None => td colspan="3" { span.muted { "–" } },
+                    }
+                    td.n { (count(at.cost.executions)) } td.n { (count(at.cost.hosts)) }
+                } } }
+            } }
+        }
+    }
+}
+
+fn percentiles(cost: &RunCost) -> Markup {
+    let row = |name: &str, of_run: Option<CostPercentiles>, tell: fn(f64) -> String| {
+        html! {
+            tr { td { (name) } @match of_run {
+                Some(of_run) => { td.n { (tell(of_run.p50)) } td.n { (tell(of_run.p95)) } td.n { (tell(of_run.p99)) } },
+                None => td.n colspan="3" { span.muted { "–" } },
+            } }
+        }
+    };
+    html! {
+        div.scroll { table {
+            thead { tr { th {} th.n { "p50" } th.n { "p95" } th.n { "p99" } } }
+            tbody {
+                (row("CPU time", cost.cpu_time, milliseconds))
+                (row("User time", cost.user_time, milliseconds))
+                (row("System time", cost.system_time, milliseconds))
+                (row("Time", cost.wall_time, milliseconds))
+                (row("Memory", cost.memory, bytes))
+                (row("Output", cost.output_size, bytes))
+            }
+        } }
+    }
+}
+
+fn worst(report: &QueryCostReport) -> Markup {
+    html! {
+        section.card {
+            h2 { "Worst hosts" }
+            @if report.worst_hosts.is_empty() { p.muted { "No host has run it in this time." } }
+            @else { div.scroll { table {
+                thead { tr { th { "Host" } th.n { "CPU a run" } th.n { "Runs" } } }
+                tbody { @for host in &report.worst_hosts { tr {
+                    td.name {
+                        a href={ "hosts/" (host.host_id) } {
+                            @if host.hostname.is_empty() { "host " (host.host_id) } @else { (cut(&host.hostname, 60)) }
+                        }
+                    }
+                    td.n { (milliseconds(host.cpu_time)) } td.n { (count(host.executions)) }
+                } } }
+            } } }
+        }
+    }
+}
+
+fn groups(report: &QueryCostReport) -> Markup {
+    html! {
+        @if !report.groups.is_empty() {
+            section.card.flush {
+                div.card-head { h2 { "By platform and version" } }
+                div.scroll { table {
+                    thead {
+                        tr {
+                            th { "Platform" }
+                            th { "osquery" }
+                            th.n { "p50 CPU" }
+                            th.n { "p95 CPU" }
+                            th.n.wide-only { "Runs" }
+                            th.n.wide-only { "Hosts" }
+                            th.n.wide-only { "CPU in all" }
+                        }
+                    }
+                    tbody { @for group in &report.groups { tr {
+                        td {
+                            @if group.platform.is_empty() { span.muted { "others" } } @else {
+                                a href=(link("hosts", &[("platform", &group.platform)])) { (cut(&group.platform, 40)) }
+                            }
+                        }
+                        td { (shown(&group.osquery_version)) }
+                        @match group.cost.cpu_time {
+                            Some(cpu) => { td.n { (milliseconds(cpu.p50)) } td.n { (milliseconds(cpu.p95)) } },
+                            None => { td.n { "–" } td.n { "–" } },
+                        }
+                        td.n.wide-only { (count(group.cost.executions)) } td.n.wide-only { (count(group.cost.hosts)) }
+                        td.n.wide-only { (cpu_per_day(group.cost.cpu_seconds)) }
+                    } } }
+                } }
+            }
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! The dashboard, as browsers meet it.
+
+mod browser;
+mod forms;
+mod hostile;
+mod lively;
+mod roles;
+mod screenshots;
+mod statements;
+
+use crate::support::{TestServer, Visitor};
+
+/// Every page of a lively fleet, and the least role that may look at it.
+pub const PAGES: [(&str, &str); 21] = [
+    ("/", "observer"),
+    ("/overview/part", "observer"),
+    ("/hosts", "observer"),
+    ("/hosts?query=host&status=online&sort=seen_time", "observer"),
+    ("/hosts/1", "observer"),
+    ("/hosts/1/queries", "maintainer"),
+    ("/hosts/1/config", "maintainer"),
+    ("/hosts/1/delete", "maintainer"),
+    ("/queries", "observer"),
+    ("/queries/cost?pack=monitoring&name=processes", "maintainer"),
+    ("/queries/saved", "observer"),
+    ("/queries/1", "observer"),
+    ("/packs", "maintainer"),
+    ("/packs/1", "maintainer"),
+    ("/labels", "observer"),
+    ("/watchdog", "observer"),
+    ("/live", "observer"),
+    ("/live/1", "maintainer"),
+    ("/activity", "maintainer"),
+    ("/users", "admin"),
+    ("/about", "observer"),
+];
+
+/// The administrator, who has logged in with a browser.
+pub fn admin(server: &TestServer) -> Visitor {
+    Visitor::of(&server.address, &server.rest)
+}
+
+/// Every answer with HTML forbids what is inline, foreign frames, and that anybody keeps it.
+pub fn assert_guarded(path: &str, answer: &crate::support::Answer) {
+    let header = |name: &str| answer.headers.get(name).map(|value| value.to_str().unwrap()).unwrap_or_default();
+    let policy = header("content-security-policy");
+    for part in
+        ["default-src 'none'", "script-src 'self'", "style-src 'self'", "frame-ancestors 'none'", "form-action 'self'"]
+    {
+        assert!(policy.contains(part), "{path}: {policy}");
+    }
+    assert!(!policy.contains("unsafe"), "{path}: {policy}");
+    assert_eq!(header("x-frame-options"), "DENY", "{path}");
+    assert_eq!(header("x-content-type-options"), "nosniff", "{path}");
+    assert_eq!(header("cache-control"), "no-store", "{path}");
+    for inline in [" style=", "<style", " onclick", "javascript:"] {
+        assert!(!answer.text.contains(inline), "{path} has something inline: {inline}");
+    }
+}
