@@ -42,7 +42,7 @@ pub use self::error::{no_such_operation, not_here};
 use self::lists::Lists;
 pub use self::openapi::document as api_document;
 use self::operation::Operation;
-use self::pages::Pages;
+use self::pages::PageSettings;
 use self::stream::StreamPace;
 use self::work::{OperatorPool, write};
 use crate::config;
@@ -63,7 +63,7 @@ pub struct AdminApi {
     max_body: usize,
     proxies: Proxies,
     metrics: Arc<Metrics>,
-    pages: Pages,
+    pages: PageSettings,
 }
 
 impl AdminApi {
@@ -73,7 +73,7 @@ impl AdminApi {
         let answers = Answers { pace: StreamPace { within: config.stream_timeout, metrics: Arc::clone(&metrics) } };
         let lists = Lists::new(config, work.clone(), answers.clone(), lifecycle.clone(), Arc::clone(&metrics));
         let (max_body, proxies) = (config.max_rest_body.0, Proxies::of(config));
-        let pages = Pages::of(config);
+        let pages = PageSettings::of(config);
         Self { fleet, lifecycle, work, lists, answers, max_body, proxies, metrics, pages }
     }
 

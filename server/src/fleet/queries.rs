@@ -12,8 +12,8 @@ use super::changes::{Changes, Draft};
 use super::error::none_of;
 use super::listing::{Listing, listed};
 use super::names::{check_description, check_name, check_sql};
-use super::resource::{PlanResource, check_name_free};
-use super::{Problem, Result, packs, specs, statistics};
+use super::resource::{PlanResource, check_name_free, existing};
+use super::{Error, Problem, Result, packs, specs, statistics};
 use crate::clock::Moment;
 use crate::store;
 use crate::store::entity::{queries, users};
@@ -68,6 +68,23 @@ impl Queries {
         principal.may(Permission::ReadQueries)?;
         let rows = store::named::all::<queries::Entity>(self.changes.reader()).await?;
         self.show_without_costs(principal, listing.page(rows)).await
+    }
+
+    /// A query, and where it is scheduled, as (pack, name): for users who may read packs.
+    ///
+    /// # Errors
+    /// As for [`Resource::by_id`](super::resource::Resource::by_id).
+    pub async fn with_schedules(&self, principal: &Principal, id: i64) -> Result<(Query, Vec<(String, String)>)> {
+        principal.may(Permission::ReadQueries)?;
+        let db = self.changes.reader();
+        let row = existing::<Self>(db, id).await?;
+        let scheduled = match principal.may(Permission::ReadPacks) {
+            Ok(()) => store::packs::scheduled_details_of_query(db, id).await?,
+            Err(_) => Vec::new(),
+        };
+        let schedules = scheduled.into_iter().map(|detail| (detail.pack, detail.scheduled.name)).collect();
+        let query = self.show_without_costs(principal, vec![row]).await?.pop();
+        Ok((query.ok_or_else(|| Error::no_such(Self::KIND, id))?, schedules))
     }
 
     async fn show_without_costs(&self, principal: &Principal, rows: Vec<queries::Model>) -> Result<Vec<Query>> {

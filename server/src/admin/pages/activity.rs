@@ -12,6 +12,9 @@ use crate::admin::AdminApi;
 /// Activities of a page.
 const ROWS: u64 = 50;
 
+/// Changes of one apply that are shown.
+const CHANGES: usize = 6;
+
 /// Characters of a value that are shown.
 const VALUE: usize = 160;
 
@@ -73,11 +76,28 @@ fn details(details: &Value) -> Markup {
             span.muted { (cut(&key.replace('_', " "), 40)) ": " }
             @match value {
                 Value::String(text) => (cut(text, VALUE)),
+                Value::Array(list) if key == "changes" => (changes(list)),
                 Value::Number(number) => (shown(&number.to_string())),
                 other => (cut(&other.to_string(), VALUE)),
             }
             " "
         }
+    }
+}
+
+/// What an apply has done to each object, as in `created query processes`.
+fn changes(list: &[Value]) -> Markup {
+    let word = |change: &Value, key: &str| change.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let written = |change: &Value| {
+        let [action, kind, name] = ["action", "kind", "name"].map(|key| word(change, key));
+        format!("{action} {} {name}", kind.replace('_', " ")).trim().to_owned()
+    };
+    html! {
+        @for (number, change) in list.iter().take(CHANGES).enumerate() {
+            @if number > 0 { ", " }
+            (cut(&written(change), VALUE))
+        }
+        @if list.len() > CHANGES { ", and " (list.len() - CHANGES) " more" }
     }
 }
 

@@ -48,12 +48,12 @@ pub(super) type PageAnswer = Result<HttpResponse, PageFailed>;
 
 /// An answer that is written, and compressed if the browser takes that.
 #[derive(Debug)]
-struct Written {
+struct WrittenPage {
     bytes: Vec<u8>,
     is_zipped: bool,
 }
 
-impl Written {
+impl WrittenPage {
     fn of(text: String, look: &Look) -> Self {
         let plain = |text: String| Self { bytes: text.into_bytes(), is_zipped: false };
         if !look.takes_gzip || text.len() < SHORT {
@@ -90,7 +90,7 @@ pub(super) fn head(status: StatusCode) -> HttpResponseBuilder {
 
 /// HTML that is written here, for pages that cost nothing.
 pub(super) fn html(look: &Look, head: HttpResponseBuilder, markup: Markup) -> HttpResponse {
-    Written::of(markup.into_string(), look).send(head)
+    WrittenPage::of(markup.into_string(), look).send(head)
 }
 
 /// Sends the browser to a page, which is an address below `server.url_prefix` with its slash.
@@ -137,7 +137,7 @@ impl AdminApi {
         let (fleet, looking) = (self.fleet.clone(), visit.clone());
         let work = move || async move {
             let read = read(fleet, looking.clone()).await?;
-            Ok(Written::of(write(&looking, read).into_string(), &looking.look))
+            Ok(WrittenPage::of(write(&looking, read).into_string(), &looking.look))
         };
         match self.lists.read(&visit.principal, work).await {
             Ok(written) => Ok(written.send(head(StatusCode::OK))),

@@ -302,7 +302,7 @@ fn burden(host: &HostView, costs: &HostStatistics, now: Moment) -> Markup {
             div.card-head {
                 h2 { "What its queries cost" }
                 @if let Some(at) = costs.sampled_at {
-                    span.muted { (cpu_per_day(cpu)) " since the agent counts, told " (ago(at, now)) }
+                    span.muted { (cpu_per_day(cpu)) " since its counters began, told " (ago(at, now)) }
                 }
                 a href={ "hosts/" (host.id) "/queries" } { "All, and why" }
             }

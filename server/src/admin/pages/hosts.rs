@@ -242,16 +242,16 @@ fn show(visit: &Visit, address: &HostsAddress, rows: &HostPageRows) -> Result<Ma
                 }
             } @else {
                 (table(visit, address, &rows.hosts)?)
-                div.more {
-                    span.muted {
-                        @if address.after_id.is_empty() { "From the first" } @else {
+                @if rows.has_more || !address.after_id.is_empty() {
+                    div.more {
+                        @if address.after_id.is_empty() { span {} } @else {
                             a href=(address.first().link("hosts")) { "Back to the first" }
                         }
-                    }
-                    @if let Some(last) = rows.hosts.last().filter(|_| rows.has_more) {
-                        @let after = (address.sort()?.value)(last);
-                        @let next = HostsAddress { after, after_id: last.id.to_string(), ..address.clone() };
-                        a.button href=(next.link("hosts")) { "Next " (ROWS) }
+                        @if let Some(last) = rows.hosts.last().filter(|_| rows.has_more) {
+                            @let after = (address.sort()?.value)(last);
+                            @let next = HostsAddress { after, after_id: last.id.to_string(), ..address.clone() };
+                            a.button href=(next.link("hosts")) { "Next " (ROWS) }
+                        }
                     }
                 }
             }

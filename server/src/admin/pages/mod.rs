@@ -35,7 +35,7 @@ use crate::fleet;
 
 /// What all pages share. Clones are one.
 #[derive(Debug, Clone)]
-pub(super) struct Pages {
+pub(super) struct PageSettings {
     /// `server.url_prefix`.
     prefix: Arc<str>,
     is_tls: bool,
@@ -43,7 +43,7 @@ pub(super) struct Pages {
     is_set_up: Arc<AtomicBool>,
 }
 
-impl Pages {
+impl PageSettings {
     pub(super) fn of(config: &config::Server) -> Self {
         Self { prefix: config.url_prefix.as_str().into(), is_tls: config.tls, is_set_up: Arc::default() }
     }

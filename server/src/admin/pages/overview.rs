@@ -11,7 +11,7 @@ use super::answer::{Page, PageAnswer};
 use super::live::{live_status, progress_line};
 use super::parts::{
     Bar, BarChart, Icon, Tone, ago, badge, count, cpu_per_day, cut, icon, impact_badge, link, meter, of_run, percent,
-    plural, shown,
+    plural, shown, whole,
 };
 use super::visit::Visit;
 use crate::admin::AdminApi;
@@ -220,8 +220,7 @@ fn hosts_over_time(state: &FleetState) -> Markup {
         bucket: 3600,
         layers: &["area-4", "area-2"],
         bars: bars.collect(),
-        // There is no half host.
-        axis: |hosts| if hosts.fract() == 0.0 { count(whole(hosts)) } else { String::new() },
+        axis: whole,
     };
     html! {
         section.card {
@@ -430,12 +429,6 @@ fn health(state: &FleetState) -> Markup {
 #[expect(clippy::cast_precision_loss, reason = "below 2^52")]
 pub(super) fn number_of(count: u64) -> f64 {
     count as f64
-}
-
-/// A number that is not negative, as a whole one.
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "cut on purpose")]
-fn whole(number: f64) -> u64 {
-    number.max(0.0) as u64
 }
 
 /// An arrow for a link that downloads.

@@ -43,13 +43,16 @@ async fn every_page_loads_without_a_complaint() {
     let browser = Browser::start().await;
     browser.open(&url("/login")).await;
     browser.set_cookie("muster_session", server.rest.token()).await;
-    for (path, _) in PAGES {
-        browser.open(&url(path)).await;
-        assert_eq!(browser.complaints().await, Vec::<String>::new(), "{path}");
-        let is_wide =
-            browser.value("document.documentElement.scrollWidth > document.documentElement.clientWidth").await;
-        assert_eq!(is_wide, false, "{path} is wider than the window");
+    for width in [1280, 375] {
+        browser.resize(width, 800).await;
+        for (path, _) in PAGES.iter().filter(|(path, _)| !path.ends_with("/part")) {
+            browser.open(&url(path)).await;
+            assert_eq!(browser.complaints().await, Vec::<String>::new(), "{path}");
+            let overhang = "document.documentElement.scrollWidth - document.documentElement.clientWidth";
+            assert_eq!(browser.value(overhang).await, 0, "{path} is wider than a window of {width}");
+        }
     }
+    browser.resize(1280, 800).await;
     browser.open(&url("/")).await;
     let text = browser.text().await;
     for part in
@@ -91,6 +94,9 @@ async fn a_live_query_streams_its_answers_into_the_page() {
     browser.fill("textarea[name=sql]", "SELECT 'answer' AS word, 7 AS number").await;
     browser.click("button.primary").await;
     browser.until("document.querySelector('[role=alert]').innerText.includes('choose hosts')").await;
+    // The console tells of every refusal.
+    let refused = browser.complaints().await;
+    assert!(refused.iter().all(|line| line.contains("status of 422")), "{refused:?}");
     browser.click("input[name=all]").await;
     browser.click("button.primary").await;
     browser.until("location.pathname.startsWith('/live/')").await;

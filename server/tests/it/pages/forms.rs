@@ -178,3 +178,27 @@ async fn pages_live_below_a_prefix() {
     }
     assert_eq!(location(&Visitor::stranger(&server.address).get("/hosts").await), "/muster/login?next=%2Fhosts");
 }
+
+/// Pages of hosts with one value each give every host once, in either direction.
+#[tokio::test]
+async fn pages_of_hosts_follow_each_other() {
+    let mut server = TestServer::start().await;
+    crate::rest::hosts::add_hosts_to(&mut server, 130).await;
+    let visitor = admin(&server);
+    for sort in ["hostname", "osquery_version&direction=desc", "seen_time", "enrolled&direction=asc"] {
+        let (mut hosts, mut next) = (Vec::new(), Some(format!("/hosts?sort={sort}")));
+        while let Some(path) = next {
+            let page = visitor.get(&path).await.text;
+            let links = page.split("td class=\"name\"><a href=\"hosts/").skip(1);
+            hosts.extend(links.map(|link| link.split('"').next().unwrap().to_owned()));
+            let after = page
+                .split("class=\"button\" href=\"")
+                .find(|link| link.starts_with("hosts?") && link.contains("after_id"));
+            next = after.map(|link| format!("/{}", link.split('"').next().unwrap().replace("&amp;", "&")));
+        }
+        let given = hosts.len();
+        hosts.sort();
+        hosts.dedup();
+        assert_eq!((given, hosts.len()), (130, 130), "{sort}");
+    }
+}

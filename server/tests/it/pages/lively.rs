@@ -104,7 +104,7 @@ pub async fn fleet(server: &TestServer, count: u32, hours: u32) -> Vec<TestAgent
         let platform = [Platform::Linux, Platform::Darwin, Platform::Linux, Platform::Windows][index as usize % 4];
         let mut agent = agent(server, Identity::simulated(1, index, platform), index);
         assert!(agent.enroll().await.verdict.is_success());
-        agent.set_now(Some(agent.now_ms()));
+        agent.set_now(Some(u64::try_from(server.clock.now().0 / 1000).unwrap()));
         assert!(agent.config().await.verdict.is_success());
         settle(&mut agent).await;
         agents.push(agent);

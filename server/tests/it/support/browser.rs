@@ -145,16 +145,19 @@ impl Browser {
         self.send(Method::POST, "/cookie", &json!({ "cookie": { "name": name, "value": value } })).await;
     }
 
+    /// Shows pages in a window of this size; a narrow one is that of a telephone.
+    pub async fn resize(&self, width: u32, height: u64) {
+        let metrics = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500 });
+        let command = json!({ "cmd": "Emulation.setDeviceMetricsOverride", "params": metrics });
+        self.send(Method::POST, "/goog/cdp/execute", &command).await;
+    }
+
     /// The whole page as PNG, in a window of this width.
     pub async fn screenshot(&self, width: u32) -> Vec<u8> {
-        let mut height = 800;
+        self.resize(width, 800).await;
         // The height of a page depends on its width.
-        for _ in 0..2 {
-            let metrics = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500 });
-            let command = json!({ "cmd": "Emulation.setDeviceMetricsOverride", "params": metrics });
-            self.send(Method::POST, "/goog/cdp/execute", &command).await;
-            height = self.value("document.documentElement.scrollHeight").await.as_u64().unwrap().clamp(400, 6_000);
-        }
+        let height = self.value("document.documentElement.scrollHeight").await.as_u64().unwrap();
+        self.resize(width, height.clamp(400, 6_000)).await;
         let picture = self.send(Method::GET, "/screenshot", &Value::Null).await;
         STANDARD.decode(picture.as_str().unwrap()).unwrap()
     }

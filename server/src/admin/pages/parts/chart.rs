@@ -14,6 +14,9 @@ const LEFT: f64 = 58.0;
 const ABOVE: f64 = 10.0;
 const BELOW: f64 = 26.0;
 
+/// Most times that are written.
+const MAX_TIMES: i64 = 5;
+
 /// Most places that tell their values on hover.
 const MAX_HITS: usize = 84;
 
@@ -61,8 +64,8 @@ impl BarChart<'_> {
                     text x=(LEFT - 8.0) y=(round(y(value) + 4.0)) text-anchor="end" { ((self.axis)(value)) }
                 }
                 @for (layer, class) in self.layers.iter().enumerate() { path class=(class) d=(self.layer(layer, x, y)) {} }
-                @for (time, anchor) in self.times() {
-                    text x=(round(x(time))) y=(HEIGHT - 4.0) text-anchor=(anchor) { (self.time(time)) }
+                @for (time, written) in self.times() {
+                    text x=(round(x(time))) y=(HEIGHT - 4.0) text-anchor=(anchor(x(time))) { (written) }
                 }
                 @for bars in self.bars.chunks(hit_every) {
                     @if let (Some(first), Some(last)) = (bars.first(), bars.last()) {
@@ -97,22 +100,28 @@ impl BarChart<'_> {
         path
     }
 
-    /// Times that are written below, and how they stand to their place.
-    fn times(&self) -> Vec<(DateTime<Utc>, &'static str)> {
-        const PARTS: i32 = 4;
-        let span = self.to - self.from;
-        let anchor = |part| match part {
-            0 => "start",
-            PARTS => "end",
-            _ => "middle",
-        };
-        (0..=PARTS).map(|part| (self.from + span * part / PARTS, anchor(part))).collect()
+    /// Round times that are written below.
+    fn times(&self) -> Vec<(DateTime<Utc>, String)> {
+        const HOUR: i64 = 3600;
+        let steps = [1, 3, 6, 12, 24, 48, 7 * 24, 14 * 24, 30 * 24, 90 * 24].map(|hours| hours * HOUR);
+        let (from, to) = (self.from.timestamp(), self.to.timestamp());
+        let step = steps.into_iter().find(|step| (to - from) / step <= MAX_TIMES).unwrap_or(365 * 24 * HOUR);
+        let first = from.div_euclid(step) + i64::from(from.rem_euclid(step) > 0);
+        let rounds = (first..).map(|number| number * step).take_while(|seconds| *seconds <= to);
+        let is_date = |seconds: i64| step >= 24 * HOUR || seconds % (24 * HOUR) == 0;
+        let written = rounds.filter_map(|seconds| {
+            let time = DateTime::from_timestamp(seconds, 0)?;
+            let format = if is_date(seconds) { "%-d %b" } else { "%H:%M" };
+            Some((time, time.format(format).to_string()))
+        });
+        written.collect()
     }
+}
 
-    fn time(&self, time: DateTime<Utc>) -> String {
-        let is_days = (self.to - self.from).num_hours() > 49;
-        time.format(if is_days { "%-d %b" } else { "%H:%M" }).to_string()
-    }
+/// Where a text stands to its place, so that it does not leave the chart.
+fn anchor(x: f64) -> &'static str {
+    const HALF: f64 = 24.0;
+    if x > WIDTH - HALF { "end" } else { "middle" }
 }
 
 /// A line of a table as wide as it is, with a part of it filled.
@@ -159,6 +168,21 @@ mod tests {
             assert!(!highest.is_finite() || step * f64::from(lines) >= highest, "{highest}: {step} × {lines}");
         }
         assert_eq!(steps(25.0), (10.0, 3));
+    }
+
+    #[test]
+    fn times_are_round() {
+        let at = |hour: i64| DateTime::from_timestamp(hour * 3600, 0).unwrap();
+        let times = |from, to| {
+            let bars = Vec::new();
+            let (about, layers) = ("x", &[][..]);
+            let chart =
+                BarChart { about, from: at(from), to: at(to), bucket: 3600, layers, bars, axis: |_| String::new() };
+            chart.times().into_iter().map(|(_, written)| written).collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(times(2, 26), "06:00 12:00 18:00 2 Jan");
+        assert_eq!(times(15, 63), "2 Jan 12:00 3 Jan 12:00");
+        assert_eq!(times(5, 174), "3 Jan 5 Jan 7 Jan");
     }
 
     #[test]

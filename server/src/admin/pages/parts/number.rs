@@ -2,7 +2,15 @@
 
 /// Groups of three digits, with thin spaces that do not break between them.
 pub(in crate::admin::pages) fn count(number: u64) -> String {
-    let digits = number.to_string();
+    grouped(&number.to_string())
+}
+
+/// As [`count`], for a value of a chart; nothing for one between two numbers.
+pub(in crate::admin::pages) fn whole(number: f64) -> String {
+    if number.fract() == 0.0 { grouped(&format!("{:.0}", number.max(0.0))) } else { String::new() }
+}
+
+fn grouped(digits: &str) -> String {
     let mut text = String::with_capacity(digits.len() * 2);
     for (position, digit) in digits.chars().enumerate() {
         if position > 0 && (digits.len() - position).is_multiple_of(3) {
@@ -70,7 +78,11 @@ mod tests {
 
     #[test]
     fn numbers_read_well() {
-        assert_eq!([7, 1_234, 500_000, 1_000_000].map(count), ["7", "1 234", "500 000", "1 000 000"]);
+        assert_eq!(
+            [7, 1_234, 500_000, 1_000_000].map(count),
+            ["7", "1\u{202f}234", "500\u{202f}000", "1\u{202f}000\u{202f}000"]
+        );
+        assert_eq!([0.0, 0.5, 12_000.0].map(whole), ["0", "", "12\u{202f}000"]);
         assert_eq!([plural(1, "host", "hosts"), plural(0, "host", "hosts")], ["1 host", "0 hosts"]);
         assert_eq!(
             [0.0, 3.21, 240.4, 2_345.0, 61_000.0].map(milliseconds),

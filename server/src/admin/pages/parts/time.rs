@@ -39,7 +39,7 @@ mod tests {
 
     #[test]
     fn times_are_told_in_the_unit_that_people_would_use() {
-        let told = [0, 42, 240, 7_200, 3 * 86_400, -600].map(words);
-        assert_eq!(told, ["now", "42 s ago", "4 min ago", "2 h ago", "3 days ago", "in 10 min"]);
+        let said = [0, 42, 240, 7_200, 3 * 86_400, -600].map(words);
+        assert_eq!(said, ["now", "42 s ago", "4 min ago", "2 h ago", "3 days ago", "in 10 min"]);
     }
 }

@@ -20,9 +20,9 @@ const SPANS: [(&str, &str, i64); 4] =
     [("day", "24 h", 24), ("", "48 h", 48), ("month", "30 days", 720), ("quarter", "90 days", 2160)];
 
 /// What is charted: the word for it, its name, its values, and how one is told.
-type Measure = (&'static str, &'static str, fn(&RunCost) -> Option<CostPercentiles>, fn(f64) -> String);
+type ChartMeasure = (&'static str, &'static str, fn(&RunCost) -> Option<CostPercentiles>, fn(f64) -> String);
 
-const MEASURES: [Measure; 4] = [
+const MEASURES: [ChartMeasure; 4] = [
     ("", "CPU time", |cost| cost.cpu_time, milliseconds),
     ("wall", "Time", |cost| cost.wall_time, milliseconds),
     ("memory", "Memory", |cost| cost.memory, bytes),
@@ -48,7 +48,7 @@ pub(in crate::admin::pages) async fn page(api: Data<AdminApi>, visit: Visit) -> 
     .await
 }
 
-fn show(report: &QueryCostReport, span: &str, measure: &Measure) -> Markup {
+fn show(report: &QueryCostReport, span: &str, measure: &ChartMeasure) -> Markup {
     let address = |span: &str, measure: &str| {
         link("queries/cost", &[("pack", &report.pack), ("name", &report.name), ("span", span), ("measure", measure)])
     };
@@ -116,16 +116,16 @@ fn when(start: DateTime<Utc>, bucket: i64) -> String {
     start.format(format).to_string()
 }
 
-fn chart(report: &QueryCostReport, (_, name, value, tell): &Measure) -> Markup {
+fn chart(report: &QueryCostReport, (_, name, value, print): &ChartMeasure) -> Markup {
     let bucket = bucket(report);
     let bars = report.buckets.iter().filter_map(|at| {
         let of_run = value(&at.cost)?;
         let title = format!(
             "{}: p50 {}, p95 {}, p99 {}; {} on {}",
             when(at.start, bucket),
-            tell(of_run.p50),
-            tell(of_run.p95),
-            tell(of_run.p99),
+            print(of_run.p50),
+            print(of_run.p95),
+            print(of_run.p99),
             plural(at.cost.executions, "run", "runs"),
             plural(at.cost.hosts, "host", "hosts"),
         );
@@ -143,12 +143,12 @@ fn chart(report: &QueryCostReport, (_, name, value, tell): &Measure) -> Markup {
         bucket,
         layers: &["area-3", "area-2", "area-1"],
         bars: bars.collect(),
-        axis: *tell,
+        axis: *print,
     };
     chart.draw()
 }
 
-fn table(buckets: &[BucketCost], (_, _, value, tell): &Measure) -> Markup {
+fn table(buckets: &[BucketCost], (_, _, value, print): &ChartMeasure) -> Markup {
     html! {
         details.data {
             summary { "Show as a table" }
@@ -166,7 +166,7 @@ fn table(buckets: &[BucketCost], (_, _, value, tell): &Measure) -> Markup {
                 tbody { @for at in buckets.iter().rev() { tr {
                     td { (at.start.format("%Y-%m-%d %H:%M")) }
                     @match value(&at.cost) {
-                        Some(of_run) => { td.n { (tell(of_run.p50)) } td.n { (tell(of_run.p95)) } td.n { (tell(of_run.p99)) } },
+                        Some(of_run) => { td.n { (print(of_run.p50)) } td.n { (print(of_run.p95)) } td.n { (print(of_run.p99)) } },
                         None => td colspan="3" { span.muted { "–" } },
                     }
                     td.n { (count(at.cost.executions)) } td.n { (count(at.cost.hosts)) }
@@ -177,10 +177,10 @@ fn table(buckets: &[BucketCost], (_, _, value, tell): &Measure) -> Markup {
 }
 
 fn percentiles(cost: &RunCost) -> Markup {
-    let row = |name: &str, of_run: Option<CostPercentiles>, tell: fn(f64) -> String| {
+    let row = |name: &str, of_run: Option<CostPercentiles>, print: fn(f64) -> String| {
         html! {
             tr { td { (name) } @match of_run {
-                Some(of_run) => { td.n { (tell(of_run.p50)) } td.n { (tell(of_run.p95)) } td.n { (tell(of_run.p99)) } },
+                Some(of_run) => { td.n { (print(of_run.p50)) } td.n { (print(of_run.p95)) } td.n { (print(of_run.p99)) } },
                 None => td.n colspan="3" { span.muted { "–" } },
             } }
         }

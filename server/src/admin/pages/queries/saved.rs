@@ -2,12 +2,13 @@
 
 use actix_web::web::{Data, Path};
 use maud::{Markup, html};
-use muster_api::rest::Query;
+use muster_api::rest::{FleetQueryCost, Query};
 
 use super::tabs;
 use crate::admin::AdminApi;
 use crate::admin::pages::answer::{Page, PageAnswer};
-use crate::admin::pages::parts::{ago, count, cut, impact_badge, link, milliseconds, plural, shown};
+use crate::admin::pages::overview::cost_table;
+use crate::admin::pages::parts::{ago, cut, link, shown};
 use crate::admin::pages::visit::Visit;
 use crate::fleet::access::Permission;
 use crate::fleet::listing::{ListOrder, Listing};
@@ -16,6 +17,9 @@ use crate::fleet::resource::Resource as _;
 
 /// Queries of a page.
 const ROWS: u64 = 50;
+
+/// Schedules of a query on its page.
+const SCHEDULES: usize = 50;
 
 /// Packs of a query in the list.
 const PACKS: usize = 3;
@@ -76,60 +80,71 @@ fn table(queries: &[Query]) -> Markup {
     }
 }
 
-/// One saved query.
+/// One saved query, and what it costs where it is scheduled.
 pub(in crate::admin::pages) async fn query(api: Data<AdminApi>, visit: Visit, id: Path<i64>) -> PageAnswer {
     api.page(visit, move |fleet, visit| async move {
-        let query = Queries::of(&fleet).by_id(&visit.principal, *id).await?;
-        let may_run = query.observer_can_run || visit.may(Permission::RunLiveQueries);
-        let author = if query.author_name.is_empty() { &query.author_email } else { &query.author_name };
+        let (query, schedules) = Queries::of(&fleet).with_schedules(&visit.principal, *id).await?;
+        let costs = match schedules.is_empty() {
+            true => None,
+            false => Some(fleet.statistics.recent_fleet_costs(&visit.principal).await?),
+        };
+        let is_its_own =
+            |cost: &&FleetQueryCost| schedules.iter().any(|(pack, name)| *pack == cost.pack && *name == cost.name);
+        let costs: Vec<&FleetQueryCost> =
+            costs.iter().flat_map(|costs| &costs.queries).filter(is_its_own).take(SCHEDULES).collect();
         let main = html! {
-            div.title {
-                div {
-                    p.crumb { a href="queries/saved" { "Saved queries" } }
-                    h1 { (cut(&query.name, 200)) }
-                    @if !query.description.is_empty() { p.state { (cut(&query.description, 1_000)) } }
-                }
-                @if may_run {
-                    div.actions { a.button.primary href=(link("live", &[("saved", &query.name)])) { "Run now" } }
-                }
-            }
+            (head(&visit, &query))
             section.card { h2 { "SQL" } pre { (cut(&query.query, 20_000)) } }
-            div.grid {
-                section.card {
-                    h2 { "What it costs where it is scheduled" }
-                    @match &query.stats {
-                        None => p.muted { "No host has run it since yesterday." },
-                        Some(stats) => dl.facts {
-                            dt { "Impact" } dd { (impact_badge(stats.impact)) }
-                            @if let (Some(p50), Some(p95)) = (stats.cpu_time_p50, stats.cpu_time_p95) {
-                                dt { "CPU a run" }
-                                dd { (milliseconds(p50)) " (p50), " (milliseconds(p95)) " (p95)" }
-                            }
-                            dt { "Runs" }
-                            dd { (count(stats.total_executions)) " on " (plural(stats.hosts, "host", "hosts")) }
-                            dt { "Denylisted" } dd { "on " (plural(stats.denylisted_hosts, "host", "hosts")) }
-                        },
-                    }
-                }
-                section.card {
-                    dl.facts {
-                        dt { "Author" } dd { @if author.is_empty() { span.muted { "gone" } } @else { (shown(author)) } }
-                        dt { "Changed" } dd { (ago(query.updated_at, visit.look.now)) }
-                        dt { "Saved" } dd { (ago(query.created_at, visit.look.now)) }
-                        dt { "Observers" } dd { @if query.observer_can_run { "may run it" } @else { "may not run it" } }
-                        @if !query.packs.is_empty() {
-                            dt { "Packs" }
-                            dd.chips {
-                                @for pack in &query.packs {
-                                    a.chip href={ "packs/" (pack.id) } { (cut(&pack.name, 60)) }
-                                }
-                            }
-                        }
-                    }
+            @if visit.may(Permission::ReadPacks) {
+                section.card.flush {
+                    div.card-head { h2 { "What it costs where it is scheduled" } }
+                    @if costs.is_empty() { div.empty { p { "No host has run it since yesterday." } } }
+                    @else { div.scroll { (cost_table(costs.into_iter())) } }
                 }
             }
+            (facts(&visit, &query))
         };
         Ok(Page::new(query.name.chars().take(80).collect::<String>(), main))
     })
     .await
+}
+
+fn head(visit: &Visit, query: &Query) -> Markup {
+    let may_run = query.observer_can_run || visit.may(Permission::RunLiveQueries);
+    html! {
+        div.title {
+            div {
+                p.crumb { a href="queries/saved" { "Saved queries" } }
+                h1 { (cut(&query.name, 200)) }
+                @if !query.description.is_empty() { p.state { (cut(&query.description, 1_000)) } }
+            }
+            @if may_run {
+                div.actions { a.button.primary href=(link("live", &[("saved", &query.name)])) { "Run now" } }
+            }
+        }
+    }
+}
+
+fn facts(visit: &Visit, query: &Query) -> Markup {
+    let author = if query.author_name.is_empty() { &query.author_email } else { &query.author_name };
+    html! {
+        section.card {
+            dl.facts {
+                dt { "Author" }
+                dd { @if author.is_empty() { span.muted { "gone" } } @else { (shown(author)) } }
+                dt { "Changed" }
+                dd { (ago(query.updated_at, visit.look.now)) }
+                dt { "Saved" }
+                dd { (ago(query.created_at, visit.look.now)) }
+                dt { "Observers" }
+                dd { @if query.observer_can_run { "may run it" } @else { "may not run it" } }
+                @if !query.packs.is_empty() {
+                    dt { "Packs" }
+                    dd.chips {
+                        @for pack in &query.packs { a.chip href={ "packs/" (pack.id) } { (cut(&pack.name, 60)) } }
+                    }
+                }
+            }
+        }
+    }
 }
