@@ -71,7 +71,7 @@ async fn every_page_loads_without_a_complaint() {
     browser.press(&format!("{}\u{e007}", agents[1].agent().identity().hostname)).await;
     browser.until("document.querySelectorAll('tbody tr').length === 1").await;
     browser.click("tbody a").await;
-    browser.until("document.querySelector('h2').innerText === 'Vitals'").await;
+    browser.until("document.querySelector('h2')?.innerText === 'Vitals'").await;
     let host = browser.text().await;
     assert!(host.contains("Denylisted") && host.contains("Worker restarted"), "{host}");
     browser.click("nav.tabs a:nth-child(2)").await;
@@ -93,7 +93,7 @@ async fn a_live_query_streams_its_answers_into_the_page() {
     browser.open(&url("/live")).await;
     browser.fill("textarea[name=sql]", "SELECT 'answer' AS word, 7 AS number").await;
     browser.click("button.primary").await;
-    browser.until("document.querySelector('[role=alert]').innerText.includes('choose hosts')").await;
+    browser.until("document.querySelector('[role=alert]')?.innerText.includes('choose hosts') === true").await;
     // The console tells of every refusal.
     let refused = browser.complaints().await;
     assert!(refused.iter().all(|line| line.contains("status of 422")), "{refused:?}");
@@ -104,12 +104,12 @@ async fn a_live_query_streams_its_answers_into_the_page() {
     server.clock.advance(Duration::from_secs(1));
     agents[0].distributed().await;
     browser.until("document.querySelectorAll('#results tbody tr').length === 1").await;
-    browser.until("document.querySelector('#progress').innerText.includes('1 of 3 hosts answered')").await;
+    browser.until("document.querySelector('#progress')?.innerText.includes('1 of 3 hosts answered')").await;
     for agent in &mut agents[1..] {
         agent.distributed().await;
     }
     browser.until("document.querySelectorAll('#results tbody tr').length === 3").await;
-    browser.until("document.querySelector('#progress').innerText.includes('Complete')").await;
+    browser.until("document.querySelector('#progress')?.innerText.includes('Complete')").await;
     assert!(browser.text().await.contains("answer"));
     assert_eq!(browser.complaints().await, Vec::<String>::new());
     // What a page without a script shows is the same.
