@@ -1,7 +1,7 @@
-use actix_web::HttpResponse;
 use actix_web::body::SizedStream;
 use actix_web::http::StatusCode;
 use actix_web::web::Bytes;
+use actix_web::{HttpResponse, HttpResponseBuilder};
 use futures_util::stream;
 use serde::Serialize;
 
@@ -51,11 +51,21 @@ impl Answers {
     pub(super) fn whole(&self, text: String, held: impl Sized + 'static) -> HttpResponse {
         let mut response = HttpResponse::Ok();
         response.content_type(JSON);
+        self.send(response, text.into(), held)
+    }
+
+    /// An answer with this head and text, which is sent as [`Answers::whole`] sends it.
+    pub(super) fn send(
+        &self,
+        mut response: HttpResponseBuilder,
+        text: Bytes,
+        held: impl Sized + 'static,
+    ) -> HttpResponse {
         if text.len() <= PIECE {
             return response.body(text);
         }
         let length = text.len() as u64;
-        let pieces = stream::unfold((Bytes::from(text), held), |(mut rest, held)| async move {
+        let pieces = stream::unfold((text, held), |(mut rest, held)| async move {
             let piece = rest.split_to(rest.len().min(PIECE));
             (!piece.is_empty()).then_some((Ok(piece), (rest, held)))
         });

@@ -17,6 +17,7 @@ use super::AdminApi;
 use super::auth::Caller;
 use super::error::{Failed, bad_json};
 use super::measured::BytesRead;
+use super::origin::is_foreign;
 use crate::fleet::Error;
 
 /// Most bytes of a body that anybody may send.
@@ -67,6 +68,10 @@ impl<T: DeserializeOwned + 'static> FromRequest for OpenBody<T> {
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let (request, payload) = (request.clone(), payload.take());
         Box::pin(async move {
+            // Nothing else would refuse the body without a type that a page of another site sends.
+            if is_foreign(&request) {
+                return Err(Failed(Error::Forbidden).into());
+            }
             let body = receive(&request, payload, MAX_OPEN_BODY).await.map_err(bad_json)?;
             Ok(Self(read(&body).map_err(bad_json)?))
         })

@@ -15,6 +15,7 @@ mod measured;
 mod openapi;
 mod operation;
 mod operations;
+mod origin;
 mod pages;
 mod params;
 mod queries;

@@ -2,7 +2,8 @@
 
 use sea_orm::sea_query::{Expr, ExprTrait};
 use sea_orm::{
-    ColumnTrait, ConnectionTrait, EntityTrait, FromQueryResult, QueryFilter, QueryOrder, QuerySelect, Set, Unchanged,
+    ColumnTrait, Condition, ConnectionTrait, EntityTrait, FromQueryResult, QueryFilter, QueryOrder, QuerySelect, Set,
+    Unchanged,
 };
 
 use super::entity::live_queries::{ActiveModel, Column, Entity, LiveStatusWord, Model};
@@ -145,9 +146,10 @@ pub async fn open(db: &impl ConnectionTrait) -> Result<Vec<Model>> {
     Ok(Entity::find().filter(Column::Status.eq(LiveStatusWord::Open)).order_by_asc(Column::Id).all(db).await?)
 }
 
-/// The latest, newest first.
-pub async fn latest(db: &impl ConnectionTrait, limit: u64) -> Result<Vec<Model>> {
-    Ok(Entity::find().order_by_desc(Column::Id).limit(limit).all(db).await?)
+/// The latest, newest first: of one author, or all.
+pub async fn latest(db: &impl ConnectionTrait, author_id: Option<i64>, limit: u64) -> Result<Vec<Model>> {
+    let of_author = Condition::all().add_option(author_id.map(|id| Column::AuthorId.eq(id)));
+    Ok(Entity::find().filter(of_author).order_by_desc(Column::Id).limit(limit).all(db).await?)
 }
 
 /// Those that ended before `moment`: their ids, and what they are called outside the database.

@@ -12,14 +12,16 @@ mod readers;
 use std::future::Future;
 use std::sync::Arc;
 
-use actix_web::HttpResponse;
-use actix_web::http::header::CONTENT_DISPOSITION;
+use actix_web::http::header::{CACHE_CONTROL, CONTENT_DISPOSITION, X_CONTENT_TYPE_OPTIONS};
+use actix_web::web::Bytes;
+use actix_web::{HttpResponse, HttpResponseBuilder};
 use serde::Serialize;
 
 pub(super) use self::csv::{COLUMNS, Column, add as add_cell};
 pub(super) use self::hosts::HostFormat;
 use self::hosts::HostText;
 pub(super) use self::parts::TextParts;
+pub(super) use self::readers::ListGuard;
 use self::readers::{Readers, Work};
 use super::answer::Answers;
 use super::error::Failed;
@@ -54,18 +56,34 @@ impl Lists {
         Self { readers: Readers::new(config, operators, metrics), answers, lifecycle }
     }
 
-    /// Reads on the threads of operators, in the reader's turn.
+    /// Counts something that goes on, such as a stream, among the lists that a user is reading, until the guard is dropped.
     ///
     /// # Errors
-    /// [`Error::Unavailable`](crate::fleet::Error::Unavailable) to users who read as many lists as they may and when the
-    /// queue is full; and the errors of the reading.
-    pub(super) async fn read<T, F>(&self, principal: &Principal, read: impl FnOnce() -> F + Send + 'static) -> Result<T>
+    /// [`Error::Unavailable`](crate::fleet::Error::Unavailable) to users who read as many lists as they may.
+    pub(super) fn begin(&self, principal: &Principal) -> Result<ListGuard> {
+        self.readers.begin(principal.user.id)
+    }
+
+    /// Sends what is written whole on the threads of operators, in the reader's turn. `begin` makes the head of the answer and
+    /// its text of what was written; the text counts among what waits for the user's clients.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`](crate::fleet::Error::Unavailable) to users who read as many lists as they may or whose clients
+    /// have too much to take, and when the queue is full; and the errors of the writing.
+    pub(super) async fn send_written<T, F>(
+        &self,
+        principal: &Principal,
+        write: impl FnOnce() -> F + Send + 'static,
+        begin: impl FnOnce(T) -> (HttpResponseBuilder, Bytes),
+    ) -> Result<HttpResponse>
     where
         T: Send + 'static,
         F: Future<Output = Result<T>>,
     {
-        let (_guard, read) = self.readers.begin(principal.user.id)?.work(Work::Search, read).await?;
-        Ok(read)
+        let (mut guard, written) = self.begin(principal)?.work(Work::Search, write).await?;
+        let (head, text) = begin(written);
+        guard.hold(text.len())?;
+        Ok(self.answers.send(head, text, guard))
     }
 
     /// Sends what is read whole.
@@ -100,7 +118,8 @@ impl Lists {
         self.send_parts(principal, content_type, file, begin).await
     }
 
-    /// Sends the text that `begin` begins, part by part.
+    /// Sends the text that `begin` begins, part by part. Nothing is sent before the first part that is not empty, so what
+    /// fails until then is answered as a failure.
     pub(super) async fn send_parts<T, F>(
         &self,
         principal: &Principal,
@@ -112,15 +131,16 @@ impl Lists {
         T: TextParts,
         F: Future<Output = Result<T>>,
     {
-        let guard = self.readers.begin(principal.user.id)?;
-        let first = guard.work(Work::Search, move || async move {
-            let mut text = begin().await?;
-            let part = text.next().await?;
-            Ok((text, part))
-        });
-        let (mut guard, (text, part)) = first.await?;
+        let (mut guard, mut text) = self.begin(principal)?.work(Work::Search, begin).await?;
+        let mut part = Bytes::new();
+        while part.is_empty() && !text.is_finished() {
+            let next = move || async move { Ok((text.next().await?, text)) };
+            (guard, (part, text)) = guard.work(Work::Search, next).await?;
+        }
         let mut response = HttpResponse::Ok();
         response.content_type(content_type);
+        // A file that a user may read is nothing for caches between, and no page, whatever is in it.
+        response.insert_header((CACHE_CONTROL, "no-store")).insert_header((X_CONTENT_TYPE_OPTIONS, "nosniff"));
         if let Some(file) = file {
             response.insert_header((CONTENT_DISPOSITION, format!("attachment; filename=\"{file}\"")));
         }

@@ -14,6 +14,8 @@ pub(in crate::admin) trait TextParts: Send + 'static {
     /// Whether the part before was the last one.
     fn is_finished(&self) -> bool;
 
+    /// The next part. It may be empty, which says nothing about those behind.
+    ///
     /// # Errors
     /// When the next part cannot be read.
     async fn next(&mut self) -> Result<Bytes>;

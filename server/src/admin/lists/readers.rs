@@ -71,7 +71,7 @@ pub(super) struct Readers {
 
 /// A list that a user is reading. Dropping it makes room for another.
 #[derive(Debug)]
-pub(super) struct ListGuard {
+pub(in crate::admin) struct ListGuard {
     user_id: i64,
     bytes: usize,
     stream: Option<OwnedSemaphorePermit>,
@@ -162,7 +162,7 @@ impl ListGuard {
     ///
     /// # Errors
     /// [`Error::Unavailable`] when the queue is full.
-    pub async fn work<T, F>(self, kind: Work, work: impl FnOnce() -> F + Send + 'static) -> Result<(Self, T)>
+    pub(super) async fn work<T, F>(self, kind: Work, work: impl FnOnce() -> F + Send + 'static) -> Result<(Self, T)>
     where
         T: Send + 'static,
         F: Future<Output = Result<T>>,

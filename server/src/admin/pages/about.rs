@@ -5,14 +5,17 @@ use maud::html;
 
 use super::answer::{Page, PageAnswer};
 use super::layout::role;
-use super::parts::{Tone, badge, shown};
+use super::overview::log_sink;
+use super::parts::shown;
 use super::visit::Visit;
 use crate::admin::AdminApi;
+use crate::fleet::access::Permission;
 use crate::fleet::logs::LogStream;
 
 pub(super) async fn page(api: Data<AdminApi>, visit: Visit) -> PageAnswer {
     let starts = api.pages.prefix.to_string();
     api.page(visit, move |fleet, visit| async move {
+        visit.principal.may(Permission::ReadHosts)?;
         let sinks = [("Result log", LogStream::Result), ("Status log", LogStream::Status)];
         let main = html! {
             div.title { div { h1 { "About" } p.state { "Muster, a management server for osquery." } } }
@@ -36,10 +39,7 @@ pub(super) async fn page(api: Data<AdminApi>, visit: Visit) -> PageAnswer {
                         }
                         @for (name, stream) in sinks {
                             dt { (name) }
-                            dd { @match fleet.logs.check(stream) {
-                                Ok(()) => (badge(Tone::Good, "Takes lines")),
-                                Err(error) => { (badge(Tone::Bad, "Takes none")) " " (shown(&error.to_string())) },
-                            } }
+                            dd { (log_sink(&visit, fleet.logs.check(stream).as_ref().err())) }
                         }
                     }
                 }

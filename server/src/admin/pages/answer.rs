@@ -9,6 +9,7 @@ use actix_web::http::header::{
     CACHE_CONTROL, CONTENT_ENCODING, HeaderName, LOCATION, REFERRER_POLICY, RETRY_AFTER, VARY, X_CONTENT_TYPE_OPTIONS,
     X_FRAME_OPTIONS,
 };
+use actix_web::web::Bytes;
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, ResponseError};
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -27,6 +28,8 @@ const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; i
 
 const CONTENT_SECURITY_POLICY: HeaderName = HeaderName::from_static("content-security-policy");
 const CROSS_ORIGIN_OPENER_POLICY: HeaderName = HeaderName::from_static("cross-origin-opener-policy");
+
+const HTML: &str = "text/html; charset=utf-8";
 
 /// Answers shorter than this are not worth compressing.
 const SHORT: usize = 1_000;
@@ -66,12 +69,14 @@ impl WrittenPage {
         }
     }
 
-    fn send(self, mut response: HttpResponseBuilder) -> HttpResponse {
+    /// The head with this status, and the text.
+    fn begin(self, status: StatusCode) -> (HttpResponseBuilder, Bytes) {
+        let mut response = head(status);
         if self.is_zipped {
             response.insert_header((CONTENT_ENCODING, "gzip"));
         }
-        response.content_type("text/html; charset=utf-8").insert_header((VARY, "Accept-Encoding, Cookie"));
-        response.body(self.bytes)
+        response.content_type(HTML);
+        (response, self.bytes.into())
     }
 }
 
@@ -84,13 +89,14 @@ pub(super) fn head(status: StatusCode) -> HttpResponseBuilder {
         .insert_header((X_CONTENT_TYPE_OPTIONS, "nosniff"))
         .insert_header((X_FRAME_OPTIONS, "DENY"))
         .insert_header((REFERRER_POLICY, "same-origin"))
-        .insert_header((CACHE_CONTROL, "no-store"));
+        .insert_header((CACHE_CONTROL, "no-store"))
+        .insert_header((VARY, "Accept-Encoding, Cookie"));
     response
 }
 
-/// HTML that is written here, for pages that cost nothing.
-pub(super) fn html(look: &Look, head: HttpResponseBuilder, markup: Markup) -> HttpResponse {
-    WrittenPage::of(markup.into_string(), look).send(head)
+/// HTML that is written here, for pages that cost nothing: they are not compressed either.
+pub(super) fn html(mut head: HttpResponseBuilder, markup: Markup) -> HttpResponse {
+    head.content_type(HTML).body(markup.into_string())
 }
 
 /// Sends the browser to a page, which is an address below `server.url_prefix` with its slash.
@@ -110,7 +116,20 @@ impl AdminApi {
     where
         F: Future<Output = fleet::Result<Page>>,
     {
-        self.written(visit, read, |visit, page| layout::whole(visit, &page)).await
+        self.written(StatusCode::OK, visit, read, |visit, page| layout::whole(visit, &page)).await
+    }
+
+    /// As [`AdminApi::page`], for the page of a form that something is wrong with.
+    pub(super) async fn page_again<F>(
+        &self,
+        visit: Visit,
+        read: impl FnOnce(Fleet, Visit) -> F + Send + 'static,
+    ) -> PageAnswer
+    where
+        F: Future<Output = fleet::Result<Page>>,
+    {
+        let status = StatusCode::UNPROCESSABLE_ENTITY;
+        self.written(status, visit, read, |visit, page| layout::whole(visit, &page)).await
     }
 
     /// As [`AdminApi::page`], for a part of a page that replaces an older one.
@@ -122,11 +141,12 @@ impl AdminApi {
     where
         F: Future<Output = fleet::Result<Markup>>,
     {
-        self.written(visit, read, |_, part| part).await
+        self.written(StatusCode::OK, visit, read, |_, part| part).await
     }
 
     async fn written<T, F>(
         &self,
+        status: StatusCode,
         visit: Visit,
         read: impl FnOnce(Fleet, Visit) -> F + Send + 'static,
         write: impl FnOnce(&Visit, T) -> Markup + Send + 'static,
@@ -139,10 +159,8 @@ impl AdminApi {
             let read = read(fleet, looking.clone()).await?;
             Ok(WrittenPage::of(write(&looking, read).into_string(), &looking.look))
         };
-        match self.lists.read(&visit.principal, work).await {
-            Ok(written) => Ok(written.send(head(StatusCode::OK))),
-            Err(error) => Err(PageFailed::of(visit, error)),
-        }
+        let sent = self.lists.send_written(&visit.principal, work, |written| written.begin(status)).await;
+        sent.map_err(|error| PageFailed::of(visit, error))
     }
 
     /// Makes a change that a form asks for, and sends the browser to where the change says.
@@ -168,6 +186,8 @@ enum Cause {
     Refused(Error),
     /// A form without the token of its sender.
     Forged,
+    /// The script of a page goes on after the end of the session.
+    Ended,
 }
 
 /// A page that could not be made. It is shown with what is around pages if its reader is known.
@@ -189,6 +209,14 @@ impl PageFailed {
         Self { cause: Cause::Refused(error), visit: None, look: Look::of(request).map(Box::new) }
     }
 
+    /// As [`PageFailed::at`], for what the script of a page asks for.
+    pub(super) fn of_part(request: &HttpRequest, error: Error) -> Self {
+        match error {
+            Error::Unauthenticated => Self { cause: Cause::Ended, ..Self::at(request, error) },
+            error => Self::at(request, error),
+        }
+    }
+
     /// A form that came from elsewhere, or is older than the login.
     pub(super) fn forged(request: &HttpRequest) -> Self {
         Self { cause: Cause::Forged, ..Self::at(request, Error::Forbidden) }
@@ -203,6 +231,7 @@ impl PageFailed {
                             Nothing was changed. Open the page again and send it once more.";
                 return ("Form refused", what.to_owned());
             }
+            Cause::Ended => return ("Log in", "The session has ended.".to_owned()),
         };
         match error {
             Error::NotFound { .. } => ("Not found", format!("{error}. It may have been deleted.")),
@@ -220,15 +249,14 @@ impl PageFailed {
                 ("Too many attempts", format!("Wait {seconds} s, then try again."))
             }
             Error::Unavailable(reason) => ("Not available now", format!("{reason}. Try again in a moment.")),
-            Error::Internal(_) => {
-                ("A fault of the server", "The log of the server says what happened. Nothing was changed.".to_owned())
-            }
+            Error::Internal(_) => ("A fault of the server", "The log of the server says what happened.".to_owned()),
         }
     }
 
     fn status(&self) -> StatusCode {
         match &self.cause {
             Cause::Forged => StatusCode::FORBIDDEN,
+            Cause::Ended => StatusCode::UNAUTHORIZED,
             Cause::Refused(error) => Failed::status_of(error),
         }
     }
@@ -248,10 +276,13 @@ impl ResponseError for PageFailed {
     fn error_response(&self) -> HttpResponse<BoxBody> {
         let Some(look) = &self.look else { return HttpResponse::build(self.status()).finish() };
         if let Cause::Refused(Error::Unauthenticated) = self.cause {
-            // After the login, the page that was asked for.
-            let next =
-                if look.address == "/" { "/login".to_owned() } else { link("/login", &[("next", &look.address)]) };
-            return go_to(&look.prefix, &next).finish();
+            // After the login, the page that was asked for. Where a form was sent, there is no page.
+            let parameter = match (look.is_get, look.address.as_str()) {
+                (true, "/") => ("next", ""),
+                (true, address) => ("next", address),
+                (false, _) => ("notice", "ended"),
+            };
+            return go_to(&look.prefix, &link("/login", &[parameter])).finish();
         }
         if let Cause::Refused(Error::Internal(cause)) = &self.cause {
             tracing::error!(error = cause.as_ref(), path = look.address, "a page could not be written");
@@ -262,6 +293,6 @@ impl ResponseError for PageFailed {
         if let Cause::Refused(Error::TooMany { retry_after }) = &self.cause {
             head.insert_header((RETRY_AFTER, retry_after.as_secs().max(1)));
         }
-        html(look, head, markup)
+        html(head, markup)
     }
 }

@@ -19,12 +19,17 @@ use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
 use super::answer::PageFailed;
-use super::visit::{self, Visit};
+use super::cookie::{VISITOR, cookie};
+use super::visit::Visit;
 use crate::admin::AdminApi;
+use crate::admin::origin::is_foreign;
 use crate::fleet::Error;
 
 /// Most bytes of a form: SQL and a few names.
 const MAX_FORM: usize = 256 * 1024;
+
+/// Most bytes of a form of somebody who is not logged in.
+const MAX_FORM_OF_STRANGER: usize = 16 * 1024;
 
 /// The field of a form that holds its token.
 const FIELD: &str = "form_token";
@@ -106,7 +111,7 @@ impl FromRequest for Posted {
         let (request, mut payload) = (request.clone(), payload.take());
         Box::pin(async move {
             let visit = Visit::from_request(&request, &mut payload).await?;
-            let fields = receive(&request, payload, visit.form_key).await?;
+            let fields = receive(&request, payload, visit.form_key, MAX_FORM).await?;
             Ok(Self { visit, fields })
         })
     }
@@ -125,26 +130,30 @@ impl FromRequest for StrangerPosted {
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let (request, payload) = (request.clone(), payload.take());
         Box::pin(async move {
-            let cookie = visit::cookie(&request, visit::VISITOR).unwrap_or_default();
+            // Anybody can make the token of no cookie, so nothing is read of those who have none.
+            let cookie = cookie(&request, VISITOR).ok_or_else(|| forged(&request))?;
             let form_key = FormKey::of(&cookie);
-            // Anybody can make the token of an empty cookie.
-            let fields = receive(&request, payload, form_key).await?;
-            if cookie.is_empty() { Err(forged(&request)) } else { Ok(Self { form_key, fields }) }
+            let fields = receive(&request, payload, form_key, MAX_FORM_OF_STRANGER).await?;
+            Ok(Self { form_key, fields })
         })
     }
 }
 
-async fn receive(request: &HttpRequest, mut payload: Payload, key: FormKey) -> Result<FormFields, PageFailed> {
-    let site = request.headers().get("Sec-Fetch-Site").map(|site| site.as_bytes());
-    if site.is_some_and(|site| site != b"same-origin" && site != b"none") {
+async fn receive(
+    request: &HttpRequest,
+    mut payload: Payload,
+    key: FormKey,
+    limit: usize,
+) -> Result<FormFields, PageFailed> {
+    if is_foreign(request) {
         return Err(forged(request));
     }
     let invalid = |reason: &str| PageFailed::at(request, Error::invalid("form", reason));
     let mut body = BytesMut::new();
     while let Some(chunk) = payload.next().await {
         let chunk = chunk.map_err(|_| invalid("it did not come whole"))?;
-        if body.len() + chunk.len() > MAX_FORM {
-            return Err(invalid(&format!("it has more than {} KiB", MAX_FORM / 1024)));
+        if body.len() + chunk.len() > limit {
+            return Err(invalid(&format!("it has more than {} KiB", limit / 1024)));
         }
         body.extend_from_slice(&chunk);
     }
@@ -156,8 +165,7 @@ async fn receive(request: &HttpRequest, mut payload: Payload, key: FormKey) -> R
 
 fn forged(request: &HttpRequest) -> PageFailed {
     if let Some(api) = request.app_data::<Data<AdminApi>>() {
-        let peer = api.peer(request);
-        tracing::warn!(address = %peer, path = request.path(), "a form was refused: no page of its sender has its token");
+        api.fleet.access.log_refused_form(api.peer(request), request.path());
     }
     PageFailed::forged(request)
 }

@@ -1,6 +1,6 @@
 //! One host: what it is, what its queries cost it, and why it runs them.
 
-use actix_web::web::{Data, Path};
+use actix_web::web::Data;
 use maud::{Markup, html};
 use muster_api::rest::{Denylisted, HostDetail, HostQueryCost, HostStatistics, HostStatus, HostView};
 
@@ -12,7 +12,7 @@ use super::parts::{
     Tone, ago, ago_or_never, badge, bytes, count, cpu_per_day, cut, impact_badge, link, milliseconds, plural, shown,
     status_badge,
 };
-use super::visit::Visit;
+use super::visit::{PageId, Visit};
 use crate::admin::AdminApi;
 use crate::clock::Moment;
 use crate::fleet::Error;
@@ -27,7 +27,7 @@ const EVENTS: usize = 10;
 /// Characters of a config that are shown; REST gives all of it.
 const MAX_CONFIG: usize = 60_000;
 
-pub(super) async fn page(api: Data<AdminApi>, visit: Visit, id: Path<i64>) -> PageAnswer {
+pub(super) async fn page(api: Data<AdminApi>, visit: Visit, id: PageId) -> PageAnswer {
     api.page(visit, move |fleet, visit| async move {
         let (host, costs) = fleet.host_and_costs(&visit.principal, *id).await?;
         Ok(Page::new(title(&host.host), show(&visit, &host, costs.as_ref())))
@@ -36,7 +36,7 @@ pub(super) async fn page(api: Data<AdminApi>, visit: Visit, id: Path<i64>) -> Pa
 }
 
 /// Which scheduled queries the host runs, and why.
-pub(super) async fn queries(api: Data<AdminApi>, visit: Visit, id: Path<i64>) -> PageAnswer {
+pub(super) async fn queries(api: Data<AdminApi>, visit: Visit, id: PageId) -> PageAnswer {
     api.page(visit, move |fleet, visit| async move {
         let (host, explained, costs) = fleet.explained_costs(&visit.principal, *id).await?;
         let cost = |pack: &str, name: &str| costs.queries.iter().find(|cost| cost.pack == pack && cost.name == name);
@@ -76,7 +76,7 @@ pub(super) async fn queries(api: Data<AdminApi>, visit: Visit, id: Path<i64>) ->
 }
 
 /// The config as the agent receives it.
-pub(super) async fn config(api: Data<AdminApi>, visit: Visit, id: Path<i64>) -> PageAnswer {
+pub(super) async fn config(api: Data<AdminApi>, visit: Visit, id: PageId) -> PageAnswer {
     api.page(visit, move |fleet, visit| async move {
         let (host, explained, _) = fleet.explained_costs(&visit.principal, *id).await?;
         let text = serde_json::to_string_pretty(&explained.config).map_err(|error| Error::Internal(Box::new(error)))?;
@@ -92,7 +92,7 @@ pub(super) async fn config(api: Data<AdminApi>, visit: Visit, id: Path<i64>) -> 
     .await
 }
 
-pub(super) async fn refetch(api: Data<AdminApi>, posted: Posted, id: Path<i64>) -> PageAnswer {
+pub(super) async fn refetch(api: Data<AdminApi>, posted: Posted, id: PageId) -> PageAnswer {
     api.submit(posted.visit, move |fleet, visit| async move {
         fleet.hosts.refetch(&visit.principal, *id).await?;
         Ok(format!("/hosts/{id}?notice=refetch"))
@@ -101,7 +101,7 @@ pub(super) async fn refetch(api: Data<AdminApi>, posted: Posted, id: Path<i64>) 
 }
 
 /// Asks whether to delete a host.
-pub(super) async fn delete_page(api: Data<AdminApi>, visit: Visit, id: Path<i64>) -> PageAnswer {
+pub(super) async fn delete_page(api: Data<AdminApi>, visit: Visit, id: PageId) -> PageAnswer {
     api.page(visit, move |fleet, visit| async move {
         visit.principal.may(Permission::WriteHosts)?;
         let (host, _) = fleet.host_and_costs(&visit.principal, *id).await?;
@@ -123,7 +123,7 @@ pub(super) async fn delete_page(api: Data<AdminApi>, visit: Visit, id: Path<i64>
     .await
 }
 
-pub(super) async fn delete(api: Data<AdminApi>, posted: Posted, id: Path<i64>) -> PageAnswer {
+pub(super) async fn delete(api: Data<AdminApi>, posted: Posted, id: PageId) -> PageAnswer {
     api.submit(posted.visit, move |fleet, visit| async move {
         match fleet.delete_hosts(&visit.principal, &[*id]).await? {
             0 => Err(Error::no_such("Host", *id)),
@@ -220,7 +220,7 @@ fn vitals(host: &HostView, now: Moment) -> Markup {
                     dt { "Cores" }
                     dd { (host.cpu_physical_cores) " physical, " (host.cpu_logical_cores) " logical" }
                 }
-                (fact("Model", &format!("{} {}", host.hardware_vendor, host.hardware_model).trim().to_owned()))
+                (fact("Model", format!("{} {}", host.hardware_vendor, host.hardware_model).trim()))
                 (fact("Serial number", &host.hardware_serial))
                 (fact("UUID", &host.uuid))
                 (fact("Address", &host.primary_ip))

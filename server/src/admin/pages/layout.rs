@@ -121,7 +121,7 @@ fn account(visit: &Visit) -> Markup {
                 }
                 form.themes action="theme" method="post" {
                     (visit.form_key.field())
-                    input type="hidden" name="back" value=(visit.look.address);
+                    input type="hidden" name="back" value=(if visit.look.is_get { &visit.look.address } else { "/" });
                     fieldset {
                         legend { "Theme" }
                         @for theme in Theme::ALL {

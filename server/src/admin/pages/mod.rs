@@ -9,6 +9,7 @@ mod about;
 mod activity;
 mod answer;
 mod assets;
+mod cookie;
 mod forms;
 mod host;
 mod hosts;
@@ -41,11 +42,18 @@ pub(super) struct PageSettings {
     is_tls: bool,
     /// Whether there has been a user: then there always is one.
     is_set_up: Arc<AtomicBool>,
+    /// The pages that follow live queries.
+    followers: live::Seats,
 }
 
 impl PageSettings {
     pub(super) fn of(config: &config::Server) -> Self {
-        Self { prefix: config.url_prefix.as_str().into(), is_tls: config.tls, is_set_up: Arc::default() }
+        Self {
+            prefix: config.url_prefix.as_str().into(),
+            is_tls: config.tls,
+            is_set_up: Arc::default(),
+            followers: live::Seats::default(),
+        }
     }
 }
 

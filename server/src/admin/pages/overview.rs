@@ -13,11 +13,11 @@ use super::parts::{
     Bar, BarChart, Icon, Tone, ago, badge, count, cpu_per_day, cut, icon, impact_badge, link, meter, of_run, percent,
     plural, shown, whole,
 };
-use super::visit::Visit;
+use super::visit::{Glance, Visit};
 use crate::admin::AdminApi;
 use crate::clock::Moment;
 use crate::fleet::access::Permission;
-use crate::fleet::logs::LogStream;
+use crate::fleet::logs::{LogStream, SinkError};
 use crate::fleet::{Fleet, Result};
 
 /// Days of the chart.
@@ -39,7 +39,8 @@ struct FleetState {
     /// `None` for users who may not read packs.
     costs: Option<FleetBurden>,
     live: Vec<LiveQuery>,
-    logs: Vec<(&'static str, std::result::Result<(), String>)>,
+    /// Why a log takes no lines, if it takes none.
+    logs: Vec<(&'static str, Option<SinkError>)>,
 }
 
 /// What queries do to hosts.
@@ -58,7 +59,7 @@ pub(super) async fn page(api: Data<AdminApi>, visit: Visit) -> PageAnswer {
 }
 
 /// The part of the page that renews itself.
-pub(super) async fn part(api: Data<AdminApi>, visit: Visit) -> PageAnswer {
+pub(super) async fn part(api: Data<AdminApi>, Glance(visit): Glance) -> PageAnswer {
     api.part(visit, |fleet, visit| async move {
         let state = read(&fleet, &visit).await?;
         Ok(content(&visit, &state))
@@ -72,19 +73,18 @@ async fn read(fleet: &Fleet, visit: &Visit) -> Result<FleetState> {
     let costs = match visit.may(Permission::ReadPacks) {
         false => None,
         true => {
-            let mut restarts = fleet.statistics.restarts(by, 0, MAX_RESTARTS).await?.restarts;
-            let day_ago = visit.look.now.plus_seconds(-DAY_SECS).to_utc();
-            restarts.retain(|restart| restart.seen_at >= day_ago && !restart.is_upgrade);
+            let day_ago = visit.look.now.plus_seconds(-DAY_SECS);
+            let restarts = fleet.statistics.lately_restarted(by, day_ago, MAX_RESTARTS).await?;
             Some(FleetBurden { costs: fleet.statistics.recent_fleet_costs(by).await?, restarts })
         }
     };
-    let sink = |name, stream| (name, fleet.logs.check(stream).map_err(|error| error.to_string()));
+    let sink = |name, stream| (name, fleet.logs.check(stream).err());
     Ok(FleetState {
         now: fleet.hosts.counts_now(by).await?,
         over_time: fleet.hosts.host_counts(by, Some(from), None).await?,
         stalled: fleet.statistics.stalled(by).await?.hosts,
         costs,
-        live: fleet.live.list(by, false).await?.into_iter().take(SHOWN).collect(),
+        live: fleet.live.latest(by, SHOWN as u64).await?,
         logs: vec![sink("Result log", LogStream::Result), sink("Status log", LogStream::Status)],
     })
 }
@@ -172,7 +172,7 @@ fn content(visit: &Visit, state: &FleetState) -> Markup {
             @if let Some(burden) = &state.costs { (expensive(burden)) }
             div.grid {
                 (hurting(visit, state))
-                div.stack { (live(visit, &state.live)) (health(state)) }
+                div.stack { (live(visit, &state.live)) (health(visit, state)) }
             }
         }
     }
@@ -407,21 +407,31 @@ fn live(visit: &Visit, all: &[LiveQuery]) -> Markup {
     }
 }
 
-fn health(state: &FleetState) -> Markup {
+fn health(visit: &Visit, state: &FleetState) -> Markup {
     html! {
         section.card {
             h2 { "This server" }
             dl.facts {
-                @for (name, works) in &state.logs {
+                @for (name, error) in &state.logs {
                     dt { (name) }
-                    dd { @match works {
-                        Ok(()) => (badge(Tone::Good, "Takes lines")),
-                        Err(reason) => { (badge(Tone::Bad, "Takes none")) " " (shown(reason)) },
-                    } }
+                    dd { (log_sink(visit, error.as_ref())) }
                 }
                 dt { "Version" }
                 dd { a href="about" { (crate::VERSION) } }
             }
+        }
+    }
+}
+
+/// Whether a log takes lines. Why it takes none may tell addresses and paths, so only those learn it who may read the config.
+pub(super) fn log_sink(visit: &Visit, error: Option<&SinkError>) -> Markup {
+    html! {
+        @match error {
+            None => (badge(Tone::Good, "Takes lines")),
+            Some(error) => {
+                (badge(Tone::Bad, "Takes none"))
+                @if visit.may(Permission::ReadConfig) { " " (shown(&error.to_string())) }
+            },
         }
     }
 }

@@ -1,13 +1,13 @@
 //! Packs, and the queries that each schedules.
 
-use actix_web::web::{Data, Path};
+use actix_web::web::Data;
 use maud::{Markup, html};
 use muster_api::rest::{FleetCosts, Impact, LabelSummary, Pack};
 
 use super::answer::{Page, PageAnswer};
 use super::overview::query_link;
 use super::parts::{Tone, ago, badge, count, cpu_per_day, cut, impact_badge, link, of_run, plural};
-use super::visit::Visit;
+use super::visit::{PageId, Visit};
 use crate::admin::AdminApi;
 use crate::fleet::labels::Labels;
 use crate::fleet::listing::{ListOrder, Listing};
@@ -24,7 +24,7 @@ pub(super) fn listing(visit: &Visit) -> Listing {
         text: visit.look.parameter("query").unwrap_or_default(),
         order: ListOrder::Name,
         is_descending: false,
-        offset: visit.look.parameter("from").and_then(|from| from.parse().ok()).unwrap_or(0),
+        offset: visit.look.offset(),
         limit: Some(ROWS + 1),
     }
 }
@@ -110,7 +110,7 @@ fn pack_state(pack: &Pack) -> Markup {
 }
 
 /// One pack: what it schedules is as this node serves it, and costs are those of the fleet.
-pub(super) async fn pack(api: Data<AdminApi>, visit: Visit, id: Path<i64>) -> PageAnswer {
+pub(super) async fn pack(api: Data<AdminApi>, visit: Visit, id: PageId) -> PageAnswer {
     api.page(visit, move |fleet, visit| async move {
         let by = &visit.principal;
         let pack = Packs::of(&fleet).by_id(by, *id).await?;

@@ -4,7 +4,7 @@ use actix_web::HttpRequest;
 use actix_web::HttpResponse;
 use actix_web::HttpResponseBuilder;
 use actix_web::http::StatusCode;
-use actix_web::http::header::{RETRY_AFTER, SET_COOKIE};
+use actix_web::http::header::RETRY_AFTER;
 use actix_web::web::Data;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -13,44 +13,33 @@ use muster_api::rest::{Login, NewAdmin, OrgInfo, SetUp};
 use rand::Rng as _;
 
 use super::answer::{self, PageAnswer, PageFailed, go_to};
+use super::cookie::{Cookie, SESSION, THEME, VISITOR, cookie, set_cookie};
 use super::forms::{FormKey, Posted, StrangerPosted};
 use super::layout;
 use super::parts::shown;
-use super::visit::{self, Look, SESSION, THEME, Theme, VISITOR};
+use super::visit::{Look, Theme};
 use crate::admin::AdminApi;
 use crate::fleet::{Error, Problem};
 
 /// Random bytes of a visitor's cookie.
 const VISITOR_BYTES: usize = 32;
 
+/// Why somebody is sent to the login, by the word for it in the address.
+const NOTICES: [(&str, &str); 2] = [
+    ("ended", "Your session has ended, and nothing was changed. Log in and send the form once more."),
+    ("set_up", "This server has its first administrator. Log in."),
+];
+
 /// How long a browser keeps the theme, in seconds.
 const THEME_FOR: u32 = 400 * 24 * 3600;
 
-/// A cookie, as a browser is told to keep it.
-struct Cookie<'a> {
-    name: &'a str,
-    value: &'a str,
-    /// Seconds; `None` until the browser is closed.
-    max_age: Option<u32>,
-}
-
-impl AdminApi {
-    /// Adds a cookie that only pages of this server get, and no script. Links from elsewhere come with it, forms do not.
-    fn set_cookie(&self, response: &mut HttpResponseBuilder, request: &HttpRequest, cookie: &Cookie<'_>) {
-        let path = if self.pages.prefix.is_empty() { "/" } else { &self.pages.prefix };
-        // Behind a proxy that ends TLS, the proxy says that the browser uses it.
-        let secure = self.pages.is_tls || request.connection_info().scheme() == "https";
-        let (name, value) = (cookie.name, cookie.value);
-        let max_age = cookie.max_age.map_or_else(String::new, |seconds| format!("; Max-Age={seconds}"));
-        let secure = if secure { "; Secure" } else { "" };
-        let header = format!("{name}={value}; Path={path}; HttpOnly; SameSite=Lax{secure}{max_age}");
-        response.append_header((SET_COOKIE, header));
-    }
-
-    /// Notes the session in the browser.
-    fn begin(&self, response: &mut HttpResponseBuilder, request: &HttpRequest, token: &str) {
-        self.set_cookie(response, request, &Cookie { name: SESSION, value: token, max_age: None });
-        self.set_cookie(response, request, &Cookie { name: VISITOR, value: "", max_age: Some(0) });
+/// Notes a session in the browser, and ends the one before.
+async fn begin(api: &AdminApi, response: &mut HttpResponseBuilder, request: &HttpRequest, token: &str) {
+    set_cookie(response, request, &Cookie { name: SESSION, value: token, max_age: None });
+    set_cookie(response, request, &Cookie { name: VISITOR, value: "", max_age: Some(0) });
+    let Some(before) = cookie(request, SESSION) else { return };
+    if let Err(error) = api.fleet.access.end(&before).await {
+        tracing::warn!(%error, "the session before a login goes on until it is idle");
     }
 }
 
@@ -60,8 +49,10 @@ pub(super) async fn login_page(api: Data<AdminApi>, request: HttpRequest) -> Pag
     if !api.is_set_up().await.map_err(|error| PageFailed::at(&request, error))? {
         return Ok(go_to(&look.prefix, "/setup").finish());
     }
-    let form = LoginForm { next: look.parameter("next").unwrap_or_default(), ..LoginForm::default() };
-    Ok(for_stranger(&api, &request, &look, StatusCode::OK, "Log in", |key| form.show(key)))
+    let notice = look.parameter("notice").unwrap_or_default();
+    let notice = NOTICES.iter().find(|(word, _)| *word == notice).map_or("", |(_, text)| *text);
+    let form = LoginForm { next: look.parameter("next").unwrap_or_default(), notice, ..LoginForm::default() };
+    Ok(for_stranger(&request, &look, StatusCode::OK, "Log in", |key| form.show(key)))
 }
 
 /// Logs in and goes to the page that was asked for before.
@@ -70,11 +61,18 @@ pub(super) async fn log_in(api: Data<AdminApi>, request: HttpRequest, posted: St
     let login = Login { email: fields.text("email").to_owned(), password: fields.raw("password").to_owned() };
     let next = fields.text("next").to_owned();
     match api.fleet.access.log_in(&login, api.peer(&request)).await {
-        Ok(done) => {
+        Ok(done) if !done.user.api_only => {
             let next = if is_own(&next) { next } else { "/".to_owned() };
             let mut response = go_to(&look.prefix, &next);
-            api.begin(&mut response, &request, &done.token);
+            begin(&api, &mut response, &request, &done.token).await;
             Ok(response.finish())
+        }
+        Ok(done) => {
+            api.fleet.access.end(&done.token).await.map_err(|error| PageFailed::at(&request, error))?;
+            let problem = "This user is for programs, which use the REST API; pages are for people.".to_owned();
+            let form = LoginForm { next, email: login.email, problem, ..LoginForm::default() };
+            let page = page(&look, "Log in", &form.show(posted.form_key));
+            Ok(answer::html(answer::head(StatusCode::FORBIDDEN), page))
         }
         Err(error) => {
             let (status, problem, wait) = match &error {
@@ -88,9 +86,8 @@ pub(super) async fn log_in(api: Data<AdminApi>, request: HttpRequest, posted: St
                 }
                 _ => return Err(PageFailed::at(&request, error)),
             };
-            let form = LoginForm { next, email: login.email, problem };
-            let mut response =
-                answer::html(&look, answer::head(status), page(&look, "Log in", &form.show(posted.form_key)));
+            let form = LoginForm { next, email: login.email, problem, ..LoginForm::default() };
+            let mut response = answer::html(answer::head(status), page(&look, "Log in", &form.show(posted.form_key)));
             if let Some(seconds) = wait {
                 response.headers_mut().insert(RETRY_AFTER, seconds.into());
             }
@@ -104,7 +101,7 @@ pub(super) async fn log_out(api: Data<AdminApi>, request: HttpRequest, posted: P
     let ended = api.fleet.access.log_out(&posted.visit.principal).await;
     ended.map_err(|error| PageFailed::of(posted.visit.clone(), error))?;
     let mut response = go_to(&posted.visit.look.prefix, "/login");
-    api.set_cookie(&mut response, &request, &Cookie { name: SESSION, value: "", max_age: Some(0) });
+    set_cookie(&mut response, &request, &Cookie { name: SESSION, value: "", max_age: Some(0) });
     Ok(response.finish())
 }
 
@@ -117,7 +114,7 @@ pub(super) async fn set_up_page(api: Data<AdminApi>, request: HttpRequest) -> Pa
     let info = request.connection_info().clone();
     let server_url = format!("{}://{}{}", info.scheme(), info.host(), look.prefix);
     let form = SetUpForm { server_url, ..SetUpForm::default() };
-    Ok(for_stranger(&api, &request, &look, StatusCode::OK, "Set up", |key| form.show(key)))
+    Ok(for_stranger(&request, &look, StatusCode::OK, "Set up", |key| form.show(key)))
 }
 
 /// Makes the first administrator and logs in.
@@ -144,27 +141,29 @@ pub(super) async fn set_up(api: Data<AdminApi>, request: HttpRequest, posted: St
     match api.fleet.access.set_up(&set_up, api.peer(&request)).await {
         Ok(done) => {
             let mut response = go_to(&look.prefix, "/");
-            api.begin(&mut response, &request, &done.token);
+            begin(&api, &mut response, &request, &done.token).await;
             Ok(response.finish())
         }
         Err(Error::Invalid(problems)) => {
             let form = SetUpForm { problems, ..form };
             let status = StatusCode::UNPROCESSABLE_ENTITY;
             let page = page(&look, "Set up", &form.show(posted.form_key));
-            Ok(answer::html(&look, answer::head(status), page))
+            Ok(answer::html(answer::head(status), page))
         }
-        // Somebody else was first.
-        Err(Error::NotFound { .. }) => Ok(go_to(&look.prefix, "/login").finish()),
-        Err(error) => Err(PageFailed::at(&request, error)),
+        Err(error) => match api.is_set_up().await {
+            // Somebody else was first, or the administrator was made and not logged in.
+            Ok(true) => Ok(go_to(&look.prefix, "/login?notice=set_up").finish()),
+            _ => Err(PageFailed::at(&request, error)),
+        },
     }
 }
 
 /// Keeps the chosen theme in the browser, and goes back.
-pub(super) async fn theme(api: Data<AdminApi>, request: HttpRequest, posted: Posted) -> HttpResponse {
+pub(super) async fn theme(request: HttpRequest, posted: Posted) -> HttpResponse {
     let theme = Theme::parse(posted.fields.text("theme")).word();
     let back = posted.fields.text("back");
     let mut response = go_to(&posted.visit.look.prefix, if is_own(back) { back } else { "/" });
-    api.set_cookie(&mut response, &request, &Cookie { name: THEME, value: theme, max_age: Some(THEME_FOR) });
+    set_cookie(&mut response, &request, &Cookie { name: THEME, value: theme, max_age: Some(THEME_FOR) });
     response.finish()
 }
 
@@ -186,21 +185,20 @@ fn page(look: &Look, title: &str, main: &Markup) -> Markup {
 
 /// A page with a form for somebody who is not logged in, and the cookie that the form's token is made of.
 fn for_stranger(
-    api: &AdminApi,
     request: &HttpRequest,
     look: &Look,
     status: StatusCode,
     title: &str,
     form: impl FnOnce(FormKey) -> Markup,
 ) -> HttpResponse {
-    let cookie = visit::cookie(request, VISITOR).unwrap_or_else(|| {
+    let cookie = cookie(request, VISITOR).unwrap_or_else(|| {
         let mut bytes = [0; VISITOR_BYTES];
         rand::rng().fill_bytes(&mut bytes);
         URL_SAFE_NO_PAD.encode(bytes)
     });
     let mut head = answer::head(status);
-    api.set_cookie(&mut head, request, &Cookie { name: VISITOR, value: &cookie, max_age: None });
-    answer::html(look, head, page(look, title, &form(FormKey::of(&cookie))))
+    set_cookie(&mut head, request, &Cookie { name: VISITOR, value: &cookie, max_age: None });
+    answer::html(head, page(look, title, &form(FormKey::of(&cookie))))
 }
 
 /// What stands in the form of the login.
@@ -209,12 +207,15 @@ struct LoginForm {
     next: String,
     email: String,
     problem: String,
+    /// Why one is here.
+    notice: &'static str,
 }
 
 impl LoginForm {
     fn show(&self, key: FormKey) -> Markup {
         html! {
             h1 { "Log in" }
+            @if !self.notice.is_empty() { p.muted role="status" { (self.notice) } }
             form.stack action="login" method="post" {
                 (key.field())
                 input type="hidden" name="next" value=(self.next);

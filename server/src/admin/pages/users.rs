@@ -1,15 +1,15 @@
 //! Users, as administrators manage them.
 
-use actix_web::web::{Data, Path};
+use actix_web::web::Data;
 use maud::{Markup, html};
 use muster_api::rest::{NewUser, Role, User};
 
 use super::answer::{self, Page, PageAnswer, PageFailed};
 use super::forms::Posted;
-use super::layout::{self, role};
+use super::layout::role;
 use super::packs::{listing, paged};
 use super::parts::{ago, cut, plural, shown};
-use super::visit::Visit;
+use super::visit::{PageId, Visit};
 use crate::admin::AdminApi;
 use crate::fleet::access::{Permission, Users};
 use crate::fleet::listing::Listing;
@@ -134,18 +134,12 @@ pub(super) async fn create(api: Data<AdminApi>, posted: Posted) -> PageAnswer {
         Err(error) => return Err(PageFailed::of(visit, error)),
     };
     let form = UserForm { problems, ..form };
-    let (fleet, looking) = (api.fleet.clone(), visit.clone());
-    let read = move || async move {
-        let page = Page::new("Users", main(&fleet, &looking, &form).await?);
-        Ok(layout::whole(&looking, &page))
-    };
-    let written = api.lists.read(&visit.principal, read).await;
-    let written = written.map_err(|error| PageFailed::of(visit.clone(), error))?;
-    Ok(answer::html(&visit.look, answer::head(actix_web::http::StatusCode::UNPROCESSABLE_ENTITY), written))
+    api.page_again(visit, |fleet, visit| async move { Ok(Page::new("Users", main(&fleet, &visit, &form).await?)) })
+        .await
 }
 
 /// Asks whether to delete a user.
-pub(super) async fn delete_page(api: Data<AdminApi>, visit: Visit, id: Path<i64>) -> PageAnswer {
+pub(super) async fn delete_page(api: Data<AdminApi>, visit: Visit, id: PageId) -> PageAnswer {
     api.page(visit, move |fleet, visit| async move {
         visit.principal.may(Permission::ManageUsers)?;
         let user = Users::of(&fleet).by_id(&visit.principal, *id).await?;
@@ -167,7 +161,7 @@ pub(super) async fn delete_page(api: Data<AdminApi>, visit: Visit, id: Path<i64>
     .await
 }
 
-pub(super) async fn delete(api: Data<AdminApi>, posted: Posted, id: Path<i64>) -> PageAnswer {
+pub(super) async fn delete(api: Data<AdminApi>, posted: Posted, id: PageId) -> PageAnswer {
     api.submit(posted.visit, move |fleet, visit| async move {
         Users::of(&fleet).delete(&visit.principal, *id).await?;
         Ok("/users?notice=deleted".to_owned())

@@ -1,31 +1,26 @@
 //! Who looks at a page, and how.
 
-use std::future::Future;
+use std::fmt;
+use std::future::{Future, Ready, ready};
+use std::ops::Deref;
 use std::pin::Pin;
 
 use actix_web::dev::Payload;
-use actix_web::http::header::{ACCEPT_ENCODING, COOKIE};
+use actix_web::http::Method;
+use actix_web::http::header::ACCEPT_ENCODING;
 use actix_web::web::Data;
 use actix_web::{FromRequest, HttpRequest};
 
 use super::answer::PageFailed;
+use super::cookie::{SESSION, THEME, cookie};
 use super::forms::FormKey;
 use crate::admin::AdminApi;
 use crate::clock::Moment;
-use crate::fleet::Error;
-use crate::fleet::access::{Permission, Principal};
+use crate::fleet::access::{Access, Permission, Principal};
+use crate::fleet::{self, Error};
 
-/// The cookie that holds the token of a session. REST does not look at it.
-pub(super) const SESSION: &str = "muster_session";
-
-/// The cookie of visitors who are not logged in, which the tokens of their forms are made of.
-pub(super) const VISITOR: &str = "muster_visitor";
-
-/// The cookie that holds the theme.
-pub(super) const THEME: &str = "muster_theme";
-
-/// Longest cookie that is looked at.
-const MAX_COOKIE: usize = 512;
+/// Most rows that an address skips.
+const MAX_OFFSET: u64 = 10_000_000;
 
 /// Colours of pages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -62,6 +57,8 @@ pub(super) struct Look {
     pub prefix: std::sync::Arc<str>,
     /// Path and query below the prefix, with its slash.
     pub address: String,
+    /// Whether the address is one to look at: not where a form was sent.
+    pub is_get: bool,
     pub now: Moment,
 }
 
@@ -78,6 +75,7 @@ impl Look {
             takes_gzip: encodings.is_some_and(takes_gzip),
             prefix,
             address,
+            is_get: request.method() == Method::GET,
             now: api.fleet.clock.now(),
         })
     }
@@ -87,6 +85,11 @@ impl Look {
         let (_, query) = self.address.split_once('?')?;
         let all = actix_web::web::Query::<Vec<(String, String)>>::from_query(query).ok()?.into_inner();
         all.into_iter().find(|(key, value)| key == name && !value.is_empty()).map(|(_, value)| value)
+    }
+
+    /// The number of rows that an address skips.
+    pub(super) fn offset(&self) -> u64 {
+        self.parameter("from").and_then(|from| from.parse().ok()).unwrap_or(0).min(MAX_OFFSET)
     }
 }
 
@@ -112,23 +115,74 @@ impl FromRequest for Visit {
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let request = request.clone();
         Box::pin(async move {
-            let stranger = || PageFailed::at(&request, Error::Unauthenticated);
-            let api = request.app_data::<Data<AdminApi>>().ok_or_else(stranger)?;
-            let look = Look::of(&request).ok_or_else(stranger)?;
-            let token = cookie(&request, SESSION).ok_or_else(stranger)?;
-            let found = api.fleet.access.authenticate(&token).await;
-            let principal = found.map_err(|error| PageFailed::at(&request, error))?;
-            Ok(Self { principal, form_key: FormKey::of(&token), look })
+            find(&request, async |access, token| access.authenticate(token).await)
+                .await
+                .map_err(|error| PageFailed::at(&request, error))
         })
     }
 }
 
-/// The value of a cookie; `None` if it is absent, empty or too long.
-pub(super) fn cookie(request: &HttpRequest, name: &str) -> Option<String> {
-    let headers = request.headers().get_all(COOKIE).filter_map(|header| header.to_str().ok());
-    let cookies = headers.flat_map(|header| header.split(';')).filter_map(|pair| pair.trim().split_once('='));
-    let mut values = cookies.filter(|(key, _)| *key == name).map(|(_, value)| value);
-    values.find(|value| !value.is_empty() && value.len() <= MAX_COOKIE).map(str::to_owned)
+/// As [`Visit`], for what the script of a page asks for while nobody may be there: the session does not last longer for it. A
+/// handler with this argument tells the script when the session has ended.
+#[derive(Debug, Clone)]
+pub(super) struct Glance(pub Visit);
+
+impl FromRequest for Glance {
+    type Error = PageFailed;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, PageFailed>>>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let request = request.clone();
+        Box::pin(async move {
+            let found = find(&request, async |access, token| access.recognize(token).await).await;
+            Ok(Self(found.map_err(|error| PageFailed::of_part(&request, error))?))
+        })
+    }
+}
+
+async fn find(
+    request: &HttpRequest,
+    authenticate: impl AsyncFnOnce(&Access, &str) -> fleet::Result<Principal>,
+) -> fleet::Result<Visit> {
+    let api = request.app_data::<Data<AdminApi>>().ok_or(Error::Unauthenticated)?;
+    let look = Look::of(request).ok_or(Error::Unauthenticated)?;
+    let token = cookie(request, SESSION).ok_or(Error::Unauthenticated)?;
+    let principal = authenticate(&api.fleet.access, &token).await?;
+    // Such users are programs, which use REST.
+    if principal.user.api_only {
+        return Err(Error::Unauthenticated);
+    }
+    Ok(Visit { principal, form_key: FormKey::of(&token), look })
+}
+
+/// The id in the address of a page.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct PageId(i64);
+
+impl Deref for PageId {
+    type Target = i64;
+
+    fn deref(&self) -> &i64 {
+        &self.0
+    }
+}
+
+impl fmt::Display for PageId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl FromRequest for PageId {
+    type Error = PageFailed;
+    type Future = Ready<Result<Self, PageFailed>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let id = request.match_info().get("id").and_then(|id| id.parse().ok());
+        // One that is too large for an id is nobody's.
+        let unknown = || Error::NotFound { kind: "A page", key: "with this number".to_owned() };
+        ready(id.map(Self).ok_or_else(|| PageFailed::at(request, unknown())))
+    }
 }
 
 /// Whether a browser names gzip among the encodings it takes, and not with the quality 0.
@@ -154,14 +208,5 @@ mod tests {
         ] {
             assert_eq!(takes_gzip(encodings), takes, "{encodings}");
         }
-    }
-
-    #[test]
-    fn cookies_are_found_by_their_whole_name() {
-        let request = actix_web::test::TestRequest::default()
-            .insert_header((COOKIE, "x_muster_session=1; muster_session=; muster_session=a=b; theme=dark"))
-            .to_http_request();
-        assert_eq!(cookie(&request, SESSION).as_deref(), Some("a=b"));
-        assert_eq!(cookie(&request, VISITOR), None);
     }
 }

@@ -43,8 +43,8 @@ const PRUNED_AT_ONCE: u64 = 500;
 /// When strangers may try again that were refused because too many passwords were waiting to be checked.
 const BUSY: Duration = Duration::from_secs(1);
 
-/// Failed logins from an address are logged this often at most.
-const FAILED_LOGINS_EVERY: Duration = Duration::from_secs(10);
+/// Failed logins from an address are logged this often at most, and so are its refused forms.
+const REFUSALS_EVERY: Duration = Duration::from_secs(10);
 
 /// The last use of a session is written only if the stored one is older than this.
 const ACCESS_STALENESS: Duration = Duration::from_secs(60);
@@ -60,6 +60,7 @@ pub struct Access {
     passwords: Passwords,
     attempts: Attempts,
     failed_logins: LogLimit<Peer>,
+    refused_forms: LogLimit<Peer>,
     schedule: Arc<Schedule>,
     metrics: Arc<Metrics>,
 }
@@ -71,7 +72,8 @@ impl Access {
             clock,
             activity_retention: config.activities.retention,
             passwords: Passwords::default(),
-            failed_logins: LogLimit::new(FAILED_LOGINS_EVERY),
+            failed_logins: LogLimit::new(REFUSALS_EVERY),
+            refused_forms: LogLimit::new(REFUSALS_EVERY),
             attempts: Attempts::new(config.session.logins_per_minute),
             config: config.session.clone(),
             schedule,
@@ -121,18 +123,46 @@ impl Access {
     /// # Errors
     /// [`Error::Unauthenticated`] for an unknown or expired session.
     pub async fn authenticate(&self, token: &str) -> Result<Principal> {
-        let hash = hash_token(token);
+        let (principal, accessed_at) = self.user_of(hash_token(token)).await?;
+        let (now, hash) = (self.clock.now(), principal.token_hash);
+        if now.since(accessed_at) > ACCESS_STALENESS {
+            self.store.write(async |tx| users::touch_session(tx, hash.to_vec(), now).await).await?;
+        }
+        Ok(principal)
+    }
+
+    /// As [`Access::authenticate`], for what nobody asks for: a session does not last longer because of it.
+    ///
+    /// # Errors
+    /// As for [`Access::authenticate`].
+    pub async fn recognize(&self, token: &str) -> Result<Principal> {
+        Ok(self.user_of(hash_token(token)).await?.0)
+    }
+
+    /// The user of a request as of now, without making the session last longer.
+    ///
+    /// # Errors
+    /// [`Error::Unauthenticated`] if the session has ended meanwhile.
+    pub async fn again(&self, principal: &Principal) -> Result<Principal> {
+        Ok(self.user_of(principal.token_hash).await?.0)
+    }
+
+    /// The user of a session that has not ended, and when it was last used.
+    async fn user_of(&self, hash: [u8; 32]) -> Result<(Principal, Moment)> {
         let Some((session, user)) = users::session(self.store.reader(), hash).await? else {
             return Err(Error::Unauthenticated);
         };
-        let now = self.clock.now();
-        if now.since(session.accessed_at) > self.config.duration {
+        if self.clock.now().since(session.accessed_at) > self.config.duration {
             return Err(Error::Unauthenticated);
         }
-        if now.since(session.accessed_at) > ACCESS_STALENESS {
-            self.store.write(async |tx| users::touch_session(tx, session.token_hash.clone(), now).await).await?;
+        Ok((Principal { role: role_of(&user), user: show(&user), token_hash: hash }, session.accessed_at))
+    }
+
+    /// Logs that a form was refused, seldom for one sender.
+    pub fn log_refused_form(&self, peer: Peer, path: &str) {
+        if let Some(left_out) = self.refused_forms.pass(peer, self.clock.now()) {
+            tracing::warn!(address = %peer, path, left_out, "a form was refused: no page of its sender has its token");
         }
-        Ok(Principal { role: role_of(&user), user: show(&user), token_hash: hash })
     }
 
     /// Logs a failed login. What was typed is not logged unless it is an account: people type passwords there.
@@ -152,7 +182,16 @@ impl Access {
         Ok(self.store.write(async |tx| users::end_session(tx, hash).await).await?)
     }
 
-    /// Removes expired sessions, and logs failed logins that no line has counted yet.
+    /// Ends the session with this token, if there is one.
+    ///
+    /// # Errors
+    /// If the database does not answer.
+    pub async fn end(&self, token: &str) -> Result<()> {
+        let hash = hash_token(token);
+        Ok(self.store.write(async |tx| users::end_session(tx, hash).await).await?)
+    }
+
+    /// Removes expired sessions, and logs failed logins and refused forms that no line has counted yet.
     ///
     /// # Errors
     /// If the database does not answer.
@@ -160,6 +199,10 @@ impl Access {
         for (peer, left_out) in self.failed_logins.overdue(self.clock.now()) {
             let address = peer.map(|peer| peer.to_string());
             tracing::warn!(address, left_out, "further logins failed");
+        }
+        for (peer, left_out) in self.refused_forms.overdue(self.clock.now()) {
+            let address = peer.map(|peer| peer.to_string());
+            tracing::warn!(address, left_out, "further forms were refused");
         }
         let before = self.clock.now().minus(self.config.duration);
         Ok(self.store.write(async |tx| users::end_idle_sessions(tx, before).await).await?)

@@ -129,6 +129,12 @@ impl Job {
         self.lock().progress.states.hosts(state).collect()
     }
 
+    /// The first hosts in a state, by id, and how many there are.
+    pub fn first_hosts(&self, state: TargetState, limit: usize) -> (Vec<i64>, u64) {
+        let states = &self.lock().progress.states;
+        (states.hosts(state).take(limit).collect(), states.count(state))
+    }
+
     /// Hosts that are pending or sent.
     pub fn open_hosts(&self) -> RoaringTreemap {
         self.lock().progress.states.open()

@@ -235,18 +235,30 @@ impl Live {
     /// # Errors
     /// When the database does not answer.
     pub async fn list(self: &Arc<Self>, principal: &Principal, open_only: bool) -> Result<Vec<LiveQuery>> {
+        if !open_only {
+            return self.latest(principal, LISTED).await;
+        }
         principal.may(Permission::ReadQueries)?;
         let mut shown = Vec::new();
-        let db = self.store.reader();
-        let rows = match open_only {
-            true => store::live_queries::open(db).await?,
-            false => store::live_queries::latest(db, LISTED).await?,
-        };
-        for row in rows {
+        for row in store::live_queries::open(self.store.reader()).await? {
             let job = self.recall(row).await?;
-            if may_see(principal, &job) && (!open_only || job.is_open()) {
+            if may_see(principal, &job) && job.is_open() {
                 shown.push(self.show(&job).await?);
             }
+        }
+        Ok(shown)
+    }
+
+    /// The latest jobs that the caller may see, so many at most, newest first.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn latest(self: &Arc<Self>, principal: &Principal, limit: u64) -> Result<Vec<LiveQuery>> {
+        principal.may(Permission::ReadQueries)?;
+        let author_id = principal.may(Permission::RunLiveQueries).is_err().then_some(principal.user.id);
+        let mut shown = Vec::new();
+        for row in store::live_queries::latest(self.store.reader(), author_id, limit).await? {
+            shown.push(self.show(&*self.recall(row).await?).await?);
         }
         Ok(shown)
     }
@@ -291,12 +303,30 @@ impl Live {
         state: TargetState,
     ) -> Result<Vec<LiveHost>> {
         let job = self.job(principal, id).await?;
-        let ids = job.hosts(state);
+        self.named(job.hosts(state), state).await
+    }
+
+    /// As [`Live::hosts_in`], the first `limit` by id, and how many there are.
+    ///
+    /// # Errors
+    /// As for [`Live::job`].
+    pub async fn first_hosts_in(
+        self: &Arc<Self>,
+        principal: &Principal,
+        id: i64,
+        state: TargetState,
+        limit: usize,
+    ) -> Result<(Vec<LiveHost>, u64)> {
+        let job = self.job(principal, id).await?;
+        let (ids, all) = job.first_hosts(state, limit);
+        Ok((self.named(ids, state).await?, all))
+    }
+
+    /// Targets with their names, which those that were deleted have no more.
+    async fn named(&self, ids: Vec<i64>, state: TargetState) -> Result<Vec<LiveHost>> {
         let names = store::hosts::hostnames(self.store.reader(), &ids).await?;
-        Ok(ids
-            .into_iter()
-            .map(|id| LiveHost { id, hostname: names.get(&id).cloned().unwrap_or_default(), state })
-            .collect())
+        let show = |id| LiveHost { id, hostname: names.get(&id).cloned().unwrap_or_default(), state };
+        Ok(ids.into_iter().map(show).collect())
     }
 
     /// A job as operators see it.

@@ -125,6 +125,10 @@ impl States {
         self.hosts[position(state)].iter().map(u64::cast_signed)
     }
 
+    pub fn count(&self, state: TargetState) -> u64 {
+        self.hosts[position(state)].len()
+    }
+
     /// Targets without a final state.
     pub fn open(&self) -> RoaringTreemap {
         &self.hosts[position(TargetState::Pending)] | &self.hosts[position(TargetState::Sent)]
@@ -151,7 +155,7 @@ impl States {
     }
 
     pub fn counts(&self) -> LiveCounts {
-        let count = |state| self.hosts[position(state)].len();
+        let count = |state| self.count(state);
         LiveCounts {
             targets: self.hosts.iter().map(RoaringTreemap::len).sum(),
             pending: count(TargetState::Pending),

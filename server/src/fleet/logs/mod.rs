@@ -42,7 +42,8 @@ use super::hosts::Host;
 use super::{Error, Result};
 use crate::clock::{Clock, Moment};
 pub use crate::sinks::LogLines;
-use crate::sinks::{Sink, SinkError};
+use crate::sinks::Sink;
+pub use crate::sinks::SinkError;
 use crate::store::Store;
 use crate::telemetry::{LogMetrics, Metrics};
 

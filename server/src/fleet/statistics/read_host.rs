@@ -126,6 +126,22 @@ impl Statistics {
         Ok(WorkerRestarts { restarts: show_restarts(rows, &names) })
     }
 
+    /// Workers that were replaced since a moment, the latest first, so many at most. Upgrades of agents are left out.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn lately_restarted(
+        &self,
+        principal: &Principal,
+        since: Moment,
+        limit: u64,
+    ) -> Result<Vec<WorkerRestart>> {
+        principal.may(Permission::ReadPacks)?;
+        let rows = events::lately_restarted(self.store.reader(), since, limit).await?;
+        let names = self.hostnames(rows.iter().map(|row| row.host_id)).await?;
+        Ok(show_restarts(rows, &names))
+    }
+
     /// Hosts whose schedule stands still.
     ///
     /// # Errors

@@ -146,6 +146,17 @@ pub async fn restarts_page(
     Ok(found.order_by_desc(Column::Id).offset(offset).limit(limit).all(db).await?)
 }
 
+/// Workers that were replaced since a moment, the latest first, but for upgrades.
+pub async fn lately_restarted(
+    db: &impl ConnectionTrait,
+    since: Moment,
+    limit: u64,
+) -> Result<Vec<worker_restarts::Model>> {
+    use worker_restarts::Column;
+    let found = worker_restarts::Entity::find().filter(Column::SeenAt.gte(since)).filter(Column::IsUpgrade.eq(false));
+    Ok(found.order_by_desc(Column::Id).limit(limit).all(db).await?)
+}
+
 /// Removes what was over or seen before this, so many of each at most.
 pub async fn forget(tx: &Tx, before: Moment, limit: u64) -> Result<u64> {
     let over = denylisted_queries::Entity::find().filter(denylisted_queries::Column::Until.lt(before)).limit(limit);

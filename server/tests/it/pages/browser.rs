@@ -42,7 +42,7 @@ async fn every_page_loads_without_a_complaint() {
     let url = |path: &str| format!("{}{path}", server.address.url);
     let browser = Browser::start().await;
     browser.open(&url("/login")).await;
-    browser.set_cookie("muster_session", server.rest.token()).await;
+    browser.log_in(&server.address, &server.rest).await;
     for width in [1280, 375] {
         browser.resize(width, 800).await;
         for (path, _) in PAGES.iter().filter(|(path, _)| !path.ends_with("/part")) {
@@ -89,7 +89,7 @@ async fn a_live_query_streams_its_answers_into_the_page() {
     let url = |path: &str| format!("{}{path}", server.address.url);
     let browser = Browser::start().await;
     browser.open(&url("/login")).await;
-    browser.set_cookie("muster_session", server.rest.token()).await;
+    browser.log_in(&server.address, &server.rest).await;
     browser.open(&url("/live")).await;
     browser.fill("textarea[name=sql]", "SELECT 'answer' AS word, 7 AS number").await;
     browser.click("button.primary").await;

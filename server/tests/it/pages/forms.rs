@@ -52,7 +52,7 @@ async fn a_session_is_a_cookie_of_pages_alone() {
     let done = visitor.submit(login, "/login", &fields).await;
     assert_eq!(location(&done), "/hosts");
     let cookie = done.headers.get_all("set-cookie").iter().map(|cookie| cookie.to_str().unwrap());
-    let cookie = cookie.filter(|cookie| cookie.starts_with("muster_session=")).collect::<Vec<_>>().join("");
+    let cookie = cookie.filter(|cookie| cookie.starts_with("__Host-muster_session=")).collect::<Vec<_>>().join("");
     for part in ["; HttpOnly", "; SameSite=Lax", "; Secure", "; Path=/"] {
         assert!(cookie.contains(part), "{cookie}");
     }
@@ -75,6 +75,9 @@ async fn a_session_is_a_cookie_of_pages_alone() {
     assert_eq!(visitor.get("/hosts").await.status, 303, "the session has ended");
 }
 
+/// What is wrong with a form, its fields, and where the browser says that it comes from.
+type ForgedForm<'a> = (&'a str, Vec<(&'a str, &'a str)>, Option<&'a str>);
+
 #[tokio::test]
 async fn a_forged_form_changes_nothing() {
     let server = TestServer::start().await;
@@ -83,7 +86,7 @@ async fn a_forged_form_changes_nothing() {
     let good = token(&visitor.get("/hosts/1").await.text);
     let other = server.user("admin");
     let of_another = token(&Visitor::of(&server.address, &other).get("/hosts/1").await.text);
-    let forged: [(&str, Vec<(&str, &str)>, Option<&str>); 6] = [
+    let forged: [ForgedForm<'_>; 6] = [
         ("without a token", vec![], None),
         ("with a made-up token", vec![("form_token", "made-up")], None),
         ("with the token of another user", vec![("form_token", &of_another)], None),
@@ -155,11 +158,16 @@ async fn failures_are_pages() {
         ("/hosts?sort=colour", 422, "cannot be ordered by colour"),
         ("/live/99", 404, "was not found"),
         ("/queries/99", 404, "was not found"),
+        ("/hosts/99999999999999999999", 404, "was not found"),
+        ("/live/99999999999999999999/hosts?state=sent", 404, "was not found"),
     ] {
         let answer = visitor.get(path).await;
         assert_eq!(answer.status, status, "{path}: {}", answer.text);
         assert!(answer.text.contains(text), "{path}: {}", answer.text);
         assert_guarded(path, &answer);
+    }
+    for path in ["/queries", "/queries/saved", "/packs", "/users"] {
+        assert_eq!(visitor.get(&format!("{path}?from=18446744073709551615")).await.status, 200, "{path}");
     }
     // What is no page is answered as before.
     let unknown = Rest::new(&server.address).get("/nothing").await;

@@ -3,9 +3,12 @@
 mod browser;
 mod forms;
 mod hostile;
+mod live;
 mod lively;
+mod overview;
 mod roles;
 mod screenshots;
+mod sessions;
 mod statements;
 
 use crate::support::{TestServer, Visitor};

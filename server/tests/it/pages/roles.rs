@@ -60,7 +60,7 @@ async fn each_role_may_send_the_forms_that_it_may() {
     assert_eq!(server.number("SELECT count(*) FROM users WHERE email = 'new@example.com'"), 1);
     // A user whose role only a newer version knows sees nothing.
     let visitor = Visitor::of(&server.address, &server.user("superuser"));
-    for (path, _) in PAGES.iter().filter(|(path, _)| *path != "/about") {
+    for (path, _) in PAGES {
         let answer = visitor.get(path).await;
         assert!([403, 404].contains(&answer.status), "{path}: {}", answer.status);
     }

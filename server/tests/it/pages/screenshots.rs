@@ -19,7 +19,7 @@ async fn every_page_is_drawn() {
     }
     let browser = Browser::start().await;
     draw(&browser, &server, &folder, "login", "/login").await;
-    browser.set_cookie("muster_session", server.rest.token()).await;
+    browser.log_in(&server.address, &server.rest).await;
     let pages = PAGES.iter().filter(|(path, _)| !path.ends_with("/part"));
     for (path, _) in pages {
         let name =
@@ -29,7 +29,7 @@ async fn every_page_is_drawn() {
     }
     let empty = TestServer::start().await;
     browser.open(&format!("{}/login", empty.address.url)).await;
-    browser.set_cookie("muster_session", empty.rest.token()).await;
+    browser.log_in(&empty.address, &empty.rest).await;
     for (name, path) in
         [("empty-overview", "/"), ("empty-hosts", "/hosts"), ("empty-queries", "/queries"), ("empty-live", "/live")]
     {

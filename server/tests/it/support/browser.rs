@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 
-use super::eventually;
+use super::{Address, Rest, cookie_name, eventually};
 
 /// How long a page may take to show something.
 const WITHIN: Duration = Duration::from_secs(30);
@@ -143,6 +143,14 @@ impl Browser {
     /// Sets a cookie of the page's server.
     pub async fn set_cookie(&self, name: &str, value: &str) {
         self.send(Method::POST, "/cookie", &json!({ "cookie": { "name": name, "value": value } })).await;
+    }
+
+    /// Goes on with the session of a user of REST.
+    pub async fn log_in(&self, address: &Address, rest: &Rest) {
+        let name = cookie_name(address, "muster_session");
+        let cookie = json!({ "name": name, "value": rest.token(), "url": address.url, "path": "/", "secure": true });
+        let command = json!({ "cmd": "Network.setCookie", "params": cookie });
+        self.send(Method::POST, "/goog/cdp/execute", &command).await;
     }
 
     /// Shows pages in a window of this size; a narrow one is that of a telephone.

@@ -31,5 +31,5 @@ pub use rest::{Answer, PASSWORD, Rest};
 pub use server::TestServer;
 pub use shared_redis::{on_redis, skipped_with_redis};
 pub use size::count;
-pub use visitor::{Visitor, token};
+pub use visitor::{Visitor, cookie_name, token};
 pub use wait::{eventually, eventually_ok};

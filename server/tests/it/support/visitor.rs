@@ -22,7 +22,12 @@ impl Visitor {
 
     /// A user of REST, who has logged in with a browser, too.
     pub fn of(address: &Address, rest: &Rest) -> Self {
-        Self { cookie: Some(format!("muster_session={}", rest.token())), ..Self::stranger(address) }
+        Self::with_token(address, rest.token())
+    }
+
+    /// A user whose session has this token.
+    pub fn with_token(address: &Address, token: &str) -> Self {
+        Self { cookie: Some(format!("{}={token}", cookie_name(address, "muster_session"))), ..Self::stranger(address) }
     }
 
     /// A request that a test goes on with itself.
@@ -63,11 +68,23 @@ impl Visitor {
 
     /// Takes over a cookie that an answer sets.
     pub fn take_cookie(&mut self, answer: &Answer, name: &str) {
+        let name = full_name(&self.root, name);
         let set = answer.headers.get_all(SET_COOKIE).iter().filter_map(|cookie| cookie.to_str().ok());
         let mut set = set.filter(|cookie| cookie.starts_with(&format!("{name}=")));
         let cookie = set.next().unwrap_or_else(|| panic!("{name} is not set: {:?}", answer.headers));
         self.cookie = Some(cookie.split(';').next().unwrap().to_owned());
     }
+}
+
+/// The name of a cookie as the server at this address calls it.
+pub fn cookie_name(address: &Address, name: &str) -> String {
+    full_name(&address.url, name)
+}
+
+/// Below a prefix, a cookie is not one of the whole host.
+fn full_name(root: &str, name: &str) -> String {
+    let is_whole_host = root.starts_with("https://") && root.matches('/').count() == 2;
+    if is_whole_host { format!("__Host-{name}") } else { name.to_owned() }
 }
 
 /// The token of the first form of a page.

@@ -47,14 +47,44 @@
   });
   addEventListener("pageshow", () => document.querySelectorAll("form[data-sent]").forEach((form) => delete form.dataset.sent));
 
+  // A part that is not renewed says of when it is, until it is.
+  const note = (part, text) => {
+    if (part.querySelector(".stale")) return;
+    const made = document.createElement("p");
+    made.className = "toast stale";
+    made.setAttribute("role", "status");
+    made.textContent = text;
+    part.prepend(made);
+  };
+
+  // Text of somebody else, cut; characters that nobody sees, or that turn the direction of text, by their number.
+  const HIDDEN = /[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\u{e0000}-\u{e007f}]/gu;
+  const put = (into, text, most) => {
+    const start = [...text.slice(0, 2 * most)].slice(0, most).join("");
+    const made = document.createElement("bdi");
+    let at = 0;
+    for (const hidden of start.matchAll(HIDDEN)) {
+      const mark = document.createElement("span");
+      mark.className = "hidden-char";
+      mark.textContent = "U+" + hidden[0].codePointAt(0).toString(16).toUpperCase().padStart(4, "0");
+      made.append(start.slice(at, hidden.index), mark);
+      at = hidden.index + hidden[0].length;
+    }
+    made.append(start.slice(at));
+    into.append(made);
+    if (start.length < text.length) into.append("…");
+  };
+
   // Parts that renew themselves: data-renew is the address of the part, data-every the seconds between.
-  const renew = (part) => {
+  const renew = (part, shown = new Date()) => {
     const wait = Number(part.dataset.every || 10) * 1000;
     setTimeout(async () => {
       if (!part.isConnected) return;
-      if (document.hidden) { renew(part); return; }
+      if (document.hidden) { renew(part, shown); return; }
       try {
         const answer = await fetch(new URL(part.dataset.renew, root), { headers: { accept: "text/html" }, redirect: "error" });
+        // The session has ended: the login comes, and this page after it.
+        if (answer.status === 401) { location.reload(); return; }
         if (!answer.ok) throw new Error(String(answer.status));
         const parsed = new DOMParser().parseFromString(await answer.text(), "text/html");
         const fresh = parsed.body.firstElementChild;
@@ -63,10 +93,13 @@
           fresh.dispatchEvent(new CustomEvent("renewed", { bubbles: true }));
           if (fresh.dataset.renew) renew(fresh);
         }
-      } catch { renew(part); }
+      } catch {
+        note(part, `As of ${shown.toLocaleTimeString()}: the server does not answer.`);
+        renew(part, shown);
+      }
     }, wait);
   };
-  document.querySelectorAll("[data-renew]").forEach(renew);
+  document.querySelectorAll("[data-renew]").forEach((part) => renew(part));
 
   // Answers of a live query as they come: data-stream is their address. Rows are added ten times a second at most, and so
   // many at most: the exports have all.
@@ -78,7 +111,7 @@
     let rows = Number(shown.dataset.rows);
     let waiting = [];
     const text = (value) => (typeof value === "string" ? value : value === null || value === undefined ? "" : JSON.stringify(value));
-    const cell = (content) => { const made = document.createElement("td"); made.textContent = content.slice(0, 200); return made; };
+    const cell = (content) => { const made = document.createElement("td"); put(made, content, 200); return made; };
     const add = () => {
       if (!waiting.length) return;
       const all = document.createDocumentFragment();
@@ -87,11 +120,11 @@
           if (rows >= MOST) break;
           rows += 1;
           for (const column of Object.keys(row)) {
-            if (columns.includes(column) || columns.length >= 30) continue;
+            if (columns.includes(column) || columns.length >= 30 || column.length > 200) continue;
             columns.push(column);
             const made = document.createElement("th");
             made.dataset.column = column;
-            made.textContent = column.slice(0, 60);
+            put(made, column, 60);
             head.append(made);
           }
           const made = document.createElement("tr");
@@ -99,7 +132,7 @@
           host.className = "name";
           const link = document.createElement("a");
           link.href = new URL(`hosts/${Number(answer.host_id)}`, root);
-          link.textContent = (answer.hostname || "").slice(0, 60);
+          put(link, answer.hostname || "", 60);
           host.append(link);
           made.append(host, ...columns.map((column) => cell(text(row[column]))));
           all.append(made);
@@ -113,7 +146,8 @@
     const timer = setInterval(add, 100);
     try {
       const answer = await fetch(new URL(part.dataset.stream, root), { redirect: "error" });
-      if (!answer.ok) return;
+      if (answer.status === 401) { location.reload(); return; }
+      if (!answer.ok) throw new Error(String(answer.status));
       const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
       let rest = "";
       for (;;) {
@@ -124,7 +158,9 @@
         for (const line of lines) if (line) waiting.push(JSON.parse(line));
         if (rows + waiting.length > MOST) { await reader.cancel(); break; }
       }
-    } catch { /* The page still says what it knew; a reload goes on. */ } finally {
+    } catch {
+      note(part, "Answers do not arrive here any more. Load the page again to see them.");
+    } finally {
       clearInterval(timer);
       add();
       part.dataset.streamed = "true";

@@ -8,7 +8,6 @@ use super::{live_status, progress_line};
 use crate::admin::AdminApi;
 use crate::admin::pages::answer::{self, Page, PageAnswer, PageFailed};
 use crate::admin::pages::forms::{FormFields, Posted};
-use crate::admin::pages::layout;
 use crate::admin::pages::parts::{ago, count, cut, shown};
 use crate::admin::pages::visit::Visit;
 use crate::fleet::access::Permission;
@@ -20,7 +19,7 @@ use crate::fleet::{Error, Fleet, Result};
 const MAX_LABELS: usize = 300;
 
 /// Latest live queries that are shown.
-const LATEST: usize = 50;
+const LATEST: u64 = 30;
 
 /// What stands in the form.
 #[derive(Debug, Default, Clone)]
@@ -108,7 +107,7 @@ async fn read(fleet: &Fleet, visit: &Visit) -> Result<AskChoices> {
     Ok(AskChoices {
         labels: Labels::of(fleet).summary(by).await?,
         kinds: fleet.hosts.counts_now(by).await?,
-        latest: fleet.live.list(by, false).await?,
+        latest: fleet.live.latest(by, LATEST).await?,
     })
 }
 
@@ -131,16 +130,11 @@ pub(in crate::admin::pages) async fn start(api: Data<AdminApi>, posted: Posted) 
         Err(Error::Invalid(problems)) => {
             let problems = problems.into_iter().map(|problem| problem.reason).collect();
             let form = AskForm { problems, ..form };
-            let (fleet, looking) = (api.fleet.clone(), visit.clone());
-            let read = move || async move {
-                let choices = read(&fleet, &looking).await?;
-                let page = Page::new("Live queries", show(&looking, &form, &choices));
-                Ok(layout::whole(&looking, &page))
-            };
-            let written = api.lists.read(&visit.principal, read).await;
-            let written = written.map_err(|error| PageFailed::of(visit.clone(), error))?;
-            let head = answer::head(actix_web::http::StatusCode::UNPROCESSABLE_ENTITY);
-            Ok(answer::html(&visit.look, head, written))
+            api.page_again(visit, |fleet, visit| async move {
+                let choices = read(&fleet, &visit).await?;
+                Ok(Page::new("Live queries", show(&visit, &form, &choices)))
+            })
+            .await
         }
         Err(error) => Err(PageFailed::of(visit, error)),
     }
@@ -252,7 +246,7 @@ fn latest(visit: &Visit, latest: &[LiveQuery]) -> Markup {
                             th.wide-only { "When" }
                         }
                     }
-                    tbody { @for query in latest.iter().take(LATEST) { tr {
+                    tbody { @for query in latest { tr {
                         td.name { a href={ "live/" (query.id) } { code { (cut(&query.query, 80)) } } }
                         td { (live_status(query)) }
                         td.wide-only { (progress_line(query)) }

@@ -1,148 +1,109 @@
 //! The answers of a live query as files, and as they come.
-//!
-//! A file is read and sent some answers at a time: what a reader costs is a piece of about a MiB, however many answers there
-//! are. Comma-separated values need their columns first, so the answers are read twice.
 
-use actix_web::HttpResponse;
-use actix_web::http::header::{CACHE_CONTROL, CONTENT_DISPOSITION, HeaderName};
-use actix_web::web::{Bytes, Data, Path};
-use muster_api::rest::LiveAnswer;
-use serde_json::Value;
+use std::io;
+use std::time::Duration;
 
+use actix_web::http::header::{CACHE_CONTROL, CONTENT_DISPOSITION, HeaderName, X_CONTENT_TYPE_OPTIONS};
+use actix_web::web::{Bytes, Data};
+use actix_web::{HttpResponse, HttpResponseBuilder};
+use futures_util::{Stream, StreamExt as _, stream};
+use tokio::time::{MissedTickBehavior, interval};
+
+use super::csv::AnswerCsv;
+use super::seats::Seat;
 use crate::admin::AdminApi;
-use crate::admin::lists::{TextParts, add_cell};
 use crate::admin::live::lines;
 use crate::admin::pages::answer::{PageAnswer, PageFailed};
-use crate::admin::pages::visit::Visit;
-use crate::fleet::live::{Follower, ResultLine, show_line};
-use crate::fleet::{Error, Result};
+use crate::admin::pages::visit::{Glance, PageId, Visit};
+use crate::admin::stream::paced;
+use crate::fleet::access::Principal;
+use crate::fleet::{Fleet, Result};
 
-/// Most columns of a file.
-const MAX_COLUMNS: usize = 1_000;
-
-/// Columns before those that hosts send.
-const OWN: [&str; 3] = ["host_id", "hostname", "error"];
+/// How long a stream may outlive the session of its reader.
+const LOOK_AGAIN: Duration = Duration::from_secs(10);
 
 /// Proxies that buffer must not.
 const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 
 /// Answers as they come, a JSON object a line, from the cursor on.
-pub(in crate::admin::pages) async fn stream(api: Data<AdminApi>, visit: Visit, id: Path<i64>) -> PageAnswer {
+pub(in crate::admin::pages) async fn stream(api: Data<AdminApi>, Glance(visit): Glance, id: PageId) -> PageAnswer {
     let cursor = visit.look.parameter("cursor").and_then(|cursor| cursor.parse().ok()).unwrap_or(0);
-    send_lines(&api, visit, *id, cursor, true).await
+    let by = &visit.principal;
+    let begin = async || Ok((api.pages.followers.begin(by.user.id)?, api.fleet.live.follow(by, *id, cursor).await?));
+    match begin().await {
+        Ok((seat, follower)) => {
+            let lines = lines(follower, true, api.lifecycle.clone());
+            let lines = while_allowed(lines, seat, api.fleet.clone(), visit.principal, *id);
+            Ok(head().streaming(paced(lines, api.answers.pace.clone())))
+        }
+        Err(error) => Err(PageFailed::of(visit, error)),
+    }
 }
 
 /// All answers that are there, a JSON object a line.
-pub(in crate::admin::pages) async fn json_lines(api: Data<AdminApi>, visit: Visit, id: Path<i64>) -> PageAnswer {
-    send_lines(&api, visit, *id, 0, false).await
+pub(in crate::admin::pages) async fn json_lines(api: Data<AdminApi>, visit: Visit, id: PageId) -> PageAnswer {
+    let by = &visit.principal;
+    let begin = async || Ok((api.lists.begin(by)?, api.fleet.live.follow(by, *id, 0).await?));
+    match begin().await {
+        Ok((guard, follower)) => {
+            let lines = lines(follower, false, api.lifecycle.clone());
+            // It counts among the lists of its reader until it ends.
+            let lines = stream::unfold((Box::pin(lines), guard), |(mut lines, guard)| async move {
+                lines.next().await.map(|line| (line, (lines, guard)))
+            });
+            let file = format!("attachment; filename=\"Live query {id}.ndjson\"");
+            let mut head = head();
+            head.insert_header((CONTENT_DISPOSITION, file));
+            Ok(head.streaming(paced(lines, api.answers.pace.clone())))
+        }
+        Err(error) => Err(PageFailed::of(visit, error)),
+    }
 }
 
-async fn send_lines(api: &AdminApi, visit: Visit, id: i64, cursor: u64, is_following: bool) -> PageAnswer {
-    let follower = api.fleet.live.follow(&visit.principal, id, cursor).await;
-    let follower = follower.map_err(|error| PageFailed::of(visit, error))?;
+fn head() -> HttpResponseBuilder {
     let mut response = HttpResponse::Ok();
-    response.content_type("application/x-ndjson").insert_header((CACHE_CONTROL, "no-store"));
-    response.insert_header((X_ACCEL_BUFFERING, "no"));
-    if !is_following {
-        let file = format!("attachment; filename=\"Live query {id}.ndjson\"");
-        response.insert_header((CONTENT_DISPOSITION, file));
-    }
-    Ok(response.streaming(lines(follower, is_following, api.lifecycle.clone())))
+    response
+        .content_type("application/x-ndjson")
+        .insert_header((CACHE_CONTROL, "no-store"))
+        .insert_header((X_ACCEL_BUFFERING, "no"))
+        .insert_header((X_CONTENT_TYPE_OPTIONS, "nosniff"));
+    response
+}
+
+/// The same lines, as long as their reader has the seat and a session that goes on, and may see the live query.
+fn while_allowed(
+    lines: impl Stream<Item = io::Result<Bytes>>,
+    seat: Seat,
+    fleet: Fleet,
+    by: Principal,
+    id: i64,
+) -> impl Stream<Item = io::Result<Bytes>> {
+    let mut look_again = interval(LOOK_AGAIN);
+    look_again.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let begun = (Box::pin(lines), look_again, seat, fleet, by);
+    stream::try_unfold(begun, move |(mut lines, mut look_again, seat, fleet, by)| async move {
+        loop {
+            tokio::select! {
+                line = lines.next() => {
+                    return Ok(line.transpose()?.map(|line| (line, (lines, look_again, seat, fleet, by))));
+                }
+                _ = look_again.tick() => is_allowed(&fleet, &by, id).await.map_err(io::Error::other)?,
+                () = seat.taken.cancelled() => return Err(io::Error::other("another page follows instead")),
+            }
+        }
+    })
+}
+
+async fn is_allowed(fleet: &Fleet, by: &Principal, id: i64) -> Result<()> {
+    let by = fleet.access.again(by).await?;
+    fleet.live.job(&by, id).await.map(drop)
 }
 
 /// All answers that are there as comma-separated values, a line for each row.
-pub(in crate::admin::pages) async fn csv(api: Data<AdminApi>, visit: Visit, id: Path<i64>) -> PageAnswer {
+pub(in crate::admin::pages) async fn csv(api: Data<AdminApi>, visit: Visit, id: PageId) -> PageAnswer {
     let (fleet, by, id) = (api.fleet.clone(), visit.principal.clone(), *id);
-    let begin = move || async move {
-        let columns = columns(fleet.live.follow(&by, id, 0).await?).await?;
-        let follower = fleet.live.follow(&by, id, 0).await?;
-        Ok(AnswerCsv { follower, columns, has_begun: false, is_finished: false })
-    };
     let file = Some(format!("Live query {id}.csv"));
+    let begin = move || AnswerCsv::begin(fleet, by, id);
     let sent = api.lists.send_parts(&visit.principal, "text/csv; charset=utf-8", file, begin).await;
     sent.map_err(|failed| PageFailed::of(visit, failed.0))
-}
-
-/// The columns that hosts have sent, in the order in which they came.
-async fn columns(mut follower: Follower) -> Result<Vec<String>> {
-    let mut columns: Vec<String> = Vec::new();
-    loop {
-        let lines = follower.read().await?;
-        if lines.is_empty() {
-            return Ok(columns);
-        }
-        for answer in lines.iter().filter_map(read) {
-            for row in answer.rows.iter().filter_map(Value::as_object) {
-                for column in row.keys() {
-                    if columns.contains(column) {
-                        continue;
-                    }
-                    if columns.len() == MAX_COLUMNS {
-                        let reason =
-                            format!("the answers have more than {MAX_COLUMNS} columns; export JSON lines instead");
-                        return Err(Error::invalid("columns", reason));
-                    }
-                    columns.push(column.clone());
-                }
-            }
-        }
-    }
-}
-
-fn read(line: &ResultLine) -> Option<LiveAnswer> {
-    serde_json::from_slice(&show_line(line)).ok()
-}
-
-/// Answers as comma-separated values.
-struct AnswerCsv {
-    follower: Follower,
-    columns: Vec<String>,
-    has_begun: bool,
-    is_finished: bool,
-}
-
-impl TextParts for AnswerCsv {
-    fn is_finished(&self) -> bool {
-        self.is_finished
-    }
-
-    async fn next(&mut self) -> Result<Bytes> {
-        let mut text = String::new();
-        if !self.has_begun {
-            self.has_begun = true;
-            line(OWN.into_iter().chain(self.columns.iter().map(String::as_str)), &mut text);
-        }
-        let lines = self.follower.read().await?;
-        self.is_finished = lines.is_empty();
-        for answer in lines.iter().filter_map(read) {
-            let (id, error) = (answer.host_id.to_string(), answer.error.as_deref().unwrap_or_default());
-            let own = [id.as_str(), &answer.hostname, error];
-            if answer.rows.is_empty() && !error.is_empty() {
-                line(own.into_iter().chain(self.columns.iter().map(|_| "")), &mut text);
-            }
-            for row in &answer.rows {
-                let cells: Vec<String> = self.columns.iter().map(|column| cell(row.get(column))).collect();
-                line(own.into_iter().chain(cells.iter().map(String::as_str)), &mut text);
-            }
-        }
-        Ok(text.into())
-    }
-}
-
-fn line<'a>(cells: impl Iterator<Item = &'a str>, text: &mut String) {
-    for (position, cell) in cells.enumerate() {
-        if position > 0 {
-            text.push(',');
-        }
-        add_cell(cell, text);
-    }
-    text.push_str("\r\n");
-}
-
-fn cell(value: Option<&Value>) -> String {
-    match value {
-        None | Some(Value::Null) => String::new(),
-        Some(Value::String(text)) => text.clone(),
-        Some(other) => other.to_string(),
-    }
 }

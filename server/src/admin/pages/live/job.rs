@@ -1,96 +1,29 @@
 //! One live query: how far it is, and what came back.
 
-use actix_web::web::{Data, Path};
+use actix_web::web::Data;
 use maud::{Markup, html};
-use muster_api::rest::{LiveAnswer, LiveCounts, LiveQuery, LiveStatus, TargetState};
+use muster_api::rest::{LiveCounts, LiveQuery, LiveStatus, TargetState};
 use serde::Deserialize as _;
 use serde::de::IntoDeserializer as _;
-use serde_json::Value;
 
+use super::table::AnswerTable;
 use super::{live_status, progress_line};
 use crate::admin::AdminApi;
 use crate::admin::pages::answer::{Page, PageAnswer};
 use crate::admin::pages::forms::Posted;
 use crate::admin::pages::overview::{download, number_of};
-use crate::admin::pages::parts::{ago, bytes, count, cut, link, milliseconds, plural, shown};
-use crate::admin::pages::visit::Visit;
-use crate::fleet::access::Principal;
-use crate::fleet::live::{PaceChange, show_line};
-use crate::fleet::{Error, Fleet, Result};
-
-/// Rows of answers on a page.
-const ROWS: usize = 200;
-
-/// Most columns of a table.
-const COLUMNS: usize = 30;
-
-/// Characters of a cell.
-const CELL: usize = 200;
+use crate::admin::pages::parts::{ago, bytes, count, cut, link, milliseconds, plural, shown, shown_start};
+use crate::admin::pages::visit::{Glance, PageId, Visit};
+use crate::fleet::live::PaceChange;
+use crate::fleet::{Error, Result};
 
 /// Hosts in one state that are shown.
 const HOSTS: usize = 500;
 
-/// The first answers, as rows of a table.
-#[derive(Debug, Default)]
-struct AnswerTable {
-    columns: Vec<String>,
-    rows: Vec<(i64, String, Value)>,
-    /// Hosts that said something else than rows.
-    failures: Vec<LiveAnswer>,
-    /// Where reading goes on.
-    cursor: u64,
-    has_more: bool,
-}
-
-impl AnswerTable {
-    fn add(&mut self, answer: LiveAnswer) {
-        self.cursor = self.cursor.max(answer.cursor);
-        if answer.error.is_some() {
-            self.failures.push(answer);
-            return;
-        }
-        for row in answer.rows {
-            if let Value::Object(cells) = &row {
-                for column in cells.keys() {
-                    if self.columns.len() < COLUMNS && !self.columns.contains(column) {
-                        self.columns.push(column.clone());
-                    }
-                }
-            }
-            self.rows.push((answer.host_id, answer.hostname.clone(), row));
-        }
-    }
-}
-
-/// Reads the first answers, about as many as a page shows.
-async fn answers(fleet: &Fleet, by: &Principal, id: i64) -> Result<AnswerTable> {
-    let mut follower = fleet.live.follow(by, id, 0).await?;
-    let mut table = AnswerTable::default();
-    while table.rows.len() + table.failures.len() < ROWS {
-        let lines = follower.read().await?;
-        if lines.is_empty() {
-            return Ok(table);
-        }
-        for line in &lines {
-            if table.rows.len() + table.failures.len() >= ROWS {
-                break;
-            }
-            match serde_json::from_slice(&show_line(line)) {
-                Ok(answer) => table.add(answer),
-                Err(error) => {
-                    tracing::warn!(%error, live_query = id, "an answer that this version cannot read is left out")
-                }
-            }
-        }
-    }
-    table.has_more = true;
-    Ok(table)
-}
-
-pub(in crate::admin::pages) async fn page(api: Data<AdminApi>, visit: Visit, id: Path<i64>) -> PageAnswer {
+pub(in crate::admin::pages) async fn page(api: Data<AdminApi>, visit: Visit, id: PageId) -> PageAnswer {
     api.page(visit, move |fleet, visit| async move {
         let query = fleet.live.get(&visit.principal, *id).await?;
-        let table = answers(&fleet, &visit.principal, *id).await?;
+        let table = AnswerTable::read(&fleet, &visit.principal, *id).await?;
         let title: String = query.query.chars().take(60).collect();
         Ok(Page::new(title, show(&visit, &query, &table)))
     })
@@ -98,7 +31,7 @@ pub(in crate::admin::pages) async fn page(api: Data<AdminApi>, visit: Visit, id:
 }
 
 /// The part of the page that renews itself until the query is over.
-pub(in crate::admin::pages) async fn part(api: Data<AdminApi>, visit: Visit, id: Path<i64>) -> PageAnswer {
+pub(in crate::admin::pages) async fn part(api: Data<AdminApi>, Glance(visit): Glance, id: PageId) -> PageAnswer {
     api.part(visit, move |fleet, visit| async move {
         let query = fleet.live.get(&visit.principal, *id).await?;
         Ok(progress(&visit, &query))
@@ -107,17 +40,17 @@ pub(in crate::admin::pages) async fn part(api: Data<AdminApi>, visit: Visit, id:
 }
 
 // why: pausing and ending are the brakes of operators, cost little, and do not wait behind changes in the pool.
-pub(in crate::admin::pages) async fn cancel(api: Data<AdminApi>, posted: Posted, id: Path<i64>) -> PageAnswer {
+pub(in crate::admin::pages) async fn cancel(api: Data<AdminApi>, posted: Posted, id: PageId) -> PageAnswer {
     let ended = api.fleet.live.cancel(&posted.visit.principal, *id).await;
     back(posted, *id, ended)
 }
 
-pub(in crate::admin::pages) async fn pause(api: Data<AdminApi>, posted: Posted, id: Path<i64>) -> PageAnswer {
+pub(in crate::admin::pages) async fn pause(api: Data<AdminApi>, posted: Posted, id: PageId) -> PageAnswer {
     let changed = api.fleet.live.change_pace(&posted.visit.principal, *id, PaceChange::Pause).await;
     back(posted, *id, changed)
 }
 
-pub(in crate::admin::pages) async fn resume(api: Data<AdminApi>, posted: Posted, id: Path<i64>) -> PageAnswer {
+pub(in crate::admin::pages) async fn resume(api: Data<AdminApi>, posted: Posted, id: PageId) -> PageAnswer {
     let changed = api.fleet.live.change_pace(&posted.visit.principal, *id, PaceChange::Resume).await;
     back(posted, *id, changed)
 }
@@ -131,21 +64,21 @@ fn back(posted: Posted, id: i64, done: Result<LiveQuery>) -> PageAnswer {
 }
 
 /// The hosts in one state.
-pub(in crate::admin::pages) async fn hosts(api: Data<AdminApi>, visit: Visit, id: Path<i64>) -> PageAnswer {
+pub(in crate::admin::pages) async fn hosts(api: Data<AdminApi>, visit: Visit, id: PageId) -> PageAnswer {
     api.page(visit, move |fleet, visit| async move {
         let word = visit.look.parameter("state").unwrap_or_default();
         let state: std::result::Result<TargetState, serde::de::value::Error> =
             TargetState::deserialize(word.as_str().into_deserializer());
         let state = state.map_err(|_| Error::invalid("state", format!("there is no state {word}")))?;
-        let hosts = fleet.live.hosts_in(&visit.principal, *id, state).await?;
+        let (hosts, all) = fleet.live.first_hosts_in(&visit.principal, *id, state, HOSTS).await?;
         let main = html! {
             div.title { div {
                 p.crumb { a href="live" { "Live queries" } " / " a href={ "live/" (id) } { "Query " (id) } }
-                h1 { (plural(hosts.len() as u64, "host", "hosts")) " " (word) }
+                h1 { (plural(all, "host", "hosts")) " " (word) }
             } }
             section.card {
                 ul.plain-list {
-                    @for host in hosts.iter().take(HOSTS) {
+                    @for host in &hosts {
                         li {
                             a href={ "hosts/" (host.id) } {
                                 @if host.hostname.is_empty() { "host " (host.id) } @else { (cut(&host.hostname, 80)) }
@@ -153,9 +86,10 @@ pub(in crate::admin::pages) async fn hosts(api: Data<AdminApi>, visit: Visit, id
                         }
                     }
                 }
-                @if hosts.len() > HOSTS {
+                @let more = all.saturating_sub(hosts.len() as u64);
+                @if more > 0 {
                     p.muted {
-                        "and " (count((hosts.len() - HOSTS) as u64)) " more; " code { "fleetctl" }
+                        "and " (count(more)) " more; " code { "fleetctl" }
                         " and REST list all"
                     }
                 }
@@ -295,9 +229,11 @@ fn results(query: &LiveQuery, table: &AnswerTable) -> Markup {
                 thead {
                     tr { th { "Host" } @for column in &table.columns { th data-column=(column) { (cut(column, 60)) } } }
                 }
-                tbody { @for (host_id, hostname, row) in &table.rows { tr {
-                    td.name { a href={ "hosts/" (host_id) } { (cut(hostname, 60)) } }
-                    @for column in &table.columns { td { @if let Some(value) = row.get(column) { (cell(value)) } } }
+                tbody { @for row in &table.rows { tr {
+                    td.name { a href={ "hosts/" (row.host_id) } { (cut(&row.hostname, 60)) } }
+                    @for column in 0..table.columns.len() {
+                        td { @if let Some(cell) = row.cells.get(column) { (shown_start(&cell.start, cell.more)) } }
+                    }
                 } } }
             } }
             @if table.rows.is_empty() {
@@ -312,19 +248,11 @@ fn results(query: &LiveQuery, table: &AnswerTable) -> Markup {
         @if !table.failures.is_empty() {
             section.card {
                 h2 { "Hosts that could not answer" }
-                ul.plain-list { @for answer in table.failures.iter().take(50) { li {
-                    a href={ "hosts/" (answer.host_id) } { (cut(&answer.hostname, 60)) } " "
-                    span.muted { (cut(answer.error.as_deref().unwrap_or_default(), 300)) }
+                ul.plain-list { @for host in &table.failures { li {
+                    a href={ "hosts/" (host.host_id) } { (cut(&host.hostname, 60)) } " "
+                    span.muted { (shown_start(&host.reason.start, host.reason.more)) }
                 } } }
             }
         }
-    }
-}
-
-fn cell(value: &Value) -> Markup {
-    match value {
-        Value::Null => html! {},
-        Value::String(text) => cut(text, CELL),
-        other => cut(&other.to_string(), CELL),
     }
 }

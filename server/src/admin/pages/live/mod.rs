@@ -1,12 +1,17 @@
 //! Live queries: asking hosts now, watching the answers come, and what was asked before.
 
+mod answer;
 mod ask;
+mod csv;
 mod export;
 mod job;
+mod seats;
+mod table;
 
 pub(super) use self::ask::{page, start};
 pub(super) use self::export::{csv, json_lines, stream};
 pub(super) use self::job::{cancel, hosts, page as job_page, part, pause, resume};
+pub(super) use self::seats::Seats;
 
 use maud::Markup;
 use muster_api::rest::{LiveQuery, LiveStatus};

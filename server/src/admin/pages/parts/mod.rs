@@ -15,7 +15,7 @@ pub(super) use self::chart::{Bar, BarChart, meter};
 pub(super) use self::icon::{Icon, icon};
 pub(super) use self::impact::{impact_badge, of_run};
 pub(super) use self::number::{bytes, count, cpu_per_day, milliseconds, percent, plural, whole};
-pub(super) use self::text::{cut, shown, visible};
+pub(super) use self::text::{cut, shown, shown_start, visible};
 pub(super) use self::time::{ago, ago_or_never};
 
 /// What need not be encoded in a query string.

@@ -31,11 +31,13 @@ pub(in crate::admin::pages) fn shown(text: &str) -> Markup {
 pub(in crate::admin::pages) fn cut(text: &str, most: usize) -> Markup {
     match text.char_indices().nth(most) {
         None => shown(text),
-        Some((end, _)) => {
-            let more = text[end..].chars().count();
-            html! { (shown(&text[..end])) span.muted title={ (more) " more characters" } { "…" } }
-        }
+        Some((end, _)) => shown_start(&text[..end], text[end..].chars().count()),
     }
+}
+
+/// As [`shown`], the start of a text that has so many characters more.
+pub(in crate::admin::pages) fn shown_start(start: &str, more: usize) -> Markup {
+    html! { (shown(start)) @if more > 0 { span.muted title={ (more) " more characters" } { "…" } } }
 }
 
 /// Text where nothing can mark a part of it, such as a title: without characters that nobody sees.

@@ -40,7 +40,7 @@ pub(in crate::admin::pages) async fn page(api: Data<AdminApi>, visit: Visit) -> 
         let span = SPANS.iter().find(|(word, ..)| *word == span_word).unwrap_or(&SPANS[1]);
         let measure = MEASURES.iter().find(|(word, ..)| *word == measure_word).unwrap_or(&MEASURES[0]);
         let from = visit.look.now.plus_seconds(-span.2 * 3600);
-        let wanted = QuerySpan { pack, name, from: Some(from), to: None };
+        let wanted = QuerySpan { pack, name, from: Some(from), to: None, label_id: None };
         let report = fleet.statistics.query_report(&visit.principal, &wanted).await?;
         let title: String = report.name.chars().take(80).collect();
         Ok(Page::new(title, show(&report, span.0, measure)))

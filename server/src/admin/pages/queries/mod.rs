@@ -40,7 +40,7 @@ pub(super) async fn page(api: Data<AdminApi>, visit: Visit) -> PageAnswer {
         let text = visit.look.parameter("query").unwrap_or_default().to_lowercase();
         let word = visit.look.parameter("sort").unwrap_or_default();
         let sort = SORTS.iter().find(|(known, ..)| *known == word).unwrap_or(&SORTS[0]);
-        let start: usize = visit.look.parameter("from").and_then(|from| from.parse().ok()).unwrap_or(0);
+        let start = usize::try_from(visit.look.offset()).unwrap_or(usize::MAX / 2);
         let has_text = |query: &&FleetQueryCost| {
             query.name.to_lowercase().contains(&text) || query.pack.to_lowercase().contains(&text)
         };

@@ -1,6 +1,6 @@
 //! Saved queries.
 
-use actix_web::web::{Data, Path};
+use actix_web::web::Data;
 use maud::{Markup, html};
 use muster_api::rest::{FleetQueryCost, Query};
 
@@ -9,7 +9,7 @@ use crate::admin::AdminApi;
 use crate::admin::pages::answer::{Page, PageAnswer};
 use crate::admin::pages::overview::cost_table;
 use crate::admin::pages::parts::{ago, cut, link, shown};
-use crate::admin::pages::visit::Visit;
+use crate::admin::pages::visit::{PageId, Visit};
 use crate::fleet::access::Permission;
 use crate::fleet::listing::{ListOrder, Listing};
 use crate::fleet::queries::Queries;
@@ -27,7 +27,7 @@ const PACKS: usize = 3;
 pub(in crate::admin::pages) async fn page(api: Data<AdminApi>, visit: Visit) -> PageAnswer {
     api.page(visit, |fleet, visit| async move {
         let text = visit.look.parameter("query").unwrap_or_default();
-        let offset: u64 = visit.look.parameter("from").and_then(|from| from.parse().ok()).unwrap_or(0);
+        let offset = visit.look.offset();
         let listing =
             Listing { text: text.clone(), order: ListOrder::Name, is_descending: false, offset, limit: Some(ROWS + 1) };
         let mut queries = Queries::of(&fleet).list_without_costs(&visit.principal, &listing).await?;
@@ -81,7 +81,7 @@ fn table(queries: &[Query]) -> Markup {
 }
 
 /// One saved query, and what it costs where it is scheduled.
-pub(in crate::admin::pages) async fn query(api: Data<AdminApi>, visit: Visit, id: Path<i64>) -> PageAnswer {
+pub(in crate::admin::pages) async fn query(api: Data<AdminApi>, visit: Visit, id: PageId) -> PageAnswer {
     api.page(visit, move |fleet, visit| async move {
         let (query, schedules) = Queries::of(&fleet).with_schedules(&visit.principal, *id).await?;
         let costs = match schedules.is_empty() {
