@@ -72,7 +72,8 @@ fn words(kind: &str) -> String {
 fn details(details: &Value) -> Markup {
     let Value::Object(details) = details else { return html! {} };
     html! {
-        @for (key, value) in details.iter().filter(|(_, value)| !is_nothing(value)) {
+        @for (number, (key, value)) in details.iter().filter(|(_, value)| !is_nothing(value)).enumerate() {
+            @if number > 0 { " · " }
             span.muted { (cut(&key.replace('_', " "), 40)) ": " }
             @match value {
                 Value::String(text) => (cut(text, VALUE)),
@@ -80,7 +81,6 @@ fn details(details: &Value) -> Markup {
                 Value::Number(number) => (shown(&number.to_string())),
                 other => (cut(&other.to_string(), VALUE)),
             }
-            " "
         }
     }
 }

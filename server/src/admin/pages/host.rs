@@ -84,7 +84,7 @@ pub(super) async fn config(api: Data<AdminApi>, visit: Visit, id: PageId) -> Pag
             (head(&visit, &host, "config", "The config as the agent receives it."))
             section.card {
                 dl.facts { dt { "Config hash" } dd { code { (explained.config_hash) } } }
-                pre { (cut(&text, MAX_CONFIG)) }
+                pre tabindex="0" { (cut(&text, MAX_CONFIG)) }
             }
         };
         Ok(Page::new(title(&host), main))

@@ -122,7 +122,7 @@ fn first_host(visit: &Visit) -> Markup {
         div.card {
             h2 { "Enroll the first host" }
             p { "Install osquery on a machine and start osqueryd with these flags. It appears here within a minute." }
-            pre {
+            pre.flags tabindex="0" {
                 "--tls_hostname=ADDRESS:PORT of this server\n"
                 "--tls_server_certs=CERTIFICATE of this server\n"
                 "--enroll_secret_path=FILE with an enroll secret\n"

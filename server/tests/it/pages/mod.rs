@@ -1,5 +1,6 @@
 //! The dashboard, as browsers meet it.
 
+mod accessible;
 mod browser;
 mod forms;
 mod hostile;

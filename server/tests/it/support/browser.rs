@@ -94,6 +94,17 @@ impl Browser {
         self.send(Method::POST, "/execute/sync", &script).await
     }
 
+    /// Runs a script in the page.
+    pub async fn run(&self, script: &str) {
+        self.send(Method::POST, "/execute/sync", &json!({ "script": script, "args": [] })).await;
+    }
+
+    /// What a promise in the page comes to; as text, why it was not kept.
+    pub async fn promised(&self, expression: &str) -> Value {
+        let script = format!("const done = arguments[0]; {expression}.then(done, (why) => done(String(why)))");
+        self.send(Method::POST, "/execute/async", &json!({ "script": script, "args": [] })).await
+    }
+
     /// What the page shows.
     pub async fn text(&self) -> String {
         self.value("document.body.innerText").await.as_str().unwrap_or_default().to_owned()

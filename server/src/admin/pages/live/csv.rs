@@ -248,6 +248,17 @@ mod tests {
         assert_eq!((parts, lines), (10, 10_000));
     }
 
+    /// No cell is dropped because its column was not there when the columns were read.
+    #[test]
+    fn a_column_that_nobody_had_is_no_good_end() {
+        let mut known = AnswerColumns::default();
+        known.add(answer(&json!([{ "a": "1" }]))).unwrap();
+        let mut out = String::new();
+        assert!(known.write(&mut answer(&json!([{ "a": "2" }])), &mut out).unwrap());
+        assert_eq!(out, "1,a,,2\r\n");
+        assert!(known.write(&mut answer(&json!([{ "a": "2", "b": "3" }])), &mut out).is_err());
+    }
+
     #[test]
     fn columns_and_their_names_are_bounded() {
         let many: serde_json::Map<String, _> =

@@ -116,7 +116,7 @@ fn show(visit: &Visit, query: &LiveQuery, table: &AnswerTable) -> Markup {
                 @if again.len() < 4_000 { a.button href=(again) { "Ask again" } }
             }
         }
-        section.card { pre { (cut(&query.query, 20_000)) } }
+        section.card { pre tabindex="0" { (cut(&query.query, 20_000)) } }
         (progress(visit, query))
         (results(query, table))
     }

@@ -49,7 +49,12 @@ pub(super) async fn page(api: Data<AdminApi>, visit: Visit) -> PageAnswer {
         let per_day: f64 = costs.queries.iter().map(|query| query.cpu_seconds_per_day).sum();
         let denylisted = costs.queries.iter().filter(|query| query.denylisted_hosts > 0).count();
         let all = plural(costs.queries.len() as u64, "scheduled query", "scheduled queries");
-        let state = format!("{all} cost the fleet {} a day. {} denylisted.", cpu_per_day(per_day), count(denylisted as u64));
+        let state = match costs.queries.is_empty() {
+            true => "What scheduled queries cost the fleet.".to_owned(),
+            false => {
+                format!("{all} cost the fleet {} a day. {} denylisted.", cpu_per_day(per_day), count(denylisted as u64))
+            }
+        };
         let address = |sort: &str, from: usize| {
             let from = if from == 0 { String::new() } else { from.to_string() };
             link("queries", &[("query", &text), ("sort", sort), ("from", &from)])
@@ -58,7 +63,7 @@ pub(super) async fn page(api: Data<AdminApi>, visit: Visit) -> PageAnswer {
             div.title { div { h1 { "Queries" } p.state { (state) } } }
             (tabs(&visit, ""))
             div.row {
-                form.row action="queries" method="get" {
+                form.find action="queries" method="get" {
                     input type="search" name="query" value=(text) placeholder="Name of a query or pack" aria-label="Name";
                     input type="hidden" name="sort" value=(sort.0);
                     button { "Filter" }

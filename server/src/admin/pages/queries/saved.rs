@@ -40,7 +40,7 @@ pub(in crate::admin::pages) async fn page(api: Data<AdminApi>, visit: Visit) -> 
         let main = html! {
             div.title { div { h1 { "Queries" } p.state { "SQL with a name, which packs schedule and people run." } } }
             (tabs(&visit, "saved"))
-            form.row action="queries/saved" method="get" {
+            form.find action="queries/saved" method="get" {
                 input type="search" name="query" value=(text) placeholder="Name" aria-label="Name";
                 button { "Filter" }
             }
@@ -94,7 +94,7 @@ pub(in crate::admin::pages) async fn query(api: Data<AdminApi>, visit: Visit, id
             costs.iter().flat_map(|costs| &costs.queries).filter(is_its_own).take(SCHEDULES).collect();
         let main = html! {
             (head(&visit, &query))
-            section.card { h2 { "SQL" } pre { (cut(&query.query, 20_000)) } }
+            section.card { h2 { "SQL" } pre tabindex="0" { (cut(&query.query, 20_000)) } }
             @if visit.may(Permission::ReadPacks) {
                 section.card.flush {
                     div.card-head { h2 { "What it costs where it is scheduled" } }
