@@ -15,11 +15,11 @@ async fn faults(browser: &Browser) -> Vec<String> {
     assert!(found["testEngine"]["version"].is_string(), "{found}");
     let is_grave =
         |violation: &&Value| ["serious", "critical"].contains(&violation["impact"].as_str().unwrap_or("critical"));
-    let told = violations.iter().filter(is_grave).flat_map(|violation| {
+    let listed = violations.iter().filter(is_grave).flat_map(|violation| {
         let nodes = violation["nodes"].as_array().unwrap().iter().take(5);
         nodes.map(|node| format!("{}: {} {}", violation["id"], node["html"], node["failureSummary"]))
     });
-    told.collect()
+    listed.collect()
 }
 
 /// Nothing on any page keeps people with a screen reader, without a mouse or with weak eyes from using it, in either theme.
