@@ -69,10 +69,17 @@ async fn number(world: &World, sql: &str) -> i64 {
     row.try_get_by_index(0).unwrap()
 }
 
+/// Reads hosts that were changed by hand.
+async fn read_hosts(world: &World) {
+    let newest = number(world, "SELECT MAX(id) FROM hosts").await;
+    world.app.fleet.hosts.mark_changed_here(1..=newest);
+    world.app.fleet.hosts.refresh_stale().await.unwrap();
+}
+
 /// Picks as the leader does, after it has read the hosts.
 async fn pick(world: &World) {
     world.app.fleet.node.renew_lease().await.unwrap();
-    world.app.fleet.hosts.compare_directory().await.unwrap();
+    read_hosts(world).await;
     world.app.fleet.schemas.pick().await.unwrap();
     world.app.fleet.schemas.follow().await.unwrap();
 }
@@ -106,7 +113,7 @@ async fn say(world: &World, host: &Arc<Host>, rows: &[Value]) {
     let write = DistributedWrite::read(body.as_bytes()).unwrap();
     let deadline = Instant::now() + Duration::from_secs(30);
     world.app.fleet.checkin.write(host, &write, deadline).await.unwrap();
-    world.app.fleet.checkin.write_reports().await.unwrap();
+    world.app.fleet.checkin.write_reports(false).await.unwrap();
 }
 
 /// What operators see.
