@@ -3,13 +3,14 @@
 mod args;
 mod commands;
 mod contexts;
-mod documents;
 mod files;
 mod output;
 mod private_file;
 mod rest;
 mod run;
 mod table;
+
+use muster_api::documents;
 
 fn main() -> std::process::ExitCode {
     run::run(std::env::args_os())

@@ -11,7 +11,7 @@ pub fn to_yaml<T: Serialize>(value: &T) -> anyhow::Result<String> {
 
 /// Formats a document for `apply`: starts with `---`, keys are sorted.
 pub fn document(kind: &str, spec: &Value) -> anyhow::Result<String> {
-    let document = json!({ "apiVersion": muster_api::spec::API_VERSION, "kind": kind, "spec": spec });
+    let document = json!({ "apiVersion": crate::spec::API_VERSION, "kind": kind, "spec": spec });
     Ok(format!("---\n{}", to_yaml(&sorted(&document))?))
 }
 
