@@ -22,6 +22,7 @@ mod m0017_live_pace;
 mod m0018_lease_nodes;
 mod m0019_statistics;
 mod m0020_schema;
+mod m0021_object_changes;
 
 pub use sea_orm_migration::MigratorTrait;
 use sea_orm_migration::prelude::*;
@@ -56,6 +57,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0018_lease_nodes::Migration),
             Box::new(m0019_statistics::Migration),
             Box::new(m0020_schema::Migration),
+            Box::new(m0021_object_changes::Migration),
         ]
     }
 }

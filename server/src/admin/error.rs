@@ -36,7 +36,7 @@ impl Failed {
     pub(super) fn status_of(error: &Error) -> StatusCode {
         match error {
             Error::NotFound { .. } => StatusCode::NOT_FOUND,
-            Error::AlreadyExists { .. } => StatusCode::CONFLICT,
+            Error::AlreadyExists { .. } | Error::ChangedMeanwhile(_) => StatusCode::CONFLICT,
             Error::Invalid(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Error::Forbidden => StatusCode::FORBIDDEN,
             Error::Unauthenticated => StatusCode::UNAUTHORIZED,
@@ -58,6 +58,7 @@ impl ResponseError for Failed {
         let (message, errors) = match &self.0 {
             Error::NotFound { .. } => ("Resource Not Found", base(&self.0.to_string())),
             Error::AlreadyExists { .. } => ("Resource Already Exists", base(&self.0.to_string())),
+            Error::ChangedMeanwhile(_) => ("Resource Changed", base(&self.0.to_string())),
             Error::Invalid(problems) => (
                 "Validation Failed",
                 problems.iter().map(|p| FieldError { name: p.path.clone(), reason: p.reason.clone() }).collect(),

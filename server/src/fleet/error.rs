@@ -14,6 +14,9 @@ pub enum Error {
     /// The contents are invalid; each problem has its path.
     #[error("validation failed: {}", .0.first().map_or_else(String::new, ToString::to_string))]
     Invalid(Vec<Problem>),
+    /// The object is not as the caller has seen it.
+    #[error("somebody else has changed {0} meanwhile")]
+    ChangedMeanwhile(&'static str),
     #[error("forbidden")]
     Forbidden,
     #[error("authentication failed")]

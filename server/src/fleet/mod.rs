@@ -5,13 +5,14 @@
 //! truth, and memory is a cache with a stated staleness (`docs/consistency.md`).
 
 pub mod access;
-mod activities;
+pub mod activities;
 pub mod apply;
 mod batches;
 pub mod carving;
 pub mod changes;
 pub mod checkin;
 mod deadline;
+pub mod enroll_secrets;
 mod error;
 mod explain;
 mod findings;

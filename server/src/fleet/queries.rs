@@ -8,12 +8,12 @@ use sea_orm::{Set, Unchanged};
 use serde_json::json;
 
 use super::access::{Permission, Principal};
-use super::changes::{Changes, Draft};
+use super::changes::{ChangedFields, Changes, Draft, ObjectChange, ObjectKind, content_mark};
 use super::error::none_of;
 use super::listing::{Listing, listed};
 use super::names::{check_description, check_name, check_sql};
-use super::resource::{PlanResource, check_name_free, existing};
-use super::{Error, Problem, Result, packs, specs, statistics};
+use super::resource::{PlanResource, check_free, check_name_free, existing};
+use super::{Error, Problem, Result, packs, specs, sql, statistics};
 use crate::clock::Moment;
 use crate::store;
 use crate::store::entity::{queries, users};
@@ -37,9 +37,16 @@ pub(super) fn row(spec: &QuerySpec, now: Moment) -> queries::ActiveModel {
     }
 }
 
+/// Keeps with the activity what differs in a query.
+fn keep(draft: &mut Draft<'_>, id: i64, before: Option<&QuerySpec>, after: Option<&QuerySpec>) -> Result<()> {
+    let name = after.or(before).map(|spec| spec.name.clone()).unwrap_or_default();
+    let (before, after) = (before.map(specs::to_value).transpose()?, after.map(specs::to_value).transpose()?);
+    draft.objects.add(ObjectChange { kind: ObjectKind::Query, id, name, before, after })
+}
+
 /// Deletes a query, or adds a problem that says why it has to stay.
 pub(super) async fn delete(
-    draft: &Draft<'_>,
+    draft: &mut Draft<'_>,
     path: impl Fn() -> String,
     query: &queries::Model,
     problems: &mut Vec<Problem>,
@@ -50,7 +57,30 @@ pub(super) async fn delete(
         problems.push(Problem::new(path(), reason));
         return Ok(());
     }
-    Ok(store::named::delete::<queries::Entity>(draft.tx, query.id).await?)
+    store::named::delete::<queries::Entity>(draft.tx, query.id).await?;
+    keep(draft, query.id, Some(&specs::query_spec(query.clone())), None)
+}
+
+/// A query that somebody edits, as it is stored.
+#[derive(Debug)]
+pub struct QueryToEdit {
+    pub spec: QuerySpec,
+    /// The mark of these contents, for [`Queries::edit_seen`].
+    pub mark: String,
+}
+
+/// What an edit of a query would change.
+#[derive(Debug)]
+pub struct QueryEdit {
+    /// The query as it is stored.
+    pub stored: QueryToEdit,
+    pub changed: ChangedFields,
+    /// What is valid and probably a mistake.
+    pub warnings: Vec<Problem>,
+    /// Names of the packs that schedule it, sorted.
+    pub packs: Vec<String>,
+    /// Hosts in a label of these packs that are enabled; `None` while the server still counts them.
+    pub hosts: Option<u64>,
 }
 
 /// Reads and changes saved queries.
@@ -85,6 +115,78 @@ impl Queries {
         let schedules = scheduled.into_iter().map(|detail| (detail.pack, detail.scheduled.name)).collect();
         let query = self.show_without_costs(principal, vec![row]).await?.pop();
         Ok((query.ok_or_else(|| Error::no_such(Self::KIND, id))?, schedules))
+    }
+
+    /// A query to be edited.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`](super::Error::NotFound), and [`Error::Forbidden`](super::Error::Forbidden) to users who may not
+    /// change it.
+    pub async fn to_edit(&self, principal: &Principal, id: i64) -> Result<QueryToEdit> {
+        principal.may(Permission::WriteSchedule)?;
+        to_edit(existing::<Self>(self.changes.reader(), id).await?)
+    }
+
+    /// What an edit would change, and what the query is used for. Changes nothing.
+    ///
+    /// # Errors
+    /// As for [`Resource::edit`](super::resource::Resource::edit), but for the sizes of configs.
+    pub async fn preview(&self, principal: &Principal, id: i64, edit: &QueryInput) -> Result<QueryEdit> {
+        principal.may(Permission::WriteSchedule)?;
+        let db = self.changes.reader();
+        let stored = to_edit(existing::<Self>(db, id).await?)?;
+        let spec = put_over(stored.spec.clone(), edit)?;
+        if spec.name != stored.spec.name {
+            check_free(
+                Self::KIND,
+                &spec.name,
+                store::named::by_name::<queries::Entity>(db, &spec.name).await?,
+                Some(id),
+            )?;
+        }
+        let changed = ChangedFields::between(Some(&specs::to_value(&stored.spec)?), Some(&specs::to_value(&spec)?));
+        let warnings = sql::doubt(&spec.query).map(|reason| Problem::new("query", reason)).into_iter().collect();
+        let (packs, hosts) = self.uses(id).await?;
+        Ok(QueryEdit { stored, changed, warnings, packs, hosts })
+    }
+
+    /// Names of the packs that schedule a query, and the number of hosts that may run it by them.
+    ///
+    /// # Errors
+    /// [`Error::Forbidden`](super::Error::Forbidden) to users without the permission to read packs.
+    pub async fn used_by(&self, principal: &Principal, id: i64) -> Result<(Vec<String>, Option<u64>)> {
+        principal.may(Permission::ReadPacks)?;
+        self.uses(id).await
+    }
+
+    async fn uses(&self, id: i64) -> Result<(Vec<String>, Option<u64>)> {
+        let db = self.changes.reader();
+        let scheduled = store::packs::scheduled_details_of_query(db, id).await?;
+        let names: BTreeSet<String> = scheduled.iter().map(|detail| detail.pack.clone()).collect();
+        let pack_ids: BTreeSet<i64> = scheduled.iter().map(|detail| detail.scheduled.pack_id).collect();
+        let (labels, directory) = (packs::labels_of_enabled(db, &pack_ids).await?, &self.changes.hosts().directory);
+        let hosts = match directory.loaded().await {
+            Ok(()) => self.changes.hosts().current_directory().await?.count_in_any(vec![labels]).await?.pop(),
+            Err(_) => None,
+        };
+        Ok((names.into_iter().collect(), hosts))
+    }
+
+    /// As [`Resource::edit`](super::resource::Resource::edit), if the query is still as the caller has seen it, which `mark`
+    /// says.
+    ///
+    /// # Errors
+    /// [`Error::ChangedMeanwhile`](super::Error::ChangedMeanwhile) if it is not, and the same.
+    pub async fn edit_seen(&self, principal: &Principal, id: i64, edit: &QueryInput, mark: &str) -> Result<()> {
+        principal.may(Permission::WriteSchedule)?;
+        let update = async |draft: &mut Draft<'_>| {
+            let old = existing::<Self>(draft.tx, id).await?;
+            if to_edit(old.clone())?.mark != mark {
+                return Err(Error::ChangedMeanwhile("the query"));
+            }
+            Self::update(draft, old, edit).await
+        };
+        self.changes.make(principal, false, update).await
     }
 
     async fn show_without_costs(&self, principal: &Principal, rows: Vec<queries::Model>) -> Result<Vec<Query>> {
@@ -195,6 +297,7 @@ impl PlanResource for Queries {
             ..row(spec, draft.now)
         };
         let id = store::named::insert(draft.tx, query).await?;
+        keep(draft, id, None, Some(spec))?;
         draft.record("created_saved_query", json!({ "query_id": id, "query_name": spec.name }));
         Ok(id)
     }
@@ -209,6 +312,7 @@ impl PlanResource for Queries {
         check_name_free::<Queries>(draft, &spec.name, Some(id)).await?;
         let query = queries::ActiveModel { id: Unchanged(id), ..row(&spec, draft.now) };
         store::named::update(draft.tx, query).await?;
+        keep(draft, id, Some(&old), Some(&spec))?;
         draft.record("edited_saved_query", json!({ "query_id": id, "query_name": spec.name }));
         Ok(())
     }
@@ -220,6 +324,12 @@ impl PlanResource for Queries {
         draft.record("deleted_saved_query", json!({ "query_name": query.name }));
         Ok(())
     }
+}
+
+fn to_edit(row: queries::Model) -> Result<QueryToEdit> {
+    let spec = specs::query_spec(row);
+    let mark = content_mark(&specs::to_value(&spec)?);
+    Ok(QueryToEdit { spec, mark })
 }
 
 /// The query with the fields of `input`, checked.

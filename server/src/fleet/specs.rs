@@ -68,10 +68,7 @@ impl Specs {
         principal.may(Permission::ReadPacks)?;
         let db = self.store.reader();
         let row = super::packs::named(db, name).await?.ok_or_else(|| no_such("Pack", name))?;
-        let labels = store::packs::target_names(db, row.id).await?;
-        let queries = store::packs::scheduled_names(db, row.id).await?;
-        let queries = queries.into_iter().map(|named| pack_query(named.scheduled, &named.query)).collect();
-        Ok(PackSpec { queries, targets: PackTargets { labels, teams: Vec::new() }, ..pack_spec(row)? })
+        whole_pack(db, row).await
     }
 
     /// The label of a name.
@@ -237,6 +234,20 @@ pub(super) async fn packs(db: &impl ConnectionTrait) -> Result<Vec<PackSpec>> {
             Ok(PackSpec { queries, targets: PackTargets { labels, teams: Vec::new() }, ..pack_spec(row)? })
         })
         .collect()
+}
+
+/// The pack with its targets and queries.
+pub(super) async fn whole_pack(db: &impl ConnectionTrait, row: entity::packs::Model) -> Result<PackSpec> {
+    let labels = store::packs::target_names(db, row.id).await?;
+    let queries = store::packs::scheduled_names(db, row.id).await?;
+    let queries = queries.into_iter().map(|named| pack_query(named.scheduled, &named.query)).collect();
+    Ok(PackSpec { queries, targets: PackTargets { labels, teams: Vec::new() }, ..pack_spec(row)? })
+}
+
+/// The pack of an id as it stands in a transaction, to be compared.
+pub(super) async fn pack_value(db: &impl ConnectionTrait, id: i64) -> Result<Option<Value>> {
+    let Some(row) = store::named::by_id::<entity::packs::Entity>(db, id).await? else { return Ok(None) };
+    Ok(Some(to_value(&whole_pack(db, row).await?)?))
 }
 
 /// The pack without its targets and queries.

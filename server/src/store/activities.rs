@@ -6,8 +6,8 @@ use sea_orm::{
 };
 use serde_json::Value;
 
-use super::Result;
 use super::entity::activities;
+use super::{Result, bulk, object_changes};
 use crate::clock::Moment;
 
 /// Who did it; `None` for the server itself.
@@ -18,8 +18,8 @@ pub struct Actor {
     pub email: String,
 }
 
-/// Adds a row, in the transaction of the change it tells about.
-pub async fn add(db: &impl ConnectionTrait, now: Moment, actor: &Actor, kind: &str, details: &Value) -> Result<()> {
+/// Adds a row, in the transaction of the change it tells about, and gives its id.
+pub async fn add(db: &impl ConnectionTrait, now: Moment, actor: &Actor, kind: &str, details: &Value) -> Result<i64> {
     let row = activities::ActiveModel {
         id: NotSet,
         created_at: Set(now),
@@ -29,12 +29,10 @@ pub async fn add(db: &impl ConnectionTrait, now: Moment, actor: &Actor, kind: &s
         kind: Set(kind.to_owned()),
         details: Set(details.to_string()),
     };
-    // Without reading the row back, which would be a second statement on MySQL and MariaDB.
-    activities::Entity::insert(row).exec_without_returning(db).await?;
-    Ok(())
+    Ok(activities::Entity::insert(row).exec(db).await?.last_insert_id)
 }
 
-/// Removes those that were added before `before`, at most `limit`, and gives their number. Goes by the ids, which follow the
+/// Removes those that were added before `before`, at most `limit`, with what they have changed, and gives their number. Goes by the ids, which follow the
 /// times but for seconds between nodes: so it needs no index and ends at the first that stays.
 pub async fn prune(db: &impl ConnectionTrait, before: Moment, limit: u64) -> Result<u64> {
     let select =
@@ -42,6 +40,7 @@ pub async fn prune(db: &impl ConnectionTrait, before: Moment, limit: u64) -> Res
     let oldest: Vec<(i64, Moment)> =
         select.order_by_asc(activities::Column::Id).limit(limit).into_tuple().all(db).await?;
     let Some((last, _)) = oldest.into_iter().take_while(|(_, at)| *at < before).last() else { return Ok(0) };
+    object_changes::prune(db, last).await?;
     let deleted = activities::Entity::delete_many().filter(activities::Column::Id.lte(last)).exec(db).await?;
     Ok(deleted.rows_affected)
 }
@@ -60,6 +59,18 @@ pub async fn latest(
         select = select.filter(Column::Kind.is_not_in(without.iter().copied()));
     }
     Ok(select.order_by_desc(Column::Id).limit(limit).all(db).await?)
+}
+
+pub async fn by_id(db: &impl ConnectionTrait, id: i64) -> Result<Option<activities::Model>> {
+    Ok(activities::Entity::find_by_id(id).one(db).await?)
+}
+
+/// Those of these ids that are still there.
+pub async fn by_ids(db: &impl ConnectionTrait, ids: Vec<i64>) -> Result<Vec<activities::Model>> {
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    Ok(activities::Entity::find().filter(activities::Column::Id.is_in(bulk::padded(ids))).all(db).await?)
 }
 
 /// The kinds of all activities, oldest first.

@@ -22,6 +22,7 @@ mod mysql_tls;
 pub mod named;
 pub mod node_keys;
 pub mod nodes;
+pub mod object_changes;
 pub mod packs;
 pub mod parked_queries;
 mod pools;

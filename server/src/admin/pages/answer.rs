@@ -128,7 +128,19 @@ impl AdminApi {
     where
         F: Future<Output = fleet::Result<Page>>,
     {
-        let status = StatusCode::UNPROCESSABLE_ENTITY;
+        self.page_as(StatusCode::UNPROCESSABLE_ENTITY, visit, read).await
+    }
+
+    /// As [`AdminApi::page`], with a status.
+    pub(super) async fn page_as<F>(
+        &self,
+        status: StatusCode,
+        visit: Visit,
+        read: impl FnOnce(Fleet, Visit) -> F + Send + 'static,
+    ) -> PageAnswer
+    where
+        F: Future<Output = fleet::Result<Page>>,
+    {
         self.written(status, visit, read, |visit, page| layout::whole(visit, &page)).await
     }
 
@@ -236,6 +248,9 @@ impl PageFailed {
         match error {
             Error::NotFound { .. } => ("Not found", format!("{error}. It may have been deleted.")),
             Error::AlreadyExists { .. } => ("Already there", format!("{error}. Choose another name.")),
+            Error::ChangedMeanwhile(_) => {
+                ("Changed meanwhile", format!("{error}. Nothing was changed by you. Open the page again."))
+            }
             Error::Invalid(problems) => {
                 let problems: Vec<String> = problems.iter().map(|problem| problem.reason.clone()).collect();
                 ("This cannot be done", problems.join(" · "))

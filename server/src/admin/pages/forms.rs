@@ -25,8 +25,8 @@ use crate::admin::AdminApi;
 use crate::admin::origin::is_foreign;
 use crate::fleet::Error;
 
-/// Most bytes of a form: SQL and a few names.
-const MAX_FORM: usize = 256 * 1024;
+/// Most bytes of a form: the longest SQL, or agent options, with every character encoded.
+const MAX_FORM: usize = 1024 * 1024;
 
 /// Most bytes of a form of somebody who is not logged in.
 const MAX_FORM_OF_STRANGER: usize = 16 * 1024;
@@ -88,6 +88,11 @@ impl FormFields {
     /// The value of a field as it was typed: a password may begin with a space.
     pub(super) fn raw(&self, name: &str) -> &str {
         self.0.iter().find(|(field, _)| field == name).map_or("", |(_, value)| value)
+    }
+
+    /// The value of a field of several lines, as it was typed; browsers end lines as terminals did.
+    pub(super) fn lines(&self, name: &str) -> String {
+        self.raw(name).replace("\r\n", "\n")
     }
 
     /// All values of a field that are not empty.

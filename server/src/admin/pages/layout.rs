@@ -29,7 +29,7 @@ const fn entry(
     RailEntry { address, word, icon, needs, key }
 }
 
-const RAIL: [RailEntry; 10] = [
+const RAIL: [RailEntry; 11] = [
     entry("/", "Overview", Icon::Overview, "o", Permission::ReadHosts),
     entry("/hosts", "Hosts", Icon::Hosts, "h", Permission::ReadHosts),
     entry("/queries", "Queries", Icon::Queries, "q", Permission::ReadQueries),
@@ -39,14 +39,19 @@ const RAIL: [RailEntry; 10] = [
     entry("/labels", "Labels", Icon::Labels, "l", Permission::ReadLabels),
     entry("/activity", "Activity", Icon::Activity, "c", Permission::ReadActivities),
     entry("/users", "Users", Icon::Users, "u", Permission::ManageUsers),
+    entry("/settings", "Settings", Icon::Settings, "s", Permission::ReadConfig),
     entry("/about", "About", Icon::About, "a", Permission::ReadHosts),
 ];
 
 /// What a page says after a change, by the word for it in the address.
-const NOTICES: [(&str, &str); 3] = [
+const NOTICES: [(&str, &str); 7] = [
     ("refetch", "The host is asked for its details and labels with its next check-in."),
     ("deleted", "Deleted."),
     ("created", "The user can log in now."),
+    ("saved", "Saved."),
+    ("added", "The secret is added: agents may enroll with it now."),
+    ("removed", "The secret is removed: no agent enrolls with it any more."),
+    ("password", "The password is changed. Other sessions of yours have ended."),
 ];
 
 /// A page with what is around it.
@@ -131,6 +136,7 @@ fn account(visit: &Visit) -> Markup {
                         }
                     }
                 }
+                a.button.wide href="password" { "Change password" }
                 form action="logout" method="post" {
                     (visit.form_key.field())
                     button.wide { (icon(Icon::LogOut)) "Log out" }

@@ -7,10 +7,12 @@
 
 mod about;
 mod activity;
+mod add_hosts;
 mod answer;
 mod assets;
 mod cookie;
 mod forms;
+mod history;
 mod host;
 mod hosts;
 mod labels;
@@ -19,12 +21,15 @@ mod live;
 mod overview;
 mod packs;
 mod parts;
+mod password;
 mod queries;
+mod settings;
 mod sign_in;
 mod users;
 mod visit;
 mod watchdog;
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -40,6 +45,8 @@ pub(super) struct PageSettings {
     /// `server.url_prefix`.
     prefix: Arc<str>,
     is_tls: bool,
+    /// The file with the certificate that agents see.
+    certificate: Option<Arc<Path>>,
     /// Whether there has been a user: then there always is one.
     is_set_up: Arc<AtomicBool>,
     /// The pages that follow live queries.
@@ -51,6 +58,7 @@ impl PageSettings {
         Self {
             prefix: config.url_prefix.as_str().into(),
             is_tls: config.tls,
+            certificate: add_hosts::certificate_file(config).map(Into::into),
             is_set_up: Arc::default(),
             followers: live::Seats::default(),
         }
@@ -77,6 +85,10 @@ pub(super) fn routes(services: &mut ServiceConfig) {
         .route("/overview/part", web::get().to(overview::part))
         .route("/hosts", web::get().to(hosts::page))
         .route("/hosts.csv", web::get().to(hosts::csv))
+        .route("/hosts/add", web::get().to(add_hosts::page))
+        .route("/hosts/add", web::post().to(add_hosts::reveal))
+        .route("/hosts/add/flagfile", web::get().to(add_hosts::flagfile))
+        .route("/hosts/add/certificate", web::get().to(add_hosts::certificate))
         .route("/hosts/{id:[0-9]+}", web::get().to(host::page))
         .route("/hosts/{id:[0-9]+}/queries", web::get().to(host::queries))
         .route("/hosts/{id:[0-9]+}/config", web::get().to(host::config))
@@ -86,16 +98,39 @@ pub(super) fn routes(services: &mut ServiceConfig) {
         .route("/queries", web::get().to(queries::page))
         .route("/queries/cost", web::get().to(queries::cost_page))
         .route("/queries/saved", web::get().to(queries::saved_page))
+        .route("/queries/new", web::get().to(queries::new_page))
+        .route("/queries/new", web::post().to(queries::create))
         .route("/queries/{id:[0-9]+}", web::get().to(queries::saved_query))
+        .route("/queries/{id:[0-9]+}/edit", web::get().to(queries::edit_page))
+        .route("/queries/{id:[0-9]+}/edit", web::post().to(queries::edit))
+        .route("/queries/{id:[0-9]+}/delete", web::get().to(queries::delete_page))
+        .route("/queries/{id:[0-9]+}/delete", web::post().to(queries::delete))
+        .route("/queries/{id:[0-9]+}/history", web::get().to(history::of_query))
         .route("/packs", web::get().to(packs::page))
         .route("/packs/{id:[0-9]+}", web::get().to(packs::pack))
+        .route("/packs/{id:[0-9]+}/history", web::get().to(history::of_pack))
         .route("/labels", web::get().to(labels::page))
+        .route("/labels/{id:[0-9]+}", web::get().to(labels::label))
+        .route("/labels/{id:[0-9]+}/history", web::get().to(history::of_label))
         .route("/watchdog", web::get().to(watchdog::page))
         .route("/users", web::get().to(users::page))
         .route("/users", web::post().to(users::create))
+        .route("/users/{id:[0-9]+}", web::get().to(users::user_page))
+        .route("/users/{id:[0-9]+}", web::post().to(users::edit))
         .route("/users/{id:[0-9]+}/delete", web::get().to(users::delete_page))
         .route("/users/{id:[0-9]+}/delete", web::post().to(users::delete))
+        .route("/settings", web::get().to(settings::options_page))
+        .route("/settings", web::post().to(settings::send_options))
+        .route("/settings/history", web::get().to(history::of_settings))
+        .route("/settings/secrets", web::get().to(settings::secrets_page))
+        .route("/settings/secrets", web::post().to(settings::add_secret))
+        .route("/settings/secrets/show", web::post().to(settings::reveal_secrets))
+        .route("/settings/secrets/{id:[0-9]+}/remove", web::get().to(settings::remove_secret_page))
+        .route("/settings/secrets/{id:[0-9]+}/remove", web::post().to(settings::remove_secret))
+        .route("/password", web::get().to(password::page))
+        .route("/password", web::post().to(password::change))
         .route("/activity", web::get().to(activity::page))
+        .route("/activity/{id:[0-9]+}", web::get().to(activity::one))
         .route("/about", web::get().to(about::page))
         .route("/live", web::get().to(live::page))
         .route("/live", web::post().to(live::start))

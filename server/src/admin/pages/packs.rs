@@ -5,10 +5,12 @@ use maud::{Markup, html};
 use muster_api::rest::{FleetCosts, Impact, LabelSummary, Pack};
 
 use super::answer::{Page, PageAnswer};
+use super::history;
 use super::overview::query_link;
 use super::parts::{Tone, ago, badge, count, cpu_per_day, cut, impact_badge, link, of_run, plural};
 use super::visit::{PageId, Visit};
 use crate::admin::AdminApi;
+use crate::fleet::changes::ObjectKind;
 use crate::fleet::labels::Labels;
 use crate::fleet::listing::{ListOrder, Listing};
 use crate::fleet::packs::Packs;
@@ -124,6 +126,7 @@ pub(super) async fn pack(api: Data<AdminApi>, visit: Visit, id: PageId) -> PageA
         let (start, rows) = (usize::try_from(listing.offset).unwrap_or(usize::MAX), usize::try_from(ROWS).unwrap_or(usize::MAX));
         scheduled = scheduled.into_iter().skip(start).take(rows + 1).collect();
         let more = paged(&mut scheduled, &format!("packs/{id}"), &listing);
+        let history = history::latest(&fleet, &visit, (ObjectKind::Pack, *id)).await?;
         let main = html! {
             div.title { div {
                 p.crumb { a href="packs" { "Packs" } }
@@ -139,7 +142,7 @@ pub(super) async fn pack(api: Data<AdminApi>, visit: Visit, id: PageId) -> PageA
                 h2 { "Runs on hosts in" }
                 @if targets.is_empty() { p.muted { "No label: no host runs this pack." } }
                 div.chips {
-                    @for label in targets { a.chip href={ "hosts?label=" (label.id) } { (cut(&label.name, 60)) } }
+                    @for label in targets { a.chip href={ "labels/" (label.id) } { (cut(&label.name, 60)) } }
                 }
                 p.muted { "Changed " (ago(pack.updated_at, visit.look.now)) }
             }
@@ -147,6 +150,7 @@ pub(super) async fn pack(api: Data<AdminApi>, visit: Visit, id: PageId) -> PageA
                 @if scheduled.is_empty() { div.empty { p { "This pack schedules nothing." } } }
                 @else { div.scroll { (schedule_table(&pack, &scheduled, &costs)) } (more) }
             }
+            (history)
         };
         Ok(Page::new(pack.name.chars().take(80).collect::<String>(), main))
     })

@@ -2,7 +2,7 @@
 
 use actix_web::web::Data;
 use maud::{Markup, html};
-use muster_api::rest::{NewUser, Role, User};
+use muster_api::rest::{NewUser, Role, User, UserEdit};
 
 use super::answer::{self, Page, PageAnswer, PageFailed};
 use super::forms::Posted;
@@ -62,7 +62,9 @@ fn table(visit: &Visit, users: &[User]) -> Markup {
                 td { (role(user.global_role)) @if user.api_only { " " span.chip { "API only" } } }
                 td.wide-only { (ago(user.created_at, visit.look.now)) }
                 td.n {
-                    @if user.id != visit.principal.user.id { a href={ "users/" (user.id) "/delete" } { "Delete" } } @else {
+                    @if user.id != visit.principal.user.id {
+                        a href={ "users/" (user.id) } { "Edit" } " · " a href={ "users/" (user.id) "/delete" } { "Delete" }
+                    } @else {
                         span.muted { "you" }
                     }
                 }
@@ -136,6 +138,69 @@ pub(super) async fn create(api: Data<AdminApi>, posted: Posted) -> PageAnswer {
     let form = UserForm { problems, ..form };
     api.page_again(visit, |fleet, visit| async move { Ok(Page::new("Users", main(&fleet, &visit, &form).await?)) })
         .await
+}
+
+/// One user, whose role can be changed.
+pub(super) async fn user_page(api: Data<AdminApi>, visit: Visit, id: PageId) -> PageAnswer {
+    api.page(visit, move |fleet, visit| async move {
+        let user = Users::of(&fleet).by_id(&visit.principal, *id).await?;
+        Ok(one(&visit, &user, &[]))
+    })
+    .await
+}
+
+fn one(visit: &Visit, user: &User, problems: &[Problem]) -> Page {
+    let main = html! {
+        div.title { div {
+            p.crumb { a href="users" { "Users" } }
+            h1 { (cut(&user.name, 120)) }
+            p.state { (cut(&user.email, 120)) ", since " (ago(user.created_at, visit.look.now)) }
+        } }
+        form.card.stack action={ "users/" (user.id) } method="post" {
+            (visit.form_key.field())
+            @for problem in problems { p.problem role="alert" { (shown(&problem.reason)) } }
+            label {
+                "Role" select name="role" {
+                    @for known in ROLES {
+                        option value=(role(Some(known))) selected[user.global_role == Some(known)] { (role(Some(known))) }
+                    }
+                }
+                span.hint { "Holds from the user's next request on" }
+            }
+            div.row {
+                button.primary { "Change role" }
+                a.button href="users" { "Cancel" }
+                @if user.id != visit.principal.user.id {
+                    a.button.danger href={ "users/" (user.id) "/delete" } { "Delete user" }
+                }
+            }
+        }
+    };
+    Page::new("User", main)
+}
+
+/// Changes the role of a user.
+pub(super) async fn edit(api: Data<AdminApi>, posted: Posted, id: PageId) -> PageAnswer {
+    let (visit, word) = (posted.visit, posted.fields.text("role").to_owned());
+    let wanted = ROLES.into_iter().find(|known| role(Some(*known)) == word);
+    let missing = || Error::invalid("global_role", "expects observer, maintainer or admin");
+    let allowed = visit.principal.may(Permission::ManageUsers).and_then(|()| wanted.ok_or_else(missing));
+    let edit = match allowed {
+        Ok(wanted) => UserEdit { global_role: Some(wanted), ..UserEdit::default() },
+        Err(error) => return Err(PageFailed::of(visit, error)),
+    };
+    let (fleet, by) = (api.fleet.clone(), visit.principal.clone());
+    match api.work.change(move || async move { Users::of(&fleet).edit(&by, *id, &edit).await }).await {
+        Ok(_) => Ok(answer::go_to(&visit.look.prefix, "/users?notice=saved").finish()),
+        Err(Error::Invalid(problems)) => {
+            api.page_again(visit, move |fleet, visit| async move {
+                let user = Users::of(&fleet).by_id(&visit.principal, *id).await?;
+                Ok(one(&visit, &user, &problems))
+            })
+            .await
+        }
+        Err(error) => Err(PageFailed::of(visit, error)),
+    }
 }
 
 /// Asks whether to delete a user.

@@ -36,7 +36,7 @@ impl ApplyRun<'_> {
             if let SpecDocument::Config(_) = &document.spec {
                 self.warn_of_texts(&document.root(), &old, &new);
             }
-            let action = self.note(document, "", Some(&old), &new)?;
+            let action = self.note(document, (0, ""), Some(&old), &new)?;
             if action != Action::Unchanged && self.problems.is_empty() {
                 settings::set(self.tx, settings::APP_CONFIG, &kept, self.now).await?;
                 self.retire(&options_path, &stored, &kept).await?;

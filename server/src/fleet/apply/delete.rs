@@ -114,7 +114,7 @@ async fn delete(draft: &mut Draft<'_>, document: &NamedDocument, problems: &mut 
     match kind {
         DocumentKind::Pack => {
             let Some(pack) = packs::named(draft.tx, name).await? else { return Ok(false) };
-            store::packs::delete(draft.tx, pack.id).await?;
+            packs::delete(draft, &pack).await?;
         }
         DocumentKind::Query => {
             let Some(query) = store::named::by_name::<entity::queries::Entity>(draft.tx, name).await? else {

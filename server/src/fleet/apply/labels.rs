@@ -25,7 +25,7 @@ impl ApplyRun<'_> {
             let old = existing.get(&spec.name);
             if is_built_in_here(spec, old) {
                 if let Some(old) = old.filter(|old| !differs(old, spec)) {
-                    self.note(document, &spec.name, Some(old), old)?;
+                    self.note(document, (0, &spec.name), Some(old), old)?;
                     continue;
                 }
                 let reason = format!("skipped: label {:?} is built in, so the server decides what it is", spec.name);
@@ -39,7 +39,8 @@ impl ApplyRun<'_> {
             }
             self.problems.extend(old.and_then(|old| refusal(document.path("name"), &spec.name, Some(old.label_type))));
             let (spec, members) = self.with_members(document, spec, old).await?;
-            let mut action = self.note(document, &spec.name, old, &spec)?;
+            let id = spec.id.unwrap_or_default();
+            let mut action = self.note(document, (id, &spec.name), old, &spec)?;
             if action == Action::Unchanged && self.have_changed(&spec, members.as_ref()).await? {
                 // Hosts that the label names have come or gone since.
                 action = self.as_changed("hosts");
@@ -48,6 +49,9 @@ impl ApplyRun<'_> {
                 continue;
             }
             let label_id = self.write_label(&spec, old).await?;
+            if action == Action::Created {
+                self.objects.identify_last(label_id);
+            }
             if let Some(members) = members {
                 self.set_members(label_id, members).await?;
                 let names = spec.hosts.as_deref().unwrap_or_default();

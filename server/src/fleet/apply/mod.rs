@@ -22,13 +22,13 @@ use serde_json::{Value, json};
 use self::foreign::Skipped;
 use self::parse::{Located, ReadDocuments};
 use super::access::{Permission, Principal};
-use super::changes::Changes;
+use super::changes::{ChangedFields, Changes, ObjectChange, ObjectChanges, ObjectKind, content_mark};
 use super::error::none_of;
 use super::schedule::BuiltInOptions;
 use super::specs::to_value;
-use super::{Error, Problem, Result};
+use super::{Error, Problem, Result, specs};
 use crate::clock::Moment;
-use crate::store;
+use crate::store::{self, settings};
 
 /// The maximum number of documents of a request.
 const MAX_DOCUMENTS: usize = 20_000;
@@ -49,8 +49,28 @@ struct ApplyRun<'a> {
     warnings: Vec<Problem>,
     skipped: Skipped,
     changes: Vec<(usize, Change)>,
+    /// What changes in objects, field by field.
+    objects: ObjectChanges,
+    /// As `objects`, for the last document of a kind of which there is one: whoever edits it looks before it is changed.
+    compared: ChangedFields,
     /// Hosts whose labels change.
     touched_hosts: BTreeSet<i64>,
+}
+
+/// The agent options that somebody edits.
+#[derive(Debug)]
+pub struct OptionsToEdit {
+    pub options: Value,
+    /// The mark of these contents, for [`Applier::replace_options`].
+    pub mark: String,
+}
+
+/// What replacing the agent options changes.
+#[derive(Debug)]
+pub struct OptionsEdit {
+    pub changed: ChangedFields,
+    /// Their paths begin with `documents[0].spec`.
+    pub warnings: Vec<FieldError>,
 }
 
 impl Applier {
@@ -65,7 +85,35 @@ impl Applier {
     /// has changed. [`Error::Forbidden`] if the caller may not change one of the documents, or may not change any.
     pub async fn apply(&self, principal: &Principal, documents: Vec<Value>, dry_run: bool) -> Result<Applied> {
         check_count(&documents)?;
-        self.run(principal, move || parse::documents(documents), dry_run).await
+        Ok(self.run(principal, move || parse::documents(documents), None, dry_run).await?.0)
+    }
+
+    /// The agent options in force, to be edited.
+    ///
+    /// # Errors
+    /// [`Error::Forbidden`] to users who may not read them.
+    pub async fn options_to_edit(&self, principal: &Principal) -> Result<OptionsToEdit> {
+        principal.may(Permission::ReadConfig)?;
+        let stored = settings::get(self.changes.reader(), settings::APP_CONFIG).await?.unwrap_or_default();
+        let options = specs::shown_config(&stored, self.changes.built_in_options())["agent_options"].take();
+        Ok(OptionsToEdit { mark: content_mark(&options), options })
+    }
+
+    /// Replaces the agent options, or reports what that would change. With a mark only if they still are as the caller has
+    /// seen them.
+    ///
+    /// # Errors
+    /// As for [`Applier::apply`] with one document, and [`Error::ChangedMeanwhile`].
+    pub async fn replace_options(
+        &self,
+        principal: &Principal,
+        options: Value,
+        mark: Option<String>,
+        dry_run: bool,
+    ) -> Result<OptionsEdit> {
+        let read = move || parse::specs(DocumentKind::Options, vec![options]);
+        let (applied, changed) = self.run(principal, read, mark, dry_run).await?;
+        Ok(OptionsEdit { changed, warnings: applied.warnings })
     }
 
     /// Applies specs of one kind. Their problems have the paths of documents.
@@ -74,15 +122,16 @@ impl Applier {
     /// As for [`Applier::apply`].
     pub async fn apply_specs(&self, principal: &Principal, kind: DocumentKind, specs: Vec<Value>) -> Result<Applied> {
         check_count(&specs)?;
-        self.run(principal, move || parse::specs(kind, specs), false).await
+        Ok(self.run(principal, move || parse::specs(kind, specs), None, false).await?.0)
     }
 
     async fn run(
         &self,
         principal: &Principal,
         read: impl FnOnce() -> ReadDocuments + Send + 'static,
+        options_mark: Option<String>,
         dry_run: bool,
-    ) -> Result<Applied> {
+    ) -> Result<(Applied, ChangedFields)> {
         // Whatever there is to apply: all kinds need at least this.
         principal.may(Permission::WriteSchedule)?;
         // Not on a thread that answers agents: there may be thousands of documents.
@@ -94,10 +143,16 @@ impl Applier {
             none_of(read.problems.clone())?;
             // Nothing can change: changes of others need not wait.
             let warnings = read.warnings.iter().cloned().chain(read.skipped.clone().into_warnings()).collect();
-            return Ok(applied(read.ignored.clone(), warnings, dry_run));
+            return Ok((applied(read.ignored.clone(), warnings, dry_run), ChangedFields::default()));
         }
         self.changes
             .make(principal, dry_run, async |draft| {
+                if let Some(mark) = &options_mark {
+                    let stored = settings::get(draft.tx, settings::APP_CONFIG).await?.unwrap_or_default();
+                    if content_mark(&self.changes.built_in_options().in_force(&stored)) != *mark {
+                        return Err(Error::ChangedMeanwhile("the agent options"));
+                    }
+                }
                 let mut run = ApplyRun {
                     tx: draft.tx,
                     now: draft.now,
@@ -107,6 +162,8 @@ impl Applier {
                     warnings: read.warnings.clone(),
                     skipped: read.skipped.clone(),
                     changes: read.ignored.clone(),
+                    objects: ObjectChanges::default(),
+                    compared: ChangedFields::default(),
                     touched_hosts: BTreeSet::new(),
                 };
                 run.all(&read.located).await?;
@@ -117,8 +174,9 @@ impl Applier {
                     draft.record("applied_documents", json!({ "changes": changes }));
                 }
                 draft.touched_hosts = run.touched_hosts;
+                draft.objects.append(run.objects);
                 run.warnings.extend(run.skipped.into_warnings());
-                Ok(applied(run.changes, run.warnings, dry_run))
+                Ok((applied(run.changes, run.warnings, dry_run), run.compared))
             })
             .await
     }
@@ -163,11 +221,11 @@ impl ApplyRun<'_> {
         self.changes.push((document.index, change));
     }
 
-    /// Records the outcome of a document by comparing the old object with the new one.
+    /// Records the outcome of a document by comparing the old object with the new one, whose id is 0 if it is new.
     fn note<T: Serialize + PartialEq>(
         &mut self,
         document: &Located,
-        name: &str,
+        (id, name): (i64, &str),
         old: Option<&T>,
         new: &T,
     ) -> Result<Action> {
@@ -180,6 +238,14 @@ impl ApplyRun<'_> {
                 (if fields.is_empty() { Action::Unchanged } else { Action::Changed }, fields)
             }
         };
+        if let (Action::Created | Action::Changed, Some(kind)) = (action, object_kind(document.spec.kind())) {
+            let (before, after) = (old.map(to_value).transpose()?, Some(to_value(new)?));
+            let compared = ChangedFields::between(before.as_ref(), after.as_ref());
+            if kind == ObjectKind::Config {
+                self.compared = compared.clone();
+            }
+            self.objects.add_compared(ObjectChange { kind, id, name: name.to_owned(), before, after }, compared)?;
+        }
         let kind = document.spec.kind().as_str().to_owned();
         self.changes.push((document.index, Change { kind, name: name.to_owned(), action, fields }));
         Ok(action)
@@ -207,6 +273,17 @@ fn check_count(documents: &[Value]) -> Result<()> {
         return Err(Error::invalid("documents", reason));
     }
     Ok(())
+}
+
+/// The kind under which changes are kept; `None` for documents that hold secrets, or users.
+fn object_kind(kind: DocumentKind) -> Option<ObjectKind> {
+    match kind {
+        DocumentKind::Query => Some(ObjectKind::Query),
+        DocumentKind::Pack => Some(ObjectKind::Pack),
+        DocumentKind::Label => Some(ObjectKind::Label),
+        DocumentKind::Config | DocumentKind::Options => Some(ObjectKind::Config),
+        DocumentKind::EnrollSecret | DocumentKind::UserRoles => None,
+    }
 }
 
 fn permission(kind: DocumentKind) -> Permission {

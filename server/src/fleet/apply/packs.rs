@@ -46,11 +46,14 @@ impl ApplyRun<'_> {
             let old = existing.get(&spec.name);
             self.warn_of_idle(document, spec, old);
             let spec = normal(spec, old, &queries, &labels);
-            let action = self.note(document, &spec.name, old, &spec)?;
+            let action = self.note(document, (spec.id.unwrap_or_default(), &spec.name), old, &spec)?;
             if action == Action::Unchanged || !self.problems.is_empty() {
                 continue;
             }
-            self.write_pack(&spec, old, &queries, &labels).await?;
+            let pack_id = self.write_pack(&spec, old, &queries, &labels).await?;
+            if action == Action::Created {
+                self.objects.identify_last(pack_id);
+            }
         }
         Ok(())
     }
@@ -82,7 +85,7 @@ impl ApplyRun<'_> {
         old: Option<&PackSpec>,
         queries: &ByName<i64>,
         labels: &ByName<i64>,
-    ) -> Result<()> {
+    ) -> Result<i64> {
         let mut pack = row(spec, self.now)?;
         let pack_id = match old.and_then(|old| old.id) {
             Some(id) => {
@@ -103,7 +106,7 @@ impl ApplyRun<'_> {
             .filter_map(|query| Some(self.scheduled_row(pack_id, *queries.get(&query.query)?, query)))
             .collect();
         store::packs::set_scheduled(self.tx, pack_id, scheduled).await?;
-        Ok(())
+        Ok(pack_id)
     }
 
     fn scheduled_row(&self, pack_id: i64, query_id: i64, query: &PackQuery) -> scheduled_queries::ActiveModel {

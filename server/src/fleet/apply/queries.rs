@@ -19,7 +19,8 @@ impl ApplyRun<'_> {
         for (document, spec) in of_kind!(documents, Query) {
             check(|key| document.path(key), spec, &mut self.problems);
             let existing = existing.get(&spec.name);
-            let action = self.note(document, &spec.name, existing.map(|(_, old)| old), spec)?;
+            let id = existing.map_or(0, |(id, _)| *id);
+            let action = self.note(document, (id, &spec.name), existing.map(|(_, old)| old), spec)?;
             if action == Action::Unchanged || !self.problems.is_empty() {
                 continue;
             }
@@ -32,7 +33,8 @@ impl ApplyRun<'_> {
                 }
                 None => {
                     query.created_at = Set(self.now);
-                    store::named::insert(self.tx, query).await?;
+                    let id = store::named::insert(self.tx, query).await?;
+                    self.objects.identify_last(id);
                 }
             }
         }

@@ -4,13 +4,11 @@ use muster_api::rest::Action;
 use serde_json::json;
 
 use super::{ApplyRun, Located, of_kind};
+use crate::fleet::enroll_secrets::check_text;
 use crate::fleet::names::check_short;
 use crate::fleet::{Result, path};
 use crate::store;
 use crate::store::entity::enroll_secrets::Model as Secret;
-
-/// As the column is.
-const MAX_SECRET: usize = 255;
 
 impl ApplyRun<'_> {
     pub(super) async fn secrets(&mut self, documents: &[Located]) -> Result<()> {
@@ -43,11 +41,9 @@ impl ApplyRun<'_> {
                         "the line end is left out, as agents leave it out; write the secret on one line",
                     );
                 }
-                if text.is_empty() || text.chars().count() > MAX_SECRET {
-                    self.problem(at, format!("expects 1 to {MAX_SECRET} characters"));
-                } else if text.trim() != text {
-                    self.problem(at, "begins or ends with white space, which agents cut off; remove it");
-                } else if wanted.insert(text, name).is_some() {
+                let found = self.problems.len();
+                check_text(&at, text, &mut self.problems);
+                if self.problems.len() == found && wanted.insert(text, name).is_some() {
                     self.problem(at, "stands in the list twice");
                 }
             }
@@ -70,7 +66,7 @@ impl ApplyRun<'_> {
             let is_changed = existing.len() != wanted.len() || !wanted.iter().all(is_same);
             // The change must not tell what the secrets are, only that the list differs.
             let (old, new) = (json!({ "secrets": 0 }), json!({ "secrets": u8::from(is_changed) }));
-            let action = self.note(document, "", Some(&old), &new)?;
+            let action = self.note(document, (0, ""), Some(&old), &new)?;
             if action == Action::Unchanged || !self.problems.is_empty() {
                 continue;
             }

@@ -48,7 +48,7 @@ impl ApplyRun<'_> {
                 old.insert(email, role_of(user));
                 new.insert(email, Some(*wanted));
             }
-            if self.note(document, "", Some(&old), &new)? == Action::Unchanged {
+            if self.note(document, (0, ""), Some(&old), &new)? == Action::Unchanged {
                 continue;
             }
             // Also where there are problems, which undo it: who would be left shows only then.

@@ -6,7 +6,12 @@
 //! dry run does the same and rolls back; it publishes nothing, and neither does an attempt that is rolled back and
 //! retried.
 
+mod fields;
+mod objects;
 mod sizes;
+
+pub use fields::{ChangedFields, FieldChange, content_mark};
+pub use objects::{ObjectChange, ObjectChanges, ObjectKind};
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -21,7 +26,7 @@ use super::statistics::Statistics;
 use super::{Error, Result};
 use crate::bus::{ChangeEvent, Notifier};
 use crate::clock::{Clock, Moment};
-use crate::store::{self, Store, WriteError, activities, feed, generations};
+use crate::store::{self, Store, WriteError, activities, feed, generations, object_changes};
 
 /// Makes changes: each in one transaction with its activity and the next generation. The memory of this node has the
 /// change when it returns.
@@ -43,6 +48,8 @@ pub struct Draft<'a> {
     pub touched_hosts: BTreeSet<i64>,
     /// Labels that are deleted.
     pub dropped_labels: BTreeSet<i64>,
+    /// What the activity changes in objects, field by field.
+    pub objects: ObjectChanges,
     activity: Option<(&'static str, Value)>,
 }
 
@@ -121,15 +128,22 @@ impl Changes {
                 // First, because the row of the generation makes changes on all nodes wait for each other until they
                 // are committed: each reads what the one before it has left.
                 generations::bump(tx, generations::SCHEDULE).await?;
-                let mut draft =
-                    Draft { tx, now, touched_hosts: BTreeSet::new(), dropped_labels: BTreeSet::new(), activity: None };
+                let mut draft = Draft {
+                    tx,
+                    now,
+                    touched_hosts: BTreeSet::new(),
+                    dropped_labels: BTreeSet::new(),
+                    objects: ObjectChanges::default(),
+                    activity: None,
+                };
                 let value = change(&mut draft).await?;
                 let Some((kind, details)) = &draft.activity else { return Err(Stop::Undone(value)) };
                 // After everything the plan is made of: nothing below changes it. Its generation is the one this
                 // transaction has written and alone can commit, so once it has, this is the plan of that generation.
                 let plan = Plan::load(tx, now, self.schedule.built_in()).await?;
                 sizes::check(&self.schedule, &plan, &assignments)?;
-                activities::add(tx, now, &principal.actor(), kind, details).await?;
+                let activity = activities::add(tx, now, &principal.actor(), kind, details).await?;
+                object_changes::add(tx, activity, draft.objects.take()).await?;
                 if dry_run {
                     return Err(Stop::Undone(value));
                 }

@@ -12,7 +12,7 @@ use sea_orm::{ConnectionTrait, Set, Unchanged};
 use serde_json::json;
 
 use super::access::{Permission, Principal};
-use super::changes::{Changes, Draft};
+use super::changes::{Changes, Draft, ObjectChange, ObjectKind};
 use super::error::none_of;
 use super::hosts::{HostFilter, HostListing, Hosts};
 use super::listing::listed;
@@ -38,9 +38,17 @@ pub(super) async fn delete(
         problems.push(Problem::new(path(), reason));
         return Ok(());
     }
+    let before = specs::label_spec(label.clone());
     store::labels::delete(draft.tx, label.id).await?;
     draft.dropped_labels.insert(label.id);
-    Ok(())
+    keep(draft, label.id, before.as_ref(), None)
+}
+
+/// Keeps with the activity what differs in a label.
+fn keep(draft: &mut Draft<'_>, id: i64, before: Option<&LabelSpec>, after: Option<&LabelSpec>) -> Result<()> {
+    let name = after.or(before).map(|spec| spec.name.clone()).unwrap_or_default();
+    let (before, after) = (before.map(specs::to_value).transpose()?, after.map(specs::to_value).transpose()?);
+    draft.objects.add(ObjectChange { kind: ObjectKind::Label, id, name, before, after })
 }
 
 /// Reads and changes labels.
@@ -64,6 +72,15 @@ impl Labels {
             label_type: spec.label_type,
         };
         Ok(rows.into_iter().filter_map(specs::label_spec).map(summary).collect())
+    }
+
+    /// Names of the packs that are targeted at a label, sorted.
+    ///
+    /// # Errors
+    /// [`Error::Forbidden`] to users without the permission to read packs.
+    pub async fn targeted_by(&self, principal: &Principal, id: i64) -> Result<Vec<String>> {
+        principal.may(Permission::ReadPacks)?;
+        Ok(store::packs::targeting(self.changes.reader(), id).await?)
     }
 
     /// The hosts in a label.
@@ -155,6 +172,7 @@ impl PlanResource for Labels {
         check_name_free::<Labels>(draft, &spec.name, None).await?;
         let label = labels::ActiveModel { created_at: Set(draft.now), ..row(spec, None, draft.now) };
         let id = store::named::insert(draft.tx, label).await?;
+        keep(draft, id, None, Some(spec))?;
         draft.record("created_label", json!({ "label_id": id, "label_name": spec.name }));
         Ok(id)
     }
@@ -170,6 +188,7 @@ impl PlanResource for Labels {
         check_name_free::<Labels>(draft, &spec.name, Some(id)).await?;
         let label = labels::ActiveModel { id: Unchanged(id), ..row(&spec, Some(&old), draft.now) };
         store::named::update(draft.tx, label).await?;
+        keep(draft, id, Some(&old), Some(&spec))?;
         draft.record("edited_label", json!({ "label_id": id, "label_name": spec.name }));
         Ok(())
     }

@@ -12,7 +12,7 @@ use sea_orm::{ConnectionTrait, Set, Unchanged};
 use serde_json::json;
 
 use super::access::{Permission, Principal};
-use super::changes::{Changes, Draft};
+use super::changes::{Changes, Draft, ObjectChange, ObjectKind};
 use super::error::none_of;
 use super::hosts::ALL_HOSTS;
 use super::listing::listed;
@@ -61,6 +61,33 @@ pub(super) async fn global(db: &impl ConnectionTrait, now: Moment) -> Result<pac
     let all_hosts = all_hosts.ok_or_else(|| Error::Unavailable(format!("the label {ALL_HOSTS:?} is not there yet")))?;
     store::packs::set_targets(db, id, &[all_hosts.id]).await?;
     store::named::by_id::<packs::Entity>(db, id).await?.ok_or_else(|| Error::no_such(Packs::KIND, id))
+}
+
+/// The labels of those of these packs that are enabled, sorted.
+pub(super) async fn labels_of_enabled(db: &impl ConnectionTrait, pack_ids: &BTreeSet<i64>) -> Result<Vec<i64>> {
+    if pack_ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let rows = store::named::all::<packs::Entity>(db).await?;
+    let enabled: HashSet<i64> =
+        rows.into_iter().filter(|pack| !pack.disabled && pack_ids.contains(&pack.id)).map(|pack| pack.id).collect();
+    let targets = store::packs::all_targets(db).await?.into_iter();
+    let labels: BTreeSet<i64> =
+        targets.filter(|target| enabled.contains(&target.pack_id)).map(|target| target.label_id).collect();
+    Ok(labels.into_iter().collect())
+}
+
+/// Keeps with the activity what differs in a pack, its targets and its schedule, since it read as `before`.
+pub(super) async fn keep(draft: &mut Draft<'_>, id: i64, name: &str, before: Option<serde_json::Value>) -> Result<()> {
+    let after = specs::pack_value(draft.tx, id).await?;
+    draft.objects.add(ObjectChange { kind: ObjectKind::Pack, id, name: name.to_owned(), before, after })
+}
+
+/// Deletes a pack with its schedule.
+pub(super) async fn delete(draft: &mut Draft<'_>, pack: &packs::Model) -> Result<()> {
+    let before = specs::pack_value(draft.tx, pack.id).await?;
+    store::packs::delete(draft.tx, pack.id).await?;
+    keep(draft, pack.id, &pack.name, before).await
 }
 
 /// Reads and changes packs.
@@ -147,6 +174,7 @@ impl PlanResource for Packs {
         let pack = packs::ActiveModel { created_at: Set(draft.now), ..row(spec, draft.now)? };
         let id = store::named::insert(draft.tx, pack).await?;
         store::packs::set_targets(draft.tx, id, &label_ids).await?;
+        keep(draft, id, &spec.name, None).await?;
         draft.record("created_pack", json!({ "pack_id": id, "pack_name": spec.name }));
         Ok(id)
     }
@@ -162,16 +190,18 @@ impl PlanResource for Packs {
             return Ok(());
         }
         check_name_free::<Packs>(draft, &spec.name, Some(id)).await?;
+        let before = specs::pack_value(draft.tx, id).await?;
         let pack = packs::ActiveModel { id: Unchanged(id), ..row(&spec, draft.now)? };
         store::named::update(draft.tx, pack).await?;
         store::packs::set_targets(draft.tx, id, &label_ids).await?;
+        keep(draft, id, &spec.name, before).await?;
         draft.record("edited_pack", json!({ "pack_id": id, "pack_name": spec.name }));
         Ok(())
     }
 
     /// Deletes the pack with its schedule; its queries stay.
     async fn remove(draft: &mut Draft<'_>, pack: packs::Model) -> Result<()> {
-        store::packs::delete(draft.tx, pack.id).await?;
+        delete(draft, &pack).await?;
         draft.record("deleted_pack", json!({ "pack_id": pack.id, "pack_name": pack.name }));
         Ok(())
     }

@@ -9,7 +9,7 @@ use std::collections::{BTreeSet, HashMap};
 use muster_api::rest::{Scheduled, ScheduledInput};
 use muster_api::spec::PackQuery;
 use sea_orm::{ConnectionTrait, Set, Unchanged};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::access::{Permission, Principal};
 use super::changes::{Changes, Draft};
@@ -108,8 +108,9 @@ impl Schedules {
                     created_at: Set(draft.now),
                     ..row(query.id, &spec, draft.now)
                 };
+                let before = specs::pack_value(draft.tx, pack.id).await?;
                 let id = store::scheduled::insert(draft.tx, scheduled).await?;
-                record_edit(draft, &pack);
+                record_edit(draft, &pack, before).await?;
                 Ok(id)
             })
             .await?;
@@ -147,9 +148,9 @@ impl Schedules {
                     return Err(already_exists(&spec));
                 }
                 let scheduled = scheduled_queries::ActiveModel { id: Unchanged(id), ..row(query.id, &spec, draft.now) };
+                let before = specs::pack_value(draft.tx, pack.id).await?;
                 store::scheduled::update(draft.tx, scheduled).await?;
-                record_edit(draft, &pack);
-                Ok(())
+                record_edit(draft, &pack, before).await
             })
             .await?;
         self.by_id(principal, id).await
@@ -164,9 +165,9 @@ impl Schedules {
         self.changes
             .make(principal, false, async |draft| {
                 let (row, pack) = find(draft.tx, within, id).await?;
+                let before = specs::pack_value(draft.tx, pack.id).await?;
                 store::scheduled::delete(draft.tx, row.id).await?;
-                record_edit(draft, &pack);
-                Ok(())
+                record_edit(draft, &pack, before).await
             })
             .await
     }
@@ -254,8 +255,10 @@ async fn find(
     Ok((row, pack))
 }
 
-fn record_edit(draft: &mut Draft<'_>, pack: &entity::packs::Model) {
+async fn record_edit(draft: &mut Draft<'_>, pack: &entity::packs::Model, before: Option<Value>) -> Result<()> {
+    packs::keep(draft, pack.id, &pack.name, before).await?;
     draft.record("edited_pack", json!({ "pack_id": pack.id, "pack_name": pack.name }));
+    Ok(())
 }
 
 fn already_exists(spec: &PackQuery) -> Error {

@@ -16,6 +16,7 @@ pub mod live_queries;
 pub mod log_batches;
 pub mod node_keys;
 pub mod nodes;
+pub mod object_changes;
 pub mod pack_labels;
 pub mod packs;
 pub mod parked_queries;

@@ -2,6 +2,7 @@
 
 mod accessible;
 mod browser;
+mod changing;
 mod forms;
 mod hostile;
 mod live;
@@ -15,7 +16,7 @@ mod statements;
 use crate::support::{TestServer, Visitor};
 
 /// Every page of a lively fleet, and the least role that may look at it.
-pub const PAGES: [(&str, &str); 21] = [
+pub const PAGES: [(&str, &str); 36] = [
     ("/", "observer"),
     ("/overview/part", "observer"),
     ("/hosts", "observer"),
@@ -36,6 +37,21 @@ pub const PAGES: [(&str, &str); 21] = [
     ("/live/1", "maintainer"),
     ("/activity", "maintainer"),
     ("/users", "admin"),
+    ("/users/1", "admin"),
+    ("/queries/new", "maintainer"),
+    ("/queries/1/edit", "maintainer"),
+    ("/queries/1/delete", "maintainer"),
+    ("/queries/1/history", "maintainer"),
+    ("/packs/1/history", "maintainer"),
+    ("/labels/1", "observer"),
+    ("/labels/1/history", "maintainer"),
+    ("/activity/4", "maintainer"),
+    ("/settings", "maintainer"),
+    ("/settings/history", "maintainer"),
+    ("/settings/secrets", "maintainer"),
+    ("/settings/secrets/2/remove", "admin"),
+    ("/hosts/add", "maintainer"),
+    ("/hosts/add?platform=windows", "maintainer"),
     ("/about", "observer"),
 ];
 

@@ -168,3 +168,31 @@
   };
   document.querySelectorAll("[data-stream]").forEach(follow);
 })();
+
+// Copies the text of an element: data-copy is its id. Goes to a line of a text: data-line is its number, data-of the id.
+(() => {
+  document.documentElement.classList.add("has-script");
+  const select = (part) => getSelection().selectAllChildren(part);
+  document.addEventListener("click", async (event) => {
+    const button = event.target.closest("[data-copy]");
+    const part = button && document.getElementById(button.dataset.copy);
+    if (part) {
+      try {
+        await navigator.clipboard.writeText(part.textContent);
+        button.textContent = "Copied";
+      } catch {
+        select(part);
+        button.textContent = "Selected: press Ctrl-C";
+      }
+    }
+    const note = event.target.closest("[data-line][data-of]");
+    const text = note && document.getElementById(note.dataset.of);
+    if (text) {
+      const lines = text.value.split("\n");
+      const from = lines.slice(0, note.dataset.line - 1).join("\n").length + (note.dataset.line > 1 ? 1 : 0);
+      text.focus();
+      text.setSelectionRange(from, from + (lines[note.dataset.line - 1] || "").length);
+      text.scrollTop = (text.scrollHeight / Math.max(lines.length, 1)) * Math.max(0, note.dataset.line - 5);
+    }
+  });
+})();

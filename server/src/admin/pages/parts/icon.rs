@@ -14,6 +14,7 @@ pub(in crate::admin::pages) enum Icon {
     Watchdog,
     Activity,
     Users,
+    Settings,
     About,
     Search,
     Menu,
@@ -41,6 +42,7 @@ impl Icon {
             Self::Users => {
                 r#"<path d="M16 21v-2a4 4 0 0 0-4-4H6a4 4 0 0 0-4 4v2M22 21v-2a4 4 0 0 0-3-3.9M16 3.1a4 4 0 0 1 0 7.8"/><circle cx="9" cy="7" r="4"/>"#
             }
+            Self::Settings => r#"<path d="M21 4h-7M10 4H3M21 12h-9M8 12H3M21 20h-5M12 20H3M14 2v4M8 10v4M16 18v4"/>"#,
             Self::About => r#"<circle cx="12" cy="12" r="10"/><path d="M12 16v-4M12 8h.01"/>"#,
             Self::Search => r#"<circle cx="11" cy="11" r="8"/><path d="m21 21-4.3-4.3"/>"#,
             Self::Menu => r#"<path d="M4 6h16M4 12h16M4 18h16"/>"#,

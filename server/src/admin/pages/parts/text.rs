@@ -45,6 +45,16 @@ pub(in crate::admin::pages) fn visible(text: &str) -> String {
     text.chars().filter(|char| !is_hidden(*char)).collect()
 }
 
+/// Tells of characters in texts that stand in a form as they are, if there are any that nobody sees there.
+pub(in crate::admin::pages) fn hidden_warning(texts: &[&str]) -> Markup {
+    let is_odd = |text: &&&str| text.chars().any(is_hidden);
+    html! {
+        @for text in texts.iter().filter(is_odd) {
+            p.warning { "This text has characters that nobody sees, or that turn its direction: " (cut(text, 2_000)) }
+        }
+    }
+}
+
 /// Controls but for tabs and line breaks, characters without width, and marks of direction.
 fn is_hidden(char: char) -> bool {
     match char {

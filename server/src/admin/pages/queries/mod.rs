@@ -1,9 +1,11 @@
 //! What queries cost: scheduled ones by their cost, and saved ones.
 
 mod cost;
+mod edit;
 mod saved;
 
 pub(super) use self::cost::page as cost_page;
+pub(super) use self::edit::{create, delete, delete_page, edit, edit_page, new_page};
 pub(super) use self::saved::{page as saved_page, query as saved_query};
 
 use actix_web::web::Data;

@@ -7,10 +7,12 @@ use muster_api::rest::{FleetQueryCost, Query};
 use super::tabs;
 use crate::admin::AdminApi;
 use crate::admin::pages::answer::{Page, PageAnswer};
+use crate::admin::pages::history;
 use crate::admin::pages::overview::cost_table;
 use crate::admin::pages::parts::{ago, cut, link, shown};
 use crate::admin::pages::visit::{PageId, Visit};
 use crate::fleet::access::Permission;
+use crate::fleet::changes::ObjectKind;
 use crate::fleet::listing::{ListOrder, Listing};
 use crate::fleet::queries::Queries;
 use crate::fleet::resource::Resource as _;
@@ -38,7 +40,12 @@ pub(in crate::admin::pages) async fn page(api: Data<AdminApi>, visit: Visit) -> 
             link("queries/saved", &[("query", &text), ("from", &from)])
         };
         let main = html! {
-            div.title { div { h1 { "Queries" } p.state { "SQL with a name, which packs schedule and people run." } } }
+            div.title {
+                div { h1 { "Queries" } p.state { "SQL with a name, which packs schedule and people run." } }
+                @if visit.may(Permission::WriteSchedule) {
+                    div.actions { a.button.primary href="queries/new" { "New query" } }
+                }
+            }
             (tabs(&visit, "saved"))
             form.find action="queries/saved" method="get" {
                 input type="search" name="query" value=(text) placeholder="Name" aria-label="Name";
@@ -46,7 +53,7 @@ pub(in crate::admin::pages) async fn page(api: Data<AdminApi>, visit: Visit) -> 
             }
             section.card.flush {
                 @if queries.is_empty() {
-                    div.empty { h2 { "No saved query" } p { "Save one with " code { "fleetctl apply -f FILE" } "." } }
+                    div.empty { h2 { "No saved query" } p { "Save one here, or with " code { "fleetctl apply -f FILE" } "." } }
                 } @else {
                     div.scroll { (table(&queries)) }
                     div.more {
@@ -92,6 +99,7 @@ pub(in crate::admin::pages) async fn query(api: Data<AdminApi>, visit: Visit, id
             |cost: &&FleetQueryCost| schedules.iter().any(|(pack, name)| *pack == cost.pack && *name == cost.name);
         let costs: Vec<&FleetQueryCost> =
             costs.iter().flat_map(|costs| &costs.queries).filter(is_its_own).take(SCHEDULES).collect();
+        let history = history::latest(&fleet, &visit, (ObjectKind::Query, *id)).await?;
         let main = html! {
             (head(&visit, &query))
             section.card { h2 { "SQL" } pre tabindex="0" { (cut(&query.query, 20_000)) } }
@@ -103,6 +111,7 @@ pub(in crate::admin::pages) async fn query(api: Data<AdminApi>, visit: Visit, id
                 }
             }
             (facts(&visit, &query))
+            (history)
         };
         Ok(Page::new(query.name.chars().take(80).collect::<String>(), main))
     })
@@ -118,8 +127,12 @@ fn head(visit: &Visit, query: &Query) -> Markup {
                 h1 { (cut(&query.name, 200)) }
                 @if !query.description.is_empty() { p.state { (cut(&query.description, 1_000)) } }
             }
-            @if may_run {
-                div.actions { a.button.primary href=(link("live", &[("saved", &query.name)])) { "Run now" } }
+            div.actions {
+                @if may_run { a.button.primary href=(link("live", &[("saved", &query.name)])) { "Run now" } }
+                @if visit.may(Permission::WriteSchedule) {
+                    a.button href={ "queries/" (query.id) "/edit" } { "Edit" }
+                    a.button.danger href={ "queries/" (query.id) "/delete" } { "Delete" }
+                }
             }
         }
     }

@@ -1,0 +1,173 @@
+//! The secrets that agents enroll with. They are shown only when somebody asks for them.
+
+use actix_web::web::Data;
+use maud::{Markup, html};
+
+use super::tabs;
+use crate::admin::AdminApi;
+use crate::admin::pages::answer::{Page, PageAnswer, PageFailed, go_to};
+use crate::admin::pages::forms::Posted;
+use crate::admin::pages::parts::{ago, cut, plural, shown};
+use crate::admin::pages::visit::{PageId, Visit};
+use crate::fleet::access::Permission;
+use crate::fleet::enroll_secrets::{EnrollSecrets, ListedSecret};
+use crate::fleet::{Error, Problem};
+
+/// Secrets that are listed.
+const MOST: usize = 200;
+
+/// What stands in the form for a new secret, but for the secret.
+#[derive(Debug, Clone, Default)]
+struct SecretForm {
+    name: String,
+    problems: Vec<Problem>,
+}
+
+pub(in crate::admin::pages) async fn page(api: Data<AdminApi>, visit: Visit) -> PageAnswer {
+    api.page(visit, |fleet, visit| async move {
+        let secrets = EnrollSecrets::of(&fleet).list(&visit.principal).await?;
+        Ok(show(&visit, &secrets, &SecretForm::default()))
+    })
+    .await
+}
+
+/// The same page with the secrets.
+pub(in crate::admin::pages) async fn reveal(api: Data<AdminApi>, posted: Posted) -> PageAnswer {
+    api.page(posted.visit, |fleet, visit| async move {
+        let secrets = EnrollSecrets::of(&fleet).revealed(&visit.principal).await?;
+        Ok(show(&visit, &secrets, &SecretForm::default()))
+    })
+    .await
+}
+
+pub(in crate::admin::pages) async fn add(api: Data<AdminApi>, posted: Posted) -> PageAnswer {
+    let (visit, fields) = (posted.visit, posted.fields);
+    let (name, secret) = (fields.text("name").to_owned(), fields.raw("secret").to_owned());
+    let (fleet, by, wanted) = (api.fleet.clone(), visit.principal.clone(), name.clone());
+    let add = move || async move { EnrollSecrets::of(&fleet).add(&by, &wanted, &secret).await };
+    match api.work.change(add).await {
+        Ok(()) => Ok(go_to(&visit.look.prefix, "/settings/secrets?notice=added").finish()),
+        Err(Error::Invalid(problems)) => {
+            let form = SecretForm { name, problems };
+            api.page_again(visit, |fleet, visit| async move {
+                let secrets = EnrollSecrets::of(&fleet).list(&visit.principal).await?;
+                Ok(show(&visit, &secrets, &form))
+            })
+            .await
+        }
+        Err(error) => Err(PageFailed::of(visit, error)),
+    }
+}
+
+fn show(visit: &Visit, secrets: &[ListedSecret], form: &SecretForm) -> Page {
+    let is_hidden = secrets.iter().all(|secret| secret.secret.is_none());
+    let main = html! {
+        div.title {
+            div { h1 { "Settings" } p.state { "A new host enrolls with one of these secrets and is shown with its name." } }
+            @if is_hidden && !secrets.is_empty() {
+                form.actions action="settings/secrets/show" method="post" {
+                    (visit.form_key.field()) button { "Show secrets" }
+                }
+            }
+        }
+        (tabs(visit, "secrets"))
+        section.card.flush {
+            @if secrets.is_empty() {
+                div.empty { h2 { "No secret" } p { "No host can enroll until there is one." } }
+            } @else { div.scroll { (table(visit, secrets)) } }
+        }
+        @if visit.may(Permission::WriteSecrets) { (add_form(visit, form)) }
+    };
+    Page::new("Enroll secrets", main)
+}
+
+fn table(visit: &Visit, secrets: &[ListedSecret]) -> Markup {
+    html! {
+        table.page-table {
+            thead { tr { th { "Name" } th { "Secret" } th.wide-only { "Since" } th {} } }
+            tbody { @for secret in secrets.iter().take(MOST) { tr {
+                td.name { (cut(&secret.name, 80)) }
+                td {
+                    @match &secret.secret {
+                        Some(text) => {
+                            code id={ "secret-" (secret.id) } { (shown(text)) } " "
+                            button.copy type="button" data-copy={ "secret-" (secret.id) } { "Copy" }
+                        },
+                        None => span.muted { "hidden" },
+                    }
+                }
+                td.wide-only { (ago(secret.created_at, visit.look.now)) }
+                td.n {
+                    @if visit.may(Permission::WriteSecrets) {
+                        a href={ "settings/secrets/" (secret.id) "/remove" } { "Remove" }
+                    }
+                }
+            } } }
+        }
+    }
+}
+
+fn add_form(visit: &Visit, form: &SecretForm) -> Markup {
+    let problem = |path: &str| {
+        let found = form.problems.iter().find(|problem| problem.path == path);
+        html! { @if let Some(problem) = found { span.problem { (shown(&problem.reason)) } } }
+    };
+    html! {
+        form.card.stack action="settings/secrets" method="post" {
+            (visit.form_key.field())
+            h2 { "Add a secret" }
+            div.grid {
+                label {
+                    "Name" input name="name" value=(form.name) autocomplete="off" required maxlength="255";
+                    span.hint { "Such as the office or the image whose hosts get it" }
+                    (problem("name"))
+                }
+                label {
+                    "Secret" input type="password" name="secret" autocomplete="off" maxlength="255";
+                    span.hint { "Leave it empty to have one made" }
+                    (problem("secret"))
+                }
+            }
+            div.row { button.primary { "Add secret" } }
+        }
+    }
+}
+
+/// Asks whether to remove a secret, and says what that means.
+pub(in crate::admin::pages) async fn remove_page(api: Data<AdminApi>, visit: Visit, id: PageId) -> PageAnswer {
+    api.page(visit, move |fleet, visit| async move {
+        visit.principal.may(Permission::WriteSecrets)?;
+        let secrets = EnrollSecrets::of(&fleet).list(&visit.principal).await?;
+        let missing = || Error::no_such("Enroll secret", *id);
+        let secret = secrets.iter().find(|secret| secret.id == *id).ok_or_else(missing)?;
+        let hosts = fleet.hosts.counts_now(&visit.principal).await.ok().map(|count| count.online + count.offline);
+        let left = secrets.len() - 1;
+        let main = html! {
+            div.card {
+                h1 { "Remove the secret " (cut(&secret.name, 120)) "?" }
+                p {
+                    @if let Some(hosts) = hosts { (plural(hosts, "enrolled host stays", "enrolled hosts stay")) " enrolled. " }
+                    "Machines that have only this secret cannot enroll any more. "
+                    @if left == 0 { strong { "It is the last one: no new host can enroll until you add another." } } @else {
+                        (plural(left as u64, "other secret is left", "other secrets are left")) "."
+                    }
+                }
+                form.row action={ "settings/secrets/" (id) "/remove" } method="post" {
+                    (visit.form_key.field())
+                    button.danger { "Remove 1 of " (plural(secrets.len() as u64, "secret", "secrets")) }
+                    a.button href="settings/secrets" { "Keep" }
+                }
+            }
+        };
+        Ok(Page::new("Remove a secret", main))
+    })
+    .await
+}
+
+pub(in crate::admin::pages) async fn remove(api: Data<AdminApi>, posted: Posted, id: PageId) -> PageAnswer {
+    api.submit(posted.visit, move |fleet, visit| async move {
+        EnrollSecrets::of(&fleet).remove(&visit.principal, *id).await?;
+        Ok("/settings/secrets?notice=removed".to_owned())
+    })
+    .await
+}
