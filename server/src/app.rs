@@ -156,6 +156,7 @@ impl App {
             schedule,
             schemas,
             statistics,
+            task_runs: Arc::default(),
         };
         let health = ServerHealth { store: store.clone(), logs: Arc::clone(&fleet.logs) };
         Ok(Self {

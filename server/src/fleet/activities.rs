@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::access::{Permission, Principal};
 use super::changes::{ChangedFields, ObjectKind};
 use super::{Error, Fleet, Result};
+use crate::clock::Moment;
 use crate::store::{activities, entity, object_changes};
 
 /// Activities that tell of users: for those who manage them.
@@ -19,6 +20,22 @@ const IN_LISTS: i64 = 2;
 
 /// Most bytes of the fields of a change that a list tells.
 const SHORT: i64 = 2_048;
+
+/// Activities that change what hosts run.
+const OF_SCHEDULE: [&str; 12] = [
+    "applied_documents",
+    "deleted_documents",
+    "created_label",
+    "edited_label",
+    "deleted_label",
+    "created_pack",
+    "edited_pack",
+    "deleted_pack",
+    "created_saved_query",
+    "edited_saved_query",
+    "deleted_saved_query",
+    "deleted_multiple_saved_query",
+];
 
 /// One thing that somebody did.
 #[derive(Debug, Clone, PartialEq)]
@@ -73,6 +90,16 @@ impl Fleet {
     ) -> Result<Vec<ActivityEntry>> {
         principal.may(Permission::ReadActivities)?;
         let rows = activities::latest(self.hosts.reader(), before, hidden_from(principal), limit).await?;
+        Ok(rows.into_iter().map(entry).collect())
+    }
+
+    /// Changes of what hosts run since `since`, the latest first, of the last few thousand activities.
+    ///
+    /// # Errors
+    /// As for [`Fleet::activities`].
+    pub async fn changes_since(&self, principal: &Principal, since: Moment, limit: u64) -> Result<Vec<ActivityEntry>> {
+        principal.may(Permission::ReadActivities)?;
+        let rows = activities::latest_of(self.hosts.reader(), &OF_SCHEDULE, since, limit).await?;
         Ok(rows.into_iter().map(entry).collect())
     }
 

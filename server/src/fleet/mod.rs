@@ -4,6 +4,7 @@
 //! others have changed, every two seconds or at once when it is notified ([`Fleet::follow`]). The database is the
 //! truth, and memory is a cache with a stated staleness (`docs/consistency.md`).
 
+mod about;
 pub mod access;
 pub mod activities;
 pub mod apply;
@@ -37,13 +38,17 @@ pub mod schema;
 pub mod specs;
 mod sql;
 pub mod statistics;
+mod task_runs;
 
 use std::sync::Arc;
 
+pub use about::ServerParts;
+pub use activities::ActivityEntry;
 pub use deadline::within;
 pub use error::{Error, Problem, Result};
 pub use node::{Node, RENEW_EVERY};
 pub use notified::until_changed_elsewhere;
+pub use task_runs::{TaskRun, TaskRuns};
 
 use self::access::{Access, Principal};
 use self::apply::Applier;
@@ -81,6 +86,8 @@ pub struct Fleet {
     pub schemas: Arc<AgentSchemas>,
     pub specs: Specs,
     pub statistics: Arc<Statistics>,
+    /// How the periodic tasks of this node went.
+    pub task_runs: Arc<TaskRuns>,
 }
 
 impl Fleet {

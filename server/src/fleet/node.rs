@@ -8,7 +8,7 @@ use crate::clock::{Clock, Moment};
 use crate::store::{Store, nodes};
 
 /// The lease on the work that one node does for all.
-const LEASE: &str = "leader";
+pub(super) const LEASE: &str = "leader";
 
 /// How long the lease is good. A leader that falls silent is replaced after this, the
 /// margin and at most the time to the next look at the lease: 45 s.

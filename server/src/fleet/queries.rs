@@ -100,6 +100,15 @@ impl Queries {
         self.show_without_costs(principal, listing.page(rows)).await
     }
 
+    /// Ids and names of the queries whose names have this part, so many at most.
+    ///
+    /// # Errors
+    /// [`Error::Forbidden`](super::Error::Forbidden) to users without the permission to read queries.
+    pub async fn with_part(&self, principal: &Principal, part: &str, limit: u64) -> Result<Vec<(i64, String)>> {
+        principal.may(Permission::ReadQueries)?;
+        Ok(store::named::with_part::<queries::Entity>(self.changes.reader(), part, limit).await?)
+    }
+
     /// A query, and where it is scheduled, as (pack, name): for users who may read packs.
     ///
     /// # Errors

@@ -1,5 +1,6 @@
 //! What operators did, newest last. Rows are added and, when they are old, removed.
 
+use sea_orm::sea_query::{Expr, ExprTrait as _};
 use sea_orm::{
     ActiveValue::NotSet, ColumnTrait, Condition, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
     Set,
@@ -71,6 +72,25 @@ pub async fn by_ids(db: &impl ConnectionTrait, ids: Vec<i64>) -> Result<Vec<acti
         return Ok(Vec::new());
     }
     Ok(activities::Entity::find().filter(activities::Column::Id.is_in(bulk::padded(ids))).all(db).await?)
+}
+
+/// Activities that are looked through for those of some kinds: there is no index of kinds.
+const LOOKED_THROUGH: i64 = 5_000;
+
+/// The latest of these kinds that were added since `since`, newest first, of the last [`LOOKED_THROUGH`] activities.
+pub async fn latest_of(
+    db: &impl ConnectionTrait,
+    kinds: &[&str],
+    since: Moment,
+    limit: u64,
+) -> Result<Vec<activities::Model>> {
+    use activities::Column;
+    let recent = Expr::cust(format!("(SELECT COALESCE(MAX(id), 0) - {LOOKED_THROUGH} FROM activities)"));
+    let select = activities::Entity::find()
+        .filter(Expr::col(Column::Id).gt(recent))
+        .filter(Column::CreatedAt.gte(since))
+        .filter(Column::Kind.is_in(kinds.iter().copied()));
+    Ok(select.order_by_desc(Column::Id).limit(limit).all(db).await?)
 }
 
 /// The kinds of all activities, oldest first.

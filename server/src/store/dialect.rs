@@ -226,6 +226,14 @@ impl ConnectionTrust {
     }
 }
 
+/// What the kind of the database is called, and the SQL that gives its version.
+pub(super) fn version(database: DbBackend) -> (&'static str, &'static str) {
+    match database {
+        DbBackend::MySql => ("MySQL or MariaDB", "SELECT CAST(VERSION() AS CHAR) AS version"),
+        _ => ("SQLite", "SELECT sqlite_version() AS version"),
+    }
+}
+
 /// A transaction that is going to write says so at its start: a reader that turns writer fails at once on SQLite.
 pub(super) fn write_options() -> TransactionOptions {
     TransactionOptions { sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate), ..Default::default() }

@@ -173,6 +173,28 @@ pub async fn update(db: &impl ConnectionTrait, host: hosts::ActiveModel) -> Resu
     Ok(())
 }
 
+/// Marks a few hundred hosts to be asked everything with their next check-ins, whatever they were asked before. Gives the ids
+/// of those there were.
+pub async fn ask_again(db: &impl ConnectionTrait, host_ids: &[i64]) -> Result<Vec<i64>> {
+    let found: Vec<i64> = hosts::Entity::find()
+        .filter(hosts::Column::Id.is_in(host_ids.iter().copied()))
+        .select_only()
+        .column(hosts::Column::Id)
+        .order_by_asc(hosts::Column::Id)
+        .lock_exclusive()
+        .into_tuple()
+        .all(db)
+        .await?;
+    let marked = hosts::Entity::update_many()
+        .col_expr(hosts::Column::RefetchRequested, true.into())
+        .col_expr(hosts::Column::OpenRound, Expr::value(None::<String>))
+        .filter(hosts::Column::Id.is_in(found.iter().copied()));
+    if !found.is_empty() {
+        marked.exec(db).await?;
+    }
+    Ok(found)
+}
+
 /// Deletes a few hundred hosts with their keys, their label memberships and what they are not asked any more. Gives the
 /// identifiers of those there were.
 pub async fn delete(db: &impl ConnectionTrait, host_ids: &[i64]) -> Result<BTreeMap<i64, String>> {

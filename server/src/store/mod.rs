@@ -43,7 +43,7 @@ mod word;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sea_orm::{DatabaseConnection, DatabaseTransaction, DbBackend, TransactionTrait};
+use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, Statement, TransactionTrait};
 
 pub use case_twins::case_twins;
 pub use error::{Error, Result, WriteError};
@@ -258,6 +258,14 @@ impl Store {
             }
         }
     }
+}
+
+/// Kind and version of the database.
+pub async fn version(db: &impl ConnectionTrait) -> Result<String> {
+    let (kind, sql) = dialect::version(db.get_database_backend());
+    let row = db.query_one_raw(Statement::from_string(db.get_database_backend(), sql)).await?;
+    let version: Option<String> = row.map(|row| row.try_get("", "version")).transpose()?;
+    Ok(format!("{kind} {}", version.unwrap_or_default()))
 }
 
 /// What a transaction does about rows that others hold.

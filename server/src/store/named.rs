@@ -1,9 +1,9 @@
 //! Reading and writing rows that have an id and a unique name, whatever else is in their table.
 
-use sea_orm::sea_query::{Expr, ExprTrait as _, Func};
+use sea_orm::sea_query::{Expr, ExprTrait as _, Func, LikeExpr};
 use sea_orm::{
     ActiveModelBehavior, ActiveModelTrait, ConnectionTrait, EntityTrait, IntoActiveModel, PrimaryKeyTrait, QueryFilter,
-    QueryOrder,
+    QueryOrder, QuerySelect,
 };
 
 use super::{Result, case};
@@ -31,6 +31,16 @@ pub async fn by_name<T: NamedTable>(db: &impl ConnectionTrait, name: &str) -> Re
     let is_same = Expr::expr(Func::lower(Expr::col(T::NAME))).eq(Func::lower(Expr::val(name)));
     let rows = T::find().filter(is_same).order_by_asc(Expr::col("id")).all(db).await?;
     Ok(case::best(rows, name, T::name))
+}
+
+/// Ids and names of rows whose names have this part, whatever its capitals (A to Z), in the order of the names.
+pub async fn with_part<T: NamedTable>(db: &impl ConnectionTrait, part: &str, limit: u64) -> Result<Vec<(i64, String)>> {
+    let escaped: String =
+        part.chars().flat_map(|char| ['!', char].into_iter().skip(usize::from(!"!%_".contains(char)))).collect();
+    let pattern = LikeExpr::new(format!("%{}%", escaped.to_ascii_lowercase())).escape('!');
+    let has_part = Expr::expr(Func::lower(Expr::col(T::NAME))).like(pattern);
+    let select = T::find().select_only().column_as(Expr::col("id"), "id").column(T::NAME).filter(has_part);
+    Ok(select.order_by_asc(T::NAME).limit(limit).into_tuple().all(db).await?)
 }
 
 /// Inserts a row and gives its id.

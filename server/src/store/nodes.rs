@@ -62,6 +62,12 @@ pub async fn release_lease(db: &impl ConnectionTrait, name: &str, holder: &str) 
     Ok(())
 }
 
+/// Who holds a lease now.
+pub async fn holder(db: &impl ConnectionTrait, name: &str, now: Moment) -> Result<Option<String>> {
+    let lease = leases::Entity::find_by_id(name).one(db).await?;
+    Ok(lease.filter(|lease| lease.expires_at > now).map(|lease| lease.holder))
+}
+
 /// Notes up to when a server has written what it knows of keys, and that it is alive.
 pub async fn has_written(db: &impl ConnectionTrait, id: &str, until: Moment, now: Moment) -> Result<()> {
     put(db, id, until, now, &[Column::WrittenAt, Column::AliveAt]).await

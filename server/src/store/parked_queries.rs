@@ -25,6 +25,12 @@ pub async fn park(db: &impl ConnectionTrait, parked: Model) -> Result<()> {
     Ok(())
 }
 
+/// As [`release`], for a few hundred hosts.
+pub async fn release_all(db: &impl ConnectionTrait, host_ids: &[i64]) -> Result<()> {
+    Entity::delete_many().filter(Column::HostId.is_in(host_ids.iter().copied())).exec(db).await?;
+    Ok(())
+}
+
 /// Removes all entries of a host, which is then asked everything again.
 pub async fn release(db: &impl ConnectionTrait, host_id: i64) -> Result<()> {
     Entity::delete_many().filter(Column::HostId.eq(host_id)).exec(db).await?;

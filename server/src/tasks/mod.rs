@@ -146,6 +146,8 @@ impl Task {
         let start = Instant::now();
         let outcome = self.run(fleet, metrics, everything).await;
         metrics.task_ran(self.name(), outcome.is_ok(), start.elapsed());
+        let failure = outcome.as_ref().err().map(ToString::to_string);
+        fleet.task_runs.ran(self.name(), fleet.clock.now(), start.elapsed(), failure);
         if let Err(error) = outcome {
             tracing::warn!(task = self.name(), %error, "task failed; will retry");
         }

@@ -235,6 +235,19 @@ impl Metrics {
         self.limit_hits.with_label_values(&[limit]).inc();
     }
 
+    /// The values of a counter or gauge, by the values of its first label; an empty one for a metric without labels. Of several
+    /// with one label the sum.
+    pub fn values(&self, name: &str) -> BTreeMap<String, f64> {
+        let mut values = BTreeMap::new();
+        let families = self.registry.gather();
+        for metric in families.iter().filter(|family| family.name() == name).flat_map(|family| family.get_metric()) {
+            let label = metric.get_label().first().map_or("", |label| label.value());
+            *values.entry(label.to_owned()).or_default() +=
+                metric.get_counter().get_value() + metric.get_gauge().get_value();
+        }
+        values
+    }
+
     /// All metrics in Prometheus' text format.
     ///
     /// # Errors

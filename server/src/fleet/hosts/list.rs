@@ -64,6 +64,11 @@ impl HostListing {
         self.read == self.picked.len()
     }
 
+    /// The ids of all hosts of the list, in its order.
+    pub fn ids(&self) -> Vec<i64> {
+        self.picked.iter().map(|host| host.id).collect()
+    }
+
     /// The next hosts, as they were seen when the list was begun. Those that were deleted since are left out.
     ///
     /// # Errors
@@ -112,6 +117,16 @@ impl Hosts {
         };
         let picked = directory.pick(HostPick { filter: filter.clone(), now, values: values.map(Arc::new) }).await?;
         Ok(HostListing { hosts: Arc::clone(self), picked, read: 0, picked_at: now })
+    }
+
+    /// The identifiers of these hosts, a few hundred at most; those that are gone have none.
+    ///
+    /// # Errors
+    /// [`Error::Forbidden`](crate::fleet::Error::Forbidden) without the permission to read hosts.
+    pub async fn identifiers(&self, principal: &Principal, ids: &[i64]) -> Result<Vec<String>> {
+        principal.may(Permission::ReadHosts)?;
+        let rows = host_lists::rows(self.store.reader(), ids).await?;
+        Ok(ids.iter().filter_map(|id| rows.get(id)).map(|row| row.identifier.clone()).collect())
     }
 
     /// Counts what [`Hosts::list`] would list without a page.

@@ -5,12 +5,13 @@ use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
 
-use muster_api::rest::NewLiveQuery;
+use muster_api::rest::{LiveTargets, NewLiveQuery};
 use roaring::RoaringTreemap;
 use sea_orm::ConnectionTrait;
 
 use super::Live;
-use crate::fleet::hosts::{TargetGroups, means_platform};
+use crate::fleet::access::{Permission, Principal};
+use crate::fleet::hosts::{OnlineTally, TargetGroups, means_platform};
 use crate::fleet::schedule::Plan;
 use crate::fleet::{Error, Problem, Result};
 use crate::store::{self, hosts::NamedHost};
@@ -30,31 +31,42 @@ impl Live {
     /// # Errors
     /// [`Error::Invalid`] naming every host, label or platform nobody knows, and when no host is left.
     pub(super) async fn resolve(self: &Arc<Self>, request: &NewLiveQuery) -> Result<RoaringTreemap> {
-        let (db, plan) = (self.store.reader(), self.schedule.plan());
-        let mut problems = Vec::new();
         let targets = &request.targets;
+        let mut problems = Vec::new();
         check(request, &mut problems);
-        let hosts = named_hosts(db, "targets.hosts", &targets.hosts, &mut problems).await?;
-        let excluded = named_hosts(db, "targets.exclude_hosts", &targets.exclude_hosts, &mut problems).await?;
-        let labels = named_labels(&plan, "targets.labels", &targets.labels, &mut problems);
-        let excluded_labels = named_labels(&plan, "targets.exclude_labels", &targets.exclude_labels, &mut problems);
-        if !problems.is_empty() {
-            return Err(Error::Invalid(problems));
-        }
-        let label_lists = if labels.is_empty() { Vec::new() } else { vec![labels] };
-        let groups = TargetGroups {
-            all: targets.all,
-            label_lists,
-            platforms: targets.platforms.clone(),
-            hosts,
-            excluded_labels,
-        };
+        let excluded =
+            named_hosts(self.store.reader(), "targets.exclude_hosts", &targets.exclude_hosts, &mut problems).await?;
+        let groups = self.groups(targets, problems).await?;
         let mut chosen = self.members(groups).await?;
         for host in excluded {
             chosen.remove(host.cast_unsigned());
         }
         let sampled = sample(chosen, request.percent, request.max_hosts);
         if sampled.is_empty() { Err(self.nobody(&targets.platforms).await?) } else { Ok(sampled) }
+    }
+
+    /// Counts the hosts that a live query with these targets would ask now, those to be left out by name among them.
+    ///
+    /// # Errors
+    /// [`Error::Forbidden`] to users who may not read hosts; [`Error::Invalid`] naming every host and label nobody knows.
+    pub async fn count_targets(&self, principal: &Principal, targets: &LiveTargets) -> Result<OnlineTally> {
+        principal.may(Permission::ReadHosts)?;
+        let groups = self.groups(targets, Vec::new()).await?;
+        self.hosts.tally_members(groups).await
+    }
+
+    /// What targets have in common, unless there are problems.
+    async fn groups(&self, targets: &LiveTargets, mut problems: Vec<Problem>) -> Result<TargetGroups> {
+        let plan = self.schedule.plan();
+        let hosts = named_hosts(self.store.reader(), "targets.hosts", &targets.hosts, &mut problems).await?;
+        let labels = named_labels(&plan, "targets.labels", &targets.labels, &mut problems);
+        let excluded_labels = named_labels(&plan, "targets.exclude_labels", &targets.exclude_labels, &mut problems);
+        if !problems.is_empty() {
+            return Err(Error::Invalid(problems));
+        }
+        let label_lists = if labels.is_empty() { Vec::new() } else { vec![labels] };
+        let platforms = targets.platforms.clone();
+        Ok(TargetGroups { all: targets.all, label_lists, platforms, hosts, excluded_labels })
     }
 
     /// The hosts of groups, those too that have enrolled with another node just now.

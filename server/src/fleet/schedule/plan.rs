@@ -162,6 +162,11 @@ impl Plan {
         self.labels.get(&id).map(String::as_str)
     }
 
+    /// Ids and names of all labels, in the order of the ids.
+    pub fn labels(&self) -> impl Iterator<Item = (i64, &str)> {
+        self.labels.iter().map(|(id, name)| (*id, name.as_str()))
+    }
+
     /// The label of this name, whatever its capitals.
     pub fn label_id(&self, name: &str) -> Option<i64> {
         let labels: Vec<(&i64, &String)> = self.labels.iter().collect();

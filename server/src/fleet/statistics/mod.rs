@@ -44,6 +44,7 @@ mod show;
 mod sketch;
 mod stopped;
 mod stored_costs;
+mod trends;
 mod versions;
 mod waiting;
 mod write;
@@ -56,6 +57,7 @@ pub(in crate::fleet) use read::wanted;
 pub use read_query::QuerySpan;
 pub(in crate::fleet) use sample::{SQL, Sample};
 pub use stopped::stopped_queries;
+pub use trends::QueryTrends;
 
 pub use crate::store::statistics::events::DenylistFilter;
 
@@ -63,6 +65,7 @@ use self::questions::QuestionRate;
 use self::recent_costs::RecentCosts;
 use self::served_configs::ServedConfigs;
 use self::stopped::StoppedQueries;
+use self::trends::RecentTrends;
 use self::versions::Versions;
 use self::waiting::{WaitingSample, WaitingSamples};
 use super::hosts::Host;
@@ -87,6 +90,7 @@ pub struct Statistics {
     configs: Arc<ServedConfigs>,
     versions: Versions,
     recent_costs: RecentCosts,
+    recent_trends: RecentTrends,
     /// One writes at a time.
     serial: tokio::sync::Mutex<()>,
     metrics: Arc<Metrics>,
@@ -113,6 +117,7 @@ impl Statistics {
             configs: Arc::default(),
             versions: Versions::default(),
             recent_costs: RecentCosts::default(),
+            recent_trends: RecentTrends::default(),
             serial: tokio::sync::Mutex::default(),
             metrics,
         }
