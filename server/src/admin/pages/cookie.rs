@@ -17,6 +17,15 @@ pub(super) const VISITOR: &str = "muster_visitor";
 /// The cookie that holds the theme.
 pub(super) const THEME: &str = "muster_theme";
 
+/// The cookie that says that the first steps were put away.
+pub(super) const FIRST_STEPS: &str = "muster_first_steps";
+
+/// The cookie that holds the columns of hosts that are shown.
+pub(super) const HOST_COLUMNS: &str = "muster_host_columns";
+
+/// Cookies that say how a page looks, which is nobody's secret.
+const OF_LOOKS: [&str; 3] = [THEME, FIRST_STEPS, HOST_COLUMNS];
+
 /// Before the names of cookies that a browser takes only from this very host: a neighbour cannot set one.
 const OF_THIS_HOST: &str = "__Host-";
 
@@ -60,10 +69,10 @@ fn is_secure(request: &HttpRequest) -> bool {
         || request.connection_info().scheme() == "https"
 }
 
-/// The name that browsers know a cookie by. The theme is nobody's secret.
+/// The name that browsers know a cookie by.
 fn full_name(request: &HttpRequest, name: &'static str) -> Cow<'static, str> {
     let is_whole_host = request.app_data::<Data<AdminApi>>().is_some_and(|api| api.pages.prefix.is_empty());
-    if name != THEME && is_whole_host && is_secure(request) {
+    if !OF_LOOKS.contains(&name) && is_whole_host && is_secure(request) {
         return format!("{OF_THIS_HOST}{name}").into();
     }
     name.into()

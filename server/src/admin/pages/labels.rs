@@ -30,7 +30,7 @@ pub(super) async fn page(api: Data<AdminApi>, visit: Visit) -> PageAnswer {
             (name_filter("labels", &listing.text))
             section.card.flush {
                 @if labels.is_empty() {
-                    div.empty { h2 { "No label has this name" } }
+                    div.empty { h2 { "No label has this name" } p { a.button href="labels" { "Look at all labels" } } }
                 } @else {
                     div.scroll { table.page-table {
                         thead { tr { th { "Label" } th { "Kind" } th.n { "Hosts" } th.wide-only { "Decided by" } } }

@@ -43,9 +43,17 @@ const RAIL: [RailEntry; 11] = [
     entry("/about", "About", Icon::About, "a", Permission::ReadHosts),
 ];
 
+/// Addresses and words of the pages that the visitor may go to and whose words have this part.
+pub(super) fn pages_with(visit: &Visit, text: &str) -> Vec<(&'static str, &'static str)> {
+    let lower = text.to_lowercase();
+    let found = RAIL.iter().filter(|entry| visit.may(entry.needs) && entry.word.to_lowercase().contains(&lower));
+    found.map(|entry| (if entry.address == "/" { "." } else { &entry.address[1..] }, entry.word)).collect()
+}
+
 /// What a page says after a change, by the word for it in the address.
-const NOTICES: [(&str, &str); 7] = [
+const NOTICES: [(&str, &str); 8] = [
     ("refetch", "The host is asked for its details and labels with its next check-in."),
+    ("refetched", "The hosts are asked for their details and labels with their next check-ins."),
     ("deleted", "Deleted."),
     ("created", "The user can log in now."),
     ("saved", "Saved."),
@@ -94,6 +102,9 @@ fn framed(visit: &Visit, main: &Markup) -> Markup {
                 (icon(Icon::Search))
                 input type="search" name="query" placeholder="Find a host by name, UUID, serial or address"
                     aria-label="Find a host" maxlength="200" data-key="/";
+            }
+            a.button.palette-open href="find" data-palette="find/part" aria-keyshortcuts="Control+K" {
+                (icon(Icon::Search)) span { "Go to" } kbd aria-hidden="true" { "Ctrl K" }
             }
             (account(visit))
         }

@@ -10,12 +10,16 @@ mod activity;
 mod add_hosts;
 mod answer;
 mod assets;
+mod changes;
 mod cookie;
+mod find;
+mod first_steps;
 mod forms;
 mod history;
 mod host;
 mod hosts;
 mod labels;
+mod lately;
 mod layout;
 mod live;
 mod overview;
@@ -25,6 +29,8 @@ mod password;
 mod queries;
 mod settings;
 mod sign_in;
+#[cfg(debug_assertions)]
+mod style;
 mod users;
 mod visit;
 mod watchdog;
@@ -84,11 +90,19 @@ pub(super) fn routes(services: &mut ServiceConfig) {
         .route("/", web::get().to(overview::page))
         .route("/overview/part", web::get().to(overview::part))
         .route("/hosts", web::get().to(hosts::page))
+        .route("/first-steps", web::post().to(first_steps::put_away))
+        .route("/find", web::get().to(find::page))
+        .route("/find/part", web::get().to(find::part))
         .route("/hosts.csv", web::get().to(hosts::csv))
         .route("/hosts/add", web::get().to(add_hosts::page))
         .route("/hosts/add", web::post().to(add_hosts::reveal))
         .route("/hosts/add/flagfile", web::get().to(add_hosts::flagfile))
         .route("/hosts/add/certificate", web::get().to(add_hosts::certificate))
+        .route("/hosts/columns", web::post().to(hosts::keep_columns))
+        .route("/hosts/selected/refetch", web::post().to(hosts::refetch))
+        .route("/hosts/selected/live", web::post().to(hosts::ask))
+        .route("/hosts/selected/delete", web::post().to(hosts::confirm_delete))
+        .route("/hosts/selected/delete/confirmed", web::post().to(hosts::delete))
         .route("/hosts/{id:[0-9]+}", web::get().to(host::page))
         .route("/hosts/{id:[0-9]+}/queries", web::get().to(host::queries))
         .route("/hosts/{id:[0-9]+}/config", web::get().to(host::config))
@@ -134,6 +148,7 @@ pub(super) fn routes(services: &mut ServiceConfig) {
         .route("/about", web::get().to(about::page))
         .route("/live", web::get().to(live::page))
         .route("/live", web::post().to(live::start))
+        .route("/live/targets", web::get().to(live::targets))
         .route("/live/{id:[0-9]+}", web::get().to(live::job_page))
         .route("/live/{id:[0-9]+}/part", web::get().to(live::part))
         .route("/live/{id:[0-9]+}/hosts", web::get().to(live::hosts))
@@ -150,4 +165,6 @@ pub(super) fn routes(services: &mut ServiceConfig) {
         .route("/setup", web::get().to(sign_in::set_up_page))
         .route("/setup", web::post().to(sign_in::set_up))
         .route("/theme", web::post().to(sign_in::theme));
+    #[cfg(debug_assertions)]
+    services.route("/style", web::get().to(style::page));
 }

@@ -8,17 +8,20 @@ use maud::{Markup, html};
 use muster_api::rest::{FleetCosts, FleetCount, FleetCounts, FleetQueryCost, LiveQuery, StalledHost, WorkerRestart};
 
 use super::answer::{Page, PageAnswer};
+use super::first_steps::{self, StepsDone, how_to_enroll};
 use super::live::{live_status, progress_line};
 use super::parts::{
-    Bar, BarChart, Icon, Tone, ago, badge, count, cpu_per_day, cut, icon, impact_badge, link, meter, of_run, percent,
-    plural, shown, whole,
+    Bar, BarChart, ChartScale, Icon, Tone, ago, badge, count, cpu_per_day, cut, icon, impact_badge, link, meter,
+    milliseconds, of_run, percent, plural, shown, spark, whole,
 };
 use super::visit::{Glance, Visit};
+use super::{changes, lately};
 use crate::admin::AdminApi;
 use crate::clock::Moment;
 use crate::fleet::access::Permission;
 use crate::fleet::logs::{LogStream, SinkError};
-use crate::fleet::{Fleet, Result};
+use crate::fleet::statistics::QueryTrends;
+use crate::fleet::{ActivityEntry, Fleet, Result};
 
 /// Days of the chart.
 const DAYS: i64 = 7;
@@ -39,6 +42,9 @@ struct FleetState {
     /// `None` for users who may not read packs.
     costs: Option<FleetBurden>,
     live: Vec<LiveQuery>,
+    /// Of the days of the chart.
+    changed: Vec<ActivityEntry>,
+    has_packs: bool,
     /// Why a log takes no lines, if it takes none.
     logs: Vec<(&'static str, Option<SinkError>)>,
 }
@@ -46,6 +52,7 @@ struct FleetState {
 /// What queries do to hosts.
 struct FleetBurden {
     costs: Arc<FleetCosts>,
+    trends: Arc<QueryTrends>,
     /// Of the last day.
     restarts: Vec<WorkerRestart>,
 }
@@ -75,7 +82,8 @@ async fn read(fleet: &Fleet, visit: &Visit) -> Result<FleetState> {
         true => {
             let day_ago = visit.look.now.plus_seconds(-DAY_SECS);
             let restarts = fleet.statistics.lately_restarted(by, day_ago, MAX_RESTARTS).await?;
-            Some(FleetBurden { costs: fleet.statistics.recent_fleet_costs(by).await?, restarts })
+            let costs = fleet.statistics.recent_fleet_costs(by).await?;
+            Some(FleetBurden { costs, trends: fleet.statistics.recent_trends(by).await?, restarts })
         }
     };
     let sink = |name, stream| (name, fleet.logs.check(stream).err());
@@ -85,6 +93,8 @@ async fn read(fleet: &Fleet, visit: &Visit) -> Result<FleetState> {
         stalled: fleet.statistics.stalled(by).await?.hosts,
         costs,
         live: fleet.live.latest(by, SHOWN as u64).await?,
+        changed: changes::since(fleet, visit, from).await?,
+        has_packs: !fleet.schedule.plan().packs.is_empty(),
         logs: vec![sink("Result log", LogStream::Result), sink("Status log", LogStream::Status)],
     })
 }
@@ -119,23 +129,7 @@ fn show(visit: &Visit, state: &FleetState) -> Markup {
 fn first_host(visit: &Visit) -> Markup {
     html! {
         div.title { div { h1 { "Overview" } p.state { "No host has enrolled yet." } } }
-        div.card {
-            h2 { "Enroll the first host" }
-            p { "Install osquery on a machine and start osqueryd with these flags. It appears here within a minute." }
-            pre.flags tabindex="0" {
-                "--tls_hostname=ADDRESS:PORT of this server\n"
-                "--tls_server_certs=CERTIFICATE of this server\n"
-                "--enroll_secret_path=FILE with an enroll secret\n"
-                "--host_identifier=uuid\n"
-                "--enroll_tls_endpoint=" (visit.look.prefix) "/api/v1/osquery/enroll\n"
-                "--config_plugin=tls --config_tls_endpoint=" (visit.look.prefix) "/api/v1/osquery/config --config_refresh=60\n"
-                "--logger_plugin=tls --logger_tls_endpoint=" (visit.look.prefix) "/api/v1/osquery/log --logger_tls_period=10\n"
-                "--disable_distributed=false --distributed_plugin=tls --distributed_interval=10\n"
-                "--distributed_tls_read_endpoint=" (visit.look.prefix) "/api/v1/osquery/distributed/read\n"
-                "--distributed_tls_write_endpoint=" (visit.look.prefix) "/api/v1/osquery/distributed/write"
-            }
-            p.muted { "Maintainers read the enroll secret with " code { "fleetctl get enroll_secret" } "." }
-        }
+        div.card { h2 { "Enroll the first host" } (how_to_enroll(visit)) }
     }
 }
 
@@ -164,18 +158,24 @@ fn content(visit: &Visit, state: &FleetState) -> Markup {
     html! {
         div.stack #overview data-renew="overview/part" data-every="15" {
             div.title { div { h1 { "Overview" } p.state { (sentence(state)) } } }
+            (first_steps::list(visit, steps_done(state)))
             (numbers(state))
             div.grid.wide-left {
                 (hosts_over_time(state))
                 (by_kind(&state.now))
             }
             @if let Some(burden) = &state.costs { (expensive(burden)) }
+            (lately::cards(visit, &state.changed, state.costs.as_ref().map(|burden| &burden.trends)))
             div.grid {
                 (hurting(visit, state))
                 div.stack { (live(visit, &state.live)) (health(visit, state)) }
             }
         }
     }
+}
+
+fn steps_done(state: &FleetState) -> StepsDone {
+    StepsDone { has_hosts: total(&state.now) > 0, has_packs: state.has_packs, has_asked: !state.live.is_empty() }
 }
 
 /// A number, what it counts, and where to look at it.
@@ -213,6 +213,7 @@ fn hosts_over_time(state: &FleetState) -> Markup {
     });
     // The last bar is as wide as the others.
     let (from, to) = (state.over_time.from, state.over_time.to + TimeDelta::hours(1));
+    let marks = changes::marks(&state.changed);
     let chart = BarChart {
         about: "Hosts online, and all hosts, over the last seven days",
         from,
@@ -221,13 +222,16 @@ fn hosts_over_time(state: &FleetState) -> Markup {
         layers: &["area-4", "area-2"],
         bars: bars.collect(),
         axis: whole,
+        scale: ChartScale::Linear,
+        marks: &marks,
     };
     html! {
         section.card {
             div.card-head {
                 h2 { "Hosts over time" }
-                (legend(&[("k2", "Online"), ("k4", "All")]))
+                (legend(&[("k2", "Online"), ("k4", "All"), ("k-mark", "Change of what hosts run")]))
             }
+            @if counts.is_empty() { p.muted { "Hosts are counted every two minutes; what there was an hour or a week ago stands here then." } }
             (chart.draw())
             details.data {
                 summary { "Show as a table" }
@@ -305,7 +309,7 @@ fn expensive(burden: &FleetBurden) -> Markup {
             @if queries.is_empty() {
                 div.empty { p { "No host has told yet what its queries cost: each does once an hour." } }
             } @else {
-                div.scroll { (cost_table(queries.iter().take(SHOWN))) }
+                div.scroll { (cost_table_with_trends(queries.iter().take(SHOWN), &burden.trends)) }
             }
         }
     }
@@ -313,10 +317,25 @@ fn expensive(burden: &FleetBurden) -> Markup {
 
 /// What scheduled queries cost, a row for each.
 pub(super) fn cost_table<'a>(queries: impl Iterator<Item = &'a FleetQueryCost>) -> Markup {
+    costs(queries, None)
+}
+
+/// As [`cost_table`], with how the cost of each has moved.
+pub(super) fn cost_table_with_trends<'a>(
+    queries: impl Iterator<Item = &'a FleetQueryCost>,
+    trends: &QueryTrends,
+) -> Markup {
+    costs(queries, Some(trends))
+}
+
+fn costs<'a>(queries: impl Iterator<Item = &'a FleetQueryCost>, trends: Option<&QueryTrends>) -> Markup {
     html! {
         table {
             thead { tr {
-                th { "Query" } th { "Impact" } th.n.wide-only { "p50 CPU a run" } th.n.wide-only { "p95 CPU a run" }
+                th { "Query" } th { "Impact" }
+                @if trends.is_none() { th.n.wide-only { "p50 CPU a run" } }
+                th.n.wide-only { "p95 CPU a run" }
+                @if trends.is_some() { th.wide-only { "p95 in 24 h" } }
                 th.n { "CPU a day" }
                 th.wide-only { "Part of all" }
                 th.n.wide-only { "Hosts" }
@@ -325,8 +344,16 @@ pub(super) fn cost_table<'a>(queries: impl Iterator<Item = &'a FleetQueryCost>) 
             tbody { @for query in queries { tr {
                 td.name { (query_name(&query.pack, &query.name)) }
                 td { (impact_badge(query.impact)) }
-                td.n.wide-only { (of_run(query.cost.cpu_time, |cpu| cpu.p50)) }
+                @if trends.is_none() { td.n.wide-only { (of_run(query.cost.cpu_time, |cpu| cpu.p50)) } }
                 td.n.wide-only { (of_run(query.cost.cpu_time, |cpu| cpu.p95)) }
+                @if let Some(trends) = trends {
+                    td.wide-only {
+                        @match trends.of(&query.pack, &query.name) {
+                            Some(trend) => (spark(trend, "p95 CPU a run in the last 24 hours", milliseconds)),
+                            None => span.muted { "–" },
+                        }
+                    }
+                }
                 td.n { (cpu_per_day(query.cpu_seconds_per_day)) }
                 td.wide-only { div.split { (meter(query.share, "")) span.n.muted { (percent(query.share)) } } }
                 td.n.wide-only { (count(query.cost.hosts)) }

@@ -71,7 +71,11 @@ pub(super) async fn page(api: Data<AdminApi>, visit: Visit) -> PageAnswer {
             (name_filter("packs", &listing.text))
             section.card.flush {
                 @if packs.is_empty() {
-                    div.empty { h2 { "No pack" } p { "Apply one with " code { "fleetctl apply -f PACK.yml" } "." } }
+                    @if listing.text.is_empty() {
+                        div.empty { h2 { "No pack yet" } p { "A pack schedules queries on the hosts of its labels. Apply one with " code { "fleetctl apply -f PACK.yml" } "." } }
+                    } @else {
+                        div.empty { h2 { "No pack has this name" } p { a.button href="packs" { "Look at all packs" } } }
+                    }
                 } @else { div.scroll { (table(&packs)) } (more) }
             }
         };

@@ -162,9 +162,14 @@ pub(super) async fn set_up(api: Data<AdminApi>, request: HttpRequest, posted: St
 pub(super) async fn theme(request: HttpRequest, posted: Posted) -> HttpResponse {
     let theme = Theme::parse(posted.fields.text("theme")).word();
     let back = posted.fields.text("back");
-    let mut response = go_to(&posted.visit.look.prefix, if is_own(back) { back } else { "/" });
+    let mut response = go_to(&posted.visit.look.prefix, own_or_home(back));
     set_cookie(&mut response, &request, &Cookie { name: THEME, value: theme, max_age: Some(THEME_FOR) });
     response.finish()
+}
+
+/// Where a form says that it was, if that is a page of this server.
+pub(super) fn own_or_home(back: &str) -> &str {
+    if is_own(back) { back } else { "/" }
 }
 
 /// Whether an address below the prefix is one of this server, wherever it came from.

@@ -12,7 +12,7 @@ use actix_web::web::Data;
 use actix_web::{FromRequest, HttpRequest};
 
 use super::answer::PageFailed;
-use super::cookie::{SESSION, THEME, cookie};
+use super::cookie::{FIRST_STEPS, HOST_COLUMNS, SESSION, THEME, cookie};
 use super::forms::FormKey;
 use crate::admin::AdminApi;
 use crate::clock::Moment;
@@ -60,6 +60,9 @@ pub(super) struct Look {
     /// Whether the address is one to look at: not where a form was sent.
     pub is_get: bool,
     pub now: Moment,
+    pub shows_first_steps: bool,
+    /// The columns of hosts that its reader has chosen, as their words with dots between; empty for the usual ones.
+    pub host_columns: String,
 }
 
 impl Look {
@@ -77,6 +80,8 @@ impl Look {
             address,
             is_get: request.method() == Method::GET,
             now: api.fleet.clock.now(),
+            shows_first_steps: cookie(request, FIRST_STEPS).is_none(),
+            host_columns: cookie(request, HOST_COLUMNS).unwrap_or_default(),
         })
     }
 
@@ -85,6 +90,14 @@ impl Look {
         let (_, query) = self.address.split_once('?')?;
         let all = actix_web::web::Query::<Vec<(String, String)>>::from_query(query).ok()?.into_inner();
         all.into_iter().find(|(key, value)| key == name && !value.is_empty()).map(|(_, value)| value)
+    }
+
+    /// All values of a parameter that are not empty.
+    pub(super) fn parameters(&self, name: &str) -> Vec<String> {
+        let Some((_, query)) = self.address.split_once('?') else { return Vec::new() };
+        let all = actix_web::web::Query::<Vec<(String, String)>>::from_query(query);
+        let all = all.map(actix_web::web::Query::into_inner).unwrap_or_default();
+        all.into_iter().filter(|(key, value)| key == name && !value.is_empty()).map(|(_, value)| value).collect()
     }
 
     /// The number of rows that an address skips.

@@ -2,12 +2,16 @@
 
 mod accessible;
 mod browser;
+mod bulk;
 mod changing;
+mod find;
 mod forms;
 mod hostile;
+mod inside;
 mod live;
 mod lively;
 mod overview;
+mod results;
 mod roles;
 mod screenshots;
 mod sessions;
@@ -16,7 +20,7 @@ mod statements;
 use crate::support::{TestServer, Visitor};
 
 /// Every page of a lively fleet, and the least role that may look at it.
-pub const PAGES: [(&str, &str); 36] = [
+pub const PAGES: [(&str, &str); 38] = [
     ("/", "observer"),
     ("/overview/part", "observer"),
     ("/hosts", "observer"),
@@ -53,6 +57,9 @@ pub const PAGES: [(&str, &str); 36] = [
     ("/hosts/add", "maintainer"),
     ("/hosts/add?platform=windows", "maintainer"),
     ("/about", "observer"),
+    ("/find?query=host", "observer"),
+    // In builds for development, as those of tests are.
+    ("/style", "observer"),
 ];
 
 /// The administrator, who has logged in with a browser.

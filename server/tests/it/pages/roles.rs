@@ -46,6 +46,9 @@ async fn each_role_may_send_the_forms_that_it_may() {
             [("email", "new@example.com"), ("name", "New"), ("password", "only-for-tests-1!"), ("role", "Observer")];
         for (path, fields, least) in [
             ("/hosts/1/refetch", &[][..], "maintainer"),
+            ("/hosts/selected/refetch", &[("host", "1")][..], "maintainer"),
+            ("/hosts/selected/live", &[("host", "1")][..], "observer"),
+            ("/hosts/columns", &[("column", "uuid")][..], "observer"),
             ("/live", &[("sql", "SELECT 1"), ("all", "true")][..], "maintainer"),
             ("/live", &[("saved", "system info"), ("all", "true")][..], "observer"),
             ("/live", &[("saved", "uptime"), ("all", "true")][..], "maintainer"),

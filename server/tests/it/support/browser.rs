@@ -143,6 +143,15 @@ impl Browser {
         self.send(Method::POST, "/actions", &body).await;
     }
 
+    /// Sends a key to whatever has the focus while another is held.
+    pub async fn chord(&self, held: &str, key: &str) {
+        let stroke = |action: &str, key: &str| json!({ "type": action, "value": key });
+        let strokes = [("keyDown", held), ("keyDown", key), ("keyUp", key), ("keyUp", held)];
+        let strokes: Vec<Value> = strokes.iter().map(|(action, key)| stroke(action, key)).collect();
+        let body = json!({ "actions": [{ "type": "key", "id": "keys", "actions": strokes }] });
+        self.send(Method::POST, "/actions", &body).await;
+    }
+
     /// What the console has said since the last call: errors of scripts, what the content security policy refused, and
     /// files that were not there.
     pub async fn complaints(&self) -> Vec<String> {

@@ -25,6 +25,10 @@ pub(super) static STYLE: LazyLock<Asset> =
 pub(super) static SCRIPT: LazyLock<Asset> =
     LazyLock::new(|| Asset::new("muster", "js", "text/javascript; charset=utf-8", include_str!("muster.js")));
 
+/// The module that shows all answers of a live query.
+pub(super) static RESULTS: LazyLock<Asset> =
+    LazyLock::new(|| Asset::new("results", "js", "text/javascript; charset=utf-8", include_str!("results.js")));
+
 /// The picture of all pages in the browser's tabs.
 pub(super) static ICON: LazyLock<Asset> =
     LazyLock::new(|| Asset::new("muster", "svg", "image/svg+xml", include_str!("muster.svg")));
@@ -53,7 +57,7 @@ impl Asset {
 }
 
 pub(super) async fn serve(request: HttpRequest, file: Path<String>) -> HttpResponse {
-    let all = [&*STYLE, &*SCRIPT, &*ICON];
+    let all = [&*STYLE, &*SCRIPT, &*RESULTS, &*ICON];
     let Some(asset) = all.into_iter().find(|asset| asset.address.strip_prefix("assets/") == Some(&**file)) else {
         return HttpResponse::NotFound().insert_header((CACHE_CONTROL, "no-store")).finish();
     };

@@ -16,7 +16,7 @@
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     const at = event.target;
     if (event.key === "Escape") {
-      document.querySelectorAll("details.account[open]").forEach((open) => open.removeAttribute("open"));
+      document.querySelectorAll("details:is(.account, .picker)[open]").forEach((open) => open.removeAttribute("open"));
       const menu = document.getElementById("menu");
       if (menu) menu.checked = false;
     }
@@ -33,7 +33,7 @@
     }
   });
   document.addEventListener("click", (event) => {
-    document.querySelectorAll("details.account[open]").forEach((open) => {
+    document.querySelectorAll("details:is(.account, .picker)[open]").forEach((open) => {
       if (!open.contains(event.target)) open.removeAttribute("open");
     });
   });
@@ -75,6 +75,18 @@
     if (start.length < text.length) into.append("…");
   };
 
+  // What is open in a part and what has the focus, for the part that replaces it.
+  const FOCUSABLE = "a, button, input, summary, [tabindex]";
+  const keep = (part) => {
+    const open = [...part.querySelectorAll("details")].map((details) => details.open);
+    const focused = [...part.querySelectorAll(FOCUSABLE)].indexOf(document.activeElement);
+    return (fresh) => {
+      const details = [...fresh.querySelectorAll("details")];
+      if (details.length === open.length) details.forEach((one, number) => { one.open = open[number]; });
+      if (focused >= 0) fresh.querySelectorAll(FOCUSABLE)[focused]?.focus({ preventScroll: true });
+    };
+  };
+
   // Parts that renew themselves: data-renew is the address of the part, data-every the seconds between.
   const renew = (part, shown = new Date()) => {
     const wait = Number(part.dataset.every || 10) * 1000;
@@ -89,7 +101,9 @@
         const parsed = new DOMParser().parseFromString(await answer.text(), "text/html");
         const fresh = parsed.body.firstElementChild;
         if (fresh) {
+          const kept = keep(part);
           part.replaceWith(fresh);
+          kept(fresh);
           fresh.dispatchEvent(new CustomEvent("renewed", { bubbles: true }));
           if (fresh.dataset.renew) renew(fresh);
         }
@@ -101,72 +115,180 @@
   };
   document.querySelectorAll("[data-renew]").forEach((part) => renew(part));
 
-  // Answers of a live query as they come: data-stream is their address. Rows are added ten times a second at most, and so
-  // many at most: the exports have all.
-  const MOST = 2000;
-  const follow = async (part) => {
-    const [head, body] = [part.querySelector("thead tr"), part.querySelector("tbody")];
-    const shown = part.querySelector("[data-rows]");
-    const columns = [...head.querySelectorAll("[data-column]")].map((cell) => cell.dataset.column);
-    let rows = Number(shown.dataset.rows);
-    let waiting = [];
-    const text = (value) => (typeof value === "string" ? value : value === null || value === undefined ? "" : JSON.stringify(value));
-    const cell = (content) => { const made = document.createElement("td"); put(made, content, 200); return made; };
-    const add = () => {
-      if (!waiting.length) return;
-      const all = document.createDocumentFragment();
-      for (const answer of waiting) {
-        for (const row of answer.rows || []) {
-          if (rows >= MOST) break;
-          rows += 1;
-          for (const column of Object.keys(row)) {
-            if (columns.includes(column) || columns.length >= 30 || column.length > 200) continue;
-            columns.push(column);
-            const made = document.createElement("th");
-            made.dataset.column = column;
-            put(made, column, 60);
-            head.append(made);
-          }
-          const made = document.createElement("tr");
-          const host = document.createElement("td");
-          host.className = "name";
-          const link = document.createElement("a");
-          link.href = new URL(`hosts/${Number(answer.host_id)}`, root);
-          put(link, answer.hostname || "", 60);
-          host.append(link);
-          made.append(host, ...columns.map((column) => cell(text(row[column]))));
-          all.append(made);
-        }
-      }
-      waiting = [];
-      body.append(all);
-      if (rows) part.querySelector("[data-empty]")?.remove();
-      shown.textContent = rows >= MOST ? `the first ${rows}` : String(rows);
-    };
-    const timer = setInterval(add, 100);
+  // Parts that a module of their own shows: data-module is its address.
+  document.querySelectorAll("[data-module]").forEach(async (part) => {
     try {
-      const answer = await fetch(new URL(part.dataset.stream, root), { redirect: "error" });
-      if (answer.status === 401) { location.reload(); return; }
-      if (!answer.ok) throw new Error(String(answer.status));
-      const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
-      let rest = "";
-      for (;;) {
-        const { done, value } = await reader.read();
-        if (done) break;
-        const lines = (rest + value).split("\n");
-        rest = lines.pop();
-        for (const line of lines) if (line) waiting.push(JSON.parse(line));
-        if (rows + waiting.length > MOST) { await reader.cancel(); break; }
-      }
+      const module = await import(new URL(part.dataset.module, root));
+      module.show(part, { put, note, root });
     } catch {
-      note(part, "Answers do not arrive here any more. Load the page again to see them.");
-    } finally {
-      clearInterval(timer);
-      add();
-      part.dataset.streamed = "true";
+      note(part, "This part could not be loaded. Load the page again.");
     }
-  };
-  document.querySelectorAll("[data-stream]").forEach(follow);
+  });
+
+  // A form whose targets are counted while one chooses them.
+  document.querySelectorAll("[data-ask]").forEach((form) => {
+    let wait = 0;
+    let asking = null;
+    const count = async () => {
+      const line = form.querySelector("[data-count]");
+      if (!line) return;
+      const fields = new FormData(form);
+      const chosen = new URLSearchParams();
+      for (const name of ["all", "hosts", "label", "platform"]) fields.getAll(name).forEach((value) => value && chosen.append(name, value));
+      asking?.abort();
+      asking = new AbortController();
+      const address = `${line.dataset.count}?${chosen}`;
+      if (address.length > 6000) { line.textContent = "So many names are counted only when the query runs."; return; }
+      try {
+        const answer = await fetch(new URL(address, root), { signal: asking.signal, redirect: "error" });
+        if (answer.status === 401) { location.reload(); return; }
+        if (!answer.ok) throw new Error(String(answer.status));
+        const parsed = new DOMParser().parseFromString(await answer.text(), "text/html");
+        const fresh = parsed.body.firstElementChild;
+        if (fresh) line.replaceWith(fresh);
+      } catch (error) {
+        if (error.name !== "AbortError") line.textContent = "Hosts cannot be counted now; the query can run all the same.";
+      }
+    };
+    const soon = (event) => {
+      if (event && event.target.name === "sql") return;
+      clearTimeout(wait);
+      wait = setTimeout(count, 200);
+    };
+    form.querySelector("button[name=count]")?.remove();
+    form.addEventListener("input", soon);
+    soon();
+  });
+
+  // Rows that are selected: how many, and all of a page at once.
+  document.querySelectorAll("[data-bulk]").forEach((form) => {
+    const all = form.querySelector("[data-pick-all]");
+    const picked = form.querySelector("[data-picked]");
+    const boxes = [...form.querySelectorAll("td.pick input")];
+    const whole = form.querySelector("[name=all]");
+    const count = () => {
+      const chosen = boxes.filter((box) => box.checked).length;
+      all.checked = chosen > 0 && chosen === boxes.length;
+      all.indeterminate = chosen > 0 && chosen < boxes.length;
+      const hasAny = chosen > 0 || whole?.checked;
+      picked.textContent = whole?.checked ? "All of the list:" : chosen ? `${chosen} selected:` : "Select hosts to do something with them:";
+      form.querySelectorAll(".bulk-bar button").forEach((button) => { button.disabled = !hasAny; });
+    };
+    all.hidden = false;
+    all.addEventListener("change", () => { boxes.forEach((box) => { box.checked = all.checked; }); count(); });
+    form.addEventListener("change", count);
+    addEventListener("pageshow", count);
+    count();
+  });
+
+  // Charts tell the values of the moment under the pointer at once; without a script, after a while.
+  const tip = document.createElement("div");
+  tip.className = "tip";
+  tip.hidden = true;
+  document.body.append(tip);
+  const told = new WeakMap();
+  document.addEventListener("pointermove", (event) => {
+    const hit = event.target.closest?.(".chart .hit");
+    if (!hit) { tip.hidden = true; return; }
+    const title = hit.querySelector("title");
+    if (title) { told.set(hit, title.textContent); title.remove(); }
+    tip.textContent = told.get(hit) || "";
+    tip.hidden = !tip.textContent;
+    const isLeft = event.clientX > innerWidth / 2;
+    tip.style.left = isLeft ? "" : `${event.clientX + 14}px`;
+    tip.style.right = isLeft ? `${innerWidth - event.clientX + 14}px` : "";
+    tip.style.top = `${event.clientY + 14}px`;
+  }, { passive: true });
+
+  // The command palette: Ctrl-K or the button; arrows choose, Enter goes.
+  const opener = document.querySelector("[data-palette]");
+  if (opener && window.HTMLDialogElement) {
+    const dialog = document.createElement("dialog");
+    dialog.className = "palette";
+    dialog.setAttribute("aria-label", "Go to");
+    const input = document.createElement("input");
+    const results = document.createElement("div");
+    for (const [name, value] of Object.entries({ type: "text", role: "combobox", "aria-expanded": "true", "aria-controls": "palette-found",
+      "aria-autocomplete": "list", "aria-label": "Part of a name", placeholder: "Page, host, query, pack or label", maxlength: "200", autocomplete: "off", spellcheck: "false" })) {
+      input.setAttribute(name, value);
+    }
+    results.id = "palette-found";
+    results.setAttribute("role", "listbox");
+    results.setAttribute("aria-label", "Found");
+    dialog.append(input, results);
+    document.body.append(dialog);
+    let options = [];
+    let active = -1;
+    let wait = 0;
+    let asking = null;
+    const choose = (next) => {
+      options[active]?.removeAttribute("aria-selected");
+      active = options.length ? (next + options.length) % options.length : -1;
+      const option = options[active];
+      if (!option) { input.removeAttribute("aria-activedescendant"); return; }
+      option.setAttribute("aria-selected", "true");
+      option.scrollIntoView({ block: "nearest" });
+      input.setAttribute("aria-activedescendant", option.id);
+    };
+    const look = async () => {
+      asking?.abort();
+      asking = new AbortController();
+      const address = new URL(opener.dataset.palette, root);
+      const asked = input.value;
+      address.searchParams.set("query", asked);
+      try {
+        const answer = await fetch(address, { signal: asking.signal, redirect: "error" });
+        if (answer.status === 401) { location.reload(); return; }
+        if (!answer.ok) throw new Error(String(answer.status));
+        const parsed = new DOMParser().parseFromString(await answer.text(), "text/html");
+        const fresh = parsed.body.firstElementChild;
+        fresh.querySelectorAll("section").forEach((section) => section.setAttribute("role", "group"));
+        fresh.querySelectorAll("h2, ul, li").forEach((element) => element.setAttribute("role", "presentation"));
+        options = [...fresh.querySelectorAll("a")];
+        options.forEach((option, number) => {
+          option.id = `palette-${number}`;
+          option.setAttribute("role", "option");
+          option.tabIndex = -1;
+        });
+        results.replaceChildren(fresh);
+        dialog.dataset.of = asked;
+        active = -1;
+        choose(0);
+      } catch (error) {
+        if (error.name === "AbortError") return;
+        options = [];
+        active = -1;
+        results.textContent = "The server does not answer. Type again in a moment.";
+      }
+    };
+    const open = () => {
+      if (dialog.open) { dialog.close(); return; }
+      input.value = "";
+      dialog.showModal();
+      input.focus();
+      look();
+    };
+    opener.addEventListener("click", (event) => {
+      if (event.ctrlKey || event.metaKey || event.shiftKey || event.button) return;
+      event.preventDefault();
+      open();
+    });
+    document.addEventListener("keydown", (event) => {
+      if ((event.ctrlKey || event.metaKey) && !event.altKey && !event.shiftKey && event.key.toLowerCase() === "k") { event.preventDefault(); open(); }
+    });
+    input.addEventListener("input", () => { clearTimeout(wait); wait = setTimeout(look, 120); });
+    input.addEventListener("keydown", (event) => {
+      if (event.key === "ArrowDown") { event.preventDefault(); choose(active + 1); }
+      else if (event.key === "ArrowUp") { event.preventDefault(); choose(active - 1); }
+      else if (event.key === "Enter") {
+        event.preventDefault();
+        // What was typed last has not been looked for yet.
+        if (dialog.dataset.of !== input.value) { clearTimeout(wait); look().then(() => options[active]?.click()); }
+        else options[active]?.click();
+      }
+    });
+    dialog.addEventListener("click", (event) => { if (event.target === dialog) dialog.close(); });
+  }
 })();
 
 // Copies the text of an element: data-copy is its id. Goes to a line of a text: data-line is its number, data-of the id.

@@ -8,15 +8,20 @@ use super::{live_status, progress_line};
 use crate::admin::AdminApi;
 use crate::admin::pages::answer::{self, Page, PageAnswer, PageFailed};
 use crate::admin::pages::forms::{FormFields, Posted};
-use crate::admin::pages::parts::{ago, count, cut, shown};
-use crate::admin::pages::visit::Visit;
+use crate::admin::pages::parts::{ago, count as count_of, cut, plural, shown};
+use crate::admin::pages::visit::{Glance, Visit};
 use crate::fleet::access::Permission;
+use crate::fleet::hosts::OnlineTally;
 use crate::fleet::labels::Labels;
 use crate::fleet::resource::Resource as _;
 use crate::fleet::{Error, Fleet, Result};
 
 /// Most labels to choose from.
 const MAX_LABELS: usize = 300;
+
+/// Most names of hosts, labels and platforms that are counted together, and problems with them that are told.
+const MAX_COUNTED: usize = 500;
+const MAX_PROBLEMS: usize = 5;
 
 /// Latest live queries that are shown.
 const LATEST: u64 = 30;
@@ -34,6 +39,8 @@ struct AskForm {
     minutes: String,
     rate: String,
     problems: Vec<String>,
+    /// How many hosts would be asked, if that was wanted.
+    count: Option<OnlineTally>,
 }
 
 impl AskForm {
@@ -44,6 +51,7 @@ impl AskForm {
             sql: text("sql"),
             saved: text("saved"),
             hosts: text("host"),
+            all: text("all") == "true",
             labels: if labels.is_empty() { Vec::new() } else { vec![labels] },
             ..Self::default()
         }
@@ -59,7 +67,30 @@ impl AskForm {
             platforms: fields.all("platform"),
             minutes: fields.text("minutes").to_owned(),
             rate: fields.text("rate").to_owned(),
-            problems: Vec::new(),
+            ..Self::default()
+        }
+    }
+
+    /// What is chosen in an address.
+    fn chosen(visit: &Visit) -> Self {
+        let text = |name| visit.look.parameter(name).unwrap_or_default();
+        Self {
+            all: text("all") == "true",
+            hosts: text("hosts"),
+            labels: visit.look.parameters("label"),
+            platforms: visit.look.parameters("platform"),
+            ..Self::default()
+        }
+    }
+
+    fn targets(&self) -> LiveTargets {
+        let hosts = self.hosts.split([',', '\n', ' ']).map(str::trim).filter(|host| !host.is_empty());
+        LiveTargets {
+            all: self.all,
+            hosts: hosts.map(str::to_owned).collect(),
+            labels: self.labels.clone(),
+            platforms: self.platforms.clone(),
+            ..LiveTargets::default()
         }
     }
 
@@ -72,14 +103,7 @@ impl AskForm {
             }
         };
         let some = |text: &String| (!text.is_empty()).then(|| text.clone());
-        let hosts = self.hosts.split([',', '\n', ' ']).map(str::trim).filter(|host| !host.is_empty());
-        let targets = LiveTargets {
-            all: self.all,
-            hosts: hosts.map(str::to_owned).collect(),
-            labels: self.labels.clone(),
-            platforms: self.platforms.clone(),
-            ..LiveTargets::default()
-        };
+        let targets = self.targets();
         if targets == LiveTargets::default() {
             return Err(Error::invalid("targets", "choose hosts: all of them, labels, platforms or single hosts"));
         }
@@ -119,9 +143,62 @@ pub(in crate::admin::pages) async fn page(api: Data<AdminApi>, visit: Visit) -> 
     .await
 }
 
-/// Starts a live query and goes to its page; shows the form again if something is wrong with it.
+/// How many hosts are chosen, while one chooses.
+pub(in crate::admin::pages) async fn targets(api: Data<AdminApi>, Glance(visit): Glance) -> PageAnswer {
+    api.part(visit, |fleet, visit| async move {
+        let form = count(&fleet, &visit, AskForm::chosen(&visit)).await?;
+        Ok(targets_line(&form))
+    })
+    .await
+}
+
+/// Counts the hosts that a form chooses; what nobody knows of them is a problem of the form.
+async fn count(fleet: &Fleet, visit: &Visit, form: AskForm) -> Result<AskForm> {
+    let targets = form.targets();
+    let named = targets.hosts.len() + targets.labels.len() + targets.platforms.len();
+    if named > MAX_COUNTED {
+        let problems = vec![format!("more than {MAX_COUNTED} names are counted only when the query runs")];
+        return Ok(AskForm { problems, ..form });
+    }
+    match fleet.live.count_targets(&visit.principal, &targets).await {
+        Ok(tally) => Ok(AskForm { count: Some(tally), ..form }),
+        Err(Error::Invalid(problems)) => {
+            let problems = problems.into_iter().take(MAX_PROBLEMS).map(|problem| problem.reason).collect();
+            Ok(AskForm { problems, ..form })
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// How many hosts are chosen, or why nobody knows.
+fn targets_line(form: &AskForm) -> Markup {
+    html! {
+        output.targets #targets data-count="live/targets" {
+            @if !form.problems.is_empty() {
+                @for problem in &form.problems { span.problem { (shown(problem)) } " " }
+            } @else if let Some(tally) = form.count {
+                strong { (plural(tally.total, "host", "hosts")) " chosen" }
+                @if tally.total > 0 {
+                    span { (count_of(tally.online)) " online" }
+                    @if tally.offline > 0 { span.muted { (count_of(tally.offline)) " offline, asked when they return until the deadline" } }
+                    @if tally.missing > 0 { span.muted { (count_of(tally.missing)) " of them not seen for 30 days" } }
+                }
+            }
+        }
+    }
+}
+
+/// Starts a live query and goes to its page; counts the hosts if that is asked for; shows the form again if something is wrong with it.
 pub(in crate::admin::pages) async fn start(api: Data<AdminApi>, posted: Posted) -> PageAnswer {
     let (visit, form) = (posted.visit, AskForm::sent(&posted.fields));
+    if !posted.fields.text("count").is_empty() {
+        return api
+            .page(visit, |fleet, visit| async move {
+                let (choices, form) = (read(&fleet, &visit).await?, count(&fleet, &visit, form).await?);
+                Ok(Page::new("Live queries", show(&visit, &form, &choices)))
+            })
+            .await;
+    }
     let sent = form.clone();
     let (fleet, by) = (api.fleet.clone(), visit.principal.clone());
     let started = api.work.change(move || async move { fleet.live.start(&by, &sent.request()?).await }).await;
@@ -157,7 +234,7 @@ fn ask(visit: &Visit, form: &AskForm, choices: &AskChoices) -> Markup {
     let may_ask_anything = visit.may(Permission::RunLiveQueries);
     let kinds = &choices.kinds;
     html! {
-        form.card.stack action="live" method="post" {
+        form.card.stack action="live" method="post" data-ask {
             (visit.form_key.field())
             @for problem in &form.problems { p.problem role="alert" { (shown(problem)) } }
             @if !form.saved.is_empty() {
@@ -184,7 +261,7 @@ fn ask(visit: &Visit, form: &AskForm, choices: &AskChoices) -> Markup {
                     div.stack {
                         label.check {
                             input type="checkbox" name="all" value="true" checked[form.all];
-                            "All " (count(kinds.online + kinds.offline)) " hosts, of which " (count(kinds.online)) " are online"
+                            "All " (count_of(kinds.online + kinds.offline)) " hosts, of which " (count_of(kinds.online)) " are online"
                         }
                         label { "Single hosts"
                             input name="hosts" value=(form.hosts) placeholder="Host names or UUIDs, with commas between" autocomplete="off";
@@ -209,14 +286,16 @@ fn ask(visit: &Visit, form: &AskForm, choices: &AskChoices) -> Markup {
                         label { "Platforms" span.hint { "any of them" }
                             select name="platform" multiple size="7" { @for (platform, hosts) in kinds.platforms.iter().filter(|(platform, _)| !platform.is_empty()) {
                                 option value=(platform) selected[form.platforms.contains(platform)] {
-                                    (cut(platform, 40)) " (" (count(*hosts)) ")"
+                                    (cut(platform, 40)) " (" (count_of(*hosts)) ")"
                                 }
                             } }
                         }
                     }
                 }
+                (targets_line(form))
                 div.row {
                     button.primary { "Run query" }
+                    button name="count" value="true" formnovalidate { "Count hosts" }
                     span.hint {
                         "A host is asked if it is in one of the labels and of one of the platforms; single hosts are asked in any case."
                     }

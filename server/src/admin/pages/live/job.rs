@@ -1,15 +1,19 @@
 //! One live query: how far it is, and what came back.
 
 use actix_web::web::Data;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use maud::{Markup, html};
-use muster_api::rest::{LiveCounts, LiveQuery, LiveStatus, TargetState};
+use muster_api::rest::{LiveCost, LiveCounts, LiveQuery, LiveStatus, Percentiles, TargetState};
 use serde::Deserialize as _;
 use serde::de::IntoDeserializer as _;
+use sha2::{Digest as _, Sha256};
 
 use super::table::AnswerTable;
 use super::{live_status, progress_line};
 use crate::admin::AdminApi;
 use crate::admin::pages::answer::{Page, PageAnswer};
+use crate::admin::pages::assets::RESULTS;
 use crate::admin::pages::forms::Posted;
 use crate::admin::pages::overview::{download, number_of};
 use crate::admin::pages::parts::{ago, bytes, count, cut, link, milliseconds, plural, shown, shown_start};
@@ -171,12 +175,8 @@ fn progress(visit: &Visit, query: &LiveQuery) -> Markup {
                         (word) span.muted { (count(hosts)) }
                     }
                 } } }
-                @if let Some(cost) = &query.cost {
-                    span.muted {
-                        "A host took " (milliseconds(cost.cpu_time_ms.p50)) " CPU (p50), " (milliseconds(cost.cpu_time_ms.max)) " at most; " (bytes(cost.memory_bytes.p95)) " memory (p95)"
-                    }
-                }
             }
+            @if let Some(cost) = &query.cost { (cost_table(cost)) }
             @if is_open {
                 div.actions {
                     @for (action, word, class, is_shown) in [("cancel", "Cancel", "danger", true), ("pause", "Pause", "", !query.paused), ("resume", "Resume", "", query.paused)] {
@@ -188,12 +188,31 @@ fn progress(visit: &Visit, query: &LiveQuery) -> Markup {
                     }
                     span.muted {
                         "Until " (query.deadline.format("%Y-%m-%d %H:%M UTC")) @if query.rate > 0 {
-                            ", " (plural(query.rate.into(), "host", "hosts")) " a second"
+                            ", " (plural(query.rate.into(), "host", "hosts")) " a second, given to " (count(query.given)) " so far"
                         }
                     }
                 }
             }
         }
+    }
+}
+
+/// What the query has cost the hosts that have told.
+fn cost_table(cost: &LiveCost) -> Markup {
+    let row = |name: &str, of_host: Percentiles, print: fn(f64) -> String| {
+        html! { tr { td { (name) } td.n { (print(of_host.p50)) } td.n { (print(of_host.p95)) } td.n { (print(of_host.max)) } } }
+    };
+    html! {
+        div.scroll { table.cost {
+            thead { tr {
+                th { "Cost on a host, of " (plural(cost.hosts, "host", "hosts")) } th.n { "p50" } th.n { "p95" } th.n { "most" }
+            } }
+            tbody {
+                (row("CPU time", cost.cpu_time_ms, milliseconds))
+                (row("Time", cost.wall_time_ms, milliseconds))
+                (row("Memory", cost.memory_bytes, bytes))
+            }
+        } }
     }
 }
 
@@ -215,14 +234,16 @@ fn states(counts: &LiveCounts) -> [(&'static str, u64); 11] {
 
 fn results(query: &LiveQuery, table: &AnswerTable) -> Markup {
     let is_open = query.status == LiveStatus::Open;
-    let stream = (is_open && !table.has_more).then(|| format!("live/{}/stream?cursor={}", query.id, table.cursor));
+    // The columns that were put away are remembered by what was asked.
+    let asked = URL_SAFE_NO_PAD.encode(&Sha256::digest(&query.query)[..9]);
     html! {
-        section.card.flush #results data-stream=[stream] {
+        section.card.flush #results data-module=(RESULTS.address()) data-stream={ "live/" (query.id) "/stream" }
+            data-remember=(asked) {
             div.card-head {
                 h2 { "Answers" }
                 span.muted {
                     span data-rows=(table.rows.len()) { (count(table.rows.len() as u64)) }
-                    " rows here" @if table.has_more { ", the first; the exports have all" }
+                    " rows here" span data-more { @if table.has_more { ", the first; the exports have all" } }
                 }
             }
             div.scroll { table.page-table {
@@ -245,14 +266,12 @@ fn results(query: &LiveQuery, table: &AnswerTable) -> Markup {
                 } }
             }
         }
-        @if !table.failures.is_empty() {
-            section.card {
+        section.card #failures hidden[table.failures.is_empty()] {
                 h2 { "Hosts that could not answer" }
                 ul.plain-list { @for host in &table.failures { li {
                     a href={ "hosts/" (host.host_id) } { (cut(&host.hostname, 60)) } " "
                     span.muted { (shown_start(&host.reason.start, host.reason.more)) }
                 } } }
-            }
         }
     }
 }

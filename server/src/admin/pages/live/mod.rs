@@ -8,7 +8,7 @@ mod job;
 mod seats;
 mod table;
 
-pub(super) use self::ask::{page, start};
+pub(super) use self::ask::{page, start, targets};
 pub(super) use self::export::{csv, json_lines, stream};
 pub(super) use self::job::{cancel, hosts, page as job_page, part, pause, resume};
 pub(super) use self::seats::Seats;

@@ -62,8 +62,6 @@ pub(super) struct AnswerTable {
     pub columns: Vec<String>,
     pub rows: Vec<TableRow>,
     pub failures: Vec<FailedHost>,
-    /// Where reading goes on.
-    pub cursor: u64,
     /// Whether there are answers, or rows of one, that the table does not have.
     pub has_more: bool,
     /// Bytes of texts.
@@ -92,7 +90,6 @@ impl AnswerTable {
                 }
                 read += line.text.len();
                 table.add(HostAnswer::of(line));
-                table.cursor = table.cursor.max(line.cursor);
             }
         }
     }

@@ -5,6 +5,8 @@ use std::fmt::Write as _;
 use chrono::{DateTime, Utc};
 use maud::{Markup, html};
 
+use super::text::visible;
+
 /// The size of a chart, in units that grow and shrink with the page.
 const WIDTH: f64 = 720.0;
 const HEIGHT: f64 = 200.0;
@@ -16,6 +18,12 @@ const BELOW: f64 = 26.0;
 
 /// Most times that are written.
 const MAX_TIMES: i64 = 5;
+
+/// Most powers of ten of a logarithmic scale.
+const MAX_DECADES: f64 = 6.0;
+
+/// Most marks of what happened.
+const MAX_MARKS: usize = 40;
 
 /// Most places that tell their values on hover.
 const MAX_HITS: usize = 84;
@@ -35,6 +43,64 @@ pub(in crate::admin::pages) struct BarChart<'a> {
     pub bars: Vec<Bar>,
     /// How a value is told at the axis.
     pub axis: fn(f64) -> String,
+    pub scale: ChartScale,
+    /// What happened meanwhile, the latest first.
+    pub marks: &'a [ChartMark],
+}
+
+/// How far apart values are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(in crate::admin::pages) enum ChartScale {
+    /// From zero, each as far as the next.
+    #[default]
+    Linear,
+    /// Ten times as much is always as far: small values are seen beside large ones.
+    Log,
+}
+
+/// Something that happened at a moment.
+#[derive(Debug, Clone)]
+pub(in crate::admin::pages) struct ChartMark {
+    pub at: DateTime<Utc>,
+    /// Who did what.
+    pub title: String,
+}
+
+/// The heights of values.
+struct ValueAxis {
+    scale: ChartScale,
+    bottom: f64,
+    top: f64,
+    /// Values that are written, each with a line.
+    lines: Vec<f64>,
+}
+
+impl ValueAxis {
+    fn of(scale: ChartScale, values: impl Iterator<Item = f64> + Clone) -> Self {
+        let highest = values.clone().fold(0.0, f64::max);
+        let lowest = values.filter(|value| *value > 0.0).fold(f64::INFINITY, f64::min);
+        if scale == ChartScale::Log && lowest.is_finite() && highest.is_finite() {
+            let (first, last) = (lowest.log10().floor(), highest.log10().ceil().max(lowest.log10().floor() + 1.0));
+            // More decades than can be told apart: the lowest are cut.
+            let first = first.max(last - MAX_DECADES);
+            let decades =
+                std::iter::successors(Some(first), |decade| Some(decade + 1.0)).take_while(|decade| *decade <= last);
+            let lines = decades.map(|decade| 10_f64.powf(decade)).collect();
+            return Self { scale, bottom: 10_f64.powf(first), top: 10_f64.powf(last), lines };
+        }
+        let (step, lines) = steps(highest);
+        let lines: Vec<f64> = (0..=lines).map(|line| step * f64::from(line)).collect();
+        Self { scale: ChartScale::Linear, bottom: 0.0, top: lines.last().copied().unwrap_or(1.0), lines }
+    }
+
+    /// Where a value stands.
+    fn y(&self, value: f64) -> f64 {
+        let part = match self.scale {
+            ChartScale::Linear => value / self.top,
+            ChartScale::Log => (value.max(self.bottom) / self.bottom).log10() / (self.top / self.bottom).log10(),
+        };
+        ABOVE + (HEIGHT - ABOVE - BELOW) * (1.0 - part.clamp(0.0, 1.0))
+    }
 }
 
 /// The values of one hour or day.
@@ -49,19 +115,16 @@ pub(in crate::admin::pages) struct Bar {
 
 impl BarChart<'_> {
     pub(in crate::admin::pages) fn draw(&self) -> Markup {
-        let highest = self.bars.iter().flat_map(|bar| &bar.tops).copied().fold(0.0, f64::max);
-        let (step, lines) = steps(highest);
-        let top = step * f64::from(lines);
-        let y = |value: f64| ABOVE + (HEIGHT - ABOVE - BELOW) * (1.0 - (value / top).clamp(0.0, 1.0));
+        let axis = ValueAxis::of(self.scale, self.bars.iter().flat_map(|bar| &bar.tops).copied());
+        let y = |value: f64| axis.y(value);
         let span = seconds(self.to, self.from).max(1.0);
         let x = |time: DateTime<Utc>| LEFT + (WIDTH - LEFT) * (seconds(time, self.from) / span).clamp(0.0, 1.0);
         let hit_every = self.bars.len().div_ceil(MAX_HITS).max(1);
         html! {
             svg.chart viewBox={ "0 0 " (WIDTH) " " (HEIGHT) } role="img" aria-label=(self.about) {
-                @for line in 0..=lines {
-                    @let value = step * f64::from(line);
-                    line.grid-line x1=(LEFT) x2=(WIDTH) y1=(round(y(value))) y2=(round(y(value))) {}
-                    text x=(LEFT - 8.0) y=(round(y(value) + 4.0)) text-anchor="end" { ((self.axis)(value)) }
+                @for value in &axis.lines {
+                    line.grid-line x1=(LEFT) x2=(WIDTH) y1=(round(y(*value))) y2=(round(y(*value))) {}
+                    text x=(LEFT - 8.0) y=(round(y(*value) + 4.0)) text-anchor="end" { ((self.axis)(*value)) }
                 }
                 @for (layer, class) in self.layers.iter().enumerate() { path class=(class) d=(self.layer(layer, x, y)) {} }
                 @for (time, written) in self.times() {
@@ -75,17 +138,26 @@ impl BarChart<'_> {
                         }
                     }
                 }
+                @for mark in self.marks.iter().filter(|mark| self.from <= mark.at && mark.at <= self.to).take(MAX_MARKS) {
+                    @let at = round(x(mark.at));
+                    g.mark {
+                        line x1=(at) x2=(at) y1=(ABOVE) y2=(HEIGHT - BELOW) {}
+                        path d={ "M" (round(at - 4.0)) " " (ABOVE - 8.0) "h8l-4 7z" } {}
+                        rect.hit x=(round(at - 4.0)) y="0" width="8" height=(HEIGHT - BELOW) { title { (visible(&mark.title)) } }
+                    }
+                }
             }
         }
     }
 
     /// All bars of a layer, as one path.
     fn layer(&self, layer: usize, x: impl Fn(DateTime<Utc>) -> f64, y: impl Fn(f64) -> f64) -> String {
+        let floor = HEIGHT - BELOW;
         let mut path = String::new();
         for bar in &self.bars {
             let Some(top) = bar.tops.get(layer).filter(|top| **top > 0.0) else { continue };
             let (left, right) = (x(bar.start), x(bar.start + chrono::TimeDelta::seconds(self.bucket)));
-            let (top, bottom) = (y(*top), y(0.0));
+            let (top, bottom) = (y(*top), floor);
             // Bars that touch would show a seam.
             let _ = write!(
                 path,
@@ -170,14 +242,58 @@ mod tests {
         assert_eq!(steps(25.0), (10.0, 3));
     }
 
+    const EMPTY: BarChart<'static> = BarChart {
+        about: "",
+        from: DateTime::UNIX_EPOCH,
+        to: DateTime::UNIX_EPOCH,
+        bucket: 3600,
+        layers: &[],
+        bars: Vec::new(),
+        axis: |_| String::new(),
+        scale: ChartScale::Linear,
+        marks: &[],
+    };
+
+    #[test]
+    fn ten_times_as_much_is_as_far_everywhere_on_a_logarithmic_scale() {
+        let axis = ValueAxis::of(ChartScale::Log, [3.0, 250.0, 0.0].into_iter());
+        assert_eq!(axis.lines.iter().map(|line| line.round()).collect::<Vec<_>>(), [1.0, 10.0, 100.0, 1000.0]);
+        let step = axis.y(10.0) - axis.y(100.0);
+        assert!((axis.y(1.0) - axis.y(10.0) - step).abs() < 0.01 && step > 0.0);
+        // Nothing to show, or what is no number, is shown as ever.
+        for values in [vec![], vec![0.0], vec![f64::INFINITY, 1.0]] {
+            assert_eq!(ValueAxis::of(ChartScale::Log, values.into_iter()).scale, ChartScale::Linear);
+        }
+        let wide = ValueAxis::of(ChartScale::Log, [1e-9, 1e9].into_iter());
+        assert_eq!(wide.lines.len(), 7);
+    }
+
+    #[test]
+    fn marks_stand_at_their_time_and_hide_nothing() {
+        let at = |hour: i64| DateTime::from_timestamp(hour * 3600, 0).unwrap();
+        let mark = |hour, title: &str| ChartMark { at: at(hour), title: title.to_owned() };
+        let marks = [mark(2, "<b>\u{202e}Ada applied packs"), mark(9, "later")];
+        let drawn = BarChart { from: at(0), to: at(4), marks: &marks, ..EMPTY }.draw().into_string();
+        assert_eq!(drawn.matches("class=\"mark\"").count(), 1, "{drawn}");
+        assert!(drawn.contains("&lt;b&gt;Ada applied packs") && drawn.contains("x1=\"389\""), "{drawn}");
+    }
+
     #[test]
     fn times_are_round() {
         let at = |hour: i64| DateTime::from_timestamp(hour * 3600, 0).unwrap();
         let times = |from, to| {
             let bars = Vec::new();
             let (about, layers) = ("x", &[][..]);
-            let chart =
-                BarChart { about, from: at(from), to: at(to), bucket: 3600, layers, bars, axis: |_| String::new() };
+            let chart = BarChart {
+                about,
+                from: at(from),
+                to: at(to),
+                bucket: 3600,
+                layers,
+                bars,
+                axis: |_| String::new(),
+                ..EMPTY
+            };
             chart.times().into_iter().map(|(_, written)| written).collect::<Vec<_>>().join(" ")
         };
         assert_eq!(times(2, 26), "06:00 12:00 18:00 2 Jan");
@@ -197,6 +313,7 @@ mod tests {
             layers: &["area-1"],
             bars: vec![bar(0, 1.0), bar(3, 2.0)],
             axis: |value| value.to_string(),
+            ..EMPTY
         };
         let drawn = chart.draw().into_string();
         assert_eq!(drawn.matches('z').count(), 2, "{drawn}");

@@ -6,17 +6,19 @@ mod diff;
 mod icon;
 mod impact;
 mod number;
+mod spark;
 mod text;
 mod time;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 pub(super) use self::badge::{Tone, badge, status_badge};
-pub(super) use self::chart::{Bar, BarChart, meter};
+pub(super) use self::chart::{Bar, BarChart, ChartMark, ChartScale, meter};
 pub(super) use self::diff::{DiffRoom, field_diffs, short_diffs};
 pub(super) use self::icon::{Icon, icon};
 pub(super) use self::impact::{impact_badge, of_run};
 pub(super) use self::number::{bytes, count, cpu_per_day, milliseconds, percent, plural, whole};
+pub(super) use self::spark::spark;
 pub(super) use self::text::{cut, hidden_warning, shown, shown_start, visible};
 pub(super) use self::time::{ago, ago_or_never};
 

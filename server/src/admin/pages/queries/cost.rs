@@ -7,17 +7,21 @@ use muster_api::rest::{BucketCost, CostPercentiles, QueryCostReport, RunCost};
 
 use crate::admin::AdminApi;
 use crate::admin::pages::answer::{Page, PageAnswer};
+use crate::admin::pages::changes;
 use crate::admin::pages::overview::legend;
 use crate::admin::pages::parts::{
-    Bar, BarChart, bytes, count, cpu_per_day, cut, impact_badge, link, milliseconds, plural, shown,
+    Bar, BarChart, ChartScale, bytes, count, cpu_per_day, cut, impact_badge, link, milliseconds, plural, shown,
 };
 use crate::admin::pages::visit::Visit;
-use crate::fleet::Error;
 use crate::fleet::statistics::QuerySpan;
+use crate::fleet::{ActivityEntry, Error};
 
 /// Spans of time: the word for it in addresses, what it is called, and its hours.
 const SPANS: [(&str, &str, i64); 4] =
     [("day", "24 h", 24), ("", "48 h", 48), ("month", "30 days", 720), ("quarter", "90 days", 2160)];
+
+/// Changes that are listed.
+const CHANGES: usize = 40;
 
 /// What is charted: the word for it, its name, its values, and how one is told.
 type ChartMeasure = (&'static str, &'static str, fn(&RunCost) -> Option<CostPercentiles>, fn(f64) -> String);
@@ -42,16 +46,32 @@ pub(in crate::admin::pages) async fn page(api: Data<AdminApi>, visit: Visit) -> 
         let from = visit.look.now.plus_seconds(-span.2 * 3600);
         let wanted = QuerySpan { pack, name, from: Some(from), to: None, label_id: None };
         let report = fleet.statistics.query_report(&visit.principal, &wanted).await?;
+        let changed = changes::since(&fleet, &visit, from).await?;
         let title: String = report.name.chars().take(80).collect();
-        Ok(Page::new(title, show(&report, span.0, measure)))
+        let view = CostView { span: span.0, measure, is_log: text("scale") == "log", changed: &changed };
+        Ok(Page::new(title, show(&visit, &report, &view)))
     })
     .await
 }
 
-fn show(report: &QueryCostReport, span: &str, measure: &ChartMeasure) -> Markup {
-    let address = |span: &str, measure: &str| {
-        link("queries/cost", &[("pack", &report.pack), ("name", &report.name), ("span", span), ("measure", measure)])
+/// How the page is looked at.
+struct CostView<'a> {
+    span: &'a str,
+    measure: &'a ChartMeasure,
+    /// Whether small values are seen beside large ones.
+    is_log: bool,
+    /// Changes in the span.
+    changed: &'a [ActivityEntry],
+}
+
+fn show(visit: &Visit, report: &QueryCostReport, view: &CostView<'_>) -> Markup {
+    let CostView { span, measure, is_log, changed } = *view;
+    let scaled = |span: &str, measure: &str, is_log: bool| {
+        let scale = if is_log { "log" } else { "" };
+        let names = [("pack", report.pack.as_str()), ("name", &report.name)];
+        link("queries/cost", &[names[0], names[1], ("span", span), ("measure", measure), ("scale", scale)])
     };
+    let address = |span: &str, measure: &str| scaled(span, measure, is_log);
     let seconds = (report.to - report.from).num_seconds().max(1);
     #[expect(clippy::cast_precision_loss, reason = "below 2^52")]
     let per_day = report.total.cpu_seconds * 86_400.0 / seconds as f64;
@@ -80,15 +100,21 @@ fn show(report: &QueryCostReport, span: &str, measure: &ChartMeasure) -> Markup 
             div.chips { @for (word, name, ..) in &MEASURES {
                 a.chip href=(address(span, word)) aria-current=[(*word == measure.0).then_some("true")] { (name) }
             } }
+            div.chips { @for (is_this, name) in [(false, "Linear"), (true, "Logarithmic")] {
+                a.chip href=(scaled(span, measure.0, is_this)) aria-current=[(is_this == is_log).then_some("true")] { (name) }
+            } }
         }
         section.card {
             div.card-head {
                 h2 { (measure.1) " of a run" }
-                (legend(&[("k1", "p50"), ("k2", "p95"), ("k3", "p99")]))
+                (legend(&[("k1", "p50"), ("k2", "p95"), ("k3", "p99"), ("k-mark", "Change of what hosts run")]))
             }
             @if report.buckets.is_empty() {
                 p.muted { "No host has run it in this time, or none has told yet: each does once an hour." }
-            } @else { (chart(report, measure)) (table(&report.buckets, measure)) }
+            } @else { (chart(report, view)) (table(&report.buckets, measure)) }
+            @if !changed.is_empty() {
+                details.data { summary { "Show the changes meanwhile" } (changes::list(visit, changed, CHANGES)) }
+            }
         }
         div.grid {
             section.card { h2 { "A run" } (percentiles(&report.total)) }
@@ -116,7 +142,9 @@ fn when(start: DateTime<Utc>, bucket: i64) -> String {
     start.format(format).to_string()
 }
 
-fn chart(report: &QueryCostReport, (_, name, value, print): &ChartMeasure) -> Markup {
+fn chart(report: &QueryCostReport, view: &CostView<'_>) -> Markup {
+    let (_, name, value, print) = view.measure;
+    let marks = changes::marks(view.changed);
     let bucket = bucket(report);
     let bars = report.buckets.iter().filter_map(|at| {
         let of_run = value(&at.cost)?;
@@ -144,6 +172,8 @@ fn chart(report: &QueryCostReport, (_, name, value, print): &ChartMeasure) -> Ma
         layers: &["area-3", "area-2", "area-1"],
         bars: bars.collect(),
         axis: *print,
+        scale: if view.is_log { ChartScale::Log } else { ChartScale::Linear },
+        marks: &marks,
     };
     chart.draw()
 }

@@ -13,7 +13,7 @@ use maud::{Markup, html};
 use muster_api::rest::FleetQueryCost;
 
 use super::answer::{Page, PageAnswer};
-use super::overview::cost_table;
+use super::overview::cost_table_with_trends;
 use super::parts::{count, cpu_per_day, link, plural};
 use super::visit::Visit;
 use crate::admin::AdminApi;
@@ -39,6 +39,7 @@ pub(super) async fn page(api: Data<AdminApi>, visit: Visit) -> PageAnswer {
     }
     api.page(visit, |fleet, visit| async move {
         let costs = fleet.statistics.recent_fleet_costs(&visit.principal).await?;
+        let trends = fleet.statistics.recent_trends(&visit.principal).await?;
         let text = visit.look.parameter("query").unwrap_or_default().to_lowercase();
         let word = visit.look.parameter("sort").unwrap_or_default();
         let sort = SORTS.iter().find(|(known, ..)| *known == word).unwrap_or(&SORTS[0]);
@@ -88,7 +89,7 @@ pub(super) async fn page(api: Data<AdminApi>, visit: Visit) -> PageAnswer {
                         }
                     }
                 } @else {
-                    div.scroll { (cost_table(found.iter().skip(start).take(ROWS).copied())) }
+                    div.scroll { (cost_table_with_trends(found.iter().skip(start).take(ROWS).copied(), &trends)) }
                     div.more {
                         @if start > 0 { a href=(address(sort.0, start.saturating_sub(ROWS))) { "Before" } } @else {
                             span.muted { "Today and yesterday (UTC)" }

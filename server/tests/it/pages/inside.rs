@@ -1,0 +1,85 @@
+use super::{admin, lively};
+use crate::support::{Browser, TestServer, Visitor};
+
+/// Whoever may read the config sees nodes, database, tasks and limits; others see that there is a server.
+#[tokio::test]
+async fn about_tells_what_the_server_stands_on() {
+    let server = TestServer::start().await;
+    server.enrolled(1).await;
+    server.run_tasks().await;
+    let page = admin(&server).get("/about").await.text;
+    assert!(page.contains("SQLite 3") || page.contains("MySQL or MariaDB 1"), "{page}");
+    for part in ["Periodic tasks of this node", "renew lease", "take census", "no limit was reached", "this node"] {
+        assert!(page.contains(part), "{part}: {page}");
+    }
+    let observer = Visitor::of(&server.address, &server.user("observer"));
+    let little = observer.get("/about").await.text;
+    for part in ["SQLite", "MariaDB", "Periodic tasks", "Limits that"] {
+        assert!(!little.contains(part), "{part}: {little}");
+    }
+    // A task that fails says so.
+    server.database().execute("ALTER TABLE host_counts RENAME TO host_counts_away");
+    server.run_tasks().await;
+    let page = admin(&server).get("/about").await.text;
+    assert!(page.contains("1 task failed") && page.contains("Failed"), "{page}");
+    server.database().execute("ALTER TABLE host_counts_away RENAME TO host_counts");
+}
+
+/// Changes of what hosts run stand beside what got worse, and on the axis of time, with who made them.
+#[tokio::test]
+async fn changes_are_marked_with_their_author() {
+    let server = lively::server().await;
+    lively::fleet(&server, 3, 3).await;
+    let visitor = admin(&server);
+    let overview = visitor.get("/").await.text;
+    for part in ["What changed lately", "What got worse", "applied documents", "class=\"mark\"", "class=\"spark\""] {
+        assert!(overview.contains(part), "{part}: {overview}");
+    }
+    let cost = visitor.get("/queries/cost?pack=monitoring&name=processes").await.text;
+    assert!(cost.contains("class=\"mark\"") && cost.contains("Show the changes meanwhile"), "{cost}");
+    let log = visitor.get("/queries/cost?pack=monitoring&name=processes&scale=log").await.text;
+    assert!(log.contains("aria-current=\"true\">Logarithmic"), "{log}");
+    let queries = visitor.get("/queries").await.text;
+    assert!(queries.contains("class=\"spark\""), "{queries}");
+    let little = Visitor::of(&server.address, &server.user("observer")).get("/").await.text;
+    assert!(!little.contains("class=\"mark\"") && !little.contains("What changed lately"), "{little}");
+}
+
+/// The values of a moment stand beside the pointer.
+#[tokio::test]
+async fn a_chart_tells_the_values_under_the_pointer() {
+    let server = lively::server().await;
+    lively::fleet(&server, 2, 3).await;
+    let browser = Browser::start().await;
+    browser.log_in(&server.address, &server.rest).await;
+    browser.open(&format!("{}/queries/cost?pack=monitoring&name=processes", server.address.url)).await;
+    let hit = "document.querySelector('.chart rect.hit:not(.mark rect)')";
+    browser
+        .value(&format!(
+            "{hit}.dispatchEvent(new PointerEvent('pointermove', {{ bubbles: true, clientX: 90, clientY: 90 }}))"
+        ))
+        .await;
+    browser
+        .until("!document.querySelector('.tip').hidden && document.querySelector('.tip').innerText.includes('p95')")
+        .await;
+    assert_eq!(browser.complaints().await, Vec::<String>::new());
+}
+
+/// The first steps lead to a real host, and go away when they are put away.
+#[tokio::test]
+async fn first_steps_are_put_away() {
+    let server = lively::server().await;
+    lively::fleet(&server, 1, 1).await;
+    let mut visitor = admin(&server);
+    let page = visitor.get("/").await.text;
+    assert!(page.contains("First steps") && page.contains("--enroll_tls_endpoint=/api/v1/osquery/enroll"), "{page}");
+    let away = visitor.submit("/", "/first-steps", &[]).await;
+    assert_eq!(away.status, 303);
+    let session = visitor.cookie.clone().unwrap();
+    let set = away.headers["set-cookie"].to_str().unwrap();
+    assert!(set.starts_with("muster_first_steps=away;") && set.contains("HttpOnly"), "{set}");
+    visitor.cookie = Some(format!("{session}; muster_first_steps=away"));
+    assert!(!visitor.get("/").await.text.contains("First steps"));
+    let observer = Visitor::of(&server.address, &server.user("observer"));
+    assert!(!observer.get("/").await.text.contains("First steps"), "observers enroll no host");
+}
