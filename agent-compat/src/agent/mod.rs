@@ -94,6 +94,7 @@ pub struct Agent {
     counters: Counters,
     observer: Option<Box<dyn Observer>>,
     killer: Option<Killer>,
+    stands_still: bool,
 }
 
 impl Agent {
@@ -126,6 +127,7 @@ impl Agent {
             counters: Counters::default(),
             observer: None,
             killer: None,
+            stands_still: false,
             identity,
         };
         agent.new_process(now_ms);
@@ -140,6 +142,11 @@ impl Agent {
     /// Sets which SQL kills the process; `None` for none.
     pub fn set_killer(&mut self, killer: Option<Killer>) {
         self.killer = killer;
+    }
+
+    /// Sets whether the schedule stands still: the agent checks in, and runs no scheduled query.
+    pub fn set_stands_still(&mut self, stands_still: bool) {
+        self.stands_still = stands_still;
     }
 
     /// Identity of this agent.

@@ -19,11 +19,12 @@ const DENIED_S: u64 = 86_400;
 impl Agent {
     /// Runs the scheduled queries that came due since the last call, each at most once.
     ///
-    /// A query is due in each second whose Unix time is a multiple of its interval on this host.
+    /// A query is due in each second whose Unix time is a multiple of its interval on this host. None runs while the schedule
+    /// [stands still](Agent::set_stands_still).
     pub fn tick(&mut self, now_ms: u64) {
         let now_s = now_ms / 1000;
         let before_s = self.last_tick_s;
-        if !self.config.asked_once || now_s <= before_s {
+        if !self.config.asked_once || now_s <= before_s || self.stands_still {
             return;
         }
         self.last_tick_s = now_s;

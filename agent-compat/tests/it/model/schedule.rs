@@ -101,6 +101,21 @@ fn event_lines_report_differences_with_a_counter_per_logged_result() {
     );
 }
 
+/// An agent whose schedule stands still checks in, and runs nothing until it goes on.
+#[test]
+fn a_schedule_that_stands_still_runs_nothing() {
+    let often = r#"{"schedule":{"q":{"query":"select","interval":5}}}"#;
+    let mut world = world("5.12.0", flags(), often, &Script::new(RUNS));
+    world.agent.set_stands_still(true);
+    let (runs, requests) = (world.agent.counters().scheduled_runs, world.agent.counters().requests());
+    world.pass(600);
+    assert_eq!(world.agent.counters().scheduled_runs, runs);
+    assert!(world.agent.counters().requests() > requests);
+    world.agent.set_stands_still(false);
+    world.pass(60);
+    assert!(world.agent.counters().scheduled_runs > runs);
+}
+
 fn counters(version: &str) -> Vec<u64> {
     let lines = lines(version, flags(), CONFIG, &Script::new(RUNS));
     lines.iter().map(|line| serde_json::from_str::<Value>(line).unwrap()["counter"].as_u64().unwrap()).collect()

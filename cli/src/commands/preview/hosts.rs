@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use agent_compat::live::{self, SharedAgent};
 use agent_compat::transport::{Direct, Trust};
-use agent_compat::{Agent, Flags, Identity, Platform, SqliteHost};
+use agent_compat::{Agent, Flags, Identity, Platform};
 use anyhow::{Context as _, anyhow};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use super::dir::{PreviewDir, shown};
+use super::story::{StoryTables, suffer};
 use crate::{output, private_file};
 
 /// Seed of the identities: every run simulates the same hosts.
@@ -50,8 +51,9 @@ impl SimulatedHosts {
         for (index, platform) in (0..count).zip(PLATFORMS.into_iter().cycle()) {
             let identity = Identity::simulated(SEED, index, platform);
             let key = keys.get(&identity.host_identifier).cloned().unwrap_or_default();
-            let mut agent = Agent::new(identity, Arc::clone(&flags), Box::new(SqliteHost::new()), live::now_ms());
+            let mut agent = Agent::new(identity, Arc::clone(&flags), Box::new(StoryTables::default()), live::now_ms());
             agent.import_key(key);
+            suffer(&mut agent, index);
             let agent = SharedAgent::new(agent.into());
             hosts.agents.push(Arc::clone(&agent));
             let (transport, stopped) = (transport.clone(), stopped.clone());

@@ -7,6 +7,7 @@ mod packs;
 mod progress;
 mod server_process;
 mod sign_in;
+mod story;
 mod summary;
 
 use std::net::TcpListener;

@@ -24,6 +24,9 @@ pub fn summary(dir: &PreviewDir, address: &str, online: usize) -> String {
          {fleetctl} --config {contexts} query --labels 'All Hosts' --query 'select * from osquery_info'\n  \
          tail -f {results}\n\
          \n\
+         Open the address to see what hurts this fleet: within three minutes one query costs far too much, one host has\n\
+         denylisted it, and the schedule of another stands still.\n\
+         \n\
          Press Ctrl-C to stop. Delete all data with: {fleetctl} preview reset{}\n",
         shown(&dir.statuses()),
         shown(&dir.server_log()),
