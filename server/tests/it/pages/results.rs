@@ -110,7 +110,7 @@ async fn targets_are_counted_while_one_chooses() {
         let text = answer.text.replace(" chosen", "");
         assert!(text.contains(said), "{chosen}: {}", answer.text);
     }
-    let many = vec!["hosts=".to_owned(), vec!["x"; 501].join(",")].concat();
+    let many = ["hosts=".to_owned(), vec!["x"; 501].join(",")].concat();
     let refused = visitor.get(&format!("/live/targets?{many}")).await.text;
     assert!(refused.contains("counted only when the query runs"), "{refused}");
     let counted = visitor.submit("/live", "/live", &[("sql", "SELECT 1"), ("all", "true"), ("count", "true")]).await;
