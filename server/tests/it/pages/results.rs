@@ -80,7 +80,7 @@ async fn hostile_rows_stay_in_their_cells() {
     let cells = browser
         .value("[...document.querySelectorAll('.virtual tbody tr:first-child td')].map((cell) => cell.innerText)")
         .await;
-    assert_eq!(cells[0], json!(name), "{cells}");
+    assert!(cells[0].as_str().unwrap().starts_with(&name), "{cells}");
     for cell in ["<b>forged</b>", "x", "y"] {
         assert!(cells.as_array().unwrap().contains(&json!(cell)), "{cell}: {cells}");
     }
