@@ -52,9 +52,9 @@ pub async fn unasked(tx: &Tx, host_ids: &[i64]) -> Result<Vec<i64>> {
     Ok(unasked.select_only().column(Column::HostId).into_tuple().all(tx).await?)
 }
 
-/// Notes that these hosts are asked now.
-pub async fn asked(tx: &Tx, host_ids: &[i64], now: Moment) -> Result<()> {
-    let asked = Entity::update_many().col_expr(Column::AskedAt, now.into());
+/// Notes that these hosts are asked. By the clock of whoever has picked them, so that those of other nodes do not matter.
+pub async fn asked(tx: &Tx, host_ids: &[i64]) -> Result<()> {
+    let asked = Entity::update_many().col_expr(Column::AskedAt, Expr::col(Column::PickedAt));
     asked.filter(Column::HostId.is_in(bulk::padded(host_ids.to_vec()))).exec(tx).await?;
     Ok(())
 }

@@ -170,7 +170,6 @@ async fn give(tx: &store::Tx, wanted: Vec<&RefreshRequest>) -> store::Result<Vec
     let mut host_ids: Vec<i64> = wanted.iter().map(|wanted| wanted.host_id).collect();
     host_ids.dedup();
     let mut locked = asked_alone(tx, &host_ids).await?;
-    let now = wanted.iter().map(|wanted| wanted.now).max().unwrap_or(Moment::NEVER);
     let parked = parked_of(tx, &wanted, &locked.rows).await?;
     let asks_schema = schema_asked_of(tx, &wanted).await?;
     let (mut all, mut changed) = (Vec::with_capacity(wanted.len()), BTreeMap::new());
@@ -198,7 +197,7 @@ async fn give(tx: &store::Tx, wanted: Vec<&RefreshRequest>) -> store::Result<Vec
     let ids = all.iter().flatten().filter(|decision| is_asked(decision));
     let schema_asked: Vec<i64> = ids.filter_map(|decision| Some(decision.assigned.record.as_ref()?.id)).collect();
     if !schema_asked.is_empty() {
-        store::schema::asked(tx, &schema_asked, now).await?;
+        store::schema::asked(tx, &schema_asked).await?;
     }
     Ok(all)
 }

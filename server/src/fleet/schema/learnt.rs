@@ -14,6 +14,9 @@ use crate::store::entity::schema_reports::Model;
 /// Most sets of tables that are held: those of the agent groups with most hosts.
 const MAX_SETS: usize = 500;
 
+/// Most columns in the sets that are held: some 30 MB.
+const MAX_COLUMNS_HELD: usize = 400_000;
+
 /// Size of a group from which on one host more or less changes nothing.
 const LARGE: u64 = 3;
 
@@ -94,9 +97,14 @@ impl AgentSchemas {
         }
         sets.retain(|hash, _| named.contains(hash));
         let missing: Vec<Vec<u8>> = named.into_iter().filter(|hash| !sets.contains_key(*hash)).cloned().collect();
+        let mut columns: usize = sets.values().map(|set| set.columns()).sum();
         for row in store::schema::sets(self.store.reader(), &missing).await? {
             match TableSet::decode(&row.tables) {
-                Some(tables) => drop(sets.insert(row.set_hash, Arc::new(tables))),
+                Some(tables) if columns + tables.columns() > MAX_COLUMNS_HELD => self.metrics.limit_hit("schema_sets"),
+                Some(tables) => {
+                    columns += tables.columns();
+                    sets.insert(row.set_hash, Arc::new(tables));
+                }
                 None => tracing::warn!("a set of tables that this version cannot read is left out"),
             }
         }

@@ -107,7 +107,7 @@ impl AgentSchemas {
 
     /// Whether it is worth reading what a host has to say. Agents may say it unasked.
     pub(in crate::fleet) fn may_take(&self, host_id: i64) -> bool {
-        let has_room = self.waiting.has_room(self.picks.has(host_id));
+        let has_room = self.waiting.has_room(host_id, self.picks.has(host_id));
         if !has_room {
             self.metrics.limit_hit("waiting_schema_reports");
         }

@@ -26,6 +26,12 @@ pub(super) const OPEN_FOR: Duration = Duration::from_secs(15 * 60);
 /// Most hosts that are picked in one go. The next one goes on.
 const PICKED_AT_ONCE: usize = 200;
 
+/// Most hosts that are picked in [`PICKED_FOR`], so that hosts that change their versions all the time fill no database.
+const MAX_PICKED: usize = 500;
+
+/// Time within which a host is picked once, of whatever version it says to be.
+const PICKED_FOR: Duration = Duration::from_secs(3600);
+
 /// Online hosts of an agent group that are looked at when some are picked.
 const LOOKED_AT: usize = 64;
 
@@ -89,6 +95,8 @@ impl AgentSchemas {
         if wanted.is_empty() || known.len() as u64 >= MAX_REPORTS {
             return Ok(());
         }
+        let was_lately = |pick: &Model| pick.picked_at.plus(PICKED_FOR) > now;
+        let room = MAX_PICKED.saturating_sub(known.iter().filter(|pick| was_lately(pick)).count()).min(PICKED_AT_ONCE);
         let by_host: HashMap<i64, &Model> = known.iter().map(|pick| (pick.host_id, pick)).collect();
         // One that has another version by now can be picked again.
         let (mut left_out, mut taken) = (HashMap::new(), HashSet::new());
@@ -104,14 +112,24 @@ impl AgentSchemas {
         }
         let askable = self.hosts.askable(wanted.keys().cloned().collect(), left_out, LOOKED_AT).await?;
         let mut picked = Vec::new();
-        for AskableHost { group, id, address } in askable {
+        let is_new = |id: i64| {
+            !by_host
+                .get(&id)
+                .is_some_and(|pick| was_lately(pick) && (pick.reported_at >= pick.picked_at || is_open(pick, now)))
+        };
+        for AskableHost { group, id, address } in askable.into_iter().filter(|host| is_new(host.id)) {
             let Some(left) = wanted.get_mut(&group).filter(|left| **left > 0) else { continue };
-            if picked.len() == PICKED_AT_ONCE || !taken.insert((group.clone(), address.clone())) {
+            if picked.len() >= room || !taken.insert((group.clone(), address.clone())) {
                 continue;
             }
             *left -= 1;
             picked.push(picked_host(by_host.get(&id).copied(), group, id, address, now, since));
         }
+        if picked.is_empty() {
+            return Ok(());
+        }
+        // In one order, so that two transactions never wait for each other.
+        picked.sort_by_key(|pick| pick.host_id);
         self.store.write(async |tx| store::schema::pick(tx, picked.clone()).await).await?;
         self.metrics.schema_reports("picked", picked.len() as u64);
         Ok(())

@@ -113,7 +113,11 @@ impl AgentSchemas {
                     let Some((version, (hash, tables))) = encoded.get(&pick.host_id) else { continue };
                     let is_awaited = pick.reported_at < pick.picked_at && pick.picked_at >= since;
                     if is_awaited && pick.version == version.to_string() {
-                        let set = table_sets::Model { set_hash: hash.to_vec(), used_at: now, tables: tables.clone() };
+                        let set = table_sets::Model {
+                            set_hash: hash.to_vec(),
+                            used_at: now.max(pick.picked_at),
+                            tables: tables.clone(),
+                        };
                         store::schema::report(tx, pick.host_id, set).await?;
                         written.push(pick.host_id);
                     }

@@ -60,7 +60,7 @@ impl AgentSchemas {
         let sizes = self.groups().await?;
         let chosen_sizes = self.chosen_sizes(principal, filter, &sizes).await?;
         let learnt = self.learnt(&sizes).await?;
-        Ok(shown(filter, &chosen_sizes, &learnt))
+        shown(filter, &chosen_sizes, &learnt)
     }
 
     async fn chosen_sizes(
@@ -112,7 +112,10 @@ impl AgentSchemas {
     }
 }
 
-fn shown(filter: &SchemaFilter, sizes: &BTreeMap<AgentGroup, u64>, learnt: &LearntSchema) -> FleetSchema {
+/// Most columns times agent groups that have their table in one answer. A stock fleet has some ten thousand for each group.
+const MAX_CELLS: usize = 4_000_000;
+
+fn shown(filter: &SchemaFilter, sizes: &BTreeMap<AgentGroup, u64>, learnt: &LearntSchema) -> Result<FleetSchema> {
     let mut groups: Vec<ChosenGroup<'_>> =
         sizes.iter().map(|(group, hosts)| ChosenGroup { group, hosts: *hosts, schema: learnt.get(group) }).collect();
     groups.sort_by(|one, other| other.hosts.cmp(&one.hosts).then_with(|| one.group.cmp(other.group)));
@@ -129,13 +132,25 @@ fn shown(filter: &SchemaFilter, sizes: &BTreeMap<AgentGroup, u64>, learnt: &Lear
         }
     }
     let (offset, limit) = (filter.offset, filter.limit.unwrap_or(MAX_TABLES).min(MAX_TABLES));
-    let page = having
+    let page: Vec<(&&str, &Vec<usize>)> = having
         .iter()
         .skip(usize::try_from(offset).unwrap_or(usize::MAX))
-        .take(usize::try_from(limit).unwrap_or(usize::MAX));
-    let tables = page.map(|(name, positions)| table_shown(filter, name, positions, &groups)).collect();
+        .take(usize::try_from(limit).unwrap_or(usize::MAX))
+        .collect();
+    let columns_of = |name: &str, position: &usize| {
+        groups[*position].schema.and_then(|schema| schema.tables.get(name)).map_or(0, |table| table.columns.len())
+    };
+    let cells = |(name, positions): &(&&str, &Vec<usize>)| {
+        positions.iter().map(|position| columns_of(name, position)).sum::<usize>() * positions.len()
+    };
+    if !filter.names_only && page.iter().map(cells).sum::<usize>() > MAX_CELLS {
+        let reason = "these tables have too many columns in too many versions and platforms for one answer: ask for fewer \
+                      tables, for some platform or version, or for names_only";
+        return Err(Error::invalid("per_page", reason));
+    }
+    let tables = page.into_iter().map(|(name, positions)| table_shown(filter, name, positions, &groups)).collect();
     let count = having.len() as u64;
-    FleetSchema { groups: groups.iter().map(group_shown).collect(), tables, count }
+    Ok(FleetSchema { groups: groups.iter().map(group_shown).collect(), tables, count })
 }
 
 fn group_shown(chosen: &ChosenGroup<'_>) -> SchemaGroup {

@@ -19,6 +19,9 @@ const MAX_TABLES: usize = 1_000;
 /// Most columns of a table. Those of stock agents have fewer than 60.
 const MAX_COLUMNS: usize = 200;
 
+/// Most columns of all tables together. Those of a stock agent are fewer than 3,000.
+const MAX_ALL_COLUMNS: usize = 8_000;
+
 /// Longest name of a table or column, in bytes.
 const MAX_NAME: usize = 64;
 
@@ -35,7 +38,7 @@ impl TableReport {
     pub fn of(rows: Rows<'_>) -> Option<Self> {
         let mut version = AgentVersion::default();
         let mut tables: BTreeMap<String, Vec<TableColumn>> = BTreeMap::new();
-        let mut bytes = 0;
+        let (mut bytes, mut named) = (0, 0);
         for row in rows.iter() {
             let ReportRow { table, column } = ReportRow::of(row);
             if table.is_empty() {
@@ -45,6 +48,7 @@ impl TableReport {
             if !is_name(&table) || !is_name(&column.name) {
                 continue;
             }
+            named += 1;
             // The separator and the letter of the type.
             bytes += column.name.len() + 3;
             if !tables.contains_key(&table) {
@@ -55,7 +59,8 @@ impl TableReport {
             if !columns.iter().any(|known| known.name.eq_ignore_ascii_case(&column.name)) {
                 columns.push(column);
             }
-            if columns.len() > MAX_COLUMNS || tables.len() > MAX_TABLES || bytes > MAX_BYTES {
+            let has_too_many = columns.len() > MAX_COLUMNS || tables.len() > MAX_TABLES || named > MAX_ALL_COLUMNS;
+            if has_too_many || bytes > MAX_BYTES {
                 return None;
             }
         }

@@ -70,6 +70,11 @@ pub(super) struct TableColumn {
 pub(super) struct TableSet(pub BTreeMap<String, Vec<TableColumn>>);
 
 impl TableSet {
+    /// How many columns all tables have together.
+    pub fn columns(&self) -> usize {
+        self.0.values().map(Vec::len).sum()
+    }
+
     /// The hash and the bytes that are stored.
     pub fn encode(&self) -> ([u8; 32], Vec<u8>) {
         let text = self.to_text();

@@ -17,9 +17,10 @@ const MAX_UNKNOWN: usize = 16;
 pub(super) struct WaitingReports(Mutex<BTreeMap<i64, TableReport>>);
 
 impl WaitingReports {
-    /// Whether one more report may wait, of a host that was picked or of another one.
-    pub fn has_room(&self, is_picked: bool) -> bool {
-        lock(&self.0).len() < most(is_picked)
+    /// Whether a report of a host may wait. One that was not picked is heard once.
+    pub fn has_room(&self, host_id: i64, is_picked: bool) -> bool {
+        let waiting = lock(&self.0);
+        waiting.len() < most(is_picked) && (is_picked || !waiting.contains_key(&host_id))
     }
 
     /// Adds a report, unless too many wait.
