@@ -12,13 +12,13 @@ use crate::process::Cores;
 use crate::subject::{ConnectionMode, Programs, Stopped, Subject};
 
 /// Hosts of the fleet.
-const HOSTS: u64 = 500_000;
+pub const HOSTS: u64 = 500_000;
 
 /// Requests of a kind, whose median is taken.
 const REQUESTS: usize = 21;
 
 /// Longest wait for the hosts to be loaded.
-const LOADED_WITHIN: Duration = Duration::from_secs(120);
+pub const LOADED_WITHIN: Duration = Duration::from_secs(120);
 
 /// Requests of operators: how they are called in the table, method, path and body.
 const OPERATIONS: [(&str, &str, &str, &str); 10] = [
@@ -84,7 +84,7 @@ pub async fn measure(programs: &Programs, kind: BackendKind) -> Result<Directory
         label_id(&operator, "Ubuntu Linux").await?,
     ];
     let stopped = server.stopped().await?;
-    fill(&stopped, label, platform).await?;
+    fill(&stopped, 0, label, platform).await?;
     let begun = Instant::now();
     let server = stopped.start().await?;
     let deadline = begun + LOADED_WITHIN;
@@ -112,15 +112,16 @@ pub async fn measure(programs: &Programs, kind: BackendKind) -> Result<Directory
     Ok(Directory { hosts: HOSTS, load_seconds, resident_bytes, empty_bytes, operations })
 }
 
-async fn label_id(operator: &Operator, name: &str) -> Result<i64> {
+pub async fn label_id(operator: &Operator, name: &str) -> Result<i64> {
     let labels = operator.json("GET", "labels", "").await?;
     let label = labels["labels"].as_array().into_iter().flatten().find(|label| label["name"] == name);
     label.and_then(|label| label["id"].as_i64()).with_context(|| format!("there is no label {name}"))
 }
 
 /// Puts the fleet into the database. A tenth of its hosts is in both labels; one of ten thousand is missing, the others are
-/// online for an hour. Names stand in another order than ids, and no two hosts in a row were seen in the same second.
-async fn fill(stopped: &Stopped, label: i64, platform: i64) -> Result<()> {
+/// online for an hour. Names stand in another order than ids, and no two hosts in a row were seen in the same second. So many
+/// hosts are there already.
+pub async fn fill(stopped: &Stopped, there: u64, label: i64, platform: i64) -> Result<()> {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?.as_micros();
     let texts = "instance_id, platform_like, build, code_name, cpu_type, cpu_subtype, cpu_brand, hardware_vendor, \
          hardware_version, primary_mac, shard_hostname";
@@ -129,7 +130,7 @@ async fn fill(stopped: &Stopped, label: i64, platform: i64) -> Result<()> {
     let times = "created_at, updated_at, enrolled_at, detail_updated_at, label_updated_at";
     let many = |value: &str, columns: &str| vec![value.to_owned(); columns.split(',').count()].join(", ");
     let numbered = format!(
-        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {HOSTS}) \
+        "WITH RECURSIVE n(i) AS (SELECT {there} + 1 UNION ALL SELECT i + 1 FROM n WHERE i < {HOSTS}) \
          SELECT i, i * 7919 % {HOSTS} + 1000000000 AS j, \
              {now} - CASE WHEN i % 10000 = 0 THEN 31 * 86400000000 ELSE i * 7 % 600 * 1000000 END AS seen FROM n"
     );
@@ -147,10 +148,14 @@ async fn fill(stopped: &Stopped, label: i64, platform: i64) -> Result<()> {
         time = many(&now.to_string(), times),
     );
     let members = |label: i64, every: u64| {
-        format!("INSERT INTO label_members (label_id, host_id) SELECT {label}, id FROM hosts WHERE id % {every} = 0")
+        format!(
+            "INSERT INTO label_members (label_id, host_id) SELECT {label}, id FROM hosts WHERE id > {there} AND id % {every} = 0"
+        )
     };
-    let all = "INSERT INTO label_members (label_id, host_id) SELECT labels.id, hosts.id FROM hosts, labels WHERE labels.name = 'All Hosts'";
-    for statement in [hosts.as_str(), all, &members(label, 2), &members(platform, 10)] {
+    let all = format!(
+        "INSERT INTO label_members (label_id, host_id) SELECT labels.id, hosts.id FROM hosts, labels WHERE labels.name = 'All Hosts' AND hosts.id > {there}"
+    );
+    for statement in [hosts.as_str(), &all, &members(label, 2), &members(platform, 10)] {
         stopped.execute(statement).await?;
     }
     Ok(())

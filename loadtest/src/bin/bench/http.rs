@@ -48,9 +48,15 @@ impl Address {
 
     /// One request on a connection of its own; the body of a success.
     pub async fn ask(&self, method: &str, path: &str, token: Option<&str>, body: &str) -> Result<Vec<u8>> {
+        let token = token.map(|token| format!("Authorization: Bearer {token}\r\n")).unwrap_or_default();
+        self.fetch(method, path, &token, body).await
+    }
+
+    /// As [`Address::ask`], with these lines in the head.
+    pub async fn fetch(&self, method: &str, path: &str, headers: &str, body: &str) -> Result<Vec<u8>> {
         let work = async {
             let mut stream = self.connect().await?;
-            stream.write_all(head(method, path, token, body.len(), "close").as_bytes()).await?;
+            stream.write_all(head(method, path, headers, body.len(), "close").as_bytes()).await?;
             stream.write_all(body.as_bytes()).await?;
             stream.flush().await?;
             let response = read_response(&mut stream, false).await?;
@@ -68,7 +74,7 @@ impl Address {
     pub async fn used_connection(&self) -> Result<Box<dyn ByteStream>> {
         let body = r#"{"node_key":"nobody"}"#;
         let mut stream = self.connect().await?;
-        let head = head("POST", "/api/v1/osquery/distributed/read", None, body.len(), "keep-alive");
+        let head = head("POST", "/api/v1/osquery/distributed/read", "", body.len(), "keep-alive");
         stream.write_all((head + body).as_bytes()).await?;
         stream.flush().await?;
         read_response(&mut stream, false).await?;
@@ -76,10 +82,9 @@ impl Address {
     }
 }
 
-fn head(method: &str, path: &str, token: Option<&str>, length: usize, connection: &str) -> String {
-    let token = token.map(|token| format!("Authorization: Bearer {token}\r\n")).unwrap_or_default();
+fn head(method: &str, path: &str, headers: &str, length: usize, connection: &str) -> String {
     format!(
         "{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: {connection}\r\nContent-Type: application/json\r\n\
-         {token}Content-Length: {length}\r\n\r\n"
+         {headers}Content-Length: {length}\r\n\r\n"
     )
 }

@@ -14,6 +14,7 @@ mod newcomers;
 mod nodes;
 mod open_queries;
 mod operator;
+mod pages;
 mod phases;
 mod proc;
 mod process;
@@ -79,6 +80,8 @@ enum Part {
     Memory,
     /// Lists, counts and searches of 500,000 hosts.
     Directory,
+    /// Pages of the dashboard with 500,000 hosts.
+    Pages,
     /// Check-ins of 50,000 hosts while all are asked a live query, and while unknown hosts enroll.
     Crowd,
     /// A restart under load.
@@ -194,6 +197,7 @@ async fn measure(part: Part, options: &BenchOptions, programs: &Programs, measur
             measured.endpoints = endpoints::measure(programs, kind, modes, effort).await?;
         }
         Part::Directory => measured.directory = Some(directory::measure(programs, kind).await?),
+        Part::Pages => measured.pages = Some(pages::measure(programs, kind).await?),
         Part::Memory => {
             let plan = if options.quick { MemoryPlan::quick() } else { MemoryPlan::whole() };
             measured.memory = Some(memory::measure(programs, kind, plan).await?);

@@ -26,6 +26,12 @@ impl Operator {
         self.address.ask(method, &format!("/api/v1/fleet/{path}"), Some(&self.token), body).await
     }
 
+    /// A page of the dashboard, compressed.
+    pub async fn page(&self, path: &str) -> Result<Vec<u8>> {
+        let headers = format!("Cookie: muster_session={}\r\nAccept-Encoding: gzip\r\n", self.token);
+        self.address.fetch("GET", path, &headers, "").await
+    }
+
     /// Likewise, read as JSON.
     pub async fn json(&self, method: &str, path: &str, body: &str) -> Result<Value> {
         Ok(serde_json::from_slice(&self.ask(method, path, body).await?)?)

@@ -13,6 +13,7 @@ use crate::endpoints::{self, MeasuredEndpoint};
 use crate::memory::Memory;
 use crate::nodes::{self, ClusterCost};
 use crate::open_queries::OpenQueries;
+use crate::pages::PageCosts;
 use crate::restart::Restart;
 use crate::standard;
 use crate::statistics::CollectionCost;
@@ -42,6 +43,8 @@ pub struct Measured {
     pub memory: Option<Memory>,
     #[serde(default)]
     pub directory: Option<Directory>,
+    #[serde(default)]
+    pub pages: Option<PageCosts>,
     #[serde(default)]
     pub crowd: Option<Crowd>,
     #[serde(default)]
@@ -107,6 +110,7 @@ pub fn render(backend: &str, measured: &Measured) -> String {
     section("Several nodes, any of which gets any request", "nodes", (!rows.is_empty()).then(|| nodes::render(rows)));
     section("Memory", "memory", measured.memory.as_ref().map(Memory::render));
     section("Lists of a large fleet", "directory", measured.directory.as_ref().map(Directory::render));
+    section("Pages of a large fleet", "pages", measured.pages.as_ref().map(PageCosts::render));
     text
 }
 

@@ -113,7 +113,7 @@ async fn say(world: &World, host: &Arc<Host>, rows: &[Value]) {
     let write = DistributedWrite::read(body.as_bytes()).unwrap();
     let deadline = Instant::now() + Duration::from_secs(30);
     world.app.fleet.checkin.write(host, &write, deadline).await.unwrap();
-    world.app.fleet.checkin.write_reports(false).await.unwrap();
+    world.app.fleet.checkin.write_reports(true).await.unwrap();
 }
 
 /// What operators see.
