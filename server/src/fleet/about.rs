@@ -40,7 +40,7 @@ impl Fleet {
         principal.may(Permission::ReadConfig)?;
         let (db, now) = (self.hosts.reader(), self.clock.now());
         let known = nodes::since(db, now.minus(SHOWN_FOR)).await?;
-        let leader = nodes::holder(db, super::node::LEASE, now).await?;
+        let leader = nodes::holder(db, nodes::LEADER, now).await?;
         let own = self.node.id();
         let mut nodes: Vec<NodeState> = known
             .into_iter()

@@ -117,7 +117,8 @@ impl Fleet {
     pub async fn follow(&self) -> Result<()> {
         let (range, read_at) = (self.hosts.pulse_range().await, self.clock.now());
         let pulse = pulse::read(self.changes.reader(), range).await?;
-        let Pulse { generation, changes, open_live_queries, nodes } = pulse;
+        let Pulse { generation, changes, open_live_queries, nodes, leader } = pulse;
+        self.node.saw_leader(leader, read_at);
         self.hosts.take_nodes(nodes, read_at);
         let hosts = async {
             let labels = self.schedule.refresh_to(generation).await?;

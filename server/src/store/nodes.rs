@@ -8,16 +8,8 @@ use super::entity::{leases, nodes};
 use super::{Error, Result};
 use crate::clock::Moment;
 
-/// Whether somebody else holds a lease that has not ended before `free_before`.
-pub async fn is_leased_elsewhere(
-    db: &impl ConnectionTrait,
-    name: &str,
-    holder: &str,
-    free_before: Moment,
-) -> Result<bool> {
-    let lease = leases::Entity::find_by_id(name).one(db).await?;
-    Ok(lease.is_some_and(|lease| lease.holder != holder && lease.expires_at >= free_before))
-}
+/// The lease on the work that one node does for all.
+pub const LEADER: &str = "leader";
 
 /// Takes or renews a lease: it goes to whoever holds it already, or to anybody when it ended before `free_before`.
 pub async fn take_lease(

@@ -6,11 +6,11 @@ use sea_orm::{ConnectionTrait, FromQueryResult};
 use super::Result;
 use super::entity::host_changes::HostChangeKind;
 use super::entity::live_queries::{self, LiveStatusWord};
-use super::entity::{generations, host_changes, nodes};
+use super::entity::{generations, host_changes, leases, nodes};
 use super::feed::{FeedPage, HostChange};
 use super::generations::SCHEDULE;
 use super::live_queries::OpenRow;
-use super::nodes::heard_of;
+use super::nodes::{LEADER, heard_of};
 use crate::clock::Moment;
 
 /// Changes as of one moment.
@@ -24,6 +24,8 @@ pub struct Pulse {
     pub open_live_queries: Vec<OpenRow>,
     /// Nodes that were heard of.
     pub nodes: Vec<nodes::Model>,
+    /// The lease of the leader; `None` if nobody has ever led.
+    pub leader: Option<leases::Model>,
 }
 
 /// Bounds of a [`Pulse`].
@@ -41,16 +43,18 @@ const GENERATION: i64 = 0;
 const CHANGE: i64 = 1;
 const LIVE_QUERY: i64 = 2;
 const NODE: i64 = 3;
+const LEASE: i64 = 4;
 
 /// Columns by part, besides the number that all have. Those of other parts are null in its rows.
 const OF_CHANGES: [&str; 3] = ["host_id", "kind", "changed_at"];
 const OF_LIVE_QUERIES: [&str; 4] = ["watched_until", "rate", "is_paused", "pace_changes"];
 const OF_NODES: [&str; 3] = ["node_id", "alive_at", "knows_leases"];
+const OF_LEASE: [&str; 1] = ["holder"];
 
 #[derive(Debug, FromQueryResult)]
 struct PulseRow {
     part: i64,
-    /// The counter, the position in the feed, the id of a live query, or up to when a node has written.
+    /// The counter, the position in the feed, the id of a live query, up to when a node has written, or when the lease ends.
     number: i64,
     host_id: Option<i64>,
     kind: Option<HostChangeKind>,
@@ -64,6 +68,7 @@ struct PulseRow {
     alive_at: Option<Moment>,
     /// As a number, too.
     knows_leases: Option<i64>,
+    holder: Option<String>,
 }
 
 impl PulseRow {
@@ -89,19 +94,24 @@ impl PulseRow {
             knows_leases: self.knows_leases.map(|knows| knows != 0),
         })
     }
+
+    fn lease(self) -> Option<leases::Model> {
+        Some(leases::Model { name: LEADER.to_owned(), holder: self.holder?, expires_at: Moment(self.number) })
+    }
 }
 
 /// Reads all parts, the changes in the order of their positions.
 pub async fn read(db: &impl ConnectionTrait, range: PulseRange) -> Result<Pulse> {
     let changes = FeedPage { after: range.after, changes: Vec::new() };
-    let mut pulse = Pulse { generation: 0, changes, open_live_queries: Vec::new(), nodes: Vec::new() };
+    let mut pulse = Pulse { generation: 0, changes, open_live_queries: Vec::new(), nodes: Vec::new(), leader: None };
     for row in db.query_all(&statement(range)).await? {
         let row = PulseRow::from_query_result(&row, "")?;
         match row.part {
             GENERATION => pulse.generation = row.number,
             CHANGE => pulse.changes.changes.extend(row.change()),
             LIVE_QUERY => pulse.open_live_queries.extend(row.live_query()),
-            _ => pulse.nodes.extend(row.node()),
+            NODE => pulse.nodes.extend(row.node()),
+            _ => pulse.leader = row.lease(),
         }
     }
     pulse.changes.changes.sort_by_key(|change| change.id);
@@ -139,14 +149,20 @@ fn statement(range: PulseRange) -> SelectStatement {
         .and_where(heard_of(range.heard_since))
         .to_owned();
     let nodes = part(NODE, nodes::Column::WrittenAt, &OF_NODES).from_subquery(heard, "heard").to_owned();
-    [changes, live, nodes].into_iter().fold(generation, |mut all, part| all.union(UnionType::All, part).to_owned())
+    let leader = part(LEASE, leases::Column::ExpiresAt, &OF_LEASE)
+        .from(leases::Entity)
+        .and_where(Expr::col(leases::Column::Name).eq(LEADER))
+        .to_owned();
+    [changes, live, nodes, leader]
+        .into_iter()
+        .fold(generation, |mut all, part| all.union(UnionType::All, part).to_owned())
 }
 
 /// The columns of one part. Constants are written out: of a bound value, the database would not know the type.
 fn part(part: i64, number: impl IntoColumnRef, own: &[&'static str]) -> SelectStatement {
     let mut select = Query::select();
     select.expr_as(Expr::Constant(part.into()), "part").expr_as(Expr::col(number), "number");
-    for column in OF_CHANGES.into_iter().chain(OF_LIVE_QUERIES).chain(OF_NODES) {
+    for column in OF_CHANGES.into_iter().chain(OF_LIVE_QUERIES).chain(OF_NODES).chain(OF_LEASE) {
         let value = if own.contains(&column) { Expr::col(Alias::new(column)) } else { Expr::null() };
         select.expr_as(value, column);
     }

@@ -178,7 +178,7 @@ impl Task {
             Self::WriteReports => fleet.checkin.write_reports(everything).await,
             Self::WriteStatistics => fleet.statistics.write(false).await,
             Self::RenewLease => {
-                let outcome = fleet.node.renew_lease().await;
+                let outcome = fleet.node.renew_lease(everything).await;
                 metrics.is_leader.set(i64::from(fleet.node.is_leader()));
                 outcome
             }

@@ -35,6 +35,39 @@ async fn a_server_asks_with_one_statement_whether_anything_has_changed() {
 }
 
 #[actix_web::test]
+async fn a_server_that_follows_sends_nothing_to_learn_that_another_leads() {
+    let world = World::new().await;
+    let other = world.beside().await;
+    let (leader, node) = (&world.app.fleet.node, &other.app.fleet.node);
+    let (clock, statements) = (&world.app.fleet.clock, &other.app.metrics.sql_statements);
+    leader.renew_lease(false).await.unwrap();
+    assert!(leader.is_leader());
+    for _ in 0..5 {
+        clock.advance(Duration::from_secs(9));
+        leader.renew_lease(false).await.unwrap();
+        other.app.fleet.follow().await.unwrap();
+        let sent = statements.get();
+        node.renew_lease(false).await.unwrap();
+        assert_eq!((statements.get() - sent, node.is_leader(), leader.is_leader()), (0, false, true));
+    }
+    // The leader falls silent. It stops leading before the other begins.
+    clock.advance(Duration::from_secs(34));
+    other.app.fleet.follow().await.unwrap();
+    node.renew_lease(false).await.unwrap();
+    assert!(!node.is_leader() && !leader.is_leader());
+    clock.advance(Duration::from_secs(2));
+    node.renew_lease(false).await.unwrap();
+    assert!(node.is_leader());
+    // What was read long ago says nothing.
+    leader.renew_lease(false).await.unwrap();
+    world.app.fleet.follow().await.unwrap();
+    clock.advance(Duration::from_secs(10));
+    let sent = world.app.metrics.sql_statements.get();
+    leader.renew_lease(false).await.unwrap();
+    assert!(world.app.metrics.sql_statements.get() > sent && !leader.is_leader());
+}
+
+#[actix_web::test]
 async fn live_queries_are_looked_for_while_hosts_take_long_to_follow() {
     let world = World::new().await;
     let (fleet, statements) = (&world.app.fleet, &world.app.metrics.sql_statements);
@@ -54,7 +87,8 @@ async fn one_statement_tells_as_much_as_three() {
     world.app.fleet.hosts.keep_seen(false).await.unwrap();
     let range = |after, limit| PulseRange { after, limit, heard_since: Moment(1) };
     let empty = pulse::read(db, range(0, 100)).await.unwrap();
-    assert_eq!((empty.changes.changes.len(), empty.open_live_queries.len()), (0, 0));
+    assert_eq!((empty.changes.changes.len(), empty.open_live_queries.len(), empty.leader), (0, 0, None));
+    world.app.fleet.node.renew_lease(false).await.unwrap();
     for name in ["a", "b", "c"] {
         world.enroll(name, "ubuntu").await;
     }
@@ -69,6 +103,9 @@ async fn one_statement_tells_as_much_as_three() {
     let mut known = nodes::since(db, Moment::NEVER).await.unwrap();
     known.retain(|node| node.alive_at.is_some());
     assert_eq!((&read.nodes, known.len()), (&known, 1));
+    let leader = read.leader.unwrap();
+    assert_eq!((&*leader.name, &*leader.holder), ("leader", world.app.fleet.node.id()));
+    assert!(leader.expires_at > world.app.fleet.clock.now());
     assert_eq!((read.changes.after, read.changes.changes), (1, feed::after(db, 1, 1).await.unwrap()));
     let mut rows = read.open_live_queries;
     rows.sort_by_key(|row| row.id);

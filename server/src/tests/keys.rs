@@ -169,7 +169,7 @@ impl History {
 
     async fn retire(&mut self, node: usize) -> std::result::Result<(), TestCaseError> {
         let node = self.node(node);
-        node.app.fleet.node.renew_lease().await.unwrap();
+        node.app.fleet.node.renew_lease(true).await.unwrap();
         if !node.app.fleet.node.is_leader() {
             return Ok(());
         }
