@@ -17,6 +17,11 @@ use crate::subject::{ConnectionMode, Programs, ServerAnswers, Snapshot, Subject}
 /// From the last enrollment to the window: first configs and first questions are over.
 const SETTLE: Duration = Duration::from_millis(1500);
 
+/// How long the load goes on after the window should have ended. A busy server says late that all agents have enrolled, and
+/// with connections of their own they keep it busy.
+const SPARE: Duration = Duration::from_secs(2);
+const SPARE_DIRECT: Duration = Duration::from_secs(8);
+
 /// Timeout for the enrollment of all agents.
 const ENROLL: Duration = Duration::from_secs(60);
 
@@ -205,7 +210,8 @@ async fn one(
     let (ramp, duration) = if is_enroll {
         (window, Duration::from_secs(1))
     } else {
-        (Duration::from_secs(2), SETTLE + window + Duration::from_secs(2))
+        let spare = if subject.mode.is_direct() { SPARE_DIRECT } else { SPARE };
+        (Duration::from_secs(2), SETTLE + window + spare)
     };
     load_flags.extend([format!("--ramp={}ms", ramp.as_millis()), format!("--duration={}ms", duration.as_millis())]);
     let mut before = subject.open().await?;
