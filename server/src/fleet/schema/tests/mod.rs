@@ -78,7 +78,7 @@ async fn read_hosts(world: &World) {
 
 /// Picks as the leader does, after it has read the hosts.
 async fn pick(world: &World) {
-    world.app.fleet.node.renew_lease().await.unwrap();
+    world.app.fleet.node.renew_lease(true).await.unwrap();
     read_hosts(world).await;
     world.app.fleet.schemas.pick().await.unwrap();
     world.app.fleet.schemas.follow().await.unwrap();

@@ -83,7 +83,7 @@ impl SimulatedNode {
             self.hosts.share_seen().await;
             return;
         }
-        self.hosts.node.renew_lease().await.unwrap();
+        self.hosts.node.renew_lease(true).await.unwrap();
         if self.lacks != Lack::Feed {
             self.hosts.follow(None).await.unwrap();
         }
