@@ -103,7 +103,7 @@ fn framed(visit: &Visit, main: &Markup) -> Markup {
                 input type="search" name="query" placeholder="Find a host by name, UUID, serial or address"
                     aria-label="Find a host" maxlength="200" data-key="/";
             }
-            a.button.palette-open href="find" data-palette="find/part" aria-label="Go to" aria-keyshortcuts="Control+K" {
+            a.button.palette-open href="find" data-palette="find/part" aria-keyshortcuts="Control+K" {
                 (icon(Icon::Search)) span { "Go to" } kbd aria-hidden="true" { "Ctrl K" }
             }
             (account(visit))

@@ -203,7 +203,7 @@ fn cost_table(cost: &LiveCost) -> Markup {
         html! { tr { td { (name) } td.n { (print(of_host.p50)) } td.n { (print(of_host.p95)) } td.n { (print(of_host.max)) } } }
     };
     html! {
-        div.scroll { table.cost {
+        div.scroll tabindex="0" role="region" aria-label="Cost on hosts" { table.cost {
             thead { tr {
                 th { "Cost on a host, of " (plural(cost.hosts, "host", "hosts")) } th.n { "p50" } th.n { "p95" } th.n { "most" }
             } }
@@ -246,7 +246,7 @@ fn results(query: &LiveQuery, table: &AnswerTable) -> Markup {
                     " rows here" span data-more { @if table.has_more { ", the first; the exports have all" } }
                 }
             }
-            div.scroll { table.page-table {
+            div.scroll tabindex="0" role="region" aria-label="Answers" { table.page-table {
                 thead {
                     tr { th { "Host" } @for column in &table.columns { th data-column=(column) { (cut(column, 60)) } } }
                 }
