@@ -54,6 +54,9 @@ pub struct LiveTargets {
     /// Identifiers, UUIDs, host names or computer names. These hosts are asked regardless of the other lists.
     #[serde(default, deserialize_with = "null_is_default", skip_serializing_if = "Vec::is_empty")]
     pub hosts: Vec<String>,
+    /// Ids of hosts. These are asked regardless of the other lists, too.
+    #[serde(default, deserialize_with = "null_is_default", skip_serializing_if = "Vec::is_empty")]
+    pub host_ids: Vec<i64>,
     #[serde(default, deserialize_with = "null_is_default", skip_serializing_if = "Vec::is_empty")]
     pub labels: Vec<String>,
     /// `os_version.platform` words; `linux` means every distribution.

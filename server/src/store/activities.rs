@@ -33,17 +33,20 @@ pub async fn add(db: &impl ConnectionTrait, now: Moment, actor: &Actor, kind: &s
     Ok(activities::Entity::insert(row).exec(db).await?.last_insert_id)
 }
 
-/// Removes those that were added before `before`, at most `limit`, with what they have changed, and gives their number. Goes by the ids, which follow the
-/// times but for seconds between nodes: so it needs no index and ends at the first that stays.
-pub async fn prune(db: &impl ConnectionTrait, before: Moment, limit: u64) -> Result<u64> {
+/// Removes those that were added before `before`, at most `limit`, or as many of their changes, which go first. Tells whether
+/// there may be more. Goes by the ids, which follow the times but for seconds between nodes: so it needs no index and ends at the
+/// first that stays.
+pub async fn prune(db: &impl ConnectionTrait, before: Moment, limit: u64) -> Result<bool> {
     let select =
         activities::Entity::find().select_only().columns([activities::Column::Id, activities::Column::CreatedAt]);
     let oldest: Vec<(i64, Moment)> =
         select.order_by_asc(activities::Column::Id).limit(limit).into_tuple().all(db).await?;
-    let Some((last, _)) = oldest.into_iter().take_while(|(_, at)| *at < before).last() else { return Ok(0) };
-    object_changes::prune(db, last).await?;
+    let Some((last, _)) = oldest.into_iter().take_while(|(_, at)| *at < before).last() else { return Ok(false) };
+    if object_changes::prune(db, last, limit).await? == limit {
+        return Ok(true);
+    }
     let deleted = activities::Entity::delete_many().filter(activities::Column::Id.lte(last)).exec(db).await?;
-    Ok(deleted.rows_affected)
+    Ok(deleted.rows_affected == limit)
 }
 
 /// The latest, newest first: those before the row `before`, and of no kind in `without`.

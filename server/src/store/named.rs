@@ -37,8 +37,11 @@ pub async fn by_name<T: NamedTable>(db: &impl ConnectionTrait, name: &str) -> Re
 pub async fn with_part<T: NamedTable>(db: &impl ConnectionTrait, part: &str, limit: u64) -> Result<Vec<(i64, String)>> {
     let escaped: String =
         part.chars().flat_map(|char| ['!', char].into_iter().skip(usize::from(!"!%_".contains(char)))).collect();
-    let pattern = LikeExpr::new(format!("%{}%", escaped.to_ascii_lowercase())).escape('!');
-    let has_part = Expr::expr(Func::lower(Expr::col(T::NAME))).like(pattern);
+    let pattern = |part: &str| LikeExpr::new(format!("%{part}%")).escape('!');
+    // Some databases lower more than A to Z, so what stands there exactly is looked for as well.
+    let has_part = Expr::expr(Func::lower(Expr::col(T::NAME)))
+        .like(pattern(&escaped.to_ascii_lowercase()))
+        .or(Expr::col(T::NAME).like(pattern(&escaped)));
     let select = T::find().select_only().column_as(Expr::col("id"), "id").column(T::NAME).filter(has_part);
     Ok(select.order_by_asc(T::NAME).limit(limit).into_tuple().all(db).await?)
 }

@@ -72,8 +72,13 @@ pub async fn of_object(
     Ok(select.order_by_desc(Column::Id).limit(limit).all(db).await?)
 }
 
-/// Removes those of activities up to this one.
-pub(super) async fn prune(db: &impl ConnectionTrait, last_activity: i64) -> Result<()> {
-    Entity::delete_many().filter(Column::ActivityId.lte(last_activity)).exec(db).await?;
-    Ok(())
+/// Removes those of activities up to this one, at most `limit`, and gives their number.
+pub(super) async fn prune(db: &impl ConnectionTrait, last_activity: i64, limit: u64) -> Result<u64> {
+    let select = Entity::find().select_only().column(Column::Id).filter(Column::ActivityId.lte(last_activity));
+    let ids: Vec<i64> = select.order_by_asc(Column::ActivityId).limit(limit).into_tuple().all(db).await?;
+    if ids.is_empty() {
+        return Ok(0);
+    }
+    let removed = Entity::delete_many().filter(Column::Id.is_in(bulk::padded(ids))).exec(db).await?;
+    Ok(removed.rows_affected)
 }

@@ -92,8 +92,9 @@ pub(in crate::admin) fn add(cell: &str, text: &mut String) {
     if is_formula {
         text.push('\'');
     }
-    // Where lists are separated by semicolons, a spreadsheet sees the end of a cell in them, whatever the quotes say.
-    for (position, part) in cell.split_inclusive([';', '\t']).enumerate() {
+    // Where lists are separated by semicolons, a spreadsheet sees the end of a cell in them, and that of a row in line breaks,
+    // whatever the quotes say.
+    for (position, part) in cell.split_inclusive([';', '\t', '\r', '\n']).enumerate() {
         let inner = part.trim_start();
         if position > 0 && inner.starts_with(FORMULA) {
             text.push_str(&part[..part.len() - inner.len()]);
@@ -134,6 +135,8 @@ mod tests {
         assert_eq!(cell("a; =b;-\"c;d"), "\"a; '=b;'-\"\"c;d\"");
         assert_eq!(cell("say \"x\""), "\"say \"\"x\"\"\"");
         assert_eq!(cell("a\r\nb"), "\"a\r\nb\"");
+        assert_eq!(cell("a\n=1+1;b"), "\"a\n'=1+1;b\"");
+        assert_eq!(cell("a\r\n -1\r@b"), "\"a\r\n '-1\r'@b\"");
         assert_eq!(cell(" =a"), "\" =a\"");
     }
 }

@@ -153,7 +153,7 @@ fn head(visit: &Visit, host: &HostView, page: &str, state: &str) -> Markup {
                 }
             }
             div.actions {
-                a.button href=(link("live", &[("host", &host.uuid)])) { "Run a live query" }
+                a.button href=(link("live", &[("host_id", &host.id.to_string())])) { "Run a live query" }
                 @if visit.may(Permission::WriteHosts) {
                     form.inline action={ (base) "/refetch" } method="post" {
                         (visit.form_key.field()) button { "Refetch" }

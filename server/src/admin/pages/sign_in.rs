@@ -36,7 +36,6 @@ const THEME_FOR: u32 = 400 * 24 * 3600;
 /// Notes a session in the browser, and ends the one before.
 async fn begin(api: &AdminApi, response: &mut HttpResponseBuilder, request: &HttpRequest, token: &str) {
     set_cookie(response, request, &Cookie { name: SESSION, value: token, max_age: None });
-    set_cookie(response, request, &Cookie { name: VISITOR, value: "", max_age: Some(0) });
     let Some(before) = cookie(request, SESSION) else { return };
     if let Err(error) = api.fleet.access.end(&before).await {
         tracing::warn!(%error, "the session before a login goes on until it is idle");

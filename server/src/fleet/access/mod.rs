@@ -217,12 +217,8 @@ impl Access {
             return Ok(());
         }
         let before = self.clock.now().minus(self.activity_retention);
-        loop {
-            let pruned = self.store.write(async |tx| activities::prune(tx, before, PRUNED_AT_ONCE).await).await?;
-            if pruned < PRUNED_AT_ONCE {
-                return Ok(());
-            }
-        }
+        while self.store.write(async |tx| activities::prune(tx, before, PRUNED_AT_ONCE).await).await? {}
+        Ok(())
     }
 
     /// Refuses an attempt beyond the limit.

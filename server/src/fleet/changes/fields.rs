@@ -39,13 +39,18 @@ pub struct FieldChange {
     /// Whether the values are left out because they may be secret.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_secret: bool,
+    /// Whether the values, of which no part is told apart, may hold a secret.
+    #[serde(skip)]
+    holds_secret: bool,
 }
 
 impl FieldChange {
-    fn new(field: &str, before: Option<&Value>, after: Option<&Value>) -> Self {
+    /// A field whose values are told whole.
+    pub fn new(field: &str, before: Option<&Value>, after: Option<&Value>) -> Self {
         let text = |value: Option<&Value>| value.filter(|value| !is_nothing(value)).map(text_of);
+        let holds_secret = [before, after].into_iter().flatten().any(holds_secret);
         let (before, after) = (text(before), text(after));
-        Self { field: field.to_owned(), before, after, is_cut: false, is_secret: false }
+        Self { field: field.to_owned(), before, after, is_cut: false, is_secret: false, holds_secret }
     }
 
     fn bytes(&self) -> usize {
@@ -64,8 +69,7 @@ impl FieldChange {
 
     /// As it may be kept for long: without a value that may be a secret.
     fn hide(&mut self) {
-        let name = self.field.to_ascii_lowercase();
-        if SECRET_WORDS.iter().any(|word| name.contains(word)) {
+        if std::mem::take(&mut self.holds_secret) || is_secret_name(&self.field) {
             (self.before, self.after, self.is_secret) = (None, None, true);
         }
     }
@@ -175,6 +179,24 @@ fn name_of(item: &Value) -> Option<&str> {
     text("name").or_else(|| text("query"))
 }
 
+fn is_secret_name(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    SECRET_WORDS.iter().any(|word| name.contains(word))
+}
+
+/// Whether a member anywhere in a value is called like a secret, or a text has an address with a password in it.
+fn holds_secret(value: &Value) -> bool {
+    match value {
+        Value::String(text) => text.split("://").skip(1).any(|address| {
+            let host = address.split(['/', '?', '#', ' ', '\n']).next().unwrap_or_default();
+            host.rsplit_once('@').is_some_and(|(user, _)| user.contains(':'))
+        }),
+        Value::Array(items) => items.iter().any(holds_secret),
+        Value::Object(members) => members.iter().any(|(name, value)| is_secret_name(name) || holds_secret(value)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => false,
+    }
+}
+
 fn is_absent(value: Option<&Value>) -> bool {
     value.is_none_or(is_nothing)
 }
@@ -282,6 +304,25 @@ mod tests {
         assert!(first.fields.len() <= 40 && second.fields.is_empty(), "{} {}", first.fields.len(), second.fields.len());
         assert_eq!(first.fields.len() + first.left_out, 1_000);
         assert_eq!(second.fields.len() + second.left_out, 1_000);
+    }
+
+    #[test]
+    fn secrets_within_values_are_not_kept() {
+        let sinks = |password: &str| json!({ "sinks": [{ "url": "x", "auth": { "Password": password } }] });
+        let proxy = |address: &str| json!({ "proxy": address, "list": [address] });
+        for (old, new) in [
+            (sinks("obvious-fake-1"), sinks("obvious-fake-2")),
+            (proxy("http://user:obvious-fake-1@host/a"), proxy("see http://user:obvious-fake-2@host")),
+        ] {
+            let found = ChangedFields::between(Some(&old), Some(&new)).kept(true, &mut (1 << 20));
+            let text = serde_json::to_string(&found).unwrap();
+            assert!(found.fields.iter().all(|field| field.is_secret) && !text.contains("obvious-fake"), "{text}");
+            let shown = ChangedFields::between(Some(&old), Some(&new));
+            assert!(serde_json::to_string(&shown).unwrap().contains("obvious-fake-2"), "whoever edits sees it");
+        }
+        let harmless = json!({ "a": "http://host:8080/user@host:1", "b": "one@two.example" });
+        let found = ChangedFields::between(None, Some(&harmless)).kept(true, &mut (1 << 20));
+        assert!(found.fields.iter().all(|field| !field.is_secret), "{found:?}");
     }
 
     #[test]

@@ -119,14 +119,17 @@ impl Hosts {
         Ok(HostListing { hosts: Arc::clone(self), picked, read: 0, picked_at: now })
     }
 
-    /// The identifiers of these hosts, a few hundred at most; those that are gone have none.
+    /// Ids and identifiers of these hosts, a few hundred at most, without those that are gone.
     ///
     /// # Errors
     /// [`Error::Forbidden`](crate::fleet::Error::Forbidden) without the permission to read hosts.
-    pub async fn identifiers(&self, principal: &Principal, ids: &[i64]) -> Result<Vec<String>> {
+    pub async fn identifiers(&self, principal: &Principal, ids: &[i64]) -> Result<Vec<(i64, String)>> {
         principal.may(Permission::ReadHosts)?;
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
         let rows = host_lists::rows(self.store.reader(), ids).await?;
-        Ok(ids.iter().filter_map(|id| rows.get(id)).map(|row| row.identifier.clone()).collect())
+        Ok(ids.iter().filter_map(|id| Some((*id, rows.get(id)?.identifier.clone()))).collect())
     }
 
     /// Counts what [`Hosts::list`] would list without a page.

@@ -68,7 +68,15 @@ impl Live {
     }
 
     /// Ids of the hosts that there are; `list` is where they stand in the request.
-    async fn numbered_hosts(&self, list: &str, ids: &[i64], problems: &mut Vec<Problem>) -> Result<BTreeSet<i64>> {
+    pub(super) async fn numbered_hosts(
+        &self,
+        list: &str,
+        ids: &[i64],
+        problems: &mut Vec<Problem>,
+    ) -> Result<BTreeSet<i64>> {
+        if ids.is_empty() {
+            return Ok(BTreeSet::new());
+        }
         let wanted: BTreeSet<i64> = ids.iter().copied().collect();
         let unknown = self.hosts.bring_in(wanted.clone()).await?;
         for (position, id) in ids.iter().enumerate().filter(|(_, id)| unknown.contains(id)) {

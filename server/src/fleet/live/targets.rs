@@ -58,7 +58,8 @@ impl Live {
     /// What targets have in common, unless there are problems.
     async fn groups(&self, targets: &LiveTargets, mut problems: Vec<Problem>) -> Result<TargetGroups> {
         let plan = self.schedule.plan();
-        let hosts = named_hosts(self.store.reader(), "targets.hosts", &targets.hosts, &mut problems).await?;
+        let mut hosts = named_hosts(self.store.reader(), "targets.hosts", &targets.hosts, &mut problems).await?;
+        hosts.extend(self.numbered_hosts("targets.host_ids", &targets.host_ids, &mut problems).await?);
         let labels = named_labels(&plan, "targets.labels", &targets.labels, &mut problems);
         let excluded_labels = named_labels(&plan, "targets.exclude_labels", &targets.exclude_labels, &mut problems);
         if !problems.is_empty() {
@@ -98,7 +99,8 @@ impl Live {
 
 fn check(request: &NewLiveQuery, problems: &mut Vec<Problem>) {
     let targets = &request.targets;
-    let is_narrowed = !targets.hosts.is_empty() || !targets.labels.is_empty() || !targets.platforms.is_empty();
+    let has_hosts = !targets.hosts.is_empty() || !targets.host_ids.is_empty();
+    let is_narrowed = has_hosts || !targets.labels.is_empty() || !targets.platforms.is_empty();
     if targets.all && is_narrowed {
         problems.push(Problem::new("targets.all", "asks every host, so hosts, labels and platforms must be left out"));
     }

@@ -1,6 +1,6 @@
 use muster_api::rest::{HostEnvelope, HostList};
 
-use super::{admin, assert_guarded};
+use super::{admin, assert_guarded, hidden};
 use crate::support::{Answer, Browser, Rest, TestServer, Visitor};
 
 fn location(answer: &Answer) -> &str {
@@ -36,10 +36,22 @@ async fn selected_hosts_are_asked_again_and_asked_live() {
     assert_eq!(server.number("SELECT count(*) FROM activities WHERE kind = 'refetched_hosts'"), 1);
     let live = visitor.submit("/hosts", "/hosts/selected/live", &[("host", "1"), ("host", "2")]).await;
     let form = location(&live);
-    assert!(form.starts_with("/live?host="), "{form}");
-    assert_eq!(form.matches("%2C%20").count(), 1, "{form}");
+    assert_eq!(form, "/live?host_id=1&host_id=2");
     let form = visitor.get(form).await;
     assert_eq!(form.status, 200);
+    for id in [1, 2] {
+        assert!(form.text.contains(&format!(r#"name="host_id" value="{id}" checked"#)), "{id}: {}", form.text);
+    }
+    let fields = [("host_id", "1"), ("host_id", "2"), ("sql", "SELECT 1 AS one")];
+    let asked = visitor.submit("/live", "/live", &fields).await;
+    assert!(location(&asked).starts_with("/live/"), "{}", asked.text);
+    let id = location(&asked).trim_start_matches("/live/").to_owned();
+    let told = server.rest.get(&format!("live_queries/{id}")).await.json();
+    assert_eq!(told["live_query"]["counts"]["targets"], 2, "{told}");
+    // A host that is gone is named as such.
+    let refused = visitor.submit("/live", "/live", &[("host_id", "77"), ("sql", "SELECT 1")]).await;
+    assert_eq!(refused.status, 422);
+    assert!(refused.text.contains("no host with id 77"), "{}", refused.text);
     // Nothing is chosen.
     for path in ["/hosts/selected/refetch", "/hosts/selected/delete", "/hosts/selected/live"] {
         let refused = visitor.submit("/hosts", path, &[]).await;
@@ -58,16 +70,22 @@ async fn a_deletion_names_its_size_and_does_no_more() {
     assert!(ask.text.contains("Delete 2 hosts?"), "{}", ask.text);
     assert_eq!(hosts(&server.rest).await, 4, "nothing is deleted yet");
     let confirmed = "/hosts/selected/delete/confirmed";
-    let chosen = [("host", "1"), ("host", "2"), ("expected", "2")];
+    let expected = hidden(&ask.text, "expected");
+    // Others than were confirmed, as many of them.
+    let others = [("host", "1"), ("host", "3"), ("expected", &*expected)];
+    assert_eq!(visitor.submit("/hosts", confirmed, &others).await.status, 422);
+    assert_eq!(hosts(&server.rest).await, 4);
+    let chosen = [("host", "2"), ("host", "1"), ("expected", &*expected)];
     assert_eq!(location(&visitor.submit("/hosts", confirmed, &chosen).await), "/hosts?notice=deleted");
     assert_eq!(hosts(&server.rest).await, 2);
     // All of a list: what it has become meanwhile is confirmed anew.
     let all = [("all", "true"), ("status", "online")];
     let ask = visitor.submit("/hosts", "/hosts/selected/delete", &all).await;
     assert!(ask.text.contains("Delete 2 hosts?"), "{}", ask.text);
+    let expected = hidden(&ask.text, "expected");
     server.enrolled(9).await;
     server.run_tasks().await;
-    let changed = visitor.submit("/hosts", confirmed, &[all[0], all[1], ("expected", "2")]).await;
+    let changed = visitor.submit("/hosts", confirmed, &[all[0], all[1], ("expected", &expected)]).await;
     assert_eq!(changed.status, 422);
     assert!(
         changed.text.contains("Delete 3 hosts?") && changed.text.contains("has changed meanwhile"),
@@ -75,10 +93,9 @@ async fn a_deletion_names_its_size_and_does_no_more() {
         changed.text
     );
     assert_eq!(hosts(&server.rest).await, 3);
-    assert_eq!(
-        location(&visitor.submit("/hosts", confirmed, &[all[0], all[1], ("expected", "3")]).await),
-        "/hosts?notice=deleted"
-    );
+    let expected = hidden(&changed.text, "expected");
+    let deleted = visitor.submit("/hosts", confirmed, &[all[0], all[1], ("expected", &expected)]).await;
+    assert_eq!(location(&deleted), "/hosts?notice=deleted");
     assert_eq!(hosts(&server.rest).await, 0);
 }
 

@@ -2,18 +2,12 @@ use muster_api::rest::{Role, UserList};
 use muster_api::spec::QuerySpec;
 use serde_json::{Value, json};
 
-use super::{admin, assert_guarded};
+use super::{admin, assert_guarded, hidden};
 use crate::support::{Answer, Browser, ENROLL_SECRET, PASSWORD, TestServer, Visitor, token};
 
 fn location(answer: &Answer) -> &str {
     assert_eq!(answer.status, 303, "{}", answer.text);
     answer.headers["location"].to_str().unwrap()
-}
-
-/// The value of a hidden field of a page.
-fn hidden(page: &str, name: &str) -> String {
-    let (_, rest) = page.split_once(&format!("name=\"{name}\" value=\"")).unwrap_or_else(|| panic!("{name}: {page}"));
-    rest.split('"').next().unwrap().to_owned()
 }
 
 /// Sends a form that stands on a page that was answered to another form.

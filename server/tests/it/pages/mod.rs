@@ -67,6 +67,12 @@ pub fn admin(server: &TestServer) -> Visitor {
     Visitor::of(&server.address, &server.rest)
 }
 
+/// The value of a hidden field of a page.
+pub fn hidden(page: &str, name: &str) -> String {
+    let (_, rest) = page.split_once(&format!("name=\"{name}\" value=\"")).unwrap_or_else(|| panic!("{name}: {page}"));
+    rest.split('"').next().unwrap().to_owned()
+}
+
 /// Every answer with HTML forbids what is inline, foreign frames, and that anybody keeps it.
 pub fn assert_guarded(path: &str, answer: &crate::support::Answer) {
     let header = |name: &str| answer.headers.get(name).map(|value| value.to_str().unwrap()).unwrap_or_default();

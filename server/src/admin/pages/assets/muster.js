@@ -57,6 +57,14 @@
     part.prepend(made);
   };
 
+  // The session has ended. The login comes, and this page after it; not from a form with something in it, which would be lost.
+  const ended = () => {
+    const main = document.querySelector("main");
+    const typed = "form[method=post]:not([data-bulk]) :is(textarea, select, input:not([name=form_token]))";
+    if (main?.querySelector(typed)) note(main, "Your session has ended. Log in in another tab, and go on here.");
+    else location.reload();
+  };
+
   // Text of somebody else, cut; characters that nobody sees, or that turn the direction of text, by their number.
   const HIDDEN = /[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\u{e0000}-\u{e007f}]/gu;
   const put = (into, text, most) => {
@@ -95,8 +103,7 @@
       if (document.hidden) { renew(part, shown); return; }
       try {
         const answer = await fetch(new URL(part.dataset.renew, root), { headers: { accept: "text/html" }, redirect: "error" });
-        // The session has ended: the login comes, and this page after it.
-        if (answer.status === 401) { location.reload(); return; }
+        if (answer.status === 401) { ended(); return; }
         if (!answer.ok) throw new Error(String(answer.status));
         const parsed = new DOMParser().parseFromString(await answer.text(), "text/html");
         const fresh = parsed.body.firstElementChild;
@@ -134,14 +141,14 @@
       if (!line) return;
       const fields = new FormData(form);
       const chosen = new URLSearchParams();
-      for (const name of ["all", "hosts", "label", "platform"]) fields.getAll(name).forEach((value) => value && chosen.append(name, value));
+      for (const name of ["all", "hosts", "host_id", "label", "platform"]) fields.getAll(name).forEach((value) => value && chosen.append(name, value));
       asking?.abort();
       asking = new AbortController();
       const address = `${line.dataset.count}?${chosen}`;
       if (address.length > 6000) { line.textContent = "So many names are counted only when the query runs."; return; }
       try {
         const answer = await fetch(new URL(address, root), { signal: asking.signal, redirect: "error" });
-        if (answer.status === 401) { location.reload(); return; }
+        if (answer.status === 401) { ended(); return; }
         if (!answer.ok) throw new Error(String(answer.status));
         const parsed = new DOMParser().parseFromString(await answer.text(), "text/html");
         const fresh = parsed.body.firstElementChild;
@@ -238,7 +245,7 @@
       address.searchParams.set("query", asked);
       try {
         const answer = await fetch(address, { signal: asking.signal, redirect: "error" });
-        if (answer.status === 401) { location.reload(); return; }
+        if (answer.status === 401) { ended(); return; }
         if (!answer.ok) throw new Error(String(answer.status));
         const parsed = new DOMParser().parseFromString(await answer.text(), "text/html");
         const fresh = parsed.body.firstElementChild;

@@ -1,7 +1,10 @@
 //! Doing something with many hosts at once: those that are selected, or all that the list has.
 
+use std::collections::BTreeSet;
+
 use actix_web::web::Data;
 use maud::{Markup, html};
+use serde_json::json;
 
 use super::HostPageRows;
 use super::address::HostsAddress;
@@ -11,6 +14,7 @@ use crate::admin::pages::forms::{FormFields, Posted};
 use crate::admin::pages::parts::{link, plural};
 use crate::admin::pages::visit::Visit;
 use crate::fleet::access::Permission;
+use crate::fleet::changes::content_mark;
 use crate::fleet::hosts::HostFilter;
 use crate::fleet::{Error, Fleet, Result};
 
@@ -113,8 +117,9 @@ pub(in crate::admin::pages) async fn ask(api: Data<AdminApi>, posted: Posted) ->
             let reason = format!("a live query names {MOST_ASKED} hosts at most: choose a label or a platform instead");
             return Err(Error::invalid("host", reason));
         }
-        let names = fleet.hosts.identifiers(&visit.principal, &ids).await?;
-        Ok(link("/live", &[("host", &names.join(", "))]))
+        let ids: Vec<String> = ids.iter().map(i64::to_string).collect();
+        let fields: Vec<(&str, &str)> = ids.iter().map(|id| ("host_id", &**id)).collect();
+        Ok(link("/live", &fields))
     })
     .await
 }
@@ -124,14 +129,20 @@ pub(in crate::admin::pages) async fn confirm_delete(api: Data<AdminApi>, posted:
     let chosen = Chosen::of(&posted.fields);
     api.page(posted.visit, move |fleet, visit| async move {
         visit.principal.may(Permission::WriteHosts)?;
-        let hosts = chosen.ids(&fleet, &visit).await?.len() as u64;
-        Ok(confirmation(&visit, &chosen, hosts, false))
+        let ids = chosen.ids(&fleet, &visit).await?;
+        Ok(confirmation(&visit, &chosen, &ids, false))
     })
     .await
 }
 
-fn confirmation(visit: &Visit, chosen: &Chosen, hosts: u64, has_changed: bool) -> Page {
-    let size = plural(hosts, "host", "hosts");
+/// The same for the same hosts, in whatever order.
+fn mark_of(ids: &[i64]) -> String {
+    let sorted: BTreeSet<i64> = ids.iter().copied().collect();
+    content_mark(&json!(sorted))
+}
+
+fn confirmation(visit: &Visit, chosen: &Chosen, ids: &[i64], has_changed: bool) -> Page {
+    let size = plural(ids.len() as u64, "host", "hosts");
     let main = html! {
         div.card {
             h1 { "Delete " (size) "?" }
@@ -142,7 +153,7 @@ fn confirmation(visit: &Visit, chosen: &Chosen, hosts: u64, has_changed: bool) -
             form.row action="hosts/selected/delete/confirmed" method="post" {
                 (visit.form_key.field())
                 (chosen.fields())
-                input type="hidden" name="expected" value=(hosts);
+                input type="hidden" name="expected" value=(mark_of(ids));
                 button.danger { "Delete " (size) }
                 a.button href="hosts" { "Keep them" }
             }
@@ -151,18 +162,18 @@ fn confirmation(visit: &Visit, chosen: &Chosen, hosts: u64, has_changed: bool) -
     Page::new("Delete hosts", main)
 }
 
-/// Deletes the hosts, if they are as many as was confirmed.
+/// Deletes the hosts, if they are those that were confirmed.
 pub(in crate::admin::pages) async fn delete(api: Data<AdminApi>, posted: Posted) -> PageAnswer {
     let Posted { visit, fields } = posted;
-    let (chosen, expected) = (Chosen::of(&fields), fields.text("expected").parse().ok());
+    let (chosen, expected) = (Chosen::of(&fields), fields.text("expected").to_owned());
     let (fleet, looking, sent) = (api.fleet.clone(), visit.clone(), chosen.clone());
     let deleted = api
         .work
         .change(move || async move {
             looking.principal.may(Permission::WriteHosts)?;
             let ids = sent.ids(&fleet, &looking).await?;
-            if expected != Some(ids.len()) {
-                return Ok(Some(ids.len() as u64));
+            if expected != mark_of(&ids) {
+                return Ok(Some(ids));
             }
             fleet.delete_hosts(&looking.principal, &ids).await.map(|_| None)
         })
@@ -170,8 +181,8 @@ pub(in crate::admin::pages) async fn delete(api: Data<AdminApi>, posted: Posted)
     match deleted {
         Ok(None) => Ok(go_to(&visit.look.prefix, "/hosts?notice=deleted").finish()),
         // Others than were confirmed.
-        Ok(Some(hosts)) => {
-            api.page_again(visit, move |_, visit| async move { Ok(confirmation(&visit, &chosen, hosts, true)) }).await
+        Ok(Some(ids)) => {
+            api.page_again(visit, move |_, visit| async move { Ok(confirmation(&visit, &chosen, &ids, true)) }).await
         }
         Err(error) => Err(PageFailed::of(visit, error)),
     }

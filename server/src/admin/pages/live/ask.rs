@@ -34,6 +34,8 @@ struct AskForm {
     saved: String,
     all: bool,
     hosts: String,
+    /// Hosts that were chosen elsewhere: what they call themselves may be the name of another one.
+    host_ids: Vec<i64>,
     labels: Vec<String>,
     platforms: Vec<String>,
     minutes: String,
@@ -50,7 +52,8 @@ impl AskForm {
         Self {
             sql: text("sql"),
             saved: text("saved"),
-            hosts: text("host"),
+            hosts: text("hosts"),
+            host_ids: numbers(&visit.look.parameters("host_id")),
             all: text("all") == "true",
             labels: if labels.is_empty() { Vec::new() } else { vec![labels] },
             ..Self::default()
@@ -63,6 +66,7 @@ impl AskForm {
             saved: fields.text("saved").to_owned(),
             all: fields.text("all") == "true",
             hosts: fields.text("hosts").to_owned(),
+            host_ids: numbers(&fields.all("host_id")),
             labels: fields.all("label"),
             platforms: fields.all("platform"),
             minutes: fields.text("minutes").to_owned(),
@@ -77,6 +81,7 @@ impl AskForm {
         Self {
             all: text("all") == "true",
             hosts: text("hosts"),
+            host_ids: numbers(&visit.look.parameters("host_id")),
             labels: visit.look.parameters("label"),
             platforms: visit.look.parameters("platform"),
             ..Self::default()
@@ -84,10 +89,11 @@ impl AskForm {
     }
 
     fn targets(&self) -> LiveTargets {
-        let hosts = self.hosts.split([',', '\n', ' ']).map(str::trim).filter(|host| !host.is_empty());
+        let hosts = self.hosts.split([',', '\n']).map(str::trim).filter(|host| !host.is_empty());
         LiveTargets {
             all: self.all,
             hosts: hosts.map(str::to_owned).collect(),
+            host_ids: self.host_ids.clone(),
             labels: self.labels.clone(),
             platforms: self.platforms.clone(),
             ..LiveTargets::default()
@@ -124,21 +130,29 @@ struct AskChoices {
     labels: Vec<LabelSummary>,
     kinds: FleetCount,
     latest: Vec<LiveQuery>,
+    /// Ids and names of the hosts that were chosen elsewhere.
+    chosen: Vec<(i64, String)>,
 }
 
-async fn read(fleet: &Fleet, visit: &Visit) -> Result<AskChoices> {
+fn numbers(texts: &[String]) -> Vec<i64> {
+    texts.iter().filter_map(|text| text.parse().ok()).take(MAX_COUNTED).collect()
+}
+
+async fn read(fleet: &Fleet, visit: &Visit, form: &AskForm) -> Result<AskChoices> {
     let by = &visit.principal;
     Ok(AskChoices {
         labels: Labels::of(fleet).summary(by).await?,
         kinds: fleet.hosts.counts_now(by).await?,
         latest: fleet.live.latest(by, LATEST).await?,
+        chosen: fleet.hosts.identifiers(by, &form.host_ids).await?,
     })
 }
 
 pub(in crate::admin::pages) async fn page(api: Data<AdminApi>, visit: Visit) -> PageAnswer {
     api.page(visit, |fleet, visit| async move {
-        let choices = read(&fleet, &visit).await?;
-        Ok(Page::new("Live queries", show(&visit, &AskForm::of(&visit), &choices)))
+        let form = AskForm::of(&visit);
+        let choices = read(&fleet, &visit, &form).await?;
+        Ok(Page::new("Live queries", show(&visit, &form, &choices)))
     })
     .await
 }
@@ -155,7 +169,7 @@ pub(in crate::admin::pages) async fn targets(api: Data<AdminApi>, Glance(visit):
 /// Counts the hosts that a form chooses; what nobody knows of them is a problem of the form.
 async fn count(fleet: &Fleet, visit: &Visit, form: AskForm) -> Result<AskForm> {
     let targets = form.targets();
-    let named = targets.hosts.len() + targets.labels.len() + targets.platforms.len();
+    let named = targets.hosts.len() + targets.host_ids.len() + targets.labels.len() + targets.platforms.len();
     if named > MAX_COUNTED {
         let problems = vec![format!("more than {MAX_COUNTED} names are counted only when the query runs")];
         return Ok(AskForm { problems, ..form });
@@ -194,7 +208,7 @@ pub(in crate::admin::pages) async fn start(api: Data<AdminApi>, posted: Posted) 
     if !posted.fields.text("count").is_empty() {
         return api
             .page(visit, |fleet, visit| async move {
-                let (choices, form) = (read(&fleet, &visit).await?, count(&fleet, &visit, form).await?);
+                let (choices, form) = (read(&fleet, &visit, &form).await?, count(&fleet, &visit, form).await?);
                 Ok(Page::new("Live queries", show(&visit, &form, &choices)))
             })
             .await;
@@ -208,7 +222,7 @@ pub(in crate::admin::pages) async fn start(api: Data<AdminApi>, posted: Posted) 
             let problems = problems.into_iter().map(|problem| problem.reason).collect();
             let form = AskForm { problems, ..form };
             api.page_again(visit, |fleet, visit| async move {
-                let choices = read(&fleet, &visit).await?;
+                let choices = read(&fleet, &visit, &form).await?;
                 Ok(Page::new("Live queries", show(&visit, &form, &choices)))
             })
             .await
@@ -262,6 +276,13 @@ fn ask(visit: &Visit, form: &AskForm, choices: &AskChoices) -> Markup {
                         label.check {
                             input type="checkbox" name="all" value="true" checked[form.all];
                             "All " (count_of(kinds.online + kinds.offline)) " hosts, of which " (count_of(kinds.online)) " are online"
+                        }
+                        @if !choices.chosen.is_empty() {
+                            fieldset.chosen { legend { "Selected hosts" }
+                                @for (id, name) in &choices.chosen {
+                                    label.check { input type="checkbox" name="host_id" value=(id) checked; (cut(name, 80)) }
+                                }
+                            }
                         }
                         label { "Single hosts"
                             input name="hosts" value=(form.hosts) placeholder="Host names or UUIDs, with commas between" autocomplete="off";

@@ -216,13 +216,7 @@ mod tests {
         let lines = compared(&old, &new);
         assert!(lines.starts_with(" same|-a") && lines.ends_with("+b| same"));
         let changed = ChangedFields {
-            fields: vec![FieldChange {
-                field: "query".to_owned(),
-                before: Some(old),
-                after: Some(new),
-                is_cut: false,
-                is_secret: false,
-            }],
+            fields: vec![FieldChange::new("query", Some(&old.into()), Some(&new.into()))],
             left_out: 0,
         };
         let shown = field_diffs(&changed, &mut DiffRoom::of_page()).into_string();

@@ -95,6 +95,11 @@ async fn a_new_version_is_asked_for_and_the_old_one_is_forgotten() {
     }
     world.app.fleet.schemas.follow().await.unwrap();
     execute(&world, "UPDATE hosts SET osquery_version = '5.23.1'").await;
+    // No host is picked twice in an hour.
+    world.app.fleet.clock.advance(Duration::from_secs(3600));
+    for host in &hosts {
+        is_up_to_date(&world, host).await;
+    }
     pick(&world).await;
     let newer: &[(&str, &[&str])] = &[("processes", &["pid", "name"]), ("new_table", &["a"]), ("users", &["uid"])];
     let picked = asked(&world, &hosts).await;
