@@ -118,11 +118,25 @@ const schemaOf = (form, base, root) => {
   };
 };
 
+const only = (source, keeps) => async (context) => {
+  const found = await source(context);
+  if (!found) return null;
+  const before = context.state.sliceDoc(found.from - 1, found.from);
+  const word = context.state.sliceDoc(found.from, context.pos);
+  return { ...found, options: found.options.filter((option) => keeps(option, word, before)) };
+};
+
 const sql = (form, base, root) => {
   const schema = schemaOf(form, base, root);
   const none = ["String", "LineComment", "BlockComment"];
   const at = (number) => ifNotIn(none, async (context) => (await schema())[number]?.(context) ?? null);
-  const sources = [at(0), at(1), keywordCompletionSource(SQLite, true)];
+  const sources = [
+    // A word behind a table is taken for its alias, also while it is typed and will be another one.
+    only(at(0), ({ type, label }, word) => type !== "constant" || label !== word),
+    at(1),
+    // Without the commands of SQLite's shell, and not behind the name of a table.
+    only(keywordCompletionSource(SQLite, true), ({ type }, _, before) => type !== "variable" && before !== "."),
+  ];
   return [SQLite.extension, EditorView.lineWrapping, autocompletion({ icons: false, override: sources })];
 };
 
