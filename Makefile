@@ -2,7 +2,7 @@
 
 CARGO ?= cargo
 
-.PHONY: run test test-fast test-faults test-upgrade screenshots soak lint docs fmt ci clean dist bench bench-quick bench-redis
+.PHONY: assets run test test-fast test-faults test-upgrade screenshots soak lint docs fmt ci clean dist bench bench-quick bench-redis
 
 ## Build quickly, start a server with a small simulated fleet, and show where to look. Ctrl-C stops all of it.
 run:
@@ -61,12 +61,17 @@ screenshots:
 test-faults:
 	$(CARGO) test --workspace --features loadtest/planted-faults --test planted
 
+## Bundle the editor of pages anew, with npm; what it writes is committed.
+assets:
+	scripts/make-assets
+
 ## Check formatting, lints, import rules and documentation.
 lint:
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets --quiet -- -D warnings
 	$(CARGO) clippy --workspace --features loadtest/planted-faults --test planted --quiet -- -D warnings
 	scripts/check-imports
+	scripts/check-assets
 	scripts/check-words
 	scripts/check-promises
 	scripts/check-openapi

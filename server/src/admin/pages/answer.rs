@@ -14,11 +14,13 @@ use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, ResponseError};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use maud::Markup;
+use serde::Serialize;
 
 use super::layout;
 use super::parts::link;
 use super::visit::{Look, Visit};
 use crate::admin::AdminApi;
+use crate::admin::answer::JSON;
 use crate::admin::error::Failed;
 use crate::fleet::{self, Error, Fleet};
 
@@ -69,13 +71,13 @@ impl WrittenPage {
         }
     }
 
-    /// The head with this status, and the text.
-    fn begin(self, status: StatusCode) -> (HttpResponseBuilder, Bytes) {
+    /// The head with this status, and the text of this type.
+    fn begin(self, status: StatusCode, content_type: &str) -> (HttpResponseBuilder, Bytes) {
         let mut response = head(status);
         if self.is_zipped {
             response.insert_header((CONTENT_ENCODING, "gzip"));
         }
-        response.content_type(HTML);
+        response.content_type(content_type);
         (response, self.bytes.into())
     }
 }
@@ -156,6 +158,31 @@ impl AdminApi {
         self.written(StatusCode::OK, visit, read, |_, part| part).await
     }
 
+    /// Reads what the script of a page asks for, and writes it as JSON that the reader's browser may keep for a minute.
+    pub(super) async fn json<T, F>(
+        &self,
+        visit: Visit,
+        read: impl FnOnce(Fleet, Visit) -> F + Send + 'static,
+    ) -> PageAnswer
+    where
+        T: Serialize,
+        F: Future<Output = fleet::Result<T>>,
+    {
+        let (fleet, looking) = (self.fleet.clone(), visit.clone());
+        let work = move || async move {
+            let read = read(fleet, looking.clone()).await?;
+            let text = serde_json::to_string(&read).map_err(|error| Error::Internal(error.into()))?;
+            Ok(WrittenPage::of(text, &looking.look))
+        };
+        let begin = |written: WrittenPage| {
+            let (mut head, text) = written.begin(StatusCode::OK, JSON);
+            head.insert_header((CACHE_CONTROL, "private, max-age=60"));
+            (head, text)
+        };
+        let sent = self.lists.send_written(&visit.principal, work, begin).await;
+        sent.map_err(|error| PageFailed::of(visit, error))
+    }
+
     async fn written<T, F>(
         &self,
         status: StatusCode,
@@ -171,7 +198,7 @@ impl AdminApi {
             let read = read(fleet, looking.clone()).await?;
             Ok(WrittenPage::of(write(&looking, read).into_string(), &looking.look))
         };
-        let sent = self.lists.send_written(&visit.principal, work, |written| written.begin(status)).await;
+        let sent = self.lists.send_written(&visit.principal, work, |written| written.begin(status, HTML)).await;
         sent.map_err(|error| PageFailed::of(visit, error))
     }
 

@@ -149,6 +149,7 @@ pub(super) fn routes(services: &mut ServiceConfig) {
         .route("/live", web::get().to(live::page))
         .route("/live", web::post().to(live::start))
         .route("/live/targets", web::get().to(live::targets))
+        .route("/live/schema", web::get().to(live::schema))
         .route("/live/{id:[0-9]+}", web::get().to(live::job_page))
         .route("/live/{id:[0-9]+}/part", web::get().to(live::part))
         .route("/live/{id:[0-9]+}/hosts", web::get().to(live::hosts))

@@ -8,8 +8,8 @@ use muster_api::rest::{HostStatus, Impact};
 use super::answer::{Page, PageAnswer};
 use super::overview::{download, legend};
 use super::parts::{
-    Bar, BarChart, ChartMark, ChartScale, Icon, Tone, ago, badge, bytes, count, cpu_per_day, icon, impact_badge, meter,
-    milliseconds, percent, shown, spark, status_badge,
+    Bar, BarChart, ChartMark, ChartScale, CodeField, CodeLanguage, Icon, Tone, ago, badge, bytes, code_field, count,
+    cpu_per_day, icon, impact_badge, meter, milliseconds, percent, shown, spark, status_badge,
 };
 use super::visit::Visit;
 use crate::admin::AdminApi;
@@ -170,7 +170,15 @@ fn form(visit: &Visit) -> Markup {
                 label { "Name" input name="name" value="processes"; span.hint { "What it is called" } }
                 label { "Name" input name="other" value=""; span.problem { "a name is needed" } }
                 label { "Platform" select name="platform" { option { "linux" } option { "darwin" } } }
-                label { "SQL" textarea.sql name="sql" rows="3" { "SELECT 1" } }
+                (code_field(&CodeField {
+                    language: CodeLanguage::Sql,
+                    name: "sql",
+                    label: "SQL",
+                    rows: 3,
+                    example: "SELECT 1",
+                    text: "SELECT pid FROM processes WHERE name = 'x' -- all of them",
+                    problem: Some("\"x\" is too short"),
+                }))
                 label.check { input type="checkbox" name="all" value="true" checked; "All hosts" }
                 div.row { button.primary { "Run query" } button { "Save" } button.danger { "Delete" } button disabled { "Not now" } }
             }

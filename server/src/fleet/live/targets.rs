@@ -55,6 +55,15 @@ impl Live {
         self.hosts.tally_members(groups).await
     }
 
+    /// What targets have in common.
+    ///
+    /// # Errors
+    /// As for [`Live::count_targets`].
+    pub async fn target_groups(&self, principal: &Principal, targets: &LiveTargets) -> Result<TargetGroups> {
+        principal.may(Permission::ReadHosts)?;
+        self.groups(targets, Vec::new()).await
+    }
+
     /// What targets have in common, unless there are problems.
     async fn groups(&self, targets: &LiveTargets, mut problems: Vec<Problem>) -> Result<TargetGroups> {
         let plan = self.schedule.plan();

@@ -63,6 +63,23 @@ impl AgentSchemas {
         shown(filter, &chosen_sizes, &learnt)
     }
 
+    /// The tables and columns that hosts of these groups have, or all hosts; without columns, if there are too many.
+    ///
+    /// # Errors
+    /// [`Error::Forbidden`] to users who may not read queries.
+    pub async fn of_groups(&self, principal: &Principal, groups: Option<TargetGroups>) -> Result<FleetSchema> {
+        principal.may(Permission::ReadQueries)?;
+        let sizes = self.groups().await?;
+        let learnt = self.learnt(&sizes).await?;
+        let chosen = match groups {
+            Some(groups) => self.hosts.group_sizes(groups).await?,
+            None => sizes,
+        };
+        let filter = SchemaFilter::default();
+        shown(&filter, &chosen, &learnt)
+            .or_else(|_| shown(&SchemaFilter { names_only: true, ..filter }, &chosen, &learnt))
+    }
+
     async fn chosen_sizes(
         &self,
         principal: &Principal,

@@ -7,10 +7,11 @@ use crate::support::Browser;
 const AXE: &str = include_str!("../../vendor/axe-core/axe.min.js");
 const CHECKSUMS: &str = include_str!("../../vendor/checksums.txt");
 
-/// What axe-core calls serious or critical on the page that is open, and where.
-async fn faults(browser: &Browser) -> Vec<String> {
+/// What axe-core calls serious or critical in a part of the page that is open, and where.
+pub async fn faults(browser: &Browser, part: &str) -> Vec<String> {
     browser.run(AXE).await;
-    let found = browser.promised("axe.run(document, { resultTypes: ['violations'], preload: false })").await;
+    let run = format!("axe.run('{part}', {{ resultTypes: ['violations'], preload: false }})");
+    let found = browser.promised(&run).await;
     let violations = found["violations"].as_array().unwrap_or_else(|| panic!("axe has not run: {found}"));
     assert!(found["testEngine"]["version"].is_string(), "{found}");
     let is_grave =
@@ -36,8 +37,9 @@ async fn every_page_is_for_everybody() {
     for theme in ["light", "dark"] {
         let mut look = async |path: &str| {
             browser.open(&format!("{}{path}", server.address.url)).await;
+            browser.until_edits().await;
             assert_eq!(browser.value("document.documentElement.dataset.theme").await, theme, "{path}");
-            found.extend(faults(&browser).await.into_iter().map(|fault| format!("{path} {theme}: {fault}")));
+            found.extend(faults(&browser, "html").await.into_iter().map(|fault| format!("{path} {theme}: {fault}")));
         };
         browser.open(&format!("{}/login", server.address.url)).await;
         browser.set_cookie("muster_theme", theme).await;

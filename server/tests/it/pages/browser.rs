@@ -47,6 +47,7 @@ async fn every_page_loads_without_a_complaint() {
         browser.resize(width, 800).await;
         for (path, _) in PAGES.iter().filter(|(path, _)| !path.ends_with("/part")) {
             browser.open(&url(path)).await;
+            browser.until_edits().await;
             assert_eq!(browser.complaints().await, Vec::<String>::new(), "{path}");
             let overhang = "document.documentElement.scrollWidth - document.documentElement.clientWidth";
             assert_eq!(browser.value(overhang).await, 0, "{path} is wider than a window of {width}");
@@ -91,7 +92,7 @@ async fn a_live_query_streams_its_answers_into_the_page() {
     browser.open(&url("/login")).await;
     browser.log_in(&server.address, &server.rest).await;
     browser.open(&url("/live")).await;
-    browser.fill("textarea[name=sql]", "SELECT 'answer' AS word, 7 AS number").await;
+    browser.write("SELECT 'answer' AS word, 7 AS number").await;
     browser.click("button.primary").await;
     browser.until("document.querySelector('[role=alert]')?.innerText.includes('choose hosts') === true").await;
     // The console tells of every refusal.

@@ -501,7 +501,7 @@ async fn a_person_edits_a_query_and_the_options() {
     browser.open(&url("/queries/1")).await;
     browser.click("a[href='queries/1/edit']").await;
     browser.until("document.title.startsWith('Edit query')").await;
-    browser.fill("textarea[name=sql]", "SELECT pid, port\nFROM listening_ports\nLIMIT 5").await;
+    browser.write("SELECT pid, port\nFROM listening_ports\nLIMIT 5").await;
     browser.click("button[value=review]").await;
     browser.until("document.title.startsWith('Review changes')").await;
     let lines = "[...document.querySelectorAll('.diff > *')].map((line) => line.innerText).join('|')";
@@ -522,12 +522,13 @@ async fn a_person_edits_a_query_and_the_options() {
     assert_eq!(browser.complaints().await, Vec::<String>::new());
     // What is wrong with options stands beside them, and leads to its line.
     browser.open(&url("/settings")).await;
-    browser.fill("textarea[name=options]", "config:\n  options: {}\n  decorators: 5").await;
+    browser.write("config:\n  options: {}\n  decorators: 5").await;
     browser.click("button[value=review]").await;
     browser.until("document.querySelector('.notes')?.innerText.includes('Line 3') === true").await;
+    browser.until_edits().await;
     browser.click(".notes [data-line]").await;
-    let chosen = "document.activeElement.value.slice(document.activeElement.selectionStart, document.activeElement.selectionEnd)";
-    assert_eq!(browser.value(chosen).await, "  decorators: 5");
+    browser.until("getSelection().toString() === '  decorators: 5'").await;
+    assert_eq!(browser.value("document.querySelector('.cm-wrong').innerText").await, "  decorators: 5");
     // The console tells of every refusal.
     let refused = browser.complaints().await;
     assert!(refused.iter().all(|line| line.contains("status of 422")), "{refused:?}");

@@ -4,6 +4,7 @@ mod accessible;
 mod browser;
 mod bulk;
 mod changing;
+mod editor;
 mod find;
 mod forms;
 mod hostile;

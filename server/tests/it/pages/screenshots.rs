@@ -42,6 +42,7 @@ async fn draw(browser: &Browser, server: &TestServer, folder: &str, name: &str, 
         browser.open(&format!("{}{path}", server.address.url)).await;
         browser.set_cookie("muster_theme", theme).await;
         browser.open(&format!("{}{path}", server.address.url)).await;
+        browser.until_edits().await;
         let picture = browser.screenshot(width).await;
         std::fs::write(format!("{folder}/{name}-{width}-{theme}.png"), picture).unwrap();
     }

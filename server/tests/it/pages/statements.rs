@@ -14,7 +14,8 @@ async fn a_page_takes_few_statements() {
     server.rest.post("live_queries", &json!({ "query": "SELECT 1", "targets": { "all": true } })).await;
     let visitor = admin(&server);
     let mut counted = Vec::new();
-    for (path, _) in PAGES {
+    let schemas = ["/live/schema", "/live/schema?label=All%20Hosts&platform=linux", "/live/schema?hosts=host"];
+    for path in PAGES.into_iter().map(|(path, _)| path).chain(schemas) {
         let mut least = f64::INFINITY;
         for _ in 0..6 {
             let before = server.metric("muster_sql_statements_total").await;

@@ -133,6 +133,22 @@ impl Browser {
         self.send(Method::POST, &format!("/element/{element}/value"), &json!({ "text": text })).await;
     }
 
+    /// Waits until the fields for code of the page are editors.
+    pub async fn until_edits(&self) {
+        self.until("[...document.querySelectorAll('.field')].every((field) => field.querySelector('.cm-editor'))")
+            .await;
+    }
+
+    /// Puts a text into the editor of the page in place of what is there, as if it was typed at once.
+    pub async fn write(&self, text: &str) {
+        self.until_edits().await;
+        // A list of completions may lie over it.
+        self.run("document.querySelector('.cm-content').focus()").await;
+        self.chord("\u{e009}", "a").await;
+        let command = json!({ "cmd": "Input.insertText", "params": { "text": text } });
+        self.send(Method::POST, "/goog/cdp/execute", &command).await;
+    }
+
     /// Sends keys to whatever has the focus.
     pub async fn press(&self, keys: &str) {
         let strokes: Vec<Value> = keys

@@ -29,6 +29,10 @@ pub(super) static SCRIPT: LazyLock<Asset> =
 pub(super) static RESULTS: LazyLock<Asset> =
     LazyLock::new(|| Asset::new("results", "js", "text/javascript; charset=utf-8", include_str!("results.js")));
 
+/// The module that edits SQL and YAML, bundled by `make assets` of what stands in `server/assets/editor`.
+pub(super) static EDITOR: LazyLock<Asset> =
+    LazyLock::new(|| Asset::new("editor", "js", "text/javascript; charset=utf-8", include_str!("editor.js")));
+
 /// The picture of all pages in the browser's tabs.
 pub(super) static ICON: LazyLock<Asset> =
     LazyLock::new(|| Asset::new("muster", "svg", "image/svg+xml", include_str!("muster.svg")));
@@ -57,7 +61,7 @@ impl Asset {
 }
 
 pub(super) async fn serve(request: HttpRequest, file: Path<String>) -> HttpResponse {
-    let all = [&*STYLE, &*SCRIPT, &*RESULTS, &*ICON];
+    let all = [&*STYLE, &*SCRIPT, &*RESULTS, &*EDITOR, &*ICON];
     let Some(asset) = all.into_iter().find(|asset| asset.address.strip_prefix("assets/") == Some(&**file)) else {
         return HttpResponse::NotFound().insert_header((CACHE_CONTROL, "no-store")).finish();
     };
@@ -71,4 +75,17 @@ pub(super) async fn serve(request: HttpRequest, file: Path<String>) -> HttpRespo
         return response.insert_header((CONTENT_ENCODING, "gzip")).body(&asset.zipped[..]);
     }
     response.body(asset.plain)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_browsers_load_stays_small() {
+        let zipped = |assets: &[&LazyLock<Asset>]| assets.iter().map(|asset| asset.zipped.len()).sum::<usize>();
+        assert!(zipped(&[&STYLE, &SCRIPT, &ICON]) < 14_000, "{}", zipped(&[&STYLE, &SCRIPT, &ICON]));
+        assert!(zipped(&[&RESULTS]) < 6_000, "{}", zipped(&[&RESULTS]));
+        assert!(zipped(&[&EDITOR]) < 125_000, "{}", zipped(&[&EDITOR]));
+    }
 }

@@ -8,7 +8,7 @@ use super::{live_status, progress_line};
 use crate::admin::AdminApi;
 use crate::admin::pages::answer::{self, Page, PageAnswer, PageFailed};
 use crate::admin::pages::forms::{FormFields, Posted};
-use crate::admin::pages::parts::{ago, count as count_of, cut, plural, shown};
+use crate::admin::pages::parts::{CodeField, CodeLanguage, ago, code_field, count as count_of, cut, plural, shown};
 use crate::admin::pages::visit::{Glance, Visit};
 use crate::fleet::access::Permission;
 use crate::fleet::hosts::OnlineTally;
@@ -20,7 +20,7 @@ use crate::fleet::{Error, Fleet, Result};
 const MAX_LABELS: usize = 300;
 
 /// Most names of hosts, labels and platforms that are counted together, and problems with them that are told.
-const MAX_COUNTED: usize = 500;
+pub(super) const MAX_COUNTED: usize = 500;
 const MAX_PROBLEMS: usize = 5;
 
 /// Latest live queries that are shown.
@@ -28,7 +28,7 @@ const LATEST: u64 = 30;
 
 /// What stands in the form.
 #[derive(Debug, Default, Clone)]
-struct AskForm {
+pub(super) struct AskForm {
     sql: String,
     /// The name of a saved query that is run as it is.
     saved: String,
@@ -76,7 +76,7 @@ impl AskForm {
     }
 
     /// What is chosen in an address.
-    fn chosen(visit: &Visit) -> Self {
+    pub(super) fn chosen(visit: &Visit) -> Self {
         let text = |name| visit.look.parameter(name).unwrap_or_default();
         Self {
             all: text("all") == "true",
@@ -88,7 +88,7 @@ impl AskForm {
         }
     }
 
-    fn targets(&self) -> LiveTargets {
+    pub(super) fn targets(&self) -> LiveTargets {
         let hosts = self.hosts.split([',', '\n']).map(str::trim).filter(|host| !host.is_empty());
         LiveTargets {
             all: self.all,
@@ -166,11 +166,15 @@ pub(in crate::admin::pages) async fn targets(api: Data<AdminApi>, Glance(visit):
     .await
 }
 
+/// How many names targets have.
+pub(super) fn named(targets: &LiveTargets) -> usize {
+    targets.hosts.len() + targets.host_ids.len() + targets.labels.len() + targets.platforms.len()
+}
+
 /// Counts the hosts that a form chooses; what nobody knows of them is a problem of the form.
 async fn count(fleet: &Fleet, visit: &Visit, form: AskForm) -> Result<AskForm> {
     let targets = form.targets();
-    let named = targets.hosts.len() + targets.host_ids.len() + targets.labels.len() + targets.platforms.len();
-    if named > MAX_COUNTED {
+    if named(&targets) > MAX_COUNTED {
         let problems = vec![format!("more than {MAX_COUNTED} names are counted only when the query runs")];
         return Ok(AskForm { problems, ..form });
     }
@@ -258,10 +262,15 @@ fn ask(visit: &Visit, form: &AskForm, choices: &AskChoices) -> Markup {
                 }
                 input type="hidden" name="saved" value=(form.saved);
             } @else if may_ask_anything {
-                label { "SQL"
-                    textarea.sql name="sql" rows="5" required spellcheck="false" autocapitalize="off" autocomplete="off"
-                        placeholder="SELECT name, version FROM os_version" { (form.sql) }
-                }
+                (code_field(&CodeField {
+                    language: CodeLanguage::Sql,
+                    name: "sql",
+                    label: "SQL",
+                    rows: 5,
+                    example: "SELECT name, version FROM os_version",
+                    text: &form.sql,
+                    problem: None,
+                }))
             } @else {
                 p.muted {
                     "Your role runs saved queries that observers may run: choose one under " a href="queries" {

@@ -5,12 +5,14 @@ mod ask;
 mod csv;
 mod export;
 mod job;
+mod schema;
 mod seats;
 mod table;
 
 pub(super) use self::ask::{page, start, targets};
 pub(super) use self::export::{csv, json_lines, stream};
 pub(super) use self::job::{cancel, hosts, page as job_page, part, pause, resume};
+pub(super) use self::schema::schema;
 pub(super) use self::seats::Seats;
 
 use maud::Markup;

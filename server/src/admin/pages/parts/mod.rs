@@ -3,6 +3,7 @@
 mod badge;
 mod chart;
 mod diff;
+mod editor;
 mod icon;
 mod impact;
 mod number;
@@ -15,6 +16,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 pub(super) use self::badge::{Tone, badge, status_badge};
 pub(super) use self::chart::{Bar, BarChart, ChartMark, ChartScale, meter};
 pub(super) use self::diff::{DiffRoom, field_diffs, short_diffs};
+pub(super) use self::editor::{CodeField, CodeLanguage, code_field};
 pub(super) use self::icon::{Icon, icon};
 pub(super) use self::impact::{impact_badge, of_run};
 pub(super) use self::number::{bytes, count, cpu_per_day, milliseconds, percent, plural, whole};

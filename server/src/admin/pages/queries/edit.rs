@@ -8,7 +8,9 @@ use muster_api::rest::QueryInput;
 use crate::admin::AdminApi;
 use crate::admin::pages::answer::{Page, PageAnswer, PageFailed, go_to};
 use crate::admin::pages::forms::{FormFields, Posted};
-use crate::admin::pages::parts::{DiffRoom, count, cut, field_diffs, hidden_warning, plural, shown};
+use crate::admin::pages::parts::{
+    CodeField, CodeLanguage, DiffRoom, code_field, count, cut, field_diffs, hidden_warning, plural, shown,
+};
 use crate::admin::pages::visit::{PageId, Visit};
 use crate::fleet::access::Permission;
 use crate::fleet::queries::{Queries, QueryEdit};
@@ -75,10 +77,11 @@ impl QueryForm {
 /// The page with the form; `id` is that of a query that is edited.
 fn form_page(visit: &Visit, id: Option<i64>, form: &QueryForm) -> Page {
     let title = if id.is_some() { "Edit query" } else { "New query" };
-    let problem = |path: &str| {
+    let problem_of = |path: &str| {
         let found = form.problems.iter().find(|problem| problem.path == path);
-        html! { @if let Some(problem) = found { span.problem { (shown(&problem.reason)) } } }
+        found.map(|problem| problem.reason.as_str())
     };
+    let problem = |path: &str| html! { @if let Some(reason) = problem_of(path) { span.problem { (shown(reason)) } } };
     let is_beside = |problem: &&Problem| ["name", "query", "description"].contains(&problem.path.as_str());
     let action = id.map_or_else(|| "queries/new".to_owned(), |id| format!("queries/{id}/edit"));
     let main = html! {
@@ -91,12 +94,15 @@ fn form_page(visit: &Visit, id: Option<i64>, form: &QueryForm) -> Page {
             }
             (hidden_warning(&[&form.name, &form.sql, &form.description]))
             label { "Name" input name="name" value=(form.name) autocomplete="off" required maxlength="255"; (problem("name")) }
-            label { "SQL"
-                textarea.sql name="sql" rows="10" required spellcheck="false" autocapitalize="off" autocomplete="off" {
-                    "\n" (form.sql)
-                }
-                (problem("query"))
-            }
+            (code_field(&CodeField {
+                language: CodeLanguage::Sql,
+                name: "sql",
+                label: "SQL",
+                rows: 10,
+                example: "SELECT name, version FROM os_version",
+                text: &form.sql,
+                problem: problem_of("query"),
+            }))
             label { "Description"
                 textarea name="description" rows="2" { "\n" (form.description) }
                 (problem("description"))

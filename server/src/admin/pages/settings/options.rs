@@ -11,7 +11,9 @@ use crate::admin::AdminApi;
 use crate::admin::pages::answer::{Page, PageAnswer, PageFailed, go_to};
 use crate::admin::pages::forms::Posted;
 use crate::admin::pages::history;
-use crate::admin::pages::parts::{DiffRoom, cut, field_diffs, hidden_warning, plural, shown};
+use crate::admin::pages::parts::{
+    CodeField, CodeLanguage, DiffRoom, code_field, cut, field_diffs, hidden_warning, plural, shown,
+};
 use crate::admin::pages::visit::Visit;
 use crate::fleet::access::{Permission, Principal};
 use crate::fleet::apply::OptionsEdit;
@@ -214,11 +216,15 @@ fn show(visit: &Visit, form: &OptionsForm, history: &Markup) -> Page {
                 }
                 (hidden_warning(&[&form.text]))
                 div.editor {
-                    label { "Agent options (YAML)"
-                        textarea.sql #options name="options" rows="24" wrap="off" spellcheck="false" autocapitalize="off" autocomplete="off" {
-                            "\n" (form.text)
-                        }
-                    }
+                    (code_field(&CodeField {
+                        language: CodeLanguage::Yaml,
+                        name: "options",
+                        label: "Agent options (YAML)",
+                        rows: 24,
+                        example: "config:\n  options: {}",
+                        text: &form.text,
+                        problem: None,
+                    }))
                     (notes(form, "problem"))
                 }
                 div.row { button.primary name="step" value="review" { "Review changes" } }
