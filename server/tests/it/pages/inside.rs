@@ -25,6 +25,26 @@ async fn about_tells_what_the_server_stands_on() {
     server.database().execute("ALTER TABLE host_counts_away RENAME TO host_counts");
 }
 
+/// Nodes are shown with their versions, and one that runs another one is marked, as during an upgrade.
+#[tokio::test]
+async fn versions_of_nodes_that_differ_are_marked() {
+    let server = TestServer::start().await;
+    server.enrolled(1).await;
+    server.run_tasks().await;
+    let page = admin(&server).get("/about").await.text;
+    assert!(!page.contains("different versions") && !page.contains("Differs"), "{page}");
+    let now = server.clock.now().0;
+    for (id, version) in [("newer", "'99.0.0<b>'"), ("before", "NULL")] {
+        server.database().execute(&format!(
+            "INSERT INTO replicas (id, written_at, alive_at, version) VALUES ('{id}', {now}, {now}, {version})"
+        ));
+    }
+    let page = admin(&server).get("/about").await.text;
+    for part in ["3 nodes of different versions", "99.0.0&lt;b&gt;", "Differs", "Older", "finish the upgrade soon"] {
+        assert!(page.contains(part), "{part}: {page}");
+    }
+}
+
 /// Changes of what hosts run stand beside what got worse, and on the axis of time, with who made them.
 #[tokio::test]
 async fn changes_are_marked_with_their_author() {
