@@ -2,7 +2,7 @@
 
 CARGO ?= cargo
 
-.PHONY: assets run test test-fast test-faults test-upgrade screenshots soak lint docs fmt ci clean dist bench bench-quick bench-redis
+.PHONY: assets run test test-fast test-faults test-upgrade screenshots pictures soak lint docs fmt ci clean dist bench bench-quick bench-redis
 
 ## Build quickly, start a server with a small simulated fleet, and show where to look. Ctrl-C stops all of it.
 run:
@@ -52,10 +52,15 @@ test-upgrade:
 	scripts/build-version $(OLD_VERSION) target/old
 	MUSTER_OLD_SERVER=$(CURDIR)/target/old/muster scripts/run-tests --workspace --test it -- --ignored upgrade::
 
-## Write every page of the dashboard, at two widths and in both themes, into target/screenshots (3 minutes).
+## Write every page of the dashboard, at two widths and more and in both themes, into target/screenshots (3 minutes).
 screenshots:
 	scripts/install-test-services
-	MUSTER_SCREENSHOTS=$(CURDIR)/target/screenshots $(CARGO) test -p muster --test it -- --ignored pages::screenshots::
+	MUSTER_SCREENSHOTS=$(CURDIR)/target/screenshots $(CARGO) test -p muster --test it -- --ignored pages::screenshots::every
+
+## Write the pictures of the documentation into docs/pictures (some minutes).
+pictures:
+	scripts/install-test-services
+	MUSTER_PICTURES=$(CURDIR)/docs/pictures $(CARGO) test -p muster --test it -- --ignored pages::screenshots::pictures
 
 ## Show that the load generator finds the faults planted in a build of the server that is made for it alone.
 test-faults:

@@ -47,6 +47,10 @@ pub fn name(column: &'static str) -> ColumnDef {
     ColumnDef::new(column).string_len(NAME_LENGTH).not_null().default("").take()
 }
 
+pub fn optional_name(column: &'static str) -> ColumnDef {
+    ColumnDef::new(column).string_len(NAME_LENGTH).null().take()
+}
+
 /// Text of any length; JSON is stored in it too.
 pub fn long_text(manager: &SchemaManager<'_>, column: &'static str) -> ColumnDef {
     let mut definition = ColumnDef::new(column);

@@ -23,6 +23,7 @@ mod m0018_lease_nodes;
 mod m0019_statistics;
 mod m0020_schema;
 mod m0021_object_changes;
+mod m0022_node_versions;
 
 pub use sea_orm_migration::MigratorTrait;
 use sea_orm_migration::prelude::*;
@@ -58,6 +59,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0019_statistics::Migration),
             Box::new(m0020_schema::Migration),
             Box::new(m0021_object_changes::Migration),
+            Box::new(m0022_node_versions::Migration),
         ]
     }
 }

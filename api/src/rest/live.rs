@@ -209,6 +209,14 @@ pub struct LiveAnswer {
     pub at: DateTime<Utc>,
 }
 
+/// The last line of `GET live_queries/{id}/results` when the session of its reader has ended, or its user may not see the live
+/// query any more. The lines before are not all.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LiveStreamEnd {
+    pub error: String,
+}
+
 /// The cost of a query as reported by one agent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct LiveStats {

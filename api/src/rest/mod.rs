@@ -34,7 +34,7 @@ pub use host::{
 pub use label::{Label, LabelEnvelope, LabelInput, LabelList, LabelSummaries, LabelSummary};
 pub use live::{
     LiveAnswer, LiveCost, LiveCounts, LiveHost, LiveHosts, LiveQueries, LiveQuery, LiveQueryEnvelope, LiveRate,
-    LiveStats, LiveStatus, LiveTargets, NewLiveQuery, Percentiles, TargetState,
+    LiveStats, LiveStatus, LiveStreamEnd, LiveTargets, NewLiveQuery, Percentiles, TargetState,
 };
 pub use pack::{Pack, PackEnvelope, PackInput, PackList};
 pub use query::{Deleted, Query, QueryEnvelope, QueryIds, QueryInput, QueryList, QueryPack};

@@ -161,6 +161,9 @@ pub struct QueryCostReport {
     pub to: DateTime<Utc>,
     pub impact: Impact,
     pub denylisted_hosts: u64,
+    /// CPU time of the runs of a day on all hosts together, in seconds; of a query that is new, as the time since tells it.
+    #[serde(default)]
+    pub cpu_seconds_per_day: f64,
     pub total: RunCost,
     pub groups: Vec<GroupCost>,
     /// By hour or day, oldest first. Those without a run are left out.
@@ -193,7 +196,7 @@ pub struct FleetQueryCost {
     pub denylisted_hosts: u64,
     /// Part of the CPU time of all scheduled queries, from 0 to 1.
     pub share: f64,
-    /// CPU time of the runs of a day on all hosts together, in seconds.
+    /// CPU time of the runs of a day on all hosts together, in seconds; of a query that is new, as the time since tells it.
     pub cpu_seconds_per_day: f64,
     /// CPU seconds of a day if the query, and its pack, ran on all of their hosts: with `shard` 100. Null if it runs on none.
     pub cpu_seconds_per_day_at_shard_100: Option<f64>,

@@ -32,6 +32,8 @@ pub enum RestError {
         #[source]
         cause: serde_json::Error,
     },
+    #[error("the server ended its answer: {0}")]
+    Ended(String),
     #[error("a line of {url} is longer than {limit_mib} MiB; select fewer columns or rows")]
     LongLine { url: String, limit_mib: usize },
 }

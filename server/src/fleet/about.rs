@@ -18,6 +18,8 @@ const MAX_NODES: usize = 100;
 pub struct NodeState {
     pub id: String,
     pub alive_at: Option<Moment>,
+    /// The version that it runs; `None` if its version does not say.
+    pub version: Option<String>,
     /// Whether it does what one node does for all.
     pub is_leader: bool,
 }
@@ -47,6 +49,7 @@ impl Fleet {
             .map(|node| NodeState {
                 is_leader: leader.as_ref() == Some(&node.id),
                 alive_at: node.alive_at,
+                version: node.version,
                 id: node.id,
             })
             .collect();

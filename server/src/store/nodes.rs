@@ -62,12 +62,12 @@ pub async fn holder(db: &impl ConnectionTrait, name: &str, now: Moment) -> Resul
 
 /// Notes up to when a server has written what it knows of keys, and that it is alive.
 pub async fn has_written(db: &impl ConnectionTrait, id: &str, until: Moment, now: Moment) -> Result<()> {
-    put(db, id, until, now, &[Column::WrittenAt, Column::AliveAt]).await
+    put(db, id, until, now, &[Column::WrittenAt, Column::AliveAt, Column::Version]).await
 }
 
 /// Notes that a server is alive. Up to when it has written what it knows of keys is noted only if it is new.
 pub async fn is_alive(db: &impl ConnectionTrait, id: &str, until: Moment, now: Moment) -> Result<()> {
-    put(db, id, until, now, &[Column::AliveAt]).await
+    put(db, id, until, now, &[Column::AliveAt, Column::Version]).await
 }
 
 async fn put(db: &impl ConnectionTrait, id: &str, until: Moment, now: Moment, moved: &[Column]) -> Result<()> {
@@ -76,6 +76,7 @@ async fn put(db: &impl ConnectionTrait, id: &str, until: Moment, now: Moment, mo
         written_at: Set(until),
         alive_at: Set(Some(now)),
         knows_leases: Set(Some(true)),
+        version: Set(Some(crate::VERSION.to_owned())),
     };
     let moved = OnConflict::column(Column::Id).update_columns(moved.iter().copied()).to_owned();
     nodes::Entity::insert(node).on_conflict(moved).exec_without_returning(db).await?;

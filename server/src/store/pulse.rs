@@ -48,7 +48,7 @@ const LEASE: i64 = 4;
 /// Columns by part, besides the number that all have. Those of other parts are null in its rows.
 const OF_CHANGES: [&str; 3] = ["host_id", "kind", "changed_at"];
 const OF_LIVE_QUERIES: [&str; 4] = ["watched_until", "rate", "is_paused", "pace_changes"];
-const OF_NODES: [&str; 3] = ["node_id", "alive_at", "knows_leases"];
+const OF_NODES: [&str; 4] = ["node_id", "alive_at", "knows_leases", "node_version"];
 const OF_LEASE: [&str; 1] = ["holder"];
 
 #[derive(Debug, FromQueryResult)]
@@ -68,6 +68,7 @@ struct PulseRow {
     alive_at: Option<Moment>,
     /// As a number, too.
     knows_leases: Option<i64>,
+    node_version: Option<String>,
     holder: Option<String>,
 }
 
@@ -92,6 +93,7 @@ impl PulseRow {
             written_at: Moment(self.number),
             alive_at: self.alive_at,
             knows_leases: self.knows_leases.map(|knows| knows != 0),
+            version: self.node_version,
         })
     }
 
@@ -141,10 +143,11 @@ fn statement(range: PulseRange) -> SelectStatement {
         .from(live_queries::Entity)
         .and_where(Expr::col(live_queries::Column::Status).eq(LiveStatusWord::Open))
         .to_owned();
-    // Under a name that is no other part's.
+    // Under names that are no other part's.
     let heard = Query::select()
         .columns([nodes::Column::WrittenAt, nodes::Column::AliveAt, nodes::Column::KnowsLeases])
         .expr_as(Expr::col(nodes::Column::Id), "node_id")
+        .expr_as(Expr::col(nodes::Column::Version), "node_version")
         .from(nodes::Entity)
         .and_where(heard_of(range.heard_since))
         .to_owned();

@@ -39,7 +39,7 @@ impl ServerProcess {
             .args(flag("--filesystem_result_log_file", &dir.results()))
             .args(flag("--filesystem_status_log_file", &dir.statuses()))
             // So that a newcomer sees what queries cost within two minutes.
-            .arg("--statistics_interval=30s")
+            .arg("--statistics_interval=20s")
             .arg("--statistics_write_interval=5s")
             .arg("--until-stdin-closes")
             .stdin(Stdio::piped())

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
-use muster_api::rest::{LiveAnswer, LiveQuery, LiveQueryEnvelope, LiveStatus};
+use muster_api::rest::{LiveAnswer, LiveQuery, LiveQueryEnvelope, LiveStatus, LiveStreamEnd};
 use tokio::sync::mpsc::{self, Receiver, Sender};
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
@@ -106,7 +106,12 @@ impl AnswerReader {
         };
         if let Some(line) = lines.next().await? {
             let answer: LiveAnswer =
-                serde_json::from_slice(&line.bytes).map_err(|cause| lines.unreadable_line(&line, cause))?;
+                serde_json::from_slice(&line.bytes).map_err(|cause| {
+                    match serde_json::from_slice::<LiveStreamEnd>(&line.bytes) {
+                        Ok(end) => RestError::Ended(end.error),
+                        Err(_) => lines.unreadable_line(&line, cause),
+                    }
+                })?;
             self.cursor = answer.cursor;
             return Ok(Some(answer));
         }

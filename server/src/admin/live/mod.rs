@@ -4,10 +4,12 @@ mod campaigns;
 mod jobs;
 mod results;
 mod run;
+mod session_end;
 mod socket;
 mod targets;
 
 pub(super) use self::results::lines;
+pub(super) use self::session_end::session_end;
 
 use muster_api::rest::{
     CampaignEnvelope, FoundTargets, LiveAnswer, LiveHosts, LiveQueries, LiveQueryEnvelope, LiveRate, LiveRun,
@@ -91,7 +93,9 @@ pub(super) fn operations() -> Vec<Operation> {
             .parameters(vec![state])
             .gives::<LiveHosts>(),
         get("/live_queries/{id}/results", Needs::Session, "Read the answers of a live query", results::results)
-            .note(own)
+            .note(
+                "Observers may only use their own live queries. If the session ends meanwhile, the last line has `error` alone.",
+            )
             .parameters(vec![
                 Parameter::new("cursor", ParameterKind::Number, cursor),
                 Parameter::new("follow", ParameterKind::Switch, follow),

@@ -8,6 +8,7 @@ use actix_web::web::{Bytes, Data, Path};
 use actix_web::{HttpRequest, HttpResponse};
 use futures_util::{Stream, stream};
 
+use super::session_end::{lines_until, session_end};
 use crate::admin::AdminApi;
 use crate::admin::auth::Caller;
 use crate::admin::error::Failed;
@@ -22,7 +23,7 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 
 /// One answer per line. With `follow=true` it goes on until the live query is over and everything was sent; a stream
-/// that breaks off is taken up again from the last line's cursor.
+/// that breaks off is taken up again from the last line's cursor. It ends with the session of its reader.
 pub(super) async fn results(
     api: Data<AdminApi>,
     caller: Caller,
@@ -34,11 +35,12 @@ pub(super) async fn results(
     let is_following = params.switch("follow")?;
     params.finish()?;
     let follower = api.fleet.live.follow(&caller.0, *id, cursor).await.map_err(Failed)?;
+    let end = session_end(api.fleet.clone(), caller.0, Some(*id));
     Ok(HttpResponse::Ok()
         .content_type("application/x-ndjson")
         .insert_header((CACHE_CONTROL, "no-store"))
         .insert_header((X_ACCEL_BUFFERING, "no"))
-        .streaming(lines(follower, is_following, api.lifecycle.clone())))
+        .streaming(lines_until(end, lines(follower, is_following, api.lifecycle.clone()))))
 }
 
 /// Pieces of whole lines. Each is read when the one before was taken, so what a slow reader costs is one piece.

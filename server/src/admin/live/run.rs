@@ -3,6 +3,7 @@
 use actix_web::web::Data;
 use muster_api::rest::LiveRun;
 
+use super::session_end::session_end;
 use crate::admin::AdminApi;
 use crate::admin::answer;
 use crate::admin::auth::Caller;
@@ -17,6 +18,7 @@ pub(super) async fn run(api: Data<AdminApi>, caller: Caller, request: JsonBody<L
 pub(super) async fn wait(api: &AdminApi, caller: &Caller, request: &LiveRun) -> AdminAnswer {
     let (done, room) = tokio::select! {
         outcome = api.fleet.live.run(&caller.0, request) => outcome?,
+        error = session_end(api.fleet.clone(), caller.0.clone(), None) => return Err(Failed(error)),
         () = api.lifecycle.stopped() => return Err(Failed(Error::Unavailable("the server stops".to_owned()))),
     };
     let text = answer::text(&done).map_err(|error| Error::Internal(Box::new(error)))?;

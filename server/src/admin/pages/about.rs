@@ -78,7 +78,16 @@ fn sentence(inside: &ServerInside) -> String {
         0 => "no limit was reached".to_owned(),
         limits => format!("{} reached", plural(limits, "limit was", "limits were")),
     };
-    format!("Muster {}: {nodes}; {tasks}; {limits}.", crate::VERSION)
+    let versions = match has_other_version(inside) {
+        true => " of different versions",
+        false => "",
+    };
+    format!("Muster {}: {nodes}{versions}; {tasks}; {limits}.", crate::VERSION)
+}
+
+/// Whether a node runs another version than this one, as during an upgrade, or one that does not say which.
+fn has_other_version(inside: &ServerInside) -> bool {
+    inside.parts.nodes.iter().any(|node| node.version.as_deref() != Some(crate::VERSION))
 }
 
 fn node(fleet: &Fleet, visit: &Visit) -> Markup {
@@ -144,9 +153,10 @@ fn nodes(fleet: &Fleet, visit: &Visit, inside: &ServerInside) -> Markup {
                 p.muted { "No node has told yet that it is alive: each does within a minute of its start." }
             } @else {
                 div.scroll { table {
-                    thead { tr { th { "Node" } th { "Leader" } th { "Last heard of" } } }
+                    thead { tr { th { "Node" } th { "Version" } th { "Leader" } th { "Last heard of" } } }
                     tbody { @for node in &inside.parts.nodes { tr {
                         td { code { (cut(&node.id, 60)) } @if node.id == fleet.node.id() { " " span.muted { "this node" } } }
+                        td { (version(node.version.as_deref())) }
                         td { @if node.is_leader { "yes" } @else { span.muted { "–" } } }
                         td { @match node.alive_at {
                             Some(at) => (ago(at.to_utc(), visit.look.now)),
@@ -154,7 +164,21 @@ fn nodes(fleet: &Fleet, visit: &Visit, inside: &ServerInside) -> Markup {
                         } }
                     } } }
                 } }
+                @if has_other_version(inside) {
+                    p.warning { "Nodes run different versions: finish the upgrade soon. What is new works once all nodes know it." }
+                }
             }
+        }
+    }
+}
+
+/// The version of a node, marked if it is not that of this one.
+fn version(version: Option<&str>) -> Markup {
+    html! {
+        @match version {
+            Some(crate::VERSION) => (crate::VERSION),
+            Some(other) => { (cut(other, 40)) " " (badge(Tone::Attention, "Differs")) },
+            None => (badge(Tone::Attention, "Older")),
         }
     }
 }

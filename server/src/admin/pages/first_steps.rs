@@ -52,6 +52,12 @@ pub(super) fn list(visit: &Visit, done: StepsDone) -> Markup {
 pub(super) fn how_to_enroll(visit: &Visit) -> Markup {
     let base = format!("{}/api/v1/osquery", visit.look.prefix);
     html! {
+        @if visit.may(Permission::ReadSecrets) {
+            p {
+                a href="hosts/add" { "Add hosts" }
+                " has flagfile, certificate and enroll secret for Linux, macOS and Windows. In short:"
+            }
+        }
         p { "Install osquery on a machine and start osqueryd with these flags. It appears here within a minute." }
         pre tabindex="0" {
             "--tls_hostname=ADDRESS:PORT of this server\n"
@@ -65,7 +71,9 @@ pub(super) fn how_to_enroll(visit: &Visit) -> Markup {
             "--distributed_tls_read_endpoint=" (base) "/distributed/read\n"
             "--distributed_tls_write_endpoint=" (base) "/distributed/write"
         }
-        p.muted { "Maintainers read the enroll secret with " code { "fleetctl get enroll_secret" } "." }
+        @if !visit.may(Permission::ReadSecrets) {
+            p.muted { "Maintainers find the enroll secret, and a flagfile for each platform, under Add hosts." }
+        }
     }
 }
 

@@ -15,6 +15,9 @@ use crate::fleet::{Fleet, Result};
 /// Changes on the page of an object.
 const LATEST: u64 = 5;
 
+/// Fields of something new that are shown at once: all of it is new.
+const SHOWN_OF_NEW: usize = 8;
+
 /// Changes of a page of history.
 const ROWS: u64 = 20;
 
@@ -119,7 +122,10 @@ fn list(visit: &Visit, entries: &[HistoryEntry]) -> Markup {
                         }
                     }
                 }
-                (field_diffs(&entry.change.changed, &mut room))
+                @let (changed, diffs) = (&entry.change.changed, field_diffs(&entry.change.changed, &mut room));
+                @if entry.change.action == "created" && changed.fields.len() > SHOWN_OF_NEW {
+                    details { summary { "Show its " (changed.fields.len()) " fields" } (diffs) }
+                } @else { (diffs) }
             } } }
         }
     }

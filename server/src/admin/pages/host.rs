@@ -65,7 +65,7 @@ pub(super) async fn queries(api: Data<AdminApi>, visit: Visit, id: PageId) -> Pa
                     td.n.wide-only { (seconds(query.interval.into())) }
                     @match cost {
                         Some(cost) => (cost_cells(cost, visit.look.now)),
-                        None => td.wide-only colspan="4" { span.muted { "not told yet" } },
+                        None => td.wide-only colspan="4" { @if query.runs { span.muted { "not told yet" } } },
                     }
                 } } }
             } } }

@@ -139,9 +139,16 @@ fn sentence(state: &FleetState) -> String {
     let mut said = vec![format!("{} of {} online", count(state.now.online), plural(all, "host", "hosts"))];
     if let Some(burden) = &state.costs {
         let (queries, hosts) = (burden.denylisted().count() as u64, denylisted_hosts(burden));
-        if queries > 0 {
+        if queries > 1 {
+            // A host may have denylisted several.
+            said.push(format!(
+                "{} denylisted, {} in all",
+                plural(queries, "query", "queries"),
+                plural(hosts, "case", "cases")
+            ));
+        } else if queries == 1 {
             let queries = plural(queries, "query", "queries");
-            said.push(format!("{queries} denylisted in {}", plural(hosts, "case", "cases")));
+            said.push(format!("{queries} denylisted on {}", plural(hosts, "host", "hosts")));
         }
     }
     if !state.stalled.is_empty() {
@@ -210,12 +217,17 @@ fn hosts_over_time(state: &FleetState) -> Markup {
         start: at.start,
         tops: vec![number_of(total(at)), number_of(at.online)],
         title: format!("{}: {} online of {}", at.start.format("%-d %b %H:%M UTC"), count(at.online), count(total(at))),
+        // Which hosts these were is not kept.
+        opens: Some("hosts?status=online".to_owned()),
     });
     // The last bar is as wide as the others.
-    let (from, to) = (state.over_time.from, state.over_time.to + TimeDelta::hours(1));
+    let to = state.over_time.to + TimeDelta::hours(1);
+    // A new server shows a day, not a week of nothing.
+    let first = counts.first().map_or(to, |at| at.start);
+    let from = state.over_time.from.max(first.min(to - TimeDelta::hours(24)));
     let marks = changes::marks(&state.changed);
     let chart = BarChart {
-        about: "Hosts online, and all hosts, over the last seven days",
+        about: "Hosts online, and all hosts, over time",
         from,
         to,
         bucket: 3600,
@@ -223,6 +235,7 @@ fn hosts_over_time(state: &FleetState) -> Markup {
         bars: bars.collect(),
         axis: whole,
         scale: ChartScale::Linear,
+        is_wide: false,
         marks: &marks,
     };
     html! {
@@ -244,6 +257,10 @@ fn hosts_over_time(state: &FleetState) -> Markup {
                         td.n { (count(at.online)) } td.n { (count(at.offline)) } td.n { (count(at.missing)) }
                     } } }
                 } }
+                p.small.muted {
+                    "Hosts now: " a href="hosts?status=online" { "online" } ", " a href="hosts?status=offline" { "offline" }
+                    ", " a href="hosts?status=missing" { "not seen for 30 days" } "."
+                }
             }
         }
     }

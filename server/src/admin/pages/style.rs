@@ -136,7 +136,7 @@ fn chart(visit: &Visit) -> Markup {
     let bars = (0..24).map(|hour| {
         let start = from + TimeDelta::hours(hour);
         let top = 40.0 + f64::from((start.hour() * 7) % 11) * 9.0;
-        Bar { start, tops: vec![top * 3.0, top * 2.0, top], title: format!("p50 {top} ms") }
+        Bar { start, tops: vec![top * 3.0, top * 2.0, top], title: format!("p50 {top} ms"), opens: None }
     });
     let marks = [ChartMark { at: to - TimeDelta::hours(9), title: "Ada applied documents (3 changes)".to_owned() }];
     let chart = BarChart {
@@ -148,6 +148,7 @@ fn chart(visit: &Visit) -> Markup {
         bars: bars.collect(),
         axis: milliseconds,
         scale: ChartScale::Linear,
+        is_wide: true,
         marks: &marks,
     };
     html! {

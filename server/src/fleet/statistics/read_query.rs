@@ -1,10 +1,12 @@
 //! The cost of one query over time, and of all queries together.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::Duration;
 
 use muster_api::rest::{BucketCost, FleetCosts, FleetQueryCost, GroupCost, QueryCostReport, WorstHost};
 
 use super::Statistics;
+use super::cost::Cost;
 use super::query_costs::QueryCosts;
 use super::read::{DAY_SECS, HOUR_SECS, decoded, impact, open_hours, run_cost, start_of};
 use super::versions::QueryName;
@@ -17,6 +19,8 @@ use crate::store::statistics::costs::{self, DAY, HOUR};
 
 /// Longest span that is told by hour, in seconds.
 const BY_HOUR: i64 = 2 * DAY_SECS;
+
+const SECS_OF_DAY: f64 = 86_400.0;
 
 /// Most days that are read.
 const MAX_DAYS: i64 = 400;
@@ -60,6 +64,9 @@ impl Statistics {
         let by_hour = to.since(from).as_secs() <= BY_HOUR.unsigned_abs() && now.since(from) <= self.config.keep_hours;
         let (span, seconds) = if by_hour { (HOUR, HOUR_SECS) } else { (DAY, DAY_SECS) };
         let buckets = from.seconds().div_euclid(seconds)..=to.seconds().div_euclid(seconds);
+        self.versions.read(self.store.reader(), versions.iter().copied()).await?;
+        let known = self.versions.known();
+        let met_at = versions.iter().filter_map(|id| known.key(*id)).map(|key| key.added_at).min();
         let mut counted: BTreeMap<i64, QueryCosts> = BTreeMap::new();
         // A part that is closed in between must count once.
         let snapshot = self.store.snapshot().await?;
@@ -80,14 +87,14 @@ impl Statistics {
             }
         }
         drop(snapshot);
-        self.report(name, from, to, seconds, counted).await
+        let days = days_counted(from, to, met_at, self.config.interval);
+        self.report(name, (from, to, days), seconds, counted).await
     }
 
     async fn report(
         &self,
         name: QueryName,
-        from: Moment,
-        to: Moment,
+        (from, to, days): (Moment, Moment, f64),
         seconds: i64,
         counted: BTreeMap<i64, QueryCosts>,
     ) -> Result<QueryCostReport> {
@@ -109,6 +116,7 @@ impl Statistics {
             to: to.to_utc(),
             impact: impact(&total),
             denylisted_hosts: denylisted.await?,
+            cpu_seconds_per_day: cpu_seconds(&total) / days,
             total: run_cost(&total),
             groups: groups.collect(),
             buckets: counted.iter().filter_map(shown).collect(),
@@ -158,10 +166,13 @@ impl Statistics {
         self.versions.read(self.store.reader(), recent.keys().copied()).await?;
         let mut denylisted = self.denylisted_hosts().await?;
         let mut by_name: BTreeMap<QueryName, QueryCosts> = BTreeMap::new();
+        let mut met_at: BTreeMap<QueryName, Moment> = BTreeMap::new();
         let versions = self.versions.known();
         for (version_id, costs) in recent {
-            if let Some(name) = versions.name(version_id) {
+            if let (Some(name), Some(key)) = (versions.name(version_id), versions.key(version_id)) {
                 by_name.entry(QueryName::clone(name)).or_default().merge_other_hour(&costs);
+                let met = met_at.entry(QueryName::clone(name)).or_insert(key.added_at);
+                *met = key.added_at.min(*met);
             }
         }
         for name in denylisted.keys() {
@@ -169,12 +180,12 @@ impl Statistics {
         }
         let totals: Vec<_> = by_name.into_iter().map(|(name, costs)| (name, costs.total())).collect();
         let all_ms: u64 = totals.iter().map(|(_, cost)| cost.cpu_ms()).fold(0, u64::saturating_add);
-        let days = self.clock.now().since(self.yesterday()).as_secs_f64() / DAY_SECS as f64;
-        let plan = self.schedule.plan();
+        let (plan, now) = (self.schedule.plan(), self.clock.now());
         let mut queries: Vec<FleetQueryCost> = totals
             .into_iter()
             .map(|(name, cost)| {
-                let per_day = cost.cpu_ms() as f64 / 1000.0 / days;
+                let days = days_counted(self.yesterday(), now, met_at.get(&name).copied(), self.config.interval);
+                let per_day = cpu_seconds(&cost) / days;
                 FleetQueryCost {
                     impact: impact(&cost),
                     denylisted_hosts: denylisted.remove(&name).unwrap_or(0),
@@ -193,6 +204,18 @@ impl Statistics {
     }
 }
 
+/// The days of a span in which a query was counted that a sample first named at `met_at`: what that sample counts may be as old
+/// as samples are `apart`. Never nothing.
+fn days_counted(from: Moment, to: Moment, met_at: Option<Moment>, apart: Duration) -> f64 {
+    let counted = met_at.map_or(from, |met_at| met_at.minus(apart)).max(from);
+    to.since(counted).as_secs_f64().max(1.0) / SECS_OF_DAY
+}
+
+#[expect(clippy::cast_precision_loss, reason = "below 2^52")]
+fn cpu_seconds(cost: &Cost) -> f64 {
+    cost.cpu_ms() as f64 / 1000.0
+}
+
 /// The part of its hosts that a query runs on, by the shards of its pack and its own. `None` if it runs on none.
 fn shard_of(plan: &Plan, name: &QueryName) -> Option<f64> {
     let pack = plan.packs.iter().find(|pack| pack.name == name.pack);
@@ -200,4 +223,26 @@ fn shard_of(plan: &Plan, name: &QueryName) -> Option<f64> {
     let part = |shard: Option<i64>| f64::from(i32::try_from(shard.unwrap_or(100)).unwrap_or(100)) / 100.0;
     let shard = part(pack.and_then(|pack| pack.shard)) * part(query.and_then(|query| query.shard));
     (shard > 0.0).then_some(shard)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A query of which three minutes are known costs in a day what these tell, not what little they were of two days.
+    #[test]
+    fn a_new_query_is_not_counted_as_if_it_had_run_for_days() {
+        let at = |seconds| Moment::NEVER.plus_seconds(seconds);
+        let days = |met_at: Option<i64>| {
+            let days = days_counted(at(0), at(2 * DAY_SECS), met_at.map(at), Duration::from_secs(3600));
+            format!("{:.0}", days * SECS_OF_DAY)
+        };
+        assert_eq!(days(Some(2 * DAY_SECS - 180)), "3780", "an hour more than it is known for");
+        assert_eq!(
+            [days(None), days(Some(-9)), days(Some(60))],
+            ["172800"; 3],
+            "what is older counts from the beginning"
+        );
+        assert!(days_counted(at(5), at(5), None, Duration::ZERO) > 0.0);
+    }
 }

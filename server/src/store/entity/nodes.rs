@@ -14,6 +14,8 @@ pub struct Model {
     pub alive_at: Option<Moment>,
     /// Whether it knows leases on log batches. `None` for a node of a version that does not.
     pub knows_leases: Option<bool>,
+    /// The version that it runs. `None` for a node of a version that does not say.
+    pub version: Option<String>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

@@ -1,7 +1,11 @@
 use std::collections::BTreeSet;
 
+use serde_json::json;
+
+use super::campaigns::campaign;
+use super::sockets::Socket;
 use super::{answers, ask, hosts};
-use crate::support::TestServer;
+use crate::support::{Rest, TestServer};
 
 #[tokio::test]
 async fn a_viewer_that_comes_late_and_comes_back_sees_everything_once() {
@@ -38,6 +42,54 @@ async fn following_ends_when_the_job_is_over() {
         }
     });
     assert_eq!(text.lines().filter(|line| !line.is_empty()).count(), 3, "{text}");
+}
+
+/// What is read when a stream that goes on has ended.
+async fn last_line(stream: reqwest::Response) -> String {
+    let text = stream.text().await.expect("the stream ends well, and its last line says why");
+    text.lines().last().unwrap_or_default().to_owned()
+}
+
+/// A stream ends soon after its reader may not read it any more, and says why; others go on.
+#[tokio::test]
+async fn a_stream_ends_with_the_session_of_its_reader() {
+    let server = TestServer::start().await;
+    hosts(&server, 1).await;
+    let id = ask(&server, "SELECT 1").await.id;
+    let follow = async |reader: &Rest| {
+        let stream = reader.getting(&format!("live_queries/{id}/results?follow=true")).send().await.unwrap();
+        assert_eq!(stream.status(), 200);
+        stream
+    };
+    let (leaves, demoted) = (server.user("maintainer"), server.user("admin"));
+    let streams = [follow(&leaves).await, follow(&demoted).await, follow(&server.rest).await];
+    assert_eq!(leaves.post("logout", &json!({})).await.status, 200);
+    let role = json!({ "spec": { "roles": { "admin-user@example.com": { "global_role": "observer" } } } });
+    let changed = server.rest.post("users/roles/spec", &role).await;
+    assert_eq!(changed.status, 200, "{}", changed.text);
+    let [left, demoted, goes_on] = streams;
+    assert_eq!(last_line(left).await, "{\"error\":\"the session has ended; log in again\"}");
+    assert!(last_line(demoted).await.contains("was not found"), "observers see their own alone");
+    server.rest.post(&format!("live_queries/{id}/cancel"), &json!({})).await;
+    assert!(!last_line(goes_on).await.contains("\"error\":\"the session"));
+}
+
+/// A campaign that is watched ends with the session as well.
+#[tokio::test]
+async fn a_socket_closes_with_the_session_of_its_reader() {
+    let server = TestServer::start().await;
+    let agents = hosts(&server, 1).await;
+    let id = campaign(&server, &[agents[0].agent().identity().uuid.clone()]).await;
+    let mut socket = Socket::watch(&server, id).await;
+    assert_eq!(socket.next().await["type"], "totals");
+    assert_eq!(server.rest.post("logout", &json!({})).await.status, 200);
+    loop {
+        let message = socket.next().await;
+        match message["type"].as_str().unwrap() {
+            "error" => return assert_eq!(message["data"], "the session has ended; log in again"),
+            _ => assert_eq!(message["type"], "status"),
+        }
+    }
 }
 
 #[tokio::test]

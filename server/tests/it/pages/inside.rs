@@ -25,6 +25,72 @@ async fn about_tells_what_the_server_stands_on() {
     server.database().execute("ALTER TABLE host_counts_away RENAME TO host_counts");
 }
 
+/// Nodes are shown with their versions, and one that runs another one is marked, as during an upgrade.
+#[tokio::test]
+async fn versions_of_nodes_that_differ_are_marked() {
+    let server = TestServer::start().await;
+    server.enrolled(1).await;
+    server.run_tasks().await;
+    let page = admin(&server).get("/about").await.text;
+    assert!(!page.contains("different versions") && !page.contains("Differs"), "{page}");
+    let now = server.clock.now().0;
+    for (id, version) in [("newer", "'99.0.0<b>'"), ("before", "NULL")] {
+        server.database().execute(&format!(
+            "INSERT INTO replicas (id, written_at, alive_at, version) VALUES ('{id}', {now}, {now}, {version})"
+        ));
+    }
+    let page = admin(&server).get("/about").await.text;
+    for part in ["3 nodes of different versions", "99.0.0&lt;b&gt;", "Differs", "Older", "finish the upgrade soon"] {
+        assert!(page.contains(part), "{part}: {page}");
+    }
+}
+
+/// A click on a bar opens what is behind it, and so do the links in the table of the chart.
+#[tokio::test]
+async fn a_bar_opens_what_is_behind_it() {
+    let server = lively::server().await;
+    lively::fleet(&server, 2, 3).await;
+    let browser = Browser::start().await;
+    browser.log_in(&server.address, &server.rest).await;
+    let click = |number: usize| {
+        format!(
+            "[...document.querySelectorAll('.chart rect.hit[data-opens]')].at({number}).dispatchEvent(new MouseEvent('click', {{ bubbles: true }}))"
+        )
+    };
+    browser.open(&format!("{}/queries/cost?pack=monitoring&name=processes", server.address.url)).await;
+    browser.run(&click(0)).await;
+    browser.until("new URL(location).searchParams.get('for') === '3600'").await;
+    browser.until("document.querySelectorAll('.chart rect.hit:not(.mark rect)').length === 1").await;
+    browser.until("document.querySelector('main').innerText.includes('Worst hosts')").await;
+    let hour = browser.url().await;
+    browser.open(&format!("{}/queries/cost?pack=monitoring&name=processes", server.address.url)).await;
+    let links = browser.value("[...document.querySelectorAll('details.data td a')].map((link) => link.href)").await;
+    assert!(links.as_array().unwrap().iter().any(|link| link.as_str() == Some(&hour)), "{hour}: {links}");
+    browser.open(&format!("{}/", server.address.url)).await;
+    browser.run(&click(0)).await;
+    browser.until("location.pathname === '/hosts' && location.search === '?status=online'").await;
+    assert_eq!(browser.complaints().await, Vec::<String>::new());
+    for (at, seconds) in [("x", "3600"), ("-1", "3600"), ("0", "999999999"), ("99999999999999999", "60")] {
+        let page = format!("/queries/cost?pack=monitoring&name=processes&at={at}&for={seconds}");
+        assert_eq!(admin(&server).get(&page).await.status, 200, "{page}");
+    }
+}
+
+/// The list of hosts leads to the page that tells how to add one, for users who may.
+#[tokio::test]
+async fn the_list_of_hosts_leads_to_adding_one() {
+    let server = TestServer::start().await;
+    for hosts in 0..2 {
+        let link = "href=\"hosts/add\"";
+        assert!(admin(&server).get("/hosts").await.text.contains(link), "with {hosts} hosts");
+        assert!(admin(&server).get("/").await.text.contains(link), "with {hosts} hosts");
+        server.enrolled(1).await;
+    }
+    let observer = Visitor::of(&server.address, &server.user("observer"));
+    assert!(!observer.get("/hosts").await.text.contains("hosts/add"));
+    assert!(!observer.get("/").await.text.contains("hosts/add"));
+}
+
 /// Changes of what hosts run stand beside what got worse, and on the axis of time, with who made them.
 #[tokio::test]
 async fn changes_are_marked_with_their_author() {

@@ -196,6 +196,14 @@ impl Browser {
         self.send(Method::POST, "/goog/cdp/execute", &command).await;
     }
 
+    /// What a window of this size shows, as WebP.
+    pub async fn picture(&self, width: u32, height: u64) -> Vec<u8> {
+        self.resize(width, height).await;
+        let command = json!({ "cmd": "Page.captureScreenshot", "params": { "format": "webp", "quality": 82 } });
+        let picture = self.send(Method::POST, "/goog/cdp/execute", &command).await;
+        STANDARD.decode(picture["data"].as_str().unwrap()).unwrap()
+    }
+
     /// The whole page as PNG, in a window of this width.
     pub async fn screenshot(&self, width: u32) -> Vec<u8> {
         self.resize(width, 800).await;

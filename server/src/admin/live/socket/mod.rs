@@ -15,6 +15,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use self::message::ClientMessage;
 use self::transport::{Framing, Socket};
 use self::watch::SocketWatch;
+use super::session_end::{reason, session_end};
 use crate::admin::AdminApi;
 use crate::fleet::Error;
 use crate::fleet::access::Principal;
@@ -86,7 +87,12 @@ async fn converse(api: &AdminApi, socket: &mut Socket) -> End {
         socket.open().await?;
         let principal = authenticate(api, socket).await?;
         let follower = select(api, socket, &principal).await?;
-        SocketWatch::new(api, socket, follower).await?.run().await
+        let ended = session_end(api.fleet.clone(), principal, Some(follower.job().id));
+        let watch = SocketWatch::new(api, socket, follower).await?;
+        tokio::select! {
+            end = watch.run() => end,
+            error = ended => Err(End::Refused(reason(&error))),
+        }
     };
     match watched.await {
         Ok(never) => match never {},

@@ -207,6 +207,15 @@
     tip.style.top = `${event.clientY + 14}px`;
   }, { passive: true });
 
+  // A click on a bar opens what is behind it, as the links in the table of the chart do.
+  document.addEventListener("click", (event) => {
+    const opens = event.target.closest?.(".chart .hit")?.dataset.opens;
+    if (!opens) return;
+    const address = new URL(opens, root);
+    if (event.ctrlKey || event.metaKey) open(address, "_blank", "noopener");
+    else location.assign(address);
+  });
+
   // The command palette: Ctrl-K or the button; arrows choose, Enter goes.
   const opener = document.querySelector("[data-palette]");
   if (opener && window.HTMLDialogElement) {

@@ -19,6 +19,7 @@ use super::parts::{count, cut, plural};
 use super::visit::Visit;
 use crate::admin::AdminApi;
 use crate::admin::lists::{COLUMNS, HostFormat};
+use crate::fleet::access::Permission;
 use crate::fleet::hosts::HostFilter;
 use crate::fleet::labels::Labels;
 use crate::fleet::resource::Resource as _;
@@ -92,14 +93,18 @@ fn show(visit: &Visit, address: &HostsAddress, rows: &HostPageRows) -> Result<Ma
     Ok(html! {
         div.title {
             div { h1 { "Hosts" } p.state { (state) } }
-            div.actions { (picker(visit)) (download(&address.first().link("hosts.csv"), "CSV")) }
+            div.actions {
+                (picker(visit))
+                (download(&address.first().link("hosts.csv"), "CSV"))
+                (add_hosts(visit))
+            }
         }
         (filters(address, rows))
         section.card.flush {
             @if rows.hosts.is_empty() {
                 div.empty {
                     h2 { @if all == 0 { "No host has enrolled yet" } @else { "No host is like this" } }
-                    @if all == 0 { p { "Hosts stand here once their agents have enrolled." } p { a.button href="." { "Enroll a host" } } }
+                    @if all == 0 { p { "Hosts stand here once their agents have enrolled." } p { @if may_add(visit) { (add_hosts(visit)) } @else { "Ask a maintainer to add one." } } }
                     @else { p { "Take a filter away, or " a href="hosts" { "look at all hosts" } "." } }
                 }
             } @else {
@@ -119,6 +124,15 @@ fn show(visit: &Visit, address: &HostsAddress, rows: &HostPageRows) -> Result<Ma
             }
         }
     })
+}
+
+/// Whether a user may learn what a machine needs to become a host.
+fn may_add(visit: &Visit) -> bool {
+    visit.may(Permission::ReadSecrets)
+}
+
+fn add_hosts(visit: &Visit) -> Markup {
+    html! { @if may_add(visit) { a.button.primary href="hosts/add" { "Add hosts" } } }
 }
 
 fn filters(address: &HostsAddress, rows: &HostPageRows) -> Markup {

@@ -1,26 +1,20 @@
 //! The answers of a live query as files, and as they come.
 
 use std::io;
-use std::time::Duration;
 
 use actix_web::http::header::{CACHE_CONTROL, CONTENT_DISPOSITION, HeaderName, X_CONTENT_TYPE_OPTIONS};
 use actix_web::web::{Bytes, Data};
 use actix_web::{HttpResponse, HttpResponseBuilder};
 use futures_util::{Stream, StreamExt as _, stream};
-use tokio::time::{MissedTickBehavior, interval};
 
 use super::csv::AnswerCsv;
 use super::seats::Seat;
 use crate::admin::AdminApi;
-use crate::admin::live::lines;
+use crate::admin::live::{lines, session_end};
 use crate::admin::pages::answer::{PageAnswer, PageFailed};
 use crate::admin::pages::visit::{Glance, PageId, Visit};
 use crate::admin::stream::paced;
-use crate::fleet::access::Principal;
-use crate::fleet::{Fleet, Result};
-
-/// How long a stream may outlive the session of its reader.
-const LOOK_AGAIN: Duration = Duration::from_secs(10);
+use crate::fleet::Error;
 
 /// Proxies that buffer must not.
 const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
@@ -33,7 +27,8 @@ pub(in crate::admin::pages) async fn stream(api: Data<AdminApi>, Glance(visit): 
     match begin().await {
         Ok((seat, follower)) => {
             let lines = lines(follower, true, api.lifecycle.clone());
-            let lines = while_allowed(lines, seat, api.fleet.clone(), visit.principal, *id);
+            let end = session_end(api.fleet.clone(), visit.principal, Some(*id));
+            let lines = while_allowed(lines, seat, end);
             Ok(head().streaming(paced(lines, api.answers.pace.clone())))
         }
         Err(error) => Err(PageFailed::of(visit, error)),
@@ -74,29 +69,16 @@ fn head() -> HttpResponseBuilder {
 fn while_allowed(
     lines: impl Stream<Item = io::Result<Bytes>>,
     seat: Seat,
-    fleet: Fleet,
-    by: Principal,
-    id: i64,
+    end: impl Future<Output = Error>,
 ) -> impl Stream<Item = io::Result<Bytes>> {
-    let mut look_again = interval(LOOK_AGAIN);
-    look_again.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let begun = (Box::pin(lines), look_again, seat, fleet, by);
-    stream::try_unfold(begun, move |(mut lines, mut look_again, seat, fleet, by)| async move {
-        loop {
-            tokio::select! {
-                line = lines.next() => {
-                    return Ok(line.transpose()?.map(|line| (line, (lines, look_again, seat, fleet, by))));
-                }
-                _ = look_again.tick() => is_allowed(&fleet, &by, id).await.map_err(io::Error::other)?,
-                () = seat.taken.cancelled() => return Err(io::Error::other("another page follows instead")),
-            }
+    stream::try_unfold((Box::pin(lines), Box::pin(end), seat), |(mut lines, mut end, seat)| async move {
+        tokio::select! {
+            biased;
+            error = &mut end => Err(io::Error::other(error)),
+            () = seat.taken.cancelled() => Err(io::Error::other("another page follows instead")),
+            line = lines.next() => Ok(line.transpose()?.map(|line| (line, (lines, end, seat)))),
         }
     })
-}
-
-async fn is_allowed(fleet: &Fleet, by: &Principal, id: i64) -> Result<()> {
-    let by = fleet.access.again(by).await?;
-    fleet.live.job(&by, id).await.map(drop)
 }
 
 /// All answers that are there as comma-separated values, a line for each row.

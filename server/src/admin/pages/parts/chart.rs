@@ -44,6 +44,8 @@ pub(in crate::admin::pages) struct BarChart<'a> {
     /// How a value is told at the axis.
     pub axis: fn(f64) -> String,
     pub scale: ChartScale,
+    /// Whether it has the whole width of a page.
+    pub is_wide: bool,
     /// What happened meanwhile, the latest first.
     pub marks: &'a [ChartMark],
 }
@@ -111,6 +113,8 @@ pub(in crate::admin::pages) struct Bar {
     pub tops: Vec<f64>,
     /// What is told of it on hover.
     pub title: String,
+    /// The page that a click opens: what is behind the values. The table of the chart has the same links.
+    pub opens: Option<String>,
 }
 
 impl BarChart<'_> {
@@ -121,10 +125,10 @@ impl BarChart<'_> {
         let x = |time: DateTime<Utc>| LEFT + (WIDTH - LEFT) * (seconds(time, self.from) / span).clamp(0.0, 1.0);
         let hit_every = self.bars.len().div_ceil(MAX_HITS).max(1);
         html! {
-            svg.chart viewBox={ "0 0 " (WIDTH) " " (HEIGHT) } role="img" aria-label=(self.about) {
+            svg.chart.wide[self.is_wide] viewBox={ "0 0 " (WIDTH) " " (HEIGHT) } role="img" aria-label=(self.about) {
                 @for value in &axis.lines {
                     line.grid-line x1=(LEFT) x2=(WIDTH) y1=(round(y(*value))) y2=(round(y(*value))) {}
-                    text x=(LEFT - 8.0) y=(round(y(*value) + 4.0)) text-anchor="end" { ((self.axis)(*value)) }
+                    text x=(LEFT - 8.0) y=(round(y(*value) + 4.0)) text-anchor="end" { (short((self.axis)(*value))) }
                 }
                 @for (layer, class) in self.layers.iter().enumerate() { path class=(class) d=(self.layer(layer, x, y)) {} }
                 @for (time, written) in self.times() {
@@ -133,7 +137,7 @@ impl BarChart<'_> {
                 @for bars in self.bars.chunks(hit_every) {
                     @if let (Some(first), Some(last)) = (bars.first(), bars.last()) {
                         @let (left, right) = (x(first.start), x(last.start + chrono::TimeDelta::seconds(self.bucket)));
-                        rect.hit x=(round(left)) y=(ABOVE) width=(round(right - left)) height=(HEIGHT - ABOVE - BELOW) {
+                        rect.hit x=(round(left)) y=(ABOVE) width=(round(right - left)) height=(HEIGHT - ABOVE - BELOW) data-opens=[&last.opens] {
                             title { (last.title) }
                         }
                     }
@@ -223,6 +227,15 @@ fn seconds(later: DateTime<Utc>, earlier: DateTime<Utc>) -> f64 {
     (later - earlier).num_seconds() as f64
 }
 
+/// A value of the axis without decimals that say nothing: `2 s` for `2.00 s`.
+fn short(written: String) -> String {
+    let Some((number, unit)) = written.split_once(' ') else { return written };
+    match number.contains('.') {
+        true => format!("{} {unit}", number.trim_end_matches('0').trim_end_matches('.')),
+        false => written,
+    }
+}
+
 /// A tenth of a unit is as much as anybody sees.
 fn round(number: f64) -> f64 {
     (number * 10.0).round() / 10.0
@@ -242,6 +255,12 @@ mod tests {
         assert_eq!(steps(25.0), (10.0, 3));
     }
 
+    #[test]
+    fn values_of_the_axis_are_short() {
+        let values = ["2.00 s", "2.50 s", "0 ms", "200 ms", "10.0 s", "12"].map(|value| short(value.to_owned()));
+        assert_eq!(values, ["2 s", "2.5 s", "0 ms", "200 ms", "10 s", "12"]);
+    }
+
     const EMPTY: BarChart<'static> = BarChart {
         about: "",
         from: DateTime::UNIX_EPOCH,
@@ -251,6 +270,7 @@ mod tests {
         bars: Vec::new(),
         axis: |_| String::new(),
         scale: ChartScale::Linear,
+        is_wide: false,
         marks: &[],
     };
 
@@ -304,7 +324,7 @@ mod tests {
     #[test]
     fn gaps_stay_gaps() {
         let at = |hour: i64| DateTime::from_timestamp(hour * 3600, 0).unwrap();
-        let bar = |hour, top| Bar { start: at(hour), tops: vec![top], title: String::new() };
+        let bar = |hour, top| Bar { start: at(hour), tops: vec![top], title: String::new(), opens: None };
         let chart = BarChart {
             about: "x",
             from: at(0),

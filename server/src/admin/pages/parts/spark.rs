@@ -10,12 +10,15 @@ const HEIGHT: f64 = 20.0;
 /// Room above and below, so that the line is not cut.
 const EDGE: f64 = 2.0;
 
-/// A line through these values, from zero; it stops where there is none. `about` says what it shows, `print` how a value is told.
+/// A line through these values, from zero; it stops where there is none, and is none with a single value. `about` says what it shows, `print` how a value is told.
 pub(in crate::admin::pages) fn spark(values: &[Option<f64>], about: &str, print: fn(f64) -> String) -> Markup {
     let known = values.iter().copied().flatten();
     let (Some(last), highest) = (known.clone().next_back(), known.clone().fold(0.0, f64::max)) else {
         return html! { span.muted { "–" } };
     };
+    if known.clone().count() < 2 {
+        return html! { span.muted title="One hour is known so far" { "–" } };
+    }
     let lowest = known.fold(f64::INFINITY, f64::min);
     let title = format!("{about}: {} at least, {} at most, {} last", print(lowest), print(highest), print(last));
     html! {
@@ -38,7 +41,7 @@ fn line(values: &[Option<f64>], highest: f64) -> String {
         };
         let left = step * position as f64;
         let command = if is_drawing { 'L' } else { 'M' };
-        // As wide as its time, so that one value alone is seen, too.
+        // As wide as its time, so that one value between gaps is seen, too.
         let _ = write!(path, "{command}{left:.1} {:.1}H{:.1}", y(*value), left + step);
         is_drawing = true;
     }
@@ -53,6 +56,7 @@ mod tests {
     fn a_line_stops_where_nothing_is_known() {
         let path = line(&[Some(1.0), Some(2.0), None, Some(0.0)], 2.0);
         assert_eq!(path, "M0.0 10.0H24.0L24.0 2.0H48.0M72.0 18.0H96.0");
+        assert!(spark(&[None, Some(7.0)], "x", |value| value.to_string()).into_string().contains('–'));
         assert!(spark(&[None, None], "x", |value| value.to_string()).into_string().contains('–'));
     }
 }

@@ -3,7 +3,7 @@
 use actix_web::web::Data;
 use chrono::{DateTime, TimeDelta, Utc};
 use maud::{Markup, html};
-use muster_api::rest::{BucketCost, CostPercentiles, QueryCostReport, RunCost};
+use muster_api::rest::{CostPercentiles, QueryCostReport, RunCost};
 
 use crate::admin::AdminApi;
 use crate::admin::pages::answer::{Page, PageAnswer};
@@ -13,12 +13,16 @@ use crate::admin::pages::parts::{
     Bar, BarChart, ChartScale, bytes, count, cpu_per_day, cut, impact_badge, link, milliseconds, plural, shown,
 };
 use crate::admin::pages::visit::Visit;
+use crate::clock::Moment;
 use crate::fleet::statistics::QuerySpan;
 use crate::fleet::{ActivityEntry, Error};
 
 /// Spans of time: the word for it in addresses, what it is called, and its hours.
 const SPANS: [(&str, &str, i64); 4] =
     [("day", "24 h", 24), ("", "48 h", 48), ("month", "30 days", 720), ("quarter", "90 days", 2160)];
+
+/// Longest time that a part of the chart stands for, in seconds.
+const LONGEST_PART: i64 = 86_400;
 
 /// Changes that are listed.
 const CHANGES: usize = 40;
@@ -43,20 +47,46 @@ pub(in crate::admin::pages) async fn page(api: Data<AdminApi>, visit: Visit) -> 
         let (span_word, measure_word) = (text("span"), text("measure"));
         let span = SPANS.iter().find(|(word, ..)| *word == span_word).unwrap_or(&SPANS[1]);
         let measure = MEASURES.iter().find(|(word, ..)| *word == measure_word).unwrap_or(&MEASURES[0]);
-        let from = visit.look.now.plus_seconds(-span.2 * 3600);
-        let wanted = QuerySpan { pack, name, from: Some(from), to: None, label_id: None };
+        let part = ChartPart::read(&text("at"), &text("for"));
+        let (from, to) = match part {
+            Some(part) => (part.start, Some(part.start.plus_seconds(part.seconds - 1))),
+            None => (visit.look.now.plus_seconds(-span.2 * 3600), None),
+        };
+        let wanted = QuerySpan { pack, name, from: Some(from), to, label_id: None };
         let report = fleet.statistics.query_report(&visit.principal, &wanted).await?;
         let changed = changes::since(&fleet, &visit, from).await?;
         let title: String = report.name.chars().take(80).collect();
-        let view = CostView { span: span.0, measure, is_log: text("scale") == "log", changed: &changed };
+        let changed: Vec<ActivityEntry> = match to {
+            Some(to) => changed.into_iter().filter(|activity| activity.at <= to.to_utc()).collect(),
+            None => changed,
+        };
+        let view = CostView { span: span.0, part, measure, is_log: text("scale") == "log", changed: &changed };
         Ok(Page::new(title, show(&visit, &report, &view)))
     })
     .await
 }
 
+/// The hour or day of a chart that was clicked.
+#[derive(Debug, Clone, Copy)]
+struct ChartPart {
+    start: Moment,
+    seconds: i64,
+}
+
+impl ChartPart {
+    /// From the seconds in an address; `None` if these are none.
+    fn read(start: &str, seconds: &str) -> Option<Self> {
+        let start = DateTime::from_timestamp(start.parse().ok()?, 0)?;
+        let seconds = seconds.parse().ok().filter(|seconds| (1..=LONGEST_PART).contains(seconds))?;
+        Some(Self { start: Moment::NEVER.plus_seconds(start.timestamp().max(0)), seconds })
+    }
+}
+
 /// How the page is looked at.
 struct CostView<'a> {
     span: &'a str,
+    /// What is told alone, of the span.
+    part: Option<ChartPart>,
     measure: &'a ChartMeasure,
     /// Whether small values are seen beside large ones.
     is_log: bool,
@@ -65,16 +95,15 @@ struct CostView<'a> {
 }
 
 fn show(visit: &Visit, report: &QueryCostReport, view: &CostView<'_>) -> Markup {
-    let CostView { span, measure, is_log, changed } = *view;
-    let scaled = |span: &str, measure: &str, is_log: bool| {
-        let scale = if is_log { "log" } else { "" };
-        let names = [("pack", report.pack.as_str()), ("name", &report.name)];
-        link("queries/cost", &[names[0], names[1], ("span", span), ("measure", measure), ("scale", scale)])
+    let CostView { span, part, measure, is_log, changed } = *view;
+    let scaled = |measure: &str, is_log: bool| {
+        let look = LookAddress { span, measure, is_log };
+        match part {
+            Some(part) => look.part(report, part.start.seconds(), part.seconds),
+            None => look.whole(report),
+        }
     };
-    let address = |span: &str, measure: &str| scaled(span, measure, is_log);
-    let seconds = (report.to - report.from).num_seconds().max(1);
-    #[expect(clippy::cast_precision_loss, reason = "below 2^52")]
-    let per_day = report.total.cpu_seconds * 86_400.0 / seconds as f64;
+    let whole = |span: &str| LookAddress { span, measure: measure.0, is_log }.whole(report);
     html! {
         div.title {
             div {
@@ -82,7 +111,7 @@ fn show(visit: &Visit, report: &QueryCostReport, view: &CostView<'_>) -> Markup 
                 h1 { (cut(&report.name, 200)) }
                 p.state.row {
                     (impact_badge(report.impact))
-                    span { (sentence(report, per_day)) }
+                    span { (sentence(report)) }
                 }
             }
             div.actions {
@@ -94,14 +123,21 @@ fn show(visit: &Visit, report: &QueryCostReport, view: &CostView<'_>) -> Markup 
             }
         }
         div.row {
-            div.chips { @for (word, name, ..) in &SPANS {
-                a.chip href=(address(word, measure.0)) aria-current=[(*word == span).then_some("true")] { (name) }
-            } }
+            div.chips {
+                @for (word, name, ..) in &SPANS {
+                    a.chip href=(whole(word)) aria-current=[(part.is_none() && *word == span).then_some("true")] { (name) }
+                }
+                @if let Some(part) = part {
+                    a.chip aria-current="true" href=(whole(span)) title="Show all of the time again" {
+                        (part_name(part)) span aria-hidden="true" { "×" }
+                    }
+                }
+            }
             div.chips { @for (word, name, ..) in &MEASURES {
-                a.chip href=(address(span, word)) aria-current=[(*word == measure.0).then_some("true")] { (name) }
+                a.chip href=(scaled(word, is_log)) aria-current=[(*word == measure.0).then_some("true")] { (name) }
             } }
             div.chips { @for (is_this, name) in [(false, "Linear"), (true, "Logarithmic")] {
-                a.chip href=(scaled(span, measure.0, is_this)) aria-current=[(is_this == is_log).then_some("true")] { (name) }
+                a.chip href=(scaled(measure.0, is_this)) aria-current=[(is_this == is_log).then_some("true")] { (name) }
             } }
         }
         section.card {
@@ -111,7 +147,7 @@ fn show(visit: &Visit, report: &QueryCostReport, view: &CostView<'_>) -> Markup 
             }
             @if report.buckets.is_empty() {
                 p.muted { "No host has run it in this time, or none has told yet: each does once an hour." }
-            } @else { (chart(report, view)) (table(&report.buckets, measure)) }
+            } @else { (chart(report, view)) (table(report, view)) }
             @if !changed.is_empty() {
                 details.data { summary { "Show the changes meanwhile" } (changes::list(visit, changed, CHANGES)) }
             }
@@ -124,17 +160,69 @@ fn show(visit: &Visit, report: &QueryCostReport, view: &CostView<'_>) -> Markup 
     }
 }
 
-fn sentence(report: &QueryCostReport, per_day: f64) -> String {
+/// What of a query is looked at, for the address.
+#[derive(Debug, Clone, Copy)]
+struct LookAddress<'a> {
+    span: &'a str,
+    measure: &'a str,
+    is_log: bool,
+}
+
+impl LookAddress<'_> {
+    fn whole(self, report: &QueryCostReport) -> String {
+        self.link(report, "", "")
+    }
+
+    /// With so many seconds from this one on alone.
+    fn part(self, report: &QueryCostReport, start: i64, seconds: i64) -> String {
+        self.link(report, &start.to_string(), &seconds.to_string())
+    }
+
+    fn link(self, report: &QueryCostReport, at: &str, seconds: &str) -> String {
+        let scale = if self.is_log { "log" } else { "" };
+        let names = [("pack", report.pack.as_str()), ("name", &report.name)];
+        let look = [("span", self.span), ("measure", self.measure), ("scale", scale), ("at", at), ("for", seconds)];
+        link("queries/cost", &[&names[..], &look].concat())
+    }
+}
+
+/// The address of a bar: its hosts, and if it is a day its hours. `None` if nothing else is shown already.
+fn behind(report: &QueryCostReport, view: &CostView<'_>, start: DateTime<Utc>) -> Option<String> {
+    let look = LookAddress { span: view.span, measure: view.measure.0, is_log: view.is_log };
+    let seconds = bucket(report, view);
+    let is_shown = view.part.is_some_and(|part| part.seconds == seconds);
+    (!is_shown).then(|| look.part(report, start.timestamp(), seconds))
+}
+
+fn part_name(part: ChartPart) -> String {
+    let start = part.start.to_utc();
+    if part.seconds > 3600 { start.format("%-d %b").to_string() } else { start.format("%-d %b %H:%M UTC").to_string() }
+}
+
+fn sentence(report: &QueryCostReport) -> String {
     let total = &report.total;
     let p95 = total.cpu_time.map_or_else(String::new, |cpu| format!("p95 {} CPU a run · ", milliseconds(cpu.p95)));
     let runs = plural(total.executions, "run", "runs");
-    format!("{p95}{} a day · {runs} on {}", cpu_per_day(per_day), plural(total.hosts, "host", "hosts"))
+    format!(
+        "{p95}{} a day · {runs} on {}",
+        cpu_per_day(report.cpu_seconds_per_day),
+        plural(total.hosts, "host", "hosts")
+    )
 }
 
-/// Seconds that a bar stands for: an hour, or a day if the span is longer than is told by hour.
-fn bucket(report: &QueryCostReport) -> i64 {
-    let is_by_day = report.to - report.from > TimeDelta::hours(48);
+/// Seconds that a bar stands for: an hour, or a day if the span is longer than is told by hour, or a day whose hours are not
+/// kept any more.
+fn bucket(report: &QueryCostReport, view: &CostView<'_>) -> i64 {
+    let is_by_day = match view.part {
+        Some(part) => part.seconds > 3600 && report.buckets.iter().all(|at| is_midnight(at.start)),
+        // The page was asked for a moment before the report was made.
+        None => report.to - report.from >= TimeDelta::hours(49),
+    };
     if is_by_day { 86_400 } else { 3600 }
+}
+
+fn is_midnight(at: DateTime<Utc>) -> bool {
+    at.timestamp().rem_euclid(86_400) == 0
 }
 
 fn when(start: DateTime<Utc>, bucket: i64) -> String {
@@ -145,7 +233,7 @@ fn when(start: DateTime<Utc>, bucket: i64) -> String {
 fn chart(report: &QueryCostReport, view: &CostView<'_>) -> Markup {
     let (_, name, value, print) = view.measure;
     let marks = changes::marks(view.changed);
-    let bucket = bucket(report);
+    let bucket = bucket(report, view);
     let bars = report.buckets.iter().filter_map(|at| {
         let of_run = value(&at.cost)?;
         let title = format!(
@@ -157,7 +245,8 @@ fn chart(report: &QueryCostReport, view: &CostView<'_>) -> Markup {
             plural(at.cost.executions, "run", "runs"),
             plural(at.cost.hosts, "host", "hosts"),
         );
-        Some(Bar { start: at.start, tops: vec![of_run.p99, of_run.p95, of_run.p50], title })
+        let opens = behind(report, view, at.start);
+        Some(Bar { start: at.start, tops: vec![of_run.p99, of_run.p95, of_run.p50], title, opens })
     });
     let about = format!("{name} of a run over time: percentiles 50, 95 and 99");
     // Whole hours and days, those that the span touches.
@@ -173,12 +262,14 @@ fn chart(report: &QueryCostReport, view: &CostView<'_>) -> Markup {
         bars: bars.collect(),
         axis: *print,
         scale: if view.is_log { ChartScale::Log } else { ChartScale::Linear },
+        is_wide: true,
         marks: &marks,
     };
     chart.draw()
 }
 
-fn table(buckets: &[BucketCost], (_, _, value, print): &ChartMeasure) -> Markup {
+fn table(report: &QueryCostReport, view: &CostView<'_>) -> Markup {
+    let (_, _, value, print) = view.measure;
     html! {
         details.data {
             summary { "Show as a table" }
@@ -193,8 +284,9 @@ fn table(buckets: &[BucketCost], (_, _, value, print): &ChartMeasure) -> Markup 
                         th.n { "Hosts" }
                     }
                 }
-                tbody { @for at in buckets.iter().rev() { tr {
-                    td { (at.start.format("%Y-%m-%d %H:%M")) }
+                tbody { @for at in report.buckets.iter().rev() { tr {
+                    @let start = at.start.format("%Y-%m-%d %H:%M");
+                    td { @match behind(report, view, at.start) { Some(address) => a href=(address) { (start) }, None => (start) } }
                     @match value(&at.cost) {
                         Some(of_run) => { td.n { (print(of_run.p50)) } td.n { (print(of_run.p95)) } td.n { (print(of_run.p99)) } },
                         None => td colspan="3" { span.muted { "–" } },

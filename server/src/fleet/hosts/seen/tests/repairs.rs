@@ -147,7 +147,13 @@ async fn leases_wait_while_a_node_lives_that_may_not_know_them() {
 async fn an_older_reading_of_nodes_replaces_no_newer_one() {
     let world = World::new().await;
     let now = world.now();
-    let older = entity::nodes::Model { id: "older".to_owned(), written_at: now, alive_at: None, knows_leases: None };
+    let older = entity::nodes::Model {
+        id: "older".to_owned(),
+        written_at: now,
+        alive_at: None,
+        knows_leases: None,
+        version: None,
+    };
     world.hosts().take_nodes(vec![older], now);
     world.hosts().take_nodes(Vec::new(), now.minus(SECOND));
     assert!(world.hosts().has_older_node());
