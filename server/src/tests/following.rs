@@ -41,7 +41,9 @@ async fn a_server_that_follows_sends_nothing_to_learn_that_another_leads() {
     let (leader, node) = (&world.app.fleet.node, &other.app.fleet.node);
     let statements = &other.app.metrics.sql_statements;
     let advance = |seconds| {
-        [&world, &other].map(|server| server.app.fleet.clock.advance(Duration::from_secs(seconds)));
+        for server in [&world, &other] {
+            server.app.fleet.clock.advance(Duration::from_secs(seconds));
+        }
     };
     leader.renew_lease(false).await.unwrap();
     assert!(leader.is_leader());

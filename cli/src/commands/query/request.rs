@@ -26,6 +26,7 @@ const FLAGS: [(&str, &str); 12] = [
 pub fn request(args: &AskArgs) -> anyhow::Result<NewLiveQuery> {
     let TargetArgs { all, max_hosts, percent, .. } = args.targets;
     let targets = LiveTargets {
+        host_ids: Vec::new(),
         all,
         hosts: names(&args.targets.hosts),
         labels: names(&args.targets.labels),

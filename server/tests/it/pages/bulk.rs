@@ -46,8 +46,8 @@ async fn selected_hosts_are_asked_again_and_asked_live() {
     let asked = visitor.submit("/live", "/live", &fields).await;
     assert!(location(&asked).starts_with("/live/"), "{}", asked.text);
     let id = location(&asked).trim_start_matches("/live/").to_owned();
-    let told = server.rest.get(&format!("live_queries/{id}")).await.json();
-    assert_eq!(told["live_query"]["counts"]["targets"], 2, "{told}");
+    let reported = server.rest.get(&format!("live_queries/{id}")).await.json();
+    assert_eq!(reported["live_query"]["counts"]["targets"], 2, "{reported}");
     // A host that is gone is named as such.
     let refused = visitor.submit("/live", "/live", &[("host_id", "77"), ("sql", "SELECT 1")]).await;
     assert_eq!(refused.status, 422);

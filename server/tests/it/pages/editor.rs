@@ -150,7 +150,7 @@ async fn hostile_texts_are_edited_as_text() {
     browser.press(ESCAPE).await;
     browser.press(TAB).await;
     browser.until("document.activeElement.name === 'all'").await;
-    // An empty text is told of by the server, beside what was chosen.
+    // An empty text is reported of by the server, beside what was chosen.
     browser.write(" ").await;
     browser.click("input[name=all]").await;
     browser.click("button.primary").await;
@@ -181,8 +181,8 @@ async fn the_schema_of_the_editor_is_that_of_the_hosts_chosen() {
     assert_eq!(answer.headers["x-content-type-options"], "nosniff");
     assert!(answer.text.len() < 250_000, "{}", answer.text.len());
     let whole: Value = serde_json::from_str(&answer.text).unwrap();
-    let told = server.rest.get("/api/v1/fleet/schema").await.json();
-    assert_eq!(names(&whole), names(&told));
+    let reported = server.rest.get("/api/v1/fleet/schema").await.json();
+    assert_eq!(names(&whole), names(&reported));
     assert!(names(&whole).contains("bitlocker_info") && names(&whole).contains("deb_packages"));
     let windows = agents[5].agent().identity().hostname.clone();
     for (chosen, has_windows, has_linux) in [
