@@ -130,10 +130,9 @@ impl Task {
             Self::SweepLiveQueries => 1,
             Self::ForgetLiveQueries => 600,
             Self::KeepSeen | Self::ShareSeen | Self::WriteKeyUses | Self::WriteIntervals | Self::WriteStatistics => 5,
-            Self::FollowSchema => 10,
             Self::RetireKeys | Self::PruneFeed | Self::CloseStatistics | Self::PickForSchema => 60,
             Self::ShowStatistics | Self::TakeCensus => 120,
-            Self::SeparateClones => 30,
+            Self::SeparateClones | Self::FollowSchema => 30,
             Self::SweepSessions | Self::PruneActivities | Self::PruneStatistics | Self::PruneSchema => 3600,
         })
     }
