@@ -81,6 +81,7 @@ lint:
 	scripts/check-promises
 	scripts/check-openapi
 	scripts/check-metrics
+	scripts/check-deploy
 
 ## Put what the programs print about themselves into the documentation.
 docs:
