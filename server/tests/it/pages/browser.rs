@@ -57,7 +57,7 @@ async fn every_page_loads_without_a_complaint() {
     browser.open(&url("/")).await;
     let text = browser.text().await;
     for part in
-        ["4 of 4 hosts online", "denylisted in 1 case", "1 host stalled", "Most expensive queries", "file hashes"]
+        ["4 of 4 hosts online", "1 query denylisted on 1 host", "1 host stalled", "Most expensive queries", "file hashes"]
     {
         assert!(text.contains(part), "{part}: {text}");
     }
