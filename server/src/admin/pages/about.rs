@@ -6,7 +6,7 @@ use actix_web::web::Data;
 use maud::{Markup, html};
 
 use super::answer::{Page, PageAnswer};
-use super::layout::role;
+use super::layout::{keys, role};
 use super::overview::log_sink;
 use super::parts::{Tone, ago, badge, cut, milliseconds, plural, shown, whole};
 use super::visit::Visit;
@@ -129,8 +129,7 @@ fn programs(visit: &Visit, starts: &str) -> Markup {
             dl.facts {
                 dt { code { "Ctrl K" } } dd { "Go to a page, host, query, pack or label" }
                 dt { code { "/" } } dd { "Find a host" }
-                dt { code { "g h" } }
-                dd { "Go to hosts; " code { "g" } " and the first letter of another page goes there" }
+                @for (key, word) in keys(visit) { dt { code { "g " (key) } } dd { (word) } }
             }
         }
     }

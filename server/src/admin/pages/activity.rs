@@ -51,7 +51,7 @@ pub(super) async fn page(api: Data<AdminApi>, visit: Visit) -> PageAnswer {
                                 }
                             }
                             td { a href={ "activity/" (entry.id) } { (cut(&words(&entry.kind), 60)) } }
-                            td.wide-only {
+                            td.wide-only.details {
                                 (details(&entry.details))
                                 @for change in changed.get(&entry.id).into_iter().flatten() {
                                     @if change.action == "changed" { (short_diffs(&change.changed)) }

@@ -318,13 +318,10 @@ impl ResponseError for PageFailed {
     fn error_response(&self) -> HttpResponse<BoxBody> {
         let Some(look) = &self.look else { return HttpResponse::build(self.status()).finish() };
         if let Cause::Refused(Error::Unauthenticated) = self.cause {
-            // After the login, the page that was asked for. Where a form was sent, there is no page.
-            let parameter = match (look.is_get, look.address.as_str()) {
-                (true, "/") => ("next", ""),
-                (true, address) => ("next", address),
-                (false, _) => ("notice", "ended"),
-            };
-            return go_to(&look.prefix, &link("/login", &[parameter])).finish();
+            // After the login, the page that was asked for, or the one with the form that was sent.
+            let (notice, next) = if look.is_get { ("", &look.address) } else { ("ended", &look.before) };
+            let next = if next == "/" { "" } else { next };
+            return go_to(&look.prefix, &link("/login", &[("notice", notice), ("next", next)])).finish();
         }
         if let Cause::Refused(Error::Internal(cause)) = &self.cause {
             tracing::error!(error = cause.as_ref(), path = look.address, "a page could not be written");

@@ -50,6 +50,11 @@ pub(super) fn pages_with(visit: &Visit, text: &str) -> Vec<(&'static str, &'stat
     found.map(|entry| (if entry.address == "/" { "." } else { &entry.address[1..] }, entry.word)).collect()
 }
 
+/// The keys that go to pages after `g`, and the words of these pages.
+pub(super) fn keys(visit: &Visit) -> impl Iterator<Item = (&'static str, &'static str)> {
+    RAIL.iter().filter(|entry| visit.may(entry.needs)).map(|entry| (entry.key, entry.word))
+}
+
 /// What a page says after a change, by the word for it in the address.
 const NOTICES: [(&str, &str); 8] = [
     ("refetch", "The host is asked for its details and labels with its next check-in."),

@@ -26,7 +26,7 @@ const VISITOR_BYTES: usize = 32;
 
 /// Why somebody is sent to the login, by the word for it in the address.
 const NOTICES: [(&str, &str); 2] = [
-    ("ended", "Your session has ended, and nothing was changed. Log in and send the form once more."),
+    ("ended", "Your session has ended, and nothing was changed. Log in, and make the change once more."),
     ("set_up", "This server has its first administrator. Log in."),
 ];
 

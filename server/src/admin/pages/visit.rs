@@ -6,8 +6,8 @@ use std::ops::Deref;
 use std::pin::Pin;
 
 use actix_web::dev::Payload;
-use actix_web::http::Method;
-use actix_web::http::header::ACCEPT_ENCODING;
+use actix_web::http::header::{ACCEPT_ENCODING, REFERER};
+use actix_web::http::{Method, Uri};
 use actix_web::web::Data;
 use actix_web::{FromRequest, HttpRequest};
 
@@ -59,6 +59,8 @@ pub(super) struct Look {
     pub address: String,
     /// Whether the address is one to look at: not where a form was sent.
     pub is_get: bool,
+    /// The address of the page before, as the browser says; empty if it does not.
+    pub before: String,
     pub now: Moment,
     pub shows_first_steps: bool,
     /// The columns of hosts that its reader has chosen, as their words with dots between; empty for the usual ones.
@@ -70,8 +72,13 @@ impl Look {
     pub(super) fn of(request: &HttpRequest) -> Option<Self> {
         let api = request.app_data::<Data<AdminApi>>()?;
         let prefix = std::sync::Arc::clone(&api.pages.prefix);
-        let whole = request.uri().path_and_query().map_or("/", |whole| whole.as_str());
-        let address = whole.strip_prefix(&*prefix).filter(|rest| rest.starts_with('/')).unwrap_or("/").to_owned();
+        let below = |uri: &Uri| {
+            let whole = uri.path_and_query().map_or("/", |whole| whole.as_str());
+            whole.strip_prefix(&*prefix).filter(|rest| rest.starts_with('/')).map(str::to_owned)
+        };
+        let address = below(request.uri()).unwrap_or_else(|| "/".to_owned());
+        let before = request.headers().get(REFERER).and_then(|value| value.to_str().ok()?.parse().ok());
+        let before = before.and_then(|before| below(&before)).unwrap_or_default();
         let encodings = request.headers().get(ACCEPT_ENCODING).and_then(|value| value.to_str().ok());
         Some(Self {
             theme: Theme::parse(&cookie(request, THEME).unwrap_or_default()),
@@ -79,6 +86,7 @@ impl Look {
             prefix,
             address,
             is_get: request.method() == Method::GET,
+            before,
             now: api.fleet.clock.now(),
             shows_first_steps: cookie(request, FIRST_STEPS).is_none(),
             host_columns: cookie(request, HOST_COLUMNS).unwrap_or_default(),

@@ -7,9 +7,11 @@ use muster_api::rest::HostView;
 
 use super::Hosts;
 use super::directory::{HostPick, PickedHost};
+use super::view::display_name;
 use crate::clock::Moment;
 use crate::fleet::Result;
 use crate::fleet::access::{Permission, Principal};
+use crate::store::entity::hosts;
 use crate::store::host_lists::{self, HostOrder, OrderValue};
 
 /// Rows that are read at one time.
@@ -119,17 +121,22 @@ impl Hosts {
         Ok(HostListing { hosts: Arc::clone(self), picked, read: 0, picked_at: now })
     }
 
-    /// Ids and identifiers of these hosts, a few hundred at most, without those that are gone.
+    /// Ids and names of these hosts, a few hundred at most, without those that are gone.
     ///
     /// # Errors
     /// [`Error::Forbidden`](crate::fleet::Error::Forbidden) without the permission to read hosts.
-    pub async fn identifiers(&self, principal: &Principal, ids: &[i64]) -> Result<Vec<(i64, String)>> {
+    pub async fn names(&self, principal: &Principal, ids: &[i64]) -> Result<Vec<(i64, String)>> {
         principal.may(Permission::ReadHosts)?;
         if ids.is_empty() {
             return Ok(Vec::new());
         }
         let rows = host_lists::rows(self.store.reader(), ids).await?;
-        Ok(ids.iter().filter_map(|id| Some((*id, rows.get(id)?.identifier.clone()))).collect())
+        // A host that has not said its name yet is called as it enrolled.
+        let name_of = |row: &hosts::Model| match display_name(row) {
+            name if name.is_empty() => row.identifier.clone(),
+            name => name,
+        };
+        Ok(ids.iter().filter_map(|id| Some((*id, name_of(rows.get(id)?)))).collect())
     }
 
     /// Counts what [`Hosts::list`] would list without a page.

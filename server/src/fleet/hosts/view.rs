@@ -128,9 +128,14 @@ impl Hosts {
             percent_disk_space_available: row.percent_disk_space_available,
             status: status(row, seen, now),
             display_text: row.hostname.clone(),
-            display_name: if row.computer_name.is_empty() { row.hostname.clone() } else { row.computer_name.clone() },
+            display_name: display_name(row),
         }
     }
+}
+
+/// What people call the host.
+pub(super) fn display_name(row: &Model) -> String {
+    if row.computer_name.is_empty() { row.hostname.clone() } else { row.computer_name.clone() }
 }
 
 /// `None` for a label of another version, as in lists.

@@ -56,9 +56,13 @@ async fn every_page_loads_without_a_complaint() {
     browser.resize(1280, 800).await;
     browser.open(&url("/")).await;
     let text = browser.text().await;
-    for part in
-        ["4 of 4 hosts online", "1 query denylisted on 1 host", "1 host stalled", "Most expensive queries", "file hashes"]
-    {
+    for part in [
+        "4 of 4 hosts online",
+        "1 query denylisted on 1 host",
+        "1 host stalled",
+        "Most expensive queries",
+        "file hashes",
+    ] {
         assert!(text.contains(part), "{part}: {text}");
     }
     // Each number leads to what is behind it.

@@ -11,7 +11,7 @@ use super::address::HostsAddress;
 use crate::admin::AdminApi;
 use crate::admin::pages::answer::{Page, PageAnswer, PageFailed, go_to};
 use crate::admin::pages::forms::{FormFields, Posted};
-use crate::admin::pages::parts::{link, plural};
+use crate::admin::pages::parts::{cut, link, plural};
 use crate::admin::pages::visit::Visit;
 use crate::fleet::access::Permission;
 use crate::fleet::changes::content_mark;
@@ -20,6 +20,9 @@ use crate::fleet::{Error, Fleet, Result};
 
 /// Most hosts that one form changes.
 const MOST: usize = 5_000;
+
+/// Hosts that are named before they are deleted.
+const MOST_NAMED: usize = 20;
 
 /// Most hosts that a live query is addressed to one by one.
 const MOST_ASKED: usize = 100;
@@ -130,7 +133,7 @@ pub(in crate::admin::pages) async fn confirm_delete(api: Data<AdminApi>, posted:
     api.page(posted.visit, move |fleet, visit| async move {
         visit.principal.may(Permission::WriteHosts)?;
         let ids = chosen.ids(&fleet, &visit).await?;
-        Ok(confirmation(&visit, &chosen, &ids, false))
+        confirmation(&fleet, &visit, &chosen, &ids, false).await
     })
     .await
 }
@@ -141,12 +144,17 @@ fn mark_of(ids: &[i64]) -> String {
     content_mark(&json!(sorted))
 }
 
-fn confirmation(visit: &Visit, chosen: &Chosen, ids: &[i64], has_changed: bool) -> Page {
+async fn confirmation(fleet: &Fleet, visit: &Visit, chosen: &Chosen, ids: &[i64], has_changed: bool) -> Result<Page> {
+    let named = fleet.hosts.names(&visit.principal, &ids[..ids.len().min(MOST_NAMED)]).await?;
     let size = plural(ids.len() as u64, "host", "hosts");
     let main = html! {
         div.card {
             h1 { "Delete " (size) "?" }
             @if has_changed { p.problem role="alert" { "The list has changed meanwhile. Nothing was deleted yet." } }
+            p {
+                @for (position, (_, name)) in named.iter().enumerate() { @if position > 0 { ", " } (cut(name, 60)) }
+                @if ids.len() > MOST_NAMED { " and " (ids.len() - MOST_NAMED) " more" }
+            }
             p {
                 "They and everything known of them are deleted. Those whose agents still run enroll again as new hosts."
             }
@@ -159,7 +167,7 @@ fn confirmation(visit: &Visit, chosen: &Chosen, ids: &[i64], has_changed: bool) 
             }
         }
     };
-    Page::new("Delete hosts", main)
+    Ok(Page::new("Delete hosts", main))
 }
 
 /// Deletes the hosts, if they are those that were confirmed.
@@ -182,7 +190,11 @@ pub(in crate::admin::pages) async fn delete(api: Data<AdminApi>, posted: Posted)
         Ok(None) => Ok(go_to(&visit.look.prefix, "/hosts?notice=deleted").finish()),
         // Others than were confirmed.
         Ok(Some(ids)) => {
-            api.page_again(visit, move |_, visit| async move { Ok(confirmation(&visit, &chosen, &ids, true)) }).await
+            api.page_again(
+                visit,
+                move |fleet, visit| async move { confirmation(&fleet, &visit, &chosen, &ids, true).await },
+            )
+            .await
         }
         Err(error) => Err(PageFailed::of(visit, error)),
     }

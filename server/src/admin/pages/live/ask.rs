@@ -144,7 +144,7 @@ async fn read(fleet: &Fleet, visit: &Visit, form: &AskForm) -> Result<AskChoices
         labels: Labels::of(fleet).summary(by).await?,
         kinds: fleet.hosts.counts_now(by).await?,
         latest: fleet.live.latest(by, LATEST).await?,
-        chosen: fleet.hosts.identifiers(by, &form.host_ids).await?,
+        chosen: fleet.hosts.names(by, &form.host_ids).await?,
     })
 }
 

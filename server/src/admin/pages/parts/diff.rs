@@ -72,7 +72,8 @@ pub(in crate::admin::pages) fn short_diffs(changed: &ChangedFields) -> Markup {
             div.small {
                 span.muted { (cut(&field.field, SHORT)) ": " }
                 @if field.is_secret { span.muted { "changed, not kept" } } @else {
-                    (short_value(field.before.as_deref(), true)) " → " (short_value(field.after.as_deref(), false))
+                    @let same = same_start(field.before.as_deref(), field.after.as_deref());
+                    (short_value(field.before.as_deref(), true, same)) " → " (short_value(field.after.as_deref(), false, same))
                 }
             }
         }
@@ -80,12 +81,23 @@ pub(in crate::admin::pages) fn short_diffs(changed: &ChangedFields) -> Markup {
     }
 }
 
-fn short_value(value: Option<&str>, is_old: bool) -> Markup {
+/// Characters at the start of both values that need not be shown, so that the difference is.
+fn same_start(old: Option<&str>, new: Option<&str>) -> usize {
+    let (old, new) = (old.unwrap_or_default(), new.unwrap_or_default());
+    let same = old.chars().zip(new.chars()).take_while(|(old, new)| old == new).count();
+    if same < SHORT / 2 { 0 } else { same - SHORT / 4 }
+}
+
+fn short_value(value: Option<&str>, is_old: bool, left_out: usize) -> Markup {
+    let short = |text: &str| {
+        let text: String = text.chars().skip(left_out).take(SHORT + 1).collect();
+        html! { @if left_out > 0 { "…" } (cut(&text, SHORT)) }
+    };
     html! {
         @match value {
             None => span.muted { "–" },
-            Some(text) if is_old => del { (cut(text, SHORT)) },
-            Some(text) => ins { (cut(text, SHORT)) },
+            Some(text) if is_old => del { (short(text)) },
+            Some(text) => ins { (short(text)) },
         }
     }
 }

@@ -9,11 +9,14 @@ use crate::admin::AdminApi;
 use crate::admin::pages::answer::{Page, PageAnswer};
 use crate::admin::pages::changes;
 use crate::admin::pages::overview::legend;
+use crate::admin::pages::packs::seconds;
 use crate::admin::pages::parts::{
     Bar, BarChart, ChartScale, bytes, count, cpu_per_day, cut, impact_badge, link, milliseconds, plural, shown,
 };
 use crate::admin::pages::visit::Visit;
 use crate::clock::Moment;
+use crate::fleet::access::Permission;
+use crate::fleet::schedule::{PlannedPack, ScheduledQuery};
 use crate::fleet::statistics::QuerySpan;
 use crate::fleet::{ActivityEntry, Error};
 
@@ -60,7 +63,12 @@ pub(in crate::admin::pages) async fn page(api: Data<AdminApi>, visit: Visit) -> 
             Some(to) => changed.into_iter().filter(|activity| activity.at <= to.to_utc()).collect(),
             None => changed,
         };
-        let view = CostView { span: span.0, part, measure, is_log: text("scale") == "log", changed: &changed };
+        let plan = fleet.schedule.plan();
+        let pack = plan.packs.iter().find(|pack| pack.name == report.pack);
+        let scheduled =
+            pack.and_then(|pack| Some((pack, pack.queries.iter().find(|query| query.name == report.name)?)));
+        let is_log = text("scale") == "log";
+        let view = CostView { span: span.0, part, measure, is_log, changed: &changed, scheduled };
         Ok(Page::new(title, show(&visit, &report, &view)))
     })
     .await
@@ -92,10 +100,12 @@ struct CostView<'a> {
     is_log: bool,
     /// Changes in the span.
     changed: &'a [ActivityEntry],
+    /// The query as a pack schedules it now.
+    scheduled: Option<(&'a PlannedPack, &'a ScheduledQuery)>,
 }
 
 fn show(visit: &Visit, report: &QueryCostReport, view: &CostView<'_>) -> Markup {
-    let CostView { span, part, measure, is_log, changed } = *view;
+    let CostView { span, part, measure, is_log, changed, scheduled } = *view;
     let scaled = |measure: &str, is_log: bool| {
         let look = LookAddress { span, measure, is_log };
         match part {
@@ -107,7 +117,11 @@ fn show(visit: &Visit, report: &QueryCostReport, view: &CostView<'_>) -> Markup 
     html! {
         div.title {
             div {
-                p.crumb { a href="queries" { "Queries" } @if !report.pack.is_empty() { " / " (cut(&report.pack, 60)) } }
+                p.crumb {
+                    a href="queries" { "Queries" }
+                    @if let Some((pack, _)) = scheduled { " / " a href={ "packs/" (pack.id) } { (cut(&report.pack, 60)) } }
+                    @else if !report.pack.is_empty() { " / " (cut(&report.pack, 60)) }
+                }
                 h1 { (cut(&report.name, 200)) }
                 p.state.row {
                     (impact_badge(report.impact))
@@ -115,6 +129,9 @@ fn show(visit: &Visit, report: &QueryCostReport, view: &CostView<'_>) -> Markup 
                 }
             }
             div.actions {
+                @if let Some((_, query)) = scheduled { @if visit.may(Permission::RunLiveQueries) {
+                    a.button.primary href=(link("live", &[("sql", &query.sql)])) { "Run now" }
+                } }
                 @if report.denylisted_hosts > 0 {
                     a.button.danger href=(link("watchdog", &[("pack", &report.pack), ("name", &report.name)])) {
                         "Denylisted on " (plural(report.denylisted_hosts, "host", "hosts"))
@@ -152,11 +169,29 @@ fn show(visit: &Visit, report: &QueryCostReport, view: &CostView<'_>) -> Markup 
                 details.data { summary { "Show the changes meanwhile" } (changes::list(visit, changed, CHANGES)) }
             }
         }
+        @if let Some((pack, query)) = scheduled { (schedule(pack, query)) }
         div.grid {
             section.card { h2 { "A run" } (percentiles(&report.total)) }
             (worst(report))
         }
         (groups(report))
+    }
+}
+
+/// What hosts are given, and how often they run it.
+fn schedule(pack: &PlannedPack, query: &ScheduledQuery) -> Markup {
+    html! {
+        section.card {
+            div.card-head {
+                h2 { "SQL" }
+                a href=(link("queries/saved", &[("query", &query.name)])) { "Saved queries of this name" }
+            }
+            pre tabindex="0" { (cut(&query.sql, 20_000)) }
+            p.muted {
+                "Every " (seconds(query.interval_secs)) ", as the pack " a href={ "packs/" (pack.id) } { (cut(&pack.name, 60)) } " schedules it"
+                @if pack.is_disabled { ", which is disabled" } "."
+            }
+        }
     }
 }
 
@@ -326,16 +361,17 @@ fn worst(report: &QueryCostReport) -> Markup {
     html! {
         section.card {
             h2 { "Worst hosts" }
+            p.muted.small { "The dearest mean of each between two of its reports." }
             @if report.worst_hosts.is_empty() { p.muted { "No host has run it in this time." } }
             @else { div.scroll { table {
-                thead { tr { th { "Host" } th.n { "CPU a run" } th.n { "Runs" } } }
+                thead { tr { th { "Host" } th.n { "CPU a run" } th.n { "Mean of" } } }
                 tbody { @for host in &report.worst_hosts { tr {
                     td.name {
                         a href={ "hosts/" (host.host_id) } {
                             @if host.hostname.is_empty() { "host " (host.host_id) } @else { (cut(&host.hostname, 60)) }
                         }
                     }
-                    td.n { (milliseconds(host.cpu_time)) } td.n { (count(host.executions)) }
+                    td.n { (milliseconds(host.cpu_time)) } td.n { (plural(host.executions, "run", "runs")) }
                 } } }
             } } }
         }

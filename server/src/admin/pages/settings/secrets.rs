@@ -140,13 +140,12 @@ pub(in crate::admin::pages) async fn remove_page(api: Data<AdminApi>, visit: Vis
         let secrets = EnrollSecrets::of(&fleet).list(&visit.principal).await?;
         let missing = || Error::no_such("Enroll secret", *id);
         let secret = secrets.iter().find(|secret| secret.id == *id).ok_or_else(missing)?;
-        let hosts = fleet.hosts.counts_now(&visit.principal).await.ok().map(|count| count.online + count.offline);
         let left = secrets.len() - 1;
         let main = html! {
             div.card {
                 h1 { "Remove the secret " (cut(&secret.name, 120)) "?" }
                 p {
-                    @if let Some(hosts) = hosts { (plural(hosts, "enrolled host stays", "enrolled hosts stay")) " enrolled. " }
+                    "Hosts stay enrolled, whichever secret they had. "
                     "Machines that have only this secret cannot enroll any more. "
                     @if left == 0 { strong { "It is the last one: no new host can enroll until you add another." } } @else {
                         (plural(left as u64, "other secret is left", "other secrets are left")) "."
