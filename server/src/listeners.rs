@@ -140,7 +140,7 @@ impl Clientele {
     fn others(&self, services: &mut ServiceConfig) {
         match self {
             Self::Everybody | Self::Operators { .. } => {
-                services.default_service(web::to(admin::no_such_operation));
+                services.default_service(web::to(admin::nothing_here));
             }
             Self::Agents { operators } => {
                 let reason: Arc<str> =

@@ -148,11 +148,12 @@ async fn read(server: &RestClient, count: usize) -> anyhow::Result<Top> {
 
 impl Top {
     fn text(&self) -> String {
-        let mut text = format!(
-            "{} UTC; CPU of runs today and yesterday. {} hosts check in and run nothing.\n",
-            self.at.format("%Y-%m-%d %H:%M:%S"),
-            self.stalled_hosts
-        );
+        let stalled = match self.stalled_hosts {
+            1 => "1 host checks in and runs nothing".to_owned(),
+            hosts => format!("{hosts} hosts check in and run nothing"),
+        };
+        let at = self.at.format("%Y-%m-%d %H:%M:%S");
+        let mut text = format!("{at} UTC; CPU of runs today and yesterday. {stalled}.\n");
         let queries = self.queries.iter().map(|query| {
             vec![
                 costs::full_name(&query.pack, &query.name),

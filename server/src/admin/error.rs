@@ -115,7 +115,7 @@ pub(super) fn bad_parameter(reason: impl Into<String>) -> actix_web::Error {
 }
 
 /// Answers requests with a path or method that is not part of the API.
-pub async fn no_such_operation() -> HttpResponse {
+pub(super) async fn no_such_operation() -> HttpResponse {
     let errors = vec![FieldError { name: "base".to_owned(), reason: "no such operation".to_owned() }];
     json(StatusCode::NOT_FOUND, &ErrorBody::new("Resource Not Found", errors))
 }

@@ -9,7 +9,7 @@ use super::access::{Permission, Principal};
 use super::changes::{ChangedFields, ObjectKind};
 use super::{Error, Fleet, Result};
 use crate::clock::Moment;
-use crate::store::{activities, entity, object_changes};
+use crate::store::{activities, entity, object_changes, packs};
 
 /// Activities that tell of users: for those who manage them.
 const OF_USERS: [&str; 6] =
@@ -21,8 +21,11 @@ const IN_LISTS: i64 = 2;
 /// Most bytes of the fields of a change that a list tells.
 const SHORT: i64 = 2_048;
 
-/// Activities that change what hosts run.
-const OF_SCHEDULE: [&str; 12] = [
+/// The activity that changes what hosts run if a pack schedules the query.
+const EDITED_QUERY: &str = "edited_saved_query";
+
+/// Activities that change what hosts run. A query that is created or deleted is scheduled by no pack.
+const OF_SCHEDULE: [&str; 9] = [
     "applied_documents",
     "deleted_documents",
     "created_label",
@@ -31,10 +34,7 @@ const OF_SCHEDULE: [&str; 12] = [
     "created_pack",
     "edited_pack",
     "deleted_pack",
-    "created_saved_query",
-    "edited_saved_query",
-    "deleted_saved_query",
-    "deleted_multiple_saved_query",
+    EDITED_QUERY,
 ];
 
 /// One thing that somebody did.
@@ -93,14 +93,19 @@ impl Fleet {
         Ok(rows.into_iter().map(entry).collect())
     }
 
-    /// Changes of what hosts run since `since`, the latest first, of the last few thousand activities.
+    /// Changes of what hosts run since `since`, the latest first, of the last few thousand activities. Edits of queries that no
+    /// pack schedules now are left out.
     ///
     /// # Errors
     /// As for [`Fleet::activities`].
     pub async fn changes_since(&self, principal: &Principal, since: Moment, limit: u64) -> Result<Vec<ActivityEntry>> {
         principal.may(Permission::ReadActivities)?;
-        let rows = activities::latest_of(self.hosts.reader(), &OF_SCHEDULE, since, limit).await?;
-        Ok(rows.into_iter().map(entry).collect())
+        let db = self.hosts.reader();
+        let rows = activities::latest_of(db, &OF_SCHEDULE, since, limit).await?;
+        let mut changes: Vec<ActivityEntry> = rows.into_iter().map(entry).collect();
+        let scheduled = packs::scheduled_of(db, changes.iter().filter_map(edited_query).collect()).await?;
+        changes.retain(|change| edited_query(change).is_none_or(|id| scheduled.contains(&id)));
+        Ok(changes)
     }
 
     /// The first few changes of each of these activities, by activity; those that are long are left out.
@@ -164,6 +169,14 @@ impl Fleet {
         };
         Ok(rows.into_iter().map(with_activity).collect())
     }
+}
+
+/// The query that an activity has edited.
+fn edited_query(activity: &ActivityEntry) -> Option<i64> {
+    if activity.kind != EDITED_QUERY {
+        return None;
+    }
+    activity.details.get("query_id")?.as_i64()
 }
 
 /// Kinds of activities that a user does not see.

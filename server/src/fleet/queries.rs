@@ -109,6 +109,15 @@ impl Queries {
         Ok(store::named::with_part::<queries::Entity>(self.changes.reader(), part, limit).await?)
     }
 
+    /// Whether observers may run one query at least.
+    ///
+    /// # Errors
+    /// [`Error::Forbidden`](super::Error::Forbidden) to users without the permission to read queries.
+    pub async fn has_for_observers(&self, principal: &Principal) -> Result<bool> {
+        principal.may(Permission::ReadQueries)?;
+        Ok(store::queries::has_for_observers(self.changes.reader()).await?)
+    }
+
     /// A query, and where it is scheduled, as (pack, name): for users who may read packs.
     ///
     /// # Errors

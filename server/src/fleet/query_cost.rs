@@ -3,12 +3,26 @@
 use muster_api::rest::QueryCostReport;
 
 use super::access::{Permission, Principal};
+use super::explain::schedules;
 use super::hosts::TargetGroups;
 use super::statistics::QuerySpan;
 use super::{Error, Fleet, Result};
 use crate::store;
 
 impl Fleet {
+    /// Fails for a query that nothing schedules and no host has reported; `pack` is empty for the top-level schedule of the
+    /// agent options.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], and [`Error::Forbidden`] to users without the permission to read packs.
+    pub async fn check_scheduled_or_reported(&self, principal: &Principal, pack: &str, name: &str) -> Result<()> {
+        principal.may(Permission::ReadPacks)?;
+        if schedules(&self.schedule.plan(), pack, name) || self.statistics.has_met(pack, name).await? {
+            return Ok(());
+        }
+        Err(Error::NotFound { kind: "Scheduled query", key: name.to_owned() })
+    }
+
     /// What a scheduled query costs over a span of time, and on the hosts of a label if one is given.
     ///
     /// # Errors

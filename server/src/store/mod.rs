@@ -27,6 +27,7 @@ pub mod packs;
 pub mod parked_queries;
 mod pools;
 pub mod pulse;
+pub mod queries;
 mod read_replica;
 pub mod reports;
 pub mod scheduled;

@@ -1,5 +1,7 @@
 //! Packs with their targets and scheduled queries.
 
+use std::collections::BTreeSet;
+
 use sea_orm::sea_query::IntoCondition as _;
 use sea_orm::{
     ColumnTrait, Condition, ConnectionTrait, EntityTrait, FromQueryResult, JoinType, QueryFilter, QueryOrder,
@@ -7,7 +9,7 @@ use sea_orm::{
 };
 
 use super::entity::{labels, pack_labels, packs, queries, scheduled_queries};
-use super::{MAX_PARAMETERS, Result};
+use super::{MAX_PARAMETERS, Result, bulk};
 
 /// Names of the packs that schedule a query, sorted.
 pub async fn scheduling(db: &impl ConnectionTrait, query_id: i64) -> Result<Vec<String>> {
@@ -20,6 +22,22 @@ pub async fn scheduling(db: &impl ConnectionTrait, query_id: i64) -> Result<Vec<
         .all(db)
         .await?;
     names(db, pack_ids).await
+}
+
+/// Those of a few queries that a pack schedules.
+pub async fn scheduled_of(db: &impl ConnectionTrait, query_ids: Vec<i64>) -> Result<BTreeSet<i64>> {
+    if query_ids.is_empty() {
+        return Ok(BTreeSet::new());
+    }
+    let scheduled: Vec<i64> = scheduled_queries::Entity::find()
+        .filter(scheduled_queries::Column::QueryId.is_in(bulk::padded(query_ids)))
+        .select_only()
+        .column(scheduled_queries::Column::QueryId)
+        .distinct()
+        .into_tuple()
+        .all(db)
+        .await?;
+    Ok(scheduled.into_iter().collect())
 }
 
 /// Names of the packs that are targeted at a label, sorted.

@@ -227,6 +227,8 @@ enum Cause {
     Forged,
     /// The script of a page goes on after the end of the session.
     Ended,
+    /// An address that no page has.
+    NoPage,
 }
 
 /// A page that could not be made. It is shown with what is around pages if its reader is known.
@@ -241,6 +243,12 @@ impl PageFailed {
     pub(super) fn of(visit: Visit, error: Error) -> Self {
         let look = Some(Box::new(visit.look.clone()));
         Self { cause: Cause::Refused(error), visit: Some(Box::new(visit)), look }
+    }
+
+    /// An address that no page has.
+    pub(super) fn no_such_page(visit: Visit) -> Self {
+        let look = Some(Box::new(visit.look.clone()));
+        Self { cause: Cause::NoPage, visit: Some(Box::new(visit)), look }
     }
 
     /// A failure before it was known who asks.
@@ -271,6 +279,7 @@ impl PageFailed {
                 return ("Form refused", what.to_owned());
             }
             Cause::Ended => return ("Log in", "The session has ended.".to_owned()),
+            Cause::NoPage => return ("Not found", "There is no page at this address.".to_owned()),
         };
         match error {
             Error::NotFound { .. } => ("Not found", format!("{error}. It may have been deleted.")),
@@ -299,6 +308,7 @@ impl PageFailed {
         match &self.cause {
             Cause::Forged => StatusCode::FORBIDDEN,
             Cause::Ended => StatusCode::UNAUTHORIZED,
+            Cause::NoPage => StatusCode::NOT_FOUND,
             Cause::Refused(error) => Failed::status_of(error),
         }
     }

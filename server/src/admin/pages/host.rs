@@ -1,6 +1,7 @@
 //! One host: what it is, what its queries cost it, and why it runs them.
 
 use actix_web::web::Data;
+use chrono::{DateTime, Utc};
 use maud::{Markup, html};
 use muster_api::rest::{Denylisted, HostDetail, HostQueryCost, HostStatistics, HostStatus, HostView};
 
@@ -30,7 +31,11 @@ const MAX_CONFIG: usize = 60_000;
 pub(super) async fn page(api: Data<AdminApi>, visit: Visit, id: PageId) -> PageAnswer {
     api.page(visit, move |fleet, visit| async move {
         let (host, costs) = fleet.host_and_costs(&visit.principal, *id).await?;
-        Ok(Page::new(title(&host.host), show(&visit, &host, costs.as_ref())))
+        let stalled_since = match &costs {
+            Some(costs) => costs.stalled_since,
+            None => fleet.statistics.stalled_since(&visit.principal, *id).await?,
+        };
+        Ok(Page::new(title(&host.host), show(&visit, &host, costs.as_ref(), stalled_since)))
     })
     .await
 }
@@ -172,13 +177,17 @@ fn head(visit: &Visit, host: &HostView, page: &str, state: &str) -> Markup {
     }
 }
 
-fn show(visit: &Visit, detail: &HostDetail, costs: Option<&HostStatistics>) -> Markup {
+fn show(
+    visit: &Visit,
+    detail: &HostDetail,
+    costs: Option<&HostStatistics>,
+    stalled_since: Option<DateTime<Utc>>,
+) -> Markup {
     let (host, now) = (&detail.host, visit.look.now);
-    let stalled = costs.and_then(|costs| costs.stalled_since);
     html! {
         (head(visit, host, "", if host.refetch_requested { "details are asked for" } else { "" }))
         @if let Some(warning) = &detail.clone_warning { p.warning { (shown(warning)) } }
-        @if let Some(since) = stalled.filter(|_| host.status == HostStatus::Online) {
+        @if let Some(since) = stalled_since.filter(|_| host.status == HostStatus::Online) {
             p.warning {
                 "Stalled: the agent checks in, and none of its scheduled queries has run since " (ago(since, now)) "."
             }

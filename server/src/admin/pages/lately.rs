@@ -36,7 +36,7 @@ fn what_changed(visit: &Visit, changed: &[ActivityEntry]) -> Markup {
             }
             @if changed.is_empty() {
                 p.muted {
-                    "Nobody has changed what hosts run within seven days. Changes of packs, queries and labels stand here, and as marks in the charts."
+                    "Nobody has changed what hosts run within seven days. Changes of packs, their queries and labels stand here, and as marks in the charts."
                 }
             } @else { (changes::list(visit, changed, SHOWN)) }
         }

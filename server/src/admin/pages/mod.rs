@@ -39,9 +39,14 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use actix_web::http::header::ACCEPT;
 use actix_web::web::{self, ServiceConfig};
+use actix_web::{FromRequest as _, HttpRequest, HttpResponse, ResponseError as _};
 
+use self::answer::PageFailed;
+use self::visit::{Look, Visit};
 use super::AdminApi;
+use super::error::no_such_operation;
 use crate::config;
 use crate::fleet;
 
@@ -81,6 +86,28 @@ impl AdminApi {
         self.pages.is_set_up.store(is_set_up, Ordering::Relaxed);
         Ok(is_set_up)
     }
+}
+
+/// Answers requests with a path or method that is neither part of the API nor of a page: browsers with a page, which strangers
+/// see after their login, and programs with JSON.
+pub async fn nothing_here(request: HttpRequest) -> HttpResponse {
+    if !asks_for_page(&request) {
+        return no_such_operation().await;
+    }
+    let failed = match Visit::extract(&request).await {
+        Ok(visit) => PageFailed::no_such_page(visit),
+        Err(failed) => failed,
+    };
+    failed.error_response()
+}
+
+/// Whether a browser asks for what could be a page.
+fn asks_for_page(request: &HttpRequest) -> bool {
+    let types = request.headers().get(ACCEPT).and_then(|types| types.to_str().ok()).unwrap_or_default();
+    let Some(look) = Look::of(request).filter(|_| types.contains("text/html")) else { return false };
+    let path = request.path();
+    let below = path.strip_prefix(&*look.prefix).unwrap_or_default();
+    below.starts_with('/') && below != "/api" && !below.starts_with("/api/")
 }
 
 /// Adds all pages.

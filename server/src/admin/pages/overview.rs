@@ -168,7 +168,7 @@ fn content(visit: &Visit, state: &FleetState) -> Markup {
             (first_steps::list(visit, steps_done(state)))
             (numbers(state))
             div.grid.wide-left {
-                (hosts_over_time(state))
+                (hosts_over_time(visit, state))
                 (by_kind(&state.now))
             }
             @if let Some(burden) = &state.costs { (expensive(burden)) }
@@ -211,7 +211,7 @@ fn numbers(state: &FleetState) -> Markup {
     }
 }
 
-fn hosts_over_time(state: &FleetState) -> Markup {
+fn hosts_over_time(visit: &Visit, state: &FleetState) -> Markup {
     let counts = &state.over_time.counts;
     let bars = counts.iter().map(|at| Bar {
         start: at.start,
@@ -238,11 +238,16 @@ fn hosts_over_time(state: &FleetState) -> Markup {
         is_wide: false,
         marks: &marks,
     };
+    let mut keys = vec![("k2", "Online"), ("k4", "All")];
+    // Others get no marks.
+    if visit.may(Permission::ReadActivities) {
+        keys.push(("k-mark", "Change of what hosts run"));
+    }
     html! {
         section.card {
             div.card-head {
                 h2 { "Hosts over time" }
-                (legend(&[("k2", "Online"), ("k4", "All"), ("k-mark", "Change of what hosts run")]))
+                (legend(&keys))
             }
             @if counts.is_empty() { p.muted { "Hosts are counted every two minutes; what there was an hour or a week ago stands here then." } }
             (chart.draw())
@@ -413,7 +418,11 @@ fn hurting(visit: &Visit, state: &FleetState) -> Markup {
             }
             @let is_calm = state.costs.as_ref().is_none_or(|burden| burden.denylisted().count() == 0 && burden.restarts.is_empty());
             @if is_calm && state.stalled.is_empty() {
-                p.muted { "No query is denylisted, no worker was restarted within a day, and no host is stalled." }
+                p.muted {
+                    @if state.costs.is_some() {
+                        "No query is denylisted, no worker was restarted within a day, and no host is stalled."
+                    } @else { "No host is stalled." }
+                }
             }
         }
     }
@@ -439,7 +448,12 @@ fn live(visit: &Visit, all: &[LiveQuery]) -> Markup {
     html! {
         section.card {
             div.card-head { h2 { "Live queries" } a href="live" { "Run a live query" } }
-            @if all.is_empty() { p.muted { "Nobody has asked the fleet anything yet." } }
+            @if all.is_empty() {
+                p.muted {
+                    @if visit.may(Permission::RunLiveQueries) { "Nobody has asked the fleet anything yet." }
+                    @else { "You have not asked the fleet anything yet." }
+                }
+            }
             ul.plain-list { @for query in all { li {
                 div.split {
                     a href={ "live/" (query.id) } { code { (cut(&query.query, 60)) } }

@@ -67,7 +67,9 @@ pub(super) async fn page(api: Data<AdminApi>, visit: Visit) -> PageAnswer {
             div.title { div {
                 h1 { "Watchdog" }
                 p.state {
-                    "Queries that have stopped the worker of an agent, workers that were replaced, and hosts that run nothing."
+                    @if events.is_some() {
+                        "Queries that have stopped the worker of an agent, workers that were replaced, and hosts that run nothing."
+                    } @else { "Hosts that check in and run nothing." }
                 }
             } }
             @if let Some((denylist, restarts)) = &events {

@@ -54,6 +54,18 @@ pub(super) fn explain(
     explained
 }
 
+/// Whether the options of any host schedule a query of this name; `pack` is empty for the top-level schedule.
+pub(super) fn schedules(plan: &Plan, pack: &str, name: &str) -> bool {
+    let options = &plan.agent_options;
+    let overrides = options.pointer("/overrides/platforms").and_then(Value::as_object);
+    let mut documents = options.get("config").into_iter().chain(overrides.into_iter().flat_map(Map::values));
+    let is_scheduled = |inline: &InlinePack<'_>| {
+        let inline_name = if inline.members.is_some() { inline.name } else { "" };
+        inline_name == pack && inline.queries.is_some_and(|queries| queries.contains_key(name))
+    };
+    documents.any(|document| document.as_object().is_some_and(|document| packs(document).iter().any(is_scheduled)))
+}
+
 /// The schedule, which agents take for a pack called `main`, and all packs, those under `*` included.
 fn packs(document: &Map<String, Value>) -> Vec<InlinePack<'_>> {
     let mut packs =

@@ -101,6 +101,13 @@ fn explain_plan(plan: &Plan, assignment: &Assignment, config: &Value, facts: &Ho
     explained
 }
 
+/// Whether a pack or the agent options schedule a query of this name, on whatever hosts; `pack` is empty for the top-level
+/// schedule.
+pub(super) fn schedules(plan: &Plan, pack: &str, name: &str) -> bool {
+    let mut planned = plan.packs.iter().filter(|planned| planned.name == pack);
+    planned.any(|planned| planned.queries.iter().any(|query| query.name == name)) || inline::schedules(plan, pack, name)
+}
+
 /// Scheduled queries of packs that a host runs, by the id of the pack and their name, as far as the server can tell.
 pub(super) fn runs_on(plan: &Plan, row: &Model, label_ids: &[i64]) -> BTreeSet<(i64, String)> {
     let assignment = Assignment { platform: row.platform.as_str().into(), label_ids: label_ids.into() };

@@ -114,6 +114,11 @@ impl Live {
         self.show(&job).await
     }
 
+    /// The longest deadline of a live query.
+    pub fn max_deadline(&self) -> Duration {
+        self.config.max_deadline
+    }
+
     pub(super) fn unfinished(&self) -> UnfinishedRow<'_> {
         UnfinishedRow(&self.unheld)
     }

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use chrono::{DateTime, Utc};
 use muster_api::rest::{
     Denylist, Denylisted, HostQueryCost, HostStatistics, Impact, PackStats, ScheduledQueryStats, StalledHost,
     StalledHosts, Suspect, WorkerRestart, WorkerRestarts,
@@ -140,6 +141,27 @@ impl Statistics {
         let rows = events::lately_restarted(self.store.reader(), since, limit).await?;
         let names = self.hostnames(rows.iter().map(|row| row.host_id)).await?;
         Ok(show_restarts(rows, &names))
+    }
+
+    /// The moment since which the schedule of a host stands still; `None` if it runs.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn stalled_since(&self, principal: &Principal, host_id: i64) -> Result<Option<DateTime<Utc>>> {
+        principal.may(Permission::ReadHosts)?;
+        let row = samples::of_host(self.store.reader(), host_id).await?;
+        Ok(row.and_then(|row| row.stalled_since).map(Moment::to_utc))
+    }
+
+    /// Whether hosts have reported a query, or have denylisted it once.
+    pub(in crate::fleet) async fn has_met(&self, pack: &str, name: &str) -> Result<bool> {
+        let (db, query) = (self.store.reader(), QueryName { pack: pack.to_owned(), name: name.to_owned() });
+        if !self.versions.of_name(db, &query, 1).await?.is_empty() {
+            return Ok(true);
+        }
+        let query = Some((query.pack, query.name));
+        let filter = DenylistFilter { query, with_released: true, ..DenylistFilter::default() };
+        Ok(!events::denylist_page(db, &filter, 0, 1).await?.is_empty())
     }
 
     /// Hosts whose schedule stands still.

@@ -1,4 +1,6 @@
-use super::{admin, lively};
+use serde_json::json;
+
+use super::{admin, assert_guarded, lively};
 use crate::support::{Browser, TestServer, Visitor};
 
 /// Whoever may read the config sees nodes, database, tasks and limits; others see that there is a server.
@@ -148,4 +150,86 @@ async fn first_steps_are_put_away() {
     assert!(!visitor.get("/").await.text.contains("First steps"));
     let observer = Visitor::of(&server.address, &server.user("observer"));
     assert!(!observer.get("/").await.text.contains("First steps"), "observers enroll no host");
+}
+
+/// A browser that asks for what is not there sees a page with the menu, strangers the login, and programs JSON.
+#[tokio::test]
+async fn an_unknown_address_has_a_page() {
+    let server = TestServer::start().await;
+    let (visitor, stranger) = (admin(&server), Visitor::stranger(&server.address));
+    let browse = async |visitor: &Visitor, path: &str| {
+        Visitor::finish(visitor.getting(path).header("Accept", "text/html,application/xml;q=0.9,*/*;q=0.8")).await
+    };
+    let unknown = ["/nope", "/hosts/abc", "/queries/nope", "/live/nope", "/settings/secrets/nope"];
+    for path in unknown.into_iter().chain(["/hosts/selected/refetch"]) {
+        let page = browse(&visitor, path).await;
+        assert_eq!(page.status, 404, "{path}: {}", page.text);
+        assert_guarded(path, &page);
+        for part in ["There is no page at this address", "href=\"./hosts\""] {
+            assert!(page.text.contains(part), "{path}, {part}: {}", page.text);
+        }
+        let login = browse(&stranger, path).await;
+        assert_eq!(login.status, 303, "{path}: {}", login.text);
+        let location = login.headers["location"].to_str().unwrap();
+        assert!(location.starts_with("/login?next="), "{path}: {location}");
+        let answer = visitor.get(path).await;
+        assert_eq!((answer.status, answer.problems()), (404, vec!["base: no such operation".to_owned()]), "{path}");
+    }
+    for path in ["/api", "/api/nope", "/api/v1/fleet/nope"] {
+        let answer = browse(&visitor, path).await;
+        assert_eq!((answer.status, answer.problems()), (404, vec!["base: no such operation".to_owned()]), "{path}");
+    }
+    // A scheduled query that nobody knows has no cost.
+    let page = browse(&visitor, "/queries/cost?pack=x&name=y").await;
+    assert_eq!(page.status, 404, "{}", page.text);
+    assert!(page.text.contains("Scheduled query y was not found"), "{}", page.text);
+}
+
+/// Edits of queries are changes of what hosts run if a pack schedules them.
+#[tokio::test]
+async fn edits_of_queries_that_nothing_schedules_are_no_changes_of_hosts() {
+    let server = lively::server().await;
+    server.enrolled(1).await;
+    let apart = "
+kind: query
+spec: {name: apart, query: SELECT 1}
+";
+    server.rest.apply_yaml(apart).await;
+    let number = |name: &str| server.number(&format!("SELECT id FROM queries WHERE name = '{name}'"));
+    for name in ["apart", "uptime"] {
+        let edit = json!({ "description": "edited" });
+        let edited = server.rest.send("PATCH", &format!("queries/{}", number(name)), Some(&edit)).await;
+        assert_eq!(edited.status, 200, "{name}: {}", edited.text);
+    }
+    let page = admin(&server).get("/").await.text;
+    assert!(page.contains("edited saved query uptime"), "{page}");
+    assert!(!page.contains("edited saved query apart"), "{page}");
+}
+
+/// Observers read what concerns them, and of nothing that their pages do not have.
+#[tokio::test]
+async fn observers_read_of_what_they_see() {
+    let server = lively::server().await;
+    lively::fleet(&server, 3, 4).await;
+    server.rest.post("live_queries", &json!({ "query": "SELECT 1", "targets": { "all": true } })).await;
+    let observer = Visitor::of(&server.address, &server.user("observer"));
+    let overview = observer.get("/").await.text;
+    assert!(overview.contains("You have not asked the fleet anything yet"), "{overview}");
+    assert!(!overview.contains("Change of what hosts run"), "{overview}");
+    let watchdog = observer.get("/watchdog").await.text;
+    assert!(!watchdog.contains("workers that were replaced"), "{watchdog}");
+    let live = observer.get("/live").await.text;
+    assert!(live.contains("You have not asked anything yet") && live.contains("choose one under"), "{live}");
+    let saved = observer.get("/live?saved=system%20info").await.text;
+    assert!(saved.contains("Runs the saved query") && !saved.contains("Write SQL instead"), "{saved}");
+    let stalled = server.rest.get("statistics/stalled").await.json();
+    let host = &stalled["hosts"][0]["host_id"];
+    let page = observer.get(&format!("/hosts/{host}")).await.text;
+    assert!(page.contains("Stalled: the agent checks in"), "{page}");
+    let all = admin(&server);
+    assert!(all.get("/").await.text.contains("Change of what hosts run"));
+    assert!(all.get("/live?saved=uptime").await.text.contains("Write SQL instead"));
+    server.database().execute("UPDATE queries SET observer_can_run = 0");
+    let live = observer.get("/live").await.text;
+    assert!(live.contains("A maintainer can allow one"), "{live}");
 }

@@ -140,6 +140,35 @@ async fn observers_find_their_own_live_queries_among_many() {
     assert!(page.contains("SELECT 109") && !page.contains("SELECT 9<"), "the latest");
 }
 
+/// What is wrong with a form is said behind the name of its field, in the units of the form.
+#[tokio::test]
+async fn problems_are_in_the_words_of_the_form() {
+    let server = TestServer::start().await;
+    hosts(&server, 1).await;
+    let visitor = admin(&server);
+    let deadline = "Deadline in minutes: expects 1 to 10080 (";
+    let cases: [(&[(&str, &str)], &str); 6] = [
+        (&[("sql", "SELECT 1"), ("all", "true"), ("minutes", "0")], deadline),
+        (&[("sql", "SELECT 1"), ("all", "true"), ("minutes", "10081")], deadline),
+        (&[("sql", "SELECT 1"), ("all", "true"), ("rate", "x")], "Hosts a second: expects a whole number, not x"),
+        (&[("all", "true")], "SQL: Write a query."),
+        (&[("sql", "SELECT 1"), ("hosts", "nobody")], "Single hosts: no host is called"),
+        (&[("saved", "nothing"), ("all", "true")], "Saved query: there is no query nothing"),
+    ];
+    for (fields, problem) in cases {
+        let refused = visitor.submit("/live", "/live", fields).await;
+        assert_eq!(refused.status, 422, "{fields:?}: {}", refused.text);
+        let text = refused.text.replace("<bdi>", "").replace("</bdi>", "");
+        assert!(text.contains(problem), "{fields:?}: {text}");
+        assert!(!text.contains("fleetctl get"), "{fields:?}: {text}");
+        let has_link = text.contains("see <a href=\"hosts\">Hosts</a>");
+        assert_eq!(has_link, problem.starts_with("Single"), "{fields:?}: {text}");
+    }
+    let page = visitor.get("/live?saved=nothing").await.text;
+    assert!(page.contains("there is no query nothing") && page.contains("name=\"sql\""), "{page}");
+    assert!(!page.contains("Runs the saved query"), "{page}");
+}
+
 /// Characters that nobody sees are shown by their number also in answers that come while one looks.
 #[tokio::test]
 async fn streamed_cells_hide_nothing() {

@@ -35,7 +35,7 @@ export const show = (part, { put, note, root }) => {
     // The first column is the host, whatever columns answers have.
     names: ["Host"], columns: new Map(), widths: [12], numeric: [false],
     // Cells of each row by column.
-    rows: [], ids: [], text: 0, isCut: false, failures: 0,
+    rows: [], ids: [], text: 0, isCut: false, lacksColumns: false, failures: 0,
     away: new Set(Array.isArray(known?.[1]) ? known[1] : []),
     filter: "", sort: -1, isDescending: false,
     // Numbers of the rows that have the text of the filter, and how many rows were looked at for it.
@@ -81,7 +81,10 @@ export const show = (part, { put, note, root }) => {
   const drawColumns = () => {
     drawn.columns = true;
     const columns = visible();
-    table.style.setProperty("--columns", columns.map((column) => `${Math.max(10, state.widths[column] + 3)}ch`).join(" "));
+    const widths = columns.map((column) => `${Math.max(10, state.widths[column] + 3)}ch`);
+    // The last one takes the rest of the card.
+    widths.push(`minmax(${widths.pop()}, 1fr)`);
+    table.style.setProperty("--columns", widths.join(" "));
     head.replaceChildren(...columns.map((column) => {
       const is = state.sort === column;
       const button = make("button", { type: "button", class: "sort" });
@@ -199,8 +202,10 @@ export const show = (part, { put, note, root }) => {
     drawRows();
     const count = (number) => String(number).replace(/\B(?=(\d{3})+$)/g, "\u202f");
     shown.dataset.rows = String(state.rows.length);
-    shown.textContent = state.filter ? `${count(state.view.length)} of ${count(state.rows.length)}` : count(state.rows.length);
-    more.textContent = state.isCut ? ", the first; the exports have all" : "";
+    const all = `${count(state.rows.length)} ${state.rows.length === 1 ? "row" : "rows"}`;
+    shown.textContent = state.filter ? `${count(state.view.length)} of ${all}` : all;
+    more.textContent = state.isCut ? ", the first; the exports have all"
+      : state.lacksColumns ? ", without some columns; the exports have all" : "";
     paintedAt = performance.now();
     if (goesOn) later();
   };
@@ -241,7 +246,7 @@ export const show = (part, { put, note, root }) => {
       const cells = [host];
       for (const [name, value] of Object.entries(row)) {
         const column = columnOf(name);
-        if (column < 0) { state.isCut = true; continue; }
+        if (column < 0) { state.lacksColumns = true; continue; }
         const content = text(value);
         cells[column] = content;
         state.text += content.length + 8;

@@ -1,5 +1,7 @@
 //! The page on which a live query is written, and the latest ones.
 
+use std::time::Duration;
+
 use actix_web::web::Data;
 use maud::{Markup, html};
 use muster_api::rest::{FleetCount, LabelSummary, LiveQuery, LiveTargets, NewLiveQuery};
@@ -13,8 +15,9 @@ use crate::admin::pages::visit::{Glance, Visit};
 use crate::fleet::access::Permission;
 use crate::fleet::hosts::OnlineTally;
 use crate::fleet::labels::Labels;
+use crate::fleet::queries::Queries;
 use crate::fleet::resource::Resource as _;
-use crate::fleet::{Error, Fleet, Result};
+use crate::fleet::{Error, Fleet, Problem, Result};
 
 /// Most labels to choose from.
 const MAX_LABELS: usize = 300;
@@ -25,6 +28,23 @@ const MAX_PROBLEMS: usize = 5;
 
 /// Latest live queries that are shown.
 const LATEST: u64 = 30;
+
+/// Paths of problems, without the number in a list, and what the form calls their fields.
+const FIELDS: [(&str, &str); 9] = [
+    ("query_name", "Saved query"),
+    ("query", "SQL"),
+    ("targets.all", "All hosts"),
+    ("targets.hosts", "Single hosts"),
+    ("targets.host_ids", "Selected hosts"),
+    ("targets.labels", "Labels"),
+    ("targets.platforms", "Platforms"),
+    ("deadline_seconds", "Deadline in minutes"),
+    ("rate", "Hosts a second"),
+];
+
+/// Ends of problems that lead to a list in a terminal, and the page with the same list.
+const LISTS: [(&str, &str, &str); 2] =
+    [("; see `fleetctl get hosts`", "hosts", "Hosts"), ("; see `fleetctl get labels`", "labels", "Labels")];
 
 /// What stands in the form.
 #[derive(Debug, Default, Clone)]
@@ -40,7 +60,7 @@ pub(super) struct AskForm {
     platforms: Vec<String>,
     minutes: String,
     rate: String,
-    problems: Vec<String>,
+    problems: Vec<Problem>,
     /// How many hosts would be asked, if that was wanted.
     count: Option<OnlineTally>,
 }
@@ -100,25 +120,35 @@ impl AskForm {
         }
     }
 
-    fn request(&self) -> Result<NewLiveQuery> {
-        let number = |name: &str, text: &str| match text {
+    /// What the form asks for, with a deadline of `max_deadline` at most.
+    fn request(&self, max_deadline: Duration) -> Result<NewLiveQuery> {
+        let number = |path: &str, text: &str| match text {
             "" => Ok(None),
             text => {
                 let number = text.parse::<u32>();
-                number.map(Some).map_err(|_| Error::invalid(name, format!("{name} expects a whole number, not {text}")))
+                number.map(Some).map_err(|_| Error::invalid(path, format!("expects a whole number, not {text}")))
             }
         };
         let some = |text: &String| (!text.is_empty()).then(|| text.clone());
+        let is_saved = !self.saved.is_empty();
+        if !is_saved && self.sql.is_empty() {
+            return Err(Error::invalid("query", "Write a query."));
+        }
         let targets = self.targets();
         if targets == LiveTargets::default() {
             return Err(Error::invalid("targets", "choose hosts: all of them, labels, platforms or single hosts"));
         }
-        let is_saved = !self.saved.is_empty();
+        let minutes = number("deadline_seconds", &self.minutes)?.map(u64::from);
+        // The server refuses a minute, in seconds, where even that is too long.
+        let most = (max_deadline.as_secs() / 60).max(1);
+        if minutes.is_some_and(|minutes| minutes == 0 || minutes > most) {
+            return Err(Error::invalid("deadline_seconds", format!("expects 1 to {most} (live.max_deadline)")));
+        }
         Ok(NewLiveQuery {
             query: if is_saved { None } else { some(&self.sql) },
             query_name: some(&self.saved),
             targets,
-            deadline_seconds: number("minutes", &self.minutes)?.map(|minutes| u64::from(minutes) * 60),
+            deadline_seconds: minutes.map(|minutes| minutes * 60),
             rate: number("rate", &self.rate)?,
             ..NewLiveQuery::default()
         })
@@ -132,6 +162,8 @@ struct AskChoices {
     latest: Vec<LiveQuery>,
     /// Ids and names of the hosts that were chosen elsewhere.
     chosen: Vec<(i64, String)>,
+    /// Whether there is a query that the visitor may run.
+    has_queries: bool,
 }
 
 fn numbers(texts: &[String]) -> Vec<i64> {
@@ -145,12 +177,28 @@ async fn read(fleet: &Fleet, visit: &Visit, form: &AskForm) -> Result<AskChoices
         kinds: fleet.hosts.counts_now(by).await?,
         latest: fleet.live.latest(by, LATEST).await?,
         chosen: fleet.hosts.names(by, &form.host_ids).await?,
+        has_queries: visit.may(Permission::RunLiveQueries) || Queries::of(fleet).has_for_observers(by).await?,
     })
+}
+
+/// The form, or one for SQL with a problem if there is no such saved query.
+async fn with_known_query(fleet: &Fleet, visit: &Visit, form: AskForm) -> Result<AskForm> {
+    if form.saved.is_empty() {
+        return Ok(form);
+    }
+    match fleet.specs.query(&visit.principal, &form.saved).await {
+        Ok(_) => Ok(form),
+        Err(Error::NotFound { .. }) => {
+            let problem = Problem::new("query_name", format!("there is no query {}", form.saved));
+            Ok(AskForm { saved: String::new(), problems: vec![problem], ..form })
+        }
+        Err(error) => Err(error),
+    }
 }
 
 pub(in crate::admin::pages) async fn page(api: Data<AdminApi>, visit: Visit) -> PageAnswer {
     api.page(visit, |fleet, visit| async move {
-        let form = AskForm::of(&visit);
+        let form = with_known_query(&fleet, &visit, AskForm::of(&visit)).await?;
         let choices = read(&fleet, &visit, &form).await?;
         Ok(Page::new("Live queries", show(&visit, &form, &choices)))
     })
@@ -175,16 +223,30 @@ pub(super) fn named(targets: &LiveTargets) -> usize {
 async fn count(fleet: &Fleet, visit: &Visit, form: AskForm) -> Result<AskForm> {
     let targets = form.targets();
     if named(&targets) > MAX_COUNTED {
-        let problems = vec![format!("more than {MAX_COUNTED} names are counted only when the query runs")];
-        return Ok(AskForm { problems, ..form });
+        let reason = format!("more than {MAX_COUNTED} names are counted only when the query runs");
+        return Ok(AskForm { problems: vec![Problem::new("targets", reason)], ..form });
     }
     match fleet.live.count_targets(&visit.principal, &targets).await {
         Ok(tally) => Ok(AskForm { count: Some(tally), ..form }),
-        Err(Error::Invalid(problems)) => {
-            let problems = problems.into_iter().take(MAX_PROBLEMS).map(|problem| problem.reason).collect();
+        Err(Error::Invalid(mut problems)) => {
+            problems.truncate(MAX_PROBLEMS);
             Ok(AskForm { problems, ..form })
         }
         Err(error) => Err(error),
+    }
+}
+
+/// A problem, behind the name of its field.
+fn problem_text(problem: &Problem) -> Markup {
+    let is_at = |path: &str| problem.path.split('[').next() == Some(path);
+    let field = FIELDS.iter().find(|(path, _)| is_at(path)).map(|(_, field)| *field);
+    let list = LISTS.iter().find_map(|(end, page, name)| Some((problem.reason.strip_suffix(*end)?, page, name)));
+    html! {
+        @if let Some(field) = field { (field) ": " }
+        @match list {
+            Some((reason, page, name)) => { (shown(reason)) "; see " a href=(page) { (name) } },
+            None => (shown(&problem.reason)),
+        }
     }
 }
 
@@ -193,7 +255,7 @@ fn targets_line(form: &AskForm) -> Markup {
     html! {
         output.targets #targets data-count="live/targets" {
             @if !form.problems.is_empty() {
-                @for problem in &form.problems { span.problem { (shown(problem)) } " " }
+                @for problem in &form.problems { span.problem { (problem_text(problem)) } " " }
             } @else if let Some(tally) = form.count {
                 strong { (plural(tally.total, "host", "hosts")) " chosen" }
                 @if tally.total > 0 {
@@ -218,14 +280,15 @@ pub(in crate::admin::pages) async fn start(api: Data<AdminApi>, posted: Posted) 
             .await;
     }
     let sent = form.clone();
-    let (fleet, by) = (api.fleet.clone(), visit.principal.clone());
-    let started = api.work.change(move || async move { fleet.live.start(&by, &sent.request()?).await }).await;
+    let (fleet, by, max_deadline) = (api.fleet.clone(), visit.principal.clone(), api.fleet.live.max_deadline());
+    let started =
+        api.work.change(move || async move { fleet.live.start(&by, &sent.request(max_deadline)?).await }).await;
     match started {
         Ok(query) => Ok(answer::go_to(&visit.look.prefix, &format!("/live/{}", query.id)).finish()),
         Err(Error::Invalid(problems)) => {
-            let problems = problems.into_iter().map(|problem| problem.reason).collect();
             let form = AskForm { problems, ..form };
             api.page_again(visit, |fleet, visit| async move {
+                let form = with_known_query(&fleet, &visit, form).await?;
                 let choices = read(&fleet, &visit, &form).await?;
                 Ok(Page::new("Live queries", show(&visit, &form, &choices)))
             })
@@ -254,11 +317,11 @@ fn ask(visit: &Visit, form: &AskForm, choices: &AskChoices) -> Markup {
     html! {
         form.card.stack action="live" method="post" data-ask {
             (visit.form_key.field())
-            @for problem in &form.problems { p.problem role="alert" { (shown(problem)) } }
+            @for problem in &form.problems { p.problem role="alert" { (problem_text(problem)) } }
             @if !form.saved.is_empty() {
                 p {
-                    "Runs the saved query " strong { (cut(&form.saved, 120)) }
-                    ". " a href="live" { "Write SQL instead" }
+                    "Runs the saved query " strong { (cut(&form.saved, 120)) } "."
+                    @if may_ask_anything { " " a href="live" { "Write SQL instead" } }
                 }
                 input type="hidden" name="saved" value=(form.saved);
             } @else if may_ask_anything {
@@ -273,10 +336,14 @@ fn ask(visit: &Visit, form: &AskForm, choices: &AskChoices) -> Markup {
                 }))
             } @else {
                 p.muted {
-                    "Your role runs saved queries that observers may run: choose one under " a href="queries" {
-                        "Queries"
+                    @if choices.has_queries {
+                        "Your role runs saved queries that observers may run: choose one under " a href="queries" {
+                            "Queries"
+                        }
+                        "."
+                    } @else {
+                        "Your role runs saved queries that observers may run, and there is none yet. A maintainer can allow one."
                     }
-                    "."
                 }
             }
             @if may_ask_anything || !form.saved.is_empty() {
@@ -341,8 +408,13 @@ fn latest(visit: &Visit, latest: &[LiveQuery]) -> Markup {
             div.card-head { h2 { "Asked before" } }
             @if latest.is_empty() {
                 div.empty {
-                    h2 { "No live query yet" }
-                    p { "What was asked, by whom, and what came back stands here." }
+                    @if visit.may(Permission::RunLiveQueries) {
+                        h2 { "No live query yet" }
+                        p { "What was asked, by whom, and what came back stands here." }
+                    } @else {
+                        h2 { "You have not asked anything yet" }
+                        p { "What you asked, and what came back stands here." }
+                    }
                 }
             } @else {
                 div.scroll { table.page-table {

@@ -242,8 +242,12 @@ fn results(query: &LiveQuery, table: &AnswerTable) -> Markup {
             div.card-head {
                 h2 { "Answers" }
                 span.muted {
-                    span data-rows=(table.rows.len()) { (count(table.rows.len() as u64)) }
-                    " rows here" span data-more { @if table.has_more { ", the first; the exports have all" } }
+                    span data-rows=(table.rows.len()) { (plural(table.rows.len() as u64, "row", "rows")) }
+                    " here"
+                    span data-more {
+                        @if table.has_more { ", the first; the exports have all" }
+                        @else if table.lacks_columns { ", without some columns; the exports have all" }
+                    }
                 }
             }
             div.scroll tabindex="0" role="region" aria-label="Answers" { table.page-table {

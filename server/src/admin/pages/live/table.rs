@@ -64,6 +64,8 @@ pub(super) struct AnswerTable {
     pub failures: Vec<FailedHost>,
     /// Whether there are answers, or rows of one, that the table does not have.
     pub has_more: bool,
+    /// Whether the rows have columns that the table does not have.
+    pub lacks_columns: bool,
     /// Bytes of texts.
     bytes: usize,
 }
@@ -132,7 +134,10 @@ impl AnswerTable {
                     self.columns.len() - 1
                 }
                 // The exports have it.
-                None => return,
+                None => {
+                    self.lacks_columns = true;
+                    return;
+                }
             };
             if let Some(cell) = found.get_mut(position) {
                 *cell = TextStart::of(&text(value), CELL);
@@ -161,8 +166,9 @@ mod tests {
         let many = table(&json!(vec![json!({}); 100_000]));
         assert_eq!((many.rows.len(), many.has_more), (ROWS, true));
         let few = table(&json!([{ "a": "1" }, { "b": 2 }]));
-        assert_eq!((few.columns, few.rows.len(), few.has_more), (vec!["a".to_owned(), "b".to_owned()], 2, false));
         assert_eq!(few.rows[1].cells[1].start, "2");
+        assert_eq!((few.has_more, few.lacks_columns), (false, false));
+        assert_eq!((few.columns, few.rows.len()), (vec!["a".to_owned(), "b".to_owned()], 2));
     }
 
     #[test]
@@ -171,7 +177,7 @@ mod tests {
         let wide: serde_json::Map<String, _> =
             (0..100).map(|column| (format!("{column}"), json!(long[..10_000]))).collect();
         let table = table(&json!([{ &long: "x", "long": long }, wide, wide]));
-        assert_eq!(table.columns.len(), COLUMNS);
+        assert_eq!((table.columns.len(), table.lacks_columns, table.has_more), (COLUMNS, true, false));
         assert_eq!((table.rows[0].cells[0].start.chars().count(), table.rows[0].cells[0].more), (CELL, 999_800));
         let many = self::table(&json!(vec![
             json!({ "a": "x".repeat(CELL), "b": "y".repeat(CELL), "c": "z".repeat(400), "d": "x".repeat(200), "e": "x".repeat(200) });

@@ -47,6 +47,7 @@ pub(in crate::admin::pages) async fn page(api: Data<AdminApi>, visit: Visit) -> 
         if name.is_empty() {
             return Err(Error::NotFound { kind: "Scheduled query", key: "without a name".to_owned() });
         }
+        fleet.check_scheduled_or_reported(&visit.principal, &pack, &name).await?;
         let (span_word, measure_word) = (text("span"), text("measure"));
         let span = SPANS.iter().find(|(word, ..)| *word == span_word).unwrap_or(&SPANS[1]);
         let measure = MEASURES.iter().find(|(word, ..)| *word == measure_word).unwrap_or(&MEASURES[0]);
