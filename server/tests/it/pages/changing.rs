@@ -253,7 +253,7 @@ async fn secrets_are_shown_on_request_added_and_removed() {
     let id = server.number("SELECT id FROM enroll_secrets WHERE name = 'office'");
     let path = format!("/settings/secrets/{id}/remove");
     let page = visitor.get(&path).await.text;
-    assert!(page.contains("1 enrolled host stays") && page.contains("2 other secrets are left"), "{page}");
+    assert!(page.contains("Hosts stay enrolled") && page.contains("2 other secrets are left"), "{page}");
     assert_eq!(location(&visitor.submit(&path, &path, &[]).await), "/settings/secrets?notice=removed");
     let mut other = server.address.agent_with(server.agent(1).agent().identity().clone(), flags);
     assert!(!other.enroll().await.verdict.is_success());
