@@ -23,6 +23,7 @@ mod nodes;
 mod operators;
 mod ops;
 mod pages;
+mod proxies;
 mod read_replica;
 mod replays;
 mod rest;
