@@ -182,7 +182,7 @@ async fn everything_passes(program: Program) {
 
     // Monitoring goes to the nodes themselves; agents' address has nothing of operators.
     assert_eq!(server.rest.get("/metrics").await.status, 404);
-    assert_eq!(Rest::new(&proxy.agents).with_token(server.rest.token()).get("hosts").await.status, 404);
+    assert_eq!(Rest::new(&proxy.agents).with_token(server.rest.token()).get("hosts").await.status, 421);
 
     // An address that a client makes up is not taken for one that may try anew.
     let login = json!({ "email": "nobody@example.com", "password": "wrong" });
