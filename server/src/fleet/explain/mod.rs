@@ -104,8 +104,7 @@ fn explain_plan(plan: &Plan, assignment: &Assignment, config: &Value, facts: &Ho
 /// Whether a pack or the agent options schedule a query of this name, on whatever hosts; `pack` is empty for the top-level
 /// schedule.
 pub(super) fn schedules(plan: &Plan, pack: &str, name: &str) -> bool {
-    let mut planned = plan.packs.iter().filter(|planned| planned.name == pack);
-    planned.any(|planned| planned.queries.iter().any(|query| query.name == name)) || inline::schedules(plan, pack, name)
+    plan.pack_named(pack).is_some_and(|pack| pack.query(name).is_some()) || inline::schedules(plan, pack, name)
 }
 
 /// Scheduled queries of packs that a host runs, by the id of the pack and their name, as far as the server can tell.

@@ -32,6 +32,11 @@ pub struct ScheduledQuery {
 }
 
 impl PlannedPack {
+    /// The query that the pack schedules under this name.
+    pub fn query(&self, name: &str) -> Option<&ScheduledQuery> {
+        self.queries.iter().find(|query| query.name == name)
+    }
+
     pub(super) fn of(row: entity::packs::Model, label_ids: Vec<i64>, queries: Vec<ScheduledQuery>) -> Result<Self> {
         let discovery = serde_json::from_str(&row.discovery).map_err(|error| Error::Corrupt {
             table: "packs",

@@ -210,6 +210,11 @@ impl Plan {
         self.secrets.iter().find(|secret| secret.id == id).map(|secret| secret.name.as_str())
     }
 
+    /// The pack of this name.
+    pub fn pack_named(&self, name: &str) -> Option<&PlannedPack> {
+        self.packs.iter().find(|pack| pack.name == name)
+    }
+
     /// Packs that hosts with these labels (sorted) get, by name.
     pub fn packs_for<'a>(&'a self, label_ids: &'a [i64]) -> impl Iterator<Item = &'a PlannedPack> {
         self.packs.iter().filter(|pack| pack.targets(label_ids))

@@ -218,8 +218,8 @@ fn cpu_seconds(cost: &Cost) -> f64 {
 
 /// The part of its hosts that a query runs on, by the shards of its pack and its own. `None` if it runs on none.
 fn shard_of(plan: &Plan, name: &QueryName) -> Option<f64> {
-    let pack = plan.packs.iter().find(|pack| pack.name == name.pack);
-    let query = pack.and_then(|pack| pack.queries.iter().find(|query| query.name == name.name));
+    let pack = plan.pack_named(&name.pack);
+    let query = pack.and_then(|pack| pack.query(&name.name));
     let part = |shard: Option<i64>| f64::from(i32::try_from(shard.unwrap_or(100)).unwrap_or(100)) / 100.0;
     let shard = part(pack.and_then(|pack| pack.shard)) * part(query.and_then(|query| query.shard));
     (shard > 0.0).then_some(shard)

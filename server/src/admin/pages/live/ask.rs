@@ -120,7 +120,7 @@ impl AskForm {
         }
     }
 
-    /// What the form asks for, with a deadline of `max_deadline` at most.
+    /// The live query that the form asks for, with a deadline of `max_deadline` at most.
     fn request(&self, max_deadline: Duration) -> Result<NewLiveQuery> {
         let number = |path: &str, text: &str| match text {
             "" => Ok(None),

@@ -1,4 +1,4 @@
-//! What the editor completes: the tables and columns of the hosts that a form chooses.
+//! Completion in the editor: the tables and columns of the hosts that a form chooses.
 
 use std::collections::BTreeSet;
 
@@ -18,7 +18,7 @@ const MAX_COLUMNS: usize = 20_000;
 /// Most platforms that are named.
 const MAX_PLATFORMS: usize = 3;
 
-/// What can be completed.
+/// Words that the editor completes.
 #[derive(Debug, Serialize)]
 struct Completions {
     tables: Vec<TableCompletion>,
@@ -27,7 +27,7 @@ struct Completions {
 #[derive(Debug, Serialize)]
 struct TableCompletion {
     name: String,
-    /// Which hosts alone have it; empty if all have.
+    /// Hosts that alone have the table, in a word; empty if all have it.
     #[serde(skip_serializing_if = "String::is_empty")]
     about: String,
     columns: Vec<ColumnCompletion>,
@@ -92,7 +92,7 @@ impl ColumnCompletion {
     }
 }
 
-/// Which hosts have a table, in a word; empty if all do.
+/// Hosts that have a table, in a word; empty if all do.
 fn had_by(having: &BTreeSet<&str>, lacking: &BTreeSet<&str>, on_some_hosts: bool) -> String {
     let names = |platforms: &BTreeSet<&str>| platforms.iter().copied().collect::<Vec<_>>().join(", ");
     if on_some_hosts {

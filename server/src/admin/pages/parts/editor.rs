@@ -5,7 +5,7 @@ use maud::{Markup, html};
 use super::text::shown;
 use crate::admin::pages::assets::EDITOR;
 
-/// What is written in a field.
+/// Language of a field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::admin::pages) enum CodeLanguage {
     /// As osquery takes it, completed by the schema of the hosts that the form chooses.
@@ -24,7 +24,7 @@ pub(in crate::admin::pages) struct CodeField<'a> {
     /// Shown while there is no text.
     pub example: &'a str,
     pub text: &'a str,
-    /// What is wrong with it.
+    /// Problem with the text.
     pub problem: Option<&'a str>,
 }
 

@@ -65,9 +65,7 @@ pub(in crate::admin::pages) async fn page(api: Data<AdminApi>, visit: Visit) -> 
             None => changed,
         };
         let plan = fleet.schedule.plan();
-        let pack = plan.packs.iter().find(|pack| pack.name == report.pack);
-        let scheduled =
-            pack.and_then(|pack| Some((pack, pack.queries.iter().find(|query| query.name == report.name)?)));
+        let scheduled = plan.pack_named(&report.pack).and_then(|pack| Some((pack, pack.query(&report.name)?)));
         let is_log = text("scale") == "log";
         let view = CostView { span: span.0, part, measure, is_log, changed: &changed, scheduled };
         Ok(Page::new(title, show(&visit, &report, &view)))
@@ -94,7 +92,7 @@ impl ChartPart {
 /// How the page is looked at.
 struct CostView<'a> {
     span: &'a str,
-    /// What is told alone, of the span.
+    /// The part of the span that is shown alone.
     part: Option<ChartPart>,
     measure: &'a ChartMeasure,
     /// Whether small values are seen beside large ones.
