@@ -13,6 +13,7 @@ use crate::agent::AgentApi;
 use crate::bus::{Counted, LiveBus, LocalNotifier, MemoryBus, Notifier, RedisShare};
 use crate::clock::Clock;
 use crate::config::{Config, LogPlugin};
+use crate::debug::DebugApi;
 use crate::fleet::access::Access;
 use crate::fleet::apply::Applier;
 use crate::fleet::changes::Changes;
@@ -43,6 +44,7 @@ pub struct App {
     pub agent: AgentApi,
     pub admin: AdminApi,
     pub ops: OpsApi,
+    pub debug: DebugApi,
     pub fleet: Fleet,
     pub store: Store,
     pub metrics: Arc<Metrics>,
@@ -163,6 +165,7 @@ impl App {
             agent: AgentApi::new(fleet.clone(), lifecycle.clone(), Arc::clone(&metrics), config),
             admin: AdminApi::new(fleet.clone(), lifecycle.clone(), Arc::clone(&metrics), &config.server),
             ops: OpsApi::new(Arc::clone(&metrics), Arc::new(health), lifecycle.clone(), &config.prometheus_basic_auth),
+            debug: DebugApi::new(fleet.clone(), Arc::clone(&metrics), config),
             fleet,
             store,
             metrics,

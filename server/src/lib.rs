@@ -6,6 +6,7 @@ mod app;
 mod bus;
 pub mod clock;
 pub mod config;
+mod debug;
 mod fleet;
 mod histogram;
 mod lifecycle;
@@ -70,6 +71,7 @@ const RELEASING: u32 = 2;
 pub struct Running {
     address: SocketAddr,
     operator_address: SocketAddr,
+    debug_address: SocketAddr,
     finished: oneshot::Receiver<Result<()>>,
     nudges: mpsc::UnboundedSender<tasks::Nudge>,
 }
@@ -83,6 +85,11 @@ impl Running {
     /// The address that serves operators: another one if `server.operator_address` is set.
     pub fn operator_address(&self) -> SocketAddr {
         self.operator_address
+    }
+
+    /// The address that serves `/debug`: another one if `server.debug_address` is set.
+    pub fn debug_address(&self) -> SocketAddr {
+        self.debug_address
     }
 
     /// Runs all periodic tasks now and waits for them.
@@ -132,6 +139,7 @@ pub async fn serve(config: Config, clock: Clock, lifecycle: Lifecycle) -> Result
     let certificate = if config.server.tls { Some(Certificate::load(&config.server, clock.clone())?) } else { None };
     let listeners = Listeners::open(&config.server)?;
     let (address, operator_address) = (listeners.address()?, listeners.operator_address()?);
+    let debug_address = listeners.debug_address()?;
     // Boxed: what callers hold would else be as deep as the database's drivers.
     let app = Box::pin(App::build(&config, clock, &lifecycle)).await?;
     if let Some(certificate) = &certificate {
@@ -147,7 +155,10 @@ pub async fn serve(config: Config, clock: Clock, lifecycle: Lifecycle) -> Result
     } else {
         tracing::info!(%address, %operator_address, transport, "listening");
     }
-    Ok(Running { address, operator_address, finished, nudges })
+    if debug_address != operator_address {
+        tracing::info!(%debug_address, "serving /debug");
+    }
+    Ok(Running { address, operator_address, debug_address, finished, nudges })
 }
 
 /// Brings the database up to date and returns the number of steps taken. Reports each step, and names that differ in

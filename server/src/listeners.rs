@@ -16,7 +16,7 @@ use crate::app::App;
 use crate::config::{self, Config};
 use crate::lifecycle::Lifecycle;
 use crate::tls::Certificate;
-use crate::{StopTimes, admin, agent, ops, panics, unread};
+use crate::{StopTimes, admin, agent, debug, ops, panics, unread};
 
 /// How long a client may take to send the head of a request. It is then refused without a body, which agents take for
 /// success, so this must lie beyond the 16 s after which agents have hung up.
@@ -34,6 +34,7 @@ const BLOCKING_THREADS: usize = 512;
 pub struct Listeners {
     main: TcpListener,
     operators: Option<TcpListener>,
+    debug: Option<TcpListener>,
 }
 
 /// The server at each of them.
@@ -42,15 +43,14 @@ pub struct Servers(Vec<Server>);
 /// The clients of an address.
 #[derive(Debug, Clone)]
 enum Clientele {
-    Everybody,
+    /// Agents, operators, and those who debug if they have no address of their own.
+    Everybody { has_debug: bool },
     /// Agents; operators at another address.
-    Agents {
-        operators: Arc<str>,
-    },
-    /// Operators; agents at another address.
-    Operators {
-        agents: Arc<str>,
-    },
+    Agents { operators: Arc<str> },
+    /// Operators, and those who debug if they have no address of their own; agents at another address.
+    Operators { agents: Arc<str>, has_debug: bool },
+    /// Those who debug, at an address of their own.
+    Debug,
 }
 
 impl Listeners {
@@ -62,7 +62,9 @@ impl Listeners {
         let main = listen("server.address", &config.address)?;
         let operators = Some(&config.operator_address).filter(|address| !address.is_empty());
         let operators = operators.map(|address| listen("server.operator_address", address)).transpose()?;
-        Ok(Self { main, operators })
+        let debug = Some(&config.debug_address).filter(|address| !address.is_empty());
+        let debug = debug.map(|address| listen("server.debug_address", address)).transpose()?;
+        Ok(Self { main, operators, debug })
     }
 
     /// Where agents are served.
@@ -73,6 +75,11 @@ impl Listeners {
     /// Where operators are served.
     pub fn operator_address(&self) -> io::Result<SocketAddr> {
         self.operators.as_ref().unwrap_or(&self.main).local_addr()
+    }
+
+    /// Where `/debug` is served.
+    pub fn debug_address(&self) -> io::Result<SocketAddr> {
+        self.debug.as_ref().or(self.operators.as_ref()).unwrap_or(&self.main).local_addr()
     }
 
     /// Starts to serve.
@@ -90,13 +97,18 @@ impl Listeners {
         let workers = config.server.workers;
         let start =
             |clientele, workers, listener| server(config, app, clientele, workers, listener, certificate, lifecycle);
-        Ok(Servers(match self.operators {
-            None => vec![start(Clientele::Everybody, workers, self.main)?],
+        let has_debug = self.debug.is_none();
+        let mut servers = match self.operators {
+            None => vec![start(Clientele::Everybody { has_debug }, workers, self.main)?],
             Some(listener) => vec![
                 start(Clientele::Agents { operators }, workers, self.main)?,
-                start(Clientele::Operators { agents }, config.server.operator_workers.max(1), listener)?,
+                start(Clientele::Operators { agents, has_debug }, config.server.operator_workers.max(1), listener)?,
             ],
-        }))
+        };
+        if let Some(listener) = self.debug {
+            servers.push(start(Clientele::Debug, 1, listener)?);
+        }
+        Ok(Servers(servers))
     }
 }
 
@@ -114,23 +126,33 @@ impl Servers {
 
 impl Clientele {
     fn has_agents(&self) -> bool {
-        !matches!(self, Self::Operators { .. })
+        matches!(self, Self::Everybody { .. } | Self::Agents { .. })
     }
 
     fn routes(&self, services: &mut ServiceConfig) {
         match self {
-            Self::Everybody => {
-                services.configure(agent::routes).configure(admin::routes).configure(ops::routes);
+            Self::Everybody { has_debug } => {
+                services.configure(agent::routes);
+                if *has_debug {
+                    services.configure(debug::routes);
+                }
+                services.configure(admin::routes).configure(ops::routes);
+            }
+            Self::Debug => {
+                services.configure(debug::routes).configure(ops::health_routes);
             }
             Self::Agents { .. } => {
                 services.configure(agent::routes).configure(ops::health_routes);
             }
-            Self::Operators { agents } => {
+            Self::Operators { agents, has_debug } => {
                 let reason = format!(
                     "operators are served here; agents use the port of server.address ({agents}): check the agent's \
                      --tls_hostname"
                 );
                 services.configure(|services| agent::routes_elsewhere(services, &reason));
+                if *has_debug {
+                    services.configure(debug::routes);
+                }
                 services.configure(admin::routes).configure(ops::routes);
             }
         }
@@ -139,8 +161,12 @@ impl Clientele {
     /// The answer to paths that are not served here.
     fn others(&self, services: &mut ServiceConfig) {
         match self {
-            Self::Everybody | Self::Operators { .. } => {
+            Self::Everybody { .. } | Self::Operators { .. } => {
                 services.default_service(web::to(admin::nothing_here));
+            }
+            Self::Debug => {
+                let reason = "only /debug is served here (server.debug_address)";
+                services.default_service(web::to(move || std::future::ready(admin::not_here(reason))));
             }
             Self::Agents { operators } => {
                 let reason: Arc<str> =
@@ -178,6 +204,7 @@ fn server(
     let lifecycle = Arc::new(lifecycle.clone());
     let agent = Arc::new(app.agent.clone());
     let (admin, ops) = (Data::new(app.admin.clone()), Data::new(app.ops.clone()));
+    let debug = Data::new(app.debug.clone());
     let prefix: Arc<str> = config.server.url_prefix.as_str().into();
     let factory = move || {
         let lifecycle = Arc::clone(&lifecycle);
@@ -186,6 +213,7 @@ fn server(
             .app_data(Data::from(Arc::clone(&agent)))
             .app_data(admin.clone())
             .app_data(ops.clone())
+            .app_data(debug.clone())
             .app_data(admin::path_config())
             .wrap_fn(panics::caught)
             .wrap_fn(move |request, service| unread::read_before_answer(&lifecycle, request, service))

@@ -11,6 +11,8 @@ section! {
         address: String = "0.0.0.0:8080".to_owned(),
         /// Address and port for operators: the REST API and /metrics are then served there and nowhere else, by workers of their own, and server.address serves agents alone. Empty: server.address serves both.
         operator_address: String = String::new(),
+        /// Address and port for the debug API: /debug is then served there and nowhere else. Empty: it is served where operators are. Either way it is for admins alone.
+        debug_address: String = String::new(),
         /// Serve TLS. Set to false only behind a proxy that terminates TLS.
         tls: bool = true,
         /// Certificate chain (PEM). Empty: create a self-signed certificate in server.tls_dir on first start.
@@ -59,9 +61,13 @@ section! {
 impl Server {
     pub(super) fn contradictions(&self) -> Vec<String> {
         let mut problems = Vec::new();
-        let operator_address = Some(&self.operator_address).filter(|address| !address.is_empty());
-        let named = operator_address.map(|address| ("server.operator_address", address));
-        for (key, address) in [("server.address", &self.address)].into_iter().chain(named) {
+        let named = [
+            ("server.address", &self.address),
+            ("server.operator_address", &self.operator_address),
+            ("server.debug_address", &self.debug_address),
+        ];
+        let named = named.into_iter().filter(|(key, address)| *key == "server.address" || !address.is_empty());
+        for (key, address) in named {
             if !is_address(address) {
                 problems.push(format!("{key}: expects an address and a port such as 0.0.0.0:8080, not {address:?}"));
             }
@@ -71,6 +77,17 @@ impl Server {
                 "server.operator_address: is the same as server.address ({}); set another one, or leave it empty to serve \
                  agents and operators at one address",
                 self.address
+            ));
+        }
+        let others = [&self.address, &self.operator_address];
+        if !self.debug_address.is_empty()
+            && !self.debug_address.ends_with(":0")
+            && others.contains(&&self.debug_address)
+        {
+            problems.push(format!(
+                "server.debug_address: {} serves others already; set another one, or leave it empty to serve /debug where \
+                 operators are served",
+                self.debug_address
             ));
         }
         if self.stream_timeout.is_zero() {

@@ -35,6 +35,8 @@ pub enum Permission {
     ReadActivities,
     /// Reading and changing users. Every user may read the own account and change the own password.
     ManageUsers,
+    /// Reading everything under `/debug`: profiles, the state of the server, of its database and Redis.
+    Debug,
 }
 
 impl Permission {
@@ -50,7 +52,7 @@ impl Permission {
             | Self::ReadActivities
             | Self::WriteHosts
             | Self::WriteSchedule => Role::Maintainer,
-            Self::WriteConfig | Self::WriteSecrets | Self::ManageUsers => Role::Admin,
+            Self::WriteConfig | Self::WriteSecrets | Self::ManageUsers | Self::Debug => Role::Admin,
         }
     }
 }

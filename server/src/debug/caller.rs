@@ -1,0 +1,48 @@
+//! Who asks: an admin, of this node.
+
+use std::future::Future;
+use std::pin::Pin;
+
+use actix_web::dev::Payload;
+use actix_web::http::header::AUTHORIZATION;
+use actix_web::web::Data;
+use actix_web::{FromRequest, HttpRequest};
+
+use super::DebugApi;
+use super::refusal::Refusal;
+use crate::fleet::Error;
+use crate::fleet::access::Permission;
+
+/// Names the node that a request is for, and in each answer the node that answers.
+pub(super) const NODE_HEADER: &str = "muster-node";
+
+/// An admin who may ask now. A handler with this argument refuses everybody else.
+pub(super) struct DebugCaller;
+
+impl FromRequest for DebugCaller {
+    type Error = Refusal;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, Refusal>>>>;
+
+    fn from_request(request: &HttpRequest, _payload: &mut Payload) -> Self::Future {
+        let api = request.app_data::<Data<DebugApi>>().cloned();
+        let token = bearer(request).map(str::to_owned);
+        let node = request.headers().get(NODE_HEADER).map(|node| node.as_bytes().to_owned());
+        Box::pin(async move {
+            let (Some(api), Some(token)) = (api, token) else { return Err(Error::Unauthenticated.into()) };
+            let principal = api.fleet.access.authenticate(&token).await?;
+            principal.may(Permission::Debug)?;
+            let here = api.fleet.node.id();
+            if node.is_some_and(|node| node != here.as_bytes()) {
+                return Err(Refusal::OtherNode { here: here.to_owned() });
+            }
+            let turn = api.turns.take(principal.user.id, api.fleet.clock.now());
+            turn.map_err(|retry_after| Error::TooMany { retry_after })?;
+            Ok(Self)
+        })
+    }
+}
+
+fn bearer(request: &HttpRequest) -> Option<&str> {
+    let (scheme, token) = request.headers().get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}

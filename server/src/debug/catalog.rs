@@ -1,0 +1,49 @@
+//! The items, and the list of them.
+
+use actix_web::web::{self, Data, ServiceConfig};
+use actix_web::{HttpResponse, Route};
+use serde::Serialize;
+
+use super::DebugApi;
+use super::caller::{DebugCaller, NODE_HEADER};
+use super::refusal::{DebugAnswer, Refusal};
+
+/// An item that can be asked for.
+#[derive(Debug, Serialize)]
+pub(super) struct Item {
+    /// Below `/debug/`.
+    path: &'static str,
+    /// What it shows.
+    shows: &'static str,
+    #[serde(skip)]
+    route: fn() -> Route,
+}
+
+/// All items. One file per subject has the handlers.
+const ITEMS: &[Item] = &[];
+
+/// Adds them.
+pub(super) fn routes(services: &mut ServiceConfig) {
+    for item in ITEMS {
+        services.route(&format!("/{}", item.path), (item.route)());
+    }
+    for list in ["", "/"] {
+        services.route(list, web::get().to(list_items));
+    }
+    services.default_service(web::to(no_such_item));
+}
+
+/// The items, and which node answers.
+async fn list_items(_: DebugCaller, api: Data<DebugApi>) -> DebugAnswer {
+    #[derive(Serialize)]
+    struct Catalog<'a> {
+        node: &'a str,
+        items: &'static [Item],
+    }
+    let node = api.fleet.node.id();
+    Ok(HttpResponse::Ok().insert_header((NODE_HEADER, node)).json(Catalog { node, items: ITEMS }))
+}
+
+async fn no_such_item(_: DebugCaller) -> DebugAnswer {
+    Err(Refusal::BadParameter("no such item; GET /debug/ lists them".to_owned()))
+}
