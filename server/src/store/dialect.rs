@@ -11,7 +11,7 @@ use sea_orm::{
     SqliteTransactionMode, TransactionOptions,
 };
 
-use super::mysql_tls::{self, MysqlRelay};
+use super::mysql_relay::{self, MysqlRelay};
 use super::{Error, Result, sqlite_file};
 use crate::config::{self, MysqlEndpoint};
 use crate::lock::lock;
@@ -185,7 +185,7 @@ async fn refusal_of(server: MySqlConnectOptions) -> Option<DbErr> {
     outcome.err().map(|error| DbErr::Conn(RuntimeErr::SqlxError(error.into())))
 }
 
-/// Where and how the driver logs in: through the relay if there is one, which takes care of TLS with the server.
+/// Where and how the driver logs in: through the relay if there is one, which knows the way to the server.
 fn mysql_server(
     config: &config::Mysql,
     endpoint: MysqlEndpoint,
@@ -203,7 +203,10 @@ fn mysql_server(
         .pipes_as_concat(false)
         .no_engine_substitution(false);
     let server = match (relay, endpoint) {
-        (Some(relay), _) => server.socket(relay.socket()).ssl_mode(MySqlSslMode::Required),
+        (Some(relay), _) => {
+            let mode = if relay.is_encrypted() { MySqlSslMode::Required } else { MySqlSslMode::Disabled };
+            server.socket(relay.socket()).ssl_mode(mode)
+        }
         (None, MysqlEndpoint::Socket(path)) => server.socket(path).ssl_mode(MySqlSslMode::Disabled),
         (None, MysqlEndpoint::Tcp { host, port }) => server.host(&host).port(port).ssl_mode(MySqlSslMode::Disabled),
     };
@@ -313,7 +316,7 @@ fn mysql_failure(number: u16) -> Option<Failure> {
         // read_only and its kin; InnoDB in read-only mode.
         1290 | 1836 => Some(Failure::ReadOnly),
         // The relay cannot connect to the server, or does not trust it.
-        mysql_tls::CANNOT_CONNECT | mysql_tls::TLS_FAILED => Some(Failure::Unavailable),
+        mysql_relay::CANNOT_CONNECT | mysql_relay::TLS_FAILED => Some(Failure::Unavailable),
         // Too many connections, of all, of this user, in an hour; shutting down; killed; interrupted; out of time, on
         // MariaDB and on MySQL; out of memory, disk and table space.
         1040 | 1203 | 1226 | 1053 | 1927 | 1317 | 1969 | 3024 | 1037 | 1041 | 1021 | 1114 => Some(Failure::Unavailable),

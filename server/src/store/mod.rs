@@ -18,7 +18,7 @@ pub mod live_queries;
 pub mod log_batches;
 mod migrate_data;
 mod migrations;
-mod mysql_tls;
+mod mysql_relay;
 pub mod named;
 pub mod node_keys;
 pub mod nodes;

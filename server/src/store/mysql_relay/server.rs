@@ -21,24 +21,25 @@ const BETWEEN_ATTEMPTS: Duration = Duration::from_millis(100);
 /// to a server that has vanished is not kept for ever.
 const ALIVE: Duration = Duration::from_secs(60);
 
-/// ServerStream to and from the server.
-pub trait ServerStream: AsyncRead + AsyncWrite + Send + Unpin {}
+/// A stream of bytes in both directions.
+pub trait ByteStream: AsyncRead + AsyncWrite + Send + Unpin {}
 
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> ServerStream for T {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> ByteStream for T {}
 
 /// Where the server is, and how it is recognised.
 #[derive(Debug)]
 pub struct MysqlServer {
     endpoint: MysqlEndpoint,
-    policy: TlsPolicy,
+    /// Without one, the connection is in the clear.
+    policy: Option<TlsPolicy>,
     section: &'static str,
 }
 
 impl MysqlServer {
-    /// The server at `endpoint`, trusted as the configuration says; `None` without TLS.
-    pub fn of(config: &config::Mysql, endpoint: MysqlEndpoint, section: &'static str) -> Option<Self> {
+    /// The server at `endpoint`, trusted as the configuration says.
+    pub fn of(config: &config::Mysql, endpoint: MysqlEndpoint, section: &'static str) -> Self {
         let mut policy = match (config.tls(), &config.tls_ca) {
-            (MysqlTls::Off, _) => return None,
+            (MysqlTls::Off, _) => return Self { endpoint, policy: None, section },
             (MysqlTls::Unverified, _) => TlsPolicy::unverified(),
             (MysqlTls::Verified, Some(path)) => TlsPolicy::trusting(path),
             (MysqlTls::Verified, None) => TlsPolicy::platform(),
@@ -49,7 +50,16 @@ impl MysqlServer {
         if !config.tls_server_name.is_empty() {
             policy = policy.with_server_name(&config.tls_server_name);
         }
-        Some(Self { endpoint, policy, section })
+        Self { endpoint, policy: Some(policy), section }
+    }
+
+    pub fn is_encrypted(&self) -> bool {
+        self.policy.is_some()
+    }
+
+    /// Whether it is at a socket of this machine.
+    pub fn is_local(&self) -> bool {
+        matches!(self.endpoint, MysqlEndpoint::Socket(_))
     }
 
     /// Where it is, and the setting that says so.
@@ -70,7 +80,7 @@ impl MysqlServer {
     ///
     /// # Errors
     /// When there is no way to the server.
-    pub async fn dial(&self, deadline: Instant) -> io::Result<Box<dyn ServerStream>> {
+    pub async fn dial(&self, deadline: Instant) -> io::Result<Box<dyn ByteStream>> {
         loop {
             match self.dial_once().await {
                 Err(error)
@@ -84,7 +94,7 @@ impl MysqlServer {
         }
     }
 
-    async fn dial_once(&self) -> io::Result<Box<dyn ServerStream>> {
+    async fn dial_once(&self) -> io::Result<Box<dyn ByteStream>> {
         match &self.endpoint {
             MysqlEndpoint::Socket(path) => Ok(Box::new(UnixStream::connect(path).await?)),
             MysqlEndpoint::Tcp { host, port } => {
@@ -104,13 +114,13 @@ impl MysqlServer {
     ///
     /// # Errors
     /// When a file cannot be used, the server is not trusted, or it does not trust this client.
-    pub async fn encrypt(&self, stream: Box<dyn ServerStream>) -> anyhow::Result<TlsStream<Box<dyn ServerStream>>> {
+    pub async fn encrypt(&self, stream: Box<dyn ByteStream>) -> anyhow::Result<TlsStream<Box<dyn ByteStream>>> {
         let host = match &self.endpoint {
             MysqlEndpoint::Tcp { host, .. } => host,
             MysqlEndpoint::Socket(_) => "localhost",
         };
-        let name = self.policy.name_of(host)?;
-        let policy = self.policy.clone();
+        let Some(policy) = self.policy.clone() else { anyhow::bail!("no TLS is configured") };
+        let name = policy.name_of(host)?;
         let client = tokio::task::spawn_blocking(move || policy.client_config()).await??;
         Ok(TlsConnector::from(Arc::new(client)).connect(name, stream).await?)
     }

@@ -10,7 +10,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::client::TlsStream;
 
 use super::packet::{CANNOT_CONNECT, Packet, TLS_FAILED};
-use super::server::{MysqlServer, ServerStream};
+use super::server::{ByteStream, MysqlServer};
 
 /// Longest wait for the server until it is connected and trusted. Less than the pool waits for a connection, so that the
 /// reason arrives.
@@ -22,7 +22,8 @@ const FAREWELL: Duration = Duration::from_secs(1);
 /// From the driver to the server.
 pub struct Passage {
     pub server: MysqlServer,
-    pub acceptor: TlsAcceptor,
+    /// Without one, both sides are in the clear.
+    pub acceptor: Option<TlsAcceptor>,
 }
 
 impl Passage {
@@ -33,7 +34,23 @@ impl Passage {
         let _ = self.begin_and_carry(driver).await;
     }
 
-    async fn begin_and_carry(&self, mut driver: UnixStream) -> io::Result<()> {
+    async fn begin_and_carry(&self, driver: UnixStream) -> io::Result<()> {
+        match &self.acceptor {
+            Some(acceptor) => self.carry_encrypted(acceptor, driver).await,
+            None => self.carry_in_the_clear(driver).await,
+        }
+    }
+
+    async fn carry_in_the_clear(&self, driver: UnixStream) -> io::Result<()> {
+        let deadline = Instant::now() + PATIENCE;
+        match timeout_at(deadline, self.server.dial(deadline)).await {
+            Ok(Ok(server)) => carry_both(driver, server).await,
+            Ok(Err(error)) => self.not_connected(driver, &error.to_string()).await,
+            Err(_) => self.not_connected(driver, &late()).await,
+        }
+    }
+
+    async fn carry_encrypted(&self, acceptor: &TlsAcceptor, mut driver: UnixStream) -> io::Result<()> {
         let deadline = Instant::now() + PATIENCE;
         let (server, greeting) = match timeout_at(deadline, self.greeting(deadline)).await {
             Ok(Ok(greeted)) => greeted,
@@ -51,7 +68,7 @@ impl Passage {
             Ok(Err(error)) => Err(format!("{error:#}")),
             Err(_) => Err(late()),
         };
-        let mut driver = timeout(PATIENCE, self.acceptor.accept(driver)).await??;
+        let mut driver = timeout(PATIENCE, acceptor.accept(driver)).await??;
         match encrypted {
             Ok(server) => carry_both(driver, server).await,
             Err(reason) => {
@@ -64,7 +81,7 @@ impl Passage {
         }
     }
 
-    async fn greeting(&self, deadline: Instant) -> io::Result<(Box<dyn ServerStream>, Packet)> {
+    async fn greeting(&self, deadline: Instant) -> io::Result<(Box<dyn ByteStream>, Packet)> {
         let mut server = self.server.dial(deadline).await?;
         let greeting = Packet::read(&mut server).await?;
         Ok((server, greeting))
@@ -72,9 +89,9 @@ impl Passage {
 
     async fn encrypted(
         &self,
-        mut server: Box<dyn ServerStream>,
+        mut server: Box<dyn ByteStream>,
         request: &Packet,
-    ) -> anyhow::Result<TlsStream<Box<dyn ServerStream>>> {
+    ) -> anyhow::Result<TlsStream<Box<dyn ByteStream>>> {
         request.write(&mut server).await?;
         self.server.encrypt(server).await
     }
@@ -91,10 +108,7 @@ fn late() -> String {
 }
 
 /// Until one side ends: neither MySQL nor the driver goes on after the other has.
-async fn carry_both(
-    driver: tokio_rustls::server::TlsStream<UnixStream>,
-    server: TlsStream<Box<dyn ServerStream>>,
-) -> io::Result<()> {
+async fn carry_both(driver: impl ByteStream, server: impl ByteStream) -> io::Result<()> {
     let (mut from_driver, mut to_driver) = tokio::io::split(driver);
     let (mut from_server, mut to_server) = tokio::io::split(server);
     tokio::select! {

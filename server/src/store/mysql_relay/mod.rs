@@ -1,6 +1,6 @@
-//! TLS to MySQL by our own rules. The driver takes no TLS settings but its own, so it connects to a socket of this process,
-//! and a relay behind that socket connects to the server, checks its certificate and passes everything on. Decision 6 says
-//! why, and what it costs.
+//! The way to MySQL over a network. The driver takes no TLS settings but its own, and lets the system hold back small packets
+//! for 40 ms, so it connects to a socket of this process. A relay behind that socket connects to the server, checks its
+//! certificate if TLS is configured, and passes everything on at once. Decision 6 says why, and what it costs.
 
 mod packet;
 mod passage;
@@ -43,13 +43,15 @@ const ENDING: Duration = Duration::from_secs(5);
 pub(super) struct MysqlRelay {
     socket: PathBuf,
     folder: TempDir,
+    is_encrypted: bool,
     /// Whether no more connections are to be accepted.
     ended: CancellationToken,
     accepting: AbortOnDropHandle<()>,
 }
 
 impl MysqlRelay {
-    /// Begins to relay; nothing unless TLS is configured. `section` has the settings, and the pool has up to `connections`.
+    /// Begins to relay; nothing if the server is at a socket of this machine without TLS, which the driver reaches as well.
+    /// `section` has the settings, and the pool has up to `connections`.
     ///
     /// # Errors
     /// When the socket cannot be made. Faults of the settings and of the server are told to whoever connects.
@@ -59,9 +61,13 @@ impl MysqlRelay {
         section: &'static str,
         connections: u32,
     ) -> Result<Option<Self>> {
-        let Some(server) = MysqlServer::of(config, endpoint, section) else { return Ok(None) };
+        let server = MysqlServer::of(config, endpoint, section);
+        if !server.is_encrypted() && server.is_local() {
+            return Ok(None);
+        }
+        let is_encrypted = server.is_encrypted();
         let failed = |what: &str, error: &dyn std::fmt::Display| {
-            Error::Unavailable(format!("{section}.tls_config: cannot make {what}: {error}; check TMPDIR"))
+            Error::Unavailable(format!("{section}.address: cannot make {what}: {error}; check TMPDIR"))
         };
         let folder = tempfile::Builder::new()
             .prefix("muster-mysql-")
@@ -71,12 +77,13 @@ impl MysqlRelay {
         let socket = folder.path().join("socket");
         let listener =
             UnixListener::bind(&socket).map_err(|error| failed(&format!("the socket {}", socket.display()), &error))?;
-        let acceptor = acceptor().map_err(|error| failed("a certificate for the driver", &error))?;
+        let acceptor = is_encrypted.then(acceptor).transpose();
+        let acceptor = acceptor.map_err(|error| failed("a certificate for the driver", &error))?;
         let passage = Arc::new(Passage { server, acceptor });
         let most = usize::try_from(connections.saturating_add(SPARE)).unwrap_or(usize::MAX);
         let ended = CancellationToken::new();
         let accepting = AbortOnDropHandle::new(tokio::spawn(accept(listener, passage, most, ended.clone())));
-        Ok(Some(Self { socket, folder, ended, accepting }))
+        Ok(Some(Self { socket, folder, is_encrypted, ended, accepting }))
     }
 
     /// Goes on until the pool is closed or dropped: then the folder is removed at once, and connections may say farewell.
@@ -94,9 +101,14 @@ impl MysqlRelay {
     pub fn socket(&self) -> &Path {
         &self.socket
     }
+
+    /// Whether the driver has to ask for TLS.
+    pub fn is_encrypted(&self) -> bool {
+        self.is_encrypted
+    }
 }
 
-/// The driver's side of the relay is encrypted too: over anything else the driver refuses to send what some methods of
+/// With TLS to the server, the driver's side of the relay is encrypted too: over anything else the driver refuses to send what some methods of
 /// authentication send over TLS. Nobody checks this certificate; the folder of the socket keeps others out.
 fn acceptor() -> anyhow::Result<TlsAcceptor> {
     let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
