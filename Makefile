@@ -2,7 +2,7 @@
 
 CARGO ?= cargo
 
-.PHONY: assets run test test-fast test-faults test-upgrade screenshots pictures soak lint docs fmt ci clean dist bench bench-quick bench-redis
+.PHONY: assets book run test test-fast test-faults test-upgrade screenshots pictures soak lint docs fmt ci clean dist bench bench-quick bench-redis
 
 ## Build quickly, start a server with a small simulated fleet, and show where to look. Ctrl-C stops all of it.
 run:
@@ -81,11 +81,17 @@ lint:
 	scripts/check-promises
 	scripts/check-openapi
 	scripts/check-metrics
+	scripts/check-reference
+	scripts/check-book
 	scripts/check-deploy
 
 ## Put what the programs print about themselves into the documentation.
 docs:
 	scripts/update-docs
+
+## Make a site of docs/ in target/book; the first time builds mdBook, if it is not installed.
+book:
+	scripts/make-book
 
 fmt:
 	$(CARGO) fmt --all
@@ -94,9 +100,9 @@ fmt:
 ci: export CARGO_INCREMENTAL = 0
 ci: lint test
 
-## The binaries that are shipped.
+## Write what is shipped into target/dist: static programs, archive, deb, rpm, SBOM and checksums (a quarter of an hour).
 dist:
-	$(CARGO) build --profile dist -p muster -p fleetctl
+	scripts/make-dist
 
 ## Measure what the server costs (about an hour) and write docs/performance.md. BENCH_ARGS="--backend mariadb" for MariaDB and Redis.
 bench: bench-programs
