@@ -79,8 +79,6 @@ lint:
 	scripts/check-assets
 	scripts/check-words
 	scripts/check-promises
-	scripts/check-openapi
-	scripts/check-metrics
 	scripts/check-reference
 	scripts/check-book
 	scripts/check-deploy

@@ -42,7 +42,7 @@ fn page(command: clap::Command) -> String {
 
 /// Appends the help of a command and of those below it. Options that all commands have stand with the first one alone.
 fn section(command: &mut clap::Command, page: &mut String) {
-    let name = command.get_bin_name().unwrap_or_default().to_owned();
+    let name = command.get_bin_name().unwrap_or(command.get_name()).to_owned();
     let help = command.render_long_help().to_string();
     let lines = help.lines().map(str::trim_end).collect::<Vec<_>>().join("\n");
     // Writing to a string cannot fail.
