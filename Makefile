@@ -2,7 +2,7 @@
 
 CARGO ?= cargo
 
-.PHONY: assets book run test test-fast test-faults test-upgrade screenshots pictures soak lint docs fmt ci clean dist bench bench-quick bench-redis
+.PHONY: assets book run test test-fast test-dist test-faults test-upgrade screenshots pictures soak lint docs fmt ci clean dist bench bench-quick bench-redis
 
 ## Build quickly, start a server with a small simulated fleet, and show where to look. Ctrl-C stops all of it.
 run:
@@ -101,6 +101,10 @@ ci: lint test
 ## Write what is shipped into target/dist: static programs, archive, deb, rpm, SBOM and checksums (a quarter of an hour).
 dist:
 	scripts/make-dist
+
+## Install and start what `make dist` has written where there is no Rust; as root, with debootstrap (a minute).
+test-dist:
+	scripts/test-dist
 
 ## Measure what the server costs (about an hour) and write docs/performance.md. BENCH_ARGS="--backend mariadb" for MariaDB and Redis.
 bench: bench-programs
