@@ -2,7 +2,7 @@
 
 CARGO ?= cargo
 
-.PHONY: assets run test test-fast test-faults test-upgrade screenshots pictures soak lint docs fmt ci clean dist bench bench-quick bench-redis
+.PHONY: assets book run test test-fast test-dist test-faults test-upgrade screenshots pictures soak lint docs fmt ci clean dist bench bench-quick bench-redis
 
 ## Build quickly, start a server with a small simulated fleet, and show where to look. Ctrl-C stops all of it.
 run:
@@ -79,13 +79,17 @@ lint:
 	scripts/check-assets
 	scripts/check-words
 	scripts/check-promises
-	scripts/check-openapi
-	scripts/check-metrics
+	scripts/check-reference
+	scripts/check-book
 	scripts/check-deploy
 
 ## Put what the programs print about themselves into the documentation.
 docs:
 	scripts/update-docs
+
+## Make a site of docs/ in target/book; the first time builds mdBook, if it is not installed.
+book:
+	scripts/make-book
 
 fmt:
 	$(CARGO) fmt --all
@@ -94,9 +98,13 @@ fmt:
 ci: export CARGO_INCREMENTAL = 0
 ci: lint test
 
-## The binaries that are shipped.
+## Write what is shipped into target/dist: static programs, archive, deb, rpm, SBOM and checksums (a quarter of an hour).
 dist:
-	$(CARGO) build --profile dist -p muster -p fleetctl
+	scripts/make-dist
+
+## Install and start what `make dist` has written where there is no Rust; as root, with debootstrap (a minute).
+test-dist:
+	scripts/test-dist
 
 ## Measure what the server costs (about an hour) and write docs/performance.md. BENCH_ARGS="--backend mariadb" for MariaDB and Redis.
 bench: bench-programs

@@ -4,7 +4,7 @@ use clap::builder::FalseyValueParser;
 use clap::{ArgAction, Args, Parser, Subcommand};
 
 use crate::commands::{
-    apply, completion, config, convert, delete, get, login, preview, profile, query, setup, top, user,
+    apply, completion, config, convert, delete, get, login, manual, preview, profile, query, setup, top, user,
 };
 use crate::contexts::DEFAULT_CONTEXT;
 
@@ -67,4 +67,7 @@ pub enum Command {
     Preview(preview::Args),
     /// Print a shell completion script
     Completion(completion::Args),
+    /// Print all commands with their help as Markdown, or write man pages
+    #[command(hide = true)]
+    Manual(manual::Args),
 }

@@ -60,6 +60,7 @@ async fn dispatch(cli: Cli) -> anyhow::Result<()> {
         Command::Profile(args) => commands::profile::run(globals, args).await,
         Command::Top(args) => commands::top::run(&ClientSession::open(globals)?, args).await,
         Command::Completion(args) => commands::completion::run(&args),
+        Command::Manual(args) => commands::manual::run(&args),
         Command::Preview(args) => commands::preview::run(args, globals.debug).await,
     }
 }

@@ -89,6 +89,16 @@ fn command() -> Command {
         )
         .subcommand(Command::new("openapi").about("Print the description of the REST API in OpenAPI 3.1"))
         .subcommand(Command::new("metrics").about("Print the description of the metrics as Markdown"))
+        .subcommand(
+            Command::new("manual").about("Write a man page of each command").hide(true).arg(
+                Arg::new("man")
+                    .long("man")
+                    .required(true)
+                    .value_name("FOLDER")
+                    .value_parser(clap::value_parser!(PathBuf))
+                    .help("Existing folder to write them into"),
+            ),
+        )
         .subcommand(Command::new("version").about("Print the version"))
 }
 
@@ -134,6 +144,11 @@ fn run(matches: &ArgMatches) -> Result<()> {
         },
         Some(("metrics", _)) => print(&telemetry::metrics_page()),
         Some(("openapi", _)) => print(muster::api_document()),
+        Some(("manual", matches)) => match matches.get_one::<PathBuf>("man") {
+            Some(folder) => clap_mangen::generate_to(command(), folder)
+                .with_context(|| format!("cannot write man pages into {}", folder.display())),
+            None => Ok(()),
+        },
         _ => print(&format!("muster {VERSION}\n")),
     }
 }

@@ -9,6 +9,7 @@ pub mod delete;
 pub mod get;
 pub mod login;
 pub mod logout;
+pub mod manual;
 pub mod preview;
 pub mod profile;
 pub mod query;

@@ -41,7 +41,7 @@ variable "network" {
   default     = "10.64.0.0/16"
 }
 
-# For 10,000 hosts, docs/operations.md (Size, worked out from docs/performance.md) says 0.5 cores of all nodes together where
+# For 10,000 hosts, docs/sizing.md (worked out from docs/performance.md) says 0.5 cores of all nodes together where
 # each request has a TLS connection of its own, as here, and to plan twice that: either of two nodes can do it alone.
 variable "node_count" {
   description = "Number of nodes."
@@ -64,7 +64,7 @@ variable "node_memory" {
 }
 
 variable "database_class" {
-  description = "Class of the database. 10,000 hosts take 0.02 of a core (docs/operations.md, Size)."
+  description = "Class of the database. 10,000 hosts take 0.02 of a core (docs/sizing.md)."
   type        = string
   default     = "db.t4g.small"
 }

@@ -359,8 +359,8 @@ mod tests {
 
     #[test]
     fn the_documentation_lists_every_setting() {
-        let page = include_str!("../../../docs/operations.md");
-        assert!(page.contains(&describe()), "docs/operations.md is not up to date; run `make docs`");
+        let page = include_str!("../../../docs/settings.md");
+        assert!(page.contains(&describe()), "docs/settings.md is not up to date; run `make docs`");
     }
 
     #[test]
