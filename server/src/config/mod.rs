@@ -39,7 +39,7 @@ pub use server::Server;
 pub use session::Session;
 pub use sqlite::Sqlite;
 pub use statistics::Statistics;
-pub use value::{Bytes, Secret};
+pub use value::{Bytes, HIDDEN, Secret, without_password};
 
 /// Declares [`Config`] from the one list of sections. A new section is a file, a `mod` and a line here.
 macro_rules! sections {
@@ -54,6 +54,12 @@ macro_rules! sections {
             /// Every key of every section, in the order they are shown.
             pub fn keys() -> Vec<ConfigKey> {
                 [$( $(#[$cfg])? $section::keys(), )*].concat()
+            }
+
+            /// Every key with its value as operators may see it, in that order.
+            pub fn shown(&self) -> Vec<(ConfigKey, String)> {
+                let values = [$( $(#[$cfg])? self.$field.shown(), )*].concat();
+                Self::keys().into_iter().zip(values).collect()
             }
 
             /// Sets one key from text.

@@ -171,6 +171,10 @@ impl MysqlReadReplica {
         Mysql::keys().into_iter().map(of_replica).collect()
     }
 
+    pub(super) fn shown(&self) -> Vec<String> {
+        self.0.shown()
+    }
+
     pub(super) fn set(&mut self, name: &str, text: &str) -> Result<(), String> {
         self.0.set(name, text)
     }

@@ -10,6 +10,8 @@ pub struct ConfigKey {
     /// Placeholder of the value in help texts.
     pub value_name: &'static str,
     pub is_switch: bool,
+    /// Whether its value appears in no listing.
+    pub is_secret: bool,
 }
 
 impl ConfigKey {
@@ -61,7 +63,14 @@ macro_rules! section {
                     help: $help.trim_ascii(),
                     value_name: <$type>::VALUE_NAME,
                     is_switch: <$type>::IS_SWITCH,
+                    is_secret: <$type>::IS_SECRET,
                 }, )*]
+            }
+
+            /// The value of each key in the order of the keys, as operators may see it.
+            pub(super) fn shown(&self) -> Vec<String> {
+                use $crate::config::value::ConfigValue as _;
+                vec![$( self.$name.shown(), )*]
             }
 
             pub(super) fn set(&mut self, name: &str, text: &str) -> Result<(), String> {

@@ -10,10 +10,32 @@ pub(super) trait ConfigValue: Sized {
     const VALUE_NAME: &str = "VALUE";
     /// Whether the flag can be given without a value.
     const IS_SWITCH: bool = false;
+    /// Whether the value appears in no listing.
+    const IS_SECRET: bool = false;
     /// Errors say what is expected; the caller names the key.
     fn read(text: &str) -> Result<Self, String>;
     /// Text that `read` turns into this value; empty for secrets.
     fn show(&self) -> String;
+    /// The value as operators may see it: [`HIDDEN`] for a secret that is set, addresses without passwords.
+    fn shown(&self) -> String {
+        without_password(&self.show())
+    }
+}
+
+/// Stands for what is not shown.
+pub const HIDDEN: &str = "********";
+
+/// A list of addresses without what stands before an `@` in them, if that may hold a password.
+pub fn without_password(text: &str) -> String {
+    let address = |address: &str| {
+        let (scheme, rest) = address.split_once("://").map_or(("", address), |(scheme, rest)| (scheme, rest));
+        match rest.rsplit_once('@') {
+            Some((_, host)) if !scheme.is_empty() => format!("{scheme}://{HIDDEN}@{host}"),
+            Some((user, host)) if user.contains(':') => format!("{HIDDEN}@{host}"),
+            _ => address.to_owned(),
+        }
+    };
+    text.split(',').map(address).collect::<Vec<_>>().join(",")
 }
 
 /// Declares a setting that is one of several words: one line per word.
@@ -225,12 +247,16 @@ impl Secret {
 
 impl ConfigValue for Secret {
     const VALUE_NAME: &str = "SECRET";
+    const IS_SECRET: bool = true;
     fn read(text: &str) -> Result<Self, String> {
         Ok(Self::new(text))
     }
     /// Always empty, because the text appears in listings. Secrets are empty by default, so defaults read back.
     fn show(&self) -> String {
         String::new()
+    }
+    fn shown(&self) -> String {
+        if self.0.is_empty() { String::new() } else { HIDDEN.to_owned() }
     }
 }
 
@@ -283,5 +309,20 @@ mod tests {
     #[test]
     fn secrets_do_not_print() {
         assert!(!format!("{:?}", Secret::new("hunter2")).contains("hunter2"));
+        assert_eq!(Secret::new("hunter2").shown(), HIDDEN);
+        assert_eq!(Secret::default().shown(), "");
+    }
+
+    #[test]
+    fn addresses_are_shown_without_passwords() {
+        for (given, shown) in [
+            ("redis:6379,other:6379", "redis:6379,other:6379"),
+            ("redis://user:hunter2@redis:6379", "redis://********@redis:6379"),
+            ("one:1,redis://:hunter@2@redis:6379", "one:1,redis://********@redis:6379"),
+            ("user:hunter2@db", "********@db"),
+            ("admin@example.com", "admin@example.com"),
+        ] {
+            assert_eq!(without_password(given), shown);
+        }
     }
 }

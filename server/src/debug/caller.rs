@@ -11,13 +11,13 @@ use actix_web::{FromRequest, HttpRequest};
 use super::DebugApi;
 use super::refusal::Refusal;
 use crate::fleet::Error;
-use crate::fleet::access::Permission;
+use crate::fleet::access::{Permission, Principal};
 
 /// Names the node that a request is for, and in each answer the node that answers.
 pub(super) const NODE_HEADER: &str = "muster-node";
 
 /// An admin who may ask now. A handler with this argument refuses everybody else.
-pub(super) struct DebugCaller;
+pub(super) struct DebugCaller(pub Principal);
 
 impl FromRequest for DebugCaller {
     type Error = Refusal;
@@ -35,9 +35,9 @@ impl FromRequest for DebugCaller {
             if node.is_some_and(|node| node != here.as_bytes()) {
                 return Err(Refusal::OtherNode { here: here.to_owned() });
             }
-            let turn = api.turns.take(principal.user.id, api.fleet.clock.now());
-            turn.map_err(|retry_after| Error::TooMany { retry_after })?;
-            Ok(Self)
+            let taken = api.quotas.take(principal.user.id, api.fleet.clock.now());
+            taken.map_err(|retry_after| Error::TooMany { retry_after })?;
+            Ok(Self(principal))
         })
     }
 }

@@ -1,12 +1,16 @@
 //! The items, and the list of them.
 
+use std::fmt::Write as _;
+
+use actix_web::dev::ServiceResponse;
+use actix_web::http::header::{HeaderName, HeaderValue};
 use actix_web::web::{self, Data, ServiceConfig};
 use actix_web::{HttpResponse, Route};
 use serde::Serialize;
 
-use super::DebugApi;
 use super::caller::{DebugCaller, NODE_HEADER};
 use super::refusal::{DebugAnswer, Refusal};
+use super::{DebugApi, command_line, cpu_profile, heap, node_state, runtime, settings, threads};
 
 /// An item that can be asked for.
 #[derive(Debug, Serialize)]
@@ -20,7 +24,49 @@ pub(super) struct Item {
 }
 
 /// All items. One file per subject has the handlers.
-const ITEMS: &[Item] = &[];
+const ITEMS: &[Item] = &[
+    item(
+        "pprof/profile",
+        "CPU profile (?seconds=30, up to 120): gzipped protobuf for go tool pprof and other readers",
+        || web::get().to(cpu_profile::profile),
+    ),
+    item("flamegraph", "CPU profile (?seconds=10, up to 120) as a picture (SVG)", || {
+        web::get().to(cpu_profile::flame_graph)
+    }),
+    item("pprof/heap", "memory in use, by the stacks that allocated it: gzipped protobuf", || {
+        web::get().to(heap::heap)
+    }),
+    item("pprof/allocs", "the same: what was freed is not noted", || web::get().to(heap::allocs)),
+    item("threads", "threads: state, CPU time and what each waits in", || web::get().to(threads::list)),
+    item("pprof/threadcreate", "the same as text", || web::get().to(threads::text)),
+    item("pprof/cmdline", "arguments of the process, separated by NUL, without secrets", || {
+        web::get().to(command_line::cmdline)
+    }),
+    item("pprof/symbol", "nothing: profiles name their functions", || web::to(no_symbols)),
+    item("runtime", "version, start, memory, open files, CPU time and threads of the process", || {
+        web::get().to(runtime::runtime)
+    }),
+    item("config", "all settings with the values in effect, without secrets", || web::get().to(settings::settings)),
+    item("migrations", "how the schema of the database compares to this version", || {
+        web::get().to(node_state::migrations)
+    }),
+    item("state", "sizes of what this node holds in memory, with their bounds", || web::get().to(node_state::figures)),
+    item("nodes", "the nodes over this database", || web::get().to(node_state::nodes)),
+    item("metrics", "the metrics in Prometheus' text format", || web::get().to(node_state::metrics)),
+];
+
+const fn item(path: &'static str, shows: &'static str, route: fn() -> Route) -> Item {
+    Item { path, shows, route }
+}
+
+/// Names in an answer the node that gives it.
+pub(super) fn with_node<B>(mut answer: ServiceResponse<B>) -> ServiceResponse<B> {
+    let node = answer.request().app_data::<Data<DebugApi>>().map(|api| HeaderValue::from_str(api.fleet.node.id()));
+    if let Some(Ok(node)) = node {
+        answer.headers_mut().insert(HeaderName::from_static(NODE_HEADER), node);
+    }
+    answer
+}
 
 /// Adds them.
 pub(super) fn routes(services: &mut ServiceConfig) {
@@ -29,6 +75,9 @@ pub(super) fn routes(services: &mut ServiceConfig) {
     }
     for list in ["", "/"] {
         services.route(list, web::get().to(list_items));
+    }
+    for list in ["/pprof", "/pprof/"] {
+        services.route(list, web::get().to(list_profiles));
     }
     services.default_service(web::to(no_such_item));
 }
@@ -40,8 +89,21 @@ async fn list_items(_: DebugCaller, api: Data<DebugApi>) -> DebugAnswer {
         node: &'a str,
         items: &'static [Item],
     }
-    let node = api.fleet.node.id();
-    Ok(HttpResponse::Ok().insert_header((NODE_HEADER, node)).json(Catalog { node, items: ITEMS }))
+    Ok(HttpResponse::Ok().json(Catalog { node: api.fleet.node.id(), items: ITEMS }))
+}
+
+/// The items that Go's tools look for, as text.
+async fn list_profiles(_: DebugCaller) -> DebugAnswer {
+    let mut text = String::from("/debug/pprof/\n\n");
+    for (name, shows) in ITEMS.iter().filter_map(|item| Some((item.path.strip_prefix("pprof/")?, item.shows))) {
+        let _ = writeln!(text, "{name:14} {shows}");
+    }
+    Ok(HttpResponse::Ok().content_type("text/plain; charset=utf-8").body(text))
+}
+
+/// Go's tools ask for names of addresses, which profiles have already.
+async fn no_symbols(_: DebugCaller) -> DebugAnswer {
+    Err(Refusal::NotHere("profiles name their functions; addresses are not looked up".to_owned()))
 }
 
 async fn no_such_item(_: DebugCaller) -> DebugAnswer {

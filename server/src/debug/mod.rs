@@ -4,17 +4,30 @@
 
 mod caller;
 mod catalog;
+mod command_line;
+mod cpu_profile;
+mod heap;
+mod long_answer;
+mod node_state;
+mod params;
+mod proc;
+mod quotas;
 mod refusal;
-mod turns;
+mod runtime;
+mod settings;
+mod threads;
 
 use std::sync::Arc;
 
+use actix_web::dev::Service as _;
 use actix_web::web::{self, ServiceConfig};
 
-use self::turns::Turns;
+use self::quotas::UserQuotas;
+use self::refusal::Refusal;
+use crate::clock::Moment;
 use crate::config::Config;
-use crate::fleet::Fleet;
-use crate::pool::Pool;
+use crate::fleet::{Error, Fleet};
+use crate::pool::{Pool, PoolEntry};
 use crate::telemetry::Metrics;
 
 /// Threads for the work of these requests.
@@ -23,6 +36,9 @@ const THREADS: usize = 2;
 /// Requests that wait for a thread.
 const QUEUE: usize = 16;
 
+/// Says of an answer what it does not show.
+const NOTE_HEADER: &str = "muster-note";
+
 /// The state that the handlers share.
 #[derive(Debug, Clone)]
 pub struct DebugApi {
@@ -30,17 +46,40 @@ pub struct DebugApi {
     metrics: Arc<Metrics>,
     config: Arc<Config>,
     pool: Pool,
-    turns: Arc<Turns>,
+    quotas: Arc<UserQuotas>,
+    started_at: Moment,
 }
 
 impl DebugApi {
     pub fn new(fleet: Fleet, metrics: Arc<Metrics>, config: &Config) -> Self {
         let pool = Pool::new("debug", THREADS, Some(QUEUE), &metrics);
-        Self { fleet, metrics, config: Arc::new(config.clone()), pool, turns: Arc::default() }
+        let started_at = fleet.clock.now();
+        Self { fleet, metrics, config: Arc::new(config.clone()), pool, quotas: Arc::default(), started_at }
+    }
+
+    /// Takes a place in the queue of the pool.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] when it is full.
+    fn enter(&self) -> Result<PoolEntry, Refusal> {
+        let full = || Error::Unavailable("as many debug requests wait as may".to_owned()).into();
+        self.pool.enter().ok_or_else(full)
+    }
+
+    /// Does work on a thread of the pool.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] when the queue is full, [`Error::Internal`] when the work panics.
+    async fn in_pool<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Refusal> {
+        self.enter()?.run(work).await.map_err(|error| Error::Internal(error.into()).into())
     }
 }
 
 /// Adds all items, and the list of them.
 pub fn routes(services: &mut ServiceConfig) {
-    services.service(web::scope("/debug").configure(catalog::routes));
+    let scope = web::scope("/debug").wrap_fn(|request, service| {
+        let answered = service.call(request);
+        async move { answered.await.map(catalog::with_node) }
+    });
+    services.service(scope.configure(catalog::routes));
 }

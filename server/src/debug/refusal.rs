@@ -20,7 +20,7 @@ pub(super) enum Refusal {
     NotHere(String),
     /// A parameter is wrong.
     BadParameter(String),
-    /// Another one has the turn.
+    /// Another caller does the same, which one may at a time.
     Busy { reason: String, retry_after: Duration },
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::access::{Permission, Principal};
 use super::{Fleet, Result};
 use crate::clock::Moment;
-use crate::store::{self, nodes};
+use crate::store::{self, Migrations, nodes};
 
 /// A node that has not been heard of for so long is not shown.
 const SHOWN_FOR: Duration = Duration::from_secs(3600);
@@ -56,5 +56,14 @@ impl Fleet {
         nodes.sort_by_key(|node| (node.id != own, std::cmp::Reverse(node.alive_at)));
         nodes.truncate(MAX_NODES);
         Ok(ServerParts { nodes, database: store::version(db).await? })
+    }
+
+    /// How the schema of the database compares to what this node knows.
+    ///
+    /// # Errors
+    /// [`Error::Forbidden`](super::Error::Forbidden) to users who may not debug; or the database does not answer.
+    pub async fn migrations(&self, principal: &Principal) -> Result<Migrations> {
+        principal.may(Permission::Debug)?;
+        Ok(store::migrations(self.hosts.reader()).await?)
     }
 }

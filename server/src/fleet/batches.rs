@@ -228,6 +228,12 @@ impl<Q: 'static, A: 'static> Batches<Q, A> {
         waiting.spacing.begun().filter(|_| waiting.in_flight > 0).map(|begun| begun.elapsed())
     }
 
+    /// How many questions wait or are worked on, and the most they may be.
+    pub fn size(&self) -> (usize, usize) {
+        let waiting = lock(&self.waiting);
+        (waiting.questions.len() + waiting.in_flight, self.max_waiting)
+    }
+
     /// How many questions wait, and whether a batch is under way or has just been.
     #[cfg(test)]
     pub fn state(&self) -> (usize, bool) {

@@ -16,6 +16,7 @@ mod deadline;
 pub mod enroll_secrets;
 mod error;
 mod explain;
+mod figures;
 mod findings;
 mod halves;
 mod host_detail;

@@ -14,6 +14,8 @@ pub struct Migrations {
     pub missing: Vec<String>,
     /// Taken by a newer version of this program.
     pub unknown: Vec<String>,
+    /// None has been taken.
+    pub is_empty: bool,
 }
 
 impl Store {
@@ -22,7 +24,7 @@ impl Store {
     /// # Errors
     /// [`Error`] when the database does not answer.
     pub async fn migrations(&self) -> Result<Migrations> {
-        Ok(compare(muster_migrations::applied(self.reader()).await?))
+        migrations(self.reader()).await
     }
 
     /// Whether `muster migrate-data` has begun to fill this database and not ended.
@@ -42,11 +44,21 @@ impl Store {
     }
 }
 
+/// As [`Store::migrations`], over a connection.
+///
+/// # Errors
+/// [`Error`] when the database does not answer.
+pub async fn migrations(db: &DatabaseConnection) -> Result<Migrations> {
+    Ok(compare(muster_migrations::applied(db).await?))
+}
+
 fn compare(applied: Vec<String>) -> Migrations {
+    let is_empty = applied.is_empty();
     let known: Vec<String> = Migrator::migrations().iter().map(|step| step.name().to_owned()).collect();
     Migrations {
         missing: known.iter().filter(|name| !applied.contains(name)).cloned().collect(),
         unknown: applied.into_iter().filter(|name| !known.contains(name)).collect(),
+        is_empty,
     }
 }
 

@@ -49,7 +49,7 @@ use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBacken
 pub use case_twins::case_twins;
 pub use error::{Error, Result, WriteError};
 pub use migrate_data::{Copied, migrate_data};
-pub use migrations::prepare_mysql;
+pub use migrations::{Migrations, migrations, prepare_mysql};
 pub use tx::{StoreCounters, Tx};
 pub use word::UnknownWord;
 

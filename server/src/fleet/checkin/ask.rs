@@ -82,6 +82,12 @@ impl Asker {
         Self { awaited: Arc::new(Batches::new(BATCH, MAX_WAITING, SPACING)), leisurely: Arc::new(leisurely), leisure }
     }
 
+    /// Hosts that wait or are worked on, in both batches, and the most they may be.
+    pub(super) fn size(&self) -> (usize, usize) {
+        let ((awaited, most), (leisurely, most_leisurely)) = (self.awaited.size(), self.leisurely.size());
+        (awaited + leisurely, most + most_leisurely)
+    }
+
     /// How long a host may wait for others, beside the time that the database takes.
     pub(super) fn leisure(&self, wanted: &RefreshRequest) -> Duration {
         if wanted.check.is_awaited() { SPACING } else { self.leisure }

@@ -104,6 +104,17 @@ pub struct Checkin {
 }
 
 impl Checkin {
+    /// Hosts whose answers about themselves wait to be written, and from how many on no host is asked.
+    pub(super) fn waiting_reports(&self) -> (usize, usize) {
+        (self.reports.waiting(), MAX_WAITING)
+    }
+
+    /// Requests of which it is decided whether to ask their hosts about themselves: those that wait and those of the batch that
+    /// is worked on, with the most they may be.
+    pub(super) fn asking(&self) -> (usize, usize) {
+        self.asker.size()
+    }
+
     /// `statistics_interval` is zero if no host is to be asked for statistics.
     pub fn new(parts: CheckinParts, config: &config::Osquery, statistics_interval: Duration) -> Self {
         let CheckinParts { store, clock, schedule, hosts, live, statistics, schemas, metrics } = parts;

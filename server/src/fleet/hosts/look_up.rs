@@ -51,6 +51,11 @@ impl KeyLookUps {
         Self { keys: Arc::new(keys), store: store.clone() }
     }
 
+    /// Keys that wait or are being read, and the most they may be.
+    pub(super) fn size(&self) -> (usize, usize) {
+        self.keys.size()
+    }
+
     /// The key as a plain reading shows it, which begins after this is called.
     async fn read(&self, hash: KeyHash) -> std::result::Result<Option<ReadKey>, NoAnswer> {
         let store = self.store.clone();

@@ -93,6 +93,11 @@ pub struct Hosts {
 }
 
 impl Hosts {
+    /// Node keys that are being looked up in the database, and the most they may be.
+    pub(super) fn looking_up(&self) -> (usize, usize) {
+        self.look_ups.size()
+    }
+
     pub fn new(
         store: Store,
         clock: Clock,

@@ -283,6 +283,19 @@ impl Live {
     }
 }
 
+impl Live {
+    /// Open jobs, and all jobs in memory.
+    pub(super) fn jobs_in_memory(&self) -> (usize, usize) {
+        (self.open_jobs().len(), self.jobs.pin().len())
+    }
+
+    /// Those who watch jobs, and the most who may.
+    pub(super) fn watching(&self) -> (usize, usize) {
+        let most = self.config.max_followers.min(Semaphore::MAX_PERMITS);
+        (most.saturating_sub(self.followers.available_permits()), most)
+    }
+}
+
 impl From<BusError> for Error {
     fn from(error: BusError) -> Self {
         Self::Unavailable(error.to_string())

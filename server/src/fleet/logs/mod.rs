@@ -159,6 +159,11 @@ impl Logs {
         })
     }
 
+    /// Bytes of lines that wait for the disk, and the most they may be.
+    pub(super) fn bytes_in_flight(&self) -> (usize, usize) {
+        (self.max_in_flight.saturating_sub(self.in_flight.available_permits()), self.max_in_flight)
+    }
+
     /// Whether lines of this stream can be taken to their sink at all.
     ///
     /// # Errors

@@ -53,6 +53,11 @@ impl ConfigCache {
         config
     }
 
+    /// Bytes of the configs that are kept, and the most they may be.
+    pub fn size(&self) -> (usize, usize) {
+        (lock(&self.kept).bytes, self.max_bytes)
+    }
+
     #[cfg(test)]
     pub fn bytes(&self) -> usize {
         lock(&self.kept).bytes

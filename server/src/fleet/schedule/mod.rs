@@ -79,6 +79,11 @@ impl Schedule {
         &self.built_in
     }
 
+    /// Bytes of assembled configs that are kept, and the most they may be.
+    pub(super) fn cached_bytes(&self) -> (usize, usize) {
+        self.configs.size()
+    }
+
     pub fn plan(&self) -> Arc<Plan> {
         self.plan.load_full()
     }

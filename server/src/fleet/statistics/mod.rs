@@ -97,6 +97,11 @@ pub struct Statistics {
 }
 
 impl Statistics {
+    /// Hosts whose samples wait to be written and their bytes, each with the most they may be.
+    pub(super) fn waiting_samples(&self) -> [(usize, usize); 2] {
+        self.waiting.sizes()
+    }
+
     pub fn new(
         store: Store,
         clock: Clock,

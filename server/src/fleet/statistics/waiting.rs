@@ -56,6 +56,12 @@ impl WaitingSamples {
         true
     }
 
+    /// Hosts whose samples wait and their bytes, each with the most they may be.
+    pub fn sizes(&self) -> [(usize, usize); 2] {
+        let queue = lock(&self.0);
+        [(queue.by_host.len(), MAX_WAITING), (queue.bytes, MAX_BYTES)]
+    }
+
     /// Whether so many wait that no further host should be asked.
     pub fn are_many(&self) -> bool {
         let queue = lock(&self.0);

@@ -103,6 +103,11 @@ impl TestServer {
         self.address.enrolled(index).await
     }
 
+    /// Where `/debug` is served.
+    pub fn debug_address(&self) -> Address {
+        address_of(&self.config, self.running.as_ref().unwrap().0.debug_address())
+    }
+
     pub fn config(&self) -> &Config {
         &self.config
     }

@@ -54,6 +54,11 @@ impl Enrollments {
 }
 
 impl Hosts {
+    /// Enrollments that wait or are worked on, and the most they may be.
+    pub(in crate::fleet) fn enrolling(&self) -> (usize, usize) {
+        self.enrollments.waiting.size()
+    }
+
     /// Enrolls a host and gives it a key.
     ///
     /// # Errors

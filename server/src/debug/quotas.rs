@@ -17,7 +17,7 @@ const MAX_USERS: usize = 1_000;
 
 /// The requests of each user in the current minute.
 #[derive(Debug, Default)]
-pub(super) struct Turns(Mutex<HashMap<i64, Minute>>);
+pub(super) struct UserQuotas(Mutex<HashMap<i64, Minute>>);
 
 #[derive(Debug, Clone, Copy)]
 struct Minute {
@@ -25,7 +25,7 @@ struct Minute {
     requests: u32,
 }
 
-impl Turns {
+impl UserQuotas {
     /// Counts a request of a user.
     ///
     /// # Errors
@@ -51,10 +51,10 @@ mod tests {
 
     #[test]
     fn each_user_has_so_many_requests_a_minute() {
-        let (turns, start) = (Turns::default(), Moment(1_000_000_000));
-        assert_eq!((0..MAX_REQUESTS + 5).filter(|_| turns.take(1, start).is_ok()).count(), MAX_REQUESTS as usize);
-        assert_eq!(turns.take(1, start.plus(Duration::from_secs(20))), Err(Duration::from_secs(40)));
-        assert_eq!(turns.take(2, start), Ok(()), "another user");
-        assert_eq!(turns.take(1, start.plus(MINUTE)), Ok(()), "the next minute");
+        let (quotas, start) = (UserQuotas::default(), Moment(1_000_000_000));
+        assert_eq!((0..MAX_REQUESTS + 5).filter(|_| quotas.take(1, start).is_ok()).count(), MAX_REQUESTS as usize);
+        assert_eq!(quotas.take(1, start.plus(Duration::from_secs(20))), Err(Duration::from_secs(40)));
+        assert_eq!(quotas.take(2, start), Ok(()), "another user");
+        assert_eq!(quotas.take(1, start.plus(MINUTE)), Ok(()), "the next minute");
     }
 }

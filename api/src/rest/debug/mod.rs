@@ -1,0 +1,12 @@
+//! The bodies of the debug API, below `/debug/`. Times are RFC 3339 in UTC, durations seconds. Fields that older servers do not
+//! send are read as absent.
+
+mod migrations;
+mod node_state;
+mod runtime;
+mod threads;
+
+pub use migrations::MigrationState;
+pub use node_state::{DebugNode, DebugNodes, Figure, NodeFigures};
+pub use runtime::{NodeMemory, NodeRuntime};
+pub use threads::{NodeThread, NodeThreads};
