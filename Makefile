@@ -43,14 +43,17 @@ soak:
 	scripts/install-test-services
 	MUSTER_TEST_SIZE=whole scripts/run-tests $(EVERY_TEST)
 
-# The last version before the host directory. It wrote when a host was seen, and each use of its keys, into the host's rows.
-OLD_VERSION ?= 7df00b1
+# The last version before the latest steps of the schema, and the last one before the host directory, which wrote when a host was
+# seen, and each use of its keys, into the host's rows.
+OLD_VERSIONS ?= 22a7f65 7df00b1
 
-## Replace servers of an older version under load, on MariaDB and SQLite (20 minutes, of which 10 build the older one).
+## Replace servers of older versions under load, on MariaDB and SQLite (20 minutes for each version, of which 10 build it).
 test-upgrade:
 	scripts/install-test-services
-	scripts/build-version $(OLD_VERSION) target/old
-	MUSTER_OLD_SERVER=$(CURDIR)/target/old/muster scripts/run-tests --workspace --test it -- --ignored upgrade::
+	set -e; for version in $(OLD_VERSIONS); do \
+	    scripts/build-version $$version target/old/$$version; \
+	    MUSTER_OLD_SERVER=$(CURDIR)/target/old/$$version/muster scripts/run-tests --workspace --test it -- --ignored upgrade::; \
+	done
 
 ## Write every page of the dashboard, at two widths and more and in both themes, into target/screenshots (3 minutes).
 screenshots:
