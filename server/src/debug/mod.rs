@@ -4,6 +4,8 @@
 
 mod caller;
 mod catalog;
+mod database;
+mod redis;
 mod refusal;
 mod turns;
 
