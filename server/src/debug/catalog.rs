@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::caller::{DebugCaller, NODE_HEADER};
 use super::refusal::{DebugAnswer, Refusal};
-use super::{DebugApi, command_line, cpu_profile, heap, node_state, runtime, settings, threads};
+use super::{DebugApi, command_line, cpu_profile, database, heap, node_state, redis, runtime, settings, threads};
 
 /// An item that can be asked for.
 #[derive(Debug, Serialize)]
@@ -53,6 +53,15 @@ const ITEMS: &[Item] = &[
     item("state", "sizes of what this node holds in memory, with their bounds", || web::get().to(node_state::figures)),
     item("nodes", "the nodes over this database", || web::get().to(node_state::nodes)),
     item("metrics", "the metrics in Prometheus' text format", || web::get().to(node_state::metrics)),
+    item("db/locks", "statements that wait for row locks, and who holds them", || web::get().to(database::locks)),
+    item("db/innodb-status", "InnoDB's status, without values", || web::get().to(database::innodb_status)),
+    item("db/process-list", "connections to the database", || web::get().to(database::process_list)),
+    item("db/statements", "statements that take most time", || web::get().to(database::statements)),
+    item("db/settings", "the database's version, settings and figures", || web::get().to(database::settings)),
+    item("db/tables", "rows and bytes of each table", || web::get().to(database::tables)),
+    item("redis/info", "INFO of each Redis", || web::get().to(redis::info)),
+    item("redis/slowlog", "slow commands of Redis, without arguments", || web::get().to(redis::slow_log)),
+    item("redis/streams", "keys of Muster in Redis by kind", || web::get().to(redis::streams)),
 ];
 
 const fn item(path: &'static str, shows: &'static str, route: fn() -> Route) -> Item {

@@ -1,15 +1,18 @@
 //! The debug API: who may ask, what each item answers, and that no secret is among it.
 
 mod access;
+mod database;
 mod items;
 mod profiles;
+mod redis;
 mod secrets;
 
 use std::process::Stdio;
 
 use reqwest::Response;
+use serde_json::Value;
 
-use crate::support::Rest;
+use crate::support::{Answer, Rest, TestServer};
 
 /// A GET below `/debug/`.
 pub async fn get(rest: &Rest, item: &str) -> Response {
@@ -52,4 +55,37 @@ pub fn go_top(file: &std::path::Path) -> Option<String> {
     let output = command.output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     Some(String::from_utf8(output.stdout).unwrap())
+}
+
+/// Items about the database and Redis.
+pub const ITEMS: [&str; 9] = [
+    "db/locks",
+    "db/innodb-status",
+    "db/process-list",
+    "db/statements",
+    "db/settings",
+    "db/tables",
+    "redis/info",
+    "redis/slowlog",
+    "redis/streams",
+];
+
+/// What the administrator is shown.
+pub async fn shown(server: &TestServer, item: &str) -> Answer {
+    server.rest.get(&format!("/debug/{item}")).await
+}
+
+/// The rows of a list that must be shown.
+pub async fn rows(server: &TestServer, item: &str) -> Vec<Value> {
+    shown(server, item).await.read()
+}
+
+/// Fails if any item shows one of these texts.
+pub async fn assert_hidden(server: &TestServer, secrets: &[&str]) {
+    for item in ITEMS {
+        let text = shown(server, item).await.text.to_lowercase();
+        for secret in secrets {
+            assert!(!text.contains(&secret.to_lowercase()), "{item} shows {secret}: {text}");
+        }
+    }
 }
