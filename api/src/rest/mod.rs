@@ -4,6 +4,7 @@
 mod account;
 mod apply;
 mod campaign;
+pub mod debug;
 mod envelope;
 mod error;
 mod explain;

@@ -2,8 +2,10 @@
 //! database and Redis. For admins, who may ask a bounded number of times a minute; what takes the processor long is done in a
 //! pool. No answer contains a secret. Fleet's paths answer with what is nearest.
 
+mod activity;
 mod caller;
 mod catalog;
+mod logs;
 mod refusal;
 mod turns;
 

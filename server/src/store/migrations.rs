@@ -22,7 +22,7 @@ impl Store {
     /// # Errors
     /// [`Error`] when the database does not answer.
     pub async fn migrations(&self) -> Result<Migrations> {
-        Ok(compare(muster_migrations::applied(self.reader()).await?))
+        Ok(compare(muster_migrations::applied(self.reader().inner()).await?))
     }
 
     /// Whether `muster migrate-data` has begun to fill this database and not ended.
@@ -38,7 +38,7 @@ impl Store {
     /// # Errors
     /// [`Error`] when a step fails; running it again continues there.
     pub async fn migrate(&self) -> Result<()> {
-        Ok(Migrator::up(&self.writer, None).await?)
+        Ok(Migrator::up(self.writer.inner(), None).await?)
     }
 }
 

@@ -11,6 +11,7 @@ mod checkin;
 mod crash;
 mod crowd;
 mod database_access;
+mod debug;
 mod disk_full;
 mod enrollment;
 mod heavy;
