@@ -126,6 +126,17 @@ impl Ongoing {
         Some(Self(Some(slot)))
     }
 
+    /// Work that is a part of what this thread does now, wherever it is done.
+    pub fn part<F: Future>(work: F) -> impl Future<Output = F::Output> {
+        let ongoing = Self::current();
+        async move {
+            match ongoing {
+                Some(ongoing) => ongoing.run(work).await,
+                None => work.await,
+            }
+        }
+    }
+
     /// The id of the request that this thread works for.
     pub fn current_id() -> Option<String> {
         let slot = current()?;

@@ -58,6 +58,19 @@ async fn work_that_goes_on_elsewhere_shows_until_the_last_part_has_ended() {
     assert_eq!(shown("work in two parts"), []);
 }
 
+#[tokio::test]
+async fn a_part_of_a_request_that_runs_elsewhere_waits_in_its_name() {
+    let (answer, answered) = oneshot::channel::<()>();
+    let work = Ongoing::of_agent("a request with a part", Instant::now());
+    let part = work.run(async { tokio::spawn(Ongoing::part(waiting_for(WaitsFor::LogSink, answered))) }).await;
+    tokio::task::yield_now().await;
+    drop(work);
+    assert_eq!(waits(&shown("a request with a part")[0]), [WaitsFor::RequestBody, WaitsFor::LogSink]);
+    answer.send(()).unwrap();
+    part.await.unwrap().unwrap();
+    assert_eq!(shown("a request with a part"), []);
+}
+
 #[test]
 fn a_wait_of_unnamed_work_is_counted_and_one_that_is_forgotten_is_not() {
     let before = figures(WaitsFor::ConfigAssembly).waiting_now;

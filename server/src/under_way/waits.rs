@@ -41,7 +41,7 @@ waits! {
     RedisQueue = "redis queue";
     /// Log lines to be durable.
     LogSink = "log sink";
-    /// The end of what other nodes do with batches of the same host.
+    /// The end of what others, on this node or another one, do with batches of the same host.
     BatchLock = "batch lock";
     /// A thread of a pool.
     PoolThread = "pool thread";

@@ -1,4 +1,4 @@
-use muster_api::rest::debug::{RequestUnderWay, RequestsUnderWay, TraceFile, Waits};
+use muster_api::rest::debug::{RequestUnderWay, RequestsUnderWay, TaskNow, TraceFile, Waits};
 use serde_json::{Value, json};
 
 use super::{SHOWN_WITHIN, pass_time, send_as, started};
@@ -21,10 +21,19 @@ async fn what_a_node_waits_for_shows_while_its_database_is_held() {
     let label = |name: &str| json!({ "name": name, "query": "SELECT 1" });
     let post = |path: &str, body: &Value| rest.posting(path, body).bearer_auth(rest.token());
     let (first, second) = (label("first"), label("second"));
+    // Metrics may be asked for as often as one likes, what is below `/debug` only so often.
+    let has_metric = async |line: &str| rest.get("/metrics").await.text.contains(line).then_some(());
+    let task = eventually("a task waits", SHOWN_WITHIN, async || {
+        has_metric(r#"muster_sql_connections{pool="write",state="in_use"} 1"#).await?;
+        let waits = |task: &TaskNow| task.state == "running" && task.waits_for.is_some();
+        shown(&rest).await.tasks.into_iter().find(waits)
+    });
+    let task = task.await;
+    assert!(task.waits_for.as_ref().unwrap().starts_with("database"), "{task:?}");
     let held = async {
         tokio::join!(send_as("held-change", post("labels", &first)), async {
             eventually("the change is at work", SHOWN_WITHIN, async || {
-                pass_time(&rest).await;
+                has_metric(r#"muster_pool_busy{pool="operators"} 1"#).await?;
                 let now = shown(&rest).await;
                 let change = waits_for(&now, "held-change")?;
                 change.waits_for.as_ref()?.starts_with("database").then_some(())
@@ -35,11 +44,10 @@ async fn what_a_node_waits_for_shows_while_its_database_is_held() {
     };
     let looks = async {
         let now = eventually("all wait", SHOWN_WITHIN, async || {
-            pass_time(&rest).await;
+            has_metric(r#"muster_pool_waiting{pool="operators"} 2"#).await?;
             let now = shown(&rest).await;
             let all_wait = ["held-change", "second-change", "list"].iter().all(|id| waits_for(&now, id).is_some());
-            let has_task = now.tasks.iter().any(|task| task.state == "running" && task.waits_for.is_some());
-            (all_wait && has_task).then_some(now)
+            all_wait.then_some(now)
         })
         .await;
         let wait = |id: &str| waits_for(&now, id).unwrap();
@@ -48,8 +56,6 @@ async fn what_a_node_waits_for_shows_while_its_database_is_held() {
         assert!(change.waits_seconds.unwrap() <= change.seconds && change.since <= now.at, "{change:?}");
         assert_eq!(wait("second-change").waits_for.as_deref(), Some("change queue"));
         assert_eq!(wait("list").waits_for.as_deref(), Some("pool thread"));
-        let task = now.tasks.iter().find(|task| task.waits_for.is_some()).unwrap();
-        assert!(task.waits_for.as_ref().unwrap().starts_with("database"), "{task:?}");
         assert!(now.tasks.iter().any(|task| task.state == "idle" && task.last_outcome.as_deref() == Some("done")));
         let own = now.requests.iter().find(|request| request.kind == "debug").unwrap();
         assert_eq!((own.name.as_str(), &own.waits_for), ("GET /debug/requests", &None));

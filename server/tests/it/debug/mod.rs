@@ -20,7 +20,7 @@ async fn started(flags: &[&str]) -> (ServerSetup, ServerProcess, Rest) {
 
 /// Lets some time pass on a busy machine: a user may ask `/debug` only so often.
 async fn pass_time(rest: &Rest) {
-    for _ in 0..25 {
+    for _ in 0..50 {
         rest.get("/healthz").await;
     }
 }
