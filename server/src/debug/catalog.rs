@@ -10,7 +10,9 @@ use serde::Serialize;
 
 use super::caller::{DebugCaller, NODE_HEADER};
 use super::refusal::{DebugAnswer, Refusal};
-use super::{DebugApi, command_line, cpu_profile, database, heap, node_state, redis, runtime, settings, threads};
+use super::{
+    DebugApi, activity, command_line, cpu_profile, database, heap, logs, node_state, redis, runtime, settings, threads,
+};
 
 /// An item that can be asked for.
 #[derive(Debug, Serialize)]
@@ -62,6 +64,15 @@ const ITEMS: &[Item] = &[
     item("redis/info", "INFO of each Redis", || web::get().to(redis::info)),
     item("redis/slowlog", "slow commands of Redis, without arguments", || web::get().to(redis::slow_log)),
     item("redis/streams", "keys of Muster in Redis by kind", || web::get().to(redis::streams)),
+    item("requests", "requests and tasks under way, and what each waits for", activity::requests),
+    item("waits", "how long was waited for what, and pools", activity::waits),
+    item("pprof/goroutine", "requests as text", activity::requests_text),
+    item("pprof/block", "waits as text", activity::waits_text),
+    item("pprof/mutex", "waits as text", activity::waits_text),
+    item("pprof/trace", "requests, tasks and waits of some seconds, for a trace viewer", activity::trace),
+    item("errors", "warnings and errors, grouped", logs::errors),
+    item("logs", "the latest lines of the log", logs::latest),
+    item("log-level", "which lines are logged", logs::level),
 ];
 
 const fn item(path: &'static str, shows: &'static str, route: fn() -> Route) -> Item {
@@ -82,6 +93,7 @@ pub(super) fn routes(services: &mut ServiceConfig) {
     for item in ITEMS {
         services.route(&format!("/{}", item.path), (item.route)());
     }
+    services.route("/log-level", logs::change_level());
     for list in ["", "/"] {
         services.route(list, web::get().to(list_items));
     }

@@ -1,10 +1,10 @@
 //! The steps that build the schema: which the database has had, and taking those that are missing.
 
 use muster_migrations::{Migrator, MigratorTrait};
-use sea_orm::{ConnectionTrait, DatabaseConnection, Statement};
+use sea_orm::{ConnectionTrait, Statement};
 
 use super::dialect::{self, ConnectionUse};
-use super::{Error, Result, Store};
+use super::{Connection, Error, Result, Store};
 use crate::config;
 
 /// How the steps this program knows compare to those the database has had.
@@ -40,7 +40,7 @@ impl Store {
     /// # Errors
     /// [`Error`] when a step fails; running it again continues there.
     pub async fn migrate(&self) -> Result<()> {
-        Ok(Migrator::up(&self.writer, None).await?)
+        Ok(Migrator::up(self.writer.inner(), None).await?)
     }
 }
 
@@ -48,8 +48,8 @@ impl Store {
 ///
 /// # Errors
 /// [`Error`] when the database does not answer.
-pub async fn migrations(db: &DatabaseConnection) -> Result<Migrations> {
-    Ok(compare(muster_migrations::applied(db).await?))
+pub async fn migrations(db: &Connection) -> Result<Migrations> {
+    Ok(compare(muster_migrations::applied(db.inner()).await?))
 }
 
 fn compare(applied: Vec<String>) -> Migrations {

@@ -46,6 +46,7 @@ use crate::sinks::Sink;
 pub use crate::sinks::SinkError;
 use crate::store::Store;
 use crate::telemetry::{LogMetrics, Metrics};
+use crate::under_way::{Ongoing, WaitsFor, waiting_for};
 
 /// Line hashes remembered over all hosts: 32 million, 256 MiB.
 const MAX_REMEMBERED: usize = 32 << 20;
@@ -188,10 +189,10 @@ impl Logs {
         };
         let logs = Arc::clone(self);
         let (answer, answered) = oneshot::channel();
-        tokio::spawn(async move {
+        tokio::spawn(Ongoing::part(async move {
             logs.keep(&host, stream, lines, answer).await;
             drop(permit);
-        });
+        }));
         answered.await.map_err(|error| Error::Internal(Box::new(error)))?
     }
 
@@ -205,7 +206,7 @@ impl Logs {
             }
         };
         // One batch per host and stream at a time: a repeat waits here until the first has been kept or refused.
-        let mut log = host.log(stream).lock().await;
+        let mut log = waiting_for(WaitsFor::BatchLock, host.log(stream).lock()).await;
         if log.last.is_empty()
             && let Some(restored) = self.restored.of(host.id, stream, self.clock.now())
         {
@@ -272,7 +273,7 @@ impl Logs {
             return Ok(());
         }
         let start = Instant::now();
-        let appended = self.sink(stream).append(lines).await;
+        let appended = waiting_for(WaitsFor::LogSink, self.sink(stream).append(lines)).await;
         self.metrics_of(stream).append_seconds.observe(start.elapsed());
         appended.map_err(|error| {
             self.metrics_of(stream).refused("sink");

@@ -1,18 +1,21 @@
 //! The debug API: who may ask, what each item answers, and that no secret is among it.
 
 mod access;
+mod activity;
 mod database;
 mod items;
+mod logs;
 mod profiles;
 mod redis;
 mod secrets;
 
 use std::process::Stdio;
+use std::time::Duration;
 
 use reqwest::Response;
 use serde_json::Value;
 
-use crate::support::{Answer, Rest, TestServer};
+use crate::support::{Answer, Rest, ServerProcess, ServerSetup, TestServer};
 
 /// A GET below `/debug/`.
 pub async fn get(rest: &Rest, item: &str) -> Response {
@@ -88,4 +91,29 @@ pub async fn assert_hidden(server: &TestServer, secrets: &[&str]) {
             assert!(!text.contains(&secret.to_lowercase()), "{item} shows {secret}: {text}");
         }
     }
+}
+
+/// How long something may take to show on a busy machine.
+const SHOWN_WITHIN: Duration = Duration::from_secs(30);
+
+/// A server of its own process on SQLite, which is set up, and the administrator.
+async fn started(flags: &[&str]) -> (ServerSetup, ServerProcess, Rest) {
+    let setup = ServerSetup::on_sqlite(flags);
+    let process = setup.start().await;
+    let rest = Rest::new(&setup.address()).set_up().await;
+    (setup, process, rest)
+}
+
+/// Lets some time pass on a busy machine: a user may ask `/debug` only so often.
+async fn pass_time(rest: &Rest) {
+    for _ in 0..50 {
+        rest.get("/healthz").await;
+    }
+}
+
+/// Sends a request with an id.
+async fn send_as(id: &str, request: reqwest::RequestBuilder) -> Answer {
+    let response = request.header("X-Request-Id", id).send().await.unwrap();
+    let (status, headers) = (response.status().as_u16(), response.headers().clone());
+    Answer { status, headers, text: response.text().await.unwrap() }
 }
