@@ -45,8 +45,8 @@ pub use memory::MemoryBus;
 pub use notifier::{ChangeEvent, ChangeEvents, LocalNotifier, MAX_MESSAGE, NodeMessages, Notifier};
 pub use pace::{Claim, LivePace};
 pub use redis::{
-    AfterBatch, BATCH_LOCK_RENEWED_EVERY, BatchLease, BatchLockReply, LeaseReply, LinkMetrics, RedisShare,
-    SharedBatches, TERM_LASTS,
+    AfterBatch, BATCH_LOCK_RENEWED_EVERY, BatchLease, BatchLockReply, FoundKeys, LeaseReply, LinkMetrics, LiveStreams,
+    OfServer, RedisDiagnostics, RedisShare, SharedBatches, SlowCommand, TERM_LASTS,
 };
 
 use crate::clock::Moment;

@@ -51,18 +51,25 @@ const MYSQL_MIGRATION_SESSION: &str = "SET SESSION \
     sql_mode='STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION,ERROR_FOR_DIVISION_BY_ZERO', \
     time_zone='+00:00', wait_timeout=86400, lock_wait_timeout=60";
 
+/// The same for a question about the database itself, which gives up before the one who asks does. The time zone is that of
+/// the server, in which InnoDB tells when transactions began.
+const MYSQL_DIAGNOSE_SESSION: &str = "SET SESSION time_zone='SYSTEM', lock_wait_timeout=3, wait_timeout=30 \
+    /*!80000 , max_execution_time=5000 */ /*M!101100 , max_statement_time=5 */";
+
 /// What connections to SQLite are for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum SqliteUse {
     /// The one that writes.
     Write,
     Read,
+    /// For one question of somebody who looks for a fault, beside the pools.
+    Diagnose,
 }
 
 impl SqliteUse {
     fn connections(self, config: &config::Sqlite) -> u32 {
         match self {
-            Self::Write => 1,
+            Self::Write | Self::Diagnose => 1,
             Self::Read => config.readers.max(1),
         }
     }
@@ -73,7 +80,7 @@ impl SqliteUse {
     fn pragmas(self) -> &'static [(&'static str, &'static str)] {
         match self {
             Self::Write => &[("temp_store", "MEMORY"), ("cache_size", "-8192")],
-            Self::Read => &[],
+            Self::Read | Self::Diagnose => &[],
         }
     }
 }
@@ -116,6 +123,8 @@ pub(super) enum ConnectionUse {
     ReadCurrent,
     /// One connection that stays, without time limits: locks taken on it are kept.
     Migrate,
+    /// One connection for one question of somebody who looks for a fault, beside the pools.
+    Diagnose,
 }
 
 /// Connects to MySQL or MariaDB. Connections that `trust` does not trust any more are replaced.
@@ -131,7 +140,7 @@ pub(super) async fn connect_mysql(
     let lifetime = Some(config.conn_max_lifetime.0).filter(|lifetime| !lifetime.is_zero());
     let is_lazy = matches!(usage, ConnectionUse::ReadLagging | ConnectionUse::ReadCurrent);
     let connections = match usage {
-        ConnectionUse::Migrate => 1,
+        ConnectionUse::Migrate | ConnectionUse::Diagnose => 1,
         ConnectionUse::ReadCurrent => config.max_open_conns.clamp(1, MAX_CURRENT),
         ConnectionUse::Serve | ConnectionUse::ReadLagging => config.max_open_conns.max(1),
     };
@@ -151,9 +160,12 @@ pub(super) async fn connect_mysql(
     options.map_sqlx_mysql_pool_opts(move |pool| {
         pool.after_connect(move |connection, _| {
             Box::pin(async move {
-                connection
-                    .execute(if usage == ConnectionUse::Migrate { MYSQL_MIGRATION_SESSION } else { MYSQL_SESSION })
-                    .await?;
+                let session = match usage {
+                    ConnectionUse::Migrate => MYSQL_MIGRATION_SESSION,
+                    ConnectionUse::Diagnose => MYSQL_DIAGNOSE_SESSION,
+                    ConnectionUse::Serve | ConnectionUse::ReadLagging | ConnectionUse::ReadCurrent => MYSQL_SESSION,
+                };
+                connection.execute(session).await?;
                 connection.execute(MYSQL_ISOLATION).await?;
                 if usage == ConnectionUse::ReadCurrent
                     && connection.fetch_optional(MYSQL_HAS_SYNC_WAIT).await?.is_some()

@@ -4,6 +4,7 @@ pub mod activities;
 mod bulk;
 pub mod case;
 mod case_twins;
+pub mod diagnostics;
 mod dialect;
 pub mod directory;
 pub mod enrollments;

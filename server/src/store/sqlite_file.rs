@@ -33,6 +33,16 @@ pub(super) fn create_private(path: &Path) -> Result<()> {
     Err(Error::Unavailable(format!("{}: more than {MAX_LINKS} symbolic links follow each other", path.display())))
 }
 
+/// Sizes of the file and of those beside it, in bytes. None is opened.
+pub(super) fn sizes(path: &Path) -> Vec<(&'static str, u64)> {
+    let size = |(name, suffix): (&'static str, &str)| {
+        let mut file = path.as_os_str().to_owned();
+        file.push(suffix);
+        Some((name, std::fs::metadata(file).ok()?.len()))
+    };
+    [("file_bytes", ""), ("wal_bytes", "-wal"), ("shm_bytes", "-shm")].into_iter().filter_map(size).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::{PermissionsExt as _, symlink};

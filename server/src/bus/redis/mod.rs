@@ -6,6 +6,7 @@ mod batch_leases;
 mod batches;
 mod breaker;
 mod connect;
+mod diagnostics;
 mod entry;
 mod jobs;
 mod keys;
@@ -27,6 +28,7 @@ use std::time::Duration;
 
 pub use batch_leases::{BatchLease, LeaseReply, TERM_LASTS};
 pub use batches::{AfterBatch, BATCH_LOCK_RENEWED_EVERY, BatchLockReply, SharedBatches};
+pub use diagnostics::{FoundKeys, LiveStreams, OfServer, RedisDiagnostics, SlowCommand};
 pub use jobs::RedisBus;
 pub use link::LinkMetrics;
 pub use notifier::RedisNotifier;
@@ -41,6 +43,7 @@ pub struct RedisShare {
     pub bus: RedisBus,
     pub notifier: Arc<RedisNotifier>,
     pub batches: Arc<SharedBatches>,
+    pub diagnostics: RedisDiagnostics,
 }
 
 impl RedisShare {
@@ -62,6 +65,7 @@ impl RedisShare {
         let link = Arc::new(Link::new(config, metrics)?);
         let notifier = Arc::new(RedisNotifier::new(Arc::clone(&link), &node, notifications));
         let bus = RedisBus::new(Arc::clone(&link), Arc::clone(&notifier), lifetime);
-        Ok(Self { bus, notifier, batches: Arc::new(SharedBatches::new(link, &node)) })
+        let diagnostics = RedisDiagnostics::new(Arc::clone(link.settings()));
+        Ok(Self { bus, notifier, batches: Arc::new(SharedBatches::new(link, &node)), diagnostics })
     }
 }
