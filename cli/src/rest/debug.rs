@@ -66,8 +66,8 @@ impl DebugClient {
     }
 
     /// A connection of its own, to any node or to one.
-    pub fn lane(&self, node: Option<&str>) -> DebugLane {
-        DebugLane { client: self.clone(), node: node.map(str::to_owned), http: None }
+    pub fn connection(&self, node: Option<&str>) -> DebugConnection {
+        DebugConnection { client: self.clone(), node: node.map(str::to_owned), http: None }
     }
 }
 
@@ -85,14 +85,14 @@ fn root(context: &ServerContext, address: &str) -> anyhow::Result<Url> {
 }
 
 /// A connection on which one request follows the other. Once it has reached a node, it stays with it.
-pub struct DebugLane {
+pub struct DebugConnection {
     client: DebugClient,
     node: Option<String>,
     http: Option<Client>,
 }
 
-impl DebugLane {
-    /// Asks for an item. Opens connections until one reaches the node of this lane, and waits for another turn if the server
+impl DebugConnection {
+    /// Asks for an item. Opens connections until one reaches its node, and waits for another turn if the server
     /// is busy.
     ///
     /// # Errors
@@ -101,7 +101,7 @@ impl DebugLane {
         self.within(limit, Method::GET, path, None).await
     }
 
-    /// As [`DebugLane::get`], for what changes something.
+    /// As [`DebugConnection::get`], for what changes something.
     pub async fn put(&mut self, path: &str, body: Vec<u8>, limit: Duration) -> Result<DebugAnswer, RestError> {
         self.within(limit, Method::PUT, path, Some(body)).await
     }

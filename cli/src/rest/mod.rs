@@ -14,7 +14,7 @@ use reqwest::{Client, Method, Url};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-pub use debug::{DebugAnswer, DebugClient, DebugLane};
+pub use debug::{DebugAnswer, DebugClient, DebugConnection};
 pub use error::RestError;
 pub use lines::LineStream;
 

@@ -115,7 +115,7 @@ async fn an_archive_has_no_secret() {
         if bytes.starts_with(&[0x1f, 0x8b]) {
             MultiGzDecoder::new(bytes.as_slice()).read_to_end(&mut unpacked).unwrap();
         }
-        texts.push((name, unpacked));
+        texts.push((name.as_str(), unpacked));
     }
     let planted = [
         "planted-enroll-secret",

@@ -6,6 +6,7 @@ mod archive;
 mod archive_file;
 mod connection;
 #[path = "../console/mod.rs"]
+#[expect(dead_code, reason = "other tests use the rest")]
 mod console;
 #[path = "../fleetctl/mod.rs"]
 mod fleetctl;
@@ -15,4 +16,7 @@ mod mariadb;
 mod nodes;
 mod open;
 mod own_server;
+#[path = "../../../server/tests/it/support/redis.rs"]
+#[expect(dead_code, reason = "the tests of the server use the rest")]
+mod redis;
 mod single;

@@ -11,19 +11,16 @@ use crate::archive_file::ArchiveFile;
 use crate::console::SETUP;
 use crate::fleetctl::Fleetctl;
 use crate::mariadb::{DatabaseAddress, Mariadb};
+use crate::redis::RedisProcess;
 
 /// A node over a database on MariaDB.
-async fn node(fleetctl: &Fleetctl, address: &DatabaseAddress, database: &str, name: &str) -> (Running, Lifecycle) {
+async fn node(fleetctl: &Fleetctl, shared: &Config, name: &str) -> (Running, Lifecycle) {
     let folder = fleetctl.path().join(name);
-    let mut config = Config::default();
+    let mut config = shared.clone();
     config.server.address = "127.0.0.1:0".to_owned();
     // One certificate for both, as behind a load balancer that hands TLS on.
     config.server.tls_dir = fleetctl.path().join("tls");
     config.server.workers = 1;
-    config.mysql.address = address.address.clone();
-    config.mysql.username = address.username.clone();
-    config.mysql.password = Secret::new(&address.password);
-    database.clone_into(&mut config.mysql.database);
     config.filesystem.result_log_file = folder.join("results");
     config.filesystem.status_log_file = folder.join("statuses");
     let lifecycle = Lifecycle::default();
@@ -63,9 +60,11 @@ async fn all_nodes_are_collected_from_and_a_held_lock_is_found() {
     config.mysql.username = address.username.clone();
     config.mysql.password = Secret::new(&address.password);
     config.mysql.database = database.clone();
+    let redis = RedisProcess::start().await;
+    config.redis.address = vec![redis.address()];
     muster::prepare(&config, |_| {}).await.unwrap();
-    let (first, first_life) = node(&fleetctl, &address, &database, "one").await;
-    let (second, second_life) = node(&fleetctl, &address, &database, "two").await;
+    let (first, first_life) = node(&fleetctl, &config, "one").await;
+    let (second, second_life) = node(&fleetctl, &config, "two").await;
     let port = in_front_of(vec![first.address(), second.address()]).await;
     let good = |args: &[&str]| {
         let run = tokio::task::block_in_place(|| fleetctl.run(args));

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::commands::ClientSession;
-use crate::rest::{DebugAnswer, DebugLane};
+use crate::rest::{DebugAnswer, DebugConnection};
 
 /// Time that a node has for an answer it does not have to measure.
 pub const ANSWER_TIME: Duration = Duration::from_secs(20);
@@ -20,12 +20,12 @@ pub struct NodeArgs {
 
 impl NodeArgs {
     /// A connection to the node.
-    pub fn lane(&self, session: &ClientSession) -> anyhow::Result<DebugLane> {
-        Ok(session.debug_client(self.node_address.as_deref())?.lane(self.node.as_deref()))
+    pub fn connection(&self, session: &ClientSession) -> anyhow::Result<DebugConnection> {
+        Ok(session.debug_client(self.node_address.as_deref())?.connection(self.node.as_deref()))
     }
 
     /// Asks the node for an item.
     pub async fn get(&self, session: &ClientSession, path: &str) -> anyhow::Result<DebugAnswer> {
-        Ok(self.lane(session)?.get(path, ANSWER_TIME).await?)
+        Ok(self.connection(session)?.get(path, ANSWER_TIME).await?)
     }
 }

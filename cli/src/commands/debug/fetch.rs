@@ -41,7 +41,7 @@ pub const DB_INNODB_STATUS: FileItem = of_database("db/innodb-status", "db-innod
 pub const DB_PROCESS_LIST: FileItem = of_database("db/process-list", "db-process-list");
 
 #[derive(clap::Args)]
-pub struct FileArgs {
+pub struct ItemArgs {
     /// File to write [default: fleet-NAME-TIME in the current directory]
     #[arg(short, long, env = "OUTFILE", hide_env_values = true, value_name = "FILE")]
     outfile: Option<PathBuf>,
@@ -59,7 +59,7 @@ pub struct ProfileArgs {
     #[arg(long, value_name = "N", default_value_t = 30, value_parser = clap::value_parser!(u16).range(1..=120))]
     seconds: u16,
     #[command(flatten)]
-    file: FileArgs,
+    file: ItemArgs,
 }
 
 #[derive(clap::Args)]
@@ -68,7 +68,7 @@ pub struct TraceArgs {
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=10))]
     seconds: u16,
     #[command(flatten)]
-    file: FileArgs,
+    file: ItemArgs,
 }
 
 #[derive(clap::Args)]
@@ -77,7 +77,7 @@ pub struct ErrorArgs {
     #[arg(long)]
     flush: bool,
     #[command(flatten)]
-    file: FileArgs,
+    file: ItemArgs,
 }
 
 #[derive(clap::Args)]
@@ -105,15 +105,15 @@ async fn measured(
     path: &str,
     name: &str,
     seconds: u16,
-    args: &FileArgs,
+    args: &ItemArgs,
 ) -> anyhow::Result<()> {
     let limit = Duration::from_secs(seconds.into()) + AFTER_MEASURING;
-    let answer = args.node.lane(session)?.get(path, limit).await?;
+    let answer = args.node.connection(session)?.get(path, limit).await?;
     args.keep(&answer.bytes, name, ".prof").map(drop)
 }
 
-pub async fn file(session: &ClientSession, item: FileItem, args: &FileArgs) -> anyhow::Result<()> {
-    let answer = args.node.lane(session)?.get(item.path, ANSWER_TIME).await?;
+pub async fn file(session: &ClientSession, item: FileItem, args: &ItemArgs) -> anyhow::Result<()> {
+    let answer = args.node.connection(session)?.get(item.path, ANSWER_TIME).await?;
     args.keep(&answer.bytes, item.name, item.ending).map(drop)
 }
 
@@ -137,7 +137,7 @@ pub async fn cmdline(session: &ClientSession, args: &CmdlineArgs) -> anyhow::Res
     }
 }
 
-impl FileArgs {
+impl ItemArgs {
     /// Prints the answer, or writes it to a file and gives its path.
     fn keep(&self, bytes: &[u8], name: &str, ending: &str) -> anyhow::Result<Option<PathBuf>> {
         if self.stdout {

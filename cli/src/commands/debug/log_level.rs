@@ -34,7 +34,7 @@ pub async fn run(session: &ClientSession, command: Command) -> anyhow::Result<()
         Command::Show(node) => node.get(session, "log-level").await?,
         Command::Set(LogLevelArgs { filter, lasts, node }) => {
             let body = json!({"filter": filter, "for_seconds": lasts.as_secs().max(1)});
-            node.lane(session)?.put("log-level", body.to_string().into_bytes(), ANSWER_TIME).await?
+            node.connection(session)?.put("log-level", body.to_string().into_bytes(), ANSWER_TIME).await?
         }
     };
     let level: Value = serde_json::from_slice(&answer.bytes).context("cannot read the answer to debug/log-level")?;

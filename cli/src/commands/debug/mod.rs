@@ -45,10 +45,10 @@ pub enum Command {
     /// Record a CPU profile
     Profile(fetch::ProfileArgs),
     /// Write a profile of the memory in use
-    Heap(fetch::FileArgs),
+    Heap(fetch::ItemArgs),
     /// Write what requests and tasks do and wait for
     #[command(visible_alias = "goroutine")]
-    Tasks(fetch::FileArgs),
+    Tasks(fetch::ItemArgs),
     /// Record requests, waits and tasks in the Chrome trace event format
     Trace(fetch::TraceArgs),
     /// Write the errors that were logged, grouped and counted
@@ -60,11 +60,11 @@ pub enum Command {
     /// Show whether the database has all migrations
     Migrations(asked::NodeArgs),
     /// Write which statements of the database wait for which others
-    DbLocks(fetch::FileArgs),
+    DbLocks(fetch::ItemArgs),
     /// Write the status of InnoDB
-    DbInnodbStatus(fetch::FileArgs),
+    DbInnodbStatus(fetch::ItemArgs),
     /// Write what the connections of the database do
-    DbProcessList(fetch::FileArgs),
+    DbProcessList(fetch::ItemArgs),
     /// List the requests and tasks in progress, and what they wait for
     Requests(live::Args),
     /// List what requests have waited for since the start of the server

@@ -11,10 +11,10 @@ use tokio::task::JoinSet;
 use super::items::{ITEMS, Item, Pace, Subject};
 use super::nodes::AskedNode;
 use crate::commands::debug::now;
-use crate::rest::{DebugLane, RestError};
+use crate::rest::{DebugConnection, RestError};
 
 /// Connections to each node for what is neither the profile nor the trace.
-const LANES: usize = 6;
+const CONNECTIONS: usize = 6;
 
 /// Time beyond the profile that everything has.
 const MARGIN: Duration = Duration::from_secs(10);
@@ -33,7 +33,7 @@ pub struct Collected {
 /// A collection under way; ends if it is dropped.
 pub struct Collection {
     results: UnboundedReceiver<Collected>,
-    _lanes: JoinSet<()>,
+    _workers: JoinSet<()>,
 }
 
 /// The items that nodes are asked for.
@@ -48,11 +48,11 @@ impl Collection {
     pub fn start(nodes: &[AskedNode], profile_seconds: u16) -> Self {
         let (sender, results) = unbounded_channel();
         let deadline = Instant::now() + Duration::from_secs(profile_seconds.into()) + MARGIN;
-        let mut lanes = JoinSet::new();
+        let mut workers = JoinSet::new();
         for node in nodes {
             let items = planned(std::slice::from_ref(node)).into_iter().map(|(_, item)| item);
             for queue in queues(items) {
-                for _ in 0..queue.len().min(LANES) {
+                for _ in 0..queue.len().min(CONNECTIONS) {
                     let worker = Worker {
                         node: node.clone(),
                         queue: queue.clone(),
@@ -60,11 +60,11 @@ impl Collection {
                         profile_seconds,
                         results: sender.clone(),
                     };
-                    lanes.spawn(worker.run());
+                    workers.spawn(worker.run());
                 }
             }
         }
-        Self { results, _lanes: lanes }
+        Self { results, _workers: workers }
     }
 
     /// What is collected next; `None` at the end.
@@ -111,10 +111,10 @@ struct Worker {
 
 impl Worker {
     async fn run(self) {
-        let mut lane = self.node.lane();
+        let mut connection = self.node.connection();
         while let Some(item) = self.queue.take() {
             let started_at = now();
-            let outcome = self.ask(&mut lane, item).await.map_err(|error| error.to_string());
+            let outcome = self.ask(&mut connection, item).await.map_err(|error| error.to_string());
             let collected = Collected { item, node: self.node.clone(), started_at, ended_at: now(), outcome };
             if self.results.send(collected).is_err() {
                 return;
@@ -122,9 +122,9 @@ impl Worker {
         }
     }
 
-    async fn ask(&self, lane: &mut DebugLane, item: &Item) -> Result<Vec<u8>, RestError> {
+    async fn ask(&self, connection: &mut DebugConnection, item: &Item) -> Result<Vec<u8>, RestError> {
         let left = self.deadline.saturating_duration_since(Instant::now());
         let time = item.time(self.profile_seconds).min(left);
-        Ok(lane.get(&item.request(self.profile_seconds), time).await?.bytes)
+        Ok(connection.get(&item.request(self.profile_seconds), time).await?.bytes)
     }
 }

@@ -15,7 +15,7 @@ use chrono::{DateTime, Utc};
 use self::collect::{Collected, Collection, planned};
 use self::items::ITEMS;
 use self::nodes::Found;
-use self::progress::Progress;
+use self::progress::ArchiveProgress;
 use self::writer::ArchiveWriter;
 use super::facts::NodeRuntime;
 use super::fetch::{Written, warn_of_content};
@@ -67,7 +67,7 @@ pub async fn run(session: &ClientSession, args: Args) -> anyhow::Result<()> {
         found = nodes::find(session, &args.node_address, args.all_nodes) => found?,
         () = stop.requested() => bail!("stopped before anything was collected"),
     };
-    let progress = Progress::start(planned(&found.asked).len());
+    let progress = ArchiveProgress::start(planned(&found.asked).len());
     for node in &found.missed {
         progress.print(&format!("Missed node {}: {}", node.id, node.problem.as_deref().unwrap_or_default()));
     }

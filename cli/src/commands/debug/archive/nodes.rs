@@ -8,7 +8,7 @@ use futures_util::future::join_all;
 use super::manifest::ManifestNode;
 use crate::commands::ClientSession;
 use crate::commands::debug::facts::{DebugNode, DebugNodes};
-use crate::rest::{DebugClient, DebugLane, RestError};
+use crate::rest::{DebugClient, DebugConnection, RestError};
 
 /// Most nodes of an archive.
 const MAX_NODES: usize = 32;
@@ -38,8 +38,8 @@ impl AskedNode {
     }
 
     /// A connection to the node.
-    pub fn lane(&self) -> DebugLane {
-        self.client.lane(Some(self.id.as_str()).filter(|id| !id.is_empty()))
+    pub fn connection(&self) -> DebugConnection {
+        self.client.connection(Some(self.id.as_str()).filter(|id| !id.is_empty()))
     }
 
     fn new(client: DebugClient, id: String, is_first: bool) -> Self {
@@ -101,14 +101,14 @@ pub async fn find(session: &ClientSession, addresses: &[String], all: bool) -> a
 }
 
 async fn identify(client: DebugClient) -> (DebugClient, Result<String, RestError>) {
-    let answer = client.lane(None).get("", FIND_TIME).await;
+    let answer = client.connection(None).get("", FIND_TIME).await;
     (client, answer.map(|answer| answer.node))
 }
 
 /// Adds the nodes that the first one knows, as far as its address leads to them.
 async fn add_others(asked: &mut Vec<AskedNode>, missed: &mut Vec<ManifestNode>) {
     let first = &asked[0];
-    let list = match first.lane().get("nodes", FIND_TIME).await {
+    let list = match first.connection().get("nodes", FIND_TIME).await {
         Ok(answer) => serde_json::from_slice::<DebugNodes>(&answer.bytes).unwrap_or_default().nodes,
         Err(error) => return missed.push(unreached("", "which nodes there are is not known", &error)),
     };
@@ -121,7 +121,7 @@ async fn add_others(asked: &mut Vec<AskedNode>, missed: &mut Vec<ManifestNode>) 
     let reach = |node: DebugNode| {
         let client = first.client.clone();
         async move {
-            let answer = client.lane(Some(&node.id)).get("", FIND_TIME).await;
+            let answer = client.connection(Some(&node.id)).get("", FIND_TIME).await;
             (AskedNode::new(client, node.id, false), node.version.unwrap_or_default(), answer)
         }
     };

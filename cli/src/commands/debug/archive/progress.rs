@@ -10,9 +10,9 @@ use crate::output;
 
 const TICK: Duration = Duration::from_millis(120);
 
-pub struct Progress(Option<ProgressBar>);
+pub struct ArchiveProgress(Option<ProgressBar>);
 
-impl Progress {
+impl ArchiveProgress {
     pub fn start(items: usize) -> Self {
         Self(std::io::stderr().is_terminal().then(|| {
             let bar = ProgressBar::new(items as u64);

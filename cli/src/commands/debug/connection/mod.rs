@@ -75,6 +75,8 @@ pub async fn run(globals: &Globals, args: Args) -> anyhow::Result<()> {
         for remark in seen {
             output::note(&output::printable(&remark));
         }
+    } else {
+        drop(stream);
     }
     step("agent API endpoint", endpoint::check(&server)).await?;
     output::line("Success: agent API endpoints are available.")
@@ -138,7 +140,7 @@ impl Server {
 
 async fn resolve(server: &Server) -> anyhow::Result<Vec<SocketAddr>> {
     let remedy = "is the name right, and do the name servers of this machine know it?";
-    let found = lookup_host((server.host.as_str(), server.port)).await.with_context(|| remedy)?;
+    let found = lookup_host((server.host.as_str(), server.port)).await.map_err(|error| anyhow!("{error}; {remedy}"))?;
     let addresses: Vec<_> = found.collect();
     if addresses.is_empty() {
         bail!("no address found for host; {remedy}");

@@ -16,7 +16,7 @@ pub const TOP: usize = 10;
 
 /// The parts of `profile.proto` that are read.
 #[derive(Clone, PartialEq, Message)]
-struct Profile {
+struct PprofFile {
     #[prost(message, repeated, tag = "1")]
     sample_type: Vec<ValueType>,
     #[prost(message, repeated, tag = "2")]
@@ -56,11 +56,11 @@ struct Location {
     address: u64,
     /// Several if functions were inlined, the innermost first.
     #[prost(message, repeated, tag = "4")]
-    line: Vec<Line>,
+    line: Vec<SourceLine>,
 }
 
 #[derive(Clone, PartialEq, Message)]
-struct Line {
+struct SourceLine {
     #[prost(uint64, tag = "1")]
     function_id: u64,
 }
@@ -112,20 +112,20 @@ pub fn top(bytes: &[u8]) -> Result<ProfileTop, String> {
         return Err(format!("unpacks to more than {} MiB", MAX_PROFILE >> 20));
     }
     let profile =
-        Profile::decode(unpacked.as_slice()).map_err(|error| format!("is not a profile of pprof: {error}"))?;
+        PprofFile::decode(unpacked.as_slice()).map_err(|error| format!("is not a profile of pprof: {error}"))?;
     if profile.sample_type.is_empty() || profile.string_table.is_empty() {
         return Err("is not a profile of pprof".to_owned());
     }
     Ok(profile.top())
 }
 
-impl Profile {
+impl PprofFile {
     fn top(&self) -> ProfileTop {
         // Go and pprof-rs have the time, or the bytes in use, last.
         let column = self.sample_type.len() - 1;
         let functions: HashMap<u64, &Function> = self.function.iter().map(|function| (function.id, function)).collect();
         let locations: HashMap<u64, &Location> = self.location.iter().map(|location| (location.id, location)).collect();
-        let name = |line: &Line| functions.get(&line.function_id).map(|function| self.text(function.name));
+        let name = |line: &SourceLine| functions.get(&line.function_id).map(|function| self.text(function.name));
         let (mut by_self, mut by_all) = (HashMap::<String, i64>::new(), HashMap::<String, i64>::new());
         let mut total = 0_i64;
         for sample in &self.sample {
@@ -189,10 +189,10 @@ mod tests {
     use super::*;
 
     /// `main` calls `work`, which calls itself, and `work` calls `hash`, inlined into `digest`.
-    fn profile() -> Profile {
+    fn profile() -> PprofFile {
         let names = ["", "samples", "count", "cpu", "nanoseconds", "main", "work", "hash", "digest"];
-        let line = |function_id| Line { function_id };
-        Profile {
+        let line = |function_id| SourceLine { function_id };
+        PprofFile {
             sample_type: vec![ValueType { kind: 1, unit: 2 }, ValueType { kind: 3, unit: 4 }],
             sample: vec![
                 Sample { location_id: vec![3, 2, 2, 1], value: vec![6, 600] },

@@ -26,9 +26,9 @@ pub struct Limits {
     pub unpacked_bytes: u64,
 }
 
-/// An archive of 32 nodes has a thousand entries of at most 32 MiB, and most have some KiB.
+/// An archive of 32 nodes has a thousand entries of at most 32 MiB, most of them some KiB, and 512 MiB in all.
 pub const LIMITS: Limits =
-    Limits { entries: 4_096, entry_bytes: 32 << 20, held_bytes: 256 << 20, unpacked_bytes: 2 << 30 };
+    Limits { entries: 4_096, entry_bytes: 32 << 20, held_bytes: 256 << 20, unpacked_bytes: 1 << 30 };
 
 /// Bytes of an extended header, which has a long name.
 const MAX_HEADER: u64 = 64 << 10;

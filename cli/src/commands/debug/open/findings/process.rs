@@ -71,7 +71,8 @@ fn errors(entries: &mut NodeEntries<'_>) {
     for group in groups.iter().take(TOLD) {
         let chain: Vec<_> = group.chain.iter().map(|link| short(&link.message)).collect();
         let times = if group.count == 1 { "once".to_owned() } else { format!("{} times", group.count) };
-        let text = format!("{times}, last at {}: {}", group.last_seen, chain.join(": "));
+        let last = if group.last_seen.is_empty() { String::new() } else { format!(", last at {}", group.last_seen) };
+        let text = format!("{times}{last}: {}", chain.join(": "));
         if group.level.eq_ignore_ascii_case("error") {
             entries.problem(ERRORS, text);
         } else {
