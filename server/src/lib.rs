@@ -16,6 +16,7 @@ mod ops;
 mod panics;
 mod pool;
 mod proxies;
+mod request_id;
 #[cfg(test)]
 #[path = "../tests/it/support/redis.rs"]
 mod redis_processes;
@@ -27,6 +28,7 @@ pub mod telemetry;
 #[cfg(test)]
 mod tests;
 mod tls;
+mod under_way;
 mod unread;
 
 use std::net::SocketAddr;
@@ -136,6 +138,7 @@ pub fn check_files(config: &Config) -> Vec<String> {
 /// # Errors
 /// Whatever keeps the server from starting, with the remedy.
 pub async fn serve(config: Config, clock: Clock, lifecycle: Lifecycle) -> Result<Running> {
+    config.secrets().iter().for_each(|secret| telemetry::hide(secret.reveal()));
     let certificate = if config.server.tls { Some(Certificate::load(&config.server, clock.clone())?) } else { None };
     let listeners = Listeners::open(&config.server)?;
     let (address, operator_address) = (listeners.address()?, listeners.operator_address()?);

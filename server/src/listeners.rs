@@ -16,7 +16,7 @@ use crate::app::App;
 use crate::config::{self, Config};
 use crate::lifecycle::Lifecycle;
 use crate::tls::Certificate;
-use crate::{StopTimes, admin, agent, debug, ops, panics, unread};
+use crate::{StopTimes, admin, agent, debug, ops, panics, request_id, unread};
 
 /// How long a client may take to send the head of a request. It is then refused without a body, which agents take for
 /// success, so this must lie beyond the 16 s after which agents have hung up.
@@ -206,8 +206,10 @@ fn server(
     let (admin, ops) = (Data::new(app.admin.clone()), Data::new(app.ops.clone()));
     let debug = Data::new(app.debug.clone());
     let prefix: Arc<str> = config.server.url_prefix.as_str().into();
+    let debug_path: Arc<str> = format!("{prefix}/debug/").into();
     let factory = move || {
         let lifecycle = Arc::clone(&lifecycle);
+        let debug_path = Arc::clone(&debug_path);
         let agents = clientele.has_agents().then(|| (Arc::clone(&agent), Arc::clone(&prefix)));
         HttpApp::new()
             .app_data(Data::from(Arc::clone(&agent)))
@@ -217,6 +219,7 @@ fn server(
             .app_data(admin::path_config())
             .wrap_fn(panics::caught)
             .wrap_fn(move |request, service| unread::read_before_answer(&lifecycle, request, service))
+            .wrap_fn(move |request, service| request_id::with_id(&debug_path, request, service))
             // The last one is the outermost.
             .wrap_fn(move |request, service| match &agents {
                 Some((api, prefix)) => Either::Left(agent::before_routing(api, prefix, request, service)),

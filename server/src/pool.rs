@@ -7,6 +7,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinError;
 
 use crate::telemetry::Metrics;
+use crate::under_way::{Ongoing, WaitsFor, waiting_for};
 
 /// Bodies above this size are parsed and copied in a pool: a worker takes some milliseconds for so much, and serves its
 /// other requests meanwhile.
@@ -50,6 +51,7 @@ impl Pool {
     /// A pool under this name in the metrics. `queue` is the most work that waits; `None` if something else bounds it.
     pub fn new(name: &str, threads: usize, queue: Option<usize>, metrics: &Metrics) -> Self {
         let threads = threads.clamp(1, Semaphore::MAX_PERMITS);
+        metrics.pool_threads.with_label_values(&[name]).set(i64::try_from(threads).unwrap_or(i64::MAX));
         let entries = queue.unwrap_or(Semaphore::MAX_PERMITS).saturating_add(threads).min(Semaphore::MAX_PERMITS);
         Self {
             threads: Arc::new(Semaphore::new(threads)),
@@ -75,11 +77,14 @@ impl PoolEntry {
     pub async fn run<T: Send + 'static>(self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, JoinError> {
         let Self { pool, entry, waiting } = self;
         // Nobody closes the semaphore.
-        let thread = Arc::clone(&pool.threads).acquire_owned().await.ok();
+        let thread = waiting_for(WaitsFor::PoolThread, Arc::clone(&pool.threads).acquire_owned()).await.ok();
         drop(waiting);
         let busy = GaugeGuard::of(&pool.busy);
+        let under_way = Ongoing::current();
         let working = tokio::task::spawn_blocking(move || {
+            let entered = under_way.as_ref().map(Ongoing::enter);
             let done = work();
+            drop(entered);
             drop((busy, thread, entry));
             done
         });

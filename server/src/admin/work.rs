@@ -13,6 +13,7 @@ use crate::config;
 use crate::fleet::{Error, Result};
 use crate::pool::{LARGE, Pool, PoolEntry};
 use crate::telemetry::Metrics;
+use crate::under_way::{WaitsFor, waiting_for};
 
 /// Longest time of a change in the queue. Nobody may wait for it any more after that, and what its caller may do is as of the
 /// beginning.
@@ -66,7 +67,8 @@ impl OperatorPool {
         let queued = Arc::clone(&self.queued_changes).try_acquire_owned();
         let queued = queued.map_err(|_| self.queue_is_full("changes take half of what"))?;
         let entry = self.enter()?;
-        let change = Arc::clone(&self.changes).acquire_owned().await.map_err(internal)?;
+        let acquired = Arc::clone(&self.changes).acquire_owned();
+        let change = waiting_for(WaitsFor::ChangeQueue, acquired).await.map_err(internal)?;
         let work = move || async move {
             if since.elapsed() > LONGEST_WAIT {
                 metrics.limit_hit("operator_queue");

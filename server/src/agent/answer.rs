@@ -14,6 +14,7 @@ use super::request::AgentRequest;
 use super::{AgentApi, refusal_log};
 use crate::fleet::Error;
 use crate::telemetry::{HandlerMetrics, Metrics};
+use crate::under_way::Ongoing;
 
 /// Why a request of an agent is refused.
 #[derive(Debug)]
@@ -77,7 +78,10 @@ pub(super) async fn answer(
     let start = Instant::now();
     #[cfg(feature = "planted-faults")]
     api.planted.delay().await;
-    let outcome = in_time(&api.lifecycle, start + api.answer_timeout, work).await.unwrap_or_else(|reason| {
+    let under_way = Ongoing::of_agent(endpoint.name, start.into_std());
+    let outcome = under_way.run(in_time(&api.lifecycle, start + api.answer_timeout, work)).await;
+    let _entered = under_way.enter();
+    let outcome = outcome.unwrap_or_else(|reason| {
         let (limit, reason) = match reason {
             CutShort::Late => ("answer_timeout", "not done in time; try again"),
             CutShort::Hurried => ("shutdown_timeout", "the server is stopping; try again"),

@@ -17,6 +17,7 @@ pub(super) use super::body_ends::{BodyEnds, node_key_at_an_end};
 pub(super) use super::budget::AgentBody;
 use super::budget::SMALL;
 use super::request::AgentRequest;
+use crate::under_way::Ongoing;
 
 /// How far a body may fall behind its pace.
 const PACE_SLACK: Duration = Duration::from_secs(2);
@@ -113,6 +114,7 @@ impl<'a> BodyReader<'a> {
         while self.body.bytes.len() < bytes {
             let Some(chunk) = self.next().await? else {
                 self.body.has_come();
+                Ongoing::has_body();
                 break;
             };
             let length = self.body.bytes.len() + chunk.len();

@@ -106,6 +106,15 @@ impl Config {
         files
     }
 
+    /// All passwords, those in files included.
+    pub(crate) fn secrets(&self) -> Vec<Secret> {
+        let databases = [&self.mysql, &self.mysql_read_replica.0].into_iter().filter_map(|mysql| mysql.password().ok());
+        let others = [&self.redis.password, &self.redis.sentinel_password, &self.prometheus_basic_auth.password];
+        let file = self.redis.password_path.as_ref().and_then(|path| std::fs::read_to_string(path).ok());
+        let file = file.map(|text| Secret::new(text.trim_end_matches(['\n', '\r'])));
+        databases.chain(others.into_iter().cloned()).chain(file).filter(|secret| !secret.is_empty()).collect()
+    }
+
     /// Contradictions between values that are valid on their own.
     fn contradictions(&self) -> Vec<String> {
         let mut problems = self.server.contradictions();

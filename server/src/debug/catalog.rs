@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::caller::{DebugCaller, NODE_HEADER};
 use super::refusal::{DebugAnswer, Refusal};
-use super::{DebugApi, command_line, cpu_profile, heap, node_state, runtime, settings, threads};
+use super::{DebugApi, activity, command_line, cpu_profile, heap, logs, node_state, runtime, settings, threads};
 
 /// An item that can be asked for.
 #[derive(Debug, Serialize)]
@@ -53,6 +53,23 @@ const ITEMS: &[Item] = &[
     item("state", "sizes of what this node holds in memory, with their bounds", || web::get().to(node_state::figures)),
     item("nodes", "the nodes over this database", || web::get().to(node_state::nodes)),
     item("metrics", "the metrics in Prometheus' text format", || web::get().to(node_state::metrics)),
+    Item {
+        path: "requests",
+        shows: "requests and tasks under way, and what each waits for",
+        route: activity::requests,
+    },
+    Item { path: "waits", shows: "how long was waited for what, and pools", route: activity::waits },
+    Item { path: "pprof/goroutine", shows: "requests as text", route: activity::requests_text },
+    Item { path: "pprof/block", shows: "waits as text", route: activity::waits_text },
+    Item { path: "pprof/mutex", shows: "waits as text", route: activity::waits_text },
+    Item {
+        path: "pprof/trace",
+        shows: "requests, tasks and waits of some seconds, for a trace viewer",
+        route: activity::trace,
+    },
+    Item { path: "errors", shows: "warnings and errors, grouped", route: logs::errors },
+    Item { path: "logs", shows: "the latest lines of the log", route: logs::latest },
+    Item { path: "log-level", shows: "which lines are logged", route: logs::level },
 ];
 
 const fn item(path: &'static str, shows: &'static str, route: fn() -> Route) -> Item {
@@ -73,6 +90,7 @@ pub(super) fn routes(services: &mut ServiceConfig) {
     for item in ITEMS {
         services.route(&format!("/{}", item.path), (item.route)());
     }
+    services.route("/log-level", logs::change_level());
     for list in ["", "/"] {
         services.route(list, web::get().to(list_items));
     }

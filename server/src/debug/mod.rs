@@ -2,11 +2,13 @@
 //! database and Redis. For admins, who may ask a bounded number of times a minute; what takes the processor long is done in a
 //! pool. No answer contains a secret. Fleet's paths answer with what is nearest.
 
+mod activity;
 mod caller;
 mod catalog;
 mod command_line;
 mod cpu_profile;
 mod heap;
+mod logs;
 mod long_answer;
 mod node_state;
 mod params;

@@ -7,6 +7,7 @@ use tokio::sync::{Notify, oneshot};
 use super::Error;
 use crate::lock::lock;
 use crate::spacing::Spacing;
+use crate::under_way::{WaitsFor, waiting_for};
 
 /// Longest work on one batch. A connection to the database can fall silent for ever, and batches come one after the other:
 /// without an end, one such connection would stop all that follow. Far longer than any request waits for the database.
@@ -168,7 +169,7 @@ impl<Q: 'static, A: 'static> Batches<Q, A> {
         if let Some(worker) = worker {
             tokio::task::spawn_local(worker.run(work));
         }
-        receiver.await.map_err(|_| NoAnswer::Failed)
+        waiting_for(WaitsFor::SharedBatch, receiver).await.map_err(|_| NoAnswer::Failed)
     }
 
     /// Adds a question, and the worker if none is there.

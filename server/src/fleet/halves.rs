@@ -92,7 +92,7 @@ mod tests {
         for name in ["held", "free"] {
             world.enroll(name, "ubuntu").await;
         }
-        let holder = store.current().begin().await.unwrap();
+        let holder = store.current().inner().begin().await.unwrap();
         let update = |id| format!("UPDATE hosts SET hostname = 'new' WHERE id = {id}");
         holder.execute_unprepared(&update(1)).await.unwrap();
         let (tries, mut written) = (Mutex::new(Vec::new()), Vec::new());

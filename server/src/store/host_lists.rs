@@ -4,11 +4,12 @@ use std::collections::HashMap;
 
 use chrono::DateTime;
 use futures_util::TryStreamExt as _;
-use sea_orm::{ColumnTrait, DatabaseConnection, EntityTrait, QueryFilter, QuerySelect};
+use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QuerySelect};
 
-use super::Result;
 use super::entity::hosts;
+use super::{Connection, Result};
 use crate::clock::Moment;
+use crate::under_way::{WaitsFor, waiting_for};
 
 /// What a list of hosts may be ordered by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -68,14 +69,15 @@ impl HostOrder {
 }
 
 /// The values of a column of numbers or times, by host.
-pub async fn values(db: &DatabaseConnection, column: hosts::Column) -> Result<HashMap<i64, i64>> {
+pub async fn values(db: &Connection, column: hosts::Column) -> Result<HashMap<i64, i64>> {
     let select = hosts::Entity::find().select_only().columns([hosts::Column::Id, column]);
     // Row by row: what the driver keeps of a row is many times two numbers.
-    Ok(select.into_tuple::<(i64, i64)>().stream(db).await?.try_collect().await?)
+    let read = async { select.into_tuple::<(i64, i64)>().stream(db.inner()).await?.try_collect().await };
+    Ok(waiting_for(WaitsFor::Database, read).await?)
 }
 
 /// The rows of these hosts; those that are gone are left out.
-pub async fn rows(db: &DatabaseConnection, ids: &[i64]) -> Result<HashMap<i64, hosts::Model>> {
+pub async fn rows(db: &Connection, ids: &[i64]) -> Result<HashMap<i64, hosts::Model>> {
     let rows = hosts::Entity::find().filter(hosts::Column::Id.is_in(ids.iter().copied())).all(db).await?;
     Ok(rows.into_iter().map(|row| (row.id, row)).collect())
 }

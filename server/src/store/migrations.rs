@@ -24,7 +24,7 @@ impl Store {
     /// # Errors
     /// [`Error`] when the database does not answer.
     pub async fn migrations(&self) -> Result<Migrations> {
-        migrations(self.reader()).await
+        migrations(self.reader().inner()).await
     }
 
     /// Whether `muster migrate-data` has begun to fill this database and not ended.
@@ -40,7 +40,7 @@ impl Store {
     /// # Errors
     /// [`Error`] when a step fails; running it again continues there.
     pub async fn migrate(&self) -> Result<()> {
-        Ok(Migrator::up(&self.writer, None).await?)
+        Ok(Migrator::up(self.writer.inner(), None).await?)
     }
 }
 

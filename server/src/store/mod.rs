@@ -24,6 +24,7 @@ pub mod named;
 pub mod node_keys;
 pub mod nodes;
 pub mod object_changes;
+mod observed;
 pub mod packs;
 pub mod parked_queries;
 mod pools;
@@ -45,12 +46,13 @@ mod word;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, Statement, TransactionTrait};
+use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, Statement};
 
 pub use case_twins::case_twins;
 pub use error::{Error, Result, WriteError};
 pub use migrate_data::{Copied, migrate_data};
 pub use migrations::{Migrations, migrations, prepare_mysql};
+pub use observed::{Connection, Observed};
 pub use tx::{StoreCounters, Tx};
 pub use word::UnknownWord;
 
@@ -67,9 +69,9 @@ pub(crate) const MAX_PARAMETERS: usize = 30_000;
 /// The open database. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Store {
-    readers: DatabaseConnection,
-    writer: DatabaseConnection,
-    current: DatabaseConnection,
+    readers: Connection,
+    writer: Connection,
+    current: Connection,
     read_replica: Option<Arc<ReadReplica>>,
     trust: Arc<ConnectionTrust>,
     counters: StoreCounters,
@@ -111,12 +113,12 @@ impl Store {
         for (connection, usage) in connections.iter_mut().zip(["read", "write", "current"]) {
             counters.count_on(connection, usage);
         }
-        let [readers, writer, current] = connections;
+        let [readers, writer, current] = connections.map(Observed::new);
         Self { readers, writer, current, read_replica: None, trust, counters }
     }
 
     /// For reading. What was written before is seen.
-    pub fn reader(&self) -> &DatabaseConnection {
+    pub fn reader(&self) -> &Connection {
         &self.readers
     }
 
@@ -127,7 +129,7 @@ impl Store {
     }
 
     /// For a locking reading of one statement, which shows what any node had committed when it began.
-    pub fn current(&self) -> &DatabaseConnection {
+    pub fn current(&self) -> &Connection {
         &self.current
     }
 
@@ -136,7 +138,7 @@ impl Store {
     ///
     /// # Errors
     /// What the reading itself says of the database.
-    pub async fn read_lagging<T>(&self, read: impl AsyncFn(&DatabaseConnection) -> Result<T>) -> Result<T> {
+    pub async fn read_lagging<T>(&self, read: impl AsyncFn(&Connection) -> Result<T>) -> Result<T> {
         if let Some(replica) = &self.read_replica
             && let Some(found) = replica.read(&read).await
         {
@@ -149,8 +151,9 @@ impl Store {
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn snapshot(&self) -> Result<DatabaseTransaction> {
-        Ok(self.readers.begin_with_options(dialect::snapshot_options(self.readers.get_database_backend())).await?)
+    pub async fn snapshot(&self) -> Result<Observed<DatabaseTransaction>> {
+        let options = dialect::snapshot_options(self.readers.get_database_backend());
+        Ok(Observed::new(self.readers.begin(options).await?))
     }
 
     /// Runs `change` in a transaction: all of it or nothing. Lost races are retried a bounded number of times, so
@@ -202,7 +205,7 @@ impl Store {
                     self.counters.retries.inc();
                     // Jitter parts those that have met; it grows, because they may be many.
                     let longest_ms = 10 << attempt;
-                    tokio::time::sleep(Duration::from_millis(rand::random_range(1..=longest_ms))).await;
+                    observed::pause(Duration::from_millis(rand::random_range(1..=longest_ms))).await;
                     attempt += 1;
                 }
                 Err(Tried::Lost(error) | Tried::Failed(error)) => return Err(error),
@@ -220,7 +223,7 @@ impl Store {
             HeldRows::Await => dialect::write_options(),
             HeldRows::LeaveOut => dialect::write_beside_options(self.writer.get_database_backend()),
         };
-        let begun = self.writer.begin_with_options(options).await;
+        let begun = self.writer.begin(options).await;
         let tx = Tx::new(begun.map_err(|error| Tried::of(Error::from(error).into(), false))?, Arc::clone(&self.trust));
         match change(&tx).await {
             Ok(value) => {
@@ -255,7 +258,7 @@ impl Store {
     pub async fn close(&self) {
         let read_replica = self.read_replica.iter().map(|replica| replica.connection());
         for connection in [&self.readers, &self.writer, &self.current].into_iter().chain(read_replica) {
-            if let Err(error) = connection.close_by_ref().await {
+            if let Err(error) = connection.inner().close_by_ref().await {
                 tracing::warn!(error = %error, "the database did not close cleanly");
             }
         }

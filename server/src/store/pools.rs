@@ -1,6 +1,6 @@
-use sea_orm::{DatabaseConnection, DbBackend};
+use sea_orm::{ConnectionTrait as _, DatabaseConnection, DbBackend};
 
-use super::Store;
+use super::{Connection, Store};
 
 /// A pool of connections at one moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,7 +24,21 @@ impl Store {
     }
 }
 
-fn pool(name: &'static str, connection: &DatabaseConnection) -> ConnectionPool {
+/// Whether whoever wants a connection has to wait for one.
+pub(super) fn is_exhausted(connection: &DatabaseConnection) -> bool {
+    let (open, idle, max) = state(connection);
+    idle == 0 && open >= max
+}
+
+fn pool(name: &'static str, connection: &Connection) -> ConnectionPool {
+    let (open, idle, max) = state(connection.inner());
+    // Both numbers move while they are read.
+    let idle = idle.min(open);
+    ConnectionPool { name, in_use: open - idle, idle, max }
+}
+
+/// Open and idle connections of a pool, and the most that it may have.
+fn state(connection: &DatabaseConnection) -> (u32, u32, u32) {
     macro_rules! state {
         ($pool:expr) => {
             ($pool.size(), $pool.num_idle(), $pool.options().get_max_connections())
@@ -34,7 +48,5 @@ fn pool(name: &'static str, connection: &DatabaseConnection) -> ConnectionPool {
         DbBackend::Sqlite => state!(connection.get_sqlite_connection_pool()),
         _ => state!(connection.get_mysql_connection_pool()),
     };
-    // Both numbers move while they are read.
-    let idle = u32::try_from(idle).unwrap_or(u32::MAX).min(open);
-    ConnectionPool { name, in_use: open - idle, idle, max }
+    (open, u32::try_from(idle).unwrap_or(u32::MAX), max)
 }

@@ -4,10 +4,9 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use prometheus::IntCounter;
-use sea_orm::DatabaseConnection;
 
 use super::dialect::{self, ConnectionUse};
-use super::{Error, Result, StoreCounters};
+use super::{Connection, Error, Observed, Result, StoreCounters};
 use crate::config;
 use crate::lock::lock;
 
@@ -19,7 +18,7 @@ const PAUSE: Duration = Duration::from_secs(5);
 
 #[derive(Debug)]
 pub(super) struct ReadReplica {
-    connection: DatabaseConnection,
+    connection: Connection,
     failures: IntCounter,
     alone_until: Mutex<Option<Instant>>,
 }
@@ -29,15 +28,19 @@ impl ReadReplica {
     pub async fn open(config: &config::Mysql, counters: &StoreCounters) -> Result<Self> {
         let mut connection = dialect::connect_mysql(config, ConnectionUse::ReadLagging, &Arc::default()).await?;
         counters.count_on(&mut connection, "replica");
-        Ok(Self { connection, failures: counters.replica_failures.clone(), alone_until: Mutex::default() })
+        Ok(Self {
+            connection: Observed::new(connection),
+            failures: counters.replica_failures.clone(),
+            alone_until: Mutex::default(),
+        })
     }
 
-    pub fn connection(&self) -> &DatabaseConnection {
+    pub fn connection(&self) -> &Connection {
         &self.connection
     }
 
     /// `None` when it does not answer, or does not have yet what is asked for. Then it is left alone for a while.
-    pub async fn read<T>(&self, read: impl AsyncFn(&DatabaseConnection) -> Result<T>) -> Option<T> {
+    pub async fn read<T>(&self, read: impl AsyncFn(&Connection) -> Result<T>) -> Option<T> {
         if lock(&self.alone_until).is_some_and(|until| Instant::now() < until) {
             return None;
         }

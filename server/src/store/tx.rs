@@ -11,7 +11,9 @@ use sea_orm::{
 };
 
 use super::dialect::{ConnectionTrust, Failure, failure};
+use super::observed::Observed;
 use crate::histogram::Histograms;
+use crate::under_way::{WaitsFor, waiting_for};
 
 /// What the store counts.
 #[derive(Debug, Clone)]
@@ -63,7 +65,7 @@ impl Default for StoreCounters {
 /// A transaction under way.
 #[derive(Debug)]
 pub struct Tx {
-    inner: DatabaseTransaction,
+    inner: Observed<DatabaseTransaction>,
     rows_written: AtomicU64,
     has_lost_race: AtomicBool,
     has_waited: AtomicBool,
@@ -73,7 +75,7 @@ pub struct Tx {
 impl Tx {
     pub(super) fn new(inner: DatabaseTransaction, trust: Arc<ConnectionTrust>) -> Self {
         let (has_lost_race, has_waited) = (AtomicBool::new(false), AtomicBool::new(false));
-        Self { inner, rows_written: AtomicU64::new(0), has_lost_race, has_waited, trust }
+        Self { inner: Observed::new(inner), rows_written: AtomicU64::new(0), has_lost_race, has_waited, trust }
     }
 
     /// Whether a statement lost against another transaction, whatever was made of its error since.
@@ -89,7 +91,7 @@ impl Tx {
     /// Gives the number of rows written.
     pub(super) async fn commit(self) -> Result<u64, DbErr> {
         let (rows, trust) = (self.rows_written.into_inner(), self.trust);
-        let committed = self.inner.commit().await;
+        let committed = waiting_for(WaitsFor::Database, self.inner.into_inner().commit()).await;
         if let Err(error) = &committed
             && failure(error) == Some(Failure::ReadOnly)
         {
@@ -99,7 +101,7 @@ impl Tx {
     }
 
     pub(super) async fn rollback(self) -> Result<(), DbErr> {
-        self.inner.rollback().await
+        waiting_for(WaitsFor::Database, self.inner.into_inner().rollback()).await
     }
 
     fn noted<T>(&self, outcome: Result<T, DbErr>) -> Result<T, DbErr> {

@@ -10,7 +10,8 @@ use tokio::task::JoinSet;
 use crate::fleet::logs::LEASES_RENEWED_EVERY;
 use crate::fleet::{self, Fleet, RENEW_EVERY, Result};
 use crate::lifecycle::Lifecycle;
-use crate::telemetry::Metrics;
+use crate::telemetry::{self, Metrics};
+use crate::under_way::{Ongoing, WorkKind};
 
 /// Shortest time from one reading of what other nodes have changed to the next: a node that tells of many changes one by
 /// one, as when hosts enroll, does not have the others read for each.
@@ -44,10 +45,11 @@ enum Task {
     FollowSchema,
     PruneSchema,
     TakeCensus,
+    RestoreLogLevel,
 }
 
 impl Task {
-    const ALL: [Self; 25] = [
+    const ALL: [Self; 26] = [
         Self::RenewLease,
         Self::Follow,
         Self::CompareDirectory,
@@ -73,6 +75,7 @@ impl Task {
         Self::FollowSchema,
         Self::PruneSchema,
         Self::TakeCensus,
+        Self::RestoreLogLevel,
     ];
 
     /// As operators see it in the metrics.
@@ -103,6 +106,7 @@ impl Task {
             Self::FollowSchema => "follow_schema",
             Self::PruneSchema => "prune_schema",
             Self::TakeCensus => "take_census",
+            Self::RestoreLogLevel => "restore_log_level",
         }
     }
 
@@ -127,7 +131,7 @@ impl Task {
             Self::RenewLease => return RENEW_EVERY,
             Self::KeepBatchLeases => return LEASES_RENEWED_EVERY,
             Self::Follow | Self::CompareDirectory | Self::LookAtLiveQueries | Self::WriteReports => 2,
-            Self::SweepLiveQueries => 1,
+            Self::SweepLiveQueries | Self::RestoreLogLevel => 1,
             Self::ForgetLiveQueries => 600,
             Self::KeepSeen | Self::ShareSeen | Self::WriteKeyUses | Self::WriteIntervals | Self::WriteStatistics => 5,
             Self::RetireKeys | Self::PruneFeed | Self::CloseStatistics | Self::PickForSchema => 60,
@@ -143,7 +147,8 @@ impl Task {
             return;
         }
         let start = Instant::now();
-        let outcome = self.run(fleet, metrics, everything).await;
+        let under_way = Ongoing::begin(WorkKind::Task, self.name(), start);
+        let outcome = under_way.run(self.run(fleet, metrics, everything)).await;
         metrics.task_ran(self.name(), outcome.is_ok(), start.elapsed());
         let failure = outcome.as_ref().err().map(ToString::to_string);
         fleet.task_runs.ran(self.name(), fleet.clock.now(), start.elapsed(), failure);
@@ -195,6 +200,10 @@ impl Task {
             Self::FollowSchema => fleet.schemas.follow().await,
             Self::PruneSchema => fleet.schemas.forget_old().await,
             Self::TakeCensus => fleet.hosts.take_census().await,
+            Self::RestoreLogLevel => {
+                telemetry::restore_log_level(fleet.clock.now());
+                Ok(())
+            }
         }
     }
 }

@@ -3,8 +3,9 @@ use std::ops::Deref;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use prometheus::core::Collector as _;
 use prometheus::process_collector::ProcessCollector;
-use prometheus::{IntCounter, IntCounterVec, Registry, TextEncoder};
+use prometheus::{IntCounter, IntCounterVec, IntGaugeVec, Registry, TextEncoder};
 use tikv_jemalloc_ctl::{epoch, stats};
 
 use super::listed::{NodeMetrics, RedisMetrics};
@@ -95,6 +96,16 @@ impl LogMetrics {
         let [sink, log_type] = self.labels;
         self.refusals.with_label_values(&[sink, log_type, reason]).inc();
     }
+}
+
+/// A pool of threads or of connections at one moment.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PoolFigures {
+    pub name: String,
+    pub max: i64,
+    pub in_use: i64,
+    /// Work that waits for a thread, or connections that are open and not in use.
+    pub other: i64,
 }
 
 /// Quantiles of the CPU time of a run of a scheduled query, in seconds.
@@ -248,6 +259,28 @@ impl Metrics {
         values
     }
 
+    /// The pools of threads, with what waits for each.
+    pub fn thread_pools(&self) -> Vec<PoolFigures> {
+        let figures = |name: String| {
+            let value = |gauge: &IntGaugeVec| gauge.with_label_values(&[&name]).get();
+            let (max, in_use, other) = (value(&self.pool_threads), value(&self.pool_busy), value(&self.pool_waiting));
+            PoolFigures { name, max, in_use, other }
+        };
+        labels(&self.pool_threads).into_iter().map(figures).collect()
+    }
+
+    /// The pools of connections to the database, with the idle connections of each.
+    pub fn connection_pools(&self) -> Vec<PoolFigures> {
+        lock(&self.readings.0).iter().for_each(|read| read(&self.listed));
+        let figures = |name: String| {
+            let max = self.sql_connections_max.with_label_values(&[&name]).get();
+            let connections = |state: &str| self.sql_connections.with_label_values(&[name.as_str(), state]).get();
+            let (in_use, other) = (connections("in_use"), connections("idle"));
+            PoolFigures { name, max, in_use, other }
+        };
+        labels(&self.sql_connections_max).into_iter().map(figures).collect()
+    }
+
     /// All metrics in Prometheus' text format.
     ///
     /// # Errors
@@ -256,6 +289,13 @@ impl Metrics {
         lock(&self.readings.0).iter().for_each(|read| read(&self.listed));
         TextEncoder::new().encode_to_string(&self.registry.gather())
     }
+}
+
+/// The values of the only label of a metric.
+fn labels(gauge: &IntGaugeVec) -> Vec<String> {
+    let families = gauge.collect();
+    let metrics = families.iter().flat_map(|family| family.get_metric());
+    metrics.filter_map(|metric| Some(metric.get_label().first()?.value().to_owned())).collect()
 }
 
 /// Reads what the allocator says of itself. A part that it does not tell keeps its value.

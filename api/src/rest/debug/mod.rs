@@ -1,11 +1,17 @@
 //! The bodies of the debug API, below `/debug/`. Times are RFC 3339 in UTC, durations seconds. Fields that older servers do not
 //! send are read as absent.
 
+mod activity;
+mod logs;
 mod migrations;
 mod node_state;
 mod runtime;
 mod threads;
 
+pub use activity::{
+    ConnectionsInUse, RequestUnderWay, RequestsUnderWay, TaskNow, ThreadPool, TraceEvent, TraceFile, WaitTotals, Waits,
+};
+pub use logs::{ChangeLogLevel, LatestLogs, LogLevelNow, LoggedCause, LoggedErrors, LoggedLine};
 pub use migrations::MigrationState;
 pub use node_state::{DebugNode, DebugNodes, Figure, NodeFigures};
 pub use runtime::{NodeMemory, NodeRuntime};

@@ -17,6 +17,7 @@ use crate::bus::BusError;
 use crate::config;
 use crate::histogram::{Histogram, Histograms};
 use crate::lock::lock;
+use crate::under_way::{WaitsFor, waiting_for};
 
 /// The purpose of a command. Each has breakers of its own, so that slow commands do not stop the others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -188,7 +189,7 @@ impl Link {
         let time = purpose.time_left().map_or(whole, |left| left.min(whole));
         let shared = self.shared(purpose);
         let sent = Instant::now();
-        let outcome = timeout(time, self.twice(shared, call)).await;
+        let outcome = waiting_for(WaitsFor::Redis, timeout(time, self.twice(shared, call))).await;
         self.seconds[purpose.index()].observe(sent.elapsed());
         let why = match outcome {
             Ok(Ok(value)) => {
@@ -243,7 +244,8 @@ impl Link {
 
     /// Waits for the turn of a read.
     async fn read_permit(&self, group: usize) -> Result<SemaphorePermit<'_>, BusError> {
-        match timeout(self.settings.command_timeout, self.reads[group].acquire()).await {
+        let acquired = timeout(self.settings.command_timeout, self.reads[group].acquire());
+        match waiting_for(WaitsFor::RedisQueue, acquired).await {
             Ok(Ok(permit)) => Ok(permit),
             // The semaphore is never closed, so only time can run out.
             Ok(Err(_)) | Err(_) => {
@@ -258,7 +260,8 @@ impl Link {
         let time = self.settings.time_for(bytes.max(ANSWER_BYTES_AT_ONCE as usize));
         let begin_by = by.checked_sub(time).unwrap_or_else(tokio::time::Instant::now);
         let bytes = u32::try_from(bytes).unwrap_or(u32::MAX).min(ANSWER_BYTES_AT_ONCE);
-        match timeout_at(begin_by, Arc::clone(&self.answer_bytes).acquire_many_owned(bytes)).await {
+        let acquired = timeout_at(begin_by, Arc::clone(&self.answer_bytes).acquire_many_owned(bytes));
+        match waiting_for(WaitsFor::RedisQueue, acquired).await {
             Ok(Ok(permit)) => Ok(permit),
             Ok(Err(_)) | Err(_) => {
                 Err(BusError::Busy(format!("Redis ({}) is busy with other answers", self.settings.name())))

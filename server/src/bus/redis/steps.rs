@@ -13,6 +13,7 @@ use super::link::Purpose;
 use super::together::{WaitingStep, reply};
 use crate::bus::{BusError, CLOCKS_DIFFER_US, Claim, JobChange, JobKey};
 use crate::clock::Moment;
+use crate::under_way::{WaitsFor, waiting_for};
 
 /// About how many bytes a step takes besides its line.
 const STEP_BYTES: usize = 256;
@@ -81,7 +82,7 @@ impl Jobs {
                 }
             });
         }
-        outcome.await.map_err(|_| broken_off())?
+        waiting_for(WaitsFor::SharedBatch, outcome).await.map_err(|_| broken_off())?
     }
 
     async fn claim_all(&self, job: JobKey, steps: &[WaitingStep<ClaimStep, Claim>]) -> Result<Vec<Claim>, BusError> {
@@ -127,7 +128,7 @@ impl Jobs {
                 }
             });
         }
-        outcome.await.map_err(|_| broken_off())?
+        waiting_for(WaitsFor::SharedBatch, outcome).await.map_err(|_| broken_off())?
     }
 
     async fn answer_all(&self, job: JobKey, steps: &[WaitingStep<AnswerStep, bool>]) -> Result<Vec<bool>, BusError> {

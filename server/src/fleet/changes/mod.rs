@@ -16,7 +16,6 @@ pub use objects::{ObjectChange, ObjectChanges, ObjectKind};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use sea_orm::DatabaseConnection;
 use serde_json::Value;
 
 use super::access::Principal;
@@ -107,7 +106,7 @@ impl Changes {
     }
 
     /// A connection for reading.
-    pub(super) fn reader(&self) -> &DatabaseConnection {
+    pub(super) fn reader(&self) -> &store::Connection {
         self.store.reader()
     }
 

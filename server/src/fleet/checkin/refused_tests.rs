@@ -54,7 +54,7 @@ async fn hostnames(world: &World) -> Vec<String> {
 
 /// Holds the row of a host until the transaction is over.
 async fn hold(world: &World, host_id: i64) -> DatabaseTransaction {
-    let holder = world.app.store.current().begin().await.unwrap();
+    let holder = world.app.store.current().inner().begin().await.unwrap();
     hosts::Entity::find_by_id(host_id).lock_exclusive().one(&holder).await.unwrap().unwrap();
     holder
 }

@@ -1,7 +1,6 @@
 //! Hosts as operators see them.
 
 use muster_api::rest::{HostDetail, HostLabel, HostPack, HostStatus, HostView, ParkedQuery};
-use sea_orm::DatabaseConnection;
 
 use super::Hosts;
 use super::presence::is_online;
@@ -23,7 +22,7 @@ pub fn status(host: &Model, seen: Moment, now: Moment) -> HostStatus {
 
 impl Hosts {
     /// A connection for reading.
-    pub(in crate::fleet) fn reader(&self) -> &DatabaseConnection {
+    pub(in crate::fleet) fn reader(&self) -> &store::Connection {
         self.store.reader()
     }
 

@@ -12,6 +12,7 @@ use super::LogStream;
 use super::replay::{LastBatch, REPEATED_WITHIN};
 use crate::bus::{AfterBatch, BATCH_LOCK_RENEWED_EVERY, BatchLease, BatchLockReply, LeaseReply, SharedBatches};
 use crate::clock::Moment;
+use crate::under_way::{WaitsFor, waiting_for};
 
 /// How long a batch waits for the lock while another node holds it. After that the batch is refused and the agent sends it
 /// again.
@@ -66,7 +67,7 @@ impl Sharing {
                 return BatchLock::Busy;
             }
             if !pause.is_zero() {
-                tokio::time::sleep(pause).await;
+                waiting_for(WaitsFor::BatchLock, tokio::time::sleep(pause)).await;
             }
             pause += PAUSE;
             if is_given_up() {

@@ -46,6 +46,7 @@ use crate::sinks::Sink;
 pub use crate::sinks::SinkError;
 use crate::store::Store;
 use crate::telemetry::{LogMetrics, Metrics};
+use crate::under_way::{WaitsFor, waiting_for};
 
 /// Line hashes remembered over all hosts: 32 million, 256 MiB.
 const MAX_REMEMBERED: usize = 32 << 20;
@@ -272,7 +273,7 @@ impl Logs {
             return Ok(());
         }
         let start = Instant::now();
-        let appended = self.sink(stream).append(lines).await;
+        let appended = waiting_for(WaitsFor::LogSink, self.sink(stream).append(lines)).await;
         self.metrics_of(stream).append_seconds.observe(start.elapsed());
         appended.map_err(|error| {
             self.metrics_of(stream).refused("sink");

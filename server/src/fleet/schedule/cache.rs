@@ -7,6 +7,7 @@ use super::assemble::Assembled;
 use super::plan::{AssemblyKey, Plan};
 use crate::fleet::hosts::Assignment;
 use crate::lock::lock;
+use crate::under_way::{Wait, WaitsFor};
 
 /// The configs that were assembled lately, of the current plan and of earlier ones, in `osquery.max_config_cache` together.
 /// Hosts hold no config themselves: one that is not here any more is assembled again when a host asks for it.
@@ -48,7 +49,13 @@ impl ConfigCache {
         if let Some(config) = room.get() {
             return Arc::clone(config);
         }
-        let config = Arc::clone(room.get_or_init(|| Arc::new(plan.assemble(assignment))));
+        let mut wait = Some(Wait::begin(WaitsFor::ConfigAssembly));
+        let config = Arc::clone(room.get_or_init(|| {
+            // Nobody else is at it.
+            wait.take().map(Wait::forget);
+            Arc::new(plan.assemble(assignment))
+        }));
+        drop(wait);
         lock(&self.kept).keep(&key, config.bytes.len(), self.max_bytes);
         config
     }

@@ -1,15 +1,18 @@
 //! The debug API: who may ask, what each item answers, and that no secret is among it.
 
 mod access;
+mod activity;
 mod items;
+mod logs;
 mod profiles;
 mod secrets;
 
 use std::process::Stdio;
+use std::time::Duration;
 
 use reqwest::Response;
 
-use crate::support::Rest;
+use crate::support::{Answer, Rest, ServerProcess, ServerSetup};
 
 /// A GET below `/debug/`.
 pub async fn get(rest: &Rest, item: &str) -> Response {
@@ -54,4 +57,29 @@ pub fn go_top(file: &std::path::Path) -> Option<String> {
     let output = command.env("GOTOOLCHAIN", "local").env("GOFLAGS", "-mod=mod").output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     Some(String::from_utf8(output.stdout).unwrap())
+}
+
+/// How long something may take to show on a busy machine.
+const SHOWN_WITHIN: Duration = Duration::from_secs(30);
+
+/// A server of its own process on SQLite, which is set up, and the administrator.
+async fn started(flags: &[&str]) -> (ServerSetup, ServerProcess, Rest) {
+    let setup = ServerSetup::on_sqlite(flags);
+    let process = setup.start().await;
+    let rest = Rest::new(&setup.address()).set_up().await;
+    (setup, process, rest)
+}
+
+/// Lets some time pass on a busy machine: a user may ask `/debug` only so often.
+async fn pass_time(rest: &Rest) {
+    for _ in 0..25 {
+        rest.get("/healthz").await;
+    }
+}
+
+/// Sends a request with an id.
+async fn send_as(id: &str, request: reqwest::RequestBuilder) -> Answer {
+    let response = request.header("X-Request-Id", id).send().await.unwrap();
+    let (status, headers) = (response.status().as_u16(), response.headers().clone());
+    Answer { status, headers, text: response.text().await.unwrap() }
 }

@@ -254,7 +254,7 @@ async fn a_row_that_is_held_keeps_no_other_host_waiting() {
         return;
     }
     world.enroll("held", "ubuntu").await;
-    let holder = store.current().begin().await.unwrap();
+    let holder = store.current().inner().begin().await.unwrap();
     let row = hosts::Entity::find().filter(hosts::Column::Identifier.eq("held")).lock_exclusive();
     row.one(&holder).await.unwrap().unwrap();
     let new = hosts::Model { identifier: "new".to_owned(), ..empty_row() }.into_active_model();
