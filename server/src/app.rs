@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, bail};
 use self::health::ServerHealth;
 use crate::admin::AdminApi;
 use crate::agent::AgentApi;
-use crate::bus::{Counted, LiveBus, LocalNotifier, MemoryBus, Notifier, RedisShare};
+use crate::bus::{Counted, LiveBus, LocalNotifier, MemoryBus, Notifier, RedisDiagnostics, RedisShare};
 use crate::clock::Clock;
 use crate::config::{Config, LogPlugin};
 use crate::debug::DebugApi;
@@ -18,6 +18,7 @@ use crate::fleet::access::Access;
 use crate::fleet::apply::Applier;
 use crate::fleet::changes::Changes;
 use crate::fleet::checkin::{Checkin, CheckinParts};
+use crate::fleet::diagnostics::Diagnostics;
 use crate::fleet::hosts::{Hosts, ensure_builtin_labels};
 use crate::fleet::live::{self, Live};
 use crate::fleet::logs::{Logs, Sharing, Sinks};
@@ -29,6 +30,7 @@ use crate::fleet::{Fleet, Node};
 use crate::lifecycle::Lifecycle;
 use crate::ops::OpsApi;
 use crate::sinks::{FileSink, Rotation, Sink, StdoutSink};
+use crate::store::diagnostics::DatabaseDiagnostics;
 use crate::store::{Store, StoreCounters, case_twins};
 use crate::telemetry::{LogLimit, Metrics};
 
@@ -79,6 +81,7 @@ impl App {
             Arc::clone(&shared.notifier),
         ));
         hosts.load_seen().await.context("cannot read when hosts were last seen")?;
+        let bus = Arc::clone(&shared.bus);
         let live = Live::load(live::Parts {
             store: store.clone(),
             bus: shared.bus,
@@ -133,6 +136,9 @@ impl App {
             Logs::load(sinks, max_in_flight, shared.batches, store.clone(), clock.clone(), Arc::clone(&metrics)).await;
         let logs = Arc::new(logs.context("cannot read the last log batches")?);
         let access = Access::new(store.clone(), clock.clone(), config, Arc::clone(&schedule), Arc::clone(&metrics));
+        let access = Arc::new(access);
+        let database = DatabaseDiagnostics::new(config, store.clone());
+        let diagnostics = Diagnostics::new(database, shared.redis, bus, Arc::clone(&access));
         let notifier = Arc::clone(&shared.notifier);
         let changes = Changes::new(
             store.clone(),
@@ -143,7 +149,7 @@ impl App {
             Arc::clone(&statistics),
         );
         let fleet = Fleet {
-            access: Arc::new(access),
+            access,
             applier: Arc::new(Applier::new(changes.clone())),
             changes,
             notifier: shared.notifier,
@@ -153,6 +159,7 @@ impl App {
             logs,
             node,
             clock,
+            diagnostics: Arc::new(diagnostics),
             refusals: Arc::new(LogLimit::new(REFUSALS_EVERY)),
             specs: Specs::new(store.clone(), Arc::clone(&schedule)),
             schedule,
@@ -259,6 +266,7 @@ struct SharedParts {
     bus: Arc<dyn LiveBus>,
     notifier: Arc<dyn Notifier>,
     batches: Option<Sharing>,
+    redis: Option<RedisDiagnostics>,
 }
 
 impl SharedParts {
@@ -271,13 +279,14 @@ impl SharedParts {
             let lifetime = config.live.max_deadline + config.live.retention + SPARE_LIFETIME;
             let redis = RedisShare::new(&config.redis, lifetime, metrics.redis()?).context("cannot use Redis")?;
             let batches = Some(Sharing(redis.batches));
-            return Ok(Self { bus: Arc::new(redis.bus), notifier: redis.notifier, batches });
+            let diagnostics = Some(redis.diagnostics);
+            return Ok(Self { bus: Arc::new(redis.bus), notifier: redis.notifier, batches, redis: diagnostics });
         }
         let live_dir = config.live.dir.clone().unwrap_or_else(|| config.sqlite.path.with_file_name("live"));
         let bus = MemoryBus::new(&live_dir, live::note_of)
             .with_context(|| format!("cannot use the folder of live queries {}", live_dir.display()))?;
         let bus = Arc::new(Counted::new(bus, metrics.bus_commands.clone()));
-        Ok(Self { bus, notifier: Arc::new(LocalNotifier::default()), batches: None })
+        Ok(Self { bus, notifier: Arc::new(LocalNotifier::default()), batches: None, redis: None })
     }
 }
 

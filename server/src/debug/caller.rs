@@ -29,7 +29,7 @@ impl FromRequest for DebugCaller {
         let node = request.headers().get(NODE_HEADER).map(|node| node.as_bytes().to_owned());
         Box::pin(async move {
             let (Some(api), Some(token)) = (api, token) else { return Err(Error::Unauthenticated.into()) };
-            let principal = api.fleet.access.authenticate(&token).await?;
+            let principal = api.fleet.diagnostics.recognize(&token).await?;
             principal.may(Permission::Debug)?;
             let here = api.fleet.node.id();
             if node.is_some_and(|node| node != here.as_bytes()) {

@@ -10,7 +10,9 @@ use serde::Serialize;
 
 use super::caller::{DebugCaller, NODE_HEADER};
 use super::refusal::{DebugAnswer, Refusal};
-use super::{DebugApi, activity, command_line, cpu_profile, heap, logs, node_state, runtime, settings, threads};
+use super::{
+    DebugApi, activity, command_line, cpu_profile, database, heap, logs, node_state, redis, runtime, settings, threads,
+};
 
 /// An item that can be asked for.
 #[derive(Debug, Serialize)]
@@ -70,6 +72,39 @@ const ITEMS: &[Item] = &[
     Item { path: "errors", shows: "warnings and errors, grouped", route: logs::errors },
     Item { path: "logs", shows: "the latest lines of the log", route: logs::latest },
     Item { path: "log-level", shows: "which lines are logged", route: logs::level },
+    Item {
+        path: "db/locks",
+        shows: "statements that wait for row locks, and who holds them",
+        route: || web::get().to(database::locks),
+    },
+    Item {
+        path: "db/innodb-status",
+        shows: "InnoDB's status, without values",
+        route: || web::get().to(database::innodb_status),
+    },
+    Item {
+        path: "db/process-list",
+        shows: "connections to the database",
+        route: || web::get().to(database::process_list),
+    },
+    Item {
+        path: "db/statements",
+        shows: "statements that take most time",
+        route: || web::get().to(database::statements),
+    },
+    Item {
+        path: "db/settings",
+        shows: "the database's version, settings and figures",
+        route: || web::get().to(database::settings),
+    },
+    Item { path: "db/tables", shows: "rows and bytes of each table", route: || web::get().to(database::tables) },
+    Item { path: "redis/info", shows: "INFO of each Redis", route: || web::get().to(redis::info) },
+    Item {
+        path: "redis/slowlog",
+        shows: "slow commands of Redis, without arguments",
+        route: || web::get().to(redis::slow_log),
+    },
+    Item { path: "redis/streams", shows: "keys of Muster in Redis by kind", route: || web::get().to(redis::streams) },
 ];
 
 const fn item(path: &'static str, shows: &'static str, route: fn() -> Route) -> Item {

@@ -13,6 +13,7 @@ pub mod carving;
 pub mod changes;
 pub mod checkin;
 mod deadline;
+pub mod diagnostics;
 pub mod enroll_secrets;
 mod error;
 mod explain;
@@ -55,6 +56,7 @@ use self::access::{Access, Principal};
 use self::apply::Applier;
 use self::changes::Changes;
 use self::checkin::Checkin;
+use self::diagnostics::Diagnostics;
 use self::hosts::Hosts;
 use self::live::Live;
 use self::logs::Logs;
@@ -81,6 +83,7 @@ pub struct Fleet {
     pub logs: Arc<Logs>,
     pub node: Arc<Node>,
     pub clock: Clock,
+    pub diagnostics: Arc<Diagnostics>,
     /// Log lines about refused requests of agents, by endpoint and status.
     pub refusals: Arc<LogLimit<(&'static str, u16)>>,
     pub schedule: Arc<Schedule>,

@@ -44,6 +44,8 @@ async fn only_who_can_be_trusted_is_trusted_with_the_data() {
     let mut agent = server.enrolled(1).await;
     assert!(agent.config().await.verdict.is_success());
     assert_eq!(server.rest.get("hosts/count").await.json()["count"], 1);
+    let processes = server.rest.get("/debug/db/process-list").await;
+    assert_eq!(processes.status, 200, "also on a connection of its own: {}", processes.text);
     assert!(server.metric("muster_read_replica_failures_total").await < 1.0, "the read replica was read");
 
     let prepared = async |change: Change| {

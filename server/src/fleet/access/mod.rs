@@ -21,6 +21,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use muster_api::rest::{LoggedIn, Login, Role, User};
 use rand::Rng as _;
+use sea_orm::ConnectionTrait;
 use sha2::{Digest as _, Sha256};
 
 use self::attempts::{Attempts, LoginSource};
@@ -139,6 +140,14 @@ impl Access {
         Ok(self.user_of(hash_token(token)).await?.0)
     }
 
+    /// As [`Access::recognize`], read from this connection.
+    ///
+    /// # Errors
+    /// As for [`Access::authenticate`].
+    pub(super) async fn recognize_from(&self, db: &impl ConnectionTrait, token: &str) -> Result<Principal> {
+        Ok(self.user_from(db, hash_token(token)).await?.0)
+    }
+
     /// The user of a request as of now, without making the session last longer.
     ///
     /// # Errors
@@ -149,7 +158,11 @@ impl Access {
 
     /// The user of a session that has not ended, and when it was last used.
     async fn user_of(&self, hash: [u8; 32]) -> Result<(Principal, Moment)> {
-        let Some((session, user)) = users::session(self.store.reader(), hash).await? else {
+        self.user_from(self.store.reader(), hash).await
+    }
+
+    async fn user_from(&self, db: &impl ConnectionTrait, hash: [u8; 32]) -> Result<(Principal, Moment)> {
+        let Some((session, user)) = users::session(db, hash).await? else {
             return Err(Error::Unauthenticated);
         };
         if self.clock.now().since(session.accessed_at) > self.config.duration {

@@ -1,6 +1,8 @@
 //! InnoDB's status without the values in it: contents of records are cut, statements are shown as everywhere, and of all
 //! other lines only words that InnoDB itself writes, numbers and names of tables are shown.
 
+use std::collections::HashSet;
+
 use super::redact::redact;
 
 /// Words of InnoDB's reports, of MariaDB 10.6 to 11.8 and MySQL 8, and the states of their threads, in lower case.
@@ -9,7 +11,7 @@ const WORDS: &str = "aborted access active adaptive adding affected after agents
     binary binlog bit bits blocks bp buf buffer buffers bulk but by bytes c calculated can cannot case change changed check \
     checking checkpoint child chkp cleaned cleaning cleanup close closest closing cnt column command commit committed \
     committing compact completed compressed concurrency condition conflicting connection constraint contains copy copying \
-    could count counter created creates creating cur current currently data database dd ddl deadlock defined delete \
+    could count counter created creates creating cur current currently data database db dd ddl deadlock defined delete \
     deleted deletes deleting detected dictionary dict did dirty discarded disk do does done doing down dropped dump each \
     empty enabled encrypted end ending ended engine enough entries entry error estimating evicted exceeded exclusive \
     executing exists explicit fails feedback fetching field fields file files filesort filling find finished flags flush \
@@ -24,7 +26,7 @@ const WORDS: &str = "aborted access active adaptive adding affected after agents
     parent part partition pending per percent pessimistic physical pool pools position prefix prepare prepared preparing \
     prev primary print printed process processing progress purge purged purging query queries queue random rate ratio rbt \
     read reader reads rec recent reclaim record records recovered recovery redo reference references referenced relay \
-    release releasing removing rename repair reset reserved reserving result results roll rollback rolled rolling root \
+    release releasing removing rename repair reset reserved reserving result results roll rollback rolled rolling \
     rounds row rows rw rw_lock running s scan scanned search searches sec second seconds section see sees segment select \
     selected semaphore semaphores sending sent serialisation sequence session set setting sets shared show shutdown since \
     single size slave sleep sleeping sorting source space spaces specified spin spins splits srv_active srv_idle \
@@ -80,7 +82,7 @@ impl InnodbStatus {
     /// The status without contents of records and values in statements. Words that InnoDB does not write are `?`. Takes some
     /// milliseconds for the megabyte that it can have.
     pub fn redacted(&self) -> String {
-        let words: std::collections::HashSet<&str> = WORDS.split_whitespace().collect();
+        let words: HashSet<&str> = WORDS.split_whitespace().collect();
         let (mut out, mut statement) = (String::new(), None::<String>);
         for line in self.0.lines() {
             if let Some(sql) = &mut statement {
@@ -122,8 +124,10 @@ fn is_record_field(line: &str) -> bool {
     (is_numbered && line.starts_with(' ')) || line.contains("; hex ") || line.contains("; asc ")
 }
 
-/// The line with `?` for each word that InnoDB does not write; nothing if it has no other.
-fn known_part(line: &str, words: &std::collections::HashSet<&str>) -> String {
+/// The line with `?` for each word that InnoDB does not write, up to a string; nothing if it has no other words.
+fn known_part(line: &str, words: &HashSet<&str>) -> String {
+    let strings = if line.starts_with("Purge done for trx's n:o ") { None } else { line.find(['\'', '"']) };
+    let line = &line[..strings.unwrap_or(line.len())];
     let names_tables = NAMES_TABLES.iter().any(|begins| line.starts_with(begins));
     let is_time = line.len() > 10 && line.as_bytes()[4] == b'-' && line.as_bytes()[7] == b'-';
     let (mut out, mut rest, mut has_word, mut has_other) = (String::new(), line, is_time, false);
@@ -176,7 +180,7 @@ mod tests {
     #[test]
     fn a_status_is_shown_without_what_is_in_records_and_statements() {
         let shown = InnodbStatus::new(SAMPLE.to_owned()).redacted();
-        for hidden in ["planted", "secret", "BBB", "; hex", "; asc", "77", "root"] {
+        for hidden in ["planted", "secret", "BBB", "; hex", "; asc", "77", "root", "id=2"] {
             assert!(SAMPLE.contains(hidden) && !shown.contains(hidden), "{hidden} in\n{shown}");
         }
         for kept in [

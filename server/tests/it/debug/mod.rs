@@ -2,17 +2,20 @@
 
 mod access;
 mod activity;
+mod database;
 mod items;
 mod logs;
 mod profiles;
+mod redis;
 mod secrets;
 
 use std::process::Stdio;
 use std::time::Duration;
 
 use reqwest::Response;
+use serde_json::Value;
 
-use crate::support::{Answer, Rest, ServerProcess, ServerSetup};
+use crate::support::{Answer, Rest, ServerProcess, ServerSetup, TestServer};
 
 /// A GET below `/debug/`.
 pub async fn get(rest: &Rest, item: &str) -> Response {
@@ -82,4 +85,37 @@ async fn send_as(id: &str, request: reqwest::RequestBuilder) -> Answer {
     let response = request.header("X-Request-Id", id).send().await.unwrap();
     let (status, headers) = (response.status().as_u16(), response.headers().clone());
     Answer { status, headers, text: response.text().await.unwrap() }
+}
+
+/// Items about the database and Redis.
+pub const ITEMS: [&str; 9] = [
+    "db/locks",
+    "db/innodb-status",
+    "db/process-list",
+    "db/statements",
+    "db/settings",
+    "db/tables",
+    "redis/info",
+    "redis/slowlog",
+    "redis/streams",
+];
+
+/// What the administrator is shown.
+pub async fn shown(server: &TestServer, item: &str) -> Answer {
+    server.rest.get(&format!("/debug/{item}")).await
+}
+
+/// The rows of a list that must be shown.
+pub async fn rows(server: &TestServer, item: &str) -> Vec<Value> {
+    shown(server, item).await.read()
+}
+
+/// Fails if any item shows one of these texts.
+pub async fn assert_hidden(server: &TestServer, secrets: &[&str]) {
+    for item in ITEMS {
+        let text = shown(server, item).await.text.to_lowercase();
+        for secret in secrets {
+            assert!(!text.contains(&secret.to_lowercase()), "{item} shows {secret}: {text}");
+        }
+    }
 }

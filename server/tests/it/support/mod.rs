@@ -26,7 +26,7 @@ pub use load::{Load, Report, deliver_all};
 pub use process::{ServerProcess, ServerSetup, free_port};
 pub use proxy::{Passage, Proxy};
 pub use raw::Raw;
-pub use redis::{RedisProcess, make_certificates};
+pub use redis::{ClusterRedis, RedisProcess, make_certificates};
 pub use rest::{Answer, PASSWORD, Rest};
 pub use server::TestServer;
 pub use shared_redis::{on_redis, skipped_with_redis};

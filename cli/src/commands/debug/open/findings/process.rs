@@ -5,7 +5,7 @@ use super::thresholds::{
 };
 use super::{NodeEntries, metric, short};
 use crate::commands::costs;
-use crate::commands::debug::facts::{DebugNodes, LoggedErrors, MigrationState, NodeRuntime};
+use crate::commands::debug::facts::{DebugNodes, ErrorGroup, MigrationState, NodeRuntime};
 use crate::commands::debug::migrations;
 use crate::commands::debug::open::pprof;
 
@@ -66,7 +66,7 @@ fn processors(entries: &mut NodeEntries<'_>, cpus: usize) {
 }
 
 fn errors(entries: &mut NodeEntries<'_>) {
-    let Some(mut groups) = entries.json::<Vec<LoggedErrors>>(ERRORS) else { return };
+    let Some(mut groups) = entries.json::<Vec<ErrorGroup>>(ERRORS) else { return };
     groups.sort_by_key(|group| std::cmp::Reverse(group.count));
     for group in groups.iter().take(TOLD) {
         let chain: Vec<_> = group.chain.iter().map(|link| short(&link.message)).collect();

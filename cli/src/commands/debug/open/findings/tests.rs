@@ -156,5 +156,5 @@ fn the_process_the_schema_and_the_nodes_are_looked_at() {
 fn what_cannot_be_read_is_said() {
     let found = one("requests.json", &json!("nothing"));
     assert!(found[0].1.starts_with("is not what a server of this version sends"), "{found:?}");
-    assert_eq!(one("requests.json", &json!({})), []);
+    assert_eq!(one("state.json", &json!({})), []);
 }
