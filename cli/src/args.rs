@@ -4,9 +4,8 @@ use clap::builder::FalseyValueParser;
 use clap::{ArgAction, Args, Parser, Subcommand};
 
 use crate::commands::{
-    apply, completion, config, convert, delete, get, login, manual, preview, profile, query, setup, top, user,
+    apply, completion, config, convert, debug, delete, get, login, manual, preview, profile, query, setup, top, user,
 };
-use crate::contexts::DEFAULT_CONTEXT;
 
 /// Manage the queries, packs, labels, hosts and users of a Muster server
 #[derive(Parser)]
@@ -26,9 +25,9 @@ pub struct Globals {
     /// File that stores servers and sessions [default: ~/.fleet/config]
     #[arg(long, env = "CONFIG", hide_env_values = true, global = true, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// Context (server and session) to use from that file
-    #[arg(long, env = "CONTEXT", hide_env_values = true, global = true, default_value = DEFAULT_CONTEXT, value_name = "NAME")]
-    pub context: String,
+    /// Context (server and session) to use from that file [default: default]
+    #[arg(long, env = "CONTEXT", hide_env_values = true, global = true, value_name = "NAME")]
+    pub context: Option<String>,
     /// Print every HTTP request to standard error
     #[arg(long, env = "DEBUG", hide_env_values = true, global = true, action = ArgAction::SetTrue, value_parser = FalseyValueParser::new())]
     pub debug: bool,
@@ -63,6 +62,9 @@ pub enum Command {
     Profile(profile::Args),
     /// Show what burdens the fleet: costly queries, their hosts, denylisted queries and replaced workers
     Top(top::Args),
+    /// Collect what a server in trouble does, and explain it
+    #[command(subcommand, arg_required_else_help = true, after_help = debug::EXAMPLES)]
+    Debug(Box<debug::Command>),
     /// Run a local server with simulated hosts
     Preview(preview::Args),
     /// Print a shell completion script

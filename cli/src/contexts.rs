@@ -81,7 +81,8 @@ impl Contexts {
     /// Replaces the file atomically, readable only by its owner.
     pub fn save(&self) -> anyhow::Result<()> {
         let text = documents::to_yaml(&self.file)?;
-        private_file::write(&self.path, &text).with_context(|| format!("cannot write {}", self.path.display()))
+        private_file::write(&self.path, text.as_bytes())
+            .with_context(|| format!("cannot write {}", self.path.display()))
     }
 }
 

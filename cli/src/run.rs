@@ -59,6 +59,7 @@ async fn dispatch(cli: Cli) -> anyhow::Result<()> {
         Command::Query(args) => commands::query::run(&ClientSession::open(globals)?, *args).await,
         Command::Profile(args) => commands::profile::run(globals, args).await,
         Command::Top(args) => commands::top::run(&ClientSession::open(globals)?, args).await,
+        Command::Debug(command) => commands::debug::run(globals, *command).await,
         Command::Completion(args) => commands::completion::run(&args),
         Command::Manual(args) => commands::manual::run(&args),
         Command::Preview(args) => commands::preview::run(args, globals.debug).await,

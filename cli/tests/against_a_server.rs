@@ -2,24 +2,18 @@
 
 #![expect(clippy::unwrap_used, reason = "a step that fails is a failed test")]
 
+mod console;
 mod fleetctl;
 
-use std::io::Write as _;
-use std::process::Stdio;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use agent_compat::agent::{Flags, Identity, Platform};
 use agent_compat::transport::{Direct, Trust};
 use agent_compat::{SqliteHost, TestAgent};
-use fleetctl::{Fleetctl, Run};
+use console::{Console, SETUP};
 use muster::clock::{Clock, Moment};
-use muster::config::Config;
-use muster::{Lifecycle, Running, serve};
 use serde_json::Value;
-
-const SETUP: [&str; 7] =
-    ["setup", "--email", "admin@example.com", "--password", "only-for-tests-1!", "--org-name", "Tests"];
 
 const DOCUMENTS: &str = "\
 apiVersion: v1
@@ -52,77 +46,6 @@ spec:
   secrets:
     - secret: not-so-secret
 ";
-
-/// A server and a client whose context points to it.
-struct Console {
-    fleetctl: Fleetctl,
-    url: String,
-    running: Running,
-    lifecycle: Lifecycle,
-}
-
-impl Console {
-    /// A server without an administrator.
-    async fn new() -> Self {
-        Self::with(Clock::system(), |_| {}).await
-    }
-
-    /// As [`Console::new`], by another clock and with other settings.
-    async fn with(clock: Clock, change: impl FnOnce(&mut Config)) -> Self {
-        let fleetctl = Fleetctl::new();
-        let folder = fleetctl.path().join("server");
-        let mut config = Config::default();
-        config.server.address = "127.0.0.1:0".to_owned();
-        config.server.tls_dir = folder.join("tls");
-        config.server.workers = 1;
-        config.sqlite.path = folder.join("muster.db");
-        config.filesystem.result_log_file = folder.join("results");
-        config.filesystem.status_log_file = folder.join("statuses");
-        let lifecycle = Lifecycle::default();
-        change(&mut config);
-        let running = serve(config, clock, lifecycle.clone()).await.unwrap();
-        let url = format!("https://127.0.0.1:{}", running.address().port());
-        let console = Self { fleetctl, url, running, lifecycle };
-        console.good(&["config", "set", "--address", &console.url, "--rootca", "server/tls/server.crt"]);
-        console
-    }
-
-    /// A server that is set up and a client that is logged in.
-    async fn set_up() -> Self {
-        let console = Self::new().await;
-        console.good(&SETUP);
-        console
-    }
-
-    /// Runs a command that must succeed; returns its standard output.
-    fn good(&self, args: &[&str]) -> String {
-        let run = self.fleetctl.run(args);
-        assert_eq!(run.code, Some(0), "{args:?}: {run:?}");
-        run.stdout
-    }
-
-    /// Runs a command that must fail.
-    fn bad(&self, args: &[&str]) -> Run {
-        let run = self.fleetctl.run(args);
-        assert_eq!(run.code, Some(1), "{args:?}: {run:?}");
-        run
-    }
-
-    /// Applies documents from standard input.
-    fn apply(&self, documents: &str) -> Run {
-        let mut command = self.fleetctl.command(&["apply", "-f", "-"]);
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().unwrap();
-        child.stdin.take().unwrap().write_all(documents.as_bytes()).unwrap();
-        Run::from(child.wait_with_output().unwrap())
-    }
-}
-
-impl Drop for Console {
-    fn drop(&mut self) {
-        self.lifecycle.abort();
-    }
-}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_server_is_set_up_once_and_the_session_is_remembered() {

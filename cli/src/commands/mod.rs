@@ -5,6 +5,7 @@ pub mod completion;
 pub mod config;
 pub mod convert;
 mod costs;
+pub mod debug;
 pub mod delete;
 pub mod get;
 pub mod login;

@@ -2,9 +2,9 @@ use anyhow::bail;
 use muster_api::rest::Version;
 
 use crate::args::Globals;
-use crate::contexts::{self, Contexts, ServerContext};
+use crate::contexts::{self, Contexts, DEFAULT_CONTEXT, ServerContext};
 use crate::output;
-use crate::rest::{RestClient, RestError};
+use crate::rest::{DebugClient, RestClient, RestError};
 
 /// The selected context and its server.
 pub struct ClientSession {
@@ -18,12 +18,26 @@ impl ClientSession {
             Some(path) => path.clone(),
             None => contexts::default_path()?,
         };
-        Ok(Self { contexts: Contexts::open(path, &globals.context)?, debug: globals.debug })
+        Ok(Self {
+            contexts: Contexts::open(path, globals.context.as_deref().unwrap_or(DEFAULT_CONTEXT))?,
+            debug: globals.debug,
+        })
     }
 
     /// A client without a session token.
     pub fn anonymous(&self) -> anyhow::Result<RestClient> {
         RestClient::new(&ServerContext { token: String::new(), ..self.contexts.current()? }, self.debug)
+    }
+
+    /// A client for `/debug` at the address of the context, or at another one. Asks the server nothing, as it may be in
+    /// trouble.
+    pub fn debug_client(&self, address: Option<&str>) -> anyhow::Result<DebugClient> {
+        let context = self.contexts.current()?;
+        let client = DebugClient::new(&context, self.debug)?;
+        if context.token.is_empty() {
+            bail!("Please log in with: fleetctl login");
+        }
+        address.map_or_else(|| Ok(client.clone()), |address| client.at(&context, address))
     }
 
     /// A client whose session the server accepts; prints a warning if the versions differ.

@@ -1,4 +1,5 @@
 use std::error::Error;
+use std::time::Duration;
 
 use muster_api::rest::{ErrorBody, FieldError};
 use reqwest::StatusCode;
@@ -32,6 +33,19 @@ pub enum RestError {
         #[source]
         cause: serde_json::Error,
     },
+    /// A load balancer has chosen another node.
+    #[error("the answer comes from the node {here}, not from the one that is asked")]
+    OtherNode { here: String },
+    /// The server has nothing of the kind, such as InnoDB's status with SQLite.
+    #[error("{0}")]
+    NotThere(String),
+    /// Another one has the turn.
+    #[error("{reason}")]
+    Taken { reason: String, retry_after: Duration },
+    #[error("no answer within {} s", .0.as_secs())]
+    Slow(Duration),
+    #[error("the answer has more than {limit_mib} MiB")]
+    TooLarge { limit_mib: usize },
     #[error("the server ended its answer: {0}")]
     Ended(String),
     #[error("a line of {url} is longer than {limit_mib} MiB; select fewer columns or rows")]
@@ -39,7 +53,7 @@ pub enum RestError {
 }
 
 impl RestError {
-    pub(super) fn unreachable(address: &str, error: reqwest::Error) -> Self {
+    pub fn unreachable(address: &str, error: reqwest::Error) -> Self {
         let timed_out = error.is_timeout();
         // Only the innermost cause is specific; the outer ones repeat the address.
         let mut cause: &dyn Error = &error;

@@ -1,5 +1,6 @@
 //! Client for the REST API of the server.
 
+mod debug;
 mod error;
 mod lines;
 
@@ -13,6 +14,7 @@ use reqwest::{Client, Method, Url};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+pub use debug::{DebugAnswer, DebugClient, DebugConnection};
 pub use error::RestError;
 pub use lines::LineStream;
 
@@ -41,18 +43,7 @@ impl RestClient {
     /// Prepares a client for the server of a context; sends nothing.
     pub fn new(context: &ServerContext, debug: bool) -> anyhow::Result<Self> {
         let url = check_address(&context.address, context.tls_skip_verify)?;
-        let mut builder = Client::builder()
-            .user_agent(concat!("fleetctl/", env!("CARGO_PKG_VERSION")))
-            .connect_timeout(CONNECT_TIMEOUT)
-            .timeout(ANSWER_TIMEOUT)
-            // A redirect could send the token to another server or turn a POST into a GET.
-            .redirect(reqwest::redirect::Policy::none())
-            .default_headers(headers(context)?)
-            .tls_backend_preconfigured(tls_policy(context).client_config()?);
-        if is_loopback(&url) {
-            builder = builder.no_proxy();
-        }
-        let http = builder.build().context("cannot prepare TLS")?;
+        let http = http_client(&url, headers(context)?, tls_policy(context).client_config()?)?;
         let address = format!("{}{}", context.address.trim_end_matches('/'), prefix(&context.url_prefix));
         Ok(Self { http, address, token: context.token.clone(), debug })
     }
@@ -117,6 +108,22 @@ impl RestClient {
     }
 }
 
+/// A client for the server at a URL. Connections are kept while it lives.
+pub fn http_client(url: &Url, headers: HeaderMap, tls: rustls::ClientConfig) -> anyhow::Result<Client> {
+    let mut builder = Client::builder()
+        .user_agent(concat!("fleetctl/", env!("CARGO_PKG_VERSION")))
+        .connect_timeout(CONNECT_TIMEOUT)
+        .timeout(ANSWER_TIMEOUT)
+        // A redirect could send the token to another server or turn a POST into a GET.
+        .redirect(reqwest::redirect::Policy::none())
+        .default_headers(headers)
+        .tls_backend_preconfigured(tls);
+    if is_loopback(url) {
+        builder = builder.no_proxy();
+    }
+    builder.build().context("cannot prepare TLS")
+}
+
 fn fleet(path: &str) -> String {
     format!("{}/{path}", muster_api::rest::BASES[0])
 }
@@ -150,14 +157,14 @@ fn is_loopback(url: &Url) -> bool {
     host == "localhost" || address.is_ok_and(|address| address.is_loopback())
 }
 
-fn prefix(url_prefix: &str) -> String {
+pub fn prefix(url_prefix: &str) -> String {
     match url_prefix.trim_matches('/') {
         "" => String::new(),
         inner => format!("/{inner}"),
     }
 }
 
-fn tls_policy(context: &ServerContext) -> TlsPolicy {
+pub fn tls_policy(context: &ServerContext) -> TlsPolicy {
     match context.rootca.as_str() {
         _ if context.tls_skip_verify => TlsPolicy::unverified(),
         "" => TlsPolicy::platform(),

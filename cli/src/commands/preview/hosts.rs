@@ -70,7 +70,7 @@ impl SimulatedHosts {
         let keys: NodeKeys = self.agents.iter().filter_map(key).collect();
         let path = dir.host_keys();
         let text = serde_json::to_string_pretty(&keys).map_err(|error| anyhow!(error));
-        let written = text.and_then(|text| Ok(private_file::write(&path, &text)?));
+        let written = text.and_then(|text| Ok(private_file::write(&path, text.as_bytes())?));
         written.with_context(|| format!("cannot write {}", shown(&path)))
     }
 

@@ -17,6 +17,7 @@ mod writers;
 
 pub use args::Args;
 use args::Command;
+pub use duration::{go_duration, shown as shown_seconds};
 
 use super::ClientSession;
 
