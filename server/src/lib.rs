@@ -116,6 +116,7 @@ pub fn check_files(config: &Config) -> Vec<String> {
     {
         problems.push(format!("{error:#}"));
     }
+    problems.extend(config.prometheus_basic_auth.password().err());
     for (key, path) in config.mysql_files() {
         if let Err(error) = std::fs::read(path) {
             problems.push(format!("{key}: cannot read {}: {error}", path.display()));
