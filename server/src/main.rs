@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, bail};
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use muster::clock::Clock;
 use muster::config::{self, Config, ConfigErrors, ConfigKey, Loaded, Sources};
-use muster::{Lifecycle, VERSION, migrate_data, prepare, serve, telemetry};
+use muster::{Lifecycle, ServiceManager, VERSION, migrate_data, prepare, serve, telemetry};
 
 fn main() -> ExitCode {
     let matches = command().get_matches();
@@ -205,7 +205,12 @@ fn serve_until_stopped(loaded: Loaded, until_stdin_closes: bool) -> Result<()> {
         if until_stdin_closes {
             stop_when_stdin_closes(lifecycle.clone());
         }
-        serve(config, Clock::system(), lifecycle).await?.finished().await
+        let manager = ServiceManager::of_environment().context("cannot use NOTIFY_SOCKET")?;
+        let running = serve(config, Clock::system(), lifecycle).await?;
+        if let Some(manager) = manager {
+            tokio::spawn(running.report_to(manager));
+        }
+        running.finished().await
     });
     // The thread that waits for standard input may never return.
     runtime.shutdown_background();

@@ -41,6 +41,17 @@ impl OpsApi {
         let access = MetricsAccess::of(access)?;
         Ok(Self { metrics, checks: Arc::new(Checks::new(health)), lifecycle, access })
     }
+
+    /// Checks the parts that work again only after a restart.
+    ///
+    /// # Errors
+    /// Which one does not work.
+    pub async fn check_lasting(&self) -> Result<(), String> {
+        for part in self.checks.parts().iter().filter(|part| part.needs_restart) {
+            self.checks.check(part).await?;
+        }
+        Ok(())
+    }
 }
 
 /// Adds all operations.
