@@ -6,6 +6,7 @@ mod app;
 mod bus;
 pub mod clock;
 pub mod config;
+pub mod doctor;
 mod fleet;
 mod histogram;
 mod lifecycle;

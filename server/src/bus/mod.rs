@@ -45,8 +45,8 @@ pub use memory::MemoryBus;
 pub use notifier::{ChangeEvent, ChangeEvents, LocalNotifier, MAX_MESSAGE, NodeMessages, Notifier};
 pub use pace::{Claim, LivePace};
 pub use redis::{
-    AfterBatch, BATCH_LOCK_RENEWED_EVERY, BatchLease, BatchLockReply, LeaseReply, LinkMetrics, RedisShare,
-    SharedBatches, TERM_LASTS,
+    AfterBatch, BATCH_LOCK_RENEWED_EVERY, BatchLease, BatchLockReply, LeaseReply, LinkMetrics, RedisFacts, RedisShare,
+    SharedBatches, TERM_LASTS, examine as examine_redis,
 };
 
 use crate::clock::Moment;

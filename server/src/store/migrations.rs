@@ -22,7 +22,7 @@ impl Store {
     /// # Errors
     /// [`Error`] when the database does not answer.
     pub async fn migrations(&self) -> Result<Migrations> {
-        Ok(compare(muster_migrations::applied(self.reader()).await?))
+        of(self.reader()).await
     }
 
     /// Whether `muster migrate-data` has begun to fill this database and not ended.
@@ -40,6 +40,11 @@ impl Store {
     pub async fn migrate(&self) -> Result<()> {
         Ok(Migrator::up(&self.writer, None).await?)
     }
+}
+
+/// Which steps a database has had. Looks, and changes nothing.
+pub(super) async fn of(db: &DatabaseConnection) -> Result<Migrations> {
+    Ok(compare(muster_migrations::applied(db).await?))
 }
 
 fn compare(applied: Vec<String>) -> Migrations {

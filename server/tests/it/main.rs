@@ -12,6 +12,7 @@ mod crash;
 mod crowd;
 mod database_access;
 mod disk_full;
+mod doctor;
 mod enrollment;
 mod heavy;
 mod lifecycle;

@@ -7,6 +7,7 @@ mod batches;
 mod breaker;
 mod connect;
 mod entry;
+mod examination;
 mod jobs;
 mod keys;
 mod link;
@@ -27,6 +28,7 @@ use std::time::Duration;
 
 pub use batch_leases::{BatchLease, LeaseReply, TERM_LASTS};
 pub use batches::{AfterBatch, BATCH_LOCK_RENEWED_EVERY, BatchLockReply, SharedBatches};
+pub use examination::{RedisFacts, examine};
 pub use jobs::RedisBus;
 pub use link::LinkMetrics;
 pub use notifier::RedisNotifier;
