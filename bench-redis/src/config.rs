@@ -23,6 +23,7 @@ pub struct Redis {
     pub sentinel_master: String,
     pub sentinel_username: String,
     pub sentinel_password: Secret,
+    pub sentinel_password_path: Option<PathBuf>,
 }
 
 impl Default for Redis {
@@ -47,6 +48,7 @@ impl Default for Redis {
             sentinel_master: "mymaster".to_owned(),
             sentinel_username: String::new(),
             sentinel_password: Secret,
+            sentinel_password_path: None,
         }
     }
 }

@@ -168,11 +168,13 @@ impl App {
             task_runs: Arc::default(),
         };
         let health = ServerHealth { store: store.clone(), logs: Arc::clone(&fleet.logs) };
+        let ops = OpsApi::new(Arc::clone(&metrics), Arc::new(health), lifecycle.clone(), &config.prometheus_basic_auth)
+            .map_err(anyhow::Error::msg)?;
         Ok(Self {
             agent: AgentApi::new(fleet.clone(), lifecycle.clone(), Arc::clone(&metrics), config),
             admin: AdminApi::new(fleet.clone(), lifecycle.clone(), Arc::clone(&metrics), &config.server),
-            ops: OpsApi::new(Arc::clone(&metrics), Arc::new(health), lifecycle.clone(), &config.prometheus_basic_auth),
             debug: DebugApi::new(fleet.clone(), Arc::clone(&metrics), config),
+            ops,
             fleet,
             store,
             metrics,

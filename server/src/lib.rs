@@ -7,10 +7,12 @@ mod bus;
 pub mod clock;
 pub mod config;
 mod debug;
+pub mod doctor;
 mod fleet;
 mod histogram;
 mod lifecycle;
 mod listeners;
+mod liveness;
 mod lock;
 mod ops;
 mod panics;
@@ -20,6 +22,7 @@ mod proxies;
 #[path = "../tests/it/support/redis.rs"]
 mod redis_processes;
 mod request_id;
+mod service_manager;
 mod sinks;
 mod spacing;
 mod store;
@@ -48,6 +51,9 @@ use crate::config::Config;
 use crate::fleet::logs::Logs;
 pub use crate::lifecycle::Lifecycle;
 use crate::listeners::{Listeners, Servers};
+use crate::liveness::Liveness;
+use crate::service_manager::ServerSigns;
+pub use crate::service_manager::ServiceManager;
 pub use crate::store::Copied;
 use crate::tls::Certificate;
 
@@ -76,6 +82,7 @@ pub struct Running {
     debug_address: SocketAddr,
     finished: oneshot::Receiver<Result<()>>,
     nudges: mpsc::UnboundedSender<tasks::Nudge>,
+    signs: ServerSigns,
 }
 
 impl Running {
@@ -103,6 +110,11 @@ impl Running {
         }
     }
 
+    /// Says to the service manager how the server is, until the future is dropped. It must run beside the server's own threads.
+    pub fn report_to(&self, manager: ServiceManager) -> impl Future<Output = ()> + Send + use<> {
+        manager.follow(self.signs.clone())
+    }
+
     /// Waits until the server has stopped and has written everything.
     ///
     /// # Errors
@@ -125,6 +137,7 @@ pub fn check_files(config: &Config) -> Vec<String> {
     {
         problems.push(format!("{error:#}"));
     }
+    problems.extend(config.prometheus_basic_auth.password().err());
     for (key, path) in config.mysql_files() {
         if let Err(error) = std::fs::read(path) {
             problems.push(format!("{key}: cannot read {}: {error}", path.display()));
@@ -148,10 +161,12 @@ pub async fn serve(config: Config, clock: Clock, lifecycle: Lifecycle) -> Result
     if let Some(certificate) = &certificate {
         certificate.watch_expiry(&app.metrics);
     }
-    let servers = listeners.serve(&config, &app, certificate.as_ref(), &lifecycle)?;
+    let liveness = Liveness::default();
+    let servers = listeners.serve(&config, &app, certificate.as_ref(), &lifecycle, &liveness)?;
+    let signs = ServerSigns { lifecycle: lifecycle.clone(), liveness: liveness.clone(), ops: app.ops.clone(), address };
     let (nudges, nudged) = mpsc::unbounded_channel();
     let ending = StopTimes::of(&config.server);
-    let finished = on_own_thread(move || run(app, servers, certificate, lifecycle, nudged, ending))?;
+    let finished = on_own_thread(move || run(app, servers, certificate, lifecycle, liveness, nudged, ending))?;
     let transport = if config.server.tls { "https" } else { "http" };
     if operator_address == address {
         tracing::info!(%address, transport, "listening");
@@ -161,7 +176,7 @@ pub async fn serve(config: Config, clock: Clock, lifecycle: Lifecycle) -> Result
     if debug_address != operator_address {
         tracing::info!(%debug_address, "serving /debug");
     }
-    Ok(Running { address, operator_address, debug_address, finished, nudges })
+    Ok(Running { address, operator_address, debug_address, finished, nudges, signs })
 }
 
 /// Brings the database up to date and returns the number of steps taken. Reports each step, and names that differ in
@@ -215,6 +230,7 @@ async fn run(
     servers: Servers,
     certificate: Option<Certificate>,
     lifecycle: Lifecycle,
+    liveness: Liveness,
     nudges: mpsc::UnboundedReceiver<tasks::Nudge>,
     ending: StopTimes,
 ) -> Result<()> {
@@ -232,6 +248,8 @@ async fn run(
             lifecycle.close();
         }
     });
+    // On the thread of the tasks.
+    let beat = spawn_local(liveness.beat("of the tasks"));
     let served = tokio::select! {
         served = servers.ended() => served,
         () = lifecycle.aborted() => Ok(()),
@@ -241,6 +259,7 @@ async fn run(
     lifecycle.end();
     let _ = tasks.await;
     reloader.abort();
+    beat.abort();
     let deadline = tokio::time::timeout(Duration::ZERO, known_deadline).await;
     stopper.abort();
     let left = match deadline {
@@ -264,18 +283,26 @@ async fn reload(
 ) {
     loop {
         tokio::select! {
-            () = lifecycle.reload_asked() => fleet.logs.reopen(),
-            () = tokio::time::sleep(CERTIFICATE_READ_EVERY) => {}
+            () = lifecycle.reload_asked() => {
+                lifecycle.set_reloading(true);
+                fleet.logs.reopen();
+                read_again(certificate.as_ref(), &metrics).await;
+                lifecycle.set_reloading(false);
+            }
+            () = tokio::time::sleep(CERTIFICATE_READ_EVERY) => read_again(certificate.as_ref(), &metrics).await,
         }
-        let Some(certificate) = certificate.clone() else { continue };
-        // A folder that hangs delays the next look and nothing else.
-        let metrics = Arc::clone(&metrics);
-        let look = move || {
-            certificate.reload();
-            certificate.watch_expiry(&metrics);
-        };
-        let _ = tokio::task::spawn_blocking(look).await;
     }
+}
+
+/// Reads the certificate again. A folder that hangs delays the next look and nothing else.
+async fn read_again(certificate: Option<&Certificate>, metrics: &Arc<telemetry::Metrics>) {
+    let Some(certificate) = certificate.cloned() else { return };
+    let metrics = Arc::clone(metrics);
+    let look = move || {
+        certificate.reload();
+        certificate.watch_expiry(&metrics);
+    };
+    let _ = tokio::task::spawn_blocking(look).await;
 }
 
 /// Writes what is only in memory, gives up the lead, and closes the database. Leases on log batches are given up within a

@@ -5,7 +5,10 @@
 //! `server.shutdown_timeout` are refused with a body, since agents take an answer without one for success. What is only
 //! in memory is written last.
 
+use std::sync::Arc;
+
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 /// Tells everything that runs when to stop. Clones are one.
@@ -16,7 +19,8 @@ pub struct Lifecycle {
     hurry: CancellationToken,
     end: CancellationToken,
     abort: CancellationToken,
-    reload: std::sync::Arc<tokio::sync::Notify>,
+    reload: Arc<tokio::sync::Notify>,
+    reloading: Arc<watch::Sender<bool>>,
 }
 
 impl Lifecycle {
@@ -82,6 +86,16 @@ impl Lifecycle {
 
     pub(crate) async fn reload_asked(&self) {
         self.reload.notified().await;
+    }
+
+    /// Says whether the server is reading its files again.
+    pub(crate) fn set_reloading(&self, is_reloading: bool) {
+        self.reloading.send_replace(is_reloading);
+    }
+
+    /// Follows whether the server is reading its files again.
+    pub(crate) fn reloading(&self) -> watch::Receiver<bool> {
+        self.reloading.subscribe()
     }
 
     /// Follows the signals of the process: INT and TERM stop, a second one aborts, HUP reloads the log files and

@@ -15,6 +15,7 @@ use futures_util::future::{Either, try_join_all};
 use crate::app::App;
 use crate::config::{self, Config};
 use crate::lifecycle::Lifecycle;
+use crate::liveness::Liveness;
 use crate::tls::Certificate;
 use crate::{StopTimes, admin, agent, debug, ops, panics, request_id, unread};
 
@@ -92,11 +93,12 @@ impl Listeners {
         app: &App,
         certificate: Option<&Certificate>,
         lifecycle: &Lifecycle,
+        liveness: &Liveness,
     ) -> Result<Servers> {
         let (agents, operators) = (self.address()?.to_string().into(), self.operator_address()?.to_string().into());
         let workers = config.server.workers;
-        let start =
-            |clientele, workers, listener| server(config, app, clientele, workers, listener, certificate, lifecycle);
+        let parts = ListenerParts { config, app, certificate, lifecycle, liveness };
+        let start = |clientele, workers, listener| server(parts, clientele, workers, listener);
         let has_debug = self.debug.is_none();
         let mut servers = match self.operators {
             None => vec![start(Clientele::Everybody { has_debug }, workers, self.main)?],
@@ -192,15 +194,19 @@ fn listen(key: &str, address: &str) -> Result<TcpListener> {
     })
 }
 
-fn server(
-    config: &Config,
-    app: &App,
-    clientele: Clientele,
-    workers: usize,
-    listener: TcpListener,
-    certificate: Option<&Certificate>,
-    lifecycle: &Lifecycle,
-) -> Result<Server> {
+/// What the servers at all addresses share.
+#[derive(Clone, Copy)]
+struct ListenerParts<'a> {
+    config: &'a Config,
+    app: &'a App,
+    certificate: Option<&'a Certificate>,
+    lifecycle: &'a Lifecycle,
+    liveness: &'a Liveness,
+}
+
+fn server(parts: ListenerParts<'_>, clientele: Clientele, workers: usize, listener: TcpListener) -> Result<Server> {
+    let ListenerParts { config, app, certificate, lifecycle, liveness } = parts;
+    let liveness = liveness.clone();
     let lifecycle = Arc::new(lifecycle.clone());
     let agent = Arc::new(app.agent.clone());
     let (admin, ops) = (Data::new(app.admin.clone()), Data::new(app.ops.clone()));
@@ -208,6 +214,8 @@ fn server(
     let prefix: Arc<str> = config.server.url_prefix.as_str().into();
     let debug_path: Arc<str> = format!("{prefix}/debug/").into();
     let factory = move || {
+        // Each worker calls this on its own thread, and a worker that takes the post of one that has crashed, too.
+        actix_web::rt::spawn(liveness.beat("of a worker"));
         let lifecycle = Arc::clone(&lifecycle);
         let debug_path = Arc::clone(&debug_path);
         let agents = clientele.has_agents().then(|| (Arc::clone(&agent), Arc::clone(&prefix)));

@@ -7,12 +7,17 @@ use anyhow::{Context as _, Result, bail};
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use muster::clock::Clock;
 use muster::config::{self, Config, ConfigErrors, ConfigKey, Loaded, Sources};
-use muster::{Lifecycle, VERSION, migrate_data, prepare, serve, telemetry};
+use muster::doctor::{self, Severity};
+use muster::{Lifecycle, ServiceManager, VERSION, migrate_data, prepare, serve, telemetry};
 
 fn main() -> ExitCode {
     let matches = command().get_matches();
-    match run(&matches) {
-        Ok(()) => ExitCode::SUCCESS,
+    let outcome = match matches.subcommand() {
+        Some(("doctor", matches)) => examine(matches),
+        _ => run(&matches).map(|()| ExitCode::SUCCESS),
+    };
+    match outcome {
+        Ok(code) => code,
         Err(error) => {
             let what = if matches.subcommand_name() == Some("serve") { "Failed to start" } else { "Error" };
             eprintln!("{what}: {error:#}");
@@ -38,6 +43,17 @@ Examples:
 
   # Copy to another database
   muster migrate-data --from sqlite:muster.db --to mysql:db.example.com:3306/fleet";
+
+const DOCTOR_NOTES: &str = "\
+Each line begins with ok, warn or FAIL; what is not ok ends with a remedy. The exit code is 1 if anything is FAIL.
+Run it as the user that runs the server, beside a running server or without one.
+
+Examples:
+  # Look before the first start
+  muster doctor --config /etc/muster/muster.yml
+
+  # For programs
+  muster doctor --config /etc/muster/muster.yml --json";
 
 fn command() -> Command {
     Command::new("muster")
@@ -87,6 +103,12 @@ fn command() -> Command {
                 .subcommand(with_settings(Command::new("check").about("Check all settings and report problems")))
                 .subcommand(Command::new("keys").about("List all settings with their defaults as a Markdown table")),
         )
+        .subcommand(with_settings(
+            Command::new("doctor")
+                .about("Look at what a server with these settings needs, and say what to do; changes nothing")
+                .after_help(DOCTOR_NOTES)
+                .arg(Arg::new("json").long("json").action(ArgAction::SetTrue).help("Print JSON, for programs")),
+        ))
         .subcommand(Command::new("openapi").about("Print the description of the REST API in OpenAPI 3.1"))
         .subcommand(Command::new("metrics").about("Print the description of the metrics as Markdown"))
         .subcommand(
@@ -190,6 +212,17 @@ fn prepare_db(config: &Config) -> Result<()> {
     print(if steps == 0 { "Migrations already completed. Nothing to do.\n" } else { "Migrations completed.\n" })
 }
 
+/// Prints what the doctor has found; the exit code says whether anything fails.
+fn examine(matches: &ArgMatches) -> Result<ExitCode> {
+    let config = load_and_warn(matches)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let diagnoses = runtime.block_on(doctor::diagnose(config, Clock::system()));
+    // A check that hangs must not keep the program from ending.
+    runtime.shutdown_background();
+    print(&if matches.get_flag("json") { doctor::as_json(&diagnoses) } else { doctor::as_text(&diagnoses) })?;
+    Ok(if doctor::worst(&diagnoses) == Severity::Fail { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
 fn copy_data(mut config: Config, matches: &ArgMatches) -> Result<()> {
     let word = |name: &str| matches.get_one::<String>(name).map(String::as_str).unwrap_or_default();
     config.sqlite.path = word("from").strip_prefix("sqlite:").context("--from expects sqlite:FILE")?.into();
@@ -220,7 +253,12 @@ fn serve_until_stopped(loaded: Loaded, until_stdin_closes: bool) -> Result<()> {
         if until_stdin_closes {
             stop_when_stdin_closes(lifecycle.clone());
         }
-        serve(config, Clock::system(), lifecycle).await?.finished().await
+        let manager = ServiceManager::of_environment().context("cannot use NOTIFY_SOCKET")?;
+        let running = serve(config, Clock::system(), lifecycle).await?;
+        if let Some(manager) = manager {
+            tokio::spawn(running.report_to(manager));
+        }
+        running.finished().await
     });
     // The thread that waits for standard input may never return.
     runtime.shutdown_background();

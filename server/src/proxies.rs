@@ -4,25 +4,26 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use actix_web::HttpRequest;
 use actix_web::http::header::X_FORWARDED_FOR;
+use ipnet::IpNet;
 
 use crate::config;
 
 /// The load balancers that are believed when they say for whom they forward.
 #[derive(Debug, Clone)]
 pub(crate) struct Proxies {
-    trusted: Arc<[IpAddr]>,
+    trusted: Arc<[IpNet]>,
     has_warned: Arc<AtomicBool>,
 }
 
 impl Proxies {
     pub(crate) fn of(config: &config::Server) -> Self {
-        let trusted = config.trusted_proxies.iter().filter_map(|proxy| proxy.parse::<IpAddr>().ok());
-        Self { trusted: trusted.map(|proxy| proxy.to_canonical()).collect(), has_warned: Arc::default() }
+        Self { trusted: config.trusted_proxies.as_slice().into(), has_warned: Arc::default() }
     }
 
     /// Whether this is one of them, however its address is written.
     pub(crate) fn contains(&self, address: IpAddr) -> bool {
-        self.trusted.contains(&address.to_canonical())
+        let address = address.to_canonical();
+        self.trusted.iter().any(|network| network.contains(&address))
     }
 
     /// Where a request comes from: the last address before those of the load balancers. What stands before it in the header,
@@ -68,7 +69,7 @@ mod tests {
 
     fn client(connected: &str, forwarded: &[&str]) -> Option<IpAddr> {
         let config = config::Server {
-            trusted_proxies: ["10.0.0.1", "::ffff:10.0.0.2"].map(str::to_owned).to_vec(),
+            trusted_proxies: ["10.0.0.0/30", "2001:db8:1::/64"].map(|network| network.parse().unwrap()).to_vec(),
             ..config::Server::default()
         };
         let mut request = TestRequest::default().peer_addr(format!("{connected}:1").parse().unwrap());
@@ -88,6 +89,10 @@ mod tests {
             ("10.0.0.1", vec!["198.51.100.7, 192.0.2.9"], "192.0.2.9"),
             ("10.0.0.1", vec!["198.51.100.7", "192.0.2.9, 10.0.0.2"], "192.0.2.9"),
             ("10.0.0.1", vec!["192.0.2.9, made up"], "10.0.0.1"),
+            ("10.0.0.3", vec!["192.0.2.9"], "192.0.2.9"),
+            ("10.0.0.4", vec!["192.0.2.9"], "10.0.0.4"),
+            ("[2001:db8:1::7]", vec!["192.0.2.9"], "192.0.2.9"),
+            ("[2001:db8:2::7]", vec!["192.0.2.9"], "2001:db8:2::7"),
             // As a server that listens on [::] sees them.
             ("[::ffff:10.0.0.2]", vec!["192.0.2.9"], "192.0.2.9"),
             ("[::ffff:192.0.2.1]", vec!["192.0.2.9"], "192.0.2.1"),
@@ -95,7 +100,7 @@ mod tests {
             ("10.0.0.1", vec!["[2001:db8::9]:51234"], "2001:db8::9"),
             ("10.0.0.1", vec!["[2001:db8::9]"], "2001:db8::9"),
         ] {
-            assert_eq!(client(connected, &forwarded), expected.parse().ok(), "{connected} {forwarded:?}");
+            assert_eq!(client(connected, &forwarded), Some(expected.parse().unwrap()), "{connected} {forwarded:?}");
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The server's certificate: the operator's, or a self-signed one made on first start. It is read again while the server
 //! runs, so that a renewed certificate needs no restart.
 
+mod chain;
 mod expiry;
 
 use std::fs;
@@ -24,6 +25,8 @@ use crate::clock::{Clock, Moment};
 use crate::config::Server;
 use crate::lock::lock;
 use crate::telemetry::Metrics;
+
+pub use self::chain::{ChainFacts, examine};
 
 /// How often the log warns of the same certificate.
 const WARN_EVERY: Duration = Duration::from_secs(24 * 3600);
@@ -54,9 +57,9 @@ impl Certificate {
     /// # Errors
     /// When a file cannot be read or written, or certificate and key do not belong together.
     pub fn load(config: &Server, clock: Clock) -> Result<Self> {
-        let (cert, key) = match (&config.cert, &config.key) {
-            (Some(cert), Some(key)) => (cert.clone(), key.clone()),
-            _ => self_signed(config)?,
+        let (cert, key) = match certificate_files(config)? {
+            CertificateFiles::Configured(cert, key) | CertificateFiles::SelfSigned(cert, key) => (cert, key),
+            CertificateFiles::NotMadeYet => make_self_signed(config)?,
         };
         let shown = Arc::new(Shown(ArcSwap::from_pointee(read(&cert, &key)?)));
         Ok(Self { cert, key, shown, clock, warned_at: Arc::default() })
@@ -108,6 +111,41 @@ impl Certificate {
     }
 }
 
+/// The certificate and its key that a server with these settings shows.
+#[derive(Debug, PartialEq, Eq)]
+pub enum CertificateFiles {
+    Configured(PathBuf, PathBuf),
+    /// In `server.tls_dir`.
+    SelfSigned(PathBuf, PathBuf),
+    /// As above, before the first start.
+    NotMadeYet,
+}
+
+/// Finds them, and makes nothing.
+///
+/// # Errors
+/// When only one file of a self-signed certificate is there.
+pub fn certificate_files(config: &Server) -> Result<CertificateFiles> {
+    if let (Some(cert), Some(key)) = (&config.cert, &config.key) {
+        return Ok(CertificateFiles::Configured(cert.clone(), key.clone()));
+    }
+    let folder = &config.tls_dir;
+    let (cert, key) = (folder.join("server.crt"), folder.join("server.key"));
+    match (cert.exists(), key.exists()) {
+        (true, true) => Ok(CertificateFiles::SelfSigned(cert, key)),
+        (false, false) => Ok(CertificateFiles::NotMadeYet),
+        _ => Err(anyhow!(
+            "{} has only one of server.crt and server.key; restore the other, or remove both to have new ones made (agents then need the new certificate)",
+            folder.display()
+        )),
+    }
+}
+
+/// Whether the log already warns of a certificate that ends then.
+pub fn expires_soon(end: Moment, now: Moment) -> bool {
+    expiry::warning(end, now).is_some()
+}
+
 /// Checks that the configured files can be read and belong together.
 ///
 /// # Errors
@@ -129,20 +167,10 @@ fn read(cert: &Path, key: &Path) -> Result<CertifiedKey> {
         .with_context(|| format!("{} and {} cannot be used together", cert.display(), key.display()))
 }
 
-/// The paths of the self-signed certificate, made unless it is there.
-fn self_signed(config: &Server) -> Result<(PathBuf, PathBuf)> {
+/// Makes the self-signed certificate, and gives its paths.
+fn make_self_signed(config: &Server) -> Result<(PathBuf, PathBuf)> {
     let folder = &config.tls_dir;
     let (cert, key) = (folder.join("server.crt"), folder.join("server.key"));
-    match (cert.exists(), key.exists()) {
-        (true, true) => return Ok((cert, key)),
-        (false, false) => {}
-        _ => {
-            return Err(anyhow!(
-                "{} has only one of server.crt and server.key; restore the other, or remove both to have new ones made (agents then need the new certificate)",
-                folder.display()
-            ));
-        }
-    }
     fs::create_dir_all(folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
     let mut names = vec!["localhost".to_owned(), "127.0.0.1".to_owned(), "::1".to_owned()];
     names.extend(fs::read_to_string("/proc/sys/kernel/hostname").ok().map(|name| name.trim().to_owned()));

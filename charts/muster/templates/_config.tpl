@@ -34,6 +34,9 @@ redis:
   sentinel_addresses: {{ $v.redis.sentinel.addresses | quote }}
   sentinel_master: {{ $v.redis.sentinel.master | quote }}
   sentinel_username: {{ $v.redis.sentinel.username | quote }}
+  {{- if $v.redis.sentinel.existingSecret }}
+  sentinel_password_path: /etc/muster/secrets/redis-sentinel/password
+  {{- end }}
   {{- else }}
   address: {{ $v.redis.address | quote }}
   {{- end }}

@@ -13,12 +13,7 @@
 {{- with $v.metrics.basicAuth.existingSecret }}
 - name: FLEET_PROMETHEUS_BASIC_AUTH_USERNAME
   valueFrom: {secretKeyRef: {name: {{ . | quote }}, key: username}}
-- name: FLEET_PROMETHEUS_BASIC_AUTH_PASSWORD
-  valueFrom: {secretKeyRef: {name: {{ . | quote }}, key: password}}
-{{- end }}
-{{- if $v.redis.sentinel.existingSecret }}
-- name: FLEET_REDIS_SENTINEL_PASSWORD
-  valueFrom: {secretKeyRef: {name: {{ $v.redis.sentinel.existingSecret | quote }}, key: {{ $v.redis.sentinel.passwordKey | quote }}}}
+- {name: FLEET_PROMETHEUS_BASIC_AUTH_PASSWORD_PATH, value: /etc/muster/secrets/metrics/password}
 {{- end }}
 {{- end }}
 {{- end -}}
@@ -31,7 +26,7 @@
 - {name: tmp, mountPath: /tmp}
 {{- end -}}
 
-{{/* The volumes of these. Takes a dict: root, config (name of the ConfigMap), and secret and key of the database's password. */}}
+{{/* The volumes of these. Takes a dict: root, config (name of the ConfigMap), secret and key of the database's password, and serves (whether it serves). */}}
 {{- define "muster.volumes" -}}
 {{- $v := .root.Values -}}
 - name: config
@@ -54,6 +49,16 @@
       - secret:
           name: {{ $v.redis.existingSecret | quote }}
           items: [{key: {{ $v.redis.passwordKey | quote }}, path: redis/password}]
+      {{- end }}
+      {{- if and $v.redis.sentinel.addresses $v.redis.sentinel.existingSecret }}
+      - secret:
+          name: {{ $v.redis.sentinel.existingSecret | quote }}
+          items: [{key: {{ $v.redis.sentinel.passwordKey | quote }}, path: redis-sentinel/password}]
+      {{- end }}
+      {{- if and .serves $v.metrics.basicAuth.existingSecret }}
+      - secret:
+          name: {{ $v.metrics.basicAuth.existingSecret | quote }}
+          items: [{key: password, path: metrics/password}]
       {{- end }}
       {{- range $part, $tls := dict "mysql" $v.mysql.tls "redis" $v.redis.tls }}
       {{- if $tls.existingSecret }}

@@ -46,7 +46,8 @@ pub use notifier::{ChangeEvent, ChangeEvents, LocalNotifier, MAX_MESSAGE, NodeMe
 pub use pace::{Claim, LivePace};
 pub use redis::{
     AfterBatch, BATCH_LOCK_RENEWED_EVERY, BatchLease, BatchLockReply, FoundKeys, LeaseReply, LinkMetrics, LiveStreams,
-    OfServer, RedisDiagnostics, RedisShare, SharedBatches, SlowCommand, TERM_LASTS,
+    OfServer, RedisDiagnostics, RedisFacts, RedisShare, SharedBatches, SlowCommand, TERM_LASTS,
+    examine as examine_redis,
 };
 
 use crate::clock::Moment;

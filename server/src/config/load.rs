@@ -287,6 +287,11 @@ mod tests {
             ("prometheus: not-a-secret\n", "expects a section"),
             ("prometheus:\n  basic_auth:\n    username: scraper\n", "set both or neither"),
             ("prometheus:\n  basic_auth:\n    password: not-a-secret\n", "set both or neither"),
+            ("prometheus:\n  basic_auth:\n    password_path: file\n", "set both or neither"),
+            (
+                "prometheus:\n  basic_auth: {username: scraper, password: not-a-secret, password_path: file}\n",
+                "set one of them, not both",
+            ),
             (
                 "prometheus:\n  basic_auth:\n    username: 'a:b'\n    password: not-a-secret\n",
                 "must not contain a colon",

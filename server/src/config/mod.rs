@@ -8,6 +8,7 @@ mod live;
 mod load;
 mod logging;
 mod mysql;
+mod networks;
 mod osquery;
 #[cfg(feature = "planted-faults")]
 mod planted;

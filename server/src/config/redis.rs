@@ -45,6 +45,8 @@ section! {
         sentinel_username: String = String::new(),
         /// Password for the Sentinels, if they require one.
         sentinel_password: Secret = Secret::default(),
+        /// File that contains the password for the Sentinels.
+        sentinel_password_path: Option<PathBuf> = None,
         /// No effect (accepted for Fleet): redis.read_timeout includes sending.
         write_timeout: Duration = Duration::from_secs(1),
         /// No effect (accepted for Fleet): commands share four connections.
@@ -105,6 +107,10 @@ impl Redis {
         if self.password_path.is_some() && !self.password.is_empty() {
             problems.push("redis.password and redis.password_path: set one of them, not both".to_owned());
         }
+        if self.sentinel_password_path.is_some() && !self.sentinel_password.is_empty() {
+            problems
+                .push("redis.sentinel_password and redis.sentinel_password_path: set one of them, not both".to_owned());
+        }
         if self.tls_cert.is_some() != self.tls_key.is_some() {
             problems.push("redis.tls_cert and redis.tls_key: set both or neither".to_owned());
         }
@@ -152,11 +158,13 @@ mod tests {
             sentinel_addresses: vec!["two:26379".to_owned()],
             password: Secret::new("hunter2"),
             password_path: Some(PathBuf::from("file")),
+            sentinel_password: Secret::new("hunter2"),
+            sentinel_password_path: Some(PathBuf::from("file")),
             tls_cert: Some(PathBuf::from("cert")),
             ..Redis::default()
         };
         let problems = redis.contradictions();
-        assert_eq!(problems.len(), 5, "{problems:#?}");
+        assert_eq!(problems.len(), 6, "{problems:#?}");
         assert!(!format!("{redis:?}{problems:?}").contains("hunter2"));
         assert_eq!(Redis::default().contradictions(), [""; 0]);
         assert_eq!(Redis::default().without_effect(), [""; 0]);

@@ -1,6 +1,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use ipnet::IpNet;
+
 use super::section::section;
 use super::value::Bytes;
 
@@ -25,8 +27,8 @@ section! {
         tls_names: Vec<String> = Vec::new(),
         /// Path prefix of all URLs of the server, such as /muster.
         url_prefix: String = String::new(),
-        /// IP addresses of load balancers, comma-separated; their connections are kept open, those of agents are closed. Their X-Forwarded-For tells where a login comes from.
-        trusted_proxies: Vec<String> = Vec::new(),
+        /// Addresses and networks of load balancers, comma-separated, such as 10.0.0.5,10.1.0.0/16; their connections are kept open, those of agents are closed. Their X-Forwarded-For tells where a login comes from.
+        trusted_proxies: Vec<IpNet> = Vec::new(),
         /// Keep connections of agents open: auto (only from trusted proxies and over plain HTTP), always or never.
         agent_keepalive: String = "auto".to_owned(),
         /// Time after which an idle connection is closed.
@@ -108,11 +110,6 @@ impl Server {
         }
         if !self.drain.is_zero() && self.drain + Duration::from_secs(2) > self.shutdown_timeout {
             problems.push("server.drain: must leave at least 2s of server.shutdown_timeout".to_owned());
-        }
-        for proxy in &self.trusted_proxies {
-            if proxy.parse::<std::net::IpAddr>().is_err() {
-                problems.push(format!("server.trusted_proxies: {proxy:?} is not an IP address"));
-            }
         }
         problems
     }

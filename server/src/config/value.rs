@@ -1,7 +1,7 @@
 //! Conversion of settings from and to text.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// A type of settings.
@@ -235,6 +235,17 @@ pub struct Secret(String);
 impl Secret {
     pub fn new(text: impl Into<String>) -> Self {
         Self(text.into())
+    }
+    /// Reads a secret from a file; line ends at the end of the file are left out.
+    ///
+    /// # Errors
+    /// If the file cannot be read or is empty.
+    pub fn read_file(path: &Path) -> Result<Self, String> {
+        let text = std::fs::read_to_string(path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
+        match text.trim_end_matches(['\n', '\r']) {
+            "" => Err(format!("{} is empty; write the password into it", path.display())),
+            secret => Ok(Self::new(secret)),
+        }
     }
     /// The secret text.
     pub fn reveal(&self) -> &str {

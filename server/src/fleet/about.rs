@@ -64,6 +64,6 @@ impl Fleet {
     /// [`Error::Forbidden`](super::Error::Forbidden) to users who may not debug; or the database does not answer.
     pub async fn migrations(&self, principal: &Principal) -> Result<Migrations> {
         principal.may(Permission::Debug)?;
-        Ok(store::migrations(self.hosts.reader()).await?)
+        Ok(store::migrations(self.hosts.reader().inner()).await?)
     }
 }

@@ -22,10 +22,14 @@ impl std::fmt::Debug for MetricsAccess {
 }
 
 impl MetricsAccess {
-    pub fn of(config: &config::PrometheusBasicAuth) -> Self {
-        let config::PrometheusBasicAuth { username, password } = config;
+    /// Reads the file of the password, if there is one.
+    ///
+    /// # Errors
+    /// If the file cannot be read.
+    pub fn of(config: &config::PrometheusBasicAuth) -> Result<Self, String> {
+        let (username, password) = (&config.username, config.password()?);
         let is_asked = !username.is_empty() || !password.is_empty();
-        Self(is_asked.then(|| Sha256::digest(format!("{username}:{}", password.reveal())).into()))
+        Ok(Self(is_asked.then(|| Sha256::digest(format!("{username}:{}", password.reveal())).into())))
     }
 
     pub fn is_allowed(&self, request: &HttpRequest) -> bool {
@@ -58,7 +62,8 @@ mod tests {
 
     fn access(username: &str, password: &str) -> MetricsAccess {
         let password = Secret::new(password);
-        MetricsAccess::of(&PrometheusBasicAuth { username: username.to_owned(), password })
+        let username = username.to_owned();
+        MetricsAccess::of(&PrometheusBasicAuth { username, password, password_path: None }).unwrap()
     }
 
     fn with_header(value: &str) -> HttpRequest {

@@ -29,13 +29,28 @@ pub struct OpsApi {
 
 impl OpsApi {
     /// `access` says who may read the metrics.
+    ///
+    /// # Errors
+    /// If the file of a password cannot be read.
     pub fn new(
         metrics: Arc<Metrics>,
         health: Arc<dyn Health>,
         lifecycle: Lifecycle,
         access: &config::PrometheusBasicAuth,
-    ) -> Self {
-        Self { metrics, checks: Arc::new(Checks::new(health)), lifecycle, access: MetricsAccess::of(access) }
+    ) -> Result<Self, String> {
+        let access = MetricsAccess::of(access)?;
+        Ok(Self { metrics, checks: Arc::new(Checks::new(health)), lifecycle, access })
+    }
+
+    /// Checks the parts that work again only after a restart.
+    ///
+    /// # Errors
+    /// Which one does not work.
+    pub async fn check_lasting(&self) -> Result<(), String> {
+        for part in self.checks.parts().iter().filter(|part| part.needs_restart) {
+            self.checks.check(part).await?;
+        }
+        Ok(())
     }
 }
 
@@ -147,7 +162,8 @@ mod tests {
                 Arc::new(Broken(broken)),
                 Lifecycle::default(),
                 &config::PrometheusBasicAuth::default(),
-            );
+            )
+            .unwrap();
             let service = test::init_service(App::new().app_data(Data::new(api)).configure(routes)).await;
             let readyz = if broken == "nothing" { 200 } else { 503 };
             for (path, status) in [("/healthz", healthz), ("/readyz", readyz)] {

@@ -113,6 +113,19 @@ pub(super) async fn connect_sqlite(config: &config::Sqlite, usage: SqliteUse) ->
     Ok(Database::connect(options).await?)
 }
 
+/// Opens a SQLite file that is there, for looking at it. With `is_at_rest`, when nobody has it open, no lock is taken and no file is
+/// made beside it.
+pub(super) async fn examine_sqlite(config: &config::Sqlite, is_at_rest: bool) -> Result<DatabaseConnection> {
+    let mut options = ConnectOptions::new(format!("sqlite://{}?mode=ro", config.path.display()));
+    let busy_timeout = config.busy_timeout;
+    options
+        .max_connections(1)
+        .acquire_timeout(WRITER_TIMEOUT)
+        .sqlx_logging(false)
+        .map_sqlx_sqlite_opts(move |sqlite| sqlite.immutable(is_at_rest).busy_timeout(busy_timeout));
+    Ok(Database::connect(options).await?)
+}
+
 /// What a connection to MySQL is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ConnectionUse {
@@ -123,7 +136,7 @@ pub(super) enum ConnectionUse {
     ReadCurrent,
     /// One connection that stays, without time limits: locks taken on it are kept.
     Migrate,
-    /// One connection for one question of somebody who looks for a fault, beside the pools.
+    /// One connection for looking at the server, beside the pools.
     Diagnose,
 }
 

@@ -1,10 +1,10 @@
 //! The steps that build the schema: which the database has had, and taking those that are missing.
 
 use muster_migrations::{Migrator, MigratorTrait};
-use sea_orm::{ConnectionTrait, Statement};
+use sea_orm::{ConnectionTrait, DatabaseConnection, Statement};
 
 use super::dialect::{self, ConnectionUse};
-use super::{Connection, Error, Result, Store};
+use super::{Error, Result, Store};
 use crate::config;
 
 /// How the steps this program knows compare to those the database has had.
@@ -24,7 +24,7 @@ impl Store {
     /// # Errors
     /// [`Error`] when the database does not answer.
     pub async fn migrations(&self) -> Result<Migrations> {
-        migrations(self.reader()).await
+        migrations(self.reader().inner()).await
     }
 
     /// Whether `muster migrate-data` has begun to fill this database and not ended.
@@ -44,12 +44,12 @@ impl Store {
     }
 }
 
-/// As [`Store::migrations`], over a connection.
+/// Which steps a database has had. Looks, and changes nothing.
 ///
 /// # Errors
 /// [`Error`] when the database does not answer.
-pub async fn migrations(db: &Connection) -> Result<Migrations> {
-    Ok(compare(muster_migrations::applied(db.inner()).await?))
+pub async fn migrations(db: &DatabaseConnection) -> Result<Migrations> {
+    Ok(compare(muster_migrations::applied(db).await?))
 }
 
 fn compare(applied: Vec<String>) -> Migrations {

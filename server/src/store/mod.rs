@@ -10,6 +10,7 @@ pub mod directory;
 pub mod enrollments;
 pub mod entity;
 mod error;
+mod examination;
 pub mod feed;
 pub mod generations;
 pub mod host_lists;
@@ -50,6 +51,7 @@ use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBacken
 
 pub use case_twins::case_twins;
 pub use error::{Error, Result, WriteError};
+pub use examination::{DatabaseFacts, EmbeddedDatabase, examine_mysql, examine_sqlite};
 pub use migrate_data::{Copied, migrate_data};
 pub use migrations::{Migrations, migrations, prepare_mysql};
 pub use observed::{Connection, Observed};

@@ -12,6 +12,33 @@ use std::path::Path;
 
 use super::{Error, Result};
 
+/// Whether a database is there, and in use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum SqliteState {
+    Missing,
+    /// Nobody has it open: there is no log beside it.
+    AtRest,
+    /// Somebody has it open, or had until the machine or the process was ended.
+    InUse,
+    /// There is a log without its index, as in a copy: opening the file would make that.
+    Unrecovered,
+}
+
+/// Looks which files are there, and opens none.
+pub(super) fn state(path: &Path) -> SqliteState {
+    let beside = |ending: &str| {
+        let mut name = path.as_os_str().to_owned();
+        name.push(ending);
+        Path::new(&name).exists()
+    };
+    match (path.exists(), beside("-wal"), beside("-shm")) {
+        (false, ..) => SqliteState::Missing,
+        (true, false, _) => SqliteState::AtRest,
+        (true, true, true) => SqliteState::InUse,
+        (true, true, false) => SqliteState::Unrecovered,
+    }
+}
+
 /// Symbolic links that may lead from one to the next, as many as Linux follows.
 const MAX_LINKS: usize = 40;
 

@@ -13,6 +13,7 @@ mod crowd;
 mod database_access;
 mod debug;
 mod disk_full;
+mod doctor;
 mod enrollment;
 mod heavy;
 mod lifecycle;

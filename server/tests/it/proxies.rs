@@ -144,7 +144,7 @@ async fn behind(program: Program) -> (TestServer, Running) {
     let mut server = TestServer::with(|config| {
         config.server.tls = false;
         config.server.operator_address = "127.0.0.1:0".to_owned();
-        config.server.trusted_proxies = vec!["127.0.0.1".to_owned()];
+        config.server.trusted_proxies = vec!["127.0.0.0/8".parse().unwrap()];
         config.session.logins_per_minute = 1;
     })
     .await;

@@ -1,3 +1,4 @@
+use std::path::Path;
 use std::time::Duration;
 
 use ::redis::cluster::ClusterClient;
@@ -46,14 +47,12 @@ impl RedisSettings {
     /// When a file of the configuration cannot be read.
     pub fn read(config: &config::Redis) -> Result<Self> {
         let nodes = |list: &[String]| list.iter().filter_map(|address| split_address(address)).collect();
-        let password = match &config.password_path {
-            Some(path) => {
-                let text = std::fs::read_to_string(path)
-                    .with_context(|| format!("redis.password_path: cannot read {}", path.display()))?;
-                Secret::new(text.trim_end_matches(['\n', '\r']))
-            }
-            None => config.password.clone(),
-        };
+        let password = read_password("redis.password_path", &config.password, config.password_path.as_deref())?;
+        let sentinel_password = read_password(
+            "redis.sentinel_password_path",
+            &config.sentinel_password,
+            config.sentinel_password_path.as_deref(),
+        )?;
         let keep_alive = TcpKeepalive::new().with_time(config.keep_alive.max(Duration::from_secs(1)));
         let tcp = TcpSettings::default().set_nodelay(true).set_keepalive(keep_alive);
         // What a connection that was given up has still to send must not arrive behind newer commands of this node.
@@ -66,7 +65,7 @@ impl RedisSettings {
             sentinels: nodes(&config.sentinel_addresses),
             sentinel_master: config.sentinel_master.clone(),
             redis_login: login(&config.username, &password).set_db(i64::from(config.database)),
-            sentinel_login: login(&config.sentinel_username, &config.sentinel_password),
+            sentinel_login: login(&config.sentinel_username, &sentinel_password),
             tls: RedisTls::read(config, connect_timeout)?,
             tcp,
             connect_timeout,
@@ -153,6 +152,13 @@ impl RedisSettings {
             .set_connection_timeout(Some(self.connect_timeout))
             .set_response_timeout(Some(self.command_timeout))
     }
+}
+
+/// The password that is set, or what the file of this key contains.
+fn read_password(key: &str, password: &Secret, path: Option<&Path>) -> Result<Secret> {
+    let Some(path) = path else { return Ok(password.clone()) };
+    let text = std::fs::read_to_string(path).with_context(|| format!("{key}: cannot read {}", path.display()))?;
+    Ok(Secret::new(text.trim_end_matches(['\n', '\r'])))
 }
 
 fn login(username: &str, password: &Secret) -> RedisConnectionInfo {

@@ -2,5 +2,6 @@
 
 pub mod certificate;
 mod files;
+mod service_manager;
 mod start;
 mod stop;

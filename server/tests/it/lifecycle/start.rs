@@ -112,6 +112,34 @@ fn a_check_of_the_settings_finds_what_would_stop_the_start() {
 }
 
 #[test]
+fn a_network_with_more_than_its_prefix_is_named_with_the_place() {
+    let (is_valid, said) = checked(&[("FLEET_SERVER_TRUSTED_PROXIES", "10.0.0.4,10.1.2.3/8")], &[]);
+    assert!(!is_valid, "{said}");
+    assert!(said.contains("variable FLEET_SERVER_TRUSTED_PROXIES: ") && said.contains("write 10.0.0.0/8"), "{said}");
+    let (is_valid, said) = checked(&[], &["--server_trusted_proxies=10.0.0.0/8,2001:db8::/32"]);
+    assert!(is_valid, "{said}");
+}
+
+#[test]
+fn files_of_passwords_are_read_by_the_check() {
+    let folder = tempfile::tempdir().unwrap();
+    let empty = folder.path().join("empty");
+    std::fs::write(&empty, "\n").unwrap();
+    let metrics = format!("--prometheus_basic_auth_password_path={}", empty.display());
+    let flags = [
+        "--prometheus_basic_auth_username=scraper",
+        &metrics,
+        "--redis_sentinel_addresses=sentinel:26379",
+        "--redis_sentinel_password_path=/none/password",
+    ];
+    let (is_valid, said) = checked(&[], &flags);
+    assert!(!is_valid, "{said}");
+    for part in ["prometheus.basic_auth.password_path: ", " is empty", "redis.sentinel_password_path: cannot read"] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+}
+
+#[test]
 fn a_database_that_refuses_connections_is_named_with_the_cause() {
     let setup = ServerSetup::on_sqlite(&["mysql_address=127.0.0.1:1"]);
     let (code, said) = failed_start(&setup, |_| {});

@@ -55,6 +55,20 @@ async fn without_a_name_anybody_may_read() {
     assert_eq!(shown.status, 200, "what nobody asks for does no harm");
 }
 
+#[tokio::test]
+async fn the_password_may_stand_in_a_file() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), format!("{PASSWORD}\n")).unwrap();
+    let server = TestServer::with(|config| {
+        config.prometheus_basic_auth.username = "scraper".to_owned();
+        config.prometheus_basic_auth.password_path = Some(file.path().to_owned());
+    })
+    .await;
+    for (password, status) in [(PASSWORD, 200), ("", 401), ("guess", 401)] {
+        assert_eq!(get_as(&server.rest, "/metrics", "scraper", password).await.status, status, "{password:?}");
+    }
+}
+
 /// With debug messages, and with requests that are let in and refused.
 #[tokio::test]
 async fn the_password_is_in_no_log() {

@@ -234,6 +234,12 @@ impl SentinelRedis {
         vec![("redis_sentinel_addresses".to_owned(), self.sentinel.address())]
     }
 
+    /// From now on, the Sentinel answers those alone who show this password.
+    pub fn guard(&self, password: &str) {
+        let password = format!(">{password}");
+        assert_eq!(self.sentinel.ask(&["acl", "setuser", "default", "on", "resetpass", &password]).trim(), "OK");
+    }
+
     /// Waits until the Sentinel has made another one the master.
     pub async fn failed_over_to(&self, index: usize) {
         let port = self.redis[index].port.to_string();

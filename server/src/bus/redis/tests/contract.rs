@@ -223,3 +223,16 @@ async fn a_password_is_needed_and_used() {
     settings.push(("redis_database".to_owned(), "3".to_owned()));
     assert_eq!(bus(&settings).open(JOB, Start::New).await.unwrap(), Opened::Made);
 }
+
+#[tokio::test]
+async fn a_password_of_sentinels_is_read_from_its_file() {
+    let redis = SentinelRedis::start().await;
+    redis.guard("hunter2");
+    let mut settings = redis.settings();
+    let error = bus(&settings).open(JOB, Start::New).await.unwrap_err().to_string();
+    assert!(error.contains("NOAUTH") || error.contains("uthentica"), "{error}");
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), "hunter2\n").unwrap();
+    settings.push(("redis_sentinel_password_path".to_owned(), file.path().display().to_string()));
+    assert_eq!(bus(&settings).open(JOB, Start::New).await.unwrap(), Opened::Made);
+}
