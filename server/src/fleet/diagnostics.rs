@@ -41,21 +41,31 @@ impl Diagnostics {
         Self { database, redis, bus, access }
     }
 
-    /// The user of a session, also while all connections to the database are in use: then it is looked for on one of its own.
-    /// Writes nothing, so that it works while tables are locked for writing; the session does not last longer because of it.
+    /// The user of a session, also while all connections to the database are in use: then it is looked for on one of its own. While
+    /// the database does not answer, an admin is believed whose session it knew within the last hour. Writes nothing, so that it
+    /// works while tables are locked for writing; the session does not last longer because of it.
     ///
     /// # Errors
     /// As for [`Access::authenticate`].
     pub async fn recognize(&self, token: &str) -> Result<Principal> {
         match tokio::time::timeout(PATIENCE, self.access.recognize(token)).await {
             Ok(Err(Error::Unavailable(_))) | Err(_) => {
-                let db = self.database.connect().await.map_err(|why| Error::Unavailable(why.to_string()))?;
-                let reading = self.access.recognize_from(&db, token);
-                let late = || Error::Unavailable("the database has not answered who asks".to_owned());
-                tokio::time::timeout(PATIENCE, reading).await.unwrap_or_else(|_| Err(late()))
+                let found = self.recognize_apart(token).await;
+                found.or_else(|error| match error {
+                    Error::Unavailable(_) => self.access.remember(token).ok_or(error),
+                    error => Err(error),
+                })
             }
             Ok(outcome) => outcome,
         }
+    }
+
+    /// On a connection of its own.
+    async fn recognize_apart(&self, token: &str) -> Result<Principal> {
+        let db = self.database.connect().await.map_err(|why| Error::Unavailable(why.to_string()))?;
+        let reading = self.access.recognize_from(&db, token);
+        let late = || Error::Unavailable("the database has not answered who asks".to_owned());
+        tokio::time::timeout(PATIENCE, reading).await.unwrap_or_else(|_| Err(late()))
     }
 
     fn redis(&self) -> std::result::Result<&RedisDiagnostics, Unshown> {

@@ -115,11 +115,12 @@ async fn resident(server: &Subject) -> Result<f64> {
 impl ProfileCost {
     /// As a table.
     pub fn render(&self) -> String {
-        let of = |pick: fn(&(PhaseLatency, PhaseLatency)) -> &PhaseLatency, p99: bool| {
+        type Pick = fn(&(PhaseLatency, PhaseLatency)) -> &PhaseLatency;
+        let of = |pick: Pick, p99: bool| {
             let times = self.pairs.iter().filter_map(|pair| pick(pair).get(TOGETHER));
-            median(times.map(|times| if p99 { times.p99_ms } else { times.p50_ms }).collect())
+            median(times.map(|times| if p99 { times.p99_ms } else { times.p50_ms }).collect::<Vec<f64>>())
         };
-        let (without, with): (fn(&_) -> &_, fn(&_) -> &_) = (|pair| &pair.0, |pair| &pair.1);
+        let (without, with): (Pick, Pick) = (|pair| &pair.0, |pair| &pair.1);
         let mut text = format!(
             "| check-ins of {} balanced hosts, medians of {} | no profile | a profile of {} s is taken | ratio |\n\
              |---|---:|---:|---:|\n",
@@ -132,7 +133,7 @@ impl ProfileCost {
             let ratio = with / without.max(f64::MIN_POSITIVE);
             text.push_str(&format!("| {name} | {without:.2} | {with:.2} | {ratio:.2} |\n"));
         }
-        let failed = |pick: fn(&(PhaseLatency, PhaseLatency)) -> &PhaseLatency| {
+        let failed = |pick: Pick| {
             self.pairs.iter().filter_map(|pair| pick(pair).get(TOGETHER)).map(|times| times.failed).sum::<u64>()
         };
         let mib = |bytes: f64| bytes / f64::from(1 << 20);

@@ -5,6 +5,7 @@ mod manage_users;
 mod password;
 mod peer;
 mod principal;
+mod remembered;
 mod set_up;
 mod user_rules;
 
@@ -26,6 +27,7 @@ use sha2::{Digest as _, Sha256};
 
 use self::attempts::{Attempts, LoginSource};
 use self::password::Passwords;
+use self::remembered::RememberedAdmins;
 use super::schedule::Schedule;
 use super::{Error, Result};
 use crate::clock::{Clock, Moment};
@@ -62,6 +64,7 @@ pub struct Access {
     attempts: Attempts,
     failed_logins: LogLimit<Peer>,
     refused_forms: LogLimit<Peer>,
+    remembered: RememberedAdmins,
     schedule: Arc<Schedule>,
     metrics: Arc<Metrics>,
 }
@@ -75,6 +78,7 @@ impl Access {
             passwords: Passwords::default(),
             failed_logins: LogLimit::new(REFUSALS_EVERY),
             refused_forms: LogLimit::new(REFUSALS_EVERY),
+            remembered: RememberedAdmins::default(),
             attempts: Attempts::new(config.session.logins_per_minute),
             config: config.session.clone(),
             schedule,
@@ -140,6 +144,12 @@ impl Access {
         Ok(self.user_of(hash_token(token)).await?.0)
     }
 
+    /// The admin to whom a session belonged when the database last knew it, within the last hour: for what must work while it
+    /// does not answer.
+    pub(super) fn remember(&self, token: &str) -> Option<Principal> {
+        self.remembered.lately(&hash_token(token), self.clock.now())
+    }
+
     /// As [`Access::recognize`], read from this connection.
     ///
     /// # Errors
@@ -162,13 +172,16 @@ impl Access {
     }
 
     async fn user_from(&self, db: &impl ConnectionTrait, hash: [u8; 32]) -> Result<(Principal, Moment)> {
-        let Some((session, user)) = users::session(db, hash).await? else {
+        let now = self.clock.now();
+        let found = users::session(db, hash).await?;
+        let found = found.filter(|(session, _)| now.since(session.accessed_at) <= self.config.duration);
+        let Some((session, user)) = found else {
+            self.remembered.is_unknown(&hash);
             return Err(Error::Unauthenticated);
         };
-        if self.clock.now().since(session.accessed_at) > self.config.duration {
-            return Err(Error::Unauthenticated);
-        }
-        Ok((Principal { role: role_of(&user), user: show(&user), token_hash: hash }, session.accessed_at))
+        let principal = Principal { role: role_of(&user), user: show(&user), token_hash: hash };
+        self.remembered.is_known(&principal, now);
+        Ok((principal, session.accessed_at))
     }
 
     /// Logs that a form was refused, seldom for one sender.

@@ -46,12 +46,15 @@ const STATEMENTS: DatabaseQuestion = DatabaseQuestion {
     needs: &["SELECT ON performance_schema.*"],
 };
 
-/// The last statements of connections that hold locks. Empty where it is not kept, as with MariaDB's defaults.
+/// The last statements of connections that hold locks, the latest of each last; what is no statement, such as a ping, has no
+/// text. Empty where they are not kept, as with MariaDB's defaults.
 const LAST_STATEMENTS: DatabaseQuestion = DatabaseQuestion {
     sql: "SELECT t.PROCESSLIST_ID AS thread, LEFT(s.SQL_TEXT, 4000) AS statement FROM performance_schema.threads t \
-        JOIN performance_schema.events_statements_current s ON s.THREAD_ID = t.THREAD_ID \
-        WHERE t.PROCESSLIST_ID IN (SELECT trx_mysql_thread_id FROM information_schema.INNODB_TRX) \
-        ORDER BY s.EVENT_ID LIMIT 1000",
+        JOIN (SELECT THREAD_ID, EVENT_ID, SQL_TEXT FROM performance_schema.events_statements_history \
+        UNION SELECT THREAD_ID, EVENT_ID, SQL_TEXT FROM performance_schema.events_statements_current) s \
+        ON s.THREAD_ID = t.THREAD_ID WHERE s.SQL_TEXT IS NOT NULL \
+        AND t.PROCESSLIST_ID IN (SELECT trx_mysql_thread_id FROM information_schema.INNODB_TRX) \
+        ORDER BY s.EVENT_ID LIMIT 5000",
     needs: &["SELECT ON performance_schema.*"],
 };
 

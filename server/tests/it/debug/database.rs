@@ -25,17 +25,28 @@ fn start(options: &[&str]) -> Mariadb {
     block_in_place(|| Mariadb::start(options))
 }
 
-/// Waits until somebody waits for a lock.
+/// Waits until somebody waits for a lock. Whoever reads the list of locks all the time is shown the same one all the time, so it
+/// is read once.
 async fn lock(server: &TestServer) -> DbLock {
+    let database = server.database();
     eventually("somebody waits for a lock", SOON, async || {
-        shown(server, "db/locks").await.read::<Vec<DbLock>>().into_iter().next()
+        let waiting = database.number(
+            "SELECT CAST(VARIABLE_VALUE AS SIGNED) FROM information_schema.GLOBAL_STATUS \
+             WHERE VARIABLE_NAME = 'INNODB_ROW_LOCK_CURRENT_WAITS'",
+        );
+        (waiting > 0).then_some(())
     })
-    .await
+    .await;
+    shown(server, "db/locks").await.read::<Vec<DbLock>>().remove(0)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn locks_and_statements_are_shown_without_values() {
-    let database = start(&["--performance-schema=ON", "--performance-schema-consumer-events-statements-current=ON"]);
+    let database = start(&[
+        "--performance-schema=ON",
+        "--performance-schema-consumer-events-statements-current=ON",
+        "--performance-schema-consumer-events-statements-history=ON",
+    ]);
     database.admin().execute("GRANT PROCESS ON *.* TO muster@'%'").unwrap();
     database.admin().execute("GRANT SELECT ON performance_schema.* TO muster@'%'").unwrap();
     let server = TestServer::with(|config| on_mariadb(config, &database.address())).await;
