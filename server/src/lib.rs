@@ -16,10 +16,10 @@ mod ops;
 mod panics;
 mod pool;
 mod proxies;
-mod request_id;
 #[cfg(test)]
 #[path = "../tests/it/support/redis.rs"]
 mod redis_processes;
+mod request_id;
 mod sinks;
 mod spacing;
 mod store;
