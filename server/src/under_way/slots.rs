@@ -263,7 +263,7 @@ impl WorkSlot {
 
     /// A number for each slot. What is done at one slot follows each other.
     pub(super) fn row(self) -> u32 {
-        u32::from(self.shard) << 16 | u32::from(self.number)
+        (u32::from(self.shard) << 16) | u32::from(self.number)
     }
 
     pub(super) fn add_wait(self, what: WaitsFor, since: Instant) {

@@ -52,7 +52,9 @@ impl ConfigCache {
         let mut wait = Some(Wait::begin(WaitsFor::ConfigAssembly));
         let config = Arc::clone(room.get_or_init(|| {
             // Nobody else is at it.
-            wait.take().map(Wait::forget);
+            if let Some(wait) = wait.take() {
+                wait.forget();
+            }
             Arc::new(plan.assemble(assignment))
         }));
         drop(wait);
