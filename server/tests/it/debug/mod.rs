@@ -44,14 +44,12 @@ pub fn go_top(file: &std::path::Path) -> Option<String> {
             std::process::Command::new(go).arg("version").stdout(Stdio::null()).stderr(Stdio::null()).status();
         version.is_ok_and(|status| status.success())
     })?;
-    let home = file.parent().unwrap();
+    // Go builds the tool the first time, which takes half a minute.
+    let home = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("go");
     let mut command = std::process::Command::new(go);
-    command
-        .args(["tool", "pprof", "-top", "-nodecount=500"])
-        .arg(file)
-        .env("HOME", home)
-        .env("GOCACHE", home.join("go"));
-    let output = command.env("GOTOOLCHAIN", "local").env("GOFLAGS", "-mod=mod").output().unwrap();
+    command.args(["tool", "pprof", "-top", "-nodecount=500"]).arg(file).env("HOME", &home);
+    command.env("GOCACHE", home.join("cache")).env("GOTOOLCHAIN", "local").env("PPROF_TMPDIR", &home);
+    let output = command.output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     Some(String::from_utf8(output.stdout).unwrap())
 }
