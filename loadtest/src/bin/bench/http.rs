@@ -54,6 +54,18 @@ impl Address {
 
     /// As [`Address::ask`], with these lines in the head.
     pub async fn fetch(&self, method: &str, path: &str, headers: &str, body: &str) -> Result<Vec<u8>> {
+        self.fetch_within(TIMEOUT, method, path, headers, body).await
+    }
+
+    /// As [`Address::fetch`], for an answer that takes longer.
+    pub async fn fetch_within(
+        &self,
+        longest: Duration,
+        method: &str,
+        path: &str,
+        headers: &str,
+        body: &str,
+    ) -> Result<Vec<u8>> {
         let work = async {
             let mut stream = self.connect().await?;
             stream.write_all(head(method, path, headers, body.len(), "close").as_bytes()).await?;
@@ -64,9 +76,9 @@ impl Address {
             anyhow::ensure!(response.status == 200, "status {}: {}", response.status, String::from_utf8_lossy(&body));
             Ok(body)
         };
-        let outcome = tokio::time::timeout(TIMEOUT, work)
+        let outcome = tokio::time::timeout(longest, work)
             .await
-            .unwrap_or_else(|_| Err(anyhow!("no answer within {} s", TIMEOUT.as_secs())));
+            .unwrap_or_else(|_| Err(anyhow!("no answer within {} s", longest.as_secs())));
         outcome.with_context(|| format!("{method} {}{path}", self.url()))
     }
 

@@ -18,6 +18,7 @@ mod pages;
 mod phases;
 mod proc;
 mod process;
+mod profiled;
 mod report;
 mod restart;
 mod standard;
@@ -40,6 +41,7 @@ use crate::memory::MemoryPlan;
 use crate::nodes::NodesPlan;
 use crate::open_queries::PairsPlan;
 use crate::process::Cores;
+use crate::profiled::ProfilePlan;
 use crate::report::{Book, Measured};
 use crate::restart::RestartPlan;
 use crate::standard::Plan;
@@ -90,6 +92,8 @@ enum Part {
     OpenQueries,
     /// The share of collecting what queries cost.
     Statistics,
+    /// Check-ins while a CPU profile is taken.
+    Profile,
     /// Work of the database and the bus for 1, 2 and 4 nodes, with --backend mariadb.
     Nodes,
 }
@@ -217,6 +221,10 @@ async fn measure(part: Part, options: &BenchOptions, programs: &Programs, measur
         Part::Statistics => {
             let plan = if options.quick { CollectionPlan::quick() } else { CollectionPlan::whole() };
             measured.statistics = Some(statistics::measure(programs, kind, plan).await?);
+        }
+        Part::Profile => {
+            let plan = if options.quick { ProfilePlan::quick() } else { ProfilePlan::whole() };
+            measured.profile = Some(profiled::measure(programs, kind, plan).await?);
         }
         Part::Nodes => {
             let plan = if options.quick { NodesPlan::quick() } else { NodesPlan::whole() };

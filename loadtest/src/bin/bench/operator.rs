@@ -1,5 +1,7 @@
 //! Requests of the operator.
 
+use std::time::Duration;
+
 use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 
@@ -24,6 +26,13 @@ impl Operator {
     /// The answer to a request below the base of the API; the body may be empty.
     pub async fn ask(&self, method: &str, path: &str, body: &str) -> Result<Vec<u8>> {
         self.address.ask(method, &format!("/api/v1/fleet/{path}"), Some(&self.token), body).await
+    }
+
+    /// A CPU profile over so long, which takes some time more to write.
+    pub async fn profile(&self, length: Duration, spare: Duration) -> Result<Vec<u8>> {
+        let path = format!("/debug/pprof/profile?seconds={}", length.as_secs());
+        let token = format!("Authorization: Bearer {}\r\n", self.token);
+        self.address.fetch_within(length + spare, "GET", &path, &token, "").await
     }
 
     /// A page of the dashboard, compressed.

@@ -14,6 +14,7 @@ use crate::memory::Memory;
 use crate::nodes::{self, ClusterCost};
 use crate::open_queries::OpenQueries;
 use crate::pages::PageCosts;
+use crate::profiled::ProfileCost;
 use crate::restart::Restart;
 use crate::standard;
 use crate::statistics::CollectionCost;
@@ -53,6 +54,8 @@ pub struct Measured {
     pub open_queries: Option<OpenQueries>,
     #[serde(default)]
     pub statistics: Option<CollectionCost>,
+    #[serde(default)]
+    pub profile: Option<ProfileCost>,
     #[serde(default)]
     pub nodes: Vec<ClusterCost>,
     pub standard: Vec<standard::StandardLoad>,
@@ -106,6 +109,7 @@ pub fn render(backend: &str, measured: &Measured) -> String {
     section("Live queries that wait for other hosts", "open-queries", open.map(OpenQueries::render));
     let statistics = measured.statistics.as_ref();
     section("Collecting what queries cost", "statistics", statistics.map(CollectionCost::render));
+    section("A CPU profile of the server", "profile", measured.profile.as_ref().map(ProfileCost::render));
     let rows = &measured.nodes;
     section("Several nodes, any of which gets any request", "nodes", (!rows.is_empty()).then(|| nodes::render(rows)));
     section("Memory", "memory", measured.memory.as_ref().map(Memory::render));
