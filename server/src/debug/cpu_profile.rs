@@ -11,7 +11,7 @@ use actix_web::web::Data;
 use flate2::write::DeflateEncoder;
 use flate2::{Compression, Crc};
 use pprof::protos::Message as _;
-use pprof::{Frames, ProfilerGuard, ProfilerGuardBuilder, Report};
+use pprof::{Frames, ProfilerGuard, ProfilerGuardBuilder, Report, Symbol};
 
 use super::DebugApi;
 use super::caller::DebugCaller;
@@ -119,7 +119,11 @@ impl Sampling {
         drop(guard);
         let mut data: HashMap<Frames, isize> = HashMap::new();
         for (frames, count) in met.data {
-            *data.entry(Frames::from(frames)).or_default() += count;
+            let mut frames = Frames::from(frames);
+            // What took the sample is the innermost part of each stack.
+            let of_program = frames.frames.iter().position(|functions| !functions.iter().any(is_of_profiler));
+            frames.frames.drain(..of_program.unwrap_or(frames.frames.len()));
+            *data.entry(frames).or_default() += count;
         }
         // It is as large as the program's debug information.
         backtrace::clear_symbol_cache();
@@ -134,6 +138,11 @@ impl Drop for Sampling {
         // Makes the room for the next profile: too long for a worker. Where no thread can be had it is done here.
         let _ = std::thread::Builder::new().name("debug".to_owned()).spawn(move || drop(taken));
     }
+}
+
+fn is_of_profiler(function: &Symbol) -> bool {
+    let name = function.name();
+    ["backtrace::", "pprof::"].iter().any(|begin| name.trim_start_matches('<').starts_with(begin))
 }
 
 /// Whether the unwinder of this process finds its tables without a lock, as it does since GCC 12 with glibc 2.35. If not, a

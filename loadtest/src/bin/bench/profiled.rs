@@ -107,6 +107,17 @@ pub async fn measure(programs: &Programs, kind: BackendKind, plan: ProfilePlan) 
     Ok(cost)
 }
 
+/// One phase of a pair.
+type PhasePick = fn(&(PhaseLatency, PhaseLatency)) -> &PhaseLatency;
+
+fn without(pair: &(PhaseLatency, PhaseLatency)) -> &PhaseLatency {
+    &pair.0
+}
+
+fn with(pair: &(PhaseLatency, PhaseLatency)) -> &PhaseLatency {
+    &pair.1
+}
+
 async fn resident(server: &Subject) -> Result<f64> {
     let numbers = server.open().await?;
     numbers.number("process_resident_memory_bytes").context("the server does not say how much memory it has")
@@ -115,12 +126,10 @@ async fn resident(server: &Subject) -> Result<f64> {
 impl ProfileCost {
     /// As a table.
     pub fn render(&self) -> String {
-        type Pick = fn(&(PhaseLatency, PhaseLatency)) -> &PhaseLatency;
-        let of = |pick: Pick, p99: bool| {
+        let of = |pick: PhasePick, p99: bool| {
             let times = self.pairs.iter().filter_map(|pair| pick(pair).get(TOGETHER));
-            median(times.map(|times| if p99 { times.p99_ms } else { times.p50_ms }).collect::<Vec<f64>>())
+            median(times.map(|times| if p99 { times.p99_ms } else { times.p50_ms }))
         };
-        let (without, with): (Pick, Pick) = (|pair| &pair.0, |pair| &pair.1);
         let mut text = format!(
             "| check-ins of {} balanced hosts, medians of {} | no profile | a profile of {} s is taken | ratio |\n\
              |---|---:|---:|---:|\n",
@@ -133,7 +142,7 @@ impl ProfileCost {
             let ratio = with / without.max(f64::MIN_POSITIVE);
             text.push_str(&format!("| {name} | {without:.2} | {with:.2} | {ratio:.2} |\n"));
         }
-        let failed = |pick: Pick| {
+        let failed = |pick: PhasePick| {
             self.pairs.iter().filter_map(|pair| pick(pair).get(TOGETHER)).map(|times| times.failed).sum::<u64>()
         };
         let mib = |bytes: f64| bytes / f64::from(1 << 20);

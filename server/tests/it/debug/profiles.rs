@@ -27,6 +27,16 @@ fn unpacked(body: &[u8]) -> Profile {
     Profile::decode(plain.as_slice()).unwrap()
 }
 
+/// The innermost function of each stack.
+fn innermost(profile: &Profile) -> Vec<String> {
+    let of_location = |id: &u64| {
+        let line = profile.location.iter().find(|location| location.id == *id)?.line.first()?;
+        let function = profile.function.iter().find(|function| function.id == line.function_id)?;
+        profile.string_table.get(usize::try_from(function.name).ok()?).cloned()
+    };
+    profile.sample.iter().filter_map(|sample| of_location(sample.location_id.first()?)).collect()
+}
+
 /// That a profile has samples and names functions of this server, by its own string table and by Go's reader.
 fn names_functions_of_the_server(body: &[u8], folder: &Path) {
     let profile = unpacked(body);
@@ -51,6 +61,10 @@ async fn a_cpu_profile_names_what_ran_for_agents() {
     assert!(report.accepted > 0 && report.unanswered == 0, "{report:?}");
     names_functions_of_the_server(&body, setup.folder());
     let profile = unpacked(&body);
+    for name in innermost(&profile) {
+        let is_own = ["backtrace::", "pprof::"].iter().any(|begin| name.trim_start_matches('<').starts_with(begin));
+        assert!(!is_own, "the profiler is in its profile: {name}");
+    }
     assert!(profile.string_table.iter().any(|name| name.contains("muster::agent")), "{:?}", profile.string_table);
 }
 
