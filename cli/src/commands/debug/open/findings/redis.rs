@@ -12,7 +12,12 @@ const SLOW_LOG: &str = "redis-slowlog.json";
 
 pub fn find(entries: &mut NodeEntries<'_>) {
     if let Some(text) = entries.text(INFO) {
-        for server in servers(&text) {
+        let servers = servers(&text);
+        let is_replica = |server: &HashMap<&str, &str>| server.get("role") == Some(&"slave");
+        if servers.iter().all(is_replica) {
+            entries.problem(INFO, "no Redis can be written to: each is a replica".to_owned());
+        }
+        for server in servers {
             info(entries, &server);
         }
     }
@@ -75,13 +80,11 @@ fn info(entries: &mut NodeEntries<'_>, server: &HashMap<&str, &str>) {
             );
         }
     }
-    if server.get("role") == Some(&"slave") {
-        if let Some(status) = server.get("master_link_status").filter(|status| **status != "up") {
-            entries
-                .problem(INFO, format!("{name} is a replica without a connection to its master ({})", short(status)));
-        } else {
-            entries.warning(INFO, format!("{name} is a replica, and cannot be written to"));
-        }
+    if server.get("role") == Some(&"slave")
+        && let Some(status) = server.get("master_link_status").filter(|status| **status != "up")
+    {
+        let text = format!("{name} is a replica without a connection to its master ({})", short(status));
+        entries.problem(INFO, text);
     }
 }
 
