@@ -14,7 +14,7 @@ use serde_json::{Map, Value, json};
 
 use super::DebugApi;
 use super::caller::DebugCaller;
-use super::refusal::{DebugAnswer, Refusal};
+use super::refusal::{DebugAnswer, DebugRefusal};
 use crate::clock::Moment;
 use crate::fleet::Error;
 use crate::telemetry::{PoolFigures, redacted};
@@ -77,10 +77,10 @@ fn one() -> u64 {
 async fn take_trace(_: DebugCaller, api: Data<DebugApi>, asked: Query<TraceAsked>) -> DebugAnswer {
     let seconds = asked.seconds;
     if !(1..=MAX_SECONDS).contains(&seconds) {
-        return Err(Refusal::BadParameter(format!("seconds must be from 1 to {MAX_SECONDS}")));
+        return Err(DebugRefusal::BadParameter(format!("seconds must be from 1 to {MAX_SECONDS}")));
     }
     let busy =
-        |reason: &str| Refusal::Busy { reason: reason.to_owned(), retry_after: Duration::from_secs(MAX_SECONDS) };
+        |reason: &str| DebugRefusal::Busy { reason: reason.to_owned(), retry_after: Duration::from_secs(MAX_SECONDS) };
     let trace = start_trace().ok_or_else(|| busy("another trace is taken"))?;
     let entry = api.pool.enter().ok_or_else(|| busy("too many debug requests wait"))?;
     tokio::time::sleep(Duration::from_secs(seconds)).await;

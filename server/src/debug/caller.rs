@@ -9,7 +9,7 @@ use actix_web::web::Data;
 use actix_web::{FromRequest, HttpRequest};
 
 use super::DebugApi;
-use super::refusal::Refusal;
+use super::refusal::DebugRefusal;
 use crate::fleet::Error;
 use crate::fleet::access::{Permission, Principal};
 
@@ -20,8 +20,8 @@ pub(super) const NODE_HEADER: &str = "muster-node";
 pub(super) struct DebugCaller(pub Principal);
 
 impl FromRequest for DebugCaller {
-    type Error = Refusal;
-    type Future = Pin<Box<dyn Future<Output = Result<Self, Refusal>>>>;
+    type Error = DebugRefusal;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, DebugRefusal>>>>;
 
     fn from_request(request: &HttpRequest, _payload: &mut Payload) -> Self::Future {
         let api = request.app_data::<Data<DebugApi>>().cloned();
@@ -33,7 +33,7 @@ impl FromRequest for DebugCaller {
             principal.may(Permission::Debug)?;
             let here = api.fleet.node.id();
             if node.is_some_and(|node| node != here.as_bytes()) {
-                return Err(Refusal::OtherNode { here: here.to_owned() });
+                return Err(DebugRefusal::OtherNode { here: here.to_owned() });
             }
             let taken = api.quotas.take(principal.user.id, api.fleet.clock.now());
             taken.map_err(|retry_after| Error::TooMany { retry_after })?;

@@ -9,7 +9,7 @@ use actix_web::{HttpResponse, Route};
 use serde::Serialize;
 
 use super::caller::{DebugCaller, NODE_HEADER};
-use super::refusal::{DebugAnswer, Refusal};
+use super::refusal::{DebugAnswer, DebugRefusal};
 use super::{
     DebugApi, activity, command_line, cpu_profile, database, heap, logs, node_state, redis, runtime, settings, threads,
 };
@@ -124,9 +124,9 @@ async fn list_profiles(_: DebugCaller) -> DebugAnswer {
 
 /// Go's tools ask for names of addresses, which profiles have already.
 async fn no_symbols(_: DebugCaller) -> DebugAnswer {
-    Err(Refusal::NotHere("profiles name their functions; addresses are not looked up".to_owned()))
+    Err(DebugRefusal::NotHere("profiles name their functions; addresses are not looked up".to_owned()))
 }
 
 async fn no_such_item(_: DebugCaller) -> DebugAnswer {
-    Err(Refusal::BadParameter("no such item; GET /debug/ lists them".to_owned()))
+    Err(DebugRefusal::BadParameter("no such item; GET /debug/ lists them".to_owned()))
 }

@@ -17,7 +17,7 @@ use super::DebugApi;
 use super::caller::DebugCaller;
 use super::long_answer::LongAnswer;
 use super::params::seconds;
-use super::refusal::{DebugAnswer, Refusal};
+use super::refusal::{DebugAnswer, DebugRefusal};
 use crate::lock::lock;
 
 /// Samples for each second of CPU time of the process. Not a divisor of anything that happens regularly.
@@ -83,12 +83,12 @@ async fn take(
 }
 
 impl ProfileSeat {
-    fn take(length: Duration) -> Result<Self, Refusal> {
+    fn take(length: Duration) -> Result<Self, DebugRefusal> {
         let (mut under_way, now) = (lock(&UNDER_WAY), Instant::now());
         if let Some(until) = *under_way {
             let left = until.saturating_duration_since(now) + Duration::from_secs(1);
             let reason = format!("a CPU profile of this node is being taken; it ends in {} s", left.as_secs());
-            return Err(Refusal::Busy { reason, retry_after: left });
+            return Err(DebugRefusal::Busy { reason, retry_after: left });
         }
         *under_way = Some(now + length);
         Ok(Self)
@@ -103,11 +103,11 @@ impl Drop for ProfileSeat {
 
 impl Sampling {
     /// Begins to take samples. Makes the room for them, so it takes some hundred milliseconds the first time.
-    fn begin(length: Duration) -> Result<Self, Refusal> {
+    fn begin(length: Duration) -> Result<Self, DebugRefusal> {
         let seat = ProfileSeat::take(length)?;
         let blocked = if unwinds_without_locks() { UNWINDER } else { LOCKED };
         let guard = ProfilerGuardBuilder::default().frequency(HERTZ).blocklist(blocked).build();
-        let guard = guard.map_err(|error| Refusal::from(crate::fleet::Error::Internal(Box::new(error))))?;
+        let guard = guard.map_err(|error| DebugRefusal::from(crate::fleet::Error::Internal(Box::new(error))))?;
         Ok(Self { taken: Some((guard, seat)) })
     }
 
@@ -212,7 +212,7 @@ mod tests {
     #[test]
     fn one_seat_is_given_at_a_time() {
         let seat = ProfileSeat::take(Duration::from_secs(30)).ok().unwrap();
-        let Err(Refusal::Busy { retry_after, .. }) = ProfileSeat::take(Duration::from_secs(1)) else {
+        let Err(DebugRefusal::Busy { retry_after, .. }) = ProfileSeat::take(Duration::from_secs(1)) else {
             panic!("a second seat")
         };
         assert!(retry_after <= Duration::from_secs(31));

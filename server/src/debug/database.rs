@@ -8,11 +8,11 @@ use serde::Serialize;
 
 use super::DebugApi;
 use super::caller::DebugCaller;
-use super::refusal::{DebugAnswer, Refusal};
+use super::refusal::{DebugAnswer, DebugRefusal};
 use crate::fleet::Error;
 use crate::fleet::diagnostics::Unshown;
 
-impl From<Unshown> for Refusal {
+impl From<Unshown> for DebugRefusal {
     fn from(why: Unshown) -> Self {
         match why {
             Unshown::NotHere(reason) => Self::NotHere(reason),
@@ -65,7 +65,10 @@ where
     Ok(HttpResponse::Ok().content_type(ContentType::json()).body(body))
 }
 
-async fn in_pool<T: Send + 'static>(api: &DebugApi, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Refusal> {
+async fn in_pool<T: Send + 'static>(
+    api: &DebugApi,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, DebugRefusal> {
     let busy = || Error::Unavailable("too many debug requests wait for a thread".to_owned());
     let entry = api.pool.enter().ok_or_else(busy)?;
     entry.run(work).await.map_err(|error| Error::Internal(Box::new(error)).into())

@@ -4,7 +4,7 @@ use actix_web::HttpResponse;
 use actix_web::web::Data;
 
 use super::caller::DebugCaller;
-use super::refusal::{DebugAnswer, Refusal};
+use super::refusal::{DebugAnswer, DebugRefusal};
 use super::{DebugApi, NOTE_HEADER};
 use crate::fleet::Error;
 
@@ -31,11 +31,11 @@ pub(super) fn is_noted() -> bool {
     tikv_jemalloc_ctl::profiling::prof::read().is_ok_and(|is_on| is_on)
 }
 
-fn in_use() -> Result<Vec<u8>, Refusal> {
+fn in_use() -> Result<Vec<u8>, DebugRefusal> {
     if !is_noted() {
-        return Err(Refusal::NotHere(NOT_NOTED.to_owned()));
+        return Err(DebugRefusal::NotHere(NOT_NOTED.to_owned()));
     }
-    let allocator = jemalloc_pprof::PROF_CTL.as_ref().ok_or_else(|| Refusal::NotHere(NOT_NOTED.to_owned()))?;
+    let allocator = jemalloc_pprof::PROF_CTL.as_ref().ok_or_else(|| DebugRefusal::NotHere(NOT_NOTED.to_owned()))?;
     let profile = allocator.blocking_lock().dump_pprof();
     // It is as large as the program's debug information.
     backtrace::clear_symbol_cache();

@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use super::DebugApi;
 use super::caller::DebugCaller;
-use super::refusal::{DebugAnswer, Refusal};
+use super::refusal::{DebugAnswer, DebugRefusal};
 use crate::telemetry::{ErrorGroup, LogLevel, LogLine, error_groups, latest_lines, log_level};
 
 pub(super) fn errors() -> Route {
@@ -35,7 +35,7 @@ struct ErrorsAsked {
 }
 
 async fn list_errors(_: DebugCaller, asked: Query<ErrorsAsked>) -> DebugAnswer {
-    let told = |group: ErrorGroup| LoggedErrors {
+    let shown = |group: ErrorGroup| LoggedErrors {
         count: group.count,
         first_seen: group.first_seen.to_utc(),
         last_seen: group.last_seen.to_utc(),
@@ -43,17 +43,17 @@ async fn list_errors(_: DebugCaller, asked: Query<ErrorsAsked>) -> DebugAnswer {
         target: group.target,
         chain: group.chain.into_iter().map(|message| LoggedCause { message }).collect(),
     };
-    Ok(HttpResponse::Ok().json(error_groups(asked.flush).into_iter().map(told).collect::<Vec<_>>()))
+    Ok(HttpResponse::Ok().json(error_groups(asked.flush).into_iter().map(shown).collect::<Vec<_>>()))
 }
 
 async fn list_lines(_: DebugCaller) -> DebugAnswer {
-    let told = |line: LogLine| LoggedLine {
+    let shown = |line: LogLine| LoggedLine {
         at: line.at.to_utc(),
         level: line.level.to_string(),
         target: line.target.to_owned(),
         line: line.text,
     };
-    Ok(HttpResponse::Ok().json(LatestLogs { lines: latest_lines().into_iter().map(told).collect() }))
+    Ok(HttpResponse::Ok().json(LatestLogs { lines: latest_lines().into_iter().map(shown).collect() }))
 }
 
 async fn get_level(_: DebugCaller) -> DebugAnswer {
@@ -62,16 +62,16 @@ async fn get_level(_: DebugCaller) -> DebugAnswer {
 
 async fn put_level(_: DebugCaller, api: Data<DebugApi>, body: Bytes) -> DebugAnswer {
     let change: ChangeLogLevel =
-        serde_json::from_slice(&body).map_err(|error| Refusal::BadParameter(format!("the body: {error}")))?;
+        serde_json::from_slice(&body).map_err(|error| DebugRefusal::BadParameter(format!("the body: {error}")))?;
     let level = known_level()?;
     let time = Duration::from_secs(change.for_seconds);
-    level.change(&change.filter, time, api.fleet.clock.now()).map_err(Refusal::BadParameter)?;
+    level.change(&change.filter, time, api.fleet.clock.now()).map_err(DebugRefusal::BadParameter)?;
     tracing::info!(filter = change.filter, seconds = change.for_seconds, "the log level is another one for a time");
     Ok(HttpResponse::Ok().json(level_now(level)))
 }
 
-fn known_level() -> Result<&'static LogLevel, Refusal> {
-    log_level().ok_or_else(|| Refusal::NotHere("this process does not log by itself".to_owned()))
+fn known_level() -> Result<&'static LogLevel, DebugRefusal> {
+    log_level().ok_or_else(|| DebugRefusal::NotHere("this process does not log by itself".to_owned()))
 }
 
 fn level_now(level: &LogLevel) -> LogLevelNow {

@@ -27,7 +27,7 @@ use actix_web::dev::Service as _;
 use actix_web::web::{self, ServiceConfig};
 
 use self::quotas::UserQuotas;
-use self::refusal::Refusal;
+use self::refusal::DebugRefusal;
 use crate::clock::Moment;
 use crate::config::Config;
 use crate::fleet::{Error, Fleet};
@@ -65,7 +65,7 @@ impl DebugApi {
     ///
     /// # Errors
     /// [`Error::Unavailable`] when it is full.
-    fn enter(&self) -> Result<PoolEntry, Refusal> {
+    fn enter(&self) -> Result<PoolEntry, DebugRefusal> {
         let full = || Error::Unavailable("as many debug requests wait as may".to_owned()).into();
         self.pool.enter().ok_or_else(full)
     }
@@ -74,7 +74,7 @@ impl DebugApi {
     ///
     /// # Errors
     /// [`Error::Unavailable`] when the queue is full, [`Error::Internal`] when the work panics.
-    async fn in_pool<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Refusal> {
+    async fn in_pool<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, DebugRefusal> {
         self.enter()?.run(work).await.map_err(|error| Error::Internal(error.into()).into())
     }
 }

@@ -5,16 +5,16 @@ use std::time::Duration;
 use actix_web::HttpRequest;
 use actix_web::web::Query;
 
-use super::refusal::Refusal;
+use super::refusal::DebugRefusal;
 
 /// The parameter `seconds`: a default and the most it may be.
 ///
 /// # Errors
-/// [`Refusal::BadParameter`] for what is not a whole number from 1 on.
-pub(super) fn seconds(request: &HttpRequest, (default, most): (u64, u64)) -> Result<Duration, Refusal> {
+/// [`DebugRefusal::BadParameter`] for what is not a whole number from 1 on.
+pub(super) fn seconds(request: &HttpRequest, (default, most): (u64, u64)) -> Result<Duration, DebugRefusal> {
     let Some(text) = param(request, "seconds") else { return Ok(Duration::from_secs(default)) };
     let seconds = text.parse().ok().filter(|seconds| (1..=most).contains(seconds));
-    let wrong = || Refusal::BadParameter(format!("seconds: expects a whole number from 1 to {most}"));
+    let wrong = || DebugRefusal::BadParameter(format!("seconds: expects a whole number from 1 to {most}"));
     seconds.map(Duration::from_secs).ok_or_else(wrong)
 }
 

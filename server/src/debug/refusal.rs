@@ -11,7 +11,7 @@ use crate::fleet::Error;
 
 /// Why an item is not shown.
 #[derive(Debug)]
-pub(super) enum Refusal {
+pub(super) enum DebugRefusal {
     /// Who asks may not, or the product refuses.
     Fleet(Error),
     /// The request is for another node.
@@ -24,15 +24,15 @@ pub(super) enum Refusal {
     Busy { reason: String, retry_after: Duration },
 }
 
-pub(super) type DebugAnswer = Result<HttpResponse, Refusal>;
+pub(super) type DebugAnswer = Result<HttpResponse, DebugRefusal>;
 
-impl From<Error> for Refusal {
+impl From<Error> for DebugRefusal {
     fn from(error: Error) -> Self {
         Self::Fleet(error)
     }
 }
 
-impl std::fmt::Display for Refusal {
+impl std::fmt::Display for DebugRefusal {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Fleet(Error::Unauthenticated) => f.write_str("Please authenticate"),
@@ -44,7 +44,7 @@ impl std::fmt::Display for Refusal {
     }
 }
 
-impl ResponseError for Refusal {
+impl ResponseError for DebugRefusal {
     fn status_code(&self) -> StatusCode {
         match self {
             Self::Fleet(Error::Unauthenticated) => StatusCode::UNAUTHORIZED,

@@ -4,7 +4,7 @@ use muster_migrations::{Migrator, MigratorTrait};
 use sea_orm::{ConnectionTrait, DatabaseConnection, Statement};
 
 use super::dialect::{self, ConnectionUse};
-use super::{Error, Observed, Result, Store};
+use super::{Error, Result, Store};
 use crate::config;
 
 /// How the steps this program knows compare to those the database has had.
@@ -24,7 +24,7 @@ impl Store {
     /// # Errors
     /// [`Error`] when the database does not answer.
     pub async fn migrations(&self) -> Result<Migrations> {
-        migrations(self.reader()).await
+        migrations(self.reader().inner()).await
     }
 
     /// Whether `muster migrate-data` has begun to fill this database and not ended.
@@ -48,8 +48,8 @@ impl Store {
 ///
 /// # Errors
 /// [`Error`] when the database does not answer.
-pub async fn migrations(db: &Observed<DatabaseConnection>) -> Result<Migrations> {
-    Ok(compare(muster_migrations::applied(db.inner()).await?))
+pub async fn migrations(db: &DatabaseConnection) -> Result<Migrations> {
+    Ok(compare(muster_migrations::applied(db).await?))
 }
 
 fn compare(applied: Vec<String>) -> Migrations {

@@ -132,7 +132,7 @@ async fn no_secret_is_in_a_log_line_or_in_what_is_told_of_requests() {
     }
     rest.post_bytes("spec/apply", "application/json", r#"{"documents":"planted-enroll-secret-1234567890"}"#).await;
     rest.post_bytes("users", "application/json", r#"{"password":["planted-wrong-password"]}"#).await;
-    let mut told = process.said();
+    let mut shown = process.said();
     for item in [
         "requests",
         "waits",
@@ -146,12 +146,12 @@ async fn no_secret_is_in_a_log_line_or_in_what_is_told_of_requests() {
     ] {
         let answer = rest.get(&format!("/debug/{item}")).await;
         assert_eq!(answer.status, 200, "{item}: {}", answer.text);
-        told.push_str(&answer.text);
+        shown.push_str(&answer.text);
     }
-    told.push_str(&process.said());
-    assert!(told.contains("DEBUG") && told.contains("request of an agent refused"));
+    shown.push_str(&process.said());
+    assert!(shown.contains("DEBUG") && shown.contains("request of an agent refused"));
     for secret in ["planted-", &node_key, &token] {
-        let line = told.lines().find(|line| line.contains(secret));
+        let line = shown.lines().find(|line| line.contains(secret));
         assert_eq!(line, None, "{secret}");
     }
 }
