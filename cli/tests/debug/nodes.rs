@@ -54,6 +54,8 @@ async fn connect(address: &DatabaseAddress, database: &str) -> DatabaseConnectio
 async fn all_nodes_are_collected_from_and_a_held_lock_is_found() {
     let fleetctl = Fleetctl::new();
     let mariadb = tokio::task::block_in_place(|| Mariadb::start(&[]));
+    // Locks are shown to users with this right alone.
+    mariadb.admin().execute("GRANT PROCESS ON *.* TO muster@'%'").unwrap();
     let (address, database) = (mariadb.address(), mariadb.address().new_database());
     let mut config = Config::default();
     config.mysql.address = address.address.clone();

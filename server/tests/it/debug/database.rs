@@ -25,19 +25,14 @@ fn start(options: &[&str]) -> Mariadb {
     block_in_place(|| Mariadb::start(options))
 }
 
-/// Waits until somebody waits for a lock. Whoever reads the list of locks all the time is shown the same one all the time, so it
-/// is read once.
+/// Waits until somebody waits for a lock. InnoDB shows whoever reads the list of locks again within 0.1 s the same one.
 async fn lock(server: &TestServer) -> DbLock {
     let database = server.database();
     eventually("somebody waits for a lock", SOON, async || {
-        let waiting = database.number(
-            "SELECT CAST(VARIABLE_VALUE AS SIGNED) FROM information_schema.GLOBAL_STATUS \
-             WHERE VARIABLE_NAME = 'INNODB_ROW_LOCK_CURRENT_WAITS'",
-        );
-        (waiting > 0).then_some(())
+        assert_eq!(database.number("SELECT CAST(SLEEP(0.3) AS SIGNED)"), 0);
+        shown(server, "db/locks").await.read::<Vec<DbLock>>().pop()
     })
-    .await;
-    shown(server, "db/locks").await.read::<Vec<DbLock>>().remove(0)
+    .await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

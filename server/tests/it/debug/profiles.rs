@@ -12,7 +12,10 @@ const SOON: Duration = Duration::from_secs(60);
 /// A server of its own, agents that never rest, and an administrator.
 async fn busy() -> (ServerSetup, ServerProcess, Rest, Load) {
     let setup = ServerSetup::new(&["osquery_enroll_cooldown=0"]);
-    let process = setup.start().await;
+    let mut command = setup.command();
+    // One allocation in 32 KiB is noted, so that what a test allocates is among them.
+    command.env("MALLOC_CONF", "lg_prof_sample:15");
+    let process = setup.start_by(command).await;
     let rest = Rest::new(&setup.address()).set_up().await;
     let mut agents = Vec::new();
     for index in 0..8 {
@@ -83,7 +86,6 @@ async fn a_flame_graph_is_a_picture_of_the_same() {
 #[tokio::test]
 async fn profiles_of_memory_name_who_allocated_it() {
     let (setup, _process, rest, load) = busy().await;
-    // So much is allocated that some of it is noted.
     eventually("the agents have made some rounds", SOON, async || (load.rounds() > 20).then_some(())).await;
     for item in ["pprof/heap", "pprof/allocs"] {
         let response = get(&rest, item).await;
