@@ -24,7 +24,8 @@ EVERY_TEST = --workspace --test it --no-fail-fast -- chaos:: \
 # Tests that are the same on every backend, or choose it themselves: run once.
 NO_BACKEND = heavy:: chaos:: bus:: bad_input:: disk_full:: crash:: lifecycle::files lifecycle::certificate config:: \
     live::sockets rest::clients rest::doubts rest::errors rest::fleet_files rest::schemas \
-    metrics::access metrics::charts pages::accessible pages::browser pages::forms proxies:: read_replica:: second_process:: shared_database:: database_access:: doctor::
+    metrics::access metrics::charts pages::accessible pages::browser pages::forms proxies:: read_replica:: second_process:: shared_database:: database_access:: doctor:: \
+    debug::activity debug::database debug::logs debug::profiles debug::redis
 
 ## Run every test, and those of the server that have a backend a second time on MariaDB and Redis; installs these, if they are missing.
 test:
