@@ -1,5 +1,6 @@
 //! Groups warnings and errors by the line of the code that logs them and by what they say.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::error::Error;
 use std::fmt;
@@ -40,8 +41,11 @@ pub struct ErrorGroup {
     pub chain: Vec<String>,
 }
 
+/// Where an event is in the code, and its texts.
+type GroupKey = (Identifier, Vec<String>);
+
 #[derive(Debug)]
-struct ErrorGroups(Mutex<Option<HashMap<(Identifier, Vec<String>), ErrorGroup>>>);
+struct ErrorGroups(Mutex<Option<HashMap<GroupKey, ErrorGroup>>>);
 
 /// The groups of this process, the latest first. `flush` empties them.
 pub fn error_groups(flush: bool) -> Vec<ErrorGroup> {
@@ -90,7 +94,7 @@ impl ErrorGroups {
         if flush {
             *groups = None;
         }
-        all.sort_by(|one, other| (other.last_seen, other.count).cmp(&(one.last_seen, one.count)));
+        all.sort_by_key(|group| Reverse((group.last_seen, group.count)));
         all
     }
 }

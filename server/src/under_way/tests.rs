@@ -62,7 +62,7 @@ async fn work_that_goes_on_elsewhere_shows_until_the_last_part_has_ended() {
 async fn a_part_of_a_request_that_runs_elsewhere_waits_in_its_name() {
     let (answer, answered) = oneshot::channel::<()>();
     let work = Ongoing::of_agent("a request with a part", Instant::now());
-    let part = work.run(async { tokio::spawn(Ongoing::part(waiting_for(WaitsFor::LogSink, answered))) }).await;
+    let (part,) = work.run(async { (tokio::spawn(Ongoing::part(waiting_for(WaitsFor::LogSink, answered))),) }).await;
     tokio::task::yield_now().await;
     drop(work);
     assert_eq!(waits(&shown("a request with a part")[0]), [WaitsFor::RequestBody, WaitsFor::LogSink]);
