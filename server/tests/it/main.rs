@@ -14,6 +14,7 @@ mod database_access;
 mod disk_full;
 mod enrollment;
 mod heavy;
+mod import;
 mod lifecycle;
 mod live;
 mod live_nodes;
