@@ -40,18 +40,19 @@ Examples:
   # Copy to another database
   muster migrate-data --from sqlite:muster.db --to mysql:db.example.com:3306/fleet";
 
-const IMPORT_EXAMPLES: &str = "\
-Nothing is changed in Fleet's database: a user with SELECT is enough. Servers of Muster may run meanwhile. An interrupted
-import goes on when it is run again, and a later one brings what has changed since. See docs/import-fleet.md.
+const IMPORT_NOTES: &str = "\
+Nothing changes in Fleet's database, and a user with SELECT is enough.
+Servers of Muster may run meanwhile.
+An interrupted import goes on when it is run again; a later one brings the difference.
 
 Examples:
   # See what would come, and what would not
   muster import-fleet --config /etc/muster.yml --from mysql://reader@fleet-db:3306/fleet \\
-      --from-password-path /run/secrets/fleet-db --dry-run
+    --from-password-path /run/secrets/fleet-db --dry-run
 
-  # Bring everything over, and keep the report
-  muster import-fleet --config /etc/muster.yml --from mysql://reader@fleet-db:3306/fleet?tls=true \\
-      --from-password-path /run/secrets/fleet-db --json > report.json
+  # Bring everything over, by TLS, and keep the report
+  muster import-fleet --config /etc/muster.yml --from 'mysql://reader@fleet-db:3306/fleet?tls=true' \\
+    --from-password-path /run/secrets/fleet-db --json > report.json
 
   # With the address and the password in the environment
   FLEET_IMPORT_FROM=mysql://reader@fleet-db:3306/fleet FLEET_IMPORT_PASSWORD=… muster import-fleet";
@@ -120,7 +121,7 @@ fn import_command() -> Command {
         .about(
             "Copy queries, packs, labels, options, secrets, users and hosts out of a database of Fleet; safe to repeat",
         )
-        .after_help(IMPORT_EXAMPLES)
+        .after_help(IMPORT_NOTES)
         .arg(
             Arg::new("from")
                 .long("from")

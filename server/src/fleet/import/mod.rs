@@ -323,7 +323,7 @@ fn next_steps(server_url: &str, report: &ImportReport) -> Vec<String> {
         );
     }
     steps.push(format!(
-        "to switch: point the name {host} to Muster, stop Fleet, and run this import once more for what has changed since"
+        "to switch: stop Fleet, run this import once more for what has changed since, and point the name {host} to Muster"
     ));
     steps
 }
