@@ -1,6 +1,7 @@
 //! The services, built once from the configuration.
 
 mod health;
+mod import;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,6 +9,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail};
 
 use self::health::ServerHealth;
+pub use self::import::importer;
 use crate::admin::AdminApi;
 use crate::agent::AgentApi;
 use crate::bus::{Counted, LiveBus, LocalNotifier, MemoryBus, Notifier, RedisDiagnostics, RedisShare};

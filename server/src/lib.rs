@@ -48,6 +48,7 @@ pub use crate::admin::api_document;
 use crate::app::App;
 use crate::clock::Clock;
 use crate::config::Config;
+pub use crate::fleet::import::{ImportReport, ImportWish};
 use crate::fleet::logs::Logs;
 pub use crate::lifecycle::Lifecycle;
 use crate::listeners::{Listeners, Servers};
@@ -55,6 +56,7 @@ use crate::liveness::Liveness;
 use crate::service_manager::ServerSigns;
 pub use crate::service_manager::ServiceManager;
 pub use crate::store::Copied;
+use crate::store::import_fleet::FleetSource;
 use crate::tls::Certificate;
 
 /// Serves many threads that allocate and free at one time with less work, and keeps less memory, than the system's.
@@ -207,6 +209,28 @@ pub async fn migrate_data(config: &Config, report: impl FnMut(&str)) -> Result<C
     let database = format!("{} at {}", config.mysql.database, config.mysql.address);
     let copied = store::migrate_data(&config.sqlite, &config.mysql, report).await;
     copied.with_context(|| format!("cannot copy {} to the database {database}", config.sqlite.path.display()))
+}
+
+/// Brings over what the database `from` of Fleet holds, and tells of each step. Works beside running servers, which see it
+/// within seconds.
+///
+/// # Errors
+/// Errors of either database; running it again goes on.
+pub async fn import_fleet(
+    config: &Config,
+    clock: Clock,
+    from: &config::Mysql,
+    wish: ImportWish,
+    announce: impl FnMut(&str),
+) -> Result<ImportReport> {
+    let address = format!("{} at {}", from.database, from.address);
+    let source = FleetSource::open(from).await.with_context(|| format!("cannot read the database {address}"))?;
+    let importer = app::importer(config, clock).await?;
+    let outcome = importer.run(&source, wish, announce).await;
+    // Everything is read; a connection that breaks now does no harm.
+    let _ = source.close().await;
+    importer.store.close().await;
+    outcome.with_context(|| format!("cannot import {address}"))
 }
 
 /// Runs the server's own work on a thread of its own, beside the workers that answer requests.

@@ -3,12 +3,13 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, anyhow, bail};
+use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use muster::clock::Clock;
 use muster::config::{self, Config, ConfigErrors, ConfigKey, Loaded, Sources};
 use muster::doctor::{self, Severity};
-use muster::{Lifecycle, ServiceManager, VERSION, migrate_data, prepare, serve, telemetry};
+use muster::{ImportWish, Lifecycle, ServiceManager, VERSION, import_fleet, migrate_data, prepare, serve, telemetry};
 
 fn main() -> ExitCode {
     let matches = command().get_matches();
@@ -55,6 +56,23 @@ Examples:
   # For programs
   muster doctor --config /etc/muster/muster.yml --json";
 
+const IMPORT_NOTES: &str = "\
+Nothing changes in Fleet's database, and a user with SELECT is enough.
+Servers of Muster may run meanwhile.
+An interrupted import goes on when it is run again; a later one brings the difference.
+
+Examples:
+  # See what would come, and what would not
+  muster import-fleet --config /etc/muster.yml --from mysql://reader@fleet-db:3306/fleet \\
+    --from-password-path /run/secrets/fleet-db --dry-run
+
+  # Bring everything over, by TLS, and keep the report
+  muster import-fleet --config /etc/muster.yml --from 'mysql://reader@fleet-db:3306/fleet?tls=true' \\
+    --from-password-path /run/secrets/fleet-db --json > report.json
+
+  # With the address and the password in the environment
+  FLEET_IMPORT_FROM=mysql://reader@fleet-db:3306/fleet FLEET_IMPORT_PASSWORD=… muster import-fleet";
+
 fn command() -> Command {
     Command::new("muster")
         .about("Management server for osquery agents")
@@ -96,6 +114,7 @@ fn command() -> Command {
                     ),
                 ),
         ))
+        .subcommand(with_settings(import_command()))
         .subcommand(
             Command::new("config")
                 .about("Check or list settings")
@@ -122,6 +141,33 @@ fn command() -> Command {
             ),
         )
         .subcommand(Command::new("version").about("Print the version"))
+}
+
+fn import_command() -> Command {
+    let switch =
+        |name: &'static str, help: &'static str| Arg::new(name).long(name).action(ArgAction::SetTrue).help(help);
+    let file = |name: &'static str, help: &'static str| {
+        Arg::new(name).long(name).value_name("FILE").value_parser(clap::value_parser!(PathBuf)).help(help)
+    };
+    Command::new("import-fleet")
+        .about(
+            "Copy queries, packs, labels, options, secrets, users and hosts out of a database of Fleet; safe to repeat",
+        )
+        .after_help(IMPORT_NOTES)
+        .arg(
+            Arg::new("from")
+                .long("from")
+                .required(true)
+                .env("FLEET_IMPORT_FROM")
+                .hide_env_values(true)
+                .value_name("mysql://USER@HOST:PORT/DATABASE")
+                .help("Database of Fleet 4.x or 3.x; with ?tls=true or ?tls=skip-verify behind it for TLS"),
+        )
+        .arg(file("from-password-path", "File that contains the password of that user; else FLEET_IMPORT_PASSWORD"))
+        .arg(file("from-tls-ca", "CA certificates (PEM) to trust that database by; turns TLS on"))
+        .arg(switch("dry-run", "Write nothing, and report what an import would do"))
+        .arg(switch("overwrite", "Also overwrite queries, packs, labels and options that were changed here"))
+        .arg(switch("json", "Print the report as JSON"))
 }
 
 /// Adds `--config` and a flag for every setting, grouped by section.
@@ -157,6 +203,7 @@ fn run(matches: &ArgMatches) -> Result<()> {
             None => Ok(()),
         },
         Some(("migrate-data", matches)) => copy_data(load_and_warn(matches)?, matches),
+        Some(("import-fleet", matches)) => import(&load_and_warn(matches)?, matches),
         Some(("config", matches)) => match matches.subcommand() {
             Some(("check", matches)) => {
                 check_files(&load_and_warn(matches)?)?;
@@ -239,6 +286,33 @@ fn copy_data(mut config: Config, matches: &ArgMatches) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let copied = runtime.block_on(migrate_data(&config, |table| eprintln!("Copied {table}")))?;
     print(&format!("Copied and compared {} rows in {} tables.\n", copied.rows, copied.tables))
+}
+
+fn import(config: &Config, matches: &ArgMatches) -> Result<()> {
+    let url = matches.get_one::<String>("from").map(String::as_str).unwrap_or_default();
+    let mut from = config::import_source(url).map_err(|reason| anyhow!("--from: {reason}"))?;
+    let is_at_command_line = matches.value_source("from") == Some(ValueSource::CommandLine);
+    if is_at_command_line && !from.password.reveal().is_empty() {
+        eprintln!(
+            "warning: the password in --from shows in the list of processes; use --from-password-path or \
+             FLEET_IMPORT_PASSWORD, and change it"
+        );
+    }
+    if let Some(path) = matches.get_one::<PathBuf>("from-password-path") {
+        from.password_path = Some(path.clone());
+        from.password = from.password().map_err(|reason| anyhow!("--from-password-path: {reason}"))?;
+        from.password_path = None;
+    } else if let Ok(password) = std::env::var("FLEET_IMPORT_PASSWORD") {
+        from.password = config::Secret::new(&password);
+    }
+    from.tls_ca = matches.get_one::<PathBuf>("from-tls-ca").cloned();
+    let wish = ImportWish { dry_run: matches.get_flag("dry-run"), overwrite: matches.get_flag("overwrite") };
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let imported = import_fleet(config, Clock::system(), &from, wish, |line| eprintln!("{line}"));
+    let report = runtime.block_on(imported)?;
+    let text =
+        if matches.get_flag("json") { serde_json::to_string_pretty(&report)? + "\n" } else { report.to_string() };
+    print(&text)
 }
 
 fn serve_until_stopped(loaded: Loaded, until_stdin_closes: bool) -> Result<()> {

@@ -36,7 +36,7 @@ impl fmt::Display for ConfigErrors {
 impl std::error::Error for ConfigErrors {}
 
 /// Variables other than settings that the program reads.
-const OTHER_VARIABLES: [&str; 1] = ["FLEET_CONFIG"];
+const OTHER_VARIABLES: [&str; 3] = ["FLEET_CONFIG", "FLEET_IMPORT_FROM", "FLEET_IMPORT_PASSWORD"];
 
 /// All settings, and what is to be said of them.
 #[derive(Debug)]

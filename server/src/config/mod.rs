@@ -4,6 +4,7 @@
 mod activities;
 mod filesystem;
 mod foreign;
+mod import;
 mod live;
 mod load;
 mod logging;
@@ -26,6 +27,7 @@ use std::path::Path;
 pub use activities::Activities;
 pub use filesystem::Filesystem;
 pub use foreign::foreign_flags;
+pub use import::import_source;
 pub use live::{Live, MAX_LIVE_RATE};
 pub use load::{ConfigErrors, Loaded, Sources, describe, load};
 pub use logging::Logging;

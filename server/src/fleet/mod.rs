@@ -22,6 +22,7 @@ mod findings;
 mod halves;
 mod host_detail;
 pub mod hosts;
+pub mod import;
 pub mod labels;
 pub mod listing;
 pub mod live;

@@ -7,7 +7,7 @@ use sea_orm::sqlx::mysql::{MySqlConnectOptions, MySqlDatabaseError, MySqlSslMode
 use sea_orm::sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
 use sea_orm::sqlx::{self, ConnectOptions as _, Executor as _};
 use sea_orm::{
-    ConnectOptions, Database, DatabaseConnection, DbBackend, DbErr, IsolationLevel, RuntimeErr, SqlErr,
+    AccessMode, ConnectOptions, Database, DatabaseConnection, DbBackend, DbErr, IsolationLevel, RuntimeErr, SqlErr,
     SqliteTransactionMode, TransactionOptions,
 };
 
@@ -138,6 +138,24 @@ pub(super) enum ConnectionUse {
     Migrate,
     /// One connection for looking at the server, beside the pools.
     Diagnose,
+    /// One connection that stays, to a database of another product.
+    ReadForeign,
+}
+
+impl ConnectionUse {
+    /// Whether there is one connection, which stays.
+    fn is_one(self) -> bool {
+        matches!(self, Self::Migrate | Self::ReadForeign)
+    }
+
+    /// Where the settings are, as errors name them.
+    fn section(self) -> &'static str {
+        match self {
+            Self::ReadLagging => config::MysqlReadReplica::NAME,
+            Self::ReadForeign => "source",
+            Self::Serve | Self::ReadCurrent | Self::Migrate | Self::Diagnose => "mysql",
+        }
+    }
 }
 
 /// Connects to MySQL or MariaDB. Connections that `trust` does not trust any more are replaced.
@@ -153,7 +171,7 @@ pub(super) async fn connect_mysql(
     let lifetime = Some(config.conn_max_lifetime.0).filter(|lifetime| !lifetime.is_zero());
     let is_lazy = matches!(usage, ConnectionUse::ReadLagging | ConnectionUse::ReadCurrent);
     let connections = match usage {
-        ConnectionUse::Migrate | ConnectionUse::Diagnose => 1,
+        ConnectionUse::Migrate | ConnectionUse::Diagnose | ConnectionUse::ReadForeign => 1,
         ConnectionUse::ReadCurrent => config.max_open_conns.clamp(1, MAX_CURRENT),
         ConnectionUse::Serve | ConnectionUse::ReadLagging => config.max_open_conns.max(1),
     };
@@ -161,12 +179,11 @@ pub(super) async fn connect_mysql(
         .max_connections(connections)
         .min_connections(u32::from(!is_lazy))
         .acquire_timeout(MYSQL_CONNECTION_TIMEOUT)
-        .idle_timeout((usage != ConnectionUse::Migrate).then(|| Duration::from_secs(if is_lean { 60 } else { 600 })))
-        .max_lifetime(lifetime.filter(|_| usage != ConnectionUse::Migrate))
+        .idle_timeout((!usage.is_one()).then(|| Duration::from_secs(if is_lean { 60 } else { 600 })))
+        .max_lifetime(lifetime.filter(|_| !usage.is_one()))
         .sqlx_logging(false);
     options.connect_lazy(is_lazy);
-    let section = if usage == ConnectionUse::ReadLagging { config::MysqlReadReplica::NAME } else { "mysql" };
-    let relay = MysqlRelay::start(config, endpoint.clone(), section, connections)?;
+    let relay = MysqlRelay::start(config, endpoint.clone(), usage.section(), connections)?;
     let server = mysql_server(config, endpoint, password.reveal(), relay.as_ref());
     let alone = server.clone();
     options.map_sqlx_mysql_opts(move |_| server.clone().disable_statement_logging());
@@ -174,7 +191,7 @@ pub(super) async fn connect_mysql(
         pool.after_connect(move |connection, _| {
             Box::pin(async move {
                 let session = match usage {
-                    ConnectionUse::Migrate => MYSQL_MIGRATION_SESSION,
+                    ConnectionUse::Migrate | ConnectionUse::ReadForeign => MYSQL_MIGRATION_SESSION,
                     ConnectionUse::Diagnose => MYSQL_DIAGNOSE_SESSION,
                     ConnectionUse::Serve | ConnectionUse::ReadLagging | ConnectionUse::ReadCurrent => MYSQL_SESSION,
                 };
@@ -278,6 +295,11 @@ pub(super) fn write_beside_options(database: DbBackend) -> TransactionOptions {
 pub(super) fn snapshot_options(database: DbBackend) -> TransactionOptions {
     let isolation_level = (database == DbBackend::MySql).then_some(IsolationLevel::RepeatableRead);
     TransactionOptions { isolation_level, ..Default::default() }
+}
+
+/// A transaction on MySQL that cannot write, and whose readings fit together.
+pub(super) fn read_only_options() -> TransactionOptions {
+    TransactionOptions { access_mode: Some(AccessMode::ReadOnly), ..snapshot_options(DbBackend::MySql) }
 }
 
 /// What a failed statement means.

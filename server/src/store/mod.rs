@@ -15,6 +15,7 @@ pub mod feed;
 pub mod generations;
 pub mod host_lists;
 pub mod hosts;
+pub mod import_fleet;
 pub mod labels;
 pub mod live_queries;
 pub mod log_batches;
@@ -193,6 +194,18 @@ impl Store {
         E: WriteError,
     {
         self.write_in(HeldRows::Await, change).await
+    }
+
+    /// As [`Store::write_beside`], for a change that can also fail for reasons of its own.
+    ///
+    /// # Errors
+    /// As for [`Store::write_with`].
+    pub async fn write_with_beside<T, E, F>(&self, change: F) -> std::result::Result<T, E>
+    where
+        F: AsyncFn(&Tx) -> std::result::Result<T, E>,
+        E: WriteError,
+    {
+        self.write_in(HeldRows::LeaveOut, change).await
     }
 
     async fn write_in<T, E, F>(&self, held: HeldRows, change: F) -> std::result::Result<T, E>

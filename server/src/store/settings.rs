@@ -13,6 +13,9 @@ pub const APP_CONFIG: &str = "app_config";
 /// Agent options that were removed and that hosts may still have.
 pub const RETIRED_OPTIONS: &str = "retired_options";
 
+/// How far the import from Fleet is.
+pub const FLEET_IMPORT: &str = "fleet_import";
+
 /// The key under which all servers hash log lines.
 pub const LOG_HASH_KEY: &str = "log_hash_key";
 

@@ -16,6 +16,7 @@ mod disk_full;
 mod doctor;
 mod enrollment;
 mod heavy;
+mod import;
 mod lifecycle;
 mod live;
 mod live_nodes;

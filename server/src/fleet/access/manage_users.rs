@@ -228,6 +228,6 @@ async fn check_free(db: &impl ConnectionTrait, email: &str, own_id: Option<i64>)
 }
 
 /// The details of an activity about a user.
-fn activity_details(user: &users::Model) -> Value {
+pub(super) fn activity_details(user: &users::Model) -> Value {
     json!({ "user_id": user.id, "user_name": user.name, "user_email": user.email, "global_role": user.global_role.as_str() })
 }

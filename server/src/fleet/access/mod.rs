@@ -1,6 +1,7 @@
 //! Users, their sessions and permissions.
 
 mod attempts;
+mod import_users;
 mod manage_users;
 mod password;
 mod peer;
@@ -9,6 +10,7 @@ mod remembered;
 mod set_up;
 mod user_rules;
 
+pub(super) use import_users::{ImportedUser, UserOutcome};
 pub use manage_users::Users;
 pub(super) use manage_users::is_an_admin_left;
 pub use peer::Peer;

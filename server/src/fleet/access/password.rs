@@ -25,8 +25,9 @@ const MIN_LENGTH: usize = 12;
 /// Most characters of a password.
 const MAX_LENGTH: usize = 128;
 
-/// A hash no password has, verified when there is no user, so that both take as long. Parameters as for real ones.
-const NOBODY: &str =
+/// A hash no password has: of users who have not been given one, and verified when there is no user, so that both take as
+/// long. Parameters as for real ones.
+pub(super) const NOBODY: &str =
     "$argon2id$v=19$m=19456,t=2,p=1$bm8tc3VjaC11c2VyLXNhbHQ$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
 /// Hashes and checks passwords with argon2id, a few at a time.

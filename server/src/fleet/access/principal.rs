@@ -1,5 +1,6 @@
 use muster_api::rest::{Role, User};
 
+use crate::clock::Moment;
 use crate::fleet::{Error, Result};
 use crate::store::activities::Actor;
 use crate::store::entity::users::{self, RoleWord};
@@ -57,7 +58,28 @@ impl Permission {
     }
 }
 
+/// The id of who is no user of the server.
+const NOBODY_HERE: i64 = 0;
+
 impl Principal {
+    /// A program of the server that an operator has started at its command line, with all rights.
+    pub(in crate::fleet) fn program(name: &str, now: Moment) -> Self {
+        let user = User {
+            created_at: now.to_utc(),
+            updated_at: now.to_utc(),
+            id: NOBODY_HERE,
+            name: name.to_owned(),
+            email: String::new(),
+            force_password_reset: false,
+            gravatar_url: String::new(),
+            sso_enabled: false,
+            global_role: Some(Role::Admin),
+            api_only: true,
+            teams: Vec::new(),
+        };
+        Self { user, role: Some(Role::Admin), token_hash: [0; 32] }
+    }
+
     /// # Errors
     /// [`Error::Forbidden`] if the role does not have the permission.
     pub fn may(&self, permission: Permission) -> Result<()> {
@@ -65,7 +87,8 @@ impl Principal {
     }
 
     pub(in crate::fleet) fn actor(&self) -> Actor {
-        Actor { id: Some(self.user.id), name: self.user.name.clone(), email: self.user.email.clone() }
+        let id = Some(self.user.id).filter(|id| *id != NOBODY_HERE);
+        Actor { id, name: self.user.name.clone(), email: self.user.email.clone() }
     }
 }
 

@@ -39,12 +39,22 @@ pub struct Applier {
     changes: Changes,
 }
 
+/// Who applies documents.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum ApplyBy {
+    Operator,
+    /// The import from another server, which may write the global schedule.
+    Import,
+}
+
 /// An apply in progress, inside its transaction.
 struct ApplyRun<'a> {
     tx: &'a store::Tx,
     now: Moment,
-    author_id: i64,
+    /// `None` for what nobody of this server has written.
+    author_id: Option<i64>,
     built_in: &'a BuiltInOptions,
+    by: ApplyBy,
     problems: Vec<Problem>,
     warnings: Vec<Problem>,
     skipped: Skipped,
@@ -85,7 +95,22 @@ impl Applier {
     /// has changed. [`Error::Forbidden`] if the caller may not change one of the documents, or may not change any.
     pub async fn apply(&self, principal: &Principal, documents: Vec<Value>, dry_run: bool) -> Result<Applied> {
         check_count(&documents)?;
-        Ok(self.run(principal, move || parse::documents(documents), None, dry_run).await?.0)
+        Ok(self.run(principal, move || parse::documents(documents), None, ApplyBy::Operator, dry_run).await?.0)
+    }
+
+    /// As [`Applier::apply`], for documents that are made of another server's rows: the pack with the name of the global
+    /// schedule is the global schedule.
+    ///
+    /// # Errors
+    /// As for [`Applier::apply`].
+    pub(super) async fn apply_imported(
+        &self,
+        principal: &Principal,
+        documents: Vec<Value>,
+        dry_run: bool,
+    ) -> Result<Applied> {
+        check_count(&documents)?;
+        Ok(self.run(principal, move || parse::documents(documents), None, ApplyBy::Import, dry_run).await?.0)
     }
 
     /// The agent options in force, to be edited.
@@ -112,7 +137,7 @@ impl Applier {
         dry_run: bool,
     ) -> Result<OptionsEdit> {
         let read = move || parse::specs(DocumentKind::Options, vec![options]);
-        let (applied, changed) = self.run(principal, read, mark, dry_run).await?;
+        let (applied, changed) = self.run(principal, read, mark, ApplyBy::Operator, dry_run).await?;
         Ok(OptionsEdit { changed, warnings: applied.warnings })
     }
 
@@ -122,7 +147,7 @@ impl Applier {
     /// As for [`Applier::apply`].
     pub async fn apply_specs(&self, principal: &Principal, kind: DocumentKind, specs: Vec<Value>) -> Result<Applied> {
         check_count(&specs)?;
-        Ok(self.run(principal, move || parse::specs(kind, specs), None, false).await?.0)
+        Ok(self.run(principal, move || parse::specs(kind, specs), None, ApplyBy::Operator, false).await?.0)
     }
 
     async fn run(
@@ -130,6 +155,7 @@ impl Applier {
         principal: &Principal,
         read: impl FnOnce() -> ReadDocuments + Send + 'static,
         options_mark: Option<String>,
+        by: ApplyBy,
         dry_run: bool,
     ) -> Result<(Applied, ChangedFields)> {
         // Whatever there is to apply: all kinds need at least this.
@@ -156,8 +182,9 @@ impl Applier {
                 let mut run = ApplyRun {
                     tx: draft.tx,
                     now: draft.now,
-                    author_id: principal.user.id,
+                    author_id: principal.actor().id,
                     built_in: self.changes.built_in_options(),
+                    by,
                     problems: read.problems.clone(),
                     warnings: read.warnings.clone(),
                     skipped: read.skipped.clone(),

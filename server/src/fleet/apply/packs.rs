@@ -4,8 +4,8 @@ use muster_api::rest::Action;
 use muster_api::spec::{PackQuery, PackSpec};
 use sea_orm::{Set, Unchanged};
 
-use super::{ApplyRun, Located, of_kind};
-use crate::fleet::packs::{check, row};
+use super::{ApplyBy, ApplyRun, Located, of_kind};
+use crate::fleet::packs::{GLOBAL, check, check_not_global, row};
 use crate::fleet::{Result, path, scheduled, specs};
 use crate::store::case::ByName;
 use crate::store::{self, entity, entity::scheduled_queries};
@@ -15,8 +15,13 @@ impl ApplyRun<'_> {
         if of_kind!(documents, Pack).next().is_none() {
             return Ok(());
         }
-        let existing: ByName<PackSpec> =
-            specs::packs(self.tx).await?.into_iter().map(|spec| (spec.name.clone(), spec)).collect();
+        let mut existing = specs::packs(self.tx).await?;
+        if self.by == ApplyBy::Import
+            && let Some(global) = store::named::by_name::<entity::packs::Entity>(self.tx, GLOBAL).await?
+        {
+            existing.push(specs::whole_pack(self.tx, global).await?);
+        }
+        let existing: ByName<PackSpec> = existing.into_iter().map(|spec| (spec.name.clone(), spec)).collect();
         let queries: ByName<i64> = store::named::all::<entity::queries::Entity>(self.tx)
             .await?
             .into_iter()
@@ -31,6 +36,9 @@ impl ApplyRun<'_> {
         let applied_labels: ByName<()> = of_kind!(documents, Label).map(|(_, spec)| (spec.name.clone(), ())).collect();
         for (document, spec) in of_kind!(documents, Pack) {
             check(|key| document.path(key), spec, &mut self.problems, &mut self.warnings);
+            if self.by == ApplyBy::Operator {
+                check_not_global(document.path("name"), spec, &mut self.problems);
+            }
             for (position, query) in spec.queries.iter().enumerate() {
                 if !queries.contains_key(&query.query) && !applied.contains_key(&query.query) {
                     let path = path::member(&path::item(&document.path("queries"), position), "query");

@@ -25,7 +25,7 @@ impl ApplyRun<'_> {
                 continue;
             }
             let mut query = row(spec, self.now);
-            query.author_id = Set(Some(self.author_id));
+            query.author_id = Set(self.author_id);
             match existing {
                 Some((id, _)) => {
                     query.id = Unchanged(*id);

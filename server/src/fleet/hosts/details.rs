@@ -113,11 +113,15 @@ const RED_HAT_RELATIVES: [(&str, &str); 6] = [
 
 /// The platform as the newest agents call it.
 fn platform(details: &HostDetails) -> Option<&str> {
-    let said = details.get("os_version", "platform");
+    newest_platform(details.get("os_version", "platform"), details.get("os_version", "name").unwrap_or_default())
+}
+
+/// The platform as the newest agents call it, by what an agent says of it and the name of the system.
+pub(super) fn newest_platform<'a>(said: Option<&'a str>, name: &str) -> Option<&'a str> {
     if !matches!(said, None | Some("rhel")) {
         return said;
     }
-    let name = details.get("os_version", "name").unwrap_or_default().to_ascii_lowercase();
+    let name = name.to_ascii_lowercase();
     let relative = RED_HAT_RELATIVES.iter().find(|(part, _)| name.contains(part));
     relative.map(|(_, platform)| *platform).or(said)
 }

@@ -4,7 +4,7 @@ use crate::config::HostIdentifier;
 use crate::fleet::{Error, Result};
 
 /// Longest identifier, so that one with an instance id behind it still fits its column.
-const MAX_IDENTIFIER: usize = 180;
+pub(super) const MAX_IDENTIFIER: usize = 180;
 
 /// Longest instance id kept.
 const MAX_INSTANCE: usize = 64;

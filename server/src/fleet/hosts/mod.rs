@@ -16,6 +16,7 @@ mod follow;
 mod host;
 mod host_intervals;
 mod identity;
+mod imported;
 mod index;
 mod intervals;
 mod key;
@@ -39,6 +40,7 @@ pub use directory::{AskableHost, Directory, OnlineTally, TargetGroups};
 #[cfg(test)]
 pub(in crate::fleet) use enroll::empty_row;
 pub use host::Host;
+pub(in crate::fleet) use imported::{HostImport, HostTally, ImportedLabel};
 pub use index::{Authenticated, HostIndex};
 pub use key::NodeKey;
 pub use list::{HostFilter, HostListing, HostState};

@@ -2,7 +2,7 @@
 
 mod rules;
 
-pub(super) use rules::{GLOBAL, check, quoted, row};
+pub(super) use rules::{GLOBAL, check, check_not_global, quoted, row};
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
@@ -244,6 +244,7 @@ fn put_over(mut spec: PackSpec, input: &PackInput) -> Result<PackSpec> {
     let mut problems = Vec::new();
     // Fleet's responses have no field for warnings.
     check(str::to_owned, &spec, &mut problems, &mut Vec::new());
+    check_not_global("name".to_owned(), &spec, &mut problems);
     for (key, ids) in [("host_ids", &input.host_ids), ("team_ids", &input.team_ids)] {
         if ids.as_ref().is_some_and(|ids| !ids.is_empty()) {
             let reason = "packs are targeted at labels; put the hosts into a label and send its id in label_ids";

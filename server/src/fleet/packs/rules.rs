@@ -22,9 +22,6 @@ pub(in crate::fleet) fn check(
     warnings: &mut Vec<Problem>,
 ) {
     check_pack_name(&path("name"), &spec.name, problems);
-    if case::is_same(&spec.name, GLOBAL) {
-        problems.push(Problem::new(path("name"), format!("{GLOBAL:?} is the global schedule's name; choose another")));
-    }
     check_description(&path("description"), &spec.description, problems);
     check_platform(&path("platform"), &spec.platform, problems, warnings);
     check_version(&path("version"), &spec.version, problems);
@@ -45,6 +42,13 @@ pub(in crate::fleet) fn check(
                 format!("{:?} is scheduled twice in this pack; give one another name", query.scheduled_name()),
             ));
         }
+    }
+}
+
+/// Adds a problem if a pack has the name of the global schedule.
+pub(in crate::fleet) fn check_not_global(path: String, spec: &PackSpec, problems: &mut Vec<Problem>) {
+    if case::is_same(&spec.name, GLOBAL) {
+        problems.push(Problem::new(path, format!("{GLOBAL:?} is the global schedule's name; choose another")));
     }
 }
 

@@ -29,7 +29,6 @@ use crate::store::entity::{self, hosts};
 #[cfg(test)]
 mod tests;
 
-#[cfg(test)]
 pub(in crate::fleet) use self::rows::empty_row;
 
 /// Time from one batch to the next, which the enrollments in between share. A batch costs as much as a few of the hosts in it.

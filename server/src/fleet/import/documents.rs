@@ -1,0 +1,503 @@
+//! Makes documents of what decides at Fleet what hosts run, to be applied like those of operators.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+
+use muster_api::spec::API_VERSION;
+use serde_json::{Map, Value, json};
+
+use super::report::LeftReport;
+use crate::fleet::hosts::{ALL_HOSTS, BUILTIN};
+use crate::fleet::packs::GLOBAL;
+use crate::store::case;
+use crate::store::entity::enroll_secrets::Model as Secret;
+use crate::store::import_fleet::{
+    FleetConfig, FleetLabel, FleetQuery, FleetSchedule, FleetScheduledQuery, FleetSecret, FleetTeam, TargetWord,
+};
+
+/// Names of Fleet's built-in labels that it has changed since.
+const FORMER_NAMES: [(&str, &str); 1] = [("Mac OS X", "macOS")];
+
+/// Labels made by Fleet.
+const BUILT_IN: i64 = 1;
+
+/// How hosts get into labels.
+const MANUAL: i64 = 1;
+const BY_VITALS: i64 = 2;
+
+/// What was made of Fleet's rows.
+#[derive(Debug, Default)]
+pub(super) struct Converted {
+    pub documents: Vec<Value>,
+    pub left: Vec<LeftReport>,
+    pub notes: Vec<String>,
+    /// Names of labels whose members come along, by Fleet's ids; and whether they are manual.
+    pub labels: HashMap<i64, (String, bool)>,
+}
+
+fn document(kind: &str, spec: Value) -> Value {
+    json!({ "apiVersion": API_VERSION, "kind": kind, "spec": spec })
+}
+
+/// The documents of labels, queries and packs.
+pub(super) fn of_schedule(schedule: &FleetSchedule) -> Converted {
+    let mut made = Converted::default();
+    let names = made.labels(schedule);
+    made.queries(&schedule.queries);
+    let mut global = made.packs(schedule, &names);
+    let by_labels = made.scheduled_queries(schedule, &names, &mut global);
+    if !global.is_empty() {
+        made.pack(json!({ "name": GLOBAL, "targets": { "labels": [ALL_HOSTS] } }), global);
+    }
+    for (labels, queries) in by_labels {
+        let name: String = format!("{GLOBAL} ({})", labels.join(", ")).chars().take(255).collect();
+        made.notes.push(format!(
+            "queries of the schedule that Fleet narrows to labels are in the pack {name:?}, so results are named after it"
+        ));
+        made.pack(json!({ "name": name, "targets": { "labels": labels } }), queries);
+    }
+    made
+}
+
+impl Converted {
+    /// Adds the documents of labels. Gives the names here of all labels that can be targets.
+    fn labels(&mut self, schedule: &FleetSchedule) -> HashMap<i64, String> {
+        let of_packs = schedule.targets.iter().filter(|target| target.word() == Some(TargetWord::Label));
+        let targets: HashSet<i64> = of_packs
+            .map(|target| target.target_id)
+            .chain(schedule.query_labels.iter().filter_map(|label| label.label_id))
+            .collect();
+        let mut names = HashMap::new();
+        for label in &schedule.labels {
+            if label.label_type == BUILT_IN {
+                if let Some(name) = builtin_name(&label.name) {
+                    names.insert(label.id, name.to_owned());
+                    continue;
+                }
+                // One that only Fleet makes is needed where it is a target.
+                if !targets.contains(&label.id) {
+                    continue;
+                }
+            }
+            if label.membership_type == BY_VITALS || label.query.is_empty() && label.membership_type != MANUAL {
+                let why = "labels find their hosts by SQL or by a list here";
+                self.left.push(LeftReport::one(format!("label {:?}", label.name), why));
+                continue;
+            }
+            names.insert(label.id, label.name.clone());
+            let is_manual = label.membership_type == MANUAL;
+            self.labels.insert(label.id, (label.name.clone(), is_manual));
+            self.documents.push(document("label", label_spec(label, is_manual)));
+        }
+        names
+    }
+
+    fn queries(&mut self, queries: &[FleetQuery]) {
+        let mut of_teams = 0;
+        for query in queries {
+            if query.team_id.is_some() {
+                of_teams += 1;
+                continue;
+            }
+            let spec = json!({
+                "name": query.name, "description": query.description, "query": query.query,
+                "observer_can_run": query.observer_can_run,
+            });
+            self.documents.push(document("query", spec));
+        }
+        if of_teams > 0 {
+            let why = "there are no teams here; save those that are needed for all hosts, or for a label";
+            self.left.push(LeftReport {
+                what: "queries of teams".to_owned(),
+                number: Some(of_teams),
+                why: why.to_owned(),
+            });
+        }
+    }
+
+    /// Adds the documents of packs. Gives what the global schedule of before 4.35 has.
+    fn packs(&mut self, schedule: &FleetSchedule, labels: &HashMap<i64, String>) -> Vec<Value> {
+        let mut global = Vec::new();
+        let mut scheduled: HashMap<i64, Vec<Value>> = HashMap::new();
+        for row in &schedule.scheduled {
+            scheduled.entry(row.pack_id).or_default().push(scheduled_spec(row));
+        }
+        for pack in &schedule.packs {
+            let queries = scheduled.remove(&pack.id).unwrap_or_default();
+            if pack.pack_type == "global" || case::is_same(&pack.name, GLOBAL) {
+                global = queries;
+                continue;
+            }
+            if pack.pack_type.starts_with("team-") {
+                let why = "there are no teams here; apply it as a pack for a label";
+                self.left.push(LeftReport::one(format!("schedule {:?} of a team", pack.name), why));
+                continue;
+            }
+            let targets = schedule.targets.iter().filter(|target| target.pack_id == pack.id);
+            let (mut of_labels, mut others): (BTreeSet<&str>, BTreeMap<&str, i64>) = Default::default();
+            for target in targets {
+                match (target.word(), labels.get(&target.target_id)) {
+                    (Some(TargetWord::Label), Some(name)) => drop(of_labels.insert(name)),
+                    (Some(TargetWord::Label), None) => *others.entry("labels that do not come").or_default() += 1,
+                    (Some(TargetWord::Host), _) => *others.entry("hosts").or_default() += 1,
+                    (Some(TargetWord::Team) | None, _) => *others.entry("teams").or_default() += 1,
+                }
+            }
+            for (what, number) in others {
+                let what = format!("targets of pack {:?} that are {what}", pack.name);
+                let why = "packs are targeted at labels here; put the hosts into a manual label".to_owned();
+                self.left.push(LeftReport { what, number: Some(number), why });
+            }
+            let spec = json!({
+                "name": pack.name, "description": pack.description, "platform": pack.platform, "disabled": pack.disabled,
+                "targets": { "labels": of_labels },
+            });
+            self.pack(spec, queries);
+        }
+        global
+    }
+
+    /// Adds to the global schedule the queries that have one of their own, from 4.35 on; gives those of labels by these.
+    fn scheduled_queries(
+        &mut self,
+        schedule: &FleetSchedule,
+        labels: &HashMap<i64, String>,
+        global: &mut Vec<Value>,
+    ) -> BTreeMap<Vec<String>, Vec<Value>> {
+        let mut by_labels: BTreeMap<Vec<String>, Vec<Value>> = BTreeMap::new();
+        let mut reported = 0;
+        for query in schedule.queries.iter().filter(|query| query.team_id.is_none() && query.interval > 0) {
+            if query.is_logged == Some(false) {
+                // Fleet does not send it to hosts: nobody would keep its results.
+                if query.is_discarded {
+                    continue;
+                }
+                reported += 1;
+            }
+            let narrowing: Vec<_> = schedule.query_labels.iter().filter(|label| label.query_id == query.id).collect();
+            if narrowing.iter().any(|label| label.is_excluded || label.is_required) {
+                let why = "its schedule leaves out the hosts of a label, or asks for several labels at once; schedule it by a \
+                           pack for a label of its own";
+                self.left.push(LeftReport::one(format!("schedule of query {:?}", query.name), why));
+                continue;
+            }
+            let targets: BTreeSet<String> =
+                narrowing.iter().filter_map(|label| labels.get(&label.label_id?)).cloned().collect();
+            if targets.is_empty() && !narrowing.is_empty() {
+                let why = "none of its labels comes along";
+                self.left.push(LeftReport::one(format!("schedule of query {:?}", query.name), why));
+            } else if targets.is_empty() {
+                global.push(own_schedule(query));
+            } else {
+                by_labels.entry(targets.into_iter().collect()).or_default().push(own_schedule(query));
+            }
+        }
+        if reported > 0 {
+            self.notes.push(format!(
+                "results of {reported} scheduled queries, which Fleet kept in reports and did not log, go to the log here"
+            ));
+        }
+        by_labels
+    }
+
+    /// Adds a pack; of several entries with one name the first stays.
+    fn pack(&mut self, mut spec: Value, mut queries: Vec<Value>) {
+        let mut taken = HashSet::new();
+        let mut doubled = Vec::new();
+        queries.retain(|query| {
+            let name = query.get("name").unwrap_or(&query["query"]).as_str().unwrap_or_default().to_owned();
+            let is_first = taken.insert(name.clone());
+            if !is_first {
+                doubled.push(name);
+            }
+            is_first
+        });
+        for name in doubled {
+            let what = format!("pack {}: another query under the name {name:?}", spec["name"]);
+            self.left.push(LeftReport::one(what, "names are unique within a pack"));
+        }
+        spec["queries"] = Value::Array(queries);
+        self.documents.push(document("pack", spec));
+    }
+}
+
+/// The name here of a label that Fleet makes.
+fn builtin_name(name: &str) -> Option<&'static str> {
+    let name = FORMER_NAMES.iter().find(|(former, _)| *former == name).map_or(name, |(_, now)| now);
+    BUILTIN.iter().find(|label| case::is_same(label.name, name)).map(|label| label.name)
+}
+
+fn label_spec(label: &FleetLabel, is_manual: bool) -> Value {
+    if is_manual {
+        return json!({ "name": label.name, "description": label.description, "label_membership_type": "manual" });
+    }
+    json!({
+        "name": label.name, "description": label.description, "query": label.query, "platform": label.platform,
+        "label_membership_type": "dynamic",
+    })
+}
+
+fn scheduled_spec(row: &FleetScheduledQuery) -> Value {
+    let mut spec = json!({
+        "query": row.query_name, "interval": row.interval, "description": row.description, "platform": row.platform,
+        "version": row.version,
+    });
+    let name = Some(row.name.as_str()).filter(|name| !name.is_empty() && *name != row.query_name);
+    // Agents of Fleet take 0 for no shard.
+    let shard = row.shard.filter(|shard| *shard != 0);
+    put(&mut spec, "name", name);
+    put(&mut spec, "shard", shard);
+    put(&mut spec, "snapshot", row.snapshot);
+    put(&mut spec, "removed", row.removed);
+    put(&mut spec, "denylist", row.denylist);
+    spec
+}
+
+fn own_schedule(query: &FleetQuery) -> Value {
+    let mut spec = json!({
+        "query": query.name, "interval": query.interval, "platform": query.platform, "version": query.version,
+    });
+    match query.logging.as_str() {
+        "differential" => {}
+        "differential_ignore_removals" => put(&mut spec, "removed", Some(false)),
+        _ => put(&mut spec, "snapshot", Some(true)),
+    }
+    spec
+}
+
+fn put(spec: &mut Value, key: &str, value: Option<impl Into<Value>>) {
+    if let Some(value) = value {
+        spec[key] = value.into();
+    }
+}
+
+impl Converted {
+    /// Adds the agent options, and what of the configuration is not set here; `shown` is the configuration as it is.
+    pub fn config(&mut self, fleet: &FleetConfig, shown: &Value) {
+        if let Some(options) = &fleet.agent_options {
+            self.documents.push(document("options", options.clone()));
+        }
+        let mut spec = Map::new();
+        for (part, key, text) in [
+            ("org_info", "org_name", &fleet.org_name),
+            ("org_info", "org_logo_url", &fleet.org_logo_url),
+            ("server_settings", "server_url", &fleet.server_url),
+        ] {
+            let here = shown[part][key].as_str().unwrap_or_default();
+            if text.is_empty() || text == here {
+                continue;
+            }
+            if here.is_empty() {
+                spec.entry(part).or_insert_with(|| json!({}))[key] = Value::from(text.as_str());
+            } else {
+                self.notes.push(format!("{part}.{key} is {here:?} here and {text:?} at Fleet; left as it is"));
+            }
+        }
+        if !spec.is_empty() {
+            self.documents.push(document("config", Value::Object(spec)));
+        }
+    }
+
+    /// Adds the secrets to those that are there. Secrets of teams become secrets like others.
+    pub fn secrets(&mut self, fleet: &[FleetSecret], teams: &[FleetTeam], here: &[Secret]) {
+        let mut names: BTreeSet<String> = here.iter().map(|secret| secret.name.clone()).collect();
+        let mut list: Vec<Value> = here
+            .iter()
+            .map(|secret| match secret.name.as_str() {
+                "" => json!({ "secret": secret.secret }),
+                name => json!({ "secret": secret.secret, "name": name }),
+            })
+            .collect();
+        let (before, mut of_teams) = (list.len(), 0);
+        for secret in fleet {
+            if secret.active == Some(false) {
+                let why = "it is not active, so no host may enroll with it";
+                self.left.push(LeftReport::one(format!("enroll secret {:?}", secret.name), why));
+                continue;
+            }
+            if here.iter().any(|known| known.secret == secret.secret) {
+                continue;
+            }
+            of_teams += usize::from(secret.team_id.is_some());
+            let team = teams.iter().find(|team| Some(team.id) == secret.team_id);
+            let wanted = team.map_or_else(|| secret.name.clone(), |team| format!("Team {}", team.name));
+            let mut name = wanted.clone();
+            let mut number = 1;
+            while !name.is_empty() && !names.insert(name.clone()) {
+                number += 1;
+                name = format!("{wanted} {number}");
+            }
+            list.push(match name.as_str() {
+                "" => json!({ "secret": secret.secret }),
+                name => json!({ "secret": secret.secret, "name": name }),
+            });
+        }
+        if of_teams > 0 {
+            self.notes.push(format!("{of_teams} enroll secrets of teams are secrets like all others here"));
+        }
+        if list.len() > before {
+            self.documents.push(document("enroll_secret", json!({ "secrets": list })));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Moment;
+    use crate::store::import_fleet::{FleetPack, FleetTarget, QueryLabel};
+
+    fn query(id: i64, name: &str) -> FleetQuery {
+        FleetQuery {
+            id,
+            name: name.to_owned(),
+            description: String::new(),
+            query: "SELECT 1".to_owned(),
+            observer_can_run: false,
+            team_id: None,
+            platform: String::new(),
+            version: String::new(),
+            interval: 0,
+            is_logged: None,
+            logging: String::new(),
+            is_discarded: false,
+        }
+    }
+
+    fn label(id: i64, name: &str, label_type: i64, membership_type: i64) -> FleetLabel {
+        FleetLabel {
+            id,
+            name: name.to_owned(),
+            description: String::new(),
+            query: if membership_type == 0 { "SELECT 1".to_owned() } else { String::new() },
+            platform: String::new(),
+            label_type,
+            membership_type,
+            updated_at: Moment::NEVER,
+        }
+    }
+
+    fn spec<'a>(made: &'a Converted, kind: &str, name: &str) -> &'a Value {
+        let found = made.documents.iter().find(|doc| doc["kind"] == kind && doc["spec"]["name"] == name);
+        &found.unwrap_or_else(|| panic!("no {kind} {name}: {:#?}", made.documents))["spec"]
+    }
+
+    #[test]
+    fn queries_with_a_schedule_of_their_own_are_the_global_schedule() {
+        let scheduled = |id, name: &str, logging: &str| FleetQuery {
+            interval: 60,
+            is_logged: Some(true),
+            logging: logging.to_owned(),
+            ..query(id, name)
+        };
+        let unsent = FleetQuery { is_logged: Some(false), is_discarded: true, ..scheduled(4, "unsent", "snapshot") };
+        let of_label = |query_id, label_id| QueryLabel {
+            query_id,
+            label_id: Some(label_id),
+            is_excluded: false,
+            is_required: false,
+        };
+        let made = of_schedule(&FleetSchedule {
+            labels: vec![label(7, "laptops", 0, 0), label(8, "iOS", 1, 0), label(1, "Mac OS X", 1, 0)],
+            packs: vec![],
+            targets: vec![],
+            scheduled: vec![],
+            queries: vec![
+                scheduled(1, "a", "snapshot"),
+                scheduled(2, "b", "differential"),
+                scheduled(3, "c", "differential_ignore_removals"),
+                unsent,
+                scheduled(5, "e", ""),
+                FleetQuery { team_id: Some(3), ..scheduled(6, "f", "") },
+                scheduled(9, "g", ""),
+            ],
+            query_labels: vec![of_label(5, 7), QueryLabel { is_excluded: true, ..of_label(9, 7) }],
+        });
+        assert_eq!(
+            *spec(&made, "pack", "Global"),
+            json!({ "name": "Global", "targets": { "labels": ["All Hosts"] }, "queries": [
+                { "query": "a", "interval": 60, "platform": "", "version": "", "snapshot": true },
+                { "query": "b", "interval": 60, "platform": "", "version": "" },
+                { "query": "c", "interval": 60, "platform": "", "version": "", "removed": false },
+            ] })
+        );
+        assert_eq!(spec(&made, "pack", "Global (laptops)")["targets"]["labels"], json!(["laptops"]));
+        let left: Vec<&str> = made.left.iter().map(|left| left.what.as_str()).collect();
+        assert_eq!(left, ["queries of teams", "schedule of query \"g\""]);
+        assert_eq!(
+            made.documents.iter().filter(|doc| doc["kind"] == "label").count(),
+            1,
+            "built-in ones are here already"
+        );
+    }
+
+    #[test]
+    fn packs_keep_what_can_be_kept_of_their_targets() {
+        let target = |target_type, target_id| FleetTarget { pack_id: 1, target_type, target_id };
+        let pack = FleetPack {
+            id: 1,
+            name: "p".to_owned(),
+            description: String::new(),
+            platform: String::new(),
+            disabled: true,
+            pack_type: String::new(),
+        };
+        let entry = |name: &str| FleetScheduledQuery {
+            pack_id: 1,
+            query_id: None,
+            query_name: "q".to_owned(),
+            name: name.to_owned(),
+            description: String::new(),
+            interval: 5,
+            snapshot: None,
+            removed: Some(true),
+            denylist: None,
+            shard: Some(0),
+            platform: "linux".to_owned(),
+            version: String::new(),
+        };
+        let made = of_schedule(&FleetSchedule {
+            labels: vec![
+                label(1, "All Hosts", 1, 0),
+                label(2, "hand", 0, 1),
+                label(3, "vitals", 0, 2),
+                label(4, "Fedora Linux", 1, 0),
+            ],
+            packs: vec![pack.clone(), FleetPack { id: 2, pack_type: "team-1".to_owned(), ..pack }],
+            targets: vec![
+                target(0, 1),
+                target(0, 2),
+                target(0, 3),
+                target(0, 4),
+                target(1, 10),
+                target(1, 11),
+                target(2, 5),
+            ],
+            scheduled: vec![entry("q"), entry("q again"), entry("q")],
+            queries: vec![query(1, "q")],
+            query_labels: vec![],
+        });
+        let pack = spec(&made, "pack", "p");
+        assert_eq!(pack["targets"]["labels"], json!(["All Hosts", "Fedora Linux", "hand"]));
+        assert_eq!(pack["disabled"], true);
+        let base = json!({
+            "query": "q", "interval": 5, "description": "", "platform": "linux", "version": "", "removed": true,
+        });
+        let mut named = base.clone();
+        named["name"] = "q again".into();
+        assert_eq!(pack["queries"], json!([base, named]));
+        assert_eq!(spec(&made, "label", "hand")["label_membership_type"], "manual");
+        assert_eq!(made.labels[&2], ("hand".to_owned(), true));
+        let left: Vec<(&str, Option<i64>)> = made.left.iter().map(|left| (left.what.as_str(), left.number)).collect();
+        assert_eq!(
+            left,
+            [
+                ("label \"vitals\"", Some(1)),
+                ("targets of pack \"p\" that are hosts", Some(2)),
+                ("targets of pack \"p\" that are labels that do not come", Some(1)),
+                ("targets of pack \"p\" that are teams", Some(1)),
+                ("pack \"p\": another query under the name \"q\"", Some(1)),
+                ("schedule \"p\" of a team", Some(1)),
+            ]
+        );
+    }
+}
