@@ -140,7 +140,7 @@ impl App {
         let access = Access::new(store.clone(), clock.clone(), config, Arc::clone(&schedule), Arc::clone(&metrics));
         let access = Arc::new(access);
         let database = DatabaseDiagnostics::new(config, store.clone());
-        let diagnostics = Diagnostics::new(database, shared.redis, bus, Arc::clone(&access));
+        let diagnostics = Diagnostics::new(database, shared.redis, bus, Arc::clone(&access), clock.clone());
         let notifier = Arc::clone(&shared.notifier);
         let changes = Changes::new(
             store.clone(),

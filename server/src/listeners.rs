@@ -134,10 +134,7 @@ impl Clientele {
     fn routes(&self, services: &mut ServiceConfig) {
         match self {
             Self::Everybody { has_debug } => {
-                services.configure(agent::routes);
-                if *has_debug {
-                    services.configure(debug::routes);
-                }
+                services.configure(agent::routes).configure(|services| debug_routes(services, *has_debug));
                 services.configure(admin::routes).configure(ops::routes);
             }
             Self::Debug => {
@@ -152,9 +149,7 @@ impl Clientele {
                      --tls_hostname"
                 );
                 services.configure(|services| agent::routes_elsewhere(services, &reason));
-                if *has_debug {
-                    services.configure(debug::routes);
-                }
+                services.configure(|services| debug_routes(services, *has_debug));
                 services.configure(admin::routes).configure(ops::routes);
             }
         }
@@ -180,6 +175,17 @@ impl Clientele {
                 }));
             }
         }
+    }
+}
+
+/// The debug API, or where it is.
+fn debug_routes(services: &mut ServiceConfig, is_here: bool) {
+    if is_here {
+        services.configure(debug::routes);
+    } else {
+        let elsewhere =
+            || std::future::ready(admin::not_here("/debug is served at server.debug_address, and nowhere else"));
+        services.service(web::scope("/debug").default_service(web::to(elsewhere)));
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use clap::parser::ValueSource;
@@ -44,6 +46,9 @@ Examples:
 
   # Copy to another database
   muster migrate-data --from sqlite:muster.db --to mysql:db.example.com:3306/fleet";
+
+/// Longest time for `muster doctor`. Its checks end by themselves within half of it.
+const LONGEST_EXAMINATION: Duration = Duration::from_secs(20);
 
 const DOCTOR_NOTES: &str = "\
 Each line begins with ok, warn or FAIL; what is not ok ends with a remedy. The exit code is 1 if anything is FAIL.
@@ -261,6 +266,8 @@ fn prepare_db(config: &Config) -> Result<()> {
 
 /// Prints what the doctor has found; the exit code says whether anything fails.
 fn examine(matches: &ArgMatches) -> Result<ExitCode> {
+    // Held until the end.
+    let _looking = end_late_examination()?;
     let config = load_and_warn(matches)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let diagnoses = runtime.block_on(doctor::diagnose(config, Clock::system()));
@@ -268,6 +275,20 @@ fn examine(matches: &ArgMatches) -> Result<ExitCode> {
     runtime.shutdown_background();
     print(&if matches.get_flag("json") { doctor::as_json(&diagnoses) } else { doctor::as_text(&diagnoses) })?;
     Ok(if doctor::worst(&diagnoses) == Severity::Fail { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// Ends the program after a while, with a reason, unless what is returned is dropped before: what hangs may be a file that is read
+/// before any check begins, such as one of a password on a disk that is away.
+fn end_late_examination() -> Result<Sender<()>> {
+    let (looking, looked) = mpsc::channel::<()>();
+    std::thread::Builder::new().name("doctor-end".to_owned()).spawn(move || {
+        if looked.recv_timeout(LONGEST_EXAMINATION) == Err(RecvTimeoutError::Timeout) {
+            let secs = LONGEST_EXAMINATION.as_secs();
+            eprintln!("FAIL doctor: not done within {secs} s; look whether a file that the settings name hangs, such as one of a password");
+            std::process::exit(1);
+        }
+    })?;
+    Ok(looking)
 }
 
 fn copy_data(mut config: Config, matches: &ArgMatches) -> Result<()> {

@@ -113,9 +113,11 @@ impl Config {
     pub(crate) fn secrets(&self) -> Vec<Secret> {
         let databases = [&self.mysql, &self.mysql_read_replica.0].into_iter().filter_map(|mysql| mysql.password().ok());
         let others = [&self.redis.password, &self.redis.sentinel_password, &self.prometheus_basic_auth.password];
-        let file = self.redis.password_path.as_ref().and_then(|path| std::fs::read_to_string(path).ok());
-        let file = file.map(|text| Secret::new(text.trim_end_matches(['\n', '\r'])));
-        databases.chain(others.into_iter().cloned()).chain(file).filter(|secret| !secret.is_empty()).collect()
+        let paths =
+            [&self.redis.password_path, &self.redis.sentinel_password_path, &self.prometheus_basic_auth.password_path];
+        let files = paths.into_iter().flatten().filter_map(|path| std::fs::read_to_string(path).ok());
+        let files = files.map(|text| Secret::new(text.trim_end_matches(['\n', '\r'])));
+        databases.chain(others.into_iter().cloned()).chain(files).filter(|secret| !secret.is_empty()).collect()
     }
 
     /// Contradictions between values that are valid on their own.

@@ -2,7 +2,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::section::{ConfigKey, section};
-use super::value::{ConfigValue, Secret};
+use super::value::{ConfigValue, Secret, without_password};
 
 section! {
     /// The database shared by several nodes.
@@ -87,7 +87,8 @@ impl Mysql {
         if self.protocol == "unix" {
             return Ok(MysqlEndpoint::Socket(PathBuf::from(&self.address)));
         }
-        let wrong = || format!("address: expects a host and a port such as db:3306, not {:?}", self.address);
+        let wrong =
+            || format!("address: expects a host and a port such as db:3306, not {:?}", without_password(&self.address));
         let (host, port) = match self.address.rsplit_once(':') {
             // An IPv6 address without brackets has colons of its own.
             Some((host, port)) if !host.contains(':') || host.starts_with('[') => {

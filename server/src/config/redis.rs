@@ -2,7 +2,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::section::section;
-use super::value::Secret;
+use super::value::{Secret, without_password};
 
 section! {
     /// State shared by several nodes; a single node does not need Redis.
@@ -97,7 +97,8 @@ impl Redis {
         for (key, list) in [("redis.address", &self.address), ("redis.sentinel_addresses", &self.sentinel_addresses)] {
             for address in list {
                 if split_address(address).is_none() {
-                    problems.push(format!("{key}: {address:?} is not a host and port such as redis.example.com:6379"));
+                    let shown = without_password(address);
+                    problems.push(format!("{key}: {shown:?} is not a host and port such as redis.example.com:6379"));
                 }
             }
         }

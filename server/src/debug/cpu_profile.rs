@@ -72,13 +72,15 @@ async fn take(
     answer: LongAnswer,
     write: impl FnOnce(&Report) -> anyhow::Result<Vec<u8>> + Send + 'static,
 ) -> DebugAnswer {
-    // Its place in the queue is kept for the second half.
-    let entry = api.enter()?;
-    let sampling = api.in_pool(move || Sampling::begin(length)).await??;
+    let seat = ProfileSeat::take(length)?;
+    let api = api.clone();
+    // All of it belongs to the answer, so that it ends when the client hangs up.
     Ok(answer.with(async move {
+        let begun = api.in_pool(move || Sampling::begin(seat)).await;
+        let sampling = begun.map_err(|why| anyhow::anyhow!("{why}")).flatten()?;
         tokio::time::sleep(length).await;
-        let written = entry.run(move || write(&sampling.end()?)).await;
-        written.map_err(anyhow::Error::from).flatten()
+        let written = api.with_symbols(move || write(&sampling.end()?)).await;
+        written.map_err(|why| anyhow::anyhow!("{why}")).flatten()
     }))
 }
 
@@ -103,12 +105,10 @@ impl Drop for ProfileSeat {
 
 impl Sampling {
     /// Begins to take samples. Makes the room for them, so it takes some hundred milliseconds the first time.
-    fn begin(length: Duration) -> Result<Self, DebugRefusal> {
-        let seat = ProfileSeat::take(length)?;
+    fn begin(seat: ProfileSeat) -> anyhow::Result<Self> {
         let blocked = if unwinds_without_locks() { UNWINDER } else { LOCKED };
         let guard = ProfilerGuardBuilder::default().frequency(HERTZ).blocklist(blocked).build();
-        let guard = guard.map_err(|error| DebugRefusal::from(crate::fleet::Error::Internal(Box::new(error))))?;
-        Ok(Self { taken: Some((guard, seat)) })
+        Ok(Self { taken: Some((guard?, seat)) })
     }
 
     /// Ends, and looks up the names of what was met.

@@ -15,13 +15,13 @@ const NOT_NOTED: &str = "the allocator of this process notes no allocations: bui
 
 /// `GET pprof/heap`: bytes in use by the stack that allocated them, gzipped protobuf.
 pub(super) async fn heap(_: DebugCaller, api: Data<DebugApi>) -> DebugAnswer {
-    let profile = api.in_pool(in_use).await??;
+    let profile = api.with_symbols(in_use).await??;
     Ok(HttpResponse::Ok().content_type(PROTOBUF).body(profile))
 }
 
 /// `GET pprof/allocs`: the same. The allocator forgets stacks of which nothing is left, so that its notes do not grow.
 pub(super) async fn allocs(_: DebugCaller, api: Data<DebugApi>) -> DebugAnswer {
-    let profile = api.in_pool(in_use).await??;
+    let profile = api.with_symbols(in_use).await??;
     let note = (NOTE_HEADER, "bytes in use, as pprof/heap: what was freed is not noted");
     Ok(HttpResponse::Ok().content_type(PROTOBUF).insert_header(note).body(profile))
 }

@@ -10,6 +10,7 @@ use serde::Deserialize;
 use super::DebugApi;
 use super::caller::DebugCaller;
 use super::refusal::{DebugAnswer, DebugRefusal};
+use crate::fleet::Error;
 use crate::telemetry::{ErrorGroup, LogLevel, LogLine, error_groups, latest_lines, log_level};
 
 pub(super) fn errors() -> Route {
@@ -60,7 +61,10 @@ async fn get_level(_: DebugCaller) -> DebugAnswer {
     Ok(HttpResponse::Ok().json(level_now(known_level()?)))
 }
 
-async fn put_level(_: DebugCaller, api: Data<DebugApi>, body: Bytes) -> DebugAnswer {
+async fn put_level(caller: DebugCaller, api: Data<DebugApi>, body: Bytes) -> DebugAnswer {
+    if caller.is_remembered {
+        return Err(Error::Unavailable("the database does not answer, so nobody may change anything".to_owned()).into());
+    }
     let change: ChangeLogLevel =
         serde_json::from_slice(&body).map_err(|error| DebugRefusal::BadParameter(format!("the body: {error}")))?;
     let level = known_level()?;

@@ -25,6 +25,7 @@ use std::sync::Arc;
 
 use actix_web::dev::Service as _;
 use actix_web::web::{self, ServiceConfig};
+use tokio::sync::Semaphore;
 
 use self::quotas::UserQuotas;
 use self::refusal::DebugRefusal;
@@ -50,6 +51,8 @@ pub struct DebugApi {
     metrics: Arc<Metrics>,
     config: Arc<Config>,
     pool: Pool,
+    /// The right to look up names of functions, which takes memory for the program's debug information.
+    symbols: Arc<Semaphore>,
     quotas: Arc<UserQuotas>,
     started_at: Moment,
 }
@@ -58,7 +61,8 @@ impl DebugApi {
     pub fn new(fleet: Fleet, metrics: Arc<Metrics>, config: &Config) -> Self {
         let pool = Pool::new("debug", THREADS, Some(QUEUE), &metrics);
         let started_at = fleet.clock.now();
-        Self { fleet, metrics, config: Arc::new(config.clone()), pool, quotas: Arc::default(), started_at }
+        let (config, symbols) = (Arc::new(config.clone()), Arc::new(Semaphore::new(1)));
+        Self { fleet, metrics, config, pool, symbols, quotas: Arc::default(), started_at }
     }
 
     /// Takes a place in the queue of the pool.
@@ -68,6 +72,24 @@ impl DebugApi {
     fn enter(&self) -> Result<PoolEntry, DebugRefusal> {
         let full = || Error::Unavailable("as many debug requests wait as may".to_owned()).into();
         self.pool.enter().ok_or_else(full)
+    }
+
+    /// Does work that looks up names of functions on a thread of the pool, one at a time: another thread is left for quick items.
+    ///
+    /// # Errors
+    /// As for [`DebugApi::in_pool`].
+    async fn with_symbols<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, DebugRefusal> {
+        // Nobody closes the semaphore.
+        let permit = Arc::clone(&self.symbols).acquire_owned().await.ok();
+        self.in_pool(move || {
+            let done = work();
+            drop(permit);
+            done
+        })
+        .await
     }
 
     /// Does work on a thread of the pool.

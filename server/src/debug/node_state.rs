@@ -14,7 +14,7 @@ const DATABASE: std::time::Duration = std::time::Duration::from_secs(5);
 
 /// `GET migrations`.
 pub(super) async fn migrations(caller: DebugCaller, api: Data<DebugApi>) -> DebugAnswer {
-    let found = within(DATABASE, api.fleet.migrations(&caller.0)).await?;
+    let found = within(DATABASE, api.fleet.migrations(&caller.principal)).await?;
     let status_code = match (found.is_empty, found.missing.is_empty(), found.unknown.is_empty()) {
         (true, _, _) => MigrationState::NONE,
         (_, false, _) => MigrationState::SOME,
@@ -39,7 +39,7 @@ fn numbers(names: &[String]) -> Vec<i64> {
 
 /// `GET nodes`.
 pub(super) async fn nodes(caller: DebugCaller, api: Data<DebugApi>) -> DebugAnswer {
-    let known = within(DATABASE, api.fleet.server_parts(&caller.0)).await?.nodes;
+    let known = within(DATABASE, api.fleet.server_parts(&caller.principal)).await?.nodes;
     let own = api.fleet.node.id();
     let nodes = known.into_iter().map(|node| DebugNode {
         is_this: node.id == own,

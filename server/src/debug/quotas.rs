@@ -32,7 +32,8 @@ impl UserQuotas {
     /// How long to wait, beyond [`MAX_REQUESTS`].
     pub fn take(&self, user: i64, now: Moment) -> Result<(), Duration> {
         let mut users = lock(&self.0);
-        users.retain(|_, minute| now.since(minute.since) < MINUTE);
+        // A clock that was set back begins anew.
+        users.retain(|_, minute| now >= minute.since && now.since(minute.since) < MINUTE);
         if users.len() >= MAX_USERS && !users.contains_key(&user) {
             return Err(MINUTE);
         }

@@ -26,8 +26,10 @@ const MAX_ANSWER: u64 = 16 * 1024;
 pub(super) async fn check(config: &Config) -> Vec<Diagnosis> {
     let server = &config.server;
     let mut diagnoses = vec![check_one(config, "server.address", &server.address).await];
-    if !server.operator_address.is_empty() {
-        diagnoses.push(check_one(config, "server.operator_address", &server.operator_address).await);
+    let others =
+        [("server.operator_address", &server.operator_address), ("server.debug_address", &server.debug_address)];
+    for (key, address) in others.into_iter().filter(|(_, address)| !address.is_empty()) {
+        diagnoses.push(check_one(config, key, address).await);
     }
     diagnoses
 }

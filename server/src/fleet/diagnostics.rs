@@ -1,7 +1,7 @@
 //! What the database and Redis say of themselves, as `/debug` shows it. What takes the processor long, the conversion into
 //! what is shown, is for its caller to do in a pool.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use muster_api::rest::debug::{
@@ -12,7 +12,8 @@ use muster_api::rest::debug::{
 use super::access::{Access, Principal};
 use super::{Error, Result};
 use crate::bus::{BusError, FoundKeys, LiveBus, LiveStreams, OfServer, RedisDiagnostics, SlowCommand};
-use crate::clock::Moment;
+use crate::clock::{Clock, Moment};
+use crate::lock::lock;
 use crate::store::diagnostics::{
     DatabaseDiagnostics, DatabaseProcess, DatabaseSettings, LockWait, StatementDigest, TableSize,
 };
@@ -22,6 +23,17 @@ pub use crate::store::diagnostics::Unshown;
 /// How long a session is looked for on the connections that everybody uses.
 const PATIENCE: Duration = Duration::from_secs(2);
 
+/// How long the database is not asked for a session that this node remembers, after it has not answered.
+const SILENT_FOR: Duration = Duration::from_secs(10);
+
+/// Who asks.
+#[derive(Debug, Clone)]
+pub struct Recognized {
+    pub principal: Principal,
+    /// The database does not answer, and the session may have ended meanwhile.
+    pub is_remembered: bool,
+}
+
 /// The database and Redis as those see them who look for a fault.
 #[derive(Debug)]
 pub struct Diagnostics {
@@ -29,6 +41,9 @@ pub struct Diagnostics {
     redis: Option<RedisDiagnostics>,
     bus: Arc<dyn LiveBus>,
     access: Arc<Access>,
+    clock: Clock,
+    /// Until when a session that is remembered is not looked for.
+    silent_until: Mutex<Moment>,
 }
 
 impl Diagnostics {
@@ -37,33 +52,43 @@ impl Diagnostics {
         redis: Option<RedisDiagnostics>,
         bus: Arc<dyn LiveBus>,
         access: Arc<Access>,
+        clock: Clock,
     ) -> Self {
-        Self { database, redis, bus, access }
+        Self { database, redis, bus, access, clock, silent_until: Mutex::new(Moment::NEVER) }
     }
 
     /// The user of a session, also while all connections to the database are in use: then it is looked for on one of its own. While
-    /// the database does not answer, an admin is believed whose session it knew within the last hour. Writes nothing, so that it
-    /// works while tables are locked for writing; the session does not last longer because of it.
+    /// the database does not answer, an admin is believed whose session it knew within the last 15 minutes; nobody else waits for
+    /// it longer than for the usual connections. Writes nothing, so that it works while tables are locked for writing; the session
+    /// does not last longer because of it.
     ///
     /// # Errors
     /// As for [`Access::authenticate`].
-    pub async fn recognize(&self, token: &str) -> Result<Principal> {
-        match tokio::time::timeout(PATIENCE, self.access.recognize(token)).await {
-            Ok(Err(Error::Unavailable(_))) | Err(_) => {
-                let found = self.recognize_apart(token).await;
-                found.or_else(|error| match error {
-                    Error::Unavailable(_) => self.access.remember(token).ok_or(error),
-                    error => Err(error),
-                })
-            }
-            Ok(outcome) => outcome,
+    pub async fn recognize(&self, token: &str) -> Result<Recognized> {
+        let remembered = self.access.remember(token).map(|principal| Recognized { principal, is_remembered: true });
+        if let Some(remembered) = &remembered
+            && self.clock.now() < *lock(&self.silent_until)
+        {
+            return Ok(remembered.clone());
+        }
+        let known = |principal| Recognized { principal, is_remembered: false };
+        match (tokio::time::timeout(PATIENCE, self.access.recognize(token)).await, remembered) {
+            (Ok(Err(Error::Unavailable(_))) | Err(_), Some(remembered)) => match self.recognize_apart(token).await {
+                Err(Error::Unavailable(_)) => {
+                    *lock(&self.silent_until) = self.clock.now().plus(SILENT_FOR);
+                    Ok(remembered)
+                }
+                outcome => outcome.map(known),
+            },
+            (Ok(outcome), _) => outcome.map(known),
+            (Err(_), None) => Err(Error::Unavailable("the database has not answered who asks".to_owned())),
         }
     }
 
     /// On a connection of its own.
     async fn recognize_apart(&self, token: &str) -> Result<Principal> {
         let db = self.database.connect().await.map_err(|why| Error::Unavailable(why.to_string()))?;
-        let reading = self.access.recognize_from(&db, token);
+        let reading = self.access.recognize_from(&*db, token);
         let late = || Error::Unavailable("the database has not answered who asks".to_owned());
         tokio::time::timeout(PATIENCE, reading).await.unwrap_or_else(|_| Err(late()))
     }

@@ -68,7 +68,10 @@ impl From<store::Error> for Error {
     fn from(error: store::Error) -> Self {
         match error {
             store::Error::Busy(_) => Self::Unavailable("the database is busy".to_owned()),
-            store::Error::Unavailable(_) => Self::Unavailable("the database is unavailable".to_owned()),
+            store::Error::Unavailable(reason) => {
+                tracing::error!(%reason, "the database does not answer");
+                Self::Unavailable("the database is unavailable".to_owned())
+            }
             other => Self::Internal(Box::new(other)),
         }
     }

@@ -104,9 +104,9 @@ impl LogLevel {
         let mut changed = lock(&self.changed);
         if changed.as_ref().is_some_and(|changed| now >= changed.until) {
             *changed = None;
-            drop(changed);
             // Fails only when nothing logs any more.
             let _ = (self.use_filter)(EnvFilter::new(&self.configured));
+            drop(changed);
             tracing::info!(filter = self.configured, "the log level is that of the configuration again");
         }
     }
@@ -130,6 +130,10 @@ fn parse(filter: &str) -> Result<EnvFilter, String> {
     let words = filter.split(',').map(str::trim);
     if words.clone().any(str::is_empty) || words.clone().any(|word| word.contains(['[', ']', '{', '}'])) {
         return Err("filter must be levels by module, such as info,muster::fleet::live=debug".to_owned());
+    }
+    // A word alone would be a module of which everything is logged.
+    if let Some(word) = words.clone().find(|word| !word.contains('=') && word.parse::<LevelFilter>().is_err()) {
+        return Err(format!("filter: {word} is no level: use off, error, warn, info or debug, or MODULE=LEVEL"));
     }
     let parsed = EnvFilter::builder().with_regex(false).parse(filter);
     parsed.map_err(|error| format!("filter: {error}; use levels by module, such as info,muster::fleet::live=debug"))

@@ -141,14 +141,16 @@ impl Resource for Users {
         let now = self.access.clock.now();
         self.access
             .store
-            .write_with(async |tx| {
+            .write_with(async |tx| -> Result<()> {
                 let user = to_change(tx, id).await?;
                 store::users::delete(tx, id).await?;
                 check_an_admin_is_left(tx, "user").await?;
                 activities::add(tx, now, &principal.actor(), "deleted_user", &activity_details(&user)).await?;
                 Ok(())
             })
-            .await
+            .await?;
+        self.access.remembered.forget_user(id);
+        Ok(())
     }
 }
 
@@ -186,7 +188,7 @@ impl Access {
         let hash = self.passwords.hash(request.new_password.clone()).await?;
         let now = self.clock.now();
         self.store
-            .write_with(async |tx| {
+            .write_with(async |tx| -> Result<()> {
                 to_change(tx, id).await?;
                 // Another password may have been set since the old one was checked.
                 if store::users::password_hash(tx, id).await? != old_hash {
@@ -197,7 +199,9 @@ impl Access {
                 activities::add(tx, now, &principal.actor(), "changed_password", &json!({})).await?;
                 Ok(())
             })
-            .await
+            .await?;
+        self.remembered.forget_user(id);
+        Ok(())
     }
 }
 

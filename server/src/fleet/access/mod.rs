@@ -146,10 +146,10 @@ impl Access {
         Ok(self.user_of(hash_token(token)).await?.0)
     }
 
-    /// The admin to whom a session belonged when the database last knew it, within the last hour: for what must work while it
+    /// The admin to whom a session belonged when the database last knew it, within the last 15 minutes: for what must work while it
     /// does not answer.
     pub(super) fn remember(&self, token: &str) -> Option<Principal> {
-        self.remembered.lately(&hash_token(token), self.clock.now())
+        self.remembered.lately(&hash_token(token), self.clock.now(), self.config.duration)
     }
 
     /// As [`Access::recognize`], read from this connection.
@@ -206,8 +206,7 @@ impl Access {
     /// # Errors
     /// If the database does not answer.
     pub async fn log_out(&self, principal: &Principal) -> Result<()> {
-        let hash = principal.token_hash;
-        Ok(self.store.write(async |tx| users::end_session(tx, hash).await).await?)
+        self.end_session(principal.token_hash).await
     }
 
     /// Ends the session with this token, if there is one.
@@ -215,7 +214,11 @@ impl Access {
     /// # Errors
     /// If the database does not answer.
     pub async fn end(&self, token: &str) -> Result<()> {
-        let hash = hash_token(token);
+        self.end_session(hash_token(token)).await
+    }
+
+    async fn end_session(&self, hash: [u8; 32]) -> Result<()> {
+        self.remembered.is_unknown(&hash);
         Ok(self.store.write(async |tx| users::end_session(tx, hash).await).await?)
     }
 

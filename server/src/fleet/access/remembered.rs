@@ -8,8 +8,8 @@ use super::{Permission, Principal};
 use crate::clock::Moment;
 use crate::lock::lock;
 
-/// How long after the database has last known it a session is believed.
-const BELIEVED_FOR: Duration = Duration::from_secs(3600);
+/// How long after the database has last known it a session is believed. Other nodes cannot say that it has ended.
+const BELIEVED_FOR: Duration = Duration::from_secs(15 * 60);
 
 /// Most sessions that are kept.
 const MAX_SESSIONS: usize = 100;
@@ -41,10 +41,16 @@ impl RememberedAdmins {
         lock(&self.0).remove(token_hash);
     }
 
-    /// Whose session it was, if the database has known it lately.
-    pub fn lately(&self, token_hash: &[u8; 32], now: Moment) -> Option<Principal> {
+    /// Notes that sessions of a user have ended, or that the user may do something else.
+    pub fn forget_user(&self, user: i64) {
+        lock(&self.0).retain(|_, (principal, _)| principal.user.id != user);
+    }
+
+    /// Whose session it was, if the database has known it lately. A session lasts so long without use.
+    pub fn lately(&self, token_hash: &[u8; 32], now: Moment, session: Duration) -> Option<Principal> {
         let known = lock(&self.0);
-        known.get(token_hash).filter(|(_, at)| now.since(*at) < BELIEVED_FOR).map(|(principal, _)| principal.clone())
+        let time = BELIEVED_FOR.min(session);
+        known.get(token_hash).filter(|(_, at)| now.since(*at) < time).map(|(principal, _)| principal.clone())
     }
 }
 
@@ -54,6 +60,8 @@ mod tests {
     use muster_api::rest::{Role, User};
 
     use super::*;
+
+    const DAY: Duration = Duration::from_secs(24 * 3600);
 
     fn principal(number: u8, role: Role) -> Principal {
         let user = User {
@@ -77,14 +85,19 @@ mod tests {
         let (known, start) = (RememberedAdmins::default(), Moment(1_000_000_000_000));
         known.is_known(&principal(1, Role::Admin), start);
         known.is_known(&principal(2, Role::Maintainer), start);
-        assert!(known.lately(&[1; 32], start.plus(BELIEVED_FOR - Duration::from_secs(1))).is_some());
-        assert!(known.lately(&[1; 32], start.plus(BELIEVED_FOR)).is_none());
-        assert!(known.lately(&[2; 32], start).is_none(), "a maintainer");
+        assert!(known.lately(&[1; 32], start.plus(BELIEVED_FOR - Duration::from_secs(1)), DAY).is_some());
+        assert!(known.lately(&[1; 32], start.plus(BELIEVED_FOR), DAY).is_none());
+        let short = Duration::from_secs(60);
+        assert!(known.lately(&[1; 32], start.plus(short), short).is_none(), "sessions are shorter");
+        assert!(known.lately(&[2; 32], start, DAY).is_none(), "a maintainer");
         known.is_known(&principal(1, Role::Observer), start);
-        assert!(known.lately(&[1; 32], start).is_none(), "no admin any more");
+        assert!(known.lately(&[1; 32], start, DAY).is_none(), "no admin any more");
         known.is_known(&principal(1, Role::Admin), start);
         known.is_unknown(&[1; 32]);
-        assert!(known.lately(&[1; 32], start).is_none(), "the session has ended");
+        assert!(known.lately(&[1; 32], start, DAY).is_none(), "the session has ended");
+        known.is_known(&principal(1, Role::Admin), start);
+        known.forget_user(1);
+        assert!(known.lately(&[1; 32], start, DAY).is_none(), "the user has other rights");
     }
 
     #[test]
@@ -93,7 +106,7 @@ mod tests {
         for number in 0..=100 {
             known.is_known(&principal(number, Role::Admin), start.plus(Duration::from_secs(number.into())));
         }
-        assert!(known.lately(&[0; 32], start).is_none());
-        assert!(known.lately(&[1; 32], start).is_some() && known.lately(&[100; 32], start).is_some());
+        assert!(known.lately(&[0; 32], start, DAY).is_none());
+        assert!(known.lately(&[1; 32], start, DAY).is_some() && known.lately(&[100; 32], start, DAY).is_some());
     }
 }

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use sea_orm::DatabaseConnection;
 use sea_orm::sqlx::mysql::{MySql, MySqlDatabaseError, MySqlRow};
 use sea_orm::sqlx::pool::PoolConnection;
 use sea_orm::sqlx::{self, Executor as _, Row as _};
@@ -10,7 +9,7 @@ use sea_orm::sqlx::{self, Executor as _, Row as _};
 use super::figures::{DatabaseProcess, DatabaseSettings, LockWait, StatementDigest, TableSize};
 use super::innodb_status::InnodbStatus;
 use super::redact::SqlText;
-use super::{DatabaseDiagnostics, Unshown, mariadb, mysql};
+use super::{DatabaseDiagnostics, DiagnosisConnection, Unshown, mariadb, mysql};
 use crate::clock::Moment;
 use crate::store::pools::ConnectionPool;
 
@@ -96,7 +95,7 @@ const TABLES: DatabaseQuestion = DatabaseQuestion {
 pub(super) struct MysqlSession {
     connection: PoolConnection<MySql>,
     /// Ends the connection when it is dropped.
-    _db: DatabaseConnection,
+    _db: DiagnosisConnection,
     version: String,
 }
 

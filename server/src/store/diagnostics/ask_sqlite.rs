@@ -3,13 +3,12 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use sea_orm::DatabaseConnection;
 use sea_orm::sqlx::pool::PoolConnection;
 use sea_orm::sqlx::sqlite::{Sqlite, SqliteRow};
 use sea_orm::sqlx::{self, Executor as _, Row as _};
 
 use super::figures::{DatabaseSettings, TableSize};
-use super::{DEADLINE, DatabaseDiagnostics, Unshown};
+use super::{DEADLINE, DatabaseDiagnostics, DiagnosisConnection, Unshown};
 use crate::config;
 use crate::store::pools::ConnectionPool;
 use crate::store::sqlite_file;
@@ -45,7 +44,7 @@ const STEPS: i32 = 10_000;
 pub(super) struct SqliteSession {
     connection: PoolConnection<Sqlite>,
     /// Ends the connection when it is dropped.
-    _db: DatabaseConnection,
+    _db: DiagnosisConnection,
 }
 
 impl SqliteSession {

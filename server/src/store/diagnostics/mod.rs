@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sea_orm::DatabaseConnection;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use self::ask_mysql::MysqlSession;
 use self::ask_sqlite::SqliteSession;
@@ -25,6 +26,9 @@ use crate::config::{self, Config};
 
 /// Longest time for an answer, the connection included.
 const DEADLINE: Duration = Duration::from_secs(5);
+
+/// Most connections for questions at one time; further questions wait.
+const MAX_CONNECTIONS: usize = 4;
 
 /// Why something is not shown.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -43,27 +47,46 @@ pub struct DatabaseDiagnostics {
     mysql: Option<config::Mysql>,
     sqlite: config::Sqlite,
     store: Store,
+    connections: Arc<Semaphore>,
+}
+
+/// A connection for one question, which counts until it is dropped.
+#[derive(Debug)]
+pub struct DiagnosisConnection {
+    db: DatabaseConnection,
+    _permit: Option<OwnedSemaphorePermit>,
+}
+
+impl std::ops::Deref for DiagnosisConnection {
+    type Target = DatabaseConnection;
+
+    fn deref(&self) -> &DatabaseConnection {
+        &self.db
+    }
 }
 
 impl DatabaseDiagnostics {
     pub fn new(config: &Config, store: Store) -> Self {
         let mysql = config.mysql.is_on().then(|| config.mysql.clone());
-        Self { mysql, sqlite: config.sqlite.clone(), store }
+        Self { mysql, sqlite: config.sqlite.clone(), store, connections: Arc::new(Semaphore::new(MAX_CONNECTIONS)) }
     }
 
     /// A connection of one's own. It ends when it is dropped.
     ///
     /// # Errors
     /// When there is none within five seconds, with the reason.
-    pub async fn connect(&self) -> std::result::Result<DatabaseConnection, Unshown> {
+    pub async fn connect(&self) -> std::result::Result<DiagnosisConnection, Unshown> {
         within_deadline(async { self.open().await.map_err(|error| Unshown::Unavailable(error.to_string())) }).await
     }
 
-    async fn open(&self) -> Result<DatabaseConnection> {
-        match &self.mysql {
-            Some(mysql) => dialect::connect_mysql(mysql, ConnectionUse::Diagnose, &Arc::default()).await,
-            None => dialect::connect_sqlite(&self.sqlite, SqliteUse::Diagnose).await,
-        }
+    async fn open(&self) -> Result<DiagnosisConnection> {
+        // Nobody closes the semaphore.
+        let permit = Arc::clone(&self.connections).acquire_owned().await.ok();
+        let db = match &self.mysql {
+            Some(mysql) => dialect::connect_mysql(mysql, ConnectionUse::Diagnose, &Arc::default()).await?,
+            None => dialect::connect_sqlite(&self.sqlite, SqliteUse::Diagnose).await?,
+        };
+        Ok(DiagnosisConnection { db, _permit: permit })
     }
 
     /// Statements that wait for row locks, those that have waited longest first; at most 500.

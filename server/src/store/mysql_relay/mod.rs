@@ -14,7 +14,6 @@ use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256};
 use rustls::ServerConfig;
 use rustls::crypto::ring;
 use sea_orm::sqlx::MySqlPool;
-use tempfile::TempDir;
 use tokio::net::UnixListener;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
@@ -37,12 +36,36 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// Longest wait for connections to end after their pool was closed.
 const ENDING: Duration = Duration::from_secs(5);
 
+/// The folder of the socket. Removed without a file descriptor, of which there may be none left.
+#[derive(Debug)]
+struct SocketFolder(PathBuf);
+
+impl SocketFolder {
+    fn new() -> std::io::Result<Self> {
+        let private = std::os::unix::fs::PermissionsExt::from_mode(0o700);
+        let folder = tempfile::Builder::new().prefix("muster-mysql-").permissions(private).tempdir()?;
+        Ok(Self(folder.keep()))
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.0.join("socket")
+    }
+}
+
+impl Drop for SocketFolder {
+    fn drop(&mut self) {
+        // It may be that there is no socket yet; what cannot be removed is empty and private.
+        let _ = std::fs::remove_file(self.socket());
+        let _ = std::fs::remove_dir(&self.0);
+    }
+}
+
 /// The socket of a pool of connections, in a folder that only this user may enter. Dropping it ends all connections and
 /// removes the folder.
 #[derive(Debug)]
 pub(super) struct MysqlRelay {
     socket: PathBuf,
-    folder: TempDir,
+    folder: SocketFolder,
     is_encrypted: bool,
     /// Whether no more connections are to be accepted.
     ended: CancellationToken,
@@ -69,12 +92,8 @@ impl MysqlRelay {
         let failed = |what: &str, error: &dyn std::fmt::Display| {
             Error::Unavailable(format!("{section}.address: cannot make {what}: {error}; check TMPDIR"))
         };
-        let folder = tempfile::Builder::new()
-            .prefix("muster-mysql-")
-            .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o700))
-            .tempdir()
-            .map_err(|error| failed("a temporary folder", &error))?;
-        let socket = folder.path().join("socket");
+        let folder = SocketFolder::new().map_err(|error| failed("a temporary folder", &error))?;
+        let socket = folder.socket();
         let listener =
             UnixListener::bind(&socket).map_err(|error| failed(&format!("the socket {}", socket.display()), &error))?;
         let acceptor = is_encrypted.then(acceptor).transpose();
