@@ -108,7 +108,11 @@ impl Sampling {
     fn begin(seat: ProfileSeat) -> anyhow::Result<Self> {
         let blocked = if unwinds_without_locks() { UNWINDER } else { LOCKED };
         let guard = ProfilerGuardBuilder::default().frequency(HERTZ).blocklist(blocked).build();
-        Ok(Self { taken: Some((guard?, seat)) })
+        let guard = guard?;
+        // The unwinder of static programs makes room for itself with the first sample, which must not interrupt an allocation.
+        #[cfg(target_env = "musl")]
+        nix::sys::signal::raise(nix::sys::signal::Signal::SIGPROF)?;
+        Ok(Self { taken: Some((guard, seat)) })
     }
 
     /// Ends, and looks up the names of what was met.

@@ -10,8 +10,12 @@ use crate::fleet::Error;
 
 const PROTOBUF: &str = "application/octet-stream";
 
-const NOT_NOTED: &str = "the allocator of this process notes no allocations: build with the repository's \
-                         .cargo/config.toml, and start without MALLOC_CONF";
+const NOT_NOTED: &str = if cfg!(target_env = "musl") {
+    "the allocator of static programs, such as those of the packages, notes no allocations; a program that cargo build has made does"
+} else {
+    "the allocator of this process notes no allocations: build with the repository's .cargo/config.toml, and start without \
+     MALLOC_CONF"
+};
 
 /// `GET pprof/heap`: bytes in use by the stack that allocated them, gzipped protobuf.
 pub(super) async fn heap(_: DebugCaller, api: Data<DebugApi>) -> DebugAnswer {
