@@ -47,7 +47,11 @@ impl Contexts {
         let name = path.display().to_string();
         let file = match fs::read_to_string(&path) {
             Ok(text) => documents::parse::<Option<ContextFile>>(&name, &text)
-                .map_err(|problem| anyhow!("{problem}"))?
+                .map_err(|problem| match text.contains("contexts") {
+                    true => anyhow!("{problem}"),
+                    // Another file may have secrets, which an error must not show.
+                    false => anyhow!("{name} is not a file of contexts; is --config, or the variable CONFIG, right?"),
+                })?
                 .flatten()
                 .unwrap_or_default(),
             Err(error) if error.kind() == ErrorKind::NotFound => ContextFile::default(),
@@ -143,6 +147,18 @@ mod tests {
         fs::write(&path, "contexts:\n  default:\n    adress: x\n").unwrap();
         let error = Contexts::open(path.clone(), "default").err().unwrap().to_string();
         assert!(error.starts_with(&format!("{}:3:5: unknown key \"adress\"", path.display())), "{error}");
+    }
+
+    #[test]
+    fn other_files_are_refused_without_their_content() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("config");
+        fs::write(&path, "root:x:0:0:planted\nother:x\n").unwrap();
+        let error = Contexts::open(path, "default").err().unwrap().to_string();
+        assert!(
+            error.contains("the variable CONFIG") && !error.contains("root") && !error.contains("planted"),
+            "{error}"
+        );
     }
 
     #[test]

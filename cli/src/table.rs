@@ -1,11 +1,21 @@
-use comfy_table::{ContentArrangement, LineStyle, Table, presets};
+use comfy_table::{ContentArrangement, LineStyle, Table, TableStyle, presets};
 
 use crate::output::printable;
 
+/// The rule below the header, and between rows.
+const RULE: LineStyle = LineStyle::new('+', '-', '+', '+');
+
 /// Formats rows as a grid: upper-case header, rules between rows, no wrapping.
 pub fn grid(columns: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
-    let rule = LineStyle::new('+', '-', '+', '+');
-    let style = presets::ASCII_FULL.header_separator(rule).row_separator(rule);
+    styled(presets::ASCII_FULL.header_separator(RULE).row_separator(RULE), columns, rows)
+}
+
+/// As [`grid`], without rules between rows: more of them are seen at once.
+pub fn dense(columns: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
+    styled(presets::ASCII_FULL_CONDENSED.header_separator(RULE), columns, rows)
+}
+
+fn styled(style: TableStyle, columns: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
     let mut table = Table::new();
     table
         .load_style(style)
@@ -17,7 +27,7 @@ pub fn grid(columns: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> St
 
 #[cfg(test)]
 mod tests {
-    use super::grid;
+    use super::{dense, grid};
 
     #[test]
     fn a_grid_has_rules_between_rows() {
@@ -36,6 +46,13 @@ mod tests {
              |      | 2        |\n\
              +------+----------+\n"
         );
+    }
+
+    #[test]
+    fn a_dense_table_has_rules_around_the_header_alone() {
+        let rows = [vec!["a".to_owned()], vec!["b".to_owned()]];
+        let text = dense(&["x"], rows);
+        assert_eq!(text, "+---+\n| X |\n+---+\n| a |\n| b |\n+---+\n");
     }
 
     #[test]

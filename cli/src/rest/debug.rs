@@ -183,7 +183,7 @@ impl DebugConnection {
         if status.is_success() {
             return Ok(DebugAnswer { bytes, node });
         }
-        Err(refused(&url, status, node, retry_after, &bytes))
+        Err(refused(self.client.address(), &url, status, node, retry_after, &bytes))
     }
 }
 
@@ -207,23 +207,34 @@ async fn whole(mut answer: Response) -> Result<Vec<u8>, Unfinished> {
     Ok(bytes)
 }
 
-fn refused(url: &str, status: StatusCode, here: String, retry_after: Option<String>, body: &[u8]) -> RestError {
+fn refused(
+    address: &str,
+    url: &str,
+    status: StatusCode,
+    here: String,
+    retry_after: Option<String>,
+    body: &[u8],
+) -> RestError {
+    let not_served = || RestError::NotServed { address: address.to_owned() };
     let Ok(DebugRefusal { error }) = serde_json::from_slice(body) else {
         // Fleet's servers refuse with a text.
         return match status {
             StatusCode::UNAUTHORIZED => RestError::Unauthenticated,
+            StatusCode::NOT_FOUND | StatusCode::MISDIRECTED_REQUEST => not_served(),
             _ => RestError::from_response(url, status, retry_after, body),
         };
     };
     match status {
         StatusCode::UNAUTHORIZED => RestError::Unauthenticated,
         StatusCode::FORBIDDEN => RestError::Forbidden(error),
+        StatusCode::MISDIRECTED_REQUEST if here.is_empty() => not_served(),
         StatusCode::MISDIRECTED_REQUEST => RestError::OtherNode { here },
         StatusCode::TOO_MANY_REQUESTS => {
             let seconds = retry_after.and_then(|seconds| seconds.parse().ok()).unwrap_or(60).max(1);
             RestError::Taken { reason: error, retry_after: Duration::from_secs(seconds) }
         }
-        StatusCode::BAD_REQUEST | StatusCode::NOT_FOUND | StatusCode::NOT_IMPLEMENTED => RestError::NotThere(error),
+        StatusCode::NOT_IMPLEMENTED => RestError::NotThere(error),
+        StatusCode::BAD_REQUEST | StatusCode::NOT_FOUND => RestError::NotFound(error),
         status => RestError::Refused { status, message: error },
     }
 }
@@ -250,11 +261,14 @@ mod tests {
     fn refusals_of_nodes_are_told_apart() {
         let refusal = |status, body: &str| {
             let status = StatusCode::from_u16(status).unwrap();
-            refused("https://x/debug/y", status, "n-1".to_owned(), None, body.as_bytes())
+            refused("https://x", "https://x/debug/y", status, "n-1".to_owned(), None, body.as_bytes())
         };
         let error = r#"{"error":"why"}"#;
         assert!(matches!(refusal(421, error), RestError::OtherNode { here } if here == "n-1"));
         assert!(matches!(refusal(501, error), RestError::NotThere(why) if why == "why"));
+        let not_served = refusal(404, r#"{"message":"Resource Not Found","errors":[]}"#).to_string();
+        assert!(not_served.starts_with("/debug is not served at https://x; ") && not_served.contains("--node-address"));
+        assert!(matches!(refusal(421, "agents"), RestError::NotServed { .. }));
         assert!(matches!(refusal(401, "Please authenticate"), RestError::Unauthenticated));
         assert!(refusal(503, error).to_string().ends_with("503 Service Unavailable: why"));
         assert!(matches!(refusal(502, "<html>"), RestError::NotFleet { .. }));

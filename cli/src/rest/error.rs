@@ -36,6 +36,11 @@ pub enum RestError {
     /// A load balancer has chosen another node.
     #[error("the answer comes from the node {here}, not from the one that is asked")]
     OtherNode { here: String },
+    /// Something answers, but not the debug API.
+    #[error(
+        "/debug is not served at {address}; if server.debug_address is set, name it: --node-address https://HOST:PORT"
+    )]
+    NotServed { address: String },
     /// The server has nothing of the kind, such as InnoDB's status with SQLite.
     #[error("{0}")]
     NotThere(String),

@@ -72,15 +72,17 @@ fn an_archive_has_all_that_can_be_had_and_names_the_rest() {
     let failures = listed("failures");
     for name in NOT_HAD {
         assert!(failures.iter().any(|failed| failed.starts_with(name)), "{name}: {failures:?}");
-        assert!(run.stderr.contains(&format!("Failed {name}: ")), "{name}: {}", run.stderr);
+        assert!(run.stderr.contains(&format!("No {name}: ")), "{name}: {}", run.stderr);
     }
     assert!(run.stderr.contains("WARNING:") && run.stderr.contains("Archive written to: a.tar.gz\n"), "{run:?}");
     assert_eq!(manifest["nodes"][0]["version"], env!("CARGO_PKG_VERSION"), "{manifest}");
     let node = manifest["nodes"][0]["id"].as_str().unwrap();
     assert!(manifest["entries"].as_array().unwrap().iter().all(|entry| entry["node"] == node), "{manifest}");
 
+    let again = server.bad(&["debug", "archive", "--outfile", "a.tar.gz"]);
+    assert!(again.stderr.contains("a.tar.gz exists already; name another one, or remove it"), "{again:?}");
     let opened = server.good(&["debug", "open", "a.tar.gz"]);
-    for part in [node, "db-innodb-status.json: ", "Processor time", "up for "] {
+    for part in [node, "not here: db-locks.json, db-innodb-status.json", "Processor time", "up for "] {
         assert!(opened.contains(part), "{part} is missing in\n{opened}");
     }
 }

@@ -49,6 +49,8 @@ async fn a_certificate_that_is_not_trusted_is_explained() {
     for part in ["Issued by: ", "SHA-256: ", "Remedy: other.pem is not the certificate of this server"] {
         assert!(run.stderr.contains(part), "{part}: {run:?}");
     }
+    let run = console.bad(&["debug", "connection", address, "--fleet-certificate", "none.pem"]);
+    assert!(run.stdout.is_empty() && run.stderr.contains("none.pem"), "{run:?}");
     let unnamed = address.replace("127.0.0.1", "127.0.0.2");
     let run = console.bad(&["debug", "connection", &unnamed, "--fleet-certificate", "server/tls/server.crt"]);
     assert!(run.stderr.contains("127.0.0.2") && run.stderr.starts_with("Error: Fail: "), "{run:?}");

@@ -23,12 +23,9 @@ fn single_items_are_written_or_shown() {
     let (name, profile) = written(&server, "fleet-profile-");
     assert!(name.ends_with("Z.prof") && profile.starts_with(&[0x1f, 0x8b]), "{name}");
     assert!(run.stderr.ends_with(&format!("Output written to {name}\n")), "{run:?}");
-    for (command, start, ending) in [
-        ("tasks", "fleet-goroutine-", ".prof"),
-        ("trace", "fleet-trace-", ".prof"),
-        ("heap", "fleet-heap-", ".prof"),
-        ("errors", "fleet-errors-", ".json"),
-    ] {
+    for (command, start, ending) in
+        [("tasks", "fleet-goroutine-", ".prof"), ("trace", "fleet-trace-", ".prof"), ("heap", "fleet-heap-", ".prof")]
+    {
         server.good(&["debug", command]);
         let (name, _) = written(&server, start);
         assert!(name.ends_with(ending), "{name}");
@@ -40,6 +37,8 @@ fn single_items_are_written_or_shown() {
     assert_eq!(server.good(&["debug", "migrations"]), "Migrations up-to-date.\n");
     let errors: Value = serde_json::from_str(&server.good(&["debug", "errors", "--stdout", "--flush"])).unwrap();
     assert!(errors.is_array(), "{errors}");
+    let none = server.fleetctl.run(&["debug", "errors"]);
+    assert_eq!((none.code, none.stderr.as_str()), (Some(0), "no errors since the start\n"), "{none:?}");
     let both = server.fleetctl.run(&["debug", "errors", "--stdout", "-o", "x"]);
     assert!(both.stderr.contains("cannot be used with"), "{both:?}");
     for (command, part) in
@@ -53,11 +52,15 @@ fn single_items_are_written_or_shown() {
     let level = server.good(&["debug", "log-level", "set", "info,muster::fleet=debug", "--for", "1m"]);
     assert!(level.contains("muster::fleet=debug"), "{level}");
     assert!(server.good(&["debug", "log-level", "show"]).contains("muster::fleet=debug"));
+    let reset = server.good(&["debug", "log-level", "reset"]);
+    assert!(!reset.contains("muster::fleet=debug"), "{reset}");
+    let long = server.fleetctl.run(&["debug", "log-level", "set", "info", "--for", "3d"]);
+    assert!(long.code == Some(1) && long.stderr.contains("--for") && long.stderr.contains("at most 1d"), "{long:?}");
     let wrong = server.bad(&["debug", "log-level", "set", "no such=filter="]);
     assert!(wrong.stderr.starts_with("Error: "), "{wrong:?}");
 
     let locks = server.bad(&["debug", "db-innodb-status"]);
     assert!(locks.stderr.contains("SQLite"), "{locks:?}");
     let elsewhere = server.bad(&["debug", "requests", "--node", "no-such-node"]);
-    assert!(elsewhere.stderr.contains("not from the one that is asked"), "{elsewhere:?}");
+    assert!(elsewhere.stderr.contains("there is no node no-such-node over this database"), "{elsewhere:?}");
 }

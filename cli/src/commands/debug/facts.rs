@@ -3,9 +3,12 @@
 use serde::Deserialize;
 
 pub use muster_api::rest::debug::{
-    DbLock, DbProcess, DbSettings, DbStatement, DbTable, DebugNode, DebugNodes, LatestLogs, MigrationState,
-    NodeFigures, NodeRuntime, RedisSlowLog, RequestsUnderWay, Waits,
+    DbLock, DbProcess, DbSettings, DbStatement, DbTable, DebugNode, DebugNodes, LatestLogs, LogLevelNow,
+    MigrationState, NodeFigures, NodeRuntime, RedisSlowLog, RequestsUnderWay, TaskNow, Waits,
 };
+
+/// The outcome of a run of a task that has not failed.
+pub const DONE: &str = "done";
 
 /// Warnings or errors that are alike, in archives of Fleet as well, which tell less than [`muster_api::rest::debug::LoggedErrors`].
 #[derive(Debug, Default, Deserialize)]

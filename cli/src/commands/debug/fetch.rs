@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use clap::ArgAction;
 use clap::builder::FalseyValueParser;
 
-use super::asked::{ANSWER_TIME, NodeArgs};
+use super::asked::NodeArgs;
 use super::file_name;
 use crate::commands::ClientSession;
 use crate::{output, private_file};
@@ -108,18 +108,25 @@ async fn measured(
     args: &ItemArgs,
 ) -> anyhow::Result<()> {
     let limit = Duration::from_secs(seconds.into()) + AFTER_MEASURING;
-    let answer = args.node.connection(session)?.get(path, limit).await?;
+    let answer = args.node.get_within(session, path, limit).await?;
     args.keep(&answer.bytes, name, ".prof").map(drop)
 }
 
 pub async fn file(session: &ClientSession, item: FileItem, args: &ItemArgs) -> anyhow::Result<()> {
-    let answer = args.node.connection(session)?.get(item.path, ANSWER_TIME).await?;
+    let answer = args.node.get(session, item.path).await?;
+    if item.path == DB_LOCKS.path && is_empty_list(&answer.bytes) {
+        output::note("nobody waits for a row lock now");
+    }
     args.keep(&answer.bytes, item.name, item.ending).map(drop)
 }
 
 pub async fn errors(session: &ClientSession, args: &ErrorArgs) -> anyhow::Result<()> {
     let path = if args.flush { "errors?flush=true" } else { "errors" };
     let answer = args.file.node.get(session, path).await?;
+    if !args.file.stdout && is_empty_list(&answer.bytes) {
+        output::note("no errors since the start");
+        return Ok(());
+    }
     if let Some(written) = args.file.keep(&answer.bytes, "errors", ".json")? {
         warn_of_content(Written::ErrorFile, &written);
     }
@@ -150,6 +157,11 @@ impl ItemArgs {
     }
 }
 
+/// Whether an answer is a JSON list of nothing.
+pub fn is_empty_list(bytes: &[u8]) -> bool {
+    bytes.trim_ascii() == b"[]"
+}
+
 fn write(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     private_file::write(path, bytes).with_context(|| format!("cannot write {}", path.display()))?;
     output::note(&format!("Output written to {}", path.display()));
@@ -166,12 +178,12 @@ pub enum Written {
 /// Says that a file is to be read before it is given to others, in the words of Fleet.
 pub fn warn_of_content(written: Written, path: &Path) {
     let frame = "#".repeat(80);
-    let (content, name) = match written {
-        Written::Archive => ("The files in the generated archive", "Archive"),
-        Written::ErrorFile => ("The generated file", "Output"),
+    let (content, them, name) = match written {
+        Written::Archive => ("The files in the generated archive", "them", "Archive"),
+        Written::ErrorFile => ("The generated file", "it", "Output"),
     };
     output::note(&format!(
-        "{frame}\n# WARNING:\n#   {content} may contain sensitive data.\n#   Please review them before sharing.\n#\n#   \
+        "{frame}\n# WARNING:\n#   {content} may contain sensitive data.\n#   Please review {them} before sharing.\n#\n#   \
          {name} written to: {}\n{frame}",
         path.display()
     ));

@@ -61,4 +61,7 @@ pub struct ManifestFailure {
     pub started_at: DateTime<Utc>,
     pub ended_at: DateTime<Utc>,
     pub reason: String,
+    /// Whether the server has nothing of the kind, such as row locks with SQLite. Else it has failed.
+    #[serde(default)]
+    pub is_absent: bool,
 }

@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use anyhow::{Context as _, bail};
 use chrono::{DateTime, Utc};
 
-use self::collect::{Collected, Collection, planned};
+use self::collect::{Collected, Collection, NotCollected, planned};
 use self::items::ITEMS;
 use self::nodes::Found;
 use self::progress::ArchiveProgress;
@@ -28,7 +28,7 @@ pub use self::writer::hex;
 
 const EXAMPLES: &str = "\
 Examples:
-  # Collect from the node that answers; takes 30 seconds
+  # Collect from the node that answers; takes some 40 seconds
   fleetctl debug archive
 
   # Collect from all nodes, with a shorter profile
@@ -46,7 +46,7 @@ pub struct Args {
     /// File to write [default: fleet-profiles-archive-TIME.tar.gz in the current directory]
     #[arg(short, long, env = "OUTFILE", hide_env_values = true, value_name = "FILE")]
     outfile: Option<PathBuf>,
-    /// Seconds of the CPU profile; everything else is collected meanwhile
+    /// Seconds of the CPU profile; everything but the memory is collected meanwhile
     #[arg(long, value_name = "N", default_value_t = 30, value_parser = clap::value_parser!(u16).range(1..=120))]
     profile_seconds: u16,
     /// Collect from all nodes, also those that another node answers for
@@ -61,6 +61,9 @@ pub async fn run(session: &ClientSession, args: Args) -> anyhow::Result<()> {
     let started_at = now();
     let mut stop = StopSignal::listen()?;
     let path = args.outfile.clone().unwrap_or_else(|| file_name("profiles-archive", ".tar.gz").into());
+    if path.exists() {
+        bail!("{} exists already; name another one, or remove it", path.display());
+    }
     // A folder that cannot be written to is found out before anything is measured.
     let writer = ArchiveWriter::create(&path)?;
     let found = tokio::select! {
@@ -69,7 +72,12 @@ pub async fn run(session: &ClientSession, args: Args) -> anyhow::Result<()> {
     };
     let progress = ArchiveProgress::start(planned(&found.asked).len());
     for node in &found.missed {
-        progress.print(&format!("Missed node {}: {}", node.id, node.problem.as_deref().unwrap_or_default()));
+        let problem = node.problem.as_deref().unwrap_or_default();
+        if node.id.is_empty() {
+            progress.print(&format!("Missed {problem}"));
+        } else {
+            progress.print(&format!("Missed node {}: {problem}", node.id));
+        }
     }
     let mut collection = Collection::start(&found.asked, args.profile_seconds);
     let mut collected = Vec::new();
@@ -84,7 +92,8 @@ pub async fn run(session: &ClientSession, args: Args) -> anyhow::Result<()> {
         };
         bytes += one.outcome.as_ref().map_or(0, Vec::len);
         if bytes > MAX_BYTES {
-            one.outcome = Err(format!("all answers have more than {} MiB", MAX_BYTES >> 20));
+            let reason = format!("all answers have more than {} MiB", MAX_BYTES >> 20);
+            one.outcome = Err(NotCollected::failed(reason));
         }
         progress.ended(&one);
         collected.push(one);
@@ -137,8 +146,9 @@ fn manifest(
                 let sha256 = writer::sha256(bytes);
                 entries.push(ManifestEntry { name, node, started_at, ended_at, bytes: bytes.len() as u64, sha256 });
             }
-            Err(reason) => {
-                failures.push(ManifestFailure { name, node, started_at, ended_at, reason: reason.clone() });
+            Err(NotCollected { reason, is_absent }) => {
+                let (reason, is_absent) = (reason.clone(), *is_absent);
+                failures.push(ManifestFailure { name, node, started_at, ended_at, reason, is_absent });
             }
         }
     }
@@ -151,6 +161,7 @@ fn manifest(
         started_at: ended_at,
         ended_at,
         reason: "the collection was stopped".to_owned(),
+        is_absent: false,
     }));
     Manifest {
         format: FORMAT,

@@ -91,10 +91,15 @@ pub async fn find(session: &ClientSession, addresses: &[String], all: bool) -> a
             None => bail!("there is no address to ask"),
         }
     }
-    let mut missed: Vec<_> =
-        missed.into_iter().map(|(client, error)| unreached("", client.address(), &error)).collect();
+    let addresses =
+        missed.into_iter().map(|(client, error)| unreached("", &format!("address {}", client.address()), &error));
+    let mut missed = Vec::new();
     if all {
         add_others(&mut asked, &mut missed).await;
+    }
+    // If all nodes are asked, it does not matter by which address.
+    if !all || !missed.is_empty() {
+        missed.extend(addresses);
     }
     let address = asked[0].client.address().to_owned();
     Ok(Found { asked, missed, address })
@@ -110,7 +115,7 @@ async fn add_others(asked: &mut Vec<AskedNode>, missed: &mut Vec<ManifestNode>) 
     let first = &asked[0];
     let list = match first.connection().get("nodes", FIND_TIME).await {
         Ok(answer) => serde_json::from_slice::<DebugNodes>(&answer.bytes).unwrap_or_default().nodes,
-        Err(error) => return missed.push(unreached("", "which nodes there are is not known", &error)),
+        Err(error) => return missed.push(unreached("", "other nodes, as nobody says which there are", &error)),
     };
     let others = list.into_iter().filter(|node| !asked.iter().any(|known| known.id == node.id));
     let (others, beyond) = {

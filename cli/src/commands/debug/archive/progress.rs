@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::collect::Collected;
+use super::collect::{Collected, NotCollected};
 use crate::output;
 
 const TICK: Duration = Duration::from_millis(120);
@@ -29,7 +29,8 @@ impl ArchiveProgress {
         let name = format!("{}{}", one.node.folder, one.item.name);
         match &one.outcome {
             Ok(_) => self.print(&format!("Ran {name}")),
-            Err(reason) => self.print(&format!("Failed {name}: {reason}")),
+            Err(NotCollected { reason, is_absent: true }) => self.print(&format!("No {name}: {reason}")),
+            Err(NotCollected { reason, .. }) => self.print(&format!("Failed {name}: {reason}")),
         }
         if let Some(bar) = &self.0 {
             bar.inc(1);

@@ -46,7 +46,7 @@ impl ArchiveWriter {
         let cannot = || format!("cannot write {}", path.display());
         let mut file = self.tar.into_inner().and_then(GzEncoder::finish).with_context(cannot)?;
         file.flush().and_then(|()| file.as_file().sync_all()).with_context(cannot)?;
-        file.persist(path).with_context(cannot)?;
+        file.persist_noclobber(path).with_context(cannot)?;
         Ok(())
     }
 }

@@ -40,7 +40,7 @@ struct ShownCertificate {
 pub async fn check(server: &Server, stream: TcpStream) -> anyhow::Result<Vec<String>> {
     let refused = match shake(server, &server.policy, stream).await {
         Ok(stream) => return remarks(&stream),
-        Err(error) => format!("{error:#}"),
+        Err(error) => in_words(&format!("{error:#}"), server),
     };
     // What is wrong shows in the certificate, which is seen only if it is not verified.
     let again = TcpStream::connect((server.host.as_str(), server.port)).await;
@@ -49,8 +49,7 @@ pub async fn check(server: &Server, stream: TcpStream) -> anyhow::Result<Vec<Str
         Err(_) => None,
     };
     let Some(seen) = seen else {
-        let remedy = "does a server speak TLS at this port, and does a proxy before it?";
-        return Err(anyhow!("{refused}; {remedy}"));
+        return Err(anyhow!("{refused}"));
     };
     Err(anyhow!("{refused}\n  {}\n  Remedy: {}", seen.lines().join("\n  "), remedy(&refused, &seen, server)))
 }
@@ -122,6 +121,22 @@ fn day(seconds: i64) -> String {
     chrono::DateTime::from_timestamp(seconds, 0).map(|at| at.format("%Y-%m-%d").to_string()).unwrap_or_default()
 }
 
+/// What has failed, where the words of the library mean something to programmers only.
+fn in_words(refused: &str, server: &Server) -> String {
+    if refused.contains("handshake eof") {
+        return "the other end closed the connection during the TLS handshake: is this port served without TLS, or by a proxy?"
+            .to_owned();
+    }
+    if refused.contains("InvalidContentType") {
+        return "the other end does not speak TLS: is this the right port?".to_owned();
+    }
+    if refused.contains("UnknownIssuer") {
+        let who = server.trusted.as_deref().unwrap_or("this machine");
+        return format!("its certificate is signed by nobody that {who} trusts (UnknownIssuer)");
+    }
+    refused.to_owned()
+}
+
 /// What to do about a certificate that was refused.
 fn remedy(refused: &str, seen: &ShownCertificate, server: &Server) -> String {
     let now = now().timestamp();
@@ -180,6 +195,16 @@ mod tests {
         let lines = certificate(&["fleet.test", "127.0.0.1", "::1"], 2049).lines();
         assert!(lines[0].ends_with("names: fleet.test, 127.0.0.1, ::1"), "{lines:?}");
         assert!(lines[2].starts_with("Valid from 2000-01-01 to 2049-01-01; SHA-256: "), "{lines:?}");
+    }
+
+    #[test]
+    fn what_the_library_says_is_put_in_words() {
+        let context = crate::contexts::ServerContext::default();
+        let words = |refused: &str| in_words(refused, &Server::of(&context, "fleet.test:8080").unwrap());
+        assert!(words("tls handshake eof").ends_with("is this port served without TLS, or by a proxy?"));
+        let unknown = words("invalid peer certificate: UnknownIssuer");
+        assert!(unknown.starts_with("its certificate is signed by nobody that this machine trusts"), "{unknown}");
+        assert_eq!(words("expired"), "expired");
     }
 
     #[test]

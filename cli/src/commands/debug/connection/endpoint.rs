@@ -64,8 +64,10 @@ fn judge(path: &str, status: StatusCode, body: &[u8]) -> anyhow::Result<()> {
     if refusal.node_invalid {
         bail!("unexpected {status} response: {}; does a proxy change the status? It must be 401", refusal.error);
     }
+    if status == StatusCode::MISDIRECTED_REQUEST {
+        bail!("agents are not served at this address; the server answers: {}", refusal.error);
+    }
     let remedy = match status {
-        StatusCode::MISDIRECTED_REQUEST => "agents are served at server.address, not at server.operator_address",
         StatusCode::TOO_MANY_REQUESTS => "too many hosts enroll at this moment; try again",
         StatusCode::NOT_FOUND => "agents are not served here; are the address and url-prefix right?",
         status if status.is_server_error() => "the server is in trouble; see its log and fleetctl debug archive",
@@ -90,7 +92,7 @@ mod tests {
         assert!(judged(200, "<html>hello</html>").contains("another program listens"));
         assert!(judged(200, "{}").contains("it is not a Fleet server"));
         assert!(judged(404, r#"{"error":"nothing here"}"#).contains("url-prefix"));
-        assert!(judged(421, r#"{"error":"elsewhere"}"#).contains("server.operator_address"));
+        assert!(judged(421, r#"{"error":"elsewhere"}"#).ends_with("the server answers: elsewhere"));
         assert!(judged(503, r#"{"error":"database"}"#).contains("debug archive"));
     }
 }

@@ -55,6 +55,10 @@ struct Server {
 
 pub async fn run(globals: &Globals, args: Args) -> anyhow::Result<()> {
     let (server, context) = chosen(globals, args)?;
+    if server.url.scheme() == "https" {
+        // A file of certificates that cannot be read is no fault of the connection.
+        server.policy.client_config()?;
+    }
     output::line(&format!(
         "Debugging connection to {}; Configuration context: {context}; Root CA: {}; TLS: {}.",
         server.host,

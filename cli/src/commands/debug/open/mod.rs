@@ -1,6 +1,7 @@
 //! `fleetctl debug open`: what an archive shows, without the server it comes from.
 
 mod findings;
+mod frames;
 mod pprof;
 mod reader;
 mod summary;

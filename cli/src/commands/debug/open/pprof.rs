@@ -7,9 +7,14 @@ use flate2::read::MultiGzDecoder;
 use prost::Message;
 use serde::Serialize;
 
+use super::frames;
+
 /// Most bytes of an unpacked profile. A CPU profile of two minutes has less than one MiB; a decoded one takes up to thirty times
 /// its size.
 const MAX_PROFILE: u64 = 8 << 20;
+
+/// The name of a stack without a function of the program.
+const RUNTIMES_ALONE: &str = "(runtimes and the allocator alone)";
 
 /// Functions that are listed.
 pub const TOP: usize = 10;
@@ -82,9 +87,11 @@ pub struct ProfileTop {
     pub total: i64,
     /// How long was measured, if the profile says so.
     pub seconds: f64,
-    /// Functions by what was measured in themselves.
+    /// What was measured in the collection of the archive itself. The functions below are without it.
+    pub of_collection: i64,
+    /// Functions by what was measured in themselves and in the runtimes and the allocator that they call.
     pub by_self: Vec<FunctionShare>,
-    /// Functions by what was measured in them and in what they call.
+    /// Functions by what was measured in them and in what they call. Those of runtimes are left out.
     pub by_all: Vec<FunctionShare>,
 }
 
@@ -127,32 +134,39 @@ impl PprofFile {
         let locations: HashMap<u64, &Location> = self.location.iter().map(|location| (location.id, location)).collect();
         let name = |line: &SourceLine| functions.get(&line.function_id).map(|function| self.text(function.name));
         let (mut by_self, mut by_all) = (HashMap::<String, i64>::new(), HashMap::<String, i64>::new());
-        let mut total = 0_i64;
+        let (mut total, mut of_collection) = (0_i64, 0_i64);
         for sample in &self.sample {
             let value = sample.value.get(column).copied().unwrap_or(0);
             total = total.saturating_add(value);
-            let mut seen = HashSet::new();
             let found = sample.location_id.iter().filter_map(|id| locations.get(id));
             let frames = found.flat_map(|location| {
                 let lines = location.line.iter().filter_map(name).map(str::to_owned);
                 let unnamed = location.line.is_empty().then(|| format!("{:#x}", location.address));
                 lines.chain(unnamed)
             });
-            for (depth, function) in frames.enumerate() {
-                if depth == 0 {
-                    add(&mut by_self, &function, value);
-                }
-                // A function that calls itself counts once.
-                if !seen.contains(&function) {
-                    add(&mut by_all, &function, value);
-                    seen.insert(function);
-                }
+            let stack: Vec<_> = frames.collect();
+            let stack = frames::sampled(&stack);
+            if stack.iter().any(|function| frames::is_own(function)) {
+                of_collection = of_collection.saturating_add(value);
+                continue;
+            }
+            let mut telling = stack.iter().filter(|function| !frames::is_runtime(function)).peekable();
+            match telling.peek() {
+                Some(innermost) => add(&mut by_self, innermost, value),
+                None if stack.is_empty() => {}
+                None => add(&mut by_self, RUNTIMES_ALONE, value),
+            }
+            // A function that calls itself counts once.
+            let unique: HashSet<_> = telling.collect();
+            for function in unique {
+                add(&mut by_all, function, value);
             }
         }
         ProfileTop {
             unit: self.text(self.sample_type[column].unit).to_owned(),
             total,
             seconds: self.duration_nanos as f64 / 1e9,
+            of_collection,
             by_self: most(by_self, total),
             by_all: most(by_all, total),
         }
@@ -188,9 +202,9 @@ mod tests {
 
     use super::*;
 
-    /// `main` calls `work`, which calls itself, and `work` calls `hash`, inlined into `digest`.
+    /// `serve` calls `work`, which calls itself, and `work` calls `hash`, inlined into `digest`.
     fn profile() -> PprofFile {
-        let names = ["", "samples", "count", "cpu", "nanoseconds", "main", "work", "hash", "digest"];
+        let names = ["", "samples", "count", "cpu", "nanoseconds", "serve", "work", "hash", "digest"];
         let line = |function_id| SourceLine { function_id };
         PprofFile {
             sample_type: vec![ValueType { kind: 1, unit: 2 }, ValueType { kind: 3, unit: 4 }],
@@ -220,8 +234,27 @@ mod tests {
         let top = top(&profile().encode_to_vec()).unwrap();
         assert_eq!((top.unit.as_str(), top.total, top.seconds), ("nanoseconds", 1000, 2.0));
         assert_eq!(shares(&top.by_self), [("hash", 600), ("work", 300), ("0xff", 100)]);
-        assert_eq!(shares(&top.by_all), [("main", 900), ("work", 900), ("digest", 600), ("hash", 600), ("0xff", 100)]);
+        assert_eq!(shares(&top.by_all), [("serve", 900), ("work", 900), ("digest", 600), ("hash", 600), ("0xff", 100)]);
         assert_eq!(top.by_self[0].share, 0.6);
+    }
+
+    #[test]
+    fn runtimes_and_the_collection_are_left_out() {
+        let mut of_runtimes = profile();
+        let names = ["prof_backtrace_impl", "work", "clone3", "gimli::read"];
+        for (name, wanted) in of_runtimes.string_table[5..].iter_mut().zip(names) {
+            wanted.clone_into(name);
+        }
+        // The third location is now gimli's, inlined into clone3, which calls work; the first is the allocator.
+        of_runtimes.sample = vec![
+            Sample { location_id: vec![1, 2], value: vec![1, 10] },
+            Sample { location_id: vec![3, 2], value: vec![1, 20] },
+            Sample { location_id: vec![1], value: vec![1, 30] },
+        ];
+        let top = of_runtimes.top();
+        assert_eq!((top.total, top.of_collection), (60, 20));
+        assert_eq!(shares(&top.by_self), [(RUNTIMES_ALONE, 30), ("work", 10)]);
+        assert_eq!(shares(&top.by_all), [("work", 10)]);
     }
 
     #[test]

@@ -69,8 +69,13 @@ pub fn read(path: &Path, limits: Limits) -> anyhow::Result<Contents> {
     }
     let mut contents = Contents::default();
     let unpacked = Bounded { inner: MultiGzDecoder::new(file), left: limits.unpacked_bytes, limits };
-    if let Err(error) = contents.add_entries(unpacked, limits) {
-        contents.faults.push(format!("it can be read no further than {} entries: {error}", contents.entries.len()));
+    if let Err(error) = contents.add_entries(path, unpacked, limits) {
+        let read = contents.entries.len();
+        contents.faults.push(if is_cut_off(&error) {
+            cut_off(path, read)
+        } else {
+            format!("it can be read no further than {read} entries: {error}")
+        });
     }
     if contents.entries.is_empty() {
         let why = contents.faults.pop().unwrap_or_else(|| "it contains nothing".to_owned());
@@ -81,7 +86,7 @@ pub fn read(path: &Path, limits: Limits) -> anyhow::Result<Contents> {
 }
 
 impl Contents {
-    fn add_entries(&mut self, unpacked: impl Read, limits: Limits) -> std::io::Result<()> {
+    fn add_entries(&mut self, path_of_archive: &Path, unpacked: impl Read, limits: Limits) -> std::io::Result<()> {
         let mut archive = Archive::new(unpacked);
         let mut held = 0;
         let mut long_name = None;
@@ -112,7 +117,11 @@ impl Contents {
             let may_hold = size <= limits.entry_bytes && held + size <= limits.held_bytes;
             let read = ReadEntry::read(&mut entry, may_hold)?;
             if read.size < size {
-                self.faults.push(format!("it ends within {}", output::printable(&path)));
+                self.faults.push(format!(
+                    "{}; it ends within {}",
+                    cut_off(path_of_archive, self.entries.len()),
+                    output::printable(&path)
+                ));
                 return Ok(());
             }
             if !may_hold {
@@ -188,6 +197,20 @@ impl<R: Read> Read for Bounded<R> {
         })?;
         Ok(count)
     }
+}
+
+/// Whether reading has failed because there is no more.
+fn is_cut_off(error: &std::io::Error) -> bool {
+    // The library for tar gives this failure no kind.
+    error.kind() == std::io::ErrorKind::UnexpectedEof || error.to_string().contains("failed to read entire block")
+}
+
+fn cut_off(path: &Path, read: usize) -> String {
+    format!("{} is cut off: only the first {} can be read", path.display(), count(read))
+}
+
+fn count(entries: usize) -> String {
+    if entries == 1 { "entry".to_owned() } else { format!("{entries} entries") }
 }
 
 /// The path without the folder that all entries have.

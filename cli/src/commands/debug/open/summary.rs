@@ -90,8 +90,13 @@ impl<'a> Summary<'a> {
         for node in &self.nodes {
             let _ = writeln!(text, "  {}", node.line());
         }
+        let absent = absent(self.not_collected);
+        if !absent.is_empty() {
+            let _ = writeln!(text, "  not here: {}", absent.replace('\n', " "));
+        }
         section(&mut text, "Faults of the archive", self.faults.iter().map(String::clone));
-        let failed = self.not_collected.iter().map(|failure| format!("{}: {}", failure.name, failure.reason));
+        let failed = self.not_collected.iter().filter(|failure| !failure.is_absent);
+        let failed = failed.map(|failure| format!("{}: {}", failure.name, failure.reason));
         section(&mut text, "Not collected", failed);
         let several = self.nodes.len() > 1;
         section(&mut text, "Findings", self.findings.iter().map(|finding| line(finding, several)));
@@ -108,6 +113,19 @@ impl<'a> Summary<'a> {
         }
         text
     }
+}
+
+/// What cannot exist at this server, in one line: names by why.
+fn absent(failures: &[ManifestFailure]) -> String {
+    let mut by_reason = Vec::<(&str, Vec<&str>)>::new();
+    for failure in failures.iter().filter(|failure| failure.is_absent) {
+        match by_reason.iter_mut().find(|(reason, _)| *reason == failure.reason) {
+            Some((_, names)) => names.push(&failure.name),
+            None => by_reason.push((&failure.reason, vec![&failure.name])),
+        }
+    }
+    let parts: Vec<_> = by_reason.iter().map(|(reason, names)| format!("{} ({reason})", names.join(", "))).collect();
+    parts.join("; ")
 }
 
 impl<'a> ManifestHead<'a> {
@@ -208,14 +226,22 @@ fn section(text: &mut String, title: &str, lines: impl Iterator<Item = String>) 
 /// The functions in which most was measured.
 fn functions(text: &mut String, what: &str, node: &str, top: &ProfileTop) {
     let of = if node.is_empty() { String::new() } else { format!(" of {node}") };
-    let total = match top.unit.as_str() {
-        "nanoseconds" => format!("{:.2} s", top.total as f64 / 1e9),
-        "bytes" => costs::bytes(top.total as f64),
-        unit => format!("{} {unit}", top.total),
+    let amount = |value: i64| match top.unit.as_str() {
+        "nanoseconds" => format!("{:.2} s", value as f64 / 1e9),
+        "bytes" => costs::bytes(value as f64),
+        unit => format!("{value} {unit}"),
+    };
+    let total = amount(top.total);
+    let own = if top.of_collection > 0 {
+        format!(", of it {} for the collection itself", amount(top.of_collection))
+    } else {
+        String::new()
     };
     let during = if top.seconds > 0.0 { format!(" in {:.0} s", top.seconds) } else { String::new() };
-    let _ = writeln!(text, "\n{what}{of}: {total}{during}");
-    for (title, functions) in [("in a function itself", &top.by_self), ("with what it calls", &top.by_all)] {
+    let _ = writeln!(text, "\n{what}{of}: {total}{during}{own}");
+    for (title, functions) in
+        [("in a function itself, with the runtimes that it calls", &top.by_self), ("with what it calls", &top.by_all)]
+    {
         let _ = writeln!(text, "  {title}:");
         for FunctionShare { function, share, .. } in functions {
             let _ = writeln!(text, "    {:5.1} %  {}", share * 100.0, function.replace('\n', " "));

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::thresholds::{LONG_REQUEST, LONG_TASK, LONG_WAIT, LONGEST_WAIT_EVER, NEAR_BOUND, TOLD};
-use super::{NodeEntries, count};
-use crate::commands::debug::facts::{NodeFigures, RequestsUnderWay, Waits};
+use super::{NodeEntries, count, duration, short};
+use crate::commands::debug::facts::{DONE, NodeFigures, RequestsUnderWay, TaskNow, Waits};
 
 const REQUESTS: &str = "requests.json";
 const WAITS: &str = "waits.json";
@@ -13,8 +13,14 @@ const STATE: &str = "state.json";
 /// The rest of a request.
 const REQUEST_BODY: &str = "request body";
 
-/// The outcome of a task that has not failed.
-const DONE: &str = "done";
+/// The begin of the outcome of a task that has failed.
+const FAILED: &str = "failed: ";
+
+/// The end of a refusal that may be another one the next time.
+const AGAIN: &str = "; try again";
+
+/// Waits for a connection of a pool have this in their name.
+const CONNECTION: &str = "database connection";
 
 pub fn find(entries: &mut NodeEntries<'_>) {
     requests(entries);
@@ -35,6 +41,8 @@ fn requests(entries: &mut NodeEntries<'_>) {
     let mut waiting = BTreeMap::<&str, Waiting>::new();
     // What an archive itself asks for is no finding.
     activity.requests.retain(|request| request.kind != "debug");
+    // What many tasks fail of is the cause of what follows.
+    failed_tasks(entries, &activity.tasks);
     for request in &activity.requests {
         match (&request.waits_for, request.waits_seconds) {
             (Some(what), Some(seconds)) if seconds >= LONG_WAIT => {
@@ -68,14 +76,31 @@ fn requests(entries: &mut NodeEntries<'_>) {
         {
             entries.problem(REQUESTS, format!("the task {} has waited for {what} for {seconds:.1} s", task.name));
         } else if task.state == "running" && task.seconds >= LONG_TASK {
-            entries.warning(REQUESTS, format!("the task {} has run for {:.0} s", task.name, task.seconds));
-        }
-        if let Some(outcome) = task.last_outcome.as_ref().filter(|outcome| *outcome != DONE) {
-            entries.problem(REQUESTS, format!("the task {} has failed the last time: {outcome}", task.name));
+            entries.warning(REQUESTS, format!("the task {} has run for {}", task.name, duration(task.seconds)));
         }
     }
     if activity.left_out > 0 {
         entries.note(REQUESTS, format!("{} more requests were under way and are not listed", activity.left_out));
+    }
+}
+
+/// Tasks that failed, one line for each cause: the most frequent first.
+fn failed_tasks(entries: &mut NodeEntries<'_>, tasks: &[TaskNow]) {
+    let mut by_cause = BTreeMap::<&str, Vec<&str>>::new();
+    for task in tasks {
+        if let Some(outcome) = task.last_outcome.as_deref().filter(|outcome| *outcome != DONE) {
+            let cause = outcome.strip_prefix(FAILED).unwrap_or(outcome);
+            by_cause.entry(cause.strip_suffix(AGAIN).unwrap_or(cause)).or_default().push(&task.name);
+        }
+    }
+    let mut causes: Vec<_> = by_cause.into_iter().collect();
+    causes.sort_by_key(|(_, names)| std::cmp::Reverse(names.len()));
+    for (cause, names) in causes {
+        let text = match names.as_slice() {
+            [name] => format!("the task {name} failed in its last run: {}", short(cause)),
+            names => format!("{} tasks failed in their last run: {}", names.len(), short(cause)),
+        };
+        entries.problem(REQUESTS, text);
     }
 }
 
@@ -106,8 +131,16 @@ fn waits(entries: &mut NodeEntries<'_>) {
             entries.problem(WAITS, text);
         }
     }
+    // A pool that is just large enough is no trouble.
+    let waiting: u64 =
+        report.waits.iter().filter(|wait| wait.waits_for.contains(CONNECTION)).map(|wait| wait.waiting_now).sum();
     for pool in report.connections.iter().filter(|pool| pool.max > 0 && pool.in_use >= pool.max) {
-        entries.problem(WAITS, format!("all {} connections of the pool {} were in use", pool.max, pool.pool));
+        let text = format!("all {} connections of the pool {} were in use", pool.max, pool.pool);
+        if waiting > 0 {
+            entries.problem(WAITS, format!("{text}, and {waiting} waited for a database connection"));
+        } else {
+            entries.note(WAITS, format!("{text}, and nobody waited for one"));
+        }
     }
 }
 

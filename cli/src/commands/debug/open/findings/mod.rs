@@ -2,6 +2,7 @@
 
 mod activity;
 mod database;
+mod innodb_status;
 mod process;
 mod redis;
 mod thresholds;
@@ -9,10 +10,13 @@ mod thresholds;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::reader::ReadEntry;
+use crate::commands::debug::archive::{MANIFEST, Manifest};
+use crate::commands::query::shown_seconds;
 
 /// How much a finding matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -82,6 +86,12 @@ impl<'a> NodeEntries<'a> {
         }
     }
 
+    /// When the collection began, if the archive says so.
+    fn started_at(&self) -> Option<DateTime<Utc>> {
+        let manifest = self.entries.get(MANIFEST)?;
+        Some(serde_json::from_slice::<Manifest>(&manifest.bytes).ok()?.started_at)
+    }
+
     fn problem(&mut self, name: &str, text: String) {
         self.add(Gravity::Problem, name, text);
     }
@@ -113,6 +123,11 @@ fn short(text: &str) -> String {
 /// A number of things: `1 request`, `2 requests`.
 fn count(number: usize, thing: &str) -> String {
     if number == 1 { format!("1 {thing}") } else { format!("{number} {thing}s") }
+}
+
+/// A duration: `43 s`, or `7m43s` from a minute on.
+fn duration(seconds: f64) -> String {
+    if seconds < 60.0 { format!("{seconds:.0} s") } else { shown_seconds(seconds as i64) }
 }
 
 /// The value of a metric, by the labels as they are written (`status="online"`).

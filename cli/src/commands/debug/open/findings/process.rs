@@ -1,13 +1,16 @@
 //! The process of a node, its errors, its metrics, the migrations and the other nodes.
 
+use chrono::{DateTime, Utc};
+
 use super::thresholds::{
-    BUSY_PROCESSORS, CERTIFICATE_DAYS, JUST_STARTED, MUCH_MEMORY, NEAR_BOUND, TOLD, UNUSED_MEMORY,
+    BUSY_PROCESSORS, CERTIFICATE_DAYS, JUST_STARTED, MUCH_MEMORY, NEAR_BOUND, OLD_ERROR, TOLD, UNUSED_MEMORY,
 };
 use super::{NodeEntries, metric, short};
 use crate::commands::costs;
 use crate::commands::debug::facts::{DebugNodes, ErrorGroup, MigrationState, NodeRuntime};
 use crate::commands::debug::migrations;
 use crate::commands::debug::open::pprof;
+use crate::commands::query::shown_seconds;
 
 const RUNTIME: &str = "runtime.json";
 const ERRORS: &str = "errors.json";
@@ -32,8 +35,10 @@ pub fn find(entries: &mut NodeEntries<'_>) {
 
 fn process(entries: &mut NodeEntries<'_>, runtime: &NodeRuntime) {
     if runtime.uptime_seconds > 0.0 && runtime.uptime_seconds < JUST_STARTED {
-        let text =
-            format!("the node has started {:.0} s before; was it stopped, or has it crashed?", runtime.uptime_seconds);
+        let text = format!(
+            "the node started {} before this archive: was it restarted, or did it crash?",
+            shown_seconds(runtime.uptime_seconds as i64)
+        );
         entries.note(RUNTIME, text);
     }
     let (open, most) = (runtime.open_files, runtime.max_open_files);
@@ -67,13 +72,25 @@ fn processors(entries: &mut NodeEntries<'_>, cpus: usize) {
 
 fn errors(entries: &mut NodeEntries<'_>) {
     let Some(mut groups) = entries.json::<Vec<ErrorGroup>>(ERRORS) else { return };
-    groups.sort_by_key(|group| std::cmp::Reverse(group.count));
+    let collected_at = entries.started_at();
+    let age = |group: &ErrorGroup| {
+        let last = DateTime::parse_from_rfc3339(&group.last_seen).ok()?.with_timezone(&Utc);
+        Some((collected_at? - last).num_seconds()).filter(|seconds| *seconds > OLD_ERROR)
+    };
+    groups.sort_by_key(|group| (age(group).is_some(), std::cmp::Reverse(group.count)));
     for group in groups.iter().take(TOLD) {
         let chain: Vec<_> = group.chain.iter().map(|link| short(&link.message)).collect();
         let times = if group.count == 1 { "once".to_owned() } else { format!("{} times", group.count) };
-        let last = if group.last_seen.is_empty() { String::new() } else { format!(", last at {}", group.last_seen) };
+        let old = age(group);
+        let last = match old {
+            Some(seconds) => format!(", last {} before this archive", shown_seconds(seconds)),
+            None if group.last_seen.is_empty() => String::new(),
+            None => format!(", last at {}", group.last_seen),
+        };
         let text = format!("{times}{last}: {}", chain.join(": "));
-        if group.level.eq_ignore_ascii_case("error") {
+        if old.is_some() {
+            entries.note(ERRORS, text);
+        } else if group.level.eq_ignore_ascii_case("error") {
             entries.problem(ERRORS, text);
         } else {
             entries.warning(ERRORS, text);

@@ -37,8 +37,8 @@ fn requests_that_wait_are_grouped_by_what_they_wait_for() {
     assert_eq!(
         one("requests.json", &activity),
         [
+            problem("the task expire failed in its last run: disk full"),
             problem("2 requests waited for a database connection, for up to 7.2 s (agent log)"),
-            problem("the task expire has failed the last time: failed: disk full"),
             warning("the agent request read has taken 12.0 s"),
         ]
     );
@@ -54,7 +54,7 @@ fn full_pools_and_queues_are_told() {
         [
             problem("3 wait for disk, the first for 4.5 s"),
             problem("all 4 threads of the pool agents were busy, and 2 waited for one"),
-            problem("all 5 connections of the pool writer were in use"),
+            (Gravity::Note, "all 5 connections of the pool writer were in use, and nobody waited for one".to_owned()),
         ]
     );
     let state = json!({"figures": [
@@ -80,9 +80,31 @@ fn lock_waits_name_both_statements() {
         one("db-locks.json", &locks),
         [problem(
             "a statement has waited 4 s for a lock on muster.hosts: UPDATE `hosts` SET x = ? — held for 9 s by connection 8, which \
-             does nothing now: SELECT ? FOR UPDATE"
+             is idle in an open transaction; its last statement: SELECT ? FOR UPDATE. To end it: KILL 8"
         )]
     );
+    let processes =
+        json!([{"id": 8, "user": "root", "host": "localhost:4711", "db": null, "command": "Sleep", "time": 75,
+        "state": "", "info": null}])
+        .to_string();
+    let transaction =
+        "---TRANSACTION 784, ACTIVE 75 sec\n2 lock struct(s), heap size 1128, 122 row lock(s)\nMySQL thread id 8, OS\n";
+    let idle = found(&[("db-innodb-status.json", transaction.to_owned()), ("db-process-list.json", processes.clone())]);
+    assert_eq!(
+        idle,
+        [problem(
+            "connection 8 (root@localhost) has been idle for 1m15s in an open transaction and holds 122 row locks: whoever needs \
+             these rows waits. To end it: KILL 8"
+        )]
+    );
+    // Whoever is named with the statement that waits is not named twice.
+    let both = found(&[
+        ("db-locks.json", locks.to_string()),
+        ("db-innodb-status.json", transaction.to_owned()),
+        ("db-process-list.json", processes),
+    ]);
+    assert_eq!(both.len(), 1, "{both:?}");
+    assert!(both[0].1.contains("by connection 8 (root@localhost), which is idle"), "{both:?}");
     let status = "History list length 250000\nLATEST DETECTED DEADLOCK";
     let found = found(&[("db-innodb-status.json", status.to_owned())]);
     assert_eq!(found.len(), 2, "{found:?}");
@@ -118,6 +140,37 @@ fn errors_are_told_by_their_number() {
 }
 
 #[test]
+fn failures_of_one_cause_are_one_line() {
+    let task = |name: &str| {
+        json!({"name": name, "state": "idle", "since": "2026-08-01T12:00:00Z", "seconds": 3.0,
+               "last_outcome": "the database is unavailable; try again", "waits_for": null, "waits_seconds": null})
+    };
+    let activity = json!({"node": "n", "at": "2026-08-01T12:00:00Z", "requests": [], "tasks": [task("a"), task("b")]});
+    let cause = problem("2 tasks failed in their last run: the database is unavailable");
+    assert_eq!(one("requests.json", &activity), [cause]);
+}
+
+#[test]
+fn full_pools_with_waiters_are_a_problem_and_old_errors_are_not() {
+    let waits = json!({"waits": [{"for": "database connection", "waiting_now": 2, "longest_now_seconds": 0.5, "count": 9,
+        "total_seconds": 9.0, "max_seconds": 1.0}], "connections": [{"pool": "read", "max": 4, "in_use": 4, "idle": 0}]});
+    let text = "all 4 connections of the pool read were in use, and 2 waited for a database connection";
+    assert_eq!(one("waits.json", &waits), [problem(text)]);
+
+    let manifest = json!({"format": 1, "client_version": "0.1.0", "address": "https://x", "profile_seconds": 1, "interrupted": false,
+        "started_at": "2026-08-01T12:03:10Z", "ended_at": "2026-08-01T12:03:12Z", "nodes": [], "failures": [], "entries": []});
+    let group = |last: &str| json!({"count": 2, "first_seen": "a", "last_seen": last, "level": "ERROR", "target": "t", "chain": [{"message": "lost"}]});
+    let errors = json!([group("2026-08-01T12:00:00Z"), group("2026-08-01T12:03:00Z")]);
+    assert_eq!(
+        found(&[("manifest.json", manifest.to_string()), ("errors.json", errors.to_string())]),
+        [
+            problem("2 times, last at 2026-08-01T12:03:00Z: lost"),
+            (Gravity::Note, "2 times, last 3m10s before this archive: lost".to_owned()),
+        ]
+    );
+}
+
+#[test]
 fn the_process_the_schema_and_the_nodes_are_looked_at() {
     let found = found(&[
         (
@@ -138,7 +191,7 @@ fn the_process_the_schema_and_the_nodes_are_looked_at() {
     let has = |words: &str| found.iter().any(|(_, text)| text.contains(words));
     for words in [
         "900 of 1000 files",
-        "started 30 s before",
+        "started 30s before this archive",
         "allocator holds",
         "Missing migrations detected: tables=[7]",
         "different versions: 1, 2",

@@ -48,3 +48,13 @@ pub const MUCH_MEMORY: u64 = 512 << 20;
 
 /// Findings of one kind that are told one by one.
 pub const TOLD: usize = 5;
+
+/// Seconds after which an error that was not logged again is history: what is broken fails again within a minute.
+pub const OLD_ERROR: i64 = 60;
+
+/// Seconds for which a connection does nothing in an open transaction that holds rows. The server gives statements 5 s, and does
+/// nothing else within a transaction.
+pub const IDLE_TRANSACTION: i64 = 5;
+
+/// MiB of all tables from which on their sizes are worth a word.
+pub const MUCH_DATA: u64 = 10;
