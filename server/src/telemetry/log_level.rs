@@ -81,7 +81,7 @@ impl LogLevel {
         lock(&self.changed).clone()
     }
 
-    /// Uses another filter for a time of at most [`MAX_CHANGED`], such as `info,muster::fleet::live=debug`.
+    /// Uses another filter for a time of at most [`MAX_CHANGED`], such as `info,sqlx=warn,rustls=debug`.
     ///
     /// # Errors
     /// What is wrong with the filter or the time.
@@ -129,14 +129,14 @@ fn parse(filter: &str) -> Result<EnvFilter, String> {
     }
     let words = filter.split(',').map(str::trim);
     if words.clone().any(str::is_empty) || words.clone().any(|word| word.contains(['[', ']', '{', '}'])) {
-        return Err("filter must be levels by module, such as info,muster::fleet::live=debug".to_owned());
+        return Err("filter must be levels by module, such as info,sqlx=warn,rustls=debug".to_owned());
     }
     // A word alone would be a module of which everything is logged.
     if let Some(word) = words.clone().find(|word| !word.contains('=') && word.parse::<LevelFilter>().is_err()) {
         return Err(format!("filter: {word} is no level: use off, error, warn, info or debug, or MODULE=LEVEL"));
     }
     let parsed = EnvFilter::builder().with_regex(false).parse(filter);
-    parsed.map_err(|error| format!("filter: {error}; use levels by module, such as info,muster::fleet::live=debug"))
+    parsed.map_err(|error| format!("filter: {error}; use levels by module, such as info,sqlx=warn,rustls=debug"))
 }
 
 #[cfg(test)]
@@ -154,9 +154,9 @@ mod tests {
         let (filter, handle) = reload::Layer::new(EnvFilter::new("info"));
         let level = LogLevel::new("info".to_owned(), handle);
         with_default(tracing_subscriber::registry().with(filter), || {
-            let is_debug = || enabled!(target: "muster::fleet::live", Level::DEBUG);
+            let is_debug = || enabled!(target: "rustls", Level::DEBUG);
             assert!(!is_debug());
-            level.change("info,muster::fleet::live=debug", Duration::from_secs(600), NOW).unwrap();
+            level.change("info,sqlx=warn,rustls=debug", Duration::from_secs(600), NOW).unwrap();
             assert!(is_debug());
             level.restore(NOW.plus(Duration::from_secs(599)));
             let changed = level.changed().unwrap();

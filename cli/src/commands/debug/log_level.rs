@@ -34,7 +34,7 @@ fn at_most_a_day(text: &str) -> Result<Duration, String> {
 
 #[derive(clap::Args)]
 pub struct LogLevelArgs {
-    /// Level, or levels of parts: info,muster::fleet::live=debug
+    /// Level, or levels of parts: info,sqlx=warn,rustls=debug
     filter: String,
     /// Time after which the node goes back to its setting, at most 1d
     #[arg(long = "for", value_name = "DURATION", default_value = "10m", value_parser = at_most_a_day)]

@@ -34,7 +34,7 @@ Examples:
   fleetctl debug connection fleet.example.com:8080 --fleet-certificate ca.pem
 
   # Log more for ten minutes
-  fleetctl debug log-level set info,muster::fleet::live=debug --for 10m";
+  fleetctl debug log-level set info,sqlx=warn,rustls=debug --for 10m";
 
 #[derive(Subcommand)]
 pub enum Command {

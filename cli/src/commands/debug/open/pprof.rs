@@ -13,6 +13,9 @@ use super::frames;
 /// its size.
 const MAX_PROFILE: u64 = 8 << 20;
 
+/// Most functions in all stacks of a profile. One of half a minute on many cores has a million.
+const MAX_FRAMES: usize = 5_000_000;
+
 /// The name of a stack without a function of the program.
 const RUNTIMES_ALONE: &str = "(runtimes and the allocator alone)";
 
@@ -123,11 +126,12 @@ pub fn top(bytes: &[u8]) -> Result<ProfileTop, String> {
     if profile.sample_type.is_empty() || profile.string_table.is_empty() {
         return Err("is not a profile of pprof".to_owned());
     }
-    Ok(profile.top())
+    profile.top().ok_or_else(|| format!("has more than {MAX_FRAMES} functions in its stacks"))
 }
 
 impl PprofFile {
-    fn top(&self) -> ProfileTop {
+    /// Nothing beyond [`MAX_FRAMES`]: a small file can name as much as it likes.
+    fn top(&self) -> Option<ProfileTop> {
         // Go and pprof-rs have the time, or the bytes in use, last.
         let column = self.sample_type.len() - 1;
         let functions: HashMap<u64, &Function> = self.function.iter().map(|function| (function.id, function)).collect();
@@ -135,6 +139,7 @@ impl PprofFile {
         let name = |line: &SourceLine| functions.get(&line.function_id).map(|function| self.text(function.name));
         let (mut by_self, mut by_all) = (HashMap::<String, i64>::new(), HashMap::<String, i64>::new());
         let (mut total, mut of_collection) = (0_i64, 0_i64);
+        let mut frames_left = MAX_FRAMES;
         for sample in &self.sample {
             let value = sample.value.get(column).copied().unwrap_or(0);
             total = total.saturating_add(value);
@@ -144,7 +149,8 @@ impl PprofFile {
                 let unnamed = location.line.is_empty().then(|| format!("{:#x}", location.address));
                 lines.chain(unnamed)
             });
-            let stack: Vec<_> = frames.collect();
+            let stack: Vec<_> = frames.take(frames_left + 1).collect();
+            frames_left = frames_left.checked_sub(stack.len())?;
             let stack = frames::sampled(&stack);
             if stack.iter().any(|function| frames::is_own(function)) {
                 of_collection = of_collection.saturating_add(value);
@@ -162,14 +168,14 @@ impl PprofFile {
                 add(&mut by_all, function, value);
             }
         }
-        ProfileTop {
+        Some(ProfileTop {
             unit: self.text(self.sample_type[column].unit).to_owned(),
             total,
             seconds: self.duration_nanos as f64 / 1e9,
             of_collection,
             by_self: most(by_self, total),
             by_all: most(by_all, total),
-        }
+        })
     }
 
     fn text(&self, index: i64) -> &str {

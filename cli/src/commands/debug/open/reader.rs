@@ -1,6 +1,6 @@
 //! Reads an archive into memory, within limits: it may come from anybody, be cut off, or be made to fill the memory.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fs::File;
 use std::io::{BufReader, Read};
 use std::path::Path;
@@ -150,8 +150,8 @@ impl Contents {
                 Some(_) => {}
             }
         }
-        let known = |name: &str| name == MANIFEST || manifest.entries.iter().any(|listed| listed.name == name);
-        let added = self.entries.keys().filter(|name| !known(name));
+        let listed: HashSet<&str> = manifest.entries.iter().map(|listed| listed.name.as_str()).collect();
+        let added = self.entries.keys().filter(|name| *name != MANIFEST && !listed.contains(name.as_str()));
         self.faults.extend(added.map(|name| format!("{} is not in {MANIFEST}", output::printable(name))));
         let more = self.faults.len().saturating_sub(MAX_FAULTS);
         if more > 0 {
