@@ -13,13 +13,13 @@ run:
 THREADS ?= 4
 export RUST_TEST_THREADS = $(THREADS)
 
-# Packages are built with what the whole workspace asks of them wherever that is possible: one package alone is another build.
+# Packages are built with what the whole workspace asks of them: one package alone is another build, which takes minutes.
 # Every test, with those that break parts, and wait for them to recover, beside the others; then those that need the whole
 # machine, one at a time; then those with a backend, on MariaDB and Redis.
 EVERY_TEST = --workspace --test it --no-fail-fast -- chaos:: \
     --beside --workspace --no-fail-fast -- --skip heavy:: --skip chaos:: \
     --and RUST_TEST_THREADS=1 --workspace --test it --no-fail-fast -- heavy:: \
-    --and MUSTER_TEST_DB=mariadb -p muster -p muster-migrations --no-fail-fast -- $(addprefix --skip ,$(NO_BACKEND))
+    --and MUSTER_TEST_DB=mariadb --workspace --lib --test it --test up_down_up --no-fail-fast -- $(addprefix --skip ,$(NO_BACKEND))
 
 # Tests that are the same on every backend, or choose it themselves: run once.
 NO_BACKEND = heavy:: chaos:: bus:: bad_input:: disk_full:: crash:: lifecycle::files lifecycle::certificate config:: \
