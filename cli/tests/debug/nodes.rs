@@ -132,8 +132,10 @@ async fn all_nodes_are_collected_from_and_a_held_lock_is_found() {
         "c.tar.gz",
         "--node-address",
         &format!("https://{}", first.address()),
+        "--node-address",
+        &direct,
     ]);
-    assert!(run.stderr.contains("Missed node "), "{run:?}");
+    assert!(run.stderr.contains(&format!("Missed address {direct}: cannot reach")), "{run:?}");
     holder.execute_unprepared("ROLLBACK").await.unwrap();
     waiting.await.unwrap();
     first_life.abort();

@@ -91,16 +91,15 @@ pub async fn find(session: &ClientSession, addresses: &[String], all: bool) -> a
             None => bail!("there is no address to ask"),
         }
     }
-    let addresses =
-        missed.into_iter().map(|(client, error)| unreached("", &format!("address {}", client.address()), &error));
+    let addresses = missed;
     let mut missed = Vec::new();
     if all {
         add_others(&mut asked, &mut missed).await;
     }
-    // If all nodes are asked, it does not matter by which address.
-    if !all || !missed.is_empty() {
-        missed.extend(addresses);
-    }
+    // If all nodes are asked, an address that does not serve `/debug` is no loss.
+    let is_complete = all && missed.is_empty();
+    let told = addresses.iter().filter(|(_, error)| !(is_complete && matches!(error, RestError::NotServed { .. })));
+    missed.extend(told.map(|(client, error)| unreached("", &format!("address {}", client.address()), error)));
     let address = asked[0].client.address().to_owned();
     Ok(Found { asked, missed, address })
 }
