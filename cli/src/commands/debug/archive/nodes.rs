@@ -98,8 +98,8 @@ pub async fn find(session: &ClientSession, addresses: &[String], all: bool) -> a
     }
     // If all nodes are asked, an address that does not serve `/debug` is no loss.
     let is_complete = all && missed.is_empty();
-    let told = addresses.iter().filter(|(_, error)| !(is_complete && matches!(error, RestError::NotServed { .. })));
-    missed.extend(told.map(|(client, error)| unreached("", &format!("address {}", client.address()), error)));
+    let named = addresses.iter().filter(|(_, error)| !(is_complete && matches!(error, RestError::NotServed { .. })));
+    missed.extend(named.map(|(client, error)| unreached("", &format!("address {}", client.address()), error)));
     let address = asked[0].client.address().to_owned();
     Ok(Found { asked, missed, address })
 }
