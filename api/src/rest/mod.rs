@@ -4,6 +4,7 @@
 mod account;
 mod apply;
 mod campaign;
+mod carve;
 mod envelope;
 mod error;
 mod explain;
@@ -25,6 +26,7 @@ pub use campaign::{
     Campaign, CampaignEnvelope, CampaignMetrics, CampaignStatus, CampaignTotals, FoundTargets, LiveRun, LiveRunAnswer,
     LiveRunDone, LiveRunQuery, LiveRunSummary, NewCampaign, Selected, TargetCounts, TargetSearch, Targets,
 };
+pub use carve::{Carve, CarveBlockData, CarveEnvelope, CarveList, CarveStatus};
 pub use envelope::Enveloped;
 pub use error::{ErrorBody, FieldError};
 pub use explain::{Explained, ExplainedQuery};

@@ -2,6 +2,7 @@
 //! flags; later layers win. All problems are reported together and prevent the start. What is somebody else's is warned of.
 
 mod activities;
+mod carves;
 mod filesystem;
 mod foreign;
 mod live;
@@ -23,6 +24,7 @@ mod value;
 use std::path::Path;
 
 pub use activities::Activities;
+pub use carves::Carves;
 pub use filesystem::Filesystem;
 pub use foreign::foreign_flags;
 pub use live::{Live, MAX_LIVE_RATE};
@@ -74,6 +76,7 @@ sections! {
     mysql_read_replica: MysqlReadReplica,
     osquery: Osquery,
     filesystem: Filesystem,
+    carves: Carves,
     live: Live,
     statistics: Statistics,
     redis: Redis,
@@ -106,6 +109,7 @@ impl Config {
         problems.extend(self.mysql.contradictions("mysql"));
         problems.extend(self.mysql_read_replica.contradictions(&self.mysql));
         problems.extend(self.osquery.contradictions());
+        problems.extend(self.carves.contradictions());
         problems.extend(self.live.contradictions());
         problems.extend(self.statistics.contradictions());
         problems.extend(self.redis.contradictions());
