@@ -3,6 +3,7 @@
 mod admin;
 mod agent;
 mod app;
+mod bearer;
 mod bus;
 pub mod clock;
 pub mod config;

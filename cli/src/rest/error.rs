@@ -44,7 +44,7 @@ pub enum RestError {
     /// The server has nothing of the kind, such as InnoDB's status with SQLite.
     #[error("{0}")]
     NotThere(String),
-    /// Another one has the turn.
+    /// Another request takes what only one may take, such as a CPU profile.
     #[error("{reason}")]
     Taken { reason: String, retry_after: Duration },
     #[error("no answer within {} s", .0.as_secs())]

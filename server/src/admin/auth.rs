@@ -3,13 +3,13 @@ use std::pin::Pin;
 use std::rc::Rc;
 
 use actix_web::dev::Payload;
-use actix_web::http::header::AUTHORIZATION;
 use actix_web::web::Data;
 use actix_web::{FromRequest, HttpMessage as _, HttpRequest};
 use tokio::sync::OnceCell;
 
 use super::AdminApi;
 use super::error::Failed;
+use crate::bearer::bearer;
 use crate::fleet::Error;
 use crate::fleet::access::Principal;
 
@@ -36,9 +36,4 @@ impl FromRequest for Caller {
             Ok(Self(principal.clone()))
         })
     }
-}
-
-fn bearer(request: &HttpRequest) -> Option<&str> {
-    let (scheme, token) = request.headers().get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }

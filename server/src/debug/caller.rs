@@ -4,12 +4,12 @@ use std::future::Future;
 use std::pin::Pin;
 
 use actix_web::dev::Payload;
-use actix_web::http::header::AUTHORIZATION;
 use actix_web::web::Data;
 use actix_web::{FromRequest, HttpRequest};
 
 use super::DebugApi;
 use super::refusal::DebugRefusal;
+use crate::bearer::bearer;
 use crate::fleet::Error;
 use crate::fleet::access::{Permission, Principal};
 use crate::fleet::diagnostics::Recognized;
@@ -45,9 +45,4 @@ impl FromRequest for DebugCaller {
             Ok(Self { principal, is_remembered })
         })
     }
-}
-
-fn bearer(request: &HttpRequest) -> Option<&str> {
-    let (scheme, token) = request.headers().get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }

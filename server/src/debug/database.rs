@@ -29,7 +29,7 @@ pub(super) async fn locks(_: DebugCaller, api: Data<DebugApi>) -> DebugAnswer {
 /// InnoDB's status.
 pub(super) async fn innodb_status(_: DebugCaller, api: Data<DebugApi>) -> DebugAnswer {
     let status = api.fleet.diagnostics.database.innodb_status().await?;
-    let text = in_pool(&api, move || status.redacted()).await?;
+    let text = api.in_pool(move || status.redacted()).await?;
     Ok(HttpResponse::Ok().content_type(ContentType::plaintext()).body(text))
 }
 
@@ -60,16 +60,7 @@ where
     F: Send + 'static,
     T: From<F> + Serialize,
 {
-    let body = in_pool(api, move || serde_json::to_vec(&found.into_iter().map(T::from).collect::<Vec<T>>())).await?;
+    let body = api.in_pool(move || serde_json::to_vec(&found.into_iter().map(T::from).collect::<Vec<T>>())).await?;
     let body = body.map_err(|error| Error::Internal(Box::new(error)))?;
     Ok(HttpResponse::Ok().content_type(ContentType::json()).body(body))
-}
-
-async fn in_pool<T: Send + 'static>(
-    api: &DebugApi,
-    work: impl FnOnce() -> T + Send + 'static,
-) -> Result<T, DebugRefusal> {
-    let busy = || Error::Unavailable("too many debug requests wait for a thread".to_owned());
-    let entry = api.pool.enter().ok_or_else(busy)?;
-    entry.run(work).await.map_err(|error| Error::Internal(Box::new(error)).into())
 }

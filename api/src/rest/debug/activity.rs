@@ -95,7 +95,7 @@ pub struct ConnectionsInUse {
     pub idle: i64,
 }
 
-/// What a node did in some seconds, in the format of Chrome's trace viewer, which Perfetto reads as well.
+/// Work of a node in some seconds, in the format of Chrome's trace viewer, which Perfetto reads as well.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TraceFile {
     #[serde(rename = "traceEvents")]

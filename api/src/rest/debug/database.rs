@@ -14,7 +14,7 @@ pub struct DbLock {
     pub waiting_seconds: f64,
     pub blocking_trx_id: String,
     pub blocking_thread: u64,
-    /// What the transaction runs now; if it runs nothing, its last statement, as far as the database keeps that.
+    /// Statement that the transaction runs now, or its last one, as far as the database keeps that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub blocking_query: Option<String>,
     /// Whether the transaction runs nothing, so that the lock is held until its client goes on.

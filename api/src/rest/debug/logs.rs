@@ -8,13 +8,13 @@ pub struct LoggedErrors {
     pub first_seen: DateTime<Utc>,
     pub last_seen: DateTime<Utc>,
     pub level: String,
-    /// The place in the code.
+    /// Module and line that log it.
     pub target: String,
     /// The message first, then the causes.
     pub chain: Vec<LoggedCause>,
 }
 
-/// What went wrong.
+/// One of the causes, the outermost first.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LoggedCause {
     pub message: String,
@@ -37,7 +37,7 @@ pub struct LoggedLine {
     pub line: String,
 }
 
-/// Which lines are logged.
+/// Filter of the lines that are logged.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogLevelNow {
     pub filter: String,

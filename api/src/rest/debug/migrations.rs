@@ -24,8 +24,8 @@ impl MigrationState {
     pub const NONE: u8 = 0;
     /// Some are missing.
     pub const SOME: u8 = 1;
-    /// It is up to date.
+    /// Up to date.
     pub const ALL: u8 = 2;
-    /// It is up to date, and a newer version has migrated it further.
+    /// Up to date, and a newer version has migrated it further.
     pub const UNKNOWN: u8 = 3;
 }

@@ -13,7 +13,7 @@ pub struct NodeFigures {
 pub struct Figure {
     pub name: String,
     pub value: f64,
-    /// What is counted: `hosts`, `bytes`, `threads` and the like.
+    /// Unit: `hosts`, `bytes`, `threads` and the like.
     pub unit: String,
     /// The most it may be, if anything but the number of hosts bounds it.
     pub bound: Option<f64>,

@@ -32,7 +32,7 @@ pub struct RedisSlowCommand {
     pub keys: usize,
 }
 
-/// What Muster keeps in Redis.
+/// Keys of Muster in Redis.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RedisKeys {
     pub nodes: Vec<RedisNodeKeys>,

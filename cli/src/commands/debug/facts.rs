@@ -20,7 +20,7 @@ pub struct ErrorGroup {
     pub chain: Vec<ErrorCause>,
 }
 
-/// What went wrong.
+/// One cause of an error.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct ErrorCause {
