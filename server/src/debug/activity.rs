@@ -4,16 +4,16 @@ use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
 use actix_web::http::header::ContentType;
-use actix_web::web::{self, Data, Query};
-use actix_web::{HttpResponse, Route};
+use actix_web::web::{self, Data};
+use actix_web::{HttpRequest, HttpResponse, Route};
 use muster_api::rest::debug::{
     ConnectionsInUse, RequestUnderWay, RequestsUnderWay, TaskNow, ThreadPool, TraceEvent, TraceFile, WaitTotals, Waits,
 };
-use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::DebugApi;
 use super::caller::DebugCaller;
+use super::params::seconds;
 use super::refusal::{DebugAnswer, DebugRefusal};
 use crate::clock::Moment;
 use crate::fleet::Error;
@@ -25,8 +25,8 @@ use crate::under_way::{
 /// Requests in an answer. One of as many takes 3 MB.
 const MAX_REQUESTS: usize = 10_000;
 
-/// Longest trace.
-const MAX_SECONDS: u64 = 10;
+/// Seconds that a trace takes unless the request says otherwise, and the most it may take.
+const TRACE: (u64, u64) = (1, 10);
 
 pub(super) fn requests() -> Route {
     web::get().to(list_requests)
@@ -64,29 +64,16 @@ async fn write_waits(_: DebugCaller, api: Data<DebugApi>) -> DebugAnswer {
     Ok(HttpResponse::Ok().content_type(ContentType::plaintext()).body(waits_as_text(&waits_now(&api))))
 }
 
-#[derive(Debug, Deserialize)]
-struct TraceAsked {
-    #[serde(default = "one")]
-    seconds: u64,
-}
-
-fn one() -> u64 {
-    1
-}
-
-async fn take_trace(_: DebugCaller, api: Data<DebugApi>, asked: Query<TraceAsked>) -> DebugAnswer {
-    let seconds = asked.seconds;
-    if !(1..=MAX_SECONDS).contains(&seconds) {
-        return Err(DebugRefusal::BadParameter(format!("seconds must be from 1 to {MAX_SECONDS}")));
-    }
+async fn take_trace(_: DebugCaller, api: Data<DebugApi>, request: HttpRequest) -> DebugAnswer {
+    let length = seconds(&request, TRACE)?;
     let busy =
-        |reason: &str| DebugRefusal::Busy { reason: reason.to_owned(), retry_after: Duration::from_secs(MAX_SECONDS) };
+        |reason: &str| DebugRefusal::Busy { reason: reason.to_owned(), retry_after: Duration::from_secs(TRACE.1) };
     let trace = start_trace().ok_or_else(|| busy("another trace is taken"))?;
     let entry = api.pool.enter().ok_or_else(|| busy("too many debug requests wait"))?;
-    tokio::time::sleep(Duration::from_secs(seconds)).await;
+    tokio::time::sleep(length).await;
     let (spans, left_out) = trace.finish();
     let node = api.fleet.node.id().to_owned();
-    let file = entry.run(move || serde_json::to_vec(&trace_file(&node, seconds, spans, left_out))).await;
+    let file = entry.run(move || serde_json::to_vec(&trace_file(&node, length.as_secs(), spans, left_out))).await;
     let file = file.map_err(|error| Error::Internal(error.into()))?.map_err(|error| Error::Internal(error.into()))?;
     Ok(HttpResponse::Ok().content_type(ContentType::json()).body(file))
 }
