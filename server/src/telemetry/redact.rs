@@ -120,7 +120,8 @@ fn find_ignoring_case(text: &str, name: &str) -> Option<usize> {
 /// The value that a name which ends here has, if it has one: up to the quote that ends it, or the end of a word.
 fn value_after(text: &str, at: usize) -> Option<(usize, usize)> {
     let is_member = text[at..].starts_with("\":");
-    let rest = text[at..].trim_start_matches(['"', '\'', '\\', '`']).trim_start_matches(' ').strip_prefix(['=', ':'])?;
+    let rest =
+        text[at..].trim_start_matches(['"', '\'', '\\', '`']).trim_start_matches(' ').strip_prefix(['=', ':'])?;
     let rest = rest.trim_start_matches([' ', '[', '{']);
     // As values of structs are written for debugging.
     let rest = rest.strip_prefix("Some(").unwrap_or(rest);
