@@ -4,7 +4,8 @@ use clap::builder::FalseyValueParser;
 use clap::{ArgAction, Args, Parser, Subcommand};
 
 use crate::commands::{
-    apply, completion, config, convert, debug, delete, get, login, manual, preview, profile, query, setup, top, user,
+    apply, completion, config, convert, debug, delete, export, get, login, manual, preview, profile, query, setup, top,
+    user,
 };
 
 /// Manage the queries, packs, labels, hosts and users of a Muster server
@@ -53,6 +54,8 @@ pub enum Command {
     /// List or show queries, packs, labels, hosts and settings
     #[command(subcommand, arg_required_else_help = true, after_help = get::EXAMPLES)]
     Get(get::Resource),
+    /// Write the osquery configuration that hosts of a platform and labels are served
+    Export(export::Args),
     /// Manage users
     #[command(subcommand, arg_required_else_help = true)]
     User(user::Command),

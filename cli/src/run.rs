@@ -54,6 +54,7 @@ async fn dispatch(cli: Cli) -> anyhow::Result<()> {
         Command::Apply(args) => commands::apply::run(&ClientSession::open(globals)?, args).await,
         Command::Delete(args) => commands::delete::run(&ClientSession::open(globals)?, args).await,
         Command::Get(resource) => commands::get::run(&ClientSession::open(globals)?, resource).await,
+        Command::Export(args) => commands::export::run(&ClientSession::open(globals)?, args).await,
         Command::Convert(args) => commands::convert::run(&args),
         Command::User(command) => commands::user::run(&ClientSession::open(globals)?, command).await,
         Command::Query(args) => commands::query::run(&ClientSession::open(globals)?, *args).await,

@@ -170,6 +170,21 @@ async fn hosts_are_listed_and_shown() {
     assert!(console.apply(&label).stdout.ends_with("no changes\n"));
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn what_hosts_of_labels_are_served_is_exported() {
+    let console = Console::set_up().await;
+    assert_eq!(console.apply(DOCUMENTS).code, Some(0));
+    let printed = console.good(&["export", "--platform", "ubuntu", "--label", "CHOSEN", "--format", "osquery.conf"]);
+    let config: Value = serde_json::from_str(&printed).unwrap();
+    assert_eq!(config["packs"]["base"]["queries"]["uptime"]["interval"], 3600);
+    let run = console.fleetctl.run(&["export", "--platform", "ubuntu", "--outfile", "osquery.conf"]);
+    assert_eq!(run.code, Some(0), "{run:?}");
+    assert!(run.stdout.is_empty() && run.stderr.contains("labels: All Hosts, Ubuntu Linux, All Linux"), "{run:?}");
+    assert_eq!(std::fs::read_to_string(console.fleetctl.path().join("osquery.conf")).unwrap(), printed);
+    let wrong = console.bad(&["export", "--platform", "ubuntu", "--label", "none"]);
+    assert!(wrong.stderr.contains("no label is named \"none\""), "{wrong:?}");
+}
+
 /// Hosts that run until the returned sender is dropped.
 fn living(console: &Console, count: u32) -> tokio::sync::watch::Sender<bool> {
     let (stop, stopped) = tokio::sync::watch::channel(false);

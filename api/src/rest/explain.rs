@@ -29,3 +29,13 @@ pub struct ExplainedQuery {
     /// Why the host runs the query, or does not.
     pub reason: String,
 }
+
+/// `GET agent_config`: what the server serves hosts of a platform that are in these labels.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct AgentConfig {
+    pub platform: String,
+    /// Names of the labels, those that follow from the platform included, in the order of their ids.
+    pub labels: Vec<String>,
+    /// The config as such an agent receives it.
+    pub config: Value,
+}

@@ -28,7 +28,7 @@ pub use campaign::{
 };
 pub use envelope::Enveloped;
 pub use error::{ErrorBody, FieldError};
-pub use explain::{Explained, ExplainedQuery};
+pub use explain::{AgentConfig, Explained, ExplainedQuery};
 pub use host::{
     HostCount, HostDetail, HostEnvelope, HostIds, HostLabel, HostList, HostPack, HostStatus, HostView, ParkedQuery,
 };

@@ -2,10 +2,10 @@
 //! roles read this table. Paths are matched in this order.
 
 use muster_api::rest::{
-    Applied, AppliedSpecs, Apply, ChangePassword, Deleted, Denylist, Explained, FleetCosts, FleetCounts, FleetSchema,
-    GlobalSchedule, HostCount, HostEnvelope, HostIds, HostList, HostStatistics, HostView, LabelEnvelope, LabelInput,
-    LabelList, LabelSummaries, LoggedIn, Login, Me, NewUser, OptionsSpec, PackEnvelope, PackInput, PackList,
-    QueryCostReport, QueryEnvelope, QueryIds, QueryInput, QueryList, ScheduledEnvelope, ScheduledInput,
+    AgentConfig, Applied, AppliedSpecs, Apply, ChangePassword, Deleted, Denylist, Explained, FleetCosts, FleetCounts,
+    FleetSchema, GlobalSchedule, HostCount, HostEnvelope, HostIds, HostList, HostStatistics, HostView, LabelEnvelope,
+    LabelInput, LabelList, LabelSummaries, LoggedIn, Login, Me, NewUser, OptionsSpec, PackEnvelope, PackInput,
+    PackList, QueryCostReport, QueryEnvelope, QueryIds, QueryInput, QueryList, ScheduledEnvelope, ScheduledInput,
     ScheduledQueries, SecretsSpec, SetUp, SetUpDone, SpecByName, SpecList, StalledHosts, UserEdit, UserEnvelope,
     UserList, UserRoles, Version, WorkerRestarts,
 };
@@ -162,6 +162,10 @@ fn host_operations() -> Vec<Operation> {
         get("/hosts/{id}", ReadHosts, "Get a host with its labels and packs", hosts::by_id).gives::<HostEnvelope>(),
         get("/hosts/{id}/config", ReadPacks, "Get the config of a host, and which queries it runs", explain::by_id)
             .gives::<Explained>(),
+        get("/agent_config", ReadPacks, "Get what hosts of a platform and labels are served", explain::of_labels)
+            .note("Labels that follow from the platform are added. The config of one host is at hosts/{id}/config.")
+            .parameters(explain::label_parameters())
+            .gives::<AgentConfig>(),
         get("/hosts/{id}/statistics", ReadPacks, "Get what scheduled queries cost a host", statistics::of_host)
             .gives::<HostStatistics>(),
         delete("/hosts/{id}", WriteHosts, "Delete a host", hosts::delete)

@@ -54,6 +54,13 @@ impl Params {
         }
     }
 
+    /// A list of ids, such as `3,17`; empty when absent.
+    pub(super) fn ids(&mut self, name: &str) -> Result<Vec<i64>, actix_web::Error> {
+        let Some(text) = self.text(name) else { return Ok(Vec::new()) };
+        let ids = text.split(',').map(|id| id.trim().parse::<i64>().ok().filter(|id| *id >= 0));
+        ids.collect::<Option<_>>().ok_or_else(|| bad_parameter(format!("{name} expects ids such as 3,17, not {text}")))
+    }
+
     /// A switch; off when absent.
     pub(super) fn switch(&mut self, name: &str) -> Result<bool, actix_web::Error> {
         match self.text(name).as_deref() {

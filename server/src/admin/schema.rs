@@ -27,8 +27,8 @@ pub(super) async fn of_fleet(
     let filter = SchemaFilter {
         platforms: params.text("platform").iter().flat_map(|words| words.split(',')).map(str::to_owned).collect(),
         osquery_version: params.text("osquery_version"),
-        label_ids: ids(&mut params, "label_id")?,
-        host_ids: ids(&mut params, "host_id")?,
+        label_ids: params.ids("label_id")?,
+        host_ids: params.ids("host_id")?,
         text: params.text("query").unwrap_or_default(),
         table: params.text("table"),
         names_only: params.switch("names_only")?,
@@ -40,13 +40,6 @@ pub(super) async fn of_fleet(
     let read =
         move |fleet: Fleet, principal: Principal| async move { fleet.schemas.of_fleet(&principal, &filter).await };
     Ok(api.read(&caller, read).await?)
-}
-
-/// A parameter that is a list of ids, such as `3,17`.
-fn ids(params: &mut Params, name: &str) -> Result<Vec<i64>, actix_web::Error> {
-    let Some(text) = params.text(name) else { return Ok(Vec::new()) };
-    let ids = text.split(',').map(|id| id.trim().parse::<i64>().ok().filter(|id| *id >= 0));
-    ids.collect::<Option<_>>().ok_or_else(|| bad_parameter(format!("{name} expects ids such as 3,17, not {text}")))
 }
 
 pub(super) fn parameters() -> Vec<Parameter> {

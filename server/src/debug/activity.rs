@@ -66,10 +66,11 @@ async fn write_waits(_: DebugCaller, api: Data<DebugApi>) -> DebugAnswer {
 
 async fn take_trace(_: DebugCaller, api: Data<DebugApi>, request: HttpRequest) -> DebugAnswer {
     let length = seconds(&request, TRACE)?;
-    let busy =
-        |reason: &str| DebugRefusal::Busy { reason: reason.to_owned(), retry_after: Duration::from_secs(TRACE.1) };
-    let trace = start_trace().ok_or_else(|| busy("another trace is taken"))?;
-    let entry = api.pool.enter().ok_or_else(|| busy("too many debug requests wait"))?;
+    let entry = api.enter()?;
+    let trace = start_trace().ok_or_else(|| DebugRefusal::Busy {
+        reason: "another trace is being taken".to_owned(),
+        retry_after: Duration::from_secs(TRACE.1),
+    })?;
     tokio::time::sleep(length).await;
     let (spans, left_out) = trace.finish();
     let node = api.fleet.node.id().to_owned();

@@ -17,7 +17,7 @@ metrics! {
             pub(super) response_bytes: Histograms<ByteCount> = "http_response_size_bytes" ["handler"] "Bytes of the body of an answer.";
             pub limit_hits: IntCounterVec = "muster_limit_hits_total" ["limit"] "Times a limit refused or cut something, by the name of the limit.";
             pub pool_threads: IntGaugeVec = "muster_pool_threads" ["pool"] "Most threads that each pool may use.";
-            pub pool_busy: IntGaugeVec = "muster_pool_busy" ["pool"] "Busy threads of each pool: of agents for large bodies, of operators for their requests, and for lists that are being sent.";
+            pub pool_busy: IntGaugeVec = "muster_pool_busy" ["pool"] "Busy threads of each pool: of agents for large bodies, of operators for their requests, for lists that are being sent, and for debug requests.";
             pub pool_waiting: IntGaugeVec = "muster_pool_waiting" ["pool"] "Work that waits for a thread of the pool.";
         }
         "Hosts" {

@@ -120,8 +120,11 @@ fn find_ignoring_case(text: &str, name: &str) -> Option<usize> {
 /// The value that a name which ends here has, if it has one: up to the quote that ends it, or the end of a word.
 fn value_after(text: &str, at: usize) -> Option<(usize, usize)> {
     let is_member = text[at..].starts_with("\":");
-    let rest = text[at..].trim_start_matches(['"', '\'', '\\', '`']).strip_prefix(['=', ':'])?;
+    let rest =
+        text[at..].trim_start_matches(['"', '\'', '\\', '`']).trim_start_matches(' ').strip_prefix(['=', ':'])?;
     let rest = rest.trim_start_matches([' ', '[', '{']);
+    // As values of structs are written for debugging.
+    let rest = rest.strip_prefix("Some(").unwrap_or(rest);
     let (quote, rest) = match rest.find(|c: char| c != '\\') {
         // An even number of backslashes escapes themselves.
         Some(length) if length % 2 == 0 && length > 0 && rest[length..].starts_with('"') => return None,
@@ -192,6 +195,9 @@ mod tests {
             (r#"{"token":5,"secret":["planted"]}"#, r#"{"token":5,"secret":["********"]}"#),
             ("GET /?enroll_secret=planted&x=1", "GET /?enroll_secret=********&x=1"),
             ("Authorization: Bearer planted", "Authorization: Bearer ********"),
+            ("password = planted, n = 1", "password = ********, n = 1"),
+            (r#"Enrollment { node_key: Some("planted"), n: 1 }"#, r#"Enrollment { node_key: Some("********"), n: 1 }"#),
+            ("token: Some(planted), n: None", "token: Some(********), n: None"),
             (
                 "the token of its page is missing; secrets: none given",
                 "the token of its page is missing; secrets: none given",

@@ -59,7 +59,9 @@ impl Trace {
             }
             ended(work.row, work.name, work.kind.word(), work.id, work.since);
         }
-        lock(&TRACE).take().map_or_else(Default::default, |taken| (taken.spans, taken.left_out))
+        // The trace itself ends when `self` is dropped: no other may begin before.
+        let mut trace = lock(&TRACE);
+        trace.as_mut().map_or_else(Default::default, |taken| (std::mem::take(&mut taken.spans), taken.left_out))
     }
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use agent_compat::TestAgent;
 use agent_compat::agent::{AgentEndpoint, Identity, Platform};
 use bytes::Bytes;
+use muster_api::rest::{AgentConfig, LabelSummaries};
 use serde_json::{Value, json};
 
 use crate::support::{ENROLL_SECRET, TestServer};
@@ -352,4 +353,50 @@ async fn an_agent_that_has_the_config_is_told_that_it_is_unchanged() {
     let (later, whole) = without_etag(conditional(&agent, newer.as_str()).await);
     assert_eq!(whole, config);
     assert_eq!(conditional(&agent, later.as_str()).await, json!({ "etag": "ok" }));
+}
+
+/// With the members of objects in one order.
+fn sorted(value: &Value) -> Value {
+    match value {
+        Value::Object(members) => {
+            let ordered: std::collections::BTreeMap<_, _> =
+                members.iter().map(|(key, value)| (key.clone(), sorted(value))).collect();
+            Value::Object(ordered.into_iter().collect())
+        }
+        Value::Array(items) => items.iter().map(sorted).collect(),
+        other => other.clone(),
+    }
+}
+
+#[tokio::test]
+async fn the_config_of_labels_is_what_a_host_in_them_is_served() {
+    let server = TestServer::start().await;
+    let mut linux = named(&server, "linux", Platform::Linux).await;
+    let mut mac = named(&server, "mac", Platform::Darwin).await;
+    let own = options(
+        json!({ "options": { "schedule_splay_percent": 20 }, "decorators": { "load": ["SELECT 1"] } }),
+        json!({ "darwin": { "options": { "schedule_splay_percent": 30 }, "schedule": { "own": { "query": "SELECT 2", "interval": 5 } } } }),
+    );
+    let documents =
+        [query(), manual("chosen", &["mac"]), pack("everybody", &["All Hosts"]), pack("chosen", &["chosen"]), own];
+    server.rest.apply(&documents).await;
+    // What was removed is served with its default until agents have forgotten it.
+    server
+        .rest
+        .apply(&[options(json!({ "options": {} }), json!({ "darwin": { "options": { "verbose": true } } }))])
+        .await;
+    let labels: LabelSummaries = server.rest.read("labels/summary").await;
+    let chosen = labels.labels.iter().find(|label| label.name == "chosen").unwrap().id.to_string();
+    for (agent, labels) in [(&mut linux, ""), (&mut mac, chosen.as_str())] {
+        let served = config_of(agent).await;
+        let platform = agent.agent().identity().os.platform.clone();
+        let exported: AgentConfig =
+            server.rest.read(&format!("agent_config?platform={platform}&label_id={labels}")).await;
+        assert_eq!(sorted(&exported.config).to_string(), sorted(&served).to_string(), "{platform}");
+        assert_eq!(exported.labels[0], "All Hosts");
+    }
+    let without: AgentConfig = server.rest.read("agent_config?platform=darwin").await;
+    assert_eq!(pack_names(&without.config), ["everybody"]);
+    assert_eq!(server.rest.get("agent_config").await.status, 400);
+    assert_eq!(server.rest.get("agent_config?platform=darwin&label_id=999").await.status, 404);
 }

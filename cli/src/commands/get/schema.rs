@@ -2,7 +2,7 @@ use anyhow::bail;
 use muster_api::rest::{FleetSchema, SchemaGroup, SchemaTable};
 
 use super::SchemaArgs;
-use super::statistics::{json, label_id};
+use super::statistics::json;
 use crate::rest::{RestClient, segment};
 use crate::{documents, output, table};
 
@@ -39,7 +39,7 @@ async fn read(server: &RestClient, args: &SchemaArgs) -> anyhow::Result<FleetSch
         add("osquery_version", version);
     }
     if let Some(label) = &args.label {
-        add("label_id", &label_id(server, label).await?.to_string());
+        add("label_id", &labels::id_of(server, label).await?.to_string());
     }
     if let Some(table) = &args.table {
         add("table", table);

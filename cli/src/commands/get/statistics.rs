@@ -1,13 +1,11 @@
 use anyhow::{Context as _, bail};
 use chrono::{DateTime, SecondsFormat, Utc};
-use muster_api::rest::{
-    BucketCost, Denylist, FleetCosts, LabelSummaries, QueryCostReport, WorkerRestart, WorkerRestarts,
-};
+use muster_api::rest::{BucketCost, Denylist, FleetCosts, QueryCostReport, WorkerRestart, WorkerRestarts};
 use serde::Serialize;
 
 use super::DenylistArgs;
 use super::{RestartArgs, StatsArgs};
-use crate::commands::costs;
+use crate::commands::{costs, labels};
 use crate::rest::RestClient;
 use crate::{output, table};
 
@@ -24,7 +22,7 @@ pub async fn stats(server: &RestClient, args: StatsArgs) -> anyhow::Result<()> {
     let from = to - chrono::Duration::hours(i64::from(args.days) * 24);
     let moment = |moment: DateTime<Utc>| moment.to_rfc3339_opts(SecondsFormat::Secs, true);
     let label = match &args.label {
-        Some(label) => format!("&label_id={}", label_id(server, label).await?),
+        Some(label) => format!("&label_id={}", labels::id_of(server, label).await?),
         None => String::new(),
     };
     let path = format!("{}&from={}&to={}{label}", costs::query_path(&pack, &name), moment(from), moment(to));
@@ -33,12 +31,6 @@ pub async fn stats(server: &RestClient, args: StatsArgs) -> anyhow::Result<()> {
         return json(&report);
     }
     output::data(&text_of(&report))
-}
-
-pub(super) async fn label_id(server: &RestClient, name: &str) -> anyhow::Result<i64> {
-    let found: LabelSummaries = server.get("labels/summary").await?;
-    let label = found.labels.into_iter().find(|label| label.name == name);
-    Ok(label.with_context(|| format!("no label is named {name:?}; list them with: fleetctl get labels"))?.id)
 }
 
 /// The pack and the name of a scheduled query, given `NAME` or `PACK/NAME`.

@@ -2,6 +2,7 @@
 
 mod facts;
 mod inline;
+mod of_labels;
 #[cfg(test)]
 mod tests;
 
