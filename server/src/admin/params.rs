@@ -34,6 +34,11 @@ impl Params {
         Ok(Self(pairs.into_inner().into_iter().collect()))
     }
 
+    /// Parameters that did not come in a query string.
+    pub(super) fn from_pairs<const N: usize>(pairs: [(&str, Option<String>); N]) -> Self {
+        Self(pairs.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect())
+    }
+
     /// A parameter, unless it is absent or empty.
     pub(super) fn text(&mut self, name: &str) -> Option<String> {
         self.0.remove(name).filter(|text| !text.is_empty())
@@ -52,6 +57,11 @@ impl Params {
             Ok(number) => u64::try_from(number).map(Some).map_err(|_| bad_parameter(format!("negative {name} value"))),
             Err(_) => Err(bad_parameter(format!("non-int {name} value"))),
         }
+    }
+
+    pub(super) fn id(&mut self, name: &str) -> Result<Option<i64>, actix_web::Error> {
+        let id = self.number(name)?.map(i64::try_from).transpose();
+        id.map_err(|_| bad_parameter(format!("{name} is no id")))
     }
 
     /// A switch; off when absent.

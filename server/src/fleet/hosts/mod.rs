@@ -35,6 +35,7 @@ pub use admission::Admission;
 pub use assignment::Assignment;
 pub use builtin_labels::ensure as ensure_builtin_labels;
 pub use builtin_labels::{ALL_HOSTS, BUILTIN, BuiltinLabel, Family, HostSystem, means_platform};
+pub use delete::DELETED_AT_ONCE;
 pub use details::set as set_details;
 pub use directory::{AskableHost, Directory, OnlineTally, TargetGroups};
 #[cfg(test)]
@@ -43,7 +44,7 @@ pub use host::Host;
 pub(in crate::fleet) use imported::{HostImport, HostTally, ImportedLabel};
 pub use index::{Authenticated, HostIndex};
 pub use key::NodeKey;
-pub use list::{HostFilter, HostListing, HostState};
+pub use list::{HostFilter, HostListing, HostState, SystemWanted};
 #[cfg(test)]
 pub use seen::SeenTimes;
 

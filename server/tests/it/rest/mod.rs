@@ -7,6 +7,8 @@ mod clients;
 mod doubts;
 mod errors;
 mod fleet_files;
+mod host_delete;
+mod host_filters;
 pub mod hosts;
 mod lists;
 pub mod operations;
