@@ -8,6 +8,7 @@ mod doubts;
 mod errors;
 mod fleet_files;
 mod host_delete;
+mod host_expiry;
 mod host_filters;
 pub mod hosts;
 mod lists;
