@@ -2,7 +2,7 @@ use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::PackStats;
+use super::{LabelSummary, PackStats};
 use crate::spec::{LabelMembership, LabelType};
 
 /// Whether a host has checked in recently.
@@ -134,9 +134,69 @@ pub struct HostCount {
     pub count: u64,
 }
 
-/// `POST hosts/delete`.
+/// `GET host_summary`: how many hosts there are.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct HostIds {
-    pub ids: Vec<i64>,
+pub struct HostSummary {
+    pub totals_hosts_count: u64,
+    pub online_count: u64,
+    /// With those that are missing: online and offline hosts are all.
+    pub offline_count: u64,
+    /// Not seen for 30 days.
+    pub mia_count: u64,
+    /// The same, as newer clients of Fleet call it.
+    pub missing_30_days_count: u64,
+    /// Enrolled within a day.
+    pub new_count: u64,
+    pub all_linux_count: u64,
+    /// Hosts with less disk space than `low_disk_space` says, if that was asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub low_disk_space_count: Option<u64>,
+    pub platforms: Vec<PlatformHosts>,
+    pub builtin_labels: Vec<LabelSummary>,
+}
+
+/// How many hosts there are of a platform.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct PlatformHosts {
+    pub platform: String,
+    pub hosts_count: u64,
+}
+
+/// `POST hosts/search`: the first hosts that a text finds, but for some.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct HostSearch {
+    /// A part of a name, identifier or address, in any case.
+    pub query: Option<String>,
+    /// The saved query that the hosts are to run; every user may see all hosts, so it narrows nothing.
+    pub query_id: Option<i64>,
+    pub excluded_host_ids: Option<Vec<i64>>,
+}
+
+/// `POST hosts/delete`: hosts by their ids, or all that filters find.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct HostsToDelete {
+    pub ids: Option<Vec<i64>>,
+    pub filters: Option<HostFilters>,
+    /// Deletes nothing, and gives the number of hosts that would be deleted as a [`HostCount`].
+    pub dry_run: bool,
+}
+
+/// Filters of hosts, as lists of hosts take them as parameters. Without any, they find all hosts.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct HostFilters {
+    pub query: Option<String>,
+    /// Not together with `label_id`.
+    pub status: Option<String>,
+    pub label_id: Option<i64>,
+    pub platform: Option<String>,
+    pub osquery_version: Option<String>,
+    pub os_name: Option<String>,
+    pub os_version: Option<String>,
+    /// Gigabytes.
+    pub low_disk_space: Option<u32>,
+    /// There are no teams here: any but 0 is refused.
+    pub team_id: Option<i64>,
 }

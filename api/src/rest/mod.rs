@@ -30,7 +30,8 @@ pub use envelope::Enveloped;
 pub use error::{ErrorBody, FieldError};
 pub use explain::{AgentConfig, Explained, ExplainedQuery};
 pub use host::{
-    HostCount, HostDetail, HostEnvelope, HostIds, HostLabel, HostList, HostPack, HostStatus, HostView, ParkedQuery,
+    HostCount, HostDetail, HostEnvelope, HostFilters, HostLabel, HostList, HostPack, HostSearch, HostStatus,
+    HostSummary, HostView, HostsToDelete, ParkedQuery, PlatformHosts,
 };
 pub use label::{Label, LabelEnvelope, LabelInput, LabelList, LabelSummaries, LabelSummary};
 pub use live::{

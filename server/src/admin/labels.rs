@@ -6,7 +6,7 @@ use muster_api::rest::LabelSummaries;
 
 use super::AdminApi;
 use super::auth::Caller;
-use super::error::AdminAnswer;
+use super::error::{AdminAnswer, bad_parameter};
 use super::hosts::host_filter;
 use super::lists::HostFormat;
 use super::params::Params;
@@ -26,8 +26,11 @@ pub(super) async fn hosts(
     id: Path<i64>,
     request: HttpRequest,
 ) -> Result<HttpResponse, actix_web::Error> {
-    let filter = host_filter(Params::of(&request)?)?;
-    let (fleet, principal, id) = (api.fleet.clone(), caller.0.clone(), *id);
-    let begin = move || async move { Labels::of(&fleet).hosts(&principal, id, &fleet.hosts, filter).await };
+    let mut filter = host_filter(Params::of(&request)?)?;
+    if filter.label_id.replace(*id).is_some() {
+        return Err(bad_parameter("label_id goes with hosts; here the path names the label"));
+    }
+    let (fleet, principal) = (api.fleet.clone(), caller.0.clone());
+    let begin = move || async move { fleet.hosts.list(&principal, &filter).await };
     Ok(api.lists.send_hosts(&caller.0, HostFormat::Json, None, begin).await?)
 }

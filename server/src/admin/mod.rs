@@ -5,6 +5,7 @@ mod answer;
 mod apply;
 mod auth;
 mod body;
+mod delete_hosts;
 mod error;
 mod explain;
 mod hosts;
@@ -73,7 +74,8 @@ impl AdminApi {
     pub fn new(fleet: Fleet, lifecycle: Lifecycle, metrics: Arc<Metrics>, config: &config::Server) -> Self {
         let work = OperatorPool::new(config, Arc::clone(&metrics));
         let answers = Answers { pace: StreamPace { within: config.stream_timeout, metrics: Arc::clone(&metrics) } };
-        let lists = Lists::new(config, work.clone(), answers.clone(), lifecycle.clone(), Arc::clone(&metrics));
+        let lists =
+            Lists::new(fleet.clone(), config, work.clone(), answers.clone(), lifecycle.clone(), Arc::clone(&metrics));
         let (max_body, proxies) = (config.max_rest_body.0, Proxies::of(config));
         let pages = PageSettings::of(config);
         Self { fleet, lifecycle, work, lists, answers, max_body, proxies, metrics, pages }

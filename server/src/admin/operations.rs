@@ -3,11 +3,11 @@
 
 use muster_api::rest::{
     AgentConfig, Applied, AppliedSpecs, Apply, ChangePassword, Deleted, Denylist, Explained, FleetCosts, FleetCounts,
-    FleetSchema, GlobalSchedule, HostCount, HostEnvelope, HostIds, HostList, HostStatistics, HostView, LabelEnvelope,
-    LabelInput, LabelList, LabelSummaries, LoggedIn, Login, Me, NewUser, OptionsSpec, PackEnvelope, PackInput,
-    PackList, QueryCostReport, QueryEnvelope, QueryIds, QueryInput, QueryList, ScheduledEnvelope, ScheduledInput,
-    ScheduledQueries, SecretsSpec, SetUp, SetUpDone, SpecByName, SpecList, StalledHosts, UserEdit, UserEnvelope,
-    UserList, UserRoles, Version, WorkerRestarts,
+    FleetSchema, GlobalSchedule, HostCount, HostEnvelope, HostList, HostSearch, HostStatistics, HostSummary, HostView,
+    HostsToDelete, LabelEnvelope, LabelInput, LabelList, LabelSummaries, LoggedIn, Login, Me, NewUser, OptionsSpec,
+    PackEnvelope, PackInput, PackList, QueryCostReport, QueryEnvelope, QueryIds, QueryInput, QueryList,
+    ScheduledEnvelope, ScheduledInput, ScheduledQueries, SecretsSpec, SetUp, SetUpDone, SpecByName, SpecList,
+    StalledHosts, UserEdit, UserEnvelope, UserList, UserRoles, Version, WorkerRestarts,
 };
 use muster_api::spec::{LabelSpec, PackSpec, QuerySpec};
 use serde_json::{Map, Value};
@@ -16,7 +16,8 @@ use super::operation::{Needs, Operation, delete, get, patch, post};
 use super::params::list_parameters;
 use super::resource::{self, by_id, create, delete_named, edit, list};
 use super::{
-    account, apply, explain, hosts, labels, openapi, queries, report, scheduled, schema, specs, statistics, users,
+    account, apply, delete_hosts, explain, hosts, labels, openapi, queries, report, scheduled, schema, specs,
+    statistics, users,
 };
 use crate::fleet::access::Permission::{
     ManageUsers, ReadConfig, ReadHosts, ReadLabels, ReadPacks, ReadQueries, ReadSecrets, WriteConfig, WriteHosts,
@@ -147,9 +148,17 @@ fn host_operations() -> Vec<Operation> {
             .note("Cells that a spreadsheet could take for a formula begin with an apostrophe.")
             .parameters(report::parameters())
             .exports::<HostView>(),
-        post("/hosts/delete", WriteHosts, "Delete several hosts", hosts::delete_many)
-            .note("An agent that is still running enrolls again as a new host.")
-            .takes::<HostIds>(),
+        get("/host_summary", ReadHosts, "Count hosts by status and platform", hosts::summary)
+            .note("Of the hosts that the filters find; pages and orders change nothing. `low_disk_space` is counted beside the others.")
+            .parameters(hosts::parameters())
+            .gives::<HostSummary>(),
+        post("/hosts/search", ReadHosts, "Find the first hosts of a text", hosts::search)
+            .note("Ten hosts at most.")
+            .takes::<HostSearch>()
+            .gives::<HostList>(),
+        post("/hosts/delete", WriteHosts, "Delete several hosts, by ids or by filters", delete_hosts::delete_many)
+            .note("With `dry_run` the answer is the number of hosts that would be deleted (`count`). An agent that is still running enrolls again as a new host.")
+            .takes::<HostsToDelete>(),
         get("/hosts/identifier/{word}", ReadHosts, "Get a host by identifier, UUID or name", hosts::by_name)
             .gives::<HostEnvelope>(),
         get(
@@ -185,7 +194,7 @@ fn label_operations() -> Vec<Operation> {
         delete("/labels/id/{id}", WriteSchedule, "Delete a label by id", resource::delete::<Labels>)
             .note("Labels that a pack targets and built-in labels cannot be deleted."),
         get("/labels/{id}/hosts", ReadLabels, "List the hosts of a label", labels::hosts)
-            .parameters(hosts::parameters())
+            .parameters(hosts::parameters_within_label())
             .gives::<HostList>(),
         get("/labels/{id}", ReadLabels, "Get a label", by_id::<Labels>).gives::<LabelEnvelope>(),
         patch("/labels/{id}", WriteSchedule, "Change the name or description of a label", edit::<Labels>)

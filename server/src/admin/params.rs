@@ -34,6 +34,11 @@ impl Params {
         Ok(Self(pairs.into_inner().into_iter().collect()))
     }
 
+    /// Parameters that did not come in a query string.
+    pub(super) fn from_pairs<const N: usize>(pairs: [(&str, Option<String>); N]) -> Self {
+        Self(pairs.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect())
+    }
+
     /// A parameter, unless it is absent or empty.
     pub(super) fn text(&mut self, name: &str) -> Option<String> {
         self.0.remove(name).filter(|text| !text.is_empty())
@@ -59,6 +64,11 @@ impl Params {
         let Some(text) = self.text(name) else { return Ok(Vec::new()) };
         let ids = text.split(',').map(|id| id.trim().parse::<i64>().ok().filter(|id| *id >= 0));
         ids.collect::<Option<_>>().ok_or_else(|| bad_parameter(format!("{name} expects ids such as 3,17, not {text}")))
+    }
+
+    pub(super) fn id(&mut self, name: &str) -> Result<Option<i64>, actix_web::Error> {
+        let id = self.number(name)?.map(i64::try_from).transpose();
+        id.map_err(|_| bad_parameter(format!("{name} is no id")))
     }
 
     /// A switch; off when absent.

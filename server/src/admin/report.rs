@@ -9,8 +9,6 @@ use super::error::bad_parameter;
 use super::hosts::{self, host_filter};
 use super::lists::{COLUMNS, Column, HostFormat};
 use super::params::{Parameter, ParameterKind, Params};
-use crate::fleet::labels::Labels;
-use crate::fleet::resource::Resource as _;
 
 /// The kind of a file.
 #[derive(Debug, Clone, Copy)]
@@ -31,8 +29,6 @@ pub(super) async fn report(
     let format = params.one_of("format", &FORMATS)?;
     let format = format.ok_or_else(|| bad_parameter("format is missing; give csv or ndjson"))?;
     let columns = columns(params.text("columns"))?;
-    let label_id = params.number("label_id")?.map(i64::try_from).transpose();
-    let label_id = label_id.map_err(|_| bad_parameter("label_id is no id"))?;
     let filter = host_filter(params)?;
     let (format, ending) = match (format, columns) {
         (FileFormat::Csv, columns) => (HostFormat::Csv(columns.unwrap_or_else(|| COLUMNS.to_vec())), "csv"),
@@ -44,12 +40,7 @@ pub(super) async fn report(
     let date = api.fleet.clock.now().to_utc().format("%Y-%m-%d");
     let file = format!("Hosts {date}.{ending}");
     let (fleet, principal) = (api.fleet.clone(), caller.0.clone());
-    let begin = move || async move {
-        match label_id {
-            Some(id) => Labels::of(&fleet).hosts(&principal, id, &fleet.hosts, filter).await,
-            None => fleet.hosts.list(&principal, &filter).await,
-        }
-    };
+    let begin = move || async move { fleet.hosts.list(&principal, &filter).await };
     Ok(api.lists.send_hosts(&caller.0, format, Some(file), begin).await?)
 }
 
@@ -68,11 +59,8 @@ pub(super) fn parameters() -> Vec<Parameter> {
     let formats = ParameterKind::OneOf(FORMATS.iter().map(|(word, _)| *word).collect());
     let format = Parameter::new("format", formats, "Comma-separated values, or one JSON object a line.");
     let columns = "The columns of comma-separated values, by the keys of a host, separated by commas; all by default.";
-    let mut parameters = vec![
-        Parameter { is_required: true, ..format },
-        Parameter::new("columns", ParameterKind::Text, columns),
-        Parameter::new("label_id", ParameterKind::Number, "Only hosts in this label."),
-    ];
+    let mut parameters =
+        vec![Parameter { is_required: true, ..format }, Parameter::new("columns", ParameterKind::Text, columns)];
     parameters.extend(hosts::parameters());
     parameters
 }

@@ -14,6 +14,7 @@ use futures_util::{Stream, StreamExt as _, stream};
 use tokio::sync::watch;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use crate::fleet::Error;
 use crate::telemetry::Metrics;
 
 /// Most bytes that are handed to a connection at one time: a reader must take so much within the timeout.
@@ -56,11 +57,20 @@ pub(super) fn paced(
     text: impl Stream<Item = io::Result<Bytes>> + 'static,
     pace: StreamPace,
 ) -> impl Stream<Item = io::Result<Bytes>> {
+    paced_until(std::future::pending(), text, pace)
+}
+
+/// As [`paced`]; the text also breaks off when `end` gives a reason, whether its reader takes anything or not.
+pub(super) fn paced_until(
+    end: impl Future<Output = Error> + 'static,
+    text: impl Stream<Item = io::Result<Bytes>> + 'static,
+    pace: StreamPace,
+) -> impl Stream<Item = io::Result<Bytes>> {
     let slot = Arc::new(watch::Sender::new(Slot::Empty));
     let gone = CancellationToken::new();
     let giver = Giver { taken: slot.subscribe(), slot: Arc::clone(&slot), gone: gone.clone(), pace };
     let taker = Taker { waiting: slot.subscribe(), slot, _gone: gone.drop_guard() };
-    actix_web::rt::spawn(giver.give(text));
+    actix_web::rt::spawn(giver.give_until(end, text));
     stream::unfold(taker, |mut taker| async move { taker.take().await.map(|piece| (piece, taker)) })
 }
 
@@ -77,7 +87,15 @@ impl Taker {
 }
 
 impl Giver {
-    async fn give(mut self, text: impl Stream<Item = io::Result<Bytes>>) {
+    async fn give_until(mut self, end: impl Future<Output = Error>, text: impl Stream<Item = io::Result<Bytes>>) {
+        let reason = tokio::select! {
+            () = self.give(text) => return,
+            reason = end => reason,
+        };
+        self.slot.send_replace(Slot::Next(Err(io::Error::other(reason))));
+    }
+
+    async fn give(&mut self, text: impl Stream<Item = io::Result<Bytes>>) {
         let mut text = pin!(text);
         loop {
             let part = tokio::select! {
@@ -160,6 +178,21 @@ mod tests {
         is_dropped(&held).await;
         assert!(text.next().await.unwrap().is_err());
         assert!(pace.metrics.render().unwrap().contains("muster_limit_hits_total{limit=\"stream_timeout\"} 1"));
+    }
+
+    #[actix_web::test]
+    async fn a_text_ends_with_what_its_reader_may_do_though_nobody_reads() {
+        let (text, held) = holding(3, 10);
+        let (revoke, revoked) = tokio::sync::oneshot::channel::<()>();
+        let end = async {
+            let _ = revoked.await;
+            Error::Unauthenticated
+        };
+        let mut text = pin!(paced_until(end, text, pace(Duration::MAX)));
+        text.next().await.unwrap().unwrap();
+        revoke.send(()).unwrap();
+        is_dropped(&held).await;
+        assert!(text.next().await.unwrap().is_err());
     }
 
     #[actix_web::test]

@@ -293,8 +293,11 @@ pub(super) fn secret_name(id: i64, given: &str) -> String {
 
 /// A stored configuration with defaults for what is not set.
 pub(super) fn shown_config(stored: &Value, built_in: &BuiltInOptions) -> Value {
-    let mut config =
-        json!({ "org_info": { "org_name": "", "org_logo_url": "" }, "server_settings": { "server_url": "" } });
+    let mut config = json!({
+        "org_info": { "org_name": "", "org_logo_url": "" },
+        "server_settings": { "server_url": "" },
+        "host_expiry_settings": { "host_expiry_enabled": false, "host_expiry_window": 0 },
+    });
     for (part, value) in stored.as_object().into_iter().flatten() {
         match (&mut config[part], value) {
             (Value::Object(defaults), Value::Object(values)) => defaults.extend(values.clone()),

@@ -41,7 +41,7 @@ async fn many_hosts_are_deleted_at_once() {
     }
     assert_eq!(left, [None, Some(2), None]);
     assert_eq!(world.get("hosts/count").await.expect(200)["count"], 1);
-    world.post("hosts/delete", json!({ "filters": {} })).await.expect(400);
+    world.post("hosts/delete", json!({})).await.expect(400);
     assert_eq!(world.activities().await.last().unwrap(), "deleted_hosts");
 
     // Far more than one transaction deletes.

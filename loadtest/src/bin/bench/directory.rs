@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::backend::BackendKind;
 use crate::operator::Operator;
-use crate::proc::rss_bytes;
+use crate::proc::{cpu_us, forget_peak, peak_bytes, rss_bytes};
 use crate::process::Cores;
 use crate::subject::{ConnectionMode, Programs, Stopped, Subject};
 
@@ -21,7 +21,7 @@ const REQUESTS: usize = 21;
 pub const LOADED_WITHIN: Duration = Duration::from_secs(120);
 
 /// Requests of operators: how they are called in the table, method, path and body.
-const OPERATIONS: [(&str, &str, &str, &str); 10] = [
+const OPERATIONS: [(&str, &str, &str, &str); 16] = [
     ("count of online hosts", "GET", "hosts/count?status=online", ""),
     ("count of all hosts", "GET", "hosts/count", ""),
     ("summary of all hosts by status", "POST", "targets/count", r#"{"selected":{"labels":[{all}]}}"#),
@@ -42,7 +42,56 @@ const OPERATIONS: [(&str, &str, &str, &str); 10] = [
         "targets/count",
         r#"{"selected":{"labels":[{label},{platform}]}}"#,
     ),
+    ("summary by status and platform", "GET", "host_summary", ""),
+    ("page of 100 hosts of a system by name", "GET", "hosts?os_name=Ubuntu&order_key=hostname&per_page=100", ""),
+    (
+        "page of 100 hosts behind a host in another order",
+        "GET",
+        "hosts?order_key=platform&after=ubuntu&after_id=250000&per_page=100",
+        "",
+    ),
+    ("search for the first ten hosts", "POST", "hosts/search", r#"{"query":"HOST-10004"}"#),
+    ("count of hosts with little disk space", "GET", "hosts/count?low_disk_space=4", ""),
+    ("count of what would be deleted", "POST", "hosts/delete", r#"{"filters":{"status":"missing"},"dry_run":true}"#),
 ];
+
+/// Longest time of an export of all hosts.
+const EXPORTED_WITHIN: Duration = Duration::from_secs(300);
+
+/// An export of all hosts as comma-separated values.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Export {
+    pub bytes: u64,
+    pub seconds: f64,
+    /// CPU time of the server.
+    pub cpu_seconds: f64,
+    /// Memory that the server had resident before, and at most meanwhile.
+    pub before_bytes: u64,
+    pub peak_bytes: u64,
+}
+
+impl Export {
+    async fn measure(server: &Subject, operator: &Operator) -> Result<Self> {
+        let pid = server.process.pid;
+        forget_peak(pid)?;
+        let (before_bytes, cpu, begun) = (rss_bytes(pid)?, cpu_us(pid)?, Instant::now());
+        let bytes = operator.drain(EXPORTED_WITHIN, "hosts/report?format=csv").await?;
+        let seconds = begun.elapsed().as_secs_f64();
+        let cpu_seconds = (cpu_us(pid)? - cpu) as f64 / 1_000_000.0;
+        Ok(Self { bytes, seconds, cpu_seconds, before_bytes, peak_bytes: peak_bytes(pid)? })
+    }
+
+    fn render(&self) -> String {
+        let mib = |bytes: u64| bytes as f64 / (1024.0 * 1024.0);
+        format!(
+            "| CSV of all hosts | {:.0} MiB in {:.1} s, {:.1} s of CPU |\n| memory for it | {:.1} MiB more than before |\n",
+            mib(self.bytes),
+            self.seconds,
+            self.cpu_seconds,
+            mib(self.peak_bytes.saturating_sub(self.before_bytes)),
+        )
+    }
+}
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Directory {
@@ -54,6 +103,9 @@ pub struct Directory {
     pub empty_bytes: u64,
     /// Milliseconds of each operation.
     pub operations: Vec<(String, f64)>,
+    /// Absent from what was measured before there was one.
+    #[serde(default)]
+    pub export: Option<Export>,
 }
 
 impl Directory {
@@ -64,10 +116,11 @@ impl Directory {
         let operations: String =
             self.operations.iter().map(|(name, millis)| format!("| {name} | {millis:.1} ms |\n")).collect();
         format!(
-            "| {} hosts | |\n|---|---:|\n| loaded after | {:.1} s |\n| resident | {:.0} MiB, {per_host:.0} bytes for each host |\n{operations}",
+            "| {} hosts | |\n|---|---:|\n| loaded after | {:.1} s |\n| resident | {:.0} MiB, {per_host:.0} bytes for each host |\n{operations}{}",
             self.hosts,
             self.load_seconds,
             mib(self.resident_bytes),
+            self.export.as_ref().map(Export::render).unwrap_or_default(),
         )
     }
 }
@@ -108,8 +161,9 @@ pub async fn measure(programs: &Programs, kind: BackendKind) -> Result<Directory
         operations.push((name.to_owned(), times[REQUESTS / 2]));
     }
     let resident_bytes = rss_bytes(server.process.pid)?;
+    let export = Some(Export::measure(&server, &operator).await?);
     server.stop().await?;
-    Ok(Directory { hosts: HOSTS, load_seconds, resident_bytes, empty_bytes, operations })
+    Ok(Directory { hosts: HOSTS, load_seconds, resident_bytes, empty_bytes, operations, export })
 }
 
 pub async fn label_id(operator: &Operator, name: &str) -> Result<i64> {

@@ -6,12 +6,16 @@ use std::time::Duration;
 use agent_compat::transport::{SetupError, Trust, client_config, read_response};
 use anyhow::{Context as _, Result, anyhow};
 use rustls_pki_types::ServerName;
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 /// Timeout of a request.
 const TIMEOUT: Duration = Duration::from_secs(20);
+
+/// How an answer begins that succeeds, and how one ends that is sent in parts.
+const OK: &[u8] = b"HTTP/1.1 200";
+const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
 
 /// Anything bytes go through.
 pub trait ByteStream: AsyncRead + AsyncWrite + Unpin + Send {}
@@ -80,6 +84,36 @@ impl Address {
             .await
             .unwrap_or_else(|_| Err(anyhow!("no answer within {} s", longest.as_secs())));
         outcome.with_context(|| format!("{method} {}{path}", self.url()))
+    }
+
+    /// Takes an answer of any length to its end and keeps nothing of it; gives the number of bytes that came, head and all.
+    pub async fn drain(&self, longest: Duration, path: &str, headers: &str) -> Result<u64> {
+        let work = async {
+            let mut stream = self.connect().await?;
+            stream.write_all(head("GET", path, headers, 0, "close").as_bytes()).await?;
+            stream.flush().await?;
+            let (mut bytes, mut first, mut last, mut piece) = (0, Vec::new(), Vec::new(), vec![0; 64 * 1024]);
+            loop {
+                let length = stream.read(&mut piece).await?;
+                let read = &piece[..length];
+                if first.len() < OK.len() {
+                    first.extend_from_slice(&read[..length.min(OK.len() - first.len())]);
+                }
+                last.extend_from_slice(read);
+                last.drain(..last.len().saturating_sub(LAST_CHUNK.len()));
+                bytes += length as u64;
+                if length == 0 {
+                    break;
+                }
+            }
+            anyhow::ensure!(first == OK, "the answer begins with {:?}", String::from_utf8_lossy(&first));
+            anyhow::ensure!(last == LAST_CHUNK, "the answer breaks off after {bytes} bytes");
+            Ok(bytes)
+        };
+        let outcome = tokio::time::timeout(longest, work)
+            .await
+            .unwrap_or_else(|_| Err(anyhow!("no end within {} s", longest.as_secs())));
+        outcome.with_context(|| format!("GET {}{path}", self.url()))
     }
 
     /// Opens a connection, has one request answered on it, and gives it back still open.

@@ -35,6 +35,12 @@ impl Operator {
         self.address.fetch_within(length + spare, "GET", &path, &token, "").await
     }
 
+    /// As [`Operator::ask`] for an answer of any length, of which nothing is kept: the number of its bytes.
+    pub async fn drain(&self, longest: Duration, path: &str) -> Result<u64> {
+        let token = format!("Authorization: Bearer {}\r\n", self.token);
+        self.address.drain(longest, &format!("/api/v1/fleet/{path}"), &token).await
+    }
+
     /// A page of the dashboard, compressed.
     pub async fn page(&self, path: &str) -> Result<Vec<u8>> {
         let headers = format!("Cookie: muster_session={}\r\nAccept-Encoding: gzip\r\n", self.token);

@@ -25,18 +25,20 @@ pub(super) use self::readers::ListGuard;
 use self::readers::{Readers, Work};
 use super::answer::Answers;
 use super::error::Failed;
-use super::stream::paced;
+use super::live::session_end;
+use super::stream::paced_until;
 use super::work::{OperatorPool, write};
 use crate::config;
-use crate::fleet::Result;
 use crate::fleet::access::Principal;
 use crate::fleet::hosts::HostListing;
+use crate::fleet::{Fleet, Result};
 use crate::lifecycle::Lifecycle;
 use crate::telemetry::Metrics;
 
 /// Where lists are read.
 #[derive(Debug, Clone)]
 pub(super) struct Lists {
+    fleet: Fleet,
     readers: Readers,
     answers: Answers,
     lifecycle: Lifecycle,
@@ -47,13 +49,14 @@ pub(super) type FileName = Option<String>;
 
 impl Lists {
     pub(super) fn new(
+        fleet: Fleet,
         config: &config::Server,
         operators: OperatorPool,
         answers: Answers,
         lifecycle: Lifecycle,
         metrics: Arc<Metrics>,
     ) -> Self {
-        Self { readers: Readers::new(config, operators, metrics), answers, lifecycle }
+        Self { fleet, readers: Readers::new(config, operators, metrics), answers, lifecycle }
     }
 
     /// Counts something that goes on, such as a stream, among the lists that a user is reading, until the guard is dropped.
@@ -84,6 +87,19 @@ impl Lists {
         let (head, text) = begin(written);
         guard.hold(text.len())?;
         Ok(self.answers.send(head, text, guard))
+    }
+
+    /// Reads in the reader's turn what is not sent as it is.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`](crate::fleet::Error::Unavailable) to users who read as many lists as they may and when the queue is
+    /// full; and the errors of the reading.
+    pub(super) async fn read<T, F>(&self, principal: &Principal, read: impl FnOnce() -> F + Send + 'static) -> Result<T>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T>>,
+    {
+        Ok(self.begin(principal)?.work(Work::Search, read).await?.1)
     }
 
     /// Sends what is read whole.
@@ -119,7 +135,7 @@ impl Lists {
     }
 
     /// Sends the text that `begin` begins, part by part. Nothing is sent before the first part that is not empty, so what
-    /// fails until then is answered as a failure.
+    /// fails until then is answered as a failure. A text that takes long breaks off when the session of its reader ends.
     pub(super) async fn send_parts<T, F>(
         &self,
         principal: &Principal,
@@ -149,6 +165,7 @@ impl Lists {
         }
         guard.begin_stream()?;
         let parts = parts::following(part, text, guard, self.lifecycle.clone());
-        Ok(response.streaming(paced(parts, self.answers.pace.clone())))
+        let end = session_end(self.fleet.clone(), principal.clone(), None);
+        Ok(response.streaming(paced_until(end, parts, self.answers.pace.clone())))
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use actix_web::web::Data;
-use muster_api::rest::{FoundTargets, HostView, Label, Selected, TargetCounts, TargetSearch, Targets};
+use muster_api::rest::{FoundTargets, Label, Selected, TargetCounts, TargetSearch, Targets};
 
 use super::campaigns::check_selected;
 use crate::admin::AdminApi;
@@ -11,19 +11,13 @@ use crate::admin::answer::done;
 use crate::admin::auth::Caller;
 use crate::admin::body::JsonBody;
 use crate::admin::error::AdminAnswer;
+use crate::admin::hosts::first_hosts;
 use crate::fleet::access::Principal;
-use crate::fleet::hosts::HostFilter;
 use crate::fleet::labels::Labels;
 use crate::fleet::listing::Listing;
 use crate::fleet::live::{ALL_HOSTS, Selection};
 use crate::fleet::resource::Resource as _;
 use crate::fleet::{Fleet, Result};
-
-/// Hosts that are shown.
-const SHOWN: usize = 10;
-
-/// Selected hosts that a search passes over; behind more of them it finds nothing.
-const PASSED_OVER: usize = 1_000;
 
 pub(super) async fn search(api: Data<AdminApi>, caller: Caller, request: JsonBody<TargetSearch>) -> AdminAnswer {
     let TargetSearch { query, selected } = request.into_inner();
@@ -33,7 +27,7 @@ pub(super) async fn search(api: Data<AdminApi>, caller: Caller, request: JsonBod
         let chosen_labels: HashSet<i64> = selected.labels.iter().copied().collect();
         let chosen_hosts: HashSet<i64> = selected.hosts.iter().copied().collect();
         let counts = counts(&fleet, &principal, selected).await?;
-        let hosts = hosts(&fleet, &principal, text.clone(), &chosen_hosts).await?;
+        let hosts = first_hosts(&fleet, &principal, text.clone(), &chosen_hosts).await?;
         let labels = labels(&fleet, &principal, &text, &chosen_labels).await?;
         Ok(FoundTargets { targets: Targets { hosts, labels, teams: Vec::new() }, counts })
     })
@@ -60,12 +54,6 @@ async fn counts(fleet: &Fleet, principal: &Principal, selected: Selected<i64>) -
         targets_offline: tally.offline,
         targets_missing_in_action: tally.missing,
     })
-}
-
-async fn hosts(fleet: &Fleet, principal: &Principal, text: String, chosen: &HashSet<i64>) -> Result<Vec<HostView>> {
-    let limit = SHOWN + chosen.len().min(PASSED_OVER);
-    let filter = HostFilter { text, limit: Some(limit as u64), ..HostFilter::default() };
-    fleet.hosts.list(principal, &filter).await?.first_without(chosen, SHOWN).await
 }
 
 /// Labels of such names, and the one with all hosts in any case.

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::{ApplyRun, Located, to_value};
 use crate::fleet::findings::Findings;
+use crate::fleet::hosts::HOST_EXPIRY;
 use crate::fleet::schedule::{
     KEEP_DAYS, RemovedFlag, check_agent_options, check_endpoints, default_of, load_retired, normal_agent_options,
 };
@@ -30,7 +31,8 @@ impl ApplyRun<'_> {
             };
             let stored = settings::get(self.tx, settings::APP_CONFIG).await?.unwrap_or_else(|| json!({}));
             let mut kept = stored.clone();
-            merge(&mut kept, change);
+            merge(&mut kept, change.clone());
+            self.check_expiry(&document.root(), &change, &kept).await?;
             let old = specs::shown_config(&stored, self.built_in);
             let new = specs::shown_config(&kept, self.built_in);
             if let SpecDocument::Config(_) = &document.spec {
@@ -56,10 +58,13 @@ impl ApplyRun<'_> {
             let here = path::member(at, key);
             if key == "agent_options" {
                 *value = self.read_options(DocumentKind::Config, &here, value);
+            } else if key == HOST_EXPIRY {
+                self.read_expiry(&here, value);
             } else if let Some((_, keys)) = PARTS.iter().find(|(part, _)| part == key) {
                 self.read_texts(key, &here, value, keys);
             } else {
-                let known: Vec<&str> = PARTS.iter().map(|(part, _)| *part).chain(["agent_options"]).collect();
+                let known: Vec<&str> =
+                    PARTS.iter().map(|(part, _)| *part).chain([HOST_EXPIRY, "agent_options"]).collect();
                 self.found().unknown_key(at, key, "known are", &known);
             }
         }
@@ -128,7 +133,7 @@ impl ApplyRun<'_> {
         }
     }
 
-    fn found(&mut self) -> Findings<'_> {
+    pub(super) fn found(&mut self) -> Findings<'_> {
         Findings { problems: &mut self.problems, warnings: &mut self.warnings }
     }
 

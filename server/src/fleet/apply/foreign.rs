@@ -127,9 +127,8 @@ const SECRET: [ForeignKey; 2] = [("team_id", NO_TEAMS), ("updated_at", SHOWN)];
 
 const USER_ROLE: [ForeignKey; 1] = [("fleets", NO_TEAMS)];
 
-const CONFIG: [ForeignKey; 32] = [
+const CONFIG: [ForeignKey; 31] = [
     ("warnings", SHOWN),
-    ("host_expiry_settings", "hosts do not expire here"),
     ("activity_expiry_settings", "it is activities.retention in the server's own configuration"),
     ("host_settings", "which details hosts are asked for is fixed here"),
     ("features", "which details hosts are asked for is fixed here"),

@@ -3,6 +3,7 @@
 mod config;
 mod delete;
 mod doubts;
+mod expiry;
 mod fit;
 mod foreign;
 mod labels;

@@ -2,16 +2,17 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::Hosts;
 use crate::bus::ChangeEvent;
 use crate::fleet::Result;
 use crate::fleet::access::{Permission, Principal};
+use crate::store::activities::Actor;
 use crate::store::{self, activities, feed};
 
 /// Most hosts in one transaction: those that enroll at that moment wait for it.
-const BATCH: usize = 500;
+pub const DELETED_AT_ONCE: usize = 500;
 
 impl Hosts {
     /// Deletes hosts with their keys and label memberships, some hundred in one transaction, and returns how many of them
@@ -24,13 +25,21 @@ impl Hosts {
         principal.may(Permission::WriteHosts)?;
         let ids: BTreeSet<i64> = ids.iter().copied().collect();
         let mut deleted = 0;
-        for batch in ids.into_iter().collect::<Vec<_>>().chunks(BATCH) {
-            deleted += self.delete_batch(principal, batch).await?;
+        for batch in ids.into_iter().collect::<Vec<_>>().chunks(DELETED_AT_ONCE) {
+            deleted += self.delete_batch(&principal.actor(), "deleted_hosts", &Map::new(), batch).await?;
         }
         Ok(deleted)
     }
 
-    async fn delete_batch(&self, principal: &Principal, ids: &[i64]) -> Result<u64> {
+    /// Deletes [`DELETED_AT_ONCE`] hosts at most in one transaction, with an activity of this kind that names them and says why.
+    /// Returns how many of them existed.
+    pub(super) async fn delete_batch(
+        &self,
+        by: &Actor,
+        kind: &str,
+        why: &Map<String, Value>,
+        ids: &[i64],
+    ) -> Result<u64> {
         let now = self.clock.now();
         let deleted = self
             .store
@@ -41,8 +50,9 @@ impl Hosts {
                         .iter()
                         .map(|(id, identifier)| json!({ "host_id": id, "identifier": identifier }))
                         .collect();
-                    let details = json!({ "hosts": hosts });
-                    activities::add(tx, now, &principal.actor(), "deleted_hosts", &details).await?;
+                    let mut details = why.clone();
+                    details.insert("hosts".to_owned(), Value::from(hosts));
+                    activities::add(tx, now, by, kind, &Value::from(details)).await?;
                     feed::append(tx, feed::HostChangeKind::Deleted, deleted.keys().copied(), now).await?;
                 }
                 Ok(deleted)

@@ -12,6 +12,7 @@ mod delete;
 mod details;
 mod directory;
 mod enroll;
+mod expiry;
 mod follow;
 mod host;
 mod host_intervals;
@@ -35,15 +36,17 @@ pub use admission::Admission;
 pub use assignment::Assignment;
 pub use builtin_labels::ensure as ensure_builtin_labels;
 pub use builtin_labels::{ALL_HOSTS, BUILTIN, BuiltinLabel, Family, HostSystem, means_platform};
+pub use delete::DELETED_AT_ONCE;
 pub use details::set as set_details;
 pub use directory::{AskableHost, Directory, OnlineTally, TargetGroups};
 #[cfg(test)]
 pub(in crate::fleet) use enroll::empty_row;
+pub use expiry::{HOST_EXPIRY, HostExpiry};
 pub use host::Host;
 pub(in crate::fleet) use imported::{HostImport, HostTally, ImportedLabel};
 pub use index::{Authenticated, HostIndex};
 pub use key::NodeKey;
-pub use list::{HostFilter, HostListing, HostState};
+pub use list::{HostFilter, HostListing, HostState, SystemWanted};
 #[cfg(test)]
 pub use seen::SeenTimes;
 
@@ -55,7 +58,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use crate::bus::Notifier;
-use crate::clock::Clock;
+use crate::clock::{Clock, Moment};
 use crate::config;
 use crate::fleet::Node;
 use crate::fleet::schedule::Schedule;
@@ -84,6 +87,7 @@ pub struct Hosts {
     metrics: Arc<Metrics>,
     notifier: Arc<dyn Notifier>,
     node: Arc<Node>,
+    started_at: Moment,
     reading: tokio::sync::Mutex<follow::FeedReading>,
     /// Up to when this node has reported to have written uses of keys. At its start, there are none.
     reported_at: AtomicI64,
@@ -128,6 +132,7 @@ impl Hosts {
             notifier,
             seen_sharing: seen::SeenSharing::new(node.id(), started_at),
             node,
+            started_at,
             reading: tokio::sync::Mutex::default(),
             reported_at: AtomicI64::new(started_at.0),
             stale: stale::StaleHosts::default(),

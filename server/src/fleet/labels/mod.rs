@@ -4,8 +4,6 @@ mod rules;
 
 pub(super) use rules::{check, is_of_other_version, refusal, row};
 
-use std::sync::Arc;
-
 use muster_api::rest::{Label, LabelInput, LabelSummary};
 use muster_api::spec::LabelSpec;
 use sea_orm::{ConnectionTrait, Set, Unchanged};
@@ -14,9 +12,8 @@ use serde_json::json;
 use super::access::{Permission, Principal};
 use super::changes::{Changes, Draft, ObjectChange, ObjectKind};
 use super::error::none_of;
-use super::hosts::{HostFilter, HostListing, Hosts};
 use super::listing::listed;
-use super::resource::{PlanResource, check_name_free, existing};
+use super::resource::{PlanResource, check_name_free};
 use super::{Error, Problem, Result, packs, specs};
 use crate::store::{self, entity::labels};
 
@@ -81,22 +78,6 @@ impl Labels {
     pub async fn targeted_by(&self, principal: &Principal, id: i64) -> Result<Vec<String>> {
         principal.may(Permission::ReadPacks)?;
         Ok(store::packs::targeting(self.changes.reader(), id).await?)
-    }
-
-    /// The hosts in a label.
-    ///
-    /// # Errors
-    /// [`Error::NotFound`] if there is no such label.
-    pub async fn hosts(
-        &self,
-        principal: &Principal,
-        id: i64,
-        hosts: &Arc<Hosts>,
-        mut filter: HostFilter,
-    ) -> Result<HostListing> {
-        principal.may(Permission::ReadLabels)?;
-        filter.label_id = Some(existing::<Self>(self.changes.reader(), id).await?.id);
-        hosts.list(principal, &filter).await
     }
 }
 

@@ -80,7 +80,7 @@ struct ManyHosts {
 }
 
 impl ManyHosts {
-    async fn start() -> Self {
+    async fn start(hosts: u32) -> Self {
         let setup = ServerSetup::on_sqlite(&["server_tls=false"]);
         let server = setup.start().await;
         let rest = Rest::new(&setup.address()).set_up().await;
@@ -89,7 +89,6 @@ impl ManyHosts {
         let login = json!({ "email": "observer@example.com", "password": PASSWORD });
         let observer = rest.with_token(&rest.post("login", &login).await.read::<LoggedIn>().token);
         let database = Database::Sqlite(rusqlite::Connection::open(setup.folder().join("muster.db")).unwrap());
-        let hosts = count(4_000, 100_000);
         add_hosts(&database, 1_768_478_400_000_000, hosts);
         drop(database);
         // It reads what others have put into the database when it starts.
@@ -101,21 +100,28 @@ impl ManyHosts {
 
 /// Reads everything of all hosts and gives the number of bytes.
 async fn read_everything(rest: &Rest) -> usize {
-    let mut response = rest.getting("hosts").timeout(READ_WITHIN).send().await.unwrap();
+    read(rest, "hosts", b"\n  ]\n}\n").await.0
+}
+
+/// Reads a list whose end is known, and gives the numbers of its bytes and lines.
+async fn read(rest: &Rest, path: &str, last: &[u8]) -> (usize, usize) {
+    let mut response = rest.getting(path).timeout(READ_WITHIN).send().await.unwrap();
     assert_eq!(response.status(), 200);
-    let (mut bytes, mut end) = (0, Vec::new());
+    let (mut bytes, mut lines, mut end) = (0, 0, Vec::new());
     while let Some(chunk) = response.chunk().await.unwrap() {
         bytes += chunk.len();
-        end = chunk.to_vec();
+        lines += chunk.iter().filter(|byte| **byte == b'\n').count();
+        end.extend_from_slice(&chunk);
+        end.drain(..end.len().saturating_sub(last.len()));
     }
-    assert!(end.ends_with(b"\n  ]\n}\n"), "the list is whole");
-    bytes
+    assert!(end.ends_with(last), "the list is whole");
+    (bytes, lines)
 }
 
 /// The lowest role can ask for everything, and ask again and again.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn lists_of_all_hosts_take_bounded_memory_and_do_not_hold_agents_up() {
-    let many = ManyHosts::start().await;
+    let many = ManyHosts::start(count(4_000, 100_000)).await;
     let (setup, server, observer, hosts) = (&many.setup, &many.server, &many.observer, many.hosts);
     let mut agents = Vec::new();
     for index in 0..AGENTS {
@@ -149,10 +155,26 @@ async fn lists_of_all_hosts_take_bounded_memory_and_do_not_hold_agents_up() {
     }
 }
 
+/// Comma-separated values of the whole fleet take what the ids of its hosts take, and some parts on their way.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_export_of_all_hosts_takes_bounded_memory() {
+    let many = ManyHosts::start(count(4_000, 500_000)).await;
+    let (observer, hosts) = (&many.observer, many.hosts as usize);
+    // The first page warms up what every list needs.
+    assert_eq!(observer.get("hosts?per_page=200").await.status, 200);
+    let before = many.server.peak_bytes();
+    let (bytes, lines) = read(observer, "hosts/report?format=csv", b"\r\n").await;
+    let growth = many.server.peak_bytes() - before;
+    eprintln!("{hosts} hosts as {} MiB of CSV: {} MiB of memory more", bytes >> 20, growth >> 20);
+    assert_eq!(lines, hosts + 1);
+    assert!(bytes > hosts * 500);
+    assert!(growth <= MAX_GROWTH, "resident memory grew by {} MiB", growth >> 20);
+}
+
 /// A search that names as many selected hosts as there may be, the same one again and again, reads ten hosts and no more.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn searches_for_targets_take_bounded_memory() {
-    let many = ManyHosts::start().await;
+    let many = ManyHosts::start(count(4_000, 100_000)).await;
     let observer = &many.observer;
     let search = |hosts: Vec<u32>| {
         let body = json!({ "selected": { "hosts": hosts } });

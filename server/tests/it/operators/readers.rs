@@ -52,3 +52,23 @@ async fn a_reader_who_stops_reading_holds_nothing_after_a_while() {
     assert_eq!(server.metric("muster_limit_hits_total{limit=\"stream_timeout\"}").await, 2.0);
     assert_eq!(server.metric("muster_pool_busy").await, 0.0);
 }
+
+/// A list that takes long breaks off when the session of its reader ends, whether the reader takes anything or not.
+#[tokio::test]
+async fn a_list_ends_with_the_session_of_its_reader() {
+    let mut server = TestServer::with(|config| {
+        config.server.max_streams = 1;
+        config.server.stream_timeout = Duration::from_secs(3600);
+    })
+    .await;
+    add_hosts_to(&mut server, MANY).await;
+    let leaves = server.user("observer");
+    let open = leaves.getting("hosts/report?format=csv").send().await.unwrap();
+    assert_eq!(open.status(), 200);
+    assert_eq!(leaves.post("logout", &serde_json::json!({})).await.status, 200);
+    eventually("the list ends", SOON, async || {
+        (server.rest.get("hosts/report?format=csv").await.status == 200).then_some(())
+    })
+    .await;
+    assert!(open.text().await.is_err(), "what was sent of it does not look whole");
+}

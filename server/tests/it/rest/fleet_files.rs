@@ -77,7 +77,6 @@ async fn files_apply_whole_with_one_warning_for_each_thing_that_is_skipped() {
             include_str!("fleet_files/whole-config.yml"),
             &[
                 "documents[0].spec.agent_options.config.options.logger_plugin",
-                "documents[0].spec.host_expiry_settings",
                 "documents[0].spec.host_settings",
                 "documents[0].spec.integrations",
                 "documents[0].spec.server_settings.enable_analytics",
@@ -108,7 +107,7 @@ async fn files_apply_whole_with_one_warning_for_each_thing_that_is_skipped() {
     let config = read(rest, "config").await;
     assert_eq!(config["org_info"]["org_name"], "Example");
     let parts: Vec<&String> = config.as_object().unwrap().keys().collect();
-    assert_eq!(parts, ["agent_options", "org_info", "server_settings"]);
+    assert_eq!(parts, ["agent_options", "host_expiry_settings", "org_info", "server_settings"]);
 }
 
 #[tokio::test]

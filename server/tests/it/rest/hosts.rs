@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::support::{Database, ENROLL_SECRET, TestServer};
 
 /// Hosts whose names, systems and times differ; the first is `host-0`.
-async fn fleet(server: &TestServer, count: u32) {
+pub async fn fleet(server: &TestServer, count: u32) {
     for index in 0..count {
         server.clock.advance(Duration::from_secs(10));
         let platform = [Platform::Linux, Platform::Darwin, Platform::Windows][index as usize % 3];

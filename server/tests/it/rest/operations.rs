@@ -153,6 +153,8 @@ fn samples() -> Vec<Sample> {
         post("/spec/osquery_options", json!({ "spec": { "config": {} } })),
         get("/hosts"),
         get("/hosts/count"),
+        get("/host_summary"),
+        post("/hosts/search", json!({ "query": "the" })),
         named("/hosts/report", "hosts/report?format=ndjson"),
         named("/hosts/identifier/{word}", "hosts/identifier/the-host"),
         named("/hosts/{id}", "hosts/1"),

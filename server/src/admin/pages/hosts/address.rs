@@ -159,10 +159,9 @@ impl HostsAddress {
             osquery_version: word(&self.version),
             after,
             after_id,
-            offset: 0,
-            limit: None,
             order: sort.order,
             is_descending: self.is_descending()?,
+            ..HostFilter::default()
         })
     }
 }

@@ -13,7 +13,7 @@ use crate::admin::AdminApi;
 use crate::admin::live::{lines, session_end};
 use crate::admin::pages::answer::{PageAnswer, PageFailed};
 use crate::admin::pages::visit::{Glance, PageId, Visit};
-use crate::admin::stream::paced;
+use crate::admin::stream::{paced, paced_until};
 use crate::fleet::Error;
 
 /// Proxies that buffer must not.
@@ -46,10 +46,11 @@ pub(in crate::admin::pages) async fn json_lines(api: Data<AdminApi>, visit: Visi
             let lines = stream::unfold((Box::pin(lines), guard), |(mut lines, guard)| async move {
                 lines.next().await.map(|line| (line, (lines, guard)))
             });
+            let end = session_end(api.fleet.clone(), by.clone(), Some(*id));
             let file = format!("attachment; filename=\"Live query {id}.ndjson\"");
             let mut head = head();
             head.insert_header((CONTENT_DISPOSITION, file));
-            Ok(head.streaming(paced(lines, api.answers.pace.clone())))
+            Ok(head.streaming(paced_until(end, lines, api.answers.pace.clone())))
         }
         Err(error) => Err(PageFailed::of(visit, error)),
     }

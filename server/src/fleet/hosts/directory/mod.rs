@@ -22,6 +22,7 @@ mod text;
 
 pub use census::Census;
 pub use groups::AskableHost;
+pub use pick::HostsSummary;
 pub(super) use pick::{HostPick, PickedHost};
 pub use targets::{OnlineTally, TargetGroups};
 

@@ -30,7 +30,7 @@ pub(super) enum OrderKey<'a> {
 impl<'a> From<&'a OrderValue> for OrderKey<'a> {
     fn from(value: &'a OrderValue) -> Self {
         match value {
-            OrderValue::Number(number) => Self::Number(*number),
+            OrderValue::Number(number) | OrderValue::Fraction(number) => Self::Number(*number),
             OrderValue::Text(text) => Self::Text(text),
             OrderValue::Time(moment) => Self::Number(moment.0),
         }

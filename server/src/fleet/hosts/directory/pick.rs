@@ -1,16 +1,17 @@
 //! Picking and ordering hosts.
 
 use std::cmp::Reverse;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use roaring::RoaringBitmap;
+use roaring::{RoaringBitmap, RoaringTreemap};
 
 use super::Directory;
 use super::first::FirstOf;
 use super::order::{Direction, OrderKey};
 use super::states::SlotsSeen;
 use super::tables::Tables;
+use super::targets::OnlineTally;
 use crate::clock::Moment;
 use crate::fleet::Result;
 use crate::fleet::hosts::list::HostFilter;
@@ -32,6 +33,16 @@ pub(in crate::fleet::hosts) struct HostPick {
     pub now: Moment,
     /// Values by which hosts are ordered, if the directory does not hold them.
     pub values: Option<Arc<HashMap<i64, i64>>>,
+    /// The hosts to pick from, if only the database knows them.
+    pub among: Option<Arc<RoaringTreemap>>,
+}
+
+/// The hosts of a choice, counted.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct HostsSummary {
+    pub states: OnlineTally,
+    /// Without platforms that none of them has.
+    pub platforms: BTreeMap<String, u64>,
 }
 
 /// A host of a list, and when it was last seen as it was picked.
@@ -42,12 +53,26 @@ pub(in crate::fleet::hosts) struct PickedHost {
 }
 
 impl HostPick {
+    /// A choice that needs nothing but the directory.
+    pub fn new(filter: HostFilter, now: Moment) -> Self {
+        Self { filter, now, values: None, among: None }
+    }
+
     /// The slots of all hosts that the filter lets through, whatever their state and its page.
-    fn in_any_state(&self, tables: &Tables) -> RoaringBitmap {
+    fn in_any_state(&self, tables: &Tables, seen: &mut SlotsSeen<'_>) -> RoaringBitmap {
         let mut chosen = match self.filter.label_id {
             Some(label_id) => tables.label(label_id).cloned().unwrap_or_default(),
             None => tables.hosts.clone(),
         };
+        for label_id in &self.filter.without_labels {
+            if let Some(members) = tables.label(*label_id) {
+                chosen -= members;
+            }
+        }
+        if let Some(among) = &self.among {
+            let mut cursor = tables.slot_cursor();
+            chosen &= among.iter().filter_map(|id| cursor.get(id.cast_signed())).collect::<RoaringBitmap>();
+        }
         if let Some(platform) = &self.filter.platform {
             chosen &= tables.platform(platform);
         }
@@ -57,12 +82,21 @@ impl HostPick {
         if let Some(version) = &self.filter.osquery_version {
             chosen = tables.with_version(&chosen, version);
         }
+        if let Some(system) = &self.filter.system {
+            chosen = tables.with_system(&chosen, system);
+        }
+        if self.filter.is_unnamed {
+            chosen = tables.unnamed(&chosen);
+        }
+        if let Some(since) = self.filter.silent_since {
+            chosen = seen.silent_since(&chosen, since);
+        }
         chosen
     }
 
     /// The slots of all hosts that the filter lets through, whatever its page.
     fn chosen(&self, tables: &Tables, seen: &mut SlotsSeen<'_>) -> RoaringBitmap {
-        let chosen = self.in_any_state(tables);
+        let chosen = self.in_any_state(tables, seen);
         match self.filter.state {
             Some(state) => seen.in_state(&chosen, state),
             None => chosen,
@@ -70,7 +104,7 @@ impl HostPick {
     }
 
     fn count(&self, tables: &Tables, seen: &mut SlotsSeen<'_>) -> u64 {
-        let chosen = self.in_any_state(tables);
+        let chosen = self.in_any_state(tables, seen);
         match self.filter.state {
             Some(state) => seen.count(&chosen, state),
             None => chosen.len(),
@@ -114,7 +148,7 @@ impl HostPick {
 
     /// The page in an order by what the directory holds.
     fn page_by_key(&self, tables: &Tables, seen: &mut SlotsSeen<'_>) -> Vec<u32> {
-        let mut chosen = self.in_any_state(tables);
+        let mut chosen = self.in_any_state(tables, seen);
         if let Some(state) = self.filter.state {
             if !is_few(tables, &chosen)
                 && let Some(page) = self.page_on_the_way(tables, &chosen, |slot| seen.is_in(slot, state))
@@ -191,6 +225,20 @@ impl Directory {
     /// As for [`Directory::loaded`].
     pub(in crate::fleet::hosts) async fn pick(self: &Arc<Self>, pick: HostPick) -> Result<Vec<PickedHost>> {
         self.read(move |tables, seen| pick.page(tables, &mut SlotsSeen::of(tables, seen, pick.now))).await
+    }
+
+    /// Counts the hosts of a choice by whether they are there and by platform, whatever the page.
+    ///
+    /// # Errors
+    /// As for [`Directory::loaded`].
+    pub(in crate::fleet::hosts) async fn summary(self: &Arc<Self>, pick: HostPick) -> Result<HostsSummary> {
+        self.read(move |tables, seen| {
+            let mut seen = SlotsSeen::of(tables, seen, pick.now);
+            let chosen = pick.chosen(tables, &mut seen);
+            let sizes = tables.platforms().map(|(name, hosts)| (name.to_owned(), hosts.intersection_len(&chosen)));
+            HostsSummary { states: seen.tally(&chosen), platforms: sizes.filter(|(_, count)| *count > 0).collect() }
+        })
+        .await
     }
 
     /// How many hosts there are, whatever the page.

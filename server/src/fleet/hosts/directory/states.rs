@@ -51,6 +51,17 @@ impl<'a> SlotsSeen<'a> {
         RoaringBitmap::from_lsb0_bytes(0, &bits)
     }
 
+    /// Those of these slots whose hosts have not called since a moment.
+    pub fn silent_since(&mut self, slots: &RoaringBitmap, since: Moment) -> RoaringBitmap {
+        let (since, mut silent) = (seconds(since), Vec::new());
+        self.each(slots, |slot, _, second| {
+            if second < since {
+                silent.push(slot);
+            }
+        });
+        RoaringBitmap::from_sorted_iter(silent).unwrap_or_default()
+    }
+
     /// How many of these hosts are in a state.
     pub fn count(&mut self, slots: &RoaringBitmap, state: HostState) -> u64 {
         let mut count = 0;

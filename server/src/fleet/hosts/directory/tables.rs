@@ -7,6 +7,8 @@ use super::shared::SharedValues;
 use super::slots::{SlotCursor, SlotIndex};
 use super::text::TextColumn;
 use crate::clock::Moment;
+use crate::fleet::hosts::list::SystemWanted;
+use crate::fleet::hosts::means_platform;
 use crate::fleet::hosts::presence::online_for;
 use crate::fleet::hosts::seen::seconds;
 use crate::store::directory::{DirectoryHost, DirectoryRow};
@@ -87,7 +89,10 @@ impl<'a> OrderedHost<'a> {
             | HostOrder::SeenTime
             | HostOrder::Uptime
             | HostOrder::UpdatedAt
-            | HostOrder::DetailUpdatedAt => OrderKey::Number(self.id),
+            | HostOrder::DetailUpdatedAt
+            | HostOrder::LabelUpdatedAt
+            | HostOrder::GigsAvailable
+            | HostOrder::PercentAvailable => OrderKey::Number(self.id),
         }
     }
 }
@@ -237,17 +242,38 @@ impl Tables {
         self.platforms.iter().map(|(platform, hosts)| (&**platform, hosts))
     }
 
-    /// The hosts of a platform.
-    pub fn platform(&self, platform: &str) -> RoaringBitmap {
-        self.platforms.get(platform).cloned().unwrap_or_default()
+    /// The hosts of the platforms that a word means.
+    pub fn platform(&self, word: &str) -> RoaringBitmap {
+        let meant = self.platforms().filter(|(platform, _)| means_platform(word, platform));
+        meant.fold(RoaringBitmap::new(), |all, (_, hosts)| all | hosts)
     }
 
     /// Those of these hosts whose agent has a version.
     pub fn with_version(&self, hosts: &RoaringBitmap, version: &str) -> RoaringBitmap {
-        let of_version = self.kinds.all().filter(|(_, kind)| *kind.osquery_version == *version);
-        let kinds: RoaringBitmap = of_version.map(|(number, _)| number).collect();
-        let is_of_version = |slot: &u32| kinds.contains(self.slots[*slot as usize].kind);
-        RoaringBitmap::from_sorted_iter(hosts.iter().filter(is_of_version)).unwrap_or_default()
+        self.of_kind(hosts, |kind| *kind.osquery_version == *version)
+    }
+
+    /// Those of these hosts whose system has a name, a version, or both, as [`SystemWanted`] says.
+    pub fn with_system(&self, hosts: &RoaringBitmap, wanted: &SystemWanted) -> RoaringBitmap {
+        self.of_kind(hosts, |kind| wanted.has(&kind.os_version))
+    }
+
+    /// Those of these hosts that have told nothing of themselves.
+    pub fn unnamed(&self, hosts: &RoaringBitmap) -> RoaringBitmap {
+        let unknown = self.of_kind(hosts, |kind| kind.osquery_version.is_empty());
+        let is_unnamed = |slot: &u32| {
+            let host = self.ordered(*slot);
+            let is_empty = |order| host.key(order) == OrderKey::Text("");
+            is_empty(HostOrder::Hostname) && is_empty(HostOrder::HardwareSerial)
+        };
+        RoaringBitmap::from_sorted_iter(unknown.iter().filter(is_unnamed)).unwrap_or_default()
+    }
+
+    fn of_kind(&self, hosts: &RoaringBitmap, is_wanted: impl Fn(&HostKind) -> bool) -> RoaringBitmap {
+        let wanted = self.kinds.all().filter(|(_, kind)| is_wanted(kind));
+        let kinds: RoaringBitmap = wanted.map(|(number, _)| number).collect();
+        let is_of_kind = |slot: &u32| kinds.contains(self.slots[*slot as usize].kind);
+        RoaringBitmap::from_sorted_iter(hosts.iter().filter(is_of_kind)).unwrap_or_default()
     }
 
     /// Hosts with a name, UUID, serial number or address that contains `text`; capitals from A to Z do not matter.

@@ -41,7 +41,7 @@ fn directory() -> Arc<Directory> {
 
 /// Ids of the hosts of a list.
 fn pick(directory: &Arc<Directory>, filter: &HostFilter) -> Vec<i64> {
-    let pick = HostPick { filter: filter.clone(), now: NOW, values: None };
+    let pick = HostPick::new(filter.clone(), NOW);
     directory.pick(pick).now_or_never().unwrap().unwrap().into_iter().map(|host| host.id).collect()
 }
 

@@ -8,7 +8,8 @@ use proptest::test_runner::TestRunner;
 
 use super::super::order::OrderKey;
 use super::*;
-use crate::fleet::hosts::list::HostState;
+use crate::fleet::hosts::list::{HostState, SystemWanted};
+use crate::fleet::hosts::means_platform;
 use crate::store::host_lists::{HostOrder, OrderValue};
 
 const DAY: u64 = 24 * 3600;
@@ -42,6 +43,11 @@ enum Edit {
 
 fn uptime(id: i64) -> i64 {
     id % 5
+}
+
+/// What only the database knows.
+fn has_little_disk(id: i64) -> bool {
+    id % 2 == 0
 }
 
 fn key(host: &DirectoryHost, seen: Moment, order: HostOrder) -> OrderKey<'_> {
@@ -127,7 +133,11 @@ impl Twins {
         };
         is_in_state
             && filter.label_id.is_none_or(|label| host.label_ids.contains(&label))
-            && filter.platform.as_ref().is_none_or(|platform| *platform == row.platform)
+            && !filter.without_labels.iter().any(|label| host.label_ids.contains(label))
+            && filter.platform.as_ref().is_none_or(|word| means_platform(word, &row.platform))
+            && filter.system.as_ref().is_none_or(|system| system.has(&row.os_version))
+            && filter.silent_since.is_none_or(|since| seen < since)
+            && filter.disk_below.is_none_or(|_| has_little_disk(row.id))
             && filter.osquery_version.as_ref().is_none_or(|version| *version == row.osquery_version)
             && (text.is_empty() || names.any(|name| name.to_ascii_lowercase().contains(&text)))
     }
@@ -158,7 +168,9 @@ impl Twins {
         let filter = self.filter(listing);
         let values = self.hosts.keys().map(|id| (*id, uptime(*id))).collect();
         let values = (filter.order == HostOrder::Uptime).then(|| Arc::new(values));
-        let pick = HostPick { filter, now: NOW, values };
+        let little = self.hosts.keys().filter(|id| has_little_disk(**id)).map(|id| id.cast_unsigned()).collect();
+        let among = filter.disk_below.map(|_| Arc::new(little));
+        let pick = HostPick { values, among, ..HostPick::new(filter, NOW) };
         let (page, count) = self.expected(&pick.filter);
         assert_eq!(self.directory.pick(pick.clone()).await.unwrap(), page, "{:?}", pick.filter);
         assert_eq!(self.directory.count(pick.clone()).await.unwrap(), count, "{:?}", pick.filter);
@@ -198,15 +210,27 @@ fn listing() -> impl Strategy<Value = Box<ListCase>> {
     let label = prop_oneof![2 => Just(None), 1 => (1_i64..4).prop_map(Some)];
     let limit = proptest::option::of(0_u64..5);
     let behind = proptest::option::of(any::<prop::sample::Index>());
-    let platform =
-        prop_oneof![3 => Just(None), 1 => Just(Some("ubuntu")), 1 => Just(Some("darwin")), 1 => Just(Some("?"))];
+    let platform = prop_oneof![6 => Just(None), 2 => Just(Some("ubuntu")), 2 => Just(Some("darwin")), 1 => Just(Some("linux")), 1 => Just(Some("?"))];
     let version = prop_oneof![3 => Just(None), 1 => Just(Some("5.9.1")), 1 => Just(Some("5"))];
-    let kind = (platform, version, label);
+    let system = prop_oneof![
+        6 => Just((None, None)),
+        1 => Just((Some("ubuntu"), None)),
+        1 => Just((Some("darwin"), Some("1"))),
+        1 => Just((None, Some("ubuntu 1"))),
+    ];
+    let silent = proptest::option::weighted(0.2, seconds_ago());
+    let without = proptest::collection::vec(1_i64..4, 0..2);
+    let disk = proptest::option::weighted(0.2, Just(1_u32));
+    let kind = (platform, version, label, system, silent, without, disk);
     (order, any::<bool>(), state, text, kind, 0_u64..3, limit, behind, any::<bool>()).prop_map(
         |(order, is_descending, state, text, kind, offset, limit, behind, is_behind_host)| {
-            let (platform, version, label_id) = kind;
-            let [platform, osquery_version] = [platform, version].map(|word: Option<&str>| word.map(str::to_owned));
+            let (platform, version, label_id, (name, of_system), silent, without_labels, disk_below) = kind;
+            let words = [platform, version, name, of_system];
+            let [platform, osquery_version, name, version] = words.map(|word: Option<&str>| word.map(str::to_owned));
+            let system = Some(SystemWanted { name, version }).filter(|wanted| *wanted != SystemWanted::default());
+            let silent_since = silent.map(|secs| NOW.minus(Duration::from_secs(secs)));
             let kind = HostFilter { platform, osquery_version, label_id, ..HostFilter::default() };
+            let kind = HostFilter { system, silent_since, without_labels, disk_below, ..kind };
             let filter = HostFilter { text, state, offset, limit, order, is_descending, ..kind };
             Box::new(ListCase { filter, behind, is_behind_host })
         },
