@@ -38,7 +38,7 @@ impl From<Error> for Refusal {
             }
             Error::TooMany { .. } => StatusCode::TOO_MANY_REQUESTS,
             Error::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
-            Error::Forbidden | Error::Unauthenticated => StatusCode::FORBIDDEN,
+            Error::Forbidden | Error::Closed(_) | Error::Unauthenticated => StatusCode::FORBIDDEN,
             Error::AlreadyExists { .. } | Error::ChangedMeanwhile(_) => StatusCode::CONFLICT,
             Error::NotFound { .. } => StatusCode::NOT_FOUND,
             Error::Internal(_) => return Self::Fault(error),

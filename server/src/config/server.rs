@@ -25,6 +25,8 @@ section! {
         tls_dir: PathBuf = PathBuf::from("tls"),
         /// Additional names and IP addresses of the self-signed certificate, comma-separated; localhost is always included.
         tls_names: Vec<String> = Vec::new(),
+        /// Refuse every change of operators and every live query, while hosts go on enrolling, asking and logging. For servers whose database is changed elsewhere, or from outside alone.
+        read_only: bool = false,
         /// Path prefix of all URLs of the server, such as /muster.
         url_prefix: String = String::new(),
         /// Addresses and networks of load balancers, comma-separated, such as 10.0.0.5,10.1.0.0/16; their connections are kept open, those of agents are closed. Their X-Forwarded-For tells where a login comes from.

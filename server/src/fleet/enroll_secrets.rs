@@ -72,7 +72,7 @@ impl EnrollSecrets {
     /// # Errors
     /// [`Error::Invalid`] with the paths `name` and `secret`; [`Error::Forbidden`] to users who may not change secrets.
     pub async fn add(&self, principal: &Principal, name: &str, secret: &str) -> Result<()> {
-        principal.may(Permission::WriteSecrets)?;
+        principal.may_change(Permission::WriteSecrets)?;
         let secret = if secret.is_empty() { random_text(SECRET_BYTES) } else { secret.to_owned() };
         let mut problems = Vec::new();
         if name.is_empty() {
@@ -103,7 +103,7 @@ impl EnrollSecrets {
     /// # Errors
     /// [`Error::NotFound`]; [`Error::Forbidden`] to users who may not change secrets.
     pub async fn remove(&self, principal: &Principal, id: i64) -> Result<()> {
-        principal.may(Permission::WriteSecrets)?;
+        principal.may_change(Permission::WriteSecrets)?;
         self.changes
             .make(principal, false, async |draft| {
                 let found = store::secrets::all(draft.tx).await?.into_iter().find(|secret| secret.id == id);

@@ -19,6 +19,9 @@ pub enum Error {
     ChangedMeanwhile(&'static str),
     #[error("forbidden")]
     Forbidden,
+    /// Nobody may change anything now; says why.
+    #[error("{0}")]
+    Closed(&'static str),
     #[error("authentication failed")]
     Unauthenticated,
     /// Too many requests; try again later.

@@ -196,7 +196,7 @@ impl Queries {
     /// # Errors
     /// [`Error::ChangedMeanwhile`](super::Error::ChangedMeanwhile) if it is not, and the same.
     pub async fn edit_seen(&self, principal: &Principal, id: i64, edit: &QueryInput, mark: &str) -> Result<()> {
-        principal.may(Permission::WriteSchedule)?;
+        principal.may_change(Permission::WriteSchedule)?;
         let update = async |draft: &mut Draft<'_>| {
             let old = existing::<Self>(draft.tx, id).await?;
             if to_edit(old.clone())?.mark != mark {
@@ -241,7 +241,7 @@ impl Queries {
     /// # Errors
     /// [`Error::Invalid`](super::Error::Invalid) while a pack schedules one of them.
     pub async fn delete_many(&self, principal: &Principal, ids: &[i64]) -> Result<u64> {
-        principal.may(Permission::WriteSchedule)?;
+        principal.may_change(Permission::WriteSchedule)?;
         let ids: BTreeSet<i64> = ids.iter().copied().collect();
         self.changes
             .make(principal, false, async |draft| {

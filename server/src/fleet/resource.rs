@@ -150,7 +150,7 @@ impl<T: PlanResource> Resource for T {
     }
 
     async fn create(&self, principal: &Principal, new: &T::Input) -> Result<T::View> {
-        principal.may(T::WRITE)?;
+        principal.may_change(T::WRITE)?;
         let spec = T::check_new(new)?;
         self.can_show().await?;
         let insert = async |draft: &mut Draft<'_>| T::insert(draft, principal, &spec, new).await;
@@ -159,7 +159,7 @@ impl<T: PlanResource> Resource for T {
     }
 
     async fn edit(&self, principal: &Principal, id: i64, edit: &T::Input) -> Result<T::View> {
-        principal.may(T::WRITE)?;
+        principal.may_change(T::WRITE)?;
         self.can_show().await?;
         let update = async |draft: &mut Draft<'_>| {
             let old = existing::<T>(draft.tx, id).await?;
@@ -186,7 +186,7 @@ async fn delete_one<T: PlanResource>(
     principal: &Principal,
     find: impl AsyncFn(&Tx) -> Result<T::Row>,
 ) -> Result<()> {
-    principal.may(T::WRITE)?;
+    principal.may_change(T::WRITE)?;
     let remove = async |draft: &mut Draft<'_>| {
         let row = find(draft.tx).await?;
         T::remove(draft, row).await

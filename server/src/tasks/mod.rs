@@ -47,10 +47,11 @@ enum Task {
     PruneSchema,
     TakeCensus,
     RestoreLogLevel,
+    WriteRefusedChanges,
 }
 
 impl Task {
-    const ALL: [Self; 27] = [
+    const ALL: [Self; 28] = [
         Self::RenewLease,
         Self::Follow,
         Self::CompareDirectory,
@@ -78,6 +79,7 @@ impl Task {
         Self::PruneSchema,
         Self::TakeCensus,
         Self::RestoreLogLevel,
+        Self::WriteRefusedChanges,
     ];
 
     /// As operators see it in the metrics.
@@ -110,6 +112,7 @@ impl Task {
             Self::PruneSchema => "prune_schema",
             Self::TakeCensus => "take_census",
             Self::RestoreLogLevel => "restore_log_level",
+            Self::WriteRefusedChanges => "write_refused_changes",
         }
     }
 
@@ -137,7 +140,12 @@ impl Task {
             Self::Follow | Self::CompareDirectory | Self::LookAtLiveQueries | Self::WriteReports => 2,
             Self::SweepLiveQueries | Self::RestoreLogLevel => 1,
             Self::ForgetLiveQueries | Self::ExpireHosts => 600,
-            Self::KeepSeen | Self::ShareSeen | Self::WriteKeyUses | Self::WriteIntervals | Self::WriteStatistics => 5,
+            Self::KeepSeen
+            | Self::ShareSeen
+            | Self::WriteKeyUses
+            | Self::WriteIntervals
+            | Self::WriteStatistics
+            | Self::WriteRefusedChanges => 5,
             Self::RetireKeys | Self::PruneFeed | Self::CloseStatistics | Self::PickForSchema => 60,
             Self::ShowStatistics | Self::TakeCensus => 120,
             Self::SeparateClones | Self::FollowSchema => 30,
@@ -197,6 +205,7 @@ impl Task {
             Self::SeparateClones => fleet.hosts.separate_clones().await,
             Self::SweepSessions => fleet.access.sweep().await,
             Self::PruneActivities => fleet.access.prune_activities().await,
+            Self::WriteRefusedChanges => fleet.access.write_refused_changes().await,
             Self::ExpireHosts => fleet.hosts.expire().await,
             Self::CloseStatistics => fleet.statistics.close().await,
             Self::ShowStatistics => fleet.statistics.show().await,

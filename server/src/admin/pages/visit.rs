@@ -125,7 +125,7 @@ pub(super) struct Visit {
 impl Visit {
     /// Whether the page may show something for which this permission is needed. What it shows is read with the same check.
     pub(super) fn may(&self, permission: Permission) -> bool {
-        self.principal.may(permission).is_ok()
+        self.principal.is_offered(permission)
     }
 }
 

@@ -52,7 +52,7 @@ impl Resource for Users {
     }
 
     async fn create(&self, principal: &Principal, request: &NewUser) -> Result<User> {
-        principal.may(Permission::ManageUsers)?;
+        principal.may_change(Permission::ManageUsers)?;
         let mut problems = Vec::new();
         let password = request.password.clone().unwrap_or_default();
         check_email("email", &request.email, &mut problems);
@@ -82,7 +82,7 @@ impl Resource for Users {
 
     /// A new password ends the user's sessions, except the session of this request.
     async fn edit(&self, principal: &Principal, id: i64, edit: &UserEdit) -> Result<User> {
-        principal.may(Permission::ManageUsers)?;
+        principal.may_change(Permission::ManageUsers)?;
         let mut problems = Vec::new();
         let new_password = edit.new_password.as_ref().or(edit.password.as_ref());
         if let Some(email) = &edit.email {
@@ -137,7 +137,7 @@ impl Resource for Users {
 
     /// Ends the user's sessions. The last administrator cannot be deleted.
     async fn delete(&self, principal: &Principal, id: i64) -> Result<()> {
-        principal.may(Permission::ManageUsers)?;
+        principal.may_change(Permission::ManageUsers)?;
         let now = self.access.clock.now();
         self.access
             .store
@@ -175,6 +175,7 @@ impl Access {
     /// [`Error::Invalid`] if the old password is wrong or the new one is weak, [`Error::TooMany`] if
     /// the user has shown the old one too often; log-ins do not count.
     pub async fn change_password(&self, principal: &Principal, request: &ChangePassword) -> Result<()> {
+        principal.passes("change_password")?;
         let id = principal.user.id;
         self.attempts.own_password(id, self.clock.now()).map_err(|retry_after| self.too_many(retry_after))?;
         let old_hash = store::users::password_hash(self.store.reader(), id).await?;

@@ -1,6 +1,7 @@
 //! Users, their sessions and permissions.
 
 mod attempts;
+mod change_gate;
 mod import_users;
 mod manage_users;
 mod password;
@@ -28,6 +29,7 @@ use sea_orm::ConnectionTrait;
 use sha2::{Digest as _, Sha256};
 
 use self::attempts::{Attempts, LoginSource};
+use self::change_gate::ChangeGate;
 use self::password::Passwords;
 use self::remembered::RememberedAdmins;
 use super::schedule::Schedule;
@@ -67,6 +69,7 @@ pub struct Access {
     failed_logins: LogLimit<Peer>,
     refused_forms: LogLimit<Peer>,
     remembered: RememberedAdmins,
+    gate: Arc<ChangeGate>,
     schedule: Arc<Schedule>,
     metrics: Arc<Metrics>,
 }
@@ -81,6 +84,7 @@ impl Access {
             failed_logins: LogLimit::new(REFUSALS_EVERY),
             refused_forms: LogLimit::new(REFUSALS_EVERY),
             remembered: RememberedAdmins::default(),
+            gate: Arc::new(ChangeGate::new(config.server.read_only)),
             attempts: Attempts::new(config.session.logins_per_minute),
             config: config.session.clone(),
             schedule,
@@ -181,7 +185,8 @@ impl Access {
             self.remembered.is_unknown(&hash);
             return Err(Error::Unauthenticated);
         };
-        let principal = Principal { role: role_of(&user), user: show(&user), token_hash: hash };
+        let gate = Arc::clone(&self.gate);
+        let principal = Principal { role: role_of(&user), user: show(&user), token_hash: hash, gate };
         self.remembered.is_known(&principal, now);
         Ok((principal, session.accessed_at))
     }

@@ -1,5 +1,8 @@
+use std::sync::Arc;
+
 use muster_api::rest::{Role, User};
 
+use super::change_gate::ChangeGate;
 use crate::clock::Moment;
 use crate::fleet::{Error, Result};
 use crate::store::activities::Actor;
@@ -12,6 +15,8 @@ pub struct Principal {
     /// `None` is below every role.
     pub(super) role: Option<Role>,
     pub(super) token_hash: [u8; 32],
+    /// What changes of this user pass.
+    pub(super) gate: Arc<ChangeGate>,
 }
 
 /// A permission, which a role has or has not.
@@ -41,6 +46,46 @@ pub enum Permission {
 }
 
 impl Permission {
+    /// Whether it is for changes, or for asking hosts.
+    fn is_for_changes(self) -> bool {
+        match self {
+            Self::ReadHosts
+            | Self::ReadQueries
+            | Self::ReadLabels
+            | Self::ReadPacks
+            | Self::ReadConfig
+            | Self::ReadSecrets
+            | Self::ReadActivities
+            | Self::Debug => false,
+            Self::RunLiveQueries
+            | Self::WriteHosts
+            | Self::WriteSchedule
+            | Self::WriteConfig
+            | Self::WriteSecrets
+            | Self::ManageUsers => true,
+        }
+    }
+
+    /// As activities name it.
+    fn word(self) -> &'static str {
+        match self {
+            Self::ReadHosts => "read_hosts",
+            Self::ReadQueries => "read_queries",
+            Self::ReadLabels => "read_labels",
+            Self::ReadPacks => "read_packs",
+            Self::ReadConfig => "read_config",
+            Self::ReadSecrets => "read_secrets",
+            Self::RunLiveQueries => "run_live_queries",
+            Self::WriteHosts => "write_hosts",
+            Self::WriteSchedule => "write_schedule",
+            Self::WriteConfig => "write_config",
+            Self::WriteSecrets => "write_secrets",
+            Self::ReadActivities => "read_activities",
+            Self::ManageUsers => "manage_users",
+            Self::Debug => "debug",
+        }
+    }
+
     /// The least role that has the permission.
     pub fn least_role(self) -> Role {
         match self {
@@ -77,13 +122,41 @@ impl Principal {
             api_only: true,
             teams: Vec::new(),
         };
-        Self { user, role: Some(Role::Admin), token_hash: [0; 32] }
+        Self { user, role: Some(Role::Admin), token_hash: [0; 32], gate: Arc::default() }
     }
 
     /// # Errors
     /// [`Error::Forbidden`] if the role does not have the permission.
     pub fn may(&self, permission: Permission) -> Result<()> {
         if self.role >= Some(permission.least_role()) { Ok(()) } else { Err(Error::Forbidden) }
+    }
+
+    /// As [`Principal::may`], for what changes something or asks hosts.
+    ///
+    /// # Errors
+    /// As there, and [`Error::Closed`] while nobody may.
+    pub fn may_change(&self, permission: Permission) -> Result<()> {
+        self.may(permission)?;
+        self.passes(permission.word())
+    }
+
+    /// As [`Principal::may_change`], or as [`Principal::may`] for what only tells what would change.
+    ///
+    /// # Errors
+    /// As there.
+    pub(in crate::fleet) fn may_write(&self, permission: Permission, dry_run: bool) -> Result<()> {
+        if dry_run { self.may(permission) } else { self.may_change(permission) }
+    }
+
+    /// Whether this user may do it now, for pages: nothing is offered that would be refused.
+    pub fn is_offered(&self, permission: Permission) -> bool {
+        self.may(permission).is_ok() && (!permission.is_for_changes() || self.gate.is_open())
+    }
+
+    /// # Errors
+    /// [`Error::Closed`] while nobody may change anything or ask hosts.
+    pub(in crate::fleet) fn passes(&self, change: &'static str) -> Result<()> {
+        self.gate.pass(&self.actor(), change)
     }
 
     pub(in crate::fleet) fn actor(&self) -> Actor {

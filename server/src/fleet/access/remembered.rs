@@ -77,7 +77,7 @@ mod tests {
             api_only: false,
             teams: Vec::new(),
         };
-        Principal { user, role: Some(role), token_hash: [number; 32] }
+        Principal { user, role: Some(role), token_hash: [number; 32], gate: Arc::default() }
     }
 
     #[test]

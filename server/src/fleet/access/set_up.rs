@@ -30,6 +30,7 @@ impl Access {
         if self.is_set_up().await? {
             return Err(already_done());
         }
+        self.gate.pass(&Actor::default(), "set_up")?;
         check(request)?;
         let hash = self.passwords.hash(request.admin.password.clone()).await?;
         let now = self.clock.now();

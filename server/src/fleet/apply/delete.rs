@@ -34,7 +34,7 @@ impl Applier {
     /// [`Error::Invalid`](crate::fleet::Error::Invalid) with every problem, each under its path; then nothing is
     /// deleted.
     pub async fn delete(&self, principal: &Principal, documents: Vec<Value>, dry_run: bool) -> Result<Applied> {
-        principal.may(Permission::WriteSchedule)?;
+        principal.may_write(Permission::WriteSchedule, dry_run)?;
         super::check_count(&documents)?;
         let named = read(documents)?;
         if !named.iter().any(NamedDocument::can_be_deleted) {

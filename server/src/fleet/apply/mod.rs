@@ -160,7 +160,7 @@ impl Applier {
         dry_run: bool,
     ) -> Result<(Applied, ChangedFields)> {
         // Whatever there is to apply: all kinds need at least this.
-        principal.may(Permission::WriteSchedule)?;
+        principal.may_write(Permission::WriteSchedule, dry_run)?;
         // Not on a thread that answers agents: there may be thousands of documents.
         let read = tokio::task::spawn_blocking(read).await.map_err(|error| Error::Internal(Box::new(error)))?;
         for document in &read.located {

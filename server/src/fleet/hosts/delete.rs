@@ -22,7 +22,7 @@ impl Hosts {
     /// [`Error::Forbidden`](crate::fleet::Error::Forbidden) without the permission to change hosts; or the database does
     /// not answer, and some of them may be deleted already.
     pub(in crate::fleet) async fn delete_many(&self, principal: &Principal, ids: &[i64]) -> Result<u64> {
-        principal.may(Permission::WriteHosts)?;
+        principal.may_change(Permission::WriteHosts)?;
         let ids: BTreeSet<i64> = ids.iter().copied().collect();
         let mut deleted = 0;
         for batch in ids.into_iter().collect::<Vec<_>>().chunks(DELETED_AT_ONCE) {

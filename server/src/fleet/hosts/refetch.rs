@@ -20,7 +20,7 @@ impl Hosts {
     /// # Errors
     /// When the database does not answer; then some of them may be asked already.
     pub async fn refetch_many(&self, principal: &Principal, ids: &[i64]) -> Result<u64> {
-        principal.may(Permission::WriteHosts)?;
+        principal.may_change(Permission::WriteHosts)?;
         let ids: BTreeSet<i64> = ids.iter().copied().collect();
         let mut asked = 0;
         for batch in ids.into_iter().collect::<Vec<_>>().chunks(BATCH) {
@@ -52,7 +52,7 @@ impl Hosts {
     /// # Errors
     /// [`Error::NotFound`] when there is no such host.
     pub async fn refetch(&self, principal: &Principal, id: i64) -> Result<()> {
-        principal.may(Permission::WriteHosts)?;
+        principal.may_change(Permission::WriteHosts)?;
         let now = self.clock.now();
         let found = self
             .store

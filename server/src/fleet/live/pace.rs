@@ -63,8 +63,13 @@ impl Live {
         if !job.is_open() {
             return Err(is_over(&job));
         }
-        if let PaceChange::Rate(rate) = change {
-            checked(rate)?;
+        match change {
+            PaceChange::Pause => {}
+            PaceChange::Resume => principal.passes("run_live_queries")?,
+            PaceChange::Rate(rate) => {
+                checked(rate)?;
+                principal.passes("run_live_queries")?;
+            }
         }
         // Before anything is written. What fails later takes effect when the rows are compared.
         self.bus.ping().await?;

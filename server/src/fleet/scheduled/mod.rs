@@ -83,7 +83,7 @@ impl Schedules {
     /// # Errors
     /// [`Error::Invalid`] for wrong contents, [`Error::AlreadyExists`] if the schedule already has the name.
     pub async fn add(&self, principal: &Principal, within: ScheduleScope, input: &ScheduledInput) -> Result<Scheduled> {
-        principal.may(Permission::WriteSchedule)?;
+        principal.may_change(Permission::WriteSchedule)?;
         let id = self
             .changes
             .make(principal, false, async |draft| {
@@ -128,7 +128,7 @@ impl Schedules {
         id: i64,
         input: &ScheduledInput,
     ) -> Result<Scheduled> {
-        principal.may(Permission::WriteSchedule)?;
+        principal.may_change(Permission::WriteSchedule)?;
         self.changes
             .make(principal, false, async |draft| {
                 let (old, pack) = find(draft.tx, within, id).await?;
@@ -161,7 +161,7 @@ impl Schedules {
     /// # Errors
     /// [`Error::NotFound`] if the schedule does not have the query.
     pub async fn delete(&self, principal: &Principal, within: ScheduleScope, id: i64) -> Result<()> {
-        principal.may(Permission::WriteSchedule)?;
+        principal.may_change(Permission::WriteSchedule)?;
         self.changes
             .make(principal, false, async |draft| {
                 let (row, pack) = find(draft.tx, within, id).await?;

@@ -2,4 +2,5 @@
 
 mod address;
 mod pool;
+mod read_only;
 mod readers;

@@ -167,6 +167,7 @@ fn samples() -> Vec<Sample> {
         get("/statistics/restarts"),
         get("/statistics/stalled"),
         get("/statistics/hosts"),
+        named("/agent_config", "agent_config?platform=ubuntu&label_id=1"),
         named("/schema", "schema?platform=linux&label_id=1&host_id=1&unagreed=true"),
         Sample { path: "hosts/1/refetch", ..post("/hosts/{id}/refetch", json!({})) },
         get("/queries"),
