@@ -18,6 +18,7 @@ use crate::config::{Config, LogPlugin};
 use crate::debug::DebugApi;
 use crate::fleet::access::Access;
 use crate::fleet::apply::Applier;
+use crate::fleet::carves::Carves;
 use crate::fleet::changes::Changes;
 use crate::fleet::checkin::{Checkin, CheckinParts};
 use crate::fleet::diagnostics::Diagnostics;
@@ -31,7 +32,7 @@ use crate::fleet::statistics::Statistics;
 use crate::fleet::{Fleet, Node};
 use crate::lifecycle::Lifecycle;
 use crate::ops::OpsApi;
-use crate::sinks::{FileSink, Rotation, Sink, StdoutSink};
+use crate::sinks::{CarveFiles, FileSink, Rotation, Sink, StdoutSink};
 use crate::store::diagnostics::DatabaseDiagnostics;
 use crate::store::{Store, StoreCounters, case_twins};
 use crate::telemetry::{LogLimit, Metrics};
@@ -137,6 +138,15 @@ impl App {
         let logs =
             Logs::load(sinks, max_in_flight, shared.batches, store.clone(), clock.clone(), Arc::clone(&metrics)).await;
         let logs = Arc::new(logs.context("cannot read the last log batches")?);
+        let carve_dir = config.carves.dir.clone().unwrap_or_else(|| config.sqlite.path.with_file_name("carves"));
+        let carves = Carves::new(
+            store.clone(),
+            Arc::new(CarveFiles::new(carve_dir)),
+            clock.clone(),
+            config.carves.clone(),
+            osquery.store_timeout,
+            Arc::clone(&metrics),
+        );
         let access = Access::new(store.clone(), clock.clone(), config, Arc::clone(&schedule), Arc::clone(&metrics));
         let access = Arc::new(access);
         let database = DatabaseDiagnostics::new(config, store.clone());
@@ -154,6 +164,7 @@ impl App {
             access,
             applier: Arc::new(Applier::new(changes.clone())),
             changes,
+            carves: Arc::new(carves),
             notifier: shared.notifier,
             checkin,
             hosts,

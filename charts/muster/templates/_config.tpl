@@ -57,6 +57,12 @@ redis:
 osquery:
   status_log_plugin: {{ $v.logs.plugin }}
   result_log_plugin: {{ $v.logs.plugin }}
+carves:
+  {{- if eq $v.logs.plugin "filesystem" }}
+  dir: /var/log/muster/carves
+  {{- else }}
+  max_receiving: 0
+  {{- end }}
 {{- end -}}
 
 {{- define "muster.mysqlTls" -}}

@@ -5,6 +5,7 @@ mod answer;
 mod apply;
 mod auth;
 mod body;
+mod carves;
 mod error;
 mod explain;
 mod hosts;

@@ -2,6 +2,7 @@
 //! flags; later layers win. All problems are reported together and prevent the start. What is somebody else's is warned of.
 
 mod activities;
+mod carves;
 mod filesystem;
 mod foreign;
 mod import;
@@ -25,6 +26,7 @@ mod value;
 use std::path::Path;
 
 pub use activities::Activities;
+pub use carves::Carves;
 pub use filesystem::Filesystem;
 pub use foreign::foreign_flags;
 pub use import::import_source;
@@ -83,6 +85,7 @@ sections! {
     mysql_read_replica: MysqlReadReplica,
     osquery: Osquery,
     filesystem: Filesystem,
+    carves: Carves,
     live: Live,
     statistics: Statistics,
     redis: Redis,
@@ -126,6 +129,7 @@ impl Config {
         problems.extend(self.mysql.contradictions("mysql"));
         problems.extend(self.mysql_read_replica.contradictions(&self.mysql));
         problems.extend(self.osquery.contradictions());
+        problems.extend(self.carves.contradictions());
         problems.extend(self.live.contradictions());
         problems.extend(self.statistics.contradictions());
         problems.extend(self.redis.contradictions());

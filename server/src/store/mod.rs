@@ -2,6 +2,7 @@
 
 pub mod activities;
 mod bulk;
+pub mod carves;
 pub mod case;
 mod case_twins;
 pub mod diagnostics;

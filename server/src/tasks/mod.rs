@@ -38,6 +38,7 @@ enum Task {
     SweepSessions,
     PruneFeed,
     PruneActivities,
+    EndCarves,
     CloseStatistics,
     ShowStatistics,
     PruneStatistics,
@@ -49,7 +50,7 @@ enum Task {
 }
 
 impl Task {
-    const ALL: [Self; 26] = [
+    const ALL: [Self; 27] = [
         Self::RenewLease,
         Self::Follow,
         Self::CompareDirectory,
@@ -68,6 +69,7 @@ impl Task {
         Self::SweepSessions,
         Self::PruneFeed,
         Self::PruneActivities,
+        Self::EndCarves,
         Self::CloseStatistics,
         Self::ShowStatistics,
         Self::PruneStatistics,
@@ -99,6 +101,7 @@ impl Task {
             Self::SweepSessions => "sweep_sessions",
             Self::PruneFeed => "prune_feed",
             Self::PruneActivities => "prune_activities",
+            Self::EndCarves => "end_carves",
             Self::CloseStatistics => "close_statistics",
             Self::ShowStatistics => "show_statistics",
             Self::PruneStatistics => "prune_statistics",
@@ -119,6 +122,7 @@ impl Task {
                 | Self::SweepSessions
                 | Self::PruneFeed
                 | Self::PruneActivities
+                | Self::EndCarves
                 | Self::CloseStatistics
                 | Self::PruneStatistics
                 | Self::PickForSchema
@@ -134,7 +138,7 @@ impl Task {
             Self::SweepLiveQueries | Self::RestoreLogLevel => 1,
             Self::ForgetLiveQueries => 600,
             Self::KeepSeen | Self::ShareSeen | Self::WriteKeyUses | Self::WriteIntervals | Self::WriteStatistics => 5,
-            Self::RetireKeys | Self::PruneFeed | Self::CloseStatistics | Self::PickForSchema => 60,
+            Self::RetireKeys | Self::PruneFeed | Self::EndCarves | Self::CloseStatistics | Self::PickForSchema => 60,
             Self::ShowStatistics | Self::TakeCensus => 120,
             Self::SeparateClones | Self::FollowSchema => 30,
             Self::SweepSessions | Self::PruneActivities | Self::PruneStatistics | Self::PruneSchema => 3600,
@@ -193,6 +197,7 @@ impl Task {
             Self::SeparateClones => fleet.hosts.separate_clones().await,
             Self::SweepSessions => fleet.access.sweep().await,
             Self::PruneActivities => fleet.access.prune_activities().await,
+            Self::EndCarves => fleet.carves.end_old().await,
             Self::CloseStatistics => fleet.statistics.close().await,
             Self::ShowStatistics => fleet.statistics.show().await,
             Self::PruneStatistics => fleet.statistics.forget_old().await,

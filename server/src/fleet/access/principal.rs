@@ -32,6 +32,10 @@ pub enum Permission {
     WriteSchedule,
     WriteConfig,
     WriteSecrets,
+    /// Reading which carves there are, but not what is in them.
+    ReadCarves,
+    /// Reading the contents of carves, and deleting carves.
+    TakeCarves,
     /// Reading what operators did; what they did to users only with [`Permission::ManageUsers`].
     ReadActivities,
     /// Reading and changing users. Every user may read the own account and change the own password.
@@ -51,9 +55,11 @@ impl Permission {
             | Self::ReadSecrets
             | Self::RunLiveQueries
             | Self::ReadActivities
+            | Self::ReadCarves
             | Self::WriteHosts
             | Self::WriteSchedule => Role::Maintainer,
-            Self::WriteConfig | Self::WriteSecrets | Self::ManageUsers | Self::Debug => Role::Admin,
+            // A carve can hold any file of a host: keys, password hashes, the memory of programs. No table shows these.
+            Self::TakeCarves | Self::WriteConfig | Self::WriteSecrets | Self::ManageUsers | Self::Debug => Role::Admin,
         }
     }
 }

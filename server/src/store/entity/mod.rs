@@ -1,6 +1,7 @@
 //! One file per table.
 
 pub mod activities;
+pub mod carves;
 pub mod cost_parts;
 pub mod denylisted_queries;
 pub mod enroll_secrets;
