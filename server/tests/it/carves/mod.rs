@@ -8,10 +8,11 @@ mod refusals;
 mod several;
 mod whole;
 
+use agent_compat::agent::{Flags, Identity, Platform};
 use agent_compat::{CarveOutcome, Carver, Exchange, TestAgent, accepted};
 use serde_json::Value;
 
-use crate::support::TestServer;
+use crate::support::{ENROLL_SECRET, TestServer};
 
 /// What an agent sees that has sent everything.
 const SENT: CarveOutcome = CarveOutcome::Success { left_out: Vec::new() };
@@ -19,6 +20,16 @@ const SENT: CarveOutcome = CarveOutcome::Success { left_out: Vec::new() };
 /// Bytes that say where they are from.
 fn archive(bytes: usize) -> Vec<u8> {
     (0..bytes).map(|at| (at * 31 + at / 251) as u8).collect()
+}
+
+/// An agent of this release, enrolled.
+async fn agent_of(server: &TestServer, index: u32, release: &str) -> TestAgent {
+    let mut identity = Identity::simulated(1, index, Platform::Linux);
+    release.clone_into(&mut identity.osquery_version);
+    let flags = Flags { enroll_secret: ENROLL_SECRET.into(), ..Flags::default() };
+    let mut agent = server.address.agent_with(identity, flags);
+    assert!(agent.enroll().await.verdict.is_success());
+    agent
 }
 
 /// Begins a carve and gives its session.

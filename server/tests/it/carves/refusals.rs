@@ -2,7 +2,7 @@ use agent_compat::agent::AgentEndpoint;
 use agent_compat::{CarveOutcome, Carver, Exchange, TestAgent};
 use muster::config::Bytes;
 
-use super::{archive, assert_given_up, assert_kept, assert_not_kept, begun, contents, shown};
+use super::{agent_of, archive, assert_given_up, assert_kept, assert_not_kept, begun, contents, shown};
 use crate::support::TestServer;
 
 async fn post_block(agent: &TestAgent, body: impl Into<String>, headers: &[(&'static str, &str)]) -> Exchange {
@@ -12,7 +12,8 @@ async fn post_block(agent: &TestAgent, body: impl Into<String>, headers: &[(&'st
 #[tokio::test]
 async fn a_block_that_is_not_of_the_carve_is_refused_and_nothing_of_it_is_kept() {
     let server = TestServer::start().await;
-    let (agent, other) = (server.enrolled(1).await, server.enrolled(2).await);
+    // Their keys are in the header, too.
+    let (agent, other) = (agent_of(&server, 1, "5.23.0").await, agent_of(&server, 2, "5.23.0").await);
     let carver = Carver::numbered(1, 10, archive(35));
     let session = begun(&carver, &agent).await;
     assert_kept(&carver.block(&agent, &session, 0).await);
@@ -60,7 +61,7 @@ async fn a_block_that_is_not_of_the_carve_is_refused_and_nothing_of_it_is_kept()
 #[tokio::test]
 async fn a_block_over_the_limit_is_refused_whoever_sends_it() {
     let server = TestServer::with(|config| config.carves.max_block_size = Bytes::mib(2)).await;
-    let agent = server.enrolled(1).await;
+    let agent = agent_of(&server, 1, "5.23.0").await;
     let carver = Carver::numbered(1, 2 << 20, archive(3 << 20));
     let session = begun(&carver, &agent).await;
     let large = carver.block_body_of(&session, 0, &archive((2 << 20) + 9_000));

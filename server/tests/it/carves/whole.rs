@@ -1,22 +1,11 @@
-use agent_compat::agent::{Flags, Identity, Platform};
-use agent_compat::{Carver, TestAgent};
+use agent_compat::Carver;
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom as _;
 use serde_json::json;
 
-use super::{SENT, archive, assert_kept, begun, contents, shown};
-use crate::support::{ENROLL_SECRET, TestServer};
-
-/// An agent of this release, enrolled.
-async fn agent_of(server: &TestServer, index: u32, release: &str) -> TestAgent {
-    let mut identity = Identity::simulated(1, index, Platform::Linux);
-    release.clone_into(&mut identity.osquery_version);
-    let flags = Flags { enroll_secret: ENROLL_SECRET.into(), ..Flags::default() };
-    let mut agent = server.address.agent_with(identity, flags);
-    assert!(agent.enroll().await.verdict.is_success());
-    agent
-}
+use super::{SENT, agent_of, archive, assert_kept, begun, contents, shown};
+use crate::support::TestServer;
 
 #[tokio::test]
 async fn what_an_agent_sends_is_downloaded_byte_for_byte() {
