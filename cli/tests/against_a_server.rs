@@ -402,7 +402,10 @@ async fn carves_are_listed_shown_and_downloaded() {
     let session = begun["session_id"].as_str().unwrap();
     carver.block(&agent, session, 0).await;
     let list = console.good(&["get", "carves"]);
-    assert!(list.contains("| 1  | 2026-01-15T12:00:00Z | 33%        | 300000     | no      | 4998d406-"), "{list}");
+    assert!(
+        list.contains("| 1  | 2026-01-15T12:00:00Z | 33%        | 300000     | no      |          | 4998d406-"),
+        "{list}"
+    );
     let early = console.bad(&["get", "carve", "1", "--outfile", "x.tar"]);
     assert_eq!(early.stderr, "Error: carve 1 is not complete: 33% has come; try again later\n");
     for block in 1..3 {
@@ -430,18 +433,26 @@ async fn an_interrupted_download_of_a_carve_goes_on() {
     let console = Console::with(clock, |_| {}).await;
     let agent = enrolled(&console).await;
     let contents: Vec<u8> = (0..300_000_u32).map(|at| (at / 7) as u8).collect();
-    let outcome = Carver::numbered(1, 100_000, contents.clone()).send(&agent).await;
-    assert_eq!(outcome, CarveOutcome::Success { left_out: Vec::new() });
+    let carver = Carver::numbered(1, 100_000, contents.clone());
+    assert_eq!(carver.send(&agent).await, CarveOutcome::Success { left_out: Vec::new() });
     let folder = console.fleetctl.path();
     let part = folder.join("x.tar.1-1768478400.part");
-    // Bytes that the server does not have show which were downloaded.
-    std::fs::write(&part, vec![255; 150_001]).unwrap();
+    // One block, and a part of the next.
+    std::fs::write(&part, &contents[..150_001]).unwrap();
     let run = console.fleetctl.run(&["get", "carve", "1", "--outfile", "x.tar"]);
     assert_eq!(run.code, Some(0), "{run:?}");
-    assert!(run.stderr.starts_with("going on after 150001 of 300000 bytes\n"), "{run:?}");
-    let there = std::fs::read(folder.join("x.tar")).unwrap();
-    assert!(there[..150_001].iter().all(|byte| *byte == 255) && there[150_001..] == contents[150_001..]);
+    let goes_on = "going on after 100000 of 300000 bytes: these are as the host has sent them\n";
+    assert!(run.stderr.starts_with(goes_on), "{run:?}");
+    assert!(std::fs::read(folder.join("x.tar")).unwrap() == contents);
     assert!(!part.exists());
+    // What a crash has left of a block is found by its digest.
+    let mut broken = contents[..200_000].to_vec();
+    broken[150_000..].fill(0);
+    std::fs::write(folder.join("broken.tar.1-1768478400.part"), broken).unwrap();
+    let run = console.fleetctl.run(&["get", "carve", &carver.carve_id, "--outfile", "broken.tar"]);
+    assert!(run.stderr.starts_with(goes_on), "{run:?}");
+    assert!(std::fs::read(folder.join("broken.tar")).unwrap() == contents);
+    assert!(console.bad(&["get", "carve", "no-such"]).stderr.contains("no carve no-such has begun to come"));
     // Of a whole file only the name was missing; what is too long is not of this carve.
     for (name, bytes) in [("whole.tar", 300_000), ("long.tar", 300_001)] {
         let there: Vec<u8> = contents.iter().copied().chain([0]).take(bytes).collect();

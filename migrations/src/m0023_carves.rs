@@ -1,4 +1,4 @@
-//! Carves: what is known of them. Their contents are not in the database.
+//! Carves: what is known of them, and which queries asked for them. Their contents are not in the database.
 
 use sea_orm_migration::prelude::*;
 
@@ -36,12 +36,29 @@ impl MigrationTrait for Migration {
             .await?;
         index(manager, "carves", &["session_hash"], true).await?;
         index(manager, "carves", &["host_id", "carve_id"], true).await?;
+        index(manager, "carves", &["carve_id"], false).await?;
         index(manager, "carves", &["content_key"], true).await?;
         index(manager, "carves", &["status", "last_block_at"], false).await?;
-        index(manager, "carves", &["created_at"], false).await
+        index(manager, "carves", &["created_at"], false).await?;
+        manager
+            .create_table(
+                table(manager, "carve_requests")
+                    .col(id())
+                    .col(number("host_id"))
+                    .col(name("carve_id"))
+                    .col(optional_number("live_query_id"))
+                    .col(name("query_name"))
+                    .col(moment("created_at"))
+                    .take(),
+            )
+            .await?;
+        index(manager, "carve_requests", &["host_id", "carve_id"], true).await?;
+        index(manager, "carve_requests", &["carve_id"], false).await?;
+        index(manager, "carve_requests", &["live_query_id"], false).await?;
+        index(manager, "carve_requests", &["created_at"], false).await
     }
 
     async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        drop_tables(manager, &["carves"]).await
+        drop_tables(manager, &["carve_requests", "carves"]).await
     }
 }

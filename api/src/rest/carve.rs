@@ -30,6 +30,11 @@ pub struct Carve {
     pub received_blocks: i64,
     pub received_bytes: i64,
     pub completed_at: Option<DateTime<Utc>>,
+    /// The live query that has asked for the carve, if one has and its answer has named it.
+    pub live_query_id: Option<i64>,
+    /// The saved query of that live query; or the scheduled query that has asked, as the agent names it; or empty.
+    #[serde(default)]
+    pub query_name: String,
     /// Why the carve has failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
@@ -56,4 +61,15 @@ enveloped!(Carve, CarveList { carves }, CarveEnvelope { carve });
 pub struct CarveBlockData {
     /// The bytes of the block in base64.
     pub data: String,
+}
+
+/// The digest of a block of a carve.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct CarveBlockDigest {
+    /// Counted from 0.
+    pub block_id: u64,
+    /// Bytes of the block.
+    pub size: u64,
+    /// SHA-256 of the bytes, in hexadecimal digits.
+    pub sha256: String,
 }

@@ -27,7 +27,7 @@ pub use campaign::{
     Campaign, CampaignEnvelope, CampaignMetrics, CampaignStatus, CampaignTotals, FoundTargets, LiveRun, LiveRunAnswer,
     LiveRunDone, LiveRunQuery, LiveRunSummary, NewCampaign, Selected, TargetCounts, TargetSearch, Targets,
 };
-pub use carve::{Carve, CarveBlockData, CarveEnvelope, CarveList, CarveStatus};
+pub use carve::{Carve, CarveBlockData, CarveBlockDigest, CarveEnvelope, CarveList, CarveStatus};
 pub use envelope::Enveloped;
 pub use error::{ErrorBody, FieldError};
 pub use explain::{Explained, ExplainedQuery};

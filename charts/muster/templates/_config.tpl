@@ -57,12 +57,14 @@ redis:
 osquery:
   status_log_plugin: {{ $v.logs.plugin }}
   result_log_plugin: {{ $v.logs.plugin }}
+{{- if $v.s3.existingSecret }}
+s3:
+  secret_access_key_path: /etc/muster/secrets/s3/secret_access_key
+{{- end }}
+{{- if eq $v.logs.plugin "filesystem" }}
 carves:
-  {{- if eq $v.logs.plugin "filesystem" }}
   dir: /var/log/muster/carves
-  {{- else }}
-  max_receiving: 0
-  {{- end }}
+{{- end }}
 {{- end -}}
 
 {{- define "muster.mysqlTls" -}}

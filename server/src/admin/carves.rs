@@ -8,7 +8,7 @@ use actix_web::web::{Bytes, Data, Path};
 use actix_web::{HttpRequest, HttpResponse};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use muster_api::rest::{Carve, CarveBlockData, CarveEnvelope, Enveloped as _};
+use muster_api::rest::{Carve, CarveBlockData, CarveBlockDigest, CarveEnvelope, Enveloped as _};
 
 use super::AdminApi;
 use super::answer::Done;
@@ -16,6 +16,7 @@ use super::auth::Caller;
 use super::error::AdminAnswer;
 use super::lists::{FileHead, TextParts};
 use super::params::{Parameter, ParameterKind, Params, page_parameters};
+use super::work::internal;
 use crate::fleet::access::Principal;
 use crate::fleet::carves::{CarveContents, CarveFilter, CarveSort};
 use crate::fleet::{self, Fleet};
@@ -41,7 +42,16 @@ pub(super) fn parameters() -> Vec<Parameter> {
     parameters.push(Parameter::new("query", ParameterKind::Text, "A part of the name, in any case."));
     let about = "Whether to list carves whose contents have been removed, too.";
     parameters.push(Parameter::new("expired", ParameterKind::Switch, about));
+    parameters.push(Parameter::new("host_id", ParameterKind::Number, "Only carves of this host."));
+    let about = "Only carves that this live query has asked for.";
+    parameters.push(Parameter::new("live_query_id", ParameterKind::Number, about));
+    parameters.push(Parameter::new("carve_id", ParameterKind::Text, "Only the carve of this `carve_guid`."));
     parameters
+}
+
+/// The description of the parameters of [`blocks`].
+pub(super) fn block_parameters() -> Vec<Parameter> {
+    vec![Parameter::new("count", ParameterKind::Number, "Only so many blocks, from the first on.")]
 }
 
 pub(super) async fn list(
@@ -54,9 +64,13 @@ pub(super) async fn list(
     let (order, is_descending) = params.order(&ORDER_KEYS)?;
     let text = params.text("query").unwrap_or_default();
     let with_expired = params.switch("expired")?;
+    let ids = [params.number("host_id")?, params.number("live_query_id")?];
+    let [host_id, live_query_id] = ids.map(|id| id.and_then(|id| i64::try_from(id).ok()));
+    let carve_id = params.text("carve_id");
     params.finish()?;
     let (order, limit) = (order.unwrap_or_default(), limit.unwrap_or(MAX_LISTED));
-    let filter = CarveFilter { text, with_expired, order, is_descending, offset, limit };
+    let filter =
+        CarveFilter { text, with_expired, carve_id, host_id, live_query_id, order, is_descending, offset, limit };
     let list =
         move |fleet: Fleet, by: Principal| async move { Ok(Carve::list(fleet.carves.list(&by, &filter).await?)) };
     Ok(api.read(&caller, list).await?)
@@ -124,6 +138,51 @@ pub(super) async fn contents(
         Ok((file, ContentParts { contents, left: range }))
     });
     Ok(answer.await?)
+}
+
+/// The digests of the first blocks, with which a client finds out how much of a file it may go on after.
+pub(super) async fn blocks(
+    api: Data<AdminApi>,
+    caller: Caller,
+    id: Path<i64>,
+    request: HttpRequest,
+) -> Result<HttpResponse, actix_web::Error> {
+    let mut params = Params::of(&request)?;
+    let count = params.number("count")?;
+    params.finish()?;
+    let (fleet, principal) = (api.fleet.clone(), caller.0.clone());
+    let begin = move || async move {
+        let contents = fleet.carves.contents(&principal, *id).await?;
+        let end = count.unwrap_or(u64::MAX).min(contents.block_count());
+        Ok(DigestLines { contents, left: 0..end })
+    };
+    Ok(api.lists.send_parts(&caller.0, "application/x-ndjson", None, begin).await?)
+}
+
+/// Lines with the digests of blocks.
+struct DigestLines {
+    contents: CarveContents,
+    left: Range<u64>,
+}
+
+impl TextParts for DigestLines {
+    fn is_finished(&self) -> bool {
+        self.left.is_empty()
+    }
+
+    async fn next(&mut self) -> fleet::Result<Bytes> {
+        let (mut lines, mut read) = (Vec::new(), 0);
+        while read < PART as u64
+            && let Some(block_id) = self.left.next()
+        {
+            let (size, sha256) = self.contents.digest(block_id, PART).await?;
+            let line = serde_json::to_vec(&CarveBlockDigest { block_id, size, sha256 }).map_err(internal)?;
+            lines.extend_from_slice(&line);
+            lines.push(b'\n');
+            read += size;
+        }
+        Ok(lines.into())
+    }
 }
 
 /// Bytes of a carve that are sent part by part.

@@ -2,12 +2,12 @@
 //! roles read this table. Paths are matched in this order.
 
 use muster_api::rest::{
-    Applied, AppliedSpecs, Apply, CarveBlockData, CarveEnvelope, CarveList, ChangePassword, Deleted, Denylist,
-    Explained, FleetCosts, FleetCounts, FleetSchema, GlobalSchedule, HostCount, HostEnvelope, HostIds, HostList,
-    HostStatistics, HostView, LabelEnvelope, LabelInput, LabelList, LabelSummaries, LoggedIn, Login, Me, NewUser,
-    OptionsSpec, PackEnvelope, PackInput, PackList, QueryCostReport, QueryEnvelope, QueryIds, QueryInput, QueryList,
-    ScheduledEnvelope, ScheduledInput, ScheduledQueries, SecretsSpec, SetUp, SetUpDone, SpecByName, SpecList,
-    StalledHosts, UserEdit, UserEnvelope, UserList, UserRoles, Version, WorkerRestarts,
+    Applied, AppliedSpecs, Apply, CarveBlockData, CarveBlockDigest, CarveEnvelope, CarveList, ChangePassword, Deleted,
+    Denylist, Explained, FleetCosts, FleetCounts, FleetSchema, GlobalSchedule, HostCount, HostEnvelope, HostIds,
+    HostList, HostStatistics, HostView, LabelEnvelope, LabelInput, LabelList, LabelSummaries, LoggedIn, Login, Me,
+    NewUser, OptionsSpec, PackEnvelope, PackInput, PackList, QueryCostReport, QueryEnvelope, QueryIds, QueryInput,
+    QueryList, ScheduledEnvelope, ScheduledInput, ScheduledQueries, SecretsSpec, SetUp, SetUpDone, SpecByName,
+    SpecList, StalledHosts, UserEdit, UserEnvelope, UserList, UserRoles, Version, WorkerRestarts,
 };
 use muster_api::spec::{LabelSpec, PackSpec, QuerySpec};
 use serde_json::{Map, Value};
@@ -185,6 +185,10 @@ fn carve_operations() -> Vec<Operation> {
         get("/carves/{id}/contents", TakeCarves, "Download the contents of a complete carve", carves::contents)
             .note("The bytes that the agent has sent. The header `Range` asks for a part, with the status 206.")
             .gives_file(),
+        get("/carves/{id}/blocks", TakeCarves, "Get the digests of the blocks of a complete carve", carves::blocks)
+            .note("One JSON object per line. With them a client finds out how much of a file it may go on after.")
+            .parameters(carves::block_parameters())
+            .gives_lines::<CarveBlockDigest>(),
         delete("/carves/{id}", TakeCarves, "Delete a carve and its contents", carves::delete),
     ]
 }

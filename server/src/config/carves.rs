@@ -7,7 +7,7 @@ use super::value::Bytes;
 section! {
     /// Files that agents send (carves).
     "carves" Carves {
-        /// Directory of the contents, one folder per carve; all nodes must share it, and no other installation may use it. Empty: the directory carves beside the database.
+        /// Directory of the contents, one folder per carve; all nodes must share it, and no other installation may use it. Empty: the directory carves beside the SQLite file; with MySQL, carves are then refused unless s3.bucket is set.
         dir: Option<PathBuf> = None,
         /// Maximum size of a carve; larger ones are refused when they begin.
         max_size: Bytes = Bytes::mib(1024),

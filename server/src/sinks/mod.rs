@@ -14,7 +14,7 @@ mod stdout;
 use std::future::Future;
 use std::pin::Pin;
 
-pub use carves::{CarveFiles, CarveStorage, Put, StorageError};
+pub use carves::{CarveBucket, CarveFiles, CarveStorage, Put, StorageError};
 pub use file::{FileSink, Rotation};
 pub use lines::LogLines;
 pub use stdout::StdoutSink;

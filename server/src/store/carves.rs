@@ -26,6 +26,11 @@ pub struct CarveListing {
     /// A part of the name, in any case.
     pub text: String,
     pub with_expired: bool,
+    /// The agent's name of a carve.
+    pub carve_id: Option<String>,
+    pub host_id: Option<i64>,
+    /// The live query that has asked for the carves.
+    pub live_query_id: Option<i64>,
     pub order: CarveOrder,
     pub is_descending: bool,
     pub offset: u64,
@@ -130,6 +135,17 @@ pub async fn list(db: &impl ConnectionTrait, listing: &CarveListing) -> Result<V
     let mut select = Entity::find();
     if !listing.with_expired {
         select = select.filter(Column::Status.ne(CarveStatusWord::Expired.as_str()));
+    }
+    if let Some(carve_id) = &listing.carve_id {
+        select = select.filter(Column::CarveId.eq(carve_id));
+    }
+    if let Some(host_id) = listing.host_id {
+        select = select.filter(Column::HostId.eq(host_id));
+    }
+    if let Some(id) = listing.live_query_id {
+        let asked = "EXISTS (SELECT 1 FROM carve_requests AS asked WHERE asked.live_query_id = ? \
+                     AND asked.host_id = carves.host_id AND asked.carve_id = carves.carve_id)";
+        select = select.filter(Expr::cust_with_values(asked, [id]));
     }
     if !listing.text.is_empty() {
         // Names are made of ASCII letters, digits and whatever a host name holds; INSTR knows no wildcards.

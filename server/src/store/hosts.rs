@@ -214,6 +214,7 @@ pub async fn delete(db: &impl ConnectionTrait, host_ids: &[i64]) -> Result<BTree
     super::statistics::events::forget_hosts(db, host_ids).await?;
     super::schema::forget_hosts(db, host_ids).await?;
     super::carves::forget_hosts(db, host_ids).await?;
+    super::carve_requests::forget_hosts(db, host_ids).await?;
     hosts::Entity::delete_many().filter(hosts::Column::Id.is_in(ids())).exec(db).await?;
     Ok(deleted.into_iter().collect())
 }

@@ -2,6 +2,7 @@
 
 pub mod activities;
 mod bulk;
+pub mod carve_requests;
 pub mod carves;
 pub mod case;
 mod case_twins;

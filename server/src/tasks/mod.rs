@@ -39,6 +39,7 @@ enum Task {
     PruneFeed,
     PruneActivities,
     EndCarves,
+    WriteCarveRequests,
     CloseStatistics,
     ShowStatistics,
     PruneStatistics,
@@ -50,7 +51,7 @@ enum Task {
 }
 
 impl Task {
-    const ALL: [Self; 27] = [
+    const ALL: [Self; 28] = [
         Self::RenewLease,
         Self::Follow,
         Self::CompareDirectory,
@@ -70,6 +71,7 @@ impl Task {
         Self::PruneFeed,
         Self::PruneActivities,
         Self::EndCarves,
+        Self::WriteCarveRequests,
         Self::CloseStatistics,
         Self::ShowStatistics,
         Self::PruneStatistics,
@@ -102,6 +104,7 @@ impl Task {
             Self::PruneFeed => "prune_feed",
             Self::PruneActivities => "prune_activities",
             Self::EndCarves => "end_carves",
+            Self::WriteCarveRequests => "write_carve_requests",
             Self::CloseStatistics => "close_statistics",
             Self::ShowStatistics => "show_statistics",
             Self::PruneStatistics => "prune_statistics",
@@ -134,7 +137,11 @@ impl Task {
         Duration::from_secs(match self {
             Self::RenewLease => return RENEW_EVERY,
             Self::KeepBatchLeases => return LEASES_RENEWED_EVERY,
-            Self::Follow | Self::CompareDirectory | Self::LookAtLiveQueries | Self::WriteReports => 2,
+            Self::Follow
+            | Self::CompareDirectory
+            | Self::LookAtLiveQueries
+            | Self::WriteReports
+            | Self::WriteCarveRequests => 2,
             Self::SweepLiveQueries | Self::RestoreLogLevel => 1,
             Self::ForgetLiveQueries => 600,
             Self::KeepSeen | Self::ShareSeen | Self::WriteKeyUses | Self::WriteIntervals | Self::WriteStatistics => 5,
@@ -198,6 +205,7 @@ impl Task {
             Self::SweepSessions => fleet.access.sweep().await,
             Self::PruneActivities => fleet.access.prune_activities().await,
             Self::EndCarves => fleet.carves.end_old().await,
+            Self::WriteCarveRequests => fleet.carves.write_requests().await,
             Self::CloseStatistics => fleet.statistics.close().await,
             Self::ShowStatistics => fleet.statistics.show().await,
             Self::PruneStatistics => fleet.statistics.forget_old().await,

@@ -203,12 +203,15 @@ pub struct CarvesArgs {
     /// Also list carves whose contents have been removed
     #[arg(long)]
     expired: bool,
+    /// Only carves that this live query has asked for
+    #[arg(long, value_name = "ID")]
+    live_query: Option<u64>,
 }
 
 #[derive(clap::Args)]
 pub struct CarveArgs {
-    /// Number of the carve, as fleetctl get carves shows it
-    id: u64,
+    /// Number of the carve, as fleetctl get carves shows it, or the carve_guid in the result that asked for it
+    id: String,
     #[command(flatten)]
     format: DocumentFormat,
     /// Write the contents to standard output

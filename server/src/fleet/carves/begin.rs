@@ -8,9 +8,10 @@ use crate::fleet::hosts::Host;
 use crate::fleet::{Error, Result, within};
 use crate::store::entity::carves::{ActiveModel, CarveStatusWord};
 use crate::store::{Tx, carves, hosts};
+use crate::under_way::{WaitsFor, waiting_for};
 
 /// Most rows of one host. A host that carves by the hour has a fifth of them with the usual times.
-const MAX_ROWS: i64 = 1_000;
+pub(super) const MAX_ROWS: i64 = 1_000;
 
 /// Longest id that an agent gives to a carve or its request, in bytes. Those that osquery makes have 36.
 const MAX_ID: usize = 128;
@@ -29,11 +30,16 @@ pub struct NewCarve {
     pub carve_size: u64,
 }
 
+/// Whether an agent may give this id to a carve or its request.
+pub(super) fn is_id(id: &str) -> bool {
+    !id.is_empty() && id.len() <= MAX_ID && id.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
 impl NewCarve {
     fn check(&self) -> Result<()> {
         let Self { carve_id, request_id, block_count, block_size, carve_size } = self;
         for (name, id) in [("carve_id", carve_id), ("request_id", request_id)] {
-            if id.is_empty() || id.len() > MAX_ID || !id.bytes().all(|byte| byte.is_ascii_graphic()) {
+            if !is_id(id) {
                 let reason = format!("{name} must have 1 to {MAX_ID} visible ASCII characters");
                 return Err(Error::invalid(name, reason));
             }
@@ -67,7 +73,9 @@ impl Carves {
     async fn try_begin(&self, host: &Host, new: &NewCarve) -> Result<String> {
         new.check()?;
         self.check_sizes(new)?;
-        self.storage.check().await.map_err(unavailable)?;
+        let storage = self.storage()?;
+        waiting_for(WaitsFor::CarveStorage, storage.check()).await.map_err(unavailable)?;
+        let content_key = Uuid::new_v4().simple().to_string();
         let (now, session) = (self.clock.now(), SessionId::generate());
         let host_name: String = host.hostname().chars().take(MAX_HOST_NAME).collect();
         let time = now.to_utc().to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
@@ -79,7 +87,7 @@ impl Carves {
             carve_id: Set(new.carve_id.clone()),
             request_id: Set(new.request_id.clone()),
             session_hash: Set(session.hash()),
-            content_key: Set(Uuid::new_v4().simple().to_string()),
+            content_key: Set(content_key.clone()),
             block_count: Set(signed(new.block_count)),
             block_size: Set(signed(new.block_size)),
             carve_size: Set(signed(new.carve_size)),
@@ -109,6 +117,8 @@ impl Carves {
             Ok(())
         });
         within(self.store_timeout, begin).await?;
+        // The row is there first: what no row holds is removed.
+        waiting_for(WaitsFor::CarveStorage, storage.begin(&content_key)).await.map_err(unavailable)?;
         Ok(session.reveal())
     }
 

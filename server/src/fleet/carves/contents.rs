@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use sha2::{Digest as _, Sha256};
 
 use super::keep::size_of;
 use super::received::Received;
@@ -11,6 +12,7 @@ use crate::fleet::access::{Permission, Principal};
 use crate::fleet::{Error, Result};
 use crate::sinks::CarveStorage;
 use crate::store::entity::carves::{CarveStatusWord, Model};
+use crate::under_way::{WaitsFor, waiting_for};
 
 /// What a zstd stream begins with. Agents compress with `--carver_compression`, and do not say so.
 const ZSTD: &[u8] = &[0x28, 0xb5, 0x2f, 0xfd];
@@ -44,6 +46,27 @@ impl CarveContents {
         &self.carve.content_key
     }
 
+    pub fn block_count(&self) -> u64 {
+        self.carve.block_count.max(0).unsigned_abs()
+    }
+
+    /// The size of a block and the SHA-256 of its bytes, in hexadecimal digits. At most `at_once` bytes are in memory at a time.
+    ///
+    /// # Errors
+    /// As for [`CarveContents::read`].
+    pub async fn digest(&self, block: u64, at_once: usize) -> Result<(u64, String)> {
+        let size = size_of(&self.carve, block).unwrap_or(0);
+        let start = block.saturating_mul(self.carve.block_size.max(1).unsigned_abs());
+        let (mut sha256, mut read) = (Sha256::new(), 0);
+        while read < size {
+            let most = usize::try_from(size - read).unwrap_or(at_once).min(at_once);
+            let part = self.read(start + read, most).await?;
+            sha256.update(&part);
+            read += part.len() as u64;
+        }
+        Ok((size, sha256.finalize().iter().map(|byte| format!("{byte:02x}")).collect()))
+    }
+
     /// Bytes from `offset` on: `most` of them, or fewer that end with a block. None behind the end.
     ///
     /// # Errors
@@ -55,7 +78,7 @@ impl CarveContents {
             return Ok(Bytes::new());
         }
         let read = self.storage.read(&self.carve.content_key, offset / size, offset % size, most);
-        let read = read.await.map_err(unavailable)?;
+        let read = waiting_for(WaitsFor::CarveStorage, read).await.map_err(unavailable)?;
         if read.is_empty() { Err(Error::Unavailable("a block of the carve is cut off".to_owned())) } else { Ok(read) }
     }
 }
@@ -75,8 +98,10 @@ impl Carves {
             other => return Err(Error::invalid("id", format!("the carve is not complete: it is {other}"))),
         }
         self.note_reading(principal, &carve).await?;
-        let first = self.storage.read(&carve.content_key, 0, 0, ZSTD.len()).await.map_err(unavailable)?;
-        Ok(CarveContents { storage: Arc::clone(&self.storage), carve, is_zstd: first == ZSTD })
+        let storage = Arc::clone(self.storage()?);
+        let first = storage.read(&carve.content_key, 0, 0, ZSTD.len());
+        let first = waiting_for(WaitsFor::CarveStorage, first).await.map_err(unavailable)?;
+        Ok(CarveContents { storage, carve, is_zstd: first == ZSTD })
     }
 
     /// A block of a carve, complete or not.
@@ -95,6 +120,7 @@ impl Carves {
         };
         self.note_reading(principal, &carve).await?;
         let length = usize::try_from(size).unwrap_or(usize::MAX);
-        self.storage.read(&carve.content_key, block, 0, length).await.map_err(unavailable)
+        let read = self.storage()?.read(&carve.content_key, block, 0, length);
+        waiting_for(WaitsFor::CarveStorage, read).await.map_err(unavailable)
     }
 }

@@ -5,13 +5,14 @@ use sea_orm::{Set, Unchanged};
 use super::received::Received;
 use super::{Carves, unavailable};
 use crate::fleet::{Error, Result};
-use crate::store::carves;
+use crate::lock::lock;
 use crate::store::entity::carves::{ActiveModel, CarveStatusWord, Model};
+use crate::store::{carve_requests, carves};
 
 /// Most carves of each kind that one run of the task ends. The next run goes on.
 const AT_ONCE: u64 = 200;
 
-/// Most folders that one run looks at.
+/// Most contents that one run looks at.
 const MAX_LOOKED_AT: usize = 10_000;
 
 impl Carves {
@@ -30,6 +31,8 @@ impl Carves {
         }
         let gone = now.minus(config.expiry.saturating_add(config.retention));
         self.store.write(async |tx| carves::prune(tx, gone, AT_ONCE).await).await?;
+        let asked = now.minus(config.expiry.saturating_add(config.retention));
+        self.store.write(async |tx| carve_requests::prune(tx, asked, AT_ONCE).await).await?;
         let held = carves::totals(self.store.reader(), None).await?.held_bytes;
         self.metrics.carves_held_bytes.set(held);
         self.remove_left_over().await
@@ -81,7 +84,9 @@ impl Carves {
         });
         if let Some(carve) = expired.await? {
             self.metrics.carves("expired", 1);
-            self.storage.remove(&carve.content_key).await.map_err(unavailable)?;
+            if let Some(storage) = &self.storage {
+                storage.remove(&carve.content_key).await.map_err(unavailable)?;
+            }
         }
         Ok(())
     }
@@ -89,11 +94,15 @@ impl Carves {
     /// Removes contents that no row holds: of carves that were deleted or began anew, and of those whose removal failed
     /// before. A row is there before the first block of its carve, so whatever is listed before the rows are read can go.
     async fn remove_left_over(&self) -> Result<()> {
-        let keys = self.storage.keys(MAX_LOOKED_AT).await.map_err(unavailable)?;
+        let Some(storage) = &self.storage else { return Ok(()) };
+        let after = lock(&self.looked_at).clone();
+        let keys = storage.keys(&after, MAX_LOOKED_AT).await.map_err(unavailable)?;
+        // The next run goes on, or begins anew behind the last.
+        *lock(&self.looked_at) = keys.get(MAX_LOOKED_AT - 1).cloned().unwrap_or_default();
         for keys in keys.chunks(256) {
             let held = self.store.write(async |tx| carves::held_keys(tx, keys).await).await?;
             for key in keys.iter().filter(|key| !held.contains(*key)) {
-                self.storage.remove(key).await.map_err(unavailable)?;
+                storage.remove(key).await.map_err(unavailable)?;
             }
         }
         Ok(())

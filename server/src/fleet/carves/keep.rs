@@ -8,6 +8,7 @@ use crate::fleet::{Error, Result, within};
 use crate::sinks::Put;
 use crate::store::carves;
 use crate::store::entity::carves::{ActiveModel, CarveStatusWord, Model};
+use crate::under_way::{WaitsFor, waiting_for};
 
 /// A block as it came.
 #[derive(Debug, Clone)]
@@ -34,7 +35,8 @@ impl Carves {
         let bytes = block.data.len() as u64;
         check(carve, &block)?;
         let _room = self.keeping.acquire().await.map_err(|error| Error::Internal(Box::new(error)))?;
-        match self.storage.put(&carve.content_key, block.block_id, block.data).await.map_err(unavailable)? {
+        let put = self.storage()?.put(&carve.content_key, block.block_id, block.data);
+        match waiting_for(WaitsFor::CarveStorage, put).await.map_err(unavailable)? {
             Put::Kept => {}
             Put::Differs => return Err(Error::invalid("block_id", "this block is there already, with other bytes")),
         }
@@ -58,7 +60,7 @@ impl Carves {
             let carve = carves::locked(tx, id).await?.ok_or(Error::Forbidden)?;
             let mut received = Received::of(&carve.received);
             match received.add(block) {
-                Added::Known => return Ok((false, None)),
+                Added::Repeated => return Ok((false, None)),
                 Added::TooScattered => return Err(Error::invalid("block_id", "too many blocks are missing before it")),
                 Added::New => {}
             }

@@ -11,6 +11,7 @@ mod keep;
 mod notice;
 mod operate;
 mod received;
+mod requests;
 mod session;
 
 use std::collections::HashMap;
@@ -24,8 +25,9 @@ pub use self::contents::CarveContents;
 pub use self::keep::CarvedBlock;
 pub use self::notice::carve_notice;
 pub use self::operate::{CarveFilter, CarveSort};
+pub use self::requests::{CarveOrigin, CarveRequests, named_carves, scheduled_carves};
 pub use self::session::CarveSession;
-use super::Error;
+use super::{Error, Result};
 use crate::clock::{Clock, Moment};
 use crate::config;
 use crate::sinks::{CarveStorage, StorageError};
@@ -45,7 +47,8 @@ const READING: Duration = Duration::from_secs(3600);
 #[derive(Debug)]
 pub struct Carves {
     store: Store,
-    storage: Arc<dyn CarveStorage>,
+    /// `None` if operators have named no place for contents.
+    storage: Option<Arc<dyn CarveStorage>>,
     clock: Clock,
     config: config::Carves,
     /// How long a request of an agent waits for the database.
@@ -55,20 +58,51 @@ pub struct Carves {
     confirming: Semaphore,
     /// When users were last told to read a carve.
     readings: Mutex<HashMap<(i64, i64), Moment>>,
+    pub requests: Arc<CarveRequests>,
+    /// The last contents that were looked at in search of those that no row holds.
+    looked_at: Mutex<String>,
 }
 
 impl Carves {
     pub fn new(
         store: Store,
-        storage: Arc<dyn CarveStorage>,
+        storage: Option<Arc<dyn CarveStorage>>,
         clock: Clock,
         config: config::Carves,
         store_timeout: Duration,
+        requests: Arc<CarveRequests>,
         metrics: Arc<Metrics>,
     ) -> Self {
         let [keeping, confirming] = [AT_ONCE, CONFIRMED_AT_ONCE].map(Semaphore::new);
-        let readings = Mutex::default();
-        Self { store, storage, clock, config, store_timeout, metrics, keeping, confirming, readings }
+        Self {
+            store,
+            storage,
+            clock,
+            config,
+            store_timeout,
+            metrics,
+            keeping,
+            confirming,
+            readings: Mutex::default(),
+            requests,
+            looked_at: Mutex::default(),
+        }
+    }
+
+    /// Writes which queries have asked for carves.
+    ///
+    /// # Errors
+    /// When the database does not answer; the next call tries again.
+    pub async fn write_requests(&self) -> Result<()> {
+        self.requests.write().await
+    }
+
+    fn storage(&self) -> Result<&Arc<dyn CarveStorage>> {
+        self.storage.as_ref().ok_or_else(|| {
+            let reason =
+                "this server has no place for carves: set carves.dir to a folder that all nodes share, or s3.bucket";
+            Error::invalid("carve", reason)
+        })
     }
 
     /// A refusal that names a setting, whose limit was reached.
@@ -81,5 +115,5 @@ impl Carves {
 /// Agents send again what could not be kept.
 fn unavailable(error: StorageError) -> Error {
     tracing::warn!(%error, "the contents of a carve cannot be kept or read");
-    Error::Unavailable("the files of carves cannot be written or read".to_owned())
+    Error::Unavailable("the contents of carves cannot be written or read".to_owned())
 }

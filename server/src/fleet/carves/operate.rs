@@ -1,5 +1,7 @@
 //! What operators see of carves, and do with them.
 
+use std::collections::HashMap;
+
 use muster_api::rest::{Carve, CarveStatus};
 use serde_json::json;
 
@@ -10,11 +12,15 @@ use crate::fleet::{Error, Result};
 use crate::lock::lock;
 pub use crate::store::carves::CarveListing as CarveFilter;
 pub use crate::store::carves::CarveOrder as CarveSort;
+use crate::store::entity::carve_requests::Model as CarveRequest;
 use crate::store::entity::carves::{CarveStatusWord, Model};
-use crate::store::{activities, carves};
+use crate::store::{activities, carve_requests, carves};
 
 /// Most users and carves of which the last reading is remembered.
 const MAX_READINGS: usize = 10_000;
+
+/// Carves whose requests are read with one statement.
+const MAX_AT_ONCE: usize = 256;
 
 impl Carves {
     /// Carves, in the order of the filter.
@@ -24,7 +30,18 @@ impl Carves {
     pub async fn list(&self, principal: &Principal, filter: &CarveFilter) -> Result<Vec<Carve>> {
         principal.may(Permission::ReadCarves)?;
         let rows = carves::list(self.store.reader(), filter).await?;
-        Ok(rows.into_iter().map(view).collect())
+        let mut requests = HashMap::new();
+        for some in rows.chunks(MAX_AT_ONCE) {
+            let carve_ids = some.iter().map(|row| row.carve_id.clone()).collect();
+            for request in carve_requests::of_carves(self.store.reader(), carve_ids).await? {
+                requests.insert((request.host_id, request.carve_id.clone()), request);
+            }
+        }
+        let with_request = |row: Model| {
+            let request = requests.remove(&(row.host_id, row.carve_id.clone()));
+            view(row, request)
+        };
+        Ok(rows.into_iter().map(with_request).collect())
     }
 
     /// A carve.
@@ -33,7 +50,10 @@ impl Carves {
     /// [`Error::NotFound`], and [`Error::Forbidden`] without the permission to read carves.
     pub async fn by_id(&self, principal: &Principal, id: i64) -> Result<Carve> {
         principal.may(Permission::ReadCarves)?;
-        Ok(view(self.existing(id).await?))
+        let row = self.existing(id).await?;
+        let requests = carve_requests::of_carves(self.store.reader(), vec![row.carve_id.clone()]).await?;
+        let request = requests.into_iter().find(|request| request.host_id == row.host_id);
+        Ok(view(row, request))
     }
 
     pub(super) async fn existing(&self, id: i64) -> Result<Model> {
@@ -56,7 +76,9 @@ impl Carves {
         });
         let carve = deleted.await?;
         // What cannot be removed now goes with the next look at what is left over.
-        if let Err(error) = self.storage.remove(&carve.content_key).await {
+        if let Some(storage) = &self.storage
+            && let Err(error) = storage.remove(&carve.content_key).await
+        {
             tracing::warn!(%error, carve_id = id, "the contents of a deleted carve could not be removed; will retry");
         }
         Ok(())
@@ -84,7 +106,9 @@ impl Carves {
     }
 }
 
-pub(super) fn view(row: Model) -> Carve {
+fn view(row: Model, request: Option<CarveRequest>) -> Carve {
+    let (live_query_id, query_name) =
+        request.map_or((None, String::new()), |asked| (asked.live_query_id, asked.query_name));
     let received = Received::of(&row.received);
     let status = match row.status {
         CarveStatusWord::Receiving | CarveStatusWord::Unknown(_) => CarveStatus::Receiving,
@@ -109,6 +133,8 @@ pub(super) fn view(row: Model) -> Carve {
         received_blocks: i64::try_from(received.count()).unwrap_or(i64::MAX),
         received_bytes: row.received_bytes,
         completed_at: row.completed_at.map(|at| at.to_utc()),
+        live_query_id,
+        query_name,
         error: Some(row.error).filter(|error| !error.is_empty()),
     }
 }

@@ -11,7 +11,7 @@ pub(super) struct Received(Vec<(u64, u64)>);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Added {
     New,
-    Known,
+    Repeated,
     /// There are too many gaps to remember another one.
     TooScattered,
 }
@@ -29,7 +29,7 @@ impl Received {
     pub fn add(&mut self, block: u64) -> Added {
         let at = self.0.partition_point(|(_, last)| *last < block);
         if self.0.get(at).is_some_and(|(first, _)| *first <= block) {
-            return Added::Known;
+            return Added::Repeated;
         }
         let follows = at > 0 && self.0[at - 1].1 + 1 == block;
         let precedes = self.0.get(at).is_some_and(|(first, _)| *first == block + 1);
@@ -87,7 +87,7 @@ mod tests {
             let (mut received, mut set) = (Received::default(), BTreeSet::new());
             for block in blocks {
                 let added = received.add(block);
-                prop_assert_eq!(added, if set.insert(block) { Added::New } else { Added::Known });
+                prop_assert_eq!(added, if set.insert(block) { Added::New } else { Added::Repeated });
                 received = Received::of(&received.to_string());
             }
             prop_assert_eq!(received.count(), set.len() as u64);

@@ -4,6 +4,7 @@
 //! number stands for a whole block that never changes, whoever writes at the same time and whenever the power fails. The
 //! folder must be on a file system that knows hard links.
 
+use std::collections::BTreeSet;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, ErrorKind, Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
@@ -13,7 +14,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::sync::Semaphore;
 
-use super::{CarveStorage, Put, StorageError, Stored};
+use super::{CarveStorage, Put, StorageError, Storing, is_key};
 
 /// Most files that are written, read or removed at one time.
 const AT_ONCE: usize = 8;
@@ -35,7 +36,7 @@ impl CarveFiles {
     }
 
     /// Does what waits for the disk, on a thread that may.
-    fn run<T: Send + 'static>(&self, work: impl FnOnce(&Path) -> io::Result<T> + Send + 'static) -> Stored<'_, T> {
+    fn run<T: Send + 'static>(&self, work: impl FnOnce(&Path) -> io::Result<T> + Send + 'static) -> Storing<'_, T> {
         let (dir, threads) = (self.dir.clone(), Arc::clone(&self.threads));
         Box::pin(async move {
             let failed = |why: String| StorageError(format!("{}: {why}", self.dir.display()));
@@ -51,7 +52,7 @@ impl CarveFiles {
 }
 
 impl CarveStorage for CarveFiles {
-    fn check(&self) -> Stored<'_, ()> {
+    fn check(&self) -> Storing<'_, ()> {
         self.run(|dir| {
             make_folder(dir)?;
             let probe = tempfile::Builder::new().prefix(".probe-").tempfile_in(dir)?;
@@ -59,12 +60,17 @@ impl CarveStorage for CarveFiles {
         })
     }
 
-    fn put(&self, key: &str, block: u64, data: Bytes) -> Stored<'_, Put> {
+    fn begin(&self, key: &str) -> Storing<'_, ()> {
+        let key = key.to_owned();
+        self.run(move |dir| make_folder(&folder(dir, &key)?))
+    }
+
+    fn put(&self, key: &str, block: u64, data: Bytes) -> Storing<'_, Put> {
         let key = key.to_owned();
         self.run(move |dir| put(&folder(dir, &key)?, block, &data))
     }
 
-    fn read(&self, key: &str, block: u64, offset: u64, length: usize) -> Stored<'_, Bytes> {
+    fn read(&self, key: &str, block: u64, offset: u64, length: usize) -> Storing<'_, Bytes> {
         let key = key.to_owned();
         self.run(move |dir| {
             let path = folder(dir, &key)?.join(block.to_string());
@@ -82,7 +88,7 @@ impl CarveStorage for CarveFiles {
         })
     }
 
-    fn remove(&self, key: &str) -> Stored<'_, ()> {
+    fn remove(&self, key: &str) -> Storing<'_, ()> {
         let key = key.to_owned();
         self.run(move |dir| match fs::remove_dir_all(folder(dir, &key)?) {
             Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
@@ -90,15 +96,23 @@ impl CarveStorage for CarveFiles {
         })
     }
 
-    fn keys(&self, limit: usize) -> Stored<'_, Vec<String>> {
+    fn keys(&self, after: &str, limit: usize) -> Storing<'_, Vec<String>> {
+        let after = after.to_owned();
         self.run(move |dir| {
             let entries = match fs::read_dir(dir) {
                 Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
                 entries => entries?,
             };
             let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+            let mut keys = BTreeSet::new();
             // Nothing else in the folder is ours.
-            Ok(names.filter(|name| is_key(name)).take(limit).collect())
+            for name in names.filter(|name| is_key(name) && *name > after) {
+                keys.insert(name);
+                if keys.len() > limit {
+                    keys.pop_last();
+                }
+            }
+            Ok(keys.into_iter().collect())
         })
     }
 }
@@ -106,10 +120,6 @@ impl CarveStorage for CarveFiles {
 /// The folder of these contents.
 fn folder(dir: &Path, key: &str) -> io::Result<PathBuf> {
     if is_key(key) { Ok(dir.join(key)) } else { Err(io::Error::other("not a key of contents")) }
-}
-
-fn is_key(name: &str) -> bool {
-    name.len() == 32 && name.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 /// Makes a folder that is there after a crash, too.
@@ -127,7 +137,10 @@ fn flush(folder: &Path) -> io::Result<()> {
 }
 
 fn put(folder: &Path, block: u64, data: &[u8]) -> io::Result<Put> {
-    make_folder(folder)?;
+    if !folder.is_dir() {
+        let why = "the folder of this carve is not here; all nodes must share carves.dir, or use a bucket";
+        return Err(io::Error::new(ErrorKind::NotFound, why));
+    }
     let path = folder.join(block.to_string());
     if path.exists() {
         return compared(&path, data);
@@ -187,6 +200,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let storage = CarveFiles::new(folder.path().join("deep/carves"));
         storage.check().await.unwrap();
+        assert!(storage.put(KEY, 3, Bytes::new()).await.unwrap_err().to_string().contains("must share carves.dir"));
+        storage.begin(KEY).await.unwrap();
         assert_eq!(storage.put(KEY, 3, Bytes::from_static(b"three")).await.unwrap(), Put::Kept);
         assert_eq!(storage.put(KEY, 3, Bytes::from_static(b"three")).await.unwrap(), Put::Kept);
         for other in ["threx", "thre", "threee", ""] {
@@ -208,6 +223,7 @@ mod tests {
     async fn writers_of_one_block_at_one_time_leave_one_whole_block() {
         let folder = tempfile::tempdir().unwrap();
         let storage = Arc::new(CarveFiles::new(folder.path().to_owned()));
+        storage.begin(KEY).await.unwrap();
         let mut writers = tokio::task::JoinSet::new();
         for writer in 0..16_u8 {
             let storage = Arc::clone(&storage);
@@ -223,15 +239,36 @@ mod tests {
     async fn only_folders_with_the_name_of_a_key_are_listed_and_removed() {
         let folder = tempfile::tempdir().unwrap();
         let storage = CarveFiles::new(folder.path().join("carves"));
-        assert!(storage.keys(10).await.unwrap().is_empty());
+        assert!(storage.keys("", 10).await.unwrap().is_empty());
         storage.remove(KEY).await.unwrap();
+        storage.begin(KEY).await.unwrap();
         storage.put(KEY, 0, Bytes::from_static(b"x")).await.unwrap();
+        assert!(storage.begin("../carves").await.is_err());
         fs::create_dir(folder.path().join("carves/lost+found")).unwrap();
-        assert_eq!(storage.keys(10).await.unwrap(), [KEY]);
+        assert_eq!(storage.keys("", 10).await.unwrap(), [KEY]);
         assert!(storage.remove("../carves").await.is_err());
         assert!(storage.put("..", 0, Bytes::new()).await.is_err());
         storage.remove(KEY).await.unwrap();
-        assert!(storage.keys(10).await.unwrap().is_empty());
+        assert!(storage.keys("", 10).await.unwrap().is_empty());
         assert!(folder.path().join("carves/lost+found").exists());
+    }
+
+    #[tokio::test]
+    async fn keys_are_listed_in_order_and_from_one_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let storage = CarveFiles::new(folder.path().to_owned());
+        let keys: Vec<String> = (0..10).map(|n| format!("{:032x}", n * 7919 % 10)).collect();
+        for key in &keys {
+            storage.begin(key).await.unwrap();
+        }
+        let (mut listed, mut after) = (Vec::new(), String::new());
+        loop {
+            let page = storage.keys(&after, 3).await.unwrap();
+            let Some(last) = page.last() else { break };
+            assert!(page.len() <= 3);
+            after = last.clone();
+            listed.extend(page);
+        }
+        assert!(listed.is_sorted() && listed.len() == 10);
     }
 }

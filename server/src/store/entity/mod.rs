@@ -1,6 +1,7 @@
 //! One file per table.
 
 pub mod activities;
+pub mod carve_requests;
 pub mod carves;
 pub mod cost_parts;
 pub mod denylisted_queries;

@@ -1,10 +1,12 @@
 //! Carves: what agents send comes whole, or is refused in words that they understand.
 
+mod bucket;
 mod crashes;
 mod ending;
 mod limits;
 mod operators;
 mod refusals;
+mod requests;
 mod several;
 mod whole;
 

@@ -1,5 +1,6 @@
 use agent_compat::Carver;
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 
 use super::{SENT, archive};
 use crate::support::TestServer;
@@ -51,6 +52,29 @@ async fn a_download_goes_on_where_it_was_interrupted() {
     );
     let of_others = get(&[("Range", "bytes=5-"), ("If-Range", "\"another\"")]).await;
     assert_eq!(of_others.status(), 200);
+}
+
+/// With these a client finds out how much of a file it may go on after.
+#[tokio::test]
+async fn blocks_have_digests() {
+    let (server, carver) = with_a_carve().await;
+    let read = async |query: &str| -> Vec<Value> {
+        let answer = server.rest.get(&format!("carves/1/blocks{query}")).await;
+        assert_eq!(answer.status, 200, "{}", answer.text);
+        answer.text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    };
+    let digest = |data: &[u8]| Sha256::digest(data).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let expected: Vec<Value> = carver
+        .contents
+        .chunks(8_192)
+        .enumerate()
+        .map(|(block, data)| json!({ "block_id": block, "size": data.len(), "sha256": digest(data) }))
+        .collect();
+    assert_eq!(read("").await, expected);
+    assert_eq!(read("?count=2").await, expected[..2]);
+    assert_eq!(read("?count=0").await, [] as [Value; 0]);
+    assert_eq!(read("?count=99").await, expected);
+    assert_eq!(server.user("maintainer").get("carves/1/blocks").await.status, 403);
 }
 
 #[tokio::test]
@@ -106,20 +130,20 @@ async fn only_admins_take_carves() {
 #[tokio::test]
 async fn who_takes_and_deletes_carves_is_in_the_activities() {
     let (server, carver) = with_a_carve().await;
-    let told = |kind: &str| server.number(&format!("SELECT count(*) FROM activities WHERE kind = '{kind}'"));
+    let noted = |kind: &str| server.number(&format!("SELECT count(*) FROM activities WHERE kind = '{kind}'"));
     for _ in 0..3 {
         for path in ["carves/1/contents", "carves/1/block/0", "carves/1/block/1"] {
             assert_eq!(server.rest.get(path).await.status, 200);
         }
     }
-    assert_eq!(told("downloaded_carve"), 1, "one download in several requests");
+    assert_eq!(noted("downloaded_carve"), 1, "one download in several requests");
     server.user("admin").get("carves/1/block/2").await;
-    assert_eq!(told("downloaded_carve"), 2, "another user");
+    assert_eq!(noted("downloaded_carve"), 2, "another user");
     server.clock.advance(std::time::Duration::from_secs(3601));
     server.rest.get("carves/1/contents").await;
-    assert_eq!(told("downloaded_carve"), 3);
+    assert_eq!(noted("downloaded_carve"), 3);
     assert_eq!(server.rest.send("DELETE", "carves/1", None).await.json(), json!({}));
-    assert_eq!(told("deleted_carve"), 1);
+    assert_eq!(noted("deleted_carve"), 1);
     assert_eq!((super::folders(&server), server.rest.get("carves/1").await.status), (0, 404));
     assert_eq!(server.rest.send("DELETE", "carves/1", None).await.status, 404);
     assert_eq!(carver.block_count(), 3);

@@ -240,6 +240,7 @@ fn samples() -> Vec<Sample> {
         named("/carves/{id}", "carves/1"),
         named("/carves/{id}/block/{block}", "carves/1/block/2"),
         named("/carves/{id}/contents", "carves/1/contents"),
+        named("/carves/{id}/blocks", "carves/1/blocks?count=1"),
         delete("/carves/{id}", "carves/1"),
         post("/hosts/delete", json!({ "ids": [] })),
         delete("/hosts/{id}", "hosts/1"),
