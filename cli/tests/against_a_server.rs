@@ -394,7 +394,7 @@ async fn enrolled(console: &Console) -> TestAgent {
 async fn carves_are_listed_shown_and_downloaded() {
     let clock = Clock::manual(Moment(1_768_478_400_000_000));
     let console = Console::with(clock, |_| {}).await;
-    let agent = enrolled(&console).await;
+    let mut agent = enrolled(&console).await;
     assert_eq!(console.fleetctl.run(&["get", "carves"]).stderr, "No carves found\n");
     let contents: Vec<u8> = (0..300_000_u32).map(|at| (at / 7) as u8).collect();
     let carver = Carver::numbered(1, 100_000, contents.clone());
@@ -421,6 +421,15 @@ async fn carves_are_listed_shown_and_downloaded() {
     assert!(std::fs::read(&file).unwrap() == contents);
     let mode = std::os::unix::fs::MetadataExt::mode(&std::fs::metadata(&file).unwrap());
     assert_eq!(mode & 0o777, 0o600);
+    let columns = serde_json::json!({ "carve": "1", "carve_guid": carver.carve_id, "status": "SCHEDULED" });
+    agent.push_result_line(
+        serde_json::json!({ "name": "pack/Evidence/logs", "action": "added", "columns": columns }).to_string(),
+    );
+    assert!(agent.flush_logs().await.iter().all(|exchange| exchange.verdict.is_success()));
+    console.running.run_tasks().await;
+    let list = console.good(&["get", "carves"]);
+    assert!(list.contains("| no      | pack/Evidence/logs | 4998d406-"), "{list}");
+    assert_eq!(console.fleetctl.run(&["get", "carves", "--live-query", "1"]).stderr, "No carves found\n");
     let again = console.bad(&["get", "carve", "1", "--outfile", "x.tar"]);
     assert!(again.stderr.contains("x.tar is there already"), "{again:?}");
     assert!(console.bad(&["get", "carve", "9"]).stderr.contains("there is no carve 9"));
