@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use agent_compat::agent::{Flags, Identity, Platform};
 use agent_compat::transport::{Direct, Trust};
-use agent_compat::{SqliteHost, TestAgent};
+use agent_compat::{CarveOutcome, Carver, SqliteHost, TestAgent};
 use console::{Console, SETUP};
 use muster::clock::{Clock, Moment};
 use serde_json::Value;
@@ -391,4 +391,97 @@ async fn tables_of_agents_are_shown_and_complete_words() {
         assert_eq!(completed(&console, words), [""; 0], "{words:?}");
     }
     assert_eq!(completed(&console, &["fleetctl", "get", "sche"]), ["schema"]);
+}
+
+/// An agent that has enrolled, of a server with the documents.
+async fn enrolled(console: &Console) -> TestAgent {
+    console.good(&SETUP);
+    assert_eq!(console.apply(DOCUMENTS).code, Some(0));
+    let flags = Flags { enroll_secret: "not-so-secret".into(), ..Flags::default() };
+    let identity = Identity::simulated(1, 1, Platform::Linux);
+    let trust = Trust::CaFile(console.fleetctl.path().join("server/tls/server.crt"));
+    let mut agent = TestAgent::new(identity, flags, &console.url, &trust).unwrap();
+    assert!(agent.enroll().await.verdict.is_success());
+    agent
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn carves_are_listed_shown_and_downloaded() {
+    let clock = Clock::manual(Moment(1_768_478_400_000_000));
+    let console = Console::with(clock, |_| {}).await;
+    let mut agent = enrolled(&console).await;
+    assert_eq!(console.fleetctl.run(&["get", "carves"]).stderr, "No carves found\n");
+    let contents: Vec<u8> = (0..300_000_u32).map(|at| (at / 7) as u8).collect();
+    let carver = Carver::numbered(1, 100_000, contents.clone());
+    let begun: Value = serde_json::from_slice(carver.begin(&agent).await.body()).unwrap();
+    let session = begun["session_id"].as_str().unwrap();
+    carver.block(&agent, session, 0).await;
+    let list = console.good(&["get", "carves"]);
+    assert!(
+        list.contains("| 1  | 2026-01-15T12:00:00Z | 33%        | 300000     | no      |          | 4998d406-"),
+        "{list}"
+    );
+    let early = console.bad(&["get", "carve", "1", "--outfile", "x.tar"]);
+    assert_eq!(early.stderr, "Error: carve 1 is not complete: 33% has come; try again later\n");
+    for block in 1..3 {
+        carver.block(&agent, session, block).await;
+    }
+    assert!(console.good(&["get", "carve", "1"]).contains("status: complete"));
+    assert!(console.good(&["get", "carves", "--json"]).contains(r#""carve_size":300000"#));
+    let output = console.fleetctl.command(&["get", "carve", "1", "--stdout"]).output().unwrap();
+    assert!(output.status.success() && output.stdout == contents);
+    let run = console.fleetctl.run(&["get", "carve", "1", "--outfile", "x.tar"]);
+    assert_eq!((run.code, run.stderr.as_str()), (Some(0), "[+] wrote x.tar (300000 bytes)\n"));
+    let file = console.fleetctl.path().join("x.tar");
+    assert!(std::fs::read(&file).unwrap() == contents);
+    let mode = std::os::unix::fs::MetadataExt::mode(&std::fs::metadata(&file).unwrap());
+    assert_eq!(mode & 0o777, 0o600);
+    let columns = serde_json::json!({ "carve": "1", "carve_guid": carver.carve_id, "status": "SCHEDULED" });
+    agent.push_result_line(
+        serde_json::json!({ "name": "pack/Evidence/logs", "action": "added", "columns": columns }).to_string(),
+    );
+    assert!(agent.flush_logs().await.iter().all(|exchange| exchange.verdict.is_success()));
+    console.running.run_tasks().await;
+    let list = console.good(&["get", "carves"]);
+    assert!(list.contains("| no      | pack/Evidence/logs | 4998d406-"), "{list}");
+    assert_eq!(console.fleetctl.run(&["get", "carves", "--live-query", "1"]).stderr, "No carves found\n");
+    let again = console.bad(&["get", "carve", "1", "--outfile", "x.tar"]);
+    assert!(again.stderr.contains("x.tar is there already"), "{again:?}");
+    assert!(console.bad(&["get", "carve", "9"]).stderr.contains("there is no carve 9"));
+}
+
+/// What was downloaded before the interruption is not downloaded again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn an_interrupted_download_of_a_carve_goes_on() {
+    let clock = Clock::manual(Moment(1_768_478_400_000_000));
+    let console = Console::with(clock, |_| {}).await;
+    let agent = enrolled(&console).await;
+    let contents: Vec<u8> = (0..300_000_u32).map(|at| (at / 7) as u8).collect();
+    let carver = Carver::numbered(1, 100_000, contents.clone());
+    assert_eq!(carver.send(&agent).await, CarveOutcome::Success { left_out: Vec::new() });
+    let folder = console.fleetctl.path();
+    let part = folder.join("x.tar.1-1768478400.part");
+    // One block, and a part of the next.
+    std::fs::write(&part, &contents[..150_001]).unwrap();
+    let run = console.fleetctl.run(&["get", "carve", "1", "--outfile", "x.tar"]);
+    assert_eq!(run.code, Some(0), "{run:?}");
+    let goes_on = "going on after 100000 of 300000 bytes: these are as the host has sent them\n";
+    assert!(run.stderr.starts_with(goes_on), "{run:?}");
+    assert!(std::fs::read(folder.join("x.tar")).unwrap() == contents);
+    assert!(!part.exists());
+    // What a crash has left of a block is found by its digest.
+    let mut broken = contents[..200_000].to_vec();
+    broken[150_000..].fill(0);
+    std::fs::write(folder.join("broken.tar.1-1768478400.part"), broken).unwrap();
+    let run = console.fleetctl.run(&["get", "carve", &carver.carve_id, "--outfile", "broken.tar"]);
+    assert!(run.stderr.starts_with(goes_on), "{run:?}");
+    assert!(std::fs::read(folder.join("broken.tar")).unwrap() == contents);
+    assert!(console.bad(&["get", "carve", "no-such"]).stderr.contains("no carve no-such has begun to come"));
+    // Of a whole file only the name was missing; what is too long is not of this carve.
+    for (name, bytes) in [("whole.tar", 300_000), ("long.tar", 300_001)] {
+        let there: Vec<u8> = contents.iter().copied().chain([0]).take(bytes).collect();
+        std::fs::write(folder.join(format!("{name}.1-1768478400.part")), there).unwrap();
+        console.good(&["get", "carve", "1", "--outfile", name]);
+        assert!(std::fs::read(folder.join(name)).unwrap() == contents, "{name}");
+    }
 }

@@ -104,6 +104,18 @@ fn warnings_of_the_server_are_printed_at_the_start() {
     assert!(run.stderr.starts_with("Warning: it does not carve\n"), "{}", run.stderr);
 }
 
+/// The row of such an answer says `SCHEDULED`: the files come later.
+#[test]
+fn carves_that_are_on_their_way_are_named_with_the_command_that_downloads_them() {
+    let open = job("open", 3, json!({"targets": 3, "pending": 3}));
+    let mut script = three_hosts(open, job("complete", 3, json!({"targets": 3, "answered": 3})));
+    script.answers[1]["carves"] = json!(["4fcdbf34-7723-44b9-9ba5-e0c15e65ca9d"]);
+    let run = query(&LiveServer::start(script), &ASK);
+    assert_eq!((run.code, run.stdout), (Some(0), three_lines()));
+    let note = "b: sends files within some minutes; then: fleetctl get carve 4fcdbf34-7723-44b9-9ba5-e0c15e65ca9d --outfile FILE\n";
+    assert_eq!(run.stderr.matches(note).count(), 1, "{}", run.stderr);
+}
+
 #[test]
 fn exit_leaves_when_online_hosts_are_done() {
     let open = job("open", 3, json!({"targets": 4, "pending": 4}));

@@ -18,6 +18,7 @@ use crate::config::{Config, LogPlugin};
 use crate::debug::DebugApi;
 use crate::fleet::access::Access;
 use crate::fleet::apply::Applier;
+use crate::fleet::carves::{CarveRequests, Carves};
 use crate::fleet::changes::Changes;
 use crate::fleet::checkin::{Checkin, CheckinParts};
 use crate::fleet::diagnostics::Diagnostics;
@@ -31,7 +32,7 @@ use crate::fleet::statistics::Statistics;
 use crate::fleet::{Fleet, Node};
 use crate::lifecycle::Lifecycle;
 use crate::ops::OpsApi;
-use crate::sinks::{FileSink, Rotation, Sink, StdoutSink};
+use crate::sinks::{CarveBucket, CarveFiles, CarveStorage, FileSink, Rotation, Sink, StdoutSink};
 use crate::store::diagnostics::DatabaseDiagnostics;
 use crate::store::{Store, StoreCounters, case_twins};
 use crate::telemetry::{LogLimit, Metrics};
@@ -84,6 +85,7 @@ impl App {
         ));
         hosts.load_seen().await.context("cannot read when hosts were last seen")?;
         let bus = Arc::clone(&shared.bus);
+        let requests = Arc::new(CarveRequests::new(store.clone(), clock.clone(), Arc::clone(&metrics)));
         let live = Live::load(live::Parts {
             store: store.clone(),
             bus: shared.bus,
@@ -95,6 +97,7 @@ impl App {
             store_timeout: osquery.store_timeout,
             hosts: Arc::clone(&hosts),
             schedule: Arc::clone(&schedule),
+            carve_requests: Arc::clone(&requests),
             metrics: Arc::clone(&metrics),
         })
         .await
@@ -137,6 +140,15 @@ impl App {
         let logs =
             Logs::load(sinks, max_in_flight, shared.batches, store.clone(), clock.clone(), Arc::clone(&metrics)).await;
         let logs = Arc::new(logs.context("cannot read the last log batches")?);
+        let carves = Carves::new(
+            store.clone(),
+            carve_storage(config)?,
+            clock.clone(),
+            config.carves.clone(),
+            osquery.store_timeout,
+            requests,
+            Arc::clone(&metrics),
+        );
         let access = Access::new(store.clone(), clock.clone(), config, Arc::clone(&schedule), Arc::clone(&metrics));
         let access = Arc::new(access);
         let database = DatabaseDiagnostics::new(config, store.clone());
@@ -154,6 +166,7 @@ impl App {
             access,
             applier: Arc::new(Applier::new(changes.clone())),
             changes,
+            carves: Arc::new(carves),
             notifier: shared.notifier,
             checkin,
             hosts,
@@ -182,6 +195,15 @@ impl App {
             metrics,
         })
     }
+}
+
+/// Where the contents of carves are kept. Nodes that share a database need a place that they share, too, which operators name.
+fn carve_storage(config: &Config) -> Result<Option<Arc<dyn CarveStorage>>> {
+    if config.s3.is_on() {
+        return Ok(Some(Arc::new(CarveBucket::new(&config.s3)?)));
+    }
+    let beside = (!config.mysql.is_on()).then(|| config.sqlite.path.with_file_name("carves"));
+    Ok(config.carves.dir.clone().or(beside).map(|dir| Arc::new(CarveFiles::new(dir)) as _))
 }
 
 /// Opens the database and makes sure that its schema is up to date.

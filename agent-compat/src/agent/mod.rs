@@ -98,6 +98,12 @@ pub struct Agent {
 }
 
 impl Agent {
+    /// The release of osquery.
+    #[must_use]
+    pub fn version(&self) -> Version {
+        self.version
+    }
+
     /// An agent whose process starts now and that has never enrolled.
     #[must_use]
     pub fn new(

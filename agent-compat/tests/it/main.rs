@@ -2,11 +2,11 @@
 //! osqueryd sent, byte for byte, to a real server, and check that agents get the answers they need and that the data is
 //! kept as sent.
 
+mod carves;
 mod config;
 mod connections;
 mod distributed;
 mod enroll;
-mod exceptions;
 mod harness;
 mod keys;
 mod live_states;

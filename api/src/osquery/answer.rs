@@ -3,13 +3,16 @@
 //!
 //! Agents ignore the HTTP status. An empty body, or any object without `error` and without
 //! `node_invalid: true`, is success: the agent then deletes the logs it sent, or replaces its
-//! configuration by nothing. So these functions are the only way to say no, and the two constants
-//! the only way to say yes.
+//! configuration by nothing. So these functions are the only way to say no, and the constants the
+//! only way to say yes.
 
 use serde_json::Value;
 
 /// What was sent is now the server's responsibility.
 pub const ACCEPTED: &[u8] = b"{}";
+
+/// A block of a carve is kept.
+pub const BLOCK_KEPT: &[u8] = b"{\"success\":true}";
 
 /// There is no live query to run.
 pub const NO_WORK: &[u8] = b"{\"queries\":{}}";
@@ -30,6 +33,17 @@ pub fn refused(message: &str) -> Vec<u8> {
 /// refusal of an enrollment.
 pub fn invalid_key(message: &str) -> Vec<u8> {
     object("error", message, ",\"node_invalid\":true")
+}
+
+/// A carve may begin. An empty session would be a refusal.
+pub fn carve_begun(session_id: &str) -> Vec<u8> {
+    object("session_id", session_id, ",\"success\":true")
+}
+
+/// Not now, to requests of carves. Agents from 5.22 on send them again only if the answer is no JSON; older ones go on with
+/// the next block in any case.
+pub fn carve_refused(message: &str) -> Vec<u8> {
+    format!("refused: {message}\n").into_bytes()
 }
 
 fn object(name: &str, text: &str, more: &str) -> Vec<u8> {

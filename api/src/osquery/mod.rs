@@ -15,6 +15,7 @@
 //! Inflating a compressed body and limiting its size are the caller's.
 
 pub mod answer;
+mod carve;
 pub mod config;
 mod cursor;
 mod distributed;
@@ -33,6 +34,7 @@ mod tests;
 
 use std::borrow::Cow;
 
+pub use carve::{CarveBegin, CarveBlock};
 pub use distributed::{DistributedWrite, FAILED, MAX_RESULTS, QueryResult, Stats};
 pub use enroll::{Columns, Enroll, HostDetails, MAX_COLUMNS, MAX_NAME_BYTES, MAX_VALUE_BYTES};
 pub use error::{BodyProblem, ReadError};

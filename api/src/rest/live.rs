@@ -206,6 +206,9 @@ pub struct LiveAnswer {
     pub error: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stats: Option<LiveStats>,
+    /// Carves that the host is to send now, by their `carve_id`. Their rows say `SCHEDULED`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub carves: Vec<String>,
     pub at: DateTime<Utc>,
 }
 

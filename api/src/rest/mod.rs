@@ -4,6 +4,7 @@
 mod account;
 mod apply;
 mod campaign;
+mod carve;
 pub mod debug;
 mod envelope;
 mod error;
@@ -26,6 +27,7 @@ pub use campaign::{
     Campaign, CampaignEnvelope, CampaignMetrics, CampaignStatus, CampaignTotals, FoundTargets, LiveRun, LiveRunAnswer,
     LiveRunDone, LiveRunQuery, LiveRunSummary, NewCampaign, Selected, TargetCounts, TargetSearch, Targets,
 };
+pub use carve::{Carve, CarveBlockData, CarveBlockDigest, CarveEnvelope, CarveList, CarveStatus};
 pub use envelope::Enveloped;
 pub use error::{ErrorBody, FieldError};
 pub use explain::{AgentConfig, Explained, ExplainedQuery};

@@ -57,6 +57,14 @@ redis:
 osquery:
   status_log_plugin: {{ $v.logs.plugin }}
   result_log_plugin: {{ $v.logs.plugin }}
+{{- if $v.s3.existingSecret }}
+s3:
+  secret_access_key_path: /etc/muster/secrets/s3/secret_access_key
+{{- end }}
+{{- if eq $v.logs.plugin "filesystem" }}
+carves:
+  dir: /var/log/muster/carves
+{{- end }}
 {{- end -}}
 
 {{- define "muster.mysqlTls" -}}

@@ -60,6 +60,11 @@
           name: {{ $v.metrics.basicAuth.existingSecret | quote }}
           items: [{key: password, path: metrics/password}]
       {{- end }}
+      {{- if $v.s3.existingSecret }}
+      - secret:
+          name: {{ $v.s3.existingSecret | quote }}
+          items: [{key: {{ $v.s3.secretKey | quote }}, path: s3/secret_access_key}]
+      {{- end }}
       {{- range $part, $tls := dict "mysql" $v.mysql.tls "redis" $v.redis.tls }}
       {{- if $tls.existingSecret }}
       - secret:

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use reqwest::Response;
+use reqwest::header::RANGE;
+use reqwest::{Response, StatusCode};
 use tokio::time::timeout;
 
 use super::{RestClient, RestError, fleet};
@@ -34,13 +35,13 @@ pub struct StreamLine {
 impl RestClient {
     /// Sends a GET request whose response is read line by line.
     pub async fn lines(&self, path: &str) -> Result<LineStream, RestError> {
-        let (answer, url) = self.open(path).await?;
+        let (answer, url) = self.open(path, None).await?;
         Ok(LineStream { answer, address: self.address.clone(), url, splitter: LineSplitter::default() })
     }
 
     /// Sends a GET request and hands on the bytes of the response as they come.
     pub async fn copy(&self, path: &str, mut take: impl FnMut(&[u8]) -> anyhow::Result<()>) -> anyhow::Result<()> {
-        let (mut answer, _) = self.open(path).await?;
+        let (mut answer, _) = self.open(path, None).await?;
         loop {
             let chunk = timeout(SILENCE, answer.chunk()).await.map_err(|_| silent(&self.address))?;
             match chunk.map_err(|_| cut(&self.address, "the server broke off; what was printed is not everything"))? {
@@ -50,12 +51,37 @@ impl RestClient {
         }
     }
 
-    /// Sends a GET request whose response may take long, and gives its URL.
-    async fn open(&self, path: &str) -> Result<(Response, String), RestError> {
+    /// As [`RestClient::copy`], of bytes from `from` on. Gives `false` if the response has broken off.
+    pub async fn copy_from(
+        &self,
+        path: &str,
+        from: u64,
+        mut take: impl FnMut(&[u8]) -> anyhow::Result<()>,
+    ) -> anyhow::Result<bool> {
+        let (mut answer, url) = self.open(path, Some(from)).await?;
+        if answer.status() != StatusCode::PARTIAL_CONTENT {
+            anyhow::bail!(
+                "{url} does not send a part of a file; is there a proxy between that drops the header Range?"
+            );
+        }
+        loop {
+            match timeout(SILENCE, answer.chunk()).await {
+                Ok(Ok(Some(chunk))) => take(&chunk)?,
+                Ok(Ok(None)) => return Ok(true),
+                Ok(Err(_)) | Err(_) => return Ok(false),
+            }
+        }
+    }
+
+    /// Sends a GET request whose response may take long, and gives its URL. `from` is the first byte that is wanted.
+    async fn open(&self, path: &str, from: Option<u64>) -> Result<(Response, String), RestError> {
         let url = format!("{}{}", self.address, fleet(path));
         let mut request = self.http.get(&url).timeout(LONGEST);
         if !self.token.is_empty() {
             request = request.bearer_auth(&self.token);
+        }
+        if let Some(from) = from {
+            request = request.header(RANGE, format!("bytes={from}-"));
         }
         let answer = timeout(SILENCE, request.send()).await.map_err(|_| silent(&self.address))?;
         let answer = answer.map_err(|error| RestError::unreachable(&self.address, error))?;

@@ -5,6 +5,7 @@ mod answer;
 mod apply;
 mod auth;
 mod body;
+mod carves;
 mod delete_hosts;
 mod error;
 mod explain;

@@ -156,6 +156,10 @@ fn content(body: Body, generator: &mut SchemaGenerator) -> Option<Value> {
             "application/x-ndjson": { "schema": schema(generator) },
             "text/csv": { "schema": { "type": "string" } },
         })),
+        Body::File => Some(json!({
+            "application/x-tar": { "schema": { "type": "string", "format": "binary" } },
+            "application/zstd": { "schema": { "type": "string", "format": "binary" } },
+        })),
         Body::Empty | Body::Socket => None,
     }
 }

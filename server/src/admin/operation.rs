@@ -34,6 +34,8 @@ pub(super) enum Body {
     Export(fn(&mut SchemaGenerator) -> Schema),
     /// One JSON value per line.
     JsonLines(fn(&mut SchemaGenerator) -> Schema),
+    /// Bytes of an archive; a part of them if the request has `Range`.
+    File,
     /// The response switches to a WebSocket.
     Socket,
 }
@@ -96,6 +98,11 @@ impl Operation {
     /// Sets the type of each line of the response, which may also be comma-separated values.
     pub(super) fn exports<T: JsonSchema>(self) -> Self {
         Self { response: Body::Export(SchemaGenerator::subschema_for::<T>), ..self }
+    }
+
+    /// Says that the response is an archive.
+    pub(super) fn gives_file(self) -> Self {
+        Self { response: Body::File, ..self }
     }
 
     /// Says that the response switches to a WebSocket.

@@ -2,12 +2,13 @@
 //! roles read this table. Paths are matched in this order.
 
 use muster_api::rest::{
-    AgentConfig, Applied, AppliedSpecs, Apply, ChangePassword, Deleted, Denylist, Explained, FleetCosts, FleetCounts,
-    FleetSchema, GlobalSchedule, HostCount, HostEnvelope, HostList, HostSearch, HostStatistics, HostSummary, HostView,
-    HostsToDelete, LabelEnvelope, LabelInput, LabelList, LabelSummaries, LoggedIn, Login, Me, NewUser, OptionsSpec,
-    PackEnvelope, PackInput, PackList, QueryCostReport, QueryEnvelope, QueryIds, QueryInput, QueryList,
-    ScheduledEnvelope, ScheduledInput, ScheduledQueries, SecretsSpec, SetUp, SetUpDone, SpecByName, SpecList,
-    StalledHosts, UserEdit, UserEnvelope, UserList, UserRoles, Version, WorkerRestarts,
+    AgentConfig, Applied, AppliedSpecs, Apply, CarveBlockData, CarveBlockDigest, CarveEnvelope, CarveList,
+    ChangePassword, Deleted, Denylist, Explained, FleetCosts, FleetCounts, FleetSchema, GlobalSchedule, HostCount,
+    HostEnvelope, HostList, HostSearch, HostStatistics, HostSummary, HostView, HostsToDelete, LabelEnvelope,
+    LabelInput, LabelList, LabelSummaries, LoggedIn, Login, Me, NewUser, OptionsSpec, PackEnvelope, PackInput,
+    PackList, QueryCostReport, QueryEnvelope, QueryIds, QueryInput, QueryList, ScheduledEnvelope, ScheduledInput,
+    ScheduledQueries, SecretsSpec, SetUp, SetUpDone, SpecByName, SpecList, StalledHosts, UserEdit, UserEnvelope,
+    UserList, UserRoles, Version, WorkerRestarts,
 };
 use muster_api::spec::{LabelSpec, PackSpec, QuerySpec};
 use serde_json::{Map, Value};
@@ -16,12 +17,12 @@ use super::operation::{Needs, Operation, delete, get, patch, post};
 use super::params::list_parameters;
 use super::resource::{self, by_id, create, delete_named, edit, list};
 use super::{
-    account, apply, delete_hosts, explain, hosts, labels, openapi, queries, report, scheduled, schema, specs,
+    account, apply, carves, delete_hosts, explain, hosts, labels, openapi, queries, report, scheduled, schema, specs,
     statistics, users,
 };
 use crate::fleet::access::Permission::{
-    ManageUsers, ReadConfig, ReadHosts, ReadLabels, ReadPacks, ReadQueries, ReadSecrets, WriteConfig, WriteHosts,
-    WriteSchedule, WriteSecrets,
+    ManageUsers, ReadCarves, ReadConfig, ReadHosts, ReadLabels, ReadPacks, ReadQueries, ReadSecrets, TakeCarves,
+    WriteConfig, WriteHosts, WriteSchedule, WriteSecrets,
 };
 use crate::fleet::access::Users;
 use crate::fleet::labels::Labels;
@@ -51,6 +52,7 @@ pub(super) fn operations() -> Vec<Operation> {
         packs_and_schedules(),
         statistics(),
         schema_operations(),
+        carve_operations(),
     ]
     .into_iter()
     .flatten()
@@ -180,6 +182,27 @@ fn host_operations() -> Vec<Operation> {
         delete("/hosts/{id}", WriteHosts, "Delete a host", hosts::delete)
             .note("An agent that is still running enrolls again as a new host."),
         post("/hosts/{id}/refetch", WriteHosts, "Refetch all details of a host at its next check-in", hosts::refetch),
+    ]
+}
+
+fn carve_operations() -> Vec<Operation> {
+    vec![
+        get("/carves", ReadCarves, "List carves", carves::list)
+            .note("Without a page, 10,000 at most.")
+            .parameters(carves::parameters())
+            .gives::<CarveList>(),
+        get("/carves/{id}", ReadCarves, "Get a carve", carves::by_id).gives::<CarveEnvelope>(),
+        get("/carves/{id}/block/{block}", TakeCarves, "Get a block of a carve", carves::block)
+            .note("Blocks are counted from 0. They are there before the carve is complete.")
+            .gives::<CarveBlockData>(),
+        get("/carves/{id}/contents", TakeCarves, "Download the contents of a complete carve", carves::contents)
+            .note("The bytes that the agent has sent. The header `Range` asks for a part, with the status 206.")
+            .gives_file(),
+        get("/carves/{id}/blocks", TakeCarves, "Get the digests of the blocks of a complete carve", carves::blocks)
+            .note("One JSON object per line. With them a client finds out how much of a file it may go on after.")
+            .parameters(carves::block_parameters())
+            .gives_lines::<CarveBlockDigest>(),
+        delete("/carves/{id}", TakeCarves, "Delete a carve and its contents", carves::delete),
     ]
 }
 

@@ -53,17 +53,46 @@ impl From<ReadError> for Refusal {
     }
 }
 
+/// How an endpoint says no.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum RefusalForm {
+    /// As JSON with `error`, which agents take for a failure.
+    Json,
+    /// As text: agents take any JSON for success here.
+    Text,
+    /// As text if the agent is to try again at once. JSON with `error` makes it give up.
+    TextIfForNow,
+}
+
+impl RefusalForm {
+    fn is_text(self, status: StatusCode) -> bool {
+        match self {
+            Self::Json => false,
+            Self::Text => true,
+            Self::TextIfForNow => {
+                status.is_server_error()
+                    || [StatusCode::TOO_MANY_REQUESTS, StatusCode::REQUEST_TIMEOUT].contains(&status)
+            }
+        }
+    }
+}
+
 /// An endpoint of agents, and its counters.
 #[derive(Debug, Clone)]
 pub(super) struct Endpoint {
     /// As metrics and log lines name it.
     pub name: &'static str,
+    refusals: RefusalForm,
     metrics: HandlerMetrics,
 }
 
 impl Endpoint {
     pub(super) fn new(name: &'static str, metrics: &Metrics) -> Self {
-        Self { name, metrics: metrics.handler(name) }
+        Self { name, refusals: RefusalForm::Json, metrics: metrics.handler(name) }
+    }
+
+    pub(super) fn refusing(self, refusals: RefusalForm) -> Self {
+        Self { refusals, ..self }
     }
 }
 
@@ -89,43 +118,56 @@ pub(super) async fn answer(
         api.metrics.limit_hit(limit);
         Err(Refusal::Error(StatusCode::SERVICE_UNAVAILABLE, reason.to_owned()))
     });
-    let (status, body) = match outcome {
-        Ok(body) => (StatusCode::OK, body),
-        Err(refusal) => refuse(api, request, endpoint.name, &refusal),
+    let (status, content_type, body) = match outcome {
+        Ok(body) => (StatusCode::OK, ContentType::json(), body),
+        Err(refusal) => refuse(api, request, endpoint, &refusal),
     };
     endpoint.metrics.answered(status.as_str(), start.elapsed(), request.bytes_read());
     endpoint.metrics.sent(body.len() as u64);
     let mut response = HttpResponse::build(status);
-    response.content_type(ContentType::json());
+    response.content_type(content_type);
     if !api.keepalive.keeps(request.peer_addr()) {
         response.force_close();
     }
     response.body(body)
 }
 
-/// The status and body of a refusal, which is logged.
-fn refuse(api: &AgentApi, request: &AgentRequest, handler: &'static str, refusal: &Refusal) -> (StatusCode, Bytes) {
-    let log = |status, reason: &str| refusal_log::refused(api, request, handler, status, reason);
-    match refusal {
+/// The status, type and body of a refusal, which is logged.
+fn refuse(
+    api: &AgentApi,
+    request: &AgentRequest,
+    endpoint: &Endpoint,
+    refusal: &Refusal,
+) -> (StatusCode, ContentType, Bytes) {
+    let log = |status, reason: &str| refusal_log::refused(api, request, endpoint.name, status, reason);
+    let (status, reason, json) = match refusal {
         Refusal::InvalidKey(reason) => {
             log(StatusCode::UNAUTHORIZED, reason);
-            (StatusCode::UNAUTHORIZED, answer::invalid_key(reason).into())
+            (StatusCode::UNAUTHORIZED, (*reason).to_owned(), answer::invalid_key(reason))
         }
         Refusal::Error(status, reason) => {
             log(*status, reason);
-            (*status, answer::refused(reason).into())
+            (*status, reason.clone(), answer::refused(reason))
         }
         Refusal::Fault(error) => {
             let cause = error.source().map_or_else(|| error.to_string(), ToString::to_string);
             log(StatusCode::INTERNAL_SERVER_ERROR, &cause);
-            (StatusCode::INTERNAL_SERVER_ERROR, answer::refused(&error.to_string()).into())
+            (StatusCode::INTERNAL_SERVER_ERROR, error.to_string(), answer::refused(&error.to_string()))
         }
+    };
+    if endpoint.refusals.is_text(status) {
+        return (status, ContentType::plaintext(), answer::carve_refused(&reason).into());
     }
+    (status, ContentType::json(), json.into())
 }
 
-/// The answer to a request that ran into a fault of the server.
-pub(super) fn fault() -> HttpResponse<BoxBody> {
-    HttpResponse::InternalServerError().content_type(ContentType::json()).body(answer::refused("internal error"))
+/// The answer to a request that ran into a fault of the server. `is_text` if JSON would be taken for success.
+pub(super) fn fault(is_text: bool) -> HttpResponse<BoxBody> {
+    let mut response = HttpResponse::InternalServerError();
+    if is_text {
+        return response.content_type(ContentType::plaintext()).body(answer::carve_refused("internal error"));
+    }
+    response.content_type(ContentType::json()).body(answer::refused("internal error"))
 }
 
 /// Answers a path or method that no agent uses.

@@ -22,9 +22,10 @@ use crate::under_way::Ongoing;
 /// How far a body may fall behind its pace.
 const PACE_SLACK: Duration = Duration::from_secs(2);
 
-/// Largest size of a body, and the key of the section `osquery` that sets it.
+/// Largest size of a body, and the setting that it comes from.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Cap {
+    pub section: &'static str,
     pub key: &'static str,
     pub bytes: usize,
 }
@@ -32,8 +33,8 @@ pub(super) struct Cap {
 impl Cap {
     /// The refusal of a body over the cap; `what` names the body.
     pub(super) fn refusal(self, what: &str) -> Refusal {
-        let Self { key, bytes } = self;
-        let reason = format!("{what} is larger than osquery.{key} allows ({bytes} bytes)");
+        let Self { section, key, bytes } = self;
+        let reason = format!("{what} is larger than {section}.{key} allows ({bytes} bytes)");
         Refusal::Error(StatusCode::PAYLOAD_TOO_LARGE, reason)
     }
 }

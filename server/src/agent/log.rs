@@ -18,6 +18,7 @@ use super::heavy::LARGE;
 use super::inflate::{self, inflate};
 use super::node_key::{identify, is_header_known};
 use super::request::AgentRequest;
+use crate::fleet::carves::scheduled_carves;
 use crate::fleet::logs::{LogLines, LogStream};
 use crate::fleet::statistics::stopped_queries;
 
@@ -74,14 +75,18 @@ async fn keep(api: &AgentApi, request: &AgentRequest, payload: &mut Payload) -> 
     };
     let take = move || {
         let lines = copy(&body, ranges);
-        let stopped = if stream == LogStream::Status { stopped_queries(&lines) } else { Vec::new() };
-        (lines, stopped)
+        let (stopped, carves) = match stream {
+            LogStream::Status => (stopped_queries(&lines), Vec::new()),
+            LogStream::Result => (Vec::new(), scheduled_carves(&lines)),
+        };
+        (lines, stopped, carves)
     };
-    let (lines, stopped) = api.heavy.run(length, take).await?;
+    let (lines, stopped, carves) = api.heavy.run(length, take).await?;
     #[cfg(feature = "planted-faults")]
     let lines = api.planted.lines(lines);
     if !lines.is_empty() {
         api.fleet.logs.accept(Arc::clone(&host), stream, lines).await?;
+        api.fleet.carves.requests.note_scheduled(host.id, &carves);
         api.fleet.statistics.note_stopped(&host, stopped);
     }
     Ok(Bytes::from_static(ACCEPTED))

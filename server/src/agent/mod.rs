@@ -1,5 +1,5 @@
 //! The osquery TLS API. Agents ignore the HTTP status, so every answer is a JSON object, every refusal has the member
-//! `error`, and success is answered only when the data is safe.
+//! `error`, and success is answered only when the data is safe. Carves are the exception: see `RefusalForm`.
 
 mod answer;
 mod body;
@@ -25,16 +25,16 @@ use std::time::Duration;
 
 use actix_web::web::{self, ServiceConfig};
 
-use self::answer::Endpoint;
+use self::answer::{Endpoint, RefusalForm};
 use self::body::Cap;
 use self::budget::Budget;
 use self::heavy::Heavy;
 pub use self::serve::before_routing;
-use crate::config::{Config, Osquery, Server};
+use crate::config::{Carves, Config, Osquery, Server};
 use crate::fleet::Fleet;
 use crate::lifecycle::Lifecycle;
 use crate::proxies::Proxies;
-use crate::telemetry::{LogLimit, Metrics};
+use crate::telemetry::Metrics;
 
 /// The paths below which agents find their endpoints.
 const BASES: [&str; 2] = ["/api/v1/osquery", "/api/osquery"];
@@ -49,8 +49,6 @@ pub struct AgentApi {
     answer_timeout: Duration,
     keepalive: KeepAlive,
     budget: Budget,
-    /// Lines about agents that try to carve.
-    carve_log: Arc<LogLimit<()>>,
     heavy: Heavy,
     endpoints: Endpoints,
     #[cfg(feature = "planted-faults")]
@@ -66,13 +64,14 @@ struct Caps {
     distributed_write: Cap,
     log: Cap,
     log_inflated: Cap,
+    carve_block: Cap,
 }
 
 impl Caps {
-    fn of(osquery: &Osquery) -> Self {
+    fn of(osquery: &Osquery, carves: &Carves) -> Self {
         macro_rules! cap {
             ($key:ident) => {
-                Cap { key: stringify!($key), bytes: osquery.$key.0 }
+                Cap { section: "osquery", key: stringify!($key), bytes: osquery.$key.0 }
             };
         }
         Self {
@@ -82,6 +81,7 @@ impl Caps {
             distributed_write: cap!(max_distributed_write_body),
             log: cap!(max_log_body),
             log_inflated: cap!(max_log_inflated),
+            carve_block: carve::cap(carves),
         }
     }
 }
@@ -129,6 +129,7 @@ struct Endpoints {
     distributed_write: Endpoint,
     log: Endpoint,
     carve_begin: Endpoint,
+    carve_block: Endpoint,
 }
 
 impl Endpoints {
@@ -140,7 +141,8 @@ impl Endpoints {
             distributed_read: endpoint("get_distributed_queries"),
             distributed_write: endpoint("submit_distributed_query_results"),
             log: endpoint("submit_logs"),
-            carve_begin: endpoint("carve_begin"),
+            carve_begin: endpoint("carve_begin").refusing(RefusalForm::TextIfForNow),
+            carve_block: endpoint("carve_block").refusing(RefusalForm::Text),
         }
     }
 }
@@ -155,10 +157,9 @@ impl AgentApi {
             endpoints: Endpoints::new(&metrics),
             heavy: Heavy::new(&metrics),
             metrics,
-            caps: Caps::of(osquery),
+            caps: Caps::of(osquery, &config.carves),
             answer_timeout: osquery.answer_timeout,
             keepalive: KeepAlive::of(&config.server),
-            carve_log: Arc::new(LogLimit::new(carve::LOG_EVERY)),
             #[cfg(feature = "planted-faults")]
             planted: Arc::new(planted::Planted::new(config.planted.clone())),
         }

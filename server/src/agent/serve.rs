@@ -24,6 +24,7 @@ enum AgentPath {
     DistributedWrite,
     Log,
     CarveBegin,
+    CarveBlock,
 }
 
 impl AgentPath {
@@ -38,6 +39,7 @@ impl AgentPath {
             "/distributed/write" => Self::DistributedWrite,
             "/enroll" => Self::Enroll,
             "/carve/begin" => Self::CarveBegin,
+            "/carve/block" => Self::CarveBlock,
             _ => return None,
         })
     }
@@ -56,6 +58,7 @@ impl AgentPath {
             Self::DistributedWrite => Box::pin(distributed::write(api, request, payload)),
             Self::Log => Box::pin(log::log(api, request, payload)),
             Self::CarveBegin => Box::pin(carve::begin(api, request, payload)),
+            Self::CarveBlock => Box::pin(carve::block(api, request, payload)),
         }
     }
 }
@@ -85,7 +88,8 @@ async fn serve(api: Arc<AgentApi>, path: AgentPath, request: ServiceRequest) -> 
         Ok(response) => Ok(ServiceResponse::new(request.into_http(), response)),
         Err(_panic) => {
             tracing::error!(path = request.path(), "a request ran into a fault of the server");
-            Err(InternalError::from_response("an endpoint has panicked", answer::fault()).into())
+            let is_text = matches!(path, AgentPath::CarveBegin | AgentPath::CarveBlock);
+            Err(InternalError::from_response("an endpoint has panicked", answer::fault(is_text)).into())
         }
     }
 }
@@ -102,7 +106,8 @@ mod tests {
                 assert_eq!(found("/enroll"), Some(AgentPath::Enroll));
                 assert_eq!(found("/distributed/read"), Some(AgentPath::DistributedRead));
                 assert_eq!(found("/carve/begin"), Some(AgentPath::CarveBegin));
-                for other in ["", "/", "/enroll/", "/enrol", "//enroll", "/Enroll", "/carve/block"] {
+                assert_eq!(found("/carve/block"), Some(AgentPath::CarveBlock));
+                for other in ["", "/", "/enroll/", "/enrol", "//enroll", "/Enroll", "/carve"] {
                     assert_eq!(found(other), None, "{other}");
                 }
             }

@@ -3,7 +3,7 @@
 use super::ConfigKey;
 
 /// Sections of Fleet's configuration that have no counterpart here.
-const SECTIONS: [&str; 28] = [
+const SECTIONS: [&str; 27] = [
     "activity",
     "app",
     "auth",
@@ -25,7 +25,6 @@ const SECTIONS: [&str; 28] = [
     "packaging",
     "partnerships",
     "pubsub",
-    "s3",
     "sentry",
     "ses",
     "splunk",
@@ -35,7 +34,7 @@ const SECTIONS: [&str; 28] = [
 ];
 
 /// Fleet's keys in sections that are here, too.
-const KEYS: [&str; 61] = [
+const KEYS: [&str; 83] = [
     "filesystem.audit_log_file",
     "filesystem.enable_log_compression",
     "filesystem.max_age",
@@ -83,6 +82,28 @@ const KEYS: [&str; 61] = [
     "redis.region",
     "redis.sts_assume_role_arn",
     "redis.sts_external_id",
+    "s3.carves_access_key_id",
+    "s3.carves_bucket",
+    "s3.carves_disable_ssl",
+    "s3.carves_endpoint_url",
+    "s3.carves_force_s3_path_style",
+    "s3.carves_prefix",
+    "s3.carves_region",
+    "s3.carves_secret_access_key",
+    "s3.carves_sts_assume_role_arn",
+    "s3.carves_sts_external_id",
+    "s3.software_installers_access_key_id",
+    "s3.software_installers_bucket",
+    "s3.software_installers_disable_ssl",
+    "s3.software_installers_endpoint_url",
+    "s3.software_installers_force_s3_path_style",
+    "s3.software_installers_prefix",
+    "s3.software_installers_region",
+    "s3.software_installers_secret_access_key",
+    "s3.software_installers_sts_assume_role_arn",
+    "s3.software_installers_sts_external_id",
+    "s3.sts_assume_role_arn",
+    "s3.sts_external_id",
     "server.cleanup_dist_targets_age",
     "server.default_max_request_body_size",
     "server.force_h2c",

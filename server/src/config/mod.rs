@@ -2,6 +2,7 @@
 //! flags; later layers win. All problems are reported together and prevent the start. What is somebody else's is warned of.
 
 mod activities;
+mod carves;
 mod filesystem;
 mod foreign;
 mod import;
@@ -15,6 +16,7 @@ mod osquery;
 mod planted;
 mod prometheus;
 mod redis;
+mod s3;
 mod section;
 mod server;
 mod session;
@@ -25,6 +27,7 @@ mod value;
 use std::path::Path;
 
 pub use activities::Activities;
+pub use carves::Carves;
 pub use filesystem::Filesystem;
 pub use foreign::foreign_flags;
 pub use import::import_source;
@@ -37,6 +40,7 @@ pub use osquery::{HostIdentifier, LogPlugin, Osquery};
 pub use planted::Planted;
 pub use prometheus::PrometheusBasicAuth;
 pub use redis::{Redis, split_address};
+pub use s3::S3;
 pub use section::ConfigKey;
 pub use server::Server;
 pub use session::Session;
@@ -83,6 +87,8 @@ sections! {
     mysql_read_replica: MysqlReadReplica,
     osquery: Osquery,
     filesystem: Filesystem,
+    carves: Carves,
+    s3: S3,
     live: Live,
     statistics: Statistics,
     redis: Redis,
@@ -117,7 +123,13 @@ impl Config {
             [&self.redis.password_path, &self.redis.sentinel_password_path, &self.prometheus_basic_auth.password_path];
         let files = paths.into_iter().flatten().filter_map(|path| std::fs::read_to_string(path).ok());
         let files = files.map(|text| Secret::new(text.trim_end_matches(['\n', '\r'])));
-        databases.chain(others.into_iter().cloned()).chain(files).filter(|secret| !secret.is_empty()).collect()
+        let store = self.s3.secret().ok();
+        databases
+            .chain(store)
+            .chain(others.into_iter().cloned())
+            .chain(files)
+            .filter(|secret| !secret.is_empty())
+            .collect()
     }
 
     /// Contradictions between values that are valid on their own.
@@ -126,6 +138,8 @@ impl Config {
         problems.extend(self.mysql.contradictions("mysql"));
         problems.extend(self.mysql_read_replica.contradictions(&self.mysql));
         problems.extend(self.osquery.contradictions());
+        problems.extend(self.carves.contradictions());
+        problems.extend(self.s3.contradictions());
         problems.extend(self.live.contradictions());
         problems.extend(self.statistics.contradictions());
         problems.extend(self.redis.contradictions());

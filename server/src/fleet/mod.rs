@@ -9,7 +9,7 @@ pub mod access;
 pub mod activities;
 pub mod apply;
 mod batches;
-pub mod carving;
+pub mod carves;
 pub mod changes;
 pub mod checkin;
 mod deadline;
@@ -55,6 +55,7 @@ pub use task_runs::{TaskRun, TaskRuns};
 
 use self::access::{Access, Principal};
 use self::apply::Applier;
+use self::carves::Carves;
 use self::changes::Changes;
 use self::checkin::Checkin;
 use self::diagnostics::Diagnostics;
@@ -77,6 +78,7 @@ pub struct Fleet {
     pub applier: Arc<Applier>,
     /// The base of every [`resource::Resource`] that hosts run.
     pub changes: Changes,
+    pub carves: Arc<Carves>,
     pub notifier: Arc<dyn Notifier>,
     pub checkin: Arc<Checkin>,
     pub hosts: Arc<Hosts>,

@@ -3,7 +3,10 @@
 //! A batch comes as [`LogLines`], in one piece and with the end of each line, so that a sink of records (a topic, a stream)
 //! need not look for line ends. A sink does not know hosts and does not drop repeats: `fleet::logs` has done that before.
 //! A new sink is a file here, a word of `config::LogPlugin` and an arm in `app::sink`.
+//!
+//! [`CarveStorage`] keeps the contents of carves in the same spirit: it says "durable", or why not, and knows no hosts.
 
+mod carves;
 mod file;
 mod lines;
 mod stdout;
@@ -11,6 +14,7 @@ mod stdout;
 use std::future::Future;
 use std::pin::Pin;
 
+pub use carves::{CarveBucket, CarveFiles, CarveStorage, Put, StorageError};
 pub use file::{FileSink, Rotation};
 pub use lines::LogLines;
 pub use stdout::StdoutSink;

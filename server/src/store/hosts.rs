@@ -195,8 +195,8 @@ pub async fn ask_again(db: &impl ConnectionTrait, host_ids: &[i64]) -> Result<Ve
     Ok(found)
 }
 
-/// Deletes a few hundred hosts with their keys, their label memberships and what they are not asked any more. Gives the
-/// identifiers of those there were.
+/// Deletes a few hundred hosts with their keys, their label memberships, their carves and what they are not asked any more.
+/// Gives the identifiers of those there were.
 pub async fn delete(db: &impl ConnectionTrait, host_ids: &[i64]) -> Result<BTreeMap<i64, String>> {
     let ids = || host_ids.iter().copied();
     let deleted: Vec<(i64, String)> = hosts::Entity::find()
@@ -213,6 +213,8 @@ pub async fn delete(db: &impl ConnectionTrait, host_ids: &[i64]) -> Result<BTree
     parked_queries::Entity::delete_many().filter(parked_queries::Column::HostId.is_in(ids())).exec(db).await?;
     super::statistics::events::forget_hosts(db, host_ids).await?;
     super::schema::forget_hosts(db, host_ids).await?;
+    super::carves::forget_hosts(db, host_ids).await?;
+    super::carve_requests::forget_hosts(db, host_ids).await?;
     hosts::Entity::delete_many().filter(hosts::Column::Id.is_in(ids())).exec(db).await?;
     Ok(deleted.into_iter().collect())
 }

@@ -2,6 +2,8 @@
 
 pub mod activities;
 mod bulk;
+pub mod carve_requests;
+pub mod carves;
 pub mod case;
 mod case_twins;
 pub mod diagnostics;

@@ -39,6 +39,8 @@ enum Task {
     PruneFeed,
     PruneActivities,
     ExpireHosts,
+    EndCarves,
+    WriteCarveRequests,
     CloseStatistics,
     ShowStatistics,
     PruneStatistics,
@@ -51,7 +53,7 @@ enum Task {
 }
 
 impl Task {
-    const ALL: [Self; 28] = [
+    const ALL: [Self; 30] = [
         Self::RenewLease,
         Self::Follow,
         Self::CompareDirectory,
@@ -71,6 +73,8 @@ impl Task {
         Self::PruneFeed,
         Self::PruneActivities,
         Self::ExpireHosts,
+        Self::EndCarves,
+        Self::WriteCarveRequests,
         Self::CloseStatistics,
         Self::ShowStatistics,
         Self::PruneStatistics,
@@ -104,6 +108,8 @@ impl Task {
             Self::PruneFeed => "prune_feed",
             Self::PruneActivities => "prune_activities",
             Self::ExpireHosts => "expire_hosts",
+            Self::EndCarves => "end_carves",
+            Self::WriteCarveRequests => "write_carve_requests",
             Self::CloseStatistics => "close_statistics",
             Self::ShowStatistics => "show_statistics",
             Self::PruneStatistics => "prune_statistics",
@@ -126,6 +132,7 @@ impl Task {
                 | Self::PruneFeed
                 | Self::PruneActivities
                 | Self::ExpireHosts
+                | Self::EndCarves
                 | Self::CloseStatistics
                 | Self::PruneStatistics
                 | Self::PickForSchema
@@ -137,7 +144,11 @@ impl Task {
         Duration::from_secs(match self {
             Self::RenewLease => return RENEW_EVERY,
             Self::KeepBatchLeases => return LEASES_RENEWED_EVERY,
-            Self::Follow | Self::CompareDirectory | Self::LookAtLiveQueries | Self::WriteReports => 2,
+            Self::Follow
+            | Self::CompareDirectory
+            | Self::LookAtLiveQueries
+            | Self::WriteReports
+            | Self::WriteCarveRequests => 2,
             Self::SweepLiveQueries | Self::RestoreLogLevel => 1,
             Self::ForgetLiveQueries | Self::ExpireHosts => 600,
             Self::KeepSeen
@@ -146,7 +157,7 @@ impl Task {
             | Self::WriteIntervals
             | Self::WriteStatistics
             | Self::WriteRefusedChanges => 5,
-            Self::RetireKeys | Self::PruneFeed | Self::CloseStatistics | Self::PickForSchema => 60,
+            Self::RetireKeys | Self::PruneFeed | Self::EndCarves | Self::CloseStatistics | Self::PickForSchema => 60,
             Self::ShowStatistics | Self::TakeCensus => 120,
             Self::SeparateClones | Self::FollowSchema => 30,
             Self::SweepSessions | Self::PruneActivities | Self::PruneStatistics | Self::PruneSchema => 3600,
@@ -207,6 +218,8 @@ impl Task {
             Self::PruneActivities => fleet.access.prune_activities().await,
             Self::WriteRefusedChanges => fleet.access.write_refused_changes().await,
             Self::ExpireHosts => fleet.hosts.expire().await,
+            Self::EndCarves => fleet.carves.end_old().await,
+            Self::WriteCarveRequests => fleet.carves.write_requests().await,
             Self::CloseStatistics => fleet.statistics.close().await,
             Self::ShowStatistics => fleet.statistics.show().await,
             Self::PruneStatistics => fleet.statistics.forget_old().await,

@@ -47,6 +47,11 @@ metrics! {
             pub batch_leases: IntGauge = "muster_log_batch_leases" [] "Leases on log batches that this node holds.";
             pub batch_leases_ended: IntCounterVec = "muster_log_batch_leases_ended_total" ["why"] "Leases on log batches that have ended: revoked for another node, or lapsed because Redis did not answer or has lost data.";
         }
+        "Carves" {
+            pub(super) carves: IntCounterVec = "muster_carves_total" ["outcome"] "Carves that have begun, and how they went on: complete, failed (blocks stopped coming) or expired; and those that were refused when they wanted to begin.";
+            pub carve_bytes: IntCounter = "muster_carve_bytes_total" [] "Bytes of the blocks of carves that were kept.";
+            pub carves_held_bytes: IntGauge = "muster_carves_held_bytes" [] "Bytes that count for carves.max_total_bytes, shown by the leader.";
+        }
         "Live queries" {
             pub live_open: IntGauge = "muster_live_queries_open" [] "Live queries that are open. The same on all nodes: take the maximum.";
             pub live_questions: IntCounter = "muster_live_questions_total" [] "Live queries sent to hosts.";

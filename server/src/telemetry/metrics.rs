@@ -166,6 +166,11 @@ impl Metrics {
         self.live_settled.with_label_values(&[state]).inc();
     }
 
+    /// Counts carves.
+    pub fn carves(&self, outcome: &str, count: u64) {
+        self.carves.with_label_values(&[outcome]).inc_by(count);
+    }
+
     /// Counts samples of hosts' schedules.
     pub fn samples(&self, outcome: &str, count: u64) {
         self.samples.with_label_values(&[outcome]).inc_by(count);

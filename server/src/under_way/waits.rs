@@ -41,6 +41,8 @@ waits! {
     RedisQueue = "redis queue";
     /// Log lines to be durable.
     LogSink = "log sink";
+    /// Blocks of carves to be durable, or to be read or removed.
+    CarveStorage = "carve storage";
     /// The end of what others, on this node or another one, do with batches of the same host.
     BatchLock = "batch lock";
     /// A thread of a pool.

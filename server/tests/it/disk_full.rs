@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use agent_compat::Carver;
 use agent_compat::agent::AgentEndpoint;
 
 use crate::support::{
@@ -150,4 +151,39 @@ async fn a_full_disk_loses_and_doubles_nothing() {
     let load = load(&server.address).await;
     let full = (SIZE - FILLER) as u64;
     fill_and_recover(load, &server.results(), full, async || std::fs::remove_file(&filler).unwrap()).await;
+}
+
+/// Blocks that find no room are refused as text, so that the agent sends them again, and nothing of them is left.
+#[tokio::test]
+async fn a_full_disk_refuses_blocks_of_carves_until_there_is_room() {
+    const SIZE: usize = 2 * 1024 * 1024;
+    let folder = tempfile::tempdir().unwrap();
+    let Some(disk) = SmallDisk::mount(&folder.path().join("disk"), SIZE) else {
+        eprintln!("skipped: mounting a file system is not allowed here");
+        return;
+    };
+    let server = TestServer::with(|config| config.carves.dir = Some(disk.0.join("carves"))).await;
+    let agent = server.enrolled(1).await;
+    let contents: Vec<u8> = (0..1_500_000_u32).map(|at| (at / 3) as u8).collect();
+    let carver = Carver::numbered(1, 500_000, contents);
+    let begun: serde_json::Value = serde_json::from_slice(carver.begin(&agent).await.body()).unwrap();
+    let session = begun["session_id"].as_str().unwrap();
+    assert_eq!(carver.block(&agent, session, 0).await.status(), 200);
+    let filler = disk.0.join("filler");
+    std::fs::write(&filler, vec![b'x'; 1_300_000]).unwrap();
+    for _ in 0..20 {
+        let refused = carver.block(&agent, session, 1).await;
+        assert_eq!(refused.status(), 503);
+        assert!(agent_compat::accepted(refused.body()).is_none(), "{refused:?}");
+    }
+    let carve: serde_json::Value = server.rest.read("carves/1").await;
+    assert_eq!(carve["carve"]["received_blocks"], 1);
+    let folder = std::fs::read_dir(disk.0.join("carves")).unwrap().next().unwrap().unwrap().path();
+    assert_eq!(std::fs::read_dir(folder).unwrap().count(), 1, "a part of a block is left over");
+    std::fs::remove_file(&filler).unwrap();
+    for block in 1..3 {
+        assert_eq!(carver.block(&agent, session, block).await.status(), 200);
+    }
+    let kept = server.rest.getting("carves/1/contents").send().await.unwrap().bytes().await.unwrap();
+    assert!(kept == carver.contents);
 }

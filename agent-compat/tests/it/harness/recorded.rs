@@ -20,7 +20,7 @@ pub struct RecordedRequest {
 }
 
 impl RecordedRequest {
-    /// Endpoint of the request; `None` for carving, which the model of an agent does not do.
+    /// Endpoint of the request; `None` for carves, which have answers of their own.
     pub fn endpoint(&self) -> Option<AgentEndpoint> {
         let path = self.path.split('?').next().unwrap_or_default();
         match path.trim_start_matches("/api/v1/osquery").trim_start_matches("/api/osquery") {
@@ -41,6 +41,16 @@ impl RecordedRequest {
     /// The same request with another body.
     pub fn with_body(&self, body: impl Into<Vec<u8>>) -> Self {
         Self { body: body.into(), ..self.clone() }
+    }
+
+    /// The same request, of a carve whose session is this and not the one that was recorded.
+    pub fn with_session(&self, session: &str) -> Self {
+        const RECORDED: &[u8] = br#""session_id":"sess1""#;
+        let Some(at) = self.body.windows(RECORDED.len()).position(|window| window == RECORDED) else {
+            return self.clone();
+        };
+        let session = format!(r#""session_id":"{session}""#);
+        self.with_body([&self.body[..at], session.as_bytes(), &self.body[at + RECORDED.len()..]].concat())
     }
 
     /// The same request with another node key in body and header; an empty one means no header.

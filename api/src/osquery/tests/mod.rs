@@ -1,4 +1,5 @@
 mod answer;
+mod carve;
 mod distributed;
 mod enroll;
 mod log;

@@ -1,3 +1,4 @@
+mod carves;
 mod fetch;
 mod host;
 mod hosts;
@@ -7,6 +8,8 @@ mod settings;
 mod specs;
 mod statistics;
 mod user_roles;
+
+use std::path::PathBuf;
 
 use clap::Subcommand;
 use clap_complete::ArgValueCompleter;
@@ -33,6 +36,9 @@ Examples:
 
   # Show the columns of a table, and which hosts lack it
   fleetctl get schema processes
+
+  # Download the files that a host has sent
+  fleetctl get carve 12 --outfile carve-12.tar
 
   # Export all packs with their queries
   fleetctl get packs --with-queries --yaml > packs.yml";
@@ -69,6 +75,10 @@ pub enum Resource {
     Restarts(RestartArgs),
     /// List the tables that agents have, or show the columns of one
     Schema(SchemaArgs),
+    /// List carves: files that hosts have sent
+    Carves(CarvesArgs),
+    /// Show a carve, or download its contents
+    Carve(CarveArgs),
 }
 
 #[derive(clap::Args)]
@@ -186,6 +196,32 @@ pub struct SchemaArgs {
     json: bool,
 }
 
+#[derive(clap::Args)]
+pub struct CarvesArgs {
+    #[command(flatten)]
+    format: DocumentFormat,
+    /// Also list carves whose contents have been removed
+    #[arg(long)]
+    expired: bool,
+    /// Only carves that this live query has asked for
+    #[arg(long, value_name = "ID")]
+    live_query: Option<u64>,
+}
+
+#[derive(clap::Args)]
+pub struct CarveArgs {
+    /// Number of the carve, as fleetctl get carves shows it, or the carve_guid in the result that asked for it
+    id: String,
+    #[command(flatten)]
+    format: DocumentFormat,
+    /// Write the contents to standard output
+    #[arg(long, conflicts_with_all = ["yaml", "json", "outfile"])]
+    stdout: bool,
+    /// Write the contents to this file; a download that was interrupted goes on where it was
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["yaml", "json"])]
+    outfile: Option<PathBuf>,
+}
+
 #[derive(Clone, Copy, clap::Args)]
 pub struct DocumentFormat {
     /// Print YAML documents that fleetctl apply accepts
@@ -211,5 +247,7 @@ pub async fn run(session: &ClientSession, resource: Resource) -> anyhow::Result<
         Resource::Denylist(args) => statistics::denylist(&server, args).await,
         Resource::Restarts(args) => statistics::restarts(&server, args).await,
         Resource::Schema(args) => schema::schema(&server, args).await,
+        Resource::Carves(args) => carves::carves(&server, args).await,
+        Resource::Carve(args) => carves::carve(&server, args).await,
     }
 }

@@ -85,6 +85,16 @@ pub fn warning(answer: &LiveAnswer) -> Option<String> {
     }
 }
 
+/// Where the files will be that a host is to send now.
+pub fn carve_note(answer: &LiveAnswer) -> Option<String> {
+    let (host, first) = (one_line(&answer.hostname), one_line(answer.carves.first()?));
+    let more = match answer.carves.len() - 1 {
+        0 => String::new(),
+        more => format!(" (and {more} more: fleetctl get carves)"),
+    };
+    Some(format!("{host}: sends files within some minutes; then: fleetctl get carve {first} --outfile FILE{more}"))
+}
+
 fn one_line(text: &str) -> String {
     printable(&text.replace(['\r', '\n'], " "))
 }
@@ -114,6 +124,14 @@ pub mod tests {
         assert_eq!(say("answered", None), None);
         assert_eq!(say("expired", None), None);
         assert_eq!(say("skipped", Some("the discovery query found nothing there")), None);
+        let mut carving = answer("h\u{7}", "answered", json!([{}]), None);
+        assert_eq!(carve_note(&carving), None);
+        carving.carves = vec!["one".to_owned(), "two".to_owned()];
+        assert_eq!(
+            carve_note(&carving).unwrap(),
+            "h\u{fffd}: sends files within some minutes; then: fleetctl get carve one --outfile FILE \
+             (and 1 more: fleetctl get carves)"
+        );
         let mut cut = answer("h", "answered", json!([{}]), None);
         cut.truncated = true;
         assert_eq!(warning(&cut).unwrap(), "h: truncated, only 1 rows were kept");

@@ -11,7 +11,7 @@ use super::answers::{self, AnswerEvent, AnswerReader, AnswerStream};
 use super::interrupts::Interrupts;
 use super::progress::{Screen, progress};
 use super::summary::{ended, summary};
-use super::tally::{AnswerTally, is_shown, warning};
+use super::tally::{AnswerTally, carve_note, is_shown, warning};
 use super::writers::{AnswerWriter, SpoolFull};
 use crate::output::StdoutClosed;
 use crate::rest::RestClient;
@@ -119,6 +119,9 @@ impl WatchRun {
             let LiveQueryWatch { writer, screen, .. } = &mut self.watch;
             if let Some(warning) = warning(&answer) {
                 screen.print_always(&warning);
+            }
+            if let Some(note) = carve_note(&answer) {
+                screen.print_always(&note);
             }
             if is_shown(&answer) {
                 writer.answer(answer, &mut |text| screen.data(text))?;

@@ -12,6 +12,7 @@ mod readers;
 use std::future::Future;
 use std::sync::Arc;
 
+use actix_web::body::SizedStream;
 use actix_web::http::header::{CACHE_CONTROL, CONTENT_DISPOSITION, X_CONTENT_TYPE_OPTIONS};
 use actix_web::web::Bytes;
 use actix_web::{HttpResponse, HttpResponseBuilder};
@@ -46,6 +47,14 @@ pub(super) struct Lists {
 
 /// A file that a browser is to save an answer as.
 pub(super) type FileName = Option<String>;
+
+/// The head of an answer that is a file of known size.
+pub(super) struct FileHead {
+    pub head: HttpResponseBuilder,
+    pub name: String,
+    /// Bytes that are sent.
+    pub bytes: u64,
+}
 
 impl Lists {
     pub(super) fn new(
@@ -132,6 +141,31 @@ impl Lists {
         let content_type = format.content_type();
         let begin = move || async move { Ok(HostText::new(begin().await?, format)) };
         self.send_parts(principal, content_type, file, begin).await
+    }
+
+    /// Sends a file that `begin` finds, part by part. `open` gives what is sent of it, or another answer.
+    pub(super) async fn send_file<S, T, F>(
+        &self,
+        principal: &Principal,
+        begin: impl FnOnce() -> F + Send + 'static,
+        open: impl FnOnce(S) -> std::result::Result<(FileHead, T), HttpResponse>,
+    ) -> std::result::Result<HttpResponse, Failed>
+    where
+        S: Send + 'static,
+        T: TextParts,
+        F: Future<Output = Result<S>>,
+    {
+        let (mut guard, found) = self.begin(principal)?.work(Work::Search, begin).await?;
+        let (FileHead { mut head, name, bytes }, parts) = match open(found) {
+            Ok(opened) => opened,
+            Err(other) => return Ok(other),
+        };
+        // As for lists of hosts.
+        head.insert_header((CACHE_CONTROL, "no-store")).insert_header((X_CONTENT_TYPE_OPTIONS, "nosniff"));
+        head.insert_header((CONTENT_DISPOSITION, format!("attachment; filename=\"{name}\"")));
+        guard.begin_stream()?;
+        let parts = parts::following(Bytes::new(), parts, guard, self.lifecycle.clone());
+        Ok(head.body(SizedStream::new(bytes, paced(parts, self.answers.pace.clone()))))
     }
 
     /// Sends the text that `begin` begins, part by part. Nothing is sent before the first part that is not empty, so what

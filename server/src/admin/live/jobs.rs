@@ -12,14 +12,15 @@ use crate::admin::auth::Caller;
 use crate::admin::body::JsonBody;
 use crate::admin::error::{AdminAnswer, Failed, bad_parameter};
 use crate::admin::params::Params;
+use crate::fleet::Fleet;
+use crate::fleet::carves::carve_notice;
 use crate::fleet::live::PaceChange;
-use crate::fleet::{Fleet, carving};
 
 pub(super) async fn start(api: Data<AdminApi>, caller: Caller, request: JsonBody<NewLiveQuery>) -> AdminAnswer {
     let request = request.into_inner();
     let start = |fleet: Fleet, by| async move {
         let live_query = fleet.live.start(&by, &request).await?;
-        let warnings = carving::warning(&live_query.query).map(str::to_owned).into_iter().collect();
+        let warnings = carve_notice(&live_query.query).map(str::to_owned).into_iter().collect();
         Ok(LiveQueryEnvelope { live_query, warnings })
     };
     api.change(&caller, start).await

@@ -37,6 +37,10 @@ pub enum Permission {
     WriteSchedule,
     WriteConfig,
     WriteSecrets,
+    /// Reading which carves there are, but not what is in them.
+    ReadCarves,
+    /// Reading the contents of carves, and deleting carves.
+    TakeCarves,
     /// Reading what operators did; what they did to users only with [`Permission::ManageUsers`].
     ReadActivities,
     /// Reading and changing users. Every user may read the own account and change the own password.
@@ -56,6 +60,8 @@ impl Permission {
             | Self::ReadConfig
             | Self::ReadSecrets
             | Self::ReadActivities
+            | Self::ReadCarves
+            | Self::TakeCarves
             | Self::Debug => false,
             Self::RunLiveQueries
             | Self::WriteHosts
@@ -81,6 +87,8 @@ impl Permission {
             Self::WriteConfig => "write_config",
             Self::WriteSecrets => "write_secrets",
             Self::ReadActivities => "read_activities",
+            Self::ReadCarves => "read_carves",
+            Self::TakeCarves => "take_carves",
             Self::ManageUsers => "manage_users",
             Self::Debug => "debug",
         }
@@ -96,9 +104,11 @@ impl Permission {
             | Self::ReadSecrets
             | Self::RunLiveQueries
             | Self::ReadActivities
+            | Self::ReadCarves
             | Self::WriteHosts
             | Self::WriteSchedule => Role::Maintainer,
-            Self::WriteConfig | Self::WriteSecrets | Self::ManageUsers | Self::Debug => Role::Admin,
+            // A carve can hold any file of a host: keys, password hashes, the memory of programs. No table shows these.
+            Self::TakeCarves | Self::WriteConfig | Self::WriteSecrets | Self::ManageUsers | Self::Debug => Role::Admin,
         }
     }
 }

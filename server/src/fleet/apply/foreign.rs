@@ -16,8 +16,8 @@ const KINDS: [(&str, &str); 10] = [
     ("teams", "there are no teams here"),
     ("fleet", "there are no teams here"),
     ("host", "hosts come by enrolling"),
-    ("carve", "there are no carves here"),
-    ("carves", "there are no carves here"),
+    ("carve", "carves come from hosts"),
+    ("carves", "carves come from hosts"),
     ("software", "there is no software inventory here"),
     ("activity", "activities are written by the server"),
 ];

@@ -18,6 +18,7 @@ use super::{Job, Live};
 use crate::bus::{BusError, ResultLine};
 use crate::clock::Moment;
 use crate::fleet::Result;
+use crate::fleet::carves::named_carves;
 use crate::fleet::checkin::DENYLISTED;
 use crate::fleet::hosts::Host;
 
@@ -125,6 +126,7 @@ impl Live {
             rows_sent: None,
             truncated: false,
             error,
+            carves: named_carves(&job.sql, result.rows),
             stats: result.stats.map(|stats| LiveStats {
                 wall_time_ms: stats.wall_time_ms,
                 user_time_ms: stats.user_time,
@@ -197,6 +199,7 @@ pub(super) fn unanswered(host: &Host, state: TargetState, reason: &str, now: Mom
         truncated: false,
         error: Some(reason.to_owned()),
         stats: None,
+        carves: Vec::new(),
         at: now.to_utc(),
     }
 }
@@ -227,6 +230,8 @@ struct Tail<'a> {
     error: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     stats: Option<LiveStats>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    carves: &'a [String],
     at: DateTime<Utc>,
 }
 
@@ -239,8 +244,9 @@ fn begin_line(answer: &LiveAnswer) -> Vec<u8> {
 }
 
 fn end_line(answer: &LiveAnswer, line: &mut Vec<u8>) {
-    let LiveAnswer { rows_sent, truncated, error, stats, at, .. } = answer;
-    let tail = Tail { rows_sent: *rows_sent, truncated: *truncated, error: error.as_deref(), stats: *stats, at: *at };
+    let LiveAnswer { rows_sent, truncated, error, stats, carves, at, .. } = answer;
+    let (rows_sent, truncated, stats, at) = (*rows_sent, *truncated, *stats, *at);
+    let tail = Tail { rows_sent, truncated, error: error.as_deref(), stats, carves, at };
     let tail = serde_json::to_vec(&tail).unwrap_or_default();
     line.extend_from_slice(b"],");
     line.extend_from_slice(tail.get(1..).unwrap_or_default());

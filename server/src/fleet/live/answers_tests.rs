@@ -82,6 +82,7 @@ fn a_line_says_what_the_answer_says() {
             truncated,
             error,
             stats,
+            carves: rows_sent.map(|_| "6a5f7a46".to_owned()).into_iter().collect(),
             at,
         };
         let kept = ResultLine { cursor: 7, text: line(&answer) };
@@ -110,6 +111,7 @@ fn the_note_of_a_kept_line_is_that_of_its_answer() {
             truncated,
             error: Some("],\"".to_owned()),
             stats,
+            carves: Vec::new(),
             at: Moment(1_768_478_400_000_001).to_utc(),
         };
         let line = line(&answer);

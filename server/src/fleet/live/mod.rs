@@ -161,6 +161,7 @@ pub use worker::{WORKER, Worker};
 use self::campaigns::Campaigns;
 use self::looking::Looks;
 use self::retention::KeptResults;
+use super::carves::CarveRequests;
 use super::hosts::Hosts;
 use super::schedule::Schedule;
 use super::{Error, Node, Result};
@@ -182,6 +183,7 @@ pub struct Live {
     config: config::Live,
     hosts: Arc<Hosts>,
     schedule: Arc<Schedule>,
+    carve_requests: Arc<CarveRequests>,
     metrics: Arc<Metrics>,
     /// Open jobs, and those that ended since the start and are still kept.
     jobs: papaya::HashMap<i64, Arc<Job>>,
@@ -226,6 +228,7 @@ pub struct Parts {
     pub store_timeout: Duration,
     pub hosts: Arc<Hosts>,
     pub schedule: Arc<Schedule>,
+    pub carve_requests: Arc<CarveRequests>,
     pub metrics: Arc<Metrics>,
 }
 
@@ -247,6 +250,7 @@ impl Live {
             store_timeout,
             hosts,
             schedule,
+            carve_requests,
             metrics,
         } = parts;
         let live = Self {
@@ -274,6 +278,7 @@ impl Live {
             config,
             hosts,
             schedule,
+            carve_requests,
             metrics,
         };
         for row in store::live_queries::open(live.store.reader()).await? {

@@ -29,6 +29,7 @@ use super::notes::Settlement;
 use super::progress::OpenTarget;
 use super::{Job, Live, Worker};
 use crate::bus::BusError;
+use crate::fleet::carves::CarveOrigin;
 use crate::fleet::checkin::DENYLISTED;
 use crate::fleet::hosts::Host;
 use crate::fleet::{Error, Result};
@@ -157,6 +158,10 @@ impl Live {
             && !worker.is_some_and(|worker| worker.was_running_at(job.created_at, now));
         let (answer, line) = self.read_answer(host, &job, result, is_suspect, now).await;
         match self.take_one(taking, &job, line, Settlement::of(&answer)).await {
+            Ok(true) if !answer.carves.is_empty() => {
+                let origin = CarveOrigin::Live { id: job.id, query_name: &job.query_name };
+                self.carve_requests.note(host.id, origin, answer.carves.iter().map(String::as_str));
+            }
             Ok(true) if is_suspect => self.suspected(host, &job, worker, now).await,
             Ok(_) => {}
             Err(refused) => return Some(refused),

@@ -1,6 +1,8 @@
 //! One file per table.
 
 pub mod activities;
+pub mod carve_requests;
+pub mod carves;
 pub mod cost_parts;
 pub mod denylisted_queries;
 pub mod enroll_secrets;

@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 
 use agent_compat::agent::{Identity, Platform};
+use agent_compat::{CarveOutcome, Carver};
 use serde_json::{Value, json};
 
 use super::schemas;
@@ -45,8 +46,11 @@ pub async fn furnished() -> TestServer {
     let server = TestServer::start().await;
     let mut identity = Identity::simulated(1, 1, Platform::Linux);
     "the-host".clone_into(&mut identity.host_identifier);
-    assert!(server.address.agent_of(identity).enroll().await.verdict.is_success());
+    let mut agent = server.address.agent_of(identity);
+    assert!(agent.enroll().await.verdict.is_success());
     server.rest.apply_yaml(super::DOCUMENTS).await;
+    let outcome = Carver::numbered(1, 4, b"an archive".to_vec()).send(&agent).await;
+    assert_eq!(outcome, CarveOutcome::Success { left_out: Vec::new() });
     server
 }
 
@@ -235,6 +239,12 @@ fn samples() -> Vec<Sample> {
         get("/users/roles/spec"),
         post("/users/roles/spec", json!({ "spec": { "roles": {} } })),
         post("/change_password", passwords),
+        named("/carves", "carves?expired=1&order_key=created_at"),
+        named("/carves/{id}", "carves/1"),
+        named("/carves/{id}/block/{block}", "carves/1/block/2"),
+        named("/carves/{id}/contents", "carves/1/contents"),
+        named("/carves/{id}/blocks", "carves/1/blocks?count=1"),
+        delete("/carves/{id}", "carves/1"),
         post("/hosts/delete", json!({ "ids": [] })),
         delete("/hosts/{id}", "hosts/1"),
         // Last, since it ends the session it is tried with.
@@ -279,6 +289,9 @@ async fn bodies_match_their_schemas() {
         let content = operation["responses"]["200"]["content"].as_object().unwrap();
         let (media_type, content) = content.iter().next().unwrap();
         assert!(answer.headers["content-type"].to_str().unwrap().starts_with(media_type), "{method} {route}");
+        if media_type == "application/x-tar" {
+            continue;
+        }
         let values: Vec<Value> =
             serde_json::Deserializer::from_str(&answer.text).into_iter().map(Result::unwrap).collect();
         for value in values {

@@ -12,6 +12,7 @@ mod raw;
 #[expect(dead_code, reason = "the tests of the bus, inside the server, use the rest")]
 mod redis;
 mod rest;
+mod s3;
 mod server;
 mod shared_redis;
 mod size;
@@ -28,6 +29,7 @@ pub use proxy::{Passage, Proxy};
 pub use raw::Raw;
 pub use redis::{ClusterRedis, RedisProcess, make_certificates};
 pub use rest::{Answer, PASSWORD, Rest};
+pub use s3::S3Store;
 pub use server::TestServer;
 pub use shared_redis::{on_redis, skipped_with_redis};
 pub use size::count;

@@ -55,6 +55,7 @@ impl ServerSetup {
             "--server_workers=2".to_owned(),
             "--server_shutdown_timeout=5s".to_owned(),
             format!("--sqlite_path={}", path("muster.db")),
+            format!("--carves_dir={}", path("carves")),
             format!("--filesystem_result_log_file={}", path("logs/results")),
             format!("--filesystem_status_log_file={}", path("logs/statuses")),
         ];

@@ -221,6 +221,7 @@ pub fn config_in(folder: &Path) -> Config {
     config.sqlite.path = folder.join("muster.db");
     config.filesystem.result_log_file = folder.join("logs/results");
     config.filesystem.status_log_file = folder.join("logs/statuses");
+    config.carves.dir = Some(folder.join("carves"));
     config.session.logins_per_minute = 10_000;
     // A test that counts what hosts are asked says so if they are to be asked for their tables, too.
     config.osquery.schema_update_interval = Duration::ZERO;

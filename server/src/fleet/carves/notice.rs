@@ -1,7 +1,7 @@
-//! Carving is not there: agents that try are refused, while the rows of their answer look as if it had begun.
+//! SQL that carves: the rows of its answer say that files are on their way, not that they have come.
 
 /// What to tell whoever runs SQL that seems to carve files: it calls `carve()` or names the table `carves`.
-pub fn warning(sql: &str) -> Option<&'static str> {
+pub fn carve_notice(sql: &str) -> Option<&'static str> {
     let sql = sql.to_ascii_lowercase();
     let is_of_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
     let seems_to_carve = sql.match_indices("carve").any(|(at, word)| {
@@ -11,7 +11,8 @@ pub fn warning(sql: &str) -> Option<&'static str> {
         !before.ends_with(is_of_word) && (is_call || is_table)
     });
     seems_to_carve.then_some(
-        "the query seems to carve files, which is not there yet: agents are refused when they send them, whatever the answers say",
+        "the query seems to carve files: agents send them within some minutes, if they were started with the flags for it \
+         (docs/carves.md); see what has come with `fleetctl get carves`",
     )
 }
 
@@ -26,11 +27,11 @@ mod tests {
             "select CARVE (path) from file",
             "SELECT * FROM carves WHERE path LIKE '/etc/%' AND carve = 1",
         ] {
-            assert!(warning(sql).is_some(), "{sql}");
+            assert!(carve_notice(sql).is_some(), "{sql}");
         }
         for sql in ["SELECT * FROM file", "SELECT carved FROM x", "SELECT my_carve(path) FROM y", "SELECT carve FROM z"]
         {
-            assert_eq!(warning(sql), None, "{sql}");
+            assert_eq!(carve_notice(sql), None, "{sql}");
         }
     }
 }
