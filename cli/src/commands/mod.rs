@@ -1,5 +1,14 @@
 //! One file per command.
 
+/// What `--help` shows as the one example of a command.
+macro_rules! example {
+    ($about:literal, $command:literal) => {
+        concat!("Examples:\n  # ", $about, "\n  ", $command)
+    };
+}
+pub(crate) use example;
+
+pub mod api;
 pub mod apply;
 pub mod completion;
 pub mod config;
@@ -8,12 +17,14 @@ mod costs;
 pub mod debug;
 pub mod delete;
 pub mod get;
+pub mod hosts;
 pub mod login;
 pub mod logout;
 pub mod manual;
 pub mod preview;
 pub mod profile;
 pub mod query;
+pub mod run;
 pub mod send;
 mod session;
 pub mod setup;
