@@ -64,6 +64,11 @@ impl Contexts {
         &self.selected
     }
 
+    /// The names of all contexts.
+    pub fn names(&self) -> Vec<String> {
+        self.file.contexts.keys().cloned().collect()
+    }
+
     pub fn is_known(&self) -> bool {
         self.file.contexts.contains_key(&self.selected)
     }

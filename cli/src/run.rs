@@ -6,11 +6,12 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory as _, Parser as _};
 
 use crate::args::{Cli, Command};
+use crate::commands::api::FailedStatus;
 use crate::commands::{self, ClientSession};
 use crate::output::{self, StdoutClosed};
 use crate::rest::RestError;
 
-/// Exit code of an unknown command; every other failure exits with 1.
+/// Exit code of an unknown command. Every other failure exits with 1, but for a response of `fleetctl api` that is no success.
 const UNKNOWN_COMMAND: u8 = 3;
 
 /// Runs a command line and returns its exit code.
@@ -30,11 +31,13 @@ pub fn run(args: impl Iterator<Item = OsString>) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if error.is::<StdoutClosed>() => ExitCode::SUCCESS,
         Err(error) => {
-            if let Some(RestError::Unauthenticated) = error.downcast_ref() {
+            let failed = error.downcast_ref::<FailedStatus>();
+            let is_unauthenticated = matches!(error.downcast_ref(), Some(RestError::Unauthenticated));
+            if is_unauthenticated || failed.is_some_and(FailedStatus::is_unauthenticated) {
                 output::note("Token invalid or session expired. Please log in with: fleetctl login");
             }
             output::note(&format!("Error: {error:#}"));
-            ExitCode::FAILURE
+            failed.map_or(ExitCode::FAILURE, |failed| ExitCode::from(failed.exit_code()))
         }
     }
 }
@@ -56,10 +59,13 @@ async fn dispatch(cli: Cli) -> anyhow::Result<()> {
         Command::Get(resource) => commands::get::run(&ClientSession::open(globals)?, resource).await,
         Command::Export(args) => commands::export::run(&ClientSession::open(globals)?, args).await,
         Command::Convert(args) => commands::convert::run(&args),
+        Command::Hosts(command) => commands::hosts::run(&ClientSession::open(globals)?, command).await,
         Command::User(command) => commands::user::run(&ClientSession::open(globals)?, command).await,
         Command::Query(args) => commands::query::run(&ClientSession::open(globals)?, *args).await,
+        Command::Run(args) => commands::run::run(&ClientSession::open(globals)?, args).await,
         Command::Profile(args) => commands::profile::run(globals, args).await,
         Command::Top(args) => commands::top::run(&ClientSession::open(globals)?, args).await,
+        Command::Api(args) => commands::api::run(&ClientSession::open(globals)?, args).await,
         Command::Debug(command) => commands::debug::run(globals, *command).await,
         Command::Completion(args) => commands::completion::run(&args),
         Command::Manual(args) => commands::manual::run(&args),

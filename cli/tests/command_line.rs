@@ -243,6 +243,23 @@ fn completion_scripts_ask_the_program_for_its_commands() {
     }
 }
 
+#[test]
+fn man_pages_of_all_commands_have_examples() {
+    let fleetctl = Fleetctl::new();
+    fs::create_dir(fleetctl.path().join("man")).unwrap();
+    assert_eq!(fleetctl.run(&["manual", "--man", "man"]).code, Some(0));
+    for (page, example) in [
+        ("fleetctl-api.1", "fleetctl api labels"),
+        ("fleetctl-run.1", "fleetctl run web"),
+        ("fleetctl-hosts-delete.1", "fleetctl hosts delete"),
+        ("fleetctl-user-create-users.1", "create\\-users \\-\\-csv"),
+        ("fleetctl-debug-log-level-set.1", "debug log\\-level set"),
+    ] {
+        let text = fs::read_to_string(fleetctl.path().join("man").join(page)).unwrap();
+        assert!(text.contains(example), "{example} is missing in {page}:\n{text}");
+    }
+}
+
 /// A program that answers as osqueryi does: its shell is SQLite's.
 fn osqueryi(fleetctl: &Fleetctl) -> String {
     fleetctl.write("osqueryi", "#!/bin/sh\nexec sqlite3 -json :memory:\n");

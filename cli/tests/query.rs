@@ -222,6 +222,21 @@ fn an_interrupt_cancels() {
 }
 
 #[test]
+fn a_second_interrupt_ends_it_at_once() {
+    let open = job("open", 3, json!({"targets": 4, "pending": 1, "answered": 3}));
+    let mut script = three_hosts(open.clone(), open);
+    script.unanswered = Some("POST live_queries/7/cancel");
+    let server = LiveServer::start(script);
+    let run = query_while(&server, &ASK, |process| {
+        server.wait_for("GET live_queries/7/results");
+        signal("INT", process);
+        server.wait_for("POST live_queries/7/cancel");
+        signal("INT", process);
+    });
+    assert_eq!(run.code, Some(130), "{}", run.stderr);
+}
+
+#[test]
 fn live_queries_can_be_detached_and_attached() {
     let open = job("open", 3, json!({"targets": 4, "pending": 1, "answered": 3}));
     let server = LiveServer::start(three_hosts(open.clone(), open));

@@ -220,3 +220,58 @@ fn observers_see_a_host_without_what_it_runs() {
     let run = fleetctl.run(&["get", "host", "x", "--why"]);
     assert_eq!((run.code, run.stdout.as_str()), (Some(1), ""), "{run:?}");
 }
+
+#[test]
+fn hosts_are_deleted_by_what_they_have_in_common_once_that_is_confirmed() {
+    let fleetctl = Fleetctl::new();
+    let labels = r#"{"labels":[{"id":7,"name":"kiosks","description":"","label_type":"regular"}]}"#;
+    let server =
+        Canned::start(&fleetctl, &[("GET labels/summary", 200, labels), ("POST hosts/delete", 200, r#"{"count":3}"#)]);
+    let delete = ["hosts", "delete", "--label", "kiosks", "--status", "mia", "--search-query", "x"];
+    let body = |is_dry: bool| json!({"filters": {"query": "x", "status": "missing", "label_id": 7}, "dry_run": is_dry});
+    let sent = || -> Vec<Value> {
+        let asked = server.asked().into_iter().filter(|(line, _)| line == "POST hosts/delete");
+        asked.map(|(_, body)| json(&body)).collect()
+    };
+    let shown = "3 hosts (label \"kiosks\", status missing, \"x\" in a name or address)";
+
+    let dry = fleetctl.run(&[&delete[..], &["--dry-run"]].concat());
+    assert_eq!((dry.code, dry.stdout), (Some(0), format!("[+] would've deleted {shown}\n")));
+    assert_eq!(sent(), [body(true)]);
+
+    // Nobody is there to confirm it.
+    let unconfirmed = fleetctl.run(&delete);
+    assert_eq!(unconfirmed.code, Some(1));
+    assert!(
+        unconfirmed.stderr.ends_with(
+            "would be deleted (label \"kiosks\", status missing, \"x\" in a name or address); confirm it with --yes\n"
+        ),
+        "{unconfirmed:?}"
+    );
+    assert_eq!(sent(), [body(true)]);
+
+    let confirmed = fleetctl.run(&[&delete[..], &["--yes"]].concat());
+    assert_eq!((confirmed.code, confirmed.stdout), (Some(0), format!("[+] deleted {shown}\n")));
+    assert_eq!(sent(), [body(true), body(false)]);
+}
+
+#[test]
+fn the_exit_code_of_api_tells_whose_fault_it_is() {
+    let fleetctl = Fleetctl::new();
+    let busy = r#"{"message":"busy","errors":[]}"#;
+    let server = Canned::start(
+        &fleetctl,
+        &[("GET busy", 503, busy), ("GET moved", 302, ""), ("PUT x?a=b", 200, "plain"), ("DELETE x", 204, "")],
+    );
+    let run = fleetctl.run(&["api", "busy"]);
+    assert_eq!((run.code, run.stdout.as_str()), (Some(5), busy), "{run:?}");
+    assert_eq!(run.stderr, "Error: the server responded with 503 Service Unavailable\n");
+    assert_eq!(fleetctl.run(&["api", "moved"]).code, Some(1));
+    assert_eq!(fleetctl.run(&["api", "unknown"]).code, Some(4));
+    let put = fleetctl.run(&["api", "-X", "put", "x?a=b", "-F", "n=[1, 2]", "-F", "s=1x"]);
+    assert_eq!((put.code, put.stdout.as_str(), put.stderr.as_str()), (Some(0), "plain", ""), "the body is not changed");
+    assert_eq!(fleetctl.run(&["api", "-X", "DELETE", "x"]).code, Some(0));
+    let asked = server.asked();
+    assert_eq!(json(&asked[3].1), json!({"n": [1, 2], "s": "1x"}));
+    assert_eq!(asked.iter().map(|(line, _)| line.as_str()).collect::<Vec<_>>()[..2], ["GET busy", "GET moved"]);
+}

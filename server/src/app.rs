@@ -212,9 +212,10 @@ async fn open_store(config: &Config, metrics: &Metrics) -> Result<Store> {
         return open_mysql(config, metrics).await;
     }
     let store = open_sqlite(config, metrics).await?;
-    let is_old = !store.migrations().await?.missing.is_empty();
+    let missing = store.migrations().await?.missing.len();
     migrate_sqlite(config, &store).await?;
-    if is_old {
+    if missing > 0 {
+        tracing::info!(steps = missing, path = %config.sqlite.path.display(), "the database is up to date now");
         let twins = case_twins(store.reader()).await?;
         if !twins.is_empty() {
             // One line, because only so many of one callsite are written.
@@ -225,7 +226,7 @@ async fn open_store(config: &Config, metrics: &Metrics) -> Result<Store> {
 }
 
 async fn open_mysql(config: &Config, metrics: &Metrics) -> Result<Store> {
-    let database = format!("{} at {}", config.mysql.database, config.mysql.address);
+    let database = config.database();
     let opened = Store::open_mysql(&config.mysql, counters(metrics)).await;
     let mut store = opened.with_context(|| format!("cannot open the database {database}"))?;
     let read_replica = &config.mysql_read_replica.0;

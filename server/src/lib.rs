@@ -155,6 +155,7 @@ pub fn check_files(config: &Config) -> Vec<String> {
 /// Whatever keeps the server from starting, with the remedy.
 pub async fn serve(config: Config, clock: Clock, lifecycle: Lifecycle) -> Result<Running> {
     config.secrets().iter().for_each(|secret| telemetry::hide(secret.reveal()));
+    tracing::info!(version = VERSION, database = config.database(), redis = config.redis.is_used(), "starting");
     let certificate = if config.server.tls { Some(Certificate::load(&config.server, clock.clone())?) } else { None };
     let listeners = Listeners::open(&config.server)?;
     let (address, operator_address) = (listeners.address()?, listeners.operator_address()?);
@@ -189,7 +190,7 @@ pub async fn serve(config: Config, clock: Clock, lifecycle: Lifecycle) -> Result
 /// Errors of the database; running it again continues there.
 pub async fn prepare(config: &Config, mut report: impl FnMut(&str)) -> Result<usize> {
     if config.mysql.is_on() {
-        let database = format!("{} at {}", config.mysql.database, config.mysql.address);
+        let database = config.database();
         let taken = store::prepare_mysql(&config.mysql, report).await;
         return taken.with_context(|| format!("cannot bring the database {database} up to date"));
     }

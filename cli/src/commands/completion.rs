@@ -1,5 +1,7 @@
 //! Completion by shells: the script that asks this program what a word can be, and the words that only a server knows.
 
+mod names;
+mod server;
 mod tables;
 
 use std::ffi::OsString;
@@ -9,7 +11,8 @@ use clap::CommandFactory as _;
 use clap_complete::Shell;
 use clap_complete::env::{CompleteEnv, Shells};
 
-pub use self::tables::{in_sql, names};
+pub use self::names::{contexts, hosts, labels, open_live_queries, packs, queries, scheduled_queries, users};
+pub use self::tables::{in_sql, tables};
 
 use crate::args::Cli;
 use crate::output;
@@ -19,12 +22,20 @@ const ASKED: &str = "FLEETCTL_COMPLETE";
 
 const PROGRAM: &str = "fleetctl";
 
+/// These shells replace and quote words in ways of their own, which the library's scripts do not know.
+const BASH: &str = include_str!("completion/fleetctl.bash");
+const ZSH: &str = include_str!("completion/fleetctl.zsh");
+
 const EXAMPLES: &str = "\
 Examples:
   # Enable completion in the current bash session
   source <(fleetctl completion bash)
 
-  # Install completion for fish
+  # Install it for all users of bash, or of zsh
+  fleetctl completion bash > /usr/share/bash-completion/completions/fleetctl
+  fleetctl completion zsh > /usr/local/share/zsh/site-functions/_fleetctl
+
+  # Install it for fish
   fleetctl completion fish > ~/.config/fish/completions/fleetctl.fish";
 
 #[derive(clap::Args)]
@@ -36,6 +47,11 @@ pub struct Args {
 
 /// Prints the completion script of a shell.
 pub fn run(args: &Args) -> anyhow::Result<()> {
+    match args.shell {
+        Shell::Bash => return output::data(BASH),
+        Shell::Zsh => return output::data(ZSH),
+        _ => {}
+    }
     let shells = Shells::builtins();
     let shell = shells.completer(&args.shell.to_string()).context("this shell is not supported")?;
     let mut script = Vec::new();

@@ -1,4 +1,4 @@
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use clap::builder::BoolishValueParser;
 use clap::{CommandFactory as _, Subcommand, ValueEnum};
 
@@ -13,13 +13,42 @@ pub enum Command {
     /// Set keys of a context; create the context if it does not exist
     Set(Box<ConfigSetArgs>),
     /// Print a key of a context
+    #[command(after_help = GET_EXAMPLES)]
     Get {
         /// Key to print
         key: ContextKey,
+        /// Print the value alone, for scripts; exit with 1 if there is none
+        #[arg(long)]
+        plain: bool,
     },
 }
 
+pub const EXAMPLES: &str = "\
+Examples:
+  # Set the server, and the certificate to trust
+  fleetctl config set --address https://muster.example.com:8080 --rootca server.crt
+
+  # Show the server of another context
+  fleetctl config get address --context staging";
+
+const SET_EXAMPLES: &str = "\
+Examples:
+  # Set the server, and the certificate to trust
+  fleetctl config set --address https://muster.example.com:8080 --rootca server.crt
+
+  # Set server and API token of another context; the token comes from a variable
+  TOKEN=$API_TOKEN fleetctl config set --context staging --address https://staging.example.com:8080";
+
+const GET_EXAMPLES: &str = "\
+Examples:
+  # Show the server of the context
+  fleetctl config get address
+
+  # Use the session of the context in another program
+  curl -H \"Authorization: Bearer $(fleetctl config get token --plain)\" https://muster.example.com:8080/api/v1/fleet/me";
+
 #[derive(clap::Args)]
+#[command(after_help = SET_EXAMPLES)]
 pub struct ConfigSetArgs {
     /// URL of the server, such as https://localhost:8080
     #[arg(long, env = "ADDRESS", hide_env_values = true, value_name = "URL")]
@@ -74,8 +103,16 @@ impl ContextKey {
 pub fn run(session: &mut ClientSession, command: Command) -> anyhow::Result<()> {
     match command {
         Command::Set(set) => change(session, *set),
-        Command::Get { key } => {
+        Command::Get { key, plain } => {
             let context = session.contexts.current()?;
+            if plain {
+                return match key.read(&context) {
+                    value if value.is_empty() => {
+                        bail!("{}.{} is not set", session.contexts.selected(), key.name())
+                    }
+                    value => output::line(&value),
+                };
+            }
             output::line(&format!("  {}.{} => {}", session.contexts.selected(), key.name(), key.read(&context)))
         }
     }

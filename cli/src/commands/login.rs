@@ -7,7 +7,16 @@ use super::ClientSession;
 use crate::output;
 use crate::rest::{RestClient, RestError};
 
+const EXAMPLES: &str = "\
+Examples:
+  # Log in; the password is prompted for
+  fleetctl login --email admin@example.com
+
+  # Log in from a script
+  PASSWORD=$ADMIN_PASSWORD fleetctl login --email admin@example.com";
+
 #[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub struct Args {
     /// Email address; prompted for if not given
     #[arg(long, env = "EMAIL", hide_env_values = true)]

@@ -1,5 +1,14 @@
 //! One file per command.
 
+/// What `--help` shows as the one example of a command.
+macro_rules! example {
+    ($about:literal, $command:literal) => {
+        concat!("Examples:\n  # ", $about, "\n  ", $command)
+    };
+}
+pub(crate) use example;
+
+pub mod api;
 pub mod apply;
 pub mod completion;
 pub mod config;
@@ -9,6 +18,7 @@ pub mod debug;
 pub mod delete;
 pub mod export;
 pub mod get;
+pub mod hosts;
 mod labels;
 pub mod login;
 pub mod logout;
@@ -16,6 +26,7 @@ pub mod manual;
 pub mod preview;
 pub mod profile;
 pub mod query;
+pub mod run;
 pub mod send;
 mod session;
 pub mod setup;

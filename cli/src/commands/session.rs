@@ -40,13 +40,19 @@ impl ClientSession {
         address.map_or_else(|| Ok(client.clone()), |address| client.at(&context, address))
     }
 
-    /// A client whose session the server accepts; prints a warning if the versions differ.
-    pub async fn authenticated(&self) -> anyhow::Result<RestClient> {
+    /// A client with the session of the context, which is not checked.
+    pub fn logged_in(&self) -> anyhow::Result<RestClient> {
         let context = self.contexts.current()?;
         let server = RestClient::new(&context, self.debug)?;
         if context.token.is_empty() {
             bail!("Please log in with: fleetctl login");
         }
+        Ok(server)
+    }
+
+    /// A client whose session the server accepts; prints a warning if the versions differ.
+    pub async fn authenticated(&self) -> anyhow::Result<RestClient> {
+        let server = self.logged_in()?;
         match server.get::<Version>("version").await {
             Ok(found) => compare_versions(&found.version),
             Err(RestError::NotFound(_)) => {

@@ -6,7 +6,14 @@ use super::login::{ask, ask_secret};
 use crate::output;
 use crate::rest::{RestClient, RestError};
 
+const EXAMPLES: &str = "\
+Examples:
+  # Set up a new server; the password is prompted for
+  fleetctl config set --address https://localhost:8080 --rootca server.crt
+  fleetctl setup --email admin@example.com --org-name Example";
+
 #[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub struct Args {
     /// Email address of the administrator; prompted for if not given
     #[arg(long, env = "EMAIL", hide_env_values = true)]

@@ -23,7 +23,16 @@ const CLEAR: &str = "\x1b[2J\x1b[H";
 /// Queries, and live queries, whose hosts are looked up.
 const LOOKED_INTO: usize = 5;
 
+const EXAMPLES: &str = "\
+Examples:
+  # Watch what burdens the fleet
+  fleetctl top
+
+  # Print the five queries that cost most, once
+  fleetctl top --once -n 5";
+
 #[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub struct Args {
     /// Rows of each table
     #[arg(short = 'n', long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=1000))]

@@ -3,6 +3,7 @@
 mod debug;
 mod error;
 mod lines;
+mod raw;
 
 use std::time::{Duration, Instant};
 
@@ -17,6 +18,7 @@ use serde::de::DeserializeOwned;
 pub use debug::{DebugAnswer, DebugClient, DebugConnection};
 pub use error::RestError;
 pub use lines::LineStream;
+pub use raw::RawRequest;
 
 use crate::contexts::ServerContext;
 use crate::output;

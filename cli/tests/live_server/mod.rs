@@ -26,6 +26,8 @@ pub struct Script {
     pub refusal: Option<(u16, Value)>,
     /// Warnings in the response to the creation.
     pub warnings: Vec<String>,
+    /// A request that is not answered before its client hangs up.
+    pub unanswered: Option<&'static str>,
     /// Requests received, without polls of the live query.
     pub requests: Vec<String>,
     /// Body of the creation request.
@@ -103,6 +105,10 @@ impl Shared {
         if let Some(query) = request.strip_prefix("GET live_queries/7/results?cursor=") {
             let (cursor, follow) = query.split_once("&follow=").unwrap();
             let _ = self.stream(&mut stream, cursor.parse().unwrap(), follow == "true");
+            return;
+        }
+        if self.script.lock().unwrap().unanswered == Some(request.as_str()) {
+            let _ = reader.read(&mut [0]);
             return;
         }
         let (status, answer) = self.answer(&request, &body);

@@ -115,6 +115,14 @@ impl Config {
         files
     }
 
+    /// The database in use, as operators call it.
+    pub(crate) fn database(&self) -> String {
+        match self.mysql.is_on() {
+            true => format!("{} at {}", self.mysql.database, self.mysql.address),
+            false => self.sqlite.path.display().to_string(),
+        }
+    }
+
     /// All passwords, those in files included.
     pub(crate) fn secrets(&self) -> Vec<Secret> {
         let databases = [&self.mysql, &self.mysql_read_replica.0].into_iter().filter_map(|mysql| mysql.password().ok());

@@ -11,6 +11,7 @@ mod proxies;
 mod redis;
 mod secrets;
 
+use std::cmp::Reverse;
 use std::fmt::{self, Write as _};
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,6 +20,10 @@ use serde::Serialize;
 
 use crate::clock::Clock;
 use crate::config::Config;
+
+/// The subjects, in the order in which they are told and documented.
+const SUBJECTS: [&str; 9] =
+    ["ports", "certificate", "clock", "open files", "disk", "database", "redis", "proxies", "secrets"];
 
 /// Longest time for the checks of one subject; subjects are looked at side by side.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(10);
@@ -69,10 +74,12 @@ impl Diagnosis {
     }
 }
 
-/// One line for each.
+/// One line for each, the worst first and otherwise in the order of subjects, and a line that counts them.
 pub fn as_text(diagnoses: &[Diagnosis]) -> String {
     let mut text = String::new();
-    for Diagnosis { subject, severity, found, remedy } in diagnoses {
+    let mut sorted: Vec<&Diagnosis> = diagnoses.iter().collect();
+    sorted.sort_by_key(|diagnosis| Reverse(diagnosis.severity));
+    for Diagnosis { subject, severity, found, remedy } in sorted {
         let line = match remedy {
             Some(remedy) => format!("{severity:<4} {subject}: {found}; {remedy}"),
             None => format!("{severity:<4} {subject}: {found}"),
@@ -80,7 +87,19 @@ pub fn as_text(diagnoses: &[Diagnosis]) -> String {
         // Errors of others may have several lines.
         let _ = writeln!(text, "{}", line.split(['\n', '\r']).map(str::trim).collect::<Vec<_>>().join(" "));
     }
-    text
+    text + &summary(diagnoses) + "\n"
+}
+
+/// How many diagnoses there are of each severity, and what that means.
+fn summary(diagnoses: &[Diagnosis]) -> String {
+    let number = |severity| diagnoses.iter().filter(|diagnosis| diagnosis.severity == severity).count();
+    let (fail, warn, ok) = (number(Severity::Fail), number(Severity::Warn), number(Severity::Ok));
+    let meaning = match worst(diagnoses) {
+        Severity::Ok => "all is well",
+        Severity::Warn => "the server works; look at what is warned of",
+        Severity::Fail => "the server does not start, or does not keep its promises, until what fails is mended",
+    };
+    format!("{fail} FAIL, {warn} warn, {ok} ok: {meaning}")
 }
 
 /// An object with the worst `severity` and the list `diagnoses`.
@@ -94,7 +113,7 @@ pub fn worst(diagnoses: &[Diagnosis]) -> Severity {
     diagnoses.iter().map(|diagnosis| diagnosis.severity).max().unwrap_or(Severity::Ok)
 }
 
-/// Looks at everything.
+/// Looks at everything. In the order of subjects.
 pub async fn diagnose(config: Config, clock: Clock) -> Vec<Diagnosis> {
     let (config, now) = (Arc::new(config), clock.now());
     let all = tokio::join!(
@@ -109,7 +128,10 @@ pub async fn diagnose(config: Config, clock: Clock) -> Vec<Diagnosis> {
         on_thread("secrets", &config, secrets::check),
     );
     let (a, b, c, d, e, f, g, h, i) = all;
-    [a, b, c, d, e, f, g, h, i].concat()
+    let mut all = [a, b, c, d, e, f, g, h, i].concat();
+    // The clock of the database, for one, is found with the database.
+    all.sort_by_key(|diagnosis| SUBJECTS.iter().position(|subject| *subject == diagnosis.subject));
+    all
 }
 
 async fn in_time(subject: &'static str, check: impl Future<Output = Vec<Diagnosis>>) -> Vec<Diagnosis> {
@@ -146,10 +168,12 @@ mod tests {
         ];
         assert_eq!(
             as_text(&all),
-            "ok   ports: 127.0.0.1:8080 is free\nwarn disk: little room; make room\nFAIL redis: refused: connection; start it\n"
+            "FAIL redis: refused: connection; start it\nwarn disk: little room; make room\nok   ports: 127.0.0.1:8080 is free\n\
+             1 FAIL, 1 warn, 1 ok: the server does not start, or does not keep its promises, until what fails is mended\n"
         );
         assert_eq!(worst(&all), Severity::Fail);
         assert_eq!(worst(&all[..2]), Severity::Warn);
+        assert!(as_text(&all[..1]).ends_with("0 FAIL, 0 warn, 1 ok: all is well\n"));
         let json: serde_json::Value = serde_json::from_str(&as_json(&all)).unwrap();
         assert_eq!(json["severity"], "fail");
         assert_eq!(json["diagnoses"][0].get("remedy"), None);

@@ -86,7 +86,12 @@ impl Node {
         self.leader_until
             .store(if is_leader { expires_at.minus(MARGIN).0 } else { Moment::NEVER.0 }, Ordering::Relaxed);
         if is_leader != was_leader {
-            tracing::info!(node = self.id, is_leader, "leadership changed");
+            // A single node leads always.
+            if self.is_clustered {
+                tracing::info!(node = self.id, is_leader, "leadership changed");
+            } else {
+                tracing::debug!(node = self.id, is_leader, "leadership changed");
+            }
         }
         Ok(())
     }

@@ -32,10 +32,14 @@ use self::seldom::Seldom;
 use crate::clock::Clock;
 use crate::config;
 
+/// What is logged unless the configuration says otherwise: libraries tell at their start and end what this server tells in one
+/// line, or nobody asks for.
+const QUIET: &str = "info,actix_server=warn,sea_orm_migration=warn,sqlx=warn";
+
 /// Sends log lines to stderr, once per process; of those one line of the code logs, only some a minute. `RUST_LOG` narrows
 /// or widens them. Warnings and errors are also grouped, and the latest lines kept.
 pub fn init(config: &config::Logging) {
-    let default = if config.debug { "debug" } else { "info,sqlx=warn" };
+    let default = if config.debug { "debug" } else { QUIET };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
     let configured = filter.to_string();
     let (filter, handle) = reload::Layer::new(filter);

@@ -152,10 +152,12 @@ pub struct WaitFigures {
     pub max: Duration,
 }
 
-/// The figures of all waits, those of `now` included.
+/// The figures of all waits, those of `now` included but for what requests for `/debug` wait for: whoever asks for the figures
+/// would else be among them.
 pub fn wait_figures(now: &WorkNow) -> Vec<WaitFigures> {
+    let of_others = || now.works.iter().filter(|work| work.kind != WorkKind::Debug).flat_map(|work| &work.waits);
     let figures = |what: WaitsFor| {
-        let current = || now.works.iter().flat_map(|work| &work.waits).filter(move |(waits_for, _)| *waits_for == what);
+        let current = || of_others().filter(move |(waits_for, _)| *waits_for == what);
         let ended = &ENDED[what as usize];
         WaitFigures {
             what,

@@ -62,7 +62,10 @@ async fn a_server_on_sqlite_is_healthy_before_and_after_its_start_and_while_it_r
     let setup = ServerSetup::on_sqlite(&[FEW]);
     let all_ok = |said: &Said| {
         assert_eq!(said.code, Some(0), "{}", said.text);
-        assert!(said.text.lines().all(|line| line.starts_with("ok   ")), "{}", said.text);
+        let (last, found) =
+            said.text.lines().collect::<Vec<_>>().split_last().map(|(last, all)| (*last, all.to_vec())).unwrap();
+        assert!(found.iter().all(|line| line.starts_with("ok   ")), "{}", said.text);
+        assert_eq!(last, format!("0 FAIL, 0 warn, {} ok: all is well", found.len()));
     };
     let said = examined(&flags(&setup, &[]));
     all_ok(&said);
@@ -123,18 +126,25 @@ fn all_that_is_wrong_is_said_at_once_with_remedies() {
     said.has("FAIL", "redis", "cannot be used");
     said.has("FAIL", "proxies", "0.0.0.0/0 is everybody");
     said.has("warn", "open files", "fewer than");
-    for line in said.text.lines().filter(|line| !line.starts_with("ok ")) {
+    let mut lines: Vec<&str> = said.text.lines().collect();
+    let last = lines.pop().unwrap();
+    assert!(last.contains(" FAIL, ") && last.contains("until what fails is mended"), "{last}");
+    for line in lines.iter().filter(|line| !line.starts_with("ok ")) {
         assert!(line.contains("; "), "a remedy is missing: {line}");
     }
+    let rank = |line: &&str| ["FAIL", "warn", "ok  "].iter().position(|word| line.starts_with(word)).unwrap();
+    assert!(lines.is_sorted_by_key(rank), "the worst stands first: {}", said.text);
     let mut with_json = flags(&setup, &others);
     with_json.push("--json".to_owned());
     let json: Value = serde_json::from_str(&examined(&with_json).text).unwrap();
     assert_eq!(json["severity"], "fail");
     let subjects: Vec<&str> =
         json["diagnoses"].as_array().unwrap().iter().map(|one| one["subject"].as_str().unwrap()).collect();
-    for subject in ["ports", "certificate", "clock", "open files", "disk", "database", "redis", "proxies", "secrets"] {
+    let all = ["ports", "certificate", "clock", "open files", "disk", "database", "redis", "proxies", "secrets"];
+    for subject in all {
         assert!(subjects.contains(&subject), "{subject}: {subjects:?}");
     }
+    assert!(subjects.is_sorted_by_key(|subject| all.iter().position(|one| one == subject)), "{subjects:?}");
     drop(taken);
 }
 

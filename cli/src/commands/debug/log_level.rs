@@ -12,13 +12,22 @@ use crate::commands::query::go_duration;
 use crate::output;
 use crate::rest::DebugAnswer;
 
+pub const EXAMPLES: &str = "\
+Examples:
+  # Log more for ten minutes, then go back
+  fleetctl debug log-level set info,sqlx=warn,rustls=debug --for 10m
+  fleetctl debug log-level reset";
+
 #[derive(clap::Subcommand)]
 pub enum Command {
     /// Show what the node logs
+    #[command(after_help = example!("Show what the node logs, and for how long", "fleetctl debug log-level show"))]
     Show(NodeArgs),
     /// Change what the node logs; it goes back by itself
+    #[command(after_help = example!("Log everything of the server itself for ten minutes", "fleetctl debug log-level set info,muster=debug --for 10m"))]
     Set(LogLevelArgs),
     /// Go back to what the configuration of the node says, within a second
+    #[command(after_help = example!("Go back at once", "fleetctl debug log-level reset"))]
     Reset(NodeArgs),
 }
 

@@ -10,7 +10,7 @@ use muster_api::rest::{Carve, CarveBlockDigest, CarveEnvelope, CarveList, CarveS
 use sha2::{Digest as _, Sha256};
 
 use super::print::{self, PrintedDocument};
-use super::{CarveArgs, CarvesArgs};
+use super::{CarveArgs, CarvesArgs, format};
 use crate::rest::{RestClient, RestError, segment};
 use crate::{output, table};
 
@@ -28,6 +28,9 @@ pub async fn carves(server: &RestClient, args: CarvesArgs) -> anyhow::Result<()>
     let found = server.get::<CarveList>(&path).await?.carves;
     if args.format.is_documents(false) {
         return print::items(&PrintedDocument::all("carve", &found)?, args.format);
+    }
+    if args.format.is_names() {
+        return format::names(found.iter().map(|carve| carve.id.to_string()));
     }
     if found.is_empty() {
         output::note("No carves found");

@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 
 use super::HostArgs;
 use super::print::{self, PrintedDocument};
+use crate::commands::hosts::not_found;
 use crate::rest::{RestClient, RestError, segment};
 use crate::{output, table};
 
@@ -41,15 +42,6 @@ pub async fn host(server: &RestClient, identifier: &str, args: &HostArgs) -> any
 
 fn config_path(identifier: &str) -> String {
     format!("hosts/identifier/{}/config", segment(identifier))
-}
-
-fn not_found(identifier: &str, error: RestError) -> anyhow::Error {
-    match error {
-        RestError::NotFound(_) => {
-            anyhow::anyhow!("there is no host {identifier:?}; list hosts with: fleetctl get hosts")
-        }
-        error => error.into(),
-    }
 }
 
 fn why(schedule: &[ExplainedQuery]) -> anyhow::Result<()> {

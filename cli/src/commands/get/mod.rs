@@ -1,5 +1,7 @@
 mod carves;
+mod examples;
 mod fetch;
+mod format;
 mod host;
 mod hosts;
 mod print;
@@ -14,13 +16,17 @@ use std::path::PathBuf;
 use clap::Subcommand;
 use clap_complete::ArgValueCompleter;
 
+use self::format::{DocumentFormat, ReportFormat};
 pub use self::statistics::cause as restart_cause;
 use super::{ClientSession, completion};
 
 pub const EXAMPLES: &str = "\
 Examples:
-  # List all hosts
-  fleetctl get hosts
+  # List all hosts, with more columns
+  fleetctl get hosts -o wide
+
+  # Run something for each pack
+  fleetctl get packs -o name | while read -r pack; do fleetctl get pack \"$pack\" > \"$pack.yml\"; done
 
   # Export some columns of all hosts for a spreadsheet
   fleetctl get hosts --csv --columns hostname,platform,osquery_version > hosts.csv
@@ -46,44 +52,63 @@ Examples:
 #[derive(Subcommand)]
 pub enum Resource {
     /// List saved queries or show one
-    #[command(visible_aliases = ["query", "q"])]
-    Queries(Args),
+    #[command(visible_aliases = ["query", "q"], after_help = examples::QUERIES)]
+    Queries(QueryArgs),
     /// List packs or show one
-    #[command(visible_aliases = ["pack", "p"])]
+    #[command(visible_aliases = ["pack", "p"], after_help = examples::PACKS)]
     Packs(PackArgs),
     /// List labels or show one
-    #[command(visible_aliases = ["label", "l"])]
-    Labels(Args),
+    #[command(visible_aliases = ["label", "l"], after_help = examples::LABELS)]
+    Labels(LabelArgs),
     /// List hosts or show one
-    #[command(visible_aliases = ["host", "h"])]
+    #[command(visible_aliases = ["host", "h"], after_help = examples::HOSTS)]
     Hosts(HostArgs),
     /// Show the enroll secrets
     #[command(name = "enroll_secret", visible_aliases = ["enroll_secrets", "enroll-secret", "enroll-secrets"])]
+    #[command(after_help = examples::ENROLL_SECRET)]
     EnrollSecret(SecretArgs),
     /// List users and their roles
-    #[command(name = "user_roles", visible_aliases = ["user_role", "ur"])]
+    #[command(name = "user_roles", visible_aliases = ["user_role", "ur"], after_help = examples::USER_ROLES)]
     UserRoles(DocumentFormat),
     /// Show the agent options
+    #[command(after_help = examples::OPTIONS)]
     Options(DocumentFormat),
     /// Show the server configuration
+    #[command(after_help = examples::CONFIG)]
     Config(ConfigArgs),
     /// Show what scheduled queries cost their hosts: all of them, today and yesterday, or one in detail
+    #[command(after_help = examples::STATS)]
     Stats(StatsArgs),
     /// List the scheduled queries that agents refuse to run because the query stopped the worker
+    #[command(after_help = examples::DENYLIST)]
     Denylist(DenylistArgs),
     /// List the workers of agents that were replaced while their host went on
+    #[command(after_help = examples::RESTARTS)]
     Restarts(RestartArgs),
     /// List the tables that agents have, or show the columns of one
+    #[command(after_help = examples::SCHEMA)]
     Schema(SchemaArgs),
     /// List carves: files that hosts have sent
+    #[command(after_help = examples::CARVES)]
     Carves(CarvesArgs),
     /// Show a carve, or download its contents
+    #[command(after_help = examples::CARVE)]
     Carve(CarveArgs),
 }
 
 #[derive(clap::Args)]
-pub struct Args {
-    /// Name of the object to show, as YAML unless --json is given
+pub struct QueryArgs {
+    /// Name of the query to show, as YAML unless another format is given
+    #[arg(add = ArgValueCompleter::new(completion::queries))]
+    name: Option<String>,
+    #[command(flatten)]
+    format: DocumentFormat,
+}
+
+#[derive(clap::Args)]
+pub struct LabelArgs {
+    /// Name of the label to show, as YAML unless another format is given
+    #[arg(add = ArgValueCompleter::new(completion::labels))]
     name: Option<String>,
     #[command(flatten)]
     format: DocumentFormat,
@@ -92,27 +117,31 @@ pub struct Args {
 #[derive(clap::Args)]
 pub struct HostArgs {
     /// Host to show: UUID, host name or host identifier
+    #[arg(add = ArgValueCompleter::new(completion::hosts))]
     name: Option<String>,
     #[command(flatten)]
     format: DocumentFormat,
     /// Explain for each scheduled query why the host runs it or not
-    #[arg(long, requires = "name", conflicts_with_all = ["yaml", "json"])]
+    #[arg(long, requires = "name", conflicts_with_all = ["yaml", "json", "output"])]
     why: bool,
     /// Print comma-separated values, with all columns, while the server sends them
-    #[arg(long, conflicts_with_all = ["name", "yaml", "json", "ndjson"])]
+    #[arg(long, conflicts_with_all = ["name", "yaml", "json", "output", "ndjson"])]
     csv: bool,
     /// Columns of --csv, by the keys that --json shows, separated by commas
     #[arg(long, requires = "csv", value_name = "NAMES")]
     columns: Option<String>,
     /// Print one JSON object per line as the REST API has it, while the server sends them
-    #[arg(long, conflicts_with_all = ["name", "yaml", "json"])]
+    #[arg(long, conflicts_with_all = ["name", "yaml", "json", "output"])]
     ndjson: bool,
 }
 
 #[derive(clap::Args)]
 pub struct PackArgs {
+    /// Name of the pack to show, as YAML unless another format is given
+    #[arg(add = ArgValueCompleter::new(completion::packs))]
+    name: Option<String>,
     #[command(flatten)]
-    args: Args,
+    format: DocumentFormat,
     /// Also print the queries that the packs schedule
     #[arg(long)]
     with_queries: bool,
@@ -123,7 +152,7 @@ pub struct SecretArgs {
     #[command(flatten)]
     format: DocumentFormat,
     /// Print only the newest secret, as an agent's enroll_secret_path file has it
-    #[arg(long, conflicts_with_all = ["yaml", "json"])]
+    #[arg(long, conflicts_with_all = ["yaml", "json", "output"])]
     plain: bool,
 }
 
@@ -139,19 +168,19 @@ pub struct ConfigArgs {
 #[derive(clap::Args)]
 pub struct StatsArgs {
     /// Scheduled query to show: NAME or PACK/NAME
+    #[arg(add = ArgValueCompleter::new(completion::scheduled_queries))]
     name: Option<String>,
     /// Pack that schedules the query
-    #[arg(long, requires = "name")]
+    #[arg(long, requires = "name", add = ArgValueCompleter::new(completion::packs))]
     pack: Option<String>,
     /// Also show the cost on the hosts of this label, since their agents last began to count
-    #[arg(long, requires = "name")]
+    #[arg(long, requires = "name", add = ArgValueCompleter::new(completion::labels))]
     label: Option<String>,
     /// Days to look back
     #[arg(long, requires = "name", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=3650))]
     days: u16,
-    /// Print one JSON object as the REST API has it
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    format: ReportFormat,
 }
 
 #[derive(clap::Args)]
@@ -159,22 +188,20 @@ pub struct DenylistArgs {
     /// Also list queries that agents run again
     #[arg(long)]
     lifted: bool,
-    /// Print one JSON object per line as the REST API has it
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    format: ReportFormat,
 }
 
 #[derive(clap::Args)]
 pub struct RestartArgs {
-    /// Print one JSON object per line as the REST API has it
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    format: ReportFormat,
 }
 
 #[derive(clap::Args)]
 pub struct SchemaArgs {
     /// Table to show with its columns
-    #[arg(add = ArgValueCompleter::new(completion::names))]
+    #[arg(add = ArgValueCompleter::new(completion::tables))]
     table: Option<String>,
     /// Only hosts with any of these platforms, such as darwin or ubuntu; linux matches every distribution
     #[arg(long, value_delimiter = ',', value_name = "PLATFORM,...")]
@@ -183,17 +210,13 @@ pub struct SchemaArgs {
     #[arg(long, value_name = "VERSION")]
     osquery_version: Option<String>,
     /// Only hosts with this label
-    #[arg(long)]
+    #[arg(long, add = ArgValueCompleter::new(completion::labels))]
     label: Option<String>,
     /// Also list tables and columns that too few hosts have reported
     #[arg(long)]
     unagreed: bool,
-    /// Print YAML as the REST API has it
-    #[arg(long, conflicts_with = "json")]
-    yaml: bool,
-    /// Print one JSON object as the REST API has it
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    format: ReportFormat,
 }
 
 #[derive(clap::Args)]
@@ -215,21 +238,11 @@ pub struct CarveArgs {
     #[command(flatten)]
     format: DocumentFormat,
     /// Write the contents to standard output
-    #[arg(long, conflicts_with_all = ["yaml", "json", "outfile"])]
+    #[arg(long, conflicts_with_all = ["yaml", "json", "output", "outfile"])]
     stdout: bool,
     /// Write the contents to this file; a download that was interrupted goes on where it was
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["yaml", "json"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["yaml", "json", "output"])]
     outfile: Option<PathBuf>,
-}
-
-#[derive(Clone, Copy, clap::Args)]
-pub struct DocumentFormat {
-    /// Print YAML documents that fleetctl apply accepts
-    #[arg(long, conflicts_with = "json")]
-    yaml: bool,
-    /// Print one JSON object per line
-    #[arg(long)]
-    json: bool,
 }
 
 pub async fn run(session: &ClientSession, resource: Resource) -> anyhow::Result<()> {

@@ -35,7 +35,7 @@ struct DocumentLine<'a> {
 pub fn items(items: &[PrintedDocument], format: DocumentFormat) -> anyhow::Result<()> {
     let mut text = String::new();
     for item in items {
-        if format.json {
+        if format.is_json() {
             let line = DocumentLine { kind: item.kind, api_version: API_VERSION, spec: &item.spec };
             text.push_str(&serde_json::to_string(&line).context("cannot print the response")?);
             text.push('\n');
@@ -44,11 +44,4 @@ pub fn items(items: &[PrintedDocument], format: DocumentFormat) -> anyhow::Resul
         }
     }
     output::data(&text)
-}
-
-impl DocumentFormat {
-    /// Whether to print documents; otherwise lists are printed as tables.
-    pub fn is_documents(self, is_named: bool) -> bool {
-        self.yaml || self.json || is_named
-    }
 }

@@ -2,9 +2,8 @@ use anyhow::bail;
 use muster_api::rest::{FleetSchema, SchemaGroup, SchemaTable};
 
 use super::SchemaArgs;
-use super::statistics::json;
 use crate::rest::{RestClient, segment};
-use crate::{documents, output, table};
+use crate::{output, table};
 
 /// Tables that are read at one time.
 const PAGE: usize = 1_000;
@@ -15,11 +14,8 @@ const NAMED: usize = 3;
 /// Prints the tables that agents have, or the columns of one.
 pub async fn schema(server: &RestClient, args: SchemaArgs) -> anyhow::Result<()> {
     let found = read(server, &args).await?;
-    if args.json {
-        return json(&found);
-    }
-    if args.yaml {
-        return output::data(&documents::to_yaml(&found)?);
+    if args.format.printed(std::slice::from_ref(&found))? {
+        return Ok(());
     }
     let Some(name) = &args.table else { return list(&found) };
     match found.tables.first() {

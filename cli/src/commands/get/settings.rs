@@ -13,6 +13,7 @@ const SERVER_SIDE: [&str; 4] = ["license", "logging", "update_interval", "vulner
 pub async fn enroll_secret(server: &RestClient, args: SecretArgs) -> anyhow::Result<()> {
     let found: SecretsSpec = server.get("spec/enroll_secret").await?;
     if !args.plain {
+        args.format.only_documents("enroll_secret")?;
         return print::items(&[PrintedDocument::new("enroll_secret", &found.spec)?], args.format);
     }
     // Any secret will do; the newest is the one that stays when secrets are changed over.
@@ -23,11 +24,13 @@ pub async fn enroll_secret(server: &RestClient, args: SecretArgs) -> anyhow::Res
 }
 
 pub async fn options(server: &RestClient, format: DocumentFormat) -> anyhow::Result<()> {
+    format.only_documents("options")?;
     let found: OptionsSpec = server.get("spec/osquery_options").await?;
     print::items(&[PrintedDocument::new("options", &found.spec)?], format)
 }
 
 pub async fn config(server: &RestClient, args: ConfigArgs) -> anyhow::Result<()> {
+    args.format.only_documents("config")?;
     let mut found: Map<String, Value> = server.get("config").await?;
     if !args.include_server_config {
         found.retain(|key, _| !SERVER_SIDE.contains(&key.as_str()));

@@ -1,56 +1,98 @@
 use std::collections::{HashMap, HashSet};
 
-use muster_api::rest::{Impact, QueryList, QueryStats};
-use muster_api::spec::{LabelSpec, PackSpec, QuerySpec};
+use muster_api::rest::{Impact, LabelList, Query, QueryList, QueryStats};
+use muster_api::spec::{LabelMembership, LabelSpec, LabelType, PackSpec, QuerySpec};
 
 use super::print::{self, PrintedDocument};
-use super::{Args, PackArgs, fetch};
+use super::{LabelArgs, PackArgs, QueryArgs, fetch, format};
 use crate::commands::costs;
 use crate::rest::RestClient;
 use crate::{output, table};
 
-pub async fn queries(server: &RestClient, args: Args) -> anyhow::Result<()> {
-    let name = args.name.as_deref();
-    let found: Vec<QuerySpec> = fetch::specs(server, "queries", "query", name).await?;
-    if args.format.is_documents(name.is_some()) {
-        return print::items(&PrintedDocument::all("query", &found)?, args.format);
+pub async fn queries(server: &RestClient, args: QueryArgs) -> anyhow::Result<()> {
+    let QueryArgs { name, format } = args;
+    let found: Vec<QuerySpec> = fetch::specs(server, "queries", "query", name.as_deref()).await?;
+    if format.is_documents(name.is_some()) {
+        return print::items(&PrintedDocument::all("query", &found)?, format);
+    }
+    if format.is_names() {
+        return format::names(found.iter().map(|query| &query.name));
     }
     if found.is_empty() {
         output::note("No queries found");
         return Ok(());
     }
-    let costs = query_costs(server).await?;
+    let listed = server.get::<QueryList>("queries").await?.queries;
+    let mut listed: HashMap<String, Query> = listed.into_iter().map(|query| (query.name.clone(), query)).collect();
     let rows = found.into_iter().map(|query| {
-        let cost = costs.get(&query.name).copied().unwrap_or_default();
-        [vec![query.name, query.description, query.query], cost.cells()].concat()
+        let listed = listed.remove(&query.name);
+        let cost = listed.as_ref().and_then(|listed| listed.stats.as_ref()).map(ListedCost::of).unwrap_or_default();
+        let mut row = [vec![query.name, query.description, query.query], cost.cells()].concat();
+        if format.is_wide() {
+            let packs = listed.iter().flat_map(|listed| &listed.packs).map(|pack| pack.name.as_str());
+            let mut packs: Vec<&str> = packs.collect();
+            packs.sort_unstable();
+            row.extend([
+                listed.as_ref().map(|listed| listed.id.to_string()).unwrap_or_default(),
+                query.observer_can_run.to_string(),
+                packs.join(", "),
+                listed.as_ref().map(|listed| listed.author_email.clone()).unwrap_or_default(),
+            ]);
+        }
+        row
     });
-    output::data(&table::grid(&[&["name", "description", "query"][..], &COST_COLUMNS].concat(), rows))
+    let wide: &[&str] = if format.is_wide() { &["id", "observer can run", "packs", "author"] } else { &[] };
+    output::data(&table::grid(&[&["name", "description", "query"], &COST_COLUMNS[..], wide].concat(), rows))
 }
 
-pub async fn labels(server: &RestClient, args: Args) -> anyhow::Result<()> {
-    let name = args.name.as_deref();
-    let found: Vec<LabelSpec> = fetch::specs(server, "labels", "label", name).await?;
-    if args.format.is_documents(name.is_some()) {
-        return print::items(&PrintedDocument::all("label", &found)?, args.format);
+pub async fn labels(server: &RestClient, args: LabelArgs) -> anyhow::Result<()> {
+    let LabelArgs { name, format } = args;
+    let found: Vec<LabelSpec> = fetch::specs(server, "labels", "label", name.as_deref()).await?;
+    if format.is_documents(name.is_some()) {
+        return print::items(&PrintedDocument::all("label", &found)?, format);
+    }
+    if format.is_names() {
+        return format::names(found.iter().map(|label| &label.name));
     }
     if found.is_empty() {
         output::note("No labels found");
         return Ok(());
     }
-    let rows = found.into_iter().map(|label| vec![label.name, label.platform, label.description, label.query]);
-    output::data(&table::grid(&["name", "platform", "description", "query"], rows))
+    let mut counts = HashMap::new();
+    if format.is_wide() {
+        let listed = server.get::<LabelList>("labels").await?.labels;
+        counts.extend(listed.into_iter().map(|label| (label.name, label.count)));
+    }
+    let rows = found.into_iter().map(|label| {
+        let more = format.is_wide().then(|| {
+            let membership = match label.label_membership_type {
+                LabelMembership::Dynamic => "dynamic",
+                LabelMembership::Manual => "manual",
+            };
+            let kind = if label.label_type == LabelType::Builtin { "builtin" } else { "regular" };
+            let hosts = counts.get(&label.name).map(u64::to_string).unwrap_or_default();
+            [kind.to_owned(), membership.to_owned(), hosts]
+        });
+        let mut row = vec![label.name, label.platform, label.description, label.query];
+        row.extend(more.into_iter().flatten());
+        row
+    });
+    let wide: &[&str] = if format.is_wide() { &["type", "membership", "hosts"] } else { &[] };
+    output::data(&table::grid(&[&["name", "platform", "description", "query"], wide].concat(), rows))
 }
 
 pub async fn packs(server: &RestClient, args: PackArgs) -> anyhow::Result<()> {
-    let PackArgs { args, with_queries } = args;
-    let name = args.name.as_deref();
-    let found: Vec<PackSpec> = fetch::specs(server, "packs", "pack", name).await?;
-    if args.format.is_documents(name.is_some()) {
+    let PackArgs { name, format, with_queries } = args;
+    let found: Vec<PackSpec> = fetch::specs(server, "packs", "pack", name.as_deref()).await?;
+    if format.is_documents(name.is_some()) {
         let mut items = PrintedDocument::all("pack", &found)?;
         if with_queries {
             items.extend(PrintedDocument::all("query", &scheduled(server, &found).await?)?);
         }
-        return print::items(&items, args.format);
+        return print::items(&items, format);
+    }
+    if format.is_names() {
+        return format::names(found.iter().map(|pack| &pack.name));
     }
     if found.is_empty() {
         output::note("No packs found");
@@ -59,9 +101,20 @@ pub async fn packs(server: &RestClient, args: PackArgs) -> anyhow::Result<()> {
     let costs = pack_costs(server).await?;
     let rows = found.into_iter().map(|pack| {
         let cost = costs.get(&pack.name).copied().unwrap_or_default();
-        [vec![pack.name, pack.platform, pack.description, pack.disabled.to_string()], cost.cells()].concat()
+        let more = format.is_wide().then(|| {
+            let shard = pack.shard.map(|shard| format!("{shard} %")).unwrap_or_default();
+            [pack.queries.len().to_string(), pack.targets.labels.join(", "), pack.version.clone(), shard]
+        });
+        let mut row =
+            [vec![pack.name, pack.platform, pack.description, pack.disabled.to_string()], cost.cells()].concat();
+        row.extend(more.into_iter().flatten());
+        row
     });
-    output::data(&table::grid(&[&["name", "platform", "description", "disabled"][..], &COST_COLUMNS].concat(), rows))
+    let wide: &[&str] = if format.is_wide() { &["queries", "labels", "version", "shard"] } else { &[] };
+    output::data(&table::grid(
+        &[&["name", "platform", "description", "disabled"], &COST_COLUMNS[..], wide].concat(),
+        rows,
+    ))
 }
 
 const COST_COLUMNS: [&str; 3] = ["impact", "cpu p95", "denylisted"];
@@ -82,21 +135,15 @@ impl Default for ListedCost {
 }
 
 impl ListedCost {
+    fn of(stats: &QueryStats) -> Self {
+        let QueryStats { impact, cpu_time_p95, denylisted_hosts, .. } = *stats;
+        Self { impact, cpu_time_p95, denylisted_hosts }
+    }
+
     fn cells(self) -> Vec<String> {
         let cpu_time = self.cpu_time_p95.map_or_else(|| "-".to_owned(), costs::millis);
         vec![costs::impact(self.impact).to_owned(), cpu_time, self.denylisted_hosts.to_string()]
     }
-}
-
-/// Costs by name of the saved query.
-async fn query_costs(server: &RestClient) -> anyhow::Result<HashMap<String, ListedCost>> {
-    let queries = server.get::<QueryList>("queries").await?.queries;
-    let cost = |stats: QueryStats| ListedCost {
-        impact: stats.impact,
-        cpu_time_p95: stats.cpu_time_p95,
-        denylisted_hosts: stats.denylisted_hosts,
-    };
-    Ok(queries.into_iter().filter_map(|query| Some((query.name, cost(query.stats?)))).collect())
 }
 
 /// Costs by name of the pack.

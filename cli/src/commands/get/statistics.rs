@@ -1,22 +1,29 @@
+use std::collections::HashMap;
+
 use anyhow::{Context as _, bail};
 use chrono::{DateTime, SecondsFormat, Utc};
-use muster_api::rest::{BucketCost, Denylist, FleetCosts, QueryCostReport, WorkerRestart, WorkerRestarts};
-use serde::Serialize;
+use muster_api::rest::{
+    BucketCost, Denylist, FleetCosts, GlobalSchedule, QueryCostReport, WorkerRestart, WorkerRestarts,
+};
+use muster_api::spec::PackSpec;
 
-use super::DenylistArgs;
-use super::{RestartArgs, StatsArgs};
+use super::{DenylistArgs, ReportFormat, RestartArgs, StatsArgs, fetch};
 use crate::commands::{costs, labels};
 use crate::rest::RestClient;
 use crate::{output, table};
+
+/// The pack of the global schedule, as agents see it.
+const GLOBAL: &str = "Global";
 
 /// Hosts and groups that a report shows.
 const SHOWN: usize = 10;
 
 /// Prints what one scheduled query costs, or all of them.
 pub async fn stats(server: &RestClient, args: StatsArgs) -> anyhow::Result<()> {
-    let Some(name) = &args.name else { return all(server, args.json).await };
+    let Some(name) = &args.name else { return all(server, args.format).await };
     let fleet = costs::of_fleet(server).await?;
-    let (pack, name) = scheduled(&fleet, name, args.pack.as_deref())?;
+    let meant = meant(server, &fleet, name, args.pack.as_deref()).await?;
+    let (pack, name) = (&meant.pack, &meant.name);
     // By the server's clock.
     let to = fleet.to;
     let from = to - chrono::Duration::hours(i64::from(args.days) * 24);
@@ -25,42 +32,84 @@ pub async fn stats(server: &RestClient, args: StatsArgs) -> anyhow::Result<()> {
         Some(label) => format!("&label_id={}", labels::id_of(server, label).await?),
         None => String::new(),
     };
-    let path = format!("{}&from={}&to={}{label}", costs::query_path(&pack, &name), moment(from), moment(to));
+    let path = format!("{}&from={}&to={}{label}", costs::query_path(pack, name), moment(from), moment(to));
     let report: QueryCostReport = server.get(&path).await?;
-    if args.json {
-        return json(&report);
+    if args.format.printed(std::slice::from_ref(&report))? {
+        return Ok(());
     }
-    output::data(&text_of(&report))
+    if report.total.executions > 0 {
+        return output::data(&text_of(&report));
+    }
+    let full_name = costs::full_name(pack, name);
+    match meant.interval {
+        Some(interval) => {
+            let days = if args.days == 1 { "the last day".to_owned() } else { format!("the last {} days", args.days) };
+            output::note(&format!(
+                "{full_name:?} is scheduled every {interval} s; no cost of it is known for {days}. Hosts run it when that \
+                 time has passed, and are asked once in statistics.interval, an hour by default"
+            ));
+            Ok(())
+        }
+        None => bail!(
+            "{full_name:?} is not scheduled, and no statistics of it are kept; list them with: fleetctl get stats"
+        ),
+    }
 }
 
-/// The pack and the name of a scheduled query, given `NAME` or `PACK/NAME`.
-fn scheduled(fleet: &FleetCosts, name: &str, pack: Option<&str>) -> anyhow::Result<(String, String)> {
+/// A scheduled query that is meant by a name.
+struct MeantQuery {
+    pack: String,
+    name: String,
+    /// Seconds, unless it is scheduled no more.
+    interval: Option<u32>,
+}
+
+/// The scheduled query that is meant by `NAME` or `PACK/NAME`. Not all have a cost yet, and some that have one are scheduled no
+/// more.
+async fn meant(server: &RestClient, fleet: &FleetCosts, name: &str, pack: Option<&str>) -> anyhow::Result<MeantQuery> {
     let is_meant = |of_pack: &str, of_name: &str| match pack {
         Some(pack) => of_pack == pack && of_name == name,
         None => of_name == name || costs::full_name(of_pack, of_name) == name,
     };
-    let found: Vec<_> = fleet.queries.iter().filter(|query| is_meant(&query.pack, &query.name)).collect();
-    match found[..] {
-        [query] => Ok((query.pack.clone(), query.name.clone())),
+    let measured = fleet.queries.iter().map(|query| (query.pack.clone(), query.name.clone()));
+    let mut found: Vec<_> = measured.filter(|(pack, name)| is_meant(pack, name)).collect();
+    let scheduled = scheduled(server).await?;
+    let of_schedule = scheduled.keys().filter(|(pack, name)| is_meant(pack, name));
+    found.extend(of_schedule.cloned());
+    found.sort_unstable();
+    found.dedup();
+    match (found.as_slice(), pack) {
+        ([one], _) => {
+            Ok(MeantQuery { pack: one.0.clone(), name: one.1.clone(), interval: scheduled.get(one).copied() })
+        }
         // One that was scheduled once may have statistics still.
-        [] => match pack {
-            Some(pack) => Ok((pack.to_owned(), name.to_owned())),
-            None => bail!(
-                "no scheduled query is named {name:?}; list them with: fleetctl get stats. Name the pack of one that is \
-                 scheduled no more with --pack"
-            ),
-        },
-        _ => {
-            let packs: Vec<&str> = found.iter().map(|query| query.pack.as_str()).collect();
+        ([], Some(pack)) => Ok(MeantQuery { pack: pack.to_owned(), name: name.to_owned(), interval: None }),
+        ([], None) => bail!(
+            "no scheduled query is named {name:?}; list them with: fleetctl get stats. Name the pack of one that is \
+             scheduled no more with --pack"
+        ),
+        (several, _) => {
+            let packs: Vec<&str> = several.iter().map(|(pack, _)| pack.as_str()).collect();
             bail!("{name:?} is scheduled by several packs: {}. Choose one with --pack", packs.join(", "))
         }
     }
 }
 
-async fn all(server: &RestClient, is_json: bool) -> anyhow::Result<()> {
+/// The intervals of the queries of all packs, by pack and name.
+async fn scheduled(server: &RestClient) -> anyhow::Result<HashMap<(String, String), u32>> {
+    let packs: Vec<PackSpec> = fetch::specs(server, "packs", "pack", None).await?;
+    let global: GlobalSchedule = server.get("global/schedule").await?;
+    let of_packs = packs.iter().flat_map(|pack| {
+        pack.queries.iter().map(|query| ((pack.name.clone(), query.scheduled_name().to_owned()), query.interval))
+    });
+    let global = global.global_schedule.into_iter().map(|query| ((GLOBAL.to_owned(), query.name), query.interval));
+    Ok(of_packs.chain(global).collect())
+}
+
+async fn all(server: &RestClient, format: ReportFormat) -> anyhow::Result<()> {
     let fleet = costs::of_fleet(server).await?;
-    if is_json {
-        return json(&fleet);
+    if format.printed(std::slice::from_ref(&fleet))? {
+        return Ok(());
     }
     if fleet.queries.is_empty() {
         output::note("No costs known yet: hosts are asked once in statistics.interval, an hour by default");
@@ -162,8 +211,8 @@ fn name_of(host_id: i64, hostname: &str) -> String {
 pub async fn denylist(server: &RestClient, args: DenylistArgs) -> anyhow::Result<()> {
     let lifted = if args.lifted { "?lifted=true" } else { "" };
     let found: Denylist = server.get(&format!("statistics/denylist{lifted}")).await?;
-    if args.json {
-        return found.denylist.iter().try_for_each(json);
+    if args.format.printed(&found.denylist)? {
+        return Ok(());
     }
     if found.denylist.is_empty() {
         output::note("No queries denylisted");
@@ -187,8 +236,8 @@ pub async fn denylist(server: &RestClient, args: DenylistArgs) -> anyhow::Result
 /// Prints the workers of agents that were replaced.
 pub async fn restarts(server: &RestClient, args: RestartArgs) -> anyhow::Result<()> {
     let found: WorkerRestarts = server.get("statistics/restarts").await?;
-    if args.json {
-        return found.restarts.iter().try_for_each(json);
+    if args.format.printed(&found.restarts)? {
+        return Ok(());
     }
     if found.restarts.is_empty() {
         output::note("No workers were replaced");
@@ -210,9 +259,4 @@ pub fn cause(restart: &WorkerRestart) -> String {
         (true, true) => "another version".to_owned(),
         (true, false) => "-".to_owned(),
     }
-}
-
-/// Prints a value as one line of JSON.
-pub(super) fn json<T: Serialize>(value: &T) -> anyhow::Result<()> {
-    output::line(&serde_json::to_string(value).context("cannot print the response")?)
 }

@@ -56,6 +56,7 @@ pub struct Args {
 #[derive(Subcommand)]
 enum Command {
     /// Delete all files of the preview
+    #[command(after_help = example!("Stop the preview with Ctrl-C, then delete its files", "fleetctl preview reset"))]
     Reset,
 }
 

@@ -46,18 +46,25 @@ pub struct Args {
 #[derive(Subcommand)]
 pub enum Command {
     /// Watch an existing live query
+    #[command(after_help = example!("Watch a live query, or read its answers again", "fleetctl query attach 7"))]
     Attach(AttachArgs),
     /// List live queries
+    #[command(after_help = example!("List all live queries, ended ones too", "fleetctl query list --all"))]
     List(ListArgs),
     /// Show the progress of a live query, or its hosts in one state
+    #[command(after_help = example!("List the hosts that could not run a query", "fleetctl query show 7 --state failed"))]
     Show(ShowArgs),
     /// Give a live query to no further hosts; those that have it may still answer
+    #[command(after_help = example!("Give a query to no further hosts for now", "fleetctl query pause 7"))]
     Pause(JobArgs),
     /// Go on with a paused live query
+    #[command(after_help = example!("Go on", "fleetctl query resume 7"))]
     Resume(JobArgs),
     /// Change how many hosts a second are given a live query
+    #[command(after_help = example!("Give a query to 50 hosts a second", "fleetctl query rate 7 50"))]
     Rate(RateArgs),
     /// Cancel a live query
+    #[command(after_help = example!("End a live query", "fleetctl query cancel 7"))]
     Cancel(JobArgs),
 }
 
@@ -67,7 +74,7 @@ pub struct AskArgs {
     #[arg(long, env = "QUERY", hide_env_values = true, value_name = "SQL", allow_hyphen_values = true, add = ArgValueCompleter::new(completion::in_sql))]
     pub query: Option<String>,
     /// Name of a saved query to run instead of --query
-    #[arg(long, env = "QUERYNAME", hide_env_values = true, value_name = "NAME")]
+    #[arg(long, env = "QUERYNAME", hide_env_values = true, value_name = "NAME", add = ArgValueCompleter::new(completion::queries))]
     pub query_name: Option<String>,
     /// Run the query only on hosts where this SQL returns rows; other hosts count as skipped
     #[arg(long, value_name = "SQL", allow_hyphen_values = true, add = ArgValueCompleter::new(completion::in_sql))]
@@ -94,10 +101,10 @@ pub struct AskArgs {
 #[command(next_help_heading = "Targets")]
 pub struct TargetArgs {
     /// Hosts by host name, computer name, UUID or host identifier; added to the hosts of --labels and --platforms
-    #[arg(long, env = "HOSTS", hide_env_values = true, value_delimiter = ',', value_name = "HOST,...")]
+    #[arg(long, env = "HOSTS", hide_env_values = true, value_delimiter = ',', value_name = "HOST,...", add = ArgValueCompleter::new(completion::hosts))]
     pub hosts: Vec<String>,
     /// Hosts with any of these labels
-    #[arg(long, env = "LABELS", hide_env_values = true, value_delimiter = ',', value_name = "LABEL,...")]
+    #[arg(long, env = "LABELS", hide_env_values = true, value_delimiter = ',', value_name = "LABEL,...", add = ArgValueCompleter::new(completion::labels))]
     pub labels: Vec<String>,
     /// Hosts with any of these platforms, such as darwin or ubuntu; linux matches every distribution. With --labels, hosts must match both
     #[arg(long, value_delimiter = ',', value_name = "PLATFORM,...")]
@@ -106,10 +113,10 @@ pub struct TargetArgs {
     #[arg(long)]
     pub all: bool,
     /// Exclude these hosts
-    #[arg(long, value_delimiter = ',', value_name = "HOST,...")]
+    #[arg(long, value_delimiter = ',', value_name = "HOST,...", add = ArgValueCompleter::new(completion::hosts))]
     pub exclude_hosts: Vec<String>,
     /// Exclude hosts with any of these labels
-    #[arg(long, value_delimiter = ',', value_name = "LABEL,...")]
+    #[arg(long, value_delimiter = ',', value_name = "LABEL,...", add = ArgValueCompleter::new(completion::labels))]
     pub exclude_labels: Vec<String>,
     /// Maximum number of targeted hosts
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
@@ -166,7 +173,7 @@ pub struct AttachArgs {
 #[derive(clap::Args)]
 pub struct JobArgs {
     /// ID of the live query, as shown by fleetctl query list
-    #[arg(value_name = "ID")]
+    #[arg(value_name = "ID", add = ArgValueCompleter::new(completion::open_live_queries))]
     pub id: i64,
 }
 

@@ -1,23 +1,24 @@
 //! `fleetctl query`: starts and watches live queries, which run as jobs on the server.
 
-mod answers;
+pub(super) mod answers;
 mod args;
 mod ask;
 mod duration;
-mod interrupts;
+pub(super) mod interrupts;
 mod jobs;
 mod pace;
 mod progress;
 mod request;
-mod states;
+pub(super) mod states;
 mod summary;
-mod tally;
+pub(super) mod tally;
 mod watch;
 mod writers;
 
 pub use args::Args;
 use args::Command;
 pub use duration::{go_duration, shown as shown_seconds};
+pub use summary::ended;
 
 use super::ClientSession;
 

@@ -192,7 +192,7 @@ pub async fn ensure(store: &Store, now: Moment) -> Result<()> {
         })
         .await?;
     if made > 0 {
-        tracing::info!(labels = made, "built-in labels created");
+        tracing::debug!(labels = made, "built-in labels created");
     }
     Ok(())
 }

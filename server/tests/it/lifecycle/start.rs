@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::support::{Rest, ServerSetup, TestServer};
+use crate::support::{Rest, ServerSetup, TestServer, eventually};
 
 /// Runs a server that cannot start, and tells its exit code and what it said.
 fn failed_start(setup: &ServerSetup, change: impl FnOnce(&mut std::process::Command)) -> (Option<i32>, String) {
@@ -219,4 +219,39 @@ async fn settings_come_from_a_file_too() {
     let rest = Rest::new(&setup.address());
     assert_eq!(rest.get("/muster/healthz").await.status, 200);
     assert_eq!(rest.get("/healthz").await.status, 404);
+}
+
+/// The lines that a server has written, as the first words of their messages.
+fn reported_lines(said: &str) -> Vec<&str> {
+    let known = [
+        "starting version=",
+        "a self-signed certificate was made",
+        "the database is up to date now",
+        "listening address=",
+        "stopping;",
+        "stopped",
+    ];
+    said.lines().map(|line| known.into_iter().find(|words| line.contains(words)).unwrap_or(line)).collect()
+}
+
+#[tokio::test]
+async fn the_log_of_a_start_has_what_operators_need_and_no_more() {
+    let setup = ServerSetup::on_sqlite(&[]);
+    let mut lines = Vec::new();
+    for _ in 0..2 {
+        let mut server = setup.start().await;
+        server.signal("TERM");
+        assert!(server.ended(Duration::from_secs(30)).await.success());
+        let said = eventually("all is read that it wrote", Duration::from_secs(10), async || {
+            Some(server.said()).filter(|said| said.ends_with(" stopped\n"))
+        });
+        lines.push(said.await);
+    }
+    let [first, second]: [String; 2] = lines.try_into().unwrap();
+    let made = ["a self-signed certificate was made", "the database is up to date now"];
+    assert_eq!(
+        reported_lines(&first),
+        [&["starting version="], &made[..], &["listening address=", "stopping;", "stopped"]].concat()
+    );
+    assert_eq!(reported_lines(&second), ["starting version=", "listening address=", "stopping;", "stopped"]);
 }

@@ -77,7 +77,7 @@ pub async fn run(globals: &Globals, args: Args) -> anyhow::Result<()> {
         let seen = step("certificate", certificate::check(&server, stream)).await?;
         output::line("Success: TLS certificate seems valid.")?;
         for remark in seen {
-            output::note(&output::printable(&remark));
+            output::line(&output::printable(&remark))?;
         }
     } else {
         drop(stream);

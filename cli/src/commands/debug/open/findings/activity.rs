@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::thresholds::{LONG_REQUEST, LONG_TASK, LONG_WAIT, LONGEST_WAIT_EVER, NEAR_BOUND, TOLD};
+use super::thresholds::{BURST_WAIT, LONG_REQUEST, LONG_TASK, LONG_WAIT, LONGEST_WAIT_EVER, NEAR_BOUND, TOLD};
 use super::{NodeEntries, count, duration, short};
 use crate::commands::debug::facts::{DONE, NodeFigures, RequestsUnderWay, TaskNow, Waits};
 
@@ -21,6 +21,9 @@ const AGAIN: &str = "; try again";
 
 /// Waits for a connection of a pool have this in their name.
 const CONNECTION: &str = "database connection";
+
+/// Waits for a thread of a pool have this in their name.
+const THREAD: &str = "pool thread";
 
 pub fn find(entries: &mut NodeEntries<'_>) {
     requests(entries);
@@ -124,11 +127,8 @@ fn waits(entries: &mut NodeEntries<'_>) {
     }
     for pool in &report.pools {
         if pool.threads > 0 && pool.busy >= pool.threads && pool.waiting > 0 {
-            let text = format!(
-                "all {} threads of the pool {} were busy, and {} waited for one",
-                pool.threads, pool.name, pool.waiting
-            );
-            entries.problem(WAITS, text);
+            let text = format!("all {} threads of the pool {} were busy", pool.threads, pool.name);
+            full_pool(entries, &text, pool.waiting.unsigned_abs(), longest_now(&report, THREAD));
         }
     }
     // A pool that is just large enough is no trouble.
@@ -136,11 +136,27 @@ fn waits(entries: &mut NodeEntries<'_>) {
         report.waits.iter().filter(|wait| wait.waits_for.contains(CONNECTION)).map(|wait| wait.waiting_now).sum();
     for pool in report.connections.iter().filter(|pool| pool.max > 0 && pool.in_use >= pool.max) {
         let text = format!("all {} connections of the pool {} were in use", pool.max, pool.pool);
-        if waiting > 0 {
-            entries.problem(WAITS, format!("{text}, and {waiting} waited for a database connection"));
-        } else {
-            entries.note(WAITS, format!("{text}, and nobody waited for one"));
+        full_pool(entries, &text, waiting, longest_now(&report, CONNECTION));
+    }
+}
+
+/// The longest wait now for something; `None` if the archive does not say.
+fn longest_now(report: &Waits, what: &str) -> Option<f64> {
+    let waits = report.waits.iter().filter(|wait| wait.waits_for.contains(what));
+    waits.map(|wait| wait.longest_now_seconds.unwrap_or_default()).reduce(f64::max)
+}
+
+/// Tells of a pool that is full: a problem if somebody has waited for a place in it for more than a moment.
+fn full_pool(entries: &mut NodeEntries<'_>, text: &str, waiting: u64, longest: Option<f64>) {
+    match longest {
+        _ if waiting == 0 => entries.note(WAITS, format!("{text}, and nobody waited for one")),
+        Some(longest) if longest < BURST_WAIT => {
+            entries.note(WAITS, format!("{text}, and {waiting} waited for one, for {:.0} ms so far", longest * 1000.0));
         }
+        Some(longest) => {
+            entries.problem(WAITS, format!("{text}, and {waiting} waited for one, the first for {longest:.1} s"))
+        }
+        None => entries.problem(WAITS, format!("{text}, and {waiting} waited for one")),
     }
 }
 

@@ -72,6 +72,30 @@ fn full_pools_and_queues_are_told() {
 }
 
 #[test]
+fn a_full_pool_is_a_problem_if_somebody_waits_longer_than_a_burst() {
+    let report = |longest: f64| {
+        json!({"waits": [{"for": "database connection", "waiting_now": 1, "longest_now_seconds": longest, "count": 9,
+            "total_seconds": 1.0, "max_seconds": 0.5}, {"for": "pool thread", "waiting_now": 2, "longest_now_seconds": longest,
+            "count": 9, "total_seconds": 1.0, "max_seconds": 0.5}],
+            "pools": [{"name": "operators", "threads": 1, "busy": 1, "waiting": 2}],
+            "connections": [{"pool": "writer", "max": 1, "in_use": 1, "idle": 0}]})
+    };
+    let threads = "all 1 threads of the pool operators were busy, and 2 waited for one";
+    let connections = "all 1 connections of the pool writer were in use, and 1 waited for one";
+    assert_eq!(
+        one("waits.json", &report(0.002)),
+        [
+            (Gravity::Note, format!("{threads}, for 2 ms so far")),
+            (Gravity::Note, format!("{connections}, for 2 ms so far")),
+        ]
+    );
+    assert_eq!(
+        one("waits.json", &report(0.5)),
+        [problem(&format!("{threads}, the first for 0.5 s")), problem(&format!("{connections}, the first for 0.5 s"))]
+    );
+}
+
+#[test]
 fn lock_waits_name_both_statements() {
     let locks = json!([{"waiting_trx_id": "1", "waiting_thread": 7, "waiting_query": "UPDATE `hosts`\n SET x = ?",
         "waiting_seconds": 4.0, "blocking_trx_id": "2", "blocking_thread": 8, "blocking_query": "SELECT ? FOR UPDATE",
@@ -154,7 +178,7 @@ fn failures_of_one_cause_are_one_line() {
 fn full_pools_with_waiters_are_a_problem_and_old_errors_are_not() {
     let waits = json!({"waits": [{"for": "database connection", "waiting_now": 2, "longest_now_seconds": 0.5, "count": 9,
         "total_seconds": 9.0, "max_seconds": 1.0}], "connections": [{"pool": "read", "max": 4, "in_use": 4, "idle": 0}]});
-    let text = "all 4 connections of the pool read were in use, and 2 waited for a database connection";
+    let text = "all 4 connections of the pool read were in use, and 2 waited for one, the first for 0.5 s";
     assert_eq!(one("waits.json", &waits), [problem(text)]);
 
     let manifest = json!({"format": 1, "client_version": "0.1.0", "address": "https://x", "profile_seconds": 1, "interrupted": false,

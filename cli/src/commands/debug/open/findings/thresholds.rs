@@ -3,6 +3,9 @@
 /// A wait of a request in seconds. Agents hang up after 16 s, and a healthy server waits some milliseconds for anything.
 pub const LONG_WAIT: f64 = 1.0;
 
+/// Seconds for which the first waits for a place in a full pool. A burst, such as that of the collection itself, is over by then.
+pub const BURST_WAIT: f64 = 0.25;
+
 /// Seconds of a request that is not known to wait for anything. Exports and follows of live queries may take so long, too.
 pub const LONG_REQUEST: f64 = 10.0;
 
