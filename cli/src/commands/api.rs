@@ -1,6 +1,6 @@
 //! `fleetctl api`: a request of one's own, with the session of the context.
 
-use std::io::Read as _;
+use std::io::{IsTerminal as _, Read as _};
 use std::path::PathBuf;
 use std::str::FromStr as _;
 
@@ -93,17 +93,29 @@ pub async fn run(session: &ClientSession, args: Args) -> anyhow::Result<()> {
         true => output::data(&head(status, headers)),
         false => Ok(()),
     };
-    let mut ends_line = true;
+    let is_terminal = std::io::stdout().is_terminal();
+    let (mut rest, mut ends_line) = (Vec::new(), true);
     let take = |bytes: &[u8]| {
         ends_line = bytes.last() == Some(&b'\n');
-        output::bytes(bytes)
+        if is_terminal { output::data(&for_terminal(&mut rest, bytes)) } else { output::bytes(bytes) }
     };
     let status = server.raw(request, begin, take).await?;
     // So that what follows in a terminal begins a line; what is read by others stays as it is.
-    if !ends_line && std::io::IsTerminal::is_terminal(&std::io::stdout()) {
+    if is_terminal && !ends_line {
         output::line("")?;
     }
     if status.is_success() { Ok(()) } else { Err(FailedStatus(status).into()) }
+}
+
+/// Bytes as text that changes nothing of a terminal, up to the last whole letter; `rest` keeps what follows.
+fn for_terminal(rest: &mut Vec<u8>, bytes: &[u8]) -> String {
+    rest.extend_from_slice(bytes);
+    let whole = match std::str::from_utf8(rest) {
+        Err(error) if error.error_len().is_none() => error.valid_up_to(),
+        _ => rest.len(),
+    };
+    let whole: Vec<u8> = rest.drain(..whole).collect();
+    output::printable(&String::from_utf8_lossy(&whole))
 }
 
 fn head(status: StatusCode, headers: &HeaderMap) -> String {
@@ -231,6 +243,14 @@ mod tests {
             let error = request(&args(words)).err().map(|error| error.to_string()).unwrap_or_default();
             assert!(error.contains(part), "{words:?}: {error}");
         }
+    }
+
+    #[test]
+    fn a_terminal_gets_no_sequences_and_whole_letters() {
+        let mut rest = Vec::new();
+        let parts = ["a\u{1b}[31m\n".as_bytes(), &[0xc3], &[0xbc, b'b'], &[0xff, b'c']];
+        let shown: Vec<String> = parts.into_iter().map(|part| for_terminal(&mut rest, part)).collect();
+        assert_eq!(shown, ["a\u{fffd}[31m\n", "", "\u{fc}b", "\u{fffd}c"]);
     }
 
     #[test]

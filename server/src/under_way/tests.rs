@@ -41,6 +41,18 @@ async fn a_request_shows_with_what_it_waits_for_until_it_ends() {
     assert!(figures(WaitsFor::ChangeQueue).count > before, "what did not wait is not counted, what waited is");
 }
 
+#[test]
+fn what_debug_waits_for_is_not_among_the_waits_of_now() {
+    for (kind, expected) in [(WorkKind::Debug, 0), (WorkKind::Operator, 1)] {
+        let work = Ongoing::begin(kind, "asks for figures", Instant::now());
+        let _entered = work.enter();
+        let _wait = Wait::begin(WaitsFor::DatabaseConnection);
+        let now = WorkNow { works: shown("asks for figures"), left_out: 0 };
+        let figures = wait_figures(&now).into_iter().find(|figures| figures.what == WaitsFor::DatabaseConnection);
+        assert_eq!(figures.unwrap().waiting_now, expected, "{kind:?}");
+    }
+}
+
 #[tokio::test]
 async fn work_that_goes_on_elsewhere_shows_until_the_last_part_has_ended() {
     let work = Ongoing::of_agent("work in two parts", Instant::now());

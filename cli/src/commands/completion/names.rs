@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 
 use clap_complete::CompletionCandidate;
-use muster_api::rest::{HostList, LabelSummaries, LiveQueries, PackList, QueryList, UserList};
+use muster_api::rest::{HostList, HostView, LabelSummaries, LiveQueries, PackList, QueryList, UserList};
 use serde::de::DeserializeOwned;
 
 use super::server::{self, MOST};
@@ -39,7 +39,9 @@ pub fn labels(current: &OsStr) -> Vec<CompletionCandidate> {
 pub fn hosts(current: &OsStr) -> Vec<CompletionCandidate> {
     beginning(current, async |server, begun| {
         let found: HostList = page(server, "hosts", begun).await?;
-        Some(found.hosts.into_iter().flat_map(|host| [host.hostname, host.computer_name, host.uuid]).collect())
+        let begins = |name: &String| name.to_lowercase().starts_with(&begun.to_lowercase());
+        let name = |host: HostView| [host.hostname, host.uuid].into_iter().find(begins);
+        Some(found.hosts.into_iter().filter_map(name).collect())
     })
 }
 

@@ -72,20 +72,18 @@ pub async fn run(session: &ClientSession, args: Args) -> anyhow::Result<()> {
     let host = hosts::named(&server, &args.host).await?.host;
     let explained: Explained = server.get(&format!("hosts/{}/config", host.id)).await?;
     let planned = plan::planned(&explained, args.pack.as_deref());
+    let called = output::printable(&host.display_text);
     if planned.is_empty() {
         let of_pack = args.pack.as_ref().map(|pack| format!(" of the pack {pack:?}")).unwrap_or_default();
-        bail!("{} runs no query{of_pack}; see why with: fleetctl get host {} --why", host.display_text, args.host);
+        bail!("{called} runs no query{of_pack}; see why with: fleetctl get host {} --why", args.host);
     }
     if host.status != HostStatus::Online {
-        bail!("{} is offline, seen last at {}; it would not answer", host.display_text, host.seen_time);
+        bail!("{called} is offline, seen last at {}; it would not answer", host.seen_time);
     }
     let mut interrupts = Interrupts::listen()?;
     let open = OpenQueries::default();
     let total = planned.len();
-    output::note(&format!(
-        "{}: {total} queries; answers come as the host checks in",
-        output::printable(&host.display_text)
-    ));
+    output::note(&format!("{called}: {total} queries; answers come as the host checks in"));
     let ask = |planned| one(&server, host.id, planned, seconds, &open);
     let mut asked = stream::iter(planned).map(ask).buffer_unordered(usize::from(args.at_once));
     let mut outcomes = Vec::with_capacity(total);
