@@ -333,3 +333,33 @@ fn describe(error: reqwest::Error) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Secret;
+
+    #[tokio::test]
+    async fn what_fails_shows_neither_signature_nor_key() {
+        let config = config::S3 {
+            bucket: "carves".to_owned(),
+            access_key_id: "key-of-tests".to_owned(),
+            secret_access_key: Secret::new("only-for-tests"),
+            // Nobody listens there.
+            endpoint_url: "http://127.0.0.1:1".to_owned(),
+            force_s3_path_style: true,
+            ..config::S3::default()
+        };
+        let bucket = CarveBucket::new(&config).unwrap();
+        let key = "0123456789abcdef0123456789abcdef";
+        let error = bucket.put(key, 0, Bytes::from_static(b"x")).await.unwrap_err().to_string();
+        assert!(error.starts_with("bucket carves: writing a block: "), "{error}");
+        for text in [error, format!("{bucket:?}")] {
+            assert!(!text.contains("X-Amz") && !text.contains("only-for-tests"), "{text}");
+        }
+        for wrong in ["..", "", "0123456789ABCDEF0123456789abcdef", "0123456789abcdef/123456789abcdef"] {
+            assert!(bucket.put(wrong, 0, Bytes::new()).await.is_err(), "{wrong}");
+            assert!(bucket.remove(wrong).await.is_err(), "{wrong}");
+        }
+    }
+}

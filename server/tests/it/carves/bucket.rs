@@ -73,7 +73,7 @@ async fn servers_that_share_a_bucket_take_a_carve_together() {
 }
 
 #[tokio::test]
-async fn a_store_that_is_away_is_said_so_and_its_keys_are_in_no_log() {
+async fn a_store_that_is_away_is_said_so_and_shows_no_key() {
     let mut store = S3Store::start().await;
     if !store.is_own() {
         eprintln!("skipped: the store is not ours to be ended");
