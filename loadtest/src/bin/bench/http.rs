@@ -92,7 +92,7 @@ impl Address {
             let mut stream = self.connect().await?;
             stream.write_all(head("GET", path, headers, 0, "close").as_bytes()).await?;
             stream.flush().await?;
-            let (mut bytes, mut first, mut last, mut piece) = (0, Vec::new(), Vec::new(), vec![0; 64 * 1024]);
+            let (mut bytes, mut first, mut last, mut piece) = (0, Vec::new(), Vec::new(), vec![0_u8; 64 * 1024]);
             loop {
                 let length = stream.read(&mut piece).await?;
                 let read = &piece[..length];

@@ -1,10 +1,14 @@
 //! Deleting hosts by ids or by filters.
 
+use std::time::Duration;
+
 use muster_api::rest::HostCount;
 use serde_json::{Value, json};
 
 use super::hosts::add_hosts_to;
-use crate::support::{Rest, TestServer};
+use crate::support::{Rest, TestServer, eventually};
+
+const SOON: Duration = Duration::from_secs(120);
 
 async fn count(rest: &Rest) -> u64 {
     rest.read::<HostCount>("hosts/count").await.count
@@ -84,4 +88,19 @@ async fn a_deleted_host_that_lives_enrolls_anew() {
     assert!(agent.enroll().await.verdict.is_success());
     assert!(agent.config().await.verdict.is_success());
     assert_eq!((count(&server.rest).await, server.number("SELECT max(id) FROM hosts")), (1, 2));
+}
+
+/// What was begun is done, though the client that has asked for it goes.
+#[tokio::test]
+async fn a_deletion_goes_on_when_its_client_goes() {
+    const HOSTS: u64 = 4_000;
+    let mut server = TestServer::start().await;
+    add_hosts_to(&mut server, HOSTS as u32).await;
+    let asked = server.rest.posting("hosts/delete", &json!({ "filters": { "query": "host-" } })).send();
+    let has_begun = eventually("the deletion begins", SOON, async || (count(&server.rest).await < HOSTS).then_some(()));
+    tokio::select! {
+        answer = asked => assert_eq!(answer.unwrap().status(), 200),
+        () = has_begun => {}
+    }
+    eventually("all hosts are gone", SOON, async || (count(&server.rest).await == 0).then_some(())).await;
 }
