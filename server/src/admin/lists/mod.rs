@@ -165,7 +165,8 @@ impl Lists {
         head.insert_header((CONTENT_DISPOSITION, format!("attachment; filename=\"{name}\"")));
         guard.begin_stream()?;
         let parts = parts::following(Bytes::new(), parts, guard, self.lifecycle.clone());
-        Ok(head.body(SizedStream::new(bytes, paced(parts, self.answers.pace.clone()))))
+        let end = session_end(self.fleet.clone(), principal.clone(), None);
+        Ok(head.body(SizedStream::new(bytes, paced_until(end, parts, self.answers.pace.clone()))))
     }
 
     /// Sends the text that `begin` begins, part by part. Nothing is sent before the first part that is not empty, so what

@@ -56,6 +56,8 @@ impl RememberedAdmins {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use chrono::DateTime;
     use muster_api::rest::{Role, User};
 
