@@ -24,6 +24,7 @@ mod m0019_statistics;
 mod m0020_schema;
 mod m0021_object_changes;
 mod m0022_node_versions;
+mod m0025_secret_limits;
 
 pub use sea_orm_migration::MigratorTrait;
 use sea_orm_migration::prelude::*;
@@ -60,6 +61,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0020_schema::Migration),
             Box::new(m0021_object_changes::Migration),
             Box::new(m0022_node_versions::Migration),
+            Box::new(m0025_secret_limits::Migration),
         ]
     }
 }

@@ -360,6 +360,9 @@ async fn finish(app: &App, releasing: Duration) {
     }
     if let Err(error) = app.fleet.statistics.write(true).await {
         tracing::warn!(%error, "could not write the last samples of schedules; the next ones tell the same");
+    if let Err(error) = app.fleet.hosts.write_secret_uses().await {
+        tracing::warn!(%error, "could not write when enroll secrets were last used; half a minute of it is lost");
+    }
     }
     app.store.close().await;
 }

@@ -1,3 +1,4 @@
+use std::borrow::Cow;
 use std::error::Error as _;
 use std::pin::Pin;
 
@@ -20,7 +21,7 @@ use crate::under_way::Ongoing;
 #[derive(Debug)]
 pub(super) enum Refusal {
     /// The database has confirmed that the node key does not exist. The agent enrolls again.
-    InvalidKey(&'static str),
+    InvalidKey(Cow<'static, str>),
     /// The agent keeps its data and tries again.
     Error(StatusCode, String),
     /// As above, for a fault of the server, of which agents need not know more.
@@ -38,7 +39,7 @@ impl From<Error> for Refusal {
             }
             Error::TooMany { .. } => StatusCode::TOO_MANY_REQUESTS,
             Error::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
-            Error::Forbidden | Error::Unauthenticated => StatusCode::FORBIDDEN,
+            Error::Forbidden | Error::Unauthenticated | Error::NotAdmitted(_) => StatusCode::FORBIDDEN,
             Error::AlreadyExists { .. } | Error::ChangedMeanwhile(_) => StatusCode::CONFLICT,
             Error::NotFound { .. } => StatusCode::NOT_FOUND,
             Error::Internal(_) => return Self::Fault(error),

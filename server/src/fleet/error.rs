@@ -21,6 +21,9 @@ pub enum Error {
     Forbidden,
     #[error("authentication failed")]
     Unauthenticated,
+    /// The credential is known, but not good any more; the text says why.
+    #[error("{0}")]
+    NotAdmitted(String),
     /// Too many requests; try again later.
     #[error("too many requests")]
     TooMany { retry_after: Duration },

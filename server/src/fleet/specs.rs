@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use muster_api::spec::{
-    EnrollSecretSpec, LabelMembership, LabelSpec, LabelType, PackQuery, PackSpec, PackTargets, QuerySpec, SecretSpec,
+    EnrollSecretSpec, HostQuota, LabelMembership, LabelSpec, LabelType, PackQuery, PackSpec, PackTargets, QuerySpec,
+    SecretSpec, expiry_text,
 };
 use sea_orm::ConnectionTrait;
 use serde::Serialize;
@@ -106,6 +107,10 @@ impl Specs {
         let show = |row: Secret| SecretSpec {
             created_at: Some(row.created_at.to_utc()),
             secret: row.secret.clone(),
+            expires_at: row.expires_at.map(|end| expiry_text(end.to_utc())),
+            hosts_enrolled: row.quota.map(|_| u64::try_from(row.hosts_enrolled).unwrap_or(0)),
+            last_used_at: row.last_used_at.map(|at| at.to_utc()),
+            quota: row.quota.map(|quota| HostQuota::Hosts(u32::try_from(quota).unwrap_or(u32::MAX))),
             ..show(&row)
         };
         Ok(EnrollSecretSpec { secrets: rows.into_iter().map(show).collect() })

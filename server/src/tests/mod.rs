@@ -16,6 +16,7 @@ mod other_versions;
 mod packs;
 mod queries;
 mod schedules;
+mod secrets;
 #[path = "../../tests/it/support/size.rs"]
 pub mod size;
 mod user_roles;

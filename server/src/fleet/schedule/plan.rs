@@ -74,9 +74,11 @@ pub(super) struct AssemblyKey {
 
 /// A secret that hosts may enroll with.
 #[derive(Debug, Clone)]
-struct PlannedSecret {
-    id: i64,
-    name: String,
+pub struct PlannedSecret {
+    pub id: i64,
+    pub name: String,
+    pub expires_at: Option<Moment>,
+    pub has_quota: bool,
     secret: crate::config::Secret,
 }
 
@@ -137,6 +139,8 @@ impl Plan {
         agent_options: Value,
         retired: Retired,
         packs: Vec<PlannedPack>,
+                expires_at: row.expires_at,
+                has_quota: row.quota.is_some(),
     ) -> Self {
         let Edition { generation, outdated_at } = edition;
         Self { number: next_number(), generation, outdated_at, agent_options, retired, packs, ..Self::default() }
@@ -191,15 +195,15 @@ impl Plan {
         &self.builtin
     }
 
-    /// The id of an enroll secret. Takes the same time whichever matches.
-    pub fn secret_id(&self, given: &str) -> Option<i64> {
+    /// The enroll secret with this text, also one that is not good any more. Takes the same time whichever matches.
+    pub fn secret(&self, given: &str) -> Option<&PlannedSecret> {
         if given.is_empty() {
             return None;
         }
         let mut found = None;
-        for PlannedSecret { id, secret, .. } in &self.secrets {
-            if bool::from(secret.reveal().as_bytes().ct_eq(given.as_bytes())) {
-                found = Some(*id);
+        for planned in &self.secrets {
+            if bool::from(planned.secret.reveal().as_bytes().ct_eq(given.as_bytes())) {
+                found = Some(planned);
             }
         }
         found
