@@ -12,6 +12,7 @@ mod log_histories;
 mod log_leases;
 #[path = "../../tests/it/support/mariadb.rs"]
 mod mariadb;
+mod names;
 mod other_versions;
 mod packs;
 mod queries;
