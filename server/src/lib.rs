@@ -135,6 +135,11 @@ pub fn check_files(config: &Config) -> Vec<String> {
     {
         problems.push(format!("server.cert and server.key: {error:#}"));
     }
+    if let Some(path) = &config.server.agent_ca
+        && let Err(error) = tls::check_agent_ca(path)
+    {
+        problems.push(format!("server.agent_ca: {error:#}"));
+    }
     if config.redis.is_used()
         && let Err(error) = bus::RedisShare::check(&config.redis)
     {
@@ -355,14 +360,14 @@ async fn finish(app: &App, releasing: Duration) {
     if let Err(error) = app.fleet.hosts.write_intervals().await {
         tracing::warn!(%error, "could not write the intervals of hosts; they are written when configs are fetched again");
     }
+    if let Err(error) = app.fleet.hosts.write_secret_uses().await {
+        tracing::warn!(%error, "could not write when enroll secrets were last used; half a minute of it is lost");
+    }
     if let Err(error) = app.fleet.checkin.write_reports(true).await {
         tracing::warn!(%error, "could not write the last answers of hosts; they are asked again");
     }
     if let Err(error) = app.fleet.statistics.write(true).await {
         tracing::warn!(%error, "could not write the last samples of schedules; the next ones tell the same");
-    if let Err(error) = app.fleet.hosts.write_secret_uses().await {
-        tracing::warn!(%error, "could not write when enroll secrets were last used; half a minute of it is lost");
-    }
     }
     app.store.close().await;
 }

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::in_time::{CutShort, in_time};
 use super::request::AgentRequest;
-use super::{AgentApi, refusal_log};
+use super::{AgentApi, certificate, refusal_log};
 use crate::fleet::Error;
 use crate::telemetry::{HandlerMetrics, Metrics};
 use crate::under_way::Ongoing;
@@ -80,7 +80,10 @@ pub(super) async fn answer(
     #[cfg(feature = "planted-faults")]
     api.planted.delay().await;
     let under_way = Ongoing::of_agent(endpoint.name, start.into_std());
-    let outcome = under_way.run(in_time(&api.lifecycle, start + api.answer_timeout, work)).await;
+    let outcome = match certificate::refusal(api, request) {
+        Some(refusal) => Ok(Err(refusal)),
+        None => under_way.run(in_time(&api.lifecycle, start + api.answer_timeout, work)).await,
+    };
     let _entered = under_way.enter();
     let outcome = outcome.unwrap_or_else(|reason| {
         let (limit, reason) = match reason {

@@ -6,6 +6,7 @@ mod body;
 mod body_ends;
 mod budget;
 mod carve;
+mod certificate;
 mod config;
 mod distributed;
 mod enroll;
@@ -48,6 +49,8 @@ pub struct AgentApi {
     caps: Caps,
     answer_timeout: Duration,
     keepalive: KeepAlive,
+    /// Agents must show a certificate (`server.agent_ca`).
+    needs_certificate: bool,
     budget: Budget,
     /// Lines about agents that try to carve.
     carve_log: Arc<LogLimit<()>>,
@@ -158,6 +161,7 @@ impl AgentApi {
             caps: Caps::of(osquery),
             answer_timeout: osquery.answer_timeout,
             keepalive: KeepAlive::of(&config.server),
+            needs_certificate: config.server.agent_ca.is_some(),
             carve_log: Arc::new(LogLimit::new(carve::LOG_EVERY)),
             #[cfg(feature = "planted-faults")]
             planted: Arc::new(planted::Planted::new(config.planted.clone())),
