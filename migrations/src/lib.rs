@@ -25,6 +25,7 @@ mod m0020_schema;
 mod m0021_object_changes;
 mod m0022_node_versions;
 mod m0023_carves;
+mod m0025_secret_limits;
 
 pub use sea_orm_migration::MigratorTrait;
 use sea_orm_migration::prelude::*;
@@ -62,6 +63,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0021_object_changes::Migration),
             Box::new(m0022_node_versions::Migration),
             Box::new(m0023_carves::Migration),
+            Box::new(m0025_secret_limits::Migration),
         ]
     }
 }

@@ -135,6 +135,11 @@ pub fn check_files(config: &Config) -> Vec<String> {
     {
         problems.push(format!("server.cert and server.key: {error:#}"));
     }
+    if let Some(path) = &config.server.agent_ca
+        && let Err(error) = tls::check_agent_ca(path)
+    {
+        problems.push(format!("server.agent_ca: {error:#}"));
+    }
     if config.redis.is_used()
         && let Err(error) = bus::RedisShare::check(&config.redis)
     {
@@ -355,6 +360,9 @@ async fn finish(app: &App, releasing: Duration) {
     // Last, as these may take long, and agents say again what is lost of them.
     if let Err(error) = app.fleet.hosts.write_intervals().await {
         tracing::warn!(%error, "could not write the intervals of hosts; they are written when configs are fetched again");
+    }
+    if let Err(error) = app.fleet.hosts.write_secret_uses().await {
+        tracing::warn!(%error, "could not write when enroll secrets were last used; half a minute of it is lost");
     }
     if let Err(error) = app.fleet.checkin.write_reports(true).await {
         tracing::warn!(%error, "could not write the last answers of hosts; they are asked again");

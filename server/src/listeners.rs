@@ -219,6 +219,7 @@ fn server(parts: ListenerParts<'_>, clientele: Clientele, workers: usize, listen
     let debug = Data::new(app.debug.clone());
     let prefix: Arc<str> = config.server.url_prefix.as_str().into();
     let debug_path: Arc<str> = format!("{prefix}/debug/").into();
+    let has_agents = clientele.has_agents();
     let factory = move || {
         // Each worker calls this on its own thread, and a worker that takes the post of one that has crashed, too.
         actix_web::rt::spawn(liveness.beat("of a worker"));
@@ -253,8 +254,11 @@ fn server(parts: ListenerParts<'_>, clientele: Clientele, workers: usize, listen
     if workers > 0 {
         server = server.workers(workers);
     }
+    if let Some(agent_ca) = certificate.and_then(|certificate| certificate.agent_ca.clone()).filter(|_| has_agents) {
+        server = server.on_connect(move |connection, noted| agent_ca.judge(connection, noted));
+    }
     let server = match certificate {
-        Some(certificate) => server.listen_rustls_0_23(listener, certificate.server_config()?)?,
+        Some(certificate) => server.listen_rustls_0_23(listener, certificate.server_config(has_agents)?)?,
         None => server.listen(listener)?,
     };
     Ok(server.run())

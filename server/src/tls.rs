@@ -1,6 +1,7 @@
 //! The server's certificate: the operator's, or a self-signed one made on first start. It is read again while the server
 //! runs, so that a renewed certificate needs no restart.
 
+mod agents;
 mod chain;
 mod expiry;
 
@@ -26,6 +27,7 @@ use crate::config::Server;
 use crate::lock::lock;
 use crate::telemetry::Metrics;
 
+pub use self::agents::{AgentCa, ShownCertificate, check as check_agent_ca};
 pub use self::chain::{ChainFacts, examine};
 
 /// How often the log warns of the same certificate.
@@ -36,6 +38,8 @@ const WARN_EVERY: Duration = Duration::from_secs(24 * 3600);
 pub struct Certificate {
     cert: PathBuf,
     key: PathBuf,
+    /// Whose certificates agents have to show, if anybody's.
+    pub agent_ca: Option<AgentCa>,
     shown: Arc<Shown>,
     clock: Clock,
     /// When the log last warned that the certificate in use expires.
@@ -62,24 +66,32 @@ impl Certificate {
             CertificateFiles::NotMadeYet => make_self_signed(config)?,
         };
         let shown = Arc::new(Shown(ArcSwap::from_pointee(read(&cert, &key)?)));
-        Ok(Self { cert, key, shown, clock, warned_at: Arc::default() })
+        let agent_ca = config.agent_ca.as_deref().map(|path| AgentCa::load(path, clock.clone())).transpose();
+        let agent_ca = agent_ca.context("server.agent_ca")?;
+        Ok(Self { cert, key, agent_ca, shown, clock, warned_at: Arc::default() })
     }
 
-    /// What the listener needs.
+    /// What a listener needs. One for agents asks its clients for a certificate if `server.agent_ca` is set.
     ///
     /// # Errors
     /// When the library supports none of its own protocol versions.
-    pub fn server_config(&self) -> Result<ServerConfig> {
+    pub fn server_config(&self, is_for_agents: bool) -> Result<ServerConfig> {
         let shown: Arc<dyn ResolvesServerCert> = Arc::clone(&self.shown) as _;
-        Ok(ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
-            .with_safe_default_protocol_versions()?
-            .with_no_client_auth()
-            .with_cert_resolver(shown))
+        let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()?;
+        let config = match self.agent_ca.as_ref().filter(|_| is_for_agents) {
+            Some(agent_ca) => config.with_client_cert_verifier(agent_ca.verifier()),
+            None => config.with_no_client_auth(),
+        };
+        Ok(config.with_cert_resolver(shown))
     }
 
     /// Reads the files again. New connections get a certificate that has changed; connections that exist keep theirs.
     /// Files that cannot be used change nothing, and the log says why.
     pub fn reload(&self) {
+        if let Some(agent_ca) = &self.agent_ca {
+            agent_ca.reload();
+        }
         match read(&self.cert, &self.key) {
             Ok(new) if new.cert == self.shown.0.load().cert => {}
             Ok(new) => {

@@ -18,11 +18,16 @@ pub struct Pack {
     #[serde(rename = "type")]
     pub pack_type: Option<String>,
     pub query_count: u64,
-    /// Hosts in any of its labels.
+    /// Hosts that its labels choose. Those of which it is not known yet whether a label leaves them out are among them.
     pub total_hosts_count: u64,
     /// Always empty: packs are targeted at labels.
     pub host_ids: Vec<i64>,
+    /// Labels of which a host must be in any, if there are some.
     pub label_ids: Vec<i64>,
+    /// Labels of which a host must be in none.
+    pub label_ids_exclude_any: Vec<i64>,
+    /// Labels of which a host must be in all.
+    pub label_ids_include_all: Vec<i64>,
     /// Always empty: there are no teams.
     pub team_ids: Vec<i64>,
 }
@@ -44,6 +49,10 @@ pub struct PackInput {
     pub host_ids: Option<Vec<i64>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub label_ids: Option<Vec<i64>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label_ids_exclude_any: Option<Vec<i64>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label_ids_include_all: Option<Vec<i64>>,
     /// Accepted when empty.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub team_ids: Option<Vec<i64>>,

@@ -13,7 +13,7 @@ pub use document::{Document, DocumentKind, SpecDocument};
 pub use label::{LabelMembership, LabelSpec, LabelType};
 pub use pack::{PackQuery, PackSpec, PackTargets};
 pub use query::QuerySpec;
-pub use secret::{EnrollSecretSpec, SecretSpec};
+pub use secret::{EnrollSecretSpec, HostQuota, SecretSpec, UnlimitedWord, expiry, expiry_text};
 pub use user_roles::{UserRoleSpec, UserRolesSpec};
 
 /// The only `apiVersion` there is.

@@ -33,16 +33,43 @@ pub struct PackSpec {
     pub version: String,
 }
 
-/// The labels whose hosts run a pack. Replaces all targets on apply.
+/// The labels whose hosts run a pack: a host must fulfil each list that is not empty. With `labels_exclude_any` alone all other hosts
+/// run it, and without any list nobody. Replaces all targets on apply.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PackTargets {
-    /// Names of labels; a host runs the pack if it is in any of them. Null means none.
+    /// Names of labels; a host must be in any of them. Null means none.
     #[serde(default, deserialize_with = "null_is_default")]
     pub labels: Vec<String>,
+    /// Names of labels; a host must be in none of them, and no host runs the pack before it is known whether it is in one.
+    #[serde(default, deserialize_with = "null_is_default", skip_serializing_if = "Vec::is_empty")]
+    pub labels_exclude_any: Vec<String>,
+    /// Names of labels; a host must be in all of them.
+    #[serde(default, deserialize_with = "null_is_default", skip_serializing_if = "Vec::is_empty")]
+    pub labels_include_all: Vec<String>,
+    /// The same as `labels`, which the server shows it as.
+    #[serde(default, deserialize_with = "null_is_default", skip_serializing_if = "Vec::is_empty")]
+    pub labels_include_any: Vec<String>,
     /// Skipped with a warning: there are no teams.
     #[serde(default, deserialize_with = "null_is_default", skip_serializing_if = "Vec::is_empty")]
     pub teams: Vec<String>,
+}
+
+impl PackTargets {
+    /// Whether no label is named.
+    pub fn are_none(&self) -> bool {
+        self.lists().iter().all(|(_, labels)| labels.is_empty())
+    }
+
+    /// The lists of labels, by their keys.
+    pub fn lists(&self) -> [(&'static str, &Vec<String>); 4] {
+        [
+            ("labels", &self.labels),
+            ("labels_include_any", &self.labels_include_any),
+            ("labels_include_all", &self.labels_include_all),
+            ("labels_exclude_any", &self.labels_exclude_any),
+        ]
+    }
 }
 
 /// One scheduled query of a pack.

@@ -1,3 +1,4 @@
+use std::borrow::Cow;
 use std::error::Error as _;
 use std::pin::Pin;
 
@@ -11,7 +12,7 @@ use tokio::time::Instant;
 
 use super::in_time::{CutShort, in_time};
 use super::request::AgentRequest;
-use super::{AgentApi, refusal_log};
+use super::{AgentApi, certificate, refusal_log};
 use crate::fleet::Error;
 use crate::telemetry::{HandlerMetrics, Metrics};
 use crate::under_way::Ongoing;
@@ -20,7 +21,7 @@ use crate::under_way::Ongoing;
 #[derive(Debug)]
 pub(super) enum Refusal {
     /// The database has confirmed that the node key does not exist. The agent enrolls again.
-    InvalidKey(&'static str),
+    InvalidKey(Cow<'static, str>),
     /// The agent keeps its data and tries again.
     Error(StatusCode, String),
     /// As above, for a fault of the server, of which agents need not know more.
@@ -38,7 +39,9 @@ impl From<Error> for Refusal {
             }
             Error::TooMany { .. } => StatusCode::TOO_MANY_REQUESTS,
             Error::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
-            Error::Forbidden | Error::Closed(_) | Error::Unauthenticated => StatusCode::FORBIDDEN,
+            Error::Forbidden | Error::Closed(_) | Error::Unauthenticated | Error::NotAdmitted(_) => {
+                StatusCode::FORBIDDEN
+            }
             Error::AlreadyExists { .. } | Error::ChangedMeanwhile(_) => StatusCode::CONFLICT,
             Error::NotFound { .. } => StatusCode::NOT_FOUND,
             Error::Internal(_) => return Self::Fault(error),
@@ -108,7 +111,10 @@ pub(super) async fn answer(
     #[cfg(feature = "planted-faults")]
     api.planted.delay().await;
     let under_way = Ongoing::of_agent(endpoint.name, start.into_std());
-    let outcome = under_way.run(in_time(&api.lifecycle, start + api.answer_timeout, work)).await;
+    let outcome = match certificate::refusal(api, request) {
+        Some(refusal) => Ok(Err(refusal)),
+        None => under_way.run(in_time(&api.lifecycle, start + api.answer_timeout, work)).await,
+    };
     let _entered = under_way.enter();
     let outcome = outcome.unwrap_or_else(|reason| {
         let (limit, reason) = match reason {

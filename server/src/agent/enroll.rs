@@ -23,7 +23,8 @@ pub(super) async fn enroll(api: &AgentApi, request: &AgentRequest, payload: &mut
         }
         match outcome {
             Ok(key) => Ok(enrolled(key.reveal()).into()),
-            Err(Error::Unauthenticated) => Err(Refusal::InvalidKey("enroll failed: no matching secret found")),
+            Err(Error::Unauthenticated) => Err(Refusal::InvalidKey("enroll failed: no matching secret found".into())),
+            Err(Error::NotAdmitted(reason)) => Err(Refusal::InvalidKey(format!("enroll failed: {reason}").into())),
             Err(Error::TooMany { .. }) => {
                 Err(refused(StatusCode::TOO_MANY_REQUESTS, "too many hosts enroll at one time; try again"))
             }

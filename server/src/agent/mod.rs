@@ -6,6 +6,7 @@ mod body;
 mod body_ends;
 mod budget;
 mod carve;
+mod certificate;
 mod config;
 mod distributed;
 mod enroll;
@@ -48,6 +49,8 @@ pub struct AgentApi {
     caps: Caps,
     answer_timeout: Duration,
     keepalive: KeepAlive,
+    /// Agents must show a certificate (`server.agent_ca`).
+    needs_certificate: bool,
     budget: Budget,
     heavy: Heavy,
     endpoints: Endpoints,
@@ -160,6 +163,7 @@ impl AgentApi {
             caps: Caps::of(osquery, &config.carves),
             answer_timeout: osquery.answer_timeout,
             keepalive: KeepAlive::of(&config.server),
+            needs_certificate: config.server.agent_ca.is_some(),
             #[cfg(feature = "planted-faults")]
             planted: Arc::new(planted::Planted::new(config.planted.clone())),
         }

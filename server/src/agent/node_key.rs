@@ -22,11 +22,11 @@ pub(super) async fn authenticate(
 ) -> Result<Arc<Host>, Refusal> {
     let key = in_body.filter(|key| !key.is_empty()).or(in_header).unwrap_or_default();
     if key.is_empty() {
-        return Err(Refusal::InvalidKey("authentication error: missing node key"));
+        return Err(Refusal::InvalidKey("authentication error: missing node key".into()));
     }
     match api.fleet.hosts.authenticate(key).await? {
         Authenticated::Host(host) => Ok(host),
-        Authenticated::Unknown => Err(Refusal::InvalidKey("authentication error: invalid node key")),
+        Authenticated::Unknown => Err(Refusal::InvalidKey("authentication error: invalid node key".into())),
     }
 }
 

@@ -21,6 +21,8 @@ section! {
         cert: Option<PathBuf> = None,
         /// Private key (PEM) of server.cert.
         key: Option<PathBuf> = None,
+        /// Certificates of CAs (PEM): agents must show a client certificate that one of them has issued (--tls_client_cert, --tls_client_key of the agent), operators need none. Empty: agents need none. The file is read again with server.cert. Needs server.tls.
+        agent_ca: Option<PathBuf> = None,
         /// Directory of the self-signed certificate.
         tls_dir: PathBuf = PathBuf::from("tls"),
         /// Additional names and IP addresses of the self-signed certificate, comma-separated; localhost is always included.
@@ -99,6 +101,13 @@ impl Server {
         }
         if self.cert.is_some() != self.key.is_some() {
             problems.push("server.cert and server.key: set both or neither".to_owned());
+        }
+        if self.agent_ca.is_some() && !self.tls {
+            problems.push(
+                "server.agent_ca: needs server.tls, as certificates of agents are shown in the handshake; behind a proxy \
+                 that ends TLS let the proxy check them"
+                    .to_owned(),
+            );
         }
         let is_prefix = self.url_prefix.starts_with('/') && !self.url_prefix.ends_with('/');
         if !self.url_prefix.is_empty() && (!is_prefix || self.url_prefix.contains(['{', '}', '%'])) {

@@ -8,8 +8,10 @@ use super::changes::Changes;
 use super::error::none_of;
 use super::names::check_short;
 use super::{Error, Fleet, Problem, Result};
+use crate::clock::Moment;
 use crate::store;
 use crate::store::entity::enroll_secrets::Model as Secret;
+use crate::store::secrets::SecretTerms;
 
 /// The word for a secret in errors.
 const KIND: &str = "Enroll secret";
@@ -27,8 +29,34 @@ pub struct ListedSecret {
     /// The name by which hosts are shown with it.
     pub name: String,
     pub created_at: DateTime<Utc>,
+    /// From then on no host may enroll with it.
+    pub expires_at: Option<DateTime<Utc>>,
+    /// Most hosts that may enroll with it.
+    pub quota: Option<u64>,
+    /// Hosts that have enrolled with it, counted while it has a quota.
+    pub hosts_enrolled: u64,
+    /// As of half a minute ago at worst.
+    pub last_used_at: Option<DateTime<Utc>>,
     /// Only in [`EnrollSecrets::revealed`].
     pub secret: Option<String>,
+}
+
+impl ListedSecret {
+    /// Whether a host may enroll with it at a time.
+    pub fn admits(&self, now: DateTime<Utc>) -> bool {
+        self.expires_at.is_none_or(|end| end > now) && self.quota.is_none_or(|quota| self.hosts_enrolled < quota)
+    }
+}
+
+/// A secret that is to be added.
+#[derive(Debug, Clone, Default)]
+pub struct NewSecret {
+    pub name: String,
+    /// Empty to have one made.
+    pub secret: String,
+    pub expires_at: Option<DateTime<Utc>>,
+    /// Most hosts that may enroll with it.
+    pub quota: Option<u32>,
 }
 
 /// Reads and changes the secrets that agents enroll with.
@@ -62,27 +90,39 @@ impl EnrollSecrets {
             id: row.id,
             name: super::specs::secret_name(row.id, &row.name),
             created_at: row.created_at.to_utc(),
+            expires_at: row.expires_at.map(Moment::to_utc),
+            quota: row.quota.map(|quota| u64::try_from(quota).unwrap_or(0)),
+            hosts_enrolled: u64::try_from(row.hosts_enrolled).unwrap_or(0),
+            last_used_at: row.last_used_at.map(Moment::to_utc),
             secret: Some(row.secret),
         };
         Ok(store::secrets::all(self.changes.reader()).await?.into_iter().map(show).collect())
     }
 
-    /// Adds a secret; without a text, one is made.
+    /// Adds a secret.
     ///
     /// # Errors
-    /// [`Error::Invalid`] with the paths `name` and `secret`; [`Error::Forbidden`] to users who may not change secrets.
-    pub async fn add(&self, principal: &Principal, name: &str, secret: &str) -> Result<()> {
+    /// [`Error::Invalid`] with the paths `name`, `secret`, `expires_at` and `quota`; [`Error::Forbidden`] to users who may not change secrets.
+    pub async fn add(&self, principal: &Principal, new: NewSecret) -> Result<()> {
         principal.may_change(Permission::WriteSecrets)?;
-        let secret = if secret.is_empty() { random_text(SECRET_BYTES) } else { secret.to_owned() };
+        let NewSecret { name, secret, expires_at, quota } = new;
+        let secret = if secret.is_empty() { random_text(SECRET_BYTES) } else { secret };
+        let expires_at = expires_at.map(|end| Moment(end.timestamp_micros()));
         let mut problems = Vec::new();
         if name.is_empty() {
             problems.push(Problem::new("name", "cannot be empty: hosts are shown with the name of their secret"));
         }
-        check_short("name", name, &mut problems);
+        check_short("name", &name, &mut problems);
         check_text("secret", &secret, &mut problems);
+        if quota == Some(0) {
+            problems.push(Problem::new("quota", "expects at least 1"));
+        }
         none_of(problems)?;
         self.changes
             .make(principal, false, async |draft| {
+                if expires_at.is_some_and(|end| end <= draft.now) {
+                    return Err(Error::invalid("expires_at", "lies in the past"));
+                }
                 let others = store::secrets::all(draft.tx).await?;
                 let taken = |is_same: &dyn Fn(&Secret) -> bool| others.iter().any(is_same);
                 if taken(&|other| super::specs::secret_name(other.id, &other.name) == name) {
@@ -91,7 +131,8 @@ impl EnrollSecrets {
                 if taken(&|other| other.secret == secret) {
                     return Err(Error::invalid("secret", "is there already"));
                 }
-                store::secrets::insert(draft.tx, &secret, name, draft.now).await?;
+                let terms = SecretTerms { name: name.clone(), expires_at, quota: quota.map(i64::from) };
+                store::secrets::insert(draft.tx, &secret, terms, draft.now).await?;
                 draft.record("added_enroll_secret", json!({ "secret_name": name }));
                 Ok(())
             })

@@ -24,6 +24,9 @@ pub enum Error {
     Closed(&'static str),
     #[error("authentication failed")]
     Unauthenticated,
+    /// The credential is known, but not good any more; the text says why.
+    #[error("{0}")]
+    NotAdmitted(String),
     /// Too many requests; try again later.
     #[error("too many requests")]
     TooMany { retry_after: Duration },

@@ -2,6 +2,7 @@
 
 use std::cmp::Ordering;
 
+use super::names::has_part;
 use crate::clock::Moment;
 
 /// The filter, order and page of a list.
@@ -33,8 +34,8 @@ pub trait Listed {
     fn created_at(&self) -> Moment;
     fn updated_at(&self) -> Moment;
 
-    fn has(&self, lower_text: &str) -> bool {
-        self.name().to_lowercase().contains(lower_text)
+    fn has(&self, text: &str) -> bool {
+        has_part(self.name(), text)
     }
 }
 
@@ -67,8 +68,7 @@ pub(super) use listed;
 impl Listing {
     /// The page of `rows` that was asked for.
     pub(super) fn page<T: Listed>(&self, mut rows: Vec<T>) -> Vec<T> {
-        let text = self.text.to_lowercase();
-        rows.retain(|row| row.has(&text));
+        rows.retain(|row| row.has(&self.text));
         rows.sort_by(|a, b| {
             let order = match self.order {
                 ListOrder::Id => Ordering::Equal,

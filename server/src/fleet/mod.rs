@@ -27,7 +27,7 @@ pub mod labels;
 pub mod listing;
 pub mod live;
 pub mod logs;
-mod names;
+pub mod names;
 mod node;
 mod notified;
 pub mod packs;

@@ -3,6 +3,7 @@
 use muster_api::osquery::filters;
 
 use crate::fleet::Problem;
+pub use crate::store::case::has_part;
 
 /// The length of the columns, in characters.
 const MAX_NAME: usize = 255;

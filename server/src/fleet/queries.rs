@@ -182,9 +182,9 @@ impl Queries {
         let scheduled = store::packs::scheduled_details_of_query(db, id).await?;
         let names: BTreeSet<String> = scheduled.iter().map(|detail| detail.pack.clone()).collect();
         let pack_ids: BTreeSet<i64> = scheduled.iter().map(|detail| detail.scheduled.pack_id).collect();
-        let (labels, directory) = (packs::labels_of_enabled(db, &pack_ids).await?, &self.changes.hosts().directory);
+        let (groups, directory) = (packs::hosts_of_enabled(db, &pack_ids).await?, &self.changes.hosts().directory);
         let hosts = match directory.loaded().await {
-            Ok(()) => self.changes.hosts().current_directory().await?.count_in_any(vec![labels]).await?.pop(),
+            Ok(()) => self.changes.hosts().current_directory().await?.count_in_any(vec![groups]).await?.pop(),
             Err(_) => None,
         };
         Ok((names.into_iter().collect(), hosts))

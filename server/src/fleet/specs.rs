@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use muster_api::spec::{
-    EnrollSecretSpec, LabelMembership, LabelSpec, LabelType, PackQuery, PackSpec, PackTargets, QuerySpec, SecretSpec,
+    EnrollSecretSpec, HostQuota, LabelMembership, LabelSpec, LabelType, PackQuery, PackSpec, PackTargets, QuerySpec,
+    SecretSpec, expiry_text,
 };
 use sea_orm::ConnectionTrait;
 use serde::Serialize;
@@ -15,6 +16,7 @@ use super::schedule::{BuiltInOptions, Schedule};
 use super::{Error, Result};
 use crate::store::entity::enroll_secrets::Model as Secret;
 use crate::store::entity::labels::{LabelTypeWord, MembershipWord};
+use crate::store::packs::TargetLabels;
 use crate::store::{self, Store, entity, settings};
 
 /// Reads documents.
@@ -105,6 +107,10 @@ impl Specs {
         let rows = store::secrets::all(self.store.reader()).await?;
         let show = |row: Secret| SecretSpec {
             created_at: Some(row.created_at.to_utc()),
+            expires_at: row.expires_at.map(|end| expiry_text(end.to_utc())),
+            hosts_enrolled: row.quota.map(|_| u64::try_from(row.hosts_enrolled).unwrap_or(0)),
+            last_used_at: row.last_used_at.map(|at| at.to_utc()),
+            quota: row.quota.map(|quota| HostQuota::Hosts(u32::try_from(quota).unwrap_or(u32::MAX))),
             secret: row.secret.clone(),
             ..show(&row)
         };
@@ -213,12 +219,7 @@ pub(super) async fn packs(db: &impl ConnectionTrait) -> Result<Vec<PackSpec>> {
         .into_iter()
         .map(|query| (query.id, query.name))
         .collect();
-    let mut targets: HashMap<i64, Vec<String>> = HashMap::new();
-    for target in store::packs::all_targets(db).await? {
-        if let Some(label) = labels.get(&target.label_id) {
-            targets.entry(target.pack_id).or_default().push(label.clone());
-        }
-    }
+    let targets = store::packs::all_targets(db).await?;
     let mut scheduled: HashMap<i64, Vec<PackQuery>> = HashMap::new();
     for row in store::packs::all_scheduled(db).await? {
         if let Some(query) = queries.get(&row.query_id) {
@@ -228,20 +229,37 @@ pub(super) async fn packs(db: &impl ConnectionTrait) -> Result<Vec<PackSpec>> {
     let rows = super::packs::visible(db).await?;
     rows.into_iter()
         .map(|row| {
-            let mut labels = targets.remove(&row.id).unwrap_or_default();
-            labels.sort_unstable();
+            let targets = targets.get(&row.id).map(|targets| named_targets(targets, &labels)).unwrap_or_default();
             let queries = scheduled.remove(&row.id).unwrap_or_default();
-            Ok(PackSpec { queries, targets: PackTargets { labels, teams: Vec::new() }, ..pack_spec(row)? })
+            Ok(PackSpec { queries, targets, ..pack_spec(row)? })
         })
         .collect()
 }
 
 /// The pack with its targets and queries.
 pub(super) async fn whole_pack(db: &impl ConnectionTrait, row: entity::packs::Model) -> Result<PackSpec> {
-    let labels = store::packs::target_names(db, row.id).await?;
+    let targets = store::packs::targets_of(db, row.id).await?;
+    let label_ids = [&targets.any[..], &targets.all, &targets.excluded].concat();
+    let labels = store::labels::by_ids(db, &label_ids).await?.into_iter().map(|label| (label.id, label.name)).collect();
+    let targets = named_targets(&targets, &labels);
     let queries = store::packs::scheduled_names(db, row.id).await?;
     let queries = queries.into_iter().map(|named| pack_query(named.scheduled, &named.query)).collect();
-    Ok(PackSpec { queries, targets: PackTargets { labels, teams: Vec::new() }, ..pack_spec(row)? })
+    Ok(PackSpec { queries, targets, ..pack_spec(row)? })
+}
+
+/// Targets as documents name them.
+fn named_targets(targets: &TargetLabels, labels: &HashMap<i64, String>) -> PackTargets {
+    let names = |ids: &[i64]| {
+        let mut names: Vec<String> = ids.iter().filter_map(|id| labels.get(id).cloned()).collect();
+        names.sort_unstable();
+        names
+    };
+    PackTargets {
+        labels: names(&targets.any),
+        labels_exclude_any: names(&targets.excluded),
+        labels_include_all: names(&targets.all),
+        ..PackTargets::default()
+    }
 }
 
 /// The pack of an id as it stands in a transaction, to be compared.

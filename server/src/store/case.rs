@@ -13,6 +13,11 @@ pub fn is_same(one: &str, other: &str) -> bool {
     one.eq_ignore_ascii_case(other)
 }
 
+/// Whether a part stands in a name, whatever the capitals.
+pub fn has_part(name: &str, part: &str) -> bool {
+    fold(name).contains(&fold(part))
+}
+
 /// Where among names the one is that a name means: exactly it, else the first that is the same but for capitals.
 pub fn position<'a>(names: impl Iterator<Item = &'a str>, name: &str) -> Option<usize> {
     let mut first = None;
@@ -79,6 +84,7 @@ mod tests {
             (by_name.get("Foo"), by_name.get("fOO"), by_name.named("bar")),
             (Some(&1), Some(&0), Some(("BAR", &2)))
         );
+        assert!(has_part("Stra\u{df}e", "TRA\u{df}") && !has_part("\u{c9}cole", "\u{e9}"));
         assert!(by_name.contains_key("Bar") && !by_name.contains_key("baz"));
     }
 }

@@ -1,6 +1,6 @@
 //! Reading and writing rows that have an id and a unique name, whatever else is in their table.
 
-use sea_orm::sea_query::{Expr, ExprTrait as _, Func, LikeExpr};
+use sea_orm::sea_query::{Expr, ExprTrait as _, Func};
 use sea_orm::{
     ActiveModelBehavior, ActiveModelTrait, ConnectionTrait, EntityTrait, IntoActiveModel, PrimaryKeyTrait, QueryFilter,
     QueryOrder, QuerySelect,
@@ -33,17 +33,28 @@ pub async fn by_name<T: NamedTable>(db: &impl ConnectionTrait, name: &str) -> Re
     Ok(case::best(rows, name, T::name))
 }
 
-/// Ids and names of rows whose names have this part, whatever its capitals (A to Z), in the order of the names.
+/// Ids and names of rows whose names have this part, whatever its capitals ([`case`]), in the order of the names.
 pub async fn with_part<T: NamedTable>(db: &impl ConnectionTrait, part: &str, limit: u64) -> Result<Vec<(i64, String)>> {
     let escaped: String =
         part.chars().flat_map(|char| ['!', char].into_iter().skip(usize::from(!"!%_".contains(char)))).collect();
-    let pattern = |part: &str| LikeExpr::new(format!("%{part}%")).escape('!');
-    // Some databases lower more than A to Z, so what stands there exactly is looked for as well.
-    let has_part = Expr::expr(Func::lower(Expr::col(T::NAME)))
-        .like(pattern(&escaped.to_ascii_lowercase()))
-        .or(Expr::col(T::NAME).like(pattern(&escaped)));
-    let select = T::find().select_only().column_as(Expr::col("id"), "id").column(T::NAME).filter(has_part);
-    Ok(select.order_by_asc(T::NAME).limit(limit).into_tuple().all(db).await?)
+    // Databases lower more than A to Z, but the same on both sides: they find at least what has the part.
+    let sides = [Expr::col(T::NAME), Expr::val(format!("%{escaped}%"))];
+    let may_have_part = Expr::cust_with_exprs("LOWER(?) LIKE LOWER(?) ESCAPE '!'", sides);
+    let select = T::find().select_only().column_as(Expr::col("id"), "id").column(T::NAME).filter(may_have_part);
+    let select = select.order_by_asc(T::NAME).order_by_asc(Expr::col("id"));
+    let (mut found, mut read) = (Vec::new(), 0);
+    let most = usize::try_from(limit).unwrap_or(usize::MAX);
+    while found.len() < most {
+        let rows: Vec<(i64, String)> = select.clone().offset(read).limit(limit).into_tuple().all(db).await?;
+        read += limit;
+        let is_last = rows.len() < most;
+        found.extend(rows.into_iter().filter(|(_, name)| case::has_part(name, part)));
+        if is_last {
+            break;
+        }
+    }
+    found.truncate(most);
+    Ok(found)
 }
 
 /// Inserts a row and gives its id.

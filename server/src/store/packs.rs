@@ -1,6 +1,6 @@
 //! Packs with their targets and scheduled queries.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use sea_orm::sea_query::IntoCondition as _;
 use sea_orm::{
@@ -8,8 +8,39 @@ use sea_orm::{
     QuerySelect, Set,
 };
 
-use super::entity::{labels, pack_labels, packs, queries, scheduled_queries};
+use super::entity::pack_label_conditions::LabelConditionWord;
+use super::entity::{pack_label_conditions, pack_labels, packs, queries, scheduled_queries};
 use super::{MAX_PARAMETERS, Result, bulk};
+
+/// The labels that decide which hosts run a pack, each list sorted. A host must be in any of the first, if there are some, in all of
+/// the second and in none of the third. A pack without any is run by nobody.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct TargetLabels {
+    pub any: Vec<i64>,
+    pub all: Vec<i64>,
+    pub excluded: Vec<i64>,
+    /// A later version has set a condition that this one does not know, so nobody runs the pack.
+    pub has_unknown: bool,
+}
+
+impl TargetLabels {
+    /// Hosts in any of these.
+    pub fn any(label_ids: Vec<i64>) -> Self {
+        Self { any: label_ids, ..Self::default() }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.any.is_empty() && self.all.is_empty() && self.excluded.is_empty()
+    }
+
+    fn add(&mut self, label_id: i64, condition: &LabelConditionWord) {
+        match condition {
+            LabelConditionWord::All => self.all.push(label_id),
+            LabelConditionWord::Exclude => self.excluded.push(label_id),
+            LabelConditionWord::Unknown(_) => self.has_unknown = true,
+        }
+    }
+}
 
 /// Names of the packs that schedule a query, sorted.
 pub async fn scheduling(db: &impl ConnectionTrait, query_id: i64) -> Result<Vec<String>> {
@@ -40,15 +71,20 @@ pub async fn scheduled_of(db: &impl ConnectionTrait, query_ids: Vec<i64>) -> Res
     Ok(scheduled.into_iter().collect())
 }
 
-/// Names of the packs that are targeted at a label, sorted.
+/// Names of the packs whose hosts a label decides about, sorted.
 pub async fn targeting(db: &impl ConnectionTrait, label_id: i64) -> Result<Vec<String>> {
-    let pack_ids: Vec<i64> = pack_labels::Entity::find()
+    let mut pack_ids: Vec<i64> = pack_labels::Entity::find()
         .filter(pack_labels::Column::LabelId.eq(label_id))
         .select_only()
         .column(pack_labels::Column::PackId)
         .into_tuple()
         .all(db)
         .await?;
+    let conditions = pack_label_conditions::Entity::find()
+        .filter(pack_label_conditions::Column::LabelId.eq(label_id))
+        .select_only()
+        .column(pack_label_conditions::Column::PackId);
+    pack_ids.extend(conditions.into_tuple::<i64>().all(db).await?);
     names(db, pack_ids).await
 }
 
@@ -69,13 +105,33 @@ async fn names(db: &impl ConnectionTrait, mut pack_ids: Vec<i64>) -> Result<Vec<
     Ok(names)
 }
 
-/// Every target of every pack.
-pub async fn all_targets(db: &impl ConnectionTrait) -> Result<Vec<pack_labels::Model>> {
-    Ok(pack_labels::Entity::find()
-        .order_by_asc(pack_labels::Column::PackId)
-        .order_by_asc(pack_labels::Column::LabelId)
-        .all(db)
-        .await?)
+/// The targets of every pack that has any, by its id.
+pub async fn all_targets(db: &impl ConnectionTrait) -> Result<HashMap<i64, TargetLabels>> {
+    targets(db, Condition::all(), Condition::all()).await
+}
+
+/// The targets of one pack.
+pub async fn targets_of(db: &impl ConnectionTrait, pack_id: i64) -> Result<TargetLabels> {
+    let any = pack_labels::Column::PackId.eq(pack_id).into_condition();
+    let conditions = pack_label_conditions::Column::PackId.eq(pack_id).into_condition();
+    Ok(targets(db, any, conditions).await?.remove(&pack_id).unwrap_or_default())
+}
+
+async fn targets(
+    db: &impl ConnectionTrait,
+    any: Condition,
+    conditions: Condition,
+) -> Result<HashMap<i64, TargetLabels>> {
+    let mut targets: HashMap<i64, TargetLabels> = HashMap::new();
+    let any = pack_labels::Entity::find().filter(any).order_by_asc(pack_labels::Column::LabelId);
+    for row in any.all(db).await? {
+        targets.entry(row.pack_id).or_default().any.push(row.label_id);
+    }
+    let conditions = pack_label_conditions::Entity::find().filter(conditions);
+    for row in conditions.order_by_asc(pack_label_conditions::Column::LabelId).all(db).await? {
+        targets.entry(row.pack_id).or_default().add(row.label_id, &row.condition_word);
+    }
+    Ok(targets)
 }
 
 /// Every scheduled query of every pack, in the order the operator wrote them.
@@ -83,25 +139,6 @@ pub async fn all_scheduled(db: &impl ConnectionTrait) -> Result<Vec<scheduled_qu
     Ok(scheduled_queries::Entity::find()
         .order_by_asc(scheduled_queries::Column::PackId)
         .order_by_asc(scheduled_queries::Column::Id)
-        .all(db)
-        .await?)
-}
-
-/// Names of the labels that a pack is targeted at, sorted.
-pub async fn target_names(db: &impl ConnectionTrait, pack_id: i64) -> Result<Vec<String>> {
-    Ok(pack_labels::Entity::find()
-        .join(
-            JoinType::InnerJoin,
-            pack_labels::Entity::belongs_to(labels::Entity)
-                .from(pack_labels::Column::LabelId)
-                .to(labels::Column::Id)
-                .into(),
-        )
-        .filter(pack_labels::Column::PackId.eq(pack_id))
-        .select_only()
-        .column(labels::Column::Name)
-        .order_by_asc(labels::Column::Name)
-        .into_tuple()
         .all(db)
         .await?)
 }
@@ -208,15 +245,29 @@ pub async fn all_scheduled_sql(db: &impl ConnectionTrait) -> Result<Vec<Schedule
         .await?)
 }
 
-/// Replaces the labels a pack is targeted at.
-pub async fn set_targets(db: &impl ConnectionTrait, pack_id: i64, label_ids: &[i64]) -> Result<()> {
-    pack_labels::Entity::delete_many().filter(pack_labels::Column::PackId.eq(pack_id)).exec(db).await?;
-    if !label_ids.is_empty() {
-        let rows = label_ids
-            .iter()
-            .map(|label_id| pack_labels::ActiveModel { pack_id: Set(pack_id), label_id: Set(*label_id) });
-        pack_labels::Entity::insert_many(rows).exec_without_returning(db).await?;
+/// Replaces the targets of a pack.
+pub async fn set_targets(db: &impl ConnectionTrait, pack_id: i64, targets: &TargetLabels) -> Result<()> {
+    delete_targets(db, pack_id).await?;
+    if !targets.any.is_empty() {
+        let row = |label_id: &i64| pack_labels::ActiveModel { pack_id: Set(pack_id), label_id: Set(*label_id) };
+        pack_labels::Entity::insert_many(targets.any.iter().map(row)).exec_without_returning(db).await?;
     }
+    let conditions = [(&targets.all, LabelConditionWord::All), (&targets.excluded, LabelConditionWord::Exclude)];
+    for (label_ids, word) in conditions.into_iter().filter(|(label_ids, _)| !label_ids.is_empty()) {
+        let row = |label_id: &i64| pack_label_conditions::ActiveModel {
+            pack_id: Set(pack_id),
+            label_id: Set(*label_id),
+            condition_word: Set(word.clone()),
+        };
+        pack_label_conditions::Entity::insert_many(label_ids.iter().map(row)).exec_without_returning(db).await?;
+    }
+    Ok(())
+}
+
+async fn delete_targets(db: &impl ConnectionTrait, pack_id: i64) -> Result<()> {
+    pack_labels::Entity::delete_many().filter(pack_labels::Column::PackId.eq(pack_id)).exec(db).await?;
+    let conditions = pack_label_conditions::Entity::delete_many();
+    conditions.filter(pack_label_conditions::Column::PackId.eq(pack_id)).exec(db).await?;
     Ok(())
 }
 
@@ -237,7 +288,7 @@ pub async fn set_scheduled(
 /// Deletes a pack with its targets and its schedule.
 pub async fn delete(db: &impl ConnectionTrait, id: i64) -> Result<()> {
     scheduled_queries::Entity::delete_many().filter(scheduled_queries::Column::PackId.eq(id)).exec(db).await?;
-    pack_labels::Entity::delete_many().filter(pack_labels::Column::PackId.eq(id)).exec(db).await?;
+    delete_targets(db, id).await?;
     packs::Entity::delete_by_id(id).exec(db).await?;
     Ok(())
 }

@@ -27,6 +27,7 @@ enum Task {
     ShareSeen,
     KeepBatchLeases,
     WriteKeyUses,
+    WriteSecretUses,
     WriteIntervals,
     WriteReports,
     WriteStatistics,
@@ -53,7 +54,7 @@ enum Task {
 }
 
 impl Task {
-    const ALL: [Self; 30] = [
+    const ALL: [Self; 31] = [
         Self::RenewLease,
         Self::Follow,
         Self::CompareDirectory,
@@ -61,6 +62,7 @@ impl Task {
         Self::ShareSeen,
         Self::KeepBatchLeases,
         Self::WriteKeyUses,
+        Self::WriteSecretUses,
         Self::WriteIntervals,
         Self::WriteReports,
         Self::WriteStatistics,
@@ -96,6 +98,7 @@ impl Task {
             Self::ShareSeen => "share_seen",
             Self::KeepBatchLeases => "keep_batch_leases",
             Self::WriteKeyUses => "write_key_uses",
+            Self::WriteSecretUses => "write_secret_uses",
             Self::WriteIntervals => "write_intervals",
             Self::WriteReports => "write_reports",
             Self::WriteStatistics => "write_statistics",
@@ -159,7 +162,7 @@ impl Task {
             | Self::WriteRefusedChanges => 5,
             Self::RetireKeys | Self::PruneFeed | Self::EndCarves | Self::CloseStatistics | Self::PickForSchema => 60,
             Self::ShowStatistics | Self::TakeCensus => 120,
-            Self::SeparateClones | Self::FollowSchema => 30,
+            Self::SeparateClones | Self::FollowSchema | Self::WriteSecretUses => 30,
             Self::SweepSessions | Self::PruneActivities | Self::PruneStatistics | Self::PruneSchema => 3600,
         })
     }
@@ -199,6 +202,7 @@ impl Task {
                 fleet.log_refusals_left_out();
                 fleet.hosts.write_key_uses(false).await
             }
+            Self::WriteSecretUses => fleet.hosts.write_secret_uses().await,
             Self::LookAtLiveQueries => fleet.live.keep_up().await,
             Self::SweepLiveQueries => fleet.live.sweep().await,
             Self::ForgetLiveQueries => fleet.live.forget_old().await,

@@ -12,10 +12,12 @@ mod log_histories;
 mod log_leases;
 #[path = "../../tests/it/support/mariadb.rs"]
 mod mariadb;
+mod names;
 mod other_versions;
 mod packs;
 mod queries;
 mod schedules;
+mod secrets;
 #[path = "../../tests/it/support/size.rs"]
 pub mod size;
 mod user_roles;

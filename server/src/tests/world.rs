@@ -158,6 +158,11 @@ impl World {
     /// As [`World::enroll`], for a host that may be refused.
     pub async fn try_enroll(&self, identifier: &str, platform: &str) -> crate::fleet::Result<NodeKey> {
         let secret = secrets::all(self.app.store.reader()).await.unwrap().remove(0).secret;
+        self.enroll_with(&secret, identifier, platform).await
+    }
+
+    /// As [`World::try_enroll`], with a secret of one's choice.
+    pub async fn enroll_with(&self, secret: &str, identifier: &str, platform: &str) -> crate::fleet::Result<NodeKey> {
         let body = json!({
             "enroll_secret": secret,
             "host_identifier": identifier,

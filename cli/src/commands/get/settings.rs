@@ -16,9 +16,13 @@ pub async fn enroll_secret(server: &RestClient, args: SecretArgs) -> anyhow::Res
         args.format.only_documents("enroll_secret")?;
         return print::items(&[PrintedDocument::new("enroll_secret", &found.spec)?], args.format);
     }
-    // Any secret will do; the newest is the one that stays when secrets are changed over.
-    match found.spec.secrets.iter().max_by_key(|secret| secret.created_at) {
+    // Any secret that is good will do; the newest is the one that stays when secrets are changed over.
+    let now = chrono::Utc::now();
+    match found.spec.secrets.iter().filter(|secret| secret.admits(now)).max_by_key(|secret| secret.created_at) {
         Some(newest) => output::line(&newest.secret),
+        None if !found.spec.secrets.is_empty() => {
+            bail!("each enroll secret has expired or is used up; apply another, or change its expires_at or quota")
+        }
         None => bail!("there is no enroll secret; apply one as a document of kind enroll_secret"),
     }
 }

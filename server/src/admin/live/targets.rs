@@ -16,6 +16,7 @@ use crate::fleet::access::Principal;
 use crate::fleet::labels::Labels;
 use crate::fleet::listing::Listing;
 use crate::fleet::live::{ALL_HOSTS, Selection};
+use crate::fleet::names::has_part;
 use crate::fleet::resource::Resource as _;
 use crate::fleet::{Fleet, Result};
 
@@ -59,9 +60,8 @@ async fn counts(fleet: &Fleet, principal: &Principal, selected: Selected<i64>) -
 /// Labels of such names, and the one with all hosts in any case.
 async fn labels(fleet: &Fleet, principal: &Principal, text: &str, chosen: &HashSet<i64>) -> Result<Vec<Label>> {
     let mut found = Labels::of(fleet).list(principal, &Listing::default()).await?;
-    let text = text.to_lowercase();
     found.retain(|label| {
-        let is_meant = label.name == ALL_HOSTS || label.name.to_lowercase().contains(&text);
+        let is_meant = label.name == ALL_HOSTS || has_part(&label.name, text);
         is_meant && !chosen.contains(&label.id)
     });
     Ok(found)

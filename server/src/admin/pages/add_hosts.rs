@@ -310,7 +310,11 @@ fn secret_part(visit: &Visit, platform: &EnrollPlatform, secrets: &[ListedSecret
                 button { "Show secrets" }
             }
         } @else {
-            dl.facts { @for secret in secrets.iter().take(SECRETS) {
+            @let now = visit.look.now.to_utc();
+            @if !secrets.iter().any(|secret| secret.admits(now)) {
+                p { "Each secret has expired or is used up. " a href="settings/secrets" { "Add another" } "." }
+            }
+            dl.facts { @for secret in secrets.iter().filter(|secret| secret.admits(now)).take(SECRETS) {
                 dt { (shown(&secret.name)) }
                 dd {
                     @if let Some(text) = &secret.secret {

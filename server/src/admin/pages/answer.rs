@@ -295,6 +295,7 @@ impl PageFailed {
                 ("Not allowed", "Your role does not allow this. An administrator can change your role.".to_owned())
             }
             Error::Closed(reason) => ("Not allowed now", (*reason).to_owned()),
+            Error::NotAdmitted(reason) => ("Not admitted", format!("{reason}.")),
             Error::Unauthenticated => ("Log in", "You are not logged in.".to_owned()),
             Error::TooMany { retry_after } => {
                 let seconds = retry_after.as_secs().max(1);

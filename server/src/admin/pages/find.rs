@@ -12,6 +12,7 @@ use super::visit::{Glance, Visit};
 use crate::admin::AdminApi;
 use crate::fleet::access::Permission;
 use crate::fleet::hosts::HostFilter;
+use crate::fleet::names::has_part;
 use crate::fleet::queries::Queries;
 use crate::fleet::resource::Resource as _;
 use crate::fleet::{Fleet, Result};
@@ -97,8 +98,7 @@ async fn find(fleet: &Fleet, visit: &Visit, text: &str) -> Result<Vec<FoundKind>
         return Ok(found);
     }
     found.push(("Hosts", hosts(fleet, visit, text).await?));
-    let lower = text.to_lowercase();
-    let has_text = |name: &str| name.to_lowercase().contains(&lower);
+    let has_text = |name: &str| has_part(name, text);
     let plan = fleet.schedule.plan();
     if visit.may(Permission::ReadPacks) {
         let scheduled = plan.packs.iter().flat_map(|pack| pack.queries.iter().map(move |query| (pack, query)));

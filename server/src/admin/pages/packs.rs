@@ -122,7 +122,8 @@ pub(super) async fn pack(api: Data<AdminApi>, visit: Visit, id: PageId) -> PageA
         let pack = Packs::of(&fleet).by_id(by, *id).await?;
         let costs = fleet.statistics.recent_fleet_costs(by).await?;
         let labels = Labels::of(&fleet).summary(by).await?;
-        let targets: Vec<&LabelSummary> = labels.iter().filter(|label| pack.label_ids.contains(&label.id)).collect();
+        let targets = [&pack.label_ids, &pack.label_ids_include_all, &pack.label_ids_exclude_any]
+            .map(|ids| labels.iter().filter(|label| ids.contains(&label.id)).collect::<Vec<&LabelSummary>>());
         let plan = fleet.schedule.plan();
         let planned = plan.packs.iter().find(|planned| planned.id == *id);
         let mut scheduled: Vec<&ScheduledQuery> = planned.map(|planned| planned.queries.iter().collect()).unwrap_or_default();
@@ -143,11 +144,7 @@ pub(super) async fn pack(api: Data<AdminApi>, visit: Visit, id: PageId) -> PageA
                 @if !pack.description.is_empty() { p.muted { (cut(&pack.description, 1_000)) } }
             } }
             section.card {
-                h2 { "Runs on hosts in" }
-                @if targets.is_empty() { p.muted { "No label: no host runs this pack." } }
-                div.chips {
-                    @for label in targets { a.chip href={ "labels/" (label.id) } { (cut(&label.name, 60)) } }
-                }
+                (target_lists(&targets))
                 p.muted { "Changed " (ago(pack.updated_at, visit.look.now)) }
             }
             section.card.flush {
@@ -159,6 +156,30 @@ pub(super) async fn pack(api: Data<AdminApi>, visit: Visit, id: PageId) -> PageA
         Ok(Page::new(pack.name.chars().take(80).collect::<String>(), main))
     })
     .await
+}
+
+/// Which hosts run a pack: in any of the first labels, in all of the second, in none of the third.
+fn target_lists(targets: &[Vec<&LabelSummary>; 3]) -> Markup {
+    let [any, all, excluded] = targets;
+    let chips = |labels: &[&LabelSummary]| {
+        html! { div.chips { @for label in labels { a.chip href={ "labels/" (label.id) } { (cut(&label.name, 60)) } } } }
+    };
+    html! {
+        @if !any.is_empty() || targets.iter().all(Vec::is_empty) {
+            h2 { "Runs on hosts in" }
+            @if any.is_empty() { p.muted { "No label: no host runs this pack." } }
+            (chips(any))
+        }
+        @if !all.is_empty() {
+            h2 { @if any.is_empty() { "Runs on hosts in all of" } @else { "And in all of" } }
+            (chips(all))
+        }
+        @if !excluded.is_empty() {
+            h2 { @if any.is_empty() && all.is_empty() { "Runs on all hosts but those in" } @else { "But in none of" } }
+            (chips(excluded))
+            p.muted { "A host gets the pack once it is known whether it is in one of these." }
+        }
+    }
 }
 
 fn schedule_table(pack: &Pack, scheduled: &[&ScheduledQuery], costs: &FleetCosts) -> Markup {

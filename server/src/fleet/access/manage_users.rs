@@ -11,6 +11,7 @@ use super::user_rules::{check_absent, check_email, check_name, check_role};
 use super::{Access, Permission, Principal, new_user, normal_email, password, role_of, role_word, show};
 use crate::fleet::error::none_of;
 use crate::fleet::listing::{Listing, listed};
+use crate::fleet::names::has_part;
 use crate::fleet::resource::{self, Resource};
 use crate::fleet::{Error, Fleet, Result};
 use crate::store::{self, Tx, activities, entity::users};
@@ -26,8 +27,8 @@ pub struct Users {
 
 listed!(
     users::Model,
-    fn has(&self, lower_text: &str) -> bool {
-        self.name.to_lowercase().contains(lower_text) || self.email.contains(lower_text)
+    fn has(&self, text: &str) -> bool {
+        has_part(&self.name, text) || has_part(&self.email, text)
     }
 );
 

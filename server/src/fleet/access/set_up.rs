@@ -8,6 +8,7 @@ use super::{Access, Peer, new_user, normal_email, password, random_text, show};
 use crate::fleet::error::none_of;
 use crate::fleet::{Error, Problem, Result};
 use crate::store::activities::Actor;
+use crate::store::secrets::SecretTerms;
 use crate::store::{activities, generations, secrets, settings, users};
 
 /// The number of random bytes of the first enroll secret.
@@ -50,7 +51,7 @@ impl Access {
                     users::insert(tx, new_user(&request.admin.email, name, Role::Admin, now), hash.clone()).await?;
                 settings::set(tx, settings::APP_CONFIG, &config, now).await?;
                 if secrets::all(tx).await?.is_empty() {
-                    secrets::insert(tx, &secret, "", now).await?;
+                    secrets::insert(tx, &secret, SecretTerms::default(), now).await?;
                 }
                 let actor = Actor { id: Some(id), name: name.clone(), email: request.admin.email.clone() };
                 activities::add(tx, now, &actor, "set_up", &json!({})).await?;

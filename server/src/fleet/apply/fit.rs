@@ -33,7 +33,11 @@ impl Fit<'_, '_> {
     fn value(&mut self, schema: &Value, part: &str, at: &str, value: &mut Value) {
         let words = words(schema);
         let is_right = match type_of(schema) {
-            _ if !words.is_empty() => value.as_str().is_some_and(|text| words.contains(&text)),
+            _ if !words.is_empty() => {
+                let is_number =
+                    |numbers: &Value| whole_numbers(numbers).contains(&value.as_i64().map_or(i128::MIN, i128::from));
+                value.as_str().is_some_and(|text| words.contains(&text)) || number(schema).is_some_and(is_number)
+            }
             "string" => value.is_string(),
             "boolean" => value.is_boolean(),
             "integer" => whole_numbers(schema).contains(&value.as_i64().map_or(i128::MIN, i128::from)),
@@ -105,6 +109,12 @@ fn words(schema: &Value) -> Vec<&str> {
     own.chain(lists.flat_map(words)).collect()
 }
 
+/// The numbers that an enum has beside its words.
+fn number(schema: &Value) -> Option<&Value> {
+    let lists = ["oneOf", "anyOf"].into_iter().filter_map(|key| schema[key].as_array()).flatten();
+    if type_of(schema) == "integer" { Some(schema) } else { lists.filter_map(number).next() }
+}
+
 /// The whole numbers that fit the type.
 fn whole_numbers(schema: &Value) -> std::ops::RangeInclusive<i128> {
     let bound = |key: &str| schema[key].as_i64().map(i128::from);
@@ -119,7 +129,10 @@ fn whole_numbers(schema: &Value) -> std::ops::RangeInclusive<i128> {
 fn expected(schema: &Value) -> String {
     let words = words(schema);
     match type_of(schema) {
-        _ if !words.is_empty() => words.join(" or "),
+        _ if !words.is_empty() => {
+            let numbers = number(schema).map(expected).into_iter();
+            numbers.chain(words.into_iter().map(str::to_owned)).collect::<Vec<_>>().join(" or ")
+        }
         "string" => "a string".to_owned(),
         "boolean" => "a boolean".to_owned(),
         "integer" => {

@@ -29,7 +29,6 @@ const NO_MAIL: &str = "no mail is sent from here";
 const NOT_KEPT: &str = "there is nothing like it here";
 const IN_A_PACK: &str = "queries are scheduled by packs here; put it there";
 const BY_PACK_TARGETS: &str = "packs are targeted at labels here; put it into targets.labels of a pack";
-const NO_SUCH_TARGETS: &str = "packs run on the hosts that are in any of their labels here, and nothing narrows that";
 
 /// A key that Fleet's documents have in some part, and why it is skipped.
 type ForeignKey = (&'static str, &'static str);
@@ -70,8 +69,8 @@ const QUERY: [ForeignKey; 38] = [
     ("automations_enabled", "results always go to the log here"),
     ("labels", BY_PACK_TARGETS),
     ("labels_include_any", BY_PACK_TARGETS),
-    ("labels_include_all", NO_SUCH_TARGETS),
-    ("labels_exclude_any", NO_SUCH_TARGETS),
+    ("labels_include_all", "packs are targeted at labels here; put it into targets.labels_include_all of a pack"),
+    ("labels_exclude_any", "packs are targeted at labels here; put it into targets.labels_exclude_any of a pack"),
     ("calendar_events_enabled", NOT_KEPT),
 ];
 

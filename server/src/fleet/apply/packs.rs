@@ -1,13 +1,14 @@
 use std::collections::BTreeSet;
 
 use muster_api::rest::Action;
-use muster_api::spec::{PackQuery, PackSpec};
+use muster_api::spec::{PackQuery, PackSpec, PackTargets};
 use sea_orm::{Set, Unchanged};
 
 use super::{ApplyBy, ApplyRun, Located, of_kind};
 use crate::fleet::packs::{GLOBAL, check, check_not_global, row};
 use crate::fleet::{Result, path, scheduled, specs};
 use crate::store::case::ByName;
+use crate::store::packs::TargetLabels;
 use crate::store::{self, entity, entity::scheduled_queries};
 
 impl ApplyRun<'_> {
@@ -45,10 +46,12 @@ impl ApplyRun<'_> {
                     self.problem(path, format!("cannot schedule unknown query {:?}", query.query));
                 }
             }
-            for (position, label) in spec.targets.labels.iter().enumerate() {
-                if !labels.contains_key(label) && !applied_labels.contains_key(label) {
-                    let path = path::item(&document.path("targets.labels"), position);
-                    self.problem(path, format!("there is no label {label:?}; see `fleetctl get labels`"));
+            for (key, list) in spec.targets.lists() {
+                for (position, label) in list.iter().enumerate() {
+                    if !labels.contains_key(label) && !applied_labels.contains_key(label) {
+                        let path = path::item(&document.path(&format!("targets.{key}")), position);
+                        self.problem(path, format!("there is no label {label:?}; see `fleetctl get labels`"));
+                    }
                 }
             }
             let old = existing.get(&spec.name);
@@ -69,8 +72,8 @@ impl ApplyRun<'_> {
     /// Warns of a pack that no host runs, or that has nothing to run: both are usually forgotten keys.
     fn warn_of_idle(&mut self, document: &Located, spec: &PackSpec, old: Option<&PackSpec>) {
         // Targets of Fleet alone have a warning of their own.
-        if spec.targets.labels.is_empty() && spec.targets.teams.is_empty() {
-            let had_some = old.is_some_and(|old| !old.targets.labels.is_empty());
+        if spec.targets.are_none() && spec.targets.teams.is_empty() {
+            let had_some = old.is_some_and(|old| !old.targets.are_none());
             let reason = match had_some {
                 true => "no targets, so the pack is taken off every host; put the labels it had into targets.labels",
                 false => "no targets, so no host runs it; name labels in targets.labels",
@@ -106,8 +109,14 @@ impl ApplyRun<'_> {
                 store::named::insert(self.tx, pack).await?
             }
         };
-        let label_ids: Vec<i64> = spec.targets.labels.iter().filter_map(|name| labels.get(name).copied()).collect();
-        store::packs::set_targets(self.tx, pack_id, &label_ids).await?;
+        let ids = |names: &[String]| names.iter().filter_map(|name| labels.get(name).copied()).collect();
+        let targets = TargetLabels {
+            any: ids(&spec.targets.labels),
+            all: ids(&spec.targets.labels_include_all),
+            excluded: ids(&spec.targets.labels_exclude_any),
+            has_unknown: false,
+        };
+        store::packs::set_targets(self.tx, pack_id, &targets).await?;
         let scheduled = spec
             .queries
             .iter()
@@ -130,11 +139,19 @@ impl ApplyRun<'_> {
 fn normal(spec: &PackSpec, old: Option<&PackSpec>, queries: &ByName<i64>, labels: &ByName<i64>) -> PackSpec {
     let own_name =
         |of: &ByName<i64>, name: &String| of.named(name).map_or_else(|| name.clone(), |(own, _)| own.to_owned());
-    let labels: BTreeSet<String> = spec.targets.labels.iter().map(|name| own_name(labels, name)).collect();
+    let own_names = |lists: &[&Vec<String>]| -> Vec<String> {
+        let names: BTreeSet<String> = lists.iter().copied().flatten().map(|name| own_name(labels, name)).collect();
+        names.into_iter().collect()
+    };
+    let targets = &spec.targets;
     let mut normal = spec.clone();
     normal.id = old.and_then(|old| old.id);
-    normal.targets.labels = labels.into_iter().collect();
-    normal.targets.teams.clear();
+    normal.targets = PackTargets {
+        labels: own_names(&[&targets.labels, &targets.labels_include_any]),
+        labels_exclude_any: own_names(&[&targets.labels_exclude_any]),
+        labels_include_all: own_names(&[&targets.labels_include_all]),
+        ..PackTargets::default()
+    };
     for query in &mut normal.queries {
         query.query = own_name(queries, &query.query);
         if query.name == query.query {

@@ -1,20 +1,40 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use muster_api::rest::Action;
+use muster_api::spec::{HostQuota, SecretSpec, UnlimitedWord, expiry};
 use serde_json::json;
 
 use super::{ApplyRun, Located, of_kind};
+use crate::clock::Moment;
 use crate::fleet::enroll_secrets::check_text;
 use crate::fleet::names::check_short;
 use crate::fleet::{Result, path};
 use crate::store;
 use crate::store::entity::enroll_secrets::Model as Secret;
+use crate::store::secrets::SecretTerms;
+
+/// What a document says of a secret. What is `None` stays as it is.
+#[derive(Debug, Default)]
+struct WantedTerms<'a> {
+    name: Option<&'a str>,
+    expires_at: Option<Option<Moment>>,
+    quota: Option<Option<i64>>,
+}
+
+impl WantedTerms<'_> {
+    fn over(&self, before: SecretTerms) -> SecretTerms {
+        SecretTerms {
+            name: self.name.map_or(before.name, str::to_owned),
+            expires_at: self.expires_at.unwrap_or(before.expires_at),
+            quota: self.quota.unwrap_or(before.quota),
+        }
+    }
+}
 
 impl ApplyRun<'_> {
     pub(super) async fn secrets(&mut self, documents: &[Located]) -> Result<()> {
         for (document, spec) in of_kind!(documents, EnrollSecret) {
-            // Secrets with the names they are given, if any.
-            let mut wanted: BTreeMap<&str, Option<&str>> = BTreeMap::new();
+            let mut wanted: BTreeMap<&str, WantedTerms<'_>> = BTreeMap::new();
             let mut names = BTreeSet::new();
             for (position, secret) in spec.secrets.iter().enumerate() {
                 let at = path::item(&document.path("secrets"), position);
@@ -33,6 +53,7 @@ impl ApplyRun<'_> {
                         self.problem(at, "is the name of another secret; give each its own");
                     }
                 }
+                let terms = WantedTerms { name, ..self.terms(&at, secret) };
                 let at = path::member(&at, "secret");
                 let text = secret.secret.trim_end_matches(['\r', '\n']);
                 if text != secret.secret {
@@ -43,7 +64,7 @@ impl ApplyRun<'_> {
                 }
                 let found = self.problems.len();
                 check_text(&at, text, &mut self.problems);
-                if self.problems.len() == found && wanted.insert(text, name).is_some() {
+                if self.problems.len() == found && wanted.insert(text, terms).is_some() {
                     self.problem(at, "stands in the list twice");
                 }
             }
@@ -59,9 +80,9 @@ impl ApplyRun<'_> {
             }
             let rows = store::secrets::all(self.tx).await?;
             let existing: BTreeMap<&str, &Secret> = rows.iter().map(|row| (row.secret.as_str(), row)).collect();
-            // A file without names leaves them as they are.
-            let is_same = |(secret, name): (&&str, &Option<&str>)| {
-                existing.get(secret).is_some_and(|row| name.is_none_or(|name| name == row.name))
+            // A file that says less, such as one of Fleet, leaves the rest as it is.
+            let is_same = |(secret, terms): (&&str, &WantedTerms<'_>)| {
+                existing.get(secret).is_some_and(|row| terms.over((*row).into()) == SecretTerms::from(*row))
             };
             let is_changed = existing.len() != wanted.len() || !wanted.iter().all(is_same);
             // The change must not tell what the secrets are, only that the list differs.
@@ -72,16 +93,53 @@ impl ApplyRun<'_> {
             }
             let gone = rows.iter().filter(|row| !wanted.contains_key(row.secret.as_str())).map(|row| row.id).collect();
             store::secrets::delete(self.tx, gone).await?;
-            for (secret, name) in &wanted {
-                match (existing.get(secret), name) {
-                    (None, name) => store::secrets::insert(self.tx, secret, name.unwrap_or_default(), self.now).await?,
-                    (Some(row), Some(name)) if row.name != *name => {
-                        store::secrets::rename(self.tx, row.id, name).await?
+            for (secret, terms) in &wanted {
+                match existing.get(secret) {
+                    None => {
+                        let terms = terms.over(SecretTerms::default());
+                        store::secrets::insert(self.tx, secret, terms, self.now).await?;
                     }
-                    (Some(_), _) => {}
+                    Some(row) => {
+                        let terms = terms.over((*row).into());
+                        if terms != SecretTerms::from(*row) {
+                            store::secrets::change(self.tx, row, terms).await?;
+                        }
+                    }
                 }
             }
         }
         Ok(())
+    }
+
+    /// The terms of a secret but for its name.
+    fn terms(&mut self, at: &str, secret: &SecretSpec) -> WantedTerms<'static> {
+        let mut terms = WantedTerms::default();
+        if let Some(text) = secret.expires_at.as_deref() {
+            let at = path::member(at, "expires_at");
+            terms.expires_at = match expiry(text) {
+                Some(end) => Some(Some(Moment(end.timestamp_micros()))),
+                None if text == "never" => Some(None),
+                None => {
+                    self.problem(at.clone(), "expects a time such as 2027-01-31T00:00:00Z, or never");
+                    None
+                }
+            };
+            if terms.expires_at.flatten().is_some_and(|end| end <= self.now) {
+                self.warn(at, "lies in the past, so no host can enroll with this secret");
+            }
+        }
+        terms.quota = match secret.quota {
+            Some(HostQuota::Hosts(0)) => {
+                self.problem(
+                    path::member(at, "quota"),
+                    "expects at least 1; remove a secret that no host may enroll with",
+                );
+                None
+            }
+            Some(HostQuota::Hosts(hosts)) => Some(Some(i64::from(hosts))),
+            Some(HostQuota::Word(UnlimitedWord::Unlimited)) => Some(None),
+            None => None,
+        };
+        terms
     }
 }

@@ -1,11 +1,12 @@
 //! Refuses a change after which agents could not load the config of some host.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 use crate::fleet::hosts::Assignment;
 use crate::fleet::schedule::{MAX_CONFIG_BYTES, Plan, Schedule};
 use crate::fleet::{Error, Result};
+use crate::store::packs::TargetLabels;
 
 /// Assembles the configs that the hosts in memory would get from `plan`, and those of hosts it may meet later: the
 /// options of every platform alone, and every pack.
@@ -16,11 +17,12 @@ pub(super) fn check(schedule: &Schedule, plan: &Plan, assignments: &HashSet<Arc<
     let alone = plan
         .platforms()
         .into_iter()
-        .map(|platform| Assignment { platform: platform.into(), label_ids: Box::default() })
+        .map(|platform| Assignment { platform: platform.into(), ..Assignment::default() })
         .chain([Assignment::default()]);
-    let every_pack = plan.packs.iter().map(|pack| Assignment {
-        platform: Box::default(),
-        label_ids: pack.label_ids.first().copied().into_iter().collect(),
+    let every_pack = plan.packs.iter().map(|pack| {
+        let TargetLabels { any, all, .. } = &pack.targets;
+        let label_ids: BTreeSet<i64> = any.first().into_iter().chain(all).copied().collect();
+        Assignment { label_ids: label_ids.into_iter().collect(), ..Assignment::default() }
     });
     let possible: Vec<Assignment> = alone.chain(every_pack).collect();
     let largest = schedule.largest_config(plan, assignments.iter().map(|assignment| &**assignment));

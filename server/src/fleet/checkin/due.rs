@@ -110,12 +110,17 @@ impl RefreshState {
         is_awaited(&asked) || plan.newest_label() > asked.label_updated_at
     }
 
+    /// When the host was asked about labels, as far as memory knows.
+    pub(in crate::fleet) fn labels_asked_at(&self) -> Moment {
+        Moment(self.labels_at.load(Ordering::Relaxed))
+    }
+
     /// The host's record as far as memory knows it, which is nothing of open rounds.
     fn record(&self, host_id: i64) -> RefreshRecord {
         RefreshRecord {
             id: host_id,
             detail_updated_at: Moment(self.details_at.load(Ordering::Relaxed)),
-            label_updated_at: Moment(self.labels_at.load(Ordering::Relaxed)),
+            label_updated_at: self.labels_asked_at(),
             statistics_updated_at: Moment(self.statistics_at.load(Ordering::Relaxed)),
             refetch_requested: self.refetch.load(Ordering::Relaxed) & 1 == 1,
             open_round: None,

@@ -191,6 +191,7 @@ fn are_written(
         if let (Some(host), Some(mark)) = (hosts.index.get(asked.id), refetches.get(&asked.id)) {
             host.refresh_state.take_over_as_of(*mark, asked);
             host.refresh_state.look_again();
+            hosts.labels_were_asked(&host, asked.label_updated_at);
         }
     }
 }

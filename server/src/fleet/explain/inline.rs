@@ -26,7 +26,7 @@ pub(super) fn explain(
     facts: &HostFacts<'_>,
 ) -> Vec<ExplainedQuery> {
     let document = plan.options_for(&assignment.platform);
-    let is_replaced = plan.packs_for(&assignment.label_ids).next().is_some();
+    let is_replaced = plan.packs_for(assignment).next().is_some();
     let interval = config.get("options").and_then(|options| seconds(options.get("schedule_default_interval")?));
     let mut explained = Vec::new();
     for pack in packs(&document) {

@@ -16,7 +16,7 @@ use serde_json::Value;
 use self::facts::{HostFacts, Limits};
 use super::access::{Permission, Principal};
 use super::hosts::Assignment;
-use super::schedule::{Plan, PlannedPack, ScheduledQuery};
+use super::schedule::{LeftOut, Plan, PlannedPack, ScheduledQuery};
 use super::{Error, Fleet, Result};
 use crate::store::entity::hosts::Model;
 
@@ -44,7 +44,7 @@ impl Fleet {
     pub(super) async fn explain(&self, row: Model) -> Result<Explained> {
         let label_ids = self.hosts.label_ids(row.id).await?;
         let plan = self.schedule.plan();
-        let assignment = Assignment { platform: row.platform.as_str().into(), label_ids: label_ids.into() };
+        let assignment = plan.assignment_of(&row, &label_ids);
         let host = self.hosts.index.get(row.id);
         let bytes = self.schedule.look_up(&plan, &assignment, host.as_ref().map(Arc::as_ref))?;
         let config: Value = serde_json::from_slice(&bytes).map_err(|error| Error::Internal(Box::new(error)))?;
@@ -110,7 +110,7 @@ pub(super) fn schedules(plan: &Plan, pack: &str, name: &str) -> bool {
 
 /// Scheduled queries of packs that a host runs, by the id of the pack and their name, as far as the server can tell.
 pub(super) fn runs_on(plan: &Plan, row: &Model, label_ids: &[i64]) -> BTreeSet<(i64, String)> {
-    let assignment = Assignment { platform: row.platform.as_str().into(), label_ids: label_ids.into() };
+    let assignment = plan.assignment_of(row, label_ids);
     let facts = HostFacts::of(row);
     let mut runs = BTreeSet::new();
     for pack in &plan.packs {
@@ -133,12 +133,8 @@ fn verdict(
     if pack.shard == Some(0) || query.shard == Some(0) {
         return ScheduleVerdict::not("its shard is 0, which is no host");
     }
-    if !pack.targets(&assignment.label_ids) {
-        let names: Vec<&str> = pack.label_ids.iter().filter_map(|id| plan.label_name(*id)).collect();
-        return ScheduleVerdict::not(match names.as_slice() {
-            [] => "the pack has no target labels".to_owned(),
-            names => format!("the host is in none of the pack's target labels: {}", names.join(", ")),
-        });
+    if let Some(left_out) = pack.left_out(assignment) {
+        return ScheduleVerdict::not(by_labels(plan, pack, &left_out));
     }
     let limits = |platform, version, shard: Option<i64>| Limits {
         platform,
@@ -149,6 +145,24 @@ fn verdict(
         .excluded("pack", &limits(&pack.platform, &pack.version, pack.shard))
         .or_else(|| facts.excluded("query", &limits(&query.platform, &query.version, query.shard)))
         .map_or_else(|| ScheduleVerdict::runs(!pack.discovery.is_empty()), ScheduleVerdict::not)
+}
+
+/// Why the labels of a pack leave out the host.
+fn by_labels(plan: &Plan, pack: &PlannedPack, left_out: &LeftOut) -> String {
+    let names = |ids: &[i64]| ids.iter().filter_map(|id| plan.label_name(*id)).collect::<Vec<_>>().join(", ");
+    match left_out {
+        LeftOut::NoTargets => "the pack has no target labels".to_owned(),
+        LeftOut::OfOtherVersion => "a later version of the server has set what this one does not know".to_owned(),
+        LeftOut::InNone => format!("the host is in none of the pack's target labels: {}", names(&pack.targets.any)),
+        LeftOut::NotInAll(ids) => {
+            format!("the host is not in all labels that the pack asks for; it lacks {}", names(ids))
+        }
+        LeftOut::InExcluded(ids) => format!("the host is in labels that the pack excludes: {}", names(ids)),
+        LeftOut::NotKnown(ids) => format!(
+            "the pack excludes labels of which it is not known yet whether the host is in them: {}; it has to answer first",
+            names(ids)
+        ),
+    }
 }
 
 /// A flag whose value is text.

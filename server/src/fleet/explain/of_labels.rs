@@ -25,8 +25,8 @@ impl Fleet {
         let follow = plan.builtin_labels().iter().filter(|(_, label)| label.has(&system)).map(|(id, _)| *id);
         let ids: BTreeSet<i64> = label_ids.iter().copied().chain(follow).collect();
         let labels = ids.iter().filter_map(|id| plan.label_name(*id)).map(str::to_owned).collect();
-        let assignment =
-            Assignment { platform: platform.into(), label_ids: ids.into_iter().collect::<Vec<_>>().into() };
+        let label_ids = ids.into_iter().collect::<Vec<_>>().into();
+        let assignment = Assignment { platform: platform.into(), label_ids, ..Assignment::default() };
         let bytes = self.schedule.look_up(&plan, &assignment, None)?;
         let config = serde_json::from_slice(&bytes).map_err(|error| Error::Internal(Box::new(error)))?;
         Ok(AgentConfig { platform: platform.to_owned(), labels, config })

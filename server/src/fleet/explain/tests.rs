@@ -9,6 +9,7 @@ use serde_json::{Map, json};
 
 use super::*;
 use crate::fleet::schedule::{Edition, Retired};
+use crate::store::packs::TargetLabels;
 
 const PLATFORM_FILTERS: [&str; 8] = ["", "linux", "darwin,windows", "posix", "centos", "gentoo", "all", "windows"];
 const VERSIONS: [&str; 5] = ["", "1.4.5", "5.12.2", "5.20.0", "99.0"];
@@ -48,7 +49,7 @@ fn packs() -> impl Strategy<Value = Vec<PlannedPack>> {
             shard,
             discovery,
             is_disabled,
-            label_ids: vec![if is_target { 1 } else { 2 }],
+            targets: TargetLabels::any(vec![if is_target { 1 } else { 2 }]),
             queries,
         };
         packs.into_iter().zip(0..).map(pack).collect()
@@ -90,7 +91,7 @@ proptest! {
     ) {
         let identity = Identity::simulated(1, index, platform);
         let os = identity.os.platform.clone();
-        let assignment = Assignment { platform: os.as_str().into(), label_ids: Box::from([1]) };
+        let assignment = Assignment { platform: os.as_str().into(), label_ids: Box::from([1]), ..Assignment::default() };
         let plan = Plan::of(Edition::default(), agent_options, Retired::default(), packs);
         let bytes = plan.assemble(&assignment).bytes;
         let config: Value = serde_json::from_slice(&bytes).unwrap();

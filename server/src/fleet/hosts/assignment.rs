@@ -20,6 +20,9 @@ pub struct Assignment {
     pub platform: Box<str>,
     /// Sorted.
     pub label_ids: Box<[i64]>,
+    /// Labels that packs exclude and of which it is not known whether the host is in them, sorted; only while a config is being
+    /// chosen ([`crate::fleet::schedule::Plan::with_unknown`]).
+    pub unknown_label_ids: Box<[i64]>,
 }
 
 /// An assignment that hosts share, and the config that was made for it last.
@@ -93,7 +96,7 @@ mod tests {
     use super::*;
 
     fn assigned(label: i64) -> Assignment {
-        Assignment { platform: "ubuntu".into(), label_ids: Box::new([label]) }
+        Assignment { platform: "ubuntu".into(), label_ids: Box::new([label]), ..Assignment::default() }
     }
 
     #[test]

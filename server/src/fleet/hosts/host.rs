@@ -1,4 +1,4 @@
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
 use arc_swap::ArcSwap;
@@ -22,6 +22,8 @@ use crate::store::reports::RefreshRecord;
 pub struct Host {
     pub id: i64,
     pub assignment: ArcSwap<SharedAssignment>,
+    /// When the host was asked about the labels in `assignment`, or before.
+    labels_asked_at: AtomicI64,
     pub config: ServedConfig,
     pub intervals: HostIntervals,
     /// What this node keeps of its live queries beside the jobs.
@@ -75,6 +77,7 @@ impl Host {
         Self {
             id,
             assignment: ArcSwap::new(assignment),
+            labels_asked_at: AtomicI64::new(asked.label_updated_at.0),
             config: ServedConfig::default(),
             intervals: HostIntervals::new(intervals),
             live: HostLiveState::default(),
@@ -88,7 +91,11 @@ impl Host {
     }
 
     fn assignment_of(known: &KnownHost) -> Assignment {
-        Assignment { platform: known.host.platform.as_str().into(), label_ids: known.label_ids.clone().into() }
+        Assignment {
+            platform: known.host.platform.as_str().into(),
+            label_ids: known.label_ids.clone().into(),
+            ..Assignment::default()
+        }
     }
 
     /// Takes over the row and the labels from the database.
@@ -102,8 +109,19 @@ impl Host {
         if *self.assignment.load().assignment != fresh {
             self.assignment.store(assignments.share(fresh));
         }
+        self.labels_are_as_of(known.host.label_updated_at);
         self.intervals.take_over(intervals_in(&known.host));
         self.refresh_state.take_over(&asked(&known.host));
+    }
+
+    /// Notes that the labels in the assignment are those that the host was asked about at this moment.
+    pub(super) fn labels_are_as_of(&self, asked_at: Moment) {
+        self.labels_asked_at.fetch_max(asked_at.0, Ordering::Release);
+    }
+
+    /// When the host was asked about the labels that its assignment has, or before.
+    pub fn labels_asked_at(&self) -> Moment {
+        Moment(self.labels_asked_at.load(Ordering::Acquire))
     }
 
     pub fn log(&self, stream: LogStream) -> &LockedLog {
@@ -169,7 +187,7 @@ fn asked(row: &entity::hosts::Model) -> RefreshRecord {
 impl Host {
     /// A host that was never asked and never seen.
     pub(in crate::fleet) fn unasked(id: i64, platform: &str) -> Self {
-        let assignment = Assignment { platform: platform.into(), label_ids: Box::default() };
+        let assignment = Assignment { platform: platform.into(), ..Assignment::default() };
         let asked = RefreshRecord {
             id,
             detail_updated_at: Moment::NEVER,

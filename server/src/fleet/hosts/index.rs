@@ -321,6 +321,11 @@ impl Hosts {
     /// Notes that a host has fetched its config.
     pub fn config_fetched(&self, host: &Host) {
         host.config_fetched(self.clock.now());
+        // Another node has asked it about labels since, so it has packs to come.
+        let asked_at = host.labels_asked_at();
+        if self.schedule.plan().may_exclude_unknown(asked_at) && host.refresh_state.labels_asked_at() > asked_at {
+            self.read_again(host.id);
+        }
     }
 
     /// The distinct assignments of the hosts in memory.
@@ -343,7 +348,11 @@ impl Hosts {
                 if dropped.is_empty() {
                     return Arc::clone(assignment);
                 }
-                let kept = Assignment { platform: assignment.platform.clone(), label_ids: kept.into() };
+                let kept = Assignment {
+                    platform: assignment.platform.clone(),
+                    label_ids: kept.into(),
+                    ..Assignment::default()
+                };
                 self.index.assignments.share(kept)
             });
         }

@@ -27,6 +27,7 @@ mod look_up;
 mod presence;
 mod refetch;
 mod restarts;
+mod secret_uses;
 mod seen;
 mod served_config;
 mod stale;
@@ -68,6 +69,9 @@ use crate::telemetry::{LogLimit, Metrics};
 /// A host that enrolls without the chosen identifier is logged this often at most.
 const STAND_INS_EVERY: Duration = Duration::from_secs(60);
 
+/// A host that enrolls with a secret that has expired or is used up is logged this often at most, for each secret.
+const REFUSED_SECRETS_EVERY: Duration = Duration::from_secs(60);
+
 /// Everything about hosts.
 #[derive(Debug)]
 pub struct Hosts {
@@ -80,6 +84,9 @@ pub struct Hosts {
     confirmations: confirm::Confirmations,
     /// Lines about hosts that enroll without the chosen identifier.
     stand_in_log: LogLimit<()>,
+    /// Lines about secrets that have expired or are used up, by id.
+    refused_secrets_log: LogLimit<i64>,
+    secret_uses: secret_uses::SecretUses,
     store: Store,
     clock: Clock,
     config: config::Osquery,
@@ -124,6 +131,8 @@ impl Hosts {
             look_ups: look_up::KeyLookUps::new(&store, config.store_timeout),
             confirmations: confirm::Confirmations::new(&config),
             stand_in_log: LogLimit::new(STAND_INS_EVERY),
+            refused_secrets_log: LogLimit::new(REFUSED_SECRETS_EVERY),
+            secret_uses: secret_uses::SecretUses::default(),
             store,
             clock,
             config,

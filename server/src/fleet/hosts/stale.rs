@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 use std::sync::Mutex;
 
-use super::Hosts;
 use super::follow::BATCH;
+use super::{Host, Hosts};
 use crate::bus::ChangeEvent;
+use crate::clock::Moment;
 use crate::fleet::Result;
 use crate::lock::lock;
 use crate::store;
@@ -76,6 +77,22 @@ impl Hosts {
     /// As [`Hosts::mark_stale`], for a host whose change was noted before.
     pub(super) fn read_again(&self, host_id: i64) {
         lock(&self.stale.waiting).others.insert(host_id);
+    }
+
+    /// Notes that a host has answered what it was asked about labels at this moment, and that the answers are written. Labels that have
+    /// changed with them are read first.
+    pub(in crate::fleet) fn labels_were_asked(&self, host: &Host, at: Moment) {
+        if at <= host.labels_asked_at() {
+            return;
+        }
+        // Nobody is reading rows that may be older than the note.
+        let guard = self.stale.reading.try_lock();
+        let mut waiting = lock(&self.stale.waiting);
+        if guard.is_err() {
+            waiting.others.insert(host.id);
+        } else if !waiting.changed_here.contains(&host.id) && !waiting.others.contains(&host.id) {
+            host.labels_are_as_of(at);
+        }
     }
 
     /// Brings the noted hosts up to date with the database.

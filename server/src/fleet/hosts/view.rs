@@ -56,7 +56,8 @@ impl Hosts {
         let plan = self.schedule.plan();
         let labels = store::labels::by_ids(self.store.reader(), label_ids).await?;
         let labels = labels.into_iter().filter_map(show_label).collect();
-        let packs = plan.packs_for(label_ids).map(|pack| HostPack { id: pack.id, name: pack.name.clone() }).collect();
+        let assignment = plan.assignment_of(row, label_ids);
+        let packs = plan.packs_for(&assignment).map(|pack| HostPack { id: pack.id, name: pack.name.clone() }).collect();
         let parked = store::parked_queries::of_host(self.store.reader(), row.id).await?;
         let parked_queries = parked
             .into_iter()

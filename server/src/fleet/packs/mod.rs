@@ -14,12 +14,13 @@ use serde_json::json;
 use super::access::{Permission, Principal};
 use super::changes::{Changes, Draft, ObjectChange, ObjectKind};
 use super::error::none_of;
-use super::hosts::ALL_HOSTS;
+use super::hosts::{ALL_HOSTS, TargetGroups};
 use super::listing::listed;
 use super::resource::{PlanResource, check_name_free};
 use super::{Error, Problem, Result, specs};
 use crate::clock::Moment;
 use crate::store::entity::packs;
+use crate::store::packs::TargetLabels;
 use crate::store::{self, entity};
 
 /// All packs but the global schedule, by the queries they schedule.
@@ -59,12 +60,12 @@ pub(super) async fn global(db: &impl ConnectionTrait, now: Moment) -> Result<pac
     let id = store::named::insert(db, packs::ActiveModel { created_at: Set(now), ..row(&spec, now)? }).await?;
     let all_hosts = store::named::by_name::<entity::labels::Entity>(db, ALL_HOSTS).await?;
     let all_hosts = all_hosts.ok_or_else(|| Error::Unavailable(format!("the label {ALL_HOSTS:?} is not there yet")))?;
-    store::packs::set_targets(db, id, &[all_hosts.id]).await?;
+    store::packs::set_targets(db, id, &TargetLabels::any(vec![all_hosts.id])).await?;
     store::named::by_id::<packs::Entity>(db, id).await?.ok_or_else(|| Error::no_such(Packs::KIND, id))
 }
 
-/// The labels of those of these packs that are enabled, sorted.
-pub(super) async fn labels_of_enabled(db: &impl ConnectionTrait, pack_ids: &BTreeSet<i64>) -> Result<Vec<i64>> {
+/// The hosts of those of these packs that are enabled.
+pub(super) async fn hosts_of_enabled(db: &impl ConnectionTrait, pack_ids: &BTreeSet<i64>) -> Result<Vec<TargetGroups>> {
     if pack_ids.is_empty() {
         return Ok(Vec::new());
     }
@@ -72,9 +73,21 @@ pub(super) async fn labels_of_enabled(db: &impl ConnectionTrait, pack_ids: &BTre
     let enabled: HashSet<i64> =
         rows.into_iter().filter(|pack| !pack.disabled && pack_ids.contains(&pack.id)).map(|pack| pack.id).collect();
     let targets = store::packs::all_targets(db).await?.into_iter();
-    let labels: BTreeSet<i64> =
-        targets.filter(|target| enabled.contains(&target.pack_id)).map(|target| target.label_id).collect();
-    Ok(labels.into_iter().collect())
+    Ok(targets.filter(|(pack_id, _)| enabled.contains(pack_id)).map(|(_, targets)| hosts_of(&targets)).collect())
+}
+
+/// The hosts that labels choose. Those of which it is not known yet whether a label leaves them out are among them.
+fn hosts_of(targets: &TargetLabels) -> TargetGroups {
+    if targets.has_unknown || targets.is_empty() {
+        return TargetGroups::default();
+    }
+    let any = (!targets.any.is_empty()).then(|| targets.any.clone());
+    TargetGroups {
+        all: targets.any.is_empty() && targets.all.is_empty(),
+        label_lists: any.into_iter().chain(targets.all.iter().map(|id| vec![*id])).collect(),
+        excluded_labels: targets.excluded.clone(),
+        ..TargetGroups::default()
+    }
 }
 
 /// Keeps with the activity what differs in a pack, its targets and its schedule, since it read as `before`.
@@ -133,17 +146,17 @@ impl PlanResource for Packs {
 
     async fn show(&self, _: &Principal, rows: Vec<packs::Model>) -> Result<Vec<Pack>> {
         let db = self.changes.reader();
-        let mut targets = targets(db).await?;
+        let mut targets = store::packs::all_targets(db).await?;
         let mut query_counts: HashMap<i64, u64> = HashMap::new();
         for scheduled in store::packs::all_scheduled(db).await? {
             *query_counts.entry(scheduled.pack_id).or_default() += 1;
         }
         let directory = self.changes.hosts().current_directory().await?;
-        let label_lists = rows.iter().map(|row| targets.get(&row.id).cloned().unwrap_or_default()).collect();
-        let host_counts = directory.count_in_any(label_lists).await?;
+        let groups = |row: &packs::Model| targets.get(&row.id).map(hosts_of).into_iter().collect();
+        let host_counts = directory.count_in_any(rows.iter().map(groups).collect()).await?;
         let mut packs = Vec::new();
         for (row, total_hosts_count) in rows.into_iter().zip(host_counts) {
-            let label_ids = targets.remove(&row.id).unwrap_or_default();
+            let TargetLabels { any, all, excluded, .. } = targets.remove(&row.id).unwrap_or_default();
             packs.push(Pack {
                 created_at: row.created_at.to_utc(),
                 updated_at: row.updated_at.to_utc(),
@@ -156,7 +169,9 @@ impl PlanResource for Packs {
                 query_count: query_counts.get(&row.id).copied().unwrap_or(0),
                 total_hosts_count,
                 host_ids: Vec::new(),
-                label_ids,
+                label_ids: any,
+                label_ids_exclude_any: excluded,
+                label_ids_include_all: all,
                 team_ids: Vec::new(),
             });
         }
@@ -169,11 +184,11 @@ impl PlanResource for Packs {
 
     /// Inserts a pack without queries.
     async fn insert(draft: &mut Draft<'_>, _: &Principal, spec: &PackSpec, input: &PackInput) -> Result<i64> {
-        let label_ids = existing_labels(draft.tx, input).await?.unwrap_or_default();
+        let targets = targets(draft.tx, input, TargetLabels::default()).await?;
         check_name_free::<Packs>(draft, &spec.name, None).await?;
         let pack = packs::ActiveModel { created_at: Set(draft.now), ..row(spec, draft.now)? };
         let id = store::named::insert(draft.tx, pack).await?;
-        store::packs::set_targets(draft.tx, id, &label_ids).await?;
+        store::packs::set_targets(draft.tx, id, &targets).await?;
         keep(draft, id, &spec.name, None).await?;
         draft.record("created_pack", json!({ "pack_id": id, "pack_name": spec.name }));
         Ok(id)
@@ -184,16 +199,18 @@ impl PlanResource for Packs {
         let id = old.id;
         let old = specs::pack_spec(old)?;
         let spec = put_over(old.clone(), input)?;
-        let targets = targets(draft.tx).await?.remove(&id).unwrap_or_default();
-        let label_ids = existing_labels(draft.tx, input).await?.unwrap_or_else(|| targets.clone());
-        if spec == old && label_ids == targets {
+        let old_targets = store::packs::targets_of(draft.tx, id).await?;
+        let targets = targets(draft.tx, input, old_targets.clone()).await?;
+        if spec == old && targets == old_targets {
             return Ok(());
         }
         check_name_free::<Packs>(draft, &spec.name, Some(id)).await?;
         let before = specs::pack_value(draft.tx, id).await?;
         let pack = packs::ActiveModel { id: Unchanged(id), ..row(&spec, draft.now)? };
         store::named::update(draft.tx, pack).await?;
-        store::packs::set_targets(draft.tx, id, &label_ids).await?;
+        if targets != old_targets {
+            store::packs::set_targets(draft.tx, id, &targets).await?;
+        }
         keep(draft, id, &spec.name, before).await?;
         draft.record("edited_pack", json!({ "pack_id": id, "pack_name": spec.name }));
         Ok(())
@@ -212,27 +229,34 @@ pub(super) async fn named(db: &impl ConnectionTrait, name: &str) -> Result<Optio
     Ok(store::named::by_name::<packs::Entity>(db, name).await?.filter(|pack| pack.name != GLOBAL))
 }
 
-/// Label ids of every pack, sorted.
-async fn targets(db: &impl ConnectionTrait) -> Result<HashMap<i64, Vec<i64>>> {
-    let mut targets: HashMap<i64, Vec<i64>> = HashMap::new();
-    for target in store::packs::all_targets(db).await? {
-        targets.entry(target.pack_id).or_default().push(target.label_id);
+/// The targets with those of `input`; all of its labels must exist, and none be in two lists.
+async fn targets(db: &impl ConnectionTrait, input: &PackInput, before: TargetLabels) -> Result<TargetLabels> {
+    let PackInput { label_ids, label_ids_include_all, label_ids_exclude_any, .. } = input;
+    let lists = [
+        ("label_ids", label_ids, before.any),
+        ("label_ids_include_all", label_ids_include_all, before.all),
+        ("label_ids_exclude_any", label_ids_exclude_any, before.excluded),
+    ];
+    if lists.iter().all(|(_, wanted, _)| wanted.is_none()) {
+        let [(_, _, any), (_, _, all), (_, _, excluded)] = lists;
+        return Ok(TargetLabels { any, all, excluded, has_unknown: before.has_unknown });
     }
-    Ok(targets)
-}
-
-/// The labels `input` targets, sorted; all of them must exist.
-async fn existing_labels(db: &impl ConnectionTrait, input: &PackInput) -> Result<Option<Vec<i64>>> {
-    let Some(wanted) = &input.label_ids else { return Ok(None) };
     let known: HashSet<i64> =
         store::named::all::<entity::labels::Entity>(db).await?.into_iter().map(|label| label.id).collect();
-    let unknown = wanted.iter().enumerate().filter(|(_, id)| !known.contains(id));
-    let problem = |(position, id): (usize, &i64)| {
-        Problem::new(format!("label_ids[{position}]"), format!("there is no label {id}"))
-    };
-    none_of(unknown.map(problem).collect())?;
-    let sorted: BTreeSet<i64> = wanted.iter().copied().collect();
-    Ok(Some(sorted.into_iter().collect()))
+    let (mut problems, mut listed) = (Vec::new(), BTreeSet::new());
+    let sorted = lists.map(|(key, wanted, before)| {
+        for (position, id) in wanted.iter().flatten().enumerate().filter(|(_, id)| !known.contains(id)) {
+            problems.push(Problem::new(format!("{key}[{position}]"), format!("there is no label {id}")));
+        }
+        let ids: BTreeSet<i64> = wanted.as_ref().map_or(before, Clone::clone).into_iter().collect();
+        for id in ids.iter().filter(|id| !listed.insert(**id)) {
+            problems.push(Problem::new(key, format!("{}: {id}", rules::TWICE)));
+        }
+        ids.into_iter().collect::<Vec<i64>>()
+    });
+    none_of(problems)?;
+    let [any, all, excluded] = sorted;
+    Ok(TargetLabels { any, all, excluded, has_unknown: false })
 }
 
 /// The pack with the fields of `input`, checked.

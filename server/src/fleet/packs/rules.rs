@@ -1,6 +1,6 @@
 //! The rules for packs, for documents and REST operations alike.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use muster_api::spec::PackSpec;
 use sea_orm::Set;
@@ -13,6 +13,9 @@ use crate::store::entity::packs;
 
 /// The name of the pack with the global schedule. Agents see the pack under this name; operators do not see it among packs.
 pub(in crate::fleet) const GLOBAL: &str = "Global";
+
+/// What is said of a label in two lists.
+pub(super) const TWICE: &str = "a label stands in two lists of targets; keep one";
 
 /// Adds the problems and warnings of a pack and its queries; `path` gives the path of each of its keys.
 pub(in crate::fleet) fn check(
@@ -31,6 +34,17 @@ pub(in crate::fleet) fn check(
     }
     if !spec.targets.teams.is_empty() {
         warnings.push(Problem::new(path("targets.teams"), "skipped: there are no teams here; target labels instead"));
+    }
+    let mut labels: HashMap<String, &str> = HashMap::new();
+    for (key, list) in spec.targets.lists() {
+        // Two words for one list; twice in one list is once.
+        let of = if key == "labels_include_any" { "labels" } else { key };
+        for (position, label) in list.iter().enumerate() {
+            if *labels.entry(case::fold(label)).or_insert(of) != of {
+                let at = path::item(&path(&format!("targets.{key}")), position);
+                problems.push(Problem::new(at, format!("{TWICE}: {label:?}")));
+            }
+        }
     }
     let mut names = HashSet::new();
     for (position, query) in spec.queries.iter().enumerate() {

@@ -111,6 +111,7 @@ mod tests {
     use super::*;
     use crate::clock::Moment;
     use crate::fleet::schedule::{Edition, PlannedPack, Retired};
+    use crate::store::packs::TargetLabels;
 
     /// A plan with a pack for each of these labels.
     fn plan(labels: std::ops::Range<i64>) -> Plan {
@@ -122,7 +123,7 @@ mod tests {
             shard: None,
             discovery: Vec::new(),
             is_disabled: false,
-            label_ids: vec![id],
+            targets: TargetLabels::any(vec![id]),
             queries: Vec::new(),
         };
         // Their generation is the same, as that of a change and of one that was rolled back before it.
@@ -131,7 +132,7 @@ mod tests {
     }
 
     fn assigned(label: i64) -> Assignment {
-        Assignment { platform: Box::default(), label_ids: Box::new([label]) }
+        Assignment { platform: Box::default(), label_ids: Box::new([label]), ..Assignment::default() }
     }
 
     fn is_kept(cache: &ConfigCache, plan: &Plan, label: i64) -> bool {

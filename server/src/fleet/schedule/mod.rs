@@ -23,6 +23,7 @@ mod retired;
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -33,7 +34,7 @@ pub use assemble::{Assembled, MAX_CONFIG_BYTES};
 pub use options::{
     BuiltInOptions, check as check_agent_options, check_endpoints, default_of, normal as normal_agent_options,
 };
-pub use pack::{PlannedPack, ScheduledQuery};
+pub use pack::{LeftOut, PlannedPack, ScheduledQuery};
 pub use plan::{Edition, Plan, load_retired};
 #[cfg(test)]
 pub use retired::Retired;
@@ -142,12 +143,17 @@ impl Schedule {
 
     fn serve(&self, host: &Host) -> Result<Arc<Assembled>> {
         let plan = self.plan.load();
+        // Before the labels themselves, which may be newer then.
+        let asked_at = host.labels_asked_at();
         let assignment = host.assignment.load();
-        let config = assignment.config(plan.edition()).unwrap_or_else(|| {
-            let config = self.configs.config(&plan, &assignment);
-            assignment.has_config(plan.edition(), &config);
-            config
-        });
+        let config = match plan.with_unknown(&assignment, asked_at) {
+            Cow::Borrowed(_) => assignment.config(plan.edition()).unwrap_or_else(|| {
+                let config = self.configs.config(&plan, &assignment);
+                assignment.has_config(plan.edition(), &config);
+                config
+            }),
+            Cow::Owned(with_unknown) => self.configs.config(&plan, &with_unknown),
+        };
         if config.bytes.len() <= MAX_CONFIG_BYTES {
             if host.config.is_served(&config) {
                 host.intervals.are_named(config.intervals);
@@ -167,6 +173,15 @@ impl Schedule {
         let last = host.config.get().ok_or_else(too_big)?;
         host.config.keep(Arc::clone(&last));
         Ok(last)
+    }
+
+    /// What [`Schedule::config_for`] would answer a host, without answering it.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn look_up_of(&self, plan: &Plan, host: &Host) -> Result<Bytes> {
+        let asked_at = host.labels_asked_at();
+        self.look_up(plan, &plan.with_unknown(&host.assignment.load(), asked_at), Some(host))
     }
 
     /// What [`Schedule::config_for`] would answer a host with this assignment, without answering it.

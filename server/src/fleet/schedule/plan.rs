@@ -1,3 +1,4 @@
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -41,6 +42,37 @@ pub struct Plan {
     dynamic: Vec<DynamicLabel>,
     builtin: Vec<(i64, BuiltinLabel)>,
     secrets: Vec<PlannedSecret>,
+    /// Labels that packs exclude, sorted, but for those of which it is always known who is in them.
+    excluded: Vec<ExcludedLabel>,
+    /// Hosts that were asked about their labels since know all that packs exclude.
+    excludes_since: Moment,
+}
+
+/// A label that a pack excludes.
+#[derive(Debug, Clone)]
+struct ExcludedLabel {
+    id: i64,
+    /// It is known of hosts that were asked since.
+    since: Moment,
+    /// Of a dynamic label: hosts of other platforms are never asked. Of a built-in one: every host with a platform is known.
+    dynamic: Option<DynamicLabel>,
+}
+
+impl ExcludedLabel {
+    fn of(row: &labels::Model) -> Option<Self> {
+        match (&row.label_type, &row.membership_type) {
+            (LabelTypeWord::Builtin, _) => Some(Self { id: row.id, since: Moment(1), dynamic: None }),
+            _ if is_asked(row) => {
+                Some(Self { id: row.id, since: row.created_at, dynamic: Some(DynamicLabel::of(row)) })
+            }
+            _ => None,
+        }
+    }
+
+    fn is_known(&self, platform: &str, asked_at: Moment) -> bool {
+        let is_by_platform = || self.dynamic.as_ref().is_none_or(|label| !label.is_for(platform));
+        asked_at >= self.since || (!platform.is_empty() && is_by_platform())
+    }
 }
 
 /// A label whose members are the hosts its query returns a row on.
@@ -74,9 +106,11 @@ pub(super) struct AssemblyKey {
 
 /// A secret that hosts may enroll with.
 #[derive(Debug, Clone)]
-struct PlannedSecret {
-    id: i64,
-    name: String,
+pub struct PlannedSecret {
+    pub id: i64,
+    pub name: String,
+    pub expires_at: Option<Moment>,
+    pub has_quota: bool,
     secret: crate::config::Secret,
 }
 
@@ -105,6 +139,8 @@ impl Plan {
             .map(|row| PlannedSecret {
                 id: row.id,
                 name: specs::secret_name(row.id, &row.name),
+                expires_at: row.expires_at,
+                has_quota: row.quota.is_some(),
                 secret: crate::config::Secret::new(row.secret),
             })
             .collect();
@@ -116,6 +152,11 @@ impl Plan {
                 "this version does not know the type of some labels and asks no host about them; upgrade this node"
             );
         }
+        let packs = load_packs(db).await?;
+        let excludes = |label: &labels::Model| packs.iter().any(|pack| pack.targets.excluded.contains(&label.id));
+        let mut excluded: Vec<ExcludedLabel> =
+            labels.iter().filter(|label| excludes(label)).filter_map(ExcludedLabel::of).collect();
+        excluded.sort_by_key(|label| label.id);
         Ok(Self {
             number: next_number(),
             generation,
@@ -123,10 +164,12 @@ impl Plan {
             dynamic,
             agent_options,
             retired,
-            packs: load_packs(db).await?,
+            packs,
             labels: labels.into_iter().map(|label| (label.id, label.name)).collect(),
             builtin,
             secrets,
+            excludes_since: excluded.iter().map(|label| label.since).max().unwrap_or(Moment::NEVER),
+            excluded,
         })
     }
 
@@ -191,15 +234,15 @@ impl Plan {
         &self.builtin
     }
 
-    /// The id of an enroll secret. Takes the same time whichever matches.
-    pub fn secret_id(&self, given: &str) -> Option<i64> {
+    /// The enroll secret with this text, also one that is not good any more. Takes the same time whichever matches.
+    pub fn secret(&self, given: &str) -> Option<&PlannedSecret> {
         if given.is_empty() {
             return None;
         }
         let mut found = None;
-        for PlannedSecret { id, secret, .. } in &self.secrets {
-            if bool::from(secret.reveal().as_bytes().ct_eq(given.as_bytes())) {
-                found = Some(*id);
+        for planned in &self.secrets {
+            if bool::from(planned.secret.reveal().as_bytes().ct_eq(given.as_bytes())) {
+                found = Some(planned);
             }
         }
         found
@@ -215,9 +258,35 @@ impl Plan {
         self.packs.iter().find(|pack| pack.name == name)
     }
 
-    /// Packs that hosts with these labels (sorted) get, by name.
-    pub fn packs_for<'a>(&'a self, label_ids: &'a [i64]) -> impl Iterator<Item = &'a PlannedPack> {
-        self.packs.iter().filter(|pack| pack.targets(label_ids))
+    /// Packs that hosts with this assignment get, by name.
+    pub fn packs_for<'a>(&'a self, assignment: &'a Assignment) -> impl Iterator<Item = &'a PlannedPack> {
+        self.packs.iter().filter(|pack| pack.is_for(assignment))
+    }
+
+    /// Whether packs exclude labels of which it may not be known whether a host is in them that was asked at this moment last.
+    pub fn may_exclude_unknown(&self, asked_at: Moment) -> bool {
+        asked_at < self.excludes_since
+    }
+
+    /// The assignment with the labels that packs exclude and that are not known of a host which was asked about labels at this moment
+    /// last. Of nearly all hosts all are known, which takes one comparison.
+    pub fn with_unknown<'a>(&self, assignment: &'a Assignment, asked_at: Moment) -> Cow<'a, Assignment> {
+        if !self.may_exclude_unknown(asked_at) {
+            return Cow::Borrowed(assignment);
+        }
+        let unknown = self.excluded.iter().filter(|label| !label.is_known(&assignment.platform, asked_at));
+        let unknown_label_ids: Box<[i64]> = unknown.map(|label| label.id).collect();
+        if unknown_label_ids.is_empty() {
+            return Cow::Borrowed(assignment);
+        }
+        Cow::Owned(Assignment { unknown_label_ids, ..assignment.clone() })
+    }
+
+    /// The assignment of a host with this row and these labels (sorted), with what is not known of it.
+    pub fn assignment_of(&self, row: &entity::hosts::Model, label_ids: &[i64]) -> Assignment {
+        let assignment =
+            Assignment { platform: row.platform.as_str().into(), label_ids: label_ids.into(), ..Assignment::default() };
+        self.with_unknown(&assignment, row.label_updated_at).into_owned()
     }
 
     /// Platforms whose hosts do not get the same options as all others.
@@ -243,7 +312,7 @@ impl Plan {
     pub(super) fn key(&self, assignment: &Assignment) -> AssemblyKey {
         AssemblyKey {
             variant: self.has_own_options(&assignment.platform).then(|| assignment.platform.clone()),
-            packs: (0..self.packs.len()).filter(|i| self.packs[*i].targets(&assignment.label_ids)).collect(),
+            packs: (0..self.packs.len()).filter(|i| self.packs[*i].is_for(assignment)).collect(),
         }
     }
 
@@ -260,7 +329,7 @@ impl Plan {
 
     /// Assembles the config for an assignment.
     pub fn assemble(&self, assignment: &Assignment) -> Assembled {
-        assemble::assemble(self.options_for(&assignment.platform), self.packs_for(&assignment.label_ids))
+        assemble::assemble(self.options_for(&assignment.platform), self.packs_for(assignment))
     }
 }
 
@@ -297,10 +366,7 @@ fn read_retired(stored: Option<Value>) -> Result<Retired> {
 }
 
 async fn load_packs(db: &impl ConnectionTrait) -> Result<Vec<PlannedPack>> {
-    let mut targets: HashMap<i64, Vec<i64>> = HashMap::new();
-    for target in store::packs::all_targets(db).await? {
-        targets.entry(target.pack_id).or_default().push(target.label_id);
-    }
+    let mut targets = store::packs::all_targets(db).await?;
     let mut scheduled: HashMap<i64, Vec<ScheduledQuery>> = HashMap::new();
     for store::packs::ScheduledSql { scheduled: row, sql } in store::packs::all_scheduled_sql(db).await? {
         let Some(sql) = sql else {
@@ -323,9 +389,8 @@ async fn load_packs(db: &impl ConnectionTrait) -> Result<Vec<PlannedPack>> {
     for row in store::named::all::<entity::packs::Entity>(db).await? {
         let mut queries = scheduled.remove(&row.id).unwrap_or_default();
         queries.sort_by(|a, b| a.name.cmp(&b.name));
-        let mut label_ids = targets.remove(&row.id).unwrap_or_default();
-        label_ids.sort_unstable();
-        packs.push(PlannedPack::of(row, label_ids, queries)?);
+        let targets = targets.remove(&row.id).unwrap_or_default();
+        packs.push(PlannedPack::of(row, targets, queries)?);
     }
     packs.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(packs)

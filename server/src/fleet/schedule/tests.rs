@@ -11,6 +11,7 @@ use crate::clock::Moment;
 use crate::config;
 use crate::fleet::hosts::Assignment;
 use crate::store::StoreCounters;
+use crate::store::packs::TargetLabels;
 
 const PLATFORMS: [&str; 3] = ["ubuntu", "darwin", ""];
 
@@ -70,7 +71,7 @@ fn packs() -> impl Strategy<Value = Vec<PlannedPack>> {
                 shard,
                 discovery: vec!["select 1".to_owned()],
                 is_disabled,
-                label_ids,
+                targets: TargetLabels::any(label_ids),
                 queries,
             })
             .collect()

@@ -46,7 +46,7 @@ impl ServedConfigs {
     pub fn name(&self, schedule: &Schedule, samples: Vec<WaitingSample>) -> Vec<NamedSample> {
         let plan = schedule.plan();
         let look_up = |waiting: WaitingSample| {
-            let config = schedule.look_up(&plan, &waiting.host.assignment.load(), Some(&waiting.host)).ok()?;
+            let config = schedule.look_up_of(&plan, &waiting.host).ok()?;
             Some((config, waiting))
         };
         let mut samples: Vec<(Bytes, WaitingSample)> = samples.into_iter().filter_map(look_up).collect();
@@ -58,7 +58,7 @@ impl ServedConfigs {
 
     /// The query in the config of a host that its agent calls so. This takes long, too.
     pub fn find(&self, schedule: &Schedule, host: &Host, full_name: &str) -> Option<QueryName> {
-        let config = schedule.look_up(&schedule.plan(), &host.assignment.load(), Some(host)).ok()?;
+        let config = schedule.look_up_of(&schedule.plan(), host).ok()?;
         let names = self.names(&config);
         ["", "_", "/"].iter().find_map(|delimiter| names.find(full_name, None, delimiter)).map(QueryName::of)
     }

@@ -19,6 +19,7 @@ pub mod log_batches;
 pub mod node_keys;
 pub mod nodes;
 pub mod object_changes;
+pub mod pack_label_conditions;
 pub mod pack_labels;
 pub mod packs;
 pub mod parked_queries;

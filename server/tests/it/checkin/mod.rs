@@ -1,6 +1,7 @@
 //! Hosts are asked about themselves and their labels, and what they answer decides what they run.
 
 mod asking;
+mod excluding;
 mod labels;
 mod parking;
 pub mod schema;

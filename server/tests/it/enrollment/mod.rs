@@ -5,6 +5,7 @@ mod clones;
 mod identity;
 mod keys;
 mod races;
+mod secrets;
 mod storm;
 
 use agent_compat::agent::{Identity, Platform};

@@ -1,5 +1,6 @@
 //! How the server's process starts, listens to signals, and ends.
 
+mod agent_ca;
 pub mod certificate;
 mod files;
 mod service_manager;

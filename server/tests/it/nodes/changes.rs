@@ -46,6 +46,34 @@ async fn a_pack_and_its_end() {
     assert!(config_at(&other, &mut agent).await["packs"]["p"].is_null());
 }
 
+/// Labels that a pack excludes are known at both servers when the host has answered at one.
+#[tokio::test]
+async fn a_pack_that_excludes_a_label() {
+    let (one, other) = two().await;
+    let documents = [
+        label("excluded", "SELECT 1 FROM system_info WHERE hostname = 'nobody'"),
+        json!({ "kind": "query", "spec": { "name": "q", "query": "SELECT 1" } }),
+        json!({ "kind": "pack", "spec": { "name": "p", "targets": { "labels_exclude_any": ["excluded"] },
+                "queries": [{ "query": "q", "interval": 60 }] } }),
+    ];
+    one.rest.apply(&documents).await;
+    other.run_tasks().await;
+    let mut agent = known_to_both(&one, &other, 1).await;
+    for server in [&one, &other] {
+        assert!(config_at(server, &mut agent).await["packs"]["p"].is_null());
+    }
+    one.address.draw(&mut agent);
+    settle(&mut agent).await;
+    one.run_tasks().await;
+    assert!(config_at(&one, &mut agent).await["packs"]["p"].is_object());
+    // The other one finds that it has been asked, when the host asks for work there, and reads what it has answered.
+    other.run_tasks().await;
+    asked_at(&other, &mut agent).await;
+    config_at(&other, &mut agent).await;
+    other.run_tasks().await;
+    assert!(config_at(&other, &mut agent).await["packs"]["p"].is_object());
+}
+
 #[tokio::test]
 async fn agent_options() {
     let (one, other) = two().await;

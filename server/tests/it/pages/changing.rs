@@ -246,6 +246,18 @@ async fn secrets_are_shown_on_request_added_and_removed() {
         assert_eq!(refused.status, 422, "{name} {secret}: {}", refused.text);
         assert!(!refused.text.contains("for-the-office-only"), "{}", refused.text);
     }
+    let add_until = async |name: &'static str, last_day: &'static str, quota: &'static str| {
+        let fields = [("name", name), ("secret", ""), ("expires_at", last_day), ("quota", quota)];
+        visitor.submit("/settings/secrets", "/settings/secrets", &fields).await
+    };
+    for (last_day, quota) in [("2000-01-01", ""), ("tomorrow", ""), ("", "0"), ("", "many")] {
+        let refused = add_until("limited", last_day, quota).await;
+        assert_eq!(refused.status, 422, "{last_day} {quota}: {}", refused.text);
+        assert!(refused.text.contains("class=\"problem\""), "{}", refused.text);
+    }
+    assert_eq!(location(&add_until("limited", "2099-12-30", "25").await), "/settings/secrets?notice=added");
+    let page = visitor.get("/settings/secrets").await.text;
+    assert!(page.contains("0 of 25") && page.contains("2099-12-31 00:00:00 UTC"), "{page}");
     let flags = agent_compat::agent::Flags { enroll_secret: "for-the-office-only".into(), ..Default::default() };
     let mut agent = server.address.agent_with(server.agent(0).agent().identity().clone(), flags.clone());
     assert!(agent.enroll().await.verdict.is_success());
@@ -253,7 +265,7 @@ async fn secrets_are_shown_on_request_added_and_removed() {
     let id = server.number("SELECT id FROM enroll_secrets WHERE name = 'office'");
     let path = format!("/settings/secrets/{id}/remove");
     let page = visitor.get(&path).await.text;
-    assert!(page.contains("Hosts stay enrolled") && page.contains("2 other secrets are left"), "{page}");
+    assert!(page.contains("Hosts stay enrolled") && page.contains("3 other secrets are left"), "{page}");
     assert_eq!(location(&visitor.submit(&path, &path, &[]).await), "/settings/secrets?notice=removed");
     let mut other = server.address.agent_with(server.agent(1).agent().identity().clone(), flags);
     assert!(!other.enroll().await.verdict.is_success());
@@ -263,7 +275,7 @@ async fn secrets_are_shown_on_request_added_and_removed() {
         let found = format!("SELECT count(*) FROM activities WHERE {column} LIKE '%for-the-office%'");
         assert_eq!(server.number(&found), 0);
     }
-    assert_eq!(server.number("SELECT count(*) FROM activities WHERE kind LIKE '%_enroll_secret'"), 3);
+    assert_eq!(server.number("SELECT count(*) FROM activities WHERE kind LIKE '%_enroll_secret'"), 4);
 }
 
 #[tokio::test]

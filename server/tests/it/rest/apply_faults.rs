@@ -6,12 +6,13 @@ use serde_json::{Value, json};
 use crate::support::{Database, TestServer};
 
 /// Tables an apply may write to.
-const TABLES: [&str; 10] = [
+const TABLES: [&str; 11] = [
     "queries",
     "labels",
     "label_members",
     "packs",
     "pack_labels",
+    "pack_label_conditions",
     "scheduled_queries",
     "settings",
     "generations",

@@ -18,6 +18,7 @@ use super::parts::{count, cpu_per_day, link, plural};
 use super::visit::Visit;
 use crate::admin::AdminApi;
 use crate::fleet::access::Permission;
+use crate::fleet::names::has_part;
 
 /// Queries of a page.
 const ROWS: usize = 50;
@@ -40,12 +41,12 @@ pub(super) async fn page(api: Data<AdminApi>, visit: Visit) -> PageAnswer {
     api.page(visit, |fleet, visit| async move {
         let costs = fleet.statistics.recent_fleet_costs(&visit.principal).await?;
         let trends = fleet.statistics.recent_trends(&visit.principal).await?;
-        let text = visit.look.parameter("query").unwrap_or_default().to_lowercase();
+        let text = visit.look.parameter("query").unwrap_or_default();
         let word = visit.look.parameter("sort").unwrap_or_default();
         let sort = SORTS.iter().find(|(known, ..)| *known == word).unwrap_or(&SORTS[0]);
         let start = usize::try_from(visit.look.offset()).unwrap_or(usize::MAX / 2);
         let has_text = |query: &&FleetQueryCost| {
-            query.name.to_lowercase().contains(&text) || query.pack.to_lowercase().contains(&text)
+            has_part(&query.name, &text) || has_part(&query.pack, &text)
         };
         let mut found: Vec<&FleetQueryCost> = costs.queries.iter().filter(has_text).collect();
         found.sort_by(|a, b| (sort.2)(b).total_cmp(&(sort.2)(a)));

@@ -1,16 +1,17 @@
 //! The secrets that agents enroll with. They are shown only when somebody asks for them.
 
 use actix_web::web::Data;
+use chrono::{NaiveDate, NaiveTime};
 use maud::{Markup, html};
 
 use super::tabs;
 use crate::admin::AdminApi;
 use crate::admin::pages::answer::{Page, PageAnswer, PageFailed, go_to};
 use crate::admin::pages::forms::Posted;
-use crate::admin::pages::parts::{ago, cut, plural, shown};
+use crate::admin::pages::parts::{Tone, ago, ago_or_never, badge, count, cut, plural, shown};
 use crate::admin::pages::visit::{PageId, Visit};
 use crate::fleet::access::Permission;
-use crate::fleet::enroll_secrets::{EnrollSecrets, ListedSecret};
+use crate::fleet::enroll_secrets::{EnrollSecrets, ListedSecret, NewSecret};
 use crate::fleet::{Error, Problem};
 
 /// Secrets that are listed.
@@ -20,6 +21,8 @@ const MOST: usize = 200;
 #[derive(Debug, Clone, Default)]
 struct SecretForm {
     name: String,
+    last_day: String,
+    quota: String,
     problems: Vec<Problem>,
 }
 
@@ -29,6 +32,25 @@ pub(in crate::admin::pages) async fn page(api: Data<AdminApi>, visit: Visit) -> 
         Ok(show(&visit, &secrets, &SecretForm::default()))
     })
     .await
+}
+
+impl SecretForm {
+    /// What is asked for. A secret is good to the end of its last day, in UTC.
+    fn read(&self, secret: String) -> Result<NewSecret, Error> {
+        let expires_at = match self.last_day.as_str() {
+            "" => None,
+            day => {
+                let day = day.parse::<NaiveDate>().ok().and_then(|day| day.succ_opt());
+                Some(day.ok_or_else(|| Error::invalid("expires_at", "is no day such as 2027-01-31"))?)
+            }
+        };
+        let quota = match self.quota.as_str() {
+            "" => None,
+            number => Some(number.parse().map_err(|_| Error::invalid("quota", "expects a number of hosts"))?),
+        };
+        let expires_at = expires_at.map(|day| day.and_time(NaiveTime::MIN).and_utc());
+        Ok(NewSecret { name: self.name.clone(), secret, expires_at, quota })
+    }
 }
 
 /// The same page with the secrets.
@@ -42,13 +64,16 @@ pub(in crate::admin::pages) async fn reveal(api: Data<AdminApi>, posted: Posted)
 
 pub(in crate::admin::pages) async fn add(api: Data<AdminApi>, posted: Posted) -> PageAnswer {
     let (visit, fields) = (posted.visit, posted.fields);
-    let (name, secret) = (fields.text("name").to_owned(), fields.raw("secret").to_owned());
-    let (fleet, by, wanted) = (api.fleet.clone(), visit.principal.clone(), name.clone());
-    let add = move || async move { EnrollSecrets::of(&fleet).add(&by, &wanted, &secret).await };
+    let text = |name: &str| fields.text(name).to_owned();
+    let form =
+        SecretForm { name: text("name"), last_day: text("expires_at"), quota: text("quota"), problems: Vec::new() };
+    let new = form.read(fields.raw("secret").to_owned());
+    let (fleet, by) = (api.fleet.clone(), visit.principal.clone());
+    let add = move || async move { EnrollSecrets::of(&fleet).add(&by, new?).await };
     match api.work.change(add).await {
         Ok(()) => Ok(go_to(&visit.look.prefix, "/settings/secrets?notice=added").finish()),
         Err(Error::Invalid(problems)) => {
-            let form = SecretForm { name, problems };
+            let form = SecretForm { problems, ..form };
             api.page_again(visit, |fleet, visit| async move {
                 let secrets = EnrollSecrets::of(&fleet).list(&visit.principal).await?;
                 Ok(show(&visit, &secrets, &form))
@@ -84,7 +109,9 @@ fn show(visit: &Visit, secrets: &[ListedSecret], form: &SecretForm) -> Page {
 fn table(visit: &Visit, secrets: &[ListedSecret]) -> Markup {
     html! {
         table.page-table {
-            thead { tr { th { "Name" } th { "Secret" } th.wide-only { "Since" } th {} } }
+            thead { tr {
+                th { "Name" } th { "Secret" } th.n { "Hosts" } th { "Good until" } th.wide-only { "Last used" } th.wide-only { "Since" } th {}
+            } }
             tbody { @for secret in secrets.iter().take(MOST) { tr {
                 td.name { (cut(&secret.name, 80)) }
                 td {
@@ -96,6 +123,18 @@ fn table(visit: &Visit, secrets: &[ListedSecret]) -> Markup {
                         None => span.muted { "hidden" },
                     }
                 }
+                td.n {
+                    @if let Some(quota) = secret.quota { (count(secret.hosts_enrolled)) " of " (count(quota)) } @else { span.muted { "any" } }
+                    @if secret.quota.is_some_and(|quota| secret.hosts_enrolled >= quota) { " " (badge(Tone::Bad, "used up")) }
+                }
+                td {
+                    @match secret.expires_at {
+                        Some(end) if end <= visit.look.now.to_utc() => { (badge(Tone::Bad, "expired")) " " (ago(end, visit.look.now)) },
+                        Some(end) => (ago(end, visit.look.now)),
+                        None => span.muted { "always" },
+                    }
+                }
+                td.wide-only { (ago_or_never(secret.last_used_at.unwrap_or_default(), visit.look.now)) }
                 td.wide-only { (ago(secret.created_at, visit.look.now)) }
                 td.n {
                     @if visit.may(Permission::WriteSecrets) {
@@ -126,6 +165,16 @@ fn add_form(visit: &Visit, form: &SecretForm) -> Markup {
                     "Secret" input type="password" name="secret" autocomplete="off" maxlength="255";
                     span.hint { "Leave it empty to have one made" }
                     (problem("secret"))
+                }
+                label {
+                    "Last day" input type="date" name="expires_at" value=(form.last_day) autocomplete="off";
+                    span.hint { "In UTC; leave it empty for a secret that is always good" }
+                    (problem("expires_at"))
+                }
+                label {
+                    "Most hosts" input type="number" min="1" name="quota" value=(form.quota) autocomplete="off";
+                    span.hint { "That may enroll with it; leave it empty for any number" }
+                    (problem("quota"))
                 }
             }
             div.row { button.primary { "Add secret" } }

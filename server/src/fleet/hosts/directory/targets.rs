@@ -65,12 +65,15 @@ impl Directory {
         self.read(|tables, _| tables.labels().collect()).await
     }
 
-    /// How many hosts are in any label of each list.
+    /// How many hosts are in any of the groups, for each list of groups.
     ///
     /// # Errors
     /// As for [`Directory::loaded`].
-    pub async fn count_in_any(self: &Arc<Self>, label_lists: Vec<Vec<i64>>) -> Result<Vec<u64>> {
-        self.read(move |tables, _| label_lists.iter().map(|labels| union(tables, labels).len()).collect()).await
+    pub async fn count_in_any(self: &Arc<Self>, lists: Vec<Vec<TargetGroups>>) -> Result<Vec<u64>> {
+        let size = |tables: &Tables, groups: &[TargetGroups]| {
+            groups.iter().fold(RoaringBitmap::new(), |all, groups| all | groups.slots(tables)).len()
+        };
+        self.read(move |tables, _| lists.iter().map(|groups| size(tables, groups)).collect()).await
     }
 
     /// The hosts of groups.

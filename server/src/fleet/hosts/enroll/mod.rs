@@ -6,6 +6,7 @@
 //! one after the other (`rows`), on rows that the transaction has locked, and then written in few statements (`transaction`).
 
 mod batch;
+mod quotas;
 mod rows;
 mod transaction;
 
@@ -22,6 +23,7 @@ use super::{Hosts, NodeKey, details};
 use crate::bus::Notifier;
 use crate::config;
 use crate::fleet::batches::{Batches, NoAnswer};
+use crate::fleet::schedule::Plan;
 use crate::fleet::{Error, Result};
 use crate::store::Store;
 use crate::store::entity::{self, hosts};
@@ -61,9 +63,9 @@ impl Hosts {
     /// Enrolls a host and gives it a key.
     ///
     /// # Errors
-    /// [`Error::Unauthenticated`] for a wrong secret, [`Error::Invalid`] for a host without identity or one that
-    /// enrolls too often, [`Error::TooMany`] beyond the limits, [`Error::Unavailable`] when the database does not
-    /// answer in time.
+    /// [`Error::Unauthenticated`] for a wrong secret, [`Error::NotAdmitted`] for one that has expired or is used up,
+    /// [`Error::Invalid`] for a host without identity or one that enrolls too often, [`Error::TooMany`] beyond the limits,
+    /// [`Error::Unavailable`] when the database does not answer in time.
     pub async fn enroll(&self, request: &Enroll) -> Result<NodeKey> {
         let (outcome, enrolled) = match self.try_enroll(request).await {
             Ok(key) => ("enrolled", Ok(key)),
@@ -76,9 +78,14 @@ impl Hosts {
     /// As [`Hosts::enroll`]; an error comes with the word under which it is counted.
     async fn try_enroll(&self, request: &Enroll) -> std::result::Result<NodeKey, (&'static str, Error)> {
         let plan = self.schedule.plan();
-        let Some(secret_id) = plan.secret_id(request.enroll_secret.as_deref().unwrap_or_default()) else {
+        let Some(secret) = plan.secret(request.enroll_secret.as_deref().unwrap_or_default()) else {
             return Err(("wrong_secret", Error::Unauthenticated));
         };
+        let now = self.clock.now();
+        let (secret_id, has_quota) = (secret.id, secret.has_quota);
+        if secret.expires_at.is_some_and(|end| end <= now) {
+            return Err(("expired_secret", self.refused_secret(&plan, secret_id, "has expired")));
+        }
         let identity =
             HostIdentity::of(request, self.config.host_identifier).map_err(|error| ("no_identity", error))?;
         if let Err(limit) = self.admission.admits(secret_id) {
@@ -86,7 +93,6 @@ impl Hosts {
         }
         let key = NodeKey::generate();
         let hash = NodeKey::hash(key.reveal());
-        let now = self.clock.now();
         if identity.is_stand_in
             && let Some(left_out) = self.stand_in_log.pass((), now)
         {
@@ -107,18 +113,24 @@ impl Hosts {
             platform_type,
             plan,
             secret_id,
+            has_quota,
             key: hash,
             now,
             order: EnrollOrder::default(),
         };
         match self.wait_for(enrollment).await? {
             EnrollOutcome::Enrolled(enrolled) => {
+                self.secret_uses.note(secret_id, now);
                 self.take_in(&enrolled, hash, instance_id);
                 Ok(key)
             }
             EnrollOutcome::TooSoon => {
                 let reason = format!("host identified by {identifier} enrolling too often");
                 Err(("too_soon", Error::invalid("host_identifier", reason)))
+            }
+            EnrollOutcome::NoPlace => {
+                let reason = "is used up: as many hosts as it is for have enrolled with it";
+                Err(("used_up_secret", self.refused_secret(&self.schedule.plan(), secret_id, reason)))
             }
         }
     }
@@ -147,6 +159,15 @@ impl Hosts {
                 Err((outcome, Error::Unavailable(format!("{reason} within {} ms", longest.as_millis()))))
             }
         }
+    }
+
+    /// The refusal of a secret that is known. It has a log line of its own, so that strangers with wrong secrets do not hide it.
+    fn refused_secret(&self, plan: &Plan, id: i64, reason: &str) -> Error {
+        let name = plan.secret_name(id).unwrap_or_default();
+        if let Some(left_out) = self.refused_secrets_log.pass(id, self.clock.now()) {
+            tracing::warn!(enroll_secret = ?name, left_out, "a host was not enrolled, as its enroll secret {reason}");
+        }
+        Error::NotAdmitted(format!("the enroll secret {name:?} {reason}"))
     }
 
     fn too_many(&self, limit: &str) -> Error {

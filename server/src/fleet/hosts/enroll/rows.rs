@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::quotas::SecretQuotas;
 use crate::clock::Moment;
 use crate::fleet::hosts::builtin_labels::{Family, HostSystem};
 use crate::fleet::hosts::details;
@@ -25,9 +26,18 @@ pub(super) struct Enrollment {
     pub platform_type: Option<String>,
     pub plan: Arc<Plan>,
     pub secret_id: i64,
+    /// The secret is for so many hosts and no more.
+    pub has_quota: bool,
     pub key: KeyHash,
     pub now: Moment,
     pub order: EnrollOrder,
+}
+
+impl Enrollment {
+    /// Whether it counts under the quota of its secret, for a host that enrolled with the secret `before` last.
+    pub fn takes_place(&self, before: Option<i64>) -> bool {
+        self.has_quota && before != Some(self.secret_id)
+    }
 }
 
 /// When an enrollment is written, compared with others that wait.
@@ -45,6 +55,8 @@ pub(super) enum EnrollOutcome {
     Enrolled(EnrolledHost),
     /// `osquery.enroll_cooldown` is not over.
     TooSoon,
+    /// As many hosts as the secret is for have enrolled with it.
+    NoPlace,
 }
 
 /// A host that has enrolled.
@@ -85,6 +97,7 @@ pub(super) struct EnrollingHost {
 pub(super) enum EnrollVerdict {
     Enrolled { dropped: Vec<KeyHash> },
     TooSoon,
+    NoPlace,
 }
 
 impl EnrollingHost {
@@ -133,7 +146,7 @@ impl EnrollingHost {
     }
 
     /// Enrolls the host.
-    pub fn enroll(&mut self, enrollment: &Enrollment, cooldown: Duration) -> EnrollVerdict {
+    pub fn enroll(&mut self, enrollment: &Enrollment, cooldown: Duration, quotas: &mut SecretQuotas) -> EnrollVerdict {
         let Enrollment { identity, now, .. } = enrollment;
         // Written already, by a transaction of which only the answer was lost.
         if self.has(enrollment) {
@@ -142,6 +155,9 @@ impl EnrollingHost {
         let is_there = self.was_there || self.is_changed;
         if is_there && !cooldown.is_zero() && now.since(self.row.enrolled_at) < cooldown {
             return EnrollVerdict::TooSoon;
+        }
+        if !quotas.take(enrollment, self.row.enroll_secret_id) {
+            return EnrollVerdict::NoPlace;
         }
         details::put_into(&mut self.row, &enrollment.said);
         self.row.enrolled_at = *now;

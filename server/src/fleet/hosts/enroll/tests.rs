@@ -83,6 +83,7 @@ fn enrollments_of(world: &World, all: &[Said], first: i64) -> Vec<Enrollment> {
             platform_type: None,
             plan: Arc::clone(&plan),
             secret_id: at as i64,
+            has_quota: false,
             key,
             now: Moment(now),
             order: EnrollOrder::default(),
@@ -162,7 +163,7 @@ fn answers(outcomes: &[Option<EnrollOutcome>]) -> Vec<Option<(String, BTreeSet<K
         Some(EnrollOutcome::Enrolled(enrolled)) => {
             Some((enrolled.known.host.identifier.clone(), enrolled.dropped.iter().copied().collect()))
         }
-        Some(EnrollOutcome::TooSoon) | None => None,
+        Some(EnrollOutcome::TooSoon | EnrollOutcome::NoPlace) | None => None,
     };
     outcomes.iter().map(answer).collect()
 }

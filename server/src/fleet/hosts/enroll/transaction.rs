@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::quotas::SecretQuotas;
 use super::rows::{EnrollOutcome, EnrollVerdict, EnrolledHost, EnrollingHost, Enrollment};
 use crate::clock::Moment;
 use crate::fleet::hosts::details;
@@ -27,6 +28,7 @@ type ByIdentifier = BTreeMap<String, Vec<EnrollingHost>>;
 pub(super) async fn write(tx: &store::Tx, all: &[&Enrollment], cooldown: Duration) -> store::Result<Written> {
     let (mut hosts, identifiers) = locked_hosts(tx, all).await?;
     read_labels_and_keys(tx, &mut hosts, all, &identifiers).await?;
+    let mut quotas = SecretQuotas::lock(tx, with_places(&hosts, all, &identifiers)).await?;
     let mut verdicts = Vec::with_capacity(all.len());
     for (enrollment, identifier) in all.iter().zip(&identifiers) {
         let Some(identifier) = identifier else {
@@ -39,14 +41,16 @@ pub(super) async fn write(tx: &store::Tx, all: &[&Enrollment], cooldown: Duratio
             same.push(EnrollingHost::new(identifier.clone(), enrollment));
             same.len() - 1
         });
-        verdicts.push(Some((folded, at, same[at].enroll(enrollment, cooldown))));
+        verdicts.push(Some((folded, at, same[at].enroll(enrollment, cooldown, &mut quotas))));
     }
     let now = all.iter().map(|enrollment| enrollment.now).max().unwrap_or(Moment::NEVER);
     let is_for_others = write_hosts(tx, &mut hosts, now).await?;
+    quotas.write(tx).await?;
 
     let mut known: BTreeMap<i64, Arc<KnownHost>> = BTreeMap::new();
     let mut outcome = |enrollment: &Enrollment, host: &EnrollingHost, verdict| match verdict {
         EnrollVerdict::TooSoon => EnrollOutcome::TooSoon,
+        EnrollVerdict::NoPlace => EnrollOutcome::NoPlace,
         EnrollVerdict::Enrolled { dropped } => {
             let label_ids = || host.labels.iter().copied().collect();
             let known = known
@@ -65,6 +69,20 @@ pub(super) async fn write(tx: &store::Tx, all: &[&Enrollment], cooldown: Duratio
         Some(outcome(enrollment, hosts.get(&folded)?.get(at)?, verdict))
     });
     Ok(Written { outcomes: outcomes.collect(), is_for_others })
+}
+
+/// The secrets under whose quotas hosts may have to take a place.
+fn with_places(hosts: &ByIdentifier, all: &[&Enrollment], identifiers: &[Option<String>]) -> BTreeSet<i64> {
+    let mut secret_ids = BTreeSet::new();
+    for (enrollment, identifier) in all.iter().zip(identifiers) {
+        let Some(identifier) = identifier else { continue };
+        let same = hosts.get(&case::fold(identifier)).map_or(&[][..], Vec::as_slice);
+        let before = position(same, identifier).and_then(|at| same[at].row.enroll_secret_id);
+        if enrollment.takes_place(before) {
+            secret_ids.insert(enrollment.secret_id);
+        }
+    }
+    secret_ids
 }
 
 /// Which of the hosts that differ in capitals alone goes by an identifier.

@@ -168,6 +168,7 @@ impl HostImport {
             tally.assignments.insert(Assignment {
                 platform: one.row.platform.as_str().into(),
                 label_ids: one.labels.iter().copied().collect(),
+                ..Assignment::default()
             });
             tally.keys_added += u64::from(one.added_key.is_some());
             tally.keys_dropped += one.dropped_keys.len() as u64;
