@@ -1,9 +1,19 @@
-//! What SQL for agents does.
+//! What SQL for agents reads.
 //!
-//! [`check`] says whether a text is one statement that SQLite can parse and that only reads. It is bounded for whatever text.
+//! SQLite itself is asked, on an empty database with the tables that agents have: it knows what an alias, an expression, a view
+//! or a quoted name means. Every function here is pure, and bounded for whatever text: [`check`] says whether a text is one
+//! statement that only reads, [`reads`] what it reads and what nobody knows, and [`lacking`] which hosts lack it.
 
+mod agent_tables;
 mod check;
+mod fleet;
+mod program;
+mod reads;
+mod scratch;
 mod size;
 mod tokens;
 
+pub use agent_tables::{AgentColumn, AgentTables};
 pub use check::{MAX_SQL_BYTES, check, doubt};
+pub use fleet::{FleetLack, GroupTables, LackedName, lacking};
+pub use reads::{Reads, Unclear, UnknownColumn, reads};
