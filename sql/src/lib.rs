@@ -2,11 +2,14 @@
 //!
 //! SQLite itself is asked, on an empty database with the tables that agents have: it knows what an alias, an expression, a view
 //! or a quoted name means. Every function here is pure, and bounded for whatever text: [`check`] says whether a text is one
-//! statement that only reads, [`reads`] what it reads and what nobody knows, and [`lacking`] which hosts lack it.
+//! statement that only reads, [`reads`] what it reads and what nobody knows, [`lacking`] which hosts lack it, and a [`Guard`]
+//! whether somebody may ask it.
 
 mod agent_tables;
 mod check;
+mod confined;
 mod fleet;
+mod guard;
 mod program;
 mod reads;
 mod scratch;
@@ -16,4 +19,7 @@ mod tokens;
 pub use agent_tables::{AgentColumn, AgentTables};
 pub use check::{MAX_SQL_BYTES, check, doubt};
 pub use fleet::{FleetLack, GroupTables, LackedName, lacking};
+pub use guard::{
+    AskedSql, DEFAULT_GUARD, Decision, Effect, Guard, GuardFinding, GuardMode, GuardProblem, GuardRole, SqlKind,
+};
 pub use reads::{Reads, Unclear, UnknownColumn, reads};
