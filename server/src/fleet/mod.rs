@@ -39,11 +39,12 @@ pub mod schedule;
 pub mod scheduled;
 pub mod schema;
 pub mod specs;
-mod sql;
 pub mod statistics;
 mod task_runs;
 
 use std::sync::Arc;
+
+use muster_sql as sql;
 
 pub use about::ServerParts;
 pub use activities::ActivityEntry;

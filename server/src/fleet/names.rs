@@ -1,15 +1,13 @@
 //! The rules for names and other short texts: agents must understand them, and columns must hold them.
 
 use muster_api::osquery::filters;
+use muster_sql::MAX_SQL_BYTES;
 
 use crate::fleet::Problem;
 pub use crate::store::case::has_part;
 
 /// The length of the columns, in characters.
 const MAX_NAME: usize = 255;
-
-/// The longest SQL text: it leaves room for other queries in a config.
-pub(super) const MAX_SQL_BYTES: usize = 256 * 1024;
 
 /// Longest description.
 const MAX_DESCRIPTION_BYTES: usize = 64 * 1024;

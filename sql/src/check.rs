@@ -1,11 +1,16 @@
 //! Checks of SQL that SQLite can do without the agent's tables.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
 use rusqlite::{Connection, Error, ErrorCode};
 
-use super::names::MAX_SQL_BYTES;
+use crate::size::{self, TOO_LARGE};
+use crate::tokens::{Token, TokenKind, tokens};
+
+/// The longest SQL text: it leaves room for other queries in a config.
+pub const MAX_SQL_BYTES: usize = 256 * 1024;
 
 /// Words in SQLite's message that mean a syntax error, and not an unknown table.
 const SYNTAX_ERRORS: [&str; 3] = ["syntax error", "incomplete input", "unrecognized token"];
@@ -40,18 +45,7 @@ const SETTINGS: [&str; 5] = ["application_id", "encoding", "page_count", "schema
 /// # Errors
 /// What is wrong, as an error text for operators.
 pub fn check(sql: &str) -> Result<(), String> {
-    if sql.len() > MAX_SQL_BYTES {
-        return Err(format!("is longer than {MAX_SQL_BYTES} bytes"));
-    }
-    if sql.contains('\0') {
-        return Err("has a NUL character in it".to_owned());
-    }
-    let statements = statements(sql);
-    let statement = match statements.as_slice() {
-        [] => return Err("cannot be empty".to_owned()),
-        [statement] => *statement,
-        several => return Err(format!("holds {} statements; agents run one", several.len())),
-    };
+    let statement = statement(sql)?;
     let Ok(checker) = Checker::new() else { return Ok(()) };
     match checker.parse(statement) {
         Parsed::Writes(what) => Err(format!("is not allowed: {what}; agents only read")),
@@ -63,9 +57,28 @@ pub fn check(sql: &str) -> Result<(), String> {
     }
 }
 
+/// The one statement of a text, if it is of a size that may be given to SQLite.
+pub(crate) fn statement(sql: &str) -> Result<&str, String> {
+    if sql.len() > MAX_SQL_BYTES {
+        return Err(format!("is longer than {MAX_SQL_BYTES} bytes"));
+    }
+    if sql.contains('\0') {
+        return Err("has a NUL character in it".to_owned());
+    }
+    let tokens = tokens(sql);
+    let statements = statements(sql, &tokens);
+    let statement = match statements.as_slice() {
+        [] => return Err("cannot be empty".to_owned()),
+        [statement] => *statement,
+        several => return Err(format!("holds {} statements; agents run one", several.len())),
+    };
+    size::weight(&tokens, &BTreeMap::new()).ok_or(TOO_LARGE)?;
+    Ok(statement)
+}
+
 /// Why agents probably cannot run `sql`, which is saved all the same: their SQLite may know more than this one. `None` for
 /// texts that are refused elsewhere, because they are empty or too long.
-pub(super) fn doubt(sql: &str) -> Option<String> {
+pub fn doubt(sql: &str) -> Option<String> {
     if sql.trim().is_empty() || sql.len() > MAX_SQL_BYTES || sql.contains('\0') {
         return None;
     }
@@ -152,7 +165,7 @@ fn is_syntax_error(error: &Error) -> bool {
 }
 
 /// What an action of a statement does beyond reading; `None` if it only reads.
-fn beyond_reading(action: &AuthAction<'_>) -> Option<String> {
+pub(crate) fn beyond_reading(action: &AuthAction<'_>) -> Option<String> {
     match action {
         AuthAction::Select | AuthAction::Read { .. } | AuthAction::Function { .. } | AuthAction::Recursive => None,
         AuthAction::Pragma { pragma_name, pragma_value } => {
@@ -167,41 +180,20 @@ fn beyond_reading(action: &AuthAction<'_>) -> Option<String> {
 }
 
 /// The statements: parts between semicolons that are not only white space and comments.
-fn statements(sql: &str) -> Vec<&str> {
+fn statements<'a>(sql: &'a str, tokens: &[Token<'_>]) -> Vec<&'a str> {
     let mut found = Vec::new();
     let mut begin = 0;
     let mut is_in_statement = false;
-    let mut rest = sql.char_indices().peekable();
-    while let Some((at, c)) = rest.next() {
-        match (c, rest.peek().map(|(_, next)| *next)) {
-            ('-', Some('-')) => while rest.next().is_some_and(|(_, c)| c != '\n') {},
-            ('/', Some('*')) => {
-                let mut last = ' ';
-                for (_, c) in rest.by_ref().skip(1) {
-                    if last == '*' && c == '/' {
-                        break;
-                    }
-                    last = c;
-                }
-            }
-            ('\'' | '"' | '`', _) => {
-                is_in_statement = true;
-                while rest.next().is_some_and(|(_, other)| other != c) {}
-            }
-            ('[', _) => {
-                is_in_statement = true;
-                while rest.next().is_some_and(|(_, c)| c != ']') {}
-            }
-            (';', _) => {
-                if is_in_statement {
-                    found.extend(sql.get(begin..at));
-                }
-                begin = at + 1;
-                is_in_statement = false;
-            }
-            (c, _) if c.is_whitespace() => {}
-            _ => is_in_statement = true,
+    for token in tokens {
+        if token.kind != TokenKind::Semicolon {
+            is_in_statement = true;
+            continue;
         }
+        if is_in_statement {
+            found.extend(sql.get(begin..token.at));
+        }
+        begin = token.at + 1;
+        is_in_statement = false;
     }
     if is_in_statement {
         found.extend(sql.get(begin..));
@@ -262,6 +254,7 @@ mod tests {
             ("select 'open", "parse"),
             ("explain explain select 1", "parse"),
             ("select 1; select 2", "2 statements"),
+            ("select 1;\u{a0}", "2 statements"),
         ] {
             let error = check(bad).unwrap_err();
             assert!(error.contains(reason), "{bad}: {error}");
@@ -308,6 +301,17 @@ mod tests {
             let error = check(bad).unwrap_err();
             assert!(error.contains("only read"), "{bad}: {error}");
         }
+    }
+
+    #[test]
+    fn what_would_take_all_memory_is_refused_before_sqlite_sees_it() {
+        let mut sql = "WITH a0 AS (SELECT 1 AS x)".to_owned();
+        (1..40).for_each(|at| sql.push_str(&format!(", a{at} AS (SELECT l.x FROM a{0} AS l, a{0})", at - 1)));
+        sql.push_str(" SELECT * FROM a39");
+        assert!(check(&sql).unwrap_err().contains("too often"));
+        assert!(
+            check(&format!("SELECT {}1{}", "(".repeat(5_000), ")".repeat(5_000))).unwrap_err().contains("too deeply")
+        );
     }
 
     #[test]
