@@ -3,6 +3,8 @@
 
 mod activities;
 mod filesystem;
+#[cfg(test)]
+mod fleet_keys_tests;
 mod foreign;
 mod import;
 mod live;
