@@ -25,6 +25,15 @@ pub enum SpecOperation {
     Delete,
 }
 
+/// How the operation is to be done.
+#[derive(Clone, Copy, Default)]
+pub struct SendWish {
+    /// Only tell what would change.
+    pub dry_run: bool,
+    /// Take agent options with mistakes.
+    pub force: bool,
+}
+
 impl SpecOperation {
     fn word(self) -> &'static str {
         match self {
@@ -88,9 +97,10 @@ pub async fn send(
     server: &RestClient,
     operation: SpecOperation,
     documents: &Documents,
-    dry_run: bool,
+    wish: SendWish,
 ) -> anyhow::Result<Applied> {
-    let body = Apply { documents: documents.to_json(), dry_run };
+    let SendWish { dry_run, force } = wish;
+    let body = Apply { documents: documents.to_json(), dry_run, force };
     match server.post::<_, Applied>(&format!("spec/{}", operation.word()), &body).await {
         Ok(applied) => {
             for problem in located(documents, &applied.warnings) {

@@ -5,7 +5,7 @@ use muster_api::osquery::filters;
 use crate::fleet::Problem;
 
 /// The length of the columns, in characters.
-const MAX_NAME: usize = 255;
+pub(super) const MAX_NAME: usize = 255;
 
 /// The longest SQL text: it leaves room for other queries in a config.
 pub(super) const MAX_SQL_BYTES: usize = 256 * 1024;

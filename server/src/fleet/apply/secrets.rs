@@ -1,6 +1,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
-use muster_api::rest::Action;
+use muster_api::rest::{Action, FieldDifference};
 use serde_json::json;
 
 use super::{ApplyRun, Located, of_kind};
@@ -10,11 +10,13 @@ use crate::fleet::{Result, path};
 use crate::store;
 use crate::store::entity::enroll_secrets::Model as Secret;
 
+/// Secrets with the names they are given, if any.
+type WantedSecrets<'a> = BTreeMap<&'a str, Option<&'a str>>;
+
 impl ApplyRun<'_> {
     pub(super) async fn secrets(&mut self, documents: &[Located]) -> Result<()> {
         for (document, spec) in of_kind!(documents, EnrollSecret) {
-            // Secrets with the names they are given, if any.
-            let mut wanted: BTreeMap<&str, Option<&str>> = BTreeMap::new();
+            let mut wanted = WantedSecrets::new();
             let mut names = BTreeSet::new();
             for (position, secret) in spec.secrets.iter().enumerate() {
                 let at = path::item(&document.path("secrets"), position);
@@ -67,6 +69,7 @@ impl ApplyRun<'_> {
             // The change must not tell what the secrets are, only that the list differs.
             let (old, new) = (json!({ "secrets": 0 }), json!({ "secrets": u8::from(is_changed) }));
             let action = self.note(document, (0, ""), Some(&old), &new)?;
+            self.tell_counts(&rows, &wanted);
             if action == Action::Unchanged || !self.problems.is_empty() {
                 continue;
             }
@@ -83,5 +86,17 @@ impl ApplyRun<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Puts into the outcome noted last, if that is a change, how many secrets come and go.
+    fn tell_counts(&mut self, rows: &[Secret], wanted: &WantedSecrets<'_>) {
+        let Some((_, change)) = self.changes.last_mut().filter(|(_, change)| change.action == Action::Changed) else {
+            return;
+        };
+        let kept = rows.iter().filter(|row| wanted.contains_key(row.secret.as_str())).count();
+        let count = |count: usize| if count == 1 { "1 secret".to_owned() } else { format!("{count} secrets") };
+        let after = format!("{}: {} new, {} removed", count(wanted.len()), wanted.len() - kept, rows.len() - kept);
+        let (field, before, after) = ("secrets".to_owned(), Some(count(rows.len())), Some(after));
+        change.differences = vec![FieldDifference { field, before, after, ..FieldDifference::default() }];
     }
 }

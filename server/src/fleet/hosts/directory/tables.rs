@@ -7,6 +7,7 @@ use super::shared::SharedValues;
 use super::slots::{SlotCursor, SlotIndex};
 use super::text::TextColumn;
 use crate::clock::Moment;
+use crate::fleet::hosts::Assignment;
 use crate::fleet::hosts::presence::online_for;
 use crate::fleet::hosts::seen::seconds;
 use crate::store::directory::{DirectoryHost, DirectoryRow};
@@ -226,6 +227,20 @@ impl Tables {
     /// The number of the kind of a host, as in [`Tables::kinds`].
     pub fn kind(&self, slot: u32) -> u32 {
         self.slots[slot as usize].kind
+    }
+
+    /// Numbers of the kind and of the labels of a host: hosts with the same numbers have both in common.
+    pub fn likeness(&self, slot: u32) -> (u32, u32) {
+        let host = self.host(slot);
+        (host.kind, host.label_set)
+    }
+
+    /// The platform and the labels of hosts with these numbers.
+    pub fn assignment(&self, (kind, label_set): (u32, u32)) -> Assignment {
+        let platform = self.kinds.get(kind).map(|kind| kind.platform.clone()).unwrap_or_default();
+        let mut label_ids = self.label_sets.get(label_set).cloned().unwrap_or_default();
+        label_ids.sort_unstable();
+        Assignment { platform, label_ids }
     }
 
     pub fn address(&self, slot: u32) -> &str {
