@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use anyhow::{anyhow, bail};
 use muster_api::rest::{Applied, Apply, FieldError};
 
-use crate::documents::{DocumentProblem, Documents};
+use crate::documents::{DocumentProblem, Documents, Gathered};
+use crate::files::Here;
 use crate::rest::{RestClient, RestError};
 use crate::{files, output};
 
@@ -74,14 +75,10 @@ impl FileArgs {
             bail!("-f must be specified: a YAML file, a directory of YAML files, or - for standard input");
         }
         let mut documents = Documents::default();
-        let mut problems = Vec::new();
         let read = files::read(&self.files, &EXTENSIONS)?;
         read.note_skipped(&EXTENSIONS);
-        for (name, text) in read.texts {
-            if let Err(found) = documents.add(&name, text) {
-                problems.extend(found);
-            }
-        }
+        let Gathered { mut problems, unused } = documents.add_all(read.texts, &Here);
+        files::note_skipped(&unused, "they are no documents, and no file of Fleet's GitOps refers to them");
         problems.extend(read.unread.iter().map(|error| DocumentProblem::general(format!("{error:#}"))));
         if !problems.is_empty() {
             // The server checks what belongs together, so it is asked only when everything is there.

@@ -14,6 +14,9 @@ Examples:
   # Show what would change, and on how many hosts
   fleetctl apply -f packs.yml --dry-run
 
+  # Apply a repository for Fleet's GitOps
+  fleetctl apply -f default.yml -f teams/
+
   # Copy packs and their queries to another server
   fleetctl get packs --with-queries --yaml | fleetctl apply --context other -f -";
 
