@@ -118,7 +118,7 @@ const SECTIONS: [ForeignKeys; 28] = [
 ];
 
 /// Fleet's keys in sections that are here, too.
-const KEYS: [ForeignKeys; 17] = [
+const KEYS: [ForeignKeys; 20] = [
     of(
         "filesystem",
         "rotated files are kept by filesystem.rotate_size and filesystem.rotate_keep, and not compressed",
@@ -173,6 +173,9 @@ const KEYS: [ForeignKeys; 17] = [
             "sts_external_id",
         ],
     ),
+    of("server", "TLS 1.2 and 1.3 are served, and nothing older", &["tls_compatibility"]),
+    of("server", "there is nothing that it would encrypt", &["private_key", "private_key_arn", "private_key_region"]),
+    of("server", LATER, &["sandbox_enabled", "websockets_allow_unsafe_origin"]),
     of(
         "server",
         "connections and limits have settings of their own",
@@ -184,12 +187,6 @@ const KEYS: [ForeignKeys; 17] = [
             "gzip_responses",
             "keepalive",
             "max_installer_size",
-            "private_key",
-            "private_key_arn",
-            "private_key_region",
-            "sandbox_enabled",
-            "tls_compatibility",
-            "websockets_allow_unsafe_origin",
         ],
     ),
     of("session", "keys of sessions have one size", &["key_size"]),
