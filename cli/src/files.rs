@@ -3,6 +3,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, anyhow};
+use muster_api::documents::Surroundings;
 
 use crate::output;
 
@@ -52,6 +53,21 @@ pub fn read(named: &[PathBuf], extensions: &[&str]) -> anyhow::Result<TextFiles>
     }
 }
 
+/// The files of this machine and the environment of this process.
+pub struct Here;
+
+impl Surroundings for Here {
+    fn file(&self, path: &Path) -> Result<String, String> {
+        let name = path.display().to_string();
+        let bytes = fs::read(path).map_err(|error| error.to_string())?;
+        text(&name, bytes).map_err(|error| error.to_string())
+    }
+
+    fn variable(&self, name: &str) -> Option<String> {
+        std::env::var(name).ok()
+    }
+}
+
 impl TextFiles {
     fn add(&mut self, file: anyhow::Result<(String, String)>) {
         match file {
@@ -62,16 +78,21 @@ impl TextFiles {
 
     /// Says which files were skipped, at most some by name.
     pub fn note_skipped(&self, extensions: &[&str]) {
-        const NAMED: usize = 5;
-        if self.skipped.is_empty() {
-            return;
-        }
-        let names: Vec<_> = self.skipped.iter().take(NAMED).map(|path| path.display().to_string()).collect();
-        let more = self.skipped.len() - names.len();
-        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-        let read = extensions.join(" and .");
-        output::note(&format!("warning: skipped {}{more}: of directories only .{read} are read", names.join(", ")));
+        let names: Vec<_> = self.skipped.iter().map(|path| path.display().to_string()).collect();
+        note_skipped(&names, &format!("of directories only .{} are read", extensions.join(" and .")));
     }
+}
+
+/// Says that files were skipped, and why: at most some by name.
+pub fn note_skipped(names: &[String], why: &str) {
+    const NAMED: usize = 5;
+    if names.is_empty() {
+        return;
+    }
+    let named = names.get(..NAMED).unwrap_or(names);
+    let more = names.len() - named.len();
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    output::note(&format!("warning: skipped {}{more}: {why}", named.join(", ")));
 }
 
 fn file_text(path: &Path) -> anyhow::Result<(String, String)> {

@@ -299,10 +299,6 @@ struct SharedParts {
 impl SharedParts {
     fn build(config: &Config, metrics: &Metrics) -> Result<Self> {
         if config.redis.is_used() {
-            let without_effect = config.redis.without_effect();
-            if !without_effect.is_empty() {
-                tracing::info!(keys = without_effect.join(", "), "these settings are accepted and have no effect");
-            }
             let lifetime = config.live.max_deadline + config.live.retention + SPARE_LIFETIME;
             let redis = RedisShare::new(&config.redis, lifetime, metrics.redis()?).context("cannot use Redis")?;
             let batches = Some(Sharing(redis.batches));

@@ -1,6 +1,7 @@
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use super::gitops::{self, Gathered, Surroundings};
 use super::node::{YamlData, YamlNode};
 use super::path::{self, PathSegment};
 use super::problem::{DocumentProblem, SourceText};
@@ -13,14 +14,32 @@ pub struct Documents {
 }
 
 #[derive(Debug)]
-struct ParsedDocument {
-    source: usize,
-    root: YamlNode,
+pub(super) struct ParsedDocument {
+    /// Position among the sources.
+    pub source: usize,
+    pub root: YamlNode,
 }
 
 impl Documents {
     /// Adds the documents of a file. Skips empty documents; a file with problems adds nothing.
     pub fn add(&mut self, name: &str, text: String) -> Result<(), Vec<DocumentProblem>> {
+        let (source, roots) = self.parse(name, text)?;
+        let refused = self.refused(source, &roots);
+        if !refused.is_empty() {
+            return Err(refused);
+        }
+        let written = roots.into_iter().filter(|root| !root.is_null());
+        self.documents.extend(written.map(|root| ParsedDocument { source, root }));
+        Ok(())
+    }
+
+    /// Adds the documents of files, of which some may be those of Fleet's GitOps with files that these refer to.
+    pub fn add_all(&mut self, files: Vec<(String, String)>, surroundings: &dyn Surroundings) -> Gathered {
+        gitops::gather(self, files, surroundings)
+    }
+
+    /// Parses a file and keeps its text. Gives its position among the sources and its documents.
+    pub(super) fn parse(&mut self, name: &str, text: String) -> Result<(usize, Vec<YamlNode>), Vec<DocumentProblem>> {
         let text = text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text);
         let source = SourceText { name: name.to_owned(), text };
         let mut roots: Vec<YamlNode> = serde_yaml::from_multiple_with_options(&source.text, options())
@@ -28,20 +47,31 @@ impl Documents {
         let mut problems = Vec::new();
         for root in &mut roots {
             check(root, &source, &mut problems);
-            if is_pack_file(root) {
-                let reason =
-                    "looks like an osquery pack or configuration; convert it first with: fleetctl convert -f FILE";
-                problems.push(DocumentProblem::at(&source, root.at, reason));
-            }
         }
         if !problems.is_empty() {
             return Err(problems);
         }
-        let index = self.sources.len();
-        let written = roots.into_iter().filter(|root| !root.is_null());
-        self.documents.extend(written.map(|root| ParsedDocument { source: index, root }));
         self.sources.push(source);
-        Ok(())
+        Ok((self.sources.len() - 1, roots))
+    }
+
+    /// What is no document, although it looks like one.
+    pub(super) fn refused(&self, source: usize, roots: &[YamlNode]) -> Vec<DocumentProblem> {
+        let Some(source) = self.sources.get(source) else { return Vec::new() };
+        let reason = "looks like an osquery pack or configuration; convert it first with: fleetctl convert -f FILE";
+        roots
+            .iter()
+            .filter(|root| is_pack_file(root))
+            .map(|root| DocumentProblem::at(source, root.at, reason))
+            .collect()
+    }
+
+    pub(super) fn source(&self, position: usize) -> Option<&SourceText> {
+        self.sources.get(position)
+    }
+
+    pub(super) fn append(&mut self, documents: Vec<ParsedDocument>) {
+        self.documents.extend(documents);
     }
 
     pub fn is_empty(&self) -> bool {
@@ -159,7 +189,7 @@ fn check(node: &mut YamlNode, source: &SourceText, problems: &mut Vec<DocumentPr
     }
 }
 
-fn written(at: serde_yaml::Location, source: &SourceText) -> &str {
+pub(super) fn written(at: serde_yaml::Location, source: &SourceText) -> &str {
     let slice = || {
         let start = usize::try_from(at.span().byte_offset()?).ok()?;
         let length = usize::try_from(at.span().byte_len()?).ok()?;

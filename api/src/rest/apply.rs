@@ -16,21 +16,27 @@ pub struct Apply {
     /// Only validates and reports what would change.
     #[serde(default, deserialize_with = "null_is_default")]
     pub dry_run: bool,
+    /// Also takes agent options in which this server finds mistakes; each becomes a warning.
+    #[serde(default, deserialize_with = "null_is_default", skip_serializing_if = "std::ops::Not::not")]
+    pub force: bool,
 }
 
 /// The outcome of an apply or a delete, or of a dry run of one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Applied {
     pub dry_run: bool,
-    /// One per document, in the order of the documents.
+    /// One per document, in the order of the documents, and one for each schedule that query documents have changed.
     pub changes: Vec<Change>,
+    /// Of a dry run that would change something: the hosts whose config would change.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hosts: Option<TouchedHosts>,
     /// Contents that are valid but probably not intended.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<FieldError>,
 }
 
 /// The outcome for one document.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct Change {
     pub kind: String,
     /// Empty for kinds of which there is only one, such as `config`.
@@ -39,14 +45,44 @@ pub struct Change {
     /// Names of the fields that differ; empty unless `action` is `changed`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub fields: Vec<String>,
+    /// What differs field by field, as far as there is room; empty unless `action` is `changed`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub differences: Vec<FieldDifference>,
+}
+
+/// A field of an object before and after a change.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+pub struct FieldDifference {
+    /// Path in the object, such as `queries.processes.interval`.
+    pub field: String,
+    /// Text of the value, absent where the field is; of a list one element on a line.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<String>,
+    /// Whether only the starts of the values are there.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_cut: bool,
+    /// Whether the values are left out because they may be secret.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_secret: bool,
+}
+
+/// Hosts whose config a change would change, as far as their labels are known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+pub struct TouchedHosts {
+    pub changed: u64,
+    /// All hosts.
+    pub total: u64,
 }
 
 /// The action of an apply or a delete on a document.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Action {
     Created,
     Changed,
+    #[default]
     Unchanged,
     Deleted,
     /// Nothing to delete: no object has this name.

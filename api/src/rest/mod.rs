@@ -22,7 +22,7 @@ mod statistics;
 mod user;
 
 pub use account::{LoggedIn, Login, Me, NewAdmin, OrgInfo, Role, SetUp, SetUpDone, User, Version};
-pub use apply::{Action, Applied, Apply, Change};
+pub use apply::{Action, Applied, Apply, Change, FieldDifference, TouchedHosts};
 pub use campaign::{
     Campaign, CampaignEnvelope, CampaignMetrics, CampaignStatus, CampaignTotals, FoundTargets, LiveRun, LiveRunAnswer,
     LiveRunDone, LiveRunQuery, LiveRunSummary, NewCampaign, Selected, TargetCounts, TargetSearch, Targets,
@@ -45,7 +45,8 @@ pub use query::{Deleted, Query, QueryEnvelope, QueryIds, QueryInput, QueryList, 
 pub use scheduled::{GlobalSchedule, Scheduled, ScheduledEnvelope, ScheduledInput, ScheduledQueries};
 pub use schema::{FleetSchema, SchemaColumn, SchemaGroup, SchemaTable};
 pub use spec::{
-    AppliedSpecs, OptionsSpec, SecretsSpec, SpecByName, SpecList, UncheckedSecrets, UncheckedSpec, UserRoles,
+    AppliedSpecs, GlobalScheduleDocument, OptionsSpec, SecretsSpec, SpecByName, SpecList, UncheckedSecrets,
+    UncheckedSpec, UserRoles,
 };
 pub use statistics::{
     BucketCost, CostPercentiles, Denylist, Denylisted, FleetCosts, FleetCount, FleetCounts, FleetQueryCost, GroupCost,

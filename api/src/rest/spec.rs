@@ -3,7 +3,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::FieldError;
-use crate::spec::{EnrollSecretSpec, UserRolesSpec};
+use crate::spec::{EnrollSecretSpec, GlobalScheduleSpec, UserRolesSpec};
 
 /// `GET`/`POST spec/queries`, `spec/packs`, `spec/labels`: specs of one kind.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -35,6 +35,13 @@ pub struct SecretsSpec {
 #[serde(deny_unknown_fields)]
 pub struct OptionsSpec {
     pub spec: Value,
+}
+
+/// `GET`/`POST spec/global_schedule`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct GlobalScheduleDocument {
+    pub spec: GlobalScheduleSpec,
 }
 
 /// `GET`/`POST users/roles/spec`.

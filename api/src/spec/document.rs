@@ -3,7 +3,7 @@ use schemars::generate::SchemaSettings;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{API_VERSION, EnrollSecretSpec, LabelSpec, PackSpec, QuerySpec, UserRolesSpec};
+use super::{API_VERSION, EnrollSecretSpec, GlobalScheduleSpec, LabelSpec, PackSpec, QueryDocument, UserRolesSpec};
 
 /// The kind of a document. Written in lower case, read in any case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
@@ -12,6 +12,7 @@ pub enum DocumentKind {
     Query,
     Pack,
     Label,
+    GlobalSchedule,
     Config,
     /// Only the agent options, as in Fleet 3.x.
     Options,
@@ -20,14 +21,23 @@ pub enum DocumentKind {
 }
 
 impl DocumentKind {
-    pub const ALL: [Self; 7] =
-        [Self::Query, Self::Pack, Self::Label, Self::Config, Self::Options, Self::EnrollSecret, Self::UserRoles];
+    pub const ALL: [Self; 8] = [
+        Self::Query,
+        Self::Pack,
+        Self::Label,
+        Self::GlobalSchedule,
+        Self::Config,
+        Self::Options,
+        Self::EnrollSecret,
+        Self::UserRoles,
+    ];
 
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Query => "query",
             Self::Pack => "pack",
             Self::Label => "label",
+            Self::GlobalSchedule => "global_schedule",
             Self::Config => "config",
             Self::Options => "options",
             Self::EnrollSecret => "enroll_secret",
@@ -35,10 +45,23 @@ impl DocumentKind {
         }
     }
 
-    /// Finds the kind of this name, in any case.
+    /// Finds the kind of this name, in any case. The plural and, for the kinds of which there is one, the singular will do.
     pub fn parse(word: &str) -> Option<Self> {
-        let word = word.to_ascii_lowercase();
-        Self::ALL.into_iter().find(|kind| kind.as_str() == word)
+        let word = word.to_ascii_lowercase().replace('-', "_");
+        Self::ALL.into_iter().find(|kind| kind.as_str() == word || kind.other_words().contains(&word.as_str()))
+    }
+
+    fn other_words(self) -> &'static [&'static str] {
+        match self {
+            Self::Query => &["queries"],
+            Self::Pack => &["packs"],
+            Self::Label => &["labels"],
+            Self::GlobalSchedule => &["schedule", "global_schedules"],
+            Self::Config => &["configs"],
+            Self::Options => &["option", "osquery_options"],
+            Self::EnrollSecret => &["enroll_secrets"],
+            Self::UserRoles => &["user_role"],
+        }
     }
 
     /// The JSON schema of the kind's spec, without references. `None` for `config` and `options`, which have no type.
@@ -46,9 +69,10 @@ impl DocumentKind {
         let settings = SchemaSettings::default().with(|settings| settings.inline_subschemas = true);
         let mut schemas = settings.into_generator();
         let schema = match self {
-            Self::Query => schemas.root_schema_for::<QuerySpec>(),
+            Self::Query => schemas.root_schema_for::<QueryDocument>(),
             Self::Pack => schemas.root_schema_for::<PackSpec>(),
             Self::Label => schemas.root_schema_for::<LabelSpec>(),
+            Self::GlobalSchedule => schemas.root_schema_for::<GlobalScheduleSpec>(),
             Self::EnrollSecret => schemas.root_schema_for::<EnrollSecretSpec>(),
             Self::UserRoles => schemas.root_schema_for::<UserRolesSpec>(),
             Self::Config | Self::Options => return None,
@@ -58,12 +82,12 @@ impl DocumentKind {
 
     /// Whether an apply may have only one document of the kind; of the others it may have one per name.
     pub fn is_singleton(self) -> bool {
-        matches!(self, Self::Config | Self::Options | Self::EnrollSecret | Self::UserRoles)
+        matches!(self, Self::GlobalSchedule | Self::Config | Self::Options | Self::EnrollSecret | Self::UserRoles)
     }
 }
 
-/// A document: its kind, and a spec whose schema depends on the kind (`QuerySpec`, `PackSpec`, `LabelSpec`,
-/// `EnrollSecretSpec`, `UserRolesSpec`, or an object for `config` and `options`).
+/// A document: its kind, and a spec whose schema depends on the kind (`QueryDocument`, `PackSpec`, `LabelSpec`,
+/// `GlobalScheduleSpec`, `EnrollSecretSpec`, `UserRolesSpec`, or an object for `config` and `options`).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Document {
@@ -81,9 +105,10 @@ fn api_version() -> String {
 /// A spec with the type of its kind.
 #[derive(Debug, Clone, PartialEq)]
 pub enum SpecDocument {
-    Query(QuerySpec),
+    Query(QueryDocument),
     Pack(PackSpec),
     Label(LabelSpec),
+    GlobalSchedule(GlobalScheduleSpec),
     /// Any subset of the configuration object; merged into what is there.
     Config(Value),
     Options(Value),
@@ -97,10 +122,27 @@ impl SpecDocument {
             Self::Query(_) => DocumentKind::Query,
             Self::Pack(_) => DocumentKind::Pack,
             Self::Label(_) => DocumentKind::Label,
+            Self::GlobalSchedule(_) => DocumentKind::GlobalSchedule,
             Self::Config(_) => DocumentKind::Config,
             Self::Options(_) => DocumentKind::Options,
             Self::EnrollSecret(_) => DocumentKind::EnrollSecret,
             Self::UserRoles(_) => DocumentKind::UserRoles,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kinds_have_several_words() {
+        for kind in DocumentKind::ALL {
+            for word in kind.other_words().iter().copied().chain([kind.as_str()]) {
+                assert_eq!(DocumentKind::parse(&word.to_uppercase()), Some(kind), "{word}");
+                assert_eq!(DocumentKind::parse(&word.replace('_', "-")), Some(kind), "{word}");
+            }
+        }
+        assert_eq!(DocumentKind::parse("querys"), None);
     }
 }

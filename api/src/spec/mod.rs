@@ -3,6 +3,7 @@
 //! Every type refuses unknown keys, so a misspelt key is an error and never silently ignored, and reads null as absent.
 
 mod document;
+mod global_schedule;
 mod label;
 mod pack;
 mod query;
@@ -10,9 +11,10 @@ mod secret;
 mod user_roles;
 
 pub use document::{Document, DocumentKind, SpecDocument};
+pub use global_schedule::GlobalScheduleSpec;
 pub use label::{LabelMembership, LabelSpec, LabelType};
 pub use pack::{PackQuery, PackSpec, PackTargets};
-pub use query::QuerySpec;
+pub use query::{QueryDocument, QueryLogging, QuerySpec};
 pub use secret::{EnrollSecretSpec, HostQuota, SecretSpec, UnlimitedWord, expiry, expiry_text};
 pub use user_roles::{UserRoleSpec, UserRolesSpec};
 

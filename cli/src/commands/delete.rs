@@ -3,7 +3,7 @@ use std::fmt::Write;
 use muster_api::rest::{Action, Applied};
 
 use super::ClientSession;
-use super::send::{self, FileArgs, SpecOperation};
+use super::send::{self, FileArgs, SendWish, SpecOperation};
 use crate::output;
 
 const EXAMPLES: &str = "\
@@ -28,8 +28,9 @@ pub async fn run(session: &ClientSession, args: Args) -> anyhow::Result<()> {
     let Some(documents) = args.files.read(SpecOperation::Delete)? else {
         return Ok(());
     };
+    let wish = SendWish { dry_run: args.dry_run, ..SendWish::default() };
     let server = session.authenticated().await?;
-    let deleted = send::send(&server, SpecOperation::Delete, &documents, args.dry_run).await?;
+    let deleted = send::send(&server, SpecOperation::Delete, &documents, wish).await?;
     output::data(&render(&deleted))
 }
 
@@ -63,14 +64,14 @@ mod tests {
             kind: kind.to_owned(),
             name: name.to_owned(),
             action,
-            fields: Vec::new(),
+            ..Change::default()
         };
         let changes = vec![
             change("query", "x", Action::Deleted),
             change("pack", "y\n", Action::Absent),
             change("config", "", Action::Ignored),
         ];
-        let mut deleted = Applied { dry_run: false, changes, warnings: Vec::new() };
+        let mut deleted = Applied { dry_run: false, changes, hosts: None, warnings: Vec::new() };
         assert_eq!(
             render(&deleted),
             "[+] deleting query \"x\"\n\

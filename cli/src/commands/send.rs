@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use anyhow::{anyhow, bail};
 use muster_api::rest::{Applied, Apply, FieldError};
 
-use crate::documents::{DocumentProblem, Documents};
+use crate::documents::{DocumentProblem, Documents, Gathered};
+use crate::files::Here;
 use crate::rest::{RestClient, RestError};
 use crate::{files, output};
 
@@ -23,6 +24,15 @@ pub struct FileArgs {
 pub enum SpecOperation {
     Apply,
     Delete,
+}
+
+/// How the operation is to be done.
+#[derive(Clone, Copy, Default)]
+pub struct SendWish {
+    /// Only tell what would change.
+    pub dry_run: bool,
+    /// Take agent options with mistakes.
+    pub force: bool,
 }
 
 impl SpecOperation {
@@ -65,14 +75,10 @@ impl FileArgs {
             bail!("-f must be specified: a YAML file, a directory of YAML files, or - for standard input");
         }
         let mut documents = Documents::default();
-        let mut problems = Vec::new();
         let read = files::read(&self.files, &EXTENSIONS)?;
         read.note_skipped(&EXTENSIONS);
-        for (name, text) in read.texts {
-            if let Err(found) = documents.add(&name, text) {
-                problems.extend(found);
-            }
-        }
+        let Gathered { mut problems, unused } = documents.add_all(read.texts, &Here);
+        files::note_skipped(&unused, "they are no documents, and no file of Fleet's GitOps refers to them");
         problems.extend(read.unread.iter().map(|error| DocumentProblem::general(format!("{error:#}"))));
         if !problems.is_empty() {
             // The server checks what belongs together, so it is asked only when everything is there.
@@ -88,9 +94,10 @@ pub async fn send(
     server: &RestClient,
     operation: SpecOperation,
     documents: &Documents,
-    dry_run: bool,
+    wish: SendWish,
 ) -> anyhow::Result<Applied> {
-    let body = Apply { documents: documents.to_json(), dry_run };
+    let SendWish { dry_run, force } = wish;
+    let body = Apply { documents: documents.to_json(), dry_run, force };
     match server.post::<_, Applied>(&format!("spec/{}", operation.word()), &body).await {
         Ok(applied) => {
             for problem in located(documents, &applied.warnings) {

@@ -10,15 +10,17 @@ use super::auth::Caller;
 use super::body::JsonBody;
 use super::error::AdminAnswer;
 use crate::fleet::access::Principal;
+use crate::fleet::apply::ApplyWish;
 use crate::fleet::{Error, Fleet, Problem, Result};
 
 pub(super) async fn apply(api: Data<AdminApi>, caller: Caller, request: JsonBody<Apply>) -> AdminAnswer {
-    let Apply { documents, dry_run } = request.into_inner();
-    api.change(&caller, move |fleet, by| async move { fleet.applier.apply(&by, documents, dry_run).await }).await
+    let Apply { documents, dry_run, force } = request.into_inner();
+    let wish = ApplyWish { dry_run, force };
+    api.change(&caller, move |fleet, by| async move { fleet.applier.apply(&by, documents, wish).await }).await
 }
 
 pub(super) async fn delete(api: Data<AdminApi>, caller: Caller, request: JsonBody<Apply>) -> AdminAnswer {
-    let Apply { documents, dry_run } = request.into_inner();
+    let Apply { documents, dry_run, .. } = request.into_inner();
     api.change(&caller, move |fleet, by| async move { fleet.applier.delete(&by, documents, dry_run).await }).await
 }
 
@@ -44,6 +46,14 @@ pub(super) async fn enroll_secret(
 
 pub(super) async fn options(api: Data<AdminApi>, caller: Caller, request: JsonBody<UncheckedSpec>) -> AdminAnswer {
     specs(&api, &caller, DocumentKind::Options, vec![request.into_inner().spec]).await
+}
+
+pub(super) async fn global_schedule(
+    api: Data<AdminApi>,
+    caller: Caller,
+    request: JsonBody<UncheckedSpec>,
+) -> AdminAnswer {
+    specs(&api, &caller, DocumentKind::GlobalSchedule, vec![request.into_inner().spec]).await
 }
 
 pub(super) async fn user_roles(api: Data<AdminApi>, caller: Caller, request: JsonBody<UncheckedSpec>) -> AdminAnswer {

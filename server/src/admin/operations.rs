@@ -3,14 +3,14 @@
 
 use muster_api::rest::{
     AgentConfig, Applied, AppliedSpecs, Apply, CarveBlockData, CarveBlockDigest, CarveEnvelope, CarveList,
-    ChangePassword, Deleted, Denylist, Explained, FleetCosts, FleetCounts, FleetSchema, GlobalSchedule, HostCount,
-    HostEnvelope, HostList, HostSearch, HostStatistics, HostSummary, HostView, HostsToDelete, LabelEnvelope,
-    LabelInput, LabelList, LabelSummaries, LoggedIn, Login, Me, NewUser, OptionsSpec, PackEnvelope, PackInput,
-    PackList, QueryCostReport, QueryEnvelope, QueryIds, QueryInput, QueryList, ScheduledEnvelope, ScheduledInput,
-    ScheduledQueries, SecretsSpec, SetUp, SetUpDone, SpecByName, SpecList, StalledHosts, UserEdit, UserEnvelope,
-    UserList, UserRoles, Version, WorkerRestarts,
+    ChangePassword, Deleted, Denylist, Explained, FleetCosts, FleetCounts, FleetSchema, GlobalSchedule,
+    GlobalScheduleDocument, HostCount, HostEnvelope, HostList, HostSearch, HostStatistics, HostSummary, HostView,
+    HostsToDelete, LabelEnvelope, LabelInput, LabelList, LabelSummaries, LoggedIn, Login, Me, NewUser, OptionsSpec,
+    PackEnvelope, PackInput, PackList, QueryCostReport, QueryEnvelope, QueryIds, QueryInput, QueryList,
+    ScheduledEnvelope, ScheduledInput, ScheduledQueries, SecretsSpec, SetUp, SetUpDone, SpecByName, SpecList,
+    StalledHosts, UserEdit, UserEnvelope, UserList, UserRoles, Version, WorkerRestarts,
 };
-use muster_api::spec::{LabelSpec, PackSpec, QuerySpec};
+use muster_api::spec::{LabelSpec, PackSpec, QueryDocument, QuerySpec};
 use serde_json::{Map, Value};
 
 use super::operation::{Needs, Operation, delete, get, patch, post};
@@ -96,7 +96,7 @@ fn documents() -> Vec<Operation> {
         get("/spec/queries", ReadQueries, "Get the specs of all queries", specs::queries)
             .gives::<SpecList<QuerySpec>>(),
         post("/spec/queries", WriteSchedule, "Apply specs of queries", apply::queries)
-            .takes::<SpecList<QuerySpec>>()
+            .takes::<SpecList<QueryDocument>>()
             .gives::<AppliedSpecs>(),
         get("/spec/queries/{name}", ReadQueries, "Get the spec of a query", specs::query)
             .gives::<SpecByName<QuerySpec>>(),
@@ -111,6 +111,12 @@ fn documents() -> Vec<Operation> {
             .gives::<AppliedSpecs>(),
         get("/spec/labels/{name}", ReadLabels, "Get the spec of a label", specs::label)
             .gives::<SpecByName<LabelSpec>>(),
+        get("/spec/global_schedule", ReadPacks, "Get the global schedule", specs::global_schedule)
+            .gives::<GlobalScheduleDocument>(),
+        post("/spec/global_schedule", WriteSchedule, "Replace the global schedule", apply::global_schedule)
+            .note("The same as applying a document of the kind `global_schedule`.")
+            .takes::<GlobalScheduleDocument>()
+            .gives::<AppliedSpecs>(),
         get("/spec/enroll_secret", ReadSecrets, "Get the enroll secrets", specs::enroll_secret).gives::<SecretsSpec>(),
         get("/spec/osquery_options", ReadConfig, "Get the agent options", specs::options).gives::<OptionsSpec>(),
         post("/spec/osquery_options", WriteConfig, "Replace the agent options", apply::options)

@@ -1,7 +1,7 @@
 //! Reading documents.
 
 use actix_web::web::{Data, Path};
-use muster_api::rest::{OptionsSpec, SecretsSpec, SpecByName, SpecList};
+use muster_api::rest::{GlobalScheduleDocument, OptionsSpec, SecretsSpec, SpecByName, SpecList};
 
 use super::AdminApi;
 use super::answer::ok;
@@ -38,6 +38,12 @@ pub(super) async fn labels(api: Data<AdminApi>, caller: Caller) -> AdminAnswer {
 pub(super) async fn label(api: Data<AdminApi>, caller: Caller, name: Path<String>) -> AdminAnswer {
     let (specs, principal) = (api.fleet.specs.clone(), caller.0.clone());
     let read = move || async move { Ok(SpecByName { specs: specs.label(&principal, &name).await? }) };
+    api.lists.send(&caller.0, read).await
+}
+
+pub(super) async fn global_schedule(api: Data<AdminApi>, caller: Caller) -> AdminAnswer {
+    let (specs, principal) = (api.fleet.specs.clone(), caller.0.clone());
+    let read = move || async move { Ok(GlobalScheduleDocument { spec: specs.global_schedule(&principal).await? }) };
     api.lists.send(&caller.0, read).await
 }
 

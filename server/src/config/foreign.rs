@@ -2,164 +2,276 @@
 
 use super::ConfigKey;
 
-/// Sections of Fleet's configuration that have no counterpart here.
-const SECTIONS: [&str; 27] = [
-    "activity",
-    "app",
-    "auth",
-    "beta",
-    "calendar",
-    "conditional_access",
-    "dev",
-    "email",
-    "firehose",
-    "geoip",
-    "google_workspace",
-    "kafkarest",
-    "kinesis",
-    "lambda",
-    "license",
-    "mdm",
-    "microsoft_compliance_partner",
-    "nats",
-    "packaging",
-    "partnerships",
-    "pubsub",
-    "sentry",
-    "ses",
-    "splunk",
-    "upgrades",
-    "vulnerabilities",
-    "webhook",
+/// Settings of Fleet that have no effect here, of one section or a part of it.
+struct ForeignKeys {
+    section: &'static str,
+    /// Why they have none.
+    why: &'static str,
+    /// Keys that may also be given as flags.
+    keys: &'static [&'static str],
+}
+
+const fn of(section: &'static str, why: &'static str, keys: &'static [&'static str]) -> ForeignKeys {
+    ForeignKeys { section, why, keys }
+}
+
+const SINKS: &str = "logs go to files or to standard output";
+const LATER: &str = "there is nothing like it here";
+const CLOUD: &str = "databases are reached by user and password";
+const ASYNC: &str = "what hosts report is always collected and written together";
+
+const AWS_STREAMS: [&str; 8] = [
+    "region",
+    "endpoint_url",
+    "access_key_id",
+    "secret_access_key",
+    "sts_assume_role_arn",
+    "sts_external_id",
+    "status_stream",
+    "result_stream",
+];
+
+/// Sections of Fleet that have no counterpart here. Any key in them is Fleet's, because newer versions add some.
+const SECTIONS: [ForeignKeys; 27] = [
+    of("activity", "activities are kept in the database", &["enable_audit_log", "audit_log_plugin"]),
+    of(
+        "app",
+        "tokens and invitations are not made this way; costs of queries are set in statistics.*",
+        &["token_key", "token_key_size", "invite_token_validity_period", "enable_scheduled_query_stats"],
+    ),
+    of(
+        "auth",
+        "passwords and sessions are kept another way",
+        &["bcrypt_cost", "salt_key_size", "jwt_key", "jwt_key_path"],
+    ),
+    of("beta", LATER, &[]),
+    of("calendar", LATER, &[]),
+    of("conditional_access", LATER, &[]),
+    of("dev", LATER, &[]),
+    of("email", "no mail is sent", &[]),
+    of("firehose", SINKS, &AWS_STREAMS),
+    of("geoip", LATER, &["database_path"]),
+    of("google_workspace", LATER, &[]),
+    of(
+        "kafkarest",
+        SINKS,
+        &["proxyhost", "status_topic", "result_topic", "audit_topic", "timeout", "content_type_value"],
+    ),
+    of("kinesis", SINKS, &AWS_STREAMS),
+    of(
+        "lambda",
+        SINKS,
+        &[
+            "region",
+            "access_key_id",
+            "secret_access_key",
+            "sts_assume_role_arn",
+            "sts_external_id",
+            "status_function",
+            "result_function",
+        ],
+    ),
+    of("license", "no licence is needed", &["key", "enforce_host_limit"]),
+    of("mdm", "devices are not managed", &[]),
+    of("microsoft_compliance_partner", LATER, &[]),
+    of("nats", SINKS, &[]),
+    of("packaging", "installers are not built", &["global_enroll_secret"]),
+    of("partnerships", LATER, &[]),
+    of("pubsub", SINKS, &["project", "status_topic", "result_topic", "audit_topic", "add_attributes"]),
+    of("sentry", "errors are kept here, see fleetctl debug errors", &["dsn"]),
+    of("ses", "no mail is sent", &[]),
+    of("splunk", SINKS, &[]),
+    of("upgrades", "migrations that are missing always stop the start", &["allow_missing_migrations"]),
+    of(
+        "vulnerabilities",
+        "there is no search for vulnerabilities",
+        &[
+            "databases_path",
+            "periodicity",
+            "cpe_database_url",
+            "cpe_translations_url",
+            "cve_feed_prefix_url",
+            "current_instance_checks",
+            "disable_schedule",
+            "disable_data_sync",
+            "disable_win_os_vulnerabilities",
+            "recent_vulnerability_max_age",
+        ],
+    ),
+    of("webhook", "there are no webhooks", &[]),
 ];
 
 /// Fleet's keys in sections that are here, too.
-const KEYS: [&str; 83] = [
-    "filesystem.audit_log_file",
-    "filesystem.enable_log_compression",
-    "filesystem.max_age",
-    "filesystem.max_backups",
-    "filesystem.max_size",
-    "logging.disable_banner",
-    "logging.disable_topics",
-    "logging.enable_topics",
-    "logging.error_retention_period",
-    "logging.otel_logs_enabled",
-    "logging.tracing_enabled",
-    "logging.tracing_type",
-    "mysql.region",
-    "mysql.sql_mode",
-    "mysql.sts_assume_role_arn",
-    "mysql.sts_external_id",
-    "mysql_read_replica.region",
-    "mysql_read_replica.sql_mode",
-    "mysql_read_replica.sts_assume_role_arn",
-    "mysql_read_replica.sts_external_id",
-    "osquery.allow_body_auth_fallback",
-    "osquery.async_host_collect_interval",
-    "osquery.async_host_collect_lock_timeout",
-    "osquery.async_host_collect_log_stats_interval",
-    "osquery.async_host_collect_max_jitter_percent",
-    "osquery.async_host_delete_batch",
-    "osquery.async_host_insert_batch",
-    "osquery.async_host_redis_pop_count",
-    "osquery.async_host_redis_scan_keys_count",
-    "osquery.async_host_update_batch",
-    "osquery.enable_async_host_processing",
-    "osquery.enable_log_rotation",
-    "osquery.max_jitter_percent",
-    "osquery.max_log_write_body_size",
-    "osquery.min_software_last_opened_at_diff",
-    "osquery.node_key_size",
-    "osquery.policy_update_interval",
-    "osquery.result_log_file",
-    "osquery.status_log_file",
-    "prometheus.basic_auth.disable",
-    "redis.cache_name",
-    "redis.host_cache_enabled",
-    "redis.host_cache_ttl",
-    "redis.live_query_small_target_threshold",
-    "redis.region",
-    "redis.sts_assume_role_arn",
-    "redis.sts_external_id",
-    "s3.carves_access_key_id",
-    "s3.carves_bucket",
-    "s3.carves_disable_ssl",
-    "s3.carves_endpoint_url",
-    "s3.carves_force_s3_path_style",
-    "s3.carves_prefix",
-    "s3.carves_region",
-    "s3.carves_secret_access_key",
-    "s3.carves_sts_assume_role_arn",
-    "s3.carves_sts_external_id",
-    "s3.software_installers_access_key_id",
-    "s3.software_installers_bucket",
-    "s3.software_installers_disable_ssl",
-    "s3.software_installers_endpoint_url",
-    "s3.software_installers_force_s3_path_style",
-    "s3.software_installers_prefix",
-    "s3.software_installers_region",
-    "s3.software_installers_secret_access_key",
-    "s3.software_installers_sts_assume_role_arn",
-    "s3.software_installers_sts_external_id",
-    "s3.sts_assume_role_arn",
-    "s3.sts_external_id",
-    "server.cleanup_dist_targets_age",
-    "server.default_max_request_body_size",
-    "server.force_h2c",
-    "server.frequent_cleanups_enabled",
-    "server.gzip_responses",
-    "server.keepalive",
-    "server.max_installer_size",
-    "server.private_key",
-    "server.private_key_arn",
-    "server.private_key_region",
-    "server.sandbox_enabled",
-    "server.tls_compatibility",
-    "server.websockets_allow_unsafe_origin",
-    "session.key_size",
+const KEYS: [ForeignKeys; 23] = [
+    of(
+        "filesystem",
+        "rotated files are kept by filesystem.rotate_size and filesystem.rotate_keep, and not compressed",
+        &["enable_log_compression", "max_age", "max_backups", "max_size"],
+    ),
+    of("filesystem", "activities are kept in the database", &["audit_log_file"]),
+    of("logging", LATER, &["disable_banner", "disable_topics", "enable_topics"]),
+    of("logging", "errors are kept until the server stops", &["error_retention_period"]),
+    of("logging", "there is no tracing", &["otel_logs_enabled", "tracing_enabled", "tracing_type"]),
+    of("mysql", CLOUD, &["region", "sts_assume_role_arn", "sts_external_id"]),
+    of("mysql", "the server sets it itself", &["sql_mode"]),
+    of("mysql_read_replica", CLOUD, &["region", "sts_assume_role_arn", "sts_external_id"]),
+    of("mysql_read_replica", "the server sets it itself", &["sql_mode"]),
+    of(
+        "osquery",
+        ASYNC,
+        &[
+            "async_host_collect_interval",
+            "async_host_collect_lock_timeout",
+            "async_host_collect_log_stats_interval",
+            "async_host_collect_max_jitter_percent",
+            "async_host_delete_batch",
+            "async_host_insert_batch",
+            "async_host_redis_pop_count",
+            "async_host_redis_scan_keys_count",
+            "async_host_update_batch",
+            "enable_async_host_processing",
+        ],
+    ),
+    of("osquery", "hosts are spread over the whole interval", &["max_jitter_percent"]),
+    of(
+        "osquery",
+        "there are no policies and no software",
+        &["policy_update_interval", "min_software_last_opened_at_diff"],
+    ),
+    of(
+        "osquery",
+        "limits and keys of agents have settings of their own",
+        &["allow_body_auth_fallback", "max_log_write_body_size", "node_key_size"],
+    ),
+    of("prometheus.basic_auth", "metrics are served without a password unless one is set", &["disable"]),
+    of(
+        "redis",
+        LATER,
+        &[
+            "cache_name",
+            "host_cache_enabled",
+            "host_cache_ttl",
+            "live_query_small_target_threshold",
+            "region",
+            "sts_assume_role_arn",
+            "sts_external_id",
+        ],
+    ),
+    of(
+        "s3",
+        "keys of carves are s3.bucket, s3.prefix and so on",
+        &[
+            "carves_access_key_id",
+            "carves_bucket",
+            "carves_disable_ssl",
+            "carves_endpoint_url",
+            "carves_force_s3_path_style",
+            "carves_prefix",
+            "carves_region",
+            "carves_secret_access_key",
+            "carves_sts_assume_role_arn",
+            "carves_sts_external_id",
+        ],
+    ),
+    of(
+        "s3",
+        "software is not installed",
+        &[
+            "software_installers_access_key_id",
+            "software_installers_bucket",
+            "software_installers_disable_ssl",
+            "software_installers_endpoint_url",
+            "software_installers_force_s3_path_style",
+            "software_installers_prefix",
+            "software_installers_region",
+            "software_installers_secret_access_key",
+            "software_installers_sts_assume_role_arn",
+            "software_installers_sts_external_id",
+        ],
+    ),
+    of("s3", "buckets are reached by access key and secret", &["sts_assume_role_arn", "sts_external_id"]),
+    of("server", "TLS 1.2 and 1.3 are served, and nothing older", &["tls_compatibility"]),
+    of("server", "there is nothing that it would encrypt", &["private_key", "private_key_arn", "private_key_region"]),
+    of("server", LATER, &["sandbox_enabled", "websockets_allow_unsafe_origin"]),
+    of(
+        "server",
+        "connections and limits have settings of their own",
+        &[
+            "cleanup_dist_targets_age",
+            "default_max_request_body_size",
+            "force_h2c",
+            "frequent_cleanups_enabled",
+            "gzip_responses",
+            "keepalive",
+            "max_installer_size",
+        ],
+    ),
+    of("session", "keys of sessions have one size", &["key_size"]),
 ];
 
-/// Keys of [`SECTIONS`] that are commonly given as flags.
-const FLAGS: [&str; 17] = [
-    "app_enable_scheduled_query_stats",
-    "app_invite_token_validity_period",
-    "app_token_key",
-    "app_token_key_size",
-    "auth_bcrypt_cost",
-    "auth_jwt_key",
-    "auth_jwt_key_path",
-    "auth_salt_key_size",
-    "debug",
-    "dev",
-    "dev_license",
-    "license_enforce_host_limit",
-    "license_key",
-    "upgrades_allow_missing_migrations",
-    "vulnerabilities_current_instance_checks",
-    "vulnerabilities_databases_path",
-    "vulnerabilities_periodicity",
+/// Settings outside of any section.
+const ALONE: [&str; 3] = ["debug", "dev", "dev_license"];
+const ALONE_WHY: &str = "it is for Fleet's developers; debug messages are logging.debug";
+
+/// Keys of older versions of Fleet, and the keys that they mean.
+const FORMER: [(&str, &str); 3] = [
+    ("osquery.enable_log_rotation", "filesystem.enable_log_rotation"),
+    ("osquery.result_log_file", "filesystem.result_log_file"),
+    ("osquery.status_log_file", "filesystem.status_log_file"),
 ];
 
-/// Flags of Fleet's server that are accepted and have no effect.
+/// The key of today that an older version of Fleet called so.
+pub(super) fn meant_by_former(dotted: &str) -> Option<&'static str> {
+    FORMER.iter().find(|(former, _)| *former == dotted).map(|(_, key)| *key)
+}
+
+/// Keys of older versions of Fleet.
+pub(super) fn former_keys() -> impl Iterator<Item = &'static str> {
+    FORMER.into_iter().map(|(former, _)| former)
+}
+
+/// Flags of Fleet's server that are no settings of today: accepted without an effect, or in their former meaning.
 pub fn foreign_flags() -> impl Iterator<Item = String> {
-    FLAGS.into_iter().map(str::to_owned).chain(KEYS.into_iter().map(|key| key.replace('.', "_")))
+    let flag = |section: &str, key: &str| format!("{}_{key}", section.replace('.', "_"));
+    let of_part = move |unused: &'static ForeignKeys| unused.keys.iter().map(move |key| flag(unused.section, key));
+    let former = former_keys().map(|dotted| dotted.replace('.', "_"));
+    SECTIONS.iter().chain(&KEYS).flat_map(of_part).chain(ALONE.into_iter().map(str::to_owned)).chain(former)
 }
 
-/// Whether a name is a section of Fleet's, or a key outside of any, such as `dev: true`.
-pub(super) fn is_section(name: &str) -> bool {
-    SECTIONS.contains(&name) || FLAGS.contains(&name)
+/// Why a setting outside of any section, or a section with one value, such as `dev: true`, has no effect; `None` if it is not
+/// Fleet's.
+pub(super) fn why_alone(name: &str) -> Option<&'static str> {
+    if ALONE.contains(&name) {
+        return Some(ALONE_WHY);
+    }
+    SECTIONS.iter().find(|unused| unused.section == name).map(|unused| unused.why)
 }
 
-/// Whether a `section.key` is one of Fleet's.
-pub(super) fn is_key(dotted: &str) -> bool {
-    KEYS.contains(&dotted) || dotted.split_once('.').is_some_and(|(section, _)| SECTIONS.contains(&section))
+/// Why a `section.key` of Fleet has no effect; `None` if it is not Fleet's.
+pub(super) fn why_key(dotted: &str) -> Option<&'static str> {
+    let (section, key) = dotted.rsplit_once('.')?;
+    let of_known = KEYS.iter().find(|unused| unused.section == section && unused.keys.contains(&key));
+    let first = dotted.split('.').next()?;
+    of_known.or_else(|| SECTIONS.iter().find(|unused| unused.section == first)).map(|unused| unused.why)
+}
+
+/// Why a `section_key` of Fleet has no effect; `None` if it is not Fleet's.
+pub(super) fn why_flag(flag: &str) -> Option<&'static str> {
+    let rest = |unused: &ForeignKeys| flag.strip_prefix(&unused.section.replace('.', "_"))?.strip_prefix('_');
+    let is_key = |unused: &&ForeignKeys| rest(unused).is_some_and(|key| unused.keys.contains(&key));
+    let is_in_section = |unused: &&ForeignKeys| rest(unused).is_some();
+    let found = KEYS.iter().find(is_key).or_else(|| SECTIONS.iter().find(is_in_section));
+    found.map(|unused| unused.why).or_else(|| ALONE.contains(&flag).then_some(ALONE_WHY))
 }
 
 /// What a variable that begins with `FLEET_` and is no setting is.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Foreign<'a> {
-    /// Somebody else's, who cannot be expected to know of us.
+    /// A setting of Fleet, and why it has no effect.
+    Fleets(&'static str),
+    /// Put there by Kubernetes or Docker, who cannot be expected to know of us.
+    Containers,
+    /// Somebody else's.
     Others,
     /// Probably a misspelling of this setting.
     NearMiss(&'a ConfigKey),
@@ -167,11 +279,12 @@ pub(super) enum Foreign<'a> {
 
 /// Judges a variable that is no setting.
 pub(super) fn judge<'a>(name: &str, text: &str, keys: &'a [ConfigKey]) -> Foreign<'a> {
+    if is_of_containers(name, text) {
+        return Foreign::Containers;
+    }
     let rest = name.strip_prefix("FLEET_").unwrap_or(name).to_ascii_lowercase();
-    let is_fleets = KEYS.iter().any(|key| key.replace('.', "_") == rest)
-        || SECTIONS.iter().any(|section| rest.strip_prefix(section).is_some_and(|key| key.starts_with('_')));
-    if is_fleets || is_of_containers(name, text) {
-        return Foreign::Others;
+    if let Some(why) = why_flag(&rest) {
+        return Foreign::Fleets(why);
     }
     nearest(&rest, keys).map_or(Foreign::Others, Foreign::NearMiss)
 }
@@ -206,30 +319,27 @@ mod tests {
     #[test]
     fn misspelt_settings_are_told_from_variables_of_others() {
         let keys = Config::keys();
-        for (name, text, meant) in [
-            ("FLEET_SERVER_ADRESS", "x", Some("server.address")),
-            ("FLEET_SERVER_TSL", "false", Some("server.tls")),
-            ("FLEET_SERVR_URL_PREFIX", "/x", Some("server.url_prefix")),
-            ("FLEET_SERVER_URLPREFIX", "/x", Some("server.url_prefix")),
-            ("FLEET_MYSQL_PASWORD", "x", Some("mysql.password")),
-            ("FLEET_OSQUERY_HOST_IDENTIFER", "uuid", Some("osquery.host_identifier")),
-            ("FLEET_SERVICE_HOST", "10.0.0.9", None),
-            ("FLEET_SERVICE_PORT_HTTPS", "8080", None),
-            ("FLEET_PORT", "tcp://10.0.0.9:8080", None),
-            ("FLEET_SERVER_PORT", "tcp://10.0.0.9:8080", None),
-            ("FLEET_SERVER_PORT", "8080", None),
-            ("FLEET_PORT_8080_TCP_ADDR", "10.0.0.9", None),
-            ("FLEET_CACHE_REDIS_MASTER_PORT", "tcp://10.0.0.5:6379", None),
-            ("FLEET_REDIS_PORT_6379_TCP", "tcp://10.0.0.5:6379", None),
-            ("FLEET_LICENSE_KEY", "", None),
-            ("FLEET_SERVER_PRIVATE_KEY", "x", None),
-            ("FLEET_VULNERABILITIES_DATABASES_PATH", "v", None),
-            ("FLEET_AUTH_JWT_KEY", "x", None),
-            ("FLEET_VERSION", "4.20", None),
-            ("FLEET_DOMAIN", "example.com", None),
+        let meant = |dotted: &str| Foreign::NearMiss(keys.iter().find(|key| key.dotted() == dotted).unwrap());
+        for (name, text, expected) in [
+            ("FLEET_SERVER_ADRESS", "x", meant("server.address")),
+            ("FLEET_SERVER_TSL", "false", meant("server.tls")),
+            ("FLEET_SERVR_URL_PREFIX", "/x", meant("server.url_prefix")),
+            ("FLEET_SERVER_URLPREFIX", "/x", meant("server.url_prefix")),
+            ("FLEET_MYSQL_PASWORD", "x", meant("mysql.password")),
+            ("FLEET_OSQUERY_HOST_IDENTIFER", "uuid", meant("osquery.host_identifier")),
+            ("FLEET_SERVICE_HOST", "10.0.0.9", Foreign::Containers),
+            ("FLEET_SERVICE_PORT_HTTPS", "8080", Foreign::Containers),
+            ("FLEET_PORT", "tcp://10.0.0.9:8080", Foreign::Containers),
+            ("FLEET_SERVER_PORT", "tcp://10.0.0.9:8080", Foreign::Containers),
+            ("FLEET_SERVER_PORT", "8080", Foreign::Others),
+            ("FLEET_PORT_8080_TCP_ADDR", "10.0.0.9", Foreign::Containers),
+            ("FLEET_CACHE_REDIS_MASTER_PORT", "tcp://10.0.0.5:6379", Foreign::Containers),
+            ("FLEET_REDIS_PORT_6379_TCP", "tcp://10.0.0.5:6379", Foreign::Containers),
+            ("FLEET_LICENSE_KEY", "", Foreign::Fleets("no licence is needed")),
+            ("FLEET_VULNERABILITIES_NEWER", "v", Foreign::Fleets("there is no search for vulnerabilities")),
+            ("FLEET_VERSION", "4.20", Foreign::Others),
+            ("FLEET_DOMAIN", "example.com", Foreign::Others),
         ] {
-            let expected =
-                keys.iter().find(|key| meant == Some(&key.dotted())).map_or(Foreign::Others, Foreign::NearMiss);
             assert_eq!(judge(name, text, &keys), expected, "{name}");
         }
     }
@@ -237,8 +347,18 @@ mod tests {
     #[test]
     fn no_setting_counts_as_somebody_else_s() {
         for key in Config::keys() {
-            assert!(!is_key(&key.dotted()), "{}", key.dotted());
+            assert_eq!(why_key(&key.dotted()), None, "{}", key.dotted());
+            assert_eq!(why_flag(&key.flag()), None, "{}", key.flag());
             assert!(!foreign_flags().any(|flag| flag == key.flag()), "{}", key.flag());
+        }
+    }
+
+    #[test]
+    fn former_keys_mean_keys_that_are_there() {
+        let keys = Config::keys();
+        for (former, key) in FORMER {
+            assert!(keys.iter().any(|known| known.dotted() == key), "{key}");
+            assert!(keys.iter().all(|known| known.dotted() != former), "{former}");
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Merges the layers: default < file < variable < flag.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Write as _};
 use std::path::{Path, PathBuf};
 
@@ -56,88 +56,175 @@ impl Loaded {
     }
 }
 
-/// Reads and checks all layers. A variable that is empty and a key that is null are as if absent.
+/// Reads and checks all layers. A variable that is empty and a key that is null are as if absent. Variables that begin with
+/// `KOLIDE_`, as Fleet 3.x has them, count where no `FLEET_` variable gives the same setting.
 ///
 /// # Errors
 /// All unknown keys, invalid values and contradictions together. Keys of Fleet, and variables that others put into the
 /// environment, are only warned of.
 pub fn load(sources: &Sources) -> Result<Loaded, ConfigErrors> {
-    let keys = Config::keys();
-    let mut config = Config::default();
-    let mut problems = Vec::new();
-    let mut ignored = Ignored::default();
-
+    let mut layers = Layers {
+        keys: Config::keys(),
+        config: Config::default(),
+        problems: Vec::new(),
+        unused: Unused::default(),
+        unknown_variables: Vec::new(),
+    };
     if let Some(path) = &sources.file {
-        for (dotted, text) in read_file(path, &mut ignored, &mut problems) {
-            let Some(key) = keys.iter().find(|key| key.dotted() == dotted) else {
-                if foreign::is_key(&dotted) {
-                    ignored.keys.push(dotted);
-                } else {
-                    problems.push(format!("{}: unknown key {dotted}{}", path.display(), suggestion(&keys, &dotted)));
+        layers.file(path);
+    }
+    layers.variables(&sources.variables);
+    layers.flags(&sources.flags);
+    layers.problems.extend(layers.config.contradictions());
+    let warnings = layers.warnings();
+    if layers.problems.is_empty() {
+        Ok(Loaded { config: layers.config, warnings })
+    } else {
+        Err(ConfigErrors(layers.problems))
+    }
+}
+
+/// What was read so far.
+struct Layers {
+    keys: Vec<ConfigKey>,
+    config: Config,
+    problems: Vec<String>,
+    unused: Unused,
+    unknown_variables: Vec<String>,
+}
+
+impl Layers {
+    fn file(&mut self, path: &Path) {
+        let mut found: Vec<_> = read_file(path, &mut self.unused, &mut self.problems).into_iter().collect();
+        // Keys of today count more than former ones.
+        found.sort_by_key(|(dotted, _)| foreign::meant_by_former(dotted).is_none());
+        for (dotted, text) in found {
+            let meant = foreign::meant_by_former(&dotted).unwrap_or(&dotted);
+            let Some(key) = self.keys.iter().find(|key| key.dotted() == meant).cloned() else {
+                match foreign::why_key(&dotted) {
+                    Some(why) => self.unused.add(why, dotted),
+                    None => {
+                        let hint = suggestion(&self.keys, &dotted);
+                        self.problems.push(format!("{}: unknown key {dotted}{hint}", path.display()));
+                    }
                 }
                 continue;
             };
             let Some(text) = text else { continue };
-            if let Err(reason) = config.set(key.section, key.name, &text) {
-                problems.push(format!("{}: {dotted}: {reason}", path.display()));
-            }
+            self.set(&key, &text, &dotted, || format!("{}: {dotted}", path.display()));
         }
     }
-    let mut variables: Vec<_> = sources.variables.iter().filter(|(name, _)| name.starts_with("FLEET_")).collect();
-    variables.sort();
-    for (name, text) in variables {
-        if OTHER_VARIABLES.contains(&name.as_str()) {
-            continue;
+
+    fn variables(&mut self, variables: &[(String, String)]) {
+        let settings = self.settings_by(|flag| format!("FLEET_{}", flag.to_ascii_uppercase()));
+        let is_given = |name: &str| variables.iter().any(|(given, text)| given == name && !text.is_empty());
+        let mut found: Vec<(&str, String, &str)> = Vec::new();
+        for (name, text) in variables {
+            if name.starts_with("FLEET_") {
+                found.push((name, name.clone(), text));
+            } else if let Some(rest) = name.strip_prefix("KOLIDE_") {
+                let todays = format!("FLEET_{rest}");
+                // Others have variables with that beginning, too.
+                if settings.contains_key(&todays) && !is_given(&todays) {
+                    found.push((name, todays, text));
+                }
+            }
         }
-        let Some(key) = keys.iter().find(|key| key.variable() == *name) else {
-            match foreign::judge(name, text, &keys) {
-                Foreign::Others => ignored.variables.push(name.clone()),
-                Foreign::NearMiss(key) => problems.push(format!(
+        found.sort();
+        found.sort_by_key(|(_, todays, _)| settings.get(todays).is_none_or(|(_, is_former)| !is_former));
+        for (name, todays, text) in found {
+            if OTHER_VARIABLES.contains(&name) {
+                continue;
+            }
+            if let Some((key, _)) = settings.get(&todays) {
+                if !text.is_empty() {
+                    self.set(key, text, name, || format!("variable {name}"));
+                }
+                continue;
+            }
+            match foreign::judge(name, text, &self.keys) {
+                Foreign::Fleets(why) => self.unused.add(why, name.to_owned()),
+                Foreign::Containers => {}
+                Foreign::Others => self.unknown_variables.push(name.to_owned()),
+                Foreign::NearMiss(key) => self.problems.push(format!(
                     "variable {name}: unknown setting (did you mean {}?); rename or unset it, or list settings with: \
                      muster config keys",
                     key.variable()
                 )),
             }
-            continue;
-        };
-        if text.is_empty() {
-            continue;
-        }
-        if let Err(reason) = config.set(key.section, key.name, text) {
-            problems.push(format!("variable {name}: {reason}"));
         }
     }
-    for (flag, text) in &sources.flags {
-        let Some(key) = keys.iter().find(|key| key.flag() == *flag) else {
-            ignored.flags.push(format!("--{flag}"));
-            continue;
-        };
-        if let Err(reason) = config.set(key.section, key.name, text) {
-            problems.push(format!("flag --{flag}: {reason}"));
+
+    fn flags(&mut self, flags: &[(String, String)]) {
+        let settings = self.settings_by(str::to_owned);
+        let mut found: Vec<_> = flags.iter().collect();
+        found.sort_by_key(|(flag, _)| settings.get(flag).is_none_or(|(_, is_former)| !is_former));
+        for (flag, text) in found {
+            match settings.get(flag) {
+                Some((key, _)) => self.set(key, text, &format!("--{flag}"), || format!("flag --{flag}")),
+                None => {
+                    let why = foreign::why_flag(flag).unwrap_or("it is no setting of this server");
+                    self.unused.add(why, format!("--{flag}"));
+                }
+            }
         }
     }
-    problems.extend(config.contradictions());
-    if problems.is_empty() { Ok(Loaded { config, warnings: ignored.warnings() }) } else { Err(ConfigErrors(problems)) }
+
+    /// The keys by the names that a layer gives them, and whether it is a former one.
+    fn settings_by(&self, name: impl Fn(&str) -> String) -> BTreeMap<String, (ConfigKey, bool)> {
+        let todays = self.keys.iter().map(|key| (name(&key.flag()), (key.clone(), false)));
+        let former = foreign::former_keys().filter_map(|former| {
+            let meant = foreign::meant_by_former(former)?;
+            let key = self.keys.iter().find(|key| key.dotted() == meant)?;
+            Some((name(&former.replace('.', "_")), (key.clone(), true)))
+        });
+        todays.chain(former).collect()
+    }
+
+    /// Sets a key from a layer that calls it `name`; problems begin with `slot`.
+    fn set(&mut self, key: &ConfigKey, text: &str, name: &str, slot: impl Fn() -> String) {
+        if let Err(reason) = self.config.set(key.section, key.name, text) {
+            self.problems.push(format!("{}: {reason}", slot()));
+        }
+        if let Some(why) = key.help.strip_prefix(WITHOUT_EFFECT) {
+            self.unused.add(why.trim_end_matches('.'), name.to_owned());
+        }
+    }
+
+    fn warnings(&self) -> Vec<String> {
+        let unknown = (!self.unknown_variables.is_empty()).then(|| {
+            let names = self.unknown_variables.join(", ");
+            format!(
+                "these variables begin with FLEET_ and are no settings of this server, so they are ignored: {names}"
+            )
+        });
+        self.unused.warning().into_iter().chain(unknown).collect()
+    }
 }
 
-/// Settings that are somebody else's.
+/// The beginning of the help of a key that is there for Fleet's files alone.
+const WITHOUT_EFFECT: &str = "No effect (accepted for Fleet): ";
+
+/// Settings of Fleet that are given and have no effect, by the reason.
 #[derive(Debug, Default)]
-struct Ignored {
-    keys: Vec<String>,
-    variables: Vec<String>,
-    flags: Vec<String>,
-}
+struct Unused(Vec<(&'static str, BTreeSet<String>)>);
 
-impl Ignored {
-    /// One warning for each layer.
-    fn warnings(self) -> Vec<String> {
-        let layers = [("keys of Fleet", self.keys), ("variables", self.variables), ("flags of Fleet", self.flags)];
-        let named = layers.into_iter().filter(|(_, names)| !names.is_empty());
-        named
-            .map(|(what, names)| {
-                format!("these {what} are no settings of this server and are ignored: {}", names.join(", "))
-            })
-            .collect()
+impl Unused {
+    fn add(&mut self, why: &'static str, name: String) {
+        match self.0.iter_mut().find(|(known, _)| *known == why) {
+            Some((_, names)) => drop(names.insert(name)),
+            None => self.0.push((why, BTreeSet::from([name]))),
+        }
+    }
+
+    /// One warning for all of them.
+    fn warning(&self) -> Option<String> {
+        let reasons = self.0.iter().map(|(why, names)| {
+            let names: Vec<&str> = names.iter().map(String::as_str).collect();
+            format!("{} ({why})", names.join(", "))
+        });
+        let reasons: Vec<String> = reasons.collect();
+        (!reasons.is_empty()).then(|| format!("these settings of Fleet have no effect here: {}", reasons.join("; ")))
     }
 }
 
@@ -152,7 +239,7 @@ pub fn describe() -> String {
 }
 
 /// `section.key` with its value as text, for every scalar of the file; without one if it is null.
-fn read_file(path: &Path, ignored: &mut Ignored, problems: &mut Vec<String>) -> BTreeMap<String, Option<String>> {
+fn read_file(path: &Path, unused: &mut Unused, problems: &mut Vec<String>) -> BTreeMap<String, Option<String>> {
     let mut found = BTreeMap::new();
     let text = match std::fs::read_to_string(path) {
         Ok(text) => text,
@@ -176,10 +263,11 @@ fn read_file(path: &Path, ignored: &mut Ignored, problems: &mut Vec<String>) -> 
                 }
             }
             Json::Null => {}
-            _ if foreign::is_section(&section) => ignored.keys.push(section),
-            _ => {
-                problems.push(format!("{}: {section}: expects a section, with its keys indented below", path.display()))
-            }
+            _ => match foreign::why_alone(&section) {
+                Some(why) => unused.add(why, section),
+                None => problems
+                    .push(format!("{}: {section}: expects a section, with its keys indented below", path.display())),
+            },
         }
     }
     found
@@ -266,7 +354,7 @@ mod tests {
         assert_eq!(loaded.config.server.tls, default.server.tls);
         assert_eq!(loaded.config.server.address, default.server.address);
         assert_eq!(loaded.config.sqlite.path, default.sqlite.path);
-        assert!(loaded.warnings[0].ends_with(": auth.jwt_key"), "{:?}", loaded.warnings);
+        assert!(loaded.warnings[0].contains(": auth.jwt_key ("), "{:?}", loaded.warnings);
         assert_eq!(of_file("server:\n  url_prefix: ''\n").unwrap().config.server.url_prefix, "");
         assert!(of_file("server:\n  adress:\n").is_err(), "a misspelt key is one all the same");
     }
@@ -280,7 +368,7 @@ mod tests {
         assert_eq!(loaded.warnings, Vec::<String>::new());
         assert!(of_file("prometheus:\n  basic_auth:\n").unwrap().config.prometheus_basic_auth.username.is_empty());
         let fleets = of_file("prometheus:\n  basic_auth:\n    disable: true\n").unwrap();
-        assert!(fleets.warnings[0].ends_with(": prometheus.basic_auth.disable"), "{:?}", fleets.warnings);
+        assert!(fleets.warnings[0].contains(": prometheus.basic_auth.disable ("), "{:?}", fleets.warnings);
         for (bad, reason) in [
             ("prometheus:\n  basic_auth:\n    user: scraper\n", "unknown key prometheus.basic_auth.user"),
             ("prometheus:\n  basic_auth: not-a-secret\n", "unknown key prometheus.basic_auth"),
@@ -315,7 +403,8 @@ mod tests {
     #[test]
     fn a_section_that_is_none_is_refused_unless_it_is_fleets() {
         let loaded = of_file("dev: true\ndebug: false\nlicense: x\n").unwrap();
-        assert!(loaded.warnings[0].ends_with(": debug, dev, license"), "{:?}", loaded.warnings);
+        assert!(loaded.warnings[0].contains(": debug, dev ("), "{:?}", loaded.warnings);
+        assert!(loaded.warnings[0].ends_with("; license (no licence is needed)"), "{:?}", loaded.warnings);
         for bad in ["server: true\n", "servr: x\n", "server: [address]\n"] {
             let ConfigErrors(problems) = of_file(bad).unwrap_err();
             assert!(problems[0].contains("expects a section"), "{bad}: {problems:?}");
@@ -339,7 +428,7 @@ mod tests {
     #[test]
     fn what_is_somebody_else_s_is_warned_of_once() {
         let mut file = tempfile::NamedTempFile::new().unwrap();
-        write!(file, "auth:\n  jwt_key: x\nlicense:\n  key: y\nserver:\n  keepalive: true\n").unwrap();
+        write!(file, "auth:\n  jwt_key: x\nlicense:\n  key: y\nredis:\n  max_idle_conns: 3\n").unwrap();
         let loaded = load(&Sources {
             file: Some(file.path().to_owned()),
             variables: pairs(&[
@@ -347,6 +436,7 @@ mod tests {
                 ("FLEET_LICENSE_KEY", ""),
                 ("FLEET_SERVER_TLS", "False"),
                 ("FLEET_SERVER_WORKERS", ""),
+                ("FLEET_VERSION", "4.20"),
             ]),
             flags: pairs(&[("auth_jwt_key", "z")]),
         })
@@ -355,11 +445,34 @@ mod tests {
         assert_eq!(
             loaded.warnings,
             [
-                "these keys of Fleet are no settings of this server and are ignored: auth.jwt_key, license.key, server.keepalive",
-                "these variables are no settings of this server and are ignored: FLEET_LICENSE_KEY, FLEET_SERVICE_HOST",
-                "these flags of Fleet are no settings of this server and are ignored: --auth_jwt_key",
+                "these settings of Fleet have no effect here: --auth_jwt_key, auth.jwt_key (passwords and sessions are kept \
+                 another way); FLEET_LICENSE_KEY, license.key (no licence is needed); redis.max_idle_conns (commands share \
+                 four connections)",
+                "these variables begin with FLEET_ and are no settings of this server, so they are ignored: FLEET_VERSION",
             ]
         );
+    }
+
+    #[test]
+    fn former_names_of_settings_count_unless_todays_are_given() {
+        let file = "osquery:\n  result_log_file: old\n  status_log_file: former\nfilesystem:\n  result_log_file: new\n";
+        let config = of_file(file).unwrap().config;
+        assert_eq!(config.filesystem.result_log_file, PathBuf::from("new"));
+        assert_eq!(config.filesystem.status_log_file, PathBuf::from("former"));
+        let variables = pairs(&[
+            ("KOLIDE_SERVER_ADDRESS", "1.1.1.1:1"),
+            ("KOLIDE_SERVER_WORKERS", "2"),
+            ("FLEET_SERVER_WORKERS", "3"),
+            ("KOLIDE_OSQUERY_STATUS_LOG_FILE", "former"),
+            ("KOLIDE_LAUNCHER_HOSTNAME", "somebody else's"),
+        ]);
+        let loaded = load(&Sources { variables, ..Sources::default() }).unwrap();
+        assert_eq!((loaded.config.server.address.as_str(), loaded.config.server.workers), ("1.1.1.1:1", 3));
+        assert_eq!(loaded.config.filesystem.status_log_file, PathBuf::from("former"));
+        assert_eq!(loaded.warnings, [""; 0]);
+        let flags = pairs(&[("filesystem_status_log_file", "new"), ("osquery_status_log_file", "old")]);
+        let loaded = load(&Sources { flags, ..Sources::default() }).unwrap();
+        assert_eq!(loaded.config.filesystem.status_log_file, PathBuf::from("new"));
     }
 
     #[test]

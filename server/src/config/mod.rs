@@ -4,6 +4,8 @@
 mod activities;
 mod carves;
 mod filesystem;
+#[cfg(test)]
+mod fleet_keys_tests;
 mod foreign;
 mod import;
 mod live;

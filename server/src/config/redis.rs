@@ -74,24 +74,6 @@ impl Redis {
         !self.address.is_empty() || !self.sentinel_addresses.is_empty()
     }
 
-    /// Keys that are set although they have no effect.
-    pub fn without_effect(&self) -> Vec<&'static str> {
-        let default = Self::default();
-        [
-            ("redis.write_timeout", self.write_timeout != default.write_timeout),
-            ("redis.max_open_conns", self.max_open_conns != default.max_open_conns),
-            ("redis.max_idle_conns", self.max_idle_conns != default.max_idle_conns),
-            ("redis.conn_max_lifetime", self.conn_max_lifetime != default.conn_max_lifetime),
-            ("redis.idle_timeout", self.idle_timeout != default.idle_timeout),
-            ("redis.conn_wait_timeout", self.conn_wait_timeout != default.conn_wait_timeout),
-            ("redis.cluster_read_from_replica", self.cluster_read_from_replica),
-            ("redis.duplicate_results", self.duplicate_results),
-        ]
-        .into_iter()
-        .filter_map(|(key, is_set)| is_set.then_some(key))
-        .collect()
-    }
-
     pub(super) fn contradictions(&self) -> Vec<String> {
         let mut problems = Vec::new();
         for (key, list) in [("redis.address", &self.address), ("redis.sentinel_addresses", &self.sentinel_addresses)] {
@@ -168,6 +150,5 @@ mod tests {
         assert_eq!(problems.len(), 6, "{problems:#?}");
         assert!(!format!("{redis:?}{problems:?}").contains("hunter2"));
         assert_eq!(Redis::default().contradictions(), [""; 0]);
-        assert_eq!(Redis::default().without_effect(), [""; 0]);
     }
 }

@@ -150,7 +150,7 @@ impl ConfigValue for Duration {
     fn read(text: &str) -> Result<Self, String> {
         let expected = || "expects a duration such as 90s, 1h30m, 250ms or 5d".to_owned();
         let is_amount = |c: char| c.is_ascii_digit() || c == '.';
-        let mut rest = text;
+        let mut rest = text.strip_prefix('+').unwrap_or(text);
         let mut total = Self::ZERO;
         if rest == "0" {
             return Ok(total);
@@ -289,7 +289,9 @@ mod tests {
         assert_eq!(Duration::read("1.5h"), Ok(Duration::from_secs(5400)));
         assert_eq!(Duration::read("24h0m0s"), Ok(Duration::from_secs(86_400)));
         assert_eq!(Duration::read("250us"), Ok(Duration::from_micros(250)));
-        for bad in ["", "5", "h", "1x", "-1s", "1..5h", ".s", "1h.", "99999999999999999999d"] {
+        assert_eq!(Duration::read("+.5s"), Ok(Duration::from_millis(500)));
+        assert_eq!(Duration::read("1.s100ns"), Ok(Duration::new(1, 100)));
+        for bad in ["", "5", "h", "1x", "-1s", "1..5h", ".s", "+", "++1s", "1h.", "99999999999999999999d"] {
             assert!(Duration::read(bad).is_err(), "{bad} should be refused");
         }
         assert_eq!(Duration::from_secs(90).show(), "90s");

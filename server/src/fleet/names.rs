@@ -7,7 +7,7 @@ use crate::fleet::Problem;
 pub use crate::store::case::has_part;
 
 /// The length of the columns, in characters.
-const MAX_NAME: usize = 255;
+pub(super) const MAX_NAME: usize = 255;
 
 /// Longest description.
 const MAX_DESCRIPTION_BYTES: usize = 64 * 1024;

@@ -4,14 +4,15 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use muster_api::spec::{
-    EnrollSecretSpec, HostQuota, LabelMembership, LabelSpec, LabelType, PackQuery, PackSpec, PackTargets, QuerySpec,
-    SecretSpec, expiry_text,
+    EnrollSecretSpec, GlobalScheduleSpec, HostQuota, LabelMembership, LabelSpec, LabelType, PackQuery, PackSpec,
+    PackTargets, QuerySpec, SecretSpec, expiry_text,
 };
 use sea_orm::ConnectionTrait;
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::access::{Permission, Principal};
+use super::packs::GLOBAL;
 use super::schedule::{BuiltInOptions, Schedule};
 use super::{Error, Result};
 use crate::store::entity::enroll_secrets::Model as Secret;
@@ -84,6 +85,19 @@ impl Specs {
         let spec = row.and_then(label_spec).ok_or_else(|| no_such("Label", name))?;
         let mut hosts = host_names(db, spec.id).await?;
         Ok(with_hosts(spec, &mut hosts))
+    }
+
+    /// The global schedule; empty until a query is in it.
+    ///
+    /// # Errors
+    /// [`Error::Forbidden`] to users without the permission to read packs.
+    pub async fn global_schedule(&self, principal: &Principal) -> Result<GlobalScheduleSpec> {
+        principal.may(Permission::ReadPacks)?;
+        let db = self.store.reader();
+        let Some(row) = store::named::by_name::<entity::packs::Entity>(db, GLOBAL).await? else {
+            return Ok(GlobalScheduleSpec::default());
+        };
+        Ok(GlobalScheduleSpec { queries: whole_pack(db, row).await?.queries })
     }
 
     /// # Errors

@@ -1,7 +1,9 @@
 mod report;
 
+use anyhow::bail;
+
 use super::ClientSession;
-use super::send::{self, FileArgs, SpecOperation};
+use super::send::{self, FileArgs, SendWish, SpecOperation};
 use crate::output;
 
 const EXAMPLES: &str = "\
@@ -9,8 +11,11 @@ Examples:
   # Apply all YAML files of a directory
   fleetctl apply -f fleet-config/
 
-  # Show what would change
+  # Show what would change, and on how many hosts
   fleetctl apply -f packs.yml --dry-run
+
+  # Apply a repository for Fleet's GitOps
+  fleetctl apply -f default.yml -f teams/
 
   # Copy packs and their queries to another server
   fleetctl get packs --with-queries --yaml | fleetctl apply --context other -f -";
@@ -20,16 +25,32 @@ Examples:
 pub struct Args {
     #[command(flatten)]
     files: FileArgs,
-    /// Show what would change without changing anything
+    /// Show what would change, field by field, and on how many hosts, without changing anything
     #[arg(long)]
     dry_run: bool,
+    /// Also apply agent options in which the server finds mistakes
+    #[arg(long)]
+    force: bool,
+    /// Refused: there are no teams
+    #[arg(long, hide = true, value_name = "NAME")]
+    team: Option<String>,
+    /// Refused: there are no teams and no policies
+    #[arg(long, hide = true, value_name = "NAME")]
+    policies_team: Option<String>,
 }
 
 pub async fn run(session: &ClientSession, args: Args) -> anyhow::Result<()> {
+    if let Some(team) = args.team.or(args.policies_team) {
+        bail!(
+            "there are no teams: apply without --team, make a label of the hosts of {team:?}, and put what they run into a \
+             pack with that label in targets.labels"
+        );
+    }
     let Some(documents) = args.files.read(SpecOperation::Apply)? else {
         return Ok(());
     };
     let server = session.authenticated().await?;
-    let applied = send::send(&server, SpecOperation::Apply, &documents, args.dry_run).await?;
+    let wish = SendWish { dry_run: args.dry_run, force: args.force };
+    let applied = send::send(&server, SpecOperation::Apply, &documents, wish).await?;
     output::data(&report::render(&applied))
 }

@@ -1,14 +1,16 @@
 use std::fmt::Write;
 
-use muster_api::rest::{Action, Applied, Change};
+use muster_api::rest::{Action, Applied, Change, FieldDifference};
 
 /// Kinds in the order in which the server applies them.
-const ORDER: [&str; 7] = ["query", "label", "pack", "config", "options", "enroll_secret", "user_roles"];
+const ORDER: [&str; 8] =
+    ["query", "label", "pack", "global_schedule", "config", "options", "enroll_secret", "user_roles"];
 
 /// Actions in the order in which they are counted.
-const COUNTED: [Action; 4] = [Action::Created, Action::Changed, Action::Unchanged, Action::Ignored];
+const COUNTED: [Action; 5] = [Action::Created, Action::Changed, Action::Deleted, Action::Unchanged, Action::Ignored];
 
-/// The changes that were applied, or would be: one line per kind, followed by one line per object that differs.
+/// The changes that were applied, or would be: one line per kind, followed by one line per object that differs. A dry run also
+/// shows what differs, all changes by number, and the hosts that would notice.
 pub fn render(applied: &Applied) -> String {
     let mut text = String::new();
     let mut kinds: Vec<&str> = ORDER.to_vec();
@@ -26,8 +28,55 @@ pub fn render(applied: &Applied) -> String {
     }
     if applied.changes.iter().all(|change| is_without_effect(change.action)) {
         text.push_str("no changes\n");
+    } else if applied.dry_run {
+        plan(&mut text, applied);
     }
     text
+}
+
+/// All changes by number, and the hosts whose config changes.
+fn plan(text: &mut String, applied: &Applied) {
+    let count = |action| applied.changes.iter().filter(|change| change.action == action).count();
+    let [created, changed, deleted, unchanged] =
+        [Action::Created, Action::Changed, Action::Deleted, Action::Unchanged].map(count);
+    let _ = writeln!(text, "plan: {created} created, {changed} changed, {deleted} deleted, {unchanged} unchanged");
+    let _ = match applied.hosts {
+        Some(hosts) => writeln!(text, "hosts: {} of {} would get another config", hosts.changed, hosts.total),
+        None => writeln!(text, "hosts: not counted, because the server still reads them"),
+    };
+}
+
+/// A field before and after a change, on one line if there is room.
+fn difference(text: &mut String, difference: &FieldDifference) {
+    /// Longest value that stands beside another one, in characters.
+    const SHORT: usize = 50;
+    let FieldDifference { field, before, after, is_cut, is_secret } = difference;
+    if *is_secret {
+        let _ = writeln!(text, "      {field}: not shown, because it may be secret");
+        return;
+    }
+    let shown = |value: &Option<String>| value.as_deref().map_or_else(|| "(none)".to_owned(), visible);
+    let is_short = |value: &Option<String>| {
+        value.as_ref().is_none_or(|value| value.chars().count() <= SHORT && !value.contains('\n'))
+    };
+    if is_short(before) && is_short(after) && !is_cut {
+        let _ = writeln!(text, "      {field}: {} -> {}", shown(before), shown(after));
+        return;
+    }
+    let _ = writeln!(text, "      {field}:");
+    for (sign, value) in [("-", before), ("+", after)] {
+        for line in value.iter().flat_map(|value| value.lines()) {
+            let _ = writeln!(text, "        {sign} {}", visible(line));
+        }
+    }
+    if *is_cut {
+        let _ = writeln!(text, "        (cut)");
+    }
+}
+
+/// Text without what a terminal would take for a command.
+fn visible(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() && c != '\t' { char::REPLACEMENT_CHARACTER } else { c }).collect()
 }
 
 fn group(text: &mut String, kind: &str, changes: &[&Change], dry_run: bool) {
@@ -39,6 +88,7 @@ fn group(text: &mut String, kind: &str, changes: &[&Change], dry_run: bool) {
         "label" | "pack" if count == 1 => format!("1 {kind}"),
         "label" => format!("{count} labels"),
         "pack" => format!("{count} packs"),
+        "global_schedule" => "the global schedule".to_owned(),
         "config" => "fleet config".to_owned(),
         "options" => "options".to_owned(),
         "enroll_secret" => "enroll secrets".to_owned(),
@@ -55,6 +105,9 @@ fn group(text: &mut String, kind: &str, changes: &[&Change], dry_run: bool) {
             _ if name.is_empty() && fields.is_empty() => {}
             action => {
                 let _ = writeln!(text, "    {} {kind}{name}{fields}", word(action));
+                if dry_run {
+                    change.differences.iter().for_each(|found| difference(text, found));
+                }
             }
         }
     }
@@ -88,11 +141,13 @@ fn word(action: Action) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use muster_api::rest::TouchedHosts;
+
     use super::*;
 
     fn change(kind: &str, name: &str, action: Action, fields: &[&str]) -> Change {
         let fields = fields.iter().map(|&field| field.to_owned()).collect();
-        Change { kind: kind.to_owned(), name: name.to_owned(), action, fields }
+        Change { kind: kind.to_owned(), name: name.to_owned(), action, fields, ..Change::default() }
     }
 
     #[test]
@@ -107,7 +162,7 @@ mod tests {
             change("enroll_secret", "", Action::Created, &[]),
         ];
         assert_eq!(
-            render(&Applied { dry_run: false, changes, warnings: Vec::new() }),
+            render(&Applied { dry_run: false, changes, hosts: None, warnings: Vec::new() }),
             "[+] applied 3 queries (1 created, 1 changed, 1 unchanged)\n    \
              changed query \"b\": query, description\n    \
              created query \"c\\n\"\n\
@@ -127,19 +182,52 @@ mod tests {
             change("policy", "p", Action::Ignored, &[]),
         ];
         assert_eq!(
-            render(&Applied { dry_run: false, changes, warnings: Vec::new() }),
+            render(&Applied { dry_run: false, changes, hosts: None, warnings: Vec::new() }),
             "[+] applied 1 label (1 created, 1 ignored)\n    created label \"a\"\n"
         );
         let changes = vec![change("policy", "p", Action::Ignored, &[])];
-        assert_eq!(render(&Applied { dry_run: false, changes, warnings: Vec::new() }), "no changes\n");
+        assert_eq!(render(&Applied { dry_run: false, changes, hosts: None, warnings: Vec::new() }), "no changes\n");
     }
 
     #[test]
     fn no_change_is_reported() {
         let changes = vec![change("label", "a", Action::Unchanged, &[])];
         assert_eq!(
-            render(&Applied { dry_run: true, changes, warnings: Vec::new() }),
+            render(&Applied { dry_run: true, changes, hosts: None, warnings: Vec::new() }),
             "[+] would've applied 1 label (1 unchanged)\nno changes\n"
+        );
+    }
+
+    #[test]
+    fn a_dry_run_is_a_plan() {
+        let difference = |field: &str, before: Option<&str>, after: Option<&str>| FieldDifference {
+            field: field.to_owned(),
+            before: before.map(str::to_owned),
+            after: after.map(str::to_owned),
+            ..FieldDifference::default()
+        };
+        let mut changed = change("query", "a", Action::Changed, &["query", "description"]);
+        changed.differences = vec![
+            difference("description", None, Some("b\x1b[31m")),
+            difference("query", Some("SELECT 1"), Some("SELECT 1\nFROM uptime")),
+            FieldDifference { is_secret: true, ..difference("token", None, None) },
+        ];
+        let changes = vec![changed, change("pack", "Global (x)", Action::Deleted, &[])];
+        let hosts = Some(TouchedHosts { changed: 3, total: 40 });
+        assert_eq!(
+            render(&Applied { dry_run: true, changes, hosts, warnings: Vec::new() }),
+            "[+] would've applied 1 query (1 changed)\n    \
+             changed query \"a\": query, description\n      \
+             description: (none) -> b\u{fffd}[31m\n      \
+             query:\n        \
+             - SELECT 1\n        \
+             + SELECT 1\n        \
+             + FROM uptime\n      \
+             token: not shown, because it may be secret\n\
+             [+] would've applied 1 pack (1 deleted)\n    \
+             deleted pack \"Global (x)\"\n\
+             plan: 0 created, 1 changed, 1 deleted, 0 unchanged\n\
+             hosts: 3 of 40 would get another config\n"
         );
     }
 }

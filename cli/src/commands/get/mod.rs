@@ -57,6 +57,9 @@ pub enum Resource {
     /// List packs or show one
     #[command(visible_aliases = ["pack", "p"], after_help = examples::PACKS)]
     Packs(PackArgs),
+    /// Show the schedule that all hosts run
+    #[command(name = "global_schedule", alias = "schedule", visible_alias = "global-schedule")]
+    GlobalSchedule(DocumentFormat),
     /// List labels or show one
     #[command(visible_aliases = ["label", "l"], after_help = examples::LABELS)]
     Labels(LabelArgs),
@@ -250,6 +253,7 @@ pub async fn run(session: &ClientSession, resource: Resource) -> anyhow::Result<
     match resource {
         Resource::Queries(args) => specs::queries(&server, args).await,
         Resource::Packs(args) => specs::packs(&server, args).await,
+        Resource::GlobalSchedule(format) => settings::global_schedule(&server, format).await,
         Resource::Labels(args) => specs::labels(&server, args).await,
         Resource::Hosts(args) => hosts::hosts(&server, args).await,
         Resource::EnrollSecret(args) => settings::enroll_secret(&server, args).await,

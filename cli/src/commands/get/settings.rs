@@ -1,5 +1,5 @@
 use anyhow::bail;
-use muster_api::rest::{OptionsSpec, SecretsSpec};
+use muster_api::rest::{GlobalScheduleDocument, OptionsSpec, SecretsSpec};
 use serde_json::{Map, Value};
 
 use super::print::{self, PrintedDocument};
@@ -31,6 +31,11 @@ pub async fn options(server: &RestClient, format: DocumentFormat) -> anyhow::Res
     format.only_documents("options")?;
     let found: OptionsSpec = server.get("spec/osquery_options").await?;
     print::items(&[PrintedDocument::new("options", &found.spec)?], format)
+}
+
+pub async fn global_schedule(server: &RestClient, format: DocumentFormat) -> anyhow::Result<()> {
+    let found: GlobalScheduleDocument = server.get("spec/global_schedule").await?;
+    print::items(&[PrintedDocument::new("global_schedule", &found.spec)?], format)
 }
 
 pub async fn config(server: &RestClient, args: ConfigArgs) -> anyhow::Result<()> {

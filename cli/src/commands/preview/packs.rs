@@ -1,7 +1,7 @@
 use muster_api::rest::{Action, Applied, SpecList};
 use muster_api::spec::{DocumentKind, PackSpec};
 
-use crate::commands::send::{self, SpecOperation};
+use crate::commands::send::{self, SendWish, SpecOperation};
 use crate::documents::Documents;
 use crate::rest::RestClient;
 
@@ -16,7 +16,7 @@ pub async fn apply_starter_packs(server: &RestClient) -> anyhow::Result<String> 
     if !found.specs.is_empty() {
         return Ok(format!("kept {} existing packs", found.specs.len()));
     }
-    let applied = send::send(server, SpecOperation::Apply, &documents()?, false).await?;
+    let applied = send::send(server, SpecOperation::Apply, &documents()?, SendWish::default()).await?;
     let count = |kind| count(&applied, kind);
     Ok(format!("applied {} starter packs with {} queries", count(DocumentKind::Pack), count(DocumentKind::Query)))
 }

@@ -6,9 +6,10 @@ use super::{ApplyRun, Located, to_value};
 use crate::fleet::findings::Findings;
 use crate::fleet::hosts::HOST_EXPIRY;
 use crate::fleet::schedule::{
-    KEEP_DAYS, RemovedFlag, check_agent_options, check_endpoints, default_of, load_retired, normal_agent_options,
+    KEEP_DAYS, RemovedFlag, check_agent_options, check_endpoints, default_of, is_too_deep, load_retired,
+    normal_agent_options,
 };
-use crate::fleet::{Result, path, specs};
+use crate::fleet::{Problem, Result, path, specs};
 use crate::store::{hosts, settings};
 
 /// The parts of the configuration with the keys of each; agent options have their own check.
@@ -76,6 +77,10 @@ impl ApplyRun<'_> {
             self.problem(at, "expects an object");
             return;
         };
+        // Fleet 3.x calls it so.
+        if let Some(url) = members.remove("kolide_server_url") {
+            members.entry("server_url").or_insert(url);
+        }
         self.skipped.take_from(DocumentKind::Config, part, at, members);
         for (key, value) in members {
             if !keys.contains(&key.as_str()) {
@@ -116,9 +121,37 @@ impl ApplyRun<'_> {
             let part = if kind == DocumentKind::Config { "agent_options" } else { "" };
             self.skipped.take_from(kind, part, &at, parts);
         }
+        let found = self.problems.len();
         check_agent_options(&at, &options, &mut self.problems, &mut self.warnings);
+        if self.is_forced {
+            self.forgive(&at, &options, found);
+        }
         check_endpoints(&at, &options, &self.built_in.url_prefix, &mut self.warnings);
         options
+    }
+
+    /// Makes warnings of the problems from the position `found` on, but for those that would leave agents without a config.
+    fn forgive(&mut self, at: &str, options: &Value, found: usize) {
+        let overrides = path::member(at, "overrides");
+        let platforms = path::member(&overrides, "platforms");
+        let of_platforms = options["overrides"]["platforms"].as_object().into_iter().flatten();
+        let documents: Vec<(String, &Value)> = of_platforms
+            .map(|(platform, document)| (path::member(&platforms, platform), document))
+            .chain([(path::member(at, "config"), &options["config"])])
+            .collect();
+        let is_grave = |problem: &Problem| {
+            [at, &overrides, &platforms].contains(&problem.path.as_str())
+                || documents.iter().any(|(at, document)| {
+                    problem.path == *at || (is_too_deep(document) && problem.path.starts_with(at.as_str()))
+                })
+        };
+        for problem in self.problems.split_off(found) {
+            if is_grave(&problem) {
+                self.problems.push(problem);
+            } else {
+                self.warnings.push(Problem { reason: format!("forced, although: {}", problem.reason), ..problem });
+            }
+        }
     }
 
     /// Refuses what stands beside the `spec` that wraps agent options, because nobody would read it.

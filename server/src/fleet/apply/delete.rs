@@ -41,30 +41,27 @@ impl Applier {
             let ignored = named.iter().map(|document| document.change(Action::Ignored)).collect();
             return Ok(applied(ignored, Vec::new(), dry_run));
         }
-        self.changes
-            .make(principal, dry_run, async |draft| {
-                let mut problems = Vec::new();
-                let mut changes = Vec::new();
-                for kind in ORDER {
-                    for document in named.iter().filter(|document| document.kind == KindWord::Ours(kind)) {
-                        let has_existed = delete(draft, document, &mut problems).await?;
-                        changes.push(document.change(if has_existed { Action::Deleted } else { Action::Absent }));
-                    }
+        let change = async |draft: &mut Draft<'_>| {
+            let mut problems = Vec::new();
+            let mut changes = Vec::new();
+            for kind in ORDER {
+                for document in named.iter().filter(|document| document.kind == KindWord::Ours(kind)) {
+                    let has_existed = delete(draft, document, &mut problems).await?;
+                    changes.push(document.change(if has_existed { Action::Deleted } else { Action::Absent }));
                 }
-                none_of(problems)?;
-                let deleted: Vec<&Change> = changes
-                    .iter()
-                    .map(|(_, change)| change)
-                    .filter(|change| change.action == Action::Deleted)
-                    .collect();
-                if !deleted.is_empty() {
-                    draft.record("deleted_documents", json!({ "changes": deleted }));
-                }
-                let ignored = named.iter().filter(|document| !document.can_be_deleted());
-                changes.extend(ignored.map(|document| document.change(Action::Ignored)));
-                Ok(applied(changes, Vec::new(), dry_run))
-            })
-            .await
+            }
+            none_of(problems)?;
+            let deleted: Vec<&Change> =
+                changes.iter().map(|(_, change)| change).filter(|change| change.action == Action::Deleted).collect();
+            if !deleted.is_empty() {
+                draft.record("deleted_documents", json!({ "changes": deleted }));
+            }
+            let ignored = named.iter().filter(|document| !document.can_be_deleted());
+            changes.extend(ignored.map(|document| document.change(Action::Ignored)));
+            Ok(applied(changes, Vec::new(), dry_run))
+        };
+        let (applied, hosts) = self.changes.make_and_count(principal, dry_run, change).await?;
+        Ok(Applied { hosts, ..applied })
     }
 }
 
@@ -75,7 +72,7 @@ impl NamedDocument {
 
     fn change(&self, action: Action) -> (usize, Change) {
         let kind = self.kind.as_str().to_owned();
-        (self.index, Change { kind, name: self.name.clone(), action, fields: Vec::new() })
+        (self.index, Change { kind, name: self.name.clone(), action, ..Change::default() })
     }
 }
 

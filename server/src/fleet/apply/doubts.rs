@@ -25,6 +25,7 @@ pub(super) fn doubts(documents: &[Located]) -> Vec<Problem> {
             }
             // The check of agent options looks at their SQL.
             SpecDocument::Label(_)
+            | SpecDocument::GlobalSchedule(_)
             | SpecDocument::Config(_)
             | SpecDocument::Options(_)
             | SpecDocument::EnrollSecret(_)

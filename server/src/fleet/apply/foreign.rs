@@ -8,23 +8,25 @@ use serde_json::{Map, Value};
 
 use crate::fleet::{Problem, path};
 
-/// Kinds of Fleet's documents, and why they are skipped.
-const KINDS: [(&str, &str); 10] = [
-    ("policy", "there are no policies here"),
-    ("policies", "there are no policies here"),
-    ("team", "there are no teams here"),
-    ("teams", "there are no teams here"),
-    ("fleet", "there are no teams here"),
-    ("host", "hosts come by enrolling"),
-    ("carve", "carves come from hosts"),
-    ("carves", "carves come from hosts"),
-    ("software", "there is no software inventory here"),
-    ("activity", "activities are written by the server"),
+/// Kinds of Fleet's documents, other words for them, and why they are skipped.
+const KINDS: [(&str, &[&str], &str); 8] = [
+    ("policy", &["policies"], "there are no policies here; schedule their SQL in a pack, or ask it as a live query"),
+    (
+        "team",
+        &["teams", "fleet", "fleets"],
+        "there are no teams here; make a label of the hosts, and put queries for them into a pack with that label as target",
+    ),
+    ("software", &[], "there is no software inventory here; ask for packages with a query"),
+    ("controls", &[], "devices are not managed here; leave that to another tool"),
+    ("host", &["hosts"], "hosts come by enrolling"),
+    ("carve", &["carves"], "carves come from hosts"),
+    ("activity", &["activities"], "activities are written by the server"),
+    ("mdm", &["mdm_apple", "mdm_apple_bm"], "devices are not managed here; leave that to another tool"),
 ];
 
 /// Written by the server into what it shows.
 const SHOWN: &str = "the server writes it itself";
-const NO_TEAMS: &str = "there are no teams here";
+const NO_TEAMS: &str = "there are no teams here; labels take their place";
 const NO_MAIL: &str = "no mail is sent from here";
 const NOT_KEPT: &str = "there is nothing like it here";
 const IN_A_PACK: &str = "queries are scheduled by packs here; put it there";
@@ -33,7 +35,7 @@ const BY_PACK_TARGETS: &str = "packs are targeted at labels here; put it into ta
 /// A key that Fleet's documents have in some part, and why it is skipped.
 type ForeignKey = (&'static str, &'static str);
 
-const QUERY: [ForeignKey; 38] = [
+const QUERY: [ForeignKey; 29] = [
     ("id", SHOWN),
     ("created_at", SHOWN),
     ("updated_at", SHOWN),
@@ -54,23 +56,14 @@ const QUERY: [ForeignKey; 38] = [
     ("resolution", NOT_KEPT),
     ("contributors", NOT_KEPT),
     ("notes", NOT_KEPT),
-    ("discard_data", NOT_KEPT),
     ("critical", NOT_KEPT),
-    ("platform", IN_A_PACK),
-    ("interval", IN_A_PACK),
     ("schedule_interval", "queries are scheduled by packs here; put it there as interval"),
-    ("min_osquery_version", "queries are scheduled by packs here; put it there as version"),
     ("version", IN_A_PACK),
-    ("logging", "queries are scheduled by packs here; put it there as snapshot: true or removed: false"),
     ("snapshot", IN_A_PACK),
     ("removed", IN_A_PACK),
     ("shard", IN_A_PACK),
     ("denylist", IN_A_PACK),
-    ("automations_enabled", "results always go to the log here"),
     ("labels", BY_PACK_TARGETS),
-    ("labels_include_any", BY_PACK_TARGETS),
-    ("labels_include_all", "packs are targeted at labels here; put it into targets.labels_include_all of a pack"),
-    ("labels_exclude_any", "packs are targeted at labels here; put it into targets.labels_exclude_any of a pack"),
     ("calendar_events_enabled", NOT_KEPT),
 ];
 
@@ -122,9 +115,9 @@ const PACK_QUERY: [ForeignKey; 11] = [
     ("team_id", NO_TEAMS),
 ];
 
-const SECRET: [ForeignKey; 2] = [("team_id", NO_TEAMS), ("updated_at", SHOWN)];
+const SECRET: [ForeignKey; 0] = [("team_id", NO_TEAMS), ("updated_at", SHOWN)];
 
-const USER_ROLE: [ForeignKey; 1] = [("fleets", NO_TEAMS)];
+const USER_ROLE: [ForeignKey; 0] = [("fleets", NO_TEAMS)];
 
 const CONFIG: [ForeignKey; 31] = [
     ("warnings", SHOWN),
@@ -167,7 +160,7 @@ const ORG_INFO: [ForeignKey; 4] = [
     ("org_logo_url_light_mode", NOT_KEPT),
 ];
 
-const SERVER_SETTINGS: [ForeignKey; 12] = [
+const SERVER_SETTINGS: [ForeignKey; 11] = [
     ("live_query_disabled", "live queries are always there"),
     ("live_reporting_disabled", "live queries are always there"),
     ("enable_analytics", "nothing is reported to anybody"),
@@ -179,7 +172,6 @@ const SERVER_SETTINGS: [ForeignKey; 12] = [
     ("report_cap", "results go to the log files alone"),
     ("scripts_disabled", "there are no scripts here"),
     ("ai_features_disabled", NOT_KEPT),
-    ("kolide_server_url", "it is server_url here"),
 ];
 
 const AGENT_OPTIONS: [ForeignKey; 4] = [
@@ -196,7 +188,7 @@ fn keys(kind: DocumentKind, part: &str) -> &'static [ForeignKey] {
         (DocumentKind::Label, "") => &LABEL,
         (DocumentKind::Pack, "") => &PACK,
         (DocumentKind::Pack, "targets") => &PACK_TARGETS,
-        (DocumentKind::Pack, "queries") => &PACK_QUERY,
+        (DocumentKind::Pack | DocumentKind::GlobalSchedule, "queries") => &PACK_QUERY,
         (DocumentKind::EnrollSecret, "secrets") => &SECRET,
         (DocumentKind::UserRoles, "roles") => &USER_ROLE,
         (DocumentKind::Config, "") => &CONFIG,
@@ -207,28 +199,61 @@ fn keys(kind: DocumentKind, part: &str) -> &'static [ForeignKey] {
     }
 }
 
+fn kind(word: &str) -> Option<&'static (&'static str, &'static [&'static str], &'static str)> {
+    let is_meant = |known: &&str| word.eq_ignore_ascii_case(known);
+    KINDS.iter().find(|(name, others, _)| is_meant(name) || others.iter().any(|other| is_meant(&other)))
+}
+
 /// Why documents of a kind are skipped; `None` if the kind is not Fleet's.
-pub(super) fn why_kind(kind: &str) -> Option<&'static str> {
-    KINDS.iter().find(|(name, _)| kind.eq_ignore_ascii_case(name)).map(|(_, why)| *why)
+pub(super) fn why_kind(word: &str) -> Option<&'static str> {
+    kind(word).map(|(_, _, why)| *why)
+}
+
+/// The name of a kind of Fleet's in the singular.
+pub(super) fn kind_name(word: &str) -> &str {
+    kind(word).map_or(word, |(name, ..)| name)
 }
 
 /// The key, and why it matters, that makes a whole document of ours one that only Fleet knows what to do with.
 pub(super) fn why_spec(kind: DocumentKind, spec: &Value) -> Option<(&'static str, &'static str)> {
     const MEMBERSHIP: &str = "label_membership_type";
-    let is_of_vitals =
-        kind == DocumentKind::Label && spec.get(MEMBERSHIP).and_then(Value::as_str) == Some("host_vitals");
-    is_of_vitals.then_some((MEMBERSHIP, "labels find their hosts by SQL or by a list here"))
+    let text = |key: &str| spec.get(key).and_then(Value::as_str).unwrap_or_default();
+    match kind {
+        DocumentKind::Label if text(MEMBERSHIP) == "host_vitals" => {
+            Some((MEMBERSHIP, "labels find their hosts by SQL or by a list here"))
+        }
+        // Another team may have another query of the name.
+        DocumentKind::Query | DocumentKind::Label => {
+            let key = ["team", "fleet"].into_iter().find(|key| !text(key).is_empty())?;
+            Some((key, "there are no teams here; leave the key out of those that are for all hosts"))
+        }
+        _ => None,
+    }
 }
 
 /// What was skipped so far. A thing that stands in many places is one warning, with the first path and their number.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Skipped {
-    found: Vec<(Problem, usize)>,
+    found: Vec<SkippedThing>,
     positions: BTreeMap<(String, String), usize>,
 }
 
+#[derive(Debug, Clone)]
+struct SkippedThing {
+    /// Where it stands first, and why it is skipped.
+    first: Problem,
+    count: usize,
+    /// The kind of documents that are skipped whole.
+    kind: Option<String>,
+    /// Names of the first of them.
+    names: Vec<String>,
+}
+
+/// Most documents that are named in one warning.
+const NAMED: usize = 5;
+
 impl Skipped {
-    /// Takes Fleet's keys out of an object, and those that are null: those are as if absent.
+    /// Takes Fleet's keys out of an object, and those that are null: those are as if absent, and so are empty keys of Fleet's.
     pub fn take_from(&mut self, kind: DocumentKind, part: &str, at: &str, members: &mut Map<String, Value>) {
         let foreign = keys(kind, part);
         members.retain(|key, value| {
@@ -236,6 +261,9 @@ impl Skipped {
                 return false;
             }
             let Some((_, why)) = foreign.iter().find(|(name, _)| name == key) else { return true };
+            if is_empty(value) {
+                return false;
+            }
             let name = if part.is_empty() { key.clone() } else { format!("{part}.{key}") };
             self.add(kind.as_str(), name, &path::member(at, key), why);
             false
@@ -244,20 +272,60 @@ impl Skipped {
 
     /// Notes that `name` was skipped at a path.
     pub fn add(&mut self, kind: &str, name: String, at: &str, why: &str) {
-        let next = self.found.len();
-        let position = *self.positions.entry((kind.to_owned(), name)).or_insert(next);
-        match self.found.get_mut(position) {
-            Some((_, count)) => *count += 1,
-            None => self.found.push((Problem::new(at, format!("skipped: {why}")), 1)),
+        self.thing(kind, name, at, why).count += 1;
+    }
+
+    /// Notes that a whole document was skipped.
+    pub fn add_document(&mut self, kind: &str, name: &str, at: &str, why: &str) {
+        let thing = self.thing(kind, String::new(), at, why);
+        thing.count += 1;
+        thing.kind = Some(kind.to_owned());
+        if !name.is_empty() && thing.names.len() < NAMED {
+            thing.names.push(format!("{name:?}"));
         }
     }
 
+    fn thing(&mut self, kind: &str, name: String, at: &str, why: &str) -> &mut SkippedThing {
+        let next = self.found.len();
+        let position = *self.positions.entry((kind.to_owned(), name)).or_insert(next);
+        if position == next {
+            self.found.push(SkippedThing { first: Problem::new(at, why), count: 0, kind: None, names: Vec::new() });
+        }
+        &mut self.found[position]
+    }
+
     pub fn into_warnings(self) -> impl Iterator<Item = Problem> {
-        self.found.into_iter().map(|(first, count)| match count {
-            1 => first,
-            2 => Problem { reason: format!("{} (and at one other place)", first.reason), ..first },
-            _ => Problem { reason: format!("{} (and at {} other places)", first.reason, count - 1), ..first },
-        })
+        self.found.into_iter().map(SkippedThing::into_warning)
+    }
+}
+
+/// Whether a value says nothing, so that nothing is lost when it is skipped.
+fn is_empty(value: &Value) -> bool {
+    match value {
+        Value::String(text) => text.is_empty(),
+        Value::Array(items) => items.is_empty(),
+        Value::Object(members) => members.is_empty(),
+        Value::Null | Value::Bool(_) | Value::Number(_) => false,
+    }
+}
+
+impl SkippedThing {
+    fn into_warning(self) -> Problem {
+        let Self { first, count, kind, names } = self;
+        let why = &first.reason;
+        let reason = match (kind, count) {
+            (Some(kind), 1) if names.is_empty() => format!("skipped {kind}: {why}"),
+            (Some(kind), count) if names.is_empty() => format!("skipped {kind} {count} times: {why}"),
+            (Some(kind), count) => {
+                let more = count - names.len();
+                let more = if more == 0 { String::new() } else { format!(" and {more} more") };
+                format!("skipped {kind} {}{more}: {why}", names.join(", "))
+            }
+            (None, 1) => format!("skipped: {why}"),
+            (None, 2) => format!("skipped: {why} (and at one other place)"),
+            (None, count) => format!("skipped: {why} (and at {} other places)", count - 1),
+        };
+        Problem { reason, ..first }
     }
 }
 

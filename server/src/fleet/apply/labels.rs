@@ -133,6 +133,7 @@ impl ApplyRun<'_> {
         let added: Vec<i64> = wanted.difference(&current).copied().collect();
         let removed: Vec<i64> = current.difference(&wanted).copied().collect();
         self.touched_hosts.extend(added.iter().chain(&removed));
+        self.label_moves.add(label_id, &added, &removed);
         store::labels::add_members(self.tx, added.into_iter().map(|host_id| (label_id, host_id))).await?;
         store::labels::remove_members(self.tx, label_id, removed).await?;
         Ok(())

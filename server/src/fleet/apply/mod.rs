@@ -10,12 +10,13 @@ mod labels;
 mod packs;
 mod parse;
 mod queries;
+mod schedules;
 mod secrets;
 mod user_roles;
 
 use std::collections::{BTreeSet, HashSet};
 
-use muster_api::rest::{Action, Applied, Change, FieldError};
+use muster_api::rest::{Action, Applied, Change, FieldDifference, FieldError};
 use muster_api::spec::DocumentKind;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -23,8 +24,10 @@ use serde_json::{Value, json};
 use self::foreign::Skipped;
 use self::parse::{Located, ReadDocuments};
 use super::access::{Permission, Principal};
-use super::changes::{ChangedFields, Changes, ObjectChange, ObjectChanges, ObjectKind, content_mark};
+use super::changes::{ChangedFields, Changes, Draft, ObjectChange, ObjectChanges, ObjectKind, content_mark};
 use super::error::none_of;
+use super::hosts::LabelMoves;
+use super::packs::GLOBAL;
 use super::schedule::BuiltInOptions;
 use super::specs::to_value;
 use super::{Error, Problem, Result, specs};
@@ -40,12 +43,13 @@ pub struct Applier {
     changes: Changes,
 }
 
-/// Who applies documents.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum ApplyBy {
-    Operator,
-    /// The import from another server, which may write the global schedule.
-    Import,
+/// How documents are to be applied.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ApplyWish {
+    /// Report what would change, and change nothing.
+    pub dry_run: bool,
+    /// Take agent options with mistakes, which become warnings, as long as agents can read the rest.
+    pub force: bool,
 }
 
 /// An apply in progress, inside its transaction.
@@ -55,7 +59,7 @@ struct ApplyRun<'a> {
     /// `None` for what nobody of this server has written.
     author_id: Option<i64>,
     built_in: &'a BuiltInOptions,
-    by: ApplyBy,
+    is_forced: bool,
     problems: Vec<Problem>,
     warnings: Vec<Problem>,
     skipped: Skipped,
@@ -66,6 +70,7 @@ struct ApplyRun<'a> {
     compared: ChangedFields,
     /// Hosts whose labels change.
     touched_hosts: BTreeSet<i64>,
+    label_moves: LabelMoves,
 }
 
 /// The agent options that somebody edits.
@@ -94,24 +99,9 @@ impl Applier {
     /// # Errors
     /// [`Error::Invalid`] with every problem found, each under its path such as `documents[2].spec.name`; then nothing
     /// has changed. [`Error::Forbidden`] if the caller may not change one of the documents, or may not change any.
-    pub async fn apply(&self, principal: &Principal, documents: Vec<Value>, dry_run: bool) -> Result<Applied> {
+    pub async fn apply(&self, principal: &Principal, documents: Vec<Value>, wish: ApplyWish) -> Result<Applied> {
         check_count(&documents)?;
-        Ok(self.run(principal, move || parse::documents(documents), None, ApplyBy::Operator, dry_run).await?.0)
-    }
-
-    /// As [`Applier::apply`], for documents that are made of another server's rows: the pack with the name of the global
-    /// schedule is the global schedule.
-    ///
-    /// # Errors
-    /// As for [`Applier::apply`].
-    pub(super) async fn apply_imported(
-        &self,
-        principal: &Principal,
-        documents: Vec<Value>,
-        dry_run: bool,
-    ) -> Result<Applied> {
-        check_count(&documents)?;
-        Ok(self.run(principal, move || parse::documents(documents), None, ApplyBy::Import, dry_run).await?.0)
+        Ok(self.run(principal, move || parse::documents(documents), None, wish).await?.0)
     }
 
     /// The agent options in force, to be edited.
@@ -138,7 +128,8 @@ impl Applier {
         dry_run: bool,
     ) -> Result<OptionsEdit> {
         let read = move || parse::specs(DocumentKind::Options, vec![options]);
-        let (applied, changed) = self.run(principal, read, mark, ApplyBy::Operator, dry_run).await?;
+        let wish = ApplyWish { dry_run, force: false };
+        let (applied, changed) = self.run(principal, read, mark, wish).await?;
         Ok(OptionsEdit { changed, warnings: applied.warnings })
     }
 
@@ -148,7 +139,7 @@ impl Applier {
     /// As for [`Applier::apply`].
     pub async fn apply_specs(&self, principal: &Principal, kind: DocumentKind, specs: Vec<Value>) -> Result<Applied> {
         check_count(&specs)?;
-        Ok(self.run(principal, move || parse::specs(kind, specs), None, ApplyBy::Operator, false).await?.0)
+        Ok(self.run(principal, move || parse::specs(kind, specs), None, ApplyWish::default()).await?.0)
     }
 
     async fn run(
@@ -156,9 +147,9 @@ impl Applier {
         principal: &Principal,
         read: impl FnOnce() -> ReadDocuments + Send + 'static,
         options_mark: Option<String>,
-        by: ApplyBy,
-        dry_run: bool,
+        wish: ApplyWish,
     ) -> Result<(Applied, ChangedFields)> {
+        let ApplyWish { dry_run, force } = wish;
         // Whatever there is to apply: all kinds need at least this.
         principal.may_write(Permission::WriteSchedule, dry_run)?;
         // Not on a thread that answers agents: there may be thousands of documents.
@@ -172,41 +163,44 @@ impl Applier {
             let warnings = read.warnings.iter().cloned().chain(read.skipped.clone().into_warnings()).collect();
             return Ok((applied(read.ignored.clone(), warnings, dry_run), ChangedFields::default()));
         }
-        self.changes
-            .make(principal, dry_run, async |draft| {
-                if let Some(mark) = &options_mark {
-                    let stored = settings::get(draft.tx, settings::APP_CONFIG).await?.unwrap_or_default();
-                    if content_mark(&self.changes.built_in_options().in_force(&stored)) != *mark {
-                        return Err(Error::ChangedMeanwhile("the agent options"));
-                    }
+        let apply = async |draft: &mut Draft<'_>| {
+            if let Some(mark) = &options_mark {
+                let stored = settings::get(draft.tx, settings::APP_CONFIG).await?.unwrap_or_default();
+                if content_mark(&self.changes.built_in_options().in_force(&stored)) != *mark {
+                    return Err(Error::ChangedMeanwhile("the agent options"));
                 }
-                let mut run = ApplyRun {
-                    tx: draft.tx,
-                    now: draft.now,
-                    author_id: principal.actor().id,
-                    built_in: self.changes.built_in_options(),
-                    by,
-                    problems: read.problems.clone(),
-                    warnings: read.warnings.clone(),
-                    skipped: read.skipped.clone(),
-                    changes: read.ignored.clone(),
-                    objects: ObjectChanges::default(),
-                    compared: ChangedFields::default(),
-                    touched_hosts: BTreeSet::new(),
-                };
-                run.all(&read.located).await?;
-                none_of(without_consequences(std::mem::take(&mut run.problems), read.problems.len()))?;
-                if run.has_changes() {
-                    let changes: Vec<&Change> =
-                        run.changes.iter().map(|(_, change)| change).filter(|change| is_effective(change)).collect();
-                    draft.record("applied_documents", json!({ "changes": changes }));
-                }
-                draft.touched_hosts = run.touched_hosts;
-                draft.objects.append(run.objects);
-                run.warnings.extend(run.skipped.into_warnings());
-                Ok((applied(run.changes, run.warnings, dry_run), run.compared))
-            })
-            .await
+            }
+            let mut run = ApplyRun {
+                tx: draft.tx,
+                now: draft.now,
+                author_id: principal.actor().id,
+                built_in: self.changes.built_in_options(),
+                is_forced: force,
+                problems: read.problems.clone(),
+                warnings: read.warnings.clone(),
+                skipped: read.skipped.clone(),
+                changes: read.ignored.clone(),
+                objects: ObjectChanges::default(),
+                compared: ChangedFields::default(),
+                touched_hosts: BTreeSet::new(),
+                label_moves: LabelMoves::default(),
+            };
+            run.all(&read.located).await?;
+            none_of(without_consequences(std::mem::take(&mut run.problems), read.problems.len()))?;
+            if run.has_changes() {
+                let without_values = |change: &Change| Change { differences: Vec::new(), ..change.clone() };
+                let changes = run.changes.iter().map(|(_, change)| change).filter(|change| is_effective(change));
+                let changes: Vec<Change> = changes.map(without_values).collect();
+                draft.record("applied_documents", json!({ "changes": changes }));
+            }
+            draft.touched_hosts = run.touched_hosts;
+            draft.label_moves = run.label_moves;
+            draft.objects.append(run.objects);
+            run.warnings.extend(run.skipped.into_warnings());
+            Ok((applied(run.changes, run.warnings, dry_run), run.compared))
+        };
+        let ((applied, compared), hosts) = self.changes.make_and_count(principal, dry_run, apply).await?;
+        Ok((Applied { hosts, ..applied }, compared))
     }
 }
 
@@ -216,6 +210,7 @@ impl ApplyRun<'_> {
         self.queries(documents).await?;
         self.labels(documents).await?;
         self.packs(documents).await?;
+        self.schedules(documents).await?;
         self.config(documents).await?;
         self.secrets(documents).await?;
         self.user_roles(documents).await
@@ -244,15 +239,30 @@ impl ApplyRun<'_> {
 
     /// Records that a document is skipped, which a warning explains.
     fn ignore(&mut self, document: &Located, name: &str) {
-        let kind = document.spec.kind().as_str().to_owned();
-        let change = Change { kind, name: name.to_owned(), action: Action::Ignored, fields: Vec::new() };
-        self.changes.push((document.index, change));
+        self.outcome(document.index, document.spec.kind(), name, Action::Ignored);
+    }
+
+    fn outcome(&mut self, index: usize, kind: DocumentKind, name: &str, action: Action) {
+        let change = Change { kind: kind.as_str().to_owned(), name: name.to_owned(), action, ..Change::default() };
+        self.changes.push((index, change));
     }
 
     /// Records the outcome of a document by comparing the old object with the new one, whose id is 0 if it is new.
     fn note<T: Serialize + PartialEq>(
         &mut self,
         document: &Located,
+        object: (i64, &str),
+        old: Option<&T>,
+        new: &T,
+    ) -> Result<Action> {
+        self.note_as(document.index, document.spec.kind(), object, old, new)
+    }
+
+    /// As [`ApplyRun::note`], for an object of another kind than the document at `index`.
+    fn note_as<T: Serialize + PartialEq>(
+        &mut self,
+        index: usize,
+        kind: DocumentKind,
         (id, name): (i64, &str),
         old: Option<&T>,
         new: &T,
@@ -266,16 +276,26 @@ impl ApplyRun<'_> {
                 (if fields.is_empty() { Action::Unchanged } else { Action::Changed }, fields)
             }
         };
-        if let (Action::Created | Action::Changed, Some(kind)) = (action, object_kind(document.spec.kind())) {
+        let mut differences = Vec::new();
+        if matches!(action, Action::Created | Action::Changed) {
             let (before, after) = (old.map(to_value).transpose()?, Some(to_value(new)?));
-            let compared = ChangedFields::between(before.as_ref(), after.as_ref());
-            if kind == ObjectKind::Config {
-                self.compared = compared.clone();
+            let mut compared = ChangedFields::between(before.as_ref(), after.as_ref());
+            if let Some(object_kind) = object_kind(kind) {
+                if object_kind == ObjectKind::Config {
+                    self.compared = compared.clone();
+                }
+                let name = if kind == DocumentKind::GlobalSchedule { GLOBAL } else { name };
+                let change = ObjectChange { kind: object_kind, id, name: name.to_owned(), before, after };
+                compared = self.objects.add_compared(change, compared)?;
             }
-            self.objects.add_compared(ObjectChange { kind, id, name: name.to_owned(), before, after }, compared)?;
+            if action == Action::Changed && kind != DocumentKind::EnrollSecret {
+                differences = compared.fields.into_iter().map(FieldDifference::from).collect();
+            }
         }
-        let kind = document.spec.kind().as_str().to_owned();
-        self.changes.push((document.index, Change { kind, name: name.to_owned(), action, fields }));
+        self.changes.push((
+            index,
+            Change { kind: kind.as_str().to_owned(), name: name.to_owned(), action, fields, differences },
+        ));
         Ok(action)
     }
 }
@@ -307,7 +327,7 @@ fn check_count(documents: &[Value]) -> Result<()> {
 fn object_kind(kind: DocumentKind) -> Option<ObjectKind> {
     match kind {
         DocumentKind::Query => Some(ObjectKind::Query),
-        DocumentKind::Pack => Some(ObjectKind::Pack),
+        DocumentKind::Pack | DocumentKind::GlobalSchedule => Some(ObjectKind::Pack),
         DocumentKind::Label => Some(ObjectKind::Label),
         DocumentKind::Config | DocumentKind::Options => Some(ObjectKind::Config),
         DocumentKind::EnrollSecret | DocumentKind::UserRoles => None,
@@ -316,7 +336,9 @@ fn object_kind(kind: DocumentKind) -> Option<ObjectKind> {
 
 fn permission(kind: DocumentKind) -> Permission {
     match kind {
-        DocumentKind::Query | DocumentKind::Pack | DocumentKind::Label => Permission::WriteSchedule,
+        DocumentKind::Query | DocumentKind::Pack | DocumentKind::Label | DocumentKind::GlobalSchedule => {
+            Permission::WriteSchedule
+        }
         DocumentKind::Config | DocumentKind::Options => Permission::WriteConfig,
         DocumentKind::EnrollSecret => Permission::WriteSecrets,
         DocumentKind::UserRoles => Permission::ManageUsers,
@@ -334,7 +356,8 @@ fn differing_fields(old: &Value, new: &Value) -> Vec<String> {
 fn applied(mut changes: Vec<(usize, Change)>, warnings: Vec<Problem>, dry_run: bool) -> Applied {
     changes.sort_by_key(|(index, _)| *index);
     let warnings = warnings.into_iter().map(|warning| FieldError { name: warning.path, reason: warning.reason });
-    Applied { dry_run, changes: changes.into_iter().map(|(_, change)| change).collect(), warnings: warnings.collect() }
+    let changes = changes.into_iter().map(|(_, change)| change).collect();
+    Applied { dry_run, changes, hosts: None, warnings: warnings.collect() }
 }
 
 /// The documents of one kind with their specs.

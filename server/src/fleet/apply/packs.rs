@@ -4,8 +4,8 @@ use muster_api::rest::Action;
 use muster_api::spec::{PackQuery, PackSpec, PackTargets};
 use sea_orm::{Set, Unchanged};
 
-use super::{ApplyBy, ApplyRun, Located, of_kind};
-use crate::fleet::packs::{GLOBAL, check, check_not_global, row};
+use super::{ApplyRun, Located, of_kind};
+use crate::fleet::packs::{check, check_not_global, row};
 use crate::fleet::{Result, path, scheduled, specs};
 use crate::store::case::ByName;
 use crate::store::packs::TargetLabels;
@@ -16,57 +16,55 @@ impl ApplyRun<'_> {
         if of_kind!(documents, Pack).next().is_none() {
             return Ok(());
         }
-        let mut existing = specs::packs(self.tx).await?;
-        if self.by == ApplyBy::Import
-            && let Some(global) = store::named::by_name::<entity::packs::Entity>(self.tx, GLOBAL).await?
-        {
-            existing.push(specs::whole_pack(self.tx, global).await?);
-        }
-        let existing: ByName<PackSpec> = existing.into_iter().map(|spec| (spec.name.clone(), spec)).collect();
-        let queries: ByName<i64> = store::named::all::<entity::queries::Entity>(self.tx)
-            .await?
-            .into_iter()
-            .map(|row| (row.name, row.id))
-            .collect();
-        let applied: ByName<()> = of_kind!(documents, Query).map(|(_, spec)| (spec.name.clone(), ())).collect();
-        let labels: ByName<i64> = store::named::all::<entity::labels::Entity>(self.tx)
-            .await?
-            .into_iter()
-            .map(|row| (row.name, row.id))
-            .collect();
-        let applied_labels: ByName<()> = of_kind!(documents, Label).map(|(_, spec)| (spec.name.clone(), ())).collect();
+        let existing: ByName<PackSpec> =
+            specs::packs(self.tx).await?.into_iter().map(|spec| (spec.name.clone(), spec)).collect();
+        let names = self.pack_names(documents).await?;
         for (document, spec) in of_kind!(documents, Pack) {
             check(|key| document.path(key), spec, &mut self.problems, &mut self.warnings);
-            if self.by == ApplyBy::Operator {
-                check_not_global(document.path("name"), spec, &mut self.problems);
-            }
-            for (position, query) in spec.queries.iter().enumerate() {
-                if !queries.contains_key(&query.query) && !applied.contains_key(&query.query) {
-                    let path = path::member(&path::item(&document.path("queries"), position), "query");
-                    self.problem(path, format!("cannot schedule unknown query {:?}", query.query));
-                }
-            }
-            for (key, list) in spec.targets.lists() {
-                for (position, label) in list.iter().enumerate() {
-                    if !labels.contains_key(label) && !applied_labels.contains_key(label) {
-                        let path = path::item(&document.path(&format!("targets.{key}")), position);
-                        self.problem(path, format!("there is no label {label:?}; see `fleetctl get labels`"));
-                    }
-                }
-            }
+            check_not_global(document.path("name"), spec, &mut self.problems);
+            self.check_references(|key| document.path(key), spec, &names);
             let old = existing.get(&spec.name);
             self.warn_of_idle(document, spec, old);
-            let spec = normal(spec, old, &queries, &labels);
+            let spec = names.normal(spec, old);
             let action = self.note(document, (spec.id.unwrap_or_default(), &spec.name), old, &spec)?;
             if action == Action::Unchanged || !self.problems.is_empty() {
                 continue;
             }
-            let pack_id = self.write_pack(&spec, old, &queries, &labels).await?;
+            let pack_id = self.write_pack(&spec, old, &names).await?;
             if action == Action::Created {
                 self.objects.identify_last(pack_id);
             }
         }
         Ok(())
+    }
+
+    /// What packs may name, the documents of this apply included.
+    pub(super) async fn pack_names(&self, documents: &[Located]) -> Result<PackNames> {
+        let queries = store::named::all::<entity::queries::Entity>(self.tx).await?;
+        let labels = store::named::all::<entity::labels::Entity>(self.tx).await?;
+        Ok(PackNames {
+            queries: queries.into_iter().map(|row| (row.name, row.id)).collect(),
+            applied_queries: of_kind!(documents, Query).map(|(_, spec)| (spec.name.clone(), ())).collect(),
+            labels: labels.into_iter().map(|row| (row.name, row.id)).collect(),
+            applied_labels: of_kind!(documents, Label).map(|(_, spec)| (spec.name.clone(), ())).collect(),
+        })
+    }
+
+    /// Reports queries and labels that a pack names and that are not there; `path` gives the path of each of its keys.
+    pub(super) fn check_references(&mut self, path: impl Fn(&str) -> String, spec: &PackSpec, names: &PackNames) {
+        for (position, query) in spec.queries.iter().enumerate() {
+            if !names.has_query(&query.query) {
+                let path = path::member(&path::item(&path("queries"), position), "query");
+                self.problem(path, format!("cannot schedule unknown query {:?}", query.query));
+            }
+        }
+        for (key, list) in spec.targets.lists() {
+            for (position, label) in list.iter().enumerate() {
+                if !names.has_label(label) {
+                    self.problem(path::item(&path(&format!("targets.{key}")), position), no_such_label(label));
+                }
+            }
+        }
     }
 
     /// Warns of a pack that no host runs, or that has nothing to run: both are usually forgotten keys.
@@ -90,13 +88,13 @@ impl ApplyRun<'_> {
         }
     }
 
-    async fn write_pack(
+    pub(super) async fn write_pack(
         &mut self,
         spec: &PackSpec,
         old: Option<&PackSpec>,
-        queries: &ByName<i64>,
-        labels: &ByName<i64>,
+        names: &PackNames,
     ) -> Result<i64> {
+        let PackNames { queries, labels, .. } = names;
         let mut pack = row(spec, self.now)?;
         let pack_id = match old.and_then(|old| old.id) {
             Some(id) => {
@@ -135,28 +133,51 @@ impl ApplyRun<'_> {
     }
 }
 
-/// The spec as it will read back.
-fn normal(spec: &PackSpec, old: Option<&PackSpec>, queries: &ByName<i64>, labels: &ByName<i64>) -> PackSpec {
-    let own_name =
-        |of: &ByName<i64>, name: &String| of.named(name).map_or_else(|| name.clone(), |(own, _)| own.to_owned());
-    let own_names = |lists: &[&Vec<String>]| -> Vec<String> {
-        let names: BTreeSet<String> = lists.iter().copied().flatten().map(|name| own_name(labels, name)).collect();
-        names.into_iter().collect()
-    };
-    let targets = &spec.targets;
-    let mut normal = spec.clone();
-    normal.id = old.and_then(|old| old.id);
-    normal.targets = PackTargets {
-        labels: own_names(&[&targets.labels, &targets.labels_include_any]),
-        labels_exclude_any: own_names(&[&targets.labels_exclude_any]),
-        labels_include_all: own_names(&[&targets.labels_include_all]),
-        ..PackTargets::default()
-    };
-    for query in &mut normal.queries {
-        query.query = own_name(queries, &query.query);
-        if query.name == query.query {
-            query.name.clear();
-        }
+/// What packs may name: queries and labels that are there, with their ids, and those that are applied with them.
+pub(super) struct PackNames {
+    queries: ByName<i64>,
+    applied_queries: ByName<()>,
+    labels: ByName<i64>,
+    applied_labels: ByName<()>,
+}
+
+impl PackNames {
+    pub fn has_query(&self, name: &str) -> bool {
+        self.queries.contains_key(name) || self.applied_queries.contains_key(name)
     }
-    normal
+
+    pub fn has_label(&self, name: &str) -> bool {
+        self.labels.contains_key(name) || self.applied_labels.contains_key(name)
+    }
+
+    /// The spec as it will read back.
+    pub fn normal(&self, spec: &PackSpec, old: Option<&PackSpec>) -> PackSpec {
+        let own_name =
+            |of: &ByName<i64>, name: &String| of.named(name).map_or_else(|| name.clone(), |(own, _)| own.to_owned());
+        let own_names = |lists: &[&Vec<String>]| -> Vec<String> {
+            let names: BTreeSet<String> =
+                lists.iter().copied().flatten().map(|name| own_name(&self.labels, name)).collect();
+            names.into_iter().collect()
+        };
+        let targets = &spec.targets;
+        let mut normal = spec.clone();
+        normal.id = old.and_then(|old| old.id);
+        normal.targets = PackTargets {
+            labels: own_names(&[&targets.labels, &targets.labels_include_any]),
+            labels_exclude_any: own_names(&[&targets.labels_exclude_any]),
+            labels_include_all: own_names(&[&targets.labels_include_all]),
+            ..PackTargets::default()
+        };
+        for query in &mut normal.queries {
+            query.query = own_name(&self.queries, &query.query);
+            if query.name == query.query {
+                query.name.clear();
+            }
+        }
+        normal
+    }
+}
+
+pub(super) fn no_such_label(name: &str) -> String {
+    format!("there is no label {name:?}; see `fleetctl get labels`")
 }

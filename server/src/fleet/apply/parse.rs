@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::doubts::doubts;
 use super::fit::Fit;
-use super::foreign::{Skipped, why_kind, why_spec};
+use super::foreign::{Skipped, kind_name, why_kind, why_spec};
 use crate::fleet::findings::{Findings, nearest};
 use crate::fleet::{Problem, path};
 use crate::store::case;
@@ -78,8 +78,9 @@ pub(super) fn documents(values: Vec<Value>) -> ReadDocuments {
             Some((KindWord::Foreign(kind), spec)) => {
                 let at = path::member(&path::item("documents", index), "kind");
                 // One warning for all documents of the kind: there may be one for each host.
-                read.skipped.add(&kind, String::new(), &at, why_kind(&kind).unwrap_or_default());
-                read.ignore(index, &kind, &spec);
+                let kind = kind_name(&kind);
+                read.skipped.add_document(kind, name_of(&spec), &at, why_kind(kind).unwrap_or_default());
+                read.ignore(index, kind, &spec);
             }
             None => {}
         }
@@ -159,10 +160,12 @@ impl ReadDocuments {
     fn add(&mut self, index: usize, kind: DocumentKind, mut spec: Value) {
         let at = root(index);
         if let Some((key, why)) = why_spec(kind, &spec) {
-            self.warnings.push(Problem::new(path::member(&at, key), format!("skipped: {why}")));
+            let what = format!("{} with {key}", kind.as_str());
+            self.skipped.add_document(&what, name_of(&spec), &path::member(&at, key), why);
             self.ignore(index, kind.as_str(), &spec);
             return;
         }
+        put_former_words(kind, &mut spec);
         let found = &mut Findings { problems: &mut self.problems, warnings: &mut self.warnings };
         Fit { kind, found, skipped: &mut self.skipped }.fit(&at, &mut spec);
         match of_kind(&at, kind, spec) {
@@ -173,8 +176,8 @@ impl ReadDocuments {
 
     /// Notes a document that only Fleet knows what to do with, of which a warning tells.
     fn ignore(&mut self, index: usize, kind: &str, spec: &Value) {
-        let name = spec.get("name").and_then(Value::as_str).unwrap_or_default().to_owned();
-        self.ignored.push((index, Change { kind: kind.to_owned(), name, action: Action::Ignored, fields: Vec::new() }));
+        let (kind, name) = (kind.to_owned(), name_of(spec).to_owned());
+        self.ignored.push((index, Change { kind, name, action: Action::Ignored, ..Change::default() }));
     }
 
     /// Drops repeats, and doubts the SQL of what is left.
@@ -219,11 +222,33 @@ impl ReadDocuments {
     }
 }
 
+/// Puts today's words where older versions of Fleet have others: labels had a list of platforms.
+fn put_former_words(kind: DocumentKind, spec: &mut Value) {
+    let (DocumentKind::Label, Some(members)) = (kind, spec.as_object_mut()) else { return };
+    if members.get("platform").is_some_and(|platform| !platform.is_null()) {
+        return;
+    }
+    let platforms: Option<Vec<&str>> =
+        members.get("platforms").and_then(Value::as_array).and_then(|list| list.iter().map(Value::as_str).collect());
+    if let Some(platforms) = platforms {
+        let platform = platforms.join(",");
+        members.remove("platforms");
+        members.insert("platform".to_owned(), platform.into());
+    }
+}
+
+/// The name of what a document is about; empty if there is none. Teams are wrapped once more.
+fn name_of(spec: &Value) -> &str {
+    let named = if spec.get("name").is_some() { spec } else { &spec["team"] };
+    named["name"].as_str().unwrap_or_default()
+}
+
 fn of_kind(at: &str, kind: DocumentKind, spec: Value) -> Result<SpecDocument, Problem> {
     Ok(match kind {
         DocumentKind::Query => SpecDocument::Query(typed(at, spec)?),
         DocumentKind::Pack => SpecDocument::Pack(typed(at, spec)?),
         DocumentKind::Label => SpecDocument::Label(typed(at, spec)?),
+        DocumentKind::GlobalSchedule => SpecDocument::GlobalSchedule(typed(at, spec)?),
         DocumentKind::Config => SpecDocument::Config(spec),
         DocumentKind::Options => SpecDocument::Options(spec),
         DocumentKind::EnrollSecret => SpecDocument::EnrollSecret(typed(at, spec)?),
@@ -244,6 +269,7 @@ fn key(spec: &SpecDocument) -> (DocumentKind, String) {
         SpecDocument::Query(query) => (DocumentKind::Query, case::fold(&query.name)),
         SpecDocument::Pack(pack) => (DocumentKind::Pack, case::fold(&pack.name)),
         SpecDocument::Label(label) => (DocumentKind::Label, case::fold(&label.name)),
+        SpecDocument::GlobalSchedule(_) => (DocumentKind::GlobalSchedule, String::new()),
         // Options are a part of the configuration.
         SpecDocument::Config(config) if config.get("agent_options").is_none_or(Value::is_null) => {
             (DocumentKind::Config, String::new())

@@ -17,6 +17,7 @@ impl ApplyRun<'_> {
         let existing: ByName<(i64, QuerySpec)> =
             rows.into_iter().map(|row| (row.name.clone(), (row.id, specs::query_spec(row)))).collect();
         for (document, spec) in of_kind!(documents, Query) {
+            let spec = &spec.saved();
             check(|key| document.path(key), spec, &mut self.problems);
             let existing = existing.get(&spec.name);
             let id = existing.map_or(0, |(id, _)| *id);

@@ -1,6 +1,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
-use muster_api::rest::Action;
+use muster_api::rest::{Action, FieldDifference};
 use muster_api::spec::{HostQuota, SecretSpec, UnlimitedWord, expiry};
 use serde_json::json;
 
@@ -31,10 +31,13 @@ impl WantedTerms<'_> {
     }
 }
 
+/// Secrets with what is said of them.
+type WantedSecrets<'a> = BTreeMap<&'a str, WantedTerms<'a>>;
+
 impl ApplyRun<'_> {
     pub(super) async fn secrets(&mut self, documents: &[Located]) -> Result<()> {
         for (document, spec) in of_kind!(documents, EnrollSecret) {
-            let mut wanted: BTreeMap<&str, WantedTerms<'_>> = BTreeMap::new();
+            let mut wanted = WantedSecrets::new();
             let mut names = BTreeSet::new();
             for (position, secret) in spec.secrets.iter().enumerate() {
                 let at = path::item(&document.path("secrets"), position);
@@ -88,6 +91,7 @@ impl ApplyRun<'_> {
             // The change must not tell what the secrets are, only that the list differs.
             let (old, new) = (json!({ "secrets": 0 }), json!({ "secrets": u8::from(is_changed) }));
             let action = self.note(document, (0, ""), Some(&old), &new)?;
+            self.tell_counts(&rows, &wanted);
             if action == Action::Unchanged || !self.problems.is_empty() {
                 continue;
             }
@@ -141,5 +145,17 @@ impl ApplyRun<'_> {
             None => None,
         };
         terms
+    }
+
+    /// Puts into the outcome noted last, if that is a change, how many secrets come and go.
+    fn tell_counts(&mut self, rows: &[Secret], wanted: &WantedSecrets<'_>) {
+        let Some((_, change)) = self.changes.last_mut().filter(|(_, change)| change.action == Action::Changed) else {
+            return;
+        };
+        let kept = rows.iter().filter(|row| wanted.contains_key(row.secret.as_str())).count();
+        let count = |count: usize| if count == 1 { "1 secret".to_owned() } else { format!("{count} secrets") };
+        let after = format!("{}: {} new, {} removed", count(wanted.len()), wanted.len() - kept, rows.len() - kept);
+        let (field, before, after) = ("secrets".to_owned(), Some(count(rows.len())), Some(after));
+        change.differences = vec![FieldDifference { field, before, after, ..FieldDifference::default() }];
     }
 }

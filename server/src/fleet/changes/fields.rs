@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use muster_api::rest::FieldDifference;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
@@ -72,6 +73,13 @@ impl FieldChange {
         if std::mem::take(&mut self.holds_secret) || is_secret_name(&self.field) {
             (self.before, self.after, self.is_secret) = (None, None, true);
         }
+    }
+}
+
+impl From<FieldChange> for FieldDifference {
+    fn from(change: FieldChange) -> Self {
+        let FieldChange { field, before, after, is_cut, is_secret, .. } = change;
+        Self { field, before, after, is_cut, is_secret }
     }
 }
 

@@ -16,11 +16,12 @@ pub use objects::{ObjectChange, ObjectChanges, ObjectKind};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use muster_api::rest::TouchedHosts;
 use serde_json::Value;
 
 use super::access::Principal;
-use super::hosts::Hosts;
-use super::schedule::{BuiltInOptions, Plan, Schedule};
+use super::hosts::{Hosts, LabelMoves};
+use super::schedule::{BuiltInOptions, Plan, PlanDifference, Schedule};
 use super::statistics::Statistics;
 use super::{Error, Result};
 use crate::bus::{ChangeEvent, Notifier};
@@ -45,6 +46,8 @@ pub struct Draft<'a> {
     pub now: Moment,
     /// Hosts whose labels change.
     pub touched_hosts: BTreeSet<i64>,
+    /// How they change, as far as it is to be counted whose config that changes.
+    pub label_moves: LabelMoves,
     /// Labels that are deleted.
     pub dropped_labels: BTreeSet<i64>,
     /// What the activity changes in objects, field by field.
@@ -62,8 +65,14 @@ impl Draft<'_> {
 /// Why the transaction is not committed.
 enum Stop<T> {
     Failed(Error),
-    /// There was nothing to change, or it was a dry run.
-    Undone(T),
+    /// There was nothing to change, or it was a dry run of something.
+    Undone(T, Option<Box<DryRun>>),
+}
+
+/// What a dry run would have changed.
+struct DryRun {
+    plan: Plan,
+    label_moves: LabelMoves,
 }
 
 impl<T> From<store::Error> for Stop<T> {
@@ -119,6 +128,50 @@ impl Changes {
     where
         F: AsyncFn(&mut Draft<'_>) -> Result<T>,
     {
+        Ok(self.attempt(principal, dry_run, change).await?.0)
+    }
+
+    /// As [`Changes::make`]; a dry run also counts the hosts whose config would change. Hosts are looked at after the
+    /// transaction. There is no number while hosts are still being read.
+    ///
+    /// # Errors
+    /// As for [`Changes::make`].
+    pub(super) async fn make_and_count<T, F>(
+        &self,
+        principal: &Principal,
+        dry_run: bool,
+        change: F,
+    ) -> Result<(T, Option<TouchedHosts>)>
+    where
+        F: AsyncFn(&mut Draft<'_>) -> Result<T>,
+    {
+        let (value, dry) = self.attempt(principal, dry_run, change).await?;
+        let touched = match dry {
+            Some(dry) if self.hosts.directory.is_loaded() => Some(self.touched(&dry.plan, dry.label_moves).await?),
+            _ => None,
+        };
+        Ok((value, touched))
+    }
+
+    /// Counts the hosts that would get another config by a plan than by the current one.
+    async fn touched(&self, plan: &Plan, label_moves: LabelMoves) -> Result<TouchedHosts> {
+        let current = self.schedule.plan();
+        let hosts = self.hosts.current_directory().await?.alike(label_moves).await?;
+        let mut difference = PlanDifference::between(&current, plan);
+        let mut touched = TouchedHosts::default();
+        for alike in hosts {
+            touched.total += alike.count;
+            if difference.changes(&alike.before, &alike.after) {
+                touched.changed += alike.count;
+            }
+        }
+        Ok(touched)
+    }
+
+    async fn attempt<T, F>(&self, principal: &Principal, dry_run: bool, change: F) -> Result<(T, Option<Box<DryRun>>)>
+    where
+        F: AsyncFn(&mut Draft<'_>) -> Result<T>,
+    {
         let now = self.clock.now();
         let assignments = self.hosts.assignments();
         let outcome = self
@@ -131,12 +184,13 @@ impl Changes {
                     tx,
                     now,
                     touched_hosts: BTreeSet::new(),
+                    label_moves: LabelMoves::default(),
                     dropped_labels: BTreeSet::new(),
                     objects: ObjectChanges::default(),
                     activity: None,
                 };
                 let value = change(&mut draft).await?;
-                let Some((kind, details)) = &draft.activity else { return Err(Stop::Undone(value)) };
+                let Some((kind, details)) = &draft.activity else { return Err(Stop::Undone(value, None)) };
                 // After everything the plan is made of: nothing below changes it. Its generation is the one this
                 // transaction has written and alone can commit, so once it has, this is the plan of that generation.
                 let plan = Plan::load(tx, now, self.schedule.built_in()).await?;
@@ -144,7 +198,8 @@ impl Changes {
                 let activity = activities::add(tx, now, &principal.actor(), kind, details).await?;
                 object_changes::add(tx, activity, draft.objects.take()).await?;
                 if dry_run {
-                    return Err(Stop::Undone(value));
+                    let dry = DryRun { plan, label_moves: draft.label_moves };
+                    return Err(Stop::Undone(value, Some(Box::new(dry))));
                 }
                 feed::append(tx, feed::HostChangeKind::Changed, draft.touched_hosts.iter().copied(), now).await?;
                 Ok((value, plan, draft.touched_hosts, draft.dropped_labels))
@@ -161,9 +216,9 @@ impl Changes {
                 if let Err(error) = self.hosts.refresh_stale().await {
                     tracing::warn!(%error, "change committed; some hosts follow once the database answers again");
                 }
-                Ok(value)
+                Ok((value, None))
             }
-            Err(Stop::Undone(value)) => Ok(value),
+            Err(Stop::Undone(value, dry)) => Ok((value, dry)),
             Err(Stop::Failed(error)) => Err(error),
         }
     }

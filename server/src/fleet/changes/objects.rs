@@ -62,19 +62,19 @@ impl ObjectChanges {
     /// If it cannot be written as JSON.
     pub fn add(&mut self, change: ObjectChange) -> Result<()> {
         let fields = ChangedFields::between(change.before.as_ref(), change.after.as_ref());
-        self.add_compared(change, fields)
+        self.add_compared(change, fields).map(drop)
     }
 
-    /// As [`ObjectChanges::add`], with what differs.
+    /// As [`ObjectChanges::add`], with what differs. Gives what is kept of that.
     ///
     /// # Errors
     /// The same.
-    pub fn add_compared(&mut self, change: ObjectChange, fields: ChangedFields) -> Result<()> {
+    pub fn add_compared(&mut self, change: ObjectChange, fields: ChangedFields) -> Result<ChangedFields> {
         let action = match (&change.before, &change.after) {
-            (None, None) => return Ok(()),
+            (None, None) => return Ok(ChangedFields::default()),
             (None, Some(_)) => "created",
             (Some(_), None) => "deleted",
-            (Some(_), Some(_)) if fields.is_empty() => return Ok(()),
+            (Some(_), Some(_)) if fields.is_empty() => return Ok(fields),
             (Some(_), Some(_)) => "changed",
         };
         let mut room = MAX_ACTIVITY.saturating_sub(self.bytes);
@@ -83,7 +83,7 @@ impl ObjectChanges {
         self.bytes += had - room;
         let (kind, object_id, name) = (change.kind.word(), change.id, change.name);
         self.kept.push(NewObjectChange { kind, object_id, name, action, fields: to_value(&fields)?.to_string() });
-        Ok(())
+        Ok(fields)
     }
 
     /// Gives the object that was added last the id that it has got.

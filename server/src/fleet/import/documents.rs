@@ -6,8 +6,8 @@ use muster_api::spec::API_VERSION;
 use serde_json::{Map, Value, json};
 
 use super::report::LeftReport;
-use crate::fleet::hosts::{ALL_HOSTS, BUILTIN};
-use crate::fleet::packs::GLOBAL;
+use crate::fleet::hosts::BUILTIN;
+use crate::fleet::packs::{GLOBAL, narrowed_name};
 use crate::store::case;
 use crate::store::entity::enroll_secrets::Model as Secret;
 use crate::store::import_fleet::{
@@ -46,10 +46,11 @@ pub(super) fn of_schedule(schedule: &FleetSchedule) -> Converted {
     let mut global = made.packs(schedule, &names);
     let by_labels = made.scheduled_queries(schedule, &names, &mut global);
     if !global.is_empty() {
-        made.pack(json!({ "name": GLOBAL, "targets": { "labels": [ALL_HOSTS] } }), global);
+        let queries = made.unique("the global schedule", global);
+        made.documents.push(document("global_schedule", json!({ "queries": queries })));
     }
     for (labels, queries) in by_labels {
-        let name: String = format!("{GLOBAL} ({})", labels.join(", ")).chars().take(255).collect();
+        let name = narrowed_name(&labels);
         made.notes.push(format!(
             "queries of the schedule that Fleet narrows to labels are in the pack {name:?}, so results are named after it"
         ));
@@ -199,24 +200,26 @@ impl Converted {
         by_labels
     }
 
-    /// Adds a pack; of several entries with one name the first stays.
-    fn pack(&mut self, mut spec: Value, mut queries: Vec<Value>) {
+    /// Adds a pack.
+    fn pack(&mut self, mut spec: Value, queries: Vec<Value>) {
+        let of = format!("pack {}", spec["name"]);
+        spec["queries"] = Value::Array(self.unique(&of, queries));
+        self.documents.push(document("pack", spec));
+    }
+
+    /// Of several entries with one name the first.
+    fn unique(&mut self, of: &str, mut queries: Vec<Value>) -> Vec<Value> {
         let mut taken = HashSet::new();
-        let mut doubled = Vec::new();
         queries.retain(|query| {
             let name = query.get("name").unwrap_or(&query["query"]).as_str().unwrap_or_default().to_owned();
             let is_first = taken.insert(name.clone());
             if !is_first {
-                doubled.push(name);
+                let what = format!("{of}: another query under the name {name:?}");
+                self.left.push(LeftReport::one(what, "names are unique within a pack"));
             }
             is_first
         });
-        for name in doubled {
-            let what = format!("pack {}: another query under the name {name:?}", spec["name"]);
-            self.left.push(LeftReport::one(what, "names are unique within a pack"));
-        }
-        spec["queries"] = Value::Array(queries);
-        self.documents.push(document("pack", spec));
+        queries
     }
 }
 
@@ -412,9 +415,10 @@ mod tests {
             ],
             query_labels: vec![of_label(5, 7), QueryLabel { is_excluded: true, ..of_label(9, 7) }],
         });
+        let schedule = made.documents.iter().find(|doc| doc["kind"] == "global_schedule").unwrap();
         assert_eq!(
-            *spec(&made, "pack", "Global"),
-            json!({ "name": "Global", "targets": { "labels": ["All Hosts"] }, "queries": [
+            schedule["spec"],
+            json!({ "queries": [
                 { "query": "a", "interval": 60, "platform": "", "version": "", "snapshot": true },
                 { "query": "b", "interval": 60, "platform": "", "version": "" },
                 { "query": "c", "interval": 60, "platform": "", "version": "", "removed": false },

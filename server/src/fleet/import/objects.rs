@@ -11,13 +11,17 @@ use super::prune::{named, prune};
 use super::report::{ImportReport, KeptObject};
 use super::{IMPORTER, ImportWish, Importer};
 use crate::fleet::access::Principal;
+use crate::fleet::apply::ApplyWish;
 use crate::fleet::changes::ObjectKind;
+use crate::fleet::packs::GLOBAL;
 use crate::fleet::{Error, Result};
 use crate::store::entity::{labels, packs, queries};
 use crate::store::{self, activities, object_changes, settings};
 
 /// How often documents are tried without what was refused before: each time something else may come to light.
 const ATTEMPTS: usize = 8;
+
+const DRY_RUN: ApplyWish = ApplyWish { dry_run: true, force: false };
 
 impl Importer {
     /// Applies documents, without what this server refuses and what was changed here.
@@ -49,7 +53,7 @@ impl Importer {
         };
         report.notes.extend(notes(&plan));
         if !wish.dry_run {
-            plan = self.applier.apply_imported(principal, documents, false).await?;
+            plan = self.applier.apply(principal, documents, ApplyWish::default()).await?;
         }
         report.objects = plan.changes;
         Ok(())
@@ -63,7 +67,7 @@ impl Importer {
         report: &mut ImportReport,
     ) -> Result<Applied> {
         for _ in 0..ATTEMPTS {
-            match self.applier.apply_imported(principal, documents.clone(), true).await {
+            match self.applier.apply(principal, documents.clone(), DRY_RUN).await {
                 Err(Error::Invalid(problems)) => match prune(documents, &problems) {
                     Some(left) => report.left.extend(left),
                     None => return Err(Error::Invalid(problems)),
@@ -71,7 +75,7 @@ impl Importer {
                 outcome => return outcome,
             }
         }
-        self.applier.apply_imported(principal, documents.clone(), true).await
+        self.applier.apply(principal, documents.clone(), DRY_RUN).await
     }
 
     /// Objects that would change, and that somebody else has changed last.
@@ -98,6 +102,11 @@ impl Importer {
             Some(DocumentKind::Pack) => {
                 let row = store::named::by_name::<packs::Entity>(db, &change.name).await?;
                 (ObjectKind::Pack, id(row.map(|row| row.id)))
+            }
+            Some(DocumentKind::GlobalSchedule) => {
+                // A server has one, even if nobody has put anything into it.
+                let Some(row) = store::named::by_name::<packs::Entity>(db, GLOBAL).await? else { return Ok(true) };
+                (ObjectKind::Pack, row.id)
             }
             Some(DocumentKind::Label) => {
                 let row = store::named::by_name::<labels::Entity>(db, &change.name).await?;

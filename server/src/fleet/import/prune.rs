@@ -20,9 +20,12 @@ pub(super) fn prune(documents: &mut Vec<Value>, problems: &[Problem]) -> Option<
         let kind = document["kind"].as_str().and_then(DocumentKind::parse)?;
         let spec = &document["spec"];
         let name = spec["name"].as_str().unwrap_or_default().to_owned();
-        let of = |part: &str| format!("{} {name:?}: {part}", kind.as_str());
+        let of = |part: &str| match name.as_str() {
+            "" => format!("{}: {part}", kind.as_str()),
+            name => format!("{} {name:?}: {part}", kind.as_str()),
+        };
         let found = match kind {
-            DocumentKind::Pack => item_of(rest, "queries")
+            DocumentKind::Pack | DocumentKind::GlobalSchedule => item_of(rest, "queries")
                 .map(|at| ("queries", at, of(&format!("query {}", spec["queries"][at]["query"]))))
                 .or(item_of(rest, "targets.labels")
                     .map(|at| ("targets/labels", at, of(&format!("target {}", spec["targets"]["labels"][at]))))),

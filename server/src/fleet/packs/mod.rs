@@ -2,7 +2,7 @@
 
 mod rules;
 
-pub(super) use rules::{GLOBAL, check, check_not_global, quoted, row};
+pub(super) use rules::{GLOBAL, check, check_not_global, is_of_own_schedules, narrowed_name, quoted, row};
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 

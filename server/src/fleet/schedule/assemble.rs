@@ -38,7 +38,7 @@ pub(super) fn assemble<'a>(mut config: Map<String, Value>, packs: impl Iterator<
 }
 
 /// A pack as agents read it.
-fn pack_json(pack: &PlannedPack) -> Value {
+pub(super) fn pack_json(pack: &PlannedPack) -> Value {
     let mut json = Map::new();
     set_text(&mut json, "platform", &pack.platform);
     set_text(&mut json, "version", &pack.version);

@@ -15,6 +15,7 @@
 
 mod assemble;
 mod cache;
+mod difference;
 mod etag;
 mod options;
 mod pack;
@@ -31,8 +32,10 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 
 pub use assemble::{Assembled, MAX_CONFIG_BYTES};
+pub use difference::PlanDifference;
 pub use options::{
-    BuiltInOptions, check as check_agent_options, check_endpoints, default_of, normal as normal_agent_options,
+    BuiltInOptions, check as check_agent_options, check_endpoints, default_of, is_too_deep,
+    normal as normal_agent_options,
 };
 pub use pack::{LeftOut, PlannedPack, ScheduledQuery};
 pub use plan::{Edition, Plan, load_retired};

@@ -103,6 +103,6 @@ async fn settings_that_keep_hosts_out_are_warned_of() {
 async fn documents_of_one_kind_that_is_skipped_are_one_warning() {
     let server = TestServer::start().await;
     let host = |name: &str| json!({ "kind": "host", "spec": { "name": name } });
-    let many = [("documents[0].kind", "hosts come by enrolling (and at 2 other places)")];
+    let many = [("documents[0].kind", "skipped host \"a\", \"b\", \"c\": hosts come by enrolling")];
     assert_warned(&server, &[host("a"), host("b"), host("c")], &many).await;
 }

@@ -151,6 +151,8 @@ fn samples() -> Vec<Sample> {
         get("/spec/labels"),
         post("/spec/labels", specs(&label)),
         named("/spec/labels/{name}", "spec/labels/has%20docker"),
+        get("/spec/global_schedule"),
+        post("/spec/global_schedule", json!({ "spec": { "queries": [] } })),
         get("/spec/enroll_secret"),
         post("/spec/enroll_secret", json!({ "spec": secrets })),
         get("/spec/osquery_options"),

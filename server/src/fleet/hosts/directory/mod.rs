@@ -6,6 +6,7 @@
 //! who makes one waits for a reader; a task applies them, and a reader applies those that wait before it reads. Readers
 //! of a large fleet work on threads of their own.
 
+mod alike;
 mod census;
 mod first;
 mod groups;
@@ -20,6 +21,7 @@ mod targets;
 mod tests;
 mod text;
 
+pub use alike::LabelMoves;
 pub use census::Census;
 pub use groups::AskableHost;
 pub use pick::HostsSummary;
@@ -206,12 +208,17 @@ impl Directory {
         self.newest.load(Ordering::Relaxed)
     }
 
+    /// Whether all hosts are here.
+    pub fn is_loaded(&self) -> bool {
+        *self.is_loaded.borrow()
+    }
+
     /// Waits until all hosts are here, after the start and after the node was cut off for long.
     ///
     /// # Errors
     /// When that takes longer than a request waits.
     pub async fn loaded(&self) -> Result<()> {
-        if *self.is_loaded.borrow() {
+        if self.is_loaded() {
             return Ok(());
         }
         let mut is_loaded = self.is_loaded.subscribe();

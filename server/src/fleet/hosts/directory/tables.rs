@@ -8,9 +8,9 @@ use super::slots::{SlotCursor, SlotIndex};
 use super::text::TextColumn;
 use crate::clock::Moment;
 use crate::fleet::hosts::list::SystemWanted;
-use crate::fleet::hosts::means_platform;
 use crate::fleet::hosts::presence::online_for;
 use crate::fleet::hosts::seen::seconds;
+use crate::fleet::hosts::{Assignment, means_platform};
 use crate::store::directory::{DirectoryHost, DirectoryRow};
 use crate::store::host_lists::HostOrder;
 
@@ -231,6 +231,20 @@ impl Tables {
     /// The number of the kind of a host, as in [`Tables::kinds`].
     pub fn kind(&self, slot: u32) -> u32 {
         self.slots[slot as usize].kind
+    }
+
+    /// Numbers of the kind and of the labels of a host: hosts with the same numbers have both in common.
+    pub fn likeness(&self, slot: u32) -> (u32, u32) {
+        let host = self.host(slot);
+        (host.kind, host.label_set)
+    }
+
+    /// The platform and the labels of hosts with these numbers.
+    pub fn assignment(&self, (kind, label_set): (u32, u32)) -> Assignment {
+        let platform = self.kinds.get(kind).map(|kind| kind.platform.clone()).unwrap_or_default();
+        let mut label_ids = self.label_sets.get(label_set).cloned().unwrap_or_default();
+        label_ids.sort_unstable();
+        Assignment { platform, label_ids }
     }
 
     pub fn address(&self, slot: u32) -> &str {

@@ -187,13 +187,18 @@ fn check_overrides(path: &str, overrides: &Value, found: &mut Findings<'_>) {
     }
 }
 
+/// Whether agents cannot read an options document, because it is nested too deeply.
+pub fn is_too_deep(document: &Value) -> bool {
+    depth(document) > MAX_CONFIG_DEPTH
+}
+
 /// Checks a whole options document.
 fn check_document(path: &str, document: &Value, found: &mut Findings<'_>) {
     let Some(members) = document.as_object() else {
         found.problem(path, "expects an object");
         return;
     };
-    if depth(document) > MAX_CONFIG_DEPTH {
+    if is_too_deep(document) {
         let deepest = members.iter().max_by_key(|(_, value)| depth(value)).map(|(key, _)| path::member(path, key));
         found.problem(
             deepest.unwrap_or_else(|| path.to_owned()),

@@ -1,0 +1,286 @@
+//! The global schedule, and the schedules that Fleet keeps in the documents of queries: those are put into the global schedule,
+//! or into packs named after the labels that narrow them.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+
+use muster_api::rest::Action;
+use muster_api::spec::{
+    DocumentKind, GlobalScheduleSpec, PackQuery, PackSpec, PackTargets, QueryDocument, QueryLogging,
+};
+
+use super::packs::{PackNames, no_such_label};
+use super::{ApplyRun, Located, of_kind, to_value};
+use crate::fleet::changes::{ObjectChange, ObjectKind};
+use crate::fleet::hosts::ALL_HOSTS;
+use crate::fleet::packs::{GLOBAL, check, is_of_own_schedules, narrowed_name};
+use crate::fleet::{Result, path, scheduled, specs};
+use crate::store::case;
+use crate::store::{self, entity};
+
+/// What the document of a query says of its schedule.
+struct OwnSchedule<'a> {
+    document: &'a Located,
+    /// The name it has in a schedule.
+    name: String,
+    /// Where it is scheduled, and how; `None` for a query that is not to be scheduled.
+    wanted: Option<(ScheduleOf, PackQuery)>,
+}
+
+/// The pack that holds own schedules of queries.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct ScheduleOf {
+    pack: String,
+    labels: BTreeSet<String>,
+}
+
+impl ScheduleOf {
+    /// That of all hosts, or of those with any of the labels.
+    fn of(labels: BTreeSet<String>) -> Self {
+        if labels.is_empty() {
+            return Self { pack: GLOBAL.to_owned(), labels: BTreeSet::from([ALL_HOSTS.to_owned()]) };
+        }
+        Self { pack: narrowed_name(&labels), labels }
+    }
+
+    fn spec(&self) -> PackSpec {
+        let targets = PackTargets { labels: self.labels.iter().cloned().collect(), ..PackTargets::default() };
+        PackSpec { name: self.pack.clone(), targets, ..PackSpec::default() }
+    }
+}
+
+/// The keys that narrow a schedule to labels; hosts in any of the first ones run the query.
+fn narrowing(spec: &QueryDocument) -> [(&'static str, &Vec<String>); 3] {
+    [
+        ("labels_include_any", &spec.labels_include_any),
+        ("labels_include_all", &spec.labels_include_all),
+        ("labels_exclude_any", &spec.labels_exclude_any),
+    ]
+}
+
+impl ApplyRun<'_> {
+    pub(super) async fn schedules(&mut self, documents: &[Located]) -> Result<()> {
+        let whole = of_kind!(documents, GlobalSchedule).next();
+        let (scheduling, idle): (Vec<_>, Vec<_>) =
+            of_kind!(documents, Query).partition(|(_, spec)| spec.interval.is_some());
+        for (document, spec) in idle {
+            self.skip_idle_keys(document, spec);
+        }
+        if whole.is_none() && scheduling.is_empty() {
+            return Ok(());
+        }
+        let names = self.pack_names(documents).await?;
+        let own: Vec<OwnSchedule<'_>> =
+            scheduling.into_iter().map(|(document, spec)| self.own_schedule(document, spec, &names)).collect();
+        let existing = self.packs_of_own_schedules().await?;
+        let mut wanted = existing.clone();
+        if let Some((document, spec)) = whole {
+            let global = wanted.entry(GLOBAL.to_owned()).or_insert_with(|| ScheduleOf::of(BTreeSet::new()).spec());
+            global.queries.clone_from(&spec.queries);
+            check(|key| document.path(key), global, &mut self.problems, &mut self.warnings);
+            self.check_references(|key| document.path(key), &global.clone(), &names);
+        }
+        self.put_into(&own, whole.is_some(), &mut wanted);
+        // Outcomes stand with the document that is the reason.
+        let first_own = own.first().map(|own| own.document.index);
+        for (name, spec) in wanted {
+            let of_document = whole.filter(|_| name == GLOBAL).map(|(document, _)| document.index);
+            let Some(index) = of_document.or(first_own) else { continue };
+            let spec = names.normal(&spec, existing.get(&name));
+            self.write_schedule(index, of_document.is_some(), &spec, existing.get(&name), &names).await?;
+        }
+        Ok(())
+    }
+
+    /// The global schedule, and the packs that hold schedules of queries narrowed to labels.
+    async fn packs_of_own_schedules(&self) -> Result<BTreeMap<String, PackSpec>> {
+        let mut found = BTreeMap::new();
+        for row in store::named::all::<entity::packs::Entity>(self.tx).await? {
+            if is_of_own_schedules(&row.name) {
+                found.insert(row.name.clone(), specs::whole_pack(self.tx, row).await?);
+            }
+        }
+        Ok(found)
+    }
+
+    /// Names what a document says of a schedule that is not there.
+    fn skip_idle_keys(&mut self, document: &Located, spec: &QueryDocument) {
+        let texts = [("platform", &spec.platform), ("min_osquery_version", &spec.min_osquery_version)];
+        let texts = texts.into_iter().filter(|(_, text)| !text.is_empty()).map(|(key, _)| key);
+        let lists = narrowing(spec).into_iter().filter(|(_, labels)| !labels.is_empty()).map(|(key, _)| key);
+        for key in texts.chain(lists) {
+            self.skip(document, key, "it belongs to a schedule, and the query has none (interval)");
+        }
+    }
+
+    /// What a document with an interval says of the schedule of its query.
+    fn own_schedule<'a>(&mut self, document: &'a Located, spec: &QueryDocument, names: &PackNames) -> OwnSchedule<'a> {
+        let name = spec.name.replace(':', "_");
+        let removed = OwnSchedule { document, name: name.clone(), wanted: None };
+        let interval = spec.interval.unwrap_or_default();
+        if interval == 0 {
+            self.skip_idle_keys(document, spec);
+            return removed;
+        }
+        if spec.automations_enabled == Some(false) {
+            if spec.discard_data == Some(true) {
+                let why =
+                    "Fleet keeps its results nowhere, so the query is not scheduled; set it to true to schedule it";
+                self.skip(document, "automations_enabled", why);
+                return removed;
+            }
+            self.skip(document, "automations_enabled", "results of scheduled queries always go to the log here");
+        }
+        for (key, labels) in narrowing(spec).into_iter().skip(1) {
+            if !labels.is_empty() {
+                let why = "labels_include_any alone narrows the schedule of a query here, so the query is not scheduled; schedule it \
+                           by a pack, which has the same key in its targets";
+                self.skip(document, key, why);
+                return removed;
+            }
+        }
+        let labels = self.narrowing_labels(document, &spec.labels_include_any, names);
+        if labels.is_empty() && !spec.labels_include_any.is_empty() {
+            return removed;
+        }
+        if name != spec.name {
+            let why = format!("':' breaks the agents' denylist, so the query is scheduled as {name:?}");
+            self.warn(document.path("name"), why);
+        }
+        let (snapshot, is_removed) = match spec.logging {
+            Some(QueryLogging::Differential) => (None, None),
+            Some(QueryLogging::DifferentialIgnoreRemovals) => (None, Some(false)),
+            Some(QueryLogging::Snapshot) | None => (Some(true), None),
+        };
+        let query = PackQuery {
+            interval,
+            name: if name == spec.name { String::new() } else { name.clone() },
+            platform: spec.platform.clone(),
+            query: spec.name.clone(),
+            removed: is_removed,
+            snapshot,
+            version: if spec.min_osquery_version == "all" { String::new() } else { spec.min_osquery_version.clone() },
+            ..PackQuery::default()
+        };
+        let at = |key: &str| match key {
+            "version" => document.path("min_osquery_version"),
+            "query" => document.path("name"),
+            key => document.path(key),
+        };
+        scheduled::check(at, &query, &mut self.problems, &mut self.warnings);
+        OwnSchedule { document, name, wanted: Some((ScheduleOf::of(labels), query)) }
+    }
+
+    fn skip(&mut self, document: &Located, key: &str, why: &str) {
+        self.skipped.add(DocumentKind::Query.as_str(), key.to_owned(), &document.path(key), why);
+    }
+
+    /// The labels that narrow a schedule, without those that documents describe and that are skipped.
+    fn narrowing_labels(&mut self, document: &Located, labels: &[String], names: &PackNames) -> BTreeSet<String> {
+        let mut found = BTreeSet::new();
+        for (position, label) in labels.iter().enumerate() {
+            if names.has_label(label) {
+                found.insert(label.clone());
+                continue;
+            }
+            let at = path::item(&document.path("labels_include_any"), position);
+            let is_skipped = self.changes.iter().any(|(_, change)| {
+                change.action == Action::Ignored
+                    && change.kind == DocumentKind::Label.as_str()
+                    && case::is_same(&change.name, label)
+            });
+            if is_skipped {
+                self.warn(at, format!("skipped: the label {label:?} is skipped, so its hosts do not run the query"));
+            } else {
+                self.problem(at, no_such_label(label));
+            }
+        }
+        found
+    }
+
+    /// Puts the schedules of queries where they belong, and takes them out of where they were.
+    fn put_into(&mut self, own: &[OwnSchedule<'_>], has_document: bool, wanted: &mut BTreeMap<String, PackSpec>) {
+        let mut by_name: HashMap<&str, &OwnSchedule<'_>> = HashMap::new();
+        for own in own {
+            if by_name.insert(&own.name, own).is_some() {
+                let reason = format!("another query is scheduled as {:?}; give one another name", own.name);
+                self.problem(own.document.path("name"), reason);
+            }
+            if let Some((schedule, _)) = &own.wanted {
+                wanted.entry(schedule.pack.clone()).or_insert_with(|| schedule.spec());
+            }
+        }
+        if has_document && let Some(global) = wanted.get(GLOBAL) {
+            let is_otherwise = |query: &PackQuery, own: &OwnSchedule<'_>| {
+                own.wanted.as_ref().is_none_or(|(schedule, wanted)| schedule.pack != GLOBAL || wanted != query)
+            };
+            for query in &global.queries {
+                if let Some(own) = by_name.get(query.scheduled_name()).filter(|own| is_otherwise(query, own)) {
+                    let reason = "the global_schedule document schedules the query otherwise; keep one of them";
+                    self.problem(own.document.path("interval"), reason);
+                }
+            }
+        }
+        let mut placed = HashSet::new();
+        for (name, pack) in wanted.iter_mut() {
+            pack.queries.retain_mut(|query| {
+                let Some(own) = by_name.get(query.scheduled_name()) else { return true };
+                let here = own.wanted.as_ref().filter(|(schedule, _)| schedule.pack == *name);
+                if let Some((_, wanted)) = here {
+                    query.clone_from(wanted);
+                    placed.insert(own.name.as_str());
+                }
+                here.is_some()
+            });
+        }
+        for own in own.iter().filter(|own| !placed.contains(own.name.as_str())) {
+            let Some((schedule, query)) = &own.wanted else { continue };
+            if let Some(pack) = wanted.get_mut(&schedule.pack) {
+                pack.queries.push(query.clone());
+            }
+        }
+    }
+
+    /// Writes a schedule that differs. A pack that was narrowed to labels goes with its last query.
+    async fn write_schedule(
+        &mut self,
+        index: usize,
+        is_of_document: bool,
+        spec: &PackSpec,
+        old: Option<&PackSpec>,
+        names: &PackNames,
+    ) -> Result<()> {
+        if !is_of_document && old == Some(spec) {
+            return Ok(());
+        }
+        let id = spec.id.unwrap_or_default();
+        let is_global = spec.name == GLOBAL;
+        if spec.queries.is_empty() && !is_global {
+            self.outcome(index, DocumentKind::Pack, &spec.name, Action::Deleted);
+            let before = old.map(to_value).transpose()?;
+            self.objects.add(ObjectChange {
+                kind: ObjectKind::Pack,
+                id,
+                name: spec.name.clone(),
+                before,
+                after: None,
+            })?;
+            return Ok(store::packs::delete(self.tx, id).await?);
+        }
+        let action = if is_global {
+            let queries = |spec: &PackSpec| GlobalScheduleSpec { queries: spec.queries.clone() };
+            // A server without a schedule has an empty one.
+            let before = old.map(queries).unwrap_or_default();
+            self.note_as(index, DocumentKind::GlobalSchedule, (id, ""), Some(&before), &queries(spec))?
+        } else {
+            self.note_as(index, DocumentKind::Pack, (id, &spec.name), old, spec)?
+        };
+        if action == Action::Unchanged || !self.problems.is_empty() {
+            return Ok(());
+        }
+        let pack_id = self.write_pack(spec, old, names).await?;
+        if old.is_none() {
+            self.objects.identify_last(pack_id);
+        }
+        Ok(())
+    }
+}
