@@ -149,7 +149,7 @@ fn refuse(
     let (status, reason, json) = match refusal {
         Refusal::InvalidKey(reason) => {
             log(StatusCode::UNAUTHORIZED, reason);
-            (StatusCode::UNAUTHORIZED, (*reason).to_owned(), answer::invalid_key(reason))
+            (StatusCode::UNAUTHORIZED, reason.clone().into_owned(), answer::invalid_key(reason))
         }
         Refusal::Error(status, reason) => {
             log(*status, reason);

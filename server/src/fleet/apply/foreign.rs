@@ -115,9 +115,9 @@ const PACK_QUERY: [ForeignKey; 11] = [
     ("team_id", NO_TEAMS),
 ];
 
-const SECRET: [ForeignKey; 0] = [("team_id", NO_TEAMS), ("updated_at", SHOWN)];
+const SECRET: [ForeignKey; 2] = [("team_id", NO_TEAMS), ("updated_at", SHOWN)];
 
-const USER_ROLE: [ForeignKey; 0] = [("fleets", NO_TEAMS)];
+const USER_ROLE: [ForeignKey; 1] = [("fleets", NO_TEAMS)];
 
 const CONFIG: [ForeignKey; 31] = [
     ("warnings", SHOWN),

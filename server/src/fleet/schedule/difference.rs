@@ -33,11 +33,11 @@ impl<'a> PlanDifference<'a> {
         if !self.has_same_options(&before.platform) {
             return true;
         }
-        let mut new_packs = new.packs_for(&after.label_ids);
+        let mut new_packs = new.packs_for(after);
         let is_as_before = |old: &PlannedPack| {
             new_packs.next().is_some_and(|new| new.name == old.name && !self.packs.contains(new.name.as_str()))
         };
-        let is_same = old.packs_for(&before.label_ids).all(is_as_before);
+        let is_same = old.packs_for(before).all(is_as_before);
         !is_same || new_packs.next().is_some()
     }
 
@@ -58,6 +58,7 @@ mod tests {
 
     use super::super::{Edition, Retired, ScheduledQuery};
     use super::*;
+    use crate::store::packs::TargetLabels;
 
     fn pack(name: &str, labels: &[i64], sql: &str) -> PlannedPack {
         let query = ScheduledQuery {
@@ -79,7 +80,7 @@ mod tests {
             shard: None,
             discovery: Vec::new(),
             is_disabled: false,
-            label_ids: labels.to_vec(),
+            targets: TargetLabels::any(labels.to_vec()),
             queries: vec![query],
         }
     }
@@ -93,7 +94,7 @@ mod tests {
     }
 
     fn host(platform: &str, labels: &[i64]) -> Assignment {
-        Assignment { platform: platform.into(), label_ids: labels.into() }
+        Assignment { platform: platform.into(), label_ids: labels.into(), ..Assignment::default() }
     }
 
     #[test]

@@ -30,7 +30,11 @@ impl LabelMoves {
                 label_ids.remove(label_id)
             };
         }
-        Assignment { platform: before.platform.clone(), label_ids: label_ids.into_iter().collect() }
+        Assignment {
+            platform: before.platform.clone(),
+            label_ids: label_ids.into_iter().collect(),
+            ..Assignment::default()
+        }
     }
 }
 

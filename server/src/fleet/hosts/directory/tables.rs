@@ -244,7 +244,7 @@ impl Tables {
         let platform = self.kinds.get(kind).map(|kind| kind.platform.clone()).unwrap_or_default();
         let mut label_ids = self.label_sets.get(label_set).cloned().unwrap_or_default();
         label_ids.sort_unstable();
-        Assignment { platform, label_ids }
+        Assignment { platform, label_ids, ..Assignment::default() }
     }
 
     pub fn address(&self, slot: u32) -> &str {
