@@ -42,6 +42,7 @@ pub mod specs;
 mod sql;
 pub mod statistics;
 mod task_runs;
+mod translate;
 
 use std::sync::Arc;
 
